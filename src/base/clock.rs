@@ -1,0 +1,168 @@
+//! Two times that must not be mixed: [`MonoTime`] measures, [`WallTime`] dates.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A point on the machine's monotonic clock. Only differences mean anything.
+///
+/// Units: nanoseconds since an arbitrary start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MonoTime(u64);
+
+impl MonoTime {
+    /// The point `nanos` after the arbitrary start.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the arbitrary start.
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// How long ago `earlier` was; zero if it lies ahead.
+    pub const fn since(self, earlier: MonoTime) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for MonoTime {
+    type Output = MonoTime;
+
+    fn add(self, span: Duration) -> MonoTime {
+        MonoTime(self.0.saturating_add(span.as_nanos() as u64))
+    }
+}
+
+impl Sub<Duration> for MonoTime {
+    type Output = MonoTime;
+
+    fn sub(self, span: Duration) -> MonoTime {
+        MonoTime(self.0.saturating_sub(span.as_nanos() as u64))
+    }
+}
+
+/// A date and time of day, UTC. It may jump; never measure with it.
+///
+/// Units: microseconds since 1970-01-01T00:00:00Z. Serialised as an RFC 3339 text.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct WallTime(i64);
+
+impl WallTime {
+    /// The time `micros` after the Unix epoch.
+    pub const fn from_unix_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since the Unix epoch.
+    pub const fn as_unix_micros(self) -> i64 {
+        self.0
+    }
+
+    /// The time moved by `span`, which may be negative microseconds.
+    pub const fn plus_micros(self, micros: i64) -> Self {
+        Self(self.0.saturating_add(micros))
+    }
+
+    /// The time of a day count later (24-hour days, as UTC has them).
+    pub const fn plus_days(self, days: i64) -> Self {
+        self.plus_micros(days.saturating_mul(86_400_000_000))
+    }
+
+    /// `self - earlier` in microseconds; negative where `earlier` is later.
+    pub const fn micros_since(self, earlier: WallTime) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The calendar view; times outside jiff's range are clamped to it.
+    pub fn timestamp(self) -> jiff::Timestamp {
+        jiff::Timestamp::from_microsecond(self.0).unwrap_or(if self.0 < 0 {
+            jiff::Timestamp::MIN
+        } else {
+            jiff::Timestamp::MAX
+        })
+    }
+
+    /// From jiff's view.
+    pub fn from_timestamp(at: jiff::Timestamp) -> Self {
+        Self(at.as_microsecond())
+    }
+}
+
+impl fmt::Display for WallTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.timestamp().fmt(f)
+    }
+}
+
+impl fmt::Debug for WallTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.timestamp().fmt(f)
+    }
+}
+
+impl Serialize for WallTime {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.timestamp().serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for WallTime {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        jiff::Timestamp::deserialize(from).map(Self::from_timestamp)
+    }
+}
+
+/// Where the time comes from: the machine, or a test.
+pub trait Clock: Send + Sync {
+    /// Now, for measuring.
+    fn mono(&self) -> MonoTime;
+    /// Now, for dating.
+    fn wall(&self) -> WallTime;
+}
+
+/// The operating system's clocks: `CLOCK_MONOTONIC` and `CLOCK_REALTIME`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OsClock;
+
+impl Clock for OsClock {
+    fn mono(&self) -> MonoTime {
+        MonoTime(read(libc::CLOCK_MONOTONIC) as u64)
+    }
+
+    fn wall(&self) -> WallTime {
+        WallTime(read(libc::CLOCK_REALTIME) / 1_000)
+    }
+}
+
+/// Nanoseconds on one of the kernel's clocks.
+fn read(clock: libc::clockid_t) -> i64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is valid for writes, and both clocks exist on every Linux.
+    let status = unsafe { libc::clock_gettime(clock, &mut now) };
+    assert_eq!(status, 0, "the kernel has no clock {clock}");
+    now.tv_sec * 1_000_000_000 + now.tv_nsec
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wall_time_survives_json_to_the_microsecond() {
+        let at = WallTime::from_unix_micros(1_732_442_400_123_456);
+        let text = serde_json::to_string(&at).unwrap();
+        assert_eq!(text, "\"2024-11-24T10:00:00.123456Z\"");
+        assert_eq!(serde_json::from_str::<WallTime>(&text).unwrap(), at);
+    }
+
+    #[test]
+    fn monotonic_differences_never_underflow() {
+        let start = MonoTime::from_nanos(5);
+        assert_eq!(start.since(start + Duration::from_secs(1)), Duration::ZERO);
+        assert_eq!((start + Duration::from_secs(1)).since(start), Duration::from_secs(1));
+    }
+}

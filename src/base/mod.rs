@@ -1,0 +1,7 @@
+//! Ids, clocks, limits and privacy wrappers. In: nothing. Out: the small types that
+//! every stage shares. Not here: anything that imports another module of ours.
+
+pub mod clock;
+pub mod id;
+pub mod limit;
+pub mod private;

@@ -1,0 +1,13 @@
+//! The rules of a call: who may be recorded, when, how long. In: facts. Out: decisions
+//! and the records that prove them. Not here: sockets, files, threads, clocks.
+
+pub mod consent;
+pub mod department;
+pub mod number;
+pub mod outcome;
+pub mod party;
+
+pub use consent::{Answer, ConsentHow, ConsentMachine, ConsentRecord, ConsentState, Evidence};
+pub use department::{ConsentKeys, Department};
+pub use outcome::{NoAudio, Outcome};
+pub use party::{CallFacts, StreamFacts, StreamRole};

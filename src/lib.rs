@@ -1,0 +1,11 @@
+//! optag records consented telephone calls: RTP in, Opus out, kept at most 90 days.
+//!
+//! `src/ARCHITECTURE.md` draws the whole; each module's page says what comes in, what
+//! goes out and what is not there.
+
+pub mod base;
+pub mod call;
+pub mod media;
+#[cfg(feature = "server")]
+pub mod signalling;
+pub mod spool;

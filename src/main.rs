@@ -1,0 +1,3 @@
+//! The `optag` program.
+
+fn main() {}

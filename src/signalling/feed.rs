@@ -1,0 +1,196 @@
+//! The one door for calls: what every signalling says of a call, and what it may ask of it.
+//!
+//! In: requests of the HTTP API and of SIPREC dialogs. Out: calls admitted to the engine.
+//! Not here: how a request was worded on the wire.
+
+use std::net::{IpAddr, SocketAddr};
+
+use futures::future::BoxFuture;
+use serde::Serialize;
+
+use crate::base::clock::WallTime;
+use crate::base::id::CallId;
+use crate::base::private::Private;
+use crate::call::consent::ConsentError;
+use crate::call::{Answer, ConsentHow, ConsentState, Evidence, Outcome, StreamRole};
+use crate::media::codec::Encoding;
+use crate::media::output::StreamCounts;
+
+/// A call that asks to be admitted.
+#[derive(Clone, Debug)]
+pub struct NewCall {
+    /// Id of the department that takes it.
+    pub department: String,
+    /// Number called from.
+    pub caller_number: Private<String>,
+    /// Number called.
+    pub called_number: Private<String>,
+    /// The caller's name.
+    pub caller_name: Option<Private<String>>,
+    /// The feed's own name for the call.
+    pub external_id: Option<Private<String>>,
+    /// 1 to 8 streams, in channel order.
+    pub streams: Vec<NewStream>,
+}
+
+/// A stream that asks for a port.
+#[derive(Clone, Debug)]
+pub struct NewStream {
+    /// Unique in the call; echoed.
+    pub label: String,
+    /// Who speaks in it.
+    pub role: StreamRole,
+    /// Audio payload types that may come, at least one.
+    pub formats: Vec<PayloadFormat>,
+    /// Payload types that carry RFC 4733 events; often 101.
+    pub telephone_event: Vec<u8>,
+    /// Where the packets will come from, as far as it is known. Packets from elsewhere are
+    /// refused; with no address, the first source that proves itself is kept.
+    pub source: ExpectedSource,
+}
+
+/// A payload type and its coding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PayloadFormat {
+    /// 0 to 127.
+    pub payload_type: u8,
+    /// How its payload is coded.
+    pub encoding: Encoding,
+}
+
+/// What is known of a stream's sender.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExpectedSource {
+    /// Its address.
+    pub ip: Option<IpAddr>,
+    /// Its port.
+    pub port: Option<u16>,
+    /// Its SSRC.
+    pub ssrc: Option<u32>,
+}
+
+/// An admitted call.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// Names the call from now on.
+    pub id: CallId,
+    /// Its consent state: asked, or unknown where the department is not recorded.
+    pub consent: ConsentState,
+    /// Where to send each stream's RTP, in the order asked.
+    pub streams: Vec<SocketAddr>,
+}
+
+/// Why a call was not admitted. Nothing of it remains.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AdmitError {
+    /// No department has this id.
+    #[error("there is no department `{0}`")]
+    UnknownDepartment(String),
+    /// No stream, too many, or two with one label.
+    #[error("{0}")]
+    BadStreams(String),
+    /// Every RTP port is in use. Try again shortly.
+    #[error("all RTP ports are in use")]
+    PortsUsedUp,
+    /// The recorder protects the calls it has. Try again shortly.
+    #[error("the recorder takes no new calls at the moment: {0}")]
+    Overloaded(&'static str),
+    /// The recorder is shutting down.
+    #[error("the recorder is shutting down")]
+    Draining,
+}
+
+/// What may be asked of a call in progress.
+#[derive(Clone, Debug)]
+pub enum Control {
+    /// An answer to the consent prompt.
+    Answer {
+        /// Yes or no.
+        answer: Answer,
+        /// By which way it was given.
+        how: ConsentHow,
+        /// Which prompt the caller heard.
+        prompt_version: Option<String>,
+        /// What shows it.
+        evidence: Evidence,
+    },
+    /// Consent is taken back: capture stops, what there is is erased.
+    Withdraw {
+        /// By which way.
+        how: ConsentHow,
+        /// What shows it.
+        evidence: Evidence,
+    },
+    /// Keep nothing until [`Control::Resume`]; the time axis goes on.
+    Pause,
+    /// Go on after [`Control::Pause`].
+    Resume,
+    /// The call is over.
+    End,
+}
+
+/// Why a control did nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// There is no such call in progress.
+    #[error("there is no call {0} in progress")]
+    NoSuchCall(CallId),
+    /// The consent rules forbid it.
+    #[error(transparent)]
+    Consent(#[from] ConsentError),
+    /// The spool cannot make it durable; the call keeps nothing more.
+    #[error("the change could not be made durable")]
+    NotDurable,
+}
+
+/// A call as it stands.
+#[derive(Clone, Debug, Serialize)]
+pub struct CallView {
+    /// Its id.
+    pub id: CallId,
+    /// The department's id.
+    pub department: String,
+    /// The feed's own name for it.
+    pub external_id: Option<Private<String>>,
+    /// When it was admitted.
+    pub started_at: WallTime,
+    /// When it ended.
+    pub ended_at: Option<WallTime>,
+    /// Where consent stands.
+    pub consent: ConsentState,
+    /// Whether the feed has paused it.
+    pub paused: bool,
+    /// How it ended, once it has.
+    pub outcome: Option<Outcome>,
+    /// Per stream, in channel order.
+    pub streams: Vec<StreamView>,
+}
+
+/// A stream as it stands.
+#[derive(Clone, Debug, Serialize)]
+pub struct StreamView {
+    /// The feed's name for it.
+    pub label: String,
+    /// Who speaks in it.
+    pub role: StreamRole,
+    /// Where its RTP is taken.
+    pub address: SocketAddr,
+    /// Packet counters, as of the last tick.
+    pub counts: StreamCounts,
+}
+
+/// Admits calls and steers them.
+pub trait Feed: Send + Sync {
+    /// Takes a call in. Once this answers, its ports are open and the admission is durable.
+    fn admit(&self, call: NewCall) -> BoxFuture<'_, Result<Admitted, AdmitError>>;
+
+    /// Applies a control. Once this answers, the change holds and is durable; a withdrawal
+    /// has made what was stored unreadable.
+    fn control(&self, id: CallId, control: Control) -> BoxFuture<'_, Result<CallView, ControlError>>;
+
+    /// A call in progress or ended lately.
+    fn call(&self, id: CallId) -> Option<CallView>;
+
+    /// Calls in progress and those ended lately, newest first.
+    fn calls(&self) -> Vec<CallView>;
+}

@@ -1,0 +1,4 @@
+//! Where calls come from: the HTTP feed and, over SIP, session recording clients. Both turn
+//! what they hear into the calls of [`feed::Feed`].
+
+pub mod feed;

@@ -1,0 +1,40 @@
+//! What the spool stores of a call: the noun `SpoolRecord`.
+
+use crate::base::id::CallId;
+use crate::call::{CallFacts, ConsentRecord};
+use crate::media::output::{Ended, Fact, Gap, MediaBlock};
+
+/// One record of one call.
+#[derive(Clone, Debug)]
+pub struct SpoolRecord {
+    /// The call it belongs to.
+    pub call: CallId,
+    /// What it says.
+    pub body: Body,
+}
+
+/// What a record says. The first of a call is `Opened`, the last `Closed`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Body {
+    /// The call was admitted.
+    Opened(CallFacts),
+    /// Consent changed.
+    Consent(ConsentRecord),
+    /// Audio.
+    Media(MediaBlock),
+    /// Missing audio.
+    Gap(Gap),
+    /// The call is over.
+    Closed(Ended),
+}
+
+impl From<Fact> for Body {
+    fn from(fact: Fact) -> Self {
+        match fact {
+            Fact::Consent(record) => Body::Consent(record),
+            Fact::Media(block) => Body::Media(block),
+            Fact::Gap(gap) => Body::Gap(gap),
+            Fact::Ended(ended) => Body::Closed(ended),
+        }
+    }
+}
