@@ -3,9 +3,15 @@
 //! `src/ARCHITECTURE.md` draws the whole; each module's page says what comes in, what
 //! goes out and what is not there.
 
+#[cfg(feature = "server")]
+pub mod app;
 pub mod base;
 pub mod call;
+#[cfg(feature = "server")]
+pub mod http;
 pub mod media;
+#[cfg(feature = "server")]
+pub mod metrics;
 #[cfg(feature = "server")]
 pub mod signalling;
 pub mod spool;
