@@ -22,7 +22,7 @@ pub use settings::{
 };
 
 /// The commented configuration file; it says exactly the defaults.
-pub const COMMENTED: &str = include_str!("../../docs/optag.toml");
+pub const EXAMPLE: &str = include_str!("../../docs/optag.toml");
 
 impl Config {
     /// Reads `path`, if any, lets `env` override it, and checks every value.
@@ -47,6 +47,32 @@ impl Config {
         let raw = raw::with_env(raw, &env)?;
         check::check(raw, &env)
     }
+
+    /// Moves the data directory, and with it what lies in it.
+    pub fn set_data_dir(&mut self, dir: &Path) {
+        let old = std::mem::replace(&mut self.data_dir, dir.to_owned());
+        let local = match &mut self.store {
+            StoreConfig::Local { dir } => Some(dir),
+            StoreConfig::S3(_) => None,
+        };
+        let within = [
+            &mut self.spool.dir,
+            &mut self.spool.master_key_file,
+            &mut self.index_path,
+            &mut self.tokens_path,
+        ];
+        for path in within.into_iter().chain(local) {
+            if let Ok(rest) = path.strip_prefix(&old) {
+                *path = dir.join(rest);
+            }
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::parse("", []).expect("the defaults are in range")
+    }
 }
 
 #[cfg(test)]
@@ -63,17 +89,17 @@ mod tests {
 
     #[test]
     fn the_commented_file_says_exactly_the_defaults() {
-        assert_eq!(parse(COMMENTED).unwrap(), parse("").unwrap());
-        assert_eq!(raw::from_toml(COMMENTED).unwrap(), raw::RawConfig::default());
+        assert_eq!(parse(EXAMPLE).unwrap(), parse("").unwrap());
+        assert_eq!(raw::from_toml(EXAMPLE).unwrap(), raw::RawConfig::default());
     }
 
     #[test]
     fn the_commented_file_names_every_key() {
         let all = toml::Table::try_from(raw::RawConfig::default()).unwrap();
         for (section, keys) in all.iter().filter_map(|(name, value)| Some((name, value.as_table()?))) {
-            assert!(COMMENTED.contains(&format!("[{section}]")), "[{section}]");
+            assert!(EXAMPLE.contains(&format!("[{section}]")), "[{section}]");
             for key in keys.keys() {
-                assert!(COMMENTED.contains(&format!("\n{key} = ")), "{section}.{key}");
+                assert!(EXAMPLE.contains(&format!("\n{key} = ")), "{section}.{key}");
             }
         }
     }
@@ -122,7 +148,7 @@ mod tests {
     fn values_out_of_range_name_the_key_and_the_range() {
         for (text, key, range) in [
             ("[rtp]\nreorder_ms = 199", "rtp.reorder_ms", "200 to"),
-            ("[rtp]\nport_min = 40000", "rtp.port_max", "40000"),
+            ("[rtp]\nport_min = 40000", "rtp.port_max", "40001"),
             ("[engine]\nopus_complexity = 11", "engine.opus_complexity", "0 to 10"),
             ("[retention]\ndefault_days = 91", "retention.default_days", "1 to 90"),
             ("[consent]\ntimeout_s = 0", "consent.timeout_s", "1 to"),
@@ -152,6 +178,15 @@ mod tests {
         let twice = department("") + &department("");
         assert!(parse(&twice).unwrap_err().to_string().contains("twice"));
         assert_eq!(parse(&department("record = true")).unwrap().departments.len(), 1);
+    }
+
+    #[test]
+    fn moving_the_data_directory_moves_what_lies_in_it_alone() {
+        let mut config = parse("[spool]\ndir = \"/fast/spool\"").unwrap();
+        config.set_data_dir(Path::new("/d"));
+        assert_eq!(config.spool.dir, Path::new("/fast/spool"));
+        assert_eq!(config.index_path, Path::new("/d/index.sqlite"));
+        assert_eq!(config.store, StoreConfig::Local { dir: "/d/store".into() });
     }
 
     #[test]

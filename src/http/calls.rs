@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::access::{Actor, Permission};
 use super::call_body::{AdmittedBody, CallAnswer, CallBody, StreamPlace, Wrong};
+use super::guard::to_its_end;
 use super::json::{Body, MaybeBody};
 use super::params::Id;
 use super::problem::Problem;
@@ -72,7 +73,8 @@ pub async fn announce(
     actor.need(Permission::Calls)?;
     let call = body.check()?;
     let labels: Vec<_> = call.streams.iter().map(|stream| stream.label.clone()).collect();
-    let admitted = services.feed.admit(call).await.map_err(refused)?;
+    let feed = services.feed;
+    let admitted = to_its_end(async move { feed.admit(call).await }).await?.map_err(refused)?;
     let place = HeaderValue::try_from(format!("/api/v1/calls/{}", admitted.id))
         .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the call has no place"))?;
     let streams = labels.into_iter().zip(admitted.streams).map(|(label, address)| StreamPlace {
@@ -123,9 +125,8 @@ pub async fn consent(
 ) -> Result<Json<CallAnswer>, Problem> {
     actor.need(Permission::Calls)?;
     let mut wrong = Wrong(Vec::new());
-    match &body.prompt_version {
-        Some(version) => wrong.text("prompt_version", version, limit::TEXT_CHARS),
-        None => {}
+    if let Some(version) = &body.prompt_version {
+        wrong.text("prompt_version", version, limit::TEXT_CHARS);
     }
     let evidence = evidence(&actor, body.staff, &mut wrong)?;
     let control = Control::Answer {
@@ -194,7 +195,9 @@ async fn steer(
     id: crate::base::id::CallId,
     control: Control,
 ) -> Result<Json<CallAnswer>, Problem> {
-    services.feed.control(id, control).await.map(|view| Json(view.into())).map_err(not_steered)
+    let feed = services.feed.clone();
+    let steered = to_its_end(async move { feed.control(id, control).await }).await?;
+    steered.map(|view| Json(view.into())).map_err(not_steered)
 }
 
 /// Who vouches: the token, and the member of staff where one is named.

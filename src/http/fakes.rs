@@ -92,8 +92,12 @@ impl Feed for Fake {
         let streams = (0..call.streams.len()).map(|at| format!("127.0.0.1:{}", 20_000 + at).parse().unwrap());
         let admitted = Admitted { id: id(), consent: ConsentState::Asked, streams: streams.collect() };
         let refused = self.refuse.lock().unwrap().clone();
-        self.admitted.lock().unwrap().push(call);
-        async move { refused.map_or(Ok(admitted), Err) }.boxed()
+        async move {
+            tokio::task::yield_now().await;
+            self.admitted.lock().unwrap().push(call);
+            refused.map_or(Ok(admitted), Err)
+        }
+        .boxed()
     }
 
     fn control(&self, call: CallId, control: Control) -> BoxFuture<'_, Result<CallView, ControlError>> {

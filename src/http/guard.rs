@@ -42,6 +42,16 @@ pub(super) async fn guard(State(guard): State<Guard>, request: Request, next: Ne
     answer
 }
 
+/// Lets a change come to its end even if its client goes away or its time is up meanwhile.
+///
+/// Errors: 500 where it panicked.
+pub(super) async fn to_its_end<T: Send + 'static>(
+    change: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Problem> {
+    let done = tokio::spawn(change).await;
+    done.map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the change failed inside the recorder"))
+}
+
 /// 404 for a path that does not exist.
 pub(super) async fn not_found() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path")

@@ -15,9 +15,9 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 pub struct Problem {
     /// Names the kind of problem.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub kind: &'static str,
     /// The same in words, for every problem of the kind.
-    pub title: String,
+    pub title: &'static str,
     /// HTTP status code.
     pub status: u16,
     /// This very problem.
@@ -30,7 +30,7 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
     #[serde(skip)]
     #[schema(ignore)]
-    headers: HeaderMap,
+    headers: Option<Box<HeaderMap>>,
 }
 
 /// A field that is wrong.
@@ -46,13 +46,13 @@ impl Problem {
     /// A problem of the kind that `status` says.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
-            kind: "about:blank".into(),
-            title: status.canonical_reason().unwrap_or("Error").into(),
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
             detail: detail.into(),
             field: None,
             errors: Vec::new(),
-            headers: HeaderMap::new(),
+            headers: None,
         }
     }
 
@@ -91,7 +91,7 @@ impl Problem {
 
     /// Adds a header to the answer.
     pub fn header(mut self, name: axum::http::HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.headers.get_or_insert_default().insert(name, value);
         self
     }
 }
@@ -99,7 +99,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut headers = self.headers.clone();
+        let mut headers = self.headers.clone().map_or_else(HeaderMap::new, |headers| *headers);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         let mut answer = (status, Json(self)).into_response();
         answer.headers_mut().extend(headers);

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::access::{Actor, Permission};
 use super::audit::{AuditAction, AuditEntry, Purpose};
+use super::guard::to_its_end;
 use super::json::MaybeBody;
 use super::library::{EraseReceipt, EraseState, LibraryError, Page, RecordingDetail, SearchQuery};
 use super::params::{Id, Params};
@@ -124,7 +125,9 @@ pub async fn erase(
     }
     params.finish()?;
     audit(&services, &actor, AuditAction::Erase, purpose, Some(id), Some(reason.clone())).await?;
-    let receipt = services.library.erase(id, reason, actor).await.map_err(unanswered)?;
+    let library = services.library;
+    let erasing = async move { library.erase(id, reason, actor).await };
+    let receipt = to_its_end(erasing).await?.map_err(unanswered)?;
     let status = match receipt.state {
         EraseState::Done => StatusCode::OK,
         EraseState::Pending => StatusCode::ACCEPTED,
