@@ -73,6 +73,7 @@ fn view() -> CallView {
 
 fn summary() -> RecordingSummary {
     RecordingSummary {
+        recording_started_at: WallTime::default(),
         id: id(),
         department: "demo".into(),
         started_at: WallTime::from_unix_micros(0),

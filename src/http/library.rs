@@ -114,6 +114,9 @@ pub struct RecordingSummary {
     /// When the call was admitted.
     #[schema(value_type = String, format = DateTime)]
     pub started_at: WallTime,
+    /// The moment of consent: when the first sample was spoken.
+    #[schema(value_type = String, format = DateTime)]
+    pub recording_started_at: WallTime,
     /// Length of the audio.
     pub duration_ms: u64,
     /// Number called from, as the feed gave it.

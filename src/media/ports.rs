@@ -28,6 +28,7 @@ pub enum PortError {
 #[derive(Clone, Debug)]
 pub struct PortPool {
     ip: IpAddr,
+    buffer_bytes: usize,
     ports: Arc<Mutex<Ports>>,
 }
 
@@ -40,9 +41,14 @@ struct Ports {
 
 impl PortPool {
     /// The even ports from `min` to `max` that have their odd neighbour in the range as well.
-    pub fn new(ip: IpAddr, min: u16, max: u16) -> Self {
+    /// Each socket asks the kernel for `buffer_bytes`.
+    pub fn new(ip: IpAddr, min: u16, max: u16, buffer_bytes: usize) -> Self {
         let free = (min.next_multiple_of(2)..max).step_by(2).collect();
-        Self { ip, ports: Arc::new(Mutex::new(Ports { free, resting: VecDeque::new(), lent: 0 })) }
+        Self {
+            ip,
+            buffer_bytes,
+            ports: Arc::new(Mutex::new(Ports { free, resting: VecDeque::new(), lent: 0 })),
+        }
     }
 
     /// Binds `count` sockets, or none. A port that something else holds is passed over.
@@ -52,7 +58,7 @@ impl PortPool {
         let mut sockets = Vec::with_capacity(count);
         while sockets.len() < count {
             let lease = self.lend().ok_or(PortError::Exhausted)?;
-            match MediaSocket::bind(self.ip, lease, now) {
+            match MediaSocket::bind(self.ip, lease, self.buffer_bytes, now) {
                 Ok(socket) => sockets.push(socket),
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
                 Err(error) => return Err(error.into()),
@@ -110,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_used_up_range_says_so_and_a_returned_port_rests() {
-        let pool = PortPool::new(IpAddr::from([127, 0, 0, 1]), 22_201, 22_206);
+        let pool = PortPool::new(IpAddr::from([127, 0, 0, 1]), 22_201, 22_206, 65_536);
         let now = MonoTime::default();
         let two = pool.bind(2, now).unwrap();
         assert!(two.iter().all(|socket| socket.port() % 2 == 0));

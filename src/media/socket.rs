@@ -22,10 +22,8 @@ const BATCH: usize = 32;
 /// Batches of one reading: more waits for the next tick, so that a flood on one port cannot
 /// starve the others.
 const BATCHES: usize = 64;
-/// Kernel buffer asked for; some seconds of G.711. Units: bytes.
-const BUFFER_BYTES: usize = 256 * 1024;
 /// Kernel buffer below which a stalled tick would lose packets. Units: bytes.
-const BUFFER_LEAST_BYTES: usize = 64 * 1024;
+const BUFFER_LEAST_BYTES: usize = 16 * 1024;
 /// Room for the control messages of a datagram. Units: bytes.
 const CONTROL_BYTES: usize = 128;
 
@@ -39,13 +37,13 @@ pub struct MediaSocket {
 }
 
 impl MediaSocket {
-    /// Binds a leased port.
+    /// Binds a leased port and asks the kernel for a receive buffer; it may give less.
     ///
     /// Errors: the port is taken, or there is no descriptor left.
-    pub fn bind(ip: IpAddr, lease: PortLease, now: MonoTime) -> io::Result<Self> {
+    pub fn bind(ip: IpAddr, lease: PortLease, buffer_bytes: usize, now: MonoTime) -> io::Result<Self> {
         let domain = if ip.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
         let socket = Socket::new(domain, Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
-        socket.set_recv_buffer_size(BUFFER_BYTES)?;
+        socket.set_recv_buffer_size(buffer_bytes)?;
         if socket.recv_buffer_size()? < BUFFER_LEAST_BYTES {
             return Err(io::Error::other("the system allows too small UDP buffers: raise net.core.rmem_max"));
         }
@@ -226,7 +224,7 @@ mod tests {
 
     #[test]
     fn waiting_datagrams_come_with_sender_and_arrival() {
-        let pool = PortPool::new(IpAddr::from([127, 0, 0, 1]), 22_000, 22_099);
+        let pool = PortPool::new(IpAddr::from([127, 0, 0, 1]), 22_000, 22_099, 262_144);
         let before = OsClock.mono();
         let mut socket = pool.bind(1, before).unwrap().remove(0);
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -243,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_counted_where_the_kernel_drops_it() {
-        let pool = PortPool::new(IpAddr::from([127, 0, 0, 1]), 22_100, 22_199);
+        let pool = PortPool::new(IpAddr::from([127, 0, 0, 1]), 22_100, 22_199, 262_144);
         let mut socket = pool.bind(1, OsClock.mono()).unwrap().remove(0);
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         for _ in 0..20_000 {

@@ -1,0 +1,8 @@
+//! The one integration-test binary: the built program and the library from outside.
+
+mod bad_input;
+mod crash;
+mod phone;
+mod promises;
+mod server;
+mod shutdown;
