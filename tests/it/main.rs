@@ -5,5 +5,6 @@ mod crash;
 mod demo;
 mod phone;
 mod promises;
+mod s3;
 mod server;
 mod shutdown;
