@@ -34,6 +34,8 @@ pub struct Line {
     direction: Direction,
     events: Vec<(u8, u32)>,
     codecs: Vec<Codec>,
+    /// Whether the client has no use for the stream now, or sends it as nobody can decode.
+    off: bool,
     /// The stream that is taken in for it; `None` refuses it with port 0.
     pub taken: Option<Taken>,
 }
@@ -83,6 +85,7 @@ impl Description {
             direction: Direction::Sendonly,
             events: vec![(101, 8_000)],
             codecs: vec![codec(0, "PCMU/8000"), codec(8, "PCMA/8000")],
+            off: false,
             taken,
         });
     }
@@ -115,6 +118,7 @@ impl Line {
             direction: Direction::Inactive,
             events: Vec::new(),
             codecs: Vec::new(),
+            off: false,
             taken: None,
         };
         line.follow(media);
@@ -136,19 +140,25 @@ impl Line {
         self.direction = media.direction;
         self.events.clone_from(&media.events);
         self.codecs.clone_from(&media.codecs);
+        self.off = !media.is_audio() || media.is_secure() || media.codecs.is_empty();
+    }
+
+    /// Our stream, as long as the client's line has a use for it.
+    fn live(&self) -> Option<Taken> {
+        self.taken.filter(|_| !self.off)
     }
 
     fn write(&self, out: &mut String, own: IpAddr, listening: bool) {
         let known: Vec<u8> =
             self.codecs.iter().map(|c| c.payload_type).chain(self.events.iter().map(|e| e.0)).collect();
-        let formats: Vec<String> = match (self.taken, known.is_empty()) {
+        let formats: Vec<String> = match (self.live(), known.is_empty()) {
             (Some(_), false) => known.iter().map(u8::to_string).collect(),
             _ if self.formats.is_empty() => vec!["0".to_owned()],
             _ => self.formats.clone(),
         };
-        let port = self.taken.map_or(0, |taken| taken.address.port());
+        let port = self.live().map_or(0, |taken| taken.address.port());
         let _ = write!(out, "m={} {port} {} {}\r\n", self.kind, self.proto, formats.join(" "));
-        let taken = match self.taken {
+        let taken = match self.live() {
             Some(taken) => taken,
             None => {
                 self.write_names(out);
