@@ -175,7 +175,8 @@ fn start_line(line: &str) -> Result<(Uri, &str), (u16, &'static str)> {
         return Err((400, "blanks in the start line"));
     }
     let uri = Uri::parse(uri).ok_or((400, "the request-URI is none"))?;
-    if uri.scheme != "tel" && uri.is_telephony() && (uri.text.contains('?') || uri.host.is_empty()) {
+    let after_user = uri.text.rsplit('@').next().unwrap_or_default();
+    if uri.scheme != "tel" && uri.is_telephony() && (after_user.contains('?') || uri.host.is_empty()) {
         return Err((400, "the request-URI carries header fields or no host"));
     }
     Ok((uri, version))

@@ -15,6 +15,8 @@ mod invite;
 pub mod listen;
 pub mod media;
 pub mod metadata;
+mod opening;
+mod own;
 pub mod parties;
 mod requests;
 pub mod server;

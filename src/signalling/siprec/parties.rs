@@ -187,9 +187,15 @@ impl Departments {
     }
 }
 
-/// Finds the parties.
-pub fn resolve(view: &View, hints: &Hints, rules: &PartyRules, departments: &Departments) -> Parties {
-    let (caller, guessed) = calling_member(view, hints, departments);
+/// Finds the parties. `known` is the id of the participant who was the caller so far.
+pub fn resolve(
+    view: &View,
+    hints: &Hints,
+    rules: &PartyRules,
+    departments: &Departments,
+    known: Option<&str>,
+) -> Parties {
+    let (caller, guessed) = calling_member(view, hints, departments, known);
     let find = |sources: &[Source], calling: bool| {
         sources.iter().find_map(|source| {
             let texts = texts_of(source, view, hints, caller, calling);
@@ -251,15 +257,29 @@ pub fn role(
     }
 }
 
-/// The participant who calls: as a vendor says; else the one whose number the vendor's call
-/// data or From has; else the one who is no department; else the first.
-fn calling_member(view: &View, hints: &Hints, departments: &Departments) -> (Option<usize>, bool) {
+/// The participant who calls: as a vendor says; else the one known so far; else the one whose
+/// number the vendor's call data or From has; else the one who is no department; else the
+/// first. The second value is whether that is a guess.
+fn calling_member(
+    view: &View,
+    hints: &Hints,
+    departments: &Departments,
+    known: Option<&str>,
+) -> (Option<usize>, bool) {
     let members = &view.participants;
-    if let Some(at) = members.iter().position(|m| m.calls == Some(true)) {
+    let mut all: Vec<usize> = (0..members.len()).filter(|at| members[*at].left_at.is_none()).collect();
+    if let Some(at) = all.iter().copied().find(|at| members[*at].calls == Some(true)) {
         return (Some(at), false);
     }
-    if let Some(callee) = members.iter().position(|m| m.calls == Some(false)) {
-        return ((0..members.len()).find(|at| *at != callee), false);
+    if let Some(at) = known.and_then(|id| stands_for(view, id)) {
+        return (Some(at), false);
+    }
+    if all.is_empty() {
+        all = (0..members.len()).collect();
+    }
+    let find = |test: &dyn Fn(usize) -> bool| all.iter().copied().find(|at| test(*at));
+    if let Some(callee) = find(&|at| members[at].calls == Some(false)) {
+        return (find(&|at| at != callee), false);
     }
     let has_number = |at: usize, number: &str| {
         !number.is_empty() && members[at].aors.iter().any(|aor| user_of(aor.reveal()) == number)
@@ -267,23 +287,36 @@ fn calling_member(view: &View, hints: &Hints, departments: &Departments) -> (Opt
     let told =
         |text: &Option<Private<String>>| text.as_ref().map(|t| user_of(t.reveal())).unwrap_or_default();
     let (caller, called) = (told(&view.caller), told(&view.called));
-    let all = 0..members.len();
-    if let Some(at) = all.clone().find(|at| has_number(*at, &caller)) {
+    if let Some(at) = find(&|at| has_number(at, &caller)) {
         return (Some(at), false);
     }
-    if let Some(callee) = all.clone().find(|at| has_number(*at, &called)) {
-        return (all.clone().find(|at| *at != callee), false);
+    if let Some(callee) = find(&|at| has_number(at, &called)) {
+        return (find(&|at| at != callee), false);
     }
     let from = hints.all("from").next().map(user_of).unwrap_or_default();
-    if let Some(at) = all.clone().find(|at| has_number(*at, &from)) {
+    if let Some(at) = find(&|at| has_number(at, &from)) {
         return (Some(at), false);
     }
     let is_department =
-        |at: &usize| members[*at].aors.iter().any(|aor| departments.named(aor.reveal()).is_some());
-    if all.clone().any(|at| is_department(&at)) {
-        return (all.clone().find(|at| !is_department(at)), false);
+        |at: usize| members[at].aors.iter().any(|aor| departments.named(aor.reveal()).is_some());
+    match find(&is_department) {
+        Some(_) => (find(&|at| !is_department(at)), false),
+        None => (find(&|_| true), !members.is_empty()),
     }
-    (all.clone().next(), !members.is_empty())
+}
+
+/// Who is the caller now, if `id` was so far: the same one, even after having left; but one
+/// who took over the same stream; and nobody for sure, if `id` left without ever having one.
+fn stands_for(view: &View, id: &str) -> Option<usize> {
+    let at = view.participants.iter().position(|member| member.id == id)?;
+    let was = &view.participants[at];
+    if was.left_at.is_none() {
+        return Some(at);
+    }
+    let shares =
+        |m: &super::view::Member| m.left_at.is_none() && m.sends.iter().any(|s| was.sends.contains(s));
+    let heir = view.participants.iter().position(shares);
+    heir.or_else(|| (!was.sends.is_empty()).then_some(at))
 }
 
 /// The texts that a source has for the calling or the called side.

@@ -40,7 +40,7 @@ fn view(xml: &str) -> View {
 }
 
 fn found(xml: &str, uri: &str, headers: &str) -> Parties {
-    resolve(&view(xml), &hints(uri, headers), &PartyRules::default(), &departments())
+    resolve(&view(xml), &hints(uri, headers), &PartyRules::default(), &departments(), None)
 }
 
 const FROM_TO: &str = "From: <sip:src@sbc>;tag=1\r\nTo: <sip:srs@r>\r\n";
@@ -119,7 +119,7 @@ fn t7_roles_follow_the_speakers_and_a_third_stream_is_nobodys() {
         <stream id='s1'><label>10</label></stream><stream id='s2'><label>20</label></stream>\
         <stream id='s3'><label>30</label></stream><stream id='s4'><label>mix</label></stream></recording>";
     let (view, hints) = (view(xml), hints("sip:srs@r", FROM_TO));
-    let parties = resolve(&view, &hints, &PartyRules::default(), &departments());
+    let parties = resolve(&view, &hints, &PartyRules::default(), &departments(), None);
     let roles = ["20", "10", "30", "mix"].map(|label| role(&view, &hints, &parties, label, 0, 4));
     assert_eq!(roles, [StreamRole::Employee, StreamRole::Caller, StreamRole::Other, StreamRole::Other]);
     let none = Parties::default();
@@ -147,4 +147,24 @@ fn rules_are_read_from_text_and_odd_ones_are_refused() {
         assert_eq!(String::from(text.parse::<Source>().unwrap()), text);
     }
     assert!("header:".parse::<Source>().unwrap_err().contains("vendor, participants"));
+}
+
+#[test]
+fn a_caller_stays_the_caller_after_leaving_unless_someone_takes_over_the_stream() {
+    let member = |id: &str, number: &str, sends: &str| {
+        format!("<participant id='{id}'><nameID aor='tel:{number}'/>{sends}</participant>")
+    };
+    let document = |members: String| format!("<recording><datamode>complete</datamode>{members}</recording>");
+    let apply = |view: &mut View, text: String| {
+        view.apply(&metadata::parse(text.as_bytes()).unwrap(), WallTime::from_unix_micros(1));
+    };
+    let agent = member("agent", "4711", "<send>s2</send>");
+    let mut seen = view(&document(member("c", "88888888", "<send>s1</send>") + &agent));
+    let hints = hints("sip:srs@r", FROM_TO);
+    let caller =
+        |view: &View| resolve(view, &hints, &PartyRules::default(), &departments(), Some("c")).caller_number;
+    apply(&mut seen, document(agent.clone()));
+    assert_eq!(caller(&seen), "88888888");
+    apply(&mut seen, document(agent + &member("d", "77777777", "<send>s1</send>")));
+    assert_eq!(caller(&seen), "77777777");
 }

@@ -6,7 +6,8 @@
 //! Source: RFC 3261 §8.2, §9.2, §11, §15.1.2; RFC 6086 (INFO); RFC 3262 §3 (PRACK).
 
 use super::body;
-use super::invite::{ACCEPT, ALLOW, unsupported};
+use super::invite::{ACCEPT, ALLOW};
+use super::opening::unsupported;
 use super::server::{Incoming, Output, Server, SessionId};
 use super::session::Session;
 use crate::base::clock::{MonoTime, WallTime};

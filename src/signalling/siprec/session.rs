@@ -38,6 +38,8 @@ pub struct Saved {
     pub lines: usize,
     /// Who takes part.
     pub view: View,
+    /// The client's id for the participant who calls.
+    pub caller: Option<String>,
     /// What the first INVITE said of the parties.
     pub hints: Hints,
     /// Links that do not come from metadata.
