@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use optag::base::private::Private;
 use optag::signalling::feed::{AdmitError, Control};
-use optag::signalling::sip::digest::Credentials;
+use optag::signalling::sip::digest::{Algorithm, Credentials};
 use optag::signalling::sip::flow::Transport;
 use optag::signalling::siprec::config::WhenUnavailable;
 use optag::signalling::siprec::server::Input;
@@ -224,7 +224,13 @@ fn requests_out_of_order_or_outside_of_dialogs_are_told_so() {
 #[test]
 fn digest_is_asked_for_once_where_it_is_configured() {
     let users = vec![("src".to_owned(), Private::new("secret".to_owned()))];
-    let mut src = Src::with(|config| config.credentials = Some(Credentials { realm: "optag".into(), users }));
+    let mut src = Src::with(|config| {
+        config.credentials = Some(Credentials {
+            realm: "optag".into(),
+            users,
+            algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
+        })
+    });
     let (answer, _) = src.invite(SIPREC, SDP);
     assert_eq!(code(&answer), 401);
     assert!(header(&answer, "WWW-Authenticate").unwrap().contains("algorithm=SHA-256"));

@@ -25,6 +25,9 @@ pub struct Credentials {
     pub realm: String,
     /// User names and passwords.
     pub users: Vec<(String, Private<String>)>,
+    /// What is offered, the preferred one first: RFC 8760 lets clients take the first that
+    /// they know, and clients older than it look at the first alone.
+    pub algorithms: Vec<Algorithm>,
 }
 
 /// Checks answers to challenges.
@@ -60,8 +63,12 @@ impl Digest {
         Self { credentials, key: hmac::Key::new(hmac::HMAC_SHA256, secret) }
     }
 
-    /// The WWW-Authenticate field; the stronger one comes first where both are sent.
-    pub fn challenge(&self, now: MonoTime, algorithm: Algorithm, stale: bool) -> String {
+    /// The WWW-Authenticate fields, in the order of preference.
+    pub fn challenges(&self, now: MonoTime, stale: bool) -> Vec<String> {
+        self.credentials.algorithms.iter().map(|algorithm| self.challenge(now, *algorithm, stale)).collect()
+    }
+
+    fn challenge(&self, now: MonoTime, algorithm: Algorithm, stale: bool) -> String {
         let stale = if stale { ",stale=true" } else { "" };
         let (realm, nonce) = (&self.credentials.realm, self.nonce(now));
         format!(
@@ -159,7 +166,8 @@ mod tests {
 
     fn checker() -> Digest {
         let users = vec![("src".to_owned(), Private::new("secret".to_owned()))];
-        Digest::new(Credentials { realm: "optag".into(), users }, &[7; 32])
+        let algorithms = vec![Algorithm::Sha256, Algorithm::Md5];
+        Digest::new(Credentials { realm: "optag".into(), users, algorithms }, &[7; 32])
     }
 
     fn authorization(digest: &Digest, made: MonoTime, algorithm: Algorithm, password: &str) -> String {

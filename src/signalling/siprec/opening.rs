@@ -20,7 +20,7 @@ use crate::call::{ConsentKeys, ConsentState, StreamRole};
 use crate::signalling::feed::{AdmitError, Admitted, Control, NewCall, NewStream};
 use crate::signalling::sdp::{Description, Offer, Taken};
 use crate::signalling::sip::dialog::Dialog;
-use crate::signalling::sip::digest::{Algorithm, Verdict};
+use crate::signalling::sip::digest::Verdict;
 use crate::signalling::sip::message::Request;
 use crate::signalling::sip::response::Answer;
 use crate::signalling::sip::transaction::Key;
@@ -123,10 +123,11 @@ impl Server {
             if verdict != Verdict::Good {
                 self.stats.challenged += 1;
                 let stale = verdict == Verdict::Stale;
-                let challenge = |algorithm| digest.challenge(now, algorithm, stale);
-                let answer = Answer::new(401, "")
-                    .with("WWW-Authenticate", challenge(Algorithm::Sha256))
-                    .with_optional("WWW-Authenticate", challenge(Algorithm::Md5));
+                let mut answer = Answer::new(401, "");
+                for (at, challenge) in digest.challenges(now, stale).into_iter().enumerate() {
+                    let fields = if at == 0 { &mut answer.headers } else { &mut answer.optional };
+                    fields.push(("WWW-Authenticate", challenge));
+                }
                 return Some(answer);
             }
         }
