@@ -3,9 +3,25 @@
 //! `src/ARCHITECTURE.md` draws the whole; each module's page says what comes in, what
 //! goes out and what is not there.
 
+#[cfg(feature = "server")]
+pub mod app;
+#[cfg(feature = "server")]
+pub mod archive;
+#[cfg(feature = "server")]
+pub mod audit;
 pub mod base;
 pub mod call;
+#[cfg(feature = "server")]
+pub mod cli;
+#[cfg(feature = "server")]
+pub mod http;
+#[cfg(feature = "server")]
+pub mod index;
 pub mod media;
+#[cfg(feature = "server")]
+pub mod metrics;
+#[cfg(feature = "server")]
+pub mod retention;
 #[cfg(feature = "server")]
 pub mod signalling;
 pub mod spool;

@@ -25,6 +25,12 @@ impl CallId {
         Self(Uuid::new_v7(stamp))
     }
 
+    /// When the call was admitted, to the millisecond, as the id itself tells.
+    pub fn admitted_at(self) -> WallTime {
+        let (secs, nanos) = self.0.get_timestamp().map_or((0, 0), |stamp| stamp.to_unix());
+        WallTime::from_unix_micros(secs as i64 * 1_000_000 + i64::from(nanos / 1_000))
+    }
+
     /// The id behind its 16 bytes, as the spool stores it.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
@@ -64,6 +70,7 @@ mod tests {
         let early = CallId::new_at(WallTime::from_unix_micros(1_700_000_000_000_000));
         let late = CallId::new_at(WallTime::from_unix_micros(1_700_000_001_000_000));
         assert!(early < late);
+        assert_eq!(late.admitted_at(), WallTime::from_unix_micros(1_700_000_001_000_000));
         assert_eq!(early.to_string().parse::<CallId>().unwrap(), early);
         assert_eq!(CallId::from_bytes(late.to_bytes()), late);
     }

@@ -123,18 +123,19 @@ pub struct ConsentMachine {
     state: ConsentState,
     answer_by: MonoTime,
     prompt_version: Option<String>,
+    changed_by: Option<ConsentHow>,
 }
 
 impl ConsentMachine {
     /// A machine for a call admitted at `now`; `selected` says whether the department is recorded.
     pub fn new(selected: bool, timeout: Duration, now: MonoTime) -> Self {
         let state = if selected { ConsentState::Asked } else { ConsentState::Unknown };
-        Self { state, answer_by: now + timeout, prompt_version: None }
+        Self { state, answer_by: now + timeout, prompt_version: None, changed_by: None }
     }
 
     /// A machine in a state that was made durable earlier, with what is left of the time to answer.
     pub fn resume(state: ConsentState, answer_by: MonoTime) -> Self {
-        Self { state, answer_by, prompt_version: None }
+        Self { state, answer_by, prompt_version: None, changed_by: None }
     }
 
     /// Where the call stands.
@@ -145,6 +146,11 @@ impl ConsentMachine {
     /// Whether audio may be kept right now.
     pub const fn is_open(&self) -> bool {
         matches!(self.state, ConsentState::Granted)
+    }
+
+    /// By which way a refusal came.
+    pub fn refused_by(&self) -> Option<ConsentHow> {
+        self.changed_by.filter(|_| self.state == ConsentState::Refused)
     }
 
     /// When [`ConsentMachine::expire`] must be called at the latest, if at all.
@@ -210,6 +216,7 @@ impl ConsentMachine {
         evidence: Evidence,
     ) -> ConsentRecord {
         self.state = to;
+        self.changed_by = Some(how);
         ConsentRecord { state: to, how, at, prompt_version: self.prompt_version.clone(), evidence }
     }
 }

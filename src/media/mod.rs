@@ -1,7 +1,21 @@
 //! Datagrams in, Opus packets out, by a tick and not by a task a packet.
 //!
-//! In: [`engine::Command`]s and the datagrams of each stream's socket. Out: one batch of
-//! [`output::Output`] a tick. Not here: files, databases, HTTP, tokio, wall-clock reads.
+//! In: [`engine::Engine`]'s requests and the datagrams of each stream's socket. Out: one batch
+//! of [`output::Output`] a tick. Not here: files, databases, HTTP, tokio.
 
+pub mod call;
+mod capture;
 pub mod codec;
+pub mod encoder;
+pub mod engine;
+mod gap;
+pub mod jitter;
+pub mod keys;
+pub mod leg;
 pub mod output;
+pub mod pcm;
+pub mod ports;
+pub mod rtp;
+pub mod socket;
+pub mod stats;
+mod timeline;

@@ -3,7 +3,7 @@
 //! In: requests of the HTTP API and of SIPREC dialogs. Out: calls admitted to the engine.
 //! Not here: how a request was worded on the wire.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use futures::future::BoxFuture;
 use serde::Serialize;
@@ -13,8 +13,9 @@ use crate::base::id::CallId;
 use crate::base::private::Private;
 use crate::call::consent::ConsentError;
 use crate::call::{Answer, CallContext, ConsentHow, ConsentState, Evidence, Outcome, StreamRole};
-use crate::media::codec::Encoding;
+pub use crate::media::codec::PayloadFormat;
 use crate::media::output::StreamCounts;
+pub use crate::media::rtp::source::ExpectedSource;
 
 /// A call that asks to be admitted.
 #[derive(Clone, Debug)]
@@ -49,26 +50,6 @@ pub struct NewStream {
     /// Where the packets will come from, as far as it is known. Packets from elsewhere are
     /// refused; with no address, the first source that proves itself is kept.
     pub source: ExpectedSource,
-}
-
-/// A payload type and its coding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PayloadFormat {
-    /// 0 to 127.
-    pub payload_type: u8,
-    /// How its payload is coded.
-    pub encoding: Encoding,
-}
-
-/// What is known of a stream's sender.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ExpectedSource {
-    /// Its address.
-    pub ip: Option<IpAddr>,
-    /// Its port.
-    pub port: Option<u16>,
-    /// Its SSRC.
-    pub ssrc: Option<u32>,
 }
 
 /// An admitted call.
@@ -154,6 +135,9 @@ pub enum ControlError {
     /// The consent rules forbid it.
     #[error(transparent)]
     Consent(#[from] ConsentError),
+    /// This recorder cannot do it; the call goes on as it was.
+    #[error("the recorder cannot {0}")]
+    Unsupported(&'static str),
     /// The spool cannot make it durable; the call keeps nothing more.
     #[error("the change could not be made durable")]
     NotDurable,

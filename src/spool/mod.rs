@@ -1,3 +1,160 @@
 //! The one truth on disk: a log of sealed records, group-committed, recovered by scanning.
+//!
+//! In: [`record::SpoolRecord`]s of all calls. Out: durability, and each call's records read
+//! back. Not here: what an object is, and when a call is delivered.
+//!
+//! # Constraints
+//! - What was acknowledged survives any crash; what was not may be there or not, never half.
+//! - There is no second ledger. A call exists while its key file does; destroying that file is
+//!   how a call is released after delivery, and how it is erased.
+//! - After a failed write or sync nothing on that descriptor counts: the segment is left, and
+//!   everything not acknowledged is written again, same bytes, to a new one.
+//!
+//! # Layout
+//! ```text
+//! segments/seg-<number, 16 hex>.log        keys/<call id>.key
+//!
+//! segment   head 64: "optagspl" · version u16 · length u16 · incarnation u32 · number u64 ·
+//!           node id 16 · zero · CRC32C u32          then records, then zeros
+//! record    head 64: "oRec" · CRC32C u32 of all that follows · sealed length u32 ·
+//!           incarnation u32 · sequence u64 · call 16 · kind u8 · encoding u8 · zero u16 ·
+//!           ordinal u32 · previous (segment u64, offset u32) · zero u32
+//!           then the payload, sealed by AES-256-GCM with the call's key, nonce
+//!           incarnation‖sequence, the head's middle authenticated; tag 16
+//! ```
+//! Numbers are little-endian. `previous` chains a call's records backwards, so that one call is
+//! read back without reading the others; where the chain is broken, its segments are scanned.
+//!
+//! # Operation
+//! One thread owns the files. It takes what is queued, seals it, writes it, syncs once, and only
+//! then answers. Each start of the process uses a new incarnation, whose first segment is
+//! durable before anything is sealed, so no nonce repeats under a key.
 
+pub mod disk;
+pub mod error;
+mod frame;
+pub mod key;
+mod keyring;
+mod master;
+mod payload;
+mod reader;
 pub mod record;
+pub mod recover;
+mod segment;
+mod shared;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+pub use error::SpoolError;
+pub use key::MasterKey;
+pub use reader::CallReader;
+pub use shared::{DurableEvent, SpoolStats};
+
+use crate::base::id::CallId;
+use disk::Disk;
+use record::SpoolRecord;
+use recover::Recovered;
+use shared::{Item, Shared};
+use writer::Writer;
+
+/// How a spool runs.
+#[derive(Clone, Debug)]
+pub struct SpoolConfig {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Size of a segment file. Units: bytes.
+    pub segment_bytes: u64,
+    /// The most that all segments may take. Units: bytes.
+    pub max_bytes: u64,
+    /// Records that may wait for the disk. Units: bytes.
+    pub queue_bytes: usize,
+}
+
+/// Called on the spool's thread after a commit, for each consent and end of a call in it.
+pub type OnDurable = Box<dyn Fn(DurableEvent) + Send>;
+
+/// An open spool; clones share it.
+#[derive(Clone)]
+pub struct Spool {
+    shared: Arc<Shared>,
+    thread: Arc<std::sync::Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl Spool {
+    /// Opens the directory, recovers what is in it, and starts the writer.
+    ///
+    /// Errors: another process has it, the master key is the wrong one, or the disk's.
+    pub fn open(
+        config: SpoolConfig,
+        disk: Arc<dyn Disk>,
+        master: MasterKey,
+        on_durable: OnDurable,
+    ) -> Result<(Self, Recovered), SpoolError> {
+        let (writer, recovered) = Writer::open(config, disk, master)?;
+        let shared = writer.shared();
+        let thread = std::thread::Builder::new()
+            .name("spool".into())
+            .spawn(move || writer.run(&on_durable))
+            .map_err(|error| SpoolError::disk("start the thread of", &shared.config.dir, error))?;
+        Ok((Self { shared, thread: Arc::new(std::sync::Mutex::new(Some(thread))) }, recovered))
+    }
+
+    /// Queues records; never waits for the disk.
+    ///
+    /// Errors: the queue is full; the batch comes back whole.
+    pub fn append(&self, batch: Vec<SpoolRecord>) -> Result<(), Vec<SpoolRecord>> {
+        self.shared.append(batch)
+    }
+
+    /// Calls `done` once everything appended before is durable.
+    pub fn barrier(&self, done: Box<dyn FnOnce(Result<(), SpoolError>) + Send>) {
+        self.shared.push(Item::Barrier(done));
+    }
+
+    /// Destroys a call's key: from then on nothing of the call can be read, after a crash
+    /// neither. Records of it that are still queued are dropped. No such call is fine. Blocks.
+    ///
+    /// Errors: the key may still be on the disk; do it again.
+    pub fn destroy_key(&self, call: CallId) -> Result<(), SpoolError> {
+        let (reply, answer) = std::sync::mpsc::channel();
+        self.shared.push(Item::Destroy(call, reply));
+        answer.recv().unwrap_or(Err(SpoolError::Closed))
+    }
+
+    /// Reads a call's durable records in order. Blocks.
+    ///
+    /// Errors: there is no such call, or the disk's.
+    pub fn read(&self, call: CallId) -> Result<CallReader, SpoolError> {
+        CallReader::open(&self.shared, call)
+    }
+
+    /// Whether there is room for new calls: under 85 % of the cap and of the file system.
+    pub fn accepts_new_calls(&self) -> bool {
+        self.shared.accepts_new_calls()
+    }
+
+    /// Calls that have a key here.
+    pub fn calls(&self) -> Vec<CallId> {
+        self.shared.calls()
+    }
+
+    /// Figures for metrics.
+    pub fn stats(&self) -> SpoolStats {
+        self.shared.stats()
+    }
+
+    /// Makes what is queued durable and stops the writer. Blocks.
+    pub fn close(&self) {
+        self.shared.push(Item::Close);
+        let thread = self.thread.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

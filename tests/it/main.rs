@@ -1,5 +1,11 @@
-//! Tests that use the crate as a whole, in one binary.
+//! The one integration-test binary: the built program and the library from outside.
 
+mod bad_input;
+mod crash;
+mod phone;
+mod promises;
+mod server;
+mod shutdown;
 mod sip_dialogs;
 mod sip_feed;
 mod sip_sipp;

@@ -1,5 +1,7 @@
 //! The audio codings that a stream may arrive in.
 
+pub mod g711;
+
 use serde::{Deserialize, Serialize};
 
 /// How a stream's audio is coded on the wire.
@@ -24,5 +26,25 @@ impl Encoding {
     /// RTP clock rate. Units: Hz.
     pub const fn clock_hz(self) -> u32 {
         8_000
+    }
+}
+
+/// A payload type and its coding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PayloadFormat {
+    /// 0 to 127.
+    pub payload_type: u8,
+    /// How its payload is coded.
+    pub encoding: Encoding,
+}
+
+impl Encoding {
+    /// Decodes `payload` into the front of `out`; the samples written, as many as fit.
+    pub fn decode(self, payload: &[u8], out: &mut [i16]) -> usize {
+        match self {
+            Encoding::Pcmu => g711::decode_ulaw(payload, out),
+            Encoding::Pcma => g711::decode_alaw(payload, out),
+        }
+        payload.len().min(out.len())
     }
 }

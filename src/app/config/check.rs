@@ -1,0 +1,197 @@
+//! From raw to checked: every value in its range, every default path resolved.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::departments;
+use super::error::ConfigError;
+use super::raw::{RawConfig, RawStore};
+use super::settings::*;
+use crate::base::limit;
+use crate::base::private::Private;
+
+/// Checks everything. `env` gives S3 credentials (`AWS_…`), nothing else.
+pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigError> {
+    let data_dir = PathBuf::from(&raw.data_dir);
+    if raw.data_dir.is_empty() {
+        return Err(wrong("data_dir", "a directory is required"));
+    }
+    let days =
+        number("retention.default_days", raw.retention.default_days, 1..=limit::RETENTION_DAYS.into())?;
+    let timeout_s = number("consent.timeout_s", raw.consent.timeout_s, 1..=600)?;
+    let country_code = raw.number.country_code;
+    if country_code.len() > 3 || !country_code.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(wrong("number.country_code", "up to 3 digits, without +"));
+    }
+    Ok(Config {
+        api: ApiConfig {
+            listen: address("api.listen", &raw.api.listen)?,
+            max_connections: number("api.max_connections", raw.api.max_connections, 1..=65_535)? as usize,
+            max_requests: number("api.max_requests", raw.api.max_requests, 1..=65_535)? as usize,
+            header_timeout: seconds("api.header_timeout_s", raw.api.header_timeout_s, 1..=120)?,
+            request_timeout: seconds("api.request_timeout_s", raw.api.request_timeout_s, 1..=600)?,
+        },
+        metrics_listen: address("metrics.listen", &raw.metrics.listen)?,
+        rtp: rtp(&raw.rtp)?,
+        engine: engine(&raw.engine)?,
+        spool: SpoolConfig {
+            dir: path_or(&raw.spool.dir, &data_dir, "spool"),
+            max_bytes: number("spool.max_gib", raw.spool.max_gib, 1..=65_536)? << 30,
+            segment_bytes: number("spool.segment_mib", raw.spool.segment_mib, 1..=1_024)? << 20,
+            master_key_file: path_or(&raw.spool.master_key_file, &data_dir, "master.key"),
+        },
+        store: store(raw.store, &data_dir, env)?,
+        index_path: path_or(&raw.index.path, &data_dir, "index.sqlite"),
+        tokens_path: data_dir.join("tokens.json"),
+        sweep_interval: seconds("retention.sweep_interval_s", raw.retention.sweep_interval_s, 1..=86_400)?,
+        country_code,
+        log: LogConfig { format: log_format(&raw.log.format)?, level: log_level(raw.log.level)? },
+        departments: departments::check(raw.department, days as u8, timeout_s)?,
+        data_dir,
+    })
+}
+
+fn rtp(raw: &super::raw::RawRtp) -> Result<RtpConfig, ConfigError> {
+    let listen_ip = ip("rtp.listen_ip", &raw.listen_ip)?;
+    let advertised_ip = match raw.advertised_ip.as_str() {
+        "" => listen_ip,
+        text => ip("rtp.advertised_ip", text)?,
+    };
+    if advertised_ip.is_unspecified() {
+        return Err(wrong("rtp.advertised_ip", "required where rtp.listen_ip is 0.0.0.0 or ::"));
+    }
+    let port_min = number("rtp.port_min", raw.port_min, 1_024..=65_534)? as u16;
+    let port_max = number("rtp.port_max", raw.port_max, i64::from(port_min) + 1..=65_535)? as u16;
+    Ok(RtpConfig {
+        listen_ip,
+        advertised_ip,
+        port_min,
+        port_max,
+        reorder: Duration::from_millis(number("rtp.reorder_ms", raw.reorder_ms, 200..=5_000)?),
+        timeout: seconds("rtp.timeout_s", raw.timeout_s, 5..=86_400)?,
+        socket_buffer_bytes: (number("rtp.socket_buffer_kib", raw.socket_buffer_kib, 16..=16_384)? << 10)
+            as usize,
+    })
+}
+
+fn engine(raw: &super::raw::RawEngine) -> Result<EngineConfig, ConfigError> {
+    let workers = match number("engine.workers", raw.workers, 0..=1_024)? {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers as usize,
+    };
+    Ok(EngineConfig {
+        workers,
+        tick: Duration::from_millis(number("engine.tick_ms", raw.tick_ms, 20..=200)?),
+        opus_bitrate_bps: number("engine.opus_bitrate_bps", raw.opus_bitrate_bps, 6_000..=64_000)? as u32,
+        opus_complexity: number("engine.opus_complexity", raw.opus_complexity, 0..=10)? as u8,
+    })
+}
+
+fn store(raw: RawStore, data_dir: &Path, env: &[(String, String)]) -> Result<StoreConfig, ConfigError> {
+    match raw.kind.as_str() {
+        "local" => Ok(StoreConfig::Local { dir: path_or(&raw.dir, data_dir, "store") }),
+        "s3" => {
+            let filled = |text: String| Some(text).filter(|text| !text.is_empty());
+            let endpoint = filled(raw.endpoint);
+            if endpoint.as_ref().is_some_and(|url| url.starts_with("http://")) && !raw.allow_http {
+                return Err(wrong("store.endpoint", "https:// is required unless store.allow_http = true"));
+            }
+            Ok(StoreConfig::S3(S3Config {
+                bucket: filled(raw.bucket)
+                    .ok_or_else(|| wrong("store.bucket", "a bucket is required with store.kind = \"s3\""))?,
+                endpoint,
+                region: raw.region,
+                credentials: credentials(&raw.credentials_file, env)?,
+                path_style: raw.path_style,
+                allow_http: raw.allow_http,
+                ca_file: filled(raw.ca_file).map(PathBuf::from),
+                manage_lifecycle: raw.manage_lifecycle,
+            }))
+        }
+        _ => Err(wrong("store.kind", "`local` or `s3`")),
+    }
+}
+
+/// The environment first, then the file, else none.
+fn credentials(file: &str, env: &[(String, String)]) -> Result<Option<S3Credentials>, ConfigError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct File {
+        access_key_id: Private<String>,
+        secret_access_key: Private<String>,
+        session_token: Option<Private<String>>,
+    }
+    let variable = |name: &str| {
+        env.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, v)| Private::new(v.clone()))
+    };
+    if let (Some(access_key_id), Some(secret_access_key)) =
+        (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY"))
+    {
+        let session_token = variable("AWS_SESSION_TOKEN");
+        return Ok(Some(S3Credentials { access_key_id, secret_access_key, session_token }));
+    }
+    if file.is_empty() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(file)
+        .map_err(|source| ConfigError::File { path: PathBuf::from(file), source })?;
+    let file: File = toml::from_str(&text).map_err(|_| {
+        wrong("store.credentials_file", "TOML with access_key_id, secret_access_key and maybe session_token")
+    })?;
+    Ok(Some(S3Credentials {
+        access_key_id: file.access_key_id,
+        secret_access_key: file.secret_access_key,
+        session_token: file.session_token,
+    }))
+}
+
+fn log_format(text: &str) -> Result<LogFormat, ConfigError> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(wrong("log.format", "`text` or `json`")),
+    }
+}
+
+fn log_level(level: String) -> Result<String, ConfigError> {
+    match tracing_subscriber::EnvFilter::try_new(&level) {
+        Ok(_) => Ok(level),
+        Err(_) => {
+            Err(wrong("log.level", "error, warn, info, debug, trace, or directives such as info,sqlx=warn"))
+        }
+    }
+}
+
+fn wrong(key: &str, allowed: &str) -> ConfigError {
+    ConfigError::Value { key: key.to_owned(), allowed: allowed.to_owned() }
+}
+
+fn number(key: &str, value: i64, range: RangeInclusive<i64>) -> Result<u64, ConfigError> {
+    match range.contains(&value) {
+        true => Ok(value as u64),
+        false => Err(wrong(key, &format!("{} to {} is allowed, not {value}", range.start(), range.end()))),
+    }
+}
+
+fn seconds(key: &str, value: i64, range: RangeInclusive<i64>) -> Result<Duration, ConfigError> {
+    number(key, value, range).map(Duration::from_secs)
+}
+
+fn address(key: &str, text: &str) -> Result<SocketAddr, ConfigError> {
+    text.parse().map_err(|_| wrong(key, "expected address:port, such as 127.0.0.1:8080 or [::1]:8080"))
+}
+
+fn ip(key: &str, text: &str) -> Result<IpAddr, ConfigError> {
+    text.parse().map_err(|_| wrong(key, "expected an IPv4 or IPv6 address"))
+}
+
+fn path_or(text: &str, data_dir: &Path, name: &str) -> PathBuf {
+    match text {
+        "" => data_dir.join(name),
+        text => PathBuf::from(text),
+    }
+}

@@ -1,0 +1,58 @@
+//! What may be wrong with a configuration.
+
+use std::path::PathBuf;
+
+/// Why a configuration was not accepted. The message says what to change.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The text is no TOML, or a value has the wrong type.
+    #[error("line {line}: {reason}")]
+    Syntax {
+        /// Counted from 1.
+        line: usize,
+        /// The parser's reason.
+        reason: String,
+    },
+    /// A key that does not exist.
+    #[error("line {line}: there is no key `{key}`; did you mean `{nearest}`?")]
+    UnknownKey {
+        /// Counted from 1.
+        line: usize,
+        /// The key as written.
+        key: String,
+        /// The most similar known key there.
+        nearest: String,
+    },
+    /// An environment variable that names no key.
+    #[error("the environment variable {name} names no setting; did you mean {nearest}?")]
+    UnknownVariable {
+        /// The variable as set.
+        name: String,
+        /// The most similar known one.
+        nearest: String,
+    },
+    /// An environment variable whose value has the wrong type.
+    #[error("the environment variable {name}: expected {expected}")]
+    Variable {
+        /// The variable.
+        name: String,
+        /// The type that the setting has.
+        expected: &'static str,
+    },
+    /// A value outside its range.
+    #[error("{key}: {allowed}")]
+    Value {
+        /// `section.key`.
+        key: String,
+        /// What is allowed, as a sentence.
+        allowed: String,
+    },
+}

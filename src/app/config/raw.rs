@@ -1,0 +1,209 @@
+//! The configuration as written: file, then environment, nothing checked but names and types.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::ConfigError;
+use crate::call::ConsentKeys;
+
+/// Variables that the commands read themselves.
+const NOT_SETTINGS: [&str; 3] = ["OPTAG_CONFIG", "OPTAG_TOKEN", "OPTAG_URL"];
+/// What Kubernetes sets in every container beside a service called `optag`.
+const CLUSTER_PREFIXES: [&str; 2] = ["OPTAG_SERVICE_", "OPTAG_PORT"];
+
+/// Declares a section with its keys and their defaults.
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident { $($key:ident: $kind:ty = $default:expr),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name { $(pub $key: $kind,)* }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($key: $default,)* }
+            }
+        }
+    };
+}
+
+section!(
+    /// The whole file.
+    RawConfig {
+        data_dir: String = "./optag-data".into(),
+        api: RawApi = RawApi::default(),
+        metrics: RawMetrics = RawMetrics::default(),
+        rtp: RawRtp = RawRtp::default(),
+        engine: RawEngine = RawEngine::default(),
+        spool: RawSpool = RawSpool::default(),
+        store: RawStore = RawStore::default(),
+        index: RawIndex = RawIndex::default(),
+        retention: RawRetention = RawRetention::default(),
+        consent: RawConsent = RawConsent::default(),
+        number: RawNumber = RawNumber::default(),
+        log: RawLog = RawLog::default(),
+        department: Vec<RawDepartment> = vec![RawDepartment::demo(), RawDepartment::private()],
+    }
+);
+section!(RawApi {
+    listen: String = "127.0.0.1:8080".into(),
+    max_connections: i64 = 512,
+    max_requests: i64 = 256,
+    header_timeout_s: i64 = 10,
+    request_timeout_s: i64 = 30,
+});
+section!(RawMetrics { listen: String = "127.0.0.1:9464".into() });
+section!(RawRtp {
+    listen_ip: String = "127.0.0.1".into(),
+    advertised_ip: String = String::new(),
+    port_min: i64 = 20_000,
+    port_max: i64 = 39_999,
+    reorder_ms: i64 = 200,
+    timeout_s: i64 = 60,
+    socket_buffer_kib: i64 = 256,
+});
+section!(RawEngine {
+    workers: i64 = 0,
+    tick_ms: i64 = 100,
+    opus_bitrate_bps: i64 = 16_000,
+    opus_complexity: i64 = 5,
+});
+section!(RawSpool {
+    dir: String = String::new(),
+    max_gib: i64 = 20,
+    segment_mib: i64 = 64,
+    master_key_file: String = String::new(),
+});
+section!(RawStore {
+    kind: String = "local".into(),
+    dir: String = String::new(),
+    bucket: String = String::new(),
+    endpoint: String = String::new(),
+    region: String = "us-east-1".into(),
+    credentials_file: String = String::new(),
+    path_style: bool = true,
+    allow_http: bool = false,
+    ca_file: String = String::new(),
+    manage_lifecycle: bool = true,
+});
+section!(RawIndex { path: String = String::new() });
+section!(RawRetention { default_days: i64 = 90, sweep_interval_s: i64 = 60 });
+section!(RawConsent { timeout_s: i64 = 30 });
+section!(RawNumber { country_code: String = "45".into() });
+section!(RawLog { format: String = "text".into(), level: String = "info".into() });
+
+/// One `[[department]]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawDepartment {
+    pub id: String,
+    pub name: String,
+    #[serde(default)]
+    pub numbers: Vec<String>,
+    #[serde(default)]
+    pub record: bool,
+    pub retention_days: Option<i64>,
+    pub consent_timeout_s: Option<i64>,
+    #[serde(default)]
+    pub keys: ConsentKeys,
+}
+
+impl RawDepartment {
+    fn new(id: &str, name: &str, record: bool) -> Self {
+        Self {
+            id: id.into(),
+            name: name.into(),
+            numbers: Vec::new(),
+            record,
+            retention_days: None,
+            consent_timeout_s: None,
+            keys: ConsentKeys::default(),
+        }
+    }
+
+    fn demo() -> Self {
+        Self::new("demo", "Demonstration", true)
+    }
+
+    fn private() -> Self {
+        Self::new("private", "Not recorded", false)
+    }
+}
+
+/// Reads a file's text.
+pub fn from_toml(text: &str) -> Result<RawConfig, ConfigError> {
+    toml::from_str(text).map_err(|error| {
+        let start = error.span().map_or(0, |span| span.start).min(text.len());
+        let line = 1 + text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count();
+        match unknown_key(error.message()) {
+            Some((key, nearest)) => ConfigError::UnknownKey { line, key, nearest },
+            None => ConfigError::Syntax { line, reason: error.message().to_owned() },
+        }
+    })
+}
+
+/// Lets `OPTAG_…` variables override; a value takes the type that the setting has.
+pub fn with_env(raw: RawConfig, env: &[(String, String)]) -> Result<RawConfig, ConfigError> {
+    let mut table = toml::Table::try_from(&raw).expect("settings are strings, integers and flags");
+    let known = variables(&table);
+    for (name, value) in env {
+        let ours = name.starts_with("OPTAG_")
+            && !NOT_SETTINGS.contains(&name.as_str())
+            && !CLUSTER_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        if !ours {
+            continue;
+        }
+        let Some((_, section, key)) = known.iter().find(|(variable, ..)| variable == name) else {
+            let nearest = nearest(name, known.iter().map(|(variable, ..)| variable.as_str()));
+            return Err(ConfigError::UnknownVariable { name: name.clone(), nearest });
+        };
+        let place = match section {
+            None => &mut table[key.as_str()],
+            Some(section) => &mut table[section.as_str()][key.as_str()],
+        };
+        *place = typed(place, name, value)?;
+    }
+    Ok(table.try_into().expect("the values kept their types"))
+}
+
+/// Every variable with its section and key.
+fn variables(table: &toml::Table) -> Vec<(String, Option<String>, String)> {
+    let mut known = Vec::new();
+    for (name, value) in table {
+        match value {
+            toml::Value::Table(keys) => {
+                known.extend(keys.keys().map(|key| {
+                    (format!("OPTAG_{name}_{key}").to_uppercase(), Some(name.clone()), key.clone())
+                }))
+            }
+            toml::Value::Array(_) => {}
+            _ => known.push((format!("OPTAG_{name}").to_uppercase(), None, name.clone())),
+        }
+    }
+    known
+}
+
+fn typed(like: &toml::Value, name: &str, value: &str) -> Result<toml::Value, ConfigError> {
+    let wrong = |expected| ConfigError::Variable { name: name.to_owned(), expected };
+    Ok(match like {
+        toml::Value::Integer(_) => {
+            toml::Value::Integer(value.trim().parse().map_err(|_| wrong("a whole number"))?)
+        }
+        toml::Value::Boolean(_) => {
+            toml::Value::Boolean(value.trim().parse().map_err(|_| wrong("true or false"))?)
+        }
+        _ => toml::Value::String(value.to_owned()),
+    })
+}
+
+/// Reads "unknown field `a`, expected one of `b`, `c`", as serde words it.
+fn unknown_key(message: &str) -> Option<(String, String)> {
+    let mut quoted = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
+    let key = quoted.next()?.to_owned();
+    let nearest = nearest(&key, quoted);
+    Some((key, nearest))
+}
+
+fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let score = |name: &str| strsim::jaro_winkler(key, name);
+    known.max_by(|a, b| score(a).total_cmp(&score(b))).unwrap_or_default().to_owned()
+}

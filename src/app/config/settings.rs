@@ -1,0 +1,161 @@
+//! The checked configuration: what the parts may rely on.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::base::private::Private;
+use crate::call::Department;
+
+/// Everything an owner may set, in range.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where all data lives unless a path says otherwise.
+    pub data_dir: PathBuf,
+    /// The HTTP API.
+    pub api: ApiConfig,
+    /// Where `/metrics`, `/healthz` and `/readyz` listen.
+    pub metrics_listen: SocketAddr,
+    /// Where audio is taken.
+    pub rtp: RtpConfig,
+    /// The media engine.
+    pub engine: EngineConfig,
+    /// The spool.
+    pub spool: SpoolConfig,
+    /// Where recordings are kept.
+    pub store: StoreConfig,
+    /// The SQLite file of the index.
+    pub index_path: PathBuf,
+    /// Where the access tokens are kept, hashed.
+    pub tokens_path: PathBuf,
+    /// Time between two sweeps for expired recordings.
+    pub sweep_interval: Duration,
+    /// Country code of numbers written without one; digits, may be empty.
+    pub country_code: String,
+    /// The log.
+    pub log: LogConfig,
+    /// The departments, at least one.
+    pub departments: Vec<Department>,
+}
+
+/// The HTTP API.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ApiConfig {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Connections at a time; more wait to be accepted.
+    pub max_connections: usize,
+    /// Requests at a time; more are answered 503.
+    pub max_requests: usize,
+    /// How long a client may take to send a request's head.
+    pub header_timeout: Duration,
+    /// How long a request may take until its answer begins.
+    pub request_timeout: Duration,
+}
+
+/// Where audio is taken.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RtpConfig {
+    /// Address that the ports are bound to.
+    pub listen_ip: IpAddr,
+    /// Address that feeds are told; differs from `listen_ip` behind NAT or with 0.0.0.0.
+    pub advertised_ip: IpAddr,
+    /// First port.
+    pub port_min: u16,
+    /// Last port.
+    pub port_max: u16,
+    /// How long a packet may be late.
+    pub reorder: Duration,
+    /// A call without a packet for so long is over.
+    pub timeout: Duration,
+    /// Receive buffer asked of the kernel for each port. Units: bytes.
+    pub socket_buffer_bytes: usize,
+}
+
+/// The media engine.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EngineConfig {
+    /// Threads, at least 1.
+    pub workers: usize,
+    /// Time between two ticks.
+    pub tick: Duration,
+    /// Per stream.
+    pub opus_bitrate_bps: u32,
+    /// 0 to 10.
+    pub opus_complexity: u8,
+}
+
+/// The spool.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpoolConfig {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Most bytes it may take.
+    pub max_bytes: u64,
+    /// Bytes after which a new segment begins.
+    pub segment_bytes: u64,
+    /// The node's master key; created where it is missing.
+    pub master_key_file: PathBuf,
+}
+
+/// Where recordings are kept.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StoreConfig {
+    /// In a directory.
+    Local {
+        /// Which.
+        dir: PathBuf,
+    },
+    /// In an S3 bucket.
+    S3(S3Config),
+}
+
+/// An S3 bucket.
+#[derive(Clone, Debug, PartialEq)]
+pub struct S3Config {
+    /// Its name.
+    pub bucket: String,
+    /// The store's URL; none for AWS itself.
+    pub endpoint: Option<String>,
+    /// Its region.
+    pub region: String,
+    /// None: what the AWS libraries find by themselves (instance role, profile).
+    pub credentials: Option<S3Credentials>,
+    /// `endpoint/bucket/key` rather than `bucket.endpoint/key`.
+    pub path_style: bool,
+    /// Allow an `http://` endpoint.
+    pub allow_http: bool,
+    /// PEM file of the authority that signed the endpoint's certificate.
+    pub ca_file: Option<PathBuf>,
+    /// Install and watch the bucket's expiry rule.
+    pub manage_lifecycle: bool,
+}
+
+/// A key pair for S3.
+#[derive(Clone, Debug, PartialEq)]
+pub struct S3Credentials {
+    /// Which key.
+    pub access_key_id: Private<String>,
+    /// Its secret.
+    pub secret_access_key: Private<String>,
+    /// With temporary credentials.
+    pub session_token: Option<Private<String>>,
+}
+
+/// The log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogConfig {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// A level, or `target=level` directives with commas between.
+    pub level: String,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}

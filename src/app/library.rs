@@ -1,0 +1,196 @@
+//! The recordings for the HTTP API: [`Library`] on top of the index, the store and the deletion
+//! log. What is erased, or ordered to be, is not served, whatever index or store still say.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+
+use crate::app::erasing::Erasing;
+use crate::app::registry::Registry;
+use crate::app::rendering::{self, wav_bytes};
+use crate::app::settling::Settling;
+use crate::archive::key;
+use crate::archive::manifest::Manifest;
+use crate::archive::store::StoreError;
+use crate::base::id::CallId;
+use crate::http::access::Actor;
+use crate::http::library::{
+    Audio, AudioFormat, AudioRequest, ByteRange, EraseReceipt, EraseState, EraseStep, Library, LibraryError,
+    Page, RecordingDetail, RecordingState, RecordingSummary, SearchQuery, StoredObject,
+};
+use crate::index::{IndexRow, Query};
+use crate::retention::deletion_log::Cause;
+use crate::retention::erase::Step;
+
+/// Largest manifest: a 12-hour call's waveform and gaps. Units: bytes.
+const MANIFEST_BYTES: u64 = 64 << 20;
+
+/// The recordings.
+pub struct Recordings {
+    /// Erasures, and through them store and index.
+    pub erasing: Arc<Erasing>,
+    /// Calls in progress.
+    pub registry: Arc<Registry>,
+    /// Calls on their way to the store.
+    pub settling: Arc<Settling>,
+}
+
+impl Library for Recordings {
+    fn search(&self, query: SearchQuery) -> BoxFuture<'_, Result<Page, LibraryError>> {
+        async move {
+            let wanted = Query {
+                number: query.number,
+                name: query.name,
+                department: query.department,
+                from: query.from,
+                to: query.to,
+                skip: u64::from(query.page - 1) * u64::from(query.page_size),
+                most: u32::from(query.page_size),
+            };
+            let found = self.erasing.index.search(&wanted).await.map_err(|_| LibraryError::IndexDown)?;
+            let rows = found.rows.into_iter().filter(|row| !self.erasing.log.is_erased(row.id));
+            Ok(Page {
+                recordings: rows.map(summary).collect(),
+                page: query.page,
+                page_size: query.page_size,
+                total: found.total,
+            })
+        }
+        .boxed()
+    }
+
+    fn get(&self, id: CallId) -> BoxFuture<'_, Result<RecordingDetail, LibraryError>> {
+        async move {
+            let row = self.row(id).await?;
+            let manifest = self.manifest(&row).await?;
+            let object = StoredObject {
+                key: key::audio(id, row.started_at),
+                size_bytes: manifest.audio_bytes,
+                sha256: manifest.audio_sha256.clone(),
+            };
+            Ok(RecordingDetail {
+                summary: summary(row),
+                ended_at: Some(manifest.ended_at),
+                ended_by: Some(manifest.ended_by),
+                streams: manifest.call.streams,
+                counts: manifest.counts,
+                consent: manifest.consent,
+                gaps: manifest.gaps,
+                object: Some(object),
+            })
+        }
+        .boxed()
+    }
+
+    fn audio(&self, request: AudioRequest) -> BoxFuture<'_, Result<Audio, LibraryError>> {
+        async move {
+            let row = self.row(request.id).await?;
+            let name = key::audio(request.id, row.started_at);
+            if request.format == AudioFormat::Opus && request.channel.is_none() {
+                let part = range(request.range, row.object_bytes)?;
+                let (_, bytes) =
+                    self.erasing.store.get(&name, Some(part.clone())).await.map_err(from_store)?;
+                let bytes = bytes.map(|chunk| chunk.map_err(from_store)).boxed();
+                return Ok(Audio { total_bytes: row.object_bytes, part, bytes });
+            }
+            let streams = self.manifest(&row).await?.call.streams.len();
+            let last = (streams as u8).saturating_sub(1);
+            if request.format == AudioFormat::Opus || request.channel.is_some_and(|channel| channel > last) {
+                return Err(LibraryError::NoSuchChannel { last });
+            }
+            let channels = if request.channel.is_some() { 1 } else { streams as u16 };
+            let total_bytes = wav_bytes(row.duration_ms, channels);
+            let part = range(request.range, total_bytes)?;
+            let (_, opus) = self.erasing.store.get(&name, None).await.map_err(from_store)?;
+            let bytes = rendering::wav(opus, row.duration_ms, channels, request.channel, part.clone());
+            Ok(Audio { total_bytes, part, bytes })
+        }
+        .boxed()
+    }
+
+    fn erase(
+        &self,
+        id: CallId,
+        _reason: String,
+        _actor: Actor,
+    ) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>> {
+        async move {
+            let known = self.erasing.log.is_erased(id)
+                || self.settling.contains(id)
+                || self.erasing.index.get(id).await.map_err(|_| LibraryError::IndexDown)?.is_some();
+            if self.registry.is_live(id) {
+                return Err(LibraryError::NotReady);
+            }
+            if !known {
+                return Err(LibraryError::NotFound);
+            }
+            self.erasing.order(id, Cause::Request).await.map_err(|error| {
+                tracing::error!(call = %id, %error, "an erasure was not accepted");
+                LibraryError::StoreDown
+            })?;
+            let undone = match self.erasing.complete(id, Cause::Request).await {
+                Ok(_) => None,
+                Err((step, error)) => {
+                    tracing::warn!(call = %id, step = step.name(), %error, "an erasure waits");
+                    Some(step)
+                }
+            };
+            let done = |step: Step| undone.is_none_or(|undone| step < undone);
+            let steps = Step::ALL.map(|step| EraseStep { name: step.name().into(), done: done(step) });
+            let state = if undone.is_none() { EraseState::Done } else { EraseState::Pending };
+            Ok(EraseReceipt { id, state, steps: steps.into() })
+        }
+        .boxed()
+    }
+}
+
+impl Recordings {
+    /// The row of a recording that may be served.
+    async fn row(&self, id: CallId) -> Result<IndexRow, LibraryError> {
+        if self.erasing.log.is_erased(id) {
+            return Err(LibraryError::Erased);
+        }
+        match self.erasing.index.get(id).await.map_err(|_| LibraryError::IndexDown)? {
+            Some(row) if row.erased_at.is_some() => Err(LibraryError::Erased),
+            Some(row) => Ok(row),
+            None if self.settling.contains(id) || self.registry.is_live(id) => Err(LibraryError::NotReady),
+            None => Err(LibraryError::NotFound),
+        }
+    }
+
+    async fn manifest(&self, row: &IndexRow) -> Result<Manifest, LibraryError> {
+        let name = key::manifest(row.id, row.started_at);
+        let json = self.erasing.store.get_small(&name, MANIFEST_BYTES).await.map_err(from_store)?;
+        serde_json::from_slice(&json).map_err(|_| LibraryError::Damaged)
+    }
+}
+
+fn range(asked: Option<ByteRange>, total_bytes: u64) -> Result<std::ops::Range<u64>, LibraryError> {
+    asked.map_or(Ok(0..total_bytes), |range| range.resolve(total_bytes))
+}
+
+fn from_store(error: StoreError) -> LibraryError {
+    match error {
+        StoreError::Missing => LibraryError::NotFound,
+        StoreError::Mismatch | StoreError::Conflict => LibraryError::Damaged,
+        StoreError::Transient(_) | StoreError::Source(_) | StoreError::Config(_) => LibraryError::StoreDown,
+    }
+}
+
+fn summary(row: IndexRow) -> RecordingSummary {
+    RecordingSummary {
+        id: row.id,
+        department: row.department,
+        started_at: row.started_at,
+        recording_started_at: row.recording_started_at,
+        duration_ms: row.duration_ms,
+        caller_number: row.caller_number.unwrap_or_default(),
+        called_number: row.called_number.unwrap_or_default(),
+        caller_name: row.caller_name,
+        external_id: row.external_id,
+        expires_at: row.expires_at,
+        size_bytes: row.object_bytes,
+        state: RecordingState::Stored,
+    }
+}

@@ -1,0 +1,105 @@
+//! Opens everything that an owner's data consists of, in the one order that is safe: the
+//! deletion log before anything that could serve or deliver, the spool before the store.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use crate::app::config::Config;
+use crate::app::erasing::Erasing;
+use crate::app::keyed_lock::KeyedLock;
+use crate::app::library::Recordings;
+use crate::app::registry::Registry;
+use crate::app::settling::Settling;
+use crate::app::trail::Trail;
+use crate::archive::store::Store;
+use crate::audit::{self, AuditLog};
+use crate::base::clock::{Clock, OsClock};
+use crate::http::tokens::Tokens;
+use crate::index::Index;
+use crate::retention::deletion_log::DeletionLog;
+use crate::spool::disk::OsDisk;
+use crate::spool::recover::Recovered;
+use crate::spool::{DurableEvent, MasterKey, Spool, SpoolConfig, SpoolError};
+
+/// Records that may wait for the disk; at 100 calls some minutes of audio. Units: bytes.
+const SPOOL_QUEUE_BYTES: usize = 64 << 20;
+
+/// An owner's data, opened by this process alone.
+pub struct Opened {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The clocks.
+    pub clock: Arc<dyn Clock>,
+    /// Erasures, and through them spool, store and index.
+    pub erasing: Arc<Erasing>,
+    /// What the spool held.
+    pub recovered: Recovered,
+    /// Calls in progress.
+    pub registry: Arc<Registry>,
+    /// Calls to settle.
+    pub settling: Arc<Settling>,
+    /// The audit.
+    pub audit: AuditLog,
+    /// Who may ask.
+    pub tokens: Arc<Tokens>,
+}
+
+/// Opens the data. `Ok(None)`: another process has it.
+///
+/// Errors: a part cannot be opened; it says which and what to do.
+pub async fn open(
+    config: Arc<Config>,
+    on_durable: impl Fn(DurableEvent) + Send + 'static,
+) -> anyhow::Result<Option<Opened>> {
+    let dir = &config.data_dir;
+    std::fs::create_dir_all(dir)
+        .with_context(|| format!("cannot make the data directory {}", dir.display()))?;
+    let clock: Arc<dyn Clock> = Arc::new(OsClock);
+    let master = MasterKey::load_or_create(&config.spool.master_key_file)?;
+    let spool_config = SpoolConfig {
+        dir: config.spool.dir.clone(),
+        segment_bytes: config.spool.segment_bytes,
+        max_bytes: config.spool.max_bytes,
+        queue_bytes: SPOOL_QUEUE_BYTES,
+    };
+    let opened = tokio::task::spawn_blocking(move || {
+        Spool::open(spool_config, Arc::new(OsDisk), master, Box::new(on_durable))
+    });
+    let (spool, recovered) = match opened.await? {
+        Err(SpoolError::InUse { .. }) => return Ok(None),
+        opened => opened.context("cannot open the spool")?,
+    };
+    let log = DeletionLog::open(&dir.join("deletions.log")).context("cannot open the deletion log")?;
+    let index = Index::open(&config.index_path, &config.country_code).await?;
+    let store = Store::open(&config.store)?;
+    let tokens = Arc::new(Tokens::open(&config.tokens_path)?);
+    let erasing =
+        Arc::new(Erasing { log, spool, store, index, turns: KeyedLock::default(), clock: clock.clone() });
+    Ok(Some(Opened {
+        audit: AuditLog::new(audit::path_in(dir)),
+        registry: Arc::default(),
+        settling: Arc::default(),
+        config,
+        clock,
+        erasing,
+        recovered,
+        tokens,
+    }))
+}
+
+impl Opened {
+    /// The recordings as the API shows them.
+    pub fn library(&self) -> Arc<Recordings> {
+        Arc::new(Recordings {
+            erasing: Arc::clone(&self.erasing),
+            registry: Arc::clone(&self.registry),
+            settling: Arc::clone(&self.settling),
+        })
+    }
+
+    /// The audit as the API uses it.
+    pub fn trail(&self) -> Arc<Trail> {
+        Arc::new(Trail(self.audit.clone()))
+    }
+}

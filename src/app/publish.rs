@@ -1,0 +1,95 @@
+//! Once a second: the engine's and the spool's figures become metrics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::app::registry::Registry;
+use crate::base::clock::Clock;
+use crate::call::ConsentState;
+use crate::media::engine::Engine;
+use crate::media::output::{FRAME_MS, StreamCounts};
+use crate::media::ports::PortPool;
+use crate::media::stats::TickStats;
+use crate::metrics::exporter::Exporter;
+use crate::metrics::{self, RefusedPacket};
+use crate::spool::{Spool, SpoolStats};
+
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Publishes until it is dropped.
+pub struct Publisher {
+    /// The engine.
+    pub engine: Engine,
+    /// The spool.
+    pub spool: Spool,
+    /// The most that it may take. Units: bytes.
+    pub spool_limit_bytes: u64,
+    /// Calls in progress.
+    pub registry: Arc<Registry>,
+    /// RTP ports.
+    pub ports: PortPool,
+    /// Dates the age of the spool.
+    pub clock: Arc<dyn Clock>,
+    /// The text page.
+    pub exporter: Exporter,
+}
+
+impl Publisher {
+    /// Publishes until it is dropped.
+    pub async fn run(self) {
+        let mut last = (TickStats::default(), SpoolStats::default());
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            last = self.publish(last);
+            self.exporter.run_upkeep();
+        }
+    }
+
+    fn publish(&self, (engine_before, spool_before): (TickStats, SpoolStats)) -> (TickStats, SpoolStats) {
+        let engine = self.engine.stats();
+        let since = |pick: fn(&TickStats) -> u64| pick(&engine) - pick(&engine_before);
+        metrics::packets(&StreamCounts {
+            received: since(|s| s.received),
+            lost: since(|s| s.lost),
+            late: since(|s| s.late),
+            duplicate: since(|s| s.duplicate),
+            refused: 0,
+        });
+        metrics::packets_refused(RefusedPacket::Malformed, since(|s| s.malformed));
+        metrics::packets_refused(RefusedPacket::Source, since(|s| s.foreign_address));
+        metrics::packets_refused(RefusedPacket::Ssrc, since(|s| s.foreign_ssrc));
+        metrics::packets_refused(RefusedPacket::PayloadType, since(|s| s.unknown_payload));
+        metrics::packets_refused(RefusedPacket::Oversized, since(|s| s.oversized));
+        metrics::kernel_drops(since(|s| s.kernel_dropped));
+        metrics::engine_totals(
+            Duration::from_millis(engine.audio_in_ms),
+            Duration::from_millis((engine.frames_coded + engine.frames_repeated) * u64::from(FRAME_MS)),
+            Duration::from_nanos(engine.coding_ns),
+        );
+        if let Some(mean_ns) = since(|s| s.tick_ns).checked_div(since(|s| s.ticks)) {
+            metrics::tick(Duration::from_nanos(mean_ns));
+        }
+        for consent in [
+            ConsentState::Unknown,
+            ConsentState::Asked,
+            ConsentState::Granted,
+            ConsentState::Refused,
+            ConsentState::Withdrawn,
+        ] {
+            metrics::calls(consent, self.registry.live_by_consent(consent));
+        }
+        metrics::rtp_ports_in_use(self.ports.lent());
+        (engine, self.publish_spool(spool_before))
+    }
+
+    fn publish_spool(&self, before: SpoolStats) -> SpoolStats {
+        let spool = self.spool.stats();
+        let age_us = spool.oldest_at.map_or(0, |at| self.clock.wall().micros_since(at).max(0));
+        metrics::spool_depth(spool.bytes, self.spool_limit_bytes, Duration::from_micros(age_us as u64));
+        if let Some(mean_ns) = (spool.sync_ns - before.sync_ns).checked_div(spool.syncs - before.syncs) {
+            metrics::spool_synced(Duration::from_nanos(mean_ns));
+        }
+        (before.failures..spool.failures).for_each(|_| metrics::spool_failed());
+        spool
+    }
+}

@@ -1,0 +1,237 @@
+//! Admits and steers calls: [`Feed`] on top of the engine, the spool and the port pool.
+//!
+//! In: what signalling asks. Out: calls in the engine whose admission is durable. Not here:
+//! audio (the engine's), deliveries (settled after the end).
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::sync::oneshot;
+
+use crate::app::config::Config;
+use crate::app::erasing::Erasing;
+use crate::app::registry::Registry;
+use crate::base::clock::Clock;
+use crate::base::id::CallId;
+use crate::base::limit;
+use crate::call::{CallFacts, ConsentState, Department, StreamFacts};
+use crate::media::call::{CallRules, CallState, Command};
+use crate::media::engine::{CallPlan, Engine, EngineError};
+use crate::media::leg::LegPlan;
+use crate::media::ports::{PortError, PortPool};
+use crate::media::stats::CallGauges;
+use crate::metrics;
+use crate::retention::deletion_log::Cause;
+use crate::signalling::feed::{AdmitError, Admitted, CallView, Control, ControlError, Feed, NewCall};
+use crate::spool::Spool;
+use crate::spool::record::{Body, SpoolRecord};
+
+/// The recorder as signalling sees it.
+pub struct Recorder {
+    /// Checked configuration.
+    pub config: Arc<Config>,
+    /// Our clock dates every call.
+    pub clock: Arc<dyn Clock>,
+    /// The media engine.
+    pub engine: Engine,
+    /// The log.
+    pub spool: Spool,
+    /// RTP ports.
+    pub ports: PortPool,
+    /// Calls as people see them.
+    pub registry: Arc<Registry>,
+    /// Makes withdrawn audio unreadable.
+    pub erasing: Arc<Erasing>,
+    /// Set once the recorder shuts down.
+    pub draining: Arc<AtomicBool>,
+}
+
+impl Feed for Recorder {
+    fn admit(&self, call: NewCall) -> BoxFuture<'_, Result<Admitted, AdmitError>> {
+        async move {
+            let admitted = self.try_admit(call).await;
+            metrics::admission(admitted.as_ref().err());
+            admitted
+        }
+        .boxed()
+    }
+
+    fn control(&self, id: CallId, control: Control) -> BoxFuture<'_, Result<CallView, ControlError>> {
+        async move { self.try_control(id, control).await }.boxed()
+    }
+
+    fn call(&self, id: CallId) -> Option<CallView> {
+        self.registry.get(id)
+    }
+
+    fn calls(&self) -> Vec<CallView> {
+        self.registry.all()
+    }
+}
+
+impl Recorder {
+    async fn try_admit(&self, call: NewCall) -> Result<Admitted, AdmitError> {
+        if self.draining.load(Ordering::Acquire) {
+            return Err(AdmitError::Draining);
+        }
+        let department = self
+            .config
+            .departments
+            .iter()
+            .find(|department| department.id == call.department)
+            .ok_or_else(|| AdmitError::UnknownDepartment(call.department.clone()))?
+            .clone();
+        check_streams(&call)?;
+        if !self.spool.accepts_new_calls() {
+            return Err(AdmitError::Overloaded("the spool is filling up"));
+        }
+        let sockets =
+            self.ports.bind(call.streams.len(), self.clock.mono()).map_err(|error| match error {
+                PortError::Exhausted => AdmitError::PortsUsedUp,
+                PortError::Socket(_) => AdmitError::Overloaded("no sockets left"),
+            })?;
+        let addresses: Vec<SocketAddr> =
+            sockets.iter().map(|socket| self.advertised(socket.port())).collect();
+        let facts = self.facts(&call, &department);
+        let id = facts.id;
+        if department.record {
+            self.open_in_spool(&facts).await?;
+        }
+        let consent = if department.record { ConsentState::Asked } else { ConsentState::Unknown };
+        let gauges = Arc::new(CallGauges::new(addresses.len()));
+        self.registry.add(&facts, consent, &addresses, Arc::clone(&gauges));
+        let legs = call.streams.into_iter().map(|stream| LegPlan {
+            role: stream.role,
+            formats: stream.formats,
+            telephone_event: stream.telephone_event,
+            source: stream.source,
+        });
+        let rules = CallRules {
+            id,
+            selected: department.record,
+            keys: department.keys,
+            consent_timeout: department.consent_timeout,
+        };
+        let plan = CallPlan { rules, streams: legs.zip(sockets).collect(), gauges };
+        let (reply, answer) = oneshot::channel();
+        self.engine.admit(plan, Box::new(move |result| drop(reply.send(result))));
+        match answer.await {
+            Ok(Ok(_)) => Ok(Admitted { id, consent, streams: addresses }),
+            _ => {
+                self.registry.remove(id);
+                self.forget_in_spool(id).await;
+                Err(AdmitError::Overloaded("the media engine is at its limit"))
+            }
+        }
+    }
+
+    /// Makes the admission durable before anyone is told of it.
+    async fn open_in_spool(&self, facts: &CallFacts) -> Result<(), AdmitError> {
+        let record = SpoolRecord { call: facts.id, body: Body::Opened(facts.clone()) };
+        let queued = self.spool.append(vec![record]);
+        if queued.is_err() || !self.is_durable().await {
+            self.forget_in_spool(facts.id).await;
+            return Err(AdmitError::Overloaded("the spool cannot be written"));
+        }
+        Ok(())
+    }
+
+    async fn forget_in_spool(&self, id: CallId) {
+        let spool = self.spool.clone();
+        let forgotten = tokio::task::spawn_blocking(move || spool.destroy_key(id)).await;
+        if !matches!(forgotten, Ok(Ok(()))) {
+            tracing::error!(call = %id, "the spool key of a call that was not admitted could not be destroyed");
+        }
+    }
+
+    async fn try_control(&self, id: CallId, control: Control) -> Result<CallView, ControlError> {
+        let state = self.command(id, control).await?;
+        if !self.is_durable().await {
+            return Err(ControlError::NotDurable);
+        }
+        if state.consent == ConsentState::Withdrawn {
+            self.erasing.order(id, Cause::Withdrawal).await.map_err(|_| ControlError::NotDurable)?;
+        }
+        self.registry.set_consent(id, state.consent);
+        self.registry.set_paused(id, state.paused);
+        self.registry.get(id).ok_or(ControlError::NoSuchCall(id))
+    }
+
+    async fn command(&self, id: CallId, control: Control) -> Result<CallState, ControlError> {
+        let command = match control {
+            Control::Answer { answer, how, prompt_version, evidence } => {
+                Command::Answer { answer, how, prompt_version, evidence }
+            }
+            Control::Withdraw { how, evidence } => Command::Withdraw { how, evidence },
+            Control::Pause => Command::Pause,
+            Control::Resume => Command::Resume,
+            Control::End => Command::End,
+            Control::Describe(_) => {
+                return Err(ControlError::Unsupported("keep what becomes known in mid-call"));
+            }
+            Control::Renegotiate { .. } => {
+                return Err(ControlError::Unsupported("change a stream in mid-call"));
+            }
+        };
+        let (reply, answer) = oneshot::channel();
+        self.engine.control(id, command, Box::new(move |result| drop(reply.send(result))));
+        match answer.await {
+            Ok(Ok(state)) => Ok(state),
+            Ok(Err(EngineError::Consent(error))) => Err(ControlError::Consent(error)),
+            Ok(Err(EngineError::NoSuchCall)) => Err(ControlError::NoSuchCall(id)),
+            Ok(Err(_)) | Err(_) => Err(ControlError::NotDurable),
+        }
+    }
+
+    async fn is_durable(&self) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.spool.barrier(Box::new(move |result| {
+            let _ = reply.send(result.is_ok());
+        }));
+        answer.await.unwrap_or(false)
+    }
+
+    fn facts(&self, call: &NewCall, department: &Department) -> CallFacts {
+        let started_at = self.clock.wall();
+        let streams = call
+            .streams
+            .iter()
+            .map(|stream| StreamFacts { label: stream.label.clone(), role: stream.role })
+            .collect();
+        CallFacts {
+            id: CallId::new_at(started_at),
+            department: department.id.clone(),
+            started_at,
+            retention_days: department.retention_days,
+            caller_number: call.caller_number.clone(),
+            called_number: call.called_number.clone(),
+            caller_name: call.caller_name.clone(),
+            external_id: call.external_id.clone(),
+            streams,
+        }
+    }
+
+    fn advertised(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.config.rtp.advertised_ip, port)
+    }
+}
+
+fn check_streams(call: &NewCall) -> Result<(), AdmitError> {
+    let count = call.streams.len();
+    if !(1..=limit::STREAMS_PER_CALL).contains(&count) {
+        let most = limit::STREAMS_PER_CALL;
+        return Err(AdmitError::BadStreams(format!("a call has 1 to {most} streams, not {count}")));
+    }
+    let labels: HashSet<_> = call.streams.iter().map(|stream| stream.label.as_str()).collect();
+    if labels.len() != count {
+        return Err(AdmitError::BadStreams("two streams have the same label".into()));
+    }
+    match call.streams.iter().find(|stream| stream.formats.is_empty()) {
+        Some(stream) => Err(AdmitError::BadStreams(format!("stream `{}` has no codec", stream.label))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,138 @@
+//! The calls as people see them: those in progress, and the last of those that ended.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::base::id::CallId;
+use crate::call::{CallFacts, ConsentState};
+use crate::media::output::{Ended, StreamCounts};
+use crate::media::stats::CallGauges;
+use crate::signalling::feed::{CallView, StreamView};
+
+/// Ended calls that stay visible. A view is under 1 KiB.
+const ENDED_KEPT: usize = 5_000;
+
+/// Shared by the feed, which adds and reads, and the engine's sink, which reports changes.
+/// Locked for map look-ups only.
+#[derive(Debug, Default)]
+pub struct Registry {
+    calls: Mutex<Calls>,
+}
+
+#[derive(Debug, Default)]
+struct Calls {
+    views: HashMap<CallId, (CallView, Arc<CallGauges>)>,
+    ended: VecDeque<CallId>,
+}
+
+impl Registry {
+    /// Shows a call that was just admitted.
+    pub fn add(
+        &self,
+        facts: &CallFacts,
+        consent: ConsentState,
+        addresses: &[SocketAddr],
+        gauges: Arc<CallGauges>,
+    ) {
+        let streams = facts.streams.iter().zip(addresses).map(|(stream, &address)| StreamView {
+            label: stream.label.clone(),
+            role: stream.role,
+            address,
+            counts: StreamCounts::default(),
+        });
+        let view = CallView {
+            id: facts.id,
+            department: facts.department.clone(),
+            external_id: facts.external_id.clone(),
+            started_at: facts.started_at,
+            ended_at: None,
+            consent,
+            paused: false,
+            outcome: None,
+            streams: streams.collect(),
+        };
+        self.calls().views.insert(facts.id, (view, gauges));
+    }
+
+    /// Forgets a call that was not admitted after all.
+    pub fn remove(&self, id: CallId) {
+        self.calls().views.remove(&id);
+    }
+
+    /// Consent changed.
+    pub fn set_consent(&self, id: CallId, consent: ConsentState) {
+        self.change(id, |view| view.consent = consent);
+    }
+
+    /// The feed paused or resumed the call.
+    pub fn set_paused(&self, id: CallId, paused: bool) {
+        self.change(id, |view| view.paused = paused);
+    }
+
+    /// The call is over. Its external id is personal data and is kept no longer.
+    pub fn end(&self, id: CallId, ended: &Ended) {
+        let mut calls = self.calls();
+        let Some((view, _)) = calls.views.get_mut(&id).filter(|(view, _)| view.outcome.is_none()) else {
+            return;
+        };
+        view.ended_at = Some(ended.at);
+        view.outcome = Some(ended.outcome);
+        view.external_id = None;
+        copy_counts(view, &ended.streams);
+        calls.ended.push_back(id);
+        if calls.ended.len() > ENDED_KEPT
+            && let Some(oldest) = calls.ended.pop_front()
+        {
+            calls.views.remove(&oldest);
+        }
+    }
+
+    /// The view of one call.
+    pub fn get(&self, id: CallId) -> Option<CallView> {
+        self.calls().views.get(&id).map(seen)
+    }
+
+    /// Whether the call was admitted and has not ended.
+    pub fn is_live(&self, id: CallId) -> bool {
+        self.calls().views.get(&id).is_some_and(|(view, _)| view.outcome.is_none())
+    }
+
+    /// All views, newest first.
+    pub fn all(&self) -> Vec<CallView> {
+        let mut views: Vec<_> = self.calls().views.values().map(seen).collect();
+        views.sort_by_key(|view| std::cmp::Reverse(view.id));
+        views
+    }
+
+    /// Calls in progress by consent state, for the gauge.
+    pub fn live_by_consent(&self, consent: ConsentState) -> usize {
+        let calls = self.calls();
+        calls.views.values().filter(|(view, _)| view.outcome.is_none() && view.consent == consent).count()
+    }
+
+    fn change(&self, id: CallId, apply: impl FnOnce(&mut CallView)) {
+        if let Some((view, _)) = self.calls().views.get_mut(&id) {
+            apply(view);
+        }
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A view with the counters of the last tick.
+fn seen((view, gauges): &(CallView, Arc<CallGauges>)) -> CallView {
+    let mut view = view.clone();
+    if view.outcome.is_none() {
+        copy_counts(&mut view, &gauges.read());
+    }
+    view
+}
+
+fn copy_counts(view: &mut CallView, counts: &[StreamCounts]) {
+    for (stream, counts) in view.streams.iter_mut().zip(counts) {
+        stream.counts = *counts;
+    }
+}

@@ -1,0 +1,135 @@
+//! WAV on the way out: decodes while the store is read, in bounded memory.
+
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{StreamExt, stream};
+use tokio::sync::mpsc;
+
+use crate::archive::render::{RATE_HZ, Renderer, WAV_HEADER_BYTES, wav_header};
+use crate::archive::store::StoreError;
+use crate::http::library::LibraryError;
+
+/// Blocks that may wait for a slow listener.
+const WAITING: usize = 8;
+/// Size of a block. Units: bytes.
+const BLOCK_BYTES: usize = 64 * 1024;
+
+/// The size of a WAV of so many milliseconds and channels.
+pub fn wav_bytes(duration_ms: u64, channels: u16) -> u64 {
+    WAV_HEADER_BYTES + duration_ms * u64::from(RATE_HZ) / 1_000 * 2 * u64::from(channels)
+}
+
+/// Decodes `opus` to the bytes `part` of a WAV. `channel`: one alone.
+pub fn wav(
+    opus: BoxStream<'static, Result<Bytes, StoreError>>,
+    duration_ms: u64,
+    channels: u16,
+    channel: Option<u8>,
+    part: Range<u64>,
+) -> BoxStream<'static, Result<Bytes, LibraryError>> {
+    let (to, from) = mpsc::channel(WAITING);
+    let runtime = tokio::runtime::Handle::current();
+    tokio::task::spawn_blocking(move || {
+        let source = StreamReader { runtime, stream: opus, chunk: Bytes::new() };
+        let mut out = Part { to, part, at: 0, block: Vec::with_capacity(BLOCK_BYTES) };
+        let made = make(source, &mut out, duration_ms, channels, channel);
+        match made {
+            Ok(()) => drop(out.flush()),
+            Err(Some(error)) => drop(out.to.blocking_send(Err(error))),
+            // The listener is gone.
+            Err(None) => {}
+        }
+    });
+    stream::unfold(from, |mut from| async move { from.recv().await.map(|block| (block, from)) }).boxed()
+}
+
+fn make(
+    source: StreamReader,
+    out: &mut Part,
+    duration_ms: u64,
+    channels: u16,
+    channel: Option<u8>,
+) -> Result<(), Option<LibraryError>> {
+    let mut renderer = Renderer::new(source).map_err(|_| Some(LibraryError::Damaged))?;
+    let samples = duration_ms * u64::from(RATE_HZ) / 1_000;
+    out.write(&wav_header(channels, samples))?;
+    let every = renderer.channels();
+    let mut bytes = Vec::new();
+    let mut left = samples * u64::from(channels);
+    while let Some(block) = renderer.next_block().map_err(|_| Some(LibraryError::Damaged))? {
+        bytes.clear();
+        let picked =
+            block.iter().enumerate().filter(|(n, _)| channel.is_none_or(|one| n % every == usize::from(one)));
+        for (_, sample) in picked.take(left.min(usize::MAX as u64) as usize) {
+            bytes.extend(sample.to_le_bytes());
+        }
+        left -= bytes.len() as u64 / 2;
+        out.write(&bytes)?;
+    }
+    // The header promised this many samples.
+    while left > 0 {
+        let zeros = vec![0; (left * 2).min(BLOCK_BYTES as u64) as usize];
+        left -= zeros.len() as u64 / 2;
+        out.write(&zeros)?;
+    }
+    Ok(())
+}
+
+/// Lets through the bytes of one part, in blocks.
+struct Part {
+    to: mpsc::Sender<Result<Bytes, LibraryError>>,
+    part: Range<u64>,
+    at: u64,
+    block: Vec<u8>,
+}
+
+impl Part {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Option<LibraryError>> {
+        let length = bytes.len() as u64;
+        let from = self.part.start.saturating_sub(self.at).min(length) as usize;
+        let to = self.part.end.saturating_sub(self.at).min(length) as usize;
+        self.at += length;
+        self.block.extend_from_slice(bytes.get(from..to).unwrap_or_default());
+        if self.block.len() >= BLOCK_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), Option<LibraryError>> {
+        let block = std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK_BYTES));
+        if block.is_empty() {
+            return Ok(());
+        }
+        self.to.blocking_send(Ok(block.into())).map_err(|_| None)
+    }
+}
+
+/// The store's stream as a blocking reader.
+struct StreamReader {
+    runtime: tokio::runtime::Handle,
+    stream: BoxStream<'static, Result<Bytes, StoreError>>,
+    chunk: Bytes,
+}
+
+impl Read for StreamReader {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.chunk.is_empty() {
+            match self.runtime.block_on(self.stream.next()) {
+                None => return Ok(0),
+                Some(Ok(chunk)) => self.chunk = chunk,
+                Some(Err(error)) => return Err(io::Error::other(error)),
+            }
+        }
+        let length = self.chunk.len().min(into.len());
+        into[..length].copy_from_slice(&self.chunk.split_to(length));
+        Ok(length)
+    }
+}
+
+/// The container reader asks for it, but files are read from front to back.
+impl Seek for StreamReader {
+    fn seek(&mut self, _: SeekFrom) -> io::Result<u64> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}

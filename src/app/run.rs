@@ -1,0 +1,312 @@
+//! Starts the recorder and drains it.
+//!
+//! Start: data opened → what a crash left is settled → engine → tasks → listeners. Drain: no
+//! new calls → engine ends its calls and hands over what it heard → spool durable → deliveries
+//! get a while → listeners close. What is not delivered by then waits in the spool.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::app::config::{Config, StoreConfig};
+use crate::app::open::{Opened, open};
+use crate::app::publish::Publisher;
+use crate::app::readiness::{Checks, Health};
+use crate::app::recorder::Recorder;
+use crate::app::settling::{Closing, Settling};
+use crate::app::sink::SpoolSink;
+use crate::app::sweeping::Sweeper;
+use crate::app::{delivery, harden};
+use crate::base::clock::Clock;
+use crate::base::limit;
+use crate::call::outcome::LossCause;
+use crate::call::{ConsentState, Outcome};
+use crate::http::{ConnectionLimits, Limits, Services, health_router, router, serve};
+use crate::media::call::CallSettings;
+use crate::media::encoder::OpusSettings;
+use crate::media::engine::{Engine, EngineConfig};
+use crate::media::output::{Ended, EndedBy};
+use crate::media::ports::PortPool;
+use crate::metrics::exporter::Exporter;
+use crate::retention::deletion_log::Cause;
+use crate::spool::DurableEvent;
+use crate::spool::record::{Body, SpoolRecord};
+
+/// Deliveries at a time; with three parts each they stay under 64 MiB.
+const DELIVERIES: usize = 4;
+/// How long deliveries may go on after the last call ended.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// A running recorder.
+pub struct Running {
+    /// Where the API listens.
+    pub api: SocketAddr,
+    /// Where metrics and health listen.
+    pub metrics: SocketAddr,
+    /// An admin token, if this start made one.
+    pub new_admin_token: Option<String>,
+    engine: Engine,
+    opened: Opened,
+    draining: Arc<AtomicBool>,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    listeners: JoinSet<()>,
+}
+
+impl Running {
+    /// Starts on the configuration's data.
+    ///
+    /// Errors: the first part that does not start, and why.
+    pub async fn start(config: Arc<Config>) -> anyhow::Result<Self> {
+        harden::raise_open_files();
+        let exporter = Exporter::install().map_err(|error| anyhow::anyhow!("metrics: {error}"))?;
+        let (durable, events) = std::sync::mpsc::channel();
+        let opened = open(Arc::clone(&config), move |event| drop(durable.send(event)))
+            .await?
+            .with_context(|| format!("another recorder works on {}", config.data_dir.display()))?;
+        let new_admin_token = opened.tokens.create_admin_if_none(opened.clock.wall())?;
+        check_store(&opened).await?;
+        settle_recovered(&opened).await?;
+        follow_durable(events, &opened);
+
+        let engine = start_engine(&opened)?;
+        let ports = PortPool::new(
+            config.rtp.listen_ip,
+            config.rtp.port_min,
+            config.rtp.port_max,
+            config.rtp.socket_buffer_bytes,
+        );
+        let draining = Arc::new(AtomicBool::new(false));
+        let recorder = Arc::new(Recorder {
+            config: Arc::clone(&config),
+            clock: Arc::clone(&opened.clock),
+            engine: engine.clone(),
+            spool: opened.erasing.spool.clone(),
+            ports: ports.clone(),
+            registry: Arc::clone(&opened.registry),
+            erasing: Arc::clone(&opened.erasing),
+            draining: Arc::clone(&draining),
+        });
+        let health = Arc::new(Health::default());
+        health.look(&opened.erasing).await;
+        let tasks = start_tasks(&opened, &engine, &ports, &health, exporter.clone());
+
+        let services = Services {
+            feed: recorder,
+            library: opened.library(),
+            audit: opened.trail(),
+            tokens: Arc::clone(&opened.tokens),
+            clock: Arc::clone(&opened.clock),
+        };
+        let limits = Limits { requests: config.api.max_requests, timeout: config.api.request_timeout };
+        let checks = Checks { health, spool: opened.erasing.spool.clone(), draining: Arc::clone(&draining) };
+        let connections = ConnectionLimits {
+            connections: config.api.max_connections,
+            header_timeout: config.api.header_timeout,
+        };
+        let (stop, _) = watch::channel(false);
+        let mut listeners = JoinSet::new();
+        let mut listen = async |address: SocketAddr, router| -> anyhow::Result<SocketAddr> {
+            let listener =
+                TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+            let bound = listener.local_addr()?;
+            let mut stopping = stop.subscribe();
+            listeners.spawn(serve(listener, router, connections, async move {
+                let _ = stopping.wait_for(|stop| *stop).await;
+            }));
+            Ok(bound)
+        };
+        let api = listen(config.api.listen, router(services, limits)).await?;
+        let metrics = listen(config.metrics_listen, health_router(Arc::new(checks), exporter)).await?;
+        Ok(Self { api, metrics, new_admin_token, engine, opened, draining, stop, tasks, listeners })
+    }
+
+    /// Drains and stops.
+    ///
+    /// Errors: a part did not end as it should; what was acknowledged is durable all the same.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.draining.store(true, Ordering::Release);
+        let engine = self.engine.clone();
+        tokio::task::spawn_blocking(move || engine.shutdown()).await?;
+        let spool = self.opened.erasing.spool.clone();
+        let (durable, told) = tokio::sync::oneshot::channel();
+        spool.barrier(Box::new(move |done| {
+            let _ = durable.send(done.is_ok());
+        }));
+        if !matches!(tokio::time::timeout(DRAIN, told).await, Ok(Ok(true))) {
+            anyhow::bail!("the spool did not take the last audio");
+        }
+        let until = Instant::now() + DRAIN;
+        while !self.opened.settling.is_empty() && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let left = self.opened.settling.len();
+        if left > 0 {
+            tracing::warn!(calls = left, "calls are not settled; they wait in the spool for the next start");
+        }
+        self.tasks.shutdown().await;
+        let _ = self.stop.send(true);
+        while self.listeners.join_next().await.is_some() {}
+        tokio::task::spawn_blocking(move || spool.close()).await?;
+        Ok(())
+    }
+}
+
+/// A store that would keep recordings too long is refused; one that is away is not.
+async fn check_store(opened: &Opened) -> anyhow::Result<()> {
+    let Some(admin) = opened.erasing.store.admin() else { return Ok(()) };
+    match admin.refuse_long_lock(limit::RETENTION_DAYS).await {
+        Err(error @ crate::archive::store::StoreError::Config(_)) => Err(error.into()),
+        Err(error) => {
+            tracing::warn!(%error, "the store does not answer yet; recordings will wait in the spool");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+/// What a crash left: open calls are ended where their audio ends, then all are settled.
+async fn settle_recovered(opened: &Opened) -> anyhow::Result<()> {
+    let recovered = &opened.recovered;
+    if recovered.damaged > 0 || recovered.bad_segments > 0 || recovered.missing_segments > 0 {
+        tracing::warn!(
+            damaged = recovered.damaged,
+            bad_segments = recovered.bad_segments,
+            missing_segments = recovered.missing_segments,
+            "the spool has torn or damaged places; what was acknowledged is looked for record by record"
+        );
+    }
+    let erasing = &opened.erasing;
+    for call in &recovered.calls {
+        if erasing.log.is_erased(call.id) {
+            erasing.order(call.id, Cause::Request).await?;
+            continue;
+        }
+        let consent = call.consent.as_ref().map(|record| record.state);
+        let ended = match &call.closed {
+            Some(ended) => ended.clone(),
+            None => {
+                let ended = Ended {
+                    at: opened.clock.wall(),
+                    by: EndedBy::Recovered,
+                    outcome: recovered_outcome(consent, call.frames),
+                    frames: call.frames,
+                    streams: vec![],
+                };
+                let record = SpoolRecord { call: call.id, body: Body::Closed(ended.clone()) };
+                if opened.erasing.spool.append(vec![record]).is_err() {
+                    anyhow::bail!("the spool does not take the ends of the calls it recovered");
+                }
+                crate::metrics::call_ended(ended.outcome);
+                ended
+            }
+        };
+        let department = call.facts.as_ref().map(|facts| facts.department.clone()).unwrap_or_default();
+        opened.settling.add(Closing { id: call.id, department, ended, spooled: true });
+    }
+    let open = erasing.log.open_orders().len();
+    tracing::info!(calls = recovered.calls.len(), erasures = open, "recovered");
+    Ok(())
+}
+
+fn recovered_outcome(consent: Option<ConsentState>, frames: u32) -> Outcome {
+    match consent {
+        Some(ConsentState::Granted) if frames > 0 => Outcome::Recorded,
+        Some(ConsentState::Refused) => Outcome::Refused,
+        Some(ConsentState::Withdrawn) => Outcome::Withdrawn,
+        _ => Outcome::Lost(LossCause::Restart),
+    }
+}
+
+/// Durable ends are settled, durable withdrawals erased. The thread ends with the spool's.
+fn follow_durable(events: std::sync::mpsc::Receiver<DurableEvent>, opened: &Opened) {
+    let (settling, registry) = (Arc::clone(&opened.settling), Arc::clone(&opened.registry));
+    let erasing = Arc::clone(&opened.erasing);
+    let runtime = tokio::runtime::Handle::current();
+    // Each call sends a handful of events in its life, so calls bound what waits here.
+    std::thread::spawn(move || {
+        for event in events {
+            match event.body {
+                Body::Closed(ended) => {
+                    if ended.by == EndedBy::Recovered {
+                        continue;
+                    }
+                    let department = registry.get(event.call).map(|view| view.department).unwrap_or_default();
+                    settling.add(Closing { id: event.call, department, ended, spooled: true });
+                }
+                Body::Consent(record) if record.state == ConsentState::Withdrawn => {
+                    let erasing = Arc::clone(&erasing);
+                    runtime.spawn(async move {
+                        if let Err(error) = erasing.order(event.call, Cause::Withdrawal).await {
+                            tracing::error!(call = %event.call, %error, "a withdrawal is not carried out yet");
+                        }
+                    });
+                }
+                _ => {}
+            }
+        }
+    });
+}
+
+fn start_engine(opened: &Opened) -> anyhow::Result<Engine> {
+    let config = &opened.config;
+    let sink = SpoolSink {
+        spool: opened.erasing.spool.clone(),
+        registry: Arc::clone(&opened.registry),
+        settling: Arc::clone(&opened.settling),
+    };
+    let engine = EngineConfig {
+        workers: config.engine.workers,
+        tick: config.engine.tick,
+        max_calls: usize::from(config.rtp.port_max - config.rtp.port_min).div_ceil(2),
+        call: CallSettings {
+            reorder: config.rtp.reorder,
+            rtp_timeout: config.rtp.timeout,
+            opus: OpusSettings {
+                bitrate_bps: config.engine.opus_bitrate_bps,
+                complexity: config.engine.opus_complexity,
+            },
+        },
+    };
+    Ok(Engine::start(engine, Arc::clone(&opened.clock), Box::new(sink))?)
+}
+
+fn start_tasks(
+    opened: &Opened,
+    engine: &Engine,
+    ports: &PortPool,
+    health: &Arc<Health>,
+    exporter: Exporter,
+) -> JoinSet<()> {
+    let config = &opened.config;
+    let mut tasks = JoinSet::new();
+    for _ in 0..DELIVERIES {
+        tasks.spawn(delivery::work(Arc::<Settling>::clone(&opened.settling), Arc::clone(&opened.erasing)));
+    }
+    let publisher = Publisher {
+        engine: engine.clone(),
+        spool: opened.erasing.spool.clone(),
+        spool_limit_bytes: config.spool.max_bytes,
+        registry: Arc::clone(&opened.registry),
+        ports: ports.clone(),
+        clock: Arc::<dyn Clock>::clone(&opened.clock),
+        exporter,
+    };
+    tasks.spawn(publisher.run());
+    tasks.spawn(Arc::clone(health).run(Arc::clone(&opened.erasing)));
+    let sweeper = Sweeper {
+        erasing: Arc::clone(&opened.erasing),
+        clock: Arc::<dyn Clock>::clone(&opened.clock),
+        state_file: config.data_dir.join("clock.json"),
+        interval: config.sweep_interval,
+        manage_lifecycle: matches!(&config.store, StoreConfig::S3(s3) if s3.manage_lifecycle),
+    };
+    tasks.spawn(sweeper.run());
+    tasks
+}

@@ -1,0 +1,94 @@
+//! What is known of a recording, as JSON beside its audio: enough to rebuild the index from.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock::WallTime;
+use crate::base::id::CallId;
+use crate::call::{CallFacts, ConsentRecord};
+use crate::media::output::{EndedBy, Gap, StreamCounts};
+
+/// Version of this form.
+pub const VERSION: u32 = 1;
+
+/// The manifest of one recording.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the form.
+    pub version: u32,
+    /// The call: who, when, which department.
+    pub call: CallFacts,
+    /// When the recording's first sample was spoken: the moment of consent.
+    pub recording_started_at: WallTime,
+    /// When the call ended.
+    pub ended_at: WallTime,
+    /// What ended it.
+    pub ended_by: EndedBy,
+    /// Length of the audio. Units: ms.
+    pub duration_ms: u64,
+    /// When it is erased at the latest.
+    pub expires_at: WallTime,
+    /// Every change of consent, in order.
+    pub consent: Vec<ConsentRecord>,
+    /// Spans without media, in frames of 20 ms.
+    pub gaps: Vec<Gap>,
+    /// Packet counters, in channel order.
+    pub counts: Vec<StreamCounts>,
+    /// Loudest sample of each 100 ms, `|sample| >> 7`: one list a channel.
+    pub peaks_100ms: Vec<Vec<u8>>,
+    /// Size of the audio object. Units: bytes.
+    pub audio_bytes: u64,
+    /// SHA-256 of the audio object, in hexadecimal.
+    pub audio_sha256: String,
+    /// Which program wrote it.
+    pub written_by: String,
+}
+
+impl Manifest {
+    /// Names the recording.
+    pub fn id(&self) -> CallId {
+        self.call.id
+    }
+}
+
+/// Joins gaps that meet and have one reason, in order of stream and time.
+pub fn coalesce(mut gaps: Vec<Gap>) -> Vec<Gap> {
+    gaps.sort_by_key(|gap| (gap.stream, gap.from_frame));
+    let mut joined: Vec<Gap> = Vec::with_capacity(gaps.len());
+    for gap in gaps {
+        match joined.last_mut() {
+            Some(last)
+                if (last.stream, last.reason) == (gap.stream, gap.reason)
+                    && gap.from_frame <= last.to_frame =>
+            {
+                last.to_frame = last.to_frame.max(gap.to_frame);
+            }
+            _ => joined.push(gap),
+        }
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::output::GapReason;
+
+    #[test]
+    fn gaps_that_meet_become_one() {
+        let gap = |stream, from_frame, to_frame, reason| Gap { stream, from_frame, to_frame, reason };
+        let joined = coalesce(vec![
+            gap(1, 250, 500, GapReason::Held),
+            gap(0, 5, 9, GapReason::Lost),
+            gap(1, 0, 250, GapReason::Held),
+            gap(0, 9, 12, GapReason::Paused),
+        ]);
+        assert_eq!(
+            joined,
+            [
+                gap(0, 5, 9, GapReason::Lost),
+                gap(0, 9, 12, GapReason::Paused),
+                gap(1, 0, 500, GapReason::Held)
+            ]
+        );
+    }
+}

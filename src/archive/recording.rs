@@ -1,0 +1,194 @@
+//! From spool records to a recording. In: a call's records in order. Out: the Ogg Opus bytes,
+//! part by part, and the manifest. The same records always make the same bytes.
+//!
+//! Refuses to make anything of audio for which the records hold no consent.
+
+use aws_lc_rs::digest;
+
+use super::manifest::{Manifest, VERSION, coalesce};
+use super::ogg::{OggError, OggOpusWriter, Tags};
+use crate::base::limit;
+use crate::call::{CallFacts, ConsentRecord, ConsentState};
+use crate::media::encoder::{PRE_SKIP_48K, silence_packet};
+use crate::media::output::{Ended, FRAME_MS, Gap, GapReason, MediaBlock};
+use crate::spool::record::Body;
+
+/// Frames of one waveform value: 100 ms.
+const PEAK_FRAMES: u32 = 5;
+
+/// Why no recording can be made.
+#[derive(Debug, thiserror::Error)]
+pub enum AssembleError {
+    /// The records do not begin with the call's admission.
+    #[error("the records do not begin with the call's admission")]
+    NotOpened,
+    /// There is audio, yet no consent before it; or it was withdrawn.
+    #[error("there is no valid consent for this audio")]
+    NoConsent,
+    /// The call's end is missing.
+    #[error("the records have no end")]
+    NotClosed,
+    /// No audio at all.
+    #[error("the records hold no audio")]
+    NoAudio,
+    /// A block does not fit the call.
+    #[error("a media record does not fit the call's streams")]
+    BadBlock,
+    /// The file cannot be written.
+    #[error(transparent)]
+    Ogg(#[from] OggError),
+    /// Reading the records, or handing on a part, failed.
+    #[error("{0}")]
+    Io(String),
+}
+
+/// Builds a recording.
+pub struct Assembler {
+    call: CallFacts,
+    consent: Vec<ConsentRecord>,
+    gaps: Vec<Gap>,
+    peaks: Vec<Vec<u8>>,
+    writer: Option<OggOpusWriter>,
+    sha256: digest::Context,
+    bytes: u64,
+    ended: Option<Ended>,
+    silence: Vec<u8>,
+}
+
+impl Assembler {
+    /// Starts with the call's first record.
+    ///
+    /// Errors: it is another.
+    pub fn new(first: Body) -> Result<Self, AssembleError> {
+        let Body::Opened(call) = first else { return Err(AssembleError::NotOpened) };
+        Ok(Self {
+            peaks: vec![Vec::new(); call.streams.len()],
+            call,
+            consent: Vec::new(),
+            gaps: Vec::new(),
+            writer: None,
+            sha256: digest::Context::new(&digest::SHA256),
+            bytes: 0,
+            ended: None,
+            silence: silence_packet(),
+        })
+    }
+
+    /// Takes the next record.
+    ///
+    /// Errors: as [`AssembleError`].
+    pub fn record(&mut self, body: Body) -> Result<(), AssembleError> {
+        match body {
+            Body::Opened(_) => {}
+            Body::Consent(record) => self.consent.push(record),
+            Body::Gap(gap) => self.gaps.push(gap),
+            Body::Closed(ended) => self.ended = Some(ended),
+            Body::Media(block) => self.media(&block)?,
+        }
+        Ok(())
+    }
+
+    /// Bytes that are ready to be stored.
+    pub fn ready_bytes(&self) -> usize {
+        self.writer.as_ref().map_or(0, OggOpusWriter::ready_bytes)
+    }
+
+    /// Takes the bytes that are ready.
+    pub fn take(&mut self) -> Vec<u8> {
+        let part = self.writer.as_mut().map(OggOpusWriter::take).unwrap_or_default();
+        self.sha256.update(&part);
+        self.bytes += part.len() as u64;
+        part
+    }
+
+    /// Ends the recording: its last bytes and the manifest.
+    ///
+    /// Errors: as [`AssembleError`].
+    pub fn finish(mut self) -> Result<(Vec<u8>, Manifest), AssembleError> {
+        let granted = self.granted()?.clone();
+        let ended = self.ended.take().ok_or(AssembleError::NotClosed)?;
+        let streams = self.call.streams.len();
+        let writer = self.writer.as_mut().ok_or(AssembleError::NoAudio)?;
+        let silence = self.silence.clone();
+        while writer.frames() < ended.frames {
+            writer.frame(vec![silence.as_slice(); streams].into_iter())?;
+        }
+        writer.finish(vec![silence.as_slice(); streams].into_iter())?;
+        let frames = writer.frames();
+        let last = self.take();
+        let days = self.call.retention_days.min(limit::RETENTION_DAYS);
+        let manifest = Manifest {
+            version: VERSION,
+            recording_started_at: granted.at,
+            ended_at: ended.at,
+            ended_by: ended.by,
+            duration_ms: u64::from(frames) * u64::from(FRAME_MS),
+            expires_at: self.call.started_at.plus_days(i64::from(days)),
+            consent: self.consent,
+            gaps: coalesce(self.gaps),
+            counts: ended.streams,
+            peaks_100ms: self.peaks,
+            audio_bytes: self.bytes,
+            audio_sha256: hex(self.sha256.finish().as_ref()),
+            written_by: concat!("optag ", env!("CARGO_PKG_VERSION")).into(),
+            call: self.call,
+        };
+        Ok((last, manifest))
+    }
+
+    /// The grant, if it stands.
+    fn granted(&self) -> Result<&ConsentRecord, AssembleError> {
+        let stands = self.consent.last().is_some_and(|last| last.state == ConsentState::Granted);
+        let granted = self.consent.iter().find(|record| record.state == ConsentState::Granted);
+        granted.filter(|_| stands).ok_or(AssembleError::NoConsent)
+    }
+
+    fn media(&mut self, block: &MediaBlock) -> Result<(), AssembleError> {
+        let granted_at = self.granted()?.at;
+        let streams = self.call.streams.len();
+        if usize::from(block.streams) != streams || block.lengths.len() != block.peaks.len() {
+            return Err(AssembleError::BadBlock);
+        }
+        if self.writer.is_none() {
+            let id = self.call.id;
+            let serial = u32::from_be_bytes(*id.to_bytes().last_chunk().expect("an id has 16 bytes"));
+            let comments =
+                vec![format!("OPTAG_RECORDING={id}"), format!("OPTAG_CONSENT_GRANTED_AT={granted_at}")];
+            self.writer = Some(OggOpusWriter::new(streams as u8, PRE_SKIP_48K, &Tags { serial, comments })?);
+        }
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let from = writer.frames();
+        if block.first_frame > from {
+            // Audio that never reached the spool: silence keeps the time axis.
+            for _ in from..block.first_frame {
+                writer.frame(vec![self.silence.as_slice(); streams].into_iter())?;
+            }
+            let gap = |stream| Gap {
+                stream,
+                from_frame: from,
+                to_frame: block.first_frame,
+                reason: GapReason::Spool,
+            };
+            self.gaps.extend((0..block.streams).map(gap));
+        }
+        let packets: Vec<&[u8]> = block.packets().collect();
+        for (n, frame) in packets.chunks_exact(streams).enumerate() {
+            let index = block.first_frame + n as u32;
+            if index < writer.frames() {
+                continue;
+            }
+            writer.frame(frame.iter().copied())?;
+            for (stream, peaks) in self.peaks.iter_mut().enumerate() {
+                let slot = (index / PEAK_FRAMES) as usize;
+                peaks.resize(peaks.len().max(slot + 1), 0);
+                peaks[slot] = peaks[slot].max(block.peaks[n * streams + stream]);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

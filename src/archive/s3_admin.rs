@@ -1,0 +1,224 @@
+//! What S3 needs beyond objects: the lifecycle rule, versions, locks. Through the AWS SDK, with
+//! checksums only where required, since several S3-compatible stores refuse its default.
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{
+    BehaviorVersion, Builder, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+};
+use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_s3::types::{
+    AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration,
+    LifecycleRule, LifecycleRuleFilter, NoncurrentVersionExpiration, ObjectLockRetentionMode,
+};
+
+use super::key::PREFIX;
+use super::lifecycle::{self, Drift};
+use super::store::StoreError;
+use crate::app::config::S3Config;
+
+/// The administrative client of one bucket.
+#[derive(Debug)]
+pub struct S3Admin {
+    client: Client,
+    bucket: String,
+}
+
+impl S3Admin {
+    /// A client; nothing is contacted.
+    ///
+    /// Errors: the certificate file cannot be read.
+    pub fn new(config: &S3Config) -> Result<Self, StoreError> {
+        let mut builder = Builder::new()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(config.region.clone()))
+            .force_path_style(config.path_style)
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        if let Some(endpoint) = &config.endpoint {
+            builder = builder.endpoint_url(endpoint);
+        }
+        if let Some(keys) = &config.credentials {
+            let token = keys.session_token.as_ref().map(|token| token.reveal().clone());
+            builder = builder.credentials_provider(Credentials::new(
+                keys.access_key_id.reveal(),
+                keys.secret_access_key.reveal(),
+                token,
+                None,
+                "configuration",
+            ));
+        }
+        if let Some(file) = &config.ca_file {
+            builder = builder.http_client(https_with(file)?);
+        }
+        Ok(Self { client: Client::from_conf(builder.build()), bucket: config.bucket.clone() })
+    }
+
+    /// Makes our lifecycle rule what it must be; rules that are not ours stay as they are.
+    /// Returns what had to be changed.
+    ///
+    /// Errors: the store refuses, or does not keep what it was given.
+    pub async fn install_lifecycle(&self, days: u8) -> Result<Option<Drift>, StoreError> {
+        let rules = self.rules().await?;
+        let Some(drift) = lifecycle::drift(&rules, days) else { return Ok(None) };
+        let merged = lifecycle::merge(rules, our_rule(days)?);
+        let configuration =
+            BucketLifecycleConfiguration::builder().set_rules(Some(merged)).build().map_err(transient)?;
+        self.client
+            .put_bucket_lifecycle_configuration()
+            .bucket(&self.bucket)
+            .lifecycle_configuration(configuration)
+            .send()
+            .await
+            .map_err(transient)?;
+        match lifecycle::drift(&self.rules().await?, days) {
+            None => Ok(Some(drift)),
+            Some(Drift::Partly(what)) => {
+                tracing::warn!(missing = %what, "the store does not keep all of the lifecycle rule");
+                Ok(Some(drift))
+            }
+            Some(_) => Err(StoreError::Config("the store does not keep the lifecycle rule".into())),
+        }
+    }
+
+    /// What is wrong with the lifecycle rule now.
+    ///
+    /// Errors: the rules cannot be read.
+    pub async fn lifecycle_drift(&self, days: u8) -> Result<Option<Drift>, StoreError> {
+        Ok(lifecycle::drift(&self.rules().await?, days))
+    }
+
+    /// Refuses a bucket whose own lock would keep objects longer than we promise.
+    ///
+    /// Errors: there is such a lock, or the store does not answer.
+    pub async fn refuse_long_lock(&self, days: u8) -> Result<(), StoreError> {
+        let answer = match self.client.get_object_lock_configuration().bucket(&self.bucket).send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let known = [
+                    "ObjectLockConfigurationNotFoundError",
+                    "NotImplemented",
+                    "MethodNotAllowed",
+                    "NoSuchObjectLockConfiguration",
+                ];
+                return match error.code() {
+                    Some(code) if known.contains(&code) => Ok(()),
+                    _ => Err(transient(error)),
+                };
+            }
+        };
+        let lock = answer
+            .object_lock_configuration
+            .and_then(|lock| lock.rule)
+            .and_then(|rule| rule.default_retention);
+        let Some(lock) = lock else { return Ok(()) };
+        let locked_days = lock.days.unwrap_or(0) + lock.years.unwrap_or(0) * 366;
+        if locked_days > i32::from(days) || lock.mode == Some(ObjectLockRetentionMode::Compliance) {
+            return Err(StoreError::Config(format!(
+                "bucket `{}` locks objects for {locked_days} days: recordings could not be erased in time; \
+                 use a bucket without Object Lock",
+                self.bucket
+            )));
+        }
+        Ok(())
+    }
+
+    /// Deletes every version, delete marker and unfinished upload of a name, then lists again.
+    /// Returns what was deleted.
+    ///
+    /// Errors: something may be left.
+    pub async fn delete_all(&self, key: &str) -> Result<Vec<String>, StoreError> {
+        let mut deleted = Vec::new();
+        self.abort_uploads(key).await?;
+        for _ in 0..100 {
+            let versions = self.versions(key).await?;
+            if versions.is_empty() {
+                deleted.push(key.to_owned());
+                return Ok(deleted);
+            }
+            for version in versions {
+                let request = self.client.delete_object().bucket(&self.bucket).key(key);
+                // Unversioned objects are listed as version `null`, which deletes them.
+                request.version_id(&version).send().await.map_err(transient)?;
+                deleted.push(format!("{key}?versionId={version}"));
+            }
+        }
+        Err(StoreError::Transient("versions are still there".into()))
+    }
+
+    async fn versions(&self, key: &str) -> Result<Vec<String>, StoreError> {
+        let listing = self.client.list_object_versions().bucket(&self.bucket).prefix(key).send().await;
+        let listing = match listing {
+            Ok(listing) => listing,
+            Err(error) if matches!(error.code(), Some("NotImplemented" | "MethodNotAllowed")) => {
+                return self.without_versions(key).await;
+            }
+            Err(error) => return Err(transient(error)),
+        };
+        let objects = listing.versions.unwrap_or_default().into_iter().map(|v| (v.key, v.version_id));
+        let markers = listing.delete_markers.unwrap_or_default().into_iter().map(|m| (m.key, m.version_id));
+        let ours = objects.chain(markers).filter(|(name, _)| name.as_deref() == Some(key));
+        Ok(ours.map(|(_, version)| version.unwrap_or_else(|| "null".into())).collect())
+    }
+
+    /// For stores without versions: the object is there or not.
+    async fn without_versions(&self, key: &str) -> Result<Vec<String>, StoreError> {
+        match self.client.head_object().bucket(&self.bucket).key(key).send().await {
+            Ok(_) => {
+                self.client.delete_object().bucket(&self.bucket).key(key).send().await.map_err(transient)?;
+                Ok(vec!["null".into()])
+            }
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_not_found()) => Ok(vec![]),
+            Err(error) => Err(transient(error)),
+        }
+    }
+
+    async fn abort_uploads(&self, key: &str) -> Result<(), StoreError> {
+        let listing = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(key).send().await;
+        let uploads = listing.map_err(transient)?.uploads.unwrap_or_default();
+        for upload in uploads.into_iter().filter(|upload| upload.key.as_deref() == Some(key)) {
+            let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(key);
+            abort.set_upload_id(upload.upload_id).send().await.map_err(transient)?;
+        }
+        Ok(())
+    }
+
+    async fn rules(&self) -> Result<Vec<LifecycleRule>, StoreError> {
+        match self.client.get_bucket_lifecycle_configuration().bucket(&self.bucket).send().await {
+            Ok(answer) => Ok(answer.rules.unwrap_or_default()),
+            Err(error) if error.code() == Some("NoSuchLifecycleConfiguration") => Ok(vec![]),
+            Err(error) => Err(transient(error)),
+        }
+    }
+}
+
+/// The rule that ends what we might miss.
+fn our_rule(days: u8) -> Result<LifecycleRule, StoreError> {
+    LifecycleRule::builder()
+        .id(lifecycle::RULE_ID)
+        .filter(LifecycleRuleFilter::builder().prefix(PREFIX).build())
+        .status(ExpirationStatus::Enabled)
+        .expiration(LifecycleExpiration::builder().days(i32::from(days)).build())
+        .noncurrent_version_expiration(NoncurrentVersionExpiration::builder().noncurrent_days(1).build())
+        .abort_incomplete_multipart_upload(
+            AbortIncompleteMultipartUpload::builder().days_after_initiation(1).build(),
+        )
+        .build()
+        .map_err(transient)
+}
+
+fn https_with(ca_file: &std::path::Path) -> Result<aws_sdk_s3::config::SharedHttpClient, StoreError> {
+    use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+    use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+    let pem = std::fs::read(ca_file)
+        .map_err(|error| StoreError::Config(format!("{}: {error}", ca_file.display())))?;
+    let context = TlsContext::builder()
+        .with_trust_store(TrustStore::default().with_pem_certificate(pem))
+        .build()
+        .map_err(|error| StoreError::Config(error.to_string()))?;
+    let provider = Provider::Rustls(CryptoMode::AwsLc);
+    Ok(aws_smithy_http_client::Builder::new().tls_provider(provider).tls_context(context).build_https())
+}
+
+fn transient(error: impl std::error::Error) -> StoreError {
+    StoreError::Transient(DisplayErrorContext(error).to_string())
+}

@@ -1,0 +1,74 @@
+//! The commands, one file each. In: arguments. Out: text for people, JSON where asked for,
+//! and an exit code: 0 as it must be, 1 not so, 2 the arguments or the configuration are off.
+
+pub mod check;
+pub mod erase;
+pub mod export;
+pub mod search;
+pub mod serve;
+mod transport;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Self-hosted recorder of consented phone calls.
+#[derive(Debug, Parser)]
+#[command(name = "optag", version, about, long_about = LONG_ABOUT, after_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const LONG_ABOUT: &str = "\
+Self-hosted recorder of consented phone calls: RTP comes in, a caller's yes by key press opens \
+the recording, Opus lands in your own store, and nothing outlives 90 days.";
+
+const AFTER_HELP: &str = "\
+Start with `optag demo`: it plays simulated calls to a recorder on this machine and shows what was kept.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::ServeArgs),
+    Search(search::SearchArgs),
+    Export(export::ExportArgs),
+    Erase(erase::EraseArgs),
+    Check(check::CheckArgs),
+}
+
+/// Where the configuration is: shared by every command that works on an owner's data.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ConfigArgs {
+    /// Configuration file (TOML). Without it: ./optag.toml if there is one, else the defaults.
+    #[arg(long, value_name = "FILE", env = "OPTAG_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Data directory; overrides the configuration.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// Runs the command that the program was called with.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("optag: cannot start its threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(args) => serve::run(args).await,
+            Command::Search(args) => search::run(args).await,
+            Command::Export(args) => export::run(args).await,
+            Command::Erase(args) => erase::run(args).await,
+            Command::Check(args) => check::run(args).await,
+        }
+    });
+    done.unwrap_or_else(|error| {
+        eprintln!("optag: {error:#}");
+        ExitCode::FAILURE
+    })
+}

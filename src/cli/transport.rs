@@ -1,0 +1,193 @@
+//! One way for commands to ask: the same requests go to the running recorder over HTTP, or,
+//! where none runs on this data directory, to the same router inside this process.
+
+use anyhow::{Context, bail};
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
+use std::pin::Pin;
+use std::sync::Arc;
+use tower::ServiceExt;
+
+use crate::app;
+use crate::app::config::Config;
+use crate::app::open::Opened;
+use crate::base::id::CallId;
+use crate::cli::ConfigArgs;
+use crate::http::access::Actor;
+use crate::http::{Limits, Services, router};
+use crate::signalling::feed::{AdmitError, Admitted, CallView, Control, ControlError, Feed, NewCall};
+
+/// An answer whose body may be long.
+pub type ByteStream = Pin<Box<dyn Stream<Item = anyhow::Result<Bytes>> + Send>>;
+
+/// Where requests go.
+pub enum Transport {
+    /// A recorder runs on the data directory.
+    Remote {
+        /// Its base URL.
+        base: String,
+        /// The HTTP client.
+        client: reqwest::Client,
+        /// The caller's token.
+        token: String,
+    },
+    /// None runs: the router works here, for the user who may read the files anyway.
+    Local {
+        /// The API.
+        router: Router,
+        /// Who asks, for the audit.
+        actor: Actor,
+        /// Keeps the data ours.
+        _opened: Box<Opened>,
+    },
+}
+
+impl Transport {
+    /// Finds out which it is.
+    ///
+    /// Errors: a recorder runs and no token was given; or the data cannot be opened.
+    pub async fn open(args: &ConfigArgs) -> anyhow::Result<Self> {
+        let config = load_config(args)?;
+        if let Some(opened) = app::open::open(Arc::new(config.clone()), |_| {}).await? {
+            let services = Services {
+                feed: Arc::new(NoFeed),
+                library: opened.library(),
+                audit: opened.trail(),
+                tokens: Arc::clone(&opened.tokens),
+                clock: Arc::clone(&opened.clock),
+            };
+            let router = router(services, Limits::default());
+            return Ok(Self::Local { router, actor: Actor::local_user(), _opened: Box::new(opened) });
+        }
+        let Ok(token) = std::env::var("OPTAG_TOKEN") else {
+            bail!(
+                "a recorder is running on {}; set OPTAG_TOKEN to an access token of it",
+                config.data_dir.display()
+            );
+        };
+        let base = format!("http://{}", config.api.listen);
+        Ok(Self::Remote { base, client: reqwest::Client::new(), token })
+    }
+
+    /// Sends a request without a body.
+    ///
+    /// Errors: the recorder cannot be reached, or it answered with a problem: its title and detail.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> anyhow::Result<ByteStream> {
+        let query = encode_query(query);
+        match self {
+            Self::Remote { base, client, token } => {
+                let url = format!("{base}{path}{query}");
+                let answer = client
+                    .request(method, url)
+                    .bearer_auth(token)
+                    .send()
+                    .await
+                    .with_context(|| format!("no answer from the recorder at {base}"))?;
+                let status = answer.status();
+                let body = answer.bytes_stream().map_err(anyhow::Error::from).boxed();
+                checked(status, body).await
+            }
+            Self::Local { router, actor, .. } => {
+                let mut request =
+                    Request::builder().method(method).uri(format!("{path}{query}")).body(Body::empty())?;
+                request.extensions_mut().insert(actor.clone());
+                let answer = router.clone().oneshot(request).await?;
+                let status = answer.status();
+                let body = answer.into_body().into_data_stream().map_err(anyhow::Error::from).boxed();
+                checked(status, body).await
+            }
+        }
+    }
+
+    /// Sends a request and reads the JSON answer.
+    pub async fn json(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> anyhow::Result<serde_json::Value> {
+        let body = collect(self.send(method, path, query).await?).await?;
+        Ok(serde_json::from_slice(&body)?)
+    }
+}
+
+/// The configuration that the arguments name.
+pub fn load_config(args: &ConfigArgs) -> anyhow::Result<Config> {
+    let mut config = Config::load(args.config.as_deref(), std::env::vars())?;
+    if let Some(data) = &args.data {
+        config.set_data_dir(data);
+    }
+    Ok(config)
+}
+
+async fn checked(status: StatusCode, body: ByteStream) -> anyhow::Result<ByteStream> {
+    if status.is_success() {
+        return Ok(body);
+    }
+    let body = collect(body).await?;
+    let problem: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    let title = problem["title"].as_str().unwrap_or(status.canonical_reason().unwrap_or("failed"));
+    match problem["detail"].as_str() {
+        Some(detail) => bail!("{title}: {detail}"),
+        None => bail!("{title} ({status})"),
+    }
+}
+
+async fn collect(body: ByteStream) -> anyhow::Result<Vec<u8>> {
+    body.try_fold(Vec::new(), |mut all, part| async move {
+        all.extend_from_slice(&part);
+        Ok(all)
+    })
+    .await
+}
+
+fn encode_query(query: &[(&str, String)]) -> String {
+    if query.is_empty() {
+        return String::new();
+    }
+    let pairs: Vec<String> = query.iter().map(|(key, value)| format!("{key}={}", encode(value))).collect();
+    format!("?{}", pairs.join("&"))
+}
+
+/// Percent-encodes all but unreserved characters. Source: RFC 3986 §2.1, §2.3.
+fn encode(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte))
+            }
+            other => encoded.push_str(&format!("%{other:02X}")),
+        }
+        encoded
+    })
+}
+
+/// No calls are taken where no recorder runs.
+struct NoFeed;
+
+impl Feed for NoFeed {
+    fn admit(&self, _: NewCall) -> BoxFuture<'_, Result<Admitted, AdmitError>> {
+        async { Err(AdmitError::Draining) }.boxed()
+    }
+
+    fn control(&self, id: CallId, _: Control) -> BoxFuture<'_, Result<CallView, ControlError>> {
+        async move { Err(ControlError::NoSuchCall(id)) }.boxed()
+    }
+
+    fn call(&self, _: CallId) -> Option<CallView> {
+        None
+    }
+
+    fn calls(&self) -> Vec<CallView> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,111 @@
+//! Who may do what: actors, roles and their permissions.
+
+use serde::{Deserialize, Serialize};
+
+use super::problem::Problem;
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Actor {
+    /// Name of the access token, or of the local user.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+}
+
+/// What an access token is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Everything.
+    Admin,
+    /// A PBX or SBC that announces calls.
+    Feed,
+    /// Searches and listens, for training.
+    Listener,
+    /// Answers citizens: searches, hands out, erases.
+    ErasureOfficer,
+}
+
+/// Something that needs permission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Permission {
+    /// Announce, steer and see calls.
+    Calls,
+    /// Find recordings and see what is known of them.
+    Search,
+    /// Play a recording.
+    Listen,
+    /// Hand a recording out as a file.
+    Export,
+    /// Erase a recording.
+    Erase,
+}
+
+impl Role {
+    /// Every role with its name.
+    pub const ALL: [(&str, Role); 4] = [
+        ("admin", Role::Admin),
+        ("feed", Role::Feed),
+        ("listener", Role::Listener),
+        ("erasure-officer", Role::ErasureOfficer),
+    ];
+
+    /// The permission table.
+    pub const fn allows(self, permission: Permission) -> bool {
+        use Permission::{Calls, Erase, Export, Listen, Search};
+        match self {
+            Role::Admin => true,
+            Role::Feed => matches!(permission, Calls),
+            Role::Listener => matches!(permission, Search | Listen),
+            Role::ErasureOfficer => matches!(permission, Search | Export | Erase),
+        }
+    }
+
+    /// The role called `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, role)| *role)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, role)| *role == self).map_or("", |(name, _)| name)
+    }
+}
+
+impl Actor {
+    /// The user who runs a command on the data directory itself, and could read it anyway.
+    pub fn local_user() -> Self {
+        let user = std::env::var("USER").unwrap_or_else(|_| "unknown".into());
+        Self { name: format!("local user {user}"), role: Role::Admin }
+    }
+
+    /// Errors: 403 where the role does not include `permission`.
+    pub fn need(&self, permission: Permission) -> Result<(), Problem> {
+        match self.role.allows(permission) {
+            true => Ok(()),
+            false => {
+                crate::metrics::auth_failed(crate::metrics::AuthFailure::Forbidden);
+                Err(Problem::forbidden(format!("the role `{}` does not allow this", self.role.name())))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_role_may_do_its_own_work_and_nothing_else() {
+        use Permission::{Calls, Erase, Export, Listen, Search};
+        let may = |role: Role| [Calls, Search, Listen, Export, Erase].map(|one| role.allows(one));
+        assert_eq!(may(Role::Admin), [true; 5]);
+        assert_eq!(may(Role::Feed), [true, false, false, false, false]);
+        assert_eq!(may(Role::Listener), [false, true, true, false, false]);
+        assert_eq!(may(Role::ErasureOfficer), [false, true, false, true, true]);
+        for (name, role) in Role::ALL {
+            assert_eq!((Role::from_name(name), role.name()), (Some(role), name));
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What the API needs of the audit: an append that holds before anything is answered.
+
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock::WallTime;
+use crate::base::id::CallId;
+use crate::base::private::Private;
+
+/// Keeps the trail of look-ups.
+pub trait Audit: Send + Sync {
+    /// Appends an entry. Once this answers `Ok`, the entry survives a crash.
+    fn append(&self, entry: AuditEntry) -> BoxFuture<'_, Result<(), AuditError>>;
+}
+
+/// The entry is not durable; nothing may be served.
+#[derive(Debug, thiserror::Error)]
+#[error("the audit entry could not be made durable: {0}")]
+pub struct AuditError(pub String);
+
+/// Who did what with which recording, and why.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AuditEntry {
+    /// When.
+    pub at: WallTime,
+    /// The actor's name.
+    pub actor: String,
+    /// What.
+    pub action: AuditAction,
+    /// Why.
+    pub purpose: Option<Purpose>,
+    /// Which recording; none for a search.
+    pub recording: Option<CallId>,
+    /// What was searched for, or why it is erased.
+    pub detail: Option<Private<String>>,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuditAction {
+    /// Recordings were searched.
+    Search,
+    /// What is known of a recording was read.
+    View,
+    /// A recording, or a part of it, was played.
+    Playback,
+    /// A recording was taken out as a file.
+    Export,
+    /// An erasure was ordered.
+    Erase,
+}
+
+/// Why someone looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// Internal training.
+    Training,
+    /// The caller asked for a copy or an erasure.
+    CallerRequest,
+    /// Running the recorder.
+    Administration,
+}
+
+impl Purpose {
+    /// Every name, as a request gives it.
+    pub const NAMES: [&str; 3] = ["training", "caller_request", "administration"];
+
+    /// The purpose called `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "training" => Some(Self::Training),
+            "caller_request" => Some(Self::CallerRequest),
+            "administration" => Some(Self::Administration),
+            _ => None,
+        }
+    }
+}

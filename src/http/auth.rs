@@ -1,0 +1,72 @@
+//! Bearer tokens. Source: RFC 6750 §2.1.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::{AUTHORIZATION, RETRY_AFTER};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::access::Actor;
+use super::problem::Problem;
+use super::tokens::Tokens;
+use crate::metrics::{self, AuthFailure};
+
+/// Failures in a row that are answered at once; then [`REFILL_PER_S`].
+const BURST: f64 = 50.0;
+/// Failures a second that are looked at; more are answered 429. Good tokens are never held up.
+const REFILL_PER_S: f64 = 10.0;
+
+/// Knows the tokens and counts failures.
+#[derive(Clone)]
+pub(super) struct Gate {
+    tokens: Arc<Tokens>,
+    bucket: Arc<Mutex<(f64, Instant)>>,
+}
+
+impl Gate {
+    pub fn new(tokens: Arc<Tokens>) -> Self {
+        Self { tokens, bucket: Arc::new(Mutex::new((BURST, Instant::now()))) }
+    }
+
+    fn refuse(&self, cause: AuthFailure, detail: &str) -> Problem {
+        metrics::auth_failed(cause);
+        let mut bucket = self.bucket.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (level, at) = *bucket;
+        let now = Instant::now();
+        let level = (level + now.duration_since(at).as_secs_f64() * REFILL_PER_S).min(BURST);
+        let allowed = level >= 1.0;
+        *bucket = (if allowed { level - 1.0 } else { level }, now);
+        match allowed {
+            true => Problem::unauthorised(detail),
+            false => Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests without a valid token")
+                .header(RETRY_AFTER, 1.into()),
+        }
+    }
+}
+
+/// The middleware: a request goes on with the [`Actor`] of its token. One that already has
+/// an actor was made inside this process, by a command.
+pub(super) async fn authenticate(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    if request.extensions().get::<Actor>().is_some() {
+        return next.run(request).await;
+    }
+    let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = header.and_then(|text| {
+        let (scheme, token) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    });
+    let Some(token) = token else {
+        let detail = "an access token is required: Authorization: Bearer …";
+        return gate.refuse(AuthFailure::Missing, detail).into_response();
+    };
+    match gate.tokens.authenticate(token) {
+        None => gate.refuse(AuthFailure::Invalid, "the access token is not valid").into_response(),
+        Some(actor) => {
+            request.extensions_mut().insert(actor);
+            next.run(request).await
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! `/api/v1/calls`: announce a call, steer it, see it.
+
+use axum::extract::State;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::access::{Actor, Permission};
+use super::call_body::{AdmittedBody, CallAnswer, CallBody, StreamPlace, Wrong};
+use super::guard::to_its_end;
+use super::json::{Body, MaybeBody};
+use super::params::Id;
+use super::problem::Problem;
+use super::router::Services;
+use crate::base::limit;
+use crate::call::{Answer, ConsentHow, Evidence};
+use crate::signalling::feed::{AdmitError, Control, ControlError};
+
+/// Seconds after which a feed may try a refused call again.
+const RETRY_S: u32 = 5;
+
+/// An answer to the consent prompt.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConsentBody {
+    /// `yes` or `no`.
+    #[schema(value_type = String)]
+    answer: Answer,
+    /// By which way it was given.
+    how: How,
+    /// Which prompt the caller heard.
+    prompt_version: Option<String>,
+    /// Who took the answer, where staff did.
+    staff: Option<String>,
+}
+
+/// A withdrawal. All of it may be left out.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WithdrawBody {
+    /// By which way; `system` where left out.
+    how: Option<How>,
+    /// Who was told, where staff was.
+    staff: Option<String>,
+}
+
+/// By which way an answer came.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// A key press that another system saw.
+    Key,
+    /// A PBX or IVR.
+    System,
+    /// A member of staff.
+    Staff,
+}
+
+/// Announces a call and opens a port for each stream.
+#[utoipa::path(post, path = "/api/v1/calls", tag = "calls", request_body = CallBody, responses(
+    (status = 201, body = AdmittedBody, headers(("Location" = String, description = "The call"))),
+    (status = 422, body = Problem, content_type = "application/problem+json"),
+    (status = 503, body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn announce(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+    Body(body): Body<CallBody>,
+) -> Result<Response, Problem> {
+    actor.need(Permission::Calls)?;
+    let call = body.check()?;
+    let labels: Vec<_> = call.streams.iter().map(|stream| stream.label.clone()).collect();
+    let feed = services.feed;
+    let admitted = to_its_end(async move { feed.admit(call).await }).await?.map_err(refused)?;
+    let place = HeaderValue::try_from(format!("/api/v1/calls/{}", admitted.id))
+        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the call has no place"))?;
+    let streams = labels.into_iter().zip(admitted.streams).map(|(label, address)| StreamPlace {
+        label,
+        address: address.ip(),
+        port: address.port(),
+    });
+    let body = AdmittedBody { id: admitted.id, consent: admitted.consent, streams: streams.collect() };
+    Ok((StatusCode::CREATED, [(LOCATION, place)], Json(body)).into_response())
+}
+
+/// Calls in progress and those ended lately, newest first.
+#[utoipa::path(get, path = "/api/v1/calls", tag = "calls", responses((status = 200, body = Vec<CallAnswer>)))]
+pub async fn list(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+) -> Result<Json<Vec<CallAnswer>>, Problem> {
+    actor.need(Permission::Calls)?;
+    Ok(Json(services.feed.calls().into_iter().map(CallAnswer::from).collect()))
+}
+
+/// A call in progress or ended lately.
+#[utoipa::path(get, path = "/api/v1/calls/{id}", tag = "calls", params(("id" = String, Path)), responses(
+    (status = 200, body = CallAnswer),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn show(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+    Id(id): Id,
+) -> Result<Json<CallAnswer>, Problem> {
+    actor.need(Permission::Calls)?;
+    let view = services.feed.call(id).ok_or_else(|| not_steered(ControlError::NoSuchCall(id)))?;
+    Ok(Json(view.into()))
+}
+
+/// Gives the caller's answer to the consent prompt.
+#[utoipa::path(post, path = "/api/v1/calls/{id}/consent", tag = "calls", params(("id" = String, Path)),
+    request_body = ConsentBody, responses(
+    (status = 200, body = CallAnswer),
+    (status = 409, body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn consent(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+    Id(id): Id,
+    Body(body): Body<ConsentBody>,
+) -> Result<Json<CallAnswer>, Problem> {
+    actor.need(Permission::Calls)?;
+    let mut wrong = Wrong(Vec::new());
+    if let Some(version) = &body.prompt_version {
+        wrong.text("prompt_version", version, limit::TEXT_CHARS);
+    }
+    let evidence = evidence(&actor, body.staff, &mut wrong)?;
+    let control = Control::Answer {
+        answer: body.answer,
+        how: body.how.into(),
+        prompt_version: body.prompt_version,
+        evidence,
+    };
+    steer(&services, id, control).await
+}
+
+/// Takes consent back: capture stops, what there is is erased.
+#[utoipa::path(post, path = "/api/v1/calls/{id}/withdraw", tag = "calls", params(("id" = String, Path)),
+    request_body = Option<WithdrawBody>, responses((status = 200, body = CallAnswer)))]
+pub async fn withdraw(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+    Id(id): Id,
+    MaybeBody(body): MaybeBody<WithdrawBody>,
+) -> Result<Json<CallAnswer>, Problem> {
+    actor.need(Permission::Calls)?;
+    let body = body.unwrap_or_default();
+    let evidence = evidence(&actor, body.staff, &mut Wrong(Vec::new()))?;
+    let how = body.how.unwrap_or(How::System).into();
+    steer(&services, id, Control::Withdraw { how, evidence }).await
+}
+
+/// Keeps nothing until resumed; the time axis goes on.
+#[utoipa::path(post, path = "/api/v1/calls/{id}/pause", tag = "calls", params(("id" = String, Path)),
+    responses((status = 200, body = CallAnswer)))]
+pub async fn pause(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+    Id(id): Id,
+) -> Result<Json<CallAnswer>, Problem> {
+    actor.need(Permission::Calls)?;
+    steer(&services, id, Control::Pause).await
+}
+
+/// Goes on after a pause.
+#[utoipa::path(post, path = "/api/v1/calls/{id}/resume", tag = "calls", params(("id" = String, Path)),
+    responses((status = 200, body = CallAnswer)))]
+pub async fn resume(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+    Id(id): Id,
+) -> Result<Json<CallAnswer>, Problem> {
+    actor.need(Permission::Calls)?;
+    steer(&services, id, Control::Resume).await
+}
+
+/// Ends the call.
+#[utoipa::path(post, path = "/api/v1/calls/{id}/end", tag = "calls", params(("id" = String, Path)),
+    responses((status = 200, body = CallAnswer)))]
+pub async fn end(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+    Id(id): Id,
+) -> Result<Json<CallAnswer>, Problem> {
+    actor.need(Permission::Calls)?;
+    steer(&services, id, Control::End).await
+}
+
+async fn steer(
+    services: &Services,
+    id: crate::base::id::CallId,
+    control: Control,
+) -> Result<Json<CallAnswer>, Problem> {
+    let feed = services.feed.clone();
+    let steered = to_its_end(async move { feed.control(id, control).await }).await?;
+    steered.map(|view| Json(view.into())).map_err(not_steered)
+}
+
+/// Who vouches: the token, and the member of staff where one is named.
+fn evidence(actor: &Actor, staff: Option<String>, wrong: &mut Wrong) -> Result<Evidence, Problem> {
+    if let Some(staff) = &staff {
+        wrong.text("staff", staff, limit::TEXT_CHARS);
+    }
+    if !wrong.0.is_empty() {
+        return Err(Problem::fields(std::mem::take(&mut wrong.0)));
+    }
+    let name = staff.map_or_else(|| actor.name.clone(), |staff| format!("{staff}, through {}", actor.name));
+    Ok(Evidence::Actor { name })
+}
+
+impl From<How> for ConsentHow {
+    fn from(how: How) -> Self {
+        match how {
+            How::Key => Self::Key,
+            How::System => Self::System,
+            How::Staff => Self::Staff,
+        }
+    }
+}
+
+fn refused(error: AdmitError) -> Problem {
+    let detail = error.to_string();
+    match error {
+        AdmitError::UnknownDepartment(_) => Problem::field("department", detail),
+        AdmitError::BadStreams(_) => Problem::field("streams", detail),
+        AdmitError::PortsUsedUp | AdmitError::Overloaded(_) | AdmitError::Draining => {
+            Problem::unavailable(detail, RETRY_S)
+        }
+    }
+}
+
+fn not_steered(error: ControlError) -> Problem {
+    let detail = error.to_string();
+    match error {
+        ControlError::NoSuchCall(_) => Problem::new(StatusCode::NOT_FOUND, detail),
+        ControlError::Consent(_) => Problem::new(StatusCode::CONFLICT, detail),
+        ControlError::Unsupported(_) => Problem::new(StatusCode::NOT_IMPLEMENTED, detail),
+        ControlError::NotDurable => Problem::unavailable(detail, RETRY_S),
+    }
+}

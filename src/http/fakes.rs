@@ -1,0 +1,279 @@
+//! Stand-ins for everything the API stands on, and a client that asks the router in-process.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use serde_json::Value;
+use tower::ServiceExt;
+
+use super::access::{Actor, Role};
+use super::audit::{Audit, AuditEntry, AuditError};
+use super::library::*;
+use super::router::{Limits, Services, router};
+use super::tokens::Tokens;
+use crate::base::clock::{OsClock, WallTime};
+use crate::base::id::CallId;
+use crate::base::private::Private;
+use crate::call::consent::ConsentError;
+use crate::call::{ConsentState, StreamRole};
+use crate::media::output::StreamCounts;
+use crate::signalling::feed::*;
+
+/// The caller's number that no log line may show.
+pub const NUMBER: &str = "+4512345678";
+/// The caller's name that no log line may show.
+pub const NAME: &str = "Karen Blixen";
+/// Bytes of the one recording.
+pub const FILE: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+
+/// Answers as told, and remembers what it was asked.
+#[derive(Default)]
+pub struct Fake {
+    pub admitted: Mutex<Vec<NewCall>>,
+    pub controls: Mutex<Vec<Control>>,
+    pub searches: Mutex<Vec<SearchQuery>>,
+    pub opened: Mutex<Vec<AudioRequest>>,
+    pub erased: Mutex<Vec<String>>,
+    pub audited: Mutex<Vec<AuditEntry>>,
+    pub audit_fails: AtomicBool,
+    pub refuse: Mutex<Option<AdmitError>>,
+    pub forbid: Mutex<Option<ConsentError>>,
+    pub fail: Mutex<Option<LibraryError>>,
+    pub pending: AtomicBool,
+}
+
+pub fn id() -> CallId {
+    "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap()
+}
+
+fn view() -> CallView {
+    CallView {
+        id: id(),
+        department: "demo".into(),
+        external_id: None,
+        started_at: WallTime::from_unix_micros(0),
+        ended_at: None,
+        consent: ConsentState::Granted,
+        paused: false,
+        outcome: None,
+        streams: vec![StreamView {
+            label: "a".into(),
+            role: StreamRole::Caller,
+            address: "[::1]:20000".parse().unwrap(),
+            counts: StreamCounts::default(),
+        }],
+    }
+}
+
+fn summary() -> RecordingSummary {
+    RecordingSummary {
+        recording_started_at: WallTime::default(),
+        id: id(),
+        department: "demo".into(),
+        started_at: WallTime::from_unix_micros(0),
+        duration_ms: 1_000,
+        caller_number: Private::new(NUMBER.into()),
+        called_number: Private::new("+4587654321".into()),
+        caller_name: Some(Private::new(NAME.into())),
+        external_id: None,
+        expires_at: WallTime::from_unix_micros(0).plus_days(90),
+        size_bytes: FILE.len() as u64,
+        state: RecordingState::Stored,
+    }
+}
+
+impl Feed for Fake {
+    fn admit(&self, call: NewCall) -> BoxFuture<'_, Result<Admitted, AdmitError>> {
+        let streams = (0..call.streams.len()).map(|at| format!("127.0.0.1:{}", 20_000 + at).parse().unwrap());
+        let admitted = Admitted { id: id(), consent: ConsentState::Asked, streams: streams.collect() };
+        let refused = self.refuse.lock().unwrap().clone();
+        async move {
+            tokio::task::yield_now().await;
+            self.admitted.lock().unwrap().push(call);
+            refused.map_or(Ok(admitted), Err)
+        }
+        .boxed()
+    }
+
+    fn control(&self, call: CallId, control: Control) -> BoxFuture<'_, Result<CallView, ControlError>> {
+        self.controls.lock().unwrap().push(control);
+        let forbidden = *self.forbid.lock().unwrap();
+        async move {
+            match forbidden {
+                _ if call != id() => Err(ControlError::NoSuchCall(call)),
+                Some(error) => Err(error.into()),
+                None => Ok(view()),
+            }
+        }
+        .boxed()
+    }
+
+    fn call(&self, call: CallId) -> Option<CallView> {
+        (call == id()).then(view)
+    }
+
+    fn calls(&self) -> Vec<CallView> {
+        vec![view()]
+    }
+}
+
+impl Fake {
+    fn or_fail<T>(&self, value: T) -> Result<T, LibraryError> {
+        self.fail.lock().unwrap().clone().map_or(Ok(value), Err)
+    }
+}
+
+impl Library for Fake {
+    fn search(&self, query: SearchQuery) -> BoxFuture<'_, Result<Page, LibraryError>> {
+        let page =
+            Page { recordings: vec![summary()], page: query.page, page_size: query.page_size, total: 1 };
+        self.searches.lock().unwrap().push(query);
+        async move { self.or_fail(page) }.boxed()
+    }
+
+    fn get(&self, _: CallId) -> BoxFuture<'_, Result<RecordingDetail, LibraryError>> {
+        let detail = RecordingDetail {
+            summary: summary(),
+            ended_at: None,
+            ended_by: None,
+            streams: Vec::new(),
+            counts: Vec::new(),
+            consent: Vec::new(),
+            gaps: Vec::new(),
+            object: None,
+        };
+        async move { self.or_fail(detail) }.boxed()
+    }
+
+    fn audio(&self, request: AudioRequest) -> BoxFuture<'_, Result<Audio, LibraryError>> {
+        self.opened.lock().unwrap().push(request);
+        let total_bytes = FILE.len() as u64;
+        async move {
+            let part = request.range.map_or(Ok(0..total_bytes), |range| range.resolve(total_bytes))?;
+            let bytes = Bytes::from_static(&FILE[part.start as usize..part.end as usize]);
+            self.or_fail(Audio { total_bytes, part, bytes: futures::stream::iter([Ok(bytes)]).boxed() })
+        }
+        .boxed()
+    }
+
+    fn erase(
+        &self,
+        id: CallId,
+        reason: String,
+        _: Actor,
+    ) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>> {
+        self.erased.lock().unwrap().push(reason);
+        let state = if self.pending.load(Ordering::Relaxed) { EraseState::Pending } else { EraseState::Done };
+        let receipt =
+            EraseReceipt { id, state, steps: vec![EraseStep { name: "deletion log".into(), done: true }] };
+        async move { self.or_fail(receipt) }.boxed()
+    }
+}
+
+impl Audit for Fake {
+    fn append(&self, entry: AuditEntry) -> BoxFuture<'_, Result<(), AuditError>> {
+        async move {
+            if self.audit_fails.load(Ordering::Relaxed) {
+                return Err(AuditError("the disk is full".into()));
+            }
+            self.audited.lock().unwrap().push(entry);
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+/// The router on fakes.
+pub struct Api {
+    pub fake: Arc<Fake>,
+    pub tokens: Arc<Tokens>,
+    pub router: Router,
+    _dir: tempfile::TempDir,
+}
+
+/// What was answered.
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub bytes: Bytes,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or(Value::Null)
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Checks that this is a problem of `status` and returns the field that it names.
+    pub fn problem(&self, status: u16) -> String {
+        let text = String::from_utf8_lossy(&self.bytes);
+        assert_eq!(self.status.as_u16(), status, "{text}");
+        assert_eq!(self.header("content-type"), "application/problem+json", "{text}");
+        let json = self.json();
+        assert!(
+            json["type"].is_string() && json["title"].is_string() && json["detail"].is_string(),
+            "{text}"
+        );
+        assert_eq!(json["status"], status);
+        json["field"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+impl Api {
+    pub fn new() -> Self {
+        Self::with_limits(Limits::default())
+    }
+
+    pub fn with_limits(limits: Limits) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let tokens = Arc::new(Tokens::open(dir.path().join("tokens.json")).unwrap());
+        let fake = Arc::new(Fake::default());
+        let services = Services {
+            feed: fake.clone(),
+            library: fake.clone(),
+            audit: fake.clone(),
+            tokens: tokens.clone(),
+            clock: Arc::new(OsClock),
+        };
+        Self { fake, tokens, router: router(services, limits), _dir: dir }
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let answer = self.router.clone().oneshot(request).await.unwrap();
+        let (head, body) = answer.into_parts();
+        Answer { status: head.status, headers: head.headers, bytes: to_bytes(body, 1 << 20).await.unwrap() }
+    }
+
+    /// Asks as someone with `role`, in-process.
+    pub async fn as_role(&self, role: Role, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let body = body.map_or_else(Body::empty, |json| Body::from(json.to_string()));
+        let mut request = request.body(body).unwrap();
+        request.extensions_mut().insert(Actor { name: "test".into(), role });
+        self.send(request).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.as_role(Role::Admin, Method::GET, path, None).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.as_role(Role::Admin, Method::POST, path, Some(body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.as_role(Role::Admin, Method::DELETE, path, None).await
+    }
+}

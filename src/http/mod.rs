@@ -1,0 +1,32 @@
+//! The HTTP API: calls from feeds, recordings for people, health and metrics for machines.
+//!
+//! In: requests. Out: what [`signalling::feed::Feed`](crate::signalling::feed::Feed) and
+//! [`library::Library`] answer, worded as JSON, and errors as RFC 9457 problems. Nothing of a
+//! recording leaves before [`audit::Audit`] holds it durably. Not here: the engine, the store,
+//! TLS (a reverse proxy's).
+
+pub mod access;
+pub mod audit;
+mod auth;
+mod call_body;
+mod calls;
+mod guard;
+pub mod health;
+mod json;
+pub mod library;
+mod params;
+mod playback;
+pub mod problem;
+mod range;
+mod recordings;
+pub mod router;
+pub mod serve;
+pub mod tokens;
+
+#[cfg(test)]
+mod fakes;
+#[cfg(test)]
+mod tests;
+
+pub use router::{Limits, Services, health_router, router};
+pub use serve::{ConnectionLimits, serve};

@@ -1,0 +1,108 @@
+//! Errors as RFC 9457 problem documents.
+
+use axum::Json;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Media type of a problem. Source: RFC 9457 §3.
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+/// Why a request was not fulfilled.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Problem {
+    /// Names the kind of problem.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// The same in words, for every problem of the kind.
+    pub title: &'static str,
+    /// HTTP status code.
+    pub status: u16,
+    /// This very problem.
+    pub detail: String,
+    /// The first field that is wrong, as a path such as `streams[0].codec`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// Every field that is wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+    #[serde(skip)]
+    #[schema(ignore)]
+    headers: Option<Box<HeaderMap>>,
+}
+
+/// A field that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldError {
+    /// Its path.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl Problem {
+    /// A problem of the kind that `status` says.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: detail.into(),
+            field: None,
+            errors: Vec::new(),
+            headers: None,
+        }
+    }
+
+    /// 422: fields that are wrong, at least one.
+    pub fn fields(errors: Vec<FieldError>) -> Self {
+        let first = errors.first().cloned();
+        let mut problem = Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            first.as_ref().map_or_else(String::new, |one| format!("{}: {}", one.field, one.message)),
+        );
+        problem.field = first.map(|one| one.field);
+        problem.errors = errors;
+        problem
+    }
+
+    /// 422: one field that is wrong.
+    pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::fields(vec![FieldError { field: field.into(), message: message.into() }])
+    }
+
+    /// 503: try again after so many seconds.
+    pub fn unavailable(detail: impl Into<String>, retry_after_s: u32) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).header(RETRY_AFTER, retry_after_s.into())
+    }
+
+    /// 401: no token, or none that we know. Source: RFC 6750 §3.
+    pub fn unauthorised(detail: &str) -> Self {
+        let challenge = HeaderValue::from_static("Bearer realm=\"optag\"");
+        Self::new(StatusCode::UNAUTHORIZED, detail).header(WWW_AUTHENTICATE, challenge)
+    }
+
+    /// 403: the role does not include it.
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, detail)
+    }
+
+    /// Adds a header to the answer.
+    pub fn header(mut self, name: axum::http::HeaderName, value: HeaderValue) -> Self {
+        self.headers.get_or_insert_default().insert(name, value);
+        self
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut headers = self.headers.clone().map_or_else(HeaderMap::new, |headers| *headers);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        let mut answer = (status, Json(self)).into_response();
+        answer.headers_mut().extend(headers);
+        answer
+    }
+}

@@ -1,0 +1,196 @@
+//! `/api/v1/recordings`: search, read, erase. Each is audited before it is answered.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::access::{Actor, Permission};
+use super::audit::{AuditAction, AuditEntry, Purpose};
+use super::guard::to_its_end;
+use super::json::MaybeBody;
+use super::library::{EraseReceipt, EraseState, LibraryError, Page, RecordingDetail, SearchQuery};
+use super::params::{Id, Params};
+use super::problem::Problem;
+use super::router::Services;
+use crate::base::id::CallId;
+use crate::base::limit;
+use crate::base::private::Private;
+use crate::metrics;
+
+/// Recordings on a page where the request does not say.
+const PAGE_SIZE: u16 = 50;
+/// Most recordings on a page.
+const PAGE_SIZE_MOST: u16 = 200;
+/// Last page that may be asked for.
+const PAGE_MOST: u32 = 100_000;
+
+/// Why a recording is erased.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EraseBody {
+    /// Kept in the audit.
+    reason: String,
+}
+
+/// Finds recordings, newest first. Everything given must match.
+#[utoipa::path(get, path = "/api/v1/recordings", tag = "recordings", params(
+    ("number" = Option<String>, Query, description = "Number called from or called, in any spelling"),
+    ("name" = Option<String>, Query, description = "The caller's name or a part of it"),
+    ("department" = Option<String>, Query, description = "Department id"),
+    ("from" = Option<String>, Query, description = "Earliest start: RFC 3339, or a day in UTC"),
+    ("to" = Option<String>, Query, description = "First instant that is too late"),
+    ("page" = Option<u32>, Query, description = "From 1"),
+    ("page_size" = Option<u16>, Query, description = "1 to 200, otherwise 50"),
+    ("purpose" = String, Query, description = "training, caller_request or administration; or the header Optag-Purpose"),
+), responses((status = 200, body = Page), (status = 422, body = Problem, content_type = "application/problem+json")))]
+pub async fn search(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+    mut params: Params,
+) -> Result<Json<Page>, Problem> {
+    actor.need(Permission::Search)?;
+    let query = SearchQuery {
+        number: params.text("number").map(Private::new),
+        name: params.text("name").map(Private::new),
+        department: params.text("department"),
+        from: params.time("from"),
+        to: params.time("to"),
+        page: params.parsed("page", "a whole number").unwrap_or(1),
+        page_size: params.parsed("page_size", "a whole number").unwrap_or(PAGE_SIZE),
+    };
+    if !(1..=PAGE_MOST).contains(&query.page) {
+        params.wrong("page", format!("1 to {PAGE_MOST} is allowed"));
+    }
+    if !(1..=PAGE_SIZE_MOST).contains(&query.page_size) {
+        params.wrong("page_size", format!("1 to {PAGE_SIZE_MOST} is allowed"));
+    }
+    let purpose = params.purpose(true);
+    params.finish()?;
+    audit(&services, &actor, AuditAction::Search, purpose, None, Some(criteria(&query))).await?;
+    services.library.search(query).await.map(Json).map_err(unanswered)
+}
+
+/// Everything known of a recording.
+#[utoipa::path(get, path = "/api/v1/recordings/{id}", tag = "recordings", params(
+    ("id" = String, Path),
+    ("purpose" = Option<String>, Query, description = "As for a search, but not required"),
+), responses(
+    (status = 200, body = RecordingDetail),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
+    (status = 410, body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn show(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+    Id(id): Id,
+    mut params: Params,
+) -> Result<Json<RecordingDetail>, Problem> {
+    actor.need(Permission::Search)?;
+    let purpose = params.purpose(false);
+    params.finish()?;
+    audit(&services, &actor, AuditAction::View, purpose, Some(id), None).await?;
+    services.library.get(id).await.map(Json).map_err(unanswered)
+}
+
+/// Erases a recording everywhere. 200: every copy is gone. 202: the order is durable, and a
+/// copy that could not be reached yet will follow.
+#[utoipa::path(delete, path = "/api/v1/recordings/{id}", tag = "recordings", params(
+    ("id" = String, Path),
+    ("reason" = Option<String>, Query, description = "Required here or in the body"),
+    ("purpose" = Option<String>, Query, description = "As for a search, but not required"),
+), request_body = Option<EraseBody>, responses(
+    (status = 200, body = EraseReceipt),
+    (status = 202, body = EraseReceipt),
+    (status = 422, body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn erase(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+    Id(id): Id,
+    mut params: Params,
+    MaybeBody(body): MaybeBody<EraseBody>,
+) -> Result<Response, Problem> {
+    actor.need(Permission::Erase)?;
+    let in_query = params.text("reason");
+    let purpose = params.purpose(false);
+    let reason = body.map(|body| body.reason).or(in_query).unwrap_or_default();
+    let proper = !reason.trim().is_empty()
+        && reason.chars().count() <= limit::TEXT_CHARS
+        && !reason.chars().any(char::is_control);
+    if !proper {
+        params.wrong("reason", format!("required: 1 to {} characters", limit::TEXT_CHARS));
+    }
+    params.finish()?;
+    audit(&services, &actor, AuditAction::Erase, purpose, Some(id), Some(reason.clone())).await?;
+    let library = services.library;
+    let erasing = async move { library.erase(id, reason, actor).await };
+    let receipt = to_its_end(erasing).await?.map_err(unanswered)?;
+    let status = match receipt.state {
+        EraseState::Done => StatusCode::OK,
+        EraseState::Pending => StatusCode::ACCEPTED,
+    };
+    Ok((status, Json(receipt)).into_response())
+}
+
+/// Makes an entry durable. Errors: 503, and nothing may be answered.
+pub(super) async fn audit(
+    services: &Services,
+    actor: &Actor,
+    action: AuditAction,
+    purpose: Option<Purpose>,
+    recording: Option<CallId>,
+    detail: Option<String>,
+) -> Result<(), Problem> {
+    let entry = AuditEntry {
+        at: services.clock.wall(),
+        actor: actor.name.clone(),
+        action,
+        purpose,
+        recording,
+        detail: detail.map(Private::new),
+    };
+    services.audit.append(entry).await.map_err(|error| {
+        metrics::audit_failed();
+        tracing::error!(%error, "a request was refused: no audit");
+        Problem::unavailable("the audit cannot be written, so nothing is shown", 5)
+    })
+}
+
+/// The library's errors as problems.
+pub(super) fn unanswered(error: LibraryError) -> Problem {
+    use axum::http::header::CONTENT_RANGE;
+    let detail = error.to_string();
+    match error {
+        LibraryError::NotFound => Problem::new(StatusCode::NOT_FOUND, detail),
+        LibraryError::Erased => Problem::new(StatusCode::GONE, detail),
+        LibraryError::NotReady => Problem::new(StatusCode::CONFLICT, detail),
+        LibraryError::NoSuchChannel { .. } => Problem::field("channel", detail),
+        LibraryError::OutOfRange { total_bytes } => {
+            let problem = Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, detail);
+            match format!("bytes */{total_bytes}").try_into() {
+                Ok(value) => problem.header(CONTENT_RANGE, value),
+                Err(_) => problem,
+            }
+        }
+        LibraryError::Damaged => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail),
+        LibraryError::IndexDown | LibraryError::StoreDown => Problem::unavailable(detail, 5),
+    }
+}
+
+/// What was searched for, as the audit keeps it.
+fn criteria(query: &SearchQuery) -> String {
+    let text = |value: &Option<Private<String>>| value.as_ref().map(|value| value.reveal().clone());
+    let all = [
+        ("number", text(&query.number)),
+        ("name", text(&query.name)),
+        ("department", query.department.clone()),
+        ("from", query.from.map(|at| at.to_string())),
+        ("to", query.to.map(|at| at.to_string())),
+        ("page", Some(query.page.to_string())),
+    ];
+    let given = all.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into())));
+    serde_json::Value::Object(given.collect()).to_string()
+}

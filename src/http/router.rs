@@ -1,0 +1,105 @@
+//! Puts the routes together. Two routers, for two listeners.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::DefaultBodyLimit;
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use tokio::sync::Semaphore;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::audit::Audit;
+use super::auth::{Gate, authenticate};
+use super::guard::{Guard, guard, method_not_allowed, not_found};
+use super::health::{Readiness, healthz, metrics_page, readyz};
+use super::library::Library;
+use super::tokens::Tokens;
+use super::{calls, playback, recordings};
+use crate::base::clock::Clock;
+use crate::base::limit;
+use crate::metrics::exporter::Exporter;
+use crate::signalling::feed::Feed;
+
+/// What the API stands on.
+#[derive(Clone)]
+pub struct Services {
+    /// Live calls.
+    pub feed: Arc<dyn Feed>,
+    /// Recordings.
+    pub library: Arc<dyn Library>,
+    /// The trail of look-ups.
+    pub audit: Arc<dyn Audit>,
+    /// Who may ask.
+    pub tokens: Arc<Tokens>,
+    /// Dates audit entries.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What requests may take together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests at a time; more are answered 503.
+    pub requests: usize,
+    /// Time until an answer begins.
+    pub timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { requests: 256, timeout: Duration::from_secs(30) }
+    }
+}
+
+/// The API. Besides on a listener it can be asked in-process: a request that carries an
+/// [`Actor`](super::access::Actor) extension needs no token.
+pub fn router(services: Services, limits: Limits) -> Router {
+    let gate = Gate::new(services.tokens.clone());
+    let caps = Guard { requests: Arc::new(Semaphore::new(limits.requests)), timeout: limits.timeout };
+    let (guarded, mut document) = OpenApiRouter::new()
+        .routes(routes!(calls::announce, calls::list))
+        .routes(routes!(calls::show))
+        .routes(routes!(calls::consent))
+        .routes(routes!(calls::withdraw))
+        .routes(routes!(calls::pause))
+        .routes(routes!(calls::resume))
+        .routes(routes!(calls::end))
+        .routes(routes!(recordings::search))
+        .routes(routes!(recordings::show, recordings::erase))
+        .routes(routes!(playback::audio))
+        .split_for_parts();
+    describe(&mut document);
+    let guarded = guarded
+        .method_not_allowed_fallback(method_not_allowed)
+        .route_layer(middleware::from_fn_with_state(gate, authenticate))
+        .with_state(services);
+    guarded
+        .route("/api/openapi.json", get(move || std::future::ready(Json(document.clone()))))
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found)
+        .layer(DefaultBodyLimit::max(limit::REQUEST_BODY_BYTES))
+        .layer(middleware::from_fn_with_state(caps, guard))
+}
+
+/// `/metrics`, `/healthz`, `/readyz`: no token, so keep it on an inner network.
+pub fn health_router(readiness: Arc<dyn Readiness>, exporter: Exporter) -> Router {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(move || std::future::ready(metrics_page(exporter.render()))))
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found)
+        .with_state(readiness)
+}
+
+/// Names the document and the bearer token.
+fn describe(document: &mut utoipa::openapi::OpenApi) {
+    use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+    document.info.title = "optag".into();
+    document.info.description = Some("Records consented phone calls.".into());
+    document.info.version = env!("CARGO_PKG_VERSION").into();
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    document.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
+}

@@ -1,0 +1,7 @@
+//! Drives the router in-process.
+
+mod calls;
+mod door;
+mod playback;
+mod privacy;
+mod recordings;

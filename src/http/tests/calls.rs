@@ -1,0 +1,211 @@
+//! Announcing and steering calls.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Method, Request};
+use futures::FutureExt;
+use serde_json::{Value, json};
+
+use crate::base::limit;
+use crate::call::consent::ConsentError;
+use crate::call::{Answer, ConsentHow, Evidence, StreamRole};
+use crate::http::access::{Actor, Role};
+use crate::http::fakes::{Api, NUMBER, id};
+use crate::media::codec::Encoding;
+use crate::signalling::feed::{AdmitError, Control};
+
+fn call() -> Value {
+    json!({
+        "department": "demo", "caller_number": NUMBER, "called_number": "+45 87 65 43 21",
+        "streams": [
+            {"label": "caller", "codec": "pcma"},
+            {"label": "employee", "codec": "pcmu", "source": {"ip": "::1", "ssrc": 7}},
+        ],
+    })
+}
+
+/// `call()` with one value replaced.
+fn with(pointer: &str, value: Value) -> Value {
+    let mut call = call();
+    *call.pointer_mut(pointer).unwrap() = value;
+    call
+}
+
+#[tokio::test]
+async fn an_announced_call_is_told_where_to_send_each_stream() {
+    let api = Api::new();
+    let answer = api.post("/api/v1/calls", &call()).await;
+    assert_eq!(answer.status, 201);
+    assert_eq!(answer.header("location"), format!("/api/v1/calls/{}", id()));
+    let place = |label, port| json!({"label": label, "address": "127.0.0.1", "port": port});
+    let expected = json!({"id": id(), "consent": "asked",
+        "streams": [place("caller", 20_000), place("employee", 20_001)]});
+    assert_eq!(answer.json(), expected);
+    let admitted = &api.fake.admitted.lock().unwrap()[0];
+    assert_eq!(admitted.streams[0].role, StreamRole::Caller);
+    assert_eq!(admitted.streams[1].role, StreamRole::Employee);
+    assert_eq!(admitted.streams[0].formats[0].payload_type, 8);
+    assert_eq!(admitted.streams[1].formats[0].encoding, Encoding::Pcmu);
+    assert_eq!(admitted.streams[0].telephone_event, [101]);
+    assert_eq!((admitted.streams[1].source.ssrc, admitted.streams[1].source.port), (Some(7), None));
+}
+
+#[tokio::test]
+async fn a_single_stream_is_mixed_and_key_events_can_be_left_out() {
+    let api = Api::new();
+    let one = with("/streams", json!([{"label": "x", "codec": "pcmu", "telephone_event": null}]));
+    assert_eq!(api.post("/api/v1/calls", &one).await.status, 201);
+    let admitted = &api.fake.admitted.lock().unwrap()[0];
+    assert_eq!(admitted.streams[0].role, StreamRole::Mixed);
+    assert!(admitted.streams[0].telephone_event.is_empty());
+}
+
+#[tokio::test]
+async fn every_wrong_field_is_named_and_nothing_is_admitted() {
+    let api = Api::new();
+    let stream = |extra: Value| {
+        let mut stream = json!({"label": "x", "codec": "pcmu"});
+        stream.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        with("/streams", json!([stream]))
+    };
+    let mut unknown = call();
+    unknown["callerNumber"] = json!("1");
+    let mut missing = call();
+    missing.as_object_mut().unwrap().remove("department");
+    for (body, field) in [
+        (unknown, "callerNumber"),
+        (missing, "department"),
+        (with("/department", json!(7)), "department"),
+        (with("/department", json!("")), "department"),
+        (with("/caller_number", json!("1".repeat(limit::NUMBER_CHARS + 1))), "caller_number"),
+        (with("/called_number", json!("1\n2")), "called_number"),
+        (with("/streams", json!([])), "streams"),
+        (with("/streams", json!(vec![json!({"label": "x", "codec": "pcmu"}); 9])), "streams"),
+        (with("/streams/1/label", json!("caller")), "streams[1].label"),
+        (with("/streams/1/codec", json!("mp3")), "streams[1].codec"),
+        (with("/streams/0", json!({"label": "x"})), "streams[0].codec"),
+        (with("/streams/1/source/ip", json!("nowhere")), "streams[1].source.ip"),
+        (with("/streams/1/source", json!({"port": 0})), "streams[1].source.port"),
+        (with("/streams/1/source", json!({"mac": 0})), "streams[1].source.mac"),
+        (stream(json!({"payload_type": 128})), "streams[0].payload_type"),
+        (stream(json!({"payload_type": 101})), "streams[0].telephone_event"),
+        (stream(json!({"telephone_event": 128})), "streams[0].telephone_event"),
+        (stream(json!({"role": "boss"})), "streams[0].role"),
+    ] {
+        let answer = api.post("/api/v1/calls", &body).await;
+        assert_eq!(answer.problem(422), field, "{body}");
+        assert_eq!(answer.json()["errors"][0]["field"], field);
+    }
+    assert!(api.fake.admitted.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_json_or_too_long_is_refused() {
+    let api = Api::new();
+    let send = async |media_type: &'static str, body: String| {
+        let mut request = Request::builder().method(Method::POST).uri("/api/v1/calls");
+        request = request.header("content-type", media_type);
+        let mut request = request.body(Body::from(body)).unwrap();
+        request.extensions_mut().insert(Actor { name: "test".into(), role: Role::Feed });
+        api.send(request).await
+    };
+    send("application/json", "{".into()).await.problem(400);
+    send("application/json", "{}{}".into()).await.problem(422);
+    send("application/json", call().to_string() + "x").await.problem(400);
+    send("application/json", "\u{0}".repeat(40)).await.problem(400);
+    send("application/json", "[".repeat(5_000)).await.problem(422);
+    send("text/plain", call().to_string()).await.problem(415);
+    send("application/json", " ".repeat(limit::REQUEST_BODY_BYTES + 1)).await.problem(413);
+    assert!(api.fake.admitted.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_call_that_is_not_admitted_says_why_and_when_to_try_again() {
+    let api = Api::new();
+    for (refusal, status) in [
+        (AdmitError::PortsUsedUp, 503),
+        (AdmitError::Overloaded("the spool is filling up"), 503),
+        (AdmitError::Draining, 503),
+        (AdmitError::UnknownDepartment("x".into()), 422),
+    ] {
+        *api.fake.refuse.lock().unwrap() = Some(refusal);
+        let answer = api.post("/api/v1/calls", &call()).await;
+        let field = answer.problem(status);
+        assert_eq!(answer.header("retry-after").is_empty(), status != 503);
+        assert_eq!(field, if status == 422 { "department" } else { "" });
+    }
+}
+
+#[tokio::test]
+async fn consent_comes_with_who_vouches_for_it() {
+    let api = Api::new();
+    let path = format!("/api/v1/calls/{}/consent", id());
+    let body = json!({"answer": "yes", "how": "staff", "prompt_version": "3", "staff": "BKJ"});
+    assert_eq!(api.post(&path, &body).await.status, 200);
+    let Control::Answer { answer, how, prompt_version, evidence } =
+        api.fake.controls.lock().unwrap().remove(0)
+    else {
+        panic!("no answer arrived")
+    };
+    assert_eq!((answer, how, prompt_version.as_deref()), (Answer::Yes, ConsentHow::Staff, Some("3")));
+    assert_eq!(evidence, Evidence::Actor { name: "BKJ, through test".into() });
+    for (body, field) in [
+        (json!({"answer": "maybe", "how": "key"}), "answer"),
+        (json!({"answer": "yes", "how": "timeout"}), "how"),
+        (json!({"answer": "yes"}), "how"),
+        (json!({"answer": "yes", "how": "key", "staff": ""}), "staff"),
+        (json!({"answer": "yes", "how": "key", "prompt_version": "\u{7}"}), "prompt_version"),
+    ] {
+        assert_eq!(api.post(&path, &body).await.problem(422), field, "{body}");
+    }
+    assert!(api.fake.controls.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_change_that_the_consent_rules_forbid_is_a_conflict() {
+    let api = Api::new();
+    *api.fake.forbid.lock().unwrap() = Some(ConsentError::AlreadyWithdrawn);
+    let path = format!("/api/v1/calls/{}/consent", id());
+    api.post(&path, &json!({"answer": "yes", "how": "key"})).await.problem(409);
+}
+
+#[tokio::test]
+async fn a_call_is_paused_resumed_withdrawn_ended_and_seen() {
+    let api = Api::new();
+    for step in ["pause", "resume", "withdraw", "end"] {
+        let path = format!("/api/v1/calls/{}/{step}", id());
+        assert_eq!(api.as_role(Role::Feed, Method::POST, &path, None).await.status, 200, "{step}");
+    }
+    let controls: Vec<_> = api.fake.controls.lock().unwrap().iter().map(|one| format!("{one:?}")).collect();
+    assert!(controls[0] == "Pause" && controls[1] == "Resume" && controls[3] == "End", "{controls:?}");
+    assert!(controls[2].starts_with("Withdraw { how: System"), "{controls:?}");
+    let list = api.get("/api/v1/calls").await.json();
+    assert_eq!(list[0]["streams"][0]["port"], 20_000);
+    assert_eq!(list[0]["streams"][0]["address"], "::1");
+    assert_eq!(api.get(&format!("/api/v1/calls/{}", id())).await.json(), list[0]);
+    let stranger = "00000000-0000-7000-8000-000000000000";
+    api.get(&format!("/api/v1/calls/{stranger}")).await.problem(404);
+    api.as_role(Role::Feed, Method::POST, &format!("/api/v1/calls/{stranger}/end"), None).await.problem(404);
+    assert_eq!(api.get("/api/v1/calls/x").await.problem(422), "id");
+}
+
+#[tokio::test]
+async fn more_requests_than_allowed_at_a_time_are_told_to_come_again() {
+    use crate::http::router::Limits;
+    let api = Api::with_limits(Limits { requests: 0, timeout: Duration::from_secs(1) });
+    let answer = api.get("/api/v1/calls").await;
+    answer.problem(503);
+    assert_eq!(answer.header("retry-after"), "1");
+}
+
+#[tokio::test]
+async fn a_call_whose_client_goes_away_is_not_left_half_made() {
+    let api = Api::new();
+    assert!(api.post("/api/v1/calls", &call()).now_or_never().is_none());
+    assert!(api.fake.admitted.lock().unwrap().is_empty());
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(api.fake.admitted.lock().unwrap().len(), 1);
+}

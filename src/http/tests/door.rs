@@ -1,0 +1,175 @@
+//! Tokens, roles, paths, the OpenAPI document, health, and the listener itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Method, Request};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tower::ServiceExt;
+
+use crate::base::clock::WallTime;
+use crate::http::access::Role;
+use crate::http::fakes::{Api, id};
+use crate::http::health::{Check, Readiness};
+use crate::http::{ConnectionLimits, health_router, serve};
+use crate::metrics::exporter::Exporter;
+
+fn with_token(path: &str, header: &str) -> Request<Body> {
+    Request::builder().uri(path).header("authorization", header).body(Body::empty()).unwrap()
+}
+
+#[tokio::test]
+async fn without_a_valid_token_nothing_is_answered() {
+    let api = Api::new();
+    let token = api.tokens.create("pbx", Role::Feed, WallTime::default()).unwrap();
+    assert_eq!(api.send(with_token("/api/v1/calls", &format!("Bearer {token}"))).await.status, 200);
+    assert_eq!(api.send(with_token("/api/v1/calls", &format!("bearer  {token}"))).await.status, 200);
+    for header in ["Bearer", "Bearer x", "Basic abc", "", "Bearer optag_"] {
+        let answer = api.send(with_token("/api/v1/calls", header)).await;
+        answer.problem(401);
+        assert!(answer.header("www-authenticate").starts_with("Bearer"), "{header}");
+    }
+    api.send(Request::get("/api/v1/recordings").body(Body::empty()).unwrap()).await.problem(401);
+}
+
+#[tokio::test]
+async fn a_flood_of_bad_tokens_is_slowed_and_a_good_one_is_not() {
+    let api = Api::new();
+    let token = api.tokens.create("pbx", Role::Feed, WallTime::default()).unwrap();
+    let mut slowed = false;
+    for _ in 0..200 {
+        slowed |= api.send(with_token("/api/v1/calls", "Bearer x")).await.status == 429;
+    }
+    assert!(slowed);
+    assert_eq!(api.send(with_token("/api/v1/calls", &format!("Bearer {token}"))).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_role_opens_its_own_doors_alone() {
+    let api = Api::new();
+    let audio = format!("/api/v1/recordings/{}/audio?purpose=training", id());
+    let export = format!("{audio}&export=true");
+    let search = "/api/v1/recordings?purpose=training".to_owned();
+    let calls = "/api/v1/calls".to_owned();
+    let doors = [&calls, &search, &audio, &export];
+    for (role, open) in [
+        (Role::Admin, [true, true, true, true]),
+        (Role::Feed, [true, false, false, false]),
+        (Role::Listener, [false, true, true, false]),
+        (Role::ErasureOfficer, [false, true, false, true]),
+    ] {
+        for (path, open) in doors.into_iter().zip(open) {
+            let answer = api.as_role(role, Method::GET, path, None).await;
+            assert_eq!(answer.status, if open { 200 } else { 403 }, "{role:?} {path}");
+        }
+    }
+    let erase = format!("/api/v1/recordings/{}?reason=x", id());
+    for role in [Role::Feed, Role::Listener] {
+        api.as_role(role, Method::DELETE, &erase, None).await.problem(403);
+    }
+    assert!(api.fake.erased.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn paths_and_methods_that_do_not_exist_are_problems_too() {
+    let api = Api::new();
+    api.get("/nowhere").await.problem(404);
+    api.get("/api/v1/nothing").await.problem(404);
+    let answer = api.as_role(Role::Admin, Method::PUT, "/api/v1/calls", None).await;
+    answer.problem(405);
+    assert!(answer.header("allow").contains("POST"), "{:?}", answer.headers);
+    assert_eq!(answer.header("cache-control"), "no-store");
+}
+
+#[tokio::test]
+async fn the_openapi_document_lists_every_route_and_needs_no_token() {
+    let api = Api::new();
+    let answer = api.send(Request::get("/api/openapi.json").body(Body::empty()).unwrap()).await;
+    let document = answer.json();
+    let mut routes: Vec<_> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, methods)| methods.as_object().unwrap().keys().map(move |m| format!("{m} {path}")))
+        .collect();
+    routes.sort();
+    let expected = [
+        "delete /api/v1/recordings/{id}",
+        "get /api/v1/calls",
+        "get /api/v1/calls/{id}",
+        "get /api/v1/recordings",
+        "get /api/v1/recordings/{id}",
+        "get /api/v1/recordings/{id}/audio",
+        "post /api/v1/calls",
+        "post /api/v1/calls/{id}/consent",
+        "post /api/v1/calls/{id}/end",
+        "post /api/v1/calls/{id}/pause",
+        "post /api/v1/calls/{id}/resume",
+        "post /api/v1/calls/{id}/withdraw",
+    ];
+    assert_eq!(routes, expected);
+    assert!(document["components"]["schemas"]["CallBody"].is_object());
+    assert!(document["components"]["securitySchemes"]["token"].is_object());
+}
+
+struct Parts(Vec<Check>);
+
+impl Readiness for Parts {
+    fn checks(&self) -> BoxFuture<'_, Vec<Check>> {
+        std::future::ready(self.0.clone()).boxed()
+    }
+}
+
+#[tokio::test]
+async fn health_tells_ready_from_degraded_from_not_ready() {
+    let check = |ok, optional| Check { name: "store", ok, optional, detail: "refused".into() };
+    for (checks, code, status) in [
+        (vec![check(true, false)], 200, "ready"),
+        (vec![check(true, false), check(false, true)], 200, "degraded"),
+        (vec![check(false, false)], 503, "not_ready"),
+    ] {
+        let router = health_router(Arc::new(Parts(checks)), Exporter::build().1);
+        let ask = async |path: &'static str| {
+            let answer =
+                router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+            let status = answer.status().as_u16();
+            (
+                status,
+                String::from_utf8(to_bytes(answer.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap(),
+            )
+        };
+        let (got, body) = ask("/readyz").await;
+        assert_eq!(got, code);
+        assert!(body.contains(&format!("\"status\":\"{status}\"")), "{body}");
+        assert_eq!(ask("/healthz").await, (200, "ok\n".into()));
+        let (_, text) = ask("/metrics").await;
+        assert!(text.contains("optag_build_info{version="), "{text}");
+        assert_eq!(ask("/nothing").await.0, 404);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_never_ends_its_request_is_let_go_and_others_are_served() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let limits = ConnectionLimits { connections: 1, header_timeout: Duration::from_millis(200) };
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = tokio::spawn(serve(listener, Api::new().router, limits, async move { drop(stopped.await) }));
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\nHost").await.unwrap();
+    let mut patient = TcpStream::connect(address).await.unwrap();
+    patient
+        .write_all(b"GET /api/openapi.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = Vec::new();
+    tokio::time::timeout(Duration::from_secs(5), patient.read_to_end(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
+    drop(stop);
+    tokio::time::timeout(Duration::from_secs(5), server).await.unwrap().unwrap();
+    assert!(TcpStream::connect(address).await.is_err());
+}

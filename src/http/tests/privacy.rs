@@ -1,0 +1,63 @@
+//! No log line shows personal data.
+
+use std::io::Write;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+
+use crate::app::config::{LogConfig, LogFormat};
+use crate::app::logging;
+use crate::http::fakes::{Api, NAME, NUMBER, id};
+use crate::signalling::feed::AdmitError;
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn no_log_line_shows_a_number_or_a_name_at_any_level() {
+    for format in [LogFormat::Text, LogFormat::Json] {
+        let lines = Lines::default();
+        let sink = lines.clone();
+        let log = LogConfig { format, level: "trace".into() };
+        tracing::subscriber::with_default(logging::subscriber(&log, move || sink.clone()), || {
+            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(requests());
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains("/api/v1/calls"), "nothing was logged");
+        for private in [NUMBER, &NUMBER[1..], NAME, "Blixen"] {
+            assert!(!text.contains(private), "{private} is in the log:\n{text}");
+        }
+    }
+}
+
+async fn requests() {
+    let api = Api::new();
+    let call = json!({"department": "demo", "caller_number": NUMBER, "called_number": NUMBER,
+        "caller_name": NAME, "external_id": NAME, "streams": [{"label": "a", "codec": "pcmu"}]});
+    assert_eq!(api.post("/api/v1/calls", &call).await.status, 201);
+    let mut wrong = call.clone();
+    wrong["streams"] = json!(NAME);
+    api.post("/api/v1/calls", &wrong).await.problem(422);
+    *api.fake.refuse.lock().unwrap() = Some(AdmitError::PortsUsedUp);
+    api.post("/api/v1/calls", &call).await.problem(503);
+    let search = format!("/api/v1/recordings?purpose=training&number={NUMBER}&name=Karen%20Blixen")
+        .replace('+', "%2B");
+    assert_eq!(api.get(&search).await.status, 200);
+    api.get(&format!("/api/v1/recordings/{}", id())).await;
+    api.get(&format!("/nowhere/{NUMBER}")).await.problem(404);
+    api.fake.audit_fails.store(true, Ordering::Relaxed);
+    api.get(&search).await.problem(503);
+    api.delete(&format!("/api/v1/recordings/{}?reason=Karen%20Blixen", id())).await.problem(503);
+}

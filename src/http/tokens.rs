@@ -1,0 +1,279 @@
+//! Access tokens: 256 random bits, of which only the SHA-256 is kept.
+//!
+//! In: a token as a client sends it. Out: the [`Actor`] it stands for. The file is read again
+//! when it changes, so that a token made or revoked by a command holds at once.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+
+use super::access::{Actor, Role};
+use crate::base::clock::WallTime;
+use crate::base::limit;
+
+/// Begins every token, so that scanners for leaked secrets can tell what it is.
+const PREFIX: &str = "optag_";
+/// Most tokens that are kept.
+const TOKENS: usize = 1_000;
+
+/// Why a token file cannot be used or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The disk refused.
+    #[error("{}: {source}", path.display())]
+    Disk {
+        /// Which file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Others than the owner may read the file.
+    #[error("{}: readable by others; run chmod 600 on it", path.display())]
+    TooOpen {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The file is not what we wrote.
+    #[error("{}: not a token file: {reason}", path.display())]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A token of this name exists.
+    #[error("there is already a token of this name")]
+    NameTaken,
+    /// The name is empty, too long, or has control characters.
+    #[error("a name has 1 to {} characters", limit::TEXT_CHARS)]
+    BadName,
+    /// There is no such token.
+    #[error("there is no token of this name")]
+    NoSuchToken,
+    /// The file is full.
+    #[error("there are {TOKENS} tokens already")]
+    TooMany,
+}
+
+/// A token as it is kept and listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoredToken {
+    /// Who uses it; unique; appears in the audit.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// SHA-256 of the token, in hex.
+    pub sha256: String,
+    /// When it was made.
+    pub created_at: WallTime,
+}
+
+/// The tokens of one data directory.
+pub struct Tokens {
+    path: PathBuf,
+    loaded: Mutex<Loaded>,
+}
+
+#[derive(Default)]
+struct Loaded {
+    tokens: Vec<StoredToken>,
+    stamp: Option<Stamp>,
+}
+
+/// Tells one version of the file from another: inode, length, time of change in ns.
+type Stamp = (u64, u64, i64);
+
+impl Tokens {
+    /// The tokens kept in `path`, which need not exist yet.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, TokenError> {
+        let path = path.into();
+        let loaded = Mutex::new(load(&path)?);
+        Ok(Self { path, loaded })
+    }
+
+    /// Whom `token` stands for. Looks at every token, in a time that does not depend on
+    /// where it differs. A file that cannot be read any more admits nobody.
+    pub fn authenticate(&self, token: &str) -> Option<Actor> {
+        let presented = hex(digest(&SHA256, token.as_bytes()).as_ref());
+        let loaded = self.fresh().ok()?;
+        let mut found = None;
+        for stored in &loaded.tokens {
+            if verify_slices_are_equal(stored.sha256.as_bytes(), presented.as_bytes()).is_ok() {
+                found = Some(Actor { name: stored.name.clone(), role: stored.role });
+            }
+        }
+        found
+    }
+
+    /// Makes a token and returns it: the only time that it is seen.
+    pub fn create(&self, name: &str, role: Role, now: WallTime) -> Result<String, TokenError> {
+        let mut loaded = self.fresh()?;
+        if name.is_empty() || name.chars().count() > limit::TEXT_CHARS || name.chars().any(char::is_control) {
+            return Err(TokenError::BadName);
+        }
+        if loaded.tokens.iter().any(|stored| stored.name == name) {
+            return Err(TokenError::NameTaken);
+        }
+        if loaded.tokens.len() >= TOKENS {
+            return Err(TokenError::TooMany);
+        }
+        let mut secret = [0; 32];
+        aws_lc_rs::rand::fill(&mut secret).map_err(|_| self.disk(io::Error::other("no random numbers")))?;
+        let token = format!("{PREFIX}{}", hex(&secret));
+        let sha256 = hex(digest(&SHA256, token.as_bytes()).as_ref());
+        let mut tokens = loaded.tokens.clone();
+        tokens.push(StoredToken { name: name.to_owned(), role, sha256, created_at: now });
+        self.store(&mut loaded, tokens)?;
+        Ok(token)
+    }
+
+    /// On the first start: an admin's token. None where any admin exists.
+    pub fn create_admin_if_none(&self, now: WallTime) -> Result<Option<String>, TokenError> {
+        let has_admin = self.fresh()?.tokens.iter().any(|stored| stored.role == Role::Admin);
+        match has_admin {
+            true => Ok(None),
+            false => self.create("admin", Role::Admin, now).map(Some),
+        }
+    }
+
+    /// Makes the token called `name` worthless.
+    pub fn revoke(&self, name: &str) -> Result<(), TokenError> {
+        let mut loaded = self.fresh()?;
+        let left: Vec<_> = loaded.tokens.iter().filter(|stored| stored.name != name).cloned().collect();
+        if left.len() == loaded.tokens.len() {
+            return Err(TokenError::NoSuchToken);
+        }
+        self.store(&mut loaded, left)
+    }
+
+    /// All of them.
+    pub fn list(&self) -> Result<Vec<StoredToken>, TokenError> {
+        Ok(self.fresh()?.tokens.clone())
+    }
+
+    fn fresh(&self) -> Result<MutexGuard<'_, Loaded>, TokenError> {
+        let mut loaded = self.loaded.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if loaded.stamp != stamp(&self.path) {
+            *loaded = load(&self.path)?;
+        }
+        Ok(loaded)
+    }
+
+    fn store(&self, loaded: &mut Loaded, tokens: Vec<StoredToken>) -> Result<(), TokenError> {
+        replace(&self.path, &tokens).map_err(|source| self.disk(source))?;
+        *loaded = Loaded { tokens, stamp: stamp(&self.path) };
+        Ok(())
+    }
+
+    fn disk(&self, source: io::Error) -> TokenError {
+        TokenError::Disk { path: self.path.clone(), source }
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let meta = fs::metadata(path).ok()?;
+    Some((meta.ino(), meta.len(), meta.mtime().wrapping_mul(1_000_000_000).wrapping_add(meta.mtime_nsec())))
+}
+
+fn load(path: &Path) -> Result<Loaded, TokenError> {
+    let stamp = stamp(path);
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Loaded::default()),
+        Err(source) => return Err(TokenError::Disk { path: path.to_owned(), source }),
+    };
+    if fs::metadata(path).is_ok_and(|meta| meta.mode() & 0o077 != 0) {
+        return Err(TokenError::TooOpen { path: path.to_owned() });
+    }
+    let tokens = serde_json::from_slice(&text)
+        .map_err(|error| TokenError::Malformed { path: path.to_owned(), reason: error.to_string() })?;
+    Ok(Loaded { tokens, stamp })
+}
+
+/// Writes beside, syncs, renames, syncs the directory: the file is the old one or the new one.
+fn replace(path: &Path, tokens: &[StoredToken]) -> io::Result<()> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(dir)?;
+    let beside = path.with_extension("json.new");
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    file.write_all(&serde_json::to_vec_pretty(tokens)?)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    File::open(dir)?.sync_all()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: WallTime = WallTime::from_unix_micros(1_700_000_000_000_000);
+
+    fn open(dir: &tempfile::TempDir) -> Tokens {
+        Tokens::open(dir.path().join("tokens.json")).unwrap()
+    }
+
+    #[test]
+    fn a_token_is_shown_once_and_kept_only_as_its_hash() {
+        let dir = tempfile::tempdir().unwrap();
+        let token = open(&dir).create_admin_if_none(NOW).unwrap().unwrap();
+        assert_eq!(token.len(), PREFIX.len() + 64);
+        let again = open(&dir);
+        assert_eq!(again.create_admin_if_none(NOW).unwrap(), None);
+        assert_eq!(again.authenticate(&token).unwrap(), Actor { name: "admin".into(), role: Role::Admin });
+        let kept = fs::read_to_string(dir.path().join("tokens.json")).unwrap();
+        assert!(!kept.contains(&token[PREFIX.len()..]));
+        assert_eq!(fs::metadata(dir.path().join("tokens.json")).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_token_made_or_revoked_elsewhere_holds_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (server, command) = (open(&dir), open(&dir));
+        let token = command.create("pbx", Role::Feed, NOW).unwrap();
+        assert_eq!(server.authenticate(&token).unwrap().role, Role::Feed);
+        command.revoke("pbx").unwrap();
+        assert_eq!(server.authenticate(&token), None);
+        assert!(matches!(command.revoke("pbx"), Err(TokenError::NoSuchToken)));
+    }
+
+    #[test]
+    fn a_wrong_token_or_a_name_twice_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let tokens = open(&dir);
+        tokens.create("a", Role::Listener, NOW).unwrap();
+        assert!(matches!(tokens.create("a", Role::Feed, NOW), Err(TokenError::NameTaken)));
+        assert!(matches!(tokens.create("", Role::Feed, NOW), Err(TokenError::BadName)));
+        assert_eq!(tokens.authenticate(""), None);
+        assert_eq!(tokens.authenticate("optag_00"), None);
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_or_that_is_broken_admits_nobody() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens.json");
+        let tokens = open(&dir);
+        let token = tokens.create("a", Role::Admin, NOW).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(Tokens::open(&path), Err(TokenError::TooOpen { .. })));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&path, "[]x").unwrap();
+        assert_eq!(tokens.authenticate(&token), None);
+        assert!(matches!(Tokens::open(&path), Err(TokenError::Malformed { .. })));
+    }
+}

@@ -1,0 +1,261 @@
+//! Where recordings are found again: SQLite through sqlx. In: manifests, outcomes, erasures.
+//! Out: rows. The store's manifests hold the same, so a lost index can be made anew.
+
+mod fold;
+mod query;
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::Row;
+use sqlx::SqlitePool;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+
+pub use query::{Found, Query};
+
+use crate::archive::manifest::Manifest;
+use crate::base::clock::WallTime;
+use crate::base::id::CallId;
+use crate::base::private::Private;
+use crate::call::Outcome;
+use crate::call::number::normalise;
+
+/// Connections: writers wait for each other anyway.
+const CONNECTIONS: u32 = 4;
+/// How long a statement waits for another process's lock.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// The index does not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the index does not answer: {0}")]
+pub struct IndexError(#[from] sqlx::Error);
+
+/// A recording as the index knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IndexRow {
+    /// Its id.
+    pub id: CallId,
+    /// Department id.
+    pub department: String,
+    /// When the call was admitted.
+    pub started_at: WallTime,
+    /// The moment of consent.
+    pub recording_started_at: WallTime,
+    /// When the call ended.
+    pub ended_at: WallTime,
+    /// Length. Units: ms.
+    pub duration_ms: u64,
+    /// Number called from; none once erased.
+    pub caller_number: Option<Private<String>>,
+    /// Number called; none once erased.
+    pub called_number: Option<Private<String>>,
+    /// The caller's name.
+    pub caller_name: Option<Private<String>>,
+    /// The feed's own name for the call.
+    pub external_id: Option<Private<String>>,
+    /// Size of the audio object. Units: bytes.
+    pub object_bytes: u64,
+    /// SHA-256 of the audio object.
+    pub object_sha256: String,
+    /// When it is erased at the latest.
+    pub expires_at: WallTime,
+    /// When it was erased, if it was.
+    pub erased_at: Option<WallTime>,
+}
+
+/// The outcome of a call that ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallRow {
+    /// The call.
+    pub id: CallId,
+    /// Department id.
+    pub department: String,
+    /// When it ended.
+    pub ended_at: WallTime,
+    /// How.
+    pub outcome: Outcome,
+}
+
+/// The index; clones share it.
+#[derive(Clone, Debug)]
+pub struct Index {
+    pool: SqlitePool,
+    country_code: String,
+}
+
+impl Index {
+    /// Opens or makes the file and brings its tables up to date.
+    ///
+    /// Errors: the file cannot be used.
+    pub async fn open(file: &Path, country_code: &str) -> Result<Self, IndexError> {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY)
+            // Erased rows leave the file, not just the table.
+            .pragma("secure_delete", "ON");
+        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?;
+        sqlx::migrate!("src/index/migrations")
+            .run(&pool)
+            .await
+            .map_err(|error| sqlx::Error::Migrate(Box::new(error)))?;
+        Ok(Self { pool, country_code: country_code.to_owned() })
+    }
+
+    /// Writes a recording's row; the same one twice is one.
+    ///
+    /// Errors: it is not durable.
+    pub async fn put_recording(&self, manifest: &Manifest) -> Result<(), IndexError> {
+        let call = &manifest.call;
+        let norm = |number: &Private<String>| normalise(number.reveal(), &self.country_code);
+        sqlx::query(
+            "INSERT INTO recordings (id, department, started_at_us, recording_started_at_us, ended_at_us, duration_ms,
+                 caller_number, caller_number_norm, called_number, called_number_norm, caller_name, caller_name_folded,
+                 external_id, object_bytes, object_sha256, expires_at_us)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+        )
+        .bind(call.id.to_string())
+        .bind(&call.department)
+        .bind(call.started_at.as_unix_micros())
+        .bind(manifest.recording_started_at.as_unix_micros())
+        .bind(manifest.ended_at.as_unix_micros())
+        .bind(manifest.duration_ms as i64)
+        .bind(call.caller_number.reveal())
+        .bind(norm(&call.caller_number))
+        .bind(call.called_number.reveal())
+        .bind(norm(&call.called_number))
+        .bind(call.caller_name.as_ref().map(Private::reveal))
+        .bind(call.caller_name.as_ref().map(|name| fold::fold(name.reveal())))
+        .bind(call.external_id.as_ref().map(Private::reveal))
+        .bind(manifest.audio_bytes as i64)
+        .bind(&manifest.audio_sha256)
+        .bind(manifest.expires_at.as_unix_micros())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Writes how a call ended; the first word counts.
+    ///
+    /// Errors: it is not durable.
+    pub async fn put_call(&self, row: &CallRow) -> Result<(), IndexError> {
+        sqlx::query(
+            "INSERT INTO calls (id, department, started_at_us, ended_at_us, outcome, cause)
+             VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+        )
+        .bind(row.id.to_string())
+        .bind(&row.department)
+        .bind(row.id.admitted_at().as_unix_micros())
+        .bind(row.ended_at.as_unix_micros())
+        .bind(row.outcome.name())
+        .bind(row.outcome.cause())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// A recording's row, erased ones included.
+    ///
+    /// Errors: the index does not answer.
+    pub async fn get(&self, id: CallId) -> Result<Option<IndexRow>, IndexError> {
+        let row = sqlx::query("SELECT * FROM recordings WHERE id = ?").bind(id.to_string());
+        Ok(row.fetch_optional(&self.pool).await?.as_ref().map(read).transpose()?)
+    }
+
+    /// Reduces a row to what proves the erasure. No row is fine.
+    ///
+    /// Errors: it is not durable.
+    pub async fn mark_erased(&self, id: CallId, at: WallTime) -> Result<(), IndexError> {
+        sqlx::query(
+            "UPDATE recordings SET caller_number = NULL, caller_number_norm = NULL, called_number = NULL,
+                 called_number_norm = NULL, caller_name = NULL, caller_name_folded = NULL, external_id = NULL,
+                 erased_at_us = ? WHERE id = ? AND erased_at_us IS NULL",
+        )
+        .bind(at.as_unix_micros())
+        .bind(id.to_string())
+        .execute(&self.pool)
+        .await?;
+        // The write-ahead log holds the old row until it is folded in.
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Recordings whose time is up, the oldest first.
+    ///
+    /// Errors: the index does not answer.
+    pub async fn due(&self, now: WallTime, most: u32) -> Result<Vec<CallId>, IndexError> {
+        self.ids(
+            sqlx::query(
+                "SELECT id FROM recordings WHERE erased_at_us IS NULL AND expires_at_us <= ?
+                 ORDER BY expires_at_us LIMIT ?",
+            )
+            .bind(now.as_unix_micros())
+            .bind(most),
+        )
+        .await
+    }
+
+    /// Recordings that are not erased, after `after` in order of id.
+    ///
+    /// Errors: the index does not answer.
+    pub async fn live_after(&self, after: Option<CallId>, most: u32) -> Result<Vec<CallId>, IndexError> {
+        let after = after.map(|id| id.to_string()).unwrap_or_default();
+        self.ids(
+            sqlx::query(
+                "SELECT id FROM recordings WHERE erased_at_us IS NULL AND id > ? ORDER BY id LIMIT ?",
+            )
+            .bind(after)
+            .bind(most),
+        )
+        .await
+    }
+
+    /// Whether it answers.
+    ///
+    /// Errors: it does not.
+    pub async fn probe(&self) -> Result<(), IndexError> {
+        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    async fn ids(
+        &self,
+        query: sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>,
+    ) -> Result<Vec<CallId>, IndexError> {
+        let rows = query.fetch_all(&self.pool).await?;
+        Ok(rows.iter().map(|row| id_of(row)).collect::<Result<_, _>>()?)
+    }
+}
+
+fn id_of(row: &SqliteRow) -> Result<CallId, sqlx::Error> {
+    row.try_get::<String, _>("id")?.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}
+
+fn read(row: &SqliteRow) -> Result<IndexRow, sqlx::Error> {
+    let time = |column: &str| row.try_get(column).map(WallTime::from_unix_micros);
+    let private =
+        |column: &str| row.try_get::<Option<String>, _>(column).map(|value| value.map(Private::new));
+    Ok(IndexRow {
+        id: id_of(row)?,
+        department: row.try_get("department")?,
+        started_at: time("started_at_us")?,
+        recording_started_at: time("recording_started_at_us")?,
+        ended_at: time("ended_at_us")?,
+        duration_ms: row.try_get::<i64, _>("duration_ms")? as u64,
+        caller_number: private("caller_number")?,
+        called_number: private("called_number")?,
+        caller_name: private("caller_name")?,
+        external_id: private("external_id")?,
+        object_bytes: row.try_get::<i64, _>("object_bytes")? as u64,
+        object_sha256: row.try_get("object_sha256")?,
+        expires_at: time("expires_at_us")?,
+        erased_at: row.try_get::<Option<i64>, _>("erased_at_us")?.map(WallTime::from_unix_micros),
+    })
+}
+
+#[cfg(test)]
+mod tests;

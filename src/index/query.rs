@@ -1,0 +1,96 @@
+//! Search: number, name, department and time, all that are given together.
+
+use sqlx::{QueryBuilder, Row, Sqlite};
+
+use super::{Index, IndexError, IndexRow, fold, read};
+use crate::base::clock::WallTime;
+use crate::base::private::Private;
+use crate::call::number::normalise;
+
+/// Digits from which a part of a number is looked for at its end.
+const PART_DIGITS: usize = 4;
+
+/// What to look for.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// Number called from or called, in any spelling, or its last digits.
+    pub number: Option<Private<String>>,
+    /// The caller's name or a part of it.
+    pub name: Option<Private<String>>,
+    /// Department id.
+    pub department: Option<String>,
+    /// Earliest start of the call.
+    pub from: Option<WallTime>,
+    /// First instant that is too late.
+    pub to: Option<WallTime>,
+    /// Rows to pass over.
+    pub skip: u64,
+    /// Rows to return at the most.
+    pub most: u32,
+}
+
+/// Rows of one page, newest first, and how many there are in all.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// The page.
+    pub rows: Vec<IndexRow>,
+    /// All matches.
+    pub total: u64,
+}
+
+impl Index {
+    /// Finds recordings that are not erased.
+    ///
+    /// Errors: the index does not answer.
+    pub async fn search(&self, query: &Query) -> Result<Found, IndexError> {
+        let mut count = QueryBuilder::new("SELECT COUNT(*) AS total FROM recordings");
+        self.conditions(&mut count, query);
+        let total: i64 = count.build().fetch_one(&self.pool).await?.try_get("total")?;
+        let mut rows = QueryBuilder::new("SELECT * FROM recordings");
+        self.conditions(&mut rows, query);
+        rows.push(" ORDER BY started_at_us DESC, id DESC LIMIT ").push_bind(query.most);
+        rows.push(" OFFSET ").push_bind(query.skip as i64);
+        let rows = rows.build().fetch_all(&self.pool).await?;
+        Ok(Found { rows: rows.iter().map(read).collect::<Result<_, _>>()?, total: total as u64 })
+    }
+
+    fn conditions(&self, sql: &mut QueryBuilder<Sqlite>, query: &Query) {
+        sql.push(" WHERE erased_at_us IS NULL");
+        if let Some(number) = &query.number {
+            match normalise(number.reveal(), &self.country_code) {
+                Some(digits) => self.number(sql, &digits, number.reveal()),
+                // Something without a digit was asked for: nobody has that number.
+                None => drop(sql.push(" AND 0")),
+            }
+        }
+        if let Some(name) = &query.name {
+            let pattern = format!("%{}%", escape(&fold::fold(name.reveal())));
+            sql.push(" AND caller_name_folded LIKE ").push_bind(pattern).push(" ESCAPE '\\'");
+        }
+        if let Some(department) = &query.department {
+            sql.push(" AND department = ").push_bind(department.clone());
+        }
+        if let Some(from) = query.from {
+            sql.push(" AND started_at_us >= ").push_bind(from.as_unix_micros());
+        }
+        if let Some(to) = query.to {
+            sql.push(" AND started_at_us < ").push_bind(to.as_unix_micros());
+        }
+    }
+
+    fn number(&self, sql: &mut QueryBuilder<Sqlite>, digits: &str, written: &str) {
+        let plain: String = written.chars().filter(char::is_ascii_digit).collect();
+        sql.push(" AND (caller_number_norm = ").push_bind(digits.to_owned());
+        sql.push(" OR called_number_norm = ").push_bind(digits.to_owned());
+        if plain.len() >= PART_DIGITS {
+            sql.push(" OR caller_number_norm LIKE ").push_bind(format!("%{plain}"));
+            sql.push(" OR called_number_norm LIKE ").push_bind(format!("%{plain}"));
+        }
+        sql.push(")");
+    }
+}
+
+/// Takes the wildcards out of what a user typed.
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+}

@@ -1,0 +1,102 @@
+use super::*;
+use crate::call::CallFacts;
+use crate::media::output::EndedBy;
+
+fn manifest(at_s: i64, number: &str, name: &str, department: &str) -> Manifest {
+    let started_at = WallTime::from_unix_micros(at_s * 1_000_000);
+    Manifest {
+        version: 1,
+        call: CallFacts {
+            id: CallId::new_at(started_at),
+            department: department.into(),
+            started_at,
+            retention_days: 90,
+            caller_number: number.to_owned().into(),
+            called_number: "70101010".to_owned().into(),
+            caller_name: Some(name.to_owned().into()),
+            external_id: None,
+            streams: vec![],
+        },
+        recording_started_at: started_at,
+        ended_at: started_at.plus_micros(5_000_000),
+        ended_by: EndedBy::Feed,
+        duration_ms: 5_000,
+        expires_at: started_at.plus_days(90),
+        consent: vec![],
+        gaps: vec![],
+        counts: vec![],
+        peaks_100ms: vec![],
+        audio_bytes: 10,
+        audio_sha256: "00".into(),
+        written_by: "test".into(),
+    }
+}
+
+async fn index() -> (tempfile::TempDir, Index) {
+    let dir = tempfile::tempdir().unwrap();
+    let index = Index::open(&dir.path().join("index.sqlite"), "45").await.unwrap();
+    (dir, index)
+}
+
+async fn count(index: &Index, change: impl FnOnce(&mut Query)) -> u64 {
+    let mut query = Query { most: 10, ..Query::default() };
+    change(&mut query);
+    index.search(&query).await.unwrap().total
+}
+
+#[tokio::test]
+async fn a_recording_is_found_by_what_a_caller_can_tell() {
+    let (_dir, index) = index().await;
+    index.put_recording(&manifest(1_000, "+45 12 34 56 78", "Søren Ågård", "demo")).await.unwrap();
+    index.put_recording(&manifest(2_000, "87654321", "Ada 100% _Lovelace", "tax")).await.unwrap();
+    for number in ["12345678", "+4512345678", "0045 12 34 56 78", "345678"] {
+        assert_eq!(count(&index, |q| q.number = Some(number.to_owned().into())).await, 1, "{number}");
+    }
+    assert_eq!(count(&index, |q| q.number = Some("70 10 10 10".to_owned().into())).await, 2);
+    assert_eq!(count(&index, |q| q.number = Some("anonymous".to_owned().into())).await, 0);
+    assert_eq!(count(&index, |q| q.name = Some("soeren aa".to_owned().into())).await, 1);
+    assert_eq!(count(&index, |q| q.name = Some("%".to_owned().into())).await, 1);
+    assert_eq!(count(&index, |q| q.department = Some("tax".into())).await, 1);
+    assert_eq!(count(&index, |q| q.from = Some(WallTime::from_unix_micros(1_500_000_000))).await, 1);
+    assert_eq!(count(&index, |q| q.to = Some(WallTime::from_unix_micros(1_000_000_000))).await, 0);
+}
+
+#[tokio::test]
+async fn the_same_row_twice_is_one() {
+    let (_dir, index) = index().await;
+    let one = manifest(1_000, "1", "A", "demo");
+    index.put_recording(&one).await.unwrap();
+    index.put_recording(&one).await.unwrap();
+    assert_eq!(count(&index, |_| {}).await, 1);
+}
+
+#[tokio::test]
+async fn an_erased_row_keeps_no_personal_data_anywhere_in_the_file() {
+    let (dir, index) = index().await;
+    let one = manifest(1_000, "87651234", "Grace Hopper", "demo");
+    index.put_recording(&one).await.unwrap();
+    index.mark_erased(one.id(), WallTime::from_unix_micros(9)).await.unwrap();
+    let row = index.get(one.id()).await.unwrap().unwrap();
+    assert_eq!((row.caller_number, row.caller_name, row.erased_at.is_some()), (None, None, true));
+    assert_eq!(count(&index, |_| {}).await, 0);
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        for needle in ["87651234", "Grace", "grace hopper"] {
+            assert!(!bytes.windows(needle.len()).any(|window| window == needle.as_bytes()), "{needle}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_due_comes_oldest_first_and_erased_rows_not_at_all() {
+    let (_dir, index) = index().await;
+    let (old, new) = (manifest(1_000, "1", "A", "demo"), manifest(2_000, "2", "B", "demo"));
+    index.put_recording(&new).await.unwrap();
+    index.put_recording(&old).await.unwrap();
+    let later = new.expires_at;
+    assert_eq!(index.due(later, 10).await.unwrap(), [old.id(), new.id()]);
+    assert_eq!(index.due(old.expires_at, 10).await.unwrap(), [old.id()]);
+    index.mark_erased(old.id(), later).await.unwrap();
+    assert_eq!(index.due(later, 10).await.unwrap(), [new.id()]);
+    assert_eq!(index.live_after(None, 10).await.unwrap(), [new.id()]);
+}

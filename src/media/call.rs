@@ -1,0 +1,466 @@
+//! A call as a pure machine. In: datagrams with their arrival, commands, the passing of time.
+//! Out: the facts of [`output`](super::output). The consent gate is here: captures, the only
+//! places that hold audio, are made when consent is granted and wiped when it ends.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::capture::{Capture, samples};
+use super::encoder::OpusSettings;
+use super::keys::{KeyMatcher, Meaning};
+use super::leg::{KeyPress, Leg, LegPlan};
+use super::output::{Ended, EndedBy, FRAME_MS, Fact, Gap, GapReason, MediaBlock, Output, StreamCounts};
+use super::stats::TickStats;
+use crate::base::clock::{MonoTime, WallTime};
+use crate::base::id::CallId;
+use crate::base::limit;
+use crate::call::consent::{ConsentError, ConsentInput};
+use crate::call::{
+    Answer, ConsentHow, ConsentKeys, ConsentMachine, ConsentRecord, ConsentState, Evidence, NoAudio, Outcome,
+};
+
+/// How long a call may go without its first packet, in timeouts of a silent call.
+const FIRST_PACKET_TIMEOUTS: u32 = 2;
+/// Frame length. Units: samples at 8 kHz.
+const FRAME: i64 = FRAME_MS as i64 * 8;
+
+/// What every call of an engine shares.
+#[derive(Clone, Copy, Debug)]
+pub struct CallSettings {
+    /// How long a packet may be late and still find its place.
+    pub reorder: Duration,
+    /// How long every stream may be silent until the call counts as over.
+    pub rtp_timeout: Duration,
+    /// Opus settings.
+    pub opus: OpusSettings,
+}
+
+/// What a call starts with.
+#[derive(Clone, Debug)]
+pub struct CallRules {
+    /// Its id.
+    pub id: CallId,
+    /// Whether its department is recorded.
+    pub selected: bool,
+    /// Key sequences.
+    pub keys: ConsentKeys,
+    /// How long no answer may take until it is a no.
+    pub consent_timeout: Duration,
+}
+
+/// Something asked of a call.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// An answer to the consent prompt.
+    Answer {
+        /// Yes or no.
+        answer: Answer,
+        /// By which way.
+        how: ConsentHow,
+        /// Which prompt was heard.
+        prompt_version: Option<String>,
+        /// What shows it.
+        evidence: Evidence,
+    },
+    /// Consent is taken back.
+    Withdraw {
+        /// By which way.
+        how: ConsentHow,
+        /// What shows it.
+        evidence: Evidence,
+    },
+    /// Keep nothing for now.
+    Pause,
+    /// Keep again.
+    Resume,
+    /// The call is over.
+    End,
+}
+
+/// How a call stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallState {
+    /// Consent.
+    pub consent: ConsentState,
+    /// Whether it is paused.
+    pub paused: bool,
+    /// How it ended, if it has.
+    pub ended: Option<Ended>,
+    /// Packet counters, in channel order.
+    pub streams: Vec<StreamCounts>,
+}
+
+/// The time on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For measuring.
+    pub mono: MonoTime,
+    /// For dating.
+    pub wall: WallTime,
+}
+
+impl Now {
+    /// The wall time of a point a little while ago (or ahead).
+    pub fn wall_at(&self, at: MonoTime) -> WallTime {
+        let micros = (at.as_nanos() as i64 - self.mono.as_nanos() as i64) / 1_000;
+        self.wall.plus_micros(micros)
+    }
+}
+
+/// The machine of one call.
+pub struct Call {
+    rules: CallRules,
+    settings: CallSettings,
+    consent: ConsentMachine,
+    matcher: KeyMatcher,
+    legs: Vec<Leg>,
+    admitted: MonoTime,
+    zero: Option<MonoTime>,
+    frames_out: u32,
+    had_audio: bool,
+    paused: bool,
+    spool_gap: Option<(u32, u32)>,
+    ended: Option<Ended>,
+    facts: Vec<Fact>,
+}
+
+impl Call {
+    /// A call admitted at `now`, its streams in channel order.
+    pub fn new(rules: CallRules, legs: Vec<LegPlan>, settings: CallSettings, now: MonoTime) -> Self {
+        Self {
+            consent: ConsentMachine::new(rules.selected, rules.consent_timeout, now),
+            matcher: KeyMatcher::new(rules.keys.clone()),
+            legs: legs.into_iter().map(Leg::new).collect(),
+            admitted: now,
+            zero: None,
+            frames_out: 0,
+            had_audio: false,
+            paused: false,
+            spool_gap: None,
+            ended: None,
+            facts: Vec::new(),
+            rules,
+            settings,
+        }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> CallId {
+        self.rules.id
+    }
+
+    /// Whether it is over.
+    pub fn is_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// How it stands.
+    pub fn state(&self) -> CallState {
+        CallState {
+            consent: self.consent.state(),
+            paused: self.paused,
+            ended: self.ended.clone(),
+            streams: self.legs.iter().map(|leg| *leg.counts()).collect(),
+        }
+    }
+
+    /// Packet counters of a stream.
+    pub fn counts(&self, stream: usize) -> Option<&StreamCounts> {
+        self.legs.get(stream).map(Leg::counts)
+    }
+
+    /// The order in which streams are to be read: those whose keys answer come first, so that
+    /// a yes opens the gate for the others' packets of the same tick.
+    pub fn reading_order(&self) -> impl Iterator<Item = usize> + use<> {
+        let answers: Vec<bool> = self.legs.iter().map(|leg| leg.role().may_answer()).collect();
+        let pick = |wanted: bool, all: Vec<bool>| {
+            all.into_iter().enumerate().filter(move |(_, may)| *may == wanted).map(|(n, _)| n)
+        };
+        pick(true, answers.clone()).chain(pick(false, answers))
+    }
+
+    /// Takes a datagram of a stream.
+    pub fn handle(
+        &mut self,
+        now: Now,
+        stream: usize,
+        arrival: MonoTime,
+        from: SocketAddr,
+        datagram: &[u8],
+        stats: &mut TickStats,
+    ) {
+        let arrival = arrival.min(now.mono);
+        let keep = self.consent.is_open() && !self.paused && self.ended.is_none();
+        let Some(leg) = self.legs.get_mut(stream) else { return };
+        let pressed = leg.handle(arrival, from, datagram, keep, stats);
+        if let Some(press) = pressed.filter(|_| leg.role().may_answer()) {
+            self.press(now, stream, arrival, press);
+        }
+    }
+
+    /// Applies a command.
+    ///
+    /// Errors: the consent rules forbid it; nothing changed.
+    pub fn command(&mut self, now: Now, command: Command, stats: &mut TickStats) -> Result<(), ConsentError> {
+        match command {
+            Command::Answer { answer, how, prompt_version, evidence } => {
+                let input = ConsentInput::Answer(answer);
+                self.consent_input(now, now.mono, input, how, prompt_version, evidence)
+            }
+            Command::Withdraw { how, evidence } => {
+                self.consent_input(now, now.mono, ConsentInput::Withdraw, how, None, evidence)
+            }
+            Command::Pause => {
+                self.set_paused(now.mono, true);
+                Ok(())
+            }
+            Command::Resume => {
+                self.set_paused(now.mono, false);
+                Ok(())
+            }
+            Command::End => {
+                self.end(now, EndedBy::Feed, stats);
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets time pass: timeouts, and every frame that is due.
+    pub fn tick(&mut self, now: Now, stats: &mut TickStats) {
+        if self.ended.is_some() {
+            return;
+        }
+        if let Some(record) = self.consent.expire(now.mono, now.wall) {
+            self.facts.push(Fact::Consent(record));
+        }
+        if let Some(by) = self.timed_out(now.mono) {
+            return self.end(now, by, stats);
+        }
+        let Some(zero) = self.zero else { return };
+        let due = samples(now.mono.since(zero).saturating_sub(self.settings.reorder));
+        self.advance(due, stats);
+    }
+
+    /// Ends the call: what was heard until now is emitted, then the one `Ended`.
+    pub fn end(&mut self, now: Now, by: EndedBy, stats: &mut TickStats) {
+        if self.ended.is_some() {
+            return;
+        }
+        if let Some(record) = self.consent.end(now.wall) {
+            self.facts.push(Fact::Consent(record));
+        }
+        if let Some(zero) = self.zero {
+            let heard = samples(now.mono.since(zero)) + FRAME / 2;
+            self.advance(heard / FRAME * FRAME, stats);
+            for leg in &mut self.legs {
+                if let Some(capture) = &mut leg.capture {
+                    capture.end();
+                    self.facts.extend(capture.closed_gaps.drain(..).map(Fact::Gap));
+                }
+            }
+            self.report_spool_gap();
+        }
+        let ended = Ended {
+            at: now.wall,
+            by,
+            outcome: self.outcome(),
+            frames: self.frames_out,
+            streams: self.legs.iter().map(|leg| *leg.counts()).collect(),
+        };
+        self.wipe();
+        self.facts.push(Fact::Ended(ended.clone()));
+        self.ended = Some(ended);
+    }
+
+    /// Hands out the facts since the last time, in order.
+    pub fn take_facts(&mut self, out: &mut Vec<Output>) {
+        let call = self.rules.id;
+        out.extend(self.facts.drain(..).map(|fact| Output { call, fact }));
+    }
+
+    /// The spool did not take this block: the span is marked instead.
+    pub fn not_spooled(&mut self, first_frame: u32, frames: u32) {
+        let to = first_frame + frames;
+        self.spool_gap = Some(self.spool_gap.map_or((first_frame, to), |(from, _)| (from, to)));
+    }
+
+    /// Ends the call as it is, without touching its streams again: their processing failed.
+    pub fn abandon(&mut self, ended: Ended) {
+        for leg in &mut self.legs {
+            leg.capture = None;
+        }
+        self.facts.push(Fact::Ended(ended.clone()));
+        self.ended = Some(ended);
+    }
+
+    fn press(&mut self, now: Now, stream: usize, arrival: MonoTime, press: KeyPress) {
+        let asked = self.consent.state() == ConsentState::Asked;
+        let Some((meaning, keys)) = self.matcher.press(arrival, press.key, asked) else { return };
+        let input = match meaning {
+            Meaning::Yes => ConsentInput::Answer(Answer::Yes),
+            Meaning::No => ConsentInput::Answer(Answer::No),
+            Meaning::Withdraw => ConsentInput::Withdraw,
+        };
+        let evidence =
+            Evidence::Keys { keys, stream: stream as u8, rtp_timestamp: press.timestamp, ssrc: press.ssrc };
+        // A key that the rules forbid changes nothing; the caller is not to be told over RTP.
+        let _ = self.consent_input(now, arrival, input, ConsentHow::Key, None, evidence);
+    }
+
+    fn consent_input(
+        &mut self,
+        now: Now,
+        at: MonoTime,
+        input: ConsentInput,
+        how: ConsentHow,
+        prompt_version: Option<String>,
+        evidence: Evidence,
+    ) -> Result<(), ConsentError> {
+        let change = self.consent.handle(at, now.wall_at(at), input, how, prompt_version, evidence)?;
+        if let Some(record) = change {
+            self.apply(at, record);
+        }
+        Ok(())
+    }
+
+    /// Opens or closes the gate.
+    fn apply(&mut self, at: MonoTime, record: ConsentRecord) {
+        match record.state {
+            ConsentState::Granted => {
+                self.zero = Some(at);
+                for (stream, leg) in self.legs.iter_mut().enumerate() {
+                    let mut capture =
+                        Capture::new(stream as u8, at, self.settings.reorder, self.settings.opus);
+                    if self.paused {
+                        capture.pause(0);
+                    }
+                    leg.capture = Some(Box::new(capture));
+                }
+            }
+            ConsentState::Withdrawn => self.wipe(),
+            ConsentState::Unknown | ConsentState::Asked | ConsentState::Refused => {}
+        }
+        self.facts.push(Fact::Consent(record));
+    }
+
+    /// Forgets every sample. Facts of this tick that hold audio go too.
+    fn wipe(&mut self) {
+        for leg in &mut self.legs {
+            leg.capture = None;
+        }
+        if self.consent.state() == ConsentState::Withdrawn {
+            self.zero = None;
+            self.facts.retain(|fact| !matches!(fact, Fact::Media(_) | Fact::Gap(_)));
+        }
+    }
+
+    fn set_paused(&mut self, at: MonoTime, paused: bool) {
+        if paused == self.paused {
+            return;
+        }
+        self.paused = paused;
+        let Some(zero) = self.zero else { return };
+        let position = samples(at.since(zero));
+        for leg in &mut self.legs {
+            if let Some(capture) = &mut leg.capture {
+                if paused { capture.pause(position) } else { capture.resume(position) }
+            }
+        }
+    }
+
+    fn advance(&mut self, due: i64, stats: &mut TickStats) {
+        for leg in &mut self.legs {
+            leg.advance(due, stats);
+        }
+        self.report_spool_gap();
+        let captures: Vec<&mut Box<Capture>> =
+            self.legs.iter_mut().filter_map(|leg| leg.capture.as_mut()).collect();
+        let Some(frames) = captures.iter().map(|capture| capture.encoded.lengths.len()).min() else { return };
+        for capture in captures {
+            self.had_audio |= capture.has_audio();
+            self.facts.extend(capture.closed_gaps.drain(..).map(Fact::Gap));
+        }
+        if frames > 0 {
+            let block = self.interleave(frames);
+            self.frames_out += frames as u32;
+            self.facts.push(Fact::Media(block));
+        }
+    }
+
+    /// Joins the streams' packets frame by frame.
+    fn interleave(&mut self, frames: usize) -> MediaBlock {
+        let streams = self.legs.len();
+        let size: usize =
+            self.legs.iter().filter_map(|leg| leg.capture.as_ref()).map(|c| c.encoded.bytes.len()).sum();
+        let mut block = MediaBlock {
+            first_frame: self.frames_out,
+            streams: streams as u8,
+            lengths: Vec::with_capacity(frames * streams),
+            peaks: Vec::with_capacity(frames * streams),
+            bytes: Vec::with_capacity(size),
+        };
+        let mut read = [0usize; limit::STREAMS_PER_CALL];
+        for frame in 0..frames {
+            for (leg, read) in self.legs.iter().zip(&mut read) {
+                let Some(capture) = &leg.capture else { continue };
+                let length = capture.encoded.lengths[frame];
+                let packet = &capture.encoded.bytes[*read..][..usize::from(length)];
+                *read += packet.len();
+                block.lengths.push(length);
+                block.peaks.push(capture.encoded.peaks[frame]);
+                block.bytes.extend_from_slice(packet);
+            }
+        }
+        for (leg, read) in self.legs.iter_mut().zip(read) {
+            let Some(capture) = &mut leg.capture else { continue };
+            capture.encoded.lengths.drain(..frames);
+            capture.encoded.peaks.drain(..frames);
+            capture.encoded.bytes.drain(..read);
+        }
+        block
+    }
+
+    fn report_spool_gap(&mut self) {
+        if let Some((from_frame, to_frame)) = self.spool_gap.take() {
+            let gaps = (0..self.legs.len() as u8)
+                .map(|stream| Fact::Gap(Gap { stream, from_frame, to_frame, reason: GapReason::Spool }));
+            self.facts.extend(gaps);
+        }
+    }
+
+    fn timed_out(&self, now: MonoTime) -> Option<EndedBy> {
+        if now.since(self.admitted) >= Duration::from_secs(limit::CALL_HOURS * 3_600) {
+            return Some(EndedBy::TooLong);
+        }
+        let heard = self.legs.iter().filter_map(Leg::last_heard).max();
+        let silent = match heard {
+            Some(at) => now.since(at) >= self.settings.rtp_timeout,
+            None => now.since(self.admitted) >= self.settings.rtp_timeout * FIRST_PACKET_TIMEOUTS,
+        };
+        (silent && !self.paused).then_some(EndedBy::RtpTimeout)
+    }
+
+    fn outcome(&self) -> Outcome {
+        match self.consent.state() {
+            ConsentState::Unknown => Outcome::NotSelected,
+            ConsentState::Withdrawn => Outcome::Withdrawn,
+            ConsentState::Asked => Outcome::NoAnswer,
+            ConsentState::Refused => match self.consent.refused_by() {
+                Some(ConsentHow::Timeout | ConsentHow::CallEnded) => Outcome::NoAnswer,
+                _ => Outcome::Refused,
+            },
+            ConsentState::Granted if self.had_audio => Outcome::Recorded,
+            ConsentState::Granted => Outcome::NoAudio(self.why_no_audio()),
+        }
+    }
+
+    fn why_no_audio(&self) -> NoAudio {
+        let total =
+            |pick: fn(&StreamCounts) -> u64| self.legs.iter().map(|leg| pick(leg.counts())).sum::<u64>();
+        match (total(|counts| counts.received), total(|counts| counts.refused)) {
+            (0, 0) => NoAudio::NoPackets,
+            (0, _) => NoAudio::NothingAccepted,
+            _ => NoAudio::OnlyWhileClosed,
+        }
+    }
+}

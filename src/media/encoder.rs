@@ -1,0 +1,225 @@
+//! Opus for one stream. In: 20 ms frames. Out: the noun `OpusPacket`. Silence costs a call of
+//! the library only until its packet repeats; from then on that packet is copied.
+//!
+//! Never writes packets of a table-of-contents byte alone, nor switches to CELT silence: some
+//! decoders play stale audio for the first and stop at the second.
+
+use std::time::Instant;
+
+use opusic_sys as sys;
+
+use super::pcm::FRAME_SAMPLES;
+
+/// The most a 20 ms packet can take. Source: RFC 6716 §3.4 [R2].
+const PACKET_BYTES: usize = 1_275;
+/// Samples at or under this are silence: the least level of A-law.
+const SILENT_PEAK: u16 = 8;
+/// Silent frames after which a packet is repeated though it never came twice in a row.
+const SETTLE_FRAMES: u32 = 50;
+
+/// How frames are coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpusSettings {
+    /// Units: bit/s.
+    pub bitrate_bps: u32,
+    /// 0 to 10.
+    pub complexity: u8,
+}
+
+/// Frames by how they were coded, and the time it took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EncodeCounts {
+    /// Frames that the library coded.
+    pub coded: u64,
+    /// Frames for which the silence packet was repeated.
+    pub repeated: u64,
+    /// Time inside the library. Units: ns.
+    pub coding_ns: u64,
+}
+
+/// An encoder with its library state in our own memory.
+pub struct Encoder {
+    state: Box<[u64]>,
+    packet: [u8; PACKET_BYTES],
+    /// Length of the last packet in `packet`, if it coded silence.
+    last_silence: Option<usize>,
+    steady: bool,
+    silent_frames: u32,
+    counts: EncodeCounts,
+}
+
+impl Encoder {
+    /// A fresh encoder: 8 kHz, mono, for voice.
+    ///
+    /// Panics: the library refuses settings that this crate has checked.
+    pub fn new(settings: OpusSettings) -> Self {
+        // SAFETY: a plain size query.
+        let bytes = unsafe { sys::opus_encoder_get_size(1) } as usize;
+        let mut state = vec![0u64; bytes.div_ceil(8)].into_boxed_slice();
+        let encoder = state.as_mut_ptr().cast::<sys::OpusEncoder>();
+        // SAFETY: the memory is as large as the library asked for, aligned to 8 bytes, and only
+        // used through this struct; the requests take one int each (opus_defines.h).
+        unsafe {
+            let status = sys::opus_encoder_init(encoder, 8_000, 1, sys::OPUS_APPLICATION_VOIP);
+            assert_eq!(status, sys::OPUS_OK, "libopus refuses 8 kHz mono");
+            let requests = [
+                (sys::OPUS_SET_BITRATE_REQUEST, settings.bitrate_bps as i32),
+                (sys::OPUS_SET_COMPLEXITY_REQUEST, i32::from(settings.complexity)),
+                (sys::OPUS_SET_SIGNAL_REQUEST, sys::OPUS_SIGNAL_VOICE),
+            ];
+            for (request, value) in requests {
+                let status = sys::opus_encoder_ctl(encoder, request, value);
+                assert_eq!(status, sys::OPUS_OK, "libopus refuses {request} = {value}");
+            }
+        }
+        Self {
+            state,
+            packet: [0; PACKET_BYTES],
+            last_silence: None,
+            steady: false,
+            silent_frames: 0,
+            counts: EncodeCounts::default(),
+        }
+    }
+
+    /// Codes one frame. The packet is valid until the next call and never shorter than 2 bytes
+    /// but for what libopus itself makes of sound.
+    pub fn encode(&mut self, frame: &[i16; FRAME_SAMPLES]) -> &[u8] {
+        let silent = frame.iter().all(|sample| sample.unsigned_abs() <= SILENT_PEAK);
+        if !silent {
+            self.last_silence = None;
+            self.steady = false;
+            self.silent_frames = 0;
+            let length = self.call(frame);
+            return &self.packet[..length];
+        }
+        match self.last_silence {
+            Some(length) if self.steady => {
+                self.counts.repeated += 1;
+                &self.packet[..length]
+            }
+            before => {
+                let mut previous = [0; PACKET_BYTES];
+                let previous = before.map(|length| {
+                    previous[..length].copy_from_slice(&self.packet[..length]);
+                    &previous[..length]
+                });
+                let length = self.call(&[0; FRAME_SAMPLES]);
+                self.silent_frames += 1;
+                self.steady = previous == Some(&self.packet[..length]) || self.silent_frames >= SETTLE_FRAMES;
+                self.last_silence = Some(length);
+                &self.packet[..length]
+            }
+        }
+    }
+
+    /// Frames coded and repeated since the last call of this.
+    pub fn take_counts(&mut self) -> EncodeCounts {
+        std::mem::take(&mut self.counts)
+    }
+
+    /// Samples by which the decoder's output lags. Units: samples at 48 kHz.
+    pub fn lookahead_48k(&mut self) -> u16 {
+        let mut lookahead = 0i32;
+        // SAFETY: the state was initialised in `new`; the request writes one int.
+        unsafe {
+            let encoder = self.state.as_mut_ptr().cast::<sys::OpusEncoder>();
+            sys::opus_encoder_ctl(encoder, sys::OPUS_GET_LOOKAHEAD_REQUEST, &mut lookahead as *mut i32);
+        }
+        (lookahead * 6) as u16
+    }
+
+    fn call(&mut self, frame: &[i16; FRAME_SAMPLES]) -> usize {
+        let started = Instant::now();
+        let encoder = self.state.as_mut_ptr().cast::<sys::OpusEncoder>();
+        // SAFETY: the state was initialised in `new`; the frame has as many samples as we say,
+        // and the packet as many bytes.
+        let length = unsafe {
+            sys::opus_encode(
+                encoder,
+                frame.as_ptr(),
+                FRAME_SAMPLES as i32,
+                self.packet.as_mut_ptr(),
+                PACKET_BYTES as i32,
+            )
+        };
+        assert!(length > 0, "libopus refused a frame: {length}");
+        self.counts.coded += 1;
+        self.counts.coding_ns += started.elapsed().as_nanos() as u64;
+        length as usize
+    }
+}
+
+impl Drop for Encoder {
+    fn drop(&mut self) {
+        // The state holds recent audio.
+        zeroize::Zeroize::zeroize(&mut self.state);
+    }
+}
+
+/// Pre-skip of files made by these encoders: VOIP at 8 kHz looks 6.5 ms ahead.
+/// Units: samples at 48 kHz. A test holds it against the library.
+pub const PRE_SKIP_48K: u16 = 312;
+
+/// A packet of steady silence, 20 ms, for spans that were never encoded.
+pub fn silence_packet() -> Vec<u8> {
+    let mut encoder = Encoder::new(OpusSettings { bitrate_bps: 16_000, complexity: 5 });
+    let mut packet = Vec::new();
+    for _ in 0..SETTLE_FRAMES {
+        packet = encoder.encode(&[0; FRAME_SAMPLES]).to_vec();
+        if encoder.steady {
+            break;
+        }
+    }
+    packet
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTINGS: OpusSettings = OpusSettings { bitrate_bps: 16_000, complexity: 5 };
+
+    fn tone(n: usize) -> [i16; FRAME_SAMPLES] {
+        std::array::from_fn(|i| (((n * FRAME_SAMPLES + i) as f64 * 0.4).sin() * 8_000.0) as i16)
+    }
+
+    #[test]
+    fn the_pre_skip_is_what_the_library_says() {
+        assert_eq!(Encoder::new(SETTINGS).lookahead_48k(), PRE_SKIP_48K);
+    }
+
+    #[test]
+    fn silence_costs_no_calls_once_its_packet_repeats() {
+        let mut encoder = Encoder::new(SETTINGS);
+        for n in 0..10 {
+            encoder.encode(&tone(n));
+        }
+        encoder.take_counts();
+        let mut packets = Vec::new();
+        for _ in 0..100 {
+            packets.push(encoder.encode(&[8; FRAME_SAMPLES]).to_vec());
+        }
+        let counts = encoder.take_counts();
+        assert!(counts.coded <= 12 && counts.coded + counts.repeated == 100, "{counts:?}");
+        assert!(packets.iter().all(|packet| packet.len() > 1), "a packet of one byte");
+    }
+
+    #[test]
+    fn speech_after_repeated_silence_is_heard_and_the_silence_is_silent() {
+        let mut encoder = Encoder::new(SETTINGS);
+        let mut decoder = opus::Decoder::new(8_000, opus::Channels::Mono).unwrap();
+        let mut level = |packet: &[u8]| {
+            let mut out = [0i16; FRAME_SAMPLES];
+            decoder.decode(packet, &mut out, false).unwrap();
+            (out.iter().map(|&s| f64::from(s).powi(2)).sum::<f64>() / FRAME_SAMPLES as f64).sqrt()
+        };
+        for n in 0..50 {
+            level(encoder.encode(&tone(n)));
+        }
+        let silence: Vec<_> = (0..100).map(|_| level(encoder.encode(&[0; FRAME_SAMPLES]))).collect();
+        assert!(silence[10..].iter().all(|&rms| rms < 30.0), "{silence:?}");
+        let speech: Vec<_> = (50..60).map(|n| level(encoder.encode(&tone(n)))).collect();
+        assert!(speech[3..].iter().all(|&rms| rms > 3_000.0), "{speech:?}");
+    }
+}

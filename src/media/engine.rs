@@ -1,0 +1,409 @@
+//! The tick: every 100 ms one data-parallel pass over all calls on a pool of its own. In:
+//! commands and what the sockets hold. Out: one batch of facts a tick to the [`Sink`].
+//!
+//! A call is owned by one worker at a time and no lock is taken in the pass. A call whose
+//! processing panics ends as lost; the others go on.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rayon::prelude::*;
+
+use super::call::{Call, CallRules, CallSettings, CallState, Command, Now};
+use super::leg::LegPlan;
+use super::output::{Ended, EndedBy, Fact, Output};
+use super::socket::MediaSocket;
+use super::stats::{CallGauges, EngineStats, TickStats};
+use crate::base::clock::{Clock, MonoTime};
+use crate::base::id::CallId;
+use crate::call::Outcome;
+use crate::call::consent::ConsentError;
+use crate::call::outcome::LossCause;
+
+/// Commands that may wait for a tick; more are refused.
+const COMMANDS: usize = 16_384;
+/// Facts other than audio that wait for a sink that refuses; more than this and the oldest
+/// calls' facts would be lost, so the engine stops taking calls long before.
+const CARRIED: usize = 200_000;
+
+/// How the engine runs.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineConfig {
+    /// Worker threads.
+    pub workers: usize,
+    /// Time between ticks.
+    pub tick: Duration,
+    /// Calls at a time.
+    pub max_calls: usize,
+    /// What every call shares.
+    pub call: CallSettings,
+}
+
+/// Where a tick's facts go. Called on the tick thread; it must not wait long.
+pub trait Sink: Send {
+    /// Takes a batch.
+    ///
+    /// Errors: there is no room now; the batch comes back.
+    fn push(&mut self, batch: Vec<Output>) -> Result<(), Vec<Output>>;
+}
+
+/// Why the engine did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// The threads cannot be started.
+    #[error("the engine's threads cannot be started: {0}")]
+    Threads(String),
+    /// There are as many calls or commands as it takes.
+    #[error("the engine is full")]
+    Full,
+    /// There is no such call.
+    #[error("there is no such call")]
+    NoSuchCall,
+    /// The consent rules forbid it.
+    #[error(transparent)]
+    Consent(#[from] ConsentError),
+    /// It is shutting down.
+    #[error("the engine is shutting down")]
+    Stopped,
+}
+
+/// Called with the answer, after the facts that follow from the request were pushed.
+pub type Reply = Box<dyn FnOnce(Result<CallState, EngineError>) + Send>;
+
+/// A call to take in.
+pub struct CallPlan {
+    /// Its rules.
+    pub rules: CallRules,
+    /// Its streams in channel order, each with its socket.
+    pub streams: Vec<(LegPlan, MediaSocket)>,
+    /// Where its packet counters are published.
+    pub gauges: Arc<CallGauges>,
+}
+
+enum Request {
+    Admit(Box<CallPlan>, Reply),
+    Control(CallId, Command, Reply),
+    Stop,
+}
+
+/// The running engine; clones share it.
+#[derive(Clone)]
+pub struct Engine {
+    requests: SyncSender<Request>,
+    stats: Arc<EngineStats>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl Engine {
+    /// Starts the tick thread and its workers.
+    ///
+    /// Errors: the system gives no threads.
+    pub fn start(
+        config: EngineConfig,
+        clock: Arc<dyn Clock>,
+        sink: Box<dyn Sink>,
+    ) -> Result<Self, EngineError> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(config.workers)
+            .thread_name(|n| format!("media-{n}"))
+            .build()
+            .map_err(|error| EngineError::Threads(error.to_string()))?;
+        let (requests, inbox) = sync_channel(COMMANDS);
+        let stats = Arc::new(EngineStats::default());
+        let runner = Runner {
+            config,
+            clock,
+            sink,
+            pool,
+            inbox,
+            stats: Arc::clone(&stats),
+            calls: Vec::new(),
+            places: HashMap::new(),
+            replies: Vec::new(),
+            carried: Vec::new(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("media-tick".into())
+            .spawn(move || runner.run())
+            .map_err(|error| EngineError::Threads(error.to_string()))?;
+        Ok(Self { requests, stats, thread: Arc::new(Mutex::new(Some(thread))) })
+    }
+
+    /// Takes a call in at the next tick.
+    pub fn admit(&self, plan: CallPlan, reply: Reply) {
+        self.send(Request::Admit(Box::new(plan), reply));
+    }
+
+    /// Asks something of a call at the next tick.
+    pub fn control(&self, call: CallId, command: Command, reply: Reply) {
+        self.send(Request::Control(call, command, reply));
+    }
+
+    /// Totals since the start.
+    pub fn stats(&self) -> TickStats {
+        self.stats.read()
+    }
+
+    /// Ends every call, hands the last facts to the sink, and stops. Blocks.
+    pub fn shutdown(&self) {
+        // A full inbox empties within a tick, so this waits no longer than that.
+        let _ = self.requests.send(Request::Stop);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+
+    fn send(&self, request: Request) {
+        let (request, error) = match self.requests.try_send(request) {
+            Ok(()) => return,
+            Err(TrySendError::Full(request)) => (request, EngineError::Full),
+            Err(TrySendError::Disconnected(request)) => (request, EngineError::Stopped),
+        };
+        if let Request::Admit(_, reply) | Request::Control(_, _, reply) = request {
+            reply(Err(error));
+        }
+    }
+}
+
+/// A call with its sockets, as the tick owns it.
+struct Seat {
+    call: Call,
+    sockets: Vec<MediaSocket>,
+    gauges: Arc<CallGauges>,
+    out: Vec<Output>,
+    stats: TickStats,
+}
+
+impl Seat {
+    /// One call's share of a tick.
+    fn tick(&mut self, clock: &dyn Clock, now: Now) {
+        let Self { call, sockets, stats, .. } = self;
+        let worked = catch_unwind(AssertUnwindSafe(|| {
+            read_sockets(call, sockets, clock, now, stats);
+            call.tick(now, stats);
+        }));
+        if worked.is_err() {
+            self.fault(now);
+        }
+        self.publish();
+    }
+
+    /// Ends the call; what the sockets still hold is heard first.
+    fn finish(&mut self, clock: &dyn Clock, now: Now, by: EndedBy) {
+        let Self { call, sockets, stats, .. } = self;
+        let worked = catch_unwind(AssertUnwindSafe(|| {
+            read_sockets(call, sockets, clock, now, stats);
+            call.end(now, by, stats);
+        }));
+        if worked.is_err() {
+            self.fault(now);
+        }
+        self.publish();
+    }
+
+    fn fault(&mut self, now: Now) {
+        tracing::error!(call = %self.call.id(), "the processing of a call failed; it ends here");
+        self.stats.call_faults += 1;
+        let state = self.call.state();
+        let ended = Ended {
+            at: now.wall,
+            by: EndedBy::Shutdown,
+            outcome: Outcome::Lost(LossCause::Damaged),
+            frames: 0,
+            streams: state.streams,
+        };
+        self.call.abandon(ended);
+    }
+
+    fn publish(&mut self) {
+        for stream in 0..self.sockets.len() {
+            if let Some(counts) = self.call.counts(stream) {
+                self.gauges.publish(stream, counts);
+            }
+        }
+        self.call.take_facts(&mut self.out);
+    }
+}
+
+fn read_sockets(
+    call: &mut Call,
+    sockets: &mut [MediaSocket],
+    clock: &dyn Clock,
+    now: Now,
+    stats: &mut TickStats,
+) {
+    for stream in call.reading_order() {
+        let dropped = sockets[stream].read(clock, |arrival, from, datagram| {
+            call.handle(now, stream, arrival, from, datagram, stats);
+        });
+        stats.kernel_dropped += dropped;
+    }
+}
+
+/// The tick thread's own.
+struct Runner {
+    config: EngineConfig,
+    clock: Arc<dyn Clock>,
+    sink: Box<dyn Sink>,
+    pool: rayon::ThreadPool,
+    inbox: Receiver<Request>,
+    stats: Arc<EngineStats>,
+    calls: Vec<Seat>,
+    places: HashMap<CallId, usize>,
+    replies: Vec<(Reply, Result<CallState, EngineError>)>,
+    carried: Vec<Output>,
+}
+
+impl Runner {
+    fn run(mut self) {
+        let mut next = self.clock.mono() + self.config.tick;
+        loop {
+            let stop = self.wait_until(next);
+            let started = self.clock.mono();
+            if stop {
+                let now = self.now();
+                let Self { pool, calls, clock, .. } = &mut self;
+                pool.install(|| {
+                    calls.par_iter_mut().for_each(|seat| seat.finish(&**clock, now, EndedBy::Shutdown))
+                });
+                return self.drain();
+            }
+            self.tick();
+            let took = self.clock.mono().since(started);
+            let overrun = u64::from(took > self.config.tick);
+            self.stats.add(&TickStats {
+                ticks: 1,
+                tick_ns: took.as_nanos() as u64,
+                tick_overruns: overrun,
+                ..TickStats::default()
+            });
+            next = (next + self.config.tick).max(self.clock.mono());
+        }
+    }
+
+    /// Takes requests until the tick is due; true if it was the last.
+    fn wait_until(&mut self, due: MonoTime) -> bool {
+        loop {
+            let left = due.since(self.clock.mono());
+            match self.inbox.recv_timeout(left) {
+                Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return true,
+                Ok(Request::Admit(plan, reply)) => self.admit(*plan, reply),
+                Ok(Request::Control(call, command, reply)) => self.control(call, command, reply),
+                Err(RecvTimeoutError::Timeout) => return false,
+            }
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now { mono: self.clock.mono(), wall: self.clock.wall() }
+    }
+
+    fn admit(&mut self, plan: CallPlan, reply: Reply) {
+        if self.calls.len() >= self.config.max_calls || self.carried.len() >= CARRIED / 2 {
+            return reply(Err(EngineError::Full));
+        }
+        let id = plan.rules.id;
+        let (legs, sockets): (Vec<_>, Vec<_>) = plan.streams.into_iter().unzip();
+        let call = Call::new(plan.rules, legs, self.config.call, self.clock.mono());
+        let state = call.state();
+        self.places.insert(id, self.calls.len());
+        let seat = Seat { call, sockets, gauges: plan.gauges, out: Vec::new(), stats: TickStats::default() };
+        self.calls.push(seat);
+        reply(Ok(state));
+    }
+
+    fn control(&mut self, id: CallId, command: Command, reply: Reply) {
+        let now = self.now();
+        let Some(seat) = self.places.get(&id).map(|&place| &mut self.calls[place]) else {
+            return reply(Err(EngineError::NoSuchCall));
+        };
+        // What came before the command is heard before it.
+        let clock = &*self.clock;
+        let Seat { call, sockets, stats, .. } = seat;
+        let applied = catch_unwind(AssertUnwindSafe(|| {
+            read_sockets(call, sockets, clock, now, stats);
+            call.command(now, command, stats)
+        }));
+        let answer = match applied {
+            Ok(done) => done.map(|()| seat.call.state()).map_err(EngineError::from),
+            Err(_) => {
+                seat.fault(now);
+                Ok(seat.call.state())
+            }
+        };
+        self.replies.push((reply, answer));
+    }
+
+    fn tick(&mut self) {
+        let now = self.now();
+        let Self { pool, calls, clock, .. } = self;
+        pool.install(|| calls.par_iter_mut().for_each(|seat| seat.tick(&**clock, now)));
+        self.hand_over();
+        self.forget_ended();
+    }
+
+    /// Gives the tick's facts to the sink, then answers whoever waited for them.
+    fn hand_over(&mut self) {
+        let mut batch = std::mem::take(&mut self.carried);
+        let mut total = TickStats::default();
+        for seat in &mut self.calls {
+            batch.append(&mut seat.out);
+            total = total.plus(std::mem::take(&mut seat.stats));
+        }
+        if !batch.is_empty()
+            && let Err(back) = self.sink.push(batch)
+        {
+            total.sink_refused += 1;
+            self.carry(back);
+        }
+        self.stats.add(&total);
+        for (reply, answer) in self.replies.drain(..) {
+            reply(answer);
+        }
+    }
+
+    /// Keeps what is not audio for the next tick; audio is lost, and marked as such.
+    fn carry(&mut self, back: Vec<Output>) {
+        for output in back {
+            let Fact::Media(block) = &output.fact else {
+                self.carried.push(output);
+                continue;
+            };
+            if let Some(&place) = self.places.get(&output.call) {
+                self.calls[place].call.not_spooled(block.first_frame, block.frames());
+            }
+        }
+    }
+
+    fn forget_ended(&mut self) {
+        let mut place = 0;
+        while place < self.calls.len() {
+            if !self.calls[place].call.is_ended() {
+                place += 1;
+                continue;
+            }
+            let gone = self.calls.swap_remove(place);
+            self.places.remove(&gone.call.id());
+            if let Some(moved) = self.calls.get(place) {
+                self.places.insert(moved.call.id(), place);
+            }
+        }
+    }
+
+    /// The last facts: the sink is asked until it takes them, for a bounded time.
+    fn drain(&mut self) {
+        for _ in 0..50 {
+            self.hand_over();
+            if self.carried.is_empty() {
+                return;
+            }
+            std::thread::sleep(self.config.tick);
+        }
+        tracing::error!(facts = self.carried.len(), "the last facts could not be handed over");
+    }
+}

@@ -1,0 +1,61 @@
+//! Spans without media of one stream. In: each frame, with or without its audio. Out: gaps,
+//! one a span; long spans are split so that a crash loses the marking of little.
+
+use super::output::{Gap, GapReason};
+
+/// Frames after which an open span is written down: 5 s.
+const SPLIT_FRAMES: u32 = 250;
+
+/// The open span of a stream.
+#[derive(Clone, Debug, Default)]
+pub struct GapTracker {
+    open: Option<Gap>,
+}
+
+impl GapTracker {
+    /// A frame passed; `missing` says why it has no media, if it has none.
+    pub fn frame(&mut self, stream: u8, frame: u32, missing: Option<GapReason>) -> Option<Gap> {
+        match (&mut self.open, missing) {
+            (Some(gap), Some(reason))
+                if gap.reason == reason && gap.to_frame - gap.from_frame < SPLIT_FRAMES =>
+            {
+                gap.to_frame = frame + 1;
+                None
+            }
+            (open, Some(reason)) => {
+                open.replace(Gap { stream, from_frame: frame, to_frame: frame + 1, reason })
+            }
+            (open, None) => open.take(),
+        }
+    }
+
+    /// The stream is over.
+    pub fn end(&mut self) -> Option<Gap> {
+        self.open.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_one_gap_and_a_change_of_reason_two() {
+        let mut tracker = GapTracker::default();
+        let reasons = [None, Some(GapReason::Lost), Some(GapReason::Lost), Some(GapReason::Paused), None];
+        let gaps: Vec<_> = (0..).zip(reasons).filter_map(|(n, why)| tracker.frame(1, n, why)).collect();
+        let gap = |from_frame, to_frame, reason| Gap { stream: 1, from_frame, to_frame, reason };
+        assert_eq!(gaps, [gap(1, 3, GapReason::Lost), gap(3, 4, GapReason::Paused)]);
+    }
+
+    #[test]
+    fn a_long_span_is_split_without_a_hole() {
+        let mut tracker = GapTracker::default();
+        let mut gaps: Vec<_> =
+            (0..1_000).filter_map(|n| tracker.frame(0, n, Some(GapReason::Held))).collect();
+        gaps.extend(tracker.end());
+        assert_eq!(gaps.len(), 4);
+        assert!(gaps.windows(2).all(|pair| pair[0].to_frame == pair[1].from_frame));
+        assert_eq!(gaps.last().unwrap().to_frame, 1_000);
+    }
+}

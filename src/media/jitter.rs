@@ -1,0 +1,214 @@
+//! Puts packets back in order. In: audio payloads with their sequence numbers. Out: the noun
+//! `PlayoutItem`, in sequence, once in order or once the wait is over. Slots are reused, so a
+//! running stream allocates nothing.
+
+/// Slots: 64 packets are 640 ms at the shortest usual packet time of 10 ms.
+const SLOTS: usize = 64;
+/// Largest audio payload: 120 ms of L16 at 8 kHz would be 1,920 bytes.
+pub const PAYLOAD_BYTES: usize = 1_920;
+
+/// A packet in its place.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PlayoutItem<'a> {
+    /// Timestamp, unwrapped.
+    pub ticks: i64,
+    /// Payload type.
+    pub payload_type: u8,
+    /// Coded audio.
+    pub payload: &'a [u8],
+    /// Packets missing right before it.
+    pub lost_before: u64,
+}
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Insert {
+    /// It waits for its turn.
+    Kept,
+    /// It is there already, or was.
+    Duplicate,
+    /// Its turn is over.
+    Late,
+    /// Its payload is too long to be audio.
+    Oversized,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    used: bool,
+    sequence: u64,
+    ticks: i64,
+    payload_type: u8,
+    payload: Vec<u8>,
+}
+
+/// The buffer of one stream.
+#[derive(Debug)]
+pub struct Jitter {
+    slots: Vec<Slot>,
+    /// Next sequence number to hand out, unwrapped; `None` before the first packet.
+    next: Option<u64>,
+    highest: u64,
+    /// Bit n: `next - 1 - n` was handed out. Tells a duplicate from a late packet.
+    handed_out: u64,
+}
+
+impl Default for Jitter {
+    fn default() -> Self {
+        Self { slots: Vec::new(), next: None, highest: 0, handed_out: 0 }
+    }
+}
+
+impl Jitter {
+    /// Takes a packet.
+    pub fn insert(&mut self, sequence: u16, ticks: i64, payload_type: u8, payload: &[u8]) -> Insert {
+        if payload.len() > PAYLOAD_BYTES {
+            return Insert::Oversized;
+        }
+        if self.slots.is_empty() {
+            self.slots.resize_with(SLOTS, Slot::default);
+        }
+        let Some(next) = self.next else {
+            // Room below, so that a packet that was overtaken by the first still has a number.
+            let first = (1 << 16) + u64::from(sequence);
+            self.next = Some(first);
+            self.highest = first;
+            self.fill(first, ticks, payload_type, payload);
+            return Insert::Kept;
+        };
+        let step = i64::from(sequence.wrapping_sub(self.highest as u16) as i16);
+        let unwrapped = self.highest.saturating_add_signed(step);
+        if unwrapped < next {
+            let back = next - 1 - unwrapped;
+            let was_handed_out = back < 64 && self.handed_out >> back & 1 == 1;
+            return if was_handed_out { Insert::Duplicate } else { Insert::Late };
+        }
+        let slot = &self.slots[unwrapped as usize % SLOTS];
+        if slot.used && slot.sequence == unwrapped {
+            return Insert::Duplicate;
+        }
+        self.highest = self.highest.max(unwrapped);
+        if unwrapped >= next + SLOTS as u64 {
+            // Too far ahead to wait for: what is between is lost, and the rest moves on.
+            self.skip_to(unwrapped + 1 - SLOTS as u64);
+        }
+        self.fill(unwrapped, ticks, payload_type, payload);
+        Insert::Kept
+    }
+
+    /// Hands out the next packet: the one in sequence if its `ticks` are before `limit`, or, for
+    /// those before `due`, the first there is.
+    pub fn pop(&mut self, due: i64, limit: i64) -> Option<PlayoutItem<'_>> {
+        let next = self.next?;
+        let found = (next..=self.highest).find(|&sequence| {
+            let slot = &self.slots[sequence as usize % SLOTS];
+            slot.used && slot.sequence == sequence
+        })?;
+        let index = found as usize % SLOTS;
+        let ticks = self.slots[index].ticks;
+        if ticks >= limit || (found != next && ticks >= due) {
+            return None;
+        }
+        let lost_before = found - next;
+        self.advance(found + 1, true);
+        let slot = &mut self.slots[index];
+        slot.used = false;
+        let slot = &self.slots[index];
+        Some(PlayoutItem {
+            ticks: slot.ticks,
+            payload_type: slot.payload_type,
+            payload: &slot.payload,
+            lost_before,
+        })
+    }
+
+    /// Forgets everything; payload bytes are overwritten. Used when the gate closes and when
+    /// another sender takes over.
+    pub fn clear(&mut self) {
+        for slot in &mut self.slots {
+            slot.payload.fill(0);
+            slot.payload.clear();
+            slot.used = false;
+        }
+        self.next = None;
+        self.handed_out = 0;
+    }
+
+    fn skip_to(&mut self, next: u64) {
+        for slot in &mut self.slots {
+            slot.used &= slot.sequence >= next;
+        }
+        self.advance(next, false);
+    }
+
+    fn advance(&mut self, to: u64, last_was_there: bool) {
+        let by = to - self.next.unwrap_or(to);
+        self.handed_out = if by < 64 { self.handed_out << by } else { 0 };
+        self.handed_out |= u64::from(last_was_there);
+        self.next = Some(to);
+    }
+
+    fn fill(&mut self, sequence: u64, ticks: i64, payload_type: u8, payload: &[u8]) {
+        let slot = &mut self.slots[sequence as usize % SLOTS];
+        slot.payload.clear();
+        slot.payload.extend_from_slice(payload);
+        (slot.used, slot.sequence, slot.ticks, slot.payload_type) = (true, sequence, ticks, payload_type);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drain(jitter: &mut Jitter, due: i64) -> Vec<(i64, u64)> {
+        std::iter::from_fn(|| jitter.pop(due, i64::MAX).map(|item| (item.ticks / 160, item.lost_before)))
+            .collect()
+    }
+
+    fn insert(jitter: &mut Jitter, n: u16) -> Insert {
+        jitter.insert(65_530u16.wrapping_add(n), i64::from(n) * 160, 0, &[n as u8])
+    }
+
+    #[test]
+    fn packets_come_out_in_order_and_once() {
+        let mut jitter = Jitter::default();
+        for n in [0, 2, 1, 1, 5, 3, 4, 9, 8] {
+            insert(&mut jitter, n);
+        }
+        let order: Vec<_> = drain(&mut jitter, 0).into_iter().map(|(n, _)| n).collect();
+        assert_eq!(order, [0, 1, 2, 3, 4, 5]);
+        assert_eq!(insert(&mut jitter, 3), Insert::Duplicate);
+        assert_eq!(insert(&mut jitter, 8), Insert::Duplicate);
+        insert(&mut jitter, 6);
+        insert(&mut jitter, 7);
+        assert_eq!(drain(&mut jitter, 0), [(6, 0), (7, 0), (8, 0), (9, 0)]);
+    }
+
+    #[test]
+    fn a_hole_is_waited_for_until_it_is_due() {
+        let mut jitter = Jitter::default();
+        insert(&mut jitter, 0);
+        insert(&mut jitter, 3);
+        assert_eq!(drain(&mut jitter, 3 * 160), [(0, 0)]);
+        assert_eq!(drain(&mut jitter, 3 * 160 + 1), [(3, 2)]);
+        assert_eq!(insert(&mut jitter, 2), Insert::Late);
+        assert_eq!(insert(&mut jitter, 3), Insert::Duplicate);
+    }
+
+    #[test]
+    fn a_leap_beyond_the_buffer_loses_what_is_between() {
+        let mut jitter = Jitter::default();
+        insert(&mut jitter, 0);
+        insert(&mut jitter, 1_000);
+        assert_eq!(drain(&mut jitter, i64::MAX), [(1_000, 63)]);
+    }
+
+    #[test]
+    fn clearing_leaves_no_payload_behind() {
+        let mut jitter = Jitter::default();
+        insert(&mut jitter, 0);
+        jitter.clear();
+        assert!(jitter.slots.iter().all(|slot| slot.payload.is_empty() && !slot.used));
+        assert_eq!(drain(&mut jitter, i64::MAX), []);
+    }
+}

@@ -1,0 +1,109 @@
+//! Key presses matched to a department's sequences. In: one key at a time. Out: what the
+//! caller means. A key that cannot be part of a sequence is forgotten at once: it may be a
+//! card number, and no record or log line sees it.
+
+use std::time::Duration;
+
+use crate::base::clock::MonoTime;
+use crate::call::ConsentKeys;
+
+/// Longest pause inside a sequence.
+const INTER_KEY: Duration = Duration::from_secs(3);
+
+/// What a sequence means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// Record.
+    Yes,
+    /// Do not record.
+    No,
+    /// The yes is taken back.
+    Withdraw,
+}
+
+/// The matcher of one call.
+#[derive(Clone, Debug)]
+pub struct KeyMatcher {
+    keys: ConsentKeys,
+    typed: String,
+    last_at: MonoTime,
+}
+
+impl KeyMatcher {
+    /// A matcher for a department's sequences.
+    pub fn new(keys: ConsentKeys) -> Self {
+        Self { keys, typed: String::new(), last_at: MonoTime::default() }
+    }
+
+    /// Takes a key; `asked` says whether the caller's answer is still open. Once it is not,
+    /// only the withdrawal is looked for: a later `1` or `2` belongs to some other menu.
+    /// Returns the meaning and its sequence.
+    pub fn press(&mut self, now: MonoTime, key: char, asked: bool) -> Option<(Meaning, String)> {
+        if now.since(self.last_at) > INTER_KEY {
+            self.typed.clear();
+        }
+        self.last_at = now;
+        self.typed.push(key);
+        let wanted = [
+            (Meaning::Withdraw, &self.keys.withdraw, true),
+            (Meaning::Yes, &self.keys.yes, asked),
+            (Meaning::No, &self.keys.no, asked),
+        ];
+        while !self.typed.is_empty() {
+            let mut open = wanted.iter().filter(|(_, keys, active)| *active && keys.starts_with(&self.typed));
+            match open.next() {
+                Some((meaning, keys, _)) if **keys == self.typed => {
+                    let matched = (*meaning, std::mem::take(&mut self.typed));
+                    return Some(matched);
+                }
+                Some(_) => return None,
+                None => drop(self.typed.remove(0)),
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(keys: &str, asked: bool) -> Vec<Meaning> {
+        let mut matcher = KeyMatcher::new(ConsentKeys::default());
+        keys.chars()
+            .enumerate()
+            .filter_map(|(n, key)| matcher.press(MonoTime::from_nanos(n as u64 * 1_000_000_000), key, asked))
+            .map(|(meaning, _)| meaning)
+            .collect()
+    }
+
+    #[test]
+    fn sequences_are_found_among_other_keys() {
+        assert_eq!(typed("1", true), [Meaning::Yes]);
+        assert_eq!(typed("572", true), [Meaning::No]);
+        assert_eq!(typed("**9", true), [Meaning::Withdraw]);
+        assert_eq!(typed("*1", true), [Meaning::Yes]);
+    }
+
+    #[test]
+    fn after_the_answer_only_the_withdrawal_is_heard() {
+        assert_eq!(typed("1212", false), []);
+        assert_eq!(typed("12*39*9", false), [Meaning::Withdraw]);
+    }
+
+    #[test]
+    fn keys_that_match_nothing_are_not_kept() {
+        let mut matcher = KeyMatcher::new(ConsentKeys::default());
+        for (n, key) in "4929123412341234".chars().enumerate() {
+            matcher.press(MonoTime::from_nanos(n as u64), key, false);
+            assert!(matcher.typed.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_long_pause_breaks_a_sequence() {
+        let mut matcher = KeyMatcher::new(ConsentKeys::default());
+        assert_eq!(matcher.press(MonoTime::from_nanos(0), '*', false), None);
+        assert_eq!(matcher.press(MonoTime::from_nanos(4_000_000_000), '9', false), None);
+    }
+}

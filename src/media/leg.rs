@@ -1,0 +1,179 @@
+//! One stream of a call, from datagram to Opus packets. Two halves: what runs always (source,
+//! key presses, timing), and a [`Capture`](super::capture::Capture) that exists only while
+//! the gate is open, so that before consent there is no place that could hold audio.
+
+use std::net::SocketAddr;
+
+use super::capture::Capture;
+use super::codec::PayloadFormat;
+use super::output::StreamCounts;
+use super::rtp::packet::{RtpError, RtpPacket};
+use super::rtp::source::{ExpectedSource, SourceRule, Verdict};
+use super::rtp::telephone_event::{EventTracker, TelephoneEvent};
+use super::stats::TickStats;
+use super::timeline::Timeline;
+use crate::base::clock::MonoTime;
+use crate::base::limit;
+use crate::call::StreamRole;
+
+/// Comfort noise: the static type and the one in older use. Source: RFC 3389 §4.
+const COMFORT_NOISE: [u8; 2] = [13, 19];
+
+/// How a stream is set up.
+#[derive(Clone, Debug)]
+pub struct LegPlan {
+    /// Who speaks in it.
+    pub role: StreamRole,
+    /// Audio payload types.
+    pub formats: Vec<PayloadFormat>,
+    /// Payload types of key events.
+    pub telephone_event: Vec<u8>,
+    /// What is known of the sender.
+    pub source: ExpectedSource,
+}
+
+/// A key that was pressed in a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyPress {
+    /// The key.
+    pub key: char,
+    /// RTP timestamp of the event.
+    pub timestamp: u32,
+    /// SSRC of its packet.
+    pub ssrc: u32,
+}
+
+/// The stream.
+pub struct Leg {
+    plan: LegPlan,
+    rule: SourceRule,
+    tracker: EventTracker,
+    timeline: Timeline,
+    counts: StreamCounts,
+    last_heard: Option<MonoTime>,
+    /// Exists only while the gate is open.
+    pub(super) capture: Option<Box<Capture>>,
+}
+
+impl Leg {
+    /// A stream that has heard nothing yet.
+    pub fn new(plan: LegPlan) -> Self {
+        let clock_hz = plan.formats.first().map_or(8_000, |format| format.encoding.clock_hz());
+        Self {
+            rule: SourceRule::new(plan.source),
+            tracker: EventTracker::default(),
+            timeline: Timeline::new(clock_hz),
+            counts: StreamCounts::default(),
+            last_heard: None,
+            capture: None,
+            plan,
+        }
+    }
+
+    /// Takes a datagram; the key, if it is a new press. `keep` says whether audio may be kept
+    /// now: the gate is open and the recording not paused.
+    pub fn handle(
+        &mut self,
+        arrival: MonoTime,
+        from: SocketAddr,
+        datagram: &[u8],
+        keep: bool,
+        stats: &mut TickStats,
+    ) -> Option<KeyPress> {
+        if datagram.len() > limit::DATAGRAM_BYTES {
+            return self.refuse(&mut stats.oversized);
+        }
+        let packet = match RtpPacket::parse(datagram) {
+            Ok(packet) => packet,
+            Err(RtpError::Rtcp) => return None,
+            Err(_) => return self.refuse(&mut stats.malformed),
+        };
+        if !self.knows(packet.payload_type) {
+            return self.refuse(&mut stats.unknown_payload);
+        }
+        match self.rule.judge(arrival, from, packet.ssrc, packet.sequence) {
+            Verdict::Accept => {}
+            Verdict::AcceptNew => self.start_anew(),
+            Verdict::Probation => {
+                // Its timing counts already; nothing of it is kept.
+                self.counts.received += 1;
+                stats.received += 1;
+                return None;
+            }
+            Verdict::ForeignAddress => return self.refuse(&mut stats.foreign_address),
+            Verdict::ForeignSsrc => return self.refuse(&mut stats.foreign_ssrc),
+        }
+        self.last_heard = Some(arrival);
+        self.counts.received += 1;
+        stats.received += 1;
+        self.accept(arrival, &packet, keep, stats)
+    }
+
+    /// When a packet was accepted last.
+    pub fn last_heard(&self) -> Option<MonoTime> {
+        self.last_heard
+    }
+
+    /// Who speaks.
+    pub fn role(&self) -> StreamRole {
+        self.plan.role
+    }
+
+    /// Packet counters.
+    pub fn counts(&self) -> &StreamCounts {
+        &self.counts
+    }
+
+    /// Decodes and encodes every frame that ends at or before `due`, in samples after the gate
+    /// opened.
+    pub fn advance(&mut self, due: i64, stats: &mut TickStats) {
+        if let Some(capture) = &mut self.capture {
+            capture.advance(due, &mut self.timeline, &self.plan.formats, &mut self.counts, stats);
+        }
+    }
+
+    fn accept(
+        &mut self,
+        arrival: MonoTime,
+        packet: &RtpPacket<'_>,
+        keep: bool,
+        stats: &mut TickStats,
+    ) -> Option<KeyPress> {
+        let is_audio = self.plan.formats.iter().any(|format| format.payload_type == packet.payload_type);
+        let ticks = match is_audio {
+            true => self.timeline.unwrap(packet.timestamp, arrival),
+            false => self.timeline.last(),
+        };
+        if let Some(capture) = &mut self.capture {
+            capture.catch_up(arrival, &mut self.timeline, &self.plan.formats, &mut self.counts, stats);
+            // A packet whose audio is not kept still fills its place in the sequence.
+            let payload = if is_audio && keep { packet.payload } else { &[] };
+            capture.insert(packet, ticks, payload, &mut self.counts, stats);
+        }
+        let is_event = self.plan.telephone_event.contains(&packet.payload_type);
+        let event = is_event.then(|| TelephoneEvent::parse(packet.payload))??;
+        let key = self.tracker.handle(packet.timestamp, event)?;
+        Some(KeyPress { key, timestamp: packet.timestamp, ssrc: packet.ssrc })
+    }
+
+    fn knows(&self, payload_type: u8) -> bool {
+        self.plan.formats.iter().any(|format| format.payload_type == payload_type)
+            || self.plan.telephone_event.contains(&payload_type)
+            || COMFORT_NOISE.contains(&payload_type)
+    }
+
+    fn start_anew(&mut self) {
+        self.tracker.reset();
+        let clock_hz = self.plan.formats.first().map_or(8_000, |format| format.encoding.clock_hz());
+        self.timeline = Timeline::new(clock_hz);
+        if let Some(capture) = &mut self.capture {
+            capture.new_source();
+        }
+    }
+
+    fn refuse(&mut self, cause: &mut u64) -> Option<KeyPress> {
+        *cause += 1;
+        self.counts.refused += 1;
+        None
+    }
+}

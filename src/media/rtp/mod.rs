@@ -1,0 +1,5 @@
+//! RTP as it comes from the wire: packets, who sends them, key presses. No sockets here.
+
+pub mod packet;
+pub mod source;
+pub mod telephone_event;

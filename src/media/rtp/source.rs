@@ -1,0 +1,173 @@
+//! Whose packets a stream takes. In: address, SSRC and sequence number of a packet. Out:
+//! whether it belongs to the stream.
+//!
+//! The first source must send two packets in sequence before it counts; later ones must do
+//! the same and more, and only while the one in place is silent. An address that signalling
+//! fixed is never left. Source: RFC 3550 appendix A.1 (probation).
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::base::clock::MonoTime;
+
+/// Packets in sequence that make a first source.
+const FIRST_PROBATION: u8 = 2;
+/// Packets in sequence that make another source the stream's.
+const CHANGE_PROBATION: u8 = 5;
+/// How long the source in place must have been silent before another can take over.
+const SILENT: Duration = Duration::from_millis(500);
+
+/// What is known of a stream's sender.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExpectedSource {
+    /// Its address.
+    pub ip: Option<std::net::IpAddr>,
+    /// Its port.
+    pub port: Option<u16>,
+    /// Its SSRC.
+    pub ssrc: Option<u32>,
+}
+
+/// A sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sender {
+    address: SocketAddr,
+    ssrc: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    sender: Sender,
+    next_sequence: u16,
+    in_sequence: u8,
+}
+
+/// What to do with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the stream's.
+    Accept,
+    /// It is the stream's, and the first of a new sender: sequence and timestamp start anew.
+    AcceptNew,
+    /// It may become the stream's: keep nothing of it.
+    Probation,
+    /// It comes from an address that is not the stream's.
+    ForeignAddress,
+    /// It carries an SSRC that is not the stream's.
+    ForeignSsrc,
+}
+
+/// The rule, with the sender in place.
+#[derive(Clone, Debug)]
+pub struct SourceRule {
+    expected: ExpectedSource,
+    current: Option<(Sender, MonoTime)>,
+    candidate: Option<Candidate>,
+}
+
+impl SourceRule {
+    /// A rule without a sender yet.
+    pub fn new(expected: ExpectedSource) -> Self {
+        Self { expected, current: None, candidate: None }
+    }
+
+    /// Judges a packet.
+    pub fn judge(&mut self, now: MonoTime, from: SocketAddr, ssrc: u32, sequence: u16) -> Verdict {
+        let sender = Sender { address: from, ssrc };
+        if let Some((current, heard)) = &mut self.current
+            && *current == sender
+        {
+            *heard = now;
+            return Verdict::Accept;
+        }
+        if self.expected.ip.is_some_and(|ip| ip != from.ip())
+            || self.expected.port.is_some_and(|p| p != from.port())
+        {
+            return Verdict::ForeignAddress;
+        }
+        if self.expected.ssrc.is_some_and(|expected| expected != ssrc) {
+            return Verdict::ForeignSsrc;
+        }
+        self.try_out(now, sender, sequence)
+    }
+
+    fn try_out(&mut self, now: MonoTime, sender: Sender, sequence: u16) -> Verdict {
+        let foreign = match self.current {
+            Some((current, _)) if current.address != sender.address => Verdict::ForeignAddress,
+            Some(_) => Verdict::ForeignSsrc,
+            None => Verdict::Probation,
+        };
+        if self.current.is_some_and(|(_, heard)| now.since(heard) < SILENT) {
+            self.candidate = None;
+            return foreign;
+        }
+        let needed = if self.current.is_some() { CHANGE_PROBATION } else { FIRST_PROBATION };
+        let in_sequence = match self.candidate {
+            Some(known) if known.sender == sender && known.next_sequence == sequence => known.in_sequence + 1,
+            // Another sender in the middle of a probation starts its own.
+            _ => 1,
+        };
+        if in_sequence >= needed {
+            self.candidate = None;
+            self.current = Some((sender, now));
+            return Verdict::AcceptNew;
+        }
+        self.candidate = Some(Candidate { sender, next_sequence: sequence.wrapping_add(1), in_sequence });
+        foreign
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> MonoTime {
+        MonoTime::from_nanos(ms * 1_000_000)
+    }
+
+    fn from(last: u8, port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, last], port))
+    }
+
+    #[test]
+    fn the_first_source_proves_itself_with_two_packets() {
+        let mut rule = SourceRule::new(ExpectedSource::default());
+        assert_eq!(rule.judge(at(0), from(1, 9), 7, 65_535), Verdict::Probation);
+        assert_eq!(rule.judge(at(20), from(1, 9), 7, 0), Verdict::AcceptNew);
+        assert_eq!(rule.judge(at(40), from(1, 9), 7, 1), Verdict::Accept);
+    }
+
+    #[test]
+    fn a_stranger_is_refused_while_the_source_speaks_and_after() {
+        let mut rule = SourceRule::new(ExpectedSource::default());
+        rule.judge(at(0), from(1, 9), 7, 1);
+        rule.judge(at(20), from(1, 9), 7, 2);
+        for n in 0..100u16 {
+            let now = at(40 + u64::from(n) * 20);
+            assert_eq!(rule.judge(now, from(1, 9), 7, 3 + n), Verdict::Accept);
+            assert_eq!(rule.judge(now, from(2, 9), 7, n), Verdict::ForeignAddress);
+            assert_eq!(rule.judge(now, from(1, 9), 8, n), Verdict::ForeignSsrc);
+        }
+    }
+
+    #[test]
+    fn a_new_ssrc_takes_over_once_the_old_one_is_silent() {
+        let mut rule = SourceRule::new(ExpectedSource { ip: Some(from(1, 0).ip()), port: None, ssrc: None });
+        rule.judge(at(0), from(1, 9), 7, 1);
+        rule.judge(at(20), from(1, 9), 7, 2);
+        let verdicts: Vec<_> =
+            (0..5).map(|n| rule.judge(at(600 + n * 20), from(1, 9), 8, n as u16)).collect();
+        assert_eq!(verdicts[3..], [Verdict::ForeignSsrc, Verdict::AcceptNew]);
+        assert_eq!(rule.judge(at(2_000), from(2, 9), 8, 5), Verdict::ForeignAddress);
+    }
+
+    #[test]
+    fn what_signalling_fixed_is_kept() {
+        let expected = ExpectedSource { ip: Some(from(1, 0).ip()), port: Some(9), ssrc: Some(7) };
+        let mut rule = SourceRule::new(expected);
+        for n in 0..9 {
+            assert_eq!(rule.judge(at(u64::from(n)), from(1, 10), 7, n), Verdict::ForeignAddress);
+            assert_eq!(rule.judge(at(u64::from(n)), from(1, 9), 6, n), Verdict::ForeignSsrc);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What the engine counts. A tick's counts are plain numbers, merged once a tick into totals
+//! that any thread may read.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::output::StreamCounts;
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Counts of one tick, or a reading of the totals.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct TickStats { $($(#[$doc])* pub $name: u64,)* }
+
+        impl TickStats {
+            /// The sum of two.
+            pub fn plus(mut self, other: Self) -> Self {
+                $(self.$name += other.$name;)*
+                self
+            }
+        }
+
+        /// Totals since the start.
+        #[derive(Debug, Default)]
+        pub struct EngineStats { $($name: AtomicU64,)* }
+
+        impl EngineStats {
+            /// Adds a tick's counts.
+            pub fn add(&self, tick: &TickStats) {
+                $(self.$name.fetch_add(tick.$name, Ordering::Relaxed);)*
+            }
+
+            /// The totals now.
+            pub fn read(&self) -> TickStats {
+                TickStats { $($name: self.$name.load(Ordering::Relaxed),)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Accepted RTP packets.
+    received,
+    /// Sequence numbers that never came.
+    lost,
+    /// Packets after their time.
+    late,
+    /// Packets that came twice.
+    duplicate,
+    /// Datagrams that are no RTP.
+    malformed,
+    /// Packets of a payload type that was not negotiated.
+    unknown_payload,
+    /// Packets from an address that is not the stream's.
+    foreign_address,
+    /// Packets with an SSRC that is not the stream's.
+    foreign_ssrc,
+    /// Packets too long to be audio.
+    oversized,
+    /// Datagrams that the kernel dropped for want of buffer.
+    kernel_dropped,
+    /// Audio accepted while the gate was open. Units: ms.
+    audio_in_ms,
+    /// Frames that libopus coded.
+    frames_coded,
+    /// Frames for which the silence packet was repeated.
+    frames_repeated,
+    /// Time inside libopus. Units: ns.
+    coding_ns,
+    /// Ticks.
+    ticks,
+    /// Time that ticks took. Units: ns.
+    tick_ns,
+    /// Ticks that took longer than the time between two.
+    tick_overruns,
+    /// Batches that the sink did not take.
+    sink_refused,
+    /// Calls that ended because their processing failed.
+    call_faults,
+}
+
+/// Packet counters of a call in progress, for whoever looks at it.
+#[derive(Debug, Default)]
+pub struct CallGauges {
+    streams: Vec<[AtomicU64; 5]>,
+}
+
+impl CallGauges {
+    /// Gauges of so many streams.
+    pub fn new(streams: usize) -> Self {
+        Self { streams: (0..streams).map(|_| Default::default()).collect() }
+    }
+
+    /// Publishes a stream's counters.
+    pub fn publish(&self, stream: usize, counts: &StreamCounts) {
+        let values = [counts.received, counts.lost, counts.late, counts.duplicate, counts.refused];
+        if let Some(gauges) = self.streams.get(stream) {
+            for (gauge, value) in gauges.iter().zip(values) {
+                gauge.store(value, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The counters as of the last tick.
+    pub fn read(&self) -> Vec<StreamCounts> {
+        let one = |gauges: &[AtomicU64; 5]| {
+            let [received, lost, late, duplicate, refused] =
+                gauges.each_ref().map(|g| g.load(Ordering::Relaxed));
+            StreamCounts { received, lost, late, duplicate, refused }
+        };
+        self.streams.iter().map(one).collect()
+    }
+}

@@ -1,0 +1,88 @@
+//! The table of metrics: name, kind, labels, help.
+
+/// A metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Full name; the unit is its suffix.
+    pub name: &'static str,
+    /// How it behaves.
+    pub kind: Kind,
+    /// Labels, each with all its values where they are few; those series exist from the start.
+    pub labels: &'static [(&'static str, &'static [&'static str])],
+    /// What it says.
+    pub help: &'static str,
+}
+
+/// How a metric behaves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Only rises.
+    Counter,
+    /// Rises and falls.
+    Gauge,
+    /// Distribution over these upper bounds.
+    Histogram(&'static [f64]),
+}
+
+/// Declares the metrics and gathers them in [`ALL`].
+macro_rules! catalog {
+    ($($id:ident = $kind:expr, $name:literal, [$($label:literal: $values:expr),*], $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub const $id: Metric =
+                Metric { name: $name, kind: $kind, labels: &[$(($label, $values)),*], help: $help };
+        )*
+        /// Every metric.
+        pub const ALL: &[Metric] = &[$($id),*];
+    };
+}
+
+use Kind::{Counter, Gauge, Histogram};
+
+const OPEN: &[&str] = &[];
+const TICK_S: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0];
+const UPLOAD_S: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+const HTTP_S: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
+const STATES: &[&str] = &["unknown", "asked", "granted", "refused", "withdrawn"];
+const REFUSALS: &[&str] = &["malformed", "source", "ssrc", "payload_type", "oversized", "auth"];
+const ADMISSIONS: &[&str] =
+    &["admitted", "unknown_department", "bad_streams", "ports_used_up", "overloaded", "draining"];
+
+catalog! {
+    BUILD_INFO = Gauge, "optag_build_info", ["version": OPEN], "Always 1; the label is the version.";
+    CALLS = Gauge, "optag_calls", ["consent": STATES], "Calls in progress by state of consent.";
+    ADMISSIONS_TOTAL = Counter, "optag_admissions_total", ["result": ADMISSIONS], "Calls that asked to be admitted, by result.";
+    OUTCOMES_TOTAL = Counter, "optag_outcomes_total", ["outcome": OPEN, "cause": OPEN], "Calls ended, by their one outcome and its cause.";
+    OUTCOME_ROWS_DROPPED_TOTAL = Counter, "optag_outcome_rows_dropped_total", [], "Ends of unrecorded calls whose index row was dropped as the queue was full.";
+    CONSENT_TOTAL = Counter, "optag_consent_changes_total", ["state": OPEN, "how": OPEN], "Changes of consent by new state and by which way they came.";
+    PACKETS_RECEIVED_TOTAL = Counter, "optag_rtp_packets_received_total", [], "Accepted RTP packets.";
+    PACKETS_LOST_TOTAL = Counter, "optag_rtp_packets_lost_total", [], "RTP sequence numbers that never came.";
+    PACKETS_LATE_TOTAL = Counter, "optag_rtp_packets_late_total", [], "RTP packets that came after their time.";
+    PACKETS_DUPLICATE_TOTAL = Counter, "optag_rtp_packets_duplicate_total", [], "RTP packets that came twice.";
+    PACKETS_REFUSED_TOTAL = Counter, "optag_rtp_packets_refused_total", ["cause": REFUSALS], "Datagrams refused, by cause.";
+    KERNEL_DROPS_TOTAL = Counter, "optag_rtp_kernel_drops_total", [], "Datagrams that the kernel dropped as a receive buffer was full.";
+    AUDIO_IN_SECONDS = Counter, "optag_audio_received_seconds_total", [], "Seconds of audio received, all streams.";
+    AUDIO_ENCODED_SECONDS = Counter, "optag_audio_encoded_seconds_total", [], "Seconds of audio encoded, all streams.";
+    ENCODER_CPU_SECONDS = Counter, "optag_encoder_cpu_seconds_total", [], "Processor seconds spent encoding.";
+    ENCODER_COMPLEXITY = Gauge, "optag_encoder_complexity", [], "Opus complexity in use; it falls under load.";
+    TICK_SECONDS = Histogram(TICK_S), "optag_tick_seconds", [], "Length of a turn over all streams.";
+    RTP_PORTS_IN_USE = Gauge, "optag_rtp_ports_in_use", [], "RTP ports bound.";
+    SPOOL_BYTES = Gauge, "optag_spool_bytes", [], "Bytes in the spool.";
+    SPOOL_LIMIT_BYTES = Gauge, "optag_spool_limit_bytes", [], "The most bytes that the spool may take.";
+    SPOOL_SECONDS = Gauge, "optag_spool_oldest_seconds", [], "Age of the oldest audio that the store does not have.";
+    SPOOL_SYNC_SECONDS = Histogram(TICK_S), "optag_spool_sync_seconds", [], "Length of a group commit.";
+    SPOOL_FAILURES_TOTAL = Counter, "optag_spool_failures_total", [], "Writes or syncs that the disk refused.";
+    STORED_BYTES_TOTAL = Counter, "optag_stored_bytes_total", [], "Bytes delivered to the store and verified.";
+    STORED_OBJECTS_TOTAL = Counter, "optag_stored_objects_total", [], "Recordings delivered to the store and verified.";
+    UPLOAD_SECONDS = Histogram(UPLOAD_S), "optag_upload_seconds", [], "Time from the start of a delivery until it was verified.";
+    UPLOAD_FAILURES_TOTAL = Counter, "optag_upload_failures_total", [], "Deliveries that failed and will be tried again.";
+    ERASURES_TOTAL = Counter, "optag_erasures_total", ["reason": &["request", "withdrawal", "expiry"]], "Recordings erased, every copy verified gone.";
+    ERASURES_PENDING = Gauge, "optag_erasures_pending", [], "Erasures ordered of which a copy could not be reached yet.";
+    STORE_UP = Gauge, "optag_store_up", [], "1 where the store answered last time.";
+    INDEX_UP = Gauge, "optag_index_up", [], "1 where the index answered last time.";
+    LIFECYCLE_OK = Gauge, "optag_store_lifecycle_ok", [], "1 where the bucket's expiry rule is as it must be.";
+    HTTP_REQUESTS_TOTAL = Counter, "optag_http_requests_total", ["route": OPEN, "status": OPEN], "HTTP requests by route and class of status.";
+    HTTP_SECONDS = Histogram(HTTP_S), "optag_http_request_seconds", [], "Time until an HTTP answer began.";
+    AUTH_FAILURES_TOTAL = Counter, "optag_auth_failures_total", ["cause": &["missing", "invalid", "forbidden"]], "HTTP requests refused for want of a token or a permission.";
+    AUDIT_FAILURES_TOTAL = Counter, "optag_audit_failures_total", [], "Requests refused as the audit could not be written.";
+}

@@ -1,0 +1,11 @@
+//! Every metric, once: [`catalog`] names and describes them, [`record`](self) holds the typed
+//! functions that the parts call, [`exporter`] renders the text.
+//!
+//! In: facts. Out: Prometheus text. Label sets are bounded; nothing personal is a label.
+//! Until [`exporter::Exporter::install`] ran, recording does nothing.
+
+pub mod catalog;
+pub mod exporter;
+mod record;
+
+pub use record::*;

@@ -1,0 +1,243 @@
+//! The functions by which the parts record.
+
+use std::time::Duration;
+
+use ::metrics::{counter, gauge, histogram};
+
+use super::catalog as c;
+use crate::call::{ConsentHow, ConsentState, Outcome};
+use crate::media::output::StreamCounts;
+use crate::signalling::feed::AdmitError;
+
+/// A call asked to be admitted.
+pub fn admission(error: Option<&AdmitError>) {
+    let result = match error {
+        None => "admitted",
+        Some(AdmitError::UnknownDepartment(_)) => "unknown_department",
+        Some(AdmitError::BadStreams(_)) => "bad_streams",
+        Some(AdmitError::PortsUsedUp) => "ports_used_up",
+        Some(AdmitError::Overloaded(_)) => "overloaded",
+        Some(AdmitError::Draining) => "draining",
+    };
+    counter!(c::ADMISSIONS_TOTAL.name, "result" => result).increment(1);
+}
+
+/// Calls in progress in one state of consent.
+pub fn calls(consent: ConsentState, count: usize) {
+    gauge!(c::CALLS.name, "consent" => state_name(consent)).set(count as f64);
+}
+
+/// A call ended.
+pub fn call_ended(outcome: Outcome) {
+    counter!(c::OUTCOMES_TOTAL.name, "outcome" => outcome.name(), "cause" => outcome.cause()).increment(1);
+}
+
+/// The end of an unrecorded call could not be written to the index.
+pub fn outcome_row_dropped() {
+    counter!(c::OUTCOME_ROWS_DROPPED_TOTAL.name).increment(1);
+}
+
+/// Consent changed.
+pub fn consent_changed(state: ConsentState, how: ConsentHow) {
+    let how = match how {
+        ConsentHow::Key => "key",
+        ConsentHow::System => "system",
+        ConsentHow::Staff => "staff",
+        ConsentHow::Timeout => "timeout",
+        ConsentHow::CallEnded => "call_ended",
+    };
+    counter!(c::CONSENT_TOTAL.name, "state" => state_name(state), "how" => how).increment(1);
+}
+
+/// Packets since the last time. Those refused go to [`packets_refused`], by cause.
+pub fn packets(since: &StreamCounts) {
+    counter!(c::PACKETS_RECEIVED_TOTAL.name).increment(since.received);
+    counter!(c::PACKETS_LOST_TOTAL.name).increment(since.lost);
+    counter!(c::PACKETS_LATE_TOTAL.name).increment(since.late);
+    counter!(c::PACKETS_DUPLICATE_TOTAL.name).increment(since.duplicate);
+}
+
+/// Why a datagram was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedPacket {
+    /// No RTP.
+    Malformed,
+    /// From another address or port.
+    Source,
+    /// Of another SSRC.
+    Ssrc,
+    /// Of a payload type that the stream has not.
+    PayloadType,
+    /// Longer than [`DATAGRAM_BYTES`](crate::base::limit::DATAGRAM_BYTES).
+    Oversized,
+    /// SRTP whose tag or replay check failed.
+    Auth,
+}
+
+/// Datagrams refused since the last time.
+pub fn packets_refused(cause: RefusedPacket, count: u64) {
+    let cause = match cause {
+        RefusedPacket::Malformed => "malformed",
+        RefusedPacket::Source => "source",
+        RefusedPacket::Ssrc => "ssrc",
+        RefusedPacket::PayloadType => "payload_type",
+        RefusedPacket::Oversized => "oversized",
+        RefusedPacket::Auth => "auth",
+    };
+    counter!(c::PACKETS_REFUSED_TOTAL.name, "cause" => cause).increment(count);
+}
+
+/// Datagrams that the kernel dropped since the last time.
+pub fn kernel_drops(count: u64) {
+    counter!(c::KERNEL_DROPS_TOTAL.name).increment(count);
+}
+
+/// Totals of the engine since its start, shown in whole seconds.
+pub fn engine_totals(audio_in: Duration, encoded: Duration, encoder_cpu: Duration) {
+    whole_seconds(c::AUDIO_IN_SECONDS.name, audio_in);
+    whole_seconds(c::AUDIO_ENCODED_SECONDS.name, encoded);
+    whole_seconds(c::ENCODER_CPU_SECONDS.name, encoder_cpu);
+}
+
+/// One turn over all streams.
+pub fn tick(took: Duration) {
+    histogram!(c::TICK_SECONDS.name).record(took);
+}
+
+/// The complexity that the encoders use.
+pub fn encoder_complexity(complexity: u8) {
+    gauge!(c::ENCODER_COMPLEXITY.name).set(f64::from(complexity));
+}
+
+/// RTP ports bound.
+pub fn rtp_ports_in_use(count: usize) {
+    gauge!(c::RTP_PORTS_IN_USE.name).set(count as f64);
+}
+
+/// What waits in the spool, and how old the oldest of it is.
+pub fn spool_depth(bytes: u64, limit_bytes: u64, oldest: Duration) {
+    gauge!(c::SPOOL_BYTES.name).set(bytes as f64);
+    gauge!(c::SPOOL_LIMIT_BYTES.name).set(limit_bytes as f64);
+    gauge!(c::SPOOL_SECONDS.name).set(oldest.as_secs_f64());
+}
+
+/// One group commit.
+pub fn spool_synced(took: Duration) {
+    histogram!(c::SPOOL_SYNC_SECONDS.name).record(took);
+}
+
+/// The disk refused a write or sync.
+pub fn spool_failed() {
+    counter!(c::SPOOL_FAILURES_TOTAL.name).increment(1);
+}
+
+/// A recording is in the store, verified.
+pub fn stored(bytes: u64, took: Duration) {
+    counter!(c::STORED_OBJECTS_TOTAL.name).increment(1);
+    counter!(c::STORED_BYTES_TOTAL.name).increment(bytes);
+    histogram!(c::UPLOAD_SECONDS.name).record(took);
+}
+
+/// A delivery failed and will be tried again.
+pub fn upload_failed() {
+    counter!(c::UPLOAD_FAILURES_TOTAL.name).increment(1);
+}
+
+/// Why a recording was erased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErasedFor {
+    /// Someone asked.
+    Request,
+    /// Consent was taken back in the call.
+    Withdrawal,
+    /// Its time was up.
+    Expiry,
+}
+
+/// A recording is gone, every copy of it.
+pub fn erased(reason: ErasedFor) {
+    let reason = match reason {
+        ErasedFor::Request => "request",
+        ErasedFor::Withdrawal => "withdrawal",
+        ErasedFor::Expiry => "expiry",
+    };
+    counter!(c::ERASURES_TOTAL.name, "reason" => reason).increment(1);
+}
+
+/// Erasures that are not complete.
+pub fn erasures_pending(count: usize) {
+    gauge!(c::ERASURES_PENDING.name).set(count as f64);
+}
+
+/// Whether the store answered.
+pub fn store_up(up: bool) {
+    gauge!(c::STORE_UP.name).set(flag(up));
+}
+
+/// Whether the index answered.
+pub fn index_up(up: bool) {
+    gauge!(c::INDEX_UP.name).set(flag(up));
+}
+
+/// Whether the bucket's expiry rule is as it must be.
+pub fn lifecycle_ok(ok: bool) {
+    gauge!(c::LIFECYCLE_OK.name).set(flag(ok));
+}
+
+/// An HTTP answer began.
+pub fn http_answered(route: &str, status: u16, took: Duration) {
+    let class = match status / 100 {
+        1 => "1xx",
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        _ => "5xx",
+    };
+    counter!(c::HTTP_REQUESTS_TOTAL.name, "route" => route.to_owned(), "status" => class).increment(1);
+    histogram!(c::HTTP_SECONDS.name).record(took);
+}
+
+/// Why an HTTP request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthFailure {
+    /// It had no token.
+    Missing,
+    /// Nobody's token.
+    Invalid,
+    /// A token without the permission.
+    Forbidden,
+}
+
+/// An HTTP request was refused.
+pub fn auth_failed(cause: AuthFailure) {
+    let cause = match cause {
+        AuthFailure::Missing => "missing",
+        AuthFailure::Invalid => "invalid",
+        AuthFailure::Forbidden => "forbidden",
+    };
+    counter!(c::AUTH_FAILURES_TOTAL.name, "cause" => cause).increment(1);
+}
+
+/// A request was refused as the audit could not be written.
+pub fn audit_failed() {
+    counter!(c::AUDIT_FAILURES_TOTAL.name).increment(1);
+}
+
+fn state_name(state: ConsentState) -> &'static str {
+    match state {
+        ConsentState::Unknown => "unknown",
+        ConsentState::Asked => "asked",
+        ConsentState::Granted => "granted",
+        ConsentState::Refused => "refused",
+        ConsentState::Withdrawn => "withdrawn",
+    }
+}
+
+fn flag(on: bool) -> f64 {
+    f64::from(u8::from(on))
+}
+
+/// Counters are whole numbers.
+fn whole_seconds(name: &'static str, total: Duration) {
+    counter!(name).absolute(total.as_secs());
+}

@@ -1,0 +1,123 @@
+//! A wall time that a jump of the clock does not move. In: both clocks, and what was true when
+//! we last looked. Out: a time to judge expiry by, or the word that someone must confirm it.
+//!
+//! While the machine runs, the time since boot tells how much has passed; the wall clock only
+//! has to agree. Across a boot there is nothing but the wall clock: a step that a switched-off
+//! machine explains is taken, a large one is not, until it is confirmed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock::WallTime;
+
+/// Difference between the clocks that is ordinary correction. Units: µs.
+const SLEW_US: i64 = 5 * 60 * 1_000_000;
+/// Longest time off that is believed without confirmation. Units: µs.
+const OFF_US: i64 = 2 * 86_400 * 1_000_000;
+
+/// A look at the machine's clocks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Look {
+    /// What the wall clock says.
+    pub wall: WallTime,
+    /// Time since the machine was started, sleep included. Units: µs.
+    pub since_boot_us: i64,
+    /// Which start of the machine.
+    pub boot_id: String,
+}
+
+/// What the clocks say together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trusted {
+    /// It is this late.
+    Is(WallTime),
+    /// It is at least this late; the wall clock says otherwise and nobody has confirmed it.
+    Unconfirmed {
+        /// Certainly not earlier than this.
+        at_least: WallTime,
+        /// What the wall clock says.
+        wall: WallTime,
+    },
+}
+
+impl Trusted {
+    /// The time by which expiry is judged.
+    pub const fn time(self) -> WallTime {
+        match self {
+            Trusted::Is(time) => time,
+            Trusted::Unconfirmed { at_least, .. } => at_least,
+        }
+    }
+}
+
+/// Compares a look with the last trusted one.
+///
+/// `confirmed` is a time from elsewhere (the store's clock, the owner): it decides.
+pub fn judge(last: Option<&Look>, now: &Look, confirmed: Option<WallTime>) -> Trusted {
+    if let Some(time) = confirmed {
+        return Trusted::Is(time);
+    }
+    let Some(last) = last else { return Trusted::Is(now.wall) };
+    if last.boot_id == now.boot_id {
+        let expected = last.wall.plus_micros(now.since_boot_us - last.since_boot_us);
+        return match now.wall.micros_since(expected).abs() <= SLEW_US {
+            true => Trusted::Is(now.wall),
+            false => Trusted::Unconfirmed { at_least: expected, wall: now.wall },
+        };
+    }
+    let at_least = last.wall.plus_micros(now.since_boot_us);
+    let step = now.wall.micros_since(at_least);
+    match (-SLEW_US..=OFF_US).contains(&step) {
+        true => Trusted::Is(now.wall),
+        false => Trusted::Unconfirmed { at_least, wall: now.wall },
+    }
+}
+
+/// The look to remember: an unconfirmed wall time is replaced by what is certain.
+pub fn remember(now: &Look, trusted: Trusted) -> Look {
+    Look { wall: trusted.time(), ..now.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 86_400 * 1_000_000;
+
+    fn look(wall_us: i64, since_boot_us: i64, boot: &str) -> Look {
+        Look { wall: WallTime::from_unix_micros(wall_us), since_boot_us, boot_id: boot.into() }
+    }
+
+    #[test]
+    fn invariant_15_a_jump_of_the_wall_clock_alone_moves_nothing() {
+        for jump in [91 * DAY, -91 * DAY, DAY, -DAY] {
+            let mut last = look(1_000 * DAY, 5 * DAY, "a");
+            for hour in 1..100 {
+                let passed = hour * DAY / 24;
+                let now = look(1_000 * DAY + passed + jump, 5 * DAY + passed, "a");
+                let trusted = judge(Some(&last), &now, None);
+                assert!(matches!(trusted, Trusted::Unconfirmed { .. }));
+                assert_eq!(trusted.time(), WallTime::from_unix_micros(1_000 * DAY + passed));
+                last = remember(&now, trusted);
+            }
+        }
+    }
+
+    #[test]
+    fn small_corrections_and_nights_off_are_taken() {
+        let last = look(1_000 * DAY, 5 * DAY, "a");
+        let now = look(1_000 * DAY + DAY + 1_000_000, 6 * DAY, "a");
+        assert_eq!(judge(Some(&last), &now, None), Trusted::Is(now.wall));
+        let morning = look(1_001 * DAY, 60_000_000, "b");
+        assert_eq!(judge(Some(&last), &morning, None), Trusted::Is(morning.wall));
+    }
+
+    #[test]
+    fn a_long_time_off_waits_for_confirmation() {
+        let last = look(1_000 * DAY, 5 * DAY, "a");
+        let spring = look(1_100 * DAY, 60_000_000, "b");
+        assert!(matches!(judge(Some(&last), &spring, None), Trusted::Unconfirmed { .. }));
+        assert_eq!(judge(Some(&last), &spring, Some(spring.wall)), Trusted::Is(spring.wall));
+        let earlier = look(900 * DAY, 60_000_000, "b");
+        assert!(matches!(judge(Some(&last), &earlier, None), Trusted::Unconfirmed { .. }));
+    }
+}

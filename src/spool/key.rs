@@ -1,0 +1,175 @@
+//! Keys: the node's master key, and one data key a call that the master key seals.
+//!
+//! In: 32 bytes of randomness or of a file. Out: sealed and opened bytes. Not here: where
+//! the sealed data keys are kept (`keyring`).
+//!
+//! AES-256-GCM throughout. Source: NIST SP 800-38D §8.2.1 for the deterministic nonce of
+//! a record (incarnation ‖ sequence), §8.2.2 for the random nonce of a key file.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::rand;
+use zeroize::Zeroizing;
+
+use super::error::SpoolError;
+use crate::base::id::CallId;
+
+/// Bytes that sealing adds.
+pub const TAG_BYTES: usize = 16;
+
+/// Bytes of a key file: mark 4, version 1, zero 3, call 16, nonce 12, sealed key 48, CRC32C 4.
+pub const KEY_FILE_BYTES: usize = 88;
+
+const KEY_BYTES: usize = 32;
+const MARK: [u8; 4] = *b"okey";
+const VERSION: u8 = 1;
+
+/// The key of a node, which seals the data keys of its calls.
+pub struct MasterKey(LessSafeKey);
+
+impl MasterKey {
+    /// The key with these bytes. The caller's copy is the caller's to erase.
+    pub fn from_bytes(bytes: &[u8; KEY_BYTES]) -> Result<Self, SpoolError> {
+        cipher(bytes).map(Self)
+    }
+}
+
+impl std::fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MasterKey(‹private›)")
+    }
+}
+
+/// The key of one call.
+pub struct DataKey(LessSafeKey);
+
+impl DataKey {
+    /// Draws a new key for `call`. Returns it with the bytes of its key file.
+    ///
+    /// Errors: no randomness.
+    pub fn draw(master: &MasterKey, call: CallId) -> Result<(Self, [u8; KEY_FILE_BYTES]), SpoolError> {
+        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+        rand::fill(bytes.as_mut()).map_err(|_| SpoolError::Crypto)?;
+        let mut nonce = [0; NONCE_LEN];
+        rand::fill(&mut nonce).map_err(|_| SpoolError::Crypto)?;
+
+        let mut file = [0; KEY_FILE_BYTES];
+        file[..4].copy_from_slice(&MARK);
+        file[4] = VERSION;
+        file[8..24].copy_from_slice(&call.to_bytes());
+        file[24..36].copy_from_slice(&nonce);
+        let mut sealed = Zeroizing::new([0; KEY_BYTES]);
+        sealed.copy_from_slice(bytes.as_ref());
+        let tag = master
+            .0
+            .seal_in_place_separate_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(call.to_bytes()),
+                sealed.as_mut(),
+            )
+            .map_err(|_| SpoolError::Crypto)?;
+        file[36..68].copy_from_slice(sealed.as_ref());
+        file[68..84].copy_from_slice(tag.as_ref());
+        let crc = crc32c::crc32c(&file[..84]);
+        file[84..].copy_from_slice(&crc.to_le_bytes());
+        Ok((Self(cipher(&bytes)?), file))
+    }
+
+    /// Reads a key file back.
+    pub fn read(master: &MasterKey, call: CallId, file: &[u8]) -> Result<Self, KeyFault> {
+        if file.iter().all(|&byte| byte == 0) {
+            return Err(KeyFault::Destroyed);
+        }
+        let intact = file.len() == KEY_FILE_BYTES
+            && file[..4] == MARK
+            && file[4] == VERSION
+            && file[8..24] == call.to_bytes()
+            && file[84..] == crc32c::crc32c(&file[..84]).to_le_bytes();
+        if !intact {
+            return Err(KeyFault::Damaged);
+        }
+        let nonce = Nonce::try_assume_unique_for_key(&file[24..36]).map_err(|_| KeyFault::Damaged)?;
+        let mut sealed = Zeroizing::new([0; KEY_BYTES + TAG_BYTES]);
+        sealed.copy_from_slice(&file[36..84]);
+        let opened = master
+            .0
+            .open_in_place(nonce, Aad::from(call.to_bytes()), sealed.as_mut())
+            .map_err(|_| KeyFault::WrongMaster)?;
+        let bytes: &[u8; KEY_BYTES] = (&*opened).try_into().map_err(|_| KeyFault::Damaged)?;
+        cipher(bytes).map(Self).map_err(|_| KeyFault::Damaged)
+    }
+
+    /// Seals `bytes` in place and returns the tag. The nonce must be new under this key.
+    pub fn seal(
+        &self,
+        nonce: [u8; NONCE_LEN],
+        aad: &[u8],
+        bytes: &mut [u8],
+    ) -> Result<[u8; TAG_BYTES], SpoolError> {
+        let tag = self
+            .0
+            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), bytes)
+            .map_err(|_| SpoolError::Crypto)?;
+        tag.as_ref().try_into().map_err(|_| SpoolError::Crypto)
+    }
+
+    /// Opens sealed bytes with their tag at the end, in place.
+    ///
+    /// Errors: they were not sealed by this key with this nonce and header.
+    pub fn open<'a>(&self, nonce: [u8; NONCE_LEN], aad: &[u8], sealed: &'a mut [u8]) -> Option<&'a [u8]> {
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        self.0.open_in_place(nonce, Aad::from(aad), sealed).ok().map(|opened| &*opened)
+    }
+}
+
+/// Why a key file gives no key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyFault {
+    /// It was overwritten: the call is erased.
+    Destroyed,
+    /// Its bytes are not those that were written.
+    Damaged,
+    /// It is intact but sealed by another master key.
+    WrongMaster,
+}
+
+fn cipher(bytes: &[u8; KEY_BYTES]) -> Result<LessSafeKey, SpoolError> {
+    UnboundKey::new(&AES_256_GCM, bytes).map(LessSafeKey::new).map_err(|_| SpoolError::Crypto)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(n: u8) -> CallId {
+        CallId::from_bytes([n; 16])
+    }
+
+    #[test]
+    fn a_key_file_opens_only_for_its_call_and_its_master() {
+        let master = MasterKey::from_bytes(&[7; 32]).unwrap();
+        let (key, file) = DataKey::draw(&master, call(1)).unwrap();
+        let mut sealed = b"speech".to_vec();
+        let tag = key.seal([1; 12], b"head", &mut sealed).unwrap();
+        sealed.extend(tag);
+        let again = DataKey::read(&master, call(1), &file).unwrap();
+        assert_eq!(again.open([1; 12], b"head", &mut sealed.clone()), Some(&b"speech"[..]));
+        assert_eq!(again.open([1; 12], b"heaD", &mut sealed.clone()), None);
+
+        assert_eq!(DataKey::read(&master, call(2), &file).err(), Some(KeyFault::Damaged));
+        let other = MasterKey::from_bytes(&[8; 32]).unwrap();
+        assert_eq!(DataKey::read(&other, call(1), &file).err(), Some(KeyFault::WrongMaster));
+        assert_eq!(DataKey::read(&master, call(1), &[0; 88]).err(), Some(KeyFault::Destroyed));
+        assert_eq!(DataKey::read(&master, call(1), &[]).err(), Some(KeyFault::Destroyed));
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_key_file_is_noticed() {
+        let master = MasterKey::from_bytes(&[7; 32]).unwrap();
+        let (_, file) = DataKey::draw(&master, call(1)).unwrap();
+        for bit in 0..KEY_FILE_BYTES * 8 {
+            let mut bad = file;
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(DataKey::read(&master, call(1), &bad).err(), Some(KeyFault::Damaged), "bit {bit}");
+        }
+    }
+}

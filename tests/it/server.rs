@@ -1,0 +1,242 @@
+//! A recorder as its users run it: the built program, a directory, a configuration file.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// Longest wait for anything that should happen.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running `optag serve` with its data directory.
+pub struct Server {
+    child: Child,
+    _stdout: BufReader<ChildStdout>,
+    pub dir: PathBuf,
+    pub api: String,
+    pub metrics: String,
+    pub token: String,
+    client: reqwest::Client,
+}
+
+/// Settings of a test that differ from the small defaults here.
+pub struct Settings {
+    pub rtp_ports: (u16, u16),
+    pub extra: String,
+    pub env: Vec<(String, String)>,
+}
+
+impl Settings {
+    /// Ports no other test uses; everything else as the defaults are.
+    pub fn with_ports(rtp_ports: (u16, u16)) -> Self {
+        Self { rtp_ports, extra: String::new(), env: Vec::new() }
+    }
+}
+
+impl Server {
+    /// Starts a recorder on `dir` and waits until it says that it is ready.
+    pub async fn start(dir: &Path, settings: &Settings) -> Self {
+        let config = dir.join("optag.toml");
+        std::fs::write(&config, toml_of(dir, settings)).unwrap();
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log.txt")).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_optag"))
+            .args(["serve", "--config"])
+            .arg(&config)
+            .envs(settings.env.iter().cloned())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut token = std::fs::read_to_string(dir.join("token.txt")).unwrap_or_default();
+        let (api, metrics) = loop {
+            let mut line = String::new();
+            if stdout.read_line(&mut line).unwrap() == 0 {
+                let log = std::fs::read_to_string(dir.join("log.txt")).unwrap();
+                panic!("optag serve ended early ({:?}):\n{log}", child.wait());
+            }
+            if let Some((_, shown)) = line.split_once("shown this once: ") {
+                token = shown.trim().to_owned();
+                std::fs::write(dir.join("token.txt"), &token).unwrap();
+            }
+            if let Some((_, rest)) = line.split_once("API ") {
+                let (api, metrics) = rest.trim().split_once(", metrics ").unwrap();
+                break (api.to_owned(), metrics.to_owned());
+            }
+        };
+        Self {
+            child,
+            _stdout: stdout,
+            dir: dir.to_owned(),
+            api,
+            metrics,
+            token,
+            client: reqwest::Client::new(),
+        }
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A request to the API; the answer's status and JSON (null where it has none).
+    pub async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = self.client.request(method, format!("{}{path}", self.api)).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        let bytes = answer.bytes().await.unwrap();
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// The bytes of a successful GET.
+    pub async fn bytes(&self, path: &str) -> Vec<u8> {
+        let url = format!("{}{path}", self.api);
+        let answer = self.client.get(url).bearer_auth(&self.token).send().await.unwrap();
+        assert!(answer.status().is_success(), "GET {path}: {}", answer.status());
+        answer.bytes().await.unwrap().to_vec()
+    }
+
+    /// The text of the metrics page.
+    pub async fn metrics_page(&self) -> String {
+        self.client.get(format!("{}/metrics", self.metrics)).send().await.unwrap().text().await.unwrap()
+    }
+
+    /// Status and text of a page on the metrics listener.
+    pub async fn health(&self, path: &str) -> (u16, String) {
+        let answer = self.client.get(format!("{}{path}", self.metrics)).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// The sum of a metric's samples whose line holds `labels`.
+    pub async fn metric(&self, name: &str, labels: &str) -> f64 {
+        let page = self.metrics_page().await;
+        let lines = page.lines().filter(|line| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(labels)
+        });
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// Waits until a metric is at least `least`.
+    pub async fn metric_reaches(&self, name: &str, least: f64) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.metric(name, "").await < least {
+            assert!(Instant::now() < deadline, "{name} is not {least}:\n{}", self.metrics_page().await);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Waits until the recording is in the index.
+    pub async fn recording(&self, id: &str) -> Value {
+        let path = format!("/api/v1/recordings/{id}?purpose=administration");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (status, answer) = self.ask("GET", &path, None).await;
+            if status == 200 {
+                return answer;
+            }
+            assert!(Instant::now() < deadline, "no recording {id}: {status} {answer}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// How many recordings there are.
+    pub async fn recordings(&self) -> u64 {
+        let (status, answer) = self.ask("GET", "/api/v1/recordings?purpose=administration", None).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["total"].as_u64().unwrap()
+    }
+
+    /// What the recorder logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("log.txt")).unwrap()
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, then waits for the end.
+    pub fn terminate(mut self) -> ExitStatus {
+        // SAFETY: the process is our own child and has not been waited for.
+        assert_eq!(unsafe { libc::kill(self.child.id() as i32, libc::SIGTERM) }, 0);
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The request that admits a two-leg call.
+pub fn call_request(department: &str, codec: &str) -> Value {
+    json!({
+        "department": department,
+        "caller_number": "+45 12 34 56 78",
+        "called_number": "70 10 10 10",
+        "caller_name": "Ada Lovelace",
+        "external_id": "case-4711",
+        "streams": [{"label": "caller", "codec": codec}, {"label": "employee", "codec": codec}],
+    })
+}
+
+/// Every file below `dir` with its bytes.
+pub fn files_below(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    let mut todo = vec![dir.to_owned()];
+    while let Some(dir) = todo.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                todo.push(path);
+            } else if let Ok(mut file) = std::fs::File::open(&path) {
+                let mut bytes = Vec::new();
+                if file.read_to_end(&mut bytes).is_ok() {
+                    files.push((path, bytes));
+                }
+            }
+        }
+    }
+    files
+}
+
+fn toml_of(dir: &Path, settings: &Settings) -> String {
+    let (low, high) = settings.rtp_ports;
+    let data = dir.join("data");
+    format!(
+        r#"data_dir = "{}"
+[api]
+listen = "127.0.0.1:0"
+[metrics]
+listen = "127.0.0.1:0"
+[spool]
+segment_mib = 1
+[rtp]
+port_min = {low}
+port_max = {high}
+{}
+[[department]]
+id = "demo"
+name = "Demo"
+record = true
+consent_timeout_s = 3
+[[department]]
+id = "private"
+name = "Private"
+record = false
+"#,
+        data.display(),
+        settings.extra
+    )
+}
