@@ -17,6 +17,8 @@ pub mod cli;
 pub mod http;
 #[cfg(feature = "server")]
 pub mod index;
+#[cfg(feature = "server")]
+pub mod load;
 pub mod media;
 #[cfg(feature = "server")]
 pub mod metrics;

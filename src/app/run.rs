@@ -27,6 +27,7 @@ use crate::base::clock::Clock;
 use crate::base::limit;
 use crate::call::outcome::LossCause;
 use crate::call::{ConsentState, Outcome};
+use crate::http::access::Role;
 use crate::http::{ConnectionLimits, Limits, Services, health_router, router, serve};
 use crate::media::call::CallSettings;
 use crate::media::encoder::OpusSettings;
@@ -125,6 +126,17 @@ impl Running {
         let api = listen(config.api.listen, router(services, limits)).await?;
         let metrics = listen(config.metrics_listen, health_router(Arc::new(checks), exporter)).await?;
         Ok(Self { api, metrics, new_admin_token, engine, opened, draining, stop, tasks, listeners })
+    }
+
+    /// An admin token of this name; an older one of the same name becomes worthless.
+    ///
+    /// Errors: the tokens' file cannot be written.
+    pub fn fresh_token(&self, name: &str) -> anyhow::Result<String> {
+        let tokens = &self.opened.tokens;
+        if tokens.list()?.iter().any(|token| token.name == name) {
+            tokens.revoke(name)?;
+        }
+        Ok(tokens.create(name, Role::Admin, self.opened.clock.wall())?)
     }
 
     /// Drains and stops.

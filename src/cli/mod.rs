@@ -2,8 +2,10 @@
 //! and an exit code: 0 as it must be, 1 not so, 2 the arguments or the configuration are off.
 
 pub mod check;
+pub mod demo;
 pub mod erase;
 pub mod export;
+pub mod load;
 pub mod search;
 pub mod serve;
 mod transport;
@@ -31,6 +33,8 @@ Start with `optag demo`: it plays simulated calls to a recorder on this machine 
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::ServeArgs),
+    Demo(demo::DemoArgs),
+    Load(load::LoadArgs),
     Search(search::SearchArgs),
     Export(export::ExportArgs),
     Erase(erase::EraseArgs),
@@ -61,6 +65,8 @@ pub fn run() -> ExitCode {
     let done = runtime.block_on(async {
         match cli.command {
             Command::Serve(args) => serve::run(args).await,
+            Command::Demo(args) => demo::run(args).await,
+            Command::Load(args) => load::run(args).await,
             Command::Search(args) => search::run(args).await,
             Command::Export(args) => export::run(args).await,
             Command::Erase(args) => erase::run(args).await,

@@ -63,13 +63,10 @@ fn is_json(request: &Request) -> bool {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value: T = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let path = error.path().to_string();
-        problem(path, error.inner())
-    })?;
-    reader.end().map_err(|error| problem(".".into(), &error))?;
-    Ok(value)
+    // Syntax first, so that a value of the wrong type is never taken for broken JSON.
+    let json: serde_json::Value =
+        serde_json::from_slice(bytes).map_err(|error| problem(".".into(), &error))?;
+    serde_path_to_error::deserialize(json).map_err(|error| problem(error.path().to_string(), error.inner()))
 }
 
 fn problem(path: String, error: &serde_json::Error) -> Problem {

@@ -1,0 +1,186 @@
+//! The recorder's API as the simulated telephones use it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::leg::Codec;
+use crate::base::clock::WallTime;
+
+/// A client with a token.
+#[derive(Clone)]
+pub struct Client {
+    base: String,
+    token: String,
+    http: reqwest::Client,
+}
+
+/// An admitted call.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// Its id.
+    pub id: String,
+    /// Where to send the caller's and the employee's stream.
+    pub to: [SocketAddr; 2],
+}
+
+/// A call as the recorder sees it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct CallView {
+    /// Consent.
+    pub consent: String,
+    /// How it ended.
+    pub outcome: Option<OutcomeView>,
+    /// Its streams.
+    pub streams: Vec<StreamView>,
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, Deserialize)]
+pub struct OutcomeView {
+    /// The outcome.
+    pub outcome: String,
+}
+
+/// A stream of a call.
+#[derive(Clone, Debug, Deserialize)]
+pub struct StreamView {
+    /// Its counters.
+    pub counts: crate::media::output::StreamCounts,
+}
+
+/// A recording's times.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RecordingView {
+    /// When its first sample was spoken.
+    pub recording_started_at: WallTime,
+    /// Its length.
+    pub duration_ms: u64,
+    /// Its size.
+    pub size_bytes: u64,
+}
+
+impl Client {
+    /// A client of the recorder at `base`, for example `http://127.0.0.1:8080`.
+    ///
+    /// Errors: no HTTP client can be made.
+    pub fn new(base: &str, token: &str) -> anyhow::Result<Self> {
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
+        Ok(Self { base: base.trim_end_matches('/').to_owned(), token: token.to_owned(), http })
+    }
+
+    /// Admits a two-leg call.
+    ///
+    /// Errors: it is refused, with the recorder's reason.
+    pub async fn admit(
+        &self,
+        department: &str,
+        number: &str,
+        name: &str,
+        codec: Codec,
+    ) -> anyhow::Result<Admitted> {
+        let body = json!({
+            "department": department,
+            "caller_number": number,
+            "called_number": "70101010",
+            "caller_name": name,
+            "streams": [
+                {"label": "caller", "role": "caller", "codec": codec.name()},
+                {"label": "employee", "role": "employee", "codec": codec.name()},
+            ],
+        });
+        let answer = self.json(Method::POST, "/api/v1/calls", Some(body)).await?;
+        let address = |n: usize| -> anyhow::Result<SocketAddr> {
+            let stream = &answer["streams"][n];
+            let ip = stream["address"].as_str().context("the answer has no address")?;
+            let port = stream["port"].as_u64().context("the answer has no port")?;
+            Ok(SocketAddr::new(ip.parse()?, port as u16))
+        };
+        let id = answer["id"].as_str().context("the answer has no id")?.to_owned();
+        Ok(Admitted { id, to: [address(0)?, address(1)?] })
+    }
+
+    /// Ends a call; how the recorder saw it.
+    ///
+    /// Errors: the recorder's.
+    pub async fn end(&self, id: &str) -> anyhow::Result<CallView> {
+        let answer = self.json(Method::POST, &format!("/api/v1/calls/{id}/end"), None).await?;
+        Ok(serde_json::from_value(answer)?)
+    }
+
+    /// A recording, once it is stored: asked for again until `patience` is over. `None`: there
+    /// is none.
+    ///
+    /// Errors: the recorder's.
+    pub async fn recording(&self, id: &str, patience: Duration) -> anyhow::Result<Option<RecordingView>> {
+        let until = tokio::time::Instant::now() + patience;
+        let path = format!("/api/v1/recordings/{id}?purpose=administration");
+        loop {
+            let (status, body) = self.send(Method::GET, &path, None).await?;
+            match status {
+                200 => return Ok(Some(serde_json::from_slice(&body)?)),
+                404 | 409 if tokio::time::Instant::now() < until => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                404 | 409 | 410 => return Ok(None),
+                _ => return Err(problem(status, &body)),
+            }
+        }
+    }
+
+    /// A recording's audio as WAV.
+    ///
+    /// Errors: the recorder's.
+    pub async fn wav(&self, id: &str) -> anyhow::Result<Bytes> {
+        let path = format!("/api/v1/recordings/{id}/audio?format=wav&purpose=administration");
+        match self.send(Method::GET, &path, None).await? {
+            (200, body) => Ok(body),
+            (status, body) => Err(problem(status, &body)),
+        }
+    }
+
+    async fn json(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+        let (status, answer) = self.send(method, path, body).await?;
+        if !(200..300).contains(&status) {
+            return Err(problem(status, &answer));
+        }
+        Ok(serde_json::from_slice(&answer)?)
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<(u16, Bytes)> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.with_context(|| format!("no answer from {}", self.base))?;
+        Ok((answer.status().as_u16(), answer.bytes().await?))
+    }
+}
+
+fn problem(status: u16, body: &[u8]) -> anyhow::Error {
+    let json: Value = serde_json::from_slice(body).unwrap_or_default();
+    anyhow::anyhow!(
+        "{status} {}",
+        json["detail"].as_str().or(json["title"].as_str()).unwrap_or("without a reason")
+    )
+}
+
+/// The samples of a 16-bit PCM WAV as the recorder makes it, one list a channel.
+///
+/// Errors: it is none.
+pub fn wav_channels(wav: &[u8]) -> anyhow::Result<Vec<Vec<i16>>> {
+    if wav.len() < 44 || !wav.starts_with(b"RIFF") {
+        bail!("not a WAV");
+    }
+    let channels = usize::from(u16::from_le_bytes([wav[22], wav[23]])).max(1);
+    let samples: Vec<i16> =
+        wav[44..].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+    Ok((0..channels)
+        .map(|channel| samples.iter().skip(channel).step_by(channels).copied().collect())
+        .collect())
+}
