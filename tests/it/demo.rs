@@ -48,7 +48,8 @@ fn the_demo_keeps_what_it_may_and_other_programs_play_it() {
         }
         levels_agree(file, dir.path());
     }
-    let check = Command::new(env!("CARGO_BIN_EXE_optag")).args(["check", "--data"]).arg(&data).output().unwrap();
+    let check =
+        Command::new(env!("CARGO_BIN_EXE_optag")).args(["check", "--data"]).arg(&data).output().unwrap();
     assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
 }
 
@@ -61,7 +62,9 @@ fn levels_agree(file: &str, dir: &Path) {
         assert!(good, "{decoder}: {text}");
         let bytes = std::fs::read(raw).unwrap();
         let samples: Vec<i16> = bytes.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect();
-        let rms = |part: &[i16]| (part.iter().map(|&s| f64::from(s).powi(2)).sum::<f64>() / part.len() as f64).sqrt();
+        let rms = |part: &[i16]| {
+            (part.iter().map(|&s| f64::from(s).powi(2)).sum::<f64>() / part.len() as f64).sqrt()
+        };
         Some(samples.chunks(8_000).map(rms).collect())
     };
     let (Some(native), Some(libopus)) = (decode("opus"), decode("libopus")) else { return };

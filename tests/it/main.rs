@@ -7,6 +7,7 @@ mod phone;
 mod promises;
 mod server;
 mod shutdown;
+mod sip_bodies;
 mod sip_dialogs;
 mod sip_feed;
 mod sip_sipp;
