@@ -10,6 +10,7 @@ mod shutdown;
 mod sip_bodies;
 mod sip_dialogs;
 mod sip_feed;
+mod sip_recorder;
 mod sip_sipp;
 mod sip_src;
 mod sip_torture;

@@ -29,7 +29,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const RESULTS: usize = 4_096;
 
 /// Where to listen.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listen {
     /// Addresses for datagrams.
     pub udp: Vec<SocketAddr>,
@@ -124,6 +124,11 @@ impl SipServer {
     /// Counters so far.
     pub fn stats(&self) -> Stats {
         *self.stats.borrow()
+    }
+
+    /// The same, as they change.
+    pub fn stats_stream(&self) -> watch::Receiver<Stats> {
+        self.stats.clone()
     }
 
     /// Messages dropped because a queue or buffer was full, or their peer is not listened to.
