@@ -5,6 +5,7 @@ mod crash;
 mod demo;
 mod phone;
 mod promises;
+mod s3;
 mod server;
 mod shutdown;
 mod sip_bodies;
