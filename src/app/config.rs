@@ -12,13 +12,14 @@ mod departments;
 mod error;
 mod raw;
 mod settings;
+mod sip;
 
 use std::path::Path;
 
 pub use error::ConfigError;
 pub use settings::{
-    ApiConfig, Config, EngineConfig, LogConfig, LogFormat, RtpConfig, S3Config, S3Credentials, SpoolConfig,
-    StoreConfig,
+    ApiConfig, Config, EngineConfig, LogConfig, LogFormat, RtpConfig, S3Config, S3Credentials, SipConfig,
+    SpoolConfig, StoreConfig,
 };
 
 /// The commented configuration file; it says exactly the defaults.

@@ -18,5 +18,6 @@ pub mod rendering;
 pub mod run;
 pub mod settling;
 pub mod sink;
+pub mod sip;
 pub mod sweeping;
 pub mod trail;

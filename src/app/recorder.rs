@@ -170,6 +170,12 @@ impl Recorder {
             Control::Pause => Command::Pause,
             Control::Resume => Command::Resume,
             Control::End => Command::End,
+            Control::Describe(_) => {
+                return Err(ControlError::Unsupported("keep what becomes known in mid-call"));
+            }
+            Control::Renegotiate { .. } => {
+                return Err(ControlError::Unsupported("change a stream in mid-call"));
+            }
         };
         let (reply, answer) = oneshot::channel();
         self.engine.control(id, command, Box::new(move |result| drop(reply.send(result))));

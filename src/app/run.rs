@@ -22,7 +22,7 @@ use crate::app::recorder::Recorder;
 use crate::app::settling::{Closing, Settling};
 use crate::app::sink::SpoolSink;
 use crate::app::sweeping::Sweeper;
-use crate::app::{delivery, harden};
+use crate::app::{delivery, harden, sip};
 use crate::base::clock::Clock;
 use crate::base::limit;
 use crate::call::outcome::LossCause;
@@ -36,6 +36,7 @@ use crate::media::output::{Ended, EndedBy};
 use crate::media::ports::PortPool;
 use crate::metrics::exporter::Exporter;
 use crate::retention::deletion_log::Cause;
+use crate::signalling::siprec::listen::{Bound, Ending, SipServer};
 use crate::spool::DurableEvent;
 use crate::spool::record::{Body, SpoolRecord};
 
@@ -52,6 +53,9 @@ pub struct Running {
     pub metrics: SocketAddr,
     /// An admin token, if this start made one.
     pub new_admin_token: Option<String>,
+    /// Where SIP is listened to.
+    pub sip: Bound,
+    sip_server: Option<SipServer>,
     engine: Engine,
     opened: Opened,
     draining: Arc<AtomicBool>,
@@ -96,8 +100,13 @@ impl Running {
         });
         let health = Arc::new(Health::default());
         health.look(&opened.erasing).await;
-        let tasks = start_tasks(&opened, &engine, &ports, &health, exporter.clone());
+        let mut tasks = start_tasks(&opened, &engine, &ports, &health, exporter.clone());
 
+        let sip_server = sip::start(&config, recorder.clone(), Arc::clone(&opened.clock)).await?;
+        if let Some(server) = &sip_server {
+            tasks.spawn(sip::publish(server.stats_stream()));
+        }
+        let sip = sip_server.as_ref().map(|server| server.bound().clone()).unwrap_or_default();
         let services = Services {
             feed: recorder,
             library: opened.library(),
@@ -125,7 +134,19 @@ impl Running {
         };
         let api = listen(config.api.listen, router(services, limits)).await?;
         let metrics = listen(config.metrics_listen, health_router(Arc::new(checks), exporter)).await?;
-        Ok(Self { api, metrics, new_admin_token, engine, opened, draining, stop, tasks, listeners })
+        Ok(Self {
+            api,
+            metrics,
+            new_admin_token,
+            sip,
+            sip_server,
+            engine,
+            opened,
+            draining,
+            stop,
+            tasks,
+            listeners,
+        })
     }
 
     /// An admin token of this name; an older one of the same name becomes worthless.
@@ -144,6 +165,9 @@ impl Running {
     /// Errors: a part did not end as it should; what was acknowledged is durable all the same.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.draining.store(true, Ordering::Release);
+        if let Some(server) = self.sip_server.take() {
+            server.stop(Ending::Bye).await;
+        }
         let engine = self.engine.clone();
         tokio::task::spawn_blocking(move || engine.shutdown()).await?;
         let spool = self.opened.erasing.spool.clone();

@@ -2,12 +2,14 @@
 //! and the records that prove them. Not here: sockets, files, threads, clocks.
 
 pub mod consent;
+pub mod context;
 pub mod department;
 pub mod number;
 pub mod outcome;
 pub mod party;
 
 pub use consent::{Answer, ConsentHow, ConsentMachine, ConsentRecord, ConsentState, Evidence};
+pub use context::{CallContext, CallLink, LinkKind, Participant, RawBody};
 pub use department::{ConsentKeys, Department};
 pub use outcome::{NoAudio, Outcome};
 pub use party::{CallFacts, StreamFacts, StreamRole};

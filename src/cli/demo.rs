@@ -54,6 +54,7 @@ struct Line {
 pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mut config = Config::default();
     config.set_data_dir(&args.data);
+    config.sip.listen = Default::default();
     config.api.listen = free("127.0.0.1:8080")?;
     config.metrics_listen = free("127.0.0.1:9464")?;
     config.log.level = "warn".into();

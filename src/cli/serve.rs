@@ -43,6 +43,12 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     if let Some(token) = &running.new_admin_token {
         println!("admin token, shown this once: {token}");
     }
+    for (name, addresses) in [("UDP", &running.sip.udp), ("TCP", &running.sip.tcp), ("TLS", &running.sip.tls)]
+    {
+        for address in addresses {
+            println!("SIPREC over {name}: {address}");
+        }
+    }
     println!("optag is ready: API http://{}, metrics http://{}", running.api, running.metrics);
     tokio::select! {
         _ = terminate.recv() => {}

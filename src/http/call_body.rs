@@ -193,6 +193,7 @@ impl CallBody {
             caller_name: self.caller_name.map(Private::new),
             external_id: self.external_id.map(Private::new),
             streams: streams.collect(),
+            context: Default::default(),
         })
     }
 }

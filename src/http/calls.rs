@@ -238,6 +238,7 @@ fn not_steered(error: ControlError) -> Problem {
     match error {
         ControlError::NoSuchCall(_) => Problem::new(StatusCode::NOT_FOUND, detail),
         ControlError::Consent(_) => Problem::new(StatusCode::CONFLICT, detail),
+        ControlError::Unsupported(_) => Problem::new(StatusCode::NOT_IMPLEMENTED, detail),
         ControlError::NotDurable => Problem::unavailable(detail, RETRY_S),
     }
 }

@@ -84,5 +84,7 @@ catalog! {
     HTTP_REQUESTS_TOTAL = Counter, "optag_http_requests_total", ["route": OPEN, "status": OPEN], "HTTP requests by route and class of status.";
     HTTP_SECONDS = Histogram(HTTP_S), "optag_http_request_seconds", [], "Time until an HTTP answer began.";
     AUTH_FAILURES_TOTAL = Counter, "optag_auth_failures_total", ["cause": &["missing", "invalid", "forbidden"]], "HTTP requests refused for want of a token or a permission.";
+    SIP_SESSIONS = Gauge, "optag_sip_sessions", [], "SIPREC recording sessions in progress.";
+    SIP_EVENTS_TOTAL = Counter, "optag_sip_events_total", ["event": OPEN], "What SIPREC clients did and got, by event; docs/feeding.md explains those that matter.";
     AUDIT_FAILURES_TOTAL = Counter, "optag_audit_failures_total", [], "Requests refused as the audit could not be written.";
 }

@@ -12,7 +12,7 @@ use crate::base::clock::WallTime;
 use crate::base::id::CallId;
 use crate::base::private::Private;
 use crate::call::consent::ConsentError;
-use crate::call::{Answer, ConsentHow, ConsentState, Evidence, Outcome, StreamRole};
+use crate::call::{Answer, CallContext, ConsentHow, ConsentState, Evidence, Outcome, StreamRole};
 pub use crate::media::codec::PayloadFormat;
 use crate::media::output::StreamCounts;
 pub use crate::media::rtp::source::ExpectedSource;
@@ -32,6 +32,8 @@ pub struct NewCall {
     pub external_id: Option<Private<String>>,
     /// 1 to 8 streams, in channel order.
     pub streams: Vec<NewStream>,
+    /// What else signalling knows of it; the default knows nothing.
+    pub context: CallContext,
 }
 
 /// A stream that asks for a port.
@@ -106,6 +108,20 @@ pub enum Control {
     Pause,
     /// Go on after [`Control::Pause`].
     Resume,
+    /// More became known of the call: links and participants replace what was known, raw
+    /// bodies are added. Changes no audio.
+    Describe(Box<CallContext>),
+    /// A stream's sender, codings or payload types changed in mid-call; its port stays.
+    Renegotiate {
+        /// Index of the stream.
+        stream: u8,
+        /// Audio payload types that may come from now on.
+        formats: Vec<PayloadFormat>,
+        /// Payload types that carry RFC 4733 events.
+        telephone_event: Vec<u8>,
+        /// Where the packets will come from.
+        source: ExpectedSource,
+    },
     /// The call is over.
     End,
 }
@@ -119,6 +135,9 @@ pub enum ControlError {
     /// The consent rules forbid it.
     #[error(transparent)]
     Consent(#[from] ConsentError),
+    /// This recorder cannot do it; the call goes on as it was.
+    #[error("the recorder cannot {0}")]
+    Unsupported(&'static str),
     /// The spool cannot make it durable; the call keeps nothing more.
     #[error("the change could not be made durable")]
     NotDurable,

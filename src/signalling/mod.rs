@@ -2,3 +2,6 @@
 //! what they hear into the calls of [`feed::Feed`].
 
 pub mod feed;
+pub mod sdp;
+pub mod sip;
+pub mod siprec;

@@ -17,6 +17,8 @@ pub struct Server {
     pub dir: PathBuf,
     pub api: String,
     pub metrics: String,
+    /// Where SIP is listened to over UDP.
+    pub sip: String,
     pub token: String,
     client: reqwest::Client,
 }
@@ -51,6 +53,7 @@ impl Server {
             .unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut token = std::fs::read_to_string(dir.join("token.txt")).unwrap_or_default();
+        let mut sip = String::new();
         let (api, metrics) = loop {
             let mut line = String::new();
             if stdout.read_line(&mut line).unwrap() == 0 {
@@ -60,6 +63,9 @@ impl Server {
             if let Some((_, shown)) = line.split_once("shown this once: ") {
                 token = shown.trim().to_owned();
                 std::fs::write(dir.join("token.txt"), &token).unwrap();
+            }
+            if let Some((_, address)) = line.split_once("SIPREC over UDP: ") {
+                sip = address.trim().to_owned();
             }
             if let Some((_, rest)) = line.split_once("API ") {
                 let (api, metrics) = rest.trim().split_once(", metrics ").unwrap();
@@ -72,6 +78,7 @@ impl Server {
             dir: dir.to_owned(),
             api,
             metrics,
+            sip,
             token,
             client: reqwest::Client::new(),
         }
@@ -215,6 +222,9 @@ fn toml_of(dir: &Path, settings: &Settings) -> String {
 listen = "127.0.0.1:0"
 [metrics]
 listen = "127.0.0.1:0"
+[sip]
+listen_udp = "127.0.0.1:0"
+listen_tcp = ""
 [spool]
 segment_mib = 1
 [rtp]

@@ -27,7 +27,9 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
     if country_code.len() > 3 || !country_code.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(wrong("number.country_code", "up to 3 digits, without +"));
     }
+    let departments = departments::check(raw.department, days as u8, timeout_s)?;
     Ok(Config {
+        sip: super::sip::check(raw.sip, &departments)?,
         api: ApiConfig {
             listen: address("api.listen", &raw.api.listen)?,
             max_connections: number("api.max_connections", raw.api.max_connections, 1..=65_535)? as usize,
@@ -50,7 +52,7 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
         sweep_interval: seconds("retention.sweep_interval_s", raw.retention.sweep_interval_s, 1..=86_400)?,
         country_code,
         log: LogConfig { format: log_format(&raw.log.format)?, level: log_level(raw.log.level)? },
-        departments: departments::check(raw.department, days as u8, timeout_s)?,
+        departments,
         data_dir,
     })
 }
@@ -166,11 +168,11 @@ fn log_level(level: String) -> Result<String, ConfigError> {
     }
 }
 
-fn wrong(key: &str, allowed: &str) -> ConfigError {
+pub(super) fn wrong(key: &str, allowed: &str) -> ConfigError {
     ConfigError::Value { key: key.to_owned(), allowed: allowed.to_owned() }
 }
 
-fn number(key: &str, value: i64, range: RangeInclusive<i64>) -> Result<u64, ConfigError> {
+pub(super) fn number(key: &str, value: i64, range: RangeInclusive<i64>) -> Result<u64, ConfigError> {
     match range.contains(&value) {
         true => Ok(value as u64),
         false => Err(wrong(key, &format!("{} to {} is allowed, not {value}", range.start(), range.end()))),

@@ -32,6 +32,7 @@ section!(
         data_dir: String = "./optag-data".into(),
         api: RawApi = RawApi::default(),
         metrics: RawMetrics = RawMetrics::default(),
+        sip: RawSip = RawSip::default(),
         rtp: RawRtp = RawRtp::default(),
         engine: RawEngine = RawEngine::default(),
         spool: RawSpool = RawSpool::default(),
@@ -52,6 +53,25 @@ section!(RawApi {
     request_timeout_s: i64 = 30,
 });
 section!(RawMetrics { listen: String = "127.0.0.1:9464".into() });
+section!(RawSip {
+    listen_udp: String = "127.0.0.1:5060".into(),
+    listen_tcp: String = "127.0.0.1:5060".into(),
+    listen_tls: String = String::new(),
+    certificate_file: String = String::new(),
+    key_file: String = String::new(),
+    client_ca_file: String = String::new(),
+    clients: String = "127.0.0.0/8, ::1".into(),
+    user: String = String::new(),
+    password_file: String = String::new(),
+    default_department: String = String::new(),
+    consent_header: String = "X-Recording-Consent".into(),
+    consent_element: String = "recordingConsent".into(),
+    info_keys: bool = true,
+    plain_calls: bool = false,
+    learn_rtp_source: bool = false,
+    refuse_when_full: bool = false,
+    max_sessions: i64 = 5_000,
+});
 section!(RawRtp {
     listen_ip: String = "127.0.0.1".into(),
     advertised_ip: String = String::new(),

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::base::private::Private;
 use crate::call::Department;
+use crate::signalling::siprec::config::{AllowList, ConsentSignal, MediaSource, WhenUnavailable};
+use crate::signalling::siprec::listen::Listen;
 
 /// Everything an owner may set, in range.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +18,8 @@ pub struct Config {
     pub api: ApiConfig,
     /// Where `/metrics`, `/healthz` and `/readyz` listen.
     pub metrics_listen: SocketAddr,
+    /// Where session recording clients are listened to.
+    pub sip: SipConfig,
     /// Where audio is taken.
     pub rtp: RtpConfig,
     /// The media engine.
@@ -51,6 +55,31 @@ pub struct ApiConfig {
     pub header_timeout: Duration,
     /// How long a request may take until its answer begins.
     pub request_timeout: Duration,
+}
+
+/// Where session recording clients are listened to, and what is believed of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SipConfig {
+    /// Addresses and certificates; without an address, nobody is listened to.
+    pub listen: Listen,
+    /// Clients that are answered.
+    pub clients: AllowList,
+    /// User name and password that clients must know.
+    pub user: Option<(String, Private<String>)>,
+    /// Department of calls that no number decides.
+    pub default_department: Option<String>,
+    /// How signalling says that consent was given.
+    pub consent: ConsentSignal,
+    /// Whether keys relayed by INFO count as the caller's.
+    pub info_keys: bool,
+    /// Whether an INVITE without any sign of SIPREC is a call to record.
+    pub plain_calls: bool,
+    /// Whose packets are believed.
+    pub media_source: MediaSource,
+    /// What an INVITE gets while no call can be taken.
+    pub when_unavailable: WhenUnavailable,
+    /// Recording sessions at a time.
+    pub max_sessions: usize,
 }
 
 /// Where audio is taken.

@@ -1,0 +1,81 @@
+//! The `[sip]` section: from raw to checked.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::check::{number, wrong};
+use super::error::ConfigError;
+use super::raw::RawSip;
+use super::settings::SipConfig;
+use crate::base::private::Private;
+use crate::call::Department;
+use crate::signalling::sip::tls::TlsFiles;
+use crate::signalling::siprec::config::{AllowList, ConsentSignal, MediaSource, WhenUnavailable};
+use crate::signalling::siprec::listen::Listen;
+
+/// Checks the section; `departments` are checked already.
+pub fn check(raw: RawSip, departments: &[Department]) -> Result<SipConfig, ConfigError> {
+    let file = |text: &str| Some(text).filter(|text| !text.is_empty()).map(PathBuf::from);
+    let tls = addresses("sip.listen_tls", &raw.listen_tls)?;
+    let tls_files = match (file(&raw.certificate_file), file(&raw.key_file)) {
+        (Some(certificate), Some(key)) => {
+            Some(TlsFiles { certificate, key, client_ca: file(&raw.client_ca_file) })
+        }
+        _ if tls.is_empty() => None,
+        _ => return Err(wrong("sip.certificate_file", "required, with sip.key_file, for sip.listen_tls")),
+    };
+    let known = |id: &str| id.is_empty() || departments.iter().any(|department| department.id == id);
+    if !known(&raw.default_department) {
+        return Err(wrong("sip.default_department", "the id of a department, or empty"));
+    }
+    let entries = raw.clients.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+    let clients = AllowList::parse(entries)
+        .map_err(|_| wrong("sip.clients", "addresses and networks such as 192.0.2.0/24, with commas"))?;
+    let name = |text: &str| Some(text.trim().to_ascii_lowercase()).filter(|text| !text.is_empty());
+    Ok(SipConfig {
+        listen: Listen {
+            udp: addresses("sip.listen_udp", &raw.listen_udp)?,
+            tcp: addresses("sip.listen_tcp", &raw.listen_tcp)?,
+            tls,
+            tls_files,
+        },
+        clients,
+        user: user(&raw)?,
+        default_department: Some(raw.default_department).filter(|id| !id.is_empty()),
+        consent: ConsentSignal {
+            header: name(&raw.consent_header),
+            element: name(&raw.consent_element),
+            ..ConsentSignal::default()
+        },
+        info_keys: raw.info_keys,
+        plain_calls: raw.plain_calls,
+        media_source: match raw.learn_rtp_source {
+            true => MediaSource::Learned,
+            false => MediaSource::Signalled,
+        },
+        when_unavailable: match raw.refuse_when_full {
+            true => WhenUnavailable::Refuse,
+            false => WhenUnavailable::Inactive,
+        },
+        max_sessions: number("sip.max_sessions", raw.max_sessions, 1..=100_000)? as usize,
+    })
+}
+
+fn addresses(key: &str, text: &str) -> Result<Vec<SocketAddr>, ConfigError> {
+    let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+    entries
+        .map(|entry| entry.parse().map_err(|_| wrong(key, "address:port, several with commas, or empty")))
+        .collect()
+}
+
+fn user(raw: &RawSip) -> Result<Option<(String, Private<String>)>, ConfigError> {
+    if raw.user.is_empty() {
+        return Ok(None);
+    }
+    if raw.password_file.is_empty() {
+        return Err(wrong("sip.password_file", "required with sip.user"));
+    }
+    let path = PathBuf::from(&raw.password_file);
+    let text = std::fs::read_to_string(&path).map_err(|source| ConfigError::File { path, source })?;
+    Ok(Some((raw.user.clone(), text.trim_end().to_owned().into())))
+}

@@ -1,0 +1,149 @@
+//! Session descriptions: offers in, answers out.
+//!
+//! In: the SDP text of a client. Out: an [`Offer`] in which every line that a recorder can
+//! use is understood and every other is skipped, and the text of an answer. Nothing in an
+//! offer makes it unreadable as long as it has one m= line. Not here: which streams are
+//! taken (`siprec::media`), RTP.
+//!
+//! Source: RFC 8866 (the format), RFC 3264 (offer and answer), RFC 4574 (label).
+
+mod answer;
+mod crypto;
+mod offer;
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+pub use answer::{Description, Line, Taken};
+pub use crypto::{Crypto, Suite};
+pub use offer::parse;
+
+use super::feed::PayloadFormat;
+
+/// The most m= lines that are looked at; further ones make the offer unreadable.
+pub const MEDIA_LINES: usize = 64;
+/// The longest description that is read. Units: bytes.
+pub const SDP_BYTES: usize = 64 * 1024;
+
+/// A client's description of its streams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Every m= line, in order.
+    pub media: Vec<Media>,
+}
+
+/// One m= line with what belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Media {
+    /// `audio`, `video`, …, as written.
+    pub kind: String,
+    /// 0 where the client has no use for the stream.
+    pub port: u16,
+    /// Profile, as written, for example `RTP/AVP`.
+    pub proto: String,
+    /// Formats, as written.
+    pub formats: Vec<String>,
+    /// Where its packets come from; `None` where the text names no address.
+    pub address: Option<IpAddr>,
+    /// Direction as the client sees it.
+    pub direction: Direction,
+    /// Its `a=label`.
+    pub label: Option<String>,
+    /// Audio formats that the recorder can decode, in the client's order.
+    pub codecs: Vec<Codec>,
+    /// Payload types of telephone events, with their clocks. Units: Hz.
+    pub events: Vec<(u8, u32)>,
+    /// Whether RTCP may share the port.
+    pub rtcp_mux: bool,
+    /// Usable `a=crypto` lines, in the client's order.
+    pub crypto: Vec<Crypto>,
+    /// `a=record` says that recording is off or paused.
+    pub record_paused: bool,
+    /// Its `a=mid`.
+    pub mid: Option<String>,
+}
+
+/// A payload type with the name it goes by in SDP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Codec {
+    /// Payload type.
+    pub payload_type: u8,
+    /// The value of `a=rtpmap`, for example `PCMU/8000`.
+    pub rtpmap: String,
+    /// The value of `a=fmtp`, where there is one.
+    pub fmtp: Option<String>,
+    /// How it is decoded.
+    #[serde(skip)]
+    pub format: Option<PayloadFormat>,
+}
+
+/// Which way media flows, as the side that wrote it sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// Both ways; what a text without a direction means.
+    #[default]
+    Sendrecv,
+    /// From its writer.
+    Sendonly,
+    /// To its writer.
+    Recvonly,
+    /// Neither.
+    Inactive,
+}
+
+/// The text is no description of streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SdpError {
+    /// It has no m= line.
+    #[error("there is no m= line")]
+    NoMedia,
+    /// It is too long or has too many m= lines.
+    #[error("it is longer than any description that is read")]
+    TooLong,
+}
+
+impl Direction {
+    /// Whether its writer sends.
+    pub const fn sends(self) -> bool {
+        matches!(self, Direction::Sendrecv | Direction::Sendonly)
+    }
+
+    /// What a recorder answers: it receives what is sent, and never sends.
+    pub const fn answered(self) -> Direction {
+        if self.sends() { Direction::Recvonly } else { Direction::Inactive }
+    }
+
+    /// As an attribute name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Direction::Sendrecv => "sendrecv",
+            Direction::Sendonly => "sendonly",
+            Direction::Recvonly => "recvonly",
+            Direction::Inactive => "inactive",
+        }
+    }
+}
+
+impl Media {
+    /// Whether it is audio over RTP that the client wants to send.
+    pub fn is_audio(&self) -> bool {
+        self.kind.eq_ignore_ascii_case("audio")
+            && self.port != 0
+            && self.proto.to_ascii_uppercase().contains("RTP/")
+    }
+
+    /// Whether its packets are encrypted.
+    pub fn is_secure(&self) -> bool {
+        self.proto.to_ascii_uppercase().contains("SAVP")
+    }
+
+    /// Whether the client holds the stream: it does not send, or says so by a null address.
+    pub fn is_held(&self) -> bool {
+        !self.direction.sends() || self.address.is_some_and(|ip| ip.is_unspecified())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! How an INVITE is answered: the one that begins a recording session, the ones inside it,
+//! and UPDATE, which differs little.
+//!
+//! In: requests, decisions of the feed. Out: answers that repeat every m= line. A call that
+//! is not to be recorded is answered 200 with inactive streams: several clients take any
+//! refusal as a reason to record elsewhere.
+//!
+//! Source: RFC 7866 §7 and §8; RFC 3261 §13.3, §14.2; RFC 3311 §5.2; RFC 3264 §6, §8.
+
+use super::body::{self, Body};
+use super::config::WhenUnavailable;
+use super::metadata;
+use super::own::set_timer;
+use super::parties::{self, Parties};
+use super::server::{Incoming, Output, Server, SessionId};
+use super::session::Saved;
+use crate::base::clock::{MonoTime, WallTime};
+use crate::signalling::feed::Control;
+use crate::signalling::sdp::{self, Offer};
+use crate::signalling::sip::flow::{Flow, Transport};
+use crate::signalling::sip::message::Request;
+use crate::signalling::sip::response::Answer;
+use crate::signalling::sip::transaction::Key;
+
+/// Methods that are answered, for Allow.
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK, NOTIFY";
+/// Media types that are understood, for Accept.
+pub const ACCEPT: &str =
+    "application/sdp, application/rs-metadata+xml, application/rs-metadata, multipart/mixed";
+impl Server {
+    pub(super) fn invite(&mut self, incoming: Incoming, out: &mut Vec<Output>) {
+        let Incoming { now, at, flow, ref key, ref request } = incoming;
+        if request.to().is_some_and(|to| to.tag().is_some()) {
+            match self.dialog_of(request) {
+                Some(id) => self.inside(id, incoming, out),
+                None => self.refuse(now, flow, key, request, Answer::new(481, ""), out),
+            }
+            return;
+        }
+        let body = body::read(request, at);
+        if let Some(answer) = self.objection(now, request, &body) {
+            return self.refuse(now, flow, key, request, answer, out);
+        }
+        let Ok(offer) = body.sdp.as_deref().map(sdp::parse).transpose() else {
+            return self.refuse(now, flow, key, request, Answer::new(488, ""), out);
+        };
+        let closed = self.draining && self.config.when_unavailable == WhenUnavailable::Refuse;
+        if closed || self.sessions.len() >= self.config.sessions_max {
+            self.stats.calls_unavailable += 1;
+            let answer = Answer::new(503, "").with("Retry-After", "30");
+            return self.refuse(now, flow, key, request, answer, out);
+        }
+        if flow.transport == Transport::Udp {
+            self.respond(now, flow, key, request, &Answer::new(100, ""), out);
+        }
+        self.begin(incoming, body, offer, out);
+    }
+
+    /// Takes an ACK: ends the repetitions, and reads the answer to an offer of ours.
+    pub(super) fn ack(&mut self, now: MonoTime, at: WallTime, flow: Flow, request: &Request) {
+        let Some(id) = self.dialog_of(request) else { return };
+        let number = request.cseq().map_or(0, |cseq| cseq.number);
+        let source = self.config.media_source;
+        let Some(session) = self.edit(id) else { return };
+        session.flow = Some(flow);
+        let Some((key, _)) = session.unacknowledged.take_if(|(_, invite)| *invite == number) else { return };
+        if std::mem::take(&mut session.offered)
+            && let Some(answer) = body::read(request, at).sdp.and_then(|text| sdp::parse(&text).ok())
+        {
+            session.follow(&answer, source);
+        }
+        set_timer(session, now);
+        self.transactions.acknowledged(&key);
+    }
+
+    /// An INVITE or UPDATE inside a dialog.
+    pub(super) fn inside(&mut self, id: SessionId, incoming: Incoming, out: &mut Vec<Output>) {
+        let Incoming { now, at, flow, ref key, ref request } = incoming;
+        let is_invite = request.method == "INVITE";
+        let body = body::read(request, at);
+        let Some(session) = self.edit(id) else { return };
+        let changes = is_invite || body.sdp.is_some();
+        let overlaps = changes && (session.opening.is_some() || session.offered);
+        let objection = if session.over {
+            Some(Answer::new(481, ""))
+        } else if overlaps {
+            Some(Answer::new(491, ""))
+        } else if session.saved.dialog.accept(request).is_err() {
+            Some(Answer::new(500, "").with("Retry-After", "1"))
+        } else {
+            None
+        };
+        if let Some(answer) = objection {
+            return self.refuse(now, flow, key, request, answer, out);
+        }
+        session.flow = Some(flow);
+        set_timer(session, now);
+        let Ok(offer) = body.sdp.as_deref().map(sdp::parse).transpose() else {
+            return self.refuse(now, flow, key, request, Answer::new(488, ""), out);
+        };
+        if let Some(offer) = &offer {
+            self.follow(id, offer);
+        }
+        self.described(id, at, request, body);
+        let answer = self.answer(id, flow, changes);
+        if is_invite && let Some(session) = self.edit(id) {
+            let number = request.cseq().map_or(0, |cseq| cseq.number);
+            session.offered = offer.is_none();
+            if let Some((old, _)) = session.unacknowledged.replace((key.clone(), number)) {
+                self.transactions.acknowledged(&old);
+            }
+        }
+        self.respond(now, flow, key, request, &answer, out);
+    }
+
+    /// New metadata and consent in a request of a dialog.
+    pub(super) fn described(&mut self, id: SessionId, at: WallTime, request: &Request, body: Body) {
+        let signal = self.config.consent.clone();
+        let Some(session) = self.edit(id) else { return };
+        let header = signal.header.as_ref().and_then(|name| request.headers.text(name));
+        let mut consent = header.map(|value| value.into_owned());
+        let mut unreadable = 0;
+        for document in &body.metadata {
+            match metadata::parse(document) {
+                Ok(snapshot) => {
+                    session.saved.view.apply(&snapshot, at);
+                    let element = signal.element.as_deref().and_then(|name| snapshot.root.text_of(name));
+                    consent = element.map(str::to_owned).or(consent);
+                }
+                Err(_) => unreadable += 1,
+            }
+        }
+        if let Some(value) = consent {
+            session.signalled(&signal, &value, "sip signalling");
+        }
+        self.stats.metadata_unreadable += unreadable;
+        if !body.raw.is_empty() {
+            let parties = self.parties(id);
+            if let Some(session) = self.edit(id) {
+                let context = session.context(&parties, body.raw);
+                session.control(Control::Describe(Box::new(context)));
+            }
+        }
+    }
+
+    /// The parties as they are known by now.
+    pub(super) fn parties(&mut self, id: SessionId) -> Parties {
+        let Some(session) = self.sessions.get_mut(&id) else { return Parties::default() };
+        let Saved { view, hints, caller, .. } = &mut session.saved;
+        let parties =
+            parties::resolve(view, hints, &self.config.rules, &self.config.departments, caller.as_deref());
+        if let Some(at) = parties.caller {
+            *caller = Some(view.participants[at].id.clone());
+        }
+        parties
+    }
+
+    /// Follows a later offer; streams that it adds are refused.
+    fn follow(&mut self, id: SessionId, offer: &Offer) {
+        let source = self.config.media_source;
+        let Some(session) = self.edit(id) else { return };
+        let before = session.saved.ours.lines.len();
+        session.follow(offer, source);
+        let added = offer.media.iter().skip(before).filter(|media| media.is_audio()).count();
+        self.stats.streams_too_many += added as u64;
+    }
+
+    /// 200 to an INVITE or UPDATE, with our description where one is due.
+    pub(super) fn answer(&mut self, id: SessionId, flow: Flow, with_sdp: bool) -> Answer {
+        let contact = self.contact(flow);
+        let advertised = self.config.advertised;
+        let Some(session) = self.sessions.get_mut(&id) else { return Answer::new(481, "") };
+        let mut answer = Answer::new(200, &session.saved.dialog.local_tag)
+            .with("Contact", contact)
+            .with("Allow", ALLOW)
+            .with("Supported", "siprec, timer");
+        answer.routes = true;
+        answer.headers.extend(session.saved.dialog.timer_headers());
+        if with_sdp {
+            let Saved { ours, lines, listening, .. } = &mut session.saved;
+            let taken = ours.lines.iter().filter_map(|line| line.taken).map(|taken| taken.address.ip());
+            let open = taken.into_iter().find(|ip| !ip.is_unspecified());
+            let own = advertised.or(open).unwrap_or(flow.local.ip());
+            if advertised.is_some() {
+                for taken in ours.lines.iter_mut().filter_map(|line| line.taken.as_mut()) {
+                    taken.address.set_ip(own);
+                }
+            }
+            let text = ours.text(own, *lines, *listening);
+            answer.body = Some(("application/sdp", text));
+        }
+        answer
+    }
+
+    /// Answers under a tag of our own where the request has none.
+    pub(super) fn refuse(
+        &mut self,
+        now: MonoTime,
+        flow: Flow,
+        key: &Key,
+        request: &Request,
+        mut answer: Answer,
+        out: &mut Vec<Output>,
+    ) {
+        answer.to_tag = self.name("tag");
+        self.respond(now, flow, key, request, &answer, out);
+    }
+}

@@ -1,0 +1,107 @@
+//! Which of a client's streams are taken in, and how the engine is told.
+//!
+//! In: an offer and who takes part. Out: streams for the [`Feed`](crate::signalling::feed),
+//! one entry an m= line that says which stream it became or why none.
+
+use super::config::MediaSource;
+use super::parties::{Hints, Parties, role};
+use super::view::View;
+use crate::base::limit::{STREAMS_PER_CALL, TEXT_CHARS};
+use crate::signalling::feed::{ExpectedSource, NewStream};
+use crate::signalling::sdp::{Media, Offer};
+
+/// What becomes of an m= line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is the stream of this index.
+    Stream(u8),
+    /// It is video, text or data.
+    NotAudio,
+    /// It is encrypted, and the engine has no keys.
+    Encrypted,
+    /// None of its codings can be decoded.
+    NoCodec,
+    /// The call has as many streams as it may have.
+    TooMany,
+    /// The client itself has no use for it.
+    Unused,
+}
+
+/// The streams of a first offer.
+pub fn choose(
+    offer: &Offer,
+    view: &View,
+    hints: &Hints,
+    parties: &Parties,
+    source: MediaSource,
+) -> (Vec<NewStream>, Vec<Fate>) {
+    let usable = offer.media.iter().filter(|media| refused(media).is_none()).count();
+    let (mut streams, mut fates) = (Vec::new(), Vec::new());
+    for media in &offer.media {
+        let fate = match refused(media) {
+            Some(fate) => fate,
+            None if streams.len() >= STREAMS_PER_CALL => Fate::TooMany,
+            None => Fate::Stream(streams.len() as u8),
+        };
+        fates.push(fate);
+        if let Fate::Stream(_) = fate {
+            let at = streams.len();
+            let written = media.label.clone().unwrap_or_default();
+            let role = role(view, hints, parties, &written, at, usable);
+            streams.push(NewStream { label: unique(&written, &streams), role, ..stream(media, source) });
+        }
+    }
+    (streams, fates)
+}
+
+/// A stream of a client that left the offer to us.
+pub fn unknown_stream(label: String, role: crate::call::StreamRole) -> NewStream {
+    let format = |payload_type, encoding| crate::signalling::feed::PayloadFormat { payload_type, encoding };
+    use crate::media::codec::Encoding::{Pcma, Pcmu};
+    NewStream {
+        label,
+        role,
+        formats: vec![format(0, Pcmu), format(8, Pcma)],
+        telephone_event: vec![101],
+        source: ExpectedSource::default(),
+    }
+}
+
+/// Formats, events and source of a line, as the engine wants them. Label and role are empty.
+pub fn stream(media: &Media, source: MediaSource) -> NewStream {
+    let named = media.address.filter(|ip| !ip.is_unspecified() && source == MediaSource::Signalled);
+    NewStream {
+        label: String::new(),
+        role: crate::call::StreamRole::Other,
+        formats: media.codecs.iter().filter_map(|codec| codec.format).collect(),
+        telephone_event: media.events.iter().map(|(payload_type, _)| *payload_type).collect(),
+        source: ExpectedSource { ip: named, port: None, ssrc: None },
+    }
+}
+
+/// Why a line can be no stream.
+fn refused(media: &Media) -> Option<Fate> {
+    if media.port == 0 {
+        return Some(Fate::Unused);
+    }
+    if !media.is_audio() {
+        return Some(Fate::NotAudio);
+    }
+    if media.is_secure() {
+        return Some(Fate::Encrypted);
+    }
+    media.codecs.is_empty().then_some(Fate::NoCodec)
+}
+
+/// A label that no other stream of the call has.
+pub fn unique(label: &str, others: &[NewStream]) -> String {
+    let mut label: String = label.chars().take(TEXT_CHARS - 4).collect();
+    if label.is_empty() {
+        label = format!("{}", others.len() + 1);
+    }
+    let taken = |label: &str| others.iter().any(|stream| stream.label == label);
+    if !taken(&label) {
+        return label;
+    }
+    (2..).map(|n| format!("{label}-{n}")).find(|other| !taken(other)).unwrap_or(label)
+}

@@ -1,0 +1,324 @@
+//! How a recording session begins: what may speak against it, its streams, its call.
+//!
+//! In: a first INVITE, and later what the feed says of its call. Out: the session and its
+//! answer. A call that is not to be recorded is answered 200 with inactive streams: several
+//! clients take any refusal as a reason to record elsewhere.
+//!
+//! Source: RFC 7866 §6.1, §7 and §8.
+
+use super::body::{self, Body};
+use super::config::WhenUnavailable;
+use super::invite::ACCEPT;
+use super::media::{self, Fate};
+use super::own::set_timer;
+use super::parties::{self, Hints, Parties};
+use super::server::{Incoming, Output, Server, SessionId};
+use super::session::{Saved, Session, links_of, raw_headers};
+use crate::base::clock::{MonoTime, WallTime};
+use crate::base::limit::{NUMBER_CHARS, TEXT_CHARS};
+use crate::call::{ConsentKeys, ConsentState, StreamRole};
+use crate::signalling::feed::{AdmitError, Admitted, Control, NewCall, NewStream};
+use crate::signalling::sdp::{Description, Offer, Taken};
+use crate::signalling::sip::dialog::Dialog;
+use crate::signalling::sip::digest::Verdict;
+use crate::signalling::sip::message::Request;
+use crate::signalling::sip::response::Answer;
+use crate::signalling::sip::transaction::Key;
+
+/// Extensions that may be required of us: known, or asking nothing of a server that sends
+/// no provisional answer and no request outside of its dialogs.
+const EXTENSIONS: [&str; 10] = [
+    "siprec",
+    "record-aware",
+    "timer",
+    "100rel",
+    "gruu",
+    "outbound",
+    "path",
+    "histinfo",
+    "norefersub",
+    "tdialog",
+];
+
+impl Server {
+    /// The feed has decided about the call of a new session.
+    pub(super) fn admitted(
+        &mut self,
+        now: MonoTime,
+        id: SessionId,
+        result: Result<Admitted, AdmitError>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(session) = self.edit(id) else { return };
+        session.admitting = false;
+        let opening = session.opening.take();
+        match result {
+            Ok(admitted) => {
+                session.saved.call = Some(admitted.id);
+                session.consent = admitted.consent;
+                session.saved.listening = admitted.consent != ConsentState::Unknown;
+                for line in &mut session.saved.ours.lines {
+                    let stream = line.taken.and_then(|taken| taken.stream);
+                    line.taken = stream
+                        .and_then(|index| Some((index, *admitted.streams.get(usize::from(index))?)))
+                        .map(|(index, address)| Taken { stream: Some(index), address });
+                }
+                if session.over {
+                    session.control(Control::End);
+                    return;
+                }
+                self.stats.calls_admitted += 1;
+            }
+            Err(error) => {
+                if session.over {
+                    self.forget_if_done(id);
+                    return;
+                }
+                self.stats.calls_unavailable += 1;
+                let refuse = self.config.when_unavailable == WhenUnavailable::Refuse;
+                let passing = !matches!(error, AdmitError::UnknownDepartment(_) | AdmitError::BadStreams(_));
+                if refuse && passing {
+                    if let Some((key, request)) = opening {
+                        let answer = Answer::new(503, "").with("Retry-After", "10");
+                        let flow = self.sessions.get(&id).and_then(|session| session.flow);
+                        self.drop_session(id);
+                        if let Some(flow) = flow {
+                            self.refuse(now, flow, &key, &request, answer, out);
+                        }
+                    }
+                    return;
+                }
+                self.unrecorded(id);
+            }
+        }
+        if let Some((key, request)) = opening {
+            self.accept(now, id, key, &request, out);
+        }
+    }
+
+    /// What speaks against a first INVITE, as an answer.
+    pub(super) fn objection(&mut self, now: MonoTime, request: &Request, body: &Body) -> Option<Answer> {
+        if let Some(answer) = unsupported(request) {
+            return Some(answer);
+        }
+        if body.unknown {
+            return Some(Answer::new(415, "").with("Accept", ACCEPT));
+        }
+        let recording = is_recording_session(request, body);
+        let accepts = request.headers.list("accept");
+        let takes_sdp = accepts.is_empty()
+            || accepts.iter().any(|a| {
+                let a = a.to_ascii_lowercase();
+                ["application/sdp", "application/*", "*/*", "multipart"].iter().any(|t| a.starts_with(t))
+            });
+        if !recording && !takes_sdp {
+            return Some(Answer::new(406, ""));
+        }
+        if let Some(digest) = &self.digest {
+            let mut verdicts = request
+                .headers
+                .all("authorization")
+                .map(|value| digest.check(now, &request.method, &String::from_utf8_lossy(value)));
+            let verdict = verdicts.find(|v| *v != Verdict::Bad).unwrap_or(Verdict::Bad);
+            if verdict != Verdict::Good {
+                self.stats.challenged += 1;
+                let stale = verdict == Verdict::Stale;
+                let mut answer = Answer::new(401, "");
+                for (at, challenge) in digest.challenges(now, stale).into_iter().enumerate() {
+                    let fields = if at == 0 { &mut answer.headers } else { &mut answer.optional };
+                    fields.push(("WWW-Authenticate", challenge));
+                }
+                return Some(answer);
+            }
+        }
+        if !recording && !self.config.plain_calls {
+            self.stats.refused_plain += 1;
+            return Some(Answer::new(403, ""));
+        }
+        None
+    }
+
+    /// Makes the session of an INVITE that nothing speaks against, and asks for its call.
+    pub(super) fn begin(
+        &mut self,
+        incoming: Incoming,
+        body: Body,
+        offer: Option<Offer>,
+        out: &mut Vec<Output>,
+    ) {
+        let Incoming { now, at, flow, key, request } = incoming;
+        let tag = self.name("tag");
+        let Some(dialog) = Dialog::from_invite(&request, &tag) else { return };
+        let session_id = u64::from_str_radix(&self.name("sdp")[..13], 16).unwrap_or(1);
+        let hints = Hints::of(&request, &self.config.rules);
+        let mut session = Session::new(Saved {
+            dialog,
+            ours: Description::new(session_id),
+            lines: 0,
+            view: Default::default(),
+            caller: None,
+            hints,
+            links: links_of(&request),
+            call: None,
+            listening: true,
+            held: false,
+            keys: ConsentKeys::default(),
+        });
+        session.flow = Some(flow);
+        set_timer(&mut session, now);
+        let mut raw = vec![raw_headers(&request, at)];
+        raw.extend(body.raw.iter().cloned());
+        let id = self.insert(session);
+        // The bodies go with the call itself.
+        self.described(id, at, &request, Body { raw: Vec::new(), ..body });
+        let parties = self.parties(id);
+        let (streams, fates) = self.streams(id, &parties, offer.as_ref());
+        self.stats.callers_guessed += u64::from(parties.guessed);
+        let department = parties.department.clone();
+        let department =
+            department.and_then(|id| self.config.departments.all.iter().find(|d| d.id == id).cloned());
+        let source = self.config.media_source;
+        let Some(session) = self.edit(id) else { return };
+        let nowhere = std::net::SocketAddr::new(flow.local.ip(), 9);
+        for (line, fate) in session.saved.ours.lines.iter_mut().zip(&fates) {
+            if let Fate::Stream(index) = fate {
+                line.taken = Some(Taken { stream: Some(*index), address: nowhere });
+            }
+        }
+        session.streams_admitted(&streams);
+        if let Some(offer) = &offer {
+            session.follow(offer, source);
+        }
+        session.opening = Some((key.clone(), Box::new(request.clone())));
+        let Some(department) = department.filter(|_| !streams.is_empty()) else {
+            session.opening = None;
+            match streams.is_empty() {
+                true => self.stats.calls_without_stream += 1,
+                false => self.stats.calls_unselected += 1,
+            }
+            self.unrecorded(id);
+            self.accept(now, id, key, &request, out);
+            return;
+        };
+        session.saved.keys = department.keys;
+        session.admitting = true;
+        let call = new_call(department.id, &parties, streams, session, raw);
+        if self.draining {
+            self.admitted(now, id, Err(AdmitError::Draining), out);
+        } else {
+            out.push(Output::Admit(id, Box::new(call)));
+        }
+    }
+
+    /// The streams of a first offer; without one, as many as the metadata names.
+    fn streams(
+        &mut self,
+        id: SessionId,
+        parties: &Parties,
+        offer: Option<&Offer>,
+    ) -> (Vec<NewStream>, Vec<Fate>) {
+        let source = self.config.media_source;
+        let Some(session) = self.sessions.get_mut(&id) else { return Default::default() };
+        let Saved { view, hints, ours, lines, .. } = &mut session.saved;
+        if let Some(offer) = offer {
+            let (streams, fates) = media::choose(offer, view, hints, parties, source);
+            ours.follow(offer);
+            *lines = offer.media.len();
+            for fate in &fates {
+                match fate {
+                    Fate::Encrypted => self.stats.streams_encrypted += 1,
+                    Fate::NoCodec => self.stats.streams_without_codec += 1,
+                    Fate::TooMany => self.stats.streams_too_many += 1,
+                    Fate::Stream(_) | Fate::NotAudio | Fate::Unused => {}
+                }
+            }
+            return (streams, fates);
+        }
+        let labels: Vec<String> = view.streams.iter().map(|(_, label)| label.clone()).collect();
+        let count = labels.len().clamp(1, crate::base::limit::STREAMS_PER_CALL);
+        let (mut streams, mut fates): (Vec<NewStream>, Vec<Fate>) = Default::default();
+        for at in 0..count {
+            let label = labels.get(at).cloned().filter(|label| !label.is_empty());
+            let written = label.clone().unwrap_or_default();
+            let role: StreamRole = parties::role(view, hints, parties, &written, at, count);
+            streams.push(media::unknown_stream(media::unique(&written, &streams), role));
+            fates.push(Fate::Stream(at as u8));
+            ours.offer_line(label, None);
+        }
+        *lines = count;
+        (streams, fates)
+    }
+
+    /// Nothing of this session is recorded: its streams lead nowhere.
+    fn unrecorded(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.saved.listening = false;
+        for line in &mut session.saved.ours.lines {
+            line.taken = line.taken.map(|taken| Taken { stream: None, ..taken });
+        }
+    }
+
+    /// Answers the first INVITE of a session with 200.
+    fn accept(&mut self, now: MonoTime, id: SessionId, key: Key, request: &Request, out: &mut Vec<Output>) {
+        let Some(flow) = self.sessions.get(&id).and_then(|session| session.flow) else { return };
+        let number = request.cseq().map_or(0, |cseq| cseq.number);
+        let answer = self.answer(id, flow, true);
+        if let Some(session) = self.edit(id) {
+            session.unacknowledged = Some((key.clone(), number));
+            session.offered = body::read(request, WallTime::default()).sdp.is_none();
+        }
+        self.respond(now, flow, &key, request, &answer, out);
+    }
+
+    pub(super) fn drop_session(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.over = true;
+            session.opening = None;
+            session.saved.call = None;
+        }
+        self.forget_if_done(id);
+    }
+}
+
+/// 420, where a request requires what is not known.
+pub(super) fn unsupported(request: &Request) -> Option<Answer> {
+    let known = |name: &String| EXTENSIONS.iter().any(|known| name.eq_ignore_ascii_case(known));
+    let unknown: Vec<String> =
+        request.headers.list("require").into_iter().filter(|name| !known(name)).collect();
+    (!unknown.is_empty()).then(|| Answer::new(420, "").with("Unsupported", unknown.join(", ")))
+}
+
+/// Whether anything marks an INVITE as a recording session.
+///
+/// Source: RFC 7866 §6.1; the marks of clients that follow it loosely.
+fn is_recording_session(request: &Request, body: &Body) -> bool {
+    let headers = &request.headers;
+    let contact = headers.text("contact").unwrap_or_default().to_ascii_lowercase();
+    let from = headers.text("from").unwrap_or_default().to_ascii_lowercase();
+    let marks = ["+sip.src", ";src", ";isfocus"];
+    !body.metadata.is_empty()
+        || headers.lists("require", "siprec")
+        || headers.lists("supported", "siprec")
+        || marks.iter().any(|mark| contact.contains(mark))
+        || headers.text("x-cisco-recording-participant").is_some()
+        || ["x-nearend", "x-farend", "x-refci"].iter().any(|mark| from.contains(mark))
+}
+
+fn new_call(
+    department: String,
+    parties: &Parties,
+    streams: Vec<NewStream>,
+    session: &Session,
+    raw: Vec<crate::call::RawBody>,
+) -> NewCall {
+    let cut = |text: &str, chars: usize| text.chars().take(chars).collect::<String>();
+    NewCall {
+        department,
+        caller_number: cut(&parties.caller_number, NUMBER_CHARS).into(),
+        called_number: cut(&parties.called_number, NUMBER_CHARS).into(),
+        caller_name: parties.caller_name.as_deref().map(|name| cut(name, TEXT_CHARS).into()),
+        external_id: Some(cut(&session.saved.dialog.call_id, TEXT_CHARS).into()),
+        streams,
+        context: session.context(parties, raw),
+    }
+}

@@ -1,0 +1,281 @@
+//! One recording session: a dialog, our side of its streams, and the call it became.
+//!
+//! In: bodies of its requests. Out: changes to tell the [`Feed`](crate::signalling::feed),
+//! in an order that is kept by letting one be under way at a time. Not here: SIP messages.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::config::{ConsentSignal, MediaSource};
+use super::media;
+use super::parties::{Hints, Parties};
+use super::view::View;
+use crate::base::clock::{MonoTime, WallTime};
+use crate::base::id::CallId;
+use crate::call::{
+    Answer, CallContext, CallLink, ConsentHow, ConsentKeys, ConsentState, Evidence, LinkKind, Participant,
+    RawBody,
+};
+use crate::signalling::feed::{Control, ExpectedSource, PayloadFormat};
+use crate::signalling::sdp::{Description, Offer};
+use crate::signalling::sip::dialog::Dialog;
+use crate::signalling::sip::flow::Flow;
+use crate::signalling::sip::message::Request;
+use crate::signalling::sip::transaction::Key;
+
+/// Controls that may wait for the one under way. Beyond it, the oldest description goes.
+pub const WAITING: usize = 32;
+
+/// What of a session another process needs to take it up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saved {
+    /// The dialog.
+    pub dialog: Dialog,
+    /// Our side of the streams.
+    pub ours: Description,
+    /// m= lines in the client's latest text.
+    pub lines: usize,
+    /// Who takes part.
+    pub view: View,
+    /// The client's id for the participant who calls.
+    pub caller: Option<String>,
+    /// What the first INVITE said of the parties.
+    pub hints: Hints,
+    /// Links that do not come from metadata.
+    pub links: Vec<CallLink>,
+    /// The call; `None` where nothing is recorded.
+    pub call: Option<CallId>,
+    /// Whether streams are answered as wanted.
+    pub listening: bool,
+    /// Whether the client holds all of its streams.
+    pub held: bool,
+    /// Keys that answer the prompt.
+    pub keys: ConsentKeys,
+}
+
+/// A recording session.
+#[derive(Debug)]
+pub struct Session {
+    /// The lasting part.
+    pub saved: Saved,
+    /// The way to the client, once it has been heard from.
+    pub flow: Option<Flow>,
+    /// The first INVITE, until it is answered.
+    pub opening: Option<(Key, Box<Request>)>,
+    /// Whether the feed is deciding about its call.
+    pub admitting: bool,
+    /// The answered INVITE whose ACK has not come.
+    pub unacknowledged: Option<(Key, u32)>,
+    /// Whether the ACK is to bring the client's description.
+    pub offered: bool,
+    /// Whether the client is gone or sent away.
+    pub over: bool,
+    /// When something is to be done about the session timer.
+    pub timer_at: Option<MonoTime>,
+    /// Where consent stands, as far as the feed has told.
+    pub consent: ConsentState,
+    busy: bool,
+    waiting: VecDeque<Control>,
+    signalled_answer: Option<Answer>,
+    pressed: String,
+    sent: Vec<(Vec<PayloadFormat>, Vec<u8>, ExpectedSource)>,
+}
+
+impl Session {
+    /// A session around its lasting part.
+    pub fn new(saved: Saved) -> Self {
+        Self {
+            saved,
+            flow: None,
+            opening: None,
+            admitting: false,
+            unacknowledged: None,
+            offered: false,
+            over: false,
+            timer_at: None,
+            consent: ConsentState::Unknown,
+            busy: false,
+            waiting: VecDeque::new(),
+            signalled_answer: None,
+            pressed: String::new(),
+            sent: Vec::new(),
+        }
+    }
+
+    /// Puts a control in line.
+    pub fn control(&mut self, control: Control) {
+        if self.waiting.len() >= WAITING {
+            let describes = |control: &Control| matches!(control, Control::Describe(_));
+            let oldest = self.waiting.iter().position(describes).unwrap_or(0);
+            self.waiting.remove(oldest);
+        }
+        self.waiting.push_back(control);
+    }
+
+    /// The next control to carry out, if none is under way.
+    pub fn next_control(&mut self) -> Option<(CallId, Control)> {
+        let call = self.saved.call.filter(|_| !self.busy)?;
+        let control = self.waiting.pop_front()?;
+        self.busy = true;
+        Some((call, control))
+    }
+
+    /// The control under way is done.
+    pub fn done(&mut self) {
+        self.busy = false;
+    }
+
+    /// Whether nothing is under way or waiting.
+    pub fn is_idle(&self) -> bool {
+        !self.admitting && !self.busy && (self.waiting.is_empty() || self.saved.call.is_none())
+    }
+
+    /// Remembers what the engine was told of each stream at admission.
+    pub fn streams_admitted(&mut self, streams: &[crate::signalling::feed::NewStream]) {
+        self.sent =
+            streams.iter().map(|s| (s.formats.clone(), s.telephone_event.clone(), s.source)).collect();
+    }
+
+    /// Follows a description of the client: tells the engine of changed streams, of hold and
+    /// of its end. The time axis goes on while the client holds.
+    pub fn follow(&mut self, offer: &Offer, source: MediaSource) {
+        self.saved.ours.follow(offer);
+        self.saved.lines = offer.media.len();
+        let mut all_held = true;
+        for (line, media) in self.saved.ours.lines.iter().zip(&offer.media) {
+            let Some(index) = line.taken.and_then(|taken| taken.stream) else { continue };
+            all_held &= media.is_held() || media.port == 0;
+            let new = media::stream(media, source);
+            let told = (new.formats, new.telephone_event, new.source);
+            let hold = told.2.ip.is_none() && media.is_held();
+            if told.0.is_empty() || hold {
+                continue;
+            }
+            if let Some(known) = self.sent.get_mut(usize::from(index)).filter(|known| **known != told) {
+                known.clone_from(&told);
+                let (formats, telephone_event, source) = told;
+                self.waiting.push_back(Control::Renegotiate {
+                    stream: index,
+                    formats,
+                    telephone_event,
+                    source,
+                });
+            }
+        }
+        let held = all_held || offer.media.iter().any(|media| media.record_paused);
+        if held != self.saved.held {
+            self.saved.held = held;
+            self.control(if held { Control::Pause } else { Control::Resume });
+        }
+    }
+
+    /// Takes an answer to the prompt that signalling carries. It counts once.
+    pub fn signalled(&mut self, signal: &ConsentSignal, value: &str, from: &str) {
+        let value = value.trim().to_ascii_lowercase();
+        let says = |list: &[String]| list.contains(&value);
+        let answer = match (says(&signal.yes), says(&signal.no)) {
+            (true, false) => Answer::Yes,
+            (false, true) => Answer::No,
+            _ => return,
+        };
+        if self.signalled_answer == Some(answer) {
+            return;
+        }
+        self.signalled_answer = Some(answer);
+        self.control(Control::Answer {
+            answer,
+            how: ConsentHow::System,
+            prompt_version: None,
+            evidence: Evidence::Actor { name: from.to_owned() },
+        });
+    }
+
+    /// Takes a key that the client relays. Only keys of the answer are kept, and no longer
+    /// than it takes to complete one.
+    pub fn key(&mut self, key: char) {
+        let keys = self.saved.keys.clone();
+        let longest = [&keys.yes, &keys.no, &keys.withdraw].iter().map(|k| k.len()).max().unwrap_or(0);
+        self.pressed.push(key);
+        while self.pressed.len() > longest {
+            self.pressed.remove(0);
+        }
+        let evidence = Evidence::Actor { name: "sip info".to_owned() };
+        let matches = |keys: &str| !keys.is_empty() && self.pressed.ends_with(keys);
+        let asked = self.consent == ConsentState::Asked;
+        let how = ConsentHow::Key;
+        let control = if matches(&keys.withdraw) {
+            Control::Withdraw { how, evidence }
+        } else if asked && matches(&keys.yes) {
+            Control::Answer { answer: Answer::Yes, how, prompt_version: None, evidence }
+        } else if asked && matches(&keys.no) {
+            Control::Answer { answer: Answer::No, how, prompt_version: None, evidence }
+        } else {
+            return;
+        };
+        self.pressed.clear();
+        self.control(control);
+    }
+
+    /// What is known of the call, with these new bodies.
+    pub fn context(&self, parties: &Parties, raw: Vec<RawBody>) -> CallContext {
+        let view = &self.saved.view;
+        let mut links = self.saved.links.clone();
+        let mut add = |kind, values: &[String]| {
+            links.extend(values.iter().map(|value| CallLink { kind, value: value.clone().into() }));
+        };
+        add(LinkKind::Group, &view.groups);
+        add(LinkKind::CommunicationSession, &view.sessions);
+        add(LinkKind::SessionId, &view.sip_session_ids);
+        add(LinkKind::Ucid, &view.ucids);
+        let known = |text: &String| (!text.is_empty()).then(|| text.clone().into());
+        let label = |stream: &String| {
+            let found = view.streams.iter().find(|(id, _)| id == stream);
+            found.map_or_else(|| stream.clone(), |(_, label)| label.clone())
+        };
+        let participants = view.participants.iter().map(|member| Participant {
+            addresses: member.aors.clone(),
+            name: member.name.clone(),
+            labels: member.sends.iter().map(label).collect(),
+            joined_at: member.joined_at,
+            left_at: member.left_at,
+        });
+        CallContext {
+            caller_number: known(&parties.caller_number),
+            called_number: known(&parties.called_number),
+            caller_name: parties.caller_name.clone().map(Into::into),
+            links,
+            participants: participants.collect(),
+            raw,
+        }
+    }
+}
+
+/// Links that the header fields of an INVITE give.
+pub fn links_of(request: &Request) -> Vec<CallLink> {
+    let link = |kind, value: &str| CallLink { kind, value: value.trim().to_owned().into() };
+    let mut links = vec![link(LinkKind::CallId, &request.call_id())];
+    for (name, kind) in [
+        ("session-id", LinkKind::SessionId),
+        ("user-to-user", LinkKind::Ucid),
+        ("cisco-guid", LinkKind::CiscoGuid),
+    ] {
+        links.extend(request.headers.all(name).take(4).map(|v| link(kind, &String::from_utf8_lossy(v))));
+    }
+    let from = request.headers.text("from").unwrap_or_default().to_ascii_lowercase();
+    for part in from.split([';', '>']) {
+        if let Some(("x-refci" | "x-nearendrefci" | "x-farendrefci", value)) = part.trim().split_once('=') {
+            links.push(link(LinkKind::ForkReference, value));
+        }
+    }
+    links
+}
+
+/// The header fields of a request, to be kept as they came. Credentials are left out.
+pub fn raw_headers(request: &Request, at: WallTime) -> RawBody {
+    let mut text = format!("{} {}\n", request.method, request.uri.text);
+    for (name, value) in request.headers.iter().filter(|(name, _)| !name.contains("authorization")) {
+        text.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(value)));
+    }
+    RawBody { at, media_type: "message/sip".to_owned(), text: text.into() }
+}

@@ -1,0 +1,89 @@
+//! Counters of the recording server.
+
+/// What has happened since the start. `sessions` and `draining` are states.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Recording sessions right now.
+    pub sessions: u64,
+    /// 1 while no new calls are taken.
+    pub draining: u64,
+    /// Requests that could be read.
+    pub requests: u64,
+    /// Messages from addresses that are not on the list.
+    pub dropped_foreign: u64,
+    /// Messages too broken to answer.
+    pub dropped_malformed: u64,
+    /// Requests dropped because too many were under way.
+    pub dropped_full: u64,
+    /// Requests answered 400, 416, 505 and the like.
+    pub refused_malformed: u64,
+    /// Requests too small to be answered over UDP without amplifying.
+    pub unanswered_too_small: u64,
+    /// Requests that had been seen before.
+    pub repeated_requests: u64,
+    /// Answers sent again.
+    pub repeated_answers: u64,
+    /// Recording sessions whose call was admitted.
+    pub calls_admitted: u64,
+    /// Recording sessions answered inactive: no department takes the call.
+    pub calls_unselected: u64,
+    /// Recording sessions answered inactive or 503: no call can be taken.
+    pub calls_unavailable: u64,
+    /// Recording sessions in whose offer there was no stream to take.
+    pub calls_without_stream: u64,
+    /// INVITEs without any sign of SIPREC that were refused.
+    pub refused_plain: u64,
+    /// INVITEs challenged for credentials.
+    pub challenged: u64,
+    /// Audio streams refused because they are encrypted.
+    pub streams_encrypted: u64,
+    /// Audio streams refused because no coding of theirs is decoded.
+    pub streams_without_codec: u64,
+    /// Streams refused because a call had too many, or came by a later offer.
+    pub streams_too_many: u64,
+    /// Metadata bodies that could not be read at all.
+    pub metadata_unreadable: u64,
+    /// Calls in which the calling participant was only guessed.
+    pub callers_guessed: u64,
+    /// Controls that the feed refused.
+    pub controls_refused: u64,
+    /// Sessions ended from our side.
+    pub hung_up: u64,
+    /// Sessions ended because nobody acknowledged the answer.
+    pub unacknowledged: u64,
+    /// Sessions ended because the client no longer refreshed them.
+    pub timers_expired: u64,
+}
+
+impl Stats {
+    /// Every counter with its name, for metrics.
+    pub fn named(&self) -> [(&'static str, u64); 25] {
+        [
+            ("sessions", self.sessions),
+            ("draining", self.draining),
+            ("requests", self.requests),
+            ("dropped_foreign", self.dropped_foreign),
+            ("dropped_malformed", self.dropped_malformed),
+            ("dropped_full", self.dropped_full),
+            ("refused_malformed", self.refused_malformed),
+            ("unanswered_too_small", self.unanswered_too_small),
+            ("repeated_requests", self.repeated_requests),
+            ("repeated_answers", self.repeated_answers),
+            ("calls_admitted", self.calls_admitted),
+            ("calls_unselected", self.calls_unselected),
+            ("calls_unavailable", self.calls_unavailable),
+            ("calls_without_stream", self.calls_without_stream),
+            ("refused_plain", self.refused_plain),
+            ("challenged", self.challenged),
+            ("streams_encrypted", self.streams_encrypted),
+            ("streams_without_codec", self.streams_without_codec),
+            ("streams_too_many", self.streams_too_many),
+            ("metadata_unreadable", self.metadata_unreadable),
+            ("callers_guessed", self.callers_guessed),
+            ("controls_refused", self.controls_refused),
+            ("hung_up", self.hung_up),
+            ("unacknowledged", self.unacknowledged),
+            ("timers_expired", self.timers_expired),
+        ]
+    }
+}

@@ -1,0 +1,57 @@
+//! The bodies of the fuzz targets, on captured messages and on what is left of them after
+//! cutting, doubling and flipping.
+
+use std::fs;
+use std::path::Path;
+
+#[path = "../../fuzz/bodies/sdp_offer.rs"]
+mod sdp_offer;
+#[path = "../../fuzz/bodies/sip_message.rs"]
+mod sip_message;
+#[path = "../../fuzz/bodies/siprec_metadata.rs"]
+mod siprec_metadata;
+
+/// Every captured file, whole and without what comes before a description or a document.
+fn corpus() -> Vec<Vec<u8>> {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let folders = [data.join("sip"), data.join("siprec")];
+    let files = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap().flatten());
+    let mut all: Vec<Vec<u8>> = files.map(|file| fs::read(file.path()).unwrap()).collect();
+    for whole in all.clone() {
+        for start in [b"v=0".as_slice(), b"<?xml", b"<recording"] {
+            let found = whole.windows(start.len()).position(|window| window == start);
+            all.extend(found.map(|at| whole[at..].to_vec()));
+        }
+    }
+    all
+}
+
+#[test]
+fn every_captured_and_mutilated_body_keeps_the_promises_of_its_reader() {
+    let mut seed: u64 = 0x5eed_0002;
+    println!("seed {seed:#x}");
+    let mut next = move |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % below.max(1)
+    };
+    let corpus = corpus();
+    assert!(corpus.len() > 20);
+    for round in 0..3_000 {
+        let mut bytes = corpus[round % corpus.len()].clone();
+        for _ in 0..if round < corpus.len() { 0 } else { 1 + next(8) } {
+            let at = next(bytes.len());
+            match next(4) {
+                0 => bytes.truncate(at.max(1)),
+                1 => bytes[at] = next(256) as u8,
+                2 => bytes.insert(at, b"\r\n\"<>;,:=/ \0"[next(12)]),
+                _ => {
+                    let copy = bytes[at..(at + next(60)).min(bytes.len())].to_vec();
+                    bytes.splice(at..at, copy);
+                }
+            }
+        }
+        sip_message::run(&bytes);
+        sdp_offer::run(&bytes);
+        siprec_metadata::run(&bytes);
+    }
+}

@@ -1,0 +1,142 @@
+//! A feed that admits everything and writes down what it is asked.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use optag::base::clock::WallTime;
+use optag::base::id::CallId;
+use optag::call::{Answer, ConsentKeys, ConsentState, Department};
+use optag::signalling::feed::{
+    AdmitError, Admitted, CallView, Control, ControlError, Feed, NewCall, StreamView,
+};
+use optag::signalling::siprec::config::{AllowList, Config};
+use optag::signalling::siprec::parties::Departments;
+
+/// What a call has been through.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub new: NewCall,
+    pub controls: Vec<Control>,
+    pub view: CallView,
+}
+
+/// Every call, by its id.
+#[derive(Default)]
+pub struct FakeFeed {
+    pub calls: Mutex<HashMap<CallId, Seen>>,
+    pub refuse: Mutex<Option<AdmitError>>,
+    pub slow: Mutex<Duration>,
+}
+
+impl FakeFeed {
+    /// All calls, in the order admitted.
+    pub fn seen(&self) -> Vec<Seen> {
+        let mut all: Vec<Seen> = self.calls.lock().unwrap().values().cloned().collect();
+        all.sort_by_key(|seen| seen.view.id);
+        all
+    }
+
+    pub fn take(&self, new: NewCall) -> Result<Admitted, AdmitError> {
+        if let Some(error) = self.refuse.lock().unwrap().clone() {
+            return Err(error);
+        }
+        let mut calls = self.calls.lock().unwrap();
+        let at = calls.len();
+        let id = CallId::new_at(WallTime::from_unix_micros(1_700_000_000_000_000 + at as i64 * 1_000_000));
+        let consent = if new.department == "private" { ConsentState::Unknown } else { ConsentState::Asked };
+        let port = |n: usize| SocketAddr::from(([127, 0, 0, 1], (20_000 + at * 16 + n * 2) as u16));
+        let streams: Vec<SocketAddr> = (0..new.streams.len()).map(port).collect();
+        let views = new.streams.iter().zip(&streams).map(|(stream, address)| StreamView {
+            label: stream.label.clone(),
+            role: stream.role,
+            address: *address,
+            counts: Default::default(),
+        });
+        let view = CallView {
+            id,
+            department: new.department.clone(),
+            external_id: new.external_id.clone(),
+            started_at: WallTime::default(),
+            ended_at: None,
+            consent,
+            paused: false,
+            outcome: None,
+            streams: views.collect(),
+        };
+        calls.insert(id, Seen { new, controls: Vec::new(), view });
+        Ok(Admitted { id, consent, streams })
+    }
+
+    pub fn apply(&self, id: CallId, control: Control) -> Result<CallView, ControlError> {
+        let mut calls = self.calls.lock().unwrap();
+        let seen = calls.get_mut(&id).filter(|seen| seen.view.ended_at.is_none());
+        let seen = seen.ok_or(ControlError::NoSuchCall(id))?;
+        match &control {
+            Control::Answer { answer: Answer::Yes, .. } => seen.view.consent = ConsentState::Granted,
+            Control::Answer { answer: Answer::No, .. } => seen.view.consent = ConsentState::Refused,
+            Control::Withdraw { .. } => seen.view.consent = ConsentState::Withdrawn,
+            Control::End => seen.view.ended_at = Some(WallTime::default()),
+            _ => {}
+        }
+        seen.controls.push(control);
+        Ok(seen.view.clone())
+    }
+}
+
+impl Feed for FakeFeed {
+    fn admit(&self, call: NewCall) -> BoxFuture<'_, Result<Admitted, AdmitError>> {
+        async move {
+            let slow = *self.slow.lock().unwrap();
+            tokio::time::sleep(slow).await;
+            self.take(call)
+        }
+        .boxed()
+    }
+
+    fn control(&self, id: CallId, control: Control) -> BoxFuture<'_, Result<CallView, ControlError>> {
+        async move { self.apply(id, control) }.boxed()
+    }
+
+    fn call(&self, id: CallId) -> Option<CallView> {
+        self.calls.lock().unwrap().get(&id).map(|seen| seen.view.clone())
+    }
+
+    fn calls(&self) -> Vec<CallView> {
+        self.seen().into_iter().map(|seen| seen.view).collect()
+    }
+}
+
+/// Settings with the departments `demo` (70102030, takes what is left) and `private` (70102031).
+pub fn config() -> Config {
+    let department = |id: &str, number: &str| Department {
+        id: id.into(),
+        name: id.into(),
+        numbers: vec![number.into()],
+        record: id != "private",
+        retention_days: 90,
+        keys: ConsentKeys::default(),
+        consent_timeout: Duration::from_secs(30),
+    };
+    Config {
+        clients: AllowList::default(),
+        credentials: None,
+        advertised: None,
+        departments: Departments {
+            all: vec![department("demo", "70102030"), department("private", "70102031")],
+            country_code: "45".into(),
+            otherwise: Some("demo".into()),
+        },
+        rules: Default::default(),
+        consent: Default::default(),
+        plain_calls: false,
+        when_unavailable: Default::default(),
+        media_source: Default::default(),
+        info_keys: true,
+        sessions_max: 5_000,
+        secret: [9; 32],
+    }
+}

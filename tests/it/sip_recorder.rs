@@ -1,0 +1,138 @@
+//! SIPREC against the built program: signalling, audio, consent, and what is stored then.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::net::UdpSocket;
+
+use crate::phone::{Leg, talk, voice};
+use crate::server::{Server, Settings};
+use crate::sip_src::{Dialog, SDP, SIPREC, Src, code, header, media, with_metadata};
+
+const PARTIES: &str = "<recording xmlns='urn:ietf:params:xml:ns:recording:1'><datamode>complete</datamode>\
+    <participant participant_id='a'><nameID aor='sip:+4588888888@h'><name>Ida Lund</name></nameID></participant>\
+    <participant participant_id='b'><nameID aor='sip:4711@h'/></participant>\
+    <stream stream_id='s1'><label>1</label></stream><stream stream_id='s2'><label>2</label></stream>\
+    <participantstreamassoc participant_id='a'><send>s2</send></participantstreamassoc>\
+    <participantstreamassoc participant_id='b'><send>s1</send></participantstreamassoc></recording>";
+
+/// A client with a socket of its own.
+struct Client {
+    socket: UdpSocket,
+    src: Src,
+    dialog: Dialog,
+}
+
+impl Client {
+    async fn new(server: &Server, call_id: &str) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.connect(&server.sip).await.unwrap();
+        let dialog = Dialog { call_id: call_id.into(), to: "<sip:demo@127.0.0.1>".into(), cseq: 0 };
+        Self { socket, src: Src::new(), dialog }
+    }
+
+    /// Sends a request; its final answer.
+    async fn ask(&mut self, method: &str, headers: &str, body: &str) -> String {
+        let text = self.src.request(&mut self.dialog, method, headers, body);
+        let branch = format!("branch=z9hG4bK{}", self.dialog.call_id);
+        let text = text.replacen("sip:srs@", "sip:demo@", 1).replacen("branch=z9hG4bK", &branch, 1);
+        self.socket.send(text.as_bytes()).await.unwrap();
+        let mut buffer = vec![0; 65_535];
+        while method != "ACK" {
+            let wait = tokio::time::timeout(Duration::from_secs(5), self.socket.recv(&mut buffer));
+            let bytes = wait.await.expect("an answer").unwrap();
+            let answer = String::from_utf8_lossy(&buffer[..bytes]).into_owned();
+            if code(&answer) >= 200 {
+                return answer;
+            }
+        }
+        String::new()
+    }
+
+    /// Begins a session; its answer and the legs to send by.
+    async fn begin(&mut self, headers: &str) -> (String, Vec<Leg>) {
+        let body = with_metadata(SDP, PARTIES);
+        let answer = self.ask("INVITE", &format!("{SIPREC}{headers}"), &body).await;
+        assert_eq!(code(&answer), 200, "{answer}");
+        self.dialog.to = header(&answer, "To").unwrap();
+        self.ask("ACK", "", "").await;
+        let port = |m: &String| m.split(' ').nth(1).unwrap().parse::<u16>().unwrap();
+        let streams: Vec<Value> =
+            media(&answer).iter().map(|m| json!({"address": "127.0.0.1", "port": port(m)})).collect();
+        let admitted = json!({ "streams": streams });
+        (answer, vec![Leg::new(&admitted, 0, 8, 0x11), Leg::new(&admitted, 1, 8, 0x22)])
+    }
+}
+
+/// Does what takes real time away from the runtime.
+async fn apart(mut legs: Vec<Leg>, what: impl FnOnce(&mut Vec<Leg>) + Send + 'static) -> Vec<Leg> {
+    tokio::task::spawn_blocking(move || {
+        what(&mut legs);
+        legs
+    })
+    .await
+    .unwrap()
+}
+
+/// The call that has ended and is none of `known`.
+async fn ended(server: &Server, known: &[String]) -> Value {
+    for _ in 0..100 {
+        let (_, calls) = server.ask("GET", "/api/v1/calls", None).await;
+        let list = calls["calls"].as_array().or(calls.as_array()).cloned().unwrap_or_default();
+        let fresh =
+            |call: &&Value| !call["ended_at"].is_null() && !known.iter().any(|id| call["id"] == id.as_str());
+        if let Some(call) = list.iter().find(fresh) {
+            return call.clone();
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("no call ended:\n{}", server.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_siprec_call_with_a_yes_by_key_is_recorded_and_found_by_its_metadata() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &Settings::with_ports((21_700, 21_740))).await;
+    let mut client = Client::new(&server, "siprec-1").await;
+    let (answer, legs) = client.begin("").await;
+    assert!(media(&answer).iter().all(|m| m.contains("a=recvonly")), "{answer}");
+
+    let speak = |legs: &mut Vec<Leg>| talk(legs, &[&voice(1, 1_500), &voice(2, 1_500)]);
+    // The caller speaks in the second stream: a key in the first is the employee's.
+    let legs = apart(legs, |legs| legs[0].key('1')).await;
+    let legs = apart(legs, speak).await;
+    let legs = apart(legs, |legs| legs[1].key('1')).await;
+    let legs = apart(legs, speak).await;
+    drop(legs);
+    assert_eq!(code(&client.ask("BYE", "", "").await), 200);
+
+    let call = ended(&server, &[]).await;
+    assert_eq!(call["outcome"]["outcome"], "recorded", "{call}");
+    let id = call["id"].as_str().unwrap();
+    let recording = server.recording(id).await.to_string();
+    assert!(recording.contains("granted") && recording.contains("+4588888888"), "{recording}");
+    let query = "/api/v1/recordings?number=88888888&name=lund&department=demo&purpose=training";
+    let (_, found) = server.ask("GET", query, None).await;
+    assert_eq!(found["total"], 1, "{found}");
+    let page = server.metrics_page().await;
+    assert!(page.contains("optag_sip_events_total{event=\"calls_admitted\"} 1"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn consent_in_a_header_opens_the_recording_and_no_consent_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &Settings::with_ports((21_750, 21_790))).await;
+    let mut known = Vec::new();
+    for (headers, outcome) in
+        [("X-Recording-Consent: yes\r\n", "recorded"), ("X-Recording-Consent: no\r\n", "refused")]
+    {
+        let mut client = Client::new(&server, outcome).await;
+        let (_, legs) = client.begin(headers).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        apart(legs, |legs| talk(legs, &[&voice(1, 1_000), &voice(2, 1_000)])).await;
+        assert_eq!(code(&client.ask("BYE", "", "").await), 200);
+        let call = ended(&server, &known).await;
+        assert_eq!(call["outcome"]["outcome"], outcome);
+        known.push(call["id"].as_str().unwrap().to_owned());
+    }
+}
