@@ -27,3 +27,5 @@ pub mod retention;
 #[cfg(feature = "server")]
 pub mod signalling;
 pub mod spool;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

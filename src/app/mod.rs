@@ -4,6 +4,7 @@
 pub mod backoff;
 pub mod config;
 pub mod delivery;
+pub mod durable;
 pub mod erasing;
 pub mod harden;
 pub mod keyed_lock;

@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use crate::app::config::Config;
+use crate::app::durable::durable;
 use crate::app::erasing::Erasing;
 use crate::app::registry::Registry;
 use crate::base::clock::Clock;
@@ -133,7 +134,7 @@ impl Recorder {
     async fn open_in_spool(&self, facts: &CallFacts) -> Result<(), AdmitError> {
         let record = SpoolRecord { call: facts.id, body: Body::Opened(facts.clone()) };
         let queued = self.spool.append(vec![record]);
-        if queued.is_err() || !self.is_durable().await {
+        if queued.is_err() || !durable(&self.spool).await {
             self.forget_in_spool(facts.id).await;
             return Err(AdmitError::Overloaded("the spool cannot be written"));
         }
@@ -150,7 +151,7 @@ impl Recorder {
 
     async fn try_control(&self, id: CallId, control: Control) -> Result<CallView, ControlError> {
         let state = self.command(id, control).await?;
-        if !self.is_durable().await {
+        if !durable(&self.spool).await {
             return Err(ControlError::NotDurable);
         }
         if state.consent == ConsentState::Withdrawn {
@@ -185,14 +186,6 @@ impl Recorder {
             Ok(Err(EngineError::NoSuchCall)) => Err(ControlError::NoSuchCall(id)),
             Ok(Err(_)) | Err(_) => Err(ControlError::NotDurable),
         }
-    }
-
-    async fn is_durable(&self) -> bool {
-        let (reply, answer) = oneshot::channel();
-        self.spool.barrier(Box::new(move |result| {
-            let _ = reply.send(result.is_ok());
-        }));
-        answer.await.unwrap_or(false)
     }
 
     fn facts(&self, call: &NewCall, department: &Department) -> CallFacts {

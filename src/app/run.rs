@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::app::config::{Config, StoreConfig};
+use crate::app::durable::durable;
 use crate::app::open::{Opened, open};
 use crate::app::publish::Publisher;
 use crate::app::readiness::{Checks, Health};
@@ -171,11 +172,7 @@ impl Running {
         let engine = self.engine.clone();
         tokio::task::spawn_blocking(move || engine.shutdown()).await?;
         let spool = self.opened.erasing.spool.clone();
-        let (durable, told) = tokio::sync::oneshot::channel();
-        spool.barrier(Box::new(move |done| {
-            let _ = durable.send(done.is_ok());
-        }));
-        if !matches!(tokio::time::timeout(DRAIN, told).await, Ok(Ok(true))) {
+        if !tokio::time::timeout(DRAIN, durable(&spool)).await.unwrap_or(false) {
             anyhow::bail!("the spool did not take the last audio");
         }
         let until = Instant::now() + DRAIN;
@@ -219,32 +216,35 @@ async fn settle_recovered(opened: &Opened) -> anyhow::Result<()> {
         );
     }
     let erasing = &opened.erasing;
+    let mut closings = Vec::new();
     for call in &recovered.calls {
         if erasing.log.is_erased(call.id) {
             erasing.order(call.id, Cause::Request).await?;
             continue;
         }
-        let consent = call.consent.as_ref().map(|record| record.state);
-        let ended = match &call.closed {
-            Some(ended) => ended.clone(),
-            None => {
-                let ended = Ended {
-                    at: opened.clock.wall(),
-                    by: EndedBy::Recovered,
-                    outcome: recovered_outcome(consent, call.frames),
-                    frames: call.frames,
-                    streams: vec![],
-                };
-                let record = SpoolRecord { call: call.id, body: Body::Closed(ended.clone()) };
-                if opened.erasing.spool.append(vec![record]).is_err() {
-                    anyhow::bail!("the spool does not take the ends of the calls it recovered");
-                }
-                crate::metrics::call_ended(ended.outcome);
-                ended
+        let ended = call.closed.clone().unwrap_or_else(|| Ended {
+            at: opened.clock.wall(),
+            by: EndedBy::Recovered,
+            outcome: recovered_outcome(call.consent.as_ref().map(|record| record.state), call.frames),
+            frames: call.frames,
+            streams: vec![],
+        });
+        if call.closed.is_none() {
+            let record = SpoolRecord { call: call.id, body: Body::Closed(ended.clone()) };
+            if erasing.spool.append(vec![record]).is_err() {
+                anyhow::bail!("the spool does not take the ends of the calls it recovered");
             }
-        };
+            crate::metrics::call_ended(ended.outcome);
+        }
         let department = call.facts.as_ref().map(|facts| facts.department.clone()).unwrap_or_default();
-        opened.settling.add(Closing { id: call.id, department, ended, spooled: true });
+        closings.push(Closing { id: call.id, department, ended, spooled: true });
+    }
+    // Only what is durable can be read back: the ends just written are waited for.
+    if !durable(&erasing.spool).await {
+        anyhow::bail!("the spool cannot be written");
+    }
+    for closing in closings {
+        opened.settling.add(closing);
     }
     let open = erasing.log.open_orders().len();
     tracing::info!(calls = recovered.calls.len(), erasures = open, "recovered");

@@ -105,6 +105,7 @@ mod tests {
             metrics::call_ended(Outcome::NoAudio(NoAudio::NoPackets));
             metrics::consent_changed(ConsentState::Granted, ConsentHow::Key);
             metrics::http_answered("/api/v1/calls", 201, Duration::from_millis(2));
+            metrics::sip(&[("sessions", 2), ("invites", 1)]);
             metrics::tick(Duration::from_millis(7));
             metrics::stored(1_000, Duration::from_millis(20));
             metrics::spool_synced(Duration::from_millis(3));
