@@ -59,13 +59,12 @@ fn many_frames(rest: &[u8]) -> Result<(usize, usize), BadPacket> {
     }
     let mut at = 1;
     let mut padding = 0;
-    while has_padding {
+    let mut more = has_padding;
+    while more {
         let byte = *rest.get(at).ok_or(short)?;
         at += 1;
-        padding += usize::from(byte) - usize::from(byte == 255);
-        if byte != 255 {
-            break;
-        }
+        more = byte == 255;
+        padding += usize::from(byte) - usize::from(more);
     }
     let mut known = 0;
     for _ in 1..if variable { frames } else { 1 } {

@@ -227,7 +227,7 @@ impl Index {
         query: sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>,
     ) -> Result<Vec<CallId>, IndexError> {
         let rows = query.fetch_all(&self.pool).await?;
-        Ok(rows.iter().map(|row| id_of(row)).collect::<Result<_, _>>()?)
+        Ok(rows.iter().map(id_of).collect::<Result<_, _>>()?)
     }
 }
 

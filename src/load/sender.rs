@@ -126,7 +126,7 @@ impl Thread {
             inbox,
             streams: HashMap::new(),
             lateness: Lateness::default(),
-            packets: vec![Vec::with_capacity(256); BATCH],
+            packets: vec![Vec::new(); BATCH],
             to: Vec::with_capacity(BATCH),
         }
     }

@@ -43,7 +43,7 @@ struct Slot {
 }
 
 /// The buffer of one stream.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Jitter {
     slots: Vec<Slot>,
     /// Next sequence number to hand out, unwrapped; `None` before the first packet.
@@ -51,12 +51,6 @@ pub struct Jitter {
     highest: u64,
     /// Bit n: `next - 1 - n` was handed out. Tells a duplicate from a late packet.
     handed_out: u64,
-}
-
-impl Default for Jitter {
-    fn default() -> Self {
-        Self { slots: Vec::new(), next: None, highest: 0, handed_out: 0 }
-    }
 }
 
 impl Jitter {

@@ -8,6 +8,9 @@ use super::error::SpoolError;
 use super::key::{DataKey, KEY_FILE_BYTES, KeyFault, MasterKey};
 use crate::base::id::CallId;
 
+/// Keys that open, and key files that give none.
+pub type Read = (Vec<(CallId, DataKey)>, Vec<(CallId, KeyFault)>);
+
 /// The directory of key files.
 #[derive(Clone, Debug)]
 pub struct Keyring {
@@ -75,11 +78,7 @@ impl Keyring {
     /// Reads every key. Those that are destroyed or damaged are told apart in the second list.
     ///
     /// Errors: the disk's, or intact keys that another master key sealed.
-    pub fn read_all(
-        &self,
-        disk: &dyn Disk,
-        master: &MasterKey,
-    ) -> Result<(Vec<(CallId, DataKey)>, Vec<(CallId, KeyFault)>), SpoolError> {
+    pub fn read_all(&self, disk: &dyn Disk, master: &MasterKey) -> Result<Read, SpoolError> {
         let names = disk.list(&self.dir).map_err(|error| SpoolError::disk("list", &self.dir, error))?;
         let (mut keys, mut faults) = (Vec::new(), Vec::new());
         for call in names.iter().filter_map(|name| name.strip_suffix(".key")?.parse::<CallId>().ok()) {

@@ -1,6 +1,7 @@
 //! The one integration-test binary: the built program and the library from outside.
 
 mod bad_input;
+mod corpus;
 mod crash;
 mod demo;
 mod phone;

@@ -84,6 +84,13 @@ impl<'a> RtpPacket<'a> {
     }
 }
 
+/// Runs any bytes through the parser; for fuzzing and its corpus.
+pub fn exercise(bytes: &[u8]) {
+    if let Ok(packet) = RtpPacket::parse(bytes) {
+        assert!(packet.payload.len() + 12 <= bytes.len() && packet.payload_type < 128);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,285 @@
+//! The stages of the flow, each beside the bare cost of what it cannot do without.
+
+use std::hint::black_box;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use optag::archive::ogg::{OggOpusWriter, Tags};
+use optag::base::clock::{MonoTime, WallTime};
+use optag::base::id::CallId;
+use optag::call::{Answer, ConsentHow, ConsentKeys, Evidence, StreamRole};
+use optag::media::call::{Call, CallRules, CallSettings, Command, Now};
+use optag::media::codec::{Encoding, PayloadFormat, g711};
+use optag::media::encoder::{Encoder, OpusSettings};
+use optag::media::leg::LegPlan;
+use optag::media::output::{Fact, MediaBlock, Output};
+use optag::media::rtp::packet::RtpPacket;
+use optag::media::rtp::source::ExpectedSource;
+use optag::media::stats::TickStats;
+
+const OPUS: OpusSettings = OpusSettings { bitrate_bps: 16_000, complexity: 5 };
+const FRAMES: usize = 50;
+
+/// A second of something like speech.
+fn speech(seed: u32) -> Vec<i16> {
+    let pitch = 0.08 + f64::from(seed) * 0.013;
+    (0..8_000)
+        .map(|n| {
+            let t = f64::from(n);
+            let tone: f64 = (1..8).map(|h| (t * pitch * f64::from(h)).sin() / f64::from(h)).sum();
+            (tone * (0.6 + 0.4 * (t * 0.002).sin()) * 6_000.0) as i16
+        })
+        .collect()
+}
+
+fn packets(ssrc: u32) -> Vec<Vec<u8>> {
+    let coded: Vec<u8> = optag::load::leg::Codec::Pcmu.encode(&speech(ssrc));
+    coded
+        .chunks(160)
+        .enumerate()
+        .map(|(n, payload)| {
+            let mut packet = vec![0x80, 0];
+            packet.extend((n as u16).to_be_bytes());
+            packet.extend((n as u32 * 160).to_be_bytes());
+            packet.extend(ssrc.to_be_bytes());
+            packet.extend(payload);
+            packet
+        })
+        .collect()
+}
+
+fn rtp(c: &mut Criterion) {
+    let packet = &packets(1)[0];
+    let mut group = c.benchmark_group("rtp");
+    group.bench_function("parse", |b| b.iter(|| RtpPacket::parse(black_box(packet)).unwrap().timestamp));
+    group.bench_function("bare copy of the header", |b| {
+        b.iter(|| *black_box(packet).first_chunk::<12>().unwrap())
+    });
+    group.finish();
+}
+
+fn decode(c: &mut Criterion) {
+    let payload: Vec<u8> = (0..160).map(|n| n as u8).collect();
+    let mut out = [0i16; 160];
+    let mut group = c.benchmark_group("g711");
+    group.throughput(Throughput::Elements(160));
+    group.bench_function("decode 20 ms", |b| {
+        b.iter(|| g711::decode_ulaw(black_box(&payload), black_box(&mut out)))
+    });
+    group.bench_function("bare copy of 20 ms", |b| {
+        b.iter(|| {
+            for (to, &from) in black_box(&mut out).iter_mut().zip(black_box(&payload)) {
+                *to = i16::from(from);
+            }
+        });
+    });
+    group.finish();
+}
+
+/// A call with both legs open, fed a second of speech; the packets come out.
+fn whole_call(legs: &[Vec<Vec<u8>>; 2], out: &mut Vec<Output>) {
+    let at = |ms: u64| Now {
+        mono: MonoTime::from_nanos(1_000_000_000 + ms * 1_000_000),
+        wall: WallTime::default(),
+    };
+    let plan = |role| LegPlan {
+        role,
+        formats: vec![PayloadFormat { payload_type: 0, encoding: Encoding::Pcmu }],
+        telephone_event: vec![101],
+        source: ExpectedSource::default(),
+    };
+    let rules = CallRules {
+        id: CallId::from_bytes([1; 16]),
+        selected: true,
+        keys: ConsentKeys::default(),
+        consent_timeout: Duration::from_secs(30),
+    };
+    let settings = CallSettings {
+        reorder: Duration::from_millis(200),
+        rtp_timeout: Duration::from_secs(60),
+        opus: OPUS,
+    };
+    let mut stats = TickStats::default();
+    let mut call =
+        Call::new(rules, vec![plan(StreamRole::Caller), plan(StreamRole::Employee)], settings, at(0).mono);
+    let yes = Command::Answer {
+        answer: Answer::Yes,
+        how: ConsentHow::System,
+        prompt_version: None,
+        evidence: Evidence::Clock,
+    };
+    call.command(at(0), yes, &mut stats).unwrap();
+    let from = [SocketAddr::from(([127, 0, 0, 1], 1)), SocketAddr::from(([127, 0, 0, 1], 2))];
+    for tick in 0..14u64 {
+        let now = at((tick + 1) * 100);
+        for (stream, packets) in legs.iter().enumerate() {
+            for (n, packet) in packets.iter().enumerate().skip(tick as usize * 5).take(5) {
+                call.handle(now, stream, at(n as u64 * 20 + 1).mono, from[stream], packet, &mut stats);
+            }
+        }
+        call.tick(now, &mut stats);
+        call.take_facts(out);
+    }
+}
+
+fn encode(c: &mut Criterion) {
+    let frames: Vec<[i16; 160]> =
+        speech(1).chunks_exact(160).map(|frame| frame.try_into().unwrap()).collect();
+    let mut group = c.benchmark_group("a second of two legs");
+    group.sample_size(30);
+    let mut bare = [
+        opus::Encoder::new(8_000, opus::Channels::Mono, opus::Application::Voip).unwrap(),
+        opus::Encoder::new(8_000, opus::Channels::Mono, opus::Application::Voip).unwrap(),
+    ];
+    for encoder in &mut bare {
+        encoder.set_bitrate(opus::Bitrate::Bits(16_000)).unwrap();
+        encoder.set_complexity(5).unwrap();
+    }
+    let mut packet = [0u8; 1_275];
+    group.bench_function("bare libopus", |b| {
+        b.iter(|| {
+            for encoder in &mut bare {
+                for frame in &frames {
+                    black_box(encoder.encode(frame, &mut packet).unwrap());
+                }
+            }
+        });
+    });
+    let mut ours = [Encoder::new(OPUS), Encoder::new(OPUS)];
+    group.bench_function("encode batch", |b| {
+        b.iter(|| {
+            for encoder in &mut ours {
+                for frame in &frames {
+                    black_box(encoder.encode(frame).len());
+                }
+            }
+        });
+    });
+    let legs = [packets(1), packets(2)];
+    let mut out = Vec::new();
+    group.bench_function("datagrams to packets", |b| {
+        b.iter(|| {
+            out.clear();
+            whole_call(&legs, &mut out);
+            let encoded: u32 = out
+                .iter()
+                .map(|output| match &output.fact {
+                    Fact::Media(block) => block.frames(),
+                    _ => 0,
+                })
+                .sum();
+            assert!(encoded >= 50, "{encoded} frames");
+        });
+    });
+    group.finish();
+}
+
+fn ogg_page(c: &mut Criterion) {
+    let packet = [8u8; 40];
+    let tags = Tags { serial: 1, comments: vec![] };
+    let mut group = c.benchmark_group("ogg");
+    group.bench_function("page of 1 s, two streams", |b| {
+        let mut writer = OggOpusWriter::new(2, 312, &tags).unwrap();
+        b.iter(|| {
+            for _ in 0..FRAMES {
+                writer.frame([&packet[..], &packet[..]].into_iter()).unwrap();
+            }
+            black_box(writer.take().len())
+        });
+    });
+    group.bench_function("bare ogg crate, one stream of the same size", |b| {
+        let mut writer = ogg::PacketWriter::new(Vec::new());
+        let mut granule = 0;
+        b.iter(|| {
+            for frame in 0..FRAMES {
+                granule += 960;
+                let end = match frame + 1 {
+                    FRAMES => ogg::PacketWriteEndInfo::EndPage,
+                    _ => ogg::PacketWriteEndInfo::NormalPacket,
+                };
+                writer.write_packet(vec![8u8; 81], 1, end, granule).unwrap();
+            }
+            black_box(std::mem::take(writer.inner_mut()).len())
+        });
+    });
+    group.finish();
+}
+
+fn spool(c: &mut Criterion) {
+    use std::io::Write;
+    use std::sync::Arc;
+
+    use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+    use optag::spool::disk::OsDisk;
+    use optag::spool::record::{Body, SpoolRecord};
+    use optag::spool::{MasterKey, Spool, SpoolConfig};
+
+    let dir = tempfile::tempdir().unwrap();
+    let config = SpoolConfig {
+        dir: dir.path().join("spool"),
+        segment_bytes: 64 << 20,
+        max_bytes: 1 << 40,
+        queue_bytes: 1 << 30,
+    };
+    let master = MasterKey::from_bytes(&[7; 32]).unwrap();
+    let (log, _) = Spool::open(config, Arc::new(OsDisk), master, Box::new(|_| {})).unwrap();
+    let call = CallId::new_at(WallTime::from_unix_micros(1_700_000_000_000_000));
+    let facts = optag::call::CallFacts {
+        id: call,
+        department: "demo".into(),
+        started_at: WallTime::default(),
+        retention_days: 90,
+        caller_number: String::new().into(),
+        called_number: String::new().into(),
+        caller_name: None,
+        external_id: None,
+        streams: vec![],
+    };
+    log.append(vec![SpoolRecord { call, body: Body::Opened(facts) }]).unwrap();
+    // What a tick of 100 two-leg calls makes.
+    let block = MediaBlock {
+        first_frame: 0,
+        streams: 2,
+        lengths: vec![40; 10],
+        peaks: vec![9; 10],
+        bytes: vec![5; 400],
+    };
+    let mut group = c.benchmark_group("a tick of 100 calls made durable");
+    group.sample_size(20);
+    group.bench_function("spool append and commit", |b| {
+        b.iter(|| {
+            let batch = vec![SpoolRecord { call, body: Body::Media(block.clone()) }; 100];
+            log.append(batch).unwrap();
+            let (done, durable) = std::sync::mpsc::channel();
+            log.barrier(Box::new(move |result| done.send(result.is_ok()).unwrap()));
+            assert!(durable.recv().unwrap());
+        });
+    });
+    group.bench_function("bare seal, CRC, write and sync", |b| {
+        let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[7; 32]).unwrap());
+        let mut file = std::fs::File::create(dir.path().join("bare")).unwrap();
+        b.iter(|| {
+            let mut all = Vec::new();
+            for _ in 0..100 {
+                let mut record = vec![5u8; 427];
+                key.seal_in_place_append_tag(
+                    Nonce::assume_unique_for_key([1; 12]),
+                    Aad::empty(),
+                    &mut record,
+                )
+                .unwrap();
+                all.extend(crc32c::crc32c(&record).to_le_bytes());
+                all.extend([0; 60]);
+                all.extend(record);
+            }
+            file.write_all(&all).unwrap();
+            file.sync_data().unwrap();
+        });
+    });
+    group.finish();
+    log.close();
+}
+
+criterion_group!(benches, rtp, decode, encode, ogg_page, spool);
+criterion_main!(benches);

@@ -1,0 +1,35 @@
+//! The bodies of the fuzz targets on the committed corpus, and on damage done to it.
+
+use std::path::PathBuf;
+
+fn each(target: &str, exercise: fn(&[u8])) {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(target);
+    let mut inputs = 0;
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        exercise(&bytes);
+        for at in 0..bytes.len() {
+            exercise(&bytes[..at]);
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 0x81;
+            exercise(&flipped);
+        }
+        inputs += 1;
+    }
+    assert!(inputs >= 3, "the corpus of {target} is missing");
+}
+
+#[test]
+fn rtp_headers_never_panic() {
+    each("rtp", optag::media::rtp::packet::exercise);
+}
+
+#[test]
+fn telephone_events_never_panic_and_never_count_twice() {
+    each("telephone_event", optag::media::rtp::telephone_event::exercise);
+}
+
+#[test]
+fn spool_recovery_never_panics() {
+    each("spool_recovery", optag::spool::recover::exercise);
+}
