@@ -35,7 +35,8 @@ fn packets(samples: &[i16], ssrc: u32) -> Vec<Vec<u8>> {
 }
 
 fn chain(legs: &[Vec<Vec<u8>>; 2]) -> Duration {
-    let at = |ms: u64| Now { mono: MonoTime::from_nanos((1_000 + ms) * 1_000_000), wall: WallTime::default() };
+    let at =
+        |ms: u64| Now { mono: MonoTime::from_nanos((1_000 + ms) * 1_000_000), wall: WallTime::default() };
     let plan = |role| LegPlan {
         role,
         formats: vec![PayloadFormat { payload_type: 8, encoding: Encoding::Pcma }],
@@ -54,7 +55,8 @@ fn chain(legs: &[Vec<Vec<u8>>; 2]) -> Duration {
         opus: OpusSettings { bitrate_bps: 16_000, complexity: 5 },
     };
     let mut stats = TickStats::default();
-    let mut call = Call::new(rules, vec![plan(StreamRole::Caller), plan(StreamRole::Employee)], settings, at(0).mono);
+    let mut call =
+        Call::new(rules, vec![plan(StreamRole::Caller), plan(StreamRole::Employee)], settings, at(0).mono);
     let yes = Command::Answer {
         answer: Answer::Yes,
         how: ConsentHow::System,
@@ -83,7 +85,8 @@ fn chain(legs: &[Vec<Vec<u8>>; 2]) -> Duration {
 
 fn bare(legs: [&[i16]; 2]) -> Duration {
     let mut encoders = [0, 1].map(|_| {
-        let mut encoder = opus::Encoder::new(8_000, opus::Channels::Mono, opus::Application::Voip).expect("8 kHz mono");
+        let mut encoder =
+            opus::Encoder::new(8_000, opus::Channels::Mono, opus::Application::Voip).expect("8 kHz mono");
         encoder.set_bitrate(opus::Bitrate::Bits(16_000)).expect("a bit rate");
         encoder.set_complexity(5).expect("a complexity");
         encoder.set_signal(opus::Signal::Voice).expect("voice");

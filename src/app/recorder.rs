@@ -212,7 +212,7 @@ impl Recorder {
             caller_name: call.caller_name.clone(),
             external_id: call.external_id.clone(),
             streams,
-            context: call.context.clone(),
+            context: Box::new(call.context.clone()),
         }
     }
 

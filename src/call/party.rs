@@ -30,7 +30,7 @@ pub struct CallFacts {
     pub streams: Vec<StreamFacts>,
     /// What else signalling told when it was admitted.
     #[serde(default)]
-    pub context: CallContext,
+    pub context: Box<CallContext>,
 }
 
 /// One direction of one party's audio.

@@ -37,8 +37,11 @@ impl Client {
         let branch = format!("branch=z9hG4bK{}", self.dialog.call_id);
         let text = text.replacen("sip:srs@", "sip:demo@", 1).replacen("branch=z9hG4bK", &branch, 1);
         self.socket.send(text.as_bytes()).await.unwrap();
+        if method == "ACK" {
+            return String::new();
+        }
         let mut buffer = vec![0; 65_535];
-        while method != "ACK" {
+        loop {
             let wait = tokio::time::timeout(Duration::from_secs(5), self.socket.recv(&mut buffer));
             let bytes = wait.await.expect("an answer").unwrap();
             let answer = String::from_utf8_lossy(&buffer[..bytes]).into_owned();
@@ -46,7 +49,6 @@ impl Client {
                 return answer;
             }
         }
-        String::new()
     }
 
     /// Begins a session; its answer and the legs to send by.
