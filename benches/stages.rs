@@ -235,6 +235,7 @@ fn spool(c: &mut Criterion) {
         caller_name: None,
         external_id: None,
         streams: vec![],
+        context: Default::default(),
     };
     log.append(vec![SpoolRecord { call, body: Body::Opened(facts) }]).unwrap();
     // What a tick of 100 two-leg calls makes.

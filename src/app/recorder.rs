@@ -205,6 +205,7 @@ impl Recorder {
             caller_name: call.caller_name.clone(),
             external_id: call.external_id.clone(),
             streams,
+            context: Box::new(call.context.clone()),
         }
     }
 

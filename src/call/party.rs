@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
 use crate::base::private::Private;
+use crate::call::CallContext;
 
 /// The facts of a call, as the feed gave them. Stored sealed with the recording.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +28,9 @@ pub struct CallFacts {
     pub external_id: Option<Private<String>>,
     /// One entry a stream, in channel order.
     pub streams: Vec<StreamFacts>,
+    /// What else signalling told when it was admitted.
+    #[serde(default)]
+    pub context: Box<CallContext>,
 }
 
 /// One direction of one party's audio.

@@ -16,6 +16,7 @@ fn manifest(at_s: i64, number: &str, name: &str, department: &str) -> Manifest {
             caller_name: Some(name.to_owned().into()),
             external_id: None,
             streams: vec![],
+            context: Default::default(),
         },
         recording_started_at: started_at,
         ended_at: started_at.plus_micros(5_000_000),

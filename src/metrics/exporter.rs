@@ -109,6 +109,7 @@ mod tests {
             metrics::tick(Duration::from_millis(7));
             metrics::stored(1_000, Duration::from_millis(20));
             metrics::spool_synced(Duration::from_millis(3));
+            metrics::sip(&[("requests", 3), ("sessions", 1)]);
             metrics::engine_totals(Duration::from_secs(9), Duration::from_secs(4), Duration::from_secs(1));
         });
         exporter.run_upkeep();

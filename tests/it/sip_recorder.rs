@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::net::UdpSocket;
 
 use crate::phone::{Leg, talk, voice};
-use crate::server::{Server, Settings};
+use crate::server::{Server, Settings, files_below};
 use crate::sip_src::{Dialog, SDP, SIPREC, Src, code, header, media, with_metadata};
 
 const PARTIES: &str = "<recording xmlns='urn:ietf:params:xml:ns:recording:1'><datamode>complete</datamode>\
@@ -37,10 +37,10 @@ impl Client {
         let branch = format!("branch=z9hG4bK{}", self.dialog.call_id);
         let text = text.replacen("sip:srs@", "sip:demo@", 1).replacen("branch=z9hG4bK", &branch, 1);
         self.socket.send(text.as_bytes()).await.unwrap();
-        let mut buffer = vec![0; 65_535];
         if method == "ACK" {
             return String::new();
         }
+        let mut buffer = vec![0; 65_535];
         loop {
             let wait = tokio::time::timeout(Duration::from_secs(5), self.socket.recv(&mut buffer));
             let bytes = wait.await.expect("an answer").unwrap();
@@ -116,6 +116,10 @@ async fn a_siprec_call_with_a_yes_by_key_is_recorded_and_found_by_its_metadata()
     let query = "/api/v1/recordings?number=88888888&name=lund&department=demo&purpose=training";
     let (_, found) = server.ask("GET", query, None).await;
     assert_eq!(found["total"], 1, "{found}");
+    let kept = files_below(&server.dir.join("data").join("store"));
+    let holds = |text: &str| kept.iter().any(|(_, bytes)| String::from_utf8_lossy(bytes).contains(text));
+    assert!(holds("urn:ietf:params:xml:ns:recording:1"), "the metadata is kept as it came");
+    assert!(holds("INVITE sip:demo@127.0.0.1"), "and so is the header");
     let page = server.metrics_page().await;
     assert!(page.contains("optag_sip_events_total{event=\"calls_admitted\"} 1"), "{page}");
 }

@@ -1,0 +1,7 @@
+//! Any bytes through an offer and its answer. Run with `--features signalling`.
+#![no_main]
+
+#[path = "../bodies/sdp_offer.rs"]
+mod body;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| body::run(bytes));

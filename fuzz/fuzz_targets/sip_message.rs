@@ -1,0 +1,7 @@
+//! Any bytes through the SIP reader and back. Run with `--features signalling`.
+#![no_main]
+
+#[path = "../bodies/sip_message.rs"]
+mod body;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| body::run(bytes));
