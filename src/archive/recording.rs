@@ -192,3 +192,111 @@ impl Assembler {
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::WallTime;
+    use crate::base::id::CallId;
+    use crate::call::{ConsentHow, Evidence, Outcome, StreamFacts, StreamRole};
+    use crate::media::output::EndedBy;
+
+    fn opened() -> Body {
+        let stream = |label: &str, role| StreamFacts { label: label.into(), role };
+        Body::Opened(CallFacts {
+            id: CallId::from_bytes([7; 16]),
+            department: "demo".into(),
+            started_at: WallTime::from_unix_micros(1_700_000_000_000_000),
+            retention_days: 200,
+            caller_number: String::new().into(),
+            called_number: String::new().into(),
+            caller_name: None,
+            external_id: None,
+            streams: vec![stream("a", StreamRole::Caller), stream("b", StreamRole::Employee)],
+            context: Default::default(),
+        })
+    }
+
+    fn consent(state: ConsentState) -> Body {
+        let at = WallTime::from_unix_micros(1_700_000_005_000_000);
+        Body::Consent(ConsentRecord {
+            state,
+            how: ConsentHow::Key,
+            at,
+            prompt_version: None,
+            evidence: Evidence::Clock,
+        })
+    }
+
+    fn media(first_frame: u32) -> Body {
+        let packet = silence_packet();
+        let bytes = packet.repeat(10);
+        let lengths = vec![packet.len() as u16; 10];
+        Body::Media(MediaBlock {
+            first_frame,
+            streams: 2,
+            lengths,
+            peaks: vec![first_frame as u8; 10],
+            bytes,
+        })
+    }
+
+    fn closed(frames: u32) -> Body {
+        let at = WallTime::from_unix_micros(1_700_000_009_000_000);
+        Body::Closed(Ended { at, by: EndedBy::Feed, outcome: Outcome::Recorded, frames, streams: vec![] })
+    }
+
+    fn assemble(bodies: Vec<Body>) -> Result<(Vec<u8>, Manifest), AssembleError> {
+        let mut bodies = bodies.into_iter();
+        let mut assembler = Assembler::new(bodies.next().unwrap())?;
+        bodies.try_for_each(|body| assembler.record(body))?;
+        assembler.finish()
+    }
+
+    #[test]
+    fn invariant_02_audio_without_a_valid_consent_makes_no_recording() {
+        let asked = || vec![opened(), media(0), closed(5)];
+        assert!(matches!(assemble(asked()), Err(AssembleError::NoConsent)));
+        for state in [ConsentState::Refused, ConsentState::Withdrawn, ConsentState::Asked] {
+            let bodies = vec![opened(), consent(state), media(0), closed(5)];
+            assert!(matches!(assemble(bodies), Err(AssembleError::NoConsent)), "{state:?}");
+        }
+        let late = vec![opened(), media(0), consent(ConsentState::Granted), closed(5)];
+        assert!(matches!(assemble(late), Err(AssembleError::NoConsent)));
+        let taken_back = vec![
+            opened(),
+            consent(ConsentState::Granted),
+            media(0),
+            consent(ConsentState::Withdrawn),
+            closed(5),
+        ];
+        assert!(matches!(assemble(taken_back), Err(AssembleError::NoConsent)));
+    }
+
+    #[test]
+    fn the_same_records_make_the_same_bytes_and_never_outlive_the_limit() {
+        let bodies = || vec![opened(), consent(ConsentState::Granted), media(0), media(5), closed(10)];
+        let (one, manifest) = assemble(bodies()).unwrap();
+        assert_eq!(assemble(bodies()).unwrap(), (one, manifest.clone()));
+        assert_eq!(manifest.duration_ms, 200);
+        assert_eq!(manifest.consent.len(), 1);
+        assert_eq!(manifest.expires_at, manifest.call.started_at.plus_days(90));
+    }
+
+    #[test]
+    fn what_is_missing_is_silence_and_marked_and_what_comes_twice_is_once() {
+        let bodies = vec![
+            opened(),
+            consent(ConsentState::Granted),
+            media(0),
+            media(20),
+            media(20),
+            media(15),
+            closed(30),
+        ];
+        let (_, manifest) = assemble(bodies).unwrap();
+        assert_eq!(manifest.duration_ms, 600);
+        let gap = |stream| Gap { stream, from_frame: 5, to_frame: 20, reason: GapReason::Spool };
+        assert_eq!(manifest.gaps, [gap(0), gap(1)]);
+    }
+}

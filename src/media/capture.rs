@@ -79,7 +79,7 @@ impl Capture {
             reorder,
             caught_up: zero,
             settled: false,
-            jitter: Jitter::default(),
+            jitter: Jitter::new(reorder),
             window: PcmWindow::new(reorder.as_millis() as usize * 8 + AHEAD_SAMPLES),
             encoder: Encoder::new(opus),
             history: [0; FRAME_SAMPLES],
@@ -214,6 +214,9 @@ impl Capture {
             let at = item.ticks + shift;
             if let Some(from) = self.last_end.filter(|&from| at > from) {
                 let reason = if item.lost_before > 0 { GapReason::Lost } else { GapReason::Held };
+                if reason == GapReason::Lost {
+                    self.gaps.was_lost();
+                }
                 if self.holes.len() == HOLES {
                     self.holes.pop_front();
                 }

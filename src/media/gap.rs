@@ -29,6 +29,13 @@ impl GapTracker {
         }
     }
 
+    /// A packet shows that what is missing was lost and not held back by its sender.
+    pub fn was_lost(&mut self) {
+        if let Some(gap) = self.open.as_mut().filter(|gap| gap.reason == GapReason::Held) {
+            gap.reason = GapReason::Lost;
+        }
+    }
+
     /// The stream is over.
     pub fn end(&mut self) -> Option<Gap> {
         self.open.take()

@@ -2,8 +2,12 @@
 //! `PlayoutItem`, in sequence, once in order or once the wait is over. Slots are reused, so a
 //! running stream allocates nothing.
 
-/// Slots: 64 packets are 640 ms at the shortest usual packet time of 10 ms.
-const SLOTS: usize = 64;
+use std::time::Duration;
+
+/// Shortest packet time that the buffer is sized for.
+const PACKET_MS: usize = 10;
+/// What the buffer holds beyond the wait for late packets: some ticks and a burst.
+const BEYOND_MS: usize = 440;
 /// Largest audio payload: 120 ms of L16 at 8 kHz would be 1,920 bytes.
 pub const PAYLOAD_BYTES: usize = 1_920;
 
@@ -45,22 +49,33 @@ struct Slot {
 /// The buffer of one stream.
 #[derive(Debug, Default)]
 pub struct Jitter {
+    size: usize,
     slots: Vec<Slot>,
     /// Next sequence number to hand out, unwrapped; `None` before the first packet.
     next: Option<u64>,
     highest: u64,
     /// Bit n: `next - 1 - n` was handed out. Tells a duplicate from a late packet.
     handed_out: u64,
+    /// Whether any packet was handed out: before that, the first number is open.
+    started: bool,
+    /// Packets passed over since the last one handed out.
+    passed_over: u64,
 }
 
 impl Jitter {
+    /// A buffer that waits so long for late packets.
+    pub fn new(wait: Duration) -> Self {
+        let size = (wait.as_millis() as usize + BEYOND_MS).div_ceil(PACKET_MS).next_power_of_two();
+        Self { size, ..Self::default() }
+    }
+
     /// Takes a packet.
     pub fn insert(&mut self, sequence: u16, ticks: i64, payload_type: u8, payload: &[u8]) -> Insert {
         if payload.len() > PAYLOAD_BYTES {
             return Insert::Oversized;
         }
         if self.slots.is_empty() {
-            self.slots.resize_with(SLOTS, Slot::default);
+            self.slots.resize_with(self.size, Slot::default);
         }
         let Some(next) = self.next else {
             // Room below, so that a packet that was overtaken by the first still has a number.
@@ -72,19 +87,22 @@ impl Jitter {
         };
         let step = i64::from(sequence.wrapping_sub(self.highest as u16) as i16);
         let unwrapped = self.highest.saturating_add_signed(step);
-        if unwrapped < next {
+        let overtaken = !self.started && self.highest - unwrapped.min(self.highest) < self.size as u64;
+        if unwrapped < next && overtaken {
+            self.next = Some(unwrapped);
+        } else if unwrapped < next {
             let back = next - 1 - unwrapped;
             let was_handed_out = back < 64 && self.handed_out >> back & 1 == 1;
             return if was_handed_out { Insert::Duplicate } else { Insert::Late };
         }
-        let slot = &self.slots[unwrapped as usize % SLOTS];
+        let slot = &self.slots[unwrapped as usize % self.size];
         if slot.used && slot.sequence == unwrapped {
             return Insert::Duplicate;
         }
         self.highest = self.highest.max(unwrapped);
-        if unwrapped >= next + SLOTS as u64 {
+        if unwrapped >= next + self.size as u64 {
             // Too far ahead to wait for: what is between is lost, and the rest moves on.
-            self.skip_to(unwrapped + 1 - SLOTS as u64);
+            self.skip_to(unwrapped + 1 - self.size as u64);
         }
         self.fill(unwrapped, ticks, payload_type, payload);
         Insert::Kept
@@ -95,15 +113,16 @@ impl Jitter {
     pub fn pop(&mut self, due: i64, limit: i64) -> Option<PlayoutItem<'_>> {
         let next = self.next?;
         let found = (next..=self.highest).find(|&sequence| {
-            let slot = &self.slots[sequence as usize % SLOTS];
+            let slot = &self.slots[sequence as usize % self.size];
             slot.used && slot.sequence == sequence
         })?;
-        let index = found as usize % SLOTS;
+        let index = found as usize % self.size;
         let ticks = self.slots[index].ticks;
         if ticks >= limit || (found != next && ticks >= due) {
             return None;
         }
-        let lost_before = found - next;
+        let lost_before = found - next + std::mem::take(&mut self.passed_over);
+        self.started = true;
         self.advance(found + 1, true);
         let slot = &mut self.slots[index];
         slot.used = false;
@@ -126,12 +145,15 @@ impl Jitter {
         }
         self.next = None;
         self.handed_out = 0;
+        self.started = false;
+        self.passed_over = 0;
     }
 
     fn skip_to(&mut self, next: u64) {
         for slot in &mut self.slots {
             slot.used &= slot.sequence >= next;
         }
+        self.passed_over += next - self.next.unwrap_or(next);
         self.advance(next, false);
     }
 
@@ -143,7 +165,7 @@ impl Jitter {
     }
 
     fn fill(&mut self, sequence: u64, ticks: i64, payload_type: u8, payload: &[u8]) {
-        let slot = &mut self.slots[sequence as usize % SLOTS];
+        let slot = &mut self.slots[sequence as usize % self.size];
         slot.payload.clear();
         slot.payload.extend_from_slice(payload);
         (slot.used, slot.sequence, slot.ticks, slot.payload_type) = (true, sequence, ticks, payload_type);
@@ -153,6 +175,8 @@ impl Jitter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const WAIT: Duration = Duration::from_millis(200);
 
     fn drain(jitter: &mut Jitter, due: i64) -> Vec<(i64, u64)> {
         std::iter::from_fn(|| jitter.pop(due, i64::MAX).map(|item| (item.ticks / 160, item.lost_before)))
@@ -165,7 +189,7 @@ mod tests {
 
     #[test]
     fn packets_come_out_in_order_and_once() {
-        let mut jitter = Jitter::default();
+        let mut jitter = Jitter::new(WAIT);
         for n in [0, 2, 1, 1, 5, 3, 4, 9, 8] {
             insert(&mut jitter, n);
         }
@@ -180,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_hole_is_waited_for_until_it_is_due() {
-        let mut jitter = Jitter::default();
+        let mut jitter = Jitter::new(WAIT);
         insert(&mut jitter, 0);
         insert(&mut jitter, 3);
         assert_eq!(drain(&mut jitter, 3 * 160), [(0, 0)]);
@@ -191,15 +215,15 @@ mod tests {
 
     #[test]
     fn a_leap_beyond_the_buffer_loses_what_is_between() {
-        let mut jitter = Jitter::default();
+        let mut jitter = Jitter::new(WAIT);
         insert(&mut jitter, 0);
         insert(&mut jitter, 1_000);
-        assert_eq!(drain(&mut jitter, i64::MAX), [(1_000, 63)]);
+        assert_eq!(drain(&mut jitter, i64::MAX), [(1_000, 1_000)]);
     }
 
     #[test]
     fn clearing_leaves_no_payload_behind() {
-        let mut jitter = Jitter::default();
+        let mut jitter = Jitter::new(WAIT);
         insert(&mut jitter, 0);
         jitter.clear();
         assert!(jitter.slots.iter().all(|slot| slot.payload.is_empty() && !slot.used));

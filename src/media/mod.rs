@@ -19,3 +19,6 @@ pub mod rtp;
 pub mod socket;
 pub mod stats;
 mod timeline;
+
+#[cfg(test)]
+mod tests;

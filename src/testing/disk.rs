@@ -77,7 +77,7 @@ impl CrashingDisk {
         }
         let mut names = state.durable_names.clone();
         for (path, &file) in &state.names.clone() {
-            if state.next_random() % 2 == 0 {
+            if state.next_random().is_multiple_of(2) {
                 names.entry(path.clone()).or_insert(file);
             }
         }
@@ -231,8 +231,11 @@ impl DiskFile for OpenFile {
         let mut state = self.disk.state();
         state.step()?;
         // Every other long write is a short one.
-        let length =
-            if bytes.len() > 100 && state.next_random() % 2 == 0 { bytes.len() / 2 } else { bytes.len() };
+        let length = if bytes.len() > 100 && state.next_random().is_multiple_of(2) {
+            bytes.len() / 2
+        } else {
+            bytes.len()
+        };
         let end = offset as usize + length;
         let file = &mut state.files[self.file].bytes;
         file.resize(file.len().max(end), 0);
