@@ -118,3 +118,137 @@ fn random() -> u32 {
     let _ = aws_lc_rs::rand::fill(&mut bytes);
     u32::from_le_bytes(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::app::config::StoreConfig;
+    use crate::app::keyed_lock::KeyedLock;
+    use crate::archive::store::Store;
+    use crate::base::clock::{OsClock, WallTime};
+    use crate::call::{
+        CallFacts, ConsentHow, ConsentRecord, ConsentState, Evidence, StreamFacts, StreamRole,
+    };
+    use crate::index::Index;
+    use crate::media::encoder::silence_packet;
+    use crate::media::output::{Ended, EndedBy, MediaBlock};
+    use crate::retention::deletion_log::{Cause, DeletionLog};
+    use crate::spool::disk::OsDisk;
+    use crate::spool::record::{Body, SpoolRecord};
+    use crate::spool::{MasterKey, Spool, SpoolConfig};
+
+    async fn erasing(dir: &Path) -> Erasing {
+        let config = SpoolConfig {
+            dir: dir.join("spool"),
+            segment_bytes: 1 << 20,
+            max_bytes: 1 << 30,
+            queue_bytes: 1 << 20,
+        };
+        let master = MasterKey::from_bytes(&[3; 32]).unwrap();
+        let (spool, _) = Spool::open(config, Arc::new(OsDisk), master, Box::new(|_| {})).unwrap();
+        Erasing {
+            log: DeletionLog::open(&dir.join("deletions")).unwrap(),
+            spool,
+            store: Store::open(&StoreConfig::Local { dir: dir.join("store") }).unwrap(),
+            index: Index::open(&dir.join("index.sqlite"), "45").await.unwrap(),
+            turns: KeyedLock::default(),
+            clock: Arc::new(OsClock),
+        }
+    }
+
+    /// A recorded call of 100 ms in the spool.
+    async fn recorded(erasing: &Erasing) -> Closing {
+        let started_at = WallTime::from_unix_micros(1_700_000_000_000_000);
+        let id = CallId::new_at(started_at);
+        let facts = CallFacts {
+            id,
+            department: "demo".into(),
+            started_at,
+            retention_days: 90,
+            caller_number: "12345678".to_owned().into(),
+            called_number: "70101010".to_owned().into(),
+            caller_name: None,
+            external_id: None,
+            streams: vec![StreamFacts { label: "a".into(), role: StreamRole::Mixed }],
+            context: Default::default(),
+        };
+        let granted = ConsentRecord {
+            state: ConsentState::Granted,
+            how: ConsentHow::Key,
+            at: started_at,
+            prompt_version: None,
+            evidence: Evidence::Clock,
+        };
+        let packet = silence_packet();
+        let block = MediaBlock {
+            first_frame: 0,
+            streams: 1,
+            lengths: vec![packet.len() as u16; 5],
+            peaks: vec![0; 5],
+            bytes: packet.repeat(5),
+        };
+        let ended = Ended {
+            at: started_at,
+            by: EndedBy::Feed,
+            outcome: Outcome::Recorded,
+            frames: 5,
+            streams: vec![],
+        };
+        let bodies =
+            [Body::Opened(facts), Body::Consent(granted), Body::Media(block), Body::Closed(ended.clone())];
+        let batch = bodies.into_iter().map(|body| SpoolRecord { call: id, body }).collect();
+        erasing.spool.append(batch).unwrap();
+        assert!(crate::app::durable::durable(&erasing.spool).await);
+        Closing { id, department: "demo".into(), ended, spooled: true }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn invariant_04_the_spool_lets_go_only_of_what_the_store_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let erasing = erasing(dir.path()).await;
+        let closing = recorded(&erasing).await;
+        // The store's directory is gone and cannot be made again: a file is in its place.
+        std::fs::remove_dir_all(dir.path().join("store")).unwrap();
+        std::fs::write(dir.path().join("store"), b"in the way").unwrap();
+        for _ in 0..3 {
+            assert!(settle(&closing, &erasing).await.is_err());
+            assert_eq!(erasing.spool.calls(), [closing.id]);
+            assert!(erasing.index.get(closing.id).await.unwrap().is_none(), "a row without its object");
+        }
+        std::fs::remove_file(dir.path().join("store")).unwrap();
+        std::fs::create_dir(dir.path().join("store")).unwrap();
+        settle(&closing, &erasing).await.unwrap();
+        assert!(erasing.spool.calls().is_empty());
+        assert!(erasing.index.get(closing.id).await.unwrap().is_some());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_delivery_that_lost_its_row_is_done_again_with_the_same_objects() {
+        let dir = tempfile::tempdir().unwrap();
+        let erasing = erasing(dir.path()).await;
+        let closing = recorded(&erasing).await;
+        let reader = erasing.spool.read(closing.id).unwrap();
+        let first =
+            deliver(reader.map(|body| body.map_err(|e| AssembleError::Io(e.to_string()))), &erasing.store);
+        let manifest = first.await.unwrap();
+        // Here the process died: objects stored, no row, spool not released.
+        settle(&closing, &erasing).await.unwrap();
+        let row = erasing.index.get(closing.id).await.unwrap().unwrap();
+        assert_eq!(row.object_sha256, manifest.audio_sha256);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn invariant_07_what_was_ordered_to_be_erased_is_not_delivered() {
+        let dir = tempfile::tempdir().unwrap();
+        let erasing = erasing(dir.path()).await;
+        let closing = recorded(&erasing).await;
+        erasing.order(closing.id, Cause::Request).await.unwrap();
+        settle(&closing, &erasing).await.unwrap();
+        assert!(erasing.index.get(closing.id).await.unwrap().is_none());
+        assert_eq!(erasing.complete_open().await, 0);
+        assert!(erasing.log.is_erased(closing.id));
+        assert!(erasing.store.probe().await.is_ok());
+    }
+}

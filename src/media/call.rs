@@ -6,106 +6,23 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::capture::{Capture, samples};
-use super::encoder::OpusSettings;
 use super::keys::{KeyMatcher, Meaning};
 use super::leg::{KeyPress, Leg, LegPlan};
 use super::output::{Ended, EndedBy, FRAME_MS, Fact, Gap, GapReason, MediaBlock, Output, StreamCounts};
+pub use super::plan::{CallRules, CallSettings, CallState, Command, Now};
 use super::stats::TickStats;
-use crate::base::clock::{MonoTime, WallTime};
+use crate::base::clock::MonoTime;
 use crate::base::id::CallId;
 use crate::base::limit;
 use crate::call::consent::{ConsentError, ConsentInput};
 use crate::call::{
-    Answer, ConsentHow, ConsentKeys, ConsentMachine, ConsentRecord, ConsentState, Evidence, NoAudio, Outcome,
+    Answer, ConsentHow, ConsentMachine, ConsentRecord, ConsentState, Evidence, NoAudio, Outcome,
 };
 
 /// How long a call may go without its first packet, in timeouts of a silent call.
 const FIRST_PACKET_TIMEOUTS: u32 = 2;
 /// Frame length. Units: samples at 8 kHz.
 const FRAME: i64 = FRAME_MS as i64 * 8;
-
-/// What every call of an engine shares.
-#[derive(Clone, Copy, Debug)]
-pub struct CallSettings {
-    /// How long a packet may be late and still find its place.
-    pub reorder: Duration,
-    /// How long every stream may be silent until the call counts as over.
-    pub rtp_timeout: Duration,
-    /// Opus settings.
-    pub opus: OpusSettings,
-}
-
-/// What a call starts with.
-#[derive(Clone, Debug)]
-pub struct CallRules {
-    /// Its id.
-    pub id: CallId,
-    /// Whether its department is recorded.
-    pub selected: bool,
-    /// Key sequences.
-    pub keys: ConsentKeys,
-    /// How long no answer may take until it is a no.
-    pub consent_timeout: Duration,
-}
-
-/// Something asked of a call.
-#[derive(Clone, Debug)]
-pub enum Command {
-    /// An answer to the consent prompt.
-    Answer {
-        /// Yes or no.
-        answer: Answer,
-        /// By which way.
-        how: ConsentHow,
-        /// Which prompt was heard.
-        prompt_version: Option<String>,
-        /// What shows it.
-        evidence: Evidence,
-    },
-    /// Consent is taken back.
-    Withdraw {
-        /// By which way.
-        how: ConsentHow,
-        /// What shows it.
-        evidence: Evidence,
-    },
-    /// Keep nothing for now.
-    Pause,
-    /// Keep again.
-    Resume,
-    /// The call is over.
-    End,
-}
-
-/// How a call stands.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CallState {
-    /// Consent.
-    pub consent: ConsentState,
-    /// Whether it is paused.
-    pub paused: bool,
-    /// How it ended, if it has.
-    pub ended: Option<Ended>,
-    /// Packet counters, in channel order.
-    pub streams: Vec<StreamCounts>,
-}
-
-/// The time on both clocks.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    /// For measuring.
-    pub mono: MonoTime,
-    /// For dating.
-    pub wall: WallTime,
-}
-
-impl Now {
-    /// The wall time of a point a little while ago (or ahead).
-    pub fn wall_at(&self, at: MonoTime) -> WallTime {
-        let micros = (at.as_nanos() as i64 - self.mono.as_nanos() as i64) / 1_000;
-        self.wall.plus_micros(micros)
-    }
-}
 
 /// The machine of one call.
 pub struct Call {

@@ -14,6 +14,7 @@ pub mod keys;
 pub mod leg;
 pub mod output;
 pub mod pcm;
+pub mod plan;
 pub mod ports;
 pub mod rtp;
 pub mod socket;

@@ -17,3 +17,4 @@ mod sip_sipp;
 mod sip_src;
 mod sip_torture;
 mod sip_traps;
+mod tidy;

@@ -1,0 +1,92 @@
+//! What a call is set up with, what may be asked of it, and how it stands.
+
+use std::time::Duration;
+
+use super::encoder::OpusSettings;
+use super::output::{Ended, StreamCounts};
+use crate::base::clock::{MonoTime, WallTime};
+use crate::base::id::CallId;
+use crate::call::{Answer, ConsentHow, ConsentKeys, ConsentState, Evidence};
+
+/// What every call of an engine shares.
+#[derive(Clone, Copy, Debug)]
+pub struct CallSettings {
+    /// How long a packet may be late and still find its place.
+    pub reorder: Duration,
+    /// How long every stream may be silent until the call counts as over.
+    pub rtp_timeout: Duration,
+    /// Opus settings.
+    pub opus: OpusSettings,
+}
+
+/// What a call starts with.
+#[derive(Clone, Debug)]
+pub struct CallRules {
+    /// Its id.
+    pub id: CallId,
+    /// Whether its department is recorded.
+    pub selected: bool,
+    /// Key sequences.
+    pub keys: ConsentKeys,
+    /// How long no answer may take until it is a no.
+    pub consent_timeout: Duration,
+}
+
+/// Something asked of a call.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// An answer to the consent prompt.
+    Answer {
+        /// Yes or no.
+        answer: Answer,
+        /// By which way.
+        how: ConsentHow,
+        /// Which prompt was heard.
+        prompt_version: Option<String>,
+        /// What shows it.
+        evidence: Evidence,
+    },
+    /// Consent is taken back.
+    Withdraw {
+        /// By which way.
+        how: ConsentHow,
+        /// What shows it.
+        evidence: Evidence,
+    },
+    /// Keep nothing for now.
+    Pause,
+    /// Keep again.
+    Resume,
+    /// The call is over.
+    End,
+}
+
+/// How a call stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallState {
+    /// Consent.
+    pub consent: ConsentState,
+    /// Whether it is paused.
+    pub paused: bool,
+    /// How it ended, if it has.
+    pub ended: Option<Ended>,
+    /// Packet counters, in channel order.
+    pub streams: Vec<StreamCounts>,
+}
+
+/// The time on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For measuring.
+    pub mono: MonoTime,
+    /// For dating.
+    pub wall: WallTime,
+}
+
+impl Now {
+    /// The wall time of a point a little while ago (or ahead).
+    pub fn wall_at(&self, at: MonoTime) -> WallTime {
+        let micros = (at.as_nanos() as i64 - self.mono.as_nanos() as i64) / 1_000;
+        self.wall.plus_micros(micros)
+    }
+}

@@ -1,0 +1,142 @@
+//! Keeps the tree as its architecture page draws it.
+
+use std::path::{Path, PathBuf};
+
+/// What each module may import of ours. `app` and `cli` may import everything.
+const IMPORTS: &[(&str, &[&str])] = &[
+    ("base", &[]),
+    ("call", &["base"]),
+    ("media", &["base", "call"]),
+    ("spool", &["base", "call", "media", "testing"]),
+    ("testing", &["spool"]),
+    ("signalling", &["base", "call", "media"]),
+    ("archive", &["base", "call", "media", "spool", "app::config"]),
+    ("audit", &["archive::recording"]),
+    ("index", &["base", "call", "media", "archive"]),
+    ("retention", &["base", "archive", "index", "app::config"]),
+    ("http", &["base", "call", "media", "signalling", "metrics", "app::logging", "app::config"]),
+    ("metrics", &["base", "call", "media", "signalling"]),
+    ("load", &["base", "media::codec", "media::output"]),
+];
+
+/// Files and folders of pure rules: no sockets, files, threads or clocks of the system.
+const PURE: &[&str] = &[
+    "call",
+    "media/call.rs",
+    "media/capture.rs",
+    "media/codec",
+    "media/gap.rs",
+    "media/jitter.rs",
+    "media/keys.rs",
+    "media/leg.rs",
+    "media/pcm.rs",
+    "media/rtp",
+    "media/timeline.rs",
+    "spool/record.rs",
+    "spool/recover.rs",
+    "spool/frame.rs",
+    "spool/payload.rs",
+    "retention/trusted_time.rs",
+    "signalling/sdp",
+    "signalling/sip/dialog.rs",
+    "signalling/sip/message.rs",
+    "signalling/sip/parse.rs",
+    "signalling/sip/transaction.rs",
+    "signalling/siprec/server.rs",
+];
+const IMPURE: &[&str] =
+    &["std::fs", "std::thread", "UdpSocket", "TcpStream", "SystemTime", "Instant::now", "tokio::"];
+
+/// Lines of a file without its tests.
+const CEILING: usize = 420;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every Rust file below `src` with its path from there and its text without unit tests.
+fn sources() -> Vec<(String, String)> {
+    let src = root().join("src");
+    let mut todo = vec![src.clone()];
+    let mut found = Vec::new();
+    while let Some(dir) = todo.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                todo.push(path);
+            } else if path.extension().is_some_and(|ext| ext == "rs") {
+                let name = path.strip_prefix(&src).unwrap().display().to_string();
+                let text = std::fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();
+                found.push((name, code));
+            }
+        }
+    }
+    found
+}
+
+fn is_test_file(name: &str) -> bool {
+    name.contains("tests") || name.ends_with("fakes.rs")
+}
+
+#[test]
+fn modules_import_only_what_lies_to_their_left() {
+    let mut wrong = Vec::new();
+    for (name, code) in sources() {
+        let Some((_, allowed)) = IMPORTS.iter().find(|(module, _)| name.starts_with(&format!("{module}/")))
+        else {
+            continue;
+        };
+        if is_test_file(&name) {
+            continue;
+        }
+        let own = name.split('/').next().unwrap();
+        for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            for (at, _) in line.match_indices("crate::") {
+                let path = &line[at + "crate::".len()..];
+                let fine = path.starts_with(own) || allowed.iter().any(|module| path.starts_with(module));
+                if !fine {
+                    wrong.push(format!("src/{name} may not import crate::{path}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn pure_files_touch_no_socket_file_thread_or_clock() {
+    let mut wrong = Vec::new();
+    for (name, code) in sources().into_iter().filter(|(name, _)| !is_test_file(name)) {
+        if !PURE.iter().any(|pure| Path::new(&name).starts_with(pure)) {
+            continue;
+        }
+        let used = IMPURE.iter().filter(|impure| code.contains(**impure));
+        wrong.extend(used.map(|impure| format!("src/{name} uses {impure}")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn files_stay_small_and_are_named_after_what_they_hold() {
+    let mut wrong = Vec::new();
+    for (name, code) in sources() {
+        let lines = code.lines().count();
+        if lines > CEILING && !is_test_file(&name) {
+            wrong.push(format!("src/{name} has {lines} lines"));
+        }
+        let stem = Path::new(&name).file_stem().unwrap().to_string_lossy().into_owned();
+        if ["utils", "util", "common", "helpers", "manager", "types"].contains(&stem.as_str()) {
+            wrong.push(format!("src/{name} has a name that says nothing"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_module_page_says_what_it_is() {
+    let bare: Vec<_> =
+        sources().into_iter().filter(|(_, code)| !code.starts_with("//!")).map(|(name, _)| name).collect();
+    let bare: Vec<_> = bare.into_iter().filter(|name| !is_test_file(name)).collect();
+    assert!(bare.is_empty(), "no module docs: {bare:?}");
+}
