@@ -76,7 +76,11 @@ impl DataKey {
 
     /// Reads a key file back.
     pub fn read(master: &MasterKey, call: CallId, file: &[u8]) -> Result<Self, KeyFault> {
-        if file.iter().all(|&byte| byte == 0) {
+        // A crash may leave half of the overwriting; so many zeros are in no sealed key.
+        let zeros = |bytes: &[u8]| bytes.iter().all(|&byte| byte == 0);
+        if file.first_chunk::<4>().is_none_or(|mark| zeros(mark))
+            || file.get(24..).unwrap_or_default().windows(12).any(zeros)
+        {
             return Err(KeyFault::Destroyed);
         }
         let intact = file.len() == KEY_FILE_BYTES
@@ -160,6 +164,8 @@ mod tests {
         assert_eq!(DataKey::read(&other, call(1), &file).err(), Some(KeyFault::WrongMaster));
         assert_eq!(DataKey::read(&master, call(1), &[0; 88]).err(), Some(KeyFault::Destroyed));
         assert_eq!(DataKey::read(&master, call(1), &[]).err(), Some(KeyFault::Destroyed));
+        let half = [&[0; 64], &file[64..]].concat();
+        assert_eq!(DataKey::read(&master, call(1), &half).err(), Some(KeyFault::Destroyed));
     }
 
     #[test]

@@ -8,8 +8,11 @@ use super::error::SpoolError;
 use super::key::{DataKey, KEY_FILE_BYTES, KeyFault, MasterKey};
 use crate::base::id::CallId;
 
-/// Keys that open, and key files that give none.
-pub type Read = (Vec<(CallId, DataKey)>, Vec<(CallId, KeyFault)>);
+/// How a key file's name ends while it is being written.
+const DRAFT: &str = ".key.new";
+
+/// Keys that open, and how many key files give none.
+pub type Read = (Vec<(CallId, DataKey)>, u64);
 
 /// The directory of key files.
 #[derive(Clone, Debug)]
@@ -27,7 +30,8 @@ impl Keyring {
         Ok(Self { dir })
     }
 
-    /// Writes a key file; durable once [`Keyring::sync`] was called as well.
+    /// Writes a key file; durable once [`Keyring::sync`] was called as well. Under its name it is
+    /// always whole: it is written beside and renamed.
     ///
     /// Errors: the disk's; doing it again is fine.
     pub fn write(
@@ -37,15 +41,14 @@ impl Keyring {
         bytes: &[u8; KEY_FILE_BYTES],
     ) -> Result<(), SpoolError> {
         let path = self.path(call);
+        let draft = self.draft(call);
         let written = || -> io::Result<()> {
-            let file = match disk.create(&path, 0) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    disk.open(&path, Access::Write)?
-                }
-                other => other?,
-            };
+            // A draft of an earlier try is no good: its sync may have failed.
+            unless_missing(disk.remove(&draft))?;
+            let file = disk.create(&draft, 0)?;
             write_all_at(&*file, bytes, 0)?;
-            file.sync()
+            file.sync()?;
+            disk.rename(&draft, &path)
         };
         written().map_err(|error| SpoolError::disk("write", &path, error))
     }
@@ -63,24 +66,31 @@ impl Keyring {
     pub fn destroy(&self, disk: &dyn Disk, call: CallId) -> Result<(), SpoolError> {
         let path = self.path(call);
         let destroyed = || -> io::Result<()> {
-            let file = match disk.open(&path, Access::Write) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return disk.sync_dir(&self.dir),
-                other => other?,
-            };
-            write_all_at(&*file, &[0; KEY_FILE_BYTES], 0)?;
-            file.sync()?;
-            disk.remove(&path)?;
+            for path in [&self.draft(call), &path] {
+                let file = match disk.open(path, Access::Write) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    other => other?,
+                };
+                write_all_at(&*file, &[0; KEY_FILE_BYTES], 0)?;
+                file.sync()?;
+                disk.remove(path)?;
+            }
             disk.sync_dir(&self.dir)
         };
         destroyed().map_err(|error| SpoolError::disk("destroy", &path, error))
     }
 
-    /// Reads every key. Those that are destroyed or damaged are told apart in the second list.
+    /// Reads every key. What gives none is removed: half-destroyed keys, drafts that were never
+    /// acknowledged, and damaged ones, which are counted.
     ///
     /// Errors: the disk's, or intact keys that another master key sealed.
     pub fn read_all(&self, disk: &dyn Disk, master: &MasterKey) -> Result<Read, SpoolError> {
         let names = disk.list(&self.dir).map_err(|error| SpoolError::disk("list", &self.dir, error))?;
         let (mut keys, mut faults) = (Vec::new(), Vec::new());
+        for draft in names.iter().filter_map(|name| name.strip_suffix(DRAFT)?.parse::<CallId>().ok()) {
+            let path = self.draft(draft);
+            disk.remove(&path).map_err(|error| SpoolError::disk("remove", &path, error))?;
+        }
         for call in names.iter().filter_map(|name| name.strip_suffix(".key")?.parse::<CallId>().ok()) {
             let path = self.path(call);
             let read = || -> io::Result<Vec<u8>> {
@@ -100,10 +110,28 @@ impl Keyring {
         if wrong > 0 {
             return Err(SpoolError::WrongMasterKey { calls: wrong });
         }
-        Ok((keys, faults))
+        for &(call, fault) in &faults {
+            if fault == KeyFault::Damaged {
+                tracing::error!(%call, "the key of a call is damaged: its records are lost");
+            }
+            self.destroy(disk, call)?;
+        }
+        let damaged = faults.iter().filter(|(_, fault)| *fault == KeyFault::Damaged).count();
+        Ok((keys, damaged as u64))
     }
 
     fn path(&self, call: CallId) -> PathBuf {
         self.dir.join(format!("{call}.key"))
+    }
+
+    fn draft(&self, call: CallId) -> PathBuf {
+        self.dir.join(format!("{call}{DRAFT}"))
+    }
+}
+
+fn unless_missing(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }

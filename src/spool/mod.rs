@@ -30,6 +30,7 @@
 //! then answers. Each start of the process uses a new incarnation, whose first segment is
 //! durable before anything is sealed, so no nonce repeats under a key.
 
+mod commit;
 pub mod disk;
 pub mod error;
 mod frame;
@@ -40,6 +41,7 @@ mod payload;
 mod reader;
 pub mod record;
 pub mod recover;
+mod room;
 mod segment;
 mod shared;
 mod writer;
@@ -47,6 +49,7 @@ mod writer;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 pub use error::SpoolError;
 pub use key::MasterKey;
@@ -59,6 +62,9 @@ use record::SpoolRecord;
 use recover::Recovered;
 use shared::{Item, Shared};
 use writer::Writer;
+
+/// How long closing waits for a disk that refuses.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 /// How a spool runs.
 #[derive(Clone, Debug)]
@@ -146,9 +152,14 @@ impl Spool {
         self.shared.stats()
     }
 
-    /// Makes what is queued durable and stops the writer. Blocks.
+    /// Makes what is queued durable and stops the writer. Blocks; where the disk refuses, for a
+    /// few seconds, and the barriers not reached then tell of it.
     pub fn close(&self) {
-        self.shared.push(Item::Close);
+        self.close_within(CLOSE_WITHIN);
+    }
+
+    fn close_within(&self, patience: Duration) {
+        self.shared.push(Item::Close(patience));
         let thread = self.thread.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let _ = thread.join();

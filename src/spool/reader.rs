@@ -1,5 +1,9 @@
 //! One call's records, read back in order by following their chain.
+//!
+//! In: a call. Out: its bodies, and what is missing among them. Not here: records that are not
+//! durable yet.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::disk::{Access, DiskFile, read_full_at};
@@ -7,11 +11,14 @@ use super::error::SpoolError;
 use super::frame::{self, Position, RECORD_HEAD_BYTES, RecordHead};
 use super::key::DataKey;
 use super::record::Body;
-use super::segment::{self, Step, walk};
+use super::segment::{self, Step, is_medium, walk};
 use super::shared::Shared;
 use crate::base::id::CallId;
 
-/// Reads a call. Memory: 16 bytes a record, and one record.
+/// Reads a call. Memory: 24 bytes a record, and one record.
+///
+/// What is damaged is an error of its own ([`SpoolError::is_damage`]) and the rest follows it; any
+/// other error ends the reading, and reading again later may go further.
 pub struct CallReader {
     shared: Arc<Shared>,
     call: CallId,
@@ -19,6 +26,7 @@ pub struct CallReader {
     places: std::vec::IntoIter<(u32, Position)>,
     expected: u32,
     waiting: Option<(u32, Position)>,
+    ended: bool,
     open: Option<(u64, Box<dyn DiskFile>)>,
     record: Vec<u8>,
     scratch: Vec<u8>,
@@ -28,8 +36,9 @@ impl CallReader {
     pub(super) fn open(shared: &Arc<Shared>, call: CallId) -> Result<Self, SpoolError> {
         let (key, last, segments) = {
             let places = shared.places();
-            let place = places.get(&call).ok_or(SpoolError::NoCall { call })?;
-            (Arc::clone(&place.key), place.last, place.segments.iter().copied().collect::<Vec<_>>())
+            let place = places.get(&call).filter(|place| !place.doomed);
+            let place = place.ok_or(SpoolError::NoCall { call })?;
+            (Arc::clone(&place.key), place.last, place.segments)
         };
         let mut reader = Self {
             shared: Arc::clone(shared),
@@ -38,40 +47,46 @@ impl CallReader {
             places: Vec::new().into_iter(),
             expected: 0,
             waiting: None,
+            ended: false,
             open: None,
             record: Vec::new(),
             scratch: Vec::new(),
         };
-        let places = match reader.follow(last) {
-            Some(places) => places,
-            None => reader.scan_segments(&segments)?,
+        let places = match (reader.follow(last)?, segments) {
+            (Some(places), _) => places,
+            (None, Some((first, last))) => reader.scan_segments(first, last)?,
+            (None, None) => Vec::new(),
         };
         reader.places = places.into_iter();
         Ok(reader)
     }
 
     /// The chain from the last record to the first; `None` where it is broken.
-    fn follow(&mut self, last: Option<Position>) -> Option<Vec<(u32, Position)>> {
+    fn follow(&mut self, last: Option<Position>) -> Result<Option<Vec<(u32, Position)>>, SpoolError> {
         let mut places = Vec::new();
         let mut next = last;
         while let Some(at) = next {
-            let head = self.head(at)?;
-            let in_order = places.last().is_none_or(|&(later, _)| head.ordinal + 1 == later);
+            let Some(head) = self.head(at)? else { return Ok(None) };
+            let in_order = places.last().is_none_or(|&(later, _)| head.ordinal.checked_add(1) == Some(later));
             if head.call != self.call || !in_order {
-                return None;
+                return Ok(None);
             }
             places.push((head.ordinal, at));
             next = head.previous;
         }
         places.reverse();
-        places.first().is_none_or(|&(ordinal, _)| ordinal == 0).then_some(places)
+        Ok(places.first().is_none_or(|&(ordinal, _)| ordinal == 0).then_some(places))
     }
 
     /// Every record of the call that its segments still hold, each once.
-    fn scan_segments(&self, segments: &[u64]) -> Result<Vec<(u32, Position)>, SpoolError> {
+    fn scan_segments(&self, first: u64, last: u64) -> Result<Vec<(u32, Position)>, SpoolError> {
         let mut places = Vec::new();
-        for &number in segments {
-            let bytes = segment::load(&*self.shared.disk, &self.shared.config.dir, number)?;
+        for number in first..=last {
+            let bytes = match segment::load(&*self.shared.disk, &self.shared.config.dir, number) {
+                Ok(loaded) => loaded.bytes,
+                Err(SpoolError::Disk { source, .. }) if source.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
             walk(&bytes, |step| {
                 if let Step::Record(head, _, offset) = step
                     && head.call == self.call
@@ -85,34 +100,45 @@ impl CallReader {
         Ok(places)
     }
 
-    fn head(&mut self, at: Position) -> Option<RecordHead> {
+    fn head(&mut self, at: Position) -> Result<Option<RecordHead>, SpoolError> {
         let mut bytes = [0; RECORD_HEAD_BYTES];
-        let file = self.file(at.segment).ok()?;
-        let read = read_full_at(file, &mut bytes, u64::from(at.offset)).ok()?;
-        RecordHead::peek(&bytes[..read])
+        let read = self.read_at(at, &mut bytes)?;
+        Ok(RecordHead::peek(&bytes[..read]))
     }
 
-    fn body(&mut self, at: Position) -> Option<Body> {
-        let head = self.head(at)?;
+    /// The body of the record there; `None` where it is damaged.
+    fn body(&mut self, at: Position) -> Result<Option<Body>, SpoolError> {
+        let Some(head) = self.head(at)? else { return Ok(None) };
         let mut record = std::mem::take(&mut self.record);
         record.resize(head.record_bytes(), 0);
-        let read = read_full_at(self.file(at.segment).ok()?, &mut record, u64::from(at.offset)).ok()?;
+        let read = self.read_at(at, &mut record)?;
         let checked = frame::check(&record[..read]).filter(|checked| checked.call == self.call);
         let body = checked.and_then(|head| frame::open(&head, &record, &self.key, &mut self.scratch));
         self.record = record;
-        body
+        Ok(body)
     }
 
-    fn file(&mut self, number: u64) -> Result<&dyn DiskFile, SpoolError> {
-        if self.open.as_ref().is_none_or(|(open, _)| *open != number) {
-            let path = segment::path(&self.shared.config.dir, number);
-            let file = self.shared.disk.open(&path, Access::Read);
-            self.open = Some((number, file.map_err(|error| SpoolError::disk("open", &path, error))?));
+    /// Reads from a segment; nothing where the segment is gone or its medium is bad.
+    ///
+    /// Errors: what may pass, such as too many open files.
+    fn read_at(&mut self, at: Position, into: &mut [u8]) -> Result<usize, SpoolError> {
+        let path = segment::path(&self.shared.config.dir, at.segment);
+        if self.open.as_ref().is_none_or(|(open, _)| *open != at.segment) {
+            match self.shared.disk.open(&path, Access::Read) {
+                Ok(file) => self.open = Some((at.segment, file)),
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+                Err(error) => return Err(SpoolError::disk("open", &path, error)),
+            }
         }
-        match &self.open {
-            Some((_, file)) => Ok(&**file),
-            None => Err(SpoolError::NoCall { call: self.call }),
+        let Some((_, file)) = &self.open else { return Ok(0) };
+        match read_full_at(&**file, into, u64::from(at.offset)) {
+            Err(error) if is_medium(&error) => Ok(0),
+            read => read.map_err(|error| SpoolError::disk("read", &path, error)),
         }
+    }
+
+    fn is_destroyed(&self) -> bool {
+        self.shared.places().get(&self.call).is_none_or(|place| place.doomed)
     }
 }
 
@@ -120,6 +146,9 @@ impl Iterator for CallReader {
     type Item = Result<Body, SpoolError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
         let (ordinal, at) = self.waiting.take().or_else(|| self.places.next())?;
         if ordinal > self.expected {
             let records = ordinal - self.expected;
@@ -127,7 +156,16 @@ impl Iterator for CallReader {
             self.waiting = Some((ordinal, at));
             return Some(Err(SpoolError::Damaged { call: self.call, records }));
         }
-        self.expected = ordinal + 1;
-        Some(self.body(at).ok_or(SpoolError::Damaged { call: self.call, records: 1 }))
+        self.expected = ordinal.saturating_add(1);
+        let body = self.body(at);
+        let body = if self.is_destroyed() { Err(SpoolError::NoCall { call: self.call }) } else { body };
+        match body {
+            Ok(Some(body)) => Some(Ok(body)),
+            Ok(None) => Some(Err(SpoolError::Damaged { call: self.call, records: 1 })),
+            Err(error) => {
+                self.ended = true;
+                Some(Err(error))
+            }
+        }
     }
 }

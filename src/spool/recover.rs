@@ -1,13 +1,14 @@
 //! What a spool holds after any crash, by reading it. Pure over bytes: in go keys and segments,
 //! out come calls and places. A torn tail and damaged records are counted, not believed.
+//!
+//! Not here: files, and what becomes of a call that was found open.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::frame::{self, Position, SegmentHead};
+use super::frame::{self, Position, RecordHead, SegmentHead};
 use super::key::DataKey;
 use super::record::Body;
-use super::segment::{Step, walk};
+use super::segment::{Step, used_bytes, walk};
 use super::shared::Place;
 use crate::base::id::CallId;
 use crate::call::{CallFacts, ConsentRecord};
@@ -26,6 +27,8 @@ pub struct RecoveredCall {
     pub closed: Option<Ended>,
     /// Frames of audio, gaps between blocks included.
     pub frames: u32,
+    /// Records that must have been there before the last one that is, and are not.
+    pub missing_records: u32,
 }
 
 /// What a scan found.
@@ -35,21 +38,26 @@ pub struct Recovered {
     pub calls: Vec<RecoveredCall>,
     /// Places at which something is no record: torn tails and damage.
     pub damaged: u64,
-    /// Records found twice: written again after a failed sync.
+    /// Records found twice: written again after a failed sync, or in a copied segment.
     pub duplicates: u64,
     /// Segment files whose head cannot be read or contradicts their name.
     pub bad_segments: u64,
-    /// Numbers missing between the first and the last segment.
+    /// Segments that records of a call with missing ones point into, and that are not there.
     pub missing_segments: u64,
+    /// Key files that were neither whole nor overwritten: their calls are lost.
+    pub damaged_keys: u64,
+    /// Bytes of segments that the disk could not read. Units: bytes.
+    pub unreadable_bytes: u64,
 }
 
 /// Scans segments in order of number.
 pub(super) struct Scan {
     calls: HashMap<CallId, Found>,
     recovered: Recovered,
-    /// Calls in each segment; segments without any can go.
-    pub segments: Vec<(u64, u64)>,
-    /// Highest incarnation, sequence and number so far, and the node's id.
+    seen: Seen,
+    /// Number and length of each segment that was scanned.
+    pub segments: BTreeMap<u64, u64>,
+    /// Highest incarnation, sequence and segment number met anywhere, and the node's id.
     pub incarnation: u32,
     pub sequence: u64,
     pub number: u64,
@@ -59,20 +67,20 @@ pub(super) struct Scan {
 struct Found {
     call: RecoveredCall,
     place: Place,
-    seen: HashSet<u64>,
+    records: u32,
+    /// Order of the record that `place.last` is, and of the last consent.
+    last: (u32, u64),
+    consent: (u32, u64),
+    pointed_to: BTreeSet<u64>,
 }
 
 impl Scan {
     pub fn new(keys: Vec<(CallId, DataKey)>) -> Self {
-        let found = |(id, key): (CallId, DataKey)| {
-            let call = RecoveredCall { id, facts: None, consent: None, closed: None, frames: 0 };
-            let place = Place { key: Arc::new(key), last: None, next_ordinal: 0, segments: BTreeSet::new() };
-            (id, Found { call, place, seen: HashSet::new() })
-        };
         Self {
-            calls: keys.into_iter().map(found).collect(),
+            calls: keys.into_iter().map(|(id, key)| (id, Found::new(id, key))).collect(),
             recovered: Recovered::default(),
-            segments: Vec::new(),
+            seen: Seen::default(),
+            segments: BTreeMap::new(),
             incarnation: 0,
             sequence: 0,
             number: 0,
@@ -80,68 +88,140 @@ impl Scan {
         }
     }
 
-    /// Takes the bytes of the segment file of this number.
-    pub fn segment(&mut self, number: u64, bytes: &[u8]) {
-        if self.number > 0 && number > self.number + 1 {
-            self.recovered.missing_segments += number - self.number - 1;
-        }
+    /// Takes the bytes of the segment file of this number. Returns how many are in use.
+    pub fn segment(&mut self, number: u64, bytes: &[u8]) -> usize {
         self.number = self.number.max(number);
-        self.segments.push((number, bytes.len() as u64));
+        self.segments.insert(number, bytes.len() as u64);
         match SegmentHead::parse(bytes) {
-            Some(head) if head.number == number => {
+            Some(head) => {
+                self.recovered.bad_segments += u64::from(head.number != number);
+                self.number = self.number.max(head.number);
                 self.incarnation = self.incarnation.max(head.incarnation);
                 self.node_id = Some(head.node_id);
             }
-            // A copy under another name, or a torn head: its records are checked one by one anyway.
-            _ => self.recovered.bad_segments += 1,
+            // A crash while it was made leaves it empty.
+            None if used_bytes(bytes) == 0 => {}
+            None => self.recovered.bad_segments += 1,
         }
         let mut scratch = Vec::new();
         walk(bytes, |step| match step {
             Step::Damaged => self.recovered.damaged += 1,
             Step::Record(head, record, offset) => {
-                self.incarnation = self.incarnation.max(head.incarnation);
-                self.sequence = self.sequence.max(head.sequence);
-                let Some(found) = self.calls.get_mut(&head.call) else { return };
-                if !found.seen.insert(u64::from(head.incarnation) << 40 ^ head.sequence) {
-                    self.recovered.duplicates += 1;
-                    return;
-                }
-                let Some(body) = frame::open(&head, record, &found.place.key, &mut scratch) else {
-                    self.recovered.damaged += 1;
-                    return;
-                };
-                found.place.segments.insert(number);
-                found.place.last = Some(Position { segment: number, offset });
-                found.place.next_ordinal = found.place.next_ordinal.max(head.ordinal + 1);
-                found.call.take(body);
+                self.record(&head, record, Position { segment: number, offset }, &mut scratch);
             }
-        });
+        })
+    }
+
+    /// Notes bytes that the disk could not read.
+    pub fn unreadable(&mut self, bytes: u64) {
+        self.recovered.unreadable_bytes += bytes;
+    }
+
+    /// Notes key files that give no key.
+    pub fn damaged_keys(&mut self, keys: u64) {
+        self.recovered.damaged_keys += keys;
+    }
+
+    fn record(&mut self, head: &RecordHead, record: &[u8], at: Position, scratch: &mut Vec<u8>) {
+        let order = (head.incarnation, head.sequence);
+        self.incarnation = self.incarnation.max(head.incarnation);
+        self.sequence = self.sequence.max(head.sequence);
+        self.number = self.number.max(head.previous.map_or(0, |previous| previous.segment));
+        let first = self.seen.insert(order);
+        let Some(found) = self.calls.get_mut(&head.call) else { return };
+        if first {
+            let Some(body) = frame::open(head, record, &found.place.key, scratch) else {
+                self.recovered.damaged += 1;
+                return;
+            };
+            found.take(body, order);
+            found.records += 1;
+        } else {
+            self.recovered.duplicates += 1;
+        }
+        // Of a record that is there twice the later copy counts: its chain is the one that was
+        // acknowledged.
+        if order >= found.last {
+            found.last = order;
+            found.place.last = Some(at);
+        }
+        found.place.next_ordinal = found.place.next_ordinal.max(head.ordinal.saturating_add(1));
+        found.place.reach(at.segment);
+        found.pointed_to.extend(head.previous.map(|previous| previous.segment));
     }
 
     /// Ends the scan.
     pub fn finish(self) -> (Recovered, HashMap<CallId, Place>) {
         let mut recovered = self.recovered;
         let mut places = HashMap::new();
-        for (id, found) in self.calls {
+        let mut missing = BTreeSet::new();
+        for (id, mut found) in self.calls {
+            found.call.missing_records = found.place.next_ordinal.saturating_sub(found.records);
+            if found.call.missing_records > 0 {
+                let gone = |number: &u64| !self.segments.contains_key(number);
+                missing.extend(found.pointed_to.into_iter().filter(gone));
+            }
+            found.place.frames = found.call.frames;
             recovered.calls.push(found.call);
             places.insert(id, found.place);
         }
+        recovered.missing_segments = missing.len() as u64;
         recovered.calls.sort_by_key(|call| call.id);
         (recovered, places)
     }
 }
 
-impl RecoveredCall {
-    fn take(&mut self, body: Body) {
+impl Found {
+    fn new(id: CallId, key: DataKey) -> Self {
+        let call =
+            RecoveredCall { id, facts: None, consent: None, closed: None, frames: 0, missing_records: 0 };
+        let (last, consent) = ((0, 0), (0, 0));
+        Self { call, place: Place::new(key), records: 0, last, consent, pointed_to: BTreeSet::new() }
+    }
+
+    fn take(&mut self, body: Body, order: (u32, u64)) {
         match body {
-            Body::Opened(facts) => self.facts = Some(facts),
-            Body::Consent(record) => self.consent = Some(record),
-            Body::Closed(ended) => self.closed = Some(ended),
-            Body::Media(block) => {
-                self.frames = self.frames.max(block.first_frame.saturating_add(block.frames()))
+            Body::Opened(facts) => self.call.facts = Some(facts),
+            Body::Consent(record) if order >= self.consent => {
+                self.consent = order;
+                self.call.consent = Some(record);
             }
-            Body::Gap(_) => {}
+            Body::Consent(_) | Body::Gap(_) => {}
+            Body::Closed(ended) => self.call.closed = Some(ended),
+            Body::Media(block) => {
+                let end = block.first_frame.saturating_add(block.frames());
+                self.call.frames = self.call.frames.max(end);
+            }
         }
+    }
+}
+
+/// The records met so far, as spans: sequences follow each other, so there are few.
+#[derive(Default)]
+struct Seen(BTreeMap<(u32, u64), u64>);
+
+impl Seen {
+    /// Whether the record is met for the first time.
+    fn insert(&mut self, (incarnation, sequence): (u32, u64)) -> bool {
+        let before = self.0.range_mut(..=(incarnation, sequence)).next_back();
+        let start = match before {
+            Some((&(i, start), end)) if i == incarnation && sequence <= end.saturating_add(1) => {
+                if sequence <= *end {
+                    return false;
+                }
+                *end = sequence;
+                start
+            }
+            _ => {
+                self.0.insert((incarnation, sequence), sequence);
+                sequence
+            }
+        };
+        let after = sequence.checked_add(1).and_then(|next| self.0.remove(&(incarnation, next)));
+        if let Some(end) = after {
+            self.0.insert((incarnation, start), end);
+        }
+        true
     }
 }
 
@@ -153,4 +233,33 @@ pub fn exercise(bytes: &[u8]) {
     scan.segment(1, bytes);
     assert!(records * super::frame::RECORD_HEAD_BYTES <= bytes.len());
     assert!(scan.finish().0.calls.is_empty());
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn spans_know_what_a_set_knows(records in prop::collection::vec((0u32..3, 0u64..40), 0..200)) {
+            let mut spans = Seen::default();
+            let mut set = BTreeSet::new();
+            for record in records {
+                prop_assert_eq!(spans.insert(record), set.insert(record));
+            }
+            prop_assert!(spans.0.len() <= set.len());
+        }
+    }
+
+    #[test]
+    fn consecutive_records_make_one_span() {
+        let mut spans = Seen::default();
+        for n in (0..1_000).step_by(2).chain((1..1_000).step_by(2)) {
+            assert!(spans.insert((1, n)));
+        }
+        assert_eq!(spans.0.len(), 1);
+        assert!(spans.insert((1, u64::MAX)) && !spans.insert((1, u64::MAX)));
+    }
 }

@@ -1,9 +1,10 @@
 //! What the spool's thread and its callers share: the queue, the calls' places, the figures.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::SpoolConfig;
 use super::disk::Disk;
@@ -13,6 +14,7 @@ use super::key::DataKey;
 use super::record::{Body, SpoolRecord};
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
+use crate::media::output::FRAME_MS;
 
 /// Bytes that a record takes in the queue beside its audio.
 const RECORD_OVERHEAD_BYTES: usize = 256;
@@ -26,20 +28,43 @@ pub struct DurableEvent {
     pub body: Body,
 }
 
+/// Tells whether what it stands behind is durable.
+pub(super) type Barrier = Box<dyn FnOnce(Result<(), SpoolError>) + Send>;
+
 /// Work for the spool's thread, in order.
 pub(super) enum Item {
     Records(Vec<SpoolRecord>),
-    Barrier(Box<dyn FnOnce(Result<(), SpoolError>) + Send>),
+    Barrier(Barrier),
     Destroy(CallId, Sender<Result<(), SpoolError>>),
-    Close,
+    /// The end; what is queued before may take so long.
+    Close(Duration),
 }
 
-/// Where a call's durable records are.
+/// Where a call's durable records are. As large for a long call as for a short one.
 pub(super) struct Place {
     pub key: Arc<DataKey>,
     pub last: Option<Position>,
     pub next_ordinal: u32,
-    pub segments: BTreeSet<u64>,
+    /// Frames of audio, gaps between blocks included.
+    pub frames: u32,
+    /// First and last segment with a record of it. A call writes every tick, so what lies
+    /// between is its own as well.
+    pub segments: Option<(u64, u64)>,
+    /// It is to be destroyed, and the disk has refused so far: nobody reads or adds to it.
+    pub doomed: bool,
+}
+
+impl Place {
+    pub fn new(key: DataKey) -> Self {
+        let key = Arc::new(key);
+        Self { key, last: None, next_ordinal: 0, frames: 0, segments: None, doomed: false }
+    }
+
+    /// Counts a segment among the call's.
+    pub fn reach(&mut self, segment: u64) {
+        let (first, last) = self.segments.unwrap_or((segment, segment));
+        self.segments = Some((first.min(segment), last.max(segment)));
+    }
 }
 
 /// Figures of a spool.
@@ -59,8 +84,16 @@ pub struct SpoolStats {
     pub written_bytes: u64,
     /// Writes and syncs that the disk refused.
     pub failures: u64,
-    /// Records of calls that are gone, dropped.
+    /// Records that were dropped: their calls are gone, or they contradicted themselves.
     pub dropped_records: u64,
+    /// Bytes that wait for the disk, as the queue's bound counts them.
+    pub queued_bytes: u64,
+    /// Audio of the calls that have a key here, time without media included. Units: ms.
+    pub audio_ms: u64,
+    /// Share of the cap or of the file system that is in use, whichever is larger.
+    pub fill_ratio: f64,
+    /// Number of the last record that is durable.
+    pub durable_sequence: u64,
 }
 
 /// What both sides see.
@@ -71,6 +104,9 @@ pub(super) struct Shared {
     changed: Condvar,
     places: Mutex<HashMap<CallId, Place>>,
     accepts: AtomicBool,
+    /// Bits of an `f64`.
+    fill_ratio: AtomicU64,
+    pub durable_sequence: AtomicU64,
     pub bytes: AtomicU64,
     pub syncs: AtomicU64,
     pub sync_ns: AtomicU64,
@@ -95,6 +131,8 @@ impl Shared {
             changed: Condvar::new(),
             places: Mutex::default(),
             accepts: AtomicBool::new(true),
+            fill_ratio: AtomicU64::new(0),
+            durable_sequence: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
             sync_ns: AtomicU64::new(0),
@@ -130,29 +168,35 @@ impl Shared {
         match item {
             Item::Barrier(done) => done(Err(SpoolError::Closed)),
             Item::Destroy(_, reply) => drop(reply.send(Err(SpoolError::Closed))),
-            Item::Records(_) | Item::Close => {}
+            Item::Records(_) | Item::Close(_) => {}
         }
     }
 
-    /// Waits for work and takes all there is.
-    pub fn take(&self) -> Vec<Item> {
+    /// Waits for work, at most so long, and takes all there is.
+    pub fn take(&self, at_most: Duration) -> VecDeque<Item> {
+        let until = Instant::now() + at_most;
         let mut queue = lock(&self.queue);
         while queue.items.is_empty() {
-            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            queue = self.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        queue.items.drain(..).collect()
+        std::mem::take(&mut queue.items)
     }
 
-    /// The bytes of a batch are off the queue: it is durable.
+    /// So many bytes are off the queue: they are durable, or given up.
     pub fn settled(&self, bytes: usize) {
         let mut queue = lock(&self.queue);
         queue.bytes = queue.bytes.saturating_sub(bytes);
     }
 
-    pub fn close(&self) -> Vec<Item> {
+    /// Takes nothing more; what still waited comes back.
+    pub fn close(&self) -> VecDeque<Item> {
         let mut queue = lock(&self.queue);
         queue.closed = true;
-        queue.items.drain(..).collect()
+        std::mem::take(&mut queue.items)
     }
 
     pub fn places(&self) -> MutexGuard<'_, HashMap<CallId, Place>> {
@@ -161,6 +205,18 @@ impl Shared {
 
     pub fn set_accepts(&self, accepts: bool) {
         self.accepts.store(accepts, Ordering::Relaxed);
+    }
+
+    pub fn set_fill_ratio(&self, ratio: f64) {
+        self.fill_ratio.store(ratio.to_bits(), Ordering::Relaxed);
+    }
+
+    pub fn count_failure(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn count_dropped(&self) {
+        self.dropped_records.fetch_add(1, Ordering::Relaxed);
     }
 
     pub fn accepts_new_calls(&self) -> bool {
@@ -173,7 +229,9 @@ impl Shared {
 
     pub fn stats(&self) -> SpoolStats {
         let read = |value: &AtomicU64| value.load(Ordering::Relaxed);
+        let queued_bytes = lock(&self.queue).bytes as u64;
         let places = self.places();
+        let frames: u64 = places.values().map(|place| u64::from(place.frames)).sum();
         SpoolStats {
             bytes: read(&self.bytes),
             calls: places.len(),
@@ -183,6 +241,10 @@ impl Shared {
             written_bytes: read(&self.written_bytes),
             failures: read(&self.failures),
             dropped_records: read(&self.dropped_records),
+            queued_bytes,
+            audio_ms: frames * u64::from(FRAME_MS),
+            fill_ratio: f64::from_bits(read(&self.fill_ratio)),
+            durable_sequence: read(&self.durable_sequence),
         }
     }
 }
