@@ -1,24 +1,19 @@
 //! The stages of the flow, each beside the bare cost of what it cannot do without.
 
-use std::hint::black_box;
-use std::net::SocketAddr;
-use std::time::Duration;
+mod chain;
 
+use std::hint::black_box;
+
+use chain::OPUS;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use optag::archive::ogg::{OggOpusWriter, Tags};
-use optag::base::clock::{MonoTime, WallTime};
+use optag::base::clock::WallTime;
 use optag::base::id::CallId;
-use optag::call::{Answer, ConsentHow, ConsentKeys, Evidence, StreamRole};
-use optag::media::call::{Call, CallRules, CallSettings, Command, Now};
-use optag::media::codec::{Encoding, PayloadFormat, g711};
-use optag::media::encoder::{Encoder, OpusSettings};
-use optag::media::leg::LegPlan;
-use optag::media::output::{Fact, MediaBlock, Output};
+use optag::media::codec::g711;
+use optag::media::encoder::Encoder;
+use optag::media::output::MediaBlock;
 use optag::media::rtp::packet::RtpPacket;
-use optag::media::rtp::source::ExpectedSource;
-use optag::media::stats::TickStats;
 
-const OPUS: OpusSettings = OpusSettings { bitrate_bps: 16_000, complexity: 5 };
 const FRAMES: usize = 50;
 
 /// A second of something like speech.
@@ -33,24 +28,8 @@ fn speech(seed: u32) -> Vec<i16> {
         .collect()
 }
 
-fn packets(ssrc: u32) -> Vec<Vec<u8>> {
-    let coded: Vec<u8> = optag::load::leg::Codec::Pcmu.encode(&speech(ssrc));
-    coded
-        .chunks(160)
-        .enumerate()
-        .map(|(n, payload)| {
-            let mut packet = vec![0x80, 0];
-            packet.extend((n as u16).to_be_bytes());
-            packet.extend((n as u32 * 160).to_be_bytes());
-            packet.extend(ssrc.to_be_bytes());
-            packet.extend(payload);
-            packet
-        })
-        .collect()
-}
-
 fn rtp(c: &mut Criterion) {
-    let packet = &packets(1)[0];
+    let packet = &chain::packets(&speech(1), 1)[0];
     let mut group = c.benchmark_group("rtp");
     group.bench_function("parse", |b| b.iter(|| RtpPacket::parse(black_box(packet)).unwrap().timestamp));
     group.bench_function("bare copy of the header", |b| {
@@ -75,52 +54,6 @@ fn decode(c: &mut Criterion) {
         });
     });
     group.finish();
-}
-
-/// A call with both legs open, fed a second of speech; the packets come out.
-fn whole_call(legs: &[Vec<Vec<u8>>; 2], out: &mut Vec<Output>) {
-    let at = |ms: u64| Now {
-        mono: MonoTime::from_nanos(1_000_000_000 + ms * 1_000_000),
-        wall: WallTime::default(),
-    };
-    let plan = |role| LegPlan {
-        role,
-        formats: vec![PayloadFormat { payload_type: 0, encoding: Encoding::Pcmu }],
-        telephone_event: vec![101],
-        source: ExpectedSource::default(),
-    };
-    let rules = CallRules {
-        id: CallId::from_bytes([1; 16]),
-        selected: true,
-        keys: ConsentKeys::default(),
-        consent_timeout: Duration::from_secs(30),
-    };
-    let settings = CallSettings {
-        reorder: Duration::from_millis(200),
-        rtp_timeout: Duration::from_secs(60),
-        opus: OPUS,
-    };
-    let mut stats = TickStats::default();
-    let mut call =
-        Call::new(rules, vec![plan(StreamRole::Caller), plan(StreamRole::Employee)], settings, at(0).mono);
-    let yes = Command::Answer {
-        answer: Answer::Yes,
-        how: ConsentHow::System,
-        prompt_version: None,
-        evidence: Evidence::Clock,
-    };
-    call.command(at(0), yes, &mut stats).unwrap();
-    let from = [SocketAddr::from(([127, 0, 0, 1], 1)), SocketAddr::from(([127, 0, 0, 1], 2))];
-    for tick in 0..14u64 {
-        let now = at((tick + 1) * 100);
-        for (stream, packets) in legs.iter().enumerate() {
-            for (n, packet) in packets.iter().enumerate().skip(tick as usize * 5).take(5) {
-                call.handle(now, stream, at(n as u64 * 20 + 1).mono, from[stream], packet, &mut stats);
-            }
-        }
-        call.tick(now, &mut stats);
-        call.take_facts(out);
-    }
 }
 
 fn encode(c: &mut Criterion) {
@@ -156,22 +89,8 @@ fn encode(c: &mut Criterion) {
             }
         });
     });
-    let legs = [packets(1), packets(2)];
-    let mut out = Vec::new();
-    group.bench_function("datagrams to packets", |b| {
-        b.iter(|| {
-            out.clear();
-            whole_call(&legs, &mut out);
-            let encoded: u32 = out
-                .iter()
-                .map(|output| match &output.fact {
-                    Fact::Media(block) => block.frames(),
-                    _ => 0,
-                })
-                .sum();
-            assert!(encoded >= 50, "{encoded} frames");
-        });
-    });
+    let legs = [chain::packets(&speech(1), 1), chain::packets(&speech(2), 2)];
+    group.bench_function("datagrams to packets", |b| b.iter(|| chain::play(&legs)));
     group.finish();
 }
 

@@ -240,6 +240,33 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn invariant_09_the_sweeper_ends_a_recording_at_its_limit_and_not_before() {
+        use crate::app::sweeping::Sweeper;
+
+        let dir = tempfile::tempdir().unwrap();
+        let erasing = Arc::new(erasing(dir.path()).await);
+        let closing = recorded(&erasing).await;
+        settle(&closing, &erasing).await.unwrap();
+        let sweeper = Sweeper {
+            erasing: Arc::clone(&erasing),
+            clock: Arc::new(OsClock),
+            state_file: dir.path().join("clock.json"),
+            interval: std::time::Duration::from_secs(60),
+            manage_lifecycle: false,
+        };
+        let over = closing.id.admitted_at().plus_days(90);
+        sweeper.sweep(over.plus_micros(-1_000_000), true).await;
+        assert_eq!(erasing.complete_open().await, 0);
+        assert!(!erasing.log.is_erased(closing.id));
+        sweeper.sweep(over.plus_micros(1_000_000), true).await;
+        assert_eq!(erasing.complete_open().await, 0);
+        let row = erasing.index.get(closing.id).await.unwrap().unwrap();
+        assert!(row.erased_at.is_some() && row.caller_number.is_none());
+        let name = crate::archive::key::audio(closing.id, closing.id.admitted_at());
+        assert!(matches!(erasing.store.size(&name).await, Err(StoreError::Missing)));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn invariant_07_what_was_ordered_to_be_erased_is_not_delivered() {
         let dir = tempfile::tempdir().unwrap();
         let erasing = erasing(dir.path()).await;

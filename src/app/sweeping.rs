@@ -55,7 +55,8 @@ impl Sweeper {
         }
     }
 
-    async fn sweep(&self, now: WallTime, list_store: bool) {
+    /// Orders the erasure of everything whose time is up at `now`.
+    pub(super) async fn sweep(&self, now: WallTime, list_store: bool) {
         let mut due = match sweep::due_in_index(&self.erasing.index, now).await {
             Ok(due) => due,
             Err(error) => {

@@ -122,7 +122,30 @@ pub trait Clock: Send + Sync {
     fn mono(&self) -> MonoTime;
     /// Now, for dating.
     fn wall(&self) -> WallTime;
+
+    /// One moment on both clocks. A thread that is put aside between two readings would pair
+    /// times that lie apart, so the closest of a few pairs is taken.
+    fn both(&self) -> (MonoTime, WallTime) {
+        let mut best = (Duration::MAX, MonoTime::default(), WallTime::default());
+        for _ in 0..PAIRS {
+            let before = self.mono();
+            let wall = self.wall();
+            let apart = self.mono().since(before);
+            if apart < best.0 {
+                best = (apart, before + apart / 2, wall);
+            }
+            if apart < CLOSE {
+                break;
+            }
+        }
+        (best.1, best.2)
+    }
 }
+
+/// Readings that are this close are one moment.
+const CLOSE: Duration = Duration::from_micros(5);
+/// Pairs that are tried.
+const PAIRS: usize = 16;
 
 /// The operating system's clocks: `CLOCK_MONOTONIC` and `CLOCK_REALTIME`.
 #[derive(Clone, Copy, Debug, Default)]

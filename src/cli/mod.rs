@@ -8,6 +8,7 @@ pub mod export;
 pub mod load;
 pub mod search;
 pub mod serve;
+pub mod token;
 mod transport;
 
 use std::path::PathBuf;
@@ -39,6 +40,7 @@ enum Command {
     Export(export::ExportArgs),
     Erase(erase::EraseArgs),
     Check(check::CheckArgs),
+    Token(token::TokenArgs),
 }
 
 /// Where the configuration is: shared by every command that works on an owner's data.
@@ -71,6 +73,7 @@ pub fn run() -> ExitCode {
             Command::Export(args) => export::run(args).await,
             Command::Erase(args) => erase::run(args).await,
             Command::Check(args) => check::run(args).await,
+            Command::Token(args) => token::run(args).await,
         }
     });
     done.unwrap_or_else(|error| {

@@ -156,8 +156,12 @@ impl Thread {
 
     fn add(&mut self, id: u64, leg: Box<Leg>) {
         let wait = PACKET / PLACES as u32 * (id % PLACES) as u32;
-        let started_at = OsClock.wall().plus_micros(wait.as_micros() as i64);
-        self.streams.insert(id, Stream { leg, start: Instant::now() + wait, started_at });
+        // One moment on both clocks: what is sent is judged by the wall clock later.
+        let (mono, wall) = OsClock.both();
+        let passed = OsClock.mono().since(mono);
+        let start = Instant::now() - passed + wait;
+        let started_at = wall.plus_micros(wait.as_micros() as i64);
+        self.streams.insert(id, Stream { leg, start, started_at });
     }
 
     fn send_due(&mut self) {

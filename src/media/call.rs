@@ -96,7 +96,8 @@ impl Call {
         pick(true, answers.clone()).chain(pick(false, answers))
     }
 
-    /// Takes a datagram of a stream.
+    /// Takes a datagram of a stream. It may have arrived a little after `now`: a pass over many
+    /// calls takes its time, and the true arrival is what places audio.
     pub fn handle(
         &mut self,
         now: Now,
@@ -106,7 +107,6 @@ impl Call {
         datagram: &[u8],
         stats: &mut TickStats,
     ) {
-        let arrival = arrival.min(now.mono);
         let keep = self.consent.is_open() && !self.paused && self.ended.is_none();
         let Some(leg) = self.legs.get_mut(stream) else { return };
         let pressed = leg.handle(arrival, from, datagram, keep, stats);

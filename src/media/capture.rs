@@ -223,6 +223,11 @@ impl Capture {
                 self.holes.push_back(Hole { from, to: at, reason });
             }
             self.last_end = Some(at + length as i64);
+            if at >= 0 && at + length as i64 <= self.window.start() {
+                // In order, but its frames were made without it.
+                counts.late += 1;
+                stats.late += 1;
+            }
             let placed = self.window.place(at, &pcm[..length]);
             self.placed_samples += placed as u64;
             stats.audio_in_ms += placed as u64 / 8;

@@ -300,7 +300,8 @@ impl Runner {
     }
 
     fn now(&self) -> Now {
-        Now { mono: self.clock.mono(), wall: self.clock.wall() }
+        let (mono, wall) = self.clock.both();
+        Now { mono, wall }
     }
 
     fn admit(&mut self, plan: CallPlan, reply: Reply) {

@@ -1,5 +1,5 @@
 //! One stream of a call, from datagram to Opus packets. Two halves: what runs always (source,
-//! key presses, timing), and a [`Capture`](super::capture::Capture) that exists only while
+//! key presses, timing), and a `Capture` (in `capture`) that exists only while
 //! the gate is open, so that before consent there is no place that could hold audio.
 
 use std::net::SocketAddr;

@@ -90,7 +90,7 @@ impl MediaSocket {
         let mut dropped = self.dropped;
         for _ in 0..BATCHES {
             let count = buffers.receive(self.socket.as_raw_fd());
-            let (mono, wall) = (clock.mono(), clock.wall());
+            let (mono, wall) = clock.both();
             for n in 0..count {
                 let control = buffers.control(n);
                 dropped = control.dropped.unwrap_or(dropped);

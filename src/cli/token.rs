@@ -1,0 +1,87 @@
+//! `optag token`: who may ask the API.
+
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use clap::{Args, Subcommand};
+
+use super::ConfigArgs;
+use super::transport::load_config;
+use crate::base::clock::{Clock, OsClock};
+use crate::http::access::Role;
+use crate::http::tokens::Tokens;
+
+/// Make, list and revoke access tokens. A running recorder follows at once.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  optag token create pbx-1 --role feed
+  optag token list
+  optag token revoke pbx-1
+
+Roles: admin (everything), feed (announces calls), listener (searches and plays), erasure-officer
+(searches, hands out, erases).")]
+pub struct TokenArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Make a token; it is shown this once.
+    Create {
+        /// Name of the system or person it is for.
+        name: String,
+        /// What it may do.
+        #[arg(long)]
+        role: RoleArg,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Show names and roles.
+    List {
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Make a token worthless.
+    Revoke {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+}
+
+/// A role by its name.
+#[derive(Clone, Copy, Debug)]
+struct RoleArg(Role);
+
+impl FromStr for RoleArg {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let names: Vec<&str> = Role::ALL.iter().map(|(name, _)| *name).collect();
+        Role::from_name(name).map(Self).ok_or_else(|| format!("the roles are {}", names.join(", ")))
+    }
+}
+
+/// Runs the command.
+pub async fn run(args: TokenArgs) -> anyhow::Result<ExitCode> {
+    let open = |config: &ConfigArgs| -> anyhow::Result<Tokens> {
+        let config = load_config(config)?;
+        std::fs::create_dir_all(&config.data_dir)?;
+        Ok(Tokens::open(&config.tokens_path)?)
+    };
+    match args.action {
+        Action::Create { name, role, config } => {
+            println!("{}", open(&config)?.create(&name, role.0, OsClock.wall())?);
+        }
+        Action::List { config } => {
+            for token in open(&config)?.list()? {
+                println!("{:<24} {:<16} {}", token.name, token.role.name(), token.created_at);
+            }
+        }
+        Action::Revoke { name, config } => open(&config)?.revoke(&name)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
