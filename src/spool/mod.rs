@@ -28,7 +28,7 @@
 //! # Operation
 //! One thread owns the files. It takes what is queued, seals it, writes it, syncs once, and only
 //! then answers. Each start of the process uses a new incarnation, whose first segment is
-//! durable before anything is sealed, so no nonce repeats under a key.
+//! durable before any record is written, so no two records on a disk share a nonce under a key.
 
 mod commit;
 pub mod disk;
