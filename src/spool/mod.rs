@@ -36,8 +36,8 @@
 //! One thread owns the files. It takes what is queued, seals it, writes it, syncs once, and only
 //! then answers: at once when idle, and as fast as the disk syncs otherwise. The head and the name
 //! of a segment are durable before a record is written to it. Each start of the process has a new
-//! incarnation, higher than any found and than the seconds of the wall clock at any earlier start,
-//! so no nonce repeats under a key even where the last segments are lost. Sequences and segment
+//! incarnation, higher than any found and no lower than the seconds of the wall clock, so no nonce
+//! repeats under a key even where the last segments are lost. Sequences and segment
 //! numbers go up only. A failure is tried again for ever, with pauses of 20 ms to 1 s, and the
 //! bounded queue pushes back meanwhile. A segment goes when no call that has a key began before
 //! its end and went on after its start. The cap and the file system at 85 % refuse new calls;
