@@ -7,8 +7,13 @@
 //! - What was acknowledged survives any crash; what was not may be there or not, never half.
 //! - There is no second ledger. A call exists while its key file does; destroying that file is
 //!   how a call is released after delivery, and how it is erased.
-//! - After a failed write or sync nothing on that descriptor counts: the segment is left, and
-//!   everything not acknowledged is written again, same bytes, to a new one.
+//! - After a failed write or sync that descriptor is not used again: the segment is left, and
+//!   everything not acknowledged is written again, same seals, to a new one.
+//! - A nonce seals one text. What changes when a record is written again (`previous`, the CRC) is
+//!   therefore outside its seal.
+//! - Releasing a call never waits for a write: what it frees may be what the write lacks.
+//! - Memory is bounded: the queue by its bytes, a call by a fixed size however long it lasts, a
+//!   scan by one segment.
 //!
 //! # Layout
 //! ```text
@@ -22,13 +27,23 @@
 //!           then the payload, sealed by AES-256-GCM with the call's key, nonce
 //!           incarnation‖sequence, the head's middle authenticated; tag 16
 //! ```
-//! Numbers are little-endian. `previous` chains a call's records backwards, so that one call is
+//! Numbers are little-endian; the nonce is big-endian. A key file is 88 bytes: "okey" · version u8
+//! · zero 3 · call 16 · nonce 12 · the data key sealed by the master key 32, tag 16 · CRC32C; it is
+//! written beside, synced and renamed, and overwritten before it is removed. `previous` chains a call's records backwards, so that one call is
 //! read back without reading the others; where the chain is broken, its segments are scanned.
 //!
 //! # Operation
 //! One thread owns the files. It takes what is queued, seals it, writes it, syncs once, and only
-//! then answers. Each start of the process uses a new incarnation, whose first segment is
-//! durable before any record is written, so no two records on a disk share a nonce under a key.
+//! then answers: at once when idle, and as fast as the disk syncs otherwise. The head and the name
+//! of a segment are durable before a record is written to it. Each start of the process has a new
+//! incarnation, higher than any found and no lower than the seconds of the wall clock, so no nonce
+//! repeats under a key even where the last segments are lost. Sequences and segment
+//! numbers go up only. A failure is tried again for ever, with pauses of 20 ms to 1 s, and the
+//! bounded queue pushes back meanwhile. A segment goes when no call that has a key began before
+//! its end and went on after its start. The cap and the file system at 85 % refuse new calls;
+//! calls in progress go on to the last byte of the file system.
+//!
+//! Faults and what becomes of them: `docs/spool.md`.
 
 mod commit;
 pub mod disk;

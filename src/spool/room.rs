@@ -39,13 +39,13 @@ impl Writer {
         let segments = segment::dir(&spool);
         disk.create_dir(&segments).map_err(|error| SpoolError::disk("make", &segments, error))?;
         let keyring = Keyring::open(&*disk, &spool)?;
-        // Without their names the directories themselves would not survive.
-        disk.sync_dir(&spool).map_err(|error| SpoolError::disk("sync", &spool, error))?;
         let lock_path = spool.join("lock");
         let lock = disk.lock(&lock_path).map_err(|error| match error.kind() {
             ErrorKind::WouldBlock => SpoolError::InUse { path: spool.clone() },
             _ => SpoolError::disk("lock", &lock_path, error),
         })?;
+        // Without their names the directories themselves would not survive.
+        disk.sync_dir(&spool).map_err(|error| SpoolError::disk("sync", &spool, error))?;
         let scan = scan(&*disk, &spool, &keyring, &master)?;
         let node_id = match scan.node_id {
             Some(id) => id,

@@ -174,6 +174,29 @@ mod tests {
     }
 
     #[test]
+    fn a_walk_finds_every_whole_record_around_the_damage() {
+        let found = |bytes: &[u8]| {
+            let (mut records, mut damaged) = (0, 0);
+            let used = walk(bytes, |step| match step {
+                Step::Record(..) => records += 1,
+                Step::Damaged => damaged += 1,
+            });
+            (records, damaged, bytes.len() - used)
+        };
+        macro_rules! corpus {
+            ($name:literal) => {
+                include_bytes!(concat!("../../tests/corpus/spool_recovery/", $name))
+            };
+        }
+        assert_eq!(found(corpus!("records")), (4, 0, 300));
+        assert_eq!(found(corpus!("flipped")), (3, 1, 0));
+        assert_eq!(found(corpus!("hole")), (3, 1, 0));
+        assert_eq!(found(corpus!("torn")), (3, 1, 0));
+        assert_eq!(found(corpus!("mark-inside")), (4, 1, 0));
+        assert_eq!(found(corpus!("zeros")).0, 0);
+    }
+
+    #[test]
     fn a_segment_of_nothing_but_marks_is_given_up_in_time() {
         let mut mark = RECORD_MARK.to_vec();
         mark.extend([0; 4]);

@@ -107,6 +107,39 @@ fn a_read_that_fails_for_want_of_descriptors_is_an_error_and_no_damage() {
 }
 
 #[test]
+fn a_bad_sector_costs_what_lies_in_it_and_no_more() {
+    let disk = CrashingDisk::new(12);
+    let (spool, _) = open(&disk).unwrap();
+    let wrote: Vec<Body> = std::iter::once(opened(1)).chain((0..80).map(media)).collect();
+    spool.append(batch(1, wrote.clone())).unwrap();
+    assert!(all_durable(&spool));
+    let mut reader = spool.read(id(1)).unwrap();
+    disk.plan(Fault { only: Some(Op::Read), first: 1, times: 1, errno: libc::EIO });
+    assert!(reader.next().unwrap().unwrap_err().is_damage());
+    assert_eq!(reader.map(Result::unwrap).collect::<Vec<_>>(), wrote[1..]);
+    spool.close();
+    // The key is read first, then the segments.
+    disk.plan(Fault { only: Some(Op::Read), first: 4, times: 1, errno: libc::EIO });
+    let (spool, recovered) = open(&disk).unwrap();
+    assert!(recovered.unreadable_bytes > 0 && recovered.calls[0].missing_records > 0);
+    assert_eq!(read(&spool, 1), wrote, "it can be read again, and nothing was cut off");
+}
+
+#[test]
+fn another_master_key_opens_nothing_and_removes_nothing() {
+    let disk = CrashingDisk::new(13);
+    let (spool, _) = open(&disk).unwrap();
+    assert!(durably(&spool, 1, opened(1)));
+    spool.close();
+    let before = disk.names();
+    let other = MasterKey::from_bytes(&[6; 32]).unwrap();
+    let refused = Spool::open(config(), Arc::new(disk.clone()), other, Box::new(|_| {}));
+    assert!(matches!(refused, Err(SpoolError::WrongMasterKey { calls: 1 })));
+    assert_eq!(disk.names(), before);
+    assert_eq!(read(&open(&disk).unwrap().0, 1), [opened(1)]);
+}
+
+#[test]
 fn closing_ends_though_the_disk_does_not_work_and_says_that_nothing_was_kept() {
     let disk = CrashingDisk::new(5);
     let (spool, _) = open(&disk).unwrap();
