@@ -207,11 +207,16 @@ async fn check_store(opened: &Opened) -> anyhow::Result<()> {
 /// What a crash left: open calls are ended where their audio ends, then all are settled.
 async fn settle_recovered(opened: &Opened) -> anyhow::Result<()> {
     let recovered = &opened.recovered;
-    if recovered.damaged > 0 || recovered.bad_segments > 0 || recovered.missing_segments > 0 {
+    if recovered.damaged + recovered.bad_segments + recovered.missing_segments + recovered.unreadable_bytes
+        > 0
+        || recovered.damaged_keys > 0
+    {
         tracing::warn!(
             damaged = recovered.damaged,
             bad_segments = recovered.bad_segments,
             missing_segments = recovered.missing_segments,
+            damaged_keys = recovered.damaged_keys,
+            unreadable_bytes = recovered.unreadable_bytes,
             "the spool has torn or damaged places; what was acknowledged is looked for record by record"
         );
     }
