@@ -7,6 +7,7 @@ use aws_lc_rs::digest;
 
 use super::manifest::{Manifest, VERSION, coalesce};
 use super::ogg::{OggError, OggOpusWriter, Tags};
+use crate::base::hex::hex;
 use crate::base::limit;
 use crate::call::{CallFacts, ConsentRecord, ConsentState};
 use crate::media::encoder::{PRE_SKIP_48K, silence_packet};
@@ -186,11 +187,6 @@ impl Assembler {
         }
         Ok(())
     }
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

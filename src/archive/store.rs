@@ -18,9 +18,9 @@ use object_store::{
 };
 use tokio::sync::mpsc;
 
-use super::recording::hex;
 use super::s3_admin::S3Admin;
 use crate::app::config::{S3Config, StoreConfig};
+use crate::base::hex::hex;
 
 /// Size of a part, and of the largest object stored in one request; S3's least part size.
 /// Units: bytes.

@@ -12,6 +12,8 @@ use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::base::hex::hex;
+
 /// Hash before the first line.
 const START: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 /// Longest line that is read back. Units: bytes.
@@ -134,7 +136,7 @@ fn hash(sequence: u64, previous: &str, entry: &str) -> String {
     context.update(&sequence.to_be_bytes());
     context.update(previous.as_bytes());
     context.update(entry.as_bytes());
-    crate::archive::recording::hex(context.finish().as_ref())
+    hex(context.finish().as_ref())
 }
 
 /// Reads nothing and writes nothing: the place of a trail in a data directory.

@@ -2,6 +2,7 @@
 //! every stage shares. Not here: anything that imports another module of ours.
 
 pub mod clock;
+pub mod hex;
 pub mod id;
 pub mod limit;
 pub mod private;

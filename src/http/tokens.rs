@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::access::{Actor, Role};
 use crate::base::clock::WallTime;
+use crate::base::hex::hex;
 use crate::base::limit;
 
 /// Begins every token, so that scanners for leaked secrets can tell what it is.
@@ -211,10 +212,6 @@ fn replace(path: &Path, tokens: &[StoredToken]) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&beside, path)?;
     File::open(dir)?.sync_all()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

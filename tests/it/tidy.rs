@@ -11,7 +11,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("testing", &["spool"]),
     ("signalling", &["base", "call", "media"]),
     ("archive", &["base", "call", "media", "spool", "app::config"]),
-    ("audit", &["archive::recording"]),
+    ("audit", &["base"]),
     ("index", &["base", "call", "media", "archive"]),
     ("retention", &["base", "archive", "index", "app::config"]),
     ("http", &["base", "call", "media", "signalling", "metrics", "app::logging", "app::config"]),

@@ -13,6 +13,7 @@ use md5::{Digest as _, Md5};
 
 use super::header::{split_list, unquote};
 use crate::base::clock::MonoTime;
+use crate::base::hex::hex;
 use crate::base::private::Private;
 
 /// How long a nonce is good. Units: time since it was made.
@@ -150,10 +151,6 @@ impl Algorithm {
             Algorithm::Sha256 => hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref()),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
