@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::app::backoff::Backoff;
+use crate::app::durable::destroy_key;
 use crate::app::erasing::Erasing;
 use crate::app::settling::{Closing, Settling};
 use crate::archive::deliver::{DeliverError, deliver};
 use crate::archive::recording::AssembleError;
 use crate::archive::store::StoreError;
-use crate::base::id::CallId;
 use crate::call::Outcome;
 use crate::call::outcome::LossCause;
 use crate::index::{CallRow, IndexError};
@@ -81,25 +81,20 @@ async fn settle(closing: &Closing, erasing: &Erasing) -> Result<(), SettleError>
             Err(error) if error.is_damage() => None,
             Err(error) => Some(Err(AssembleError::Io(error.to_string()))),
         });
-        let manifest = match deliver(bodies, &erasing.store).await {
-            Err(DeliverError::Store(StoreError::Conflict)) => return conflict(id),
-            delivered => delivered?,
-        };
+        let manifest = deliver(bodies, &erasing.store).await.inspect_err(|error| {
+            // Nothing is overwritten: a person must look.
+            if matches!(error, DeliverError::Store(StoreError::Conflict)) {
+                tracing::error!(call = %id, "the store has another object under this recording's name");
+            }
+        })?;
         erasing.index.put_recording(&manifest).await?;
         metrics::stored(manifest.audio_bytes, started.elapsed());
     }
     put_outcome(closing, closing.ended.outcome, erasing).await?;
     if closing.spooled {
-        let spool = erasing.spool.clone();
-        tokio::task::spawn_blocking(move || spool.destroy_key(id)).await??;
+        destroy_key(&erasing.spool, id).await?;
     }
     Ok(())
-}
-
-/// Another object has the name of ours: nothing is overwritten, a person must look.
-fn conflict(id: CallId) -> Result<(), SettleError> {
-    tracing::error!(call = %id, "the store has another object under this recording's name");
-    Err(DeliverError::Store(StoreError::Conflict).into())
 }
 
 async fn put_outcome(closing: &Closing, outcome: Outcome, erasing: &Erasing) -> Result<(), SettleError> {
@@ -128,6 +123,7 @@ mod tests {
     use crate::app::keyed_lock::KeyedLock;
     use crate::archive::store::Store;
     use crate::base::clock::{OsClock, WallTime};
+    use crate::base::id::CallId;
     use crate::call::{
         CallFacts, ConsentHow, ConsentRecord, ConsentState, Evidence, StreamFacts, StreamRole,
     };

@@ -1,6 +1,7 @@
 //! Waiting for the spool where waiting is asynchronous.
 
-use crate::spool::Spool;
+use crate::base::id::CallId;
+use crate::spool::{Spool, SpoolError};
 
 /// Waits until everything appended is durable; false: it will not be.
 pub async fn durable(spool: &Spool) -> bool {
@@ -9,4 +10,13 @@ pub async fn durable(spool: &Spool) -> bool {
         let _ = done.send(result.is_ok());
     }));
     told.await.unwrap_or(false)
+}
+
+/// Destroys a call's key; once this answers, nothing of the call can be read from the spool.
+///
+/// Errors: the key may still be there.
+pub async fn destroy_key(spool: &Spool, call: CallId) -> Result<(), SpoolError> {
+    let spool = spool.clone();
+    // A task that did not run to its end has destroyed nothing for certain.
+    tokio::task::spawn_blocking(move || spool.destroy_key(call)).await.unwrap_or(Err(SpoolError::Closed))
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use crate::app::durable::destroy_key;
 use crate::app::keyed_lock::KeyedLock;
 use crate::archive::store::Store;
 use crate::base::clock::Clock;
@@ -37,12 +38,7 @@ struct Keys(Spool);
 
 impl SpoolKeys for Keys {
     fn destroy(&self, id: CallId) -> BoxFuture<'_, Result<(), String>> {
-        let spool = self.0.clone();
-        async move {
-            let destroyed = tokio::task::spawn_blocking(move || spool.destroy_key(id)).await;
-            destroyed.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
-        }
-        .boxed()
+        async move { destroy_key(&self.0, id).await.map_err(|error| error.to_string()) }.boxed()
     }
 }
 

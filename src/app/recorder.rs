@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use crate::app::config::Config;
-use crate::app::durable::durable;
+use crate::app::durable::{destroy_key, durable};
 use crate::app::erasing::Erasing;
 use crate::app::registry::Registry;
 use crate::base::clock::Clock;
@@ -142,10 +142,8 @@ impl Recorder {
     }
 
     async fn forget_in_spool(&self, id: CallId) {
-        let spool = self.spool.clone();
-        let forgotten = tokio::task::spawn_blocking(move || spool.destroy_key(id)).await;
-        if !matches!(forgotten, Ok(Ok(()))) {
-            tracing::error!(call = %id, "the spool key of a call that was not admitted could not be destroyed");
+        if let Err(error) = destroy_key(&self.spool, id).await {
+            tracing::error!(call = %id, %error, "the spool key of a call that was not admitted could not be destroyed");
         }
     }
 
