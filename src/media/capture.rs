@@ -46,6 +46,18 @@ pub struct Encoded {
     pub bytes: Vec<u8>,
 }
 
+/// What the half of the stream that always runs lends its capture.
+pub struct Lent<'a> {
+    /// Where timestamps lie.
+    pub timeline: &'a mut Timeline,
+    /// Audio payload types.
+    pub formats: &'a [PayloadFormat],
+    /// The stream's counters.
+    pub counts: &'a mut StreamCounts,
+    /// The tick's counters.
+    pub stats: &'a mut TickStats,
+}
+
 /// The audio of one stream since the gate opened.
 pub struct Capture {
     stream: u8,
@@ -119,67 +131,46 @@ impl Capture {
     }
 
     /// Puts a packet into the reorder buffer.
-    pub fn insert(
-        &mut self,
-        packet: &RtpPacket<'_>,
-        ticks: i64,
-        payload: &[u8],
-        counts: &mut StreamCounts,
-        stats: &mut TickStats,
-    ) {
+    pub fn insert(&mut self, packet: &RtpPacket<'_>, ticks: i64, payload: &[u8], lent: &mut Lent<'_>) {
         match self.jitter.insert(packet.sequence, ticks, packet.payload_type, payload) {
             Insert::Kept => {}
             Insert::Duplicate => {
-                counts.duplicate += 1;
-                stats.duplicate += 1;
+                lent.counts.duplicate += 1;
+                lent.stats.duplicate += 1;
             }
             Insert::Late => {
-                counts.late += 1;
-                stats.late += 1;
+                lent.counts.late += 1;
+                lent.stats.late += 1;
             }
             Insert::Oversized => {
-                counts.refused += 1;
-                stats.oversized += 1;
+                lent.counts.refused += 1;
+                lent.stats.oversized += 1;
             }
         }
     }
 
     /// Makes frames while a backlog is being read, as the ticks that did not run would have.
-    pub fn catch_up(
-        &mut self,
-        arrival: MonoTime,
-        timeline: &mut Timeline,
-        formats: &[PayloadFormat],
-        counts: &mut StreamCounts,
-        stats: &mut TickStats,
-    ) {
+    pub fn catch_up(&mut self, arrival: MonoTime, lent: &mut Lent<'_>) {
         if arrival.since(self.caught_up) >= CATCH_UP {
             let due = samples(arrival.since(self.zero).saturating_sub(self.reorder));
             self.caught_up = arrival;
-            self.advance(due, timeline, formats, counts, stats);
+            self.advance(due, lent);
         }
     }
 
     /// Decodes what is in order or due, then encodes every frame that ends at or before `due`.
-    pub fn advance(
-        &mut self,
-        due: i64,
-        timeline: &mut Timeline,
-        formats: &[PayloadFormat],
-        counts: &mut StreamCounts,
-        stats: &mut TickStats,
-    ) {
+    pub fn advance(&mut self, due: i64, lent: &mut Lent<'_>) {
         loop {
-            self.decode(due, timeline, formats, counts, stats);
+            self.decode(due, lent);
             if self.window.start() + FRAME_SAMPLES as i64 > due {
                 break;
             }
             self.make_frame();
         }
         let made = self.encoder.take_counts();
-        stats.frames_coded += made.coded;
-        stats.frames_repeated += made.repeated;
-        stats.coding_ns += made.coding_ns;
+        lent.stats.frames_coded += made.coded;
+        lent.stats.frames_repeated += made.repeated;
+        lent.stats.coding_ns += made.coding_ns;
     }
 
     /// The call is over: the open gap is closed.
@@ -187,25 +178,18 @@ impl Capture {
         self.closed_gaps.extend(self.gaps.end());
     }
 
-    fn decode(
-        &mut self,
-        due: i64,
-        timeline: &mut Timeline,
-        formats: &[PayloadFormat],
-        counts: &mut StreamCounts,
-        stats: &mut TickStats,
-    ) {
+    fn decode(&mut self, due: i64, lent: &mut Lent<'_>) {
         if !self.settled {
-            timeline.settle();
+            lent.timeline.settle();
             self.settled = true;
         }
-        let shift = timeline.position(0, self.zero);
+        let shift = lent.timeline.position(0, self.zero);
         let mut pcm = [0i16; PAYLOAD_BYTES];
         while let Some(item) = self.jitter.pop(due - shift, self.window.end() - shift - PAYLOAD_BYTES as i64)
         {
-            counts.lost += item.lost_before;
-            stats.lost += item.lost_before;
-            let format = formats.iter().find(|format| format.payload_type == item.payload_type);
+            lent.counts.lost += item.lost_before;
+            lent.stats.lost += item.lost_before;
+            let format = lent.formats.iter().find(|format| format.payload_type == item.payload_type);
             let Some(format) = format.filter(|_| !item.payload.is_empty()) else {
                 self.last_end = self.last_end.filter(|_| item.lost_before == 0);
                 continue;
@@ -225,12 +209,12 @@ impl Capture {
             self.last_end = Some(at + length as i64);
             if at >= 0 && at + length as i64 <= self.window.start() {
                 // In order, but its frames were made without it.
-                counts.late += 1;
-                stats.late += 1;
+                lent.counts.late += 1;
+                lent.stats.late += 1;
             }
             let placed = self.window.place(at, &pcm[..length]);
             self.placed_samples += placed as u64;
-            stats.audio_in_ms += placed as u64 / 8;
+            lent.stats.audio_in_ms += placed as u64 / 8;
         }
     }
 

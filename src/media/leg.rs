@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 
-use super::capture::Capture;
+use super::capture::{Capture, Lent};
 use super::codec::PayloadFormat;
 use super::output::StreamCounts;
 use super::rtp::packet::{RtpError, RtpPacket};
@@ -30,6 +30,13 @@ pub struct LegPlan {
     pub telephone_event: Vec<u8>,
     /// What is known of the sender.
     pub source: ExpectedSource,
+}
+
+impl LegPlan {
+    /// Rate of the stream's timestamps. Units: Hz.
+    fn clock_hz(&self) -> u32 {
+        self.formats.first().map_or(8_000, |format| format.encoding.clock_hz())
+    }
 }
 
 /// A key that was pressed in a stream.
@@ -58,11 +65,10 @@ pub struct Leg {
 impl Leg {
     /// A stream that has heard nothing yet.
     pub fn new(plan: LegPlan) -> Self {
-        let clock_hz = plan.formats.first().map_or(8_000, |format| format.encoding.clock_hz());
         Self {
             rule: SourceRule::new(plan.source),
             tracker: EventTracker::default(),
-            timeline: Timeline::new(clock_hz),
+            timeline: Timeline::new(plan.clock_hz()),
             counts: StreamCounts::default(),
             last_heard: None,
             capture: None,
@@ -127,8 +133,8 @@ impl Leg {
     /// Decodes and encodes every frame that ends at or before `due`, in samples after the gate
     /// opened.
     pub fn advance(&mut self, due: i64, stats: &mut TickStats) {
-        if let Some(capture) = &mut self.capture {
-            capture.advance(due, &mut self.timeline, &self.plan.formats, &mut self.counts, stats);
+        if let Some((capture, mut lent)) = self.capturing(stats) {
+            capture.advance(due, &mut lent);
         }
     }
 
@@ -144,16 +150,23 @@ impl Leg {
             true => self.timeline.unwrap(packet.timestamp, arrival),
             false => self.timeline.last(),
         };
-        if let Some(capture) = &mut self.capture {
-            capture.catch_up(arrival, &mut self.timeline, &self.plan.formats, &mut self.counts, stats);
+        if let Some((capture, mut lent)) = self.capturing(stats) {
+            capture.catch_up(arrival, &mut lent);
             // A packet whose audio is not kept still fills its place in the sequence.
             let payload = if is_audio && keep { packet.payload } else { &[] };
-            capture.insert(packet, ticks, payload, &mut self.counts, stats);
+            capture.insert(packet, ticks, payload, &mut lent);
         }
         let is_event = self.plan.telephone_event.contains(&packet.payload_type);
         let event = is_event.then(|| TelephoneEvent::parse(packet.payload))??;
         let key = self.tracker.handle(packet.timestamp, event)?;
         Some(KeyPress { key, timestamp: packet.timestamp, ssrc: packet.ssrc })
+    }
+
+    /// The capture, if the gate is open, with what it needs of the rest.
+    fn capturing<'a>(&'a mut self, stats: &'a mut TickStats) -> Option<(&'a mut Capture, Lent<'a>)> {
+        let Self { plan, timeline, counts, capture, .. } = self;
+        let lent = Lent { timeline, formats: &plan.formats, counts, stats };
+        capture.as_deref_mut().map(|capture| (capture, lent))
     }
 
     fn knows(&self, payload_type: u8) -> bool {
@@ -164,8 +177,7 @@ impl Leg {
 
     fn start_anew(&mut self) {
         self.tracker.reset();
-        let clock_hz = self.plan.formats.first().map_or(8_000, |format| format.encoding.clock_hz());
-        self.timeline = Timeline::new(clock_hz);
+        self.timeline = Timeline::new(self.plan.clock_hz());
         if let Some(capture) = &mut self.capture {
             capture.new_source();
         }
