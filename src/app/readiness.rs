@@ -37,11 +37,11 @@ impl Health {
         metrics::index_up(index);
     }
 
-    /// Looks until it is dropped.
+    /// Looks again and again until it is dropped; the start has looked once.
     pub async fn run(self: Arc<Self>, erasing: Arc<Erasing>) {
         loop {
-            self.look(&erasing).await;
             tokio::time::sleep(INTERVAL).await;
+            self.look(&erasing).await;
         }
     }
 }

@@ -1,29 +1,13 @@
 //! No log line shows personal data.
 
-use std::io::Write;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
 use crate::app::config::{LogConfig, LogFormat};
-use crate::app::logging;
+use crate::app::logging::{self, Lines};
 use crate::http::fakes::{Api, NAME, NUMBER, id};
 use crate::signalling::feed::AdmitError;
-
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 #[test]
 fn no_log_line_shows_a_number_or_a_name_at_any_level() {
@@ -34,7 +18,7 @@ fn no_log_line_shows_a_number_or_a_name_at_any_level() {
         tracing::subscriber::with_default(logging::subscriber(&log, move || sink.clone()), || {
             tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(requests());
         });
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let text = lines.text();
         assert!(text.contains("/api/v1/calls"), "nothing was logged");
         for private in [NUMBER, &NUMBER[1..], NAME, "Blixen"] {
             assert!(!text.contains(private), "{private} is in the log:\n{text}");

@@ -13,6 +13,7 @@ use aws_lc_rs::hmac;
 use super::server::{Output, Server, SessionId};
 use super::session::Session;
 use crate::base::clock::MonoTime;
+use crate::base::hex::hex;
 use crate::signalling::feed::Control;
 use crate::signalling::sip::client;
 use crate::signalling::sip::flow::{Flow, Transport, port_of};
@@ -48,7 +49,7 @@ impl Server {
     pub(super) fn name(&mut self, kind: &str) -> String {
         self.names += 1;
         let proof = hmac::sign(&self.key, format!("{kind}{}", self.names).as_bytes());
-        proof.as_ref()[..10].iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&proof.as_ref()[..10])
     }
 
     /// The Contact of our side.
