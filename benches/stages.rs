@@ -79,7 +79,7 @@ fn encode(c: &mut Criterion) {
             }
         });
     });
-    let mut ours = [Encoder::new(OPUS), Encoder::new(OPUS)];
+    let mut ours = [Encoder::new(OPUS, 8_000), Encoder::new(OPUS, 8_000)];
     group.bench_function("encode batch", |b| {
         b.iter(|| {
             for encoder in &mut ours {

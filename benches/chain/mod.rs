@@ -11,11 +11,13 @@ use optag::media::call::{Call, CallRules, CallSettings, Command, Now};
 use optag::media::codec::{Encoding, PayloadFormat};
 use optag::media::encoder::OpusSettings;
 use optag::media::leg::LegPlan;
+use optag::media::plan::CaptureSettings;
 use optag::media::rtp::source::ExpectedSource;
 use optag::media::stats::TickStats;
 
 /// How every encoder is set here.
-pub const OPUS: OpusSettings = OpusSettings { bitrate_bps: 16_000, complexity: 5 };
+pub const OPUS: OpusSettings =
+    OpusSettings { bitrate_bps: 16_000, wideband_bitrate_bps: 24_000, complexity: 5 };
 
 /// A-law RTP packets of 20 ms.
 pub fn packets(samples: &[i16], ssrc: u32) -> Vec<Vec<u8>> {
@@ -48,9 +50,8 @@ pub fn play(legs: &[Vec<Vec<u8>>; 2]) -> Duration {
         consent_timeout: Duration::from_secs(30),
     };
     let settings = CallSettings {
-        reorder: Duration::from_millis(200),
+        capture: CaptureSettings { reorder: Duration::from_millis(200), opus: OPUS, pass_through_max_bps: 0 },
         rtp_timeout: Duration::from_secs(60),
-        opus: OPUS,
     };
     let mut stats = TickStats::default();
     let mut call =

@@ -8,7 +8,7 @@ use futures::{FutureExt, StreamExt};
 
 use crate::app::erasing::Erasing;
 use crate::app::registry::Registry;
-use crate::app::rendering::{self, wav_bytes};
+use crate::app::rendering::{self, WavForm};
 use crate::app::settling::Settling;
 use crate::archive::key;
 use crate::archive::manifest::Manifest;
@@ -94,16 +94,18 @@ impl Library for Recordings {
                 let bytes = bytes.map(|chunk| chunk.map_err(from_store)).boxed();
                 return Ok(Audio { total_bytes: row.object_bytes, part, bytes });
             }
-            let streams = self.manifest(&row).await?.call.streams.len();
+            let manifest = self.manifest(&row).await?;
+            let streams = manifest.call.streams.len();
             let last = (streams as u8).saturating_sub(1);
             if request.format == AudioFormat::Opus || request.channel.is_some_and(|channel| channel > last) {
                 return Err(LibraryError::NoSuchChannel { last });
             }
             let channels = if request.channel.is_some() { 1 } else { streams as u16 };
-            let total_bytes = wav_bytes(row.duration_ms, channels);
+            let form = WavForm { duration_ms: row.duration_ms, rate_hz: manifest.audio_rate_hz, channels };
+            let total_bytes = form.bytes();
             let part = range(request.range, total_bytes)?;
             let (_, opus) = self.erasing.store.get(&name, None).await.map_err(from_store)?;
-            let bytes = rendering::wav(opus, row.duration_ms, channels, request.channel, part.clone());
+            let bytes = rendering::wav(opus, form, request.channel, part.clone());
             Ok(Audio { total_bytes, part, bytes })
         }
         .boxed()

@@ -60,12 +60,17 @@ impl Publisher {
         metrics::packets_refused(RefusedPacket::Ssrc, since(|s| s.foreign_ssrc));
         metrics::packets_refused(RefusedPacket::PayloadType, since(|s| s.unknown_payload));
         metrics::packets_refused(RefusedPacket::Oversized, since(|s| s.oversized));
+        metrics::packets_refused(RefusedPacket::Undecodable, since(|s| s.undecodable));
         metrics::kernel_drops(since(|s| s.kernel_dropped));
         metrics::engine_totals(
             Duration::from_millis(engine.audio_in_ms),
-            Duration::from_millis((engine.frames_coded + engine.frames_repeated) * u64::from(FRAME_MS)),
+            Duration::from_millis(
+                (engine.frames_coded + engine.frames_repeated + engine.frames_passed) * u64::from(FRAME_MS),
+            ),
             Duration::from_nanos(engine.coding_ns),
         );
+        metrics::encoder_complexity(self.engine.condition().complexity());
+        metrics::engine_load(self.engine.condition().load());
         if let Some(mean_ns) = since(|s| s.tick_ns).checked_div(since(|s| s.ticks)) {
             metrics::tick(Duration::from_nanos(mean_ns));
         }

@@ -19,7 +19,7 @@ use crate::app::registry::Registry;
 use crate::base::clock::Clock;
 use crate::base::id::CallId;
 use crate::base::limit;
-use crate::call::{CallFacts, ConsentState, Department, StreamFacts};
+use crate::call::{CallFacts, ConsentState, Department, StreamFacts, StreamRole};
 use crate::media::call::{CallRules, CallState, Command};
 use crate::media::engine::{CallPlan, Engine, EngineError};
 use crate::media::leg::LegPlan;
@@ -172,9 +172,10 @@ impl Recorder {
             Control::Describe(_) => {
                 return Err(ControlError::Unsupported("keep what becomes known in mid-call"));
             }
-            Control::Renegotiate { .. } => {
-                return Err(ControlError::Unsupported("change a stream in mid-call"));
-            }
+            Control::Renegotiate { stream, formats, telephone_event, source } => Command::Renegotiate {
+                stream,
+                plan: Box::new(LegPlan { role: StreamRole::Other, formats, telephone_event, source }),
+            },
         };
         let (reply, answer) = oneshot::channel();
         self.engine.control(id, command, Box::new(move |result| drop(reply.send(result))));

@@ -8,7 +8,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
 
-use crate::archive::render::{RATE_HZ, Renderer, WAV_HEADER_BYTES, wav_header};
+use crate::archive::render::{Renderer, WAV_HEADER_BYTES, wav_header};
 use crate::archive::store::StoreError;
 use crate::http::library::LibraryError;
 
@@ -17,16 +17,33 @@ const WAITING: usize = 8;
 /// Size of a block. Units: bytes.
 const BLOCK_BYTES: usize = 64 * 1024;
 
-/// The size of a WAV of so many milliseconds and channels.
-pub fn wav_bytes(duration_ms: u64, channels: u16) -> u64 {
-    WAV_HEADER_BYTES + duration_ms * u64::from(RATE_HZ) / 1_000 * 2 * u64::from(channels)
+/// What a WAV is like.
+#[derive(Clone, Copy, Debug)]
+pub struct WavForm {
+    /// Length. Units: ms.
+    pub duration_ms: u64,
+    /// Samples a second. Units: Hz.
+    pub rate_hz: u32,
+    /// Channels.
+    pub channels: u16,
+}
+
+impl WavForm {
+    /// Its size, header included.
+    pub fn bytes(&self) -> u64 {
+        WAV_HEADER_BYTES + self.samples() * 2 * u64::from(self.channels)
+    }
+
+    /// Samples of each channel.
+    fn samples(&self) -> u64 {
+        self.duration_ms * u64::from(self.rate_hz) / 1_000
+    }
 }
 
 /// Decodes `opus` to the bytes `part` of a WAV. `channel`: one alone.
 pub fn wav(
     opus: BoxStream<'static, Result<Bytes, StoreError>>,
-    duration_ms: u64,
-    channels: u16,
+    form: WavForm,
     channel: Option<u8>,
     part: Range<u64>,
 ) -> BoxStream<'static, Result<Bytes, LibraryError>> {
@@ -35,7 +52,7 @@ pub fn wav(
     tokio::task::spawn_blocking(move || {
         let source = StreamReader { runtime, stream: opus, chunk: Bytes::new() };
         let mut out = Part { to, part, at: 0, block: Vec::with_capacity(BLOCK_BYTES) };
-        let made = make(source, &mut out, duration_ms, channels, channel);
+        let made = make(source, &mut out, form, channel);
         match made {
             Ok(()) => drop(out.flush()),
             Err(Some(error)) => drop(out.to.blocking_send(Err(error))),
@@ -49,16 +66,14 @@ pub fn wav(
 fn make(
     source: StreamReader,
     out: &mut Part,
-    duration_ms: u64,
-    channels: u16,
+    form: WavForm,
     channel: Option<u8>,
 ) -> Result<(), Option<LibraryError>> {
-    let mut renderer = Renderer::new(source).map_err(|_| Some(LibraryError::Damaged))?;
-    let samples = duration_ms * u64::from(RATE_HZ) / 1_000;
-    out.write(&wav_header(channels, samples))?;
+    let mut renderer = Renderer::new(source, form.rate_hz).map_err(|_| Some(LibraryError::Damaged))?;
+    out.write(&wav_header(form.channels, form.rate_hz, form.samples()))?;
     let every = renderer.channels();
     let mut bytes = Vec::new();
-    let mut left = samples * u64::from(channels);
+    let mut left = form.samples() * u64::from(form.channels);
     while let Some(block) = renderer.next_block().map_err(|_| Some(LibraryError::Damaged))? {
         bytes.clear();
         let picked =

@@ -34,6 +34,7 @@ use crate::media::call::CallSettings;
 use crate::media::encoder::OpusSettings;
 use crate::media::engine::{Engine, EngineConfig};
 use crate::media::output::{Ended, EndedBy};
+use crate::media::plan::CaptureSettings;
 use crate::media::ports::PortPool;
 use crate::metrics::exporter::Exporter;
 use crate::retention::deletion_log::Cause;
@@ -307,13 +308,18 @@ fn start_engine(opened: &Opened) -> anyhow::Result<Engine> {
         tick: config.engine.tick,
         max_calls: usize::from(config.rtp.port_max - config.rtp.port_min).div_ceil(2),
         call: CallSettings {
-            reorder: config.rtp.reorder,
-            rtp_timeout: config.rtp.timeout,
-            opus: OpusSettings {
-                bitrate_bps: config.engine.opus_bitrate_bps,
-                complexity: config.engine.opus_complexity,
+            capture: CaptureSettings {
+                reorder: config.rtp.reorder,
+                opus: OpusSettings {
+                    bitrate_bps: config.engine.opus_bitrate_bps,
+                    wideband_bitrate_bps: config.engine.opus_wideband_bitrate_bps,
+                    complexity: config.engine.opus_complexity,
+                },
+                pass_through_max_bps: config.engine.opus_pass_through_max_bps,
             },
+            rtp_timeout: config.rtp.timeout,
         },
+        adaptive_complexity: config.engine.adaptive_complexity,
     };
     Ok(Engine::start(engine, Arc::clone(&opened.clock), Box::new(sink))?)
 }

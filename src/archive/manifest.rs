@@ -35,6 +35,9 @@ pub struct Manifest {
     pub counts: Vec<StreamCounts>,
     /// Loudest sample of each 100 ms, `|sample| >> 7`: one list a channel.
     pub peaks_100ms: Vec<Vec<u8>>,
+    /// Rate that holds all that was recorded; 8,000 for telephone band. Units: Hz.
+    #[serde(default = "telephone_hz")]
+    pub audio_rate_hz: u32,
     /// Size of the audio object. Units: bytes.
     pub audio_bytes: u64,
     /// SHA-256 of the audio object, in hexadecimal.
@@ -48,6 +51,11 @@ impl Manifest {
     pub fn id(&self) -> CallId {
         self.call.id
     }
+}
+
+/// What manifests had before they said it.
+fn telephone_hz() -> u32 {
+    8_000
 }
 
 /// Joins gaps that meet and have one reason, in order of stream and time.

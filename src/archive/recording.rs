@@ -10,6 +10,7 @@ use super::ogg::{OggError, OggOpusWriter, Tags};
 use crate::base::hex::hex;
 use crate::base::limit;
 use crate::call::{CallFacts, ConsentRecord, ConsentState};
+use crate::media::codec::opus_packet::audio_hz;
 use crate::media::encoder::{PRE_SKIP_48K, silence_packet};
 use crate::media::output::{Ended, FRAME_MS, Gap, GapReason, MediaBlock};
 use crate::spool::record::Body;
@@ -53,7 +54,7 @@ pub struct Assembler {
     sha256: digest::Context,
     bytes: u64,
     ended: Option<Ended>,
-    silence: Vec<u8>,
+    audio_rate_hz: u32,
 }
 
 impl Assembler {
@@ -71,7 +72,7 @@ impl Assembler {
             sha256: digest::Context::new(&digest::SHA256),
             bytes: 0,
             ended: None,
-            silence: silence_packet(),
+            audio_rate_hz: 8_000,
         })
     }
 
@@ -110,11 +111,10 @@ impl Assembler {
         let ended = self.ended.take().ok_or(AssembleError::NotClosed)?;
         let streams = self.call.streams.len();
         let writer = self.writer.as_mut().ok_or(AssembleError::NoAudio)?;
-        let silence = self.silence.clone();
         while writer.frames() < ended.frames {
-            writer.frame(vec![silence.as_slice(); streams].into_iter())?;
+            writer.frame(vec![silence_packet(); streams].into_iter())?;
         }
-        writer.finish(vec![silence.as_slice(); streams].into_iter())?;
+        writer.finish(vec![silence_packet(); streams].into_iter())?;
         let frames = writer.frames();
         let last = self.take();
         let days = self.call.retention_days.min(limit::RETENTION_DAYS);
@@ -129,6 +129,7 @@ impl Assembler {
             gaps: coalesce(self.gaps),
             counts: ended.streams,
             peaks_100ms: self.peaks,
+            audio_rate_hz: self.audio_rate_hz,
             audio_bytes: self.bytes,
             audio_sha256: hex(self.sha256.finish().as_ref()),
             written_by: concat!("optag ", env!("CARGO_PKG_VERSION")).into(),
@@ -162,7 +163,7 @@ impl Assembler {
         if block.first_frame > from {
             // Audio that never reached the spool: silence keeps the time axis.
             for _ in from..block.first_frame {
-                writer.frame(vec![self.silence.as_slice(); streams].into_iter())?;
+                writer.frame(vec![silence_packet(); streams].into_iter())?;
             }
             let gap = |stream| Gap {
                 stream,
@@ -179,6 +180,8 @@ impl Assembler {
                 continue;
             }
             writer.frame(frame.iter().copied())?;
+            let rates = frame.iter().filter_map(|packet| packet.first()).map(|&toc| audio_hz(toc));
+            self.audio_rate_hz = rates.fold(self.audio_rate_hz, u32::max);
             for (stream, peaks) in self.peaks.iter_mut().enumerate() {
                 let slot = (index / PEAK_FRAMES) as usize;
                 peaks.resize(peaks.len().max(slot + 1), 0);

@@ -7,12 +7,10 @@ use std::io::{Read, Seek};
 use ogg::PacketReader;
 use opus::MSDecoder;
 
-/// Rate of what we hand out: what the telephone had. Units: Hz.
-pub const RATE_HZ: u32 = 8_000;
 /// Size of a plain WAV header. Units: bytes.
 pub const WAV_HEADER_BYTES: u64 = 44;
-/// Longest packet: 120 ms. Units: samples at [`RATE_HZ`].
-const LONGEST_PACKET: usize = 960;
+/// Longest packet: 120 ms. Units: samples at 48 kHz.
+const LONGEST_PACKET: usize = 5_760;
 
 /// Why a file cannot be decoded.
 #[derive(Debug, thiserror::Error)]
@@ -33,16 +31,18 @@ pub struct Renderer<R: Read + Seek> {
     reader: PacketReader<R>,
     decoder: MSDecoder,
     channels: usize,
+    /// Samples of 48 kHz in one of ours.
+    decimation: usize,
     skip: usize,
     played: u64,
     buffer: Vec<i16>,
 }
 
 impl<R: Read + Seek> Renderer<R> {
-    /// Reads the headers.
+    /// Reads the headers; samples come at `rate_hz`: 8,000, 16,000, 24,000 or 48,000.
     ///
     /// Errors: it is no Ogg Opus file of mono streams.
-    pub fn new(file: R) -> Result<Self, RenderError> {
+    pub fn new(file: R, rate_hz: u32) -> Result<Self, RenderError> {
         let mut reader = PacketReader::new(file);
         let head = reader.read_packet()?.ok_or(RenderError::Form("it is empty"))?.data;
         if !head.starts_with(b"OpusHead") || head.len() < 19 {
@@ -58,16 +58,18 @@ impl<R: Read + Seek> Renderer<R> {
             .filter(|tags| tags.data.starts_with(b"OpusTags"))
             .ok_or(RenderError::Form("no OpusTags"))?;
         let mapping: Vec<u8> = (0..channels).collect();
-        let decoder = MSDecoder::new(RATE_HZ, channels, 0, &mapping)
+        let decoder = MSDecoder::new(rate_hz, channels, 0, &mapping)
             .map_err(|error| RenderError::Opus(error.to_string()))?;
         let channels = usize::from(channels);
+        let decimation = (48_000 / rate_hz) as usize;
         Ok(Self {
             reader,
             decoder,
             channels,
-            skip: usize::from(pre_skip_48k / 6),
+            decimation,
+            skip: usize::from(pre_skip_48k) / decimation,
             played: 0,
-            buffer: vec![0; LONGEST_PACKET * channels],
+            buffer: vec![0; LONGEST_PACKET / decimation * channels],
         })
     }
 
@@ -91,8 +93,8 @@ impl<R: Read + Seek> Renderer<R> {
             let mut until = decoded;
             if packet.last_in_stream() {
                 // The last position says where the end is (RFC 7845 §4.4); ours counts the pre-skip.
-                let end = packet.absgp_page() / 6;
-                let pre_skip = u64::from(crate::media::encoder::PRE_SKIP_48K) / 6;
+                let end = packet.absgp_page() / self.decimation as u64;
+                let pre_skip = u64::from(crate::media::encoder::PRE_SKIP_48K) / self.decimation as u64;
                 let left = end.saturating_sub(pre_skip).saturating_sub(self.played) as usize;
                 until = decoded.min(skipped + left);
             }
@@ -104,10 +106,10 @@ impl<R: Read + Seek> Renderer<R> {
     }
 }
 
-/// The header of a 16-bit PCM WAV with this many samples in each channel.
+/// The header of a 16-bit PCM WAV with this many samples in each channel, `rate_hz` a second.
 ///
 /// Source: Microsoft/IBM Multimedia Programming Interface and Data Specifications 1.0, ch. 3.
-pub fn wav_header(channels: u16, samples: u64) -> [u8; WAV_HEADER_BYTES as usize] {
+pub fn wav_header(channels: u16, rate_hz: u32, samples: u64) -> [u8; WAV_HEADER_BYTES as usize] {
     let data = u32::try_from(samples * 2 * u64::from(channels)).unwrap_or(u32::MAX - 44);
     let mut header = [0; WAV_HEADER_BYTES as usize];
     let mut at = 0;
@@ -121,8 +123,8 @@ pub fn wav_header(channels: u16, samples: u64) -> [u8; WAV_HEADER_BYTES as usize
     put(&16u32.to_le_bytes());
     put(&1u16.to_le_bytes());
     put(&channels.to_le_bytes());
-    put(&RATE_HZ.to_le_bytes());
-    put(&(RATE_HZ * 2 * u32::from(channels)).to_le_bytes());
+    put(&rate_hz.to_le_bytes());
+    put(&(rate_hz * 2 * u32::from(channels)).to_le_bytes());
     put(&(channels * 2).to_le_bytes());
     put(&16u16.to_le_bytes());
     put(b"data");

@@ -49,10 +49,10 @@ pub struct StreamBody {
     /// the employee; a single one is mixed.
     #[schema(value_type = Option<String>)]
     role: Option<StreamRole>,
-    /// `pcmu` or `pcma`.
+    /// `pcmu`, `pcma`, `g722`, `opus`, or `l16/` and its rate: 8000, 16000, 24000 or 48000.
     #[schema(value_type = String)]
     codec: Encoding,
-    /// Left out: the codec's own, 0 or 8.
+    /// Left out: the codec's own; `opus` and `l16` have none.
     payload_type: Option<u8>,
     /// Payload type of key presses (RFC 4733); null for none.
     #[serde(default = "default_event")]
@@ -201,7 +201,10 @@ impl CallBody {
 impl StreamBody {
     fn check(&self, at: usize, wrong: &mut Wrong) {
         wrong.text(&format!("streams[{at}].label"), &self.label, limit::TEXT_CHARS);
-        if self.audio_type() > 127 {
+        let payload_type = self.payload_type.or(self.codec.static_payload_type());
+        if payload_type.is_none() {
+            wrong.add(format!("streams[{at}].payload_type"), "this codec has none of its own: say which");
+        } else if self.audio_type() > 127 {
             wrong.add(format!("streams[{at}].payload_type"), "0 to 127 is allowed");
         }
         if self.telephone_event.is_some_and(|event| event > 127) {

@@ -28,6 +28,7 @@ fn manifest(at_s: i64, number: &str, name: &str, department: &str) -> Manifest {
         counts: vec![],
         peaks_100ms: vec![],
         audio_bytes: 10,
+        audio_rate_hz: 8_000,
         audio_sha256: "00".into(),
         written_by: "test".into(),
     }

@@ -5,10 +5,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::capture::{Capture, samples};
+use super::axis::{self, FRAME_AXIS};
+use super::capture::Capture;
 use super::keys::{KeyMatcher, Meaning};
 use super::leg::{KeyPress, Leg, LegPlan};
-use super::output::{Ended, EndedBy, FRAME_MS, Fact, Gap, GapReason, MediaBlock, Output, StreamCounts};
+use super::output::{Ended, EndedBy, Fact, Gap, GapReason, MediaBlock, Output, StreamCounts};
 pub use super::plan::{CallRules, CallSettings, CallState, Command, Now};
 use super::stats::TickStats;
 use crate::base::clock::MonoTime;
@@ -21,8 +22,6 @@ use crate::call::{
 
 /// How long a call may go without its first packet, in timeouts of a silent call.
 const FIRST_PACKET_TIMEOUTS: u32 = 2;
-/// Frame length. Units: samples at 8 kHz.
-const FRAME: i64 = FRAME_MS as i64 * 8;
 
 /// The machine of one call.
 pub struct Call {
@@ -135,6 +134,12 @@ impl Call {
                 self.set_paused(now.mono, false);
                 Ok(())
             }
+            Command::Renegotiate { stream, plan } => {
+                if let Some(leg) = self.legs.get_mut(usize::from(stream)) {
+                    leg.renegotiate(*plan);
+                }
+                Ok(())
+            }
             Command::End => {
                 self.end(now, EndedBy::Feed, stats);
                 Ok(())
@@ -154,7 +159,7 @@ impl Call {
             return self.end(now, by, stats);
         }
         let Some(zero) = self.zero else { return };
-        let due = samples(now.mono.since(zero).saturating_sub(self.settings.reorder));
+        let due = axis::length(now.mono.since(zero).saturating_sub(self.settings.capture.reorder));
         self.advance(due, stats);
     }
 
@@ -167,8 +172,8 @@ impl Call {
             self.facts.push(Fact::Consent(record));
         }
         if let Some(zero) = self.zero {
-            let heard = samples(now.mono.since(zero)) + FRAME / 2;
-            self.advance(heard / FRAME * FRAME, stats);
+            let heard = axis::length(now.mono.since(zero)) + FRAME_AXIS / 2;
+            self.advance(heard / FRAME_AXIS * FRAME_AXIS, stats);
             for leg in &mut self.legs {
                 if let Some(capture) = &mut leg.capture {
                     capture.end();
@@ -187,6 +192,22 @@ impl Call {
         self.wipe();
         self.facts.push(Fact::Ended(ended.clone()));
         self.ended = Some(ended);
+    }
+
+    /// Whether the gate is open.
+    pub fn is_recording(&self) -> bool {
+        self.zero.is_some() && self.ended.is_none()
+    }
+
+    /// Codes the following frames with this complexity, 0 to 10.
+    pub fn set_complexity(&mut self, complexity: u8) {
+        if complexity == self.settings.capture.opus.complexity {
+            return;
+        }
+        self.settings.capture.opus.complexity = complexity;
+        for capture in self.legs.iter_mut().filter_map(|leg| leg.capture.as_mut()) {
+            capture.set_complexity(complexity);
+        }
     }
 
     /// Hands out the facts since the last time, in order.
@@ -246,8 +267,7 @@ impl Call {
             ConsentState::Granted => {
                 self.zero = Some(at);
                 for (stream, leg) in self.legs.iter_mut().enumerate() {
-                    let mut capture =
-                        Capture::new(stream as u8, at, self.settings.reorder, self.settings.opus);
+                    let mut capture = Capture::new(stream as u8, at, self.settings.capture);
                     if self.paused {
                         capture.pause(0);
                     }
@@ -277,7 +297,7 @@ impl Call {
         }
         self.paused = paused;
         let Some(zero) = self.zero else { return };
-        let position = samples(at.since(zero));
+        let position = axis::length(at.since(zero));
         for leg in &mut self.legs {
             if let Some(capture) = &mut leg.capture {
                 if paused { capture.pause(position) } else { capture.resume(position) }

@@ -4,28 +4,38 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::codec::PayloadFormat;
-use super::encoder::{Encoder, OpusSettings};
+use super::axis::{self, FRAME_AXIS};
+use super::codec::decoder::LONGEST_SAMPLES;
+use super::codec::{Encoding, PayloadFormat};
+use super::encoder::{OpusSettings, silence_packet};
 use super::gap::GapTracker;
-use super::jitter::{Insert, Jitter, PAYLOAD_BYTES};
+use super::jitter::{Insert, Jitter};
 use super::output::{Gap, GapReason, StreamCounts};
-use super::pcm::{FRAME_SAMPLES, PcmWindow};
+use super::pass_track::{PassTrack, Passed, loudness};
+use super::pcm_track::{self, PcmTrack};
 use super::rtp::packet::RtpPacket;
 use super::stats::TickStats;
 use super::timeline::Timeline;
 use crate::base::clock::MonoTime;
 
-/// Samples that the window reaches beyond the reorder wait: a tick, the longest packet, slack.
-const AHEAD_SAMPLES: usize = 300 * 8;
 /// Arrival time after which frames are made even before the tick's turn, so that a stalled
 /// tick's backlog passes through without loss.
 const CATCH_UP: Duration = Duration::from_millis(200);
-/// Frames that are concealed before silence takes over: 200 ms.
-const CONCEALED_FRAMES: u32 = 10;
-/// The same where no later packet shows yet that something was lost: 60 ms.
-const UNPROVEN_FRAMES: u32 = 3;
 /// Holes remembered; older ones have been emitted.
 const HOLES: usize = 64;
+/// Longest packet. Units: of the axis.
+const LONGEST_PACKET: i64 = 6 * FRAME_AXIS;
+
+/// What a capture is set up with.
+#[derive(Clone, Copy, Debug)]
+pub struct CaptureSettings {
+    /// How long a packet may be late and still find its place.
+    pub reorder: Duration,
+    /// Opus settings.
+    pub opus: OpusSettings,
+    /// Opus streams of up to this rate are kept as they come. Units: bit/s.
+    pub pass_through_max_bps: u32,
+}
 
 /// A span between two packets, and why nothing is there.
 #[derive(Clone, Copy, Debug)]
@@ -58,24 +68,35 @@ pub struct Lent<'a> {
     pub stats: &'a mut TickStats,
 }
 
+/// Which track made the last frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Active {
+    Neither,
+    Decoded,
+    Passed,
+}
+
 /// The audio of one stream since the gate opened.
 pub struct Capture {
     stream: u8,
     zero: MonoTime,
-    reorder: Duration,
+    settings: CaptureSettings,
     caught_up: MonoTime,
     settled: bool,
     jitter: Jitter,
-    window: PcmWindow,
-    encoder: Encoder,
-    history: [i16; FRAME_SAMPLES],
-    missing_run: u32,
+    /// Made when the first payload comes that has to be decoded.
+    decoded: Option<Box<PcmTrack>>,
+    /// Made when the first payload comes that may be kept as it is.
+    passed: Option<Box<PassTrack>>,
+    /// Whether Opus is decoded though it came as such.
+    decode_opus: bool,
+    active: Active,
     holes: VecDeque<Hole>,
     last_end: Option<i64>,
     paused: VecDeque<(i64, i64)>,
     gaps: GapTracker,
     frame: u32,
-    placed_samples: u64,
+    placed: i64,
     /// Frames made since the last tick.
     pub encoded: Encoded,
     /// Gaps closed since the last tick.
@@ -84,24 +105,24 @@ pub struct Capture {
 
 impl Capture {
     /// A capture whose time axis starts at `zero`.
-    pub fn new(stream: u8, zero: MonoTime, reorder: Duration, opus: OpusSettings) -> Self {
+    pub fn new(stream: u8, zero: MonoTime, settings: CaptureSettings) -> Self {
         Self {
             stream,
             zero,
-            reorder,
+            settings,
             caught_up: zero,
             settled: false,
-            jitter: Jitter::new(reorder),
-            window: PcmWindow::new(reorder.as_millis() as usize * 8 + AHEAD_SAMPLES),
-            encoder: Encoder::new(opus),
-            history: [0; FRAME_SAMPLES],
-            missing_run: u32::MAX,
-            holes: VecDeque::with_capacity(HOLES),
+            jitter: Jitter::new(settings.reorder),
+            decoded: None,
+            passed: None,
+            decode_opus: settings.pass_through_max_bps == 0,
+            active: Active::Neither,
+            holes: VecDeque::new(),
             last_end: None,
             paused: VecDeque::new(),
             gaps: GapTracker::default(),
             frame: 0,
-            placed_samples: 0,
+            placed: 0,
             encoded: Encoded::default(),
             closed_gaps: Vec::new(),
         }
@@ -109,7 +130,7 @@ impl Capture {
 
     /// Whether any audio was accepted.
     pub fn has_audio(&self) -> bool {
-        self.placed_samples > 0
+        self.placed > 0
     }
 
     /// Nothing is kept from this position on, until [`Capture::resume`].
@@ -149,28 +170,38 @@ impl Capture {
         }
     }
 
+    /// Codes the following frames with this complexity.
+    pub fn set_complexity(&mut self, complexity: u8) {
+        self.settings.opus.complexity = complexity;
+        if let Some(track) = &mut self.decoded {
+            track.set_complexity(complexity);
+        }
+    }
+
     /// Makes frames while a backlog is being read, as the ticks that did not run would have.
     pub fn catch_up(&mut self, arrival: MonoTime, lent: &mut Lent<'_>) {
         if arrival.since(self.caught_up) >= CATCH_UP {
-            let due = samples(arrival.since(self.zero).saturating_sub(self.reorder));
+            let due = axis::length(arrival.since(self.zero).saturating_sub(self.settings.reorder));
             self.caught_up = arrival;
             self.advance(due, lent);
         }
     }
 
-    /// Decodes what is in order or due, then encodes every frame that ends at or before `due`.
+    /// Takes what is in order or due, then makes every frame that ends at or before `due`.
     pub fn advance(&mut self, due: i64, lent: &mut Lent<'_>) {
         loop {
-            self.decode(due, lent);
-            if self.window.start() + FRAME_SAMPLES as i64 > due {
+            self.take_packets(due, lent);
+            if self.position() + FRAME_AXIS > due {
                 break;
             }
-            self.make_frame();
+            self.make_frame(lent);
         }
-        let made = self.encoder.take_counts();
-        lent.stats.frames_coded += made.coded;
-        lent.stats.frames_repeated += made.repeated;
-        lent.stats.coding_ns += made.coding_ns;
+        if let Some(track) = &mut self.decoded {
+            let made = track.take_counts();
+            lent.stats.frames_coded += made.coded;
+            lent.stats.frames_repeated += made.repeated;
+            lent.stats.coding_ns += made.coding_ns;
+        }
     }
 
     /// The call is over: the open gap is closed.
@@ -178,15 +209,20 @@ impl Capture {
         self.closed_gaps.extend(self.gaps.end());
     }
 
-    fn decode(&mut self, due: i64, lent: &mut Lent<'_>) {
+    /// Where the next frame begins.
+    fn position(&self) -> i64 {
+        i64::from(self.frame) * FRAME_AXIS
+    }
+
+    fn take_packets(&mut self, due: i64, lent: &mut Lent<'_>) {
         if !self.settled {
             lent.timeline.settle();
             self.settled = true;
         }
         let shift = lent.timeline.position(0, self.zero);
-        let mut pcm = [0i16; PAYLOAD_BYTES];
-        while let Some(item) = self.jitter.pop(due - shift, self.window.end() - shift - PAYLOAD_BYTES as i64)
-        {
+        let end = self.position() + axis::length(self.settings.reorder) + pcm_track::AHEAD;
+        let mut pcm = [0i16; LONGEST_SAMPLES];
+        while let Some(item) = self.jitter.pop(due - shift, end - shift - LONGEST_PACKET) {
             lent.counts.lost += item.lost_before;
             lent.stats.lost += item.lost_before;
             let format = lent.formats.iter().find(|format| format.payload_type == item.payload_type);
@@ -194,52 +230,93 @@ impl Capture {
                 self.last_end = self.last_end.filter(|_| item.lost_before == 0);
                 continue;
             };
-            let length = format.encoding.decode(item.payload, &mut pcm);
             let at = item.ticks + shift;
-            if let Some(from) = self.last_end.filter(|&from| at > from) {
-                let reason = if item.lost_before > 0 { GapReason::Lost } else { GapReason::Held };
-                if reason == GapReason::Lost {
-                    self.gaps.was_lost();
-                }
-                if self.holes.len() == HOLES {
-                    self.holes.pop_front();
-                }
-                self.holes.push_back(Hole { from, to: at, reason });
-            }
-            self.last_end = Some(at + length as i64);
-            if at >= 0 && at + length as i64 <= self.window.start() {
+            let tracks = Tracks {
+                decoded: &mut self.decoded,
+                passed: &mut self.passed,
+                decode_opus: &mut self.decode_opus,
+                settings: &self.settings,
+                frame: self.frame,
+            };
+            let Some(took) = tracks.take(at, format.encoding, item.payload, item.lost_before > 0, &mut pcm)
+            else {
+                lent.counts.refused += 1;
+                lent.stats.undecodable += 1;
+                continue;
+            };
+            let lost = item.lost_before > 0;
+            self.note_hole(at, lost);
+            self.last_end = Some(at + took.length);
+            if at >= 0 && took.length > 0 && at + took.length <= self.position() {
                 // In order, but its frames were made without it.
                 lent.counts.late += 1;
                 lent.stats.late += 1;
             }
-            let placed = self.window.place(at, &pcm[..length]);
-            self.placed_samples += placed as u64;
-            lent.stats.audio_in_ms += placed as u64 / 8;
+            self.placed += took.placed;
+            lent.stats.audio_in_ms += took.placed as u64 / 48;
         }
     }
 
-    fn make_frame(&mut self) {
-        let at = self.window.start();
-        let mut frame = [0; FRAME_SAMPLES];
-        let placed = self.window.take(&mut frame);
-        let reason = if self.is_paused(at) {
-            frame = [0; FRAME_SAMPLES];
-            Some(GapReason::Paused)
-        } else if placed < FRAME_SAMPLES {
-            let reason = self.why_missing(at);
-            self.fill(&mut frame, placed, reason);
-            Some(reason).filter(|_| placed < FRAME_SAMPLES / 2)
-        } else {
-            self.missing_run = 0;
-            self.history = frame;
-            None
+    fn note_hole(&mut self, at: i64, lost: bool) {
+        let Some(from) = self.last_end.filter(|&from| at > from) else { return };
+        let reason = if lost { GapReason::Lost } else { GapReason::Held };
+        if lost {
+            self.gaps.was_lost();
+        }
+        if self.holes.len() == HOLES {
+            self.holes.pop_front();
+        }
+        self.holes.push_back(Hole { from, to: at, reason });
+    }
+
+    fn make_frame(&mut self, lent: &mut Lent<'_>) {
+        let at = self.position();
+        let paused = self.is_paused(at);
+        let came = (
+            self.decoded.as_ref().is_some_and(|track| track.has_frame()),
+            self.passed.as_ref().is_some_and(|track| track.has_frame()),
+        );
+        let why = self.why_missing(at);
+        self.active = match came {
+            (_, true) => Active::Passed,
+            (true, false) => Active::Decoded,
+            (false, false) => self.active,
         };
-        self.closed_gaps.extend(self.gaps.frame(self.stream, self.frame, reason));
-        let peak = frame.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(0);
-        let packet = self.encoder.encode(&frame);
+        let lost = why == GapReason::Lost;
+        let (decoded, passed) = (self.decoded.as_deref_mut(), self.passed.as_deref_mut());
+        let (packet, peak, missing): (&[u8], u8, bool) = match (self.active, decoded, passed) {
+            (Active::Decoded, Some(track), other) => {
+                other.into_iter().for_each(PassTrack::skip);
+                if paused {
+                    (track.silence(), 0, true)
+                } else {
+                    let (packet, peak, missing) = track.frame(lost);
+                    (packet, (peak >> 7).min(255) as u8, missing)
+                }
+            }
+            (Active::Passed, other, Some(track)) => {
+                other.into_iter().for_each(PcmTrack::skip);
+                lent.stats.frames_passed += u64::from(came.1 && !paused);
+                match (paused, came.1) {
+                    (true, _) => (track.silence(), 0, true),
+                    (false, true) => {
+                        let packet = track.frame();
+                        (packet, loudness(packet), false)
+                    }
+                    (false, false) => (track.fill(lost), 0, true),
+                }
+            }
+            (_, decoded, passed) => {
+                decoded.into_iter().for_each(PcmTrack::skip);
+                passed.into_iter().for_each(PassTrack::skip);
+                (silence_packet(), 0, true)
+            }
+        };
+        let reason = if paused { Some(GapReason::Paused) } else { Some(why).filter(|_| missing) };
         self.encoded.lengths.push(packet.len() as u16);
         self.encoded.bytes.extend_from_slice(packet);
-        self.encoded.peaks.push((peak >> 7).min(255) as u8);
+        self.encoded.peaks.push(peak);
+        self.closed_gaps.extend(self.gaps.frame(self.stream, self.frame, reason));
         self.frame += 1;
     }
 
@@ -247,31 +324,58 @@ impl Capture {
         while self.paused.front().is_some_and(|&(_, to)| to <= at) {
             self.paused.pop_front();
         }
-        self.paused.front().is_some_and(|&(from, _)| at + FRAME_SAMPLES as i64 > from)
+        self.paused.front().is_some_and(|&(from, _)| at + FRAME_AXIS > from)
     }
 
     fn why_missing(&mut self, at: i64) -> GapReason {
         while self.holes.front().is_some_and(|hole| hole.to <= at) {
             self.holes.pop_front();
         }
-        let end = at + FRAME_SAMPLES as i64;
+        let end = at + FRAME_AXIS;
         match self.holes.front() {
             Some(hole) if hole.from < end => hole.reason,
-            _ if self.placed_samples == 0 => GapReason::NoMedia,
+            _ if self.placed == 0 => GapReason::NoMedia,
             _ => GapReason::Held,
         }
     }
+}
 
-    /// Stands in for what was lost: the last frame again, ever quieter, for a short while.
-    fn fill(&mut self, frame: &mut [i16; FRAME_SAMPLES], placed: usize, reason: GapReason) {
-        let longest = if reason == GapReason::Lost { CONCEALED_FRAMES } else { UNPROVEN_FRAMES };
-        if placed == 0 && self.missing_run < longest {
-            let left = i32::try_from(CONCEALED_FRAMES - self.missing_run).unwrap_or(0);
-            for (sample, &before) in frame.iter_mut().zip(&self.history) {
-                *sample = (i32::from(before) * left / (CONCEALED_FRAMES as i32 + 1)) as i16;
+/// The two tracks, while a payload finds its own.
+struct Tracks<'a> {
+    decoded: &'a mut Option<Box<PcmTrack>>,
+    passed: &'a mut Option<Box<PassTrack>>,
+    decode_opus: &'a mut bool,
+    settings: &'a CaptureSettings,
+    frame: u32,
+}
+
+impl Tracks<'_> {
+    /// Places a payload; `None` where it is refused.
+    fn take(
+        self,
+        at: i64,
+        encoding: Encoding,
+        payload: &[u8],
+        after_loss: bool,
+        pcm: &mut [i16; LONGEST_SAMPLES],
+    ) -> Option<pcm_track::Accepted> {
+        if encoding == Encoding::Opus && !*self.decode_opus {
+            let track = self.passed.get_or_insert_with(|| {
+                Box::new(PassTrack::new(self.frame.into(), self.settings.pass_through_max_bps))
+            });
+            match track.accept(at, payload) {
+                Passed::Frames(frames, length) => {
+                    return Some(pcm_track::Accepted { length, placed: i64::from(frames) * FRAME_AXIS });
+                }
+                Passed::Malformed => return None,
+                Passed::ToDecode => *self.decode_opus = true,
             }
         }
-        self.missing_run = self.missing_run.saturating_add(1);
+        let track = self.decoded.get_or_insert_with(|| {
+            let ahead = axis::length(self.settings.reorder) + pcm_track::AHEAD;
+            Box::new(PcmTrack::new(self.settings.opus, encoding, i64::from(self.frame) * FRAME_AXIS, ahead))
+        });
+        track.accept(at, encoding, payload, after_loss, pcm)
     }
 }
 
@@ -279,12 +383,6 @@ impl Drop for Capture {
     fn drop(&mut self) {
         use zeroize::Zeroize;
         self.jitter.clear();
-        self.history.zeroize();
         self.encoded.bytes.zeroize();
     }
-}
-
-/// A time span in samples at 8 kHz.
-pub fn samples(span: Duration) -> i64 {
-    (span.as_nanos() * 8 / 1_000_000) as i64
 }

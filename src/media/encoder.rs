@@ -4,11 +4,12 @@
 //! Never writes packets of a table-of-contents byte alone, nor switches to CELT silence: some
 //! decoders play stale audio for the first and stop at the second.
 
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use opusic_sys as sys;
 
-use super::pcm::FRAME_SAMPLES;
+use super::axis::{LONGEST_FRAME, frame_samples};
 
 /// The most a 20 ms packet can take. Source: RFC 6716 §3.4 [R2].
 const PACKET_BYTES: usize = 1_275;
@@ -20,8 +21,10 @@ const SETTLE_FRAMES: u32 = 50;
 /// How frames are coded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpusSettings {
-    /// Units: bit/s.
+    /// Of telephone-band audio. Units: bit/s.
     pub bitrate_bps: u32,
+    /// Of audio of more than 8 kHz. Units: bit/s.
+    pub wideband_bitrate_bps: u32,
     /// 0 to 10.
     pub complexity: u8,
 }
@@ -40,6 +43,8 @@ pub struct EncodeCounts {
 /// An encoder with its library state in our own memory.
 pub struct Encoder {
     state: Box<[u64]>,
+    frame_samples: usize,
+    complexity: u8,
     packet: [u8; PACKET_BYTES],
     /// Length of the last packet in `packet`, if it coded silence.
     last_silence: Option<usize>,
@@ -49,21 +54,20 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// A fresh encoder: 8 kHz, mono, for voice.
+    /// A fresh encoder for voice, mono, at 8, 16, 24 or 48 kHz.
     ///
     /// Panics: the library refuses settings that this crate has checked.
-    pub fn new(settings: OpusSettings) -> Self {
-        // SAFETY: a plain size query.
-        let bytes = unsafe { sys::opus_encoder_get_size(1) } as usize;
-        let mut state = vec![0u64; bytes.div_ceil(8)].into_boxed_slice();
+    pub fn new(settings: OpusSettings, rate_hz: u32) -> Self {
+        let bitrate_bps = if rate_hz > 8_000 { settings.wideband_bitrate_bps } else { settings.bitrate_bps };
+        let mut state = pool::take();
         let encoder = state.as_mut_ptr().cast::<sys::OpusEncoder>();
         // SAFETY: the memory is as large as the library asked for, aligned to 8 bytes, and only
         // used through this struct; the requests take one int each (opus_defines.h).
         unsafe {
-            let status = sys::opus_encoder_init(encoder, 8_000, 1, sys::OPUS_APPLICATION_VOIP);
-            assert_eq!(status, sys::OPUS_OK, "libopus refuses 8 kHz mono");
+            let status = sys::opus_encoder_init(encoder, rate_hz as i32, 1, sys::OPUS_APPLICATION_VOIP);
+            assert_eq!(status, sys::OPUS_OK, "libopus refuses {rate_hz} Hz mono");
             let requests = [
-                (sys::OPUS_SET_BITRATE_REQUEST, settings.bitrate_bps as i32),
+                (sys::OPUS_SET_BITRATE_REQUEST, bitrate_bps as i32),
                 (sys::OPUS_SET_COMPLEXITY_REQUEST, i32::from(settings.complexity)),
                 (sys::OPUS_SET_SIGNAL_REQUEST, sys::OPUS_SIGNAL_VOICE),
             ];
@@ -74,6 +78,8 @@ impl Encoder {
         }
         Self {
             state,
+            frame_samples: frame_samples(rate_hz),
+            complexity: settings.complexity,
             packet: [0; PACKET_BYTES],
             last_silence: None,
             steady: false,
@@ -82,9 +88,32 @@ impl Encoder {
         }
     }
 
-    /// Codes one frame. The packet is valid until the next call and never shorter than 2 bytes
-    /// but for what libopus itself makes of sound.
-    pub fn encode(&mut self, frame: &[i16; FRAME_SAMPLES]) -> &[u8] {
+    /// Samples of a frame.
+    pub fn frame_samples(&self) -> usize {
+        self.frame_samples
+    }
+
+    /// Codes the following frames with another complexity, 0 to 10.
+    pub fn set_complexity(&mut self, complexity: u8) {
+        if complexity == self.complexity {
+            return;
+        }
+        let encoder = self.state.as_mut_ptr().cast::<sys::OpusEncoder>();
+        // SAFETY: the state was initialised in `new`; the request takes one int.
+        let status = unsafe {
+            sys::opus_encoder_ctl(encoder, sys::OPUS_SET_COMPLEXITY_REQUEST, i32::from(complexity))
+        };
+        if status == sys::OPUS_OK {
+            self.complexity = complexity;
+        }
+    }
+
+    /// Codes one frame of [`Encoder::frame_samples`]. The packet is valid until the next call
+    /// and never shorter than 2 bytes but for what libopus itself makes of sound.
+    ///
+    /// Panics: the frame has another length.
+    pub fn encode(&mut self, frame: &[i16]) -> &[u8] {
+        assert_eq!(frame.len(), self.frame_samples, "a frame is 20 ms");
         let silent = frame.iter().all(|sample| sample.unsigned_abs() <= SILENT_PEAK);
         if !silent {
             self.last_silence = None;
@@ -104,7 +133,7 @@ impl Encoder {
                     previous[..length].copy_from_slice(&self.packet[..length]);
                     &previous[..length]
                 });
-                let length = self.call(&[0; FRAME_SAMPLES]);
+                let length = self.call(&[0; LONGEST_FRAME][..self.frame_samples]);
                 self.silent_frames += 1;
                 self.steady = previous == Some(&self.packet[..length]) || self.silent_frames >= SETTLE_FRAMES;
                 self.last_silence = Some(length);
@@ -126,10 +155,10 @@ impl Encoder {
             let encoder = self.state.as_mut_ptr().cast::<sys::OpusEncoder>();
             sys::opus_encoder_ctl(encoder, sys::OPUS_GET_LOOKAHEAD_REQUEST, &mut lookahead as *mut i32);
         }
-        (lookahead * 6) as u16
+        (lookahead as usize * LONGEST_FRAME / self.frame_samples) as u16
     }
 
-    fn call(&mut self, frame: &[i16; FRAME_SAMPLES]) -> usize {
+    fn call(&mut self, frame: &[i16]) -> usize {
         let started = Instant::now();
         let encoder = self.state.as_mut_ptr().cast::<sys::OpusEncoder>();
         // SAFETY: the state was initialised in `new`; the frame has as many samples as we say,
@@ -138,7 +167,7 @@ impl Encoder {
             sys::opus_encode(
                 encoder,
                 frame.as_ptr(),
-                FRAME_SAMPLES as i32,
+                frame.len() as i32,
                 self.packet.as_mut_ptr(),
                 PACKET_BYTES as i32,
             )
@@ -154,31 +183,73 @@ impl Drop for Encoder {
     fn drop(&mut self) {
         // The state holds recent audio.
         zeroize::Zeroize::zeroize(&mut self.state);
+        zeroize::Zeroize::zeroize(&mut self.packet);
+        pool::give_back(std::mem::take(&mut self.state));
     }
 }
 
-/// Pre-skip of files made by these encoders: VOIP at 8 kHz looks 6.5 ms ahead.
+/// Encoder states between two calls: a busy node opens and closes gates all the time, and the
+/// state is most of what a call takes.
+mod pool {
+    use std::sync::{Mutex, OnceLock, PoisonError};
+
+    use opusic_sys as sys;
+
+    /// States kept: 8 MiB.
+    const KEPT: usize = 256;
+
+    static STATES: Mutex<Vec<Box<[u64]>>> = Mutex::new(Vec::new());
+
+    /// A wiped state. Waits for nobody: where another thread is at the pool, it makes a new one.
+    pub fn take() -> Box<[u64]> {
+        let pooled = STATES.try_lock().ok().and_then(|mut states| states.pop());
+        pooled.unwrap_or_else(|| vec![0; words()].into_boxed_slice())
+    }
+
+    /// Takes a wiped state back.
+    pub fn give_back(state: Box<[u64]>) {
+        let mut states = STATES.lock().unwrap_or_else(PoisonError::into_inner);
+        if states.len() < KEPT && state.len() == words() {
+            states.push(state);
+        }
+    }
+
+    fn words() -> usize {
+        static WORDS: OnceLock<usize> = OnceLock::new();
+        // SAFETY: a plain size query.
+        *WORDS.get_or_init(|| (unsafe { sys::opus_encoder_get_size(1) } as usize).div_ceil(8))
+    }
+}
+
+/// Pre-skip of files made by these encoders: VOIP looks 6.5 ms ahead at every rate.
 /// Units: samples at 48 kHz. A test holds it against the library.
 pub const PRE_SKIP_48K: u16 = 312;
 
 /// A packet of steady silence, 20 ms, for spans that were never encoded.
-pub fn silence_packet() -> Vec<u8> {
-    let mut encoder = Encoder::new(OpusSettings { bitrate_bps: 16_000, complexity: 5 });
-    let mut packet = Vec::new();
-    for _ in 0..SETTLE_FRAMES {
-        packet = encoder.encode(&[0; FRAME_SAMPLES]).to_vec();
-        if encoder.steady {
-            break;
+pub fn silence_packet() -> &'static [u8] {
+    static PACKET: OnceLock<Vec<u8>> = OnceLock::new();
+    PACKET.get_or_init(|| {
+        let settings = OpusSettings { bitrate_bps: 16_000, wideband_bitrate_bps: 16_000, complexity: 5 };
+        let mut encoder = Encoder::new(settings, 8_000);
+        let mut packet = Vec::new();
+        for _ in 0..SETTLE_FRAMES {
+            packet = encoder.encode(&[0; frame_samples(8_000)]).to_vec();
+            if encoder.steady {
+                break;
+            }
         }
-    }
-    packet
+        packet
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SETTINGS: OpusSettings = OpusSettings { bitrate_bps: 16_000, complexity: 5 };
+    const SETTINGS: OpusSettings =
+        OpusSettings { bitrate_bps: 16_000, wideband_bitrate_bps: 24_000, complexity: 5 };
+
+    const FRAME_SAMPLES: usize = frame_samples(8_000);
 
     fn tone(n: usize) -> [i16; FRAME_SAMPLES] {
         std::array::from_fn(|i| (((n * FRAME_SAMPLES + i) as f64 * 0.4).sin() * 8_000.0) as i16)
@@ -186,12 +257,14 @@ mod tests {
 
     #[test]
     fn the_pre_skip_is_what_the_library_says() {
-        assert_eq!(Encoder::new(SETTINGS).lookahead_48k(), PRE_SKIP_48K);
+        for rate_hz in [8_000, 16_000, 24_000, 48_000] {
+            assert_eq!(Encoder::new(SETTINGS, rate_hz).lookahead_48k(), PRE_SKIP_48K);
+        }
     }
 
     #[test]
     fn silence_costs_no_calls_once_its_packet_repeats() {
-        let mut encoder = Encoder::new(SETTINGS);
+        let mut encoder = Encoder::new(SETTINGS, 8_000);
         for n in 0..10 {
             encoder.encode(&tone(n));
         }
@@ -207,7 +280,7 @@ mod tests {
 
     #[test]
     fn speech_after_repeated_silence_is_heard_and_the_silence_is_silent() {
-        let mut encoder = Encoder::new(SETTINGS);
+        let mut encoder = Encoder::new(SETTINGS, 8_000);
         let mut decoder = opus::Decoder::new(8_000, opus::Channels::Mono).unwrap();
         let mut level = |packet: &[u8]| {
             let mut out = [0i16; FRAME_SAMPLES];

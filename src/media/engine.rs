@@ -14,10 +14,11 @@ use std::time::Duration;
 use rayon::prelude::*;
 
 use super::call::{Call, CallRules, CallSettings, CallState, Command, Now};
+use super::governor::Governor;
 use super::leg::LegPlan;
 use super::output::{Ended, EndedBy, Fact, Output};
 use super::socket::MediaSocket;
-use super::stats::{CallGauges, EngineStats, TickStats};
+use super::stats::{CallGauges, Condition, EngineStats, TickStats};
 use crate::base::clock::{Clock, MonoTime};
 use crate::base::id::CallId;
 use crate::call::Outcome;
@@ -39,8 +40,10 @@ pub struct EngineConfig {
     pub tick: Duration,
     /// Calls at a time.
     pub max_calls: usize,
-    /// What every call shares.
+    /// What every call shares; its complexity is the highest that is used.
     pub call: CallSettings,
+    /// Whether the complexity goes down under load.
+    pub adaptive_complexity: bool,
 }
 
 /// Where a tick's facts go. Called on the tick thread; it must not wait long.
@@ -95,6 +98,7 @@ enum Request {
 pub struct Engine {
     requests: SyncSender<Request>,
     stats: Arc<EngineStats>,
+    condition: Arc<Condition>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -114,7 +118,11 @@ impl Engine {
             .map_err(|error| EngineError::Threads(error.to_string()))?;
         let (requests, inbox) = sync_channel(COMMANDS);
         let stats = Arc::new(EngineStats::default());
+        let condition = Arc::new(Condition::default());
+        let top = config.call.capture.opus.complexity;
         let runner = Runner {
+            governor: Governor::new(top, config.adaptive_complexity, config.tick),
+            condition: Arc::clone(&condition),
             config,
             clock,
             sink,
@@ -130,7 +138,7 @@ impl Engine {
             .name("media-tick".into())
             .spawn(move || runner.run())
             .map_err(|error| EngineError::Threads(error.to_string()))?;
-        Ok(Self { requests, stats, thread: Arc::new(Mutex::new(Some(thread))) })
+        Ok(Self { requests, stats, condition, thread: Arc::new(Mutex::new(Some(thread))) })
     }
 
     /// Takes a call in at the next tick.
@@ -146,6 +154,11 @@ impl Engine {
     /// Totals since the start.
     pub fn stats(&self) -> TickStats {
         self.stats.read()
+    }
+
+    /// How it stands, as of the last tick.
+    pub fn condition(&self) -> &Condition {
+        &self.condition
     }
 
     /// Ends every call, hands the last facts to the sink, and stops. Blocks.
@@ -181,9 +194,10 @@ struct Seat {
 
 impl Seat {
     /// One call's share of a tick.
-    fn tick(&mut self, clock: &dyn Clock, now: Now) {
+    fn tick(&mut self, clock: &dyn Clock, now: Now, complexity: u8) {
         let Self { call, sockets, stats, .. } = self;
         let worked = catch_unwind(AssertUnwindSafe(|| {
+            call.set_complexity(complexity);
             read_sockets(call, sockets, clock, now, stats);
             call.tick(now, stats);
         }));
@@ -257,6 +271,8 @@ struct Runner {
     places: HashMap<CallId, usize>,
     replies: Vec<(Reply, Result<CallState, EngineError>)>,
     carried: Vec<Output>,
+    governor: Governor,
+    condition: Arc<Condition>,
 }
 
 impl Runner {
@@ -275,6 +291,9 @@ impl Runner {
             }
             self.tick();
             let took = self.clock.mono().since(started);
+            let recording = self.calls.iter().filter(|seat| seat.call.is_recording()).count();
+            self.governor.ticked(took, recording);
+            self.condition.publish(&self.governor);
             let overrun = u64::from(took > self.config.tick);
             self.stats.add(&TickStats {
                 ticks: 1,
@@ -305,7 +324,8 @@ impl Runner {
     }
 
     fn admit(&mut self, plan: CallPlan, reply: Reply) {
-        if self.calls.len() >= self.config.max_calls || self.carried.len() >= CARRIED / 2 {
+        let has_room = self.calls.len() < self.config.max_calls && self.carried.len() < CARRIED / 2;
+        if !has_room || !self.governor.admits(self.calls.len()) {
             return reply(Err(EngineError::Full));
         }
         let id = plan.rules.id;
@@ -342,8 +362,9 @@ impl Runner {
 
     fn tick(&mut self) {
         let now = self.now();
+        let complexity = self.governor.complexity();
         let Self { pool, calls, clock, .. } = self;
-        pool.install(|| calls.par_iter_mut().for_each(|seat| seat.tick(&**clock, now)));
+        pool.install(|| calls.par_iter_mut().for_each(|seat| seat.tick(&**clock, now, complexity)));
         self.hand_over();
         self.forget_ended();
     }

@@ -8,13 +8,13 @@ use std::time::Duration;
 const PACKET_MS: usize = 10;
 /// What the buffer holds beyond the wait for late packets: some ticks and a burst.
 const BEYOND_MS: usize = 440;
-/// Largest audio payload: 120 ms of L16 at 8 kHz would be 1,920 bytes.
+/// Largest audio payload: 120 ms of L16 at 8 kHz, 20 ms at 48 kHz. Units: bytes.
 pub const PAYLOAD_BYTES: usize = 1_920;
 
 /// A packet in its place.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PlayoutItem<'a> {
-    /// Timestamp, unwrapped.
+    /// Timestamp, unwrapped. Units: of the axis.
     pub ticks: i64,
     /// Payload type.
     pub payload_type: u8,

@@ -32,13 +32,6 @@ pub struct LegPlan {
     pub source: ExpectedSource,
 }
 
-impl LegPlan {
-    /// Rate of the stream's timestamps. Units: Hz.
-    fn clock_hz(&self) -> u32 {
-        self.formats.first().map_or(8_000, |format| format.encoding.clock_hz())
-    }
-}
-
 /// A key that was pressed in a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyPress {
@@ -68,12 +61,19 @@ impl Leg {
         Self {
             rule: SourceRule::new(plan.source),
             tracker: EventTracker::default(),
-            timeline: Timeline::new(plan.clock_hz()),
+            timeline: Timeline::default(),
             counts: StreamCounts::default(),
             last_heard: None,
             capture: None,
             plan,
         }
+    }
+
+    /// What is known of the stream changed: its codings, payload types or sender. A sender that
+    /// still fits is kept; another may take over at once.
+    pub fn renegotiate(&mut self, plan: LegPlan) {
+        self.rule.expect(plan.source);
+        self.plan = LegPlan { role: self.plan.role, ..plan };
     }
 
     /// Takes a datagram; the key, if it is a new press. `keep` says whether audio may be kept
@@ -130,8 +130,8 @@ impl Leg {
         &self.counts
     }
 
-    /// Decodes and encodes every frame that ends at or before `due`, in samples after the gate
-    /// opened.
+    /// Decodes and encodes every frame that ends at or before `due`, on the axis that began when
+    /// the gate opened.
     pub fn advance(&mut self, due: i64, stats: &mut TickStats) {
         if let Some((capture, mut lent)) = self.capturing(stats) {
             capture.advance(due, &mut lent);
@@ -145,10 +145,11 @@ impl Leg {
         keep: bool,
         stats: &mut TickStats,
     ) -> Option<KeyPress> {
-        let is_audio = self.plan.formats.iter().any(|format| format.payload_type == packet.payload_type);
-        let ticks = match is_audio {
-            true => self.timeline.unwrap(packet.timestamp, arrival),
-            false => self.timeline.last(),
+        let format = self.plan.formats.iter().find(|format| format.payload_type == packet.payload_type);
+        let is_audio = format.is_some();
+        let ticks = match format {
+            Some(format) => self.timeline.unwrap(packet.timestamp, format.encoding.clock_hz(), arrival),
+            None => self.timeline.last(),
         };
         if let Some((capture, mut lent)) = self.capturing(stats) {
             capture.catch_up(arrival, &mut lent);
@@ -177,7 +178,7 @@ impl Leg {
 
     fn start_anew(&mut self) {
         self.tracker.reset();
-        self.timeline = Timeline::new(self.plan.clock_hz());
+        self.timeline = Timeline::default();
         if let Some(capture) = &mut self.capture {
             capture.new_source();
         }

@@ -3,17 +3,22 @@
 //! In: [`engine::Engine`]'s requests and the datagrams of each stream's socket. Out: one batch
 //! of [`output::Output`] a tick. Not here: files, databases, HTTP, tokio.
 
+pub mod axis;
 pub mod call;
 mod capture;
 pub mod codec;
 pub mod encoder;
 pub mod engine;
 mod gap;
+pub mod governor;
 pub mod jitter;
 pub mod keys;
 pub mod leg;
+pub mod opus_fill;
 pub mod output;
+pub mod pass_track;
 pub mod pcm;
+pub mod pcm_track;
 pub mod plan;
 pub mod ports;
 pub mod rtp;

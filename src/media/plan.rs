@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::encoder::OpusSettings;
+pub use super::capture::CaptureSettings;
+use super::leg::LegPlan;
 use super::output::{Ended, StreamCounts};
 use crate::base::clock::{MonoTime, WallTime};
 use crate::base::id::CallId;
@@ -11,12 +12,10 @@ use crate::call::{Answer, ConsentHow, ConsentKeys, ConsentState, Evidence};
 /// What every call of an engine shares.
 #[derive(Clone, Copy, Debug)]
 pub struct CallSettings {
-    /// How long a packet may be late and still find its place.
-    pub reorder: Duration,
+    /// How streams are captured.
+    pub capture: CaptureSettings,
     /// How long every stream may be silent until the call counts as over.
     pub rtp_timeout: Duration,
-    /// Opus settings.
-    pub opus: OpusSettings,
 }
 
 /// What a call starts with.
@@ -57,6 +56,13 @@ pub enum Command {
     Pause,
     /// Keep again.
     Resume,
+    /// A stream's sender, codings or payload types changed; its time axis goes on.
+    Renegotiate {
+        /// Index of the stream.
+        stream: u8,
+        /// What is known of it from now on; its role stays.
+        plan: Box<LegPlan>,
+    },
     /// The call is over.
     End,
 }

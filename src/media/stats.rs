@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::governor::Governor;
 use super::output::StreamCounts;
 
 macro_rules! counters {
@@ -60,6 +61,10 @@ counters! {
     kernel_dropped,
     /// Audio accepted while the gate was open. Units: ms.
     audio_in_ms,
+    /// Packets whose payload is no audio of its coding.
+    undecodable,
+    /// Frames of streams that are kept as they came.
+    frames_passed,
     /// Frames that libopus coded.
     frames_coded,
     /// Frames for which the silence packet was repeated.
@@ -76,6 +81,31 @@ counters! {
     sink_refused,
     /// Calls that ended because their processing failed.
     call_faults,
+}
+
+/// How the engine stands, for any thread to read.
+#[derive(Debug, Default)]
+pub struct Condition {
+    complexity: AtomicU64,
+    load_permille: AtomicU64,
+}
+
+impl Condition {
+    /// Publishes what the governor found.
+    pub fn publish(&self, governor: &Governor) {
+        self.complexity.store(governor.complexity().into(), Ordering::Relaxed);
+        self.load_permille.store((governor.load() * 1_000.0) as u64, Ordering::Relaxed);
+    }
+
+    /// Complexity of the encoders, 0 to 10.
+    pub fn complexity(&self) -> u8 {
+        self.complexity.load(Ordering::Relaxed) as u8
+    }
+
+    /// Share of the time between ticks that ticks take.
+    pub fn load(&self) -> f64 {
+        self.load_permille.load(Ordering::Relaxed) as f64 / 1_000.0
+    }
 }
 
 /// Packet counters of a call in progress, for whoever looks at it.

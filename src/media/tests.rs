@@ -8,6 +8,7 @@ use super::codec::{Encoding, PayloadFormat};
 use super::encoder::OpusSettings;
 use super::leg::LegPlan;
 use super::output::{EndedBy, Fact, Gap, GapReason, MediaBlock, Output};
+use super::plan::CaptureSettings;
 use super::rtp::source::ExpectedSource;
 use super::stats::TickStats;
 use crate::base::clock::{MonoTime, WallTime};
@@ -59,9 +60,12 @@ impl Bench {
             consent_timeout: Duration::from_secs(30),
         };
         let settings = CallSettings {
-            reorder: Duration::from_millis(200),
+            capture: CaptureSettings {
+                reorder: Duration::from_millis(200),
+                opus: OpusSettings { bitrate_bps: 16_000, wideband_bitrate_bps: 24_000, complexity: 0 },
+                pass_through_max_bps: 64_000,
+            },
             rtp_timeout: Duration::from_secs(60),
-            opus: OpusSettings { bitrate_bps: 16_000, complexity: 0 },
         };
         let legs = vec![plan(StreamRole::Caller), plan(StreamRole::Employee)];
         let call = Call::new(rules, legs, settings, at(0).mono);

@@ -44,7 +44,8 @@ const TICK_S: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1
 const UPLOAD_S: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 const HTTP_S: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 const STATES: &[&str] = &["unknown", "asked", "granted", "refused", "withdrawn"];
-const REFUSALS: &[&str] = &["malformed", "source", "ssrc", "payload_type", "oversized", "auth"];
+const REFUSALS: &[&str] =
+    &["malformed", "source", "ssrc", "payload_type", "oversized", "auth", "undecodable"];
 const ADMISSIONS: &[&str] =
     &["admitted", "unknown_department", "bad_streams", "ports_used_up", "overloaded", "draining"];
 
@@ -65,6 +66,7 @@ catalog! {
     AUDIO_ENCODED_SECONDS = Counter, "optag_audio_encoded_seconds_total", [], "Seconds of audio encoded, all streams.";
     ENCODER_CPU_SECONDS = Counter, "optag_encoder_cpu_seconds_total", [], "Processor seconds spent encoding.";
     ENCODER_COMPLEXITY = Gauge, "optag_encoder_complexity", [], "Opus complexity in use; it falls under load.";
+    ENGINE_LOAD = Gauge, "optag_engine_load_ratio", [], "Share of the time between turns over all streams that they take; new calls are refused at 0.75.";
     TICK_SECONDS = Histogram(TICK_S), "optag_tick_seconds", [], "Length of a turn over all streams.";
     RTP_PORTS_IN_USE = Gauge, "optag_rtp_ports_in_use", [], "RTP ports bound.";
     SPOOL_BYTES = Gauge, "optag_spool_bytes", [], "Bytes in the spool.";

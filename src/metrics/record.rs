@@ -72,6 +72,8 @@ pub enum RefusedPacket {
     Oversized,
     /// SRTP whose tag or replay check failed.
     Auth,
+    /// Payload that is no audio of its coding.
+    Undecodable,
 }
 
 /// Datagrams refused since the last time.
@@ -83,6 +85,7 @@ pub fn packets_refused(cause: RefusedPacket, count: u64) {
         RefusedPacket::PayloadType => "payload_type",
         RefusedPacket::Oversized => "oversized",
         RefusedPacket::Auth => "auth",
+        RefusedPacket::Undecodable => "undecodable",
     };
     counter!(c::PACKETS_REFUSED_TOTAL.name, "cause" => cause).increment(count);
 }
@@ -118,6 +121,11 @@ pub fn tick(took: Duration) {
 /// The complexity that the encoders use.
 pub fn encoder_complexity(complexity: u8) {
     gauge!(c::ENCODER_COMPLEXITY.name).set(f64::from(complexity));
+}
+
+/// Share of the time between ticks that ticks take.
+pub fn engine_load(share: f64) {
+    gauge!(c::ENGINE_LOAD.name).set(share);
 }
 
 /// RTP ports bound.

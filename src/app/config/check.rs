@@ -85,11 +85,18 @@ fn engine(raw: &super::raw::RawEngine) -> Result<EngineConfig, ConfigError> {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers as usize,
     };
+    let wideband =
+        number("engine.opus_wideband_bitrate_bps", raw.opus_wideband_bitrate_bps, 6_000..=128_000)?;
+    let pass_through = raw.opus_pass_through_max_bps;
+    let pass_through = number("engine.opus_pass_through_max_bps", pass_through, 0..=510_000)?;
     Ok(EngineConfig {
         workers,
         tick: Duration::from_millis(number("engine.tick_ms", raw.tick_ms, 20..=200)?),
         opus_bitrate_bps: number("engine.opus_bitrate_bps", raw.opus_bitrate_bps, 6_000..=64_000)? as u32,
         opus_complexity: number("engine.opus_complexity", raw.opus_complexity, 0..=10)? as u8,
+        adaptive_complexity: raw.adaptive_complexity,
+        opus_wideband_bitrate_bps: wideband as u32,
+        opus_pass_through_max_bps: pass_through as u32,
     })
 }
 

@@ -86,6 +86,9 @@ section!(RawEngine {
     tick_ms: i64 = 100,
     opus_bitrate_bps: i64 = 16_000,
     opus_complexity: i64 = 5,
+    adaptive_complexity: bool = true,
+    opus_wideband_bitrate_bps: i64 = 24_000,
+    opus_pass_through_max_bps: i64 = 64_000,
 });
 section!(RawSpool {
     dir: String = String::new(),

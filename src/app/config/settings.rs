@@ -110,8 +110,14 @@ pub struct EngineConfig {
     pub tick: Duration,
     /// Per stream.
     pub opus_bitrate_bps: u32,
-    /// 0 to 10.
+    /// 0 to 10; under load it goes down from here.
     pub opus_complexity: u8,
+    /// Whether it goes down.
+    pub adaptive_complexity: bool,
+    /// Per stream that arrives with more than telephone band.
+    pub opus_wideband_bitrate_bps: u32,
+    /// Streams that arrive as Opus are kept as they are up to this rate; 0 decodes them all.
+    pub opus_pass_through_max_bps: u32,
 }
 
 /// The spool.

@@ -1,31 +1,135 @@
-//! The audio codings that a stream may arrive in.
+//! The audio codings that a stream may arrive in: their names, rates and payload types. What
+//! turns payloads into samples is [`decoder`].
 
+pub mod decoder;
 pub mod g711;
+pub mod opus_packet;
+
+use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// How a stream's audio is coded on the wire.
+/// How a stream's audio is coded on the wire. One channel, but for Opus, which tells itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String", into = "String")]
 pub enum Encoding {
-    /// G.711 µ-law, 8 kHz. Static payload type 0 (RFC 3551 §6).
+    /// G.711 µ-law. Static payload type 0.
     Pcmu,
-    /// G.711 A-law, 8 kHz. Static payload type 8 (RFC 3551 §6).
+    /// G.711 A-law. Static payload type 8.
     Pcma,
+    /// G.722 at 64 kbit/s. Static payload type 9; its RTP clock says 8 kHz by an old mistake
+    /// (RFC 3551 §4.5.2).
+    G722,
+    /// Linear 16-bit samples, big-endian (RFC 3551 §4.5.11), of one of [`L16_RATES_HZ`].
+    L16 {
+        /// Samples a second.
+        rate_hz: u32,
+    },
+    /// Opus (RFC 7587): `opus/48000/2` whatever is inside.
+    Opus,
 }
+
+/// Rates of linear audio that are taken. Units: Hz.
+pub const L16_RATES_HZ: [u32; 4] = [8_000, 16_000, 24_000, 48_000];
+
+/// A name that is no coding taken here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no coding that is taken here: pcmu, pcma, g722, l16/8000, l16/16000, l16/24000, l16/48000 or opus"
+)]
+pub struct UnknownEncoding(String);
 
 impl Encoding {
     /// The payload type that means this coding without being negotiated.
+    ///
+    /// Source: RFC 3551 §6, table 4.
     pub const fn static_payload_type(self) -> Option<u8> {
         match self {
             Encoding::Pcmu => Some(0),
             Encoding::Pcma => Some(8),
+            Encoding::G722 => Some(9),
+            Encoding::L16 { .. } | Encoding::Opus => None,
         }
     }
 
     /// RTP clock rate. Units: Hz.
     pub const fn clock_hz(self) -> u32 {
-        8_000
+        match self {
+            Encoding::Pcmu | Encoding::Pcma | Encoding::G722 => 8_000,
+            Encoding::L16 { rate_hz } => rate_hz,
+            Encoding::Opus => 48_000,
+        }
+    }
+
+    /// Rate of the samples that decoding gives. Opus is decoded at 16 kHz where it has to be
+    /// decoded at all: that is all of speech. Units: Hz.
+    pub const fn audio_hz(self) -> u32 {
+        match self {
+            Encoding::Pcmu | Encoding::Pcma => 8_000,
+            Encoding::G722 | Encoding::Opus => 16_000,
+            Encoding::L16 { rate_hz } => rate_hz,
+        }
+    }
+
+    /// The coding of an `a=rtpmap` entry; `None` where it is not taken here.
+    ///
+    /// Source: RFC 4566 §6 (rtpmap), RFC 3551 §6, RFC 7587 §7.
+    pub fn from_rtpmap(name: &str, clock_hz: u32, channels: u8) -> Option<Self> {
+        match (name.to_ascii_uppercase().as_str(), clock_hz, channels) {
+            ("PCMU", 8_000, 1) => Some(Encoding::Pcmu),
+            ("PCMA", 8_000, 1) => Some(Encoding::Pcma),
+            // Some senders write the rate of the audio.
+            ("G722", 8_000 | 16_000, 1) => Some(Encoding::G722),
+            ("L16", rate_hz, 1) if L16_RATES_HZ.contains(&rate_hz) => Some(Encoding::L16 { rate_hz }),
+            ("OPUS", 48_000, 1 | 2) => Some(Encoding::Opus),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Encoding::Pcmu => f.write_str("pcmu"),
+            Encoding::Pcma => f.write_str("pcma"),
+            Encoding::G722 => f.write_str("g722"),
+            Encoding::L16 { rate_hz } => write!(f, "l16/{rate_hz}"),
+            Encoding::Opus => f.write_str("opus"),
+        }
+    }
+}
+
+impl FromStr for Encoding {
+    type Err = UnknownEncoding;
+
+    fn from_str(name: &str) -> Result<Self, UnknownEncoding> {
+        let unknown = || UnknownEncoding(name.chars().take(32).collect());
+        match name.to_ascii_lowercase().as_str() {
+            "pcmu" => Ok(Encoding::Pcmu),
+            "pcma" => Ok(Encoding::Pcma),
+            "g722" => Ok(Encoding::G722),
+            "opus" => Ok(Encoding::Opus),
+            other => {
+                let rate = other.strip_prefix("l16/").and_then(|rate| rate.parse().ok());
+                let rate_hz = rate.filter(|rate| L16_RATES_HZ.contains(rate)).ok_or_else(unknown)?;
+                Ok(Encoding::L16 { rate_hz })
+            }
+        }
+    }
+}
+
+impl TryFrom<String> for Encoding {
+    type Error = UnknownEncoding;
+
+    fn try_from(name: String) -> Result<Self, UnknownEncoding> {
+        name.parse()
+    }
+}
+
+impl From<Encoding> for String {
+    fn from(encoding: Encoding) -> String {
+        encoding.to_string()
     }
 }
 
@@ -38,13 +142,27 @@ pub struct PayloadFormat {
     pub encoding: Encoding,
 }
 
-impl Encoding {
-    /// Decodes `payload` into the front of `out`; the samples written, as many as fit.
-    pub fn decode(self, payload: &[u8], out: &mut [i16]) -> usize {
-        match self {
-            Encoding::Pcmu => g711::decode_ulaw(payload, out),
-            Encoding::Pcma => g711::decode_alaw(payload, out),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_back_as_what_they_were() {
+        let all = [Encoding::Pcmu, Encoding::Pcma, Encoding::G722, Encoding::Opus];
+        let linear = L16_RATES_HZ.map(|rate_hz| Encoding::L16 { rate_hz });
+        for encoding in all.into_iter().chain(linear) {
+            assert_eq!(encoding.to_string().parse(), Ok(encoding));
         }
-        payload.len().min(out.len())
+        assert!("l16/44100".parse::<Encoding>().is_err());
+        assert!("g728".parse::<Encoding>().is_err());
+    }
+
+    #[test]
+    fn rtpmaps_of_real_equipment_are_understood() {
+        assert_eq!(Encoding::from_rtpmap("OPUS", 48_000, 2), Some(Encoding::Opus));
+        assert_eq!(Encoding::from_rtpmap("g722", 8_000, 1), Some(Encoding::G722));
+        assert_eq!(Encoding::from_rtpmap("L16", 16_000, 1), Some(Encoding::L16 { rate_hz: 16_000 }));
+        assert_eq!(Encoding::from_rtpmap("L16", 44_100, 1), None);
+        assert_eq!(Encoding::from_rtpmap("PCMU", 8_000, 2), None);
     }
 }

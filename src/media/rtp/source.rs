@@ -28,6 +28,16 @@ pub struct ExpectedSource {
     pub ssrc: Option<u32>,
 }
 
+impl ExpectedSource {
+    fn fits(&self, address: SocketAddr, ssrc: u32) -> bool {
+        self.fits_address(address) && self.ssrc.is_none_or(|expected| expected == ssrc)
+    }
+
+    fn fits_address(&self, address: SocketAddr) -> bool {
+        self.ip.is_none_or(|ip| ip == address.ip()) && self.port.is_none_or(|port| port == address.port())
+    }
+}
+
 /// A sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Sender {
@@ -71,6 +81,14 @@ impl SourceRule {
         Self { expected, current: None, candidate: None }
     }
 
+    /// Signalling says where packets come from now. A sender that still fits goes on; any other
+    /// gives way to the first that proves itself.
+    pub fn expect(&mut self, expected: ExpectedSource) {
+        self.candidate = None;
+        self.current = self.current.filter(|(sender, _)| expected.fits(sender.address, sender.ssrc));
+        self.expected = expected;
+    }
+
     /// Judges a packet.
     pub fn judge(&mut self, now: MonoTime, from: SocketAddr, ssrc: u32, sequence: u16) -> Verdict {
         let sender = Sender { address: from, ssrc };
@@ -80,12 +98,10 @@ impl SourceRule {
             *heard = now;
             return Verdict::Accept;
         }
-        if self.expected.ip.is_some_and(|ip| ip != from.ip())
-            || self.expected.port.is_some_and(|p| p != from.port())
-        {
+        if !self.expected.fits_address(from) {
             return Verdict::ForeignAddress;
         }
-        if self.expected.ssrc.is_some_and(|expected| expected != ssrc) {
+        if !self.expected.fits(from, ssrc) {
             return Verdict::ForeignSsrc;
         }
         self.try_out(now, sender, sequence)
@@ -159,6 +175,19 @@ mod tests {
             (0..5).map(|n| rule.judge(at(600 + n * 20), from(1, 9), 8, n as u16)).collect();
         assert_eq!(verdicts[3..], [Verdict::ForeignSsrc, Verdict::AcceptNew]);
         assert_eq!(rule.judge(at(2_000), from(2, 9), 8, 5), Verdict::ForeignAddress);
+    }
+
+    #[test]
+    fn a_sender_that_signalling_moved_takes_over_at_once() {
+        let mut rule = SourceRule::new(ExpectedSource { ip: None, port: Some(9), ssrc: None });
+        rule.judge(at(0), from(1, 9), 7, 1);
+        rule.judge(at(20), from(1, 9), 7, 2);
+        rule.expect(ExpectedSource { ip: None, port: Some(9), ssrc: None });
+        assert_eq!(rule.judge(at(40), from(1, 9), 7, 3), Verdict::Accept, "the same sender still fits");
+        rule.expect(ExpectedSource { ip: None, port: Some(11), ssrc: None });
+        assert_eq!(rule.judge(at(60), from(1, 9), 7, 4), Verdict::ForeignAddress);
+        assert_eq!(rule.judge(at(60), from(2, 11), 8, 1), Verdict::Probation);
+        assert_eq!(rule.judge(at(80), from(2, 11), 8, 2), Verdict::AcceptNew);
     }
 
     #[test]

@@ -136,7 +136,7 @@ fn media(m: MLine, section: Section, session: &Section) -> Media {
         let (name, clock_hz, channels) = split_map(&rtpmap);
         if name.eq_ignore_ascii_case("telephone-event") {
             media.events.push((payload_type, clock_hz));
-        } else if let Some(encoding) = encoding(name, clock_hz, channels) {
+        } else if let Some(encoding) = Encoding::from_rtpmap(name, clock_hz, channels) {
             let fmtp = section.fmtp.iter().find(|(number, _)| *number == payload_type);
             let format = Some(PayloadFormat { payload_type, encoding });
             let fmtp = fmtp.map(|(_, text)| text.clone());
@@ -166,13 +166,4 @@ fn split_map(map: &str) -> (&str, u32, u8) {
     let name = parts.next().unwrap_or_default();
     let clock_hz = parts.next().and_then(|n| n.parse().ok()).unwrap_or(8_000);
     (name, clock_hz, parts.next().and_then(|n| n.parse().ok()).unwrap_or(1))
-}
-
-/// The coding of that name, where the recorder decodes it.
-fn encoding(name: &str, clock_hz: u32, channels: u8) -> Option<Encoding> {
-    match (name.to_ascii_uppercase().as_str(), clock_hz, channels) {
-        ("PCMU", 8_000, 1) => Some(Encoding::Pcmu),
-        ("PCMA", 8_000, 1) => Some(Encoding::Pcma),
-        _ => None,
-    }
 }

@@ -48,7 +48,7 @@ fn two_telephone_events_and_static_types_without_rtpmap_are_understood() {
     )
     .unwrap();
     assert_eq!(offer.media[0].events, [(97, 48_000), (101, 8_000)]);
-    assert_eq!(offer.media[0].codecs.iter().map(|c| c.payload_type).collect::<Vec<_>>(), [0]);
+    assert_eq!(offer.media[0].codecs.iter().map(|c| c.payload_type).collect::<Vec<_>>(), [9, 0, 96]);
     assert_eq!(offer.media[0].address, None, "a missing c= is no error");
 }
 

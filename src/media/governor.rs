@@ -1,0 +1,166 @@
+//! What gives way under load, and in which order: first the encoders' complexity, then new
+//! calls, never a call in progress. In: how long each tick took. Out: the complexity of the
+//! next one, and whether calls are taken in.
+//!
+//! Both have hysteresis: a step down comes quickly, a step up only after a long calm in which
+//! the dearer step would fit.
+
+use std::time::Duration;
+
+/// Complexities, dearest first; those above the configured one are left out.
+const STEPS: [u8; 3] = [10, 5, 1];
+/// Share of the time between ticks that a tick may take before the complexity goes down.
+const BUSY: f64 = 0.60;
+/// Share below which it may go up: a step costs at most twice the one below it.
+const CALM: f64 = 0.25;
+/// Share above which, at the lowest complexity, no new call is taken in, and below which they are again.
+const FULL: (f64, f64) = (0.75, 0.65);
+/// Ticks over which the share is averaged.
+const AVERAGED: f64 = 5.0;
+/// Busy ticks in a row before a step down.
+const DOWN_TICKS: u32 = 3;
+/// Calm ticks in a row before a step up.
+const UP_TICKS: u32 = 100;
+/// Calls from which a cost per call is believed.
+const CALLS: usize = 50;
+
+/// The machine.
+#[derive(Clone, Debug)]
+pub struct Governor {
+    steps: Vec<u8>,
+    step: usize,
+    tick: Duration,
+    load: f64,
+    per_call: f64,
+    busy_ticks: u32,
+    calm_ticks: u32,
+    is_full: bool,
+}
+
+impl Governor {
+    /// A governor for ticks that are `tick` apart. `top` is the complexity to use while there is
+    /// time; with `adaptive` unset, it is always used.
+    pub fn new(top: u8, adaptive: bool, tick: Duration) -> Self {
+        let lower = STEPS.into_iter().filter(|&step| adaptive && step < top);
+        Self {
+            steps: std::iter::once(top).chain(lower).collect(),
+            step: 0,
+            tick,
+            load: 0.0,
+            per_call: 0.0,
+            busy_ticks: 0,
+            calm_ticks: 0,
+            is_full: false,
+        }
+    }
+
+    /// A tick over `recording` calls with an open gate took so long.
+    pub fn ticked(&mut self, took: Duration, recording: usize) {
+        let share = took.as_secs_f64() / self.tick.as_secs_f64();
+        self.load += (share - self.load) / AVERAGED;
+        if recording >= CALLS {
+            self.per_call = self.load / recording as f64;
+        }
+        self.busy_ticks = if self.load > BUSY { self.busy_ticks + 1 } else { 0 };
+        self.calm_ticks = if self.load < CALM { self.calm_ticks + 1 } else { 0 };
+        if self.busy_ticks >= DOWN_TICKS && self.step + 1 < self.steps.len() {
+            self.move_to(self.step + 1);
+        } else if self.calm_ticks >= UP_TICKS && self.step > 0 {
+            self.move_to(self.step - 1);
+        }
+        let limit = if self.is_full { FULL.1 } else { FULL.0 };
+        self.is_full = self.step + 1 == self.steps.len() && self.load > limit;
+    }
+
+    /// Complexity for the next tick, 0 to 10.
+    pub fn complexity(&self) -> u8 {
+        self.steps[self.step]
+    }
+
+    /// Share of the time between ticks that ticks take.
+    pub fn load(&self) -> f64 {
+        self.load
+    }
+
+    /// Whether another call is taken in beside `calls` that are there, though many of them may
+    /// not have begun to cost anything.
+    pub fn admits(&self, calls: usize) -> bool {
+        let lowest = self.step + 1 == self.steps.len();
+        let expected = self.per_call * (calls + 1) as f64;
+        !self.is_full && (!lowest || expected <= FULL.0)
+    }
+
+    fn move_to(&mut self, step: usize) {
+        tracing::info!(complexity = self.steps[step], load = self.load, "the encoders' complexity changes");
+        (self.step, self.busy_ticks, self.calm_ticks) = (step, 0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TICK: Duration = Duration::from_millis(100);
+
+    fn run(governor: &mut Governor, share: f64, ticks: usize) {
+        for _ in 0..ticks {
+            governor.ticked(TICK.mul_f64(share), 200);
+        }
+    }
+
+    #[test]
+    fn complexity_goes_down_before_calls_are_refused() {
+        let mut governor = Governor::new(10, true, TICK);
+        assert!(governor.complexity() == 10 && governor.admits(0));
+        let mut seen = vec![10];
+        for _ in 0..60 {
+            governor.ticked(TICK.mul_f64(0.9), 200);
+            if *seen.last().unwrap() != governor.complexity() {
+                seen.push(governor.complexity());
+            }
+            assert!(governor.admits(0) || governor.complexity() == 1);
+        }
+        assert_eq!(seen, [10, 5, 1]);
+        assert!(!governor.admits(0));
+        run(&mut governor, 0.5, 30);
+        assert!(governor.admits(0) && governor.complexity() == 1);
+    }
+
+    #[test]
+    fn it_goes_up_only_after_a_long_calm_and_does_not_swing() {
+        let mut governor = Governor::new(5, true, TICK);
+        run(&mut governor, 0.8, 20);
+        assert_eq!(governor.complexity(), 1);
+        run(&mut governor, 0.3, 1_000);
+        assert_eq!(governor.complexity(), 1, "half the load of a step that costs twice as much");
+        run(&mut governor, 0.2, 99);
+        assert_eq!(governor.complexity(), 1);
+        run(&mut governor, 0.2, 10);
+        assert_eq!(governor.complexity(), 5);
+    }
+
+    #[test]
+    fn one_stalled_tick_changes_nothing() {
+        let mut governor = Governor::new(10, true, TICK);
+        run(&mut governor, 0.2, 10);
+        run(&mut governor, 2.0, 1);
+        run(&mut governor, 0.2, 10);
+        assert!(governor.complexity() == 10 && governor.admits(0));
+    }
+
+    #[test]
+    fn calls_that_have_not_begun_to_cost_are_counted() {
+        let mut governor = Governor::new(1, true, TICK);
+        run(&mut governor, 0.3, 50);
+        assert!(governor.admits(400));
+        assert!(!governor.admits(600));
+    }
+
+    #[test]
+    fn without_adapting_the_complexity_stays() {
+        let mut governor = Governor::new(10, false, TICK);
+        run(&mut governor, 0.9, 100);
+        assert_eq!(governor.complexity(), 10);
+        assert!(!governor.admits(0));
+    }
+}

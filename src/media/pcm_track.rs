@@ -1,0 +1,163 @@
+//! A stream that is decoded and coded anew: everything but Opus at a usable rate. In: payloads
+//! in order, each with its place. Out: one Opus packet a frame.
+//!
+//! The track runs at the rate of what arrives; when a stream changes to a coding of another
+//! rate, what waits is carried over and a fresh encoder goes on.
+
+use super::axis::{FRAME_AXIS, LONGEST_FRAME, per_sample};
+use super::codec::Encoding;
+use super::codec::decoder::{Decoder, LONGEST_SAMPLES};
+use super::encoder::{EncodeCounts, Encoder, OpusSettings};
+use super::pcm::PcmWindow;
+
+/// Frames that are concealed before silence takes over: 200 ms.
+const CONCEALED_FRAMES: u32 = 10;
+/// The same where no later packet shows yet that something was lost: 60 ms.
+const UNPROVEN_FRAMES: u32 = 3;
+/// Changes of rate that a stream may make; packets of yet another rate are refused.
+const RATE_CHANGES: u8 = 100;
+
+/// What a payload brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its length. Units: of the axis.
+    pub length: i64,
+    /// Of that, what found its place in time. Units: of the axis.
+    pub placed: i64,
+}
+
+/// The track.
+pub struct PcmTrack {
+    window: PcmWindow,
+    decoder: Decoder,
+    encoder: Encoder,
+    settings: OpusSettings,
+    history: [i16; LONGEST_FRAME],
+    missing_run: u32,
+    rate_changes: u8,
+}
+
+impl PcmTrack {
+    /// A track for `encoding` whose next frame begins at `start`. `ahead` is how far packets
+    /// may lie beyond it. Units: of the axis.
+    pub fn new(settings: OpusSettings, encoding: Encoding, start: i64, ahead: i64) -> Self {
+        Self {
+            window: PcmWindow::new(encoding.audio_hz(), start, ahead),
+            decoder: Decoder::new(encoding),
+            encoder: Encoder::new(settings, encoding.audio_hz()),
+            settings,
+            history: [0; LONGEST_FRAME],
+            missing_run: u32::MAX,
+            rate_changes: 0,
+        }
+    }
+
+    /// Decodes a payload whose first sample lies at `at`, into `pcm`; `None` where it is
+    /// refused. `after_loss` says that the packet before it is missing.
+    pub fn accept(
+        &mut self,
+        at: i64,
+        encoding: Encoding,
+        payload: &[u8],
+        after_loss: bool,
+        pcm: &mut [i16; LONGEST_SAMPLES],
+    ) -> Option<Accepted> {
+        if encoding != self.decoder.encoding() {
+            self.change_to(encoding)?;
+        }
+        let unit = per_sample(self.window.rate_hz());
+        let mut placed = 0;
+        if after_loss && encoding == Encoding::Opus {
+            let lost = self.decoder.decode_lost(payload, &mut pcm[..self.window.frame_samples()]);
+            placed += self.window.place(at - lost as i64 * unit, &pcm[..lost]);
+        }
+        let length = self.decoder.decode(payload, pcm);
+        placed += self.window.place(at, &pcm[..length]);
+        Some(Accepted { length: length as i64 * unit, placed: placed as i64 * unit })
+    }
+
+    /// Whether anything of the next frame came.
+    pub fn has_frame(&self) -> bool {
+        self.window.has_frame()
+    }
+
+    /// Codes the next frame. `lost` says why something of it may be missing. Returns the packet,
+    /// its loudest sample and whether more than half of it is missing.
+    pub fn frame(&mut self, lost: bool) -> (&[u8], u16, bool) {
+        let length = self.window.frame_samples();
+        let mut frame = [0; LONGEST_FRAME];
+        let frame = &mut frame[..length];
+        let placed = self.window.take(frame);
+        if placed == length {
+            self.missing_run = 0;
+            self.history[..length].copy_from_slice(frame);
+        } else {
+            self.fill(frame, placed, lost);
+        }
+        let peak = frame.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(0);
+        (self.encoder.encode(frame), peak, placed < length / 2)
+    }
+
+    /// Passes over the next frame; a packet of silence for it.
+    pub fn silence(&mut self) -> &[u8] {
+        self.window.skip();
+        let length = self.window.frame_samples();
+        self.encoder.encode(&[0; LONGEST_FRAME][..length])
+    }
+
+    /// Passes over the next frame.
+    pub fn skip(&mut self) {
+        self.window.skip();
+    }
+
+    /// Silences what lies between two positions and was not coded yet.
+    pub fn cut(&mut self, from: i64, to: i64) {
+        self.window.silence(from, to);
+    }
+
+    /// Codes the following frames with this complexity.
+    pub fn set_complexity(&mut self, complexity: u8) {
+        self.settings.complexity = complexity;
+        self.encoder.set_complexity(complexity);
+    }
+
+    /// Frames coded since the last call of this.
+    pub fn take_counts(&mut self) -> EncodeCounts {
+        self.encoder.take_counts()
+    }
+
+    fn change_to(&mut self, encoding: Encoding) -> Option<()> {
+        let rate_hz = encoding.audio_hz();
+        if rate_hz != self.window.rate_hz() {
+            self.rate_changes += 1;
+            (self.rate_changes <= RATE_CHANGES).then_some(())?;
+            self.window = self.window.at_rate(rate_hz);
+            self.encoder = Encoder::new(self.settings, rate_hz);
+            self.history = [0; LONGEST_FRAME];
+        }
+        self.decoder = Decoder::new(encoding);
+        Some(())
+    }
+
+    /// Stands in for what was lost: the last frame again, ever quieter, for a short while.
+    fn fill(&mut self, frame: &mut [i16], placed: usize, lost: bool) {
+        let longest = if lost { CONCEALED_FRAMES } else { UNPROVEN_FRAMES };
+        if placed == 0 && self.missing_run < longest {
+            let left = (CONCEALED_FRAMES - self.missing_run) as i32;
+            for (sample, &before) in frame.iter_mut().zip(&self.history) {
+                *sample = (i32::from(before) * left / (CONCEALED_FRAMES as i32 + 1)) as i16;
+            }
+        }
+        self.missing_run = self.missing_run.saturating_add(1);
+    }
+}
+
+impl Drop for PcmTrack {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.history);
+    }
+}
+
+/// Samples that a track must reach beyond the wait for late packets: a tick, the longest
+/// packet, slack. Units: of the axis.
+pub const AHEAD: i64 = 15 * FRAME_AXIS;
