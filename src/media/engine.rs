@@ -1,11 +1,9 @@
 //! The tick: every 100 ms one data-parallel pass over all calls on a pool of its own. In:
 //! commands and what the sockets hold. Out: one batch of facts a tick to the [`Sink`].
 //!
-//! A call is owned by one worker at a time and no lock is taken in the pass. A call whose
-//! processing panics ends as lost; the others go on.
+//! A call is owned by one worker at a time and no lock is taken in the pass.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -16,14 +14,13 @@ use rayon::prelude::*;
 use super::call::{Call, CallRules, CallSettings, CallState, Command, Now};
 use super::governor::Governor;
 use super::leg::LegPlan;
-use super::output::{Ended, EndedBy, Fact, Output};
+use super::output::{EndedBy, Fact, Output};
+use super::seat::Seat;
 use super::socket::MediaSocket;
 use super::stats::{CallGauges, Condition, EngineStats, TickStats};
 use crate::base::clock::{Clock, MonoTime};
 use crate::base::id::CallId;
-use crate::call::Outcome;
 use crate::call::consent::ConsentError;
-use crate::call::outcome::LossCause;
 
 /// Commands that may wait for a tick; more are refused.
 const COMMANDS: usize = 16_384;
@@ -183,82 +180,6 @@ impl Engine {
     }
 }
 
-/// A call with its sockets, as the tick owns it.
-struct Seat {
-    call: Call,
-    sockets: Vec<MediaSocket>,
-    gauges: Arc<CallGauges>,
-    out: Vec<Output>,
-    stats: TickStats,
-}
-
-impl Seat {
-    /// One call's share of a tick.
-    fn tick(&mut self, clock: &dyn Clock, now: Now, complexity: u8) {
-        let Self { call, sockets, stats, .. } = self;
-        let worked = catch_unwind(AssertUnwindSafe(|| {
-            call.set_complexity(complexity);
-            read_sockets(call, sockets, clock, now, stats);
-            call.tick(now, stats);
-        }));
-        if worked.is_err() {
-            self.fault(now);
-        }
-        self.publish();
-    }
-
-    /// Ends the call; what the sockets still hold is heard first.
-    fn finish(&mut self, clock: &dyn Clock, now: Now, by: EndedBy) {
-        let Self { call, sockets, stats, .. } = self;
-        let worked = catch_unwind(AssertUnwindSafe(|| {
-            read_sockets(call, sockets, clock, now, stats);
-            call.end(now, by, stats);
-        }));
-        if worked.is_err() {
-            self.fault(now);
-        }
-        self.publish();
-    }
-
-    fn fault(&mut self, now: Now) {
-        tracing::error!(call = %self.call.id(), "the processing of a call failed; it ends here");
-        self.stats.call_faults += 1;
-        let state = self.call.state();
-        let ended = Ended {
-            at: now.wall,
-            by: EndedBy::Shutdown,
-            outcome: Outcome::Lost(LossCause::Damaged),
-            frames: 0,
-            streams: state.streams,
-        };
-        self.call.abandon(ended);
-    }
-
-    fn publish(&mut self) {
-        for stream in 0..self.sockets.len() {
-            if let Some(counts) = self.call.counts(stream) {
-                self.gauges.publish(stream, counts);
-            }
-        }
-        self.call.take_facts(&mut self.out);
-    }
-}
-
-fn read_sockets(
-    call: &mut Call,
-    sockets: &mut [MediaSocket],
-    clock: &dyn Clock,
-    now: Now,
-    stats: &mut TickStats,
-) {
-    for stream in call.reading_order() {
-        let dropped = sockets[stream].read(clock, |arrival, from, datagram| {
-            call.handle(now, stream, arrival, from, datagram, stats);
-        });
-        stats.kernel_dropped += dropped;
-    }
-}
-
 /// The tick thread's own.
 struct Runner {
     config: EngineConfig,
@@ -333,8 +254,7 @@ impl Runner {
         let call = Call::new(plan.rules, legs, self.config.call, self.clock.mono());
         let state = call.state();
         self.places.insert(id, self.calls.len());
-        let seat = Seat { call, sockets, gauges: plan.gauges, out: Vec::new(), stats: TickStats::default() };
-        self.calls.push(seat);
+        self.calls.push(Seat::new(call, sockets, plan.gauges));
         reply(Ok(state));
     }
 
@@ -343,20 +263,7 @@ impl Runner {
         let Some(seat) = self.places.get(&id).map(|&place| &mut self.calls[place]) else {
             return reply(Err(EngineError::NoSuchCall));
         };
-        // What came before the command is heard before it.
-        let clock = &*self.clock;
-        let Seat { call, sockets, stats, .. } = seat;
-        let applied = catch_unwind(AssertUnwindSafe(|| {
-            read_sockets(call, sockets, clock, now, stats);
-            call.command(now, command, stats)
-        }));
-        let answer = match applied {
-            Ok(done) => done.map(|()| seat.call.state()).map_err(EngineError::from),
-            Err(_) => {
-                seat.fault(now);
-                Ok(seat.call.state())
-            }
-        };
+        let answer = seat.command(&*self.clock, now, command).map_err(EngineError::from);
         self.replies.push((reply, answer));
     }
 

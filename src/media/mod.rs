@@ -22,6 +22,7 @@ pub mod pcm_track;
 pub mod plan;
 pub mod ports;
 pub mod rtp;
+mod seat;
 pub mod socket;
 pub mod stats;
 mod timeline;

@@ -7,7 +7,7 @@
 use super::axis::{FRAME_AXIS, LONGEST_FRAME, per_sample};
 use super::codec::Encoding;
 use super::codec::decoder::{Decoder, LONGEST_SAMPLES};
-use super::encoder::{EncodeCounts, Encoder, OpusSettings};
+use super::encoder::{EncodeCounts, Encoder, OpusSettings, PRE_SKIP_48K};
 use super::pcm::PcmWindow;
 
 /// Frames that are concealed before silence takes over: 200 ms.
@@ -66,6 +66,8 @@ impl PcmTrack {
             self.change_to(encoding)?;
         }
         let unit = per_sample(self.window.rate_hz());
+        // An Opus decoder says everything later by what its encoder looked ahead.
+        let at = if encoding == Encoding::Opus { at - i64::from(PRE_SKIP_48K) } else { at };
         let mut placed = 0;
         if after_loss && encoding == Encoding::Opus {
             let lost = self.decoder.decode_lost(payload, &mut pcm[..self.window.frame_samples()]);

@@ -1,6 +1,8 @@
 //! The one integration-test binary: the built program and the library from outside.
 
 mod bad_input;
+mod chain;
+mod codecs;
 mod corpus;
 mod crash;
 mod demo;

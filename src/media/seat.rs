@@ -1,0 +1,121 @@
+//! A call with its sockets, as the tick owns it. A call whose processing panics ends as lost;
+//! the others go on.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::call::{Call, CallState, Command, Now};
+use super::output::{Ended, EndedBy, Output};
+use super::socket::MediaSocket;
+use super::stats::{CallGauges, TickStats};
+use crate::base::clock::Clock;
+use crate::call::Outcome;
+use crate::call::consent::ConsentError;
+use crate::call::outcome::LossCause;
+
+/// A call with its sockets, as the tick owns it.
+pub struct Seat {
+    /// The call.
+    pub call: Call,
+    /// What its facts of this tick go to.
+    pub out: Vec<Output>,
+    /// What it counted since the counts were last taken.
+    pub stats: TickStats,
+    sockets: Vec<MediaSocket>,
+    gauges: Arc<CallGauges>,
+}
+
+impl Seat {
+    /// A call and its sockets, in channel order.
+    pub fn new(call: Call, sockets: Vec<MediaSocket>, gauges: Arc<CallGauges>) -> Self {
+        Self { call, out: Vec::new(), stats: TickStats::default(), sockets, gauges }
+    }
+
+    /// One call's share of a tick.
+    pub fn tick(&mut self, clock: &dyn Clock, now: Now, complexity: u8) {
+        let Self { call, sockets, stats, .. } = self;
+        let worked = catch_unwind(AssertUnwindSafe(|| {
+            call.set_complexity(complexity);
+            read_sockets(call, sockets, clock, now, stats);
+            call.tick(now, stats);
+        }));
+        if worked.is_err() {
+            self.fault(now);
+        }
+        self.publish();
+    }
+
+    /// Ends the call; what the sockets still hold is heard first.
+    pub fn finish(&mut self, clock: &dyn Clock, now: Now, by: EndedBy) {
+        let Self { call, sockets, stats, .. } = self;
+        let worked = catch_unwind(AssertUnwindSafe(|| {
+            read_sockets(call, sockets, clock, now, stats);
+            call.end(now, by, stats);
+        }));
+        if worked.is_err() {
+            self.fault(now);
+        }
+        self.publish();
+    }
+
+    /// Applies a command after what came before it was heard.
+    ///
+    /// Errors: the consent rules forbid it.
+    pub fn command(
+        &mut self,
+        clock: &dyn Clock,
+        now: Now,
+        command: Command,
+    ) -> Result<CallState, ConsentError> {
+        let Self { call, sockets, stats, .. } = self;
+        let applied = catch_unwind(AssertUnwindSafe(|| {
+            read_sockets(call, sockets, clock, now, stats);
+            call.command(now, command, stats)
+        }));
+        match applied {
+            Ok(done) => done.map(|()| self.call.state()),
+            Err(_) => {
+                self.fault(now);
+                Ok(self.call.state())
+            }
+        }
+    }
+
+    fn fault(&mut self, now: Now) {
+        tracing::error!(call = %self.call.id(), "the processing of a call failed; it ends here");
+        self.stats.call_faults += 1;
+        let state = self.call.state();
+        let ended = Ended {
+            at: now.wall,
+            by: EndedBy::Shutdown,
+            outcome: Outcome::Lost(LossCause::Damaged),
+            frames: 0,
+            streams: state.streams,
+        };
+        self.call.abandon(ended);
+    }
+
+    fn publish(&mut self) {
+        for stream in 0..self.sockets.len() {
+            if let Some(counts) = self.call.counts(stream) {
+                self.gauges.publish(stream, counts);
+            }
+        }
+        self.call.take_facts(&mut self.out);
+    }
+}
+
+fn read_sockets(
+    call: &mut Call,
+    sockets: &mut [MediaSocket],
+    clock: &dyn Clock,
+    now: Now,
+    stats: &mut TickStats,
+) {
+    for stream in call.reading_order() {
+        let dropped = sockets[stream].read(clock, |arrival, from, datagram| {
+            call.handle(now, stream, arrival, from, datagram, stats);
+        });
+        stats.kernel_dropped += dropped;
+    }
+}
