@@ -1,16 +1,17 @@
 //! A two-leg call with an open gate, fed from memory: what both benches play.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use optag::base::clock::{MonoTime, WallTime};
 use optag::base::id::CallId;
 use optag::call::{Answer, ConsentHow, ConsentKeys, Evidence, StreamRole};
-use optag::load::leg::Codec;
+use optag::load::codec::Codec;
 use optag::media::call::{Call, CallRules, CallSettings, Command, Now};
 use optag::media::codec::{Encoding, PayloadFormat};
 use optag::media::encoder::OpusSettings;
 use optag::media::leg::LegPlan;
+use optag::media::output::Output;
 use optag::media::plan::CaptureSettings;
 use optag::media::rtp::source::ExpectedSource;
 use optag::media::stats::TickStats;
@@ -33,52 +34,70 @@ pub fn packets(samples: &[i16], ssrc: u32) -> Vec<Vec<u8>> {
     coded.chunks_exact(160).enumerate().map(packet).collect()
 }
 
-/// Plays both legs through a call, tick by tick; how long that took.
-pub fn play(legs: &[Vec<Vec<u8>>; 2]) -> Duration {
-    let at =
-        |ms: u64| Now { mono: MonoTime::from_nanos((1_000 + ms) * 1_000_000), wall: WallTime::default() };
-    let plan = |role| LegPlan {
-        role,
-        formats: vec![PayloadFormat { payload_type: 8, encoding: Encoding::Pcma }],
-        telephone_event: vec![101],
-        source: ExpectedSource::default(),
-    };
-    let rules = CallRules {
-        id: CallId::from_bytes([1; 16]),
-        selected: true,
-        keys: ConsentKeys::default(),
-        consent_timeout: Duration::from_secs(30),
-    };
-    let settings = CallSettings {
-        capture: CaptureSettings { reorder: Duration::from_millis(200), opus: OPUS, pass_through_max_bps: 0 },
-        rtp_timeout: Duration::from_secs(60),
-    };
-    let mut stats = TickStats::default();
-    let mut call =
-        Call::new(rules, vec![plan(StreamRole::Caller), plan(StreamRole::Employee)], settings, at(0).mono);
-    let yes = Command::Answer {
-        answer: Answer::Yes,
-        how: ConsentHow::System,
-        prompt_version: None,
-        evidence: Evidence::Clock,
-    };
-    call.command(at(0), yes, &mut stats).expect("the call was asked");
-    let from = [SocketAddr::from(([127, 0, 0, 1], 1)), SocketAddr::from(([127, 0, 0, 1], 2))];
-    let mut out = Vec::new();
-    let started = Instant::now();
-    let frames = legs[0].len().min(legs[1].len());
-    for tick in 0..frames / 5 + 3 {
-        let now = at((tick as u64 + 1) * 100);
-        for (stream, packets) in legs.iter().enumerate() {
-            for (n, packet) in packets.iter().enumerate().skip(tick * 5).take(5) {
-                call.handle(now, stream, at(n as u64 * 20 + 1).mono, from[stream], packet, &mut stats);
-            }
+/// A call with its clock.
+pub struct Player {
+    call: Call,
+    out: Vec<Output>,
+    /// What was counted so far.
+    pub stats: TickStats,
+}
+
+impl Player {
+    /// A two-leg call whose caller said yes already, or who was only asked.
+    pub fn new(yes: bool) -> Self {
+        let plan = |role| LegPlan {
+            role,
+            formats: vec![PayloadFormat { payload_type: 8, encoding: Encoding::Pcma }],
+            telephone_event: vec![101],
+            source: ExpectedSource::default(),
+        };
+        let rules = CallRules {
+            id: CallId::from_bytes([1; 16]),
+            selected: true,
+            keys: ConsentKeys::default(),
+            consent_timeout: Duration::from_secs(30),
+        };
+        let settings = CallSettings {
+            capture: CaptureSettings {
+                reorder: Duration::from_millis(200),
+                opus: OPUS,
+                pass_through_max_bps: 0,
+            },
+            rtp_timeout: Duration::from_secs(60),
+        };
+        let legs = vec![plan(StreamRole::Caller), plan(StreamRole::Employee)];
+        let mut player = Self {
+            call: Call::new(rules, legs, settings, at_ms(0).mono),
+            out: Vec::new(),
+            stats: TickStats::default(),
+        };
+        if yes {
+            let answer = Command::Answer {
+                answer: Answer::Yes,
+                how: ConsentHow::System,
+                prompt_version: None,
+                evidence: Evidence::Clock,
+            };
+            player.call.command(at_ms(0), answer, &mut player.stats).expect("the call was asked");
         }
-        call.tick(now, &mut stats);
-        call.take_facts(&mut out);
-        out.clear();
+        player
     }
-    let took = started.elapsed();
-    assert!(stats.frames_coded + stats.frames_repeated >= (frames * 2) as u64, "{stats:?}");
-    took
+
+    /// Hands over the `n`-th packet of a stream.
+    pub fn hand(&mut self, stream: usize, n: usize, packet: &[u8]) {
+        let from = SocketAddr::from(([127, 0, 0, 1], stream as u16 + 1));
+        let arrival = at_ms(n as u64 * 20 + 1);
+        self.call.handle(arrival, stream, arrival.mono, from, packet, &mut self.stats);
+    }
+
+    /// Lets the `n`-th tick of 100 ms pass and throws away what it made.
+    pub fn tick(&mut self, n: usize) {
+        self.call.tick(at_ms((n as u64 + 1) * 100), &mut self.stats);
+        self.call.take_facts(&mut self.out);
+        self.out.clear();
+    }
+}
+
+fn at_ms(ms: u64) -> Now {
+    Now { mono: MonoTime::from_nanos((1_000 + ms) * 1_000_000), wall: WallTime::default() }
 }

@@ -16,7 +16,9 @@ use crate::app::run::Running;
 use crate::app::{harden, logging};
 use crate::load::call::{Answer, Played, Scenario, Stage};
 use crate::load::client::Client;
-use crate::load::leg::Codec;
+use crate::load::codec::{Codec, Format};
+use crate::load::feed::Feed;
+use crate::load::impairment::Impairment;
 use crate::load::sender::SenderPool;
 use crate::load::speech::Voices;
 use crate::load::verify::Match;
@@ -73,7 +75,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 
     let pool = SenderPool::start(1, "127.0.0.1:9".parse()?).context("no socket to send from")?;
     let client = Client::new(&format!("http://{}", running.api), &token)?;
-    let stage = Arc::new(Stage::new(client, pool, Voices::embedded(0.45)?));
+    let stage = Arc::new(Stage::new(Feed::Api(client.clone()), client, pool, Voices::embedded(0.45)?));
     let played = play(&args, &stage).await?;
     let mut lines = Vec::new();
     for call in played {
@@ -107,7 +109,13 @@ async fn play(args: &DemoArgs, stage: &Arc<Stage>) -> anyhow::Result<Vec<Played>
     let calls = (0..args.calls).map(|number| {
         let (department, answer) = answers[number % answers.len()];
         let codec = if number % 2 == 0 { Codec::Pcmu } else { Codec::Pcma };
-        let scenario = Scenario { department: department.into(), answer, codec, length };
+        let scenario = Scenario {
+            department: department.into(),
+            answer,
+            format: Format { codec, ptime_ms: 20 },
+            impairment: Impairment::default(),
+            length,
+        };
         let stage = Arc::clone(stage);
         async move {
             tokio::time::sleep(Duration::from_millis(number as u64 * 50)).await;
@@ -136,7 +144,12 @@ async fn play(args: &DemoArgs, stage: &Arc<Stage>) -> anyhow::Result<Vec<Played>
 /// Whether what was kept of a call is what must be.
 async fn judge(stage: &Stage, played: Played) -> anyhow::Result<Line> {
     let must_be_kept = played.scenario.answer == Answer::Yes && played.scenario.department == "demo";
-    let outcome = played.view.outcome.as_ref().map_or("open", |view| view.outcome.as_str()).to_owned();
+    let outcome = played
+        .view
+        .as_ref()
+        .and_then(|view| view.outcome.as_ref())
+        .map_or("open", |view| view.outcome.as_str())
+        .to_owned();
     let patience = if must_be_kept { DELIVERY } else { Duration::ZERO };
     let recording = stage.client.recording(&played.id, patience).await?;
     let (kept, verdict) = match recording {
@@ -147,7 +160,7 @@ async fn judge(stage: &Stage, played: Played) -> anyhow::Result<Line> {
             Err(format!("recorded, though {}", why_not(&outcome))),
         ),
         Some(recording) => {
-            let matches = stage.verify(&played, &recording).await?;
+            let matches = stage.verify(&played, &recording).await?.matches;
             let kept = Some((recording.size_bytes, recording.duration_ms));
             (kept, sound(&played, &recording, matches))
         }
@@ -205,7 +218,7 @@ fn show(lines: &[Line]) -> bool {
             "{:<4} {:<10} {:<6} {:<18} {stored:>9} {length:>8}  {mark} {text}",
             line.played.number + 1,
             scenario.department,
-            scenario.codec.name(),
+            scenario.format.codec.name(),
             scenario.answer.name(),
         );
     }

@@ -7,34 +7,57 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
 
-use crate::load::call::{Answer, Played, Scenario, Stage};
+use crate::load::call::{Answer, Stage};
 use crate::load::client::Client;
-use crate::load::leg::Codec;
-use crate::load::report::Report;
+use crate::load::codec::{Codec, Format};
+use crate::load::feed::Feed;
+use crate::load::impairment::Impairment;
+use crate::load::prove::prove;
+use crate::load::recorder::{OwnRecorder, Watch};
+use crate::load::run::{Run, play_all, verify};
 use crate::load::sender::SenderPool;
 use crate::load::speech::Voices;
 
-/// How long a recording may take to reach the store.
-const DELIVERY: Duration = Duration::from_secs(60);
+/// Share of the time that a party of a conversation talks.
+const CONVERSATION: f64 = 0.45;
+/// Largest sample of a line's noise: about −62 dB of full scale.
+const NOISE_PEAK: i16 = 45;
+/// Calls that one sending thread is given.
+const CALLS_PER_THREAD: usize = 2_000;
 
 /// Play simulated calls with real speech to a recorder, and check what it stored.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
+Examples:
   optag load --target http://127.0.0.1:8080 --calls 100 --rate 20 --seconds 60 --verify 10
+  optag load --own --calls 100 --talk both --json          a recorder of its own, and what it cost
+  optag load --own --calls 20 --loss 5 --burst 3 --reorder 1 --jitter-ms 30 --verify 20
+  optag load --prove --calls 1000                          that the sender is not the bottleneck
 
 The token of the recorder is taken from --token or OPTAG_TOKEN. Exit code 0: every call was
-taken, no packet is missing, every recording that was looked at matches what was sent.")]
+taken, no packet is missing but those lost on purpose, every recording that was looked at
+matches what was sent. docs/performance.md explains the keys of --json.")]
 pub struct LoadArgs {
     /// The recorder's API.
-    #[arg(long, value_name = "URL")]
-    target: String,
+    #[arg(long, value_name = "URL", required_unless_present_any = ["own", "prove"])]
+    target: Option<String>,
     /// An access token with the role `feed`; verifying needs one that may listen.
-    #[arg(long, env = "OPTAG_TOKEN", hide_env_values = true)]
-    token: String,
+    #[arg(long, env = "OPTAG_TOKEN", hide_env_values = true, required_unless_present_any = ["own", "prove"])]
+    token: Option<String>,
+    /// Start a recorder for this run, on loopback with its data in the temporary directory, and
+    /// report what it cost. Settings as for any recorder: OPTAG_ENGINE_OPUS_COMPLEXITY=10.
+    #[arg(long, conflicts_with_all = ["target", "token", "recorder_pid"])]
+    own: bool,
+    /// Process of the recorder, on this machine: report what it cost.
+    #[arg(long, value_name = "PID")]
+    recorder_pid: Option<u32>,
+    /// Its metrics listener, for what only that tells.
+    #[arg(long, value_name = "URL", requires = "recorder_pid")]
+    metrics: Option<String>,
+    /// Send to sinks that only count: shows the sender's lateness, cost and greatest rate.
+    #[arg(long, conflicts_with_all = ["target", "own"])]
+    prove: bool,
     /// Calls in all.
     #[arg(long, default_value_t = 10)]
     calls: usize,
@@ -50,9 +73,36 @@ pub struct LoadArgs {
     /// Coding of the streams.
     #[arg(long, value_enum, default_value_t = CodecArg::Pcma)]
     codec: CodecArg,
-    /// Share of the time that each party talks.
-    #[arg(long, default_value_t = 0.45)]
-    activity: f64,
+    /// Length of a packet: 10 to 60.
+    #[arg(long, value_name = "MS", default_value_t = 20, value_parser = ptime)]
+    ptime: u32,
+    /// Whether the parties take turns or talk all the time.
+    #[arg(long, value_enum, default_value_t = TalkArg::Conversation)]
+    talk: TalkArg,
+    /// Share of the time that each party talks, instead.
+    #[arg(long, value_name = "SHARE")]
+    activity: Option<f64>,
+    /// Noise on the line: without it, pauses are digital silence.
+    #[arg(long)]
+    noise: bool,
+    /// Packets lost, in 100.
+    #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = percent)]
+    loss: f64,
+    /// Mean length of a burst of lost packets.
+    #[arg(long, value_name = "PACKETS", default_value_t = 1.0)]
+    burst: f64,
+    /// Packets overtaken by others, in 100.
+    #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = percent)]
+    reorder: f64,
+    /// Packets sent twice, in 100.
+    #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = percent)]
+    duplicate: f64,
+    /// Each packet is late by up to so much.
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    jitter_ms: u64,
+    /// How much too slow the senders' clocks are; negative: too fast.
+    #[arg(long, value_name = "PPM", default_value_t = 0.0, allow_negative_numbers = true)]
+    drift_ppm: f64,
     /// Department that is called.
     #[arg(long, default_value = "demo")]
     department: String,
@@ -62,7 +112,7 @@ pub struct LoadArgs {
     /// Recordings that are fetched and compared with what was sent.
     #[arg(long, default_value_t = 0)]
     verify: usize,
-    /// Makes stream numbers; the same seed sends the same packets.
+    /// Makes stream numbers and what lines do; the same seed sends the same packets.
     #[arg(long, default_value_t = 1)]
     seed: u32,
     /// Print the report as JSON.
@@ -82,21 +132,111 @@ enum ConsentArg {
 enum CodecArg {
     Pcmu,
     Pcma,
+    G722,
+    L16,
+    Opus,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum TalkArg {
+    Conversation,
+    Both,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.trim_end_matches('%').parse::<f64>().ok().filter(|share| (0.0..100.0).contains(share));
+    Ok(number.ok_or("0 to under 100 is allowed")? / 100.0)
+}
+
+fn ptime(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|ms| (10..=60).contains(ms) && ms % 2 == 0);
+    number.ok_or_else(|| "an even number from 10 to 60 is allowed".into())
+}
+
+impl LoadArgs {
+    fn voices(&self) -> anyhow::Result<Voices> {
+        let activity = self.activity.unwrap_or(match self.talk {
+            TalkArg::Conversation => CONVERSATION,
+            TalkArg::Both => 1.0,
+        });
+        let voices = match &self.speech {
+            Some(dir) => Voices::from_dir(dir, activity)?,
+            None => Voices::embedded(activity)?,
+        };
+        Ok(if self.noise { voices.with_noise(NOISE_PEAK) } else { voices })
+    }
+
+    fn format(&self) -> Format {
+        let codec = match self.codec {
+            CodecArg::Pcmu => Codec::Pcmu,
+            CodecArg::Pcma => Codec::Pcma,
+            CodecArg::G722 => Codec::G722,
+            CodecArg::L16 => Codec::L16,
+            CodecArg::Opus => Codec::Opus,
+        };
+        Format { codec, ptime_ms: self.ptime }
+    }
+
+    fn plan(&self) -> Run {
+        Run {
+            calls: self.calls,
+            rate_per_s: self.rate,
+            length: Duration::from_secs(self.seconds),
+            department: self.department.clone(),
+            answers: match self.consent {
+                ConsentArg::Yes => vec![Answer::Yes],
+                ConsentArg::No => vec![Answer::No],
+                ConsentArg::None => vec![Answer::None],
+                ConsentArg::Mixed => vec![Answer::Yes, Answer::No, Answer::None, Answer::Withdraw],
+            },
+            format: self.format(),
+            impairment: Impairment {
+                loss: self.loss,
+                burst: self.burst.max(1.0),
+                reorder: self.reorder,
+                duplicate: self.duplicate,
+                jitter: Duration::from_millis(self.jitter_ms),
+                drift_ppm: self.drift_ppm,
+            },
+            seed: self.seed,
+        }
+    }
+
+    fn threads(&self) -> usize {
+        self.calls.div_ceil(CALLS_PER_THREAD).max(1)
+    }
 }
 
 /// Runs the command.
 pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
-    let voices = match &args.speech {
-        Some(dir) => Voices::from_dir(dir, args.activity)?,
-        None => Voices::embedded(args.activity)?,
+    let voices = args.voices()?;
+    if args.prove {
+        return show_proof(&args, &voices).await;
+    }
+    let own = match args.own {
+        true => Some(OwnRecorder::start(&std::env::current_exe()?, &[])?),
+        false => None,
     };
-    let threads = if args.calls > 200 { 2 } else { 1 };
-    let pool = SenderPool::start(threads, "127.0.0.1:9".parse()?).context("no socket to send from")?;
-    let stage = Arc::new(Stage::new(Client::new(&args.target, &args.token)?, pool, voices));
-    let (played, mut report) = play_all(&args, &stage).await;
-    verify(&args, &stage, &played, &mut report).await;
+    let (target, token) = match &own {
+        Some(own) => (own.api.clone(), own.token.clone()),
+        None => (args.target.clone().unwrap_or_default(), args.token.clone().unwrap_or_default()),
+    };
+    let watch = match (&own, args.recorder_pid) {
+        (Some(own), _) => Some(Watch::begin(own.pid(), Some(own.metrics.clone())).await?),
+        (None, Some(pid)) => Some(Watch::begin(pid, args.metrics.clone()).await?),
+        (None, None) => None,
+    };
+    let pool = SenderPool::start(args.threads(), "127.0.0.1:9".parse()?).context("no socket to send from")?;
+    let client = Client::new(&target, &token)?;
+    let stage = Arc::new(Stage::new(Feed::Api(client.clone()), client, pool, voices));
+    let (played, mut report) = play_all(&args.plan(), &stage).await;
+    if let Some(watch) = &watch {
+        watch.stored(report.recorded).await?;
+        report.recorder = Some(watch.end(report.call_seconds).await?);
+    }
+    verify(&stage, &played, args.verify, &mut report).await;
     if let Ok(stage) = Arc::try_unwrap(stage).map_err(drop) {
-        report.sender(stage.pool.stop());
+        report.sender(&stage.pool.stop());
     }
     match args.json {
         true => println!("{}", serde_json::to_string_pretty(&report)?),
@@ -105,67 +245,35 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn play_all(args: &LoadArgs, stage: &Arc<Stage>) -> (Vec<Played>, Report) {
-    let mut report = Report { calls: args.calls, ..Report::default() };
-    let mut calls = FuturesUnordered::new();
-    let mut started = tokio::time::interval(Duration::from_secs_f64(1.0 / args.rate.clamp(0.01, 10_000.0)));
-    for number in 0..args.calls {
-        started.tick().await;
-        let scenario = Scenario {
-            department: args.department.clone(),
-            answer: match args.consent {
-                ConsentArg::Yes => Answer::Yes,
-                ConsentArg::No => Answer::No,
-                ConsentArg::None => Answer::None,
-                ConsentArg::Mixed => [Answer::Yes, Answer::No, Answer::None, Answer::Withdraw][number % 4],
-            },
-            codec: match args.codec {
-                CodecArg::Pcmu => Codec::Pcmu,
-                CodecArg::Pcma => Codec::Pcma,
-            },
-            length: Duration::from_secs(args.seconds),
-        };
-        let (stage, seed) = (Arc::clone(stage), args.seed);
-        calls.push(tokio::spawn(async move { stage.play(number, seed, scenario).await }));
-    }
-    let mut played = Vec::new();
-    while let Some(done) = calls.next().await {
-        match done.map_err(anyhow::Error::from).flatten() {
-            Ok(call) => {
-                report.add(&call);
-                played.push(call);
-            }
-            Err(error) => {
-                report.failed += 1;
-                if report.failed <= 5 {
-                    report.faults.push(format!("{error:#}"));
-                }
-            }
-        }
-    }
-    report.set_up(played.iter().map(|call| call.set_up).collect());
-    (played, report)
-}
+async fn show_proof(args: &LoadArgs, voices: &Voices) -> anyhow::Result<ExitCode> {
+    use crate::load::codec::Coded;
 
-async fn verify(args: &LoadArgs, stage: &Stage, played: &[Played], report: &mut Report) {
-    let recorded = played.iter().filter(|call| call.scenario.answer == Answer::Yes);
-    for call in recorded.take(args.verify) {
-        let checked = async {
-            let recording =
-                stage.client.recording(&call.id, DELIVERY).await?.context("there is no recording")?;
-            stage.verify(call, &recording).await
-        };
-        report.verified += 1;
-        match checked.await {
-            Ok(matches) if matches.iter().all(|found| found.is_good()) => {}
-            Ok(matches) => {
-                report.mismatched += 1;
-                report.faults.push(format!("call {}: {matches:?}", call.number));
-            }
-            Err(error) => {
-                report.mismatched += 1;
-                report.faults.push(format!("call {}: {error:#}", call.number));
-            }
-        }
+    let format = args.format();
+    let coded =
+        [Arc::new(Coded::new(&voices.caller, format)?), Arc::new(Coded::new(&voices.employee, format)?)];
+    let (calls, threads, length) = (args.calls, args.threads(), Duration::from_secs(args.seconds.min(30)));
+    let proof = tokio::task::spawn_blocking(move || prove(coded, calls, threads, length)).await??;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&proof)?);
+    } else {
+        println!(
+            "paced      {} calls: {} packets sent, {} received\n\
+             late       p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, worst {:.2} ms\n\
+             cost       {:.0} ns of processor time a packet, kernel time included\n\
+             unpaced    {:.0} packets/s from one thread at {:.0} ns each: enough for {} calls",
+            proof.calls,
+            proof.packets_sent,
+            proof.packets_received,
+            proof.sender.late_p50_ms,
+            proof.sender.late_p99_ms,
+            proof.sender.late_p999_ms,
+            proof.sender.late_worst_ms,
+            proof.sender.cpu_ns_per_packet,
+            proof.most_packets_per_s,
+            proof.most_cpu_ns_per_packet,
+            proof.most_calls,
+        );
     }
+    let good = proof.sender.failed == 0 && proof.packets_sent == proof.packets_received;
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

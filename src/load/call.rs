@@ -1,21 +1,28 @@
 //! One simulated call from announcement to end, and the check of its recording.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
 use super::client::{CallView, Client, RecordingView, wav_channels};
-use super::leg::{Codec, Leg};
+use super::codec::{Coded, Format};
+use super::feed::{Announcement, Feed};
+use super::impairment::{Impairment, Line};
+use super::leg::{KEY_PACKETS_IN_ALL, Leg};
+use super::losses::{self, Misfit};
 use super::sender::{SenderPool, Sent};
 use super::speech::{RATE_HZ, Voices};
-use super::verify::{Match, compare};
+use super::verify::{Match, Spoken, compare};
+use crate::media::output::GapReason;
 
-/// Frame at which the caller answers: 1 s after the call began.
-const ANSWER_FRAME: u64 = 50;
-/// Samples after consent that are not compared: while the answering key is held, its events
-/// take the place of audio (300 ms).
-const KEY_SAMPLES: usize = 2_400;
+/// When the caller answers, after the call began. Units: ms.
+pub const ANSWER_MS: u64 = 1_000;
+/// What is left out after the answering key, whose events take the place of audio. Units: ms.
+const AFTER_KEY_MS: u64 = 140;
+/// The end of a recording, of which it depends on the last packets what it is. Units: ms.
+const END_MS: f64 = 500.0;
 /// Samples between the starting places of two calls in the speech.
 const STAGGER: usize = 8_000 * 7;
 
@@ -52,20 +59,32 @@ pub struct Scenario {
     /// What the caller does.
     pub answer: Answer,
     /// Coding of both streams.
-    pub codec: Codec,
+    pub format: Format,
+    /// What the lines do to both streams.
+    pub impairment: Impairment,
     /// How long it lasts.
     pub length: Duration,
 }
 
+impl Scenario {
+    /// After consent, audio begins so much later: keys take its place. Units: samples.
+    fn key_samples(&self) -> usize {
+        let keys_ms = KEY_PACKETS_IN_ALL * u64::from(self.format.ptime_ms) + AFTER_KEY_MS;
+        keys_ms as usize * RATE_HZ as usize / 1_000
+    }
+}
+
 /// What is shared by all calls of a run.
 pub struct Stage {
-    /// The recorder.
+    /// How calls are announced.
+    pub feed: Feed,
+    /// The recorder's API: what was stored is asked of it.
     pub client: Client,
     /// The sending threads.
     pub pool: SenderPool,
     /// What is said.
     pub voices: Voices,
-    coded: [[Arc<Vec<u8>>; 2]; 2],
+    coded: Mutex<HashMap<Format, [Arc<Coded>; 2]>>,
 }
 
 /// A call that was played.
@@ -81,82 +100,165 @@ pub struct Played {
     pub set_up: Duration,
     /// What each leg sent.
     pub sent: [Sent; 2],
-    /// How the recorder saw it at its end.
-    pub view: CallView,
+    /// How the recorder saw it at its end, where the feed is told.
+    pub view: Option<CallView>,
+}
+
+/// What the check of a recording found, in channel order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checked {
+    /// Sound against sound.
+    pub matches: [Match; 2],
+    /// Marked gaps against losses.
+    pub misfits: [Misfit; 2],
+}
+
+impl Checked {
+    /// Whether all is as it must be.
+    pub fn is_good(&self) -> bool {
+        self.matches.iter().all(Match::is_good) && self.misfits == [Misfit::default(); 2]
+    }
 }
 
 impl Stage {
     /// A stage for a recorder.
-    pub fn new(client: Client, pool: SenderPool, voices: Voices) -> Self {
-        let code =
-            |codec: Codec| [&voices.caller, &voices.employee].map(|voice| Arc::new(codec.encode(voice)));
-        Self { coded: [code(Codec::Pcmu), code(Codec::Pcma)], client, pool, voices }
+    pub fn new(feed: Feed, client: Client, pool: SenderPool, voices: Voices) -> Self {
+        Self { feed, client, pool, voices, coded: Mutex::default() }
     }
 
-    /// Plays one call. `seed` makes its streams' first numbers.
+    /// Codes the voices, unless it was done before.
+    ///
+    /// Errors: they cannot be coded so.
+    pub fn coded(&self, format: Format) -> anyhow::Result<[Arc<Coded>; 2]> {
+        let mut all = self.coded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(coded) = all.get(&format) {
+            return Ok(coded.clone());
+        }
+        let caller = Arc::new(Coded::new(&self.voices.caller, format)?);
+        let employee = Arc::new(Coded::new(&self.voices.employee, format)?);
+        let coded = [caller, employee];
+        all.insert(format, coded.clone());
+        Ok(coded)
+    }
+
+    /// Plays one call. `seed` makes its streams' first numbers, and what happens to them.
     ///
     /// Errors: the recorder refuses it, or cannot be reached.
     pub async fn play(&self, number: usize, seed: u32, scenario: Scenario) -> anyhow::Result<Played> {
+        let coded = self.coded(scenario.format)?;
         let asked = Instant::now();
-        let caller_number = format!("+45{:08}", 20_000_000 + number);
-        let name = format!("Caller {number}");
-        let admitted = self.client.admit(&scenario.department, &caller_number, &name, scenario.codec).await?;
+        let announcement = Announcement {
+            department: scenario.department.clone(),
+            caller_number: format!("+45{:08}", 20_000_000 + number),
+            caller_name: format!("Caller {number}"),
+            codec: scenario.format.codec,
+        };
+        let admitted = self.feed.open(&announcement).await?;
         let set_up = asked.elapsed();
-        let frames = scenario.length.as_millis() as u64 / 20;
         for (side, &to) in admitted.to.iter().enumerate() {
-            let coded = &self.coded[usize::from(scenario.codec == Codec::Pcma)][side];
             let stream_seed = seed.wrapping_add((number * 2 + side) as u32);
-            let mut leg =
-                Leg::new(to, scenario.codec, Arc::clone(coded), start(number, coded.len()), stream_seed);
+            let first = start(number, &coded[side]);
+            let mut leg = Leg::new(to, Arc::clone(&coded[side]), first, stream_seed);
             if side == 0 {
-                match scenario.answer {
-                    Answer::Yes => leg.press(ANSWER_FRAME, "1"),
-                    Answer::No => leg.press(ANSWER_FRAME, "2"),
-                    Answer::None => {}
-                    Answer::Withdraw => {
-                        leg.press(ANSWER_FRAME, "1");
-                        leg.press(frames / 2, "*9");
-                    }
-                }
+                press(&mut leg, &scenario);
             }
-            self.pool.add(stream(number, side), leg);
+            let impairment = scenario.impairment;
+            if impairment.is_none() {
+                self.pool.add(stream(number, side), leg);
+            } else {
+                let line = Line::new(impairment, leg.packet_time(), u64::from(stream_seed));
+                self.pool.add_impaired(stream(number, side), leg, line, impairment.drift_ppm);
+            }
         }
         tokio::time::sleep(scenario.length).await;
         let sent = [0, 1].map(|side| self.pool.remove(stream(number, side)));
         let [Some(caller), Some(employee)] = sent else { anyhow::bail!("a sending thread has ended") };
-        let view = self.client.end(&admitted.id).await?;
+        let view = self.feed.close(&admitted).await?;
         Ok(Played { number, id: admitted.id, scenario, set_up, sent: [caller, employee], view })
     }
 
     /// Fetches a played call's recording and compares both channels with what was sent.
     ///
     /// Errors: there is no such recording, or it cannot be fetched.
-    pub async fn verify(&self, played: &Played, recording: &RecordingView) -> anyhow::Result<[Match; 2]> {
+    pub async fn verify(&self, played: &Played, recording: &RecordingView) -> anyhow::Result<Checked> {
         let wav = self.client.wav(&played.id).await?;
         let channels = wav_channels(&wav)?;
-        let voices = [Arc::clone(&self.voices.caller), Arc::clone(&self.voices.employee)];
-        let shifts: Vec<i64> = (0..2)
-            .map(|side| {
-                let late_us = recording.recording_started_at.micros_since(played.sent[side].started_at);
-                late_us * i64::from(RATE_HZ) / 1_000_000
-                    + (start(played.number, voices[side].len()) + KEY_SAMPLES) as i64
-            })
-            .collect();
-        let matches = tokio::task::spawn_blocking(move || {
-            let one = |side: usize| {
-                let (own, other) =
-                    ((&voices[side][..], shifts[side]), (&voices[1 - side][..], shifts[1 - side]));
-                channels.get(side)?.get(KEY_SAMPLES..).map(|stored| compare(stored, own, other))
-            };
-            Some([one(0)?, one(1)?])
-        });
-        matches.await?.context("the recording has not two channels")
+        let coded = self.coded(played.scenario.format)?;
+        let check = Check {
+            channels,
+            voices: [Arc::clone(&self.voices.caller), Arc::clone(&self.voices.employee)],
+            starts: coded.map(|coded| start(played.number, &coded) as usize),
+            played: played.clone(),
+            recording: recording.clone(),
+        };
+        tokio::task::spawn_blocking(move || check.run()).await?.context("the recording has not two channels")
     }
 }
 
-/// Where in the speech a call begins.
-fn start(number: usize, length: usize) -> usize {
-    number * STAGGER % length.max(1)
+/// All that a recording is compared with.
+struct Check {
+    channels: Vec<Vec<i16>>,
+    voices: [Arc<Vec<i16>>; 2],
+    starts: [usize; 2],
+    played: Played,
+    recording: RecordingView,
+}
+
+impl Check {
+    fn run(&self) -> Option<Checked> {
+        let (caller, employee) = (self.channel(0)?, self.channel(1)?);
+        Some(Checked { matches: [caller.0, employee.0], misfits: [caller.1, employee.1] })
+    }
+
+    fn channel(&self, side: usize) -> Option<(Match, Misfit)> {
+        let scenario = &self.played.scenario;
+        let skipped = scenario.key_samples();
+        let stored = self.channels.get(side)?.get(skipped..)?;
+        let late_us =
+            |side: usize| self.recording.recording_started_at.micros_since(self.played.sent[side].started_at);
+        let said = |side: usize| Spoken {
+            voice: &self.voices[side],
+            start: self.starts[side] * scenario.format.samples(),
+            late: late_us(side) * i64::from(RATE_HZ) / 1_000_000 + skipped as i64,
+            drift_ppm: scenario.impairment.drift_ppm,
+        };
+        let packet_ms = f64::from(scenario.format.ptime_ms) * (1.0 + scenario.impairment.drift_ppm / 1e6);
+        let lost = losses::spans(&self.played.sent[side].lost, packet_ms, late_us(side) as f64 / 1e3);
+        let in_samples = |ms: f64| (ms * f64::from(RATE_HZ) / 1e3) as i64 - skipped as i64;
+        let holes: Vec<(i64, i64)> =
+            lost.iter().map(|span| (in_samples(span.from_ms), in_samples(span.to_ms))).collect();
+        let marked: Vec<(u32, u32)> = self
+            .recording
+            .gaps
+            .iter()
+            .filter(|gap| usize::from(gap.stream) == side && gap.reason == GapReason::Lost)
+            .map(|gap| (gap.from_frame, gap.to_frame))
+            .collect();
+        let from_ms = skipped as f64 * 1e3 / f64::from(RATE_HZ);
+        let to_ms = self.recording.duration_ms as f64 - END_MS;
+        let misfit = losses::misfit(&marked, &lost, from_ms, to_ms);
+        Some((compare(stored, said(side), said(1 - side), &holes), misfit))
+    }
+}
+
+/// The keys that the caller of a scenario presses.
+fn press(leg: &mut Leg, scenario: &Scenario) {
+    let packet_ms = u64::from(scenario.format.ptime_ms);
+    let answer_at = ANSWER_MS / packet_ms;
+    match scenario.answer {
+        Answer::Yes => leg.press(answer_at, "1"),
+        Answer::No => leg.press(answer_at, "2"),
+        Answer::None => {}
+        Answer::Withdraw => {
+            leg.press(answer_at, "1");
+            leg.press(scenario.length.as_millis() as u64 / packet_ms / 2, "*9");
+        }
+    }
+}
+
+/// With which packet of the speech a call begins.
+fn start(number: usize, coded: &Coded) -> u64 {
+    (number * (STAGGER / coded.format.samples()) % coded.packets()) as u64
 }
 
 fn stream(number: usize, side: usize) -> u64 {

@@ -9,8 +9,10 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::leg::Codec;
+use super::feed::{Admitted, Announcement};
+use super::speech::RATE_HZ;
 use crate::base::clock::WallTime;
+use crate::media::output::Gap;
 
 /// A client with a token.
 #[derive(Clone)]
@@ -18,15 +20,6 @@ pub struct Client {
     base: String,
     token: String,
     http: reqwest::Client,
-}
-
-/// An admitted call.
-#[derive(Clone, Debug)]
-pub struct Admitted {
-    /// Its id.
-    pub id: String,
-    /// Where to send the caller's and the employee's stream.
-    pub to: [SocketAddr; 2],
 }
 
 /// A call as the recorder sees it.
@@ -63,6 +56,9 @@ pub struct RecordingView {
     pub duration_ms: u64,
     /// Its size.
     pub size_bytes: u64,
+    /// Spans without media.
+    #[serde(default)]
+    pub gaps: Vec<Gap>,
 }
 
 impl Client {
@@ -77,22 +73,15 @@ impl Client {
     /// Admits a two-leg call.
     ///
     /// Errors: it is refused, with the recorder's reason.
-    pub async fn admit(
-        &self,
-        department: &str,
-        number: &str,
-        name: &str,
-        codec: Codec,
-    ) -> anyhow::Result<Admitted> {
+    pub async fn admit(&self, call: &Announcement) -> anyhow::Result<Admitted> {
+        let codec = call.codec;
+        let stream = |role: &str| json!({"label": role, "role": role, "codec": codec.name(), "payload_type": codec.payload_type()});
         let body = json!({
-            "department": department,
-            "caller_number": number,
+            "department": call.department,
+            "caller_number": call.caller_number,
             "called_number": "70101010",
-            "caller_name": name,
-            "streams": [
-                {"label": "caller", "role": "caller", "codec": codec.name()},
-                {"label": "employee", "role": "employee", "codec": codec.name()},
-            ],
+            "caller_name": call.caller_name,
+            "streams": [stream("caller"), stream("employee")],
         });
         let answer = self.json(Method::POST, "/api/v1/calls", Some(body)).await?;
         let address = |n: usize| -> anyhow::Result<SocketAddr> {
@@ -170,7 +159,8 @@ fn problem(status: u16, body: &[u8]) -> anyhow::Error {
     )
 }
 
-/// The samples of a 16-bit PCM WAV as the recorder makes it, one list a channel.
+/// The samples of a 16-bit PCM WAV as the recorder makes it, one list a channel, at 8 kHz:
+/// wider audio is brought down by means of neighbours.
 ///
 /// Errors: it is none.
 pub fn wav_channels(wav: &[u8]) -> anyhow::Result<Vec<Vec<i16>>> {
@@ -178,9 +168,15 @@ pub fn wav_channels(wav: &[u8]) -> anyhow::Result<Vec<Vec<i16>>> {
         bail!("not a WAV");
     }
     let channels = usize::from(u16::from_le_bytes([wav[22], wav[23]])).max(1);
+    let rate_hz = u32::from_le_bytes([wav[24], wav[25], wav[26], wav[27]]);
+    let step = (rate_hz / RATE_HZ).max(1) as usize;
     let samples: Vec<i16> =
         wav[44..].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
-    Ok((0..channels)
-        .map(|channel| samples.iter().skip(channel).step_by(channels).copied().collect())
-        .collect())
+    let mean = |frames: &[i16], channel: usize| {
+        let sum: i32 = frames.iter().skip(channel).step_by(channels).map(|&sample| i32::from(sample)).sum();
+        (sum / step as i32) as i16
+    };
+    let narrow =
+        |channel| samples.chunks_exact(channels * step).map(|frames| mean(frames, channel)).collect();
+    Ok((0..channels).map(narrow).collect())
 }

@@ -1,67 +1,35 @@
-//! One simulated stream: what it sends next. In: its voice and its key presses. Out: RTP
-//! packets, one each 20 ms.
+//! One simulated stream: what it sends next. In: its coded voice and its key presses. Out: RTP
+//! packets, one each packet time.
 //!
-//! Source: RFC 3550 §5.1 (header), RFC 4733 §2.5 (keys), ITU-T G.711.
+//! Source: RFC 3550 §5.1 (header), RFC 4733 §2.3 and §2.5 (keys).
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// Samples of a packet.
-pub const FRAME: usize = 160;
+use super::codec::Coded;
+
 /// Payload type of key events.
 const EVENTS: u8 = 101;
-/// Frames that a key is pressed: 100 ms; its end is sent three times.
-const KEY_FRAMES: u16 = 5;
-/// Frames between two keys of a sequence.
+/// Packets that a key is pressed.
+const KEY_PACKETS: u16 = 5;
+/// Packets that say that it is no longer, the first of them with its last step.
+const KEY_ENDS: u16 = 3;
+/// Packets of a key in all: so many are no audio.
+pub const KEY_PACKETS_IN_ALL: u64 = (KEY_PACKETS + KEY_ENDS) as u64;
+/// Packets between two keys of a sequence.
 const KEY_PAUSE: u64 = 5;
-
-/// Coding of a simulated stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Codec {
-    /// G.711 µ-law.
-    Pcmu,
-    /// G.711 A-law.
-    Pcma,
-}
-
-impl Codec {
-    /// Its name in the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Codec::Pcmu => "pcmu",
-            Codec::Pcma => "pcma",
-        }
-    }
-
-    const fn payload_type(self) -> u8 {
-        match self {
-            Codec::Pcmu => 0,
-            Codec::Pcma => 8,
-        }
-    }
-
-    /// Codes samples.
-    pub fn encode(self, samples: &[i16]) -> Vec<u8> {
-        let code = match self {
-            Codec::Pcmu => ulaw,
-            Codec::Pcma => alaw,
-        };
-        samples.iter().map(|&sample| code(sample)).collect()
-    }
-}
-
 /// A stream's sender.
 pub struct Leg {
     /// Where it sends.
     pub to: SocketAddr,
-    voice: Arc<Vec<u8>>,
-    codec: Codec,
+    voice: Arc<Coded>,
     ssrc: u32,
     sequence: u16,
     timestamp: u32,
-    frame: u64,
-    start: usize,
+    packet: u64,
+    start: u64,
     keys: VecDeque<(u64, char)>,
     pressing: Option<Pressing>,
 }
@@ -73,41 +41,44 @@ struct Pressing {
 }
 
 impl Leg {
-    /// A stream that plays `voice`, coded and looped, from its `start`-th sample. `seed` makes
-    /// its SSRC, first sequence number and first timestamp.
-    pub fn new(to: SocketAddr, codec: Codec, voice: Arc<Vec<u8>>, start: usize, seed: u32) -> Self {
+    /// A stream that plays `voice`, looped, from its `start`-th packet. `seed` makes its SSRC,
+    /// first sequence number and first timestamp.
+    pub fn new(to: SocketAddr, voice: Arc<Coded>, start: u64, seed: u32) -> Self {
         let mixed = seed.wrapping_mul(0x9e37_79b9) ^ 0x5bd1_e995;
         Self {
             to,
             voice,
-            codec,
             ssrc: mixed,
             sequence: (mixed >> 7) as u16,
             timestamp: mixed.rotate_left(13),
-            frame: 0,
+            packet: 0,
             start,
             keys: VecDeque::new(),
             pressing: None,
         }
     }
 
-    /// Presses keys one after the other from a frame on.
-    pub fn press(&mut self, at_frame: u64, keys: &str) {
+    /// Presses keys one after the other from a packet on.
+    pub fn press(&mut self, at_packet: u64, keys: &str) {
         for (n, key) in (0u64..).zip(keys.chars()) {
-            self.keys.push_back((at_frame + n * (u64::from(KEY_FRAMES) + 2 + KEY_PAUSE), key));
+            self.keys.push_back((at_packet + n * (KEY_PACKETS_IN_ALL + KEY_PAUSE), key));
         }
     }
 
-    /// Frames sent so far.
-    pub fn frames(&self) -> u64 {
-        self.frame
+    /// Time between two packets.
+    pub fn packet_time(&self) -> Duration {
+        Duration::from_millis(self.voice.format.ptime_ms.into())
     }
 
-    /// Writes the next packet into `packet`. Call it each 20 ms.
-    pub fn next(&mut self, packet: &mut Vec<u8>) {
-        packet.clear();
+    /// Packets made so far.
+    pub fn packets(&self) -> u64 {
+        self.packet
+    }
+
+    /// Appends the next packet to `out`. Call it once a packet time.
+    pub fn next(&mut self, out: &mut Vec<u8>) {
         if let Some(&(at, key)) = self.keys.front()
-            && at <= self.frame
+            && at <= self.packet
             && self.pressing.is_none()
         {
             self.keys.pop_front();
@@ -115,82 +86,47 @@ impl Leg {
             self.pressing = Some(Pressing { event, timestamp: self.timestamp, packets: 0 });
         }
         match self.pressing.take() {
-            Some(pressing) => self.key_packet(pressing, packet),
+            Some(pressing) => self.key_packet(pressing, out),
             None => {
-                self.header(self.codec.payload_type(), false, self.timestamp, packet);
-                let at = (self.start + self.frame as usize * FRAME) % self.voice.len();
-                let first = &self.voice[at..(at + FRAME).min(self.voice.len())];
-                packet.extend_from_slice(first);
-                packet.extend_from_slice(&self.voice[..FRAME - first.len()]);
+                self.header(self.voice.format.codec.payload_type(), false, self.timestamp, out);
+                out.extend_from_slice(self.voice.payload(self.start + self.packet));
             }
         }
-        self.timestamp = self.timestamp.wrapping_add(FRAME as u32);
-        self.frame += 1;
+        self.timestamp = self.timestamp.wrapping_add(self.voice.format.ticks());
+        self.packet += 1;
     }
 
-    fn key_packet(&mut self, mut pressing: Pressing, packet: &mut Vec<u8>) {
-        self.header(EVENTS, pressing.packets == 0, pressing.timestamp, packet);
+    fn key_packet(&mut self, mut pressing: Pressing, out: &mut Vec<u8>) {
+        self.header(EVENTS, pressing.packets == 0, pressing.timestamp, out);
         pressing.packets += 1;
-        let ended = pressing.packets > KEY_FRAMES;
-        let duration = pressing.packets.min(KEY_FRAMES) * FRAME as u16;
-        packet.extend([pressing.event, if ended { 0x8a } else { 0x0a }]);
-        packet.extend(duration.to_be_bytes());
-        if pressing.packets < KEY_FRAMES + 3 {
+        let ended = pressing.packets > KEY_PACKETS;
+        let duration = u32::from(pressing.packets.min(KEY_PACKETS)) * self.voice.format.ticks();
+        out.extend([pressing.event, if ended { 0x8a } else { 0x0a }]);
+        out.extend((duration as u16).to_be_bytes());
+        if pressing.packets < KEY_PACKETS + KEY_ENDS {
             self.pressing = Some(pressing);
         }
     }
 
-    fn header(&mut self, payload_type: u8, marker: bool, timestamp: u32, packet: &mut Vec<u8>) {
-        packet.extend([0x80, payload_type | u8::from(marker) << 7]);
-        packet.extend(self.sequence.to_be_bytes());
-        packet.extend(timestamp.to_be_bytes());
-        packet.extend(self.ssrc.to_be_bytes());
+    fn header(&mut self, payload_type: u8, marker: bool, timestamp: u32, out: &mut Vec<u8>) {
+        out.extend([0x80, payload_type | u8::from(marker) << 7]);
+        out.extend(self.sequence.to_be_bytes());
+        out.extend(timestamp.to_be_bytes());
+        out.extend(self.ssrc.to_be_bytes());
         self.sequence = self.sequence.wrapping_add(1);
     }
 }
 
-fn ulaw(sample: i16) -> u8 {
-    let sign = if sample < 0 { 0x80 } else { 0 };
-    let magnitude = i32::from(sample).abs().min(32_635) + 132;
-    let segment = (24 - magnitude.leading_zeros() as i32).max(0);
-    !(sign | (segment << 4) as u8 | (magnitude >> (segment + 3)) as u8 & 0x0f)
-}
-
-fn alaw(sample: i16) -> u8 {
-    let sign = if sample >= 0 { 0x80 } else { 0 };
-    let magnitude = if sample >= 0 { i32::from(sample) } else { -i32::from(sample) - 1 };
-    let code = match magnitude {
-        0..256 => magnitude >> 4,
-        _ => {
-            let segment = 24 - magnitude.leading_zeros() as i32;
-            segment << 4 | magnitude >> (segment + 3) & 0x0f
-        }
-    };
-    (sign | code as u8) ^ 0x55
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::codec::{Codec, Format};
     use super::*;
-    use crate::media::codec::Encoding;
-    use crate::media::codec::decoder::Decoder;
-
-    #[test]
-    fn what_is_coded_decodes_to_nearly_the_same() {
-        for (codec, encoding) in [(Codec::Pcmu, Encoding::Pcmu), (Codec::Pcma, Encoding::Pcma)] {
-            for sample in (i16::MIN..i16::MAX).step_by(37) {
-                let mut out = [0];
-                Decoder::new(encoding).decode(&codec.encode(&[sample]), &mut out);
-                let error = (i32::from(out[0]) - i32::from(sample)).abs();
-                assert!(error <= 8 + i32::from(sample).abs() / 16, "{codec:?} {sample} {}", out[0]);
-            }
-        }
-    }
 
     #[test]
     fn keys_take_the_place_of_audio_and_end_three_times() {
-        let voice = Arc::new(vec![0x55; 400]);
-        let mut leg = Leg::new("127.0.0.1:9".parse().unwrap(), Codec::Pcma, voice, 0, 3);
+        let format = Format { codec: Codec::Pcma, ptime_ms: 20 };
+        let voice = Arc::new(Coded::new(&[0; 640], format).unwrap());
+        let mut leg = Leg::new("127.0.0.1:9".parse().unwrap(), voice, 0, 3);
         leg.press(2, "*9");
         let mut packets = Vec::new();
         for _ in 0..30 {

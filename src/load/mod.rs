@@ -4,10 +4,20 @@
 //! Shares no code with the recorder's receiving side: what one gets wrong the other would
 //! otherwise get wrong the same way.
 
+pub mod batch;
 pub mod call;
 pub mod client;
+pub mod codec;
+pub mod feed;
+pub mod impairment;
+pub mod lateness;
 pub mod leg;
+pub mod losses;
+pub mod prove;
+pub mod recorder;
 pub mod report;
+pub mod run;
 pub mod sender;
 pub mod speech;
+pub mod usage;
 pub mod verify;

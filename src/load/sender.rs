@@ -1,50 +1,38 @@
-//! Sends many streams on time. A few threads of their own, an absolute schedule, `sendmmsg`;
-//! how late packets left is counted, so that the sender can prove that it was not the limit.
+//! Sends many streams on time: a few threads of their own, an absolute schedule, one system
+//! call for all that is due. How late packets left and what they cost is counted, so that the
+//! sender can prove that it was not the limit.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::io;
-use std::mem::zeroed;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::AsRawFd;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use super::batch::{Batch, thread_cpu_ns};
+use super::impairment::{Fate, Line};
+use super::lateness::Lateness;
 use super::leg::Leg;
 use crate::base::clock::{Clock, OsClock, WallTime};
 
-/// Time between two packets of a stream.
-const PACKET: Duration = Duration::from_millis(20);
-/// Streams start spread over this many places within [`PACKET`].
-const PLACES: u64 = 10;
-/// Packets of one system call.
-const BATCH: usize = 64;
-/// Lateness that a receiver would notice.
-const LATE: Duration = Duration::from_millis(10);
+/// Time between two looks at the schedule.
+const STEP: Duration = Duration::from_millis(2);
 
 /// What a stream sent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Sent {
     /// When its first packet was due.
     pub started_at: WallTime,
-    /// Packets.
+    /// Packet times that passed.
     pub packets: u64,
-}
-
-/// How well the schedule was kept.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Lateness {
-    /// Packets sent.
-    pub packets: u64,
-    /// Packets that left more than 10 ms after their time.
-    pub late: u64,
-    /// The latest. Units: µs.
-    pub worst_us: u64,
-    /// Packets that the system did not take.
-    pub failed: u64,
+    /// Datagrams that left, copies included.
+    pub datagrams: u64,
+    /// Packets that the line lost, by number.
+    pub lost: Vec<u64>,
 }
 
 enum Order {
-    Add(u64, Box<Leg>),
+    Add(u64, Box<Stream>),
     Remove(u64, Sender<Option<Sent>>),
     Stop(Sender<Lateness>),
 }
@@ -55,25 +43,38 @@ pub struct SenderPool {
 }
 
 impl SenderPool {
-    /// Starts `threads` threads, each with a socket of its own that can reach `ip`.
+    /// Starts `threads` threads, each with a socket of its own that can reach `to`.
     ///
     /// Errors: no socket.
     pub fn start(threads: usize, to: SocketAddr) -> io::Result<Self> {
         let local = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
         let start = |n| {
-            let socket = UdpSocket::bind(local)?;
+            let batch = Batch::new(UdpSocket::bind(local)?);
             let (orders, inbox) = channel();
             std::thread::Builder::new()
                 .name(format!("send-{n}"))
-                .spawn(move || Thread::new(socket, inbox).run())?;
+                .spawn(move || Thread::new(batch, inbox).run())?;
             Ok(orders)
         };
         Ok(Self { threads: (0..threads.max(1)).map(start).collect::<io::Result<_>>()? })
     }
 
-    /// Starts a stream; `id` is the caller's name for it.
+    /// Starts a stream on a perfect line; `id` is the caller's name for it.
     pub fn add(&self, id: u64, leg: Leg) {
-        let _ = self.thread(id).send(Order::Add(id, Box::new(leg)));
+        self.start_stream(id, leg, None, 0.0);
+    }
+
+    /// Starts a stream on a line, its sender's clock off by so many millionths.
+    pub fn add_impaired(&self, id: u64, leg: Leg, line: Line, drift_ppm: f64) {
+        self.start_stream(id, leg, Some(line), drift_ppm);
+    }
+
+    fn start_stream(&self, id: u64, leg: Leg, line: Option<Line>, drift_ppm: f64) {
+        let period_ns = leg.packet_time().as_nanos() as f64 * (1.0 + drift_ppm / 1e6);
+        let drifts = drift_ppm != 0.0;
+        let stream =
+            Stream { id, leg, line, period_ns, drifts, start: Instant::now(), sent: Sent::default() };
+        let _ = self.thread(id).send(Order::Add(id, Box::new(stream)));
     }
 
     /// Ends a stream and tells what it sent. Blocks for some milliseconds at the most.
@@ -90,142 +91,198 @@ impl SenderPool {
             let (reply, answer) = channel();
             let _ = thread.send(Order::Stop(reply));
             if let Ok(one) = answer.recv() {
-                total.packets += one.packets;
-                total.late += one.late;
-                total.failed += one.failed;
-                total.worst_us = total.worst_us.max(one.worst_us);
+                total.add(&one);
             }
         }
         total
     }
 
     fn thread(&self, id: u64) -> &Sender<Order> {
-        &self.threads[id as usize % self.threads.len()]
+        // Both streams of a call by one thread.
+        &self.threads[(id / 2) as usize % self.threads.len()]
     }
 }
 
 struct Stream {
-    leg: Box<Leg>,
+    id: u64,
+    leg: Leg,
+    line: Option<Line>,
+    period_ns: f64,
+    drifts: bool,
     start: Instant,
-    started_at: WallTime,
+    sent: Sent,
+}
+
+impl Stream {
+    fn due(&self) -> Instant {
+        self.start + Duration::from_nanos((self.leg.packets() as f64 * self.period_ns) as u64)
+    }
+}
+
+/// A packet that its line holds back.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Held {
+    due: Instant,
+    order: u64,
+    to: SocketAddr,
+    bytes: Vec<u8>,
+}
+
+/// Streams of one packet time. Those of one place are due at the same step; those that drift
+/// are looked at in each.
+struct Wheel {
+    packet_time: Duration,
+    places: Vec<Vec<Stream>>,
+    drifting: Vec<Stream>,
+}
+
+impl Wheel {
+    fn new(packet_time: Duration) -> Self {
+        let places = (packet_time.as_micros() / STEP.as_micros()) as usize;
+        Self { packet_time, places: (0..places).map(|_| Vec::new()).collect(), drifting: Vec::new() }
+    }
+
+    fn take(&mut self, id: u64) -> Option<Stream> {
+        let mut all = self.places.iter_mut().chain([&mut self.drifting]);
+        all.find_map(|place| {
+            let at = place.iter().position(|stream| stream.id == id)?;
+            Some(place.swap_remove(at))
+        })
+    }
 }
 
 struct Thread {
-    socket: UdpSocket,
+    batch: Batch,
     inbox: Receiver<Order>,
-    streams: HashMap<u64, Stream>,
+    wheels: Vec<Wheel>,
+    held: BinaryHeap<Reverse<Held>>,
+    held_so_far: u64,
     lateness: Lateness,
-    packets: Vec<Vec<u8>>,
-    to: Vec<SocketAddr>,
+    /// The step that comes next, and when it is due.
+    step: u64,
+    next: Instant,
 }
 
 impl Thread {
-    fn new(socket: UdpSocket, inbox: Receiver<Order>) -> Self {
+    fn new(batch: Batch, inbox: Receiver<Order>) -> Self {
         Self {
-            socket,
+            batch,
             inbox,
-            streams: HashMap::new(),
+            wheels: Vec::new(),
+            held: BinaryHeap::new(),
+            held_so_far: 0,
             lateness: Lateness::default(),
-            packets: vec![Vec::new(); BATCH],
-            to: Vec::with_capacity(BATCH),
+            step: 0,
+            next: Instant::now() + STEP,
         }
     }
 
     fn run(mut self) {
-        let step = PACKET / PLACES as u32;
-        let mut next = Instant::now() + step;
         loop {
-            while let Ok(order) = self.inbox.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            while let Ok(order) = self.inbox.recv_timeout(self.next.saturating_duration_since(Instant::now()))
+            {
                 match order {
-                    Order::Add(id, leg) => self.add(id, leg),
+                    Order::Add(id, stream) => self.add(id, *stream),
                     Order::Remove(id, reply) => {
-                        let gone = self.streams.remove(&id);
-                        let _ = reply
-                            .send(gone.map(|s| Sent { started_at: s.started_at, packets: s.leg.frames() }));
+                        let gone = self.wheels.iter_mut().find_map(|wheel| wheel.take(id));
+                        let _ = reply.send(gone.map(|stream| {
+                            let packets = stream.leg.packets();
+                            Sent { packets, ..stream.sent }
+                        }));
                     }
                     Order::Stop(reply) => {
+                        self.lateness.cpu_ns = thread_cpu_ns();
                         let _ = reply.send(self.lateness);
                         return;
                     }
                 }
             }
             self.send_due();
-            next += step;
+            self.next += STEP;
+            self.step += 1;
         }
     }
 
-    fn add(&mut self, id: u64, leg: Box<Leg>) {
-        let wait = PACKET / PLACES as u32 * (id % PLACES) as u32;
+    fn add(&mut self, id: u64, mut stream: Stream) {
+        let packet_time = stream.leg.packet_time();
+        if !self.wheels.iter().any(|wheel| wheel.packet_time == packet_time) {
+            self.wheels.push(Wheel::new(packet_time));
+        }
+        let Some(wheel) = self.wheels.iter_mut().find(|wheel| wheel.packet_time == packet_time) else {
+            return;
+        };
+        let places = wheel.places.len() as u64;
+        let place = (id / 2) % places;
+        let wait = STEP * ((place + places - self.step % places) % places) as u32;
+        stream.start = self.next + wait;
         // One moment on both clocks: what is sent is judged by the wall clock later.
         let (mono, wall) = OsClock.both();
         let passed = OsClock.mono().since(mono);
-        let start = Instant::now() - passed + wait;
-        let started_at = wall.plus_micros(wait.as_micros() as i64);
-        self.streams.insert(id, Stream { leg, start, started_at });
+        let ahead = stream.start.saturating_duration_since(Instant::now() - passed);
+        stream.sent.started_at = wall.plus_micros(ahead.as_micros() as i64);
+        match stream.drifts {
+            true => wheel.drifting.push(stream),
+            false => wheel.places[place as usize].push(stream),
+        }
     }
 
     fn send_due(&mut self) {
-        let now = Instant::now();
-        let mut streams = std::mem::take(&mut self.streams);
-        for stream in streams.values_mut() {
-            loop {
-                let due = stream.start + PACKET * stream.leg.frames() as u32;
-                if due > now {
-                    break;
-                }
-                let late = now - due;
-                self.lateness.late += u64::from(late > LATE);
-                self.lateness.worst_us = self.lateness.worst_us.max(late.as_micros() as u64);
-                stream.leg.next(&mut self.packets[self.to.len()]);
-                self.to.push(stream.leg.to);
-                if self.to.len() == BATCH {
-                    self.flush();
-                }
+        let mut wheels = std::mem::take(&mut self.wheels);
+        for wheel in &mut wheels {
+            let place = (self.step % wheel.places.len() as u64) as usize;
+            for stream in wheel.places[place].iter_mut().chain(&mut wheel.drifting) {
+                self.send_stream(stream);
             }
         }
-        self.streams = streams;
+        self.wheels = wheels;
+        while self.held.peek().is_some_and(|Reverse(held)| held.due <= self.next) {
+            let Some(Reverse(held)) = self.held.pop() else { break };
+            if self.batch.push(held.to, |out| out.extend_from_slice(&held.bytes)) {
+                self.flush();
+            }
+        }
         self.flush();
     }
 
-    fn flush(&mut self) {
-        let count = self.to.len();
-        if count == 0 {
-            return;
+    /// Everything of a stream that is due at this step.
+    fn send_stream(&mut self, stream: &mut Stream) {
+        loop {
+            let due = stream.due();
+            if due > self.next {
+                return;
+            }
+            let number = stream.leg.packets();
+            match stream.line.as_mut().map(Line::next_fate) {
+                None => self.send_now(stream, due),
+                Some(Fate::Arrives { late: Duration::ZERO, again: None }) => self.send_now(stream, due),
+                Some(Fate::Lost) => {
+                    stream.leg.next(&mut Vec::new());
+                    stream.sent.lost.push(number);
+                }
+                Some(Fate::Arrives { late, again }) => {
+                    let mut bytes = Vec::new();
+                    stream.leg.next(&mut bytes);
+                    for after in [Some(late), again].into_iter().flatten() {
+                        stream.sent.datagrams += 1;
+                        self.held_so_far += 1;
+                        let (to, order) = (stream.leg.to, self.held_so_far);
+                        self.held.push(Reverse(Held { due: due + after, order, to, bytes: bytes.clone() }));
+                    }
+                }
+            }
         }
-        let sent = send_all(&self.socket, &mut self.packets[..count], &self.to);
-        self.lateness.packets += sent as u64;
-        self.lateness.failed += (count - sent) as u64;
-        self.to.clear();
     }
-}
 
-/// Sends the packets with as few calls as it takes; how many went.
-fn send_all(socket: &UdpSocket, packets: &mut [Vec<u8>], to: &[SocketAddr]) -> usize {
-    let names: Vec<socket2::SockAddr> = to.iter().map(|&address| address.into()).collect();
-    let mut vectors: Vec<libc::iovec> = packets
-        .iter_mut()
-        .map(|packet| libc::iovec { iov_base: packet.as_mut_ptr().cast(), iov_len: packet.len() })
-        .collect();
-    let mut headers: Vec<libc::mmsghdr> = Vec::with_capacity(packets.len());
-    for (name, vector) in names.iter().zip(&mut vectors) {
-        // SAFETY: the C struct is valid when zero.
-        let mut header: libc::mmsghdr = unsafe { zeroed() };
-        header.msg_hdr.msg_name = name.as_ptr().cast_mut().cast();
-        header.msg_hdr.msg_namelen = name.len();
-        header.msg_hdr.msg_iov = vector;
-        header.msg_hdr.msg_iovlen = 1;
-        headers.push(header);
-    }
-    let mut sent = 0;
-    while sent < headers.len() {
-        // SAFETY: every header points to a name, a vector and a packet that outlive the call.
-        let count = unsafe {
-            libc::sendmmsg(socket.as_raw_fd(), headers[sent..].as_mut_ptr(), (headers.len() - sent) as u32, 0)
-        };
-        match usize::try_from(count) {
-            Ok(count) if count > 0 => sent += count,
-            _ => break,
+    fn send_now(&mut self, stream: &mut Stream, due: Instant) {
+        stream.sent.datagrams += 1;
+        let leg = &mut stream.leg;
+        self.lateness.note(due);
+        if self.batch.push(leg.to, |out| leg.next(out)) {
+            self.flush();
         }
     }
-    sent
+
+    fn flush(&mut self) {
+        self.lateness.flushed(self.batch.flush());
+    }
 }

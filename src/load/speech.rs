@@ -15,6 +15,9 @@ use symphonia::core::meta::MetadataOptions;
 pub const RATE_HZ: u32 = 8_000;
 /// Length of a talk spurt and the pause after it together. Units: samples (4 s).
 const TURN: usize = 32_000;
+/// Voices are made a multiple of this, so that whole packets of any time fill them.
+/// Units: samples (120 ms).
+const WHOLE: usize = 960;
 
 /// 40 s each; see README.md beside them for origin and licence.
 const CALLER: &[u8] = include_bytes!("speech/caller.flac");
@@ -59,6 +62,19 @@ impl Voices {
         Ok(Self::in_turns(joined(callers)?, joined(employees)?, activity))
     }
 
+    /// The same on a line with noise, as analogue lines have: no sample is quite silent.
+    /// `peak` is the noise's largest sample.
+    pub fn with_noise(self, peak: i16) -> Self {
+        let noisy = |voice: &[i16], mut state: u32| {
+            let mut noise = || {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (((i64::from(state) - (1 << 31)) * i64::from(peak)) >> 31) as i16
+            };
+            Arc::new(voice.iter().map(|sample| sample.saturating_add(noise())).collect())
+        };
+        Self { caller: noisy(&self.caller, 1), employee: noisy(&self.employee, 2) }
+    }
+
     fn in_turns(caller: Vec<i16>, employee: Vec<i16>, activity: f64) -> Self {
         Self {
             caller: Arc::new(turns(&caller, activity, 0)),
@@ -75,6 +91,7 @@ fn turns(speech: &[i16], activity: f64, shift: usize) -> Vec<i16> {
         spread.extend_from_slice(spurt);
         spread.resize(spread.len() + (TURN - talk), 0);
     }
+    spread.resize(spread.len().next_multiple_of(WHOLE), 0);
     let shift = shift % spread.len().max(1);
     spread.rotate_right(shift);
     spread

@@ -310,12 +310,14 @@ impl Call {
             leg.advance(due, stats);
         }
         self.report_spool_gap();
-        let captures: Vec<&mut Box<Capture>> =
-            self.legs.iter_mut().filter_map(|leg| leg.capture.as_mut()).collect();
-        let Some(frames) = captures.iter().map(|capture| capture.encoded.lengths.len()).min() else { return };
-        for capture in captures {
+        let mut frames = usize::MAX;
+        for capture in self.legs.iter_mut().filter_map(|leg| leg.capture.as_mut()) {
+            frames = frames.min(capture.encoded.lengths.len());
             self.had_audio |= capture.has_audio();
             self.facts.extend(capture.closed_gaps.drain(..).map(Fact::Gap));
+        }
+        if frames == usize::MAX {
+            return;
         }
         if frames > 0 {
             let block = self.interleave(frames);

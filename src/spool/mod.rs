@@ -48,7 +48,7 @@
 mod commit;
 pub mod disk;
 pub mod error;
-mod frame;
+pub mod frame;
 pub mod key;
 mod keyring;
 mod master;

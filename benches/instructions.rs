@@ -1,0 +1,244 @@
+//! Instruction counts of the hot functions, against the committed ones in `instructions.toml`:
+//! they do not depend on how busy a machine is. Fails where one rose by more than 5 %.
+//!
+//! Each function runs under callgrind twice, some times and many times; the difference is what
+//! the runs beyond cost. `cargo bench --bench instructions -- write` writes the file anew.
+
+mod chain;
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use optag::archive::ogg::{OggOpusWriter, Tags};
+use optag::base::clock::{MonoTime, WallTime};
+use optag::base::id::CallId;
+use optag::load::codec::Codec;
+use optag::media::codec::g711;
+use optag::media::encoder::Encoder;
+use optag::media::jitter::Jitter;
+use optag::media::rtp::packet::RtpPacket;
+use optag::media::rtp::source::{ExpectedSource, SourceRule};
+use optag::spool::MasterKey;
+use optag::spool::frame::{self, RecordHead};
+use optag::spool::key::DataKey;
+use serde::{Deserialize, Serialize};
+
+/// What a count may rise by: a share, and instructions.
+const MOST: (f64, f64) = (0.05, 3.0);
+/// Runs of the short and of the long measurement.
+const RUNS: [usize; 2] = [200, 2_200];
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.toml");
+
+/// A name, and what runs it so many times.
+type Hot = (&'static str, fn(usize));
+
+/// The hot functions.
+const HOT: &[Hot] = &[
+    ("rtp_parse", rtp_parse),
+    ("source_judge", source_judge),
+    ("jitter_insert_and_pop", jitter),
+    ("g711_decode_20_ms", g711_decode),
+    ("silence_frame_repeated", silence),
+    ("ogg_frame_of_two", ogg_frame),
+    ("spool_record_sealed", spool_seal),
+    ("call_packet_before_consent", packet_before_consent),
+    ("call_tick_of_silence", tick_of_silence),
+];
+
+/// The committed counts.
+#[derive(Deserialize, Serialize)]
+struct Baseline {
+    /// The compiler that they were counted with.
+    rustc: String,
+    /// Instructions of one run.
+    instructions: BTreeMap<String, f64>,
+}
+
+fn main() -> anyhow::Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => check(),
+        ["write"] => {
+            let text = toml::to_string(&Baseline { rustc: rustc()?, instructions: count_all()? })?;
+            std::fs::write(FILE, format!("# Written by: cargo bench --bench instructions -- write\n{text}"))?;
+            Ok(())
+        }
+        ["run", name, runs] => {
+            let hot = HOT.iter().find(|hot| hot.0 == *name).context("no such function")?;
+            hot.1(runs.parse()?);
+            Ok(())
+        }
+        other => bail!("not understood: {}", other.join(" ")),
+    }
+}
+
+fn check() -> anyhow::Result<()> {
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        println!("skipped: valgrind is not installed");
+        return Ok(());
+    }
+    let baseline: Baseline = toml::from_str(&std::fs::read_to_string(FILE).context("no baseline")?)?;
+    let same_compiler = baseline.rustc == rustc()?;
+    if !same_compiler {
+        println!("counted with {}: what follows is shown, not judged", baseline.rustc);
+    }
+    let mut worse = Vec::new();
+    println!("{:<28} {:>12} {:>12} {:>8}", "instructions", "before", "now", "change");
+    for (name, now) in count_all()? {
+        let before = baseline.instructions.get(&name).copied().unwrap_or(f64::NAN);
+        println!("{name:<28} {before:>12.1} {now:>12.1} {:>+7.1}%", (now / before - 1.0) * 100.0);
+        let fine = now <= before * (1.0 + MOST.0) + MOST.1;
+        if !fine {
+            worse.push(name);
+        }
+    }
+    if same_compiler && !worse.is_empty() {
+        bail!("more than 5 % above benches/instructions.toml: {}", worse.join(", "));
+    }
+    Ok(())
+}
+
+fn rustc() -> anyhow::Result<String> {
+    let output = Command::new("rustc").arg("-V").output().context("rustc does not start")?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn count_all() -> anyhow::Result<BTreeMap<String, f64>> {
+    let count = |(name, _): &Hot| {
+        let few = callgrind(name, RUNS[0])?;
+        let many = callgrind(name, RUNS[1])?;
+        let one = many.wait()?.saturating_sub(few.wait()?) as f64 / (RUNS[1] - RUNS[0]) as f64;
+        Ok(((*name).to_owned(), (one * 10.0).round() / 10.0))
+    };
+    HOT.iter().map(count).collect()
+}
+
+/// A measurement in progress.
+struct Counting(std::process::Child);
+
+fn callgrind(name: &str, runs: usize) -> anyhow::Result<Counting> {
+    let child = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(std::env::current_exe()?)
+        .args(["run", name, &runs.to_string()])
+        .stderr(std::process::Stdio::piped())
+        .spawn();
+    Ok(Counting(child.context("valgrind does not start")?))
+}
+
+impl Counting {
+    /// Instructions in all.
+    fn wait(self) -> anyhow::Result<u64> {
+        let output = self.0.wait_with_output()?;
+        let text = String::from_utf8_lossy(&output.stderr);
+        let collected = text.lines().find_map(|line| line.split_once("Collected :"));
+        let (_, count) = collected.with_context(|| format!("callgrind counted nothing:\n{text}"))?;
+        Ok(count.trim().parse()?)
+    }
+}
+
+fn sound() -> Vec<i16> {
+    (0..16_000).map(|n| ((f64::from(n) * 0.3).sin() * 9_000.0) as i16).collect()
+}
+
+fn rtp_parse(runs: usize) {
+    let packet = &chain::packets(&sound(), 1)[0];
+    for _ in 0..runs {
+        black_box(RtpPacket::parse(black_box(packet)).is_ok());
+    }
+}
+
+fn source_judge(runs: usize) {
+    let mut rule = SourceRule::new(ExpectedSource::default());
+    let from = SocketAddr::from(([127, 0, 0, 1], 9));
+    for n in 0..runs {
+        black_box(rule.judge(MonoTime::from_nanos(n as u64 * 20_000_000), from, 7, n as u16));
+    }
+}
+
+fn jitter(runs: usize) {
+    let mut jitter = Jitter::new(Duration::from_millis(200));
+    let payload = [5; 160];
+    // Filled once, so that no slot is new.
+    for n in 0..runs + 200 {
+        let ticks = n as i64 * 160;
+        black_box(jitter.insert(n as u16, ticks, 8, black_box(&payload)));
+        black_box(jitter.pop(ticks, i64::MAX).is_some());
+    }
+}
+
+fn g711_decode(runs: usize) {
+    let payload = Codec::Pcma.encode(&sound()[..160]);
+    let mut out = [0; 160];
+    for _ in 0..runs {
+        g711::decode_alaw(black_box(&payload), black_box(&mut out));
+    }
+}
+
+fn silence(runs: usize) {
+    let mut encoder = Encoder::new(chain::OPUS, 8_000);
+    for _ in 0..runs + 100 {
+        black_box(encoder.encode(black_box(&[0; 160])).len());
+    }
+}
+
+fn ogg_frame(runs: usize) {
+    let mut writer = OggOpusWriter::new(2, 312, &Tags { serial: 1, comments: vec![] }).expect("two streams");
+    let packet = [8u8; 40];
+    for n in 0..runs {
+        writer.frame([&packet[..], &packet[..]].into_iter()).expect("a frame");
+        if n % 50 == 49 {
+            black_box(writer.take().len());
+        }
+    }
+}
+
+fn spool_seal(runs: usize) {
+    let master = MasterKey::from_bytes(&[7; 32]).expect("32 bytes");
+    let call = CallId::new_at(WallTime::from_unix_micros(1_700_000_000_000_000));
+    let (key, _) = DataKey::draw(&master, call).expect("a key");
+    let plain = [5; 430];
+    let head = RecordHead {
+        sealed_bytes: 446,
+        incarnation: 1,
+        sequence: 1,
+        call,
+        kind: 3,
+        encoding: 1,
+        ordinal: 1,
+        previous: None,
+    };
+    let mut out = Vec::with_capacity(1_000);
+    for n in 0..runs {
+        out.clear();
+        let head = RecordHead { sequence: n as u64, ..head };
+        let crc = frame::seal(&head, black_box(&plain), &key, &mut out).expect("sealed");
+        assert!(frame::place(&mut out, None, crc));
+    }
+}
+
+fn packet_before_consent(runs: usize) {
+    let mut player = chain::Player::new(false);
+    let packets = chain::packets(&sound(), 1);
+    for n in 0..runs {
+        player.hand(0, n, &packets[n % packets.len()]);
+    }
+}
+
+/// With the packets of both legs: 10 packets and 10 frames a tick.
+fn tick_of_silence(runs: usize) {
+    let mut player = chain::Player::new(true);
+    let silence = chain::packets(&vec![0; (runs + 30) * 800], 1);
+    for tick in 0..runs + 20 {
+        for stream in 0..2 {
+            for (n, packet) in silence.iter().enumerate().skip(tick * 5).take(5) {
+                player.hand(stream, n, packet);
+            }
+        }
+        player.tick(tick);
+    }
+}

@@ -1,0 +1,141 @@
+//! The recorder against bare libopus, against itself at other sizes, and at its limit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use optag::load::codec::Codec;
+use optag::load::run::play_all;
+use optag::load::usage::Usage;
+
+use super::bare;
+use super::trial::{Talk, Trial, cost_ms, median};
+
+/// Rounds of which the median counts.
+const ROUNDS: usize = 5;
+/// Calls whose frames bare libopus encodes, before the recorder's turn and once more after it.
+const BARE_CALLS: usize = 15;
+const SECONDS: u64 = 12;
+/// New calls a second where many are needed.
+const RATE_PER_S: f64 = 100.0;
+
+/// The whole recorder ÷ bare libopus encoding every frame.
+pub async fn ratio() -> anyhow::Result<()> {
+    println!("100 calls; processor time of a call-second in ms, kernel time included");
+    println!("{:<14} {:>5} {:>9} {:>6} {:>6}", "", "round", "recorder", "bare", "ratio");
+    for talk in [Talk::Both, Talk::Conversation] {
+        let voices = talk.voices()?;
+        let mut ratios = Vec::new();
+        for round in 1..=ROUNDS {
+            let before = bare::call_second_ms(&voices, BARE_CALLS, SECONDS as usize, 5);
+            let report = Trial::of(100, SECONDS, talk).run().await?;
+            let after = bare::call_second_ms(&voices, BARE_CALLS, SECONDS as usize, 5);
+            let bare = (before + after) / 2.0;
+            let ours = cost_ms(&report);
+            ratios.push(ours / bare);
+            println!("{:<14} {round:>5} {ours:>9.2} {bare:>6.2} {:>6.3}", talk.name(), ours / bare);
+            anyhow::ensure!(report.is_good(), "the run was not clean:\n{report}");
+        }
+        println!("{:<14} median ratio {:.3}", talk.name(), median(ratios));
+    }
+    Ok(())
+}
+
+/// Processor time of a call-second as calls grow.
+pub async fn growth() -> anyhow::Result<()> {
+    const SIZES: [usize; 4] = [50, 100, 200, 400];
+    println!("conversations; processor time of a call-second in ms, and beside bare libopus in turns");
+    let voices = Talk::Conversation.voices()?;
+    let mut all: Vec<Vec<f64>> = vec![Vec::new(); SIZES.len()];
+    for round in 1..=3 {
+        for (n, &calls) in SIZES.iter().enumerate() {
+            let bare = bare::call_second_ms(&voices, BARE_CALLS, SECONDS as usize, 5);
+            let report = Trial { rate_per_s: RATE_PER_S, ..Trial::of(calls, SECONDS, Talk::Conversation) };
+            let report = report.run().await?;
+            let ours = cost_ms(&report);
+            println!("round {round}: {calls:>4} calls {ours:>6.2}, bare {bare:.2}, ratio {:.3}", ours / bare);
+            all[n].push(ours / bare);
+        }
+    }
+    for (calls, ratios) in SIZES.into_iter().zip(all) {
+        println!("{calls:>4} calls: median ratio {:.3}", median(ratios));
+    }
+    Ok(())
+}
+
+/// Resident memory that a two-leg call adds: what 200 calls hold beyond 100.
+pub async fn memory() -> anyhow::Result<()> {
+    const CALLS: usize = 100;
+    let trial = Trial::of(CALLS, 12, Talk::Both);
+    let recorder = trial.start_recorder()?;
+    let stage = Arc::new(trial.stage(&recorder)?);
+    let plan = trial.plan();
+    let idle = Usage::of(recorder.pid())?;
+    let first = {
+        tokio::spawn({
+            let (plan, stage) = (plan.clone(), Arc::clone(&stage));
+            async move { play_all(&plan, &stage).await }
+        })
+    };
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let one = Usage::of(recorder.pid())?;
+    // The second hundred under other numbers, by a stage of its own.
+    let more = Arc::new(trial.stage(&recorder)?);
+    let second = tokio::spawn(async move { play_all(&plan, &more).await });
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let two = Usage::of(recorder.pid())?;
+    first.await?;
+    second.await?;
+    let kib = (two.rss_kib.saturating_sub(one.rss_kib)) as f64 / CALLS as f64;
+    println!(
+        "resident: {} KiB idle, {} with {CALLS} calls, {} with {}",
+        idle.rss_kib,
+        one.rss_kib,
+        two.rss_kib,
+        2 * CALLS
+    );
+    println!("a call adds {kib:.1} KiB (at most 128)");
+    Ok(())
+}
+
+/// How many calls lose nothing: ever more, until the first loss.
+pub async fn capacity(words: &[&str]) -> anyhow::Result<()> {
+    let codec = if words.contains(&"opus") { Codec::Opus } else { Codec::Pcma };
+    let given = words.iter().find_map(|word| word.parse().ok());
+    let complexity = given.unwrap_or(5);
+    let (step, most) = if codec == Codec::Opus { (300, 3_000) } else { (100, 1_000) };
+    println!(
+        "two-leg conversations, {}, complexity {complexity}, all up for 15 s, sender on the same machine",
+        codec.name()
+    );
+    println!(
+        "calls    sent packets  missing  kernel drops  failed  ms/call-s  recorder CPU  sender late p99/worst ms"
+    );
+    let mut held = 0;
+    for calls in (step..=most).step_by(step) {
+        let trial =
+            Trial { rate_per_s: RATE_PER_S, codec, complexity, ..Trial::of(calls, 15, Talk::Conversation) };
+        let report = trial.run().await?;
+        let cost = report.recorder.context("the recorder was watched")?;
+        let drops = cost.kernel_drops.unwrap_or(0);
+        let missing = report.packets_lost + report.packets_unaccounted;
+        println!(
+            "{calls:>5} {:>15} {missing:>8} {drops:>13} {:>7} {:>10.2} {:>12.0}% {:>12.2} {:>8.1}",
+            report.packets_sent,
+            report.failed,
+            cost.cpu_ms_per_call_second,
+            cost.cpu_ms_per_call_second * calls as f64 / 10.0,
+            report.sender.late_p99_ms,
+            report.sender.late_worst_ms,
+        );
+        if missing + drops > 0 || report.failed > 0 {
+            for fault in &report.faults {
+                println!("      {fault}");
+            }
+            break;
+        }
+        held = calls;
+    }
+    println!("{held} calls without a loss");
+    Ok(())
+}

@@ -1,0 +1,30 @@
+//! The figures of the whole recorder: a process of its own, fed over loopback, kernel time
+//! included. One word chooses the figure; `./dev figures` lists them. What a figure is compared
+//! with is measured in the same run, in turns, as the machine may be shared.
+
+mod bare;
+mod figures;
+mod peers;
+mod trial;
+
+use anyhow::bail;
+
+fn main() -> anyhow::Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match words.as_slice() {
+            ["ratio"] => figures::ratio().await,
+            ["growth"] => figures::growth().await,
+            ["memory"] => figures::memory().await,
+            ["capacity", rest @ ..] => figures::capacity(rest).await,
+            ["peers"] => peers::compare().await,
+            [] => {
+                println!("name a figure: ratio, growth, memory, capacity [opus] [COMPLEXITY], peers");
+                Ok(())
+            }
+            other => bail!("no such figure: {}", other.join(" ")),
+        }
+    })
+}

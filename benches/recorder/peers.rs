@@ -1,0 +1,189 @@
+//! ffmpeg and GStreamer at the same work: the same RTP, a file a leg, libopus at 16 kbit/s and
+//! complexity 5, frames of 20 ms. They neither ask for consent nor encrypt nor index.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use optag::load::codec::{Codec, Coded, Format};
+use optag::load::leg::Leg;
+use optag::load::sender::SenderPool;
+
+use super::trial::{Talk, Trial, cost_ms, median};
+
+const CALLS: usize = 20;
+const SECONDS: u64 = 15;
+const ROUNDS: usize = 3;
+/// First port of the peers; a leg each second one, as ffmpeg takes the next for RTCP.
+const PORT: u16 = 40_000;
+/// How long a peer may take until it listens.
+const START: Duration = Duration::from_secs(3);
+
+/// A program that records RTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Peer {
+    /// A process a call, as its users run it.
+    Ffmpeg,
+    /// One process for all calls.
+    Gstreamer,
+}
+
+/// Processor time of a call-second of each, in turns, and ours.
+pub async fn compare() -> anyhow::Result<()> {
+    for program in ["ffmpeg", "gst-launch-1.0"] {
+        let found =
+            Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if found.is_err() {
+            println!("skipped: {program} is not installed");
+            return Ok(());
+        }
+    }
+    println!("{CALLS} calls of {SECONDS} s; processor time of a call-second in ms, kernel time included");
+    for talk in [Talk::Both, Talk::Conversation] {
+        let (mut ffmpeg, mut gstreamer) = (Vec::new(), Vec::new());
+        for round in 1..=ROUNDS {
+            let report = Trial::of(CALLS, SECONDS, talk).run().await?;
+            let ours = cost_ms(&report);
+            let others = [Peer::Ffmpeg, Peer::Gstreamer].map(|peer| run(peer, talk));
+            let [first, second] = others;
+            let (first, second) = (first?, second?);
+            println!(
+                "{:<13} round {round}: optag {ours:.2}, ffmpeg {first:.2} ({:.2}×), GStreamer {second:.2} ({:.2}×)",
+                talk.name(),
+                first / ours,
+                second / ours
+            );
+            ffmpeg.push(first / ours);
+            gstreamer.push(second / ours);
+        }
+        println!(
+            "{:<13} median: ffmpeg {:.2}×, GStreamer {:.2}×",
+            talk.name(),
+            median(ffmpeg),
+            median(gstreamer)
+        );
+    }
+    Ok(())
+}
+
+/// Processor time of a call-second of a peer. Units: ms.
+fn run(peer: Peer, talk: Talk) -> anyhow::Result<f64> {
+    let dir = tempfile::tempdir()?;
+    let before = children_cpu_s();
+    let children = match peer {
+        Peer::Ffmpeg => (0..CALLS).map(|call| ffmpeg(dir.path(), call)).collect::<anyhow::Result<_>>()?,
+        Peer::Gstreamer => vec![gstreamer(dir.path())?],
+    };
+    std::thread::sleep(START);
+    send(talk)?;
+    for child in &children {
+        // SAFETY: the process is our own child and has not been waited for.
+        unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
+    }
+    for mut child in children {
+        child.wait()?;
+    }
+    let cpu_s = children_cpu_s() - before;
+    let (mut files, mut bytes) = (0, 0);
+    for entry in std::fs::read_dir(dir.path())? {
+        let entry = entry?;
+        if entry.path().extension().is_some_and(|ext| ext == "opus") {
+            files += 1;
+            bytes += entry.metadata()?.len();
+        }
+    }
+    // Half of the bit rate shows that they worked and not only listened.
+    let least = SECONDS * 2_000 * CALLS as u64 * if talk == Talk::Both { 1 } else { 0 };
+    ensure!(files == CALLS * 2 && bytes > least, "{peer:?} wrote {files} files of {bytes} bytes");
+    Ok(cpu_s * 1e3 / (CALLS as u64 * SECONDS) as f64)
+}
+
+fn ffmpeg(dir: &Path, call: usize) -> anyhow::Result<Child> {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-nostdin", "-loglevel", "error", "-y"]);
+    for side in 0..2 {
+        let sdp = dir.join(format!("{call}-{side}.sdp"));
+        let port = port(call, side);
+        std::fs::write(
+            &sdp,
+            format!(
+                "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=-\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio {port} RTP/AVP 8\na=rtpmap:8 PCMA/8000\n"
+            ),
+        )?;
+        command.args(["-protocol_whitelist", "file,udp,rtp", "-analyzeduration", "0", "-probesize", "32"]);
+        command.arg("-i").arg(sdp);
+    }
+    for side in 0..2 {
+        command.args(["-map", &format!("{side}:a"), "-c:a", "libopus", "-b:a", "16k", "-vbr", "constrained"]);
+        command.args([
+            "-compression_level",
+            "5",
+            "-application",
+            "voip",
+            "-frame_duration",
+            "20",
+            "-threads",
+            "1",
+        ]);
+        command.arg(dir.join(format!("{call}-{side}.opus")));
+    }
+    command.spawn().context("ffmpeg does not start")
+}
+
+fn gstreamer(dir: &Path) -> anyhow::Result<Child> {
+    let mut command = Command::new("gst-launch-1.0");
+    command.args(["-q", "-e"]);
+    for call in 0..CALLS {
+        for side in 0..2 {
+            let line = format!(
+                "udpsrc port={} caps=application/x-rtp,media=audio,clock-rate=8000,encoding-name=PCMA,payload=8 \
+                 ! rtpjitterbuffer latency=200 ! rtppcmadepay ! alawdec \
+                 ! opusenc bitrate=16000 bitrate-type=constrained-vbr complexity=5 frame-size=20 audio-type=voice \
+                 ! oggmux ! filesink location={}",
+                port(call, side),
+                dir.join(format!("{call}-{side}.opus")).display()
+            );
+            command.args(line.split_whitespace());
+        }
+    }
+    command.stdout(Stdio::null()).spawn().context("gst-launch-1.0 does not start")
+}
+
+fn port(call: usize, side: usize) -> u16 {
+    PORT + (call * 4 + side * 2) as u16
+}
+
+/// Sends all calls for their time. Blocks.
+fn send(talk: Talk) -> anyhow::Result<()> {
+    let format = Format { codec: Codec::Pcma, ptime_ms: 20 };
+    let voices = talk.voices()?;
+    let coded =
+        [Arc::new(Coded::new(&voices.caller, format)?), Arc::new(Coded::new(&voices.employee, format)?)];
+    let pool = SenderPool::start(1, "127.0.0.1:9".parse()?)?;
+    for call in 0..CALLS {
+        for (side, voice) in coded.iter().enumerate() {
+            let first = (call * 350 % voice.packets()) as u64;
+            let to = SocketAddr::from(([127, 0, 0, 1], port(call, side)));
+            let number = (call * 2 + side) as u64;
+            pool.add(number, Leg::new(to, Arc::clone(voice), first, number as u32));
+        }
+    }
+    std::thread::sleep(Duration::from_secs(SECONDS));
+    pool.stop();
+    Ok(())
+}
+
+/// Processor time of all children that were waited for. Units: s.
+fn children_cpu_s() -> f64 {
+    // SAFETY: the C struct is valid when zero, and the call writes one.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &mut usage);
+        usage
+    };
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    seconds(usage.ru_utime) + seconds(usage.ru_stime)
+}

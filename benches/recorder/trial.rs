@@ -1,0 +1,115 @@
+//! One run of the whole recorder: started anew, fed, looked at, stopped.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use optag::load::call::{ANSWER_MS, Answer, Stage};
+use optag::load::client::Client;
+use optag::load::codec::{Codec, Format};
+use optag::load::feed::Feed;
+use optag::load::impairment::Impairment;
+use optag::load::recorder::{OwnRecorder, Watch};
+use optag::load::report::Report;
+use optag::load::run::{Run, play_all};
+use optag::load::sender::SenderPool;
+use optag::load::speech::Voices;
+
+/// Largest sample of the lines' noise: no frame is digital silence.
+const NOISE_PEAK: i16 = 45;
+
+/// What the parties do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Talk {
+    /// Both talk all the time, over lines with noise: every frame must be encoded.
+    Both,
+    /// Each talks 45 % of the time, digital silence in between.
+    Conversation,
+}
+
+impl Talk {
+    /// What they say.
+    pub fn voices(self) -> anyhow::Result<Voices> {
+        match self {
+            Talk::Both => Ok(Voices::embedded(1.0)?.with_noise(NOISE_PEAK)),
+            Talk::Conversation => Voices::embedded(0.45),
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Talk::Both => "both talking",
+            Talk::Conversation => "conversation",
+        }
+    }
+}
+
+/// What is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Trial {
+    pub calls: usize,
+    /// How long all calls are up at once.
+    pub together: Duration,
+    pub rate_per_s: f64,
+    pub talk: Talk,
+    pub codec: Codec,
+    pub complexity: i32,
+}
+
+impl Trial {
+    /// A-law at complexity 5, all calls within a second.
+    pub fn of(calls: usize, seconds: u64, talk: Talk) -> Self {
+        let together = Duration::from_secs(seconds);
+        Self { calls, together, rate_per_s: calls as f64, talk, codec: Codec::Pcma, complexity: 5 }
+    }
+
+    pub fn start_recorder(&self) -> anyhow::Result<OwnRecorder> {
+        let settings = [("OPTAG_ENGINE_OPUS_COMPLEXITY", self.complexity.to_string())];
+        OwnRecorder::start(Path::new(env!("CARGO_BIN_EXE_optag")), &settings)
+    }
+
+    pub fn plan(&self) -> Run {
+        let ramp = Duration::from_secs_f64(self.calls as f64 / self.rate_per_s);
+        Run {
+            calls: self.calls,
+            rate_per_s: self.rate_per_s,
+            length: Duration::from_millis(ANSWER_MS) + ramp + self.together,
+            department: "demo".into(),
+            answers: vec![Answer::Yes],
+            format: Format { codec: self.codec, ptime_ms: 20 },
+            impairment: Impairment::default(),
+            seed: 1,
+        }
+    }
+
+    pub fn stage(&self, recorder: &OwnRecorder) -> anyhow::Result<Stage> {
+        let pool = SenderPool::start(1, "127.0.0.1:9".parse()?)?;
+        let client = Client::new(&recorder.api, &recorder.token)?;
+        Ok(Stage::new(Feed::Api(client.clone()), client, pool, self.talk.voices()?))
+    }
+
+    /// Runs it: from before the first call until the last recording is stored.
+    pub async fn run(&self) -> anyhow::Result<Report> {
+        let recorder = self.start_recorder()?;
+        let stage = Arc::new(self.stage(&recorder)?);
+        stage.coded(self.plan().format)?;
+        let watch = Watch::begin(recorder.pid(), Some(recorder.metrics.clone())).await?;
+        let (_, mut report) = play_all(&self.plan(), &stage).await;
+        watch.stored(report.recorded).await?;
+        report.recorder = Some(watch.end(report.call_seconds).await?);
+        if let Some(stage) = Arc::into_inner(stage) {
+            report.sender(&stage.pool.stop());
+        }
+        Ok(report)
+    }
+}
+
+/// Processor time of the recorder for a call-second. Units: ms.
+pub fn cost_ms(report: &Report) -> f64 {
+    report.recorder.map_or(f64::NAN, |cost| cost.cpu_ms_per_call_second)
+}
+
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

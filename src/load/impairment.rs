@@ -1,0 +1,143 @@
+//! What a bad line does to a stream, from a seed: loss in bursts, reordering, duplicates,
+//! jitter, a sender's clock that is off. In: one packet after the other. Out: its fate. Pure.
+
+use std::time::Duration;
+
+/// How far a reordered packet falls back behind its time: into the place of the next but one.
+const REORDER_PACKETS: u32 = 2;
+/// How far behind the first a duplicate comes. Units: ms.
+const DUPLICATE_MS: u64 = 5;
+
+/// How bad a line is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Impairment {
+    /// Share of packets that are lost, 0 to under 1.
+    pub loss: f64,
+    /// Mean length of a burst of lost packets, at least 1.
+    pub burst: f64,
+    /// Share of packets that are overtaken by others.
+    pub reorder: f64,
+    /// Share of packets that come twice.
+    pub duplicate: f64,
+    /// Every packet is late by up to so much.
+    pub jitter: Duration,
+    /// How much too slow the sender's clock is; negative: too fast. Units: millionths.
+    pub drift_ppm: f64,
+}
+
+impl Default for Impairment {
+    /// A perfect line.
+    fn default() -> Self {
+        Self { loss: 0.0, burst: 1.0, reorder: 0.0, duplicate: 0.0, jitter: Duration::ZERO, drift_ppm: 0.0 }
+    }
+}
+
+impl Impairment {
+    /// Whether packets go out as they are.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It never arrives.
+    Lost,
+    /// It arrives so much later, and once more after another while, if it comes twice.
+    Arrives {
+        /// Behind its time.
+        late: Duration,
+        /// The copy, behind the packet's time.
+        again: Option<Duration>,
+    },
+}
+
+/// One stream's line.
+#[derive(Clone, Debug)]
+pub struct Line {
+    impairment: Impairment,
+    packet: Duration,
+    state: u64,
+    in_burst: bool,
+}
+
+impl Line {
+    /// A line for packets of this length. The same seed gives the same fates.
+    pub fn new(impairment: Impairment, packet: Duration, seed: u64) -> Self {
+        Self { impairment, packet, state: seed ^ 0x9e37_79b9_7f4a_7c15, in_burst: false }
+    }
+
+    /// The fate of the next packet.
+    pub fn next_fate(&mut self) -> Fate {
+        let Impairment { loss, burst, reorder, duplicate, jitter, .. } = self.impairment;
+        // Gilbert's two states: bursts end with 1/burst, and begin so that the share comes out.
+        let ends = 1.0 / burst.max(1.0);
+        let begins = loss * ends / (1.0 - loss).max(1e-9);
+        let dice = self.dice();
+        self.in_burst = if self.in_burst { dice >= ends } else { dice < begins };
+        if self.in_burst {
+            return Fate::Lost;
+        }
+        let mut late = jitter.mul_f64(self.dice());
+        if self.dice() < reorder {
+            late += self.packet * REORDER_PACKETS;
+        }
+        let copied = self.dice() < duplicate;
+        Fate::Arrives { late, again: copied.then(|| late + Duration::from_millis(DUPLICATE_MS)) }
+    }
+
+    /// Evenly spread over 0 to 1 (SplitMix64).
+    fn dice(&mut self) -> f64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ mixed >> 31) >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACKET: Duration = Duration::from_millis(20);
+
+    fn fates(impairment: Impairment, seed: u64) -> Vec<Fate> {
+        let mut line = Line::new(impairment, PACKET, seed);
+        (0..100_000).map(|_| line.next_fate()).collect()
+    }
+
+    #[test]
+    fn losses_come_in_their_share_and_in_bursts_of_their_length() {
+        for (loss, burst) in [(0.01, 1.0), (0.05, 3.0), (0.20, 6.0)] {
+            let fates = fates(Impairment { loss, burst, ..Impairment::default() }, 7);
+            let lost = fates.iter().filter(|&&fate| fate == Fate::Lost).count() as f64;
+            let bursts = fates.windows(2).filter(|w| w[0] != Fate::Lost && w[1] == Fate::Lost).count() as f64;
+            assert!((lost / 1e5 / loss - 1.0).abs() < 0.15, "{loss}: {lost}");
+            assert!((lost / bursts / burst - 1.0).abs() < 0.15, "{burst}: {}", lost / bursts);
+        }
+    }
+
+    #[test]
+    fn a_perfect_line_changes_nothing_and_the_same_seed_does_the_same() {
+        let fine = Fate::Arrives { late: Duration::ZERO, again: None };
+        assert!(fates(Impairment::default(), 1).iter().all(|&fate| fate == fine));
+        let bad =
+            Impairment { loss: 0.1, reorder: 0.1, duplicate: 0.1, jitter: PACKET, ..Impairment::default() };
+        assert_eq!(fates(bad, 3), fates(bad, 3));
+        assert_ne!(fates(bad, 3), fates(bad, 4));
+    }
+
+    #[test]
+    fn packets_are_overtaken_and_doubled_in_their_share() {
+        let fates = fates(Impairment { reorder: 0.05, duplicate: 0.02, ..Impairment::default() }, 9);
+        let count = |pick: fn(&Fate) -> bool| fates.iter().filter(|fate| pick(fate)).count();
+        let overtaken = count(|fate| matches!(fate, Fate::Arrives { late, .. } if *late >= PACKET));
+        let doubled = count(|fate| matches!(fate, Fate::Arrives { again: Some(_), .. }));
+        assert!(
+            (4_500..5_500).contains(&overtaken) && (1_700..2_300).contains(&doubled),
+            "{overtaken} {doubled}"
+        );
+    }
+}

@@ -1,0 +1,207 @@
+//! The recorder under load: one started for the run, or one that runs already; and what it
+//! cost. In: a program, or a process id. Out: figures before and after.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde::Serialize;
+
+use super::usage::Usage;
+
+/// How long a recorder may take to store what it recorded.
+const DELIVERY: Duration = Duration::from_secs(120);
+
+/// A recorder of our own, on loopback, with its data in a directory that goes with it.
+pub struct OwnRecorder {
+    child: Child,
+    _stdout: BufReader<ChildStdout>,
+    dir: PathBuf,
+    /// Its API.
+    pub api: String,
+    /// Its metrics.
+    pub metrics: String,
+    /// A token that may do everything.
+    pub token: String,
+}
+
+impl OwnRecorder {
+    /// Starts `program serve` and waits until it is ready. `settings` override the
+    /// configuration, as `("OPTAG_ENGINE_OPUS_COMPLEXITY", "10")`.
+    ///
+    /// Errors: it does not start; its log tells why.
+    pub fn start(program: &Path, settings: &[(&str, String)]) -> anyhow::Result<Self> {
+        let dir = std::env::temp_dir().join(format!("optag-load-{}", uuid::Uuid::now_v7()));
+        std::fs::create_dir(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let config = dir.join("optag.toml");
+        let text = format!(
+            "data_dir = {:?}\n[api]\nlisten = \"127.0.0.1:0\"\n[metrics]\nlisten = \"127.0.0.1:0\"\n\
+             [sip]\nlisten_udp = \"\"\nlisten_tcp = \"\"\n[log]\nlevel = \"warn\"\n",
+            dir.join("data")
+        );
+        std::fs::write(&config, text)?;
+        let mut child = Command::new(program)
+            .args(["serve", "--config"])
+            .arg(&config)
+            .envs(settings.iter().map(|(name, value)| (name, value)))
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        let mut stdout = BufReader::new(child.stdout.take().context("its output is not ours")?);
+        let mut token = None;
+        loop {
+            let mut line = String::new();
+            if stdout.read_line(&mut line)? == 0 {
+                bail!("the recorder ended early: {}", child.wait()?);
+            }
+            if let Some((_, shown)) = line.split_once("shown this once: ") {
+                token = Some(shown.trim().to_owned());
+            }
+            if let Some((_, rest)) = line.split_once("API ") {
+                let (api, metrics) = rest.trim().split_once(", metrics ").context("its addresses")?;
+                let (api, metrics) = (api.to_owned(), metrics.to_owned());
+                let token = token.context("it showed no token")?;
+                return Ok(Self { child, _stdout: stdout, dir, api, metrics, token });
+            }
+        }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for OwnRecorder {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// What a recorder used in a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Cost {
+    /// Processor time in the program. Units: s.
+    pub user_s: f64,
+    /// Processor time in the kernel. Units: s.
+    pub system_s: f64,
+    /// Two-leg calls × seconds after consent.
+    pub call_seconds: f64,
+    /// Processor time of one of them. Units: ms.
+    pub cpu_ms_per_call_second: f64,
+    /// Most that was resident. Units: KiB.
+    pub rss_peak_kib: u64,
+    /// Threads at the end.
+    pub threads: u64,
+    /// Datagrams that the kernel dropped, where the metrics are known.
+    pub kernel_drops: Option<u64>,
+    /// Time inside the encoder by the recorder's own account, where the metrics are known.
+    /// Units: s.
+    pub encoder_s: Option<f64>,
+}
+
+/// A recorder that is being watched.
+pub struct Watch {
+    pid: u32,
+    metrics: Option<String>,
+    before: Usage,
+    page_before: Page,
+}
+
+impl Watch {
+    /// Begins to count. `metrics` is the URL of its metrics listener.
+    ///
+    /// Errors: there is no such process or listener.
+    pub async fn begin(pid: u32, metrics: Option<String>) -> anyhow::Result<Self> {
+        let page_before = Page::read(metrics.as_deref()).await?;
+        Ok(Self { before: Usage::of(pid)?, pid, metrics, page_before })
+    }
+
+    /// Processor time since the beginning. Units: s.
+    ///
+    /// Errors: the process is gone.
+    pub fn cpu_s(&self) -> anyhow::Result<f64> {
+        Ok(Usage::of(self.pid)?.cpu_s() - self.before.cpu_s())
+    }
+
+    /// Waits until the recorder has stored so many recordings more, where its metrics are known.
+    ///
+    /// Errors: it does not within two minutes.
+    pub async fn stored(&self, recordings: usize) -> anyhow::Result<()> {
+        let until = tokio::time::Instant::now() + DELIVERY;
+        while self.metrics.is_some() {
+            let page = Page::read(self.metrics.as_deref()).await?;
+            let stored = page.since(&self.page_before, "optag_stored_objects_total").unwrap_or(0.0);
+            if stored >= recordings as f64 {
+                break;
+            }
+            if tokio::time::Instant::now() > until {
+                bail!("{stored} of {recordings} recordings were stored");
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        Ok(())
+    }
+
+    /// What was used for so many call-seconds.
+    ///
+    /// Errors: the process is gone.
+    pub async fn end(&self, call_seconds: f64) -> anyhow::Result<Cost> {
+        let page = Page::read(self.metrics.as_deref()).await?;
+        let now = Usage::of(self.pid)?;
+        let since = |name| page.since(&self.page_before, name);
+        Ok(Cost {
+            user_s: now.user_s - self.before.user_s,
+            system_s: now.system_s - self.before.system_s,
+            call_seconds,
+            cpu_ms_per_call_second: (now.cpu_s() - self.before.cpu_s()) * 1e3 / call_seconds.max(1e-3),
+            rss_peak_kib: now.rss_peak_kib,
+            threads: now.threads,
+            kernel_drops: since("optag_rtp_kernel_drops_total").map(|drops| drops as u64),
+            encoder_s: since("optag_encoder_cpu_seconds_total"),
+        })
+    }
+}
+
+/// A metrics page.
+#[derive(Default)]
+struct Page(Option<String>);
+
+impl Page {
+    async fn read(url: Option<&str>) -> anyhow::Result<Self> {
+        let Some(url) = url else { return Ok(Self(None)) };
+        let answer = reqwest::get(format!("{}/metrics", url.trim_end_matches('/'))).await;
+        let page = answer.with_context(|| format!("no answer from {url}"))?.text().await?;
+        Ok(Self(Some(page)))
+    }
+
+    /// How much the sum of a metric's samples rose.
+    fn since(&self, before: &Self, name: &str) -> Option<f64> {
+        Some(self.sum(name)? - before.sum(name)?)
+    }
+
+    fn sum(&self, name: &str) -> Option<f64> {
+        let lines = self.0.as_deref()?.lines();
+        let own =
+            lines.filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
+        Some(own.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_is_the_sum_of_its_samples_and_of_no_others() {
+        let page = |text: &str| Page(Some(text.into()));
+        let before = page("a_total 1\na_total_more 50\n");
+        let after = page("# HELP a_total x\na_total{x=\"1\"} 3\na_total{x=\"2\"} 4\na_total_more 90\n");
+        assert_eq!(after.since(&before, "a_total"), Some(6.0));
+        assert_eq!(Page(None).since(&before, "a_total"), None);
+    }
+}

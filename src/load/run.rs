@@ -1,0 +1,82 @@
+//! A run: many calls, begun at a steady rate. In: a [`Run`]. Out: the calls played, a report.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+
+use super::call::{Answer, Played, Scenario, Stage};
+use super::codec::Format;
+use super::impairment::Impairment;
+use super::report::Report;
+
+/// How long a recording may take to reach the store.
+const DELIVERY: Duration = Duration::from_secs(60);
+
+/// What is played.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Calls in all.
+    pub calls: usize,
+    /// New calls a second.
+    pub rate_per_s: f64,
+    /// Length of each.
+    pub length: Duration,
+    /// Department called.
+    pub department: String,
+    /// What callers do, in turn.
+    pub answers: Vec<Answer>,
+    /// Coding of all streams.
+    pub format: Format,
+    /// What the lines do.
+    pub impairment: Impairment,
+    /// Makes stream numbers and what lines do.
+    pub seed: u32,
+}
+
+/// Plays all calls to their end.
+pub async fn play_all(run: &Run, stage: &Arc<Stage>) -> (Vec<Played>, Report) {
+    let mut report = Report { calls: run.calls, ..Report::default() };
+    let mut calls = FuturesUnordered::new();
+    let period = Duration::from_secs_f64(1.0 / run.rate_per_s.clamp(0.01, 10_000.0));
+    let mut started = tokio::time::interval(period);
+    for number in 0..run.calls {
+        started.tick().await;
+        let scenario = Scenario {
+            department: run.department.clone(),
+            answer: run.answers.get(number % run.answers.len().max(1)).copied().unwrap_or(Answer::None),
+            format: run.format,
+            impairment: run.impairment,
+            length: run.length,
+        };
+        let (stage, seed) = (Arc::clone(stage), run.seed);
+        calls.push(tokio::spawn(async move { stage.play(number, seed, scenario).await }));
+    }
+    let mut played = Vec::new();
+    while let Some(done) = calls.next().await {
+        match done.map_err(anyhow::Error::from).flatten() {
+            Ok(call) => {
+                report.add(&call);
+                played.push(call);
+            }
+            Err(error) => report.failed(&error),
+        }
+    }
+    report.set_up(played.iter().map(|call| call.set_up).collect());
+    (played, report)
+}
+
+/// Compares the first `count` recordings with what was sent.
+pub async fn verify(stage: &Stage, played: &[Played], count: usize, report: &mut Report) {
+    let recorded = played.iter().filter(|call| call.scenario.answer == Answer::Yes);
+    for call in recorded.take(count) {
+        let checked = async {
+            let recording =
+                stage.client.recording(&call.id, DELIVERY).await?.context("there is no recording")?;
+            stage.verify(call, &recording).await
+        };
+        report.checked(call.number, checked.await);
+    }
+}

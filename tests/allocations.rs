@@ -1,0 +1,80 @@
+//! Counts what the media chain allocates once it runs: nothing for a packet, and for a tick only
+//! the block that it hands to the spool. A binary of its own, as the allocator is the program's.
+
+#[path = "../benches/chain/mod.rs"]
+mod chain;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+/// Allocations of a call's tick: the three lists of its block.
+const PER_TICK: u64 = 3;
+/// Ticks until every buffer has its size.
+const WARM: usize = 50;
+const TICKS: usize = 500;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Counts, and leaves the work to the system.
+struct Counting;
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: as the caller promised.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promised.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: as the caller promised.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn count() {
+    // Where a thread ends, its counter is gone already.
+    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+}
+
+fn allocations_of(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.with(Cell::get);
+    work();
+    ALLOCATIONS.with(Cell::get) - before
+}
+
+#[test]
+fn a_packet_allocates_nothing_and_a_tick_only_its_block() {
+    let voice = |seed: f64| -> Vec<i16> {
+        let length = (WARM + TICKS) * 800;
+        (0..length).map(|n| ((n as f64 * seed).sin() * 9_000.0 * (n / 12_000 % 2) as f64) as i16).collect()
+    };
+    let legs = [chain::packets(&voice(0.3), 1), chain::packets(&voice(0.2), 2)];
+    let mut player = chain::Player::new(true);
+    let (mut by_packets, mut by_ticks) = (0, 0);
+    for tick in 0..WARM + TICKS {
+        for (stream, packets) in legs.iter().enumerate() {
+            for (n, packet) in packets.iter().enumerate().skip(tick * 5).take(5) {
+                let made = allocations_of(|| player.hand(stream, n, packet));
+                by_packets += if tick < WARM { 0 } else { made };
+            }
+        }
+        let made = allocations_of(|| player.tick(tick));
+        by_ticks += if tick < WARM { 0 } else { made };
+    }
+    assert!(player.stats.frames_coded > 0 && player.stats.frames_repeated > 0, "{:?}", player.stats);
+    println!("{by_packets} allocations by {} packets, {by_ticks} by {TICKS} ticks", TICKS * 10);
+    assert_eq!(by_packets, 0, "packets allocate");
+    assert!(by_ticks <= PER_TICK * TICKS as u64, "{by_ticks} allocations by {TICKS} ticks");
+}
