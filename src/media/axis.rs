@@ -15,6 +15,11 @@ pub const fn length(span: Duration) -> i64 {
     (span.as_nanos() * AXIS_HZ as u128 / 1_000_000_000) as i64
 }
 
+/// The time that a length on the axis takes.
+pub fn span(length: i64) -> Duration {
+    Duration::from_nanos((length.max(0) as u128 * 1_000_000_000 / AXIS_HZ as u128) as u64)
+}
+
 /// Axis units of one sample at `rate_hz`, which divides [`AXIS_HZ`].
 pub const fn per_sample(rate_hz: u32) -> i64 {
     (AXIS_HZ / rate_hz) as i64

@@ -25,19 +25,22 @@ const FIRST_PACKET_TIMEOUTS: u32 = 2;
 
 /// The machine of one call.
 pub struct Call {
-    rules: CallRules,
-    settings: CallSettings,
-    consent: ConsentMachine,
-    matcher: KeyMatcher,
-    legs: Vec<Leg>,
-    admitted: MonoTime,
-    zero: Option<MonoTime>,
-    frames_out: u32,
-    had_audio: bool,
-    paused: bool,
+    pub(super) rules: CallRules,
+    pub(super) settings: CallSettings,
+    pub(super) consent: ConsentMachine,
+    pub(super) matcher: KeyMatcher,
+    pub(super) legs: Vec<Leg>,
+    pub(super) admitted: MonoTime,
+    pub(super) zero: Option<MonoTime>,
+    pub(super) frames_out: u32,
+    pub(super) had_audio: bool,
+    pub(super) paused: bool,
     spool_gap: Option<(u32, u32)>,
     ended: Option<Ended>,
-    facts: Vec<Fact>,
+    pub(super) facts: Vec<Fact>,
+    /// When it was last saved, and whether something changed since.
+    pub(super) saved_at: MonoTime,
+    pub(super) changed: bool,
 }
 
 impl Call {
@@ -55,6 +58,8 @@ impl Call {
             spool_gap: None,
             ended: None,
             facts: Vec::new(),
+            saved_at: now,
+            changed: false,
             rules,
             settings,
         }
@@ -153,11 +158,13 @@ impl Call {
             return;
         }
         if let Some(record) = self.consent.expire(now.mono, now.wall) {
+            self.changed = true;
             self.facts.push(Fact::Consent(record));
         }
         if let Some(by) = self.timed_out(now.mono) {
             return self.end(now, by, stats);
         }
+        self.save_if_due(now.mono);
         let Some(zero) = self.zero else { return };
         let due = axis::length(now.mono.since(zero).saturating_sub(self.settings.capture.reorder));
         self.advance(due, stats);
@@ -233,6 +240,7 @@ impl Call {
 
     fn press(&mut self, now: Now, stream: usize, arrival: MonoTime, press: KeyPress) {
         let asked = self.consent.state() == ConsentState::Asked;
+        self.changed = true;
         let Some((meaning, keys)) = self.matcher.press(arrival, press.key, asked) else { return };
         let input = match meaning {
             Meaning::Yes => ConsentInput::Answer(Answer::Yes),
@@ -277,6 +285,7 @@ impl Call {
             ConsentState::Withdrawn => self.wipe(),
             ConsentState::Unknown | ConsentState::Asked | ConsentState::Refused => {}
         }
+        self.changed = true;
         self.facts.push(Fact::Consent(record));
     }
 
@@ -296,6 +305,7 @@ impl Call {
             return;
         }
         self.paused = paused;
+        self.changed = true;
         let Some(zero) = self.zero else { return };
         let position = axis::length(at.since(zero));
         for leg in &mut self.legs {

@@ -4,12 +4,15 @@
 
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::capture::{Capture, Lent};
 use super::codec::PayloadFormat;
 use super::output::StreamCounts;
 use super::rtp::packet::{RtpError, RtpPacket};
 use super::rtp::source::{ExpectedSource, SourceRule, Verdict};
 use super::rtp::telephone_event::{EventTracker, TelephoneEvent};
+use super::saved::SavedLeg;
 use super::stats::TickStats;
 use super::timeline::Timeline;
 use crate::base::clock::MonoTime;
@@ -20,7 +23,7 @@ use crate::call::StreamRole;
 const COMFORT_NOISE: [u8; 2] = [13, 19];
 
 /// How a stream is set up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LegPlan {
     /// Who speaks in it.
     pub role: StreamRole,
@@ -51,6 +54,8 @@ pub struct Leg {
     timeline: Timeline,
     counts: StreamCounts,
     last_heard: Option<MonoTime>,
+    /// Whether something changed that a later process must know.
+    changed: bool,
     /// Exists only while the gate is open.
     pub(super) capture: Option<Box<Capture>>,
 }
@@ -64,14 +69,40 @@ impl Leg {
             timeline: Timeline::default(),
             counts: StreamCounts::default(),
             last_heard: None,
+            changed: false,
             capture: None,
             plan,
         }
     }
 
+    /// A stream as it was saved; `heard` stands for its last packet.
+    pub fn resume(saved: SavedLeg, heard: Option<MonoTime>) -> Self {
+        let SavedLeg { plan, rule, tracker, timeline, counts, .. } = saved;
+        Self { rule, tracker, timeline, counts, last_heard: heard, ..Self::new(plan) }
+    }
+
+    /// What a later process needs; the port is the socket's to tell.
+    pub fn save(&self) -> SavedLeg {
+        SavedLeg {
+            plan: self.plan.clone(),
+            port: 0,
+            rule: self.rule.clone(),
+            tracker: self.tracker.clone(),
+            timeline: self.timeline.clone(),
+            counts: self.counts,
+            last_heard: self.last_heard,
+        }
+    }
+
+    /// Whether a later process must know something new.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
     /// What is known of the stream changed: its codings, payload types or sender. A sender that
     /// still fits is kept; another may take over at once.
     pub fn renegotiate(&mut self, plan: LegPlan) {
+        self.changed = true;
         self.rule.expect(plan.source);
         self.plan = LegPlan { role: self.plan.role, ..plan };
     }
@@ -177,6 +208,7 @@ impl Leg {
     }
 
     fn start_anew(&mut self) {
+        self.changed = true;
         self.tracker.reset();
         self.timeline = Timeline::default();
         if let Some(capture) = &mut self.capture {

@@ -21,11 +21,13 @@ pub mod pcm;
 pub mod pcm_track;
 pub mod plan;
 pub mod ports;
+pub mod resume;
 pub mod rtp;
+pub mod saved;
 mod seat;
 pub mod socket;
 pub mod stats;
-mod timeline;
+pub mod timeline;
 
 #[cfg(test)]
 mod tests;

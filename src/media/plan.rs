@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use super::capture::CaptureSettings;
 use super::leg::LegPlan;
 use super::output::{Ended, StreamCounts};
@@ -19,7 +21,7 @@ pub struct CallSettings {
 }
 
 /// What a call starts with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CallRules {
     /// Its id.
     pub id: CallId,

@@ -15,6 +15,8 @@ use crate::base::clock::{MonoTime, WallTime};
 use crate::base::id::CallId;
 use crate::call::{Answer, ConsentHow, ConsentKeys, ConsentState, Evidence, NoAudio, Outcome, StreamRole};
 
+mod resume;
+
 /// One call with its clock.
 struct Bench {
     call: Call,
@@ -59,17 +61,20 @@ impl Bench {
             keys: ConsentKeys::default(),
             consent_timeout: Duration::from_secs(30),
         };
-        let settings = CallSettings {
+        let legs = vec![plan(StreamRole::Caller), plan(StreamRole::Employee)];
+        let call = Call::new(rules, legs, Self::settings(), at(0).mono);
+        Self { call, now_ms: 0, stats: TickStats::default(), out: Vec::new() }
+    }
+
+    fn settings() -> CallSettings {
+        CallSettings {
             capture: CaptureSettings {
                 reorder: Duration::from_millis(200),
                 opus: OpusSettings { bitrate_bps: 16_000, wideband_bitrate_bps: 24_000, complexity: 0 },
                 pass_through_max_bps: 64_000,
             },
             rtp_timeout: Duration::from_secs(60),
-        };
-        let legs = vec![plan(StreamRole::Caller), plan(StreamRole::Employee)];
-        let call = Call::new(rules, legs, settings, at(0).mono);
-        Self { call, now_ms: 0, stats: TickStats::default(), out: Vec::new() }
+        }
     }
 
     fn hear(&mut self, stream: usize, ms: u64, datagram: &[u8]) {

@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::axis::{AXIS_HZ, per_sample};
 use crate::base::clock::MonoTime;
 
@@ -21,12 +23,12 @@ const AHEAD_NS: i64 = 20_000_000;
 const JUMP_NS: i64 = 1_000_000_000;
 
 /// The mapping of one sender's timestamps.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Timeline {
     mapping: Option<Mapping>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Mapping {
     /// Last timestamp and its clock, and the same on the axis, unwrapped and with jumps taken out.
     last_raw: u32,

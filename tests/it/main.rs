@@ -8,6 +8,7 @@ mod crash;
 mod demo;
 mod phone;
 mod promises;
+mod resume;
 mod s3;
 mod server;
 mod shutdown;

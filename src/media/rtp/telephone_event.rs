@@ -4,6 +4,8 @@
 //! An event is known by its RTP timestamp: its packets repeat and its end comes three times,
 //! the marker may be missing, and each is counted once. Source: RFC 4733 §2.3, §2.5.
 
+use serde::{Deserialize, Serialize};
+
 /// The keys of events 0 to 15. Source: RFC 4733 §3.2.
 const KEYS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '*', '#', 'A', 'B', 'C', 'D'];
 
@@ -40,7 +42,7 @@ impl TelephoneEvent {
 }
 
 /// Tells new presses from repeated packets of one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct EventTracker {
     last: Option<(u32, u8)>,
 }
