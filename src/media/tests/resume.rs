@@ -6,11 +6,11 @@ use crate::media::saved::SavedCall;
 
 /// The last state that was written down, through its text.
 fn saved(bench: &Bench) -> SavedCall {
-    let states = bench.out.iter().filter_map(|output| match &output.fact {
+    let mut states = bench.out.iter().filter_map(|output| match &output.fact {
         Fact::State(saved) => Some(saved.to_text()),
         _ => None,
     });
-    SavedCall::from_text(&states.last().expect("something was saved")).unwrap()
+    SavedCall::from_text(&states.next_back().expect("something was saved")).unwrap()
 }
 
 /// Another process takes the call up at `ms`; what was not handed out is lost.
@@ -86,7 +86,7 @@ fn a_call_that_was_not_answered_is_asked_still_and_only_until_its_time_is_up() {
         bench.press(0, answer_at.max(15_000) + 50, 900, 1);
         bench.tick_to(answer_at.max(15_000) + 200);
         assert_eq!(bench.call.state().consent, expected);
-        assert_eq!(bench.frames() > 0, false, "nothing of before is kept");
+        assert_eq!(bench.frames(), 0, "nothing of before is kept");
     }
 }
 
