@@ -19,6 +19,7 @@ use crate::app::registry::Registry;
 use crate::base::clock::{BootId, Clock};
 use crate::base::id::CallId;
 use crate::base::limit;
+use crate::base::private::Private;
 use crate::call::{CallFacts, ConsentState, Department, StreamFacts, StreamRole};
 use crate::media::call::{CallRules, CallState, Command};
 use crate::media::engine::{CallPlan, Engine, EngineError};
@@ -67,6 +68,15 @@ impl Feed for Recorder {
 
     fn control(&self, id: CallId, control: Control) -> BoxFuture<'_, Result<CallView, ControlError>> {
         async move { self.try_control(id, control).await }.boxed()
+    }
+
+    fn keep(&self, id: CallId, text: Private<String>) {
+        let recorded = self.registry.get(id).is_some_and(|view| view.consent != ConsentState::Unknown);
+        let record = SpoolRecord { call: id, body: Body::DialogState(text) };
+        // Where the queue is full, the dialog goes on after a crash as it was written before.
+        if recorded && self.spool.append(vec![record]).is_err() {
+            tracing::warn!(call = %id, "a change of a call's dialog could not be written down");
+        }
     }
 
     fn call(&self, id: CallId) -> Option<CallView> {

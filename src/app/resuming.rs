@@ -14,7 +14,6 @@ use tokio::sync::oneshot;
 use crate::app::open::Opened;
 use crate::base::clock::{BootId, MonoTime};
 use crate::base::id::CallId;
-use crate::base::private::Private;
 use crate::call::{CallFacts, ConsentMachine, ConsentState};
 use crate::media::engine::{Engine, ResumePlan};
 use crate::media::output::FRAME_MS;
@@ -24,6 +23,7 @@ use crate::media::saved::SavedCall;
 use crate::media::socket::{KeptSocket, MediaSocket};
 use crate::media::stats::CallGauges;
 use crate::metrics::{self, NotResumed};
+use crate::signalling::siprec::kept::Kept;
 use crate::spool::recover::RecoveredCall;
 
 /// What goes on.
@@ -31,8 +31,8 @@ use crate::spool::recover::RecoveredCall;
 pub struct Resumed {
     /// The calls.
     pub calls: HashSet<CallId>,
-    /// What signalling had written of them.
-    pub dialogs: Vec<(CallId, Private<String>)>,
+    /// Their recording sessions, of those that came by SIP.
+    pub sessions: Vec<Kept>,
 }
 
 /// Puts every call that can be alive back into the engine. `kept` are sockets that stayed open.
@@ -61,7 +61,9 @@ pub async fn resume(
                 metrics::call_resumed(was_down);
                 down = down.max(was_down);
                 resumed.calls.insert(call.id);
-                resumed.dialogs.extend(call.dialog_state.clone().map(|text| (call.id, text)));
+                resumed
+                    .sessions
+                    .extend(call.dialog_state.as_ref().and_then(|text| Kept::from_text(text.reveal())));
             }
             Err(cause) => {
                 tracing::warn!(call = %call.id, cause = cause.name(), "a call could not be resumed");

@@ -107,7 +107,8 @@ impl Running {
         health.look(&opened.erasing).await;
         let mut tasks = start_tasks(&opened, &engine, &ports, &health, exporter.clone());
 
-        let sip_server = sip::start(&config, recorder.clone(), Arc::clone(&opened.clock)).await?;
+        let sip_server =
+            sip::start(&config, recorder.clone(), Arc::clone(&opened.clock), resumed.sessions).await?;
         if let Some(server) = &sip_server {
             tasks.spawn(sip::publish(server.stats_stream()));
         }

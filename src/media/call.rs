@@ -164,10 +164,11 @@ impl Call {
         if let Some(by) = self.timed_out(now.mono) {
             return self.end(now, by, stats);
         }
+        if let Some(zero) = self.zero {
+            let due = axis::length(now.mono.since(zero).saturating_sub(self.settings.capture.reorder));
+            self.advance(due, stats);
+        }
         self.save_if_due(now.mono);
-        let Some(zero) = self.zero else { return };
-        let due = axis::length(now.mono.since(zero).saturating_sub(self.settings.capture.reorder));
-        self.advance(due, stats);
     }
 
     /// Ends the call: what was heard until now is emitted, then the one `Ended`.
@@ -323,6 +324,7 @@ impl Call {
         let mut frames = usize::MAX;
         for capture in self.legs.iter_mut().filter_map(|leg| leg.capture.as_mut()) {
             frames = frames.min(capture.encoded.lengths.len());
+            self.changed |= capture.has_audio() && !self.had_audio;
             self.had_audio |= capture.has_audio();
             self.facts.extend(capture.closed_gaps.drain(..).map(Fact::Gap));
         }

@@ -78,7 +78,7 @@ impl Leg {
     /// A stream as it was saved; `heard` stands for its last packet.
     pub fn resume(saved: SavedLeg, heard: Option<MonoTime>) -> Self {
         let SavedLeg { plan, rule, tracker, timeline, counts, .. } = saved;
-        Self { rule, tracker, timeline, counts, last_heard: heard, ..Self::new(plan) }
+        Self { rule, tracker, timeline: timeline.resume(), counts, last_heard: heard, ..Self::new(plan) }
     }
 
     /// What a later process needs; the port is the socket's to tell.

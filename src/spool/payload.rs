@@ -2,7 +2,7 @@
 //!
 //! In: a [`Body`], or bytes that may be anything. Out: bytes, or a body. Not here: sealing,
 //! headers, files. `Opened`, `Consent` and `Closed` are JSON, so that fields may be added;
-//! `CallState` (6) and `DialogState` (7) are text that is not looked at here;
+//! `CallState` (8) and `DialogState` (9) are text that is not looked at here;
 //! `Media` and `Gap` are compact and versioned by the record header's encoding number:
 //!
 //! ```text
@@ -39,8 +39,8 @@ pub const fn kind(body: &Body) -> u8 {
         Body::Media(_) => 3,
         Body::Gap(_) => 4,
         Body::Closed(_) => 5,
-        Body::CallState(_) => 6,
-        Body::DialogState(_) => 7,
+        Body::CallState(_) => 8,
+        Body::DialogState(_) => 9,
     }
 }
 
@@ -68,8 +68,8 @@ pub fn decode(kind: u8, encoding: u8, bytes: &[u8]) -> Option<Body> {
         3 => decode_media(bytes).map(Body::Media),
         4 => decode_gap(bytes).map(Body::Gap),
         5 => serde_json::from_slice(bytes).ok().map(Body::Closed),
-        6 => decode_text(bytes).map(Body::CallState),
-        7 => decode_text(bytes).map(Body::DialogState),
+        8 => decode_text(bytes).map(Body::CallState),
+        9 => decode_text(bytes).map(Body::DialogState),
         _ => None,
     }
 }
@@ -182,7 +182,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_the_decoder_panic(kind in 0u8..8, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn no_bytes_make_the_decoder_panic(kind in 0u8..10, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = decode(kind, ENCODING, &bytes);
         }
     }

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::chain::correlation;
-use crate::phone::{FRAME, Leg, voice};
+use crate::phone::{FRAME, Leg, talk, voice};
 use crate::server::{Server, Settings, call_request};
+use crate::sip_recorder::{Client, apart};
+use crate::sip_src::{SDP, SIPREC, code, header, media};
 
 /// The longest that anyone speaks here.
 const SPOKEN_MS: usize = 20_000;
@@ -141,4 +143,71 @@ async fn a_call_goes_on_in_the_same_recording_after_kill_9() {
         assert!(before.0 > 0.7 && after.0 > 0.7, "{before:?} {after:?}");
         assert!((before.1 - after.1).abs() <= 80, "moved: {before:?} {after:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_siprec_session_goes_on_in_its_dialog_after_kill_9() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = Settings::with_ports((26_050, 26_090));
+    settings.env = vec![("OPTAG_SIP_LISTEN_UDP".into(), "127.0.0.1:26098".into())];
+    let server = Server::start(dir.path(), &settings).await;
+    let mut client = Client::new(&server, "resumed-1").await;
+    let (answer, legs) = client.begin("X-Recording-Consent: yes\r\n").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let speak = |legs: &mut Vec<Leg>| talk(legs, &[&voice(1, 1_500), &voice(2, 1_500)]);
+    let legs = apart(legs, speak).await;
+    let (server, _) = restart(server, dir.path(), &settings, Duration::from_millis(300)).await;
+    assert_eq!(server.metric("optag_calls_resumed_total", "").await, 1.0);
+
+    // The client repeats the request whose answer it may have missed, then refreshes its session.
+    client.dialog.cseq -= 1;
+    let again = client.ask("INVITE", SIPREC, SDP).await;
+    assert_eq!((code(&again), media(&again)), (200, media(&answer)), "{again}");
+    client.ask("ACK", "", "").await;
+    let tag = |answer: &str| header(answer, "To").unwrap();
+    assert_eq!(tag(&again), tag(&answer));
+    let refreshed = client.ask("UPDATE", SIPREC, "").await;
+    assert_eq!(code(&refreshed), 200, "{refreshed}");
+    drop(apart(legs, speak).await);
+    assert_eq!(code(&client.ask("BYE", "", "").await), 200);
+
+    let (_, calls) = server.ask("GET", "/api/v1/calls", None).await;
+    let id = calls.pointer("/calls/0/id").or(calls.pointer("/0/id")).unwrap().as_str().unwrap().to_owned();
+    let recording = server.recording(&id).await;
+    assert!(gap_ms(&recording, 1, "restart") > 0, "{recording}");
+    assert!(recording["duration_ms"].as_u64().unwrap() > 3_000, "{recording}");
+    let sent: u64 =
+        recording["counts"].as_array().unwrap().iter().map(|c| c["received"].as_u64().unwrap()).sum();
+    assert!(sent > 200, "the counters go on, too: {recording}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_not_said_yes_is_asked_still_and_who_said_no_is_never_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Settings::with_ports((26_100, 26_140));
+    let server = Server::start(dir.path(), &settings).await;
+    let (asked, place) = admit(&server, "demo").await;
+    let (refused, _) = admit(&server, "demo").await;
+    let no = json!({"answer": "no", "how": "system"});
+    let (status, _) = server.ask("POST", &format!("/api/v1/calls/{refused}/consent"), Some(no)).await;
+    assert_eq!(status, 200);
+    let speaker = Speaker::start(&place, 9, false);
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let (server, _) = restart(server, dir.path(), &settings, Duration::ZERO).await;
+    let consent =
+        async |id: &str| server.ask("GET", &format!("/api/v1/calls/{id}"), None).await.1["consent"].clone();
+    assert_eq!((consent(&asked).await, consent(&refused).await), (json!("asked"), json!("refused")));
+    let yes = json!({"answer": "yes", "how": "system"});
+    let (status, view) =
+        server.ask("POST", &format!("/api/v1/calls/{asked}/consent"), Some(yes.clone())).await;
+    assert_eq!(status, 200, "{view}");
+    assert_eq!(server.ask("POST", &format!("/api/v1/calls/{refused}/consent"), Some(yes)).await.0, 409);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    speaker.stop();
+    assert_eq!(end(&server, &asked).await["outcome"]["outcome"], "recorded");
+    assert_eq!(end(&server, &refused).await["outcome"]["outcome"], "refused");
+    let recording = server.recording(&asked).await;
+    assert!(recording["duration_ms"].as_u64().unwrap() < 1_500, "nothing of before the yes: {recording}");
+    assert_eq!(gap_ms(&recording, 0, "restart"), 0, "{recording}");
+    assert_eq!(server.recordings().await, 1);
 }

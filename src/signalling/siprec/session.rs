@@ -79,8 +79,16 @@ pub struct Session {
     waiting: VecDeque<Control>,
     signalled_answer: Option<Answer>,
     pressed: String,
-    sent: Vec<(Vec<PayloadFormat>, Vec<u8>, ExpectedSource)>,
+    /// What the engine was told of each stream.
+    pub told: Vec<Told>,
+    /// After a restart: number of the INVITE whose ACK may still come.
+    pub resumed_ack: Option<u32>,
+    /// Proof of what was last kept of it.
+    pub kept: u64,
 }
+
+/// What the engine was told of a stream: codings, key events, sender.
+pub type Told = (Vec<PayloadFormat>, Vec<u8>, ExpectedSource);
 
 impl Session {
     /// A session around its lasting part.
@@ -99,7 +107,9 @@ impl Session {
             waiting: VecDeque::new(),
             signalled_answer: None,
             pressed: String::new(),
-            sent: Vec::new(),
+            told: Vec::new(),
+            resumed_ack: None,
+            kept: 0,
         }
     }
 
@@ -133,7 +143,7 @@ impl Session {
 
     /// Remembers what the engine was told of each stream at admission.
     pub fn streams_admitted(&mut self, streams: &[crate::signalling::feed::NewStream]) {
-        self.sent =
+        self.told =
             streams.iter().map(|s| (s.formats.clone(), s.telephone_event.clone(), s.source)).collect();
     }
 
@@ -152,7 +162,7 @@ impl Session {
             if told.0.is_empty() || hold {
                 continue;
             }
-            if let Some(known) = self.sent.get_mut(usize::from(index)).filter(|known| **known != told) {
+            if let Some(known) = self.told.get_mut(usize::from(index)).filter(|known| **known != told) {
                 known.clone_from(&told);
                 let (formats, telephone_event, source) = told;
                 self.waiting.push_back(Control::Renegotiate {
