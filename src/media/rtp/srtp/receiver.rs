@@ -273,7 +273,7 @@ impl SrtpReceiver {
     fn proved(&mut self, now: MonoTime, at: usize, ssrc: u32, index: u64) {
         self.secured = true;
         self.last = at;
-        if !self.anew_until.is_some_and(|until| now < until) {
+        if self.anew_until.is_some_and(|until| now >= until) {
             self.anew_until = None;
         }
         self.keys[at].proved(ssrc, index);

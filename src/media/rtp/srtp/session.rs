@@ -28,7 +28,7 @@ pub struct Session {
 
 /// One direction's key, salt and authentication.
 enum Cipher {
-    Counter { key: Box<EncryptingKey>, salt: [u8; 14], auth: hmac::Key },
+    Counter { key: Box<EncryptingKey>, salt: [u8; 14], auth: Box<hmac::Key> },
     Gcm { key: Box<LessSafeKey>, salt: [u8; 12] },
 }
 
@@ -201,7 +201,7 @@ impl Cipher {
         Self::Counter {
             key: Box::new(counter_key(key)),
             salt,
-            auth: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &*auth),
+            auth: Box::new(hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &*auth)),
         }
     }
 
