@@ -10,6 +10,7 @@ use super::leg::LegPlan;
 use super::output::StreamCounts;
 use super::plan::CallRules;
 use super::rtp::source::SourceRule;
+use super::rtp::srtp::{SrtpReceiver, SrtpState};
 use super::rtp::telephone_event::EventTracker;
 use super::timeline::Timeline;
 use crate::base::clock::{BootId, MonoTime};
@@ -53,6 +54,9 @@ pub struct SavedLeg {
     pub tracker: EventTracker,
     /// Where its timestamps lie in time.
     pub timeline: Timeline,
+    /// Keys and roll-over counters, where it is encrypted. Secret.
+    #[serde(default)]
+    pub srtp: Option<SrtpState>,
     /// Packet counters.
     pub counts: StreamCounts,
     /// When a packet was accepted last.
@@ -68,6 +72,7 @@ impl SavedCall {
             rule: SourceRule::new(plan.source),
             tracker: EventTracker::default(),
             timeline: Timeline::default(),
+            srtp: plan.srtp.clone().map(|plan| SrtpReceiver::new(plan).state()),
             counts: StreamCounts::default(),
             last_heard: None,
         };
