@@ -52,6 +52,7 @@ impl Player {
             telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
             comfort_noise: Vec::new(),
             source: ExpectedSource::default(),
+            srtp: None,
         };
         let rules = CallRules {
             id: CallId::from_bytes([1; 16]),

@@ -111,6 +111,7 @@ impl Recorder {
             telephone_event: stream.telephone_event,
             comfort_noise: stream.comfort_noise,
             source: stream.source,
+            srtp: stream.srtp,
         });
         let rules = CallRules {
             id,
@@ -173,9 +174,9 @@ impl Recorder {
             Control::Describe(_) => {
                 return Err(ControlError::Unsupported("keep what becomes known in mid-call"));
             }
-            Control::Renegotiate { stream, formats, telephone_event, comfort_noise, source } => {
+            Control::Renegotiate { stream, formats, telephone_event, comfort_noise, source, srtp } => {
                 let role = StreamRole::Other;
-                let plan = LegPlan { role, formats, telephone_event, comfort_noise, source };
+                let plan = LegPlan { role, formats, telephone_event, comfort_noise, source, srtp };
                 Command::Renegotiate { stream, plan: Box::new(plan) }
             }
         };

@@ -243,6 +243,7 @@ impl StreamBody {
             telephone_event: self.telephone_event.into_iter().map(event).collect(),
             comfort_noise: Vec::new(),
             source,
+            srtp: None,
         }
     }
 }

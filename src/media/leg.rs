@@ -9,8 +9,9 @@ use super::codec::PayloadFormat;
 use super::ear::ToneSettings;
 use super::keypad::{KeyPress, Keypad};
 use super::output::StreamCounts;
-use super::rtp::packet::{RtpError, RtpPacket};
+use super::rtp::packet::{RtpError, RtpPacket, is_rtcp};
 use super::rtp::source::{ExpectedSource, SourceRule, Verdict};
+use super::rtp::srtp::{SrtpError, SrtpPlan, SrtpReceiver, SrtpState};
 use super::rtp::telephone_event::{EventFormat, UnnamedEvents};
 use super::stats::TickStats;
 use super::timeline::Timeline;
@@ -37,6 +38,8 @@ pub struct LegPlan {
     pub comfort_noise: Vec<u8>,
     /// What is known of the sender.
     pub source: ExpectedSource,
+    /// How its packets are protected; `None` where they come in the clear.
+    pub srtp: Option<SrtpPlan>,
 }
 
 impl LegPlan {
@@ -60,6 +63,7 @@ pub struct Leg {
     plan: LegPlan,
     rule: SourceRule,
     keypad: Keypad,
+    srtp: Option<Box<SrtpReceiver>>,
     timeline: Timeline,
     /// Clock of the audio that came last; comfort noise shares it. Units: Hz.
     clock_hz: u32,
@@ -75,6 +79,7 @@ impl Leg {
         Self {
             rule: SourceRule::new(plan.source),
             keypad: Keypad::new(tones),
+            srtp: plan.srtp.clone().map(|srtp| Box::new(SrtpReceiver::new(srtp))),
             timeline: Timeline::default(),
             clock_hz: plan.formats.first().map_or(TELEPHONE_HZ, |format| format.encoding.clock_hz()),
             counts: StreamCounts::default(),
@@ -84,11 +89,15 @@ impl Leg {
         }
     }
 
-    /// What is known of the stream changed: its codings, payload types or sender. A sender that
-    /// still fits is kept; another may take over at once.
-    pub fn renegotiate(&mut self, plan: LegPlan) {
+    /// What is known of the stream changed: its codings, payload types, keys or sender. A sender
+    /// that still fits is kept; another may take over at once.
+    pub fn renegotiate(&mut self, now: MonoTime, plan: LegPlan) {
         self.rule.expect(plan.source);
         self.keypad.renegotiate();
+        match (&mut self.srtp, plan.srtp.clone()) {
+            (Some(receiver), Some(srtp)) => receiver.renegotiate(now, srtp),
+            (receiver, srtp) => *receiver = srtp.map(|srtp| Box::new(SrtpReceiver::new(srtp))),
+        }
         self.plan = LegPlan { role: self.plan.role, ..plan };
     }
 
@@ -105,6 +114,47 @@ impl Leg {
         if datagram.len() > limit::DATAGRAM_BYTES {
             return self.refuse(&mut stats.oversized);
         }
+        if self.srtp.is_some() {
+            return self.handle_protected(arrival, from, datagram, permit, stats);
+        }
+        self.handle_clear(arrival, from, datagram, permit, stats)
+    }
+
+    /// Takes a datagram that someone with the key has to have sent. Until that is proved, it
+    /// changes nothing but the counter of those that are not.
+    fn handle_protected(
+        &mut self,
+        arrival: MonoTime,
+        from: SocketAddr,
+        datagram: &[u8],
+        permit: Permit,
+        stats: &mut TickStats,
+    ) {
+        let Some(receiver) = &mut self.srtp else { return };
+        if !self.rule.may_come_from(from) {
+            return self.refuse(&mut stats.foreign_address);
+        }
+        if is_rtcp(datagram) {
+            return;
+        }
+        let mut clear = [0; limit::DATAGRAM_BYTES];
+        match receiver.unprotect(arrival, datagram, &mut clear) {
+            Ok(length) => self.handle_clear(arrival, from, &clear[..length], permit, stats),
+            Err(_) if receiver.takes_plain() => self.handle_clear(arrival, from, datagram, permit, stats),
+            Err(SrtpError::Malformed) => self.refuse(&mut stats.malformed),
+            Err(SrtpError::Unproved) => self.refuse(&mut stats.unproved),
+            Err(SrtpError::Replayed) => self.refuse(&mut stats.replayed),
+        }
+    }
+
+    fn handle_clear(
+        &mut self,
+        arrival: MonoTime,
+        from: SocketAddr,
+        datagram: &[u8],
+        permit: Permit,
+        stats: &mut TickStats,
+    ) {
         let packet = match RtpPacket::parse(datagram) {
             Ok(packet) => packet,
             Err(RtpError::Rtcp) => return,
@@ -135,6 +185,11 @@ impl Leg {
     /// The next press that was not looked at yet.
     pub fn take_press(&mut self) -> Option<KeyPress> {
         self.keypad.take_press()
+    }
+
+    /// What another process needs to go on decrypting; secret.
+    pub fn srtp_state(&self) -> Option<SrtpState> {
+        self.srtp.as_ref().map(|receiver| receiver.state())
     }
 
     /// When a packet was accepted last.

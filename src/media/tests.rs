@@ -22,6 +22,8 @@ use crate::call::{
 mod keys;
 mod noise;
 
+mod protected;
+
 /// One call with its clock.
 struct Bench {
     call: Call,
@@ -54,11 +56,17 @@ fn tone(n: u32) -> Vec<u8> {
 
 impl Bench {
     fn new(selected: bool) -> Self {
-        Self::with(selected, (8, Encoding::Pcma), |_, _, _| {})
+        Self::with(selected, |plan| plan)
+    }
+
+    /// A call whose streams are planned a little differently.
+    fn with(selected: bool, change: impl Fn(LegPlan) -> LegPlan) -> Self {
+        let pcma = (8, Encoding::Pcma);
+        Self::of(selected, pcma, |leg, _, _| *leg = change(leg.clone()))
     }
 
     /// Both legs of this coding; `change` has the last word on leg, rules and settings.
-    fn with(
+    fn of(
         selected: bool,
         (payload_type, encoding): (u8, Encoding),
         change: impl Fn(&mut LegPlan, &mut CallRules, &mut CallSettings),
@@ -69,6 +77,7 @@ impl Bench {
             telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
             comfort_noise: Vec::new(),
             source: ExpectedSource::default(),
+            srtp: None,
         };
         let mut rules = CallRules {
             id: CallId::from_bytes([1; 16]),

@@ -45,6 +45,7 @@ impl Chain {
             telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
             comfort_noise: Vec::new(),
             source: ExpectedSource::default(),
+            srtp: None,
         };
         let id = CallId::from_bytes([3; 16]);
         let rules = CallRules {

@@ -140,7 +140,7 @@ fn loudest_db(samples: &[i16], hz: f64) -> f64 {
 
 /// A call that was granted over the API, in which the caller's line is played.
 fn recorded(line: &Line, arrives: impl Fn(usize) -> Option<usize>) -> Bench {
-    let mut bench = Bench::with(true, PCMA, |_, _, _| {});
+    let mut bench = Bench::of(true, PCMA, |_, _, _| {});
     bench.yes();
     bench.play(0, 0, line, arrives);
     assert_eq!(bench.end(line.ms()), Outcome::Recorded);
@@ -173,7 +173,7 @@ fn every_narrow_and_wide_coding_is_heard_before_consent() {
         (97, Encoding::L16 { rate_hz: 16_000 }),
         (111, Encoding::Opus),
     ] {
-        let mut bench = Bench::with(true, (payload_type, encoding), |leg, _, settings| {
+        let mut bench = Bench::of(true, (payload_type, encoding), |leg, _, settings| {
             leg.telephone_event.clear();
             settings.capture.pass_through_max_bps = 64_000;
         });
@@ -206,7 +206,7 @@ fn every_narrow_and_wide_coding_is_heard_before_consent() {
 #[test]
 fn tones_count_only_where_that_is_wanted_and_only_the_callers() {
     let line = Line::default().silence(100).key('1', 200).silence(300);
-    let mut bench = Bench::with(true, PCMA, |_, _, settings| settings.tones.count = false);
+    let mut bench = Bench::of(true, PCMA, |_, _, settings| settings.tones.count = false);
     bench.play(0, 0, &line, Some);
     assert_eq!(bench.call.state().consent, ConsentState::Asked);
     let mut bench = Bench::new(true);
@@ -217,7 +217,7 @@ fn tones_count_only_where_that_is_wanted_and_only_the_callers() {
 #[test]
 fn a_key_that_comes_as_event_and_as_tone_counts_once() {
     let two_ones = |tones: bool, events: bool| {
-        let mut bench = Bench::with(true, PCMA, |_, rules, _| rules.keys.yes = "11".into());
+        let mut bench = Bench::of(true, PCMA, |_, rules, _| rules.keys.yes = "11".into());
         let (on, off) = (100, 500);
         let mut line = Line::default().silence(100);
         line = if tones { line.key('1', on).silence(off) } else { line.silence(on + off) };
@@ -240,7 +240,7 @@ fn a_key_that_comes_as_event_and_as_tone_counts_once() {
 
 #[test]
 fn t18_two_types_of_events_at_once_are_one_press() {
-    let mut bench = Bench::with(true, PCMA, |leg, rules, _| {
+    let mut bench = Bench::of(true, PCMA, |leg, rules, _| {
         leg.telephone_event.push(EventFormat { payload_type: 97, clock_hz: 48_000 });
         rules.keys.yes = "77".into();
     });
@@ -257,7 +257,7 @@ fn t18_two_types_of_events_at_once_are_one_press() {
 #[test]
 fn t18_events_by_clocks_of_16_and_48_khz_cut_their_own_time() {
     for clock_hz in [8_000u32, 16_000, 48_000] {
-        let mut bench = Bench::with(true, PCMA, |leg, _, _| leg.telephone_event[0].clock_hz = clock_hz);
+        let mut bench = Bench::of(true, PCMA, |leg, _, _| leg.telephone_event[0].clock_hz = clock_hz);
         bench.yes();
         bench.play(0, 0, &Line::default().talk(1_000), Some);
         // All that arrives of a press of 100 ms is its end.
@@ -273,7 +273,7 @@ fn t18_events_by_clocks_of_16_and_48_khz_cut_their_own_time() {
 
 #[test]
 fn m2_events_of_a_type_that_was_not_negotiated_are_keys() {
-    let mut bench = Bench::with(true, PCMA, |leg, _, _| leg.telephone_event.clear());
+    let mut bench = Bench::of(true, PCMA, |leg, _, _| leg.telephone_event.clear());
     bench.talk(0..10, |_| true);
     bench.event(220, 200, 96, [1, 10], 160);
     assert_eq!(bench.call.state().consent, ConsentState::Asked, "one packet may be anything");
@@ -284,7 +284,7 @@ fn m2_events_of_a_type_that_was_not_negotiated_are_keys() {
 
 #[test]
 fn m2_three_end_packets_without_a_marker_are_one_press_and_a_long_one_in_segments_too() {
-    let mut bench = Bench::with(true, PCMA, |_, rules, _| rules.keys.yes = "55".into());
+    let mut bench = Bench::of(true, PCMA, |_, rules, _| rules.keys.yes = "55".into());
     bench.talk(0..10, |_| true);
     for _ in 0..3 {
         bench.event(320, 200, 101, [5, 0x8a], 800);
@@ -292,7 +292,7 @@ fn m2_three_end_packets_without_a_marker_are_one_press_and_a_long_one_in_segment
     bench.tick_to(4_000);
     assert_eq!(bench.call.state().consent, ConsentState::Asked);
     // 12 s: longer than 16 bits of duration at 8 kHz, so in two segments.
-    let mut bench = Bench::with(true, PCMA, |_, rules, _| rules.keys.yes = "55".into());
+    let mut bench = Bench::of(true, PCMA, |_, rules, _| rules.keys.yes = "55".into());
     bench.talk(0..10, |_| true);
     for n in 1..=600u64 {
         let (at, ticks) = (200 + n * 20, n * 160);
@@ -437,7 +437,7 @@ fn opus_that_is_kept_as_it_comes_loses_its_tones_by_packets_of_silence() {
     )
     .unwrap();
     let run = |in_opus: TonesInOpus, negotiated: bool| {
-        let mut bench = Bench::with(true, (111, Encoding::Opus), |leg, _, settings| {
+        let mut bench = Bench::of(true, (111, Encoding::Opus), |leg, _, settings| {
             settings.tones = ToneSettings { count: true, in_opus };
             settings.capture.pass_through_max_bps = 64_000;
             if !negotiated {

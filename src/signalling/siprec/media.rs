@@ -65,6 +65,7 @@ pub fn unknown_stream(label: String, role: crate::call::StreamRole) -> NewStream
         telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
         comfort_noise: Vec::new(),
         source: ExpectedSource::default(),
+        srtp: None,
     }
 }
 
@@ -79,6 +80,7 @@ pub fn stream(media: &Media, source: MediaSource) -> NewStream {
         telephone_event: media.events.iter().map(event).collect(),
         comfort_noise: media.noise.iter().map(|(payload_type, _)| *payload_type).collect(),
         source: ExpectedSource { ip: named, port: None, ssrc: None },
+        srtp: None,
     }
 }
 

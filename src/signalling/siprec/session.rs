@@ -17,7 +17,7 @@ use crate::call::{
     Answer, CallContext, CallLink, ConsentHow, ConsentKeys, ConsentState, Evidence, LinkKind, Participant,
     RawBody,
 };
-use crate::signalling::feed::{Control, EventFormat, ExpectedSource, NewStream, PayloadFormat};
+use crate::signalling::feed::{Control, EventFormat, ExpectedSource, NewStream, PayloadFormat, SrtpPlan};
 use crate::signalling::sdp::{Description, Offer};
 use crate::signalling::sip::dialog::Dialog;
 use crate::signalling::sip::flow::Flow;
@@ -54,6 +54,13 @@ pub struct Saved {
     pub keys: ConsentKeys,
 }
 
+/// What the engine was told of a stream: formats, events, comfort noise, sender, keys.
+type Told = (Vec<PayloadFormat>, Vec<EventFormat>, Vec<u8>, ExpectedSource, Option<SrtpPlan>);
+
+fn told(stream: NewStream) -> Told {
+    (stream.formats, stream.telephone_event, stream.comfort_noise, stream.source, stream.srtp)
+}
+
 /// A recording session.
 #[derive(Debug)]
 pub struct Session {
@@ -80,13 +87,6 @@ pub struct Session {
     signalled_answer: Option<Answer>,
     pressed: String,
     sent: Vec<Told>,
-}
-
-/// What the engine is told of a stream: its audio, its events, its comfort noise, its sender.
-type Told = (Vec<PayloadFormat>, Vec<EventFormat>, Vec<u8>, ExpectedSource);
-
-fn told(stream: NewStream) -> Told {
-    (stream.formats, stream.telephone_event, stream.comfort_noise, stream.source)
 }
 
 impl Session {
@@ -160,13 +160,14 @@ impl Session {
             let told = told(new);
             if let Some(known) = self.sent.get_mut(usize::from(index)).filter(|known| **known != told) {
                 known.clone_from(&told);
-                let (formats, telephone_event, comfort_noise, source) = told;
+                let (formats, telephone_event, comfort_noise, source, srtp) = told;
                 self.waiting.push_back(Control::Renegotiate {
                     stream: index,
                     formats,
                     telephone_event,
                     comfort_noise,
                     source,
+                    srtp,
                 });
             }
         }
