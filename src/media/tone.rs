@@ -3,7 +3,7 @@
 //!
 //! Eight Goertzel filters run over hops of 5 ms; three hops make a window, so that a window ends
 //! every 5 ms and its 15 ms tell the tones of a group apart. A key is a pair of tones that hold
-//! still in level and in frequency over [`KEY_WINDOWS`] windows and that are nearly all there is
+//! still in level and in frequency over four windows and that are nearly all there is
 //! to hear. Less than that, where it could be a key that is talked over, is a span to cut and no
 //! key.
 //!
