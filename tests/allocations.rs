@@ -13,7 +13,7 @@ const PER_TICK: u64 = 3;
 const PER_SAVING: u64 = 16;
 const TICKS_PER_SAVING: u64 = 100;
 /// Ticks until every buffer has its size.
-const WARM: usize = 50;
+const WARM: usize = 200;
 const TICKS: usize = 500;
 
 thread_local! {

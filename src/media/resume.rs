@@ -40,9 +40,11 @@ impl Call {
     pub fn resume(resumption: Resumption, settings: CallSettings, now: MonoTime) -> Self {
         let Resumption { saved, frames, sockets_kept } = resumption;
         let heard_before = saved.legs.iter().any(|leg| leg.last_heard.is_some());
+        let tones = settings.tones;
         let mut call = Self::new(saved.rules, Vec::new(), settings, saved.admitted);
         // A sender gets the whole timeout again: that nothing was heard is our fault.
-        call.legs = saved.legs.into_iter().map(|leg| Leg::resume(leg, heard_before.then_some(now))).collect();
+        call.legs =
+            saved.legs.into_iter().map(|leg| Leg::resume(leg, tones, heard_before.then_some(now))).collect();
         call.consent = saved.consent;
         call.matcher = saved.matcher;
         call.had_audio = saved.had_audio;

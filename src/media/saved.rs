@@ -50,8 +50,8 @@ pub struct SavedLeg {
     pub port: u16,
     /// Whose packets it takes.
     pub rule: SourceRule,
-    /// The last key press.
-    pub tracker: EventTracker,
+    /// The last key event of each payload type.
+    pub trackers: Vec<(u8, EventTracker)>,
     /// Where its timestamps lie in time.
     pub timeline: Timeline,
     /// Keys and roll-over counters, where it is encrypted. Secret.
@@ -70,7 +70,7 @@ impl SavedCall {
             plan: plan.clone(),
             port,
             rule: SourceRule::new(plan.source),
-            tracker: EventTracker::default(),
+            trackers: Vec::new(),
             timeline: Timeline::default(),
             srtp: plan.srtp.clone().map(|plan| SrtpReceiver::new(plan).state()),
             counts: StreamCounts::default(),
