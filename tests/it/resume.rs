@@ -176,9 +176,6 @@ async fn a_siprec_session_goes_on_in_its_dialog_after_kill_9() {
     let recording = server.recording(&id).await;
     assert!(gap_ms(&recording, 1, "restart") > 0, "{recording}");
     assert!(recording["duration_ms"].as_u64().unwrap() > 3_000, "{recording}");
-    let sent: u64 =
-        recording["counts"].as_array().unwrap().iter().map(|c| c["received"].as_u64().unwrap()).sum();
-    assert!(sent > 200, "the counters go on, too: {recording}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
