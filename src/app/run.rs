@@ -1,6 +1,7 @@
 //! Starts the recorder and drains it.
 //!
-//! Start: data opened → what a crash left is settled → engine → tasks → listeners. Drain: no
+//! Start: data opened → engine → calls that go on → what else a crash left is settled → tasks →
+//! listeners. Drain: no
 //! new calls → engine ends its calls and hands over what it heard → spool durable → deliveries
 //! get a while → listeners close. What is not delivered by then waits in the spool.
 
@@ -14,12 +15,14 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::app::caretaking::{AuditCare, RulesWatch};
 use crate::app::config::{Config, StoreConfig};
 use crate::app::durable::durable;
 use crate::app::open::{Opened, open};
 use crate::app::publish::Publisher;
 use crate::app::readiness::{Checks, Health};
 use crate::app::recorder::Recorder;
+use crate::app::resuming::{Resumed, resume};
 use crate::app::settling::{Closing, Settling};
 use crate::app::sink::SpoolSink;
 use crate::app::sweeping::Sweeper;
@@ -44,6 +47,8 @@ use crate::spool::record::{Body, SpoolRecord};
 
 /// Deliveries at a time; with three parts each they stay under 64 MiB.
 const DELIVERIES: usize = 4;
+/// How long the start waits for index and store to tell what they saw of the deletion log.
+const COMPARE: Duration = Duration::from_secs(10);
 /// How long deliveries may go on after the last call ended.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -78,10 +83,7 @@ impl Running {
             .await?
             .with_context(|| format!("another recorder works on {}", config.data_dir.display()))?;
         let new_admin_token = opened.tokens.create_admin_if_none(opened.clock.wall())?;
-        check_store(&opened).await?;
-        settle_recovered(&opened).await?;
-        follow_durable(events, &opened);
-
+        // First of all: every moment until here is missing in the calls that go on.
         let engine = start_engine(&opened)?;
         let ports = PortPool::new(
             config.rtp.listen_ip,
@@ -89,6 +91,11 @@ impl Running {
             config.rtp.port_max,
             config.rtp.socket_buffer_bytes,
         );
+        let resumed = resume(&opened, &engine, &ports, Default::default()).await;
+        check_store(&opened).await?;
+        compare_deletions(&opened).await;
+        settle_recovered(&opened, &resumed).await?;
+        follow_durable(events, &opened);
         let draining = Arc::new(AtomicBool::new(false));
         let recorder = Arc::new(Recorder {
             config: Arc::clone(&config),
@@ -102,9 +109,12 @@ impl Running {
         });
         let health = Arc::new(Health::default());
         health.look(&opened.erasing).await;
-        let mut tasks = start_tasks(&opened, &engine, &ports, &health, exporter.clone());
+        let manage = matches!(&config.store, StoreConfig::S3(s3) if s3.manage_lifecycle);
+        let rules = Arc::new(RulesWatch::new(Arc::clone(&opened.erasing), manage));
+        let mut tasks = start_tasks(&opened, &engine, &ports, &health, &rules, exporter.clone());
 
-        let sip_server = sip::start(&config, recorder.clone(), Arc::clone(&opened.clock)).await?;
+        let sip_server =
+            sip::start(&config, recorder.clone(), Arc::clone(&opened.clock), resumed.sessions).await?;
         if let Some(server) = &sip_server {
             tasks.spawn(sip::publish(server.stats_stream()));
         }
@@ -113,11 +123,18 @@ impl Running {
             feed: recorder,
             library: opened.library(),
             audit: opened.trail(),
+            steward: opened.steward(),
             tokens: Arc::clone(&opened.tokens),
             clock: Arc::clone(&opened.clock),
         };
         let limits = Limits { requests: config.api.max_requests, timeout: config.api.request_timeout };
-        let checks = Checks { health, spool: opened.erasing.spool.clone(), draining: Arc::clone(&draining) };
+        let checks = Checks {
+            health,
+            rules,
+            time: Arc::clone(&opened.time),
+            erasing: Arc::clone(&opened.erasing),
+            draining: Arc::clone(&draining),
+        };
         let connections = ConnectionLimits {
             connections: config.api.max_connections,
             header_timeout: config.api.header_timeout,
@@ -187,6 +204,15 @@ impl Running {
         self.tasks.shutdown().await;
         let _ = self.stop.send(true);
         while self.listeners.join_next().await.is_some() {}
+        let (erasing, config) = (&self.opened.erasing, &self.opened.config);
+        let signing = erasing.anchor_audit(
+            &self.opened.audit,
+            erasing.clock.wall(),
+            config.audit.anchor_dir.as_deref(),
+        );
+        if !matches!(tokio::time::timeout(DRAIN, signing).await, Ok(Ok(()))) {
+            tracing::warn!("the end of the audit is not signed; the next start signs it");
+        }
         tokio::task::spawn_blocking(move || spool.close()).await?;
         Ok(())
     }
@@ -205,8 +231,26 @@ async fn check_store(opened: &Opened) -> anyhow::Result<()> {
     }
 }
 
-/// What a crash left: open calls are ended where their audio ends, then all are settled.
-async fn settle_recovered(opened: &Opened) -> anyhow::Result<()> {
+/// Whether the deletion log is the one that index and store saw. Where it is not, calls are
+/// recorded and nothing else: their audio waits in the spool.
+async fn compare_deletions(opened: &Opened) {
+    let compared = tokio::time::timeout(COMPARE, opened.erasing.compare_heads()).await;
+    match compared.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer"))) {
+        Ok(compared) if !opened.erasing.custody.in_step() => {
+            tracing::error!(
+                ?compared,
+                "the deletion log has forgotten erasures; run `optag replay-deletions`"
+            );
+        }
+        Ok(_) => {}
+        // The sweeper asks again before it writes a copy.
+        Err(error) => tracing::warn!(%error, "the deletion log could not be compared with its copy yet"),
+    }
+}
+
+/// What a crash left: open calls that do not go on are ended where their audio ends, then all are
+/// settled.
+async fn settle_recovered(opened: &Opened, resumed: &Resumed) -> anyhow::Result<()> {
     let recovered = &opened.recovered;
     if recovered.damaged + recovered.bad_segments + recovered.missing_segments + recovered.unreadable_bytes
         > 0
@@ -223,7 +267,7 @@ async fn settle_recovered(opened: &Opened) -> anyhow::Result<()> {
     }
     let erasing = &opened.erasing;
     let mut closings = Vec::new();
-    for call in &recovered.calls {
+    for call in recovered.calls.iter().filter(|call| !resumed.calls.contains(&call.id)) {
         if erasing.log.is_erased(call.id) {
             erasing.order(call.id, Cause::Request).await?;
             continue;
@@ -317,6 +361,7 @@ fn start_engine(opened: &Opened) -> anyhow::Result<Engine> {
                 },
                 pass_through_max_bps: config.engine.opus_pass_through_max_bps,
             },
+            tones: config.tones,
             rtp_timeout: config.rtp.timeout,
         },
         adaptive_complexity: config.engine.adaptive_complexity,
@@ -329,6 +374,7 @@ fn start_tasks(
     engine: &Engine,
     ports: &PortPool,
     health: &Arc<Health>,
+    rules: &Arc<RulesWatch>,
     exporter: Exporter,
 ) -> JoinSet<()> {
     let config = &opened.config;
@@ -349,11 +395,18 @@ fn start_tasks(
     tasks.spawn(Arc::clone(health).run(Arc::clone(&opened.erasing)));
     let sweeper = Sweeper {
         erasing: Arc::clone(&opened.erasing),
-        clock: Arc::<dyn Clock>::clone(&opened.clock),
-        state_file: config.data_dir.join("clock.json"),
+        time: Arc::clone(&opened.time),
         interval: config.sweep_interval,
-        manage_lifecycle: matches!(&config.store, StoreConfig::S3(s3) if s3.manage_lifecycle),
     };
     tasks.spawn(sweeper.run());
+    tasks.spawn(Arc::clone(rules).run());
+    let care = AuditCare {
+        erasing: Arc::clone(&opened.erasing),
+        audit: opened.audit.clone(),
+        interval: config.audit.checkpoint_interval,
+        keep_days: config.audit.keep_days,
+        dir: config.audit.anchor_dir.clone(),
+    };
+    tasks.spawn(care.run());
     tasks
 }

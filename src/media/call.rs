@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use super::axis::{self, FRAME_AXIS};
 use super::capture::Capture;
+use super::interleave;
+use super::keypad::KeyPress;
 use super::keys::{KeyMatcher, Meaning};
-use super::leg::{KeyPress, Leg, LegPlan};
-use super::output::{Ended, EndedBy, Fact, Gap, GapReason, MediaBlock, Output, StreamCounts};
+use super::leg::{Leg, LegPlan, Permit};
+use super::output::{Ended, EndedBy, Fact, Gap, GapReason, Output, StreamCounts};
 pub use super::plan::{CallRules, CallSettings, CallState, Command, Now};
+use super::rtp::srtp::SrtpState;
 use super::stats::TickStats;
 use crate::base::clock::MonoTime;
 use crate::base::id::CallId;
@@ -25,19 +28,22 @@ const FIRST_PACKET_TIMEOUTS: u32 = 2;
 
 /// The machine of one call.
 pub struct Call {
-    rules: CallRules,
-    settings: CallSettings,
-    consent: ConsentMachine,
-    matcher: KeyMatcher,
-    legs: Vec<Leg>,
-    admitted: MonoTime,
-    zero: Option<MonoTime>,
-    frames_out: u32,
-    had_audio: bool,
-    paused: bool,
+    pub(super) rules: CallRules,
+    pub(super) settings: CallSettings,
+    pub(super) consent: ConsentMachine,
+    pub(super) matcher: KeyMatcher,
+    pub(super) legs: Vec<Leg>,
+    pub(super) admitted: MonoTime,
+    pub(super) zero: Option<MonoTime>,
+    pub(super) frames_out: u32,
+    pub(super) had_audio: bool,
+    pub(super) paused: bool,
     spool_gap: Option<(u32, u32)>,
     ended: Option<Ended>,
-    facts: Vec<Fact>,
+    pub(super) facts: Vec<Fact>,
+    /// When it was last saved, and whether something changed since.
+    pub(super) saved_at: MonoTime,
+    pub(super) changed: bool,
 }
 
 impl Call {
@@ -46,7 +52,7 @@ impl Call {
         Self {
             consent: ConsentMachine::new(rules.selected, rules.consent_timeout, now),
             matcher: KeyMatcher::new(rules.keys.clone()),
-            legs: legs.into_iter().map(Leg::new).collect(),
+            legs: legs.into_iter().map(|plan| Leg::new(plan, settings.tones)).collect(),
             admitted: now,
             zero: None,
             frames_out: 0,
@@ -55,6 +61,8 @@ impl Call {
             spool_gap: None,
             ended: None,
             facts: Vec::new(),
+            saved_at: now,
+            changed: false,
             rules,
             settings,
         }
@@ -85,6 +93,11 @@ impl Call {
         self.legs.get(stream).map(Leg::counts)
     }
 
+    /// What another process needs to go on with a stream that comes encrypted; secret.
+    pub fn srtp_state(&self, stream: usize) -> Option<SrtpState> {
+        self.legs.get(stream).and_then(Leg::srtp_state)
+    }
+
     /// The order in which streams are to be read: those whose keys answer come first, so that
     /// a yes opens the gate for the others' packets of the same tick.
     pub fn reading_order(&self) -> impl Iterator<Item = usize> + use<> {
@@ -106,12 +119,11 @@ impl Call {
         datagram: &[u8],
         stats: &mut TickStats,
     ) {
-        let keep = self.consent.is_open() && !self.paused && self.ended.is_none();
+        let permit = self.permit();
         let Some(leg) = self.legs.get_mut(stream) else { return };
-        let pressed = leg.handle(arrival, from, datagram, keep, stats);
-        if let Some(press) = pressed.filter(|_| leg.role().may_answer()) {
-            self.press(now, stream, arrival, press);
-        }
+        let listen = permit.listen && leg.role().may_answer();
+        leg.handle(arrival, from, datagram, Permit { listen, ..permit }, stats);
+        self.take_presses(now, stream);
     }
 
     /// Applies a command.
@@ -136,7 +148,7 @@ impl Call {
             }
             Command::Renegotiate { stream, plan } => {
                 if let Some(leg) = self.legs.get_mut(usize::from(stream)) {
-                    leg.renegotiate(*plan);
+                    leg.renegotiate(now.mono, *plan);
                 }
                 Ok(())
             }
@@ -153,14 +165,17 @@ impl Call {
             return;
         }
         if let Some(record) = self.consent.expire(now.mono, now.wall) {
+            self.changed = true;
             self.facts.push(Fact::Consent(record));
         }
         if let Some(by) = self.timed_out(now.mono) {
             return self.end(now, by, stats);
         }
-        let Some(zero) = self.zero else { return };
-        let due = axis::length(now.mono.since(zero).saturating_sub(self.settings.capture.reorder));
-        self.advance(due, stats);
+        if let Some(zero) = self.zero {
+            let due = axis::length(now.mono.since(zero).saturating_sub(self.settings.capture.behind()));
+            self.advance(now, due, stats);
+        }
+        self.save_if_due(now.mono);
     }
 
     /// Ends the call: what was heard until now is emitted, then the one `Ended`.
@@ -173,7 +188,7 @@ impl Call {
         }
         if let Some(zero) = self.zero {
             let heard = axis::length(now.mono.since(zero)) + FRAME_AXIS / 2;
-            self.advance(heard / FRAME_AXIS * FRAME_AXIS, stats);
+            self.advance(now, heard / FRAME_AXIS * FRAME_AXIS, stats);
             for leg in &mut self.legs {
                 if let Some(capture) = &mut leg.capture {
                     capture.end();
@@ -231,18 +246,35 @@ impl Call {
         self.ended = Some(ended);
     }
 
-    fn press(&mut self, now: Now, stream: usize, arrival: MonoTime, press: KeyPress) {
+    /// What may be done with audio now: kept after a yes, listened to where keys may still mean
+    /// something.
+    fn permit(&self) -> Permit {
+        let live = self.ended.is_none();
+        let listen = matches!(self.consent.state(), ConsentState::Asked | ConsentState::Granted);
+        Permit { keep: live && self.consent.is_open() && !self.paused, listen: live && listen }
+    }
+
+    fn take_presses(&mut self, now: Now, stream: usize) {
+        while let Some(press) = self.legs[stream].take_press() {
+            if self.legs[stream].role().may_answer() {
+                self.press(now, stream, press);
+            }
+        }
+    }
+
+    fn press(&mut self, now: Now, stream: usize, press: KeyPress) {
         let asked = self.consent.state() == ConsentState::Asked;
-        let Some((meaning, keys)) = self.matcher.press(arrival, press.key, asked) else { return };
+        self.changed = true;
+        let Some((meaning, keys)) = self.matcher.press(press.at, press.key, asked) else { return };
         let input = match meaning {
             Meaning::Yes => ConsentInput::Answer(Answer::Yes),
             Meaning::No => ConsentInput::Answer(Answer::No),
             Meaning::Withdraw => ConsentInput::Withdraw,
         };
-        let evidence =
-            Evidence::Keys { keys, stream: stream as u8, rtp_timestamp: press.timestamp, ssrc: press.ssrc };
+        let KeyPress { at, timestamp: rtp_timestamp, ssrc, by, .. } = press;
+        let evidence = Evidence::Keys { keys, stream: stream as u8, rtp_timestamp, ssrc, by };
         // A key that the rules forbid changes nothing; the caller is not to be told over RTP.
-        let _ = self.consent_input(now, arrival, input, ConsentHow::Key, None, evidence);
+        let _ = self.consent_input(now, at, input, ConsentHow::Key, None, evidence);
     }
 
     fn consent_input(
@@ -277,6 +309,7 @@ impl Call {
             ConsentState::Withdrawn => self.wipe(),
             ConsentState::Unknown | ConsentState::Asked | ConsentState::Refused => {}
         }
+        self.changed = true;
         self.facts.push(Fact::Consent(record));
     }
 
@@ -296,6 +329,7 @@ impl Call {
             return;
         }
         self.paused = paused;
+        self.changed = true;
         let Some(zero) = self.zero else { return };
         let position = axis::length(at.since(zero));
         for leg in &mut self.legs {
@@ -305,14 +339,18 @@ impl Call {
         }
     }
 
-    fn advance(&mut self, due: i64, stats: &mut TickStats) {
+    fn advance(&mut self, now: Now, due: i64, stats: &mut TickStats) {
         for leg in &mut self.legs {
             leg.advance(due, stats);
+        }
+        for stream in 0..self.legs.len() {
+            self.take_presses(now, stream);
         }
         self.report_spool_gap();
         let mut frames = usize::MAX;
         for capture in self.legs.iter_mut().filter_map(|leg| leg.capture.as_mut()) {
             frames = frames.min(capture.encoded.lengths.len());
+            self.changed |= capture.has_audio() && !self.had_audio;
             self.had_audio |= capture.has_audio();
             self.facts.extend(capture.closed_gaps.drain(..).map(Fact::Gap));
         }
@@ -320,43 +358,10 @@ impl Call {
             return;
         }
         if frames > 0 {
-            let block = self.interleave(frames);
+            let block = interleave::take(&mut self.legs, frames, self.frames_out);
             self.frames_out += frames as u32;
             self.facts.push(Fact::Media(block));
         }
-    }
-
-    /// Joins the streams' packets frame by frame.
-    fn interleave(&mut self, frames: usize) -> MediaBlock {
-        let streams = self.legs.len();
-        let size: usize =
-            self.legs.iter().filter_map(|leg| leg.capture.as_ref()).map(|c| c.encoded.bytes.len()).sum();
-        let mut block = MediaBlock {
-            first_frame: self.frames_out,
-            streams: streams as u8,
-            lengths: Vec::with_capacity(frames * streams),
-            peaks: Vec::with_capacity(frames * streams),
-            bytes: Vec::with_capacity(size),
-        };
-        let mut read = [0usize; limit::STREAMS_PER_CALL];
-        for frame in 0..frames {
-            for (leg, read) in self.legs.iter().zip(&mut read) {
-                let Some(capture) = &leg.capture else { continue };
-                let length = capture.encoded.lengths[frame];
-                let packet = &capture.encoded.bytes[*read..][..usize::from(length)];
-                *read += packet.len();
-                block.lengths.push(length);
-                block.peaks.push(capture.encoded.peaks[frame]);
-                block.bytes.extend_from_slice(packet);
-            }
-        }
-        for (leg, read) in self.legs.iter_mut().zip(read) {
-            let Some(capture) = &mut leg.capture else { continue };
-            capture.encoded.lengths.drain(..frames);
-            capture.encoded.peaks.drain(..frames);
-            capture.encoded.bytes.drain(..read);
-        }
-        block
     }
 
     fn report_spool_gap(&mut self) {

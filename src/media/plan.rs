@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use super::capture::CaptureSettings;
+pub use super::ear::{ToneSettings, TonesInOpus};
 use super::leg::LegPlan;
 use super::output::{Ended, StreamCounts};
 use crate::base::clock::{MonoTime, WallTime};
@@ -14,12 +17,14 @@ use crate::call::{Answer, ConsentHow, ConsentKeys, ConsentState, Evidence};
 pub struct CallSettings {
     /// How streams are captured.
     pub capture: CaptureSettings,
+    /// How keys pressed as tones are listened for.
+    pub tones: ToneSettings,
     /// How long every stream may be silent until the call counts as over.
     pub rtp_timeout: Duration,
 }
 
 /// What a call starts with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CallRules {
     /// Its id.
     pub id: CallId,

@@ -42,10 +42,11 @@ use Kind::{Counter, Gauge, Histogram};
 const OPEN: &[&str] = &[];
 const TICK_S: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0];
 const UPLOAD_S: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+const GAP_S: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 const HTTP_S: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 const STATES: &[&str] = &["unknown", "asked", "granted", "refused", "withdrawn"];
 const REFUSALS: &[&str] =
-    &["malformed", "source", "ssrc", "payload_type", "oversized", "auth", "undecodable"];
+    &["malformed", "source", "ssrc", "payload_type", "oversized", "unproved", "replayed", "undecodable"];
 const ADMISSIONS: &[&str] =
     &["admitted", "unknown_department", "bad_streams", "ports_used_up", "overloaded", "draining"];
 
@@ -54,6 +55,9 @@ catalog! {
     CALLS = Gauge, "optag_calls", ["consent": STATES], "Calls in progress by state of consent.";
     ADMISSIONS_TOTAL = Counter, "optag_admissions_total", ["result": ADMISSIONS], "Calls that asked to be admitted, by result.";
     OUTCOMES_TOTAL = Counter, "optag_outcomes_total", ["outcome": OPEN, "cause": OPEN], "Calls ended, by their one outcome and its cause.";
+    CALLS_RESUMED_TOTAL = Counter, "optag_calls_resumed_total", [], "Calls that went on after a restart of the recorder.";
+    CALLS_NOT_RESUMED_TOTAL = Counter, "optag_calls_not_resumed_total", ["cause": &["state", "boot", "too_late", "ports"]], "Calls in progress that a restart of the recorder ended, by why they could not go on.";
+    RESTART_GAP_SECONDS = Histogram(GAP_S), "optag_restart_gap_seconds", [], "How long the recorder was down for a call that went on.";
     OUTCOME_ROWS_DROPPED_TOTAL = Counter, "optag_outcome_rows_dropped_total", [], "Ends of unrecorded calls whose index row was dropped as the queue was full.";
     CONSENT_TOTAL = Counter, "optag_consent_changes_total", ["state": OPEN, "how": OPEN], "Changes of consent by new state and by which way they came.";
     PACKETS_RECEIVED_TOTAL = Counter, "optag_rtp_packets_received_total", [], "Accepted RTP packets.";
@@ -64,6 +68,7 @@ catalog! {
     KERNEL_DROPS_TOTAL = Counter, "optag_rtp_kernel_drops_total", [], "Datagrams that the kernel dropped as a receive buffer was full.";
     AUDIO_IN_SECONDS = Counter, "optag_audio_received_seconds_total", [], "Seconds of audio received, all streams.";
     AUDIO_ENCODED_SECONDS = Counter, "optag_audio_encoded_seconds_total", [], "Seconds of audio encoded, all streams.";
+    AUDIO_CUT_SECONDS = Counter, "optag_audio_cut_seconds_total", [], "Seconds of audio cut as keys were pressed, all streams.";
     ENCODER_CPU_SECONDS = Counter, "optag_encoder_cpu_seconds_total", [], "Processor seconds spent encoding.";
     ENCODER_COMPLEXITY = Gauge, "optag_encoder_complexity", [], "Opus complexity in use; it falls under load.";
     ENGINE_LOAD = Gauge, "optag_engine_load_ratio", [], "Share of the time between turns over all streams that they take; new calls are refused at 0.75.";
@@ -80,13 +85,19 @@ catalog! {
     UPLOAD_FAILURES_TOTAL = Counter, "optag_upload_failures_total", [], "Deliveries that failed and will be tried again.";
     ERASURES_TOTAL = Counter, "optag_erasures_total", ["reason": &["request", "withdrawal", "expiry"]], "Recordings erased, every copy verified gone.";
     ERASURES_PENDING = Gauge, "optag_erasures_pending", [], "Erasures ordered of which a copy could not be reached yet.";
+    ERASURES_WAITING_SECONDS = Gauge, "optag_erasures_oldest_pending_seconds", [], "Age of the oldest erasure of which a copy could not be reached yet.";
+    ERASED_RETURNED_TOTAL = Counter, "optag_erased_returned_total", [], "Erased recordings that were there again, by a restored backup or a late upload, and were erased anew.";
+    DELETION_LOG_OK = Gauge, "optag_deletion_log_ok", [], "1 where the deletion log is the one that index and store saw last; 0: nothing is served until it is mended.";
+    CLOCK_TRUSTED = Gauge, "optag_clock_trusted", [], "1 where the wall clock is trusted; 0: it jumped and nobody has confirmed it.";
     STORE_UP = Gauge, "optag_store_up", [], "1 where the store answered last time.";
     INDEX_UP = Gauge, "optag_index_up", [], "1 where the index answered last time.";
     LIFECYCLE_OK = Gauge, "optag_store_lifecycle_ok", [], "1 where the bucket's expiry rule is as it must be.";
+    LIFECYCLE_DRIFTS_TOTAL = Counter, "optag_store_lifecycle_drifts_total", [], "Times that the bucket's expiry rule was not as it must be and was set again.";
     HTTP_REQUESTS_TOTAL = Counter, "optag_http_requests_total", ["route": OPEN, "status": OPEN], "HTTP requests by route and class of status.";
     HTTP_SECONDS = Histogram(HTTP_S), "optag_http_request_seconds", [], "Time until an HTTP answer began.";
     AUTH_FAILURES_TOTAL = Counter, "optag_auth_failures_total", ["cause": &["missing", "invalid", "forbidden"]], "HTTP requests refused for want of a token or a permission.";
     SIP_SESSIONS = Gauge, "optag_sip_sessions", [], "SIPREC recording sessions in progress.";
     SIP_EVENTS_TOTAL = Counter, "optag_sip_events_total", ["event": OPEN], "What SIPREC clients did and got, by event; docs/feeding.md explains those that matter.";
+    AUDIT_ANCHORED = Gauge, "optag_audit_anchored", [], "1 where the last signed checkpoint of the audit reached the store.";
     AUDIT_FAILURES_TOTAL = Counter, "optag_audit_failures_total", [], "Requests refused as the audit could not be written.";
 }

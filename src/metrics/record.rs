@@ -37,6 +37,42 @@ pub fn outcome_row_dropped() {
     counter!(c::OUTCOME_ROWS_DROPPED_TOTAL.name).increment(1);
 }
 
+/// Why a call that was in progress when the recorder stopped did not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotResumed {
+    /// What was written down of it is missing, damaged or contradicts itself.
+    State,
+    /// The machine was restarted meanwhile, or does not tell.
+    Boot,
+    /// The recorder was down for too long.
+    TooLate,
+    /// Its ports could not be bound again.
+    Ports,
+}
+
+impl NotResumed {
+    /// Stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::State => "state",
+            Self::Boot => "boot",
+            Self::TooLate => "too_late",
+            Self::Ports => "ports",
+        }
+    }
+}
+
+/// A call goes on after a restart; the recorder was down for so long.
+pub fn call_resumed(down: Duration) {
+    counter!(c::CALLS_RESUMED_TOTAL.name).increment(1);
+    histogram!(c::RESTART_GAP_SECONDS.name).record(down);
+}
+
+/// A call does not go on after a restart.
+pub fn call_not_resumed(cause: NotResumed) {
+    counter!(c::CALLS_NOT_RESUMED_TOTAL.name, "cause" => cause.name()).increment(1);
+}
+
 /// Consent changed.
 pub fn consent_changed(state: ConsentState, how: ConsentHow) {
     let how = match how {
@@ -70,8 +106,10 @@ pub enum RefusedPacket {
     PayloadType,
     /// Longer than [`DATAGRAM_BYTES`](crate::base::limit::DATAGRAM_BYTES).
     Oversized,
-    /// SRTP whose tag or replay check failed.
-    Auth,
+    /// SRTP that no key proves.
+    Unproved,
+    /// SRTP that came before.
+    Replayed,
     /// Payload that is no audio of its coding.
     Undecodable,
 }
@@ -84,7 +122,8 @@ pub fn packets_refused(cause: RefusedPacket, count: u64) {
         RefusedPacket::Ssrc => "ssrc",
         RefusedPacket::PayloadType => "payload_type",
         RefusedPacket::Oversized => "oversized",
-        RefusedPacket::Auth => "auth",
+        RefusedPacket::Unproved => "unproved",
+        RefusedPacket::Replayed => "replayed",
         RefusedPacket::Undecodable => "undecodable",
     };
     counter!(c::PACKETS_REFUSED_TOTAL.name, "cause" => cause).increment(count);
@@ -111,6 +150,11 @@ pub fn engine_totals(audio_in: Duration, encoded: Duration, encoder_cpu: Duratio
     whole_seconds(c::AUDIO_IN_SECONDS.name, audio_in);
     whole_seconds(c::AUDIO_ENCODED_SECONDS.name, encoded);
     whole_seconds(c::ENCODER_CPU_SECONDS.name, encoder_cpu);
+}
+
+/// Total of the audio that was cut as keys were pressed, since the start.
+pub fn audio_cut(total: Duration) {
+    whole_seconds(c::AUDIO_CUT_SECONDS.name, total);
 }
 
 /// One turn over all streams.
@@ -186,6 +230,36 @@ pub fn erased(reason: ErasedFor) {
 /// Erasures that are not complete.
 pub fn erasures_pending(count: usize) {
     gauge!(c::ERASURES_PENDING.name).set(count as f64);
+}
+
+/// Age of the oldest erasure that is not complete.
+pub fn erasures_waiting(oldest: Duration) {
+    gauge!(c::ERASURES_WAITING_SECONDS.name).set(oldest.as_secs_f64());
+}
+
+/// An erased recording was there again.
+pub fn erased_returned() {
+    counter!(c::ERASED_RETURNED_TOTAL.name).increment(1);
+}
+
+/// Whether the deletion log is whole.
+pub fn deletion_log_ok(ok: bool) {
+    gauge!(c::DELETION_LOG_OK.name).set(flag(ok));
+}
+
+/// Whether the wall clock is trusted.
+pub fn clock_trusted(trusted: bool) {
+    gauge!(c::CLOCK_TRUSTED.name).set(flag(trusted));
+}
+
+/// The bucket's expiry rule was set again.
+pub fn lifecycle_drifted() {
+    counter!(c::LIFECYCLE_DRIFTS_TOTAL.name).increment(1);
+}
+
+/// Whether the audit's last checkpoint reached the store.
+pub fn audit_anchored(ok: bool) {
+    gauge!(c::AUDIT_ANCHORED.name).set(flag(ok));
 }
 
 /// Whether the store answered.

@@ -13,6 +13,7 @@ use super::raw::{RawConfig, RawStore};
 use super::settings::*;
 use crate::base::limit;
 use crate::base::private::Private;
+use crate::media::plan::{ToneSettings, TonesInOpus};
 
 /// Checks everything. `env` gives S3 credentials (`AWS_…`), nothing else.
 pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigError> {
@@ -40,6 +41,7 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
         metrics_listen: address("metrics.listen", &raw.metrics.listen)?,
         rtp: rtp(&raw.rtp)?,
         engine: engine(&raw.engine)?,
+        tones: tones(&raw.keys)?,
         spool: SpoolConfig {
             dir: path_or(&raw.spool.dir, &data_dir, "spool"),
             max_bytes: number("spool.max_gib", raw.spool.max_gib, 1..=65_536)? << 30,
@@ -49,12 +51,39 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
         store: store(raw.store, &data_dir, env)?,
         index_path: path_or(&raw.index.path, &data_dir, "index.sqlite"),
         tokens_path: data_dir.join("tokens.json"),
-        sweep_interval: seconds("retention.sweep_interval_s", raw.retention.sweep_interval_s, 1..=86_400)?,
+        sweep_interval: seconds("retention.sweep_interval_s", raw.retention.sweep_interval_s, 1..=900)?,
+        holds: HoldConfig {
+            allowed: raw.retention.legal_hold,
+            lawful_bases: listed(&raw.retention.hold_lawful_bases),
+        },
+        signing_key_file: path_or(&raw.retention.signing_key_file, &data_dir, "signing.key"),
+        audit: AuditConfig {
+            keep_days: number("audit.keep_days", raw.audit.keep_days, 1..=3_650)? as u32,
+            checkpoint_interval: seconds(
+                "audit.checkpoint_interval_s",
+                raw.audit.checkpoint_interval_s,
+                1..=86_400,
+            )?,
+            anchor_dir: Some(PathBuf::from(raw.audit.anchor_dir)).filter(|dir| !dir.as_os_str().is_empty()),
+        },
+        time_zone: time_zone(raw.search.time_zone)?,
         country_code,
         log: LogConfig { format: log_format(&raw.log.format)?, level: log_level(raw.log.level)? },
         departments,
         data_dir,
     })
+}
+
+/// Texts with semicolons between.
+fn listed(text: &str) -> Vec<String> {
+    text.split(';').map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect()
+}
+
+fn time_zone(name: String) -> Result<String, ConfigError> {
+    match jiff::tz::TimeZone::get(&name) {
+        Ok(_) => Ok(name),
+        Err(_) => Err(wrong("search.time_zone", "the name of a time zone such as Europe/Copenhagen")),
+    }
 }
 
 fn rtp(raw: &super::raw::RawRtp) -> Result<RtpConfig, ConfigError> {
@@ -75,6 +104,7 @@ fn rtp(raw: &super::raw::RawRtp) -> Result<RtpConfig, ConfigError> {
         port_max,
         reorder: Duration::from_millis(number("rtp.reorder_ms", raw.reorder_ms, 200..=5_000)?),
         timeout: seconds("rtp.timeout_s", raw.timeout_s, 5..=86_400)?,
+        resume_within: seconds("rtp.resume_within_s", raw.resume_within_s, 0..=43_200)?,
         socket_buffer_bytes: (number("rtp.socket_buffer_kib", raw.socket_buffer_kib, 16..=16_384)? << 10)
             as usize,
     })
@@ -98,6 +128,16 @@ fn engine(raw: &super::raw::RawEngine) -> Result<EngineConfig, ConfigError> {
         opus_wideband_bitrate_bps: wideband as u32,
         opus_pass_through_max_bps: pass_through as u32,
     })
+}
+
+fn tones(raw: &super::raw::RawKeys) -> Result<ToneSettings, ConfigError> {
+    let in_opus = match raw.tones_in_opus.as_str() {
+        "without_events" => TonesInOpus::WithoutEvents,
+        "always" => TonesInOpus::Always,
+        "never" => TonesInOpus::Never,
+        _ => return Err(wrong("keys.tones_in_opus", "`without_events`, `always` or `never`")),
+    };
+    Ok(ToneSettings { count: raw.tones, in_opus })
 }
 
 fn store(raw: RawStore, data_dir: &Path, env: &[(String, String)]) -> Result<StoreConfig, ConfigError> {

@@ -35,12 +35,15 @@ section!(
         sip: RawSip = RawSip::default(),
         rtp: RawRtp = RawRtp::default(),
         engine: RawEngine = RawEngine::default(),
+        keys: RawKeys = RawKeys::default(),
         spool: RawSpool = RawSpool::default(),
         store: RawStore = RawStore::default(),
         index: RawIndex = RawIndex::default(),
         retention: RawRetention = RawRetention::default(),
         consent: RawConsent = RawConsent::default(),
         number: RawNumber = RawNumber::default(),
+        audit: RawAudit = RawAudit::default(),
+        search: RawSearch = RawSearch::default(),
         log: RawLog = RawLog::default(),
         department: Vec<RawDepartment> = vec![RawDepartment::demo(), RawDepartment::private()],
     }
@@ -79,6 +82,7 @@ section!(RawRtp {
     port_max: i64 = 39_999,
     reorder_ms: i64 = 200,
     timeout_s: i64 = 60,
+    resume_within_s: i64 = 60,
     socket_buffer_kib: i64 = 256,
 });
 section!(RawEngine {
@@ -90,6 +94,7 @@ section!(RawEngine {
     opus_wideband_bitrate_bps: i64 = 24_000,
     opus_pass_through_max_bps: i64 = 64_000,
 });
+section!(RawKeys { tones: bool = true, tones_in_opus: String = "without_events".into() });
 section!(RawSpool {
     dir: String = String::new(),
     max_gib: i64 = 20,
@@ -109,7 +114,19 @@ section!(RawStore {
     manage_lifecycle: bool = true,
 });
 section!(RawIndex { path: String = String::new() });
-section!(RawRetention { default_days: i64 = 90, sweep_interval_s: i64 = 60 });
+section!(RawRetention {
+    default_days: i64 = 90,
+    sweep_interval_s: i64 = 60,
+    legal_hold: bool = false,
+    hold_lawful_bases: String = String::new(),
+    signing_key_file: String = String::new(),
+});
+section!(RawAudit {
+    keep_days: i64 = 730,
+    checkpoint_interval_s: i64 = 3_600,
+    anchor_dir: String = String::new()
+});
+section!(RawSearch { time_zone: String = "Europe/Copenhagen".into() });
 section!(RawConsent { timeout_s: i64 = 30 });
 section!(RawNumber { country_code: String = "45".into() });
 section!(RawLog { format: String = "text".into(), level: String = "info".into() });

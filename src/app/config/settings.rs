@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::base::private::Private;
 use crate::call::Department;
+use crate::media::plan::ToneSettings;
 use crate::signalling::siprec::config::{AllowList, ConsentSignal, MediaSource, WhenUnavailable};
 use crate::signalling::siprec::listen::Listen;
 
@@ -24,6 +25,8 @@ pub struct Config {
     pub rtp: RtpConfig,
     /// The media engine.
     pub engine: EngineConfig,
+    /// How keys pressed as tones are listened for.
+    pub tones: ToneSettings,
     /// The spool.
     pub spool: SpoolConfig,
     /// Where recordings are kept.
@@ -34,12 +37,40 @@ pub struct Config {
     pub tokens_path: PathBuf,
     /// Time between two sweeps for expired recordings.
     pub sweep_interval: Duration,
+    /// Whether recordings may be held, and on which lawful bases past their limit.
+    pub holds: HoldConfig,
+    /// The key that signs receipts and checkpoints; created where it is missing.
+    pub signing_key_file: PathBuf,
+    /// The trail of look-ups.
+    pub audit: AuditConfig,
+    /// The time zone of callers, where a search names none.
+    pub time_zone: String,
     /// Country code of numbers written without one; digits, may be empty.
     pub country_code: String,
     /// The log.
     pub log: LogConfig,
     /// The departments, at least one.
     pub departments: Vec<Department>,
+}
+
+/// Legal holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HoldConfig {
+    /// Whether anything may be held.
+    pub allowed: bool,
+    /// Lawful bases on which a hold may reach past a recording's limit.
+    pub lawful_bases: Vec<String>,
+}
+
+/// The trail of look-ups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditConfig {
+    /// Days that entries are kept.
+    pub keep_days: u32,
+    /// Time between signed checkpoints.
+    pub checkpoint_interval: Duration,
+    /// A directory elsewhere that gets each checkpoint too.
+    pub anchor_dir: Option<PathBuf>,
 }
 
 /// The HTTP API.
@@ -97,6 +128,8 @@ pub struct RtpConfig {
     pub reorder: Duration,
     /// A call without a packet for so long is over.
     pub timeout: Duration,
+    /// After a restart, a call that was in progress goes on if the recorder was down no longer.
+    pub resume_within: Duration,
     /// Receive buffer asked of the kernel for each port. Units: bytes.
     pub socket_buffer_bytes: usize,
 }
