@@ -13,6 +13,7 @@ use optag::media::encoder::OpusSettings;
 use optag::media::leg::LegPlan;
 use optag::media::output::Output;
 use optag::media::plan::CaptureSettings;
+use optag::media::rtp::rtcp::RtcpPlan;
 use optag::media::rtp::source::ExpectedSource;
 use optag::media::stats::TickStats;
 
@@ -51,6 +52,7 @@ impl Player {
             telephone_event: vec![101],
             source: ExpectedSource::default(),
             srtp: None,
+            rtcp: RtcpPlan::default(),
         };
         let rules = CallRules {
             id: CallId::from_bytes([1; 16]),
@@ -65,6 +67,7 @@ impl Player {
                 pass_through_max_bps: 0,
             },
             rtp_timeout: Duration::from_secs(60),
+            reports: false,
         };
         let legs = vec![plan(StreamRole::Caller), plan(StreamRole::Employee)];
         let mut player = Self {

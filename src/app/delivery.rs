@@ -75,13 +75,14 @@ async fn settle(closing: &Closing, erasing: &Erasing) -> Result<(), SettleError>
             let spool = erasing.spool.clone();
             tokio::task::spawn_blocking(move || spool.read(id)).await??
         };
+        let joined = reader.joined_streams();
         let bodies = reader.filter_map(|body| match body {
             Ok(body) => Some(Ok(body)),
             // What is damaged is missing: the recording is made of the rest, and says so.
             Err(error) if error.is_damage() => None,
             Err(error) => Some(Err(AssembleError::Io(error.to_string()))),
         });
-        let manifest = deliver(bodies, &erasing.store).await.inspect_err(|error| {
+        let manifest = deliver(bodies, joined, &erasing.store).await.inspect_err(|error| {
             // Nothing is overwritten: a person must look.
             if matches!(error, DeliverError::Store(StoreError::Conflict)) {
                 tracing::error!(call = %id, "the store has another object under this recording's name");
@@ -227,7 +228,7 @@ mod tests {
         let closing = recorded(&erasing).await;
         let reader = erasing.spool.read(closing.id).unwrap();
         let first =
-            deliver(reader.map(|body| body.map_err(|e| AssembleError::Io(e.to_string()))), &erasing.store);
+            deliver(reader.map(|body| body.map_err(|e| AssembleError::Io(e.to_string()))), 0, &erasing.store);
         let manifest = first.await.unwrap();
         // Here the process died: objects stored, no row, spool not released.
         settle(&closing, &erasing).await.unwrap();

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::id::CallId;
-use crate::call::{CallFacts, ConsentState};
+use crate::call::{CallFacts, ConsentState, StreamFacts};
 use crate::media::output::{Ended, StreamCounts};
 use crate::media::stats::CallGauges;
 use crate::signalling::feed::{CallView, StreamView};
@@ -53,6 +53,14 @@ impl Registry {
             streams: streams.collect(),
         };
         self.calls().views.insert(facts.id, (view, gauges));
+    }
+
+    /// A stream joined a call.
+    pub fn joined(&self, id: CallId, stream: &StreamFacts, address: SocketAddr) {
+        self.change(id, |view| {
+            let (label, role) = (stream.label.clone(), stream.role);
+            view.streams.push(StreamView { label, role, address, counts: StreamCounts::default() });
+        });
     }
 
     /// Forgets a call that was not admitted after all.

@@ -99,6 +99,7 @@ impl Running {
             registry: Arc::clone(&opened.registry),
             erasing: Arc::clone(&opened.erasing),
             draining: Arc::clone(&draining),
+            joining: Default::default(),
         });
         let health = Arc::new(Health::default());
         health.look(&opened.erasing).await;
@@ -318,6 +319,7 @@ fn start_engine(opened: &Opened) -> anyhow::Result<Engine> {
                 pass_through_max_bps: config.engine.opus_pass_through_max_bps,
             },
             rtp_timeout: config.rtp.timeout,
+            reports: config.rtp.rtcp_reports,
         },
         adaptive_complexity: config.engine.adaptive_complexity,
     };

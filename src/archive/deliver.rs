@@ -24,16 +24,16 @@ pub enum DeliverError {
     Store(#[from] StoreError),
 }
 
-/// Delivers the recording that `records` hold, in order.
+/// Delivers the recording that `records` hold, in order; `joined` streams join in mid-call.
 ///
 /// Errors: as [`DeliverError`]; nothing may be released.
-pub async fn deliver<I>(records: I, store: &Store) -> Result<Manifest, DeliverError>
+pub async fn deliver<I>(records: I, joined: usize, store: &Store) -> Result<Manifest, DeliverError>
 where
     I: Iterator<Item = Result<Body, AssembleError>> + Send + 'static,
 {
     let (parts, received) = mpsc::channel::<Bytes>(PARTS_WAITING);
     let (named, name) = tokio::sync::oneshot::channel();
-    let making = tokio::task::spawn_blocking(move || make(records, &parts, named));
+    let making = tokio::task::spawn_blocking(move || make(records, joined, &parts, named));
     // Where the records are no good there is no name, and `making` tells why.
     let stored = match name.await {
         Ok(name) => Some(store.put_verified(&name, received).await),
@@ -59,13 +59,14 @@ where
 /// Reads records, and sends parts as they fill. Runs where blocking is allowed.
 fn make(
     mut records: impl Iterator<Item = Result<Body, AssembleError>>,
+    joined: usize,
     parts: &mpsc::Sender<Bytes>,
     named: tokio::sync::oneshot::Sender<String>,
 ) -> Result<Manifest, AssembleError> {
     let first = records.next().ok_or(AssembleError::NotOpened)??;
     let Body::Opened(call) = &first else { return Err(AssembleError::NotOpened) };
     let name = key::audio(call.id, call.started_at);
-    let mut assembler = Assembler::new(first)?;
+    let mut assembler = Assembler::new(first)?.expect_joining(joined);
     let mut ready = Vec::new();
     let mut named = Some(named);
     let mut send = |part: Vec<u8>| {

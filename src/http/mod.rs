@@ -21,6 +21,8 @@ mod range;
 mod recordings;
 pub mod router;
 pub mod serve;
+mod stream_body;
+mod streams;
 pub mod tokens;
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::guard::{Guard, guard, method_not_allowed, not_found};
 use super::health::{Readiness, healthz, metrics_page, readyz};
 use super::library::Library;
 use super::tokens::Tokens;
-use super::{calls, playback, recordings};
+use super::{calls, playback, recordings, streams};
 use crate::base::clock::Clock;
 use crate::base::limit;
 use crate::metrics::exporter::Exporter;
@@ -65,6 +65,8 @@ pub fn router(services: Services, limits: Limits) -> Router {
         .routes(routes!(calls::pause))
         .routes(routes!(calls::resume))
         .routes(routes!(calls::end))
+        .routes(routes!(streams::join))
+        .routes(routes!(streams::change, streams::drop_stream))
         .routes(routes!(recordings::search))
         .routes(routes!(recordings::show, recordings::erase))
         .routes(routes!(playback::audio))

@@ -11,7 +11,7 @@ use super::keys::{KeyMatcher, Meaning};
 use super::leg::{KeyPress, Leg, LegPlan};
 use super::output::{Ended, EndedBy, Fact, Gap, GapReason, MediaBlock, Output, StreamCounts};
 pub use super::plan::{CallRules, CallSettings, CallState, Command, Now};
-use super::rtp::srtp::SrtpState;
+use super::rtp::rtcp::{Reports, cname};
 use super::stats::TickStats;
 use crate::base::clock::MonoTime;
 use crate::base::id::CallId;
@@ -26,28 +26,30 @@ const FIRST_PACKET_TIMEOUTS: u32 = 2;
 
 /// The machine of one call.
 pub struct Call {
-    rules: CallRules,
-    settings: CallSettings,
-    consent: ConsentMachine,
+    pub(super) rules: CallRules,
+    pub(super) settings: CallSettings,
+    pub(super) consent: ConsentMachine,
     matcher: KeyMatcher,
-    legs: Vec<Leg>,
+    pub(super) legs: Vec<Leg>,
     admitted: MonoTime,
-    zero: Option<MonoTime>,
-    frames_out: u32,
+    pub(super) zero: Option<MonoTime>,
+    pub(super) frames_out: u32,
     had_audio: bool,
-    paused: bool,
+    pub(super) paused: bool,
     spool_gap: Option<(u32, u32)>,
-    ended: Option<Ended>,
-    facts: Vec<Fact>,
+    pub(super) ended: Option<Ended>,
+    pub(super) facts: Vec<Fact>,
 }
 
 impl Call {
     /// A call admitted at `now`, its streams in channel order.
     pub fn new(rules: CallRules, legs: Vec<LegPlan>, settings: CallSettings, now: MonoTime) -> Self {
+        let id = rules.id.to_bytes();
+        let report = |(n, plan)| Leg::new(plan, Reports::new(cname(&id), n));
         Self {
             consent: ConsentMachine::new(rules.selected, rules.consent_timeout, now),
             matcher: KeyMatcher::new(rules.keys.clone()),
-            legs: legs.into_iter().map(Leg::new).collect(),
+            legs: legs.into_iter().enumerate().map(report).collect(),
             admitted: now,
             zero: None,
             frames_out: 0,
@@ -84,11 +86,6 @@ impl Call {
     /// Packet counters of a stream.
     pub fn counts(&self, stream: usize) -> Option<&StreamCounts> {
         self.legs.get(stream).map(Leg::counts)
-    }
-
-    /// What another process needs to go on with a stream that comes encrypted; secret.
-    pub fn srtp_state(&self, stream: usize) -> Option<SrtpState> {
-        self.legs.get(stream).and_then(Leg::srtp_state)
     }
 
     /// The order in which streams are to be read: those whose keys answer come first, so that
@@ -143,6 +140,12 @@ impl Call {
             Command::Renegotiate { stream, plan } => {
                 if let Some(leg) = self.legs.get_mut(usize::from(stream)) {
                     leg.renegotiate(now.mono, *plan);
+                }
+                Ok(())
+            }
+            Command::DropStream { stream } => {
+                if let Some(leg) = self.legs.get_mut(usize::from(stream)) {
+                    leg.set_dropped(true);
                 }
                 Ok(())
             }

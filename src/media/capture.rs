@@ -94,6 +94,7 @@ pub struct Capture {
     holes: VecDeque<Hole>,
     last_end: Option<i64>,
     paused: VecDeque<(i64, i64)>,
+    over: bool,
     gaps: GapTracker,
     frame: u32,
     placed: i64,
@@ -120,12 +121,24 @@ impl Capture {
             holes: VecDeque::new(),
             last_end: None,
             paused: VecDeque::new(),
+            over: false,
             gaps: GapTracker::default(),
             frame: 0,
             placed: 0,
             encoded: Encoded::default(),
             closed_gaps: Vec::new(),
         }
+    }
+
+    /// The same for a stream that joins when so many frames were made of the others.
+    pub fn joining_at(mut self, frame: u32) -> Self {
+        self.frame = frame;
+        self
+    }
+
+    /// Signalling dropped the stream, or brought it back.
+    pub fn set_over(&mut self, over: bool) {
+        self.over = over;
     }
 
     /// Whether any audio was accepted.
@@ -334,7 +347,7 @@ impl Capture {
         let end = at + FRAME_AXIS;
         match self.holes.front() {
             Some(hole) if hole.from < end => hole.reason,
-            _ if self.placed == 0 => GapReason::NoMedia,
+            _ if self.placed == 0 || self.over => GapReason::NoMedia,
             _ => GapReason::Held,
         }
     }

@@ -6,8 +6,10 @@ use std::net::SocketAddr;
 
 use super::capture::{Capture, Lent};
 use super::codec::PayloadFormat;
+use super::feedback::{Feedback, Outgoing, Port};
 use super::output::StreamCounts;
-use super::rtp::packet::{RtpError, RtpPacket, is_rtcp};
+use super::rtp::packet::{RtpPacket, is_rtcp};
+use super::rtp::rtcp::{Reports, RtcpPlan};
 use super::rtp::source::{ExpectedSource, SourceRule, Verdict};
 use super::rtp::srtp::{SrtpError, SrtpPlan, SrtpReceiver, SrtpState};
 use super::rtp::telephone_event::{EventTracker, TelephoneEvent};
@@ -33,6 +35,8 @@ pub struct LegPlan {
     pub source: ExpectedSource,
     /// How its packets are protected; `None` where they come in the clear.
     pub srtp: Option<SrtpPlan>,
+    /// Where its RTCP comes from and goes to.
+    pub rtcp: RtcpPlan,
 }
 
 /// A key that was pressed in a stream.
@@ -51,6 +55,8 @@ pub struct Leg {
     plan: LegPlan,
     rule: SourceRule,
     srtp: Option<Box<SrtpReceiver>>,
+    feedback: Feedback,
+    dropped: bool,
     tracker: EventTracker,
     timeline: Timeline,
     counts: StreamCounts,
@@ -60,9 +66,12 @@ pub struct Leg {
 }
 
 impl Leg {
-    /// A stream that has heard nothing yet.
-    pub fn new(plan: LegPlan) -> Self {
+    /// A stream that has heard nothing yet, with the reports on it.
+    pub fn new(plan: LegPlan, reports: Reports) -> Self {
+        let own_key = plan.srtp.as_ref().and_then(|srtp| srtp.send.as_ref());
         Self {
+            feedback: Feedback::new(plan.rtcp, own_key, reports),
+            dropped: false,
             rule: SourceRule::new(plan.source),
             srtp: plan.srtp.clone().map(|srtp| Box::new(SrtpReceiver::new(srtp))),
             tracker: EventTracker::default(),
@@ -82,7 +91,48 @@ impl Leg {
             (Some(receiver), Some(srtp)) => receiver.renegotiate(now, srtp),
             (receiver, srtp) => *receiver = srtp.map(|srtp| Box::new(SrtpReceiver::new(srtp))),
         }
+        self.feedback.renegotiate(plan.rtcp, plan.srtp.as_ref().and_then(|srtp| srtp.send.as_ref()));
+        self.set_dropped(false);
         self.plan = LegPlan { role: self.plan.role, ..plan };
+    }
+
+    /// Signalling has no use for the stream any more: its packets are refused, and what is
+    /// missing from now on is no hold. Another plan brings it back.
+    pub fn set_dropped(&mut self, dropped: bool) {
+        self.dropped = dropped;
+        if let Some(capture) = &mut self.capture {
+            capture.set_over(dropped);
+        }
+    }
+
+    /// Packets of this sender belong to an earlier call that had the port.
+    pub fn shun(&mut self, sender: (SocketAddr, u32)) {
+        self.rule.shun(sender);
+    }
+
+    /// Whose packets the stream takes: address and SSRC.
+    pub fn sender(&self) -> Option<(SocketAddr, u32)> {
+        self.rule.sender()
+    }
+
+    /// Takes a datagram that came to the RTCP port, or RTCP that came to the other.
+    pub fn handle_rtcp(
+        &mut self,
+        arrival: MonoTime,
+        came: (Port, SocketAddr),
+        datagram: &[u8],
+        stats: &mut TickStats,
+    ) {
+        let srtp = self.srtp.as_deref_mut();
+        self.feedback.hear(arrival, came, self.rule.sender(), srtp, datagram, stats);
+    }
+
+    /// Hands the receiver report that is due to `send`.
+    pub fn report(&mut self, now: MonoTime, stats: &mut TickStats, send: &mut dyn FnMut(Outgoing<'_>)) {
+        if self.feedback.is_due(now) {
+            let protect = self.srtp.as_ref().is_some_and(|srtp| !srtp.takes_plain());
+            self.feedback.report(now, self.rule.sender(), protect, stats, send);
+        }
     }
 
     /// Takes a datagram; the key, if it is a new press. `keep` says whether audio may be kept
@@ -97,6 +147,13 @@ impl Leg {
     ) -> Option<KeyPress> {
         if datagram.len() > limit::DATAGRAM_BYTES {
             return self.refuse(&mut stats.oversized);
+        }
+        if self.dropped {
+            return self.refuse(&mut stats.unwanted);
+        }
+        if is_rtcp(datagram) {
+            self.handle_rtcp(arrival, (Port::Rtp, from), datagram, stats);
+            return None;
         }
         if self.srtp.is_some() {
             return self.handle_protected(arrival, from, datagram, keep, stats);
@@ -118,9 +175,6 @@ impl Leg {
         if !self.rule.may_come_from(from) {
             return self.refuse(&mut stats.foreign_address);
         }
-        if is_rtcp(datagram) {
-            return None;
-        }
         let mut clear = [0; limit::DATAGRAM_BYTES];
         match receiver.unprotect(arrival, datagram, &mut clear) {
             Ok(length) => self.handle_clear(arrival, from, &clear[..length], keep, stats),
@@ -141,7 +195,6 @@ impl Leg {
     ) -> Option<KeyPress> {
         let packet = match RtpPacket::parse(datagram) {
             Ok(packet) => packet,
-            Err(RtpError::Rtcp) => return None,
             Err(_) => return self.refuse(&mut stats.malformed),
         };
         if !self.knows(packet.payload_type) {
@@ -158,8 +211,10 @@ impl Leg {
             }
             Verdict::ForeignAddress => return self.refuse(&mut stats.foreign_address),
             Verdict::ForeignSsrc => return self.refuse(&mut stats.foreign_ssrc),
+            Verdict::Stale => return self.refuse(&mut stats.stale),
         }
         self.last_heard = Some(arrival);
+        self.feedback.packet(arrival, packet.sequence, datagram.len());
         self.counts.received += 1;
         stats.received += 1;
         self.accept(arrival, &packet, keep, stats)
@@ -203,7 +258,11 @@ impl Leg {
         let format = self.plan.formats.iter().find(|format| format.payload_type == packet.payload_type);
         let is_audio = format.is_some();
         let ticks = match format {
-            Some(format) => self.timeline.unwrap(packet.timestamp, format.encoding.clock_hz(), arrival),
+            Some(format) => {
+                let clock_hz = format.encoding.clock_hz();
+                self.feedback.timing(packet.timestamp, clock_hz, arrival);
+                self.timeline.unwrap(packet.timestamp, clock_hz, arrival)
+            }
             None => self.timeline.last(),
         };
         if let Some((capture, mut lent)) = self.capturing(stats) {
@@ -233,6 +292,7 @@ impl Leg {
 
     fn start_anew(&mut self) {
         self.tracker.reset();
+        self.feedback.new_source();
         self.timeline = Timeline::default();
         if let Some(capture) = &mut self.capture {
             capture.new_source();

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
-use crate::call::{ConsentRecord, Outcome};
+use crate::call::{ConsentRecord, Outcome, StreamFacts};
 
 /// Length of every encoded frame. Units: ms.
 pub const FRAME_MS: u32 = 20;
@@ -27,13 +27,16 @@ pub enum Fact {
     Consent(ConsentRecord),
     /// Encoded audio, all streams over the same frames.
     Media(MediaBlock),
+    /// A stream joined; the blocks that follow hold it, after those there were.
+    Joined(StreamFacts),
     /// A span without media, and why.
     Gap(Gap),
     /// The call is over; nothing follows.
     Ended(Ended),
 }
 
-/// Encoded frames of all streams of a call over one span of its time axis.
+/// Encoded frames of all streams of a call over one span of its time axis. Later blocks of a call
+/// may have more streams than earlier ones.
 ///
 /// Shape: `frames × streams` Opus packets, frame by frame, streams in channel order; every
 /// packet codes exactly [`FRAME_MS`] and none is empty.

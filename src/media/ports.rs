@@ -1,17 +1,21 @@
-//! The RTP ports. Even ones of a range are lent out; one that comes back rests for a while, so
-//! that stale packets of an old call do not reach a new one.
+//! The RTP ports. Pairs of a range are lent out: an even one for RTP, the odd one after it for
+//! RTCP. A pair that comes back rests for a while, and remembers who sent to it last, so that
+//! stale packets of an old call do not reach a new one.
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::feedback::Port;
 use super::socket::MediaSocket;
 use crate::base::clock::MonoTime;
 
-/// How long a returned port rests.
+/// How long a returned pair rests.
 const REST: Duration = Duration::from_secs(5);
+/// Kernel buffer of an RTCP port: some reports a second at most. Units: bytes.
+const RTCP_BUFFER_BYTES: usize = 32 * 1024;
 
 /// Why no sockets were bound.
 #[derive(Debug, thiserror::Error)]
@@ -34,16 +38,24 @@ pub struct PortPool {
 
 #[derive(Debug)]
 struct Ports {
-    free: VecDeque<u16>,
-    resting: VecDeque<(Instant, u16)>,
+    free: VecDeque<Pair>,
+    resting: VecDeque<(Instant, Pair)>,
     lent: usize,
+}
+
+/// A pair by its even port, and the last sender's address and SSRC.
+#[derive(Clone, Copy, Debug)]
+struct Pair {
+    port: u16,
+    last_sender: Option<(SocketAddr, u32)>,
 }
 
 impl PortPool {
     /// The even ports from `min` to `max` that have their odd neighbour in the range as well.
-    /// Each socket asks the kernel for `buffer_bytes`.
+    /// Each RTP socket asks the kernel for `buffer_bytes`.
     pub fn new(ip: IpAddr, min: u16, max: u16, buffer_bytes: usize) -> Self {
-        let free = (min.next_multiple_of(2)..max).step_by(2).collect();
+        let pair = |port| Pair { port, last_sender: None };
+        let free = (min.next_multiple_of(2)..max).step_by(2).map(pair).collect();
         Self {
             ip,
             buffer_bytes,
@@ -51,58 +63,101 @@ impl PortPool {
         }
     }
 
-    /// Binds `count` sockets, or none. A port that something else holds is passed over.
+    /// Binds a stream's sockets for each of `rtcp`, or none at all; it says whether RTCP has a
+    /// port of its own. A pair that something else holds is passed over.
     ///
     /// Errors: there are too few ports, or the system gives no socket.
-    pub fn bind(&self, count: usize, now: MonoTime) -> Result<Vec<MediaSocket>, PortError> {
-        let mut sockets = Vec::with_capacity(count);
-        while sockets.len() < count {
-            let lease = self.lend().ok_or(PortError::Exhausted)?;
-            match MediaSocket::bind(self.ip, lease, self.buffer_bytes, now) {
-                Ok(socket) => sockets.push(socket),
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(sockets)
+    pub fn bind(
+        &self,
+        rtcp: impl IntoIterator<Item = bool>,
+        now: MonoTime,
+    ) -> Result<Vec<StreamSockets>, PortError> {
+        rtcp.into_iter().map(|rtcp| self.bind_one(rtcp, now)).collect()
     }
 
-    /// Ports lent out now.
+    /// Pairs lent out now.
     pub fn lent(&self) -> usize {
         lock(&self.ports).lent
+    }
+
+    fn bind_one(&self, rtcp: bool, now: MonoTime) -> Result<StreamSockets, PortError> {
+        loop {
+            let lease = self.lend().ok_or(PortError::Exhausted)?;
+            match self.bind_pair(lease, rtcp, now) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+                bound => return Ok(bound?),
+            }
+        }
+    }
+
+    fn bind_pair(&self, lease: PortLease, rtcp: bool, now: MonoTime) -> io::Result<StreamSockets> {
+        let port = lease.pair.port;
+        let bind = |port, buffer_bytes| MediaSocket::bind(self.ip, port, buffer_bytes, now);
+        Ok(StreamSockets {
+            rtp: bind(port, self.buffer_bytes)?,
+            rtcp: if rtcp { Some(bind(port + 1, RTCP_BUFFER_BYTES)?) } else { None },
+            lease,
+        })
     }
 
     fn lend(&self) -> Option<PortLease> {
         let mut ports = lock(&self.ports);
         while ports.resting.front().is_some_and(|(since, _)| since.elapsed() >= REST) {
             let rested = ports.resting.pop_front();
-            ports.free.extend(rested.map(|(_, port)| port));
+            ports.free.extend(rested.map(|(_, pair)| pair));
         }
-        let port = ports.free.pop_front()?;
+        let pair = ports.free.pop_front()?;
         ports.lent += 1;
-        Some(PortLease { port, ports: Arc::clone(&self.ports) })
+        Some(PortLease { pair, ports: Arc::clone(&self.ports) })
     }
 }
 
-/// A port that is ours until this is dropped.
+/// A stream's sockets; their ports go back when this is dropped.
 #[derive(Debug)]
-pub struct PortLease {
-    port: u16,
-    ports: Arc<Mutex<Ports>>,
+pub struct StreamSockets {
+    /// For RTP.
+    pub rtp: MediaSocket,
+    /// For RTCP, where it does not share that one.
+    pub rtcp: Option<MediaSocket>,
+    // Dropped last: the ports are closed before they rest.
+    lease: PortLease,
 }
 
-impl PortLease {
-    /// The port.
+impl StreamSockets {
+    /// The port that RTP comes to.
     pub fn port(&self) -> u16 {
-        self.port
+        self.lease.pair.port
     }
+
+    /// Who sent to these ports in an earlier call.
+    pub fn last_sender(&self) -> Option<(SocketAddr, u32)> {
+        self.lease.pair.last_sender
+    }
+
+    /// Who sends to them now, so that it is known when they are lent again.
+    pub fn sent_by(&mut self, sender: Option<(SocketAddr, u32)>) {
+        self.lease.pair.last_sender = sender.or(self.lease.pair.last_sender);
+    }
+
+    /// Sends a datagram of ours. One that the kernel does not take is lost, as on the wire.
+    pub fn send(&self, from: Port, to: SocketAddr, bytes: &[u8]) {
+        let socket = self.rtcp.as_ref().filter(|_| from == Port::Rtcp).unwrap_or(&self.rtp);
+        socket.send(to, bytes);
+    }
+}
+
+/// A pair that is ours until this is dropped.
+#[derive(Debug)]
+struct PortLease {
+    pair: Pair,
+    ports: Arc<Mutex<Ports>>,
 }
 
 impl Drop for PortLease {
     fn drop(&mut self) {
         let mut ports = lock(&self.ports);
         ports.lent -= 1;
-        ports.resting.push_back((Instant::now(), self.port));
+        ports.resting.push_back((Instant::now(), self.pair));
     }
 }
 
@@ -118,11 +173,37 @@ mod tests {
     fn a_used_up_range_says_so_and_a_returned_port_rests() {
         let pool = PortPool::new(IpAddr::from([127, 0, 0, 1]), 22_201, 22_206, 65_536);
         let now = MonoTime::default();
-        let two = pool.bind(2, now).unwrap();
-        assert!(two.iter().all(|socket| socket.port() % 2 == 0));
-        assert!(matches!(pool.bind(1, now), Err(PortError::Exhausted)));
+        let two = pool.bind([true, false], now).unwrap();
+        assert!(two.iter().all(|sockets| sockets.port() % 2 == 0));
+        assert!(two[0].rtcp.is_some() && two[1].rtcp.is_none());
+        assert!(matches!(pool.bind([true], now), Err(PortError::Exhausted)));
         drop(two);
-        assert!(matches!(pool.bind(1, now), Err(PortError::Exhausted)), "it rests");
+        assert!(matches!(pool.bind([true], now), Err(PortError::Exhausted)), "it rests");
         assert_eq!(pool.lent(), 0);
+    }
+
+    #[test]
+    fn trap_t16_a_port_remembers_who_sent_to_it_last() {
+        let pool = PortPool::new(IpAddr::from([127, 0, 0, 1]), 22_210, 22_211, 65_536);
+        let mut sockets = pool.bind([false], MonoTime::default()).unwrap().remove(0);
+        assert_eq!(sockets.last_sender(), None);
+        let sender = (SocketAddr::from(([127, 0, 0, 1], 9)), 7);
+        sockets.sent_by(Some(sender));
+        sockets.sent_by(None);
+        drop(sockets);
+        for (since, _) in &mut lock(&pool.ports).resting {
+            *since -= REST;
+        }
+        let again = pool.bind([false], MonoTime::default()).unwrap().remove(0);
+        assert_eq!(again.last_sender(), Some(sender));
+    }
+
+    #[test]
+    fn a_pair_whose_odd_port_is_taken_is_passed_over() {
+        let taken = std::net::UdpSocket::bind("127.0.0.1:22221").unwrap();
+        let pool = PortPool::new(IpAddr::from([127, 0, 0, 1]), 22_220, 22_223, 65_536);
+        let sockets = pool.bind([true], MonoTime::default()).unwrap().remove(0);
+        assert_eq!(sockets.port(), 22_222);
+        drop(taken);
     }
 }

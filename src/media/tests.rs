@@ -9,13 +9,16 @@ use super::encoder::OpusSettings;
 use super::leg::LegPlan;
 use super::output::{EndedBy, Fact, Gap, GapReason, MediaBlock, Output};
 use super::plan::CaptureSettings;
+use super::rtp::rtcp::RtcpPlan;
 use super::rtp::source::ExpectedSource;
 use super::stats::TickStats;
 use crate::base::clock::{MonoTime, WallTime};
 use crate::base::id::CallId;
 use crate::call::{Answer, ConsentHow, ConsentKeys, ConsentState, Evidence, NoAudio, Outcome, StreamRole};
 
+mod joining;
 mod protected;
+mod reporting;
 
 /// One call with its clock.
 struct Bench {
@@ -54,12 +57,17 @@ impl Bench {
 
     /// A call whose streams are planned a little differently.
     fn with(selected: bool, change: impl Fn(LegPlan) -> LegPlan) -> Self {
+        Self::made(selected, false, change)
+    }
+
+    fn made(selected: bool, reports: bool, change: impl Fn(LegPlan) -> LegPlan) -> Self {
         let plan = |role| LegPlan {
             role,
             formats: vec![PayloadFormat { payload_type: 8, encoding: Encoding::Pcma }],
             telephone_event: vec![101],
             source: ExpectedSource::default(),
             srtp: None,
+            rtcp: RtcpPlan::default(),
         };
         let rules = CallRules {
             id: CallId::from_bytes([1; 16]),
@@ -74,6 +82,7 @@ impl Bench {
                 pass_through_max_bps: 64_000,
             },
             rtp_timeout: Duration::from_secs(60),
+            reports,
         };
         let legs = vec![change(plan(StreamRole::Caller)), change(plan(StreamRole::Employee))];
         let call = Call::new(rules, legs, settings, at(0).mono);

@@ -1,7 +1,7 @@
 //! What the spool stores of a call: the noun `SpoolRecord`.
 
 use crate::base::id::CallId;
-use crate::call::{CallFacts, ConsentRecord};
+use crate::call::{CallFacts, ConsentRecord, StreamFacts};
 use crate::media::output::{Ended, Fact, Gap, MediaBlock};
 
 /// One record of one call.
@@ -22,6 +22,8 @@ pub enum Body {
     Consent(ConsentRecord),
     /// Audio.
     Media(MediaBlock),
+    /// A stream joined in mid-call.
+    Joined(StreamFacts),
     /// Missing audio.
     Gap(Gap),
     /// The call is over.
@@ -33,6 +35,7 @@ impl From<Fact> for Body {
         match fact {
             Fact::Consent(record) => Body::Consent(record),
             Fact::Media(block) => Body::Media(block),
+            Fact::Joined(facts) => Body::Joined(facts),
             Fact::Gap(gap) => Body::Gap(gap),
             Fact::Ended(ended) => Body::Closed(ended),
         }

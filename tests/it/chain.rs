@@ -14,6 +14,7 @@ use optag::media::encoder::OpusSettings;
 use optag::media::leg::LegPlan;
 use optag::media::output::{EndedBy, Output};
 use optag::media::plan::CaptureSettings;
+use optag::media::rtp::rtcp::RtcpPlan;
 use optag::media::rtp::source::ExpectedSource;
 use optag::media::stats::TickStats;
 use optag::spool::record::Body;
@@ -44,6 +45,7 @@ impl Chain {
             telephone_event: vec![101],
             source: ExpectedSource::default(),
             srtp: None,
+            rtcp: RtcpPlan::default(),
         };
         let id = CallId::from_bytes([3; 16]);
         let rules = CallRules {
@@ -59,6 +61,7 @@ impl Chain {
                 pass_through_max_bps,
             },
             rtp_timeout: Duration::from_secs(60),
+            reports: false,
         };
         let streams_known = (0..streams.len())
             .map(|n| StreamFacts { label: n.to_string(), role: StreamRole::Other })

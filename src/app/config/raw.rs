@@ -80,6 +80,7 @@ section!(RawRtp {
     reorder_ms: i64 = 200,
     timeout_s: i64 = 60,
     socket_buffer_kib: i64 = 256,
+    rtcp_reports: bool = true,
 });
 section!(RawEngine {
     workers: i64 = 0,

@@ -97,6 +97,8 @@ pub struct RtpConfig {
     pub reorder: Duration,
     /// A call without a packet for so long is over.
     pub timeout: Duration,
+    /// Whether senders get receiver reports.
+    pub rtcp_reports: bool,
     /// Receive buffer asked of the kernel for each port. Units: bytes.
     pub socket_buffer_bytes: usize,
 }

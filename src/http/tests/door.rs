@@ -98,6 +98,7 @@ async fn the_openapi_document_lists_every_route_and_needs_no_token() {
         .collect();
     routes.sort();
     let expected = [
+        "delete /api/v1/calls/{id}/streams/{label}",
         "delete /api/v1/recordings/{id}",
         "get /api/v1/calls",
         "get /api/v1/calls/{id}",
@@ -109,7 +110,9 @@ async fn the_openapi_document_lists_every_route_and_needs_no_token() {
         "post /api/v1/calls/{id}/end",
         "post /api/v1/calls/{id}/pause",
         "post /api/v1/calls/{id}/resume",
+        "post /api/v1/calls/{id}/streams",
         "post /api/v1/calls/{id}/withdraw",
+        "put /api/v1/calls/{id}/streams/{label}",
     ];
     assert_eq!(routes, expected);
     assert!(document["components"]["schemas"]["CallBody"].is_object());

@@ -359,12 +359,18 @@ impl Server {
     ) {
         let Some(session) = self.edit(id) else { return };
         session.done();
+        let added = session.added(result.as_ref().ok().map(|view| &view.streams[..]));
+        if added == Some(true) {
+            self.grown(now, id, out);
+        }
+        let Some(session) = self.edit(id) else { return };
         match result {
             Ok(view) => session.consent = view.consent,
             Err(ControlError::NoSuchCall(_)) => {
                 session.saved.call = None;
                 self.hang_up(now, id, out);
             }
+            Err(ControlError::BadStream(_) | ControlError::PortsUsedUp) => self.stats.streams_too_many += 1,
             Err(_) => self.stats.controls_refused += 1,
         }
         self.hand_out_controls(out);
