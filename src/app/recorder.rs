@@ -220,9 +220,9 @@ impl Recorder {
             Control::Describe(_) => {
                 return Err(ControlError::Unsupported("keep what becomes known in mid-call"));
             }
-            Control::Renegotiate { stream, formats, telephone_event, source, srtp, rtcp } => {
+            Control::Renegotiate { stream, formats, telephone_event, comfort_noise, source, srtp, rtcp } => {
                 let role = StreamRole::Other;
-                let plan = LegPlan { role, formats, telephone_event, source, srtp, rtcp };
+                let plan = LegPlan { role, formats, telephone_event, comfort_noise, source, srtp, rtcp };
                 Command::Renegotiate { stream, plan: Box::new(plan) }
             }
         };
@@ -267,6 +267,7 @@ fn leg_plan(stream: NewStream) -> LegPlan {
         role: stream.role,
         formats: stream.formats,
         telephone_event: stream.telephone_event,
+        comfort_noise: stream.comfort_noise,
         source: stream.source,
         srtp: stream.srtp,
         rtcp: stream.rtcp,

@@ -13,7 +13,7 @@ use crate::base::limit;
 use crate::call::StreamRole;
 use crate::media::codec::Encoding;
 use crate::media::rtp::srtp::{SrtpKey, Suite};
-use crate::signalling::feed::{ExpectedSource, NewStream, PayloadFormat, RtcpPlan, SrtpPlan};
+use crate::signalling::feed::{EventFormat, ExpectedSource, NewStream, PayloadFormat, RtcpPlan, SrtpPlan};
 
 /// RFC 4733 payload type that nearly everyone uses.
 const TELEPHONE_EVENT: u8 = 101;
@@ -144,11 +144,14 @@ impl StreamBody {
             port: source.port,
             ssrc: source.ssrc,
         });
+        // Events share the clock of the audio that they interrupt (RFC 4733 §2.1).
+        let event = |payload_type| EventFormat { payload_type, clock_hz: self.codec.clock_hz() };
         NewStream {
             label: self.label,
             role: self.role.unwrap_or(role),
             formats: vec![PayloadFormat { payload_type, encoding: self.codec }],
-            telephone_event: self.telephone_event.into_iter().collect(),
+            telephone_event: self.telephone_event.into_iter().map(event).collect(),
+            comfort_noise: Vec::new(),
             source,
             srtp: self.srtp.and_then(SrtpBody::plan),
             rtcp: RtcpPlan { mux: self.rtcp.mux, port: self.rtcp.port, ip: None },

@@ -84,6 +84,7 @@ pub async fn change(
         stream,
         formats: new.formats,
         telephone_event: new.telephone_event,
+        comfort_noise: new.comfort_noise,
         source: new.source,
         srtp: new.srtp,
         rtcp: new.rtcp,

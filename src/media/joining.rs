@@ -67,7 +67,8 @@ impl Call {
         if self.ended.is_some() || stream >= limit::STREAMS_PER_CALL {
             return false;
         }
-        let mut leg = Leg::new(plan, Reports::new(cname(&self.rules.id.to_bytes()), stream));
+        let mut leg =
+            Leg::new(plan, self.settings.tones, Reports::new(cname(&self.rules.id.to_bytes()), stream));
         if let Some(zero) = self.zero.filter(|_| self.consent.is_open()) {
             let mut capture =
                 Capture::new(stream as u8, zero, self.settings.capture).joining_at(self.frames_out);

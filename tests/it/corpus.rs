@@ -40,6 +40,11 @@ fn protected_packets_never_panic_and_change_nothing_unproved() {
 }
 
 #[test]
+fn samples_never_panic_in_the_tone_detector() {
+    each("tone", optag::media::tone::exercise);
+}
+
+#[test]
 fn spool_recovery_never_panics() {
     each("spool_recovery", optag::spool::recover::exercise);
 }

@@ -7,7 +7,8 @@ fn leg() -> LegPlan {
     LegPlan {
         role: StreamRole::Other,
         formats: vec![PayloadFormat { payload_type: 8, encoding: Encoding::Pcma }],
-        telephone_event: vec![101],
+        telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
+        comfort_noise: Vec::new(),
         source: ExpectedSource::default(),
         srtp: None,
         rtcp: RtcpPlan::default(),

@@ -9,7 +9,10 @@ use crate::media::rtp::srtp::{SrtpKey, SrtpPlan, SrtpReceiver, SrtpSender, Suite
 type Sent = (u64, usize, Port, SocketAddr, Vec<u8>);
 
 fn reporting(rtcp: RtcpPlan, srtp: Option<SrtpPlan>) -> Bench {
-    Bench::made(true, true, |leg| LegPlan { rtcp, srtp: srtp.clone(), ..leg })
+    Bench::of(true, (8, Encoding::Pcma), |leg, _, settings| {
+        (leg.rtcp, leg.srtp) = (rtcp, srtp.clone());
+        settings.reports = true;
+    })
 }
 
 /// Twenty seconds of both streams; what was sent back.

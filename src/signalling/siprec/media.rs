@@ -9,7 +9,7 @@ use super::view::View;
 use crate::base::limit::{STREAMS_PER_CALL, TEXT_CHARS};
 use crate::call::StreamRole;
 use crate::media::rtp::srtp::SrtpKey;
-use crate::signalling::feed::{ExpectedSource, NewStream, RtcpPlan, SrtpPlan};
+use crate::signalling::feed::{EventFormat, ExpectedSource, NewStream, RtcpPlan, SrtpPlan};
 use crate::signalling::sdp::{Media, Offer};
 
 /// Offered keys of a stream that are tried.
@@ -67,7 +67,8 @@ pub fn unknown_stream(label: String, role: StreamRole) -> NewStream {
         label,
         role,
         formats: vec![format(0, Pcmu), format(8, Pcma)],
-        telephone_event: vec![101],
+        telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
+        comfort_noise: Vec::new(),
         source: ExpectedSource::default(),
         srtp: None,
         rtcp: RtcpPlan::default(),
@@ -76,12 +77,14 @@ pub fn unknown_stream(label: String, role: StreamRole) -> NewStream {
 
 /// Formats, events and source of a line, as the engine wants them. Label and role are empty.
 pub fn stream(media: &Media, source: MediaSource) -> NewStream {
+    let event = |&(payload_type, clock_hz): &(u8, u32)| EventFormat { payload_type, clock_hz };
     let named = media.address.filter(|ip| !ip.is_unspecified() && source == MediaSource::Signalled);
     NewStream {
         label: String::new(),
         role: StreamRole::Other,
         formats: media.codecs.iter().filter_map(|codec| codec.format).collect(),
-        telephone_event: media.events.iter().map(|(payload_type, _)| *payload_type).collect(),
+        telephone_event: media.events.iter().map(event).collect(),
+        comfort_noise: media.noise.iter().map(|(payload_type, _)| *payload_type).collect(),
         source: ExpectedSource { ip: named, port: None, ssrc: None },
         srtp: srtp(media),
         rtcp: RtcpPlan {

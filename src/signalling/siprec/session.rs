@@ -18,7 +18,7 @@ use crate::call::{
     RawBody,
 };
 use crate::signalling::feed::{
-    Control, ExpectedSource, NewStream, PayloadFormat, RtcpPlan, SrtpPlan, StreamView,
+    Control, EventFormat, ExpectedSource, NewStream, PayloadFormat, RtcpPlan, SrtpPlan, StreamView,
 };
 use crate::signalling::sdp::{Description, Offer, Taken};
 use crate::signalling::sip::dialog::Dialog;
@@ -56,12 +56,12 @@ pub struct Saved {
     pub keys: ConsentKeys,
 }
 
-/// What the engine was told of a stream: formats, events, sender, keys.
-type Told = (Vec<PayloadFormat>, Vec<u8>, ExpectedSource, Option<SrtpPlan>, RtcpPlan);
+/// What the engine was told of a stream: formats, events, comfort noise, sender, keys, RTCP.
+type Told = (Vec<PayloadFormat>, Vec<EventFormat>, Vec<u8>, ExpectedSource, Option<SrtpPlan>, RtcpPlan);
 
-fn told(stream: &NewStream) -> Told {
-    let NewStream { formats, telephone_event, source, srtp, rtcp, .. } = stream.clone();
-    (formats, telephone_event, source, srtp, rtcp)
+fn told(stream: NewStream) -> Told {
+    let NewStream { formats, telephone_event, comfort_noise, source, srtp, rtcp, .. } = stream;
+    (formats, telephone_event, comfort_noise, source, srtp, rtcp)
 }
 
 /// A recording session.
@@ -150,7 +150,7 @@ impl Session {
 
     /// Asks for a stream for a line that has none yet.
     pub fn add(&mut self, line: usize, stream: NewStream) {
-        self.adding.push_back((line, told(&stream)));
+        self.adding.push_back((line, told(stream.clone())));
         self.control(Control::AddStream(Box::new(stream)));
     }
 
@@ -176,7 +176,7 @@ impl Session {
 
     /// Remembers what the engine was told of each stream at admission.
     pub fn streams_admitted(&mut self, streams: &[NewStream]) {
-        self.sent = streams.iter().map(told).collect();
+        self.sent = streams.iter().map(|stream| told(stream.clone())).collect();
     }
 
     /// Follows a description of the client: tells the engine of changed streams, of hold and
@@ -201,18 +201,19 @@ impl Session {
             if let Some(srtp) = &mut new.srtp {
                 srtp.send = line.own_key().cloned();
             }
-            let told = told(&new);
-            let hold = told.2.ip.is_none() && media.is_held();
-            if told.0.is_empty() || hold {
+            let hold = new.source.ip.is_none() && media.is_held();
+            if new.formats.is_empty() || hold {
                 continue;
             }
+            let told = told(new);
             if let Some(known) = known.filter(|known| **known != told) {
                 known.clone_from(&told);
-                let (formats, telephone_event, source, srtp, rtcp) = told;
+                let (formats, telephone_event, comfort_noise, source, srtp, rtcp) = told;
                 self.waiting.push_back(Control::Renegotiate {
                     stream: index,
                     formats,
                     telephone_event,
+                    comfort_noise,
                     source,
                     srtp,
                     rtcp,
