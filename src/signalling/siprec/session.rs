@@ -161,9 +161,11 @@ impl Session {
             return None;
         }
         let (line, told) = self.adding.pop_front()?;
-        if let (Some(line), Some([.., new])) = (self.saved.ours.lines.get_mut(line), streams) {
-            let stream = Some(self.sent.len() as u8);
-            line.taken = Some(Taken { stream, address: new.address });
+        if let (Some(line), Some(all @ [.., new])) = (self.saved.ours.lines.get_mut(line), streams) {
+            // Others may have added streams to the call that are none of this session's.
+            let index = all.len() - 1;
+            line.taken = Some(Taken { stream: Some(index as u8), address: new.address });
+            self.sent.resize_with(index.max(self.sent.len()), Default::default);
             self.sent.push(told);
         }
         Some(self.adding.is_empty())
