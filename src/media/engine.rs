@@ -16,9 +16,10 @@ use super::governor::Governor;
 use super::leg::LegPlan;
 use super::output::{EndedBy, Fact, Output};
 use super::ports::StreamSockets;
+use super::resume::Resumption;
 use super::seat::Seat;
 use super::stats::{CallGauges, Condition, EngineStats, TickStats};
-use crate::base::clock::{Clock, MonoTime};
+use crate::base::clock::{BootId, Clock, MonoTime};
 use crate::base::id::CallId;
 use crate::call::StreamFacts;
 use crate::call::consent::ConsentError;
@@ -98,9 +99,20 @@ pub struct StreamPlan {
     pub sockets: StreamSockets,
 }
 
+/// A call that an earlier process had.
+pub struct ResumePlan {
+    /// The call.
+    pub resumption: Resumption,
+    /// Its sockets, in channel order.
+    pub sockets: Vec<StreamSockets>,
+    /// Where its packet counters are published.
+    pub gauges: Arc<CallGauges>,
+}
+
 enum Request {
     Admit(Box<CallPlan>, Reply),
     Join(CallId, Box<StreamPlan>, Reply),
+    Resume(Box<ResumePlan>, Reply),
     Control(CallId, Command, Reply),
     Stop,
 }
@@ -145,6 +157,7 @@ impl Engine {
             places: HashMap::new(),
             replies: Vec::new(),
             carried: Vec::new(),
+            boot: BootId::current(),
         };
         let thread = std::thread::Builder::new()
             .name("media-tick".into())
@@ -161,6 +174,11 @@ impl Engine {
     /// Lets a stream join a call at the next tick, behind those there are.
     pub fn join(&self, call: CallId, stream: StreamPlan, reply: Reply) {
         self.send(Request::Join(call, Box::new(stream), reply));
+    }
+
+    /// Goes on with a call. Load is no reason not to: it is a call in progress.
+    pub fn resume(&self, plan: ResumePlan, reply: Reply) {
+        self.send(Request::Resume(Box::new(plan), reply));
     }
 
     /// Asks something of a call at the next tick.
@@ -194,7 +212,10 @@ impl Engine {
             Err(TrySendError::Full(request)) => (request, EngineError::Full),
             Err(TrySendError::Disconnected(request)) => (request, EngineError::Stopped),
         };
-        if let Request::Admit(_, reply) | Request::Join(_, _, reply) | Request::Control(_, _, reply) = request
+        if let Request::Admit(_, reply)
+        | Request::Join(_, _, reply)
+        | Request::Resume(_, reply)
+        | Request::Control(_, _, reply) = request
         {
             reply(Err(error));
         }
@@ -213,6 +234,7 @@ struct Runner {
     places: HashMap<CallId, usize>,
     replies: Vec<(Reply, Result<CallState, EngineError>)>,
     carried: Vec<Output>,
+    boot: Option<BootId>,
     governor: Governor,
     condition: Arc<Condition>,
 }
@@ -255,6 +277,7 @@ impl Runner {
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return true,
                 Ok(Request::Admit(plan, reply)) => self.admit(*plan, reply),
                 Ok(Request::Join(call, stream, reply)) => self.join(call, *stream, reply),
+                Ok(Request::Resume(plan, reply)) => self.resume(*plan, reply),
                 Ok(Request::Control(call, command, reply)) => self.control(call, command, reply),
                 Err(RecvTimeoutError::Timeout) => return false,
             }
@@ -271,12 +294,20 @@ impl Runner {
         if !has_room || !self.governor.admits(self.calls.len()) {
             return reply(Err(EngineError::Full));
         }
-        let id = plan.rules.id;
         let (legs, sockets): (Vec<_>, Vec<_>) = plan.streams.into_iter().unzip();
         let call = Call::new(plan.rules, legs, self.config.call, self.clock.mono());
+        self.seat(call, sockets, plan.gauges, reply);
+    }
+
+    fn resume(&mut self, plan: ResumePlan, reply: Reply) {
+        let call = Call::resume(plan.resumption, self.config.call, self.clock.mono());
+        self.seat(call, plan.sockets, plan.gauges, reply);
+    }
+
+    fn seat(&mut self, call: Call, sockets: Vec<StreamSockets>, gauges: Arc<CallGauges>, reply: Reply) {
         let state = call.state();
-        self.places.insert(id, self.calls.len());
-        self.calls.push(Seat::new(call, sockets, plan.gauges));
+        self.places.insert(call.id(), self.calls.len());
+        self.calls.push(Seat::new(call, sockets, gauges, self.boot));
         reply(Ok(state));
     }
 

@@ -78,6 +78,7 @@ impl Call {
             leg.capture = Some(Box::new(capture));
         }
         self.legs.push(leg);
+        self.changed = true;
         // Of a call that is not recorded, or no more, nothing is written down.
         if !matches!(self.consent.state(), ConsentState::Unknown | ConsentState::Withdrawn) {
             self.facts.push(Fact::Joined(facts));

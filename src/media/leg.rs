@@ -4,6 +4,8 @@
 
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::capture::{Capture, Lent};
 use super::codec::PayloadFormat;
 use super::ear::ToneSettings;
@@ -15,6 +17,7 @@ use super::rtp::rtcp::{Reports, RtcpPlan};
 use super::rtp::source::{ExpectedSource, SourceRule, Verdict};
 use super::rtp::srtp::{SrtpError, SrtpPlan, SrtpReceiver, SrtpState};
 use super::rtp::telephone_event::{EventFormat, UnnamedEvents};
+use super::saved::SavedLeg;
 use super::stats::TickStats;
 use super::timeline::Timeline;
 use crate::base::clock::MonoTime;
@@ -27,8 +30,12 @@ const COMFORT_NOISE: [u8; 2] = [13, 19];
 /// Clock of a stream of which no coding is known. Units: Hz.
 const TELEPHONE_HZ: u32 = 8_000;
 
+/// Indexes of our RTCP that an earlier process may have used after it was last saved: far more
+/// than it can have.
+const INDEXES_UNKNOWN: u32 = 1_000;
+
 /// How a stream is set up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LegPlan {
     /// Who speaks in it.
     pub role: StreamRole,
@@ -43,6 +50,7 @@ pub struct LegPlan {
     /// How its packets are protected; `None` where they come in the clear.
     pub srtp: Option<SrtpPlan>,
     /// Where its RTCP comes from and goes to.
+    #[serde(default)]
     pub rtcp: RtcpPlan,
 }
 
@@ -75,6 +83,8 @@ pub struct Leg {
     clock_hz: u32,
     counts: StreamCounts,
     last_heard: Option<MonoTime>,
+    /// Whether something changed that a later process must know.
+    changed: bool,
     /// Exists only while the gate is open.
     pub(super) capture: Option<Box<Capture>>,
 }
@@ -93,14 +103,50 @@ impl Leg {
             clock_hz: plan.formats.first().map_or(TELEPHONE_HZ, |format| format.encoding.clock_hz()),
             counts: StreamCounts::default(),
             last_heard: None,
+            changed: false,
             capture: None,
             plan,
         }
     }
 
+    /// A stream as it was saved; `heard` stands for its last packet.
+    pub fn resume(saved: SavedLeg, tones: ToneSettings, reports: Reports, heard: Option<MonoTime>) -> Self {
+        let SavedLeg { plan, rule, trackers, timeline, srtp, rtcp_index, dropped, counts, .. } = saved;
+        let mut leg = Self::new(plan, tones, reports);
+        leg.feedback.resume_at(rtcp_index.saturating_add(INDEXES_UNKNOWN));
+        leg.dropped = dropped;
+        leg.keypad.resume(trackers);
+        if let Some(state) = srtp {
+            leg.srtp = Some(Box::new(SrtpReceiver::resume(state)));
+        }
+        Self { rule, timeline: timeline.resume(), counts, last_heard: heard, ..leg }
+    }
+
+    /// What a later process needs; the port is the socket's to tell.
+    pub fn save(&self) -> SavedLeg {
+        SavedLeg {
+            plan: self.plan.clone(),
+            port: 0,
+            rule: self.rule.clone(),
+            trackers: self.keypad.trackers().to_vec(),
+            timeline: self.timeline.clone(),
+            srtp: self.srtp_state(),
+            rtcp_index: self.feedback.next_index(),
+            dropped: self.dropped,
+            counts: self.counts,
+            last_heard: self.last_heard,
+        }
+    }
+
+    /// Whether a later process must know something new.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
     /// What is known of the stream changed: its codings, payload types, keys or sender. A sender
     /// that still fits is kept; another may take over at once.
     pub fn renegotiate(&mut self, now: MonoTime, plan: LegPlan) {
+        self.changed = true;
         self.rule.expect(plan.source);
         self.keypad.renegotiate();
         match (&mut self.srtp, plan.srtp.clone()) {
@@ -115,10 +161,16 @@ impl Leg {
     /// Signalling has no use for the stream any more: its packets are refused, and what is
     /// missing from now on is no hold. Another plan brings it back.
     pub fn set_dropped(&mut self, dropped: bool) {
+        self.changed = true;
         self.dropped = dropped;
         if let Some(capture) = &mut self.capture {
             capture.set_over(dropped);
         }
+    }
+
+    /// Whether signalling has no use for the stream now.
+    pub fn is_dropped(&self) -> bool {
+        self.dropped
     }
 
     /// Packets of this sender belong to an earlier call that had the port.
@@ -330,6 +382,7 @@ impl Leg {
     }
 
     fn start_anew(&mut self) {
+        self.changed = true;
         self.feedback.new_source();
         self.keypad.start_anew();
         self.timeline = Timeline::default();

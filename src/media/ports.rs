@@ -5,11 +5,12 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::feedback::Port;
-use super::socket::MediaSocket;
+use super::socket::{KeptSocket, MediaSocket};
 use crate::base::clock::MonoTime;
 
 /// How long a returned pair rests.
@@ -38,6 +39,8 @@ pub struct PortPool {
 
 #[derive(Debug)]
 struct Ports {
+    /// Pairs of it are lent out.
+    all: Range<u16>,
     free: VecDeque<Pair>,
     resting: VecDeque<(Instant, Pair)>,
     lent: usize,
@@ -59,7 +62,7 @@ impl PortPool {
         Self {
             ip,
             buffer_bytes,
-            ports: Arc::new(Mutex::new(Ports { free, resting: VecDeque::new(), lent: 0 })),
+            ports: Arc::new(Mutex::new(Ports { all: min..max, free, resting: VecDeque::new(), lent: 0 })),
         }
     }
 
@@ -73,6 +76,28 @@ impl PortPool {
         now: MonoTime,
     ) -> Result<Vec<StreamSockets>, PortError> {
         rtcp.into_iter().map(|rtcp| self.bind_one(rtcp, now)).collect()
+    }
+
+    /// Binds this very port, which an earlier process had lent out, or takes over the socket that
+    /// it left open; `rtcp` as for [`PortPool::bind`]. Where the port after it is taken by now,
+    /// the stream goes on without one for RTCP.
+    ///
+    /// Errors: the port is taken, or the system gives no socket.
+    pub fn bind_at(
+        &self,
+        port: u16,
+        kept: Option<KeptSocket>,
+        rtcp: bool,
+        now: MonoTime,
+    ) -> Result<StreamSockets, PortError> {
+        let lease = self.lend_this(port).ok_or(PortError::Exhausted)?;
+        let rtp = match kept {
+            Some(kept) => MediaSocket::take_over(kept),
+            None => MediaSocket::bind(self.ip, port, self.buffer_bytes, now)?,
+        };
+        let next = port.checked_add(1).filter(|_| rtcp);
+        let rtcp = next.and_then(|port| MediaSocket::bind(self.ip, port, RTCP_BUFFER_BYTES, now).ok());
+        Ok(StreamSockets { rtp, rtcp, lease })
     }
 
     /// Pairs lent out now.
@@ -108,7 +133,21 @@ impl PortPool {
         }
         let pair = ports.free.pop_front()?;
         ports.lent += 1;
-        Some(PortLease { pair, ports: Arc::clone(&self.ports) })
+        Some(PortLease { pair, returns: true, ports: Arc::clone(&self.ports) })
+    }
+
+    /// A pair that may lie outside of the range, where that was another one before.
+    fn lend_this(&self, port: u16) -> Option<PortLease> {
+        let mut ports = lock(&self.ports);
+        let at = ports.free.iter().position(|free| free.port == port);
+        let in_range = ports.all.contains(&port);
+        if in_range && at.is_none() {
+            return None;
+        }
+        at.map(|at| ports.free.remove(at));
+        ports.lent += 1;
+        let pair = Pair { port, last_sender: None };
+        Some(PortLease { pair, returns: in_range, ports: Arc::clone(&self.ports) })
     }
 }
 
@@ -150,6 +189,8 @@ impl StreamSockets {
 #[derive(Debug)]
 struct PortLease {
     pair: Pair,
+    /// Whether it goes back to the range.
+    returns: bool,
     ports: Arc<Mutex<Ports>>,
 }
 
@@ -157,7 +198,9 @@ impl Drop for PortLease {
     fn drop(&mut self) {
         let mut ports = lock(&self.ports);
         ports.lent -= 1;
-        ports.resting.push_back((Instant::now(), self.pair));
+        if self.returns {
+            ports.resting.push_back((Instant::now(), self.pair));
+        }
     }
 }
 
@@ -196,6 +239,20 @@ mod tests {
         }
         let again = pool.bind([false], MonoTime::default()).unwrap().remove(0);
         assert_eq!(again.last_sender(), Some(sender));
+    }
+
+    #[test]
+    fn a_port_of_an_earlier_process_is_bound_again_and_not_lent_out_twice() {
+        let pool = PortPool::new(IpAddr::from([127, 0, 0, 1]), 22_231, 22_236, 65_536);
+        let now = MonoTime::default();
+        let again = pool.bind_at(22_232, None, true, now).unwrap();
+        assert!(again.port() == 22_232 && again.rtcp.is_some());
+        assert!(matches!(pool.bind_at(22_232, None, true, now), Err(PortError::Exhausted)));
+        assert_eq!(pool.bind([true], now).unwrap()[0].port(), 22_234);
+        let outside = pool.bind_at(22_240, None, false, now).unwrap();
+        assert_eq!(pool.lent(), 2);
+        drop((again, outside));
+        assert_eq!(pool.lent(), 0);
     }
 
     #[test]

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::call::{Call, CallState, Command, Now};
 use super::leg::LegPlan;
-use super::output::{Ended, EndedBy, Output};
+use super::output::{Ended, EndedBy, Fact, Output};
 use super::ports::StreamSockets;
 use super::stats::{CallGauges, TickStats};
-use crate::base::clock::Clock;
+use crate::base::clock::{BootId, Clock};
 use crate::call::consent::ConsentError;
 use crate::call::outcome::LossCause;
 use crate::call::{Outcome, StreamFacts};
@@ -28,17 +28,24 @@ pub struct Seat {
     sockets: Vec<StreamSockets>,
     until_rtcp: u8,
     gauges: Arc<CallGauges>,
+    boot: Option<BootId>,
 }
 
 impl Seat {
     /// A call and its sockets, in channel order.
-    pub fn new(mut call: Call, sockets: Vec<StreamSockets>, gauges: Arc<CallGauges>) -> Self {
+    pub fn new(
+        mut call: Call,
+        sockets: Vec<StreamSockets>,
+        gauges: Arc<CallGauges>,
+        boot: Option<BootId>,
+    ) -> Self {
         for (stream, sockets) in sockets.iter().enumerate() {
             if let Some(sender) = sockets.last_sender() {
                 call.shun(stream, sender);
             }
         }
-        Self { call, out: Vec::new(), stats: TickStats::default(), sockets, until_rtcp: RTCP_EVERY, gauges }
+        let (out, stats) = (Vec::new(), TickStats::default());
+        Self { call, out, stats, sockets, until_rtcp: RTCP_EVERY, gauges, boot }
     }
 
     /// A stream joins, after what came before it was heard. False: the call takes none.
@@ -144,6 +151,12 @@ impl Seat {
             self.sockets[stream].sent_by(self.call.sender(stream));
         }
         self.call.take_facts(&mut self.out);
+        for output in &mut self.out {
+            if let Fact::State(saved) = &mut output.fact {
+                saved.boot = self.boot;
+                saved.legs.iter_mut().zip(&self.sockets).for_each(|(leg, socket)| leg.port = socket.port());
+            }
+        }
     }
 }
 

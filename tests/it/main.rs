@@ -9,6 +9,7 @@ mod demo;
 mod phone;
 mod promises;
 mod protected;
+mod resume;
 mod s3;
 mod server;
 mod shutdown;

@@ -102,6 +102,8 @@ pub struct RtpConfig {
     pub timeout: Duration,
     /// Whether senders get receiver reports.
     pub rtcp_reports: bool,
+    /// After a restart, a call that was in progress goes on if the recorder was down no longer.
+    pub resume_within: Duration,
     /// Receive buffer asked of the kernel for each port. Units: bytes.
     pub socket_buffer_bytes: usize,
 }

@@ -10,6 +10,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::clock::MonoTime;
 
 /// Packets in sequence that make a first source.
@@ -23,7 +25,7 @@ const SILENT: Duration = Duration::from_millis(500);
 const SILENT_SSRC: Duration = Duration::from_millis(80);
 
 /// What is known of a stream's sender.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpectedSource {
     /// Its address.
     pub ip: Option<std::net::IpAddr>,
@@ -44,13 +46,13 @@ impl ExpectedSource {
 }
 
 /// A sender.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Sender {
     address: SocketAddr,
     ssrc: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Candidate {
     sender: Sender,
     next_sequence: u16,
@@ -75,11 +77,12 @@ pub enum Verdict {
 }
 
 /// The rule, with the sender in place.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SourceRule {
     expected: ExpectedSource,
     current: Option<(Sender, MonoTime)>,
     candidate: Option<Candidate>,
+    #[serde(default)]
     stale: Option<Sender>,
 }
 

@@ -57,7 +57,7 @@ pub struct Saved {
 }
 
 /// What the engine was told of a stream: formats, events, comfort noise, sender, keys, RTCP.
-type Told = (Vec<PayloadFormat>, Vec<EventFormat>, Vec<u8>, ExpectedSource, Option<SrtpPlan>, RtcpPlan);
+pub type Told = (Vec<PayloadFormat>, Vec<EventFormat>, Vec<u8>, ExpectedSource, Option<SrtpPlan>, RtcpPlan);
 
 fn told(stream: NewStream) -> Told {
     let NewStream { formats, telephone_event, comfort_noise, source, srtp, rtcp, .. } = stream;
@@ -95,7 +95,12 @@ pub struct Session {
     waiting: VecDeque<Control>,
     signalled_answer: Option<Answer>,
     pressed: String,
-    sent: Vec<Told>,
+    /// What the engine was told of each stream.
+    pub told: Vec<Told>,
+    /// After a restart: number of the INVITE whose ACK may still come.
+    pub resumed_ack: Option<u32>,
+    /// Proof of what was last kept of it.
+    pub kept: u64,
 }
 
 impl Session {
@@ -118,7 +123,9 @@ impl Session {
             waiting: VecDeque::new(),
             signalled_answer: None,
             pressed: String::new(),
-            sent: Vec::new(),
+            told: Vec::new(),
+            resumed_ack: None,
+            kept: 0,
         }
     }
 
@@ -165,8 +172,8 @@ impl Session {
             // Others may have added streams to the call that are none of this session's.
             let index = all.len() - 1;
             line.taken = Some(Taken { stream: Some(index as u8), address: new.address });
-            self.sent.resize_with(index.max(self.sent.len()), Default::default);
-            self.sent.push(told);
+            self.told.resize_with(index.max(self.told.len()), Default::default);
+            self.told.push(told);
         }
         Some(self.adding.is_empty())
     }
@@ -178,7 +185,7 @@ impl Session {
 
     /// Remembers what the engine was told of each stream at admission.
     pub fn streams_admitted(&mut self, streams: &[NewStream]) {
-        self.sent = streams.iter().map(|stream| told(stream.clone())).collect();
+        self.told = streams.iter().map(|stream| told(stream.clone())).collect();
     }
 
     /// Follows a description of the client: tells the engine of changed streams, of hold and
@@ -190,7 +197,7 @@ impl Session {
         for (line, media) in self.saved.ours.lines.iter().zip(&offer.media) {
             let Some(index) = line.taken.and_then(|taken| taken.stream) else { continue };
             all_held &= media.is_held() || media.port == 0;
-            let known = self.sent.get_mut(usize::from(index));
+            let known = self.told.get_mut(usize::from(index));
             if media.port == 0 {
                 // Told nothing any more: whatever comes next is a change.
                 if let Some(known) = known.filter(|known| !known.0.is_empty()) {
