@@ -17,7 +17,7 @@ use super::server::{Incoming, Output, Server, SessionId};
 use super::session::Saved;
 use crate::base::clock::{MonoTime, WallTime};
 use crate::base::limit::STREAMS_PER_CALL;
-use crate::signalling::feed::Control;
+use crate::signalling::feed::{CallView, Control, ControlError};
 use crate::signalling::sdp::{self, Offer, Taken};
 use crate::signalling::sip::flow::{Flow, Transport};
 use crate::signalling::sip::message::Request;
@@ -145,9 +145,20 @@ impl Server {
         self.respond(now, flow, key, request, &answer, out);
     }
 
-    /// The streams that a text adds have their ports, or got none: it is answered.
-    pub(super) fn grown(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+    /// A control is done. Where it was the last that adds a stream of a client's text, that text
+    /// is answered: its streams have their ports, or got none.
+    pub(super) fn stream_added(
+        &mut self,
+        now: MonoTime,
+        id: SessionId,
+        result: &Result<CallView, ControlError>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(session) = self.edit(id) else { return };
+        session.done();
+        if session.added(result.as_ref().ok().map(|view| &view.streams[..])) != Some(true) {
+            return;
+        }
         let Some((key, request)) = session.growing.take() else { return };
         let Some(flow) = session.flow else { return };
         self.answer_inside(now, id, flow, &key, &request, out);

@@ -360,12 +360,7 @@ impl Server {
         result: Result<CallView, ControlError>,
         out: &mut Vec<Output>,
     ) {
-        let Some(session) = self.edit(id) else { return };
-        session.done();
-        let added = session.added(result.as_ref().ok().map(|view| &view.streams[..]));
-        if added == Some(true) {
-            self.grown(now, id, out);
-        }
+        self.stream_added(now, id, &result, out);
         let Some(session) = self.edit(id) else { return };
         match result {
             Ok(view) => session.consent = view.consent,
