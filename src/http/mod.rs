@@ -10,10 +10,14 @@ pub mod audit;
 mod auth;
 mod call_body;
 mod calls;
+mod candidates;
+mod erasures;
 mod guard;
 pub mod health;
+mod holds;
 mod json;
 pub mod library;
+mod oversight;
 mod params;
 mod playback;
 pub mod problem;
@@ -21,9 +25,11 @@ mod range;
 mod recordings;
 pub mod router;
 pub mod serve;
+pub mod steward;
 mod stream_body;
 mod streams;
 pub mod tokens;
+pub mod told;
 
 #[cfg(test)]
 mod fakes;

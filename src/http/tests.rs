@@ -5,4 +5,5 @@ mod door;
 mod playback;
 mod privacy;
 mod recordings;
+mod stewarding;
 mod streams;
