@@ -1,6 +1,7 @@
 //! Opens everything that an owner's data consists of, in the one order that is safe: the
 //! deletion log before anything that could serve or deliver, the spool before the store.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -9,10 +10,13 @@ use crate::app::config::Config;
 use crate::app::erasing::Erasing;
 use crate::app::keyed_lock::KeyedLock;
 use crate::app::library::Recordings;
+use crate::app::master_key;
 use crate::app::registry::Registry;
 use crate::app::settling::Settling;
 use crate::app::trail::Trail;
+use crate::archive::seal::day_keys::DayKeys;
 use crate::archive::store::Store;
+use crate::archive::vault::Vault;
 use crate::audit::{self, AuditLog};
 use crate::base::clock::{Clock, OsClock};
 use crate::http::tokens::Tokens;
@@ -20,7 +24,7 @@ use crate::index::Index;
 use crate::retention::deletion_log::DeletionLog;
 use crate::spool::disk::OsDisk;
 use crate::spool::recover::Recovered;
-use crate::spool::{DurableEvent, MasterKey, Spool, SpoolConfig, SpoolError};
+use crate::spool::{DurableEvent, Spool, SpoolConfig, SpoolError};
 
 /// Records that may wait for the disk; at 100 calls some minutes of audio. Units: bytes.
 const SPOOL_QUEUE_BYTES: usize = 64 << 20;
@@ -43,6 +47,8 @@ pub struct Opened {
     pub audit: AuditLog,
     /// Who may ask.
     pub tokens: Arc<Tokens>,
+    /// The file of the master key, if this start made it.
+    pub new_master_key: Option<PathBuf>,
 }
 
 /// Opens the data. `Ok(None)`: another process has it.
@@ -56,7 +62,8 @@ pub async fn open(
     std::fs::create_dir_all(dir)
         .with_context(|| format!("cannot make the data directory {}", dir.display()))?;
     let clock: Arc<dyn Clock> = Arc::new(OsClock);
-    let master = MasterKey::load_or_create(&config.spool.master_key_file)?;
+    let (secret, is_new) = master_key::load(&config.spool.master_key).await?;
+    let (master, day_master) = (secret.key()?, secret.key()?);
     let spool_config = SpoolConfig {
         dir: config.spool.dir.clone(),
         segment_bytes: config.spool.segment_bytes,
@@ -73,9 +80,18 @@ pub async fn open(
     let log = DeletionLog::open(&dir.join("deletions.log")).context("cannot open the deletion log")?;
     let index = Index::open(&config.index_path, &config.country_code).await?;
     let store = Store::open(&config.store)?;
+    let keys = Arc::new(DayKeys::open(&config.seal.keys_dir, day_master).context("the days' keys")?);
+    let vault = Vault::new(store.clone(), keys, config.seal.seals, config.seal.escrow.clone());
     let tokens = Arc::new(Tokens::open(&config.tokens_path)?);
-    let erasing =
-        Arc::new(Erasing { log, spool, store, index, turns: KeyedLock::default(), clock: clock.clone() });
+    let erasing = Arc::new(Erasing {
+        log,
+        spool,
+        store,
+        vault,
+        index,
+        turns: KeyedLock::default(),
+        clock: clock.clone(),
+    });
     Ok(Some(Opened {
         audit: AuditLog::new(audit::path_in(dir)),
         registry: Arc::default(),
@@ -85,6 +101,7 @@ pub async fn open(
         erasing,
         recovered,
         tokens,
+        new_master_key: is_new,
     }))
 }
 

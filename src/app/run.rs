@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::app::config::{Config, StoreConfig};
+use crate::app::delivery::Delivery;
 use crate::app::durable::durable;
 use crate::app::open::{Opened, open};
 use crate::app::publish::Publisher;
@@ -23,7 +24,7 @@ use crate::app::recorder::Recorder;
 use crate::app::settling::{Closing, Settling};
 use crate::app::sink::SpoolSink;
 use crate::app::sweeping::Sweeper;
-use crate::app::{delivery, harden, sip};
+use crate::app::{harden, sip};
 use crate::base::clock::Clock;
 use crate::base::limit;
 use crate::call::outcome::LossCause;
@@ -42,8 +43,6 @@ use crate::signalling::siprec::listen::{Bound, Ending, SipServer};
 use crate::spool::DurableEvent;
 use crate::spool::record::{Body, SpoolRecord};
 
-/// Deliveries at a time; with three parts each they stay under 64 MiB.
-const DELIVERIES: usize = 4;
 /// How long deliveries may go on after the last call ended.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -149,6 +148,11 @@ impl Running {
             tasks,
             listeners,
         })
+    }
+
+    /// The master key's file, if this start made it.
+    pub fn new_master_key(&self) -> Option<&std::path::Path> {
+        self.opened.new_master_key.as_deref()
     }
 
     /// An admin token of this name; an older one of the same name becomes worthless.
@@ -333,9 +337,7 @@ fn start_tasks(
 ) -> JoinSet<()> {
     let config = &opened.config;
     let mut tasks = JoinSet::new();
-    for _ in 0..DELIVERIES {
-        tasks.spawn(delivery::work(Arc::<Settling>::clone(&opened.settling), Arc::clone(&opened.erasing)));
-    }
+    Delivery::new(Arc::<Settling>::clone(&opened.settling), Arc::clone(&opened.erasing)).start(&mut tasks);
     let publisher = Publisher {
         engine: engine.clone(),
         spool: opened.erasing.spool.clone(),

@@ -77,6 +77,23 @@ impl Sweeper {
                 return;
             }
         }
+        self.end_keys(now).await;
+    }
+
+    /// A day's key ends when the last recording that it seals is due: from then on no copy of
+    /// that day opens, wherever it lies.
+    async fn end_keys(&self, now: WallTime) {
+        match self.erasing.vault.destroy_due_keys(now).await {
+            Ok(ended) => {
+                for key in ended {
+                    tracing::info!(
+                        key,
+                        "the key of a day was destroyed: nothing sealed with it opens any more"
+                    );
+                }
+            }
+            Err(error) => tracing::error!(%error, "keys of days that are over may be left"),
+        }
     }
 
     async fn look_at_lifecycle(&self) {

@@ -48,9 +48,10 @@ async fn findings(opened: &Opened) -> anyhow::Result<Vec<String>> {
     let (mut audio, mut manifests, mut indexed) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let mut objects = erasing.store.list(key::PREFIX);
     while let Some(object) = objects.try_next().await? {
-        match key::parse(&object.key) {
-            Some((id, _)) if object.key.ends_with(".opus") => drop(audio.insert(id)),
-            Some((id, _)) if object.key.ends_with(".json") => drop(manifests.insert(id)),
+        match (key::parse(&object.key), key::kind(&object.key)) {
+            (Some((id, _)), Some((key::Kind::Audio, _))) => drop(audio.insert(id)),
+            (Some((id, _)), Some((key::Kind::Manifest, _))) => drop(manifests.insert(id)),
+            _ if key::is_ours(&object.key) => {}
             _ => findings.push(format!("store: {} is not one of ours", object.key)),
         }
     }

@@ -5,6 +5,7 @@ pub mod check;
 pub mod demo;
 pub mod erase;
 pub mod export;
+pub mod keys;
 pub mod load;
 pub mod search;
 pub mod serve;
@@ -40,6 +41,7 @@ enum Command {
     Export(export::ExportArgs),
     Erase(erase::EraseArgs),
     Check(check::CheckArgs),
+    Keys(keys::KeysArgs),
     Token(token::TokenArgs),
 }
 
@@ -73,6 +75,7 @@ pub fn run() -> ExitCode {
             Command::Export(args) => export::run(args).await,
             Command::Erase(args) => erase::run(args).await,
             Command::Check(args) => check::run(args).await,
+            Command::Keys(args) => keys::run(args).await,
             Command::Token(args) => token::run(args).await,
         }
     });

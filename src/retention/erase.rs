@@ -94,7 +94,7 @@ impl Eraser<'_> {
         self.keys.destroy(id).await.map_err(|error| (Step::SpoolKey, EraseError::Spool(error)))?;
         let started_at = id.admitted_at();
         let mut gone = Vec::new();
-        for name in [key::audio(id, started_at), key::manifest(id, started_at)] {
+        for name in key::names(id, started_at) {
             gone.extend(self.store.delete_all(&name).await.map_err(|error| (Step::Store, error.into()))?);
         }
         self.index.mark_erased(id, now).await.map_err(|error| (Step::Index, error.into()))?;

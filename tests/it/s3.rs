@@ -63,6 +63,8 @@ impl Gateway {
                 secret_access_key: "testsecret".to_owned().into(),
                 session_token: None,
             }),
+            credentials_file: None,
+            proxy: None,
             path_style: true,
             allow_http: true,
             ca_file: None,
