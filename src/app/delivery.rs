@@ -4,7 +4,7 @@
 //! the store, and only their rows wait.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
@@ -75,6 +75,17 @@ impl Delivery {
             let delivery = Arc::clone(&delivery);
             tasks.spawn(async move { delivery.work().await });
         }
+    }
+
+    /// Settles every call that waits, however long it takes.
+    pub async fn until_settled(self) {
+        let settling = Arc::clone(&self.settling);
+        let mut tasks = JoinSet::new();
+        self.start(&mut tasks);
+        while !settling.is_empty() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        tasks.shutdown().await;
     }
 
     /// One worker: settles calls one after the other.
@@ -315,6 +326,31 @@ mod tests {
         settle(&closing, &erasing).await.unwrap();
         let row = erasing.index.get(closing.id).await.unwrap().unwrap();
         assert_eq!(row.object_sha256, manifest.audio_sha256);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn while_the_index_is_locked_recordings_reach_the_store_and_their_rows_follow() {
+        use sqlx::{ConnectOptions, Connection};
+
+        let dir = tempfile::tempdir().unwrap();
+        let erasing = erasing(dir.path()).await;
+        let closing = recorded(&erasing).await;
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.path().join("index.sqlite"));
+        let mut other = options.connect().await.unwrap();
+        let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        let settling = Arc::<Settling>::default();
+        let delivery = Delivery::new(Arc::clone(&settling), Arc::clone(&erasing));
+        let waits = delivery.settle(&closing).await;
+        assert!(matches!(waits, Err(SettleError::Index(_))), "{waits:?}");
+        assert!(erasing.index.probe().await.is_err());
+        // In the store, and in the spool until its row is written.
+        assert_eq!(erasing.vault.manifest(closing.id).await.unwrap().id(), closing.id);
+        assert_eq!(erasing.spool.calls(), [closing.id]);
+        assert!(settling.delivered(closing.id).is_some());
+        lock.rollback().await.unwrap();
+        delivery.settle(&closing).await.unwrap();
+        assert!(erasing.spool.calls().is_empty());
+        assert!(erasing.index.get(closing.id).await.unwrap().is_some());
     }
 
     #[tokio::test(flavor = "multi_thread")]

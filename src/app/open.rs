@@ -63,7 +63,11 @@ pub async fn open(
         .with_context(|| format!("cannot make the data directory {}", dir.display()))?;
     let clock: Arc<dyn Clock> = Arc::new(OsClock);
     let (secret, is_new) = master_key::load(&config.spool.master_key).await?;
-    let (master, day_master) = (secret.key()?, secret.key()?);
+    let master = secret.key()?;
+    let day_master = match &config.seal.master_key {
+        None => secret.key()?,
+        Some(source) => master_key::load(source).await?.0.key()?,
+    };
     let spool_config = SpoolConfig {
         dir: config.spool.dir.clone(),
         segment_bytes: config.spool.segment_bytes,

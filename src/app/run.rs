@@ -209,8 +209,8 @@ async fn check_store(opened: &Opened) -> anyhow::Result<()> {
     }
 }
 
-/// What a crash left: open calls are ended where their audio ends, then all are settled.
-async fn settle_recovered(opened: &Opened) -> anyhow::Result<()> {
+/// What a crash left, here or on a disk that was brought here: open calls are ended where their audio ends, then all are settled.
+pub(crate) async fn settle_recovered(opened: &Opened) -> anyhow::Result<()> {
     let recovered = &opened.recovered;
     if recovered.damaged + recovered.bad_segments + recovered.missing_segments + recovered.unreadable_bytes
         > 0
@@ -345,6 +345,7 @@ fn start_tasks(
         registry: Arc::clone(&opened.registry),
         ports: ports.clone(),
         clock: Arc::<dyn Clock>::clone(&opened.clock),
+        health: Arc::clone(health),
         exporter,
     };
     tasks.spawn(publisher.run());

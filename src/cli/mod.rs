@@ -7,6 +7,7 @@ pub mod erase;
 pub mod export;
 pub mod keys;
 pub mod load;
+pub mod recover;
 pub mod search;
 pub mod serve;
 pub mod token;
@@ -42,6 +43,7 @@ enum Command {
     Erase(erase::EraseArgs),
     Check(check::CheckArgs),
     Keys(keys::KeysArgs),
+    Recover(recover::RecoverArgs),
     Token(token::TokenArgs),
 }
 
@@ -76,6 +78,7 @@ pub fn run() -> ExitCode {
             Command::Erase(args) => erase::run(args).await,
             Command::Check(args) => check::run(args).await,
             Command::Keys(args) => keys::run(args).await,
+            Command::Recover(args) => recover::run(args).await,
             Command::Token(args) => token::run(args).await,
         }
     });

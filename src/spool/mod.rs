@@ -70,6 +70,7 @@ pub use error::SpoolError;
 pub use key::MasterKey;
 pub use master::MasterSecret;
 pub use reader::CallReader;
+pub use room::FULL;
 pub use shared::{DurableEvent, SpoolStats};
 
 use crate::base::id::CallId;

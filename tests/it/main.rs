@@ -1,13 +1,16 @@
 //! The one integration-test binary: the built program and the library from outside.
 
+mod age;
 mod bad_input;
 mod chain;
 mod codecs;
 mod corpus;
 mod crash;
 mod demo;
+mod lying_s3;
 mod phone;
 mod promises;
+mod recover;
 mod s3;
 mod server;
 mod shutdown;
@@ -19,4 +22,5 @@ mod sip_sipp;
 mod sip_src;
 mod sip_torture;
 mod sip_traps;
+mod stores;
 mod tidy;

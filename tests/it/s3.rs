@@ -119,6 +119,7 @@ async fn a_real_s3_gets_recordings_expires_them_and_forgets_what_is_erased() {
     recordings_arrive_and_are_erased_in_every_version(&gateway, &client).await;
     invariant_08_erasure_takes_every_version_marker_and_part(&gateway, &client).await;
     what_is_stored_is_verified_and_never_overwritten(&gateway, &client).await;
+    crate::stores::takes_recordings_and_forgets_them(&gateway.store("plain"), &client, "plain").await;
     invariant_09_the_lifecycle_rule_ends_what_nobody_else_does(&gateway, &client).await;
     a_bucket_that_locks_objects_too_long_is_refused(&gateway, &client).await;
 }

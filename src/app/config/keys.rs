@@ -42,5 +42,5 @@ pub fn seal(kind: &str, raw: &RawKeys, data_dir: &Path) -> Result<SealConfig, Co
         (_, None) => return Err(wrong("keys.escrow_recipient", "required for copies in a directory")),
         (dir, recipient) => Some(Escrow { recipient, dir: Some(PathBuf::from(dir)) }),
     };
-    Ok(SealConfig { seals, keys_dir: path_or(&raw.dir, data_dir, "keys"), escrow })
+    Ok(SealConfig { seals, keys_dir: path_or(&raw.dir, data_dir, "keys"), master_key: None, escrow })
 }

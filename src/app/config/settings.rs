@@ -154,6 +154,8 @@ pub struct SealConfig {
     pub seals: bool,
     /// The directory of the days' keys.
     pub keys_dir: PathBuf,
+    /// What seals them, where it is not the spool's: while a dead node's spool is delivered.
+    pub master_key: Option<MasterKeySource>,
     /// Where copies of the days' keys go, if anywhere.
     pub escrow: Option<Escrow>,
 }
