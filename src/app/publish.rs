@@ -69,6 +69,8 @@ impl Publisher {
         metrics::packets_refused(RefusedPacket::Ssrc, since(|s| s.foreign_ssrc));
         metrics::packets_refused(RefusedPacket::PayloadType, since(|s| s.unknown_payload));
         metrics::packets_refused(RefusedPacket::Oversized, since(|s| s.oversized));
+        metrics::packets_refused(RefusedPacket::Unproved, since(|s| s.unproved));
+        metrics::packets_refused(RefusedPacket::Replayed, since(|s| s.replayed));
         metrics::packets_refused(RefusedPacket::Undecodable, since(|s| s.undecodable));
         metrics::kernel_drops(since(|s| s.kernel_dropped));
         metrics::engine_totals(
@@ -78,6 +80,7 @@ impl Publisher {
             ),
             Duration::from_nanos(engine.coding_ns),
         );
+        metrics::audio_cut(Duration::from_millis(engine.frames_cut * u64::from(FRAME_MS)));
         metrics::encoder_complexity(self.engine.condition().complexity());
         metrics::engine_load(self.engine.condition().load());
         if let Some(mean_ns) = since(|s| s.tick_ns).checked_div(since(|s| s.ticks)) {

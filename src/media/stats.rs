@@ -55,6 +55,10 @@ counters! {
     foreign_address,
     /// Packets with an SSRC that is not the stream's.
     foreign_ssrc,
+    /// Packets that no key proves.
+    unproved,
+    /// Encrypted packets that came before.
+    replayed,
     /// Packets too long to be audio.
     oversized,
     /// Datagrams that the kernel dropped for want of buffer.
@@ -63,6 +67,8 @@ counters! {
     audio_in_ms,
     /// Packets whose payload is no audio of its coding.
     undecodable,
+    /// Frames that were cut because keys were pressed.
+    frames_cut,
     /// Frames of streams that are kept as they came.
     frames_passed,
     /// Frames that libopus coded.

@@ -70,8 +70,10 @@ pub enum RefusedPacket {
     PayloadType,
     /// Longer than [`DATAGRAM_BYTES`](crate::base::limit::DATAGRAM_BYTES).
     Oversized,
-    /// SRTP whose tag or replay check failed.
-    Auth,
+    /// SRTP that no key proves.
+    Unproved,
+    /// SRTP that came before.
+    Replayed,
     /// Payload that is no audio of its coding.
     Undecodable,
 }
@@ -84,7 +86,8 @@ pub fn packets_refused(cause: RefusedPacket, count: u64) {
         RefusedPacket::Ssrc => "ssrc",
         RefusedPacket::PayloadType => "payload_type",
         RefusedPacket::Oversized => "oversized",
-        RefusedPacket::Auth => "auth",
+        RefusedPacket::Unproved => "unproved",
+        RefusedPacket::Replayed => "replayed",
         RefusedPacket::Undecodable => "undecodable",
     };
     counter!(c::PACKETS_REFUSED_TOTAL.name, "cause" => cause).increment(count);
@@ -111,6 +114,11 @@ pub fn engine_totals(audio_in: Duration, encoded: Duration, encoder_cpu: Duratio
     whole_seconds(c::AUDIO_IN_SECONDS.name, audio_in);
     whole_seconds(c::AUDIO_ENCODED_SECONDS.name, encoded);
     whole_seconds(c::ENCODER_CPU_SECONDS.name, encoder_cpu);
+}
+
+/// Total of the audio that was cut as keys were pressed, since the start.
+pub fn audio_cut(total: Duration) {
+    whole_seconds(c::AUDIO_CUT_SECONDS.name, total);
 }
 
 /// One turn over all streams.
