@@ -10,8 +10,8 @@
 mod check;
 mod departments;
 mod error;
-mod keys;
 mod raw;
+mod seal;
 mod settings;
 mod sip;
 
@@ -159,8 +159,8 @@ mod tests {
             ("[number]\ncountry_code = \"+45\"", "number.country_code", "digits"),
             ("[store]\nkind = \"s3\"", "store.bucket", "required"),
             ("[store]\nseal = \"gpg\"", "store.seal", "`age` or `none`"),
-            ("[keys]\nescrow_recipient = \"age1x\"", "keys.escrow_recipient", "age1"),
-            ("[keys]\nescrow_recipient = \"\"\nescrow_to = \"/mnt\"", "keys.escrow_recipient", "required"),
+            ("[seal]\nescrow_recipient = \"age1x\"", "seal.escrow_recipient", "age1"),
+            ("[seal]\nescrow_recipient = \"\"\nescrow_to = \"/mnt\"", "seal.escrow_recipient", "required"),
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(key) && error.contains(range), "{text}: {error}");
@@ -200,7 +200,7 @@ mod tests {
             let env = env.iter().map(|(name, value)| (name.to_string(), value.to_string()));
             Config::parse(text, env).unwrap().spool.master_key
         };
-        let command = "[keys]\nmaster_key_command = \"vault read key\"";
+        let command = "[seal]\nmaster_key_command = \"vault read key\"";
         let (one, two) = (of(command, &[]), of(command, &[("OPTAG_MASTER_KEY", "00ff")]));
         assert_eq!(one, MasterKeySource::Command("vault read key".into()));
         assert_eq!(two, MasterKeySource::Environment("00ff".to_owned().into()));

@@ -39,9 +39,9 @@ pub async fn load(source: &MasterKeySource) -> anyhow::Result<(MasterSecret, Opt
         }
         MasterKeySource::Command(command) => {
             let asked = tokio::time::timeout(PATIENCE, ask(command)).await;
-            let said = asked.context("keys.master_key_command does not end")??;
+            let said = asked.context("seal.master_key_command does not end")??;
             let key = read(&said);
-            Ok((key.context("keys.master_key_command wrote no key: 32 bytes, 64 hexadecimal digits or base64 are expected")?, None))
+            Ok((key.context("seal.master_key_command wrote no key: 32 bytes, 64 hexadecimal digits or base64 are expected")?, None))
         }
     }
 }
@@ -53,14 +53,14 @@ async fn ask(command: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .context("keys.master_key_command cannot be started")?;
+        .context("seal.master_key_command cannot be started")?;
     let mut said = Zeroizing::new(Vec::with_capacity(LONGEST as usize));
     if let Some(out) = child.stdout.take() {
         out.take(LONGEST).read_to_end(&mut said).await?;
     }
     let ended = child.wait().await?;
     if !ended.success() {
-        bail!("keys.master_key_command failed ({ended})");
+        bail!("seal.master_key_command failed ({ended})");
     }
     Ok(said)
 }

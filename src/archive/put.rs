@@ -287,6 +287,10 @@ impl S3 {
             });
         }
         self.objects.complete_multipart(&path, &upload, ids).await?;
+        // One whose beginning was answered with silence may be left.
+        for left in self.admin.uploads(name).await? {
+            self.admin.abort(name, &left).await?;
+        }
         Ok(sent.verified())
     }
 }

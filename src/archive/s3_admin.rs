@@ -202,7 +202,8 @@ impl S3Admin {
         Ok(uploads.into_iter().filter_map(|upload| upload.upload_id).collect())
     }
 
-    /// Parts that an unfinished upload has, by number from 1.
+    /// Parts that an unfinished upload has, by number from 1. None where the store lists them in a
+    /// form of its own (moto): then all are sent again.
     ///
     /// Errors: the store does not answer, or there is no such upload.
     pub async fn parts(&self, key: &str, upload: &str) -> Result<BTreeMap<i32, StoredPart>, StoreError> {
@@ -210,7 +211,13 @@ impl S3Admin {
             self.client.list_parts().bucket(&self.bucket).key(key).upload_id(upload).into_paginator().send();
         let mut parts = BTreeMap::new();
         while let Some(page) = pages.next().await {
-            for part in page.map_err(transient)?.parts.unwrap_or_default() {
+            let page = match page {
+                Err(error) if error.raw_response().is_some_and(|raw| raw.status().is_success()) => {
+                    return Ok(BTreeMap::new());
+                }
+                page => page.map_err(transient)?,
+            };
+            for part in page.parts.unwrap_or_default() {
                 if let (Some(number), Some(etag), Some(bytes)) = (part.part_number, part.e_tag, part.size) {
                     parts.insert(number, StoredPart { etag, bytes: bytes as u64 });
                 }

@@ -97,7 +97,7 @@ pub async fn run(args: KeysArgs) -> anyhow::Result<ExitCode> {
             let vault = vault(&config, &keys, to.map(|to| Escrow { recipient: Some(to), dir }))?;
             let all = keys.list()?;
             if !vault.has_escrow() {
-                bail!("set keys.escrow_to in the configuration, or --to and --dir here");
+                bail!("set seal.escrow_to in the configuration, or --to and --dir here");
             }
             for key in &all {
                 vault.copy(key).await?;

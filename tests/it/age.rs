@@ -27,7 +27,8 @@ fn the_reference_program_opens_what_we_seal_and_we_what_it_seals() {
         sealer.push(&plain).unwrap();
         std::fs::write(path("ours.age"), sealer.finish().unwrap()).unwrap();
         assert!(age(&["-d", "-i", &path("key"), "-o", &path("opened"), &path("ours.age")]), "{length}");
-        assert!(std::fs::read(path("opened")).unwrap() == plain, "{length}");
+        // It makes no file of nothing.
+        assert!(std::fs::read(path("opened")).unwrap_or_default() == plain, "{length}");
 
         std::fs::write(path("plain"), &plain).unwrap();
         assert!(age(&["-r", &recipient.to_string(), "-o", &path("theirs.age"), &path("plain")]));

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::departments;
 use super::error::ConfigError;
-use super::keys;
 use super::raw::{RawConfig, RawStore};
+use super::seal;
 use super::settings::*;
 use crate::base::limit;
 use crate::base::private::Private;
@@ -45,9 +45,9 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
             dir: path_or(&raw.spool.dir, &data_dir, "spool"),
             max_bytes: number("spool.max_gib", raw.spool.max_gib, 1..=65_536)? << 30,
             segment_bytes: number("spool.segment_mib", raw.spool.segment_mib, 1..=1_024)? << 20,
-            master_key: keys::master_key(&raw.keys, &raw.spool.master_key_file, &data_dir, env),
+            master_key: seal::master_key(&raw.seal, &raw.spool.master_key_file, &data_dir, env),
         },
-        seal: keys::seal(&raw.store.seal, &raw.keys, &data_dir)?,
+        seal: seal::seal(&raw.store.seal, &raw.seal, &data_dir)?,
         store: store(raw.store, &data_dir, env)?,
         index_path: path_or(&raw.index.path, &data_dir, "index.sqlite"),
         tokens_path: data_dir.join("tokens.json"),

@@ -38,7 +38,7 @@ section!(
         keys: RawKeys = RawKeys::default(),
         spool: RawSpool = RawSpool::default(),
         store: RawStore = RawStore::default(),
-        keys: RawKeys = RawKeys::default(),
+        seal: RawSeal = RawSeal::default(),
         index: RawIndex = RawIndex::default(),
         retention: RawRetention = RawRetention::default(),
         consent: RawConsent = RawConsent::default(),
@@ -113,8 +113,8 @@ section!(RawStore {
     manage_lifecycle: bool = true,
     seal: String = "age".into(),
 });
-section!(RawKeys {
-    dir: String = String::new(),
+section!(RawSeal {
+    keys_dir: String = String::new(),
     master_key_command: String = String::new(),
     escrow_recipient: String = String::new(),
     escrow_to: String = String::new(),

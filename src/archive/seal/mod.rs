@@ -20,6 +20,7 @@
 //!
 //! Source: C2SP specification age.md v1.1 (age-encryption.org/v1).
 
+pub mod day_key;
 pub mod day_keys;
 pub mod head;
 pub mod identity;
