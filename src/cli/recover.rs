@@ -13,6 +13,7 @@ use crate::app::config::MasterKeySource;
 use crate::app::delivery::Delivery;
 use crate::app::master_key;
 use crate::app::open::{Opened, open};
+use crate::app::resuming::Resumed;
 use crate::app::run::settle_recovered;
 use crate::archive::seal::day_keys::DayKeys;
 use crate::retention::deletion_log::{Cause, DeletionLog};
@@ -74,7 +75,7 @@ pub async fn run(args: RecoverArgs) -> anyhow::Result<ExitCode> {
     let taken = take_keys(&opened, &keys, &theirs).await?;
     let deletions = args.deletions.unwrap_or_else(|| beside.join("deletions.log"));
     let erased = take_deletions(&opened, &deletions).await?;
-    settle_recovered(&opened).await?;
+    settle_recovered(&opened, &Resumed::default()).await?;
     let waiting = opened.settling.len();
     println!("{waiting} calls to settle; {taken} keys of days taken in, {erased} erasures carried over");
     let delivery = Delivery::new(Arc::clone(&opened.settling), Arc::clone(&opened.erasing));

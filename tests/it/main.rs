@@ -11,6 +11,7 @@ mod lying_s3;
 mod phone;
 mod promises;
 mod recover;
+mod resume;
 mod s3;
 mod server;
 mod shutdown;
