@@ -19,8 +19,8 @@ use std::path::Path;
 
 pub use error::ConfigError;
 pub use settings::{
-    ApiConfig, Config, EngineConfig, LogConfig, LogFormat, MasterKeySource, RtpConfig, S3Config,
-    S3Credentials, SealConfig, SipConfig, SpoolConfig, StoreConfig,
+    ApiConfig, AuditConfig, Config, EngineConfig, HoldConfig, LogConfig, LogFormat, MasterKeySource,
+    RtpConfig, S3Config, S3Credentials, SealConfig, SipConfig, SpoolConfig, StoreConfig,
 };
 
 /// The commented configuration file; it says exactly the defaults.
@@ -50,6 +50,13 @@ impl Config {
         check::check(raw, &env)
     }
 
+    /// What may be held. Where the bucket's expiry rule is ours, nothing can be held past it.
+    pub fn hold_policy(&self) -> crate::retention::holds::HoldPolicy {
+        let HoldConfig { allowed, lawful_bases } = self.holds.clone();
+        let ends_anyway = matches!(&self.store, StoreConfig::S3(s3) if s3.manage_lifecycle);
+        crate::retention::holds::HoldPolicy { allowed, lawful_bases, ends_anyway }
+    }
+
     /// Moves the data directory, and with it what lies in it.
     pub fn set_data_dir(&mut self, dir: &Path) {
         let old = std::mem::replace(&mut self.data_dir, dir.to_owned());
@@ -61,8 +68,13 @@ impl Config {
             MasterKeySource::File(path) => Some(path),
             MasterKeySource::Command(_) | MasterKeySource::Environment(_) => None,
         };
-        let within =
-            [&mut self.spool.dir, &mut self.seal.keys_dir, &mut self.index_path, &mut self.tokens_path];
+        let within = [
+            &mut self.spool.dir,
+            &mut self.seal.keys_dir,
+            &mut self.index_path,
+            &mut self.tokens_path,
+            &mut self.signing_key_file,
+        ];
         for path in within.into_iter().chain(local).chain(master_key) {
             if let Ok(rest) = path.strip_prefix(&old) {
                 *path = dir.join(rest);

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::archive::manifest::Manifest;
+use crate::base::clock::WallTime;
 use crate::base::id::CallId;
 use crate::media::output::Ended;
 
@@ -110,6 +111,11 @@ impl Settling {
         self.state().waiting.contains_key(&id)
     }
 
+    /// When a call that is not settled ended.
+    pub fn ended_at(&self, id: CallId) -> Option<WallTime> {
+        self.state().waiting.get(&id).map(|closing| closing.ended.at)
+    }
+
     fn take(&self) -> Option<Closing> {
         let mut state = self.state();
         loop {
@@ -131,7 +137,6 @@ impl Settling {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::clock::WallTime;
     use crate::call::Outcome;
     use crate::media::output::EndedBy;
 

@@ -42,6 +42,12 @@ pub fn names(id: CallId, started_at: WallTime) -> [String; 4] {
     kinds.map(|(kind, sealed)| name(id, started_at, kind, sealed))
 }
 
+/// How every name of a recording's objects begins, whatever follows its id.
+pub fn stem(id: CallId) -> String {
+    let date = day(id.admitted_at());
+    format!("{PREFIX}{:04}/{:02}/{:02}/{id}", date.year(), date.month(), date.day())
+}
+
 /// The id and the day in a key of ours: `None` for a key that we did not make.
 pub fn parse(key: &str) -> Option<(CallId, Date)> {
     let mut parts = key.strip_prefix(PREFIX)?.split('/');
@@ -82,6 +88,7 @@ mod tests {
         let id = CallId::new_at(at);
         let key = name(id, at, Kind::Audio, true);
         assert_eq!(key, format!("recordings/2024/11/24/{id}.opus.age"));
+        assert!(key.starts_with(&stem(id)));
         assert_eq!(parse(&key), Some((id, jiff::civil::date(2024, 11, 24))));
         for (kind, sealed) in [(Kind::Audio, false), (Kind::Manifest, true), (Kind::Manifest, false)] {
             let key = name(id, at, kind, sealed);

@@ -97,6 +97,15 @@ impl Store {
         self.s3.as_deref().map(|s3| &s3.admin)
     }
 
+    /// Where the objects lie, where the store is a directory.
+    pub(super) fn directory(&self) -> Option<&FsPath> {
+        self.dir.as_deref()
+    }
+
+    pub(super) fn objects(&self) -> &dyn ObjectStore {
+        &*self.objects
+    }
+
     /// Reads a whole small object.
     pub async fn get_small(&self, key: &str, most_bytes: u64) -> Result<Bytes, StoreError> {
         let result = self.objects.get(&Path::from(key)).await?;
@@ -129,29 +138,6 @@ impl Store {
             .map_ok(|meta| Listed { key: meta.location.to_string(), bytes: meta.size })
             .map_err(StoreError::from)
             .boxed()
-    }
-
-    /// Deletes every version, delete marker and unfinished upload of a name, and looks that
-    /// nothing is left. What was gone before is fine. Returns what was deleted, for the receipt.
-    ///
-    /// Errors: something may be left; do it again.
-    pub async fn delete_all(&self, key: &str) -> Result<Vec<String>, StoreError> {
-        if let Some(admin) = self.admin() {
-            return Box::pin(admin.delete_all(key)).await;
-        }
-        let path = Path::from(key);
-        if let Some(dir) = &self.dir {
-            remove_unfinished(&dir.join(key))?;
-        }
-        match self.objects.delete(&path).await {
-            Ok(()) | Err(Error::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-        match self.objects.head(&path).await {
-            Err(Error::NotFound { .. }) => Ok(vec![key.to_owned()]),
-            Ok(_) => Err(StoreError::Transient("the object is still there".into())),
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// Whether the store answers: a listing of one item.
@@ -216,22 +202,6 @@ impl Store {
             dir: None,
         })
     }
-}
-
-/// What a crash left of an upload to a directory: `<name>#<number>`.
-fn remove_unfinished(file: &FsPath) -> Result<(), StoreError> {
-    let (Some(dir), Some(name)) = (file.parent(), file.file_name().and_then(|name| name.to_str())) else {
-        return Ok(());
-    };
-    let Ok(entries) = std::fs::read_dir(dir) else { return Ok(()) };
-    for entry in entries.flatten() {
-        let left = entry.file_name();
-        let number = left.to_str().and_then(|left| left.strip_prefix(name)?.strip_prefix('#'));
-        if number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit())) {
-            std::fs::remove_file(entry.path()).map_err(|error| StoreError::Transient(error.to_string()))?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

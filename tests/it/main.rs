@@ -7,6 +7,7 @@ mod codecs;
 mod corpus;
 mod crash;
 mod demo;
+mod erasure;
 mod lying_s3;
 mod phone;
 mod promises;
