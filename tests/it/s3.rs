@@ -201,7 +201,11 @@ async fn invariant_08_erasure_takes_every_version_marker_and_part(gateway: &Gate
     client.create_multipart_upload().bucket("versions").key(key).send().await.unwrap();
     store.put_small("recordings/2026/01/02/a.opus.other", "stays".into()).await.unwrap();
     assert_eq!(versions(client, "versions").await, 4);
-    assert_eq!(store.delete_all(key).await.unwrap().len(), 4, "three versions and the name itself");
+    assert_eq!(
+        store.delete_all(key).await.unwrap().len(),
+        5,
+        "three versions, an upload and the name itself"
+    );
     assert_eq!(versions(client, "versions").await, 1);
     let uploads = client.list_multipart_uploads().bucket("versions").send().await.unwrap();
     assert_eq!(uploads.uploads.unwrap_or_default().len(), 0);

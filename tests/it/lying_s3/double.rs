@@ -62,11 +62,14 @@ pub const FAULTS: [Fault; 13] = [
     Fault::Slow,
 ];
 
+/// Parts by number, each with the name of its content.
+type Parts = BTreeMap<u32, (Bytes, String)>;
+
 /// What the store holds and did.
 #[derive(Default)]
 pub struct State {
     pub objects: BTreeMap<String, Bytes>,
-    pub uploads: HashMap<String, (String, BTreeMap<u32, (Bytes, String)>)>,
+    pub uploads: HashMap<String, (String, Parts)>,
     /// Objects created, each time.
     pub created: Vec<String>,
     /// Parts received.
@@ -197,7 +200,7 @@ impl State {
             Method::GET | Method::HEAD => self.read(key, range),
             Method::POST if asked("uploads").is_some() => {
                 let id = format!("upload-{}", self.requests);
-                self.uploads.insert(id.clone(), (key.to_owned(), BTreeMap::new()));
+                self.uploads.insert(id.clone(), (key.to_owned(), Parts::new()));
                 let ids = format!("<Bucket>bucket</Bucket><Key>{key}</Key><UploadId>{id}</UploadId>");
                 xml(format!("<InitiateMultipartUploadResult>{ids}</InitiateMultipartUploadResult>"))
             }
