@@ -6,7 +6,9 @@ pub mod check;
 pub mod demo;
 pub mod erase;
 pub mod export;
+pub mod keys;
 pub mod load;
+pub mod recover;
 pub mod replay_deletions;
 pub mod retention;
 pub mod search;
@@ -43,6 +45,8 @@ enum Command {
     Export(export::ExportArgs),
     Erase(erase::EraseArgs),
     Check(check::CheckArgs),
+    Keys(keys::KeysArgs),
+    Recover(recover::RecoverArgs),
     Retention(retention::RetentionArgs),
     Audit(audit::AuditArgs),
     ReplayDeletions(replay_deletions::ReplayArgs),
@@ -79,6 +83,8 @@ pub fn run() -> ExitCode {
             Command::Export(args) => export::run(args).await,
             Command::Erase(args) => erase::run(args).await,
             Command::Check(args) => check::run(args).await,
+            Command::Keys(args) => keys::run(args).await,
+            Command::Recover(args) => recover::run(args).await,
             Command::Retention(args) => retention::run(args).await,
             Command::Audit(args) => audit::run(args).await,
             Command::ReplayDeletions(args) => replay_deletions::run(args).await,

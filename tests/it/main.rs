@@ -1,5 +1,6 @@
 //! The one integration-test binary: the built program and the library from outside.
 
+mod age;
 mod bad_input;
 mod chain;
 mod codecs;
@@ -7,9 +8,11 @@ mod corpus;
 mod crash;
 mod demo;
 mod erasure;
+mod lying_s3;
 mod phone;
 mod promises;
 mod protected;
+mod recover;
 mod resume;
 mod s3;
 mod server;
@@ -23,4 +26,5 @@ mod sip_src;
 mod sip_torture;
 mod sip_traps;
 mod srtp_peers;
+mod stores;
 mod tidy;
