@@ -69,10 +69,10 @@ impl Call {
         }
         let mut leg =
             Leg::new(plan, self.settings.tones, Reports::new(cname(&self.rules.id.to_bytes()), stream));
-        if let Some(zero) = self.zero.filter(|_| self.consent.is_open()) {
+        if let Some(zero) = self.zero {
             let mut capture =
                 Capture::new(stream as u8, zero, self.settings.capture).joining_at(self.frames_out);
-            if self.paused {
+            if self.closed {
                 capture.pause(axis::length(now.mono.since(zero)));
             }
             leg.capture = Some(Box::new(capture));

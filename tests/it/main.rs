@@ -2,15 +2,20 @@
 
 mod age;
 mod bad_input;
+mod canary;
 mod chain;
 mod codecs;
+mod conversation;
 mod corpus;
 mod crash;
 mod demo;
 mod erasure;
+mod handouts;
+mod importing;
 mod lying_s3;
 mod phone;
 mod promises;
+mod promises_ceph;
 mod protected;
 mod recover;
 mod resume;
@@ -28,3 +33,5 @@ mod sip_traps;
 mod srtp_peers;
 mod stores;
 mod tidy;
+mod transfer;
+mod withdrawals;
