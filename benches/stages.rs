@@ -12,6 +12,7 @@ use optag::archive::ogg::{OggOpusWriter, Tags};
 use optag::base::clock::WallTime;
 use optag::base::id::CallId;
 use optag::media::codec::g711;
+use optag::media::background::Sound;
 use optag::media::encoder::Encoder;
 use optag::media::output::MediaBlock;
 use optag::media::rtp::packet::RtpPacket;
@@ -86,7 +87,7 @@ fn encode(c: &mut Criterion) {
         b.iter(|| {
             for encoder in &mut ours {
                 for frame in &frames {
-                    black_box(encoder.encode(frame).len());
+                    black_box(encoder.encode(frame, Sound::Talk).len());
                 }
             }
         });

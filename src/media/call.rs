@@ -173,7 +173,7 @@ impl Call {
         }
         if let Some(zero) = self.zero {
             let heard = axis::length(now.mono.since(zero)) + FRAME_AXIS / 2;
-            self.advance(heard / FRAME_AXIS * FRAME_AXIS, stats);
+            self.finish(heard / FRAME_AXIS * FRAME_AXIS, stats);
             for leg in &mut self.legs {
                 if let Some(capture) = &mut leg.capture {
                     capture.end();
@@ -309,6 +309,18 @@ impl Call {
         for leg in &mut self.legs {
             leg.advance(due, stats);
         }
+        self.collect();
+    }
+
+    /// As [`Call::advance`], to the last frame.
+    fn finish(&mut self, due: i64, stats: &mut TickStats) {
+        for leg in &mut self.legs {
+            leg.finish(due, stats);
+        }
+        self.collect();
+    }
+
+    fn collect(&mut self) {
         self.report_spool_gap();
         let mut frames = usize::MAX;
         for capture in self.legs.iter_mut().filter_map(|leg| leg.capture.as_mut()) {

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::axis::{self, FRAME_AXIS};
+use super::background::AHEAD_FRAMES;
 use super::codec::decoder::LONGEST_SAMPLES;
 use super::codec::{Encoding, PayloadFormat};
 use super::encoder::{OpusSettings, silence_packet};
@@ -97,6 +98,8 @@ pub struct Capture {
     gaps: GapTracker,
     frame: u32,
     placed: i64,
+    /// How far frames are made behind what is due, so that their coding hears what follows.
+    behind: i64,
     /// Frames made since the last tick.
     pub encoded: Encoded,
     /// Gaps closed since the last tick.
@@ -123,6 +126,7 @@ impl Capture {
             gaps: GapTracker::default(),
             frame: 0,
             placed: 0,
+            behind: if settings.opus.saves_background { AHEAD_FRAMES as i64 * FRAME_AXIS } else { 0 },
             encoded: Encoded::default(),
             closed_gaps: Vec::new(),
         }
@@ -187,11 +191,12 @@ impl Capture {
         }
     }
 
-    /// Takes what is in order or due, then makes every frame that ends at or before `due`.
+    /// Takes what is in order or due, then makes every frame that ends at or before `due`, but for
+    /// the last few until the call ends.
     pub fn advance(&mut self, due: i64, lent: &mut Lent<'_>) {
         loop {
             self.take_packets(due, lent);
-            if self.position() + FRAME_AXIS > due {
+            if self.position() + FRAME_AXIS + self.behind > due {
                 break;
             }
             self.make_frame(lent);
@@ -200,8 +205,14 @@ impl Capture {
             let made = track.take_counts();
             lent.stats.frames_coded += made.coded;
             lent.stats.frames_repeated += made.repeated;
+            lent.stats.frames_background += made.background;
             lent.stats.coding_ns += made.coding_ns;
         }
+    }
+
+    /// The call is ending: the next frames are made to the last.
+    pub fn ending(&mut self) {
+        self.behind = 0;
     }
 
     /// The call is over: the open gap is closed.

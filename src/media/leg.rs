@@ -138,6 +138,14 @@ impl Leg {
         }
     }
 
+    /// As [`Leg::advance`], to the last frame: the call is ending.
+    pub fn finish(&mut self, due: i64, stats: &mut TickStats) {
+        if let Some(capture) = &mut self.capture {
+            capture.ending();
+        }
+        self.advance(due, stats);
+    }
+
     fn accept(
         &mut self,
         arrival: MonoTime,

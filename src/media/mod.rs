@@ -4,6 +4,7 @@
 //! of [`output::Output`] a tick. Not here: files, databases, HTTP, tokio.
 
 pub mod axis;
+pub mod background;
 pub mod call;
 mod capture;
 pub mod codec;
@@ -21,6 +22,7 @@ pub mod pcm;
 pub mod pcm_track;
 pub mod plan;
 pub mod ports;
+mod replay;
 pub mod rtp;
 mod seat;
 pub mod socket;

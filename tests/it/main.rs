@@ -1,5 +1,6 @@
 //! The one integration-test binary: the built program and the library from outside.
 
+mod background;
 mod bad_input;
 mod chain;
 mod codecs;
@@ -19,4 +20,6 @@ mod sip_sipp;
 mod sip_src;
 mod sip_torture;
 mod sip_traps;
+mod sounds;
 mod tidy;
+mod time_axis;
