@@ -110,6 +110,7 @@ impl Recorder {
             formats: stream.formats,
             telephone_event: stream.telephone_event,
             source: stream.source,
+            srtp: stream.srtp,
         });
         let rules = CallRules {
             id,
@@ -172,9 +173,9 @@ impl Recorder {
             Control::Describe(_) => {
                 return Err(ControlError::Unsupported("keep what becomes known in mid-call"));
             }
-            Control::Renegotiate { stream, formats, telephone_event, source } => Command::Renegotiate {
+            Control::Renegotiate { stream, formats, telephone_event, source, srtp } => Command::Renegotiate {
                 stream,
-                plan: Box::new(LegPlan { role: StreamRole::Other, formats, telephone_event, source }),
+                plan: Box::new(LegPlan { role: StreamRole::Other, formats, telephone_event, source, srtp }),
             },
         };
         let (reply, answer) = oneshot::channel();
