@@ -8,6 +8,8 @@
 
 use super::axis::frame_samples;
 
+/// Samples at or under this are silence: the least level of A-law.
+pub const SILENT_PEAK: u16 = 8;
 /// Frames that are heard before they are coded: 60 ms. The encoder has that long to find back
 /// into the sound before an onset.
 pub const AHEAD_FRAMES: usize = 3;
@@ -22,8 +24,9 @@ const FRAME_SPREAD: f32 = 1.7;
 const RUN_SPREAD: f32 = 0.75;
 /// Frames of such a run.
 const RUN_FRAMES: usize = 3;
-/// Background is at least 20 dB below talk. Units: ratio of powers.
-const BELOW_TALK: f32 = 100.0;
+/// Background is at least 26 dB below the loudest frame of talk, some 20 dB below its mean.
+/// Units: ratio of powers.
+const BELOW_TALK: f32 = 400.0;
 /// Until talk was heard, at most −58 dBov. Units: mean square.
 const QUIET: f32 = 40.0 * 40.0;
 /// In no case more than −36 dBov. Units: mean square.
@@ -50,6 +53,8 @@ const LONGEST: usize = frame_samples(16_000);
 /// What a frame is, as far as its coding goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sound {
+    /// Nothing above [`SILENT_PEAK`].
+    Silence,
     /// Talk, or something that may be.
     Talk,
     /// Steady for a while, but not long enough to be sure.
@@ -98,6 +103,9 @@ impl Background {
     /// Hears the frame that is [`AHEAD_FRAMES`] after the one to be coded next. Frames of more
     /// than 20 ms at 16 kHz are cut.
     pub fn hear(&mut self, frame: &[i16]) {
+        if peak(frame) <= SILENT_PEAK {
+            return self.note([0.0; BANDS]);
+        }
         let mut length = frame.len().min(LONGEST);
         let (mut rest, mut low, mut high) = ([0.0; LONGEST], [0.0; LONGEST / 2], [0.0; LONGEST / 2]);
         for (out, &sample) in rest.iter_mut().zip(frame) {
@@ -114,6 +122,10 @@ impl Background {
         powers[self.bands - 1] = mean_square(&rest[..length]);
         self.low.copy_within(LOW_FRAME.., 0);
         self.low[LOW_SAMPLES - LOW_FRAME..].copy_from_slice(&rest[..LOW_FRAME]);
+        self.note(powers);
+    }
+
+    fn note(&mut self, powers: [f32; BANDS]) {
         self.levels[self.next] = powers.map(|power| (power + FLOOR).log2());
         self.next = (self.next + 1) % STEADY_FRAMES;
         self.heard = (self.heard + 1).min(STEADY_FRAMES);
@@ -232,6 +244,11 @@ impl Split {
     }
 }
 
+/// The loudest sample.
+pub fn peak(samples: &[i16]) -> u16 {
+    samples.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(0)
+}
+
 fn mean_square(samples: &[f32]) -> f32 {
     samples.iter().map(|sample| sample * sample).sum::<f32>() / samples.len().max(1) as f32
 }
@@ -290,7 +307,7 @@ mod tests {
     fn a_steady_sound_as_loud_as_talk_is_talk() {
         assert!(sounds((0..200).map(|n| tone(n, 3_000.0))).iter().all(|sound| *sound == Sound::Talk));
         let noisy_line = (0..200).map(|n| if n < 20 { tone(n, 900.0) } else { noise(n, 300.0) });
-        assert!(sounds(noisy_line).iter().all(|sound| *sound == Sound::Talk), "10 dB below talk");
+        assert!(sounds(noisy_line).iter().all(|sound| *sound == Sound::Talk), "15 dB below talk");
     }
 
     #[test]

@@ -22,6 +22,9 @@ use crate::base::clock::MonoTime;
 /// Arrival time after which frames are made even before the tick's turn, so that a stalled
 /// tick's backlog passes through without loss.
 const CATCH_UP: Duration = Duration::from_millis(200);
+/// Frames of a tick, and the bytes of their packets at a usual rate: more grow the lists.
+const TICK_FRAMES: usize = 16;
+const TICK_BYTES: usize = 768;
 /// Holes remembered; older ones have been emitted.
 const HOLES: usize = 64;
 /// Longest packet. Units: of the axis.
@@ -127,7 +130,11 @@ impl Capture {
             frame: 0,
             placed: 0,
             behind: if settings.opus.saves_background { AHEAD_FRAMES as i64 * FRAME_AXIS } else { 0 },
-            encoded: Encoded::default(),
+            encoded: Encoded {
+                lengths: Vec::with_capacity(TICK_FRAMES),
+                peaks: Vec::with_capacity(TICK_FRAMES),
+                bytes: Vec::with_capacity(TICK_BYTES),
+            },
             closed_gaps: Vec::new(),
         }
     }

@@ -16,8 +16,6 @@ use super::replay::Replay;
 
 /// The most a 20 ms packet can take. Source: RFC 6716 §3.4 [R2].
 const PACKET_BYTES: usize = 1_275;
-/// Samples at or under this are silence: the least level of A-law.
-const SILENT_PEAK: u16 = 8;
 /// Silent frames after which a packet is repeated though it never came twice in a row.
 const SETTLE_FRAMES: u32 = 50;
 
@@ -123,8 +121,7 @@ impl Encoder {
     /// Panics: the frame has another length.
     pub fn encode(&mut self, frame: &[i16], sound: Sound) -> &[u8] {
         assert_eq!(frame.len(), self.frame_samples, "a frame is 20 ms");
-        let silent = frame.iter().all(|sample| sample.unsigned_abs() <= SILENT_PEAK);
-        if !silent {
+        if sound != Sound::Silence {
             return self.encode_sound(frame, sound);
         }
         self.replay.forget();
@@ -162,7 +159,7 @@ impl Encoder {
         }
         let length = self.call(frame);
         match sound {
-            Sound::Talk => self.replay.forget(),
+            Sound::Silence | Sound::Talk => self.replay.forget(),
             Sound::Calm | Sound::Background => self.replay.remember(&self.packet[..length]),
         }
         &self.packet[..length]
@@ -264,7 +261,7 @@ pub fn silence_packet() -> &'static [u8] {
         let mut encoder = Encoder::new(settings, 8_000);
         let mut packet = Vec::new();
         for _ in 0..SETTLE_FRAMES {
-            packet = encoder.encode(&[0; frame_samples(8_000)], Sound::Talk).to_vec();
+            packet = encoder.encode(&[0; frame_samples(8_000)], Sound::Silence).to_vec();
             if encoder.steady {
                 break;
             }
@@ -306,7 +303,7 @@ mod tests {
         encoder.take_counts();
         let mut packets = Vec::new();
         for _ in 0..100 {
-            packets.push(encoder.encode(&[8; FRAME_SAMPLES], Sound::Talk).to_vec());
+            packets.push(encoder.encode(&[8; FRAME_SAMPLES], Sound::Silence).to_vec());
         }
         let counts = encoder.take_counts();
         assert!(counts.coded <= 12 && counts.coded + counts.repeated == 100, "{counts:?}");
@@ -326,7 +323,7 @@ mod tests {
             level(encoder.encode(&tone(n), Sound::Talk));
         }
         let silence: Vec<_> =
-            (0..100).map(|_| level(encoder.encode(&[0; FRAME_SAMPLES], Sound::Talk))).collect();
+            (0..100).map(|_| level(encoder.encode(&[0; FRAME_SAMPLES], Sound::Silence))).collect();
         assert!(silence[10..].iter().all(|&rms| rms < 30.0), "{silence:?}");
         let speech: Vec<_> = (50..60).map(|n| level(encoder.encode(&tone(n), Sound::Talk))).collect();
         assert!(speech[3..].iter().all(|&rms| rms > 3_000.0), "{speech:?}");

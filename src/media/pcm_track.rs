@@ -5,7 +5,7 @@
 //! rate, what waits is carried over and a fresh encoder goes on.
 
 use super::axis::{FRAME_AXIS, LONGEST_FRAME, per_sample};
-use super::background::{AHEAD_FRAMES, Background, Sound};
+use super::background::{AHEAD_FRAMES, Background, SILENT_PEAK, Sound, peak};
 use super::codec::Encoding;
 use super::codec::decoder::{Decoder, LONGEST_SAMPLES};
 use super::encoder::{EncodeCounts, Encoder, OpusSettings, PRE_SKIP_48K};
@@ -93,7 +93,7 @@ impl PcmTrack {
         let length = self.window.frame_samples();
         let mut frame = [0; LONGEST_FRAME];
         let frame = &mut frame[..length];
-        let sound = self.listen(frame);
+        self.listen(frame);
         let placed = self.window.take(frame);
         if placed == length {
             self.missing_run = 0;
@@ -101,8 +101,12 @@ impl PcmTrack {
         } else {
             self.fill(frame, placed, lost);
         }
-        let peak = frame.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(0);
-        let sound = if placed == length { sound } else { Sound::Talk };
+        let peak = peak(frame);
+        let sound = match &mut self.background {
+            _ if peak <= SILENT_PEAK => Sound::Silence,
+            Some(background) if placed == length => background.judge(),
+            _ => Sound::Talk,
+        };
         (self.encoder.encode(frame, sound), peak, placed < length / 2)
     }
 
@@ -110,7 +114,7 @@ impl PcmTrack {
     pub fn silence(&mut self) -> &[u8] {
         self.skip();
         let length = self.window.frame_samples();
-        self.encoder.encode(&[0; LONGEST_FRAME][..length], Sound::Talk)
+        self.encoder.encode(&[0; LONGEST_FRAME][..length], Sound::Silence)
     }
 
     /// Passes over the next frame.
@@ -149,15 +153,14 @@ impl PcmTrack {
         Some(())
     }
 
-    /// Hears what comes later, into `ahead`; what the next frame is.
-    fn listen(&mut self, ahead: &mut [i16]) -> Sound {
-        let Some(background) = &mut self.background else { return Sound::Talk };
+    /// Hears what comes later, into `ahead`.
+    fn listen(&mut self, ahead: &mut [i16]) {
+        let Some(background) = &mut self.background else { return };
         if self.window.peek(AHEAD_FRAMES, ahead) {
             background.hear(ahead);
         } else {
             background.miss();
         }
-        background.judge()
     }
 
     /// Stands in for what was lost: the last frame again, ever quieter, for a short while.
