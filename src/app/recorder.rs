@@ -109,6 +109,7 @@ impl Recorder {
             role: stream.role,
             formats: stream.formats,
             telephone_event: stream.telephone_event,
+            comfort_noise: stream.comfort_noise,
             source: stream.source,
             srtp: stream.srtp,
         });
@@ -173,10 +174,11 @@ impl Recorder {
             Control::Describe(_) => {
                 return Err(ControlError::Unsupported("keep what becomes known in mid-call"));
             }
-            Control::Renegotiate { stream, formats, telephone_event, source, srtp } => Command::Renegotiate {
-                stream,
-                plan: Box::new(LegPlan { role: StreamRole::Other, formats, telephone_event, source, srtp }),
-            },
+            Control::Renegotiate { stream, formats, telephone_event, comfort_noise, source, srtp } => {
+                let role = StreamRole::Other;
+                let plan = LegPlan { role, formats, telephone_event, comfort_noise, source, srtp };
+                Command::Renegotiate { stream, plan: Box::new(plan) }
+            }
         };
         let (reply, answer) = oneshot::channel();
         self.engine.control(id, command, Box::new(move |result| drop(reply.send(result))));

@@ -8,7 +8,7 @@ pub mod number;
 pub mod outcome;
 pub mod party;
 
-pub use consent::{Answer, ConsentHow, ConsentMachine, ConsentRecord, ConsentState, Evidence};
+pub use consent::{Answer, ConsentHow, ConsentMachine, ConsentRecord, ConsentState, Evidence, KeySource};
 pub use context::{CallContext, CallLink, LinkKind, Participant, RawBody};
 pub use department::{ConsentKeys, Department};
 pub use outcome::{NoAudio, Outcome};

@@ -20,13 +20,14 @@ pub const ENCODING: u8 = 1;
 /// Longest payload that is written or believed. Units: bytes.
 pub const PAYLOAD_BYTES: usize = 4 * 1024 * 1024;
 
-const REASONS: [GapReason; 6] = [
+const REASONS: [GapReason; 7] = [
     GapReason::Lost,
     GapReason::Held,
     GapReason::Paused,
     GapReason::Restart,
     GapReason::NoMedia,
     GapReason::Spool,
+    GapReason::KeyTones,
 ];
 
 /// The number of a body's kind in the record header.

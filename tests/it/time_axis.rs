@@ -122,8 +122,8 @@ fn hour(ppm: f64, name: &str, lost: impl Fn(&mut Random, usize) -> bool) {
     let heard = rendered(&file, 8_000);
     let mut worst = 0.0f64;
     for n in (EVERY..FRAMES).step_by(EVERY) {
-        let from = true_ms(n) as usize - MOST_OFF_MS as usize;
-        let found = off_ms(&heard, from, &said[..4_000], 2 * MOST_OFF_MS) - MOST_OFF_MS as f64;
+        let from = true_ms(n) as usize + 1_000 - MOST_OFF_MS as usize;
+        let found = off_ms(&heard, from, &said[8_000..12_000], 2 * MOST_OFF_MS) - MOST_OFF_MS as f64;
         worst = if found.abs() > worst.abs() { found } else { worst };
     }
     println!("{name}, {ppm} ppm: at most {worst:.1} ms off, {} lost", stats.lost);
