@@ -1,6 +1,6 @@
 //! Opus for one stream. In: 20 ms frames. Out: the noun `OpusPacket`. Silence costs a call of
 //! the library only until its packet repeats; from then on that packet is copied. Steady
-//! background costs one now and then; between, packets of it are sent again ([`super::replay`]).
+//! background costs one now and then; between, packets of it are sent again (`media::replay`).
 //!
 //! Never writes packets of a table-of-contents byte alone, nor switches to CELT silence: some
 //! decoders play stale audio for the first and stop at the second.

@@ -29,11 +29,13 @@ pub mod plan;
 pub mod ports;
 mod press;
 mod replay;
+pub mod resume;
 pub mod rtp;
+pub mod saved;
 mod seat;
 pub mod socket;
 pub mod stats;
-mod timeline;
+pub mod timeline;
 pub mod tone;
 mod tracks;
 

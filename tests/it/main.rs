@@ -10,6 +10,7 @@ mod demo;
 mod phone;
 mod promises;
 mod quality;
+mod resume;
 mod s3;
 mod server;
 mod shutdown;
