@@ -17,6 +17,7 @@ use optag::archive::ogg::{OggOpusWriter, Tags};
 use optag::base::clock::{MonoTime, WallTime};
 use optag::base::id::CallId;
 use optag::load::codec::Codec;
+use optag::media::background::Sound;
 use optag::media::codec::g711;
 use optag::media::encoder::Encoder;
 use optag::media::jitter::Jitter;
@@ -225,7 +226,7 @@ fn g711_decode(runs: usize) {
 fn silence(runs: usize) {
     let mut encoder = Encoder::new(chain::OPUS, 8_000);
     for _ in 0..runs + 100 {
-        black_box(encoder.encode(black_box(&[0; 160])).len());
+        black_box(encoder.encode(black_box(&[0; 160]), Sound::Silence).len());
     }
 }
 

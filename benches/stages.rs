@@ -12,6 +12,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use optag::archive::ogg::{OggOpusWriter, Tags};
 use optag::base::clock::{MonoTime, WallTime};
 use optag::base::id::CallId;
+use optag::media::background::Sound;
 use optag::media::codec::g711;
 use optag::media::encoder::Encoder;
 use optag::media::output::MediaBlock;
@@ -88,7 +89,7 @@ fn encode(c: &mut Criterion) {
         b.iter(|| {
             for encoder in &mut ours {
                 for frame in &frames {
-                    black_box(encoder.encode(frame).len());
+                    black_box(encoder.encode(frame, Sound::Talk).len());
                 }
             }
         });

@@ -20,7 +20,7 @@ use optag::media::stats::TickStats;
 
 /// How every encoder is set here.
 pub const OPUS: OpusSettings =
-    OpusSettings { bitrate_bps: 16_000, wideband_bitrate_bps: 24_000, complexity: 5 };
+    OpusSettings { bitrate_bps: 16_000, wideband_bitrate_bps: 24_000, complexity: 5, saves_background: true };
 
 /// A-law RTP packets of 20 ms.
 pub fn packets(samples: &[i16], ssrc: u32) -> Vec<Vec<u8>> {

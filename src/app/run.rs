@@ -366,6 +366,7 @@ fn start_engine(opened: &Opened) -> anyhow::Result<Engine> {
                     bitrate_bps: config.engine.opus_bitrate_bps,
                     wideband_bitrate_bps: config.engine.opus_wideband_bitrate_bps,
                     complexity: config.engine.opus_complexity,
+                    saves_background: config.engine.saves_background,
                 },
                 pass_through_max_bps: config.engine.opus_pass_through_max_bps,
             },

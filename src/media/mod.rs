@@ -4,6 +4,7 @@
 //! of [`output::Output`] a tick. Not here: files, databases, HTTP, tokio.
 
 pub mod axis;
+pub mod background;
 pub mod call;
 mod capture;
 pub mod codec;
@@ -30,6 +31,7 @@ pub mod pcm_track;
 pub mod plan;
 pub mod ports;
 mod press;
+mod replay;
 pub mod resume;
 pub mod rtp;
 pub mod saved;

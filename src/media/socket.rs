@@ -10,6 +10,7 @@ use std::mem::{size_of, zeroed};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::ptr;
+use std::sync::Once;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -53,8 +54,20 @@ impl MediaSocket {
         let domain = if ip.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
         let socket = Socket::new(domain, Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
         socket.set_recv_buffer_size(buffer_bytes)?;
-        if socket.recv_buffer_size()? < BUFFER_LEAST_BYTES {
+        let given_bytes = socket.recv_buffer_size()?;
+        if given_bytes < BUFFER_LEAST_BYTES {
             return Err(io::Error::other("the system allows too small UDP buffers: raise net.core.rmem_max"));
+        }
+        // The kernel says twice what it grants: its own bookkeeping is in it. Source: socket(7).
+        if given_bytes / 2 < buffer_bytes {
+            static ONCE: Once = Once::new();
+            ONCE.call_once(|| {
+                tracing::warn!(
+                    buffer_bytes,
+                    given_bytes,
+                    "the kernel gives smaller UDP buffers than asked for: raise net.core.rmem_max"
+                );
+            });
         }
         for option in [libc::SO_TIMESTAMPNS, libc::SO_RXQ_OVFL] {
             let on: libc::c_int = 1;
@@ -253,6 +266,24 @@ mod tests {
         assert!(got.iter().enumerate().all(|(n, (_, _, bytes))| *bytes == [n as u8; 10]));
         assert!(got.iter().all(|(_, from, _)| *from == sender.local_addr().unwrap()));
         assert!(got.iter().all(|(arrival, _, _)| *arrival >= before && *arrival <= OsClock.mono()));
+    }
+
+    #[test]
+    fn a_tick_that_stalls_for_ten_seconds_loses_nothing() {
+        let pool = PortPool::new(IpAddr::from([127, 0, 0, 1]), 22_300, 22_399, 262_144);
+        let mut socket = pool.bind(1, OsClock.mono()).unwrap().remove(0);
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for n in 0..500u16 {
+            let mut packet = [0xd5; 172];
+            packet[..2].copy_from_slice(&n.to_be_bytes());
+            sender.send_to(&packet, ("127.0.0.1", socket.port())).unwrap();
+        }
+        let mut next = 0u16;
+        let dropped = socket.read(&OsClock, |_, _, bytes| {
+            assert_eq!(bytes[..2], next.to_be_bytes());
+            next += 1;
+        });
+        assert_eq!((dropped, next), (0, 500));
     }
 
     #[test]

@@ -105,8 +105,10 @@ counters! {
     frames_passed,
     /// Frames that libopus coded.
     frames_coded,
-    /// Frames for which the silence packet was repeated.
+    /// Frames for which a packet of silence or of steady background was repeated.
     frames_repeated,
+    /// Of those, frames of background.
+    frames_background,
     /// Time inside libopus. Units: ns.
     coding_ns,
     /// Ticks.

@@ -101,7 +101,12 @@ impl Bench {
         CallSettings {
             capture: CaptureSettings {
                 reorder: Duration::from_millis(200),
-                opus: OpusSettings { bitrate_bps: 16_000, wideband_bitrate_bps: 24_000, complexity: 0 },
+                opus: OpusSettings {
+                    bitrate_bps: 16_000,
+                    wideband_bitrate_bps: 24_000,
+                    complexity: 0,
+                    saves_background: true,
+                },
                 pass_through_max_bps: 64_000,
             },
             tones: ToneSettings::default(),

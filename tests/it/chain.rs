@@ -37,6 +37,21 @@ fn at(ms: u64) -> Now {
 impl Chain {
     /// Streams of these payload types; Opus is kept as it comes up to `pass_through_max_bps`.
     pub fn new(streams: &[&[(u8, Encoding)]], pass_through_max_bps: u32) -> Self {
+        Self::saving(streams, pass_through_max_bps, true)
+    }
+
+    /// The same; `saves_background` as an owner would set it.
+    pub fn saving(streams: &[&[(u8, Encoding)]], pass_through_max_bps: u32, saves_background: bool) -> Self {
+        Self::coded(streams, pass_through_max_bps, saves_background, 5)
+    }
+
+    /// The same at a complexity, 0 to 10.
+    pub fn coded(
+        streams: &[&[(u8, Encoding)]],
+        pass_through_max_bps: u32,
+        saves_background: bool,
+        complexity: u8,
+    ) -> Self {
         let plan = |formats: &&[(u8, Encoding)]| LegPlan {
             role: StreamRole::Other,
             formats: formats
@@ -58,7 +73,12 @@ impl Chain {
         let settings = CallSettings {
             capture: CaptureSettings {
                 reorder: Duration::from_millis(200),
-                opus: OpusSettings { bitrate_bps: 16_000, wideband_bitrate_bps: 24_000, complexity: 5 },
+                opus: OpusSettings {
+                    bitrate_bps: 16_000,
+                    wideband_bitrate_bps: 24_000,
+                    complexity,
+                    saves_background,
+                },
                 pass_through_max_bps,
             },
             tones: ToneSettings::default(),
@@ -118,11 +138,26 @@ impl Chain {
         timestamp: u32,
         payload: &[u8],
     ) {
+        self.hear_from(stream.into(), stream, ms, payload_type, sequence, timestamp, payload);
+    }
+
+    /// The same from another sender.
+    #[allow(clippy::too_many_arguments, reason = "a packet's fields, in their order")]
+    pub fn hear_from(
+        &mut self,
+        ssrc: u32,
+        stream: u8,
+        ms: u64,
+        payload_type: u8,
+        sequence: u16,
+        timestamp: u32,
+        payload: &[u8],
+    ) {
         self.run_to(ms);
         let mut packet = vec![0x80, payload_type];
         packet.extend(sequence.to_be_bytes());
         packet.extend(timestamp.to_be_bytes());
-        packet.extend(u32::from(stream).to_be_bytes());
+        packet.extend(ssrc.to_be_bytes());
         packet.extend(payload);
         let from = SocketAddr::from(([127, 0, 0, 1], 4_000 + u16::from(stream)));
         self.call.handle(at(ms), stream.into(), at(ms).mono, from, &packet, &mut self.stats);

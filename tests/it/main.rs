@@ -1,6 +1,7 @@
 //! The one integration-test binary: the built program and the library from outside.
 
 mod age;
+mod background;
 mod bad_input;
 mod canary;
 mod chain;
@@ -17,6 +18,7 @@ mod phone;
 mod promises;
 mod promises_ceph;
 mod protected;
+mod quality;
 mod recover;
 mod resume;
 mod s3;
@@ -30,8 +32,11 @@ mod sip_sipp;
 mod sip_src;
 mod sip_torture;
 mod sip_traps;
+mod sounds;
 mod srtp_peers;
 mod stores;
+mod streams;
 mod tidy;
+mod time_axis;
 mod transfer;
 mod withdrawals;

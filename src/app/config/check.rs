@@ -147,6 +147,7 @@ fn engine(raw: &super::raw::RawEngine) -> Result<EngineConfig, ConfigError> {
         opus_bitrate_bps: number("engine.opus_bitrate_bps", raw.opus_bitrate_bps, 6_000..=64_000)? as u32,
         opus_complexity: number("engine.opus_complexity", raw.opus_complexity, 0..=10)? as u8,
         adaptive_complexity: raw.adaptive_complexity,
+        saves_background: raw.saves_background,
         opus_wideband_bitrate_bps: wideband as u32,
         opus_pass_through_max_bps: pass_through as u32,
     })

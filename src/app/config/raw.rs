@@ -95,6 +95,7 @@ section!(RawEngine {
     opus_bitrate_bps: i64 = 16_000,
     opus_complexity: i64 = 5,
     adaptive_complexity: bool = true,
+    saves_background: bool = true,
     opus_wideband_bitrate_bps: i64 = 24_000,
     opus_pass_through_max_bps: i64 = 64_000,
 });

@@ -155,6 +155,8 @@ pub struct EngineConfig {
     pub opus_complexity: u8,
     /// Whether it goes down.
     pub adaptive_complexity: bool,
+    /// Whether steady background between talk is coded now and then only.
+    pub saves_background: bool,
     /// Per stream that arrives with more than telephone band.
     pub opus_wideband_bitrate_bps: u32,
     /// Streams that arrive as Opus are kept as they are up to this rate; 0 decodes them all.
