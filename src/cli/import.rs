@@ -81,6 +81,7 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
                 bitrate_bps: config.engine.opus_bitrate_bps,
                 wideband_bitrate_bps: config.engine.opus_wideband_bitrate_bps,
                 complexity: 10,
+                saves_background: false,
             },
         },
         seen: Default::default(),

@@ -11,6 +11,7 @@ use crate::call::{
     CallFacts, ConsentHow, ConsentRecord, ConsentState, Department, Evidence, Outcome, StreamFacts,
     StreamRole, Terms,
 };
+use crate::media::background::{SILENT_PEAK, Sound, peak};
 use crate::media::encoder::{Encoder, OpusSettings};
 use crate::media::output::{Ended, EndedBy, FRAME_MS, MediaBlock, StreamCounts};
 use crate::spool::record::Body;
@@ -133,10 +134,11 @@ impl Media {
             for leg in legs.iter_mut() {
                 let size = leg.encoder.frame_samples();
                 let samples = &leg.waiting[frame * size..][..size];
-                let peak = samples.iter().map(|sample| sample.unsigned_abs() >> 7).max().unwrap_or(0);
-                let packet = leg.encoder.encode(samples);
+                let peak = peak(samples);
+                let sound = if peak <= SILENT_PEAK { Sound::Silence } else { Sound::Talk };
+                let packet = leg.encoder.encode(samples, sound);
                 self.open.lengths.push(packet.len() as u16);
-                self.open.peaks.push(peak.min(255) as u8);
+                self.open.peaks.push((peak >> 7).min(255) as u8);
                 self.open.bytes.extend_from_slice(packet);
             }
             self.frames += 1;
