@@ -1,10 +1,12 @@
 //! The wiring: every queue (its size and what happens when it is full), every thread and task,
 //! the order of starting and of draining.
 
+pub mod accounting;
 pub mod backoff;
 pub mod config;
 pub mod delivery;
 pub mod durable;
+pub mod early;
 pub mod erasing;
 pub mod harden;
 pub mod keyed_lock;

@@ -14,8 +14,10 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::app::accounting::Accounts;
 use crate::app::config::{Config, StoreConfig};
 use crate::app::durable::durable;
+use crate::app::early::EarlyAnswers;
 use crate::app::open::{Opened, open};
 use crate::app::publish::Publisher;
 use crate::app::readiness::{Checks, Health};
@@ -23,7 +25,7 @@ use crate::app::recorder::Recorder;
 use crate::app::settling::{Closing, Settling};
 use crate::app::sink::SpoolSink;
 use crate::app::sweeping::Sweeper;
-use crate::app::{delivery, harden, sip};
+use crate::app::{accounting, delivery, harden, sip};
 use crate::base::clock::Clock;
 use crate::base::limit;
 use crate::call::outcome::LossCause;
@@ -90,7 +92,11 @@ impl Running {
             config.rtp.socket_buffer_bytes,
         );
         let draining = Arc::new(AtomicBool::new(false));
+        let pseudonyms = accounting::pseudonyms(&config.data_dir, &config.country_code)?;
+        let (accounts, keep_accounts) = Accounts::new(opened.erasing.index.clone(), pseudonyms);
         let recorder = Arc::new(Recorder {
+            early: EarlyAnswers::new(config.early_answers),
+            accounts: accounts.clone(),
             config: Arc::clone(&config),
             clock: Arc::clone(&opened.clock),
             engine: engine.clone(),
@@ -104,7 +110,9 @@ impl Running {
         health.look(&opened.erasing).await;
         let mut tasks = start_tasks(&opened, &engine, &ports, &health, exporter.clone());
 
-        let sip_server = sip::start(&config, recorder.clone(), Arc::clone(&opened.clock)).await?;
+        tasks.spawn(keep_accounts);
+        let sip_server =
+            sip::start(&config, recorder.clone(), Arc::clone(&opened.clock), accounts.sink()).await?;
         if let Some(server) = &sip_server {
             tasks.spawn(sip::publish(server.stats_stream()));
         }

@@ -92,7 +92,7 @@ impl News {
 
 fn as_output(record: SpoolRecord) -> Option<Output> {
     let fact = match record.body {
-        Body::Opened(_) => return None,
+        Body::Opened(_) | Body::Described(_) => return None,
         Body::Consent(consent) => Fact::Consent(consent),
         Body::Media(block) => Fact::Media(block),
         Body::Gap(gap) => Fact::Gap(gap),

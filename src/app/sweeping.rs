@@ -70,6 +70,10 @@ impl Sweeper {
                 Err(error) => tracing::warn!(%error, "the store could not be swept"),
             }
         }
+        let oldest = now.plus_days(-i64::from(limit::RETENTION_DAYS));
+        if let Err(error) = self.erasing.index.forget_accounts(oldest).await {
+            tracing::warn!(%error, "old accounts of calls could not be removed");
+        }
         due.extend(self.erasing.spool.calls().into_iter().filter(|&id| sweep::is_over(id, now)));
         for id in due {
             if let Err(error) = self.erasing.order(id, Cause::Expiry).await {

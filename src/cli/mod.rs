@@ -1,11 +1,13 @@
 //! The commands, one file each. In: arguments. Out: text for people, JSON where asked for,
 //! and an exit code: 0 as it must be, 1 not so, 2 the arguments or the configuration are off.
 
+pub mod assurance;
 pub mod check;
 pub mod demo;
 pub mod erase;
 pub mod export;
 pub mod load;
+mod load_sip;
 pub mod search;
 pub mod serve;
 pub mod token;
@@ -39,6 +41,7 @@ enum Command {
     Search(search::SearchArgs),
     Export(export::ExportArgs),
     Erase(erase::EraseArgs),
+    Assurance(assurance::AssuranceArgs),
     Check(check::CheckArgs),
     Token(token::TokenArgs),
 }
@@ -72,6 +75,7 @@ pub fn run() -> ExitCode {
             Command::Search(args) => search::run(args).await,
             Command::Export(args) => export::run(args).await,
             Command::Erase(args) => erase::run(args).await,
+            Command::Assurance(args) => assurance::run(args).await,
             Command::Check(args) => check::run(args).await,
             Command::Token(args) => token::run(args).await,
         }

@@ -201,7 +201,7 @@ async fn steer(
 }
 
 /// Who vouches: the token, and the member of staff where one is named.
-fn evidence(actor: &Actor, staff: Option<String>, wrong: &mut Wrong) -> Result<Evidence, Problem> {
+pub(super) fn evidence(actor: &Actor, staff: Option<String>, wrong: &mut Wrong) -> Result<Evidence, Problem> {
     if let Some(staff) = &staff {
         wrong.text("staff", staff, limit::TEXT_CHARS);
     }
@@ -233,12 +233,12 @@ fn refused(error: AdmitError) -> Problem {
     }
 }
 
-fn not_steered(error: ControlError) -> Problem {
+pub(super) fn not_steered(error: ControlError) -> Problem {
     let detail = error.to_string();
     match error {
         ControlError::NoSuchCall(_) => Problem::new(StatusCode::NOT_FOUND, detail),
         ControlError::Consent(_) => Problem::new(StatusCode::CONFLICT, detail),
         ControlError::Unsupported(_) => Problem::new(StatusCode::NOT_IMPLEMENTED, detail),
-        ControlError::NotDurable => Problem::unavailable(detail, RETRY_S),
+        ControlError::NotDurable | ControlError::TooManyEarly => Problem::unavailable(detail, RETRY_S),
     }
 }

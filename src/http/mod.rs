@@ -10,6 +10,7 @@ pub mod audit;
 mod auth;
 mod call_body;
 mod calls;
+mod consents;
 mod guard;
 pub mod health;
 mod json;

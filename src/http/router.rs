@@ -16,7 +16,7 @@ use super::guard::{Guard, guard, method_not_allowed, not_found};
 use super::health::{Readiness, healthz, metrics_page, readyz};
 use super::library::Library;
 use super::tokens::Tokens;
-use super::{calls, playback, recordings};
+use super::{calls, consents, playback, recordings};
 use crate::base::clock::Clock;
 use crate::base::limit;
 use crate::metrics::exporter::Exporter;
@@ -61,6 +61,7 @@ pub fn router(services: Services, limits: Limits) -> Router {
         .routes(routes!(calls::announce, calls::list))
         .routes(routes!(calls::show))
         .routes(routes!(calls::consent))
+        .routes(routes!(consents::answer))
         .routes(routes!(calls::withdraw))
         .routes(routes!(calls::pause))
         .routes(routes!(calls::resume))

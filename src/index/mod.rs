@@ -3,6 +3,7 @@
 
 mod fold;
 mod query;
+mod sessions;
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use sqlx::sqlite::{
 };
 
 pub use query::{Found, Query};
+pub use sessions::{Pseudonyms, SessionRow};
 
 use crate::archive::manifest::Manifest;
 use crate::base::clock::WallTime;
@@ -176,6 +178,12 @@ impl Index {
                  erased_at_us = ? WHERE id = ? AND erased_at_us IS NULL",
         )
         .bind(at.as_unix_micros())
+        .bind(id.to_string())
+        .execute(&self.pool)
+        .await?;
+        sqlx::query(
+            "UPDATE sessions SET caller_hash = NULL, called_hash = NULL, name_hashes = '', erased = 1 WHERE call = ?",
+        )
         .bind(id.to_string())
         .execute(&self.pool)
         .await?;

@@ -68,6 +68,7 @@ use std::time::Duration;
 
 pub use error::SpoolError;
 pub use key::MasterKey;
+pub use keyring::key_dir;
 pub use reader::CallReader;
 pub use shared::{DurableEvent, SpoolStats};
 

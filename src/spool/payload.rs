@@ -1,7 +1,7 @@
 //! What is inside a record's seal: bodies as bytes and back.
 //!
 //! In: a [`Body`], or bytes that may be anything. Out: bytes, or a body. Not here: sealing,
-//! headers, files. `Opened`, `Consent` and `Closed` are JSON, so that fields may be added;
+//! headers, files. `Opened`, `Consent`, `Closed` and `Described` are JSON, so that fields may be added;
 //! `Media` and `Gap` are compact and versioned by the record header's encoding number:
 //!
 //! ```text
@@ -37,6 +37,7 @@ pub const fn kind(body: &Body) -> u8 {
         Body::Media(_) => 3,
         Body::Gap(_) => 4,
         Body::Closed(_) => 5,
+        Body::Described(_) => 6,
     }
 }
 
@@ -48,6 +49,7 @@ pub fn encode(body: &Body) -> Option<Vec<u8>> {
         Body::Media(block) => encode_media(block)?,
         Body::Gap(gap) => encode_gap(gap)?,
         Body::Closed(ended) => serde_json::to_vec(ended).ok()?,
+        Body::Described(context) => serde_json::to_vec(context).ok()?,
     };
     (bytes.len() <= PAYLOAD_BYTES).then_some(bytes)
 }
@@ -63,6 +65,7 @@ pub fn decode(kind: u8, encoding: u8, bytes: &[u8]) -> Option<Body> {
         3 => decode_media(bytes).map(Body::Media),
         4 => decode_gap(bytes).map(Body::Gap),
         5 => serde_json::from_slice(bytes).ok().map(Body::Closed),
+        6 => serde_json::from_slice(bytes).ok().map(Body::Described),
         _ => None,
     }
 }

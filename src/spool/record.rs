@@ -1,7 +1,7 @@
 //! What the spool stores of a call: the noun `SpoolRecord`.
 
 use crate::base::id::CallId;
-use crate::call::{CallFacts, ConsentRecord};
+use crate::call::{CallContext, CallFacts, ConsentRecord};
 use crate::media::output::{Ended, Fact, Gap, MediaBlock};
 
 /// One record of one call.
@@ -26,6 +26,8 @@ pub enum Body {
     Gap(Gap),
     /// The call is over.
     Closed(Ended),
+    /// More became known of the call.
+    Described(Box<CallContext>),
 }
 
 impl From<Fact> for Body {

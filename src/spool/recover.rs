@@ -186,7 +186,7 @@ impl Found {
                 self.consent = order;
                 self.call.consent = Some(record);
             }
-            Body::Consent(_) | Body::Gap(_) => {}
+            Body::Consent(_) | Body::Gap(_) | Body::Described(_) => {}
             Body::Closed(ended) => self.call.closed = Some(ended),
             Body::Media(block) => {
                 let end = block.first_frame.saturating_add(block.frames());

@@ -9,6 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use optag::base::clock::WallTime;
 use optag::base::id::CallId;
+use optag::base::private::Private;
 use optag::call::{Answer, ConsentKeys, ConsentState, Department};
 use optag::signalling::feed::{
     AdmitError, Admitted, CallView, Control, ControlError, Feed, NewCall, StreamView,
@@ -25,11 +26,22 @@ pub struct Seen {
 }
 
 /// Every call, by its id.
-#[derive(Default)]
 pub struct FakeFeed {
     pub calls: Mutex<HashMap<CallId, Seen>>,
     pub refuse: Mutex<Option<AdmitError>>,
     pub slow: Mutex<Duration>,
+    pub consents: tokio::sync::broadcast::Sender<(CallId, ConsentState)>,
+}
+
+impl Default for FakeFeed {
+    fn default() -> Self {
+        Self {
+            calls: Mutex::default(),
+            refuse: Mutex::default(),
+            slow: Mutex::default(),
+            consents: tokio::sync::broadcast::Sender::new(64),
+        }
+    }
 }
 
 impl FakeFeed {
@@ -108,6 +120,18 @@ impl Feed for FakeFeed {
     fn calls(&self) -> Vec<CallView> {
         self.seen().into_iter().map(|seen| seen.view).collect()
     }
+
+    fn answer_by_name(
+        &self,
+        _: Private<String>,
+        _: Control,
+    ) -> BoxFuture<'_, Result<Vec<CallId>, ControlError>> {
+        async { Ok(Vec::new()) }.boxed()
+    }
+
+    fn consents(&self) -> tokio::sync::broadcast::Receiver<(CallId, ConsentState)> {
+        self.consents.subscribe()
+    }
 }
 
 /// Settings with the departments `demo` (70102030, takes what is left) and `private` (70102031).
@@ -132,6 +156,7 @@ pub fn config() -> Config {
         },
         rules: Default::default(),
         consent: Default::default(),
+        until_consent: Default::default(),
         plain_calls: false,
         when_unavailable: Default::default(),
         media_source: Default::default(),

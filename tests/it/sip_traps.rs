@@ -240,7 +240,7 @@ fn t8_labels_are_opaque_and_may_be_missing_or_doubled() {
 fn t9_associations_decide_who_speaks_and_not_the_order() {
     let mut src = Src::new();
     src.invite(SIPREC, &with_metadata(SDP, &xml("recording", TWO)));
-    assert_eq!(roles(&src), [("1".into(), StreamRole::Employee), ("2".into(), StreamRole::Caller)]);
+    assert_eq!(roles(&src), [("2".into(), StreamRole::Caller), ("1".into(), StreamRole::Employee)]);
     let guess = TWO.replace("70102030", "99999999");
     let mut src = Src::new();
     src.invite(SIPREC, &with_metadata(SDP, &xml("recording", &guess)));

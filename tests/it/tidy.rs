@@ -12,6 +12,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("signalling", &["base", "call", "media"]),
     ("archive", &["base", "call", "media", "spool", "app::config"]),
     ("audit", &["base"]),
+    ("assurance", &["base", "index"]),
     ("index", &["base", "call", "media", "archive"]),
     ("retention", &["base", "archive", "index", "app::config"]),
     ("http", &["base", "call", "media", "signalling", "metrics", "app::logging", "app::config"]),

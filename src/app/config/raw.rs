@@ -66,6 +66,11 @@ section!(RawSip {
     default_department: String = String::new(),
     consent_header: String = "X-Recording-Consent".into(),
     consent_element: String = "recordingConsent".into(),
+    until_consent: String = "listen".into(),
+    caller_from: String = String::new(),
+    called_from: String = String::new(),
+    name_from: String = String::new(),
+    department_from: String = String::new(),
     info_keys: bool = true,
     plain_calls: bool = false,
     learn_rtp_source: bool = false,
@@ -110,7 +115,7 @@ section!(RawStore {
 });
 section!(RawIndex { path: String = String::new() });
 section!(RawRetention { default_days: i64 = 90, sweep_interval_s: i64 = 60 });
-section!(RawConsent { timeout_s: i64 = 30 });
+section!(RawConsent { timeout_s: i64 = 30, early_s: i64 = 300 });
 section!(RawNumber { country_code: String = "45".into() });
 section!(RawLog { format: String = "text".into(), level: String = "info".into() });
 

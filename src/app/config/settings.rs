@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use crate::base::private::Private;
 use crate::call::Department;
-use crate::signalling::siprec::config::{AllowList, ConsentSignal, MediaSource, WhenUnavailable};
+use crate::signalling::siprec::config::{
+    AllowList, ConsentSignal, MediaSource, UntilConsent, WhenUnavailable,
+};
 use crate::signalling::siprec::listen::Listen;
+use crate::signalling::siprec::parties::PartyRules;
 
 /// Everything an owner may set, in range.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +39,8 @@ pub struct Config {
     pub sweep_interval: Duration,
     /// Country code of numbers written without one; digits, may be empty.
     pub country_code: String,
+    /// How long an answer waits for its call to be announced.
+    pub early_answers: Duration,
     /// The log.
     pub log: LogConfig,
     /// The departments, at least one.
@@ -70,6 +75,10 @@ pub struct SipConfig {
     pub default_department: Option<String>,
     /// How signalling says that consent was given.
     pub consent: ConsentSignal,
+    /// What becomes of the streams until the caller has consented.
+    pub until_consent: UntilConsent,
+    /// Where numbers, names and departments are looked for.
+    pub rules: PartyRules,
     /// Whether keys relayed by INFO count as the caller's.
     pub info_keys: bool,
     /// Whether an INVITE without any sign of SIPREC is a call to record.

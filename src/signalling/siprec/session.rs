@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::config::{ConsentSignal, MediaSource};
 use super::media;
 use super::parties::{Hints, Parties};
+use super::taking::Taking;
 use super::view::View;
 use crate::base::clock::{MonoTime, WallTime};
 use crate::base::id::CallId;
 use crate::call::{
     Answer, CallContext, CallLink, ConsentHow, ConsentKeys, ConsentState, Evidence, LinkKind, Participant,
-    RawBody,
+    RawBody, Unrecorded,
 };
 use crate::signalling::feed::{Control, ExpectedSource, PayloadFormat};
 use crate::signalling::sdp::{Description, Offer};
@@ -52,6 +53,21 @@ pub struct Saved {
     pub held: bool,
     /// Keys that answer the prompt.
     pub keys: ConsentKeys,
+    /// Whether the streams wait for the caller's consent.
+    #[serde(default)]
+    pub waits: bool,
+    /// Whether the call was told to pause.
+    #[serde(default)]
+    pub paused: bool,
+    /// Names its account.
+    #[serde(default)]
+    pub account: String,
+    /// When it began.
+    #[serde(default)]
+    pub began_at: WallTime,
+    /// The client's address.
+    #[serde(default)]
+    pub client: String,
 }
 
 /// A recording session.
@@ -75,6 +91,12 @@ pub struct Session {
     pub timer_at: Option<MonoTime>,
     /// Where consent stands, as far as the feed has told.
     pub consent: ConsentState,
+    /// How far it is with taking its streams.
+    pub taking: Taking,
+    /// How often they were asked for.
+    pub tries: u8,
+    /// Why it has no call.
+    pub unrecorded: Option<Unrecorded>,
     busy: bool,
     waiting: VecDeque<Control>,
     signalled_answer: Option<Answer>,
@@ -95,6 +117,9 @@ impl Session {
             over: false,
             timer_at: None,
             consent: ConsentState::Unknown,
+            taking: Taking::Idle,
+            tries: 0,
+            unrecorded: None,
             busy: false,
             waiting: VecDeque::new(),
             signalled_answer: None,
@@ -164,10 +189,40 @@ impl Session {
             }
         }
         let held = all_held || offer.media.iter().any(|media| media.record_paused);
-        if held != self.saved.held {
-            self.saved.held = held;
-            self.control(if held { Control::Pause } else { Control::Resume });
+        self.saved.held = held;
+        self.pace();
+    }
+
+    /// Tells the call to pause while the client holds or its streams are not taken yet, and to
+    /// go on after.
+    pub fn pace(&mut self) {
+        let paused = self.saved.held || self.saved.waits;
+        if paused != self.saved.paused {
+            self.saved.paused = paused;
+            self.control(if paused { Control::Pause } else { Control::Resume });
         }
+    }
+
+    /// The streams are taken from now on.
+    pub fn taken(&mut self) {
+        self.saved.waits = false;
+        self.saved.listening = true;
+        self.pace();
+    }
+
+    /// When its streams are to be asked for. While an INVITE is under way that waits, and is
+    /// looked at when it is over.
+    pub fn taking_at(&self) -> Option<MonoTime> {
+        let settled = self.opening.is_none() && self.unacknowledged.is_none() && !self.offered;
+        match self.taking {
+            Taking::Due(at) if settled && !self.over => Some(at),
+            _ => None,
+        }
+    }
+
+    /// Whether signalling has said yes.
+    pub fn said_yes(&self) -> bool {
+        self.signalled_answer == Some(Answer::Yes)
     }
 
     /// Takes an answer to the prompt that signalling carries. It counts once.
@@ -247,6 +302,7 @@ impl Session {
             links,
             participants: participants.collect(),
             raw,
+            raw_left_out: 0,
         }
     }
 }
@@ -258,6 +314,7 @@ pub fn links_of(request: &Request) -> Vec<CallLink> {
     for (name, kind) in [
         ("session-id", LinkKind::SessionId),
         ("user-to-user", LinkKind::Ucid),
+        ("x-genesys-calluuid", LinkKind::Ucid),
         ("cisco-guid", LinkKind::CiscoGuid),
     ] {
         links.extend(request.headers.all(name).take(4).map(|v| link(kind, &String::from_utf8_lossy(v))));
