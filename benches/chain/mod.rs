@@ -50,6 +50,7 @@ impl Player {
             formats: vec![PayloadFormat { payload_type: 8, encoding: Encoding::Pcma }],
             telephone_event: vec![101],
             source: ExpectedSource::default(),
+            srtp: None,
         };
         let rules = CallRules {
             id: CallId::from_bytes([1; 16]),

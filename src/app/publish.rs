@@ -60,6 +60,8 @@ impl Publisher {
         metrics::packets_refused(RefusedPacket::Ssrc, since(|s| s.foreign_ssrc));
         metrics::packets_refused(RefusedPacket::PayloadType, since(|s| s.unknown_payload));
         metrics::packets_refused(RefusedPacket::Oversized, since(|s| s.oversized));
+        metrics::packets_refused(RefusedPacket::Unproved, since(|s| s.unproved));
+        metrics::packets_refused(RefusedPacket::Replayed, since(|s| s.replayed));
         metrics::packets_refused(RefusedPacket::Undecodable, since(|s| s.undecodable));
         metrics::kernel_drops(since(|s| s.kernel_dropped));
         metrics::engine_totals(

@@ -152,6 +152,7 @@ impl Recorder {
             formats: stream.formats,
             telephone_event: stream.telephone_event,
             source: stream.source,
+            srtp: stream.srtp,
         });
         let rules = CallRules {
             id,
@@ -282,9 +283,9 @@ impl Recorder {
             Control::Resume => Command::Resume,
             Control::End => Command::End,
             Control::Describe(_) => return Err(ControlError::Unsupported("describe a call to the engine")),
-            Control::Renegotiate { stream, formats, telephone_event, source } => Command::Renegotiate {
+            Control::Renegotiate { stream, formats, telephone_event, source, srtp } => Command::Renegotiate {
                 stream,
-                plan: Box::new(LegPlan { role: StreamRole::Other, formats, telephone_event, source }),
+                plan: Box::new(LegPlan { role: StreamRole::Other, formats, telephone_event, source, srtp }),
             },
         };
         let (reply, answer) = oneshot::channel();

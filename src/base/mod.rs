@@ -1,6 +1,7 @@
 //! Ids, clocks, limits and privacy wrappers. In: nothing. Out: the small types that
 //! every stage shares. Not here: anything that imports another module of ours.
 
+pub mod base64;
 pub mod clock;
 pub mod hex;
 pub mod id;

@@ -240,6 +240,7 @@ impl StreamBody {
             formats: vec![PayloadFormat { payload_type, encoding: self.codec }],
             telephone_event: self.telephone_event.into_iter().collect(),
             source,
+            srtp: None,
         }
     }
 }

@@ -11,6 +11,7 @@ use super::keys::{KeyMatcher, Meaning};
 use super::leg::{KeyPress, Leg, LegPlan};
 use super::output::{Ended, EndedBy, Fact, Gap, GapReason, MediaBlock, Output, StreamCounts};
 pub use super::plan::{CallRules, CallSettings, CallState, Command, Now};
+use super::rtp::srtp::SrtpState;
 use super::stats::TickStats;
 use crate::base::clock::MonoTime;
 use crate::base::id::CallId;
@@ -85,6 +86,11 @@ impl Call {
         self.legs.get(stream).map(Leg::counts)
     }
 
+    /// What another process needs to go on with a stream that comes encrypted; secret.
+    pub fn srtp_state(&self, stream: usize) -> Option<SrtpState> {
+        self.legs.get(stream).and_then(Leg::srtp_state)
+    }
+
     /// The order in which streams are to be read: those whose keys answer come first, so that
     /// a yes opens the gate for the others' packets of the same tick.
     pub fn reading_order(&self) -> impl Iterator<Item = usize> + use<> {
@@ -136,7 +142,7 @@ impl Call {
             }
             Command::Renegotiate { stream, plan } => {
                 if let Some(leg) = self.legs.get_mut(usize::from(stream)) {
-                    leg.renegotiate(*plan);
+                    leg.renegotiate(now.mono, *plan);
                 }
                 Ok(())
             }

@@ -7,8 +7,9 @@ use std::net::SocketAddr;
 use super::capture::{Capture, Lent};
 use super::codec::PayloadFormat;
 use super::output::StreamCounts;
-use super::rtp::packet::{RtpError, RtpPacket};
+use super::rtp::packet::{RtpError, RtpPacket, is_rtcp};
 use super::rtp::source::{ExpectedSource, SourceRule, Verdict};
+use super::rtp::srtp::{SrtpError, SrtpPlan, SrtpReceiver, SrtpState};
 use super::rtp::telephone_event::{EventTracker, TelephoneEvent};
 use super::stats::TickStats;
 use super::timeline::Timeline;
@@ -30,6 +31,8 @@ pub struct LegPlan {
     pub telephone_event: Vec<u8>,
     /// What is known of the sender.
     pub source: ExpectedSource,
+    /// How its packets are protected; `None` where they come in the clear.
+    pub srtp: Option<SrtpPlan>,
 }
 
 /// A key that was pressed in a stream.
@@ -47,6 +50,7 @@ pub struct KeyPress {
 pub struct Leg {
     plan: LegPlan,
     rule: SourceRule,
+    srtp: Option<Box<SrtpReceiver>>,
     tracker: EventTracker,
     timeline: Timeline,
     counts: StreamCounts,
@@ -60,6 +64,7 @@ impl Leg {
     pub fn new(plan: LegPlan) -> Self {
         Self {
             rule: SourceRule::new(plan.source),
+            srtp: plan.srtp.clone().map(|srtp| Box::new(SrtpReceiver::new(srtp))),
             tracker: EventTracker::default(),
             timeline: Timeline::default(),
             counts: StreamCounts::default(),
@@ -69,10 +74,14 @@ impl Leg {
         }
     }
 
-    /// What is known of the stream changed: its codings, payload types or sender. A sender that
-    /// still fits is kept; another may take over at once.
-    pub fn renegotiate(&mut self, plan: LegPlan) {
+    /// What is known of the stream changed: its codings, payload types, keys or sender. A sender
+    /// that still fits is kept; another may take over at once.
+    pub fn renegotiate(&mut self, now: MonoTime, plan: LegPlan) {
         self.rule.expect(plan.source);
+        match (&mut self.srtp, plan.srtp.clone()) {
+            (Some(receiver), Some(srtp)) => receiver.renegotiate(now, srtp),
+            (receiver, srtp) => *receiver = srtp.map(|srtp| Box::new(SrtpReceiver::new(srtp))),
+        }
         self.plan = LegPlan { role: self.plan.role, ..plan };
     }
 
@@ -89,6 +98,47 @@ impl Leg {
         if datagram.len() > limit::DATAGRAM_BYTES {
             return self.refuse(&mut stats.oversized);
         }
+        if self.srtp.is_some() {
+            return self.handle_protected(arrival, from, datagram, keep, stats);
+        }
+        self.handle_clear(arrival, from, datagram, keep, stats)
+    }
+
+    /// Takes a datagram that someone with the key has to have sent. Until that is proved, it
+    /// changes nothing but the counter of those that are not.
+    fn handle_protected(
+        &mut self,
+        arrival: MonoTime,
+        from: SocketAddr,
+        datagram: &[u8],
+        keep: bool,
+        stats: &mut TickStats,
+    ) -> Option<KeyPress> {
+        let Some(receiver) = &mut self.srtp else { return None };
+        if !self.rule.may_come_from(from) {
+            return self.refuse(&mut stats.foreign_address);
+        }
+        if is_rtcp(datagram) {
+            return None;
+        }
+        let mut clear = [0; limit::DATAGRAM_BYTES];
+        match receiver.unprotect(arrival, datagram, &mut clear) {
+            Ok(length) => self.handle_clear(arrival, from, &clear[..length], keep, stats),
+            Err(_) if receiver.takes_plain() => self.handle_clear(arrival, from, datagram, keep, stats),
+            Err(SrtpError::Malformed) => self.refuse(&mut stats.malformed),
+            Err(SrtpError::Unproved) => self.refuse(&mut stats.unproved),
+            Err(SrtpError::Replayed) => self.refuse(&mut stats.replayed),
+        }
+    }
+
+    fn handle_clear(
+        &mut self,
+        arrival: MonoTime,
+        from: SocketAddr,
+        datagram: &[u8],
+        keep: bool,
+        stats: &mut TickStats,
+    ) -> Option<KeyPress> {
         let packet = match RtpPacket::parse(datagram) {
             Ok(packet) => packet,
             Err(RtpError::Rtcp) => return None,
@@ -113,6 +163,11 @@ impl Leg {
         self.counts.received += 1;
         stats.received += 1;
         self.accept(arrival, &packet, keep, stats)
+    }
+
+    /// What another process needs to go on decrypting; secret.
+    pub fn srtp_state(&self) -> Option<SrtpState> {
+        self.srtp.as_ref().map(|receiver| receiver.state())
     }
 
     /// When a packet was accepted last.

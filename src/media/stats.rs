@@ -55,6 +55,10 @@ counters! {
     foreign_address,
     /// Packets with an SSRC that is not the stream's.
     foreign_ssrc,
+    /// Packets that no key proves.
+    unproved,
+    /// Encrypted packets that came before.
+    replayed,
     /// Packets too long to be audio.
     oversized,
     /// Datagrams that the kernel dropped for want of buffer.

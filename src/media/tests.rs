@@ -15,6 +15,8 @@ use crate::base::clock::{MonoTime, WallTime};
 use crate::base::id::CallId;
 use crate::call::{Answer, ConsentHow, ConsentKeys, ConsentState, Evidence, NoAudio, Outcome, StreamRole};
 
+mod protected;
+
 /// One call with its clock.
 struct Bench {
     call: Call,
@@ -47,11 +49,17 @@ fn tone(n: u32) -> Vec<u8> {
 
 impl Bench {
     fn new(selected: bool) -> Self {
+        Self::with(selected, |plan| plan)
+    }
+
+    /// A call whose streams are planned a little differently.
+    fn with(selected: bool, change: impl Fn(LegPlan) -> LegPlan) -> Self {
         let plan = |role| LegPlan {
             role,
             formats: vec![PayloadFormat { payload_type: 8, encoding: Encoding::Pcma }],
             telephone_event: vec![101],
             source: ExpectedSource::default(),
+            srtp: None,
         };
         let rules = CallRules {
             id: CallId::from_bytes([1; 16]),
@@ -67,7 +75,7 @@ impl Bench {
             },
             rtp_timeout: Duration::from_secs(60),
         };
-        let legs = vec![plan(StreamRole::Caller), plan(StreamRole::Employee)];
+        let legs = vec![change(plan(StreamRole::Caller)), change(plan(StreamRole::Employee))];
         let call = Call::new(rules, legs, settings, at(0).mono);
         Self { call, now_ms: 0, stats: TickStats::default(), out: Vec::new() }
     }

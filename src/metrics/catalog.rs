@@ -45,7 +45,7 @@ const UPLOAD_S: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0
 const HTTP_S: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 const STATES: &[&str] = &["unknown", "asked", "granted", "refused", "withdrawn"];
 const REFUSALS: &[&str] =
-    &["malformed", "source", "ssrc", "payload_type", "oversized", "auth", "undecodable"];
+    &["malformed", "source", "ssrc", "payload_type", "oversized", "unproved", "replayed", "undecodable"];
 const ADMISSIONS: &[&str] =
     &["admitted", "unknown_department", "bad_streams", "ports_used_up", "overloaded", "draining"];
 

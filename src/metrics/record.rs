@@ -68,8 +68,10 @@ pub enum RefusedPacket {
     PayloadType,
     /// Longer than [`DATAGRAM_BYTES`](crate::base::limit::DATAGRAM_BYTES).
     Oversized,
-    /// SRTP whose tag or replay check failed.
-    Auth,
+    /// SRTP that no key proves.
+    Unproved,
+    /// SRTP that came before.
+    Replayed,
     /// Payload that is no audio of its coding.
     Undecodable,
 }
@@ -82,7 +84,8 @@ pub fn packets_refused(cause: RefusedPacket, count: u64) {
         RefusedPacket::Ssrc => "ssrc",
         RefusedPacket::PayloadType => "payload_type",
         RefusedPacket::Oversized => "oversized",
-        RefusedPacket::Auth => "auth",
+        RefusedPacket::Unproved => "unproved",
+        RefusedPacket::Replayed => "replayed",
         RefusedPacket::Undecodable => "undecodable",
     };
     counter!(c::PACKETS_REFUSED_TOTAL.name, "cause" => cause).increment(count);

@@ -17,6 +17,7 @@ use crate::call::{Answer, CallContext, ConsentHow, ConsentState, Evidence, Outco
 pub use crate::media::codec::PayloadFormat;
 use crate::media::output::StreamCounts;
 pub use crate::media::rtp::source::ExpectedSource;
+pub use crate::media::rtp::srtp::SrtpPlan;
 
 /// A call that asks to be admitted.
 #[derive(Clone, Debug)]
@@ -51,6 +52,8 @@ pub struct NewStream {
     /// Where the packets will come from, as far as it is known. Packets from elsewhere are
     /// refused; with no address, the first source that proves itself is kept.
     pub source: ExpectedSource,
+    /// How the packets are protected; `None` where they come in the clear.
+    pub srtp: Option<SrtpPlan>,
 }
 
 /// An admitted call.
@@ -135,6 +138,8 @@ pub enum Control {
         telephone_event: Vec<u8>,
         /// Where the packets will come from.
         source: ExpectedSource,
+        /// How the packets are protected. Keys that stay keep their roll-over counters.
+        srtp: Option<SrtpPlan>,
     },
     /// The call is over.
     End,

@@ -43,6 +43,7 @@ impl Chain {
                 .collect(),
             telephone_event: vec![101],
             source: ExpectedSource::default(),
+            srtp: None,
         };
         let id = CallId::from_bytes([3; 16]);
         let rules = CallRules {

@@ -104,18 +104,26 @@ async fn a_call_through_kamailio_and_rtpengine_is_recorded_after_the_callers_key
         dir.path(),
         "rtpengine",
         Command::new("rtpengine")
-            .args(["--foreground", "--log-stderr", "--table=-1", "--interface=127.0.0.1", "--config-file=none"])
+            .args([
+                "--foreground",
+                "--log-stderr",
+                "--table=-1",
+                "--interface=127.0.0.1",
+                "--config-file=none",
+            ])
             .arg(format!("--listen-ng=127.0.0.1:{ng}"))
             .args(["--port-min=23000", "--port-max=23100"]),
     );
     let _bridge = start(
         dir.path(),
         "bridge",
-        Command::new("python3").arg(&bridge).args(["run", "--user", "demo", "--recorder", &server.sip]).args([
-            format!("--listen=127.0.0.1:{ear}"),
-            format!("--rtpengine=127.0.0.1:{ng}"),
-            "--domain=pbx.example".into(),
-        ]),
+        Command::new("python3").arg(&bridge).args(["run", "--user", "demo", "--recorder", &server.sip]).args(
+            [
+                format!("--listen=127.0.0.1:{ear}"),
+                format!("--rtpengine=127.0.0.1:{ng}"),
+                "--domain=pbx.example".into(),
+            ],
+        ),
     );
     let _callee = start(
         dir.path(),
@@ -129,22 +137,26 @@ async fn a_call_through_kamailio_and_rtpengine_is_recorded_after_the_callers_key
     let _proxy = start(
         dir.path(),
         "kamailio",
-        Command::new("kamailio").args(["-DD", "-E", "-m", "64", "-M", "8", "-f"]).arg(contrib.join("kamailio.cfg")).args([
-            "-Y",
-            &dir.path().display().to_string(),
-            "-A",
-            &format!("LISTEN=udp:127.0.0.1:{proxy}"),
-            "-A",
-            &format!("CALLEE=\"sip:127.0.0.1:{callee}\""),
-            "-A",
-            &format!("RTPENGINE=\"udp:127.0.0.1:{ng}\""),
-            "-A",
-            &tell,
-        ]),
+        Command::new("kamailio")
+            .args(["-DD", "-E", "-m", "64", "-M", "8", "-f"])
+            .arg(contrib.join("kamailio.cfg"))
+            .args([
+                "-Y",
+                &dir.path().display().to_string(),
+                "-A",
+                &format!("LISTEN=udp:127.0.0.1:{proxy}"),
+                "-A",
+                &format!("CALLEE=\"sip:127.0.0.1:{callee}\""),
+                "-A",
+                &format!("RTPENGINE=\"udp:127.0.0.1:{ng}\""),
+                "-A",
+                &tell,
+            ]),
     );
     let logs = || {
         let all = ["rtpengine", "bridge", "kamailio", "callee"];
-        let read = |name: &&str| std::fs::read_to_string(dir.path().join(format!("{name}.log"))).unwrap_or_default();
+        let read =
+            |name: &&str| std::fs::read_to_string(dir.path().join(format!("{name}.log"))).unwrap_or_default();
         all.iter().map(|name| format!("== {name}\n{}", read(name))).collect::<String>() + &server.log()
     };
 
@@ -163,7 +175,8 @@ async fn a_call_through_kamailio_and_rtpengine_is_recorded_after_the_callers_key
     }
     assert_eq!(code(&answer), 200, "{answer}\n{}", logs());
     caller.to = header(&answer, "To").unwrap();
-    caller.route = header(&answer, "Record-Route").map(|route| format!("Route: {route}\r\n")).unwrap_or_default();
+    caller.route =
+        header(&answer, "Record-Route").map(|route| format!("Route: {route}\r\n")).unwrap_or_default();
     caller.send("ACK", 1, "").await;
     for _ in 0..100 {
         if server.metric("optag_sip_events_total", "calls_admitted").await > 0.0 {
@@ -187,7 +200,9 @@ async fn a_call_through_kamailio_and_rtpengine_is_recorded_after_the_callers_key
     let mut ended = serde_json::Value::Null;
     for _ in 0..100 {
         let (_, calls) = server.ask("GET", "/api/v1/calls", None).await;
-        if let Some(call) = calls.as_array().and_then(|all| all.iter().find(|call| !call["ended_at"].is_null())) {
+        if let Some(call) =
+            calls.as_array().and_then(|all| all.iter().find(|call| !call["ended_at"].is_null()))
+        {
             ended = call.clone();
             break;
         }

@@ -92,7 +92,9 @@ fn the_owners_order_of_places_decides_who_calls_and_what_the_caller_is_called() 
         config.rules.name = read("header:x-trunk;name, caller");
     });
     let xml = "<recording><participant participant_id='a'><nameID aor='sip:1@h'><name>Wrong</name></nameID></participant></recording>";
-    let fields = format!("{SIPREC}X-Original-Caller: \"Somebody\" <sip:+4577777777@h>\r\nX-Trunk: t1;ddi=70102030;name=Bo\r\n");
+    let fields = format!(
+        "{SIPREC}X-Original-Caller: \"Somebody\" <sip:+4577777777@h>\r\nX-Trunk: t1;ddi=70102030;name=Bo\r\n"
+    );
     src.invite(&fields, &with_metadata(SDP, xml));
     let call = src.call().new;
     assert_eq!(call.caller_number.reveal(), "+4577777777");
@@ -120,7 +122,9 @@ fn requests_that_equipment_sends_inside_and_outside_of_dialogs_are_tolerated() {
         assert_eq!(code(&src.ask(&mut dialog, method, headers, body)), expect, "{method}");
     }
     let mut alone = crate::sip_src::Dialog { call_id: "alone".into(), to: "<sip:srs@h>".into(), cseq: 0 };
-    for (method, expect) in [("OPTIONS", 200), ("NOTIFY", 481), ("INFO", 481), ("UPDATE", 481), ("BYE", 481), ("CANCEL", 481)] {
+    for (method, expect) in
+        [("OPTIONS", 200), ("NOTIFY", 481), ("INFO", 481), ("UPDATE", 481), ("BYE", 481), ("CANCEL", 481)]
+    {
         assert_eq!(code(&src.ask(&mut alone, method, "", "")), expect, "{method}");
     }
     assert_eq!(code(&src.ask(&mut dialog, "BYE", "", "")), 200, "the session is none the worse");

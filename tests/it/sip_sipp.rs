@@ -316,7 +316,10 @@ async fn a_client_shows_its_certificate_where_one_is_asked_for_and_without_it_is
         tokio::time::timeout(Duration::from_secs(5), session).await?
     };
     assert!(begin(None).await.is_err(), "no certificate");
-    assert!(begin(Some((ours.path().join("cert.pem"), ours.path().join("key.pem")))).await.is_err(), "a foreign one");
+    assert!(
+        begin(Some((ours.path().join("cert.pem"), ours.path().join("key.pem")))).await.is_err(),
+        "a foreign one"
+    );
     assert!(feed.seen().is_empty());
     let mut session = begin(Some((client.certificate.clone(), client.key.clone()))).await.unwrap();
     assert!(session.open);
@@ -333,7 +336,8 @@ async fn a_load_client_proves_itself_by_either_digest() {
     use optag::load::sip::shape::{Shape, Told};
     use optag::load::sip::{Identity, Target};
 
-    for algorithms in [vec![Algorithm::Sha256], vec![Algorithm::Md5], vec![Algorithm::Sha256, Algorithm::Md5]] {
+    for algorithms in [vec![Algorithm::Sha256], vec![Algorithm::Md5], vec![Algorithm::Sha256, Algorithm::Md5]]
+    {
         let users = vec![("src".to_owned(), Private::new("secret".to_owned()))];
         let credentials = Credentials { realm: "optag".into(), users, algorithms };
         let (server, feed) = serve(|config, _| config.credentials = Some(credentials)).await;

@@ -2,4 +2,5 @@
 
 pub mod packet;
 pub mod source;
+pub mod srtp;
 pub mod telephone_event;

@@ -46,7 +46,27 @@ pub enum RtpError {
     Rtcp,
 }
 
+/// Whether a datagram is RTCP and not RTP, where both come to one port. Source: RFC 5761 §4.
+pub fn is_rtcp(datagram: &[u8]) -> bool {
+    datagram.get(1).is_some_and(|kind| kind & 0x80 != 0 && RTCP_RANGE.contains(&(kind & 0x7f)))
+}
+
 impl<'a> RtpPacket<'a> {
+    /// Length of what comes before the payload: header, CSRC list and extension. `None` where
+    /// the datagram is no RTP packet. Units: bytes.
+    pub fn header_bytes(datagram: &[u8]) -> Option<usize> {
+        let first = *datagram.get(..12)?.first()?;
+        if first >> 6 != 2 {
+            return None;
+        }
+        let mut length = 12 + usize::from(first & 0x0f) * 4;
+        if first & 0x10 != 0 {
+            let words = datagram.get(length + 2..length + 4)?;
+            length += 4 + usize::from(u16::from_be_bytes([words[0], words[1]])) * 4;
+        }
+        (length <= datagram.len()).then_some(length)
+    }
+
     /// Reads the header.
     ///
     /// Errors: the datagram is no RTP packet; nothing in it can be trusted.

@@ -89,6 +89,11 @@ impl SourceRule {
         self.expected = expected;
     }
 
+    /// Whether signalling allows packets from there at all.
+    pub fn may_come_from(&self, from: SocketAddr) -> bool {
+        self.expected.fits_address(from)
+    }
+
     /// Judges a packet.
     pub fn judge(&mut self, now: MonoTime, from: SocketAddr, ssrc: u32, sequence: u16) -> Verdict {
         let sender = Sender { address: from, ssrc };

@@ -10,6 +10,7 @@ use std::borrow::Cow;
 
 use super::header::{bare, param};
 use super::parse::{head_end, headers_of};
+use crate::base::base64;
 
 /// The most parts that are looked at.
 pub const PARTS: usize = 16;
@@ -119,20 +120,11 @@ fn part(piece: &[u8]) -> (Part<'_>, String) {
     (part, kind)
 }
 
-/// Source: RFC 2045 §6.8: what is none of the 64 characters is passed over.
+/// Source: RFC 2045 §6.8: line ends and what else is none of the 64 characters is passed over.
 fn from_base64(text: &[u8]) -> Vec<u8> {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let digits = text.iter().filter_map(|byte| ALPHABET.iter().position(|known| known == byte));
-    let (mut out, mut held, mut bits) = (Vec::new(), 0u32, 0);
-    for digit in digits {
-        held = (held << 6 | digit as u32) & 0xffff;
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            out.push((held >> bits) as u8);
-        }
-    }
-    out
+    let known = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    let digits: String = text.iter().filter(known).map(|byte| char::from(*byte)).collect();
+    base64::decode(&digits).unwrap_or_default()
 }
 
 /// Source: RFC 2045 §6.7; what is no escape stays as it is.

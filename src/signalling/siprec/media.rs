@@ -64,6 +64,7 @@ pub fn unknown_stream(label: String, role: crate::call::StreamRole) -> NewStream
         formats: vec![format(0, Pcmu), format(8, Pcma)],
         telephone_event: vec![101],
         source: ExpectedSource::default(),
+        srtp: None,
     }
 }
 
@@ -76,6 +77,7 @@ pub fn stream(media: &Media, source: MediaSource) -> NewStream {
         formats: media.codecs.iter().filter_map(|codec| codec.format).collect(),
         telephone_event: media.events.iter().map(|(payload_type, _)| *payload_type).collect(),
         source: ExpectedSource { ip: named, port: None, ssrc: None },
+        srtp: None,
     }
 }
 

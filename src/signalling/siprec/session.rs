@@ -18,7 +18,7 @@ use crate::call::{
     Answer, CallContext, CallLink, ConsentHow, ConsentKeys, ConsentState, Evidence, LinkKind, Participant,
     RawBody, Unrecorded,
 };
-use crate::signalling::feed::{Control, ExpectedSource, PayloadFormat};
+use crate::signalling::feed::{Control, ExpectedSource, NewStream, PayloadFormat, SrtpPlan};
 use crate::signalling::sdp::{Description, Offer};
 use crate::signalling::sip::dialog::Dialog;
 use crate::signalling::sip::flow::Flow;
@@ -70,6 +70,9 @@ pub struct Saved {
     pub client: String,
 }
 
+/// What the engine was told of a stream: formats, events, sender, keys.
+type Told = (Vec<PayloadFormat>, Vec<u8>, ExpectedSource, Option<SrtpPlan>);
+
 /// A recording session.
 #[derive(Debug)]
 pub struct Session {
@@ -101,7 +104,7 @@ pub struct Session {
     waiting: VecDeque<Control>,
     signalled_answer: Option<Answer>,
     pressed: String,
-    sent: Vec<(Vec<PayloadFormat>, Vec<u8>, ExpectedSource)>,
+    sent: Vec<Told>,
 }
 
 impl Session {
@@ -157,9 +160,9 @@ impl Session {
     }
 
     /// Remembers what the engine was told of each stream at admission.
-    pub fn streams_admitted(&mut self, streams: &[crate::signalling::feed::NewStream]) {
-        self.sent =
-            streams.iter().map(|s| (s.formats.clone(), s.telephone_event.clone(), s.source)).collect();
+    pub fn streams_admitted(&mut self, streams: &[NewStream]) {
+        let told = |s: &NewStream| (s.formats.clone(), s.telephone_event.clone(), s.source, s.srtp.clone());
+        self.sent = streams.iter().map(told).collect();
     }
 
     /// Follows a description of the client: tells the engine of changed streams, of hold and
@@ -172,19 +175,20 @@ impl Session {
             let Some(index) = line.taken.and_then(|taken| taken.stream) else { continue };
             all_held &= media.is_held() || media.port == 0;
             let new = media::stream(media, source);
-            let told = (new.formats, new.telephone_event, new.source);
+            let told = (new.formats, new.telephone_event, new.source, new.srtp);
             let hold = told.2.ip.is_none() && media.is_held();
             if told.0.is_empty() || hold {
                 continue;
             }
             if let Some(known) = self.sent.get_mut(usize::from(index)).filter(|known| **known != told) {
                 known.clone_from(&told);
-                let (formats, telephone_event, source) = told;
+                let (formats, telephone_event, source, srtp) = told;
                 self.waiting.push_back(Control::Renegotiate {
                     stream: index,
                     formats,
                     telephone_event,
                     source,
+                    srtp,
                 });
             }
         }
