@@ -15,6 +15,7 @@ mod server;
 mod shutdown;
 mod sip_accounts;
 mod sip_bodies;
+mod sip_crosscheck;
 mod sip_dialogs;
 mod sip_equipment;
 mod sip_feed;

@@ -208,7 +208,8 @@ mod tests {
         let latin = b"<?xml version='1.0' encoding='ISO-8859-1'?><name>S\xf8ren</name>";
         let (root, odd) = read(latin).unwrap();
         assert_eq!((root.text.as_str(), odd), ("S\u{f8}ren", true));
-        let wide: Vec<u8> = "\u{feff}<name>S\u{f8}ren</name>".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let wide: Vec<u8> =
+            "\u{feff}<name>S\u{f8}ren</name>".encode_utf16().flat_map(u16::to_le_bytes).collect();
         assert_eq!(read(&wide).unwrap().0.text, "S\u{f8}ren");
         assert_eq!(read(&[0xff, 0xfe]), Err(XmlError::Empty));
     }
