@@ -10,7 +10,7 @@ use std::cell::Cell;
 /// Allocations of a call's tick: the three lists of its block.
 const PER_TICK: u64 = 3;
 /// Ticks until every buffer has its size.
-const WARM: usize = 50;
+const WARM: usize = 200;
 const TICKS: usize = 500;
 
 thread_local! {

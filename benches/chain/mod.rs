@@ -12,8 +12,9 @@ use optag::media::codec::{Encoding, PayloadFormat};
 use optag::media::encoder::OpusSettings;
 use optag::media::leg::LegPlan;
 use optag::media::output::Output;
-use optag::media::plan::CaptureSettings;
+use optag::media::plan::{CaptureSettings, ToneSettings};
 use optag::media::rtp::source::ExpectedSource;
+use optag::media::rtp::telephone_event::EventFormat;
 use optag::media::stats::TickStats;
 
 /// How every encoder is set here.
@@ -48,7 +49,8 @@ impl Player {
         let plan = |role| LegPlan {
             role,
             formats: vec![PayloadFormat { payload_type: 8, encoding: Encoding::Pcma }],
-            telephone_event: vec![101],
+            telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
+            comfort_noise: Vec::new(),
             source: ExpectedSource::default(),
             srtp: None,
         };
@@ -64,6 +66,7 @@ impl Player {
                 opus: OPUS,
                 pass_through_max_bps: 0,
             },
+            tones: ToneSettings::default(),
             rtp_timeout: Duration::from_secs(60),
         };
         let legs = vec![plan(StreamRole::Caller), plan(StreamRole::Employee)];

@@ -71,6 +71,7 @@ impl Publisher {
             ),
             Duration::from_nanos(engine.coding_ns),
         );
+        metrics::audio_cut(Duration::from_millis(engine.frames_cut * u64::from(FRAME_MS)));
         metrics::encoder_complexity(self.engine.condition().complexity());
         metrics::engine_load(self.engine.condition().load());
         if let Some(mean_ns) = since(|s| s.tick_ns).checked_div(since(|s| s.ticks)) {

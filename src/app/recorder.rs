@@ -151,6 +151,7 @@ impl Recorder {
             role: stream.role,
             formats: stream.formats,
             telephone_event: stream.telephone_event,
+            comfort_noise: stream.comfort_noise,
             source: stream.source,
             srtp: stream.srtp,
         });
@@ -283,10 +284,11 @@ impl Recorder {
             Control::Resume => Command::Resume,
             Control::End => Command::End,
             Control::Describe(_) => return Err(ControlError::Unsupported("describe a call to the engine")),
-            Control::Renegotiate { stream, formats, telephone_event, source, srtp } => Command::Renegotiate {
-                stream,
-                plan: Box::new(LegPlan { role: StreamRole::Other, formats, telephone_event, source, srtp }),
-            },
+            Control::Renegotiate { stream, formats, telephone_event, comfort_noise, source, srtp } => {
+                let role = StreamRole::Other;
+                let plan = LegPlan { role, formats, telephone_event, comfort_noise, source, srtp };
+                Command::Renegotiate { stream, plan: Box::new(plan) }
+            }
         };
         let (reply, answer) = oneshot::channel();
         self.engine.control(id, command, Box::new(move |result| drop(reply.send(result))));

@@ -325,6 +325,7 @@ fn start_engine(opened: &Opened) -> anyhow::Result<Engine> {
                 },
                 pass_through_max_bps: config.engine.opus_pass_through_max_bps,
             },
+            tones: config.tones,
             rtp_timeout: config.rtp.timeout,
         },
         adaptive_complexity: config.engine.adaptive_complexity,

@@ -55,6 +55,17 @@ pub enum ConsentHow {
     CallEnded,
 }
 
+/// What a key was heard in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeySource {
+    /// An RFC 4733 event.
+    #[default]
+    Event,
+    /// Two tones in the audio itself.
+    Tone,
+}
+
 /// What shows that a change was really made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -65,10 +76,13 @@ pub enum Evidence {
         keys: String,
         /// Index of the stream.
         stream: u8,
-        /// RTP timestamp of the event.
+        /// RTP timestamp of the event, or of the packet that the tone began in.
         rtp_timestamp: u32,
         /// SSRC of the event's packet.
         ssrc: u32,
+        /// What the keys were heard in.
+        #[serde(default)]
+        by: KeySource,
     },
     /// Who called the API: the name of an access token, or a member of staff.
     Actor {

@@ -10,7 +10,7 @@ pub mod outcome;
 pub mod party;
 
 pub use account::{Account, Unrecorded};
-pub use consent::{Answer, ConsentHow, ConsentMachine, ConsentRecord, ConsentState, Evidence};
+pub use consent::{Answer, ConsentHow, ConsentMachine, ConsentRecord, ConsentState, Evidence, KeySource};
 pub use context::{CallContext, CallLink, LinkKind, Participant, RawBody};
 pub use department::{ConsentKeys, Department};
 pub use outcome::{NoAudio, Outcome};

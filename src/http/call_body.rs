@@ -13,7 +13,7 @@ use crate::base::private::Private;
 use crate::call::{ConsentState, Outcome, StreamRole};
 use crate::media::codec::Encoding;
 use crate::media::output::StreamCounts;
-use crate::signalling::feed::{CallView, ExpectedSource, NewCall, NewStream, PayloadFormat};
+use crate::signalling::feed::{CallView, EventFormat, ExpectedSource, NewCall, NewStream, PayloadFormat};
 
 /// RFC 4733 payload type that nearly everyone uses.
 const TELEPHONE_EVENT: u8 = 101;
@@ -234,11 +234,14 @@ impl StreamBody {
             (1, _) => StreamRole::Employee,
             _ => StreamRole::Other,
         });
+        // Events share the clock of the audio that they interrupt (RFC 4733 §2.1).
+        let event = |payload_type| EventFormat { payload_type, clock_hz: self.codec.clock_hz() };
         NewStream {
             label: self.label,
             role,
             formats: vec![PayloadFormat { payload_type, encoding: self.codec }],
-            telephone_event: self.telephone_event.into_iter().collect(),
+            telephone_event: self.telephone_event.into_iter().map(event).collect(),
+            comfort_noise: Vec::new(),
             source,
             srtp: None,
         }

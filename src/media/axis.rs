@@ -15,6 +15,11 @@ pub const fn length(span: Duration) -> i64 {
     (span.as_nanos() * AXIS_HZ as u128 / 1_000_000_000) as i64
 }
 
+/// How long a span on the axis is; none where it is negative.
+pub const fn span(length: i64) -> Duration {
+    Duration::from_nanos(if length > 0 { (length as u64).saturating_mul(62_500) / 3 } else { 0 })
+}
+
 /// Axis units of one sample at `rate_hz`, which divides [`AXIS_HZ`].
 pub const fn per_sample(rate_hz: u32) -> i64 {
     (AXIS_HZ / rate_hz) as i64

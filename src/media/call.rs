@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use super::axis::{self, FRAME_AXIS};
 use super::capture::Capture;
+use super::interleave;
+use super::keypad::KeyPress;
 use super::keys::{KeyMatcher, Meaning};
-use super::leg::{KeyPress, Leg, LegPlan};
-use super::output::{Ended, EndedBy, Fact, Gap, GapReason, MediaBlock, Output, StreamCounts};
+use super::leg::{Leg, LegPlan, Permit};
+use super::output::{Ended, EndedBy, Fact, Gap, GapReason, Output, StreamCounts};
 pub use super::plan::{CallRules, CallSettings, CallState, Command, Now};
 use super::rtp::srtp::SrtpState;
 use super::stats::TickStats;
@@ -47,7 +49,7 @@ impl Call {
         Self {
             consent: ConsentMachine::new(rules.selected, rules.consent_timeout, now),
             matcher: KeyMatcher::new(rules.keys.clone()),
-            legs: legs.into_iter().map(Leg::new).collect(),
+            legs: legs.into_iter().map(|plan| Leg::new(plan, settings.tones)).collect(),
             admitted: now,
             zero: None,
             frames_out: 0,
@@ -112,12 +114,11 @@ impl Call {
         datagram: &[u8],
         stats: &mut TickStats,
     ) {
-        let keep = self.consent.is_open() && !self.paused && self.ended.is_none();
+        let permit = self.permit();
         let Some(leg) = self.legs.get_mut(stream) else { return };
-        let pressed = leg.handle(arrival, from, datagram, keep, stats);
-        if let Some(press) = pressed.filter(|_| leg.role().may_answer()) {
-            self.press(now, stream, arrival, press);
-        }
+        let listen = permit.listen && leg.role().may_answer();
+        leg.handle(arrival, from, datagram, Permit { listen, ..permit }, stats);
+        self.take_presses(now, stream);
     }
 
     /// Applies a command.
@@ -165,8 +166,8 @@ impl Call {
             return self.end(now, by, stats);
         }
         let Some(zero) = self.zero else { return };
-        let due = axis::length(now.mono.since(zero).saturating_sub(self.settings.capture.reorder));
-        self.advance(due, stats);
+        let due = axis::length(now.mono.since(zero).saturating_sub(self.settings.capture.behind()));
+        self.advance(now, due, stats);
     }
 
     /// Ends the call: what was heard until now is emitted, then the one `Ended`.
@@ -179,7 +180,7 @@ impl Call {
         }
         if let Some(zero) = self.zero {
             let heard = axis::length(now.mono.since(zero)) + FRAME_AXIS / 2;
-            self.advance(heard / FRAME_AXIS * FRAME_AXIS, stats);
+            self.advance(now, heard / FRAME_AXIS * FRAME_AXIS, stats);
             for leg in &mut self.legs {
                 if let Some(capture) = &mut leg.capture {
                     capture.end();
@@ -237,18 +238,34 @@ impl Call {
         self.ended = Some(ended);
     }
 
-    fn press(&mut self, now: Now, stream: usize, arrival: MonoTime, press: KeyPress) {
+    /// What may be done with audio now: kept after a yes, listened to where keys may still mean
+    /// something.
+    fn permit(&self) -> Permit {
+        let live = self.ended.is_none();
+        let listen = matches!(self.consent.state(), ConsentState::Asked | ConsentState::Granted);
+        Permit { keep: live && self.consent.is_open() && !self.paused, listen: live && listen }
+    }
+
+    fn take_presses(&mut self, now: Now, stream: usize) {
+        while let Some(press) = self.legs[stream].take_press() {
+            if self.legs[stream].role().may_answer() {
+                self.press(now, stream, press);
+            }
+        }
+    }
+
+    fn press(&mut self, now: Now, stream: usize, press: KeyPress) {
         let asked = self.consent.state() == ConsentState::Asked;
-        let Some((meaning, keys)) = self.matcher.press(arrival, press.key, asked) else { return };
+        let Some((meaning, keys)) = self.matcher.press(press.at, press.key, asked) else { return };
         let input = match meaning {
             Meaning::Yes => ConsentInput::Answer(Answer::Yes),
             Meaning::No => ConsentInput::Answer(Answer::No),
             Meaning::Withdraw => ConsentInput::Withdraw,
         };
-        let evidence =
-            Evidence::Keys { keys, stream: stream as u8, rtp_timestamp: press.timestamp, ssrc: press.ssrc };
+        let KeyPress { at, timestamp: rtp_timestamp, ssrc, by, .. } = press;
+        let evidence = Evidence::Keys { keys, stream: stream as u8, rtp_timestamp, ssrc, by };
         // A key that the rules forbid changes nothing; the caller is not to be told over RTP.
-        let _ = self.consent_input(now, arrival, input, ConsentHow::Key, None, evidence);
+        let _ = self.consent_input(now, at, input, ConsentHow::Key, None, evidence);
     }
 
     fn consent_input(
@@ -311,9 +328,12 @@ impl Call {
         }
     }
 
-    fn advance(&mut self, due: i64, stats: &mut TickStats) {
+    fn advance(&mut self, now: Now, due: i64, stats: &mut TickStats) {
         for leg in &mut self.legs {
             leg.advance(due, stats);
+        }
+        for stream in 0..self.legs.len() {
+            self.take_presses(now, stream);
         }
         self.report_spool_gap();
         let mut frames = usize::MAX;
@@ -326,43 +346,10 @@ impl Call {
             return;
         }
         if frames > 0 {
-            let block = self.interleave(frames);
+            let block = interleave::take(&mut self.legs, frames, self.frames_out);
             self.frames_out += frames as u32;
             self.facts.push(Fact::Media(block));
         }
-    }
-
-    /// Joins the streams' packets frame by frame.
-    fn interleave(&mut self, frames: usize) -> MediaBlock {
-        let streams = self.legs.len();
-        let size: usize =
-            self.legs.iter().filter_map(|leg| leg.capture.as_ref()).map(|c| c.encoded.bytes.len()).sum();
-        let mut block = MediaBlock {
-            first_frame: self.frames_out,
-            streams: streams as u8,
-            lengths: Vec::with_capacity(frames * streams),
-            peaks: Vec::with_capacity(frames * streams),
-            bytes: Vec::with_capacity(size),
-        };
-        let mut read = [0usize; limit::STREAMS_PER_CALL];
-        for frame in 0..frames {
-            for (leg, read) in self.legs.iter().zip(&mut read) {
-                let Some(capture) = &leg.capture else { continue };
-                let length = capture.encoded.lengths[frame];
-                let packet = &capture.encoded.bytes[*read..][..usize::from(length)];
-                *read += packet.len();
-                block.lengths.push(length);
-                block.peaks.push(capture.encoded.peaks[frame]);
-                block.bytes.extend_from_slice(packet);
-            }
-        }
-        for (leg, read) in self.legs.iter_mut().zip(read) {
-            let Some(capture) = &mut leg.capture else { continue };
-            capture.encoded.lengths.drain(..frames);
-            capture.encoded.peaks.drain(..frames);
-            capture.encoded.bytes.drain(..read);
-        }
-        block
     }
 
     fn report_spool_gap(&mut self) {

@@ -6,23 +6,25 @@ use std::time::Duration;
 
 use super::axis::{self, FRAME_AXIS};
 use super::codec::decoder::LONGEST_SAMPLES;
-use super::codec::{Encoding, PayloadFormat};
+use super::cuts::Cuts;
 use super::encoder::{OpusSettings, silence_packet};
 use super::gap::GapTracker;
+use super::holes::Holes;
 use super::jitter::{Insert, Jitter};
+use super::keypad::Keypad;
+use super::leg::LegPlan;
 use super::output::{Gap, GapReason, StreamCounts};
-use super::pass_track::{PassTrack, Passed, loudness};
+use super::pass_track::{PassTrack, loudness};
 use super::pcm_track::{self, PcmTrack};
 use super::rtp::packet::RtpPacket;
 use super::stats::TickStats;
 use super::timeline::Timeline;
+use super::tracks::Tracks;
 use crate::base::clock::MonoTime;
 
 /// Arrival time after which frames are made even before the tick's turn, so that a stalled
 /// tick's backlog passes through without loss.
 const CATCH_UP: Duration = Duration::from_millis(200);
-/// Holes remembered; older ones have been emitted.
-const HOLES: usize = 64;
 /// Longest packet. Units: of the axis.
 const LONGEST_PACKET: i64 = 6 * FRAME_AXIS;
 
@@ -37,13 +39,16 @@ pub struct CaptureSettings {
     pub pass_through_max_bps: u32,
 }
 
-/// A span between two packets, and why nothing is there.
-#[derive(Clone, Copy, Debug)]
-struct Hole {
-    from: i64,
-    to: i64,
-    reason: GapReason,
+impl CaptureSettings {
+    /// How far frames are made behind the present.
+    pub fn behind(&self) -> Duration {
+        self.reorder + LOOK_AHEAD
+    }
 }
+
+/// How far frames are made behind what was heard, so that a tone is known of before its first
+/// frame is made, wherever packets are lost around it.
+pub const LOOK_AHEAD: Duration = Duration::from_millis(60);
 
 /// Encoded frames of a stream that wait for the tick's end.
 #[derive(Debug, Default)]
@@ -60,8 +65,10 @@ pub struct Encoded {
 pub struct Lent<'a> {
     /// Where timestamps lie.
     pub timeline: &'a mut Timeline,
-    /// Audio payload types.
-    pub formats: &'a [PayloadFormat],
+    /// What the payload types mean.
+    pub plan: &'a LegPlan,
+    /// The stream's keys.
+    pub keypad: &'a mut Keypad,
     /// The stream's counters.
     pub counts: &'a mut StreamCounts,
     /// The tick's counters.
@@ -91,8 +98,8 @@ pub struct Capture {
     /// Whether Opus is decoded though it came as such.
     decode_opus: bool,
     active: Active,
-    holes: VecDeque<Hole>,
-    last_end: Option<i64>,
+    holes: Holes,
+    cuts: Cuts,
     paused: VecDeque<(i64, i64)>,
     gaps: GapTracker,
     frame: u32,
@@ -117,8 +124,8 @@ impl Capture {
             passed: None,
             decode_opus: settings.pass_through_max_bps == 0,
             active: Active::Neither,
-            holes: VecDeque::new(),
-            last_end: None,
+            holes: Holes::default(),
+            cuts: Cuts::default(),
             paused: VecDeque::new(),
             gaps: GapTracker::default(),
             frame: 0,
@@ -142,6 +149,18 @@ impl Capture {
     pub fn resume(&mut self, at: i64) {
         if let Some(last) = self.paused.back_mut() {
             last.1 = at;
+        }
+    }
+
+    /// An event says that a key is or was pressed: what is heard meanwhile is cut. `began` is the
+    /// unwrapped timestamp at which it began, `lasts` how long it did so far.
+    pub fn cut_event(&mut self, arrival: MonoTime, began: Option<i64>, lasts: Duration, timeline: &Timeline) {
+        let heard = axis::length(arrival.since(self.zero));
+        let lasts = axis::length(lasts);
+        self.cuts.add(heard - lasts, heard);
+        if let Some(began) = began {
+            let began = timeline.position(began, self.zero);
+            self.cuts.add(began, began + lasts);
         }
     }
 
@@ -181,7 +200,7 @@ impl Capture {
     /// Makes frames while a backlog is being read, as the ticks that did not run would have.
     pub fn catch_up(&mut self, arrival: MonoTime, lent: &mut Lent<'_>) {
         if arrival.since(self.caught_up) >= CATCH_UP {
-            let due = axis::length(arrival.since(self.zero).saturating_sub(self.settings.reorder));
+            let due = axis::length(arrival.since(self.zero).saturating_sub(self.settings.behind()));
             self.caught_up = arrival;
             self.advance(due, lent);
         }
@@ -190,7 +209,7 @@ impl Capture {
     /// Takes what is in order or due, then makes every frame that ends at or before `due`.
     pub fn advance(&mut self, due: i64, lent: &mut Lent<'_>) {
         loop {
-            self.take_packets(due, lent);
+            self.take_packets(due + axis::length(LOOK_AHEAD), lent);
             if self.position() + FRAME_AXIS > due {
                 break;
             }
@@ -225,12 +244,15 @@ impl Capture {
         while let Some(item) = self.jitter.pop(due - shift, end - shift - LONGEST_PACKET) {
             lent.counts.lost += item.lost_before;
             lent.stats.lost += item.lost_before;
-            let format = lent.formats.iter().find(|format| format.payload_type == item.payload_type);
+            let format = lent.plan.formats.iter().find(|format| format.payload_type == item.payload_type);
+            let (at, lost) = (item.ticks + shift, item.lost_before);
             let Some(format) = format.filter(|_| !item.payload.is_empty()) else {
-                self.last_end = self.last_end.filter(|_| item.lost_before == 0);
+                match lent.plan.is_comfort_noise(item.payload_type) {
+                    true => self.holes.noise(at, lost, &mut self.gaps),
+                    false => self.holes.unknown(lost),
+                }
                 continue;
             };
-            let at = item.ticks + shift;
             let tracks = Tracks {
                 decoded: &mut self.decoded,
                 passed: &mut self.passed,
@@ -244,9 +266,17 @@ impl Capture {
                 lent.stats.undecodable += 1;
                 continue;
             };
-            let lost = item.lost_before > 0;
-            self.note_hole(at, lost);
-            self.last_end = Some(at + took.length);
+            let (cuts, zero) = (&mut self.cuts, self.zero);
+            let now = zero + axis::span(at + took.length);
+            let cut = |from: i64, to: i64| cuts.add(from + shift, to + shift);
+            if took.decoded > 0 {
+                let heard = (format.encoding, &pcm[..took.decoded]);
+                lent.keypad.hear(now, item.ticks, heard, lent.timeline, cut);
+            } else if lent.keypad.hears(format.encoding, &lent.plan.telephone_event) {
+                let (encoding, payload) = (format.encoding, item.payload);
+                lent.keypad.hear_payload(now, item.ticks, encoding, payload, lent.timeline, cut);
+            }
+            self.holes.audio(at, took.length, lost, &mut self.gaps);
             if at >= 0 && took.length > 0 && at + took.length <= self.position() {
                 // In order, but its frames were made without it.
                 lent.counts.late += 1;
@@ -257,38 +287,29 @@ impl Capture {
         }
     }
 
-    fn note_hole(&mut self, at: i64, lost: bool) {
-        let Some(from) = self.last_end.filter(|&from| at > from) else { return };
-        let reason = if lost { GapReason::Lost } else { GapReason::Held };
-        if lost {
-            self.gaps.was_lost();
-        }
-        if self.holes.len() == HOLES {
-            self.holes.pop_front();
-        }
-        self.holes.push_back(Hole { from, to: at, reason });
-    }
-
     fn make_frame(&mut self, lent: &mut Lent<'_>) {
         let at = self.position();
         let paused = self.is_paused(at);
+        let cut = !paused && self.cuts.covers(at, at + FRAME_AXIS);
+        let kept = !paused && !cut;
         let came = (
             self.decoded.as_ref().is_some_and(|track| track.has_frame()),
             self.passed.as_ref().is_some_and(|track| track.has_frame()),
         );
-        let why = self.why_missing(at);
+        let why = self.holes.why(at, self.placed > 0);
         self.active = match came {
             (_, true) => Active::Passed,
             (true, false) => Active::Decoded,
             (false, false) => self.active,
         };
-        let lost = why == GapReason::Lost;
+        let lost = why == Some(GapReason::Lost);
+        lent.stats.frames_cut += u64::from(cut);
         let (decoded, passed) = (self.decoded.as_deref_mut(), self.passed.as_deref_mut());
         let (packet, peak, missing): (&[u8], u8, bool) = match (self.active, decoded, passed) {
             (Active::Decoded, Some(track), other) => {
                 other.into_iter().for_each(PassTrack::skip);
-                if paused {
-                    (track.silence(), 0, true)
+                if !kept || (why.is_none() && !came.0) {
+                    (track.silence(), 0, !kept)
                 } else {
                     let (packet, peak, missing) = track.frame(lost);
                     (packet, (peak >> 7).min(255) as u8, missing)
@@ -296,14 +317,14 @@ impl Capture {
             }
             (Active::Passed, other, Some(track)) => {
                 other.into_iter().for_each(PcmTrack::skip);
-                lent.stats.frames_passed += u64::from(came.1 && !paused);
-                match (paused, came.1) {
-                    (true, _) => (track.silence(), 0, true),
-                    (false, true) => {
+                lent.stats.frames_passed += u64::from(came.1 && kept);
+                match (kept, came.1) {
+                    (false, _) => (track.silence(), 0, true),
+                    (true, true) => {
                         let packet = track.frame();
                         (packet, loudness(packet), false)
                     }
-                    (false, false) => (track.fill(lost), 0, true),
+                    (true, false) => (track.fill(lost), 0, true),
                 }
             }
             (_, decoded, passed) => {
@@ -312,7 +333,11 @@ impl Capture {
                 (silence_packet(), 0, true)
             }
         };
-        let reason = if paused { Some(GapReason::Paused) } else { Some(why).filter(|_| missing) };
+        let reason = match (paused, cut) {
+            (true, _) => Some(GapReason::Paused),
+            (false, true) => Some(GapReason::KeyTones),
+            (false, false) => why.filter(|_| missing),
+        };
         self.encoded.lengths.push(packet.len() as u16);
         self.encoded.bytes.extend_from_slice(packet);
         self.encoded.peaks.push(peak);
@@ -325,57 +350,6 @@ impl Capture {
             self.paused.pop_front();
         }
         self.paused.front().is_some_and(|&(from, _)| at + FRAME_AXIS > from)
-    }
-
-    fn why_missing(&mut self, at: i64) -> GapReason {
-        while self.holes.front().is_some_and(|hole| hole.to <= at) {
-            self.holes.pop_front();
-        }
-        let end = at + FRAME_AXIS;
-        match self.holes.front() {
-            Some(hole) if hole.from < end => hole.reason,
-            _ if self.placed == 0 => GapReason::NoMedia,
-            _ => GapReason::Held,
-        }
-    }
-}
-
-/// The two tracks, while a payload finds its own.
-struct Tracks<'a> {
-    decoded: &'a mut Option<Box<PcmTrack>>,
-    passed: &'a mut Option<Box<PassTrack>>,
-    decode_opus: &'a mut bool,
-    settings: &'a CaptureSettings,
-    frame: u32,
-}
-
-impl Tracks<'_> {
-    /// Places a payload; `None` where it is refused.
-    fn take(
-        self,
-        at: i64,
-        encoding: Encoding,
-        payload: &[u8],
-        after_loss: bool,
-        pcm: &mut [i16; LONGEST_SAMPLES],
-    ) -> Option<pcm_track::Accepted> {
-        if encoding == Encoding::Opus && !*self.decode_opus {
-            let track = self.passed.get_or_insert_with(|| {
-                Box::new(PassTrack::new(self.frame.into(), self.settings.pass_through_max_bps))
-            });
-            match track.accept(at, payload) {
-                Passed::Frames(frames, length) => {
-                    return Some(pcm_track::Accepted { length, placed: i64::from(frames) * FRAME_AXIS });
-                }
-                Passed::Malformed => return None,
-                Passed::ToDecode => *self.decode_opus = true,
-            }
-        }
-        let track = self.decoded.get_or_insert_with(|| {
-            let ahead = axis::length(self.settings.reorder) + pcm_track::AHEAD;
-            Box::new(PcmTrack::new(self.settings.opus, encoding, i64::from(self.frame) * FRAME_AXIS, ahead))
-        });
-        track.accept(at, encoding, payload, after_loss, pcm)
     }
 }
 

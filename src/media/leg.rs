@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 
 use super::capture::{Capture, Lent};
 use super::codec::PayloadFormat;
+use super::ear::ToneSettings;
+use super::keypad::{KeyPress, Keypad};
 use super::output::StreamCounts;
 use super::rtp::packet::{RtpError, RtpPacket, is_rtcp};
 use super::rtp::source::{ExpectedSource, SourceRule, Verdict};
 use super::rtp::srtp::{SrtpError, SrtpPlan, SrtpReceiver, SrtpState};
-use super::rtp::telephone_event::{EventTracker, TelephoneEvent};
+use super::rtp::telephone_event::{EventFormat, UnnamedEvents};
 use super::stats::TickStats;
 use super::timeline::Timeline;
 use crate::base::clock::MonoTime;
@@ -20,6 +22,9 @@ use crate::call::StreamRole;
 /// Comfort noise: the static type and the one in older use. Source: RFC 3389 §4.
 const COMFORT_NOISE: [u8; 2] = [13, 19];
 
+/// Clock of a stream of which no coding is known. Units: Hz.
+const TELEPHONE_HZ: u32 = 8_000;
+
 /// How a stream is set up.
 #[derive(Clone, Debug)]
 pub struct LegPlan {
@@ -28,31 +33,40 @@ pub struct LegPlan {
     /// Audio payload types.
     pub formats: Vec<PayloadFormat>,
     /// Payload types of key events.
-    pub telephone_event: Vec<u8>,
+    pub telephone_event: Vec<EventFormat>,
+    /// Payload types of comfort noise beside the static ones.
+    pub comfort_noise: Vec<u8>,
     /// What is known of the sender.
     pub source: ExpectedSource,
     /// How its packets are protected; `None` where they come in the clear.
     pub srtp: Option<SrtpPlan>,
 }
 
-/// A key that was pressed in a stream.
+impl LegPlan {
+    /// Whether a payload type brings comfort noise.
+    pub fn is_comfort_noise(&self, payload_type: u8) -> bool {
+        COMFORT_NOISE.contains(&payload_type) || self.comfort_noise.contains(&payload_type)
+    }
+}
+
+/// What may be done with a stream's audio now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyPress {
-    /// The key.
-    pub key: char,
-    /// RTP timestamp of the event.
-    pub timestamp: u32,
-    /// SSRC of its packet.
-    pub ssrc: u32,
+pub struct Permit {
+    /// It may be kept: the gate is open and the recording not paused.
+    pub keep: bool,
+    /// It is listened to for keys, and nothing of it kept.
+    pub listen: bool,
 }
 
 /// The stream.
 pub struct Leg {
     plan: LegPlan,
     rule: SourceRule,
+    keypad: Keypad,
     srtp: Option<Box<SrtpReceiver>>,
-    tracker: EventTracker,
     timeline: Timeline,
+    /// Clock of the audio that came last; comfort noise shares it. Units: Hz.
+    clock_hz: u32,
     counts: StreamCounts,
     last_heard: Option<MonoTime>,
     /// Exists only while the gate is open.
@@ -61,12 +75,13 @@ pub struct Leg {
 
 impl Leg {
     /// A stream that has heard nothing yet.
-    pub fn new(plan: LegPlan) -> Self {
+    pub fn new(plan: LegPlan, tones: ToneSettings) -> Self {
         Self {
             rule: SourceRule::new(plan.source),
+            keypad: Keypad::new(tones),
             srtp: plan.srtp.clone().map(|srtp| Box::new(SrtpReceiver::new(srtp))),
-            tracker: EventTracker::default(),
             timeline: Timeline::default(),
+            clock_hz: plan.formats.first().map_or(TELEPHONE_HZ, |format| format.encoding.clock_hz()),
             counts: StreamCounts::default(),
             last_heard: None,
             capture: None,
@@ -78,6 +93,7 @@ impl Leg {
     /// that still fits is kept; another may take over at once.
     pub fn renegotiate(&mut self, now: MonoTime, plan: LegPlan) {
         self.rule.expect(plan.source);
+        self.keypad.renegotiate();
         match (&mut self.srtp, plan.srtp.clone()) {
             (Some(receiver), Some(srtp)) => receiver.renegotiate(now, srtp),
             (receiver, srtp) => *receiver = srtp.map(|srtp| Box::new(SrtpReceiver::new(srtp))),
@@ -85,23 +101,23 @@ impl Leg {
         self.plan = LegPlan { role: self.plan.role, ..plan };
     }
 
-    /// Takes a datagram; the key, if it is a new press. `keep` says whether audio may be kept
-    /// now: the gate is open and the recording not paused.
+    /// Takes a datagram, with what may be done with its audio. What is pressed waits in
+    /// [`Leg::take_press`].
     pub fn handle(
         &mut self,
         arrival: MonoTime,
         from: SocketAddr,
         datagram: &[u8],
-        keep: bool,
+        permit: Permit,
         stats: &mut TickStats,
-    ) -> Option<KeyPress> {
+    ) {
         if datagram.len() > limit::DATAGRAM_BYTES {
             return self.refuse(&mut stats.oversized);
         }
         if self.srtp.is_some() {
-            return self.handle_protected(arrival, from, datagram, keep, stats);
+            return self.handle_protected(arrival, from, datagram, permit, stats);
         }
-        self.handle_clear(arrival, from, datagram, keep, stats)
+        self.handle_clear(arrival, from, datagram, permit, stats)
     }
 
     /// Takes a datagram that someone with the key has to have sent. Until that is proved, it
@@ -111,20 +127,20 @@ impl Leg {
         arrival: MonoTime,
         from: SocketAddr,
         datagram: &[u8],
-        keep: bool,
+        permit: Permit,
         stats: &mut TickStats,
-    ) -> Option<KeyPress> {
-        let Some(receiver) = &mut self.srtp else { return None };
+    ) {
+        let Some(receiver) = &mut self.srtp else { return };
         if !self.rule.may_come_from(from) {
             return self.refuse(&mut stats.foreign_address);
         }
         if is_rtcp(datagram) {
-            return None;
+            return;
         }
         let mut clear = [0; limit::DATAGRAM_BYTES];
         match receiver.unprotect(arrival, datagram, &mut clear) {
-            Ok(length) => self.handle_clear(arrival, from, &clear[..length], keep, stats),
-            Err(_) if receiver.takes_plain() => self.handle_clear(arrival, from, datagram, keep, stats),
+            Ok(length) => self.handle_clear(arrival, from, &clear[..length], permit, stats),
+            Err(_) if receiver.takes_plain() => self.handle_clear(arrival, from, datagram, permit, stats),
             Err(SrtpError::Malformed) => self.refuse(&mut stats.malformed),
             Err(SrtpError::Unproved) => self.refuse(&mut stats.unproved),
             Err(SrtpError::Replayed) => self.refuse(&mut stats.replayed),
@@ -136,15 +152,15 @@ impl Leg {
         arrival: MonoTime,
         from: SocketAddr,
         datagram: &[u8],
-        keep: bool,
+        permit: Permit,
         stats: &mut TickStats,
-    ) -> Option<KeyPress> {
+    ) {
         let packet = match RtpPacket::parse(datagram) {
             Ok(packet) => packet,
-            Err(RtpError::Rtcp) => return None,
+            Err(RtpError::Rtcp) => return,
             Err(_) => return self.refuse(&mut stats.malformed),
         };
-        if !self.knows(packet.payload_type) {
+        if !self.knows(packet.payload_type) && !UnnamedEvents::can_be(packet.payload_type, packet.payload) {
             return self.refuse(&mut stats.unknown_payload);
         }
         match self.rule.judge(arrival, from, packet.ssrc, packet.sequence) {
@@ -154,7 +170,7 @@ impl Leg {
                 // Its timing counts already; nothing of it is kept.
                 self.counts.received += 1;
                 stats.received += 1;
-                return None;
+                return;
             }
             Verdict::ForeignAddress => return self.refuse(&mut stats.foreign_address),
             Verdict::ForeignSsrc => return self.refuse(&mut stats.foreign_ssrc),
@@ -162,7 +178,13 @@ impl Leg {
         self.last_heard = Some(arrival);
         self.counts.received += 1;
         stats.received += 1;
-        self.accept(arrival, &packet, keep, stats)
+        self.keypad.set_ssrc(packet.ssrc);
+        self.accept(arrival, &packet, permit, stats);
+    }
+
+    /// The next press that was not looked at yet.
+    pub fn take_press(&mut self) -> Option<KeyPress> {
+        self.keypad.take_press()
     }
 
     /// What another process needs to go on decrypting; secret.
@@ -193,55 +215,75 @@ impl Leg {
         }
     }
 
-    fn accept(
-        &mut self,
-        arrival: MonoTime,
-        packet: &RtpPacket<'_>,
-        keep: bool,
-        stats: &mut TickStats,
-    ) -> Option<KeyPress> {
+    fn accept(&mut self, arrival: MonoTime, packet: &RtpPacket<'_>, permit: Permit, stats: &mut TickStats) {
         let format = self.plan.formats.iter().find(|format| format.payload_type == packet.payload_type);
-        let is_audio = format.is_some();
-        let ticks = match format {
-            Some(format) => self.timeline.unwrap(packet.timestamp, format.encoding.clock_hz(), arrival),
-            None => self.timeline.last(),
+        let encoding = format.map(|format| format.encoding);
+        if let Some(encoding) = encoding {
+            self.clock_hz = encoding.clock_hz();
+        }
+        let is_noise = encoding.is_none() && self.is_comfort_noise(packet.payload_type);
+        let ticks = if encoding.is_some() || is_noise {
+            self.timeline.unwrap(packet.timestamp, self.clock_hz, arrival)
+        } else {
+            self.timeline.last()
         };
         if let Some((capture, mut lent)) = self.capturing(stats) {
             capture.catch_up(arrival, &mut lent);
             // A packet whose audio is not kept still fills its place in the sequence.
-            let payload = if is_audio && keep { packet.payload } else { &[] };
+            let payload = if encoding.is_some() && permit.keep { packet.payload } else { &[] };
             capture.insert(packet, ticks, payload, &mut lent);
         }
-        let is_event = self.plan.telephone_event.contains(&packet.payload_type);
-        let event = is_event.then(|| TelephoneEvent::parse(packet.payload))??;
-        let key = self.tracker.handle(packet.timestamp, event)?;
-        Some(KeyPress { key, timestamp: packet.timestamp, ssrc: packet.ssrc })
+        match encoding {
+            Some(encoding) if permit.listen && !permit.keep => {
+                if self.keypad.hears(encoding, &self.plan.telephone_event) {
+                    let (payload, timeline) = (packet.payload, &self.timeline);
+                    self.keypad.hear_payload(arrival, ticks, encoding, payload, timeline, |_, _| {});
+                }
+            }
+            Some(_) => {}
+            None if is_noise => {}
+            None => self.take_event(arrival, packet),
+        }
+    }
+
+    fn take_event(&mut self, arrival: MonoTime, packet: &RtpPacket<'_>) {
+        let LegPlan { telephone_event, formats, .. } = &self.plan;
+        let found = self.keypad.event(arrival, packet, telephone_event, formats);
+        if let Some((event, clock_hz)) = found
+            && let Some(capture) = &mut self.capture
+        {
+            let began = self.timeline.beside(packet.timestamp);
+            capture.cut_event(arrival, began, event.lasts(clock_hz), &self.timeline);
+        }
     }
 
     /// The capture, if the gate is open, with what it needs of the rest.
     fn capturing<'a>(&'a mut self, stats: &'a mut TickStats) -> Option<(&'a mut Capture, Lent<'a>)> {
-        let Self { plan, timeline, counts, capture, .. } = self;
-        let lent = Lent { timeline, formats: &plan.formats, counts, stats };
+        let Self { plan, timeline, counts, capture, keypad, .. } = self;
+        let lent = Lent { timeline, plan, keypad, counts, stats };
         capture.as_deref_mut().map(|capture| (capture, lent))
+    }
+
+    fn is_comfort_noise(&self, payload_type: u8) -> bool {
+        self.plan.is_comfort_noise(payload_type)
     }
 
     fn knows(&self, payload_type: u8) -> bool {
         self.plan.formats.iter().any(|format| format.payload_type == payload_type)
-            || self.plan.telephone_event.contains(&payload_type)
-            || COMFORT_NOISE.contains(&payload_type)
+            || self.plan.telephone_event.iter().any(|event| event.payload_type == payload_type)
+            || self.is_comfort_noise(payload_type)
     }
 
     fn start_anew(&mut self) {
-        self.tracker.reset();
+        self.keypad.start_anew();
         self.timeline = Timeline::default();
         if let Some(capture) = &mut self.capture {
             capture.new_source();
         }
     }
 
-    fn refuse(&mut self, cause: &mut u64) -> Option<KeyPress> {
+    fn refuse(&mut self, cause: &mut u64) {
         *cause += 1;
         self.counts.refused += 1;
-        None
     }
 }

@@ -102,6 +102,8 @@ pub enum GapReason {
     NoMedia,
     /// The spool could not take it.
     Spool,
+    /// Keys were pressed: their tones, and what was said meanwhile, are cut out.
+    KeyTones,
 }
 
 /// How a call ended, with its counters.

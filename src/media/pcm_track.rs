@@ -24,6 +24,8 @@ pub struct Accepted {
     pub length: i64,
     /// Of that, what found its place in time. Units: of the axis.
     pub placed: i64,
+    /// Samples that decoding gave.
+    pub decoded: usize,
 }
 
 /// The track.
@@ -75,7 +77,7 @@ impl PcmTrack {
         }
         let length = self.decoder.decode(payload, pcm);
         placed += self.window.place(at, &pcm[..length]);
-        Some(Accepted { length: length as i64 * unit, placed: placed as i64 * unit })
+        Some(Accepted { length: length as i64 * unit, placed: placed as i64 * unit, decoded: length })
     }
 
     /// Whether anything of the next frame came.
@@ -110,11 +112,6 @@ impl PcmTrack {
     /// Passes over the next frame.
     pub fn skip(&mut self) {
         self.window.skip();
-    }
-
-    /// Silences what lies between two positions and was not coded yet.
-    pub fn cut(&mut self, from: i64, to: i64) {
-        self.window.silence(from, to);
     }
 
     /// Codes the following frames with this complexity.

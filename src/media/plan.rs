@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 pub use super::capture::CaptureSettings;
+pub use super::ear::{ToneSettings, TonesInOpus};
 use super::leg::LegPlan;
 use super::output::{Ended, StreamCounts};
 use crate::base::clock::{MonoTime, WallTime};
@@ -14,6 +15,8 @@ use crate::call::{Answer, ConsentHow, ConsentKeys, ConsentState, Evidence};
 pub struct CallSettings {
     /// How streams are captured.
     pub capture: CaptureSettings,
+    /// How keys pressed as tones are listened for.
+    pub tones: ToneSettings,
     /// How long every stream may be silent until the call counts as over.
     pub rtp_timeout: Duration,
 }

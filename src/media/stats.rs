@@ -67,6 +67,8 @@ counters! {
     audio_in_ms,
     /// Packets whose payload is no audio of its coding.
     undecodable,
+    /// Frames that were cut because keys were pressed.
+    frames_cut,
     /// Frames of streams that are kept as they came.
     frames_passed,
     /// Frames that libopus coded.

@@ -8,12 +8,19 @@ use super::codec::{Encoding, PayloadFormat};
 use super::encoder::OpusSettings;
 use super::leg::LegPlan;
 use super::output::{EndedBy, Fact, Gap, GapReason, MediaBlock, Output};
-use super::plan::CaptureSettings;
+use super::plan::{CaptureSettings, ToneSettings};
 use super::rtp::source::ExpectedSource;
+use super::rtp::telephone_event::EventFormat;
 use super::stats::TickStats;
 use crate::base::clock::{MonoTime, WallTime};
 use crate::base::id::CallId;
-use crate::call::{Answer, ConsentHow, ConsentKeys, ConsentState, Evidence, NoAudio, Outcome, StreamRole};
+use crate::call::{
+    Answer, ConsentHow, ConsentKeys, ConsentState, Evidence, KeySource, NoAudio, Outcome, StreamRole,
+};
+
+#[cfg(feature = "server")]
+mod keys;
+mod noise;
 
 mod protected;
 
@@ -54,28 +61,41 @@ impl Bench {
 
     /// A call whose streams are planned a little differently.
     fn with(selected: bool, change: impl Fn(LegPlan) -> LegPlan) -> Self {
+        let pcma = (8, Encoding::Pcma);
+        Self::of(selected, pcma, |leg, _, _| *leg = change(leg.clone()))
+    }
+
+    /// Both legs of this coding; `change` has the last word on leg, rules and settings.
+    fn of(
+        selected: bool,
+        (payload_type, encoding): (u8, Encoding),
+        change: impl Fn(&mut LegPlan, &mut CallRules, &mut CallSettings),
+    ) -> Self {
         let plan = |role| LegPlan {
             role,
-            formats: vec![PayloadFormat { payload_type: 8, encoding: Encoding::Pcma }],
-            telephone_event: vec![101],
+            formats: vec![PayloadFormat { payload_type, encoding }],
+            telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
+            comfort_noise: Vec::new(),
             source: ExpectedSource::default(),
             srtp: None,
         };
-        let rules = CallRules {
+        let mut rules = CallRules {
             id: CallId::from_bytes([1; 16]),
             selected,
             keys: ConsentKeys::default(),
             consent_timeout: Duration::from_secs(30),
         };
-        let settings = CallSettings {
+        let mut settings = CallSettings {
             capture: CaptureSettings {
                 reorder: Duration::from_millis(200),
                 opus: OpusSettings { bitrate_bps: 16_000, wideband_bitrate_bps: 24_000, complexity: 0 },
                 pass_through_max_bps: 64_000,
             },
+            tones: ToneSettings::default(),
             rtp_timeout: Duration::from_secs(60),
         };
-        let legs = vec![change(plan(StreamRole::Caller)), change(plan(StreamRole::Employee))];
+        let mut legs = vec![plan(StreamRole::Caller), plan(StreamRole::Employee)];
+        legs.iter_mut().for_each(|leg| change(leg, &mut rules, &mut settings));
         let call = Call::new(rules, legs, settings, at(0).mono);
         Self { call, now_ms: 0, stats: TickStats::default(), out: Vec::new() }
     }
@@ -270,7 +290,7 @@ fn a_key_opens_the_gate_at_its_own_time_and_only_the_callers() {
     assert_eq!(granted.at, at(350).wall);
     assert_eq!(
         granted.evidence,
-        Evidence::Keys { keys: "1".into(), stream: 0, rtp_timestamp: 2_800, ssrc: 0 }
+        Evidence::Keys { keys: "1".into(), stream: 0, rtp_timestamp: 2_800, ssrc: 0, by: KeySource::Event }
     );
 }
 

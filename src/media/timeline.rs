@@ -83,6 +83,22 @@ impl Timeline {
         ticks
     }
 
+    /// Where a timestamp lies that another payload type of the same sender carries, by the audio's
+    /// clock; `None` where it is too far from the audio's own to be told by it.
+    pub fn beside(&self, timestamp: u32) -> Option<i64> {
+        let map = self.mapping?;
+        let step = i64::from(timestamp.wrapping_sub(map.last_raw) as i32) * per_sample(map.clock_hz);
+        (step.abs() <= AXIS_HZ.into()).then_some(map.last_ticks + step)
+    }
+
+    /// The timestamp on the wire of an unwrapped one that lies a little before the last.
+    pub fn raw(&self, ticks: i64) -> u32 {
+        self.mapping.map_or(0, |map| {
+            let back = (map.last_ticks - ticks) / per_sample(map.clock_hz);
+            map.last_raw.wrapping_sub(back as u32)
+        })
+    }
+
     /// Settles on the least delay seen so far: called when positions are first needed.
     pub fn settle(&mut self) {
         if let Some(map) = &mut self.mapping {

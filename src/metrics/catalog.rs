@@ -64,6 +64,7 @@ catalog! {
     KERNEL_DROPS_TOTAL = Counter, "optag_rtp_kernel_drops_total", [], "Datagrams that the kernel dropped as a receive buffer was full.";
     AUDIO_IN_SECONDS = Counter, "optag_audio_received_seconds_total", [], "Seconds of audio received, all streams.";
     AUDIO_ENCODED_SECONDS = Counter, "optag_audio_encoded_seconds_total", [], "Seconds of audio encoded, all streams.";
+    AUDIO_CUT_SECONDS = Counter, "optag_audio_cut_seconds_total", [], "Seconds of audio cut as keys were pressed, all streams.";
     ENCODER_CPU_SECONDS = Counter, "optag_encoder_cpu_seconds_total", [], "Processor seconds spent encoding.";
     ENCODER_COMPLEXITY = Gauge, "optag_encoder_complexity", [], "Opus complexity in use; it falls under load.";
     ENGINE_LOAD = Gauge, "optag_engine_load_ratio", [], "Share of the time between turns over all streams that they take; new calls are refused at 0.75.";

@@ -114,6 +114,11 @@ pub fn engine_totals(audio_in: Duration, encoded: Duration, encoder_cpu: Duratio
     whole_seconds(c::ENCODER_CPU_SECONDS.name, encoder_cpu);
 }
 
+/// Total of the audio that was cut as keys were pressed, since the start.
+pub fn audio_cut(total: Duration) {
+    whole_seconds(c::AUDIO_CUT_SECONDS.name, total);
+}
+
 /// One turn over all streams.
 pub fn tick(took: Duration) {
     histogram!(c::TICK_SECONDS.name).record(took);

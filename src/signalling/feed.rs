@@ -18,6 +18,7 @@ pub use crate::media::codec::PayloadFormat;
 use crate::media::output::StreamCounts;
 pub use crate::media::rtp::source::ExpectedSource;
 pub use crate::media::rtp::srtp::SrtpPlan;
+pub use crate::media::rtp::telephone_event::EventFormat;
 
 /// A call that asks to be admitted.
 #[derive(Clone, Debug)]
@@ -48,7 +49,9 @@ pub struct NewStream {
     /// Audio payload types that may come, at least one.
     pub formats: Vec<PayloadFormat>,
     /// Payload types that carry RFC 4733 events; often 101.
-    pub telephone_event: Vec<u8>,
+    pub telephone_event: Vec<EventFormat>,
+    /// Payload types that carry comfort noise (RFC 3389), beside 13 and 19.
+    pub comfort_noise: Vec<u8>,
     /// Where the packets will come from, as far as it is known. Packets from elsewhere are
     /// refused; with no address, the first source that proves itself is kept.
     pub source: ExpectedSource,
@@ -135,7 +138,9 @@ pub enum Control {
         /// Audio payload types that may come from now on.
         formats: Vec<PayloadFormat>,
         /// Payload types that carry RFC 4733 events.
-        telephone_event: Vec<u8>,
+        telephone_event: Vec<EventFormat>,
+        /// Payload types that carry comfort noise.
+        comfort_noise: Vec<u8>,
         /// Where the packets will come from.
         source: ExpectedSource,
         /// How the packets are protected. Keys that stay keep their roll-over counters.

@@ -20,13 +20,14 @@ pub const ENCODING: u8 = 1;
 /// Longest payload that is written or believed. Units: bytes.
 pub const PAYLOAD_BYTES: usize = 4 * 1024 * 1024;
 
-const REASONS: [GapReason; 6] = [
+const REASONS: [GapReason; 7] = [
     GapReason::Lost,
     GapReason::Held,
     GapReason::Paused,
     GapReason::Restart,
     GapReason::NoMedia,
     GapReason::Spool,
+    GapReason::KeyTones,
 ];
 
 /// The number of a body's kind in the record header.
@@ -37,7 +38,7 @@ pub const fn kind(body: &Body) -> u8 {
         Body::Media(_) => 3,
         Body::Gap(_) => 4,
         Body::Closed(_) => 5,
-        Body::Described(_) => 6,
+        Body::Described(_) => 17,
     }
 }
 
@@ -65,7 +66,7 @@ pub fn decode(kind: u8, encoding: u8, bytes: &[u8]) -> Option<Body> {
         3 => decode_media(bytes).map(Body::Media),
         4 => decode_gap(bytes).map(Body::Gap),
         5 => serde_json::from_slice(bytes).ok().map(Body::Closed),
-        6 => serde_json::from_slice(bytes).ok().map(Body::Described),
+        17 => serde_json::from_slice(bytes).ok().map(Body::Described),
         _ => None,
     }
 }

@@ -13,8 +13,9 @@ use optag::media::codec::{Encoding, PayloadFormat};
 use optag::media::encoder::OpusSettings;
 use optag::media::leg::LegPlan;
 use optag::media::output::{EndedBy, Output};
-use optag::media::plan::CaptureSettings;
+use optag::media::plan::{CaptureSettings, ToneSettings};
 use optag::media::rtp::source::ExpectedSource;
+use optag::media::rtp::telephone_event::EventFormat;
 use optag::media::stats::TickStats;
 use optag::spool::record::Body;
 
@@ -41,7 +42,8 @@ impl Chain {
                 .iter()
                 .map(|&(payload_type, encoding)| PayloadFormat { payload_type, encoding })
                 .collect(),
-            telephone_event: vec![101],
+            telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
+            comfort_noise: Vec::new(),
             source: ExpectedSource::default(),
             srtp: None,
         };
@@ -58,6 +60,7 @@ impl Chain {
                 opus: OpusSettings { bitrate_bps: 16_000, wideband_bitrate_bps: 24_000, complexity: 5 },
                 pass_through_max_bps,
             },
+            tones: ToneSettings::default(),
             rtp_timeout: Duration::from_secs(60),
         };
         let streams_known = (0..streams.len())

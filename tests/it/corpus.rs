@@ -30,6 +30,11 @@ fn telephone_events_never_panic_and_never_count_twice() {
 }
 
 #[test]
+fn samples_never_panic_in_the_tone_detector() {
+    each("tone", optag::media::tone::exercise);
+}
+
+#[test]
 fn spool_recovery_never_panics() {
     each("spool_recovery", optag::spool::recover::exercise);
 }

@@ -1,7 +1,7 @@
 //! One test a trap: what real clients send that a stricter server would refuse.
 
 use optag::call::{Answer, ConsentHow, LinkKind, StreamRole};
-use optag::signalling::feed::Control;
+use optag::signalling::feed::{Control, EventFormat};
 use optag::signalling::sip::flow::Transport;
 use optag::signalling::siprec::config::MediaSource;
 
@@ -387,9 +387,14 @@ fn t18_what_cannot_be_decoded_is_refused_by_port_and_counted() {
     assert!(
         media(&answer)[1].contains("a=rtpmap:97 telephone-event/48000|")
             && media(&answer)[1].contains("a=rtpmap:8 PCMA/8000|")
+            && media(&answer)[1].contains("a=rtpmap:13 CN/8000|")
     );
     let streams = src.call().new.streams;
-    assert_eq!((streams.len(), streams[0].telephone_event.clone()), (1, vec![97, 101]));
+    let event = |payload_type, clock_hz| EventFormat { payload_type, clock_hz };
+    assert_eq!(
+        (streams.len(), streams[0].telephone_event.clone()),
+        (1, vec![event(97, 48_000), event(101, 8_000)])
+    );
     assert_eq!(src.server.stats().streams_without_codec, 1);
 }
 

@@ -13,6 +13,7 @@ use super::raw::{RawConfig, RawStore};
 use super::settings::*;
 use crate::base::limit;
 use crate::base::private::Private;
+use crate::media::plan::{ToneSettings, TonesInOpus};
 
 /// Checks everything. `env` gives S3 credentials (`AWS_…`), nothing else.
 pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigError> {
@@ -41,6 +42,7 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
         metrics_listen: address("metrics.listen", &raw.metrics.listen)?,
         rtp: rtp(&raw.rtp)?,
         engine: engine(&raw.engine)?,
+        tones: tones(&raw.keys)?,
         spool: SpoolConfig {
             dir: path_or(&raw.spool.dir, &data_dir, "spool"),
             max_bytes: number("spool.max_gib", raw.spool.max_gib, 1..=65_536)? << 30,
@@ -100,6 +102,16 @@ fn engine(raw: &super::raw::RawEngine) -> Result<EngineConfig, ConfigError> {
         opus_wideband_bitrate_bps: wideband as u32,
         opus_pass_through_max_bps: pass_through as u32,
     })
+}
+
+fn tones(raw: &super::raw::RawKeys) -> Result<ToneSettings, ConfigError> {
+    let in_opus = match raw.tones_in_opus.as_str() {
+        "without_events" => TonesInOpus::WithoutEvents,
+        "always" => TonesInOpus::Always,
+        "never" => TonesInOpus::Never,
+        _ => return Err(wrong("keys.tones_in_opus", "`without_events`, `always` or `never`")),
+    };
+    Ok(ToneSettings { count: raw.tones, in_opus })
 }
 
 fn store(raw: RawStore, data_dir: &Path, env: &[(String, String)]) -> Result<StoreConfig, ConfigError> {

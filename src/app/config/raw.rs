@@ -35,6 +35,7 @@ section!(
         sip: RawSip = RawSip::default(),
         rtp: RawRtp = RawRtp::default(),
         engine: RawEngine = RawEngine::default(),
+        keys: RawKeys = RawKeys::default(),
         spool: RawSpool = RawSpool::default(),
         store: RawStore = RawStore::default(),
         index: RawIndex = RawIndex::default(),
@@ -95,6 +96,7 @@ section!(RawEngine {
     opus_wideband_bitrate_bps: i64 = 24_000,
     opus_pass_through_max_bps: i64 = 64_000,
 });
+section!(RawKeys { tones: bool = true, tones_in_opus: String = "without_events".into() });
 section!(RawSpool {
     dir: String = String::new(),
     max_gib: i64 = 20,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::base::private::Private;
 use crate::call::Department;
+use crate::media::plan::ToneSettings;
 use crate::signalling::siprec::config::{
     AllowList, ConsentSignal, MediaSource, UntilConsent, WhenUnavailable,
 };
@@ -27,6 +28,8 @@ pub struct Config {
     pub rtp: RtpConfig,
     /// The media engine.
     pub engine: EngineConfig,
+    /// How keys pressed as tones are listened for.
+    pub tones: ToneSettings,
     /// The spool.
     pub spool: SpoolConfig,
     /// Where recordings are kept.

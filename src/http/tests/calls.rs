@@ -13,7 +13,7 @@ use crate::call::{Answer, ConsentHow, Evidence, StreamRole};
 use crate::http::access::{Actor, Role};
 use crate::http::fakes::{Api, NUMBER, id};
 use crate::media::codec::Encoding;
-use crate::signalling::feed::{AdmitError, Control};
+use crate::signalling::feed::{AdmitError, Control, EventFormat};
 
 fn call() -> Value {
     json!({
@@ -47,7 +47,7 @@ async fn an_announced_call_is_told_where_to_send_each_stream() {
     assert_eq!(admitted.streams[1].role, StreamRole::Employee);
     assert_eq!(admitted.streams[0].formats[0].payload_type, 8);
     assert_eq!(admitted.streams[1].formats[0].encoding, Encoding::Pcmu);
-    assert_eq!(admitted.streams[0].telephone_event, [101]);
+    assert_eq!(admitted.streams[0].telephone_event, [EventFormat { payload_type: 101, clock_hz: 8_000 }]);
     assert_eq!((admitted.streams[1].source.ssrc, admitted.streams[1].source.port), (Some(7), None));
 }
 

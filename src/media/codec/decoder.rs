@@ -9,6 +9,9 @@ use super::{Encoding, g711};
 /// Most samples that one payload may give: 120 ms at 48 kHz.
 pub const LONGEST_SAMPLES: usize = 5_760;
 
+/// Rate at which Opus is decoded where only tones are listened for. Units: Hz.
+const TONES_HZ: u32 = 8_000;
+
 /// Turns payloads of one coding into samples. Allocates only when it is made.
 pub enum Decoder {
     /// G.711 and linear audio.
@@ -31,6 +34,28 @@ impl Decoder {
                 let decoder = opus::Decoder::new(encoding.audio_hz(), Channels::Mono);
                 Decoder::Opus(Box::new(decoder.expect("libopus decodes 16 kHz mono")))
             }
+        }
+    }
+
+    /// A decoder for hearing tones: telephone band is enough for that.
+    ///
+    /// Panics: there is no memory for it.
+    pub fn for_tones(encoding: Encoding) -> Self {
+        match encoding {
+            Encoding::Opus => {
+                let decoder = opus::Decoder::new(TONES_HZ, Channels::Mono);
+                Decoder::Opus(Box::new(decoder.expect("libopus decodes 8 kHz mono")))
+            }
+            other => Self::new(other),
+        }
+    }
+
+    /// Rate of the samples that it gives. Units: Hz.
+    pub fn audio_hz(&mut self) -> u32 {
+        match self {
+            Decoder::Stateless(encoding) => encoding.audio_hz(),
+            Decoder::G722(_) => Encoding::G722.audio_hz(),
+            Decoder::Opus(decoder) => decoder.get_sample_rate().unwrap_or(TONES_HZ),
         }
     }
 

@@ -2,10 +2,31 @@
 //! for each press.
 //!
 //! An event is known by its RTP timestamp: its packets repeat and its end comes three times,
-//! the marker may be missing, and each is counted once. Source: RFC 4733 §2.3, §2.5.
+//! the marker may be missing, and each is counted once. A press too long for the duration field
+//! goes on in segments with timestamps of their own. Source: RFC 4733 §2.3, §2.5.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 /// The keys of events 0 to 15. Source: RFC 4733 §3.2.
 const KEYS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '*', '#', 'A', 'B', 'C', 'D'];
+
+/// Payload types that are given out in a session. Source: RFC 3551 §6.
+const DYNAMIC: std::ops::RangeInclusive<u8> = 96..=127;
+
+/// Longest duration that a packet can tell; a longer press goes on in another segment, which
+/// begins where this one ends. Source: RFC 4733 §2.5.1.3.
+const SEGMENT: u32 = 0xffff;
+
+/// A payload type that carries events, and the clock that their durations count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct EventFormat {
+    /// 0 to 127.
+    pub payload_type: u8,
+    /// Units: Hz.
+    pub clock_hz: u32,
+}
 
 /// One event packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +54,11 @@ impl TelephoneEvent {
         })
     }
 
+    /// How long it lasts so far, by a clock of `clock_hz`.
+    pub fn lasts(&self, clock_hz: u32) -> Duration {
+        Duration::from_micros(u64::from(self.duration) * 1_000_000 / u64::from(clock_hz.max(1)))
+    }
+
     /// The key, where the event is one.
     pub fn key(&self) -> Option<char> {
         KEYS.get(usize::from(self.event)).copied()
@@ -42,26 +68,67 @@ impl TelephoneEvent {
 /// Tells new presses from repeated packets of one.
 #[derive(Clone, Debug, Default)]
 pub struct EventTracker {
-    last: Option<(u32, u8)>,
+    last: Option<(u32, TelephoneEvent)>,
 }
 
 impl EventTracker {
     /// Takes a packet's event; the key if its press is new.
     pub fn handle(&mut self, timestamp: u32, event: TelephoneEvent) -> Option<char> {
         let key = event.key()?;
-        if let Some((last, last_event)) = self.last {
-            let behind = timestamp.wrapping_sub(last) > i32::MAX as u32;
-            if (timestamp == last && event.event == last_event) || behind {
+        if let Some((last, known)) = self.last {
+            let since = timestamp.wrapping_sub(last);
+            let same = event.event == known.event;
+            if since > i32::MAX as u32 || (since == 0 && same) {
+                if since == 0 {
+                    let duration = known.duration.max(event.duration);
+                    let ended = known.ended || event.ended;
+                    self.last = Some((timestamp, TelephoneEvent { duration, ended, ..event }));
+                }
+                return None;
+            }
+            let goes_on = same && !known.ended && [u32::from(known.duration), SEGMENT].contains(&since);
+            if goes_on {
+                self.last = Some((timestamp, event));
                 return None;
             }
         }
-        self.last = Some((timestamp, event.event));
+        self.last = Some((timestamp, event));
         Some(key)
     }
+}
 
-    /// A new sender: its timestamps say nothing about the old one's.
-    pub fn reset(&mut self) {
-        self.last = None;
+/// Finds the payload type of events that nobody negotiated: two packets of one press, worded as
+/// no audio is, make it known.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UnnamedEvents {
+    first: Option<(u8, u32, TelephoneEvent)>,
+    payload_type: Option<u8>,
+}
+
+impl UnnamedEvents {
+    /// Whether a packet of a payload type that nothing else is known of can be an event.
+    pub fn can_be(payload_type: u8, payload: &[u8]) -> bool {
+        let is_plain = |payload: &[u8; 4]| payload[1] & 0x40 == 0;
+        let event = TelephoneEvent::parse(payload).filter(|event| event.duration > 0);
+        DYNAMIC.contains(&payload_type)
+            && payload.as_array().is_some_and(is_plain)
+            && event.is_some_and(|event| event.key().is_some())
+    }
+
+    /// Takes such a packet; true if it is known by now to be an event.
+    pub fn is_known(&mut self, payload_type: u8, timestamp: u32, event: TelephoneEvent) -> bool {
+        if self.payload_type == Some(payload_type) {
+            return true;
+        }
+        let repeats = self.first.is_some_and(|(first_type, first_timestamp, first)| {
+            (first_type, first_timestamp, first.event) == (payload_type, timestamp, event.event)
+                && event.duration >= first.duration
+        });
+        self.first = Some((payload_type, timestamp, event));
+        if repeats {
+            self.payload_type = Some(payload_type);
+        }
+        repeats
     }
 }
 
@@ -75,6 +142,11 @@ pub fn exercise(bytes: &[u8]) {
             let timestamp = u32::from_be_bytes(*at);
             tracker.handle(timestamp, event);
             assert_eq!(tracker.handle(timestamp, event), None, "a repeated packet is no new press");
+            let mut unnamed = UnnamedEvents::default();
+            let payload_type = at[0] & 0x7f;
+            if UnnamedEvents::can_be(payload_type, payload) {
+                assert!(!unnamed.is_known(payload_type, timestamp, event), "one packet names no type");
+            }
         }
     }
 }
@@ -102,6 +174,45 @@ mod tests {
         assert_eq!(pressed, ['1']);
         assert_eq!(tracker.handle(2_000, event(1, false, 160)), Some('1'));
         assert_eq!(tracker.handle(1_000, event(1, true, 800)), None, "a late packet of the first press");
+    }
+
+    #[test]
+    fn a_press_longer_than_the_duration_field_is_one_press() {
+        let mut tracker = EventTracker::default();
+        let presses = |tracker: &mut EventTracker, packets: &[(u32, bool, u16)]| {
+            packets
+                .iter()
+                .filter_map(|&(at, ended, ticks)| tracker.handle(at, event(5, ended, ticks)))
+                .count()
+        };
+        let whole =
+            [(9, false, 400), (9, false, 0xffff), (9 + 0xffff, false, 400), (9 + 0xffff, true, 8_000)];
+        assert_eq!(presses(&mut tracker, &whole), 1);
+        assert_eq!(presses(&mut tracker, &[(9 + 0xffff, true, 8_000)]), 0, "its end comes again");
+        // The packet that told the longest duration is lost.
+        let lossy = [(500_000, false, 60_000), (500_000 + 0xffff, false, 400)];
+        assert_eq!(presses(&mut tracker, &lossy), 1);
+        assert_eq!(presses(&mut tracker, &[(600_000, false, 400)]), 1, "the same key again");
+    }
+
+    #[test]
+    fn a_type_that_nobody_named_is_known_by_two_packets_of_a_press() {
+        assert!(UnnamedEvents::can_be(97, &[1, 10, 0, 160]));
+        for (payload_type, payload) in [
+            (8, &[1, 10, 0, 160][..]),
+            (97, &[1, 10, 0, 160, 0]),
+            (97, &[16, 10, 0, 160]),
+            (97, &[1, 0x4a, 0, 160]),
+            (97, &[1, 10, 0, 0]),
+        ] {
+            assert!(!UnnamedEvents::can_be(payload_type, payload), "{payload_type} {payload:?}");
+        }
+        let mut unnamed = UnnamedEvents::default();
+        assert!(!unnamed.is_known(97, 800, event(1, false, 160)));
+        assert!(!unnamed.is_known(97, 960, event(1, false, 160)), "another timestamp");
+        assert!(!unnamed.is_known(98, 960, event(1, false, 320)), "another type");
+        assert!(unnamed.is_known(98, 960, event(1, false, 480)));
+        assert!(unnamed.is_known(98, 9_600, event(2, true, 80)), "the type is known now");
     }
 
     #[test]

@@ -125,7 +125,8 @@ fn trap_m1_a_key_that_changes_in_mid_call_loses_nothing() {
     let leg = LegPlan {
         role: StreamRole::Other,
         formats: vec![PayloadFormat { payload_type: 8, encoding: Encoding::Pcma }],
-        telephone_event: vec![101],
+        telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
+        comfort_noise: Vec::new(),
         source: ExpectedSource::default(),
         srtp: Some(plan(&[key(2)])),
     };

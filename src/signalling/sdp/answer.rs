@@ -33,6 +33,8 @@ pub struct Line {
     rtcp_mux: bool,
     direction: Direction,
     events: Vec<(u8, u32)>,
+    #[serde(default)]
+    noise: Vec<(u8, u32)>,
     codecs: Vec<Codec>,
     /// Whether the client has no use for the stream now, or sends it as nobody can decode.
     off: bool,
@@ -84,6 +86,7 @@ impl Description {
             rtcp_mux: false,
             direction: Direction::Sendonly,
             events: vec![(101, 8_000)],
+            noise: Vec::new(),
             codecs: vec![codec(0, "PCMU/8000"), codec(8, "PCMA/8000")],
             off: false,
             taken,
@@ -117,6 +120,7 @@ impl Line {
             rtcp_mux: false,
             direction: Direction::Inactive,
             events: Vec::new(),
+            noise: Vec::new(),
             codecs: Vec::new(),
             off: false,
             taken: None,
@@ -139,6 +143,7 @@ impl Line {
         self.rtcp_mux = media.rtcp_mux;
         self.direction = media.direction;
         self.events.clone_from(&media.events);
+        self.noise.clone_from(&media.noise);
         self.codecs.clone_from(&media.codecs);
         self.off = !media.is_audio() || media.is_secure() || media.codecs.is_empty();
     }
@@ -149,8 +154,8 @@ impl Line {
     }
 
     fn write(&self, out: &mut String, own: IpAddr, listening: bool) {
-        let known: Vec<u8> =
-            self.codecs.iter().map(|c| c.payload_type).chain(self.events.iter().map(|e| e.0)).collect();
+        let others = self.noise.iter().chain(&self.events).map(|(payload_type, _)| *payload_type);
+        let known: Vec<u8> = self.codecs.iter().map(|c| c.payload_type).chain(others).collect();
         let formats: Vec<String> = match (self.live(), known.is_empty()) {
             (Some(_), false) => known.iter().map(u8::to_string).collect(),
             _ if self.formats.is_empty() => vec!["0".to_owned()],
@@ -173,6 +178,9 @@ impl Line {
             if let Some(fmtp) = &codec.fmtp {
                 let _ = write!(out, "a=fmtp:{} {fmtp}\r\n", codec.payload_type);
             }
+        }
+        for (payload_type, clock_hz) in &self.noise {
+            let _ = write!(out, "a=rtpmap:{payload_type} CN/{clock_hz}\r\n");
         }
         for (payload_type, clock_hz) in &self.events {
             let _ = write!(out, "a=rtpmap:{payload_type} telephone-event/{clock_hz}\r\n");

@@ -54,6 +54,8 @@ pub struct Media {
     pub codecs: Vec<Codec>,
     /// Payload types of telephone events, with their clocks. Units: Hz.
     pub events: Vec<(u8, u32)>,
+    /// Payload types of comfort noise, with their clocks. Units: Hz.
+    pub noise: Vec<(u8, u32)>,
     /// Whether RTCP may share the port.
     pub rtcp_mux: bool,
     /// Usable `a=crypto` lines, in the client's order.

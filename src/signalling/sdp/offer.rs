@@ -119,6 +119,7 @@ fn media(m: MLine, section: Section, session: &Section) -> Media {
         mid: section.mid,
         codecs: Vec::new(),
         events: Vec::new(),
+        noise: Vec::new(),
         rtcp_mux: section.rtcp_mux,
         crypto: section.crypto,
         record_paused: section.record_paused.or(session.record_paused).unwrap_or(false),
@@ -136,6 +137,8 @@ fn media(m: MLine, section: Section, session: &Section) -> Media {
         let (name, clock_hz, channels) = split_map(&rtpmap);
         if name.eq_ignore_ascii_case("telephone-event") {
             media.events.push((payload_type, clock_hz));
+        } else if name.eq_ignore_ascii_case("CN") {
+            media.noise.push((payload_type, clock_hz));
         } else if let Some(encoding) = Encoding::from_rtpmap(name, clock_hz, channels) {
             let fmtp = section.fmtp.iter().find(|(number, _)| *number == payload_type);
             let format = Some(PayloadFormat { payload_type, encoding });
@@ -154,6 +157,7 @@ fn static_map(payload_type: u8) -> Option<String> {
         0 => "PCMU/8000",
         8 => "PCMA/8000",
         9 => "G722/8000",
+        13 => "CN/8000",
         18 => "G729/8000",
         _ => return None,
     };

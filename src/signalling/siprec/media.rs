@@ -7,7 +7,7 @@ use super::config::MediaSource;
 use super::parties::{Hints, Parties, role};
 use super::view::View;
 use crate::base::limit::{STREAMS_PER_CALL, TEXT_CHARS};
-use crate::signalling::feed::{ExpectedSource, NewStream};
+use crate::signalling::feed::{EventFormat, ExpectedSource, NewStream};
 use crate::signalling::sdp::{Media, Offer};
 
 /// What becomes of an m= line.
@@ -62,7 +62,8 @@ pub fn unknown_stream(label: String, role: crate::call::StreamRole) -> NewStream
         label,
         role,
         formats: vec![format(0, Pcmu), format(8, Pcma)],
-        telephone_event: vec![101],
+        telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
+        comfort_noise: Vec::new(),
         source: ExpectedSource::default(),
         srtp: None,
     }
@@ -70,12 +71,14 @@ pub fn unknown_stream(label: String, role: crate::call::StreamRole) -> NewStream
 
 /// Formats, events and source of a line, as the engine wants them. Label and role are empty.
 pub fn stream(media: &Media, source: MediaSource) -> NewStream {
+    let event = |&(payload_type, clock_hz): &(u8, u32)| EventFormat { payload_type, clock_hz };
     let named = media.address.filter(|ip| !ip.is_unspecified() && source == MediaSource::Signalled);
     NewStream {
         label: String::new(),
         role: crate::call::StreamRole::Other,
         formats: media.codecs.iter().filter_map(|codec| codec.format).collect(),
-        telephone_event: media.events.iter().map(|(payload_type, _)| *payload_type).collect(),
+        telephone_event: media.events.iter().map(event).collect(),
+        comfort_noise: media.noise.iter().map(|(payload_type, _)| *payload_type).collect(),
         source: ExpectedSource { ip: named, port: None, ssrc: None },
         srtp: None,
     }

@@ -18,7 +18,7 @@ use crate::call::{
     Answer, CallContext, CallLink, ConsentHow, ConsentKeys, ConsentState, Evidence, LinkKind, Participant,
     RawBody, Unrecorded,
 };
-use crate::signalling::feed::{Control, ExpectedSource, NewStream, PayloadFormat, SrtpPlan};
+use crate::signalling::feed::{Control, EventFormat, ExpectedSource, NewStream, PayloadFormat, SrtpPlan};
 use crate::signalling::sdp::{Description, Offer};
 use crate::signalling::sip::dialog::Dialog;
 use crate::signalling::sip::flow::Flow;
@@ -70,8 +70,12 @@ pub struct Saved {
     pub client: String,
 }
 
-/// What the engine was told of a stream: formats, events, sender, keys.
-type Told = (Vec<PayloadFormat>, Vec<u8>, ExpectedSource, Option<SrtpPlan>);
+/// What the engine was told of a stream: formats, events, comfort noise, sender, keys.
+type Told = (Vec<PayloadFormat>, Vec<EventFormat>, Vec<u8>, ExpectedSource, Option<SrtpPlan>);
+
+fn told(stream: NewStream) -> Told {
+    (stream.formats, stream.telephone_event, stream.comfort_noise, stream.source, stream.srtp)
+}
 
 /// A recording session.
 #[derive(Debug)]
@@ -161,8 +165,7 @@ impl Session {
 
     /// Remembers what the engine was told of each stream at admission.
     pub fn streams_admitted(&mut self, streams: &[NewStream]) {
-        let told = |s: &NewStream| (s.formats.clone(), s.telephone_event.clone(), s.source, s.srtp.clone());
-        self.sent = streams.iter().map(told).collect();
+        self.sent = streams.iter().map(|stream| told(stream.clone())).collect();
     }
 
     /// Follows a description of the client: tells the engine of changed streams, of hold and
@@ -175,18 +178,19 @@ impl Session {
             let Some(index) = line.taken.and_then(|taken| taken.stream) else { continue };
             all_held &= media.is_held() || media.port == 0;
             let new = media::stream(media, source);
-            let told = (new.formats, new.telephone_event, new.source, new.srtp);
-            let hold = told.2.ip.is_none() && media.is_held();
-            if told.0.is_empty() || hold {
+            let hold = new.source.ip.is_none() && media.is_held();
+            if new.formats.is_empty() || hold {
                 continue;
             }
+            let told = told(new);
             if let Some(known) = self.sent.get_mut(usize::from(index)).filter(|known| **known != told) {
                 known.clone_from(&told);
-                let (formats, telephone_event, source, srtp) = told;
+                let (formats, telephone_event, comfort_noise, source, srtp) = told;
                 self.waiting.push_back(Control::Renegotiate {
                     stream: index,
                     formats,
                     telephone_event,
+                    comfort_noise,
                     source,
                     srtp,
                 });

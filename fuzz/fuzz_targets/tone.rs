@@ -1,0 +1,4 @@
+//! Any bytes as samples through `media::tone`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| optag::media::tone::exercise(bytes));

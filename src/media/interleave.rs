@@ -1,0 +1,39 @@
+//! Joins the packets of a call's streams frame by frame. In: what each stream's capture made.
+//! Out: one [`MediaBlock`].
+
+use super::leg::Leg;
+use super::output::MediaBlock;
+use crate::base::limit;
+
+/// Takes `frames` frames of every stream that is captured; each has as many.
+pub fn take(legs: &mut [Leg], frames: usize, first_frame: u32) -> MediaBlock {
+    let streams = legs.len();
+    let captures = || legs.iter().filter_map(|leg| leg.capture.as_ref());
+    let size: usize = captures().map(|capture| capture.encoded.bytes.len()).sum();
+    let mut block = MediaBlock {
+        first_frame,
+        streams: streams as u8,
+        lengths: Vec::with_capacity(frames * streams),
+        peaks: Vec::with_capacity(frames * streams),
+        bytes: Vec::with_capacity(size),
+    };
+    let mut read = [0usize; limit::STREAMS_PER_CALL];
+    for frame in 0..frames {
+        for (leg, read) in legs.iter().zip(&mut read) {
+            let Some(capture) = &leg.capture else { continue };
+            let length = capture.encoded.lengths[frame];
+            let packet = &capture.encoded.bytes[*read..][..usize::from(length)];
+            *read += packet.len();
+            block.lengths.push(length);
+            block.peaks.push(capture.encoded.peaks[frame]);
+            block.bytes.extend_from_slice(packet);
+        }
+    }
+    for (leg, read) in legs.iter_mut().zip(read) {
+        let Some(capture) = &mut leg.capture else { continue };
+        capture.encoded.lengths.drain(..frames);
+        capture.encoded.peaks.drain(..frames);
+        capture.encoded.bytes.drain(..read);
+    }
+    block
+}
