@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Records calls of Kamailio and rtpengine: the recording client (SRC) that Kamailio is not.
 
-Kamailio tells of each answered call and each BYE (`siprec_bridge.py tell`, which only hands on
-the SIP message that Kamailio pipes in). This program then subscribes to both parties at
+Kamailio sends a copy of each answer to an INVITE and of each BYE (its module siptrace does that
+over UDP, and waits for nobody). This program then subscribes to both parties at
 rtpengine, announces the call to a recording server by SIPREC (RFC 7866), and connects the two.
 The call itself never waits for any of it and never depends on it.
 
@@ -265,25 +265,14 @@ class Ear(asyncio.DatagramProtocol):
         self.bridge.told(data.decode("utf-8", "replace"))
 
 
-def tell(listen):
-    import socket
-
-    host, port = listen.rsplit(":", 1)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
-        out.sendto(sys.stdin.buffer.read(60000), (host, int(port)))
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("do", choices=["run", "tell"])
     parser.add_argument("--listen", default="127.0.0.1:2230", help="where Kamailio tells of calls")
     parser.add_argument("--rtpengine", default="127.0.0.1:2223", help="rtpengine's ng port")
     parser.add_argument("--recorder", default="127.0.0.1:5060", help="the recording server, over UDP")
     parser.add_argument("--user", default="recorder", help="user part of its address: optag's department")
     parser.add_argument("--domain", default="localhost", help="domain of the parties' addresses")
     options = parser.parse_args()
-    if options.do == "tell":
-        return tell(options.listen)
     return asyncio.run(Bridge(options).run())
 
 

@@ -117,13 +117,11 @@ async fn a_call_through_kamailio_and_rtpengine_is_recorded_after_the_callers_key
     let _bridge = start(
         dir.path(),
         "bridge",
-        Command::new("python3").arg(&bridge).args(["run", "--user", "demo", "--recorder", &server.sip]).args(
-            [
-                format!("--listen=127.0.0.1:{ear}"),
-                format!("--rtpengine=127.0.0.1:{ng}"),
-                "--domain=pbx.example".into(),
-            ],
-        ),
+        Command::new("python3").arg(&bridge).args(["--user", "demo", "--recorder", &server.sip]).args([
+            format!("--listen=127.0.0.1:{ear}"),
+            format!("--rtpengine=127.0.0.1:{ng}"),
+            "--domain=pbx.example".into(),
+        ]),
     );
     let _callee = start(
         dir.path(),
@@ -133,7 +131,6 @@ async fn a_call_through_kamailio_and_rtpengine_is_recorded_after_the_callers_key
             .args(["-p", &callee.to_string()])
             .current_dir(dir.path()),
     );
-    let tell = format!("TELL=\"python3 {} tell --listen 127.0.0.1:{ear}\"", bridge.display());
     let _proxy = start(
         dir.path(),
         "kamailio",
@@ -150,7 +147,7 @@ async fn a_call_through_kamailio_and_rtpengine_is_recorded_after_the_callers_key
                 "-A",
                 &format!("RTPENGINE=\"udp:127.0.0.1:{ng}\""),
                 "-A",
-                &tell,
+                &format!("BRIDGE=\"sip:127.0.0.1:{ear}\""),
             ]),
     );
     let logs = || {

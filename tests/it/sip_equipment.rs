@@ -128,5 +128,5 @@ fn requests_that_equipment_sends_inside_and_outside_of_dialogs_are_tolerated() {
         assert_eq!(code(&src.ask(&mut alone, method, "", "")), expect, "{method}");
     }
     assert_eq!(code(&src.ask(&mut dialog, "BYE", "", "")), 200, "the session is none the worse");
-    assert_eq!(src.controls(), ["end"]);
+    assert_eq!(src.controls(), ["describe", "end"], "what INFO brought is kept as it came");
 }

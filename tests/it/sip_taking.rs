@@ -124,6 +124,7 @@ fn both_sides_at_once_wait_a_random_while_and_the_server_asks_again() {
     assert!(sent[0].starts_with("ACK "));
     assert_eq!(header(&sent[0], "Via"), header(&first, "Via"), "the ACK of a refusal is of its transaction");
     let sent = src.wait(ms(2_000));
+    let sent: Vec<String> = sent.into_iter().filter(|text| text.starts_with("INVITE ")).collect();
     assert!(!sent.is_empty(), "between 0 and 2 s");
     assert!(sent.iter().all(|text| *text == sent[0]), "repeated as long as nothing is heard");
     let number =

@@ -54,7 +54,7 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
         tokens_path: data_dir.join("tokens.json"),
         sweep_interval: seconds("retention.sweep_interval_s", raw.retention.sweep_interval_s, 1..=86_400)?,
         country_code,
-        early_answers: Duration::from_secs(early_s as u64),
+        early_answers: Duration::from_secs(early_s),
         log: LogConfig { format: log_format(&raw.log.format)?, level: log_level(raw.log.level)? },
         departments,
         data_dir,

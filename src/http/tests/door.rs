@@ -110,6 +110,7 @@ async fn the_openapi_document_lists_every_route_and_needs_no_token() {
         "post /api/v1/calls/{id}/pause",
         "post /api/v1/calls/{id}/resume",
         "post /api/v1/calls/{id}/withdraw",
+        "post /api/v1/consents",
     ];
     assert_eq!(routes, expected);
     assert!(document["components"]["schemas"]["CallBody"].is_object());

@@ -95,6 +95,7 @@ impl Default for PartyRules {
                 "vendor",
                 "participants",
                 "header:from;x-nearendaddr",
+                "header:x-cisco-recording-participant",
                 "header:diversion",
                 "header:history-info",
                 "header:p-called-party-id",
@@ -360,6 +361,11 @@ fn texts_of(
         }
         Source::Caller => Vec::new(),
         Source::RequestUri => hints.all("request-uri").map(str::to_owned).collect(),
+        // One field each participant, the calling one first.
+        Source::Header(name) if name == "x-cisco-recording-participant" => {
+            let all = hints.all(name).map(str::to_owned);
+            if calling { all.take(1).collect() } else { all.skip(1).collect() }
+        }
         Source::Header(name) => hints.all(name).map(str::to_owned).collect(),
         Source::Parameter(name, key) => hints.all(name).filter_map(|value| parameter(value, key)).collect(),
     }
