@@ -49,6 +49,7 @@ struct Caller {
     socket: UdpSocket,
     local: SocketAddr,
     proxy: SocketAddr,
+    target: String,
     to: String,
     route: String,
 }
@@ -57,14 +58,15 @@ impl Caller {
     async fn new(proxy: SocketAddr) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let local = socket.local_addr().unwrap();
-        Self { socket, local, proxy, to: "<sip:4711@pbx.example>".into(), route: String::new() }
+        let target = "sip:4711@pbx.example".into();
+        Self { socket, local, proxy, target, to: "<sip:4711@pbx.example>".into(), route: String::new() }
     }
 
     async fn send(&self, method: &str, number: u32, body: &str) {
-        let Self { local, to, route, .. } = self;
+        let Self { local, target, to, route, .. } = self;
         let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
         let text = format!(
-            "{method} sip:4711@pbx.example SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bK{method}{number};rport\r\n\
+            "{method} {target} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bK{method}{number};rport\r\n\
              Max-Forwards: 70\r\n{route}From: \"Ida Lund\" <sip:+4588888888@pbx.example>;tag=caller\r\nTo: {to}\r\n\
              Call-ID: kamailio-call\r\nCSeq: {number} {method}\r\nContact: <sip:+4588888888@{local}>\r\n{kind}\
              Content-Length: {}\r\n\r\n{body}",
@@ -73,14 +75,14 @@ impl Caller {
         self.socket.send_to(text.as_bytes(), self.proxy).await.unwrap();
     }
 
-    /// The final answer to what was sent last.
-    async fn answer(&self) -> String {
+    /// The final answer to a request of this method.
+    async fn answer(&self, method: &str) -> String {
         let mut buffer = vec![0; 65_535];
         loop {
             let wait = tokio::time::timeout(Duration::from_secs(10), self.socket.recv(&mut buffer));
             let bytes = wait.await.expect("an answer").unwrap();
             let text = String::from_utf8_lossy(&buffer[..bytes]).into_owned();
-            if code(&text) >= 200 {
+            if code(&text) >= 200 && header(&text, "CSeq").is_some_and(|cseq| cseq.ends_with(method)) {
                 return text;
             }
         }
@@ -127,7 +129,9 @@ async fn a_call_through_kamailio_and_rtpengine_is_recorded_after_the_callers_key
         dir.path(),
         "callee",
         Command::new("sipp")
-            .args(["-sn", "uas", "-rtp_echo", "-nostdin", "-i", "127.0.0.1", "-mp", "24000"])
+            .arg("-sf")
+            .arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/sipp/callee.xml"))
+            .args(["-rtp_echo", "-nostdin", "-i", "127.0.0.1", "-mp", "24000"])
             .args(["-p", &callee.to_string()])
             .current_dir(dir.path()),
     );
@@ -164,7 +168,7 @@ async fn a_call_through_kamailio_and_rtpengine_is_recorded_after_the_callers_key
     let mut answer = String::new();
     for _ in 0..50 {
         caller.send("INVITE", 1, sdp).await;
-        let wait = tokio::time::timeout(Duration::from_millis(500), caller.answer());
+        let wait = tokio::time::timeout(Duration::from_millis(500), caller.answer("INVITE"));
         if let Ok(heard) = wait.await {
             answer = heard;
             break;
@@ -172,6 +176,7 @@ async fn a_call_through_kamailio_and_rtpengine_is_recorded_after_the_callers_key
     }
     assert_eq!(code(&answer), 200, "{answer}\n{}", logs());
     caller.to = header(&answer, "To").unwrap();
+    caller.target = header(&answer, "Contact").unwrap().trim_matches(['<', '>']).to_owned();
     caller.route =
         header(&answer, "Record-Route").map(|route| format!("Route: {route}\r\n")).unwrap_or_default();
     caller.send("ACK", 1, "").await;
@@ -192,7 +197,7 @@ async fn a_call_through_kamailio_and_rtpengine_is_recorded_after_the_callers_key
     .await
     .unwrap();
     caller.send("BYE", 2, "").await;
-    assert_eq!(code(&caller.answer().await), 200, "{}", logs());
+    assert_eq!(code(&caller.answer("BYE").await), 200, "{}", logs());
 
     let mut ended = serde_json::Value::Null;
     for _ in 0..100 {
