@@ -185,6 +185,8 @@ impl Feed for NoFeed {
         async move { Err(ControlError::NoSuchCall(id)) }.boxed()
     }
 
+    fn keep(&self, _: CallId, _: Private<String>) {}
+
     fn call(&self, _: CallId) -> Option<CallView> {
         None
     }

@@ -1,6 +1,7 @@
 //! What the spool stores of a call: the noun `SpoolRecord`.
 
 use crate::base::id::CallId;
+use crate::base::private::Private;
 use crate::call::{CallContext, CallFacts, ConsentRecord};
 use crate::media::output::{Ended, Fact, Gap, MediaBlock};
 
@@ -28,6 +29,11 @@ pub enum Body {
     Closed(Ended),
     /// More became known of the call.
     Described(Box<CallContext>),
+    /// What the engine needs to go on with the call after a restart; the last one counts. A
+    /// `SavedCall` as JSON.
+    CallState(Private<String>),
+    /// The same of signalling: its dialog.
+    DialogState(Private<String>),
 }
 
 impl From<Fact> for Body {
@@ -36,6 +42,7 @@ impl From<Fact> for Body {
             Fact::Consent(record) => Body::Consent(record),
             Fact::Media(block) => Body::Media(block),
             Fact::Gap(gap) => Body::Gap(gap),
+            Fact::State(saved) => Body::CallState(saved.to_text().into()),
             Fact::Ended(ended) => Body::Closed(ended),
         }
     }

@@ -10,6 +10,7 @@ mod kamailio;
 mod load_sip;
 mod phone;
 mod promises;
+mod resume;
 mod s3;
 mod server;
 mod shutdown;

@@ -30,6 +30,7 @@ pub struct FakeFeed {
     pub calls: Mutex<HashMap<CallId, Seen>>,
     pub refuse: Mutex<Option<AdmitError>>,
     pub slow: Mutex<Duration>,
+    pub kept: Mutex<HashMap<CallId, Private<String>>>,
     pub consents: tokio::sync::broadcast::Sender<(CallId, ConsentState)>,
 }
 
@@ -39,6 +40,7 @@ impl Default for FakeFeed {
             calls: Mutex::default(),
             refuse: Mutex::default(),
             slow: Mutex::default(),
+            kept: Mutex::default(),
             consents: tokio::sync::broadcast::Sender::new(64),
         }
     }
@@ -111,6 +113,10 @@ impl Feed for FakeFeed {
 
     fn control(&self, id: CallId, control: Control) -> BoxFuture<'_, Result<CallView, ControlError>> {
         async move { self.apply(id, control) }.boxed()
+    }
+
+    fn keep(&self, id: CallId, text: Private<String>) {
+        self.kept.lock().unwrap().insert(id, text);
     }
 
     fn call(&self, id: CallId) -> Option<CallView> {

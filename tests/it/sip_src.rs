@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use optag::base::clock::{MonoTime, WallTime};
 use optag::call::Account;
-use optag::signalling::feed::Control;
+use optag::signalling::feed::{Control, Feed};
 use optag::signalling::sip::flow::{Flow, Transport};
 use optag::signalling::sip::parse::{Framing, parse};
 use optag::signalling::siprec::config::Config;
@@ -104,6 +104,7 @@ impl Src {
             match output {
                 Output::Account(account) => self.accounts.push(*account),
                 Output::Send(_, bytes) => sent.push(bytes.iter().map(|b| *b as char).collect()),
+                Output::Keep(call, text) => self.feed.keep(call, text),
                 Output::Admit(id, call) => {
                     let admitted = Input::Admitted(id, self.feed.take(*call));
                     match &mut self.held {

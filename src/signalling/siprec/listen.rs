@@ -14,8 +14,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::config::Config;
+use super::kept::Kept;
 use super::server::{Input, Output, Server};
-use super::session::Saved;
 use super::stats::Stats;
 use crate::base::clock::{Clock, MonoTime};
 use crate::base::id::CallId;
@@ -78,7 +78,7 @@ pub enum Ending {
 #[derive(Debug)]
 enum Order {
     Drain,
-    Stop(Ending, oneshot::Sender<Vec<Saved>>),
+    Stop(Ending, oneshot::Sender<Vec<Kept>>),
 }
 
 impl SipServer {
@@ -91,7 +91,7 @@ impl SipServer {
         feed: Arc<dyn Feed>,
         clock: Arc<dyn Clock>,
         accounts: AccountSink,
-        resumed: Vec<Saved>,
+        resumed: Vec<Kept>,
     ) -> io::Result<Self> {
         let (arrived, arrivals) = mpsc::channel(ARRIVED_QUEUE);
         let links = Links::new(config.clients.clone(), arrived);
@@ -112,8 +112,9 @@ impl SipServer {
         let (publish, stats) = watch::channel(Stats::default());
         let now = clock.mono();
         let mut server = Server::new(config, now);
-        for saved in resumed {
-            server.resume(now, saved);
+        for kept in resumed {
+            let flow = kept.way.and_then(|way| links.again(way));
+            server.resume(now, kept, flow);
         }
         let (results, decided) = mpsc::channel(RESULTS);
         let consents = feed.consents();
@@ -156,7 +157,7 @@ impl SipServer {
     }
 
     /// Stops. With [`Ending::Leave`], what another process needs to resume the sessions.
-    pub async fn stop(self, ending: Ending) -> Vec<Saved> {
+    pub async fn stop(self, ending: Ending) -> Vec<Kept> {
         let (tell, told) = oneshot::channel();
         let saved = match self.orders.send(Order::Stop(ending, tell)).await {
             Ok(()) => told.await.unwrap_or_default(),
@@ -239,6 +240,7 @@ impl Shell {
             match output {
                 Output::Send(flow, bytes) => self.links.send(flow, bytes),
                 Output::Account(account) => (self.accounts)(*account),
+                Output::Keep(call, text) => self.feed.keep(call, text),
                 Output::Admit(id, call) => {
                     let (feed, results) = (self.feed.clone(), self.results.clone());
                     tokio::spawn(async move {

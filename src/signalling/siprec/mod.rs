@@ -13,6 +13,7 @@ mod accounts;
 pub mod body;
 pub mod config;
 mod invite;
+pub mod kept;
 #[cfg(feature = "server")]
 pub mod listen;
 pub mod media;

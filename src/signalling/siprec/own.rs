@@ -88,6 +88,7 @@ impl Server {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let bytes = session.saved.dialog.request_with(method, &via, &contact, extra, body);
         self.asked.insert(branch.clone(), (id, purpose));
+        self.touched.insert(id);
         let mut said = Vec::new();
         self.clients.send(now, to, branch, bytes, &mut said);
         for output in said {

@@ -10,12 +10,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use aws_lc_rs::hmac;
 
 use super::config::Config;
-use super::own::set_timer;
-use super::session::{Saved, Session};
+use super::kept::Kept;
+use super::session::Session;
 use super::stats::Stats;
 use super::taking::{Purpose, Taking};
 use crate::base::clock::{MonoTime, WallTime};
 use crate::base::id::CallId;
+use crate::base::private::Private;
 use crate::call::{Account, ConsentState};
 use crate::signalling::feed::{AdmitError, Admitted, CallView, Control, ControlError, NewCall};
 use crate::signalling::sip::client::Clients;
@@ -66,6 +67,8 @@ pub enum Output {
     Send(Flow, Vec<u8>),
     /// Ask the feed to admit this call, and say [`Input::Admitted`].
     Admit(SessionId, Box<NewCall>),
+    /// Have this written down with the call: another process goes on with it.
+    Keep(CallId, Private<String>),
     /// Ask the feed for this, and say [`Input::Controlled`].
     Control(SessionId, CallId, Control),
     /// Keep this account.
@@ -125,17 +128,16 @@ impl Server {
         }
     }
 
-    /// Takes up a session that another process saved.
-    pub fn resume(&mut self, now: MonoTime, saved: Saved) -> SessionId {
-        let mut session = Session::new(saved);
-        set_timer(&mut session, now);
-        self.insert(session)
+    /// Takes up a session that another process kept; `flow` leads to its client, where it is open.
+    pub fn resume(&mut self, now: MonoTime, kept: Kept, flow: Option<Flow>) -> SessionId {
+        self.stats.sessions_resumed += 1;
+        self.insert(kept.session(now, flow))
     }
 
     /// What another process needs to take up each session that has a call.
-    pub fn save(&self) -> Vec<Saved> {
+    pub fn save(&self) -> Vec<Kept> {
         let lasting = self.sessions.values().filter(|s| s.saved.call.is_some() && !s.over);
-        lasting.map(|session| session.saved.clone()).collect()
+        lasting.map(Kept::of).collect()
     }
 
     /// Does what an input asks for.
@@ -357,7 +359,10 @@ impl Server {
         if self.sessions.get(&id).is_none_or(|s| !s.over || !s.is_idle()) {
             return;
         }
-        self.account(id, Some(self.wall(now)), out);
+        let Some(session) = self.sessions.get(&id) else { return };
+        // A session that was resumed may end before anything was heard.
+        let ended_at = self.wall(now).max(session.saved.began_at);
+        self.account(id, Some(ended_at), out);
         let Some(session) = self.sessions.get(&id) else { return };
         let dialog = &session.saved.dialog;
         self.by_dialog.remove(&(dialog.call_id.clone(), dialog.local_tag.clone()));

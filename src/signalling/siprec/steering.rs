@@ -1,8 +1,12 @@
 //! The controls of sessions: handed to the feed one at a time, and what it says of them.
 //!
-//! In: sessions that were changed, results of the feed. Out: controls. Not here: which
+//! In: sessions that were changed, results of the feed. Out: controls, and what another process
+//! needs to take the session up. Not here: which
 //! controls a session wants (`session`).
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::kept::Kept;
 use super::server::{Output, Server, SessionId};
 use super::session::Session;
 use crate::base::clock::MonoTime;
@@ -35,6 +39,7 @@ impl Server {
     pub(super) fn hand_out_controls(&mut self, out: &mut Vec<Output>) {
         while let Some(id) = self.touched.pop_first() {
             let Some(session) = self.sessions.get_mut(&id) else { continue };
+            out.extend(keep(session));
             if let Some((call, control)) = session.next_control() {
                 out.push(Output::Control(id, call, control));
             }
@@ -46,4 +51,14 @@ impl Server {
         self.touched.insert(id);
         self.sessions.get_mut(&id)
     }
+}
+
+/// What is to be written down of a session whose lasting part has changed.
+fn keep(session: &mut Session) -> Option<Output> {
+    let call = session.saved.call.filter(|_| !session.over)?;
+    let text = Kept::of(session).to_text();
+    let mut proof = DefaultHasher::new();
+    text.hash(&mut proof);
+    let proof = proof.finish();
+    (std::mem::replace(&mut session.kept, proof) != proof).then(|| Output::Keep(call, text.into()))
 }
