@@ -2,7 +2,9 @@
 //! the order of starting and of draining.
 
 pub mod accounting;
+pub mod anchoring;
 pub mod backoff;
+pub mod caretaking;
 pub mod config;
 pub mod delivery;
 pub mod durable;
@@ -18,10 +20,14 @@ pub mod readiness;
 pub mod recorder;
 pub mod registry;
 pub mod rendering;
+pub mod replaying;
 pub mod resuming;
+pub mod retention_report;
 pub mod run;
 pub mod settling;
 pub mod sink;
 pub mod sip;
+pub mod stewarding;
 pub mod sweeping;
+pub mod timekeeping;
 pub mod trail;

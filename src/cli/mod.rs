@@ -2,12 +2,15 @@
 //! and an exit code: 0 as it must be, 1 not so, 2 the arguments or the configuration are off.
 
 pub mod assurance;
+pub mod audit;
 pub mod check;
 pub mod demo;
 pub mod erase;
 pub mod export;
 pub mod load;
 mod load_sip;
+pub mod replay_deletions;
+pub mod retention;
 pub mod search;
 pub mod serve;
 pub mod token;
@@ -43,6 +46,9 @@ enum Command {
     Erase(erase::EraseArgs),
     Assurance(assurance::AssuranceArgs),
     Check(check::CheckArgs),
+    Retention(retention::RetentionArgs),
+    Audit(audit::AuditArgs),
+    ReplayDeletions(replay_deletions::ReplayArgs),
     Token(token::TokenArgs),
 }
 
@@ -77,6 +83,9 @@ pub fn run() -> ExitCode {
             Command::Erase(args) => erase::run(args).await,
             Command::Assurance(args) => assurance::run(args).await,
             Command::Check(args) => check::run(args).await,
+            Command::Retention(args) => retention::run(args).await,
+            Command::Audit(args) => audit::run(args).await,
+            Command::ReplayDeletions(args) => replay_deletions::run(args).await,
             Command::Token(args) => token::run(args).await,
         }
     });

@@ -1,7 +1,11 @@
 //! Where recordings are found again: SQLite through sqlx. In: manifests, outcomes, erasures.
 //! Out: rows. The store's manifests hold the same, so a lost index can be made anew.
 
+mod aged;
+mod candidates;
 mod fold;
+mod heads;
+pub mod likeness;
 mod query;
 mod sessions;
 
@@ -14,6 +18,8 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
 
+pub use aged::{Aged, Overdue};
+pub use candidates::{Candidate, Candidates, Wanted};
 pub use query::{Found, Query};
 pub use sessions::{Pseudonyms, SessionRow};
 

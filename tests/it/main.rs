@@ -6,6 +6,7 @@ mod codecs;
 mod corpus;
 mod crash;
 mod demo;
+mod erasure;
 mod kamailio;
 mod load_sip;
 mod phone;
