@@ -8,6 +8,7 @@ use crate::app::erasing::Erasing;
 use crate::app::timekeeping::TimeKeeper;
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
+use crate::base::limit;
 use crate::retention::deletion_log::Cause;
 use crate::retention::erase::EraseError;
 use crate::retention::sweep;
