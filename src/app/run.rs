@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use crate::app::accounting::Accounts;
 use crate::app::caretaking::{AuditCare, RulesWatch};
 use crate::app::config::{Config, StoreConfig};
+use crate::app::delivery::Delivery;
 use crate::app::durable::durable;
 use crate::app::early::EarlyAnswers;
 use crate::app::open::{Opened, open};
@@ -28,7 +29,7 @@ use crate::app::resuming::{Resumed, resume};
 use crate::app::settling::{Closing, Settling};
 use crate::app::sink::SpoolSink;
 use crate::app::sweeping::Sweeper;
-use crate::app::{accounting, delivery, harden, sip};
+use crate::app::{accounting, harden, sip};
 use crate::base::clock::Clock;
 use crate::base::limit;
 use crate::call::outcome::LossCause;
@@ -47,8 +48,6 @@ use crate::signalling::siprec::listen::{Bound, Ending, SipServer};
 use crate::spool::DurableEvent;
 use crate::spool::record::{Body, SpoolRecord};
 
-/// Deliveries at a time; with three parts each they stay under 64 MiB.
-const DELIVERIES: usize = 4;
 /// How long the start waits for index and store to tell what they saw of the deletion log.
 const COMPARE: Duration = Duration::from_secs(10);
 /// How long deliveries may go on after the last call ended.
@@ -176,6 +175,11 @@ impl Running {
         })
     }
 
+    /// The master key's file, if this start made it.
+    pub fn new_master_key(&self) -> Option<&std::path::Path> {
+        self.opened.new_master_key.as_deref()
+    }
+
     /// An admin token of this name; an older one of the same name becomes worthless.
     ///
     /// Errors: the tokens' file cannot be written.
@@ -256,9 +260,9 @@ async fn compare_deletions(opened: &Opened) {
     }
 }
 
-/// What a crash left: open calls that do not go on are ended where their audio ends, then all are
-/// settled.
-async fn settle_recovered(opened: &Opened, resumed: &Resumed) -> anyhow::Result<()> {
+/// What a crash left, here or on a disk that was brought here: open calls that do not go on are
+/// ended where their audio ends, then all are settled.
+pub(crate) async fn settle_recovered(opened: &Opened, resumed: &Resumed) -> anyhow::Result<()> {
     let recovered = &opened.recovered;
     if recovered.damaged + recovered.bad_segments + recovered.missing_segments + recovered.unreadable_bytes
         > 0
@@ -387,9 +391,7 @@ fn start_tasks(
 ) -> JoinSet<()> {
     let config = &opened.config;
     let mut tasks = JoinSet::new();
-    for _ in 0..DELIVERIES {
-        tasks.spawn(delivery::work(Arc::<Settling>::clone(&opened.settling), Arc::clone(&opened.erasing)));
-    }
+    Delivery::new(Arc::<Settling>::clone(&opened.settling), Arc::clone(&opened.erasing)).start(&mut tasks);
     let publisher = Publisher {
         engine: engine.clone(),
         spool: opened.erasing.spool.clone(),
@@ -397,6 +399,7 @@ fn start_tasks(
         registry: Arc::clone(&opened.registry),
         ports: ports.clone(),
         clock: Arc::<dyn Clock>::clone(&opened.clock),
+        health: Arc::clone(health),
         exporter,
     };
     tasks.spawn(publisher.run());

@@ -18,6 +18,7 @@ use super::transport::load_config;
 use crate::app::accounting::pseudonyms;
 use crate::app::config::Config;
 use crate::archive::key;
+use crate::archive::seal::stream::sealed_bytes;
 use crate::archive::store::Store;
 use crate::assurance::cdr::{self, CdrColumns, Cdrs};
 use crate::assurance::{Facts, reconcile};
@@ -132,21 +133,28 @@ async fn gather(
     let mut listed = store.list(key::PREFIX);
     while let Some(object) = listed.try_next().await? {
         // Manifests and whatever else lies beside it are not the audio.
-        let audio = object.key.contains(".opus");
-        if let Some((id, _)) = key::parse(&object.key).filter(|_| audio)
+        if let Some((key::Kind::Audio, sealed)) = key::kind(&object.key)
+            && let Some((id, _)) = key::parse(&object.key)
             && (earliest..latest).contains(&id.admitted_at())
         {
-            objects.insert(id, object.bytes);
+            objects.insert(id, (object.bytes, sealed));
         }
     }
+    let recordings = index.recordings(earliest, latest).await?;
+    let inside: HashMap<CallId, u64> = recordings.iter().map(|row| (row.id, row.object_bytes)).collect();
+    // The index knows the size of the audio, the store that of its seal around it.
+    let objects = objects.into_iter().map(|(id, (bytes, sealed))| {
+        let audio = inside.get(&id).copied().filter(|audio| sealed && sealed_bytes(*audio) == bytes);
+        (id, audio.unwrap_or(bytes))
+    });
     Ok(Facts {
         day: format!("{} {}", args.day, args.timezone),
         from,
         to,
         sessions: index.accounts(earliest, latest).await?,
         calls: index.outcomes(earliest, latest).await?,
-        recordings: index.recordings(earliest, latest).await?,
-        objects,
+        recordings,
+        objects: objects.collect(),
         spooled: spooled(config)?,
         cdr,
         tolerance,

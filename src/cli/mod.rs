@@ -7,8 +7,10 @@ pub mod check;
 pub mod demo;
 pub mod erase;
 pub mod export;
+pub mod keys;
 pub mod load;
 mod load_sip;
+pub mod recover;
 pub mod replay_deletions;
 pub mod retention;
 pub mod search;
@@ -46,6 +48,8 @@ enum Command {
     Erase(erase::EraseArgs),
     Assurance(assurance::AssuranceArgs),
     Check(check::CheckArgs),
+    Keys(keys::KeysArgs),
+    Recover(recover::RecoverArgs),
     Retention(retention::RetentionArgs),
     Audit(audit::AuditArgs),
     ReplayDeletions(replay_deletions::ReplayArgs),
@@ -83,6 +87,8 @@ pub fn run() -> ExitCode {
             Command::Erase(args) => erase::run(args).await,
             Command::Assurance(args) => assurance::run(args).await,
             Command::Check(args) => check::run(args).await,
+            Command::Keys(args) => keys::run(args).await,
+            Command::Recover(args) => recover::run(args).await,
             Command::Retention(args) => retention::run(args).await,
             Command::Audit(args) => audit::run(args).await,
             Command::ReplayDeletions(args) => replay_deletions::run(args).await,

@@ -124,6 +124,7 @@ pub(super) fn unanswered(error: LibraryError) -> Problem {
                 Err(_) => problem,
             }
         }
+        LibraryError::Sealed => Problem::new(StatusCode::GONE, detail),
         LibraryError::Damaged => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail),
         LibraryError::IndexDown | LibraryError::StoreDown | LibraryError::OutOfStep => {
             Problem::unavailable(detail, 5)

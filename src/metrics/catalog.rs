@@ -76,6 +76,7 @@ catalog! {
     RTP_PORTS_IN_USE = Gauge, "optag_rtp_ports_in_use", [], "RTP ports bound.";
     SPOOL_BYTES = Gauge, "optag_spool_bytes", [], "Bytes in the spool.";
     SPOOL_LIMIT_BYTES = Gauge, "optag_spool_limit_bytes", [], "The most bytes that the spool may take.";
+    SPOOL_FULL_SECONDS = Gauge, "optag_spool_full_seconds", [], "Time until the spool refuses new calls if it grows as in the last minutes; -1 where it does not grow.";
     SPOOL_SECONDS = Gauge, "optag_spool_oldest_seconds", [], "Age of the oldest audio that the store does not have.";
     SPOOL_SYNC_SECONDS = Histogram(TICK_S), "optag_spool_sync_seconds", [], "Length of a group commit.";
     SPOOL_FAILURES_TOTAL = Counter, "optag_spool_failures_total", [], "Writes or syncs that the disk refused.";

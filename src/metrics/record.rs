@@ -182,6 +182,11 @@ pub fn spool_depth(bytes: u64, limit_bytes: u64, oldest: Duration) {
     gauge!(c::SPOOL_SECONDS.name).set(oldest.as_secs_f64());
 }
 
+/// How long until new calls are refused, if the spool goes on growing.
+pub fn spool_full_in(left: Option<Duration>) {
+    gauge!(c::SPOOL_FULL_SECONDS.name).set(left.map_or(-1.0, |left| left.as_secs_f64()));
+}
+
 /// One group commit.
 pub fn spool_synced(took: Duration) {
     histogram!(c::SPOOL_SYNC_SECONDS.name).record(took);

@@ -1,5 +1,6 @@
 //! The one integration-test binary: the built program and the library from outside.
 
+mod age;
 mod bad_input;
 mod chain;
 mod codecs;
@@ -9,8 +10,10 @@ mod demo;
 mod erasure;
 mod kamailio;
 mod load_sip;
+mod lying_s3;
 mod phone;
 mod promises;
+mod recover;
 mod resume;
 mod s3;
 mod server;
@@ -27,4 +30,5 @@ mod sip_src;
 mod sip_taking;
 mod sip_torture;
 mod sip_traps;
+mod stores;
 mod tidy;

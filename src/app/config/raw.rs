@@ -6,7 +6,7 @@ use super::error::ConfigError;
 use crate::call::ConsentKeys;
 
 /// Variables that the commands read themselves.
-const NOT_SETTINGS: [&str; 3] = ["OPTAG_CONFIG", "OPTAG_TOKEN", "OPTAG_URL"];
+const NOT_SETTINGS: [&str; 4] = ["OPTAG_CONFIG", "OPTAG_TOKEN", "OPTAG_URL", "OPTAG_MASTER_KEY"];
 /// What Kubernetes sets in every container beside a service called `optag`.
 const CLUSTER_PREFIXES: [&str; 2] = ["OPTAG_SERVICE_", "OPTAG_PORT"];
 
@@ -38,6 +38,7 @@ section!(
         keys: RawKeys = RawKeys::default(),
         spool: RawSpool = RawSpool::default(),
         store: RawStore = RawStore::default(),
+        seal: RawSeal = RawSeal::default(),
         index: RawIndex = RawIndex::default(),
         retention: RawRetention = RawRetention::default(),
         consent: RawConsent = RawConsent::default(),
@@ -116,7 +117,15 @@ section!(RawStore {
     path_style: bool = true,
     allow_http: bool = false,
     ca_file: String = String::new(),
+    proxy: String = String::new(),
     manage_lifecycle: bool = true,
+    seal: String = "age".into(),
+});
+section!(RawSeal {
+    keys_dir: String = String::new(),
+    master_key_command: String = String::new(),
+    escrow_recipient: String = String::new(),
+    escrow_to: String = String::new(),
 });
 section!(RawIndex { path: String = String::new() });
 section!(RawRetention {
