@@ -12,6 +12,7 @@ pub mod early;
 pub mod erasing;
 pub mod filling;
 pub mod harden;
+pub mod importing;
 pub mod keyed_lock;
 pub mod library;
 pub mod logging;

@@ -111,6 +111,7 @@ impl Running {
             registry: Arc::clone(&opened.registry),
             erasing: Arc::clone(&opened.erasing),
             draining: Arc::clone(&draining),
+            joining: Default::default(),
         });
         let health = Arc::new(Health::default());
         health.look(&opened.erasing).await;
@@ -133,6 +134,8 @@ impl Running {
             steward: opened.steward(),
             tokens: Arc::clone(&opened.tokens),
             clock: Arc::clone(&opened.clock),
+            links: opened.links(),
+            owner: Arc::new(opened.config.disclosure.clone()),
         };
         let limits = Limits { requests: config.api.max_requests, timeout: config.api.request_timeout };
         let checks = Checks {
@@ -315,9 +318,10 @@ pub(crate) async fn settle_recovered(opened: &Opened, resumed: &Resumed) -> anyh
 
 fn recovered_outcome(consent: Option<ConsentState>, frames: u32) -> Outcome {
     match consent {
-        Some(ConsentState::Granted) if frames > 0 => Outcome::Recorded,
-        Some(ConsentState::Refused) => Outcome::Refused,
         Some(ConsentState::Withdrawn) => Outcome::Withdrawn,
+        // There is audio only where a yes allowed it, whatever the next department was told.
+        Some(_) if frames > 0 => Outcome::Recorded,
+        Some(ConsentState::Refused) => Outcome::Refused,
         _ => Outcome::Lost(LossCause::Restart),
     }
 }
@@ -370,11 +374,13 @@ fn start_engine(opened: &Opened) -> anyhow::Result<Engine> {
                     bitrate_bps: config.engine.opus_bitrate_bps,
                     wideband_bitrate_bps: config.engine.opus_wideband_bitrate_bps,
                     complexity: config.engine.opus_complexity,
+                    saves_background: config.engine.saves_background,
                 },
                 pass_through_max_bps: config.engine.opus_pass_through_max_bps,
             },
             tones: config.tones,
             rtp_timeout: config.rtp.timeout,
+            reports: config.rtp.rtcp_reports,
         },
         adaptive_complexity: config.engine.adaptive_complexity,
     };

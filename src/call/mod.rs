@@ -8,6 +8,7 @@ pub mod department;
 pub mod number;
 pub mod outcome;
 pub mod party;
+pub mod terms;
 
 pub use account::{Account, Unrecorded};
 pub use consent::{Answer, ConsentHow, ConsentMachine, ConsentRecord, ConsentState, Evidence, KeySource};
@@ -15,3 +16,4 @@ pub use context::{CallContext, CallLink, LinkKind, Participant, RawBody};
 pub use department::{ConsentKeys, Department};
 pub use outcome::{NoAudio, Outcome};
 pub use party::{CallFacts, StreamFacts, StreamRole};
+pub use terms::{Prompt, Question, Terms};

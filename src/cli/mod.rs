@@ -7,6 +7,7 @@ pub mod check;
 pub mod demo;
 pub mod erase;
 pub mod export;
+pub mod import;
 pub mod keys;
 pub mod load;
 mod load_sip;
@@ -47,6 +48,7 @@ enum Command {
     Export(export::ExportArgs),
     Erase(erase::EraseArgs),
     Assurance(assurance::AssuranceArgs),
+    Import(import::ImportArgs),
     Check(check::CheckArgs),
     Keys(keys::KeysArgs),
     Recover(recover::RecoverArgs),
@@ -86,6 +88,7 @@ pub fn run() -> ExitCode {
             Command::Export(args) => export::run(args).await,
             Command::Erase(args) => erase::run(args).await,
             Command::Assurance(args) => assurance::run(args).await,
+            Command::Import(args) => import::run(args).await,
             Command::Check(args) => check::run(args).await,
             Command::Keys(args) => keys::run(args).await,
             Command::Recover(args) => recover::run(args).await,

@@ -14,6 +14,8 @@ mod candidates;
 mod consents;
 mod erasures;
 mod guard;
+mod handout;
+mod handout_links;
 pub mod health;
 mod holds;
 mod json;
@@ -27,6 +29,8 @@ mod recordings;
 pub mod router;
 pub mod serve;
 pub mod steward;
+mod stream_body;
+mod streams;
 pub mod tokens;
 pub mod told;
 

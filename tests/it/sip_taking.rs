@@ -34,7 +34,7 @@ fn yes(src: &mut Src) -> Vec<String> {
         answer: Answer::Yes,
         how: ConsentHow::System,
         prompt_version: None,
-        evidence: Evidence::Actor { name: "ivr".into() },
+        evidence: Evidence::Actor { name: "ivr".into(), staff: None },
     };
     src.feed.apply(call, answer).unwrap();
     let id = src.server.session_of(call).unwrap();

@@ -12,6 +12,7 @@ use super::seal;
 use super::settings::*;
 use crate::base::limit;
 use crate::base::private::Private;
+use crate::disclosure::owner::Owner;
 use crate::media::plan::{ToneSettings, TonesInOpus};
 
 /// Checks everything. `env` gives S3 credentials (`AWS_…`), nothing else.
@@ -28,7 +29,8 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
     if country_code.len() > 3 || !country_code.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(wrong("number.country_code", "up to 3 digits, without +"));
     }
-    let departments = departments::check(raw.department, days as u8, timeout_s)?;
+    let prompts = super::prompts::check(raw.prompt, &raw.department)?;
+    let departments = departments::check(raw.department, &prompts, days as u8, timeout_s)?;
     Ok(Config {
         sip: super::sip::check(raw.sip, &departments)?,
         api: ApiConfig {
@@ -71,8 +73,27 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
         country_code,
         early_answers: Duration::from_secs(early_s),
         log: LogConfig { format: log_format(&raw.log.format)?, level: log_level(raw.log.level)? },
+        disclosure: disclosure(raw.disclosure)?,
         departments,
         data_dir,
+    })
+}
+
+fn disclosure(raw: super::raw::RawDisclosure) -> Result<Owner, ConfigError> {
+    let zone = jiff::tz::TimeZone::get(&raw.time_zone);
+    let url = raw.public_url.trim_end_matches('/').to_owned();
+    if !url.is_empty() && !url.starts_with("https://") && !url.starts_with("http://127.0.0.1") {
+        return Err(wrong("disclosure.public_url", "an https:// address, or empty"));
+    }
+    Ok(Owner {
+        controller: raw.controller,
+        contact: raw.contact,
+        data_protection_officer: raw.data_protection_officer,
+        recipients: raw.recipients,
+        authority: raw.authority,
+        name_staff: raw.name_staff,
+        time_zone: zone.map_err(|_| wrong("disclosure.time_zone", "a zone such as Europe/Copenhagen"))?,
+        public_url: url,
     })
 }
 
@@ -106,6 +127,7 @@ fn rtp(raw: &super::raw::RawRtp) -> Result<RtpConfig, ConfigError> {
         port_max,
         reorder: Duration::from_millis(number("rtp.reorder_ms", raw.reorder_ms, 200..=5_000)?),
         timeout: seconds("rtp.timeout_s", raw.timeout_s, 5..=86_400)?,
+        rtcp_reports: raw.rtcp_reports,
         resume_within: seconds("rtp.resume_within_s", raw.resume_within_s, 0..=43_200)?,
         socket_buffer_bytes: (number("rtp.socket_buffer_kib", raw.socket_buffer_kib, 16..=16_384)? << 10)
             as usize,
@@ -127,6 +149,7 @@ fn engine(raw: &super::raw::RawEngine) -> Result<EngineConfig, ConfigError> {
         opus_bitrate_bps: number("engine.opus_bitrate_bps", raw.opus_bitrate_bps, 6_000..=64_000)? as u32,
         opus_complexity: number("engine.opus_complexity", raw.opus_complexity, 0..=10)? as u8,
         adaptive_complexity: raw.adaptive_complexity,
+        saves_background: raw.saves_background,
         opus_wideband_bitrate_bps: wideband as u32,
         opus_pass_through_max_bps: pass_through as u32,
     })

@@ -46,6 +46,8 @@ section!(
         audit: RawAudit = RawAudit::default(),
         search: RawSearch = RawSearch::default(),
         log: RawLog = RawLog::default(),
+        disclosure: RawDisclosure = RawDisclosure::default(),
+        prompt: Vec<RawPrompt> = Vec::new(),
         department: Vec<RawDepartment> = vec![RawDepartment::demo(), RawDepartment::private()],
     }
 );
@@ -90,6 +92,7 @@ section!(RawRtp {
     timeout_s: i64 = 60,
     resume_within_s: i64 = 60,
     socket_buffer_kib: i64 = 256,
+    rtcp_reports: bool = true,
 });
 section!(RawEngine {
     workers: i64 = 0,
@@ -97,6 +100,7 @@ section!(RawEngine {
     opus_bitrate_bps: i64 = 16_000,
     opus_complexity: i64 = 5,
     adaptive_complexity: bool = true,
+    saves_background: bool = true,
     opus_wideband_bitrate_bps: i64 = 24_000,
     opus_pass_through_max_bps: i64 = 64_000,
 });
@@ -142,8 +146,36 @@ section!(RawAudit {
 });
 section!(RawSearch { time_zone: String = "Europe/Copenhagen".into() });
 section!(RawConsent { timeout_s: i64 = 30, early_s: i64 = 300 });
+section!(RawDisclosure {
+    controller: String = String::new(),
+    contact: String = String::new(),
+    data_protection_officer: String = String::new(),
+    recipients: String = String::new(),
+    authority: String = String::new(),
+    name_staff: bool = false,
+    time_zone: String = "UTC".into(),
+    public_url: String = String::new(),
+});
 section!(RawNumber { country_code: String = "45".into() });
 section!(RawLog { format: String = "text".into(), level: String = "info".into() });
+
+/// One `[[prompt]]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawPrompt {
+    pub version: String,
+    pub language: String,
+    #[serde(default)]
+    pub text: String,
+    #[serde(default)]
+    pub text_file: String,
+    #[serde(default)]
+    pub audio_file: String,
+    #[serde(default)]
+    pub audio_sha256: String,
+    pub departments: Vec<String>,
+    pub keys: Option<ConsentKeys>,
+}
 
 /// One `[[department]]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -158,6 +190,8 @@ pub struct RawDepartment {
     pub retention_days: Option<i64>,
     pub consent_timeout_s: Option<i64>,
     #[serde(default)]
+    pub prompts: Vec<String>,
+    #[serde(default)]
     pub keys: ConsentKeys,
 }
 
@@ -170,6 +204,7 @@ impl RawDepartment {
             record,
             retention_days: None,
             consent_timeout_s: None,
+            prompts: Vec::new(),
             keys: ConsentKeys::default(),
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::archive::vault::Escrow;
 use crate::base::private::Private;
 use crate::call::Department;
+use crate::disclosure::owner::Owner;
 use crate::media::plan::ToneSettings;
 use crate::signalling::siprec::config::{
     AllowList, ConsentSignal, MediaSource, UntilConsent, WhenUnavailable,
@@ -57,6 +58,8 @@ pub struct Config {
     pub early_answers: Duration,
     /// The log.
     pub log: LogConfig,
+    /// What cover sheets say of the owner.
+    pub disclosure: Owner,
     /// The departments, at least one.
     pub departments: Vec<Department>,
 }
@@ -140,6 +143,8 @@ pub struct RtpConfig {
     pub reorder: Duration,
     /// A call without a packet for so long is over.
     pub timeout: Duration,
+    /// Whether senders get receiver reports.
+    pub rtcp_reports: bool,
     /// After a restart, a call that was in progress goes on if the recorder was down no longer.
     pub resume_within: Duration,
     /// Receive buffer asked of the kernel for each port. Units: bytes.
@@ -159,6 +164,8 @@ pub struct EngineConfig {
     pub opus_complexity: u8,
     /// Whether it goes down.
     pub adaptive_complexity: bool,
+    /// Whether steady background between talk is coded now and then only.
+    pub saves_background: bool,
     /// Per stream that arrives with more than telephone band.
     pub opus_wideband_bitrate_bps: u32,
     /// Streams that arrive as Opus are kept as they are up to this rate; 0 decodes them all.

@@ -1,8 +1,7 @@
 //! The controls of sessions: handed to the feed one at a time, and what it says of them.
 //!
 //! In: sessions that were changed, results of the feed. Out: controls, and what another process
-//! needs to take the session up. Not here: which
-//! controls a session wants (`session`).
+//! needs to take the session up. Not here: which controls a session wants (`session`).
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -21,14 +20,15 @@ impl Server {
         result: Result<CallView, ControlError>,
         out: &mut Vec<Output>,
     ) {
+        self.stream_added(now, id, &result, out);
         let Some(session) = self.edit(id) else { return };
-        session.done();
         match result {
             Ok(view) => self.consent_is(now, id, view.consent, out),
             Err(ControlError::NoSuchCall(_)) => {
                 session.saved.call = None;
                 self.hang_up(now, id, out);
             }
+            Err(ControlError::BadStream(_) | ControlError::PortsUsedUp) => self.stats.streams_too_many += 1,
             Err(_) => self.stats.controls_refused += 1,
         }
         self.hand_out_controls(out);

@@ -69,7 +69,7 @@ impl Server {
         let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.over) else { return };
         let due = matches!(session.taking, Taking::Due(at) if at <= now);
         // RFC 3261 §14.1: no INVITE of ours while one of either side is under way.
-        let settled = session.opening.is_none() && session.unacknowledged.is_none() && !session.offered;
+        let settled = session.is_settled();
         if !due || !settled {
             return;
         }
