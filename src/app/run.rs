@@ -15,10 +15,12 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::app::accounting::Accounts;
 use crate::app::caretaking::{AuditCare, RulesWatch};
 use crate::app::config::{Config, StoreConfig};
 use crate::app::delivery::Delivery;
 use crate::app::durable::durable;
+use crate::app::early::EarlyAnswers;
 use crate::app::open::{Opened, open};
 use crate::app::publish::Publisher;
 use crate::app::readiness::{Checks, Health};
@@ -27,7 +29,7 @@ use crate::app::resuming::{Resumed, resume};
 use crate::app::settling::{Closing, Settling};
 use crate::app::sink::SpoolSink;
 use crate::app::sweeping::Sweeper;
-use crate::app::{harden, sip};
+use crate::app::{accounting, harden, sip};
 use crate::base::clock::Clock;
 use crate::base::limit;
 use crate::call::outcome::LossCause;
@@ -96,7 +98,11 @@ impl Running {
         settle_recovered(&opened, &resumed).await?;
         follow_durable(events, &opened);
         let draining = Arc::new(AtomicBool::new(false));
+        let pseudonyms = accounting::pseudonyms(&config.data_dir, &config.country_code)?;
+        let (accounts, keep_accounts) = Accounts::new(opened.erasing.index.clone(), pseudonyms);
         let recorder = Arc::new(Recorder {
+            early: EarlyAnswers::new(config.early_answers),
+            accounts: accounts.clone(),
             config: Arc::clone(&config),
             clock: Arc::clone(&opened.clock),
             engine: engine.clone(),
@@ -113,8 +119,10 @@ impl Running {
         let rules = Arc::new(RulesWatch::new(Arc::clone(&opened.erasing), manage));
         let mut tasks = start_tasks(&opened, &engine, &ports, &health, &rules, exporter.clone());
 
+        tasks.spawn(keep_accounts);
+        let clock = Arc::clone(&opened.clock);
         let sip_server =
-            sip::start(&config, recorder.clone(), Arc::clone(&opened.clock), resumed.sessions).await?;
+            sip::start(&config, recorder.clone(), clock, accounts.sink(), resumed.sessions).await?;
         if let Some(server) = &sip_server {
             tasks.spawn(sip::publish(server.stats_stream()));
         }
