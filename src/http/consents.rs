@@ -70,7 +70,7 @@ pub async fn answer(
     Extension(actor): Extension<Actor>,
     Body(body): Body<NamedConsentBody>,
 ) -> Result<Response, Problem> {
-    actor.need(Permission::Calls)?;
+    actor.need(Permission::Answer)?;
     let mut wrong = Wrong(Vec::new());
     if let Some(version) = &body.prompt_version {
         wrong.text("prompt_version", version, limit::TEXT_CHARS);

@@ -41,6 +41,7 @@ impl Default for FakeFeed {
             calls: Mutex::default(),
             refuse: Mutex::default(),
             slow: Mutex::default(),
+            refuse_streams: Mutex::default(),
             kept: Mutex::default(),
             consents: tokio::sync::broadcast::Sender::new(64),
         }
