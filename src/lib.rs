@@ -8,13 +8,19 @@ pub mod app;
 #[cfg(feature = "server")]
 pub mod archive;
 #[cfg(feature = "server")]
+pub mod assurance;
+#[cfg(feature = "server")]
 pub mod audit;
 pub mod base;
 pub mod call;
 #[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]
+pub mod disclosure;
+#[cfg(feature = "server")]
 pub mod http;
+#[cfg(feature = "server")]
+pub mod import;
 #[cfg(feature = "server")]
 pub mod index;
 #[cfg(feature = "server")]
@@ -24,7 +30,7 @@ pub mod media;
 pub mod metrics;
 #[cfg(feature = "server")]
 pub mod retention;
-#[cfg(feature = "server")]
+#[cfg(feature = "signalling")]
 pub mod signalling;
 pub mod spool;
 #[cfg(any(test, feature = "testing"))]

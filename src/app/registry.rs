@@ -4,8 +4,12 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::broadcast;
+
 use crate::base::id::CallId;
-use crate::call::{CallFacts, ConsentState};
+use crate::base::private::Private;
+use crate::call::context::name_keys;
+use crate::call::{CallFacts, CallLink, ConsentState, LinkKind, StreamFacts};
 use crate::media::output::{Ended, StreamCounts};
 use crate::media::stats::CallGauges;
 use crate::signalling::feed::{CallView, StreamView};
@@ -13,16 +17,34 @@ use crate::signalling::feed::{CallView, StreamView};
 /// Ended calls that stay visible. A view is under 1 KiB.
 const ENDED_KEPT: usize = 5_000;
 
+/// Changes of consent that a slow reader may be behind.
+const CONSENTS: usize = 4_096;
+
 /// Shared by the feed, which adds and reads, and the engine's sink, which reports changes.
 /// Locked for map look-ups only.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Registry {
     calls: Mutex<Calls>,
+    consents: broadcast::Sender<(CallId, ConsentState)>,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self { calls: Mutex::default(), consents: broadcast::Sender::new(CONSENTS) }
+    }
 }
 
 #[derive(Debug, Default)]
 struct Calls {
     views: HashMap<CallId, (CallView, Arc<CallGauges>)>,
+    /// Calls in progress by the names that others know them by.
+    by_name: HashMap<String, Vec<CallId>>,
+    names: HashMap<CallId, Vec<String>>,
+    /// Facts of calls in progress of which the spool knows nothing, as no department that had
+    /// them is recorded.
+    unopened: HashMap<CallId, CallFacts>,
+    /// Number called, as last told, of calls in progress.
+    called: HashMap<CallId, Private<String>>,
     ended: VecDeque<CallId>,
 }
 
@@ -52,17 +74,94 @@ impl Registry {
             outcome: None,
             streams: streams.collect(),
         };
-        self.calls().views.insert(facts.id, (view, gauges));
+        let mut calls = self.calls();
+        calls.views.insert(facts.id, (view, gauges));
+        calls.unopened.insert(facts.id, facts.clone());
+        calls.called.insert(facts.id, facts.called_number.clone());
+        drop(calls);
+        self.name(facts.id, &names_of(facts));
+    }
+
+    /// A call is known by these names as well.
+    pub fn name(&self, id: CallId, names: &[String]) {
+        let mut calls = self.calls();
+        let calls = &mut *calls;
+        for name in names {
+            let named = calls.by_name.entry(name.clone()).or_default();
+            if !named.contains(&id) {
+                named.push(id);
+                calls.names.entry(id).or_default().push(name.clone());
+            }
+        }
+    }
+
+    /// Calls in progress that have this name.
+    pub fn named(&self, name: &str) -> Vec<CallId> {
+        let calls = self.calls();
+        let keys = name_keys(name);
+        let mut found: Vec<CallId> =
+            keys.iter().filter_map(|key| calls.by_name.get(key)).flatten().copied().collect();
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    /// Changes of consent from now on.
+    pub fn consents(&self) -> broadcast::Receiver<(CallId, ConsentState)> {
+        self.consents.subscribe()
+    }
+
+    /// The number called is told anew; whether it is another one.
+    pub fn called_changes(&self, id: CallId, number: &Private<String>) -> bool {
+        let mut calls = self.calls();
+        calls.called.get_mut(&id).is_some_and(|known| {
+            let changes = known != number;
+            known.clone_from(number);
+            changes
+        })
+    }
+
+    /// The facts of a call in progress that is not open in the spool.
+    pub fn unopened(&self, id: CallId) -> Option<CallFacts> {
+        self.calls().unopened.get(&id).cloned()
+    }
+
+    /// The call is open in the spool, which holds its facts from now on.
+    pub fn set_opened(&self, id: CallId) {
+        self.calls().unopened.remove(&id);
+    }
+
+    /// Another department has the call.
+    pub fn set_department(&self, id: CallId, department: &str) {
+        self.change(id, |view| department.clone_into(&mut view.department));
+    }
+
+    /// A stream joined a call.
+    pub fn joined(&self, id: CallId, stream: &StreamFacts, address: SocketAddr) {
+        // A call that is opened in the spool later is opened with all of its streams.
+        if let Some(facts) = self.calls().unopened.get_mut(&id) {
+            facts.streams.push(stream.clone());
+        }
+        self.change(id, |view| {
+            let (label, role) = (stream.label.clone(), stream.role);
+            view.streams.push(StreamView { label, role, address, counts: StreamCounts::default() });
+        });
     }
 
     /// Forgets a call that was not admitted after all.
     pub fn remove(&self, id: CallId) {
-        self.calls().views.remove(&id);
+        let mut calls = self.calls();
+        calls.views.remove(&id);
+        calls.unname(id);
+        calls.unopened.remove(&id);
+        calls.called.remove(&id);
     }
 
     /// Consent changed.
     pub fn set_consent(&self, id: CallId, consent: ConsentState) {
         self.change(id, |view| view.consent = consent);
+        // Nobody may be listening.
+        let _ = self.consents.send((id, consent));
     }
 
     /// The feed paused or resumed the call.
@@ -73,6 +172,8 @@ impl Registry {
     /// The call is over. Its external id is personal data and is kept no longer.
     pub fn end(&self, id: CallId, ended: &Ended) {
         let mut calls = self.calls();
+        calls.unopened.remove(&id);
+        calls.called.remove(&id);
         let Some((view, _)) = calls.views.get_mut(&id).filter(|(view, _)| view.outcome.is_none()) else {
             return;
         };
@@ -80,6 +181,7 @@ impl Registry {
         view.outcome = Some(ended.outcome);
         view.external_id = None;
         copy_counts(view, &ended.streams);
+        calls.unname(id);
         calls.ended.push_back(id);
         if calls.ended.len() > ENDED_KEPT
             && let Some(oldest) = calls.ended.pop_front()
@@ -122,6 +224,31 @@ impl Registry {
     }
 }
 
+impl Calls {
+    fn unname(&mut self, id: CallId) {
+        for name in self.names.remove(&id).unwrap_or_default() {
+            if let Some(named) = self.by_name.get_mut(&name) {
+                named.retain(|call| *call != id);
+                if named.is_empty() {
+                    self.by_name.remove(&name);
+                }
+            }
+        }
+    }
+}
+
+/// The names by which an answer finds a call. A group is no name: others share it.
+pub fn names_of(facts: &CallFacts) -> Vec<String> {
+    let own = facts.external_id.iter().flat_map(|id| name_keys(id.reveal()));
+    own.chain(names_in(&facts.context.links)).collect()
+}
+
+/// The same of links alone.
+pub fn names_in(links: &[CallLink]) -> impl Iterator<Item = String> {
+    let telling = links.iter().filter(|link| link.kind != LinkKind::Group);
+    telling.flat_map(|link| name_keys(link.value.reveal()))
+}
+
 /// A view with the counters of the last tick.
 fn seen((view, gauges): &(CallView, Arc<CallGauges>)) -> CallView {
     let mut view = view.clone();
@@ -134,5 +261,45 @@ fn seen((view, gauges): &(CallView, Arc<CallGauges>)) -> CallView {
 fn copy_counts(view: &mut CallView, counts: &[StreamCounts]) {
     for (stream, counts) in view.streams.iter_mut().zip(counts) {
         stream.counts = *counts;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::WallTime;
+    use crate::call::Outcome;
+    use crate::media::output::EndedBy;
+
+    #[test]
+    fn what_is_known_of_a_call_in_progress_alone_is_forgotten_at_its_end() {
+        let registry = Registry::default();
+        let facts = CallFacts {
+            id: CallId::from_bytes([7; 16]),
+            department: "a".into(),
+            started_at: WallTime::default(),
+            retention_days: 90,
+            caller_number: "1".to_owned().into(),
+            called_number: "2".to_owned().into(),
+            caller_name: None,
+            external_id: None,
+            streams: Vec::new(),
+            context: Default::default(),
+        };
+        let id = facts.id;
+        registry.add(&facts, ConsentState::Unknown, &[], Arc::new(CallGauges::new(0)));
+        assert!(!registry.called_changes(id, &"2".to_owned().into()));
+        assert!(registry.called_changes(id, &"3".to_owned().into()));
+        assert!(!registry.called_changes(id, &"3".to_owned().into()));
+        assert_eq!(registry.unopened(id), Some(facts));
+        registry.set_department(id, "b");
+        assert_eq!(registry.get(id).unwrap().department, "b");
+        let outcome = Outcome::NotSelected;
+        registry.end(
+            id,
+            &Ended { at: WallTime::default(), by: EndedBy::Feed, outcome, frames: 0, streams: vec![] },
+        );
+        assert_eq!(registry.unopened(id), None);
+        assert!(!registry.called_changes(id, &"4".to_owned().into()));
     }
 }

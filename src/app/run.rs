@@ -15,9 +15,12 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::app::accounting::Accounts;
 use crate::app::caretaking::{AuditCare, RulesWatch};
 use crate::app::config::{Config, StoreConfig};
+use crate::app::delivery::Delivery;
 use crate::app::durable::durable;
+use crate::app::early::EarlyAnswers;
 use crate::app::open::{Opened, open};
 use crate::app::publish::Publisher;
 use crate::app::readiness::{Checks, Health};
@@ -26,7 +29,7 @@ use crate::app::resuming::{Resumed, resume};
 use crate::app::settling::{Closing, Settling};
 use crate::app::sink::SpoolSink;
 use crate::app::sweeping::Sweeper;
-use crate::app::{delivery, harden, sip};
+use crate::app::{accounting, harden, sip};
 use crate::base::clock::Clock;
 use crate::base::limit;
 use crate::call::outcome::LossCause;
@@ -45,8 +48,6 @@ use crate::signalling::siprec::listen::{Bound, Ending, SipServer};
 use crate::spool::DurableEvent;
 use crate::spool::record::{Body, SpoolRecord};
 
-/// Deliveries at a time; with three parts each they stay under 64 MiB.
-const DELIVERIES: usize = 4;
 /// How long the start waits for index and store to tell what they saw of the deletion log.
 const COMPARE: Duration = Duration::from_secs(10);
 /// How long deliveries may go on after the last call ended.
@@ -97,7 +98,11 @@ impl Running {
         settle_recovered(&opened, &resumed).await?;
         follow_durable(events, &opened);
         let draining = Arc::new(AtomicBool::new(false));
+        let pseudonyms = accounting::pseudonyms(&config.data_dir, &config.country_code)?;
+        let (accounts, keep_accounts) = Accounts::new(opened.erasing.index.clone(), pseudonyms);
         let recorder = Arc::new(Recorder {
+            early: EarlyAnswers::new(config.early_answers),
+            accounts: accounts.clone(),
             config: Arc::clone(&config),
             clock: Arc::clone(&opened.clock),
             engine: engine.clone(),
@@ -106,6 +111,7 @@ impl Running {
             registry: Arc::clone(&opened.registry),
             erasing: Arc::clone(&opened.erasing),
             draining: Arc::clone(&draining),
+            joining: Default::default(),
         });
         let health = Arc::new(Health::default());
         health.look(&opened.erasing).await;
@@ -113,8 +119,10 @@ impl Running {
         let rules = Arc::new(RulesWatch::new(Arc::clone(&opened.erasing), manage));
         let mut tasks = start_tasks(&opened, &engine, &ports, &health, &rules, exporter.clone());
 
+        tasks.spawn(keep_accounts);
+        let clock = Arc::clone(&opened.clock);
         let sip_server =
-            sip::start(&config, recorder.clone(), Arc::clone(&opened.clock), resumed.sessions).await?;
+            sip::start(&config, recorder.clone(), clock, accounts.sink(), resumed.sessions).await?;
         if let Some(server) = &sip_server {
             tasks.spawn(sip::publish(server.stats_stream()));
         }
@@ -126,6 +134,8 @@ impl Running {
             steward: opened.steward(),
             tokens: Arc::clone(&opened.tokens),
             clock: Arc::clone(&opened.clock),
+            links: opened.links(),
+            owner: Arc::new(opened.config.disclosure.clone()),
         };
         let limits = Limits { requests: config.api.max_requests, timeout: config.api.request_timeout };
         let checks = Checks {
@@ -166,6 +176,11 @@ impl Running {
             tasks,
             listeners,
         })
+    }
+
+    /// The master key's file, if this start made it.
+    pub fn new_master_key(&self) -> Option<&std::path::Path> {
+        self.opened.new_master_key.as_deref()
     }
 
     /// An admin token of this name; an older one of the same name becomes worthless.
@@ -248,9 +263,9 @@ async fn compare_deletions(opened: &Opened) {
     }
 }
 
-/// What a crash left: open calls that do not go on are ended where their audio ends, then all are
-/// settled.
-async fn settle_recovered(opened: &Opened, resumed: &Resumed) -> anyhow::Result<()> {
+/// What a crash left, here or on a disk that was brought here: open calls that do not go on are
+/// ended where their audio ends, then all are settled.
+pub(crate) async fn settle_recovered(opened: &Opened, resumed: &Resumed) -> anyhow::Result<()> {
     let recovered = &opened.recovered;
     if recovered.damaged + recovered.bad_segments + recovered.missing_segments + recovered.unreadable_bytes
         > 0
@@ -303,9 +318,10 @@ async fn settle_recovered(opened: &Opened, resumed: &Resumed) -> anyhow::Result<
 
 fn recovered_outcome(consent: Option<ConsentState>, frames: u32) -> Outcome {
     match consent {
-        Some(ConsentState::Granted) if frames > 0 => Outcome::Recorded,
-        Some(ConsentState::Refused) => Outcome::Refused,
         Some(ConsentState::Withdrawn) => Outcome::Withdrawn,
+        // There is audio only where a yes allowed it, whatever the next department was told.
+        Some(_) if frames > 0 => Outcome::Recorded,
+        Some(ConsentState::Refused) => Outcome::Refused,
         _ => Outcome::Lost(LossCause::Restart),
     }
 }
@@ -358,11 +374,13 @@ fn start_engine(opened: &Opened) -> anyhow::Result<Engine> {
                     bitrate_bps: config.engine.opus_bitrate_bps,
                     wideband_bitrate_bps: config.engine.opus_wideband_bitrate_bps,
                     complexity: config.engine.opus_complexity,
+                    saves_background: config.engine.saves_background,
                 },
                 pass_through_max_bps: config.engine.opus_pass_through_max_bps,
             },
             tones: config.tones,
             rtp_timeout: config.rtp.timeout,
+            reports: config.rtp.rtcp_reports,
         },
         adaptive_complexity: config.engine.adaptive_complexity,
     };
@@ -379,9 +397,7 @@ fn start_tasks(
 ) -> JoinSet<()> {
     let config = &opened.config;
     let mut tasks = JoinSet::new();
-    for _ in 0..DELIVERIES {
-        tasks.spawn(delivery::work(Arc::<Settling>::clone(&opened.settling), Arc::clone(&opened.erasing)));
-    }
+    Delivery::new(Arc::<Settling>::clone(&opened.settling), Arc::clone(&opened.erasing)).start(&mut tasks);
     let publisher = Publisher {
         engine: engine.clone(),
         spool: opened.erasing.spool.clone(),
@@ -389,6 +405,7 @@ fn start_tasks(
         registry: Arc::clone(&opened.registry),
         ports: ports.clone(),
         clock: Arc::<dyn Clock>::clone(&opened.clock),
+        health: Arc::clone(health),
         exporter,
     };
     tasks.spawn(publisher.run());

@@ -94,9 +94,10 @@ impl News {
 fn as_output(record: SpoolRecord) -> Option<Output> {
     let fact = match record.body {
         Body::CallState(text) => Fact::State(Box::new(SavedCall::from_text(text.reveal())?)),
-        Body::Opened(_) | Body::DialogState(_) => return None,
+        Body::Opened(_) | Body::Described(_) | Body::DialogState(_) => return None,
         Body::Consent(consent) => Fact::Consent(consent),
         Body::Media(block) => Fact::Media(block),
+        Body::Joined(facts) => Fact::Joined(facts),
         Body::Gap(gap) => Fact::Gap(gap),
         Body::Closed(ended) => Fact::Ended(ended),
     };

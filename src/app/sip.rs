@@ -11,8 +11,8 @@ use crate::signalling::feed::Feed;
 use crate::signalling::sip::digest::{Algorithm, Credentials};
 use crate::signalling::siprec::config::Config as SiprecConfig;
 use crate::signalling::siprec::kept::Kept;
-use crate::signalling::siprec::listen::SipServer;
-use crate::signalling::siprec::parties::{Departments, PartyRules};
+use crate::signalling::siprec::listen::{AccountSink, SipServer};
+use crate::signalling::siprec::parties::Departments;
 
 /// How often the figures are published.
 const PUBLISH: Duration = Duration::from_secs(1);
@@ -24,6 +24,7 @@ pub async fn start(
     config: &Config,
     feed: Arc<dyn Feed>,
     clock: Arc<dyn Clock>,
+    accounts: AccountSink,
     resumed: Vec<Kept>,
 ) -> anyhow::Result<Option<SipServer>> {
     let sip = &config.sip;
@@ -47,8 +48,9 @@ pub async fn start(
             country_code: config.country_code.clone(),
             otherwise: sip.default_department.clone(),
         },
-        rules: PartyRules::default(),
+        rules: sip.rules.clone(),
         consent: sip.consent.clone(),
+        until_consent: sip.until_consent,
         plain_calls: sip.plain_calls,
         when_unavailable: sip.when_unavailable,
         media_source: sip.media_source,
@@ -56,7 +58,7 @@ pub async fn start(
         sessions_max: sip.max_sessions,
         secret,
     };
-    let server = SipServer::start(listen, siprec, feed, clock, resumed).await;
+    let server = SipServer::start(listen, siprec, feed, clock, accounts, resumed).await;
     server.context("SIP cannot be listened to ([sip] of the configuration)").map(Some)
 }
 

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use crate::app::erasing::Erasing;
 use crate::app::timekeeping::TimeKeeper;
+use crate::archive::key::day;
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
+use crate::base::limit;
 use crate::retention::deletion_log::Cause;
 use crate::retention::erase::EraseError;
 use crate::retention::sweep;
@@ -82,6 +84,10 @@ impl Sweeper {
                 Err(error) => tracing::warn!(%error, "the store could not be swept"),
             }
         }
+        let oldest = now.plus_days(-i64::from(limit::RETENTION_DAYS));
+        if let Err(error) = self.erasing.index.forget_accounts(oldest).await {
+            tracing::warn!(%error, "old accounts of calls could not be removed");
+        }
         due.extend(self.due_in_spool(now, look_through_store).await);
         for id in due {
             match erasing.order(id, Cause::Expiry).await {
@@ -92,6 +98,7 @@ impl Sweeper {
                 }
             }
         }
+        self.end_keys(now).await;
     }
 
     /// Calls in the spool whose time is up. A department's shorter limit stands in the call's own
@@ -142,6 +149,31 @@ impl Sweeper {
                 tracing::error!(call = %id, %error, "an erasure could not be opened again");
                 return;
             }
+        }
+    }
+
+    /// A day's key ends when the last recording that it seals is due: from then on no copy of
+    /// that day opens, wherever it lies.
+    /// What is held keeps the key of its day.
+    async fn end_keys(&self, now: WallTime) {
+        for hold in self.erasing.custody.holds.all() {
+            let (keys, day) = (Arc::clone(self.erasing.vault.keys()), day(hold.id.admitted_at()));
+            let kept = tokio::task::spawn_blocking(move || keys.keep_until(day, hold.until)).await;
+            if !matches!(kept, Ok(Ok(()))) {
+                tracing::error!(call = %hold.id, "the key of a held recording's day could not be kept; no key is ended");
+                return;
+            }
+        }
+        match self.erasing.vault.destroy_due_keys(now).await {
+            Ok(ended) => {
+                for key in ended {
+                    tracing::info!(
+                        key,
+                        "the key of a day was destroyed: nothing sealed with it opens any more"
+                    );
+                }
+            }
+            Err(error) => tracing::error!(%error, "keys of days that are over may be left"),
         }
     }
 }

@@ -1,15 +1,19 @@
 //! The rules of a call: who may be recorded, when, how long. In: facts. Out: decisions
 //! and the records that prove them. Not here: sockets, files, threads, clocks.
 
+pub mod account;
 pub mod consent;
 pub mod context;
 pub mod department;
 pub mod number;
 pub mod outcome;
 pub mod party;
+pub mod terms;
 
+pub use account::{Account, Unrecorded};
 pub use consent::{Answer, ConsentHow, ConsentMachine, ConsentRecord, ConsentState, Evidence, KeySource};
 pub use context::{CallContext, CallLink, LinkKind, Participant, RawBody};
 pub use department::{ConsentKeys, Department};
 pub use outcome::{NoAudio, Outcome};
 pub use party::{CallFacts, StreamFacts, StreamRole};
+pub use terms::{Prompt, Question, Terms};

@@ -17,6 +17,7 @@ use crate::app::config::Config;
 use crate::app::open::Opened;
 use crate::base::id::CallId;
 use crate::base::private::Private;
+use crate::call::ConsentState;
 use crate::cli::ConfigArgs;
 use crate::http::access::Actor;
 use crate::http::{Limits, Services, router};
@@ -61,6 +62,8 @@ impl Transport {
                 steward: opened.steward(),
                 tokens: Arc::clone(&opened.tokens),
                 clock: Arc::clone(&opened.clock),
+                links: opened.links(),
+                owner: Arc::new(opened.config.disclosure.clone()),
             };
             let router = router(services, Limits::default());
             return Ok(Self::Local { router, actor: Actor::local_user(), _opened: Box::new(opened) });
@@ -97,6 +100,16 @@ impl Transport {
         body: &serde_json::Value,
     ) -> anyhow::Result<String> {
         Ok(String::from_utf8(collect(self.ask(method, path, Some(body.to_string())).await?).await?)?)
+    }
+
+    /// Posts JSON. Errors: as [`Transport::send`].
+    pub async fn post(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        body: &serde_json::Value,
+    ) -> anyhow::Result<ByteStream> {
+        self.ask(Method::POST, &format!("{path}{}", encode_query(query)), Some(body.to_string())).await
     }
 
     /// Sends a request without a body; the text of the answer.
@@ -168,7 +181,8 @@ async fn checked(status: StatusCode, body: ByteStream) -> anyhow::Result<ByteStr
     }
 }
 
-async fn collect(body: ByteStream) -> anyhow::Result<Vec<u8>> {
+/// All of an answer.
+pub async fn collect(body: ByteStream) -> anyhow::Result<Vec<u8>> {
     body.try_fold(Vec::new(), |mut all, part| async move {
         all.extend_from_slice(&part);
         Ok(all)
@@ -217,5 +231,17 @@ impl Feed for NoFeed {
 
     fn calls(&self) -> Vec<CallView> {
         Vec::new()
+    }
+
+    fn answer_by_name(
+        &self,
+        _: Private<String>,
+        _: Control,
+    ) -> BoxFuture<'_, Result<Vec<CallId>, ControlError>> {
+        async { Ok(Vec::new()) }.boxed()
+    }
+
+    fn consents(&self) -> tokio::sync::broadcast::Receiver<(CallId, ConsentState)> {
+        tokio::sync::broadcast::channel(1).1
     }
 }

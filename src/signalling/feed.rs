@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 
+#[cfg(feature = "server")]
 use futures::future::BoxFuture;
 use serde::Serialize;
 
@@ -15,6 +16,7 @@ use crate::call::consent::ConsentError;
 use crate::call::{Answer, CallContext, ConsentHow, ConsentState, Evidence, Outcome, StreamRole};
 pub use crate::media::codec::PayloadFormat;
 use crate::media::output::StreamCounts;
+pub use crate::media::rtp::rtcp::RtcpPlan;
 pub use crate::media::rtp::source::ExpectedSource;
 pub use crate::media::rtp::srtp::SrtpPlan;
 pub use crate::media::rtp::telephone_event::EventFormat;
@@ -34,6 +36,8 @@ pub struct NewCall {
     pub external_id: Option<Private<String>>,
     /// 1 to 8 streams, in channel order.
     pub streams: Vec<NewStream>,
+    /// Which consent prompt the caller hears, where the feed knows.
+    pub prompt_version: Option<String>,
     /// What else signalling knows of it; the default knows nothing.
     pub context: CallContext,
 }
@@ -56,6 +60,8 @@ pub struct NewStream {
     pub source: ExpectedSource,
     /// How the packets are protected; `None` where they come in the clear.
     pub srtp: Option<SrtpPlan>,
+    /// Where its RTCP comes from and goes to.
+    pub rtcp: RtcpPlan,
 }
 
 /// An admitted call.
@@ -89,6 +95,19 @@ pub enum AdmitError {
     Draining,
 }
 
+impl AdmitError {
+    /// Stable name, for metrics and accounts.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            AdmitError::UnknownDepartment(_) => "unknown_department",
+            AdmitError::BadStreams(_) => "bad_streams",
+            AdmitError::PortsUsedUp => "ports_used_up",
+            AdmitError::Overloaded(_) => "overloaded",
+            AdmitError::Draining => "draining",
+        }
+    }
+}
+
 /// What may be asked of a call in progress.
 #[derive(Clone, Debug)]
 pub enum Control {
@@ -107,6 +126,16 @@ pub enum Control {
     Withdraw {
         /// By which way.
         how: ConsentHow,
+        /// What shows it.
+        evidence: Evidence,
+    },
+    /// Another department takes the call. Where the caller's yes did not name it, nothing is
+    /// kept from this moment until a new answer.
+    Transfer {
+        /// The department's id.
+        department: String,
+        /// Which prompt the caller hears there.
+        prompt_version: Option<String>,
         /// What shows it.
         evidence: Evidence,
     },
@@ -131,6 +160,17 @@ pub enum Control {
         source: ExpectedSource,
         /// How the packets are protected. Keys that stay keep their roll-over counters.
         srtp: Option<SrtpPlan>,
+        /// Where its RTCP comes from and goes to.
+        rtcp: RtcpPlan,
+    },
+    /// A stream joins in mid-call, behind those there are. The answer's last stream is it. Its
+    /// channel is silence until now, and marked as such.
+    AddStream(Box<NewStream>),
+    /// There is no use for a stream any more; [`Control::Renegotiate`] brings it back. Its
+    /// channel and its port stay.
+    DropStream {
+        /// Index of the stream.
+        stream: u8,
     },
     /// The call is over.
     End,
@@ -142,12 +182,24 @@ pub enum ControlError {
     /// There is no such call in progress.
     #[error("there is no call {0} in progress")]
     NoSuchCall(CallId),
+    /// No department has this id.
+    #[error("there is no department `{0}`")]
+    UnknownDepartment(String),
     /// The consent rules forbid it.
     #[error(transparent)]
     Consent(#[from] ConsentError),
+    /// Too many answers wait for calls that were not announced yet.
+    #[error("too many answers wait for their calls")]
+    TooManyEarly,
     /// This recorder cannot do it; the call goes on as it was.
     #[error("the recorder cannot {0}")]
     Unsupported(&'static str),
+    /// A stream that asks to join does not fit the call.
+    #[error("{0}")]
+    BadStream(String),
+    /// Every RTP port is in use. Try again shortly.
+    #[error("all RTP ports are in use")]
+    PortsUsedUp,
     /// The spool cannot make it durable; the call keeps nothing more.
     #[error("the change could not be made durable")]
     NotDurable,
@@ -190,6 +242,7 @@ pub struct StreamView {
 }
 
 /// Admits calls and steers them.
+#[cfg(feature = "server")]
 pub trait Feed: Send + Sync {
     /// Takes a call in. Once this answers, its ports are open and the admission is durable.
     fn admit(&self, call: NewCall) -> BoxFuture<'_, Result<Admitted, AdmitError>>;
@@ -207,4 +260,16 @@ pub trait Feed: Send + Sync {
 
     /// Calls in progress and those ended lately, newest first.
     fn calls(&self) -> Vec<CallView>;
+
+    /// Gives an answer to every call that has this name, or keeps it for the one that will:
+    /// the calls that it was given to. A name is a Call-ID, a Session-ID, a UCID or the feed's
+    /// own id.
+    fn answer_by_name(
+        &self,
+        name: Private<String>,
+        answer: Control,
+    ) -> BoxFuture<'_, Result<Vec<CallId>, ControlError>>;
+
+    /// Changes of consent as they happen; who reads too slowly misses some.
+    fn consents(&self) -> tokio::sync::broadcast::Receiver<(CallId, ConsentState)>;
 }

@@ -208,6 +208,11 @@ impl Found {
                 self.last.consent = order;
                 self.call.consent = Some(record);
             }
+            Body::Joined(stream) => {
+                if let Some(facts) = &mut self.call.facts {
+                    facts.streams.push(stream);
+                }
+            }
             Body::CallState(text) if order >= self.last.call_state => {
                 self.last.call_state = order;
                 self.call.call_state = Some(text);
@@ -216,7 +221,11 @@ impl Found {
                 self.last.dialog_state = order;
                 self.call.dialog_state = Some(text);
             }
-            Body::Consent(_) | Body::Gap(_) | Body::CallState(_) | Body::DialogState(_) => {}
+            Body::Consent(_)
+            | Body::Gap(_)
+            | Body::Described(_)
+            | Body::CallState(_)
+            | Body::DialogState(_) => {}
             Body::Closed(ended) => self.call.closed = Some(ended),
             Body::Media(block) => {
                 let end = block.first_frame.saturating_add(block.frames());

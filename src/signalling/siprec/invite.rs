@@ -9,14 +9,19 @@
 
 use super::body::{self, Body};
 use super::config::WhenUnavailable;
+use super::media::{self, Fate};
 use super::metadata;
+use super::opening::is_recording_session;
 use super::own::set_timer;
 use super::parties::{self, Parties};
 use super::server::{Incoming, Output, Server, SessionId};
 use super::session::Saved;
+use super::taking::Taking;
 use crate::base::clock::{MonoTime, WallTime};
-use crate::signalling::feed::Control;
-use crate::signalling::sdp::{self, Offer};
+use crate::base::limit::STREAMS_PER_CALL;
+use crate::call::{ConsentState, Unrecorded};
+use crate::signalling::feed::{CallView, Control, ControlError};
+use crate::signalling::sdp::{self, Offer, Taken};
 use crate::signalling::sip::flow::{Flow, Transport};
 use crate::signalling::sip::message::Request;
 use crate::signalling::sip::response::Answer;
@@ -27,6 +32,9 @@ pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK,
 /// Media types that are understood, for Accept.
 pub const ACCEPT: &str =
     "application/sdp, application/rs-metadata+xml, application/rs-metadata, multipart/mixed";
+/// The field by which an answer names the call, as the HTTP API knows it.
+pub const CALL_FIELD: &str = "X-Optag-Call";
+
 impl Server {
     pub(super) fn invite(&mut self, incoming: Incoming, out: &mut Vec<Output>) {
         let Incoming { now, at, flow, ref key, ref request } = incoming;
@@ -39,14 +47,21 @@ impl Server {
         }
         let body = body::read(request, at);
         if let Some(answer) = self.objection(now, request, &body) {
+            // A challenge is no refusal yet, and what is no recording session is not ours.
+            if answer.code != 401 && is_recording_session(request, &body) {
+                self.account_refused(&incoming, Unrecorded::Rejected(answer.code), out);
+            }
             return self.refuse(now, flow, key, request, answer, out);
         }
         let Ok(offer) = body.sdp.as_deref().map(sdp::parse).transpose() else {
+            self.account_refused(&incoming, Unrecorded::Rejected(488), out);
             return self.refuse(now, flow, key, request, Answer::new(488, ""), out);
         };
         let closed = self.draining && self.config.when_unavailable == WhenUnavailable::Refuse;
         if closed || self.sessions.len() >= self.config.sessions_max {
             self.stats.calls_unavailable += 1;
+            let why = if closed { "draining" } else { "sessions_used_up" };
+            self.account_refused(&incoming, Unrecorded::Unavailable(why), out);
             let answer = Answer::new(503, "").with("Retry-After", "30");
             return self.refuse(now, flow, key, request, answer, out);
         }
@@ -57,7 +72,14 @@ impl Server {
     }
 
     /// Takes an ACK: ends the repetitions, and reads the answer to an offer of ours.
-    pub(super) fn ack(&mut self, now: MonoTime, at: WallTime, flow: Flow, request: &Request) {
+    pub(super) fn ack(
+        &mut self,
+        now: MonoTime,
+        at: WallTime,
+        flow: Flow,
+        request: &Request,
+        out: &mut Vec<Output>,
+    ) {
         let Some(id) = self.dialog_of(request) else { return };
         let number = request.cseq().map_or(0, |cseq| cseq.number);
         let source = self.config.media_source;
@@ -77,6 +99,7 @@ impl Server {
         if let Some((key, _)) = open {
             self.transactions.acknowledged(&key);
         }
+        self.take_streams(now, id, out);
     }
 
     /// An INVITE or UPDATE inside a dialog.
@@ -86,7 +109,9 @@ impl Server {
         let body = body::read(request, at);
         let Some(session) = self.edit(id) else { return };
         let changes = is_invite || body.sdp.is_some();
-        let overlaps = changes && (session.opening.is_some() || session.offered);
+        let ours = matches!(session.taking, Taking::Invite | Taking::Update);
+        let theirs = session.opening.is_some() || session.growing.is_some() || session.offered;
+        let overlaps = changes && (theirs || ours);
         let objection = if session.over {
             Some(Answer::new(481, ""))
         } else if overlaps {
@@ -104,19 +129,112 @@ impl Server {
         let Ok(offer) = body.sdp.as_deref().map(sdp::parse).transpose() else {
             return self.refuse(now, flow, key, request, Answer::new(488, ""), out);
         };
+        let known = session.saved.ours.lines.len();
         if let Some(offer) = &offer {
             self.follow(id, offer);
         }
         self.described(id, at, request, body);
-        let answer = self.answer(id, flow, changes);
+        if changes && let Some(session) = self.edit(id).filter(|session| session.saved.waits) {
+            // The client's own offer is as good as one of ours.
+            if session.consent == ConsentState::Granted {
+                session.taking = Taking::Idle;
+                session.taken();
+            }
+        }
+        let grows = offer.as_ref().is_some_and(|offer| self.grow(id, flow, offer, known));
+        if grows && let Some(session) = self.edit(id) {
+            session.growing = Some((key.clone(), Box::new(request.clone())));
+            if is_invite && flow.transport == Transport::Udp {
+                self.respond(now, flow, key, request, &Answer::new(100, ""), out);
+            }
+            return;
+        }
+        self.answer_inside(now, id, flow, key, request, out);
+    }
+
+    /// Answers an INVITE or UPDATE inside a dialog.
+    fn answer_inside(
+        &mut self,
+        now: MonoTime,
+        id: SessionId,
+        flow: Flow,
+        key: &Key,
+        request: &Request,
+        out: &mut Vec<Output>,
+    ) {
+        let is_invite = request.method == "INVITE";
+        let described = body::read(request, WallTime::default()).sdp.is_some();
+        let answer = self.answer(id, flow, is_invite || described);
         if is_invite && let Some(session) = self.edit(id) {
             let number = request.cseq().map_or(0, |cseq| cseq.number);
-            session.offered = offer.is_none();
+            session.offered = !described;
             if let Some((old, _)) = session.unacknowledged.replace((key.clone(), number)) {
                 self.transactions.acknowledged(&old);
             }
         }
         self.respond(now, flow, key, request, &answer, out);
+    }
+
+    /// A control is done. Where it was the last that adds a stream of a client's text, that text
+    /// is answered: its streams have their ports, or got none.
+    pub(super) fn stream_added(
+        &mut self,
+        now: MonoTime,
+        id: SessionId,
+        result: &Result<CallView, ControlError>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(session) = self.edit(id) else { return };
+        session.done();
+        if session.added(result.as_ref().ok().map(|view| &view.streams[..])) != Some(true) {
+            return;
+        }
+        let Some((key, request)) = session.growing.take() else { return };
+        let Some(flow) = session.flow else { return };
+        self.answer_inside(now, id, flow, &key, &request, out);
+    }
+
+    /// Asks for a stream for each line of a later text that has none and can be one. True: there
+    /// are some, and the answer waits for their ports. `known` lines were there before.
+    fn grow(&mut self, id: SessionId, flow: Flow, offer: &Offer, known: usize) -> bool {
+        let parties = self.parties(id);
+        let source = self.config.media_source;
+        let Some(session) = self.edit(id) else { return false };
+        let Saved { view, hints, ours, .. } = &session.saved;
+        let usable = offer.media.iter().filter(|media| media::refused(media).is_none()).count();
+        let mut taken = ours.lines.iter().filter(|line| line.taken.is_some()).count();
+        let mut new = Vec::new();
+        let mut refused = Vec::new();
+        for (at, (line, media)) in ours.lines.iter().zip(&offer.media).enumerate() {
+            if line.taken.is_some() {
+                continue;
+            }
+            match media::refused(media) {
+                None if taken < STREAMS_PER_CALL => {}
+                fate => {
+                    refused.extend((at >= known).then_some(fate.unwrap_or(Fate::TooMany)));
+                    continue;
+                }
+            }
+            let others = ours.lines.iter().take(at).filter_map(|line| line.label());
+            let written = media.label.clone().unwrap_or_default();
+            let role = parties::role(view, hints, &parties, &written, taken, usable);
+            let stream = media::added(media, source, line.own_key(), others, at, role);
+            taken += 1;
+            new.push((at, stream));
+        }
+        let recorded = session.saved.call.is_some();
+        let asked = recorded && !new.is_empty();
+        for (at, stream) in new {
+            if recorded {
+                session.add(at, stream);
+            } else {
+                let address = std::net::SocketAddr::new(flow.local.ip(), 9);
+                session.saved.ours.lines[at].taken = Some(Taken { stream: None, address });
+            }
+        }
+        self.stats.refused(&refused);
+        asked
     }
 
     /// New metadata and consent in a request of a dialog.
@@ -161,41 +279,48 @@ impl Server {
         parties
     }
 
-    /// Follows a later offer; streams that it adds are refused.
+    /// Follows what a later text says of the streams there are.
     fn follow(&mut self, id: SessionId, offer: &Offer) {
         let source = self.config.media_source;
-        let Some(session) = self.edit(id) else { return };
-        let before = session.saved.ours.lines.len();
-        session.follow(offer, source);
-        let added = offer.media.iter().skip(before).filter(|media| media.is_audio()).count();
-        self.stats.streams_too_many += added as u64;
+        if let Some(session) = self.edit(id) {
+            session.follow(offer, source);
+        }
     }
 
     /// 200 to an INVITE or UPDATE, with our description where one is due.
     pub(super) fn answer(&mut self, id: SessionId, flow: Flow, with_sdp: bool) -> Answer {
         let contact = self.contact(flow);
-        let advertised = self.config.advertised;
-        let Some(session) = self.sessions.get_mut(&id) else { return Answer::new(481, "") };
+        let Some(session) = self.sessions.get(&id) else { return Answer::new(481, "") };
         let mut answer = Answer::new(200, &session.saved.dialog.local_tag)
             .with("Contact", contact)
             .with("Allow", ALLOW)
             .with("Supported", "siprec, timer");
         answer.routes = true;
         answer.headers.extend(session.saved.dialog.timer_headers());
+        if let Some(call) = session.saved.call {
+            answer.headers.push((CALL_FIELD, call.to_string()));
+        }
         if with_sdp {
-            let Saved { ours, lines, listening, .. } = &mut session.saved;
-            let taken = ours.lines.iter().filter_map(|line| line.taken).map(|taken| taken.address.ip());
-            let open = taken.into_iter().find(|ip| !ip.is_unspecified());
-            let own = advertised.or(open).unwrap_or(flow.local.ip());
-            if advertised.is_some() {
-                for taken in ours.lines.iter_mut().filter_map(|line| line.taken.as_mut()) {
-                    taken.address.set_ip(own);
-                }
-            }
-            let text = ours.text(own, *lines, *listening);
-            answer.body = Some(("application/sdp", text));
+            let listening = session.saved.listening;
+            answer.body = Some(("application/sdp", self.description(id, flow, listening)));
         }
         answer
+    }
+
+    /// Our side of a session's streams.
+    pub(super) fn description(&mut self, id: SessionId, flow: Flow, listening: bool) -> Vec<u8> {
+        let advertised = self.config.advertised;
+        let Some(session) = self.sessions.get_mut(&id) else { return Vec::new() };
+        let Saved { ours, lines, .. } = &mut session.saved;
+        let taken = ours.lines.iter().filter_map(|line| line.taken).map(|taken| taken.address.ip());
+        let open = taken.into_iter().find(|ip| !ip.is_unspecified());
+        let own = advertised.or(open).unwrap_or(flow.local.ip());
+        if advertised.is_some() {
+            for taken in ours.lines.iter_mut().filter_map(|line| line.taken.as_mut()) {
+                taken.address.set_ip(own);
+            }
+        }
+        ours.text(own, *lines, listening)
     }
 
     /// Answers under a tag of our own where the request has none.

@@ -11,6 +11,7 @@ use super::opening::unsupported;
 use super::server::{Incoming, Output, Server, SessionId};
 use super::session::Session;
 use crate::base::clock::{MonoTime, WallTime};
+use crate::call::Unrecorded;
 use crate::signalling::sip::flow::Flow;
 use crate::signalling::sip::message::Request;
 use crate::signalling::sip::response::Answer;
@@ -79,6 +80,7 @@ impl Server {
         }
         self.respond(now, flow, key, request, &Answer::new(200, ""), out);
         self.give_up_opening(now, id, 487, out);
+        self.give_up_growing(now, id, out);
         self.finish_call(id);
         if let Some(session) = self.edit(id) {
             session.over = true;
@@ -87,7 +89,14 @@ impl Server {
                 self.transactions.acknowledged(&key);
             }
         }
-        self.forget_if_done(id);
+        self.forget_if_done(now, id, out);
+    }
+
+    /// A session ends while a text of its client waits for the ports of new streams.
+    pub(super) fn give_up_growing(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let (Some((key, request)), Some(flow)) = (session.growing.take(), session.flow) else { return };
+        self.refuse(now, flow, &key, &request, Answer::new(487, ""), out);
     }
 
     /// Ends a session whose INVITE has no answer yet. A call that is admitted all the same
@@ -98,6 +107,10 @@ impl Server {
         let Some(flow) = session.flow else { return };
         session.over = true;
         session.timer_at = None;
+        session.unrecorded = Some(match code {
+            487 => Unrecorded::Cancelled,
+            _ => Unrecorded::Unavailable("draining"),
+        });
         self.refuse(now, flow, &key, &request, Answer::new(code, ""), out);
     }
 

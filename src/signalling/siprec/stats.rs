@@ -1,5 +1,7 @@
 //! Counters of the recording server.
 
+use super::media::Fate;
+
 /// What has happened since the start. `sessions` and `draining` are states.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -37,11 +39,11 @@ pub struct Stats {
     pub refused_plain: u64,
     /// INVITEs challenged for credentials.
     pub challenged: u64,
-    /// Audio streams refused because they are encrypted.
+    /// Audio streams refused because they are encrypted and their description has no usable key.
     pub streams_encrypted: u64,
     /// Audio streams refused because no coding of theirs is decoded.
     pub streams_without_codec: u64,
-    /// Streams refused because a call had too many, or came by a later offer.
+    /// Streams refused because a call had too many.
     pub streams_too_many: u64,
     /// Metadata bodies that could not be read at all.
     pub metadata_unreadable: u64,
@@ -51,6 +53,12 @@ pub struct Stats {
     pub controls_refused: u64,
     /// Sessions ended from our side.
     pub hung_up: u64,
+    /// Times that a client was asked for its streams after consent.
+    pub taking_asked: u64,
+    /// Times that it then gave them.
+    pub taking_done: u64,
+    /// Times that it refused for good, or did not answer.
+    pub taking_failed: u64,
     /// Sessions ended because nobody acknowledged the answer.
     pub unacknowledged: u64,
     /// Sessions ended because the client no longer refreshed them.
@@ -58,8 +66,20 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Counts why lines became no streams.
+    pub fn refused(&mut self, fates: &[Fate]) {
+        for fate in fates {
+            match fate {
+                Fate::Encrypted => self.streams_encrypted += 1,
+                Fate::NoCodec => self.streams_without_codec += 1,
+                Fate::TooMany => self.streams_too_many += 1,
+                Fate::Stream(_) | Fate::NotAudio | Fate::Unused => {}
+            }
+        }
+    }
+
     /// Every counter with its name, for metrics.
-    pub fn named(&self) -> [(&'static str, u64); 26] {
+    pub fn named(&self) -> [(&'static str, u64); 29] {
         [
             ("sessions", self.sessions),
             ("draining", self.draining),
@@ -85,6 +105,9 @@ impl Stats {
             ("callers_guessed", self.callers_guessed),
             ("controls_refused", self.controls_refused),
             ("hung_up", self.hung_up),
+            ("taking_asked", self.taking_asked),
+            ("taking_done", self.taking_done),
+            ("taking_failed", self.taking_failed),
             ("unacknowledged", self.unacknowledged),
             ("timers_expired", self.timers_expired),
         ]
