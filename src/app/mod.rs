@@ -6,6 +6,7 @@ pub mod config;
 pub mod delivery;
 pub mod durable;
 pub mod erasing;
+pub mod handover;
 pub mod harden;
 pub mod keyed_lock;
 pub mod library;

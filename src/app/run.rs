@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::app::config::{Config, StoreConfig};
 use crate::app::durable::durable;
+use crate::app::handover::Kept;
 use crate::app::open::{Opened, open};
 use crate::app::publish::Publisher;
 use crate::app::readiness::{Checks, Health};
@@ -40,6 +41,7 @@ use crate::media::plan::CaptureSettings;
 use crate::media::ports::PortPool;
 use crate::metrics::exporter::Exporter;
 use crate::retention::deletion_log::Cause;
+use crate::signalling::sip::link::bind_stream;
 use crate::signalling::siprec::listen::{Bound, Ending, SipServer};
 use crate::spool::DurableEvent;
 use crate::spool::record::{Body, SpoolRecord};
@@ -48,6 +50,9 @@ use crate::spool::record::{Body, SpoolRecord};
 const DELIVERIES: usize = 4;
 /// How long deliveries may go on after the last call ended.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// How long open requests get before another program takes over.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// A running recorder.
 pub struct Running {
@@ -66,13 +71,15 @@ pub struct Running {
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
     listeners: JoinSet<()>,
+    /// Copies of the listening sockets, for a program that takes our place.
+    sockets: Kept,
 }
 
 impl Running {
-    /// Starts on the configuration's data.
+    /// Starts on the configuration's data, with what an earlier program left open.
     ///
     /// Errors: the first part that does not start, and why.
-    pub async fn start(config: Arc<Config>) -> anyhow::Result<Self> {
+    pub async fn start(config: Arc<Config>, mut kept: Kept) -> anyhow::Result<Self> {
         harden::raise_open_files();
         let exporter = Exporter::install().map_err(|error| anyhow::anyhow!("metrics: {error}"))?;
         let (durable, events) = std::sync::mpsc::channel();
@@ -88,7 +95,7 @@ impl Running {
             config.rtp.port_max,
             config.rtp.socket_buffer_bytes,
         );
-        let resumed = resume(&opened, &engine, &ports, Default::default()).await;
+        let resumed = resume(&opened, &engine, &ports, std::mem::take(&mut kept.rtp)).await;
         check_store(&opened).await?;
         settle_recovered(&opened, &resumed).await?;
         follow_durable(events, &opened);
@@ -107,8 +114,14 @@ impl Running {
         health.look(&opened.erasing).await;
         let mut tasks = start_tasks(&opened, &engine, &ports, &health, exporter.clone());
 
-        let sip_server =
-            sip::start(&config, recorder.clone(), Arc::clone(&opened.clock), resumed.sessions).await?;
+        let mut sockets = Kept::default();
+        let sip_server = sip::start(
+            &config,
+            recorder.clone(),
+            Arc::clone(&opened.clock),
+            resumed.sessions,
+            (&mut kept, &mut sockets),
+        )?;
         if let Some(server) = &sip_server {
             tasks.spawn(sip::publish(server.stats_stream()));
         }
@@ -128,9 +141,12 @@ impl Running {
         };
         let (stop, _) = watch::channel(false);
         let mut listeners = JoinSet::new();
-        let mut listen = async |address: SocketAddr, router| -> anyhow::Result<SocketAddr> {
-            let listener =
-                TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+        let mut listen = |what: &str, address: SocketAddr, router| -> anyhow::Result<SocketAddr> {
+            let name = format!("{what} {address}");
+            let bound = kept.take(&name).map_or_else(|| bind_stream(address), Ok);
+            let listener = bound.with_context(|| format!("cannot listen on {address}"))?;
+            sockets.keep(name, listener.try_clone()?);
+            let listener = TcpListener::from_std(listener)?;
             let bound = listener.local_addr()?;
             let mut stopping = stop.subscribe();
             listeners.spawn(serve(listener, router, connections, async move {
@@ -138,8 +154,8 @@ impl Running {
             }));
             Ok(bound)
         };
-        let api = listen(config.api.listen, router(services, limits)).await?;
-        let metrics = listen(config.metrics_listen, health_router(Arc::new(checks), exporter)).await?;
+        let api = listen("api", config.api.listen, router(services, limits))?;
+        let metrics = listen("metrics", config.metrics_listen, health_router(Arc::new(checks), exporter))?;
         Ok(Self {
             api,
             metrics,
@@ -152,6 +168,7 @@ impl Running {
             stop,
             tasks,
             listeners,
+            sockets,
         })
     }
 
@@ -164,6 +181,31 @@ impl Running {
             tokens.revoke(name)?;
         }
         Ok(tokens.create(name, Role::Admin, self.opened.clock.wall())?)
+    }
+
+    /// Stops as it is, for another program to go on: calls and sessions are saved, sockets stay
+    /// open. The engine is the last to stop, as packets wait in the kernel from then on.
+    ///
+    /// Errors: the spool did not take the last audio.
+    pub async fn hand_over(mut self) -> anyhow::Result<Kept> {
+        self.draining.store(true, Ordering::Release);
+        let _ = self.stop.send(true);
+        let answered = async { while self.listeners.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_ANSWERS, answered).await.is_err() {
+            self.listeners.shutdown().await;
+        }
+        if let Some(server) = self.sip_server.take() {
+            server.stop(Ending::Leave).await;
+        }
+        self.tasks.shutdown().await;
+        let engine = self.engine.clone();
+        self.sockets.rtp = tokio::task::spawn_blocking(move || engine.leave()).await?.into_iter().collect();
+        let spool = self.opened.erasing.spool.clone();
+        if !tokio::time::timeout(DRAIN, durable(&spool)).await.unwrap_or(false) {
+            anyhow::bail!("the spool did not take the last audio");
+        }
+        tokio::task::spawn_blocking(move || spool.close()).await?;
+        Ok(self.sockets)
     }
 
     /// Drains and stops.

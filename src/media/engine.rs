@@ -4,7 +4,7 @@
 //! A call is owned by one worker at a time and no lock is taken in the pass.
 
 use std::collections::HashMap;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::leg::LegPlan;
 use super::output::{EndedBy, Fact, Output};
 use super::resume::Resumption;
 use super::seat::Seat;
-use super::socket::MediaSocket;
+use super::socket::{KeptSocket, MediaSocket};
 use super::stats::{CallGauges, Condition, EngineStats, TickStats};
 use crate::base::clock::{BootId, Clock, MonoTime};
 use crate::base::id::CallId;
@@ -100,6 +100,14 @@ enum Request {
     Resume(Box<ResumePlan>, Reply),
     Control(CallId, Command, Reply),
     Stop,
+    Leave(Sender<Vec<(u16, KeptSocket)>>),
+}
+
+/// Why the waiting is over.
+enum Due {
+    Tick,
+    Stop,
+    Leave(Sender<Vec<(u16, KeptSocket)>>),
 }
 
 /// The running engine; clones share it.
@@ -186,6 +194,16 @@ impl Engine {
         }
     }
 
+    /// Leaves every call to the next program: hands the last facts to the sink, stops, and gives the
+    /// calls' sockets, still open. Blocks.
+    pub fn leave(&self) -> Vec<(u16, KeptSocket)> {
+        let (tell, told) = std::sync::mpsc::channel();
+        let _ = self.requests.send(Request::Leave(tell));
+        let sockets = told.recv().unwrap_or_default();
+        self.shutdown();
+        sockets
+    }
+
     fn send(&self, request: Request) {
         let (request, error) = match self.requests.try_send(request) {
             Ok(()) => return,
@@ -220,15 +238,24 @@ impl Runner {
     fn run(mut self) {
         let mut next = self.clock.mono() + self.config.tick;
         loop {
-            let stop = self.wait_until(next);
+            let due = self.wait_until(next);
             let started = self.clock.mono();
-            if stop {
-                let now = self.now();
-                let Self { pool, calls, clock, .. } = &mut self;
-                pool.install(|| {
-                    calls.par_iter_mut().for_each(|seat| seat.finish(&**clock, now, EndedBy::Shutdown))
-                });
-                return self.drain();
+            let now = self.now();
+            let Self { pool, calls, clock, .. } = &mut self;
+            match due {
+                Due::Tick => {}
+                Due::Stop => {
+                    pool.install(|| {
+                        calls.par_iter_mut().for_each(|seat| seat.finish(&**clock, now, EndedBy::Shutdown))
+                    });
+                    return self.drain();
+                }
+                Due::Leave(tell) => {
+                    pool.install(|| calls.par_iter_mut().for_each(|seat| seat.leave(&**clock, now)));
+                    self.drain();
+                    let _ = tell.send(self.calls.drain(..).flat_map(Seat::into_sockets).collect());
+                    return;
+                }
             }
             self.tick();
             let took = self.clock.mono().since(started);
@@ -246,16 +273,17 @@ impl Runner {
         }
     }
 
-    /// Takes requests until the tick is due; true if it was the last.
-    fn wait_until(&mut self, due: MonoTime) -> bool {
+    /// Takes requests until the tick is due, or there will be none.
+    fn wait_until(&mut self, due: MonoTime) -> Due {
         loop {
             let left = due.since(self.clock.mono());
             match self.inbox.recv_timeout(left) {
-                Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return true,
+                Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return Due::Stop,
+                Ok(Request::Leave(tell)) => return Due::Leave(tell),
                 Ok(Request::Admit(plan, reply)) => self.admit(*plan, reply),
                 Ok(Request::Resume(plan, reply)) => self.resume(*plan, reply),
                 Ok(Request::Control(call, command, reply)) => self.control(call, command, reply),
-                Err(RecvTimeoutError::Timeout) => return false,
+                Err(RecvTimeoutError::Timeout) => return Due::Tick,
             }
         }
     }

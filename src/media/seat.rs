@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::call::{Call, CallState, Command, Now};
 use super::output::{Ended, EndedBy, Fact, Output};
-use super::socket::MediaSocket;
+use super::socket::{KeptSocket, MediaSocket};
 use super::stats::{CallGauges, TickStats};
 use crate::base::clock::{BootId, Clock};
 use crate::call::Outcome;
@@ -57,6 +57,24 @@ impl Seat {
             self.fault(now);
         }
         self.publish();
+    }
+
+    /// Leaves the call to the next program; what the sockets hold is heard first.
+    pub fn leave(&mut self, clock: &dyn Clock, now: Now) {
+        let Self { call, sockets, stats, .. } = self;
+        let worked = catch_unwind(AssertUnwindSafe(|| {
+            read_sockets(call, sockets, clock, now, stats);
+            call.leave(now, stats);
+        }));
+        if worked.is_err() {
+            self.fault(now);
+        }
+        self.publish();
+    }
+
+    /// Its sockets, still open.
+    pub fn into_sockets(self) -> impl Iterator<Item = (u16, KeptSocket)> {
+        self.sockets.into_iter().map(MediaSocket::keep)
     }
 
     /// Applies a command after what came before it was heard.

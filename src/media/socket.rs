@@ -84,6 +84,12 @@ impl MediaSocket {
         Self { socket: kept.socket, lease, last_read: kept.last_read, dropped: kept.dropped }
     }
 
+    /// Leaves the socket open for the next program. What comes from now on waits in it.
+    pub fn keep(self) -> (u16, KeptSocket) {
+        let Self { socket, lease, last_read, dropped } = self;
+        (lease.port(), KeptSocket { socket, last_read, dropped })
+    }
+
     /// The port it is bound to.
     pub fn port(&self) -> u16 {
         self.lease.port()

@@ -6,7 +6,7 @@ use super::error::ConfigError;
 use crate::call::ConsentKeys;
 
 /// Variables that the commands read themselves.
-const NOT_SETTINGS: [&str; 3] = ["OPTAG_CONFIG", "OPTAG_TOKEN", "OPTAG_URL"];
+const NOT_SETTINGS: [&str; 4] = ["OPTAG_CONFIG", "OPTAG_TOKEN", "OPTAG_URL", crate::app::handover::VARIABLE];
 /// What Kubernetes sets in every container beside a service called `optag`.
 const CLUSTER_PREFIXES: [&str; 2] = ["OPTAG_SERVICE_", "OPTAG_PORT"];
 
