@@ -91,9 +91,8 @@ impl Kept {
         });
         let others = self.others.into_iter().map(|(name, fd)| (name, fd.into_raw_fd()));
         let named = Named { rtp: named.collect(), others: others.collect() };
-        let all = named.rtp.iter().map(|rtp| rtp.fd).chain(named.others.iter().map(|(_, fd)| *fd));
-        let written =
-            all.map(|fd| inherit(fd, true)).collect::<io::Result<()>>().and_then(|()| write(&named));
+        let mut all = named.rtp.iter().map(|rtp| rtp.fd).chain(named.others.iter().map(|(_, fd)| *fd));
+        let written = all.try_for_each(|fd| inherit(fd, true)).and_then(|()| write(&named));
         match written {
             Ok(file) => {
                 let mut next = Command::new(program);

@@ -141,11 +141,11 @@ fn verify(spool: &Spool, recovered: &Recovered, known: &mut BTreeMap<u8, Known>,
                 _ => None,
             });
             assert_eq!(recovered.frames, media.max().unwrap_or(0), "seed {seed} call {n}");
-            let states = bodies.iter().filter_map(|body| match body {
+            let mut states = bodies.iter().filter_map(|body| match body {
                 Body::CallState(text) => Some(text),
                 _ => None,
             });
-            assert_eq!(recovered.call_state.as_ref(), states.last(), "seed {seed} call {n}");
+            assert_eq!(recovered.call_state.as_ref(), states.next_back(), "seed {seed} call {n}");
         }
         call.acknowledged = bodies.len();
         call.appended = bodies;
