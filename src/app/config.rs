@@ -18,8 +18,8 @@ use std::path::Path;
 
 pub use error::ConfigError;
 pub use settings::{
-    ApiConfig, Config, EngineConfig, LogConfig, LogFormat, RtpConfig, S3Config, S3Credentials, SipConfig,
-    SpoolConfig, StoreConfig,
+    ApiConfig, AuditConfig, Config, EngineConfig, HoldConfig, LogConfig, LogFormat, RtpConfig, S3Config,
+    S3Credentials, SipConfig, SpoolConfig, StoreConfig,
 };
 
 /// The commented configuration file; it says exactly the defaults.
@@ -49,6 +49,13 @@ impl Config {
         check::check(raw, &env)
     }
 
+    /// What may be held. Where the bucket's expiry rule is ours, nothing can be held past it.
+    pub fn hold_policy(&self) -> crate::retention::holds::HoldPolicy {
+        let HoldConfig { allowed, lawful_bases } = self.holds.clone();
+        let ends_anyway = matches!(&self.store, StoreConfig::S3(s3) if s3.manage_lifecycle);
+        crate::retention::holds::HoldPolicy { allowed, lawful_bases, ends_anyway }
+    }
+
     /// Moves the data directory, and with it what lies in it.
     pub fn set_data_dir(&mut self, dir: &Path) {
         let old = std::mem::replace(&mut self.data_dir, dir.to_owned());
@@ -61,6 +68,7 @@ impl Config {
             &mut self.spool.master_key_file,
             &mut self.index_path,
             &mut self.tokens_path,
+            &mut self.signing_key_file,
         ];
         for path in within.into_iter().chain(local) {
             if let Ok(rest) = path.strip_prefix(&old) {

@@ -26,6 +26,8 @@ enum SettleError {
     Index(#[from] IndexError),
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    #[error("the deletion log has forgotten erasures: what it forgot must not be delivered again")]
+    OutOfStep,
     #[error("a task failed: {0}")]
     Task(#[from] tokio::task::JoinError),
 }
@@ -69,6 +71,9 @@ pub async fn work(settling: Arc<Settling>, erasing: Arc<Erasing>) {
 async fn settle(closing: &Closing, erasing: &Erasing) -> Result<(), SettleError> {
     let id = closing.id;
     let _turn = erasing.turns.lock(id).await;
+    if !erasing.custody.in_step() {
+        return Err(SettleError::OutOfStep);
+    }
     if closing.ended.outcome == Outcome::Recorded && !erasing.log.is_erased(id) {
         let started = Instant::now();
         let reader = {
@@ -151,6 +156,7 @@ mod tests {
             index: Index::open(&dir.join("index.sqlite"), "45").await.unwrap(),
             turns: KeyedLock::default(),
             clock: Arc::new(OsClock),
+            custody: Default::default(),
         }
     }
 
@@ -245,10 +251,8 @@ mod tests {
         settle(&closing, &erasing).await.unwrap();
         let sweeper = Sweeper {
             erasing: Arc::clone(&erasing),
-            clock: Arc::new(OsClock),
-            state_file: dir.path().join("clock.json"),
+            time: Arc::new(crate::app::timekeeping::TimeKeeper::new(dir.path().join("clock.json"))),
             interval: std::time::Duration::from_secs(60),
-            manage_lifecycle: false,
         };
         let over = closing.id.admitted_at().plus_days(90);
         sweeper.sweep(over.plus_micros(-1_000_000), true).await;

@@ -14,14 +14,11 @@ use crate::archive::key;
 use crate::archive::manifest::Manifest;
 use crate::archive::store::StoreError;
 use crate::base::id::CallId;
-use crate::http::access::Actor;
 use crate::http::library::{
-    Audio, AudioFormat, AudioRequest, ByteRange, EraseReceipt, EraseState, EraseStep, Library, LibraryError,
-    Page, RecordingDetail, RecordingState, RecordingSummary, SearchQuery, StoredObject,
+    Audio, AudioFormat, AudioRequest, ByteRange, Library, LibraryError, Page, RecordingDetail,
+    RecordingState, RecordingSummary, SearchQuery, StoredObject,
 };
 use crate::index::{IndexRow, Query};
-use crate::retention::deletion_log::Cause;
-use crate::retention::erase::Step;
 
 /// Largest manifest: a 12-hour call's waveform and gaps. Units: bytes.
 const MANIFEST_BYTES: u64 = 64 << 20;
@@ -39,6 +36,7 @@ pub struct Recordings {
 impl Library for Recordings {
     fn search(&self, query: SearchQuery) -> BoxFuture<'_, Result<Page, LibraryError>> {
         async move {
+            self.in_step()?;
             let wanted = Query {
                 number: query.number,
                 name: query.name,
@@ -49,7 +47,8 @@ impl Library for Recordings {
                 most: u32::from(query.page_size),
             };
             let found = self.erasing.index.search(&wanted).await.map_err(|_| LibraryError::IndexDown)?;
-            let rows = found.rows.into_iter().filter(|row| !self.erasing.log.is_erased(row.id));
+            let served = |row: &IndexRow| !self.erasing.log.is_erased(row.id) && !self.has_expired(row);
+            let rows = found.rows.into_iter().filter(served);
             Ok(Page {
                 recordings: rows.map(summary).collect(),
                 page: query.page,
@@ -110,55 +109,35 @@ impl Library for Recordings {
         }
         .boxed()
     }
-
-    fn erase(
-        &self,
-        id: CallId,
-        _reason: String,
-        _actor: Actor,
-    ) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>> {
-        async move {
-            let known = self.erasing.log.is_erased(id)
-                || self.settling.contains(id)
-                || self.erasing.index.get(id).await.map_err(|_| LibraryError::IndexDown)?.is_some();
-            if self.registry.is_live(id) {
-                return Err(LibraryError::NotReady);
-            }
-            if !known {
-                return Err(LibraryError::NotFound);
-            }
-            self.erasing.order(id, Cause::Request).await.map_err(|error| {
-                tracing::error!(call = %id, %error, "an erasure was not accepted");
-                LibraryError::StoreDown
-            })?;
-            let undone = match self.erasing.complete(id, Cause::Request).await {
-                Ok(_) => None,
-                Err((step, error)) => {
-                    tracing::warn!(call = %id, step = step.name(), %error, "an erasure waits");
-                    Some(step)
-                }
-            };
-            let done = |step: Step| undone.is_none_or(|undone| step < undone);
-            let steps = Step::ALL.map(|step| EraseStep { name: step.name().into(), done: done(step) });
-            let state = if undone.is_none() { EraseState::Done } else { EraseState::Pending };
-            Ok(EraseReceipt { id, state, steps: steps.into() })
-        }
-        .boxed()
-    }
 }
 
 impl Recordings {
     /// The row of a recording that may be served.
     async fn row(&self, id: CallId) -> Result<IndexRow, LibraryError> {
+        self.in_step()?;
         if self.erasing.log.is_erased(id) {
             return Err(LibraryError::Erased);
         }
         match self.erasing.index.get(id).await.map_err(|_| LibraryError::IndexDown)? {
-            Some(row) if row.erased_at.is_some() => Err(LibraryError::Erased),
+            Some(row) if row.erased_at.is_some() || self.has_expired(&row) => Err(LibraryError::Erased),
             Some(row) => Ok(row),
             None if self.settling.contains(id) || self.registry.is_live(id) => Err(LibraryError::NotReady),
             None => Err(LibraryError::NotFound),
         }
+    }
+
+    /// Nothing is served while the deletion log may have forgotten what was erased.
+    fn in_step(&self) -> Result<(), LibraryError> {
+        match self.erasing.custody.in_step() {
+            true => Ok(()),
+            false => Err(LibraryError::OutOfStep),
+        }
+    }
+
+    /// Its time is up, whether or not the sweeper has come by, and no hold stands.
+    fn has_expired(&self, row: &IndexRow) -> bool {
+        let now = self.erasing.clock.wall();
+        row.expires_at <= now && self.erasing.custody.holds.standing(row.id, now).is_none()
     }
 
     async fn manifest(&self, row: &IndexRow) -> Result<Manifest, LibraryError> {
@@ -180,7 +159,8 @@ fn from_store(error: StoreError) -> LibraryError {
     }
 }
 
-fn summary(row: IndexRow) -> RecordingSummary {
+/// A row as a list shows it.
+pub(super) fn summary(row: IndexRow) -> RecordingSummary {
     RecordingSummary {
         id: row.id,
         department: row.department,

@@ -8,10 +8,11 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use crate::app::caretaking::RulesWatch;
 use crate::app::erasing::Erasing;
+use crate::app::timekeeping::TimeKeeper;
 use crate::http::health::{Check, Readiness};
 use crate::metrics;
-use crate::spool::Spool;
 
 /// Time between two looks.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -50,8 +51,12 @@ impl Health {
 pub struct Checks {
     /// Store and index.
     pub health: Arc<Health>,
-    /// The spool.
-    pub spool: Spool,
+    /// The bucket's rules.
+    pub rules: Arc<RulesWatch>,
+    /// The clock.
+    pub time: Arc<TimeKeeper>,
+    /// The spool and the deletion log.
+    pub erasing: Arc<Erasing>,
     /// Set once it shuts down.
     pub draining: Arc<AtomicBool>,
 }
@@ -73,9 +78,27 @@ impl Readiness for Checks {
                 false,
                 "the recorder is shutting down",
             ),
-            check("spool", self.spool.accepts_new_calls(), false, "it is filling up or cannot be written"),
+            check(
+                "spool",
+                self.erasing.spool.accepts_new_calls(),
+                false,
+                "it is filling up or cannot be written",
+            ),
             check("store", store, true, "it does not answer; recordings wait in the spool"),
             check("index", index, true, "it does not answer; rows wait"),
+            check(
+                "deletion_log",
+                self.erasing.custody.in_step(),
+                true,
+                "it is behind what index or store have seen: nothing is served; run `optag replay-deletions`",
+            ),
+            check(
+                "bucket_rules",
+                self.rules.is_ok(),
+                true,
+                "the bucket's expiry rule or lock is not as it must be",
+            ),
+            check("clock", self.time.is_confirmed(), true, "it jumped; see `optag retention confirm-clock`"),
         ];
         async move { checks }.boxed()
     }

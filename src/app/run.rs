@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::app::caretaking::{AuditCare, RulesWatch};
 use crate::app::config::{Config, StoreConfig};
 use crate::app::durable::durable;
 use crate::app::handover::Kept;
@@ -48,6 +49,8 @@ use crate::spool::record::{Body, SpoolRecord};
 
 /// Deliveries at a time; with three parts each they stay under 64 MiB.
 const DELIVERIES: usize = 4;
+/// How long the start waits for index and store to tell what they saw of the deletion log.
+const COMPARE: Duration = Duration::from_secs(10);
 /// How long deliveries may go on after the last call ended.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -97,6 +100,7 @@ impl Running {
         );
         let resumed = resume(&opened, &engine, &ports, std::mem::take(&mut kept.rtp)).await;
         check_store(&opened).await?;
+        compare_deletions(&opened).await;
         settle_recovered(&opened, &resumed).await?;
         follow_durable(events, &opened);
         let draining = Arc::new(AtomicBool::new(false));
@@ -112,7 +116,9 @@ impl Running {
         });
         let health = Arc::new(Health::default());
         health.look(&opened.erasing).await;
-        let mut tasks = start_tasks(&opened, &engine, &ports, &health, exporter.clone());
+        let manage = matches!(&config.store, StoreConfig::S3(s3) if s3.manage_lifecycle);
+        let rules = Arc::new(RulesWatch::new(Arc::clone(&opened.erasing), manage));
+        let mut tasks = start_tasks(&opened, &engine, &ports, &health, &rules, exporter.clone());
 
         let mut sockets = Kept::default();
         let sip_server = sip::start(
@@ -130,11 +136,18 @@ impl Running {
             feed: recorder,
             library: opened.library(),
             audit: opened.trail(),
+            steward: opened.steward(),
             tokens: Arc::clone(&opened.tokens),
             clock: Arc::clone(&opened.clock),
         };
         let limits = Limits { requests: config.api.max_requests, timeout: config.api.request_timeout };
-        let checks = Checks { health, spool: opened.erasing.spool.clone(), draining: Arc::clone(&draining) };
+        let checks = Checks {
+            health,
+            rules,
+            time: Arc::clone(&opened.time),
+            erasing: Arc::clone(&opened.erasing),
+            draining: Arc::clone(&draining),
+        };
         let connections = ConnectionLimits {
             connections: config.api.max_connections,
             header_timeout: config.api.header_timeout,
@@ -233,6 +246,15 @@ impl Running {
         self.tasks.shutdown().await;
         let _ = self.stop.send(true);
         while self.listeners.join_next().await.is_some() {}
+        let (erasing, config) = (&self.opened.erasing, &self.opened.config);
+        let signing = erasing.anchor_audit(
+            &self.opened.audit,
+            erasing.clock.wall(),
+            config.audit.anchor_dir.as_deref(),
+        );
+        if !matches!(tokio::time::timeout(DRAIN, signing).await, Ok(Ok(()))) {
+            tracing::warn!("the end of the audit is not signed; the next start signs it");
+        }
         tokio::task::spawn_blocking(move || spool.close()).await?;
         Ok(())
     }
@@ -248,6 +270,23 @@ async fn check_store(opened: &Opened) -> anyhow::Result<()> {
             Ok(())
         }
         Ok(()) => Ok(()),
+    }
+}
+
+/// Whether the deletion log is the one that index and store saw. Where it is not, calls are
+/// recorded and nothing else: their audio waits in the spool.
+async fn compare_deletions(opened: &Opened) {
+    let compared = tokio::time::timeout(COMPARE, opened.erasing.compare_heads()).await;
+    match compared.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer"))) {
+        Ok(compared) if !opened.erasing.custody.in_step() => {
+            tracing::error!(
+                ?compared,
+                "the deletion log has forgotten erasures; run `optag replay-deletions`"
+            );
+        }
+        Ok(_) => {}
+        // The sweeper asks again before it writes a copy.
+        Err(error) => tracing::warn!(%error, "the deletion log could not be compared with its copy yet"),
     }
 }
 
@@ -377,6 +416,7 @@ fn start_tasks(
     engine: &Engine,
     ports: &PortPool,
     health: &Arc<Health>,
+    rules: &Arc<RulesWatch>,
     exporter: Exporter,
 ) -> JoinSet<()> {
     let config = &opened.config;
@@ -397,11 +437,18 @@ fn start_tasks(
     tasks.spawn(Arc::clone(health).run(Arc::clone(&opened.erasing)));
     let sweeper = Sweeper {
         erasing: Arc::clone(&opened.erasing),
-        clock: Arc::<dyn Clock>::clone(&opened.clock),
-        state_file: config.data_dir.join("clock.json"),
+        time: Arc::clone(&opened.time),
         interval: config.sweep_interval,
-        manage_lifecycle: matches!(&config.store, StoreConfig::S3(s3) if s3.manage_lifecycle),
     };
     tasks.spawn(sweeper.run());
+    tasks.spawn(Arc::clone(rules).run());
+    let care = AuditCare {
+        erasing: Arc::clone(&opened.erasing),
+        audit: opened.audit.clone(),
+        interval: config.audit.checkpoint_interval,
+        keep_days: config.audit.keep_days,
+        dir: config.audit.anchor_dir.clone(),
+    };
+    tasks.spawn(care.run());
     tasks
 }

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::base::clock::WallTime;
 use crate::base::id::CallId;
 use crate::media::output::Ended;
 
@@ -95,6 +96,11 @@ impl Settling {
         self.state().waiting.contains_key(&id)
     }
 
+    /// When a call that is not settled ended.
+    pub fn ended_at(&self, id: CallId) -> Option<WallTime> {
+        self.state().waiting.get(&id).map(|closing| closing.ended.at)
+    }
+
     fn take(&self) -> Option<Closing> {
         let mut state = self.state();
         loop {
@@ -116,7 +122,6 @@ impl Settling {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::clock::WallTime;
     use crate::call::Outcome;
     use crate::media::output::EndedBy;
 

@@ -16,6 +16,11 @@ pub fn manifest(id: CallId, started_at: WallTime) -> String {
     format!("{}{id}.json", day(started_at))
 }
 
+/// How every name of a recording's objects begins, whatever follows its id.
+pub fn stem(id: CallId) -> String {
+    format!("{}{id}", day(id.admitted_at()))
+}
+
 /// The id and the day in a key of ours: `None` for a key that we did not make.
 pub fn parse(key: &str) -> Option<(CallId, jiff::civil::Date)> {
     let mut parts = key.strip_prefix(PREFIX)?.split('/');
@@ -40,6 +45,7 @@ mod tests {
         let id = CallId::new_at(at);
         let key = audio(id, at);
         assert_eq!(key, format!("recordings/2024/11/24/{id}.opus"));
+        assert!(key.starts_with(&stem(id)));
         assert_eq!(parse(&key), Some((id, jiff::civil::date(2024, 11, 24))));
         assert_eq!(parse(&manifest(id, at)).map(|(id, _)| id), Some(id));
         assert_eq!(parse("recordings/2024/13/24/x.opus"), None);

@@ -1,6 +1,7 @@
 //! Recordings as objects. In: a call's spool records. Out: an Ogg Opus object and a manifest
 //! in the store, read back; and samples again for those who may listen. Not here: who may.
 
+pub mod copies;
 pub mod deliver;
 pub mod framing;
 pub mod key;
@@ -10,4 +11,5 @@ pub mod ogg;
 pub mod recording;
 pub mod render;
 pub mod s3_admin;
+mod s3_copies;
 pub mod store;

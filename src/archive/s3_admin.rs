@@ -8,7 +8,7 @@ use aws_sdk_s3::config::{
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata};
 use aws_sdk_s3::types::{
     AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration,
-    LifecycleRule, LifecycleRuleFilter, NoncurrentVersionExpiration, ObjectLockRetentionMode,
+    LifecycleRule, LifecycleRuleFilter, NoncurrentVersionExpiration,
 };
 
 use super::key::PREFIX;
@@ -19,8 +19,8 @@ use crate::app::config::S3Config;
 /// The administrative client of one bucket.
 #[derive(Debug)]
 pub struct S3Admin {
-    client: Client,
-    bucket: String,
+    pub(super) client: Client,
+    pub(super) bucket: String,
 }
 
 impl S3Admin {
@@ -87,7 +87,8 @@ impl S3Admin {
         Ok(lifecycle::drift(&self.rules().await?, days))
     }
 
-    /// Refuses a bucket whose own lock would keep objects longer than we promise.
+    /// Refuses a bucket whose own lock would keep objects that must go: longer than we promise, or
+    /// at all once a caller asks.
     ///
     /// Errors: there is such a lock, or the store does not answer.
     pub async fn refuse_long_lock(&self, days: u8) -> Result<(), StoreError> {
@@ -112,74 +113,16 @@ impl S3Admin {
             .and_then(|rule| rule.default_retention);
         let Some(lock) = lock else { return Ok(()) };
         let locked_days = lock.days.unwrap_or(0) + lock.years.unwrap_or(0) * 366;
-        if locked_days > i32::from(days) || lock.mode == Some(ObjectLockRetentionMode::Compliance) {
-            return Err(StoreError::Config(format!(
-                "bucket `{}` locks objects for {locked_days} days: recordings could not be erased in time; \
-                 use a bucket without Object Lock",
-                self.bucket
-            )));
-        }
-        Ok(())
-    }
-
-    /// Deletes every version, delete marker and unfinished upload of a name, then lists again.
-    /// Returns what was deleted.
-    ///
-    /// Errors: something may be left.
-    pub async fn delete_all(&self, key: &str) -> Result<Vec<String>, StoreError> {
-        let mut deleted = Vec::new();
-        self.abort_uploads(key).await?;
-        for _ in 0..100 {
-            let versions = self.versions(key).await?;
-            if versions.is_empty() {
-                deleted.push(key.to_owned());
-                return Ok(deleted);
-            }
-            for version in versions {
-                let request = self.client.delete_object().bucket(&self.bucket).key(key);
-                // Unversioned objects are listed as version `null`, which deletes them.
-                request.version_id(&version).send().await.map_err(transient)?;
-                deleted.push(format!("{key}?versionId={version}"));
-            }
-        }
-        Err(StoreError::Transient("versions are still there".into()))
-    }
-
-    async fn versions(&self, key: &str) -> Result<Vec<String>, StoreError> {
-        let listing = self.client.list_object_versions().bucket(&self.bucket).prefix(key).send().await;
-        let listing = match listing {
-            Ok(listing) => listing,
-            Err(error) if matches!(error.code(), Some("NotImplemented" | "MethodNotAllowed")) => {
-                return self.without_versions(key).await;
-            }
-            Err(error) => return Err(transient(error)),
+        let promise = match locked_days > i32::from(days) {
+            true => format!("nothing may live longer than {days} days"),
+            false => "a caller's request to erase must be met at once".to_owned(),
         };
-        let objects = listing.versions.unwrap_or_default().into_iter().map(|v| (v.key, v.version_id));
-        let markers = listing.delete_markers.unwrap_or_default().into_iter().map(|m| (m.key, m.version_id));
-        let ours = objects.chain(markers).filter(|(name, _)| name.as_deref() == Some(key));
-        Ok(ours.map(|(_, version)| version.unwrap_or_else(|| "null".into())).collect())
-    }
-
-    /// For stores without versions: the object is there or not.
-    async fn without_versions(&self, key: &str) -> Result<Vec<String>, StoreError> {
-        match self.client.head_object().bucket(&self.bucket).key(key).send().await {
-            Ok(_) => {
-                self.client.delete_object().bucket(&self.bucket).key(key).send().await.map_err(transient)?;
-                Ok(vec!["null".into()])
-            }
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_not_found()) => Ok(vec![]),
-            Err(error) => Err(transient(error)),
-        }
-    }
-
-    async fn abort_uploads(&self, key: &str) -> Result<(), StoreError> {
-        let listing = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(key).send().await;
-        let uploads = listing.map_err(transient)?.uploads.unwrap_or_default();
-        for upload in uploads.into_iter().filter(|upload| upload.key.as_deref() == Some(key)) {
-            let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(key);
-            abort.set_upload_id(upload.upload_id).send().await.map_err(transient)?;
-        }
-        Ok(())
+        Err(StoreError::Config(format!(
+            "bucket `{}` locks objects for {locked_days} days (Object Lock, default retention, {}): {promise}. \
+             Use a bucket without a default retention",
+            self.bucket,
+            lock.mode.as_ref().map_or("mode unknown", |mode| mode.as_str()),
+        )))
     }
 
     async fn rules(&self) -> Result<Vec<LifecycleRule>, StoreError> {
@@ -219,6 +162,6 @@ fn https_with(ca_file: &std::path::Path) -> Result<aws_sdk_s3::config::SharedHtt
     Ok(aws_smithy_http_client::Builder::new().tls_provider(provider).tls_context(context).build_https())
 }
 
-fn transient(error: impl std::error::Error) -> StoreError {
+pub(super) fn transient(error: impl std::error::Error) -> StoreError {
     StoreError::Transient(DisplayErrorContext(error).to_string())
 }

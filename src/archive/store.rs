@@ -1,7 +1,7 @@
 //! The object store: a directory or S3. In: names and bytes. Out: objects that were read back
 //! before anyone relies on them.
 
-use std::path::Path as FsPath;
+use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,6 +84,7 @@ pub struct Verified {
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
     admin: Option<Arc<S3Admin>>,
+    dir: Option<PathBuf>,
 }
 
 impl Store {
@@ -100,6 +101,15 @@ impl Store {
     /// What `object_store` cannot do, where the store is S3.
     pub fn admin(&self) -> Option<&S3Admin> {
         self.admin.as_deref()
+    }
+
+    /// Where the objects lie, where the store is a directory.
+    pub(super) fn directory(&self) -> Option<&FsPath> {
+        self.dir.as_deref()
+    }
+
+    pub(super) fn objects(&self) -> &dyn ObjectStore {
+        &*self.objects
     }
 
     /// Stores the parts as one object, unless it is there already, and reads it back.
@@ -185,26 +195,6 @@ impl Store {
             .boxed()
     }
 
-    /// Deletes every version, delete marker and unfinished upload of a name, and looks that
-    /// nothing is left. What was gone before is fine. Returns what was deleted, for the receipt.
-    ///
-    /// Errors: something may be left; do it again.
-    pub async fn delete_all(&self, key: &str) -> Result<Vec<String>, StoreError> {
-        if let Some(admin) = &self.admin {
-            return admin.delete_all(key).await;
-        }
-        let path = Path::from(key);
-        match self.objects.delete(&path).await {
-            Ok(()) | Err(Error::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-        match self.objects.head(&path).await {
-            Err(Error::NotFound { .. }) => Ok(vec![key.to_owned()]),
-            Ok(_) => Err(StoreError::Transient("the object is still there".into())),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// Whether the store answers: a listing of one item.
     pub async fn probe(&self) -> Result<(), StoreError> {
         let mut some = self.objects.list(Some(&Path::from(super::key::PREFIX)));
@@ -219,7 +209,7 @@ impl Store {
             .map_err(|error| config(&error))?
             .with_fsync(true)
             .with_automatic_cleanup(true);
-        Ok(Self { objects: Arc::new(objects), admin: None })
+        Ok(Self { objects: Arc::new(objects), admin: None, dir: Some(dir.to_owned()) })
     }
 
     fn s3(config: &S3Config) -> Result<Self, StoreError> {
@@ -252,7 +242,7 @@ impl Store {
             }
         }
         let objects = builder.build().map_err(|error| StoreError::Config(error.to_string()))?;
-        Ok(Self { objects: Arc::new(objects), admin: Some(Arc::new(S3Admin::new(config)?)) })
+        Ok(Self { objects: Arc::new(objects), admin: Some(Arc::new(S3Admin::new(config)?)), dir: None })
     }
 
     /// One request, create-only. Where the name is taken, what is there is looked at below: an

@@ -1,7 +1,11 @@
 //! Where recordings are found again: SQLite through sqlx. In: manifests, outcomes, erasures.
 //! Out: rows. The store's manifests hold the same, so a lost index can be made anew.
 
+mod aged;
+mod candidates;
 mod fold;
+mod heads;
+pub mod likeness;
 mod query;
 
 use std::path::Path;
@@ -13,6 +17,8 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
 
+pub use aged::{Aged, Overdue};
+pub use candidates::{Candidate, Candidates, Wanted};
 pub use query::{Found, Query};
 
 use crate::archive::manifest::Manifest;

@@ -232,6 +232,36 @@ pub fn erasures_pending(count: usize) {
     gauge!(c::ERASURES_PENDING.name).set(count as f64);
 }
 
+/// Age of the oldest erasure that is not complete.
+pub fn erasures_waiting(oldest: Duration) {
+    gauge!(c::ERASURES_WAITING_SECONDS.name).set(oldest.as_secs_f64());
+}
+
+/// An erased recording was there again.
+pub fn erased_returned() {
+    counter!(c::ERASED_RETURNED_TOTAL.name).increment(1);
+}
+
+/// Whether the deletion log is whole.
+pub fn deletion_log_ok(ok: bool) {
+    gauge!(c::DELETION_LOG_OK.name).set(flag(ok));
+}
+
+/// Whether the wall clock is trusted.
+pub fn clock_trusted(trusted: bool) {
+    gauge!(c::CLOCK_TRUSTED.name).set(flag(trusted));
+}
+
+/// The bucket's expiry rule was set again.
+pub fn lifecycle_drifted() {
+    counter!(c::LIFECYCLE_DRIFTS_TOTAL.name).increment(1);
+}
+
+/// Whether the audit's last checkpoint reached the store.
+pub fn audit_anchored(ok: bool) {
+    gauge!(c::AUDIT_ANCHORED.name).set(flag(ok));
+}
+
 /// Whether the store answered.
 pub fn store_up(up: bool) {
     gauge!(c::STORE_UP.name).set(flag(up));

@@ -6,6 +6,7 @@ mod codecs;
 mod corpus;
 mod crash;
 mod demo;
+mod erasure;
 mod kill_loop;
 mod phone;
 mod promises;

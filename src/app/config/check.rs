@@ -51,12 +51,39 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
         store: store(raw.store, &data_dir, env)?,
         index_path: path_or(&raw.index.path, &data_dir, "index.sqlite"),
         tokens_path: data_dir.join("tokens.json"),
-        sweep_interval: seconds("retention.sweep_interval_s", raw.retention.sweep_interval_s, 1..=86_400)?,
+        sweep_interval: seconds("retention.sweep_interval_s", raw.retention.sweep_interval_s, 1..=900)?,
+        holds: HoldConfig {
+            allowed: raw.retention.legal_hold,
+            lawful_bases: listed(&raw.retention.hold_lawful_bases),
+        },
+        signing_key_file: path_or(&raw.retention.signing_key_file, &data_dir, "signing.key"),
+        audit: AuditConfig {
+            keep_days: number("audit.keep_days", raw.audit.keep_days, 1..=3_650)? as u32,
+            checkpoint_interval: seconds(
+                "audit.checkpoint_interval_s",
+                raw.audit.checkpoint_interval_s,
+                1..=86_400,
+            )?,
+            anchor_dir: Some(PathBuf::from(raw.audit.anchor_dir)).filter(|dir| !dir.as_os_str().is_empty()),
+        },
+        time_zone: time_zone(raw.search.time_zone)?,
         country_code,
         log: LogConfig { format: log_format(&raw.log.format)?, level: log_level(raw.log.level)? },
         departments,
         data_dir,
     })
+}
+
+/// Texts with semicolons between.
+fn listed(text: &str) -> Vec<String> {
+    text.split(';').map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect()
+}
+
+fn time_zone(name: String) -> Result<String, ConfigError> {
+    match jiff::tz::TimeZone::get(&name) {
+        Ok(_) => Ok(name),
+        Err(_) => Err(wrong("search.time_zone", "the name of a time zone such as Europe/Copenhagen")),
+    }
 }
 
 fn rtp(raw: &super::raw::RawRtp) -> Result<RtpConfig, ConfigError> {

@@ -42,6 +42,8 @@ section!(
         retention: RawRetention = RawRetention::default(),
         consent: RawConsent = RawConsent::default(),
         number: RawNumber = RawNumber::default(),
+        audit: RawAudit = RawAudit::default(),
+        search: RawSearch = RawSearch::default(),
         log: RawLog = RawLog::default(),
         department: Vec<RawDepartment> = vec![RawDepartment::demo(), RawDepartment::private()],
     }
@@ -112,7 +114,19 @@ section!(RawStore {
     manage_lifecycle: bool = true,
 });
 section!(RawIndex { path: String = String::new() });
-section!(RawRetention { default_days: i64 = 90, sweep_interval_s: i64 = 60 });
+section!(RawRetention {
+    default_days: i64 = 90,
+    sweep_interval_s: i64 = 60,
+    legal_hold: bool = false,
+    hold_lawful_bases: String = String::new(),
+    signing_key_file: String = String::new(),
+});
+section!(RawAudit {
+    keep_days: i64 = 730,
+    checkpoint_interval_s: i64 = 3_600,
+    anchor_dir: String = String::new()
+});
+section!(RawSearch { time_zone: String = "Europe/Copenhagen".into() });
 section!(RawConsent { timeout_s: i64 = 30 });
 section!(RawNumber { country_code: String = "45".into() });
 section!(RawLog { format: String = "text".into(), level: String = "info".into() });

@@ -37,12 +37,40 @@ pub struct Config {
     pub tokens_path: PathBuf,
     /// Time between two sweeps for expired recordings.
     pub sweep_interval: Duration,
+    /// Whether recordings may be held, and on which lawful bases past their limit.
+    pub holds: HoldConfig,
+    /// The key that signs receipts and checkpoints; created where it is missing.
+    pub signing_key_file: PathBuf,
+    /// The trail of look-ups.
+    pub audit: AuditConfig,
+    /// The time zone of callers, where a search names none.
+    pub time_zone: String,
     /// Country code of numbers written without one; digits, may be empty.
     pub country_code: String,
     /// The log.
     pub log: LogConfig,
     /// The departments, at least one.
     pub departments: Vec<Department>,
+}
+
+/// Legal holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HoldConfig {
+    /// Whether anything may be held.
+    pub allowed: bool,
+    /// Lawful bases on which a hold may reach past a recording's limit.
+    pub lawful_bases: Vec<String>,
+}
+
+/// The trail of look-ups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditConfig {
+    /// Days that entries are kept.
+    pub keep_days: u32,
+    /// Time between signed checkpoints.
+    pub checkpoint_interval: Duration,
+    /// A directory elsewhere that gets each checkpoint too.
+    pub anchor_dir: Option<PathBuf>,
 }
 
 /// The HTTP API.
