@@ -17,11 +17,14 @@ use optag::archive::ogg::{OggOpusWriter, Tags};
 use optag::base::clock::{MonoTime, WallTime};
 use optag::base::id::CallId;
 use optag::load::codec::Codec;
+use optag::media::background::Sound;
 use optag::media::codec::g711;
 use optag::media::encoder::Encoder;
 use optag::media::jitter::Jitter;
 use optag::media::rtp::packet::RtpPacket;
+use optag::media::rtp::rtcp;
 use optag::media::rtp::source::{ExpectedSource, SourceRule};
+use optag::media::rtp::srtp::{SrtpKey, SrtpPlan, SrtpReceiver, SrtpSender, Suite};
 use optag::spool::MasterKey;
 use optag::spool::frame::{self, RecordHead};
 use optag::spool::key::DataKey;
@@ -41,6 +44,9 @@ const HOT: &[Hot] = &[
     ("rtp_parse", rtp_parse),
     ("source_judge", source_judge),
     ("jitter_insert_and_pop", jitter),
+    ("srtp_aes_cm_128_sha1_80", srtp_cm),
+    ("srtp_aes_gcm_128", srtp_gcm),
+    ("rtcp_sender_report", rtcp_read),
     ("g711_decode_20_ms", g711_decode),
     ("silence_frame_repeated", silence),
     ("ogg_frame_of_two", ogg_frame),
@@ -160,6 +166,44 @@ fn source_judge(runs: usize) {
     }
 }
 
+fn srtp_cm(runs: usize) {
+    srtp(Suite::AesCm128Sha1Tag80, runs);
+}
+
+fn srtp_gcm(runs: usize) {
+    srtp(Suite::AeadAes128Gcm, runs);
+}
+
+/// Proves and decrypts one packet a run; they are protected beforehand by runs that both
+/// measurements share.
+fn srtp(suite: Suite, runs: usize) {
+    let key = SrtpKey::new(suite, vec![7; suite.secret_bytes()], vec![]).expect("a key");
+    let mut sender = SrtpSender::new(&key);
+    let plain = chain::packets(&vec![900; 160 * RUNS[1]], 1);
+    let sealed: Vec<Vec<u8>> = plain
+        .iter()
+        .map(|packet| {
+            let mut out = [0; 512];
+            let length = sender.protect(packet, &mut out).expect("it is a packet");
+            out[..length].to_vec()
+        })
+        .collect();
+    let plan = SrtpPlan { receive: vec![key], send: None, required: true, roc: 0 };
+    let mut receiver = SrtpReceiver::new(plan);
+    let mut out = [0; 512];
+    for packet in &sealed[..runs] {
+        black_box(receiver.unprotect(MonoTime::default(), black_box(packet), &mut out).is_ok());
+    }
+}
+
+fn rtcp_read(runs: usize) {
+    let mut report = vec![0x80, 200, 0, 6];
+    report.extend([7; 24]);
+    for _ in 0..runs {
+        black_box(rtcp::packets(black_box(&report)).map(Iterator::count).ok());
+    }
+}
+
 fn jitter(runs: usize) {
     let mut jitter = Jitter::new(Duration::from_millis(200));
     let payload = [5; 160];
@@ -182,7 +226,7 @@ fn g711_decode(runs: usize) {
 fn silence(runs: usize) {
     let mut encoder = Encoder::new(chain::OPUS, 8_000);
     for _ in 0..runs + 100 {
-        black_box(encoder.encode(black_box(&[0; 160])).len());
+        black_box(encoder.encode(black_box(&[0; 160]), Sound::Silence).len());
     }
 }
 

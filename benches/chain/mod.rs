@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use optag::base::clock::{MonoTime, WallTime};
 use optag::base::id::CallId;
-use optag::call::{Answer, ConsentHow, ConsentKeys, Evidence, StreamRole};
+use optag::call::{Answer, ConsentHow, ConsentKeys, Evidence, Question, StreamRole};
 use optag::load::codec::Codec;
 use optag::media::call::{Call, CallRules, CallSettings, Command, Now};
 use optag::media::codec::{Encoding, PayloadFormat};
@@ -13,13 +13,14 @@ use optag::media::encoder::OpusSettings;
 use optag::media::leg::LegPlan;
 use optag::media::output::Output;
 use optag::media::plan::{CaptureSettings, ToneSettings};
+use optag::media::rtp::rtcp::RtcpPlan;
 use optag::media::rtp::source::ExpectedSource;
 use optag::media::rtp::telephone_event::EventFormat;
 use optag::media::stats::TickStats;
 
 /// How every encoder is set here.
 pub const OPUS: OpusSettings =
-    OpusSettings { bitrate_bps: 16_000, wideband_bitrate_bps: 24_000, complexity: 5 };
+    OpusSettings { bitrate_bps: 16_000, wideband_bitrate_bps: 24_000, complexity: 5, saves_background: true };
 
 /// A-law RTP packets of 20 ms.
 pub fn packets(samples: &[i16], ssrc: u32) -> Vec<Vec<u8>> {
@@ -53,12 +54,12 @@ impl Player {
             comfort_noise: Vec::new(),
             source: ExpectedSource::default(),
             srtp: None,
+            rtcp: RtcpPlan::default(),
         };
         let rules = CallRules {
             id: CallId::from_bytes([1; 16]),
-            selected: true,
-            keys: ConsentKeys::default(),
-            consent_timeout: Duration::from_secs(30),
+            question: Question::new("demo", true, ConsentKeys::default(), Duration::from_secs(30)),
+            prompt_version: None,
         };
         let settings = CallSettings {
             capture: CaptureSettings {
@@ -68,6 +69,7 @@ impl Player {
             },
             tones: ToneSettings::default(),
             rtp_timeout: Duration::from_secs(60),
+            reports: false,
         };
         let legs = vec![plan(StreamRole::Caller), plan(StreamRole::Employee)];
         let mut player = Self {

@@ -6,7 +6,9 @@ use crate::app::config::StoreConfig;
 use crate::app::keyed_lock::KeyedLock;
 use crate::app::replaying::{Replayed, replay};
 use crate::archive::key;
+use crate::archive::seal::day_keys::DayKeys;
 use crate::archive::store::Store;
+use crate::archive::vault::Vault;
 use crate::audit::path_in;
 use crate::base::clock::OsClock;
 use crate::base::id::CallId;
@@ -22,12 +24,16 @@ pub(crate) async fn erasing(dir: &Path) -> Erasing {
         max_bytes: 1 << 30,
         queue_bytes: 1 << 20,
     };
-    let master = MasterKey::from_bytes(&[3; 32]).unwrap();
+    let key = || MasterKey::from_bytes(&[3; 32]).unwrap();
+    let (master, day_master) = (key(), key());
+    let store = Store::open(&StoreConfig::Local { dir: dir.join("store") }).unwrap();
+    let keys = Arc::new(DayKeys::open(&dir.join("keys"), day_master).unwrap());
     let (spool, _) = Spool::open(config, Arc::new(OsDisk), master, Box::new(|_| {})).unwrap();
     Erasing {
         log: DeletionLog::open(&dir.join("deletions")).unwrap(),
         spool,
-        store: Store::open(&StoreConfig::Local { dir: dir.join("store") }).unwrap(),
+        vault: Vault::new(store.clone(), keys, true, None),
+        store,
         index: Index::open(&dir.join("index.sqlite"), "45").await.unwrap(),
         turns: KeyedLock::default(),
         clock: Arc::new(OsClock),

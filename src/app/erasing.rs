@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use crate::app::durable::destroy_key;
 use crate::app::keyed_lock::KeyedLock;
 use crate::archive::store::Store;
+use crate::archive::vault::Vault;
 use crate::base::clock::Clock;
 use crate::base::id::CallId;
 use crate::index::Index;
@@ -29,8 +30,10 @@ pub struct Erasing {
     pub log: DeletionLog,
     /// The spool, for its keys.
     pub spool: Spool,
-    /// The store.
+    /// The store, for what is not read: names, versions, whether it answers.
     pub store: Store,
+    /// The recordings in it, through their seal.
+    pub vault: Vault,
     /// The index.
     pub index: Index,
     /// Held while a recording is delivered or erased.

@@ -13,15 +13,13 @@ use crate::app::settling::Settling;
 use crate::archive::key;
 use crate::archive::manifest::Manifest;
 use crate::archive::store::StoreError;
+use crate::archive::vault::VaultError;
 use crate::base::id::CallId;
 use crate::http::library::{
     Audio, AudioFormat, AudioRequest, ByteRange, Library, LibraryError, Page, RecordingDetail,
     RecordingState, RecordingSummary, SearchQuery, StoredObject,
 };
 use crate::index::{IndexRow, Query};
-
-/// Largest manifest: a 12-hour call's waveform and gaps. Units: bytes.
-const MANIFEST_BYTES: u64 = 64 << 20;
 
 /// The recordings.
 pub struct Recordings {
@@ -63,11 +61,13 @@ impl Library for Recordings {
         async move {
             let row = self.row(id).await?;
             let manifest = self.manifest(&row).await?;
-            let object = StoredObject {
-                key: key::audio(id, row.started_at),
-                size_bytes: manifest.audio_bytes,
-                sha256: manifest.audio_sha256.clone(),
+            let sealed = manifest.object.as_ref().is_some_and(|object| object.sealed_for.is_some());
+            let (size_bytes, sha256) = match &manifest.object {
+                Some(object) => (object.bytes, object.sha256.clone()),
+                None => (manifest.audio_bytes, manifest.audio_sha256.clone()),
             };
+            let key = key::name(id, row.started_at, key::Kind::Audio, sealed);
+            let object = StoredObject { key, size_bytes, sha256 };
             Ok(RecordingDetail {
                 summary: summary(row),
                 ended_at: Some(manifest.ended_at),
@@ -85,12 +85,11 @@ impl Library for Recordings {
     fn audio(&self, request: AudioRequest) -> BoxFuture<'_, Result<Audio, LibraryError>> {
         async move {
             let row = self.row(request.id).await?;
-            let name = key::audio(request.id, row.started_at);
             if request.format == AudioFormat::Opus && request.channel.is_none() {
                 let part = range(request.range, row.object_bytes)?;
-                let (_, bytes) =
-                    self.erasing.store.get(&name, Some(part.clone())).await.map_err(from_store)?;
-                let bytes = bytes.map(|chunk| chunk.map_err(from_store)).boxed();
+                let audio = self.erasing.vault.audio(request.id, Some(part.clone())).await;
+                let (_, bytes) = audio.map_err(from_vault)?;
+                let bytes = bytes.map(|chunk| chunk.map_err(from_vault)).boxed();
                 return Ok(Audio { total_bytes: row.object_bytes, part, bytes });
             }
             let manifest = self.manifest(&row).await?;
@@ -103,7 +102,7 @@ impl Library for Recordings {
             let form = WavForm { duration_ms: row.duration_ms, rate_hz: manifest.audio_rate_hz, channels };
             let total_bytes = form.bytes();
             let part = range(request.range, total_bytes)?;
-            let (_, opus) = self.erasing.store.get(&name, None).await.map_err(from_store)?;
+            let (_, opus) = self.erasing.vault.audio(request.id, None).await.map_err(from_vault)?;
             let bytes = rendering::wav(opus, form, request.channel, part.clone());
             Ok(Audio { total_bytes, part, bytes })
         }
@@ -141,9 +140,7 @@ impl Recordings {
     }
 
     async fn manifest(&self, row: &IndexRow) -> Result<Manifest, LibraryError> {
-        let name = key::manifest(row.id, row.started_at);
-        let json = self.erasing.store.get_small(&name, MANIFEST_BYTES).await.map_err(from_store)?;
-        serde_json::from_slice(&json).map_err(|_| LibraryError::Damaged)
+        self.erasing.vault.manifest(row.id).await.map_err(from_vault)
     }
 }
 
@@ -151,11 +148,17 @@ fn range(asked: Option<ByteRange>, total_bytes: u64) -> Result<std::ops::Range<u
     asked.map_or(Ok(0..total_bytes), |range| range.resolve(total_bytes))
 }
 
-fn from_store(error: StoreError) -> LibraryError {
+fn from_vault(error: VaultError) -> LibraryError {
     match error {
-        StoreError::Missing => LibraryError::NotFound,
-        StoreError::Mismatch | StoreError::Conflict => LibraryError::Damaged,
-        StoreError::Transient(_) | StoreError::Source(_) | StoreError::Config(_) => LibraryError::StoreDown,
+        VaultError::Missing => LibraryError::NotFound,
+        VaultError::NoKey => LibraryError::Sealed,
+        VaultError::Damaged(_) => LibraryError::Damaged,
+        VaultError::Store(StoreError::Mismatch | StoreError::Conflict) => LibraryError::Damaged,
+        VaultError::Store(_) => LibraryError::StoreDown,
+        VaultError::Keys(error) => {
+            tracing::error!(%error, "the keys of the days cannot be used");
+            LibraryError::Sealed
+        }
     }
 }
 

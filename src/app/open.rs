@@ -1,6 +1,7 @@
 //! Opens everything that an owner's data consists of, in the one order that is safe: the
 //! deletion log before anything that could serve or deliver, the spool before the store.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -9,15 +10,19 @@ use crate::app::config::Config;
 use crate::app::erasing::Erasing;
 use crate::app::keyed_lock::KeyedLock;
 use crate::app::library::Recordings;
+use crate::app::master_key;
 use crate::app::registry::Registry;
 use crate::app::settling::Settling;
 use crate::app::stewarding::Stewarding;
 use crate::app::timekeeping::TimeKeeper;
 use crate::app::trail::Trail;
+use crate::archive::seal::day_keys::DayKeys;
 use crate::archive::store::Store;
+use crate::archive::vault::Vault;
 use crate::audit::{self, AuditLog};
 use crate::base::clock::Clock;
 use crate::base::signing::Signer;
+use crate::disclosure::links::Links;
 use crate::http::tokens::Tokens;
 use crate::index::Index;
 use crate::retention::custody::Custody;
@@ -25,7 +30,7 @@ use crate::retention::deletion_log::DeletionLog;
 use crate::retention::holds::Holds;
 use crate::spool::disk::OsDisk;
 use crate::spool::recover::Recovered;
-use crate::spool::{DurableEvent, MasterKey, Spool, SpoolConfig, SpoolError};
+use crate::spool::{DurableEvent, Spool, SpoolConfig, SpoolError};
 
 /// How long an erasure itself may take, beyond two sweeps, until a report calls it late. Units: s.
 const GRACE_S: u64 = 300;
@@ -52,6 +57,8 @@ pub struct Opened {
     pub time: Arc<TimeKeeper>,
     /// Who may ask.
     pub tokens: Arc<Tokens>,
+    /// The file of the master key, if this start made it.
+    pub new_master_key: Option<PathBuf>,
 }
 
 /// Opens the data. `Ok(None)`: another process has it.
@@ -64,7 +71,12 @@ pub async fn open(
     let dir = &config.data_dir;
     std::fs::create_dir_all(dir)
         .with_context(|| format!("cannot make the data directory {}", dir.display()))?;
-    let master = MasterKey::load_or_create(&config.spool.master_key_file)?;
+    let (secret, is_new) = master_key::load(&config.spool.master_key).await?;
+    let master = secret.key()?;
+    let day_master = match &config.seal.master_key {
+        None => secret.key()?,
+        Some(source) => master_key::load(source).await?.0.key()?,
+    };
     let spool_config = SpoolConfig {
         dir: config.spool.dir.clone(),
         segment_bytes: config.spool.segment_bytes,
@@ -87,11 +99,14 @@ pub async fn open(
     let log = DeletionLog::open(&dir.join("deletions.log")).context("cannot open the deletion log")?;
     let index = Index::open(&config.index_path, &config.country_code).await?;
     let store = Store::open(&config.store)?;
+    let keys = Arc::new(DayKeys::open(&config.seal.keys_dir, day_master).context("the days' keys")?);
+    let vault = Vault::new(store.clone(), keys, config.seal.seals, config.seal.escrow.clone());
     let tokens = Arc::new(Tokens::open(&config.tokens_path)?);
     let erasing = Arc::new(Erasing {
         log,
         spool,
         store,
+        vault,
         index,
         turns: KeyedLock::default(),
         clock: clock.clone(),
@@ -107,6 +122,7 @@ pub async fn open(
         recovered,
         time,
         tokens,
+        new_master_key: is_new,
     }))
 }
 
@@ -118,6 +134,11 @@ impl Opened {
             registry: Arc::clone(&self.registry),
             settling: Arc::clone(&self.settling),
         })
+    }
+
+    /// Links that hand a recording out once.
+    pub fn links(&self) -> Arc<Links> {
+        Arc::new(Links::new(self.config.data_dir.join("links.json")))
     }
 
     /// Erasures, holds and reports as the API shows them.

@@ -2,7 +2,7 @@
 //! so that a health check never waits for them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Health {
     store: AtomicBool,
     index: AtomicBool,
+    /// Until new calls are refused; `u64::MAX` where the spool does not grow. Units: s.
+    spool_full_in_s: AtomicU64,
 }
 
 impl Health {
@@ -36,6 +38,20 @@ impl Health {
         self.index.store(index, Ordering::Relaxed);
         metrics::store_up(store);
         metrics::index_up(index);
+    }
+
+    /// How long the spool takes new calls, if it goes on growing.
+    pub fn set_spool_full_in(&self, left: Option<Duration>) {
+        self.spool_full_in_s.store(left.map_or(u64::MAX, |left| left.as_secs()), Ordering::Relaxed);
+    }
+
+    /// What is wrong with a store that does not answer.
+    fn store_detail(&self) -> String {
+        let waits = "it does not answer; recordings wait in the spool";
+        match self.spool_full_in_s.load(Ordering::Relaxed) {
+            0 | u64::MAX => waits.to_owned(),
+            left => format!("{waits}, which takes new calls for about {} more minutes", left.div_ceil(60)),
+        }
     }
 
     /// Looks again and again until it is dropped; the start has looked once.
@@ -84,7 +100,7 @@ impl Readiness for Checks {
                 false,
                 "it is filling up or cannot be written",
             ),
-            check("store", store, true, "it does not answer; recordings wait in the spool"),
+            check("store", store, true, &self.health.store_detail()),
             check("index", index, true, "it does not answer; rows wait"),
             check(
                 "deletion_log",

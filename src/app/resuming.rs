@@ -14,13 +14,14 @@ use tokio::sync::oneshot;
 use crate::app::open::Opened;
 use crate::base::clock::{BootId, MonoTime};
 use crate::base::id::CallId;
-use crate::call::{CallFacts, ConsentMachine, ConsentState};
+use crate::base::limit;
+use crate::call::{CallFacts, ConsentState};
 use crate::media::engine::{Engine, ResumePlan};
 use crate::media::output::FRAME_MS;
-use crate::media::ports::PortPool;
+use crate::media::ports::{PortPool, StreamSockets};
 use crate::media::resume::Resumption;
 use crate::media::saved::SavedCall;
-use crate::media::socket::{KeptSocket, MediaSocket};
+use crate::media::socket::KeptSocket;
 use crate::media::stats::CallGauges;
 use crate::metrics::{self, NotResumed};
 use crate::signalling::siprec::kept::Kept;
@@ -99,13 +100,15 @@ impl<'a> Candidate<'a> {
             return Err(NotResumed::Boot);
         }
         // What the records of consent say is what holds; the state beside them may be older.
-        match call.consent.as_ref().map(|record| record.state) {
-            Some(ConsentState::Withdrawn) => return Err(NotResumed::State),
-            Some(state) if state != saved.consent.state() => {
-                saved.consent = ConsentMachine::resume(state, now);
-            }
+        match &call.consent {
+            Some(record) if record.state == ConsentState::Withdrawn => return Err(NotResumed::State),
+            Some(record) => saved.consent.catch_up(record),
             None if saved.consent.state() != ConsentState::Asked => return Err(NotResumed::State),
             _ => {}
+        }
+        if saved.consent.stands() && !saved.consent.is_open() && saved.zero.is_none() {
+            // It was granted and closed again since it was saved: where its time axis began is not known.
+            return Err(NotResumed::State);
         }
         if saved.consent.is_open() && saved.zero.is_none() {
             let granted_at = call.consent.as_ref().map_or(wall, |record| record.at);
@@ -136,14 +139,18 @@ async fn put_back(
     let Candidate { facts, saved, frames, .. } = candidate;
     let now = opened.clock.mono();
     let sockets_kept = saved.legs.iter().all(|leg| kept.contains_key(&leg.port));
-    let bind = |leg: &crate::media::saved::SavedLeg| ports.bind_at(leg.port, kept.remove(&leg.port), now);
-    let sockets: Vec<MediaSocket> =
+    let bind = |leg: &crate::media::saved::SavedLeg| {
+        ports.bind_at(leg.port, kept.remove(&leg.port), !leg.plan.rtcp.mux, now)
+    };
+    let sockets: Vec<StreamSockets> =
         saved.legs.iter().map(bind).collect::<Result<_, _>>().map_err(|_| NotResumed::Ports)?;
     let ip = opened.config.rtp.advertised_ip;
     let addresses: Vec<SocketAddr> =
         sockets.iter().map(|socket| SocketAddr::new(ip, socket.port())).collect();
-    let gauges = Arc::new(CallGauges::new(sockets.len()));
+    let gauges = Arc::new(CallGauges::new(limit::STREAMS_PER_CALL));
     opened.registry.add(facts, saved.consent.state(), &addresses, Arc::clone(&gauges));
+    opened.registry.set_opened(facts.id);
+    opened.registry.set_department(facts.id, saved.consent.department());
     opened.registry.set_paused(facts.id, saved.paused);
     let plan = ResumePlan { resumption: Resumption { saved, frames, sockets_kept }, sockets, gauges };
     let (reply, answer) = oneshot::channel();

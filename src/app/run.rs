@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::app::caretaking::{AuditCare, RulesWatch};
 use crate::app::config::{Config, StoreConfig};
+use crate::app::delivery::Delivery;
 use crate::app::durable::durable;
 use crate::app::handover::Kept;
 use crate::app::open::{Opened, open};
@@ -27,7 +28,7 @@ use crate::app::resuming::{Resumed, resume};
 use crate::app::settling::{Closing, Settling};
 use crate::app::sink::SpoolSink;
 use crate::app::sweeping::Sweeper;
-use crate::app::{delivery, harden, sip};
+use crate::app::{harden, sip};
 use crate::base::clock::Clock;
 use crate::base::limit;
 use crate::call::outcome::LossCause;
@@ -47,8 +48,6 @@ use crate::signalling::siprec::listen::{Bound, Ending, SipServer};
 use crate::spool::DurableEvent;
 use crate::spool::record::{Body, SpoolRecord};
 
-/// Deliveries at a time; with three parts each they stay under 64 MiB.
-const DELIVERIES: usize = 4;
 /// How long the start waits for index and store to tell what they saw of the deletion log.
 const COMPARE: Duration = Duration::from_secs(10);
 /// How long deliveries may go on after the last call ended.
@@ -113,6 +112,7 @@ impl Running {
             registry: Arc::clone(&opened.registry),
             erasing: Arc::clone(&opened.erasing),
             draining: Arc::clone(&draining),
+            joining: Default::default(),
         });
         let health = Arc::new(Health::default());
         health.look(&opened.erasing).await;
@@ -139,6 +139,8 @@ impl Running {
             steward: opened.steward(),
             tokens: Arc::clone(&opened.tokens),
             clock: Arc::clone(&opened.clock),
+            links: opened.links(),
+            owner: Arc::new(opened.config.disclosure.clone()),
         };
         let limits = Limits { requests: config.api.max_requests, timeout: config.api.request_timeout };
         let checks = Checks {
@@ -183,6 +185,11 @@ impl Running {
             listeners,
             sockets,
         })
+    }
+
+    /// The master key's file, if this start made it.
+    pub fn new_master_key(&self) -> Option<&std::path::Path> {
+        self.opened.new_master_key.as_deref()
     }
 
     /// An admin token of this name; an older one of the same name becomes worthless.
@@ -290,9 +297,9 @@ async fn compare_deletions(opened: &Opened) {
     }
 }
 
-/// What a crash left: open calls that do not go on are ended where their audio ends, then all are
-/// settled.
-async fn settle_recovered(opened: &Opened, resumed: &Resumed) -> anyhow::Result<()> {
+/// What a crash left, here or on a disk that was brought here: open calls that do not go on are
+/// ended where their audio ends, then all are settled.
+pub(crate) async fn settle_recovered(opened: &Opened, resumed: &Resumed) -> anyhow::Result<()> {
     let recovered = &opened.recovered;
     if recovered.damaged + recovered.bad_segments + recovered.missing_segments + recovered.unreadable_bytes
         > 0
@@ -345,9 +352,10 @@ async fn settle_recovered(opened: &Opened, resumed: &Resumed) -> anyhow::Result<
 
 fn recovered_outcome(consent: Option<ConsentState>, frames: u32) -> Outcome {
     match consent {
-        Some(ConsentState::Granted) if frames > 0 => Outcome::Recorded,
-        Some(ConsentState::Refused) => Outcome::Refused,
         Some(ConsentState::Withdrawn) => Outcome::Withdrawn,
+        // There is audio only where a yes allowed it, whatever the next department was told.
+        Some(_) if frames > 0 => Outcome::Recorded,
+        Some(ConsentState::Refused) => Outcome::Refused,
         _ => Outcome::Lost(LossCause::Restart),
     }
 }
@@ -400,11 +408,13 @@ fn start_engine(opened: &Opened) -> anyhow::Result<Engine> {
                     bitrate_bps: config.engine.opus_bitrate_bps,
                     wideband_bitrate_bps: config.engine.opus_wideband_bitrate_bps,
                     complexity: config.engine.opus_complexity,
+                    saves_background: config.engine.saves_background,
                 },
                 pass_through_max_bps: config.engine.opus_pass_through_max_bps,
             },
             tones: config.tones,
             rtp_timeout: config.rtp.timeout,
+            reports: config.rtp.rtcp_reports,
         },
         adaptive_complexity: config.engine.adaptive_complexity,
     };
@@ -421,9 +431,7 @@ fn start_tasks(
 ) -> JoinSet<()> {
     let config = &opened.config;
     let mut tasks = JoinSet::new();
-    for _ in 0..DELIVERIES {
-        tasks.spawn(delivery::work(Arc::<Settling>::clone(&opened.settling), Arc::clone(&opened.erasing)));
-    }
+    Delivery::new(Arc::<Settling>::clone(&opened.settling), Arc::clone(&opened.erasing)).start(&mut tasks);
     let publisher = Publisher {
         engine: engine.clone(),
         spool: opened.erasing.spool.clone(),
@@ -431,6 +439,7 @@ fn start_tasks(
         registry: Arc::clone(&opened.registry),
         ports: ports.clone(),
         clock: Arc::<dyn Clock>::clone(&opened.clock),
+        health: Arc::clone(health),
         exporter,
     };
     tasks.spawn(publisher.run());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::app::erasing::Erasing;
 use crate::app::timekeeping::TimeKeeper;
+use crate::archive::key::day;
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
 use crate::retention::deletion_log::Cause;
@@ -92,6 +93,7 @@ impl Sweeper {
                 }
             }
         }
+        self.end_keys(now).await;
     }
 
     /// Calls in the spool whose time is up. A department's shorter limit stands in the call's own
@@ -142,6 +144,31 @@ impl Sweeper {
                 tracing::error!(call = %id, %error, "an erasure could not be opened again");
                 return;
             }
+        }
+    }
+
+    /// A day's key ends when the last recording that it seals is due: from then on no copy of
+    /// that day opens, wherever it lies.
+    /// What is held keeps the key of its day.
+    async fn end_keys(&self, now: WallTime) {
+        for hold in self.erasing.custody.holds.all() {
+            let (keys, day) = (Arc::clone(self.erasing.vault.keys()), day(hold.id.admitted_at()));
+            let kept = tokio::task::spawn_blocking(move || keys.keep_until(day, hold.until)).await;
+            if !matches!(kept, Ok(Ok(()))) {
+                tracing::error!(call = %hold.id, "the key of a held recording's day could not be kept; no key is ended");
+                return;
+            }
+        }
+        match self.erasing.vault.destroy_due_keys(now).await {
+            Ok(ended) => {
+                for key in ended {
+                    tracing::info!(
+                        key,
+                        "the key of a day was destroyed: nothing sealed with it opens any more"
+                    );
+                }
+            }
+            Err(error) => tracing::error!(%error, "keys of days that are over may be left"),
         }
     }
 }

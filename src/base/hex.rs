@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_has_two_digits() {
+    fn every_byte_has_two_digits_and_is_read_back() {
         assert_eq!(hex(&[0, 9, 0xab, 0xff]), "0009abff");
         assert_eq!(unhex("0009abFF"), Some(vec![0, 9, 0xab, 0xff]));
         assert!(unhex("abc").is_none() && unhex("zz").is_none());

@@ -6,7 +6,10 @@ pub mod check;
 pub mod demo;
 pub mod erase;
 pub mod export;
+pub mod import;
+pub mod keys;
 pub mod load;
+pub mod recover;
 pub mod replay_deletions;
 pub mod retention;
 pub mod search;
@@ -42,7 +45,10 @@ enum Command {
     Search(search::SearchArgs),
     Export(export::ExportArgs),
     Erase(erase::EraseArgs),
+    Import(import::ImportArgs),
     Check(check::CheckArgs),
+    Keys(keys::KeysArgs),
+    Recover(recover::RecoverArgs),
     Retention(retention::RetentionArgs),
     Audit(audit::AuditArgs),
     ReplayDeletions(replay_deletions::ReplayArgs),
@@ -78,7 +84,10 @@ pub fn run() -> ExitCode {
             Command::Search(args) => search::run(args).await,
             Command::Export(args) => export::run(args).await,
             Command::Erase(args) => erase::run(args).await,
+            Command::Import(args) => import::run(args).await,
             Command::Check(args) => check::run(args).await,
+            Command::Keys(args) => keys::run(args).await,
+            Command::Recover(args) => recover::run(args).await,
             Command::Retention(args) => retention::run(args).await,
             Command::Audit(args) => audit::run(args).await,
             Command::ReplayDeletions(args) => replay_deletions::run(args).await,

@@ -23,6 +23,8 @@ use crate::base::id::CallId;
 use crate::base::private::Private;
 use crate::call::consent::ConsentError;
 use crate::call::{ConsentState, StreamRole};
+use crate::disclosure::links::Links;
+use crate::disclosure::owner::Owner;
 use crate::media::output::StreamCounts;
 use crate::signalling::feed::*;
 
@@ -104,13 +106,26 @@ impl Feed for Fake {
     }
 
     fn control(&self, call: CallId, control: Control) -> BoxFuture<'_, Result<CallView, ControlError>> {
+        let joined = match &control {
+            Control::AddStream(stream) => Some(StreamView {
+                label: stream.label.clone(),
+                role: stream.role,
+                address: "127.0.0.1:20010".parse().unwrap(),
+                counts: StreamCounts::default(),
+            }),
+            _ => None,
+        };
         self.controls.lock().unwrap().push(control);
         let forbidden = *self.forbid.lock().unwrap();
         async move {
             match forbidden {
                 _ if call != id() => Err(ControlError::NoSuchCall(call)),
                 Some(error) => Err(error.into()),
-                None => Ok(view()),
+                None => {
+                    let mut view = view();
+                    view.streams.extend(joined);
+                    Ok(view)
+                }
             }
         }
         .boxed()
@@ -177,6 +192,12 @@ impl Audit for Fake {
             Ok(())
         }
         .boxed()
+    }
+
+    fn about(&self, recording: CallId) -> BoxFuture<'_, Result<Vec<AuditEntry>, AuditError>> {
+        let audited = self.audited.lock().unwrap();
+        let about = audited.iter().filter(|entry| entry.recording == Some(recording)).cloned().collect();
+        async move { Ok(about) }.boxed()
     }
 
     fn pseudonym(&self, text: &str) -> String {
@@ -334,6 +355,8 @@ impl Api {
             steward: fake.clone(),
             tokens: tokens.clone(),
             clock: Arc::new(OsClock),
+            links: Arc::new(Links::new(dir.path().join("links.json"))),
+            owner: Arc::new(Owner { public_url: "https://calls.example".into(), ..Owner::default() }),
         };
         Self { fake, tokens, router: router(services, limits), _dir: dir }
     }

@@ -51,6 +51,9 @@ pub enum LibraryError {
         /// Its length.
         total_bytes: u64,
     },
+    /// The key that opens it was destroyed, or is not on this node.
+    #[error("the key that opens the recording is not here")]
+    Sealed,
     /// What is stored cannot be read.
     #[error("the stored recording is damaged")]
     Damaged,

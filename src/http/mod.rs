@@ -13,6 +13,8 @@ mod calls;
 mod candidates;
 mod erasures;
 mod guard;
+mod handout;
+mod handout_links;
 pub mod health;
 mod holds;
 mod json;
@@ -26,6 +28,8 @@ mod recordings;
 pub mod router;
 pub mod serve;
 pub mod steward;
+mod stream_body;
+mod streams;
 pub mod tokens;
 pub mod told;
 

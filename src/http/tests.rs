@@ -2,7 +2,9 @@
 
 mod calls;
 mod door;
+mod handouts;
 mod playback;
 mod privacy;
 mod recordings;
 mod stewarding;
+mod streams;

@@ -30,6 +30,7 @@ fn manifest(at_s: i64, number: &str, name: &str, department: &str) -> Manifest {
         audio_bytes: 10,
         audio_rate_hz: 8_000,
         audio_sha256: "00".into(),
+        object: None,
         written_by: "test".into(),
     }
 }

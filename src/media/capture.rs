@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::axis::{self, FRAME_AXIS};
+use super::background::AHEAD_FRAMES;
 use super::codec::decoder::LONGEST_SAMPLES;
 use super::cuts::Cuts;
 use super::encoder::{OpusSettings, silence_packet};
@@ -25,6 +26,9 @@ use crate::base::clock::MonoTime;
 /// Arrival time after which frames are made even before the tick's turn, so that a stalled
 /// tick's backlog passes through without loss.
 const CATCH_UP: Duration = Duration::from_millis(200);
+/// Frames of a tick, and the bytes of their packets at a usual rate: more grow the lists.
+const TICK_FRAMES: usize = 16;
+const TICK_BYTES: usize = 768;
 /// Longest packet. Units: of the axis.
 const LONGEST_PACKET: i64 = 6 * FRAME_AXIS;
 
@@ -49,6 +53,7 @@ impl CaptureSettings {
 /// How far frames are made behind what was heard, so that a tone is known of before its first
 /// frame is made, wherever packets are lost around it.
 pub const LOOK_AHEAD: Duration = Duration::from_millis(60);
+const _: () = assert!(axis::length(LOOK_AHEAD) >= AHEAD_FRAMES as i64 * FRAME_AXIS);
 
 /// Encoded frames of a stream that wait for the tick's end.
 #[derive(Debug, Default)]
@@ -101,6 +106,7 @@ pub struct Capture {
     holes: Holes,
     cuts: Cuts,
     paused: VecDeque<(i64, i64)>,
+    over: bool,
     gaps: GapTracker,
     frame: u32,
     placed: i64,
@@ -127,12 +133,28 @@ impl Capture {
             holes: Holes::default(),
             cuts: Cuts::default(),
             paused: VecDeque::new(),
+            over: false,
             gaps: GapTracker::default(),
             frame: 0,
             placed: 0,
-            encoded: Encoded::default(),
+            encoded: Encoded {
+                lengths: Vec::with_capacity(TICK_FRAMES),
+                peaks: Vec::with_capacity(TICK_FRAMES),
+                bytes: Vec::with_capacity(TICK_BYTES),
+            },
             closed_gaps: Vec::new(),
         }
+    }
+
+    /// The same for a stream that joins when so many frames were made of the others.
+    pub fn joining_at(mut self, frame: u32) -> Self {
+        self.frame = frame;
+        self
+    }
+
+    /// Signalling dropped the stream, or brought it back.
+    pub fn set_over(&mut self, over: bool) {
+        self.over = over;
     }
 
     /// A capture that goes on at a frame, after nothing was heard between two positions.
@@ -242,6 +264,7 @@ impl Capture {
             let made = track.take_counts();
             lent.stats.frames_coded += made.coded;
             lent.stats.frames_repeated += made.repeated;
+            lent.stats.frames_background += made.background;
             lent.stats.coding_ns += made.coding_ns;
         }
     }
@@ -319,7 +342,7 @@ impl Capture {
             self.decoded.as_ref().is_some_and(|track| track.has_frame()),
             self.passed.as_ref().is_some_and(|track| track.has_frame()),
         );
-        let why = self.holes.why(at, self.placed > 0);
+        let why = self.holes.why(at, self.placed > 0 && !self.over);
         self.active = match came {
             (_, true) => Active::Passed,
             (true, false) => Active::Decoded,

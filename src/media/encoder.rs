@@ -1,5 +1,6 @@
 //! Opus for one stream. In: 20 ms frames. Out: the noun `OpusPacket`. Silence costs a call of
-//! the library only until its packet repeats; from then on that packet is copied.
+//! the library only until its packet repeats; from then on that packet is copied. Steady
+//! background costs one now and then; between, packets of it are sent again (`media::replay`).
 //!
 //! Never writes packets of a table-of-contents byte alone, nor switches to CELT silence: some
 //! decoders play stale audio for the first and stop at the second.
@@ -10,11 +11,11 @@ use std::time::Instant;
 use opusic_sys as sys;
 
 use super::axis::{LONGEST_FRAME, frame_samples};
+use super::background::Sound;
+use super::replay::Replay;
 
 /// The most a 20 ms packet can take. Source: RFC 6716 §3.4 [R2].
 const PACKET_BYTES: usize = 1_275;
-/// Samples at or under this are silence: the least level of A-law.
-const SILENT_PEAK: u16 = 8;
 /// Silent frames after which a packet is repeated though it never came twice in a row.
 const SETTLE_FRAMES: u32 = 50;
 
@@ -27,6 +28,8 @@ pub struct OpusSettings {
     pub wideband_bitrate_bps: u32,
     /// 0 to 10.
     pub complexity: u8,
+    /// Whether steady background is coded now and then only.
+    pub saves_background: bool,
 }
 
 /// Frames by how they were coded, and the time it took.
@@ -34,8 +37,10 @@ pub struct OpusSettings {
 pub struct EncodeCounts {
     /// Frames that the library coded.
     pub coded: u64,
-    /// Frames for which the silence packet was repeated.
+    /// Frames for which a packet of silence or of steady background was repeated.
     pub repeated: u64,
+    /// Of those, frames of background.
+    pub background: u64,
     /// Time inside the library. Units: ns.
     pub coding_ns: u64,
 }
@@ -50,6 +55,7 @@ pub struct Encoder {
     last_silence: Option<usize>,
     steady: bool,
     silent_frames: u32,
+    replay: Replay,
     counts: EncodeCounts,
 }
 
@@ -84,6 +90,7 @@ impl Encoder {
             last_silence: None,
             steady: false,
             silent_frames: 0,
+            replay: Replay::default(),
             counts: EncodeCounts::default(),
         }
     }
@@ -108,20 +115,16 @@ impl Encoder {
         }
     }
 
-    /// Codes one frame of [`Encoder::frame_samples`]. The packet is valid until the next call
-    /// and never shorter than 2 bytes but for what libopus itself makes of sound.
+    /// Codes one frame of [`Encoder::frame_samples`], which is such a `sound`. The packet is valid
+    /// until the next call and never shorter than 2 bytes but for what libopus itself makes of sound.
     ///
     /// Panics: the frame has another length.
-    pub fn encode(&mut self, frame: &[i16]) -> &[u8] {
+    pub fn encode(&mut self, frame: &[i16], sound: Sound) -> &[u8] {
         assert_eq!(frame.len(), self.frame_samples, "a frame is 20 ms");
-        let silent = frame.iter().all(|sample| sample.unsigned_abs() <= SILENT_PEAK);
-        if !silent {
-            self.last_silence = None;
-            self.steady = false;
-            self.silent_frames = 0;
-            let length = self.call(frame);
-            return &self.packet[..length];
+        if sound != Sound::Silence {
+            return self.encode_sound(frame, sound);
         }
+        self.replay.forget();
         match self.last_silence {
             Some(length) if self.steady => {
                 self.counts.repeated += 1;
@@ -140,6 +143,26 @@ impl Encoder {
                 &self.packet[..length]
             }
         }
+    }
+
+    fn encode_sound(&mut self, frame: &[i16], sound: Sound) -> &[u8] {
+        self.last_silence = None;
+        self.steady = false;
+        self.silent_frames = 0;
+        if sound == Sound::Background
+            && let Some(packet) = self.replay.next()
+        {
+            self.packet[..packet.len()].copy_from_slice(packet);
+            self.counts.repeated += 1;
+            self.counts.background += 1;
+            return &self.packet[..packet.len()];
+        }
+        let length = self.call(frame);
+        match sound {
+            Sound::Silence | Sound::Talk => self.replay.forget(),
+            Sound::Calm | Sound::Background => self.replay.remember(&self.packet[..length]),
+        }
+        &self.packet[..length]
     }
 
     /// Frames coded and repeated since the last call of this.
@@ -229,11 +252,16 @@ pub const PRE_SKIP_48K: u16 = 312;
 pub fn silence_packet() -> &'static [u8] {
     static PACKET: OnceLock<Vec<u8>> = OnceLock::new();
     PACKET.get_or_init(|| {
-        let settings = OpusSettings { bitrate_bps: 16_000, wideband_bitrate_bps: 16_000, complexity: 5 };
+        let settings = OpusSettings {
+            bitrate_bps: 16_000,
+            wideband_bitrate_bps: 16_000,
+            complexity: 5,
+            saves_background: false,
+        };
         let mut encoder = Encoder::new(settings, 8_000);
         let mut packet = Vec::new();
         for _ in 0..SETTLE_FRAMES {
-            packet = encoder.encode(&[0; frame_samples(8_000)]).to_vec();
+            packet = encoder.encode(&[0; frame_samples(8_000)], Sound::Silence).to_vec();
             if encoder.steady {
                 break;
             }
@@ -246,8 +274,12 @@ pub fn silence_packet() -> &'static [u8] {
 mod tests {
     use super::*;
 
-    const SETTINGS: OpusSettings =
-        OpusSettings { bitrate_bps: 16_000, wideband_bitrate_bps: 24_000, complexity: 5 };
+    const SETTINGS: OpusSettings = OpusSettings {
+        bitrate_bps: 16_000,
+        wideband_bitrate_bps: 24_000,
+        complexity: 5,
+        saves_background: true,
+    };
 
     const FRAME_SAMPLES: usize = frame_samples(8_000);
 
@@ -266,12 +298,12 @@ mod tests {
     fn silence_costs_no_calls_once_its_packet_repeats() {
         let mut encoder = Encoder::new(SETTINGS, 8_000);
         for n in 0..10 {
-            encoder.encode(&tone(n));
+            encoder.encode(&tone(n), Sound::Talk);
         }
         encoder.take_counts();
         let mut packets = Vec::new();
         for _ in 0..100 {
-            packets.push(encoder.encode(&[8; FRAME_SAMPLES]).to_vec());
+            packets.push(encoder.encode(&[8; FRAME_SAMPLES], Sound::Silence).to_vec());
         }
         let counts = encoder.take_counts();
         assert!(counts.coded <= 12 && counts.coded + counts.repeated == 100, "{counts:?}");
@@ -288,11 +320,12 @@ mod tests {
             (out.iter().map(|&s| f64::from(s).powi(2)).sum::<f64>() / FRAME_SAMPLES as f64).sqrt()
         };
         for n in 0..50 {
-            level(encoder.encode(&tone(n)));
+            level(encoder.encode(&tone(n), Sound::Talk));
         }
-        let silence: Vec<_> = (0..100).map(|_| level(encoder.encode(&[0; FRAME_SAMPLES]))).collect();
+        let silence: Vec<_> =
+            (0..100).map(|_| level(encoder.encode(&[0; FRAME_SAMPLES], Sound::Silence))).collect();
         assert!(silence[10..].iter().all(|&rms| rms < 30.0), "{silence:?}");
-        let speech: Vec<_> = (50..60).map(|n| level(encoder.encode(&tone(n)))).collect();
+        let speech: Vec<_> = (50..60).map(|n| level(encoder.encode(&tone(n), Sound::Talk))).collect();
         assert!(speech[3..].iter().all(|&rms| rms > 3_000.0), "{speech:?}");
     }
 }

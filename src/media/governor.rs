@@ -15,6 +15,9 @@ const BUSY: f64 = 0.60;
 const CALM: f64 = 0.25;
 /// Share above which, at the lowest complexity, no new call is taken in, and below which they are again.
 const FULL: (f64, f64) = (0.75, 0.65);
+/// What the lowest complexity costs of the one in use, at most: calls that are taken in by
+/// trusting that the complexity will fall are held to it.
+const LOWEST_SHARE: f64 = 0.5;
 /// Ticks over which the share is averaged.
 const AVERAGED: f64 = 5.0;
 /// Busy ticks in a row before a step down.
@@ -86,8 +89,9 @@ impl Governor {
     /// not have begun to cost anything.
     pub fn admits(&self, calls: usize) -> bool {
         let lowest = self.step + 1 == self.steps.len();
-        let expected = self.per_call * (calls + 1) as f64;
-        !self.is_full && (!lowest || expected <= FULL.0)
+        let share = if lowest { 1.0 } else { LOWEST_SHARE };
+        let expected = self.per_call * share * (calls + 1) as f64;
+        !self.is_full && expected <= FULL.0
     }
 
     fn move_to(&mut self, step: usize) {
@@ -154,6 +158,14 @@ mod tests {
         run(&mut governor, 0.3, 50);
         assert!(governor.admits(400));
         assert!(!governor.admits(600));
+    }
+
+    #[test]
+    fn a_rush_is_held_to_what_the_lowest_complexity_can_do() {
+        let mut governor = Governor::new(5, true, TICK);
+        run(&mut governor, 0.3, 50);
+        assert!(governor.complexity() == 5 && governor.admits(900));
+        assert!(!governor.admits(1_100));
     }
 
     #[test]

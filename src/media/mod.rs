@@ -4,18 +4,22 @@
 //! of [`output::Output`] a tick. Not here: files, databases, HTTP, tokio.
 
 pub mod axis;
+pub mod background;
 pub mod call;
 mod capture;
 pub mod codec;
 mod cuts;
 pub mod ear;
 pub mod encoder;
+mod ending;
 pub mod engine;
+pub mod feedback;
 mod gap;
 pub mod governor;
 mod holes;
 mod interleave;
 pub mod jitter;
+mod joining;
 pub mod keypad;
 pub mod keys;
 pub mod leg;
@@ -27,6 +31,7 @@ pub mod pcm_track;
 pub mod plan;
 pub mod ports;
 mod press;
+mod replay;
 pub mod resume;
 pub mod rtp;
 pub mod saved;

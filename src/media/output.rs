@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
-use crate::call::{ConsentRecord, Outcome};
+use crate::call::{ConsentRecord, Outcome, StreamFacts};
 use crate::media::saved::SavedCall;
 
 /// Length of every encoded frame. Units: ms.
@@ -28,6 +28,8 @@ pub enum Fact {
     Consent(ConsentRecord),
     /// Encoded audio, all streams over the same frames.
     Media(MediaBlock),
+    /// A stream joined; the blocks that follow hold it, after those there were.
+    Joined(StreamFacts),
     /// A span without media, and why.
     Gap(Gap),
     /// What a later process needs to go on with the call; the last one counts.
@@ -36,7 +38,8 @@ pub enum Fact {
     Ended(Ended),
 }
 
-/// Encoded frames of all streams of a call over one span of its time axis.
+/// Encoded frames of all streams of a call over one span of its time axis. Later blocks of a call
+/// may have more streams than earlier ones.
 ///
 /// Shape: `frames × streams` Opus packets, frame by frame, streams in channel order; every
 /// packet codes exactly [`FRAME_MS`] and none is empty.
@@ -97,7 +100,7 @@ pub enum GapReason {
     Lost,
     /// The sender stopped sending without saying so (hold, DTX without comfort noise).
     Held,
-    /// The feed paused the recording.
+    /// The feed paused the recording, or a department had the call that consent did not cover.
     Paused,
     /// The recorder was down.
     Restart,
@@ -138,6 +141,8 @@ pub enum EndedBy {
     Shutdown,
     /// It was found open in the spool after a crash and not resumed.
     Recovered,
+    /// It ended in an earlier system, whose recording was imported.
+    Imported,
 }
 
 /// Packet counters of one stream.

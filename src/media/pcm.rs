@@ -75,6 +75,19 @@ impl PcmWindow {
         any != 0
     }
 
+    /// Copies the frame that comes `frames` after the next one; whether all of it was placed.
+    pub fn peek(&self, frames: usize, frame: &mut [i16]) -> bool {
+        let size = self.samples.len();
+        let length = frame.len();
+        let index = self.index(self.start + (frames * length) as i64);
+        let first = (size - index).min(length);
+        frame[..first].copy_from_slice(&self.samples[index..index + first]);
+        frame[first..].copy_from_slice(&self.samples[..length - first]);
+        let mut whole = true;
+        words(size, index, length, |word, mask| whole &= self.present[word] & mask == mask);
+        whole
+    }
+
     /// Takes the next frame, which is as long as [`PcmWindow::frame_samples`] says; how many of
     /// its samples were placed. The rest is zero, and what was taken is wiped.
     pub fn take(&mut self, frame: &mut [i16]) -> usize {

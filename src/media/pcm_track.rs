@@ -5,6 +5,7 @@
 //! rate, what waits is carried over and a fresh encoder goes on.
 
 use super::axis::{FRAME_AXIS, LONGEST_FRAME, per_sample};
+use super::background::{AHEAD_FRAMES, Background, SILENT_PEAK, Sound, peak};
 use super::codec::Encoding;
 use super::codec::decoder::{Decoder, LONGEST_SAMPLES};
 use super::encoder::{EncodeCounts, Encoder, OpusSettings, PRE_SKIP_48K};
@@ -33,6 +34,8 @@ pub struct PcmTrack {
     window: PcmWindow,
     decoder: Decoder,
     encoder: Encoder,
+    /// There is none for rates above 16 kHz, nor where the settings want none.
+    background: Option<Background>,
     settings: OpusSettings,
     history: [i16; LONGEST_FRAME],
     missing_run: u32,
@@ -47,6 +50,7 @@ impl PcmTrack {
             window: PcmWindow::new(encoding.audio_hz(), start, ahead),
             decoder: Decoder::new(encoding),
             encoder: Encoder::new(settings, encoding.audio_hz()),
+            background: judge(settings, encoding.audio_hz()),
             settings,
             history: [0; LONGEST_FRAME],
             missing_run: u32::MAX,
@@ -91,6 +95,7 @@ impl PcmTrack {
         let length = self.window.frame_samples();
         let mut frame = [0; LONGEST_FRAME];
         let frame = &mut frame[..length];
+        self.listen(frame);
         let placed = self.window.take(frame);
         if placed == length {
             self.missing_run = 0;
@@ -98,20 +103,26 @@ impl PcmTrack {
         } else {
             self.fill(frame, placed, lost);
         }
-        let peak = frame.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(0);
-        (self.encoder.encode(frame), peak, placed < length / 2)
+        let peak = peak(frame);
+        let sound = match &mut self.background {
+            _ if peak <= SILENT_PEAK => Sound::Silence,
+            Some(background) if placed == length => background.judge(),
+            _ => Sound::Talk,
+        };
+        (self.encoder.encode(frame, sound), peak, placed < length / 2)
     }
 
     /// Passes over the next frame; a packet of silence for it.
     pub fn silence(&mut self) -> &[u8] {
-        self.window.skip();
+        self.skip();
         let length = self.window.frame_samples();
-        self.encoder.encode(&[0; LONGEST_FRAME][..length])
+        self.encoder.encode(&[0; LONGEST_FRAME][..length], Sound::Silence)
     }
 
     /// Passes over the next frame.
     pub fn skip(&mut self) {
         self.window.skip();
+        self.background.iter_mut().for_each(Background::miss);
     }
 
     /// Codes the following frames with this complexity.
@@ -132,10 +143,21 @@ impl PcmTrack {
             (self.rate_changes <= RATE_CHANGES).then_some(())?;
             self.window = self.window.at_rate(rate_hz);
             self.encoder = Encoder::new(self.settings, rate_hz);
+            self.background = judge(self.settings, rate_hz);
             self.history = [0; LONGEST_FRAME];
         }
         self.decoder = Decoder::new(encoding);
         Some(())
+    }
+
+    /// Hears what comes later, into `ahead`.
+    fn listen(&mut self, ahead: &mut [i16]) {
+        let Some(background) = &mut self.background else { return };
+        if self.window.peek(AHEAD_FRAMES, ahead) {
+            background.hear(ahead);
+        } else {
+            background.miss();
+        }
     }
 
     /// Stands in for what was lost: the last frame again, ever quieter, for a short while.
@@ -149,6 +171,10 @@ impl PcmTrack {
         }
         self.missing_run = self.missing_run.saturating_add(1);
     }
+}
+
+fn judge(settings: OpusSettings, rate_hz: u32) -> Option<Background> {
+    settings.saves_background.then(|| Background::new(rate_hz)).flatten()
 }
 
 impl Drop for PcmTrack {

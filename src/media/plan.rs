@@ -10,7 +10,7 @@ use super::leg::LegPlan;
 use super::output::{Ended, StreamCounts};
 use crate::base::clock::{MonoTime, WallTime};
 use crate::base::id::CallId;
-use crate::call::{Answer, ConsentHow, ConsentKeys, ConsentState, Evidence};
+use crate::call::{Answer, ConsentHow, ConsentState, Evidence, Question};
 
 /// What every call of an engine shares.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +21,8 @@ pub struct CallSettings {
     pub tones: ToneSettings,
     /// How long every stream may be silent until the call counts as over.
     pub rtp_timeout: Duration,
+    /// Whether senders get receiver reports.
+    pub reports: bool,
 }
 
 /// What a call starts with.
@@ -28,12 +30,10 @@ pub struct CallSettings {
 pub struct CallRules {
     /// Its id.
     pub id: CallId,
-    /// Whether its department is recorded.
-    pub selected: bool,
-    /// Key sequences.
-    pub keys: ConsentKeys,
-    /// How long no answer may take until it is a no.
-    pub consent_timeout: Duration,
+    /// What its department asks.
+    pub question: Question,
+    /// The prompt that the caller hears, where that is known.
+    pub prompt_version: Option<String>,
 }
 
 /// Something asked of a call.
@@ -57,6 +57,15 @@ pub enum Command {
         /// What shows it.
         evidence: Evidence,
     },
+    /// Another department takes the call.
+    Transfer {
+        /// What that department asks.
+        to: Box<Question>,
+        /// The prompt that the caller hears there, where that is known.
+        prompt_version: Option<String>,
+        /// What shows it.
+        evidence: Evidence,
+    },
     /// Keep nothing for now.
     Pause,
     /// Keep again.
@@ -67,6 +76,11 @@ pub enum Command {
         stream: u8,
         /// What is known of it from now on; its role stays.
         plan: Box<LegPlan>,
+    },
+    /// Signalling has no use for a stream any more. Its channel stays, silent and marked.
+    DropStream {
+        /// Index of the stream.
+        stream: u8,
     },
     /// The call is over.
     End,

@@ -11,6 +11,7 @@ use super::call::{Call, CallSettings, Now};
 use super::capture::Capture;
 use super::leg::Leg;
 use super::output::{Fact, Gap, GapReason};
+use super::rtp::rtcp::{Reports, cname};
 use super::saved::SavedCall;
 use super::stats::TickStats;
 use crate::base::clock::MonoTime;
@@ -44,14 +45,18 @@ impl Call {
         let tones = settings.tones;
         let mut call = Self::new(saved.rules, Vec::new(), settings, saved.admitted);
         // A sender gets the whole timeout again: that nothing was heard is our fault.
-        call.legs =
-            saved.legs.into_iter().map(|leg| Leg::resume(leg, tones, heard_before.then_some(now))).collect();
+        let name = cname(&call.id().to_bytes());
+        let resume = |(n, leg)| {
+            let heard = heard_before.then_some(now);
+            Leg::resume(leg, tones, Reports::new(name, n), heard)
+        };
+        call.legs = saved.legs.into_iter().enumerate().map(resume).collect();
         call.consent = saved.consent;
         call.matcher = saved.matcher;
         call.had_audio = saved.had_audio;
         call.paused = saved.paused;
         call.changed = true;
-        if let Some(zero) = saved.zero.filter(|_| call.consent.state() == ConsentState::Granted) {
+        if let Some(zero) = saved.zero.filter(|_| call.consent.stands()) {
             call.go_on(zero, frames, sockets_kept, now);
         }
         call
@@ -86,12 +91,14 @@ impl Call {
         self.frames_out = start;
         self.admit_gap(durable, start);
         let hole = (i64::from(start) * FRAME_AXIS, axis::length((now + FIRST_PACKET).since(zero)));
+        self.closed = self.paused || !self.consent.is_open();
         for (stream, leg) in self.legs.iter_mut().enumerate() {
             let mut capture =
                 Capture::go_on(stream as u8, zero, self.settings.capture, start, hole, self.had_audio);
-            if self.paused {
+            if self.closed {
                 capture.pause(0);
             }
+            capture.set_over(leg.is_dropped());
             leg.capture = Some(Box::new(capture));
         }
     }
@@ -113,8 +120,7 @@ impl Call {
         self.changed = false;
         self.saved_at = now;
         // Of a call that is not recorded nothing is written, and of a withdrawn one nothing is left.
-        if matches!(self.consent.state(), ConsentState::Asked | ConsentState::Granted | ConsentState::Refused)
-        {
+        if self.consent.was_asked() && self.consent.state() != ConsentState::Withdrawn {
             let saved = self.save(now);
             self.facts.push(Fact::State(Box::new(saved)));
         }

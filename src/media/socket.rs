@@ -10,10 +10,10 @@ use std::mem::{size_of, zeroed};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::ptr;
+use std::sync::Once;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::ports::PortLease;
 use crate::base::clock::{Clock, MonoTime};
 use crate::base::limit;
 
@@ -38,25 +38,36 @@ pub struct KeptSocket {
     pub dropped: u32,
 }
 
-/// A bound socket that gives its port back when it is dropped.
+/// A bound socket.
 #[derive(Debug)]
 pub struct MediaSocket {
     socket: UdpSocket,
-    lease: PortLease,
     last_read: MonoTime,
     dropped: u32,
 }
 
 impl MediaSocket {
-    /// Binds a leased port and asks the kernel for a receive buffer; it may give less.
+    /// Binds a port and asks the kernel for a receive buffer; it may give less.
     ///
     /// Errors: the port is taken, or there is no descriptor left.
-    pub fn bind(ip: IpAddr, lease: PortLease, buffer_bytes: usize, now: MonoTime) -> io::Result<Self> {
+    pub fn bind(ip: IpAddr, port: u16, buffer_bytes: usize, now: MonoTime) -> io::Result<Self> {
         let domain = if ip.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
         let socket = Socket::new(domain, Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
         socket.set_recv_buffer_size(buffer_bytes)?;
-        if socket.recv_buffer_size()? < BUFFER_LEAST_BYTES {
+        let given_bytes = socket.recv_buffer_size()?;
+        if given_bytes < BUFFER_LEAST_BYTES {
             return Err(io::Error::other("the system allows too small UDP buffers: raise net.core.rmem_max"));
+        }
+        // The kernel says twice what it grants: its own bookkeeping is in it. Source: socket(7).
+        if given_bytes / 2 < buffer_bytes {
+            static ONCE: Once = Once::new();
+            ONCE.call_once(|| {
+                tracing::warn!(
+                    buffer_bytes,
+                    given_bytes,
+                    "the kernel gives smaller UDP buffers than asked for: raise net.core.rmem_max"
+                );
+            });
         }
         for option in [libc::SO_TIMESTAMPNS, libc::SO_RXQ_OVFL] {
             let on: libc::c_int = 1;
@@ -75,24 +86,23 @@ impl MediaSocket {
                 return Err(io::Error::last_os_error());
             }
         }
-        socket.bind(&SocketAddr::new(ip, lease.port()).into())?;
-        Ok(Self { socket: socket.into(), lease, last_read: now, dropped: 0 })
+        socket.bind(&SocketAddr::new(ip, port).into())?;
+        Ok(Self { socket: socket.into(), last_read: now, dropped: 0 })
     }
 
     /// Goes on with a socket that an earlier process had.
-    pub fn take_over(kept: KeptSocket, lease: PortLease) -> Self {
-        Self { socket: kept.socket, lease, last_read: kept.last_read, dropped: kept.dropped }
+    pub fn take_over(kept: KeptSocket) -> Self {
+        Self { socket: kept.socket, last_read: kept.last_read, dropped: kept.dropped }
     }
 
     /// Leaves the socket open for the next program. What comes from now on waits in it.
-    pub fn keep(self) -> (u16, KeptSocket) {
-        let Self { socket, lease, last_read, dropped } = self;
-        (lease.port(), KeptSocket { socket, last_read, dropped })
+    pub fn keep(self) -> KeptSocket {
+        KeptSocket { socket: self.socket, last_read: self.last_read, dropped: self.dropped }
     }
 
-    /// The port it is bound to.
-    pub fn port(&self) -> u16 {
-        self.lease.port()
+    /// Sends a datagram; one that the kernel does not take is lost, as on the wire.
+    pub fn send(&self, to: SocketAddr, bytes: &[u8]) {
+        let _ = self.socket.send_to(bytes, to);
     }
 
     /// Hands every waiting datagram to `take`; how many the kernel dropped since the last time.
@@ -248,10 +258,12 @@ mod tests {
     fn waiting_datagrams_come_with_sender_and_arrival() {
         let pool = PortPool::new(IpAddr::from([127, 0, 0, 1]), 22_000, 22_099, 262_144);
         let before = OsClock.mono();
-        let mut socket = pool.bind(1, before).unwrap().remove(0);
+        let mut sockets = pool.bind([false], before).unwrap().remove(0);
+        let port = sockets.port();
+        let socket = &mut sockets.rtp;
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         for n in 0..70u8 {
-            sender.send_to(&[n; 10], ("127.0.0.1", socket.port())).unwrap();
+            sender.send_to(&[n; 10], ("127.0.0.1", port)).unwrap();
         }
         let mut got = Vec::new();
         let dropped = socket.read(&OsClock, |arrival, from, bytes| got.push((arrival, from, bytes.to_vec())));
@@ -262,16 +274,36 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_counted_where_the_kernel_drops_it() {
-        let pool = PortPool::new(IpAddr::from([127, 0, 0, 1]), 22_100, 22_199, 262_144);
+    fn a_tick_that_stalls_for_ten_seconds_loses_nothing() {
+        let pool = PortPool::new(IpAddr::from([127, 0, 0, 1]), 22_300, 22_399, 262_144);
         let mut socket = pool.bind(1, OsClock.mono()).unwrap().remove(0);
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for n in 0..500u16 {
+            let mut packet = [0xd5; 172];
+            packet[..2].copy_from_slice(&n.to_be_bytes());
+            sender.send_to(&packet, ("127.0.0.1", socket.port())).unwrap();
+        }
+        let mut next = 0u16;
+        let dropped = socket.read(&OsClock, |_, _, bytes| {
+            assert_eq!(bytes[..2], next.to_be_bytes());
+            next += 1;
+        });
+        assert_eq!((dropped, next), (0, 500));
+    }
+
+    #[test]
+    fn a_flood_is_counted_where_the_kernel_drops_it() {
+        let pool = PortPool::new(IpAddr::from([127, 0, 0, 1]), 22_100, 22_199, 262_144);
+        let mut sockets = pool.bind([false], OsClock.mono()).unwrap().remove(0);
+        let port = sockets.port();
+        let socket = &mut sockets.rtp;
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         for _ in 0..20_000 {
-            sender.send_to(&[0; 1_000], ("127.0.0.1", socket.port())).unwrap();
+            sender.send_to(&[0; 1_000], ("127.0.0.1", port)).unwrap();
         }
         let mut got = 0u64;
         let mut dropped = socket.read(&OsClock, |_, _, _| got += 1);
-        sender.send_to(&[0; 10], ("127.0.0.1", socket.port())).unwrap();
+        sender.send_to(&[0; 10], ("127.0.0.1", port)).unwrap();
         dropped += socket.read(&OsClock, |_, _, _| got += 1);
         assert!(dropped > 0 && got + dropped == 20_001, "{got} + {dropped}");
     }

@@ -9,20 +9,24 @@ use super::encoder::OpusSettings;
 use super::leg::LegPlan;
 use super::output::{EndedBy, Fact, Gap, GapReason, MediaBlock, Output};
 use super::plan::{CaptureSettings, ToneSettings};
+use super::rtp::rtcp::RtcpPlan;
 use super::rtp::source::ExpectedSource;
 use super::rtp::telephone_event::EventFormat;
 use super::stats::TickStats;
 use crate::base::clock::{MonoTime, WallTime};
 use crate::base::id::CallId;
 use crate::call::{
-    Answer, ConsentHow, ConsentKeys, ConsentState, Evidence, KeySource, NoAudio, Outcome, StreamRole,
+    Answer, ConsentHow, ConsentKeys, ConsentState, Evidence, KeySource, NoAudio, Outcome, Question,
+    StreamRole,
 };
 
 #[cfg(feature = "server")]
 mod keys;
 mod noise;
 
+mod joining;
 mod protected;
+mod reporting;
 mod resume;
 
 /// One call with its clock.
@@ -79,12 +83,12 @@ impl Bench {
             comfort_noise: Vec::new(),
             source: ExpectedSource::default(),
             srtp: None,
+            rtcp: RtcpPlan::default(),
         };
         let mut rules = CallRules {
             id: CallId::from_bytes([1; 16]),
-            selected,
-            keys: ConsentKeys::default(),
-            consent_timeout: Duration::from_secs(30),
+            question: Question::new("demo", selected, ConsentKeys::default(), Duration::from_secs(30)),
+            prompt_version: None,
         };
         let mut settings = Self::settings();
         let mut legs = vec![plan(StreamRole::Caller), plan(StreamRole::Employee)];
@@ -97,11 +101,17 @@ impl Bench {
         CallSettings {
             capture: CaptureSettings {
                 reorder: Duration::from_millis(200),
-                opus: OpusSettings { bitrate_bps: 16_000, wideband_bitrate_bps: 24_000, complexity: 0 },
+                opus: OpusSettings {
+                    bitrate_bps: 16_000,
+                    wideband_bitrate_bps: 24_000,
+                    complexity: 0,
+                    saves_background: true,
+                },
                 pass_through_max_bps: 64_000,
             },
             tones: ToneSettings::default(),
             rtp_timeout: Duration::from_secs(60),
+            reports: false,
         }
     }
 

@@ -73,7 +73,7 @@ mod tests {
         let store = Store::open(&StoreConfig::Local { dir: dir.path().to_owned() }).unwrap();
         let made = WallTime::from_unix_micros(1_700_000_000_000_000);
         let id = CallId::new_at(made);
-        for name in [key::audio(id, made), key::manifest(id, made), "recordings/strange".into()] {
+        for name in key::names(id, made).into_iter().chain(["recordings/strange".into()]) {
             store.put_small(&name, Bytes::from_static(b"x")).await.unwrap();
         }
         let look = async |us: i64, erased: bool| {

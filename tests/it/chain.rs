@@ -7,13 +7,14 @@ use optag::archive::manifest::Manifest;
 use optag::archive::recording::Assembler;
 use optag::base::clock::{MonoTime, WallTime};
 use optag::base::id::CallId;
-use optag::call::{Answer, CallFacts, ConsentHow, ConsentKeys, Evidence, StreamFacts, StreamRole};
+use optag::call::{Answer, CallFacts, ConsentHow, ConsentKeys, Evidence, Question, StreamFacts, StreamRole};
 use optag::media::call::{Call, CallRules, CallSettings, Command, Now};
 use optag::media::codec::{Encoding, PayloadFormat};
 use optag::media::encoder::OpusSettings;
 use optag::media::leg::LegPlan;
 use optag::media::output::{EndedBy, Output};
 use optag::media::plan::{CaptureSettings, ToneSettings};
+use optag::media::rtp::rtcp::RtcpPlan;
 use optag::media::rtp::source::ExpectedSource;
 use optag::media::rtp::telephone_event::EventFormat;
 use optag::media::stats::TickStats;
@@ -36,6 +37,21 @@ fn at(ms: u64) -> Now {
 impl Chain {
     /// Streams of these payload types; Opus is kept as it comes up to `pass_through_max_bps`.
     pub fn new(streams: &[&[(u8, Encoding)]], pass_through_max_bps: u32) -> Self {
+        Self::saving(streams, pass_through_max_bps, true)
+    }
+
+    /// The same; `saves_background` as an owner would set it.
+    pub fn saving(streams: &[&[(u8, Encoding)]], pass_through_max_bps: u32, saves_background: bool) -> Self {
+        Self::coded(streams, pass_through_max_bps, saves_background, 5)
+    }
+
+    /// The same at a complexity, 0 to 10.
+    pub fn coded(
+        streams: &[&[(u8, Encoding)]],
+        pass_through_max_bps: u32,
+        saves_background: bool,
+        complexity: u8,
+    ) -> Self {
         let plan = |formats: &&[(u8, Encoding)]| LegPlan {
             role: StreamRole::Other,
             formats: formats
@@ -46,22 +62,28 @@ impl Chain {
             comfort_noise: Vec::new(),
             source: ExpectedSource::default(),
             srtp: None,
+            rtcp: RtcpPlan::default(),
         };
         let id = CallId::from_bytes([3; 16]);
         let rules = CallRules {
             id,
-            selected: true,
-            keys: ConsentKeys::default(),
-            consent_timeout: Duration::from_secs(30),
+            question: Question::new("demo", true, ConsentKeys::default(), Duration::from_secs(30)),
+            prompt_version: None,
         };
         let settings = CallSettings {
             capture: CaptureSettings {
                 reorder: Duration::from_millis(200),
-                opus: OpusSettings { bitrate_bps: 16_000, wideband_bitrate_bps: 24_000, complexity: 5 },
+                opus: OpusSettings {
+                    bitrate_bps: 16_000,
+                    wideband_bitrate_bps: 24_000,
+                    complexity,
+                    saves_background,
+                },
                 pass_through_max_bps,
             },
             tones: ToneSettings::default(),
             rtp_timeout: Duration::from_secs(60),
+            reports: false,
         };
         let streams_known = (0..streams.len())
             .map(|n| StreamFacts { label: n.to_string(), role: StreamRole::Other })
@@ -116,11 +138,26 @@ impl Chain {
         timestamp: u32,
         payload: &[u8],
     ) {
+        self.hear_from(stream.into(), stream, ms, payload_type, sequence, timestamp, payload);
+    }
+
+    /// The same from another sender.
+    #[allow(clippy::too_many_arguments, reason = "a packet's fields, in their order")]
+    pub fn hear_from(
+        &mut self,
+        ssrc: u32,
+        stream: u8,
+        ms: u64,
+        payload_type: u8,
+        sequence: u16,
+        timestamp: u32,
+        payload: &[u8],
+    ) {
         self.run_to(ms);
         let mut packet = vec![0x80, payload_type];
         packet.extend(sequence.to_be_bytes());
         packet.extend(timestamp.to_be_bytes());
-        packet.extend(u32::from(stream).to_be_bytes());
+        packet.extend(ssrc.to_be_bytes());
         packet.extend(payload);
         let from = SocketAddr::from(([127, 0, 0, 1], 4_000 + u16::from(stream)));
         self.call.handle(at(ms), stream.into(), at(ms).mono, from, &packet, &mut self.stats);

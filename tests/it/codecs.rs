@@ -13,7 +13,7 @@ use crate::chain::{Chain, correlation, levels, voice};
 const OPUS: (u8, Encoding) = (96, Encoding::Opus);
 
 /// All samples of a one-stream file.
-fn rendered(file: &[u8], rate_hz: u32) -> Vec<i16> {
+pub fn rendered(file: &[u8], rate_hz: u32) -> Vec<i16> {
     let mut renderer = Renderer::new(Cursor::new(file.to_vec()), rate_hz).unwrap();
     let mut samples = Vec::new();
     while let Some(block) = renderer.next_block().unwrap() {
@@ -23,7 +23,7 @@ fn rendered(file: &[u8], rate_hz: u32) -> Vec<i16> {
 }
 
 /// The stored packets of a one-stream file.
-fn packets(file: &[u8]) -> Vec<Vec<u8>> {
+pub fn packets(file: &[u8]) -> Vec<Vec<u8>> {
     let mut reader = ogg::PacketReader::new(Cursor::new(file));
     std::iter::from_fn(|| reader.read_packet().unwrap()).skip(2).map(|packet| packet.data).collect()
 }
@@ -266,7 +266,7 @@ fn packets_of_any_length_lie_where_they_belong() {
 }
 
 /// libopus (ours and ffmpeg's) and ffmpeg's own decoder find the same level in every span.
-fn three_decoders_agree(file: &[u8], duration_ms: u64) {
+pub fn three_decoders_agree(file: &[u8], duration_ms: u64) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.opus");
     std::fs::write(&path, file).unwrap();

@@ -1,15 +1,26 @@
 //! The one integration-test binary: the built program and the library from outside.
 
+mod age;
+mod background;
 mod bad_input;
+mod canary;
 mod chain;
 mod codecs;
+mod conversation;
 mod corpus;
 mod crash;
 mod demo;
 mod erasure;
+mod handouts;
+mod importing;
 mod kill_loop;
+mod lying_s3;
 mod phone;
 mod promises;
+mod promises_ceph;
+mod protected;
+mod quality;
+mod recover;
 mod resume;
 mod s3;
 mod server;
@@ -22,4 +33,11 @@ mod sip_sipp;
 mod sip_src;
 mod sip_torture;
 mod sip_traps;
+mod sounds;
+mod srtp_peers;
+mod stores;
+mod streams;
 mod tidy;
+mod time_axis;
+mod transfer;
+mod withdrawals;

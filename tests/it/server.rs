@@ -173,6 +173,11 @@ impl Server {
         assert!(line.contains(&addresses), "{line} is not {addresses}");
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// `kill -9`.
     pub fn kill(mut self) {
         self.child.kill().unwrap();

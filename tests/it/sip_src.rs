@@ -202,10 +202,13 @@ pub fn control_name(control: &Control) -> &'static str {
     match control {
         Control::Answer { .. } => "answer",
         Control::Withdraw { .. } => "withdraw",
+        Control::Transfer { .. } => "transfer",
         Control::Pause => "pause",
         Control::Resume => "resume",
         Control::Describe(_) => "describe",
         Control::Renegotiate { .. } => "renegotiate",
+        Control::AddStream(_) => "add stream",
+        Control::DropStream { .. } => "drop stream",
         Control::End => "end",
     }
 }

@@ -5,14 +5,14 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use super::departments;
 use super::error::ConfigError;
 use super::raw::{RawConfig, RawStore};
+use super::seal;
 use super::settings::*;
 use crate::base::limit;
 use crate::base::private::Private;
+use crate::disclosure::owner::Owner;
 use crate::media::plan::{ToneSettings, TonesInOpus};
 
 /// Checks everything. `env` gives S3 credentials (`AWS_…`), nothing else.
@@ -28,7 +28,8 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
     if country_code.len() > 3 || !country_code.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(wrong("number.country_code", "up to 3 digits, without +"));
     }
-    let departments = departments::check(raw.department, days as u8, timeout_s)?;
+    let prompts = super::prompts::check(raw.prompt, &raw.department)?;
+    let departments = departments::check(raw.department, &prompts, days as u8, timeout_s)?;
     Ok(Config {
         sip: super::sip::check(raw.sip, &departments)?,
         api: ApiConfig {
@@ -46,8 +47,9 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
             dir: path_or(&raw.spool.dir, &data_dir, "spool"),
             max_bytes: number("spool.max_gib", raw.spool.max_gib, 1..=65_536)? << 30,
             segment_bytes: number("spool.segment_mib", raw.spool.segment_mib, 1..=1_024)? << 20,
-            master_key_file: path_or(&raw.spool.master_key_file, &data_dir, "master.key"),
+            master_key: seal::master_key(&raw.seal, &raw.spool.master_key_file, &data_dir, env),
         },
+        seal: seal::seal(&raw.store.seal, &raw.seal, &data_dir)?,
         store: store(raw.store, &data_dir, env)?,
         index_path: path_or(&raw.index.path, &data_dir, "index.sqlite"),
         tokens_path: data_dir.join("tokens.json"),
@@ -69,8 +71,27 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
         time_zone: time_zone(raw.search.time_zone)?,
         country_code,
         log: LogConfig { format: log_format(&raw.log.format)?, level: log_level(raw.log.level)? },
+        disclosure: disclosure(raw.disclosure)?,
         departments,
         data_dir,
+    })
+}
+
+fn disclosure(raw: super::raw::RawDisclosure) -> Result<Owner, ConfigError> {
+    let zone = jiff::tz::TimeZone::get(&raw.time_zone);
+    let url = raw.public_url.trim_end_matches('/').to_owned();
+    if !url.is_empty() && !url.starts_with("https://") && !url.starts_with("http://127.0.0.1") {
+        return Err(wrong("disclosure.public_url", "an https:// address, or empty"));
+    }
+    Ok(Owner {
+        controller: raw.controller,
+        contact: raw.contact,
+        data_protection_officer: raw.data_protection_officer,
+        recipients: raw.recipients,
+        authority: raw.authority,
+        name_staff: raw.name_staff,
+        time_zone: zone.map_err(|_| wrong("disclosure.time_zone", "a zone such as Europe/Copenhagen"))?,
+        public_url: url,
     })
 }
 
@@ -104,6 +125,7 @@ fn rtp(raw: &super::raw::RawRtp) -> Result<RtpConfig, ConfigError> {
         port_max,
         reorder: Duration::from_millis(number("rtp.reorder_ms", raw.reorder_ms, 200..=5_000)?),
         timeout: seconds("rtp.timeout_s", raw.timeout_s, 5..=86_400)?,
+        rtcp_reports: raw.rtcp_reports,
         resume_within: seconds("rtp.resume_within_s", raw.resume_within_s, 0..=43_200)?,
         socket_buffer_bytes: (number("rtp.socket_buffer_kib", raw.socket_buffer_kib, 16..=16_384)? << 10)
             as usize,
@@ -125,6 +147,7 @@ fn engine(raw: &super::raw::RawEngine) -> Result<EngineConfig, ConfigError> {
         opus_bitrate_bps: number("engine.opus_bitrate_bps", raw.opus_bitrate_bps, 6_000..=64_000)? as u32,
         opus_complexity: number("engine.opus_complexity", raw.opus_complexity, 0..=10)? as u8,
         adaptive_complexity: raw.adaptive_complexity,
+        saves_background: raw.saves_background,
         opus_wideband_bitrate_bps: wideband as u32,
         opus_pass_through_max_bps: pass_through as u32,
     })
@@ -154,7 +177,9 @@ fn store(raw: RawStore, data_dir: &Path, env: &[(String, String)]) -> Result<Sto
                     .ok_or_else(|| wrong("store.bucket", "a bucket is required with store.kind = \"s3\""))?,
                 endpoint,
                 region: raw.region,
-                credentials: credentials(&raw.credentials_file, env)?,
+                credentials: credentials(env),
+                credentials_file: filled(raw.credentials_file).map(PathBuf::from),
+                proxy: filled(raw.proxy).map(Private::new),
                 path_style: raw.path_style,
                 allow_http: raw.allow_http,
                 ca_file: filled(raw.ca_file).map(PathBuf::from),
@@ -165,37 +190,17 @@ fn store(raw: RawStore, data_dir: &Path, env: &[(String, String)]) -> Result<Sto
     }
 }
 
-/// The environment first, then the file, else none.
-fn credentials(file: &str, env: &[(String, String)]) -> Result<Option<S3Credentials>, ConfigError> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct File {
-        access_key_id: Private<String>,
-        secret_access_key: Private<String>,
-        session_token: Option<Private<String>>,
-    }
-    let variable = |name: &str| {
-        env.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, v)| Private::new(v.clone()))
+/// From the environment, if both are there.
+fn credentials(env: &[(String, String)]) -> Option<S3Credentials> {
+    let get = |name: &str| {
+        let value = env.iter().find(|(variable, value)| variable == name && !value.is_empty());
+        value.map(|(_, value)| Private::new(value.clone()))
     };
-    if let (Some(access_key_id), Some(secret_access_key)) =
-        (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY"))
-    {
-        let session_token = variable("AWS_SESSION_TOKEN");
-        return Ok(Some(S3Credentials { access_key_id, secret_access_key, session_token }));
-    }
-    if file.is_empty() {
-        return Ok(None);
-    }
-    let text = std::fs::read_to_string(file)
-        .map_err(|source| ConfigError::File { path: PathBuf::from(file), source })?;
-    let file: File = toml::from_str(&text).map_err(|_| {
-        wrong("store.credentials_file", "TOML with access_key_id, secret_access_key and maybe session_token")
-    })?;
-    Ok(Some(S3Credentials {
-        access_key_id: file.access_key_id,
-        secret_access_key: file.secret_access_key,
-        session_token: file.session_token,
-    }))
+    Some(S3Credentials {
+        access_key_id: get("AWS_ACCESS_KEY_ID")?,
+        secret_access_key: get("AWS_SECRET_ACCESS_KEY")?,
+        session_token: get("AWS_SESSION_TOKEN"),
+    })
 }
 
 fn log_format(text: &str) -> Result<LogFormat, ConfigError> {
@@ -238,7 +243,7 @@ fn ip(key: &str, text: &str) -> Result<IpAddr, ConfigError> {
     text.parse().map_err(|_| wrong(key, "expected an IPv4 or IPv6 address"))
 }
 
-fn path_or(text: &str, data_dir: &Path, name: &str) -> PathBuf {
+pub(super) fn path_or(text: &str, data_dir: &Path, name: &str) -> PathBuf {
     match text {
         "" => data_dir.join(name),
         text => PathBuf::from(text),

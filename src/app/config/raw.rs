@@ -6,7 +6,8 @@ use super::error::ConfigError;
 use crate::call::ConsentKeys;
 
 /// Variables that the commands read themselves.
-const NOT_SETTINGS: [&str; 4] = ["OPTAG_CONFIG", "OPTAG_TOKEN", "OPTAG_URL", crate::app::handover::VARIABLE];
+const NOT_SETTINGS: [&str; 5] =
+    ["OPTAG_CONFIG", "OPTAG_TOKEN", "OPTAG_URL", "OPTAG_MASTER_KEY", crate::app::handover::VARIABLE];
 /// What Kubernetes sets in every container beside a service called `optag`.
 const CLUSTER_PREFIXES: [&str; 2] = ["OPTAG_SERVICE_", "OPTAG_PORT"];
 
@@ -38,6 +39,7 @@ section!(
         keys: RawKeys = RawKeys::default(),
         spool: RawSpool = RawSpool::default(),
         store: RawStore = RawStore::default(),
+        seal: RawSeal = RawSeal::default(),
         index: RawIndex = RawIndex::default(),
         retention: RawRetention = RawRetention::default(),
         consent: RawConsent = RawConsent::default(),
@@ -45,6 +47,8 @@ section!(
         audit: RawAudit = RawAudit::default(),
         search: RawSearch = RawSearch::default(),
         log: RawLog = RawLog::default(),
+        disclosure: RawDisclosure = RawDisclosure::default(),
+        prompt: Vec<RawPrompt> = Vec::new(),
         department: Vec<RawDepartment> = vec![RawDepartment::demo(), RawDepartment::private()],
     }
 );
@@ -84,6 +88,7 @@ section!(RawRtp {
     timeout_s: i64 = 60,
     resume_within_s: i64 = 60,
     socket_buffer_kib: i64 = 256,
+    rtcp_reports: bool = true,
 });
 section!(RawEngine {
     workers: i64 = 0,
@@ -91,6 +96,7 @@ section!(RawEngine {
     opus_bitrate_bps: i64 = 16_000,
     opus_complexity: i64 = 5,
     adaptive_complexity: bool = true,
+    saves_background: bool = true,
     opus_wideband_bitrate_bps: i64 = 24_000,
     opus_pass_through_max_bps: i64 = 64_000,
 });
@@ -111,7 +117,15 @@ section!(RawStore {
     path_style: bool = true,
     allow_http: bool = false,
     ca_file: String = String::new(),
+    proxy: String = String::new(),
     manage_lifecycle: bool = true,
+    seal: String = "age".into(),
+});
+section!(RawSeal {
+    keys_dir: String = String::new(),
+    master_key_command: String = String::new(),
+    escrow_recipient: String = String::new(),
+    escrow_to: String = String::new(),
 });
 section!(RawIndex { path: String = String::new() });
 section!(RawRetention {
@@ -128,8 +142,36 @@ section!(RawAudit {
 });
 section!(RawSearch { time_zone: String = "Europe/Copenhagen".into() });
 section!(RawConsent { timeout_s: i64 = 30 });
+section!(RawDisclosure {
+    controller: String = String::new(),
+    contact: String = String::new(),
+    data_protection_officer: String = String::new(),
+    recipients: String = String::new(),
+    authority: String = String::new(),
+    name_staff: bool = false,
+    time_zone: String = "UTC".into(),
+    public_url: String = String::new(),
+});
 section!(RawNumber { country_code: String = "45".into() });
 section!(RawLog { format: String = "text".into(), level: String = "info".into() });
+
+/// One `[[prompt]]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawPrompt {
+    pub version: String,
+    pub language: String,
+    #[serde(default)]
+    pub text: String,
+    #[serde(default)]
+    pub text_file: String,
+    #[serde(default)]
+    pub audio_file: String,
+    #[serde(default)]
+    pub audio_sha256: String,
+    pub departments: Vec<String>,
+    pub keys: Option<ConsentKeys>,
+}
 
 /// One `[[department]]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -144,6 +186,8 @@ pub struct RawDepartment {
     pub retention_days: Option<i64>,
     pub consent_timeout_s: Option<i64>,
     #[serde(default)]
+    pub prompts: Vec<String>,
+    #[serde(default)]
     pub keys: ConsentKeys,
 }
 
@@ -156,6 +200,7 @@ impl RawDepartment {
             record,
             retention_days: None,
             consent_timeout_s: None,
+            prompts: Vec::new(),
             keys: ConsentKeys::default(),
         }
     }

@@ -4,8 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::archive::vault::Escrow;
 use crate::base::private::Private;
 use crate::call::Department;
+use crate::disclosure::owner::Owner;
 use crate::media::plan::ToneSettings;
 use crate::signalling::siprec::config::{AllowList, ConsentSignal, MediaSource, WhenUnavailable};
 use crate::signalling::siprec::listen::Listen;
@@ -31,6 +33,8 @@ pub struct Config {
     pub spool: SpoolConfig,
     /// Where recordings are kept.
     pub store: StoreConfig,
+    /// How they are sealed.
+    pub seal: SealConfig,
     /// The SQLite file of the index.
     pub index_path: PathBuf,
     /// Where the access tokens are kept, hashed.
@@ -49,6 +53,8 @@ pub struct Config {
     pub country_code: String,
     /// The log.
     pub log: LogConfig,
+    /// What cover sheets say of the owner.
+    pub disclosure: Owner,
     /// The departments, at least one.
     pub departments: Vec<Department>,
 }
@@ -128,6 +134,8 @@ pub struct RtpConfig {
     pub reorder: Duration,
     /// A call without a packet for so long is over.
     pub timeout: Duration,
+    /// Whether senders get receiver reports.
+    pub rtcp_reports: bool,
     /// After a restart, a call that was in progress goes on if the recorder was down no longer.
     pub resume_within: Duration,
     /// Receive buffer asked of the kernel for each port. Units: bytes.
@@ -147,6 +155,8 @@ pub struct EngineConfig {
     pub opus_complexity: u8,
     /// Whether it goes down.
     pub adaptive_complexity: bool,
+    /// Whether steady background between talk is coded now and then only.
+    pub saves_background: bool,
     /// Per stream that arrives with more than telephone band.
     pub opus_wideband_bitrate_bps: u32,
     /// Streams that arrive as Opus are kept as they are up to this rate; 0 decodes them all.
@@ -162,8 +172,32 @@ pub struct SpoolConfig {
     pub max_bytes: u64,
     /// Bytes after which a new segment begins.
     pub segment_bytes: u64,
-    /// The node's master key; created where it is missing.
-    pub master_key_file: PathBuf,
+    /// Where the node's master key comes from.
+    pub master_key: MasterKeySource,
+}
+
+/// Where the master key comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MasterKeySource {
+    /// A file; created where it is missing.
+    File(PathBuf),
+    /// A command that writes it: for a KMS, an HSM, a secret store.
+    Command(String),
+    /// The environment variable `OPTAG_MASTER_KEY`.
+    Environment(Private<String>),
+}
+
+/// How recordings are sealed in the store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SealConfig {
+    /// Whether what is delivered is sealed.
+    pub seals: bool,
+    /// The directory of the days' keys.
+    pub keys_dir: PathBuf,
+    /// What seals them, where it is not the spool's: while a dead node's spool is delivered.
+    pub master_key: Option<MasterKeySource>,
+    /// Where copies of the days' keys go, if anywhere.
+    pub escrow: Option<Escrow>,
 }
 
 /// Where recordings are kept.
@@ -187,8 +221,12 @@ pub struct S3Config {
     pub endpoint: Option<String>,
     /// Its region.
     pub region: String,
-    /// None: what the AWS libraries find by themselves (instance role, profile).
+    /// From the environment; none: from `credentials_file`.
     pub credentials: Option<S3Credentials>,
+    /// Read again when it changes; none: what the library finds by itself (instance role).
+    pub credentials_file: Option<PathBuf>,
+    /// Proxy to the store; none: `HTTPS_PROXY` and the like. May hold a password.
+    pub proxy: Option<Private<String>>,
     /// `endpoint/bucket/key` rather than `bucket.endpoint/key`.
     pub path_style: bool,
     /// Allow an `http://` endpoint.

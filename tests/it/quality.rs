@@ -1,0 +1,116 @@
+//! How real 8 kHz speech sounds once it was stored: PESQ-NB over the whole chain at 16 kbit/s.
+//!
+//! `cargo nextest run --test it quality --no-capture` prints the scores; the longer test beside it
+//! takes every recording of Asterisk's sounds that has ten seconds.
+
+use std::path::Path;
+use std::process::Command as Process;
+
+use optag::load::codec::Codec;
+use optag::load::speech::{Voices, decode_file};
+use optag::media::codec::{Encoding, g711};
+
+use crate::chain::Chain;
+use crate::codecs::rendered;
+use crate::sounds::FRAME;
+
+/// What must be reached at 16 kbit/s and complexity 5, as a mean.
+const LEAST: f64 = 4.35;
+/// Sentences that are scored: PESQ is made for 8 to 12 s. Units: samples.
+const PART: usize = 80_000;
+/// Silence before and after. Units: samples.
+const LEAD: usize = 4_000;
+
+/// Scores of pairs of what was said and what is heard; `None` where the tool is missing.
+pub fn pesq_nb(pairs: &[(&[i16], &[i16])]) -> Option<Vec<f64>> {
+    let dir = tempfile::tempdir().unwrap();
+    let mut process = Process::new("python3");
+    process.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/pesq-nb"));
+    let mut written = 0;
+    for (said, heard) in pairs {
+        for samples in [said, heard] {
+            let path = dir.path().join(written.to_string());
+            written += 1;
+            let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+            std::fs::write(&path, bytes).unwrap();
+            process.arg(path);
+        }
+    }
+    let Ok(ran) = process.output() else {
+        println!("skipped: python3 is not installed");
+        return None;
+    };
+    let said = String::from_utf8_lossy(&ran.stderr);
+    if ran.status.code() == Some(77) {
+        println!("skipped: {}", said.trim());
+        return None;
+    }
+    assert!(ran.status.success(), "{said}");
+    let scores: Vec<f64> =
+        String::from_utf8(ran.stdout).unwrap().lines().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(scores.len(), pairs.len());
+    Some(scores)
+}
+
+/// Speech as it arrives, and as it is heard from the stored file. A call is up before it is
+/// spoken in: the first packets prove the sender and are not kept.
+fn through_the_chain(speech: &[i16], complexity: u8) -> (Vec<i16>, Vec<i16>) {
+    let speech = [&[0; LEAD][..], speech, &[0; LEAD]].concat();
+    let coded = Codec::Pcma.encode(&speech);
+    let mut said = vec![0; speech.len()];
+    g711::decode_alaw(&coded, &mut said);
+    let mut chain = Chain::coded(&[&[(8, Encoding::Pcma)]], 0, true, complexity);
+    for (n, payload) in coded.chunks_exact(FRAME).enumerate() {
+        chain.hear(0, n as u64 * 20, 8, n as u16, (n * FRAME) as u32, payload);
+    }
+    let (file, _, _) = chain.end((speech.len() / 8) as u64);
+    (said, rendered(&file, 8_000))
+}
+
+/// The mean score of these recordings at a complexity.
+fn mean(parts: &[Vec<i16>], complexity: u8) -> Option<f64> {
+    let played: Vec<_> = parts.iter().map(|part| through_the_chain(part, complexity)).collect();
+    let pairs: Vec<_> = played.iter().map(|(said, heard)| (said.as_slice(), heard.as_slice())).collect();
+    let scores = pesq_nb(&pairs)?;
+    let mean = scores.iter().sum::<f64>() / scores.len() as f64;
+    let worst = scores.iter().copied().fold(f64::MAX, f64::min);
+    println!(
+        "complexity {complexity:>2}: PESQ-NB mean {mean:.3}, worst {worst:.3} of {} recordings",
+        scores.len()
+    );
+    Some(mean)
+}
+
+fn check(parts: &[Vec<i16>]) {
+    for complexity in [0, 5, 10] {
+        let Some(mean) = mean(parts, complexity) else { return };
+        assert!(complexity != 5 || mean >= LEAST, "{mean:.3} is under {LEAST}");
+    }
+}
+
+#[test]
+fn stored_speech_scores_at_least_4_35() {
+    let voices = Voices::embedded(1.0).unwrap();
+    let parts: Vec<Vec<i16>> = [&voices.caller, &voices.employee]
+        .iter()
+        .flat_map(|voice| voice.chunks_exact(PART).take(3).map(<[i16]>::to_vec))
+        .collect();
+    check(&parts);
+}
+
+#[test]
+#[ignore = "takes minutes: every long recording of Asterisk's sounds"]
+fn every_long_recording_scores_at_least_4_35_in_the_mean() {
+    let Ok(dir) = std::fs::read_dir("/usr/share/asterisk/sounds/en_US_f_Allison") else {
+        return println!("skipped: Debian's asterisk-core-sounds-en-wav is not installed");
+    };
+    let mut files: Vec<_> = dir.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.sort();
+    let parts: Vec<Vec<i16>> = files
+        .iter()
+        .filter_map(|path| decode_file(path).ok())
+        .filter(|speech| speech.len() >= PART)
+        .map(|speech| speech[..PART].to_vec())
+        .collect();
+    check(&parts);
+}

@@ -1,0 +1,103 @@
+//! Counts what a call takes while it runs: every byte that is allocated for it and stays, the
+//! C encoder's state included, which lies in our own memory. A binary of its own, as the
+//! allocator is the program's. `src/ARCHITECTURE.md` has the parts in a table.
+
+#[path = "../benches/chain/mod.rs"]
+mod chain;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::mem::size_of;
+
+use optag::media::call::Call;
+
+/// What a two-leg call of G.711 may take, kernel buffers aside. Units: bytes.
+const MOST: i64 = 128 * 1024;
+/// Calls of which the mean is taken, and ticks that each runs.
+const CALLS: usize = 20;
+const TICKS: usize = 100;
+/// What a call has beside this chain: seat, gauges, sockets, its place in the engine's maps, its
+/// entry in the registry, its key in the spool. Measured as a whole by `recorder -- memory`.
+const BESIDE: i64 = 6 * 1024;
+/// State of an encoder, which goes back to the pool.
+const POOLED: i64 = 32 * 1024;
+
+thread_local! {
+    static HELD: Cell<i64> = const { Cell::new(0) };
+}
+
+/// Counts what is held, and leaves the work to the system.
+struct Counting;
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as i64);
+        // SAFETY: as the caller promised.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(layout.size() as i64));
+        // SAFETY: as the caller promised.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size as i64 - layout.size() as i64);
+        // SAFETY: as the caller promised.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn count(bytes: i64) {
+    // Where a thread ends, its counter is gone already.
+    let _ = HELD.try_with(|held| held.set(held.get() + bytes));
+}
+
+fn held() -> i64 {
+    HELD.with(Cell::get)
+}
+
+/// A call that has run for ten seconds with talk, pauses, noise, and packets out of order.
+fn run(legs: &[Vec<Vec<u8>>; 2]) -> chain::Player {
+    let mut player = chain::Player::new(true);
+    for tick in 0..TICKS {
+        for (stream, packets) in legs.iter().enumerate() {
+            for n in tick * 5..tick * 5 + 5 {
+                // Once the sender has proved itself, neighbours change places.
+                let n = if tick > 0 { tick * 5 + [1, 0, 3, 2, 4][n % 5] } else { n };
+                player.hand(stream, n, &packets[n]);
+            }
+        }
+        player.tick(tick);
+    }
+    player
+}
+
+#[test]
+fn a_call_of_two_legs_takes_at_most_128_kib() {
+    let voice = |seed: f64| -> Vec<i16> {
+        let talk = |n: usize| (n as f64 * seed).sin() * 9_000.0 * (n / 12_000 % 2) as f64;
+        (0..TICKS * 800).map(|n| (talk(n) + (n * 7_919 % 101) as f64 - 50.0) as i16).collect()
+    };
+    let legs = [chain::packets(&voice(0.3), 1), chain::packets(&voice(0.2), 2)];
+    // The first call makes what all share, and holds the encoders of the pool.
+    let first = run(&legs);
+    let before = held();
+    let calls: Vec<_> = (0..CALLS).map(|_| run(&legs)).collect();
+    let each = (held() - before) / CALLS as i64;
+    assert!(calls.iter().all(|player| player.stats.frames_coded > 0));
+    println!("{each} bytes a call, of which {} are the call's own struct", size_of::<Call>());
+    assert!(each > 64_000, "{each} bytes do not even hold two encoders");
+    assert!(each + BESIDE <= MOST, "{each} bytes a call, {BESIDE} beside it, {MOST} at most");
+    drop(calls);
+    let pooled = (held() - before) / CALLS as i64;
+    println!("{pooled} bytes of each stay in the pool of encoders");
+    assert!(pooled < 2 * POOLED, "{pooled} bytes of a call stay");
+    drop((first, run(&legs)));
+    assert!(held() - before <= CALLS as i64 * 2 * POOLED, "what is in the pool is used again");
+}
