@@ -8,6 +8,8 @@ pub mod app;
 #[cfg(feature = "server")]
 pub mod archive;
 #[cfg(feature = "server")]
+pub mod assurance;
+#[cfg(feature = "server")]
 pub mod audit;
 pub mod base;
 pub mod call;
@@ -28,7 +30,7 @@ pub mod media;
 pub mod metrics;
 #[cfg(feature = "server")]
 pub mod retention;
-#[cfg(feature = "server")]
+#[cfg(feature = "signalling")]
 pub mod signalling;
 pub mod spool;
 #[cfg(any(test, feature = "testing"))]

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use optag::load::call::{ANSWER_MS, Answer, Stage};
+use optag::load::call::{ANSWER_MS, Answer, AnsweredBy, Stage};
 use optag::load::client::Client;
 use optag::load::codec::{Codec, Format};
 use optag::load::feed::Feed;
@@ -71,6 +71,9 @@ impl Trial {
     pub fn plan(&self) -> Run {
         let ramp = Duration::from_secs_f64(self.calls as f64 / self.rate_per_s);
         Run {
+            answered_by: AnsweredBy::Key,
+            holds: false,
+            media: true,
             calls: self.calls,
             rate_per_s: self.rate_per_s,
             length: Duration::from_millis(ANSWER_MS) + ramp + self.together,

@@ -1,4 +1,4 @@
-//! Any bytes through an offer and its answer. Run with `--features signalling`.
+//! Any bytes through an offer and its answer.
 #![no_main]
 
 #[path = "../bodies/sdp_offer.rs"]

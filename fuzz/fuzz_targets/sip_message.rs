@@ -1,4 +1,4 @@
-//! Any bytes through the SIP reader and back. Run with `--features signalling`.
+//! Any bytes through the SIP reader and back.
 #![no_main]
 
 #[path = "../bodies/sip_message.rs"]

@@ -1,4 +1,4 @@
-//! Any bytes through the metadata reader. Run with `--features signalling`.
+//! Any bytes through the metadata reader.
 #![no_main]
 
 #[path = "../bodies/siprec_metadata.rs"]

@@ -77,6 +77,7 @@ impl Library for Recordings {
                 consent: manifest.consent,
                 gaps: manifest.gaps,
                 object: Some(object),
+                context: *manifest.call.context,
             })
         }
         .boxed()

@@ -1,12 +1,14 @@
 //! The wiring: every queue (its size and what happens when it is full), every thread and task,
 //! the order of starting and of draining.
 
+pub mod accounting;
 pub mod anchoring;
 pub mod backoff;
 pub mod caretaking;
 pub mod config;
 pub mod delivery;
 pub mod durable;
+pub mod early;
 pub mod erasing;
 pub mod filling;
 pub mod handover;
@@ -22,6 +24,7 @@ pub mod pace;
 pub mod publish;
 pub mod readiness;
 pub mod recorder;
+pub mod recovering;
 pub mod registry;
 pub mod rendering;
 pub mod replaying;

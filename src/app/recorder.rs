@@ -10,21 +10,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot};
 
+use crate::app::accounting::Accounts;
 use crate::app::config::Config;
 use crate::app::durable::{destroy_key, durable};
+use crate::app::early::EarlyAnswers;
 use crate::app::erasing::Erasing;
 use crate::app::keyed_lock::KeyedLock;
-use crate::app::registry::Registry;
+use crate::app::registry::{Registry, names_in, names_of};
 use crate::base::clock::{BootId, Clock};
 use crate::base::id::CallId;
 use crate::base::limit;
 use crate::base::private::Private;
 use crate::call::consent::ConsentError;
+use crate::call::context::name_keys;
 use crate::call::number::normalise;
 use crate::call::{
-    CallContext, CallFacts, ConsentState, Department, Evidence, Outcome, StreamFacts, StreamRole,
+    Account, CallContext, CallFacts, ConsentState, Department, Evidence, LinkKind, Outcome, StreamFacts,
+    StreamRole, Unrecorded,
 };
 use crate::media::call::{CallRules, CallState, Command};
 use crate::media::engine::{CallPlan, Engine, EngineError, StreamPlan};
@@ -56,6 +60,10 @@ pub struct Recorder {
     pub registry: Arc<Registry>,
     /// Makes withdrawn audio unreadable.
     pub erasing: Arc<Erasing>,
+    /// Answers that came before their calls.
+    pub early: EarlyAnswers,
+    /// What must be accounted for.
+    pub accounts: Accounts,
     /// Set once the recorder shuts down.
     pub draining: Arc<AtomicBool>,
     /// Turns of streams that join a call.
@@ -65,7 +73,11 @@ pub struct Recorder {
 impl Feed for Recorder {
     fn admit(&self, call: NewCall) -> BoxFuture<'_, Result<Admitted, AdmitError>> {
         async move {
+            let account = self.account_of(&call);
             let admitted = self.try_admit(call).await;
+            if let Some(account) = account {
+                self.account(account, &admitted);
+            }
             metrics::admission(admitted.as_ref().err());
             admitted
         }
@@ -91,6 +103,34 @@ impl Feed for Recorder {
 
     fn calls(&self) -> Vec<CallView> {
         self.registry.all()
+    }
+
+    fn answer_by_name(
+        &self,
+        name: Private<String>,
+        answer: Control,
+    ) -> BoxFuture<'_, Result<Vec<CallId>, ControlError>> {
+        async move {
+            let calls = self.registry.named(name.reveal());
+            for call in &calls {
+                self.try_control(*call, answer.clone()).await?;
+            }
+            let kept = calls.is_empty()
+                && name_keys(name.reveal())
+                    .into_iter()
+                    .all(|key| self.early.keep(self.clock.mono(), key, answer.clone()));
+            // One that was announced meanwhile has not seen it.
+            match (calls.is_empty(), kept) {
+                (true, false) => Err(ControlError::TooManyEarly),
+                (true, true) => Ok(self.answer_late_comers(&name).await),
+                (false, _) => Ok(calls),
+            }
+        }
+        .boxed()
+    }
+
+    fn consents(&self) -> broadcast::Receiver<(CallId, ConsentState)> {
+        self.registry.consents()
     }
 }
 
@@ -136,13 +176,65 @@ impl Recorder {
         let (reply, answer) = oneshot::channel();
         self.engine.admit(plan, Box::new(move |result| drop(reply.send(result))));
         match answer.await {
-            Ok(Ok(_)) => Ok(Admitted { id, consent, streams: addresses }),
+            Ok(Ok(_)) => {
+                self.answer_early(id, &names_of(&facts)).await;
+                let consent = self.registry.get(id).map_or(consent, |view| view.consent);
+                Ok(Admitted { id, consent, streams: addresses })
+            }
             _ => {
                 self.registry.remove(id);
                 self.forget_in_spool(id).await;
                 Err(AdmitError::Overloaded("the media engine is at its limit"))
             }
         }
+    }
+
+    /// Gives a new call the answer that came before it.
+    async fn answer_early(&self, id: CallId, names: &[String]) {
+        if let Some(answer) = self.early.take(self.clock.mono(), names)
+            && let Err(error) = self.try_control(id, answer).await
+        {
+            tracing::warn!(call = %id, %error, "an answer that came before its call was not taken");
+        }
+    }
+
+    /// The same for calls that were announced while their answer was put by.
+    async fn answer_late_comers(&self, name: &Private<String>) -> Vec<CallId> {
+        let calls = self.registry.named(name.reveal());
+        for call in &calls {
+            self.answer_early(*call, &name_keys(name.reveal())).await;
+        }
+        calls
+    }
+
+    /// The account of a call that the API announces; SIP has its own.
+    fn account_of(&self, call: &NewCall) -> Option<Account> {
+        if call.context.links.iter().any(|link| link.kind == LinkKind::CallId) {
+            return None;
+        }
+        Some(Account {
+            id: CallId::new_at(self.clock.wall()).to_string(),
+            began_at: self.clock.wall(),
+            ended_at: None,
+            client: "api".to_owned(),
+            department: call.department.clone(),
+            caller_number: call.caller_number.clone(),
+            called_number: call.called_number.clone(),
+            names: call.external_id.iter().cloned().collect(),
+            call: None,
+            unrecorded: None,
+        })
+    }
+
+    fn account(&self, mut account: Account, admitted: &Result<Admitted, AdmitError>) {
+        match admitted {
+            Ok(admitted) => account.call = Some(admitted.id),
+            Err(error) => {
+                account.ended_at = Some(self.clock.wall());
+                account.unrecorded = Some(Unrecorded::Unavailable(error.name()));
+            }
+        }
+        self.accounts.keep(account);
     }
 
     /// Makes the admission durable before anyone is told of it.
@@ -178,6 +270,10 @@ impl Recorder {
             let transfer = Control::Transfer { department, prompt_version: None, evidence };
             Box::pin(self.try_control(id, transfer)).await?;
         }
+        let control = match control {
+            Control::Describe(context) => return self.describe(id, context).await,
+            control => control,
+        };
         let withdraws = matches!(control, Control::Withdraw { .. });
         let moves_to = match &control {
             Control::Transfer { department, .. } => Some(self.department(department)?.clone()),
@@ -209,6 +305,20 @@ impl Recorder {
         self.registry.set_consent(id, state.consent);
         self.registry.set_paused(id, state.paused);
         self.registry.get(id).ok_or(ControlError::NoSuchCall(id))
+    }
+
+    /// Keeps what became known of a call. Of one that is not to be recorded nothing is kept.
+    async fn describe(&self, id: CallId, context: Box<CallContext>) -> Result<CallView, ControlError> {
+        let view = self.registry.get(id).filter(|view| view.outcome.is_none());
+        let view = view.ok_or(ControlError::NoSuchCall(id))?;
+        self.registry.name(id, &names_in(&context.links).collect::<Vec<_>>());
+        if matches!(view.consent, ConsentState::Asked | ConsentState::Granted) {
+            let record = SpoolRecord { call: id, body: Body::Described(context) };
+            if self.spool.append(vec![record]).is_err() || !durable(&self.spool).await {
+                return Err(ControlError::NotDurable);
+            }
+        }
+        Ok(view)
     }
 
     /// Opens a port and lets the stream join; both are durable once this answers.
@@ -269,9 +379,7 @@ impl Recorder {
             Control::End => Command::End,
             Control::DropStream { stream } => Command::DropStream { stream },
             Control::AddStream(_) => return Err(ControlError::Unsupported("add a stream in this way")),
-            Control::Describe(_) => {
-                return Err(ControlError::Unsupported("keep what becomes known in mid-call"));
-            }
+            Control::Describe(_) => return Err(ControlError::Unsupported("describe a call to the engine")),
             Control::Renegotiate { stream, formats, telephone_event, comfort_noise, source, srtp, rtcp } => {
                 let role = StreamRole::Other;
                 let plan = LegPlan { role, formats, telephone_event, comfort_noise, source, srtp, rtcp };

@@ -4,9 +4,12 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::broadcast;
+
 use crate::base::id::CallId;
 use crate::base::private::Private;
-use crate::call::{CallFacts, ConsentState, StreamFacts};
+use crate::call::context::name_keys;
+use crate::call::{CallFacts, CallLink, ConsentState, LinkKind, StreamFacts};
 use crate::media::output::{Ended, StreamCounts};
 use crate::media::stats::CallGauges;
 use crate::signalling::feed::{CallView, StreamView};
@@ -14,16 +17,29 @@ use crate::signalling::feed::{CallView, StreamView};
 /// Ended calls that stay visible. A view is under 1 KiB.
 const ENDED_KEPT: usize = 5_000;
 
+/// Changes of consent that a slow reader may be behind.
+const CONSENTS: usize = 4_096;
+
 /// Shared by the feed, which adds and reads, and the engine's sink, which reports changes.
 /// Locked for map look-ups only.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Registry {
     calls: Mutex<Calls>,
+    consents: broadcast::Sender<(CallId, ConsentState)>,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self { calls: Mutex::default(), consents: broadcast::Sender::new(CONSENTS) }
+    }
 }
 
 #[derive(Debug, Default)]
 struct Calls {
     views: HashMap<CallId, (CallView, Arc<CallGauges>)>,
+    /// Calls in progress by the names that others know them by.
+    by_name: HashMap<String, Vec<CallId>>,
+    names: HashMap<CallId, Vec<String>>,
     /// Facts of calls in progress of which the spool knows nothing, as no department that had
     /// them is recorded.
     unopened: HashMap<CallId, CallFacts>,
@@ -62,6 +78,37 @@ impl Registry {
         calls.views.insert(facts.id, (view, gauges));
         calls.unopened.insert(facts.id, facts.clone());
         calls.called.insert(facts.id, facts.called_number.clone());
+        drop(calls);
+        self.name(facts.id, &names_of(facts));
+    }
+
+    /// A call is known by these names as well.
+    pub fn name(&self, id: CallId, names: &[String]) {
+        let mut calls = self.calls();
+        let calls = &mut *calls;
+        for name in names {
+            let named = calls.by_name.entry(name.clone()).or_default();
+            if !named.contains(&id) {
+                named.push(id);
+                calls.names.entry(id).or_default().push(name.clone());
+            }
+        }
+    }
+
+    /// Calls in progress that have this name.
+    pub fn named(&self, name: &str) -> Vec<CallId> {
+        let calls = self.calls();
+        let keys = name_keys(name);
+        let mut found: Vec<CallId> =
+            keys.iter().filter_map(|key| calls.by_name.get(key)).flatten().copied().collect();
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    /// Changes of consent from now on.
+    pub fn consents(&self) -> broadcast::Receiver<(CallId, ConsentState)> {
+        self.consents.subscribe()
     }
 
     /// The number called is told anew; whether it is another one.
@@ -105,6 +152,7 @@ impl Registry {
     pub fn remove(&self, id: CallId) {
         let mut calls = self.calls();
         calls.views.remove(&id);
+        calls.unname(id);
         calls.unopened.remove(&id);
         calls.called.remove(&id);
     }
@@ -112,6 +160,8 @@ impl Registry {
     /// Consent changed.
     pub fn set_consent(&self, id: CallId, consent: ConsentState) {
         self.change(id, |view| view.consent = consent);
+        // Nobody may be listening.
+        let _ = self.consents.send((id, consent));
     }
 
     /// The feed paused or resumed the call.
@@ -131,6 +181,7 @@ impl Registry {
         view.outcome = Some(ended.outcome);
         view.external_id = None;
         copy_counts(view, &ended.streams);
+        calls.unname(id);
         calls.ended.push_back(id);
         if calls.ended.len() > ENDED_KEPT
             && let Some(oldest) = calls.ended.pop_front()
@@ -171,6 +222,31 @@ impl Registry {
     fn calls(&self) -> MutexGuard<'_, Calls> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Calls {
+    fn unname(&mut self, id: CallId) {
+        for name in self.names.remove(&id).unwrap_or_default() {
+            if let Some(named) = self.by_name.get_mut(&name) {
+                named.retain(|call| *call != id);
+                if named.is_empty() {
+                    self.by_name.remove(&name);
+                }
+            }
+        }
+    }
+}
+
+/// The names by which an answer finds a call. A group is no name: others share it.
+pub fn names_of(facts: &CallFacts) -> Vec<String> {
+    let own = facts.external_id.iter().flat_map(|id| name_keys(id.reveal()));
+    own.chain(names_in(&facts.context.links)).collect()
+}
+
+/// The same of links alone.
+pub fn names_in(links: &[CallLink]) -> impl Iterator<Item = String> {
+    let telling = links.iter().filter(|link| link.kind != LinkKind::Group);
+    telling.flat_map(|link| name_keys(link.value.reveal()))
 }
 
 /// A view with the counters of the last tick.

@@ -1,9 +1,8 @@
 //! Starts the recorder and drains it.
 //!
 //! Start: data opened → engine → calls that go on → what else a crash left is settled → tasks →
-//! listeners. Drain: no
-//! new calls → engine ends its calls and hands over what it heard → spool durable → deliveries
-//! get a while → listeners close. What is not delivered by then waits in the spool.
+//! listeners. Drain: no new calls → engine ends its calls and hands over what it heard → spool
+//! durable → deliveries get a while → listeners close. What is not delivered by then waits in the spool.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,44 +14,40 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::app::accounting::Accounts;
 use crate::app::caretaking::{AuditCare, RulesWatch};
 use crate::app::config::{Config, StoreConfig};
 use crate::app::delivery::Delivery;
 use crate::app::durable::durable;
+use crate::app::early::EarlyAnswers;
 use crate::app::handover::Kept;
 use crate::app::open::{Opened, open};
 use crate::app::publish::Publisher;
 use crate::app::readiness::{Checks, Health};
 use crate::app::recorder::Recorder;
-use crate::app::resuming::{Resumed, resume};
-use crate::app::settling::{Closing, Settling};
+use crate::app::recovering::{follow_durable, settle_recovered};
+use crate::app::resuming::resume;
+use crate::app::settling::Settling;
 use crate::app::sink::SpoolSink;
 use crate::app::sweeping::Sweeper;
-use crate::app::{harden, sip};
+use crate::app::{accounting, harden, sip};
 use crate::base::clock::Clock;
 use crate::base::limit;
-use crate::call::outcome::LossCause;
-use crate::call::{ConsentState, Outcome};
 use crate::http::access::Role;
 use crate::http::{ConnectionLimits, Limits, Services, health_router, router, serve};
 use crate::media::call::CallSettings;
 use crate::media::encoder::OpusSettings;
 use crate::media::engine::{Engine, EngineConfig};
-use crate::media::output::{Ended, EndedBy};
 use crate::media::plan::CaptureSettings;
 use crate::media::ports::PortPool;
 use crate::metrics::exporter::Exporter;
-use crate::retention::deletion_log::Cause;
 use crate::signalling::sip::link::bind_stream;
 use crate::signalling::siprec::listen::{Bound, Ending, SipServer};
-use crate::spool::DurableEvent;
-use crate::spool::record::{Body, SpoolRecord};
 
 /// How long the start waits for index and store to tell what they saw of the deletion log.
 const COMPARE: Duration = Duration::from_secs(10);
 /// How long deliveries may go on after the last call ended.
 const DRAIN: Duration = Duration::from_secs(10);
-
 /// How long open requests get before another program takes over.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
@@ -103,7 +98,11 @@ impl Running {
         settle_recovered(&opened, &resumed).await?;
         follow_durable(events, &opened);
         let draining = Arc::new(AtomicBool::new(false));
+        let pseudonyms = accounting::pseudonyms(&config.data_dir, &config.country_code)?;
+        let (accounts, keep_accounts) = Accounts::new(opened.erasing.index.clone(), pseudonyms);
         let recorder = Arc::new(Recorder {
+            early: EarlyAnswers::new(config.early_answers),
+            accounts: accounts.clone(),
             config: Arc::clone(&config),
             clock: Arc::clone(&opened.clock),
             engine: engine.clone(),
@@ -120,11 +119,13 @@ impl Running {
         let rules = Arc::new(RulesWatch::new(Arc::clone(&opened.erasing), manage));
         let mut tasks = start_tasks(&opened, &engine, &ports, &health, &rules, exporter.clone());
 
+        tasks.spawn(keep_accounts);
         let mut sockets = Kept::default();
         let sip_server = sip::start(
             &config,
             recorder.clone(),
             Arc::clone(&opened.clock),
+            accounts.sink(),
             resumed.sessions,
             (&mut kept, &mut sockets),
         )?;
@@ -295,99 +296,6 @@ async fn compare_deletions(opened: &Opened) {
         // The sweeper asks again before it writes a copy.
         Err(error) => tracing::warn!(%error, "the deletion log could not be compared with its copy yet"),
     }
-}
-
-/// What a crash left, here or on a disk that was brought here: open calls that do not go on are
-/// ended where their audio ends, then all are settled.
-pub(crate) async fn settle_recovered(opened: &Opened, resumed: &Resumed) -> anyhow::Result<()> {
-    let recovered = &opened.recovered;
-    if recovered.damaged + recovered.bad_segments + recovered.missing_segments + recovered.unreadable_bytes
-        > 0
-        || recovered.damaged_keys > 0
-    {
-        tracing::warn!(
-            damaged = recovered.damaged,
-            bad_segments = recovered.bad_segments,
-            missing_segments = recovered.missing_segments,
-            damaged_keys = recovered.damaged_keys,
-            unreadable_bytes = recovered.unreadable_bytes,
-            "the spool has torn or damaged places; what was acknowledged is looked for record by record"
-        );
-    }
-    let erasing = &opened.erasing;
-    let mut closings = Vec::new();
-    for call in recovered.calls.iter().filter(|call| !resumed.calls.contains(&call.id)) {
-        if erasing.log.is_erased(call.id) {
-            erasing.order(call.id, Cause::Request).await?;
-            continue;
-        }
-        let ended = call.closed.clone().unwrap_or_else(|| Ended {
-            at: opened.clock.wall(),
-            by: EndedBy::Recovered,
-            outcome: recovered_outcome(call.consent.as_ref().map(|record| record.state), call.frames),
-            frames: call.frames,
-            streams: vec![],
-        });
-        if call.closed.is_none() {
-            let record = SpoolRecord { call: call.id, body: Body::Closed(ended.clone()) };
-            if erasing.spool.append(vec![record]).is_err() {
-                anyhow::bail!("the spool does not take the ends of the calls it recovered");
-            }
-            crate::metrics::call_ended(ended.outcome);
-        }
-        let department = call.facts.as_ref().map(|facts| facts.department.clone()).unwrap_or_default();
-        closings.push(Closing { id: call.id, department, ended, spooled: true });
-    }
-    // Only what is durable can be read back: the ends just written are waited for.
-    if !durable(&erasing.spool).await {
-        anyhow::bail!("the spool cannot be written");
-    }
-    for closing in closings {
-        opened.settling.add(closing);
-    }
-    let open = erasing.log.open_orders().len();
-    tracing::info!(calls = recovered.calls.len(), erasures = open, "recovered");
-    Ok(())
-}
-
-fn recovered_outcome(consent: Option<ConsentState>, frames: u32) -> Outcome {
-    match consent {
-        Some(ConsentState::Withdrawn) => Outcome::Withdrawn,
-        // There is audio only where a yes allowed it, whatever the next department was told.
-        Some(_) if frames > 0 => Outcome::Recorded,
-        Some(ConsentState::Refused) => Outcome::Refused,
-        _ => Outcome::Lost(LossCause::Restart),
-    }
-}
-
-/// Durable ends are settled, durable withdrawals erased. The thread ends with the spool's.
-fn follow_durable(events: std::sync::mpsc::Receiver<DurableEvent>, opened: &Opened) {
-    let (settling, registry) = (Arc::clone(&opened.settling), Arc::clone(&opened.registry));
-    let erasing = Arc::clone(&opened.erasing);
-    let runtime = tokio::runtime::Handle::current();
-    // Each call sends a handful of events in its life, so calls bound what waits here.
-    std::thread::spawn(move || {
-        for event in events {
-            match event.body {
-                Body::Closed(ended) => {
-                    if ended.by == EndedBy::Recovered {
-                        continue;
-                    }
-                    let department = registry.get(event.call).map(|view| view.department).unwrap_or_default();
-                    settling.add(Closing { id: event.call, department, ended, spooled: true });
-                }
-                Body::Consent(record) if record.state == ConsentState::Withdrawn => {
-                    let erasing = Arc::clone(&erasing);
-                    runtime.spawn(async move {
-                        if let Err(error) = erasing.order(event.call, Cause::Withdrawal).await {
-                            tracing::error!(call = %event.call, %error, "a withdrawal is not carried out yet");
-                        }
-                    });
-                }
-                _ => {}
-            }
-        }
-    });
 }
 
 fn start_engine(opened: &Opened) -> anyhow::Result<Engine> {

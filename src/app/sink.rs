@@ -94,7 +94,7 @@ impl News {
 fn as_output(record: SpoolRecord) -> Option<Output> {
     let fact = match record.body {
         Body::CallState(text) => Fact::State(Box::new(SavedCall::from_text(text.reveal())?)),
-        Body::Opened(_) | Body::DialogState(_) => return None,
+        Body::Opened(_) | Body::Described(_) | Body::DialogState(_) => return None,
         Body::Consent(consent) => Fact::Consent(consent),
         Body::Media(block) => Fact::Media(block),
         Body::Joined(facts) => Fact::Joined(facts),

@@ -13,8 +13,8 @@ use crate::signalling::sip::digest::{Algorithm, Credentials};
 use crate::signalling::sip::link::{bind_stream, bind_udp};
 use crate::signalling::siprec::config::Config as SiprecConfig;
 use crate::signalling::siprec::kept::Kept as KeptSession;
-use crate::signalling::siprec::listen::{Listen, SipServer, Sockets};
-use crate::signalling::siprec::parties::{Departments, PartyRules};
+use crate::signalling::siprec::listen::{AccountSink, Listen, SipServer, Sockets};
+use crate::signalling::siprec::parties::Departments;
 
 /// How often the figures are published.
 const PUBLISH: Duration = Duration::from_secs(1);
@@ -50,6 +50,7 @@ pub fn start(
     config: &Config,
     feed: Arc<dyn Feed>,
     clock: Arc<dyn Clock>,
+    accounts: AccountSink,
     resumed: Vec<KeptSession>,
     (kept, copies): (&mut Kept, &mut Kept),
 ) -> anyhow::Result<Option<SipServer>> {
@@ -74,8 +75,9 @@ pub fn start(
             country_code: config.country_code.clone(),
             otherwise: sip.default_department.clone(),
         },
-        rules: PartyRules::default(),
+        rules: sip.rules.clone(),
         consent: sip.consent.clone(),
+        until_consent: sip.until_consent,
         plain_calls: sip.plain_calls,
         when_unavailable: sip.when_unavailable,
         media_source: sip.media_source,
@@ -83,8 +85,9 @@ pub fn start(
         sessions_max: sip.max_sessions,
         secret,
     };
-    let server = sockets(&listen, kept, copies)
-        .and_then(|sockets| SipServer::start_on(sockets, listen.tls_files, siprec, feed, clock, resumed));
+    let server = sockets(&listen, kept, copies).and_then(|sockets| {
+        SipServer::start_on(sockets, listen.tls_files, siprec, feed, clock, accounts, resumed)
+    });
     server.context("SIP cannot be listened to ([sip] of the configuration)").map(Some)
 }
 

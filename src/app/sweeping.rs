@@ -9,6 +9,7 @@ use crate::app::timekeeping::TimeKeeper;
 use crate::archive::key::day;
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
+use crate::base::limit;
 use crate::retention::deletion_log::Cause;
 use crate::retention::erase::EraseError;
 use crate::retention::sweep;
@@ -82,6 +83,10 @@ impl Sweeper {
                 }
                 Err(error) => tracing::warn!(%error, "the store could not be swept"),
             }
+        }
+        let oldest = now.plus_days(-i64::from(limit::RETENTION_DAYS));
+        if let Err(error) = self.erasing.index.forget_accounts(oldest).await {
+            tracing::warn!(%error, "old accounts of calls could not be removed");
         }
         due.extend(self.due_in_spool(now, look_through_store).await);
         for id in due {

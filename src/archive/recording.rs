@@ -103,6 +103,7 @@ impl Assembler {
             Body::Consent(record) => self.consent.push(record),
             Body::Gap(gap) => self.gaps.push(gap),
             Body::Closed(ended) => self.ended = Some(ended),
+            Body::Described(context) => self.call.learn(*context),
             Body::Media(block) => self.media(&block)?,
             Body::Joined(facts) => {
                 if let Some(stream) = self.call.streams.get_mut(self.named) {

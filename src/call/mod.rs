@@ -1,6 +1,7 @@
 //! The rules of a call: who may be recorded, when, how long. In: facts. Out: decisions
 //! and the records that prove them. Not here: sockets, files, threads, clocks.
 
+pub mod account;
 pub mod consent;
 pub mod context;
 pub mod department;
@@ -9,6 +10,7 @@ pub mod outcome;
 pub mod party;
 pub mod terms;
 
+pub use account::{Account, Unrecorded};
 pub use consent::{Answer, ConsentHow, ConsentMachine, ConsentRecord, ConsentState, Evidence, KeySource};
 pub use context::{CallContext, CallLink, LinkKind, Participant, RawBody};
 pub use department::{ConsentKeys, Department};

@@ -33,6 +33,17 @@ pub struct CallFacts {
     pub context: Box<CallContext>,
 }
 
+impl CallFacts {
+    /// Takes in what signalling told after the admission.
+    pub fn learn(&mut self, later: CallContext) {
+        let known = |text: &Option<Private<String>>| text.clone().filter(|t| !t.reveal().is_empty());
+        self.caller_number = known(&later.caller_number).unwrap_or_else(|| self.caller_number.clone());
+        self.called_number = known(&later.called_number).unwrap_or_else(|| self.called_number.clone());
+        self.caller_name = known(&later.caller_name).or(self.caller_name.take());
+        self.context.learn(later);
+    }
+}
+
 /// One direction of one party's audio.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamFacts {

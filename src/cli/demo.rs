@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::app::config::Config;
 use crate::app::run::Running;
 use crate::app::{harden, logging};
-use crate::load::call::{Answer, Played, Scenario, Stage};
+use crate::load::call::{Answer, AnsweredBy, Played, Scenario, Stage};
 use crate::load::client::Client;
 use crate::load::codec::{Codec, Format};
 use crate::load::feed::Feed;
@@ -110,6 +110,9 @@ async fn play(args: &DemoArgs, stage: &Arc<Stage>) -> anyhow::Result<Vec<Played>
         let (department, answer) = answers[number % answers.len()];
         let codec = if number % 2 == 0 { Codec::Pcmu } else { Codec::Pcma };
         let scenario = Scenario {
+            answered_by: AnsweredBy::Key,
+            holds: false,
+            media: true,
             department: department.into(),
             answer,
             format: Format { codec, ptime_ms: 20 },

@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 
-use crate::load::call::{Answer, Stage};
+use super::load_sip::SipArgs;
+use crate::load::call::{Answer, AnsweredBy, Stage};
 use crate::load::client::Client;
 use crate::load::codec::{Codec, Format};
 use crate::load::feed::Feed;
@@ -17,6 +18,7 @@ use crate::load::prove::prove;
 use crate::load::recorder::{OwnRecorder, Watch};
 use crate::load::run::{Run, play_all, verify};
 use crate::load::sender::SenderPool;
+use crate::load::sip::Target;
 use crate::load::speech::Voices;
 
 /// Share of the time that a party of a conversation talks.
@@ -32,6 +34,8 @@ const CALLS_PER_THREAD: usize = 2_000;
 Examples:
   optag load --target http://127.0.0.1:8080 --calls 100 --rate 20 --seconds 60 --verify 10
   optag load --own --calls 100 --talk both --json          a recorder of its own, and what it cost
+  optag load --target sip:127.0.0.1:5060 --calls 100 --rate 20     SIPREC, as several makers send it
+  optag load --own --sip tcp --calls 3000 --rate 200 --seconds 15 --no-media
   optag load --own --calls 20 --loss 5 --burst 3 --reorder 1 --jitter-ms 30 --verify 20
   optag load --prove --calls 1000                          that the sender is not the bottleneck
 
@@ -39,11 +43,12 @@ The token of the recorder is taken from --token or OPTAG_TOKEN. Exit code 0: eve
 taken, no packet is missing but those lost on purpose, every recording that was looked at
 matches what was sent. docs/performance.md explains the keys of --json.")]
 pub struct LoadArgs {
-    /// The recorder's API.
+    /// The recorder: its API, as http://127.0.0.1:8080, or a SIP address to which calls are
+    /// announced by SIPREC, as sip:192.0.2.50, sip:tax@recorder:5060;transport=tcp, sips:recorder.
     #[arg(long, value_name = "URL", required_unless_present_any = ["own", "prove"])]
     target: Option<String>,
     /// An access token with the role `feed`; verifying needs one that may listen.
-    #[arg(long, env = "OPTAG_TOKEN", hide_env_values = true, required_unless_present_any = ["own", "prove"])]
+    #[arg(long, env = "OPTAG_TOKEN", hide_env_values = true)]
     token: Option<String>,
     /// Start a recorder for this run, on loopback with its data in the temporary directory, and
     /// report what it cost. Settings as for any recorder: OPTAG_ENGINE_OPUS_COMPLEXITY=10.
@@ -67,6 +72,17 @@ pub struct LoadArgs {
     /// Length of each call.
     #[arg(long, value_name = "S", default_value_t = 30)]
     seconds: u64,
+    /// By which way callers answer.
+    #[arg(long, value_enum, default_value_t)]
+    answer_by: AnsweredBy,
+    /// Put each call on hold once in between (SIPREC).
+    #[arg(long)]
+    hold: bool,
+    /// Signal the calls and send no audio.
+    #[arg(long)]
+    no_media: bool,
+    #[command(flatten)]
+    sip: SipArgs,
     /// What callers answer.
     #[arg(long, value_enum, default_value_t = ConsentArg::Yes)]
     consent: ConsentArg,
@@ -190,6 +206,9 @@ impl LoadArgs {
                 ConsentArg::Mixed => vec![Answer::Yes, Answer::No, Answer::None, Answer::Withdraw],
             },
             format: self.format(),
+            answered_by: self.answer_by,
+            holds: self.hold,
+            media: !self.no_media,
             impairment: Impairment {
                 loss: self.loss,
                 burst: self.burst.max(1.0),
@@ -218,7 +237,10 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
         false => None,
     };
     let (target, token) = match &own {
-        Some(own) => (own.api.clone(), own.token.clone()),
+        Some(own) => {
+            let [udp, tcp] = &own.sip;
+            (args.sip.of_own(udp, tcp).unwrap_or_else(|| own.api.clone()), own.token.clone())
+        }
         None => (args.target.clone().unwrap_or_default(), args.token.clone().unwrap_or_default()),
     };
     let watch = match (&own, args.recorder_pid) {
@@ -226,9 +248,27 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
         (None, Some(pid)) => Some(Watch::begin(pid, args.metrics.clone()).await?),
         (None, None) => None,
     };
-    let pool = SenderPool::start(args.threads(), "127.0.0.1:9".parse()?).context("no socket to send from")?;
-    let client = Client::new(&target, &token)?;
-    let stage = Arc::new(Stage::new(Feed::Api(client.clone()), client, pool, voices));
+    let by_sip = Target::is_sip(&target);
+    let over_ipv6 = by_sip && Target::parse(&target)?.address.is_ipv6();
+    let toward = if over_ipv6 { "[::1]:9".parse()? } else { "127.0.0.1:9".parse()? };
+    let pool = SenderPool::start(args.threads(), toward).context("no socket to send from")?;
+    let api = match &own {
+        Some(own) => Some(own.api.clone()),
+        None if by_sip => args.sip.api.clone(),
+        None => Some(target.clone()),
+    };
+    if args.verify > 0 && api.is_none() {
+        anyhow::bail!("--verify needs the recorder's API: --api URL and --token");
+    }
+    if !by_sip && token.is_empty() {
+        anyhow::bail!("the recorder's API needs a token: --token, or OPTAG_TOKEN");
+    }
+    let client = Client::new(api.as_deref().unwrap_or_default(), &token)?;
+    let feed = match by_sip {
+        true => args.sip.feed(&target, api.map(|_| client.clone())).await?,
+        false => Feed::Api(client.clone()),
+    };
+    let stage = Arc::new(Stage::new(feed, client, pool, voices));
     let (played, mut report) = play_all(&args.plan(), &stage).await;
     if let Some(watch) = &watch {
         watch.stored(report.recorded).await?;

@@ -1,6 +1,7 @@
 //! The commands, one file each. In: arguments. Out: text for people, JSON where asked for,
 //! and an exit code: 0 as it must be, 1 not so, 2 the arguments or the configuration are off.
 
+pub mod assurance;
 pub mod audit;
 pub mod check;
 pub mod demo;
@@ -9,6 +10,7 @@ pub mod export;
 pub mod import;
 pub mod keys;
 pub mod load;
+mod load_sip;
 pub mod recover;
 pub mod replay_deletions;
 pub mod retention;
@@ -45,6 +47,7 @@ enum Command {
     Search(search::SearchArgs),
     Export(export::ExportArgs),
     Erase(erase::EraseArgs),
+    Assurance(assurance::AssuranceArgs),
     Import(import::ImportArgs),
     Check(check::CheckArgs),
     Keys(keys::KeysArgs),
@@ -84,6 +87,7 @@ pub fn run() -> ExitCode {
             Command::Search(args) => search::run(args).await,
             Command::Export(args) => export::run(args).await,
             Command::Erase(args) => erase::run(args).await,
+            Command::Assurance(args) => assurance::run(args).await,
             Command::Import(args) => import::run(args).await,
             Command::Check(args) => check::run(args).await,
             Command::Keys(args) => keys::run(args).await,

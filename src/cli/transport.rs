@@ -17,6 +17,7 @@ use crate::app::config::Config;
 use crate::app::open::Opened;
 use crate::base::id::CallId;
 use crate::base::private::Private;
+use crate::call::ConsentState;
 use crate::cli::ConfigArgs;
 use crate::http::access::Actor;
 use crate::http::{Limits, Services, router};
@@ -230,5 +231,17 @@ impl Feed for NoFeed {
 
     fn calls(&self) -> Vec<CallView> {
         Vec::new()
+    }
+
+    fn answer_by_name(
+        &self,
+        _: Private<String>,
+        _: Control,
+    ) -> BoxFuture<'_, Result<Vec<CallId>, ControlError>> {
+        async { Ok(Vec::new()) }.boxed()
+    }
+
+    fn consents(&self) -> tokio::sync::broadcast::Receiver<(CallId, ConsentState)> {
+        tokio::sync::broadcast::channel(1).1
     }
 }

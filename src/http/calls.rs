@@ -243,7 +243,7 @@ pub(super) async fn steer(
 }
 
 /// Who vouches: the token, and the member of staff where one is named.
-fn evidence(actor: &Actor, staff: Option<String>, wrong: &mut Wrong) -> Result<Evidence, Problem> {
+pub(super) fn evidence(actor: &Actor, staff: Option<String>, wrong: &mut Wrong) -> Result<Evidence, Problem> {
     if let Some(staff) = &staff {
         wrong.text("staff", staff, limit::TEXT_CHARS);
     }
@@ -282,6 +282,8 @@ pub(super) fn not_steered(error: ControlError) -> Problem {
         ControlError::Consent(_) => Problem::new(StatusCode::CONFLICT, detail),
         ControlError::Unsupported(_) => Problem::new(StatusCode::NOT_IMPLEMENTED, detail),
         ControlError::BadStream(_) => Problem::field("label", detail),
-        ControlError::PortsUsedUp | ControlError::NotDurable => Problem::unavailable(detail, RETRY_S),
+        ControlError::PortsUsedUp | ControlError::NotDurable | ControlError::TooManyEarly => {
+            Problem::unavailable(detail, RETRY_S)
+        }
     }
 }

@@ -140,6 +140,18 @@ impl Feed for Fake {
     fn calls(&self) -> Vec<CallView> {
         vec![view()]
     }
+
+    fn answer_by_name(
+        &self,
+        _: Private<String>,
+        _: Control,
+    ) -> BoxFuture<'_, Result<Vec<CallId>, ControlError>> {
+        async { Ok(Vec::new()) }.boxed()
+    }
+
+    fn consents(&self) -> tokio::sync::broadcast::Receiver<(CallId, ConsentState)> {
+        tokio::sync::broadcast::channel(1).1
+    }
 }
 
 impl Fake {
@@ -166,6 +178,7 @@ impl Library for Fake {
             consent: Vec::new(),
             gaps: Vec::new(),
             object: None,
+            context: Default::default(),
         };
         async move { self.or_fail(detail) }.boxed()
     }

@@ -12,7 +12,7 @@ pub use super::range::ByteRange;
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
 use crate::base::private::Private;
-use crate::call::{ConsentRecord, StreamFacts};
+use crate::call::{CallContext, ConsentRecord, StreamFacts};
 use crate::media::output::{EndedBy, Gap, StreamCounts};
 
 /// The recordings.
@@ -184,6 +184,10 @@ pub struct RecordingDetail {
     pub gaps: Vec<Gap>,
     /// The stored file.
     pub object: Option<StoredObject>,
+    /// Who took part and when, the names of the call elsewhere, and what was received of
+    /// them, as it was received.
+    #[schema(value_type = Object)]
+    pub context: CallContext,
 }
 
 /// The file in the store.

@@ -11,6 +11,7 @@ mod auth;
 mod call_body;
 mod calls;
 mod candidates;
+mod consents;
 mod erasures;
 mod guard;
 mod handout;

@@ -18,7 +18,8 @@ use super::library::Library;
 use super::steward::Steward;
 use super::tokens::Tokens;
 use super::{
-    calls, candidates, erasures, handout, handout_links, holds, oversight, playback, recordings, streams,
+    calls, candidates, consents, erasures, handout, handout_links, holds, oversight, playback, recordings,
+    streams,
 };
 use crate::base::clock::Clock;
 use crate::base::limit;
@@ -73,6 +74,7 @@ pub fn router(services: Services, limits: Limits) -> Router {
         .routes(routes!(calls::announce, calls::list))
         .routes(routes!(calls::show))
         .routes(routes!(calls::consent))
+        .routes(routes!(consents::answer))
         .routes(routes!(calls::withdraw))
         .routes(routes!(calls::transfer))
         .routes(routes!(calls::pause))

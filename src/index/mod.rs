@@ -7,6 +7,7 @@ mod fold;
 mod heads;
 pub mod likeness;
 mod query;
+mod sessions;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use tokio::sync::OnceCell;
 pub use aged::{Aged, Overdue};
 pub use candidates::{Candidate, Candidates, Wanted};
 pub use query::{Found, Query};
+pub use sessions::{Pseudonyms, SessionRow};
 
 use crate::archive::manifest::Manifest;
 use crate::base::clock::WallTime;
@@ -197,6 +199,12 @@ impl Index {
                  erased_at_us = ? WHERE id = ? AND erased_at_us IS NULL",
         )
         .bind(at.as_unix_micros())
+        .bind(id.to_string())
+        .execute(&self.pool)
+        .await?;
+        sqlx::query(
+            "UPDATE sessions SET caller_hash = NULL, called_hash = NULL, name_hashes = '', erased = 1 WHERE call = ?",
+        )
         .bind(id.to_string())
         .execute(&self.pool)
         .await?;

@@ -8,11 +8,12 @@ use anyhow::Context;
 
 use super::client::{CallView, Client, RecordingView, wav_channels};
 use super::codec::{Coded, Format};
-use super::feed::{Announcement, Feed};
+use super::feed::{Announcement, Closed, Feed};
 use super::impairment::{Impairment, Line};
 use super::leg::{KEY_PACKETS_IN_ALL, Leg};
 use super::losses::{self, Misfit};
 use super::sender::{SenderPool, Sent};
+use super::sip::session::Met;
 use super::speech::{RATE_HZ, Voices};
 use super::verify::{Match, Spoken, compare};
 use crate::media::output::GapReason;
@@ -64,6 +65,24 @@ pub struct Scenario {
     pub impairment: Impairment,
     /// How long it lasts.
     pub length: Duration,
+    /// By which way the answer comes.
+    pub answered_by: AnsweredBy,
+    /// Whether it is put on hold and taken up again in between.
+    pub holds: bool,
+    /// Whether any audio is sent.
+    pub media: bool,
+}
+
+/// By which way an answer comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum AnsweredBy {
+    /// A key in the caller's stream.
+    #[default]
+    Key,
+    /// A header field of the INVITE: an IVR has asked before.
+    Header,
+    /// A key that is relayed by SIP INFO.
+    Info,
 }
 
 impl Scenario {
@@ -102,6 +121,8 @@ pub struct Played {
     pub sent: [Sent; 2],
     /// How the recorder saw it at its end, where the feed is told.
     pub view: Option<CallView>,
+    /// What its signalling met.
+    pub met: Met,
 }
 
 /// What the check of a recording found, in channel order.
@@ -146,20 +167,33 @@ impl Stage {
     /// Errors: the recorder refuses it, or cannot be reached.
     pub async fn play(&self, number: usize, seed: u32, scenario: Scenario) -> anyhow::Result<Played> {
         let coded = self.coded(scenario.format)?;
-        let asked = Instant::now();
         let announcement = Announcement {
             department: scenario.department.clone(),
+            number,
             caller_number: format!("+45{:08}", 20_000_000 + number),
             caller_name: format!("Caller {number}"),
             codec: scenario.format.codec,
+            signalled_answer: match (scenario.answered_by, scenario.answer) {
+                (AnsweredBy::Header, Answer::Yes | Answer::Withdraw) => Some("yes"),
+                (AnsweredBy::Header, Answer::No) => Some("no"),
+                _ => None,
+            },
         };
-        let admitted = self.feed.open(&announcement).await?;
-        let set_up = asked.elapsed();
-        for (side, &to) in admitted.to.iter().enumerate() {
+        let mut admitted = self.feed.open(&announcement).await?;
+        let (set_up, ends) = (admitted.after, Instant::now() + scenario.length);
+        if !scenario.media {
+            admitted.wait(scenario.length).await?;
+            let id = admitted.id.clone();
+            let Closed { view, met } = self.feed.close(admitted).await?;
+            let sent = [Sent::default(), Sent::default()];
+            return Ok(Played { number, id, scenario, set_up, sent, view, met });
+        }
+        admitted.until_open(scenario.length).await?;
+        for (side, to) in admitted.to.into_iter().enumerate() {
             let stream_seed = seed.wrapping_add((number * 2 + side) as u32);
             let first = start(number, &coded[side]);
             let mut leg = Leg::new(to, Arc::clone(&coded[side]), first, stream_seed);
-            if side == 0 {
+            if side == 0 && scenario.answered_by == AnsweredBy::Key {
                 press(&mut leg, &scenario);
             }
             let impairment = scenario.impairment;
@@ -170,11 +204,28 @@ impl Stage {
                 self.pool.add_impaired(stream(number, side), leg, line, impairment.drift_ppm);
             }
         }
-        tokio::time::sleep(scenario.length).await;
+        let left = ends.saturating_duration_since(Instant::now());
+        if scenario.answered_by == AnsweredBy::Info {
+            let answered = Duration::from_millis(ANSWER_MS).min(left);
+            admitted.wait(answered).await?;
+            match scenario.answer {
+                Answer::Yes | Answer::Withdraw => admitted.keys("1").await?,
+                Answer::No => admitted.keys("2").await?,
+                Answer::None => {}
+            }
+        }
+        if scenario.holds {
+            admitted.wait(left / 3).await?;
+            admitted.hold(true).await?;
+            admitted.wait(left / 6).await?;
+            admitted.hold(false).await?;
+        }
+        admitted.wait(ends.saturating_duration_since(Instant::now())).await?;
         let sent = [0, 1].map(|side| self.pool.remove(stream(number, side)));
         let [Some(caller), Some(employee)] = sent else { anyhow::bail!("a sending thread has ended") };
-        let view = self.feed.close(&admitted).await?;
-        Ok(Played { number, id: admitted.id, scenario, set_up, sent: [caller, employee], view })
+        let id = admitted.id.clone();
+        let Closed { view, met } = self.feed.close(admitted).await?;
+        Ok(Played { number, id, scenario, set_up, sent: [caller, employee], view, met })
     }
 
     /// Fetches a played call's recording and compares both channels with what was sent.

@@ -1,7 +1,7 @@
 //! The recorder's API as the simulated telephones use it.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -74,6 +74,7 @@ impl Client {
     ///
     /// Errors: it is refused, with the recorder's reason.
     pub async fn admit(&self, call: &Announcement) -> anyhow::Result<Admitted> {
+        let asked = Instant::now();
         let codec = call.codec;
         let stream = |role: &str| json!({"label": role, "role": role, "codec": codec.name(), "payload_type": codec.payload_type()});
         let body = json!({
@@ -91,7 +92,7 @@ impl Client {
             Ok(SocketAddr::new(ip.parse()?, port as u16))
         };
         let id = answer["id"].as_str().context("the answer has no id")?.to_owned();
-        Ok(Admitted { id, to: [address(0)?, address(1)?] })
+        Ok(Admitted::by_api(id, [address(0)?, address(1)?], asked.elapsed()))
     }
 
     /// Ends a call; how the recorder saw it.
@@ -100,6 +101,24 @@ impl Client {
     pub async fn end(&self, id: &str) -> anyhow::Result<CallView> {
         let answer = self.json(Method::POST, &format!("/api/v1/calls/{id}/end"), None).await?;
         Ok(serde_json::from_value(answer)?)
+    }
+
+    /// How the recorder saw a call that was ended by other means.
+    ///
+    /// Errors: the recorder's; it does not see the end within five seconds.
+    pub async fn ended(&self, id: &str) -> anyhow::Result<CallView> {
+        let until = Instant::now() + Duration::from_secs(5);
+        loop {
+            let answer = self.json(Method::GET, &format!("/api/v1/calls/{id}"), None).await?;
+            let view: CallView = serde_json::from_value(answer)?;
+            if view.outcome.is_some() {
+                return Ok(view);
+            }
+            if Instant::now() > until {
+                bail!("the recorder does not see that call {id} ended");
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// A recording, once it is stored: asked for again until `patience` is over. `None`: there

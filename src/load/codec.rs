@@ -64,6 +64,17 @@ impl Codec {
         }
     }
 
+    /// Its name, clock and channels in SDP.
+    pub const fn rtpmap(self) -> &'static str {
+        match self {
+            Codec::Pcmu => "PCMU/8000",
+            Codec::Pcma => "PCMA/8000",
+            Codec::G722 => "G722/8000",
+            Codec::L16 => "L16/16000",
+            Codec::Opus => "opus/48000/2",
+        }
+    }
+
     /// Codes 8 kHz samples in one go. Panics: for Opus, which has frames.
     pub fn encode(self, samples: &[i16]) -> Vec<u8> {
         match self {

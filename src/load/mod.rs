@@ -1,5 +1,5 @@
 //! Simulated telephones: what `optag load` and `optag demo` play to a recorder, and the check
-//! of what it stored. In: a recorder's API address. Out: calls with real speech, a report.
+//! of what it stored. In: a recorder's API or SIP address. Out: calls with real speech, a report.
 //!
 //! Shares no code with the recorder's receiving side: what one gets wrong the other would
 //! otherwise get wrong the same way.
@@ -18,6 +18,7 @@ pub mod recorder;
 pub mod report;
 pub mod run;
 pub mod sender;
+pub mod sip;
 pub mod speech;
 pub mod usage;
 pub mod verify;

@@ -23,6 +23,8 @@ pub struct OwnRecorder {
     pub api: String,
     /// Its metrics.
     pub metrics: String,
+    /// Where it listens to SIP: for datagrams and for connections.
+    pub sip: [String; 2],
     /// A token that may do everything.
     pub token: String,
 }
@@ -38,7 +40,7 @@ impl OwnRecorder {
         let config = dir.join("optag.toml");
         let text = format!(
             "data_dir = {:?}\n[api]\nlisten = \"127.0.0.1:0\"\n[metrics]\nlisten = \"127.0.0.1:0\"\n\
-             [sip]\nlisten_udp = \"\"\nlisten_tcp = \"\"\n[log]\nlevel = \"warn\"\n",
+             [sip]\nlisten_udp = \"127.0.0.1:0\"\nlisten_tcp = \"127.0.0.1:0\"\n[log]\nlevel = \"warn\"\n",
             dir.join("data")
         );
         std::fs::write(&config, text)?;
@@ -51,6 +53,7 @@ impl OwnRecorder {
             .with_context(|| format!("cannot start {}", program.display()))?;
         let mut stdout = BufReader::new(child.stdout.take().context("its output is not ours")?);
         let mut token = None;
+        let mut sip = <[String; 2]>::default();
         loop {
             let mut line = String::new();
             if stdout.read_line(&mut line)? == 0 {
@@ -59,11 +62,15 @@ impl OwnRecorder {
             if let Some((_, shown)) = line.split_once("shown this once: ") {
                 token = Some(shown.trim().to_owned());
             }
+            if let Some((_, address)) = line.split_once("SIPREC over ") {
+                let at = usize::from(address.starts_with("TCP"));
+                sip[at] = address.split(": ").nth(1).unwrap_or_default().trim().to_owned();
+            }
             if let Some((_, rest)) = line.split_once("API ") {
                 let (api, metrics) = rest.trim().split_once(", metrics ").context("its addresses")?;
                 let (api, metrics) = (api.to_owned(), metrics.to_owned());
                 let token = token.context("it showed no token")?;
-                return Ok(Self { child, _stdout: stdout, dir, api, metrics, token });
+                return Ok(Self { child, _stdout: stdout, dir, api, metrics, sip, token });
             }
         }
     }

@@ -9,6 +9,7 @@ use super::call::{ANSWER_MS, Answer, Checked, Played};
 use super::lateness::Lateness;
 use super::prove::SenderReport;
 use super::recorder::Cost;
+use super::sip::session::Met;
 
 /// Recordings that do not match are named up to so many.
 const NAMED: usize = 5;
@@ -63,6 +64,8 @@ pub struct Report {
     pub gaps_unexplained: usize,
     /// Losses of 60 ms or more without a marked frame.
     pub losses_unmarked: usize,
+    /// What SIP signalling met, where calls came by it.
+    pub sip: Option<Met>,
     /// What the recorder used, where it is known.
     pub recorder: Option<Cost>,
     /// What is not as it must be, in words.
@@ -82,7 +85,10 @@ impl Report {
         let datagrams: u64 = played.sent.iter().map(|sent| sent.datagrams).sum();
         self.packets_sent += datagrams;
         self.packets_withheld += played.sent.iter().map(|sent| sent.lost.len() as u64).sum::<u64>();
-        if played.scenario.answer == Answer::Yes {
+        if let Some(sip) = &mut self.sip {
+            sip.add(played.met);
+        }
+        if played.scenario.answer == Answer::Yes && played.scenario.media {
             let answered = Duration::from_millis(ANSWER_MS);
             self.call_seconds += played.scenario.length.saturating_sub(answered).as_secs_f64();
             self.recorded += 1;
@@ -164,6 +170,7 @@ impl Report {
             && self.mismatched == 0
             && self.packets_lost <= self.packets_withheld
             && self.packets_unaccounted == 0
+            && self.sip.is_none_or(|sip| sip.ended_by_server == 0)
             && self.faults.is_empty()
     }
 }
@@ -198,6 +205,13 @@ impl std::fmt::Display for Report {
             "sender     late p50 {:.2} ms, p99 {:.2} ms, worst {:.1} ms; {:.0} ns of processor time a packet",
             sender.late_p50_ms, sender.late_p99_ms, sender.late_worst_ms, sender.cpu_ns_per_packet
         )?;
+        if let Some(sip) = &self.sip {
+            writeln!(
+                f,
+                "sip        {} requests sent again, {} re-INVITEs answered, {} of the server's, {} sessions ended by it",
+                sip.repeated, sip.re_invites, sip.server_re_invites, sip.ended_by_server
+            )?;
+        }
         let outcomes: Vec<String> =
             self.outcomes.iter().map(|(name, count)| format!("{count} {name}")).collect();
         writeln!(f, "outcomes   {}", outcomes.join(", "))?;

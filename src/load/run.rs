@@ -7,10 +7,12 @@ use anyhow::Context;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
-use super::call::{Answer, Played, Scenario, Stage};
+use super::call::{Answer, AnsweredBy, Played, Scenario, Stage};
 use super::codec::Format;
+use super::feed::Feed;
 use super::impairment::Impairment;
 use super::report::Report;
+use super::sip::session::Met;
 
 /// How long a recording may take to reach the store.
 const DELIVERY: Duration = Duration::from_secs(60);
@@ -32,13 +34,20 @@ pub struct Run {
     pub format: Format,
     /// What the lines do.
     pub impairment: Impairment,
+    /// By which way answers come.
+    pub answered_by: AnsweredBy,
+    /// Whether calls are put on hold in between.
+    pub holds: bool,
+    /// Whether any audio is sent.
+    pub media: bool,
     /// Makes stream numbers and what lines do.
     pub seed: u32,
 }
 
 /// Plays all calls to their end.
 pub async fn play_all(run: &Run, stage: &Arc<Stage>) -> (Vec<Played>, Report) {
-    let mut report = Report { calls: run.calls, ..Report::default() };
+    let sip = matches!(stage.feed, Feed::Sip(_)).then(Met::default);
+    let mut report = Report { calls: run.calls, sip, ..Report::default() };
     let mut calls = FuturesUnordered::new();
     let period = Duration::from_secs_f64(1.0 / run.rate_per_s.clamp(0.01, 10_000.0));
     let mut started = tokio::time::interval(period);
@@ -50,6 +59,9 @@ pub async fn play_all(run: &Run, stage: &Arc<Stage>) -> (Vec<Played>, Report) {
             format: run.format,
             impairment: run.impairment,
             length: run.length,
+            answered_by: run.answered_by,
+            holds: run.holds,
+            media: run.media,
         };
         let (stage, seed) = (Arc::clone(stage), run.seed);
         calls.push(tokio::spawn(async move { stage.play(number, seed, scenario).await }));

@@ -15,6 +15,7 @@ use super::call::{Call, CallRules, CallSettings, CallState, Command, Now};
 use super::governor::Governor;
 use super::leg::LegPlan;
 use super::output::{EndedBy, Fact, Output};
+pub use super::plan::EngineError;
 use super::ports::StreamSockets;
 use super::resume::Resumption;
 use super::seat::Seat;
@@ -23,7 +24,6 @@ use super::stats::{CallGauges, Condition, EngineStats, TickStats};
 use crate::base::clock::{BootId, Clock, MonoTime};
 use crate::base::id::CallId;
 use crate::call::StreamFacts;
-use crate::call::consent::ConsentError;
 
 /// Commands that may wait for a tick; more are refused.
 const COMMANDS: usize = 16_384;
@@ -52,29 +52,6 @@ pub trait Sink: Send {
     ///
     /// Errors: there is no room now; the batch comes back.
     fn push(&mut self, batch: Vec<Output>) -> Result<(), Vec<Output>>;
-}
-
-/// Why the engine did not do what was asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EngineError {
-    /// The threads cannot be started.
-    #[error("the engine's threads cannot be started: {0}")]
-    Threads(String),
-    /// There are as many calls or commands as it takes.
-    #[error("the engine is full")]
-    Full,
-    /// There is no such call.
-    #[error("there is no such call")]
-    NoSuchCall,
-    /// The call has as many streams as it may have, or is over.
-    #[error("the call takes no more streams")]
-    NoMoreStreams,
-    /// The consent rules forbid it.
-    #[error(transparent)]
-    Consent(#[from] ConsentError),
-    /// It is shutting down.
-    #[error("the engine is shutting down")]
-    Stopped,
 }
 
 /// Called with the answer, after the facts that follow from the request were pushed.

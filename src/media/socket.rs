@@ -276,12 +276,14 @@ mod tests {
     #[test]
     fn a_tick_that_stalls_for_ten_seconds_loses_nothing() {
         let pool = PortPool::new(IpAddr::from([127, 0, 0, 1]), 22_300, 22_399, 262_144);
-        let mut socket = pool.bind(1, OsClock.mono()).unwrap().remove(0);
+        let mut sockets = pool.bind([false], OsClock.mono()).unwrap().remove(0);
+        let port = sockets.port();
+        let socket = &mut sockets.rtp;
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         for n in 0..500u16 {
             let mut packet = [0xd5; 172];
             packet[..2].copy_from_slice(&n.to_be_bytes());
-            sender.send_to(&packet, ("127.0.0.1", socket.port())).unwrap();
+            sender.send_to(&packet, ("127.0.0.1", port)).unwrap();
         }
         let mut next = 0u16;
         let dropped = socket.read(&OsClock, |_, _, bytes| {

@@ -67,7 +67,7 @@ catalog! {
     BUILD_INFO = Gauge, "optag_build_info", ["version": OPEN], "Always 1; the label is the version.";
     CALLS = Gauge, "optag_calls", ["consent": STATES], "Calls in progress by state of consent.";
     ADMISSIONS_TOTAL = Counter, "optag_admissions_total", ["result": ADMISSIONS], "Calls that asked to be admitted, by result.";
-    OUTCOMES_TOTAL = Counter, "optag_outcomes_total", ["outcome": OPEN, "cause": OPEN], "Calls ended, by their one outcome and its cause.";
+    OUTCOMES_TOTAL = Counter, "optag_outcomes_total", ["outcome": OPEN, "cause": OPEN], "Calls ended, and announced calls that were never admitted, by their one outcome and its cause.";
     CALLS_RESUMED_TOTAL = Counter, "optag_calls_resumed_total", [], "Calls that went on after a restart of the recorder.";
     CALLS_NOT_RESUMED_TOTAL = Counter, "optag_calls_not_resumed_total", ["cause": &["state", "boot", "too_late", "ports"]], "Calls in progress that a restart of the recorder ended, by why they could not go on.";
     RESTART_GAP_SECONDS = Histogram(GAP_S), "optag_restart_gap_seconds", [], "How long the recorder was down for a call that went on.";

@@ -11,15 +11,13 @@ use crate::signalling::feed::AdmitError;
 
 /// A call asked to be admitted.
 pub fn admission(error: Option<&AdmitError>) {
-    let result = match error {
-        None => "admitted",
-        Some(AdmitError::UnknownDepartment(_)) => "unknown_department",
-        Some(AdmitError::BadStreams(_)) => "bad_streams",
-        Some(AdmitError::PortsUsedUp) => "ports_used_up",
-        Some(AdmitError::Overloaded(_)) => "overloaded",
-        Some(AdmitError::Draining) => "draining",
-    };
+    let result = error.map_or("admitted", AdmitError::name);
     counter!(c::ADMISSIONS_TOTAL.name, "result" => result).increment(1);
+}
+
+/// An announced call that was never admitted is over.
+pub fn announced_call_ended(outcome: &'static str, cause: String) {
+    counter!(c::OUTCOMES_TOTAL.name, "outcome" => outcome, "cause" => cause).increment(1);
 }
 
 /// Calls in progress in one state of consent.

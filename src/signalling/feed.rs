@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 
+#[cfg(feature = "server")]
 use futures::future::BoxFuture;
 use serde::Serialize;
 
@@ -94,6 +95,19 @@ pub enum AdmitError {
     Draining,
 }
 
+impl AdmitError {
+    /// Stable name, for metrics and accounts.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            AdmitError::UnknownDepartment(_) => "unknown_department",
+            AdmitError::BadStreams(_) => "bad_streams",
+            AdmitError::PortsUsedUp => "ports_used_up",
+            AdmitError::Overloaded(_) => "overloaded",
+            AdmitError::Draining => "draining",
+        }
+    }
+}
+
 /// What may be asked of a call in progress.
 #[derive(Clone, Debug)]
 pub enum Control {
@@ -174,6 +188,9 @@ pub enum ControlError {
     /// The consent rules forbid it.
     #[error(transparent)]
     Consent(#[from] ConsentError),
+    /// Too many answers wait for calls that were not announced yet.
+    #[error("too many answers wait for their calls")]
+    TooManyEarly,
     /// This recorder cannot do it; the call goes on as it was.
     #[error("the recorder cannot {0}")]
     Unsupported(&'static str),
@@ -225,6 +242,7 @@ pub struct StreamView {
 }
 
 /// Admits calls and steers them.
+#[cfg(feature = "server")]
 pub trait Feed: Send + Sync {
     /// Takes a call in. Once this answers, its ports are open and the admission is durable.
     fn admit(&self, call: NewCall) -> BoxFuture<'_, Result<Admitted, AdmitError>>;
@@ -242,4 +260,16 @@ pub trait Feed: Send + Sync {
 
     /// Calls in progress and those ended lately, newest first.
     fn calls(&self) -> Vec<CallView>;
+
+    /// Gives an answer to every call that has this name, or keeps it for the one that will:
+    /// the calls that it was given to. A name is a Call-ID, a Session-ID, a UCID or the feed's
+    /// own id.
+    fn answer_by_name(
+        &self,
+        name: Private<String>,
+        answer: Control,
+    ) -> BoxFuture<'_, Result<Vec<CallId>, ControlError>>;
+
+    /// Changes of consent as they happen; who reads too slowly misses some.
+    fn consents(&self) -> tokio::sync::broadcast::Receiver<(CallId, ConsentState)>;
 }

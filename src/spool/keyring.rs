@@ -14,6 +14,11 @@ const DRAFT: &str = ".key.new";
 /// Keys that open, and how many key files give none.
 pub type Read = (Vec<(CallId, DataKey)>, u64);
 
+/// Where a spool has its key files, `<call>.key`: a call that has one is not settled yet.
+pub fn key_dir(spool: &Path) -> PathBuf {
+    spool.join("keys")
+}
+
 /// The directory of key files.
 #[derive(Clone, Debug)]
 pub struct Keyring {
@@ -25,7 +30,7 @@ impl Keyring {
     ///
     /// Errors: the disk's.
     pub fn open(disk: &dyn Disk, spool: &Path) -> Result<Self, SpoolError> {
-        let dir = spool.join("keys");
+        let dir = key_dir(spool);
         disk.create_dir(&dir).map_err(|error| SpoolError::disk("make", &dir, error))?;
         Ok(Self { dir })
     }

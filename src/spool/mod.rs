@@ -71,6 +71,7 @@ use std::time::Duration;
 
 pub use error::SpoolError;
 pub use key::MasterKey;
+pub use keyring::key_dir;
 pub use master::MasterSecret;
 pub use reader::CallReader;
 pub use room::FULL;

@@ -2,7 +2,7 @@
 
 use crate::base::id::CallId;
 use crate::base::private::Private;
-use crate::call::{CallFacts, ConsentRecord, StreamFacts};
+use crate::call::{CallContext, CallFacts, ConsentRecord, StreamFacts};
 use crate::media::output::{Ended, Fact, Gap, MediaBlock};
 
 /// One record of one call.
@@ -29,6 +29,8 @@ pub enum Body {
     Gap(Gap),
     /// The call is over.
     Closed(Ended),
+    /// More became known of the call.
+    Described(Box<CallContext>),
     /// What the engine needs to go on with the call after a restart; the last one counts. A
     /// `SavedCall` as JSON.
     CallState(Private<String>),

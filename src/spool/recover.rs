@@ -221,7 +221,11 @@ impl Found {
                 self.last.dialog_state = order;
                 self.call.dialog_state = Some(text);
             }
-            Body::Consent(_) | Body::Gap(_) | Body::CallState(_) | Body::DialogState(_) => {}
+            Body::Consent(_)
+            | Body::Gap(_)
+            | Body::Described(_)
+            | Body::CallState(_)
+            | Body::DialogState(_) => {}
             Body::Closed(ended) => self.call.closed = Some(ended),
             Body::Media(block) => {
                 let end = block.first_frame.saturating_add(block.frames());

@@ -23,7 +23,17 @@ async fn every_malformed_request_is_a_problem_that_names_the_field() {
         assert!(problem.to_string().contains(field), "{field} is not named in {problem}");
     }
     let large = json!({"department": "x".repeat(1_000_000)});
-    assert_eq!(server.ask("POST", "/api/v1/calls", Some(large)).await.0, 413);
+    // The answer may come while the body is still on its way, and be lost with the connection.
+    let mut status = None;
+    for _ in 0..20 {
+        let url = format!("{}/api/v1/calls", server.api);
+        let post = reqwest::Client::new().post(url).bearer_auth(&server.token).json(&large);
+        if let Ok(answer) = post.send().await {
+            status = Some(answer.status().as_u16());
+            break;
+        }
+    }
+    assert_eq!(status, Some(413));
     let (_, calls) = server.ask("GET", "/api/v1/calls", None).await;
     assert_eq!(calls.as_array().map(Vec::len), Some(0), "{calls}");
 }

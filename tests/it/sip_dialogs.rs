@@ -121,7 +121,7 @@ fn t14_we_refresh_by_update_where_the_client_wants_us_to() {
     assert_eq!(header(&answer, "Session-Expires").as_deref(), Some("200;refresher=uas"));
     let sent = src.wait(secs(101));
     assert!(sent[0].starts_with("UPDATE sip:src@127.0.0.1:5070 SIP/2.0\r\n"), "{sent:?}");
-    assert_eq!(header(&sent[0], "Session-Expires").as_deref(), Some("200;refresher=uas"));
+    assert_eq!(header(&sent[0], "Session-Expires").as_deref(), Some("200;refresher=uac"));
 }
 
 #[test]

@@ -26,13 +26,26 @@ pub struct Seen {
 }
 
 /// Every call, by its id.
-#[derive(Default)]
 pub struct FakeFeed {
     pub calls: Mutex<HashMap<CallId, Seen>>,
     pub refuse: Mutex<Option<AdmitError>>,
     pub slow: Mutex<Duration>,
     pub refuse_streams: Mutex<Option<ControlError>>,
     pub kept: Mutex<HashMap<CallId, Private<String>>>,
+    pub consents: tokio::sync::broadcast::Sender<(CallId, ConsentState)>,
+}
+
+impl Default for FakeFeed {
+    fn default() -> Self {
+        Self {
+            calls: Mutex::default(),
+            refuse: Mutex::default(),
+            slow: Mutex::default(),
+            refuse_streams: Mutex::default(),
+            kept: Mutex::default(),
+            consents: tokio::sync::broadcast::Sender::new(64),
+        }
+    }
 }
 
 impl FakeFeed {
@@ -127,6 +140,18 @@ impl Feed for FakeFeed {
     fn calls(&self) -> Vec<CallView> {
         self.seen().into_iter().map(|seen| seen.view).collect()
     }
+
+    fn answer_by_name(
+        &self,
+        _: Private<String>,
+        _: Control,
+    ) -> BoxFuture<'_, Result<Vec<CallId>, ControlError>> {
+        async { Ok(Vec::new()) }.boxed()
+    }
+
+    fn consents(&self) -> tokio::sync::broadcast::Receiver<(CallId, ConsentState)> {
+        self.consents.subscribe()
+    }
 }
 
 /// Settings with the departments `demo` (70102030, takes what is left) and `private` (70102031).
@@ -152,6 +177,7 @@ pub fn config() -> Config {
         },
         rules: Default::default(),
         consent: Default::default(),
+        until_consent: Default::default(),
         plain_calls: false,
         when_unavailable: Default::default(),
         media_source: Default::default(),

@@ -36,6 +36,8 @@ impl Client {
         let text = self.src.request(&mut self.dialog, method, headers, body);
         let branch = format!("branch=z9hG4bK{}", self.dialog.call_id);
         let text = text.replacen("sip:srs@", "sip:demo@", 1).replacen("branch=z9hG4bK", &branch, 1);
+        let local = format!("sip:src@{}", self.socket.local_addr().unwrap());
+        let text = text.replace("sip:src@127.0.0.1:5070", &local);
         self.socket.send(text.as_bytes()).await.unwrap();
         if method == "ACK" {
             return String::new();
@@ -144,6 +146,103 @@ async fn consent_in_a_header_opens_the_recording_and_no_consent_leaves_nothing()
         assert_eq!(call["outcome"]["outcome"], outcome);
         known.push(call["id"].as_str().unwrap().to_owned());
     }
+}
+
+/// Waits for a request of the recorder and answers it; the request.
+async fn serve(client: &Client, method: &str, body: &str) -> String {
+    let mut buffer = vec![0; 65_535];
+    loop {
+        let wait = tokio::time::timeout(Duration::from_secs(10), client.socket.recv(&mut buffer));
+        let bytes = wait.await.expect("a request").unwrap();
+        let text = String::from_utf8_lossy(&buffer[..bytes]).into_owned();
+        if !text.starts_with(method) {
+            continue;
+        }
+        if method == "ACK " {
+            return text;
+        }
+        let mut answer = "SIP/2.0 200 OK\r\n".to_owned();
+        for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
+            answer.push_str(&format!("{name}: {}\r\n", header(&text, name).unwrap()));
+        }
+        let local = client.socket.local_addr().unwrap();
+        answer
+            .push_str(&format!("Contact: <sip:src@{local}>\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+        client.socket.send(answer.as_bytes()).await.unwrap();
+        return text;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_by_a_name_of_the_call_opens_inactive_streams_before_and_during_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = Settings::with_ports((22_100, 22_140));
+    settings.env = vec![("OPTAG_SIP_UNTIL_CONSENT".into(), "inactive".into())];
+    let server = Server::start(dir.path(), &settings).await;
+    let say = |name: &str, value: &str| json!({name: value, "answer": "yes", "how": "system"});
+
+    // During the call, by one half of the Session-ID.
+    let mut client = Client::new(&server, "late").await;
+    let (answer, legs) = client.begin("Session-ID: aa11;remote=bb22\r\n").await;
+    assert!(media(&answer).iter().all(|m| m.contains("a=inactive")), "{answer}");
+    let (status, given) = server.ask("POST", "/api/v1/consents", Some(say("session_id", "BB22"))).await;
+    assert_eq!((status, given["calls"].as_array().map(Vec::len)), (200, Some(1)), "{given}");
+    let invite = serve(&client, "INVITE ", SDP).await;
+    assert!(media(&invite).iter().all(|m| m.contains("a=recvonly")), "{invite}");
+    serve(&client, "ACK ", "").await;
+    apart(legs, |legs| talk(legs, &[&voice(1, 1_500), &voice(2, 1_500)])).await;
+    assert_eq!(code(&client.ask("BYE", "", "").await), 200);
+    let first = ended(&server, &[]).await;
+    assert_eq!(first["outcome"]["outcome"], "recorded", "{first}");
+
+    // Before the call, by the UCID in decimal; the INVITE has it in hexadecimal.
+    let (status, given) =
+        server.ask("POST", "/api/v1/consents", Some(say("ucid", "00025000160955721139"))).await;
+    assert_eq!((status, given["calls"].as_array().map(Vec::len)), (202, Some(0)), "{given}");
+    let mut client = Client::new(&server, "early").await;
+    let (answer, legs) = client.begin("User-to-User: 00FA080019001038F725B3;encoding=hex\r\n").await;
+    assert!(media(&answer).iter().all(|m| m.contains("a=recvonly")), "{answer}");
+    apart(legs, |legs| talk(legs, &[&voice(1, 1_500), &voice(2, 1_500)])).await;
+    assert_eq!(code(&client.ask("BYE", "", "").await), 200);
+    let second = ended(&server, &[first["id"].as_str().unwrap().to_owned()]).await;
+    assert_eq!(second["outcome"]["outcome"], "recorded", "{second}");
+
+    let id = second["id"].as_str().unwrap();
+    let recording = server.recording(id).await;
+    let context = &recording["context"];
+    assert_eq!(context["participants"][0]["name"], "Ida Lund", "{recording:#}");
+    assert!(context["raw"].to_string().contains("urn:ietf:params:xml:ns:recording:1"), "{context:#}");
+    let (status, problem) =
+        server.ask("POST", "/api/v1/consents", Some(json!({"answer": "yes", "how": "key"}))).await;
+    assert_eq!(status, 422, "{problem}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_becomes_known_in_mid_call_is_kept_and_searched() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &Settings::with_ports((22_200, 22_240))).await;
+    let mut client = Client::new(&server, "transfer").await;
+    let (_, legs) = client.begin("X-Recording-Consent: yes\r\n").await;
+    let legs = apart(legs, |legs| talk(legs, &[&voice(1, 800), &voice(2, 800)])).await;
+    // The employee hands over to a colleague.
+    let partial = "<recording xmlns='urn:ietf:params:xml:ns:recording:1'><datamode>partial</datamode>\
+        <participant participant_id='c'><nameID aor='sip:4712@h'><name>Bo Berg</name></nameID></participant>\
+        <participantsessionassoc participant_id='b' session_id='s'><disassociate-time>x</disassociate-time>\
+        </participantsessionassoc></recording>";
+    let kind = "Content-Type: application/rs-metadata+xml\r\n";
+    assert_eq!(code(&client.ask("UPDATE", kind, partial).await), 200);
+    apart(legs, |legs| talk(legs, &[&voice(1, 800), &voice(2, 800)])).await;
+    assert_eq!(code(&client.ask("BYE", "", "").await), 200);
+    let call = ended(&server, &[]).await;
+    let recording = server.recording(call["id"].as_str().unwrap()).await;
+    let people = recording["context"]["participants"].as_array().unwrap().clone();
+    let seen: Vec<(String, bool)> = people
+        .iter()
+        .map(|p| (p["addresses"][0].as_str().unwrap_or_default().to_owned(), p["left_at"].is_null()))
+        .collect();
+    let expect = [("sip:+4588888888@h", true), ("sip:4711@h", false), ("sip:4712@h", true)];
+    assert_eq!(seen, expect.map(|(aor, there)| (aor.to_owned(), there)), "{recording:#}");
+    assert!(recording["context"]["raw"].to_string().contains("Bo Berg"), "the later body is kept as well");
 }
 
 #[tokio::test(flavor = "multi_thread")]

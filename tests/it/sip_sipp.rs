@@ -25,7 +25,8 @@ async fn serve(edit: impl FnOnce(&mut Config, &mut Listen)) -> (SipServer, Arc<F
     let mut listen = Listen { udp: vec![free], tcp: vec![free], ..Listen::default() };
     edit(&mut config, &mut listen);
     let feed = Arc::new(FakeFeed::default());
-    let server = SipServer::start(listen, config, feed.clone(), Arc::new(OsClock), Vec::new()).await;
+    let server =
+        SipServer::start(listen, config, feed.clone(), Arc::new(OsClock), Arc::new(|_| {}), Vec::new()).await;
     (server.expect("loopback can be listened on"), feed)
 }
 
@@ -278,5 +279,85 @@ async fn stopping_says_bye_or_leaves_sessions_to_be_resumed() {
         assert!(!server.drain(Duration::from_millis(100)).await, "a session is left");
         assert_eq!(server.stop(ending).await.len(), saved);
         assert_eq!(controls(&feed)[0].last().copied(), last);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_shows_its_certificate_where_one_is_asked_for_and_without_it_is_not_served() {
+    use optag::load::codec::Codec;
+    use optag::load::sip::link::Link;
+    use optag::load::sip::session::Session;
+    use optag::load::sip::shape::{Shape, Told};
+    use optag::load::sip::{Identity, Target};
+
+    let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (mut files, _) = certificate(ours.path(), "127.0.0.1");
+    let (client, _) = certificate(theirs.path(), "src.example");
+    let ca_file = Some(files.certificate.clone());
+    files.client_ca = Some(client.certificate.clone());
+    let (server, feed) = serve(|_, listen| {
+        listen.tls = vec!["127.0.0.1:0".parse().unwrap()];
+        listen.tls_files = Some(files);
+    })
+    .await;
+    let target = Target::parse(&format!("sips:srs@{}", server.bound().tls[0])).unwrap();
+    let begin = async |certificate| {
+        let identity = Identity { credentials: None, ca_file: ca_file.clone(), certificate };
+        let link = Arc::new(Link::open(&target, &identity).await?);
+        let told = Told {
+            name: "tls".into(),
+            caller_number: "1".into(),
+            called_number: "2".into(),
+            caller_name: "x".into(),
+            codec: Codec::Pcma,
+            ip: link.local.ip(),
+        };
+        let session = Session::begin(link, target.clone(), &identity, Shape::Plain, told, "");
+        tokio::time::timeout(Duration::from_secs(5), session).await?
+    };
+    assert!(begin(None).await.is_err(), "no certificate");
+    assert!(
+        begin(Some((ours.path().join("cert.pem"), ours.path().join("key.pem")))).await.is_err(),
+        "a foreign one"
+    );
+    assert!(feed.seen().is_empty());
+    let mut session = begin(Some((client.certificate.clone(), client.key.clone()))).await.unwrap();
+    assert!(session.open);
+    session.end().await.unwrap();
+    until(&feed, |feed| controls(feed) == [["end"]]).await;
+    server.stop(Ending::Bye).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_client_proves_itself_by_either_digest() {
+    use optag::load::codec::Codec;
+    use optag::load::sip::link::Link;
+    use optag::load::sip::session::Session;
+    use optag::load::sip::shape::{Shape, Told};
+    use optag::load::sip::{Identity, Target};
+
+    for algorithms in [vec![Algorithm::Sha256], vec![Algorithm::Md5], vec![Algorithm::Sha256, Algorithm::Md5]]
+    {
+        let users = vec![("src".to_owned(), Private::new("secret".to_owned()))];
+        let credentials = Credentials { realm: "optag".into(), users, algorithms };
+        let (server, feed) = serve(|config, _| config.credentials = Some(credentials)).await;
+        let target = Target::parse(&format!("sip:srs@{}", server.bound().udp[0])).unwrap();
+        for (password, taken) in [("wrong", false), ("secret", true)] {
+            let login = Some(("src".to_owned(), password.to_owned()));
+            let identity = Identity { credentials: login, ..Identity::default() };
+            let link = Arc::new(Link::open(&target, &identity).await.unwrap());
+            let told = Told {
+                name: password.into(),
+                caller_number: "1".into(),
+                called_number: "2".into(),
+                caller_name: "x".into(),
+                codec: Codec::Pcma,
+                ip: link.local.ip(),
+            };
+            let session = Session::begin(link, target.clone(), &identity, Shape::Plain, told, "").await;
+            assert_eq!(session.is_ok(), taken);
+        }
+        assert_eq!(feed.seen().len(), 1);
+        server.stop(Ending::Bye).await;
     }
 }

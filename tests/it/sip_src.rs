@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use optag::base::clock::{MonoTime, WallTime};
+use optag::call::Account;
 use optag::signalling::feed::{Control, Feed};
 use optag::signalling::sip::flow::{Flow, Transport};
 use optag::signalling::sip::parse::{Framing, parse};
@@ -20,6 +21,8 @@ pub struct Src {
     pub peer: std::net::SocketAddr,
     /// Admissions that the feed keeps waiting, where it does.
     pub held: Option<Vec<Input>>,
+    /// Every account so far.
+    pub accounts: Vec<Account>,
     branch: u32,
 }
 
@@ -54,6 +57,7 @@ impl Src {
             transport: Transport::Udp,
             peer: "127.0.0.1:5070".parse().unwrap(),
             held: None,
+            accounts: Vec::new(),
             branch: 0,
         }
     }
@@ -98,6 +102,7 @@ impl Src {
     fn carry(&mut self, out: Vec<Output>, inputs: &mut Vec<Input>, sent: &mut Vec<String>) {
         for output in out {
             match output {
+                Output::Account(account) => self.accounts.push(*account),
                 Output::Send(_, bytes) => sent.push(bytes.iter().map(|b| *b as char).collect()),
                 Output::Keep(call, text) => self.feed.keep(call, text),
                 Output::Admit(id, call) => {

@@ -76,7 +76,7 @@ fn a_multipart_body_with_binary_parts_is_cut_right() {
     let Ok(Parsed::Request(request)) = parse(bytes, Framing::Datagram) else { panic!("refused") };
     let kind = request.content_type().unwrap().1;
     let parts = optag::signalling::sip::multipart::parts(&kind, &request.body);
-    assert_eq!((parts.len(), parts[0].content), (2, b"Hello".as_slice()));
+    assert_eq!((parts.len(), &*parts[0].content), (2, b"Hello".as_slice()));
     assert_eq!(codes(bytes), [405]);
 }
 
@@ -142,7 +142,13 @@ fn valid_messages_of_every_shape_are_taken() {
             "To: isbn:2983792873\nFrom: <http://www.example.com>;tag=3234233",
         ),
         (
-            "escaped header in a contact",
+            "cparam02",
+            405,
+            "REGISTER sip:example.com SIP/2.0",
+            "Contact: <sip:+19725552222@gw1.example.net;unknownparam>",
+        ),
+        (
+            "regescrt",
             405,
             "REGISTER sip:example.com SIP/2.0",
             "Contact: <sip:user@example.com?Route=%3Csip:sip.example.com%3E>",
@@ -158,6 +164,7 @@ fn valid_messages_of_every_shape_are_taken() {
     );
 }
 
+/// `dblreq`.
 #[test]
 fn a_second_request_behind_the_body_of_a_datagram_is_not_looked_at() {
     let two = message(OPTIONS, "", "") + &message(INVITE, WITH_SDP, SDP);
@@ -213,18 +220,36 @@ fn a_branch_that_is_only_the_magic_cookie_and_clients_of_rfc_2543_are_served() {
 
 #[test]
 fn responses_that_answer_nothing_of_ours_are_dropped() {
-    for start in [
-        "SIP/2.0 200 = 2**3 * 5**2",
-        "SIP/2.0 100 ",
-        "SIP/2.0 4294967301 better not break",
-        "SIP/2.0 200 OK",
-        "SIP/2.0 99 x",
+    let here = "Via: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK1";
+    for (name, start, fields) in [
+        ("unreason", "SIP/2.0 200 = 2**3 * 5**2 \u{43d}\u{43e} \u{441}\u{442}\u{43e}", here),
+        ("noreason", "SIP/2.0 100 ", here),
+        ("bigcode", "SIP/2.0 4294967301 better not break the receiver", here),
+        ("bcast", "SIP/2.0 200 OK", "Via: SIP/2.0/UDP 255.255.255.255;branch=z9hG4bK1saber23"),
+        ("scalarlg", "SIP/2.0 503 Service Unavailable", "CSeq: 9292394834772304023312 OPTIONS"),
+        ("scalarlg", "SIP/2.0 503 Service Unavailable", "Retry-After: 949302838503028349304023988"),
+        ("scalarlg", "SIP/2.0 503 Service Unavailable", "Warning: 1812 overture \"In Progress\""),
+        ("a code that is none", "SIP/2.0 99 x", here),
     ] {
-        let text =
-            message("OPTIONS x SIP/2.0", "Via: SIP/2.0/UDP 255.255.255.255;branch=z9hG4bK1saber23", "");
-        let text = text.replacen("OPTIONS x SIP/2.0", start, 1);
-        assert_eq!(codes(text.as_bytes()), Vec::<u16>::new(), "{start}");
+        let text = message("OPTIONS x SIP/2.0", fields, "").replacen("OPTIONS x SIP/2.0", start, 1);
+        assert_eq!(codes(text.as_bytes()), Vec::<u16>::new(), "{name}");
     }
+}
+
+/// The names of all messages of RFC 4475, §3.1 to §3.4.
+#[test]
+fn no_message_of_the_torture_test_is_left_out() {
+    let names = "wsinv intmeth esc01 escnull esc02 lwsdisp longreq dblreq semiuri transports mpart01 unreason \
+        noreason badinv01 clerr ncl scalar02 scalarlg quotbal ltgtruri lwsruri lwsstart trws escruri baddate \
+        regbadct badaspec baddn badvers mismatch01 mismatch02 bigcode badbranch insuf unkscm novelsc unksm2 bext01 \
+        invut regaut01 multi01 mcl01 bcast zeromf cparam01 cparam02 regescrt sdp01 inv2543";
+    let all: Vec<&str> = names.split_whitespace().collect();
+    assert_eq!(all.len(), 49);
+    let here = include_str!("sip_torture.rs");
+    let (before, after) = here.split_once("let names").unwrap();
+    let elsewhere = format!("{before}{}", after.split_once("inv2543\";").unwrap().1);
+    let missing: Vec<&&str> = all.iter().filter(|name| !elsewhere.contains(**name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 #[test]

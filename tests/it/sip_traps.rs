@@ -56,7 +56,7 @@ fn t2_ids_are_read_in_both_spellings() {
     let old = TWO.replace("participant_id=", "id=").replace("stream_id=", "id=");
     let old = old.replace("<participantstreamassoc id=", "<participantstreamassoc participant=");
     src.invite(SIPREC, &with_metadata(SDP, &xml("recording", &old).replace("datamode", "dataMode")));
-    assert_eq!(roles(&src), [("1".into(), StreamRole::Employee), ("2".into(), StreamRole::Caller)]);
+    assert_eq!(roles(&src), [("2".into(), StreamRole::Caller), ("1".into(), StreamRole::Employee)]);
 }
 
 #[test]
@@ -201,7 +201,8 @@ fn t7_mixed_and_third_streams_and_video_are_answered_in_order() {
     let (answer, _) = src.invite(SIPREC, &with_metadata(&sdp, &xml("recording", TWO)));
     let ports: Vec<String> =
         media(&answer).iter().map(|m| m.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();
-    assert_eq!(ports, ["m=audio 20000", "m=audio 20002", "m=audio 20004", "m=video 0"]);
+    // The caller speaks in the second line, and is the first channel.
+    assert_eq!(ports, ["m=audio 20002", "m=audio 20000", "m=audio 20004", "m=video 0"]);
     assert_eq!(roles(&src)[2], ("mix".to_owned(), StreamRole::Other));
 
     let mut one = Src::new();
@@ -240,7 +241,7 @@ fn t8_labels_are_opaque_and_may_be_missing_or_doubled() {
 fn t9_associations_decide_who_speaks_and_not_the_order() {
     let mut src = Src::new();
     src.invite(SIPREC, &with_metadata(SDP, &xml("recording", TWO)));
-    assert_eq!(roles(&src), [("1".into(), StreamRole::Employee), ("2".into(), StreamRole::Caller)]);
+    assert_eq!(roles(&src), [("2".into(), StreamRole::Caller), ("1".into(), StreamRole::Employee)]);
     let guess = TWO.replace("70102030", "99999999");
     let mut src = Src::new();
     src.invite(SIPREC, &with_metadata(SDP, &xml("recording", &guess)));

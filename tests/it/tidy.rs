@@ -12,6 +12,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("signalling", &["base", "call", "media"]),
     ("archive", &["base", "call", "media", "spool", "app::config"]),
     ("audit", &["base"]),
+    ("assurance", &["base", "index"]),
     ("import", &["base", "call", "media", "spool"]),
     ("disclosure", &["base", "call"]),
     ("index", &["base", "call", "media", "archive"]),

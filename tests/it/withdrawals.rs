@@ -1,5 +1,5 @@
 //! How long a withdrawal takes: figures, not assertions. Run with
-//! `OPTAG_WITHDRAWALS=200 cargo nextest run --run-ignored all -E 'test(figures_of_withdrawals)' --no-capture`.
+//! `WITHDRAWALS=200 cargo nextest run --run-ignored all -E 'test(figures_of_withdrawals)' --no-capture`.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ fn figures(name: &str, mut times: Vec<Duration>) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "measures; a minute for 50"]
 async fn figures_of_withdrawals() {
-    let rounds: usize = std::env::var("OPTAG_WITHDRAWALS").ok().and_then(|n| n.parse().ok()).unwrap_or(50);
+    let rounds: usize = std::env::var("WITHDRAWALS").ok().and_then(|n| n.parse().ok()).unwrap_or(50);
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &Settings::with_ports((22_700, 22_740))).await;
     let keys = server.dir.join("data/spool/keys");

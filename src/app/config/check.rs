@@ -23,6 +23,7 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
     }
     let days =
         number("retention.default_days", raw.retention.default_days, 1..=limit::RETENTION_DAYS.into())?;
+    let early_s = number("consent.early_s", raw.consent.early_s, 1..=3_600)?;
     let timeout_s = number("consent.timeout_s", raw.consent.timeout_s, 1..=600)?;
     let country_code = raw.number.country_code;
     if country_code.len() > 3 || !country_code.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -70,6 +71,7 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
         },
         time_zone: time_zone(raw.search.time_zone)?,
         country_code,
+        early_answers: Duration::from_secs(early_s),
         log: LogConfig { format: log_format(&raw.log.format)?, level: log_level(raw.log.level)? },
         disclosure: disclosure(raw.disclosure)?,
         departments,

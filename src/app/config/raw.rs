@@ -73,6 +73,11 @@ section!(RawSip {
     default_department: String = String::new(),
     consent_header: String = "X-Recording-Consent".into(),
     consent_element: String = "recordingConsent".into(),
+    until_consent: String = "listen".into(),
+    caller_from: String = String::new(),
+    called_from: String = String::new(),
+    name_from: String = String::new(),
+    department_from: String = String::new(),
     info_keys: bool = true,
     plain_calls: bool = false,
     learn_rtp_source: bool = false,
@@ -141,7 +146,7 @@ section!(RawAudit {
     anchor_dir: String = String::new()
 });
 section!(RawSearch { time_zone: String = "Europe/Copenhagen".into() });
-section!(RawConsent { timeout_s: i64 = 30 });
+section!(RawConsent { timeout_s: i64 = 30, early_s: i64 = 300 });
 section!(RawDisclosure {
     controller: String = String::new(),
     contact: String = String::new(),

@@ -9,8 +9,11 @@ use crate::base::private::Private;
 use crate::call::Department;
 use crate::disclosure::owner::Owner;
 use crate::media::plan::ToneSettings;
-use crate::signalling::siprec::config::{AllowList, ConsentSignal, MediaSource, WhenUnavailable};
+use crate::signalling::siprec::config::{
+    AllowList, ConsentSignal, MediaSource, UntilConsent, WhenUnavailable,
+};
 use crate::signalling::siprec::listen::Listen;
+use crate::signalling::siprec::parties::PartyRules;
 
 /// Everything an owner may set, in range.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +54,8 @@ pub struct Config {
     pub time_zone: String,
     /// Country code of numbers written without one; digits, may be empty.
     pub country_code: String,
+    /// How long an answer waits for its call to be announced.
+    pub early_answers: Duration,
     /// The log.
     pub log: LogConfig,
     /// What cover sheets say of the owner.
@@ -107,6 +112,10 @@ pub struct SipConfig {
     pub default_department: Option<String>,
     /// How signalling says that consent was given.
     pub consent: ConsentSignal,
+    /// What becomes of the streams until the caller has consented.
+    pub until_consent: UntilConsent,
+    /// Where numbers, names and departments are looked for.
+    pub rules: PartyRules,
     /// Whether keys relayed by INFO count as the caller's.
     pub info_keys: bool,
     /// Whether an INVITE without any sign of SIPREC is a call to record.

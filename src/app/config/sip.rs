@@ -10,8 +10,11 @@ use super::settings::SipConfig;
 use crate::base::private::Private;
 use crate::call::Department;
 use crate::signalling::sip::tls::TlsFiles;
-use crate::signalling::siprec::config::{AllowList, ConsentSignal, MediaSource, WhenUnavailable};
+use crate::signalling::siprec::config::{
+    AllowList, ConsentSignal, MediaSource, UntilConsent, WhenUnavailable,
+};
 use crate::signalling::siprec::listen::Listen;
+use crate::signalling::siprec::parties::{PartyRules, Source};
 
 /// Checks the section; `departments` are checked already.
 pub fn check(raw: RawSip, departments: &[Department]) -> Result<SipConfig, ConfigError> {
@@ -31,6 +34,7 @@ pub fn check(raw: RawSip, departments: &[Department]) -> Result<SipConfig, Confi
     let entries = raw.clients.split(',').map(str::trim).filter(|entry| !entry.is_empty());
     let clients = AllowList::parse(entries)
         .map_err(|_| wrong("sip.clients", "addresses and networks such as 192.0.2.0/24, with commas"))?;
+    let rules = rules(&raw)?;
     let name = |text: &str| Some(text.trim().to_ascii_lowercase()).filter(|text| !text.is_empty());
     Ok(SipConfig {
         listen: Listen {
@@ -47,6 +51,12 @@ pub fn check(raw: RawSip, departments: &[Department]) -> Result<SipConfig, Confi
             element: name(&raw.consent_element),
             ..ConsentSignal::default()
         },
+        until_consent: match raw.until_consent.as_str() {
+            "listen" => UntilConsent::Listen,
+            "inactive" => UntilConsent::Inactive,
+            _ => return Err(wrong("sip.until_consent", "listen or inactive")),
+        },
+        rules,
         info_keys: raw.info_keys,
         plain_calls: raw.plain_calls,
         media_source: match raw.learn_rtp_source {
@@ -58,6 +68,26 @@ pub fn check(raw: RawSip, departments: &[Department]) -> Result<SipConfig, Confi
             false => WhenUnavailable::Inactive,
         },
         max_sessions: number("sip.max_sessions", raw.max_sessions, 1..=100_000)? as usize,
+    })
+}
+
+/// The owner's order of places, and the usual one where nothing is said.
+fn rules(raw: &RawSip) -> Result<PartyRules, ConfigError> {
+    let usual = PartyRules::default();
+    let read = |key: &str, text: &str, usual: Vec<Source>| {
+        let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+        let read: Result<Vec<Source>, _> = entries.map(str::parse).collect();
+        match read {
+            Ok(read) if read.is_empty() => Ok(usual),
+            Ok(read) => Ok(read),
+            Err(error) => Err(wrong(key, &error)),
+        }
+    };
+    Ok(PartyRules {
+        caller: read("sip.caller_from", &raw.caller_from, usual.caller)?,
+        called: read("sip.called_from", &raw.called_from, usual.called)?,
+        name: read("sip.name_from", &raw.name_from, usual.name)?,
+        department: read("sip.department_from", &raw.department_from, usual.department)?,
     })
 }
 

@@ -1,7 +1,7 @@
 //! Every order of events up to a depth, against a model that was written apart from the
 //! machine: it has no states, only the list of answers that counted and what follows from it.
 //!
-//! `OPTAG_CONSENT_DEPTH=7` goes deeper than the default.
+//! `CONSENT_DEPTH=7` goes deeper than the default.
 
 use std::time::Duration;
 
@@ -212,7 +212,7 @@ fn explore(pair: &Pair, order: &mut Vec<Event>, depth: usize, count: &mut u64) {
 
 #[test]
 fn no_order_of_events_opens_the_gate_but_a_timely_yes_that_names_the_department() {
-    let depth = std::env::var("OPTAG_CONSENT_DEPTH").ok().and_then(|n| n.parse().ok()).unwrap_or(DEPTH);
+    let depth = std::env::var("CONSENT_DEPTH").ok().and_then(|n| n.parse().ok()).unwrap_or(DEPTH);
     let mut count = 0;
     for department in [0, UNSELECTED] {
         explore(&Pair::new(department), &mut Vec::new(), depth, &mut count);

@@ -122,6 +122,7 @@ async fn the_openapi_document_lists_every_route_and_needs_no_token() {
         "post /api/v1/calls/{id}/streams",
         "post /api/v1/calls/{id}/transfer",
         "post /api/v1/calls/{id}/withdraw",
+        "post /api/v1/consents",
         "post /api/v1/erasures",
         "post /api/v1/recordings/{id}/handout",
         "post /api/v1/recordings/{id}/links",

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::header::{bare, param};
-use super::message::Request;
+use super::message::{Request, Response};
 use super::uri::{NameAddr, Uri};
 
 /// The shortest session interval that is worth a timer. Source: RFC 4028 §5.
@@ -108,22 +108,87 @@ impl Dialog {
         headers
     }
 
+    /// The header fields by which a request of ours asks for the same session timer again.
+    pub fn timer_request(&self) -> Vec<(&'static str, String)> {
+        let Some(timer) = self.timer else { return Vec::new() };
+        // In a request it is us who are the client.
+        let refresher = if timer.refreshed_by_us { "uac" } else { "uas" };
+        vec![("Session-Expires", format!("{};refresher={refresher}", timer.interval_s))]
+    }
+
+    /// Follows the answer to a re-INVITE or UPDATE of ours: target, session timer.
+    ///
+    /// Source: RFC 4028 §7.2: without Session-Expires in it, there is no timer any more.
+    pub fn answered(&mut self, response: &Response) {
+        self.retarget(response);
+        let expires = response.headers.text("session-expires");
+        self.timer = expires.and_then(|wanted| {
+            let interval_s = bare(&wanted).parse().ok()?;
+            let by_us = param(&wanted, "refresher").is_none_or(|who| who.eq_ignore_ascii_case("uac"));
+            Some(SessionTimer { interval_s, refreshed_by_us: by_us })
+        });
+    }
+
+    /// Follows the Contact in the success answer to a re-INVITE or UPDATE of ours.
+    ///
+    /// Source: RFC 3261 §12.2.1.2.
+    pub fn retarget(&mut self, response: &Response) {
+        if let Some(contact) = response.headers.list("contact").iter().find_map(|c| NameAddr::parse(c)) {
+            self.remote_target = contact.uri.text;
+        }
+    }
+
     /// A request of ours in wire form. `via` is our transport, address and branch.
     pub fn request(&mut self, method: &str, via: &str, contact: &str, extra: &[(&str, String)]) -> Vec<u8> {
+        self.request_with(method, via, contact, extra, None)
+    }
+
+    /// The same with a body, as media type and bytes.
+    pub fn request_with(
+        &mut self,
+        method: &str,
+        via: &str,
+        contact: &str,
+        extra: &[(&str, String)],
+        body: Option<(&str, &[u8])>,
+    ) -> Vec<u8> {
         self.local_number += 1;
+        let mut out = self.head(method, self.local_number, &self.remote, via);
+        let mut text = format!("Contact: {contact}\r\n");
+        for (name, value) in extra {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if let Some((kind, _)) = body {
+            text.push_str(&format!("Content-Type: {kind}\r\n"));
+        }
+        let body = body.map_or(&[][..], |(_, bytes)| bytes);
+        text.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+        out.extend_from_slice(text.as_bytes());
+        out.extend_from_slice(body);
+        out
+    }
+
+    /// The ACK of `response` to an INVITE of ours; that of a refusal has the INVITE's `via`.
+    ///
+    /// Source: RFC 3261 §13.2.2.4 and §17.1.1.3.
+    pub fn ack(&self, response: &Response, via: &str) -> Vec<u8> {
+        let number = response.answers().map_or(self.local_number, |(_, cseq)| cseq.number);
+        let to = response.headers.text("to").map_or_else(|| self.remote.clone(), |to| to.into_owned());
+        let mut out = self.head("ACK", number, &to, via);
+        out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+        out
+    }
+
+    fn head(&self, method: &str, number: u32, to: &str, via: &str) -> Vec<u8> {
         let (target, routes) = self.target_and_routes();
         let mut text = format!("{method} {target} SIP/2.0\r\nVia: {via}\r\nMax-Forwards: 70\r\n");
         for route in routes {
             text.push_str(&format!("Route: {route}\r\n"));
         }
         text.push_str(&format!(
-            "From: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {} {method}\r\nContact: {contact}\r\n",
-            self.local, self.remote, self.call_id, self.local_number
+            "From: {}\r\nTo: {to}\r\nCall-ID: {}\r\nCSeq: {number} {method}\r\n",
+            self.local, self.call_id
         ));
-        for (name, value) in extra {
-            text.push_str(&format!("{name}: {value}\r\n"));
-        }
-        text.push_str("Content-Length: 0\r\n\r\n");
         text.into_bytes()
     }
 

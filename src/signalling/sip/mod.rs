@@ -10,11 +10,13 @@ pub mod digest;
 pub mod flow;
 pub mod framing;
 pub mod header;
+#[cfg(feature = "server")]
 pub mod link;
 pub mod message;
 pub mod multipart;
 pub mod parse;
 pub mod response;
+#[cfg(feature = "server")]
 pub mod tls;
 pub mod transaction;
 pub mod uri;

@@ -44,7 +44,7 @@ pub fn read(request: &Request, at: WallTime) -> Body {
                 continue;
             }
             Kind::Metadata => body.metadata.push(part.content.to_vec()),
-            Kind::Keys => body.keys.extend(keys_of(part.content)),
+            Kind::Keys => body.keys.extend(keys_of(&part.content)),
             Kind::Unknown => {}
         }
         if kind != Kind::Keys {

@@ -20,6 +20,8 @@ pub struct Config {
     pub rules: PartyRules,
     /// How signalling says that consent was given.
     pub consent: ConsentSignal,
+    /// What becomes of the streams until the caller has consented.
+    pub until_consent: UntilConsent,
     /// Whether an INVITE without any sign of SIPREC is a call to record as well.
     pub plain_calls: bool,
     /// What an INVITE gets while no call can be taken.
@@ -50,6 +52,17 @@ pub struct ConsentSignal {
     pub yes: Vec<String>,
     /// Values that mean no, in lower case.
     pub no: Vec<String>,
+}
+
+/// What becomes of a session's streams until its caller has consented.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UntilConsent {
+    /// They are taken, listened to for keys, and discarded in memory.
+    #[default]
+    Listen,
+    /// They are answered inactive, and asked for by a re-INVITE after the yes. Keys pressed in
+    /// them are not heard: the answer must come by signalling or the API.
+    Inactive,
 }
 
 /// What to answer while draining, overloaded or out of ports.

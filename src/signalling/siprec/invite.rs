@@ -11,12 +11,15 @@ use super::body::{self, Body};
 use super::config::WhenUnavailable;
 use super::media::{self, Fate};
 use super::metadata;
+use super::opening::is_recording_session;
 use super::own::set_timer;
 use super::parties::{self, Parties};
 use super::server::{Incoming, Output, Server, SessionId};
 use super::session::Saved;
+use super::taking::Taking;
 use crate::base::clock::{MonoTime, WallTime};
 use crate::base::limit::STREAMS_PER_CALL;
+use crate::call::{ConsentState, Unrecorded};
 use crate::signalling::feed::{CallView, Control, ControlError};
 use crate::signalling::sdp::{self, Offer, Taken};
 use crate::signalling::sip::flow::{Flow, Transport};
@@ -29,6 +32,9 @@ pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK,
 /// Media types that are understood, for Accept.
 pub const ACCEPT: &str =
     "application/sdp, application/rs-metadata+xml, application/rs-metadata, multipart/mixed";
+/// The field by which an answer names the call, as the HTTP API knows it.
+pub const CALL_FIELD: &str = "X-Optag-Call";
+
 impl Server {
     pub(super) fn invite(&mut self, incoming: Incoming, out: &mut Vec<Output>) {
         let Incoming { now, at, flow, ref key, ref request } = incoming;
@@ -41,14 +47,21 @@ impl Server {
         }
         let body = body::read(request, at);
         if let Some(answer) = self.objection(now, request, &body) {
+            // A challenge is no refusal yet, and what is no recording session is not ours.
+            if answer.code != 401 && is_recording_session(request, &body) {
+                self.account_refused(&incoming, Unrecorded::Rejected(answer.code), out);
+            }
             return self.refuse(now, flow, key, request, answer, out);
         }
         let Ok(offer) = body.sdp.as_deref().map(sdp::parse).transpose() else {
+            self.account_refused(&incoming, Unrecorded::Rejected(488), out);
             return self.refuse(now, flow, key, request, Answer::new(488, ""), out);
         };
         let closed = self.draining && self.config.when_unavailable == WhenUnavailable::Refuse;
         if closed || self.sessions.len() >= self.config.sessions_max {
             self.stats.calls_unavailable += 1;
+            let why = if closed { "draining" } else { "sessions_used_up" };
+            self.account_refused(&incoming, Unrecorded::Unavailable(why), out);
             let answer = Answer::new(503, "").with("Retry-After", "30");
             return self.refuse(now, flow, key, request, answer, out);
         }
@@ -59,7 +72,14 @@ impl Server {
     }
 
     /// Takes an ACK: ends the repetitions, and reads the answer to an offer of ours.
-    pub(super) fn ack(&mut self, now: MonoTime, at: WallTime, flow: Flow, request: &Request) {
+    pub(super) fn ack(
+        &mut self,
+        now: MonoTime,
+        at: WallTime,
+        flow: Flow,
+        request: &Request,
+        out: &mut Vec<Output>,
+    ) {
         let Some(id) = self.dialog_of(request) else { return };
         let number = request.cseq().map_or(0, |cseq| cseq.number);
         let source = self.config.media_source;
@@ -79,6 +99,7 @@ impl Server {
         if let Some((key, _)) = open {
             self.transactions.acknowledged(&key);
         }
+        self.take_streams(now, id, out);
     }
 
     /// An INVITE or UPDATE inside a dialog.
@@ -88,7 +109,9 @@ impl Server {
         let body = body::read(request, at);
         let Some(session) = self.edit(id) else { return };
         let changes = is_invite || body.sdp.is_some();
-        let overlaps = changes && (session.opening.is_some() || session.growing.is_some() || session.offered);
+        let ours = matches!(session.taking, Taking::Invite | Taking::Update);
+        let theirs = session.opening.is_some() || session.growing.is_some() || session.offered;
+        let overlaps = changes && (theirs || ours);
         let objection = if session.over {
             Some(Answer::new(481, ""))
         } else if overlaps {
@@ -111,6 +134,13 @@ impl Server {
             self.follow(id, offer);
         }
         self.described(id, at, request, body);
+        if changes && let Some(session) = self.edit(id).filter(|session| session.saved.waits) {
+            // The client's own offer is as good as one of ours.
+            if session.consent == ConsentState::Granted {
+                session.taking = Taking::Idle;
+                session.taken();
+            }
+        }
         let grows = offer.as_ref().is_some_and(|offer| self.grow(id, flow, offer, known));
         if grows && let Some(session) = self.edit(id) {
             session.growing = Some((key.clone(), Box::new(request.clone())));
@@ -260,28 +290,37 @@ impl Server {
     /// 200 to an INVITE or UPDATE, with our description where one is due.
     pub(super) fn answer(&mut self, id: SessionId, flow: Flow, with_sdp: bool) -> Answer {
         let contact = self.contact(flow);
-        let advertised = self.config.advertised;
-        let Some(session) = self.sessions.get_mut(&id) else { return Answer::new(481, "") };
+        let Some(session) = self.sessions.get(&id) else { return Answer::new(481, "") };
         let mut answer = Answer::new(200, &session.saved.dialog.local_tag)
             .with("Contact", contact)
             .with("Allow", ALLOW)
             .with("Supported", "siprec, timer");
         answer.routes = true;
         answer.headers.extend(session.saved.dialog.timer_headers());
+        if let Some(call) = session.saved.call {
+            answer.headers.push((CALL_FIELD, call.to_string()));
+        }
         if with_sdp {
-            let Saved { ours, lines, listening, .. } = &mut session.saved;
-            let taken = ours.lines.iter().filter_map(|line| line.taken).map(|taken| taken.address.ip());
-            let open = taken.into_iter().find(|ip| !ip.is_unspecified());
-            let own = advertised.or(open).unwrap_or(flow.local.ip());
-            if advertised.is_some() {
-                for taken in ours.lines.iter_mut().filter_map(|line| line.taken.as_mut()) {
-                    taken.address.set_ip(own);
-                }
-            }
-            let text = ours.text(own, *lines, *listening);
-            answer.body = Some(("application/sdp", text));
+            let listening = session.saved.listening;
+            answer.body = Some(("application/sdp", self.description(id, flow, listening)));
         }
         answer
+    }
+
+    /// Our side of a session's streams.
+    pub(super) fn description(&mut self, id: SessionId, flow: Flow, listening: bool) -> Vec<u8> {
+        let advertised = self.config.advertised;
+        let Some(session) = self.sessions.get_mut(&id) else { return Vec::new() };
+        let Saved { ours, lines, .. } = &mut session.saved;
+        let taken = ours.lines.iter().filter_map(|line| line.taken).map(|taken| taken.address.ip());
+        let open = taken.into_iter().find(|ip| !ip.is_unspecified());
+        let own = advertised.or(open).unwrap_or(flow.local.ip());
+        if advertised.is_some() {
+            for taken in ours.lines.iter_mut().filter_map(|line| line.taken.as_mut()) {
+                taken.address.set_ip(own);
+            }
+        }
+        ours.text(own, *lines, listening)
     }
 
     /// Answers under a tag of our own where the request has none.

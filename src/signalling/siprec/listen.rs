@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -18,7 +18,8 @@ use super::kept::Kept;
 use super::server::{Input, Output, Server};
 use super::stats::Stats;
 use crate::base::clock::{Clock, MonoTime};
-use crate::call::{ConsentHow, ConsentState};
+use crate::base::id::CallId;
+use crate::call::{Account, ConsentHow, ConsentState};
 use crate::signalling::feed::{Control, Feed};
 use crate::signalling::sip::link::{ARRIVED_QUEUE, Arrived, Links, bind_stream, bind_udp};
 use crate::signalling::sip::tls::{Certificate, TlsFiles};
@@ -27,6 +28,9 @@ use crate::signalling::sip::tls::{Certificate, TlsFiles};
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Results of the feed that wait for the server.
 const RESULTS: usize = 4_096;
+
+/// Takes accounts of sessions; does not wait.
+pub type AccountSink = Arc<dyn Fn(Account) + Send + Sync>;
 
 /// Where to listen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,10 +117,11 @@ impl SipServer {
         config: Config,
         feed: Arc<dyn Feed>,
         clock: Arc<dyn Clock>,
+        accounts: AccountSink,
         resumed: Vec<Kept>,
     ) -> io::Result<Self> {
         let sockets = Sockets::bind(&listen)?;
-        Self::start_on(sockets, listen.tls_files, config, feed, clock, resumed)
+        Self::start_on(sockets, listen.tls_files, config, feed, clock, accounts, resumed)
     }
 
     /// The same on sockets that are bound already.
@@ -128,6 +133,7 @@ impl SipServer {
         config: Config,
         feed: Arc<dyn Feed>,
         clock: Arc<dyn Clock>,
+        accounts: AccountSink,
         resumed: Vec<Kept>,
     ) -> io::Result<Self> {
         let (arrived, arrivals) = mpsc::channel(ARRIVED_QUEUE);
@@ -154,8 +160,10 @@ impl SipServer {
             server.resume(now, kept, flow);
         }
         let (results, decided) = mpsc::channel(RESULTS);
-        let shell = Shell { server, links: links.clone(), feed, clock, results, certificate, publish };
-        let task = tokio::spawn(shell.run(arrivals, decided, ordered));
+        let consents = feed.consents();
+        let shell =
+            Shell { server, links: links.clone(), feed, clock, accounts, results, certificate, publish };
+        let task = tokio::spawn(shell.run(arrivals, decided, ordered, consents));
         Ok(Self { bound, links, orders, stats, task })
     }
 
@@ -210,6 +218,7 @@ struct Shell {
     links: Arc<Links>,
     feed: Arc<dyn Feed>,
     clock: Arc<dyn Clock>,
+    accounts: AccountSink,
     results: mpsc::Sender<Input>,
     certificate: Option<Arc<Certificate>>,
     publish: watch::Sender<Stats>,
@@ -221,6 +230,7 @@ impl Shell {
         mut arrivals: mpsc::Receiver<Arrived>,
         mut decided: mpsc::Receiver<Input>,
         mut ordered: mpsc::Receiver<Order>,
+        mut consents: broadcast::Receiver<(CallId, ConsentState)>,
     ) {
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -231,6 +241,11 @@ impl Shell {
             tokio::select! {
                 Some(arrived) = arrivals.recv() => self.take(arrived),
                 Some(input) = decided.recv() => self.handle(input),
+                Ok((call, consent)) = consents.recv() => {
+                    if let Some(id) = self.server.session_of(call) {
+                        self.handle(Input::Consent(id, consent));
+                    }
+                }
                 Some(order) = ordered.recv() => match order {
                     Order::Drain => self.handle(Input::Drain),
                     Order::Stop(ending, tell) => {
@@ -267,6 +282,7 @@ impl Shell {
         for output in out {
             match output {
                 Output::Send(flow, bytes) => self.links.send(flow, bytes),
+                Output::Account(account) => (self.accounts)(*account),
                 Output::Keep(call, text) => self.feed.keep(call, text),
                 Output::Admit(id, call) => {
                     let (feed, results) = (self.feed.clone(), self.results.clone());
@@ -296,8 +312,14 @@ impl Shell {
     /// Finds calls that the engine has ended (no packets for too long, too long a call).
     fn look_around(&mut self) {
         for (id, call) in self.server.calls() {
-            if self.feed.call(call).is_none_or(|view| view.ended_at.is_some()) {
-                self.handle(Input::CallEnded(id));
+            match self.feed.call(call) {
+                Some(view) if view.ended_at.is_none() => {
+                    // News of it may have been missed.
+                    if self.server.waits(id) {
+                        self.handle(Input::Consent(id, view.consent));
+                    }
+                }
+                _ => self.handle(Input::CallEnded(id)),
             }
         }
         if let Some(certificate) = &self.certificate

@@ -102,7 +102,9 @@ pub fn parse(bytes: &[u8]) -> Result<Snapshot, XmlError> {
             "participantsessionassoc" if has(node, "disassociate-time") => {
                 snapshot.left.extend(reference(node, "participant"));
             }
-            "ucid" | "gcid" if !node.text.is_empty() => snapshot.ucids.push(node.text.clone()),
+            "ucid" | "gcid" | "avayaucid" | "genesysuuid" if !node.text.is_empty() => {
+                snapshot.ucids.push(node.text.clone())
+            }
             "fromhdr" | "callingpartynumber" if !node.text.is_empty() => {
                 snapshot.caller.get_or_insert(node.text.clone());
             }

@@ -9,10 +9,12 @@
 //! Source: RFC 7866 (protocol), RFC 7865 (metadata), RFC 8068 (call flows), RFC 9806 (media
 //! type).
 
+mod accounts;
 pub mod body;
 pub mod config;
 mod invite;
 pub mod kept;
+#[cfg(feature = "server")]
 pub mod listen;
 pub mod media;
 pub mod metadata;
@@ -23,5 +25,7 @@ mod requests;
 pub mod server;
 pub mod session;
 pub mod stats;
+mod steering;
+pub mod taking;
 pub mod view;
 pub mod xml;

@@ -7,7 +7,7 @@
 //! Source: RFC 7866 §6.1, §7 and §8.
 
 use super::body::{self, Body};
-use super::config::WhenUnavailable;
+use super::config::{UntilConsent, WhenUnavailable};
 use super::invite::ACCEPT;
 use super::media::{self, Fate};
 use super::own::set_timer;
@@ -16,7 +16,7 @@ use super::server::{Incoming, Output, Server, SessionId};
 use super::session::{Saved, Session, links_of, raw_headers};
 use crate::base::clock::{MonoTime, WallTime};
 use crate::base::limit::{NUMBER_CHARS, TEXT_CHARS};
-use crate::call::{ConsentKeys, ConsentState, StreamRole};
+use crate::call::{ConsentKeys, ConsentState, StreamRole, Unrecorded};
 use crate::signalling::feed::{AdmitError, Admitted, Control, NewCall, NewStream};
 use crate::signalling::sdp::{Description, Offer, Taken};
 use crate::signalling::sip::dialog::Dialog;
@@ -49,6 +49,7 @@ impl Server {
         result: Result<Admitted, AdmitError>,
         out: &mut Vec<Output>,
     ) {
+        let until_consent = self.config.until_consent;
         let Some(session) = self.edit(id) else { return };
         session.admitting = false;
         let opening = session.opening.take();
@@ -57,6 +58,14 @@ impl Server {
                 session.saved.call = Some(admitted.id);
                 session.consent = admitted.consent;
                 session.saved.listening = admitted.consent != ConsentState::Unknown;
+                let waits = until_consent == UntilConsent::Inactive
+                    && admitted.consent == ConsentState::Asked
+                    && !session.said_yes();
+                if waits {
+                    session.saved.waits = true;
+                    session.saved.listening = false;
+                    session.pace();
+                }
                 for line in &mut session.saved.ours.lines {
                     let stream = line.taken.and_then(|taken| taken.stream);
                     line.taken = stream
@@ -71,9 +80,10 @@ impl Server {
             }
             Err(error) => {
                 if session.over {
-                    self.forget_if_done(id);
+                    self.forget_if_done(now, id, out);
                     return;
                 }
+                session.unrecorded = Some(Unrecorded::Unavailable(error.name()));
                 self.stats.calls_unavailable += 1;
                 let refuse = self.config.when_unavailable == WhenUnavailable::Refuse;
                 let passing = !matches!(error, AdmitError::UnknownDepartment(_) | AdmitError::BadStreams(_));
@@ -81,7 +91,7 @@ impl Server {
                     if let Some((key, request)) = opening {
                         let answer = Answer::new(503, "").with("Retry-After", "10");
                         let flow = self.sessions.get(&id).and_then(|session| session.flow);
-                        self.drop_session(id);
+                        self.drop_session(now, id, out);
                         if let Some(flow) = flow {
                             self.refuse(now, flow, &key, &request, answer, out);
                         }
@@ -163,6 +173,11 @@ impl Server {
             listening: true,
             held: false,
             keys: ConsentKeys::default(),
+            waits: false,
+            paused: false,
+            account: self.name("account"),
+            began_at: at,
+            client: flow.peer.ip().to_string(),
         });
         session.flow = Some(flow);
         set_timer(&mut session, now);
@@ -172,7 +187,8 @@ impl Server {
         // The bodies go with the call itself.
         self.described(id, at, &request, Body { raw: Vec::new(), ..body });
         let parties = self.parties(id);
-        let (streams, fates) = self.streams(id, &parties, offer.as_ref());
+        let (mut streams, mut fates) = self.streams(id, &parties, offer.as_ref());
+        caller_first(&mut streams, &mut fates);
         self.stats.callers_guessed += u64::from(parties.guessed);
         let department = parties.department.clone();
         let department =
@@ -192,6 +208,13 @@ impl Server {
         session.opening = Some((key.clone(), Box::new(request.clone())));
         let Some(department) = department.filter(|_| !streams.is_empty()) else {
             session.opening = None;
+            let has = |fate| fates.contains(&fate);
+            session.unrecorded = Some(match streams.is_empty() {
+                false => Unrecorded::NotSelected,
+                true if has(Fate::Encrypted) => Unrecorded::Encrypted,
+                true if has(Fate::NoCodec) => Unrecorded::NoCodec,
+                true => Unrecorded::NoStream,
+            });
             match streams.is_empty() {
                 true => self.stats.calls_without_stream += 1,
                 false => self.stats.calls_unselected += 1,
@@ -268,15 +291,16 @@ impl Server {
             session.offered = body::read(request, WallTime::default()).sdp.is_none();
         }
         self.respond(now, flow, &key, request, &answer, out);
+        self.account(id, None, out);
     }
 
-    pub(super) fn drop_session(&mut self, id: SessionId) {
+    pub(super) fn drop_session(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.over = true;
             session.opening = None;
             session.saved.call = None;
         }
-        self.forget_if_done(id);
+        self.forget_if_done(now, id, out);
     }
 }
 
@@ -291,7 +315,7 @@ pub(super) fn unsupported(request: &Request) -> Option<Answer> {
 /// Whether anything marks an INVITE as a recording session.
 ///
 /// Source: RFC 7866 §6.1; the marks of clients that follow it loosely.
-fn is_recording_session(request: &Request, body: &Body) -> bool {
+pub(super) fn is_recording_session(request: &Request, body: &Body) -> bool {
     let headers = &request.headers;
     let contact = headers.text("contact").unwrap_or_default().to_ascii_lowercase();
     let from = headers.text("from").unwrap_or_default().to_ascii_lowercase();
@@ -302,6 +326,26 @@ fn is_recording_session(request: &Request, body: &Body) -> bool {
         || marks.iter().any(|mark| contact.contains(mark))
         || headers.text("x-cisco-recording-participant").is_some()
         || ["x-nearend", "x-farend", "x-refci"].iter().any(|mark| from.contains(mark))
+}
+
+/// Brings the caller to the first channel and the employee to the second, whatever the order
+/// of the lines.
+fn caller_first(streams: &mut Vec<NewStream>, fates: &mut [Fate]) {
+    let rank = |role| match role {
+        StreamRole::Caller => 0,
+        StreamRole::Employee => 1,
+        StreamRole::Mixed | StreamRole::Other => 2,
+    };
+    let mut order: Vec<usize> = (0..streams.len()).collect();
+    order.sort_by_key(|at| rank(streams[*at].role));
+    for fate in fates {
+        if let Fate::Stream(index) = fate
+            && let Some(now) = order.iter().position(|at| *at == usize::from(*index))
+        {
+            *index = now as u8;
+        }
+    }
+    *streams = order.into_iter().map(|at| streams[at].clone()).collect();
 }
 
 fn new_call(

@@ -12,11 +12,14 @@ use aws_lc_rs::hmac;
 
 use super::server::{Output, Server, SessionId};
 use super::session::Session;
+use super::taking::Purpose;
 use crate::base::clock::MonoTime;
 use crate::base::hex::hex;
 use crate::signalling::feed::Control;
 use crate::signalling::sip::client;
 use crate::signalling::sip::flow::{Flow, Transport, port_of};
+use crate::signalling::sip::header::bare;
+use crate::signalling::sip::message::Response;
 use crate::signalling::sip::uri::Uri;
 
 /// How much longer than its interval a session may go without being refreshed: a recording
@@ -37,13 +40,13 @@ impl Server {
         self.give_up_growing(now, id, out);
         if self.sessions.get(&id).is_some_and(|session| !session.over) {
             self.stats.hung_up += 1;
-            self.send_request(now, id, "BYE", &[], out);
+            self.send_request(now, id, "BYE", &[], None, Purpose::Bye, out);
         }
         if let Some(session) = self.sessions.get_mut(&id) {
             session.over = true;
             session.timer_at = None;
         }
-        self.forget_if_done(id);
+        self.forget_if_done(now, id, out);
     }
 
     /// A name that nobody can guess, different each time.
@@ -66,12 +69,16 @@ impl Server {
         format!("<sip:optag@{local}{transport}>;+sip.srs")
     }
 
+    /// Sends a request inside a session's dialog.
+    #[allow(clippy::too_many_arguments)]
     pub(super) fn send_request(
         &mut self,
         now: MonoTime,
         id: SessionId,
         method: &str,
         extra: &[(&str, String)],
+        body: Option<(&str, &[u8])>,
+        purpose: Purpose,
         out: &mut Vec<Output>,
     ) {
         let branch = format!("z9hG4bK{}", self.name("branch"));
@@ -80,12 +87,13 @@ impl Server {
         let contact = self.contact(flow);
         let via = format!("SIP/2.0/{} {};branch={branch};rport", flow.transport.name(), flow.local);
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        let bytes = session.saved.dialog.request(method, &via, &contact, extra);
+        let bytes = session.saved.dialog.request_with(method, &via, &contact, extra, body);
+        self.asked.insert(branch.clone(), (id, purpose));
         self.touched.insert(id);
         let mut said = Vec::new();
         self.clients.send(now, to, branch, bytes, &mut said);
         for output in said {
-            self.client_says(output, out);
+            self.client_says(now, output, out);
         }
     }
 
@@ -107,10 +115,87 @@ impl Server {
         flow
     }
 
-    pub(super) fn client_says(&mut self, output: client::Output, out: &mut Vec<Output>) {
-        if let client::Output::Send(flow, bytes) = output {
-            out.push(Output::Send(flow, bytes));
+    pub(super) fn client_says(&mut self, now: MonoTime, output: client::Output, out: &mut Vec<Output>) {
+        let (branch, response) = match output {
+            client::Output::Send(flow, bytes) => return out.push(Output::Send(flow, bytes)),
+            client::Output::Ended { branch, response } => (branch, response),
+        };
+        let Some((id, purpose)) = self.asked.remove(&branch) else { return };
+        if let Some(response) = response.as_deref() {
+            self.acknowledge(now, id, &branch, response, out);
         }
+        match purpose {
+            Purpose::Bye => {}
+            Purpose::Refresh => self.refreshed(now, id, response.as_deref(), out),
+            Purpose::Take => self.streams_answered(now, id, response.as_deref(), out),
+        }
+    }
+
+    /// Acknowledges the answer to an INVITE of ours; other answers need nothing.
+    fn acknowledge(
+        &mut self,
+        now: MonoTime,
+        id: SessionId,
+        branch: &str,
+        response: &Response,
+        out: &mut Vec<Output>,
+    ) {
+        if response.answers().is_none_or(|(_, cseq)| cseq.method != "INVITE") {
+            return;
+        }
+        if response.code < 300
+            && let Some(session) = self.sessions.get_mut(&id)
+        {
+            session.saved.dialog.retarget(response);
+        }
+        let fresh = format!("z9hG4bK{}", self.name("branch"));
+        let branch_of_ack = if response.code < 300 { fresh.as_str() } else { branch };
+        let Some((session, flow)) = self.sessions.get(&id).and_then(|s| Some((s, s.flow?))) else { return };
+        let via = format!("SIP/2.0/{} {};branch={branch_of_ack};rport", flow.transport.name(), flow.local);
+        let ack = session.saved.dialog.ack(response, &via);
+        let mut said = Vec::new();
+        self.clients.acknowledge(now, branch, ack, &mut said);
+        for output in said {
+            self.client_says(now, output, out);
+        }
+    }
+
+    /// The client has answered our session refresh.
+    fn refreshed(
+        &mut self,
+        now: MonoTime,
+        id: SessionId,
+        response: Option<&Response>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.over) else { return };
+        match response {
+            Some(response) if response.code < 300 => {
+                session.saved.dialog.answered(response);
+                set_timer(session, now);
+            }
+            Some(response) if response.code == 422 => {
+                let least = response.headers.text("min-se");
+                let least = least.and_then(|text| bare(&text).parse::<u32>().ok());
+                if let (Some(timer), Some(least)) = (&mut session.saved.dialog.timer, least)
+                    && least > timer.interval_s
+                {
+                    timer.interval_s = least;
+                    session.timer_at = Some(now);
+                }
+            }
+            // RFC 4028 §10: the dialog is gone, or the client is. Other refusals leave the
+            // session as it is, to be refreshed again.
+            None => self.lost_to_timer(now, id, out),
+            Some(response) if matches!(response.code, 408 | 481) => self.lost_to_timer(now, id, out),
+            Some(_) => {}
+        }
+    }
+
+    fn lost_to_timer(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {
+        self.stats.timers_expired += 1;
+        self.finish_call(id);
+        self.hang_up(now, id, out);
     }
 
     pub(super) fn session_timer(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {
@@ -118,16 +203,12 @@ impl Server {
         match session.saved.dialog.timer {
             Some(timer) if timer.refreshed_by_us => {
                 set_timer(session, now);
-                let refresh = session.saved.dialog.timer_headers();
+                let refresh = session.saved.dialog.timer_request();
                 let mut extra: Vec<(&str, String)> = vec![("Supported", "timer".to_owned())];
                 extra.extend(refresh);
-                self.send_request(now, id, "UPDATE", &extra, out);
+                self.send_request(now, id, "UPDATE", &extra, None, Purpose::Refresh, out);
             }
-            Some(_) => {
-                self.stats.timers_expired += 1;
-                self.finish_call(id);
-                self.hang_up(now, id, out);
-            }
+            Some(_) => self.lost_to_timer(now, id, out),
             None => session.timer_at = None,
         }
     }

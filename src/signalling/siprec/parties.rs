@@ -23,6 +23,8 @@ pub enum Source {
     Vendor,
     /// The metadata's participants.
     Participants,
+    /// The place that the number called from was found in; for names alone.
+    Caller,
     /// The Request-URI's user part.
     RequestUri,
     /// A header field, by its lower-case name.
@@ -39,6 +41,8 @@ pub struct PartyRules {
     pub caller: Vec<Source>,
     /// For the number called.
     pub called: Vec<Source>,
+    /// For the caller's name.
+    pub name: Vec<Source>,
     /// For the department: all places are tried until one is a department's id or number.
     pub department: Vec<Source>,
 }
@@ -91,12 +95,14 @@ impl Default for PartyRules {
                 "vendor",
                 "participants",
                 "header:from;x-nearendaddr",
+                "header:x-cisco-recording-participant",
                 "header:diversion",
                 "header:history-info",
                 "header:p-called-party-id",
                 "header:to",
                 "request-uri",
             ]),
+            name: read(&["participants", "caller"]),
             department: read(&[
                 "request-uri",
                 "header:diversion",
@@ -120,6 +126,7 @@ impl FromStr for Source {
         match lower.as_str() {
             "vendor" => Ok(Source::Vendor),
             "participants" => Ok(Source::Participants),
+            "caller" => Ok(Source::Caller),
             "request-uri" => Ok(Source::RequestUri),
             _ => match lower.strip_prefix("header:").map(|rest| rest.split_once(';').unwrap_or((rest, ""))) {
                 Some((name, "")) if !name.is_empty() => Ok(Source::Header(name.to_owned())),
@@ -127,7 +134,7 @@ impl FromStr for Source {
                     Ok(Source::Parameter(name.to_owned(), param.to_owned()))
                 }
                 _ => Err(format!(
-                    "`{text}` is none of vendor, participants, request-uri, header:NAME, header:NAME;PARAMETER"
+                    "`{text}` is none of vendor, participants, caller, request-uri, header:NAME, header:NAME;PARAMETER"
                 )),
             },
         }
@@ -147,6 +154,7 @@ impl From<Source> for String {
         match source {
             Source::Vendor => "vendor".to_owned(),
             Source::Participants => "participants".to_owned(),
+            Source::Caller => "caller".to_owned(),
             Source::RequestUri => "request-uri".to_owned(),
             Source::Header(name) => format!("header:{name}"),
             Source::Parameter(name, param) => format!("header:{name};{param}"),
@@ -158,7 +166,7 @@ impl Hints {
     /// What `rules` may ask of this request.
     pub fn of(request: &Request, rules: &PartyRules) -> Self {
         let mut kept = vec![("request-uri".to_owned(), request.uri.text.clone().into())];
-        let sources = rules.caller.iter().chain(&rules.called).chain(&rules.department);
+        let sources = rules.caller.iter().chain(&rules.called).chain(&rules.name).chain(&rules.department);
         for source in sources {
             let (Source::Header(name) | Source::Parameter(name, _)) = source else { continue };
             if kept.iter().any(|(known, _)| known == name) {
@@ -204,10 +212,24 @@ pub fn resolve(
     };
     let caller_text = find(&rules.caller, true).unwrap_or_default();
     let called_text = find(&rules.called, false).unwrap_or_default();
-    let member_name = caller.and_then(|at| view.participants[at].name.as_ref()).map(|n| n.reveal().clone());
-    let shown = NameAddr::parse(&caller_text).map(|read| read.display).filter(|name| !name.is_empty());
     let number = user_of(&caller_text);
     let named = |name: &String| !name.trim().is_empty() && *name != number;
+    let shown = |text: &str| NameAddr::parse(text).map(|read| read.display);
+    let caller_name = rules.name.iter().find_map(|source| {
+        let names: Vec<String> = match source {
+            Source::Participants => {
+                let member = caller.and_then(|at| view.participants[at].name.as_ref());
+                member.map(|name| name.reveal().clone()).into_iter().collect()
+            }
+            Source::Caller => shown(&caller_text).into_iter().collect(),
+            // A parameter is a name by itself, an address has one beside it.
+            Source::Parameter(..) => texts_of(source, view, hints, caller, true),
+            Source::Vendor | Source::RequestUri | Source::Header(_) => {
+                texts_of(source, view, hints, caller, true).iter().filter_map(|text| shown(text)).collect()
+            }
+        };
+        names.into_iter().find(named)
+    });
     let candidates = rules.department.iter().flat_map(|source| {
         let mut texts = texts_of(source, view, hints, caller, false);
         texts.extend(texts_of(source, view, hints, caller, true));
@@ -215,7 +237,7 @@ pub fn resolve(
     });
     let department = candidates.into_iter().find_map(|text| departments.named(&text));
     Parties {
-        caller_name: member_name.or(shown).filter(named),
+        caller_name,
         caller_number: number,
         called_number: user_of(&called_text),
         department: department.map(|d| d.id.clone()).or_else(|| departments.otherwise.clone()),
@@ -337,7 +359,13 @@ fn texts_of(
             let members = (0..view.participants.len()).filter(wanted).map(|at| &view.participants[at]);
             members.flat_map(|m| m.aors.iter().map(|aor| aor.reveal().clone())).collect()
         }
+        Source::Caller => Vec::new(),
         Source::RequestUri => hints.all("request-uri").map(str::to_owned).collect(),
+        // One field each participant, the calling one first.
+        Source::Header(name) if name == "x-cisco-recording-participant" => {
+            let all = hints.all(name).map(str::to_owned);
+            if calling { all.take(1).collect() } else { all.skip(1).collect() }
+        }
         Source::Header(name) => hints.all(name).map(str::to_owned).collect(),
         Source::Parameter(name, key) => hints.all(name).filter_map(|value| parameter(value, key)).collect(),
     }

@@ -11,6 +11,7 @@ use super::opening::unsupported;
 use super::server::{Incoming, Output, Server, SessionId};
 use super::session::Session;
 use crate::base::clock::{MonoTime, WallTime};
+use crate::call::Unrecorded;
 use crate::signalling::sip::flow::Flow;
 use crate::signalling::sip::message::Request;
 use crate::signalling::sip::response::Answer;
@@ -88,7 +89,7 @@ impl Server {
                 self.transactions.acknowledged(&key);
             }
         }
-        self.forget_if_done(id);
+        self.forget_if_done(now, id, out);
     }
 
     /// A session ends while a text of its client waits for the ports of new streams.
@@ -106,6 +107,10 @@ impl Server {
         let Some(flow) = session.flow else { return };
         session.over = true;
         session.timer_at = None;
+        session.unrecorded = Some(match code {
+            487 => Unrecorded::Cancelled,
+            _ => Unrecorded::Unavailable("draining"),
+        });
         self.refuse(now, flow, &key, &request, Answer::new(code, ""), out);
     }
 

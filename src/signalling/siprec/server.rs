@@ -6,7 +6,6 @@
 //! INVITE (`invite`) or another request (`requests`) is answered, and sockets (`link`).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use aws_lc_rs::hmac;
 
@@ -14,9 +13,11 @@ use super::config::Config;
 use super::kept::Kept;
 use super::session::Session;
 use super::stats::Stats;
+use super::taking::{Purpose, Taking};
 use crate::base::clock::{MonoTime, WallTime};
 use crate::base::id::CallId;
 use crate::base::private::Private;
+use crate::call::{Account, ConsentState};
 use crate::signalling::feed::{AdmitError, Admitted, CallView, Control, ControlError, NewCall};
 use crate::signalling::sip::client::Clients;
 use crate::signalling::sip::digest::Digest;
@@ -51,6 +52,8 @@ pub enum Input {
     Controlled(SessionId, Result<CallView, ControlError>),
     /// The engine has ended the call of a session by itself.
     CallEnded(SessionId),
+    /// Consent of a session's call has changed.
+    Consent(SessionId, ConsentState),
     /// No new calls from now on.
     Drain,
     /// End every session with a BYE.
@@ -68,6 +71,8 @@ pub enum Output {
     Keep(CallId, Private<String>),
     /// Ask the feed for this, and say [`Input::Controlled`].
     Control(SessionId, CallId, Control),
+    /// Keep this account.
+    Account(Box<Account>),
 }
 
 /// A request that is new, with what is needed to answer it.
@@ -93,13 +98,17 @@ pub struct Server {
     pub(super) stats: Stats,
     pub(super) request_bytes: HashMap<Key, usize>,
     pub(super) touched: BTreeSet<SessionId>,
+    /// Requests of ours under way, by their branch.
+    pub(super) asked: HashMap<String, (SessionId, Purpose)>,
+    /// When a message came last, by both clocks.
+    pub(super) heard: (MonoTime, WallTime),
     pub(super) key: hmac::Key,
     pub(super) names: u64,
 }
 
 impl Server {
     /// A server without sessions.
-    pub fn new(config: Config, _now: MonoTime) -> Self {
+    pub fn new(config: Config, now: MonoTime) -> Self {
         let digest = config.credentials.clone().map(|c| Digest::new(c, &config.secret));
         Self {
             key: hmac::Key::new(hmac::HMAC_SHA256, &config.secret),
@@ -113,6 +122,8 @@ impl Server {
             stats: Stats::default(),
             request_bytes: HashMap::new(),
             touched: BTreeSet::new(),
+            asked: HashMap::new(),
+            heard: (now, WallTime::default()),
             names: 0,
         }
     }
@@ -136,6 +147,7 @@ impl Server {
             Input::Admitted(id, result) => self.admitted(now, id, result, out),
             Input::Controlled(id, result) => self.controlled(now, id, result, out),
             Input::CallEnded(id) => self.hang_up(now, id, out),
+            Input::Consent(id, consent) => self.consent_is(now, id, consent, out),
             Input::Drain => self.draining = true,
             Input::EndAll => {
                 for id in self.sessions.keys().copied().collect::<Vec<_>>() {
@@ -157,7 +169,13 @@ impl Server {
         let mut due = Vec::new();
         self.clients.handle_timeout(now, &mut due);
         for output in due {
-            self.client_says(output, out);
+            self.client_says(now, output, out);
+        }
+        let due = |s: &Session| matches!(s.taking, Taking::Due(at) if at <= now);
+        let taking: Vec<SessionId> =
+            self.sessions.iter().filter(|(_, s)| due(s)).map(|(id, _)| *id).collect();
+        for id in taking {
+            self.take_streams(now, id, out);
         }
         let timers: Vec<SessionId> = self
             .sessions
@@ -174,13 +192,26 @@ impl Server {
     /// When [`Server::handle_timeout`] has something to do.
     pub fn next_timeout(&self) -> Option<MonoTime> {
         let timers = self.sessions.values().filter_map(|session| session.timer_at).min();
-        [self.transactions.next_timeout(), self.clients.next_timeout(), timers].into_iter().flatten().min()
+        let taking = self.sessions.values().filter_map(Session::taking_at).min();
+        let own = [self.transactions.next_timeout(), self.clients.next_timeout(), timers, taking];
+        own.into_iter().flatten().min()
     }
 
     /// Sessions that have a call, and the calls.
     pub fn calls(&self) -> Vec<(SessionId, CallId)> {
         let live = self.sessions.iter().filter(|(_, session)| !session.over);
         live.filter_map(|(id, session)| Some((*id, session.saved.call?))).collect()
+    }
+
+    /// The session of a call in progress.
+    pub fn session_of(&self, call: CallId) -> Option<SessionId> {
+        let mut live = self.sessions.iter().filter(|(_, session)| !session.over);
+        live.find(|(_, session)| session.saved.call == Some(call)).map(|(id, _)| *id)
+    }
+
+    /// Whether a session's streams wait for consent.
+    pub fn waits(&self, id: SessionId) -> bool {
+        self.sessions.get(&id).is_some_and(|session| session.saved.waits)
     }
 
     /// Sessions that are not over, or whose end the feed has not taken yet.
@@ -210,6 +241,7 @@ impl Server {
         bytes: usize,
         out: &mut Vec<Output>,
     ) {
+        self.heard = (now, at);
         if !self.config.clients.allows(flow.peer.ip()) {
             self.stats.dropped_foreign += 1;
             return;
@@ -222,9 +254,9 @@ impl Server {
             }
             Ok(Parsed::Response(response)) => {
                 let mut said = Vec::new();
-                self.clients.receive(&response, &mut said);
+                self.clients.receive(now, &response, &mut said);
                 for output in said {
-                    self.client_says(output, out);
+                    self.client_says(now, output, out);
                 }
             }
             Ok(Parsed::Request(request)) => {
@@ -259,7 +291,7 @@ impl Server {
         }
         match received {
             Received::Absorbed | Received::Full => {}
-            Received::Ack => self.ack(now, at, flow, &request),
+            Received::Ack => self.ack(now, at, flow, &request, out),
             Received::New(key) => {
                 if flow.transport == Transport::Udp {
                     self.request_bytes.insert(key.clone(), bytes);
@@ -323,8 +355,15 @@ impl Server {
     }
 
     /// Forgets a session once nothing of it is left to do.
-    pub(super) fn forget_if_done(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get(&id).filter(|s| s.over && s.is_idle()) else { return };
+    pub(super) fn forget_if_done(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {
+        if self.sessions.get(&id).is_none_or(|s| !s.over || !s.is_idle()) {
+            return;
+        }
+        let Some(session) = self.sessions.get(&id) else { return };
+        // A session that was resumed may end before anything was heard.
+        let ended_at = self.wall(now).max(session.saved.began_at);
+        self.account(id, Some(ended_at), out);
+        let Some(session) = self.sessions.get(&id) else { return };
         let dialog = &session.saved.dialog;
         self.by_dialog.remove(&(dialog.call_id.clone(), dialog.local_tag.clone()));
         self.sessions.remove(&id);
@@ -353,44 +392,6 @@ impl Server {
         }
     }
 
-    fn controlled(
-        &mut self,
-        now: MonoTime,
-        id: SessionId,
-        result: Result<CallView, ControlError>,
-        out: &mut Vec<Output>,
-    ) {
-        self.stream_added(now, id, &result, out);
-        let Some(session) = self.edit(id) else { return };
-        match result {
-            Ok(view) => session.consent = view.consent,
-            Err(ControlError::NoSuchCall(_)) => {
-                session.saved.call = None;
-                self.hang_up(now, id, out);
-            }
-            Err(ControlError::BadStream(_) | ControlError::PortsUsedUp) => self.stats.streams_too_many += 1,
-            Err(_) => self.stats.controls_refused += 1,
-        }
-        self.hand_out_controls(out);
-        self.forget_if_done(id);
-    }
-
-    fn hand_out_controls(&mut self, out: &mut Vec<Output>) {
-        while let Some(id) = self.touched.pop_first() {
-            let Some(session) = self.sessions.get_mut(&id) else { continue };
-            out.extend(keep(session));
-            if let Some((call, control)) = session.next_control() {
-                out.push(Output::Control(id, call, control));
-            }
-        }
-    }
-
-    /// A session to be changed; what it then wants of the feed is handed out.
-    pub(super) fn edit(&mut self, id: SessionId) -> Option<&mut Session> {
-        self.touched.insert(id);
-        self.sessions.get_mut(&id)
-    }
-
     fn transaction_says(&mut self, now: MonoTime, output: transaction::Output, out: &mut Vec<Output>) {
         match output {
             transaction::Output::Send(flow, bytes) => out.push(Output::Send(flow, bytes)),
@@ -405,14 +406,4 @@ impl Server {
             }
         }
     }
-}
-
-/// What is to be written down of a session whose lasting part has changed.
-fn keep(session: &mut Session) -> Option<Output> {
-    let call = session.saved.call.filter(|_| !session.over)?;
-    let text = Kept::of(session).to_text();
-    let mut proof = DefaultHasher::new();
-    text.hash(&mut proof);
-    let proof = proof.finish();
-    (std::mem::replace(&mut session.kept, proof) != proof).then(|| Output::Keep(call, text.into()))
 }

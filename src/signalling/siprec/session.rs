@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::config::{ConsentSignal, MediaSource};
 use super::media;
 use super::parties::{Hints, Parties};
+use super::taking::Taking;
 use super::view::View;
 use crate::base::clock::{MonoTime, WallTime};
 use crate::base::id::CallId;
 use crate::call::{
     Answer, CallContext, CallLink, ConsentHow, ConsentKeys, ConsentState, Evidence, LinkKind, Participant,
-    RawBody,
+    RawBody, Unrecorded,
 };
 use crate::signalling::feed::{
     Control, EventFormat, ExpectedSource, NewStream, PayloadFormat, RtcpPlan, SrtpPlan, StreamView,
@@ -54,6 +55,21 @@ pub struct Saved {
     pub held: bool,
     /// Keys that answer the prompt.
     pub keys: ConsentKeys,
+    /// Whether the streams wait for the caller's consent.
+    #[serde(default)]
+    pub waits: bool,
+    /// Whether the call was told to pause.
+    #[serde(default)]
+    pub paused: bool,
+    /// Names its account.
+    #[serde(default)]
+    pub account: String,
+    /// When it began.
+    #[serde(default)]
+    pub began_at: WallTime,
+    /// The client's address.
+    #[serde(default)]
+    pub client: String,
 }
 
 /// What the engine was told of a stream: formats, events, comfort noise, sender, keys, RTCP.
@@ -85,6 +101,12 @@ pub struct Session {
     pub timer_at: Option<MonoTime>,
     /// Where consent stands, as far as the feed has told.
     pub consent: ConsentState,
+    /// How far it is with taking its streams.
+    pub taking: Taking,
+    /// How often they were asked for.
+    pub tries: u8,
+    /// Why it has no call.
+    pub unrecorded: Option<Unrecorded>,
     /// An INVITE or UPDATE that waits until the streams that it adds have their ports.
     pub growing: Option<(Key, Box<Request>)>,
     /// Lines whose streams are being added, in the order of the controls.
@@ -116,6 +138,9 @@ impl Session {
             over: false,
             timer_at: None,
             consent: ConsentState::Unknown,
+            taking: Taking::Idle,
+            tries: 0,
+            unrecorded: None,
             growing: None,
             adding: VecDeque::new(),
             adds: false,
@@ -230,10 +255,44 @@ impl Session {
             }
         }
         let held = all_held || offer.media.iter().any(|media| media.record_paused);
-        if held != self.saved.held {
-            self.saved.held = held;
-            self.control(if held { Control::Pause } else { Control::Resume });
+        self.saved.held = held;
+        self.pace();
+    }
+
+    /// Tells the call to pause while the client holds or its streams are not taken yet, and to
+    /// go on after.
+    pub fn pace(&mut self) {
+        let paused = self.saved.held || self.saved.waits;
+        if paused != self.saved.paused {
+            self.saved.paused = paused;
+            self.control(if paused { Control::Pause } else { Control::Resume });
         }
+    }
+
+    /// The streams are taken from now on.
+    pub fn taken(&mut self) {
+        self.saved.waits = false;
+        self.saved.listening = true;
+        self.pace();
+    }
+
+    /// When its streams are to be asked for. While an INVITE is under way that waits, and is
+    /// looked at when it is over.
+    pub fn taking_at(&self) -> Option<MonoTime> {
+        match self.taking {
+            Taking::Due(at) if self.is_settled() && !self.over => Some(at),
+            _ => None,
+        }
+    }
+
+    /// Whether no INVITE of the client is under way.
+    pub fn is_settled(&self) -> bool {
+        self.opening.is_none() && self.growing.is_none() && self.unacknowledged.is_none() && !self.offered
+    }
+
+    /// Whether signalling has said yes.
+    pub fn said_yes(&self) -> bool {
+        self.signalled_answer == Some(Answer::Yes)
     }
 
     /// Takes an answer to the prompt that signalling carries. It counts once.
@@ -313,6 +372,7 @@ impl Session {
             links,
             participants: participants.collect(),
             raw,
+            raw_left_out: 0,
         }
     }
 }
@@ -324,6 +384,7 @@ pub fn links_of(request: &Request) -> Vec<CallLink> {
     for (name, kind) in [
         ("session-id", LinkKind::SessionId),
         ("user-to-user", LinkKind::Ucid),
+        ("x-genesys-calluuid", LinkKind::Ucid),
         ("cisco-guid", LinkKind::CiscoGuid),
     ] {
         links.extend(request.headers.all(name).take(4).map(|v| link(kind, &String::from_utf8_lossy(v))));

@@ -53,6 +53,12 @@ pub struct Stats {
     pub controls_refused: u64,
     /// Sessions ended from our side.
     pub hung_up: u64,
+    /// Times that a client was asked for its streams after consent.
+    pub taking_asked: u64,
+    /// Times that it then gave them.
+    pub taking_done: u64,
+    /// Times that it refused for good, or did not answer.
+    pub taking_failed: u64,
     /// Sessions ended because nobody acknowledged the answer.
     pub unacknowledged: u64,
     /// Sessions ended because the client no longer refreshed them.
@@ -73,7 +79,7 @@ impl Stats {
     }
 
     /// Every counter with its name, for metrics.
-    pub fn named(&self) -> [(&'static str, u64); 26] {
+    pub fn named(&self) -> [(&'static str, u64); 29] {
         [
             ("sessions", self.sessions),
             ("draining", self.draining),
@@ -99,6 +105,9 @@ impl Stats {
             ("callers_guessed", self.callers_guessed),
             ("controls_refused", self.controls_refused),
             ("hung_up", self.hung_up),
+            ("taking_asked", self.taking_asked),
+            ("taking_done", self.taking_done),
+            ("taking_failed", self.taking_failed),
             ("unacknowledged", self.unacknowledged),
             ("timers_expired", self.timers_expired),
         ]

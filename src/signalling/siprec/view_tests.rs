@@ -16,7 +16,7 @@ fn at(secs: i64) -> WallTime {
 fn metadata(boundary: &str, body: &'static [u8]) -> Snapshot {
     let all = parts(&format!("multipart/mixed;boundary={boundary}"), body);
     let part = all.iter().find(|p| p.content.windows(9).any(|w| w == b"recording")).expect("a metadata part");
-    parse(part.content).expect("readable")
+    parse(&part.content).expect("readable")
 }
 
 fn view(document: &Snapshot) -> View {

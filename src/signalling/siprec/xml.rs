@@ -70,6 +70,25 @@ impl Node {
     }
 }
 
+/// The text of a document, and whether any of it could not be read: UTF-8, UTF-16 with its
+/// mark, else one byte a character, as older equipment writes it.
+fn text_of(bytes: &[u8]) -> (String, bool) {
+    let wide = |order: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = bytes[2..].chunks_exact(2).map(|pair| order([pair[0], pair[1]])).collect();
+        let text = String::from_utf16_lossy(&units);
+        let odd = text.contains('\u{fffd}');
+        (text, odd)
+    };
+    match bytes {
+        [0xff, 0xfe, ..] => wide(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => wide(u16::from_be_bytes),
+        _ => match std::str::from_utf8(bytes) {
+            Ok(text) => (text.to_owned(), false),
+            Err(_) => (bytes.iter().map(|byte| char::from(*byte)).collect(), true),
+        },
+    }
+}
+
 /// Reads a document. The second value is whether it broke off or was otherwise ill-formed.
 ///
 /// Errors: a document type, beyond the caps, or no element at all.
@@ -77,14 +96,14 @@ pub fn read(bytes: &[u8]) -> Result<(Node, bool), XmlError> {
     if bytes.len() > XML_BYTES {
         return Err(XmlError::TooLarge);
     }
-    let text = String::from_utf8_lossy(bytes);
+    let (text, odd) = text_of(bytes);
     let text = text.trim_start_matches('\u{feff}').trim();
     let mut reader = Reader::from_str(text);
     let config = reader.config_mut();
     config.check_end_names = false;
     config.allow_unmatched_ends = true;
     config.allow_dangling_amp = true;
-    let (mut open, mut events, mut odd) = (vec![Node::default()], 0, text.contains('\u{fffd}'));
+    let (mut open, mut events, mut odd) = (vec![Node::default()], 0, odd);
     loop {
         events += 1;
         if open.len() > XML_DEPTH + 1 || events > XML_EVENTS {
@@ -182,6 +201,17 @@ mod tests {
         assert_eq!(root.children[0].attribute("id"), Some("a&b"));
         assert_eq!(root.text_of("name"), Some("A <B> \u{e9}"));
         assert_eq!(root.children[1].name, "e");
+    }
+
+    #[test]
+    fn texts_in_other_character_sets_are_read() {
+        let latin = b"<?xml version='1.0' encoding='ISO-8859-1'?><name>S\xf8ren</name>";
+        let (root, odd) = read(latin).unwrap();
+        assert_eq!((root.text.as_str(), odd), ("S\u{f8}ren", true));
+        let wide: Vec<u8> =
+            "\u{feff}<name>S\u{f8}ren</name>".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(read(&wide).unwrap().0.text, "S\u{f8}ren");
+        assert_eq!(read(&[0xff, 0xfe]), Err(XmlError::Empty));
     }
 
     #[test]

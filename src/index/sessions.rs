@@ -1,0 +1,234 @@
+//! Accounts of announced calls, recorded or not: what `optag assurance` compares with the
+//! PBX's own records. In: [`Account`]s. Out: rows of a day.
+//!
+//! Numbers and names are kept as keyed hashes only: enough to find a call that another list
+//! names, too little to tell whose it was. A row goes with its recording's erasure, its hashes
+//! at once, and with the retention limit in any case.
+
+use aws_lc_rs::hmac;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::{Index, IndexError, IndexRow, read};
+use crate::base::clock::WallTime;
+use crate::base::hex::hex;
+use crate::base::id::CallId;
+use crate::call::context::name_keys;
+use crate::call::number::normalise;
+use crate::call::{Account, Unrecorded};
+
+/// Bytes of a keyed hash that are kept: enough to tell a day's calls apart.
+const HASH_BYTES: usize = 12;
+
+/// Makes keyed hashes of numbers and names.
+#[derive(Clone, Debug)]
+pub struct Pseudonyms {
+    key: hmac::Key,
+    country_code: String,
+}
+
+/// An account as the index has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionRow {
+    /// Names the account.
+    pub id: String,
+    /// When the call was announced.
+    pub began_at: WallTime,
+    /// When its signalling was over; none while it goes on, or where the recorder died.
+    pub ended_at: Option<WallTime>,
+    /// Address of the recording client, or `api`.
+    pub client: String,
+    /// Department id, empty where none took it.
+    pub department: String,
+    /// The call, if it was admitted.
+    pub call: Option<CallId>,
+    /// Outcome and cause, where they are not the call's.
+    pub outcome: Option<(String, String)>,
+    /// Keyed hash of the number called from.
+    pub caller: Option<String>,
+    /// Keyed hash of the number called.
+    pub called: Option<String>,
+    /// Keyed hashes of the call's names.
+    pub names: Vec<String>,
+}
+
+impl Pseudonyms {
+    /// Hashes under `key`.
+    pub fn new(key: &[u8; 32], country_code: &str) -> Self {
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, key), country_code: country_code.to_owned() }
+    }
+
+    /// The hash of a number in any spelling; none for what is no number.
+    pub fn number(&self, written: &str) -> Option<String> {
+        Some(self.hash("number", &normalise(written, &self.country_code)?))
+    }
+
+    /// The hashes of a call's name, for example a Call-ID.
+    pub fn names(&self, name: &str) -> Vec<String> {
+        name_keys(name).iter().map(|key| self.hash("name", key)).collect()
+    }
+
+    fn hash(&self, kind: &str, text: &str) -> String {
+        let tag = hmac::sign(&self.key, format!("{kind} {text}").as_bytes());
+        hex(&tag.as_ref()[..HASH_BYTES])
+    }
+}
+
+impl Index {
+    /// Writes accounts, all or none. A later account of the same id completes the earlier.
+    ///
+    /// Errors: they are not durable.
+    pub async fn put_accounts(&self, accounts: &[Account], by: &Pseudonyms) -> Result<(), IndexError> {
+        let mut transaction = self.pool.begin().await?;
+        for account in accounts {
+            let mut names: Vec<String> =
+                account.names.iter().flat_map(|name| by.names(name.reveal())).collect();
+            names.sort();
+            names.dedup();
+            let (outcome, cause) = account.unrecorded.map(Unrecorded::outcome).unzip();
+            sqlx::query(
+                "INSERT INTO sessions (id, began_at_us, ended_at_us, client, department, call, outcome, cause,
+                     caller_hash, called_hash, name_hashes)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
+                     ended_at_us = COALESCE(excluded.ended_at_us, ended_at_us),
+                     department = excluded.department, call = COALESCE(excluded.call, call),
+                     outcome = COALESCE(excluded.outcome, outcome), cause = COALESCE(excluded.cause, cause),
+                     caller_hash = CASE WHEN erased THEN NULL ELSE excluded.caller_hash END,
+                     called_hash = CASE WHEN erased THEN NULL ELSE excluded.called_hash END,
+                     name_hashes = CASE WHEN erased THEN '' ELSE excluded.name_hashes END",
+            )
+            .bind(&account.id)
+            .bind(account.began_at.as_unix_micros())
+            .bind(account.ended_at.map(WallTime::as_unix_micros))
+            .bind(&account.client)
+            .bind(&account.department)
+            .bind(account.call.map(|id| id.to_string()))
+            .bind(outcome)
+            .bind(cause)
+            .bind(by.number(account.caller_number.reveal()))
+            .bind(by.number(account.called_number.reveal()))
+            .bind(names.join(" "))
+            .execute(&mut *transaction)
+            .await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    /// Accounts of calls that were announced in `from..to`, in that order.
+    ///
+    /// Errors: the index does not answer.
+    pub async fn accounts(&self, from: WallTime, to: WallTime) -> Result<Vec<SessionRow>, IndexError> {
+        let rows = sqlx::query(
+            "SELECT * FROM sessions WHERE began_at_us >= ? AND began_at_us < ? ORDER BY began_at_us, id",
+        );
+        let rows = rows.bind(from.as_unix_micros()).bind(to.as_unix_micros()).fetch_all(&self.pool).await?;
+        Ok(rows.iter().map(session).collect::<Result<_, _>>()?)
+    }
+
+    /// Outcomes of calls that were admitted in `from..to`: id, department, outcome, cause.
+    ///
+    /// Errors: the index does not answer.
+    pub async fn outcomes(
+        &self,
+        from: WallTime,
+        to: WallTime,
+    ) -> Result<Vec<(CallId, String, String, String)>, IndexError> {
+        let rows = sqlx::query(
+            "SELECT id, department, outcome, cause FROM calls
+             WHERE started_at_us >= ? AND started_at_us < ? ORDER BY started_at_us",
+        );
+        let rows = rows.bind(from.as_unix_micros()).bind(to.as_unix_micros()).fetch_all(&self.pool).await?;
+        let one = |row: &SqliteRow| {
+            let text = |column: &str| row.try_get::<String, _>(column);
+            Ok((super::id_of(row)?, text("department")?, text("outcome")?, text("cause")?))
+        };
+        Ok(rows.iter().map(one).collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    /// Recordings of calls that were admitted in `from..to`, erased ones included.
+    ///
+    /// Errors: the index does not answer.
+    pub async fn recordings(&self, from: WallTime, to: WallTime) -> Result<Vec<IndexRow>, IndexError> {
+        let rows = sqlx::query(
+            "SELECT * FROM recordings WHERE started_at_us >= ? AND started_at_us < ? ORDER BY started_at_us",
+        );
+        let rows = rows.bind(from.as_unix_micros()).bind(to.as_unix_micros()).fetch_all(&self.pool).await?;
+        Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+    }
+
+    /// Removes accounts of calls that were announced before `at`.
+    ///
+    /// Errors: the index does not answer.
+    pub async fn forget_accounts(&self, before: WallTime) -> Result<u64, IndexError> {
+        let gone = sqlx::query("DELETE FROM sessions WHERE began_at_us < ?");
+        Ok(gone.bind(before.as_unix_micros()).execute(&self.pool).await?.rows_affected())
+    }
+}
+
+fn session(row: &SqliteRow) -> Result<SessionRow, sqlx::Error> {
+    let call: Option<String> = row.try_get("call")?;
+    let call = call.map(|text| text.parse()).transpose();
+    let outcome: Option<String> = row.try_get("outcome")?;
+    let cause: Option<String> = row.try_get("cause")?;
+    let names: String = row.try_get("name_hashes")?;
+    Ok(SessionRow {
+        id: row.try_get("id")?,
+        began_at: WallTime::from_unix_micros(row.try_get("began_at_us")?),
+        ended_at: row.try_get::<Option<i64>, _>("ended_at_us")?.map(WallTime::from_unix_micros),
+        client: row.try_get("client")?,
+        department: row.try_get("department")?,
+        call: call.map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+        outcome: outcome.map(|outcome| (outcome, cause.unwrap_or_default())),
+        caller: row.try_get("caller_hash")?,
+        called: row.try_get("called_hash")?,
+        names: names.split_whitespace().map(str::to_owned).collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(id: &str, call: Option<CallId>) -> Account {
+        Account {
+            id: id.into(),
+            began_at: WallTime::from_unix_micros(5_000_000),
+            ended_at: None,
+            client: "192.0.2.1".into(),
+            department: "tax".into(),
+            caller_number: "+45 88 88 88 88".to_owned().into(),
+            called_number: "70102030".to_owned().into(),
+            names: vec!["abc@pbx".to_owned().into()],
+            call,
+            unrecorded: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn an_account_is_completed_and_loses_its_hashes_with_the_erasure() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = Index::open(&dir.path().join("i"), "45").await.unwrap();
+        let by = Pseudonyms::new(&[7; 32], "45");
+        let id = CallId::new_at(WallTime::from_unix_micros(5_000_000));
+        index.put_accounts(&[account("a", Some(id)), account("b", None)], &by).await.unwrap();
+        let later = Account {
+            ended_at: Some(WallTime::from_unix_micros(9_000_000)),
+            unrecorded: Some(Unrecorded::Unavailable("draining")),
+            ..account("b", None)
+        };
+        index.put_accounts(&[later, account("a", None)], &by).await.unwrap();
+        let day = (WallTime::from_unix_micros(0), WallTime::from_unix_micros(10_000_000));
+        let rows = index.accounts(day.0, day.1).await.unwrap();
+        assert_eq!(rows[0].call, Some(id), "a later account without a call does not take it away");
+        assert_eq!(rows[0].caller, by.number("88888888"));
+        assert_eq!(rows[0].names, by.names("ABC@pbx"));
+        assert_eq!(rows[1].outcome, Some(("lost".into(), "draining".into())));
+        assert!(rows[1].ended_at.is_some());
+
+        index.mark_erased(id, day.1).await.unwrap();
+        index.put_accounts(&[account("a", Some(id))], &by).await.unwrap();
+        let row = index.accounts(day.0, day.1).await.unwrap().remove(0);
+        assert_eq!((row.caller, row.called, row.names), (None, None, vec![]));
+        assert_eq!(index.forget_accounts(day.1).await.unwrap(), 2);
+    }
+}

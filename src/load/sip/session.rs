@@ -1,0 +1,391 @@
+//! One recording session as its client: INVITE, what comes in between, BYE. In: what the call
+//! is. Out: where the server wants the streams. The server's own requests are answered
+//! meanwhile: a re-INVITE opens or closes the streams, a BYE ends the session.
+//!
+//! Source: RFC 3261 §12 to §15 and §17.1; RFC 7866 §7.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+
+use super::link::Link;
+use super::message::Message;
+use super::shape::{Direction, Shape, Told, offer, sdp};
+use super::{Identity, Target, Transport, digest};
+
+/// First pause before a datagram is sent again. Source: RFC 3261 §17.1.1.1.
+const T1: Duration = Duration::from_millis(500);
+/// Longest pause, for all requests but INVITE.
+const T2: Duration = Duration::from_secs(4);
+/// How long an answer is waited for.
+const GIVE_UP: Duration = Duration::from_secs(32);
+/// The recorder's name for the call, where it tells.
+const NAME_FIELD: &str = "x-optag-call";
+
+/// What was met on the way. Sums of all sessions of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Met {
+    /// Requests that were sent again as no answer had come.
+    pub repeated: u64,
+    /// Re-INVITEs of ours that were answered.
+    pub re_invites: u64,
+    /// Re-INVITEs of the server.
+    pub server_re_invites: u64,
+    /// Sessions that the server ended.
+    pub ended_by_server: u64,
+}
+
+impl Met {
+    /// Takes in what another session met.
+    pub fn add(&mut self, other: Self) {
+        self.repeated += other.repeated;
+        self.re_invites += other.re_invites;
+        self.server_re_invites += other.server_re_invites;
+        self.ended_by_server += other.ended_by_server;
+    }
+}
+
+/// A session that the server took.
+pub struct Session {
+    link: Arc<Link>,
+    target: Target,
+    shape: Shape,
+    told: Told,
+    inbox: mpsc::Receiver<Message>,
+    to: String,
+    contact: String,
+    number: u32,
+    version: u32,
+    direction: Direction,
+    acknowledged: Option<(u32, Vec<u8>)>,
+    over: bool,
+    /// Whether the server takes the streams at the moment.
+    pub open: bool,
+    /// Where the caller's and the employee's stream go.
+    pub streams: [SocketAddr; 2],
+    /// The recorder's name for the call; empty where it tells none.
+    pub call: String,
+    /// From the INVITE until its final answer, a challenge and its answer included.
+    pub answered_after: Duration,
+    /// What was met.
+    pub met: Met,
+}
+
+impl Session {
+    /// Begins a session. `extra` are further header fields, line ends included.
+    ///
+    /// Errors: the server refuses it, does not answer, or describes no two streams.
+    pub async fn begin(
+        link: Arc<Link>,
+        target: Target,
+        identity: &Identity,
+        shape: Shape,
+        told: Told,
+        extra: &str,
+    ) -> anyhow::Result<Self> {
+        let call_id = format!("{}@load", told.name);
+        let transport = match link.transport {
+            Transport::Udp => String::new(),
+            other => format!(";transport={}", other.name().to_ascii_lowercase()),
+        };
+        let mut session = Self {
+            inbox: link.listen(&call_id),
+            to: format!("<{}>", uri(&target)),
+            contact: format!("<sip:load@{}{transport}>;+sip.src", link.local),
+            link,
+            target,
+            shape,
+            told,
+            number: 0,
+            version: 1,
+            direction: Direction::Sendonly,
+            acknowledged: None,
+            over: false,
+            open: false,
+            streams: [SocketAddr::from(([0, 0, 0, 0], 0)); 2],
+            call: String::new(),
+            answered_after: Duration::ZERO,
+            met: Met::default(),
+        };
+        let offer = offer(shape, &session.told);
+        let fields = format!("{}{extra}", offer.fields);
+        let asked = Instant::now();
+        let mut answer = session.ask("INVITE", &fields, &offer.body).await?;
+        if answer.code() == 401
+            && let Some((user, password)) = &identity.credentials
+        {
+            let challenges: Vec<&str> = answer.all("www-authenticate").collect();
+            let uri = uri(&session.target);
+            let login = (user.as_str(), password.as_str());
+            let proof = digest::authorization(&challenges, login, "INVITE", &uri, &session.told.name);
+            let proof = proof.context("the server's challenge is not understood")?;
+            let fields = format!("{fields}Authorization: {proof}\r\n");
+            answer = session.ask("INVITE", &fields, &offer.body).await?;
+        }
+        session.answered_after = asked.elapsed();
+        if answer.code() >= 300 {
+            session.link.forget(&call_id);
+            bail!("{}", answer.start);
+        }
+        session.to = answer.field("to").unwrap_or_default().to_owned();
+        session.call = answer.field(NAME_FIELD).unwrap_or_default().to_owned();
+        session.described(&answer.body);
+        let ours = (shape == Shape::Delayed).then(|| session.sdp());
+        session.acknowledge(&answer, ours.unwrap_or_default()).await?;
+        if session.streams.iter().any(|address| address.port() == 0) {
+            session.end().await?;
+            bail!("the server took no two streams");
+        }
+        Ok(session)
+    }
+
+    /// Holds the call, or resumes it, by a re-INVITE.
+    ///
+    /// Errors: the server refuses it or does not answer.
+    pub async fn hold(&mut self, held: bool) -> anyhow::Result<()> {
+        self.direction = if held { Direction::Inactive } else { Direction::Sendonly };
+        self.version += 1;
+        let body = self.sdp();
+        loop {
+            let answer =
+                self.ask("INVITE", "Content-Type: application/sdp\r\nRequire: siprec\r\n", &body).await?;
+            match answer.code() {
+                // The server has a re-INVITE of its own under way (RFC 3261 §14.1).
+                491 => self.serve(Duration::from_millis(2_100)).await?,
+                200..300 => {
+                    self.met.re_invites += 1;
+                    self.described(&answer.body);
+                    return self.acknowledge(&answer, String::new()).await;
+                }
+                _ => bail!("re-INVITE: {}", answer.start),
+            }
+        }
+    }
+
+    /// Relays keys by INFO.
+    ///
+    /// Errors: the server refuses them or does not answer.
+    pub async fn keys(&mut self, keys: &str) -> anyhow::Result<()> {
+        for key in keys.chars() {
+            let body = format!("Signal={key}\r\nDuration=160\r\n");
+            let answer = self.ask("INFO", "Content-Type: application/dtmf-relay\r\n", &body).await?;
+            if answer.code() >= 300 {
+                bail!("INFO: {}", answer.start);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets time pass and answers what the server asks.
+    ///
+    /// Errors: the way to the server is gone.
+    pub async fn serve(&mut self, span: Duration) -> anyhow::Result<()> {
+        let until = Instant::now() + span;
+        while let Ok(message) = timeout_at(until, self.inbox.recv()).await {
+            let message = message.context("the way to the server is gone")?;
+            self.take(message).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the server takes the streams, for so long at the most; whether it does.
+    ///
+    /// Errors: the way to the server is gone.
+    pub async fn until_open(&mut self, span: Duration) -> anyhow::Result<bool> {
+        let until = Instant::now() + span;
+        while !self.open && !self.over {
+            match timeout_at(until, self.inbox.recv()).await {
+                Ok(message) => self.take(message.context("the way to the server is gone")?).await?,
+                Err(_) => break,
+            }
+        }
+        Ok(self.open)
+    }
+
+    /// Ends the session, unless the server has.
+    ///
+    /// Errors: the server does not answer.
+    pub async fn end(&mut self) -> anyhow::Result<()> {
+        let done = match self.over {
+            true => Ok(()),
+            false => self.ask("BYE", "", "").await.map(drop),
+        };
+        self.over = true;
+        self.link.forget(&format!("{}@load", self.told.name));
+        done
+    }
+
+    /// Sends a request and waits for its final answer.
+    async fn ask(&mut self, method: &str, fields: &str, body: &str) -> anyhow::Result<Message> {
+        self.number += 1;
+        let bytes = self.request(method, self.number, &self.to, method, fields, body);
+        self.link.send(bytes.clone()).await?;
+        let gives_up = Instant::now() + GIVE_UP;
+        let mut pause = T1;
+        let mut again = Instant::now() + pause;
+        let mut heard = self.link.transport != Transport::Udp;
+        loop {
+            let until = if heard { gives_up } else { again.min(gives_up) };
+            match timeout_at(until, self.inbox.recv()).await {
+                Ok(None) => bail!("the way to the server is gone"),
+                Ok(Some(message)) if self.answers(&message, method) => match message.code() {
+                    100..200 => heard |= method == "INVITE",
+                    300.. if method == "INVITE" => {
+                        // It belongs to the transaction of what it acknowledges.
+                        let to = message.field("to").unwrap_or_default();
+                        let ack = self.request("ACK", self.number, to, "INVITE", "", "");
+                        self.link.send(ack).await?;
+                        return Ok(message);
+                    }
+                    _ => return Ok(message),
+                },
+                Ok(Some(message)) => self.take(message).await?,
+                Err(_) if Instant::now() >= gives_up => bail!("no answer to {method}"),
+                Err(_) => {
+                    self.met.repeated += 1;
+                    self.link.send(bytes.clone()).await?;
+                    pause = if method == "INVITE" { pause * 2 } else { (pause * 2).min(T2) };
+                    again = Instant::now() + pause;
+                }
+            }
+        }
+    }
+
+    fn answers(&self, message: &Message, method: &str) -> bool {
+        message.code() > 0 && message.method() == method && message.number() == self.number
+    }
+
+    /// A message that is no awaited answer: a repeated one, or a request of the server.
+    async fn take(&mut self, message: Message) -> anyhow::Result<()> {
+        if message.code() > 0 {
+            // A success that comes again has not seen its ACK.
+            let again = self.acknowledged.as_ref().filter(|(number, _)| *number == message.number());
+            if let Some((_, ack)) = again.filter(|_| message.method() == "INVITE") {
+                self.link.send(ack.clone()).await?;
+            }
+            return Ok(());
+        }
+        let answer = match message.method() {
+            "ACK" => return Ok(()),
+            "INVITE" => {
+                self.met.server_re_invites += 1;
+                self.version += 1;
+                self.described(&message.body);
+                message.answer(200, Some(&self.contact), &self.sdp())
+            }
+            "UPDATE" => message.answer(200, Some(&self.contact), ""),
+            "BYE" => {
+                self.over = true;
+                self.met.ended_by_server += 1;
+                message.answer(200, None, "")
+            }
+            _ => message.answer(200, None, ""),
+        };
+        self.link.send(answer).await
+    }
+
+    async fn acknowledge(&mut self, answer: &Message, body: String) -> anyhow::Result<()> {
+        let fields = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        let ack = self.request("ACK", answer.number(), &self.to, "ACK", fields, &body);
+        self.acknowledged = Some((answer.number(), ack.clone()));
+        self.link.send(ack).await
+    }
+
+    /// Takes the server's description: where it wants the streams, and whether it does.
+    fn described(&mut self, body: &str) {
+        let Some(lines) = read_sdp(body) else { return };
+        self.open = lines.iter().any(|line| line.receives);
+        let caller = self.shape.caller_line();
+        if let (Some(caller), Some(employee)) = (lines.get(caller), lines.get(1 - caller)) {
+            self.streams = [caller.address, employee.address];
+        }
+    }
+
+    fn sdp(&self) -> String {
+        sdp(self.shape, &self.told, self.direction, self.version)
+    }
+
+    fn request(
+        &self,
+        method: &str,
+        number: u32,
+        to: &str,
+        branch: &str,
+        fields: &str,
+        body: &str,
+    ) -> Vec<u8> {
+        let Self { told, link, contact, .. } = self;
+        let name = &told.name;
+        format!(
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{transport} {local};branch=z9hG4bK{name}-{number}{branch};rport\r\n\
+             Max-Forwards: 70\r\nFrom: \"load\" <sip:load@{local}>;tag={name}\r\nTo: {to}\r\n\
+             Call-ID: {name}@load\r\nCSeq: {number} {method}\r\nContact: {contact}\r\n\
+             Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO\r\nSupported: timer\r\n{fields}\
+             Content-Length: {length}\r\n\r\n{body}",
+            uri = uri(&self.target),
+            transport = link.transport.name(),
+            local = link.local,
+            length = body.len(),
+        )
+        .into_bytes()
+    }
+}
+
+fn uri(target: &Target) -> String {
+    format!("sip:{}@{}", target.user, target.address)
+}
+
+/// An m= line of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Line {
+    address: SocketAddr,
+    receives: bool,
+}
+
+fn read_sdp(body: &str) -> Option<Vec<Line>> {
+    let mut session = None;
+    let mut lines: Vec<Line> = Vec::new();
+    for text in body.lines() {
+        let (kind, value) = text.split_once('=')?;
+        match kind {
+            "c" => {
+                let ip = value.split(' ').nth(2)?.parse().ok()?;
+                match lines.last_mut() {
+                    Some(line) => line.address.set_ip(ip),
+                    None => session = Some(ip),
+                }
+            }
+            "m" => {
+                let port = value.split(' ').nth(1)?.parse().ok()?;
+                let address = SocketAddr::new(session?, port);
+                lines.push(Line { address, receives: port != 0 });
+            }
+            "a" if value == "inactive" || value == "sendonly" => {
+                if let Some(line) = lines.last_mut() {
+                    line.receives = false;
+                }
+            }
+            _ => {}
+        }
+    }
+    (!lines.is_empty()).then_some(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_servers_description_says_where_and_whether() {
+        let body = "v=0\r\no=- 1 1 IN IP4 9.9.9.9\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\n\
+            m=audio 2000 RTP/AVP 8\r\na=recvonly\r\nm=audio 2002 RTP/AVP 8\r\nc=IN IP4 10.0.0.2\r\na=inactive\r\n";
+        let lines = read_sdp(body).unwrap();
+        assert_eq!(lines[0], Line { address: "10.0.0.1:2000".parse().unwrap(), receives: true });
+        assert_eq!(lines[1], Line { address: "10.0.0.2:2002".parse().unwrap(), receives: false });
+        assert_eq!(read_sdp(""), None);
+    }
+}

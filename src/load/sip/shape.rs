@@ -1,0 +1,269 @@
+//! What the offers of different equipment look like: order and words of the session
+//! description, form of the metadata, header fields. In: a call. Out: an [`Offer`].
+//!
+//! Source: RFC 7866 §7 and RFC 7865 for the plain one; the others follow messages captured
+//! from the equipment, or its makers' documentation.
+
+use std::net::IpAddr;
+
+use crate::load::codec::Codec;
+
+/// Whose offers are imitated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Shape {
+    /// As the standards have it.
+    Plain,
+    /// Oracle (Acme Packet): older names of ids, large labels, a vendor's word for who calls.
+    Oracle,
+    /// Cisco CUBE: a third part in the body, addresses at each line.
+    Cube,
+    /// Cisco CUBE without SIPREC metadata: one header field each participant.
+    CubeHeaders,
+    /// Ribbon: prefixed elements, call data of its own, labels against the order of speakers.
+    Ribbon,
+    /// AudioCodes: line feeds alone in the metadata, identifiers of contact-centre equipment.
+    AudioCodes,
+    /// BroadWorks: metadata first, part headers without blanks, lengths in the parts.
+    BroadWorks,
+    /// OpenSIPS: the newer media type, quoted boundary, metadata last.
+    OpenSips,
+    /// An INVITE without an offer: the server makes it, our ACK answers.
+    Delayed,
+}
+
+impl Shape {
+    /// All of them, in the order in which a mixed run takes them.
+    pub const ALL: [Shape; 9] = [
+        Shape::Plain,
+        Shape::Oracle,
+        Shape::Cube,
+        Shape::CubeHeaders,
+        Shape::Ribbon,
+        Shape::AudioCodes,
+        Shape::BroadWorks,
+        Shape::OpenSips,
+        Shape::Delayed,
+    ];
+
+    /// Labels of the first and the second line.
+    const fn labels(self) -> [&'static str; 2] {
+        match self {
+            Shape::Oracle => ["16777227", "16777228"],
+            Shape::OpenSips => ["caller", "callee"],
+            _ => ["1", "2"],
+        }
+    }
+
+    /// Which line carries the caller's voice.
+    pub const fn caller_line(self) -> usize {
+        match self {
+            Shape::Ribbon => 1,
+            _ => 0,
+        }
+    }
+}
+
+/// A recorded call, as its metadata tells of it.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// Unique name of the call.
+    pub name: String,
+    /// Number called from.
+    pub caller_number: String,
+    /// Number called.
+    pub called_number: String,
+    /// The caller's name.
+    pub caller_name: String,
+    /// Coding of both streams.
+    pub codec: Codec,
+    /// Where the streams come from.
+    pub ip: IpAddr,
+}
+
+/// Which way the streams flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// To the server.
+    Sendonly,
+    /// Nowhere: the call is on hold.
+    Inactive,
+}
+
+/// What an INVITE carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Header fields beside the usual ones, line ends included.
+    pub fields: String,
+    /// The body; empty where the server is to make the offer.
+    pub body: String,
+}
+
+/// The offer that begins a session.
+pub fn offer(shape: Shape, told: &Told) -> Offer {
+    let sdp = sdp(shape, told, Direction::Sendonly, 1);
+    let xml = metadata(shape, told);
+    let session = "Content-Disposition: session;handling=required\r\n";
+    let recording = "Content-Disposition: recording-session\r\n";
+    let part = |kind: &str, more: &str, body: &str| {
+        format!("--optag-load\r\nContent-Type: {kind}\r\n{more}\r\n{body}\r\n")
+    };
+    let (old, new) = ("application/rs-metadata", "application/rs-metadata+xml");
+    let (kind, body) = match shape {
+        Shape::Plain | Shape::Delayed => (
+            "multipart/mixed;boundary=optag-load",
+            part("application/sdp", "", &sdp) + &part(new, recording, &xml) + "--optag-load--\r\n",
+        ),
+        Shape::Oracle | Shape::Ribbon => (
+            "multipart/mixed; boundary=optag-load",
+            part("application/sdp", session, &sdp) + &part(new, recording, &xml) + "--optag-load-- \r\n",
+        ),
+        Shape::Cube => (
+            "multipart/mixed;boundary=optag-load",
+            part("application/sdp", session, &sdp)
+                + &part(new, recording, &xml)
+                + &part("application/gtd", "Content-Disposition: signal;handling=optional\r\n", "IAM,\r\n"),
+        ),
+        Shape::CubeHeaders => ("application/sdp", sdp),
+        Shape::AudioCodes => (
+            "multipart/mixed;boundary=optag-load",
+            part("application/sdp", "", &sdp)
+                + &part(old, recording, &xml.replace("\r\n", "\n"))
+                + "--optag-load--",
+        ),
+        Shape::BroadWorks => {
+            let bare = |kind: &str, body: &str| {
+                format!(
+                    "--optag-load\r\nContent-Type:{kind}\r\nContent-Length:{}\r\n\r\n{body}\r\n",
+                    body.len()
+                )
+            };
+            (
+                "multipart/mixed;boundary=optag-load",
+                bare(new, &xml) + &bare("application/sdp", &sdp) + "--optag-load--\r\n",
+            )
+        }
+        Shape::OpenSips => (
+            "multipart/mixed;boundary=\"optag-load\"",
+            part("application/sdp", "", &sdp) + &part(new, recording, &xml) + "--optag-load--\r\n",
+        ),
+    };
+    let mut fields = match shape {
+        Shape::CubeHeaders => format!(
+            "X-Cisco-Recording-Participant: sip:{}@{ip};media-index=\"0\"\r\n\
+             X-Cisco-Recording-Participant: sip:{}@{ip};media-index=\"1\"\r\n",
+            told.caller_number,
+            told.called_number,
+            ip = host(told.ip),
+        ),
+        _ => "Require: siprec\r\n".to_owned(),
+    };
+    if shape == Shape::Delayed {
+        let xml = metadata(shape, told);
+        fields.push_str(&format!("Content-Type: {new}\r\nContent-Disposition: recording-session\r\n"));
+        return Offer { fields, body: xml };
+    }
+    fields.push_str(&format!("Content-Type: {kind}\r\n"));
+    Offer { fields, body }
+}
+
+/// A description of our streams. `version` rises with each.
+pub fn sdp(shape: Shape, told: &Told, direction: Direction, version: u32) -> String {
+    let ip = told.ip;
+    let family = if ip.is_ipv4() { "IP4" } else { "IP6" };
+    let of_line = matches!(shape, Shape::Cube | Shape::Ribbon);
+    let session = if of_line { String::new() } else { format!("c=IN {family} {ip}\r\n") };
+    let mut text = format!("v=0\r\no=load 7 {version} IN {family} {ip}\r\ns=-\r\n{session}t=0 0\r\n");
+    let (codec, direction) = (
+        told.codec,
+        match direction {
+            Direction::Sendonly => "sendonly",
+            Direction::Inactive => "inactive",
+        },
+    );
+    for (at, label) in shape.labels().into_iter().enumerate() {
+        text.push_str(&format!("m=audio {} RTP/AVP {} 101\r\n", 40_000 + 2 * at, codec.payload_type()));
+        if of_line {
+            text.push_str(&format!("c=IN {family} {ip}\r\n"));
+        }
+        text.push_str(&format!(
+            "a=rtpmap:{} {}\r\na=rtpmap:101 telephone-event/{clock}\r\na=fmtp:101 0-15\r\na={direction}\r\na=label:{label}\r\n",
+            codec.payload_type(),
+            codec.rtpmap(),
+            clock = codec.clock_hz(),
+        ));
+    }
+    text
+}
+
+fn host(ip: IpAddr) -> String {
+    if ip.is_ipv4() { ip.to_string() } else { format!("[{ip}]") }
+}
+
+/// The metadata of a call.
+fn metadata(shape: Shape, told: &Told) -> String {
+    let host = host(told.ip);
+    let Told { name, caller_number, called_number, caller_name, .. } = told;
+    let [first, second] = shape.labels();
+    let head = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n";
+    match shape {
+        Shape::Oracle => {
+            let party = |id: &str, number: &str, shown: &str, stream: &str, calls: bool| {
+                format!(
+                    "<participant id=\"{id}\" session=\"{name}\"><nameID aor=\"sip:{number}@{host}\"><name>{shown}</name></nameID>\
+                     <send>{stream}</send><associate-time>2026-01-02T03:04:05</associate-time>\
+                     <extensiondata xmlns:apkt=\"http://acmepacket.com/siprec/extensiondata\">\
+                     <apkt:callingParty>{calls}</apkt:callingParty></extensiondata></participant>\r\n"
+                )
+            };
+            let stream = |id: &str, label: &str| {
+                format!(
+                    "<stream id=\"{id}\" session=\"{name}\"><label>{label}</label><mode>separate</mode></stream>\r\n"
+                )
+            };
+            format!(
+                "{head}<recording xmlns='urn:ietf:params:xml:ns:recording'>\r\n<datamode>complete</datamode>\r\n\
+                 <session id=\"{name}\"><associate-time>2026-01-02T03:04:05</associate-time></session>\r\n{}{}{}{}</recording>",
+                party("p1", caller_number, caller_name, "s1", true),
+                party("p2", called_number, called_number, "s2", false),
+                stream("s1", first),
+                stream("s2", second),
+            )
+        }
+        Shape::Ribbon => format!(
+            "{head}<tns:recording xmlns:tns='urn:ietf:params:xml:ns:recording'><tns:datamode>complete</tns:datamode>\r\n\
+             <tns:group group_id=\"g{name}\"><tns:associate-time>1970-05-13T03:29:05Z</tns:associate-time>\
+             <callData xmlns='urn:ietf:params:xml:ns:callData'>\
+             <fromhdr>\"{caller_name}\" &lt;sip:{caller_number}@{host}&gt;;tag=a</fromhdr>\
+             <tohdr>&lt;sip:{called_number}@{host}&gt;</tohdr><gcid>{name}</gcid></callData></tns:group>\r\n\
+             <tns:session session_id=\"{name}\"><tns:group-ref>g{name}</tns:group-ref></tns:session>\r\n\
+             <tns:participant participant_id=\"p1\"><tns:nameID aor=\"{caller_number}@{host}\"><tns:name xml:lang=\"en\">{caller_name}</tns:name></tns:nameID></tns:participant>\r\n\
+             <tns:participant participant_id=\"p2\"><tns:nameID aor=\"{called_number}@{host}\"><tns:name> </tns:name></tns:nameID></tns:participant>\r\n\
+             <tns:stream stream_id=\"s1\" session_id=\"{name}\"><tns:label>{first}</tns:label></tns:stream>\
+             <tns:stream stream_id=\"s2\" session_id=\"{name}\"><tns:label>{second}</tns:label></tns:stream>\r\n\
+             <tns:participantstreamassoc participant_id=\"p1\"><tns:send>s2</tns:send><tns:recv>s1</tns:recv></tns:participantstreamassoc>\r\n\
+             <tns:participantstreamassoc participant_id=\"p2\"><tns:send>s1</tns:send><tns:recv>s2</tns:recv></tns:participantstreamassoc>\r\n\
+             </tns:recording>"
+        ),
+        _ => {
+            let more = match shape {
+                Shape::AudioCodes => {
+                    format!("<ac:AvayaUCID xmlns=\"urn:ietf:params:xml:ns:Avaya\">{name}</ac:AvayaUCID>\r\n")
+                }
+                Shape::Cube => format!("<sipSessionID>{name};remote={name}</sipSessionID>\r\n"),
+                _ => String::new(),
+            };
+            format!(
+                "{head}<recording xmlns=\"urn:ietf:params:xml:ns:recording:1\">\r\n<datamode>complete</datamode>\r\n\
+                 <group group_id=\"g{name}\"><associate-time>2026-01-02T03:04:05Z</associate-time></group>\r\n\
+                 <session session_id=\"{name}\"><group-ref>g{name}</group-ref>{more}</session>\r\n\
+                 <participant participant_id=\"p1\"><nameID aor=\"sip:{caller_number}@{host}\"><name>{caller_name}</name></nameID></participant>\r\n\
+                 <participant participant_id=\"p2\"><nameID aor=\"sip:{called_number}@{host}\"/></participant>\r\n\
+                 <stream stream_id=\"s1\" session_id=\"{name}\"><label>{first}</label></stream>\r\n\
+                 <stream stream_id=\"s2\" session_id=\"{name}\"><label>{second}</label></stream>\r\n\
+                 <participantstreamassoc participant_id=\"p1\"><send>s1</send><recv>s2</recv></participantstreamassoc>\r\n\
+                 <participantstreamassoc participant_id=\"p2\"><send>s2</send><recv>s1</recv></participantstreamassoc>\r\n\
+                 </recording>"
+            )
+        }
+    }
+}

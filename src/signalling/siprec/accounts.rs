@@ -1,0 +1,70 @@
+//! The account of each recording session: one when it is answered, one when it is over.
+//!
+//! In: sessions, and refusals of INVITEs that began none. Out: [`Account`]s. Not here: where
+//! they are kept.
+
+use super::parties::Hints;
+use super::parties::Parties;
+use super::server::{Incoming, Output, Server, SessionId};
+use super::session::links_of;
+use crate::base::clock::{MonoTime, WallTime};
+use crate::base::private::Private;
+use crate::call::{Account, CallLink, LinkKind, Unrecorded};
+
+/// Names that an account keeps.
+const NAMES: usize = 32;
+
+impl Server {
+    /// Accounts for a session as it stands.
+    pub(super) fn account(&mut self, id: SessionId, ended_at: Option<WallTime>, out: &mut Vec<Output>) {
+        let parties = self.parties(id);
+        let Some(session) = self.sessions.get(&id) else { return };
+        let saved = &session.saved;
+        let links = session.context(&parties, Vec::new()).links;
+        out.push(Output::Account(Box::new(Account {
+            id: saved.account.clone(),
+            began_at: saved.began_at,
+            ended_at,
+            client: saved.client.clone(),
+            department: parties.department.clone().unwrap_or_default(),
+            caller_number: parties.caller_number.into(),
+            called_number: parties.called_number.into(),
+            names: names(&links),
+            call: saved.call,
+            unrecorded: saved.call.is_none().then_some(session.unrecorded).flatten(),
+        })));
+    }
+
+    /// Accounts for an INVITE of a recording client that was refused.
+    pub(super) fn account_refused(&mut self, incoming: &Incoming, why: Unrecorded, out: &mut Vec<Output>) {
+        let Incoming { at, flow, request, .. } = incoming;
+        let hints = Hints::of(request, &self.config.rules);
+        let view = Default::default();
+        let Parties { caller_number, called_number, department, .. } =
+            super::parties::resolve(&view, &hints, &self.config.rules, &self.config.departments, None);
+        out.push(Output::Account(Box::new(Account {
+            id: self.name("account"),
+            began_at: *at,
+            ended_at: Some(*at),
+            client: flow.peer.ip().to_string(),
+            department: department.unwrap_or_default(),
+            caller_number: caller_number.into(),
+            called_number: called_number.into(),
+            names: names(&links_of(request)),
+            call: None,
+            unrecorded: Some(why),
+        })));
+    }
+
+    /// The wall clock's time, as far as the last message told it.
+    pub(super) fn wall(&self, now: MonoTime) -> WallTime {
+        let (mono, wall) = self.heard;
+        wall.plus_micros(now.since(mono).as_micros() as i64)
+    }
+}
+
+/// The names of a call by which other systems' records can be matched.
+fn names(links: &[CallLink]) -> Vec<Private<String>> {
+    let telling = links.iter().filter(|link| link.kind != LinkKind::Group);
+    telling.map(|link| link.value.clone()).take(NAMES).collect()
+}
