@@ -1,9 +1,8 @@
 //! Starts the recorder and drains it.
 //!
 //! Start: data opened → engine → calls that go on → what else a crash left is settled → tasks →
-//! listeners. Drain: no
-//! new calls → engine ends its calls and hands over what it heard → spool durable → deliveries
-//! get a while → listeners close. What is not delivered by then waits in the spool.
+//! listeners. Drain: no new calls → engine ends its calls and hands over what it heard → spool
+//! durable → deliveries get a while → listeners close. What is not delivered by then waits in the spool.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,37 +20,36 @@ use crate::app::config::{Config, StoreConfig};
 use crate::app::delivery::Delivery;
 use crate::app::durable::durable;
 use crate::app::early::EarlyAnswers;
+use crate::app::handover::Kept;
 use crate::app::open::{Opened, open};
 use crate::app::publish::Publisher;
 use crate::app::readiness::{Checks, Health};
 use crate::app::recorder::Recorder;
-use crate::app::resuming::{Resumed, resume};
-use crate::app::settling::{Closing, Settling};
+use crate::app::recovering::{follow_durable, settle_recovered};
+use crate::app::resuming::resume;
+use crate::app::settling::Settling;
 use crate::app::sink::SpoolSink;
 use crate::app::sweeping::Sweeper;
 use crate::app::{accounting, harden, sip};
 use crate::base::clock::Clock;
 use crate::base::limit;
-use crate::call::outcome::LossCause;
-use crate::call::{ConsentState, Outcome};
 use crate::http::access::Role;
 use crate::http::{ConnectionLimits, Limits, Services, health_router, router, serve};
 use crate::media::call::CallSettings;
 use crate::media::encoder::OpusSettings;
 use crate::media::engine::{Engine, EngineConfig};
-use crate::media::output::{Ended, EndedBy};
 use crate::media::plan::CaptureSettings;
 use crate::media::ports::PortPool;
 use crate::metrics::exporter::Exporter;
-use crate::retention::deletion_log::Cause;
+use crate::signalling::sip::link::bind_stream;
 use crate::signalling::siprec::listen::{Bound, Ending, SipServer};
-use crate::spool::DurableEvent;
-use crate::spool::record::{Body, SpoolRecord};
 
 /// How long the start waits for index and store to tell what they saw of the deletion log.
 const COMPARE: Duration = Duration::from_secs(10);
 /// How long deliveries may go on after the last call ended.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long open requests get before another program takes over.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// A running recorder.
 pub struct Running {
@@ -70,13 +68,15 @@ pub struct Running {
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
     listeners: JoinSet<()>,
+    /// Copies of the listening sockets, for a program that takes our place.
+    sockets: Kept,
 }
 
 impl Running {
-    /// Starts on the configuration's data.
+    /// Starts on the configuration's data, with what an earlier program left open.
     ///
     /// Errors: the first part that does not start, and why.
-    pub async fn start(config: Arc<Config>) -> anyhow::Result<Self> {
+    pub async fn start(config: Arc<Config>, mut kept: Kept) -> anyhow::Result<Self> {
         harden::raise_open_files();
         let exporter = Exporter::install().map_err(|error| anyhow::anyhow!("metrics: {error}"))?;
         let (durable, events) = std::sync::mpsc::channel();
@@ -92,7 +92,7 @@ impl Running {
             config.rtp.port_max,
             config.rtp.socket_buffer_bytes,
         );
-        let resumed = resume(&opened, &engine, &ports, Default::default()).await;
+        let resumed = resume(&opened, &engine, &ports, std::mem::take(&mut kept.rtp)).await;
         check_store(&opened).await?;
         compare_deletions(&opened).await;
         settle_recovered(&opened, &resumed).await?;
@@ -120,9 +120,15 @@ impl Running {
         let mut tasks = start_tasks(&opened, &engine, &ports, &health, &rules, exporter.clone());
 
         tasks.spawn(keep_accounts);
-        let clock = Arc::clone(&opened.clock);
-        let sip_server =
-            sip::start(&config, recorder.clone(), clock, accounts.sink(), resumed.sessions).await?;
+        let mut sockets = Kept::default();
+        let sip_server = sip::start(
+            &config,
+            recorder.clone(),
+            Arc::clone(&opened.clock),
+            accounts.sink(),
+            resumed.sessions,
+            (&mut kept, &mut sockets),
+        )?;
         if let Some(server) = &sip_server {
             tasks.spawn(sip::publish(server.stats_stream()));
         }
@@ -151,9 +157,12 @@ impl Running {
         };
         let (stop, _) = watch::channel(false);
         let mut listeners = JoinSet::new();
-        let mut listen = async |address: SocketAddr, router| -> anyhow::Result<SocketAddr> {
-            let listener =
-                TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+        let mut listen = |what: &str, address: SocketAddr, router| -> anyhow::Result<SocketAddr> {
+            let name = format!("{what} {address}");
+            let bound = kept.take(&name).map_or_else(|| bind_stream(address), Ok);
+            let listener = bound.with_context(|| format!("cannot listen on {address}"))?;
+            sockets.keep(name, listener.try_clone()?);
+            let listener = TcpListener::from_std(listener)?;
             let bound = listener.local_addr()?;
             let mut stopping = stop.subscribe();
             listeners.spawn(serve(listener, router, connections, async move {
@@ -161,8 +170,8 @@ impl Running {
             }));
             Ok(bound)
         };
-        let api = listen(config.api.listen, router(services, limits)).await?;
-        let metrics = listen(config.metrics_listen, health_router(Arc::new(checks), exporter)).await?;
+        let api = listen("api", config.api.listen, router(services, limits))?;
+        let metrics = listen("metrics", config.metrics_listen, health_router(Arc::new(checks), exporter))?;
         Ok(Self {
             api,
             metrics,
@@ -175,6 +184,7 @@ impl Running {
             stop,
             tasks,
             listeners,
+            sockets,
         })
     }
 
@@ -192,6 +202,31 @@ impl Running {
             tokens.revoke(name)?;
         }
         Ok(tokens.create(name, Role::Admin, self.opened.clock.wall())?)
+    }
+
+    /// Stops as it is, for another program to go on: calls and sessions are saved, sockets stay
+    /// open. The engine is the last to stop, as packets wait in the kernel from then on.
+    ///
+    /// Errors: the spool did not take the last audio.
+    pub async fn hand_over(mut self) -> anyhow::Result<Kept> {
+        self.draining.store(true, Ordering::Release);
+        let _ = self.stop.send(true);
+        let answered = async { while self.listeners.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_ANSWERS, answered).await.is_err() {
+            self.listeners.shutdown().await;
+        }
+        if let Some(server) = self.sip_server.take() {
+            server.stop(Ending::Leave).await;
+        }
+        self.tasks.shutdown().await;
+        let engine = self.engine.clone();
+        self.sockets.rtp = tokio::task::spawn_blocking(move || engine.leave()).await?.into_iter().collect();
+        let spool = self.opened.erasing.spool.clone();
+        if !tokio::time::timeout(DRAIN, durable(&spool)).await.unwrap_or(false) {
+            anyhow::bail!("the spool did not take the last audio");
+        }
+        tokio::task::spawn_blocking(move || spool.close()).await?;
+        Ok(self.sockets)
     }
 
     /// Drains and stops.
@@ -261,99 +296,6 @@ async fn compare_deletions(opened: &Opened) {
         // The sweeper asks again before it writes a copy.
         Err(error) => tracing::warn!(%error, "the deletion log could not be compared with its copy yet"),
     }
-}
-
-/// What a crash left, here or on a disk that was brought here: open calls that do not go on are
-/// ended where their audio ends, then all are settled.
-pub(crate) async fn settle_recovered(opened: &Opened, resumed: &Resumed) -> anyhow::Result<()> {
-    let recovered = &opened.recovered;
-    if recovered.damaged + recovered.bad_segments + recovered.missing_segments + recovered.unreadable_bytes
-        > 0
-        || recovered.damaged_keys > 0
-    {
-        tracing::warn!(
-            damaged = recovered.damaged,
-            bad_segments = recovered.bad_segments,
-            missing_segments = recovered.missing_segments,
-            damaged_keys = recovered.damaged_keys,
-            unreadable_bytes = recovered.unreadable_bytes,
-            "the spool has torn or damaged places; what was acknowledged is looked for record by record"
-        );
-    }
-    let erasing = &opened.erasing;
-    let mut closings = Vec::new();
-    for call in recovered.calls.iter().filter(|call| !resumed.calls.contains(&call.id)) {
-        if erasing.log.is_erased(call.id) {
-            erasing.order(call.id, Cause::Request).await?;
-            continue;
-        }
-        let ended = call.closed.clone().unwrap_or_else(|| Ended {
-            at: opened.clock.wall(),
-            by: EndedBy::Recovered,
-            outcome: recovered_outcome(call.consent.as_ref().map(|record| record.state), call.frames),
-            frames: call.frames,
-            streams: vec![],
-        });
-        if call.closed.is_none() {
-            let record = SpoolRecord { call: call.id, body: Body::Closed(ended.clone()) };
-            if erasing.spool.append(vec![record]).is_err() {
-                anyhow::bail!("the spool does not take the ends of the calls it recovered");
-            }
-            crate::metrics::call_ended(ended.outcome);
-        }
-        let department = call.facts.as_ref().map(|facts| facts.department.clone()).unwrap_or_default();
-        closings.push(Closing { id: call.id, department, ended, spooled: true });
-    }
-    // Only what is durable can be read back: the ends just written are waited for.
-    if !durable(&erasing.spool).await {
-        anyhow::bail!("the spool cannot be written");
-    }
-    for closing in closings {
-        opened.settling.add(closing);
-    }
-    let open = erasing.log.open_orders().len();
-    tracing::info!(calls = recovered.calls.len(), erasures = open, "recovered");
-    Ok(())
-}
-
-fn recovered_outcome(consent: Option<ConsentState>, frames: u32) -> Outcome {
-    match consent {
-        Some(ConsentState::Withdrawn) => Outcome::Withdrawn,
-        // There is audio only where a yes allowed it, whatever the next department was told.
-        Some(_) if frames > 0 => Outcome::Recorded,
-        Some(ConsentState::Refused) => Outcome::Refused,
-        _ => Outcome::Lost(LossCause::Restart),
-    }
-}
-
-/// Durable ends are settled, durable withdrawals erased. The thread ends with the spool's.
-fn follow_durable(events: std::sync::mpsc::Receiver<DurableEvent>, opened: &Opened) {
-    let (settling, registry) = (Arc::clone(&opened.settling), Arc::clone(&opened.registry));
-    let erasing = Arc::clone(&opened.erasing);
-    let runtime = tokio::runtime::Handle::current();
-    // Each call sends a handful of events in its life, so calls bound what waits here.
-    std::thread::spawn(move || {
-        for event in events {
-            match event.body {
-                Body::Closed(ended) => {
-                    if ended.by == EndedBy::Recovered {
-                        continue;
-                    }
-                    let department = registry.get(event.call).map(|view| view.department).unwrap_or_default();
-                    settling.add(Closing { id: event.call, department, ended, spooled: true });
-                }
-                Body::Consent(record) if record.state == ConsentState::Withdrawn => {
-                    let erasing = Arc::clone(&erasing);
-                    runtime.spawn(async move {
-                        if let Err(error) = erasing.order(event.call, Cause::Withdrawal).await {
-                            tracing::error!(call = %event.call, %error, "a withdrawal is not carried out yet");
-                        }
-                    });
-                }
-                _ => {}
-            }
-        }
-    });
 }
 
 fn start_engine(opened: &Opened) -> anyhow::Result<Engine> {

@@ -6,26 +6,53 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::app::config::Config;
+use crate::app::handover::Kept;
 use crate::base::clock::Clock;
 use crate::signalling::feed::Feed;
 use crate::signalling::sip::digest::{Algorithm, Credentials};
+use crate::signalling::sip::link::{bind_stream, bind_udp};
 use crate::signalling::siprec::config::Config as SiprecConfig;
-use crate::signalling::siprec::kept::Kept;
-use crate::signalling::siprec::listen::{AccountSink, SipServer};
+use crate::signalling::siprec::kept::Kept as KeptSession;
+use crate::signalling::siprec::listen::{AccountSink, Listen, SipServer, Sockets};
 use crate::signalling::siprec::parties::Departments;
 
 /// How often the figures are published.
 const PUBLISH: Duration = Duration::from_secs(1);
 
+/// The server's sockets: those that an earlier program left open where its addresses were the
+/// same, else new ones. Copies are kept for the next program.
+fn sockets(listen: &Listen, kept: &mut Kept, copies: &mut Kept) -> std::io::Result<Sockets> {
+    let name = |kind: &str, at: usize| format!("{kind} {at} {listen:?}");
+    let mut sockets = Sockets::default();
+    for (at, &address) in listen.udp.iter().enumerate() {
+        let name = name("udp", at);
+        let socket = kept.take(&name).map_or_else(|| bind_udp(address), Ok)?;
+        copies.keep(name, socket.try_clone()?);
+        sockets.udp.push(socket);
+    }
+    for (kind, addresses, list) in
+        [("tcp", &listen.tcp, &mut sockets.tcp), ("tls", &listen.tls, &mut sockets.tls)]
+    {
+        for (at, &address) in addresses.iter().enumerate() {
+            let name = name(kind, at);
+            let socket = kept.take(&name).map_or_else(|| bind_stream(address), Ok)?;
+            copies.keep(name, socket.try_clone()?);
+            list.push(socket);
+        }
+    }
+    Ok(sockets)
+}
+
 /// Starts the server with the sessions that go on; `None` where no address is configured.
 ///
 /// Errors: an address cannot be bound, or the certificates cannot be read.
-pub async fn start(
+pub fn start(
     config: &Config,
     feed: Arc<dyn Feed>,
     clock: Arc<dyn Clock>,
     accounts: AccountSink,
-    resumed: Vec<Kept>,
+    resumed: Vec<KeptSession>,
+    (kept, copies): (&mut Kept, &mut Kept),
 ) -> anyhow::Result<Option<SipServer>> {
     let sip = &config.sip;
     let listen = sip.listen.clone();
@@ -58,7 +85,9 @@ pub async fn start(
         sessions_max: sip.max_sessions,
         secret,
     };
-    let server = SipServer::start(listen, siprec, feed, clock, accounts, resumed).await;
+    let server = sockets(&listen, kept, copies).and_then(|sockets| {
+        SipServer::start_on(sockets, listen.tls_files, siprec, feed, clock, accounts, resumed)
+    });
     server.context("SIP cannot be listened to ([sip] of the configuration)").map(Some)
 }
 

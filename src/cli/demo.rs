@@ -65,7 +65,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     }
     logging::init(&config.log)?;
     harden::no_core_dumps();
-    let running = Running::start(Arc::new(config)).await?;
+    let running = Running::start(Arc::new(config), Default::default()).await?;
     let token = running.fresh_token("demo")?;
     println!("A recorder runs on http://{} with its data in {}.", running.api, args.data.display());
     println!(

@@ -1,6 +1,7 @@
 //! `optag serve`: the recorder itself.
 
-use std::process::ExitCode;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
 use clap::Args;
@@ -8,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::ConfigArgs;
 use super::transport::load_config;
+use crate::app::handover::{Kept, VARIABLE};
 use crate::app::run::Running;
 use crate::app::{harden, logging};
 
@@ -19,13 +21,18 @@ Examples:
   optag serve --config /etc/optag.toml
   optag serve --print-config           the commented configuration with every key
 
-The first start prints an admin token, once. SIGTERM: no new calls, what was heard is made durable, exit 0.")]
+The first start prints an admin token, once. SIGTERM: no new calls, what was heard is made durable, exit 0.
+SIGUSR2: the program file, which may be a newer one, takes over in the same process; calls go on and no
+packet is lost.")]
 pub struct ServeArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// Print the commented default configuration and exit.
     #[arg(long)]
     print_config: bool,
+    /// Check the configuration and exit.
+    #[arg(long)]
+    check: bool,
 }
 
 /// Runs the command.
@@ -35,11 +42,18 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let config = load_config(&args.config)?;
+    if args.check {
+        return Ok(ExitCode::SUCCESS);
+    }
+    // Asked for now: once the file is replaced, the name that the kernel gives is another.
+    let program = std::env::current_exe()?;
+    let kept = Kept::from_env()?;
     logging::init(&config.log)?;
     harden::no_core_dumps();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let running = Running::start(Arc::new(config)).await?;
+    let mut upgrade = signal(SignalKind::user_defined2())?;
+    let running = Running::start(Arc::new(config), kept).await?;
     if let Some(path) = running.new_master_key() {
         println!(
             "A master key was made: {}\n\
@@ -59,11 +73,29 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         }
     }
     println!("optag is ready: API http://{}, metrics http://{}", running.api, running.metrics);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = upgrade.recv() => {
+                if can_start(&program).await {
+                    tracing::info!("the program takes its own place; calls go on");
+                    return Err(running.hand_over().await?.exec(&program));
+                }
+                tracing::error!("the program cannot be started with this configuration; this one goes on");
+            }
+        }
     }
     tracing::info!("shutting down: no new calls");
     running.stop().await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the program file starts and takes the configuration as it is now.
+async fn can_start(program: &Path) -> bool {
+    let mut check = Command::new(program);
+    check.args(std::env::args_os().skip(1)).arg("--check").env_remove(VARIABLE);
+    check.stdin(Stdio::null()).stdout(Stdio::null());
+    let checked = tokio::task::spawn_blocking(move || check.status()).await;
+    checked.is_ok_and(|status| status.is_ok_and(|status| status.success()))
 }

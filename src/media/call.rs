@@ -362,7 +362,7 @@ impl Call {
         }
     }
 
-    fn advance(&mut self, now: Now, due: i64, stats: &mut TickStats) {
+    pub(super) fn advance(&mut self, now: Now, due: i64, stats: &mut TickStats) {
         for leg in &mut self.legs {
             leg.advance(due, stats);
         }

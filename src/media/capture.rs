@@ -175,6 +175,11 @@ impl Capture {
         capture
     }
 
+    /// Where the last audio in order ends.
+    pub fn heard_to(&self) -> Option<i64> {
+        self.holes.heard_to()
+    }
+
     /// Whether any audio was accepted.
     pub fn has_audio(&self) -> bool {
         self.placed > 0

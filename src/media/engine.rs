@@ -4,7 +4,7 @@
 //! A call is owned by one worker at a time and no lock is taken in the pass.
 
 use std::collections::HashMap;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,14 +15,15 @@ use super::call::{Call, CallRules, CallSettings, CallState, Command, Now};
 use super::governor::Governor;
 use super::leg::LegPlan;
 use super::output::{EndedBy, Fact, Output};
+pub use super::plan::EngineError;
 use super::ports::StreamSockets;
 use super::resume::Resumption;
 use super::seat::Seat;
+use super::socket::KeptSocket;
 use super::stats::{CallGauges, Condition, EngineStats, TickStats};
 use crate::base::clock::{BootId, Clock, MonoTime};
 use crate::base::id::CallId;
 use crate::call::StreamFacts;
-use crate::call::consent::ConsentError;
 
 /// Commands that may wait for a tick; more are refused.
 const COMMANDS: usize = 16_384;
@@ -51,29 +52,6 @@ pub trait Sink: Send {
     ///
     /// Errors: there is no room now; the batch comes back.
     fn push(&mut self, batch: Vec<Output>) -> Result<(), Vec<Output>>;
-}
-
-/// Why the engine did not do what was asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EngineError {
-    /// The threads cannot be started.
-    #[error("the engine's threads cannot be started: {0}")]
-    Threads(String),
-    /// There are as many calls or commands as it takes.
-    #[error("the engine is full")]
-    Full,
-    /// There is no such call.
-    #[error("there is no such call")]
-    NoSuchCall,
-    /// The call has as many streams as it may have, or is over.
-    #[error("the call takes no more streams")]
-    NoMoreStreams,
-    /// The consent rules forbid it.
-    #[error(transparent)]
-    Consent(#[from] ConsentError),
-    /// It is shutting down.
-    #[error("the engine is shutting down")]
-    Stopped,
 }
 
 /// Called with the answer, after the facts that follow from the request were pushed.
@@ -115,6 +93,14 @@ enum Request {
     Resume(Box<ResumePlan>, Reply),
     Control(CallId, Command, Reply),
     Stop,
+    Leave(Sender<Vec<(u16, KeptSocket)>>),
+}
+
+/// Why the waiting is over.
+enum Due {
+    Tick,
+    Stop,
+    Leave(Sender<Vec<(u16, KeptSocket)>>),
 }
 
 /// The running engine; clones share it.
@@ -206,6 +192,16 @@ impl Engine {
         }
     }
 
+    /// Leaves every call to the next program: hands the last facts to the sink, stops, and gives the
+    /// calls' sockets, still open. Blocks.
+    pub fn leave(&self) -> Vec<(u16, KeptSocket)> {
+        let (tell, told) = std::sync::mpsc::channel();
+        let _ = self.requests.send(Request::Leave(tell));
+        let sockets = told.recv().unwrap_or_default();
+        self.shutdown();
+        sockets
+    }
+
     fn send(&self, request: Request) {
         let (request, error) = match self.requests.try_send(request) {
             Ok(()) => return,
@@ -243,15 +239,24 @@ impl Runner {
     fn run(mut self) {
         let mut next = self.clock.mono() + self.config.tick;
         loop {
-            let stop = self.wait_until(next);
+            let due = self.wait_until(next);
             let started = self.clock.mono();
-            if stop {
-                let now = self.now();
-                let Self { pool, calls, clock, .. } = &mut self;
-                pool.install(|| {
-                    calls.par_iter_mut().for_each(|seat| seat.finish(&**clock, now, EndedBy::Shutdown))
-                });
-                return self.drain();
+            let now = self.now();
+            let Self { pool, calls, clock, .. } = &mut self;
+            match due {
+                Due::Tick => {}
+                Due::Stop => {
+                    pool.install(|| {
+                        calls.par_iter_mut().for_each(|seat| seat.finish(&**clock, now, EndedBy::Shutdown))
+                    });
+                    return self.drain();
+                }
+                Due::Leave(tell) => {
+                    pool.install(|| calls.par_iter_mut().for_each(|seat| seat.leave(&**clock, now)));
+                    self.drain();
+                    let _ = tell.send(self.calls.drain(..).flat_map(Seat::into_sockets).collect());
+                    return;
+                }
             }
             self.tick();
             let took = self.clock.mono().since(started);
@@ -269,17 +274,18 @@ impl Runner {
         }
     }
 
-    /// Takes requests until the tick is due; true if it was the last.
-    fn wait_until(&mut self, due: MonoTime) -> bool {
+    /// Takes requests until the tick is due, or there will be none.
+    fn wait_until(&mut self, due: MonoTime) -> Due {
         loop {
             let left = due.since(self.clock.mono());
             match self.inbox.recv_timeout(left) {
-                Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return true,
+                Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return Due::Stop,
+                Ok(Request::Leave(tell)) => return Due::Leave(tell),
                 Ok(Request::Admit(plan, reply)) => self.admit(*plan, reply),
                 Ok(Request::Join(call, stream, reply)) => self.join(call, *stream, reply),
                 Ok(Request::Resume(plan, reply)) => self.resume(*plan, reply),
                 Ok(Request::Control(call, command, reply)) => self.control(call, command, reply),
-                Err(RecvTimeoutError::Timeout) => return false,
+                Err(RecvTimeoutError::Timeout) => return Due::Tick,
             }
         }
     }

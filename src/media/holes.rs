@@ -28,6 +28,11 @@ pub struct Holes {
 }
 
 impl Holes {
+    /// Where the last audio ends.
+    pub fn heard_to(&self) -> Option<i64> {
+        self.last_end
+    }
+
     /// Nobody listened between two positions, so that nothing there is the sender's fault.
     pub fn restart(&mut self, from: i64, to: i64) {
         self.add(Hole { from, to, reason: Some(GapReason::Restart) });

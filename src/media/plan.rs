@@ -10,6 +10,7 @@ use super::leg::LegPlan;
 use super::output::{Ended, StreamCounts};
 use crate::base::clock::{MonoTime, WallTime};
 use crate::base::id::CallId;
+use crate::call::consent::ConsentError;
 use crate::call::{Answer, ConsentHow, ConsentState, Evidence, Question};
 
 /// What every call of an engine shares.
@@ -97,6 +98,29 @@ pub struct CallState {
     pub ended: Option<Ended>,
     /// Packet counters, in channel order.
     pub streams: Vec<StreamCounts>,
+}
+
+/// Why the engine did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// The threads cannot be started.
+    #[error("the engine's threads cannot be started: {0}")]
+    Threads(String),
+    /// There are as many calls or commands as it takes.
+    #[error("the engine is full")]
+    Full,
+    /// There is no such call.
+    #[error("there is no such call")]
+    NoSuchCall,
+    /// The call has as many streams as it may have, or is over.
+    #[error("the call takes no more streams")]
+    NoMoreStreams,
+    /// The consent rules forbid it.
+    #[error(transparent)]
+    Consent(#[from] ConsentError),
+    /// It is shutting down.
+    #[error("the engine is shutting down")]
+    Stopped,
 }
 
 /// The time on both clocks.

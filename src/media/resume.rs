@@ -7,12 +7,13 @@
 use std::time::Duration;
 
 use super::axis::{self, FRAME_AXIS};
-use super::call::{Call, CallSettings};
+use super::call::{Call, CallSettings, Now};
 use super::capture::Capture;
 use super::leg::Leg;
 use super::output::{Fact, Gap, GapReason};
 use super::rtp::rtcp::{Reports, cname};
 use super::saved::SavedCall;
+use super::stats::TickStats;
 use crate::base::clock::MonoTime;
 use crate::call::ConsentState;
 
@@ -59,6 +60,26 @@ impl Call {
             call.go_on(zero, frames, sockets_kept, now);
         }
         call
+    }
+
+    /// Leaves the call to the next program: makes every frame of which all was heard, and saves it.
+    pub fn leave(&mut self, now: Now, stats: &mut TickStats) {
+        if self.is_ended() {
+            return;
+        }
+        if let Some(zero) = self.zero {
+            let due = axis::length(now.mono.since(zero).saturating_sub(self.settings.capture.behind()));
+            self.advance(now, due, stats);
+            let captures = self.legs.iter().filter_map(|leg| leg.capture.as_ref());
+            let heard = captures.filter_map(|capture| capture.heard_to()).filter(|&to| to > due).min();
+            self.advance(now, heard.unwrap_or(due), stats);
+            for capture in self.legs.iter_mut().filter_map(|leg| leg.capture.as_mut()) {
+                capture.end();
+                self.facts.extend(capture.closed_gaps.drain(..).map(Fact::Gap));
+            }
+        }
+        self.changed = true;
+        self.save_if_due(now.mono);
     }
 
     /// Opens the gate again, on the axis that it had.

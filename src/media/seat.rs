@@ -8,6 +8,7 @@ use super::call::{Call, CallState, Command, Now};
 use super::leg::LegPlan;
 use super::output::{Ended, EndedBy, Fact, Output};
 use super::ports::StreamSockets;
+use super::socket::KeptSocket;
 use super::stats::{CallGauges, TickStats};
 use crate::base::clock::{BootId, Clock};
 use crate::call::consent::ConsentError;
@@ -104,6 +105,24 @@ impl Seat {
             self.fault(now);
         }
         self.publish();
+    }
+
+    /// Leaves the call to the next program; what the sockets hold is heard first.
+    pub fn leave(&mut self, clock: &dyn Clock, now: Now) {
+        let Self { call, sockets, stats, .. } = self;
+        let worked = catch_unwind(AssertUnwindSafe(|| {
+            read_sockets(call, sockets, clock, now, stats);
+            call.leave(now, stats);
+        }));
+        if worked.is_err() {
+            self.fault(now);
+        }
+        self.publish();
+    }
+
+    /// Its sockets for RTP, still open; those for RTCP are bound anew.
+    pub fn into_sockets(self) -> impl Iterator<Item = (u16, KeptSocket)> {
+        self.sockets.into_iter().map(|sockets| (sockets.port(), sockets.rtp.keep()))
     }
 
     /// Applies a command after what came before it was heard.

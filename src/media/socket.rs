@@ -95,6 +95,11 @@ impl MediaSocket {
         Self { socket: kept.socket, last_read: kept.last_read, dropped: kept.dropped }
     }
 
+    /// Leaves the socket open for the next program. What comes from now on waits in it.
+    pub fn keep(self) -> KeptSocket {
+        KeptSocket { socket: self.socket, last_read: self.last_read, dropped: self.dropped }
+    }
+
     /// Sends a datagram; one that the kernel does not take is lost, as on the wire.
     pub fn send(&self, to: SocketAddr, bytes: &[u8]) {
         let _ = self.socket.send_to(bytes, to);

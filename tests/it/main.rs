@@ -14,6 +14,7 @@ mod erasure;
 mod handouts;
 mod importing;
 mod kamailio;
+mod kill_loop;
 mod load_sip;
 mod lying_s3;
 mod phone;

@@ -55,21 +55,21 @@ impl Speaker {
     }
 }
 
-async fn admit(server: &Server, department: &str) -> (String, Value) {
+pub async fn admit(server: &Server, department: &str) -> (String, Value) {
     let (status, admitted) =
         server.ask("POST", "/api/v1/calls", Some(call_request(department, "pcmu"))).await;
     assert_eq!(status, 201, "{admitted}");
     (admitted["id"].as_str().unwrap().to_owned(), admitted)
 }
 
-async fn end(server: &Server, id: &str) -> Value {
+pub async fn end(server: &Server, id: &str) -> Value {
     let (status, view) = server.ask("POST", &format!("/api/v1/calls/{id}/end"), None).await;
     assert_eq!(status, 200, "{view}");
     view
 }
 
 /// The two channels of a recording, 8 kHz.
-async fn channels(server: &Server, id: &str) -> [Vec<i16>; 2] {
+pub async fn channels(server: &Server, id: &str) -> [Vec<i16>; 2] {
     let wav = server.bytes(&format!("/api/v1/recordings/{id}/audio?format=wav&purpose=training")).await;
     let rate = u32::from_le_bytes(wav[24..28].try_into().unwrap());
     let step = (rate / 8_000) as usize;
@@ -91,7 +91,7 @@ fn gap_ms(recording: &Value, stream: u64, reason: &str) -> u64 {
         .sum()
 }
 
-async fn restart(server: Server, dir: &Path, settings: &Settings, down: Duration) -> (Server, Duration) {
+pub async fn restart(server: Server, dir: &Path, settings: &Settings, down: Duration) -> (Server, Duration) {
     server.kill();
     let from = Instant::now();
     tokio::time::sleep(down).await;
@@ -207,4 +207,48 @@ async fn who_has_not_said_yes_is_asked_still_and_who_said_no_is_never_recorded()
     assert!(recording["duration_ms"].as_u64().unwrap() < 1_500, "nothing of before the yes: {recording}");
     assert_eq!(gap_ms(&recording, 0, "restart"), 0, "{recording}");
     assert_eq!(server.recordings().await, 1);
+}
+
+/// The program takes its own place three times under calls: every packet that was sent is heard,
+/// and the recordings have no gap worth the name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_takes_its_own_place_loses_no_packet() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Settings::with_ports((26_150, 26_190));
+    let mut server = Server::start(dir.path(), &settings).await;
+    let mut client = Client::new(&server, "upgraded").await;
+    let (_, legs) = client.begin("X-Recording-Consent: yes\r\n").await;
+    let mut calls = Vec::new();
+    for seed in 1..=4 {
+        let (id, admitted) = admit(&server, "demo").await;
+        calls.push((id, Speaker::start(&admitted, seed, true)));
+    }
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    for _ in 0..3 {
+        server.upgrade();
+        tokio::time::sleep(Duration::from_millis(800)).await;
+    }
+    let talking = apart(legs, |legs| talk(legs, &[&voice(1, 1_000), &voice(2, 1_000)]));
+    drop(talking.await);
+    assert_eq!(code(&client.ask("BYE", "", "").await), 200, "the dialog outlived the program");
+    for (id, speaker) in calls {
+        let frames = speaker.stop() as u64;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        end(&server, &id).await;
+        let recording = server.recording(&id).await;
+        let counts = &recording["counts"];
+        assert_eq!(counts[1]["received"], json!(frames), "{recording}");
+        for stream in 0..2 {
+            assert_eq!(
+                (&counts[stream]["lost"], &counts[stream]["late"]),
+                (&json!(0), &json!(0)),
+                "{recording}"
+            );
+            let seams = gap_ms(&recording, stream as u64, "restart");
+            assert!(seams <= 3 * 60, "{seams} ms: {recording}");
+        }
+        let duration_ms = recording["duration_ms"].as_u64().unwrap();
+        assert!(duration_ms.abs_diff(frames * 20) < 400, "{duration_ms} ms of {frames} frames");
+    }
+    assert_eq!(server.metric("optag_rtp_kernel_drops_total", "").await, 0.0);
 }

@@ -160,6 +160,19 @@ impl Server {
         std::fs::read_to_string(self.dir.join("log.txt")).unwrap()
     }
 
+    /// SIGUSR2: the program takes its own place. Waits until it is ready again.
+    pub fn upgrade(&mut self) {
+        // SAFETY: the process is our own child and has not been waited for.
+        assert_eq!(unsafe { libc::kill(self.child.id() as i32, libc::SIGUSR2) }, 0);
+        let mut line = String::new();
+        while !line.contains("optag is ready") {
+            line.clear();
+            assert!(self._stdout.read_line(&mut line).unwrap() > 0, "it ended:\n{}", self.log());
+        }
+        let addresses = format!("API {}, metrics {}", self.api, self.metrics);
+        assert!(line.contains(&addresses), "{line} is not {addresses}");
+    }
+
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.id()

@@ -6,7 +6,8 @@ use super::error::ConfigError;
 use crate::call::ConsentKeys;
 
 /// Variables that the commands read themselves.
-const NOT_SETTINGS: [&str; 4] = ["OPTAG_CONFIG", "OPTAG_TOKEN", "OPTAG_URL", "OPTAG_MASTER_KEY"];
+const NOT_SETTINGS: [&str; 5] =
+    ["OPTAG_CONFIG", "OPTAG_TOKEN", "OPTAG_URL", "OPTAG_MASTER_KEY", crate::app::handover::VARIABLE];
 /// What Kubernetes sets in every container beside a service called `optag`.
 const CLUSTER_PREFIXES: [&str; 2] = ["OPTAG_SERVICE_", "OPTAG_PORT"];
 

@@ -82,33 +82,26 @@ impl Links {
         })
     }
 
-    /// Listens for datagrams; the address it really got.
+    /// Listens for datagrams on a bound socket; its address.
     ///
-    /// Errors: the address cannot be bound.
-    pub fn listen_udp(self: &Arc<Self>, address: SocketAddr) -> io::Result<SocketAddr> {
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.set_recv_buffer_size(UDP_BUFFER)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        let socket = Arc::new(UdpSocket::from_std(socket.into())?);
+    /// Errors: the runtime does not take it.
+    pub fn serve_udp(self: &Arc<Self>, socket: std::net::UdpSocket) -> io::Result<SocketAddr> {
+        let socket = Arc::new(UdpSocket::from_std(socket)?);
         let local = socket.local_addr()?;
         let link = self.add(Link::Udp(socket.clone()));
         tokio::spawn(receive_datagrams(self.clone(), socket, link, local));
         Ok(local)
     }
 
-    /// Listens for connections, under TLS with `tls`; the address it really got.
+    /// Listens for connections on a bound socket, under TLS with `tls`; its address.
     ///
-    /// Errors: the address cannot be bound.
-    pub async fn listen_stream(
+    /// Errors: the runtime does not take it.
+    pub fn serve_stream(
         self: &Arc<Self>,
-        address: SocketAddr,
+        listener: std::net::TcpListener,
         tls: Option<TlsAcceptor>,
     ) -> io::Result<SocketAddr> {
-        let listener = TcpListener::bind(address).await?;
+        let listener = TcpListener::from_std(listener)?;
         let local = listener.local_addr()?;
         tokio::spawn(accept_connections(self.clone(), listener, tls));
         Ok(local)
@@ -179,6 +172,29 @@ impl Links {
             && self.connections.load(Ordering::Relaxed) < CONNECTIONS
             && self.lock().values().filter(same).count() < CONNECTIONS_PER_PEER
     }
+}
+
+/// A bound socket for datagrams.
+///
+/// Errors: the address cannot be bound.
+pub fn bind_udp(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_recv_buffer_size(UDP_BUFFER)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// A bound socket for connections.
+///
+/// Errors: the address cannot be bound.
+pub fn bind_stream(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 async fn receive_datagrams(links: Arc<Links>, socket: Arc<UdpSocket>, link: u64, local: SocketAddr) {

@@ -5,7 +5,7 @@
 //! is answered and why.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::base::clock::{Clock, MonoTime};
 use crate::base::id::CallId;
 use crate::call::{Account, ConsentHow, ConsentState};
 use crate::signalling::feed::{Control, Feed};
-use crate::signalling::sip::link::{ARRIVED_QUEUE, Arrived, Links};
+use crate::signalling::sip::link::{ARRIVED_QUEUE, Arrived, Links, bind_stream, bind_udp};
 use crate::signalling::sip::tls::{Certificate, TlsFiles};
 
 /// How often calls that the engine ended by itself, and changed certificates, are looked for.
@@ -43,6 +43,33 @@ pub struct Listen {
     pub tls: Vec<SocketAddr>,
     /// Certificates, needed for the former.
     pub tls_files: Option<TlsFiles>,
+}
+
+/// Bound sockets, one an address, each still without a reader.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    /// For datagrams.
+    pub udp: Vec<UdpSocket>,
+    /// For connections.
+    pub tcp: Vec<TcpListener>,
+    /// For connections under TLS.
+    pub tls: Vec<TcpListener>,
+}
+
+impl Sockets {
+    /// Binds every address.
+    ///
+    /// Errors: one cannot be bound.
+    pub fn bind(listen: &Listen) -> io::Result<Self> {
+        let streams = |addresses: &[SocketAddr]| -> io::Result<Vec<TcpListener>> {
+            addresses.iter().map(|&at| bind_stream(at)).collect()
+        };
+        Ok(Self {
+            udp: listen.udp.iter().map(|&at| bind_udp(at)).collect::<io::Result<_>>()?,
+            tcp: streams(&listen.tcp)?,
+            tls: streams(&listen.tls)?,
+        })
+    }
 }
 
 /// The addresses that were bound.
@@ -93,20 +120,36 @@ impl SipServer {
         accounts: AccountSink,
         resumed: Vec<Kept>,
     ) -> io::Result<Self> {
+        let sockets = Sockets::bind(&listen)?;
+        Self::start_on(sockets, listen.tls_files, config, feed, clock, accounts, resumed)
+    }
+
+    /// The same on sockets that are bound already.
+    ///
+    /// Errors: certificates cannot be read.
+    pub fn start_on(
+        sockets: Sockets,
+        tls_files: Option<TlsFiles>,
+        config: Config,
+        feed: Arc<dyn Feed>,
+        clock: Arc<dyn Clock>,
+        accounts: AccountSink,
+        resumed: Vec<Kept>,
+    ) -> io::Result<Self> {
         let (arrived, arrivals) = mpsc::channel(ARRIVED_QUEUE);
         let links = Links::new(config.clients.clone(), arrived);
-        let certificate = listen.tls_files.map(Certificate::load).transpose()?;
+        let certificate = tls_files.map(Certificate::load).transpose()?;
         let mut bound = Bound::default();
-        for address in listen.udp {
-            bound.udp.push(links.listen_udp(address)?);
+        for socket in sockets.udp {
+            bound.udp.push(links.serve_udp(socket)?);
         }
-        for address in listen.tcp {
-            bound.tcp.push(links.listen_stream(address, None).await?);
+        for listener in sockets.tcp {
+            bound.tcp.push(links.serve_stream(listener, None)?);
         }
-        for address in listen.tls {
+        for listener in sockets.tls {
             let certificate =
                 certificate.as_ref().ok_or_else(|| io::Error::other("TLS without a certificate"))?;
-            bound.tls.push(links.listen_stream(address, Some(certificate.acceptor()?)).await?);
+            bound.tls.push(links.serve_stream(listener, Some(certificate.acceptor()?))?);
         }
         let (orders, ordered) = mpsc::channel(8);
         let (publish, stats) = watch::channel(Stats::default());

@@ -54,6 +54,11 @@ fn acknowledged(spool: &Spool, disk: &CrashingDisk) -> bool {
     }
 }
 
+/// What a later process needs to go on with a call.
+fn state(n: u32) -> Body {
+    Body::CallState(format!("{{\"at\":{n}}}").into())
+}
+
 /// Runs until the power goes.
 fn live(spool: &Spool, disk: &CrashingDisk, dice: &mut Dice, known: &mut BTreeMap<u8, Known>, round: u8) {
     for step in 0..60 {
@@ -92,6 +97,7 @@ fn live(spool: &Spool, disk: &CrashingDisk, dice: &mut Dice, known: &mut BTreeMa
                     .map(|i| match from + i {
                         0 => opened(n),
                         1 => granted(),
+                        length if length % 5 == 4 => state(length as u32 + 100 * step),
                         length => media(length as u32 + 100 * step),
                     })
                     .collect();
@@ -135,6 +141,11 @@ fn verify(spool: &Spool, recovered: &Recovered, known: &mut BTreeMap<u8, Known>,
                 _ => None,
             });
             assert_eq!(recovered.frames, media.max().unwrap_or(0), "seed {seed} call {n}");
+            let mut states = bodies.iter().filter_map(|body| match body {
+                Body::CallState(text) => Some(text),
+                _ => None,
+            });
+            assert_eq!(recovered.call_state.as_ref(), states.next_back(), "seed {seed} call {n}");
         }
         call.acknowledged = bodies.len();
         call.appended = bodies;
@@ -173,8 +184,12 @@ fn random_lives_lose_nothing_acknowledged_invent_nothing_and_repeat_no_nonce() {
         let mut known = BTreeMap::new();
         let mut nonces = Nonces::new();
         for round in 0..4 {
+            // What a recovery finds, the next one finds again.
             let (spool, recovered) = open(&disk).unwrap();
-            verify(&spool, &recovered, &mut known, seed);
+            spool.close();
+            let (spool, again) = open(&disk).unwrap();
+            assert_eq!(recovered.calls, again.calls, "seed {seed}");
+            verify(&spool, &again, &mut known, seed);
             disk.die(1 + dice.below(120));
             live(&spool, &disk, &mut dice, &mut known, round);
             retries += spool.stats().failures;

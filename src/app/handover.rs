@@ -1,0 +1,160 @@
+//! One program takes the place of another, by `exec`, without closing a socket: what comes
+//! meanwhile waits in the kernel's buffers. The process keeps its id, as service managers like it.
+//!
+//! In: sockets that nobody reads any more. Out: their descriptors, named in a file in memory that
+//! the next program finds by an environment variable. Not here: calls and dialogs, which go on as
+//! after a crash (`resuming`).
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::net::UdpSocket;
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock::MonoTime;
+use crate::media::socket::KeptSocket;
+
+/// Holds the number of the file's descriptor.
+pub const VARIABLE: &str = "OPTAG_HANDOVER";
+
+/// Sockets that stay open.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// Those of calls, by port.
+    pub rtp: HashMap<u16, KeptSocket>,
+    others: HashMap<String, OwnedFd>,
+}
+
+/// What the file says.
+#[derive(Serialize, Deserialize)]
+struct Named {
+    rtp: Vec<NamedRtp>,
+    others: Vec<(String, RawFd)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct NamedRtp {
+    port: u16,
+    fd: RawFd,
+    last_read: MonoTime,
+    dropped: u32,
+}
+
+impl Kept {
+    /// What an earlier program left open; nothing where there was none.
+    ///
+    /// Errors: it left something that cannot be read.
+    pub fn from_env() -> anyhow::Result<Self> {
+        let Ok(number) = std::env::var(VARIABLE) else { return Ok(Self::default()) };
+        let number: RawFd = number.parse().with_context(|| format!("{VARIABLE} is no descriptor"))?;
+        // SAFETY: the program before us opened it for us, and nobody else here knows of it.
+        let mut file = unsafe { File::from_raw_fd(number) };
+        let mut text = String::new();
+        file.rewind().and_then(|()| file.read_to_string(&mut text)).context("the handover")?;
+        let named: Named = serde_json::from_str(&text).context("the handover")?;
+        let mut kept = Self::default();
+        for NamedRtp { port, fd, last_read, dropped } in named.rtp {
+            inherit(fd, false)?;
+            // SAFETY: as above; it is a datagram socket that the program before us used as one.
+            let socket = unsafe { UdpSocket::from_raw_fd(fd) };
+            kept.rtp.insert(port, KeptSocket { socket, last_read, dropped });
+        }
+        for (name, fd) in named.others {
+            inherit(fd, false)?;
+            // SAFETY: as above.
+            kept.others.insert(name, unsafe { OwnedFd::from_raw_fd(fd) });
+        }
+        Ok(kept)
+    }
+
+    /// Keeps a socket under a name.
+    pub fn keep(&mut self, name: String, socket: impl Into<OwnedFd>) {
+        self.others.insert(name, socket.into());
+    }
+
+    /// Takes the socket of that name, if it was kept.
+    pub fn take<S: From<OwnedFd>>(&mut self, name: &str) -> Option<S> {
+        self.others.remove(name).map(S::from)
+    }
+
+    /// Puts `program` in this one's place, with the same arguments. Returns only if that fails.
+    pub fn exec(self, program: &Path) -> anyhow::Error {
+        let named = self.rtp.into_iter().map(|(port, kept)| {
+            let KeptSocket { socket, last_read, dropped } = kept;
+            NamedRtp { port, fd: socket.into_raw_fd(), last_read, dropped }
+        });
+        let others = self.others.into_iter().map(|(name, fd)| (name, fd.into_raw_fd()));
+        let named = Named { rtp: named.collect(), others: others.collect() };
+        let mut all = named.rtp.iter().map(|rtp| rtp.fd).chain(named.others.iter().map(|(_, fd)| *fd));
+        let written = all.try_for_each(|fd| inherit(fd, true)).and_then(|()| write(&named));
+        match written {
+            Ok(file) => {
+                let mut next = Command::new(program);
+                next.args(std::env::args_os().skip(1)).env(VARIABLE, file.as_raw_fd().to_string());
+                anyhow::Error::new(next.exec()).context(format!("cannot start {}", program.display()))
+            }
+            Err(error) => anyhow::Error::new(error).context("sockets cannot be handed over"),
+        }
+    }
+}
+
+/// A file in memory that the next program inherits.
+fn write(named: &Named) -> io::Result<File> {
+    // SAFETY: the name is NUL-terminated.
+    let fd = unsafe { libc::memfd_create(c"optag-handover".as_ptr(), 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it was just made, and is ours alone.
+    let mut file = unsafe { File::from_raw_fd(fd) };
+    file.write_all(&serde_json::to_vec(named)?)?;
+    Ok(file)
+}
+
+/// Whether a descriptor stays open for the next program.
+fn inherit(fd: RawFd, stays: bool) -> io::Result<()> {
+    let flags = if stays { 0 } else { libc::FD_CLOEXEC };
+    // SAFETY: it changes a flag of a descriptor; a number that is none is an error.
+    match unsafe { libc::fcntl(fd, libc::F_SETFD, flags) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_is_found_again_by_its_name_and_once() {
+        let mut kept = Kept::default();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        kept.keep("api".into(), listener);
+        assert!(kept.take::<std::net::TcpListener>("metrics").is_none());
+        let again: std::net::TcpListener = kept.take("api").unwrap();
+        assert_eq!(again.local_addr().unwrap(), address);
+        assert!(kept.take::<std::net::TcpListener>("api").is_none());
+    }
+
+    #[test]
+    fn what_is_written_is_what_the_next_program_reads() {
+        let named = Named {
+            rtp: vec![NamedRtp { port: 4, fd: 5, last_read: MonoTime::from_nanos(6), dropped: 7 }],
+            others: vec![("api".into(), 8)],
+        };
+        let mut file = write(&named).unwrap();
+        let mut text = String::new();
+        file.rewind().unwrap();
+        file.read_to_string(&mut text).unwrap();
+        let again: Named = serde_json::from_str(&text).unwrap();
+        assert_eq!((again.rtp[0].port, again.rtp[0].fd, again.rtp[0].dropped), (4, 5, 7));
+        assert_eq!(again.others, named.others);
+    }
+}
