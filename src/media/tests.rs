@@ -18,6 +18,8 @@ use crate::call::{
     Answer, ConsentHow, ConsentKeys, ConsentState, Evidence, KeySource, NoAudio, Outcome, StreamRole,
 };
 
+#[cfg(feature = "g729")]
+mod g729;
 #[cfg(feature = "server")]
 mod keys;
 mod noise;

@@ -6,6 +6,7 @@ mod codecs;
 mod corpus;
 mod crash;
 mod demo;
+mod key_tones;
 mod phone;
 mod promises;
 mod s3;
