@@ -9,6 +9,9 @@ use std::cell::Cell;
 
 /// Allocations of a call's tick: the three lists of its block.
 const PER_TICK: u64 = 3;
+/// Every 10 s a tick writes down how the call stands.
+const PER_SAVING: u64 = 16;
+const TICKS_PER_SAVING: u64 = 100;
 /// Ticks until every buffer has its size.
 const WARM: usize = 200;
 const TICKS: usize = 500;
@@ -76,5 +79,7 @@ fn a_packet_allocates_nothing_and_a_tick_only_its_block() {
     assert!(player.stats.frames_coded > 0 && player.stats.frames_repeated > 0, "{:?}", player.stats);
     println!("{by_packets} allocations by {} packets, {by_ticks} by {TICKS} ticks", TICKS * 10);
     assert_eq!(by_packets, 0, "packets allocate");
-    assert!(by_ticks <= PER_TICK * TICKS as u64, "{by_ticks} allocations by {TICKS} ticks");
+    let ticks = TICKS as u64;
+    let allowed = PER_TICK * ticks + PER_SAVING * (ticks / TICKS_PER_SAVING);
+    assert!(by_ticks <= allowed, "{by_ticks} allocations by {TICKS} ticks");
 }

@@ -16,6 +16,7 @@ pub mod readiness;
 pub mod recorder;
 pub mod registry;
 pub mod rendering;
+pub mod resuming;
 pub mod run;
 pub mod settling;
 pub mod sink;

@@ -16,18 +16,23 @@ use crate::app::config::Config;
 use crate::app::durable::{destroy_key, durable};
 use crate::app::erasing::Erasing;
 use crate::app::registry::Registry;
-use crate::base::clock::Clock;
+use crate::base::clock::{BootId, Clock};
 use crate::base::id::CallId;
 use crate::base::limit;
+use crate::base::private::Private;
 use crate::call::{CallFacts, ConsentState, Department, StreamFacts, StreamRole};
 use crate::media::call::{CallRules, CallState, Command};
 use crate::media::engine::{CallPlan, Engine, EngineError};
 use crate::media::leg::LegPlan;
 use crate::media::ports::{PortError, PortPool};
+use crate::media::saved::SavedCall;
+use crate::media::socket::MediaSocket;
 use crate::media::stats::CallGauges;
 use crate::metrics;
 use crate::retention::deletion_log::Cause;
-use crate::signalling::feed::{AdmitError, Admitted, CallView, Control, ControlError, Feed, NewCall};
+use crate::signalling::feed::{
+    AdmitError, Admitted, CallView, Control, ControlError, Feed, NewCall, NewStream,
+};
 use crate::spool::Spool;
 use crate::spool::record::{Body, SpoolRecord};
 
@@ -65,6 +70,15 @@ impl Feed for Recorder {
         async move { self.try_control(id, control).await }.boxed()
     }
 
+    fn keep(&self, id: CallId, text: Private<String>) {
+        let recorded = self.registry.get(id).is_some_and(|view| view.consent != ConsentState::Unknown);
+        let record = SpoolRecord { call: id, body: Body::DialogState(text) };
+        // Where the queue is full, the dialog goes on after a crash as it was written before.
+        if recorded && self.spool.append(vec![record]).is_err() {
+            tracing::warn!(call = %id, "a change of a call's dialog could not be written down");
+        }
+    }
+
     fn call(&self, id: CallId) -> Option<CallView> {
         self.registry.get(id)
     }
@@ -99,27 +113,22 @@ impl Recorder {
             sockets.iter().map(|socket| self.advertised(socket.port())).collect();
         let facts = self.facts(&call, &department);
         let id = facts.id;
-        if department.record {
-            self.open_in_spool(&facts).await?;
-        }
-        let consent = if department.record { ConsentState::Asked } else { ConsentState::Unknown };
-        let gauges = Arc::new(CallGauges::new(addresses.len()));
-        self.registry.add(&facts, consent, &addresses, Arc::clone(&gauges));
-        let legs = call.streams.into_iter().map(|stream| LegPlan {
-            role: stream.role,
-            formats: stream.formats,
-            telephone_event: stream.telephone_event,
-            comfort_noise: stream.comfort_noise,
-            source: stream.source,
-            srtp: stream.srtp,
-        });
         let rules = CallRules {
             id,
             selected: department.record,
             keys: department.keys,
             consent_timeout: department.consent_timeout,
         };
-        let plan = CallPlan { rules, streams: legs.zip(sockets).collect(), gauges };
+        let legs: Vec<LegPlan> = call.streams.into_iter().map(leg_plan).collect();
+        if department.record {
+            let ports: Vec<u16> = sockets.iter().map(MediaSocket::port).collect();
+            let saved = SavedCall::new(rules.clone(), &legs, &ports, self.clock.mono());
+            self.open_in_spool(&facts, saved).await?;
+        }
+        let consent = if department.record { ConsentState::Asked } else { ConsentState::Unknown };
+        let gauges = Arc::new(CallGauges::new(addresses.len()));
+        self.registry.add(&facts, consent, &addresses, Arc::clone(&gauges));
+        let plan = CallPlan { rules, streams: legs.into_iter().zip(sockets).collect(), gauges };
         let (reply, answer) = oneshot::channel();
         self.engine.admit(plan, Box::new(move |result| drop(reply.send(result))));
         match answer.await {
@@ -133,9 +142,11 @@ impl Recorder {
     }
 
     /// Makes the admission durable before anyone is told of it.
-    async fn open_in_spool(&self, facts: &CallFacts) -> Result<(), AdmitError> {
-        let record = SpoolRecord { call: facts.id, body: Body::Opened(facts.clone()) };
-        let queued = self.spool.append(vec![record]);
+    async fn open_in_spool(&self, facts: &CallFacts, saved: SavedCall) -> Result<(), AdmitError> {
+        let saved = SavedCall { boot: BootId::current(), ..saved };
+        let bodies = [Body::Opened(facts.clone()), Body::CallState(saved.to_text().into())];
+        let records = bodies.into_iter().map(|body| SpoolRecord { call: facts.id, body });
+        let queued = self.spool.append(records.collect());
         if queued.is_err() || !durable(&self.spool).await {
             self.forget_in_spool(facts.id).await;
             return Err(AdmitError::Overloaded("the spool cannot be written"));
@@ -213,6 +224,17 @@ impl Recorder {
 
     fn advertised(&self, port: u16) -> SocketAddr {
         SocketAddr::new(self.config.rtp.advertised_ip, port)
+    }
+}
+
+fn leg_plan(stream: NewStream) -> LegPlan {
+    LegPlan {
+        role: stream.role,
+        formats: stream.formats,
+        telephone_event: stream.telephone_event,
+        comfort_noise: stream.comfort_noise,
+        source: stream.source,
+        srtp: stream.srtp,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Starts the recorder and drains it.
 //!
-//! Start: data opened → what a crash left is settled → engine → tasks → listeners. Drain: no
+//! Start: data opened → engine → calls that go on → what else a crash left is settled → tasks →
+//! listeners. Drain: no
 //! new calls → engine ends its calls and hands over what it heard → spool durable → deliveries
 //! get a while → listeners close. What is not delivered by then waits in the spool.
 
@@ -20,6 +21,7 @@ use crate::app::open::{Opened, open};
 use crate::app::publish::Publisher;
 use crate::app::readiness::{Checks, Health};
 use crate::app::recorder::Recorder;
+use crate::app::resuming::{Resumed, resume};
 use crate::app::settling::{Closing, Settling};
 use crate::app::sink::SpoolSink;
 use crate::app::sweeping::Sweeper;
@@ -78,10 +80,7 @@ impl Running {
             .await?
             .with_context(|| format!("another recorder works on {}", config.data_dir.display()))?;
         let new_admin_token = opened.tokens.create_admin_if_none(opened.clock.wall())?;
-        check_store(&opened).await?;
-        settle_recovered(&opened).await?;
-        follow_durable(events, &opened);
-
+        // First of all: every moment until here is missing in the calls that go on.
         let engine = start_engine(&opened)?;
         let ports = PortPool::new(
             config.rtp.listen_ip,
@@ -89,6 +88,10 @@ impl Running {
             config.rtp.port_max,
             config.rtp.socket_buffer_bytes,
         );
+        let resumed = resume(&opened, &engine, &ports, Default::default()).await;
+        check_store(&opened).await?;
+        settle_recovered(&opened, &resumed).await?;
+        follow_durable(events, &opened);
         let draining = Arc::new(AtomicBool::new(false));
         let recorder = Arc::new(Recorder {
             config: Arc::clone(&config),
@@ -104,7 +107,8 @@ impl Running {
         health.look(&opened.erasing).await;
         let mut tasks = start_tasks(&opened, &engine, &ports, &health, exporter.clone());
 
-        let sip_server = sip::start(&config, recorder.clone(), Arc::clone(&opened.clock)).await?;
+        let sip_server =
+            sip::start(&config, recorder.clone(), Arc::clone(&opened.clock), resumed.sessions).await?;
         if let Some(server) = &sip_server {
             tasks.spawn(sip::publish(server.stats_stream()));
         }
@@ -205,8 +209,9 @@ async fn check_store(opened: &Opened) -> anyhow::Result<()> {
     }
 }
 
-/// What a crash left: open calls are ended where their audio ends, then all are settled.
-async fn settle_recovered(opened: &Opened) -> anyhow::Result<()> {
+/// What a crash left: open calls that do not go on are ended where their audio ends, then all are
+/// settled.
+async fn settle_recovered(opened: &Opened, resumed: &Resumed) -> anyhow::Result<()> {
     let recovered = &opened.recovered;
     if recovered.damaged + recovered.bad_segments + recovered.missing_segments + recovered.unreadable_bytes
         > 0
@@ -223,7 +228,7 @@ async fn settle_recovered(opened: &Opened) -> anyhow::Result<()> {
     }
     let erasing = &opened.erasing;
     let mut closings = Vec::new();
-    for call in &recovered.calls {
+    for call in recovered.calls.iter().filter(|call| !resumed.calls.contains(&call.id)) {
         if erasing.log.is_erased(call.id) {
             erasing.order(call.id, Cause::Request).await?;
             continue;

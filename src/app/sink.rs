@@ -9,6 +9,7 @@ use crate::base::id::CallId;
 use crate::call::{ConsentRecord, ConsentState, Outcome};
 use crate::media::engine::Sink;
 use crate::media::output::{Ended, Fact, Output};
+use crate::media::saved::SavedCall;
 use crate::metrics;
 use crate::spool::Spool;
 use crate::spool::record::{Body, SpoolRecord};
@@ -92,7 +93,8 @@ impl News {
 
 fn as_output(record: SpoolRecord) -> Option<Output> {
     let fact = match record.body {
-        Body::Opened(_) => return None,
+        Body::CallState(text) => Fact::State(Box::new(SavedCall::from_text(text.reveal())?)),
+        Body::Opened(_) | Body::DialogState(_) => return None,
         Body::Consent(consent) => Fact::Consent(consent),
         Body::Media(block) => Fact::Media(block),
         Body::Gap(gap) => Fact::Gap(gap),

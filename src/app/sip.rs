@@ -10,19 +10,21 @@ use crate::base::clock::Clock;
 use crate::signalling::feed::Feed;
 use crate::signalling::sip::digest::{Algorithm, Credentials};
 use crate::signalling::siprec::config::Config as SiprecConfig;
+use crate::signalling::siprec::kept::Kept;
 use crate::signalling::siprec::listen::SipServer;
 use crate::signalling::siprec::parties::{Departments, PartyRules};
 
 /// How often the figures are published.
 const PUBLISH: Duration = Duration::from_secs(1);
 
-/// Starts the server; `None` where no address is configured.
+/// Starts the server with the sessions that go on; `None` where no address is configured.
 ///
 /// Errors: an address cannot be bound, or the certificates cannot be read.
 pub async fn start(
     config: &Config,
     feed: Arc<dyn Feed>,
     clock: Arc<dyn Clock>,
+    resumed: Vec<Kept>,
 ) -> anyhow::Result<Option<SipServer>> {
     let sip = &config.sip;
     let listen = sip.listen.clone();
@@ -54,7 +56,7 @@ pub async fn start(
         sessions_max: sip.max_sessions,
         secret,
     };
-    let server = SipServer::start(listen, siprec, feed, clock, Vec::new()).await;
+    let server = SipServer::start(listen, siprec, feed, clock, resumed).await;
     server.context("SIP cannot be listened to ([sip] of the configuration)").map(Some)
 }
 

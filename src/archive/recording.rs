@@ -81,7 +81,7 @@ impl Assembler {
     /// Errors: as [`AssembleError`].
     pub fn record(&mut self, body: Body) -> Result<(), AssembleError> {
         match body {
-            Body::Opened(_) => {}
+            Body::Opened(_) | Body::CallState(_) | Body::DialogState(_) => {}
             Body::Consent(record) => self.consent.push(record),
             Body::Gap(gap) => self.gaps.push(gap),
             Body::Closed(ended) => self.ended = Some(ended),
@@ -165,13 +165,19 @@ impl Assembler {
             for _ in from..block.first_frame {
                 writer.frame(vec![silence_packet(); streams].into_iter())?;
             }
-            let gap = |stream| Gap {
-                stream,
-                from_frame: from,
-                to_frame: block.first_frame,
-                reason: GapReason::Spool,
-            };
-            self.gaps.extend((0..block.streams).map(gap));
+            for stream in 0..block.streams {
+                // Of that, what fell into a restart says so already.
+                let said = self.gaps.iter().filter(|gap| {
+                    gap.stream == stream && gap.reason == GapReason::Restart && gap.to_frame > from
+                });
+                let from_frame =
+                    said.fold(from, |from, gap| if gap.from_frame <= from { gap.to_frame } else { from });
+                if from_frame < block.first_frame {
+                    let gap =
+                        Gap { stream, from_frame, to_frame: block.first_frame, reason: GapReason::Spool };
+                    self.gaps.push(gap);
+                }
+            }
         }
         let packets: Vec<&[u8]> = block.packets().collect();
         for (n, frame) in packets.chunks_exact(streams).enumerate() {

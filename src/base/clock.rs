@@ -2,14 +2,17 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A point on the machine's monotonic clock. Only differences mean anything.
+/// A point on the machine's monotonic clock. Only differences mean anything. A point that is
+/// written down means the same to a later process as long as [`BootId`] is the same.
 ///
 /// Units: nanoseconds since an arbitrary start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct MonoTime(u64);
 
 impl MonoTime {
@@ -147,13 +150,35 @@ const CLOSE: Duration = Duration::from_micros(5);
 /// Pairs that are tried.
 const PAIRS: usize = 16;
 
-/// The operating system's clocks: `CLOCK_MONOTONIC` and `CLOCK_REALTIME`.
+/// Names one run of the machine's kernel; a restart of the machine has another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BootId(uuid::Uuid);
+
+impl BootId {
+    /// The run that this process is in; `None` where the kernel does not tell.
+    pub fn current() -> Option<Self> {
+        static CURRENT: OnceLock<Option<BootId>> = OnceLock::new();
+        *CURRENT.get_or_init(|| {
+            let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+            text.trim().parse().ok().map(Self)
+        })
+    }
+
+    /// The run behind its 16 bytes.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(uuid::Uuid::from_bytes(bytes))
+    }
+}
+
+/// The operating system's clocks: `CLOCK_BOOTTIME`, which counts a suspended machine's sleep, too,
+/// and is the same to all processes of a boot; and `CLOCK_REALTIME`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OsClock;
 
 impl Clock for OsClock {
     fn mono(&self) -> MonoTime {
-        MonoTime(read(libc::CLOCK_MONOTONIC) as u64)
+        MonoTime(read(libc::CLOCK_BOOTTIME) as u64)
     }
 
     fn wall(&self) -> WallTime {
@@ -180,6 +205,14 @@ mod tests {
         let text = serde_json::to_string(&at).unwrap();
         assert_eq!(text, "\"2024-11-24T10:00:00.123456Z\"");
         assert_eq!(serde_json::from_str::<WallTime>(&text).unwrap(), at);
+    }
+
+    #[test]
+    fn the_boot_has_a_name_that_survives_json() {
+        let boot = BootId::current().unwrap();
+        assert_eq!(BootId::current(), Some(boot));
+        assert_eq!(serde_json::from_str::<BootId>(&serde_json::to_string(&boot).unwrap()).unwrap(), boot);
+        assert_ne!(boot, BootId::from_bytes([1; 16]));
     }
 
     #[test]

@@ -132,7 +132,7 @@ pub enum ConsentError {
 }
 
 /// The machine of one call.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ConsentMachine {
     state: ConsentState,
     answer_by: MonoTime,

@@ -16,6 +16,7 @@ use crate::app;
 use crate::app::config::Config;
 use crate::app::open::Opened;
 use crate::base::id::CallId;
+use crate::base::private::Private;
 use crate::cli::ConfigArgs;
 use crate::http::access::Actor;
 use crate::http::{Limits, Services, router};
@@ -182,6 +183,8 @@ impl Feed for NoFeed {
     fn control(&self, id: CallId, _: Control) -> BoxFuture<'_, Result<CallView, ControlError>> {
         async move { Err(ControlError::NoSuchCall(id)) }.boxed()
     }
+
+    fn keep(&self, _: CallId, _: Private<String>) {}
 
     fn call(&self, _: CallId) -> Option<CallView> {
         None

@@ -114,6 +114,8 @@ impl Feed for Fake {
         .boxed()
     }
 
+    fn keep(&self, _: CallId, _: Private<String>) {}
+
     fn call(&self, call: CallId) -> Option<CallView> {
         (call == id()).then(view)
     }

@@ -28,19 +28,22 @@ const FIRST_PACKET_TIMEOUTS: u32 = 2;
 
 /// The machine of one call.
 pub struct Call {
-    rules: CallRules,
-    settings: CallSettings,
-    consent: ConsentMachine,
-    matcher: KeyMatcher,
-    legs: Vec<Leg>,
-    admitted: MonoTime,
-    zero: Option<MonoTime>,
-    frames_out: u32,
-    had_audio: bool,
-    paused: bool,
+    pub(super) rules: CallRules,
+    pub(super) settings: CallSettings,
+    pub(super) consent: ConsentMachine,
+    pub(super) matcher: KeyMatcher,
+    pub(super) legs: Vec<Leg>,
+    pub(super) admitted: MonoTime,
+    pub(super) zero: Option<MonoTime>,
+    pub(super) frames_out: u32,
+    pub(super) had_audio: bool,
+    pub(super) paused: bool,
     spool_gap: Option<(u32, u32)>,
     ended: Option<Ended>,
-    facts: Vec<Fact>,
+    pub(super) facts: Vec<Fact>,
+    /// When it was last saved, and whether something changed since.
+    pub(super) saved_at: MonoTime,
+    pub(super) changed: bool,
 }
 
 impl Call {
@@ -58,6 +61,8 @@ impl Call {
             spool_gap: None,
             ended: None,
             facts: Vec::new(),
+            saved_at: now,
+            changed: false,
             rules,
             settings,
         }
@@ -160,14 +165,17 @@ impl Call {
             return;
         }
         if let Some(record) = self.consent.expire(now.mono, now.wall) {
+            self.changed = true;
             self.facts.push(Fact::Consent(record));
         }
         if let Some(by) = self.timed_out(now.mono) {
             return self.end(now, by, stats);
         }
-        let Some(zero) = self.zero else { return };
-        let due = axis::length(now.mono.since(zero).saturating_sub(self.settings.capture.behind()));
-        self.advance(now, due, stats);
+        if let Some(zero) = self.zero {
+            let due = axis::length(now.mono.since(zero).saturating_sub(self.settings.capture.behind()));
+            self.advance(now, due, stats);
+        }
+        self.save_if_due(now.mono);
     }
 
     /// Ends the call: what was heard until now is emitted, then the one `Ended`.
@@ -256,6 +264,7 @@ impl Call {
 
     fn press(&mut self, now: Now, stream: usize, press: KeyPress) {
         let asked = self.consent.state() == ConsentState::Asked;
+        self.changed = true;
         let Some((meaning, keys)) = self.matcher.press(press.at, press.key, asked) else { return };
         let input = match meaning {
             Meaning::Yes => ConsentInput::Answer(Answer::Yes),
@@ -300,6 +309,7 @@ impl Call {
             ConsentState::Withdrawn => self.wipe(),
             ConsentState::Unknown | ConsentState::Asked | ConsentState::Refused => {}
         }
+        self.changed = true;
         self.facts.push(Fact::Consent(record));
     }
 
@@ -319,6 +329,7 @@ impl Call {
             return;
         }
         self.paused = paused;
+        self.changed = true;
         let Some(zero) = self.zero else { return };
         let position = axis::length(at.since(zero));
         for leg in &mut self.legs {
@@ -339,6 +350,7 @@ impl Call {
         let mut frames = usize::MAX;
         for capture in self.legs.iter_mut().filter_map(|leg| leg.capture.as_mut()) {
             frames = frames.min(capture.encoded.lengths.len());
+            self.changed |= capture.has_audio() && !self.had_audio;
             self.had_audio |= capture.has_audio();
             self.facts.extend(capture.closed_gaps.drain(..).map(Fact::Gap));
         }

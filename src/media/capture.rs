@@ -135,6 +135,24 @@ impl Capture {
         }
     }
 
+    /// A capture that goes on at a frame, after nothing was heard between two positions.
+    /// `had_audio`: some came before.
+    pub fn go_on(
+        stream: u8,
+        zero: MonoTime,
+        settings: CaptureSettings,
+        frame: u32,
+        (from, to): (i64, i64),
+        had_audio: bool,
+    ) -> Self {
+        let mut capture = Self::new(stream, zero, settings);
+        capture.frame = frame;
+        capture.caught_up = zero + axis::span(from);
+        capture.placed = i64::from(had_audio);
+        capture.holes.restart(from, to);
+        capture
+    }
+
     /// Whether any audio was accepted.
     pub fn has_audio(&self) -> bool {
         self.placed > 0

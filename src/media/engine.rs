@@ -15,10 +15,11 @@ use super::call::{Call, CallRules, CallSettings, CallState, Command, Now};
 use super::governor::Governor;
 use super::leg::LegPlan;
 use super::output::{EndedBy, Fact, Output};
+use super::resume::Resumption;
 use super::seat::Seat;
 use super::socket::MediaSocket;
 use super::stats::{CallGauges, Condition, EngineStats, TickStats};
-use crate::base::clock::{Clock, MonoTime};
+use crate::base::clock::{BootId, Clock, MonoTime};
 use crate::base::id::CallId;
 use crate::call::consent::ConsentError;
 
@@ -84,8 +85,19 @@ pub struct CallPlan {
     pub gauges: Arc<CallGauges>,
 }
 
+/// A call that an earlier process had.
+pub struct ResumePlan {
+    /// The call.
+    pub resumption: Resumption,
+    /// Its sockets, in channel order.
+    pub sockets: Vec<MediaSocket>,
+    /// Where its packet counters are published.
+    pub gauges: Arc<CallGauges>,
+}
+
 enum Request {
     Admit(Box<CallPlan>, Reply),
+    Resume(Box<ResumePlan>, Reply),
     Control(CallId, Command, Reply),
     Stop,
 }
@@ -130,6 +142,7 @@ impl Engine {
             places: HashMap::new(),
             replies: Vec::new(),
             carried: Vec::new(),
+            boot: BootId::current(),
         };
         let thread = std::thread::Builder::new()
             .name("media-tick".into())
@@ -141,6 +154,11 @@ impl Engine {
     /// Takes a call in at the next tick.
     pub fn admit(&self, plan: CallPlan, reply: Reply) {
         self.send(Request::Admit(Box::new(plan), reply));
+    }
+
+    /// Goes on with a call. Load is no reason not to: it is a call in progress.
+    pub fn resume(&self, plan: ResumePlan, reply: Reply) {
+        self.send(Request::Resume(Box::new(plan), reply));
     }
 
     /// Asks something of a call at the next tick.
@@ -174,7 +192,8 @@ impl Engine {
             Err(TrySendError::Full(request)) => (request, EngineError::Full),
             Err(TrySendError::Disconnected(request)) => (request, EngineError::Stopped),
         };
-        if let Request::Admit(_, reply) | Request::Control(_, _, reply) = request {
+        if let Request::Admit(_, reply) | Request::Resume(_, reply) | Request::Control(_, _, reply) = request
+        {
             reply(Err(error));
         }
     }
@@ -192,6 +211,7 @@ struct Runner {
     places: HashMap<CallId, usize>,
     replies: Vec<(Reply, Result<CallState, EngineError>)>,
     carried: Vec<Output>,
+    boot: Option<BootId>,
     governor: Governor,
     condition: Arc<Condition>,
 }
@@ -233,6 +253,7 @@ impl Runner {
             match self.inbox.recv_timeout(left) {
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return true,
                 Ok(Request::Admit(plan, reply)) => self.admit(*plan, reply),
+                Ok(Request::Resume(plan, reply)) => self.resume(*plan, reply),
                 Ok(Request::Control(call, command, reply)) => self.control(call, command, reply),
                 Err(RecvTimeoutError::Timeout) => return false,
             }
@@ -249,12 +270,20 @@ impl Runner {
         if !has_room || !self.governor.admits(self.calls.len()) {
             return reply(Err(EngineError::Full));
         }
-        let id = plan.rules.id;
         let (legs, sockets): (Vec<_>, Vec<_>) = plan.streams.into_iter().unzip();
         let call = Call::new(plan.rules, legs, self.config.call, self.clock.mono());
+        self.seat(call, sockets, plan.gauges, reply);
+    }
+
+    fn resume(&mut self, plan: ResumePlan, reply: Reply) {
+        let call = Call::resume(plan.resumption, self.config.call, self.clock.mono());
+        self.seat(call, plan.sockets, plan.gauges, reply);
+    }
+
+    fn seat(&mut self, call: Call, sockets: Vec<MediaSocket>, gauges: Arc<CallGauges>, reply: Reply) {
         let state = call.state();
-        self.places.insert(id, self.calls.len());
-        self.calls.push(Seat::new(call, sockets, plan.gauges));
+        self.places.insert(call.id(), self.calls.len());
+        self.calls.push(Seat::new(call, sockets, gauges, self.boot));
         reply(Ok(state));
     }
 

@@ -28,6 +28,11 @@ pub struct Holes {
 }
 
 impl Holes {
+    /// Nobody listened between two positions, so that nothing there is the sender's fault.
+    pub fn restart(&mut self, from: i64, to: i64) {
+        self.add(Hole { from, to, reason: Some(GapReason::Restart) });
+    }
+
     /// Audio of this length lies at `at`; `lost` packets before it are missing.
     pub fn audio(&mut self, at: i64, length: i64, lost: u64, gaps: &mut GapTracker) {
         self.end(at, lost, gaps);

@@ -58,6 +58,16 @@ impl Keypad {
         (!self.pressed.is_empty()).then(|| self.pressed.remove(0))
     }
 
+    /// The last event of each payload type.
+    pub fn trackers(&self) -> &[(u8, EventTracker)] {
+        &self.trackers
+    }
+
+    /// The keypad goes on: events that were known are not new again.
+    pub fn resume(&mut self, trackers: Vec<(u8, EventTracker)>) {
+        self.trackers = trackers;
+    }
+
     /// Another sender: its timestamps say nothing about the old one's.
     pub fn start_anew(&mut self) {
         self.trackers.clear();

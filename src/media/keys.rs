@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::clock::MonoTime;
 use crate::call::ConsentKeys;
 
@@ -22,7 +24,7 @@ pub enum Meaning {
 }
 
 /// The matcher of one call.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct KeyMatcher {
     keys: ConsentKeys,
     typed: String,

@@ -4,6 +4,8 @@
 
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::capture::{Capture, Lent};
 use super::codec::PayloadFormat;
 use super::ear::ToneSettings;
@@ -13,6 +15,7 @@ use super::rtp::packet::{RtpError, RtpPacket, is_rtcp};
 use super::rtp::source::{ExpectedSource, SourceRule, Verdict};
 use super::rtp::srtp::{SrtpError, SrtpPlan, SrtpReceiver, SrtpState};
 use super::rtp::telephone_event::{EventFormat, UnnamedEvents};
+use super::saved::SavedLeg;
 use super::stats::TickStats;
 use super::timeline::Timeline;
 use crate::base::clock::MonoTime;
@@ -26,7 +29,7 @@ const COMFORT_NOISE: [u8; 2] = [13, 19];
 const TELEPHONE_HZ: u32 = 8_000;
 
 /// How a stream is set up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LegPlan {
     /// Who speaks in it.
     pub role: StreamRole,
@@ -69,6 +72,8 @@ pub struct Leg {
     clock_hz: u32,
     counts: StreamCounts,
     last_heard: Option<MonoTime>,
+    /// Whether something changed that a later process must know.
+    changed: bool,
     /// Exists only while the gate is open.
     pub(super) capture: Option<Box<Capture>>,
 }
@@ -84,14 +89,46 @@ impl Leg {
             clock_hz: plan.formats.first().map_or(TELEPHONE_HZ, |format| format.encoding.clock_hz()),
             counts: StreamCounts::default(),
             last_heard: None,
+            changed: false,
             capture: None,
             plan,
         }
     }
 
+    /// A stream as it was saved; `heard` stands for its last packet.
+    pub fn resume(saved: SavedLeg, tones: ToneSettings, heard: Option<MonoTime>) -> Self {
+        let SavedLeg { plan, rule, trackers, timeline, srtp, counts, .. } = saved;
+        let mut leg = Self::new(plan, tones);
+        leg.keypad.resume(trackers);
+        if let Some(state) = srtp {
+            leg.srtp = Some(Box::new(SrtpReceiver::resume(state)));
+        }
+        Self { rule, timeline: timeline.resume(), counts, last_heard: heard, ..leg }
+    }
+
+    /// What a later process needs; the port is the socket's to tell.
+    pub fn save(&self) -> SavedLeg {
+        SavedLeg {
+            plan: self.plan.clone(),
+            port: 0,
+            rule: self.rule.clone(),
+            trackers: self.keypad.trackers().to_vec(),
+            timeline: self.timeline.clone(),
+            srtp: self.srtp_state(),
+            counts: self.counts,
+            last_heard: self.last_heard,
+        }
+    }
+
+    /// Whether a later process must know something new.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
     /// What is known of the stream changed: its codings, payload types, keys or sender. A sender
     /// that still fits is kept; another may take over at once.
     pub fn renegotiate(&mut self, now: MonoTime, plan: LegPlan) {
+        self.changed = true;
         self.rule.expect(plan.source);
         self.keypad.renegotiate();
         match (&mut self.srtp, plan.srtp.clone()) {
@@ -275,6 +312,7 @@ impl Leg {
     }
 
     fn start_anew(&mut self) {
+        self.changed = true;
         self.keypad.start_anew();
         self.timeline = Timeline::default();
         if let Some(capture) = &mut self.capture {

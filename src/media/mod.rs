@@ -27,11 +27,13 @@ pub mod pcm_track;
 pub mod plan;
 pub mod ports;
 mod press;
+pub mod resume;
 pub mod rtp;
+pub mod saved;
 mod seat;
 pub mod socket;
 pub mod stats;
-mod timeline;
+pub mod timeline;
 pub mod tone;
 mod tracks;
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
 use crate::call::{ConsentRecord, Outcome};
+use crate::media::saved::SavedCall;
 
 /// Length of every encoded frame. Units: ms.
 pub const FRAME_MS: u32 = 20;
@@ -29,6 +30,8 @@ pub enum Fact {
     Media(MediaBlock),
     /// A span without media, and why.
     Gap(Gap),
+    /// What a later process needs to go on with the call; the last one counts.
+    State(Box<SavedCall>),
     /// The call is over; nothing follows.
     Ended(Ended),
 }

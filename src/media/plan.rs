@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use super::capture::CaptureSettings;
 pub use super::ear::{ToneSettings, TonesInOpus};
 use super::leg::LegPlan;
@@ -22,7 +24,7 @@ pub struct CallSettings {
 }
 
 /// What a call starts with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CallRules {
     /// Its id.
     pub id: CallId,

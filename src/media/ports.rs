@@ -4,10 +4,11 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::socket::MediaSocket;
+use super::socket::{KeptSocket, MediaSocket};
 use crate::base::clock::MonoTime;
 
 /// How long a returned port rests.
@@ -34,6 +35,8 @@ pub struct PortPool {
 
 #[derive(Debug)]
 struct Ports {
+    /// Even ones of it are lent out.
+    all: Range<u16>,
     free: VecDeque<u16>,
     resting: VecDeque<(Instant, u16)>,
     lent: usize,
@@ -47,7 +50,7 @@ impl PortPool {
         Self {
             ip,
             buffer_bytes,
-            ports: Arc::new(Mutex::new(Ports { free, resting: VecDeque::new(), lent: 0 })),
+            ports: Arc::new(Mutex::new(Ports { all: min..max, free, resting: VecDeque::new(), lent: 0 })),
         }
     }
 
@@ -67,6 +70,23 @@ impl PortPool {
         Ok(sockets)
     }
 
+    /// Binds this very port, which an earlier process had lent out; or takes over the socket that
+    /// it left open.
+    ///
+    /// Errors: the port is taken, or the system gives no socket.
+    pub fn bind_at(
+        &self,
+        port: u16,
+        kept: Option<KeptSocket>,
+        now: MonoTime,
+    ) -> Result<MediaSocket, PortError> {
+        let lease = self.lend_this(port).ok_or(PortError::Exhausted)?;
+        Ok(match kept {
+            Some(kept) => MediaSocket::take_over(kept, lease),
+            None => MediaSocket::bind(self.ip, lease, self.buffer_bytes, now)?,
+        })
+    }
+
     /// Ports lent out now.
     pub fn lent(&self) -> usize {
         lock(&self.ports).lent
@@ -80,7 +100,20 @@ impl PortPool {
         }
         let port = ports.free.pop_front()?;
         ports.lent += 1;
-        Some(PortLease { port, ports: Arc::clone(&self.ports) })
+        Some(PortLease { port, returns: true, ports: Arc::clone(&self.ports) })
+    }
+
+    /// A port that may lie outside of the range, where that was another one before.
+    fn lend_this(&self, port: u16) -> Option<PortLease> {
+        let mut ports = lock(&self.ports);
+        let at = ports.free.iter().position(|&free| free == port);
+        let in_range = ports.all.contains(&port);
+        if in_range && at.is_none() {
+            return None;
+        }
+        at.map(|at| ports.free.remove(at));
+        ports.lent += 1;
+        Some(PortLease { port, returns: in_range, ports: Arc::clone(&self.ports) })
     }
 }
 
@@ -88,6 +121,8 @@ impl PortPool {
 #[derive(Debug)]
 pub struct PortLease {
     port: u16,
+    /// Whether it goes back to the range.
+    returns: bool,
     ports: Arc<Mutex<Ports>>,
 }
 
@@ -102,7 +137,9 @@ impl Drop for PortLease {
     fn drop(&mut self) {
         let mut ports = lock(&self.ports);
         ports.lent -= 1;
-        ports.resting.push_back((Instant::now(), self.port));
+        if self.returns {
+            ports.resting.push_back((Instant::now(), self.port));
+        }
     }
 }
 
@@ -123,6 +160,20 @@ mod tests {
         assert!(matches!(pool.bind(1, now), Err(PortError::Exhausted)));
         drop(two);
         assert!(matches!(pool.bind(1, now), Err(PortError::Exhausted)), "it rests");
+        assert_eq!(pool.lent(), 0);
+    }
+
+    #[test]
+    fn a_port_of_an_earlier_process_is_bound_again_and_not_lent_out_twice() {
+        let pool = PortPool::new(IpAddr::from([127, 0, 0, 1]), 22_211, 22_216, 65_536);
+        let now = MonoTime::default();
+        let again = pool.bind_at(22_212, None, now).unwrap();
+        assert_eq!(again.port(), 22_212);
+        assert!(matches!(pool.bind_at(22_212, None, now), Err(PortError::Exhausted)));
+        assert_eq!(pool.bind(1, now).unwrap()[0].port(), 22_214);
+        let outside = pool.bind_at(22_230, None, now).unwrap();
+        assert_eq!(pool.lent(), 2);
+        drop((again, outside));
         assert_eq!(pool.lent(), 0);
     }
 }

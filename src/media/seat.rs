@@ -5,10 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::call::{Call, CallState, Command, Now};
-use super::output::{Ended, EndedBy, Output};
+use super::output::{Ended, EndedBy, Fact, Output};
 use super::socket::MediaSocket;
 use super::stats::{CallGauges, TickStats};
-use crate::base::clock::Clock;
+use crate::base::clock::{BootId, Clock};
 use crate::call::Outcome;
 use crate::call::consent::ConsentError;
 use crate::call::outcome::LossCause;
@@ -23,12 +23,13 @@ pub struct Seat {
     pub stats: TickStats,
     sockets: Vec<MediaSocket>,
     gauges: Arc<CallGauges>,
+    boot: Option<BootId>,
 }
 
 impl Seat {
     /// A call and its sockets, in channel order.
-    pub fn new(call: Call, sockets: Vec<MediaSocket>, gauges: Arc<CallGauges>) -> Self {
-        Self { call, out: Vec::new(), stats: TickStats::default(), sockets, gauges }
+    pub fn new(call: Call, sockets: Vec<MediaSocket>, gauges: Arc<CallGauges>, boot: Option<BootId>) -> Self {
+        Self { call, out: Vec::new(), stats: TickStats::default(), sockets, gauges, boot }
     }
 
     /// One call's share of a tick.
@@ -102,6 +103,12 @@ impl Seat {
             }
         }
         self.call.take_facts(&mut self.out);
+        for output in &mut self.out {
+            if let Fact::State(saved) = &mut output.fact {
+                saved.boot = self.boot;
+                saved.legs.iter_mut().zip(&self.sockets).for_each(|(leg, socket)| leg.port = socket.port());
+            }
+        }
     }
 }
 

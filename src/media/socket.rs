@@ -27,6 +27,17 @@ const BUFFER_LEAST_BYTES: usize = 16 * 1024;
 /// Room for the control messages of a datagram. Units: bytes.
 const CONTROL_BYTES: usize = 128;
 
+/// A socket that stayed open while one process took the place of another.
+#[derive(Debug)]
+pub struct KeptSocket {
+    /// The socket, with the options that [`MediaSocket::bind`] set.
+    pub socket: UdpSocket,
+    /// When it was last read.
+    pub last_read: MonoTime,
+    /// What the kernel had dropped by then, by its own count.
+    pub dropped: u32,
+}
+
 /// A bound socket that gives its port back when it is dropped.
 #[derive(Debug)]
 pub struct MediaSocket {
@@ -66,6 +77,11 @@ impl MediaSocket {
         }
         socket.bind(&SocketAddr::new(ip, lease.port()).into())?;
         Ok(Self { socket: socket.into(), lease, last_read: now, dropped: 0 })
+    }
+
+    /// Goes on with a socket that an earlier process had.
+    pub fn take_over(kept: KeptSocket, lease: PortLease) -> Self {
+        Self { socket: kept.socket, lease, last_read: kept.last_read, dropped: kept.dropped }
     }
 
     /// The port it is bound to.

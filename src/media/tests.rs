@@ -25,6 +25,7 @@ mod keys;
 mod noise;
 
 mod protected;
+mod resume;
 
 /// One call with its clock.
 struct Bench {
@@ -87,7 +88,15 @@ impl Bench {
             keys: ConsentKeys::default(),
             consent_timeout: Duration::from_secs(30),
         };
-        let mut settings = CallSettings {
+        let mut settings = Self::settings();
+        let mut legs = vec![plan(StreamRole::Caller), plan(StreamRole::Employee)];
+        legs.iter_mut().for_each(|leg| change(leg, &mut rules, &mut settings));
+        let call = Call::new(rules, legs, settings, at(0).mono);
+        Self { call, now_ms: 0, stats: TickStats::default(), out: Vec::new() }
+    }
+
+    fn settings() -> CallSettings {
+        CallSettings {
             capture: CaptureSettings {
                 reorder: Duration::from_millis(200),
                 opus: OpusSettings { bitrate_bps: 16_000, wideband_bitrate_bps: 24_000, complexity: 0 },
@@ -95,11 +104,7 @@ impl Bench {
             },
             tones: ToneSettings::default(),
             rtp_timeout: Duration::from_secs(60),
-        };
-        let mut legs = vec![plan(StreamRole::Caller), plan(StreamRole::Employee)];
-        legs.iter_mut().for_each(|leg| change(leg, &mut rules, &mut settings));
-        let call = Call::new(rules, legs, settings, at(0).mono);
-        Self { call, now_ms: 0, stats: TickStats::default(), out: Vec::new() }
+        }
     }
 
     fn hear(&mut self, stream: usize, ms: u64, datagram: &[u8]) {

@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::axis::{AXIS_HZ, per_sample};
 use crate::base::clock::MonoTime;
 
@@ -20,13 +22,19 @@ const AHEAD_NS: i64 = 20_000_000;
 /// Distance from the arrival that is no delay but another clock. Units: ns.
 const JUMP_NS: i64 = 1_000_000_000;
 
+/// The same for the first packet after nobody listened for a while. Units: ns.
+const DOUBT_NS: i64 = 100_000_000;
+
 /// The mapping of one sender's timestamps.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Timeline {
     mapping: Option<Mapping>,
+    /// Nobody listened for a while: the sender may have stopped its clock meanwhile.
+    #[serde(skip)]
+    doubtful: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Mapping {
     /// Last timestamp and its clock, and the same on the axis, unwrapped and with jumps taken out.
     last_raw: u32,
@@ -40,6 +48,12 @@ struct Mapping {
 }
 
 impl Timeline {
+    /// The mapping goes on after nobody listened for a while.
+    pub fn resume(mut self) -> Self {
+        self.doubtful = true;
+        self
+    }
+
     /// Takes a packet's timestamp. Returns it unwrapped and on the axis: there, later packets of
     /// unbroken audio follow without holes. Another clock rate than before starts a new mapping
     /// at the arrival. Source: RFC 7160 §4.
@@ -59,7 +73,8 @@ impl Timeline {
         let step = i64::from(timestamp.wrapping_sub(map.last_raw) as i32) * per_sample(clock_hz);
         let mut ticks = map.last_ticks + step;
         let mut delay_ns = arrival_ns - ns(ticks) - map.offset_ns;
-        if delay_ns.abs() > JUMP_NS || clock_hz != map.clock_hz {
+        let jump_ns = if std::mem::take(&mut self.doubtful) { DOUBT_NS } else { JUMP_NS };
+        if delay_ns.abs() > jump_ns || clock_hz != map.clock_hz {
             // Another clock: this packet lies where it arrived, and those after it follow.
             ticks += delay_ns / 1_000 * i64::from(AXIS_HZ) / 1_000_000;
             delay_ns = arrival_ns - ns(ticks) - map.offset_ns;
@@ -182,6 +197,19 @@ mod tests {
         assert!((line.position(after, ZERO) - line.position(before, ZERO) - 960).abs() <= 6);
         let next = line.unwrap(320 + 10 * 3_600 * 8_000, 8_000, at(60.0));
         assert_eq!(next - after, 960);
+    }
+
+    #[test]
+    fn after_a_restart_a_clock_that_ran_on_is_followed_and_one_that_stopped_is_not() {
+        for (ran_on, expected) in [(true, 43_200), (false, 43_200)] {
+            let mut line = Timeline::default();
+            let before = line.unwrap(0, 8_000, at(0.0));
+            let mut line = line.resume();
+            let timestamp = if ran_on { 160 * 45 } else { 160 };
+            let after = line.unwrap(timestamp, 8_000, at(900.0));
+            assert!((after - before - expected).abs() <= 48, "{}", after - before);
+            assert_eq!(line.unwrap(timestamp + 160, 8_000, at(920.0)) - after, 960);
+        }
     }
 
     #[test]

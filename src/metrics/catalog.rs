@@ -42,6 +42,7 @@ use Kind::{Counter, Gauge, Histogram};
 const OPEN: &[&str] = &[];
 const TICK_S: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0];
 const UPLOAD_S: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+const GAP_S: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 const HTTP_S: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 const STATES: &[&str] = &["unknown", "asked", "granted", "refused", "withdrawn"];
 const REFUSALS: &[&str] =
@@ -54,6 +55,9 @@ catalog! {
     CALLS = Gauge, "optag_calls", ["consent": STATES], "Calls in progress by state of consent.";
     ADMISSIONS_TOTAL = Counter, "optag_admissions_total", ["result": ADMISSIONS], "Calls that asked to be admitted, by result.";
     OUTCOMES_TOTAL = Counter, "optag_outcomes_total", ["outcome": OPEN, "cause": OPEN], "Calls ended, by their one outcome and its cause.";
+    CALLS_RESUMED_TOTAL = Counter, "optag_calls_resumed_total", [], "Calls that went on after a restart of the recorder.";
+    CALLS_NOT_RESUMED_TOTAL = Counter, "optag_calls_not_resumed_total", ["cause": &["state", "boot", "too_late", "ports"]], "Calls in progress that a restart of the recorder ended, by why they could not go on.";
+    RESTART_GAP_SECONDS = Histogram(GAP_S), "optag_restart_gap_seconds", [], "How long the recorder was down for a call that went on.";
     OUTCOME_ROWS_DROPPED_TOTAL = Counter, "optag_outcome_rows_dropped_total", [], "Ends of unrecorded calls whose index row was dropped as the queue was full.";
     CONSENT_TOTAL = Counter, "optag_consent_changes_total", ["state": OPEN, "how": OPEN], "Changes of consent by new state and by which way they came.";
     PACKETS_RECEIVED_TOTAL = Counter, "optag_rtp_packets_received_total", [], "Accepted RTP packets.";

@@ -37,6 +37,42 @@ pub fn outcome_row_dropped() {
     counter!(c::OUTCOME_ROWS_DROPPED_TOTAL.name).increment(1);
 }
 
+/// Why a call that was in progress when the recorder stopped did not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotResumed {
+    /// What was written down of it is missing, damaged or contradicts itself.
+    State,
+    /// The machine was restarted meanwhile, or does not tell.
+    Boot,
+    /// The recorder was down for too long.
+    TooLate,
+    /// Its ports could not be bound again.
+    Ports,
+}
+
+impl NotResumed {
+    /// Stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::State => "state",
+            Self::Boot => "boot",
+            Self::TooLate => "too_late",
+            Self::Ports => "ports",
+        }
+    }
+}
+
+/// A call goes on after a restart; the recorder was down for so long.
+pub fn call_resumed(down: Duration) {
+    counter!(c::CALLS_RESUMED_TOTAL.name).increment(1);
+    histogram!(c::RESTART_GAP_SECONDS.name).record(down);
+}
+
+/// A call does not go on after a restart.
+pub fn call_not_resumed(cause: NotResumed) {
+    counter!(c::CALLS_NOT_RESUMED_TOTAL.name, "cause" => cause.name()).increment(1);
+}
+
 /// Consent changed.
 pub fn consent_changed(state: ConsentState, how: ConsentHow) {
     let how = match how {

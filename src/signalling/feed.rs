@@ -198,6 +198,10 @@ pub trait Feed: Send + Sync {
     /// has made what was stored unreadable.
     fn control(&self, id: CallId, control: Control) -> BoxFuture<'_, Result<CallView, ControlError>>;
 
+    /// Writes down what another process needs to go on with the call's signalling; the last text
+    /// counts. Does not wait for it to be durable.
+    fn keep(&self, id: CallId, text: Private<String>);
+
     /// A call in progress or ended lately.
     fn call(&self, id: CallId) -> Option<CallView>;
 

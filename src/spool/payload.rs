@@ -2,6 +2,7 @@
 //!
 //! In: a [`Body`], or bytes that may be anything. Out: bytes, or a body. Not here: sealing,
 //! headers, files. `Opened`, `Consent` and `Closed` are JSON, so that fields may be added;
+//! `CallState` (8) and `DialogState` (9) are text that is not looked at here;
 //! `Media` and `Gap` are compact and versioned by the record header's encoding number:
 //!
 //! ```text
@@ -11,6 +12,7 @@
 //! ```
 
 use crate::base::limit::STREAMS_PER_CALL;
+use crate::base::private::Private;
 use crate::media::output::{Gap, GapReason, MediaBlock};
 use crate::spool::record::Body;
 
@@ -38,6 +40,8 @@ pub const fn kind(body: &Body) -> u8 {
         Body::Media(_) => 3,
         Body::Gap(_) => 4,
         Body::Closed(_) => 5,
+        Body::CallState(_) => 8,
+        Body::DialogState(_) => 9,
     }
 }
 
@@ -49,6 +53,7 @@ pub fn encode(body: &Body) -> Option<Vec<u8>> {
         Body::Media(block) => encode_media(block)?,
         Body::Gap(gap) => encode_gap(gap)?,
         Body::Closed(ended) => serde_json::to_vec(ended).ok()?,
+        Body::CallState(text) | Body::DialogState(text) => text.reveal().clone().into_bytes(),
     };
     (bytes.len() <= PAYLOAD_BYTES).then_some(bytes)
 }
@@ -64,8 +69,14 @@ pub fn decode(kind: u8, encoding: u8, bytes: &[u8]) -> Option<Body> {
         3 => decode_media(bytes).map(Body::Media),
         4 => decode_gap(bytes).map(Body::Gap),
         5 => serde_json::from_slice(bytes).ok().map(Body::Closed),
+        8 => decode_text(bytes).map(Body::CallState),
+        9 => decode_text(bytes).map(Body::DialogState),
         _ => None,
     }
+}
+
+fn decode_text(bytes: &[u8]) -> Option<Private<String>> {
+    String::from_utf8(bytes.to_vec()).ok().map(Private::new)
 }
 
 fn encode_media(block: &MediaBlock) -> Option<Vec<u8>> {
@@ -172,7 +183,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_the_decoder_panic(kind in 0u8..8, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn no_bytes_make_the_decoder_panic(kind in 0u8..10, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = decode(kind, ENCODING, &bytes);
         }
     }

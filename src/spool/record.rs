@@ -1,6 +1,7 @@
 //! What the spool stores of a call: the noun `SpoolRecord`.
 
 use crate::base::id::CallId;
+use crate::base::private::Private;
 use crate::call::{CallFacts, ConsentRecord};
 use crate::media::output::{Ended, Fact, Gap, MediaBlock};
 
@@ -26,6 +27,11 @@ pub enum Body {
     Gap(Gap),
     /// The call is over.
     Closed(Ended),
+    /// What the engine needs to go on with the call after a restart; the last one counts. A
+    /// `SavedCall` as JSON.
+    CallState(Private<String>),
+    /// The same of signalling: its dialog.
+    DialogState(Private<String>),
 }
 
 impl From<Fact> for Body {
@@ -34,6 +40,7 @@ impl From<Fact> for Body {
             Fact::Consent(record) => Body::Consent(record),
             Fact::Media(block) => Body::Media(block),
             Fact::Gap(gap) => Body::Gap(gap),
+            Fact::State(saved) => Body::CallState(saved.to_text().into()),
             Fact::Ended(ended) => Body::Closed(ended),
         }
     }

@@ -11,6 +11,7 @@ use super::record::Body;
 use super::segment::{Step, used_bytes, walk};
 use super::shared::Place;
 use crate::base::id::CallId;
+use crate::base::private::Private;
 use crate::call::{CallFacts, ConsentRecord};
 use crate::media::output::Ended;
 
@@ -27,6 +28,10 @@ pub struct RecoveredCall {
     pub closed: Option<Ended>,
     /// Frames of audio, gaps between blocks included.
     pub frames: u32,
+    /// What the engine last wrote to go on with it.
+    pub call_state: Option<Private<String>>,
+    /// What signalling last wrote to go on with it.
+    pub dialog_state: Option<Private<String>>,
     /// Records that must have been there before the last one that is, and are not.
     pub missing_records: u32,
 }
@@ -68,11 +73,21 @@ struct Found {
     call: RecoveredCall,
     place: Place,
     records: u32,
-    /// Order of the record that `place.last` is, and of the last consent.
-    last: (u32, u64),
-    consent: (u32, u64),
+    last: Last,
     pointed_to: BTreeSet<u64>,
 }
+
+/// Order of the last record of a call, and of the last of some kinds.
+#[derive(Default)]
+struct Last {
+    any: Order,
+    consent: Order,
+    call_state: Order,
+    dialog_state: Order,
+}
+
+/// Incarnation and sequence.
+type Order = (u32, u64);
 
 impl Scan {
     pub fn new(keys: Vec<(CallId, DataKey)>) -> Self {
@@ -141,8 +156,8 @@ impl Scan {
         }
         // Of a record that is there twice the later copy counts: its chain is the one that was
         // acknowledged.
-        if order >= found.last {
-            found.last = order;
+        if order >= found.last.any {
+            found.last.any = order;
             found.place.last = Some(at);
         }
         found.place.next_ordinal = found.place.next_ordinal.max(head.ordinal.saturating_add(1));
@@ -173,20 +188,35 @@ impl Scan {
 
 impl Found {
     fn new(id: CallId, key: DataKey) -> Self {
-        let call =
-            RecoveredCall { id, facts: None, consent: None, closed: None, frames: 0, missing_records: 0 };
-        let (last, consent) = ((0, 0), (0, 0));
-        Self { call, place: Place::new(key), records: 0, last, consent, pointed_to: BTreeSet::new() }
+        let call = RecoveredCall {
+            id,
+            facts: None,
+            consent: None,
+            closed: None,
+            frames: 0,
+            call_state: None,
+            dialog_state: None,
+            missing_records: 0,
+        };
+        Self { call, place: Place::new(key), records: 0, last: Last::default(), pointed_to: BTreeSet::new() }
     }
 
-    fn take(&mut self, body: Body, order: (u32, u64)) {
+    fn take(&mut self, body: Body, order: Order) {
         match body {
             Body::Opened(facts) => self.call.facts = Some(facts),
-            Body::Consent(record) if order >= self.consent => {
-                self.consent = order;
+            Body::Consent(record) if order >= self.last.consent => {
+                self.last.consent = order;
                 self.call.consent = Some(record);
             }
-            Body::Consent(_) | Body::Gap(_) => {}
+            Body::CallState(text) if order >= self.last.call_state => {
+                self.last.call_state = order;
+                self.call.call_state = Some(text);
+            }
+            Body::DialogState(text) if order >= self.last.dialog_state => {
+                self.last.dialog_state = order;
+                self.call.dialog_state = Some(text);
+            }
+            Body::Consent(_) | Body::Gap(_) | Body::CallState(_) | Body::DialogState(_) => {}
             Body::Closed(ended) => self.call.closed = Some(ended),
             Body::Media(block) => {
                 let end = block.first_frame.saturating_add(block.frames());

@@ -253,6 +253,7 @@ impl Shared {
 pub(super) fn queued_bytes(batch: &[SpoolRecord]) -> usize {
     let audio = batch.iter().map(|record| match &record.body {
         Body::Media(block) => block.bytes.len() + 3 * block.lengths.len(),
+        Body::CallState(text) | Body::DialogState(text) => text.reveal().len(),
         _ => 0,
     });
     audio.sum::<usize>() + batch.len() * RECORD_OVERHEAD_BYTES

@@ -3,10 +3,15 @@
 use crate::phone::{Leg, talk, voice};
 use crate::server::{Server, Settings, call_request};
 
+/// Calls end where the recorder did.
+fn nobody_goes_on(ports: (u16, u16)) -> Settings {
+    Settings { extra: "resume_within_s = 0\n".into(), ..Settings::with_ports(ports) }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn invariant_03_what_was_heard_survives_kill_9() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = Settings::with_ports((21_300, 21_380));
+    let settings = nobody_goes_on((21_300, 21_380));
     let server = Server::start(dir.path(), &settings).await;
     let mut ids = Vec::new();
     let mut speakers = Vec::new();
@@ -45,7 +50,7 @@ async fn invariant_03_what_was_heard_survives_kill_9() {
 #[tokio::test(flavor = "multi_thread")]
 async fn invariant_06_a_call_that_was_not_answered_when_the_recorder_died_is_a_counted_loss() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = Settings::with_ports((21_390, 21_420));
+    let settings = nobody_goes_on((21_390, 21_420));
     let server = Server::start(dir.path(), &settings).await;
     let (status, admitted) = server.ask("POST", "/api/v1/calls", Some(call_request("demo", "pcmu"))).await;
     assert_eq!(status, 201, "{admitted}");

@@ -9,6 +9,7 @@ mod demo;
 mod key_tones;
 mod phone;
 mod promises;
+mod resume;
 mod s3;
 mod server;
 mod shutdown;

@@ -7,6 +7,7 @@ use optag::signalling::feed::{AdmitError, Control};
 use optag::signalling::sip::digest::{Algorithm, Credentials};
 use optag::signalling::sip::flow::Transport;
 use optag::signalling::siprec::config::WhenUnavailable;
+use optag::signalling::siprec::kept::Kept;
 use optag::signalling::siprec::server::Input;
 
 use crate::sip_src::{Dialog, SDP, SIPREC, Src, code, header, media};
@@ -268,11 +269,11 @@ fn strangers_are_not_answered_at_all() {
 fn another_process_takes_up_where_the_first_one_stopped() {
     let mut old = Src::new();
     let (answer, mut dialog) = old.invite(SIPREC, SDP);
-    let text = serde_json::to_string(&old.server.save()).unwrap();
+    let texts: Vec<String> = old.server.save().iter().map(Kept::to_text).collect();
     let mut new = Src::new();
     new.feed = std::mem::take(&mut old.feed);
-    for saved in serde_json::from_str::<Vec<optag::signalling::siprec::session::Saved>>(&text).unwrap() {
-        new.server.resume(new.now, saved);
+    for text in texts {
+        new.server.resume(new.now, Kept::from_text(&text).unwrap(), None);
     }
     let again = new.ask(&mut dialog, "INVITE", &format!("{SIPREC}X: new\r\n"), SDP);
     assert_eq!(media(&again), media(&answer));

@@ -9,6 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use optag::base::clock::WallTime;
 use optag::base::id::CallId;
+use optag::base::private::Private;
 use optag::call::{Answer, ConsentKeys, ConsentState, Department};
 use optag::signalling::feed::{
     AdmitError, Admitted, CallView, Control, ControlError, Feed, NewCall, StreamView,
@@ -30,6 +31,7 @@ pub struct FakeFeed {
     pub calls: Mutex<HashMap<CallId, Seen>>,
     pub refuse: Mutex<Option<AdmitError>>,
     pub slow: Mutex<Duration>,
+    pub kept: Mutex<HashMap<CallId, Private<String>>>,
 }
 
 impl FakeFeed {
@@ -99,6 +101,10 @@ impl Feed for FakeFeed {
 
     fn control(&self, id: CallId, control: Control) -> BoxFuture<'_, Result<CallView, ControlError>> {
         async move { self.apply(id, control) }.boxed()
+    }
+
+    fn keep(&self, id: CallId, text: Private<String>) {
+        self.kept.lock().unwrap().insert(id, text);
     }
 
     fn call(&self, id: CallId) -> Option<CallView> {

@@ -18,14 +18,14 @@ const PARTIES: &str = "<recording xmlns='urn:ietf:params:xml:ns:recording:1'><da
     <participantstreamassoc participant_id='b'><send>s1</send></participantstreamassoc></recording>";
 
 /// A client with a socket of its own.
-struct Client {
+pub struct Client {
     socket: UdpSocket,
-    src: Src,
-    dialog: Dialog,
+    pub src: Src,
+    pub dialog: Dialog,
 }
 
 impl Client {
-    async fn new(server: &Server, call_id: &str) -> Self {
+    pub async fn new(server: &Server, call_id: &str) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         socket.connect(&server.sip).await.unwrap();
         let dialog = Dialog { call_id: call_id.into(), to: "<sip:demo@127.0.0.1>".into(), cseq: 0 };
@@ -33,7 +33,7 @@ impl Client {
     }
 
     /// Sends a request; its final answer.
-    async fn ask(&mut self, method: &str, headers: &str, body: &str) -> String {
+    pub async fn ask(&mut self, method: &str, headers: &str, body: &str) -> String {
         let text = self.src.request(&mut self.dialog, method, headers, body);
         let branch = format!("branch=z9hG4bK{}", self.dialog.call_id);
         let text = text.replacen("sip:srs@", "sip:demo@", 1).replacen("branch=z9hG4bK", &branch, 1);
@@ -53,7 +53,7 @@ impl Client {
     }
 
     /// Begins a session; its answer and the legs to send by.
-    async fn begin(&mut self, headers: &str) -> (String, Vec<Leg>) {
+    pub async fn begin(&mut self, headers: &str) -> (String, Vec<Leg>) {
         let body = with_metadata(SDP, PARTIES);
         let answer = self.ask("INVITE", &format!("{SIPREC}{headers}"), &body).await;
         assert_eq!(code(&answer), 200, "{answer}");
@@ -68,7 +68,7 @@ impl Client {
 }
 
 /// Does what takes real time away from the runtime.
-async fn apart(mut legs: Vec<Leg>, what: impl FnOnce(&mut Vec<Leg>) + Send + 'static) -> Vec<Leg> {
+pub async fn apart(mut legs: Vec<Leg>, what: impl FnOnce(&mut Vec<Leg>) + Send + 'static) -> Vec<Leg> {
     tokio::task::spawn_blocking(move || {
         what(&mut legs);
         legs

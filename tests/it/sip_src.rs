@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use optag::base::clock::{MonoTime, WallTime};
-use optag::signalling::feed::Control;
+use optag::signalling::feed::{Control, Feed};
 use optag::signalling::sip::flow::{Flow, Transport};
 use optag::signalling::sip::parse::{Framing, parse};
 use optag::signalling::siprec::config::Config;
@@ -99,6 +99,7 @@ impl Src {
         for output in out {
             match output {
                 Output::Send(_, bytes) => sent.push(bytes.iter().map(|b| *b as char).collect()),
+                Output::Keep(call, text) => self.feed.keep(call, text),
                 Output::Admit(id, call) => {
                     let admitted = Input::Admitted(id, self.feed.take(*call));
                     match &mut self.held {

@@ -80,6 +80,7 @@ section!(RawRtp {
     port_max: i64 = 39_999,
     reorder_ms: i64 = 200,
     timeout_s: i64 = 60,
+    resume_within_s: i64 = 60,
     socket_buffer_kib: i64 = 256,
 });
 section!(RawEngine {

@@ -154,7 +154,7 @@ impl From<Encoding> for String {
 }
 
 /// A payload type and its coding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PayloadFormat {
     /// 0 to 127.
     pub payload_type: u8,

@@ -8,6 +8,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::clock::MonoTime;
 
 /// Packets in sequence that make a first source.
@@ -18,7 +20,7 @@ const CHANGE_PROBATION: u8 = 5;
 const SILENT: Duration = Duration::from_millis(500);
 
 /// What is known of a stream's sender.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpectedSource {
     /// Its address.
     pub ip: Option<std::net::IpAddr>,
@@ -39,13 +41,13 @@ impl ExpectedSource {
 }
 
 /// A sender.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Sender {
     address: SocketAddr,
     ssrc: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Candidate {
     sender: Sender,
     next_sequence: u16,
@@ -68,7 +70,7 @@ pub enum Verdict {
 }
 
 /// The rule, with the sender in place.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SourceRule {
     expected: ExpectedSource,
     current: Option<(Sender, MonoTime)>,

@@ -29,7 +29,7 @@ pub struct EventFormat {
 }
 
 /// One event packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TelephoneEvent {
     /// Event code; 0 to 15 are keys.
     pub event: u8,
@@ -66,7 +66,7 @@ impl TelephoneEvent {
 }
 
 /// Tells new presses from repeated packets of one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct EventTracker {
     last: Option<(u32, TelephoneEvent)>,
 }

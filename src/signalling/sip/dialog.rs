@@ -92,6 +92,11 @@ impl Dialog {
         Ok(())
     }
 
+    /// Takes the last request once more: its answer may have been lost.
+    pub fn expect_again(&mut self) {
+        self.remote_number = self.remote_number.saturating_sub(1);
+    }
+
     /// The header fields by which an answer confirms the session timer.
     pub fn timer_headers(&self) -> Vec<(&'static str, String)> {
         let Some(timer) = self.timer else { return Vec::new() };

@@ -4,10 +4,13 @@
 
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::message::Via;
 
 /// What carries messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Transport {
     /// Datagrams: may be lost, come twice, or carry a forged source.
     Udp,
@@ -46,7 +49,23 @@ pub struct Flow {
     pub peer: SocketAddr,
 }
 
+/// A [`Flow`] as another process can find it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Way {
+    /// What carries it.
+    pub transport: Transport,
+    /// Our address on it.
+    pub local: SocketAddr,
+    /// The peer's address on it.
+    pub peer: SocketAddr,
+}
+
 impl Flow {
+    /// The part that outlives the process.
+    pub const fn way(self) -> Way {
+        Way { transport: self.transport, local: self.local, peer: self.peer }
+    }
+
     /// The way for responses to a request with this topmost Via: back over a connection; over
     /// UDP to the source port if the client asked so by `rport`, else to the port it names.
     ///

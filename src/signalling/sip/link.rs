@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use super::flow::{Flow, Transport};
+use super::flow::{Flow, Transport, Way};
 use super::framing::Framer;
 use super::parse::{Framing, Parsed, Refusal, parse};
 use crate::signalling::siprec::config::AllowList;
@@ -112,6 +112,20 @@ impl Links {
         let local = listener.local_addr()?;
         tokio::spawn(accept_connections(self.clone(), listener, tls));
         Ok(local)
+    }
+
+    /// The way to a peer over a datagram socket that is bound as an earlier process had it.
+    pub fn again(&self, way: Way) -> Option<Flow> {
+        let bound = |link: &Link| match link {
+            Link::Udp(socket) => socket.local_addr().is_ok_and(|local| {
+                local.port() == way.local.port()
+                    && (local.ip() == way.local.ip() || local.ip().is_unspecified())
+            }),
+            Link::Peer(..) => false,
+        };
+        let open = self.lock();
+        let link = open.iter().find(|(_, link)| way.transport == Transport::Udp && bound(link));
+        link.map(|(&link, _)| Flow { transport: Transport::Udp, link, local: way.local, peer: way.peer })
     }
 
     /// Sends to a peer; what cannot be sent is lost, as on any network.

@@ -63,14 +63,20 @@ impl Server {
         let source = self.config.media_source;
         let Some(session) = self.edit(id) else { return };
         session.flow = Some(flow);
-        let Some((key, _)) = session.unacknowledged.take_if(|(_, invite)| *invite == number) else { return };
+        let resumed = session.resumed_ack.take_if(|invite| *invite == number).is_some();
+        let open = session.unacknowledged.take_if(|(_, invite)| *invite == number);
+        if open.is_none() && !resumed {
+            return;
+        }
         if std::mem::take(&mut session.offered)
             && let Some(answer) = body::read(request, at).sdp.and_then(|text| sdp::parse(&text).ok())
         {
             session.follow(&answer, source);
         }
         set_timer(session, now);
-        self.transactions.acknowledged(&key);
+        if let Some((key, _)) = open {
+            self.transactions.acknowledged(&key);
+        }
     }
 
     /// An INVITE or UPDATE inside a dialog.

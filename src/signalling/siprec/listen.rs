@@ -14,8 +14,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::config::Config;
+use super::kept::Kept;
 use super::server::{Input, Output, Server};
-use super::session::Saved;
 use super::stats::Stats;
 use crate::base::clock::{Clock, MonoTime};
 use crate::call::{ConsentHow, ConsentState};
@@ -74,7 +74,7 @@ pub enum Ending {
 #[derive(Debug)]
 enum Order {
     Drain,
-    Stop(Ending, oneshot::Sender<Vec<Saved>>),
+    Stop(Ending, oneshot::Sender<Vec<Kept>>),
 }
 
 impl SipServer {
@@ -86,7 +86,7 @@ impl SipServer {
         config: Config,
         feed: Arc<dyn Feed>,
         clock: Arc<dyn Clock>,
-        resumed: Vec<Saved>,
+        resumed: Vec<Kept>,
     ) -> io::Result<Self> {
         let (arrived, arrivals) = mpsc::channel(ARRIVED_QUEUE);
         let links = Links::new(config.clients.clone(), arrived);
@@ -107,8 +107,9 @@ impl SipServer {
         let (publish, stats) = watch::channel(Stats::default());
         let now = clock.mono();
         let mut server = Server::new(config, now);
-        for saved in resumed {
-            server.resume(now, saved);
+        for kept in resumed {
+            let flow = kept.way.and_then(|way| links.again(way));
+            server.resume(now, kept, flow);
         }
         let (results, decided) = mpsc::channel(RESULTS);
         let shell = Shell { server, links: links.clone(), feed, clock, results, certificate, publish };
@@ -149,7 +150,7 @@ impl SipServer {
     }
 
     /// Stops. With [`Ending::Leave`], what another process needs to resume the sessions.
-    pub async fn stop(self, ending: Ending) -> Vec<Saved> {
+    pub async fn stop(self, ending: Ending) -> Vec<Kept> {
         let (tell, told) = oneshot::channel();
         let saved = match self.orders.send(Order::Stop(ending, tell)).await {
             Ok(()) => told.await.unwrap_or_default(),
@@ -224,6 +225,7 @@ impl Shell {
         for output in out {
             match output {
                 Output::Send(flow, bytes) => self.links.send(flow, bytes),
+                Output::Keep(call, text) => self.feed.keep(call, text),
                 Output::Admit(id, call) => {
                     let (feed, results) = (self.feed.clone(), self.results.clone());
                     tokio::spawn(async move {

@@ -12,6 +12,7 @@
 pub mod body;
 pub mod config;
 mod invite;
+pub mod kept;
 pub mod listen;
 pub mod media;
 pub mod metadata;

@@ -80,6 +80,7 @@ impl Server {
         let via = format!("SIP/2.0/{} {};branch={branch};rport", flow.transport.name(), flow.local);
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let bytes = session.saved.dialog.request(method, &via, &contact, extra);
+        self.touched.insert(id);
         let mut said = Vec::new();
         self.clients.send(now, to, branch, bytes, &mut said);
         for output in said {

@@ -6,15 +6,17 @@
 //! INVITE (`invite`) or another request (`requests`) is answered, and sockets (`link`).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use aws_lc_rs::hmac;
 
 use super::config::Config;
-use super::own::set_timer;
-use super::session::{Saved, Session};
+use super::kept::Kept;
+use super::session::Session;
 use super::stats::Stats;
 use crate::base::clock::{MonoTime, WallTime};
 use crate::base::id::CallId;
+use crate::base::private::Private;
 use crate::signalling::feed::{AdmitError, Admitted, CallView, Control, ControlError, NewCall};
 use crate::signalling::sip::client::Clients;
 use crate::signalling::sip::digest::Digest;
@@ -62,6 +64,8 @@ pub enum Output {
     Send(Flow, Vec<u8>),
     /// Ask the feed to admit this call, and say [`Input::Admitted`].
     Admit(SessionId, Box<NewCall>),
+    /// Have this written down with the call: another process goes on with it.
+    Keep(CallId, Private<String>),
     /// Ask the feed for this, and say [`Input::Controlled`].
     Control(SessionId, CallId, Control),
 }
@@ -88,7 +92,7 @@ pub struct Server {
     pub(super) draining: bool,
     pub(super) stats: Stats,
     pub(super) request_bytes: HashMap<Key, usize>,
-    touched: BTreeSet<SessionId>,
+    pub(super) touched: BTreeSet<SessionId>,
     pub(super) key: hmac::Key,
     pub(super) names: u64,
 }
@@ -113,17 +117,16 @@ impl Server {
         }
     }
 
-    /// Takes up a session that another process saved.
-    pub fn resume(&mut self, now: MonoTime, saved: Saved) -> SessionId {
-        let mut session = Session::new(saved);
-        set_timer(&mut session, now);
-        self.insert(session)
+    /// Takes up a session that another process kept; `flow` leads to its client, where it is open.
+    pub fn resume(&mut self, now: MonoTime, kept: Kept, flow: Option<Flow>) -> SessionId {
+        self.stats.sessions_resumed += 1;
+        self.insert(kept.session(now, flow))
     }
 
     /// What another process needs to take up each session that has a call.
-    pub fn save(&self) -> Vec<Saved> {
+    pub fn save(&self) -> Vec<Kept> {
         let lasting = self.sessions.values().filter(|s| s.saved.call.is_some() && !s.over);
-        lasting.map(|session| session.saved.clone()).collect()
+        lasting.map(Kept::of).collect()
     }
 
     /// Does what an input asks for.
@@ -374,6 +377,7 @@ impl Server {
     fn hand_out_controls(&mut self, out: &mut Vec<Output>) {
         while let Some(id) = self.touched.pop_first() {
             let Some(session) = self.sessions.get_mut(&id) else { continue };
+            out.extend(keep(session));
             if let Some((call, control)) = session.next_control() {
                 out.push(Output::Control(id, call, control));
             }
@@ -400,4 +404,14 @@ impl Server {
             }
         }
     }
+}
+
+/// What is to be written down of a session whose lasting part has changed.
+fn keep(session: &mut Session) -> Option<Output> {
+    let call = session.saved.call.filter(|_| !session.over)?;
+    let text = Kept::of(session).to_text();
+    let mut proof = DefaultHasher::new();
+    text.hash(&mut proof);
+    let proof = proof.finish();
+    (std::mem::replace(&mut session.kept, proof) != proof).then(|| Output::Keep(call, text.into()))
 }

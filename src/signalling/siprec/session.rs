@@ -55,7 +55,7 @@ pub struct Saved {
 }
 
 /// What the engine was told of a stream: formats, events, comfort noise, sender, keys.
-type Told = (Vec<PayloadFormat>, Vec<EventFormat>, Vec<u8>, ExpectedSource, Option<SrtpPlan>);
+pub type Told = (Vec<PayloadFormat>, Vec<EventFormat>, Vec<u8>, ExpectedSource, Option<SrtpPlan>);
 
 fn told(stream: NewStream) -> Told {
     (stream.formats, stream.telephone_event, stream.comfort_noise, stream.source, stream.srtp)
@@ -86,7 +86,12 @@ pub struct Session {
     waiting: VecDeque<Control>,
     signalled_answer: Option<Answer>,
     pressed: String,
-    sent: Vec<Told>,
+    /// What the engine was told of each stream.
+    pub told: Vec<Told>,
+    /// After a restart: number of the INVITE whose ACK may still come.
+    pub resumed_ack: Option<u32>,
+    /// Proof of what was last kept of it.
+    pub kept: u64,
 }
 
 impl Session {
@@ -106,7 +111,9 @@ impl Session {
             waiting: VecDeque::new(),
             signalled_answer: None,
             pressed: String::new(),
-            sent: Vec::new(),
+            told: Vec::new(),
+            resumed_ack: None,
+            kept: 0,
         }
     }
 
@@ -140,7 +147,7 @@ impl Session {
 
     /// Remembers what the engine was told of each stream at admission.
     pub fn streams_admitted(&mut self, streams: &[NewStream]) {
-        self.sent = streams.iter().map(|stream| told(stream.clone())).collect();
+        self.told = streams.iter().map(|stream| told(stream.clone())).collect();
     }
 
     /// Follows a description of the client: tells the engine of changed streams, of hold and
@@ -158,7 +165,7 @@ impl Session {
                 continue;
             }
             let told = told(new);
-            if let Some(known) = self.sent.get_mut(usize::from(index)).filter(|known| **known != told) {
+            if let Some(known) = self.told.get_mut(usize::from(index)).filter(|known| **known != told) {
                 known.clone_from(&told);
                 let (formats, telephone_event, comfort_noise, source, srtp) = told;
                 self.waiting.push_back(Control::Renegotiate {

@@ -23,6 +23,8 @@ pub struct Stats {
     pub repeated_requests: u64,
     /// Answers sent again.
     pub repeated_answers: u64,
+    /// Recording sessions that an earlier process had and that go on.
+    pub sessions_resumed: u64,
     /// Recording sessions whose call was admitted.
     pub calls_admitted: u64,
     /// Recording sessions answered inactive: no department takes the call.
@@ -57,7 +59,7 @@ pub struct Stats {
 
 impl Stats {
     /// Every counter with its name, for metrics.
-    pub fn named(&self) -> [(&'static str, u64); 25] {
+    pub fn named(&self) -> [(&'static str, u64); 26] {
         [
             ("sessions", self.sessions),
             ("draining", self.draining),
@@ -69,6 +71,7 @@ impl Stats {
             ("unanswered_too_small", self.unanswered_too_small),
             ("repeated_requests", self.repeated_requests),
             ("repeated_answers", self.repeated_answers),
+            ("sessions_resumed", self.sessions_resumed),
             ("calls_admitted", self.calls_admitted),
             ("calls_unselected", self.calls_unselected),
             ("calls_unavailable", self.calls_unavailable),

@@ -1,0 +1,158 @@
+//! Calls in progress go on after a restart: on the same ports, in the same recording.
+//!
+//! In: what the spool held. Out: calls back in the engine; the others are left to be ended. A call
+//! goes on where it can be alive still: the machine has not been restarted, and not more time has
+//! passed than `rtp.resume_within_s`. Not here: how the engine does it, dialogs of SIP.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::app::open::Opened;
+use crate::base::clock::{BootId, MonoTime};
+use crate::base::id::CallId;
+use crate::call::{CallFacts, ConsentMachine, ConsentState};
+use crate::media::engine::{Engine, ResumePlan};
+use crate::media::output::FRAME_MS;
+use crate::media::ports::PortPool;
+use crate::media::resume::Resumption;
+use crate::media::saved::SavedCall;
+use crate::media::socket::{KeptSocket, MediaSocket};
+use crate::media::stats::CallGauges;
+use crate::metrics::{self, NotResumed};
+use crate::signalling::siprec::kept::Kept;
+use crate::spool::recover::RecoveredCall;
+
+/// What goes on.
+#[derive(Default)]
+pub struct Resumed {
+    /// The calls.
+    pub calls: HashSet<CallId>,
+    /// Their recording sessions, of those that came by SIP.
+    pub sessions: Vec<Kept>,
+}
+
+/// Puts every call that can be alive back into the engine. `kept` are sockets that stayed open.
+pub async fn resume(
+    opened: &Opened,
+    engine: &Engine,
+    ports: &PortPool,
+    mut kept: HashMap<u16, KeptSocket>,
+) -> Resumed {
+    let mut resumed = Resumed::default();
+    let mut down = Duration::ZERO;
+    for call in opened.recovered.calls.iter().filter(|call| call.closed.is_none()) {
+        if opened.erasing.log.is_erased(call.id) {
+            continue;
+        }
+        let candidate = match Candidate::of(call, opened) {
+            Ok(candidate) => candidate,
+            Err(cause) => {
+                metrics::call_not_resumed(cause);
+                continue;
+            }
+        };
+        let was_down = candidate.down;
+        match put_back(candidate, opened, engine, ports, &mut kept).await {
+            Ok(()) => {
+                metrics::call_resumed(was_down);
+                down = down.max(was_down);
+                resumed.calls.insert(call.id);
+                resumed
+                    .sessions
+                    .extend(call.dialog_state.as_ref().and_then(|text| Kept::from_text(text.reveal())));
+            }
+            Err(cause) => {
+                tracing::warn!(call = %call.id, cause = cause.name(), "a call could not be resumed");
+                metrics::call_not_resumed(cause);
+            }
+        }
+    }
+    if !resumed.calls.is_empty() {
+        let down_ms = down.as_millis() as u64;
+        tracing::info!(calls = resumed.calls.len(), down_ms, "calls go on after a restart");
+    }
+    resumed
+}
+
+/// A call that may be alive.
+struct Candidate<'a> {
+    facts: &'a CallFacts,
+    saved: SavedCall,
+    frames: u32,
+    down: Duration,
+}
+
+impl<'a> Candidate<'a> {
+    fn of(call: &'a RecoveredCall, opened: &Opened) -> Result<Self, NotResumed> {
+        let facts = call.facts.as_ref().ok_or(NotResumed::State)?;
+        let text = call.call_state.as_ref().ok_or(NotResumed::State)?;
+        let mut saved = SavedCall::from_text(text.reveal()).ok_or(NotResumed::State)?;
+        if saved.rules.id != call.id || saved.legs.len() != facts.streams.len() {
+            return Err(NotResumed::State);
+        }
+        let (now, wall) = opened.clock.both();
+        if saved.boot.is_none() || saved.boot != BootId::current() || saved.at > now {
+            return Err(NotResumed::Boot);
+        }
+        // What the records of consent say is what holds; the state beside them may be older.
+        match call.consent.as_ref().map(|record| record.state) {
+            Some(ConsentState::Withdrawn) => return Err(NotResumed::State),
+            Some(state) if state != saved.consent.state() => {
+                saved.consent = ConsentMachine::resume(state, now);
+            }
+            None if saved.consent.state() != ConsentState::Asked => return Err(NotResumed::State),
+            _ => {}
+        }
+        if saved.consent.is_open() && saved.zero.is_none() {
+            let granted_at = call.consent.as_ref().map_or(wall, |record| record.at);
+            saved.zero = Some(now - Duration::from_micros(wall.micros_since(granted_at).max(0) as u64));
+        }
+        let down = now.since(last_alive(&saved, call.frames));
+        if down > opened.config.rtp.resume_within {
+            return Err(NotResumed::TooLate);
+        }
+        Ok(Self { facts, saved, frames: call.frames, down })
+    }
+}
+
+/// When the recorder was certainly running.
+fn last_alive(saved: &SavedCall, frames: u32) -> MonoTime {
+    let recorded =
+        saved.zero.map(|zero| zero + Duration::from_millis(u64::from(frames) * u64::from(FRAME_MS)));
+    recorded.unwrap_or_default().max(saved.at)
+}
+
+async fn put_back(
+    candidate: Candidate<'_>,
+    opened: &Opened,
+    engine: &Engine,
+    ports: &PortPool,
+    kept: &mut HashMap<u16, KeptSocket>,
+) -> Result<(), NotResumed> {
+    let Candidate { facts, saved, frames, .. } = candidate;
+    let now = opened.clock.mono();
+    let sockets_kept = saved.legs.iter().all(|leg| kept.contains_key(&leg.port));
+    let bind = |leg: &crate::media::saved::SavedLeg| ports.bind_at(leg.port, kept.remove(&leg.port), now);
+    let sockets: Vec<MediaSocket> =
+        saved.legs.iter().map(bind).collect::<Result<_, _>>().map_err(|_| NotResumed::Ports)?;
+    let ip = opened.config.rtp.advertised_ip;
+    let addresses: Vec<SocketAddr> =
+        sockets.iter().map(|socket| SocketAddr::new(ip, socket.port())).collect();
+    let gauges = Arc::new(CallGauges::new(sockets.len()));
+    opened.registry.add(facts, saved.consent.state(), &addresses, Arc::clone(&gauges));
+    opened.registry.set_paused(facts.id, saved.paused);
+    let plan = ResumePlan { resumption: Resumption { saved, frames, sockets_kept }, sockets, gauges };
+    let (reply, answer) = oneshot::channel();
+    engine.resume(plan, Box::new(move |result| drop(reply.send(result))));
+    match answer.await {
+        Ok(Ok(_)) => Ok(()),
+        _ => {
+            opened.registry.remove(facts.id);
+            Err(NotResumed::Ports)
+        }
+    }
+}
