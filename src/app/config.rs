@@ -11,6 +11,7 @@ mod check;
 mod departments;
 mod error;
 mod raw;
+mod seal;
 mod settings;
 mod sip;
 
@@ -18,8 +19,8 @@ use std::path::Path;
 
 pub use error::ConfigError;
 pub use settings::{
-    ApiConfig, Config, EngineConfig, LogConfig, LogFormat, RtpConfig, S3Config, S3Credentials, SipConfig,
-    SpoolConfig, StoreConfig,
+    ApiConfig, AuditConfig, Config, EngineConfig, HoldConfig, LogConfig, LogFormat, MasterKeySource,
+    RtpConfig, S3Config, S3Credentials, SealConfig, SipConfig, SpoolConfig, StoreConfig,
 };
 
 /// The commented configuration file; it says exactly the defaults.
@@ -49,6 +50,13 @@ impl Config {
         check::check(raw, &env)
     }
 
+    /// What may be held. Where the bucket's expiry rule is ours, nothing can be held past it.
+    pub fn hold_policy(&self) -> crate::retention::holds::HoldPolicy {
+        let HoldConfig { allowed, lawful_bases } = self.holds.clone();
+        let ends_anyway = matches!(&self.store, StoreConfig::S3(s3) if s3.manage_lifecycle);
+        crate::retention::holds::HoldPolicy { allowed, lawful_bases, ends_anyway }
+    }
+
     /// Moves the data directory, and with it what lies in it.
     pub fn set_data_dir(&mut self, dir: &Path) {
         let old = std::mem::replace(&mut self.data_dir, dir.to_owned());
@@ -56,13 +64,18 @@ impl Config {
             StoreConfig::Local { dir } => Some(dir),
             StoreConfig::S3(_) => None,
         };
+        let master_key = match &mut self.spool.master_key {
+            MasterKeySource::File(path) => Some(path),
+            MasterKeySource::Command(_) | MasterKeySource::Environment(_) => None,
+        };
         let within = [
             &mut self.spool.dir,
-            &mut self.spool.master_key_file,
+            &mut self.seal.keys_dir,
             &mut self.index_path,
             &mut self.tokens_path,
+            &mut self.signing_key_file,
         ];
-        for path in within.into_iter().chain(local) {
+        for path in within.into_iter().chain(local).chain(master_key) {
             if let Ok(rest) = path.strip_prefix(&old) {
                 *path = dir.join(rest);
             }
@@ -157,6 +170,9 @@ mod tests {
             ("[log]\nformat = \"xml\"", "log.format", "json"),
             ("[number]\ncountry_code = \"+45\"", "number.country_code", "digits"),
             ("[store]\nkind = \"s3\"", "store.bucket", "required"),
+            ("[store]\nseal = \"gpg\"", "store.seal", "`age` or `none`"),
+            ("[seal]\nescrow_recipient = \"age1x\"", "seal.escrow_recipient", "age1"),
+            ("[seal]\nescrow_recipient = \"\"\nescrow_to = \"/mnt\"", "seal.escrow_recipient", "required"),
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(key) && error.contains(range), "{text}: {error}");
@@ -188,6 +204,20 @@ mod tests {
         assert_eq!(config.spool.dir, Path::new("/fast/spool"));
         assert_eq!(config.index_path, Path::new("/d/index.sqlite"));
         assert_eq!(config.store, StoreConfig::Local { dir: "/d/store".into() });
+    }
+
+    #[test]
+    fn the_master_key_comes_from_the_environment_before_a_command_before_a_file() {
+        let of = |text: &str, env: &[(&str, &str)]| {
+            let env = env.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+            Config::parse(text, env).unwrap().spool.master_key
+        };
+        let command = "[seal]\nmaster_key_command = \"vault read key\"";
+        let (one, two) = (of(command, &[]), of(command, &[("OPTAG_MASTER_KEY", "00ff")]));
+        assert_eq!(one, MasterKeySource::Command("vault read key".into()));
+        assert_eq!(two, MasterKeySource::Environment("00ff".to_owned().into()));
+        assert!(!format!("{two:?}").contains("00ff"));
+        assert_eq!(of("", &[]), MasterKeySource::File("./optag-data/master.key".into()));
     }
 
     #[test]

@@ -1,21 +1,32 @@
 //! Settles calls that ended: recordings go to the store, then into the index, then the spool
-//! lets go; of the others only the outcome is written down. Tries for ever, with growing pauses.
+//! lets go; of the others only the outcome is written down. Tries for ever, with growing pauses;
+//! how many at a time follows what the store bears. While the index is away, recordings go on to
+//! the store, and only their rows wait.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
 
 use crate::app::backoff::Backoff;
 use crate::app::durable::destroy_key;
 use crate::app::erasing::Erasing;
+use crate::app::pace::Pace;
 use crate::app::settling::{Closing, Settling};
-use crate::archive::deliver::{DeliverError, deliver};
+use crate::archive::deliver::{DeliverError, Deliverer, Source};
+use crate::archive::manifest::Manifest;
 use crate::archive::recording::AssembleError;
 use crate::archive::store::StoreError;
+use crate::archive::vault::VaultError;
+use crate::base::id::CallId;
 use crate::call::Outcome;
 use crate::call::outcome::LossCause;
 use crate::index::{CallRow, IndexError};
 use crate::metrics;
-use crate::spool::SpoolError;
+use crate::spool::{Spool, SpoolError};
+
+/// Deliveries at a time where the store bears it; [`Deliverer`] bounds their memory.
+const MOST: usize = 6;
 
 /// Why a call is not settled yet.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +37,8 @@ enum SettleError {
     Index(#[from] IndexError),
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    #[error("the deletion log has forgotten erasures: what it forgot must not be delivered again")]
+    OutOfStep,
     #[error("a task failed: {0}")]
     Task(#[from] tokio::task::JoinError),
 }
@@ -35,76 +48,153 @@ impl SettleError {
     fn is_final(&self) -> bool {
         matches!(self, Self::Deliver(DeliverError::Assemble(error)) if !matches!(error, AssembleError::Io(_)))
     }
-}
 
-/// One worker: settles calls one after the other until it is dropped.
-pub async fn work(settling: Arc<Settling>, erasing: Arc<Erasing>) {
-    let mut backoff = Backoff::default();
-    loop {
-        let closing = settling.next().await;
-        let id = closing.id;
-        match settle(&closing, &erasing).await {
-            Ok(()) => {
-                settling.done(id);
-                backoff.reset();
-            }
-            Err(error) if error.is_final() => {
-                tracing::error!(call = %id, %error, "a recording is lost: its records are no good");
-                let lost = Outcome::Lost(LossCause::Damaged);
-                metrics::call_ended(lost);
-                let written = put_outcome(&closing, lost, &erasing).await;
-                // The records stay in the spool for whoever can mend them, until their time is up.
-                if written.is_ok() { settling.done(id) } else { settling.retry(id) }
-            }
-            Err(error) => {
-                metrics::upload_failed();
-                tracing::warn!(call = %id, %error, "a call is not settled yet");
-                settling.retry(id);
-                tokio::time::sleep(backoff.next(random())).await;
-            }
-        }
+    /// Whether the store is what failed.
+    fn is_the_store(&self) -> bool {
+        matches!(self, Self::Deliver(DeliverError::Store(_) | DeliverError::Vault(VaultError::Store(_))))
     }
 }
 
-async fn settle(closing: &Closing, erasing: &Erasing) -> Result<(), SettleError> {
-    let id = closing.id;
-    let _turn = erasing.turns.lock(id).await;
-    if closing.ended.outcome == Outcome::Recorded && !erasing.log.is_erased(id) {
+/// Settles calls.
+pub struct Delivery {
+    settling: Arc<Settling>,
+    erasing: Arc<Erasing>,
+    deliverer: Deliverer,
+    pace: Pace,
+}
+
+impl Delivery {
+    /// What settles `settling`'s calls.
+    pub fn new(settling: Arc<Settling>, erasing: Arc<Erasing>) -> Self {
+        let deliverer = Deliverer::new(erasing.vault.clone());
+        Self { settling, erasing, deliverer, pace: Pace::new(MOST) }
+    }
+
+    /// Starts as many workers as there may be deliveries; they end when `tasks` does.
+    pub fn start(self, tasks: &mut JoinSet<()>) {
+        let delivery = Arc::new(self);
+        for _ in 0..MOST {
+            let delivery = Arc::clone(&delivery);
+            tasks.spawn(async move { delivery.work().await });
+        }
+    }
+
+    /// Settles every call that waits, however long it takes.
+    pub async fn until_settled(self) {
+        let settling = Arc::clone(&self.settling);
+        let mut tasks = JoinSet::new();
+        self.start(&mut tasks);
+        while !settling.is_empty() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        tasks.shutdown().await;
+    }
+
+    /// One worker: settles calls one after the other.
+    async fn work(&self) {
+        let mut backoff = Backoff::default();
+        loop {
+            let turn = self.pace.turn().await;
+            let closing = self.settling.next().await;
+            let id = closing.id;
+            match self.settle(&closing).await {
+                Ok(()) => {
+                    self.settling.done(id);
+                    turn.went_well();
+                    backoff.reset();
+                }
+                Err(error) if error.is_final() => {
+                    tracing::error!(call = %id, %error, "a recording is lost: its records are no good");
+                    let lost = Outcome::Lost(LossCause::Damaged);
+                    metrics::call_ended(lost);
+                    let written = self.put_outcome(&closing, lost).await;
+                    // The records stay in the spool for whoever can mend them, until their time is up.
+                    if written.is_ok() { self.settling.done(id) } else { self.settling.retry(id) }
+                }
+                Err(error) => {
+                    metrics::upload_failed();
+                    tracing::warn!(call = %id, %error, "a call is not settled yet");
+                    if error.is_the_store() {
+                        turn.went_badly();
+                    } else {
+                        drop(turn);
+                    }
+                    self.settling.retry(id);
+                    tokio::time::sleep(backoff.next(random())).await;
+                }
+            }
+        }
+    }
+
+    async fn settle(&self, closing: &Closing) -> Result<(), SettleError> {
+        let (id, erasing) = (closing.id, &self.erasing);
+        let _turn = erasing.turns.lock(id).await;
+        if !erasing.custody.in_step() {
+            return Err(SettleError::OutOfStep);
+        }
+        if closing.ended.outcome == Outcome::Recorded && !erasing.log.is_erased(id) {
+            let manifest = match self.settling.delivered(id) {
+                Some(manifest) => manifest,
+                None => {
+                    let manifest = Arc::new(self.deliver(id).await?);
+                    self.settling.note_delivered(&manifest);
+                    manifest
+                }
+            };
+            erasing.index.put_recording(&manifest).await?;
+        }
+        self.put_outcome(closing, closing.ended.outcome).await?;
+        if closing.spooled {
+            destroy_key(&erasing.spool, id).await?;
+        }
+        Ok(())
+    }
+
+    /// Brings a recording to the store. What the index needs of its manifest comes back.
+    async fn deliver(&self, id: CallId) -> Result<Manifest, SettleError> {
         let started = Instant::now();
-        let reader = {
-            let spool = erasing.spool.clone();
-            tokio::task::spawn_blocking(move || spool.read(id)).await??
-        };
-        let bodies = reader.filter_map(|body| match body {
-            Ok(body) => Some(Ok(body)),
-            // What is damaged is missing: the recording is made of the rest, and says so.
-            Err(error) if error.is_damage() => None,
-            Err(error) => Some(Err(AssembleError::Io(error.to_string()))),
-        });
-        let manifest = deliver(bodies, &erasing.store).await.inspect_err(|error| {
+        let source = source(&self.erasing.spool, id)?;
+        let mut manifest = Box::pin(self.deliverer.deliver(&source)).await.inspect_err(|error| {
             // Nothing is overwritten: a person must look.
             if matches!(error, DeliverError::Store(StoreError::Conflict)) {
                 tracing::error!(call = %id, "the store has another object under this recording's name");
             }
         })?;
-        erasing.index.put_recording(&manifest).await?;
         metrics::stored(manifest.audio_bytes, started.elapsed());
+        // The waveform is the bulk of it, and may wait long for the index.
+        manifest.peaks_100ms = Vec::new();
+        manifest.gaps = Vec::new();
+        Ok(manifest)
     }
-    put_outcome(closing, closing.ended.outcome, erasing).await?;
-    if closing.spooled {
-        destroy_key(&erasing.spool, id).await?;
+
+    async fn put_outcome(&self, closing: &Closing, outcome: Outcome) -> Result<(), SettleError> {
+        let row = CallRow {
+            id: closing.id,
+            department: closing.department.clone(),
+            ended_at: closing.ended.at,
+            outcome,
+        };
+        Ok(self.erasing.index.put_call(&row).await?)
     }
-    Ok(())
 }
 
-async fn put_outcome(closing: &Closing, outcome: Outcome, erasing: &Erasing) -> Result<(), SettleError> {
-    let row = CallRow {
-        id: closing.id,
-        department: closing.department.clone(),
-        ended_at: closing.ended.at,
-        outcome,
+/// A recording in the spool. What is damaged is missing: the recording is made of the rest, and
+/// says so.
+///
+/// Errors: the spool has no such call.
+pub fn source(spool: &Spool, id: CallId) -> Result<Source, SpoolError> {
+    let secret = spool.derive(id, b"stored objects")?;
+    let spool = spool.clone();
+    let records = move || {
+        let reader = spool.read(id).map_err(|error| AssembleError::Io(error.to_string()))?;
+        let bodies = reader.filter_map(|body| match body {
+            Ok(body) => Some(Ok(body)),
+            Err(error) if error.is_damage() => None,
+            Err(error) => Some(Err(AssembleError::Io(error.to_string()))),
+        });
+        Ok(Box::new(bodies) as _)
     };
-    Ok(erasing.index.put_call(&row).await?)
+    Ok(Source { records: Arc::new(records), secret })
 }
 
 fn random() -> u32 {
@@ -121,7 +211,9 @@ mod tests {
     use super::*;
     use crate::app::config::StoreConfig;
     use crate::app::keyed_lock::KeyedLock;
+    use crate::archive::seal::day_keys::DayKeys;
     use crate::archive::store::Store;
+    use crate::archive::vault::Vault;
     use crate::base::clock::{OsClock, WallTime};
     use crate::base::id::CallId;
     use crate::call::{
@@ -135,23 +227,32 @@ mod tests {
     use crate::spool::record::{Body, SpoolRecord};
     use crate::spool::{MasterKey, Spool, SpoolConfig};
 
-    async fn erasing(dir: &Path) -> Erasing {
+    async fn erasing(dir: &Path) -> Arc<Erasing> {
         let config = SpoolConfig {
             dir: dir.join("spool"),
             segment_bytes: 1 << 20,
             max_bytes: 1 << 30,
             queue_bytes: 1 << 20,
         };
-        let master = MasterKey::from_bytes(&[3; 32]).unwrap();
+        let key = || MasterKey::from_bytes(&[3; 32]).unwrap();
+        let (master, day_master) = (key(), key());
+        let keys = Arc::new(DayKeys::open(&dir.join("keys"), day_master).unwrap());
+        let store = Store::open(&StoreConfig::Local { dir: dir.join("store") }).unwrap();
         let (spool, _) = Spool::open(config, Arc::new(OsDisk), master, Box::new(|_| {})).unwrap();
-        Erasing {
+        Arc::new(Erasing {
             log: DeletionLog::open(&dir.join("deletions")).unwrap(),
             spool,
-            store: Store::open(&StoreConfig::Local { dir: dir.join("store") }).unwrap(),
+            vault: Vault::new(store.clone(), keys, true, None),
+            store,
             index: Index::open(&dir.join("index.sqlite"), "45").await.unwrap(),
             turns: KeyedLock::default(),
             clock: Arc::new(OsClock),
-        }
+            custody: Default::default(),
+        })
+    }
+
+    async fn settle(closing: &Closing, erasing: &Arc<Erasing>) -> Result<(), SettleError> {
+        Delivery::new(Arc::default(), Arc::clone(erasing)).settle(closing).await
     }
 
     /// A recorded call of 100 ms in the spool.
@@ -225,10 +326,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let erasing = erasing(dir.path()).await;
         let closing = recorded(&erasing).await;
-        let reader = erasing.spool.read(closing.id).unwrap();
-        let first =
-            deliver(reader.map(|body| body.map_err(|e| AssembleError::Io(e.to_string()))), &erasing.store);
-        let manifest = first.await.unwrap();
+        let first = Deliverer::new(erasing.vault.clone());
+        let manifest = first.deliver(&source(&erasing.spool, closing.id).unwrap()).await.unwrap();
         // Here the process died: objects stored, no row, spool not released.
         settle(&closing, &erasing).await.unwrap();
         let row = erasing.index.get(closing.id).await.unwrap().unwrap();
@@ -236,30 +335,55 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn while_the_index_is_locked_recordings_reach_the_store_and_their_rows_follow() {
+        use sqlx::{ConnectOptions, Connection};
+
+        let dir = tempfile::tempdir().unwrap();
+        let erasing = erasing(dir.path()).await;
+        let closing = recorded(&erasing).await;
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.path().join("index.sqlite"));
+        let mut other = options.connect().await.unwrap();
+        let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        let settling = Arc::<Settling>::default();
+        let delivery = Delivery::new(Arc::clone(&settling), Arc::clone(&erasing));
+        let waits = delivery.settle(&closing).await;
+        assert!(matches!(waits, Err(SettleError::Index(_))), "{waits:?}");
+        assert!(erasing.index.probe().await.is_err());
+        // In the store, and in the spool until its row is written.
+        assert_eq!(erasing.vault.manifest(closing.id).await.unwrap().id(), closing.id);
+        assert_eq!(erasing.spool.calls(), [closing.id]);
+        assert!(settling.delivered(closing.id).is_some());
+        lock.rollback().await.unwrap();
+        delivery.settle(&closing).await.unwrap();
+        assert!(erasing.spool.calls().is_empty());
+        assert!(erasing.index.get(closing.id).await.unwrap().is_some());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn invariant_09_the_sweeper_ends_a_recording_at_its_limit_and_not_before() {
         use crate::app::sweeping::Sweeper;
 
         let dir = tempfile::tempdir().unwrap();
-        let erasing = Arc::new(erasing(dir.path()).await);
+        let erasing = erasing(dir.path()).await;
         let closing = recorded(&erasing).await;
         settle(&closing, &erasing).await.unwrap();
         let sweeper = Sweeper {
             erasing: Arc::clone(&erasing),
-            clock: Arc::new(OsClock),
-            state_file: dir.path().join("clock.json"),
+            time: Arc::new(crate::app::timekeeping::TimeKeeper::new(dir.path().join("clock.json"))),
             interval: std::time::Duration::from_secs(60),
-            manage_lifecycle: false,
         };
         let over = closing.id.admitted_at().plus_days(90);
         sweeper.sweep(over.plus_micros(-1_000_000), true).await;
         assert_eq!(erasing.complete_open().await, 0);
         assert!(!erasing.log.is_erased(closing.id));
+        assert_eq!(erasing.vault.keys().list().unwrap().len(), 1);
         sweeper.sweep(over.plus_micros(1_000_000), true).await;
         assert_eq!(erasing.complete_open().await, 0);
         let row = erasing.index.get(closing.id).await.unwrap().unwrap();
         assert!(row.erased_at.is_some() && row.caller_number.is_none());
-        let name = crate::archive::key::audio(closing.id, closing.id.admitted_at());
-        assert!(matches!(erasing.store.size(&name).await, Err(StoreError::Missing)));
+        assert!(matches!(erasing.vault.audio(closing.id, None).await, Err(VaultError::Missing)));
+        // The day's key went with its last recording.
+        assert!(erasing.vault.keys().list().unwrap().is_empty());
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,8 @@
 //! index let it, one at a time with the recording's delivery.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -9,13 +11,18 @@ use futures::future::BoxFuture;
 use crate::app::durable::destroy_key;
 use crate::app::keyed_lock::KeyedLock;
 use crate::archive::store::Store;
+use crate::archive::vault::Vault;
 use crate::base::clock::Clock;
 use crate::base::id::CallId;
 use crate::index::Index;
 use crate::metrics::{self, ErasedFor};
+use crate::retention::custody::Custody;
 use crate::retention::deletion_log::{Cause, DeletionLog, Order};
-use crate::retention::erase::{EraseError, Eraser, SpoolKeys, Step};
+use crate::retention::erase::{EraseError, Eraser, GuardedLog, SpoolKeys, Step};
 use crate::spool::Spool;
+
+/// Erasures that fail in a row until the store is taken to be away.
+const FAILURES: usize = 5;
 
 /// Orders and completes erasures.
 pub struct Erasing {
@@ -23,14 +30,18 @@ pub struct Erasing {
     pub log: DeletionLog,
     /// The spool, for its keys.
     pub spool: Spool,
-    /// The store.
+    /// The store, for what is not read: names, versions, whether it answers.
     pub store: Store,
+    /// The recordings in it, through their seal.
+    pub vault: Vault,
     /// The index.
     pub index: Index,
     /// Held while a recording is delivered or erased.
     pub turns: KeyedLock,
     /// Dates orders.
     pub clock: Arc<dyn Clock>,
+    /// Holds, the signature, and whether the log is whole.
+    pub custody: Custody,
 }
 
 /// Spool keys, destroyed where blocking is allowed.
@@ -48,8 +59,33 @@ impl Erasing {
     ///
     /// Errors: it was not accepted.
     pub async fn order(&self, id: CallId, cause: Cause) -> Result<(), EraseError> {
-        let keys = Keys(self.spool.clone());
-        self.eraser(&keys).order(Order { id, at: self.clock.wall(), cause }).await
+        self.order_for(id, cause, None).await
+    }
+
+    /// As [`Erasing::order`], with the number of the request by which someone asked.
+    ///
+    /// Errors: it was not accepted: a hold stands against it, or it is not durable.
+    pub async fn order_for(
+        &self,
+        id: CallId,
+        cause: Cause,
+        request: Option<String>,
+    ) -> Result<(), EraseError> {
+        let order = Order { id, at: self.clock.wall(), cause, request };
+        let (keys, log) = (Keys(self.spool.clone()), GuardedLog(&self.log, &self.custody));
+        self.eraser(&log, &keys).order(order).await
+    }
+
+    /// Opens an erasure again, as a copy of what is erased turned up.
+    ///
+    /// Errors: it is not durable.
+    pub async fn reopen(&self, id: CallId) -> Result<(), EraseError> {
+        let before = tokio::task::block_in_place(|| self.log.history(id))?;
+        let (cause, request) =
+            before.map_or((Cause::Expiry, None), |(order, _)| (order.cause, order.request));
+        let order = Order { id, at: self.clock.wall(), cause, request };
+        tokio::task::block_in_place(|| self.log.reopen(order))?;
+        Ok(())
     }
 
     /// Completes an erasure: the store and the index.
@@ -57,8 +93,9 @@ impl Erasing {
     /// Errors: the step that could not be taken; the order stays open.
     pub async fn complete(&self, id: CallId, cause: Cause) -> Result<Vec<String>, (Step, EraseError)> {
         let _turn = self.turns.lock(id).await;
-        let keys = Keys(self.spool.clone());
-        let gone = self.eraser(&keys).complete(id, self.clock.wall()).await?;
+        let now = self.clock.wall();
+        let (keys, log) = (Keys(self.spool.clone()), GuardedLog(&self.log, &self.custody));
+        let gone = self.eraser(&log, &keys).complete(id, now).await?;
         metrics::erased(match cause {
             Cause::Request => ErasedFor::Request,
             Cause::Withdrawal => ErasedFor::Withdrawal,
@@ -67,13 +104,28 @@ impl Erasing {
         Ok(gone)
     }
 
-    /// Tries every open order again; how many are still open.
+    /// Tries every open order again; how many are still open. One that cannot be completed does
+    /// not hold up the others; after a few in a row the store is taken to be away.
     pub async fn complete_open(&self) -> usize {
-        for order in self.log.open_orders() {
-            if let Err((step, error)) = self.complete(order.id, order.cause).await {
-                tracing::warn!(call = %order.id, step = step.name(), %error, "an erasure is not complete yet");
-                // What stops one stops the others.
-                break;
+        let mut orders = self.log.open_orders();
+        let now = self.clock.wall();
+        let oldest_us = orders.iter().map(|order| now.micros_since(order.at)).max().unwrap_or(0);
+        metrics::erasures_waiting(Duration::from_micros(oldest_us.max(0) as u64));
+        // Each round begins with another one, so that all have their turn.
+        let turn = self.custody.rounds.fetch_add(1, Ordering::Relaxed);
+        let first = turn.checked_rem(orders.len()).unwrap_or(0);
+        orders.rotate_left(first);
+        let mut failed = 0;
+        for order in orders {
+            match self.complete(order.id, order.cause).await {
+                Ok(_) => failed = 0,
+                Err((step, error)) => {
+                    tracing::warn!(call = %order.id, step = step.name(), %error, "an erasure is not complete yet");
+                    failed += 1;
+                    if failed == FAILURES {
+                        break;
+                    }
+                }
             }
         }
         let open = self.log.open_orders().len();
@@ -81,7 +133,7 @@ impl Erasing {
         open
     }
 
-    fn eraser<'a>(&'a self, keys: &'a Keys) -> Eraser<'a> {
-        Eraser { log: &self.log, keys, store: &self.store, index: &self.index }
+    fn eraser<'a>(&'a self, log: &'a GuardedLog<'a>, keys: &'a Keys) -> Eraser<'a> {
+        Eraser { log, keys, store: &self.store, index: &self.index }
     }
 }

@@ -13,18 +13,13 @@ use crate::app::settling::Settling;
 use crate::archive::key;
 use crate::archive::manifest::Manifest;
 use crate::archive::store::StoreError;
+use crate::archive::vault::VaultError;
 use crate::base::id::CallId;
-use crate::http::access::Actor;
 use crate::http::library::{
-    Audio, AudioFormat, AudioRequest, ByteRange, EraseReceipt, EraseState, EraseStep, Library, LibraryError,
-    Page, RecordingDetail, RecordingState, RecordingSummary, SearchQuery, StoredObject,
+    Audio, AudioFormat, AudioRequest, ByteRange, Library, LibraryError, Page, RecordingDetail,
+    RecordingState, RecordingSummary, SearchQuery, StoredObject,
 };
 use crate::index::{IndexRow, Query};
-use crate::retention::deletion_log::Cause;
-use crate::retention::erase::Step;
-
-/// Largest manifest: a 12-hour call's waveform and gaps. Units: bytes.
-const MANIFEST_BYTES: u64 = 64 << 20;
 
 /// The recordings.
 pub struct Recordings {
@@ -39,6 +34,7 @@ pub struct Recordings {
 impl Library for Recordings {
     fn search(&self, query: SearchQuery) -> BoxFuture<'_, Result<Page, LibraryError>> {
         async move {
+            self.in_step()?;
             let wanted = Query {
                 number: query.number,
                 name: query.name,
@@ -49,7 +45,8 @@ impl Library for Recordings {
                 most: u32::from(query.page_size),
             };
             let found = self.erasing.index.search(&wanted).await.map_err(|_| LibraryError::IndexDown)?;
-            let rows = found.rows.into_iter().filter(|row| !self.erasing.log.is_erased(row.id));
+            let served = |row: &IndexRow| !self.erasing.log.is_erased(row.id) && !self.has_expired(row);
+            let rows = found.rows.into_iter().filter(served);
             Ok(Page {
                 recordings: rows.map(summary).collect(),
                 page: query.page,
@@ -64,11 +61,13 @@ impl Library for Recordings {
         async move {
             let row = self.row(id).await?;
             let manifest = self.manifest(&row).await?;
-            let object = StoredObject {
-                key: key::audio(id, row.started_at),
-                size_bytes: manifest.audio_bytes,
-                sha256: manifest.audio_sha256.clone(),
+            let sealed = manifest.object.as_ref().is_some_and(|object| object.sealed_for.is_some());
+            let (size_bytes, sha256) = match &manifest.object {
+                Some(object) => (object.bytes, object.sha256.clone()),
+                None => (manifest.audio_bytes, manifest.audio_sha256.clone()),
             };
+            let key = key::name(id, row.started_at, key::Kind::Audio, sealed);
+            let object = StoredObject { key, size_bytes, sha256 };
             Ok(RecordingDetail {
                 summary: summary(row),
                 ended_at: Some(manifest.ended_at),
@@ -86,12 +85,11 @@ impl Library for Recordings {
     fn audio(&self, request: AudioRequest) -> BoxFuture<'_, Result<Audio, LibraryError>> {
         async move {
             let row = self.row(request.id).await?;
-            let name = key::audio(request.id, row.started_at);
             if request.format == AudioFormat::Opus && request.channel.is_none() {
                 let part = range(request.range, row.object_bytes)?;
-                let (_, bytes) =
-                    self.erasing.store.get(&name, Some(part.clone())).await.map_err(from_store)?;
-                let bytes = bytes.map(|chunk| chunk.map_err(from_store)).boxed();
+                let audio = self.erasing.vault.audio(request.id, Some(part.clone())).await;
+                let (_, bytes) = audio.map_err(from_vault)?;
+                let bytes = bytes.map(|chunk| chunk.map_err(from_vault)).boxed();
                 return Ok(Audio { total_bytes: row.object_bytes, part, bytes });
             }
             let manifest = self.manifest(&row).await?;
@@ -104,44 +102,9 @@ impl Library for Recordings {
             let form = WavForm { duration_ms: row.duration_ms, rate_hz: manifest.audio_rate_hz, channels };
             let total_bytes = form.bytes();
             let part = range(request.range, total_bytes)?;
-            let (_, opus) = self.erasing.store.get(&name, None).await.map_err(from_store)?;
+            let (_, opus) = self.erasing.vault.audio(request.id, None).await.map_err(from_vault)?;
             let bytes = rendering::wav(opus, form, request.channel, part.clone());
             Ok(Audio { total_bytes, part, bytes })
-        }
-        .boxed()
-    }
-
-    fn erase(
-        &self,
-        id: CallId,
-        _reason: String,
-        _actor: Actor,
-    ) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>> {
-        async move {
-            let known = self.erasing.log.is_erased(id)
-                || self.settling.contains(id)
-                || self.erasing.index.get(id).await.map_err(|_| LibraryError::IndexDown)?.is_some();
-            if self.registry.is_live(id) {
-                return Err(LibraryError::NotReady);
-            }
-            if !known {
-                return Err(LibraryError::NotFound);
-            }
-            self.erasing.order(id, Cause::Request).await.map_err(|error| {
-                tracing::error!(call = %id, %error, "an erasure was not accepted");
-                LibraryError::StoreDown
-            })?;
-            let undone = match self.erasing.complete(id, Cause::Request).await {
-                Ok(_) => None,
-                Err((step, error)) => {
-                    tracing::warn!(call = %id, step = step.name(), %error, "an erasure waits");
-                    Some(step)
-                }
-            };
-            let done = |step: Step| undone.is_none_or(|undone| step < undone);
-            let steps = Step::ALL.map(|step| EraseStep { name: step.name().into(), done: done(step) });
-            let state = if undone.is_none() { EraseState::Done } else { EraseState::Pending };
-            Ok(EraseReceipt { id, state, steps: steps.into() })
         }
         .boxed()
     }
@@ -150,21 +113,34 @@ impl Library for Recordings {
 impl Recordings {
     /// The row of a recording that may be served.
     async fn row(&self, id: CallId) -> Result<IndexRow, LibraryError> {
+        self.in_step()?;
         if self.erasing.log.is_erased(id) {
             return Err(LibraryError::Erased);
         }
         match self.erasing.index.get(id).await.map_err(|_| LibraryError::IndexDown)? {
-            Some(row) if row.erased_at.is_some() => Err(LibraryError::Erased),
+            Some(row) if row.erased_at.is_some() || self.has_expired(&row) => Err(LibraryError::Erased),
             Some(row) => Ok(row),
             None if self.settling.contains(id) || self.registry.is_live(id) => Err(LibraryError::NotReady),
             None => Err(LibraryError::NotFound),
         }
     }
 
+    /// Nothing is served while the deletion log may have forgotten what was erased.
+    fn in_step(&self) -> Result<(), LibraryError> {
+        match self.erasing.custody.in_step() {
+            true => Ok(()),
+            false => Err(LibraryError::OutOfStep),
+        }
+    }
+
+    /// Its time is up, whether or not the sweeper has come by, and no hold stands.
+    fn has_expired(&self, row: &IndexRow) -> bool {
+        let now = self.erasing.clock.wall();
+        row.expires_at <= now && self.erasing.custody.holds.standing(row.id, now).is_none()
+    }
+
     async fn manifest(&self, row: &IndexRow) -> Result<Manifest, LibraryError> {
-        let name = key::manifest(row.id, row.started_at);
-        let json = self.erasing.store.get_small(&name, MANIFEST_BYTES).await.map_err(from_store)?;
-        serde_json::from_slice(&json).map_err(|_| LibraryError::Damaged)
+        self.erasing.vault.manifest(row.id).await.map_err(from_vault)
     }
 }
 
@@ -172,15 +148,22 @@ fn range(asked: Option<ByteRange>, total_bytes: u64) -> Result<std::ops::Range<u
     asked.map_or(Ok(0..total_bytes), |range| range.resolve(total_bytes))
 }
 
-fn from_store(error: StoreError) -> LibraryError {
+fn from_vault(error: VaultError) -> LibraryError {
     match error {
-        StoreError::Missing => LibraryError::NotFound,
-        StoreError::Mismatch | StoreError::Conflict => LibraryError::Damaged,
-        StoreError::Transient(_) | StoreError::Source(_) | StoreError::Config(_) => LibraryError::StoreDown,
+        VaultError::Missing => LibraryError::NotFound,
+        VaultError::NoKey => LibraryError::Sealed,
+        VaultError::Damaged(_) => LibraryError::Damaged,
+        VaultError::Store(StoreError::Mismatch | StoreError::Conflict) => LibraryError::Damaged,
+        VaultError::Store(_) => LibraryError::StoreDown,
+        VaultError::Keys(error) => {
+            tracing::error!(%error, "the keys of the days cannot be used");
+            LibraryError::Sealed
+        }
     }
 }
 
-fn summary(row: IndexRow) -> RecordingSummary {
+/// A row as a list shows it.
+pub(super) fn summary(row: IndexRow) -> RecordingSummary {
     RecordingSummary {
         id: row.id,
         department: row.department,

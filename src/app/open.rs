@@ -1,6 +1,7 @@
 //! Opens everything that an owner's data consists of, in the one order that is safe: the
 //! deletion log before anything that could serve or deliver, the spool before the store.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -9,19 +10,29 @@ use crate::app::config::Config;
 use crate::app::erasing::Erasing;
 use crate::app::keyed_lock::KeyedLock;
 use crate::app::library::Recordings;
+use crate::app::master_key;
 use crate::app::registry::Registry;
 use crate::app::settling::Settling;
+use crate::app::stewarding::Stewarding;
+use crate::app::timekeeping::TimeKeeper;
 use crate::app::trail::Trail;
+use crate::archive::seal::day_keys::DayKeys;
 use crate::archive::store::Store;
+use crate::archive::vault::Vault;
 use crate::audit::{self, AuditLog};
-use crate::base::clock::{Clock, OsClock};
+use crate::base::clock::Clock;
+use crate::base::signing::Signer;
 use crate::http::tokens::Tokens;
 use crate::index::Index;
+use crate::retention::custody::Custody;
 use crate::retention::deletion_log::DeletionLog;
+use crate::retention::holds::Holds;
 use crate::spool::disk::OsDisk;
 use crate::spool::recover::Recovered;
-use crate::spool::{DurableEvent, MasterKey, Spool, SpoolConfig, SpoolError};
+use crate::spool::{DurableEvent, Spool, SpoolConfig, SpoolError};
 
+/// How long an erasure itself may take, beyond two sweeps, until a report calls it late. Units: s.
+const GRACE_S: u64 = 300;
 /// Records that may wait for the disk; at 100 calls some minutes of audio. Units: bytes.
 const SPOOL_QUEUE_BYTES: usize = 64 << 20;
 
@@ -41,8 +52,12 @@ pub struct Opened {
     pub settling: Arc<Settling>,
     /// The audit.
     pub audit: AuditLog,
+    /// The time.
+    pub time: Arc<TimeKeeper>,
     /// Who may ask.
     pub tokens: Arc<Tokens>,
+    /// The file of the master key, if this start made it.
+    pub new_master_key: Option<PathBuf>,
 }
 
 /// Opens the data. `Ok(None)`: another process has it.
@@ -55,8 +70,12 @@ pub async fn open(
     let dir = &config.data_dir;
     std::fs::create_dir_all(dir)
         .with_context(|| format!("cannot make the data directory {}", dir.display()))?;
-    let clock: Arc<dyn Clock> = Arc::new(OsClock);
-    let master = MasterKey::load_or_create(&config.spool.master_key_file)?;
+    let (secret, is_new) = master_key::load(&config.spool.master_key).await?;
+    let master = secret.key()?;
+    let day_master = match &config.seal.master_key {
+        None => secret.key()?,
+        Some(source) => master_key::load(source).await?.0.key()?,
+    };
     let spool_config = SpoolConfig {
         dir: config.spool.dir.clone(),
         segment_bytes: config.spool.segment_bytes,
@@ -70,12 +89,28 @@ pub async fn open(
         Err(SpoolError::InUse { .. }) => return Ok(None),
         opened => opened.context("cannot open the spool")?,
     };
+    let time = Arc::new(TimeKeeper::new(dir.join("clock.json")));
+    let clock: Arc<dyn Clock> = time.clock.clone();
+    let signer = Signer::load_or_create(&config.signing_key_file)?;
+    let holds =
+        Holds::open(&dir.join("holds.json"), config.hold_policy()).context("cannot open the holds")?;
+    let custody = Custody::new(signer, holds);
     let log = DeletionLog::open(&dir.join("deletions.log")).context("cannot open the deletion log")?;
     let index = Index::open(&config.index_path, &config.country_code).await?;
     let store = Store::open(&config.store)?;
+    let keys = Arc::new(DayKeys::open(&config.seal.keys_dir, day_master).context("the days' keys")?);
+    let vault = Vault::new(store.clone(), keys, config.seal.seals, config.seal.escrow.clone());
     let tokens = Arc::new(Tokens::open(&config.tokens_path)?);
-    let erasing =
-        Arc::new(Erasing { log, spool, store, index, turns: KeyedLock::default(), clock: clock.clone() });
+    let erasing = Arc::new(Erasing {
+        log,
+        spool,
+        store,
+        vault,
+        index,
+        turns: KeyedLock::default(),
+        clock: clock.clone(),
+        custody,
+    });
     Ok(Some(Opened {
         audit: AuditLog::new(audit::path_in(dir)),
         registry: Arc::default(),
@@ -84,7 +119,9 @@ pub async fn open(
         clock,
         erasing,
         recovered,
+        time,
         tokens,
+        new_master_key: is_new,
     }))
 }
 
@@ -98,8 +135,26 @@ impl Opened {
         })
     }
 
+    /// Erasures, holds and reports as the API shows them.
+    pub fn steward(&self) -> Arc<Stewarding> {
+        let grace_s = 2 * self.config.sweep_interval.as_secs() + GRACE_S;
+        Arc::new(Stewarding {
+            erasing: Arc::clone(&self.erasing),
+            registry: Arc::clone(&self.registry),
+            settling: Arc::clone(&self.settling),
+            time: Arc::clone(&self.time),
+            audit: self.audit.clone(),
+            time_zone: self.config.time_zone.clone(),
+            grace_s,
+        })
+    }
+
     /// The audit as the API uses it.
     pub fn trail(&self) -> Arc<Trail> {
-        Arc::new(Trail(self.audit.clone()))
+        Arc::new(Trail {
+            log: self.audit.clone(),
+            erasing: Arc::clone(&self.erasing),
+            country_code: self.config.country_code.clone(),
+        })
     }
 }

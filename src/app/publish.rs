@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::app::filling::Filling;
+use crate::app::readiness::Health;
 use crate::app::registry::Registry;
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, MonoTime};
 use crate::call::ConsentState;
 use crate::media::engine::Engine;
 use crate::media::output::{FRAME_MS, StreamCounts};
@@ -12,9 +14,12 @@ use crate::media::ports::PortPool;
 use crate::media::stats::TickStats;
 use crate::metrics::exporter::Exporter;
 use crate::metrics::{self, RefusedPacket};
-use crate::spool::{Spool, SpoolStats};
+use crate::spool::{FULL, Spool, SpoolStats};
 
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Time left at which the log tells, and how often.
+const SOON: Duration = Duration::from_secs(24 * 3_600);
+const WARN_EVERY: Duration = Duration::from_secs(600);
 
 /// Publishes until it is dropped.
 pub struct Publisher {
@@ -30,6 +35,8 @@ pub struct Publisher {
     pub ports: PortPool,
     /// Dates the age of the spool.
     pub clock: Arc<dyn Clock>,
+    /// Hears when the spool would be full.
+    pub health: Arc<Health>,
     /// The text page.
     pub exporter: Exporter,
 }
@@ -38,9 +45,11 @@ impl Publisher {
     /// Publishes until it is dropped.
     pub async fn run(self) {
         let mut last = (TickStats::default(), SpoolStats::default());
+        let (mut filling, mut warned) = (Filling::default(), None);
         loop {
             tokio::time::sleep(INTERVAL).await;
             last = self.publish(last);
+            self.look_ahead(last.1.fill_ratio, &mut filling, &mut warned);
             self.exporter.run_upkeep();
         }
     }
@@ -88,6 +97,25 @@ impl Publisher {
         }
         metrics::rtp_ports_in_use(self.ports.lent());
         (engine, self.publish_spool(spool_before))
+    }
+
+    /// Tells when new calls would be refused, while there is time to do something about it.
+    fn look_ahead(&self, fill_ratio: f64, filling: &mut Filling, warned: &mut Option<MonoTime>) {
+        let now = self.clock.mono();
+        let parts = |share: f64| (share * 1e12) as u64;
+        let left = filling.look(now, parts(fill_ratio), parts(FULL));
+        metrics::spool_full_in(left);
+        self.health.set_spool_full_in(left);
+        let soon = left.filter(|&left| left < SOON);
+        if let Some(left) = soon
+            && warned.is_none_or(|at| now.since(at) >= WARN_EVERY)
+        {
+            *warned = Some(now);
+            tracing::warn!(
+                minutes = left.as_secs() / 60,
+                "the spool is filling up: after this time new calls will be refused"
+            );
+        }
     }
 
     fn publish_spool(&self, before: SpoolStats) -> SpoolStats {

@@ -2,16 +2,17 @@
 //! so that a health check never waits for them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use crate::app::caretaking::RulesWatch;
 use crate::app::erasing::Erasing;
+use crate::app::timekeeping::TimeKeeper;
 use crate::http::health::{Check, Readiness};
 use crate::metrics;
-use crate::spool::Spool;
 
 /// Time between two looks.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -23,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Health {
     store: AtomicBool,
     index: AtomicBool,
+    /// Until new calls are refused; `u64::MAX` where the spool does not grow. Units: s.
+    spool_full_in_s: AtomicU64,
 }
 
 impl Health {
@@ -35,6 +38,20 @@ impl Health {
         self.index.store(index, Ordering::Relaxed);
         metrics::store_up(store);
         metrics::index_up(index);
+    }
+
+    /// How long the spool takes new calls, if it goes on growing.
+    pub fn set_spool_full_in(&self, left: Option<Duration>) {
+        self.spool_full_in_s.store(left.map_or(u64::MAX, |left| left.as_secs()), Ordering::Relaxed);
+    }
+
+    /// What is wrong with a store that does not answer.
+    fn store_detail(&self) -> String {
+        let waits = "it does not answer; recordings wait in the spool";
+        match self.spool_full_in_s.load(Ordering::Relaxed) {
+            0 | u64::MAX => waits.to_owned(),
+            left => format!("{waits}, which takes new calls for about {} more minutes", left.div_ceil(60)),
+        }
     }
 
     /// Looks again and again until it is dropped; the start has looked once.
@@ -50,8 +67,12 @@ impl Health {
 pub struct Checks {
     /// Store and index.
     pub health: Arc<Health>,
-    /// The spool.
-    pub spool: Spool,
+    /// The bucket's rules.
+    pub rules: Arc<RulesWatch>,
+    /// The clock.
+    pub time: Arc<TimeKeeper>,
+    /// The spool and the deletion log.
+    pub erasing: Arc<Erasing>,
     /// Set once it shuts down.
     pub draining: Arc<AtomicBool>,
 }
@@ -73,9 +94,27 @@ impl Readiness for Checks {
                 false,
                 "the recorder is shutting down",
             ),
-            check("spool", self.spool.accepts_new_calls(), false, "it is filling up or cannot be written"),
-            check("store", store, true, "it does not answer; recordings wait in the spool"),
+            check(
+                "spool",
+                self.erasing.spool.accepts_new_calls(),
+                false,
+                "it is filling up or cannot be written",
+            ),
+            check("store", store, true, &self.health.store_detail()),
             check("index", index, true, "it does not answer; rows wait"),
+            check(
+                "deletion_log",
+                self.erasing.custody.in_step(),
+                true,
+                "it is behind what index or store have seen: nothing is served; run `optag replay-deletions`",
+            ),
+            check(
+                "bucket_rules",
+                self.rules.is_ok(),
+                true,
+                "the bucket's expiry rule or lock is not as it must be",
+            ),
+            check("clock", self.time.is_confirmed(), true, "it jumped; see `optag retention confirm-clock`"),
         ];
         async move { checks }.boxed()
     }

@@ -9,7 +9,7 @@ use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
 
 use crate::archive::render::{Renderer, WAV_HEADER_BYTES, wav_header};
-use crate::archive::store::StoreError;
+use crate::archive::vault::Plain;
 use crate::http::library::LibraryError;
 
 /// Blocks that may wait for a slow listener.
@@ -42,7 +42,7 @@ impl WavForm {
 
 /// Decodes `opus` to the bytes `part` of a WAV. `channel`: one alone.
 pub fn wav(
-    opus: BoxStream<'static, Result<Bytes, StoreError>>,
+    opus: Plain,
     form: WavForm,
     channel: Option<u8>,
     part: Range<u64>,
@@ -123,7 +123,7 @@ impl Part {
 /// The store's stream as a blocking reader.
 struct StreamReader {
     runtime: tokio::runtime::Handle,
-    stream: BoxStream<'static, Result<Bytes, StoreError>>,
+    stream: Plain,
     chunk: Bytes,
 }
 

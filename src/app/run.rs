@@ -15,7 +15,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::app::caretaking::{AuditCare, RulesWatch};
 use crate::app::config::{Config, StoreConfig};
+use crate::app::delivery::Delivery;
 use crate::app::durable::durable;
 use crate::app::open::{Opened, open};
 use crate::app::publish::Publisher;
@@ -25,7 +27,7 @@ use crate::app::resuming::{Resumed, resume};
 use crate::app::settling::{Closing, Settling};
 use crate::app::sink::SpoolSink;
 use crate::app::sweeping::Sweeper;
-use crate::app::{delivery, harden, sip};
+use crate::app::{harden, sip};
 use crate::base::clock::Clock;
 use crate::base::limit;
 use crate::call::outcome::LossCause;
@@ -44,8 +46,8 @@ use crate::signalling::siprec::listen::{Bound, Ending, SipServer};
 use crate::spool::DurableEvent;
 use crate::spool::record::{Body, SpoolRecord};
 
-/// Deliveries at a time; with three parts each they stay under 64 MiB.
-const DELIVERIES: usize = 4;
+/// How long the start waits for index and store to tell what they saw of the deletion log.
+const COMPARE: Duration = Duration::from_secs(10);
 /// How long deliveries may go on after the last call ended.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -90,6 +92,7 @@ impl Running {
         );
         let resumed = resume(&opened, &engine, &ports, Default::default()).await;
         check_store(&opened).await?;
+        compare_deletions(&opened).await;
         settle_recovered(&opened, &resumed).await?;
         follow_durable(events, &opened);
         let draining = Arc::new(AtomicBool::new(false));
@@ -105,7 +108,9 @@ impl Running {
         });
         let health = Arc::new(Health::default());
         health.look(&opened.erasing).await;
-        let mut tasks = start_tasks(&opened, &engine, &ports, &health, exporter.clone());
+        let manage = matches!(&config.store, StoreConfig::S3(s3) if s3.manage_lifecycle);
+        let rules = Arc::new(RulesWatch::new(Arc::clone(&opened.erasing), manage));
+        let mut tasks = start_tasks(&opened, &engine, &ports, &health, &rules, exporter.clone());
 
         let sip_server =
             sip::start(&config, recorder.clone(), Arc::clone(&opened.clock), resumed.sessions).await?;
@@ -117,11 +122,18 @@ impl Running {
             feed: recorder,
             library: opened.library(),
             audit: opened.trail(),
+            steward: opened.steward(),
             tokens: Arc::clone(&opened.tokens),
             clock: Arc::clone(&opened.clock),
         };
         let limits = Limits { requests: config.api.max_requests, timeout: config.api.request_timeout };
-        let checks = Checks { health, spool: opened.erasing.spool.clone(), draining: Arc::clone(&draining) };
+        let checks = Checks {
+            health,
+            rules,
+            time: Arc::clone(&opened.time),
+            erasing: Arc::clone(&opened.erasing),
+            draining: Arc::clone(&draining),
+        };
         let connections = ConnectionLimits {
             connections: config.api.max_connections,
             header_timeout: config.api.header_timeout,
@@ -153,6 +165,11 @@ impl Running {
             tasks,
             listeners,
         })
+    }
+
+    /// The master key's file, if this start made it.
+    pub fn new_master_key(&self) -> Option<&std::path::Path> {
+        self.opened.new_master_key.as_deref()
     }
 
     /// An admin token of this name; an older one of the same name becomes worthless.
@@ -191,6 +208,15 @@ impl Running {
         self.tasks.shutdown().await;
         let _ = self.stop.send(true);
         while self.listeners.join_next().await.is_some() {}
+        let (erasing, config) = (&self.opened.erasing, &self.opened.config);
+        let signing = erasing.anchor_audit(
+            &self.opened.audit,
+            erasing.clock.wall(),
+            config.audit.anchor_dir.as_deref(),
+        );
+        if !matches!(tokio::time::timeout(DRAIN, signing).await, Ok(Ok(()))) {
+            tracing::warn!("the end of the audit is not signed; the next start signs it");
+        }
         tokio::task::spawn_blocking(move || spool.close()).await?;
         Ok(())
     }
@@ -209,9 +235,26 @@ async fn check_store(opened: &Opened) -> anyhow::Result<()> {
     }
 }
 
-/// What a crash left: open calls that do not go on are ended where their audio ends, then all are
-/// settled.
-async fn settle_recovered(opened: &Opened, resumed: &Resumed) -> anyhow::Result<()> {
+/// Whether the deletion log is the one that index and store saw. Where it is not, calls are
+/// recorded and nothing else: their audio waits in the spool.
+async fn compare_deletions(opened: &Opened) {
+    let compared = tokio::time::timeout(COMPARE, opened.erasing.compare_heads()).await;
+    match compared.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer"))) {
+        Ok(compared) if !opened.erasing.custody.in_step() => {
+            tracing::error!(
+                ?compared,
+                "the deletion log has forgotten erasures; run `optag replay-deletions`"
+            );
+        }
+        Ok(_) => {}
+        // The sweeper asks again before it writes a copy.
+        Err(error) => tracing::warn!(%error, "the deletion log could not be compared with its copy yet"),
+    }
+}
+
+/// What a crash left, here or on a disk that was brought here: open calls that do not go on are
+/// ended where their audio ends, then all are settled.
+pub(crate) async fn settle_recovered(opened: &Opened, resumed: &Resumed) -> anyhow::Result<()> {
     let recovered = &opened.recovered;
     if recovered.damaged + recovered.bad_segments + recovered.missing_segments + recovered.unreadable_bytes
         > 0
@@ -335,13 +378,12 @@ fn start_tasks(
     engine: &Engine,
     ports: &PortPool,
     health: &Arc<Health>,
+    rules: &Arc<RulesWatch>,
     exporter: Exporter,
 ) -> JoinSet<()> {
     let config = &opened.config;
     let mut tasks = JoinSet::new();
-    for _ in 0..DELIVERIES {
-        tasks.spawn(delivery::work(Arc::<Settling>::clone(&opened.settling), Arc::clone(&opened.erasing)));
-    }
+    Delivery::new(Arc::<Settling>::clone(&opened.settling), Arc::clone(&opened.erasing)).start(&mut tasks);
     let publisher = Publisher {
         engine: engine.clone(),
         spool: opened.erasing.spool.clone(),
@@ -349,17 +391,25 @@ fn start_tasks(
         registry: Arc::clone(&opened.registry),
         ports: ports.clone(),
         clock: Arc::<dyn Clock>::clone(&opened.clock),
+        health: Arc::clone(health),
         exporter,
     };
     tasks.spawn(publisher.run());
     tasks.spawn(Arc::clone(health).run(Arc::clone(&opened.erasing)));
     let sweeper = Sweeper {
         erasing: Arc::clone(&opened.erasing),
-        clock: Arc::<dyn Clock>::clone(&opened.clock),
-        state_file: config.data_dir.join("clock.json"),
+        time: Arc::clone(&opened.time),
         interval: config.sweep_interval,
-        manage_lifecycle: matches!(&config.store, StoreConfig::S3(s3) if s3.manage_lifecycle),
     };
     tasks.spawn(sweeper.run());
+    tasks.spawn(Arc::clone(rules).run());
+    let care = AuditCare {
+        erasing: Arc::clone(&opened.erasing),
+        audit: opened.audit.clone(),
+        interval: config.audit.checkpoint_interval,
+        keep_days: config.audit.keep_days,
+        dir: config.audit.anchor_dir.clone(),
+    };
+    tasks.spawn(care.run());
     tasks
 }

@@ -3,10 +3,12 @@
 //! worker. The truth is in the spool; this is what a running process remembers of it.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::archive::manifest::Manifest;
+use crate::base::clock::WallTime;
 use crate::base::id::CallId;
 use crate::media::output::Ended;
 
@@ -38,6 +40,8 @@ pub struct Settling {
 struct State {
     ready: VecDeque<CallId>,
     waiting: HashMap<CallId, Closing>,
+    /// Recordings that the store has, whose rows wait for the index.
+    delivered: HashMap<CallId, Arc<Manifest>>,
 }
 
 impl Settling {
@@ -75,9 +79,21 @@ impl Settling {
         }
     }
 
+    /// The store has the recording, read back: only its row is missing.
+    pub fn note_delivered(&self, manifest: &Arc<Manifest>) {
+        self.state().delivered.insert(manifest.id(), Arc::clone(manifest));
+    }
+
+    /// The manifest of a recording that the store has.
+    pub fn delivered(&self, id: CallId) -> Option<Arc<Manifest>> {
+        self.state().delivered.get(&id).cloned()
+    }
+
     /// The call is settled.
     pub fn done(&self, id: CallId) {
-        self.state().waiting.remove(&id);
+        let mut state = self.state();
+        state.waiting.remove(&id);
+        state.delivered.remove(&id);
     }
 
     /// Calls not settled, being worked on included.
@@ -93,6 +109,11 @@ impl Settling {
     /// Whether this call waits or is being worked on.
     pub fn contains(&self, id: CallId) -> bool {
         self.state().waiting.contains_key(&id)
+    }
+
+    /// When a call that is not settled ended.
+    pub fn ended_at(&self, id: CallId) -> Option<WallTime> {
+        self.state().waiting.get(&id).map(|closing| closing.ended.at)
     }
 
     fn take(&self) -> Option<Closing> {
@@ -116,7 +137,6 @@ impl Settling {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::clock::WallTime;
     use crate::call::Outcome;
     use crate::media::output::EndedBy;
 

@@ -1,17 +1,28 @@
 //! The audit trail for the HTTP API: [`Audit`] on top of the file.
 
+use std::sync::Arc;
+
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use crate::app::erasing::Erasing;
 use crate::audit::AuditLog;
+use crate::call::number::normalise;
 use crate::http::audit::{Audit, AuditEntry, AuditError};
 
 /// The trail.
-pub struct Trail(pub AuditLog);
+pub struct Trail {
+    /// Its file.
+    pub log: AuditLog,
+    /// Whose key hides numbers and names, and how numbers are written here.
+    pub erasing: Arc<Erasing>,
+    /// Country code of numbers written without one.
+    pub country_code: String,
+}
 
 impl Audit for Trail {
     fn append(&self, entry: AuditEntry) -> BoxFuture<'_, Result<(), AuditError>> {
-        let log = self.0.clone();
+        let log = self.log.clone();
         async move {
             let appended = tokio::task::spawn_blocking(move || log.append(&entry)).await;
             appended
@@ -19,5 +30,11 @@ impl Audit for Trail {
                 .map_err(|error| AuditError(error.to_string()))
         }
         .boxed()
+    }
+
+    /// Every spelling of a number has one word, and so has a name in any case.
+    fn pseudonym(&self, text: &str) -> String {
+        let one = normalise(text, &self.country_code).unwrap_or_else(|| text.trim().to_lowercase());
+        self.erasing.custody.signer.pseudonym(&one)
     }
 }

@@ -1,17 +1,35 @@
 //! Delivers one recording: audio first, then its manifest, both read back. Done twice, after a
 //! crash between, it finds its own objects and is content.
+//!
+//! The records are read twice: once to know the recording (its manifest, its size, the hash that
+//! its seal's key comes from), once to send it. So nothing is held but what is on its way.
 
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use zeroize::Zeroizing;
 
-use super::key;
-use super::manifest::Manifest;
+use super::key::{self, Kind};
+use super::manifest::{Manifest, ObjectFacts};
+use super::put::{PART_BYTES, Part};
 use super::recording::{AssembleError, Assembler};
-use super::store::{PART_BYTES, Store, StoreError};
+use super::seal::SealError;
+use super::seal::head::FileKey;
+use super::seal::identity::Recipient;
+use super::seal::stream::{Sealer, sealed_bytes};
+use super::store::StoreError;
+use super::vault::{Vault, VaultError};
+use crate::base::hex::unhex;
 use crate::spool::record::Body;
 
-/// Parts that may wait for the store.
-const PARTS_WAITING: usize = 1;
+/// Memory of all uploads together. Units: KiB.
+const ROOM_KIB: usize = 60 << 10;
+
+/// A call's records in order.
+pub type Records = Box<dyn Iterator<Item = Result<Body, AssembleError>> + Send>;
 
 /// Why a delivery failed.
 #[derive(Debug, thiserror::Error)]
@@ -22,68 +40,216 @@ pub enum DeliverError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The seal or its keys.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
 }
 
-/// Delivers the recording that `records` hold, in order.
-///
-/// Errors: as [`DeliverError`]; nothing may be released.
-pub async fn deliver<I>(records: I, store: &Store) -> Result<Manifest, DeliverError>
-where
-    I: Iterator<Item = Result<Body, AssembleError>> + Send + 'static,
-{
-    let (parts, received) = mpsc::channel::<Bytes>(PARTS_WAITING);
-    let (named, name) = tokio::sync::oneshot::channel();
-    let making = tokio::task::spawn_blocking(move || make(records, &parts, named));
-    // Where the records are no good there is no name, and `making` tells why.
-    let stored = match name.await {
-        Ok(name) => Some(store.put_verified(&name, received).await),
-        Err(_) => None,
-    };
-    let made = making.await.map_err(|error| AssembleError::Io(error.to_string()))?;
-    let manifest = match (made, stored) {
-        (Err(AssembleError::Io(_)), Some(Err(error))) => return Err(error.into()),
-        (made, stored) => {
-            let manifest = made?;
-            let stored = stored.ok_or(AssembleError::NoAudio)??;
-            if stored.sha256 != manifest.audio_sha256 {
-                return Err(StoreError::Mismatch.into());
+impl From<SealError> for DeliverError {
+    fn from(error: SealError) -> Self {
+        Self::Vault(error.into())
+    }
+}
+
+/// Where a recording comes from.
+#[derive(Clone)]
+pub struct Source {
+    /// Opens the records, as often as asked.
+    pub records: Arc<dyn Fn() -> Result<Records, AssembleError> + Send + Sync>,
+    /// A secret that is the call's alone and always the same: the keys of its files come from it.
+    pub secret: Zeroizing<[u8; 32]>,
+}
+
+/// Delivers recordings; clones share the memory that it may take.
+#[derive(Clone)]
+pub struct Deliverer {
+    vault: Vault,
+    room: Arc<Semaphore>,
+}
+
+impl Deliverer {
+    /// Delivers to `vault`.
+    pub fn new(vault: Vault) -> Self {
+        Self { vault, room: Arc::new(Semaphore::new(ROOM_KIB)) }
+    }
+
+    /// Delivers the recording that the source's records hold.
+    ///
+    /// Errors: as [`DeliverError`]; nothing may be released.
+    pub async fn deliver(&self, source: &Source) -> Result<Manifest, DeliverError> {
+        let reading = Arc::clone(&source.records);
+        let looked = tokio::task::spawn_blocking(move || assemble(reading()?, |_| Ok(())));
+        let mut manifest = looked.await.map_err(failed)??;
+        let day = key::day(manifest.call.started_at);
+        let recipient = self.vault.recipient(day, manifest.expires_at).await?;
+        let hash = unhex(&manifest.audio_sha256).and_then(|hash| hash.try_into().ok());
+        let hash: [u8; 32] = hash.ok_or(SealError::Form)?;
+        let name = |kind| key::name(manifest.id(), manifest.call.started_at, kind, recipient.is_some());
+        let (audio, beside) = (name(Kind::Audio), name(Kind::Manifest));
+        let packing = Packing { source: source.clone(), recipient, hash };
+        let bytes = recipient.map_or(manifest.audio_bytes, |_| sealed_bytes(manifest.audio_bytes));
+        let stored = if bytes <= PART_BYTES as u64 {
+            let _room = self.room(bytes).await?;
+            let whole = tokio::task::spawn_blocking(move || packing.whole()).await.map_err(failed)??;
+            self.vault.store().put_small(&audio, whole).await?
+        } else {
+            let (parts, received) = mpsc::channel(1);
+            let (room, runtime) = (Arc::clone(&self.room), Handle::current());
+            let packed = tokio::task::spawn_blocking(move || packing.parts(&parts, &room, &runtime));
+            let stored = self.vault.store().put_parts(&audio, received).await;
+            // Where the store gave up, so did the packing; where the packing failed, it tells why.
+            match (packed.await.map_err(failed)?, stored) {
+                (Ok(()), stored) => stored?,
+                (Err(_), Err(error)) => return Err(error.into()),
+                (Err(error), Ok(_)) => return Err(error),
             }
-            manifest
+        };
+        manifest.object = Some(ObjectFacts {
+            bytes: stored.bytes,
+            sha256: stored.sha256,
+            sealed_for: recipient.map(|recipient| recipient.to_string()),
+        });
+        self.put_manifest(&beside, &manifest, recipient, source).await?;
+        Ok(manifest)
+    }
+
+    async fn put_manifest(
+        &self,
+        name: &str,
+        manifest: &Manifest,
+        recipient: Option<Recipient>,
+        source: &Source,
+    ) -> Result<(), DeliverError> {
+        let json = serde_json::to_vec(manifest).map_err(|error| AssembleError::Io(error.to_string()))?;
+        let json = match recipient {
+            None => json,
+            Some(recipient) => {
+                let hash = digest::digest(&digest::SHA256, &json);
+                let hash = hash.as_ref().try_into().map_err(|_| SealError::Crypto)?;
+                let mut sealer = Sealer::new(&FileKey::of(&source.secret, hash)?, &recipient)?;
+                sealer.push(&json)?;
+                sealer.finish()?
+            }
+        };
+        let _room = self.room(json.len() as u64).await?;
+        match self.vault.store().put_small(name, json.into()).await {
+            Ok(_) => Ok(()),
+            // Another version of this program may have written the same in other words.
+            Err(StoreError::Conflict) => {
+                let there = self.vault.manifest(manifest.id()).await?;
+                match there.audio_sha256 == manifest.audio_sha256 {
+                    true => Ok(()),
+                    false => Err(StoreError::Conflict.into()),
+                }
+            }
+            Err(error) => Err(error.into()),
         }
-    };
-    let json = serde_json::to_vec_pretty(&manifest).map_err(|error| AssembleError::Io(error.to_string()))?;
-    store.put_small(&key::manifest(manifest.id(), manifest.call.started_at), json.into()).await?;
-    Ok(manifest)
+    }
+
+    async fn room(&self, bytes: u64) -> Result<OwnedSemaphorePermit, DeliverError> {
+        let kib = bytes.div_ceil(1 << 10).clamp(1, ROOM_KIB as u64) as u32;
+        Ok(Arc::clone(&self.room).acquire_many_owned(kib).await.map_err(|_| closed())?)
+    }
 }
 
-/// Reads records, and sends parts as they fill. Runs where blocking is allowed.
-fn make(
-    mut records: impl Iterator<Item = Result<Body, AssembleError>>,
-    parts: &mpsc::Sender<Bytes>,
-    named: tokio::sync::oneshot::Sender<String>,
+/// One recording on its way.
+struct Packing {
+    source: Source,
+    recipient: Option<Recipient>,
+    hash: [u8; 32],
+}
+
+impl Packing {
+    /// The whole object.
+    fn whole(&self) -> Result<Bytes, DeliverError> {
+        let mut whole = Vec::new();
+        self.pack(|bytes| {
+            whole.extend_from_slice(bytes);
+            Ok(())
+        })?;
+        Ok(whole.into())
+    }
+
+    /// The object in parts, each only once there is memory for it.
+    fn parts(
+        &self,
+        to: &mpsc::Sender<Part>,
+        room: &Arc<Semaphore>,
+        runtime: &Handle,
+    ) -> Result<(), DeliverError> {
+        let acquire = || {
+            let kib = (PART_BYTES >> 10) as u32;
+            runtime.block_on(Arc::clone(room).acquire_many_owned(kib)).map_err(|_| closed())
+        };
+        let send = |bytes: Vec<u8>, room| {
+            let part = Part { bytes: bytes.into(), room: Some(room) };
+            to.blocking_send(part).map_err(|_| AssembleError::Io("the store gave up".into()))
+        };
+        let mut filling = (Vec::with_capacity(PART_BYTES), acquire()?);
+        self.pack(|mut bytes| {
+            while !bytes.is_empty() {
+                if filling.0.len() == PART_BYTES {
+                    let (full, room) = std::mem::replace(&mut filling, (Vec::new(), acquire()?));
+                    filling.0.reserve_exact(PART_BYTES);
+                    send(full, room)?;
+                }
+                let (now, later) = bytes.split_at(bytes.len().min(PART_BYTES - filling.0.len()));
+                filling.0.extend_from_slice(now);
+                bytes = later;
+            }
+            Ok(())
+        })?;
+        send(filling.0, filling.1)?;
+        Ok(())
+    }
+
+    /// Makes the recording again and hands on what is to be stored of it, piece by piece.
+    fn pack(&self, mut to: impl FnMut(&[u8]) -> Result<(), AssembleError>) -> Result<(), DeliverError> {
+        let sealing = |error: SealError| AssembleError::Io(error.to_string());
+        let mut sealer = match &self.recipient {
+            Some(recipient) => Some(Sealer::new(&FileKey::of(&self.source.secret, &self.hash)?, recipient)?),
+            None => None,
+        };
+        let made = assemble((self.source.records)()?, |plain| match &mut sealer {
+            None => to(plain),
+            Some(sealer) => {
+                sealer.push(plain).map_err(sealing)?;
+                to(&sealer.take())
+            }
+        })?;
+        // A key is for one content alone: what has changed since the first look is not sealed.
+        if unhex(&made.audio_sha256).as_deref() != Some(&self.hash) {
+            return Err(AssembleError::Io("the records have changed".into()).into());
+        }
+        if let Some(sealer) = sealer {
+            to(&sealer.finish()?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads records, and hands on the recording as it becomes ready. Runs where blocking is allowed.
+fn assemble(
+    mut records: Records,
+    mut to: impl FnMut(&[u8]) -> Result<(), AssembleError>,
 ) -> Result<Manifest, AssembleError> {
     let first = records.next().ok_or(AssembleError::NotOpened)??;
-    let Body::Opened(call) = &first else { return Err(AssembleError::NotOpened) };
-    let name = key::audio(call.id, call.started_at);
     let mut assembler = Assembler::new(first)?;
-    let mut ready = Vec::new();
-    let mut named = Some(named);
-    let mut send = |part: Vec<u8>| {
-        if let Some(named) = named.take() {
-            let _ = named.send(name.clone());
-        }
-        parts.blocking_send(part.into()).map_err(|_| AssembleError::Io("the store gave up".into()))
-    };
     for record in records {
         assembler.record(record?)?;
-        if ready.len() + assembler.ready_bytes() >= PART_BYTES {
-            ready.extend(assembler.take());
-            let rest = ready.split_off(PART_BYTES.min(ready.len()));
-            send(std::mem::replace(&mut ready, rest))?;
+        if assembler.ready_bytes() > 0 {
+            to(&assembler.take())?;
         }
     }
     let (last, manifest) = assembler.finish()?;
-    ready.extend(last);
-    send(ready)?;
+    to(&last)?;
     Ok(manifest)
+}
+
+fn failed(error: tokio::task::JoinError) -> AssembleError {
+    AssembleError::Io(error.to_string())
+}
+
+fn closed() -> AssembleError {
+    AssembleError::Io("the recorder is ending".into())
 }

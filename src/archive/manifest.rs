@@ -38,12 +38,26 @@ pub struct Manifest {
     /// Rate that holds all that was recorded; 8,000 for telephone band. Units: Hz.
     #[serde(default = "telephone_hz")]
     pub audio_rate_hz: u32,
-    /// Size of the audio object. Units: bytes.
+    /// Size of the audio before it is sealed. Units: bytes.
     pub audio_bytes: u64,
-    /// SHA-256 of the audio object, in hexadecimal.
+    /// SHA-256 of the audio, in hexadecimal, before it is sealed.
     pub audio_sha256: String,
+    /// The stored object of the audio, as it lies in the store.
+    #[serde(default)]
+    pub object: Option<ObjectFacts>,
     /// Which program wrote it.
     pub written_by: String,
+}
+
+/// An object as it lies in the store: what can be checked without any key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectFacts {
+    /// Its size. Units: bytes.
+    pub bytes: u64,
+    /// Its SHA-256 in hexadecimal.
+    pub sha256: String,
+    /// Whom it is sealed for, if it is: `age1…`.
+    pub sealed_for: Option<String>,
 }
 
 impl Manifest {

@@ -132,6 +132,7 @@ impl Assembler {
             audio_rate_hz: self.audio_rate_hz,
             audio_bytes: self.bytes,
             audio_sha256: hex(self.sha256.finish().as_ref()),
+            object: None,
             written_by: concat!("optag ", env!("CARGO_PKG_VERSION")).into(),
             call: self.call,
         };

@@ -1,15 +1,26 @@
 //! What S3 needs beyond objects: the lifecycle rule, versions, locks. Through the AWS SDK, with
 //! checksums only where required, since several S3-compatible stores refuse its default.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{
-    BehaviorVersion, Builder, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+    BehaviorVersion, Builder, Credentials, IdentityCache, ProvideCredentials, Region,
+    RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient,
 };
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata};
 use aws_sdk_s3::types::{
     AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration,
-    LifecycleRule, LifecycleRuleFilter, NoncurrentVersionExpiration, ObjectLockRetentionMode,
+    LifecycleRule, LifecycleRuleFilter, NoncurrentVersionExpiration,
 };
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::future;
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use object_store::aws::AwsCredentialProvider;
 
 use super::key::PREFIX;
 use super::lifecycle::{self, Drift};
@@ -19,15 +30,24 @@ use crate::app::config::S3Config;
 /// The administrative client of one bucket.
 #[derive(Debug)]
 pub struct S3Admin {
-    client: Client,
-    bucket: String,
+    pub(super) client: Client,
+    pub(super) bucket: String,
+}
+
+/// A part that the store has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredPart {
+    /// As the store names its content.
+    pub etag: String,
+    /// Its size. Units: bytes.
+    pub bytes: u64,
 }
 
 impl S3Admin {
     /// A client; nothing is contacted.
     ///
-    /// Errors: the certificate file cannot be read.
-    pub fn new(config: &S3Config) -> Result<Self, StoreError> {
+    /// Errors: the certificate file cannot be read, or the proxy is no URL.
+    pub fn new(config: &S3Config, credentials: AwsCredentialProvider) -> Result<Self, StoreError> {
         let mut builder = Builder::new()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(config.region.clone()))
@@ -37,19 +57,11 @@ impl S3Admin {
         if let Some(endpoint) = &config.endpoint {
             builder = builder.endpoint_url(endpoint);
         }
-        if let Some(keys) = &config.credentials {
-            let token = keys.session_token.as_ref().map(|token| token.reveal().clone());
-            builder = builder.credentials_provider(Credentials::new(
-                keys.access_key_id.reveal(),
-                keys.secret_access_key.reveal(),
-                token,
-                None,
-                "configuration",
-            ));
-        }
-        if let Some(file) = &config.ca_file {
-            builder = builder.http_client(https_with(file)?);
-        }
+        let builder = builder
+            .credentials_provider(Shared(credentials))
+            // The other client keeps them as long as they are good.
+            .identity_cache(IdentityCache::no_cache())
+            .http_client(http_client(config)?);
         Ok(Self { client: Client::from_conf(builder.build()), bucket: config.bucket.clone() })
     }
 
@@ -87,7 +99,8 @@ impl S3Admin {
         Ok(lifecycle::drift(&self.rules().await?, days))
     }
 
-    /// Refuses a bucket whose own lock would keep objects longer than we promise.
+    /// Refuses a bucket whose own lock would keep objects that must go: longer than we promise, or
+    /// at all once a caller asks.
     ///
     /// Errors: there is such a lock, or the store does not answer.
     pub async fn refuse_long_lock(&self, days: u8) -> Result<(), StoreError> {
@@ -112,74 +125,62 @@ impl S3Admin {
             .and_then(|rule| rule.default_retention);
         let Some(lock) = lock else { return Ok(()) };
         let locked_days = lock.days.unwrap_or(0) + lock.years.unwrap_or(0) * 366;
-        if locked_days > i32::from(days) || lock.mode == Some(ObjectLockRetentionMode::Compliance) {
-            return Err(StoreError::Config(format!(
-                "bucket `{}` locks objects for {locked_days} days: recordings could not be erased in time; \
-                 use a bucket without Object Lock",
-                self.bucket
-            )));
-        }
-        Ok(())
-    }
-
-    /// Deletes every version, delete marker and unfinished upload of a name, then lists again.
-    /// Returns what was deleted.
-    ///
-    /// Errors: something may be left.
-    pub async fn delete_all(&self, key: &str) -> Result<Vec<String>, StoreError> {
-        let mut deleted = Vec::new();
-        self.abort_uploads(key).await?;
-        for _ in 0..100 {
-            let versions = self.versions(key).await?;
-            if versions.is_empty() {
-                deleted.push(key.to_owned());
-                return Ok(deleted);
-            }
-            for version in versions {
-                let request = self.client.delete_object().bucket(&self.bucket).key(key);
-                // Unversioned objects are listed as version `null`, which deletes them.
-                request.version_id(&version).send().await.map_err(transient)?;
-                deleted.push(format!("{key}?versionId={version}"));
-            }
-        }
-        Err(StoreError::Transient("versions are still there".into()))
-    }
-
-    async fn versions(&self, key: &str) -> Result<Vec<String>, StoreError> {
-        let listing = self.client.list_object_versions().bucket(&self.bucket).prefix(key).send().await;
-        let listing = match listing {
-            Ok(listing) => listing,
-            Err(error) if matches!(error.code(), Some("NotImplemented" | "MethodNotAllowed")) => {
-                return self.without_versions(key).await;
-            }
-            Err(error) => return Err(transient(error)),
+        let promise = match locked_days > i32::from(days) {
+            true => format!("nothing may live longer than {days} days"),
+            false => "a caller's request to erase must be met at once".to_owned(),
         };
-        let objects = listing.versions.unwrap_or_default().into_iter().map(|v| (v.key, v.version_id));
-        let markers = listing.delete_markers.unwrap_or_default().into_iter().map(|m| (m.key, m.version_id));
-        let ours = objects.chain(markers).filter(|(name, _)| name.as_deref() == Some(key));
-        Ok(ours.map(|(_, version)| version.unwrap_or_else(|| "null".into())).collect())
+        Err(StoreError::Config(format!(
+            "bucket `{}` locks objects for {locked_days} days (Object Lock, default retention, {}): {promise}. \
+             Use a bucket without a default retention",
+            self.bucket,
+            lock.mode.as_ref().map_or("mode unknown", |mode| mode.as_str()),
+        )))
     }
 
-    /// For stores without versions: the object is there or not.
-    async fn without_versions(&self, key: &str) -> Result<Vec<String>, StoreError> {
-        match self.client.head_object().bucket(&self.bucket).key(key).send().await {
-            Ok(_) => {
-                self.client.delete_object().bucket(&self.bucket).key(key).send().await.map_err(transient)?;
-                Ok(vec!["null".into()])
-            }
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_not_found()) => Ok(vec![]),
-            Err(error) => Err(transient(error)),
-        }
-    }
-
-    async fn abort_uploads(&self, key: &str) -> Result<(), StoreError> {
+    /// Unfinished uploads of a name, the latest last.
+    ///
+    /// Errors: the store does not answer.
+    pub async fn uploads(&self, key: &str) -> Result<Vec<String>, StoreError> {
         let listing = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(key).send().await;
-        let uploads = listing.map_err(transient)?.uploads.unwrap_or_default();
-        for upload in uploads.into_iter().filter(|upload| upload.key.as_deref() == Some(key)) {
-            let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(key);
-            abort.set_upload_id(upload.upload_id).send().await.map_err(transient)?;
+        let mut uploads = listing.map_err(transient)?.uploads.unwrap_or_default();
+        uploads.retain(|upload| upload.key.as_deref() == Some(key));
+        uploads.sort_by_key(|upload| upload.initiated.map(|at| at.as_nanos()));
+        Ok(uploads.into_iter().filter_map(|upload| upload.upload_id).collect())
+    }
+
+    /// Parts that an unfinished upload has, by number from 1. None where the store lists them in a
+    /// form of its own (moto): then all are sent again.
+    ///
+    /// Errors: the store does not answer, or there is no such upload.
+    pub async fn parts(&self, key: &str, upload: &str) -> Result<BTreeMap<i32, StoredPart>, StoreError> {
+        let mut pages =
+            self.client.list_parts().bucket(&self.bucket).key(key).upload_id(upload).into_paginator().send();
+        let mut parts = BTreeMap::new();
+        while let Some(page) = pages.next().await {
+            let page = match page {
+                Err(error) if error.raw_response().is_some_and(|raw| raw.status().is_success()) => {
+                    return Ok(BTreeMap::new());
+                }
+                page => page.map_err(transient)?,
+            };
+            for part in page.parts.unwrap_or_default() {
+                if let (Some(number), Some(etag), Some(bytes)) = (part.part_number, part.e_tag, part.size) {
+                    parts.insert(number, StoredPart { etag, bytes: bytes as u64 });
+                }
+            }
         }
-        Ok(())
+        Ok(parts)
+    }
+
+    /// Ends an unfinished upload and its parts.
+    ///
+    /// Errors: it may still be there.
+    pub async fn abort(&self, key: &str, upload: &str) -> Result<(), StoreError> {
+        let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
+        match abort.send().await {
+            Err(error) if error.code() != Some("NoSuchUpload") => Err(transient(error)),
+            _ => Ok(()),
+        }
     }
 
     async fn rules(&self) -> Result<Vec<LifecycleRule>, StoreError> {
@@ -206,19 +207,49 @@ fn our_rule(days: u8) -> Result<LifecycleRule, StoreError> {
         .map_err(transient)
 }
 
-fn https_with(ca_file: &std::path::Path) -> Result<aws_sdk_s3::config::SharedHttpClient, StoreError> {
-    use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-    use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
-    let pem = std::fs::read(ca_file)
-        .map_err(|error| StoreError::Config(format!("{}: {error}", ca_file.display())))?;
-    let context = TlsContext::builder()
-        .with_trust_store(TrustStore::default().with_pem_certificate(pem))
-        .build()
-        .map_err(|error| StoreError::Config(error.to_string()))?;
-    let provider = Provider::Rustls(CryptoMode::AwsLc);
-    Ok(aws_smithy_http_client::Builder::new().tls_provider(provider).tls_context(context).build_https())
+/// Credentials of the objects' client, for this one.
+#[derive(Debug)]
+struct Shared(AwsCredentialProvider);
+
+impl ProvideCredentials for Shared {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async {
+            let keys = self.0.get_credential().await.map_err(CredentialsError::provider_error)?;
+            Ok(Credentials::new(&keys.key_id, &keys.secret_key, keys.token.clone(), None, "optag"))
+        })
+    }
 }
 
-fn transient(error: impl std::error::Error) -> StoreError {
+fn http_client(config: &S3Config) -> Result<SharedHttpClient, StoreError> {
+    let mut context = TlsContext::builder();
+    if let Some(file) = &config.ca_file {
+        let pem = std::fs::read(file)
+            .map_err(|error| StoreError::Config(format!("{}: {error}", file.display())))?;
+        context = context.with_trust_store(TrustStore::default().with_pem_certificate(pem));
+    }
+    let context = context.build().map_err(|error| StoreError::Config(error.to_string()))?;
+    let proxy = match &config.proxy {
+        Some(url) => ProxyConfig::all(url.reveal().as_str())
+            .map_err(|_| StoreError::Config("store.proxy is no URL".into()))?,
+        None => ProxyConfig::from_env(),
+    };
+    Ok(aws_smithy_http_client::Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut connector = Connector::builder();
+        if let Some(settings) = settings {
+            connector = connector.connector_settings(settings.clone());
+        }
+        connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
+        connector
+            .proxy_config(proxy.clone())
+            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+            .tls_context(context.clone())
+            .build()
+    }))
+}
+
+pub(super) fn transient(error: impl std::error::Error) -> StoreError {
     StoreError::Transient(DisplayErrorContext(error).to_string())
 }

@@ -1,30 +1,25 @@
 //! The object store: a directory or S3. In: names and bytes. Out: objects that were read back
 //! before anyone relies on them.
 
-use std::path::Path as FsPath;
+use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    Certificate, ClientOptions, Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode,
-    PutOptions, RetryConfig,
+    Certificate, ClientOptions, Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, RetryConfig,
 };
-use tokio::sync::mpsc;
+use tokio::sync::OnceCell;
 
+use super::credentials::FileCredentials;
 use super::s3_admin::S3Admin;
 use crate::app::config::{S3Config, StoreConfig};
-use crate::base::hex::hex;
 
-/// Size of a part, and of the largest object stored in one request; S3's least part size.
-/// Units: bytes.
-pub const PART_BYTES: usize = 5 << 20;
 /// One request's time limit.
 const REQUEST: Duration = Duration::from_secs(30);
 
@@ -70,20 +65,20 @@ pub struct Listed {
     pub bytes: u64,
 }
 
-/// What was stored and read back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verified {
-    /// Size. Units: bytes.
-    pub bytes: u64,
-    /// SHA-256 in hexadecimal.
-    pub sha256: String,
-}
-
 /// A store; clones share it.
 #[derive(Clone)]
 pub struct Store {
-    objects: Arc<dyn ObjectStore>,
-    admin: Option<Arc<S3Admin>>,
+    pub(super) objects: Arc<dyn ObjectStore>,
+    pub(super) s3: Option<Arc<S3>>,
+    /// Whether the store keeps a name that is taken; asked of it before the first object.
+    pub(super) creates: Arc<OnceCell<bool>>,
+    dir: Option<PathBuf>,
+}
+
+/// The two clients of one bucket.
+pub(super) struct S3 {
+    pub(super) objects: AmazonS3,
+    pub(super) admin: S3Admin,
 }
 
 impl Store {
@@ -99,56 +94,16 @@ impl Store {
 
     /// What `object_store` cannot do, where the store is S3.
     pub fn admin(&self) -> Option<&S3Admin> {
-        self.admin.as_deref()
+        self.s3.as_deref().map(|s3| &s3.admin)
     }
 
-    /// Stores the parts as one object, unless it is there already, and reads it back.
-    ///
-    /// Errors: as [`StoreError`]; nothing may be relied on.
-    pub async fn put_verified(
-        &self,
-        key: &str,
-        mut parts: mpsc::Receiver<Bytes>,
-    ) -> Result<Verified, StoreError> {
-        let path = Path::from(key);
-        let first =
-            parts.recv().await.ok_or_else(|| StoreError::Source("there is nothing to store".into()))?;
-        let mut sent = Sent::default();
-        sent.add(&first);
-        match parts.recv().await {
-            None => self.put_whole(&path, first).await?,
-            Some(second) => {
-                let mut upload = self.objects.put_multipart(&path).await?;
-                let stored = async {
-                    upload.put_part(first.into()).await?;
-                    let mut next = Some(second);
-                    while let Some(part) = next {
-                        sent.add(&part);
-                        upload.put_part(part.into()).await?;
-                        next = parts.recv().await;
-                    }
-                    upload.complete().await
-                };
-                if let Err(error) = stored.await {
-                    // An abort that fails leaves parts behind; the lifecycle rule ends those.
-                    let _ = upload.abort().await;
-                    return Err(error.into());
-                }
-            }
-        }
-        let wanted = sent.verified();
-        match self.digest(key).await? {
-            found if found == wanted => Ok(wanted),
-            _ => Err(StoreError::Mismatch),
-        }
+    /// Where the objects lie, where the store is a directory.
+    pub(super) fn directory(&self) -> Option<&FsPath> {
+        self.dir.as_deref()
     }
 
-    /// Stores a small object, as [`Store::put_verified`] does.
-    pub async fn put_small(&self, key: &str, bytes: Bytes) -> Result<Verified, StoreError> {
-        let (to, parts) = mpsc::channel(1);
-        let _ = to.send(bytes).await;
-        drop(to);
-        self.put_verified(key, parts).await
+    pub(super) fn objects(&self) -> &dyn ObjectStore {
+        &*self.objects
     }
 
     /// Reads a whole small object.
@@ -185,26 +140,6 @@ impl Store {
             .boxed()
     }
 
-    /// Deletes every version, delete marker and unfinished upload of a name, and looks that
-    /// nothing is left. What was gone before is fine. Returns what was deleted, for the receipt.
-    ///
-    /// Errors: something may be left; do it again.
-    pub async fn delete_all(&self, key: &str) -> Result<Vec<String>, StoreError> {
-        if let Some(admin) = &self.admin {
-            return admin.delete_all(key).await;
-        }
-        let path = Path::from(key);
-        match self.objects.delete(&path).await {
-            Ok(()) | Err(Error::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-        match self.objects.head(&path).await {
-            Err(Error::NotFound { .. }) => Ok(vec![key.to_owned()]),
-            Ok(_) => Err(StoreError::Transient("the object is still there".into())),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// Whether the store answers: a listing of one item.
     pub async fn probe(&self) -> Result<(), StoreError> {
         let mut some = self.objects.list(Some(&Path::from(super::key::PREFIX)));
@@ -219,7 +154,8 @@ impl Store {
             .map_err(|error| config(&error))?
             .with_fsync(true)
             .with_automatic_cleanup(true);
-        Ok(Self { objects: Arc::new(objects), admin: None })
+        let creates = Arc::new(OnceCell::new_with(Some(true)));
+        Ok(Self { objects: Arc::new(objects), s3: None, creates, dir: Some(dir.to_owned()) })
     }
 
     fn s3(config: &S3Config) -> Result<Self, StoreError> {
@@ -230,6 +166,9 @@ impl Store {
             for certificate in Certificate::from_pem_bundle(&pem)? {
                 client = client.with_root_certificate(certificate);
             }
+        }
+        if let Some(proxy) = &config.proxy {
+            client = client.with_proxy_url(proxy.reveal());
         }
         // Deliveries are tried again for ever above; here only what a connection may hiccup.
         let retry = RetryConfig { max_retries: 1, retry_timeout: REQUEST, ..RetryConfig::default() };
@@ -250,72 +189,18 @@ impl Store {
             if let Some(token) = &keys.session_token {
                 builder = builder.with_token(token.reveal());
             }
+        } else if let Some(file) = &config.credentials_file {
+            builder = builder.with_credentials(Arc::new(FileCredentials::new(file)));
         }
         let objects = builder.build().map_err(|error| StoreError::Config(error.to_string()))?;
-        Ok(Self { objects: Arc::new(objects), admin: Some(Arc::new(S3Admin::new(config)?)) })
-    }
-
-    /// One request, create-only. Where the name is taken, what is there is looked at below: an
-    /// earlier try of ours may have stored it and lost the answer, and the same bytes are fine.
-    async fn put_whole(&self, path: &Path, bytes: Bytes) -> Result<(), StoreError> {
-        let create = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match self.objects.put_opts(path, bytes.clone().into(), create).await {
-            Ok(_) => Ok(()),
-            Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => {
-                self.objects.put(path, bytes.into()).await?;
-                Ok(())
-            }
-            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {
-                let found = self.digest(path.as_ref()).await;
-                let mut ours = Sent::default();
-                ours.add(&bytes);
-                match found {
-                    Ok(found) if found == ours.verified() => Ok(()),
-                    Ok(_) => Err(StoreError::Conflict),
-                    Err(StoreError::Missing) => {
-                        Err(StoreError::Transient("the name was taken and is free".into()))
-                    }
-                    Err(error) => Err(error),
-                }
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Reads an object to its end.
-    async fn digest(&self, key: &str) -> Result<Verified, StoreError> {
-        let (size, mut bytes) = self.get(key, None).await?;
-        let mut read = Sent::default();
-        while let Some(part) = bytes.try_next().await? {
-            read.add(&part);
-        }
-        if read.bytes != size {
-            return Err(StoreError::Transient("an object ended early".into()));
-        }
-        Ok(read.verified())
-    }
-}
-
-/// What was sent or read so far.
-struct Sent {
-    bytes: u64,
-    sha256: digest::Context,
-}
-
-impl Default for Sent {
-    fn default() -> Self {
-        Self { bytes: 0, sha256: digest::Context::new(&digest::SHA256) }
-    }
-}
-
-impl Sent {
-    fn add(&mut self, part: &Bytes) {
-        self.bytes += part.len() as u64;
-        self.sha256.update(part);
-    }
-
-    fn verified(&self) -> Verified {
-        Verified { bytes: self.bytes, sha256: hex(self.sha256.clone().finish().as_ref()) }
+        // One source of credentials for both clients: what the first finds or reads again.
+        let admin = S3Admin::new(config, Arc::clone(objects.credentials()))?;
+        Ok(Self {
+            objects: Arc::new(objects.clone()),
+            s3: Some(Arc::new(S3 { objects, admin })),
+            creates: Arc::default(),
+            dir: None,
+        })
     }
 }
 
@@ -327,34 +212,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&StoreConfig::Local { dir: dir.path().to_owned() }).unwrap();
         (dir, store)
-    }
-
-    #[tokio::test]
-    async fn what_is_stored_twice_is_stored_once_and_nothing_is_overwritten() {
-        let (_dir, store) = store();
-        let one = store.put_small("recordings/a", Bytes::from_static(b"one")).await.unwrap();
-        assert_eq!(store.put_small("recordings/a", Bytes::from_static(b"one")).await.unwrap(), one);
-        let other = store.put_small("recordings/a", Bytes::from_static(b"two")).await;
-        assert!(matches!(other, Err(StoreError::Conflict)), "{other:?}");
-        assert_eq!(store.get_small("recordings/a", 10).await.unwrap(), "one");
-    }
-
-    #[tokio::test]
-    async fn a_long_object_arrives_in_parts() {
-        let (_dir, store) = store();
-        let (to, parts) = mpsc::channel(1);
-        let sender = tokio::spawn(async move {
-            for n in 0..3u8 {
-                to.send(Bytes::from(vec![n; PART_BYTES])).await.unwrap();
-            }
-        });
-        let stored = store.put_verified("recordings/long", parts).await.unwrap();
-        sender.await.unwrap();
-        assert_eq!(stored.bytes, 3 * PART_BYTES as u64);
-        let (size, part) =
-            store.get("recordings/long", Some(PART_BYTES as u64 - 1..PART_BYTES as u64 + 1)).await.unwrap();
-        let part: Vec<Bytes> = part.try_collect().await.unwrap();
-        assert_eq!((size, part.concat()), (stored.bytes, vec![0, 1]));
     }
 
     #[tokio::test]

@@ -1,37 +1,24 @@
 //! The trail of look-ups: an append-only file of JSON lines, each chained to the one before by
-//! SHA-256, so that a changed, removed or reordered line shows. In: entries. Out: durability.
+//! SHA-256, so that a changed, removed or reordered line shows; and signed checkpoints, which
+//! show a cut-off tail too. In: entries. Out: durability.
 //!
-//! No audio is served before [`AuditLog::append`] has returned.
+//! No audio is served before [`AuditLog::append`] has returned. Not here: what an entry says.
+
+mod chain;
+mod checkpoint;
+mod prune;
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::digest;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Serialize;
 
-use crate::base::hex::hex;
+pub use chain::{Line, Lines};
+pub use checkpoint::{Checkpoint, KIND, Verdict, read_checkpoints};
 
-/// Hash before the first line.
-const START: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-/// Longest line that is read back. Units: bytes.
-const LINE_BYTES: u64 = 64 * 1024;
-
-/// A line of the file.
-#[derive(Serialize, Deserialize)]
-struct Line<'a> {
-    /// Counts from 1.
-    sequence: u64,
-    /// Hash of the line before.
-    previous: String,
-    /// Hash of sequence, previous and entry.
-    hash: String,
-    /// What happened.
-    #[serde(borrow)]
-    entry: &'a RawValue,
-}
+use chain::{LINE_BYTES, START};
 
 /// What is wrong with a trail.
 #[derive(Debug, thiserror::Error)]
@@ -39,12 +26,23 @@ pub enum AuditFault {
     /// It cannot be read or written.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// A line is not what was written.
-    #[error("line {line} of the audit is not what was written")]
+    /// An entry is not what was written, or not where it was.
+    #[error("entry {sequence} of the audit is not what was written")]
     Tampered {
-        /// Which line, from 1.
-        line: u64,
+        /// Which; 0 for the first line of the file.
+        sequence: u64,
     },
+    /// Entries that were signed are missing at the end.
+    #[error("the audit ends with entry {last}, but entry {signed} was signed: its tail was cut off")]
+    CutOff {
+        /// The last entry that is there.
+        last: u64,
+        /// The last that was signed.
+        signed: u64,
+    },
+    /// A checkpoint is not to be believed.
+    #[error("a checkpoint of the audit: {0}")]
+    Checkpoint(String),
 }
 
 /// The trail's file. Several processes may append: a lock orders them.
@@ -64,18 +62,10 @@ impl AuditLog {
     /// Errors: it is not durable. What a crash tore before is cut off first.
     pub fn append(&self, entry: &impl Serialize) -> Result<(), AuditFault> {
         let is_new = !self.path.exists();
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .mode(0o600)
-            .open(&self.path)?;
-        file.lock()?;
+        let mut file = self.locked()?;
         let (sequence, previous, end) = last(&mut file)?;
         let entry = serde_json::value::to_raw_value(entry).map_err(io::Error::from)?;
-        let sequence = sequence + 1;
-        let line = Line { sequence, hash: hash(sequence, &previous, entry.get()), previous, entry: &entry };
+        let line = Line::after(sequence, previous, entry);
         let mut text = serde_json::to_string(&line).map_err(io::Error::from)?;
         text.push('\n');
         file.set_len(end)?;
@@ -88,28 +78,53 @@ impl AuditLog {
         Ok(())
     }
 
-    /// Reads the whole trail; the number of entries.
+    /// The entries in order, each checked against the one before.
     ///
-    /// Errors: a line was changed, removed or moved, or the file cannot be read.
+    /// Errors: the file's.
+    pub fn lines(&self) -> Result<Lines<Box<dyn io::BufRead + Send>>, AuditFault> {
+        let reader: Box<dyn io::BufRead + Send> = match File::open(&self.path) {
+            Ok(file) => Box::new(BufReader::new(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Box::new(io::empty()),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Lines::new(reader))
+    }
+
+    /// Reads the whole trail and the checkpoints kept beside it; the number of entries.
+    ///
+    /// Errors: an entry was changed, removed or moved, or the file cannot be read.
     pub fn verify(&self) -> Result<u64, AuditFault> {
+        let verdict = self.verify_against(&[], None)?;
+        Ok(if verdict.last == 0 { 0 } else { verdict.last + 1 - verdict.first })
+    }
+
+    /// Number and hash of the last entry.
+    ///
+    /// Errors: the file's, or a last line that cannot be read.
+    pub fn head(&self) -> Result<Option<(u64, String)>, AuditFault> {
         if !self.path.exists() {
-            return Ok(0);
+            return Ok(None);
         }
-        let mut reader = BufReader::new(File::open(&self.path)?);
-        let (mut count, mut previous) = (0, START.to_owned());
+        let (sequence, hash, _) = last(&mut self.locked()?)?;
+        Ok((sequence > 0).then_some((sequence, hash)))
+    }
+
+    /// The file, locked against other writers. Pruning puts another file in its place: a lock on
+    /// the one that was replaced is no lock.
+    fn locked(&self) -> Result<File, AuditFault> {
         loop {
-            let mut text = String::new();
-            if reader.by_ref().take(LINE_BYTES).read_line(&mut text)? == 0 {
-                return Ok(count);
+            let file = OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .read(true)
+                .write(true)
+                .mode(0o600)
+                .open(&self.path)?;
+            file.lock()?;
+            let there = std::fs::metadata(&self.path);
+            if there.is_ok_and(|there| file.metadata().is_ok_and(|ours| ours.ino() == there.ino())) {
+                return Ok(file);
             }
-            count += 1;
-            let tampered = AuditFault::Tampered { line: count };
-            let Ok(line) = serde_json::from_str::<Line<'_>>(&text) else { return Err(tampered) };
-            let expected = hash(count, &previous, line.entry.get());
-            if line.sequence != count || line.previous != previous || line.hash != expected {
-                return Err(tampered);
-            }
-            previous = line.hash;
         }
     }
 }
@@ -126,17 +141,9 @@ fn last(file: &mut File) -> Result<(u64, String, u64), AuditFault> {
     let end = from + whole as u64;
     let Some(text) = tail[..whole].strip_suffix(b"\n") else { return Ok((0, START.into(), end)) };
     let begin = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-    let line: Line<'_> =
-        serde_json::from_slice(&text[begin..]).map_err(|_| AuditFault::Tampered { line: 0 })?;
+    let line: Line =
+        serde_json::from_slice(&text[begin..]).map_err(|_| AuditFault::Tampered { sequence: 0 })?;
     Ok((line.sequence, line.hash, end))
-}
-
-fn hash(sequence: u64, previous: &str, entry: &str) -> String {
-    let mut context = digest::Context::new(&digest::SHA256);
-    context.update(&sequence.to_be_bytes());
-    context.update(previous.as_bytes());
-    context.update(entry.as_bytes());
-    hex(context.finish().as_ref())
 }
 
 /// Reads nothing and writes nothing: the place of a trail in a data directory.
@@ -145,39 +152,4 @@ pub fn path_in(data_dir: &Path) -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn log_of(entries: u32) -> (tempfile::TempDir, AuditLog) {
-        let dir = tempfile::tempdir().unwrap();
-        let log = AuditLog::new(path_in(dir.path()));
-        for n in 0..entries {
-            log.append(&serde_json::json!({"did": n})).unwrap();
-        }
-        (dir, log)
-    }
-
-    #[test]
-    fn what_was_appended_verifies_and_every_tampering_shows() {
-        let (_dir, log) = log_of(5);
-        assert_eq!(log.verify().unwrap(), 5);
-        let text = std::fs::read_to_string(&log.path).unwrap();
-        let lines: Vec<&str> = text.lines().collect();
-        let changed = text.replacen("\"did\":2", "\"did\":7", 1);
-        let removed = [&lines[..2], &lines[3..]].concat().join("\n");
-        let moved = [lines[1], lines[0], lines[2]].join("\n");
-        for bad in [changed, removed, moved] {
-            std::fs::write(&log.path, bad).unwrap();
-            assert!(matches!(log.verify(), Err(AuditFault::Tampered { .. })));
-        }
-    }
-
-    #[test]
-    fn a_torn_line_is_cut_off_by_the_next_entry() {
-        let (_dir, log) = log_of(2);
-        let mut file = OpenOptions::new().append(true).open(&log.path).unwrap();
-        file.write_all(b"{\"sequence\":3,\"prev").unwrap();
-        log.append(&"after the crash").unwrap();
-        assert_eq!(log.verify().unwrap(), 3);
-    }
-}
+mod tests;

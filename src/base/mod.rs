@@ -7,3 +7,5 @@ pub mod hex;
 pub mod id;
 pub mod limit;
 pub mod private;
+pub mod signing;
+pub mod steady;

@@ -1,35 +1,163 @@
-//! `optag erase`: erases a recording for good.
+//! `optag erase`: erases recordings for good, shows what that would take away, checks receipts.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::{Context, bail};
 use axum::http::Method;
 use clap::Args;
+use serde_json::json;
 
 use super::ConfigArgs;
-use super::transport::Transport;
+use super::transport::{Transport, load_config};
 use crate::base::id::CallId;
+use crate::base::signing::{Signed, Signer};
+use crate::retention::receipt::{KIND, Receipt};
 
-/// Erase a recording everywhere, for good.
+/// Erase recordings everywhere, for good.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  optag erase 01890a5d-ac96-774b-bcce-b302099a8057 --reason 'asked for by the caller, case 4711'"
-)]
+#[command(after_help = "\
+Examples:
+  optag search --number '12 34 56 78' --date 2026-11-24 --time 14:30 --purpose caller_request
+  optag erase 01890a5d-ac96-774b-bcce-b302099a8057 --dry-run
+  optag erase 01890a5d-ac96-774b-bcce-b302099a8057 --request 2026-4711 --reason 'asked for by the caller'
+  optag erase --caller '12 34 56 78' --request 2026-4711 --reason 'asked for by the caller' > receipts.json
+  optag erase --verify-receipt receipts.json
+
+Exit code 0: every erasure is durable, even where the store is still to be reached (then ask again
+for the receipt), or every receipt is right. 1: something was refused, or a receipt is not right.")]
 pub struct EraseArgs {
-    /// Id of the recording.
-    id: CallId,
+    /// Ids of recordings.
+    ids: Vec<CallId>,
+    /// All recordings whose caller has this number, in any spelling.
+    #[arg(long, value_name = "NUMBER")]
+    caller: Option<String>,
     /// Why, for the audit. No personal data, please.
     #[arg(long, value_name = "TEXT")]
-    reason: String,
+    reason: Option<String>,
+    /// Number of the request by which someone asked; the receipt names it.
+    #[arg(long, value_name = "NUMBER")]
+    request: Option<String>,
+    /// Only show what would go: objects, versions, parts, the spool's key, the index row.
+    #[arg(long)]
+    dry_run: bool,
+    /// Check the signed receipts in a file instead.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["ids", "caller", "reason", "request", "dry_run"])]
+    verify_receipt: Option<PathBuf>,
+    /// With --verify-receipt: the public key, in hexadecimal. Otherwise this installation's.
+    #[arg(long, value_name = "HEX", requires = "verify_receipt")]
+    public_key: Option<String>,
     #[command(flatten)]
     config: ConfigArgs,
 }
 
-/// Runs the command. The exit code is 0 when the erasure is durable, even if the store is
-/// still to be reached.
+/// Runs the command.
 pub async fn run(args: EraseArgs) -> anyhow::Result<ExitCode> {
+    if let Some(file) = &args.verify_receipt {
+        return verify(file, args.public_key.as_deref(), &args.config);
+    }
+    if args.ids.is_empty() && args.caller.is_none() {
+        bail!("name recordings, or a caller with --caller");
+    }
+    let reason = match (&args.reason, args.dry_run) {
+        (Some(reason), _) => reason.clone(),
+        (None, true) => "preview".into(),
+        (None, false) => bail!("--reason is required"),
+    };
     let transport = Transport::open(&args.config).await?;
-    let path = format!("/api/v1/recordings/{}", args.id);
-    let receipt = transport.json(Method::DELETE, &path, &[("reason", args.reason)]).await?;
-    println!("{}", serde_json::to_string_pretty(&receipt)?);
-    Ok(ExitCode::SUCCESS)
+    let mut body = json!({ "recordings": args.ids, "reason": reason, "dry_run": args.dry_run });
+    if let Some(caller) = args.caller {
+        body["caller_number"] = json!(caller);
+    }
+    if let Some(request) = args.request {
+        body["request"] = json!(request);
+    }
+    let answer = transport.send_json(Method::POST, "/api/v1/erasures", &body).await?;
+    println!("{answer}");
+    let answer: serde_json::Value = serde_json::from_str(&answer)?;
+    let receipts = answer["erasures"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let refused = receipts.iter().filter(|receipt| receipt["state"] == "refused").count();
+    Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Checks every signed receipt in a file: a single one, an answer of the API, or several.
+fn verify(file: &std::path::Path, key: Option<&str>, config: &ConfigArgs) -> anyhow::Result<ExitCode> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let key = match key {
+        Some(key) => key.to_owned(),
+        None => {
+            let path = load_config(config)?.signing_key_file;
+            if !path.exists() {
+                bail!("there is no {}; give the key with --public-key", path.display());
+            }
+            Signer::load_or_create(&path)?.public_key()
+        }
+    };
+    let receipts = receipts(&text)?;
+    if receipts.is_empty() {
+        bail!("{} has no signed receipt; an erasure that is pending gets one later", file.display());
+    }
+    let mut wrong = 0;
+    for signed in receipts {
+        match signed.verify(KIND, Some(&key)) {
+            Ok(()) => {
+                let receipt: Receipt = signed.read().context("the receipt has another form")?;
+                println!(
+                    "{}: right; request {}, ordered {}, verified gone {}, {} copies deleted",
+                    receipt.recording,
+                    receipt.request.as_deref().unwrap_or("-"),
+                    receipt.ordered_at,
+                    receipt.verified_gone_at,
+                    receipt.deleted.len(),
+                );
+            }
+            Err(error) => {
+                println!("not right: {error}");
+                wrong += 1;
+            }
+        }
+    }
+    Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Signed documents anywhere in the shapes that the API answers with, each with its exact bytes.
+fn receipts(text: &str) -> anyhow::Result<Vec<Signed>> {
+    #[derive(serde::Deserialize)]
+    struct One {
+        receipt: Option<Signed>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Several {
+        erasures: Vec<One>,
+    }
+    if let Ok(signed) = serde_json::from_str::<Signed>(text) {
+        return Ok(vec![signed]);
+    }
+    if let Ok(several) = serde_json::from_str::<Several>(text) {
+        return Ok(several.erasures.into_iter().filter_map(|one| one.receipt).collect());
+    }
+    let one: One = serde_json::from_str(text).context("neither a receipt nor an answer with one")?;
+    Ok(one.receipt.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receipts_are_found_in_every_shape_they_are_handed_around_in() {
+        let signer = Signer::from_seed(&[7; 32]).unwrap();
+        let signed = serde_json::to_string(&signer.sign(KIND, &json!({"a": 1})).unwrap()).unwrap();
+        for (text, count) in [
+            (signed.clone(), 1),
+            (format!("{{\"id\": 1, \"receipt\": {signed}}}"), 1),
+            (format!("{{\"erasures\": [{{\"receipt\": {signed}}}, {{\"state\": \"pending\"}}]}}"), 1),
+            ("{\"state\": \"pending\"}".to_owned(), 0),
+        ] {
+            let found = receipts(&text).unwrap();
+            assert_eq!(found.len(), count, "{text}");
+            assert!(found.iter().all(|one| one.verify(KIND, Some(&signer.public_key())).is_ok()));
+        }
+        assert!(receipts("[]").is_err());
+    }
 }

@@ -1,11 +1,16 @@
 //! The commands, one file each. In: arguments. Out: text for people, JSON where asked for,
 //! and an exit code: 0 as it must be, 1 not so, 2 the arguments or the configuration are off.
 
+pub mod audit;
 pub mod check;
 pub mod demo;
 pub mod erase;
 pub mod export;
+pub mod keys;
 pub mod load;
+pub mod recover;
+pub mod replay_deletions;
+pub mod retention;
 pub mod search;
 pub mod serve;
 pub mod token;
@@ -40,6 +45,11 @@ enum Command {
     Export(export::ExportArgs),
     Erase(erase::EraseArgs),
     Check(check::CheckArgs),
+    Keys(keys::KeysArgs),
+    Recover(recover::RecoverArgs),
+    Retention(retention::RetentionArgs),
+    Audit(audit::AuditArgs),
+    ReplayDeletions(replay_deletions::ReplayArgs),
     Token(token::TokenArgs),
 }
 
@@ -73,6 +83,11 @@ pub fn run() -> ExitCode {
             Command::Export(args) => export::run(args).await,
             Command::Erase(args) => erase::run(args).await,
             Command::Check(args) => check::run(args).await,
+            Command::Keys(args) => keys::run(args).await,
+            Command::Recover(args) => recover::run(args).await,
+            Command::Retention(args) => retention::run(args).await,
+            Command::Audit(args) => audit::run(args).await,
+            Command::ReplayDeletions(args) => replay_deletions::run(args).await,
             Command::Token(args) => token::run(args).await,
         }
     });

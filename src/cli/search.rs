@@ -10,9 +10,13 @@ use super::transport::Transport;
 
 /// Find recordings by number, name, department and time.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  optag search --number '+45 12 34 56 78' --from 2026-11-01 --purpose caller_request"
-)]
+#[command(after_help = "\
+Examples:
+  optag search --number '+45 12 34 56 78' --from 2026-11-01 --purpose caller_request
+  optag search --date 2026-11-24 --time 14:30 --name Kristensen --purpose caller_request
+
+With --date or --like, candidates are shown, the likeliest first: the time within 15 minutes in the
+caller's time zone, a number by its end or with one digit wrong, a name misspelt.")]
 pub struct SearchArgs {
     /// Number called from or called, in any spelling.
     #[arg(long)]
@@ -24,13 +28,28 @@ pub struct SearchArgs {
     #[arg(long)]
     department: Option<String>,
     /// Earliest start of the call: a day (2026-11-24) or a time (2026-11-24T10:00:00Z).
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["date", "like"])]
     from: Option<String>,
     /// Latest start of the call.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["date", "like"])]
     to: Option<String>,
+    /// Day of the call, as the caller tells it.
+    #[arg(long, value_name = "DAY")]
+    date: Option<String>,
+    /// Time of that day, as the caller tells it: 14:30.
+    #[arg(long, value_name = "TIME", requires = "date")]
+    time: Option<String>,
+    /// The caller's time zone; otherwise the configured one.
+    #[arg(long, value_name = "ZONE")]
+    tz: Option<String>,
+    /// How many minutes off the caller may be.
+    #[arg(long, value_name = "MINUTES")]
+    tolerance_min: Option<u32>,
+    /// Show what is like the number and name, not only what has them.
+    #[arg(long)]
+    like: bool,
     /// Page of the results, from 1.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, conflicts_with_all = ["date", "like"])]
     page: u32,
     /// Why you look: training, caller_request or administration. Written to the audit.
     #[arg(long, default_value = "administration")]
@@ -45,34 +64,59 @@ pub struct SearchArgs {
 /// Runs the command.
 pub async fn run(args: SearchArgs) -> anyhow::Result<ExitCode> {
     let transport = Transport::open(&args.config).await?;
-    let mut query = vec![("page", args.page.to_string()), ("purpose", args.purpose)];
+    let told = args.date.is_some() || args.like;
+    let (path, list) =
+        if told { ("/api/v1/candidates", "candidates") } else { ("/api/v1/recordings", "recordings") };
+    let mut query = vec![("purpose", args.purpose)];
+    if !told {
+        query.push(("page", args.page.to_string()));
+    }
     let filters = [
         ("number", args.number),
         ("name", args.name),
         ("department", args.department),
         ("from", args.from),
         ("to", args.to),
+        ("date", args.date),
+        ("time", args.time),
+        ("tz", args.tz.filter(|_| told)),
+        ("tolerance_min", args.tolerance_min.filter(|_| told).map(|minutes| minutes.to_string())),
     ];
     query.extend(filters.into_iter().filter_map(|(key, value)| value.map(|value| (key, value))));
-    let found = transport.json(Method::GET, "/api/v1/recordings", &query).await?;
+    let found = transport.json(Method::GET, path, &query).await?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&found)?);
         return Ok(ExitCode::SUCCESS);
     }
     let empty = Vec::new();
-    let rows = found["recordings"].as_array().unwrap_or(&empty);
+    let rows = found[list].as_array().unwrap_or(&empty);
     for row in rows {
-        let text = |key: &str| row[key].as_str().unwrap_or("-").to_owned();
-        println!(
-            "{}  {}  {:<12}  {:>7.1} s  {:<16}  {}",
-            text("id"),
-            text("started_at"),
-            text("department"),
-            row["duration_ms"].as_f64().unwrap_or_default() / 1e3,
-            text("caller_number"),
-            text("caller_name"),
-        );
+        println!("{}", line(row));
     }
     println!("{} of {} found", rows.len(), found["total"]);
+    if found["truncated"] == true {
+        println!("there are more recordings in that time than could be compared: narrow it");
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+fn line(row: &serde_json::Value) -> String {
+    let text = |key: &str| row[key].as_str().unwrap_or("-").to_owned();
+    let fit = match row["fit"]["score"].as_f64() {
+        Some(score) => {
+            let off =
+                row["fit"]["minutes_off"].as_i64().map_or(String::new(), |min| format!(", {min} min off"));
+            format!("  fits {:.0} %{off}", score * 100.0)
+        }
+        None => String::new(),
+    };
+    format!(
+        "{}  {}  {:<12}  {:>7.1} s  {:<16}  {}{fit}",
+        text("id"),
+        text("started_at"),
+        text("department"),
+        row["duration_ms"].as_f64().unwrap_or_default() / 1e3,
+        text("caller_number"),
+        text("caller_name"),
+    )
 }

@@ -40,6 +40,15 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let running = Running::start(Arc::new(config)).await?;
+    if let Some(path) = running.new_master_key() {
+        println!(
+            "A master key was made: {}\n\
+             Every recording is sealed with keys that it seals. Without it no recording can be opened, by\n\
+             nobody; a disk that breaks takes both. Keep a copy elsewhere, or let seal.escrow_recipient\n\
+             have copies of the days' keys: docs/keys.md.",
+            path.display()
+        );
+    }
     if let Some(token) = &running.new_admin_token {
         println!("admin token, shown this once: {token}");
     }

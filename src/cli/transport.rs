@@ -58,6 +58,7 @@ impl Transport {
                 feed: Arc::new(NoFeed),
                 library: opened.library(),
                 audit: opened.trail(),
+                steward: opened.steward(),
                 tokens: Arc::clone(&opened.tokens),
                 clock: Arc::clone(&opened.clock),
             };
@@ -83,23 +84,47 @@ impl Transport {
         path: &str,
         query: &[(&str, String)],
     ) -> anyhow::Result<ByteStream> {
-        let query = encode_query(query);
+        self.ask(method, &format!("{path}{}", encode_query(query)), None).await
+    }
+
+    /// Sends a request with a JSON body; the text of the answer.
+    ///
+    /// Errors: as [`Transport::send`].
+    pub async fn send_json(
+        &self,
+        method: Method,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> anyhow::Result<String> {
+        Ok(String::from_utf8(collect(self.ask(method, path, Some(body.to_string())).await?).await?)?)
+    }
+
+    /// Sends a request without a body; the text of the answer.
+    ///
+    /// Errors: as [`Transport::send`].
+    pub async fn text(&self, method: Method, path: &str, query: &[(&str, String)]) -> anyhow::Result<String> {
+        Ok(String::from_utf8(collect(self.send(method, path, query).await?).await?)?)
+    }
+
+    async fn ask(&self, method: Method, path: &str, json: Option<String>) -> anyhow::Result<ByteStream> {
         match self {
             Self::Remote { base, client, token } => {
-                let url = format!("{base}{path}{query}");
-                let answer = client
-                    .request(method, url)
-                    .bearer_auth(token)
-                    .send()
-                    .await
-                    .with_context(|| format!("no answer from the recorder at {base}"))?;
+                let mut request = client.request(method, format!("{base}{path}")).bearer_auth(token);
+                if let Some(json) = json {
+                    request = request.header("content-type", "application/json").body(json);
+                }
+                let answer =
+                    request.send().await.with_context(|| format!("no answer from the recorder at {base}"))?;
                 let status = answer.status();
                 let body = answer.bytes_stream().map_err(anyhow::Error::from).boxed();
                 checked(status, body).await
             }
             Self::Local { router, actor, .. } => {
-                let mut request =
-                    Request::builder().method(method).uri(format!("{path}{query}")).body(Body::empty())?;
+                let mut request = Request::builder().method(method).uri(path);
+                if json.is_some() {
+                    request = request.header("content-type", "application/json");
+                }
+                let mut request = request.body(json.map_or_else(Body::empty, Body::from))?;
                 request.extensions_mut().insert(actor.clone());
                 let answer = router.clone().oneshot(request).await?;
                 let status = answer.status();

@@ -40,6 +40,10 @@ pub enum Permission {
     Export,
     /// Erase a recording.
     Erase,
+    /// Read the report on retention.
+    Report,
+    /// Place and lift legal holds, read the audit, confirm the clock.
+    Oversee,
 }
 
 impl Role {
@@ -53,12 +57,12 @@ impl Role {
 
     /// The permission table.
     pub const fn allows(self, permission: Permission) -> bool {
-        use Permission::{Calls, Erase, Export, Listen, Search};
+        use Permission::{Calls, Erase, Export, Listen, Report, Search};
         match self {
             Role::Admin => true,
             Role::Feed => matches!(permission, Calls),
             Role::Listener => matches!(permission, Search | Listen),
-            Role::ErasureOfficer => matches!(permission, Search | Export | Erase),
+            Role::ErasureOfficer => matches!(permission, Search | Export | Erase | Report),
         }
     }
 
@@ -98,12 +102,13 @@ mod tests {
 
     #[test]
     fn each_role_may_do_its_own_work_and_nothing_else() {
-        use Permission::{Calls, Erase, Export, Listen, Search};
-        let may = |role: Role| [Calls, Search, Listen, Export, Erase].map(|one| role.allows(one));
-        assert_eq!(may(Role::Admin), [true; 5]);
-        assert_eq!(may(Role::Feed), [true, false, false, false, false]);
-        assert_eq!(may(Role::Listener), [false, true, true, false, false]);
-        assert_eq!(may(Role::ErasureOfficer), [false, true, false, true, true]);
+        use Permission::{Calls, Erase, Export, Listen, Oversee, Report, Search};
+        let may =
+            |role: Role| [Calls, Search, Listen, Export, Erase, Report, Oversee].map(|one| role.allows(one));
+        assert_eq!(may(Role::Admin), [true; 7]);
+        assert_eq!(may(Role::Feed), [true, false, false, false, false, false, false]);
+        assert_eq!(may(Role::Listener), [false, true, true, false, false, false, false]);
+        assert_eq!(may(Role::ErasureOfficer), [false, true, false, true, true, true, false]);
         for (name, role) in Role::ALL {
             assert_eq!((Role::from_name(name), role.name()), (Some(role), name));
         }

@@ -11,6 +11,10 @@ use crate::base::private::Private;
 pub trait Audit: Send + Sync {
     /// Appends an entry. Once this answers `Ok`, the entry survives a crash.
     fn append(&self, entry: AuditEntry) -> BoxFuture<'_, Result<(), AuditError>>;
+
+    /// A word that stands for a number or name in entries: the same for the same text, and not
+    /// to be turned back without the installation's key.
+    fn pseudonym(&self, text: &str) -> String;
 }
 
 /// The entry is not durable; nothing may be served.
@@ -47,8 +51,20 @@ pub enum AuditAction {
     Playback,
     /// A recording was taken out as a file.
     Export,
+    /// What an erasure would take away was looked at.
+    Preview,
     /// An erasure was ordered.
     Erase,
+    /// A legal hold was placed or lifted.
+    Hold,
+    /// The report on retention was read.
+    Report,
+    /// The audit itself was read.
+    ReadAudit,
+    /// The owner confirmed the machine's clock.
+    ConfirmClock,
+    /// The deletion log was mended and replayed.
+    ReplayDeletions,
 }
 
 /// Why someone looks.

@@ -16,6 +16,7 @@ use super::access::{Actor, Role};
 use super::audit::{Audit, AuditEntry, AuditError};
 use super::library::*;
 use super::router::{Limits, Services, router};
+use super::steward::*;
 use super::tokens::Tokens;
 use crate::base::clock::{OsClock, WallTime};
 use crate::base::id::CallId;
@@ -40,6 +41,7 @@ pub struct Fake {
     pub searches: Mutex<Vec<SearchQuery>>,
     pub opened: Mutex<Vec<AudioRequest>>,
     pub erased: Mutex<Vec<String>>,
+    pub wanted: Mutex<Vec<CandidateQuery>>,
     pub audited: Mutex<Vec<AuditEntry>>,
     pub audit_fails: AtomicBool,
     pub refuse: Mutex<Option<AdmitError>>,
@@ -163,19 +165,6 @@ impl Library for Fake {
         }
         .boxed()
     }
-
-    fn erase(
-        &self,
-        id: CallId,
-        reason: String,
-        _: Actor,
-    ) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>> {
-        self.erased.lock().unwrap().push(reason);
-        let state = if self.pending.load(Ordering::Relaxed) { EraseState::Pending } else { EraseState::Done };
-        let receipt =
-            EraseReceipt { id, state, steps: vec![EraseStep { name: "deletion log".into(), done: true }] };
-        async move { self.or_fail(receipt) }.boxed()
-    }
 }
 
 impl Audit for Fake {
@@ -188,6 +177,105 @@ impl Audit for Fake {
             Ok(())
         }
         .boxed()
+    }
+
+    fn pseudonym(&self, text: &str) -> String {
+        format!("hidden-{}", text.len())
+    }
+}
+
+impl Steward for Fake {
+    fn time_zone(&self) -> &str {
+        "Europe/Copenhagen"
+    }
+
+    fn public_key(&self) -> String {
+        "00".repeat(32)
+    }
+
+    fn candidates(&self, wanted: CandidateQuery) -> BoxFuture<'_, Result<CandidatePage, LibraryError>> {
+        let fit = Fit { score: 0.9, number: Some("same".into()), name: None, minutes_off: Some(3) };
+        let candidates = vec![CandidateView { recording: summary(), fit }];
+        let window = wanted.window;
+        self.wanted.lock().unwrap().push(wanted);
+        let page = CandidatePage {
+            candidates,
+            total: 1,
+            truncated: false,
+            from: window.map(|window| window.from),
+            to: window.map(|window| window.to),
+        };
+        async move { self.or_fail(page) }.boxed()
+    }
+
+    fn of_caller(&self, _: Private<String>) -> BoxFuture<'_, Result<Vec<CallId>, LibraryError>> {
+        async move { self.or_fail(vec![id()]) }.boxed()
+    }
+
+    fn preview(&self, id: CallId) -> BoxFuture<'_, Result<ErasurePreview, LibraryError>> {
+        let preview = ErasurePreview {
+            id,
+            state: "stored",
+            copies: Vec::new(),
+            store_answers: true,
+            spool_key: false,
+            index_row: true,
+            held_until: None,
+        };
+        async move { self.or_fail(preview) }.boxed()
+    }
+
+    fn erase(
+        &self,
+        id: CallId,
+        request: Option<String>,
+        _: Actor,
+    ) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>> {
+        self.erased.lock().unwrap().push(request.unwrap_or_default());
+        let state = if self.pending.load(Ordering::Relaxed) { EraseState::Pending } else { EraseState::Done };
+        let steps = vec![EraseStep { name: "deletion log".into(), done: true }];
+        async move { self.or_fail(EraseReceipt { id, state, steps, receipt: None, refused: None }) }.boxed()
+    }
+
+    fn receipt(&self, id: CallId) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>> {
+        self.erase(id, None, Actor { name: "test".into(), role: Role::Admin })
+    }
+
+    fn hold(&self, id: CallId, hold: NewHold, actor: Actor) -> BoxFuture<'_, Result<HoldView, LibraryError>> {
+        let NewHold { until, reason, lawful_basis } = hold;
+        let view = HoldView { id, until, reason, lawful_basis, by: actor.name, at: WallTime::default() };
+        async move { self.or_fail(view) }.boxed()
+    }
+
+    fn release(&self, _: CallId) -> BoxFuture<'_, Result<bool, LibraryError>> {
+        async move { self.or_fail(true) }.boxed()
+    }
+
+    fn holds(&self) -> Vec<HoldView> {
+        Vec::new()
+    }
+
+    fn retention_report(&self, at: Option<WallTime>) -> BoxFuture<'_, Result<RetentionReport, LibraryError>> {
+        let report = RetentionReport {
+            at: at.unwrap_or_default(),
+            made_at: WallTime::default(),
+            limit_days: 90,
+            grace_s: 0,
+            clean: true,
+            parts: Vec::new(),
+            held: Vec::new(),
+        };
+        async move { self.or_fail(report) }.boxed()
+    }
+
+    fn confirm_clock(&self) -> BoxFuture<'_, Result<ClockView, LibraryError>> {
+        let view = ClockView { trusted: WallTime::default(), wall: WallTime::default() };
+        async move { self.or_fail(view) }.boxed()
+    }
+
+    fn audit_page(&self, after: u64, _: usize) -> BoxFuture<'_, Result<AuditPage, LibraryError>> {
+        let page = AuditPage { lines: Vec::new(), checkpoints: Vec::new(), last: after, more: false };
+        async move { self.or_fail(page) }.boxed()
     }
 }
 
@@ -243,6 +331,7 @@ impl Api {
             feed: fake.clone(),
             library: fake.clone(),
             audit: fake.clone(),
+            steward: fake.clone(),
             tokens: tokens.clone(),
             clock: Arc::new(OsClock),
         };

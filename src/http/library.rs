@@ -8,7 +8,6 @@ use futures::stream::BoxStream;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::access::Actor;
 pub use super::range::ByteRange;
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
@@ -26,14 +25,6 @@ pub trait Library: Send + Sync {
 
     /// Opens a recording's audio, or a part of it.
     fn audio(&self, request: AudioRequest) -> BoxFuture<'_, Result<Audio, LibraryError>>;
-
-    /// Erases a recording. Once this answers, the order is durable and nothing of it is served.
-    fn erase(
-        &self,
-        id: CallId,
-        reason: String,
-        actor: Actor,
-    ) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>>;
 }
 
 /// Why the library cannot answer.
@@ -60,9 +51,26 @@ pub enum LibraryError {
         /// Its length.
         total_bytes: u64,
     },
+    /// The key that opens it was destroyed, or is not on this node.
+    #[error("the key that opens the recording is not here")]
+    Sealed,
     /// What is stored cannot be read.
     #[error("the stored recording is damaged")]
     Damaged,
+    /// A legal hold stands against the erasure.
+    #[error("the recording is under a legal hold until {until} ({reason}): it is not erased before that")]
+    Held {
+        /// Until when.
+        until: WallTime,
+        /// Why, in the owner's words.
+        reason: String,
+    },
+    /// The hold is not allowed.
+    #[error("{0}")]
+    HoldRefused(String),
+    /// The deletion log has forgotten erasures.
+    #[error("the deletion log is behind what index or store have seen; run `optag replay-deletions`")]
+    OutOfStep,
     /// The index does not answer.
     #[error("the index does not answer")]
     IndexDown,
@@ -222,7 +230,7 @@ pub struct Audio {
 }
 
 /// What became of an erasure.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct EraseReceipt {
     /// The recording.
     #[schema(value_type = String, format = Uuid)]
@@ -231,6 +239,13 @@ pub struct EraseReceipt {
     pub state: EraseState,
     /// The steps in order.
     pub steps: Vec<EraseStep>,
+    /// The signed receipt, once every copy is verified gone: keep it, or hand it to the caller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub receipt: Option<Box<serde_json::value::RawValue>>,
+    /// Why it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 /// Whether an erasure is complete.
@@ -241,6 +256,8 @@ pub enum EraseState {
     Done,
     /// The order is durable; some copy could not be reached yet.
     Pending,
+    /// Nothing was ordered.
+    Refused,
 }
 
 /// One step of an erasure.

@@ -10,10 +10,14 @@ pub mod audit;
 mod auth;
 mod call_body;
 mod calls;
+mod candidates;
+mod erasures;
 mod guard;
 pub mod health;
+mod holds;
 mod json;
 pub mod library;
+mod oversight;
 mod params;
 mod playback;
 pub mod problem;
@@ -21,7 +25,9 @@ mod range;
 mod recordings;
 pub mod router;
 pub mod serve;
+pub mod steward;
 pub mod tokens;
+pub mod told;
 
 #[cfg(test)]
 mod fakes;

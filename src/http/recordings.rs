@@ -1,22 +1,16 @@
-//! `/api/v1/recordings`: search, read, erase. Each is audited before it is answered.
+//! `/api/v1/recordings`: search and read. Each is audited before it is answered.
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use serde::Deserialize;
-use utoipa::ToSchema;
 
 use super::access::{Actor, Permission};
 use super::audit::{AuditAction, AuditEntry, Purpose};
-use super::guard::to_its_end;
-use super::json::MaybeBody;
-use super::library::{EraseReceipt, EraseState, LibraryError, Page, RecordingDetail, SearchQuery};
+use super::library::{LibraryError, Page, RecordingDetail, SearchQuery};
 use super::params::{Id, Params};
 use super::problem::Problem;
 use super::router::Services;
 use crate::base::id::CallId;
-use crate::base::limit;
 use crate::base::private::Private;
 use crate::metrics;
 
@@ -26,14 +20,6 @@ const PAGE_SIZE: u16 = 50;
 const PAGE_SIZE_MOST: u16 = 200;
 /// Last page that may be asked for.
 const PAGE_MOST: u32 = 100_000;
-
-/// Why a recording is erased.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct EraseBody {
-    /// Kept in the audit.
-    reason: String,
-}
 
 /// Finds recordings, newest first. Everything given must match.
 #[utoipa::path(get, path = "/api/v1/recordings", tag = "recordings", params(
@@ -69,7 +55,7 @@ pub async fn search(
     }
     let purpose = params.purpose(true);
     params.finish()?;
-    audit(&services, &actor, AuditAction::Search, purpose, None, Some(criteria(&query))).await?;
+    audit(&services, &actor, AuditAction::Search, purpose, None, Some(criteria(&services, &query))).await?;
     services.library.search(query).await.map(Json).map_err(unanswered)
 }
 
@@ -93,46 +79,6 @@ pub async fn show(
     params.finish()?;
     audit(&services, &actor, AuditAction::View, purpose, Some(id), None).await?;
     services.library.get(id).await.map(Json).map_err(unanswered)
-}
-
-/// Erases a recording everywhere. 200: every copy is gone. 202: the order is durable, and a
-/// copy that could not be reached yet will follow.
-#[utoipa::path(delete, path = "/api/v1/recordings/{id}", tag = "recordings", params(
-    ("id" = String, Path),
-    ("reason" = Option<String>, Query, description = "Required here or in the body"),
-    ("purpose" = Option<String>, Query, description = "As for a search, but not required"),
-), request_body = Option<EraseBody>, responses(
-    (status = 200, body = EraseReceipt),
-    (status = 202, body = EraseReceipt),
-    (status = 422, body = Problem, content_type = "application/problem+json"),
-))]
-pub async fn erase(
-    State(services): State<Services>,
-    Extension(actor): Extension<Actor>,
-    Id(id): Id,
-    mut params: Params,
-    MaybeBody(body): MaybeBody<EraseBody>,
-) -> Result<Response, Problem> {
-    actor.need(Permission::Erase)?;
-    let in_query = params.text("reason");
-    let purpose = params.purpose(false);
-    let reason = body.map(|body| body.reason).or(in_query).unwrap_or_default();
-    let proper = !reason.trim().is_empty()
-        && reason.chars().count() <= limit::TEXT_CHARS
-        && !reason.chars().any(char::is_control);
-    if !proper {
-        params.wrong("reason", format!("required: 1 to {} characters", limit::TEXT_CHARS));
-    }
-    params.finish()?;
-    audit(&services, &actor, AuditAction::Erase, purpose, Some(id), Some(reason.clone())).await?;
-    let library = services.library;
-    let erasing = async move { library.erase(id, reason, actor).await };
-    let receipt = to_its_end(erasing).await?.map_err(unanswered)?;
-    let status = match receipt.state {
-        EraseState::Done => StatusCode::OK,
-        EraseState::Pending => StatusCode::ACCEPTED,
-    };
-    Ok((status, Json(receipt)).into_response())
 }
 
 /// Makes an entry durable. Errors: 503, and nothing may be answered.
@@ -167,6 +113,9 @@ pub(super) fn unanswered(error: LibraryError) -> Problem {
         LibraryError::NotFound => Problem::new(StatusCode::NOT_FOUND, detail),
         LibraryError::Erased => Problem::new(StatusCode::GONE, detail),
         LibraryError::NotReady => Problem::new(StatusCode::CONFLICT, detail),
+        LibraryError::Held { .. } | LibraryError::HoldRefused(_) => {
+            Problem::new(StatusCode::CONFLICT, detail)
+        }
         LibraryError::NoSuchChannel { .. } => Problem::field("channel", detail),
         LibraryError::OutOfRange { total_bytes } => {
             let problem = Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, detail);
@@ -175,17 +124,23 @@ pub(super) fn unanswered(error: LibraryError) -> Problem {
                 Err(_) => problem,
             }
         }
+        LibraryError::Sealed => Problem::new(StatusCode::GONE, detail),
         LibraryError::Damaged => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail),
-        LibraryError::IndexDown | LibraryError::StoreDown => Problem::unavailable(detail, 5),
+        LibraryError::IndexDown | LibraryError::StoreDown | LibraryError::OutOfStep => {
+            Problem::unavailable(detail, 5)
+        }
     }
 }
 
-/// What was searched for, as the audit keeps it.
-fn criteria(query: &SearchQuery) -> String {
-    let text = |value: &Option<Private<String>>| value.as_ref().map(|value| value.reveal().clone());
+/// What was searched for, as the audit keeps it: whom it concerns as keyed hashes, which tell
+/// whether a known number or name was looked up and nothing else.
+fn criteria(services: &Services, query: &SearchQuery) -> String {
+    let hidden = |value: &Option<Private<String>>| {
+        value.as_ref().map(|value| services.audit.pseudonym(value.reveal()))
+    };
     let all = [
-        ("number", text(&query.number)),
-        ("name", text(&query.name)),
+        ("number", hidden(&query.number)),
+        ("name", hidden(&query.name)),
         ("department", query.department.clone()),
         ("from", query.from.map(|at| at.to_string())),
         ("to", query.to.map(|at| at.to_string())),

@@ -15,8 +15,9 @@ use super::auth::{Gate, authenticate};
 use super::guard::{Guard, guard, method_not_allowed, not_found};
 use super::health::{Readiness, healthz, metrics_page, readyz};
 use super::library::Library;
+use super::steward::Steward;
 use super::tokens::Tokens;
-use super::{calls, playback, recordings};
+use super::{calls, candidates, erasures, holds, oversight, playback, recordings};
 use crate::base::clock::Clock;
 use crate::base::limit;
 use crate::metrics::exporter::Exporter;
@@ -31,6 +32,8 @@ pub struct Services {
     pub library: Arc<dyn Library>,
     /// The trail of look-ups.
     pub audit: Arc<dyn Audit>,
+    /// Erasures, holds, reports.
+    pub steward: Arc<dyn Steward>,
     /// Who may ask.
     pub tokens: Arc<Tokens>,
     /// Dates audit entries.
@@ -66,16 +69,27 @@ pub fn router(services: Services, limits: Limits) -> Router {
         .routes(routes!(calls::resume))
         .routes(routes!(calls::end))
         .routes(routes!(recordings::search))
-        .routes(routes!(recordings::show, recordings::erase))
+        .routes(routes!(candidates::find))
+        .routes(routes!(recordings::show, erasures::erase))
         .routes(routes!(playback::audio))
+        .routes(routes!(erasures::erase_several))
+        .routes(routes!(erasures::preview))
+        .routes(routes!(erasures::progress))
+        .routes(routes!(holds::place, holds::lift))
+        .routes(routes!(holds::list))
+        .routes(routes!(oversight::retention))
+        .routes(routes!(oversight::confirm_clock))
+        .routes(routes!(oversight::audit_trail))
         .split_for_parts();
     describe(&mut document);
+    let public_key = services.steward.public_key();
     let guarded = guarded
         .method_not_allowed_fallback(method_not_allowed)
         .route_layer(middleware::from_fn_with_state(gate, authenticate))
         .with_state(services);
     guarded
         .route("/api/openapi.json", get(move || std::future::ready(Json(document.clone()))))
+        .route("/api/v1/public-key", get(move || std::future::ready(oversight::public_key(&public_key))))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(limit::REQUEST_BODY_BYTES))

@@ -5,3 +5,4 @@ mod door;
 mod playback;
 mod privacy;
 mod recordings;
+mod stewarding;

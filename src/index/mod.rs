@@ -1,18 +1,25 @@
 //! Where recordings are found again: SQLite through sqlx. In: manifests, outcomes, erasures.
 //! Out: rows. The store's manifests hold the same, so a lost index can be made anew.
 
+mod aged;
+mod candidates;
 mod fold;
+mod heads;
+pub mod likeness;
 mod query;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::Row;
-use sqlx::SqlitePool;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
+use sqlx::{Connection, Row, SqliteConnection, SqlitePool};
+use tokio::sync::OnceCell;
 
+pub use aged::{Aged, Overdue};
+pub use candidates::{Candidate, Candidates, Wanted};
 pub use query::{Found, Query};
 
 use crate::archive::manifest::Manifest;
@@ -25,7 +32,9 @@ use crate::call::number::normalise;
 /// Connections: writers wait for each other anyway.
 const CONNECTIONS: u32 = 4;
 /// How long a statement waits for another process's lock.
-const BUSY: Duration = Duration::from_secs(5);
+const BUSY: Duration = Duration::from_secs(3);
+/// How long it waits for a connection.
+const ACQUIRE: Duration = Duration::from_secs(10);
 
 /// The index does not answer.
 #[derive(Debug, thiserror::Error)]
@@ -86,9 +95,10 @@ pub struct Index {
 }
 
 impl Index {
-    /// Opens or makes the file and brings its tables up to date.
+    /// Opens or makes the file and brings its tables up to date. An index that does not answer now
+    /// is opened again by whatever needs it: nothing else waits for it.
     ///
-    /// Errors: the file cannot be used.
+    /// Errors: none now; what needs it tells.
     pub async fn open(file: &Path, country_code: &str) -> Result<Self, IndexError> {
         let options = SqliteConnectOptions::new()
             .filename(file)
@@ -98,12 +108,23 @@ impl Index {
             .busy_timeout(BUSY)
             // Erased rows leave the file, not just the table.
             .pragma("secure_delete", "ON");
-        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?;
-        sqlx::migrate!("src/index/migrations")
-            .run(&pool)
-            .await
-            .map_err(|error| sqlx::Error::Migrate(Box::new(error)))?;
-        Ok(Self { pool, country_code: country_code.to_owned() })
+        let migrated: Arc<OnceCell<()>> = Arc::default();
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(ACQUIRE)
+            .after_connect(move |connection, _| {
+                let migrated = Arc::clone(&migrated);
+                Box::pin(async move {
+                    migrated.get_or_try_init(|| migrate(connection)).await?;
+                    Ok(())
+                })
+            })
+            .connect_lazy_with(options);
+        let index = Self { pool, country_code: country_code.to_owned() };
+        if let Err(error) = index.probe().await {
+            tracing::warn!(%error, "the index is away; recordings go to the store, their rows follow");
+        }
+        Ok(index)
     }
 
     /// Writes a recording's row; the same one twice is one.
@@ -214,12 +235,14 @@ impl Index {
         .await
     }
 
-    /// Whether it answers.
+    /// Whether it answers, and takes what is written.
     ///
     /// Errors: it does not.
     pub async fn probe(&self) -> Result<(), IndexError> {
-        sqlx::query("SELECT 1").execute(&self.pool).await?;
-        Ok(())
+        let mut connection = self.pool.acquire().await?;
+        // Takes the one lock that writers need, and nothing else.
+        let writing = connection.begin_with("BEGIN IMMEDIATE").await?;
+        Ok(writing.rollback().await?)
     }
 
     async fn ids(
@@ -229,6 +252,11 @@ impl Index {
         let rows = query.fetch_all(&self.pool).await?;
         Ok(rows.iter().map(id_of).collect::<Result<_, _>>()?)
     }
+}
+
+async fn migrate(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    let tables = sqlx::migrate!("src/index/migrations");
+    tables.run_direct(None, connection, false).await.map_err(|error| sqlx::Error::Migrate(Box::new(error)))
 }
 
 fn id_of(row: &SqliteRow) -> Result<CallId, sqlx::Error> {

@@ -30,6 +30,7 @@ fn manifest(at_s: i64, number: &str, name: &str, department: &str) -> Manifest {
         audio_bytes: 10,
         audio_rate_hz: 8_000,
         audio_sha256: "00".into(),
+        object: None,
         written_by: "test".into(),
     }
 }
@@ -101,4 +102,69 @@ async fn what_is_due_comes_oldest_first_and_erased_rows_not_at_all() {
     index.mark_erased(old.id(), later).await.unwrap();
     assert_eq!(index.due(later, 10).await.unwrap(), [new.id()]);
     assert_eq!(index.live_after(None, 10).await.unwrap(), [new.id()]);
+}
+
+async fn candidates(index: &Index, change: impl FnOnce(&mut Wanted)) -> Vec<String> {
+    let mut wanted = Wanted { most: 10, ..Wanted::default() };
+    change(&mut wanted);
+    let found = index.candidates(&wanted).await.unwrap();
+    let name = |one: Candidate| one.row.caller_name.map(Private::into_inner).unwrap_or_default();
+    found.candidates.into_iter().map(name).collect()
+}
+
+#[tokio::test]
+async fn candidates_come_by_time_misspelt_name_and_a_slip_in_the_number_likeliest_first() {
+    let (_dir, index) = index().await;
+    let at = |s: i64| WallTime::from_unix_micros(s * 1_000_000);
+    index.put_recording(&manifest(10_000, "12345678", "Mette Christensen", "demo")).await.unwrap();
+    index.put_recording(&manifest(10_300, "12345687", "Kirsten Nielsen", "demo")).await.unwrap();
+    index.put_recording(&manifest(20_000, "12345678", "Ada Lovelace", "tax")).await.unwrap();
+    let mut hidden = manifest(10_100, "anonymous", "", "demo");
+    hidden.call.caller_name = None;
+    index.put_recording(&hidden).await.unwrap();
+    let window = Some((at(9_900), at(10_500)));
+    let number = |text: &str| Some(text.to_owned().into());
+    // By time alone: the call nearest to what was told first.
+    let found = candidates(&index, |w| (w.window, w.around) = (window, Some(at(10_290)))).await;
+    assert_eq!(found, ["Kirsten Nielsen", "", "Mette Christensen"]);
+    // The number decides; a slip of it comes after, a hidden one last; another number not at all.
+    let found = candidates(&index, |w| (w.window, w.number) = (window, number("+45 12 34 56 78"))).await;
+    assert_eq!(found, ["Mette Christensen", "Kirsten Nielsen", ""]);
+    assert_eq!(candidates(&index, |w| (w.window, w.number) = (window, number("87654321"))).await, [""]);
+    let found = candidates(&index, |w| (w.window, w.name) = (window, number("Kristensen"))).await;
+    assert_eq!(found, ["Mette Christensen", "Kirsten Nielsen", ""]);
+    let found = candidates(&index, |w| (w.window, w.name) = (window, number("Lovelace"))).await;
+    assert_eq!(found, [""]);
+    // A moment within the call or its tolerance counts, not only its start.
+    assert_eq!(candidates(&index, |w| w.window = Some((at(20_004), at(20_500)))).await, ["Ada Lovelace"]);
+    // Without a time the number is needed, whole or by its end.
+    assert_eq!(candidates(&index, |w| w.number = number("345678")).await.len(), 2);
+    assert_eq!(candidates(&index, |w| w.name = number("Ada")).await.len(), 0);
+    let tax =
+        candidates(&index, |w| (w.number, w.department) = (number("12345678"), Some("tax".into()))).await;
+    assert_eq!(tax, ["Ada Lovelace"]);
+    let all = index.of_caller("0045 12345678").await.unwrap();
+    assert_eq!(all.len(), 2);
+    index.mark_erased(all[0], at(30_000)).await.unwrap();
+    assert_eq!(index.of_caller("12345678").await.unwrap(), all[1..]);
+}
+
+#[tokio::test]
+async fn what_was_too_old_at_any_moment_can_be_told() {
+    let (_dir, index) = index().await;
+    let at = |days: i64| WallTime::from_unix_micros(1_000_000_000).plus_days(days);
+    let (one, two) =
+        (manifest(1_000, "12345678", "A", "demo"), manifest(1_000 + 86_400, "12345678", "B", "demo"));
+    index.put_recording(&one).await.unwrap();
+    index.put_recording(&two).await.unwrap();
+    index.mark_erased(one.call.id, at(92)).await.unwrap();
+    let aged = async |days: i64| index.aged(at(days), 3_600_000_000, 10).await.unwrap();
+    let before = aged(89).await;
+    assert_eq!((before.live, before.overdue_total), (2, 0));
+    let late = aged(91).await;
+    assert_eq!((late.live, late.overdue_total, late.overdue[0].id), (2, 1, one.call.id));
+    assert_eq!(late.overdue[0].erased_at, Some(at(92)));
+    let now = aged(93).await;
+    assert_eq!((now.live, now.overdue_total, now.overdue[0].id), (1, 1, two.call.id));
+    assert_eq!(aged(0).await.live, 1);
 }

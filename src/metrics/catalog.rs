@@ -76,6 +76,7 @@ catalog! {
     RTP_PORTS_IN_USE = Gauge, "optag_rtp_ports_in_use", [], "RTP ports bound.";
     SPOOL_BYTES = Gauge, "optag_spool_bytes", [], "Bytes in the spool.";
     SPOOL_LIMIT_BYTES = Gauge, "optag_spool_limit_bytes", [], "The most bytes that the spool may take.";
+    SPOOL_FULL_SECONDS = Gauge, "optag_spool_full_seconds", [], "Time until the spool refuses new calls if it grows as in the last minutes; -1 where it does not grow.";
     SPOOL_SECONDS = Gauge, "optag_spool_oldest_seconds", [], "Age of the oldest audio that the store does not have.";
     SPOOL_SYNC_SECONDS = Histogram(TICK_S), "optag_spool_sync_seconds", [], "Length of a group commit.";
     SPOOL_FAILURES_TOTAL = Counter, "optag_spool_failures_total", [], "Writes or syncs that the disk refused.";
@@ -85,13 +86,19 @@ catalog! {
     UPLOAD_FAILURES_TOTAL = Counter, "optag_upload_failures_total", [], "Deliveries that failed and will be tried again.";
     ERASURES_TOTAL = Counter, "optag_erasures_total", ["reason": &["request", "withdrawal", "expiry"]], "Recordings erased, every copy verified gone.";
     ERASURES_PENDING = Gauge, "optag_erasures_pending", [], "Erasures ordered of which a copy could not be reached yet.";
+    ERASURES_WAITING_SECONDS = Gauge, "optag_erasures_oldest_pending_seconds", [], "Age of the oldest erasure of which a copy could not be reached yet.";
+    ERASED_RETURNED_TOTAL = Counter, "optag_erased_returned_total", [], "Erased recordings that were there again, by a restored backup or a late upload, and were erased anew.";
+    DELETION_LOG_OK = Gauge, "optag_deletion_log_ok", [], "1 where the deletion log is the one that index and store saw last; 0: nothing is served until it is mended.";
+    CLOCK_TRUSTED = Gauge, "optag_clock_trusted", [], "1 where the wall clock is trusted; 0: it jumped and nobody has confirmed it.";
     STORE_UP = Gauge, "optag_store_up", [], "1 where the store answered last time.";
     INDEX_UP = Gauge, "optag_index_up", [], "1 where the index answered last time.";
     LIFECYCLE_OK = Gauge, "optag_store_lifecycle_ok", [], "1 where the bucket's expiry rule is as it must be.";
+    LIFECYCLE_DRIFTS_TOTAL = Counter, "optag_store_lifecycle_drifts_total", [], "Times that the bucket's expiry rule was not as it must be and was set again.";
     HTTP_REQUESTS_TOTAL = Counter, "optag_http_requests_total", ["route": OPEN, "status": OPEN], "HTTP requests by route and class of status.";
     HTTP_SECONDS = Histogram(HTTP_S), "optag_http_request_seconds", [], "Time until an HTTP answer began.";
     AUTH_FAILURES_TOTAL = Counter, "optag_auth_failures_total", ["cause": &["missing", "invalid", "forbidden"]], "HTTP requests refused for want of a token or a permission.";
     SIP_SESSIONS = Gauge, "optag_sip_sessions", [], "SIPREC recording sessions in progress.";
     SIP_EVENTS_TOTAL = Counter, "optag_sip_events_total", ["event": OPEN], "What SIPREC clients did and got, by event; docs/feeding.md explains those that matter.";
+    AUDIT_ANCHORED = Gauge, "optag_audit_anchored", [], "1 where the last signed checkpoint of the audit reached the store.";
     AUDIT_FAILURES_TOTAL = Counter, "optag_audit_failures_total", [], "Requests refused as the audit could not be written.";
 }

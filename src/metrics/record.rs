@@ -184,6 +184,11 @@ pub fn spool_depth(bytes: u64, limit_bytes: u64, oldest: Duration) {
     gauge!(c::SPOOL_SECONDS.name).set(oldest.as_secs_f64());
 }
 
+/// How long until new calls are refused, if the spool goes on growing.
+pub fn spool_full_in(left: Option<Duration>) {
+    gauge!(c::SPOOL_FULL_SECONDS.name).set(left.map_or(-1.0, |left| left.as_secs_f64()));
+}
+
 /// One group commit.
 pub fn spool_synced(took: Duration) {
     histogram!(c::SPOOL_SYNC_SECONDS.name).record(took);
@@ -230,6 +235,36 @@ pub fn erased(reason: ErasedFor) {
 /// Erasures that are not complete.
 pub fn erasures_pending(count: usize) {
     gauge!(c::ERASURES_PENDING.name).set(count as f64);
+}
+
+/// Age of the oldest erasure that is not complete.
+pub fn erasures_waiting(oldest: Duration) {
+    gauge!(c::ERASURES_WAITING_SECONDS.name).set(oldest.as_secs_f64());
+}
+
+/// An erased recording was there again.
+pub fn erased_returned() {
+    counter!(c::ERASED_RETURNED_TOTAL.name).increment(1);
+}
+
+/// Whether the deletion log is whole.
+pub fn deletion_log_ok(ok: bool) {
+    gauge!(c::DELETION_LOG_OK.name).set(flag(ok));
+}
+
+/// Whether the wall clock is trusted.
+pub fn clock_trusted(trusted: bool) {
+    gauge!(c::CLOCK_TRUSTED.name).set(flag(trusted));
+}
+
+/// The bucket's expiry rule was set again.
+pub fn lifecycle_drifted() {
+    counter!(c::LIFECYCLE_DRIFTS_TOTAL.name).increment(1);
+}
+
+/// Whether the audit's last checkpoint reached the store.
+pub fn audit_anchored(ok: bool) {
+    gauge!(c::AUDIT_ANCHORED.name).set(flag(ok));
 }
 
 /// Whether the store answered.

@@ -3,18 +3,22 @@
 //! against a restored backup.
 //!
 //! One line an entry: CRC32C in hexadecimal, a space, JSON. A torn last line was never
-//! acknowledged and is cut off.
+//! acknowledged and is cut off. The number of entries and a hash over all of them are the log's
+//! *head*; index and store remember the last one they saw, so that a log that is older than they
+//! are, or another one, is found out ([`DeletionLog::relation`]).
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::WallTime;
+use crate::base::hex::hex;
 use crate::base::id::CallId;
 
 /// Why a recording is erased.
@@ -38,13 +42,47 @@ pub struct Order {
     pub at: WallTime,
     /// Why.
     pub cause: Cause,
+    /// The number of the request by which someone asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+}
+
+/// The end of an erasure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// The recording.
+    pub id: CallId,
+    /// When every copy was found gone.
+    pub at: WallTime,
+    /// The copies that were deleted: names, with their versions where the store has those.
+    pub gone: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "entry", rename_all = "snake_case")]
 enum Entry {
     Ordered(Order),
-    Done { id: CallId, at: WallTime, gone: Vec<String> },
+    Done(Done),
+}
+
+/// How far a log has come: what index and store remember of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// Entries.
+    pub entries: u64,
+    /// Hash over all of them, in hexadecimal; empty for none.
+    pub hash: String,
+}
+
+/// How the log stands to a head that someone remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// The log is the one remembered, and may have come further.
+    InStep,
+    /// The log has fewer entries than were seen: it was lost, or is an old backup.
+    Behind,
+    /// The log has other entries than were seen.
+    Forked,
 }
 
 /// What is wrong with the log.
@@ -70,8 +108,10 @@ pub struct DeletionLog {
 #[derive(Debug)]
 struct State {
     file: File,
+    path: PathBuf,
     end: u64,
     failed: bool,
+    head: Head,
     erased: HashSet<CallId>,
     open: BTreeMap<CallId, Order>,
 }
@@ -90,12 +130,18 @@ impl DeletionLog {
         let mut text = Vec::new();
         file.read_to_end(&mut text)?;
         let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        let mut state =
-            State { file, end: whole as u64, failed: false, erased: HashSet::new(), open: BTreeMap::new() };
-        for (n, line) in
-            text[..whole].split(|&byte| byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty())
-        {
+        let mut state = State {
+            file,
+            path: path.to_owned(),
+            end: whole as u64,
+            failed: false,
+            head: Head::default(),
+            erased: HashSet::new(),
+            open: BTreeMap::new(),
+        };
+        for (n, line) in lines(&text[..whole]).enumerate() {
             state.replay(parse(line).ok_or(LogError::Damaged { line: n + 1 })?);
+            state.head = next(&state.head, line);
         }
         Ok(Self { state: Mutex::new(state) })
     }
@@ -116,7 +162,19 @@ impl DeletionLog {
     ///
     /// Errors: it is not durable; the erasure will be gone through again.
     pub fn done(&self, id: CallId, at: WallTime, gone: Vec<String>) -> Result<(), LogError> {
-        self.state().append(Entry::Done { id, at, gone })
+        self.state().append(Entry::Done(Done { id, at, gone }))
+    }
+
+    /// Opens an erasure again, where a copy of what is erased turned up; blocking. An open one
+    /// stays as it is.
+    ///
+    /// Errors: it is not durable.
+    pub fn reopen(&self, order: Order) -> Result<(), LogError> {
+        let mut state = self.state();
+        if state.open.contains_key(&order.id) {
+            return Ok(());
+        }
+        state.append(Entry::Ordered(order))
     }
 
     /// Whether the recording's erasure was ordered, complete or not.
@@ -132,6 +190,74 @@ impl DeletionLog {
     /// Every recording whose erasure was ever ordered.
     pub fn all(&self) -> Vec<CallId> {
         self.state().erased.iter().copied().collect()
+    }
+
+    /// How far the log has come.
+    pub fn head(&self) -> Head {
+        self.state().head.clone()
+    }
+
+    /// The log's entries as they stand in the file, from number `first` (counted from 0) on;
+    /// blocking.
+    ///
+    /// Errors: the file cannot be read.
+    pub fn lines_from(&self, first: u64) -> Result<Vec<String>, LogError> {
+        let text = self.state().text()?;
+        let wanted = lines(&text).skip(first as usize);
+        Ok(wanted.map(|line| String::from_utf8_lossy(line).into_owned()).collect())
+    }
+
+    /// How the log stands to a head that index or store remember; blocking.
+    ///
+    /// Errors: the file cannot be read.
+    pub fn relation(&self, seen: &Head) -> Result<Relation, LogError> {
+        let mut state = self.state();
+        if seen.entries > state.head.entries {
+            return Ok(Relation::Behind);
+        }
+        if seen.entries == state.head.entries {
+            let same = seen.entries == 0 || seen.hash == state.head.hash;
+            return Ok(if same { Relation::InStep } else { Relation::Forked });
+        }
+        let text = state.text()?;
+        let then =
+            lines(&text).take(seen.entries as usize).fold(Head::default(), |head, line| next(&head, line));
+        Ok(if seen.entries == 0 || then.hash == seen.hash { Relation::InStep } else { Relation::Forked })
+    }
+
+    /// Takes over what another copy of the log knows and this one does not; how many entries.
+    /// Blocking. Where one is the beginning of the other, they are the same afterwards.
+    ///
+    /// Errors: a line is no entry, or what was taken is not durable.
+    pub fn take_over(&self, others: &[String]) -> Result<u64, LogError> {
+        let mut state = self.state();
+        let text = state.text()?;
+        let ours: HashSet<&[u8]> = lines(&text).collect();
+        let mut taken = 0;
+        for (n, line) in others.iter().enumerate() {
+            if !ours.contains(line.as_bytes()) {
+                let entry = parse(line.as_bytes()).ok_or(LogError::Damaged { line: n + 1 })?;
+                state.append(entry)?;
+                taken += 1;
+            }
+        }
+        Ok(taken)
+    }
+
+    /// The last order for a recording and its completion, if any; blocking, reads the file.
+    ///
+    /// Errors: the file cannot be read.
+    pub fn history(&self, id: CallId) -> Result<Option<(Order, Option<Done>)>, LogError> {
+        let text = self.state().text()?;
+        let mut found = None;
+        for entry in lines(&text).filter_map(parse) {
+            match (entry, &mut found) {
+                (Entry::Ordered(order), found) if order.id == id => *found = Some((order, None)),
+                (Entry::Done(done), Some((_, last))) if done.id == id => *last = Some(done),
+                _ => {}
+            }
+        }
+        Ok(found)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -158,8 +284,15 @@ impl State {
             return Err(error.into());
         }
         self.end += line.len() as u64;
+        self.head = next(&self.head, line.trim_end().as_bytes());
         self.replay(entry);
         Ok(())
+    }
+
+    fn text(&mut self) -> Result<Vec<u8>, LogError> {
+        let mut text = Vec::new();
+        File::open(&self.path)?.take(self.end).read_to_end(&mut text)?;
+        Ok(text)
     }
 
     fn replay(&mut self, entry: Entry) {
@@ -168,9 +301,21 @@ impl State {
                 self.erased.insert(order.id);
                 self.open.insert(order.id, order);
             }
-            Entry::Done { id, .. } => drop(self.open.remove(&id)),
+            Entry::Done(done) => drop(self.open.remove(&done.id)),
         }
     }
+}
+
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty())
+}
+
+/// The head after one more line.
+pub fn next(head: &Head, line: &[u8]) -> Head {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(head.hash.as_bytes());
+    context.update(line);
+    Head { entries: head.entries + 1, hash: hex(context.finish().as_ref()) }
 }
 
 fn parse(line: &[u8]) -> Option<Entry> {
@@ -184,7 +329,12 @@ mod tests {
     use super::*;
 
     fn order(n: u8) -> Order {
-        Order { id: CallId::from_bytes([n; 16]), at: WallTime::default(), cause: Cause::Request }
+        Order {
+            id: CallId::from_bytes([n; 16]),
+            at: WallTime::default(),
+            cause: Cause::Request,
+            request: None,
+        }
     }
 
     #[test]
@@ -215,5 +365,50 @@ mod tests {
         bad[20] ^= 1;
         std::fs::write(&path, bad).unwrap();
         assert!(matches!(DeletionLog::open(&path), Err(LogError::Damaged { line: 1 })));
+    }
+
+    #[test]
+    fn a_log_knows_whether_it_is_the_one_that_was_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = |name: &str| DeletionLog::open(&dir.path().join(name)).unwrap();
+        let (one, other) = (log("one"), log("other"));
+        let nothing = one.head();
+        one.order(order(1)).unwrap();
+        let backup = one.head();
+        one.done(order(1).id, WallTime::default(), vec!["a".into()]).unwrap();
+        one.order(order(2)).unwrap();
+        for seen in [&nothing, &backup, &one.head()] {
+            assert_eq!(one.relation(seen).unwrap(), Relation::InStep);
+        }
+        other.order(order(1)).unwrap();
+        assert_eq!(other.head(), backup);
+        assert_eq!(other.relation(&one.head()).unwrap(), Relation::Behind);
+        other.order(order(3)).unwrap();
+        other.order(order(4)).unwrap();
+        assert_eq!(other.relation(&one.head()).unwrap(), Relation::Forked);
+        assert_eq!(other.relation(&backup).unwrap(), Relation::InStep);
+        // What one knows the other takes over: nothing that was erased is forgotten.
+        assert_eq!(other.take_over(&one.lines_from(0).unwrap()).unwrap(), 2);
+        assert!((1..5).all(|n| other.is_erased(order(n).id)));
+        let behind = log("behind");
+        behind.take_over(&one.lines_from(0).unwrap()).unwrap();
+        assert_eq!(behind.head(), one.head());
+        assert_eq!(DeletionLog::open(&dir.path().join("behind")).unwrap().head(), one.head());
+    }
+
+    #[test]
+    fn the_history_of_an_erasure_is_its_last_order_and_how_it_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = DeletionLog::open(&dir.path().join("deletions")).unwrap();
+        assert_eq!(log.history(order(1).id).unwrap(), None);
+        log.order(Order { request: Some("4711".into()), ..order(1) }).unwrap();
+        log.order(order(2)).unwrap();
+        assert!(log.history(order(1).id).unwrap().unwrap().1.is_none());
+        log.done(order(1).id, WallTime::default(), vec!["a".into()]).unwrap();
+        let (ordered, done) = log.history(order(1).id).unwrap().unwrap();
+        assert_eq!((ordered.request.as_deref(), done.unwrap().gone), (Some("4711"), vec!["a".to_owned()]));
+        log.reopen(order(1)).unwrap();
+        assert_eq!(log.open_orders().len(), 2);
+        assert!(log.history(order(1).id).unwrap().unwrap().1.is_none());
     }
 }

@@ -1,20 +1,46 @@
 //! Erasing a recording, as ordered steps that may be gone through again at any time: order
 //! (durable) → spool key destroyed → every object, version and part deleted and looked for →
 //! index row reduced → done. A crash or a store that is away leaves the order open.
+//!
+//! What a step works on is behind a trait each, so that `interleaving_tests` can try the steps against
+//! everything else that goes on.
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::deletion_log::{Cause, DeletionLog, LogError, Order};
+use super::custody::Custody;
+use super::deletion_log::{DeletionLog, LogError, Order};
+use super::holds::Hold;
 use crate::archive::key;
 use crate::archive::store::{Store, StoreError};
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
 use crate::index::{Index, IndexError};
 
+/// Keeps orders.
+pub trait Orders: Send + Sync {
+    /// Once this answers, the order survives everything.
+    fn order(&self, order: Order) -> BoxFuture<'_, Result<(), EraseError>>;
+    /// Notes that every copy is gone.
+    fn done(&self, id: CallId, at: WallTime, gone: Vec<String>) -> BoxFuture<'_, Result<(), EraseError>>;
+}
+
 /// Destroys keys of the spool.
 pub trait SpoolKeys: Send + Sync {
     /// Once this answers, nothing of the call can be read from the spool.
     fn destroy(&self, id: CallId) -> BoxFuture<'_, Result<(), String>>;
+}
+
+/// Deletes copies.
+pub trait Copies: Send + Sync {
+    /// Deletes every copy whose name begins with `stem`, and looks that none is left.
+    fn delete<'a>(&'a self, stem: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>>;
+}
+
+/// Reduces rows.
+pub trait Rows: Send + Sync {
+    /// Takes everything personal out of the row, if there is one.
+    fn reduce(&self, id: CallId, at: WallTime) -> BoxFuture<'_, Result<(), IndexError>>;
 }
 
 /// A step of an erasure, in order.
@@ -54,6 +80,9 @@ pub enum EraseError {
     /// The order is not durable: the erasure was not accepted.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// A hold stands against it: the erasure was not accepted.
+    #[error("the recording is held until {}", .0.until)]
+    Held(Box<Hold>),
     /// The spool key may still be there.
     #[error("the spool key could not be destroyed: {0}")]
     Spool(String),
@@ -68,13 +97,13 @@ pub enum EraseError {
 /// What an erasure works on.
 pub struct Eraser<'a> {
     /// The log.
-    pub log: &'a DeletionLog,
+    pub log: &'a dyn Orders,
     /// The spool's keys.
     pub keys: &'a dyn SpoolKeys,
     /// The store.
-    pub store: &'a Store,
+    pub store: &'a dyn Copies,
     /// The index.
-    pub index: &'a Index,
+    pub index: &'a dyn Rows,
 }
 
 impl Eraser<'_> {
@@ -83,7 +112,7 @@ impl Eraser<'_> {
     /// Errors: it was not accepted, or the spool's copy may still be readable.
     pub async fn order(&self, order: Order) -> Result<(), EraseError> {
         let id = order.id;
-        tokio::task::block_in_place(|| self.log.order(order))?;
+        self.log.order(order).await?;
         self.keys.destroy(id).await.map_err(EraseError::Spool)
     }
 
@@ -92,19 +121,34 @@ impl Eraser<'_> {
     /// Errors: the step that could not be taken; those before it hold.
     pub async fn complete(&self, id: CallId, now: WallTime) -> Result<Vec<String>, (Step, EraseError)> {
         self.keys.destroy(id).await.map_err(|error| (Step::SpoolKey, EraseError::Spool(error)))?;
-        let started_at = id.admitted_at();
-        let mut gone = Vec::new();
-        for name in [key::audio(id, started_at), key::manifest(id, started_at)] {
-            gone.extend(self.store.delete_all(&name).await.map_err(|error| (Step::Store, error.into()))?);
-        }
-        self.index.mark_erased(id, now).await.map_err(|error| (Step::Index, error.into()))?;
-        tokio::task::block_in_place(|| self.log.done(id, now, gone.clone()))
-            .map_err(|error| (Step::Done, error.into()))?;
+        let gone = self.store.delete(&key::stem(id)).await.map_err(|error| (Step::Store, error.into()))?;
+        self.index.reduce(id, now).await.map_err(|error| (Step::Index, error.into()))?;
+        self.log.done(id, now, gone.clone()).await.map_err(|error| (Step::Done, error))?;
         Ok(gone)
     }
 }
 
-/// An order for a recording whose time is up.
-pub fn expiry(id: CallId, at: WallTime) -> Order {
-    Order { id, at, cause: Cause::Expiry }
+/// The deletion log with what guards it.
+pub struct GuardedLog<'a>(pub &'a DeletionLog, pub &'a Custody);
+
+impl Orders for GuardedLog<'_> {
+    fn order(&self, order: Order) -> BoxFuture<'_, Result<(), EraseError>> {
+        async move { tokio::task::block_in_place(|| self.1.order(self.0, order)) }.boxed()
+    }
+
+    fn done(&self, id: CallId, at: WallTime, gone: Vec<String>) -> BoxFuture<'_, Result<(), EraseError>> {
+        async move { Ok(tokio::task::block_in_place(|| self.0.done(id, at, gone))?) }.boxed()
+    }
+}
+
+impl Copies for Store {
+    fn delete<'a>(&'a self, stem: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+        self.delete_copies(stem).boxed()
+    }
+}
+
+impl Rows for Index {
+    fn reduce(&self, id: CallId, at: WallTime) -> BoxFuture<'_, Result<(), IndexError>> {
+        self.mark_erased(id, at).boxed()
+    }
 }

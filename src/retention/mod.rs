@@ -1,6 +1,12 @@
 //! The end of recordings: erased on request, on withdrawal, and when their time is up.
 
+pub mod custody;
 pub mod deletion_log;
 pub mod erase;
+pub mod holds;
+pub mod receipt;
 pub mod sweep;
 pub mod trusted_time;
+
+#[cfg(test)]
+mod interleaving_tests;

@@ -8,9 +8,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::WallTime;
+use crate::base::steady::SLEW_US;
 
-/// Difference between the clocks that is ordinary correction. Units: µs.
-const SLEW_US: i64 = 5 * 60 * 1_000_000;
 /// Longest time off that is believed without confirmation. Units: µs.
 const OFF_US: i64 = 2 * 86_400 * 1_000_000;
 
@@ -72,6 +71,17 @@ pub fn judge(last: Option<&Look>, now: &Look, confirmed: Option<WallTime>) -> Tr
     }
 }
 
+/// What a second source settles: it must agree with one of the two, and that one is taken. A
+/// source that agrees with neither settles nothing.
+pub fn confirm(at_least: WallTime, wall: WallTime, other: WallTime) -> Option<WallTime> {
+    let agree = |time: WallTime| other.micros_since(time).abs() <= SLEW_US;
+    match (agree(wall), agree(at_least)) {
+        (true, _) => Some(wall),
+        (false, true) => Some(at_least),
+        (false, false) => None,
+    }
+}
+
 /// The look to remember: an unconfirmed wall time is replaced by what is certain.
 pub fn remember(now: &Look, trusted: Trusted) -> Look {
     Look { wall: trusted.time(), ..now.clone() }
@@ -109,6 +119,14 @@ mod tests {
         assert_eq!(judge(Some(&last), &now, None), Trusted::Is(now.wall));
         let morning = look(1_001 * DAY, 60_000_000, "b");
         assert_eq!(judge(Some(&last), &morning, None), Trusted::Is(morning.wall));
+    }
+
+    #[test]
+    fn a_second_source_settles_only_what_it_agrees_with() {
+        let at = |days: i64| WallTime::from_unix_micros(days * DAY);
+        assert_eq!(confirm(at(10), at(101), at(101).plus_micros(1_000_000)), Some(at(101)));
+        assert_eq!(confirm(at(10), at(101), at(10)), Some(at(10)));
+        assert_eq!(confirm(at(10), at(101), at(50)), None);
     }
 
     #[test]

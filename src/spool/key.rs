@@ -3,10 +3,13 @@
 //! In: 32 bytes of randomness or of a file. Out: sealed and opened bytes. Not here: where
 //! the sealed data keys are kept (`keyring`).
 //!
-//! AES-256-GCM throughout. Source: NIST SP 800-38D §8.2.1 for the deterministic nonce of
+//! What a call's key is to give others (the key of its stored file) is derived, never the key itself.
+//!
+//! AES-256-GCM throughout; HKDF-SHA-256 (RFC 5869) for what is derived. Source: NIST SP 800-38D §8.2.1 for the deterministic nonce of
 //! a record (incarnation ‖ sequence), §8.2.2 for the random nonce of a key file.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hkdf::{HKDF_SHA256, Prk, Salt};
 use aws_lc_rs::rand;
 use zeroize::Zeroizing;
 
@@ -18,6 +21,9 @@ pub const TAG_BYTES: usize = 16;
 
 /// Bytes of a key file: mark 4, version 1, zero 3, call 16, nonce 12, sealed key 48, CRC32C 4.
 pub const KEY_FILE_BYTES: usize = 88;
+
+/// Bytes of a secret of 32 bytes that the master key sealed: nonce, ciphertext, tag.
+pub const SEALED_SECRET_BYTES: usize = NONCE_LEN + KEY_BYTES + TAG_BYTES;
 
 const KEY_BYTES: usize = 32;
 const MARK: [u8; 4] = *b"okey";
@@ -31,6 +37,37 @@ impl MasterKey {
     pub fn from_bytes(bytes: &[u8; KEY_BYTES]) -> Result<Self, SpoolError> {
         cipher(bytes).map(Self)
     }
+
+    /// Seals another key of the node. `context` names it; it opens for no other.
+    ///
+    /// Errors: no randomness.
+    pub fn seal(
+        &self,
+        context: &[u8],
+        secret: &[u8; KEY_BYTES],
+    ) -> Result<[u8; SEALED_SECRET_BYTES], SpoolError> {
+        let mut sealed = [0; SEALED_SECRET_BYTES];
+        let (nonce, rest) = sealed.split_at_mut(NONCE_LEN);
+        rand::fill(nonce).map_err(|_| SpoolError::Crypto)?;
+        let unique = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SpoolError::Crypto)?;
+        let (body, tag) = rest.split_at_mut(KEY_BYTES);
+        body.copy_from_slice(secret);
+        let made = self
+            .0
+            .seal_in_place_separate_tag(unique, Aad::from(context), body)
+            .map_err(|_| SpoolError::Crypto)?;
+        tag.copy_from_slice(made.as_ref());
+        Ok(sealed)
+    }
+
+    /// Opens what [`MasterKey::seal`] made; `None` where another key or for another name.
+    pub fn open(&self, context: &[u8], sealed: &[u8]) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
+        let (nonce, body) = sealed.split_at_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let mut body = Zeroizing::new(body.to_vec());
+        let opened = self.0.open_in_place(nonce, Aad::from(context), &mut body).ok()?;
+        (&*opened).try_into().ok().map(Zeroizing::new)
+    }
 }
 
 impl std::fmt::Debug for MasterKey {
@@ -40,7 +77,10 @@ impl std::fmt::Debug for MasterKey {
 }
 
 /// The key of one call.
-pub struct DataKey(LessSafeKey);
+pub struct DataKey {
+    cipher: LessSafeKey,
+    derivation: Prk,
+}
 
 impl DataKey {
     /// Draws a new key for `call`. Returns it with the bytes of its key file.
@@ -71,7 +111,7 @@ impl DataKey {
         file[68..84].copy_from_slice(tag.as_ref());
         let crc = crc32c::crc32c(&file[..84]);
         file[84..].copy_from_slice(&crc.to_le_bytes());
-        Ok((Self(cipher(&bytes)?), file))
+        Ok((Self::of(&bytes)?, file))
     }
 
     /// Reads a key file back.
@@ -99,7 +139,24 @@ impl DataKey {
             .open_in_place(nonce, Aad::from(call.to_bytes()), sealed.as_mut())
             .map_err(|_| KeyFault::WrongMaster)?;
         let bytes: &[u8; KEY_BYTES] = (&*opened).try_into().map_err(|_| KeyFault::Damaged)?;
-        cipher(bytes).map(Self).map_err(|_| KeyFault::Damaged)
+        Self::of(bytes).map_err(|_| KeyFault::Damaged)
+    }
+
+    /// A secret for another purpose, always the same under one label; from it nobody finds the key.
+    ///
+    /// Errors: the system's cryptography.
+    pub fn derive(&self, label: &[u8]) -> Result<Zeroizing<[u8; KEY_BYTES]>, SpoolError> {
+        let mut secret = Zeroizing::new([0; KEY_BYTES]);
+        self.derivation
+            .expand(&[label], HKDF_SHA256)
+            .and_then(|expanded| expanded.fill(secret.as_mut()))
+            .map_err(|_| SpoolError::Crypto)?;
+        Ok(secret)
+    }
+
+    fn of(bytes: &[u8; KEY_BYTES]) -> Result<Self, SpoolError> {
+        let derivation = Salt::new(HKDF_SHA256, b"optag call key").extract(bytes);
+        Ok(Self { cipher: cipher(bytes)?, derivation })
     }
 
     /// Seals `bytes` in place and returns the tag. The nonce must be new under this key.
@@ -110,7 +167,7 @@ impl DataKey {
         bytes: &mut [u8],
     ) -> Result<[u8; TAG_BYTES], SpoolError> {
         let tag = self
-            .0
+            .cipher
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), bytes)
             .map_err(|_| SpoolError::Crypto)?;
         tag.as_ref().try_into().map_err(|_| SpoolError::Crypto)
@@ -121,7 +178,7 @@ impl DataKey {
     /// Errors: they were not sealed by this key with this nonce and header.
     pub fn open<'a>(&self, nonce: [u8; NONCE_LEN], aad: &[u8], sealed: &'a mut [u8]) -> Option<&'a [u8]> {
         let nonce = Nonce::assume_unique_for_key(nonce);
-        self.0.open_in_place(nonce, Aad::from(aad), sealed).ok().map(|opened| &*opened)
+        self.cipher.open_in_place(nonce, Aad::from(aad), sealed).ok().map(|opened| &*opened)
     }
 }
 
@@ -166,6 +223,25 @@ mod tests {
         assert_eq!(DataKey::read(&master, call(1), &[]).err(), Some(KeyFault::Destroyed));
         let half = [&[0; 64], &file[64..]].concat();
         assert_eq!(DataKey::read(&master, call(1), &half).err(), Some(KeyFault::Destroyed));
+    }
+
+    #[test]
+    fn the_master_key_opens_what_it_sealed_under_its_name_alone() {
+        let master = MasterKey::from_bytes(&[7; 32]).unwrap();
+        let sealed = master.seal(b"day", &[9; 32]).unwrap();
+        assert_eq!(master.open(b"day", &sealed).as_deref(), Some(&[9; 32]));
+        assert!(master.open(b"Day", &sealed).is_none());
+        assert!(MasterKey::from_bytes(&[8; 32]).unwrap().open(b"day", &sealed).is_none());
+        assert!(master.open(b"day", &sealed[..20]).is_none() && master.open(b"day", &[]).is_none());
+    }
+
+    #[test]
+    fn what_a_call_key_derives_survives_its_file_and_differs_by_label() {
+        let master = MasterKey::from_bytes(&[7; 32]).unwrap();
+        let (key, file) = DataKey::draw(&master, call(1)).unwrap();
+        let again = DataKey::read(&master, call(1), &file).unwrap();
+        assert_eq!(key.derive(b"a").unwrap(), again.derive(b"a").unwrap());
+        assert!(key.derive(b"a").unwrap() != key.derive(b"b").unwrap());
     }
 
     #[test]

@@ -70,7 +70,9 @@ use std::time::Duration;
 
 pub use error::SpoolError;
 pub use key::MasterKey;
+pub use master::MasterSecret;
 pub use reader::CallReader;
+pub use room::FULL;
 pub use shared::{DurableEvent, SpoolStats};
 
 use crate::base::id::CallId;
@@ -152,6 +154,15 @@ impl Spool {
     /// Errors: there is no such call, or the disk's.
     pub fn read(&self, call: CallId) -> Result<CallReader, SpoolError> {
         CallReader::open(&self.shared, call)
+    }
+
+    /// A secret that a call's key gives for another purpose, always the same under one label.
+    ///
+    /// Errors: the spool has no such call, or its key was destroyed.
+    pub fn derive(&self, call: CallId, label: &[u8]) -> Result<zeroize::Zeroizing<[u8; 32]>, SpoolError> {
+        let places = self.shared.places();
+        let place = places.get(&call).filter(|place| !place.doomed);
+        place.ok_or(SpoolError::NoCall { call })?.key.derive(label)
     }
 
     /// Whether there is room for new calls: under 85 % of the cap and of the file system.

@@ -21,7 +21,7 @@ use super::writer::{Backlog, Writer};
 use crate::base::clock::{Clock, OsClock};
 
 /// Share of the cap, and of the file system, at which new calls are refused.
-const FULL: f64 = 0.85;
+pub const FULL: f64 = 0.85;
 
 /// How often the room on the file system is looked at.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -20,7 +20,24 @@ fn run(program: &str, args: &[&str]) -> Option<(bool, String)> {
 fn objects(dir: &Path) -> Vec<String> {
     let store = dir.join("store");
     let all = crate::server::files_below(&store).into_iter().map(|(path, _)| path.display().to_string());
-    all.filter(|path| path.ends_with(".opus")).collect()
+    all.filter(|path| path.ends_with(".opus.age")).collect()
+}
+
+/// What a sealed file opens to, by the reference program and the exported key of its day.
+fn opened(file: &str, data: &Path, dir: &Path) -> Option<String> {
+    let day: Vec<&str> = file.rsplit('/').skip(1).take(3).collect();
+    let day = format!("{}-{}-{}", day[2], day[1], day[0]);
+    let key = dir.join(format!("{day}.key")).display().to_string();
+    if !Path::new(&key).exists() {
+        let data = data.display().to_string();
+        let args = ["keys", "--data", &data, "export", &day, "-o", &key];
+        let (good, text) = run(env!("CARGO_BIN_EXE_optag"), &args)?;
+        assert!(good, "{text}");
+    }
+    let plain = format!("{}.opus", dir.join(file.rsplit('/').next()?).display());
+    let (good, text) = run("age", &["-d", "-i", &key, "-o", &plain, file])?;
+    assert!(good, "{text}");
+    Some(plain)
 }
 
 #[test]
@@ -37,7 +54,8 @@ fn the_demo_keeps_what_it_may_and_other_programs_play_it() {
     assert!(said.contains("Everything is as it must be."), "{said}");
     let files = objects(&data);
     assert_eq!(files.len(), 2, "{files:?}");
-    for file in &files {
+    for sealed in &files {
+        let Some(file) = &opened(sealed, &data, dir.path()) else { break };
         if let Some((good, text)) = run("opusinfo", &[file]) {
             assert!(good && !text.contains("WARNING"), "{text}");
             assert!(text.contains("Streams: 2, Coupled: 0"), "{text}");
@@ -76,7 +94,8 @@ fn levels_agree(file: &str, dir: &Path) {
 
 #[test]
 fn every_command_explains_itself_with_an_example() {
-    for command in ["serve", "demo", "load", "search", "export", "erase", "check", "token"] {
+    for command in ["serve", "demo", "load", "search", "export", "erase", "check", "keys", "recover", "token"]
+    {
         let help = Command::new(env!("CARGO_BIN_EXE_optag")).args([command, "--help"]).output().unwrap();
         let text = String::from_utf8_lossy(&help.stdout).into_owned();
         assert!(help.status.success() && text.contains("Example"), "{command}: {text}");

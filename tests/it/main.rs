@@ -1,14 +1,18 @@
 //! The one integration-test binary: the built program and the library from outside.
 
+mod age;
 mod bad_input;
 mod chain;
 mod codecs;
 mod corpus;
 mod crash;
 mod demo;
+mod erasure;
 mod key_tones;
+mod lying_s3;
 mod phone;
 mod promises;
+mod recover;
 mod resume;
 mod s3;
 mod server;
@@ -21,4 +25,5 @@ mod sip_sipp;
 mod sip_src;
 mod sip_torture;
 mod sip_traps;
+mod stores;
 mod tidy;

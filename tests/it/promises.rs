@@ -77,7 +77,7 @@ async fn objects(server: &Server) -> usize {
     if !store.exists() {
         return 0;
     }
-    files_below(&store).iter().filter(|(path, _)| path.extension().is_some_and(|ext| ext == "opus")).count()
+    files_below(&store).iter().filter(|(path, _)| path.to_string_lossy().ends_with(".opus.age")).count()
 }
 
 #[tokio::test(flavor = "multi_thread")]

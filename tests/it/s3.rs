@@ -11,7 +11,7 @@ use aws_sdk_s3::types::{
     LifecycleRule, LifecycleRuleFilter, VersioningConfiguration,
 };
 use optag::app::config::{S3Config, S3Credentials, StoreConfig};
-use optag::archive::lifecycle::RULE_ID;
+use optag::archive::lifecycle::{Drift, RULE_ID};
 use optag::archive::store::{Store, StoreError};
 
 use crate::phone::{Leg, talk, voice};
@@ -63,6 +63,8 @@ impl Gateway {
                 secret_access_key: "testsecret".to_owned().into(),
                 session_token: None,
             }),
+            credentials_file: None,
+            proxy: None,
             path_style: true,
             allow_http: true,
             ca_file: None,
@@ -117,8 +119,20 @@ async fn a_real_s3_gets_recordings_expires_them_and_forgets_what_is_erased() {
     recordings_arrive_and_are_erased_in_every_version(&gateway, &client).await;
     invariant_08_erasure_takes_every_version_marker_and_part(&gateway, &client).await;
     what_is_stored_is_verified_and_never_overwritten(&gateway, &client).await;
+    crate::stores::takes_recordings_and_forgets_them(&gateway.store("plain"), &client, "plain").await;
     invariant_09_the_lifecycle_rule_ends_what_nobody_else_does(&gateway, &client).await;
-    a_bucket_that_locks_objects_too_long_is_refused(&gateway, &client).await;
+    a_bucket_that_locks_objects_is_refused(&gateway, &client).await;
+    invariant_15_the_stores_clock_is_a_second_source(&gateway).await;
+}
+
+async fn invariant_15_the_stores_clock_is_a_second_source(gateway: &Gateway) {
+    let now = jiff::Timestamp::now();
+    for bucket in ["plain", "no-such-bucket"] {
+        let store = gateway.store(bucket);
+        let told = store.admin().unwrap().clock().await.unwrap().timestamp();
+        let apart = told.as_second() - now.as_second();
+        assert!((-2..60).contains(&apart), "{bucket}: {told} is {apart} s from {now}");
+    }
 }
 
 async fn recordings_arrive_and_are_erased_in_every_version(gateway: &Gateway, client: &Client) {
@@ -187,10 +201,29 @@ async fn invariant_08_erasure_takes_every_version_marker_and_part(gateway: &Gate
     client.create_multipart_upload().bucket("versions").key(key).send().await.unwrap();
     store.put_small("recordings/2026/01/02/a.opus.other", "stays".into()).await.unwrap();
     assert_eq!(versions(client, "versions").await, 4);
-    assert_eq!(store.delete_all(key).await.unwrap().len(), 4, "three versions and the name itself");
+    assert_eq!(
+        store.delete_all(key).await.unwrap().len(),
+        5,
+        "three versions, an upload and the name itself"
+    );
     assert_eq!(versions(client, "versions").await, 1);
     let uploads = client.list_multipart_uploads().bucket("versions").send().await.unwrap();
     assert_eq!(uploads.uploads.unwrap_or_default().len(), 0);
+
+    // All that a recording may have, by the beginning of its names; more than one page of it.
+    let stem = "recordings/2026/01/02/b";
+    for n in 0..12 {
+        let key = format!("{stem}.{}", ["opus", "json", "opus.age"][n % 3]);
+        client.put_object().bucket("versions").key(&key).body(vec![n as u8].into()).send().await.unwrap();
+    }
+    client.delete_object().bucket("versions").key(format!("{stem}.json")).send().await.unwrap();
+    client.create_multipart_upload().bucket("versions").key(format!("{stem}.opus")).send().await.unwrap();
+    assert_eq!(store.copies(stem).await.unwrap().len(), 14);
+    let gone = store.delete_copies(stem).await.unwrap();
+    assert_eq!(gone.len(), 14, "{gone:?}");
+    assert!(gone.iter().filter(|name| name.contains("?versionId=")).count() == 13, "{gone:?}");
+    assert_eq!(store.copies(stem).await.unwrap(), []);
+    assert_eq!(versions(client, "versions").await, 1, "somebody else's object stays");
 }
 
 async fn what_is_stored_is_verified_and_never_overwritten(gateway: &Gateway, client: &Client) {
@@ -216,6 +249,12 @@ async fn invariant_09_the_lifecycle_rule_ends_what_nobody_else_does(gateway: &Ga
     // Three days are three seconds here.
     assert!(store.admin().unwrap().install_lifecycle(3).await.unwrap().is_some());
     assert_eq!(store.admin().unwrap().lifecycle_drift(3).await.unwrap(), None);
+    // Somebody puts other rules in place of all: that is seen, and ours joins theirs again.
+    foreign_rule(client, "short").await;
+    assert_eq!(store.admin().unwrap().lifecycle_drift(3).await.unwrap(), Some(Drift::Missing));
+    assert_eq!(store.admin().unwrap().install_lifecycle(3).await.unwrap(), Some(Drift::Missing));
+    let rules = client.get_bucket_lifecycle_configuration().bucket("short").send().await.unwrap();
+    assert_eq!(rules.rules.unwrap_or_default().len(), 2);
     let until = Instant::now() + Duration::from_secs(90);
     while store.size("recordings/old").await.is_ok() {
         assert!(Instant::now() < until, "the object is still there");
@@ -224,25 +263,29 @@ async fn invariant_09_the_lifecycle_rule_ends_what_nobody_else_does(gateway: &Ga
     assert_eq!(store.size("elsewhere/kept").await.unwrap(), 8);
 }
 
-async fn a_bucket_that_locks_objects_too_long_is_refused(gateway: &Gateway, client: &Client) {
+async fn a_bucket_that_locks_objects_is_refused(gateway: &Gateway, client: &Client) {
     use aws_sdk_s3::types::{
         DefaultRetention, ObjectLockConfiguration, ObjectLockEnabled, ObjectLockRetentionMode, ObjectLockRule,
     };
     client.create_bucket().bucket("locked").object_lock_enabled_for_bucket(true).send().await.unwrap();
     gateway.store("locked").admin().unwrap().refuse_long_lock(90).await.unwrap();
-    let retention = DefaultRetention::builder().mode(ObjectLockRetentionMode::Governance).days(91).build();
-    let lock = ObjectLockConfiguration::builder()
-        .object_lock_enabled(ObjectLockEnabled::Enabled)
-        .rule(ObjectLockRule::builder().default_retention(retention).build())
-        .build();
-    client
-        .put_object_lock_configuration()
-        .bucket("locked")
-        .object_lock_configuration(lock)
-        .send()
-        .await
-        .unwrap();
-    let refused = gateway.store("locked").admin().unwrap().refuse_long_lock(90).await;
-    assert!(matches!(refused, Err(StoreError::Config(_))), "{refused:?}");
+    // Too long for the limit, and too long for a caller who asks today.
+    for (days, why) in [(91, "longer than 90 days"), (10, "at once")] {
+        let retention =
+            DefaultRetention::builder().mode(ObjectLockRetentionMode::Governance).days(days).build();
+        let lock = ObjectLockConfiguration::builder()
+            .object_lock_enabled(ObjectLockEnabled::Enabled)
+            .rule(ObjectLockRule::builder().default_retention(retention).build())
+            .build();
+        client
+            .put_object_lock_configuration()
+            .bucket("locked")
+            .object_lock_configuration(lock)
+            .send()
+            .await
+            .unwrap();
+        let refused = gateway.store("locked").admin().unwrap().refuse_long_lock(90).await;
+        assert!(matches!(&refused, Err(StoreError::Config(said)) if said.contains(why)), "{refused:?}");
+    }
     gateway.store("plain").admin().unwrap().refuse_long_lock(90).await.unwrap();
 }

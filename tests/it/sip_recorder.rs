@@ -95,7 +95,10 @@ async fn ended(server: &Server, known: &[String]) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_siprec_call_with_a_yes_by_key_is_recorded_and_found_by_its_metadata() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path(), &Settings::with_ports((21_700, 21_740))).await;
+    let mut settings = Settings::with_ports((21_700, 21_740));
+    // In plain, so that the stored metadata can be looked at.
+    settings.extra = "[store]\nseal = \"none\"\n".into();
+    let server = Server::start(dir.path(), &settings).await;
     let mut client = Client::new(&server, "siprec-1").await;
     let (answer, legs) = client.begin("").await;
     assert!(media(&answer).iter().all(|m| m.contains("a=recvonly")), "{answer}");

@@ -5,11 +5,10 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use super::departments;
 use super::error::ConfigError;
 use super::raw::{RawConfig, RawStore};
+use super::seal;
 use super::settings::*;
 use crate::base::limit;
 use crate::base::private::Private;
@@ -46,17 +45,45 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
             dir: path_or(&raw.spool.dir, &data_dir, "spool"),
             max_bytes: number("spool.max_gib", raw.spool.max_gib, 1..=65_536)? << 30,
             segment_bytes: number("spool.segment_mib", raw.spool.segment_mib, 1..=1_024)? << 20,
-            master_key_file: path_or(&raw.spool.master_key_file, &data_dir, "master.key"),
+            master_key: seal::master_key(&raw.seal, &raw.spool.master_key_file, &data_dir, env),
         },
+        seal: seal::seal(&raw.store.seal, &raw.seal, &data_dir)?,
         store: store(raw.store, &data_dir, env)?,
         index_path: path_or(&raw.index.path, &data_dir, "index.sqlite"),
         tokens_path: data_dir.join("tokens.json"),
-        sweep_interval: seconds("retention.sweep_interval_s", raw.retention.sweep_interval_s, 1..=86_400)?,
+        sweep_interval: seconds("retention.sweep_interval_s", raw.retention.sweep_interval_s, 1..=900)?,
+        holds: HoldConfig {
+            allowed: raw.retention.legal_hold,
+            lawful_bases: listed(&raw.retention.hold_lawful_bases),
+        },
+        signing_key_file: path_or(&raw.retention.signing_key_file, &data_dir, "signing.key"),
+        audit: AuditConfig {
+            keep_days: number("audit.keep_days", raw.audit.keep_days, 1..=3_650)? as u32,
+            checkpoint_interval: seconds(
+                "audit.checkpoint_interval_s",
+                raw.audit.checkpoint_interval_s,
+                1..=86_400,
+            )?,
+            anchor_dir: Some(PathBuf::from(raw.audit.anchor_dir)).filter(|dir| !dir.as_os_str().is_empty()),
+        },
+        time_zone: time_zone(raw.search.time_zone)?,
         country_code,
         log: LogConfig { format: log_format(&raw.log.format)?, level: log_level(raw.log.level)? },
         departments,
         data_dir,
     })
+}
+
+/// Texts with semicolons between.
+fn listed(text: &str) -> Vec<String> {
+    text.split(';').map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect()
+}
+
+fn time_zone(name: String) -> Result<String, ConfigError> {
+    match jiff::tz::TimeZone::get(&name) {
+        Ok(_) => Ok(name),
+        Err(_) => Err(wrong("search.time_zone", "the name of a time zone such as Europe/Copenhagen")),
+    }
 }
 
 fn rtp(raw: &super::raw::RawRtp) -> Result<RtpConfig, ConfigError> {
@@ -127,7 +154,9 @@ fn store(raw: RawStore, data_dir: &Path, env: &[(String, String)]) -> Result<Sto
                     .ok_or_else(|| wrong("store.bucket", "a bucket is required with store.kind = \"s3\""))?,
                 endpoint,
                 region: raw.region,
-                credentials: credentials(&raw.credentials_file, env)?,
+                credentials: credentials(env),
+                credentials_file: filled(raw.credentials_file).map(PathBuf::from),
+                proxy: filled(raw.proxy).map(Private::new),
                 path_style: raw.path_style,
                 allow_http: raw.allow_http,
                 ca_file: filled(raw.ca_file).map(PathBuf::from),
@@ -138,37 +167,17 @@ fn store(raw: RawStore, data_dir: &Path, env: &[(String, String)]) -> Result<Sto
     }
 }
 
-/// The environment first, then the file, else none.
-fn credentials(file: &str, env: &[(String, String)]) -> Result<Option<S3Credentials>, ConfigError> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct File {
-        access_key_id: Private<String>,
-        secret_access_key: Private<String>,
-        session_token: Option<Private<String>>,
-    }
-    let variable = |name: &str| {
-        env.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, v)| Private::new(v.clone()))
+/// From the environment, if both are there.
+fn credentials(env: &[(String, String)]) -> Option<S3Credentials> {
+    let get = |name: &str| {
+        let value = env.iter().find(|(variable, value)| variable == name && !value.is_empty());
+        value.map(|(_, value)| Private::new(value.clone()))
     };
-    if let (Some(access_key_id), Some(secret_access_key)) =
-        (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY"))
-    {
-        let session_token = variable("AWS_SESSION_TOKEN");
-        return Ok(Some(S3Credentials { access_key_id, secret_access_key, session_token }));
-    }
-    if file.is_empty() {
-        return Ok(None);
-    }
-    let text = std::fs::read_to_string(file)
-        .map_err(|source| ConfigError::File { path: PathBuf::from(file), source })?;
-    let file: File = toml::from_str(&text).map_err(|_| {
-        wrong("store.credentials_file", "TOML with access_key_id, secret_access_key and maybe session_token")
-    })?;
-    Ok(Some(S3Credentials {
-        access_key_id: file.access_key_id,
-        secret_access_key: file.secret_access_key,
-        session_token: file.session_token,
-    }))
+    Some(S3Credentials {
+        access_key_id: get("AWS_ACCESS_KEY_ID")?,
+        secret_access_key: get("AWS_SECRET_ACCESS_KEY")?,
+        session_token: get("AWS_SESSION_TOKEN"),
+    })
 }
 
 fn log_format(text: &str) -> Result<LogFormat, ConfigError> {
@@ -211,7 +220,7 @@ fn ip(key: &str, text: &str) -> Result<IpAddr, ConfigError> {
     text.parse().map_err(|_| wrong(key, "expected an IPv4 or IPv6 address"))
 }
 
-fn path_or(text: &str, data_dir: &Path, name: &str) -> PathBuf {
+pub(super) fn path_or(text: &str, data_dir: &Path, name: &str) -> PathBuf {
     match text {
         "" => data_dir.join(name),
         text => PathBuf::from(text),

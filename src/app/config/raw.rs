@@ -6,7 +6,7 @@ use super::error::ConfigError;
 use crate::call::ConsentKeys;
 
 /// Variables that the commands read themselves.
-const NOT_SETTINGS: [&str; 3] = ["OPTAG_CONFIG", "OPTAG_TOKEN", "OPTAG_URL"];
+const NOT_SETTINGS: [&str; 4] = ["OPTAG_CONFIG", "OPTAG_TOKEN", "OPTAG_URL", "OPTAG_MASTER_KEY"];
 /// What Kubernetes sets in every container beside a service called `optag`.
 const CLUSTER_PREFIXES: [&str; 2] = ["OPTAG_SERVICE_", "OPTAG_PORT"];
 
@@ -38,10 +38,13 @@ section!(
         keys: RawKeys = RawKeys::default(),
         spool: RawSpool = RawSpool::default(),
         store: RawStore = RawStore::default(),
+        seal: RawSeal = RawSeal::default(),
         index: RawIndex = RawIndex::default(),
         retention: RawRetention = RawRetention::default(),
         consent: RawConsent = RawConsent::default(),
         number: RawNumber = RawNumber::default(),
+        audit: RawAudit = RawAudit::default(),
+        search: RawSearch = RawSearch::default(),
         log: RawLog = RawLog::default(),
         department: Vec<RawDepartment> = vec![RawDepartment::demo(), RawDepartment::private()],
     }
@@ -109,10 +112,30 @@ section!(RawStore {
     path_style: bool = true,
     allow_http: bool = false,
     ca_file: String = String::new(),
+    proxy: String = String::new(),
     manage_lifecycle: bool = true,
+    seal: String = "age".into(),
+});
+section!(RawSeal {
+    keys_dir: String = String::new(),
+    master_key_command: String = String::new(),
+    escrow_recipient: String = String::new(),
+    escrow_to: String = String::new(),
 });
 section!(RawIndex { path: String = String::new() });
-section!(RawRetention { default_days: i64 = 90, sweep_interval_s: i64 = 60 });
+section!(RawRetention {
+    default_days: i64 = 90,
+    sweep_interval_s: i64 = 60,
+    legal_hold: bool = false,
+    hold_lawful_bases: String = String::new(),
+    signing_key_file: String = String::new(),
+});
+section!(RawAudit {
+    keep_days: i64 = 730,
+    checkpoint_interval_s: i64 = 3_600,
+    anchor_dir: String = String::new()
+});
+section!(RawSearch { time_zone: String = "Europe/Copenhagen".into() });
 section!(RawConsent { timeout_s: i64 = 30 });
 section!(RawNumber { country_code: String = "45".into() });
 section!(RawLog { format: String = "text".into(), level: String = "info".into() });

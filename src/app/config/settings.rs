@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::archive::vault::Escrow;
 use crate::base::private::Private;
 use crate::call::Department;
 use crate::media::plan::ToneSettings;
@@ -31,18 +32,48 @@ pub struct Config {
     pub spool: SpoolConfig,
     /// Where recordings are kept.
     pub store: StoreConfig,
+    /// How they are sealed.
+    pub seal: SealConfig,
     /// The SQLite file of the index.
     pub index_path: PathBuf,
     /// Where the access tokens are kept, hashed.
     pub tokens_path: PathBuf,
     /// Time between two sweeps for expired recordings.
     pub sweep_interval: Duration,
+    /// Whether recordings may be held, and on which lawful bases past their limit.
+    pub holds: HoldConfig,
+    /// The key that signs receipts and checkpoints; created where it is missing.
+    pub signing_key_file: PathBuf,
+    /// The trail of look-ups.
+    pub audit: AuditConfig,
+    /// The time zone of callers, where a search names none.
+    pub time_zone: String,
     /// Country code of numbers written without one; digits, may be empty.
     pub country_code: String,
     /// The log.
     pub log: LogConfig,
     /// The departments, at least one.
     pub departments: Vec<Department>,
+}
+
+/// Legal holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HoldConfig {
+    /// Whether anything may be held.
+    pub allowed: bool,
+    /// Lawful bases on which a hold may reach past a recording's limit.
+    pub lawful_bases: Vec<String>,
+}
+
+/// The trail of look-ups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditConfig {
+    /// Days that entries are kept.
+    pub keep_days: u32,
+    /// Time between signed checkpoints.
+    pub checkpoint_interval: Duration,
+    /// A directory elsewhere that gets each checkpoint too.
+    pub anchor_dir: Option<PathBuf>,
 }
 
 /// The HTTP API.
@@ -134,8 +165,32 @@ pub struct SpoolConfig {
     pub max_bytes: u64,
     /// Bytes after which a new segment begins.
     pub segment_bytes: u64,
-    /// The node's master key; created where it is missing.
-    pub master_key_file: PathBuf,
+    /// Where the node's master key comes from.
+    pub master_key: MasterKeySource,
+}
+
+/// Where the master key comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MasterKeySource {
+    /// A file; created where it is missing.
+    File(PathBuf),
+    /// A command that writes it: for a KMS, an HSM, a secret store.
+    Command(String),
+    /// The environment variable `OPTAG_MASTER_KEY`.
+    Environment(Private<String>),
+}
+
+/// How recordings are sealed in the store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SealConfig {
+    /// Whether what is delivered is sealed.
+    pub seals: bool,
+    /// The directory of the days' keys.
+    pub keys_dir: PathBuf,
+    /// What seals them, where it is not the spool's: while a dead node's spool is delivered.
+    pub master_key: Option<MasterKeySource>,
+    /// Where copies of the days' keys go, if anywhere.
+    pub escrow: Option<Escrow>,
 }
 
 /// Where recordings are kept.
@@ -159,8 +214,12 @@ pub struct S3Config {
     pub endpoint: Option<String>,
     /// Its region.
     pub region: String,
-    /// None: what the AWS libraries find by themselves (instance role, profile).
+    /// From the environment; none: from `credentials_file`.
     pub credentials: Option<S3Credentials>,
+    /// Read again when it changes; none: what the library finds by itself (instance role).
+    pub credentials_file: Option<PathBuf>,
+    /// Proxy to the store; none: `HTTPS_PROXY` and the like. May hold a password.
+    pub proxy: Option<Private<String>>,
     /// `endpoint/bucket/key` rather than `bucket.endpoint/key`.
     pub path_style: bool,
     /// Allow an `http://` endpoint.

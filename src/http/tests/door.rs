@@ -99,17 +99,27 @@ async fn the_openapi_document_lists_every_route_and_needs_no_token() {
     routes.sort();
     let expected = [
         "delete /api/v1/recordings/{id}",
+        "delete /api/v1/recordings/{id}/hold",
+        "get /api/v1/audit",
         "get /api/v1/calls",
         "get /api/v1/calls/{id}",
+        "get /api/v1/candidates",
+        "get /api/v1/holds",
         "get /api/v1/recordings",
         "get /api/v1/recordings/{id}",
         "get /api/v1/recordings/{id}/audio",
+        "get /api/v1/recordings/{id}/erasure",
+        "get /api/v1/recordings/{id}/erasure/preview",
+        "get /api/v1/retention/report",
         "post /api/v1/calls",
         "post /api/v1/calls/{id}/consent",
         "post /api/v1/calls/{id}/end",
         "post /api/v1/calls/{id}/pause",
         "post /api/v1/calls/{id}/resume",
         "post /api/v1/calls/{id}/withdraw",
+        "post /api/v1/erasures",
+        "post /api/v1/retention/clock",
+        "put /api/v1/recordings/{id}/hold",
     ];
     assert_eq!(routes, expected);
     assert!(document["components"]["schemas"]["CallBody"].is_object());

@@ -1,0 +1,70 @@
+//! When the spool will be full, by how it grew lately. In: its size now and then. Out: the time
+//! that is left until new calls are refused.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::base::clock::MonoTime;
+
+/// How far back growth is looked at.
+const WINDOW: Duration = Duration::from_secs(600);
+/// Time between two looks that are kept.
+const STEP: Duration = Duration::from_secs(10);
+/// Least time that growth is judged by.
+const LEAST: Duration = Duration::from_secs(30);
+
+/// Watches the spool's size.
+#[derive(Debug, Default)]
+pub struct Filling {
+    looks: VecDeque<(MonoTime, u64)>,
+}
+
+impl Filling {
+    /// Takes a look: so much is in use, of what may be before new calls are refused, in any unit.
+    /// The time that is left at this rate; `None` where it does not grow, or it is too soon to say.
+    pub fn look(&mut self, now: MonoTime, used: u64, refused_at: u64) -> Option<Duration> {
+        while self.looks.front().is_some_and(|(at, _)| now.since(*at) > WINDOW) {
+            self.looks.pop_front();
+        }
+        if self.looks.back().is_none_or(|(at, _)| now.since(*at) >= STEP) {
+            self.looks.push_back((now, used));
+        }
+        let &(at, before) = self.looks.front()?;
+        let (took, grown) = (now.since(at), used.checked_sub(before).filter(|&grown| grown > 0)?);
+        if took < LEAST {
+            return None;
+        }
+        let left = refused_at.saturating_sub(used) as f64 * took.as_secs_f64() / grown as f64;
+        Some(Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: u64) -> MonoTime {
+        MonoTime::from_nanos(secs * 1_000_000_000)
+    }
+
+    #[test]
+    fn the_time_left_follows_from_the_growth_of_the_last_minutes() {
+        let mut filling = Filling::default();
+        assert_eq!(filling.look(at(0), 1_000, 100_000), None);
+        assert_eq!(filling.look(at(10), 2_000, 100_000), None, "too soon to say");
+        // 100 bytes a second, 94,000 left.
+        assert_eq!(filling.look(at(50), 6_000, 100_000), Some(Duration::from_secs(940)));
+        for minute in 1..=20 {
+            filling.look(at(50 + minute * 60), 6_000, 100_000);
+        }
+        assert_eq!(filling.look(at(1_300), 6_000, 100_000), None, "it has stopped growing");
+        assert_eq!(filling.look(at(1_310), 5_000, 100_000), None, "it shrinks");
+    }
+
+    #[test]
+    fn a_full_spool_has_no_time_left() {
+        let mut filling = Filling::default();
+        filling.look(at(0), 0, 100);
+        assert_eq!(filling.look(at(60), 120, 100), Some(Duration::ZERO));
+    }
+}

@@ -1,0 +1,107 @@
+//! Where the master key comes from: its file, the environment, or a command that asks a KMS, an
+//! HSM or a secret store for it.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use tokio::io::AsyncReadExt;
+use tokio::process::Command;
+use zeroize::Zeroizing;
+
+use crate::app::config::MasterKeySource;
+use crate::base::hex::unhex;
+use crate::spool::MasterSecret;
+
+/// How long a command may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// More than a key in any writing.
+const LONGEST: u64 = 1_024;
+
+/// Gets the key, and the file if one was made now.
+///
+/// Errors: it cannot be had, or is none.
+pub async fn load(source: &MasterKeySource) -> anyhow::Result<(MasterSecret, Option<PathBuf>)> {
+    match source {
+        MasterKeySource::File(path) => {
+            let (secret, made) = MasterSecret::load_or_create(path)?;
+            Ok((secret, made.then(|| path.clone())))
+        }
+        MasterKeySource::Environment(text) => {
+            let key = read(text.reveal().as_bytes());
+            Ok((
+                key.context("OPTAG_MASTER_KEY: 64 hexadecimal digits or base64 of 32 bytes are expected")?,
+                None,
+            ))
+        }
+        MasterKeySource::Command(command) => {
+            let asked = tokio::time::timeout(PATIENCE, ask(command)).await;
+            let said = asked.context("seal.master_key_command does not end")??;
+            let key = read(&said);
+            Ok((key.context("seal.master_key_command wrote no key: 32 bytes, 64 hexadecimal digits or base64 are expected")?, None))
+        }
+    }
+}
+
+async fn ask(command: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", command])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("seal.master_key_command cannot be started")?;
+    let mut said = Zeroizing::new(Vec::with_capacity(LONGEST as usize));
+    if let Some(out) = child.stdout.take() {
+        out.take(LONGEST).read_to_end(&mut said).await?;
+    }
+    let ended = child.wait().await?;
+    if !ended.success() {
+        bail!("seal.master_key_command failed ({ended})");
+    }
+    Ok(said)
+}
+
+/// 32 bytes as they are, in hexadecimal, or in base64.
+fn read(said: &[u8]) -> Option<MasterSecret> {
+    let secret =
+        |bytes: &[u8]| bytes.try_into().ok().map(|key| MasterSecret::from_bytes(Zeroizing::new(key)));
+    if said.len() == 32 {
+        return secret(said);
+    }
+    let text = std::str::from_utf8(said).ok()?.trim();
+    let bytes = match text.len() {
+        64 => Zeroizing::new(unhex(text)?),
+        _ => Zeroizing::new(STANDARD.decode(text).ok()?),
+    };
+    secret(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_in_three_writings_and_nothing_else_is_one() {
+        for said in
+            [&[7; 32][..], "07".repeat(32).as_bytes(), b"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n"]
+        {
+            assert!(read(said).is_some(), "{said:?}");
+        }
+        for said in [&b""[..], b"07", &[7; 31], &[b'z'; 64]] {
+            assert!(read(said).is_none(), "{said:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_command_gives_the_key_or_stops_the_start() {
+        let of = |command: &str| MasterKeySource::Command(command.to_owned());
+        assert!(load(&of("printf '%064d' 7")).await.is_ok());
+        let error = load(&of("echo no such secret; exit 3")).await.unwrap_err().to_string();
+        assert!(error.contains("exit status: 3") && !error.contains("secret"), "{error}");
+        assert!(load(&of("true")).await.is_err());
+    }
+}

@@ -1,0 +1,117 @@
+//! How many deliveries go on at a time: one more after each round that went well, half as many
+//! when the store fails. In: how each went. Out: turns.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+/// Turns at the start.
+const FIRST: f64 = 2.0;
+
+/// Hands out turns.
+#[derive(Debug)]
+pub struct Pace {
+    state: Mutex<State>,
+    freed: Notify,
+    most: usize,
+}
+
+#[derive(Debug)]
+struct State {
+    limit: f64,
+    busy: usize,
+}
+
+/// A turn; dropping it says nothing about how it went.
+#[derive(Debug)]
+pub struct Turn<'a>(&'a Pace);
+
+impl Pace {
+    /// At most so many turns at a time.
+    pub fn new(most: usize) -> Self {
+        let state = State { limit: FIRST.min(most as f64), busy: 0 };
+        Self { state: Mutex::new(state), freed: Notify::new(), most }
+    }
+
+    /// Waits for a turn.
+    pub async fn turn(&self) -> Turn<'_> {
+        loop {
+            let freed = self.freed.notified();
+            {
+                let mut state = self.state();
+                if (state.busy as f64) < state.limit.floor() {
+                    state.busy += 1;
+                    return Turn(self);
+                }
+            }
+            freed.await;
+        }
+    }
+
+    /// Turns that may be taken at a time now.
+    pub fn limit(&self) -> usize {
+        self.state().limit as usize
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turn<'_> {
+    /// The store took it.
+    pub fn went_well(self) {
+        let mut state = self.0.state();
+        state.limit = (state.limit + 1.0 / state.limit).min(self.0.most as f64);
+    }
+
+    /// The store failed.
+    pub fn went_badly(self) {
+        let mut state = self.0.state();
+        state.limit = (state.limit / 2.0).max(1.0);
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.state().busy -= 1;
+        // All: one may have become more than one.
+        self.0.freed.notify_waiters();
+        self.0.freed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_limit_grows_by_one_a_round_and_halves_on_failure_and_never_ends() {
+        let pace = Pace::new(4);
+        let (one, two) = (pace.turn().await, pace.turn().await);
+        assert!(futures::poll!(Box::pin(pace.turn())).is_pending());
+        one.went_well();
+        two.went_well();
+        for _ in 0..30 {
+            pace.turn().await.went_well();
+        }
+        assert_eq!(pace.limit(), 4);
+        pace.turn().await.went_badly();
+        assert_eq!(pace.limit(), 2);
+        for _ in 0..5 {
+            pace.turn().await.went_badly();
+        }
+        assert_eq!(pace.limit(), 1);
+        drop(pace.turn().await);
+    }
+
+    #[tokio::test]
+    async fn a_turn_given_back_wakes_who_waits() {
+        let pace = Pace::new(1);
+        let held = pace.turn().await;
+        let mut waiting = Box::pin(pace.turn());
+        assert!(futures::poll!(&mut waiting).is_pending());
+        drop(held);
+        drop(waiting.await);
+    }
+}

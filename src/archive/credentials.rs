@@ -1,0 +1,99 @@
+//! The key pair for S3 from its file, read again when the file changes: an owner rotates it, or
+//! an agent renews it, while the recorder runs.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use object_store::CredentialProvider;
+use object_store::aws::AwsCredential;
+use serde::Deserialize;
+
+use super::store::StoreError;
+
+/// The file: TOML.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    access_key_id: String,
+    secret_access_key: String,
+    session_token: Option<String>,
+}
+
+/// Gives what the file says now. A file that cannot be read leaves what it said before.
+pub struct FileCredentials {
+    path: PathBuf,
+    last: Mutex<Option<(Stamp, Arc<AwsCredential>)>>,
+}
+
+/// What changes with a file.
+type Stamp = (SystemTime, u64);
+
+impl FileCredentials {
+    /// The credentials in `path`.
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), last: Mutex::new(None) }
+    }
+
+    fn read(&self) -> Result<Arc<AwsCredential>, StoreError> {
+        let wrong =
+            |why: &dyn std::fmt::Display| StoreError::Config(format!("{}: {why}", self.path.display()));
+        let facts = std::fs::metadata(&self.path).map_err(|error| wrong(&error))?;
+        let stamp = (facts.modified().unwrap_or(SystemTime::UNIX_EPOCH), facts.len());
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((read, keys)) = &*last
+            && *read == stamp
+        {
+            return Ok(Arc::clone(keys));
+        }
+        let text = std::fs::read_to_string(&self.path).map_err(|error| wrong(&error))?;
+        let keys: Keys = toml::from_str(&text)
+            .map_err(|_| wrong(&"TOML with access_key_id, secret_access_key and maybe session_token"))?;
+        let keys = Arc::new(AwsCredential {
+            key_id: keys.access_key_id,
+            secret_key: keys.secret_access_key,
+            token: keys.session_token,
+        });
+        *last = Some((stamp, Arc::clone(&keys)));
+        Ok(keys)
+    }
+}
+
+impl std::fmt::Debug for FileCredentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "FileCredentials({})", self.path.display())
+    }
+}
+
+#[async_trait::async_trait]
+impl CredentialProvider for FileCredentials {
+    type Credential = AwsCredential;
+
+    async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
+        self.read().or_else(|error| {
+            let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = last.as_ref().map(|(_, keys)| Arc::clone(keys));
+            before.ok_or(object_store::Error::Generic { store: "S3", source: Box::new(error) })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_changed_file_counts_at_once_and_a_broken_one_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s3.toml");
+        let credentials = FileCredentials::new(&path);
+        assert!(credentials.get_credential().await.is_err());
+        std::fs::write(&path, "access_key_id = \"a\"\nsecret_access_key = \"one\"\n").unwrap();
+        assert_eq!(credentials.get_credential().await.unwrap().secret_key, "one");
+        std::fs::write(&path, "access_key_id = \"a\"\nsecret_access_key = \"second\"\n").unwrap();
+        assert_eq!(credentials.get_credential().await.unwrap().secret_key, "second");
+        std::fs::write(&path, "access_key_id = ").unwrap();
+        assert_eq!(credentials.get_credential().await.unwrap().secret_key, "second");
+        assert!(!format!("{credentials:?}").contains("second"));
+    }
+}

@@ -1,0 +1,151 @@
+//! Signed checkpoints: "entry n has this hash". Kept beside the trail and, by whoever wants to be
+//! sure, elsewhere: a checkpoint from outside shows even a cut-off tail or a trail written anew.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::chain::START;
+use super::{AuditFault, AuditLog};
+use crate::base::clock::WallTime;
+use crate::base::signing::{Signed, Signer};
+
+/// The kind that is signed.
+pub const KIND: &str = "audit-checkpoint";
+
+/// What a checkpoint says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The entry's number.
+    pub sequence: u64,
+    /// Its hash.
+    pub hash: String,
+    /// When this was signed.
+    pub at: WallTime,
+    /// Whether the entries up to this one were pruned as their time was up: the trail then
+    /// begins after it.
+    pub pruned: bool,
+}
+
+/// What was found right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// First entry that is kept, 0 for none.
+    pub first: u64,
+    /// Last entry.
+    pub last: u64,
+    /// Checkpoints that were compared with their entry.
+    pub compared: u64,
+}
+
+impl AuditLog {
+    /// Signs the last entry, keeps that beside the trail and returns it; `None` where it is
+    /// already signed, or there is none. Blocking.
+    ///
+    /// Errors: the files', or a last line that cannot be read.
+    pub fn checkpoint(&self, signer: &Signer, at: WallTime) -> Result<Option<Signed>, AuditFault> {
+        let Some((sequence, hash)) = self.head()? else { return Ok(None) };
+        let known = self.checkpoints()?;
+        let is_last = |signed: &Signed| {
+            signed.read::<Checkpoint>().is_ok_and(|old| (old.sequence, &old.hash) == (sequence, &hash))
+        };
+        if known.last().is_some_and(is_last) {
+            return Ok(None);
+        }
+        let signed = sign(signer, &Checkpoint { sequence, hash, at, pruned: false })?;
+        self.keep(&signed)?;
+        Ok(Some(signed))
+    }
+
+    /// The checkpoints kept beside the trail, oldest first.
+    ///
+    /// Errors: the file's. A line that is torn at the end is passed over.
+    pub fn checkpoints(&self) -> Result<Vec<Signed>, AuditFault> {
+        read_checkpoints(&self.checkpoints_path())
+    }
+
+    /// Checks the chain, then every checkpoint, those kept here and those in `anchors`, against it.
+    ///
+    /// Errors: the first place where something was changed, removed, moved or cut off.
+    pub fn verify_against(
+        &self,
+        anchors: &[Signed],
+        public_key: Option<&str>,
+    ) -> Result<Verdict, AuditFault> {
+        let mut said: BTreeMap<u64, Vec<Checkpoint>> = BTreeMap::new();
+        for signed in self.checkpoints()?.iter().chain(anchors) {
+            signed.verify(KIND, public_key).map_err(|error| AuditFault::Checkpoint(error.to_string()))?;
+            let one: Checkpoint = signed.read().map_err(|error| AuditFault::Checkpoint(error.to_string()))?;
+            said.entry(one.sequence).or_default().push(one);
+        }
+        let (mut first, mut last, mut compared) = (0, 0, 0);
+        for line in self.lines()? {
+            let line = line?;
+            if first == 0 {
+                let begins = line.sequence == 1 && line.previous == START;
+                let cut = said
+                    .get(&(line.sequence - 1))
+                    .is_some_and(|all| all.iter().any(|one| one.pruned && one.hash == line.previous));
+                if !begins && !cut {
+                    return Err(AuditFault::Tampered { sequence: line.sequence });
+                }
+                first = line.sequence;
+            }
+            last = line.sequence;
+            for one in said.get(&last).into_iter().flatten() {
+                if one.hash != line.hash {
+                    return Err(AuditFault::Tampered { sequence: last });
+                }
+                compared += 1;
+            }
+        }
+        match said.keys().next_back() {
+            Some(&signed) if signed > last => Err(AuditFault::CutOff { last, signed }),
+            _ => Ok(Verdict { first, last, compared }),
+        }
+    }
+
+    pub(super) fn keep(&self, signed: &Signed) -> Result<(), AuditFault> {
+        let path = self.checkpoints_path();
+        let is_new = !path.exists();
+        let mut text = serde_json::to_string(signed).map_err(io::Error::from)?;
+        // What a crash tore before this is ended, so that it is passed over alone.
+        text.insert(0, '\n');
+        text.push('\n');
+        let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_data()?;
+        if is_new && let Some(dir) = path.parent() {
+            File::open(dir)?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn checkpoints_path(&self) -> PathBuf {
+        self.path.with_extension("checkpoints.jsonl")
+    }
+}
+
+/// Reads checkpoints from a file, one a line or a single one; none where there is no file.
+///
+/// Errors: the file's. Lines that are no checkpoint are passed over.
+pub fn read_checkpoints(path: &Path) -> Result<Vec<Signed>, AuditFault> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut found = Vec::new();
+    for line in BufReader::new(file).lines() {
+        found.extend(serde_json::from_str::<Signed>(&line?).ok());
+    }
+    Ok(found)
+}
+
+pub(super) fn sign(signer: &Signer, checkpoint: &Checkpoint) -> Result<Signed, AuditFault> {
+    Ok(signer.sign(KIND, checkpoint).map_err(io::Error::from)?)
+}

@@ -1,0 +1,89 @@
+//! Lets go of entries whose time is up. What is left stays verifiable: a checkpoint signed before
+//! the cut says with which hash the trail goes on.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+
+use super::checkpoint::{Checkpoint, sign};
+use super::{AuditFault, AuditLog};
+use crate::base::clock::WallTime;
+use crate::base::signing::Signer;
+
+impl AuditLog {
+    /// Removes the entries from before `until`, but never the last one; how many. Blocking.
+    /// Appending waits meanwhile. A crash leaves the whole trail or the pruned one.
+    ///
+    /// Errors: the files'; a trail that does not verify is left as it is.
+    pub fn prune(&self, until: WallTime, signer: &Signer, now: WallTime) -> Result<u64, AuditFault> {
+        if !self.path.exists() {
+            return Ok(0);
+        }
+        let _lock = self.locked()?;
+        let (mut cut, mut previous) = (None, None);
+        let mut removed = 0u64;
+        for line in self.lines()? {
+            let line = line?;
+            if cut.is_none() {
+                match line.at() {
+                    Some(at) if at < until => {
+                        removed += 1;
+                        previous = Some((line.sequence, line.hash.clone()));
+                    }
+                    _ => cut = Some(line.sequence),
+                }
+            }
+        }
+        if cut.is_none() {
+            // All are old: the last stays, as the next one is chained to it.
+            removed = removed.saturating_sub(1);
+            let (last, _) = previous.take().unwrap_or_default();
+            let before = self.lines()?.find(|line| line.as_ref().is_ok_and(|line| line.sequence == last));
+            if let Some(line) = before.transpose()? {
+                previous = Some((last - 1, line.previous));
+                cut = Some(last);
+            }
+        }
+        let (Some((sequence, hash)), Some(cut)) = (previous, cut) else { return Ok(0) };
+        if removed == 0 {
+            return Ok(0);
+        }
+        self.keep(&sign(signer, &Checkpoint { sequence, hash, at: now, pruned: true })?)?;
+        let draft = self.path.with_extension("new");
+        let mut file = BufWriter::new(
+            OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&draft)?,
+        );
+        for line in self.lines()? {
+            let line = line?;
+            if line.sequence >= cut {
+                serde_json::to_writer(&mut file, &line).map_err(io::Error::from)?;
+                file.write_all(b"\n")?;
+            }
+        }
+        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        fs::rename(&draft, &self.path)?;
+        if let Some(dir) = self.path.parent() {
+            File::open(dir)?.sync_all()?;
+        }
+        self.forget_checkpoints_before(sequence)?;
+        Ok(removed)
+    }
+
+    /// Checkpoints of entries that are gone say nothing any more.
+    fn forget_checkpoints_before(&self, sequence: u64) -> Result<(), AuditFault> {
+        let mut text = String::new();
+        for signed in self.checkpoints()? {
+            if signed.read::<Checkpoint>().is_ok_and(|one| one.sequence >= sequence) {
+                text += &serde_json::to_string(&signed).map_err(io::Error::from)?;
+                text.push('\n');
+            }
+        }
+        let path = self.checkpoints_path();
+        let draft = path.with_extension("new");
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&draft, &path)?;
+        Ok(())
+    }
+}

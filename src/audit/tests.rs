@@ -1,0 +1,113 @@
+use super::*;
+use crate::base::clock::WallTime;
+use crate::base::signing::Signer;
+
+fn at(day: i64) -> WallTime {
+    WallTime::from_unix_micros(1_700_000_000_000_000).plus_days(day)
+}
+
+fn signer() -> Signer {
+    Signer::from_seed(&[7; 32]).unwrap()
+}
+
+/// A trail with an entry a day.
+fn log_of(entries: i64) -> (tempfile::TempDir, AuditLog) {
+    let dir = tempfile::tempdir().unwrap();
+    let log = AuditLog::new(path_in(dir.path()));
+    for day in 0..entries {
+        log.append(&serde_json::json!({"at": at(day), "did": day})).unwrap();
+    }
+    (dir, log)
+}
+
+fn text(log: &AuditLog) -> String {
+    std::fs::read_to_string(&log.path).unwrap()
+}
+
+#[test]
+fn what_was_appended_verifies_and_every_tampering_shows() {
+    let (_dir, log) = log_of(5);
+    assert_eq!(log.verify().unwrap(), 5);
+    let text = text(&log);
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let changed = text.replacen("\"did\":2", "\"did\":7", 1);
+    let removed = [&lines[..2], &lines[3..]].concat().concat();
+    let moved = [lines[1], lines[0], lines[2]].concat();
+    let beheaded = lines[1..].concat();
+    let inserted = [&lines[..2], &lines[1..]].concat().concat();
+    for bad in [changed, removed, moved, beheaded, inserted] {
+        std::fs::write(&log.path, bad).unwrap();
+        assert!(matches!(log.verify(), Err(AuditFault::Tampered { .. })));
+    }
+}
+
+#[test]
+fn a_tail_that_was_cut_off_shows_against_a_checkpoint_from_outside() {
+    let (_dir, log) = log_of(5);
+    let anchored = log.checkpoint(&signer(), at(5)).unwrap().unwrap();
+    assert!(log.checkpoint(&signer(), at(5)).unwrap().is_none(), "nothing new to sign");
+    let whole = text(&log);
+    let lines: Vec<&str> = whole.split_inclusive('\n').collect();
+    // The tail goes, and with it the checkpoint kept beside the trail: only the anchor knows.
+    std::fs::write(&log.path, lines[..3].concat()).unwrap();
+    assert!(matches!(log.verify(), Err(AuditFault::CutOff { last: 3, signed: 5 })));
+    std::fs::remove_file(log.checkpoints_path()).unwrap();
+    assert_eq!(log.verify().unwrap(), 3);
+    let anchors = [anchored];
+    assert!(matches!(log.verify_against(&anchors, None), Err(AuditFault::CutOff { last: 3, signed: 5 })));
+    // Other entries in place of those cut off have other hashes.
+    for _ in 0..4 {
+        log.append(&serde_json::json!({"at": at(6), "did": "something else"})).unwrap();
+    }
+    assert!(matches!(log.verify_against(&anchors, None), Err(AuditFault::Tampered { sequence: 5 })));
+    // A whole trail written anew has no entry of that hash either; nor does an empty one.
+    std::fs::remove_file(&log.path).unwrap();
+    assert!(matches!(log.verify_against(&anchors, None), Err(AuditFault::CutOff { last: 0, signed: 5 })));
+}
+
+#[test]
+fn a_checkpoint_of_another_key_is_not_believed() {
+    let (_dir, log) = log_of(2);
+    log.checkpoint(&Signer::from_seed(&[9; 32]).unwrap(), at(2)).unwrap();
+    assert!(log.verify_against(&[], None).is_ok());
+    let fault = log.verify_against(&[], Some(&signer().public_key()));
+    assert!(matches!(fault, Err(AuditFault::Checkpoint(_))), "{fault:?}");
+}
+
+#[test]
+fn what_is_left_after_pruning_verifies_from_the_signed_cut() {
+    let (_dir, log) = log_of(10);
+    log.checkpoint(&signer(), at(10)).unwrap();
+    assert_eq!(log.prune(at(4), &signer(), at(10)).unwrap(), 4);
+    assert_eq!(log.prune(at(4), &signer(), at(10)).unwrap(), 0);
+    assert_eq!(log.verify_against(&[], None).unwrap(), Verdict { first: 5, last: 10, compared: 1 });
+    log.append(&serde_json::json!({"at": at(11)})).unwrap();
+    assert_eq!(log.verify().unwrap(), 7);
+    // Whoever removes more than was signed away is found out, and so is a cut nobody signed.
+    let whole = text(&log);
+    let lines: Vec<&str> = whole.split_inclusive('\n').collect();
+    std::fs::write(&log.path, lines[1..].concat()).unwrap();
+    assert!(matches!(log.verify(), Err(AuditFault::Tampered { sequence: 6 })));
+    std::fs::write(&log.path, &whole).unwrap();
+    std::fs::remove_file(log.checkpoints_path()).unwrap();
+    assert!(matches!(log.verify(), Err(AuditFault::Tampered { sequence: 5 })));
+}
+
+#[test]
+fn the_last_entry_is_never_pruned() {
+    let (_dir, log) = log_of(3);
+    assert_eq!(log.prune(at(1_000), &signer(), at(1_000)).unwrap(), 2);
+    assert_eq!(log.prune(at(1_000), &signer(), at(1_000)).unwrap(), 0);
+    log.append(&serde_json::json!({"at": at(1_001)})).unwrap();
+    assert_eq!(log.verify_against(&[], None).unwrap(), Verdict { first: 3, last: 4, compared: 0 });
+}
+
+#[test]
+fn a_torn_line_is_cut_off_by_the_next_entry() {
+    let (_dir, log) = log_of(2);
+    let mut file = OpenOptions::new().append(true).open(&log.path).unwrap();
+    file.write_all(b"{\"sequence\":3,\"prev").unwrap();
+    assert_eq!(log.verify().unwrap(), 2);
+    log.append(&"after the crash").unwrap();
+    assert_eq!(log.verify().unwrap(), 3);
+}

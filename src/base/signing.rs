@@ -1,0 +1,251 @@
+//! The installation's own signature: Ed25519 over JSON documents that others keep (receipts of
+//! erasures, checkpoints of the audit). In: facts. Out: a document that anyone with the public
+//! key can check, here or with any other Ed25519 program.
+//!
+//! What is signed is the text `optag <kind> v1\n` followed by the bytes of `document` as they
+//! stand in the file, so that no signature of one kind passes for another.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use aws_lc_rs::{digest, hmac, rand};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+use super::hex::{hex, unhex};
+
+/// Bytes of the file: the seed of RFC 8032 §5.1.5.
+const SEED_BYTES: usize = 32;
+
+/// A document with its signature.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Signed {
+    /// What kind of document it is.
+    pub kind: String,
+    /// What is said.
+    pub document: Box<RawValue>,
+    /// The public key, 32 bytes in hexadecimal.
+    pub public_key: String,
+    /// The signature, 64 bytes in hexadecimal.
+    pub signature: String,
+}
+
+/// Why there is no key, or why a document is not to be believed.
+#[derive(Debug, thiserror::Error)]
+pub enum SigningError {
+    /// The key's file.
+    #[error("the signing key {}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Others may read the key.
+    #[error("the signing key {} may be read by others (mode {mode:o}); `chmod 600` it", path.display())]
+    Exposed {
+        /// Which.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// The file or document has another form.
+    #[error("not a {0} of ours")]
+    Form(&'static str),
+    /// The signature does not fit.
+    #[error("the signature is not that of key {0}")]
+    Forged(String),
+    /// It is signed, by another key than the one that was expected.
+    #[error("signed by key {found}, not by {expected}")]
+    OtherKey {
+        /// The document's.
+        found: String,
+        /// The wanted one.
+        expected: String,
+    },
+}
+
+/// The installation's key.
+pub struct Signer {
+    pair: Ed25519KeyPair,
+    pseudonyms: hmac::Key,
+}
+
+impl std::fmt::Debug for Signer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Signer({})", self.public_key())
+    }
+}
+
+impl Signer {
+    /// Reads the key at `path`, or makes one there, readable by its owner alone and durable.
+    ///
+    /// Errors: the disk's; a file of another form, or one that others may read.
+    pub fn load_or_create(path: &Path) -> Result<Self, SigningError> {
+        let seed = match File::open(path) {
+            Ok(file) => read(path, file)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => create(path)?,
+            Err(source) => return Err(SigningError::File { path: path.to_owned(), source }),
+        };
+        Self::from_seed(&seed)
+    }
+
+    /// From 32 secret bytes.
+    ///
+    /// Errors: they make no key.
+    pub fn from_seed(seed: &[u8; SEED_BYTES]) -> Result<Self, SigningError> {
+        let pair =
+            Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| SigningError::Form("signing key"))?;
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(b"optag pseudonyms v1\n");
+        context.update(seed);
+        let pseudonyms = hmac::Key::new(hmac::HMAC_SHA256, context.finish().as_ref());
+        Ok(Self { pair, pseudonyms })
+    }
+
+    /// The public key in hexadecimal.
+    pub fn public_key(&self) -> String {
+        hex(self.pair.public_key().as_ref())
+    }
+
+    /// A short name of this installation, for names of objects: the key's first 16 digits.
+    pub fn node(&self) -> String {
+        self.public_key()[..16].to_owned()
+    }
+
+    /// Signs a document.
+    ///
+    /// Errors: it cannot be written as JSON.
+    pub fn sign(&self, kind: &str, document: &impl Serialize) -> Result<Signed, serde_json::Error> {
+        let document = serde_json::value::to_raw_value(document)?;
+        let signature = hex(self.pair.sign(&message(kind, document.get())).as_ref());
+        Ok(Signed { kind: kind.to_owned(), document, public_key: self.public_key(), signature })
+    }
+
+    /// The same text gives the same word, which nobody without the key can turn back: lets an
+    /// audit tell whether a number was looked up without holding it.
+    pub fn pseudonym(&self, text: &str) -> String {
+        hex(&hmac::sign(&self.pseudonyms, text.as_bytes()).as_ref()[..12])
+    }
+}
+
+impl Signed {
+    /// Checks the signature, and that it is of `public_key` where one is given.
+    ///
+    /// Errors: it is of another kind, forged, or another key's.
+    pub fn verify(&self, kind: &'static str, public_key: Option<&str>) -> Result<(), SigningError> {
+        if self.kind != kind {
+            return Err(SigningError::Form(kind));
+        }
+        if let Some(expected) = public_key
+            && !expected.eq_ignore_ascii_case(&self.public_key)
+        {
+            return Err(SigningError::OtherKey {
+                found: self.public_key.clone(),
+                expected: expected.to_owned(),
+            });
+        }
+        let key = unhex(&self.public_key).ok_or(SigningError::Form(kind))?;
+        let signature = unhex(&self.signature).ok_or(SigningError::Form(kind))?;
+        UnparsedPublicKey::new(&ED25519, key)
+            .verify(&message(kind, self.document.get()), &signature)
+            .map_err(|_| SigningError::Forged(self.public_key.clone()))
+    }
+
+    /// Reads what is said; check [`Signed::verify`] first.
+    ///
+    /// Errors: it has another form.
+    pub fn read<'a, T: Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(self.document.get())
+    }
+}
+
+fn message(kind: &str, document: &str) -> Vec<u8> {
+    format!("optag {kind} v1\n{document}").into_bytes()
+}
+
+fn read(path: &Path, mut file: File) -> Result<Zeroizing<[u8; SEED_BYTES]>, SigningError> {
+    let disk = |source| SigningError::File { path: path.to_owned(), source };
+    let facts = file.metadata().map_err(disk)?;
+    let mode = facts.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(SigningError::Exposed { path: path.to_owned(), mode });
+    }
+    if facts.len() != SEED_BYTES as u64 {
+        return Err(SigningError::Form("signing key"));
+    }
+    let mut seed = Zeroizing::new([0; SEED_BYTES]);
+    file.read_exact(seed.as_mut()).map_err(disk)?;
+    Ok(seed)
+}
+
+/// A new key is linked in whole, so that two starters at once end with one.
+fn create(path: &Path) -> Result<Zeroizing<[u8; SEED_BYTES]>, SigningError> {
+    let disk = |source| SigningError::File { path: path.to_owned(), source };
+    let mut seed = Zeroizing::new([0; SEED_BYTES]);
+    rand::fill(seed.as_mut()).map_err(|_| disk(io::Error::other("no randomness")))?;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let draft = path.with_extension(format!("new-{}", std::process::id()));
+    let linked = (|| {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        file.write_all(seed.as_ref())?;
+        file.sync_all()?;
+        fs::hard_link(&draft, path)?;
+        File::open(dir)?.sync_all()
+    })();
+    let _ = fs::remove_file(&draft);
+    match linked {
+        Ok(()) => Ok(seed),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => read(path, File::open(path).map_err(disk)?),
+        Err(error) => Err(disk(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_is_believed_from_its_own_key_unchanged_and_as_what_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("signing.key");
+        let signer = Signer::load_or_create(&path).unwrap();
+        assert_eq!(Signer::load_or_create(&path).unwrap().public_key(), signer.public_key());
+        let signed = signer.sign("receipt", &serde_json::json!({"gone": ["a"]})).unwrap();
+        let text = serde_json::to_string_pretty(&signed).unwrap();
+        let signed: Signed = serde_json::from_str(&text).unwrap();
+        signed.verify("receipt", Some(&signer.public_key())).unwrap();
+        assert!(matches!(signed.verify("checkpoint", None), Err(SigningError::Form(_))));
+        let other = Signer::from_seed(&[7; 32]).unwrap();
+        assert!(matches!(
+            signed.verify("receipt", Some(&other.public_key())),
+            Err(SigningError::OtherKey { .. })
+        ));
+        let forged: Signed = serde_json::from_str(&text.replace("\"a\"", "\"b\"")).unwrap();
+        assert!(matches!(forged.verify("receipt", None), Err(SigningError::Forged(_))));
+    }
+
+    #[test]
+    fn a_key_that_others_may_read_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("signing.key");
+        Signer::load_or_create(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(Signer::load_or_create(&path), Err(SigningError::Exposed { mode: 0o644, .. })));
+    }
+
+    #[test]
+    fn a_pseudonym_is_one_for_a_text_and_says_nothing_of_it() {
+        let signer = Signer::from_seed(&[7; 32]).unwrap();
+        assert_eq!(signer.pseudonym("4512345678"), signer.pseudonym("4512345678"));
+        assert_ne!(signer.pseudonym("4512345678"), signer.pseudonym("4512345679"));
+        assert_ne!(
+            signer.pseudonym("4512345678"),
+            Signer::from_seed(&[8; 32]).unwrap().pseudonym("4512345678")
+        );
+    }
+}

@@ -1,0 +1,169 @@
+//! `optag keys`: the keys of the days. Works beside a running recorder, which follows at once.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use jiff::civil::Date;
+
+use super::ConfigArgs;
+use super::transport::load_config;
+use crate::app::config::{Config, MasterKeySource};
+use crate::app::master_key;
+use crate::archive::key::day;
+use crate::archive::seal::day_keys::{DayKey, DayKeys, end_of};
+use crate::archive::seal::identity::Recipient;
+use crate::archive::store::Store;
+use crate::archive::vault::{Escrow, Vault};
+use crate::base::clock::{Clock, OsClock};
+
+/// List, renew, copy and destroy the keys that recordings are sealed with.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  optag keys list
+  optag keys rotate                            seal what comes from now on with a new key
+  optag keys export 2026-11-24 -o day.key      then: age -d -i day.key RECORDING.opus.age > call.opus
+  optag keys escrow --to age1… --dir /mnt/safe copies for whoever holds that recipient's identity
+  optag keys destroy 2026-11-24 --yes          no recording of that day opens any more, nowhere
+
+docs/keys.md tells which keys there are, and what the loss of each means.")]
+pub struct KeysArgs {
+    #[command(subcommand)]
+    action: Action,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Show day, recipient, and until when each is needed.
+    List,
+    /// Draw a new key for today; what is stored opens as before.
+    Rotate,
+    /// Write a day's identities to a file, for `age -d -i FILE`.
+    Export {
+        /// The day of the calls, in UTC.
+        day: Date,
+        /// File to write; it must not exist.
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Make a copy of every key, where the configuration or the options say.
+    Escrow {
+        /// Whom the copies are sealed for, an age recipient.
+        #[arg(long, value_name = "RECIPIENT", value_parser = recipient)]
+        to: Option<Recipient>,
+        /// Directory to write them to; otherwise the store.
+        #[arg(long, value_name = "DIR", requires = "to")]
+        dir: Option<PathBuf>,
+    },
+    /// Destroy the keys of a day, and their copies within reach.
+    Destroy {
+        /// The day of the calls, in UTC.
+        day: Date,
+        /// It cannot be undone.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+fn recipient(text: &str) -> Result<Recipient, String> {
+    text.parse().map_err(|_| "an age recipient is expected: age1 and 58 characters".to_owned())
+}
+
+/// Runs the command.
+pub async fn run(args: KeysArgs) -> anyhow::Result<ExitCode> {
+    let config = load_config(&args.config)?;
+    if let MasterKeySource::File(path) = &config.spool.master_key
+        && !path.exists()
+    {
+        bail!("there is no master key at {}: no recorder has run here", path.display());
+    }
+    let (secret, _) = master_key::load(&config.spool.master_key).await?;
+    let keys = Arc::new(DayKeys::open(&config.seal.keys_dir, secret.key()?)?);
+    match args.action {
+        Action::List => list(&keys)?,
+        Action::Rotate => {
+            let today = day(OsClock.wall());
+            let key = keys.rotate(today, end_of(today).plus_days(longest_days(&config)))?;
+            vault(&config, &keys, None)?.copy(&key).await?;
+            println!("{}", line(&key));
+        }
+        Action::Export { day, output } => export(&keys, day, &output)?,
+        Action::Escrow { to, dir } => {
+            let vault = vault(&config, &keys, to.map(|to| Escrow { recipient: Some(to), dir }))?;
+            let all = keys.list()?;
+            if !vault.has_escrow() {
+                bail!("set seal.escrow_to in the configuration, or --to and --dir here");
+            }
+            for key in &all {
+                vault.copy(key).await?;
+            }
+            println!("{} keys have a copy", all.len());
+        }
+        Action::Destroy { day, yes } => {
+            let doomed = keys.of(day)?;
+            if doomed.is_empty() {
+                bail!("there is no key of {day}");
+            }
+            if !yes {
+                bail!("this ends every recording of {day}, backups included; say --yes to do it");
+            }
+            for key in doomed {
+                keys.destroy(&key, None)?;
+                println!("{}: destroyed", key.name());
+            }
+            vault(&config, &keys, None)?.remove_copies().await.context("copies are left; do it again")?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(keys: &DayKeys) -> anyhow::Result<()> {
+    for key in keys.list()? {
+        println!("{}", line(&key));
+    }
+    for name in keys.destroyed()? {
+        println!("{name}  destroyed; copies may be left");
+    }
+    Ok(())
+}
+
+fn line(key: &DayKey) -> String {
+    format!("{}  needed until {}  {}", key.day, key.needed_until, key.recipient)
+}
+
+fn export(keys: &DayKeys, day: Date, output: &std::path::Path) -> anyhow::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let found = keys.of(day)?;
+    if found.is_empty() {
+        bail!("there is no key of {day}: nothing was sealed, or it is over");
+    }
+    let mut file = std::fs::OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(output)
+        .with_context(|| format!("cannot create {}", output.display()))?;
+    for key in found {
+        writeln!(file, "# optag, {}, {}", key.day, key.recipient)?;
+        writeln!(file, "{}", keys.identity(&key)?.reveal().as_str())?;
+    }
+    file.sync_all()?;
+    println!("{}: destroy it when you are done; it outlives what the recorder promises", output.display());
+    Ok(())
+}
+
+fn vault(config: &Config, keys: &Arc<DayKeys>, escrow: Option<Escrow>) -> anyhow::Result<Vault> {
+    let escrow = escrow.or_else(|| config.seal.escrow.clone());
+    Ok(Vault::new(Store::open(&config.store)?, Arc::clone(keys), true, escrow))
+}
+
+/// The longest that a recording of today may live.
+fn longest_days(config: &Config) -> i64 {
+    config.departments.iter().map(|one| i64::from(one.retention_days)).max().unwrap_or_default()
+}

@@ -1,0 +1,120 @@
+//! `optag recover`: delivers the spool of a recorder that is dead, from its disk or a copy.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use super::ConfigArgs;
+use super::transport::load_config;
+use crate::app::config::MasterKeySource;
+use crate::app::delivery::Delivery;
+use crate::app::master_key;
+use crate::app::open::{Opened, open};
+use crate::app::resuming::Resumed;
+use crate::app::run::settle_recovered;
+use crate::archive::seal::day_keys::DayKeys;
+use crate::retention::deletion_log::{Cause, DeletionLog};
+use crate::spool::disk::{Disk, OsDisk};
+
+/// Deliver the spool of a dead recorder from this machine.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  optag recover --spool /mnt/dead/optag-data/spool --config /etc/optag.toml
+
+Its master key, deletion log and keys of the days are looked for beside the spool. What its log
+says is erased is not delivered. Recordings go to the store and the index of this configuration,
+sealed with this node's keys. A recording that is in the store already is not stored again. Done
+twice, it is done once. Stop the recorder that works on this configuration's data first.")]
+pub struct RecoverArgs {
+    /// The dead recorder's spool directory.
+    #[arg(long, value_name = "DIR")]
+    spool: PathBuf,
+    /// Its master key; otherwise master.key beside the spool.
+    #[arg(long, value_name = "FILE")]
+    master_key: Option<PathBuf>,
+    /// Its deletion log; otherwise deletions.log beside the spool.
+    #[arg(long, value_name = "FILE")]
+    deletions: Option<PathBuf>,
+    /// Its directory of day keys; otherwise keys beside the spool.
+    #[arg(long, value_name = "DIR")]
+    keys: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// Runs the command.
+pub async fn run(args: RecoverArgs) -> anyhow::Result<ExitCode> {
+    let mut config = load_config(&args.config)?;
+    if !args.spool.join("segments").is_dir() {
+        bail!("{} is no spool", args.spool.display());
+    }
+    let beside = args.spool.parent().unwrap_or(Path::new("."));
+    let file = args.master_key.clone().unwrap_or_else(|| beside.join("master.key"));
+    if !file.exists() {
+        bail!("there is no master key at {}: without it the spool cannot be read", file.display());
+    }
+    // Our own recorder holds the lock of our own spool.
+    std::fs::create_dir_all(&config.spool.dir)?;
+    let own = config.spool.dir.join("lock");
+    let _own = OsDisk
+        .lock(&own)
+        .with_context(|| format!("a recorder is running on {}; stop it first", config.data_dir.display()))?;
+    // The dead recorder's spool and its key; everything else is ours.
+    config.seal.master_key =
+        Some(std::mem::replace(&mut config.spool.master_key, MasterKeySource::File(file)));
+    config.spool.dir.clone_from(&args.spool);
+    let theirs = config.spool.master_key.clone();
+    let Some(opened) = open(Arc::new(config), |_| {}).await? else {
+        bail!("a recorder is running on {}", args.spool.display());
+    };
+    let keys = args.keys.unwrap_or_else(|| beside.join("keys"));
+    let taken = take_keys(&opened, &keys, &theirs).await?;
+    let deletions = args.deletions.unwrap_or_else(|| beside.join("deletions.log"));
+    let erased = take_deletions(&opened, &deletions).await?;
+    settle_recovered(&opened, &Resumed::default()).await?;
+    let waiting = opened.settling.len();
+    println!("{waiting} calls to settle; {taken} keys of days taken in, {erased} erasures carried over");
+    let delivery = Delivery::new(Arc::clone(&opened.settling), Arc::clone(&opened.erasing));
+    delivery.until_settled().await;
+    let left = opened.erasing.complete_open().await;
+    println!("{waiting} calls are settled{}", if left > 0 { "; erasures wait for the store" } else { "" });
+    let spool = opened.erasing.spool.clone();
+    tokio::task::spawn_blocking(move || spool.close()).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The dead recorder's day keys open what it delivered. They last here as long as there.
+async fn take_keys(opened: &Opened, dir: &Path, master: &MasterKeySource) -> anyhow::Result<usize> {
+    if !dir.is_dir() {
+        return Ok(0);
+    }
+    let (secret, _) = master_key::load(master).await?;
+    let theirs = DayKeys::open(dir, secret.key()?).context("the dead recorder's keys of days")?;
+    let mut taken = 0;
+    for key in theirs.list()? {
+        opened.erasing.vault.keys().bring_in(key.day, theirs.identity(&key)?, key.needed_until)?;
+        taken += 1;
+    }
+    Ok(taken)
+}
+
+/// What the dead recorder was told to erase is erased here as well, before anything is delivered.
+async fn take_deletions(opened: &Opened, file: &Path) -> anyhow::Result<usize> {
+    if !file.exists() {
+        tracing::warn!(file = %file.display(), "no deletion log: erasures that the dead recorder took are not known");
+        return Ok(0);
+    }
+    let theirs = DeletionLog::open(file).context("the dead recorder's deletion log")?;
+    let mut taken = 0;
+    for id in theirs.all() {
+        if !opened.erasing.log.is_erased(id) {
+            opened.erasing.order(id, Cause::Request).await?;
+            taken += 1;
+        }
+    }
+    Ok(taken)
+}

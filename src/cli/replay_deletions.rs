@@ -1,0 +1,54 @@
+//! `optag replay-deletions`: after anything was restored from a backup.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::bail;
+use clap::Args;
+
+use super::ConfigArgs;
+use super::transport::load_config;
+use crate::app::open::open;
+use crate::app::replaying::replay;
+use crate::base::private::Private;
+use crate::http::access::Actor;
+use crate::http::audit::{Audit, AuditAction, AuditEntry};
+
+/// Erase anew what a restored backup brought back. Stop the recorder first.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Run this after a restore of the store, the index, the spool or the data directory. It takes over what the
+copies of the deletion log in the store know, erases everything in the log that is there again, and lets
+index and store remember the log as it is now.
+
+Exit code 0: nothing erased is there. 1: an erasure is not complete; run it again.")]
+pub struct ReplayArgs {
+    /// Go on although the index saw erasures that neither the log nor its copies have any more.
+    #[arg(long)]
+    accept_loss: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// Runs the command.
+pub async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
+    let config = Arc::new(load_config(&args.config)?);
+    let Some(opened) = open(Arc::clone(&config), |_| {}).await? else {
+        bail!("a recorder is running on {}; stop it first", config.data_dir.display());
+    };
+    let entry = AuditEntry {
+        at: opened.clock.wall(),
+        actor: Actor::local_user().name,
+        action: AuditAction::ReplayDeletions,
+        purpose: None,
+        recording: None,
+        detail: args.accept_loss.then(|| Private::new("loss accepted".to_owned())),
+    };
+    opened.trail().append(entry).await?;
+    let replayed = replay(&opened.erasing, args.accept_loss).await?;
+    println!(
+        "{} entries taken over from copies, {} erased recordings were there again, {} erasures are still open",
+        replayed.taken_over, replayed.returned, replayed.open
+    );
+    Ok(if replayed.open == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,134 @@
+//! `optag retention`: the report that nothing is too old, holds, and the clock's confirmation.
+
+use std::process::ExitCode;
+
+use axum::http::Method;
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::ConfigArgs;
+use super::transport::Transport;
+use crate::base::id::CallId;
+
+/// Prove that nothing is older than it may be; hold recordings; confirm the clock.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  optag retention report
+  optag retention report --at 2026-11-24 --json
+  optag retention hold 01890a5d-ac96-774b-bcce-b302099a8057 --until 2027-03-01T00:00:00Z --reason 'case 17/2026'")]
+pub struct RetentionArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Look at index, store, spool and deletion log. Exit code 0: nothing was too old, and all could be looked at. 1: not so.
+    Report {
+        /// The moment: a day or a time; otherwise now.
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
+        /// Print the answer as JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Hold a recording: it neither expires nor is erased on request.
+    Hold {
+        /// Id of the recording.
+        id: CallId,
+        /// Until when, RFC 3339.
+        #[arg(long, value_name = "TIME")]
+        until: String,
+        /// Why, for the audit and for whoever is refused an erasure.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// To reach past the recording's limit: one of `[retention] hold_lawful_bases`.
+        #[arg(long, value_name = "TEXT")]
+        lawful_basis: Option<String>,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Lift a hold.
+    Release {
+        /// Id of the recording.
+        id: CallId,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Show every hold.
+    Holds {
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Say that the machine's wall clock is right, after it jumped and nothing else could tell.
+    ConfirmClock {
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+}
+
+/// Runs the command.
+pub async fn run(args: RetentionArgs) -> anyhow::Result<ExitCode> {
+    match args.action {
+        Action::Report { at, json, config } => {
+            let query: Vec<_> = at.into_iter().map(|at| ("at", at)).collect();
+            let path = "/api/v1/retention/report";
+            let report = Transport::open(&config).await?.json(Method::GET, path, &query).await?;
+            match json {
+                true => println!("{}", serde_json::to_string_pretty(&report)?),
+                false => print(&report),
+            }
+            return Ok(if report["clean"] == true { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Action::Hold { id, until, reason, lawful_basis, config } => {
+            let mut body = json!({ "until": until, "reason": reason });
+            if let Some(basis) = lawful_basis {
+                body["lawful_basis"] = json!(basis);
+            }
+            let path = format!("/api/v1/recordings/{id}/hold");
+            println!("{}", Transport::open(&config).await?.send_json(Method::PUT, &path, &body).await?);
+        }
+        Action::Release { id, config } => {
+            let path = format!("/api/v1/recordings/{id}/hold");
+            Transport::open(&config).await?.text(Method::DELETE, &path, &[]).await?;
+        }
+        Action::Holds { config } => show(&config, Method::GET, "/api/v1/holds").await?,
+        Action::ConfirmClock { config } => show(&config, Method::POST, "/api/v1/retention/clock").await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show(config: &ConfigArgs, method: Method, path: &str) -> anyhow::Result<()> {
+    let answer = Transport::open(config).await?.json(method, path, &[]).await?;
+    println!("{}", serde_json::to_string_pretty(&answer)?);
+    Ok(())
+}
+
+fn print(report: &serde_json::Value) {
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or("-").to_owned();
+    println!("at {}, nothing older than {} days:", text(&report["at"]), report["limit_days"]);
+    for part in report["parts"].as_array().into_iter().flatten() {
+        let verdict = match (part["answers"] == true, part["too_old"].as_u64().unwrap_or(0)) {
+            (false, _) => "could not be looked at".to_owned(),
+            (true, 0) => "nothing too old".to_owned(),
+            (true, count) => format!("{count} TOO OLD"),
+        };
+        println!(
+            "  {:<13} {:>8} there, oldest {}: {verdict}",
+            text(&part["name"]),
+            part["there"],
+            text(&part["oldest_at"])
+        );
+        for note in part["notes"].as_array().into_iter().flatten() {
+            println!("    {}", text(note));
+        }
+    }
+    for hold in report["held"].as_array().into_iter().flatten() {
+        let basis = hold["lawful_basis"].as_str().unwrap_or("within the limit");
+        println!("  held: {} until {} ({basis})", text(&hold["id"]), text(&hold["until"]));
+    }
+    println!("{}", if report["clean"] == true { "clean" } else { "NOT CLEAN" });
+}

@@ -1,0 +1,74 @@
+//! For those who oversee: the report on retention, the clock's confirmation, the audit itself, the
+//! public key of the installation.
+
+use axum::extract::State;
+use axum::{Extension, Json};
+
+use super::access::{Actor, Permission};
+use super::audit::AuditAction;
+use super::params::Params;
+use super::problem::Problem;
+use super::recordings::{audit, unanswered};
+use super::router::Services;
+use super::steward::{AuditPage, ClockView, RetentionReport};
+
+/// Lines of the audit in an answer where the request does not say.
+const LINES: usize = 1_000;
+/// The most that may be asked for.
+const LINES_MOST: usize = 10_000;
+
+/// Whether anything was older at a moment than it may be: index, store with the dates of its
+/// objects, spool, deletion log.
+#[utoipa::path(get, path = "/api/v1/retention/report", tag = "oversight", params(
+    ("at" = Option<String>, Query, description = "The moment; otherwise now. A past one tells of then, a future one what would be"),
+), responses((status = 200, body = RetentionReport)))]
+pub async fn retention(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+    mut params: Params,
+) -> Result<Json<RetentionReport>, Problem> {
+    actor.need(Permission::Report)?;
+    let at = params.time("at");
+    params.finish()?;
+    audit(&services, &actor, AuditAction::Report, None, None, at.map(|at| at.to_string())).await?;
+    services.steward.retention_report(at).await.map(Json).map_err(unanswered)
+}
+
+/// Says that the machine's wall clock is right after it jumped and no second source could tell.
+#[utoipa::path(post, path = "/api/v1/retention/clock", tag = "oversight", responses((status = 200, body = ClockView)))]
+pub async fn confirm_clock(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+    params: Params,
+) -> Result<Json<ClockView>, Problem> {
+    actor.need(Permission::Oversee)?;
+    params.finish()?;
+    audit(&services, &actor, AuditAction::ConfirmClock, None, None, None).await?;
+    services.steward.confirm_clock().await.map(Json).map_err(unanswered)
+}
+
+/// The audit, line by line as it is kept, with its signed checkpoints.
+#[utoipa::path(get, path = "/api/v1/audit", tag = "oversight", params(
+    ("after" = Option<u64>, Query, description = "Lines after this number; otherwise from the first"),
+    ("most" = Option<usize>, Query, description = "1 to 10000 lines, otherwise 1000"),
+), responses((status = 200, body = AuditPage)))]
+pub async fn audit_trail(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+    mut params: Params,
+) -> Result<Json<AuditPage>, Problem> {
+    actor.need(Permission::Oversee)?;
+    let after = params.parsed("after", "a whole number").unwrap_or(0);
+    let most = params.parsed("most", "a whole number").unwrap_or(LINES);
+    if !(1..=LINES_MOST).contains(&most) {
+        params.wrong("most", format!("1 to {LINES_MOST} is allowed"));
+    }
+    params.finish()?;
+    audit(&services, &actor, AuditAction::ReadAudit, None, None, Some(format!("after {after}"))).await?;
+    services.steward.audit_page(after, most).await.map(Json).map_err(unanswered)
+}
+
+/// The key by which receipts and checkpoints are verified. No token is needed.
+pub(super) fn public_key(key: &str) -> Json<serde_json::Value> {
+    Json(serde_json::json!({ "algorithm": "Ed25519", "public_key": key }))
+}

@@ -1,0 +1,71 @@
+//! What the index knows of time running out, for the report on retention.
+
+use sqlx::Row;
+
+use super::{Index, IndexError, id_of};
+use crate::base::clock::WallTime;
+use crate::base::id::CallId;
+
+/// A recording that was still there after its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overdue {
+    /// Which.
+    pub id: CallId,
+    /// When its time was up.
+    pub expires_at: WallTime,
+    /// When it was erased, if it was by now.
+    pub erased_at: Option<WallTime>,
+}
+
+/// What there was at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aged {
+    /// Recordings that were there.
+    pub live: u64,
+    /// When the oldest of them began.
+    pub oldest_started_at: Option<WallTime>,
+    /// Those whose time had been up for longer than the grace: the first of them.
+    pub overdue: Vec<Overdue>,
+    /// How many those were.
+    pub overdue_total: u64,
+}
+
+impl Index {
+    /// What there was at `at`: made before, not erased by then. Overdue is what should have been
+    /// erased before `at` less the grace.
+    ///
+    /// Units: the grace in µs. Errors: the index does not answer.
+    pub async fn aged(&self, at: WallTime, grace_us: i64, most: u32) -> Result<Aged, IndexError> {
+        let there = "started_at_us <= ?1 AND (erased_at_us IS NULL OR erased_at_us > ?1)";
+        let all = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT COUNT(*) AS live, MIN(started_at_us) AS oldest,
+                 SUM(expires_at_us <= ?2) AS overdue FROM recordings WHERE {there}"
+        )))
+        .bind(at.as_unix_micros())
+        .bind(at.plus_micros(-grace_us).as_unix_micros())
+        .fetch_one(&self.pool)
+        .await?;
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT id, expires_at_us, erased_at_us FROM recordings WHERE {there} AND expires_at_us <= ?2
+             ORDER BY expires_at_us LIMIT ?3"
+        )))
+        .bind(at.as_unix_micros())
+        .bind(at.plus_micros(-grace_us).as_unix_micros())
+        .bind(most)
+        .fetch_all(&self.pool)
+        .await?;
+        let read = |row: &sqlx::sqlite::SqliteRow| -> Result<Overdue, sqlx::Error> {
+            Ok(Overdue {
+                id: id_of(row)?,
+                expires_at: WallTime::from_unix_micros(row.try_get("expires_at_us")?),
+                erased_at: row.try_get::<Option<i64>, _>("erased_at_us")?.map(WallTime::from_unix_micros),
+            })
+        };
+        Ok(Aged {
+            live: all.try_get::<i64, _>("live")? as u64,
+            oldest_started_at: all.try_get::<Option<i64>, _>("oldest")?.map(WallTime::from_unix_micros),
+            overdue: rows.iter().map(read).collect::<Result<_, _>>()?,
+            overdue_total: all.try_get::<Option<i64>, _>("overdue")?.unwrap_or(0) as u64,
+        })
+    }
+}

@@ -1,0 +1,173 @@
+//! Candidates for what a caller tells: recordings of a window of time, by how well number and name
+//! fit. In: what was said. Out: rows, the likeliest first. Nothing of them is played.
+
+use sqlx::{QueryBuilder, Row, Sqlite};
+
+use super::likeness::{self, NumberLikeness};
+use super::{Index, IndexError, IndexRow, read};
+use crate::base::clock::WallTime;
+use crate::base::id::CallId;
+use crate::base::private::Private;
+use crate::call::number::normalise;
+
+/// Rows of a window that are compared; beyond them the window must be narrower.
+const ROWS_MOST: u32 = 20_000;
+
+/// What a caller told.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wanted {
+    /// Number called from, in any format.
+    pub number: Option<Private<String>>,
+    /// Name, perhaps misspelt.
+    pub name: Option<Private<String>>,
+    /// Department id.
+    pub department: Option<String>,
+    /// The call went on at some moment of this window. Without one the number decides.
+    pub window: Option<(WallTime, WallTime)>,
+    /// The moment that was named, in the window.
+    pub around: Option<WallTime>,
+    /// Most candidates.
+    pub most: usize,
+}
+
+/// A recording that may be the one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// It.
+    pub row: IndexRow,
+    /// How well all of it fits. Units: 0 to 1.
+    pub score: f64,
+    /// How its number fits, where one was told and one is known.
+    pub number: Option<NumberLikeness>,
+    /// How its name fits, likewise. Units: 0 to 1.
+    pub name: Option<f64>,
+    /// How far the call lies from the moment that was named; 0 within the call. Units: µs.
+    pub off_us: Option<i64>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidates {
+    /// The likeliest first.
+    pub candidates: Vec<Candidate>,
+    /// All that fit.
+    pub total: u64,
+    /// Whether the window holds more recordings than were compared.
+    pub truncated: bool,
+}
+
+impl Index {
+    /// Finds candidates among recordings that are not erased.
+    ///
+    /// Errors: the index does not answer.
+    pub async fn candidates(&self, wanted: &Wanted) -> Result<Candidates, IndexError> {
+        let mut sql = QueryBuilder::<Sqlite>::new("SELECT * FROM recordings WHERE erased_at_us IS NULL");
+        let asked = self.asked(wanted);
+        match (wanted.window, &asked) {
+            (Some((from, to)), _) => {
+                sql.push(" AND started_at_us <= ").push_bind(to.as_unix_micros());
+                sql.push(" AND ended_at_us >= ").push_bind(from.as_unix_micros());
+            }
+            (None, Some((number, digits))) if !number.is_empty() => {
+                sql.push(" AND (caller_number_norm = ").push_bind(number.clone());
+                if digits.len() >= 4 {
+                    sql.push(" OR caller_number_norm LIKE ").push_bind(format!("%{digits}"));
+                }
+                sql.push(")");
+            }
+            (None, _) => return Ok(Candidates { candidates: vec![], total: 0, truncated: false }),
+        }
+        if let Some(department) = &wanted.department {
+            sql.push(" AND department = ").push_bind(department.clone());
+        }
+        sql.push(" ORDER BY started_at_us DESC LIMIT ").push_bind(ROWS_MOST + 1);
+        let rows = sql.build().fetch_all(&self.pool).await?;
+        let truncated = rows.len() > ROWS_MOST as usize;
+        let mut found = Vec::new();
+        for row in rows.iter().take(ROWS_MOST as usize) {
+            let known: Option<String> = row.try_get("caller_number_norm")?;
+            found.extend(judge(read(row)?, known.as_deref(), asked.as_ref(), wanted));
+        }
+        found.sort_by(|one, other| {
+            other.score.total_cmp(&one.score).then(one.row.started_at.cmp(&other.row.started_at))
+        });
+        let total = found.len() as u64;
+        found.truncate(wanted.most);
+        Ok(Candidates { candidates: found, total, truncated })
+    }
+}
+
+impl Index {
+    /// Whether a recording that has no row yet may be the one.
+    pub fn judge(&self, row: IndexRow, wanted: &Wanted) -> Option<Candidate> {
+        let known =
+            row.caller_number.as_ref().and_then(|number| normalise(number.reveal(), &self.country_code));
+        let department = wanted.department.as_ref().is_none_or(|department| *department == row.department);
+        let in_time = wanted.window.is_none_or(|(from, to)| row.started_at <= to && row.ended_at >= from);
+        if !department || !in_time {
+            return None;
+        }
+        judge(row, known.as_deref(), self.asked(wanted).as_ref(), wanted)
+    }
+
+    /// Recordings that are not erased and whose caller has exactly this number.
+    ///
+    /// Errors: the index does not answer.
+    pub async fn of_caller(&self, number: &str) -> Result<Vec<CallId>, IndexError> {
+        let Some(number) = normalise(number, &self.country_code) else { return Ok(Vec::new()) };
+        let sql =
+            "SELECT id FROM recordings WHERE erased_at_us IS NULL AND caller_number_norm = ? ORDER BY id";
+        self.ids(sqlx::query(sql).bind(number)).await
+    }
+
+    /// Whether two spellings are one number.
+    pub fn same_number(&self, one: &str, other: &str) -> bool {
+        let norm = |number: &str| normalise(number, &self.country_code);
+        norm(one).is_some() && norm(one) == norm(other)
+    }
+
+    /// The number as asked for, in normal form, and its bare digits.
+    fn asked(&self, wanted: &Wanted) -> Option<(String, String)> {
+        wanted.number.as_ref().map(|number| {
+            let digits: String = number.reveal().chars().filter(char::is_ascii_digit).collect();
+            (normalise(number.reveal(), &self.country_code).unwrap_or_default(), digits)
+        })
+    }
+}
+
+/// Whether a row may be the one. What is not known of a call (a hidden number, no name) speaks
+/// neither for nor against it; what is known and differs rules it out.
+fn judge(
+    row: IndexRow,
+    known: Option<&str>,
+    asked: Option<&(String, String)>,
+    wanted: &Wanted,
+) -> Option<Candidate> {
+    let number = match (asked, known) {
+        (Some((asked, digits)), Some(known)) => Some(likeness::number(asked, digits, known)?),
+        _ => None,
+    };
+    let name = match (&wanted.name, &row.caller_name) {
+        (Some(asked), Some(known)) => {
+            let alike = likeness::name(asked.reveal(), known.reveal());
+            Some(Some(alike).filter(|alike| *alike >= likeness::NAME_LEAST)?)
+        }
+        _ => None,
+    };
+    let off_us = wanted.around.map(|at| {
+        let before = row.started_at.micros_since(at).max(0);
+        before.max(at.micros_since(row.ended_at)).max(0)
+    });
+    let half_width = wanted.window.map_or(1, |(from, to)| (to.micros_since(from) / 2).max(1));
+    let parts = [
+        wanted.number.as_ref().map(|_| (3.0, number.map_or(0.3, NumberLikeness::score))),
+        wanted.name.as_ref().map(|_| (2.0, name.unwrap_or(0.3))),
+        off_us.map(|off| (1.0, 1.0 - (off as f64 / half_width as f64).min(1.0) / 2.0)),
+    ];
+    let (sum, weight) = parts
+        .into_iter()
+        .flatten()
+        .fold((0.0, 0.0), |(sum, all), (weight, fit)| (sum + weight * fit, all + weight));
+    let score = if weight == 0.0 { 0.5 } else { sum / weight };
+    Some(Candidate { row, score: (score * 100.0).round() / 100.0, number, name, off_us })
+}

@@ -1,0 +1,37 @@
+//! What the index remembers of deletion logs.
+
+use sqlx::Row;
+
+use super::{Index, IndexError};
+
+impl Index {
+    /// Entries and hash of `node`'s deletion log as last seen.
+    ///
+    /// Errors: the index does not answer.
+    pub async fn deletion_head(&self, node: &str) -> Result<Option<(u64, String)>, IndexError> {
+        let row = sqlx::query("SELECT entries, hash FROM deletion_heads WHERE node = ?")
+            .bind(node)
+            .fetch_optional(&self.pool)
+            .await?;
+        let read = |row: sqlx::sqlite::SqliteRow| -> Result<_, sqlx::Error> {
+            Ok((row.try_get::<i64, _>("entries")? as u64, row.try_get("hash")?))
+        };
+        Ok(row.map(read).transpose()?)
+    }
+
+    /// Remembers it.
+    ///
+    /// Errors: it is not durable.
+    pub async fn set_deletion_head(&self, node: &str, entries: u64, hash: &str) -> Result<(), IndexError> {
+        sqlx::query(
+            "INSERT INTO deletion_heads (node, entries, hash) VALUES (?, ?, ?)
+             ON CONFLICT (node) DO UPDATE SET entries = excluded.entries, hash = excluded.hash",
+        )
+        .bind(node)
+        .bind(entries as i64)
+        .bind(hash)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,260 @@
+//! Legal holds: a recording that must not expire yet, as a court or an authority wants it. Off
+//! unless the owner's configuration allows it. In: orders to hold and to let go. Out: what is held.
+//!
+//! A hold stops expiry and refuses a request to erase (the person who asks is told so); it never
+//! stops a withdrawal in the call, and never brings back what is erased. It cannot reach past the
+//! recording's own limit without one of the lawful bases that the configuration names.
+//!
+//! One small file, written anew at each change.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock::WallTime;
+use crate::base::id::CallId;
+
+/// Recordings held at a time.
+const HOLDS_MOST: usize = 10_000;
+
+/// A recording that is held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Which.
+    pub id: CallId,
+    /// Until when.
+    pub until: WallTime,
+    /// Why, in the owner's words.
+    pub reason: String,
+    /// The lawful basis, where it reaches past the recording's limit.
+    pub lawful_basis: Option<String>,
+    /// Who placed it.
+    pub by: String,
+    /// When.
+    pub at: WallTime,
+}
+
+/// What the owner allows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HoldPolicy {
+    /// Whether anything may be held.
+    pub allowed: bool,
+    /// Lawful bases on which a hold may reach past the limit.
+    pub lawful_bases: Vec<String>,
+    /// Whether something else would end the object at its limit all the same (the bucket's expiry
+    /// rule): a promise to hold it longer could not be kept.
+    pub ends_anyway: bool,
+}
+
+/// Why a hold was not placed.
+#[derive(Debug, thiserror::Error)]
+pub enum HoldError {
+    /// The configuration does not allow any.
+    #[error("legal holds are switched off; `[retention] legal_hold` allows them")]
+    Off,
+    /// It is erased, or its erasure is ordered.
+    #[error("the recording was erased or has expired")]
+    Erased,
+    /// It reaches past the limit, without a basis for that.
+    #[error("a hold past {limit} needs `lawful_basis`, one of `[retention] hold_lawful_bases`: {known}")]
+    NoBasis {
+        /// The recording's limit.
+        limit: WallTime,
+        /// The bases that the owner named.
+        known: String,
+    },
+    /// The bucket's own rule would end it.
+    #[error(
+        "a hold past {limit} cannot be kept: the bucket's expiry rule ends the object; copy the recording \
+         out (`optag export`) or set `[store] manage_lifecycle = false`"
+    )]
+    EndsAnyway {
+        /// The recording's limit.
+        limit: WallTime,
+    },
+    /// It ends before it begins.
+    #[error("the hold's end has passed")]
+    Over,
+    /// Too many.
+    #[error("{HOLDS_MOST} recordings are held already")]
+    Full,
+    /// It is not durable.
+    #[error("the holds' file: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// The holds, in memory and on disk.
+#[derive(Debug, Default)]
+pub struct Holds {
+    path: PathBuf,
+    policy: HoldPolicy,
+    held: Mutex<BTreeMap<CallId, Hold>>,
+}
+
+impl Holds {
+    /// Opens the file; none is no holds.
+    ///
+    /// Errors: it cannot be read. Nothing may expire before it can.
+    pub fn open(path: &Path, policy: HoldPolicy) -> io::Result<Self> {
+        let held: Vec<Hold> = match fs::read(path) {
+            Ok(json) => serde_json::from_slice(&json)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let held = held.into_iter().map(|hold| (hold.id, hold)).collect();
+        Ok(Self { path: path.to_owned(), policy, held: Mutex::new(held) })
+    }
+
+    /// Places a hold, or changes the one there is; blocking. `limit` is when the recording would
+    /// expire. `is_erased` is asked while no erasure can be ordered.
+    ///
+    /// Errors: as [`HoldError`]; nothing changed.
+    pub fn place(&self, hold: Hold, limit: WallTime, is_erased: impl Fn() -> bool) -> Result<(), HoldError> {
+        if !self.policy.allowed {
+            return Err(HoldError::Off);
+        }
+        if hold.until <= hold.at {
+            return Err(HoldError::Over);
+        }
+        if hold.until > limit {
+            let known = &self.policy.lawful_bases;
+            if !hold.lawful_basis.as_ref().is_some_and(|basis| known.contains(basis)) {
+                let known = if known.is_empty() { "none is named".into() } else { known.join(", ") };
+                return Err(HoldError::NoBasis { limit, known });
+            }
+            if self.policy.ends_anyway {
+                return Err(HoldError::EndsAnyway { limit });
+            }
+        }
+        let mut held = self.held();
+        if is_erased() {
+            return Err(HoldError::Erased);
+        }
+        if held.len() >= HOLDS_MOST && !held.contains_key(&hold.id) {
+            return Err(HoldError::Full);
+        }
+        let mut changed = held.clone();
+        changed.insert(hold.id, hold);
+        self.keep(&changed)?;
+        *held = changed;
+        Ok(())
+    }
+
+    /// Lets go; blocking. Whether it was held.
+    ///
+    /// Errors: it is not durable.
+    pub fn release(&self, id: CallId) -> Result<bool, HoldError> {
+        let mut held = self.held();
+        let mut changed = held.clone();
+        let was_held = changed.remove(&id).is_some();
+        if was_held {
+            self.keep(&changed)?;
+            *held = changed;
+        }
+        Ok(was_held)
+    }
+
+    /// The hold that stands at `now`, if any.
+    pub fn standing(&self, id: CallId, now: WallTime) -> Option<Hold> {
+        self.held().get(&id).filter(|hold| hold.until > now).cloned()
+    }
+
+    /// Does `work` unless the recording is held at `now`; nobody can place a hold meanwhile.
+    ///
+    /// Errors: the hold that stands.
+    pub fn unless_held<T>(
+        &self,
+        id: CallId,
+        now: WallTime,
+        work: impl FnOnce() -> T,
+    ) -> Result<T, Box<Hold>> {
+        let held = self.held();
+        match held.get(&id).filter(|hold| hold.until > now) {
+            Some(hold) => Err(Box::new(hold.clone())),
+            None => Ok(work()),
+        }
+    }
+
+    /// Every hold, those that are over included.
+    pub fn all(&self) -> Vec<Hold> {
+        self.held().values().cloned().collect()
+    }
+
+    fn keep(&self, held: &BTreeMap<CallId, Hold>) -> io::Result<()> {
+        let draft = self.path.with_extension("new");
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;
+        file.write_all(&serde_json::to_vec_pretty(&held.values().collect::<Vec<_>>())?)?;
+        file.sync_all()?;
+        fs::rename(&draft, &self.path)?;
+        self.path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeMap<CallId, Hold>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(day: i64) -> WallTime {
+        WallTime::from_unix_micros(1_700_000_000_000_000).plus_days(day)
+    }
+
+    fn hold(until: i64, basis: Option<&str>) -> Hold {
+        Hold {
+            id: CallId::new_at(at(0)),
+            until: at(until),
+            reason: "case 17/2026".into(),
+            lawful_basis: basis.map(str::to_owned),
+            by: "ada".into(),
+            at: at(1),
+        }
+    }
+
+    fn holds(dir: &Path, policy: HoldPolicy) -> Holds {
+        Holds::open(&dir.join("holds.json"), policy).unwrap()
+    }
+
+    fn allowed() -> HoldPolicy {
+        HoldPolicy { allowed: true, lawful_bases: vec!["GDPR 17(3)(e)".into()], ends_anyway: false }
+    }
+
+    #[test]
+    fn nothing_is_held_where_holds_are_off_and_nothing_past_the_limit_without_a_basis() {
+        let dir = tempfile::tempdir().unwrap();
+        let off = holds(dir.path(), HoldPolicy::default());
+        assert!(matches!(off.place(hold(5, None), at(90), || false), Err(HoldError::Off)));
+        let on = holds(dir.path(), allowed());
+        on.place(hold(90, None), at(90), || false).unwrap();
+        for basis in [None, Some("because")] {
+            let refused = on.place(hold(91, basis), at(90), || false);
+            assert!(matches!(refused, Err(HoldError::NoBasis { .. })), "{refused:?}");
+        }
+        on.place(hold(91, Some("GDPR 17(3)(e)")), at(90), || false).unwrap();
+        assert!(matches!(on.place(hold(1, None), at(90), || false), Err(HoldError::Over)));
+        assert!(matches!(on.place(hold(5, None), at(90), || true), Err(HoldError::Erased)));
+        let ends = holds(dir.path(), HoldPolicy { ends_anyway: true, ..allowed() });
+        let refused = ends.place(hold(91, Some("GDPR 17(3)(e)")), at(90), || false);
+        assert!(matches!(refused, Err(HoldError::EndsAnyway { .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn a_hold_survives_stops_what_it_must_and_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let one = hold(30, None);
+        holds(dir.path(), allowed()).place(one.clone(), at(90), || false).unwrap();
+        let again = holds(dir.path(), allowed());
+        assert_eq!(again.standing(one.id, at(29)), Some(one.clone()));
+        assert_eq!(*again.unless_held(one.id, at(29), || ()).unwrap_err(), one);
+        assert!(again.unless_held(one.id, at(30), || ()).is_ok(), "its time is up");
+        assert!(again.release(one.id).unwrap() && !again.release(one.id).unwrap());
+        assert!(holds(dir.path(), allowed()).all().is_empty());
+    }
+}

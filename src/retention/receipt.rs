@@ -1,0 +1,45 @@
+//! The receipt of an erasure: signed, with every copy that was verified gone, and nothing personal
+//! beyond the number of the request. In: what the deletion log says. Out: a document.
+
+use serde::{Deserialize, Serialize};
+
+use super::deletion_log::{Cause, Done, Order};
+use crate::base::clock::WallTime;
+use crate::base::id::CallId;
+use crate::base::signing::{Signed, Signer};
+
+/// The kind that is signed.
+pub const KIND: &str = "erasure-receipt";
+
+/// What a receipt says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The recording.
+    pub recording: CallId,
+    /// The number of the request.
+    pub request: Option<String>,
+    /// Why it was erased.
+    pub cause: Cause,
+    /// When that was ordered, durably: from here on nobody was served it.
+    pub ordered_at: WallTime,
+    /// When a listing of the store found nothing left.
+    pub verified_gone_at: WallTime,
+    /// What was deleted: objects, versions, delete markers, uploads. Empty where the store never
+    /// had a copy.
+    pub deleted: Vec<String>,
+}
+
+/// Signs the receipt of a completed erasure.
+///
+/// Errors: it cannot be written as JSON.
+pub fn sign(signer: &Signer, order: Order, done: Done) -> Result<Signed, serde_json::Error> {
+    let receipt = Receipt {
+        recording: order.id,
+        request: order.request,
+        cause: order.cause,
+        ordered_at: order.at,
+        verified_gone_at: done.at,
+        deleted: done.gone,
+    };
+    signer.sign(KIND, &receipt)
+}

@@ -1,0 +1,248 @@
+//! Deliveries to an S3 that lies: for each fault at each request nothing is lost, nothing is
+//! relied on that is not there, and nothing is there twice.
+
+mod double;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use optag::app::config::{S3Config, S3Credentials, StoreConfig};
+use optag::archive::deliver::{Deliverer, Records, Source};
+use optag::archive::key::{self, Kind};
+use optag::archive::put::{PART_BYTES, Part};
+use optag::archive::seal::day_keys::DayKeys;
+use optag::archive::store::{Store, StoreError};
+use optag::archive::vault::Vault;
+use optag::base::clock::WallTime;
+use optag::base::id::CallId;
+use optag::call::{
+    CallFacts, ConsentHow, ConsentRecord, ConsentState, Evidence, Outcome, StreamFacts, StreamRole,
+};
+use optag::media::output::{Ended, EndedBy, MediaBlock};
+use optag::spool::MasterKey;
+use optag::spool::record::Body;
+
+use double::{Double, FAULTS, Fault};
+
+/// Tries within which a delivery must be done once the store behaves.
+const TRIES: usize = 6;
+
+fn store(double: &Double) -> Store {
+    Store::open(&StoreConfig::S3(S3Config {
+        bucket: "bucket".into(),
+        endpoint: Some(double.endpoint.clone()),
+        region: "us-east-1".into(),
+        credentials: Some(S3Credentials {
+            access_key_id: "key".to_owned().into(),
+            secret_access_key: "secret".to_owned().into(),
+            session_token: None,
+        }),
+        credentials_file: None,
+        proxy: None,
+        path_style: true,
+        allow_http: true,
+        ca_file: None,
+        manage_lifecycle: false,
+    }))
+    .unwrap()
+}
+
+fn vault(store: Store, dir: &std::path::Path) -> Vault {
+    let keys = DayKeys::open(dir, MasterKey::from_bytes(&[4; 32]).unwrap()).unwrap();
+    Vault::new(store, Arc::new(keys), true, None)
+}
+
+/// A call of 100 ms, as a spool would give it.
+fn call() -> (CallId, Source) {
+    let at = WallTime::from_unix_micros(1_750_000_000_000_000);
+    let id = CallId::new_at(at);
+    let facts = CallFacts {
+        id,
+        department: "demo".into(),
+        started_at: at,
+        retention_days: 90,
+        caller_number: "12345678".to_owned().into(),
+        called_number: "70101010".to_owned().into(),
+        caller_name: None,
+        external_id: None,
+        streams: vec![StreamFacts { label: "a".into(), role: StreamRole::Mixed }],
+        context: Default::default(),
+    };
+    let granted = ConsentRecord {
+        state: ConsentState::Granted,
+        how: ConsentHow::Key,
+        at,
+        prompt_version: None,
+        evidence: Evidence::Clock,
+    };
+    let block = MediaBlock {
+        first_frame: 0,
+        streams: 1,
+        lengths: vec![40; 5],
+        peaks: vec![9; 5],
+        bytes: vec![8; 200],
+    };
+    let ended = Ended { at, by: EndedBy::Feed, outcome: Outcome::Recorded, frames: 5, streams: vec![] };
+    let bodies = [Body::Opened(facts), Body::Consent(granted), Body::Media(block), Body::Closed(ended)];
+    let records = move || Ok(Box::new(bodies.clone().into_iter().map(Ok)) as Records);
+    (id, Source { records: Arc::new(records), secret: [6; 32].into() })
+}
+
+/// Looks behind the store's answers: both objects are there, open, and are what they should be.
+async fn is_whole(double: &Double, vault: &Vault, id: CallId, wanted: &[u8]) {
+    let (total, audio) = vault.audio(id, None).await.unwrap();
+    let audio: Vec<Bytes> = audio.try_collect().await.unwrap();
+    assert_eq!((total, audio.concat().as_slice()), (wanted.len() as u64, wanted));
+    assert_eq!(vault.manifest(id).await.unwrap().id(), id);
+    let state = double.state.lock().unwrap();
+    let names: Vec<_> = state.objects.keys().filter(|name| !name.starts_with(key::PROBE_PREFIX)).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert!(state.uploads.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fault_at_every_request_of_a_delivery_loses_nothing_and_doubles_nothing() {
+    let keys = tempfile::tempdir().unwrap();
+    // Without a fault: how many requests there are, and what must be there in the end.
+    let double = Double::start().await;
+    let (id, source) = call();
+    let honest = vault(store(&double), keys.path());
+    Deliverer::new(honest.clone()).deliver(&source).await.unwrap();
+    let requests = double.state.lock().unwrap().requests;
+    let wanted: Vec<Bytes> = honest.audio(id, None).await.unwrap().1.try_collect().await.unwrap();
+    let wanted = wanted.concat();
+    let objects = double.state.lock().unwrap().objects.clone();
+
+    for fault in FAULTS {
+        for n in 0..requests {
+            let double = Double::start().await;
+            let vault = vault(store(&double), keys.path());
+            let deliverer = Deliverer::new(vault.clone());
+            double.fail(n, fault);
+            let mut tries = 0;
+            // What a recorder does: again and again, until it is told that all is there.
+            while let Err(error) = deliverer.deliver(&source).await {
+                tries += 1;
+                assert!(tries < TRIES, "{fault:?} at request {n}: {error}");
+            }
+            is_whole(&double, &vault, id, &wanted).await;
+            // The same bytes as without a fault: a try that is repeated makes no other object.
+            let there = double.state.lock().unwrap().objects.clone();
+            let name = key::name(id, id.admitted_at(), Kind::Audio, true);
+            assert_eq!(there.get(&name), objects.get(&name), "{fault:?} at request {n}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_in_parts_goes_on_where_a_fault_stopped_it() {
+    let content = Bytes::from((0..PART_BYTES + 99_999).map(|n| (n / 997) as u8).collect::<Vec<_>>());
+    let put = |store: Store| {
+        let content = content.clone();
+        async move {
+            let (to, parts) = tokio::sync::mpsc::channel(1);
+            let cut = content.clone();
+            tokio::spawn(async move {
+                for from in (0..cut.len()).step_by(PART_BYTES) {
+                    let bytes = cut.slice(from..cut.len().min(from + PART_BYTES));
+                    let _ = to.send(Part { bytes, room: None }).await;
+                }
+            });
+            store.put_parts("recordings/2026/11/24/long", parts).await
+        }
+    };
+    let honest = Double::start().await;
+    put(store(&honest)).await.unwrap();
+    let requests = honest.state.lock().unwrap().requests;
+    let faults = [
+        Fault::InternalError,
+        Fault::ErrorIn200,
+        Fault::ResetInRequest,
+        Fault::LostResponse,
+        Fault::WrongEtag,
+        Fault::StoresHalf,
+        Fault::TruncatedRead,
+    ];
+    // Megabytes each: a third of all pairs, or all with OPTAG_TEST_LONG=1.
+    let long = std::env::var("OPTAG_TEST_LONG").is_ok();
+    for (row, fault) in faults.into_iter().enumerate() {
+        for n in (0..requests).filter(|n| long || (n + row).is_multiple_of(3)) {
+            let double = Double::start().await;
+            double.fail(n, fault);
+            let mut tries = 0;
+            // Each try is a new client, as after a crash: what is resumed is what the store knows.
+            while let Err(error) = put(store(&double)).await {
+                tries += 1;
+                assert!(tries < TRIES, "{fault:?} at request {n}: {error}");
+            }
+            let state = double.state.lock().unwrap();
+            assert!(state.objects["recordings/2026/11/24/long"] == content, "{fault:?} at request {n}");
+            assert!(state.uploads.is_empty(), "{fault:?} at request {n}: an upload is left");
+        }
+    }
+    // The second part fails until the client gives up; the next client sends that part alone.
+    let double = Double::start().await;
+    // After it come the completion, the reading back and a look for other uploads.
+    let before_second_part = requests - 4;
+    double.fail(before_second_part, Fault::ClockSkew);
+    assert!(put(store(&double)).await.is_err());
+    let sent = double.state.lock().unwrap().parts;
+    put(store(&double)).await.unwrap();
+    assert_eq!((sent, double.state.lock().unwrap().parts), (1, 2), "a part was sent again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_503_ends_in_one_delivery() {
+    let keys = tempfile::tempdir().unwrap();
+    let double = Double::start().await;
+    let vault = vault(store(&double), keys.path());
+    let deliverer = Deliverer::new(vault.clone());
+    let (id, source) = call();
+    double.storm(60);
+    let mut tries = 0;
+    let manifest = loop {
+        match deliverer.deliver(&source).await {
+            Ok(manifest) => break manifest,
+            Err(_) => tries += 1,
+        }
+        assert!(tries < 100);
+    };
+    assert!(tries > 5, "there was no storm");
+    assert_eq!(vault.manifest(id).await.unwrap().audio_sha256, manifest.audio_sha256);
+    let state = double.state.lock().unwrap();
+    let ours = state.created.iter().filter(|name| !name.starts_with(key::PROBE_PREFIX)).count();
+    assert_eq!(ours, 2, "{:?}", state.created);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_that_deliver_one_recording_make_one() {
+    let keys = tempfile::tempdir().unwrap();
+    let double = Double::start().await;
+    let (id, source) = call();
+    let nodes: Vec<_> = (0..4).map(|_| vault(store(&double), keys.path())).collect();
+    let deliveries = nodes.iter().map(|vault| {
+        let (deliverer, source) = (Deliverer::new(vault.clone()), source.clone());
+        tokio::spawn(async move { deliverer.deliver(&source).await })
+    });
+    for delivered in futures::future::join_all(deliveries).await {
+        delivered.unwrap().unwrap();
+    }
+    let state = double.state.lock().unwrap();
+    let ours: Vec<_> = state.created.iter().filter(|name| !name.starts_with(key::PROBE_PREFIX)).collect();
+    assert_eq!(ours.len(), 2, "{ours:?}");
+    assert!(ours.iter().all(|name| key::parse(name).is_some_and(|(found, _)| found == id)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_overwrites_is_found_out_and_never_made_to() {
+    let double = Double::start().await;
+    double.state.lock().unwrap().overwrites = true;
+    let store = store(&double);
+    assert!(!store.creates().await.unwrap());
+    store.put_small("recordings/a", Bytes::from_static(b"one")).await.unwrap();
+    store.put_small("recordings/a", Bytes::from_static(b"one")).await.unwrap();
+    let other = store.put_small("recordings/a", Bytes::from_static(b"two")).await;
+    assert!(matches!(other, Err(StoreError::Conflict)), "{other:?}");
+    assert_eq!(double.state.lock().unwrap().objects["recordings/a"], "one");
+}

@@ -1,0 +1,156 @@
+//! Against other stores that speak S3: moto and Garage. Each is started where it is installed;
+//! `docs/stores.md` says what each lacks.
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{BehaviorVersion, Builder, Credentials, Region, RequestChecksumCalculation};
+use bytes::Bytes;
+use futures::TryStreamExt;
+use optag::app::config::{S3Config, S3Credentials, StoreConfig};
+use optag::archive::put::{PART_BYTES, Part};
+use optag::archive::store::{Store, StoreError};
+
+/// A program that ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts a program; `None`, with a word on the test's output, where it is missing.
+fn start(program: &str, args: &[&str]) -> Option<Running> {
+    let started = Command::new(program).args(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    match started {
+        Ok(child) => Some(Running(child)),
+        Err(error) => {
+            println!("skipped: {program} is not installed ({error})");
+            None
+        }
+    }
+}
+
+struct Bucket {
+    endpoint: String,
+    region: &'static str,
+    key: String,
+    secret: String,
+}
+
+impl Bucket {
+    fn client(&self) -> Client {
+        let config = Builder::new()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(self.region))
+            .endpoint_url(&self.endpoint)
+            .force_path_style(true)
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .credentials_provider(Credentials::new(&self.key, &self.secret, None, None, "test"));
+        Client::from_conf(config.build())
+    }
+
+    fn store(&self) -> Store {
+        Store::open(&StoreConfig::S3(S3Config {
+            bucket: "calls".into(),
+            endpoint: Some(self.endpoint.clone()),
+            region: self.region.into(),
+            credentials: Some(S3Credentials {
+                access_key_id: self.key.clone().into(),
+                secret_access_key: self.secret.clone().into(),
+                session_token: None,
+            }),
+            credentials_file: None,
+            proxy: None,
+            path_style: true,
+            allow_http: true,
+            ca_file: None,
+            manage_lifecycle: true,
+        }))
+        .unwrap()
+    }
+
+    /// Waits until it answers.
+    async fn ready(&self) {
+        let until = Instant::now() + Duration::from_secs(60);
+        while let Err(error) = reqwest::get(&self.endpoint).await {
+            assert!(Instant::now() < until, "{error}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+fn parts(content: &Bytes) -> tokio::sync::mpsc::Receiver<Part> {
+    let (to, parts) = tokio::sync::mpsc::channel(1);
+    let content = content.clone();
+    tokio::spawn(async move {
+        for from in (0..content.len()).step_by(PART_BYTES) {
+            let bytes = content.slice(from..content.len().min(from + PART_BYTES));
+            let _ = to.send(Part { bytes, room: None }).await;
+        }
+    });
+    parts
+}
+
+/// What every store must do: create once, go on with an upload, give ranges, forget.
+pub async fn takes_recordings_and_forgets_them(store: &Store, client: &Client, bucket: &str) {
+    println!("refuses to overwrite: {}", store.creates().await.unwrap());
+    let name = "recordings/2026/11/24/small";
+    let one = store.put_small(name, "one".into()).await.unwrap();
+    assert_eq!(store.put_small(name, "one".into()).await.unwrap(), one);
+    assert!(matches!(store.put_small(name, "two".into()).await, Err(StoreError::Conflict)));
+
+    // An upload that an earlier process began: its first part is there.
+    let name = "recordings/2026/11/24/long";
+    let content = Bytes::from((0..PART_BYTES + 70_000).map(|n| (n / 991) as u8).collect::<Vec<_>>());
+    let begun = client.create_multipart_upload().bucket(bucket).key(name).send().await.unwrap();
+    let first = content.slice(..PART_BYTES);
+    client
+        .upload_part()
+        .bucket(bucket)
+        .key(name)
+        .upload_id(begun.upload_id.unwrap())
+        .part_number(1)
+        .body(first.into())
+        .send()
+        .await
+        .unwrap();
+    let stored = store.put_parts(name, parts(&content)).await.unwrap();
+    assert_eq!(store.put_parts(name, parts(&content)).await.unwrap(), stored);
+    let left = client.list_multipart_uploads().bucket(bucket).send().await.unwrap();
+    assert!(left.uploads.unwrap_or_default().is_empty(), "another upload was made");
+    let range = PART_BYTES as u64 - 3..PART_BYTES as u64 + 3;
+    let (size, bytes) = store.get(name, Some(range.clone())).await.unwrap();
+    let bytes: Vec<Bytes> = bytes.try_collect().await.unwrap();
+    let wanted = &content[range.start as usize..range.end as usize];
+    assert_eq!((size, &bytes.concat()[..]), (content.len() as u64, wanted));
+
+    for name in ["recordings/2026/11/24/small", "recordings/2026/11/24/long"] {
+        store.delete_all(name).await.unwrap();
+        assert!(matches!(store.size(name).await, Err(StoreError::Missing)));
+    }
+    assert!(store.list("recordings/").try_next().await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moto_takes_recordings_and_forgets_them() {
+    let Some(_running) = start("moto_server", &["-H", "127.0.0.1", "-p", "8590"]) else { return };
+    let bucket = Bucket {
+        endpoint: "http://127.0.0.1:8590".into(),
+        region: "us-east-1",
+        key: "test".into(),
+        secret: "test".into(),
+    };
+    bucket.ready().await;
+    let client = bucket.client();
+    client.create_bucket().bucket("calls").send().await.unwrap();
+    let store = bucket.store();
+    takes_recordings_and_forgets_them(&store, &client, "calls").await;
+    let admin = store.admin().unwrap();
+    assert!(admin.install_lifecycle(90).await.unwrap().is_some());
+    assert_eq!(admin.lifecycle_drift(90).await.unwrap(), None);
+    admin.refuse_long_lock(90).await.unwrap();
+}
