@@ -10,7 +10,7 @@ use std::cell::Cell;
 /// Allocations of a call's tick: the three lists of its block.
 const PER_TICK: u64 = 3;
 /// Every 10 s a tick writes down how the call stands.
-const PER_SAVING: u64 = 16;
+const PER_SAVING: u64 = 40;
 const TICKS_PER_SAVING: u64 = 100;
 /// Ticks until every buffer has its size.
 const WARM: usize = 200;

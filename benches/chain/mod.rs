@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use optag::base::clock::{MonoTime, WallTime};
 use optag::base::id::CallId;
-use optag::call::{Answer, ConsentHow, ConsentKeys, Evidence, StreamRole};
+use optag::call::{Answer, ConsentHow, ConsentKeys, Evidence, Question, StreamRole};
 use optag::load::codec::Codec;
 use optag::media::call::{Call, CallRules, CallSettings, Command, Now};
 use optag::media::codec::{Encoding, PayloadFormat};
@@ -56,9 +56,8 @@ impl Player {
         };
         let rules = CallRules {
             id: CallId::from_bytes([1; 16]),
-            selected: true,
-            keys: ConsentKeys::default(),
-            consent_timeout: Duration::from_secs(30),
+            question: Question::new("demo", true, ConsentKeys::default(), Duration::from_secs(30)),
+            prompt_version: None,
         };
         let settings = CallSettings {
             capture: CaptureSettings {

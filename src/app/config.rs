@@ -10,6 +10,7 @@
 mod check;
 mod departments;
 mod error;
+mod prompts;
 mod raw;
 mod seal;
 mod settings;

@@ -277,6 +277,7 @@ mod tests {
             at: started_at,
             prompt_version: None,
             evidence: Evidence::Clock,
+            terms: None,
         };
         let packet = silence_packet();
         let block = MediaBlock {

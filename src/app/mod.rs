@@ -10,6 +10,7 @@ pub mod durable;
 pub mod erasing;
 pub mod filling;
 pub mod harden;
+pub mod importing;
 pub mod keyed_lock;
 pub mod library;
 pub mod logging;

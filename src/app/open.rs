@@ -22,6 +22,7 @@ use crate::archive::vault::Vault;
 use crate::audit::{self, AuditLog};
 use crate::base::clock::Clock;
 use crate::base::signing::Signer;
+use crate::disclosure::links::Links;
 use crate::http::tokens::Tokens;
 use crate::index::Index;
 use crate::retention::custody::Custody;
@@ -133,6 +134,11 @@ impl Opened {
             registry: Arc::clone(&self.registry),
             settling: Arc::clone(&self.settling),
         })
+    }
+
+    /// Links that hand a recording out once.
+    pub fn links(&self) -> Arc<Links> {
+        Arc::new(Links::new(self.config.data_dir.join("links.json")))
     }
 
     /// Erasures, holds and reports as the API shows them.

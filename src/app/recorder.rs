@@ -20,7 +20,11 @@ use crate::base::clock::{BootId, Clock};
 use crate::base::id::CallId;
 use crate::base::limit;
 use crate::base::private::Private;
-use crate::call::{CallFacts, ConsentState, Department, StreamFacts, StreamRole};
+use crate::call::consent::ConsentError;
+use crate::call::number::normalise;
+use crate::call::{
+    CallContext, CallFacts, ConsentState, Department, Evidence, Outcome, StreamFacts, StreamRole,
+};
 use crate::media::call::{CallRules, CallState, Command};
 use crate::media::engine::{CallPlan, Engine, EngineError};
 use crate::media::leg::LegPlan;
@@ -113,21 +117,19 @@ impl Recorder {
             sockets.iter().map(|socket| self.advertised(socket.port())).collect();
         let facts = self.facts(&call, &department);
         let id = facts.id;
-        let rules = CallRules {
-            id,
-            selected: department.record,
-            keys: department.keys,
-            consent_timeout: department.consent_timeout,
-        };
+        let rules = CallRules { id, question: department.question(), prompt_version: call.prompt_version };
         let legs: Vec<LegPlan> = call.streams.into_iter().map(leg_plan).collect();
         if department.record {
             let ports: Vec<u16> = sockets.iter().map(MediaSocket::port).collect();
             let saved = SavedCall::new(rules.clone(), &legs, &ports, self.clock.mono());
-            self.open_in_spool(&facts, saved).await?;
+            self.open_in_spool(&facts, Some(saved)).await?;
         }
         let consent = if department.record { ConsentState::Asked } else { ConsentState::Unknown };
         let gauges = Arc::new(CallGauges::new(addresses.len()));
         self.registry.add(&facts, consent, &addresses, Arc::clone(&gauges));
+        if department.record {
+            self.registry.set_opened(id);
+        }
         let plan = CallPlan { rules, streams: legs.into_iter().zip(sockets).collect(), gauges };
         let (reply, answer) = oneshot::channel();
         self.engine.admit(plan, Box::new(move |result| drop(reply.send(result))));
@@ -142,10 +144,13 @@ impl Recorder {
     }
 
     /// Makes the admission durable before anyone is told of it.
-    async fn open_in_spool(&self, facts: &CallFacts, saved: SavedCall) -> Result<(), AdmitError> {
-        let saved = SavedCall { boot: BootId::current(), ..saved };
-        let bodies = [Body::Opened(facts.clone()), Body::CallState(saved.to_text().into())];
-        let records = bodies.into_iter().map(|body| SpoolRecord { call: facts.id, body });
+    async fn open_in_spool(&self, facts: &CallFacts, saved: Option<SavedCall>) -> Result<(), AdmitError> {
+        let saved = saved.map(|saved| SavedCall { boot: BootId::current(), ..saved });
+        let saved = saved.map(|saved| Body::CallState(saved.to_text().into()));
+        let records = [Body::Opened(facts.clone())]
+            .into_iter()
+            .chain(saved)
+            .map(|body| SpoolRecord { call: facts.id, body });
         let queued = self.spool.append(records.collect());
         if queued.is_err() || !durable(&self.spool).await {
             self.forget_in_spool(facts.id).await;
@@ -161,7 +166,35 @@ impl Recorder {
     }
 
     async fn try_control(&self, id: CallId, control: Control) -> Result<CallView, ControlError> {
-        let state = self.command(id, control).await?;
+        if let Control::Describe(context) = &control
+            && let Some(department) = self.moved_to(id, context)
+        {
+            let evidence = Evidence::Actor { name: "the number called changed".into(), staff: None };
+            let transfer = Control::Transfer { department, prompt_version: None, evidence };
+            Box::pin(self.try_control(id, transfer)).await?;
+        }
+        let withdraws = matches!(control, Control::Withdraw { .. });
+        let moves_to = match &control {
+            Control::Transfer { department, .. } => Some(self.department(department)?.clone()),
+            _ => None,
+        };
+        let opened = match &moves_to {
+            Some(department) if department.record => self.open_late(id, department).await?,
+            _ => false,
+        };
+        let commanded = self.command(id, control).await;
+        if commanded.is_err() && opened {
+            self.forget_in_spool(id).await;
+        }
+        let state = match commanded {
+            Err(ControlError::NoSuchCall(_) | ControlError::Consent(ConsentError::Ended)) if withdraws => {
+                return self.withdraw_ended(id).await;
+            }
+            commanded => commanded?,
+        };
+        if let Some(department) = moves_to {
+            self.registry.set_department(id, &department.id);
+        }
         if !durable(&self.spool).await {
             return Err(ControlError::NotDurable);
         }
@@ -179,6 +212,10 @@ impl Recorder {
                 Command::Answer { answer, how, prompt_version, evidence }
             }
             Control::Withdraw { how, evidence } => Command::Withdraw { how, evidence },
+            Control::Transfer { department, prompt_version, evidence } => {
+                let to = Box::new(self.department(&department)?.question());
+                Command::Transfer { to, prompt_version, evidence }
+            }
             Control::Pause => Command::Pause,
             Control::Resume => Command::Resume,
             Control::End => Command::End,
@@ -199,6 +236,50 @@ impl Recorder {
             Ok(Err(EngineError::NoSuchCall)) => Err(ControlError::NoSuchCall(id)),
             Ok(Err(_)) | Err(_) => Err(ControlError::NotDurable),
         }
+    }
+
+    fn department(&self, id: &str) -> Result<&Department, ControlError> {
+        let found = self.config.departments.iter().find(|department| department.id == id);
+        found.ok_or_else(|| ControlError::UnknownDepartment(id.to_owned()))
+    }
+
+    /// The department that a changed number called belongs to, where it is not the present one.
+    fn moved_to(&self, id: CallId, context: &CallContext) -> Option<String> {
+        let number = context.called_number.as_ref()?;
+        let changes = self.registry.called_changes(id, number);
+        let country = &self.config.country_code;
+        let called = normalise(number.reveal(), country).filter(|_| changes)?;
+        let reaches = |one: &&Department| {
+            one.numbers.iter().any(|written| normalise(written, country).as_ref() == Some(&called))
+        };
+        let department = self.config.departments.iter().find(reaches)?;
+        let now = self.registry.get(id)?.department;
+        (department.id != now).then(|| department.id.clone())
+    }
+
+    /// A call that no department recorded so far is opened in the spool as one of `department`'s,
+    /// so that a yes has somewhere to go. True: it was opened now.
+    async fn open_late(&self, id: CallId, department: &Department) -> Result<bool, ControlError> {
+        let Some(mut facts) = self.registry.unopened(id) else { return Ok(false) };
+        facts.department.clone_from(&department.id);
+        facts.retention_days = department.retention_days;
+        // The engine saves the call itself, with its next turn.
+        self.open_in_spool(&facts, None).await.map_err(|_| ControlError::NotDurable)?;
+        self.registry.set_opened(id);
+        Ok(true)
+    }
+
+    /// A yes that is taken back just after the call's end: the recording is erased wherever it is.
+    async fn withdraw_ended(&self, id: CallId) -> Result<CallView, ControlError> {
+        let view = self.registry.get(id).ok_or(ControlError::NoSuchCall(id))?;
+        if view.consent == ConsentState::Granted || view.outcome == Some(Outcome::Recorded) {
+            self.erasing.order(id, Cause::Withdrawal).await.map_err(|_| ControlError::NotDurable)?;
+            self.registry.set_consent(id, ConsentState::Withdrawn);
+            let erasing = Arc::clone(&self.erasing);
+            // What cannot be reached now, the sweeper tries again.
+            tokio::spawn(async move { drop(erasing.complete(id, Cause::Withdrawal).await) });
+        }
+        self.registry.get(id).ok_or(ControlError::NoSuchCall(id))
     }
 
     fn facts(&self, call: &NewCall, department: &Department) -> CallFacts {

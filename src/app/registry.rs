@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::id::CallId;
+use crate::base::private::Private;
 use crate::call::{CallFacts, ConsentState};
 use crate::media::output::{Ended, StreamCounts};
 use crate::media::stats::CallGauges;
@@ -23,6 +24,11 @@ pub struct Registry {
 #[derive(Debug, Default)]
 struct Calls {
     views: HashMap<CallId, (CallView, Arc<CallGauges>)>,
+    /// Facts of calls in progress of which the spool knows nothing, as no department that had
+    /// them is recorded.
+    unopened: HashMap<CallId, CallFacts>,
+    /// Number called, as last told, of calls in progress.
+    called: HashMap<CallId, Private<String>>,
     ended: VecDeque<CallId>,
 }
 
@@ -52,12 +58,43 @@ impl Registry {
             outcome: None,
             streams: streams.collect(),
         };
-        self.calls().views.insert(facts.id, (view, gauges));
+        let mut calls = self.calls();
+        calls.views.insert(facts.id, (view, gauges));
+        calls.unopened.insert(facts.id, facts.clone());
+        calls.called.insert(facts.id, facts.called_number.clone());
+    }
+
+    /// The number called is told anew; whether it is another one.
+    pub fn called_changes(&self, id: CallId, number: &Private<String>) -> bool {
+        let mut calls = self.calls();
+        calls.called.get_mut(&id).is_some_and(|known| {
+            let changes = known != number;
+            known.clone_from(number);
+            changes
+        })
+    }
+
+    /// The facts of a call in progress that is not open in the spool.
+    pub fn unopened(&self, id: CallId) -> Option<CallFacts> {
+        self.calls().unopened.get(&id).cloned()
+    }
+
+    /// The call is open in the spool, which holds its facts from now on.
+    pub fn set_opened(&self, id: CallId) {
+        self.calls().unopened.remove(&id);
+    }
+
+    /// Another department has the call.
+    pub fn set_department(&self, id: CallId, department: &str) {
+        self.change(id, |view| department.clone_into(&mut view.department));
     }
 
     /// Forgets a call that was not admitted after all.
     pub fn remove(&self, id: CallId) {
-        self.calls().views.remove(&id);
+        let mut calls = self.calls();
+        calls.views.remove(&id);
+        calls.unopened.remove(&id);
+        calls.called.remove(&id);
     }
 
     /// Consent changed.
@@ -73,6 +110,8 @@ impl Registry {
     /// The call is over. Its external id is personal data and is kept no longer.
     pub fn end(&self, id: CallId, ended: &Ended) {
         let mut calls = self.calls();
+        calls.unopened.remove(&id);
+        calls.called.remove(&id);
         let Some((view, _)) = calls.views.get_mut(&id).filter(|(view, _)| view.outcome.is_none()) else {
             return;
         };
@@ -134,5 +173,45 @@ fn seen((view, gauges): &(CallView, Arc<CallGauges>)) -> CallView {
 fn copy_counts(view: &mut CallView, counts: &[StreamCounts]) {
     for (stream, counts) in view.streams.iter_mut().zip(counts) {
         stream.counts = *counts;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::WallTime;
+    use crate::call::Outcome;
+    use crate::media::output::EndedBy;
+
+    #[test]
+    fn what_is_known_of_a_call_in_progress_alone_is_forgotten_at_its_end() {
+        let registry = Registry::default();
+        let facts = CallFacts {
+            id: CallId::from_bytes([7; 16]),
+            department: "a".into(),
+            started_at: WallTime::default(),
+            retention_days: 90,
+            caller_number: "1".to_owned().into(),
+            called_number: "2".to_owned().into(),
+            caller_name: None,
+            external_id: None,
+            streams: Vec::new(),
+            context: Default::default(),
+        };
+        let id = facts.id;
+        registry.add(&facts, ConsentState::Unknown, &[], Arc::new(CallGauges::new(0)));
+        assert!(!registry.called_changes(id, &"2".to_owned().into()));
+        assert!(registry.called_changes(id, &"3".to_owned().into()));
+        assert!(!registry.called_changes(id, &"3".to_owned().into()));
+        assert_eq!(registry.unopened(id), Some(facts));
+        registry.set_department(id, "b");
+        assert_eq!(registry.get(id).unwrap().department, "b");
+        let outcome = Outcome::NotSelected;
+        registry.end(
+            id,
+            &Ended { at: WallTime::default(), by: EndedBy::Feed, outcome, frames: 0, streams: vec![] },
+        );
+        assert_eq!(registry.unopened(id), None);
+        assert!(!registry.called_changes(id, &"4".to_owned().into()));
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::app::open::Opened;
 use crate::base::clock::{BootId, MonoTime};
 use crate::base::id::CallId;
-use crate::call::{CallFacts, ConsentMachine, ConsentState};
+use crate::call::{CallFacts, ConsentState};
 use crate::media::engine::{Engine, ResumePlan};
 use crate::media::output::FRAME_MS;
 use crate::media::ports::PortPool;
@@ -99,13 +99,15 @@ impl<'a> Candidate<'a> {
             return Err(NotResumed::Boot);
         }
         // What the records of consent say is what holds; the state beside them may be older.
-        match call.consent.as_ref().map(|record| record.state) {
-            Some(ConsentState::Withdrawn) => return Err(NotResumed::State),
-            Some(state) if state != saved.consent.state() => {
-                saved.consent = ConsentMachine::resume(state, now);
-            }
+        match &call.consent {
+            Some(record) if record.state == ConsentState::Withdrawn => return Err(NotResumed::State),
+            Some(record) => saved.consent.catch_up(record),
             None if saved.consent.state() != ConsentState::Asked => return Err(NotResumed::State),
             _ => {}
+        }
+        if saved.consent.stands() && !saved.consent.is_open() && saved.zero.is_none() {
+            // It was granted and closed again since it was saved: where its time axis began is not known.
+            return Err(NotResumed::State);
         }
         if saved.consent.is_open() && saved.zero.is_none() {
             let granted_at = call.consent.as_ref().map_or(wall, |record| record.at);
@@ -144,6 +146,8 @@ async fn put_back(
         sockets.iter().map(|socket| SocketAddr::new(ip, socket.port())).collect();
     let gauges = Arc::new(CallGauges::new(sockets.len()));
     opened.registry.add(facts, saved.consent.state(), &addresses, Arc::clone(&gauges));
+    opened.registry.set_opened(facts.id);
+    opened.registry.set_department(facts.id, saved.consent.department());
     opened.registry.set_paused(facts.id, saved.paused);
     let plan = ResumePlan { resumption: Resumption { saved, frames, sockets_kept }, sockets, gauges };
     let (reply, answer) = oneshot::channel();

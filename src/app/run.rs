@@ -125,6 +125,8 @@ impl Running {
             steward: opened.steward(),
             tokens: Arc::clone(&opened.tokens),
             clock: Arc::clone(&opened.clock),
+            links: opened.links(),
+            owner: Arc::new(opened.config.disclosure.clone()),
         };
         let limits = Limits { requests: config.api.max_requests, timeout: config.api.request_timeout };
         let checks = Checks {
@@ -307,9 +309,10 @@ pub(crate) async fn settle_recovered(opened: &Opened, resumed: &Resumed) -> anyh
 
 fn recovered_outcome(consent: Option<ConsentState>, frames: u32) -> Outcome {
     match consent {
-        Some(ConsentState::Granted) if frames > 0 => Outcome::Recorded,
-        Some(ConsentState::Refused) => Outcome::Refused,
         Some(ConsentState::Withdrawn) => Outcome::Withdrawn,
+        // There is audio only where a yes allowed it, whatever the next department was told.
+        Some(_) if frames > 0 => Outcome::Recorded,
+        Some(ConsentState::Refused) => Outcome::Refused,
         _ => Outcome::Lost(LossCause::Restart),
     }
 }

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 
 use crate::app::erasing::Erasing;
 use crate::audit::AuditLog;
+use crate::base::id::CallId;
 use crate::call::number::normalise;
 use crate::http::audit::{Audit, AuditEntry, AuditError};
 
@@ -26,6 +27,17 @@ impl Audit for Trail {
         async move {
             let appended = tokio::task::spawn_blocking(move || log.append(&entry)).await;
             appended
+                .map_err(|error| AuditError(error.to_string()))?
+                .map_err(|error| AuditError(error.to_string()))
+        }
+        .boxed()
+    }
+
+    fn about(&self, recording: CallId) -> BoxFuture<'_, Result<Vec<AuditEntry>, AuditError>> {
+        let log = self.log.clone();
+        async move {
+            let found = tokio::task::spawn_blocking(move || log.about(recording)).await;
+            found
                 .map_err(|error| AuditError(error.to_string()))?
                 .map_err(|error| AuditError(error.to_string()))
         }

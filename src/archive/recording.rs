@@ -9,6 +9,7 @@ use super::manifest::{Manifest, VERSION, coalesce};
 use super::ogg::{OggError, OggOpusWriter, Tags};
 use crate::base::hex::hex;
 use crate::base::limit;
+use crate::call::consent::standing;
 use crate::call::{CallFacts, ConsentRecord, ConsentState};
 use crate::media::codec::opus_packet::audio_hz;
 use crate::media::encoder::{PRE_SKIP_48K, silence_packet};
@@ -117,7 +118,10 @@ impl Assembler {
         writer.finish(vec![silence_packet(); streams].into_iter())?;
         let frames = writer.frames();
         let last = self.take();
-        let days = self.call.retention_days.min(limit::RETENTION_DAYS);
+        // A call that went through several departments lives as long as the strictest allows.
+        let yes = self.consent.iter().filter(|record| record.state == ConsentState::Granted);
+        let days = yes.filter_map(|record| Some(record.terms.as_ref()?.retention_days));
+        let days = days.fold(self.call.retention_days.min(limit::RETENTION_DAYS), u8::min);
         let manifest = Manifest {
             version: VERSION,
             recording_started_at: granted.at,
@@ -141,9 +145,7 @@ impl Assembler {
 
     /// The grant, if it stands.
     fn granted(&self) -> Result<&ConsentRecord, AssembleError> {
-        let stands = self.consent.last().is_some_and(|last| last.state == ConsentState::Granted);
-        let granted = self.consent.iter().find(|record| record.state == ConsentState::Granted);
-        granted.filter(|_| stands).ok_or(AssembleError::NoConsent)
+        standing(&self.consent).ok_or(AssembleError::NoConsent)
     }
 
     fn media(&mut self, block: &MediaBlock) -> Result<(), AssembleError> {
@@ -231,6 +233,7 @@ mod tests {
             at,
             prompt_version: None,
             evidence: Evidence::Clock,
+            terms: None,
         })
     }
 

@@ -8,6 +8,8 @@ mod chain;
 mod checkpoint;
 mod prune;
 
+mod about;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};

@@ -25,6 +25,15 @@ impl CallId {
         Self(Uuid::new_v7(stamp))
     }
 
+    /// The id of a call that another system recorded at `at`: the same for the same `digest`, of
+    /// which the first 10 bytes count.
+    pub fn derived(at: WallTime, digest: &[u8]) -> Self {
+        let millis = (at.as_unix_micros().max(0) / 1_000) as u64;
+        let mut random = [0; 10];
+        random.iter_mut().zip(digest).for_each(|(byte, &from)| *byte = from);
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+    }
+
     /// When the call was admitted, to the millisecond, as the id itself tells.
     pub fn admitted_at(self) -> WallTime {
         let (secs, nanos) = self.0.get_timestamp().map_or((0, 0), |stamp| stamp.to_unix());
@@ -64,6 +73,15 @@ impl FromStr for CallId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_derived_id_tells_its_time_and_is_the_same_for_the_same_digest() {
+        let at = WallTime::from_unix_micros(1_700_000_000_123_456);
+        let one = CallId::derived(at, &[7; 32]);
+        assert_eq!(one, CallId::derived(at, &[7; 32]));
+        assert_ne!(one, CallId::derived(at, &[8; 32]));
+        assert_eq!(one.admitted_at(), WallTime::from_unix_micros(1_700_000_000_123_000));
+    }
 
     #[test]
     fn ids_sort_by_time_and_survive_text_and_bytes() {

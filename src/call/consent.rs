@@ -1,17 +1,25 @@
 //! The consent machine: what a caller said, and what may be recorded because of it.
 //!
-//! In: the admission, answers, withdrawals, the passing of time. Out: a state, and one
-//! [`ConsentRecord`] for each change. Fails closed: only [`ConsentState::Granted`] lets
-//! audio through, and nothing leads there but one clear, timely yes.
+//! In: the admission, answers, transfers, withdrawals, the passing of time. Out: a state, and
+//! one [`ConsentRecord`] for each change. Fails closed: only [`ConsentState::Granted`] lets
+//! audio through, and nothing leads there but one clear, timely yes to a question that named
+//! the department which has the call. `docs/consent.md` has the table of every case.
 //!
-//! Not here: which key means yes (`media` matches keys to the department's sequences),
-//! and pausing, which is no matter of consent.
-
-use std::time::Duration;
+//! Not here: which key means yes (`media` matches keys to the sequences of
+//! [`ConsentMachine::keys`]), and pausing, which is no matter of consent.
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::clock::{MonoTime, WallTime};
+use super::terms::Terms;
+use crate::base::clock::WallTime;
+
+mod machine;
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod tests;
+
+pub use machine::ConsentMachine;
 
 /// Where a call stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -23,9 +31,9 @@ pub enum ConsentState {
     Asked,
     /// Yes. The only state in which audio is kept.
     Granted,
-    /// No, or no answer in time. Final.
+    /// No, or no answer in time. Final for the departments that were asked about.
     Refused,
-    /// A yes taken back. Final.
+    /// A yes taken back. Final for the call.
     Withdrawn,
 }
 
@@ -53,6 +61,10 @@ pub enum ConsentHow {
     Timeout,
     /// The call ended unanswered.
     CallEnded,
+    /// Another department took the call.
+    Transfer,
+    /// It was given in an earlier system, whose recording was imported.
+    Imported,
 }
 
 /// What a key was heard in.
@@ -88,6 +100,16 @@ pub enum Evidence {
     Actor {
         /// The actor's name.
         name: String,
+        /// The member of staff who took the caller's word, where a system passed it on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        staff: Option<String>,
+    },
+    /// What an earlier system says.
+    Import {
+        /// Which system or archive.
+        source: String,
+        /// Who imported.
+        actor: String,
     },
     /// Time alone.
     Clock,
@@ -106,6 +128,9 @@ pub struct ConsentRecord {
     pub prompt_version: Option<String>,
     /// What shows it.
     pub evidence: Evidence,
+    /// Whose question it was, and what the caller had heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Terms>,
 }
 
 /// Something that a caller, a system or staff did.
@@ -129,190 +154,35 @@ pub enum ConsentError {
     /// Consent was withdrawn: it stays withdrawn.
     #[error("consent was withdrawn; that stays")]
     AlreadyWithdrawn,
+    /// The prompt that the caller is said to have heard is not one of the department's.
+    #[error("the department has no prompt of this version, so what the caller said yes to is not known")]
+    UnknownPrompt,
+    /// The answer was given before the call came to the department that asks.
+    #[error("the answer was given before the question")]
+    BeforeQuestion,
+    /// The call is over.
+    #[error("the call is over")]
+    Ended,
 }
 
-/// The machine of one call.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ConsentMachine {
-    state: ConsentState,
-    answer_by: MonoTime,
-    prompt_version: Option<String>,
-    changed_by: Option<ConsentHow>,
-}
-
-impl ConsentMachine {
-    /// A machine for a call admitted at `now`; `selected` says whether the department is recorded.
-    pub fn new(selected: bool, timeout: Duration, now: MonoTime) -> Self {
-        let state = if selected { ConsentState::Asked } else { ConsentState::Unknown };
-        Self { state, answer_by: now + timeout, prompt_version: None, changed_by: None }
-    }
-
-    /// A machine in a state that was made durable earlier, with what is left of the time to answer.
-    pub fn resume(state: ConsentState, answer_by: MonoTime) -> Self {
-        Self { state, answer_by, prompt_version: None, changed_by: None }
-    }
-
-    /// Where the call stands.
-    pub const fn state(&self) -> ConsentState {
-        self.state
-    }
-
-    /// Whether audio may be kept right now.
-    pub const fn is_open(&self) -> bool {
-        matches!(self.state, ConsentState::Granted)
-    }
-
-    /// By which way a refusal came.
-    pub fn refused_by(&self) -> Option<ConsentHow> {
-        self.changed_by.filter(|_| self.state == ConsentState::Refused)
-    }
-
-    /// When [`ConsentMachine::expire`] must be called at the latest, if at all.
-    pub fn next_timeout(&self) -> Option<MonoTime> {
-        (self.state == ConsentState::Asked).then_some(self.answer_by)
-    }
-
-    /// Takes an input. `Ok(None)`: it repeats what already holds.
-    ///
-    /// A yes at or after the deadline is no yes, even if the timeout was not delivered yet.
-    ///
-    /// Errors: the input comes too late or has nothing to act on; the state stays.
-    pub fn handle(
-        &mut self,
-        now: MonoTime,
-        at: WallTime,
-        input: ConsentInput,
-        how: ConsentHow,
-        prompt_version: Option<String>,
-        evidence: Evidence,
-    ) -> Result<Option<ConsentRecord>, ConsentError> {
-        use ConsentInput::{Answer as A, Withdraw};
-        use ConsentState::{Asked, Granted, Refused, Unknown, Withdrawn};
-        let to = match (self.state, &input) {
-            (Unknown, _) => return Err(ConsentError::NotAsked),
-            (Withdrawn, Withdraw | A(Answer::No)) => return Ok(None),
-            (Withdrawn, A(Answer::Yes)) => return Err(ConsentError::AlreadyWithdrawn),
-            (Refused, Withdraw | A(Answer::No)) => return Ok(None),
-            (Refused, A(Answer::Yes)) => return Err(ConsentError::AlreadyRefused),
-            (Asked, A(Answer::Yes)) if now >= self.answer_by => {
-                return Err(ConsentError::AlreadyRefused);
+/// The yes that allows a recording of what these records are about, in order; `None` where none
+/// does: none was given, it was taken back, or the order makes no sense.
+pub fn standing(records: &[ConsentRecord]) -> Option<&ConsentRecord> {
+    let mut first = None;
+    let mut before = ConsentState::Asked;
+    for record in records {
+        match record.state {
+            ConsentState::Withdrawn => return None,
+            // A no to the very question that was answered yes takes that yes back.
+            ConsentState::Refused
+                if before == ConsentState::Granted && record.how != ConsentHow::Transfer =>
+            {
+                return None;
             }
-            (Asked, A(Answer::Yes)) => Granted,
-            (Asked, A(Answer::No) | Withdraw) => Refused,
-            (Granted, A(Answer::Yes)) => return Ok(None),
-            // Contradicting a yes by a clear no is taking it back. A *key* no after a yes
-            // is some other menu's key: the matcher does not offer it here.
-            (Granted, A(Answer::No) | Withdraw) => Withdrawn,
-        };
-        if prompt_version.is_some() {
-            self.prompt_version = prompt_version;
+            ConsentState::Granted => first = first.or(Some(record)),
+            _ => {}
         }
-        Ok(Some(self.change(to, how, at, evidence)))
+        before = record.state;
     }
-
-    /// Lets time pass: past the deadline, no answer is a no.
-    pub fn expire(&mut self, now: MonoTime, at: WallTime) -> Option<ConsentRecord> {
-        let due = self.state == ConsentState::Asked && now >= self.answer_by;
-        due.then(|| self.change(ConsentState::Refused, ConsentHow::Timeout, at, Evidence::Clock))
-    }
-
-    /// The call is over: an open question is a no.
-    pub fn end(&mut self, at: WallTime) -> Option<ConsentRecord> {
-        let open = self.state == ConsentState::Asked;
-        open.then(|| self.change(ConsentState::Refused, ConsentHow::CallEnded, at, Evidence::Clock))
-    }
-
-    fn change(
-        &mut self,
-        to: ConsentState,
-        how: ConsentHow,
-        at: WallTime,
-        evidence: Evidence,
-    ) -> ConsentRecord {
-        self.state = to;
-        self.changed_by = Some(how);
-        ConsentRecord { state: to, how, at, prompt_version: self.prompt_version.clone(), evidence }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const AT: WallTime = WallTime::from_unix_micros(0);
-
-    fn at_secs(secs: u64) -> MonoTime {
-        MonoTime::from_nanos(secs * 1_000_000_000)
-    }
-
-    fn asked() -> ConsentMachine {
-        ConsentMachine::new(true, Duration::from_secs(30), at_secs(0))
-    }
-
-    fn send(
-        m: &mut ConsentMachine,
-        secs: u64,
-        input: ConsentInput,
-    ) -> Result<Option<ConsentState>, ConsentError> {
-        m.handle(at_secs(secs), AT, input, ConsentHow::Key, None, Evidence::Clock)
-            .map(|change| change.map(|record| record.state))
-    }
-
-    #[test]
-    fn only_a_timely_yes_opens_the_gate() {
-        let mut m = asked();
-        assert!(!m.is_open());
-        assert_eq!(send(&mut m, 29, ConsentInput::Answer(Answer::Yes)), Ok(Some(ConsentState::Granted)));
-        assert!(m.is_open());
-    }
-
-    #[test]
-    fn no_answer_is_a_no_and_a_late_yes_stays_one() {
-        let mut m = asked();
-        assert_eq!(m.expire(at_secs(29), AT), None);
-        assert_eq!(send(&mut m, 30, ConsentInput::Answer(Answer::Yes)), Err(ConsentError::AlreadyRefused));
-        assert_eq!(m.expire(at_secs(30), AT).unwrap().how, ConsentHow::Timeout);
-        assert_eq!(send(&mut m, 31, ConsentInput::Answer(Answer::Yes)), Err(ConsentError::AlreadyRefused));
-        assert!(!m.is_open());
-    }
-
-    #[test]
-    fn an_unselected_department_is_never_recorded() {
-        let mut m = ConsentMachine::new(false, Duration::from_secs(30), at_secs(0));
-        assert_eq!(send(&mut m, 1, ConsentInput::Answer(Answer::Yes)), Err(ConsentError::NotAsked));
-        assert_eq!(m.expire(at_secs(99), AT), None);
-    }
-
-    /// Every sequence of five inputs: once closed for good, the gate never opens again, and
-    /// it is open only where a yes came before the deadline with no no before it.
-    #[test]
-    fn no_order_of_events_opens_a_closed_gate() {
-        let inputs = [
-            Some(ConsentInput::Answer(Answer::Yes)),
-            Some(ConsentInput::Answer(Answer::No)),
-            Some(ConsentInput::Withdraw),
-            None,
-        ];
-        for word in 0..4u32.pow(5) {
-            let mut m = asked();
-            let (mut closed_for_good, mut said_yes) = (false, false);
-            for step in 0..5u32 {
-                let secs = u64::from(step) * 8;
-                let input = inputs[(word / 4u32.pow(step) % 4) as usize].clone();
-                let in_time = secs < 30 && !closed_for_good;
-                match &input {
-                    Some(ConsentInput::Answer(Answer::Yes)) if in_time => said_yes = true,
-                    Some(ConsentInput::Answer(Answer::Yes)) => {}
-                    Some(_) => closed_for_good = true,
-                    None => {}
-                }
-                match input {
-                    Some(input) => drop(send(&mut m, secs, input)),
-                    None => drop(m.expire(at_secs(secs), AT)),
-                }
-                assert_eq!(m.is_open(), said_yes && !closed_for_good, "word {word} step {step}");
-                closed_for_good |= m.state() == ConsentState::Refused;
-            }
-        }
-    }
+    first
 }

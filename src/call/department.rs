@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::terms::{Prompt, Question};
+
 /// A part of the organisation that takes calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Department {
@@ -21,6 +23,27 @@ pub struct Department {
     pub keys: ConsentKeys,
     /// How long no answer may take until it counts as no.
     pub consent_timeout: Duration,
+    /// The prompts that its callers may hear; the first where nobody says which.
+    pub prompts: Vec<Prompt>,
+}
+
+impl Department {
+    /// What its callers are asked.
+    pub fn question(&self) -> Question {
+        Question {
+            department: self.id.clone(),
+            selected: self.record,
+            keys: self.keys.clone(),
+            timeout: self.consent_timeout,
+            retention_days: self.retention_days,
+            prompts: self.prompts.clone(),
+        }
+    }
+
+    /// The keys of the prompt that its callers hear where nobody says which.
+    pub fn default_keys(&self) -> &ConsentKeys {
+        self.prompts.first().and_then(|prompt| prompt.keys.as_ref()).unwrap_or(&self.keys)
+    }
 }
 
 /// Key sequences of the consent prompt. Each is one or more of `0-9 * # A-D`.

@@ -7,9 +7,11 @@ pub mod department;
 pub mod number;
 pub mod outcome;
 pub mod party;
+pub mod terms;
 
 pub use consent::{Answer, ConsentHow, ConsentMachine, ConsentRecord, ConsentState, Evidence, KeySource};
 pub use context::{CallContext, CallLink, LinkKind, Participant, RawBody};
 pub use department::{ConsentKeys, Department};
 pub use outcome::{NoAudio, Outcome};
 pub use party::{CallFacts, StreamFacts, StreamRole};
+pub use terms::{Prompt, Question, Terms};

@@ -1,68 +1,138 @@
-//! `optag export`: hands out a recording as an audio file.
+//! `optag export`: hands out a recording: as an audio file, as a package with its cover sheet, or
+//! as a link that works once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use axum::http::Method;
 use clap::{Args, ValueEnum};
 use futures::TryStreamExt;
+use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
 use super::ConfigArgs;
-use super::transport::Transport;
+use super::transport::{ByteStream, Transport};
 use crate::base::id::CallId;
 
-/// Write a recording to an audio file.
+/// Write a recording to a file, or make a link that hands it out once.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  optag export 01890a5d-ac96-774b-bcce-b302099a8057 -o call.wav --format wav --purpose caller_request"
-)]
+#[command(after_help = "\
+Examples:
+  optag export ID -o call.wav --format wav --purpose caller_request
+  optag export ID -o call.zip --handout --language da --purpose caller_request
+  optag export ID -o call.zip.age --handout --passphrase-file phrase.txt --purpose caller_request
+  optag export ID --link --expires-hours 24 --purpose caller_request
+
+A package (--handout) is a ZIP archive of the audio and a cover sheet that says what it is, how long it is
+kept and who has listened; with a passphrase it is an age file (age -d).")]
 pub struct ExportArgs {
     /// Id of the recording.
     id: CallId,
     /// File to write; it must not exist.
-    #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
-    /// opus: as stored. wav: 16-bit PCM, plays anywhere.
-    #[arg(long, value_enum, default_value_t = Format::Opus)]
-    format: Format,
+    #[arg(short, long, value_name = "FILE", required_unless_present = "link")]
+    output: Option<PathBuf>,
+    /// opus: as stored. wav: 16-bit PCM, plays anywhere. Left out: opus, and wav for hand-outs.
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Write the audio and its cover sheet as one package for the person whom it is about.
+    #[arg(long)]
+    handout: bool,
+    /// Print a link that hands the package out once.
+    #[arg(long, conflicts_with_all = ["output", "handout", "passphrase_file"])]
+    link: bool,
+    /// Hours that the link works.
+    #[arg(long, default_value_t = 72, requires = "link")]
+    expires_hours: u32,
+    /// Only the caller's own voice (wav, hand-outs and links).
+    #[arg(long)]
+    own_voice_only: bool,
+    /// Language of the cover sheet.
+    #[arg(long, value_enum, default_value_t = Language::En)]
+    language: Language,
+    /// File whose first line is the passphrase that seals the package; at least 12 characters.
+    #[arg(long, value_name = "FILE", requires = "handout")]
+    passphrase_file: Option<PathBuf>,
     /// Why you need it: training, caller_request or administration. Written to the audit.
-    #[arg(long, default_value = "caller_request")]
+    #[arg(long)]
     purpose: String,
     #[command(flatten)]
     config: ConfigArgs,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
     Opus,
     Wav,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Language {
+    En,
+    Da,
+}
+
 /// Runs the command.
 pub async fn run(args: ExportArgs) -> anyhow::Result<ExitCode> {
     let transport = Transport::open(&args.config).await?;
-    let format = match args.format {
-        Format::Opus => "opus",
-        Format::Wav => "wav",
+    let name = |format| if format == Format::Wav { "wav" } else { "opus" };
+    let language = if matches!(args.language, Language::Da) { "da" } else { "en" };
+    let mut wanted = json!({
+        "format": name(args.format.unwrap_or(Format::Wav)),
+        "own_voice_only": args.own_voice_only,
+        "language": language,
+    });
+    let path = |what: &str| format!("/api/v1/recordings/{}/{what}", args.id);
+    let mut query = vec![("purpose", args.purpose)];
+    if args.link {
+        wanted["expires_hours"] = json!(args.expires_hours);
+        let answer = transport.post(&path("links"), &query, &wanted).await?;
+        let answer: serde_json::Value = serde_json::from_slice(&super::transport::collect(answer).await?)?;
+        println!("{}", answer["url"].as_str().unwrap_or_default());
+        println!("works once, until {}", answer["expires_at"].as_str().unwrap_or_default());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let bytes = if args.handout {
+        if let Some(file) = &args.passphrase_file {
+            wanted["passphrase"] = json!(passphrase(file)?);
+        }
+        transport.post(&path("handout"), &query, &wanted).await?
+    } else {
+        if args.own_voice_only {
+            bail!("--own-voice-only goes with --handout or --link");
+        }
+        query.push(("format", name(args.format.unwrap_or(Format::Opus)).to_owned()));
+        query.push(("export", "true".to_owned()));
+        transport.send(Method::GET, &path("audio"), &query).await?
     };
-    let path = format!("/api/v1/recordings/{}/audio", args.id);
-    let query = [("format", format.to_owned()), ("purpose", args.purpose), ("export", "true".to_owned())];
-    let mut audio = transport.send(Method::GET, &path, &query).await?;
+    let output = args.output.context("--output is required")?;
+    let length = write(bytes, &output).await?;
+    println!("{}: {length} bytes", output.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn passphrase(file: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let first = text.lines().next().unwrap_or_default().to_owned();
+    if first.is_empty() {
+        bail!("{} has no passphrase in its first line", file.display());
+    }
+    Ok(first)
+}
+
+async fn write(mut bytes: ByteStream, output: &Path) -> anyhow::Result<usize> {
     let mut file = tokio::fs::OpenOptions::new()
         .create_new(true)
         .write(true)
         .mode(0o600)
-        .open(&args.output)
+        .open(output)
         .await
-        .with_context(|| format!("cannot create {}", args.output.display()))?;
-    let mut bytes = 0;
-    while let Some(part) = audio.try_next().await? {
+        .with_context(|| format!("cannot create {}", output.display()))?;
+    let mut length = 0;
+    while let Some(part) = bytes.try_next().await? {
         file.write_all(&part).await?;
-        bytes += part.len();
+        length += part.len();
     }
     file.sync_all().await?;
-    println!("{}: {bytes} bytes", args.output.display());
-    Ok(ExitCode::SUCCESS)
+    Ok(length)
 }

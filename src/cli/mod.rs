@@ -6,6 +6,7 @@ pub mod check;
 pub mod demo;
 pub mod erase;
 pub mod export;
+pub mod import;
 pub mod keys;
 pub mod load;
 pub mod recover;
@@ -44,6 +45,7 @@ enum Command {
     Search(search::SearchArgs),
     Export(export::ExportArgs),
     Erase(erase::EraseArgs),
+    Import(import::ImportArgs),
     Check(check::CheckArgs),
     Keys(keys::KeysArgs),
     Recover(recover::RecoverArgs),
@@ -82,6 +84,7 @@ pub fn run() -> ExitCode {
             Command::Search(args) => search::run(args).await,
             Command::Export(args) => export::run(args).await,
             Command::Erase(args) => erase::run(args).await,
+            Command::Import(args) => import::run(args).await,
             Command::Check(args) => check::run(args).await,
             Command::Keys(args) => keys::run(args).await,
             Command::Recover(args) => recover::run(args).await,

@@ -52,7 +52,7 @@ pub struct SearchArgs {
     #[arg(long, default_value_t = 1, conflicts_with_all = ["date", "like"])]
     page: u32,
     /// Why you look: training, caller_request or administration. Written to the audit.
-    #[arg(long, default_value = "administration")]
+    #[arg(long)]
     purpose: String,
     /// Print the answer as JSON.
     #[arg(long)]

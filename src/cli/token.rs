@@ -19,8 +19,9 @@ Examples:
   optag token list
   optag token revoke pbx-1
 
-Roles: admin (everything), feed (announces calls), listener (searches and plays), erasure-officer
-(searches, hands out, erases).")]
+Roles: admin (everything), feed (announces calls), listener (searches and plays, for training),
+erasure-officer (searches, hands out, erases, for callers and administration), agent (an employee who takes
+calls: passes on a caller's yes, no or withdrawal; the token's name is the employee).")]
 pub struct TokenArgs {
     #[command(subcommand)]
     action: Action,

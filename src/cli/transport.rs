@@ -61,6 +61,8 @@ impl Transport {
                 steward: opened.steward(),
                 tokens: Arc::clone(&opened.tokens),
                 clock: Arc::clone(&opened.clock),
+                links: opened.links(),
+                owner: Arc::new(opened.config.disclosure.clone()),
             };
             let router = router(services, Limits::default());
             return Ok(Self::Local { router, actor: Actor::local_user(), _opened: Box::new(opened) });
@@ -97,6 +99,16 @@ impl Transport {
         body: &serde_json::Value,
     ) -> anyhow::Result<String> {
         Ok(String::from_utf8(collect(self.ask(method, path, Some(body.to_string())).await?).await?)?)
+    }
+
+    /// Posts JSON. Errors: as [`Transport::send`].
+    pub async fn post(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        body: &serde_json::Value,
+    ) -> anyhow::Result<ByteStream> {
+        self.ask(Method::POST, &format!("{path}{}", encode_query(query)), Some(body.to_string())).await
     }
 
     /// Sends a request without a body; the text of the answer.
@@ -168,7 +180,8 @@ async fn checked(status: StatusCode, body: ByteStream) -> anyhow::Result<ByteStr
     }
 }
 
-async fn collect(body: ByteStream) -> anyhow::Result<Vec<u8>> {
+/// All of an answer.
+pub async fn collect(body: ByteStream) -> anyhow::Result<Vec<u8>> {
     body.try_fold(Vec::new(), |mut all, part| async move {
         all.extend_from_slice(&part);
         Ok(all)

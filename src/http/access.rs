@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::audit::Purpose;
 use super::problem::Problem;
 
 /// Who asks.
@@ -25,6 +26,8 @@ pub enum Role {
     Listener,
     /// Answers citizens: searches, hands out, erases.
     ErasureOfficer,
+    /// An employee who takes calls: passes on the caller's word, yes, no or taken back.
+    Agent,
 }
 
 /// Something that needs permission.
@@ -32,6 +35,8 @@ pub enum Role {
 pub enum Permission {
     /// Announce, steer and see calls.
     Calls,
+    /// Pass on a caller's answer, or that it is taken back.
+    Answer,
     /// Find recordings and see what is known of them.
     Search,
     /// Play a recording.
@@ -48,21 +53,34 @@ pub enum Permission {
 
 impl Role {
     /// Every role with its name.
-    pub const ALL: [(&str, Role); 4] = [
+    pub const ALL: [(&str, Role); 5] = [
         ("admin", Role::Admin),
         ("feed", Role::Feed),
         ("listener", Role::Listener),
         ("erasure-officer", Role::ErasureOfficer),
+        ("agent", Role::Agent),
     ];
 
     /// The permission table.
     pub const fn allows(self, permission: Permission) -> bool {
-        use Permission::{Calls, Erase, Export, Listen, Report, Search};
+        use Permission::{Answer, Calls, Erase, Export, Listen, Report, Search};
         match self {
             Role::Admin => true,
-            Role::Feed => matches!(permission, Calls),
+            Role::Feed => matches!(permission, Calls | Answer),
+            Role::Agent => matches!(permission, Answer),
             Role::Listener => matches!(permission, Search | Listen),
             Role::ErasureOfficer => matches!(permission, Search | Export | Erase | Report),
+        }
+    }
+
+    /// For what it may search, read and listen.
+    pub const fn purposes(self) -> &'static [Purpose] {
+        use Purpose::{Administration, CallerRequest, Training};
+        match self {
+            Role::Admin => &[Training, CallerRequest, Administration],
+            Role::Listener => &[Training],
+            Role::ErasureOfficer => &[CallerRequest, Administration],
+            Role::Feed | Role::Agent => &[],
         }
     }
 
@@ -84,6 +102,16 @@ impl Actor {
         Self { name: format!("local user {user}"), role: Role::Admin }
     }
 
+    /// Errors: 403 where the role may not look for this purpose.
+    pub fn may_look(&self, purpose: Purpose) -> Result<(), Problem> {
+        if self.role.purposes().contains(&purpose) {
+            return Ok(());
+        }
+        crate::metrics::auth_failed(crate::metrics::AuthFailure::Forbidden);
+        let role = self.role.name();
+        Err(Problem::forbidden(format!("the role `{role}` does not allow the purpose `{}`", purpose.name())))
+    }
+
     /// Errors: 403 where the role does not include `permission`.
     pub fn need(&self, permission: Permission) -> Result<(), Problem> {
         match self.role.allows(permission) {
@@ -102,13 +130,14 @@ mod tests {
 
     #[test]
     fn each_role_may_do_its_own_work_and_nothing_else() {
-        use Permission::{Calls, Erase, Export, Listen, Oversee, Report, Search};
-        let may =
-            |role: Role| [Calls, Search, Listen, Export, Erase, Report, Oversee].map(|one| role.allows(one));
-        assert_eq!(may(Role::Admin), [true; 7]);
-        assert_eq!(may(Role::Feed), [true, false, false, false, false, false, false]);
-        assert_eq!(may(Role::Listener), [false, true, true, false, false, false, false]);
-        assert_eq!(may(Role::ErasureOfficer), [false, true, false, true, true, true, false]);
+        use Permission::{Answer, Calls, Erase, Export, Listen, Oversee, Report, Search};
+        let all = [Calls, Answer, Search, Listen, Export, Erase, Report, Oversee];
+        let may = |role: Role| all.map(|one| role.allows(one));
+        assert_eq!(may(Role::Admin), [true; 8]);
+        assert_eq!(may(Role::Feed), [true, true, false, false, false, false, false, false]);
+        assert_eq!(may(Role::Listener), [false, false, true, true, false, false, false, false]);
+        assert_eq!(may(Role::ErasureOfficer), [false, false, true, false, true, true, true, false]);
+        assert_eq!(may(Role::Agent), [false, true, false, false, false, false, false, false]);
         for (name, role) in Role::ALL {
             assert_eq!((Role::from_name(name), role.name()), (Some(role), name));
         }

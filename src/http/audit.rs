@@ -12,6 +12,9 @@ pub trait Audit: Send + Sync {
     /// Appends an entry. Once this answers `Ok`, the entry survives a crash.
     fn append(&self, entry: AuditEntry) -> BoxFuture<'_, Result<(), AuditError>>;
 
+    /// Everything that was done with a recording, the oldest first.
+    fn about(&self, recording: CallId) -> BoxFuture<'_, Result<Vec<AuditEntry>, AuditError>>;
+
     /// A word that stands for a number or name in entries: the same for the same text, and not
     /// to be turned back without the installation's key.
     fn pseudonym(&self, text: &str) -> String;
@@ -23,7 +26,7 @@ pub trait Audit: Send + Sync {
 pub struct AuditError(pub String);
 
 /// Who did what with which recording, and why.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AuditEntry {
     /// When.
     pub at: WallTime,
@@ -55,6 +58,13 @@ pub enum AuditAction {
     Preview,
     /// An erasure was ordered.
     Erase,
+    /// A recording of an earlier system was taken in.
+    Import,
+    /// A recording was handed to whom it is about.
+    HandOut,
+    /// A link to hand a recording out was made.
+    Link,
+
     /// A legal hold was placed or lifted.
     Hold,
     /// The report on retention was read.
@@ -82,6 +92,15 @@ pub enum Purpose {
 impl Purpose {
     /// Every name, as a request gives it.
     pub const NAMES: [&str; 3] = ["training", "caller_request", "administration"];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Training => "training",
+            Self::CallerRequest => "caller_request",
+            Self::Administration => "administration",
+        }
+    }
 
     /// The purpose called `name`.
     pub fn from_name(name: &str) -> Option<Self> {

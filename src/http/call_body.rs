@@ -35,6 +35,8 @@ pub struct CallBody {
     caller_name: Option<String>,
     /// Your own name for the call.
     external_id: Option<String>,
+    /// Which consent prompt the caller hears; left out: the department's first.
+    prompt_version: Option<String>,
     /// 1 to 8 streams, in channel order.
     streams: Vec<StreamBody>,
 }
@@ -167,7 +169,11 @@ impl CallBody {
         wrong.text("department", &self.department, limit::TEXT_CHARS);
         wrong.number("caller_number", &self.caller_number);
         wrong.number("called_number", &self.called_number);
-        for (field, text) in [("caller_name", &self.caller_name), ("external_id", &self.external_id)] {
+        for (field, text) in [
+            ("caller_name", &self.caller_name),
+            ("external_id", &self.external_id),
+            ("prompt_version", &self.prompt_version),
+        ] {
             if let Some(text) = text {
                 wrong.text(field, text, limit::TEXT_CHARS);
             }
@@ -193,6 +199,7 @@ impl CallBody {
             caller_name: self.caller_name.map(Private::new),
             external_id: self.external_id.map(Private::new),
             streams: streams.collect(),
+            prompt_version: self.prompt_version,
             context: Default::default(),
         })
     }

@@ -8,7 +8,7 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::access::{Actor, Permission};
+use super::access::{Actor, Permission, Role};
 use super::call_body::{AdmittedBody, CallAnswer, CallBody, StreamPlace, Wrong};
 use super::guard::to_its_end;
 use super::json::{Body, MaybeBody};
@@ -45,6 +45,16 @@ pub struct WithdrawBody {
     how: Option<How>,
     /// Who was told, where staff was.
     staff: Option<String>,
+}
+
+/// A transfer.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TransferBody {
+    /// Id of the department that takes the call.
+    department: String,
+    /// Which prompt the caller hears there; left out: the department's first.
+    prompt_version: Option<String>,
 }
 
 /// By which way an answer came.
@@ -106,7 +116,7 @@ pub async fn show(
     Extension(actor): Extension<Actor>,
     Id(id): Id,
 ) -> Result<Json<CallAnswer>, Problem> {
-    actor.need(Permission::Calls)?;
+    actor.need(Permission::Answer)?;
     let view = services.feed.call(id).ok_or_else(|| not_steered(ControlError::NoSuchCall(id)))?;
     Ok(Json(view.into()))
 }
@@ -123,15 +133,21 @@ pub async fn consent(
     Id(id): Id,
     Body(body): Body<ConsentBody>,
 ) -> Result<Json<CallAnswer>, Problem> {
-    actor.need(Permission::Calls)?;
+    actor.need(Permission::Answer)?;
     let mut wrong = Wrong(Vec::new());
     if let Some(version) = &body.prompt_version {
         wrong.text("prompt_version", version, limit::TEXT_CHARS);
     }
+    let how = if actor.role == Role::Agent { How::Staff } else { body.how };
+    // A yes on somebody's word is worth nothing where nobody knows whose.
+    let nameless = actor.role != Role::Agent && body.staff.is_none();
+    if matches!((how, body.answer), (How::Staff, Answer::Yes)) && nameless {
+        wrong.add("staff", "required with how = staff: who took the caller's word");
+    }
     let evidence = evidence(&actor, body.staff, &mut wrong)?;
     let control = Control::Answer {
         answer: body.answer,
-        how: body.how.into(),
+        how: how.into(),
         prompt_version: body.prompt_version,
         evidence,
     };
@@ -147,11 +163,37 @@ pub async fn withdraw(
     Id(id): Id,
     MaybeBody(body): MaybeBody<WithdrawBody>,
 ) -> Result<Json<CallAnswer>, Problem> {
-    actor.need(Permission::Calls)?;
+    actor.need(Permission::Answer)?;
     let body = body.unwrap_or_default();
     let evidence = evidence(&actor, body.staff, &mut Wrong(Vec::new()))?;
-    let how = body.how.unwrap_or(How::System).into();
+    let staff = if actor.role == Role::Agent { How::Staff } else { How::System };
+    let how = body.how.unwrap_or(staff).into();
     steer(&services, id, Control::Withdraw { how, evidence }).await
+}
+
+/// Another department takes the call. Where the caller's yes did not name it, nothing is kept from
+/// this moment until a new answer; where it is not recorded, nothing is kept while it has the call.
+#[utoipa::path(post, path = "/api/v1/calls/{id}/transfer", tag = "calls", params(("id" = String, Path)),
+    request_body = TransferBody, responses(
+    (status = 200, body = CallAnswer),
+    (status = 422, body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn transfer(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+    Id(id): Id,
+    Body(body): Body<TransferBody>,
+) -> Result<Json<CallAnswer>, Problem> {
+    actor.need(Permission::Calls)?;
+    let mut wrong = Wrong(Vec::new());
+    wrong.text("department", &body.department, limit::TEXT_CHARS);
+    if let Some(version) = &body.prompt_version {
+        wrong.text("prompt_version", version, limit::TEXT_CHARS);
+    }
+    let evidence = evidence(&actor, None, &mut wrong)?;
+    let control =
+        Control::Transfer { department: body.department, prompt_version: body.prompt_version, evidence };
+    steer(&services, id, control).await
 }
 
 /// Keeps nothing until resumed; the time axis goes on.
@@ -208,8 +250,7 @@ fn evidence(actor: &Actor, staff: Option<String>, wrong: &mut Wrong) -> Result<E
     if !wrong.0.is_empty() {
         return Err(Problem::fields(std::mem::take(&mut wrong.0)));
     }
-    let name = staff.map_or_else(|| actor.name.clone(), |staff| format!("{staff}, through {}", actor.name));
-    Ok(Evidence::Actor { name })
+    Ok(Evidence::Actor { name: actor.name.clone(), staff })
 }
 
 impl From<How> for ConsentHow {
@@ -237,6 +278,7 @@ fn not_steered(error: ControlError) -> Problem {
     let detail = error.to_string();
     match error {
         ControlError::NoSuchCall(_) => Problem::new(StatusCode::NOT_FOUND, detail),
+        ControlError::UnknownDepartment(_) => Problem::field("department", detail),
         ControlError::Consent(_) => Problem::new(StatusCode::CONFLICT, detail),
         ControlError::Unsupported(_) => Problem::new(StatusCode::NOT_IMPLEMENTED, detail),
         ControlError::NotDurable => Problem::unavailable(detail, RETRY_S),

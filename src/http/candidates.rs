@@ -59,7 +59,7 @@ pub async fn find(
     } else if number.is_none() && date.is_none() {
         params.wrong("date", "a number or a day is required");
     }
-    let purpose = params.purpose(true);
+    let purpose = params.allowed_purpose(&actor)?;
     params.finish()?;
     let window = match (date, zone) {
         (Some(day), Ok(zone)) => Some(

@@ -23,6 +23,8 @@ use crate::base::id::CallId;
 use crate::base::private::Private;
 use crate::call::consent::ConsentError;
 use crate::call::{ConsentState, StreamRole};
+use crate::disclosure::links::Links;
+use crate::disclosure::owner::Owner;
 use crate::media::output::StreamCounts;
 use crate::signalling::feed::*;
 
@@ -177,6 +179,12 @@ impl Audit for Fake {
             Ok(())
         }
         .boxed()
+    }
+
+    fn about(&self, recording: CallId) -> BoxFuture<'_, Result<Vec<AuditEntry>, AuditError>> {
+        let audited = self.audited.lock().unwrap();
+        let about = audited.iter().filter(|entry| entry.recording == Some(recording)).cloned().collect();
+        async move { Ok(about) }.boxed()
     }
 
     fn pseudonym(&self, text: &str) -> String {
@@ -334,6 +342,8 @@ impl Api {
             steward: fake.clone(),
             tokens: tokens.clone(),
             clock: Arc::new(OsClock),
+            links: Arc::new(Links::new(dir.path().join("links.json"))),
+            owner: Arc::new(Owner { public_url: "https://calls.example".into(), ..Owner::default() }),
         };
         Self { fake, tokens, router: router(services, limits), _dir: dir }
     }

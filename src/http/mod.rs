@@ -13,6 +13,8 @@ mod calls;
 mod candidates;
 mod erasures;
 mod guard;
+mod handout;
+mod handout_links;
 pub mod health;
 mod holds;
 mod json;

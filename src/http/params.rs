@@ -3,8 +3,10 @@
 use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 
+use super::access::Actor;
 use super::audit::Purpose;
 use super::problem::{FieldError, Problem};
 use crate::base::clock::WallTime;
@@ -32,6 +34,7 @@ pub struct Params {
     left: Vec<(String, String)>,
     header_purpose: Option<String>,
     errors: Vec<FieldError>,
+    lacks_purpose: bool,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Params {
@@ -43,7 +46,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
             .map_err(|_| Problem::field("query", "not a valid query string"))?;
         let header =
             parts.headers.get("optag-purpose").map(|value| value.to_str().unwrap_or("(not text)").to_owned());
-        Ok(Self { left, header_purpose: header, errors: Vec::new() })
+        Ok(Self { left, header_purpose: header, errors: Vec::new(), lacks_purpose: false })
     }
 }
 
@@ -81,14 +84,27 @@ impl Params {
         parsed.map(WallTime::from_timestamp)
     }
 
-    /// Takes the purpose, from the query or the header `Optag-Purpose`.
+    /// Takes the purpose, from the query or the header `Optag-Purpose`. Where both are given they
+    /// must agree.
     pub fn purpose(&mut self, required: bool) -> Option<Purpose> {
-        let given = self.take("purpose").or_else(|| self.header_purpose.take());
-        let purpose = given.as_deref().and_then(Purpose::from_name);
+        let (in_query, in_header) = (self.take("purpose"), self.header_purpose.take());
+        let agree = in_query.is_none() || in_header.is_none() || in_query == in_header;
+        let given = in_query.or(in_header);
+        let purpose = given.as_deref().and_then(Purpose::from_name).filter(|_| agree);
         if purpose.is_none() && (required || given.is_some()) {
+            self.lacks_purpose = true;
             self.wrong("purpose", format!("one of {} is required", Purpose::NAMES.join(", ")));
         }
         purpose
+    }
+
+    /// Takes the purpose of a look, which must be one that the actor's role allows.
+    ///
+    /// Errors: 403 where it does not.
+    pub fn allowed_purpose(&mut self, actor: &Actor) -> Result<Option<Purpose>, Problem> {
+        let purpose = self.purpose(true);
+        purpose.map_or(Ok(()), |purpose| actor.may_look(purpose))?;
+        Ok(purpose)
     }
 
     /// Notes that a parameter is wrong.
@@ -101,9 +117,10 @@ impl Params {
         for (name, _) in std::mem::take(&mut self.left) {
             self.wrong(name, "there is no such parameter");
         }
-        match self.errors.is_empty() {
-            true => Ok(()),
-            false => Err(Problem::fields(self.errors)),
+        match (self.errors.is_empty(), self.lacks_purpose) {
+            (true, _) => Ok(()),
+            (false, false) => Err(Problem::fields(self.errors)),
+            (false, true) => Err(Problem::fields(self.errors).with_status(StatusCode::BAD_REQUEST)),
         }
     }
 

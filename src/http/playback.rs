@@ -51,7 +51,7 @@ pub async fn audio(
         false => (AuditAction::Playback, Permission::Listen),
     };
     actor.need(permission)?;
-    let purpose = params.purpose(true);
+    let purpose = params.allowed_purpose(&actor)?;
     params.finish()?;
     let (extension, media_type) = match format {
         AudioFormat::Opus => ("opus", "audio/ogg; codecs=opus"),

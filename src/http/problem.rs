@@ -89,6 +89,13 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, detail)
     }
 
+    /// The same problem under another status.
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status.as_u16();
+        self.title = status.canonical_reason().unwrap_or("Error");
+        self
+    }
+
     /// Adds a header to the answer.
     pub fn header(mut self, name: axum::http::HeaderName, value: HeaderValue) -> Self {
         self.headers.get_or_insert_default().insert(name, value);

@@ -53,7 +53,7 @@ pub async fn search(
     if !(1..=PAGE_SIZE_MOST).contains(&query.page_size) {
         params.wrong("page_size", format!("1 to {PAGE_SIZE_MOST} is allowed"));
     }
-    let purpose = params.purpose(true);
+    let purpose = params.allowed_purpose(&actor)?;
     params.finish()?;
     audit(&services, &actor, AuditAction::Search, purpose, None, Some(criteria(&services, &query))).await?;
     services.library.search(query).await.map(Json).map_err(unanswered)
@@ -62,7 +62,7 @@ pub async fn search(
 /// Everything known of a recording.
 #[utoipa::path(get, path = "/api/v1/recordings/{id}", tag = "recordings", params(
     ("id" = String, Path),
-    ("purpose" = Option<String>, Query, description = "As for a search, but not required"),
+    ("purpose" = String, Query, description = "As for a search"),
 ), responses(
     (status = 200, body = RecordingDetail),
     (status = 404, body = Problem, content_type = "application/problem+json"),
@@ -75,7 +75,7 @@ pub async fn show(
     mut params: Params,
 ) -> Result<Json<RecordingDetail>, Problem> {
     actor.need(Permission::Search)?;
-    let purpose = params.purpose(false);
+    let purpose = params.allowed_purpose(&actor)?;
     params.finish()?;
     audit(&services, &actor, AuditAction::View, purpose, Some(id), None).await?;
     services.library.get(id).await.map(Json).map_err(unanswered)

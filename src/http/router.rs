@@ -17,9 +17,11 @@ use super::health::{Readiness, healthz, metrics_page, readyz};
 use super::library::Library;
 use super::steward::Steward;
 use super::tokens::Tokens;
-use super::{calls, candidates, erasures, holds, oversight, playback, recordings};
+use super::{calls, candidates, erasures, handout, handout_links, holds, oversight, playback, recordings};
 use crate::base::clock::Clock;
 use crate::base::limit;
+use crate::disclosure::links::Links;
+use crate::disclosure::owner::Owner;
 use crate::metrics::exporter::Exporter;
 use crate::signalling::feed::Feed;
 
@@ -38,6 +40,10 @@ pub struct Services {
     pub tokens: Arc<Tokens>,
     /// Dates audit entries.
     pub clock: Arc<dyn Clock>,
+    /// Links that hand a recording out once.
+    pub links: Arc<Links>,
+    /// What cover sheets say of the owner.
+    pub owner: Arc<Owner>,
 }
 
 /// What requests may take together.
@@ -59,12 +65,14 @@ impl Default for Limits {
 /// [`Actor`](super::access::Actor) extension needs no token.
 pub fn router(services: Services, limits: Limits) -> Router {
     let gate = Gate::new(services.tokens.clone());
+    let open = handout_links::router(services.clone());
     let caps = Guard { requests: Arc::new(Semaphore::new(limits.requests)), timeout: limits.timeout };
     let (guarded, mut document) = OpenApiRouter::new()
         .routes(routes!(calls::announce, calls::list))
         .routes(routes!(calls::show))
         .routes(routes!(calls::consent))
         .routes(routes!(calls::withdraw))
+        .routes(routes!(calls::transfer))
         .routes(routes!(calls::pause))
         .routes(routes!(calls::resume))
         .routes(routes!(calls::end))
@@ -72,6 +80,8 @@ pub fn router(services: Services, limits: Limits) -> Router {
         .routes(routes!(candidates::find))
         .routes(routes!(recordings::show, erasures::erase))
         .routes(routes!(playback::audio))
+        .routes(routes!(handout::hand_out))
+        .routes(routes!(handout_links::make))
         .routes(routes!(erasures::erase_several))
         .routes(routes!(erasures::preview))
         .routes(routes!(erasures::progress))
@@ -88,6 +98,7 @@ pub fn router(services: Services, limits: Limits) -> Router {
         .route_layer(middleware::from_fn_with_state(gate, authenticate))
         .with_state(services);
     guarded
+        .merge(open)
         .route("/api/openapi.json", get(move || std::future::ready(Json(document.clone()))))
         .route("/api/v1/public-key", get(move || std::future::ready(oversight::public_key(&public_key))))
         .method_not_allowed_fallback(method_not_allowed)

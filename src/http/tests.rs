@@ -2,6 +2,7 @@
 
 mod calls;
 mod door;
+mod handouts;
 mod playback;
 mod privacy;
 mod recordings;

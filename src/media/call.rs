@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::axis::{self, FRAME_AXIS};
 use super::capture::Capture;
+use super::ending;
 use super::interleave;
 use super::keypad::KeyPress;
 use super::keys::{KeyMatcher, Meaning};
@@ -19,9 +20,7 @@ use crate::base::clock::MonoTime;
 use crate::base::id::CallId;
 use crate::base::limit;
 use crate::call::consent::{ConsentError, ConsentInput};
-use crate::call::{
-    Answer, ConsentHow, ConsentMachine, ConsentRecord, ConsentState, Evidence, NoAudio, Outcome,
-};
+use crate::call::{Answer, ConsentHow, ConsentMachine, ConsentRecord, ConsentState, Evidence};
 
 /// How long a call may go without its first packet, in timeouts of a silent call.
 const FIRST_PACKET_TIMEOUTS: u32 = 2;
@@ -38,6 +37,8 @@ pub struct Call {
     pub(super) frames_out: u32,
     pub(super) had_audio: bool,
     pub(super) paused: bool,
+    /// Whether the captures keep nothing: paused, or consent does not cover the department.
+    pub(super) closed: bool,
     spool_gap: Option<(u32, u32)>,
     ended: Option<Ended>,
     pub(super) facts: Vec<Fact>,
@@ -49,15 +50,17 @@ pub struct Call {
 impl Call {
     /// A call admitted at `now`, its streams in channel order.
     pub fn new(rules: CallRules, legs: Vec<LegPlan>, settings: CallSettings, now: MonoTime) -> Self {
+        let consent = ConsentMachine::new(rules.question.clone(), rules.prompt_version.as_deref(), now);
         Self {
-            consent: ConsentMachine::new(rules.selected, rules.consent_timeout, now),
-            matcher: KeyMatcher::new(rules.keys.clone()),
+            matcher: KeyMatcher::new(consent.keys().clone()),
+            consent,
             legs: legs.into_iter().map(|plan| Leg::new(plan, settings.tones)).collect(),
             admitted: now,
             zero: None,
             frames_out: 0,
             had_audio: false,
             paused: false,
+            closed: false,
             spool_gap: None,
             ended: None,
             facts: Vec::new(),
@@ -130,6 +133,9 @@ impl Call {
     ///
     /// Errors: the consent rules forbid it; nothing changed.
     pub fn command(&mut self, now: Now, command: Command, stats: &mut TickStats) -> Result<(), ConsentError> {
+        if self.ended.is_some() {
+            return Err(ConsentError::Ended);
+        }
         match command {
             Command::Answer { answer, how, prompt_version, evidence } => {
                 let input = ConsentInput::Answer(answer);
@@ -137,6 +143,16 @@ impl Call {
             }
             Command::Withdraw { how, evidence } => {
                 self.consent_input(now, now.mono, ConsentInput::Withdraw, how, None, evidence)
+            }
+            Command::Transfer { to, prompt_version, evidence } => {
+                let heard = prompt_version.as_deref();
+                let moved = self.consent.transfer(now.mono, now.wall, *to, heard, evidence)?;
+                self.matcher.hear(self.consent.keys().clone());
+                self.changed = true;
+                if let Some(record) = moved {
+                    self.apply(now.mono, record);
+                }
+                Ok(())
             }
             Command::Pause => {
                 self.set_paused(now.mono, true);
@@ -165,8 +181,7 @@ impl Call {
             return;
         }
         if let Some(record) = self.consent.expire(now.mono, now.wall) {
-            self.changed = true;
-            self.facts.push(Fact::Consent(record));
+            self.apply(now.mono, record);
         }
         if let Some(by) = self.timed_out(now.mono) {
             return self.end(now, by, stats);
@@ -200,7 +215,7 @@ impl Call {
         let ended = Ended {
             at: now.wall,
             by,
-            outcome: self.outcome(),
+            outcome: ending::outcome(&self.consent, self.had_audio, self.legs.iter().map(Leg::counts)),
             frames: self.frames_out,
             streams: self.legs.iter().map(|leg| *leg.counts()).collect(),
         };
@@ -250,7 +265,8 @@ impl Call {
     /// something.
     fn permit(&self) -> Permit {
         let live = self.ended.is_none();
-        let listen = matches!(self.consent.state(), ConsentState::Asked | ConsentState::Granted);
+        let may_change = matches!(self.consent.state(), ConsentState::Asked | ConsentState::Granted);
+        let listen = may_change || self.consent.stands();
         Permit { keep: live && self.consent.is_open() && !self.paused, listen: live && listen }
     }
 
@@ -296,13 +312,11 @@ impl Call {
     /// Opens or closes the gate.
     fn apply(&mut self, at: MonoTime, record: ConsentRecord) {
         match record.state {
+            ConsentState::Granted if self.zero.is_some() => {}
             ConsentState::Granted => {
                 self.zero = Some(at);
                 for (stream, leg) in self.legs.iter_mut().enumerate() {
-                    let mut capture = Capture::new(stream as u8, at, self.settings.capture);
-                    if self.paused {
-                        capture.pause(0);
-                    }
+                    let capture = Capture::new(stream as u8, at, self.settings.capture);
                     leg.capture = Some(Box::new(capture));
                 }
             }
@@ -311,6 +325,7 @@ impl Call {
         }
         self.changed = true;
         self.facts.push(Fact::Consent(record));
+        self.close_or_open(at);
     }
 
     /// Forgets every sample. Facts of this tick that hold audio go too.
@@ -330,12 +345,17 @@ impl Call {
         }
         self.paused = paused;
         self.changed = true;
-        let Some(zero) = self.zero else { return };
+        self.close_or_open(at);
+    }
+
+    /// Keeps audio or does not, from this moment on: as consent and the feed's pause have it.
+    fn close_or_open(&mut self, at: MonoTime) {
+        let closed = self.paused || !self.consent.is_open();
+        let Some(zero) = self.zero.filter(|_| closed != self.closed) else { return };
+        self.closed = closed;
         let position = axis::length(at.since(zero));
-        for leg in &mut self.legs {
-            if let Some(capture) = &mut leg.capture {
-                if paused { capture.pause(position) } else { capture.resume(position) }
-            }
+        for capture in self.legs.iter_mut().filter_map(|leg| leg.capture.as_mut()) {
+            if closed { capture.pause(position) } else { capture.resume(position) }
         }
     }
 
@@ -382,29 +402,5 @@ impl Call {
             None => now.since(self.admitted) >= self.settings.rtp_timeout * FIRST_PACKET_TIMEOUTS,
         };
         (silent && !self.paused).then_some(EndedBy::RtpTimeout)
-    }
-
-    fn outcome(&self) -> Outcome {
-        match self.consent.state() {
-            ConsentState::Unknown => Outcome::NotSelected,
-            ConsentState::Withdrawn => Outcome::Withdrawn,
-            ConsentState::Asked => Outcome::NoAnswer,
-            ConsentState::Refused => match self.consent.refused_by() {
-                Some(ConsentHow::Timeout | ConsentHow::CallEnded) => Outcome::NoAnswer,
-                _ => Outcome::Refused,
-            },
-            ConsentState::Granted if self.had_audio => Outcome::Recorded,
-            ConsentState::Granted => Outcome::NoAudio(self.why_no_audio()),
-        }
-    }
-
-    fn why_no_audio(&self) -> NoAudio {
-        let total =
-            |pick: fn(&StreamCounts) -> u64| self.legs.iter().map(|leg| pick(leg.counts())).sum::<u64>();
-        match (total(|counts| counts.received), total(|counts| counts.refused)) {
-            (0, 0) => NoAudio::NoPackets,
-            (0, _) => NoAudio::NothingAccepted,
-            _ => NoAudio::OnlyWhileClosed,
-        }
     }
 }

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::base::clock::MonoTime;
 use crate::call::ConsentKeys;
 
+/// Departments whose way to take a yes back is remembered beside the present one's.
+const EARLIER: usize = 16;
 /// Longest pause inside a sequence.
 const INTER_KEY: Duration = Duration::from_secs(3);
 
@@ -27,6 +29,8 @@ pub enum Meaning {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct KeyMatcher {
     keys: ConsentKeys,
+    /// How the caller was told before, by other departments, to take a yes back.
+    earlier: Vec<String>,
     typed: String,
     last_at: MonoTime,
 }
@@ -34,7 +38,15 @@ pub struct KeyMatcher {
 impl KeyMatcher {
     /// A matcher for a department's sequences.
     pub fn new(keys: ConsentKeys) -> Self {
-        Self { keys, typed: String::new(), last_at: MonoTime::default() }
+        Self { keys, earlier: Vec::new(), typed: String::new(), last_at: MonoTime::default() }
+    }
+
+    /// The caller is told other sequences from now on; how to take a yes back stays valid.
+    pub fn hear(&mut self, keys: ConsentKeys) {
+        let before = std::mem::replace(&mut self.keys, keys).withdraw;
+        if before != self.keys.withdraw && !self.earlier.contains(&before) && self.earlier.len() < EARLIER {
+            self.earlier.push(before);
+        }
     }
 
     /// Takes a key; `asked` says whether the caller's answer is still open. Once it is not,
@@ -46,11 +58,14 @@ impl KeyMatcher {
         }
         self.last_at = now;
         self.typed.push(key);
-        let wanted = [
+        let now = [
             (Meaning::Withdraw, &self.keys.withdraw, true),
-            (Meaning::Yes, &self.keys.yes, asked),
             (Meaning::No, &self.keys.no, asked),
+            (Meaning::Yes, &self.keys.yes, asked),
         ];
+        // Where one department's sequence means another thing at the next, taking back wins.
+        let earlier = self.earlier.iter().map(|keys| (Meaning::Withdraw, keys, true));
+        let wanted: Vec<_> = earlier.chain(now).collect();
         while !self.typed.is_empty() {
             let mut open = wanted.iter().filter(|(_, keys, active)| *active && keys.starts_with(&self.typed));
             match open.next() {
@@ -100,6 +115,18 @@ mod tests {
             matcher.press(MonoTime::from_nanos(n as u64), key, false);
             assert!(matcher.typed.is_empty());
         }
+    }
+
+    #[test]
+    fn the_first_departments_way_to_take_a_yes_back_stays_valid() {
+        let mut matcher = KeyMatcher::new(ConsentKeys::default());
+        matcher.hear(ConsentKeys { yes: "*1".into(), no: "*2".into(), withdraw: "#".into() });
+        let at = MonoTime::from_nanos;
+        assert_eq!(matcher.press(at(1), '*', true), None);
+        assert_eq!(matcher.press(at(2), '9', true).map(|(meaning, _)| meaning), Some(Meaning::Withdraw));
+        assert_eq!(matcher.press(at(3), '#', true).map(|(meaning, _)| meaning), Some(Meaning::Withdraw));
+        assert_eq!(matcher.press(at(4), '*', true), None);
+        assert_eq!(matcher.press(at(5), '1', true).map(|(meaning, _)| meaning), Some(Meaning::Yes));
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod codec;
 mod cuts;
 pub mod ear;
 pub mod encoder;
+mod ending;
 pub mod engine;
 mod gap;
 pub mod governor;

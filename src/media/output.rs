@@ -97,7 +97,7 @@ pub enum GapReason {
     Lost,
     /// The sender stopped sending without saying so (hold, DTX without comfort noise).
     Held,
-    /// The feed paused the recording.
+    /// The feed paused the recording, or a department had the call that consent did not cover.
     Paused,
     /// The recorder was down.
     Restart,
@@ -138,6 +138,8 @@ pub enum EndedBy {
     Shutdown,
     /// It was found open in the spool after a crash and not resumed.
     Recovered,
+    /// It ended in an earlier system, whose recording was imported.
+    Imported,
 }
 
 /// Packet counters of one stream.

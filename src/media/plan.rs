@@ -10,7 +10,7 @@ use super::leg::LegPlan;
 use super::output::{Ended, StreamCounts};
 use crate::base::clock::{MonoTime, WallTime};
 use crate::base::id::CallId;
-use crate::call::{Answer, ConsentHow, ConsentKeys, ConsentState, Evidence};
+use crate::call::{Answer, ConsentHow, ConsentState, Evidence, Question};
 
 /// What every call of an engine shares.
 #[derive(Clone, Copy, Debug)]
@@ -28,12 +28,10 @@ pub struct CallSettings {
 pub struct CallRules {
     /// Its id.
     pub id: CallId,
-    /// Whether its department is recorded.
-    pub selected: bool,
-    /// Key sequences.
-    pub keys: ConsentKeys,
-    /// How long no answer may take until it is a no.
-    pub consent_timeout: Duration,
+    /// What its department asks.
+    pub question: Question,
+    /// The prompt that the caller hears, where that is known.
+    pub prompt_version: Option<String>,
 }
 
 /// Something asked of a call.
@@ -54,6 +52,15 @@ pub enum Command {
     Withdraw {
         /// By which way.
         how: ConsentHow,
+        /// What shows it.
+        evidence: Evidence,
+    },
+    /// Another department takes the call.
+    Transfer {
+        /// What that department asks.
+        to: Box<Question>,
+        /// The prompt that the caller hears there, where that is known.
+        prompt_version: Option<String>,
         /// What shows it.
         evidence: Evidence,
     },

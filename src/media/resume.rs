@@ -50,7 +50,7 @@ impl Call {
         call.had_audio = saved.had_audio;
         call.paused = saved.paused;
         call.changed = true;
-        if let Some(zero) = saved.zero.filter(|_| call.consent.state() == ConsentState::Granted) {
+        if let Some(zero) = saved.zero.filter(|_| call.consent.stands()) {
             call.go_on(zero, frames, sockets_kept, now);
         }
         call
@@ -65,10 +65,11 @@ impl Call {
         self.frames_out = start;
         self.admit_gap(durable, start);
         let hole = (i64::from(start) * FRAME_AXIS, axis::length((now + FIRST_PACKET).since(zero)));
+        self.closed = self.paused || !self.consent.is_open();
         for (stream, leg) in self.legs.iter_mut().enumerate() {
             let mut capture =
                 Capture::go_on(stream as u8, zero, self.settings.capture, start, hole, self.had_audio);
-            if self.paused {
+            if self.closed {
                 capture.pause(0);
             }
             leg.capture = Some(Box::new(capture));
@@ -92,8 +93,7 @@ impl Call {
         self.changed = false;
         self.saved_at = now;
         // Of a call that is not recorded nothing is written, and of a withdrawn one nothing is left.
-        if matches!(self.consent.state(), ConsentState::Asked | ConsentState::Granted | ConsentState::Refused)
-        {
+        if self.consent.was_asked() && self.consent.state() != ConsentState::Withdrawn {
             let saved = self.save(now);
             self.facts.push(Fact::State(Box::new(saved)));
         }

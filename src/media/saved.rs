@@ -76,11 +76,12 @@ impl SavedCall {
             counts: StreamCounts::default(),
             last_heard: None,
         };
+        let consent = ConsentMachine::new(rules.question.clone(), rules.prompt_version.as_deref(), now);
         Self {
             boot: None,
             at: now,
-            consent: ConsentMachine::new(rules.selected, rules.consent_timeout, now),
-            matcher: KeyMatcher::new(rules.keys.clone()),
+            matcher: KeyMatcher::new(consent.keys().clone()),
+            consent,
             rules,
             admitted: now,
             zero: None,

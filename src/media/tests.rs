@@ -15,7 +15,8 @@ use super::stats::TickStats;
 use crate::base::clock::{MonoTime, WallTime};
 use crate::base::id::CallId;
 use crate::call::{
-    Answer, ConsentHow, ConsentKeys, ConsentState, Evidence, KeySource, NoAudio, Outcome, StreamRole,
+    Answer, ConsentHow, ConsentKeys, ConsentState, Evidence, KeySource, NoAudio, Outcome, Question,
+    StreamRole,
 };
 
 #[cfg(feature = "g729")]
@@ -84,9 +85,8 @@ impl Bench {
         };
         let mut rules = CallRules {
             id: CallId::from_bytes([1; 16]),
-            selected,
-            keys: ConsentKeys::default(),
-            consent_timeout: Duration::from_secs(30),
+            question: Question::new("demo", selected, ConsentKeys::default(), Duration::from_secs(30)),
+            prompt_version: None,
         };
         let mut settings = Self::settings();
         let mut legs = vec![plan(StreamRole::Caller), plan(StreamRole::Employee)];

@@ -81,6 +81,8 @@ pub fn consent_changed(state: ConsentState, how: ConsentHow) {
         ConsentHow::Staff => "staff",
         ConsentHow::Timeout => "timeout",
         ConsentHow::CallEnded => "call_ended",
+        ConsentHow::Transfer => "transfer",
+        ConsentHow::Imported => "imported",
     };
     counter!(c::CONSENT_TOTAL.name, "state" => state_name(state), "how" => how).increment(1);
 }

@@ -34,6 +34,8 @@ pub struct NewCall {
     pub external_id: Option<Private<String>>,
     /// 1 to 8 streams, in channel order.
     pub streams: Vec<NewStream>,
+    /// Which consent prompt the caller hears, where the feed knows.
+    pub prompt_version: Option<String>,
     /// What else signalling knows of it; the default knows nothing.
     pub context: CallContext,
 }
@@ -110,6 +112,16 @@ pub enum Control {
         /// What shows it.
         evidence: Evidence,
     },
+    /// Another department takes the call. Where the caller's yes did not name it, nothing is
+    /// kept from this moment until a new answer.
+    Transfer {
+        /// The department's id.
+        department: String,
+        /// Which prompt the caller hears there.
+        prompt_version: Option<String>,
+        /// What shows it.
+        evidence: Evidence,
+    },
     /// Keep nothing until [`Control::Resume`]; the time axis goes on.
     Pause,
     /// Go on after [`Control::Pause`].
@@ -142,6 +154,9 @@ pub enum ControlError {
     /// There is no such call in progress.
     #[error("there is no call {0} in progress")]
     NoSuchCall(CallId),
+    /// No department has this id.
+    #[error("there is no department `{0}`")]
+    UnknownDepartment(String),
     /// The consent rules forbid it.
     #[error(transparent)]
     Consent(#[from] ConsentError),

@@ -14,6 +14,7 @@ use aws_lc_rs::rand;
 use zeroize::Zeroizing;
 
 use super::error::SpoolError;
+use super::locked::Locked;
 use crate::base::id::CallId;
 
 /// Bytes that sealing adds.
@@ -30,7 +31,7 @@ const MARK: [u8; 4] = *b"okey";
 const VERSION: u8 = 1;
 
 /// The key of a node, which seals the data keys of its calls.
-pub struct MasterKey(LessSafeKey);
+pub struct MasterKey(Locked<LessSafeKey>);
 
 impl MasterKey {
     /// The key with these bytes. The caller's copy is the caller's to erase.
@@ -78,8 +79,8 @@ impl std::fmt::Debug for MasterKey {
 
 /// The key of one call.
 pub struct DataKey {
-    cipher: LessSafeKey,
-    derivation: Prk,
+    cipher: Locked<LessSafeKey>,
+    derivation: Locked<Prk>,
 }
 
 impl DataKey {
@@ -156,7 +157,7 @@ impl DataKey {
 
     fn of(bytes: &[u8; KEY_BYTES]) -> Result<Self, SpoolError> {
         let derivation = Salt::new(HKDF_SHA256, b"optag call key").extract(bytes);
-        Ok(Self { cipher: cipher(bytes)?, derivation })
+        Ok(Self { cipher: cipher(bytes)?, derivation: Locked::new(derivation) })
     }
 
     /// Seals `bytes` in place and returns the tag. The nonce must be new under this key.
@@ -193,8 +194,11 @@ pub enum KeyFault {
     WrongMaster,
 }
 
-fn cipher(bytes: &[u8; KEY_BYTES]) -> Result<LessSafeKey, SpoolError> {
-    UnboundKey::new(&AES_256_GCM, bytes).map(LessSafeKey::new).map_err(|_| SpoolError::Crypto)
+fn cipher(bytes: &[u8; KEY_BYTES]) -> Result<Locked<LessSafeKey>, SpoolError> {
+    UnboundKey::new(&AES_256_GCM, bytes)
+        .map(LessSafeKey::new)
+        .map(Locked::new)
+        .map_err(|_| SpoolError::Crypto)
 }
 
 #[cfg(test)]

@@ -53,6 +53,7 @@ pub mod error;
 pub mod frame;
 pub mod key;
 mod keyring;
+mod locked;
 mod master;
 mod payload;
 mod reader;

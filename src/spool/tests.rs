@@ -56,6 +56,7 @@ fn granted() -> Body {
         at: WallTime::default(),
         prompt_version: None,
         evidence: Evidence::Clock,
+        terms: None,
     })
 }
 

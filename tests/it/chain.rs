@@ -7,7 +7,7 @@ use optag::archive::manifest::Manifest;
 use optag::archive::recording::Assembler;
 use optag::base::clock::{MonoTime, WallTime};
 use optag::base::id::CallId;
-use optag::call::{Answer, CallFacts, ConsentHow, ConsentKeys, Evidence, StreamFacts, StreamRole};
+use optag::call::{Answer, CallFacts, ConsentHow, ConsentKeys, Evidence, Question, StreamFacts, StreamRole};
 use optag::media::call::{Call, CallRules, CallSettings, Command, Now};
 use optag::media::codec::{Encoding, PayloadFormat};
 use optag::media::encoder::OpusSettings;
@@ -50,9 +50,8 @@ impl Chain {
         let id = CallId::from_bytes([3; 16]);
         let rules = CallRules {
             id,
-            selected: true,
-            keys: ConsentKeys::default(),
-            consent_timeout: Duration::from_secs(30),
+            question: Question::new("demo", true, ConsentKeys::default(), Duration::from_secs(30)),
+            prompt_version: None,
         };
         let settings = CallSettings {
             capture: CaptureSettings {

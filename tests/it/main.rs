@@ -2,16 +2,21 @@
 
 mod age;
 mod bad_input;
+mod canary;
 mod chain;
 mod codecs;
+mod conversation;
 mod corpus;
 mod crash;
 mod demo;
 mod erasure;
+mod handouts;
+mod importing;
 mod key_tones;
 mod lying_s3;
 mod phone;
 mod promises;
+mod promises_ceph;
 mod recover;
 mod resume;
 mod s3;
@@ -27,3 +32,5 @@ mod sip_torture;
 mod sip_traps;
 mod stores;
 mod tidy;
+mod transfer;
+mod withdrawals;

@@ -160,6 +160,11 @@ impl Server {
         std::fs::read_to_string(self.dir.join("log.txt")).unwrap()
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// `kill -9`.
     pub fn kill(mut self) {
         self.child.kill().unwrap();

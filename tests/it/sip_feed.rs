@@ -126,6 +126,7 @@ pub fn config() -> Config {
         retention_days: 90,
         keys: ConsentKeys::default(),
         consent_timeout: Duration::from_secs(30),
+        prompts: Default::default(),
     };
     Config {
         clients: AllowList::default(),

@@ -202,6 +202,7 @@ pub fn control_name(control: &Control) -> &'static str {
     match control {
         Control::Answer { .. } => "answer",
         Control::Withdraw { .. } => "withdraw",
+        Control::Transfer { .. } => "transfer",
         Control::Pause => "pause",
         Control::Resume => "resume",
         Control::Describe(_) => "describe",

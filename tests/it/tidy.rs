@@ -12,9 +12,14 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("signalling", &["base", "call", "media"]),
     ("archive", &["base", "call", "media", "spool", "app::config"]),
     ("audit", &["base"]),
+    ("import", &["base", "call", "media", "spool"]),
+    ("disclosure", &["base", "call"]),
     ("index", &["base", "call", "media", "archive"]),
     ("retention", &["base", "archive", "index", "app::config"]),
-    ("http", &["base", "call", "media", "signalling", "metrics", "app::logging", "app::config"]),
+    (
+        "http",
+        &["base", "call", "media", "signalling", "metrics", "disclosure", "app::logging", "app::config"],
+    ),
     ("metrics", &["base", "call", "media", "signalling"]),
     ("load", &["base", "media::codec", "media::output"]),
 ];
@@ -22,10 +27,14 @@ const IMPORTS: &[(&str, &[&str])] = &[
 /// Files and folders of pure rules: no sockets, files, threads or clocks of the system.
 const PURE: &[&str] = &[
     "call",
+    "import/table.rs",
+    "import/resample.rs",
+    "disclosure/sheet.rs",
     "media/call.rs",
     "media/axis.rs",
     "media/capture.rs",
     "media/codec",
+    "media/ending.rs",
     "media/cuts.rs",
     "media/ear.rs",
     "media/gap.rs",

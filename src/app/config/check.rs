@@ -12,6 +12,7 @@ use super::seal;
 use super::settings::*;
 use crate::base::limit;
 use crate::base::private::Private;
+use crate::disclosure::owner::Owner;
 use crate::media::plan::{ToneSettings, TonesInOpus};
 
 /// Checks everything. `env` gives S3 credentials (`AWS_…`), nothing else.
@@ -27,7 +28,8 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
     if country_code.len() > 3 || !country_code.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(wrong("number.country_code", "up to 3 digits, without +"));
     }
-    let departments = departments::check(raw.department, days as u8, timeout_s)?;
+    let prompts = super::prompts::check(raw.prompt, &raw.department)?;
+    let departments = departments::check(raw.department, &prompts, days as u8, timeout_s)?;
     Ok(Config {
         sip: super::sip::check(raw.sip, &departments)?,
         api: ApiConfig {
@@ -69,8 +71,27 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
         time_zone: time_zone(raw.search.time_zone)?,
         country_code,
         log: LogConfig { format: log_format(&raw.log.format)?, level: log_level(raw.log.level)? },
+        disclosure: disclosure(raw.disclosure)?,
         departments,
         data_dir,
+    })
+}
+
+fn disclosure(raw: super::raw::RawDisclosure) -> Result<Owner, ConfigError> {
+    let zone = jiff::tz::TimeZone::get(&raw.time_zone);
+    let url = raw.public_url.trim_end_matches('/').to_owned();
+    if !url.is_empty() && !url.starts_with("https://") && !url.starts_with("http://127.0.0.1") {
+        return Err(wrong("disclosure.public_url", "an https:// address, or empty"));
+    }
+    Ok(Owner {
+        controller: raw.controller,
+        contact: raw.contact,
+        data_protection_officer: raw.data_protection_officer,
+        recipients: raw.recipients,
+        authority: raw.authority,
+        name_staff: raw.name_staff,
+        time_zone: zone.map_err(|_| wrong("disclosure.time_zone", "a zone such as Europe/Copenhagen"))?,
+        public_url: url,
     })
 }
 

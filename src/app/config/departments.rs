@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::error::ConfigError;
 use super::raw::RawDepartment;
 use crate::base::limit;
-use crate::call::{ConsentKeys, Department};
+use crate::call::{ConsentKeys, Department, Prompt};
 
 /// Longest key sequence.
 const SEQUENCE_KEYS: usize = 8;
@@ -13,6 +13,7 @@ const SEQUENCE_KEYS: usize = 8;
 /// Checks all departments; what one leaves out comes from `default_days` and `default_timeout_s`.
 pub fn check(
     raw: Vec<RawDepartment>,
+    prompts: &[Prompt],
     default_days: u8,
     default_timeout_s: u64,
 ) -> Result<Vec<Department>, ConfigError> {
@@ -42,6 +43,16 @@ pub fn check(
             return Err(wrong("consent_timeout_s", "1 to 600 seconds".into()));
         }
         check_keys(&one.keys).map_err(|(key, allowed)| wrong(key, allowed))?;
+        let mut own = Vec::new();
+        for version in &one.prompts {
+            let named = prompts
+                .iter()
+                .find(|prompt| prompt.version == *version && prompt.covers.contains(&one.id))
+                .ok_or_else(|| {
+                    wrong("prompts", format!("`{version}` is no prompt that names this department"))
+                })?;
+            own.push(named.clone());
+        }
         departments.push(Department {
             id: one.id,
             name: one.name,
@@ -50,6 +61,7 @@ pub fn check(
             retention_days: days as u8,
             keys: one.keys,
             consent_timeout: Duration::from_secs(timeout_s as u64),
+            prompts: own,
         });
     }
     match departments.is_empty() {
@@ -61,7 +73,7 @@ pub fn check(
 }
 
 /// No sequence may begin with another: the shorter one would always be heard first.
-fn check_keys(keys: &ConsentKeys) -> Result<(), (&'static str, String)> {
+pub(super) fn check_keys(keys: &ConsentKeys) -> Result<(), (&'static str, String)> {
     let all = [("keys.yes", &keys.yes), ("keys.no", &keys.no), ("keys.withdraw", &keys.withdraw)];
     for (name, sequence) in all {
         let valid = |c: char| c.is_ascii_digit() || matches!(c, '*' | '#' | 'A'..='D');

@@ -46,6 +46,8 @@ section!(
         audit: RawAudit = RawAudit::default(),
         search: RawSearch = RawSearch::default(),
         log: RawLog = RawLog::default(),
+        disclosure: RawDisclosure = RawDisclosure::default(),
+        prompt: Vec<RawPrompt> = Vec::new(),
         department: Vec<RawDepartment> = vec![RawDepartment::demo(), RawDepartment::private()],
     }
 );
@@ -137,8 +139,36 @@ section!(RawAudit {
 });
 section!(RawSearch { time_zone: String = "Europe/Copenhagen".into() });
 section!(RawConsent { timeout_s: i64 = 30 });
+section!(RawDisclosure {
+    controller: String = String::new(),
+    contact: String = String::new(),
+    data_protection_officer: String = String::new(),
+    recipients: String = String::new(),
+    authority: String = String::new(),
+    name_staff: bool = false,
+    time_zone: String = "UTC".into(),
+    public_url: String = String::new(),
+});
 section!(RawNumber { country_code: String = "45".into() });
 section!(RawLog { format: String = "text".into(), level: String = "info".into() });
+
+/// One `[[prompt]]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawPrompt {
+    pub version: String,
+    pub language: String,
+    #[serde(default)]
+    pub text: String,
+    #[serde(default)]
+    pub text_file: String,
+    #[serde(default)]
+    pub audio_file: String,
+    #[serde(default)]
+    pub audio_sha256: String,
+    pub departments: Vec<String>,
+    pub keys: Option<ConsentKeys>,
+}
 
 /// One `[[department]]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -153,6 +183,8 @@ pub struct RawDepartment {
     pub retention_days: Option<i64>,
     pub consent_timeout_s: Option<i64>,
     #[serde(default)]
+    pub prompts: Vec<String>,
+    #[serde(default)]
     pub keys: ConsentKeys,
 }
 
@@ -165,6 +197,7 @@ impl RawDepartment {
             record,
             retention_days: None,
             consent_timeout_s: None,
+            prompts: Vec::new(),
             keys: ConsentKeys::default(),
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::archive::vault::Escrow;
 use crate::base::private::Private;
 use crate::call::Department;
+use crate::disclosure::owner::Owner;
 use crate::media::plan::ToneSettings;
 use crate::signalling::siprec::config::{AllowList, ConsentSignal, MediaSource, WhenUnavailable};
 use crate::signalling::siprec::listen::Listen;
@@ -52,6 +53,8 @@ pub struct Config {
     pub country_code: String,
     /// The log.
     pub log: LogConfig,
+    /// What cover sheets say of the owner.
+    pub disclosure: Owner,
     /// The departments, at least one.
     pub departments: Vec<Department>,
 }

@@ -149,17 +149,54 @@ async fn consent_comes_with_who_vouches_for_it() {
         panic!("no answer arrived")
     };
     assert_eq!((answer, how, prompt_version.as_deref()), (Answer::Yes, ConsentHow::Staff, Some("3")));
-    assert_eq!(evidence, Evidence::Actor { name: "BKJ, through test".into() });
+    assert_eq!(evidence, Evidence::Actor { name: "test".into(), staff: Some("BKJ".into()) });
     for (body, field) in [
         (json!({"answer": "maybe", "how": "key"}), "answer"),
         (json!({"answer": "yes", "how": "timeout"}), "how"),
         (json!({"answer": "yes"}), "how"),
+        (json!({"answer": "yes", "how": "staff"}), "staff"),
         (json!({"answer": "yes", "how": "key", "staff": ""}), "staff"),
         (json!({"answer": "yes", "how": "key", "prompt_version": "\u{7}"}), "prompt_version"),
     ] {
         assert_eq!(api.post(&path, &body).await.problem(422), field, "{body}");
     }
     assert!(api.fake.controls.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_agents_token_is_the_staff_member_and_can_do_nothing_else() {
+    let api = Api::new();
+    let ask = async |what: &str, body: Option<Value>| {
+        let path = format!("/api/v1/calls/{}/{what}", id());
+        api.as_role(Role::Agent, Method::POST, &path, body.as_ref()).await
+    };
+    assert_eq!(ask("consent", Some(json!({"answer": "yes", "how": "system"}))).await.status, 200);
+    assert_eq!(ask("withdraw", None).await.status, 200);
+    for what in ["pause", "resume", "end"] {
+        ask(what, None).await.problem(403);
+    }
+    let controls = api.fake.controls.lock().unwrap();
+    let evidence = Evidence::Actor { name: "test".into(), staff: None };
+    let Control::Answer { how, evidence: one, .. } = &controls[0] else { panic!("{controls:?}") };
+    assert_eq!((how, one), (&ConsentHow::Staff, &evidence));
+    let Control::Withdraw { how, evidence: two } = &controls[1] else { panic!("{controls:?}") };
+    assert_eq!((how, two), (&ConsentHow::Staff, &evidence));
+}
+
+#[tokio::test]
+async fn a_transfer_names_the_department_that_takes_the_call() {
+    let api = Api::new();
+    let path = format!("/api/v1/calls/{}/transfer", id());
+    assert_eq!(api.post(&path, &json!({"department": "b", "prompt_version": "2"})).await.status, 200);
+    let Control::Transfer { department, prompt_version, evidence } =
+        api.fake.controls.lock().unwrap().remove(0)
+    else {
+        panic!("no transfer arrived")
+    };
+    assert_eq!((department.as_str(), prompt_version.as_deref()), ("b", Some("2")));
+    assert_eq!(evidence, Evidence::Actor { name: "test".into(), staff: None });
+    assert_eq!(api.post(&path, &json!({})).await.problem(422), "department");
+    assert_eq!(api.post(&path, &json!({"department": ""})).await.problem(422), "department");
 }
 
 #[tokio::test]

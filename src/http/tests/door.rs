@@ -51,18 +51,20 @@ async fn a_flood_of_bad_tokens_is_slowed_and_a_good_one_is_not() {
 #[tokio::test]
 async fn a_role_opens_its_own_doors_alone() {
     let api = Api::new();
-    let audio = format!("/api/v1/recordings/{}/audio?purpose=training", id());
-    let export = format!("{audio}&export=true");
-    let search = "/api/v1/recordings?purpose=training".to_owned();
-    let calls = "/api/v1/calls".to_owned();
-    let doors = [&calls, &search, &audio, &export];
-    for (role, open) in [
-        (Role::Admin, [true, true, true, true]),
-        (Role::Feed, [true, false, false, false]),
-        (Role::Listener, [false, true, true, false]),
-        (Role::ErasureOfficer, [false, true, false, true]),
+    let doors = |purpose: &str| {
+        let audio = format!("/api/v1/recordings/{}/audio?purpose={purpose}", id());
+        let search = format!("/api/v1/recordings?purpose={purpose}");
+        let export = format!("{audio}&export=true");
+        ["/api/v1/calls".to_owned(), search, audio, export]
+    };
+    for (role, purpose, open) in [
+        (Role::Admin, "training", [true, true, true, true]),
+        (Role::Feed, "training", [true, false, false, false]),
+        (Role::Listener, "training", [false, true, true, false]),
+        (Role::ErasureOfficer, "caller_request", [false, true, false, true]),
+        (Role::Agent, "training", [false, false, false, false]),
     ] {
-        for (path, open) in doors.into_iter().zip(open) {
+        for (path, open) in doors(purpose).iter().zip(open) {
             let answer = api.as_role(role, Method::GET, path, None).await;
             assert_eq!(answer.status, if open { 200 } else { 403 }, "{role:?} {path}");
         }
@@ -116,8 +118,11 @@ async fn the_openapi_document_lists_every_route_and_needs_no_token() {
         "post /api/v1/calls/{id}/end",
         "post /api/v1/calls/{id}/pause",
         "post /api/v1/calls/{id}/resume",
+        "post /api/v1/calls/{id}/transfer",
         "post /api/v1/calls/{id}/withdraw",
         "post /api/v1/erasures",
+        "post /api/v1/recordings/{id}/handout",
+        "post /api/v1/recordings/{id}/links",
         "post /api/v1/retention/clock",
         "put /api/v1/recordings/{id}/hold",
     ];

@@ -93,7 +93,7 @@ async fn what_is_wrong_with_a_request_for_audio_is_named() {
         assert_eq!(api.get(&path(query)).await.problem(422), field);
     }
     let bare = format!("/api/v1/recordings/{}/audio", id());
-    assert_eq!(api.get(&bare).await.problem(422), "purpose");
+    assert_eq!(api.get(&bare).await.problem(400), "purpose");
     assert!(api.fake.audited.lock().unwrap().is_empty());
     for (error, status) in [
         (LibraryError::Erased, 410),

@@ -218,7 +218,7 @@ fn tones_count_only_where_that_is_wanted_and_only_the_callers() {
 #[test]
 fn a_key_that_comes_as_event_and_as_tone_counts_once() {
     let two_ones = |tones: bool, events: bool| {
-        let mut bench = Bench::of(true, PCMA, |_, rules, _| rules.keys.yes = "11".into());
+        let mut bench = Bench::of(true, PCMA, |_, rules, _| rules.question.keys.yes = "11".into());
         let (on, off) = (100, 500);
         let mut line = Line::default().silence(100);
         line = if tones { line.key('1', on).silence(off) } else { line.silence(on + off) };
@@ -243,7 +243,7 @@ fn a_key_that_comes_as_event_and_as_tone_counts_once() {
 fn t18_two_types_of_events_at_once_are_one_press() {
     let mut bench = Bench::of(true, PCMA, |leg, rules, _| {
         leg.telephone_event.push(EventFormat { payload_type: 97, clock_hz: 48_000 });
-        rules.keys.yes = "77".into();
+        rules.question.keys.yes = "77".into();
     });
     bench.talk(0..10, |_| true);
     for (n, ticks) in (0..6).zip([(101, 160), (97, 960), (101, 320), (97, 1_920), (101, 480), (97, 2_880)]) {
@@ -285,7 +285,7 @@ fn m2_events_of_a_type_that_was_not_negotiated_are_keys() {
 
 #[test]
 fn m2_three_end_packets_without_a_marker_are_one_press_and_a_long_one_in_segments_too() {
-    let mut bench = Bench::of(true, PCMA, |_, rules, _| rules.keys.yes = "55".into());
+    let mut bench = Bench::of(true, PCMA, |_, rules, _| rules.question.keys.yes = "55".into());
     bench.talk(0..10, |_| true);
     for _ in 0..3 {
         bench.event(320, 200, 101, [5, 0x8a], 800);
@@ -293,7 +293,7 @@ fn m2_three_end_packets_without_a_marker_are_one_press_and_a_long_one_in_segment
     bench.tick_to(4_000);
     assert_eq!(bench.call.state().consent, ConsentState::Asked);
     // 12 s: longer than 16 bits of duration at 8 kHz, so in two segments.
-    let mut bench = Bench::of(true, PCMA, |_, rules, _| rules.keys.yes = "55".into());
+    let mut bench = Bench::of(true, PCMA, |_, rules, _| rules.question.keys.yes = "55".into());
     bench.talk(0..10, |_| true);
     for n in 1..=600u64 {
         let (at, ticks) = (200 + n * 20, n * 160);

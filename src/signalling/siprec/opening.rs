@@ -200,7 +200,7 @@ impl Server {
             self.accept(now, id, key, &request, out);
             return;
         };
-        session.saved.keys = department.keys;
+        session.saved.keys = department.default_keys().clone();
         session.admitting = true;
         let call = new_call(department.id, &parties, streams, session, raw);
         if self.draining {
@@ -313,6 +313,7 @@ fn new_call(
 ) -> NewCall {
     let cut = |text: &str, chars: usize| text.chars().take(chars).collect::<String>();
     NewCall {
+        prompt_version: None,
         department,
         caller_number: cut(&parties.caller_number, NUMBER_CHARS).into(),
         called_number: cut(&parties.called_number, NUMBER_CHARS).into(),

@@ -13,6 +13,7 @@ fn departments() -> Departments {
         retention_days: 90,
         keys: ConsentKeys::default(),
         consent_timeout: std::time::Duration::from_secs(30),
+        prompts: Default::default(),
     };
     Departments {
         all: vec![department("tax", "+45 70 10 20 30"), department("roads", "70102031")],

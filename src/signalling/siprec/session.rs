@@ -202,7 +202,7 @@ impl Session {
             answer,
             how: ConsentHow::System,
             prompt_version: None,
-            evidence: Evidence::Actor { name: from.to_owned() },
+            evidence: Evidence::Actor { name: from.to_owned(), staff: None },
         });
     }
 
@@ -215,7 +215,7 @@ impl Session {
         while self.pressed.len() > longest {
             self.pressed.remove(0);
         }
-        let evidence = Evidence::Actor { name: "sip info".to_owned() };
+        let evidence = Evidence::Actor { name: "sip info".to_owned(), staff: None };
         let matches = |keys: &str| !keys.is_empty() && self.pressed.ends_with(keys);
         let asked = self.consent == ConsentState::Asked;
         let how = ConsentHow::Key;

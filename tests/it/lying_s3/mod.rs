@@ -75,6 +75,7 @@ fn call() -> (CallId, Source) {
         at,
         prompt_version: None,
         evidence: Evidence::Clock,
+        terms: None,
     };
     let block = MediaBlock {
         first_frame: 0,

@@ -1,0 +1,151 @@
+//! Takes recordings of an earlier system in: each through the same delivery, read back and put
+//! into the index, as a call's end would. Files already there are left alone, so that a run that
+//! was cut off is simply run again.
+
+use std::collections::HashSet;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context;
+use aws_lc_rs::digest;
+use zeroize::Zeroizing;
+
+use crate::app::open::Opened;
+use crate::archive::deliver::{Deliverer, Records, Source};
+use crate::base::id::CallId;
+use crate::base::limit;
+use crate::call::{Department, Outcome};
+use crate::http::audit::{AuditAction, AuditEntry};
+use crate::import::decode::Decoder;
+use crate::import::encode::{self, Import};
+use crate::import::report::{Fate, FileReport};
+use crate::import::table::{Line, Row, RowError};
+use crate::index::CallRow;
+
+/// One run over a table.
+pub struct Importer {
+    /// The owner's data.
+    pub opened: Opened,
+    /// Where the files are.
+    pub dir: PathBuf,
+    /// What the recordings say of their origin, and how they are coded.
+    pub import: Import,
+    /// What seals and stores.
+    pub deliverer: Deliverer,
+    /// Recordings of this run.
+    pub seen: Mutex<HashSet<CallId>>,
+}
+
+impl Importer {
+    /// Takes one line in. Blocking; `runtime` does what waits.
+    pub fn take_in(&self, (file, row): &Line, runtime: &tokio::runtime::Handle) -> FileReport {
+        let fate = match row {
+            Err(error @ RowError::NoConsent) => Fate::Refused { why: error.to_string() },
+            Err(error) => Fate::Failed { why: error.to_string() },
+            Ok(row) => match self.allowed(row) {
+                Err(fate) => fate,
+                Ok(department) => self
+                    .store(row, department, runtime)
+                    .unwrap_or_else(|error| Fate::Failed { why: format!("{error:#}") }),
+            },
+        };
+        FileReport { file: file.clone(), fate }
+    }
+
+    /// The secret of a recording's files: the installation's own, and the same for every run, so that
+    /// a run that was cut off finds its own files.
+    fn secret(&self, id: CallId) -> Zeroizing<[u8; 32]> {
+        let signer = &self.opened.erasing.custody.signer;
+        let mut context = digest::Context::new(&digest::SHA256);
+        for part in 0..4 {
+            context.update(signer.pseudonym(&format!("import {id} {part}")).as_bytes());
+        }
+        let mut secret = Zeroizing::new([0; 32]);
+        secret.copy_from_slice(context.finish().as_ref());
+        secret
+    }
+
+    /// The department, if a recording of it may be kept now.
+    fn allowed(&self, row: &Row) -> Result<&Department, Fate> {
+        let refused = |why: String| Fate::Refused { why };
+        let found = self.opened.config.departments.iter().find(|one| one.id == row.department);
+        let department = found
+            .ok_or_else(|| Fate::Failed { why: format!("there is no department `{}`", row.department) })?;
+        if !department.record {
+            return Err(refused(format!("the department `{}` is not recorded", department.id)));
+        }
+        let days = department.retention_days.min(limit::RETENTION_DAYS);
+        let now = self.opened.clock.wall();
+        if now >= row.started_at.plus_days(i64::from(days)) {
+            return Err(refused(format!("it is older than the {days} days that recordings live")));
+        }
+        if row.started_at > now || row.consent_at > now {
+            return Err(refused("its time has not come yet".into()));
+        }
+        Ok(department)
+    }
+
+    fn store(
+        &self,
+        row: &Row,
+        department: &Department,
+        runtime: &tokio::runtime::Handle,
+    ) -> anyhow::Result<Fate> {
+        let path = self.dir.join(&row.file);
+        let id = CallId::derived(row.started_at, &sha256(&path)?);
+        let erasing = &self.opened.erasing;
+        if erasing.log.is_erased(id) {
+            return Ok(Fate::Refused { why: "it was erased".into() });
+        }
+        let is_new = self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        let known = runtime.block_on(erasing.index.get(id))?;
+        match known {
+            Some(row) if row.erased_at.is_some() => return Ok(Fate::Refused { why: "it was erased".into() }),
+            Some(_) => return Ok(Fate::AlreadyThere { id }),
+            None if !is_new => return Ok(Fate::AlreadyThere { id }),
+            None => {}
+        }
+        let call = encode::call(id, row, department, &self.import, Decoder::open(&path)?)?;
+        self.opened.audit.append(&AuditEntry {
+            at: self.opened.clock.wall(),
+            actor: self.import.actor.clone(),
+            action: AuditAction::Import,
+            purpose: None,
+            recording: Some(id),
+            detail: Some(format!("from {}", self.import.source).into()),
+        })?;
+        let (duration_ms, damaged) = (call.duration_ms, call.damaged);
+        let bodies = Arc::new(call.bodies);
+        let records = move || {
+            let (bodies, count) = (Arc::clone(&bodies), bodies.len());
+            Ok(Box::new((0..count).map(move |n| Ok(bodies[n].clone()))) as Records)
+        };
+        let source = Source { records: Arc::new(records), secret: self.secret(id) };
+        runtime.block_on(async {
+            let manifest = self.deliverer.deliver(&source).await?;
+            erasing.index.put_recording(&manifest).await?;
+            let row = CallRow {
+                id,
+                department: department.id.clone(),
+                ended_at: manifest.ended_at,
+                outcome: Outcome::Recorded,
+            };
+            erasing.index.put_call(&row).await?;
+            anyhow::Ok(Fate::Imported { id, duration_ms, damaged })
+        })
+    }
+}
+
+/// The same audio of the same moment is the same recording, however often it is listed.
+fn sha256(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut file = std::fs::File::open(path).context("it cannot be opened")?;
+    let mut context = digest::Context::new(&digest::SHA256);
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match file.read(&mut buffer).context("it cannot be read")? {
+            0 => return Ok(context.finish().as_ref().to_vec()),
+            length => context.update(&buffer[..length]),
+        }
+    }
+}

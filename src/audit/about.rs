@@ -1,0 +1,24 @@
+//! What the trail says of one recording: who had it, when and why.
+
+use serde::de::DeserializeOwned;
+
+use super::{AuditFault, AuditLog};
+use crate::base::id::CallId;
+
+impl AuditLog {
+    /// The entries about a recording, the oldest first. Blocking; reads the whole trail.
+    ///
+    /// Errors: it cannot be read, or was tampered with. Entries of another shape are left out.
+    pub fn about<T: DeserializeOwned>(&self, recording: CallId) -> Result<Vec<T>, AuditFault> {
+        let name = format!("\"{recording}\"");
+        let mut entries = Vec::new();
+        for line in self.lines()? {
+            let line = line?;
+            let text = line.entry.get();
+            if text.contains(&name) {
+                entries.extend(serde_json::from_str(text).ok());
+            }
+        }
+        Ok(entries)
+    }
+}

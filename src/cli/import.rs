@@ -1,0 +1,117 @@
+//! `optag import`: takes in recordings of an earlier system.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use rayon::prelude::*;
+
+use super::ConfigArgs;
+use super::transport::load_config;
+use crate::app::importing::Importer;
+use crate::app::open::open;
+use crate::archive::deliver::Deliverer;
+use crate::http::access::Actor;
+use crate::import::encode::Import;
+use crate::import::report::{FileReport, Totals};
+use crate::import::table;
+use crate::media::encoder::OpusSettings;
+
+/// Take in recordings of an earlier system. Stop the recorder first.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  optag import --csv index.csv --source 'Nortel archive' --time-zone Europe/Copenhagen ./recordings
+
+The table has the columns file, started_at, department, caller_number, consent, and if you like
+called_number, caller_name, external_id, consent_at. WAV (G.711 too), FLAC, MP3, Ogg Vorbis and AAC
+are taken and coded anew to Opus; two channels are the caller (left) and the employee. A file whose
+consent is not a plain yes, that is too old or was erased is refused. A run that was cut off is run
+again: what is there already is left alone.
+
+Exit code 0: every file is there or was refused by the rules. 1: some could not be taken in.")]
+pub struct ImportArgs {
+    /// The table: CSV with a head line; commas, semicolons or tabs.
+    #[arg(long, value_name = "FILE")]
+    csv: PathBuf,
+    /// Where the files are that the table names.
+    dir: PathBuf,
+    /// The earlier system, as consent records will name it.
+    #[arg(long, default_value = "an earlier system")]
+    source: String,
+    /// Zone of times that the table gives without an offset, for example Europe/Copenhagen.
+    #[arg(long, value_name = "ZONE")]
+    time_zone: Option<String>,
+    /// The left channel is the employee, the right one the caller.
+    #[arg(long)]
+    employee_first: bool,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// Runs the command.
+pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
+    let zone = args.time_zone.as_deref().map(jiff::tz::TimeZone::get).transpose();
+    let zone = zone.context("--time-zone is not the name of a zone, such as Europe/Copenhagen")?;
+    let text =
+        std::fs::read_to_string(&args.csv).with_context(|| format!("cannot read {}", args.csv.display()))?;
+    let lines = table::read(&text, zone.as_ref()).with_context(|| args.csv.display().to_string())?;
+    if args.source.trim().is_empty() || args.source.chars().any(char::is_control) {
+        bail!("--source names the earlier system");
+    }
+    let config = Arc::new(load_config(&args.config)?);
+    let Some(opened) = open(Arc::clone(&config), |_| {}).await? else {
+        bail!("a recorder is running on {}; stop it first", config.data_dir.display());
+    };
+    let importer = Importer {
+        deliverer: Deliverer::new(opened.erasing.vault.clone()),
+        opened,
+        dir: args.dir,
+        import: Import {
+            source: args.source,
+            actor: Actor::local_user().name,
+            employee_first: args.employee_first,
+            opus: OpusSettings {
+                bitrate_bps: config.engine.opus_bitrate_bps,
+                wideband_bitrate_bps: config.engine.opus_wideband_bitrate_bps,
+                complexity: 10,
+            },
+        },
+        seen: Default::default(),
+    };
+    let bar = ProgressBar::new(lines.len() as u64);
+    bar.set_style(ProgressStyle::with_template("{bar:40} {pos} of {len} files, {elapsed}, {eta} to go")?);
+    let runtime = tokio::runtime::Handle::current();
+    let reports = tokio::task::spawn_blocking(move || -> anyhow::Result<Vec<FileReport>> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(config.engine.workers).build()?;
+        let reports = pool.install(|| {
+            let one = |line| {
+                let report = importer.take_in(line, &runtime);
+                bar.inc(1);
+                report
+            };
+            lines.par_iter().map(one).collect()
+        });
+        bar.finish_and_clear();
+        Ok(reports)
+    });
+    let reports = reports.await??;
+    let totals = Totals::of(&reports);
+    if args.json {
+        let report = serde_json::json!({ "files": reports, "totals": totals });
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        reports.iter().for_each(|report| println!("{report}"));
+        println!(
+            "{} imported, {} already there, {} refused, {} failed",
+            totals.imported, totals.already_there, totals.refused, totals.failed
+        );
+    }
+    Ok(if totals.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

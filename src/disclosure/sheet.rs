@@ -1,0 +1,398 @@
+//! The cover sheet: what a person who asks for a copy must be told beside it, as text and HTML,
+//! in English and Danish.
+//!
+//! Source: GDPR Article 13 (1), (2), Article 15 (1), (3); who consulted is told by time and
+//! purpose, not by name, unless the owner says so (CJEU C-579/21).
+
+use jiff::tz::TimeZone;
+
+use super::owner::Owner;
+use crate::base::clock::WallTime;
+use crate::base::id::CallId;
+use crate::call::{ConsentHow, ConsentRecord, ConsentState};
+
+/// Language of a sheet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Language {
+    /// English.
+    #[serde(rename = "en")]
+    English,
+    /// Danish.
+    #[serde(rename = "da")]
+    Danish,
+}
+
+/// One time that somebody had the recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// When.
+    pub at: WallTime,
+    /// Who.
+    pub actor: String,
+    /// What was done.
+    pub action: Action,
+    /// Why, by its name in the audit.
+    pub purpose: &'static str,
+}
+
+/// What was done with a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Its details were looked at.
+    Viewed,
+    /// It was listened to.
+    Heard,
+    /// It was taken out or handed over.
+    HandedOut,
+    /// It came from an earlier system.
+    Imported,
+}
+
+/// Everything on a sheet.
+#[derive(Clone, Debug)]
+pub struct Sheet<'a> {
+    /// Language.
+    pub language: Language,
+    /// The recording.
+    pub id: CallId,
+    /// Department id.
+    pub department: &'a str,
+    /// When the call began.
+    pub started_at: WallTime,
+    /// When the recording began.
+    pub recorded_at: WallTime,
+    /// Its length. Units: ms.
+    pub duration_ms: u64,
+    /// Number called from.
+    pub caller_number: &'a str,
+    /// Number called.
+    pub called_number: &'a str,
+    /// The caller's name, where it is known.
+    pub caller_name: Option<&'a str>,
+    /// When it is erased at the latest.
+    pub expires_at: WallTime,
+    /// Every change of consent.
+    pub consent: &'a [ConsentRecord],
+    /// Everyone who had it.
+    pub uses: &'a [Use],
+    /// Name of the audio file beside the sheet.
+    pub file: &'a str,
+    /// Whether it holds the caller's voice alone.
+    pub own_voice_only: bool,
+    /// When the sheet was made.
+    pub made_at: WallTime,
+    /// The controller.
+    pub owner: &'a Owner,
+}
+
+/// A heading and what stands under it.
+type Section = (&'static str, Vec<String>);
+
+impl Sheet<'_> {
+    /// As plain text.
+    pub fn text(&self) -> String {
+        let mut text = format!("{}\n{}\n", self.title(), "=".repeat(self.title().chars().count()));
+        for (heading, lines) in self.sections() {
+            text.push_str(&format!("\n{heading}\n"));
+            lines.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
+        }
+        text
+    }
+
+    /// As a page that needs nothing else.
+    pub fn html(&self) -> String {
+        let lang = if self.language == Language::Danish { "da" } else { "en" };
+        let mut html = format!(
+            "<!doctype html>\n<html lang=\"{lang}\"><head><meta charset=\"utf-8\"><title>{0}</title>\n\
+             <style>body{{font:16px/1.5 sans-serif;max-width:44em;margin:2em auto;padding:0 1em}}\
+             h2{{font-size:1.1em;margin-bottom:.2em}}p{{margin:.2em 0}}</style></head><body>\n<h1>{0}</h1>\n",
+            escape(self.title())
+        );
+        for (heading, lines) in self.sections() {
+            html.push_str(&format!("<h2>{}</h2>\n", escape(heading)));
+            lines.iter().for_each(|line| html.push_str(&format!("<p>{}</p>\n", escape(line))));
+        }
+        html.push_str("</body></html>\n");
+        html
+    }
+
+    fn title(&self) -> &'static str {
+        self.pick("Copy of your recorded call", "Kopi af din optagede samtale")
+    }
+
+    fn sections(&self) -> Vec<Section> {
+        let mut sections =
+            vec![self.recording(), self.purpose(), self.consent(), self.uses(), self.retention()];
+        sections.extend([self.recipients(), self.rights(), self.controller()]);
+        sections
+    }
+
+    fn recording(&self) -> Section {
+        let mut lines = vec![
+            format!("{}: {}", self.pick("File", "Fil"), self.file),
+            format!("{}: {}", self.pick("Call began", "Samtalen begyndte"), self.time(self.started_at)),
+            format!(
+                "{}: {}",
+                self.pick("Recording began", "Optagelsen begyndte"),
+                self.time(self.recorded_at)
+            ),
+            format!("{}: {}", self.pick("Length", "Længde"), length(self.duration_ms)),
+            format!("{}: {}", self.pick("Department", "Afdeling"), self.department),
+            format!("{}: {}", self.pick("Called from", "Ringet fra"), self.caller_number),
+            format!("{}: {}", self.pick("Called", "Ringet til"), self.called_number),
+        ];
+        lines.extend(self.caller_name.map(|name| format!("{}: {name}", self.pick("Name", "Navn"))));
+        lines.push(format!("{}: {}", self.pick("Number of the recording", "Optagelsens nummer"), self.id));
+        if self.own_voice_only {
+            let own = self.pick(
+                "The file holds your own voice alone; the employee's is left out.",
+                "Filen indeholder kun din egen stemme; medarbejderens er udeladt.",
+            );
+            lines.push(own.to_owned());
+        }
+        (self.pick("The recording", "Optagelsen"), lines)
+    }
+
+    fn purpose(&self) -> Section {
+        let lines = vec![
+            self.pick("Purpose: internal training of staff.", "Formål: intern uddannelse af medarbejdere."),
+            self.pick(
+                "Lawful basis: your consent, GDPR Article 6 (1) (a).",
+                "Retsgrundlag: dit samtykke, databeskyttelsesforordningens artikel 6, stk. 1, litra a.",
+            ),
+            self.pick(
+                "Categories of data: your voice and what you said, numbers, name if known, time of the call.",
+                "Kategorier af oplysninger: din stemme og det, du har sagt, numre, navn hvis det er kendt, tidspunkt.",
+            ),
+            self.pick(
+                "No decision is made automatically from the recording, and no profile is made.",
+                "Der træffes ingen automatiske afgørelser på grundlag af optagelsen, og der laves ingen profilering.",
+            ),
+        ];
+        (self.pick("Purpose", "Formål"), lines.into_iter().map(str::to_owned).collect())
+    }
+
+    fn consent(&self) -> Section {
+        let line = |record: &ConsentRecord| {
+            let state = match record.state {
+                ConsentState::Granted => self.pick("consent given", "samtykke givet"),
+                ConsentState::Refused => self.pick("not consented", "ikke samtykket"),
+                ConsentState::Withdrawn => self.pick("consent withdrawn", "samtykke trukket tilbage"),
+                ConsentState::Asked => self.pick("asked", "spurgt"),
+                ConsentState::Unknown => self.pick("not asked", "ikke spurgt"),
+            };
+            let how = match record.how {
+                ConsentHow::Key => self.pick("by key press", "ved tastetryk"),
+                ConsentHow::System => self.pick("told by the telephone system", "oplyst af telefonsystemet"),
+                ConsentHow::Staff => self.pick("told to a member of staff", "sagt til en medarbejder"),
+                ConsentHow::Timeout => self.pick("no answer in time", "intet svar i tide"),
+                ConsentHow::CallEnded => self.pick("the call ended", "samtalen sluttede"),
+                ConsentHow::Transfer => self.pick("the call was transferred", "samtalen blev viderestillet"),
+                ConsentHow::Imported => {
+                    self.pick("according to an earlier system", "ifølge et tidligere system")
+                }
+            };
+            let prompt = record.prompt_version.as_ref().map(|version| {
+                let language = record.terms.as_ref().and_then(|terms| terms.language.as_deref());
+                let language = language.map(|tag| format!(" ({tag})")).unwrap_or_default();
+                format!(", {} {version}{language}", self.pick("prompt", "besked"))
+            });
+            format!("{}: {state}, {how}{}", self.time(record.at), prompt.unwrap_or_default())
+        };
+        (self.pick("Your consent", "Dit samtykke"), self.consent.iter().map(line).collect())
+    }
+
+    fn uses(&self) -> Section {
+        let heading = self.pick("Who has listened, and why", "Hvem har lyttet, og hvorfor");
+        if self.uses.is_empty() {
+            return (heading, vec![self.pick("Nobody until now.", "Ingen indtil nu.").to_owned()]);
+        }
+        let line = |one: &Use| {
+            let action = match one.action {
+                Action::Viewed => self.pick("details looked up", "oplysninger slået op"),
+                Action::Heard => self.pick("listened to", "aflyttet"),
+                Action::HandedOut => self.pick("handed out as a copy", "udleveret som kopi"),
+                Action::Imported => {
+                    self.pick("taken over from an earlier system", "overtaget fra et tidligere system")
+                }
+            };
+            let purpose = match one.purpose {
+                "training" => self.pick("training", "uddannelse"),
+                "caller_request" => self.pick("request from the caller", "anmodning fra borgeren"),
+                "administration" => self.pick("administration", "administration"),
+                _ => self.pick("not stated", "ikke angivet"),
+            };
+            let staff = self.pick("a member of staff", "en medarbejder");
+            let who = if self.owner.name_staff { one.actor.as_str() } else { staff };
+            format!("{}: {action}, {who}; {}: {purpose}", self.time(one.at), self.pick("purpose", "formål"))
+        };
+        (heading, self.uses.iter().map(line).collect())
+    }
+
+    fn retention(&self) -> Section {
+        let erased = self.pick(
+            "The recording is erased everywhere at the latest on",
+            "Optagelsen slettes overalt senest den",
+        );
+        let lines = vec![
+            format!("{erased} {}.", self.time(self.expires_at)),
+            self.pick("The copy you hold is yours.", "Den kopi, du har fået, er din.").to_owned(),
+        ];
+        (self.pick("How long it is kept", "Hvor længe den opbevares"), lines)
+    }
+
+    fn recipients(&self) -> Section {
+        let staff = self.pick(
+            "Staff and leaders of the controller who need it for training.",
+            "Den dataansvarliges medarbejdere og ledere, der har brug for den til uddannelse.",
+        );
+        let mut lines = vec![staff.to_owned()];
+        match self.owner.recipients.as_str() {
+            "" => lines.push(self.pick("Nobody else.", "Ingen andre.").to_owned()),
+            others => lines.push(others.to_owned()),
+        }
+        (self.pick("Recipients", "Modtagere"), lines)
+    }
+
+    fn rights(&self) -> Section {
+        let mut lines = vec![
+            self.pick(
+                "You may withdraw your consent at any time; the recording is then erased.",
+                "Du kan til enhver tid trække dit samtykke tilbage; så slettes optagelsen.",
+            ),
+            self.pick(
+                "You may have it erased, corrected or its use restricted, and have this copy (Articles 15 to 18).",
+                "Du kan få den slettet, rettet eller brugen begrænset, og få denne kopi (artikel 15-18).",
+            ),
+        ]
+        .into_iter()
+        .map(str::to_owned)
+        .collect::<Vec<_>>();
+        let authority = match self.owner.authority.as_str() {
+            "" => self.pick("the supervisory authority", "tilsynsmyndigheden"),
+            named => named,
+        };
+        lines.push(format!("{} {authority}.", self.pick("You may complain to", "Du kan klage til")));
+        (self.pick("Your rights", "Dine rettigheder"), lines)
+    }
+
+    fn controller(&self) -> Section {
+        let made = format!(
+            "{} {}.",
+            self.pick("This sheet was made on", "Dette ark er lavet den"),
+            self.time(self.made_at)
+        );
+        let officer = &self.owner.data_protection_officer;
+        let named = [
+            (self.pick("Controller", "Dataansvarlig"), &self.owner.controller),
+            (self.pick("Contact", "Kontakt"), &self.owner.contact),
+            (self.pick("Data protection officer", "Databeskyttelsesrådgiver"), officer),
+        ];
+        let named = named.into_iter().filter(|(_, text)| !text.is_empty());
+        let lines = named.map(|(what, text)| format!("{what}: {text}")).chain([made]).collect();
+        (self.pick("Who is responsible", "Hvem er ansvarlig"), lines)
+    }
+
+    fn pick(&self, english: &'static str, danish: &'static str) -> &'static str {
+        if self.language == Language::Danish { danish } else { english }
+    }
+
+    fn time(&self, at: WallTime) -> String {
+        local(at, &self.owner.time_zone)
+    }
+}
+
+fn local(at: WallTime, zone: &TimeZone) -> String {
+    at.timestamp().to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
+}
+
+fn length(ms: u64) -> String {
+    let secs = ms / 1_000;
+    format!("{}:{:02}:{:02}", secs / 3_600, secs / 60 % 60, secs % 60)
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::Evidence;
+
+    fn sheet(language: Language, owner: &Owner, check: impl Fn(String, String)) {
+        let at = WallTime::from_unix_micros(1_700_000_000_000_000);
+        let consent = [ConsentRecord {
+            state: ConsentState::Granted,
+            how: ConsentHow::Key,
+            at,
+            prompt_version: Some("2026-1".into()),
+            evidence: Evidence::Clock,
+            terms: None,
+        }];
+        let heard = Use { at, actor: "Inger".into(), action: Action::Heard, purpose: "training" };
+        let sheet = Sheet {
+            language,
+            id: CallId::from_bytes([7; 16]),
+            department: "demo",
+            started_at: at,
+            recorded_at: at,
+            duration_ms: 3_725_000,
+            caller_number: "+45 12 34 56 78",
+            called_number: "70 10 10 10",
+            caller_name: Some("<Ada>"),
+            expires_at: at.plus_days(90),
+            consent: &consent,
+            uses: &[heard],
+            file: "recording.wav",
+            own_voice_only: true,
+            made_at: at,
+            owner,
+        };
+        check(sheet.text(), sheet.html());
+    }
+
+    #[test]
+    fn a_sheet_tells_what_articles_13_to_15_ask_for_in_both_languages() {
+        let owner =
+            Owner { controller: "A town".into(), authority: "Datatilsynet".into(), ..Owner::default() };
+        sheet(Language::English, &owner, |text, html| {
+            for part in [
+                "internal training",
+                "Article 6 (1) (a)",
+                "2024-02-12",
+                "1:02:05",
+                "Nobody else",
+                "listened to",
+                "purpose: training",
+                "Datatilsynet",
+                "A town",
+                "withdraw",
+                "prompt 2026-1",
+                "own voice alone",
+            ] {
+                assert!(text.contains(part), "{part}: {text}");
+                assert!(html.contains(part), "{part}: {html}");
+            }
+            assert!(html.contains("&lt;Ada&gt;") && !html.contains("<Ada>"));
+        });
+        sheet(Language::Danish, &owner, |text, _| {
+            for part in [
+                "intern uddannelse",
+                "samtykke givet",
+                "aflyttet",
+                "Modtagere",
+                "Du kan klage til Datatilsynet",
+            ] {
+                assert!(text.contains(part), "{part}: {text}");
+            }
+        });
+    }
+
+    #[test]
+    fn staff_are_named_only_where_the_owner_says_so() {
+        sheet(Language::English, &Owner::default(), |text, _| assert!(!text.contains("Inger"), "{text}"));
+        let naming = Owner { name_staff: true, ..Owner::default() };
+        sheet(Language::English, &naming, |text, _| assert!(text.contains("Inger"), "{text}"));
+    }
+}

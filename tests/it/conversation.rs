@@ -1,0 +1,67 @@
+//! A call as tests hold it: two legs, spoken over and keyed without holding up the runtime.
+
+use serde_json::Value;
+
+use crate::phone::{Leg, talk};
+use crate::server::{Server, call_request};
+
+/// A call in progress with its two legs, µ-law.
+pub struct Conversation {
+    pub id: String,
+    legs: Option<Vec<Leg>>,
+}
+
+impl Conversation {
+    /// Admits a call for a department.
+    pub async fn admit(server: &Server, department: &str) -> Self {
+        Self::admit_as(server, call_request(department, "pcmu")).await
+    }
+
+    /// Admits a call as the request says.
+    pub async fn admit_as(server: &Server, request: Value) -> Self {
+        let (status, admitted) = server.ask("POST", "/api/v1/calls", Some(request)).await;
+        assert_eq!(status, 201, "{admitted}");
+        let legs = vec![Leg::new(&admitted, 0, 0, 0x1111), Leg::new(&admitted, 1, 0, 0x2222)];
+        Self { id: admitted["id"].as_str().unwrap().to_owned(), legs: Some(legs) }
+    }
+
+    /// Both speak.
+    pub async fn speak(&mut self, caller: Vec<i16>, employee: Vec<i16>) {
+        self.on_legs(move |legs| talk(legs, &[&caller, &employee])).await;
+    }
+
+    /// The caller presses keys.
+    pub async fn press(&mut self, keys: &'static str) {
+        self.on_legs(move |legs| keys.chars().for_each(|key| legs[0].key(key))).await;
+    }
+
+    /// Asks something of the call.
+    pub async fn ask(&self, server: &Server, what: &str, body: Option<Value>) -> (u16, Value) {
+        server.ask("POST", &format!("/api/v1/calls/{}/{what}", self.id), body).await
+    }
+
+    /// Ends it; the name of its outcome.
+    pub async fn end(self, server: &Server) -> String {
+        let (status, view) = self.ask(server, "end", None).await;
+        assert_eq!(status, 200, "{view}");
+        view["outcome"]["outcome"].as_str().unwrap().to_owned()
+    }
+
+    async fn on_legs(&mut self, work: impl FnOnce(&mut Vec<Leg>) + Send + 'static) {
+        let mut legs = self.legs.take().unwrap();
+        let legs = tokio::task::spawn_blocking(move || {
+            work(&mut legs);
+            legs
+        });
+        self.legs = Some(legs.await.unwrap());
+    }
+}
+
+/// Samples of a 16-bit WAV of ours, one list a channel.
+pub fn wav_channels(wav: &[u8]) -> Vec<Vec<i16>> {
+    assert_eq!((&wav[..4], &wav[8..12]), (&b"RIFF"[..], &b"WAVE"[..]));
+    let channels = usize::from(u16::from_le_bytes([wav[22], wav[23]]));
+    let samples: Vec<i16> =
+        wav[44..].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+    (0..channels).map(|n| samples.iter().skip(n).step_by(channels).copied().collect()).collect()
+}
