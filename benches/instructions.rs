@@ -21,7 +21,9 @@ use optag::media::codec::g711;
 use optag::media::encoder::Encoder;
 use optag::media::jitter::Jitter;
 use optag::media::rtp::packet::RtpPacket;
+use optag::media::rtp::rtcp;
 use optag::media::rtp::source::{ExpectedSource, SourceRule};
+use optag::media::rtp::srtp::{SrtpKey, SrtpPlan, SrtpReceiver, SrtpSender, Suite};
 use optag::spool::MasterKey;
 use optag::spool::frame::{self, RecordHead};
 use optag::spool::key::DataKey;
@@ -41,6 +43,9 @@ const HOT: &[Hot] = &[
     ("rtp_parse", rtp_parse),
     ("source_judge", source_judge),
     ("jitter_insert_and_pop", jitter),
+    ("srtp_aes_cm_128_sha1_80", srtp_cm),
+    ("srtp_aes_gcm_128", srtp_gcm),
+    ("rtcp_sender_report", rtcp_read),
     ("g711_decode_20_ms", g711_decode),
     ("silence_frame_repeated", silence),
     ("ogg_frame_of_two", ogg_frame),
@@ -157,6 +162,44 @@ fn source_judge(runs: usize) {
     let from = SocketAddr::from(([127, 0, 0, 1], 9));
     for n in 0..runs {
         black_box(rule.judge(MonoTime::from_nanos(n as u64 * 20_000_000), from, 7, n as u16));
+    }
+}
+
+fn srtp_cm(runs: usize) {
+    srtp(Suite::AesCm128Sha1Tag80, runs);
+}
+
+fn srtp_gcm(runs: usize) {
+    srtp(Suite::AeadAes128Gcm, runs);
+}
+
+/// Proves and decrypts one packet a run; they are protected beforehand by runs that both
+/// measurements share.
+fn srtp(suite: Suite, runs: usize) {
+    let key = SrtpKey::new(suite, vec![7; suite.secret_bytes()], vec![]).expect("a key");
+    let mut sender = SrtpSender::new(&key);
+    let plain = chain::packets(&vec![900; 160 * RUNS[1]], 1);
+    let sealed: Vec<Vec<u8>> = plain
+        .iter()
+        .map(|packet| {
+            let mut out = [0; 512];
+            let length = sender.protect(packet, &mut out).expect("it is a packet");
+            out[..length].to_vec()
+        })
+        .collect();
+    let plan = SrtpPlan { receive: vec![key], send: None, required: true, roc: 0 };
+    let mut receiver = SrtpReceiver::new(plan);
+    let mut out = [0; 512];
+    for packet in &sealed[..runs] {
+        black_box(receiver.unprotect(MonoTime::default(), black_box(packet), &mut out).is_ok());
+    }
+}
+
+fn rtcp_read(runs: usize) {
+    let mut report = vec![0x80, 200, 0, 6];
+    report.extend([7; 24]);
+    for _ in 0..runs {
+        black_box(rtcp::packets(black_box(&report)).map(Iterator::count).ok());
     }
 }
 

@@ -5,16 +5,18 @@ mod chain;
 mod legs;
 
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use chain::OPUS;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use optag::archive::ogg::{OggOpusWriter, Tags};
-use optag::base::clock::WallTime;
+use optag::base::clock::{MonoTime, WallTime};
 use optag::base::id::CallId;
 use optag::media::codec::g711;
 use optag::media::encoder::Encoder;
 use optag::media::output::MediaBlock;
 use optag::media::rtp::packet::RtpPacket;
+use optag::media::rtp::srtp::{SrtpKey, SrtpPlan, SrtpReceiver, SrtpSender, Suite};
 
 const FRAMES: usize = 50;
 
@@ -203,5 +205,41 @@ fn spool(c: &mut Criterion) {
     log.close();
 }
 
-criterion_group!(benches, rtp, decode, encode, ogg_page, spool);
+/// Proving and decrypting one packet of 20 ms, by suite.
+fn srtp(c: &mut Criterion) {
+    let mut group = c.benchmark_group("an encrypted packet of 172 bytes");
+    for suite in Suite::ALL {
+        let key = SrtpKey::new(suite, vec![7; suite.secret_bytes()], vec![]).unwrap();
+        let mut sender = SrtpSender::new(&key);
+        let plan = SrtpPlan { receive: vec![key], send: None, required: true, roc: 0 };
+        let mut receiver = SrtpReceiver::new(plan);
+        let (mut packet, mut sequence) = (chain::packets(&[900; 160], 1).remove(0), 0u16);
+        let (mut sealed, mut clear) = (vec![[0; 256]; 1_000], [0; 256]);
+        let mut length = 0;
+        group.bench_function(suite.name(), |b| {
+            b.iter_custom(|packets| {
+                let (mut left, mut took) = (packets as usize, Duration::ZERO);
+                while left > 0 {
+                    let batch = left.min(sealed.len());
+                    for out in &mut sealed[..batch] {
+                        sequence = sequence.wrapping_add(1);
+                        packet[2..4].copy_from_slice(&sequence.to_be_bytes());
+                        length = sender.protect(&packet, out).unwrap();
+                    }
+                    let started = Instant::now();
+                    for one in &sealed[..batch] {
+                        let proved = receiver.unprotect(MonoTime::default(), &one[..length], &mut clear);
+                        black_box(proved.unwrap());
+                    }
+                    took += started.elapsed();
+                    left -= batch;
+                }
+                took
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, srtp, rtp, decode, encode, ogg_page, spool);
 criterion_main!(benches);

@@ -7,6 +7,9 @@ mod chain;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
+use optag::base::clock::MonoTime;
+use optag::media::rtp::srtp::{SrtpKey, SrtpPlan, SrtpReceiver, SrtpSender, Suite};
+
 /// Allocations of a call's tick: the three lists of its block.
 const PER_TICK: u64 = 3;
 /// Every 10 s a tick writes down how the call stands.
@@ -82,4 +85,27 @@ fn a_packet_allocates_nothing_and_a_tick_only_its_block() {
     let ticks = TICKS as u64;
     let allowed = PER_TICK * ticks + PER_SAVING * (ticks / TICKS_PER_SAVING);
     assert!(by_ticks <= allowed, "{by_ticks} allocations by {TICKS} ticks");
+}
+
+#[test]
+fn an_encrypted_packet_allocates_nothing_and_neither_does_one_that_is_not_proved() {
+    for suite in Suite::ALL {
+        let key = SrtpKey::new(suite, vec![7; suite.secret_bytes()], vec![0, 1]).expect("a key");
+        let mut sender = SrtpSender::new(&key);
+        let plan = SrtpPlan { receive: vec![key], send: None, required: true, roc: 0 };
+        let mut receiver = SrtpReceiver::new(plan);
+        let (mut sealed, mut clear) = ([0; 512], [0; 512]);
+        let now = MonoTime::default();
+        let mut made = 0;
+        for (n, packet) in chain::packets(&[900; 160 * 300], 1).iter().enumerate() {
+            let length = sender.protect(packet, &mut sealed).expect("it is a packet");
+            let by_it = allocations_of(|| {
+                assert_eq!(receiver.unprotect(now, &sealed[..length], &mut clear), Ok(packet.len()));
+                sealed[40] ^= 1;
+                assert!(receiver.unprotect(now, &sealed[..length], &mut clear).is_err());
+            });
+            made += if n < WARM { 0 } else { by_it };
+        }
+        assert_eq!(made, 0, "{}", suite.name());
+    }
 }

@@ -13,6 +13,7 @@ use optag::media::encoder::OpusSettings;
 use optag::media::leg::LegPlan;
 use optag::media::output::Output;
 use optag::media::plan::{CaptureSettings, ToneSettings};
+use optag::media::rtp::rtcp::RtcpPlan;
 use optag::media::rtp::source::ExpectedSource;
 use optag::media::rtp::telephone_event::EventFormat;
 use optag::media::stats::TickStats;
@@ -53,6 +54,7 @@ impl Player {
             comfort_noise: Vec::new(),
             source: ExpectedSource::default(),
             srtp: None,
+            rtcp: RtcpPlan::default(),
         };
         let rules = CallRules {
             id: CallId::from_bytes([1; 16]),
@@ -67,6 +69,7 @@ impl Player {
             },
             tones: ToneSettings::default(),
             rtp_timeout: Duration::from_secs(60),
+            reports: false,
         };
         let legs = vec![plan(StreamRole::Caller), plan(StreamRole::Employee)];
         let mut player = Self {

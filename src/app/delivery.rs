@@ -13,7 +13,7 @@ use crate::app::durable::destroy_key;
 use crate::app::erasing::Erasing;
 use crate::app::pace::Pace;
 use crate::app::settling::{Closing, Settling};
-use crate::archive::deliver::{DeliverError, Deliverer, Source};
+use crate::archive::deliver::{DeliverError, Deliverer, Records, Source};
 use crate::archive::manifest::Manifest;
 use crate::archive::recording::AssembleError;
 use crate::archive::store::StoreError;
@@ -187,12 +187,13 @@ pub fn source(spool: &Spool, id: CallId) -> Result<Source, SpoolError> {
     let spool = spool.clone();
     let records = move || {
         let reader = spool.read(id).map_err(|error| AssembleError::Io(error.to_string()))?;
+        let joined = reader.joined_streams();
         let bodies = reader.filter_map(|body| match body {
             Ok(body) => Some(Ok(body)),
             Err(error) if error.is_damage() => None,
             Err(error) => Some(Err(AssembleError::Io(error.to_string()))),
         });
-        Ok(Box::new(bodies) as _)
+        Ok(Records::new(joined, bodies))
     };
     Ok(Source { records: Arc::new(records), secret })
 }

@@ -119,7 +119,7 @@ impl Importer {
         let bodies = Arc::new(call.bodies);
         let records = move || {
             let (bodies, count) = (Arc::clone(&bodies), bodies.len());
-            Ok(Box::new((0..count).map(move |n| Ok(bodies[n].clone()))) as Records)
+            Ok(Records::new(0, (0..count).map(move |n| Ok(bodies[n].clone()))))
         };
         let source = Source { records: Arc::new(records), secret: self.secret(id) };
         runtime.block_on(async {

@@ -71,8 +71,32 @@ impl Publisher {
         metrics::packets_refused(RefusedPacket::Oversized, since(|s| s.oversized));
         metrics::packets_refused(RefusedPacket::Unproved, since(|s| s.unproved));
         metrics::packets_refused(RefusedPacket::Replayed, since(|s| s.replayed));
+        metrics::packets_refused(RefusedPacket::Stale, since(|s| s.stale));
+        metrics::packets_refused(RefusedPacket::Unwanted, since(|s| s.unwanted));
         metrics::packets_refused(RefusedPacket::Undecodable, since(|s| s.undecodable));
         metrics::kernel_drops(since(|s| s.kernel_dropped));
+        metrics::rtcp(&[
+            ("received", since(|s| s.rtcp_received)),
+            ("malformed", since(|s| s.rtcp_malformed)),
+            ("source", since(|s| s.rtcp_foreign)),
+            ("unproved", since(|s| s.rtcp_unproved)),
+            ("bye", since(|s| s.rtcp_byes)),
+            ("report_sent", since(|s| s.reports_sent)),
+        ]);
+        metrics::reports(
+            &[
+                ("0", since(|s| s.reports_lost_nothing)),
+                ("below_1_percent", since(|s| s.reports_lost_below_1)),
+                ("below_5_percent", since(|s| s.reports_lost_below_5)),
+                ("more", since(|s| s.reports_lost_more)),
+            ],
+            &[
+                ("below_5_ms", since(|s| s.reports_jitter_below_5)),
+                ("below_20_ms", since(|s| s.reports_jitter_below_20)),
+                ("below_60_ms", since(|s| s.reports_jitter_below_60)),
+                ("more", since(|s| s.reports_jitter_more)),
+            ],
+        );
         metrics::engine_totals(
             Duration::from_millis(engine.audio_in_ms),
             Duration::from_millis(

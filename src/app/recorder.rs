@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use crate::app::config::Config;
 use crate::app::durable::{destroy_key, durable};
 use crate::app::erasing::Erasing;
+use crate::app::keyed_lock::KeyedLock;
 use crate::app::registry::Registry;
 use crate::base::clock::{BootId, Clock};
 use crate::base::id::CallId;
@@ -26,11 +27,10 @@ use crate::call::{
     CallContext, CallFacts, ConsentState, Department, Evidence, Outcome, StreamFacts, StreamRole,
 };
 use crate::media::call::{CallRules, CallState, Command};
-use crate::media::engine::{CallPlan, Engine, EngineError};
+use crate::media::engine::{CallPlan, Engine, EngineError, StreamPlan};
 use crate::media::leg::LegPlan;
-use crate::media::ports::{PortError, PortPool};
+use crate::media::ports::{PortError, PortPool, StreamSockets};
 use crate::media::saved::SavedCall;
-use crate::media::socket::MediaSocket;
 use crate::media::stats::CallGauges;
 use crate::metrics;
 use crate::retention::deletion_log::Cause;
@@ -58,6 +58,8 @@ pub struct Recorder {
     pub erasing: Arc<Erasing>,
     /// Set once the recorder shuts down.
     pub draining: Arc<AtomicBool>,
+    /// Turns of streams that join a call.
+    pub joining: KeyedLock,
 }
 
 impl Feed for Recorder {
@@ -108,24 +110,24 @@ impl Recorder {
         if !self.spool.accepts_new_calls() {
             return Err(AdmitError::Overloaded("the spool is filling up"));
         }
-        let sockets =
-            self.ports.bind(call.streams.len(), self.clock.mono()).map_err(|error| match error {
-                PortError::Exhausted => AdmitError::PortsUsedUp,
-                PortError::Socket(_) => AdmitError::Overloaded("no sockets left"),
-            })?;
+        let own_rtcp = call.streams.iter().map(|stream| !stream.rtcp.mux);
+        let sockets = self.ports.bind(own_rtcp, self.clock.mono()).map_err(|error| match error {
+            PortError::Exhausted => AdmitError::PortsUsedUp,
+            PortError::Socket(_) => AdmitError::Overloaded("no sockets left"),
+        })?;
         let addresses: Vec<SocketAddr> =
-            sockets.iter().map(|socket| self.advertised(socket.port())).collect();
+            sockets.iter().map(|sockets| self.advertised(sockets.port())).collect();
         let facts = self.facts(&call, &department);
         let id = facts.id;
         let rules = CallRules { id, question: department.question(), prompt_version: call.prompt_version };
         let legs: Vec<LegPlan> = call.streams.into_iter().map(leg_plan).collect();
         if department.record {
-            let ports: Vec<u16> = sockets.iter().map(MediaSocket::port).collect();
+            let ports: Vec<u16> = sockets.iter().map(StreamSockets::port).collect();
             let saved = SavedCall::new(rules.clone(), &legs, &ports, self.clock.mono());
             self.open_in_spool(&facts, Some(saved)).await?;
         }
         let consent = if department.record { ConsentState::Asked } else { ConsentState::Unknown };
-        let gauges = Arc::new(CallGauges::new(addresses.len()));
+        let gauges = Arc::new(CallGauges::new(limit::STREAMS_PER_CALL));
         self.registry.add(&facts, consent, &addresses, Arc::clone(&gauges));
         if department.record {
             self.registry.set_opened(id);
@@ -166,6 +168,9 @@ impl Recorder {
     }
 
     async fn try_control(&self, id: CallId, control: Control) -> Result<CallView, ControlError> {
+        if let Control::AddStream(stream) = control {
+            return self.add_stream(id, *stream).await;
+        }
         if let Control::Describe(context) = &control
             && let Some(department) = self.moved_to(id, context)
         {
@@ -206,6 +211,49 @@ impl Recorder {
         self.registry.get(id).ok_or(ControlError::NoSuchCall(id))
     }
 
+    /// Opens a port and lets the stream join; both are durable once this answers.
+    async fn add_stream(&self, id: CallId, stream: NewStream) -> Result<CallView, ControlError> {
+        // One at a time in a call, so that the streams shown are in the order of its channels.
+        let _turn = self.joining.lock(id).await;
+        let view = self.registry.get(id).filter(|view| view.outcome.is_none());
+        let view = view.ok_or(ControlError::NoSuchCall(id))?;
+        if view.streams.len() >= limit::STREAMS_PER_CALL {
+            let most = limit::STREAMS_PER_CALL;
+            return Err(ControlError::BadStream(format!(
+                "the call has {most} streams, and none may be added"
+            )));
+        }
+        if view.streams.iter().any(|known| known.label == stream.label) {
+            return Err(ControlError::BadStream(format!(
+                "a stream of the call is `{}` already",
+                stream.label
+            )));
+        }
+        if stream.formats.is_empty() {
+            return Err(ControlError::BadStream(format!("stream `{}` has no codec", stream.label)));
+        }
+        let bound = self.ports.bind([!stream.rtcp.mux], self.clock.mono());
+        let sockets = bound.ok().and_then(|mut all| all.pop()).ok_or(ControlError::PortsUsedUp)?;
+        let address = self.advertised(sockets.port());
+        let facts = StreamFacts { label: stream.label.clone(), role: stream.role };
+        let plan = StreamPlan { facts: facts.clone(), leg: leg_plan(stream), sockets };
+        let (reply, answer) = oneshot::channel();
+        self.engine.join(id, plan, Box::new(move |result| drop(reply.send(result))));
+        match answer.await {
+            Ok(Ok(_)) => {}
+            Ok(Err(EngineError::NoSuchCall)) => return Err(ControlError::NoSuchCall(id)),
+            Ok(Err(error @ EngineError::NoMoreStreams)) => {
+                return Err(ControlError::BadStream(error.to_string()));
+            }
+            Ok(Err(_)) | Err(_) => return Err(ControlError::NotDurable),
+        }
+        self.registry.joined(id, &facts, address);
+        if !durable(&self.spool).await {
+            return Err(ControlError::NotDurable);
+        }
+        self.registry.get(id).ok_or(ControlError::NoSuchCall(id))
+    }
+
     async fn command(&self, id: CallId, control: Control) -> Result<CallState, ControlError> {
         let command = match control {
             Control::Answer { answer, how, prompt_version, evidence } => {
@@ -219,12 +267,14 @@ impl Recorder {
             Control::Pause => Command::Pause,
             Control::Resume => Command::Resume,
             Control::End => Command::End,
+            Control::DropStream { stream } => Command::DropStream { stream },
+            Control::AddStream(_) => return Err(ControlError::Unsupported("add a stream in this way")),
             Control::Describe(_) => {
                 return Err(ControlError::Unsupported("keep what becomes known in mid-call"));
             }
-            Control::Renegotiate { stream, formats, telephone_event, comfort_noise, source, srtp } => {
+            Control::Renegotiate { stream, formats, telephone_event, comfort_noise, source, srtp, rtcp } => {
                 let role = StreamRole::Other;
-                let plan = LegPlan { role, formats, telephone_event, comfort_noise, source, srtp };
+                let plan = LegPlan { role, formats, telephone_event, comfort_noise, source, srtp, rtcp };
                 Command::Renegotiate { stream, plan: Box::new(plan) }
             }
         };
@@ -316,6 +366,7 @@ fn leg_plan(stream: NewStream) -> LegPlan {
         comfort_noise: stream.comfort_noise,
         source: stream.source,
         srtp: stream.srtp,
+        rtcp: stream.rtcp,
     }
 }
 

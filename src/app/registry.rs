@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::id::CallId;
 use crate::base::private::Private;
-use crate::call::{CallFacts, ConsentState};
+use crate::call::{CallFacts, ConsentState, StreamFacts};
 use crate::media::output::{Ended, StreamCounts};
 use crate::media::stats::CallGauges;
 use crate::signalling::feed::{CallView, StreamView};
@@ -87,6 +87,18 @@ impl Registry {
     /// Another department has the call.
     pub fn set_department(&self, id: CallId, department: &str) {
         self.change(id, |view| department.clone_into(&mut view.department));
+    }
+
+    /// A stream joined a call.
+    pub fn joined(&self, id: CallId, stream: &StreamFacts, address: SocketAddr) {
+        // A call that is opened in the spool later is opened with all of its streams.
+        if let Some(facts) = self.calls().unopened.get_mut(&id) {
+            facts.streams.push(stream.clone());
+        }
+        self.change(id, |view| {
+            let (label, role) = (stream.label.clone(), stream.role);
+            view.streams.push(StreamView { label, role, address, counts: StreamCounts::default() });
+        });
     }
 
     /// Forgets a call that was not admitted after all.

@@ -14,13 +14,14 @@ use tokio::sync::oneshot;
 use crate::app::open::Opened;
 use crate::base::clock::{BootId, MonoTime};
 use crate::base::id::CallId;
+use crate::base::limit;
 use crate::call::{CallFacts, ConsentState};
 use crate::media::engine::{Engine, ResumePlan};
 use crate::media::output::FRAME_MS;
-use crate::media::ports::PortPool;
+use crate::media::ports::{PortPool, StreamSockets};
 use crate::media::resume::Resumption;
 use crate::media::saved::SavedCall;
-use crate::media::socket::{KeptSocket, MediaSocket};
+use crate::media::socket::KeptSocket;
 use crate::media::stats::CallGauges;
 use crate::metrics::{self, NotResumed};
 use crate::signalling::siprec::kept::Kept;
@@ -138,13 +139,15 @@ async fn put_back(
     let Candidate { facts, saved, frames, .. } = candidate;
     let now = opened.clock.mono();
     let sockets_kept = saved.legs.iter().all(|leg| kept.contains_key(&leg.port));
-    let bind = |leg: &crate::media::saved::SavedLeg| ports.bind_at(leg.port, kept.remove(&leg.port), now);
-    let sockets: Vec<MediaSocket> =
+    let bind = |leg: &crate::media::saved::SavedLeg| {
+        ports.bind_at(leg.port, kept.remove(&leg.port), !leg.plan.rtcp.mux, now)
+    };
+    let sockets: Vec<StreamSockets> =
         saved.legs.iter().map(bind).collect::<Result<_, _>>().map_err(|_| NotResumed::Ports)?;
     let ip = opened.config.rtp.advertised_ip;
     let addresses: Vec<SocketAddr> =
         sockets.iter().map(|socket| SocketAddr::new(ip, socket.port())).collect();
-    let gauges = Arc::new(CallGauges::new(sockets.len()));
+    let gauges = Arc::new(CallGauges::new(limit::STREAMS_PER_CALL));
     opened.registry.add(facts, saved.consent.state(), &addresses, Arc::clone(&gauges));
     opened.registry.set_opened(facts.id);
     opened.registry.set_department(facts.id, saved.consent.department());

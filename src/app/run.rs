@@ -105,6 +105,7 @@ impl Running {
             registry: Arc::clone(&opened.registry),
             erasing: Arc::clone(&opened.erasing),
             draining: Arc::clone(&draining),
+            joining: Default::default(),
         });
         let health = Arc::new(Health::default());
         health.look(&opened.erasing).await;
@@ -370,6 +371,7 @@ fn start_engine(opened: &Opened) -> anyhow::Result<Engine> {
             },
             tones: config.tones,
             rtp_timeout: config.rtp.timeout,
+            reports: config.rtp.rtcp_reports,
         },
         adaptive_complexity: config.engine.adaptive_complexity,
     };

@@ -97,6 +97,7 @@ fn as_output(record: SpoolRecord) -> Option<Output> {
         Body::Opened(_) | Body::DialogState(_) => return None,
         Body::Consent(consent) => Fact::Consent(consent),
         Body::Media(block) => Fact::Media(block),
+        Body::Joined(facts) => Fact::Joined(facts),
         Body::Gap(gap) => Fact::Gap(gap),
         Body::Closed(ended) => Fact::Ended(ended),
     };

@@ -28,8 +28,22 @@ use crate::spool::record::Body;
 /// Memory of all uploads together. Units: KiB.
 const ROOM_KIB: usize = 60 << 10;
 
-/// A call's records in order.
-pub type Records = Box<dyn Iterator<Item = Result<Body, AssembleError>> + Send>;
+/// A call's records in order, and how many streams join among them: the channels of a file are
+/// known before its first byte.
+pub struct Records {
+    joined: usize,
+    bodies: Box<dyn Iterator<Item = Result<Body, AssembleError>> + Send>,
+}
+
+impl Records {
+    /// Records among which `joined` streams join.
+    pub fn new(
+        joined: usize,
+        bodies: impl Iterator<Item = Result<Body, AssembleError>> + Send + 'static,
+    ) -> Self {
+        Self { joined, bodies: Box::new(bodies) }
+    }
+}
 
 /// Why a delivery failed.
 #[derive(Debug, thiserror::Error)]
@@ -230,12 +244,12 @@ impl Packing {
 
 /// Reads records, and hands on the recording as it becomes ready. Runs where blocking is allowed.
 fn assemble(
-    mut records: Records,
+    Records { joined, mut bodies }: Records,
     mut to: impl FnMut(&[u8]) -> Result<(), AssembleError>,
 ) -> Result<Manifest, AssembleError> {
-    let first = records.next().ok_or(AssembleError::NotOpened)??;
-    let mut assembler = Assembler::new(first)?;
-    for record in records {
+    let first = bodies.next().ok_or(AssembleError::NotOpened)??;
+    let mut assembler = Assembler::new(first)?.expect_joining(joined);
+    for record in bodies {
         assembler.record(record?)?;
         if assembler.ready_bytes() > 0 {
             to(&assembler.take())?;

@@ -10,7 +10,7 @@ use super::ogg::{OggError, OggOpusWriter, Tags};
 use crate::base::hex::hex;
 use crate::base::limit;
 use crate::call::consent::standing;
-use crate::call::{CallFacts, ConsentRecord, ConsentState};
+use crate::call::{CallFacts, ConsentRecord, ConsentState, StreamFacts, StreamRole};
 use crate::media::codec::opus_packet::audio_hz;
 use crate::media::encoder::{PRE_SKIP_48K, silence_packet};
 use crate::media::output::{Ended, FRAME_MS, Gap, GapReason, MediaBlock};
@@ -51,6 +51,8 @@ pub struct Assembler {
     consent: Vec<ConsentRecord>,
     gaps: Vec<Gap>,
     peaks: Vec<Vec<u8>>,
+    channels: usize,
+    named: usize,
     writer: Option<OggOpusWriter>,
     sha256: digest::Context,
     bytes: u64,
@@ -66,6 +68,8 @@ impl Assembler {
         let Body::Opened(call) = first else { return Err(AssembleError::NotOpened) };
         Ok(Self {
             peaks: vec![Vec::new(); call.streams.len()],
+            channels: call.streams.len(),
+            named: call.streams.len(),
             call,
             consent: Vec::new(),
             gaps: Vec::new(),
@@ -75,6 +79,19 @@ impl Assembler {
             ended: None,
             audio_rate_hz: 8_000,
         })
+    }
+
+    /// So many streams join in mid-call: their channels are in the file from its beginning,
+    /// silent until they do.
+    pub fn expect_joining(mut self, streams: usize) -> Self {
+        self.channels = (self.channels + streams).min(limit::STREAMS_PER_CALL);
+        self.peaks.resize(self.channels, Vec::new());
+        for number in self.call.streams.len() + 1..=self.channels {
+            // Where the record that names it is damaged, this stands for it.
+            let label = format!("stream {number}");
+            self.call.streams.push(StreamFacts { label, role: StreamRole::Other });
+        }
+        self
     }
 
     /// Takes the next record.
@@ -87,6 +104,12 @@ impl Assembler {
             Body::Gap(gap) => self.gaps.push(gap),
             Body::Closed(ended) => self.ended = Some(ended),
             Body::Media(block) => self.media(&block)?,
+            Body::Joined(facts) => {
+                if let Some(stream) = self.call.streams.get_mut(self.named) {
+                    *stream = facts;
+                    self.named += 1;
+                }
+            }
         }
         Ok(())
     }
@@ -110,7 +133,7 @@ impl Assembler {
     pub fn finish(mut self) -> Result<(Vec<u8>, Manifest), AssembleError> {
         let granted = self.granted()?.clone();
         let ended = self.ended.take().ok_or(AssembleError::NotClosed)?;
-        let streams = self.call.streams.len();
+        let streams = self.channels;
         let writer = self.writer.as_mut().ok_or(AssembleError::NoAudio)?;
         while writer.frames() < ended.frames {
             writer.frame(vec![silence_packet(); streams].into_iter())?;
@@ -150,8 +173,8 @@ impl Assembler {
 
     fn media(&mut self, block: &MediaBlock) -> Result<(), AssembleError> {
         let granted_at = self.granted()?.at;
-        let streams = self.call.streams.len();
-        if usize::from(block.streams) != streams || block.lengths.len() != block.peaks.len() {
+        let (streams, came) = (self.channels, usize::from(block.streams));
+        if came > streams || came == 0 || block.lengths.len() != block.peaks.len() {
             return Err(AssembleError::BadBlock);
         }
         if self.writer.is_none() {
@@ -168,7 +191,7 @@ impl Assembler {
             for _ in from..block.first_frame {
                 writer.frame(vec![silence_packet(); streams].into_iter())?;
             }
-            for stream in 0..block.streams {
+            for stream in 0..streams as u8 {
                 // Of that, what fell into a restart says so already.
                 let said = self.gaps.iter().filter(|gap| {
                     gap.stream == stream && gap.reason == GapReason::Restart && gap.to_frame > from
@@ -182,19 +205,29 @@ impl Assembler {
                 }
             }
         }
+        if came < streams {
+            let gap = |stream| Gap {
+                stream: stream as u8,
+                from_frame: block.first_frame,
+                to_frame: block.first_frame + block.frames(),
+                reason: GapReason::NoMedia,
+            };
+            self.gaps.extend((came..streams).map(gap));
+        }
         let packets: Vec<&[u8]> = block.packets().collect();
-        for (n, frame) in packets.chunks_exact(streams).enumerate() {
+        for (n, frame) in packets.chunks_exact(came).enumerate() {
             let index = block.first_frame + n as u32;
             if index < writer.frames() {
                 continue;
             }
-            writer.frame(frame.iter().copied())?;
+            writer.frame((0..streams).map(|n| frame.get(n).copied().unwrap_or(silence_packet())))?;
             let rates = frame.iter().filter_map(|packet| packet.first()).map(|&toc| audio_hz(toc));
             self.audio_rate_hz = rates.fold(self.audio_rate_hz, u32::max);
             for (stream, peaks) in self.peaks.iter_mut().enumerate() {
                 let slot = (index / PEAK_FRAMES) as usize;
                 peaks.resize(peaks.len().max(slot + 1), 0);
-                peaks[slot] = peaks[slot].max(block.peaks[n * streams + stream]);
+                let peak = if stream < came { block.peaks[n * came + stream] } else { 0 };
+                peaks[slot] = peaks[slot].max(peak);
             }
         }
         Ok(())
@@ -206,7 +239,7 @@ mod tests {
     use super::*;
     use crate::base::clock::WallTime;
     use crate::base::id::CallId;
-    use crate::call::{ConsentHow, Evidence, Outcome, StreamFacts, StreamRole};
+    use crate::call::{ConsentHow, Evidence, Outcome};
     use crate::media::output::EndedBy;
 
     fn opened() -> Body {
@@ -290,6 +323,36 @@ mod tests {
         assert_eq!(manifest.duration_ms, 200);
         assert_eq!(manifest.consent.len(), 1);
         assert_eq!(manifest.expires_at, manifest.call.started_at.plus_days(90));
+    }
+
+    #[test]
+    fn a_stream_that_joins_late_is_silent_and_marked_until_then() {
+        let joined = Body::Joined(StreamFacts { label: "c".into(), role: StreamRole::Other });
+        let of_three = Body::Media(MediaBlock {
+            first_frame: 5,
+            streams: 3,
+            lengths: vec![silence_packet().len() as u16; 15],
+            peaks: vec![50; 15],
+            bytes: silence_packet().repeat(15),
+        });
+        let make = |named: Option<Body>| {
+            let mut assembler = Assembler::new(opened()).unwrap().expect_joining(1);
+            for body in [consent(ConsentState::Granted), media(0)].into_iter().chain(named) {
+                assembler.record(body).unwrap();
+            }
+            assembler.record(of_three.clone()).unwrap();
+            assembler.record(closed(10)).unwrap();
+            assembler.finish().unwrap()
+        };
+        let (bytes, manifest) = make(Some(joined));
+        assert_eq!(bytes[28..28 + 10], *b"OpusHead\x01\x03", "three channels from the beginning");
+        assert_eq!(manifest.call.streams[2].label, "c");
+        assert_eq!(manifest.duration_ms, 200);
+        let gap = Gap { stream: 2, from_frame: 0, to_frame: 5, reason: GapReason::NoMedia };
+        assert_eq!(manifest.gaps, [gap]);
+        assert_eq!(manifest.peaks_100ms[2], [0, 50]);
+        let (_, unnamed) = make(None);
+        assert_eq!(unnamed.call.streams[2].label, "stream 3", "its record was damaged");
     }
 
     #[test]

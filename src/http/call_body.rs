@@ -6,17 +6,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::problem::{FieldError, Problem};
+use super::stream_body::StreamBody;
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
 use crate::base::limit;
 use crate::base::private::Private;
 use crate::call::{ConsentState, Outcome, StreamRole};
-use crate::media::codec::Encoding;
 use crate::media::output::StreamCounts;
-use crate::signalling::feed::{CallView, EventFormat, ExpectedSource, NewCall, NewStream, PayloadFormat};
-
-/// RFC 4733 payload type that nearly everyone uses.
-const TELEPHONE_EVENT: u8 = 101;
+use crate::signalling::feed::{CallView, NewCall};
 
 /// A call to announce.
 #[derive(Deserialize, ToSchema)]
@@ -41,46 +38,6 @@ pub struct CallBody {
     streams: Vec<StreamBody>,
 }
 
-/// One direction of one party's audio.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct StreamBody {
-    /// Your name for it, unique in the call.
-    label: String,
-    /// `caller`, `employee`, `mixed` or `other`. Left out: the first is the caller, the second
-    /// the employee; a single one is mixed.
-    #[schema(value_type = Option<String>)]
-    role: Option<StreamRole>,
-    /// `pcmu`, `pcma`, `g722`, `opus`, or `l16/` and its rate: 8000, 16000, 24000 or 48000.
-    #[schema(value_type = String)]
-    codec: Encoding,
-    /// Left out: the codec's own; `opus` and `l16` have none.
-    payload_type: Option<u8>,
-    /// Payload type of key presses (RFC 4733); null for none.
-    #[serde(default = "default_event")]
-    #[schema(default = 101)]
-    telephone_event: Option<u8>,
-    /// Where the packets will come from. Others are refused.
-    source: Option<SourceBody>,
-}
-
-/// A stream's sender.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SourceBody {
-    /// Its address.
-    #[schema(value_type = Option<String>)]
-    ip: Option<IpAddr>,
-    /// Its port.
-    port: Option<u16>,
-    /// Its SSRC.
-    ssrc: Option<u32>,
-}
-
-fn default_event() -> Option<u8> {
-    Some(TELEPHONE_EVENT)
-}
-
 /// An admitted call.
 #[derive(Serialize, ToSchema)]
 pub struct AdmittedBody {
@@ -99,7 +56,7 @@ pub struct AdmittedBody {
 pub struct StreamPlace {
     /// Your name for it.
     pub label: String,
-    /// Send its RTP here.
+    /// Send its RTP here, and RTCP to the port after it unless both share one.
     #[schema(value_type = String)]
     pub address: IpAddr,
     /// To this port.
@@ -182,7 +139,7 @@ impl CallBody {
             wrong.add("streams", format!("1 to {} streams are allowed", limit::STREAMS_PER_CALL));
         }
         for (at, stream) in self.streams.iter().enumerate() {
-            stream.check(at, &mut wrong);
+            stream.check(&format!("streams[{at}]."), &mut wrong);
             if self.streams[..at].iter().any(|other| other.label == stream.label) {
                 wrong.add(format!("streams[{at}].label"), "another stream has this label");
             }
@@ -191,7 +148,13 @@ impl CallBody {
             return Err(Problem::fields(wrong.0));
         }
         let count = self.streams.len();
-        let streams = self.streams.into_iter().enumerate().map(|(at, stream)| stream.stream(at, count));
+        let role = |at| match (at, count) {
+            (0, 1) => StreamRole::Mixed,
+            (0, _) => StreamRole::Caller,
+            (1, _) => StreamRole::Employee,
+            _ => StreamRole::Other,
+        };
+        let streams = self.streams.into_iter().enumerate().map(|(at, stream)| stream.stream(role(at)));
         Ok(NewCall {
             department: self.department,
             caller_number: self.caller_number.into(),
@@ -202,56 +165,6 @@ impl CallBody {
             prompt_version: self.prompt_version,
             context: Default::default(),
         })
-    }
-}
-
-impl StreamBody {
-    fn check(&self, at: usize, wrong: &mut Wrong) {
-        wrong.text(&format!("streams[{at}].label"), &self.label, limit::TEXT_CHARS);
-        let payload_type = self.payload_type.or(self.codec.static_payload_type());
-        if payload_type.is_none() {
-            wrong.add(format!("streams[{at}].payload_type"), "this codec has none of its own: say which");
-        } else if self.audio_type() > 127 {
-            wrong.add(format!("streams[{at}].payload_type"), "0 to 127 is allowed");
-        }
-        if self.telephone_event.is_some_and(|event| event > 127) {
-            wrong.add(format!("streams[{at}].telephone_event"), "0 to 127 is allowed");
-        } else if self.telephone_event == Some(self.audio_type()) {
-            wrong.add(format!("streams[{at}].telephone_event"), "this is the payload type of the audio");
-        }
-        if self.source.as_ref().is_some_and(|source| source.port == Some(0)) {
-            wrong.add(format!("streams[{at}].source.port"), "1 to 65535 is allowed");
-        }
-    }
-
-    fn audio_type(&self) -> u8 {
-        self.payload_type.or(self.codec.static_payload_type()).unwrap_or_default()
-    }
-
-    fn stream(self, at: usize, count: usize) -> NewStream {
-        let payload_type = self.audio_type();
-        let source = self.source.map_or_else(ExpectedSource::default, |source| ExpectedSource {
-            ip: source.ip,
-            port: source.port,
-            ssrc: source.ssrc,
-        });
-        let role = self.role.unwrap_or(match (at, count) {
-            (0, 1) => StreamRole::Mixed,
-            (0, _) => StreamRole::Caller,
-            (1, _) => StreamRole::Employee,
-            _ => StreamRole::Other,
-        });
-        // Events share the clock of the audio that they interrupt (RFC 4733 §2.1).
-        let event = |payload_type| EventFormat { payload_type, clock_hz: self.codec.clock_hz() };
-        NewStream {
-            label: self.label,
-            role,
-            formats: vec![PayloadFormat { payload_type, encoding: self.codec }],
-            telephone_event: self.telephone_event.into_iter().map(event).collect(),
-            comfort_noise: Vec::new(),
-            source,
-            srtp: None,
-        }
     }
 }
 

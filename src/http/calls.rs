@@ -232,7 +232,7 @@ pub async fn end(
     steer(&services, id, Control::End).await
 }
 
-async fn steer(
+pub(super) async fn steer(
     services: &Services,
     id: crate::base::id::CallId,
     control: Control,
@@ -274,13 +274,14 @@ fn refused(error: AdmitError) -> Problem {
     }
 }
 
-fn not_steered(error: ControlError) -> Problem {
+pub(super) fn not_steered(error: ControlError) -> Problem {
     let detail = error.to_string();
     match error {
         ControlError::NoSuchCall(_) => Problem::new(StatusCode::NOT_FOUND, detail),
         ControlError::UnknownDepartment(_) => Problem::field("department", detail),
         ControlError::Consent(_) => Problem::new(StatusCode::CONFLICT, detail),
         ControlError::Unsupported(_) => Problem::new(StatusCode::NOT_IMPLEMENTED, detail),
-        ControlError::NotDurable => Problem::unavailable(detail, RETRY_S),
+        ControlError::BadStream(_) => Problem::field("label", detail),
+        ControlError::PortsUsedUp | ControlError::NotDurable => Problem::unavailable(detail, RETRY_S),
     }
 }

@@ -106,13 +106,26 @@ impl Feed for Fake {
     }
 
     fn control(&self, call: CallId, control: Control) -> BoxFuture<'_, Result<CallView, ControlError>> {
+        let joined = match &control {
+            Control::AddStream(stream) => Some(StreamView {
+                label: stream.label.clone(),
+                role: stream.role,
+                address: "127.0.0.1:20010".parse().unwrap(),
+                counts: StreamCounts::default(),
+            }),
+            _ => None,
+        };
         self.controls.lock().unwrap().push(control);
         let forbidden = *self.forbid.lock().unwrap();
         async move {
             match forbidden {
                 _ if call != id() => Err(ControlError::NoSuchCall(call)),
                 Some(error) => Err(error.into()),
-                None => Ok(view()),
+                None => {
+                    let mut view = view();
+                    view.streams.extend(joined);
+                    Ok(view)
+                }
             }
         }
         .boxed()

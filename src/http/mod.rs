@@ -28,6 +28,8 @@ mod recordings;
 pub mod router;
 pub mod serve;
 pub mod steward;
+mod stream_body;
+mod streams;
 pub mod tokens;
 pub mod told;
 

@@ -17,7 +17,9 @@ use super::health::{Readiness, healthz, metrics_page, readyz};
 use super::library::Library;
 use super::steward::Steward;
 use super::tokens::Tokens;
-use super::{calls, candidates, erasures, handout, handout_links, holds, oversight, playback, recordings};
+use super::{
+    calls, candidates, erasures, handout, handout_links, holds, oversight, playback, recordings, streams,
+};
 use crate::base::clock::Clock;
 use crate::base::limit;
 use crate::disclosure::links::Links;
@@ -76,6 +78,8 @@ pub fn router(services: Services, limits: Limits) -> Router {
         .routes(routes!(calls::pause))
         .routes(routes!(calls::resume))
         .routes(routes!(calls::end))
+        .routes(routes!(streams::join))
+        .routes(routes!(streams::change, streams::drop_stream))
         .routes(routes!(recordings::search))
         .routes(routes!(candidates::find))
         .routes(routes!(recordings::show, erasures::erase))

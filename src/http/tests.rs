@@ -7,3 +7,4 @@ mod playback;
 mod privacy;
 mod recordings;
 mod stewarding;
+mod streams;

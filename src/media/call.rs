@@ -14,7 +14,7 @@ use super::keys::{KeyMatcher, Meaning};
 use super::leg::{Leg, LegPlan, Permit};
 use super::output::{Ended, EndedBy, Fact, Gap, GapReason, Output, StreamCounts};
 pub use super::plan::{CallRules, CallSettings, CallState, Command, Now};
-use super::rtp::srtp::SrtpState;
+use super::rtp::rtcp::{Reports, cname};
 use super::stats::TickStats;
 use crate::base::clock::MonoTime;
 use crate::base::id::CallId;
@@ -40,7 +40,7 @@ pub struct Call {
     /// Whether the captures keep nothing: paused, or consent does not cover the department.
     pub(super) closed: bool,
     spool_gap: Option<(u32, u32)>,
-    ended: Option<Ended>,
+    pub(super) ended: Option<Ended>,
     pub(super) facts: Vec<Fact>,
     /// When it was last saved, and whether something changed since.
     pub(super) saved_at: MonoTime,
@@ -50,11 +50,13 @@ pub struct Call {
 impl Call {
     /// A call admitted at `now`, its streams in channel order.
     pub fn new(rules: CallRules, legs: Vec<LegPlan>, settings: CallSettings, now: MonoTime) -> Self {
+        let id = rules.id.to_bytes();
+        let leg = |(n, plan)| Leg::new(plan, settings.tones, Reports::new(cname(&id), n));
         let consent = ConsentMachine::new(rules.question.clone(), rules.prompt_version.as_deref(), now);
         Self {
             matcher: KeyMatcher::new(consent.keys().clone()),
             consent,
-            legs: legs.into_iter().map(|plan| Leg::new(plan, settings.tones)).collect(),
+            legs: legs.into_iter().enumerate().map(leg).collect(),
             admitted: now,
             zero: None,
             frames_out: 0,
@@ -94,11 +96,6 @@ impl Call {
     /// Packet counters of a stream.
     pub fn counts(&self, stream: usize) -> Option<&StreamCounts> {
         self.legs.get(stream).map(Leg::counts)
-    }
-
-    /// What another process needs to go on with a stream that comes encrypted; secret.
-    pub fn srtp_state(&self, stream: usize) -> Option<SrtpState> {
-        self.legs.get(stream).and_then(Leg::srtp_state)
     }
 
     /// The order in which streams are to be read: those whose keys answer come first, so that
@@ -165,6 +162,12 @@ impl Call {
             Command::Renegotiate { stream, plan } => {
                 if let Some(leg) = self.legs.get_mut(usize::from(stream)) {
                     leg.renegotiate(now.mono, *plan);
+                }
+                Ok(())
+            }
+            Command::DropStream { stream } => {
+                if let Some(leg) = self.legs.get_mut(usize::from(stream)) {
+                    leg.set_dropped(true);
                 }
                 Ok(())
             }

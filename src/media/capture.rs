@@ -101,6 +101,7 @@ pub struct Capture {
     holes: Holes,
     cuts: Cuts,
     paused: VecDeque<(i64, i64)>,
+    over: bool,
     gaps: GapTracker,
     frame: u32,
     placed: i64,
@@ -127,12 +128,24 @@ impl Capture {
             holes: Holes::default(),
             cuts: Cuts::default(),
             paused: VecDeque::new(),
+            over: false,
             gaps: GapTracker::default(),
             frame: 0,
             placed: 0,
             encoded: Encoded::default(),
             closed_gaps: Vec::new(),
         }
+    }
+
+    /// The same for a stream that joins when so many frames were made of the others.
+    pub fn joining_at(mut self, frame: u32) -> Self {
+        self.frame = frame;
+        self
+    }
+
+    /// Signalling dropped the stream, or brought it back.
+    pub fn set_over(&mut self, over: bool) {
+        self.over = over;
     }
 
     /// A capture that goes on at a frame, after nothing was heard between two positions.
@@ -318,7 +331,7 @@ impl Capture {
             self.decoded.as_ref().is_some_and(|track| track.has_frame()),
             self.passed.as_ref().is_some_and(|track| track.has_frame()),
         );
-        let why = self.holes.why(at, self.placed > 0);
+        let why = self.holes.why(at, self.placed > 0 && !self.over);
         self.active = match came {
             (_, true) => Active::Passed,
             (true, false) => Active::Decoded,

@@ -15,12 +15,13 @@ use super::call::{Call, CallRules, CallSettings, CallState, Command, Now};
 use super::governor::Governor;
 use super::leg::LegPlan;
 use super::output::{EndedBy, Fact, Output};
+use super::ports::StreamSockets;
 use super::resume::Resumption;
 use super::seat::Seat;
-use super::socket::MediaSocket;
 use super::stats::{CallGauges, Condition, EngineStats, TickStats};
 use crate::base::clock::{BootId, Clock, MonoTime};
 use crate::base::id::CallId;
+use crate::call::StreamFacts;
 use crate::call::consent::ConsentError;
 
 /// Commands that may wait for a tick; more are refused.
@@ -64,6 +65,9 @@ pub enum EngineError {
     /// There is no such call.
     #[error("there is no such call")]
     NoSuchCall,
+    /// The call has as many streams as it may have, or is over.
+    #[error("the call takes no more streams")]
+    NoMoreStreams,
     /// The consent rules forbid it.
     #[error(transparent)]
     Consent(#[from] ConsentError),
@@ -79,10 +83,20 @@ pub type Reply = Box<dyn FnOnce(Result<CallState, EngineError>) + Send>;
 pub struct CallPlan {
     /// Its rules.
     pub rules: CallRules,
-    /// Its streams in channel order, each with its socket.
-    pub streams: Vec<(LegPlan, MediaSocket)>,
+    /// Its streams in channel order, each with its sockets.
+    pub streams: Vec<(LegPlan, StreamSockets)>,
     /// Where its packet counters are published.
     pub gauges: Arc<CallGauges>,
+}
+
+/// A stream that joins a call.
+pub struct StreamPlan {
+    /// What is written down of it.
+    pub facts: StreamFacts,
+    /// What is known of it.
+    pub leg: LegPlan,
+    /// Its sockets.
+    pub sockets: StreamSockets,
 }
 
 /// A call that an earlier process had.
@@ -90,13 +104,14 @@ pub struct ResumePlan {
     /// The call.
     pub resumption: Resumption,
     /// Its sockets, in channel order.
-    pub sockets: Vec<MediaSocket>,
+    pub sockets: Vec<StreamSockets>,
     /// Where its packet counters are published.
     pub gauges: Arc<CallGauges>,
 }
 
 enum Request {
     Admit(Box<CallPlan>, Reply),
+    Join(CallId, Box<StreamPlan>, Reply),
     Resume(Box<ResumePlan>, Reply),
     Control(CallId, Command, Reply),
     Stop,
@@ -156,6 +171,11 @@ impl Engine {
         self.send(Request::Admit(Box::new(plan), reply));
     }
 
+    /// Lets a stream join a call at the next tick, behind those there are.
+    pub fn join(&self, call: CallId, stream: StreamPlan, reply: Reply) {
+        self.send(Request::Join(call, Box::new(stream), reply));
+    }
+
     /// Goes on with a call. Load is no reason not to: it is a call in progress.
     pub fn resume(&self, plan: ResumePlan, reply: Reply) {
         self.send(Request::Resume(Box::new(plan), reply));
@@ -192,7 +212,10 @@ impl Engine {
             Err(TrySendError::Full(request)) => (request, EngineError::Full),
             Err(TrySendError::Disconnected(request)) => (request, EngineError::Stopped),
         };
-        if let Request::Admit(_, reply) | Request::Resume(_, reply) | Request::Control(_, _, reply) = request
+        if let Request::Admit(_, reply)
+        | Request::Join(_, _, reply)
+        | Request::Resume(_, reply)
+        | Request::Control(_, _, reply) = request
         {
             reply(Err(error));
         }
@@ -253,6 +276,7 @@ impl Runner {
             match self.inbox.recv_timeout(left) {
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return true,
                 Ok(Request::Admit(plan, reply)) => self.admit(*plan, reply),
+                Ok(Request::Join(call, stream, reply)) => self.join(call, *stream, reply),
                 Ok(Request::Resume(plan, reply)) => self.resume(*plan, reply),
                 Ok(Request::Control(call, command, reply)) => self.control(call, command, reply),
                 Err(RecvTimeoutError::Timeout) => return false,
@@ -280,11 +304,21 @@ impl Runner {
         self.seat(call, plan.sockets, plan.gauges, reply);
     }
 
-    fn seat(&mut self, call: Call, sockets: Vec<MediaSocket>, gauges: Arc<CallGauges>, reply: Reply) {
+    fn seat(&mut self, call: Call, sockets: Vec<StreamSockets>, gauges: Arc<CallGauges>, reply: Reply) {
         let state = call.state();
         self.places.insert(call.id(), self.calls.len());
         self.calls.push(Seat::new(call, sockets, gauges, self.boot));
         reply(Ok(state));
+    }
+
+    fn join(&mut self, id: CallId, stream: StreamPlan, reply: Reply) {
+        let now = self.now();
+        let Some(seat) = self.places.get(&id).map(|&place| &mut self.calls[place]) else {
+            return reply(Err(EngineError::NoSuchCall));
+        };
+        let joined = seat.join(&*self.clock, now, stream.facts, stream.leg, stream.sockets);
+        let answer = if joined { Ok(seat.call.state()) } else { Err(EngineError::NoMoreStreams) };
+        self.replies.push((reply, answer));
     }
 
     fn control(&mut self, id: CallId, command: Command, reply: Reply) {

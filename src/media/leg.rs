@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::capture::{Capture, Lent};
 use super::codec::PayloadFormat;
 use super::ear::ToneSettings;
+use super::feedback::{Feedback, Outgoing, Port};
 use super::keypad::{KeyPress, Keypad};
 use super::output::StreamCounts;
-use super::rtp::packet::{RtpError, RtpPacket, is_rtcp};
+use super::rtp::packet::{RtpPacket, is_rtcp};
+use super::rtp::rtcp::{Reports, RtcpPlan};
 use super::rtp::source::{ExpectedSource, SourceRule, Verdict};
 use super::rtp::srtp::{SrtpError, SrtpPlan, SrtpReceiver, SrtpState};
 use super::rtp::telephone_event::{EventFormat, UnnamedEvents};
@@ -28,6 +30,10 @@ const COMFORT_NOISE: [u8; 2] = [13, 19];
 /// Clock of a stream of which no coding is known. Units: Hz.
 const TELEPHONE_HZ: u32 = 8_000;
 
+/// Indexes of our RTCP that an earlier process may have used after it was last saved: far more
+/// than it can have.
+const INDEXES_UNKNOWN: u32 = 1_000;
+
 /// How a stream is set up.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LegPlan {
@@ -43,6 +49,9 @@ pub struct LegPlan {
     pub source: ExpectedSource,
     /// How its packets are protected; `None` where they come in the clear.
     pub srtp: Option<SrtpPlan>,
+    /// Where its RTCP comes from and goes to.
+    #[serde(default)]
+    pub rtcp: RtcpPlan,
 }
 
 impl LegPlan {
@@ -67,6 +76,8 @@ pub struct Leg {
     rule: SourceRule,
     keypad: Keypad,
     srtp: Option<Box<SrtpReceiver>>,
+    feedback: Feedback,
+    dropped: bool,
     timeline: Timeline,
     /// Clock of the audio that came last; comfort noise shares it. Units: Hz.
     clock_hz: u32,
@@ -79,9 +90,12 @@ pub struct Leg {
 }
 
 impl Leg {
-    /// A stream that has heard nothing yet.
-    pub fn new(plan: LegPlan, tones: ToneSettings) -> Self {
+    /// A stream that has heard nothing yet, with the reports on it.
+    pub fn new(plan: LegPlan, tones: ToneSettings, reports: Reports) -> Self {
+        let own_key = plan.srtp.as_ref().and_then(|srtp| srtp.send.as_ref());
         Self {
+            feedback: Feedback::new(plan.rtcp, own_key, reports),
+            dropped: false,
             rule: SourceRule::new(plan.source),
             keypad: Keypad::new(tones),
             srtp: plan.srtp.clone().map(|srtp| Box::new(SrtpReceiver::new(srtp))),
@@ -96,9 +110,11 @@ impl Leg {
     }
 
     /// A stream as it was saved; `heard` stands for its last packet.
-    pub fn resume(saved: SavedLeg, tones: ToneSettings, heard: Option<MonoTime>) -> Self {
-        let SavedLeg { plan, rule, trackers, timeline, srtp, counts, .. } = saved;
-        let mut leg = Self::new(plan, tones);
+    pub fn resume(saved: SavedLeg, tones: ToneSettings, reports: Reports, heard: Option<MonoTime>) -> Self {
+        let SavedLeg { plan, rule, trackers, timeline, srtp, rtcp_index, dropped, counts, .. } = saved;
+        let mut leg = Self::new(plan, tones, reports);
+        leg.feedback.resume_at(rtcp_index.saturating_add(INDEXES_UNKNOWN));
+        leg.dropped = dropped;
         leg.keypad.resume(trackers);
         if let Some(state) = srtp {
             leg.srtp = Some(Box::new(SrtpReceiver::resume(state)));
@@ -115,6 +131,8 @@ impl Leg {
             trackers: self.keypad.trackers().to_vec(),
             timeline: self.timeline.clone(),
             srtp: self.srtp_state(),
+            rtcp_index: self.feedback.next_index(),
+            dropped: self.dropped,
             counts: self.counts,
             last_heard: self.last_heard,
         }
@@ -135,7 +153,54 @@ impl Leg {
             (Some(receiver), Some(srtp)) => receiver.renegotiate(now, srtp),
             (receiver, srtp) => *receiver = srtp.map(|srtp| Box::new(SrtpReceiver::new(srtp))),
         }
+        self.feedback.renegotiate(plan.rtcp, plan.srtp.as_ref().and_then(|srtp| srtp.send.as_ref()));
+        self.set_dropped(false);
         self.plan = LegPlan { role: self.plan.role, ..plan };
+    }
+
+    /// Signalling has no use for the stream any more: its packets are refused, and what is
+    /// missing from now on is no hold. Another plan brings it back.
+    pub fn set_dropped(&mut self, dropped: bool) {
+        self.changed = true;
+        self.dropped = dropped;
+        if let Some(capture) = &mut self.capture {
+            capture.set_over(dropped);
+        }
+    }
+
+    /// Whether signalling has no use for the stream now.
+    pub fn is_dropped(&self) -> bool {
+        self.dropped
+    }
+
+    /// Packets of this sender belong to an earlier call that had the port.
+    pub fn shun(&mut self, sender: (SocketAddr, u32)) {
+        self.rule.shun(sender);
+    }
+
+    /// Whose packets the stream takes: address and SSRC.
+    pub fn sender(&self) -> Option<(SocketAddr, u32)> {
+        self.rule.sender()
+    }
+
+    /// Takes a datagram that came to the RTCP port, or RTCP that came to the other.
+    pub fn handle_rtcp(
+        &mut self,
+        arrival: MonoTime,
+        came: (Port, SocketAddr),
+        datagram: &[u8],
+        stats: &mut TickStats,
+    ) {
+        let srtp = self.srtp.as_deref_mut();
+        self.feedback.hear(arrival, came, self.rule.sender(), srtp, datagram, stats);
+    }
+
+    /// Hands the receiver report that is due to `send`.
+    pub fn report(&mut self, now: MonoTime, stats: &mut TickStats, send: &mut dyn FnMut(Outgoing<'_>)) {
+        if self.feedback.is_due(now) {
+            let protect = self.srtp.as_ref().is_some_and(|srtp| !srtp.takes_plain());
+            self.feedback.report(now, self.rule.sender(), protect, stats, send);
+        }
     }
 
     /// Takes a datagram, with what may be done with its audio. What is pressed waits in
@@ -150,6 +215,12 @@ impl Leg {
     ) {
         if datagram.len() > limit::DATAGRAM_BYTES {
             return self.refuse(&mut stats.oversized);
+        }
+        if self.dropped {
+            return self.refuse(&mut stats.unwanted);
+        }
+        if is_rtcp(datagram) {
+            return self.handle_rtcp(arrival, (Port::Rtp, from), datagram, stats);
         }
         if self.srtp.is_some() {
             return self.handle_protected(arrival, from, datagram, permit, stats);
@@ -171,9 +242,6 @@ impl Leg {
         if !self.rule.may_come_from(from) {
             return self.refuse(&mut stats.foreign_address);
         }
-        if is_rtcp(datagram) {
-            return;
-        }
         let mut clear = [0; limit::DATAGRAM_BYTES];
         match receiver.unprotect(arrival, datagram, &mut clear) {
             Ok(length) => self.handle_clear(arrival, from, &clear[..length], permit, stats),
@@ -194,7 +262,6 @@ impl Leg {
     ) {
         let packet = match RtpPacket::parse(datagram) {
             Ok(packet) => packet,
-            Err(RtpError::Rtcp) => return,
             Err(_) => return self.refuse(&mut stats.malformed),
         };
         if !self.knows(packet.payload_type) && !UnnamedEvents::can_be(packet.payload_type, packet.payload) {
@@ -211,8 +278,10 @@ impl Leg {
             }
             Verdict::ForeignAddress => return self.refuse(&mut stats.foreign_address),
             Verdict::ForeignSsrc => return self.refuse(&mut stats.foreign_ssrc),
+            Verdict::Stale => return self.refuse(&mut stats.stale),
         }
         self.last_heard = Some(arrival);
+        self.feedback.packet(arrival, packet.sequence, datagram.len());
         self.counts.received += 1;
         stats.received += 1;
         self.keypad.set_ssrc(packet.ssrc);
@@ -257,6 +326,7 @@ impl Leg {
         let encoding = format.map(|format| format.encoding);
         if let Some(encoding) = encoding {
             self.clock_hz = encoding.clock_hz();
+            self.feedback.timing(packet.timestamp, self.clock_hz, arrival);
         }
         let is_noise = encoding.is_none() && self.is_comfort_noise(packet.payload_type);
         let ticks = if encoding.is_some() || is_noise {
@@ -313,6 +383,7 @@ impl Leg {
 
     fn start_anew(&mut self) {
         self.changed = true;
+        self.feedback.new_source();
         self.keypad.start_anew();
         self.timeline = Timeline::default();
         if let Some(capture) = &mut self.capture {

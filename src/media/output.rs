@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
-use crate::call::{ConsentRecord, Outcome};
+use crate::call::{ConsentRecord, Outcome, StreamFacts};
 use crate::media::saved::SavedCall;
 
 /// Length of every encoded frame. Units: ms.
@@ -28,6 +28,8 @@ pub enum Fact {
     Consent(ConsentRecord),
     /// Encoded audio, all streams over the same frames.
     Media(MediaBlock),
+    /// A stream joined; the blocks that follow hold it, after those there were.
+    Joined(StreamFacts),
     /// A span without media, and why.
     Gap(Gap),
     /// What a later process needs to go on with the call; the last one counts.
@@ -36,7 +38,8 @@ pub enum Fact {
     Ended(Ended),
 }
 
-/// Encoded frames of all streams of a call over one span of its time axis.
+/// Encoded frames of all streams of a call over one span of its time axis. Later blocks of a call
+/// may have more streams than earlier ones.
 ///
 /// Shape: `frames × streams` Opus packets, frame by frame, streams in channel order; every
 /// packet codes exactly [`FRAME_MS`] and none is empty.

@@ -21,6 +21,8 @@ pub struct CallSettings {
     pub tones: ToneSettings,
     /// How long every stream may be silent until the call counts as over.
     pub rtp_timeout: Duration,
+    /// Whether senders get receiver reports.
+    pub reports: bool,
 }
 
 /// What a call starts with.
@@ -74,6 +76,11 @@ pub enum Command {
         stream: u8,
         /// What is known of it from now on; its role stays.
         plan: Box<LegPlan>,
+    },
+    /// Signalling has no use for a stream any more. Its channel stays, silent and marked.
+    DropStream {
+        /// Index of the stream.
+        stream: u8,
     },
     /// The call is over.
     End,

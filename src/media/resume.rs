@@ -11,6 +11,7 @@ use super::call::{Call, CallSettings};
 use super::capture::Capture;
 use super::leg::Leg;
 use super::output::{Fact, Gap, GapReason};
+use super::rtp::rtcp::{Reports, cname};
 use super::saved::SavedCall;
 use crate::base::clock::MonoTime;
 use crate::call::ConsentState;
@@ -43,8 +44,12 @@ impl Call {
         let tones = settings.tones;
         let mut call = Self::new(saved.rules, Vec::new(), settings, saved.admitted);
         // A sender gets the whole timeout again: that nothing was heard is our fault.
-        call.legs =
-            saved.legs.into_iter().map(|leg| Leg::resume(leg, tones, heard_before.then_some(now))).collect();
+        let name = cname(&call.id().to_bytes());
+        let resume = |(n, leg)| {
+            let heard = heard_before.then_some(now);
+            Leg::resume(leg, tones, Reports::new(name, n), heard)
+        };
+        call.legs = saved.legs.into_iter().enumerate().map(resume).collect();
         call.consent = saved.consent;
         call.matcher = saved.matcher;
         call.had_audio = saved.had_audio;
@@ -72,6 +77,7 @@ impl Call {
             if self.closed {
                 capture.pause(0);
             }
+            capture.set_over(leg.is_dropped());
             leg.capture = Some(Box::new(capture));
         }
     }

@@ -57,6 +57,12 @@ pub struct SavedLeg {
     /// Keys and roll-over counters, where it is encrypted. Secret.
     #[serde(default)]
     pub srtp: Option<SrtpState>,
+    /// The next index of the RTCP that we send, where it is encrypted.
+    #[serde(default)]
+    pub rtcp_index: u32,
+    /// Whether signalling has no use for it now.
+    #[serde(default)]
+    pub dropped: bool,
     /// Packet counters.
     pub counts: StreamCounts,
     /// When a packet was accepted last.
@@ -73,6 +79,8 @@ impl SavedCall {
             trackers: Vec::new(),
             timeline: Timeline::default(),
             srtp: plan.srtp.clone().map(|plan| SrtpReceiver::new(plan).state()),
+            rtcp_index: 0,
+            dropped: false,
             counts: StreamCounts::default(),
             last_heard: None,
         };

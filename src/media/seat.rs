@@ -5,13 +5,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::call::{Call, CallState, Command, Now};
+use super::leg::LegPlan;
 use super::output::{Ended, EndedBy, Fact, Output};
-use super::socket::MediaSocket;
+use super::ports::StreamSockets;
 use super::stats::{CallGauges, TickStats};
 use crate::base::clock::{BootId, Clock};
-use crate::call::Outcome;
 use crate::call::consent::ConsentError;
 use crate::call::outcome::LossCause;
+use crate::call::{Outcome, StreamFacts};
+
+/// Readings of the RTP ports for one of the RTCP ports, where a little comes and nothing hurries.
+const RTCP_EVERY: u8 = 10;
 
 /// A call with its sockets, as the tick owns it.
 pub struct Seat {
@@ -21,24 +25,67 @@ pub struct Seat {
     pub out: Vec<Output>,
     /// What it counted since the counts were last taken.
     pub stats: TickStats,
-    sockets: Vec<MediaSocket>,
+    sockets: Vec<StreamSockets>,
+    until_rtcp: u8,
     gauges: Arc<CallGauges>,
     boot: Option<BootId>,
 }
 
 impl Seat {
     /// A call and its sockets, in channel order.
-    pub fn new(call: Call, sockets: Vec<MediaSocket>, gauges: Arc<CallGauges>, boot: Option<BootId>) -> Self {
-        Self { call, out: Vec::new(), stats: TickStats::default(), sockets, gauges, boot }
+    pub fn new(
+        mut call: Call,
+        sockets: Vec<StreamSockets>,
+        gauges: Arc<CallGauges>,
+        boot: Option<BootId>,
+    ) -> Self {
+        for (stream, sockets) in sockets.iter().enumerate() {
+            if let Some(sender) = sockets.last_sender() {
+                call.shun(stream, sender);
+            }
+        }
+        let (out, stats) = (Vec::new(), TickStats::default());
+        Self { call, out, stats, sockets, until_rtcp: RTCP_EVERY, gauges, boot }
+    }
+
+    /// A stream joins, after what came before it was heard. False: the call takes none.
+    pub fn join(
+        &mut self,
+        clock: &dyn Clock,
+        now: Now,
+        facts: StreamFacts,
+        plan: LegPlan,
+        sockets: StreamSockets,
+    ) -> bool {
+        read_sockets(&mut self.call, &mut self.sockets, clock, now, &mut self.stats);
+        let joined = self.call.join(now, facts, plan);
+        if joined {
+            if let Some(sender) = sockets.last_sender() {
+                self.call.shun(self.sockets.len(), sender);
+            }
+            self.sockets.push(sockets);
+        }
+        joined
     }
 
     /// One call's share of a tick.
     pub fn tick(&mut self, clock: &dyn Clock, now: Now, complexity: u8) {
+        self.until_rtcp -= 1;
+        let reads_rtcp = self.until_rtcp == 0;
+        if reads_rtcp {
+            self.until_rtcp = RTCP_EVERY;
+        }
         let Self { call, sockets, stats, .. } = self;
         let worked = catch_unwind(AssertUnwindSafe(|| {
             call.set_complexity(complexity);
             read_sockets(call, sockets, clock, now, stats);
+            if reads_rtcp {
+                read_rtcp(call, sockets, clock, stats);
+            }
             call.tick(now, stats);
+            call.report(now.mono, stats, |stream, report| {
+                sockets[stream].send(report.port, report.to, report.bytes);
+            });
         }));
         if worked.is_err() {
             self.fault(now);
@@ -101,6 +148,7 @@ impl Seat {
             if let Some(counts) = self.call.counts(stream) {
                 self.gauges.publish(stream, counts);
             }
+            self.sockets[stream].sent_by(self.call.sender(stream));
         }
         self.call.take_facts(&mut self.out);
         for output in &mut self.out {
@@ -114,15 +162,25 @@ impl Seat {
 
 fn read_sockets(
     call: &mut Call,
-    sockets: &mut [MediaSocket],
+    sockets: &mut [StreamSockets],
     clock: &dyn Clock,
     now: Now,
     stats: &mut TickStats,
 ) {
     for stream in call.reading_order() {
-        let dropped = sockets[stream].read(clock, |arrival, from, datagram| {
+        let dropped = sockets[stream].rtp.read(clock, |arrival, from, datagram| {
             call.handle(now, stream, arrival, from, datagram, stats);
         });
         stats.kernel_dropped += dropped;
+    }
+}
+
+fn read_rtcp(call: &mut Call, sockets: &mut [StreamSockets], clock: &dyn Clock, stats: &mut TickStats) {
+    for (stream, sockets) in sockets.iter_mut().enumerate() {
+        if let Some(socket) = &mut sockets.rtcp {
+            socket.read(clock, |arrival, from, datagram| {
+                call.handle_rtcp(stream, arrival, from, datagram, stats);
+            });
+        }
     }
 }

@@ -13,7 +13,6 @@ use std::ptr;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::ports::PortLease;
 use crate::base::clock::{Clock, MonoTime};
 use crate::base::limit;
 
@@ -38,20 +37,19 @@ pub struct KeptSocket {
     pub dropped: u32,
 }
 
-/// A bound socket that gives its port back when it is dropped.
+/// A bound socket.
 #[derive(Debug)]
 pub struct MediaSocket {
     socket: UdpSocket,
-    lease: PortLease,
     last_read: MonoTime,
     dropped: u32,
 }
 
 impl MediaSocket {
-    /// Binds a leased port and asks the kernel for a receive buffer; it may give less.
+    /// Binds a port and asks the kernel for a receive buffer; it may give less.
     ///
     /// Errors: the port is taken, or there is no descriptor left.
-    pub fn bind(ip: IpAddr, lease: PortLease, buffer_bytes: usize, now: MonoTime) -> io::Result<Self> {
+    pub fn bind(ip: IpAddr, port: u16, buffer_bytes: usize, now: MonoTime) -> io::Result<Self> {
         let domain = if ip.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
         let socket = Socket::new(domain, Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
         socket.set_recv_buffer_size(buffer_bytes)?;
@@ -75,18 +73,18 @@ impl MediaSocket {
                 return Err(io::Error::last_os_error());
             }
         }
-        socket.bind(&SocketAddr::new(ip, lease.port()).into())?;
-        Ok(Self { socket: socket.into(), lease, last_read: now, dropped: 0 })
+        socket.bind(&SocketAddr::new(ip, port).into())?;
+        Ok(Self { socket: socket.into(), last_read: now, dropped: 0 })
     }
 
     /// Goes on with a socket that an earlier process had.
-    pub fn take_over(kept: KeptSocket, lease: PortLease) -> Self {
-        Self { socket: kept.socket, lease, last_read: kept.last_read, dropped: kept.dropped }
+    pub fn take_over(kept: KeptSocket) -> Self {
+        Self { socket: kept.socket, last_read: kept.last_read, dropped: kept.dropped }
     }
 
-    /// The port it is bound to.
-    pub fn port(&self) -> u16 {
-        self.lease.port()
+    /// Sends a datagram; one that the kernel does not take is lost, as on the wire.
+    pub fn send(&self, to: SocketAddr, bytes: &[u8]) {
+        let _ = self.socket.send_to(bytes, to);
     }
 
     /// Hands every waiting datagram to `take`; how many the kernel dropped since the last time.
@@ -242,10 +240,12 @@ mod tests {
     fn waiting_datagrams_come_with_sender_and_arrival() {
         let pool = PortPool::new(IpAddr::from([127, 0, 0, 1]), 22_000, 22_099, 262_144);
         let before = OsClock.mono();
-        let mut socket = pool.bind(1, before).unwrap().remove(0);
+        let mut sockets = pool.bind([false], before).unwrap().remove(0);
+        let port = sockets.port();
+        let socket = &mut sockets.rtp;
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         for n in 0..70u8 {
-            sender.send_to(&[n; 10], ("127.0.0.1", socket.port())).unwrap();
+            sender.send_to(&[n; 10], ("127.0.0.1", port)).unwrap();
         }
         let mut got = Vec::new();
         let dropped = socket.read(&OsClock, |arrival, from, bytes| got.push((arrival, from, bytes.to_vec())));
@@ -258,14 +258,16 @@ mod tests {
     #[test]
     fn a_flood_is_counted_where_the_kernel_drops_it() {
         let pool = PortPool::new(IpAddr::from([127, 0, 0, 1]), 22_100, 22_199, 262_144);
-        let mut socket = pool.bind(1, OsClock.mono()).unwrap().remove(0);
+        let mut sockets = pool.bind([false], OsClock.mono()).unwrap().remove(0);
+        let port = sockets.port();
+        let socket = &mut sockets.rtp;
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         for _ in 0..20_000 {
-            sender.send_to(&[0; 1_000], ("127.0.0.1", socket.port())).unwrap();
+            sender.send_to(&[0; 1_000], ("127.0.0.1", port)).unwrap();
         }
         let mut got = 0u64;
         let mut dropped = socket.read(&OsClock, |_, _, _| got += 1);
-        sender.send_to(&[0; 10], ("127.0.0.1", socket.port())).unwrap();
+        sender.send_to(&[0; 10], ("127.0.0.1", port)).unwrap();
         dropped += socket.read(&OsClock, |_, _, _| got += 1);
         assert!(dropped > 0 && got + dropped == 20_001, "{got} + {dropped}");
     }

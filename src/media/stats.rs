@@ -59,6 +59,38 @@ counters! {
     unproved,
     /// Encrypted packets that came before.
     replayed,
+    /// Packets of an earlier call that had the port.
+    stale,
+    /// Packets of a stream that signalling dropped.
+    unwanted,
+    /// RTCP datagrams of senders.
+    rtcp_received,
+    /// RTCP datagrams that could not be read.
+    rtcp_malformed,
+    /// RTCP datagrams from elsewhere than the stream's packets.
+    rtcp_foreign,
+    /// RTCP datagrams that no key proves.
+    rtcp_unproved,
+    /// Senders' words that they leave.
+    rtcp_byes,
+    /// Receiver reports sent.
+    reports_sent,
+    /// Reports that say that nothing was lost since the last.
+    reports_lost_nothing,
+    /// Reports of a loss below 1 %.
+    reports_lost_below_1,
+    /// Reports of a loss below 5 %.
+    reports_lost_below_5,
+    /// Reports of a greater loss.
+    reports_lost_more,
+    /// Reports of a jitter below 5 ms.
+    reports_jitter_below_5,
+    /// Reports of a jitter below 20 ms.
+    reports_jitter_below_20,
+    /// Reports of a jitter below 60 ms.
+    reports_jitter_below_60,
+    /// Reports of a greater jitter.
+    reports_jitter_more,
     /// Packets too long to be audio.
     oversized,
     /// Datagrams that the kernel dropped for want of buffer.

@@ -9,6 +9,7 @@ use super::encoder::OpusSettings;
 use super::leg::LegPlan;
 use super::output::{EndedBy, Fact, Gap, GapReason, MediaBlock, Output};
 use super::plan::{CaptureSettings, ToneSettings};
+use super::rtp::rtcp::RtcpPlan;
 use super::rtp::source::ExpectedSource;
 use super::rtp::telephone_event::EventFormat;
 use super::stats::TickStats;
@@ -25,7 +26,9 @@ mod g729;
 mod keys;
 mod noise;
 
+mod joining;
 mod protected;
+mod reporting;
 mod resume;
 
 /// One call with its clock.
@@ -82,6 +85,7 @@ impl Bench {
             comfort_noise: Vec::new(),
             source: ExpectedSource::default(),
             srtp: None,
+            rtcp: RtcpPlan::default(),
         };
         let mut rules = CallRules {
             id: CallId::from_bytes([1; 16]),
@@ -104,6 +108,7 @@ impl Bench {
             },
             tones: ToneSettings::default(),
             rtp_timeout: Duration::from_secs(60),
+            reports: false,
         }
     }
 

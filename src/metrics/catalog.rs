@@ -45,8 +45,21 @@ const UPLOAD_S: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0
 const GAP_S: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 const HTTP_S: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 const STATES: &[&str] = &["unknown", "asked", "granted", "refused", "withdrawn"];
-const REFUSALS: &[&str] =
-    &["malformed", "source", "ssrc", "payload_type", "oversized", "unproved", "replayed", "undecodable"];
+const REFUSALS: &[&str] = &[
+    "malformed",
+    "source",
+    "ssrc",
+    "payload_type",
+    "oversized",
+    "unproved",
+    "replayed",
+    "stale",
+    "unwanted",
+    "undecodable",
+];
+const RTCP: &[&str] = &["received", "malformed", "source", "unproved", "bye", "report_sent"];
+const LOSS: &[&str] = &["0", "below_1_percent", "below_5_percent", "more"];
+const JITTER: &[&str] = &["below_5_ms", "below_20_ms", "below_60_ms", "more"];
 const ADMISSIONS: &[&str] =
     &["admitted", "unknown_department", "bad_streams", "ports_used_up", "overloaded", "draining"];
 
@@ -65,6 +78,9 @@ catalog! {
     PACKETS_LATE_TOTAL = Counter, "optag_rtp_packets_late_total", [], "RTP packets that came after their time.";
     PACKETS_DUPLICATE_TOTAL = Counter, "optag_rtp_packets_duplicate_total", [], "RTP packets that came twice.";
     PACKETS_REFUSED_TOTAL = Counter, "optag_rtp_packets_refused_total", ["cause": REFUSALS], "Datagrams refused, by cause.";
+    RTCP_TOTAL = Counter, "optag_rtcp_total", ["event": RTCP], "RTCP: datagrams received, or refused and why; senders' goodbyes; reports sent.";
+    REPORTS_BY_LOSS_TOTAL = Counter, "optag_rtp_reports_by_loss_total", ["loss": LOSS], "Reports on senders, one a stream every 5 s, by the share of packets lost since the one before.";
+    REPORTS_BY_JITTER_TOTAL = Counter, "optag_rtp_reports_by_jitter_total", ["jitter": JITTER], "The same by the jitter of arrivals.";
     KERNEL_DROPS_TOTAL = Counter, "optag_rtp_kernel_drops_total", [], "Datagrams that the kernel dropped as a receive buffer was full.";
     AUDIO_IN_SECONDS = Counter, "optag_audio_received_seconds_total", [], "Seconds of audio received, all streams.";
     AUDIO_ENCODED_SECONDS = Counter, "optag_audio_encoded_seconds_total", [], "Seconds of audio encoded, all streams.";

@@ -112,6 +112,10 @@ pub enum RefusedPacket {
     Unproved,
     /// SRTP that came before.
     Replayed,
+    /// Of an earlier call that had the port.
+    Stale,
+    /// Of a stream that signalling dropped.
+    Unwanted,
     /// Payload that is no audio of its coding.
     Undecodable,
 }
@@ -126,9 +130,28 @@ pub fn packets_refused(cause: RefusedPacket, count: u64) {
         RefusedPacket::Oversized => "oversized",
         RefusedPacket::Unproved => "unproved",
         RefusedPacket::Replayed => "replayed",
+        RefusedPacket::Stale => "stale",
+        RefusedPacket::Unwanted => "unwanted",
         RefusedPacket::Undecodable => "undecodable",
     };
     counter!(c::PACKETS_REFUSED_TOTAL.name, "cause" => cause).increment(count);
+}
+
+/// RTCP since the last time, by what happened.
+pub fn rtcp(events: &[(&'static str, u64)]) {
+    for (event, count) in events {
+        counter!(c::RTCP_TOTAL.name, "event" => *event).increment(*count);
+    }
+}
+
+/// Reports on senders since the last time, by what they say of loss and of jitter.
+pub fn reports(loss: &[(&'static str, u64)], jitter: &[(&'static str, u64)]) {
+    for (class, count) in loss {
+        counter!(c::REPORTS_BY_LOSS_TOTAL.name, "loss" => *class).increment(*count);
+    }
+    for (class, count) in jitter {
+        counter!(c::REPORTS_BY_JITTER_TOTAL.name, "jitter" => *class).increment(*count);
+    }
 }
 
 /// Datagrams that the kernel dropped since the last time.

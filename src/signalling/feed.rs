@@ -15,6 +15,7 @@ use crate::call::consent::ConsentError;
 use crate::call::{Answer, CallContext, ConsentHow, ConsentState, Evidence, Outcome, StreamRole};
 pub use crate::media::codec::PayloadFormat;
 use crate::media::output::StreamCounts;
+pub use crate::media::rtp::rtcp::RtcpPlan;
 pub use crate::media::rtp::source::ExpectedSource;
 pub use crate::media::rtp::srtp::SrtpPlan;
 pub use crate::media::rtp::telephone_event::EventFormat;
@@ -58,6 +59,8 @@ pub struct NewStream {
     pub source: ExpectedSource,
     /// How the packets are protected; `None` where they come in the clear.
     pub srtp: Option<SrtpPlan>,
+    /// Where its RTCP comes from and goes to.
+    pub rtcp: RtcpPlan,
 }
 
 /// An admitted call.
@@ -143,6 +146,17 @@ pub enum Control {
         source: ExpectedSource,
         /// How the packets are protected. Keys that stay keep their roll-over counters.
         srtp: Option<SrtpPlan>,
+        /// Where its RTCP comes from and goes to.
+        rtcp: RtcpPlan,
+    },
+    /// A stream joins in mid-call, behind those there are. The answer's last stream is it. Its
+    /// channel is silence until now, and marked as such.
+    AddStream(Box<NewStream>),
+    /// There is no use for a stream any more; [`Control::Renegotiate`] brings it back. Its
+    /// channel and its port stay.
+    DropStream {
+        /// Index of the stream.
+        stream: u8,
     },
     /// The call is over.
     End,
@@ -163,6 +177,12 @@ pub enum ControlError {
     /// This recorder cannot do it; the call goes on as it was.
     #[error("the recorder cannot {0}")]
     Unsupported(&'static str),
+    /// A stream that asks to join does not fit the call.
+    #[error("{0}")]
+    BadStream(String),
+    /// Every RTP port is in use. Try again shortly.
+    #[error("all RTP ports are in use")]
+    PortsUsedUp,
     /// The spool cannot make it durable; the call keeps nothing more.
     #[error("the change could not be made durable")]
     NotDurable,

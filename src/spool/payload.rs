@@ -1,7 +1,7 @@
 //! What is inside a record's seal: bodies as bytes and back.
 //!
 //! In: a [`Body`], or bytes that may be anything. Out: bytes, or a body. Not here: sealing,
-//! headers, files. `Opened`, `Consent` and `Closed` are JSON, so that fields may be added;
+//! headers, files. `Opened`, `Consent`, `Joined` and `Closed` are JSON, so that fields may be added;
 //! `CallState` (8) and `DialogState` (9) are text that is not looked at here;
 //! `Media` and `Gap` are compact and versioned by the record header's encoding number:
 //!
@@ -32,6 +32,9 @@ const REASONS: [GapReason; 7] = [
     GapReason::KeyTones,
 ];
 
+/// Kind of the records by which streams join: how many there are tells a recording's channels.
+pub const JOINED: u8 = 16;
+
 /// The number of a body's kind in the record header.
 pub const fn kind(body: &Body) -> u8 {
     match body {
@@ -40,6 +43,7 @@ pub const fn kind(body: &Body) -> u8 {
         Body::Media(_) => 3,
         Body::Gap(_) => 4,
         Body::Closed(_) => 5,
+        Body::Joined(_) => JOINED,
         Body::CallState(_) => 8,
         Body::DialogState(_) => 9,
     }
@@ -52,6 +56,7 @@ pub fn encode(body: &Body) -> Option<Vec<u8>> {
         Body::Consent(record) => serde_json::to_vec(record).ok()?,
         Body::Media(block) => encode_media(block)?,
         Body::Gap(gap) => encode_gap(gap)?,
+        Body::Joined(facts) => serde_json::to_vec(facts).ok()?,
         Body::Closed(ended) => serde_json::to_vec(ended).ok()?,
         Body::CallState(text) | Body::DialogState(text) => text.reveal().clone().into_bytes(),
     };
@@ -69,6 +74,7 @@ pub fn decode(kind: u8, encoding: u8, bytes: &[u8]) -> Option<Body> {
         3 => decode_media(bytes).map(Body::Media),
         4 => decode_gap(bytes).map(Body::Gap),
         5 => serde_json::from_slice(bytes).ok().map(Body::Closed),
+        JOINED => serde_json::from_slice(bytes).ok().map(Body::Joined),
         8 => decode_text(bytes).map(Body::CallState),
         9 => decode_text(bytes).map(Body::DialogState),
         _ => None,

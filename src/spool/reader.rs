@@ -10,6 +10,7 @@ use super::disk::{Access, DiskFile, read_full_at};
 use super::error::SpoolError;
 use super::frame::{self, Position, RECORD_HEAD_BYTES, RecordHead};
 use super::key::DataKey;
+use super::payload::JOINED;
 use super::record::Body;
 use super::segment::{self, Step, is_medium, walk};
 use super::shared::Shared;
@@ -24,6 +25,7 @@ pub struct CallReader {
     call: CallId,
     key: Arc<DataKey>,
     places: std::vec::IntoIter<(u32, Position)>,
+    joined: usize,
     expected: u32,
     waiting: Option<(u32, Position)>,
     ended: bool,
@@ -45,6 +47,7 @@ impl CallReader {
             call,
             key,
             places: Vec::new().into_iter(),
+            joined: 0,
             expected: 0,
             waiting: None,
             ended: false,
@@ -61,6 +64,11 @@ impl CallReader {
         Ok(reader)
     }
 
+    /// Streams that joined in mid-call.
+    pub fn joined_streams(&self) -> usize {
+        self.joined
+    }
+
     /// The chain from the last record to the first; `None` where it is broken.
     fn follow(&mut self, last: Option<Position>) -> Result<Option<Vec<(u32, Position)>>, SpoolError> {
         let mut places = Vec::new();
@@ -71,6 +79,7 @@ impl CallReader {
             if head.call != self.call || !in_order {
                 return Ok(None);
             }
+            self.joined += usize::from(head.kind == JOINED);
             places.push((head.ordinal, at));
             next = head.previous;
         }
@@ -79,8 +88,8 @@ impl CallReader {
     }
 
     /// Every record of the call that its segments still hold, each once.
-    fn scan_segments(&self, first: u64, last: u64) -> Result<Vec<(u32, Position)>, SpoolError> {
-        let mut places = Vec::new();
+    fn scan_segments(&mut self, first: u64, last: u64) -> Result<Vec<(u32, Position)>, SpoolError> {
+        let (mut places, mut joined) = (Vec::new(), Vec::new());
         for number in first..=last {
             let bytes = match segment::load(&*self.shared.disk, &self.shared.config.dir, number) {
                 Ok(loaded) => loaded.bytes,
@@ -92,11 +101,17 @@ impl CallReader {
                     && head.call == self.call
                 {
                     places.push((head.ordinal, Position { segment: number, offset }));
+                    if head.kind == JOINED {
+                        joined.push(head.ordinal);
+                    }
                 }
             });
         }
         places.sort_by_key(|&(ordinal, _)| ordinal);
         places.dedup_by_key(|&mut (ordinal, _)| ordinal);
+        joined.sort_unstable();
+        joined.dedup();
+        self.joined = joined.len();
         Ok(places)
     }
 

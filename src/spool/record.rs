@@ -2,7 +2,7 @@
 
 use crate::base::id::CallId;
 use crate::base::private::Private;
-use crate::call::{CallFacts, ConsentRecord};
+use crate::call::{CallFacts, ConsentRecord, StreamFacts};
 use crate::media::output::{Ended, Fact, Gap, MediaBlock};
 
 /// One record of one call.
@@ -23,6 +23,8 @@ pub enum Body {
     Consent(ConsentRecord),
     /// Audio.
     Media(MediaBlock),
+    /// A stream joined in mid-call.
+    Joined(StreamFacts),
     /// Missing audio.
     Gap(Gap),
     /// The call is over.
@@ -39,6 +41,7 @@ impl From<Fact> for Body {
         match fact {
             Fact::Consent(record) => Body::Consent(record),
             Fact::Media(block) => Body::Media(block),
+            Fact::Joined(facts) => Body::Joined(facts),
             Fact::Gap(gap) => Body::Gap(gap),
             Fact::State(saved) => Body::CallState(saved.to_text().into()),
             Fact::Ended(ended) => Body::Closed(ended),

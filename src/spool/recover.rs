@@ -208,6 +208,11 @@ impl Found {
                 self.last.consent = order;
                 self.call.consent = Some(record);
             }
+            Body::Joined(stream) => {
+                if let Some(facts) = &mut self.call.facts {
+                    facts.streams.push(stream);
+                }
+            }
             Body::CallState(text) if order >= self.last.call_state => {
                 self.last.call_state = order;
                 self.call.call_state = Some(text);

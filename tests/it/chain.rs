@@ -14,6 +14,7 @@ use optag::media::encoder::OpusSettings;
 use optag::media::leg::LegPlan;
 use optag::media::output::{EndedBy, Output};
 use optag::media::plan::{CaptureSettings, ToneSettings};
+use optag::media::rtp::rtcp::RtcpPlan;
 use optag::media::rtp::source::ExpectedSource;
 use optag::media::rtp::telephone_event::EventFormat;
 use optag::media::stats::TickStats;
@@ -46,6 +47,7 @@ impl Chain {
             comfort_noise: Vec::new(),
             source: ExpectedSource::default(),
             srtp: None,
+            rtcp: RtcpPlan::default(),
         };
         let id = CallId::from_bytes([3; 16]);
         let rules = CallRules {
@@ -61,6 +63,7 @@ impl Chain {
             },
             tones: ToneSettings::default(),
             rtp_timeout: Duration::from_secs(60),
+            reports: false,
         };
         let streams_known = (0..streams.len())
             .map(|n| StreamFacts { label: n.to_string(), role: StreamRole::Other })

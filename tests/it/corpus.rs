@@ -30,6 +30,16 @@ fn telephone_events_never_panic_and_never_count_twice() {
 }
 
 #[test]
+fn rtcp_never_panics() {
+    each("rtcp", optag::media::rtp::rtcp::exercise);
+}
+
+#[test]
+fn protected_packets_never_panic_and_change_nothing_unproved() {
+    each("srtp", optag::media::rtp::srtp::exercise);
+}
+
+#[test]
 fn samples_never_panic_in_the_tone_detector() {
     each("tone", optag::media::tone::exercise);
 }

@@ -31,6 +31,7 @@ pub struct FakeFeed {
     pub calls: Mutex<HashMap<CallId, Seen>>,
     pub refuse: Mutex<Option<AdmitError>>,
     pub slow: Mutex<Duration>,
+    pub refuse_streams: Mutex<Option<ControlError>>,
     pub kept: Mutex<HashMap<CallId, Private<String>>>,
 }
 
@@ -81,6 +82,18 @@ impl FakeFeed {
             Control::Answer { answer: Answer::Yes, .. } => seen.view.consent = ConsentState::Granted,
             Control::Answer { answer: Answer::No, .. } => seen.view.consent = ConsentState::Refused,
             Control::Withdraw { .. } => seen.view.consent = ConsentState::Withdrawn,
+            Control::AddStream(stream) => {
+                if let Some(error) = self.refuse_streams.lock().unwrap().clone() {
+                    return Err(error);
+                }
+                let first = seen.view.streams[0].address;
+                seen.view.streams.push(StreamView {
+                    label: stream.label.clone(),
+                    role: stream.role,
+                    address: SocketAddr::new(first.ip(), first.port() + 2 * seen.view.streams.len() as u16),
+                    counts: Default::default(),
+                });
+            }
             Control::End => seen.view.ended_at = Some(WallTime::default()),
             _ => {}
         }

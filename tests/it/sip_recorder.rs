@@ -171,3 +171,56 @@ async fn consent_in_a_header_opens_the_recording_and_no_consent_leaves_nothing()
         known.push(call["id"].as_str().unwrap().to_owned());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_stream_that_a_re_invite_adds_is_recorded_beside_the_others() {
+    use optag::media::rtp::srtp::{SrtpKey, SrtpSender, Suite};
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &Settings::with_ports((21_800, 21_840))).await;
+    let mut client = Client::new(&server, "siprec-3").await;
+    let (_, legs) = client.begin("X-Recording-Consent: yes\r\n").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let legs = apart(legs, |legs| talk(legs, &[&voice(1, 1_000), &voice(2, 1_000)])).await;
+    let suite = Suite::AeadAes256Gcm;
+    let key = SrtpKey::new(suite, vec![5; suite.secret_bytes()], vec![]).unwrap();
+    let secret = optag::base::base64::encode(key.secret().reveal());
+    let third = format!(
+        "m=audio 40004 RTP/SAVP 8\r\na=label:3\r\na=sendonly\r\na=crypto:7 {} inline:{secret}|2^31\r\n",
+        suite.name()
+    );
+    let answer = client.ask("INVITE", SIPREC, &format!("{SDP}{third}")).await;
+    let line = media(&answer)[2].clone();
+    assert!(line.contains("RTP/SAVP 8") && line.contains("a=crypto:7 AEAD_AES_256_GCM inline:"), "{answer}");
+    assert!(!answer.contains(&secret), "our key is our own");
+    client.ask("ACK", "", "").await;
+    let port: u16 = line.split(' ').nth(1).unwrap().parse().unwrap();
+    drop(
+        apart(legs, move |legs| {
+            let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            let mut sender = SrtpSender::new(&key);
+            let voices = [voice(1, 1_000), voice(2, 1_000), voice(3, 1_000)];
+            for n in 0..50usize {
+                let frame = |voice: &Vec<i16>| voice[n * 160..][..160].to_vec();
+                legs[0].audio(&frame(&voices[0]));
+                legs[1].audio(&frame(&voices[1]));
+                let mut packet = vec![0x80, 8, 0, n as u8];
+                packet.extend((n as u32 * 160).to_be_bytes());
+                packet.extend([0, 0, 0, 0x33]);
+                packet.extend(frame(&voices[2]).iter().map(|&sample| crate::phone::alaw(sample)));
+                let mut out = [0; 512];
+                let length = sender.protect(&packet, &mut out).unwrap();
+                socket.send_to(&out[..length], ("127.0.0.1", port)).unwrap();
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        })
+        .await,
+    );
+    assert_eq!(code(&client.ask("BYE", "", "").await), 200);
+    let call = ended(&server, &[]).await;
+    let recording = server.recording(call["id"].as_str().unwrap()).await;
+    assert_eq!(recording["streams"][2]["label"], "3", "{recording}");
+    assert!(recording["counts"][2]["received"].as_u64().unwrap() > 45, "{recording}");
+    assert_eq!(server.metric("optag_rtp_packets_refused_total", "").await, 0.0);
+    let kept = files_below(dir.path());
+    assert!(!kept.iter().any(|(_, bytes)| memchr::memmem::find(bytes, secret.as_bytes()).is_some()));
+}

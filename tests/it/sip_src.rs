@@ -207,6 +207,8 @@ pub fn control_name(control: &Control) -> &'static str {
         Control::Resume => "resume",
         Control::Describe(_) => "describe",
         Control::Renegotiate { .. } => "renegotiate",
+        Control::AddStream(_) => "add stream",
+        Control::DropStream { .. } => "drop stream",
         Control::End => "end",
     }
 }

@@ -318,8 +318,8 @@ fn t11_a_stream_that_goes_and_comes_keeps_its_port() {
     let back = src.ask(&mut dialog, "UPDATE", "", SDP);
     assert!(media(&back)[1].starts_with("m=audio 20002 "));
     let more = src.ask(&mut dialog, "UPDATE", "", &format!("{SDP}m=audio 40004 RTP/AVP 0\r\na=label:3\r\n"));
-    assert!(media(&more)[2].starts_with("m=audio 0 ") && media(&more)[2].contains("a=label:3"));
-    assert_eq!(src.server.stats().streams_too_many, 1);
+    assert!(media(&more)[2].starts_with("m=audio 20004 ") && media(&more)[2].contains("a=label:3"));
+    assert_eq!(src.controls(), ["drop stream", "renegotiate", "add stream"]);
 }
 
 #[test]
@@ -398,21 +398,128 @@ fn t18_what_cannot_be_decoded_is_refused_by_port_and_counted() {
     assert_eq!(src.server.stats().streams_without_codec, 1);
 }
 
+const KEY: &str = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
+
+/// The value of an attribute in each m= line of an answer.
+fn crypto_of(answer: &str) -> Vec<String> {
+    let one = |m: &String| m.split('|').find_map(|line| line.strip_prefix("a=crypto:").map(str::to_owned));
+    media(answer).iter().filter_map(one).collect()
+}
+
 #[test]
-fn t19_encrypted_streams_are_refused_clearly_until_there_are_keys() {
-    let mut src = Src::new();
-    let key = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
-    let sdp = SDP.replace("RTP/AVP", "RTP/SAVP")
-        + &format!(
-            "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{key}\r\na=rtcp:40003\r\na=candidate:1 1 UDP 1 127.0.0.1 4 typ host\r\n"
+fn t19_the_first_usable_key_is_taken_and_its_tag_echoed_with_a_key_of_our_own() {
+    for profile in ["RTP/SAVP", "RTP/SAVPF", "RTP/AVP", "RTP/AVPF"] {
+        let mut src = Src::new();
+        let crypto = format!(
+            "a=crypto:1 F8_128_HMAC_SHA1_80 inline:{KEY}\r\na=crypto:3 AES_CM_128_HMAC_SHA1_32 inline:{KEY}|2^31|1:4\r\n\
+             a=crypto:4 AES_CM_128_HMAC_SHA1_80 inline:{KEY}\r\na=rtcp:40003\r\na=candidate:1 1 UDP 1 127.0.0.1 4 typ host\r\n"
         );
-    let (answer, mut dialog) = src.invite(SIPREC, &sdp);
+        let sdp =
+            SDP.replace("RTP/AVP", profile).replace("a=sendonly\r\n", &format!("a=sendonly\r\n{crypto}"));
+        let (answer, mut dialog) = src.invite(SIPREC, &sdp);
+        assert!(media(&answer).iter().all(|m| m.starts_with("m=audio 2") && m.contains(profile)), "{answer}");
+        let ours = crypto_of(&answer);
+        assert!(ours.iter().all(|line| line.starts_with("3 AES_CM_128_HMAC_SHA1_32 inline:")), "{ours:?}");
+        assert!(
+            ours.len() == 2 && ours[0] != ours[1] && !answer.contains(KEY),
+            "each stream has its own key"
+        );
+        let stream = &src.call().new.streams[0];
+        let srtp = stream.srtp.as_ref().unwrap();
+        assert_eq!(srtp.required, profile.contains("SAVP"));
+        assert_eq!((srtp.receive.len(), srtp.receive[0].mki()), (2, &[0, 0, 0, 1][..]));
+        assert!(
+            ours[0].contains(&optag::base::base64::encode(srtp.send.as_ref().unwrap().secret().reveal()))
+        );
+        assert_eq!(stream.rtcp.port, Some(40_003));
+        // The same offer again: the same answer, and nothing to tell the engine.
+        let again = src.ask(&mut dialog, "INVITE", "", &sdp);
+        assert_eq!(crypto_of(&again), ours);
+        src.ask(&mut dialog, "ACK", "", "");
+        assert_eq!(src.controls(), Vec::<&str>::new());
+    }
+}
+
+#[test]
+fn t19_a_key_that_changes_in_mid_call_is_told_to_the_engine() {
+    let mut src = Src::new();
+    let with = |key: &str| {
+        let line = format!("a=sendonly\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{key}\r\n");
+        SDP.replace("RTP/AVP", "RTP/SAVP").replace("a=sendonly\r\n", &line)
+    };
+    let (answer, mut dialog) = src.invite(SIPREC, &with(KEY));
+    let other = KEY.replace('W', "X");
+    let again = src.ask(&mut dialog, "INVITE", "", &with(&other));
+    assert_eq!(crypto_of(&again), crypto_of(&answer), "our own key stays");
+    let call = src.call();
+    let [Control::Renegotiate { stream: 0, srtp: Some(srtp), .. }, Control::Renegotiate { stream: 1, .. }] =
+        &call.controls[..]
+    else {
+        panic!("{:?}", src.controls());
+    };
+    assert_eq!(optag::base::base64::encode(srtp.receive[0].secret().reveal()), other);
+}
+
+#[test]
+fn t19_streams_that_are_encrypted_with_nothing_usable_are_refused_clearly() {
+    for (profile, crypto) in [
+        ("RTP/SAVP", "".to_owned()),
+        ("RTP/SAVP", format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY} UNENCRYPTED_SRTP\r\n")),
+        ("UDP/TLS/RTP/SAVPF", format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}\r\n")),
+    ] {
+        let mut src = Src::new();
+        let sdp =
+            SDP.replace("RTP/AVP", profile).replace("a=sendonly\r\n", &format!("a=sendonly\r\n{crypto}"));
+        let (answer, mut dialog) = src.invite(SIPREC, &sdp);
+        assert_eq!(code(&answer), 200);
+        assert!(media(&answer).iter().all(|m| m.starts_with(&format!("m=audio 0 {profile}"))), "{answer}");
+        assert_eq!((src.server.stats().streams_encrypted, src.server.stats().calls_without_stream), (2, 1));
+        assert!(src.feed.seen().is_empty());
+        assert_eq!(code(&src.ask(&mut dialog, "BYE", "", "")), 200);
+        assert_eq!(src.server.open_sessions(), 0);
+    }
+}
+
+#[test]
+fn t11_a_line_that_a_later_offer_adds_becomes_a_stream_before_it_is_answered() {
+    let mut src = Src::new();
+    let (first, mut dialog) = src.invite(SIPREC, SDP);
+    let third = "m=audio 40004 RTP/AVP 8\r\na=label:3\r\na=sendonly\r\n";
+    let video = "m=video 40006 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=sendonly\r\n";
+    let answer = src.ask(&mut dialog, "INVITE", "", &format!("{SDP}{third}{video}"));
+    let lines = media(&answer);
+    assert_eq!(lines[..2], media(&first)[..], "the old lines stay as they are");
+    assert!(lines[2].starts_with("m=audio 20004 RTP/AVP 8") && lines[2].contains("a=label:3|"), "{answer}");
+    assert!(lines[2].contains("a=recvonly") && lines[3].starts_with("m=video 0 "), "{answer}");
+    src.ask(&mut dialog, "ACK", "", "");
+    assert_eq!(src.controls(), ["add stream"]);
+    // Dropped, and brought back with another codec: it is still the same stream.
+    let gone = third.replace("40004", "0");
+    let answer = src.ask(&mut dialog, "INVITE", "", &format!("{SDP}{gone}{video}"));
+    assert!(media(&answer)[2].starts_with("m=audio 0 "), "{answer}");
+    src.ask(&mut dialog, "ACK", "", "");
+    let back = third.replace("AVP 8", "AVP 0");
+    let answer = src.ask(&mut dialog, "INVITE", "", &format!("{SDP}{back}{video}"));
+    assert!(media(&answer)[2].starts_with("m=audio 20004 RTP/AVP 0"), "{answer}");
+    assert_eq!(src.controls(), ["add stream", "drop stream", "renegotiate"]);
+}
+
+#[test]
+fn t11_a_line_for_which_there_is_no_port_is_refused_and_the_rest_goes_on() {
+    let mut src = Src::new();
+    let (_, mut dialog) = src.invite(SIPREC, SDP);
+    *src.feed.refuse_streams.lock().unwrap() = Some(optag::signalling::feed::ControlError::PortsUsedUp);
+    let third = "m=audio 40004 RTP/AVP 8\r\na=label:1\r\na=sendonly\r\n";
+    let answer = src.ask(&mut dialog, "INVITE", "", &format!("{SDP}{third}"));
     assert_eq!(code(&answer), 200);
-    assert!(media(&answer).iter().all(|m| m.starts_with("m=audio 0 RTP/SAVP")), "{answer}");
-    assert_eq!((src.server.stats().streams_encrypted, src.server.stats().calls_without_stream), (2, 1));
-    assert!(src.feed.seen().is_empty());
-    assert_eq!(code(&src.ask(&mut dialog, "BYE", "", "")), 200);
-    assert_eq!(src.server.open_sessions(), 0);
+    assert!(media(&answer)[1].starts_with("m=audio 20002 ") && media(&answer)[2].starts_with("m=audio 0 "));
+    src.ask(&mut dialog, "ACK", "", "");
+    assert_eq!(src.server.stats().streams_too_many, 1);
+    *src.feed.refuse_streams.lock().unwrap() = None;
+    let answer = src.ask(&mut dialog, "UPDATE", "", &format!("{SDP}{third}"));
+    assert!(media(&answer)[2].starts_with("m=audio 20004 "), "a later text asks again: {answer}");
+    let call = src.call();
+    assert!(matches!(call.controls.last(), Some(Control::AddStream(stream)) if stream.label == "1-3"));
 }
 
 #[test]

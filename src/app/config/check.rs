@@ -125,6 +125,7 @@ fn rtp(raw: &super::raw::RawRtp) -> Result<RtpConfig, ConfigError> {
         port_max,
         reorder: Duration::from_millis(number("rtp.reorder_ms", raw.reorder_ms, 200..=5_000)?),
         timeout: seconds("rtp.timeout_s", raw.timeout_s, 5..=86_400)?,
+        rtcp_reports: raw.rtcp_reports,
         resume_within: seconds("rtp.resume_within_s", raw.resume_within_s, 0..=43_200)?,
         socket_buffer_bytes: (number("rtp.socket_buffer_kib", raw.socket_buffer_kib, 16..=16_384)? << 10)
             as usize,

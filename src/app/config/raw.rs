@@ -87,6 +87,7 @@ section!(RawRtp {
     timeout_s: i64 = 60,
     resume_within_s: i64 = 60,
     socket_buffer_kib: i64 = 256,
+    rtcp_reports: bool = true,
 });
 section!(RawEngine {
     workers: i64 = 0,

@@ -134,6 +134,8 @@ pub struct RtpConfig {
     pub reorder: Duration,
     /// A call without a packet for so long is over.
     pub timeout: Duration,
+    /// Whether senders get receiver reports.
+    pub rtcp_reports: bool,
     /// After a restart, a call that was in progress goes on if the recorder was down no longer.
     pub resume_within: Duration,
     /// Receive buffer asked of the kernel for each port. Units: bytes.

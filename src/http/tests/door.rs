@@ -100,6 +100,7 @@ async fn the_openapi_document_lists_every_route_and_needs_no_token() {
         .collect();
     routes.sort();
     let expected = [
+        "delete /api/v1/calls/{id}/streams/{label}",
         "delete /api/v1/recordings/{id}",
         "delete /api/v1/recordings/{id}/hold",
         "get /api/v1/audit",
@@ -118,12 +119,14 @@ async fn the_openapi_document_lists_every_route_and_needs_no_token() {
         "post /api/v1/calls/{id}/end",
         "post /api/v1/calls/{id}/pause",
         "post /api/v1/calls/{id}/resume",
+        "post /api/v1/calls/{id}/streams",
         "post /api/v1/calls/{id}/transfer",
         "post /api/v1/calls/{id}/withdraw",
         "post /api/v1/erasures",
         "post /api/v1/recordings/{id}/handout",
         "post /api/v1/recordings/{id}/links",
         "post /api/v1/retention/clock",
+        "put /api/v1/calls/{id}/streams/{label}",
         "put /api/v1/recordings/{id}/hold",
     ];
     assert_eq!(routes, expected);

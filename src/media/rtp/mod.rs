@@ -1,6 +1,7 @@
 //! RTP as it comes from the wire: packets, who sends them, key presses. No sockets here.
 
 pub mod packet;
+pub mod rtcp;
 pub mod source;
 pub mod srtp;
 pub mod telephone_event;

@@ -2,8 +2,10 @@
 //! whether it belongs to the stream.
 //!
 //! The first source must send two packets in sequence before it counts; later ones must do
-//! the same and more, and only while the one in place is silent. An address that signalling
-//! fixed is never left. Source: RFC 3550 appendix A.1 (probation).
+//! the same and more, and only while the one in place is silent: a little while where only the
+//! SSRC is another, longer where the address is. An address that signalling fixed is never left.
+//! Who sent to the port in an earlier call is not heard in this one.
+//! Source: RFC 3550 appendix A.1 (probation).
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,8 +18,11 @@ use crate::base::clock::MonoTime;
 const FIRST_PROBATION: u8 = 2;
 /// Packets in sequence that make another source the stream's.
 const CHANGE_PROBATION: u8 = 5;
-/// How long the source in place must have been silent before another can take over.
+/// How long the source in place must have been silent before one at another address can take
+/// over.
 const SILENT: Duration = Duration::from_millis(500);
+/// The same for another SSRC at the same address: clients change it in mid-call, without a word.
+const SILENT_SSRC: Duration = Duration::from_millis(80);
 
 /// What is known of a stream's sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +72,8 @@ pub enum Verdict {
     ForeignAddress,
     /// It carries an SSRC that is not the stream's.
     ForeignSsrc,
+    /// It belongs to an earlier call that had this port.
+    Stale,
 }
 
 /// The rule, with the sender in place.
@@ -75,12 +82,24 @@ pub struct SourceRule {
     expected: ExpectedSource,
     current: Option<(Sender, MonoTime)>,
     candidate: Option<Candidate>,
+    #[serde(default)]
+    stale: Option<Sender>,
 }
 
 impl SourceRule {
     /// A rule without a sender yet.
     pub fn new(expected: ExpectedSource) -> Self {
-        Self { expected, current: None, candidate: None }
+        Self { expected, current: None, candidate: None, stale: None }
+    }
+
+    /// This sender belongs to an earlier call that had the port.
+    pub fn shun(&mut self, (address, ssrc): (SocketAddr, u32)) {
+        self.stale = Some(Sender { address, ssrc });
+    }
+
+    /// Who is in place: address and SSRC.
+    pub fn sender(&self) -> Option<(SocketAddr, u32)> {
+        self.current.map(|(sender, _)| (sender.address, sender.ssrc))
     }
 
     /// Signalling says where packets come from now. A sender that still fits goes on; any other
@@ -103,7 +122,13 @@ impl SourceRule {
             && *current == sender
         {
             *heard = now;
+            self.candidate = None;
             return Verdict::Accept;
+        }
+        // Signalling that names port or SSRC knows better.
+        let named = self.expected.port.is_some() || self.expected.ssrc.is_some();
+        if self.stale == Some(sender) && !named {
+            return Verdict::Stale;
         }
         if !self.expected.fits_address(from) {
             return Verdict::ForeignAddress;
@@ -120,17 +145,18 @@ impl SourceRule {
             Some(_) => Verdict::ForeignSsrc,
             None => Verdict::Probation,
         };
-        if self.current.is_some_and(|(_, heard)| now.since(heard) < SILENT) {
-            self.candidate = None;
-            return foreign;
-        }
+        let same_address = self.current.is_some_and(|(current, _)| current.address == sender.address);
+        let silent = if same_address { SILENT_SSRC } else { SILENT };
+        let is_silent = self.current.is_none_or(|(_, heard)| now.since(heard) >= silent);
         let needed = if self.current.is_some() { CHANGE_PROBATION } else { FIRST_PROBATION };
         let in_sequence = match self.candidate {
-            Some(known) if known.sender == sender && known.next_sequence == sequence => known.in_sequence + 1,
+            Some(known) if known.sender == sender && known.next_sequence == sequence => {
+                known.in_sequence.saturating_add(1)
+            }
             // Another sender in the middle of a probation starts its own.
             _ => 1,
         };
-        if in_sequence >= needed {
+        if in_sequence >= needed && is_silent {
             self.candidate = None;
             self.current = Some((sender, now));
             return Verdict::AcceptNew;
@@ -181,6 +207,7 @@ mod tests {
         let verdicts: Vec<_> =
             (0..5).map(|n| rule.judge(at(600 + n * 20), from(1, 9), 8, n as u16)).collect();
         assert_eq!(verdicts[3..], [Verdict::ForeignSsrc, Verdict::AcceptNew]);
+        assert_eq!(rule.sender(), Some((from(1, 9), 8)));
         assert_eq!(rule.judge(at(2_000), from(2, 9), 8, 5), Verdict::ForeignAddress);
     }
 
@@ -195,6 +222,65 @@ mod tests {
         assert_eq!(rule.judge(at(60), from(1, 9), 7, 4), Verdict::ForeignAddress);
         assert_eq!(rule.judge(at(60), from(2, 11), 8, 1), Verdict::Probation);
         assert_eq!(rule.judge(at(80), from(2, 11), 8, 2), Verdict::AcceptNew);
+    }
+
+    #[test]
+    fn trap_t16_an_ssrc_that_changes_without_a_word_costs_five_packets() {
+        let mut rule = SourceRule::new(ExpectedSource::default());
+        rule.judge(at(0), from(1, 9), 7, 1);
+        rule.judge(at(20), from(1, 9), 7, 2);
+        let verdicts: Vec<_> =
+            (0..6).map(|n| rule.judge(at(40 + n * 20), from(1, 9), 8, 900 + n as u16)).collect();
+        assert_eq!(verdicts[3..], [Verdict::ForeignSsrc, Verdict::AcceptNew, Verdict::Accept]);
+    }
+
+    #[test]
+    fn trap_t16_another_address_waits_until_the_old_one_is_silent() {
+        let mut rule = SourceRule::new(ExpectedSource::default());
+        rule.judge(at(0), from(1, 9), 7, 1);
+        rule.judge(at(20), from(1, 9), 7, 2);
+        let moved = |rule: &mut SourceRule, n: u64| rule.judge(at(40 + n * 20), from(1, 11), 7, 3 + n as u16);
+        for n in 0..24 {
+            assert_eq!(moved(&mut rule, n), Verdict::ForeignAddress, "{n}");
+        }
+        assert_eq!(moved(&mut rule, 24), Verdict::AcceptNew);
+        // One packet of the old one, and a candidate begins again.
+        let mut rule = SourceRule::new(ExpectedSource::default());
+        rule.judge(at(0), from(1, 9), 7, 1);
+        rule.judge(at(20), from(1, 9), 7, 2);
+        for n in 0..24 {
+            moved(&mut rule, n);
+        }
+        rule.judge(at(510), from(1, 9), 7, 3);
+        assert_eq!(moved(&mut rule, 24), Verdict::ForeignAddress);
+    }
+
+    #[test]
+    fn trap_t16_a_flood_under_another_ssrc_does_not_displace_the_source() {
+        let mut rule = SourceRule::new(ExpectedSource::default());
+        rule.judge(at(0), from(1, 9), 7, 1);
+        rule.judge(at(20), from(1, 9), 7, 2);
+        for n in 0..50u16 {
+            let now = at(40 + u64::from(n) * 20);
+            assert_eq!(rule.judge(now, from(1, 9), 7, 3 + n), Verdict::Accept);
+            for k in 0..20 {
+                assert_eq!(rule.judge(now, from(1, 9), 8, n * 20 + k), Verdict::ForeignSsrc);
+            }
+        }
+    }
+
+    #[test]
+    fn trap_t16_stale_packets_on_a_reused_port_are_not_this_calls() {
+        let mut rule = SourceRule::new(ExpectedSource::default());
+        rule.shun((from(1, 9), 7));
+        for n in 0..50 {
+            assert_eq!(rule.judge(at(u64::from(n) * 20), from(1, 9), 7, n), Verdict::Stale);
+        }
+        assert_eq!(rule.judge(at(2_000), from(1, 9), 8, 1), Verdict::Probation);
+        assert_eq!(rule.judge(at(2_020), from(1, 9), 8, 2), Verdict::AcceptNew);
+        let mut named = SourceRule::new(ExpectedSource { ip: None, port: Some(9), ssrc: None });
+        named.shun((from(1, 9), 7));
+        assert_eq!(named.judge(at(0), from(1, 9), 7, 1), Verdict::Probation, "signalling names it");
     }
 
     #[test]

@@ -129,6 +129,7 @@ fn trap_m1_a_key_that_changes_in_mid_call_loses_nothing() {
         comfort_noise: Vec::new(),
         source: ExpectedSource::default(),
         srtp: Some(plan(&[key(2)])),
+        rtcp: RtcpPlan::default(),
     };
     let renegotiate = Command::Renegotiate { stream: 0, plan: Box::new(leg) };
     bench.call.command(at(2_000), renegotiate, &mut bench.stats).unwrap();

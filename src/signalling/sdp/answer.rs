@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Codec, Direction, Media, Offer};
+use super::{Answered, Codec, Direction, Media, Offer};
+use crate::media::rtp::srtp::SrtpKey;
 
 /// Our side of a session: what each answer and each offer of ours is written from. Ports,
 /// order and labels stay as they are from the first answer to the last.
@@ -36,6 +37,9 @@ pub struct Line {
     #[serde(default)]
     noise: Vec<(u8, u32)>,
     codecs: Vec<Codec>,
+    /// The key of what we send, and which of the client's lines it answers.
+    #[serde(default)]
+    crypto: Option<Answered>,
     /// Whether the client has no use for the stream now, or sends it as nobody can decode.
     off: bool,
     /// The stream that is taken in for it; `None` refuses it with port 0.
@@ -88,6 +92,7 @@ impl Description {
             events: vec![(101, 8_000)],
             noise: Vec::new(),
             codecs: vec![codec(0, "PCMU/8000"), codec(8, "PCMA/8000")],
+            crypto: None,
             off: false,
             taken,
         });
@@ -122,6 +127,7 @@ impl Line {
             events: Vec::new(),
             noise: Vec::new(),
             codecs: Vec::new(),
+            crypto: None,
             off: false,
             taken: None,
         };
@@ -132,6 +138,11 @@ impl Line {
     /// The stream's label, where the client gave one.
     pub fn label(&self) -> Option<&str> {
         self.label.as_deref()
+    }
+
+    /// The key of what we send, where the stream is encrypted.
+    pub fn own_key(&self) -> Option<&SrtpKey> {
+        self.crypto.as_ref().map(Answered::key)
     }
 
     fn follow(&mut self, media: &Media) {
@@ -145,7 +156,9 @@ impl Line {
         self.events.clone_from(&media.events);
         self.noise.clone_from(&media.noise);
         self.codecs.clone_from(&media.codecs);
-        self.off = !media.is_audio() || media.is_secure() || media.codecs.is_empty();
+        self.crypto = media.chosen_crypto().and_then(|offered| Answered::to(offered, self.crypto.take()));
+        let unreadable = media.is_secure() && self.crypto.is_none();
+        self.off = !media.is_audio() || unreadable || media.codecs.is_empty();
     }
 
     /// Our stream, as long as the client's line has a use for it.
@@ -187,6 +200,9 @@ impl Line {
             let _ = write!(out, "a=fmtp:{payload_type} 0-15\r\n");
         }
         self.write_names(out);
+        if let Some(crypto) = &self.crypto {
+            let _ = write!(out, "a=crypto:{}\r\n", crypto.text());
+        }
         if self.rtcp_mux {
             out.push_str("a=rtcp-mux\r\n");
         }

@@ -1,128 +1,204 @@
 //! `a=crypto`: keys of SRTP streams, given in the description.
 //!
-//! In: the attribute's value. Out: tag, suite and key. Not here: decryption.
+//! In: the attribute's value. Out: tag, suite and keys; our own answer to it. Not here:
+//! decryption (`media::rtp::srtp`).
 //!
-//! Source: RFC 4568 §9.1, RFC 7714 §14.2.
+//! Source: RFC 4568 §4, §6.1, §6.3, §9.1; RFC 6188 §4; RFC 7714 §14.2.
 
-use crate::base::private::Private;
+use serde::{Deserialize, Serialize};
 
-/// One offered key.
+use crate::base::base64;
+use crate::media::rtp::srtp::{SrtpKey, Suite};
+
+/// Keys of one line that are looked at.
+const KEYS_OF_LINE: usize = 4;
+
+/// One offered line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Crypto {
     /// Repeated in the answer.
     pub tag: u32,
     /// How packets are protected.
     pub suite: Suite,
-    /// Master key and salt, one after the other.
-    pub key_and_salt: Private<Vec<u8>>,
-    /// Master key identifier and its length in bytes.
-    pub mki: Option<(u32, u8)>,
+    /// Its master keys, at least one. Several are told apart by their identifiers.
+    pub keys: Vec<SrtpKey>,
 }
 
-/// A crypto suite.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Suite {
-    /// `AES_CM_128_HMAC_SHA1_80`
-    AesCm128Sha1Tag80,
-    /// `AES_CM_128_HMAC_SHA1_32`
-    AesCm128Sha1Tag32,
-    /// `AES_256_CM_HMAC_SHA1_80`
-    AesCm256Sha1Tag80,
-    /// `AES_256_CM_HMAC_SHA1_32`
-    AesCm256Sha1Tag32,
-    /// `AEAD_AES_128_GCM`
-    AeadAes128Gcm,
-    /// `AEAD_AES_256_GCM`
-    AeadAes256Gcm,
+/// What a line asks for beside its keys.
+#[derive(Clone, Copy, Default)]
+struct Session {
+    unencrypted_rtcp: bool,
 }
-
-/// Every suite with its name and the length of key and salt. Units: bytes.
-const SUITES: [(Suite, &str, usize); 6] = [
-    (Suite::AesCm128Sha1Tag80, "AES_CM_128_HMAC_SHA1_80", 30),
-    (Suite::AesCm128Sha1Tag32, "AES_CM_128_HMAC_SHA1_32", 30),
-    (Suite::AesCm256Sha1Tag80, "AES_256_CM_HMAC_SHA1_80", 46),
-    (Suite::AesCm256Sha1Tag32, "AES_256_CM_HMAC_SHA1_32", 46),
-    (Suite::AeadAes128Gcm, "AEAD_AES_128_GCM", 28),
-    (Suite::AeadAes256Gcm, "AEAD_AES_256_GCM", 44),
-];
 
 impl Crypto {
-    /// Reads `1 AES_CM_128_HMAC_SHA1_80 inline:…|2^31|1:4`; `None` where suite or key are of
-    /// no use, or packets would not be both encrypted and authenticated.
+    /// Reads `1 AES_CM_128_HMAC_SHA1_80 inline:…|2^31|1:4`; `None` where suite, keys or a session
+    /// parameter are of no use, or RTP would not be both encrypted and authenticated. How many
+    /// packets a key is good for is the sender's concern: what it sends later is taken too.
     pub fn parse(value: &str) -> Option<Self> {
         let mut words = value.split_whitespace();
         let (tag, suite, keys) = (words.next()?, words.next()?, words.next()?);
-        let weak = ["UNENCRYPTED_SRTP", "UNAUTHENTICATED_SRTP"];
-        if words.any(|word| weak.iter().any(|w| word.eq_ignore_ascii_case(w))) {
-            return None;
+        let tag = Some(tag).filter(|tag| tag.len() <= 9)?.parse().ok()?;
+        let suite = Suite::named(suite)?;
+        let session = words.try_fold(Session::default(), Session::read)?;
+        let keys: Option<Vec<SrtpKey>> =
+            keys.split(';').take(KEYS_OF_LINE).map(|key| read_key(suite, key, session)).collect();
+        let keys = keys?;
+        // Without identifiers nobody could tell several keys apart.
+        let told_apart = keys.len() == 1 || keys.iter().all(|key| !key.mki().is_empty());
+        told_apart.then_some(Self { tag, suite, keys })
+    }
+}
+
+impl Session {
+    fn read(self, word: &str) -> Option<Self> {
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        match name.to_ascii_uppercase().as_str() {
+            "UNENCRYPTED_SRTCP" => Some(Self { unencrypted_rtcp: true }),
+            // Keys that are derived anew while packets flow are not supported.
+            "KDR" if value == "0" => Some(self),
+            // How far packets are reordered, and where error correction comes, changes nothing here.
+            "WSH" | "FEC_ORDER" => Some(self),
+            // A dash says that the parameter may be passed over.
+            _ if word.starts_with('-') => Some(self),
+            _ => None,
         }
-        let (suite, _, length) = SUITES.into_iter().find(|(_, name, _)| suite.eq_ignore_ascii_case(name))?;
-        let first = keys.split(';').next()?;
-        let inline = first.get(..7).filter(|head| head.eq_ignore_ascii_case("inline:"))?;
-        let mut fields = first[inline.len()..].split('|');
-        let key_and_salt = base64(fields.next()?)?;
-        let mki = fields.find_map(|field| field.split_once(':')).and_then(|(value, length)| {
-            Some((value.parse().ok()?, length.parse().ok().filter(|n| (1..=128).contains(n))?))
-        });
-        (key_and_salt.len() == length).then(|| Self {
-            tag: tag.parse().unwrap_or_default(),
-            suite,
-            key_and_salt: key_and_salt.into(),
-            mki,
-        })
     }
 }
 
-impl Suite {
-    /// Its name in descriptions.
-    pub fn name(self) -> &'static str {
-        SUITES.iter().find(|(suite, ..)| *suite == self).map_or("", |(_, name, _)| name)
+/// Reads `inline:` with key and salt, lifetime and identifier, the last two in either order.
+fn read_key(suite: Suite, text: &str, session: Session) -> Option<SrtpKey> {
+    let head = text.get(..7).filter(|head| head.eq_ignore_ascii_case("inline:"))?;
+    let mut fields = text[head.len()..].split('|');
+    let secret = base64::decode(fields.next()?)?;
+    let mut mki = Vec::new();
+    for field in fields {
+        match field.split_once(':') {
+            Some((value, length)) => mki = read_mki(value, length)?,
+            None => is_lifetime(field).then_some(())?,
+        }
+    }
+    let mut key = SrtpKey::new(suite, secret, mki).ok()?;
+    key.unencrypted_rtcp = session.unencrypted_rtcp;
+    Some(key)
+}
+
+/// The identifier as it is on the wire: a number in so many bytes.
+fn read_mki(value: &str, length: &str) -> Option<Vec<u8>> {
+    let length = length.parse::<usize>().ok().filter(|length| (1..=128).contains(length))?;
+    let value = value.parse::<u128>().ok()?.to_be_bytes();
+    let (lead, tail) = value.split_at(value.len() - length.min(value.len()));
+    let fits = lead.iter().all(|&byte| byte == 0);
+    fits.then(|| [vec![0; length - tail.len()], tail.to_vec()].concat())
+}
+
+fn is_lifetime(text: &str) -> bool {
+    match text.strip_prefix("2^") {
+        Some(power) => power.parse::<u8>().is_ok_and(|power| power <= 48),
+        None => text.parse::<u64>().is_ok_and(|packets| (1..=1 << 48).contains(&packets)),
     }
 }
 
-/// Standard base64, with or without its padding.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let (mut out, mut bits, mut held) = (Vec::with_capacity(text.len()), 0_u32, 0_u32);
-    for byte in text.trim_end_matches('=').bytes() {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
+/// Our answer to an offered line: its tag, and a key of our own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    tag: u32,
+    key: SrtpKey,
+}
+
+impl Answered {
+    /// An answer to `offered`. A key of ours that still fits stays: only its sender changes it.
+    /// `None` where the system has no randomness.
+    pub fn to(offered: &Crypto, before: Option<Self>) -> Option<Self> {
+        let unencrypted_rtcp = offered.keys.first().is_some_and(|key| key.unencrypted_rtcp);
+        let fits = |key: &SrtpKey| key.suite() == offered.suite && key.unencrypted_rtcp == unencrypted_rtcp;
+        let key = before.map(|before| before.key).filter(fits);
+        let key = match key {
+            Some(key) => key,
+            None => {
+                let mut secret = vec![0; offered.suite.secret_bytes()];
+                aws_lc_rs::rand::fill(&mut secret).ok()?;
+                let mut key = SrtpKey::new(offered.suite, secret, Vec::new()).ok()?;
+                key.unencrypted_rtcp = unencrypted_rtcp;
+                key
+            }
         };
-        held = (held << 6 | u32::from(value)) & 0xFFFF;
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            out.push((held >> bits) as u8);
-        }
+        Some(Self { tag: offered.tag, key })
     }
-    Some(out)
+
+    /// The key of what we send.
+    pub fn key(&self) -> &SrtpKey {
+        &self.key
+    }
+
+    /// The attribute's value.
+    pub fn text(&self) -> String {
+        let session = if self.key.unencrypted_rtcp { " UNENCRYPTED_SRTCP" } else { "" };
+        let secret = base64::encode(self.key.secret().reveal());
+        format!("{} {} inline:{secret}{session}", self.tag, self.key.suite().name())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const KEY: &str = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
+
     #[test]
     fn keys_of_every_form_are_read_and_never_shown() {
-        let plain = Crypto::parse(
-            "1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz|2^20|1:4 FEC_ORDER=FEC_SRTP",
-        )
-        .unwrap();
-        assert_eq!((plain.tag, plain.suite.name(), plain.mki), (1, "AES_CM_128_HMAC_SHA1_80", Some((1, 4))));
-        assert_eq!(plain.key_and_salt.reveal(), b"YS___semctl () {\t220;}\n}\nunles");
+        let line =
+            format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}|2^20|1:4 FEC_ORDER=FEC_SRTP WSH=64 -vnd=1");
+        let plain = Crypto::parse(&line).unwrap();
+        assert_eq!((plain.tag, plain.suite.name()), (1, "AES_CM_128_HMAC_SHA1_80"));
+        assert_eq!(plain.keys[0].mki(), [0, 0, 0, 1]);
+        assert_eq!(plain.keys[0].secret().reveal(), b"YS___semctl () {\t220;}\n}\nunles");
         assert!(!format!("{plain:?}").contains("89"), "the key is not shown");
+        let long = Crypto::parse(&format!("7 aes_cm_128_hmac_sha1_32 INLINE:{KEY}|1:20|1048576")).unwrap();
+        assert_eq!((long.tag, long.keys[0].mki().len(), long.keys[0].mki()[19]), (7, 20, 1));
+        let two = format!("2 AES_CM_128_HMAC_SHA1_80 inline:{KEY}|2^31|1:1;inline:{KEY}|2^31|2:1");
+        let two = Crypto::parse(&two).unwrap();
+        assert_eq!(two.keys.iter().map(|key| key.mki()[0]).collect::<Vec<_>>(), [1, 2]);
+        let rtcp = Crypto::parse(&format!("3 AES_CM_128_HMAC_SHA1_80 inline:{KEY} UNENCRYPTED_SRTCP KDR=0"));
+        assert!(rtcp.unwrap().keys[0].unencrypted_rtcp);
+    }
+
+    #[test]
+    fn lines_that_are_of_no_use_are_passed_over() {
         for junk in [
-            "",
-            "1 F8_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz",
-            "1 AES_CM_128_HMAC_SHA1_80 inline:short",
-            "1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz UNENCRYPTED_SRTP",
-            "1 AEAD_AES_128_GCM inline:!!!",
+            "".to_owned(),
+            format!("1 F8_128_HMAC_SHA1_80 inline:{KEY}"),
+            "1 AES_CM_128_HMAC_SHA1_80 inline:short".to_owned(),
+            format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY} UNENCRYPTED_SRTP"),
+            format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY} UNAUTHENTICATED_SRTP"),
+            format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY} KDR=8"),
+            format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY} MUST_KNOW=1"),
+            format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY};inline:{KEY}"),
+            format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}|2^99"),
+            format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}|300:1"),
+            format!("x AES_CM_128_HMAC_SHA1_80 inline:{KEY}"),
+            format!("1 AES_256_CM_HMAC_SHA1_80 inline:{KEY}"),
+            "1 AEAD_AES_128_GCM inline:!!!".to_owned(),
         ] {
-            assert_eq!(Crypto::parse(junk), None, "{junk}");
+            assert_eq!(Crypto::parse(&junk), None, "{junk}");
         }
+    }
+
+    #[test]
+    fn our_own_key_stays_while_the_suite_does_and_no_two_are_alike() {
+        let offer = |tag: u32| {
+            let line = format!("{tag} AES_CM_128_HMAC_SHA1_80 inline:{KEY} UNENCRYPTED_SRTCP");
+            Crypto::parse(&line).unwrap()
+        };
+        let first = Answered::to(&offer(1), None).unwrap();
+        let again = Answered::to(&offer(4), Some(first.clone())).unwrap();
+        assert_eq!(first.key(), again.key());
+        assert!(again.text().starts_with("4 AES_CM_128_HMAC_SHA1_80 inline:"), "{}", again.text());
+        assert!(again.text().ends_with(" UNENCRYPTED_SRTCP"));
+        assert_ne!(Answered::to(&offer(1), None).unwrap().key(), first.key());
+        assert_eq!(
+            Crypto::parse(&first.text()).unwrap().keys[0],
+            *first.key(),
+            "our text is one of the form"
+        );
     }
 }

@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub use answer::{Description, Line, Taken};
-pub use crypto::{Crypto, Suite};
+pub use crypto::{Answered, Crypto};
 pub use offer::parse;
 
 use super::feed::PayloadFormat;
@@ -58,6 +58,8 @@ pub struct Media {
     pub noise: Vec<(u8, u32)>,
     /// Whether RTCP may share the port.
     pub rtcp_mux: bool,
+    /// Port and address that its `a=rtcp` names.
+    pub rtcp: Option<(u16, Option<IpAddr>)>,
     /// Usable `a=crypto` lines, in the client's order.
     pub crypto: Vec<Crypto>,
     /// `a=record` says that recording is off or paused.
@@ -136,9 +138,23 @@ impl Media {
             && self.proto.to_ascii_uppercase().contains("RTP/")
     }
 
-    /// Whether its packets are encrypted.
+    /// Whether its packets must be encrypted.
     pub fn is_secure(&self) -> bool {
         self.proto.to_ascii_uppercase().contains("SAVP")
+    }
+
+    /// The `a=crypto` line that is taken: the first that is of use. Keys that are agreed in the
+    /// media path (DTLS) are none of these. A profile that asks for no encryption may have one:
+    /// its client encrypts where the other side can.
+    pub fn chosen_crypto(&self) -> Option<&Crypto> {
+        let in_the_path = self.proto.to_ascii_uppercase().contains("DTLS")
+            || self.proto.to_ascii_uppercase().contains("TLS/");
+        self.crypto.first().filter(|_| !in_the_path)
+    }
+
+    /// Whether it must be encrypted, and nobody told with what.
+    pub fn is_without_key(&self) -> bool {
+        self.is_secure() && self.chosen_crypto().is_none()
     }
 
     /// Whether the client holds the stream: it does not send, or says so by a null address.

@@ -67,6 +67,7 @@ struct Section {
     fmtp: Vec<(u8, String)>,
     crypto: Vec<Crypto>,
     rtcp_mux: bool,
+    rtcp: Option<(u16, Option<IpAddr>)>,
     record_paused: Option<bool>,
 }
 
@@ -98,6 +99,13 @@ impl Section {
             "fmtp" => self.fmtp.extend(typed(value)),
             "crypto" => self.crypto.extend(Crypto::parse(value)),
             "rtcp-mux" => self.rtcp_mux = true,
+            // Source: RFC 3605 §2.1.
+            "rtcp" => {
+                let mut words = value.split_whitespace();
+                let port = words.next().and_then(|port| port.parse().ok()).filter(|port| *port != 0);
+                let ip = words.nth(2).and_then(|ip| ip.parse().ok());
+                self.rtcp = port.map(|port| (port, ip)).or(self.rtcp);
+            }
             "record" => self.record_paused = Some(matches!(value, "off" | "paused")),
             _ => {}
         }
@@ -121,6 +129,7 @@ fn media(m: MLine, section: Section, session: &Section) -> Media {
         events: Vec::new(),
         noise: Vec::new(),
         rtcp_mux: section.rtcp_mux,
+        rtcp: section.rtcp,
         crypto: section.crypto,
         record_paused: section.record_paused.or(session.record_paused).unwrap_or(false),
         kind: m.kind,

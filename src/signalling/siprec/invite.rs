@@ -9,14 +9,16 @@
 
 use super::body::{self, Body};
 use super::config::WhenUnavailable;
+use super::media::{self, Fate};
 use super::metadata;
 use super::own::set_timer;
 use super::parties::{self, Parties};
 use super::server::{Incoming, Output, Server, SessionId};
 use super::session::Saved;
 use crate::base::clock::{MonoTime, WallTime};
-use crate::signalling::feed::Control;
-use crate::signalling::sdp::{self, Offer};
+use crate::base::limit::STREAMS_PER_CALL;
+use crate::signalling::feed::{CallView, Control, ControlError};
+use crate::signalling::sdp::{self, Offer, Taken};
 use crate::signalling::sip::flow::{Flow, Transport};
 use crate::signalling::sip::message::Request;
 use crate::signalling::sip::response::Answer;
@@ -86,7 +88,7 @@ impl Server {
         let body = body::read(request, at);
         let Some(session) = self.edit(id) else { return };
         let changes = is_invite || body.sdp.is_some();
-        let overlaps = changes && (session.opening.is_some() || session.offered);
+        let overlaps = changes && (session.opening.is_some() || session.growing.is_some() || session.offered);
         let objection = if session.over {
             Some(Answer::new(481, ""))
         } else if overlaps {
@@ -104,19 +106,105 @@ impl Server {
         let Ok(offer) = body.sdp.as_deref().map(sdp::parse).transpose() else {
             return self.refuse(now, flow, key, request, Answer::new(488, ""), out);
         };
+        let known = session.saved.ours.lines.len();
         if let Some(offer) = &offer {
             self.follow(id, offer);
         }
         self.described(id, at, request, body);
-        let answer = self.answer(id, flow, changes);
+        let grows = offer.as_ref().is_some_and(|offer| self.grow(id, flow, offer, known));
+        if grows && let Some(session) = self.edit(id) {
+            session.growing = Some((key.clone(), Box::new(request.clone())));
+            if is_invite && flow.transport == Transport::Udp {
+                self.respond(now, flow, key, request, &Answer::new(100, ""), out);
+            }
+            return;
+        }
+        self.answer_inside(now, id, flow, key, request, out);
+    }
+
+    /// Answers an INVITE or UPDATE inside a dialog.
+    fn answer_inside(
+        &mut self,
+        now: MonoTime,
+        id: SessionId,
+        flow: Flow,
+        key: &Key,
+        request: &Request,
+        out: &mut Vec<Output>,
+    ) {
+        let is_invite = request.method == "INVITE";
+        let described = body::read(request, WallTime::default()).sdp.is_some();
+        let answer = self.answer(id, flow, is_invite || described);
         if is_invite && let Some(session) = self.edit(id) {
             let number = request.cseq().map_or(0, |cseq| cseq.number);
-            session.offered = offer.is_none();
+            session.offered = !described;
             if let Some((old, _)) = session.unacknowledged.replace((key.clone(), number)) {
                 self.transactions.acknowledged(&old);
             }
         }
         self.respond(now, flow, key, request, &answer, out);
+    }
+
+    /// A control is done. Where it was the last that adds a stream of a client's text, that text
+    /// is answered: its streams have their ports, or got none.
+    pub(super) fn stream_added(
+        &mut self,
+        now: MonoTime,
+        id: SessionId,
+        result: &Result<CallView, ControlError>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(session) = self.edit(id) else { return };
+        session.done();
+        if session.added(result.as_ref().ok().map(|view| &view.streams[..])) != Some(true) {
+            return;
+        }
+        let Some((key, request)) = session.growing.take() else { return };
+        let Some(flow) = session.flow else { return };
+        self.answer_inside(now, id, flow, &key, &request, out);
+    }
+
+    /// Asks for a stream for each line of a later text that has none and can be one. True: there
+    /// are some, and the answer waits for their ports. `known` lines were there before.
+    fn grow(&mut self, id: SessionId, flow: Flow, offer: &Offer, known: usize) -> bool {
+        let parties = self.parties(id);
+        let source = self.config.media_source;
+        let Some(session) = self.edit(id) else { return false };
+        let Saved { view, hints, ours, .. } = &session.saved;
+        let usable = offer.media.iter().filter(|media| media::refused(media).is_none()).count();
+        let mut taken = ours.lines.iter().filter(|line| line.taken.is_some()).count();
+        let mut new = Vec::new();
+        let mut refused = Vec::new();
+        for (at, (line, media)) in ours.lines.iter().zip(&offer.media).enumerate() {
+            if line.taken.is_some() {
+                continue;
+            }
+            match media::refused(media) {
+                None if taken < STREAMS_PER_CALL => {}
+                fate => {
+                    refused.extend((at >= known).then_some(fate.unwrap_or(Fate::TooMany)));
+                    continue;
+                }
+            }
+            let others = ours.lines.iter().take(at).filter_map(|line| line.label());
+            let written = media.label.clone().unwrap_or_default();
+            let role = parties::role(view, hints, &parties, &written, taken, usable);
+            let stream = media::added(media, source, line.own_key(), others, at, role);
+            taken += 1;
+            new.push((at, stream));
+        }
+        let recorded = session.saved.call.is_some();
+        let asked = recorded && !new.is_empty();
+        for (at, stream) in new {
+            if recorded {
+                session.add(at, stream);
+            } else {
+                let address = std::net::SocketAddr::new(flow.local.ip(), 9);
+                session.saved.ours.lines[at].taken = Some(Taken { stream: None, address });
+            }
+        }
+        self.stats.refused(&refused);
+        asked
     }
 
     /// New metadata and consent in a request of a dialog.
@@ -161,14 +249,12 @@ impl Server {
         parties
     }
 
-    /// Follows a later offer; streams that it adds are refused.
+    /// Follows what a later text says of the streams there are.
     fn follow(&mut self, id: SessionId, offer: &Offer) {
         let source = self.config.media_source;
-        let Some(session) = self.edit(id) else { return };
-        let before = session.saved.ours.lines.len();
-        session.follow(offer, source);
-        let added = offer.media.iter().skip(before).filter(|media| media.is_audio()).count();
-        self.stats.streams_too_many += added as u64;
+        if let Some(session) = self.edit(id) {
+            session.follow(offer, source);
+        }
     }
 
     /// 200 to an INVITE or UPDATE, with our description where one is due.

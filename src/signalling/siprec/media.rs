@@ -7,8 +7,13 @@ use super::config::MediaSource;
 use super::parties::{Hints, Parties, role};
 use super::view::View;
 use crate::base::limit::{STREAMS_PER_CALL, TEXT_CHARS};
-use crate::signalling::feed::{EventFormat, ExpectedSource, NewStream};
+use crate::call::StreamRole;
+use crate::media::rtp::srtp::SrtpKey;
+use crate::signalling::feed::{EventFormat, ExpectedSource, NewStream, RtcpPlan, SrtpPlan};
 use crate::signalling::sdp::{Media, Offer};
+
+/// Offered keys of a stream that are tried.
+const KEYS_OF_STREAM: usize = 4;
 
 /// What becomes of an m= line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +22,7 @@ pub enum Fate {
     Stream(u8),
     /// It is video, text or data.
     NotAudio,
-    /// It is encrypted, and the engine has no keys.
+    /// It is encrypted, and its description has no key that is of use.
     Encrypted,
     /// None of its codings can be decoded.
     NoCodec,
@@ -55,7 +60,7 @@ pub fn choose(
 }
 
 /// A stream of a client that left the offer to us.
-pub fn unknown_stream(label: String, role: crate::call::StreamRole) -> NewStream {
+pub fn unknown_stream(label: String, role: StreamRole) -> NewStream {
     let format = |payload_type, encoding| crate::signalling::feed::PayloadFormat { payload_type, encoding };
     use crate::media::codec::Encoding::{Pcma, Pcmu};
     NewStream {
@@ -66,6 +71,7 @@ pub fn unknown_stream(label: String, role: crate::call::StreamRole) -> NewStream
         comfort_noise: Vec::new(),
         source: ExpectedSource::default(),
         srtp: None,
+        rtcp: RtcpPlan::default(),
     }
 }
 
@@ -75,24 +81,61 @@ pub fn stream(media: &Media, source: MediaSource) -> NewStream {
     let named = media.address.filter(|ip| !ip.is_unspecified() && source == MediaSource::Signalled);
     NewStream {
         label: String::new(),
-        role: crate::call::StreamRole::Other,
+        role: StreamRole::Other,
         formats: media.codecs.iter().filter_map(|codec| codec.format).collect(),
         telephone_event: media.events.iter().map(event).collect(),
         comfort_noise: media.noise.iter().map(|(payload_type, _)| *payload_type).collect(),
         source: ExpectedSource { ip: named, port: None, ssrc: None },
-        srtp: None,
+        srtp: srtp(media),
+        rtcp: RtcpPlan {
+            mux: media.rtcp_mux,
+            port: media.rtcp.map(|(port, _)| port),
+            ip: media.rtcp.and_then(|(_, ip)| ip),
+        },
     }
 }
 
+/// How a line's packets are protected. The keys of the line that is answered come first; some
+/// clients send under another that they offered. Our own key is added by whoever has it.
+fn srtp(media: &Media) -> Option<SrtpPlan> {
+    media.chosen_crypto()?;
+    let receive = media.crypto.iter().flat_map(|crypto| &crypto.keys).take(KEYS_OF_STREAM).cloned();
+    Some(SrtpPlan { receive: receive.collect(), send: None, required: media.is_secure(), roc: 0 })
+}
+
+/// The stream of a line that a later text adds. `own_key` is the key of what we send, `others`
+/// are labels of lines before it.
+pub fn added<'a>(
+    media: &Media,
+    source: MediaSource,
+    own_key: Option<&SrtpKey>,
+    mut others: impl Iterator<Item = &'a str>,
+    at: usize,
+    role: StreamRole,
+) -> NewStream {
+    let written = media.label.as_deref().unwrap_or_default();
+    let mut label: String = written.chars().take(TEXT_CHARS - 4).collect();
+    if label.is_empty() {
+        label = format!("{}", at + 1);
+    } else if others.any(|other| other == written) {
+        label = format!("{label}-{}", at + 1);
+    }
+    let mut new = NewStream { label, role, ..stream(media, source) };
+    if let Some(srtp) = &mut new.srtp {
+        srtp.send = own_key.cloned();
+    }
+    new
+}
+
 /// Why a line can be no stream.
-fn refused(media: &Media) -> Option<Fate> {
+pub fn refused(media: &Media) -> Option<Fate> {
     if media.port == 0 {
         return Some(Fate::Unused);
     }
     if !media.is_audio() {
         return Some(Fate::NotAudio);
     }
-    if media.is_secure() {
+    if media.is_without_key() {
         return Some(Fate::Encrypted);
     }
     media.codecs.is_empty().then_some(Fate::NoCodec)

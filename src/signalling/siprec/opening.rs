@@ -221,17 +221,17 @@ impl Server {
         let Some(session) = self.sessions.get_mut(&id) else { return Default::default() };
         let Saved { view, hints, ours, lines, .. } = &mut session.saved;
         if let Some(offer) = offer {
-            let (streams, fates) = media::choose(offer, view, hints, parties, source);
+            let (mut streams, fates) = media::choose(offer, view, hints, parties, source);
             ours.follow(offer);
-            *lines = offer.media.len();
-            for fate in &fates {
-                match fate {
-                    Fate::Encrypted => self.stats.streams_encrypted += 1,
-                    Fate::NoCodec => self.stats.streams_without_codec += 1,
-                    Fate::TooMany => self.stats.streams_too_many += 1,
-                    Fate::Stream(_) | Fate::NotAudio | Fate::Unused => {}
+            for (line, fate) in ours.lines.iter().zip(&fates) {
+                if let Fate::Stream(index) = fate
+                    && let Some(srtp) = &mut streams[usize::from(*index)].srtp
+                {
+                    srtp.send = line.own_key().cloned();
                 }
             }
+            *lines = offer.media.len();
+            self.stats.refused(&fates);
             return (streams, fates);
         }
         let labels: Vec<String> = view.streams.iter().map(|(_, label)| label.clone()).collect();

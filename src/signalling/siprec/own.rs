@@ -34,6 +34,7 @@ impl Server {
     /// Ends a dialog from our side.
     pub(super) fn hang_up(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {
         self.give_up_opening(now, id, 503, out);
+        self.give_up_growing(now, id, out);
         if self.sessions.get(&id).is_some_and(|session| !session.over) {
             self.stats.hung_up += 1;
             self.send_request(now, id, "BYE", &[], out);

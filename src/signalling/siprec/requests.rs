@@ -79,6 +79,7 @@ impl Server {
         }
         self.respond(now, flow, key, request, &Answer::new(200, ""), out);
         self.give_up_opening(now, id, 487, out);
+        self.give_up_growing(now, id, out);
         self.finish_call(id);
         if let Some(session) = self.edit(id) {
             session.over = true;
@@ -88,6 +89,13 @@ impl Server {
             }
         }
         self.forget_if_done(id);
+    }
+
+    /// A session ends while a text of its client waits for the ports of new streams.
+    pub(super) fn give_up_growing(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let (Some((key, request)), Some(flow)) = (session.growing.take(), session.flow) else { return };
+        self.refuse(now, flow, &key, &request, Answer::new(487, ""), out);
     }
 
     /// Ends a session whose INVITE has no answer yet. A call that is admitted all the same

@@ -360,14 +360,15 @@ impl Server {
         result: Result<CallView, ControlError>,
         out: &mut Vec<Output>,
     ) {
+        self.stream_added(now, id, &result, out);
         let Some(session) = self.edit(id) else { return };
-        session.done();
         match result {
             Ok(view) => session.consent = view.consent,
             Err(ControlError::NoSuchCall(_)) => {
                 session.saved.call = None;
                 self.hang_up(now, id, out);
             }
+            Err(ControlError::BadStream(_) | ControlError::PortsUsedUp) => self.stats.streams_too_many += 1,
             Err(_) => self.stats.controls_refused += 1,
         }
         self.hand_out_controls(out);

@@ -17,8 +17,10 @@ use crate::call::{
     Answer, CallContext, CallLink, ConsentHow, ConsentKeys, ConsentState, Evidence, LinkKind, Participant,
     RawBody,
 };
-use crate::signalling::feed::{Control, EventFormat, ExpectedSource, NewStream, PayloadFormat, SrtpPlan};
-use crate::signalling::sdp::{Description, Offer};
+use crate::signalling::feed::{
+    Control, EventFormat, ExpectedSource, NewStream, PayloadFormat, RtcpPlan, SrtpPlan, StreamView,
+};
+use crate::signalling::sdp::{Description, Offer, Taken};
 use crate::signalling::sip::dialog::Dialog;
 use crate::signalling::sip::flow::Flow;
 use crate::signalling::sip::message::Request;
@@ -54,11 +56,12 @@ pub struct Saved {
     pub keys: ConsentKeys,
 }
 
-/// What the engine was told of a stream: formats, events, comfort noise, sender, keys.
-pub type Told = (Vec<PayloadFormat>, Vec<EventFormat>, Vec<u8>, ExpectedSource, Option<SrtpPlan>);
+/// What the engine was told of a stream: formats, events, comfort noise, sender, keys, RTCP.
+pub type Told = (Vec<PayloadFormat>, Vec<EventFormat>, Vec<u8>, ExpectedSource, Option<SrtpPlan>, RtcpPlan);
 
 fn told(stream: NewStream) -> Told {
-    (stream.formats, stream.telephone_event, stream.comfort_noise, stream.source, stream.srtp)
+    let NewStream { formats, telephone_event, comfort_noise, source, srtp, rtcp, .. } = stream;
+    (formats, telephone_event, comfort_noise, source, srtp, rtcp)
 }
 
 /// A recording session.
@@ -82,6 +85,12 @@ pub struct Session {
     pub timer_at: Option<MonoTime>,
     /// Where consent stands, as far as the feed has told.
     pub consent: ConsentState,
+    /// An INVITE or UPDATE that waits until the streams that it adds have their ports.
+    pub growing: Option<(Key, Box<Request>)>,
+    /// Lines whose streams are being added, in the order of the controls.
+    adding: VecDeque<(usize, Told)>,
+    /// Whether the control under way adds a stream.
+    adds: bool,
     busy: bool,
     waiting: VecDeque<Control>,
     signalled_answer: Option<Answer>,
@@ -107,6 +116,9 @@ impl Session {
             over: false,
             timer_at: None,
             consent: ConsentState::Unknown,
+            growing: None,
+            adding: VecDeque::new(),
+            adds: false,
             busy: false,
             waiting: VecDeque::new(),
             signalled_answer: None,
@@ -121,8 +133,10 @@ impl Session {
     pub fn control(&mut self, control: Control) {
         if self.waiting.len() >= WAITING {
             let describes = |control: &Control| matches!(control, Control::Describe(_));
-            let oldest = self.waiting.iter().position(describes).unwrap_or(0);
-            self.waiting.remove(oldest);
+            let lasting = |control: &Control| !matches!(control, Control::AddStream(_));
+            let oldest = self.waiting.iter().position(describes);
+            let oldest = oldest.or_else(|| self.waiting.iter().position(lasting));
+            self.waiting.remove(oldest.unwrap_or(0));
         }
         self.waiting.push_back(control);
     }
@@ -132,12 +146,36 @@ impl Session {
         let call = self.saved.call.filter(|_| !self.busy)?;
         let control = self.waiting.pop_front()?;
         self.busy = true;
+        self.adds = matches!(control, Control::AddStream(_));
         Some((call, control))
     }
 
     /// The control under way is done.
     pub fn done(&mut self) {
         self.busy = false;
+    }
+
+    /// Asks for a stream for a line that has none yet.
+    pub fn add(&mut self, line: usize, stream: NewStream) {
+        self.adding.push_back((line, told(stream.clone())));
+        self.control(Control::AddStream(Box::new(stream)));
+    }
+
+    /// The control under way is done; where it added a stream, its line gets the port. `None`: no
+    /// stream was added. True: the last one that the client's text wants has its answer.
+    pub fn added(&mut self, streams: Option<&[StreamView]>) -> Option<bool> {
+        if !std::mem::take(&mut self.adds) {
+            return None;
+        }
+        let (line, told) = self.adding.pop_front()?;
+        if let (Some(line), Some(all @ [.., new])) = (self.saved.ours.lines.get_mut(line), streams) {
+            // Others may have added streams to the call that are none of this session's.
+            let index = all.len() - 1;
+            line.taken = Some(Taken { stream: Some(index as u8), address: new.address });
+            self.told.resize_with(index.max(self.told.len()), Default::default);
+            self.told.push(told);
+        }
+        Some(self.adding.is_empty())
     }
 
     /// Whether nothing is under way or waiting.
@@ -159,15 +197,27 @@ impl Session {
         for (line, media) in self.saved.ours.lines.iter().zip(&offer.media) {
             let Some(index) = line.taken.and_then(|taken| taken.stream) else { continue };
             all_held &= media.is_held() || media.port == 0;
-            let new = media::stream(media, source);
+            let known = self.told.get_mut(usize::from(index));
+            if media.port == 0 {
+                // Told nothing any more: whatever comes next is a change.
+                if let Some(known) = known.filter(|known| !known.0.is_empty()) {
+                    known.0.clear();
+                    self.waiting.push_back(Control::DropStream { stream: index });
+                }
+                continue;
+            }
+            let mut new = media::stream(media, source);
+            if let Some(srtp) = &mut new.srtp {
+                srtp.send = line.own_key().cloned();
+            }
             let hold = new.source.ip.is_none() && media.is_held();
             if new.formats.is_empty() || hold {
                 continue;
             }
             let told = told(new);
-            if let Some(known) = self.told.get_mut(usize::from(index)).filter(|known| **known != told) {
+            if let Some(known) = known.filter(|known| **known != told) {
                 known.clone_from(&told);
-                let (formats, telephone_event, comfort_noise, source, srtp) = told;
+                let (formats, telephone_event, comfort_noise, source, srtp, rtcp) = told;
                 self.waiting.push_back(Control::Renegotiate {
                     stream: index,
                     formats,
@@ -175,6 +225,7 @@ impl Session {
                     comfort_noise,
                     source,
                     srtp,
+                    rtcp,
                 });
             }
         }

@@ -1,5 +1,7 @@
 //! Counters of the recording server.
 
+use super::media::Fate;
+
 /// What has happened since the start. `sessions` and `draining` are states.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -37,11 +39,11 @@ pub struct Stats {
     pub refused_plain: u64,
     /// INVITEs challenged for credentials.
     pub challenged: u64,
-    /// Audio streams refused because they are encrypted.
+    /// Audio streams refused because they are encrypted and their description has no usable key.
     pub streams_encrypted: u64,
     /// Audio streams refused because no coding of theirs is decoded.
     pub streams_without_codec: u64,
-    /// Streams refused because a call had too many, or came by a later offer.
+    /// Streams refused because a call had too many.
     pub streams_too_many: u64,
     /// Metadata bodies that could not be read at all.
     pub metadata_unreadable: u64,
@@ -58,6 +60,18 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Counts why lines became no streams.
+    pub fn refused(&mut self, fates: &[Fate]) {
+        for fate in fates {
+            match fate {
+                Fate::Encrypted => self.streams_encrypted += 1,
+                Fate::NoCodec => self.streams_without_codec += 1,
+                Fate::TooMany => self.streams_too_many += 1,
+                Fate::Stream(_) | Fate::NotAudio | Fate::Unused => {}
+            }
+        }
+    }
+
     /// Every counter with its name, for metrics.
     pub fn named(&self) -> [(&'static str, u64); 26] {
         [
