@@ -312,6 +312,7 @@ impl Capture {
                 lent.stats.undecodable += 1;
                 continue;
             };
+            let silent_after = format.encoding.ends_in_silence(item.payload);
             let (cuts, zero) = (&mut self.cuts, self.zero);
             let now = zero + axis::span(at + took.length);
             let cut = |from: i64, to: i64| cuts.add(from + shift, to + shift);
@@ -323,6 +324,9 @@ impl Capture {
                 lent.keypad.hear_payload(now, item.ticks, encoding, payload, lent.timeline, cut);
             }
             self.holes.audio(at, took.length, lost, &mut self.gaps);
+            if silent_after {
+                self.holes.noise_follows();
+            }
             if at >= 0 && took.length > 0 && at + took.length <= self.position() {
                 // In order, but its frames were made without it.
                 lent.counts.late += 1;

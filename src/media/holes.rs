@@ -45,6 +45,11 @@ impl Holes {
         self.last_end = Some(at + length);
     }
 
+    /// What came last ended by saying that the sender will be silent.
+    pub fn noise_follows(&mut self) {
+        self.noise = true;
+    }
+
     /// A packet of comfort noise: the sender is silent from `at` on. Source: RFC 3389 §5.
     pub fn noise(&mut self, at: i64, lost: u64, gaps: &mut GapTracker) {
         self.end(at, lost, gaps);

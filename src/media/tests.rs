@@ -20,6 +20,8 @@ use crate::call::{
     StreamRole,
 };
 
+#[cfg(feature = "g729")]
+mod g729;
 #[cfg(feature = "server")]
 mod keys;
 mod noise;

@@ -38,6 +38,7 @@ fn coded(encoding: Encoding, samples: &[i16]) -> Vec<Vec<u8>> {
     match encoding {
         Encoding::Pcmu => Codec::Pcmu.encode(samples).chunks(160).map(<[u8]>::to_vec).collect(),
         Encoding::Pcma => Codec::Pcma.encode(samples).chunks(160).map(<[u8]>::to_vec).collect(),
+        Encoding::G729 => unreachable!("not sent here"),
         Encoding::G722 => {
             let mut encoder = audio_codec::g722::G722Encoder::new();
             let mut bytes = vec![0; samples.len() / 2];

@@ -14,6 +14,7 @@ mod erasure;
 mod handouts;
 mod importing;
 mod kamailio;
+mod key_tones;
 mod kill_loop;
 mod load_sip;
 mod lying_s3;

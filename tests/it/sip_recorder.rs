@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::net::UdpSocket;
 
+use crate::key_tones::tone;
 use crate::phone::{Leg, talk, voice};
 use crate::server::{Server, Settings, files_below};
 use crate::sip_src::{Dialog, SDP, SIPREC, Src, code, header, media, with_metadata};
@@ -127,6 +128,31 @@ async fn a_siprec_call_with_a_yes_by_key_is_recorded_and_found_by_its_metadata()
     assert!(holds("INVITE sip:demo@127.0.0.1"), "and so is the header");
     let page = server.metrics_page().await;
     assert!(page.contains("optag_sip_events_total{event=\"calls_admitted\"} 1"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_yes_by_tone_in_the_forked_audio_opens_a_siprec_recording() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &Settings::with_ports((21_900, 21_940))).await;
+    let mut client = Client::new(&server, "siprec-tone").await;
+    let (_, legs) = client.begin("").await;
+    let spoken = |key: char| {
+        let mut samples = voice(1, 400);
+        samples.extend(tone(key, 100));
+        samples.extend(voice(1, 800));
+        samples
+    };
+    // The caller speaks in the second stream: a tone in the first is the employee's.
+    let legs = apart(legs, move |legs| talk(legs, &[&spoken('1'), &voice(2, 1_300)])).await;
+    let (_, calls) = server.ask("GET", "/api/v1/calls", None).await;
+    assert!(calls.to_string().contains("asked"), "{calls}");
+    let legs = apart(legs, move |legs| talk(legs, &[&voice(2, 1_300), &spoken('1')])).await;
+    drop(legs);
+    assert_eq!(code(&client.ask("BYE", "", "").await), 200);
+    let call = ended(&server, &[]).await;
+    assert_eq!(call["outcome"]["outcome"], "recorded", "{call}");
+    let recording = server.recording(call["id"].as_str().unwrap()).await.to_string();
+    assert!(recording.contains(r#""by":"tone""#), "{recording}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

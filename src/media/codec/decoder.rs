@@ -18,6 +18,9 @@ pub enum Decoder {
     Stateless(Encoding),
     /// G.722.
     G722(Box<audio_codec::g722::G722Decoder>),
+    /// G.729.
+    #[cfg(feature = "g729")]
+    G729(super::g729::G729Decoder),
     /// Opus.
     Opus(Box<opus::Decoder>),
 }
@@ -30,6 +33,11 @@ impl Decoder {
         match encoding {
             Encoding::Pcmu | Encoding::Pcma | Encoding::L16 { .. } => Decoder::Stateless(encoding),
             Encoding::G722 => Decoder::G722(Box::default()),
+            #[cfg(feature = "g729")]
+            Encoding::G729 => Decoder::G729(super::g729::G729Decoder::default()),
+            // Nothing gives this coding then; what came as such all the same would give nothing.
+            #[cfg(not(feature = "g729"))]
+            Encoding::G729 => Decoder::Stateless(encoding),
             Encoding::Opus => {
                 let decoder = opus::Decoder::new(encoding.audio_hz(), Channels::Mono);
                 Decoder::Opus(Box::new(decoder.expect("libopus decodes 16 kHz mono")))
@@ -55,6 +63,8 @@ impl Decoder {
         match self {
             Decoder::Stateless(encoding) => encoding.audio_hz(),
             Decoder::G722(_) => Encoding::G722.audio_hz(),
+            #[cfg(feature = "g729")]
+            Decoder::G729(_) => Encoding::G729.audio_hz(),
             Decoder::Opus(decoder) => decoder.get_sample_rate().unwrap_or(TONES_HZ),
         }
     }
@@ -64,6 +74,8 @@ impl Decoder {
         match self {
             Decoder::Stateless(encoding) => *encoding,
             Decoder::G722(_) => Encoding::G722,
+            #[cfg(feature = "g729")]
+            Decoder::G729(_) => Encoding::G729,
             Decoder::Opus(_) => Encoding::Opus,
         }
     }
@@ -80,11 +92,14 @@ impl Decoder {
                 g711::decode_alaw(payload, out);
                 payload.len().min(out.len())
             }
-            Decoder::Stateless(_) => linear(payload, out),
+            Decoder::Stateless(Encoding::L16 { .. }) => linear(payload, out),
+            Decoder::Stateless(_) => 0,
             Decoder::G722(decoder) => {
                 let fits = &payload[..payload.len().min(out.len() / 2)];
                 decoder.decode_frame_into(fits, out).unwrap_or(0)
             }
+            #[cfg(feature = "g729")]
+            Decoder::G729(decoder) => decoder.decode(payload, out),
             Decoder::Opus(decoder) => decoder.decode(payload, out, false).unwrap_or(0),
         }
     }

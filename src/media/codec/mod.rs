@@ -3,6 +3,8 @@
 
 pub mod decoder;
 pub mod g711;
+#[cfg(feature = "g729")]
+pub mod g729;
 pub mod opus_packet;
 
 use std::fmt;
@@ -26,9 +28,16 @@ pub enum Encoding {
         /// Samples a second.
         rate_hz: u32,
     },
+    /// G.729, with annexes A and B. Static payload type 18. Taken only where the feature `g729` is
+    /// built in.
+    G729,
     /// Opus (RFC 7587): `opus/48000/2` whatever is inside.
     Opus,
 }
+
+/// Whether G.729 can be decoded. Where it cannot, nothing gives [`Encoding::G729`], so that such a
+/// stream is refused in signalling.
+pub const G729_IS_BUILT: bool = cfg!(feature = "g729");
 
 /// Rates of linear audio that are taken. Units: Hz.
 pub const L16_RATES_HZ: [u32; 4] = [8_000, 16_000, 24_000, 48_000];
@@ -49,6 +58,7 @@ impl Encoding {
             Encoding::Pcmu => Some(0),
             Encoding::Pcma => Some(8),
             Encoding::G722 => Some(9),
+            Encoding::G729 => Some(18),
             Encoding::L16 { .. } | Encoding::Opus => None,
         }
     }
@@ -56,7 +66,7 @@ impl Encoding {
     /// RTP clock rate. Units: Hz.
     pub const fn clock_hz(self) -> u32 {
         match self {
-            Encoding::Pcmu | Encoding::Pcma | Encoding::G722 => 8_000,
+            Encoding::Pcmu | Encoding::Pcma | Encoding::G722 | Encoding::G729 => 8_000,
             Encoding::L16 { rate_hz } => rate_hz,
             Encoding::Opus => 48_000,
         }
@@ -66,10 +76,16 @@ impl Encoding {
     /// decoded at all: that is all of speech. Units: Hz.
     pub const fn audio_hz(self) -> u32 {
         match self {
-            Encoding::Pcmu | Encoding::Pcma => 8_000,
+            Encoding::Pcmu | Encoding::Pcma | Encoding::G729 => 8_000,
             Encoding::G722 | Encoding::Opus => 16_000,
             Encoding::L16 { rate_hz } => rate_hz,
         }
+    }
+
+    /// Whether a payload ends by saying that the sender will be silent: a silence descriptor of
+    /// G.729 annex B. Source: RFC 3551 §4.5.6.
+    pub const fn ends_in_silence(self, payload: &[u8]) -> bool {
+        matches!(self, Encoding::G729) && payload.len() % 10 == 2
     }
 
     /// The coding of an `a=rtpmap` entry; `None` where it is not taken here.
@@ -81,6 +97,8 @@ impl Encoding {
             ("PCMA", 8_000, 1) => Some(Encoding::Pcma),
             // Some senders write the rate of the audio.
             ("G722", 8_000 | 16_000, 1) => Some(Encoding::G722),
+            // Annex A is another encoder of the same bits, annex B is told in fmtp.
+            ("G729" | "G729A", 8_000, 1) if G729_IS_BUILT => Some(Encoding::G729),
             ("L16", rate_hz, 1) if L16_RATES_HZ.contains(&rate_hz) => Some(Encoding::L16 { rate_hz }),
             ("OPUS", 48_000, 1 | 2) => Some(Encoding::Opus),
             _ => None,
@@ -94,6 +112,7 @@ impl fmt::Display for Encoding {
             Encoding::Pcmu => f.write_str("pcmu"),
             Encoding::Pcma => f.write_str("pcma"),
             Encoding::G722 => f.write_str("g722"),
+            Encoding::G729 => f.write_str("g729"),
             Encoding::L16 { rate_hz } => write!(f, "l16/{rate_hz}"),
             Encoding::Opus => f.write_str("opus"),
         }
@@ -109,6 +128,7 @@ impl FromStr for Encoding {
             "pcmu" => Ok(Encoding::Pcmu),
             "pcma" => Ok(Encoding::Pcma),
             "g722" => Ok(Encoding::G722),
+            "g729" if G729_IS_BUILT => Ok(Encoding::G729),
             "opus" => Ok(Encoding::Opus),
             other => {
                 let rate = other.strip_prefix("l16/").and_then(|rate| rate.parse().ok());
@@ -155,6 +175,7 @@ mod tests {
         }
         assert!("l16/44100".parse::<Encoding>().is_err());
         assert!("g728".parse::<Encoding>().is_err());
+        assert_eq!("g729".parse().ok(), G729_IS_BUILT.then_some(Encoding::G729));
     }
 
     #[test]
@@ -164,5 +185,6 @@ mod tests {
         assert_eq!(Encoding::from_rtpmap("L16", 16_000, 1), Some(Encoding::L16 { rate_hz: 16_000 }));
         assert_eq!(Encoding::from_rtpmap("L16", 44_100, 1), None);
         assert_eq!(Encoding::from_rtpmap("PCMU", 8_000, 2), None);
+        assert_eq!(Encoding::from_rtpmap("G729", 8_000, 1), G729_IS_BUILT.then_some(Encoding::G729));
     }
 }

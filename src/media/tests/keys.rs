@@ -184,6 +184,7 @@ fn every_narrow_and_wide_coding_is_heard_before_consent() {
             Encoding::G722 => (Codec::G722, 1),
             Encoding::L16 { .. } => (Codec::L16, 2),
             Encoding::Opus => (Codec::Opus, 6),
+            Encoding::G729 => continue,
         };
         let format = (crate::load::codec::Format { codec, ptime_ms: 20 }, format);
         let voice = crate::load::codec::Coded::new(&line.samples, format.0).unwrap();
