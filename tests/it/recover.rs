@@ -61,7 +61,7 @@ async fn a_dead_recorders_spool_is_delivered_from_elsewhere_once() {
     let (good, said) = optag(&["recover", "--spool", spool], &data);
     assert!(good && said.contains("0 calls to settle"), "{said}");
     assert_eq!(stored(&data), files);
-    let (good, said) = optag(&["search", "--number", "12345678"], &data);
+    let (good, said) = optag(&["search", "--purpose", "administration", "--number", "12345678"], &data);
     assert!(good && said.contains(&kept) && !said.contains(&erased), "{said}");
     let (good, said) = optag(&["check"], &data);
     assert!(good, "{said}");
@@ -100,7 +100,7 @@ async fn a_lost_index_comes_back_from_the_store() {
     std::fs::remove_file(&stray).unwrap();
     let (good, said) = optag(&["check"], &data);
     assert!(good && said.contains("0 differences"), "{said}");
-    let (_, said) = optag(&["search", "--number", "12345678"], &data);
+    let (_, said) = optag(&["search", "--purpose", "administration", "--number", "12345678"], &data);
     assert!(said.contains(&kept) && !said.contains(&erased), "{said}");
     assert_eq!(stored(&data).len(), 1);
     // And the other way round: a row whose object is gone is told, and nothing is invented.
