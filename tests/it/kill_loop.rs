@@ -132,7 +132,10 @@ async fn verify(server: &Server, over: &Over) -> f64 {
         );
         let beyond = missing_ms.saturating_sub(down_ms + EDGES_MS) as f64;
         worst = worst.max(beyond / f64::from(over.kills.max(1)));
-        // Each voice in its place and nobody else's: the pitch, by its zeros.
+        // Each voice in its place and nobody else's: the pitch, by its zeros, where a second of it is there.
+        if sounding.len() < 50 {
+            continue;
+        }
         let zeros: usize =
             sounding.iter().map(|frame| frame.windows(2).filter(|w| (w[0] < 0) != (w[1] < 0)).count()).sum();
         let pitch = zeros as f64 / 2.0 / (sounding.len() as f64 * 0.02);
