@@ -210,46 +210,21 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::app::config::StoreConfig;
-    use crate::app::keyed_lock::KeyedLock;
-    use crate::archive::seal::day_keys::DayKeys;
-    use crate::archive::store::Store;
-    use crate::archive::vault::Vault;
-    use crate::base::clock::{OsClock, WallTime};
+
+    use crate::base::clock::WallTime;
     use crate::base::id::CallId;
     use crate::call::{
         CallFacts, ConsentHow, ConsentRecord, ConsentState, Evidence, StreamFacts, StreamRole,
     };
-    use crate::index::Index;
+
     use crate::media::encoder::silence_packet;
     use crate::media::output::{Ended, EndedBy, MediaBlock};
-    use crate::retention::deletion_log::{Cause, DeletionLog};
-    use crate::spool::disk::OsDisk;
+    use crate::retention::deletion_log::Cause;
+
     use crate::spool::record::{Body, SpoolRecord};
-    use crate::spool::{MasterKey, Spool, SpoolConfig};
 
     async fn erasing(dir: &Path) -> Arc<Erasing> {
-        let config = SpoolConfig {
-            dir: dir.join("spool"),
-            segment_bytes: 1 << 20,
-            max_bytes: 1 << 30,
-            queue_bytes: 1 << 20,
-        };
-        let key = || MasterKey::from_bytes(&[3; 32]).unwrap();
-        let (master, day_master) = (key(), key());
-        let keys = Arc::new(DayKeys::open(&dir.join("keys"), day_master).unwrap());
-        let store = Store::open(&StoreConfig::Local { dir: dir.join("store") }).unwrap();
-        let (spool, _) = Spool::open(config, Arc::new(OsDisk), master, Box::new(|_| {})).unwrap();
-        Arc::new(Erasing {
-            log: DeletionLog::open(&dir.join("deletions")).unwrap(),
-            spool,
-            vault: Vault::new(store.clone(), keys, true, None),
-            store,
-            index: Index::open(&dir.join("index.sqlite"), "45").await.unwrap(),
-            turns: KeyedLock::default(),
-            clock: Arc::new(OsClock),
-            custody: Default::default(),
-        })
+        Arc::new(crate::app::anchoring::tests::erasing(dir).await)
     }
 
     async fn settle(closing: &Closing, erasing: &Arc<Erasing>) -> Result<(), SettleError> {

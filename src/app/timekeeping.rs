@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::archive::store::Store;
 use crate::base::clock::{Clock, WallTime};
+use crate::base::replace::replace_json;
 use crate::base::steady::{SteadyClock, kept_by_a_time_server, since_boot_us};
 use crate::metrics;
 use crate::retention::trusted_time::{Look, Trusted, confirm, judge, remember};
@@ -80,12 +81,7 @@ impl TimeKeeper {
     }
 
     fn keep(&self, now: &Look, trusted: Trusted) {
-        let kept = serde_json::to_vec(&remember(now, trusted)).map_err(std::io::Error::from);
-        let draft = self.state_file.with_extension("new");
-        let written = kept
-            .and_then(|json| std::fs::write(&draft, json))
-            .and_then(|()| std::fs::rename(&draft, &self.state_file));
-        if let Err(error) = written {
+        if let Err(error) = replace_json(&self.state_file, &remember(now, trusted)) {
             tracing::warn!(%error, "the look at the clocks could not be kept");
         }
     }

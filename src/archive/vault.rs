@@ -377,17 +377,11 @@ fn copy_of(keys: &DayKeys, key: &DayKey, recipient: Option<Recipient>) -> Result
 }
 
 fn write_copy(path: &std::path::Path, file: &[u8]) -> Result<(), KeyError> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let draft = path.with_extension("new");
-    let written = (|| {
-        let mut open =
-            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-        open.write_all(file)?;
-        open.sync_all()?;
-        std::fs::rename(&draft, path)
-    })();
-    written.map_err(|source| KeyError::Disk { step: "copy a key to", path: path.to_owned(), source })
+    crate::base::replace::replace(path, file).map_err(|source| KeyError::Disk {
+        step: "copy a key to",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn remove_copy(path: &std::path::Path) -> Result<(), KeyError> {

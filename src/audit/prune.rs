@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use super::checkpoint::{Checkpoint, sign};
 use super::{AuditFault, AuditLog};
 use crate::base::clock::WallTime;
+use crate::base::replace::replace;
 use crate::base::signing::Signer;
 
 impl AuditLog {
@@ -78,12 +79,6 @@ impl AuditLog {
                 text.push('\n');
             }
         }
-        let path = self.checkpoints_path();
-        let draft = path.with_extension("new");
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&draft, &path)?;
-        Ok(())
+        Ok(replace(&self.checkpoints_path(), text.as_bytes())?)
     }
 }

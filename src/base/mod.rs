@@ -7,5 +7,6 @@ pub mod hex;
 pub mod id;
 pub mod limit;
 pub mod private;
+pub mod replace;
 pub mod signing;
 pub mod steady;

@@ -2,10 +2,9 @@
 //! it stands for, one time. Only the SHA-256 of a token is kept; a used or expired link is
 //! forgotten, and that is durable before anything is served.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::fs::{self};
+use std::io;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -16,6 +15,7 @@ use super::sheet::Language;
 use crate::base::clock::WallTime;
 use crate::base::hex::hex;
 use crate::base::id::CallId;
+use crate::base::replace::replace_json;
 
 /// Most links that are open at a time.
 const LINKS: usize = 10_000;
@@ -100,7 +100,7 @@ impl Links {
         let NewLink { recording, wav, own_voice_only, language, made_by, expires_at } = new;
         let sha256 = hash(&token);
         links.push(Link { sha256, recording, wav, own_voice_only, language, made_by, expires_at });
-        replace(&self.path, &links)?;
+        replace_json(&self.path, &links)?;
         Ok(token)
     }
 
@@ -120,7 +120,7 @@ impl Links {
         let mut links = self.open_links(now)?;
         let taken = find(&links, token).cloned().ok_or(LinkError::Unknown)?;
         links.retain(|link| link.sha256 != taken.sha256);
-        replace(&self.path, &links)?;
+        replace_json(&self.path, &links)?;
         Ok(taken)
     }
 
@@ -150,21 +150,6 @@ fn find<'a>(links: &'a [Link], token: &str) -> Option<&'a Link> {
 
 fn hash(token: &str) -> String {
     hex(digest(&SHA256, token.as_bytes()).as_ref())
-}
-
-/// Writes beside, syncs, renames, syncs the directory: the file is the old one or the new one.
-fn replace(path: &Path, links: &[Link]) -> io::Result<()> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let beside = path.with_extension("json.new");
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    file.write_all(&serde_json::to_vec_pretty(links)?)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 //! In: a token as a client sends it. Out: the [`Actor`] it stands for. The file is read again
 //! when it changes, so that a token made or revoked by a command holds at once.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::{self};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
@@ -17,6 +17,7 @@ use super::access::{Actor, Role};
 use crate::base::clock::WallTime;
 use crate::base::hex::hex;
 use crate::base::limit;
+use crate::base::replace::replace_json;
 
 /// Begins every token, so that scanners for leaked secrets can tell what it is.
 const PREFIX: &str = "optag_";
@@ -168,7 +169,8 @@ impl Tokens {
     }
 
     fn store(&self, loaded: &mut Loaded, tokens: Vec<StoredToken>) -> Result<(), TokenError> {
-        replace(&self.path, &tokens).map_err(|source| self.disk(source))?;
+        let dir = self.path.parent().map_or(Ok(()), fs::create_dir_all);
+        dir.and_then(|()| replace_json(&self.path, &tokens)).map_err(|source| self.disk(source))?;
         *loaded = Loaded { tokens, stamp: stamp(&self.path) };
         Ok(())
     }
@@ -196,22 +198,6 @@ fn load(path: &Path) -> Result<Loaded, TokenError> {
     let tokens = serde_json::from_slice(&text)
         .map_err(|error| TokenError::Malformed { path: path.to_owned(), reason: error.to_string() })?;
     Ok(Loaded { tokens, stamp })
-}
-
-/// Writes beside, syncs, renames, syncs the directory: the file is the old one or the new one.
-fn replace(path: &Path, tokens: &[StoredToken]) -> io::Result<()> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(dir)?;
-    let beside = path.with_extension("json.new");
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    file.write_all(&serde_json::to_vec_pretty(tokens)?)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]

@@ -8,9 +8,8 @@
 //! One small file, written anew at each change.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -18,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
+use crate::base::replace::replace_json;
 
 /// Recordings held at a time.
 const HOLDS_MOST: usize = 10_000;
@@ -186,12 +186,7 @@ impl Holds {
     }
 
     fn keep(&self, held: &BTreeMap<CallId, Hold>) -> io::Result<()> {
-        let draft = self.path.with_extension("new");
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;
-        file.write_all(&serde_json::to_vec_pretty(&held.values().collect::<Vec<_>>())?)?;
-        file.sync_all()?;
-        fs::rename(&draft, &self.path)?;
-        self.path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+        replace_json(&self.path, &held.values().collect::<Vec<_>>())
     }
 
     fn held(&self) -> MutexGuard<'_, BTreeMap<CallId, Hold>> {

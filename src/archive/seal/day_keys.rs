@@ -26,6 +26,7 @@ use super::identity::{Identity, Recipient};
 use crate::base::clock::WallTime;
 use crate::base::hex::{hex, unhex};
 use crate::base::limit::RETENTION_DAYS;
+use crate::base::replace::replace;
 use crate::spool::MasterKey;
 
 #[derive(Serialize, Deserialize)]
@@ -258,19 +259,10 @@ impl DayKeys {
         Ok(key)
     }
 
-    /// Writes beside and renames; durable when it returns.
+    /// Durable when it returns.
     fn write(&self, name: &str, end: &str, bytes: &[u8]) -> Result<(), KeyError> {
         let path = self.path(name, end);
-        let draft = self.path(name, ".new");
-        let written = (|| {
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&draft, &path)?;
-            self.sync()
-        })();
-        written.map_err(|source| disk("write", &path, source))
+        replace(&path, bytes).map_err(|source| disk("write", &path, source))
     }
 
     /// What a file says, and the sealed identity in it; `None` where it was ended meanwhile.

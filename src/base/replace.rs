@@ -1,0 +1,71 @@
+//! A small file replaced as a whole. In: its path and what it is to hold. Out: the same file, new.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+/// Gives a file new content, durable when it returns, readable by the owner alone. A crash leaves
+/// the old file or the new one. Two at a time on one path are the caller's to keep apart.
+///
+/// Errors: the disk's; the file is then the old one.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let beside = beside(path);
+    // What an earlier crash left may have another owner's mode, or be a link.
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    File::open(dir)?.sync_all()
+}
+
+/// The same with a value as JSON.
+///
+/// Errors: the disk's, or the value has no form in JSON.
+pub fn replace_json(path: &Path, value: &(impl Serialize + ?Sized)) -> io::Result<()> {
+    replace(path, &serde_json::to_vec_pretty(value)?)
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_and_no_draft_is_left_or_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, other) = (dir.path().join("a.json"), dir.path().join("other"));
+        fs::write(&other, "untouched").unwrap();
+        replace(&path, b"one").unwrap();
+        symlink(&other, dir.path().join("a.json.new")).unwrap();
+        replace(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read(&other).unwrap(), b"untouched");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn where_it_cannot_be_written_the_old_file_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.json");
+        replace(&path, b"one").unwrap();
+        fs::create_dir(dir.path().join("a.json.new")).unwrap();
+        assert!(replace(&path, b"two").is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+    }
+}
