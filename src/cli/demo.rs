@@ -239,8 +239,8 @@ fn what_next(args: &DemoArgs, token: &str, lines: &[Line]) {
     let id = lines.iter().find(|line| line.kept.is_some()).map_or("ID", |line| line.played.id.as_str());
     println!(
         "
-Listen     {program} export {id} --data {data} --format wav -o call.wav
-Search     {program} search --data {data} --number 20000000
+Listen     {program} export {id} --data {data} --format wav -o call.wav --purpose training
+Search     {program} search --data {data} --number 20000000 --purpose training
 Erase      {program} erase {id} --data {data} --reason 'asked for by the caller'
 Check      {program} check --data {data}
 Metrics    {program} serve --data {data}    then    curl http://127.0.0.1:9464/metrics
