@@ -25,6 +25,7 @@ use optag::media::rtp::packet::RtpPacket;
 use optag::media::rtp::rtcp;
 use optag::media::rtp::source::{ExpectedSource, SourceRule};
 use optag::media::rtp::srtp::{SrtpKey, SrtpPlan, SrtpReceiver, SrtpSender, Suite};
+use optag::media::tone::{RATE_HZ, ToneDetector};
 use optag::spool::MasterKey;
 use optag::spool::frame::{self, RecordHead};
 use optag::spool::key::DataKey;
@@ -48,6 +49,7 @@ const HOT: &[Hot] = &[
     ("srtp_aes_gcm_128", srtp_gcm),
     ("rtcp_sender_report", rtcp_read),
     ("g711_decode_20_ms", g711_decode),
+    ("tone_detector_20_ms", tones),
     ("silence_frame_repeated", silence),
     ("ogg_frame_of_two", ogg_frame),
     ("spool_record_sealed", spool_seal),
@@ -220,6 +222,16 @@ fn g711_decode(runs: usize) {
     let mut out = [0; 160];
     for _ in 0..runs {
         g711::decode_alaw(black_box(&payload), black_box(&mut out));
+    }
+}
+
+fn tones(runs: usize) {
+    let sound = sound();
+    let mut detector = ToneDetector::default();
+    for samples in sound.chunks_exact(160).cycle().take(runs) {
+        detector.hear(RATE_HZ, black_box(samples), |tone| {
+            black_box(tone.to);
+        });
     }
 }
 

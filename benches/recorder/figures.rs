@@ -11,24 +11,26 @@ use optag::load::usage::Usage;
 use super::bare;
 use super::trial::{Talk, Trial, cost_ms, median};
 
-/// Rounds of which the median counts.
-const ROUNDS: usize = 5;
 /// Calls whose frames bare libopus encodes, before the recorder's turn and once more after it.
 const BARE_CALLS: usize = 15;
 const SECONDS: u64 = 12;
+/// How long calls last whose cost is told: what a call costs once, to be taken in and stored, is
+/// part of it, and few calls are shorter.
+const RATIO_SECONDS: u64 = 60;
+const RATIO_ROUNDS: usize = 3;
 /// New calls a second where many are needed.
 const RATE_PER_S: f64 = 100.0;
 
 /// The whole recorder ÷ bare libopus encoding every frame.
 pub async fn ratio() -> anyhow::Result<()> {
-    println!("100 calls; processor time of a call-second in ms, kernel time included");
+    println!("100 calls of {RATIO_SECONDS} s; processor time of a call-second in ms, kernel time included");
     println!("{:<14} {:>5} {:>9} {:>6} {:>6}", "", "round", "recorder", "bare", "ratio");
-    for talk in [Talk::Both, Talk::Conversation] {
+    for talk in [Talk::Both, Talk::Conversation, Talk::NoisyConversation] {
         let voices = talk.voices()?;
         let mut ratios = Vec::new();
-        for round in 1..=ROUNDS {
+        for round in 1..=RATIO_ROUNDS {
             let before = bare::call_second_ms(&voices, BARE_CALLS, SECONDS as usize, 5);
-            let report = Trial::of(100, SECONDS, talk).run().await?;
+            let report = Trial::of(100, RATIO_SECONDS, talk).run().await?;
             let after = bare::call_second_ms(&voices, BARE_CALLS, SECONDS as usize, 5);
             let bare = (before + after) / 2.0;
             let ours = cost_ms(&report);

@@ -25,6 +25,8 @@ pub enum Talk {
     Both,
     /// Each talks 45 % of the time, digital silence in between.
     Conversation,
+    /// The same over lines with noise.
+    NoisyConversation,
 }
 
 impl Talk {
@@ -33,6 +35,7 @@ impl Talk {
         match self {
             Talk::Both => Ok(Voices::embedded(1.0)?.with_noise(NOISE_PEAK)),
             Talk::Conversation => Voices::embedded(0.45),
+            Talk::NoisyConversation => Ok(Voices::embedded(0.45)?.with_noise(NOISE_PEAK)),
         }
     }
 
@@ -40,6 +43,7 @@ impl Talk {
         match self {
             Talk::Both => "both talking",
             Talk::Conversation => "conversation",
+            Talk::NoisyConversation => "noisy lines",
         }
     }
 }

@@ -4,7 +4,8 @@
 //! Background is what does not change: in every band, each frame and each run of three keep near
 //! the mean of the 400 ms around, a good way below the talk that the leg has brought. Talk never
 //! does that for so long; noise that changes (babble, music) is coded like talk, and so is hum,
-//! whose wave a repeated packet would break. Whatever is not sure is talk.
+//! whose wave a repeated packet would break. Whatever is not sure is talk. In talk, a frame so far
+//! below it that nobody hears how well it is coded is told apart as quiet.
 
 use super::axis::frame_samples;
 
@@ -24,7 +25,7 @@ const FRAME_SPREAD: f32 = 1.7;
 const RUN_SPREAD: f32 = 0.75;
 /// Frames of such a run.
 const RUN_FRAMES: usize = 3;
-/// Background is at least 26 dB below the loudest frame of talk, some 20 dB below its mean.
+/// Background and quiet are at least 26 dB below the loudest frame of talk, some 20 dB below its mean.
 /// Units: ratio of powers.
 const BELOW_TALK: f32 = 400.0;
 /// Until talk was heard, at most −58 dBov. Units: mean square.
@@ -57,6 +58,8 @@ pub enum Sound {
     Silence,
     /// Talk, or something that may be.
     Talk,
+    /// Between sounds of talk, and far below them.
+    Quiet,
     /// Steady for a while, but not long enough to be sure.
     Calm,
     /// Steady background.
@@ -71,6 +74,8 @@ pub struct Background {
     splits: [Split; BANDS - 1],
     /// Power of each band of the last frames heard, a ring. Units: log2.
     levels: [[f32; BANDS]; STEADY_FRAMES],
+    /// Power of the same frames. Units: mean square.
+    powers: [f32; STEADY_FRAMES],
     next: usize,
     heard: usize,
     missed: u32,
@@ -92,6 +97,7 @@ impl Background {
             high_pass: HighPass { pole, last_in: 0.0, last_out: 0.0 },
             splits: Default::default(),
             levels: [[0.0; BANDS]; STEADY_FRAMES],
+            powers: [0.0; STEADY_FRAMES],
             next: 0,
             heard: 0,
             missed: 0,
@@ -126,11 +132,12 @@ impl Background {
     }
 
     fn note(&mut self, powers: [f32; BANDS]) {
+        let total: f32 = powers.iter().sum();
         self.levels[self.next] = powers.map(|power| (power + FLOOR).log2());
+        self.powers[self.next] = total;
         self.next = (self.next + 1) % STEADY_FRAMES;
         self.heard = (self.heard + 1).min(STEADY_FRAMES);
         self.missed = 0;
-        let total: f32 = powers.iter().sum();
         self.loudest = self.loudest.max(total);
     }
 
@@ -144,8 +151,10 @@ impl Background {
 
     /// What the frame to be coded next is.
     pub fn judge(&mut self) -> Sound {
-        let sound = if self.missed > 0 || !self.is_steady(CALM_FRAMES) {
+        let sound = if self.missed > 0 {
             Sound::Talk
+        } else if !self.is_steady(CALM_FRAMES) {
+            if self.is_quiet() { Sound::Quiet } else { Sound::Talk }
         } else if self.is_steady(STEADY_FRAMES) && !self.hums() {
             Sound::Background
         } else {
@@ -155,6 +164,14 @@ impl Background {
             self.loudest *= FORGET;
         }
         sound
+    }
+
+    /// Whether the frame to be coded next and the one after it lie far below the talk: what
+    /// follows a loud sound is masked by it, what precedes one is not.
+    fn is_quiet(&self) -> bool {
+        let power = |n: usize| self.powers[(self.next + STEADY_FRAMES - n) % STEADY_FRAMES];
+        let reach = AHEAD_FRAMES + 1;
+        self.heard >= reach && (AHEAD_FRAMES..=reach).all(|n| power(n) * BELOW_TALK < self.loudest)
     }
 
     /// Whether the last `frames` heard are alike, and low.
@@ -300,7 +317,8 @@ mod tests {
             sounds[82..90].iter().filter(|sound| **sound == Sound::Background).count() >= 6,
             "{sounds:?}"
         );
-        assert_eq!(sounds[90], Sound::Talk, "the onset itself is heard three frames before it is coded");
+        assert_eq!(sounds[90], Sound::Quiet, "the onset is heard three frames before it is coded");
+        assert_eq!(sounds[93..], [Sound::Talk; 7], "from the frame before the onset on");
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Puts packets back in order. In: audio payloads with their sequence numbers. Out: the noun
-//! `PlayoutItem`, in sequence, once in order or once the wait is over. Slots are reused, so a
-//! running stream allocates nothing.
+//! `PlayoutItem`, in sequence, once in order or once the wait is over. Payload memory goes round
+//! among the few packets that wait at a time, so a running stream allocates nothing.
 
 use std::time::Duration;
+
+use zeroize::Zeroize;
 
 /// Shortest packet time that the buffer is sized for.
 const PACKET_MS: usize = 10;
@@ -51,6 +53,9 @@ struct Slot {
 pub struct Jitter {
     size: usize,
     slots: Vec<Slot>,
+    /// The payload handed out last, and memory of those before it.
+    last: Vec<u8>,
+    spare: Vec<Vec<u8>>,
     /// Next sequence number to hand out, unwrapped; `None` before the first packet.
     next: Option<u64>,
     highest: u64,
@@ -126,23 +131,20 @@ impl Jitter {
         self.advance(found + 1, true);
         let slot = &mut self.slots[index];
         slot.used = false;
-        let slot = &self.slots[index];
-        Some(PlayoutItem {
-            ticks: slot.ticks,
-            payload_type: slot.payload_type,
-            payload: &slot.payload,
-            lost_before,
-        })
+        let before = std::mem::replace(&mut self.last, std::mem::take(&mut slot.payload));
+        self.spare.push(before);
+        Some(PlayoutItem { ticks, payload_type: slot.payload_type, payload: &self.last, lost_before })
     }
 
     /// Forgets everything; payload bytes are overwritten. Used when the gate closes and when
     /// another sender takes over.
     pub fn clear(&mut self) {
         for slot in &mut self.slots {
-            slot.payload.fill(0);
-            slot.payload.clear();
+            slot.payload.zeroize();
             slot.used = false;
         }
+        self.last.zeroize();
+        self.spare.zeroize();
         self.next = None;
         self.handed_out = 0;
         self.started = false;
@@ -166,6 +168,9 @@ impl Jitter {
 
     fn fill(&mut self, sequence: u64, ticks: i64, payload_type: u8, payload: &[u8]) {
         let slot = &mut self.slots[sequence as usize % self.size];
+        if slot.payload.capacity() == 0 {
+            slot.payload = self.spare.pop().unwrap_or_default();
+        }
         slot.payload.clear();
         slot.payload.extend_from_slice(payload);
         (slot.used, slot.sequence, slot.ticks, slot.payload_type) = (true, sequence, ticks, payload_type);
@@ -225,8 +230,11 @@ mod tests {
     fn clearing_leaves_no_payload_behind() {
         let mut jitter = Jitter::new(WAIT);
         insert(&mut jitter, 0);
+        insert(&mut jitter, 1);
+        assert_eq!(jitter.pop(0, 160).map(|item| item.ticks), Some(0));
         jitter.clear();
         assert!(jitter.slots.iter().all(|slot| slot.payload.is_empty() && !slot.used));
+        assert!(jitter.last.is_empty() && jitter.spare.iter().all(Vec::is_empty));
         assert_eq!(drain(&mut jitter, i64::MAX), []);
     }
 }
