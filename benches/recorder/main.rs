@@ -21,7 +21,9 @@ fn main() -> anyhow::Result<()> {
             ["capacity", rest @ ..] => figures::capacity(rest).await,
             ["peers"] => peers::compare().await,
             [] => {
-                println!("name a figure: ratio, growth, memory, capacity [opus] [COMPLEXITY], peers");
+                println!(
+                    "name a figure: ratio, growth, memory, capacity [opus] [adaptive] [COMPLEXITY], peers"
+                );
                 Ok(())
             }
             other => bail!("no such figure: {}", other.join(" ")),

@@ -58,17 +58,30 @@ pub struct Trial {
     pub talk: Talk,
     pub codec: Codec,
     pub complexity: i32,
+    /// Whether the complexity goes down under load.
+    pub adaptive: bool,
 }
 
 impl Trial {
     /// A-law at complexity 5, all calls within a second.
     pub fn of(calls: usize, seconds: u64, talk: Talk) -> Self {
         let together = Duration::from_secs(seconds);
-        Self { calls, together, rate_per_s: calls as f64, talk, codec: Codec::Pcma, complexity: 5 }
+        Self {
+            calls,
+            together,
+            rate_per_s: calls as f64,
+            talk,
+            codec: Codec::Pcma,
+            complexity: 5,
+            adaptive: false,
+        }
     }
 
     pub fn start_recorder(&self) -> anyhow::Result<OwnRecorder> {
-        let settings = [("OPTAG_ENGINE_OPUS_COMPLEXITY", self.complexity.to_string())];
+        let settings = [
+            ("OPTAG_ENGINE_OPUS_COMPLEXITY", self.complexity.to_string()),
+            ("OPTAG_ENGINE_ADAPTIVE_COMPLEXITY", self.adaptive.to_string()),
+        ];
         OwnRecorder::start(Path::new(env!("CARGO_BIN_EXE_optag")), &settings)
     }
 

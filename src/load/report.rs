@@ -199,12 +199,14 @@ impl std::fmt::Display for Report {
                 self.packets_withheld, self.packets_duplicate, self.packets_unaccounted
             )?;
         }
-        let sender = &self.sender;
-        writeln!(
-            f,
-            "sender     late p50 {:.2} ms, p99 {:.2} ms, worst {:.1} ms; {:.0} ns of processor time a packet",
-            sender.late_p50_ms, sender.late_p99_ms, sender.late_worst_ms, sender.cpu_ns_per_packet
-        )?;
+        if self.packets_sent > 0 {
+            let sender = &self.sender;
+            writeln!(
+                f,
+                "sender     late p50 {:.2} ms, p99 {:.2} ms, worst {:.1} ms; {:.0} ns of processor time a packet",
+                sender.late_p50_ms, sender.late_p99_ms, sender.late_worst_ms, sender.cpu_ns_per_packet
+            )?;
+        }
         if let Some(sip) = &self.sip {
             writeln!(
                 f,
@@ -220,10 +222,16 @@ impl std::fmt::Display for Report {
             writeln!(f, "           own leg ≥ {own:.3}, other leg ≤ {other:.3}, off by ≤ {off:.1} ms")?;
         }
         if let Some(cost) = &self.recorder {
+            if cost.call_seconds > 0.0 {
+                writeln!(
+                    f,
+                    "recorder   {:.2} ms of processor time a call-second",
+                    cost.cpu_ms_per_call_second
+                )?;
+            }
             writeln!(
                 f,
-                "recorder   {:.2} ms of processor time a call-second ({:.2} s user, {:.2} s system), {} MiB at most, {} threads",
-                cost.cpu_ms_per_call_second,
+                "recorder   {:.2} s user, {:.2} s system, {} MiB at most, {} threads",
                 cost.user_s,
                 cost.system_s,
                 cost.rss_peak_kib >> 10,

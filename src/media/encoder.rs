@@ -16,8 +16,8 @@ use super::replay::Replay;
 
 /// The most a 20 ms packet can take. Source: RFC 6716 §3.4 [R2].
 const PACKET_BYTES: usize = 1_275;
-/// Complexity of frames that nobody hears the coding of: background, the pauses in talk.
-const LEAST_COMPLEXITY: u8 = 0;
+/// Complexity of frames that nobody hears the coding of.
+const MASKED_COMPLEXITY: u8 = 0;
 /// Complexity of silence: the least at which its packets soon repeat. Measured with libopus 1.6.1:
 /// from the fifth frame on at 2, 4 and 5, never at 0 and 1.
 const SILENCE_COMPLEXITY: u8 = 2;
@@ -57,6 +57,7 @@ pub struct Encoder {
     complexity: u8,
     /// What the library was last told.
     complexity_in_use: u8,
+    next_is_masked: bool,
     packet: [u8; PACKET_BYTES],
     /// Length of the last packet in `packet`, if it coded silence.
     last_silence: Option<usize>,
@@ -94,6 +95,7 @@ impl Encoder {
             frame_samples: frame_samples(rate_hz),
             complexity: settings.complexity,
             complexity_in_use: settings.complexity,
+            next_is_masked: false,
             packet: [0; PACKET_BYTES],
             last_silence: None,
             steady: false,
@@ -108,8 +110,12 @@ impl Encoder {
         self.frame_samples
     }
 
-    /// Codes the following frames with another complexity, 0 to 10; those that nobody hears the
-    /// coding of take less at any.
+    /// Nobody hears how well the next frame is coded: it takes the least complexity.
+    pub fn next_is_masked(&mut self) {
+        self.next_is_masked = true;
+    }
+
+    /// Codes the following frames with another complexity, 0 to 10.
     pub fn set_complexity(&mut self, complexity: u8) {
         self.complexity = complexity;
     }
@@ -120,8 +126,10 @@ impl Encoder {
     /// Panics: the frame has another length.
     pub fn encode(&mut self, frame: &[i16], sound: Sound) -> &[u8] {
         assert_eq!(frame.len(), self.frame_samples, "a frame is 20 ms");
+        let masked = std::mem::take(&mut self.next_is_masked);
         if sound != Sound::Silence {
-            return self.encode_sound(frame, sound);
+            let complexity = if masked { MASKED_COMPLEXITY } else { self.complexity };
+            return self.encode_sound(frame, sound, complexity);
         }
         self.replay.forget();
         match self.last_silence {
@@ -135,7 +143,7 @@ impl Encoder {
                     previous[..length].copy_from_slice(&self.packet[..length]);
                     &previous[..length]
                 });
-                let length = self.call(&[0; LONGEST_FRAME][..self.frame_samples], Sound::Silence);
+                let length = self.call(&[0; LONGEST_FRAME][..self.frame_samples], SILENCE_COMPLEXITY);
                 self.silent_frames += 1;
                 self.steady = previous == Some(&self.packet[..length]) || self.silent_frames >= SETTLE_FRAMES;
                 self.last_silence = Some(length);
@@ -144,7 +152,7 @@ impl Encoder {
         }
     }
 
-    fn encode_sound(&mut self, frame: &[i16], sound: Sound) -> &[u8] {
+    fn encode_sound(&mut self, frame: &[i16], sound: Sound, complexity: u8) -> &[u8] {
         self.last_silence = None;
         self.steady = false;
         self.silent_frames = 0;
@@ -156,9 +164,9 @@ impl Encoder {
             self.counts.background += 1;
             return &self.packet[..packet.len()];
         }
-        let length = self.call(frame, sound);
+        let length = self.call(frame, complexity);
         match sound {
-            Sound::Silence | Sound::Talk | Sound::Quiet => self.replay.forget(),
+            Sound::Silence | Sound::Talk => self.replay.forget(),
             Sound::Calm | Sound::Background => self.replay.remember(&self.packet[..length]),
         }
         &self.packet[..length]
@@ -195,13 +203,9 @@ impl Encoder {
         }
     }
 
-    fn call(&mut self, frame: &[i16], sound: Sound) -> usize {
+    fn call(&mut self, frame: &[i16], complexity: u8) -> usize {
         let started = Instant::now();
-        self.use_complexity(match sound {
-            Sound::Talk => self.complexity,
-            Sound::Silence => SILENCE_COMPLEXITY,
-            Sound::Quiet | Sound::Calm | Sound::Background => LEAST_COMPLEXITY,
-        });
+        self.use_complexity(complexity);
         let encoder = self.state.as_mut_ptr().cast::<sys::OpusEncoder>();
         // SAFETY: the state was initialised in `new`; the frame has as many samples as we say,
         // and the packet as many bytes.

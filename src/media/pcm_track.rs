@@ -106,7 +106,12 @@ impl PcmTrack {
         let peak = peak(frame);
         let sound = match &mut self.background {
             _ if peak <= SILENT_PEAK => Sound::Silence,
-            Some(background) if placed == length => background.judge(),
+            Some(background) if placed == length => {
+                if background.is_masked() {
+                    self.encoder.next_is_masked();
+                }
+                background.judge()
+            }
             _ => Sound::Talk,
         };
         (self.encoder.encode(frame, sound), peak, placed < length / 2)
