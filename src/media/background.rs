@@ -26,9 +26,11 @@ const FRAME_SPREAD: f32 = 1.7;
 const RUN_SPREAD: f32 = 0.75;
 /// Frames of such a run.
 const RUN_FRAMES: usize = 3;
-/// Background, and what is masked, is at least 31 dB below the loudest frame of talk, which is some
-/// 21 dB below its mean: nearer to the talk, PESQ hears the saving. Units: ratio of powers.
+/// Background is at least 31 dB below the loudest frame of talk, which is some 21 dB below its
+/// mean: nearer to the talk, PESQ hears the saving. Units: ratio of powers.
 const BELOW_TALK: f32 = 1_250.0;
+/// What is masked is at least 24 dB below the loudest frame of talk. Units: ratio of powers.
+const MASKED_BELOW_TALK: f32 = 250.0;
 /// Until talk was heard, at most −58 dBov. Units: mean square.
 const QUIET: f32 = 40.0 * 40.0;
 /// In no case more than −36 dBov. Units: mean square.
@@ -169,7 +171,7 @@ impl Background {
     pub fn is_masked(&self) -> bool {
         let power = |n: usize| self.powers[(self.next + STEADY_FRAMES - n) % STEADY_FRAMES];
         let reach = AHEAD_FRAMES + 1;
-        let far_below = |n| power(n) * BELOW_TALK < self.loudest;
+        let far_below = |n| power(n) * MASKED_BELOW_TALK < self.loudest;
         self.missed == 0 && self.heard >= reach && (AHEAD_FRAMES..=reach).all(far_below)
     }
 
