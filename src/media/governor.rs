@@ -20,6 +20,9 @@ const FULL: (f64, f64) = (0.75, 0.65);
 const LOWEST_SHARE: f64 = 0.5;
 /// Ticks over which the share is averaged.
 const AVERAGED: f64 = 5.0;
+/// Ticks over which the cost of a call is averaged: what else the machine does, and gates that
+/// open, make single ticks dear.
+const CALL_AVERAGED: f64 = 30.0;
 /// Busy ticks in a row before a step down.
 const DOWN_TICKS: u32 = 3;
 /// Calm ticks in a row before a step up.
@@ -35,6 +38,8 @@ pub struct Governor {
     tick: Duration,
     load: f64,
     per_call: f64,
+    /// Ticks that `per_call` is made of, since the complexity last changed.
+    per_call_ticks: f64,
     busy_ticks: u32,
     calm_ticks: u32,
     is_full: bool,
@@ -51,6 +56,7 @@ impl Governor {
             tick,
             load: 0.0,
             per_call: 0.0,
+            per_call_ticks: 0.0,
             busy_ticks: 0,
             calm_ticks: 0,
             is_full: false,
@@ -62,7 +68,8 @@ impl Governor {
         let share = took.as_secs_f64() / self.tick.as_secs_f64();
         self.load += (share - self.load) / AVERAGED;
         if recording >= CALLS {
-            self.per_call = self.load / recording as f64;
+            self.per_call_ticks = (self.per_call_ticks + 1.0).min(CALL_AVERAGED);
+            self.per_call += (share / recording as f64 - self.per_call) / self.per_call_ticks;
         }
         self.busy_ticks = if self.load > BUSY { self.busy_ticks + 1 } else { 0 };
         self.calm_ticks = if self.load < CALM { self.calm_ticks + 1 } else { 0 };
@@ -97,6 +104,7 @@ impl Governor {
     fn move_to(&mut self, step: usize) {
         tracing::info!(complexity = self.steps[step], load = self.load, "the encoders' complexity changes");
         (self.step, self.busy_ticks, self.calm_ticks) = (step, 0, 0);
+        self.per_call_ticks = 0.0;
     }
 }
 
@@ -166,6 +174,26 @@ mod tests {
         run(&mut governor, 0.3, 50);
         assert!(governor.complexity() == 5 && governor.admits(900));
         assert!(!governor.admits(1_100));
+    }
+
+    #[test]
+    fn dear_ticks_here_and_there_turn_nobody_away() {
+        let mut governor = Governor::new(10, true, TICK);
+        for tick in 0..100 {
+            governor.ticked(TICK.mul_f64(if tick % 5 == 4 { 0.6 } else { 0.2 }), 200);
+            assert!(governor.admits(700), "tick {tick}");
+        }
+        assert_eq!(governor.complexity(), 10);
+    }
+
+    #[test]
+    fn after_a_step_down_what_a_call_costs_is_measured_anew() {
+        let mut governor = Governor::new(5, true, TICK);
+        while governor.complexity() == 5 {
+            run(&mut governor, 0.7, 1);
+        }
+        run(&mut governor, 0.35, 10);
+        assert!(governor.complexity() == 1 && governor.admits(400));
     }
 
     #[test]
