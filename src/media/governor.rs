@@ -23,6 +23,8 @@ const AVERAGED: f64 = 5.0;
 /// Ticks over which the cost of a call is averaged: what else the machine does, and gates that
 /// open, make single ticks dear.
 const CALL_AVERAGED: f64 = 30.0;
+/// Ticks from which such an average is believed, where there was another one before.
+const CALL_BELIEVED: f64 = 10.0;
 /// Busy ticks in a row before a step down.
 const DOWN_TICKS: u32 = 3;
 /// Calm ticks in a row before a step up.
@@ -30,16 +32,32 @@ const UP_TICKS: u32 = 100;
 /// Calls from which a cost per call is believed.
 const CALLS: usize = 50;
 
+/// A mean of the last values, nearly.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mean {
+    value: f64,
+    of: f64,
+}
+
+impl Mean {
+    fn add(&mut self, value: f64, most: f64) {
+        self.of = (self.of + 1.0).min(most);
+        self.value += (value - self.value) / self.of;
+    }
+}
+
 /// The machine.
 #[derive(Clone, Debug)]
 pub struct Governor {
     steps: Vec<u8>,
     step: usize,
     tick: Duration,
-    load: f64,
-    per_call: f64,
-    /// Ticks that `per_call` is made of, since the complexity last changed.
-    per_call_ticks: f64,
+    /// Share of a tick, since the complexity last changed.
+    load: Mean,
+    /// Share that a call takes, since then.
+    per_call: Mean,
+    /// The same as it is believed, and whether it was measured at the lowest complexity.
+    believed: (f64, bool),
     busy_ticks: u32,
     calm_ticks: u32,
     is_full: bool,
@@ -54,9 +72,9 @@ impl Governor {
             steps: std::iter::once(top).chain(lower).collect(),
             step: 0,
             tick,
-            load: 0.0,
-            per_call: 0.0,
-            per_call_ticks: 0.0,
+            load: Mean { value: 0.0, of: AVERAGED },
+            per_call: Mean::default(),
+            believed: (0.0, false),
             busy_ticks: 0,
             calm_ticks: 0,
             is_full: false,
@@ -66,20 +84,24 @@ impl Governor {
     /// A tick over `recording` calls with an open gate took so long.
     pub fn ticked(&mut self, took: Duration, recording: usize) {
         let share = took.as_secs_f64() / self.tick.as_secs_f64();
-        self.load += (share - self.load) / AVERAGED;
+        self.load.add(share, AVERAGED);
         if recording >= CALLS {
-            self.per_call_ticks = (self.per_call_ticks + 1.0).min(CALL_AVERAGED);
-            self.per_call += (share / recording as f64 - self.per_call) / self.per_call_ticks;
+            self.per_call.add(share / recording as f64, CALL_AVERAGED);
+            if self.per_call.of >= CALL_BELIEVED || self.believed.0 == 0.0 {
+                self.believed = (self.per_call.value, self.is_lowest());
+            }
         }
-        self.busy_ticks = if self.load > BUSY { self.busy_ticks + 1 } else { 0 };
-        self.calm_ticks = if self.load < CALM { self.calm_ticks + 1 } else { 0 };
+        let load = self.load();
+        self.busy_ticks = if load > BUSY { self.busy_ticks + 1 } else { 0 };
+        self.calm_ticks = if load < CALM { self.calm_ticks + 1 } else { 0 };
         if self.busy_ticks >= DOWN_TICKS && self.step + 1 < self.steps.len() {
             self.move_to(self.step + 1);
         } else if self.calm_ticks >= UP_TICKS && self.step > 0 {
             self.move_to(self.step - 1);
         }
         let limit = if self.is_full { FULL.1 } else { FULL.0 };
-        self.is_full = self.step + 1 == self.steps.len() && self.load > limit;
+        // A step down has its time to show what it saves.
+        self.is_full = self.is_lowest() && self.load.of >= AVERAGED && self.load() > limit;
     }
 
     /// Complexity for the next tick, 0 to 10.
@@ -89,22 +111,26 @@ impl Governor {
 
     /// Share of the time between ticks that ticks take.
     pub fn load(&self) -> f64 {
-        self.load
+        self.load.value
     }
 
     /// Whether another call is taken in beside `calls` that are there, though many of them may
     /// not have begun to cost anything.
     pub fn admits(&self, calls: usize) -> bool {
-        let lowest = self.step + 1 == self.steps.len();
-        let share = if lowest { 1.0 } else { LOWEST_SHARE };
-        let expected = self.per_call * share * (calls + 1) as f64;
+        let (per_call, at_lowest) = self.believed;
+        let share = if at_lowest { 1.0 } else { LOWEST_SHARE };
+        let expected = per_call * share * (calls + 1) as f64;
         !self.is_full && expected <= FULL.0
     }
 
+    fn is_lowest(&self) -> bool {
+        self.step + 1 == self.steps.len()
+    }
+
     fn move_to(&mut self, step: usize) {
-        tracing::info!(complexity = self.steps[step], load = self.load, "the encoders' complexity changes");
+        tracing::info!(complexity = self.steps[step], load = self.load(), "the encoders' complexity changes");
         (self.step, self.busy_ticks, self.calm_ticks) = (step, 0, 0);
-        self.per_call_ticks = 0.0;
+        (self.load, self.per_call) = (Mean::default(), Mean::default());
     }
 }
 
@@ -194,6 +220,21 @@ mod tests {
         }
         run(&mut governor, 0.35, 10);
         assert!(governor.complexity() == 1 && governor.admits(400));
+    }
+
+    #[test]
+    fn the_load_of_a_dearer_complexity_turns_nobody_away() {
+        let mut governor = Governor::new(10, true, TICK);
+        for (complexity, share) in [(10, 0.8), (5, 0.7), (1, 0.4)] {
+            for _ in 0..20 {
+                if governor.complexity() == complexity {
+                    governor.ticked(TICK.mul_f64(share), 400);
+                    assert!(governor.admits(600), "{complexity}");
+                }
+            }
+        }
+        assert_eq!(governor.complexity(), 1);
+        assert!(!governor.admits(800));
     }
 
     #[test]
