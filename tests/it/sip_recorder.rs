@@ -1,8 +1,11 @@
 //! SIPREC against the built program: signalling, audio, consent, and what is stored then.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use optag::signalling::sip::flow::Transport;
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UdpSocket;
 
 use crate::key_tones::tone;
@@ -17,9 +20,58 @@ const PARTIES: &str = "<recording xmlns='urn:ietf:params:xml:ns:recording:1'><da
     <participantstreamassoc participant_id='a'><send>s2</send></participantstreamassoc>\
     <participantstreamassoc participant_id='b'><send>s1</send></participantstreamassoc></recording>";
 
+/// What carries a client's messages.
+enum Way {
+    Datagrams(UdpSocket),
+    Connection { stream: Box<dyn Connection>, local: SocketAddr, read: Vec<u8> },
+}
+
+/// A connection, encrypted or not.
+pub trait Connection: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Connection for T {}
+
+impl Way {
+    fn local(&self) -> SocketAddr {
+        match self {
+            Way::Datagrams(socket) => socket.local_addr().unwrap(),
+            Way::Connection { local, .. } => *local,
+        }
+    }
+
+    async fn send(&mut self, text: &str) {
+        match self {
+            Way::Datagrams(socket) => drop(socket.send(text.as_bytes()).await.unwrap()),
+            Way::Connection { stream, .. } => stream.write_all(text.as_bytes()).await.unwrap(),
+        }
+    }
+
+    /// The next message.
+    async fn receive(&mut self) -> String {
+        match self {
+            Way::Datagrams(socket) => {
+                let mut buffer = vec![0; 65_535];
+                let bytes = socket.recv(&mut buffer).await.unwrap();
+                String::from_utf8_lossy(&buffer[..bytes]).into_owned()
+            }
+            Way::Connection { stream, read, .. } => loop {
+                let text = String::from_utf8_lossy(read).into_owned();
+                if let Some((head, _)) = text.split_once("\r\n\r\n") {
+                    let length = header(&text, "Content-Length").unwrap().parse::<usize>().unwrap();
+                    let whole = head.len() + 4 + length;
+                    if read.len() >= whole {
+                        return String::from_utf8(read.drain(..whole).collect()).unwrap();
+                    }
+                }
+                assert_ne!(stream.read_buf(read).await.unwrap(), 0, "the recorder closed the connection");
+            },
+        }
+    }
+}
+
 /// A client with a socket of its own.
 pub struct Client {
-    socket: UdpSocket,
+    way: Way,
     pub src: Src,
     pub dialog: Dialog,
 }
@@ -28,8 +80,20 @@ impl Client {
     pub async fn new(server: &Server, call_id: &str) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         socket.connect(&server.sip).await.unwrap();
-        let dialog = Dialog { call_id: call_id.into(), to: "<sip:demo@127.0.0.1>".into(), cseq: 0 };
-        Self { socket, src: Src::new(), dialog }
+        Self { way: Way::Datagrams(socket), src: Src::new(), dialog: dialog(call_id) }
+    }
+
+    /// One that comes over a connection.
+    pub fn over(transport: Transport, stream: Box<dyn Connection>, local: SocketAddr, call_id: &str) -> Self {
+        let way = Way::Connection { stream, local, read: Vec::new() };
+        let mut src = Src::new();
+        src.transport = transport;
+        Self { way, src, dialog: dialog(call_id) }
+    }
+
+    /// Goes on over another connection.
+    pub fn reconnected(&mut self, stream: Box<dyn Connection>, local: SocketAddr) {
+        self.way = Way::Connection { stream, local, read: Vec::new() };
     }
 
     /// Sends a request; its final answer.
@@ -37,17 +101,15 @@ impl Client {
         let text = self.src.request(&mut self.dialog, method, headers, body);
         let branch = format!("branch=z9hG4bK{}", self.dialog.call_id);
         let text = text.replacen("sip:srs@", "sip:demo@", 1).replacen("branch=z9hG4bK", &branch, 1);
-        let local = format!("sip:src@{}", self.socket.local_addr().unwrap());
+        let local = format!("sip:src@{}", self.way.local());
         let text = text.replace("sip:src@127.0.0.1:5070", &local);
-        self.socket.send(text.as_bytes()).await.unwrap();
+        self.way.send(&text).await;
         if method == "ACK" {
             return String::new();
         }
-        let mut buffer = vec![0; 65_535];
         loop {
-            let wait = tokio::time::timeout(Duration::from_secs(5), self.socket.recv(&mut buffer));
-            let bytes = wait.await.expect("an answer").unwrap();
-            let answer = String::from_utf8_lossy(&buffer[..bytes]).into_owned();
+            let wait = tokio::time::timeout(Duration::from_secs(5), self.way.receive());
+            let answer = wait.await.expect("an answer");
             if code(&answer) >= 200 {
                 return answer;
             }
@@ -67,6 +129,10 @@ impl Client {
         let admitted = json!({ "streams": streams });
         (answer, vec![Leg::new(&admitted, 0, 8, 0x11), Leg::new(&admitted, 1, 8, 0x22)])
     }
+}
+
+fn dialog(call_id: &str) -> Dialog {
+    Dialog { call_id: call_id.into(), to: "<sip:demo@127.0.0.1>".into(), cseq: 0 }
 }
 
 /// Does what takes real time away from the runtime.
@@ -175,12 +241,10 @@ async fn consent_in_a_header_opens_the_recording_and_no_consent_leaves_nothing()
 }
 
 /// Waits for a request of the recorder and answers it; the request.
-async fn serve(client: &Client, method: &str, body: &str) -> String {
-    let mut buffer = vec![0; 65_535];
+async fn serve(client: &mut Client, method: &str, body: &str) -> String {
     loop {
-        let wait = tokio::time::timeout(Duration::from_secs(10), client.socket.recv(&mut buffer));
-        let bytes = wait.await.expect("a request").unwrap();
-        let text = String::from_utf8_lossy(&buffer[..bytes]).into_owned();
+        let wait = tokio::time::timeout(Duration::from_secs(10), client.way.receive());
+        let text = wait.await.expect("a request");
         if !text.starts_with(method) {
             continue;
         }
@@ -191,10 +255,10 @@ async fn serve(client: &Client, method: &str, body: &str) -> String {
         for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
             answer.push_str(&format!("{name}: {}\r\n", header(&text, name).unwrap()));
         }
-        let local = client.socket.local_addr().unwrap();
+        let local = client.way.local();
         answer
             .push_str(&format!("Contact: <sip:src@{local}>\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
-        client.socket.send(answer.as_bytes()).await.unwrap();
+        client.way.send(&answer).await;
         return text;
     }
 }
@@ -213,9 +277,9 @@ async fn an_answer_by_a_name_of_the_call_opens_inactive_streams_before_and_durin
     assert!(media(&answer).iter().all(|m| m.contains("a=inactive")), "{answer}");
     let (status, given) = server.ask("POST", "/api/v1/consents", Some(say("session_id", "BB22"))).await;
     assert_eq!((status, given["calls"].as_array().map(Vec::len)), (200, Some(1)), "{given}");
-    let invite = serve(&client, "INVITE ", SDP).await;
+    let invite = serve(&mut client, "INVITE ", SDP).await;
     assert!(media(&invite).iter().all(|m| m.contains("a=recvonly")), "{invite}");
-    serve(&client, "ACK ", "").await;
+    serve(&mut client, "ACK ", "").await;
     apart(legs, |legs| talk(legs, &[&voice(1, 1_500), &voice(2, 1_500)])).await;
     assert_eq!(code(&client.ask("BYE", "", "").await), 200);
     let first = ended(&server, &[]).await;
@@ -269,6 +333,59 @@ async fn what_becomes_known_in_mid_call_is_kept_and_searched() {
     let expect = [("sip:+4588888888@h", true), ("sip:4711@h", false), ("sip:4712@h", true)];
     assert_eq!(seen, expect.map(|(aor, there)| (aor.to_owned(), there)), "{recording:#}");
     assert!(recording["context"]["raw"].to_string().contains("Bo Berg"), "the later body is kept as well");
+}
+
+/// The client tells of the transfer by metadata alone: the yes was to another department.
+#[tokio::test(flavor = "multi_thread")]
+async fn t13_a_transfer_within_the_dialog_is_recorded_only_after_a_yes_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = Settings::with_ports((22_370, 22_395));
+    settings.extra =
+        "[[department]]\nid = \"far\"\nname = \"Far\"\nrecord = true\nnumbers = [\"4712\"]\n".into();
+    let server = Server::start(dir.path(), &settings).await;
+    let mut client = Client::new(&server, "moved").await;
+    let (_, legs) = client.begin("X-Recording-Consent: yes\r\n").await;
+    let legs = apart(legs, |legs| talk(legs, &[&voice(1, 800), &voice(2, 800)])).await;
+    let partial = "<recording xmlns='urn:ietf:params:xml:ns:recording:1'><datamode>partial</datamode>\
+        <participant participant_id='c'><nameID aor='sip:4712@h'/></participant>\
+        <participantsessionassoc participant_id='b' session_id='s'><disassociate-time>x</disassociate-time>\
+        </participantsessionassoc>\
+        <participantstreamassoc participant_id='c'><send>s1</send></participantstreamassoc></recording>";
+    let kind = "Content-Type: application/rs-metadata+xml\r\n";
+    assert_eq!(code(&client.ask("UPDATE", kind, partial).await), 200);
+    let asked = async |department: &str, consent: &str| {
+        let (_, calls) = server.ask("GET", "/api/v1/calls", None).await;
+        let call = calls["calls"].as_array().or(calls.as_array()).unwrap()[0].clone();
+        call["department"] == department && call["consent"] == consent
+    };
+    for _ in 0..100 {
+        if asked("far", "asked").await {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(asked("far", "asked").await, "{}", server.log());
+    let legs = apart(legs, |legs| {
+        talk(legs, &[&voice(3, 600), &voice(4, 600)]);
+        // The metadata has the caller on the second stream.
+        legs[1].key('1');
+        talk(legs, &[&voice(1, 800), &voice(2, 800)]);
+    })
+    .await;
+    drop(legs);
+    assert_eq!(code(&client.ask("BYE", "", "").await), 200);
+    let call = ended(&server, &[]).await;
+    let recording = server.recording(call["id"].as_str().unwrap()).await;
+    let told: Vec<String> = recording["consent"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| format!("{} {}", record["state"], record["terms"]["department"]).replace('"', ""))
+        .collect();
+    assert_eq!(told, ["granted demo", "asked far", "granted far"], "{recording:#}");
+    let gaps = recording["gaps"].as_array().unwrap();
+    let paused = gaps.iter().filter(|gap| gap["reason"] == "paused").count();
+    assert_eq!(paused, 2, "the time between in both channels: {gaps:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -356,8 +356,11 @@ fn texts_of(
         }
         Source::Participants => {
             let wanted = |at: &usize| (Some(*at) == caller) == calling;
-            let members = (0..view.participants.len()).filter(wanted).map(|at| &view.participants[at]);
-            members.flat_map(|m| m.aors.iter().map(|aor| aor.reveal().clone())).collect()
+            let mut members: Vec<_> =
+                (0..view.participants.len()).filter(wanted).map(|at| &view.participants[at]).collect();
+            // Who has handed the call over is no longer the one called.
+            members.sort_by_key(|member| member.left_at.is_some());
+            members.into_iter().flat_map(|m| m.aors.iter().map(|aor| aor.reveal().clone())).collect()
         }
         Source::Caller => Vec::new(),
         Source::RequestUri => hints.all("request-uri").map(str::to_owned).collect(),
