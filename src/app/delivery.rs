@@ -23,6 +23,7 @@ use crate::call::Outcome;
 use crate::call::outcome::LossCause;
 use crate::index::{CallRow, IndexError};
 use crate::metrics;
+use crate::retention::erase::EraseError;
 use crate::spool::{Spool, SpoolError};
 
 /// Deliveries at a time where the store bears it; [`Deliverer`] bounds their memory.
@@ -37,6 +38,8 @@ enum SettleError {
     Index(#[from] IndexError),
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    #[error(transparent)]
+    Erase(#[from] EraseError),
     #[error("the deletion log has forgotten erasures: what it forgot must not be delivered again")]
     OutOfStep,
     #[error("a task failed: {0}")]
@@ -143,7 +146,9 @@ impl Delivery {
             };
             erasing.index.put_recording(&manifest).await?;
         }
-        self.put_outcome(closing, closing.ended.outcome).await?;
+        // A yes that was taken back after the call's end: nothing else is said of the call.
+        let outcome = if erasing.was_withdrawn(id)? { Outcome::Withdrawn } else { closing.ended.outcome };
+        self.put_outcome(closing, outcome).await?;
         if closing.spooled {
             destroy_key(&erasing.spool, id).await?;
         }
@@ -232,7 +237,7 @@ mod tests {
     }
 
     /// A recorded call of 100 ms in the spool.
-    async fn recorded(erasing: &Erasing) -> Closing {
+    pub(super) async fn recorded(erasing: &Erasing) -> Closing {
         let started_at = WallTime::from_unix_micros(1_700_000_000_000_000);
         let id = CallId::new_at(started_at);
         let facts = CallFacts {

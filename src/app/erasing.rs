@@ -88,6 +88,17 @@ impl Erasing {
         Ok(())
     }
 
+    /// Whether a recording is erased as its caller took the consent back.
+    ///
+    /// Errors: the log cannot be read.
+    pub fn was_withdrawn(&self, id: CallId) -> Result<bool, EraseError> {
+        if !self.log.is_erased(id) {
+            return Ok(false);
+        }
+        let history = tokio::task::block_in_place(|| self.log.history(id))?;
+        Ok(history.is_some_and(|(order, _)| order.cause == Cause::Withdrawal))
+    }
+
     /// Completes an erasure: the store and the index.
     ///
     /// Errors: the step that could not be taken; the order stays open.
@@ -95,7 +106,7 @@ impl Erasing {
         let _turn = self.turns.lock(id).await;
         let now = self.clock.wall();
         let (keys, log) = (Keys(self.spool.clone()), GuardedLog(&self.log, &self.custody));
-        let gone = self.eraser(&log, &keys).complete(id, now).await?;
+        let gone = self.eraser(&log, &keys).complete(id, cause, now).await?;
         metrics::erased(match cause {
             Cause::Request => ErasedFor::Request,
             Cause::Withdrawal => ErasedFor::Withdrawal,

@@ -9,7 +9,7 @@ use tokio::sync::broadcast;
 use crate::base::id::CallId;
 use crate::base::private::Private;
 use crate::call::context::name_keys;
-use crate::call::{CallFacts, CallLink, ConsentState, LinkKind, StreamFacts};
+use crate::call::{CallFacts, CallLink, ConsentState, LinkKind, Outcome, StreamFacts};
 use crate::media::output::{Ended, StreamCounts};
 use crate::media::stats::CallGauges;
 use crate::signalling::feed::{CallView, StreamView};
@@ -164,6 +164,12 @@ impl Registry {
         let _ = self.consents.send((id, consent));
     }
 
+    /// Consent was taken back after the call's end: nothing else is said of it.
+    pub fn withdrawn_ended(&self, id: CallId) {
+        self.change(id, |view| view.outcome = view.outcome.map(|_| Outcome::Withdrawn));
+        self.set_consent(id, ConsentState::Withdrawn);
+    }
+
     /// The feed paused or resumed the call.
     pub fn set_paused(&self, id: CallId, paused: bool) {
         self.change(id, |view| view.paused = paused);
@@ -268,7 +274,6 @@ fn copy_counts(view: &mut CallView, counts: &[StreamCounts]) {
 mod tests {
     use super::*;
     use crate::base::clock::WallTime;
-    use crate::call::Outcome;
     use crate::media::output::EndedBy;
 
     #[test]

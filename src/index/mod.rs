@@ -213,6 +213,18 @@ impl Index {
         Ok(())
     }
 
+    /// Says of an ended call that its consent was withdrawn, and nothing else. No row is fine.
+    ///
+    /// Errors: it is not durable.
+    pub async fn mark_withdrawn(&self, id: CallId) -> Result<(), IndexError> {
+        sqlx::query("UPDATE calls SET outcome = ?, cause = '' WHERE id = ?")
+            .bind(Outcome::Withdrawn.name())
+            .bind(id.to_string())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     /// Recordings whose time is up, the oldest first.
     ///
     /// Errors: the index does not answer.

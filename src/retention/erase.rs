@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::custody::Custody;
-use super::deletion_log::{DeletionLog, LogError, Order};
+use super::deletion_log::{Cause, DeletionLog, LogError, Order};
 use super::holds::Hold;
 use crate::archive::key;
 use crate::archive::store::{Store, StoreError};
@@ -39,8 +39,9 @@ pub trait Copies: Send + Sync {
 
 /// Reduces rows.
 pub trait Rows: Send + Sync {
-    /// Takes everything personal out of the row, if there is one.
-    fn reduce(&self, id: CallId, at: WallTime) -> BoxFuture<'_, Result<(), IndexError>>;
+    /// Takes everything personal out of the row, if there is one. Of a call whose consent was
+    /// withdrawn only that is said from then on.
+    fn reduce(&self, id: CallId, cause: Cause, at: WallTime) -> BoxFuture<'_, Result<(), IndexError>>;
 }
 
 /// A step of an erasure, in order.
@@ -119,10 +120,15 @@ impl Eraser<'_> {
     /// Takes the remaining steps. Returns the copies that are gone.
     ///
     /// Errors: the step that could not be taken; those before it hold.
-    pub async fn complete(&self, id: CallId, now: WallTime) -> Result<Vec<String>, (Step, EraseError)> {
+    pub async fn complete(
+        &self,
+        id: CallId,
+        cause: Cause,
+        now: WallTime,
+    ) -> Result<Vec<String>, (Step, EraseError)> {
         self.keys.destroy(id).await.map_err(|error| (Step::SpoolKey, EraseError::Spool(error)))?;
         let gone = self.store.delete(&key::stem(id)).await.map_err(|error| (Step::Store, error.into()))?;
-        self.index.reduce(id, now).await.map_err(|error| (Step::Index, error.into()))?;
+        self.index.reduce(id, cause, now).await.map_err(|error| (Step::Index, error.into()))?;
         self.log.done(id, now, gone.clone()).await.map_err(|error| (Step::Done, error))?;
         Ok(gone)
     }
@@ -148,7 +154,13 @@ impl Copies for Store {
 }
 
 impl Rows for Index {
-    fn reduce(&self, id: CallId, at: WallTime) -> BoxFuture<'_, Result<(), IndexError>> {
-        self.mark_erased(id, at).boxed()
+    fn reduce(&self, id: CallId, cause: Cause, at: WallTime) -> BoxFuture<'_, Result<(), IndexError>> {
+        async move {
+            if cause == Cause::Withdrawal {
+                self.mark_withdrawn(id).await?;
+            }
+            self.mark_erased(id, at).await
+        }
+        .boxed()
     }
 }

@@ -131,7 +131,7 @@ impl Copies for Twin {
 }
 
 impl Rows for Twin {
-    fn reduce(&self, _: CallId, _: WallTime) -> BoxFuture<'_, Result<(), IndexError>> {
+    fn reduce(&self, _: CallId, _: Cause, _: WallTime) -> BoxFuture<'_, Result<(), IndexError>> {
         async move {
             gap().await;
             self.world().row = false;
@@ -227,7 +227,7 @@ impl Run {
             }
             acknowledged.set(true);
             let _turn = turns.lock(id).await;
-            let _ = eraser.complete(id, id.admitted_at()).await;
+            let _ = eraser.complete(id, Cause::Request, id.admitted_at()).await;
         })
     }
 
@@ -323,7 +323,7 @@ impl Run {
             let twin = self.twin.clone();
             finish(Box::pin(async move {
                 let eraser = Eraser { log: &twin, keys: &twin, store: &twin, index: &twin };
-                eraser.complete(order.id, order.at).await.map_err(|(step, _)| step).unwrap();
+                eraser.complete(order.id, order.cause, order.at).await.map_err(|(step, _)| step).unwrap();
             }));
         }
     }

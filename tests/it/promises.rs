@@ -191,6 +191,34 @@ async fn a_withdrawal_told_to_staff_erases_at_once() {
     assert_eq!(objects(&server).await, 0);
 }
 
+/// Staff are told of it just after the call: what the index says of the call is that alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_withdrawal_after_the_call_is_all_that_is_said_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &Settings::with_ports((21_245, 21_275))).await;
+    let call = admit(&server, "demo").await;
+    let legs = press(call.legs, 0, "1").await;
+    let legs = speak(legs, voice(1, 600), voice(2, 600)).await;
+    drop(legs);
+    let view = end(&server, &call.id).await;
+    assert_eq!(view["outcome"]["outcome"], "recorded", "{view}");
+    server.recording(&call.id).await;
+    let (status, view) = server
+        .ask("POST", &format!("/api/v1/calls/{}/withdraw", call.id), Some(json!({"how": "staff"})))
+        .await;
+    assert_eq!(status, 200, "{view}");
+    assert_eq!((&view["outcome"]["outcome"], &view["consent"]), (&"withdrawn".into(), &"withdrawn".into()));
+    server.metric_reaches("optag_erasures_total", 1.0).await;
+    assert_eq!(objects(&server).await, 0);
+    use sqlx::{ConnectOptions, Connection, Row};
+    let file = server.dir.join("data").join("index.sqlite");
+    let mut index = sqlx::sqlite::SqliteConnectOptions::new().filename(file).connect().await.unwrap();
+    let query = sqlx::query("SELECT outcome, cause FROM calls WHERE id = ?").bind(&call.id);
+    let row = query.fetch_one(&mut index).await.unwrap();
+    assert_eq!((row.get::<String, _>(0), row.get::<String, _>(1)), ("withdrawn".into(), String::new()));
+    index.close().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_of_the_employee_is_no_consent() {
     let dir = tempfile::tempdir().unwrap();

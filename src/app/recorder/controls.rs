@@ -177,7 +177,7 @@ impl Recorder {
         let view = self.registry.get(id).ok_or(ControlError::NoSuchCall(id))?;
         if view.consent == ConsentState::Granted || view.outcome == Some(Outcome::Recorded) {
             self.erasing.order(id, Cause::Withdrawal).await.map_err(|_| ControlError::NotDurable)?;
-            self.registry.set_consent(id, ConsentState::Withdrawn);
+            self.registry.withdrawn_ended(id);
             let erasing = Arc::clone(&self.erasing);
             // What cannot be reached now, the sweeper tries again.
             tokio::spawn(async move { drop(erasing.complete(id, Cause::Withdrawal).await) });
