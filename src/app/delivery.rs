@@ -211,6 +211,10 @@ fn random() -> u32 {
 }
 
 #[cfg(test)]
+#[path = "outage_tests.rs"]
+mod outage_tests;
+
+#[cfg(test)]
 mod tests {
     use std::path::Path;
 
