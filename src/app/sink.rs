@@ -32,13 +32,18 @@ impl Sink for SpoolSink {
             .map(|output| SpoolRecord { call: output.call, body: Body::from(output.fact) })
             .collect();
         let news: Vec<_> = records.iter().filter_map(News::of).collect();
-        self.spool
-            .append(records)
-            .map_err(|back| back.into_iter().filter_map(as_output).collect::<Vec<_>>())?;
-        for news in news {
-            self.tell(news);
+        let appended = self.spool.append(records);
+        // Where audio alone comes back, the rest was taken.
+        let taken = match &appended {
+            Ok(()) => true,
+            Err(back) => back.iter().all(|record| matches!(record.body, Body::Media(_))),
+        };
+        if taken {
+            for news in news {
+                self.tell(news);
+            }
         }
-        Ok(())
+        appended.map_err(|back| back.into_iter().filter_map(as_output).collect())
     }
 }
 

@@ -131,7 +131,8 @@ impl Spool {
 
     /// Queues records; never waits for the disk.
     ///
-    /// Errors: the queue is full; the batch comes back whole.
+    /// Errors: the queue is full, and the batch comes back whole; or the spool is at its cap, and
+    /// its audio comes back.
     pub fn append(&self, batch: Vec<SpoolRecord>) -> Result<(), Vec<SpoolRecord>> {
         self.shared.append(batch)
     }

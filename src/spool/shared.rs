@@ -150,10 +150,17 @@ impl Shared {
         if queue.closed || full {
             return Err(batch);
         }
-        queue.bytes += bytes;
-        queue.items.push_back(Item::Records(batch));
-        self.changed.notify_one();
-        Ok(())
+        // At the cap audio is turned away; what is small is taken still, so that calls can end.
+        let (taken, audio) = match self.bytes.load(Ordering::Relaxed) > self.config.max_bytes {
+            true => batch.into_iter().partition(|record| !matches!(record.body, Body::Media(_))),
+            false => (batch, Vec::new()),
+        };
+        if !taken.is_empty() {
+            queue.bytes += queued_bytes(&taken);
+            queue.items.push_back(Item::Records(taken));
+            self.changed.notify_one();
+        }
+        if audio.is_empty() { Ok(()) } else { Err(audio) }
     }
 
     /// Queues what takes no room. A closed spool answers at once.

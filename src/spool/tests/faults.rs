@@ -78,6 +78,41 @@ fn a_full_disk_is_waited_for_and_releasing_a_delivered_call_makes_room() {
 }
 
 #[test]
+fn invariant_12_at_its_cap_the_spool_turns_audio_away_and_takes_what_ends_calls() {
+    let disk = CrashingDisk::new(1);
+    let master = MasterKey::from_bytes(&[5; 32]).unwrap();
+    let max_bytes = 8 * 4_096;
+    let capped = SpoolConfig { max_bytes, ..config() };
+    let (spool, _) = Spool::open(capped, Arc::new(disk.clone()), master, Box::new(|_| {})).unwrap();
+    for n in [1, 2] {
+        assert!(durably(&spool, n, opened(n)) && durably(&spool, n, granted()));
+    }
+    let mut taken = 0;
+    while durably(&spool, 1 + (taken % 2) as u8, media(taken)) {
+        taken += 1;
+        assert!(taken < 10_000, "there is no cap");
+    }
+    let refuses = (0..50).any(|_| {
+        std::thread::sleep(Duration::from_millis(100));
+        !spool.accepts_new_calls()
+    });
+    assert!(refuses, "new calls would be turned away as well");
+    assert!(spool.stats().bytes <= max_bytes + 4_096, "{}", spool.stats().bytes);
+    // Audio of a batch comes back, the rest of it is taken.
+    let record = |body| SpoolRecord { call: id(1), body };
+    let back = spool.append(vec![record(media(taken)), record(closed())]).unwrap_err();
+    assert_eq!(back.into_iter().map(|record| record.body).collect::<Vec<_>>(), [media(taken)]);
+    assert!(durably(&spool, 2, granted()));
+    let read = read(&spool, 1);
+    assert_eq!(read.last(), Some(&closed()));
+    assert_eq!(read.len() as u32, 2 + taken.div_ceil(2) + 1, "all that was taken is there");
+    // A delivered call makes room, once those that share its segments are gone as well.
+    spool.destroy_key(id(1)).unwrap();
+    spool.destroy_key(id(2)).unwrap();
+    assert!(durably(&spool, 3, opened(3)) && durably(&spool, 3, media(0)));
+}
+
+#[test]
 fn new_calls_are_accepted_again_after_a_passing_failure_with_nothing_left_to_write() {
     let disk = CrashingDisk::new(3);
     let (spool, _) = open(&disk).unwrap();

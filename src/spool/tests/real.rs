@@ -138,3 +138,53 @@ fn what_is_written_is_little_more_than_the_audio() {
     OsDisk.sync_dir(dir.path()).unwrap();
     spool.close();
 }
+
+/// How long a start takes over what a long outage of the store left: `OPTAG_SPOOL_GIB`, else 10.
+/// Needs that much disk in `TMPDIR`.
+#[test]
+#[ignore = "a figure; writes 10 GiB"]
+fn figure_of_recovery() {
+    let gib: u64 = std::env::var("OPTAG_SPOOL_GIB").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
+    let dir = tempfile::tempdir().unwrap();
+    let config = |dir: &Path| SpoolConfig {
+        dir: dir.join("spool"),
+        segment_bytes: 64 << 20,
+        max_bytes: 64 << 30,
+        queue_bytes: 64 << 20,
+    };
+    let master = || MasterKey::from_bytes(&[5; 32]).unwrap();
+    let (spool, _) = Spool::open(config(dir.path()), Arc::new(OsDisk), master(), Box::new(|_| {})).unwrap();
+    spool.append((0..200).map(|n| SpoolRecord { call: id(n), body: opened(n) }).collect()).unwrap();
+    let mut tick = 0;
+    while spool.stats().written_bytes < gib << 30 {
+        let block = MediaBlock {
+            first_frame: tick * 5,
+            streams: 2,
+            lengths: vec![40; 10],
+            peaks: vec![9; 10],
+            bytes: vec![tick as u8; 400],
+        };
+        let batch = (0..200).map(|n| SpoolRecord { call: id(n), body: Body::Media(block.clone()) }).collect();
+        match spool.append(batch) {
+            Ok(()) => tick += 1,
+            Err(_) => assert!(wait(&spool)),
+        }
+    }
+    assert!(wait(&spool));
+    let bytes = spool.stats().bytes;
+    spool.close();
+    let started = std::time::Instant::now();
+    let opened = Spool::open(config(dir.path()), Arc::new(OsDisk), master(), Box::new(|_| {}));
+    let took = started.elapsed();
+    let (spool, recovered) = opened.unwrap();
+    assert_eq!((recovered.calls.len(), recovered.damaged), (200, 0));
+    assert!(recovered.calls.iter().all(|call| u64::from(call.frames) == u64::from(tick) * 5));
+    println!(
+        "{:.2} GB of spool, {} records: {:.2} s until it is open, {:.0} MB/s",
+        bytes as f64 / 1e9,
+        u64::from(tick) * 200 + 200,
+        took.as_secs_f64(),
+        bytes as f64 / 1e6 / took.as_secs_f64()
+    );
+    spool.close();
+}
