@@ -91,6 +91,7 @@ impl Trial {
             answered_by: AnsweredBy::Key,
             holds: false,
             media: true,
+            srtp: None,
             calls: self.calls,
             rate_per_s: self.rate_per_s,
             length: Duration::from_millis(ANSWER_MS) + ramp + self.together,

@@ -113,6 +113,7 @@ async fn play(args: &DemoArgs, stage: &Arc<Stage>) -> anyhow::Result<Vec<Played>
             answered_by: AnsweredBy::Key,
             holds: false,
             media: true,
+            srtp: None,
             department: department.into(),
             answer,
             format: Format { codec, ptime_ms: 20 },

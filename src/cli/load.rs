@@ -19,7 +19,9 @@ use crate::load::recorder::{OwnRecorder, Watch};
 use crate::load::run::{Run, play_all, verify};
 use crate::load::sender::SenderPool;
 use crate::load::sip::Target;
+use crate::load::sip::shape::Shape;
 use crate::load::speech::Voices;
+use crate::media::rtp::srtp::Suite;
 
 /// Share of the time that a party of a conversation talks.
 const CONVERSATION: f64 = 0.45;
@@ -36,6 +38,7 @@ Examples:
   optag load --own --calls 100 --talk both --json          a recorder of its own, and what it cost
   optag load --target sip:127.0.0.1:5060 --calls 100 --rate 20     SIPREC, as several makers send it
   optag load --own --sip tcp --calls 3000 --rate 200 --seconds 15 --no-media
+  optag load --own --sip tcp --calls 20 --srtp AEAD_AES_128_GCM --verify 5
   optag load --own --calls 20 --loss 5 --burst 3 --reorder 1 --jitter-ms 30 --verify 20
   optag load --prove --calls 1000                          that the sender is not the bottleneck
 
@@ -81,6 +84,10 @@ pub struct LoadArgs {
     /// Signal the calls and send no audio.
     #[arg(long)]
     no_media: bool,
+    /// Protect the streams by SRTP with keys told in signalling (SDES, or the API's `srtp`):
+    /// AES_CM_128_HMAC_SHA1_80 or another suite's name.
+    #[arg(long, value_name = "SUITE", value_parser = suite)]
+    srtp: Option<Suite>,
     #[command(flatten)]
     sip: SipArgs,
     /// What callers answer.
@@ -169,6 +176,11 @@ fn ptime(text: &str) -> Result<u32, String> {
     number.ok_or_else(|| "an even number from 10 to 60 is allowed".into())
 }
 
+fn suite(text: &str) -> Result<Suite, String> {
+    let names = || Suite::ALL.map(Suite::name).join(", ");
+    Suite::named(text).ok_or_else(|| format!("the suites are {}", names()))
+}
+
 impl LoadArgs {
     fn voices(&self) -> anyhow::Result<Voices> {
         let activity = self.activity.unwrap_or(match self.talk {
@@ -209,6 +221,7 @@ impl LoadArgs {
             answered_by: self.answer_by,
             holds: self.hold,
             media: !self.no_media,
+            srtp: self.srtp,
             impairment: Impairment {
                 loss: self.loss,
                 burst: self.burst.max(1.0),
@@ -231,6 +244,10 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
     let voices = args.voices()?;
     if args.prove {
         return show_proof(&args, &voices).await;
+    }
+    if args.srtp.is_some() && args.sip.sip_shape.contains(&Shape::Delayed) {
+        // The server offers then, and offers what every client takes.
+        anyhow::bail!("--srtp needs an offer of ours: not --sip-shape delayed");
     }
     let own = match args.own {
         true => Some(OwnRecorder::start(&std::env::current_exe()?, &[])?),

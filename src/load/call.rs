@@ -15,11 +15,16 @@ use super::losses::{self, Misfit};
 use super::sender::{SenderPool, Sent};
 use super::sip::session::Met;
 use super::speech::{RATE_HZ, Voices};
+use super::srtp;
 use super::verify::{Match, Spoken, compare};
+use crate::call::outcome::Outcome;
 use crate::media::output::GapReason;
+use crate::media::rtp::srtp::Suite;
 
 /// When the caller answers, after the call began. Units: ms.
 pub const ANSWER_MS: u64 = 1_000;
+/// The keys that take a yes back.
+const WITHDRAWAL: &str = "*9";
 /// What is left out after the answering key, whose events take the place of audio. Units: ms.
 const AFTER_KEY_MS: u64 = 140;
 /// The end of a recording, of which it depends on the last packets what it is. Units: ms.
@@ -50,6 +55,25 @@ impl Answer {
             Answer::Withdraw => "yes (1), then *9",
         }
     }
+
+    /// The key that answers; empty where none is pressed.
+    const fn first_key(self) -> &'static str {
+        match self {
+            Answer::Yes | Answer::Withdraw => "1",
+            Answer::No => "2",
+            Answer::None => "",
+        }
+    }
+
+    /// How a call with audio must end, in a department that is selected.
+    pub const fn outcome(self) -> Outcome {
+        match self {
+            Answer::Yes => Outcome::Recorded,
+            Answer::No => Outcome::Refused,
+            Answer::None => Outcome::NoAnswer,
+            Answer::Withdraw => Outcome::Withdrawn,
+        }
+    }
 }
 
 /// A call to play.
@@ -71,6 +95,8 @@ pub struct Scenario {
     pub holds: bool,
     /// Whether any audio is sent.
     pub media: bool,
+    /// How the streams are protected; `None`: they go in the clear.
+    pub srtp: Option<Suite>,
 }
 
 /// By which way an answer comes.
@@ -119,6 +145,8 @@ pub struct Played {
     pub set_up: Duration,
     /// What each leg sent.
     pub sent: [Sent; 2],
+    /// Whether the recorder ever took the streams.
+    pub opened: bool,
     /// How the recorder saw it at its end, where the feed is told.
     pub view: Option<CallView>,
     /// What its signalling met.
@@ -178,6 +206,7 @@ impl Stage {
                 (AnsweredBy::Header, Answer::No) => Some("no"),
                 _ => None,
             },
+            keys: scenario.srtp.map(srtp::keys).transpose()?,
         };
         let mut admitted = self.feed.open(&announcement).await?;
         let (set_up, ends) = (admitted.after, Instant::now() + scenario.length);
@@ -186,15 +215,29 @@ impl Stage {
             let id = admitted.id.clone();
             let Closed { view, met } = self.feed.close(admitted).await?;
             let sent = [Sent::default(), Sent::default()];
-            return Ok(Played { number, id, scenario, set_up, sent, view, met });
+            return Ok(Played { number, id, scenario, set_up, sent, opened: true, view, met });
         }
-        admitted.until_open(scenario.length).await?;
+        let relayed = scenario.answered_by == AnsweredBy::Info;
+        let mut answers = relayed;
+        if relayed && !admitted.is_open() {
+            // The streams are only asked for once there is an answer.
+            admitted.wait(Duration::from_millis(ANSWER_MS).min(scenario.length)).await?;
+            admitted.keys(scenario.answer.first_key()).await?;
+            answers = false;
+        }
+        let opened = admitted.until_open(ends.saturating_duration_since(Instant::now())).await?;
         for (side, to) in admitted.to.into_iter().enumerate() {
             let stream_seed = seed.wrapping_add((number * 2 + side) as u32);
             let first = start(number, &coded[side]);
             let mut leg = Leg::new(to, Arc::clone(&coded[side]), first, stream_seed);
-            if side == 0 && scenario.answered_by == AnsweredBy::Key {
+            if let Some(keys) = &announcement.keys {
+                leg = leg.protected_by(&keys[side]);
+            }
+            if side == 0 {
                 press(&mut leg, &scenario);
+            }
+            if !opened {
+                continue;
             }
             let impairment = scenario.impairment;
             if impairment.is_none() {
@@ -205,14 +248,14 @@ impl Stage {
             }
         }
         let left = ends.saturating_duration_since(Instant::now());
-        if scenario.answered_by == AnsweredBy::Info {
+        if answers {
             let answered = Duration::from_millis(ANSWER_MS).min(left);
             admitted.wait(answered).await?;
-            match scenario.answer {
-                Answer::Yes | Answer::Withdraw => admitted.keys("1").await?,
-                Answer::No => admitted.keys("2").await?,
-                Answer::None => {}
-            }
+            admitted.keys(scenario.answer.first_key()).await?;
+        }
+        if relayed && scenario.answer == Answer::Withdraw {
+            admitted.wait(left / 3).await?;
+            admitted.keys(WITHDRAWAL).await?;
         }
         if scenario.holds {
             admitted.wait(left / 3).await?;
@@ -221,11 +264,14 @@ impl Stage {
             admitted.hold(false).await?;
         }
         admitted.wait(ends.saturating_duration_since(Instant::now())).await?;
-        let sent = [0, 1].map(|side| self.pool.remove(stream(number, side)));
+        let sent = match opened {
+            true => [0, 1].map(|side| self.pool.remove(stream(number, side))),
+            false => [Some(Sent::default()), Some(Sent::default())],
+        };
         let [Some(caller), Some(employee)] = sent else { anyhow::bail!("a sending thread has ended") };
         let id = admitted.id.clone();
         let Closed { view, met } = self.feed.close(admitted).await?;
-        Ok(Played { number, id, scenario, set_up, sent: [caller, employee], view, met })
+        Ok(Played { number, id, scenario, set_up, sent: [caller, employee], opened, view, met })
     }
 
     /// Fetches a played call's recording and compares both channels with what was sent.
@@ -292,18 +338,15 @@ impl Check {
     }
 }
 
-/// The keys that the caller of a scenario presses.
+/// The keys that the caller of a scenario presses in the stream.
 fn press(leg: &mut Leg, scenario: &Scenario) {
     let packet_ms = u64::from(scenario.format.ptime_ms);
-    let answer_at = ANSWER_MS / packet_ms;
-    match scenario.answer {
-        Answer::Yes => leg.press(answer_at, "1"),
-        Answer::No => leg.press(answer_at, "2"),
-        Answer::None => {}
-        Answer::Withdraw => {
-            leg.press(answer_at, "1");
-            leg.press(scenario.length.as_millis() as u64 / packet_ms / 2, "*9");
-        }
+    if scenario.answered_by == AnsweredBy::Key {
+        leg.press(ANSWER_MS / packet_ms, scenario.answer.first_key());
+    }
+    // No header field takes an answer back.
+    if scenario.answered_by != AnsweredBy::Info && scenario.answer == Answer::Withdraw {
+        leg.press(scenario.length.as_millis() as u64 / packet_ms / 2, WITHDRAWAL);
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::feed::{Admitted, Announcement};
 use super::speech::RATE_HZ;
+use super::srtp;
 use crate::base::clock::WallTime;
 use crate::media::output::Gap;
 
@@ -76,13 +77,20 @@ impl Client {
     pub async fn admit(&self, call: &Announcement) -> anyhow::Result<Admitted> {
         let asked = Instant::now();
         let codec = call.codec;
-        let stream = |role: &str| json!({"label": role, "role": role, "codec": codec.name(), "payload_type": codec.payload_type()});
+        let stream = |side: usize, role: &str| {
+            let mut stream = json!({"label": role, "role": role, "codec": codec.name(), "payload_type": codec.payload_type()});
+            if let Some(keys) = &call.keys {
+                let key = &keys[side];
+                stream["srtp"] = json!({"suite": key.suite().name(), "key": srtp::inline(key)});
+            }
+            stream
+        };
         let body = json!({
             "department": call.department,
             "caller_number": call.caller_number,
             "called_number": "70101010",
             "caller_name": call.caller_name,
-            "streams": [stream("caller"), stream("employee")],
+            "streams": [stream(0, "caller"), stream(1, "employee")],
         });
         let answer = self.json(Method::POST, "/api/v1/calls", Some(body)).await?;
         let address = |n: usize| -> anyhow::Result<SocketAddr> {

@@ -11,6 +11,7 @@ use super::sip::link::Link;
 use super::sip::session::{Met, Session};
 use super::sip::shape::{Shape, Told};
 use super::sip::{Identity, Target};
+use crate::media::rtp::srtp::SrtpKey;
 
 /// A call as it is announced.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Announcement {
     pub codec: Codec,
     /// The answer, where signalling is to carry it.
     pub signalled_answer: Option<&'static str>,
+    /// Keys of the caller's and the employee's stream, where they are protected.
+    pub keys: Option<[SrtpKey; 2]>,
 }
 
 /// An announced call that the recorder took.
@@ -112,6 +115,11 @@ impl Admitted {
         Self { id, to, after, session: None }
     }
 
+    /// Whether the recorder takes the streams at the moment.
+    pub fn is_open(&self) -> bool {
+        self.session.as_ref().is_none_or(|session| session.open)
+    }
+
     /// Lets time pass, and answers what the recorder asks meanwhile.
     ///
     /// Errors: the way to the recorder is gone.
@@ -165,6 +173,7 @@ impl Sip {
             called_number: "70101010".to_owned(),
             caller_name: call.caller_name.clone(),
             codec: call.codec,
+            keys: call.keys.clone(),
             ip: link.local.ip(),
         };
         let mut target = self.target.clone();

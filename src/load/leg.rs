@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::codec::Coded;
+use super::srtp::Protection;
+use crate::media::rtp::srtp::SrtpKey;
 
 /// Payload type of key events.
 const EVENTS: u8 = 101;
@@ -20,6 +22,7 @@ const KEY_ENDS: u16 = 3;
 pub const KEY_PACKETS_IN_ALL: u64 = (KEY_PACKETS + KEY_ENDS) as u64;
 /// Packets between two keys of a sequence.
 const KEY_PAUSE: u64 = 5;
+
 /// A stream's sender.
 pub struct Leg {
     /// Where it sends.
@@ -32,6 +35,7 @@ pub struct Leg {
     start: u64,
     keys: VecDeque<(u64, char)>,
     pressing: Option<Pressing>,
+    protection: Option<Box<Protection>>,
 }
 
 struct Pressing {
@@ -55,7 +59,13 @@ impl Leg {
             start,
             keys: VecDeque::new(),
             pressing: None,
+            protection: None,
         }
+    }
+
+    /// The same, protected by a key.
+    pub fn protected_by(self, key: &SrtpKey) -> Self {
+        Self { protection: Some(Box::new(Protection::new(key))), ..self }
     }
 
     /// Presses keys one after the other from a packet on.
@@ -77,6 +87,14 @@ impl Leg {
 
     /// Appends the next packet to `out`. Call it once a packet time.
     pub fn next(&mut self, out: &mut Vec<u8>) {
+        let from = out.len();
+        self.next_in_the_clear(out);
+        if let Some(protection) = &mut self.protection {
+            protection.apply(out, from);
+        }
+    }
+
+    fn next_in_the_clear(&mut self, out: &mut Vec<u8>) {
         if let Some(&(at, key)) = self.keys.front()
             && at <= self.packet
             && self.pressing.is_none()

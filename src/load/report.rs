@@ -10,6 +10,7 @@ use super::lateness::Lateness;
 use super::prove::SenderReport;
 use super::recorder::Cost;
 use super::sip::session::Met;
+use crate::call::outcome::Outcome;
 
 /// Recordings that do not match are named up to so many.
 const NAMED: usize = 5;
@@ -48,6 +49,9 @@ pub struct Report {
     pub sender: SenderReport,
     /// Calls by how the recorder says that they ended.
     pub outcomes: BTreeMap<String, usize>,
+    /// Calls with audio that the recorder says to have ended otherwise than they were played, a
+    /// department that is not selected left out.
+    pub outcomes_unexpected: usize,
     /// Recordings compared with what was sent.
     pub verified: usize,
     /// Of those, the ones that do not match.
@@ -88,10 +92,20 @@ impl Report {
         if let Some(sip) = &mut self.sip {
             sip.add(played.met);
         }
-        if played.scenario.answer == Answer::Yes && played.scenario.media {
+        let recorded = match &played.view {
+            Some(view) => view.outcome.as_ref().is_some_and(|view| view.outcome == Outcome::Recorded.name()),
+            None => played.scenario.answer == Answer::Yes && played.scenario.media,
+        };
+        if recorded {
             let answered = Duration::from_millis(ANSWER_MS);
             self.call_seconds += played.scenario.length.saturating_sub(answered).as_secs_f64();
             self.recorded += 1;
+        }
+        let ended = played.view.as_ref().and_then(|view| view.outcome.as_ref());
+        let not_selected = ended.is_some_and(|view| view.outcome == Outcome::NotSelected.name());
+        let must_open = matches!(played.scenario.answer, Answer::Yes | Answer::Withdraw) && !not_selected;
+        if !played.opened && must_open {
+            self.fault(format!("call {}: the recorder never took the streams", played.number));
         }
         let Some(view) = &played.view else { return };
         let mut known = 0;
@@ -107,6 +121,11 @@ impl Report {
         self.packets_unaccounted += datagrams.saturating_sub(known);
         let outcome = view.outcome.as_ref().map_or("open", |view| view.outcome.as_str());
         *self.outcomes.entry(outcome.to_owned()).or_default() += 1;
+        let expected = played.scenario.answer.outcome().name();
+        if played.scenario.media && ![expected, Outcome::NotSelected.name()].contains(&outcome) {
+            self.outcomes_unexpected += 1;
+            self.fault(format!("call {}: ended as `{outcome}`, not as `{expected}`", played.number));
+        }
     }
 
     /// A call that could not be played.
@@ -114,6 +133,13 @@ impl Report {
         self.failed += 1;
         if self.failed <= NAMED {
             self.faults.push(format!("{error:#}"));
+        }
+    }
+
+    /// Names a fault, unless there are many.
+    fn fault(&mut self, fault: String) {
+        if self.faults.len() < 4 * NAMED {
+            self.faults.push(fault);
         }
     }
 

@@ -13,6 +13,7 @@ use super::feed::Feed;
 use super::impairment::Impairment;
 use super::report::Report;
 use super::sip::session::Met;
+use crate::media::rtp::srtp::Suite;
 
 /// How long a recording may take to reach the store.
 const DELIVERY: Duration = Duration::from_secs(60);
@@ -40,6 +41,8 @@ pub struct Run {
     pub holds: bool,
     /// Whether any audio is sent.
     pub media: bool,
+    /// How the streams are protected; `None`: they go in the clear.
+    pub srtp: Option<Suite>,
     /// Makes stream numbers and what lines do.
     pub seed: u32,
 }
@@ -62,6 +65,7 @@ pub async fn play_all(run: &Run, stage: &Arc<Stage>) -> (Vec<Played>, Report) {
             answered_by: run.answered_by,
             holds: run.holds,
             media: run.media,
+            srtp: run.srtp,
         };
         let (stage, seed) = (Arc::clone(stage), run.seed);
         calls.push(tokio::spawn(async move { stage.play(number, seed, scenario).await }));

@@ -144,3 +144,57 @@ async fn signalling_and_audio_over_ipv6_are_recorded() {
     );
     sounds_right(&play(&line).await.1, 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_protected_by_srtp_are_recorded_and_match_what_was_sent() {
+    let by_sip = "--own --sip tcp --srtp AEAD_AES_256_GCM --calls 8 --rate 8 --seconds 5 --verify 8";
+    sounds_right(&play(by_sip).await.1, 8);
+    let by_api = "--own --srtp aes_cm_128_hmac_sha1_32 --calls 2 --rate 4 --seconds 4 --verify 2";
+    sounds_right(&play(by_api).await.1, 2);
+    for (line, said) in [
+        ("--own --srtp NULL_AUTH --calls 1", "AES_CM_128_HMAC_SHA1_80"),
+        ("--own --sip udp --srtp AEAD_AES_128_GCM --sip-shape delayed", "delayed"),
+    ] {
+        let done = optag(words(&format!("load {line}"))).await;
+        let text = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(!done.status.success() && text.contains(said), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_answer_ends_a_call_as_it_must_by_whichever_way_it_comes() {
+    for way in ["key", "header", "info"] {
+        let line = "--own --sip udp --calls 4 --rate 8 --seconds 4 --consent mixed --answer-by";
+        let (_, report) = play(&format!("{line} {way}")).await;
+        let ended = [("recorded", 1), ("refused", 1), ("no_answer", 1), ("withdrawn", 1)];
+        for (outcome, count) in ended {
+            assert_eq!(report["outcomes"][outcome], count, "{way}: {report:#}");
+        }
+        assert_eq!(report["outcomes_unexpected"], 0, "{way}: {report:#}");
+    }
+    // The caller answers as the call ends: no recording, and the tool does not hide it.
+    let (good, report) = play("--own --calls 1 --seconds 1").await;
+    assert_eq!((good, &report["outcomes_unexpected"]), (false, &1.into()), "{report:#}");
+    assert!(report["faults"][0].as_str().unwrap().contains("not as `recorded`"), "{report:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_are_asked_for_after_consent_are_recorded_from_then_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = Settings::with_ports((22_250, 22_290));
+    settings.env = vec![("OPTAG_SIP_UNTIL_CONSENT".into(), "inactive".into())];
+    let server = Server::start(dir.path(), &settings).await;
+    let target = format!("--target sip:{} --api {} --token {}", server.sip, server.api, server.token);
+    for way in ["info", "header"] {
+        let line = format!("{target} --calls 2 --rate 4 --seconds 5 --answer-by {way}");
+        let report = play(&line).await.1;
+        assert_eq!(report["outcomes"]["recorded"], 2, "{way}: {report:#}");
+        // A yes that comes with the INVITE is answered with open streams at once.
+        let asked = if way == "info" { 2 } else { 0 };
+        assert_eq!(report["sip"]["server_re_invites"], asked, "{way}: {report:#}");
+    }
+    let (good, report) = play(&format!("{target} --calls 1 --seconds 3 --answer-by key")).await;
+    assert!(!good && report["faults"].to_string().contains("never took the streams"), "{report:#}");
+    let (good, report) = play(&format!("{target} --calls 1 --seconds 3 --consent no --answer-by info")).await;
+    assert!(good && report["outcomes"]["refused"] == 1, "{report:#}");
+}

@@ -94,6 +94,7 @@ fn what_both_can_read_both_understand_alike() {
         called_number: "70102030".into(),
         caller_name: "Ida Lund".into(),
         codec: Codec::Opus,
+        keys: None,
         ip: "2001:db8::1".parse().unwrap(),
     };
     let mut src = Src::new();

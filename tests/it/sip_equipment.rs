@@ -14,6 +14,7 @@ fn told() -> Told {
         called_number: "70102030".into(),
         caller_name: "Ida Lund".into(),
         codec: Codec::Pcma,
+        keys: None,
         ip: "127.0.0.1".parse().unwrap(),
     }
 }

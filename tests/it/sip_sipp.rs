@@ -10,7 +10,7 @@ use optag::base::clock::{OsClock, WallTime};
 use optag::base::private::Private;
 use optag::signalling::sip::digest::{Algorithm, Credentials};
 use optag::signalling::sip::tls::TlsFiles;
-use optag::signalling::siprec::config::Config;
+use optag::signalling::siprec::config::{Config, UntilConsent};
 use optag::signalling::siprec::listen::{Ending, Listen, SipServer};
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -106,6 +106,70 @@ async fn sipp_plays_sessions_over_udp_and_tcp() {
     }
 }
 
+/// The built SIPp may know no TLS, as Debian's does: socat, with OpenSSL, carries its connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn sipp_plays_sessions_over_tls() {
+    let socat = Command::new("socat").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if socat.is_err() {
+        println!("skipped: socat is not installed");
+        return;
+    }
+    if !sipp_is_there() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (files, _) = certificate(folder.path(), "srs.example");
+    let trusted = files.certificate.clone();
+    let (server, feed) = serve(|_, listen| {
+        listen.tls = vec!["127.0.0.1:0".parse().unwrap()];
+        listen.tls_files = Some(files);
+    })
+    .await;
+    let near = free_port().await;
+    let far = format!(
+        "OPENSSL:{},cafile={},openssl-commonname=srs.example,snihost=srs.example",
+        server.bound().tls[0],
+        trusted.display()
+    );
+    let mut carrier = Command::new("socat");
+    carrier.arg(format!("TCP-LISTEN:{},bind=127.0.0.1,reuseaddr,fork", near.port())).arg(far);
+    let mut carrier = tokio::process::Command::from(carrier).kill_on_drop(true).spawn().unwrap();
+    while tokio::net::TcpStream::connect(near).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for (n, scenario) in ["basic", "hold", "update"].into_iter().enumerate() {
+        sipp(scenario, near, &["-t", "t1"]).await.unwrap();
+        until(&feed, |feed| controls(feed).iter().filter(|all| all.last() == Some(&"end")).count() > n).await;
+    }
+    assert_eq!(
+        controls(&feed),
+        [vec!["end"], vec!["pause", "resume", "end"], vec!["describe", "end"]],
+        "as over the other transports"
+    );
+    carrier.kill().await.unwrap();
+    server.stop(Ending::Bye).await;
+}
+
+/// A port of loopback that nobody listens on.
+async fn free_port() -> SocketAddr {
+    tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sipp_is_asked_for_its_streams_once_there_is_consent() {
+    if !sipp_is_there() {
+        return;
+    }
+    for transport in ["u1", "t1"] {
+        let (server, feed) = serve(|config, _| config.until_consent = UntilConsent::Inactive).await;
+        let target = if transport == "u1" { server.bound().udp[0] } else { server.bound().tcp[0] };
+        let playing = tokio::spawn(async move { sipp("consent", target, &["-t", transport]).await });
+        playing.await.unwrap().unwrap();
+        until(&feed, |feed| controls(feed) == [["pause", "answer", "resume", "end"]]).await;
+        server.stop(Ending::Bye).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sipp_cancels_an_invite_that_the_feed_is_slow_to_admit() {
     if !sipp_is_there() {
@@ -195,7 +259,7 @@ async fn sipp_sets_up_two_hundred_calls_a_second() {
 }
 
 /// A key and its certificate in `folder`, and the certificate for a client to trust.
-fn certificate(folder: &Path, name: &str) -> (TlsFiles, CertificateDer<'static>) {
+pub fn certificate(folder: &Path, name: &str) -> (TlsFiles, CertificateDer<'static>) {
     let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
     let (certificate, key): (PathBuf, PathBuf) = (folder.join("cert.pem"), folder.join("key.pem"));
     std::fs::write(&certificate, made.cert.pem()).unwrap();
@@ -204,7 +268,7 @@ fn certificate(folder: &Path, name: &str) -> (TlsFiles, CertificateDer<'static>)
 }
 
 /// A TLS connection that trusts `root` alone.
-async fn connect(
+pub async fn connect(
     target: SocketAddr,
     root: &CertificateDer<'static>,
     name: &'static str,
@@ -310,6 +374,7 @@ async fn a_client_shows_its_certificate_where_one_is_asked_for_and_without_it_is
             called_number: "2".into(),
             caller_name: "x".into(),
             codec: Codec::Pcma,
+            keys: None,
             ip: link.local.ip(),
         };
         let session = Session::begin(link, target.clone(), &identity, Shape::Plain, told, "");
@@ -352,6 +417,7 @@ async fn a_load_client_proves_itself_by_either_digest() {
                 called_number: "2".into(),
                 caller_name: "x".into(),
                 codec: Codec::Pcma,
+                keys: None,
                 ip: link.local.ip(),
             };
             let session = Session::begin(link, target.clone(), &identity, Shape::Plain, told, "").await;

@@ -22,7 +22,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
         &["base", "call", "media", "signalling", "metrics", "disclosure", "app::logging", "app::config"],
     ),
     ("metrics", &["base", "call", "media", "signalling"]),
-    ("load", &["base", "media::codec", "media::output"]),
+    ("load", &["base", "call::outcome", "media::codec", "media::output", "media::rtp::srtp"]),
 ];
 
 /// Files and folders of pure rules: no sockets, files, threads or clocks of the system.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::link::Link;
 use super::message::Message;
-use super::shape::{Direction, Shape, Told, offer, sdp};
+use super::shape::{CRYPTO_TAG, Direction, Shape, Told, offer, sdp};
 use super::{Identity, Target, Transport, digest};
 
 /// First pause before a datagram is sent again. Source: RFC 3261 §17.1.1.1.
@@ -63,6 +63,7 @@ pub struct Session {
     direction: Direction,
     acknowledged: Option<(u32, Vec<u8>)>,
     over: bool,
+    echoed: [Option<u32>; 2],
     /// Whether the server takes the streams at the moment.
     pub open: bool,
     /// Where the caller's and the employee's stream go.
@@ -105,6 +106,7 @@ impl Session {
             direction: Direction::Sendonly,
             acknowledged: None,
             over: false,
+            echoed: [None; 2],
             open: false,
             streams: [SocketAddr::from(([0, 0, 0, 0], 0)); 2],
             call: String::new(),
@@ -133,12 +135,18 @@ impl Session {
         }
         session.to = answer.field("to").unwrap_or_default().to_owned();
         session.call = answer.field(NAME_FIELD).unwrap_or_default().to_owned();
+        let protected = session.told.keys.is_some();
         session.described(&answer.body);
         let ours = (shape == Shape::Delayed).then(|| session.sdp());
         session.acknowledge(&answer, ours.unwrap_or_default()).await?;
         if session.streams.iter().any(|address| address.port() == 0) {
             session.end().await?;
             bail!("the server took no two streams");
+        }
+        // In a delayed offer our keys come last, in the ACK.
+        if protected && shape != Shape::Delayed && session.echoed != [Some(CRYPTO_TAG); 2] {
+            session.end().await?;
+            bail!("the server did not take our keys: it answers {:?} for tag {CRYPTO_TAG}", session.echoed);
         }
         Ok(session)
     }
@@ -302,6 +310,7 @@ impl Session {
         let caller = self.shape.caller_line();
         if let (Some(caller), Some(employee)) = (lines.get(caller), lines.get(1 - caller)) {
             self.streams = [caller.address, employee.address];
+            self.echoed = [caller.crypto_tag, employee.crypto_tag];
         }
     }
 
@@ -344,6 +353,7 @@ fn uri(target: &Target) -> String {
 struct Line {
     address: SocketAddr,
     receives: bool,
+    crypto_tag: Option<u32>,
 }
 
 fn read_sdp(body: &str) -> Option<Vec<Line>> {
@@ -362,11 +372,17 @@ fn read_sdp(body: &str) -> Option<Vec<Line>> {
             "m" => {
                 let port = value.split(' ').nth(1)?.parse().ok()?;
                 let address = SocketAddr::new(session?, port);
-                lines.push(Line { address, receives: port != 0 });
+                lines.push(Line { address, receives: port != 0, crypto_tag: None });
             }
             "a" if value == "inactive" || value == "sendonly" => {
                 if let Some(line) = lines.last_mut() {
                     line.receives = false;
+                }
+            }
+            "a" => {
+                let tag = value.strip_prefix("crypto:").and_then(|rest| rest.split(' ').next()?.parse().ok());
+                if let Some(line) = lines.last_mut() {
+                    line.crypto_tag = line.crypto_tag.or(tag);
                 }
             }
             _ => {}
@@ -382,10 +398,10 @@ mod tests {
     #[test]
     fn a_servers_description_says_where_and_whether() {
         let body = "v=0\r\no=- 1 1 IN IP4 9.9.9.9\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\n\
-            m=audio 2000 RTP/AVP 8\r\na=recvonly\r\nm=audio 2002 RTP/AVP 8\r\nc=IN IP4 10.0.0.2\r\na=inactive\r\n";
+            m=audio 2000 RTP/SAVP 8\r\na=crypto:37 AEAD_AES_128_GCM inline:x\r\na=recvonly\r\nm=audio 2002 RTP/AVP 8\r\nc=IN IP4 10.0.0.2\r\na=inactive\r\n";
         let lines = read_sdp(body).unwrap();
-        assert_eq!(lines[0], Line { address: "10.0.0.1:2000".parse().unwrap(), receives: true });
-        assert_eq!(lines[1], Line { address: "10.0.0.2:2002".parse().unwrap(), receives: false });
+        assert_eq!(lines[0], Line { address: "10.0.0.1:2000".parse().unwrap(), receives: true, crypto_tag: Some(37) });
+        assert_eq!(lines[1], Line { address: "10.0.0.2:2002".parse().unwrap(), receives: false, crypto_tag: None });
         assert_eq!(read_sdp(""), None);
     }
 }

@@ -7,6 +7,11 @@
 use std::net::IpAddr;
 
 use crate::load::codec::Codec;
+use crate::load::srtp;
+use crate::media::rtp::srtp::SrtpKey;
+
+/// Number of our keys in descriptions: one that nobody makes up.
+pub const CRYPTO_TAG: u32 = 37;
 
 /// Whose offers are imitated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -76,6 +81,8 @@ pub struct Told {
     pub caller_name: String,
     /// Coding of both streams.
     pub codec: Codec,
+    /// Keys of the caller's and the employee's stream, where they are protected.
+    pub keys: Option<[SrtpKey; 2]>,
     /// Where the streams come from.
     pub ip: IpAddr,
 }
@@ -181,7 +188,10 @@ pub fn sdp(shape: Shape, told: &Told, direction: Direction, version: u32) -> Str
         },
     );
     for (at, label) in shape.labels().into_iter().enumerate() {
-        text.push_str(&format!("m=audio {} RTP/AVP {} 101\r\n", 40_000 + 2 * at, codec.payload_type()));
+        let side = usize::from(at != shape.caller_line());
+        let key = told.keys.as_ref().map(|keys| &keys[side]);
+        let profile = if key.is_some() { "RTP/SAVP" } else { "RTP/AVP" };
+        text.push_str(&format!("m=audio {} {profile} {} 101\r\n", 40_000 + 2 * at, codec.payload_type()));
         if of_line {
             text.push_str(&format!("c=IN {family} {ip}\r\n"));
         }
@@ -191,6 +201,10 @@ pub fn sdp(shape: Shape, told: &Told, direction: Direction, version: u32) -> Str
             codec.rtpmap(),
             clock = codec.clock_hz(),
         ));
+        if let Some(key) = key {
+            let (suite, inline) = (key.suite().name(), srtp::inline(key));
+            text.push_str(&format!("a=crypto:{CRYPTO_TAG} {suite} inline:{inline}\r\n"));
+        }
     }
     text
 }
