@@ -1,16 +1,19 @@
 //! Calls go on after `kill -9` and a restart: in the same recording, with the gap marked.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use optag::signalling::sip::flow::Transport;
 use serde_json::{Value, json};
 
 use crate::chain::correlation;
 use crate::phone::{FRAME, Leg, talk, voice};
 use crate::server::{Server, Settings, call_request};
-use crate::sip_recorder::{Client, apart};
+use crate::sip_recorder::{Client, Connection, apart};
+use crate::sip_sipp::{certificate, connect};
 use crate::sip_src::{SDP, SIPREC, code, header, media};
 
 /// The longest that anyone speaks here.
@@ -176,6 +179,54 @@ async fn a_siprec_session_goes_on_in_its_dialog_after_kill_9() {
     let recording = server.recording(&id).await;
     assert!(gap_ms(&recording, 1, "restart") > 0, "{recording}");
     assert!(recording["duration_ms"].as_u64().unwrap() > 3_000, "{recording}");
+}
+
+/// Its connection is gone with the process; the client opens another one and goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_siprec_session_over_a_connection_goes_on_over_another_one() {
+    let keys = tempfile::tempdir().unwrap();
+    let (files, root) = certificate(keys.path(), "srs.example");
+    for (transport, ports) in [(Transport::Tcp, (26_610, 26_640)), (Transport::Tls, (26_650, 26_680))] {
+        let dir = tempfile::tempdir().unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], ports.1 + 1));
+        let mut settings = Settings::with_ports(ports);
+        let listen = if transport == Transport::Tcp { "TCP" } else { "TLS" };
+        settings.env = vec![
+            (format!("OPTAG_SIP_LISTEN_{listen}"), address.to_string()),
+            ("OPTAG_SIP_CERTIFICATE_FILE".into(), files.certificate.display().to_string()),
+            ("OPTAG_SIP_KEY_FILE".into(), files.key.display().to_string()),
+        ];
+        let open = async || {
+            if transport == Transport::Tcp {
+                let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+                let local = stream.local_addr().unwrap();
+                return (Box::new(stream) as Box<dyn Connection>, local);
+            }
+            let stream = connect(address, &root, "srs.example").await.unwrap();
+            let local = stream.get_ref().0.local_addr().unwrap();
+            (Box::new(stream) as Box<dyn Connection>, local)
+        };
+        let server = Server::start(dir.path(), &settings).await;
+        let (stream, local) = open().await;
+        let mut client = Client::over(transport, stream, local, "connected");
+        let (answer, legs) = client.begin("X-Recording-Consent: yes\r\n").await;
+        let speak = |legs: &mut Vec<Leg>| talk(legs, &[&voice(1, 1_500), &voice(2, 1_500)]);
+        let legs = apart(legs, speak).await;
+        let (server, _) = restart(server, dir.path(), &settings, Duration::from_millis(300)).await;
+        let (stream, local) = open().await;
+        client.reconnected(stream, local);
+        let again = client.ask("INVITE", SIPREC, SDP).await;
+        assert_eq!((code(&again), media(&again).len()), (200, media(&answer).len()), "{again}");
+        assert_eq!(header(&again, "To"), header(&answer, "To"));
+        client.ask("ACK", "", "").await;
+        drop(apart(legs, speak).await);
+        assert_eq!(code(&client.ask("BYE", "", "").await), 200);
+        let (_, calls) = server.ask("GET", "/api/v1/calls", None).await;
+        let id = calls.pointer("/calls/0/id").or(calls.pointer("/0/id")).unwrap().as_str().unwrap();
+        let recording = server.recording(id).await;
+        assert!(gap_ms(&recording, 1, "restart") > 0, "{recording}");
+        assert!(recording["duration_ms"].as_u64().unwrap() > 3_000, "{recording}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
