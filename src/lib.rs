@@ -16,6 +16,8 @@ pub mod call;
 #[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]
+pub mod console;
+#[cfg(feature = "server")]
 pub mod disclosure;
 #[cfg(feature = "server")]
 pub mod http;

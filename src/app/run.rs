@@ -170,7 +170,8 @@ impl Running {
             }));
             Ok(bound)
         };
-        let api = listen("api", config.api.listen, router(services, limits))?;
+        let pages = router(services, limits).merge(crate::console::router());
+        let api = listen("api", config.api.listen, pages)?;
         let metrics = listen("metrics", config.metrics_listen, health_router(Arc::new(checks), exporter))?;
         Ok(Self {
             api,

@@ -20,6 +20,7 @@ pub mod health;
 mod holds;
 mod json;
 pub mod library;
+mod me;
 mod oversight;
 mod params;
 mod playback;

@@ -18,7 +18,7 @@ use super::library::Library;
 use super::steward::Steward;
 use super::tokens::Tokens;
 use super::{
-    calls, candidates, consents, erasures, handout, handout_links, holds, oversight, playback, recordings,
+    calls, candidates, consents, erasures, handout, handout_links, holds, me, oversight, playback, recordings,
     streams,
 };
 use crate::base::clock::Clock;
@@ -71,6 +71,7 @@ pub fn router(services: Services, limits: Limits) -> Router {
     let open = handout_links::router(services.clone());
     let caps = Guard { requests: Arc::new(Semaphore::new(limits.requests)), timeout: limits.timeout };
     let (guarded, mut document) = OpenApiRouter::new()
+        .routes(routes!(me::me))
         .routes(routes!(calls::announce, calls::list))
         .routes(routes!(calls::show))
         .routes(routes!(calls::consent))

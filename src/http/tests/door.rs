@@ -108,6 +108,7 @@ async fn the_openapi_document_lists_every_route_and_needs_no_token() {
         "get /api/v1/calls/{id}",
         "get /api/v1/candidates",
         "get /api/v1/holds",
+        "get /api/v1/me",
         "get /api/v1/recordings",
         "get /api/v1/recordings/{id}",
         "get /api/v1/recordings/{id}/audio",

@@ -1,0 +1,145 @@
+//! The web pages in a real browser, against a running recorder.
+
+mod browser;
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::conversation::Conversation;
+use crate::phone::voice;
+use crate::server::{Server, Settings};
+use browser::Browser;
+
+/// A token of a role.
+fn token(server: &Server, role: &str) -> String {
+    let config = server.dir.join("optag.toml");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_optag"));
+    let made = command.args(["token", "create", role, "--role", role, "--config"]).arg(&config).output();
+    let text = String::from_utf8(made.unwrap().stdout).unwrap();
+    text.split_whitespace().find(|word| word.starts_with("optag_")).unwrap().to_owned()
+}
+
+/// A recording that is in the store.
+async fn recorded(server: &Server) -> String {
+    let mut call = Conversation::admit(server, "demo").await;
+    call.press("1").await;
+    call.speak(voice(1, 2_000), voice(2, 2_000)).await;
+    let id = call.id.clone();
+    assert_eq!(call.end(server).await, "recorded");
+    for _ in 0..200 {
+        if !server.recording(&id).await["object"].is_null() {
+            return id;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("never stored");
+}
+
+/// Clicks the button with this text.
+async fn press(browser: &Browser, text: &str) {
+    browser.click(&format!("//button[normalize-space()='{text}']")).await;
+}
+
+async fn sign_in(browser: &Browser, server: &Server, token: &str) {
+    browser.open(&format!("{}/", server.api)).await;
+    browser.run("localStorage.setItem('optag-language', 'en'); sessionStorage.clear(); location.reload()").await;
+    browser.write("//input[@name='secret']", token).await;
+    press(browser, "Sign in").await;
+}
+
+async fn audited(server: &Server) -> Vec<String> {
+    let (_, page) = server.ask("GET", "/api/v1/audit", None).await;
+    let text = page["lines"].as_array().cloned().unwrap_or_default();
+    text.iter().map(Value::to_string).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn staff_listen_erase_and_pass_on_a_withdrawal_in_a_browser() {
+    let Some(browser) = Browser::start().await else {
+        println!("skipped: chromedriver is not installed (Debian packages chromium and chromium-driver)");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &Settings::with_ports((26_800, 26_830))).await;
+    let id = recorded(&server).await;
+
+    sign_in(&browser, &server, "optag_wrong").await;
+    browser.until("document.getElementById('message').classList.contains('bad')").await;
+    sign_in(&browser, &server, &server.token).await;
+    browser.until_shown("Requests from callers").await;
+
+    // Listening, for a purpose that is noted.
+    browser.write("//input[@name='number']", "12345678").await;
+    press(&browser, "Search").await;
+    browser.until_shown("1 found").await;
+    press(&browser, "Listen").await;
+    browser.until("document.querySelector('audio')?.duration > 1 && !document.querySelector('audio').error").await;
+    press(&browser, "Details").await;
+    browser.until_shown("granted").await;
+    let trail = audited(&server).await.join("\n");
+    assert!(trail.contains("play") && trail.contains("training") && trail.contains(&id), "{trail}");
+
+    // In Danish: found by what the caller remembers, and erased.
+    browser.click("//select[@id='language']/option[@value='da']").await;
+    press(&browser, "Borgerhenvendelser").await;
+    browser.write("//input[@name='number']", "+4512345678").await;
+    press(&browser, "Find").await;
+    browser.click("//input[@name='one']").await;
+    browser.write("//input[@name='request']", "2026-4711").await;
+    browser.write("//input[@name='reason']", "the caller asks for it").await;
+    press(&browser, "Vis hvad der ville blive slettet").await;
+    browser.until_shown(".opus").await;
+    browser.click("//button[@data-act='erase']").await;
+    browser.accept().await;
+    browser.until_shown("alle kopier er kontrolleret").await;
+    let path = format!("/api/v1/recordings/{id}?purpose=administration");
+    assert_eq!(server.ask("GET", &path, None).await.0, 410);
+
+    // A caller changes their mind during the call.
+    let mut call = Conversation::admit(&server, "demo").await;
+    call.press("1").await;
+    call.speak(voice(3, 600), voice(4, 600)).await;
+    press(&browser, "Opkald").await;
+    let withdraw = format!("//tr[@data-call='{}']//button[normalize-space()='Opkalder fortryder']", call.id);
+    browser.click(&withdraw).await;
+    browser.accept().await;
+    browser.until_shown("Samtykket er trukket tilbage").await;
+    assert_eq!(call.end(&server).await, "withdrawn");
+
+    // Nothing was blocked by the page's own policy, and nothing went wrong but the wrong token.
+    let log = browser.log().await;
+    let bad = log.iter().filter(|entry| {
+        let text = entry["message"].as_str().unwrap_or_default();
+        entry["level"] == "SEVERE" && !text.contains("401") && !text.contains("favicon")
+    });
+    assert_eq!(bad.collect::<Vec<_>>(), Vec::<&Value>::new());
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pages_show_each_role_its_own_work() {
+    let Some(browser) = Browser::start().await else {
+        println!("skipped: chromedriver is not installed (Debian packages chromium and chromium-driver)");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &Settings::with_ports((26_840, 26_870))).await;
+    let roles = [
+        ("listener", "Recordings", vec!["Requests from callers", "Calls"]),
+        ("erasure-officer", "Requests from callers", vec!["Recordings", "Calls"]),
+        ("agent", "Answer for a call by its name", vec!["Recordings", "Requests from callers", "Began"]),
+    ];
+    for (role, shown, hidden) in roles {
+        sign_in(&browser, &server, &token(&server, role)).await;
+        browser.until_shown(&format!("({role})")).await;
+        browser.until_shown(shown).await;
+        let page = browser.run("return document.body.innerText").await.as_str().unwrap().to_owned();
+        for text in hidden {
+            assert!(!page.contains(text), "{role} sees {text}: {page}");
+        }
+        press(&browser, &format!("Sign out ({role})")).await;
+    }
+    browser.close().await;
+}
