@@ -154,3 +154,53 @@ async fn moto_takes_recordings_and_forgets_them() {
     assert_eq!(admin.lifecycle_drift(90).await.unwrap(), None);
     admin.refuse_long_lock(90).await.unwrap();
 }
+
+/// A Garage node with one bucket, all of it in `dir`.
+fn garage(dir: &std::path::Path, bucket: &Bucket) -> Option<Running> {
+    let config = dir.join("garage.toml");
+    let port = bucket.endpoint.rsplit(':').next().unwrap();
+    let text = format!(
+        "metadata_dir = \"{dir}/meta\"\ndata_dir = \"{dir}/data\"\ndb_engine = \"sqlite\"\nreplication_factor = 1\n\
+         rpc_bind_addr = \"127.0.0.1:8601\"\nrpc_public_addr = \"127.0.0.1:8601\"\nrpc_secret = \"{secret}\"\n\
+         [s3_api]\ns3_region = \"{region}\"\napi_bind_addr = \"127.0.0.1:{port}\"\n",
+        dir = dir.display(),
+        secret = "07".repeat(32),
+        region = bucket.region,
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut server = Command::new("garage");
+    server.arg("-c").arg(&config).args(["server", "--single-node", "--default-bucket"]);
+    server.env("GARAGE_DEFAULT_ACCESS_KEY", &bucket.key).env("GARAGE_DEFAULT_SECRET_KEY", &bucket.secret);
+    server.env("GARAGE_DEFAULT_BUCKET", "calls");
+    match server.stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
+        Ok(child) => Some(Running(child)),
+        Err(error) => {
+            println!("skipped: garage is not installed ({error}); ./dev garage builds it in some minutes");
+            None
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garage_takes_recordings_and_forgets_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let bucket = Bucket {
+        endpoint: "http://127.0.0.1:8600".into(),
+        region: "garage",
+        key: format!("GK{}", "a1".repeat(12)),
+        secret: "b2".repeat(32),
+    };
+    let Some(_running) = garage(dir.path(), &bucket) else { return };
+    bucket.ready().await;
+    let (client, store) = (bucket.client(), bucket.store());
+    let until = Instant::now() + Duration::from_secs(30);
+    while let Err(error) = client.head_bucket().bucket("calls").send().await {
+        assert!(Instant::now() < until, "{error}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    takes_recordings_and_forgets_them(&store, &client, "calls").await;
+    let admin = store.admin().unwrap();
+    println!("keeps of our rule: {:?}", admin.install_lifecycle(90).await);
+    println!("drift: {:?}", admin.lifecycle_drift(90).await);
+    println!("lock: {:?}", admin.refuse_long_lock(90).await);
+}

@@ -2,6 +2,7 @@
 //! relied on that is not there, and nothing is there twice.
 
 mod double;
+mod ways;
 
 use std::sync::Arc;
 
@@ -29,7 +30,11 @@ use double::{Double, FAULTS, Fault};
 const TRIES: usize = 6;
 
 fn store(double: &Double) -> Store {
-    Store::open(&StoreConfig::S3(S3Config {
+    Store::open(&StoreConfig::S3(config(double))).unwrap()
+}
+
+fn config(double: &Double) -> S3Config {
+    S3Config {
         bucket: "bucket".into(),
         endpoint: Some(double.endpoint.clone()),
         region: "us-east-1".into(),
@@ -44,8 +49,7 @@ fn store(double: &Double) -> Store {
         allow_http: true,
         ca_file: None,
         manage_lifecycle: false,
-    }))
-    .unwrap()
+    }
 }
 
 fn vault(store: Store, dir: &std::path::Path) -> Vault {
