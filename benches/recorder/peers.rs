@@ -14,9 +14,9 @@ use optag::load::sender::SenderPool;
 
 use super::trial::{Talk, Trial, cost_ms, median};
 
-const CALLS: usize = 20;
-const SECONDS: u64 = 15;
-const ROUNDS: usize = 3;
+const CALLS: usize = 50;
+const SECONDS: u64 = 60;
+const ROUNDS: usize = 2;
 /// First port of the peers; a leg each second one, as ffmpeg takes the next for RTCP.
 const PORT: u16 = 40_000;
 /// How long a peer may take until it listens.
