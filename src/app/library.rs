@@ -96,15 +96,24 @@ impl Library for Recordings {
             let manifest = self.manifest(&row).await?;
             let streams = manifest.call.streams.len();
             let last = (streams as u8).saturating_sub(1);
-            if request.format == AudioFormat::Opus || request.channel.is_some_and(|channel| channel > last) {
+            if request.channel.is_some_and(|channel| channel > last) {
                 return Err(LibraryError::NoSuchChannel { last });
+            }
+            let opus = async || {
+                let (_, opus) = self.erasing.vault.audio(request.id, None).await.map_err(from_vault)?;
+                Ok::<_, LibraryError>(opus)
+            };
+            if let (AudioFormat::Opus, Some(channel)) = (request.format, request.channel) {
+                let total_bytes = rendering::voice_bytes(opus().await?, channel).await?;
+                let part = range(request.range, total_bytes)?;
+                let bytes = rendering::voice(opus().await?, channel, part.clone());
+                return Ok(Audio { total_bytes, part, bytes });
             }
             let channels = if request.channel.is_some() { 1 } else { streams as u16 };
             let form = WavForm { duration_ms: row.duration_ms, rate_hz: manifest.audio_rate_hz, channels };
             let total_bytes = form.bytes();
             let part = range(request.range, total_bytes)?;
-            let (_, opus) = self.erasing.vault.audio(request.id, None).await.map_err(from_vault)?;
-            let bytes = rendering::wav(opus, form, request.channel, part.clone());
+            let bytes = rendering::wav(opus().await?, form, request.channel, part.clone());
             Ok(Audio { total_bytes, part, bytes })
         }
         .boxed()

@@ -1,4 +1,4 @@
-//! WAV on the way out: decodes while the store is read, in bounded memory.
+//! WAV, or one party's Opus stream, on the way out: made while the store is read, in bounded memory.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -8,7 +8,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
 
-use crate::archive::render::{Renderer, WAV_HEADER_BYTES, wav_header};
+use crate::archive::render::{Renderer, WAV_HEADER_BYTES, one_channel, wav_header};
 use crate::archive::vault::Plain;
 use crate::http::library::LibraryError;
 
@@ -47,13 +47,53 @@ pub fn wav(
     channel: Option<u8>,
     part: Range<u64>,
 ) -> BoxStream<'static, Result<Bytes, LibraryError>> {
+    made(opus, part, move |source, out| make(source, out, form, channel))
+}
+
+/// The stream of one channel as a file of its own, of which the bytes `part`.
+pub fn voice(opus: Plain, channel: u8, part: Range<u64>) -> BoxStream<'static, Result<Bytes, LibraryError>> {
+    made(opus, part, move |source, out| {
+        let mut failed = None;
+        let done = one_channel(source, channel, |bytes| match out.write(&bytes) {
+            Ok(()) => true,
+            Err(error) => {
+                failed = Some(error);
+                false
+            }
+        });
+        failed.map_or(done.map_err(|_| Some(LibraryError::Damaged)), Err)
+    })
+}
+
+/// The size of that file, which its making alone tells.
+///
+/// Errors: the stored file cannot be read.
+pub async fn voice_bytes(opus: Plain, channel: u8) -> Result<u64, LibraryError> {
+    let runtime = tokio::runtime::Handle::current();
+    let count = move || {
+        let source = StreamReader { runtime, stream: opus, chunk: Bytes::new() };
+        let mut total_bytes = 0;
+        let done = one_channel(source, channel, |bytes| {
+            total_bytes += bytes.len() as u64;
+            true
+        });
+        done.map(|()| total_bytes).map_err(|_| LibraryError::Damaged)
+    };
+    tokio::task::spawn_blocking(count).await.unwrap_or(Err(LibraryError::Damaged))
+}
+
+/// What `make` writes, made in a thread of its own while it is read.
+fn made(
+    opus: Plain,
+    part: Range<u64>,
+    make: impl FnOnce(StreamReader, &mut Part) -> Result<(), Option<LibraryError>> + Send + 'static,
+) -> BoxStream<'static, Result<Bytes, LibraryError>> {
     let (to, from) = mpsc::channel(WAITING);
     let runtime = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || {
         let source = StreamReader { runtime, stream: opus, chunk: Bytes::new() };
         let mut out = Part { to, part, at: 0, block: Vec::with_capacity(BLOCK_BYTES) };
-        let made = make(source, &mut out, form, channel);
-        match made {
+        match make(source, &mut out) {
             Ok(()) => drop(out.flush()),
             Err(Some(error)) => drop(out.to.blocking_send(Err(error))),
             // The listener is gone.

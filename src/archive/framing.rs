@@ -1,4 +1,5 @@
-//! Several streams' Opus packets joined into the one packet of a multistream file.
+//! Several streams' Opus packets joined into the one packet of a multistream file, and taken out
+//! of it again.
 //!
 //! All but the last stream's packets are self-delimiting: the length that ordinary framing
 //! leaves to the container is written in. Source: RFC 6716 appendix B, §3.2; RFC 7845 §3.
@@ -26,6 +27,53 @@ pub fn join<'a>(
     Ok(())
 }
 
+/// The packet of stream `wanted` in a multistream packet of `streams`, in its ordinary form.
+///
+/// Errors: a packet breaks the rules of RFC 6716, or there is no such stream.
+pub fn split(mut joined: &[u8], streams: usize, wanted: usize) -> Result<Vec<u8>, BadPacket> {
+    if wanted >= streams {
+        return Err(BadPacket("there is no such stream"));
+    }
+    for n in 0..streams - 1 {
+        let (packet, used) = undelimit(joined)?;
+        if n == wanted {
+            return Ok(packet);
+        }
+        joined = &joined[used..];
+    }
+    if joined.is_empty() { Err(BadPacket("it is empty")) } else { Ok(joined.to_vec()) }
+}
+
+/// Takes a packet in self-delimiting form from the front; it in its ordinary form, and how many
+/// bytes it had.
+fn undelimit(bytes: &[u8]) -> Result<(Vec<u8>, usize), BadPacket> {
+    let short = BadPacket("it is shorter than its frames");
+    let (&toc, rest) = bytes.split_first().ok_or(BadPacket("it is empty"))?;
+    // What stands before the length that was written in, and the frames' sum with their padding.
+    let (at, frames, after) = match toc & 3 {
+        0 => (0, 1, 0),
+        1 => (0, 2, 0),
+        2 => {
+            let (first, bytes) = read_length(rest)?;
+            (bytes, 1, first)
+        }
+        _ => {
+            let Counted { at, frames, variable, padding, known } = counted(rest)?;
+            let alike = if variable { 1 } else { frames };
+            (at, alike, known + padding)
+        }
+    };
+    let (length, bytes) = read_length(rest.get(at..).ok_or(short)?)?;
+    let from = at + bytes;
+    let until = from + length * frames + after;
+    let content = rest.get(from..until).ok_or(short)?;
+    let mut packet = Vec::with_capacity(1 + at + content.len());
+    packet.push(toc);
+    packet.extend_from_slice(&rest[..at]);
+    packet.extend_from_slice(content);
+    Ok((packet, 1 + until))
+}
+
 /// Appends one packet in self-delimiting form.
 fn delimit(packet: &[u8], out: &mut Vec<u8>) -> Result<(), BadPacket> {
     let (&toc, rest) = packet.split_first().ok_or(BadPacket("it is empty"))?;
@@ -49,8 +97,31 @@ fn delimit(packet: &[u8], out: &mut Vec<u8>) -> Result<(), BadPacket> {
     Ok(())
 }
 
+/// What a packet of code 3 says before its frames.
+struct Counted {
+    /// Where the last length, or the one of all, would stand.
+    at: usize,
+    frames: usize,
+    /// Whether each frame has a length of its own.
+    variable: bool,
+    padding: usize,
+    /// Sum of the lengths before the last.
+    known: usize,
+}
+
 /// Code 3: a count, perhaps padding, perhaps lengths.
 fn many_frames(rest: &[u8]) -> Result<(usize, usize), BadPacket> {
+    let Counted { at, frames, variable, padding, known } = counted(rest)?;
+    let left = rest.len().checked_sub(at + padding + known);
+    let left = left.ok_or(BadPacket("it is shorter than its frames"))?;
+    match variable {
+        true => Ok((at, left)),
+        false if left.is_multiple_of(frames) => Ok((at, left / frames)),
+        false => Err(BadPacket("frames of one size do not fit its length")),
+    }
+}
+
+fn counted(rest: &[u8]) -> Result<Counted, BadPacket> {
     let short = BadPacket("it is shorter than its frames");
     let count = *rest.first().ok_or(short)?;
     let (frames, has_padding, variable) = (usize::from(count & 0x3f), count & 0x40 != 0, count & 0x80 != 0);
@@ -72,12 +143,7 @@ fn many_frames(rest: &[u8]) -> Result<(usize, usize), BadPacket> {
         known += length;
         at += bytes;
     }
-    let left = rest.len().checked_sub(at + padding + known).ok_or(short)?;
-    match variable {
-        true => Ok((at, left)),
-        false if left.is_multiple_of(frames) => Ok((at, left / frames)),
-        false => Err(BadPacket("frames of one size do not fit its length")),
-    }
+    Ok(Counted { at, frames, variable, padding, known })
 }
 
 fn read_length(bytes: &[u8]) -> Result<(usize, usize), BadPacket> {
@@ -133,10 +199,39 @@ mod tests {
             merged.truncate(length);
             let mut joined = Vec::new();
             join([&merged[..], &merged[..]].into_iter(), &mut joined).unwrap();
+            for stream in 0..2 {
+                assert_eq!(split(&joined, 2, stream).unwrap(), merged, "{frames} frames");
+            }
+            assert!(split(&joined, 2, 2).is_err());
             let mut decoder = opus::MSDecoder::new(8_000, 2, 0, &[0, 1]).unwrap();
             let mut pcm = vec![0i16; 2 * 160 * frames];
             assert_eq!(decoder.decode(&joined, &mut pcm, false).unwrap(), 160 * frames);
             assert!(pcm.chunks(2).all(|pair| pair[0] == pair[1]));
+        }
+    }
+
+    #[test]
+    fn every_framing_code_comes_out_as_it_went_in() {
+        let packets: [&[u8]; 8] = [
+            &[0x08, 1, 2, 3],
+            &[0x09, 1, 2, 3, 4],
+            &[0x0a, 1, 9, 8, 7],
+            &[0x0b, 3, 1, 2, 3, 4, 5, 6],
+            &[0x0b, 0x83, 1, 2, 9, 8, 8, 7, 7],
+            // With padding, of one and of 256 bytes.
+            &[0x0b, 0x42, 1, 5, 6, 0],
+            &[&[0x0b, 0x42, 255, 2][..], &[5, 6], &[0; 256]].concat(),
+            &[&[0x08][..], &[7; 600]].concat(),
+        ];
+        for packet in packets {
+            let mut joined = Vec::new();
+            join([packet, &[0x08, 42], packet].into_iter(), &mut joined).unwrap();
+            for (stream, wanted) in [packet, &[0x08, 42], packet].into_iter().enumerate() {
+                assert_eq!(split(&joined, 3, stream).unwrap(), wanted, "{packet:?}");
+            }
+            for length in 0..joined.len() - packet.len() {
+                assert!(split(&joined[..length], 3, 1).is_err() || length > packet.len());
+            }
         }
     }
 

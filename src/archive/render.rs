@@ -1,4 +1,5 @@
-//! From a stored file back to samples. In: Ogg Opus bytes. Out: 16-bit PCM, as WAV for people.
+//! From a stored file back to samples. In: Ogg Opus bytes. Out: 16-bit PCM, as WAV for people; or
+//! one party's stream alone, as it was coded.
 //! Decodes page by page; a range of a WAV is made by decoding what lies before and leaving it
 //! out, for its positions are known beforehand.
 
@@ -6,6 +7,9 @@ use std::io::{Read, Seek};
 
 use ogg::PacketReader;
 use opus::MSDecoder;
+
+use super::framing;
+use super::ogg::{OggError, OggOpusWriter, Tags};
 
 /// Size of a plain WAV header. Units: bytes.
 pub const WAV_HEADER_BYTES: u64 = 44;
@@ -24,6 +28,9 @@ pub enum RenderError {
     /// A packet cannot be decoded.
     #[error("a packet cannot be decoded: {0}")]
     Opus(String),
+    /// A stream cannot be taken out.
+    #[error("a stream cannot be taken out: {0}")]
+    Stream(#[from] OggError),
 }
 
 /// Decodes a file block by block.
@@ -44,19 +51,7 @@ impl<R: Read + Seek> Renderer<R> {
     /// Errors: it is no Ogg Opus file of mono streams.
     pub fn new(file: R, rate_hz: u32) -> Result<Self, RenderError> {
         let mut reader = PacketReader::new(file);
-        let head = reader.read_packet()?.ok_or(RenderError::Form("it is empty"))?.data;
-        if !head.starts_with(b"OpusHead") || head.len() < 19 {
-            return Err(RenderError::Form("it has no OpusHead"));
-        }
-        let channels = head[9];
-        let pre_skip_48k = u16::from_le_bytes([head[10], head[11]]);
-        if head[18] > 1 || (head[18] == 1 && head.get(19..21) != Some(&[channels, 0])) {
-            return Err(RenderError::Form("its channels are not one mono stream each"));
-        }
-        reader
-            .read_packet()?
-            .filter(|tags| tags.data.starts_with(b"OpusTags"))
-            .ok_or(RenderError::Form("no OpusTags"))?;
+        let (channels, pre_skip_48k, _) = headers(&mut reader)?;
         let mapping: Vec<u8> = (0..channels).collect();
         let decoder = MSDecoder::new(rate_hz, channels, 0, &mapping)
             .map_err(|error| RenderError::Opus(error.to_string()))?;
@@ -104,6 +99,52 @@ impl<R: Read + Seek> Renderer<R> {
             }
         }
     }
+}
+
+/// Channels, pre-skip and serial number of one of our files.
+fn headers<R: Read + Seek>(reader: &mut PacketReader<R>) -> Result<(u8, u16, u32), RenderError> {
+    let packet = reader.read_packet()?.ok_or(RenderError::Form("it is empty"))?;
+    let (head, serial) = (&packet.data, packet.stream_serial());
+    if !head.starts_with(b"OpusHead") || head.len() < 19 {
+        return Err(RenderError::Form("it has no OpusHead"));
+    }
+    let channels = head[9];
+    let pre_skip_48k = u16::from_le_bytes([head[10], head[11]]);
+    if head[18] > 1 || (head[18] == 1 && head.get(19..21) != Some(&[channels, 0])) {
+        return Err(RenderError::Form("its channels are not one mono stream each"));
+    }
+    let tags = reader.read_packet()?.filter(|tags| tags.data.starts_with(b"OpusTags"));
+    tags.ok_or(RenderError::Form("no OpusTags"))?;
+    Ok((channels, pre_skip_48k, serial))
+}
+
+/// Gives `sink` a file of the stream of one channel, its packets as they are stored. `false` from
+/// `sink` ends it.
+///
+/// Errors: as [`RenderError`]; a channel that is not there is a wrong form.
+pub fn one_channel<R: Read + Seek>(
+    file: R,
+    channel: u8,
+    mut sink: impl FnMut(Vec<u8>) -> bool,
+) -> Result<(), RenderError> {
+    let mut reader = PacketReader::new(file);
+    let (channels, pre_skip_48k, serial) = headers(&mut reader)?;
+    if channel >= channels {
+        return Err(RenderError::Form("it has no such channel"));
+    }
+    let tags = Tags { serial, comments: Vec::new() };
+    let mut writer = OggOpusWriter::new(1, pre_skip_48k, &tags)?;
+    while let Some(packet) = reader.read_packet()? {
+        let one = framing::split(&packet.data, channels.into(), channel.into()).map_err(OggError::from)?;
+        match packet.last_in_stream() {
+            true => writer.finish(std::iter::once(&one[..]))?,
+            false => writer.frame(std::iter::once(&one[..]))?,
+        }
+        if writer.ready_bytes() > 0 && !sink(writer.take()) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// The header of a 16-bit PCM WAV with this many samples in each channel, `rate_hz` a second.

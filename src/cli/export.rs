@@ -44,7 +44,7 @@ pub struct ExportArgs {
     /// Hours that the link works.
     #[arg(long, default_value_t = 72, requires = "link")]
     expires_hours: u32,
-    /// Only the caller's own voice (wav, hand-outs and links).
+    /// Only the caller's own voice (hand-outs and links).
     #[arg(long)]
     own_voice_only: bool,
     /// Language of the cover sheet.

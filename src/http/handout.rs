@@ -34,9 +34,9 @@ const BLOCK_BYTES: usize = 64 * 1024;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HandOutBody {
-    /// `wav` (16-bit PCM, plays anywhere) or `opus` (as stored).
+    /// `wav` (16-bit PCM, plays anywhere) or `opus` (as it was coded).
     pub format: Format,
-    /// Only the caller's own voice; needs `wav` and a channel of its own.
+    /// Only the caller's own voice, where it has a channel of its own.
     pub own_voice_only: bool,
     /// Language of the cover sheet: `en` or `da`.
     #[schema(value_type = String)]
@@ -83,16 +83,8 @@ pub async fn hand_out(
     if body.passphrase.as_ref().is_some_and(short) {
         params.wrong("passphrase", format!("at least {PASSPHRASE_CHARS} characters"));
     }
-    check_own_voice(&body, |field, message| params.wrong(field, message));
     params.finish()?;
     package(&services, &actor.name, purpose, id, body, None).await
-}
-
-/// Opus as stored cannot be cut into voices.
-pub(super) fn check_own_voice(body: &HandOutBody, mut wrong: impl FnMut(&'static str, &'static str)) {
-    if body.own_voice_only && body.format == Format::Opus {
-        wrong("format", "the caller's voice alone is handed out as wav");
-    }
 }
 
 /// Audits, then opens the package. `detail` goes into the audit.

@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 use super::access::{Actor, Permission};
 use super::audit::{AuditAction, Purpose};
-use super::handout::{Format, HandOutBody, check_own_voice, package};
+use super::handout::{Format, HandOutBody, package};
 use super::json::Body as JsonBody;
 use super::params::{Id, Params};
 use super::problem::Problem;
@@ -82,9 +82,6 @@ pub async fn make(
         params.wrong("expires_hours", format!("1 to {MOST_HOURS}"));
     }
     let wav = body.format != Some(Format::Opus);
-    let format = if wav { Format::Wav } else { Format::Opus };
-    let wanted = HandOutBody { format, own_voice_only: body.own_voice_only, ..HandOutBody::default() };
-    check_own_voice(&wanted, |field, message| params.wrong(field, message));
     params.finish()?;
     if services.owner.public_url.is_empty() {
         return Err(Problem::new(

@@ -39,6 +39,15 @@ fn file(archive: &[u8], name: &str) -> Vec<u8> {
     bytes
 }
 
+/// What opusinfo says of a file, where it is installed.
+async fn opusinfo(file: &[u8]) -> std::io::Result<String> {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("alone.opus");
+    std::fs::write(&path, file)?;
+    let done = std::process::Command::new("opusinfo").arg(&path).output()?;
+    Ok(String::from_utf8_lossy(&done.stdout).to_lowercase().replace("warning", "WARNING"))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_citizen_is_handed_the_recording_with_a_sheet_that_says_what_it_is() {
     let dir = tempfile::tempdir().unwrap();
@@ -80,18 +89,29 @@ async fn a_citizen_is_handed_the_recording_with_a_sheet_that_says_what_it_is() {
     assert_eq!(own, [caller], "the caller's voice and no other");
     let opus = post(&server, &path, &json!({"format": "opus"})).await.1;
     assert_eq!(&file(&opus, "recording.opus")[..4], b"OggS");
+    // One party's stream is taken out of the file as it was coded: it decodes to the same samples.
+    let opus = post(&server, &path, &json!({"own_voice_only": true, "format": "opus"})).await.1;
+    let alone = file(&opus, "recording.opus");
+    let mut renderer = optag::archive::render::Renderer::new(Cursor::new(&alone[..]), 8_000).unwrap();
+    assert_eq!(renderer.channels(), 1);
+    let mut decoded = Vec::new();
+    while let Some(block) = renderer.next_block().unwrap() {
+        decoded.extend_from_slice(block);
+    }
+    assert_eq!([decoded], own[..], "the same voice");
+    if let Ok(read) = opusinfo(&alone).await {
+        assert!(read.contains("channels: 1") && !read.contains("WARNING"), "{read}");
+    }
+    let range = format!("/api/v1/recordings/{id}/audio?format=opus&channel=0&purpose=training");
+    assert_eq!(server.bytes(&range).await, alone);
 
-    for (body, status) in [
-        (json!({"passphrase": "short"}), 422),
-        (json!({"own_voice_only": true, "format": "opus"}), 422),
-        (json!({"colour": "red"}), 422),
-    ] {
+    for (body, status) in [(json!({"passphrase": "short"}), 422), (json!({"colour": "red"}), 422)] {
         assert_eq!(post(&server, &path, &body).await.0, status, "{body}");
     }
     let bare = format!("/api/v1/recordings/{id}/handout");
     assert_eq!(post(&server, &bare, &json!({})).await.0, 400);
     let trail = std::fs::read_to_string(dir.path().join("data/audit.jsonl")).unwrap();
-    assert_eq!(trail.matches("\"hand_out\"").count(), 3, "{trail}");
+    assert_eq!(trail.matches("\"hand_out\"").count(), 4, "{trail}");
     assert!(!trail.contains("correct horse"));
 }
 
