@@ -120,6 +120,18 @@ pub struct Participant {
     pub joined_at: WallTime,
     /// When it was said to have left.
     pub left_at: Option<WallTime>,
+    /// When its streams were on hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<Held>,
+}
+
+/// A participant's time on hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// When its streams stopped.
+    pub from: WallTime,
+    /// When they went on; `None`: not yet, or never.
+    pub until: Option<WallTime>,
 }
 
 /// One received body.

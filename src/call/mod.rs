@@ -12,7 +12,7 @@ pub mod terms;
 
 pub use account::{Account, Unrecorded};
 pub use consent::{Answer, ConsentHow, ConsentMachine, ConsentRecord, ConsentState, Evidence, KeySource};
-pub use context::{CallContext, CallLink, LinkKind, Participant, RawBody};
+pub use context::{CallContext, CallLink, Held, LinkKind, Participant, RawBody};
 pub use department::{ConsentKeys, Department};
 pub use outcome::{NoAudio, Outcome};
 pub use party::{CallFacts, StreamFacts, StreamRole};

@@ -86,7 +86,7 @@ async fn sipp_plays_sessions_over_udp_and_tcp() {
     }
     for (scenario, expect) in [
         ("basic", vec!["end"]),
-        ("hold", vec!["pause", "resume", "end"]),
+        ("hold", vec!["pause", "describe", "resume", "describe", "end"]),
         ("update", vec!["describe", "end"]),
         ("delayed", vec!["renegotiate", "renegotiate", "end"]),
         ("overlap", vec!["renegotiate", "end"]),
@@ -143,7 +143,7 @@ async fn sipp_plays_sessions_over_tls() {
     }
     assert_eq!(
         controls(&feed),
-        [vec!["end"], vec!["pause", "resume", "end"], vec!["describe", "end"]],
+        [vec!["end"], vec!["pause", "describe", "resume", "describe", "end"], vec!["describe", "end"]],
         "as over the other transports"
     );
     carrier.kill().await.unwrap();

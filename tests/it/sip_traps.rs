@@ -587,6 +587,29 @@ fn consent_that_was_given_before_comes_by_header_or_metadata_and_counts_once() {
 }
 
 #[test]
+fn an_answer_in_signalling_may_say_which_prompt_was_heard() {
+    for (value, version) in [
+        ("yes", None),
+        ("Yes;prompt=7-da", Some("7-da")),
+        ("yes ; x=1; Prompt = \"7-da\"", Some("7-da")),
+        ("yes;prompt=", None),
+    ] {
+        let mut src = Src::new();
+        src.invite(&format!("{SIPREC}X-Recording-Consent: {value}\r\n"), SDP);
+        let answers: Vec<_> = src
+            .call()
+            .controls
+            .iter()
+            .filter_map(|control| match control {
+                Control::Answer { prompt_version, .. } => Some(prompt_version.clone()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(answers, [version.map(str::to_owned)], "{value}");
+    }
+}
+
+#[test]
 fn keys_relayed_by_info_answer_the_prompt_and_later_ones_do_not() {
     let mut src = Src::new();
     let (_, mut dialog) = src.invite(SIPREC, SDP);
@@ -602,4 +625,28 @@ fn keys_relayed_by_info_answer_the_prompt_and_later_ones_do_not() {
     press(&mut src, "application/dtmf-relay", "Signal=*\r\n");
     press(&mut src, "application/dtmf-relay", "Signal=9\r\n");
     assert_eq!(src.controls(), ["answer", "withdraw"]);
+}
+
+#[test]
+fn after_a_transfer_relayed_keys_answer_the_department_that_has_the_call() {
+    let mut src = Src::with(|config| {
+        let mut far = config.departments.all[0].clone();
+        (far.id, far.keys.yes) = ("far".into(), "5".into());
+        config.departments.all.push(far);
+    });
+    let (_, mut dialog) = src.invite(SIPREC, SDP);
+    // The feed knows of the transfer, and says so with whatever it is asked next.
+    for seen in src.feed.calls.lock().unwrap().values_mut() {
+        seen.view.department = "far".into();
+    }
+    let kind = "Content-Type: application/rs-metadata+xml\r\n";
+    src.ask(&mut dialog, "UPDATE", kind, "<recording><participant participant_id='c'/></recording>");
+    let mut press = |src: &mut Src, key: char| {
+        let body = format!("Signal={key}\r\nDuration=160\r\n");
+        src.ask(&mut dialog, "INFO", "Content-Type: application/dtmf-relay\r\n", &body);
+    };
+    press(&mut src, '1');
+    assert_eq!(src.controls(), ["describe"], "that was the other department's yes");
+    press(&mut src, '5');
+    assert_eq!(src.controls(), ["describe", "answer"]);
 }

@@ -282,8 +282,15 @@ impl Server {
     /// Follows what a later text says of the streams there are.
     fn follow(&mut self, id: SessionId, offer: &Offer) {
         let source = self.config.media_source;
-        if let Some(session) = self.edit(id) {
-            session.follow(offer, source);
+        let now = self.heard.1;
+        let Some(session) = self.edit(id) else { return };
+        session.follow(offer, source);
+        if session.notes_holds(offer, now) {
+            let parties = self.parties(id);
+            if let Some(session) = self.edit(id) {
+                let context = session.context(&parties, Vec::new());
+                session.control(Control::Describe(Box::new(context)));
+            }
         }
     }
 

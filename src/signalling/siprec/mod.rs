@@ -10,6 +10,7 @@
 //! type).
 
 mod accounts;
+mod answers;
 pub mod body;
 pub mod config;
 mod invite;

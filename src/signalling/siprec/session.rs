@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{ConsentSignal, MediaSource};
+use super::config::MediaSource;
 use super::media;
 use super::parties::{Hints, Parties};
 use super::taking::Taking;
@@ -15,8 +15,7 @@ use super::view::View;
 use crate::base::clock::{MonoTime, WallTime};
 use crate::base::id::CallId;
 use crate::call::{
-    Answer, CallContext, CallLink, ConsentHow, ConsentKeys, ConsentState, Evidence, LinkKind, Participant,
-    RawBody, Unrecorded,
+    Answer, CallContext, CallLink, ConsentKeys, ConsentState, LinkKind, Participant, RawBody, Unrecorded,
 };
 use crate::signalling::feed::{
     Control, EventFormat, ExpectedSource, NewStream, PayloadFormat, RtcpPlan, SrtpPlan, StreamView,
@@ -115,8 +114,8 @@ pub struct Session {
     adds: bool,
     busy: bool,
     waiting: VecDeque<Control>,
-    signalled_answer: Option<Answer>,
-    pressed: String,
+    pub(super) signalled_answer: Option<Answer>,
+    pub(super) pressed: String,
     /// What the engine was told of each stream.
     pub told: Vec<Told>,
     /// After a restart: number of the INVITE whose ACK may still come.
@@ -259,6 +258,16 @@ impl Session {
         self.pace();
     }
 
+    /// Notes whose streams an offer puts on hold, and whose go on. Whether that is new.
+    pub fn notes_holds(&mut self, offer: &Offer, now: WallTime) -> bool {
+        let view = &mut self.saved.view;
+        let lines = offer.media.iter().filter_map(|media| Some((media.label.as_ref()?, media)));
+        lines.fold(false, |new, (label, media)| {
+            let held = media.is_held() || media.port == 0 || media.record_paused;
+            view.hold(label, held, now) | new
+        })
+    }
+
     /// Tells the call to pause while the client holds or its streams are not taken yet, and to
     /// go on after.
     pub fn pace(&mut self) {
@@ -290,58 +299,6 @@ impl Session {
         self.opening.is_none() && self.growing.is_none() && self.unacknowledged.is_none() && !self.offered
     }
 
-    /// Whether signalling has said yes.
-    pub fn said_yes(&self) -> bool {
-        self.signalled_answer == Some(Answer::Yes)
-    }
-
-    /// Takes an answer to the prompt that signalling carries. It counts once.
-    pub fn signalled(&mut self, signal: &ConsentSignal, value: &str, from: &str) {
-        let value = value.trim().to_ascii_lowercase();
-        let says = |list: &[String]| list.contains(&value);
-        let answer = match (says(&signal.yes), says(&signal.no)) {
-            (true, false) => Answer::Yes,
-            (false, true) => Answer::No,
-            _ => return,
-        };
-        if self.signalled_answer == Some(answer) {
-            return;
-        }
-        self.signalled_answer = Some(answer);
-        self.control(Control::Answer {
-            answer,
-            how: ConsentHow::System,
-            prompt_version: None,
-            evidence: Evidence::Actor { name: from.to_owned(), staff: None },
-        });
-    }
-
-    /// Takes a key that the client relays. Only keys of the answer are kept, and no longer
-    /// than it takes to complete one.
-    pub fn key(&mut self, key: char) {
-        let keys = self.saved.keys.clone();
-        let longest = [&keys.yes, &keys.no, &keys.withdraw].iter().map(|k| k.len()).max().unwrap_or(0);
-        self.pressed.push(key);
-        while self.pressed.len() > longest {
-            self.pressed.remove(0);
-        }
-        let evidence = Evidence::Actor { name: "sip info".to_owned(), staff: None };
-        let matches = |keys: &str| !keys.is_empty() && self.pressed.ends_with(keys);
-        let asked = self.consent == ConsentState::Asked;
-        let how = ConsentHow::Key;
-        let control = if matches(&keys.withdraw) {
-            Control::Withdraw { how, evidence }
-        } else if asked && matches(&keys.yes) {
-            Control::Answer { answer: Answer::Yes, how, prompt_version: None, evidence }
-        } else if asked && matches(&keys.no) {
-            Control::Answer { answer: Answer::No, how, prompt_version: None, evidence }
-        } else {
-            return;
-        };
-        self.pressed.clear();
-        self.control(control);
-    }
-
     /// What is known of the call, with these new bodies.
     pub fn context(&self, parties: &Parties, raw: Vec<RawBody>) -> CallContext {
         let view = &self.saved.view;
@@ -364,6 +321,7 @@ impl Session {
             labels: member.sends.iter().map(label).collect(),
             joined_at: member.joined_at,
             left_at: member.left_at,
+            held: member.held.clone(),
         });
         CallContext {
             caller_number: known(&parties.caller_number),

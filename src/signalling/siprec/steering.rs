@@ -23,7 +23,10 @@ impl Server {
         self.stream_added(now, id, &result, out);
         let Some(session) = self.edit(id) else { return };
         match result {
-            Ok(view) => self.consent_is(now, id, view.consent, out),
+            Ok(view) => {
+                self.takes_keys_of(id, &view.department);
+                self.consent_is(now, id, view.consent, out);
+            }
             Err(ControlError::NoSuchCall(_)) => {
                 session.saved.call = None;
                 self.hang_up(now, id, out);
@@ -33,6 +36,17 @@ impl Server {
         }
         self.hand_out_controls(out);
         self.forget_if_done(now, id, out);
+    }
+
+    /// Keys that the client relays answer the department that has the call now.
+    fn takes_keys_of(&mut self, id: SessionId, department: &str) {
+        let mut all = self.config.departments.all.iter();
+        let Some(keys) = all.find(|one| one.id == department).map(|one| one.default_keys().clone()) else {
+            return;
+        };
+        if let Some(session) = self.edit(id) {
+            session.takes_keys(&keys);
+        }
     }
 
     /// Hands out the controls of all sessions that were changed, one of each at a time.

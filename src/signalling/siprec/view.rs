@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::metadata::Snapshot;
 use crate::base::clock::WallTime;
 use crate::base::private::Private;
+use crate::call::context::Held;
 
 /// The most participants, streams or ids of one kind that are kept; later ones are ignored.
 pub const KEPT: usize = 64;
@@ -58,6 +59,9 @@ pub struct Member {
     pub joined_at: WallTime,
     /// When it was said to have left.
     pub left_at: Option<WallTime>,
+    /// When its streams were on hold.
+    #[serde(default)]
+    pub held: Vec<Held>,
 }
 
 impl View {
@@ -99,6 +103,23 @@ impl View {
             member.sends.iter().any(|stream| ids.contains(&stream.as_str()) || stream == label)
         };
         (0..self.participants.len()).filter(|at| speaks(&self.participants[*at])).collect()
+    }
+
+    /// The stream with this label is on hold from now on, or is no longer. Whether that is new for
+    /// anyone whose voice it carries.
+    pub fn hold(&mut self, label: &str, held: bool, now: WallTime) -> bool {
+        let mut changed = false;
+        for at in self.speakers(label) {
+            let spans = &mut self.participants[at].held;
+            let is_held = spans.last().is_some_and(|span| span.until.is_none());
+            match (is_held, held) {
+                (true, false) => spans.iter_mut().last().into_iter().for_each(|span| span.until = Some(now)),
+                (false, true) if spans.len() < KEPT => spans.push(Held { from: now, until: None }),
+                _ => continue,
+            }
+            changed = true;
+        }
+        changed
     }
 
     fn apply_participants(&mut self, document: &Snapshot, now: WallTime) {
@@ -155,6 +176,7 @@ impl View {
             receives: Vec::new(),
             joined_at: now,
             left_at: None,
+            held: Vec::new(),
         });
         Some(self.participants.len() - 1)
     }

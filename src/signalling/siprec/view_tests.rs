@@ -117,3 +117,23 @@ fn nothing_grows_without_end() {
     }
     assert_eq!((many.participants.len(), many.streams.len(), many.groups.len()), (KEPT, KEPT, KEPT));
 }
+
+#[test]
+fn who_is_put_on_hold_is_so_from_then_until_the_stream_goes_on() {
+    let xml = "<recording><participant participant_id='a'/><participant participant_id='b'/>\
+        <stream stream_id='s1'><label>1</label></stream><stream stream_id='s2'><label>2</label></stream>\
+        <participantstreamassoc participant_id='a'><send>s1</send></participantstreamassoc>\
+        <participantstreamassoc participant_id='b'><send>s2</send></participantstreamassoc></recording>";
+    let mut view = View::default();
+    view.apply(&parse(xml.as_bytes()).unwrap(), at(0));
+    assert!(!view.hold("1", false, at(1)), "it was not on hold");
+    assert!(view.hold("1", true, at(2)));
+    assert!(!view.hold("1", true, at(3)), "said again");
+    assert!(view.hold("1", false, at(4)));
+    assert!(view.hold("1", true, at(5)));
+    assert!(!view.hold("9", true, at(5)), "nobody's");
+    let held = |at: usize| view.participants[at].held.clone();
+    let span = |from, until: Option<i64>| Held { from: at(from), until: until.map(at) };
+    assert_eq!(held(0), [span(2, Some(4)), span(5, None)]);
+    assert_eq!(held(1), []);
+}
