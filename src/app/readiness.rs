@@ -1,8 +1,8 @@
 //! Whether the parts work, for `/readyz` and the gauges. A background task asks store and index,
 //! so that a health check never waits for them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -77,6 +77,28 @@ pub struct Checks {
     pub draining: Arc<AtomicBool>,
 }
 
+/// The checks of a recorder that may still be starting.
+#[derive(Default)]
+pub struct Starting(OnceLock<Checks>);
+
+impl Starting {
+    /// It runs: from now on its parts are asked.
+    pub fn started(&self, checks: Checks) {
+        // It starts once.
+        let _ = self.0.set(checks);
+    }
+}
+
+impl Readiness for Starting {
+    fn checks(&self) -> BoxFuture<'_, Vec<Check>> {
+        if let Some(checks) = self.0.get() {
+            return checks.checks();
+        }
+        let detail = "it is reading what the last run left in the spool".to_owned();
+        async move { vec![Check { name: "started", ok: false, optional: false, detail }] }.boxed()
+    }
+}
+
 impl Readiness for Checks {
     fn checks(&self) -> BoxFuture<'_, Vec<Check>> {
         let check = |name, ok, optional, wrong: &str| Check {
@@ -117,5 +139,17 @@ impl Readiness for Checks {
             check("clock", self.time.is_confirmed(), true, "it jumped; see `optag retention confirm-clock`"),
         ];
         async move { checks }.boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_recorder_that_is_starting_is_not_ready_and_says_what_it_does() {
+        let checks = Starting::default().checks().await;
+        assert!(checks.len() == 1 && !checks[0].ok && !checks[0].optional);
+        assert!(checks[0].detail.contains("spool"));
     }
 }

@@ -1,6 +1,6 @@
 //! Starts the recorder and drains it.
 //!
-//! Start: data opened → engine → calls that go on → what else a crash left is settled → tasks →
+//! Start: health listener → data opened → engine → calls that go on → what else a crash left is settled → tasks →
 //! listeners. Drain: no new calls → engine ends its calls and hands over what it heard → spool
 //! durable → deliveries get a while → listeners close. What is not delivered by then waits in the spool.
 
@@ -23,7 +23,7 @@ use crate::app::early::EarlyAnswers;
 use crate::app::handover::Kept;
 use crate::app::open::{Opened, open};
 use crate::app::publish::Publisher;
-use crate::app::readiness::{Checks, Health};
+use crate::app::readiness::{Checks, Health, Starting};
 use crate::app::recorder::Recorder;
 use crate::app::recovering::{follow_durable, settle_recovered};
 use crate::app::resuming::resume;
@@ -79,6 +79,30 @@ impl Running {
     pub async fn start(config: Arc<Config>, mut kept: Kept) -> anyhow::Result<Self> {
         harden::raise_open_files();
         let exporter = Exporter::install().map_err(|error| anyhow::anyhow!("metrics: {error}"))?;
+        let connections = ConnectionLimits {
+            connections: config.api.max_connections,
+            header_timeout: config.api.header_timeout,
+        };
+        let (stop, _) = watch::channel(false);
+        let mut listeners = JoinSet::new();
+        let mut sockets = Kept::default();
+        let mut listen = |kept: &mut Kept, sockets: &mut Kept, what: &str, address: SocketAddr, router| {
+            let name = format!("{what} {address}");
+            let bound = kept.take(&name).map_or_else(|| bind_stream(address), Ok);
+            let listener = bound.with_context(|| format!("cannot listen on {address}"))?;
+            sockets.keep(name, listener.try_clone()?);
+            let listener = TcpListener::from_std(listener)?;
+            let bound = listener.local_addr()?;
+            let mut stopping = stop.subscribe();
+            listeners.spawn(serve(listener, router, connections, async move {
+                let _ = stopping.wait_for(|stop| *stop).await;
+            }));
+            anyhow::Ok(bound)
+        };
+        // Health first: reading what an outage of the store left may take a while.
+        let readiness = Arc::new(Starting::default());
+        let health_pages = health_router(readiness.clone(), exporter.clone());
+        let metrics = listen(&mut kept, &mut sockets, "metrics", config.metrics_listen, health_pages)?;
         let (durable, events) = std::sync::mpsc::channel();
         let opened = open(Arc::clone(&config), move |event| drop(durable.send(event)))
             .await?
@@ -117,10 +141,9 @@ impl Running {
         health.look(&opened.erasing).await;
         let manage = matches!(&config.store, StoreConfig::S3(s3) if s3.manage_lifecycle);
         let rules = Arc::new(RulesWatch::new(Arc::clone(&opened.erasing), manage));
-        let mut tasks = start_tasks(&opened, &engine, &ports, &health, &rules, exporter.clone());
+        let mut tasks = start_tasks(&opened, &engine, &ports, &health, &rules, exporter);
 
         tasks.spawn(keep_accounts);
-        let mut sockets = Kept::default();
         let sip_server = sip::start(
             &config,
             recorder.clone(),
@@ -151,28 +174,9 @@ impl Running {
             erasing: Arc::clone(&opened.erasing),
             draining: Arc::clone(&draining),
         };
-        let connections = ConnectionLimits {
-            connections: config.api.max_connections,
-            header_timeout: config.api.header_timeout,
-        };
-        let (stop, _) = watch::channel(false);
-        let mut listeners = JoinSet::new();
-        let mut listen = |what: &str, address: SocketAddr, router| -> anyhow::Result<SocketAddr> {
-            let name = format!("{what} {address}");
-            let bound = kept.take(&name).map_or_else(|| bind_stream(address), Ok);
-            let listener = bound.with_context(|| format!("cannot listen on {address}"))?;
-            sockets.keep(name, listener.try_clone()?);
-            let listener = TcpListener::from_std(listener)?;
-            let bound = listener.local_addr()?;
-            let mut stopping = stop.subscribe();
-            listeners.spawn(serve(listener, router, connections, async move {
-                let _ = stopping.wait_for(|stop| *stop).await;
-            }));
-            Ok(bound)
-        };
         let pages = router(services, limits).merge(crate::console::router());
-        let api = listen("api", config.api.listen, pages)?;
-        let metrics = listen("metrics", config.metrics_listen, health_router(Arc::new(checks), exporter))?;
+        let api = listen(&mut kept, &mut sockets, "api", config.api.listen, pages)?;
+        readiness.started(checks);
         Ok(Self {
             api,
             metrics,
