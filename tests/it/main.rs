@@ -5,6 +5,7 @@ mod background;
 mod bad_input;
 mod canary;
 mod chain;
+mod clock_jump;
 mod codecs;
 mod console;
 mod conversation;
