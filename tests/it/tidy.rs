@@ -167,3 +167,54 @@ fn every_module_page_says_what_it_is() {
     let bare: Vec<_> = bare.into_iter().filter(|name| !is_test_file(name)).collect();
     assert!(bare.is_empty(), "no module docs: {bare:?}");
 }
+
+/// Every file below a directory whose name ends so.
+fn files_of(dir: &str, ending: &str) -> Vec<PathBuf> {
+    let mut todo = vec![root().join(dir)];
+    let mut found = Vec::new();
+    while let Some(dir) = todo.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => todo.push(path),
+                false if path.to_string_lossy().ends_with(ending) => found.push(path),
+                false => {}
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_test_that_the_documentation_names_exists() {
+    let mut functions = Vec::new();
+    for file in files_of("src", ".rs").into_iter().chain(files_of("tests", ".rs")) {
+        let text = std::fs::read_to_string(file).unwrap();
+        let names = text.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<', ' ']).next());
+        functions.extend(names.map(str::to_owned));
+    }
+    let mut missing = Vec::new();
+    for file in files_of("docs", ".md").into_iter().chain([root().join("src/ARCHITECTURE.md")]) {
+        // The keys of a report are long words as well.
+        if file.ends_with("performance.md") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        for word in text.split('`').skip(1).step_by(2).flat_map(|span| span.split([' ', ','])) {
+            let name = word.rsplit("::").next().unwrap_or_default();
+            let is_test = name.matches('_').count() >= 3
+                && !name.starts_with("optag_")
+                && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_…".contains(c));
+            let mut parts = name.split('…');
+            let (head, middle) = (parts.next().unwrap_or_default(), parts.next());
+            let found = |function: &String| match middle {
+                None => function == name,
+                Some(middle) => function.starts_with(head) && function.contains(middle),
+            };
+            if is_test && !functions.iter().any(found) {
+                missing.push(format!("{}: {word}", file.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
