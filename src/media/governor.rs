@@ -14,7 +14,7 @@ const BUSY: f64 = 0.60;
 /// Share below which it may go up: a step costs at most twice the one below it.
 const CALM: f64 = 0.25;
 /// Share above which, at the lowest complexity, no new call is taken in, and below which they are again.
-const FULL: (f64, f64) = (0.75, 0.65);
+const FULL: (f64, f64) = (0.85, 0.75);
 /// What the lowest complexity costs of the one in use, at most: calls that are taken in by
 /// trusting that the complexity will fall are held to it.
 const LOWEST_SHARE: f64 = 0.5;
@@ -199,7 +199,7 @@ mod tests {
         let mut governor = Governor::new(5, true, TICK);
         run(&mut governor, 0.3, 50);
         assert!(governor.complexity() == 5 && governor.admits(900));
-        assert!(!governor.admits(1_100));
+        assert!(!governor.admits(1_200));
     }
 
     #[test]
@@ -234,7 +234,7 @@ mod tests {
             }
         }
         assert_eq!(governor.complexity(), 1);
-        assert!(!governor.admits(800));
+        assert!(!governor.admits(900));
     }
 
     #[test]
