@@ -18,8 +18,8 @@ use super::library::Library;
 use super::steward::Steward;
 use super::tokens::Tokens;
 use super::{
-    calls, candidates, consents, erasures, handout, handout_links, holds, me, oversight, playback, recordings,
-    streams,
+    calls, candidates, consents, erasures, handout, handout_links, holds, me, oversight, playback,
+    recordings, streams,
 };
 use crate::base::clock::Clock;
 use crate::base::limit;

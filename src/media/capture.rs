@@ -253,8 +253,9 @@ impl Capture {
 
     /// Takes what is in order or due, then makes every frame that ends at or before `due`.
     pub fn advance(&mut self, due: i64, lent: &mut Lent<'_>) {
+        let mut pcm = [0; LONGEST_SAMPLES];
         loop {
-            self.take_packets(due + axis::length(LOOK_AHEAD), lent);
+            self.take_packets(due + axis::length(LOOK_AHEAD), &mut pcm, lent);
             if self.position() + FRAME_AXIS > due {
                 break;
             }
@@ -279,14 +280,13 @@ impl Capture {
         i64::from(self.frame) * FRAME_AXIS
     }
 
-    fn take_packets(&mut self, due: i64, lent: &mut Lent<'_>) {
+    fn take_packets(&mut self, due: i64, pcm: &mut [i16; LONGEST_SAMPLES], lent: &mut Lent<'_>) {
         if !self.settled {
             lent.timeline.settle();
             self.settled = true;
         }
         let shift = lent.timeline.position(0, self.zero);
         let end = self.position() + axis::length(self.settings.reorder) + pcm_track::AHEAD;
-        let mut pcm = [0i16; LONGEST_SAMPLES];
         while let Some(item) = self.jitter.pop(due - shift, end - shift - LONGEST_PACKET) {
             lent.counts.lost += item.lost_before;
             lent.stats.lost += item.lost_before;
@@ -306,8 +306,7 @@ impl Capture {
                 settings: &self.settings,
                 frame: self.frame,
             };
-            let Some(took) = tracks.take(at, format.encoding, item.payload, item.lost_before > 0, &mut pcm)
-            else {
+            let Some(took) = tracks.take(at, format.encoding, item.payload, item.lost_before > 0, pcm) else {
                 lent.counts.refused += 1;
                 lent.stats.undecodable += 1;
                 continue;

@@ -400,8 +400,14 @@ mod tests {
         let body = "v=0\r\no=- 1 1 IN IP4 9.9.9.9\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\n\
             m=audio 2000 RTP/SAVP 8\r\na=crypto:37 AEAD_AES_128_GCM inline:x\r\na=recvonly\r\nm=audio 2002 RTP/AVP 8\r\nc=IN IP4 10.0.0.2\r\na=inactive\r\n";
         let lines = read_sdp(body).unwrap();
-        assert_eq!(lines[0], Line { address: "10.0.0.1:2000".parse().unwrap(), receives: true, crypto_tag: Some(37) });
-        assert_eq!(lines[1], Line { address: "10.0.0.2:2002".parse().unwrap(), receives: false, crypto_tag: None });
+        assert_eq!(
+            lines[0],
+            Line { address: "10.0.0.1:2000".parse().unwrap(), receives: true, crypto_tag: Some(37) }
+        );
+        assert_eq!(
+            lines[1],
+            Line { address: "10.0.0.2:2002".parse().unwrap(), receives: false, crypto_tag: None }
+        );
         assert_eq!(read_sdp(""), None);
     }
 }

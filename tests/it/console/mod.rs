@@ -44,7 +44,9 @@ async fn press(browser: &Browser, text: &str) {
 
 async fn sign_in(browser: &Browser, server: &Server, token: &str) {
     browser.open(&format!("{}/", server.api)).await;
-    browser.run("localStorage.setItem('optag-language', 'en'); sessionStorage.clear(); location.reload()").await;
+    browser
+        .run("localStorage.setItem('optag-language', 'en'); sessionStorage.clear(); location.reload()")
+        .await;
     browser.write("//input[@name='secret']", token).await;
     press(browser, "Sign in").await;
 }
@@ -75,7 +77,9 @@ async fn staff_listen_erase_and_pass_on_a_withdrawal_in_a_browser() {
     press(&browser, "Search").await;
     browser.until_shown("1 found").await;
     press(&browser, "Listen").await;
-    browser.until("document.querySelector('audio')?.duration > 1 && !document.querySelector('audio').error").await;
+    browser
+        .until("document.querySelector('audio')?.duration > 1 && !document.querySelector('audio').error")
+        .await;
     press(&browser, "Details").await;
     browser.until_shown("granted").await;
     let trail = audited(&server).await.join("\n");
