@@ -130,7 +130,7 @@ impl Writer {
         let segment = Segment::create(&*self.shared.disk, &self.shared.config.dir, head, reserve_bytes)?;
         self.segment = Some(segment);
         self.sizes.insert(number, reserve_bytes);
-        self.shared.bytes.store(self.sizes.values().sum(), Ordering::Relaxed);
+        self.tell_size();
         self.shared.written_bytes.fetch_add(SEGMENT_HEAD_BYTES as u64, Ordering::Relaxed);
         Ok(number)
     }

@@ -108,6 +108,11 @@ impl Writer {
                 _ => drop(self.sizes.remove(&number)),
             }
         }
+        self.tell_size();
+    }
+
+    /// Tells how much the segments take, reserved room included.
+    pub(super) fn tell_size(&self) {
         self.shared.bytes.store(self.sizes.values().sum(), Ordering::Relaxed);
     }
 

@@ -156,7 +156,7 @@ impl Shared {
             false => (batch, Vec::new()),
         };
         if !taken.is_empty() {
-            queue.bytes += queued_bytes(&taken);
+            queue.bytes += if audio.is_empty() { bytes } else { queued_bytes(&taken) };
             queue.items.push_back(Item::Records(taken));
             self.changed.notify_one();
         }

@@ -19,7 +19,7 @@ use super::session::Saved;
 use super::taking::Taking;
 use crate::base::clock::{MonoTime, WallTime};
 use crate::base::limit::STREAMS_PER_CALL;
-use crate::call::{ConsentState, Unrecorded};
+use crate::call::{ConsentState, RawBody, Unrecorded};
 use crate::signalling::feed::{CallView, Control, ControlError};
 use crate::signalling::sdp::{self, Offer, Taken};
 use crate::signalling::sip::flow::{Flow, Transport};
@@ -259,11 +259,16 @@ impl Server {
         }
         self.stats.metadata_unreadable += unreadable;
         if !body.raw.is_empty() {
-            let parties = self.parties(id);
-            if let Some(session) = self.edit(id) {
-                let context = session.context(&parties, body.raw);
-                session.control(Control::Describe(Box::new(context)));
-            }
+            self.describe(id, body.raw);
+        }
+    }
+
+    /// Tells the feed what is known of the call by now, with these new bodies.
+    fn describe(&mut self, id: SessionId, raw: Vec<RawBody>) {
+        let parties = self.parties(id);
+        if let Some(session) = self.edit(id) {
+            let context = session.context(&parties, raw);
+            session.control(Control::Describe(Box::new(context)));
         }
     }
 
@@ -286,11 +291,7 @@ impl Server {
         let Some(session) = self.edit(id) else { return };
         session.follow(offer, source);
         if session.notes_holds(offer, now) {
-            let parties = self.parties(id);
-            if let Some(session) = self.edit(id) {
-                let context = session.context(&parties, Vec::new());
-                session.control(Control::Describe(Box::new(context)));
-            }
+            self.describe(id, Vec::new());
         }
     }
 

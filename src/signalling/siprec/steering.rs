@@ -40,12 +40,9 @@ impl Server {
 
     /// Keys that the client relays answer the department that has the call now.
     fn takes_keys_of(&mut self, id: SessionId, department: &str) {
-        let mut all = self.config.departments.all.iter();
-        let Some(keys) = all.find(|one| one.id == department).map(|one| one.default_keys().clone()) else {
-            return;
-        };
-        if let Some(session) = self.edit(id) {
-            session.takes_keys(&keys);
+        let department = self.config.departments.all.iter().find(|one| one.id == department);
+        if let (Some(department), Some(session)) = (department, self.sessions.get_mut(&id)) {
+            session.takes_keys(department.default_keys());
         }
     }
 

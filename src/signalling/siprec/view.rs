@@ -111,10 +111,10 @@ impl View {
         let mut changed = false;
         for at in self.speakers(label) {
             let spans = &mut self.participants[at].held;
-            let is_held = spans.last().is_some_and(|span| span.until.is_none());
-            match (is_held, held) {
-                (true, false) => spans.iter_mut().last().into_iter().for_each(|span| span.until = Some(now)),
-                (false, true) if spans.len() < KEPT => spans.push(Held { from: now, until: None }),
+            let full = spans.len() >= KEPT;
+            match spans.last_mut().filter(|span| span.until.is_none()) {
+                Some(span) if !held => span.until = Some(now),
+                None if held && !full => spans.push(Held { from: now, until: None }),
                 _ => continue,
             }
             changed = true;
