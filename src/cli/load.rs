@@ -177,8 +177,7 @@ fn ptime(text: &str) -> Result<u32, String> {
 }
 
 fn suite(text: &str) -> Result<Suite, String> {
-    let names = || Suite::ALL.map(Suite::name).join(", ");
-    Suite::named(text).ok_or_else(|| format!("the suites are {}", names()))
+    Suite::named(text).ok_or_else(|| format!("the suites are {}", Suite::ALL.map(Suite::name).join(", ")))
 }
 
 impl LoadArgs {

@@ -1,4 +1,4 @@
-//! The web pages: what staff see of calls and recordings. In: nothing. Out: five files, the same
+//! The web pages: what staff see of calls and recordings. In: nothing. Out: files, the same
 //! for everyone. All that they show they ask of the API, with the token that the user gives; it
 //! stays in the browser's tab. Not here: who may see what (`http`).
 

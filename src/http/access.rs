@@ -51,6 +51,20 @@ pub enum Permission {
     Oversee,
 }
 
+impl Permission {
+    /// Every permission with its name.
+    pub const ALL: [(&str, Permission); 8] = [
+        ("calls", Permission::Calls),
+        ("answer", Permission::Answer),
+        ("search", Permission::Search),
+        ("listen", Permission::Listen),
+        ("export", Permission::Export),
+        ("erase", Permission::Erase),
+        ("report", Permission::Report),
+        ("oversee", Permission::Oversee),
+    ];
+}
+
 impl Role {
     /// Every role with its name.
     pub const ALL: [(&str, Role); 5] = [

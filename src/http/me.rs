@@ -22,23 +22,11 @@ pub struct Me {
     purposes: Vec<&'static str>,
 }
 
-/// Names of permissions, for [`Me`].
-const PERMISSIONS: [(&str, Permission); 8] = [
-    ("calls", Permission::Calls),
-    ("answer", Permission::Answer),
-    ("search", Permission::Search),
-    ("listen", Permission::Listen),
-    ("export", Permission::Export),
-    ("erase", Permission::Erase),
-    ("report", Permission::Report),
-    ("oversee", Permission::Oversee),
-];
-
 /// Who asks, and what the token allows.
 #[utoipa::path(get, path = "/api/v1/me", tag = "access", responses((status = 200, body = Me)))]
 pub async fn me(Extension(actor): Extension<Actor>, params: Params) -> Result<Json<Me>, Problem> {
     params.finish()?;
-    let allowed = PERMISSIONS.iter().filter(|(_, permission)| actor.role.allows(*permission));
+    let allowed = Permission::ALL.iter().filter(|(_, permission)| actor.role.allows(*permission));
     Ok(Json(Me {
         role: actor.role.name(),
         allows: allowed.map(|(name, _)| *name).collect(),

@@ -8,7 +8,7 @@ use anyhow::Context;
 
 use super::client::{CallView, Client, RecordingView, wav_channels};
 use super::codec::{Coded, Format};
-use super::feed::{Announcement, Closed, Feed};
+use super::feed::{Admitted, Announcement, Closed, Feed};
 use super::impairment::{Impairment, Line};
 use super::leg::{KEY_PACKETS_IN_ALL, Leg};
 use super::losses::{self, Misfit};
@@ -218,15 +218,13 @@ impl Stage {
             return Ok(Played { number, id, scenario, set_up, sent, opened: true, view, met });
         }
         let relayed = scenario.answered_by == AnsweredBy::Info;
-        let mut answers = relayed;
-        if relayed && !admitted.is_open() {
-            // The streams are only asked for once there is an answer.
-            admitted.wait(Duration::from_millis(ANSWER_MS).min(scenario.length)).await?;
-            admitted.keys(scenario.answer.first_key()).await?;
-            answers = false;
+        // Where streams are only asked for once there is an answer, it comes before them.
+        let answers_first = relayed && !admitted.is_open();
+        if answers_first {
+            relay_answer(&mut admitted, scenario.answer, scenario.length).await?;
         }
         let opened = admitted.until_open(ends.saturating_duration_since(Instant::now())).await?;
-        for (side, to) in admitted.to.into_iter().enumerate() {
+        for (side, to) in admitted.to.into_iter().enumerate().filter(|_| opened) {
             let stream_seed = seed.wrapping_add((number * 2 + side) as u32);
             let first = start(number, &coded[side]);
             let mut leg = Leg::new(to, Arc::clone(&coded[side]), first, stream_seed);
@@ -235,9 +233,6 @@ impl Stage {
             }
             if side == 0 {
                 press(&mut leg, &scenario);
-            }
-            if !opened {
-                continue;
             }
             let impairment = scenario.impairment;
             if impairment.is_none() {
@@ -248,10 +243,8 @@ impl Stage {
             }
         }
         let left = ends.saturating_duration_since(Instant::now());
-        if answers {
-            let answered = Duration::from_millis(ANSWER_MS).min(left);
-            admitted.wait(answered).await?;
-            admitted.keys(scenario.answer.first_key()).await?;
+        if relayed && !answers_first {
+            relay_answer(&mut admitted, scenario.answer, left).await?;
         }
         if relayed && scenario.answer == Answer::Withdraw {
             admitted.wait(left / 3).await?;
@@ -336,6 +329,12 @@ impl Check {
         let misfit = losses::misfit(&marked, &lost, from_ms, to_ms);
         Some((compare(stored, said(side), said(1 - side), &holes), misfit))
     }
+}
+
+/// Relays the key that answers when the caller does, or at the end of what is `left`.
+async fn relay_answer(admitted: &mut Admitted, answer: Answer, left: Duration) -> anyhow::Result<()> {
+    admitted.wait(Duration::from_millis(ANSWER_MS).min(left)).await?;
+    admitted.keys(answer.first_key()).await
 }
 
 /// The keys that the caller of a scenario presses in the stream.

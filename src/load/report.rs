@@ -92,22 +92,23 @@ impl Report {
         if let Some(sip) = &mut self.sip {
             sip.add(played.met);
         }
-        let recorded = match &played.view {
-            Some(view) => view.outcome.as_ref().is_some_and(|view| view.outcome == Outcome::Recorded.name()),
-            None => played.scenario.answer == Answer::Yes && played.scenario.media,
-        };
-        if recorded {
+        let answer = played.scenario.answer;
+        let ended = played
+            .view
+            .as_ref()
+            .map(|view| view.outcome.as_ref().map_or("open", |view| view.outcome.as_str()));
+        let recorded = ended.map(|outcome| outcome == Outcome::Recorded.name());
+        if recorded.unwrap_or(answer == Answer::Yes && played.scenario.media) {
             let answered = Duration::from_millis(ANSWER_MS);
             self.call_seconds += played.scenario.length.saturating_sub(answered).as_secs_f64();
             self.recorded += 1;
         }
-        let ended = played.view.as_ref().and_then(|view| view.outcome.as_ref());
-        let not_selected = ended.is_some_and(|view| view.outcome == Outcome::NotSelected.name());
-        let must_open = matches!(played.scenario.answer, Answer::Yes | Answer::Withdraw) && !not_selected;
+        let not_selected = ended == Some(Outcome::NotSelected.name());
+        let must_open = matches!(answer, Answer::Yes | Answer::Withdraw) && !not_selected;
         if !played.opened && must_open {
             self.fault(format!("call {}: the recorder never took the streams", played.number));
         }
-        let Some(view) = &played.view else { return };
+        let (Some(view), Some(outcome)) = (&played.view, ended) else { return };
         let mut known = 0;
         for stream in &view.streams {
             let counts = &stream.counts;
@@ -119,10 +120,9 @@ impl Report {
             known += counts.received + counts.refused;
         }
         self.packets_unaccounted += datagrams.saturating_sub(known);
-        let outcome = view.outcome.as_ref().map_or("open", |view| view.outcome.as_str());
         *self.outcomes.entry(outcome.to_owned()).or_default() += 1;
-        let expected = played.scenario.answer.outcome().name();
-        if played.scenario.media && ![expected, Outcome::NotSelected.name()].contains(&outcome) {
+        let expected = answer.outcome().name();
+        if played.scenario.media && outcome != expected && !not_selected {
             self.outcomes_unexpected += 1;
             self.fault(format!("call {}: ended as `{outcome}`, not as `{expected}`", played.number));
         }

@@ -135,7 +135,6 @@ impl Session {
         }
         session.to = answer.field("to").unwrap_or_default().to_owned();
         session.call = answer.field(NAME_FIELD).unwrap_or_default().to_owned();
-        let protected = session.told.keys.is_some();
         session.described(&answer.body);
         let ours = (shape == Shape::Delayed).then(|| session.sdp());
         session.acknowledge(&answer, ours.unwrap_or_default()).await?;
@@ -144,7 +143,8 @@ impl Session {
             bail!("the server took no two streams");
         }
         // In a delayed offer our keys come last, in the ACK.
-        if protected && shape != Shape::Delayed && session.echoed != [Some(CRYPTO_TAG); 2] {
+        let echo_due = session.told.keys.is_some() && shape != Shape::Delayed;
+        if echo_due && session.echoed != [Some(CRYPTO_TAG); 2] {
             session.end().await?;
             bail!("the server did not take our keys: it answers {:?} for tag {CRYPTO_TAG}", session.echoed);
         }
