@@ -4,26 +4,16 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::conversation::Conversation;
-use crate::phone::voice;
+use crate::conversation::recorded;
 use crate::server::{Server, Settings};
 
 const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
 /// A recording that is in the store.
 async fn stored(server: &Server) -> String {
-    let mut call = Conversation::admit(server, "demo").await;
-    call.press("1").await;
-    call.speak(voice(1, 800), voice(2, 800)).await;
-    let id = call.id.clone();
-    assert_eq!(call.end(server).await, "recorded");
-    for _ in 0..200 {
-        if !server.recording(&id).await["object"].is_null() {
-            return id;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("never stored:\n{}", server.log());
+    let id = recorded(server, 1, 800).await;
+    server.stored(&id).await;
+    id
 }
 
 async fn status(server: &Server, id: &str) -> u16 {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::phone::{Leg, talk};
+use crate::phone::{Leg, talk, voice};
 use crate::server::{Server, call_request};
 
 /// A call in progress with its two legs, µ-law.
@@ -55,6 +55,17 @@ impl Conversation {
         });
         self.legs = Some(legs.await.unwrap());
     }
+}
+
+/// A call with a yes in which both speak so long, with voices `seed` and the next; its id.
+pub async fn recorded(server: &Server, seed: u32, ms: usize) -> String {
+    let mut call = Conversation::admit(server, "demo").await;
+    call.press("1").await;
+    call.speak(voice(seed, ms), voice(seed + 1, ms)).await;
+    let id = call.id.clone();
+    assert_eq!(call.end(server).await, "recorded");
+    server.recording(&id).await;
+    id
 }
 
 /// Samples of a 16-bit WAV of ours, one list a channel.

@@ -4,8 +4,7 @@ use std::io::{Cursor, Read};
 
 use serde_json::{Value, json};
 
-use crate::conversation::{Conversation, wav_channels};
-use crate::phone::voice;
+use crate::conversation::{recorded, wav_channels};
 use crate::server::{Server, Settings};
 
 const OWNER: &str = r#"
@@ -15,16 +14,6 @@ authority = "Datatilsynet"
 time_zone = "UTC"
 public_url = "http://127.0.0.1:1/"
 "#;
-
-async fn recorded(server: &Server) -> String {
-    let mut call = Conversation::admit(server, "demo").await;
-    call.press("1").await;
-    call.speak(voice(91, 1_000), voice(92, 1_000)).await;
-    let id = call.id.clone();
-    assert_eq!(call.end(server).await, "recorded");
-    server.recording(&id).await;
-    id
-}
 
 async fn post(server: &Server, path: &str, body: &Value) -> (u16, Vec<u8>) {
     let request = reqwest::Client::new().post(format!("{}{path}", server.api)).bearer_auth(&server.token);
@@ -54,7 +43,7 @@ async fn a_citizen_is_handed_the_recording_with_a_sheet_that_says_what_it_is() {
     let mut settings = Settings::with_ports((22_850, 22_890));
     settings.extra = OWNER.into();
     let server = Server::start(dir.path(), &settings).await;
-    let id = recorded(&server).await;
+    let id = recorded(&server, 91, 1_000).await;
     server.bytes(&format!("/api/v1/recordings/{id}/audio?purpose=training")).await;
 
     let path = format!("/api/v1/recordings/{id}/handout?purpose=caller_request");
@@ -121,7 +110,7 @@ async fn a_link_works_once_is_not_used_up_by_looking_and_dies_with_the_recording
     let mut settings = Settings::with_ports((22_900, 22_940));
     settings.extra = OWNER.into();
     let server = Server::start(dir.path(), &settings).await;
-    let id = recorded(&server).await;
+    let id = recorded(&server, 91, 1_000).await;
     let path = format!("/api/v1/recordings/{id}/links?purpose=caller_request");
     let link = async |server: &Server, path: &str| -> String {
         let (status, answer) = post(server, path, &json!({"expires_hours": 24})).await;

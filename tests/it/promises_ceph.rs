@@ -8,7 +8,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use serde_json::{Value, json};
 
-use crate::conversation::{Conversation, wav_channels};
+use crate::conversation::{Conversation, recorded, wav_channels};
 use crate::phone::voice;
 use crate::s3::Gateway;
 use crate::server::{PATIENCE, Server, Settings};
@@ -44,16 +44,6 @@ async fn versions(client: &Client) -> usize {
     listed.versions.unwrap_or_default().len() + listed.delete_markers.unwrap_or_default().len()
 }
 
-async fn recorded(server: &Server, seed: u32) -> String {
-    let mut call = Conversation::admit(server, "demo").await;
-    call.press("1").await;
-    call.speak(voice(seed, 600), voice(seed + 1, 600)).await;
-    let id = call.id.clone();
-    assert_eq!(call.end(server).await, "recorded");
-    server.recording(&id).await;
-    id
-}
-
 async fn promise_1_the_caller_is_asked_and_recorded_only_on_yes(server: &Server, client: &Client) {
     let mut calls = Vec::new();
     for (department, keys, outcome) in
@@ -69,7 +59,7 @@ async fn promise_1_the_caller_is_asked_and_recorded_only_on_yes(server: &Server,
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!((versions(client).await, server.recordings().await), (0, 0));
-    recorded(server, 103).await;
+    recorded(server, 103, 600).await;
     assert_eq!(versions(client).await, 2, "audio and manifest");
     println!("promise 1 holds");
 }
@@ -104,7 +94,7 @@ async fn promise_2_afterwards_staff_find_the_recording_and_erase_it_everywhere(
     client: &Client,
 ) {
     let before = versions(client).await;
-    let id = recorded(server, 109).await;
+    let id = recorded(server, 109, 600).await;
     let search = "/api/v1/recordings?number=004512345678&name=ada+lovelace&purpose=caller_request";
     let (_, found) = server.ask("GET", search, None).await;
     assert!(found["recordings"].to_string().contains(&id), "{found}");
@@ -119,7 +109,7 @@ async fn promise_2_afterwards_staff_find_the_recording_and_erase_it_everywhere(
 }
 
 async fn promise_3_the_caller_is_handed_the_recording_as_a_file(server: &Server) {
-    let id = recorded(server, 111).await;
+    let id = recorded(server, 111, 600).await;
     let request = reqwest::Client::new()
         .post(format!("{}/api/v1/recordings/{id}/handout?purpose=caller_request", server.api))
         .bearer_auth(&server.token)
@@ -135,18 +125,12 @@ async fn promise_3_the_caller_is_handed_the_recording_as_a_file(server: &Server)
 }
 
 async fn promise_4_only_those_who_need_it_have_access_and_every_look_leaves_an_entry(server: &Server) {
-    let id = recorded(server, 113).await;
-    let config = server.dir.join("optag.toml");
-    let token = |role: &str| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_optag"));
-        let made = command.args(["token", "create", role, "--role", role, "--config"]).arg(&config).output();
-        String::from_utf8(made.unwrap().stdout).unwrap().trim().to_owned()
-    };
+    let id = recorded(server, 113, 600).await;
     let ask = async |token: &str, path: &str| {
         let request = reqwest::Client::new().get(format!("{}{path}", server.api)).bearer_auth(token);
         request.send().await.unwrap().status().as_u16()
     };
-    let (listener, agent) = (token("listener"), token("agent"));
+    let (listener, agent) = (server.token_of("listener"), server.token_of("agent"));
     let audio = format!("/api/v1/recordings/{id}/audio?purpose=");
     assert_eq!(ask(&listener, &format!("{audio}training")).await, 200);
     assert_eq!(ask(&listener, &format!("{audio}administration")).await, 403);

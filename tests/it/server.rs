@@ -134,6 +134,27 @@ impl Server {
         }
     }
 
+    /// Waits until the recording is in the store.
+    pub async fn stored(&self, id: &str) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let recording = self.recording(id).await;
+            if !recording["object"].is_null() {
+                return recording;
+            }
+            assert!(Instant::now() < deadline, "{id} was never stored:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// A new token of a role, under the role's name.
+    pub fn token_of(&self, role: &str) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_optag"));
+        command.args(["token", "create", role, "--role", role, "--config"]);
+        let made = command.arg(self.dir.join("optag.toml")).output().unwrap();
+        String::from_utf8(made.stdout).unwrap().trim().to_owned()
+    }
+
     /// Waits until the recording is in the index.
     pub async fn recording(&self, id: &str) -> Value {
         let path = format!("/api/v1/recordings/{id}?purpose=administration");

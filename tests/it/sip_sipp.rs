@@ -163,8 +163,7 @@ async fn sipp_is_asked_for_its_streams_once_there_is_consent() {
     for transport in ["u1", "t1"] {
         let (server, feed) = serve(|config, _| config.until_consent = UntilConsent::Inactive).await;
         let target = if transport == "u1" { server.bound().udp[0] } else { server.bound().tcp[0] };
-        let playing = tokio::spawn(async move { sipp("consent", target, &["-t", transport]).await });
-        playing.await.unwrap().unwrap();
+        sipp("consent", target, &["-t", transport]).await.unwrap();
         until(&feed, |feed| controls(feed) == [["pause", "answer", "resume", "end"]]).await;
         server.stop(Ending::Bye).await;
     }

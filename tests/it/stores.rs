@@ -23,12 +23,11 @@ impl Drop for Running {
 }
 
 /// Starts a program; `None`, with a word on the test's output, where it is missing.
-fn start(program: &str, args: &[&str]) -> Option<Running> {
-    let started = Command::new(program).args(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    match started {
+fn start(command: &mut Command) -> Option<Running> {
+    match command.stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
         Ok(child) => Some(Running(child)),
         Err(error) => {
-            println!("skipped: {program} is not installed ({error})");
+            println!("skipped: {} is not installed ({error})", command.get_program().display());
             None
         }
     }
@@ -137,7 +136,9 @@ pub async fn takes_recordings_and_forgets_them(store: &Store, client: &Client, b
 
 #[tokio::test(flavor = "multi_thread")]
 async fn moto_takes_recordings_and_forgets_them() {
-    let Some(_running) = start("moto_server", &["-H", "127.0.0.1", "-p", "8590"]) else { return };
+    let Some(_running) = start(Command::new("moto_server").args(["-H", "127.0.0.1", "-p", "8590"])) else {
+        return;
+    };
     let bucket = Bucket {
         endpoint: "http://127.0.0.1:8590".into(),
         region: "us-east-1",
@@ -155,7 +156,7 @@ async fn moto_takes_recordings_and_forgets_them() {
     admin.refuse_long_lock(90).await.unwrap();
 }
 
-/// A Garage node with one bucket, all of it in `dir`.
+/// A Garage node with one bucket, all of it in `dir`. `./dev garage` builds the program.
 fn garage(dir: &std::path::Path, bucket: &Bucket) -> Option<Running> {
     let config = dir.join("garage.toml");
     let port = bucket.endpoint.rsplit(':').next().unwrap();
@@ -172,13 +173,7 @@ fn garage(dir: &std::path::Path, bucket: &Bucket) -> Option<Running> {
     server.arg("-c").arg(&config).args(["server", "--single-node", "--default-bucket"]);
     server.env("GARAGE_DEFAULT_ACCESS_KEY", &bucket.key).env("GARAGE_DEFAULT_SECRET_KEY", &bucket.secret);
     server.env("GARAGE_DEFAULT_BUCKET", "calls");
-    match server.stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
-        Ok(child) => Some(Running(child)),
-        Err(error) => {
-            println!("skipped: garage is not installed ({error}); ./dev garage builds it in some minutes");
-            None
-        }
-    }
+    start(&mut server)
 }
 
 #[tokio::test(flavor = "multi_thread")]

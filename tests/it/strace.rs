@@ -42,18 +42,6 @@ impl Drop for Faults {
     }
 }
 
-/// The recording, once it is in the store.
-async fn stored(server: &Server, id: &str) -> serde_json::Value {
-    for _ in 0..300 {
-        let recording = server.recording(id).await;
-        if !recording["object"].is_null() {
-            return recording;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("never stored:\n{}", server.log());
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn invariant_05_calls_are_whole_though_system_calls_of_the_disk_fail() {
     let dir = tempfile::tempdir().unwrap();
@@ -82,7 +70,7 @@ async fn invariant_05_calls_are_whole_though_system_calls_of_the_disk_fail() {
         let id = talk.id.clone();
         // While a fault lasts an end may not be durable, and is then said again.
         assert_eq!(talk.end(&server).await, "recorded", "{call} {fault}: {}", server.log());
-        let recording = stored(&server, &id).await;
+        let recording = server.stored(&id).await;
         let gaps = recording["gaps"].as_array().unwrap().clone();
         assert!(!gaps.iter().any(|gap| gap["reason"] == "spool"), "{call} {fault}: {gaps:?}");
         for (heard, said) in channels(&server, &id).await.iter().zip(&said) {

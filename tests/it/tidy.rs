@@ -84,22 +84,12 @@ fn root() -> PathBuf {
 /// Every Rust file below `src` with its path from there and its text without unit tests.
 fn sources() -> Vec<(String, String)> {
     let src = root().join("src");
-    let mut todo = vec![src.clone()];
-    let mut found = Vec::new();
-    while let Some(dir) = todo.pop() {
-        for entry in std::fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                todo.push(path);
-            } else if path.extension().is_some_and(|ext| ext == "rs") {
-                let name = path.strip_prefix(&src).unwrap().display().to_string();
-                let text = std::fs::read_to_string(&path).unwrap();
-                let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();
-                found.push((name, code));
-            }
-        }
-    }
-    found
+    let source = |path: PathBuf| {
+        let name = path.strip_prefix(&src).unwrap().display().to_string();
+        let text = std::fs::read_to_string(&path).unwrap();
+        (name, text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned())
+    };
+    files_of("src", ".rs").into_iter().map(source).collect()
 }
 
 fn is_test_file(name: &str) -> bool {

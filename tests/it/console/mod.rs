@@ -2,40 +2,12 @@
 
 mod browser;
 
-use std::process::Command;
-use std::time::Duration;
-
 use serde_json::Value;
 
-use crate::conversation::Conversation;
+use crate::conversation::{Conversation, recorded};
 use crate::phone::voice;
 use crate::server::{Server, Settings};
 use browser::Browser;
-
-/// A token of a role.
-fn token(server: &Server, role: &str) -> String {
-    let config = server.dir.join("optag.toml");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_optag"));
-    let made = command.args(["token", "create", role, "--role", role, "--config"]).arg(&config).output();
-    let text = String::from_utf8(made.unwrap().stdout).unwrap();
-    text.split_whitespace().find(|word| word.starts_with("optag_")).unwrap().to_owned()
-}
-
-/// A recording that is in the store.
-async fn recorded(server: &Server) -> String {
-    let mut call = Conversation::admit(server, "demo").await;
-    call.press("1").await;
-    call.speak(voice(1, 2_000), voice(2, 2_000)).await;
-    let id = call.id.clone();
-    assert_eq!(call.end(server).await, "recorded");
-    for _ in 0..200 {
-        if !server.recording(&id).await["object"].is_null() {
-            return id;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("never stored");
-}
 
 /// Clicks the button with this text.
 async fn press(browser: &Browser, text: &str) {
@@ -65,7 +37,8 @@ async fn staff_listen_erase_and_pass_on_a_withdrawal_in_a_browser() {
     };
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &Settings::with_ports((26_800, 26_830))).await;
-    let id = recorded(&server).await;
+    let id = recorded(&server, 1, 2_000).await;
+    server.stored(&id).await;
 
     sign_in(&browser, &server, "optag_wrong").await;
     browser.until("document.getElementById('message').classList.contains('bad')").await;
@@ -136,7 +109,7 @@ async fn the_pages_show_each_role_its_own_work() {
         ("agent", "Answer for a call by its name", vec!["Recordings", "Requests from callers", "Began"]),
     ];
     for (role, shown, hidden) in roles {
-        sign_in(&browser, &server, &token(&server, role)).await;
+        sign_in(&browser, &server, &server.token_of(role)).await;
         browser.until_shown(&format!("({role})")).await;
         browser.until_shown(shown).await;
         let page = browser.run("return document.body.innerText").await.as_str().unwrap().to_owned();
