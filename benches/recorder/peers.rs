@@ -14,7 +14,7 @@ use optag::load::sender::SenderPool;
 
 use super::trial::{Talk, Trial, cost_ms, median};
 
-const CALLS: usize = 50;
+const CALLS: usize = 100;
 const SECONDS: u64 = 60;
 const ROUNDS: usize = 2;
 /// First port of the peers; a leg each second one, as ffmpeg takes the next for RTCP.

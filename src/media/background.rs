@@ -6,7 +6,7 @@
 //! does that for so long; noise that changes (babble, music) is coded like talk, and so is hum,
 //! whose wave a repeated packet would break. Whatever is not sure is talk.
 //!
-//! Besides: whether a frame, background or not, is masked by the talk around it.
+//! Besides: how loud a frame, background or not, is beside the talk around it.
 
 use super::axis::frame_samples;
 
@@ -29,8 +29,13 @@ const RUN_FRAMES: usize = 3;
 /// Background is at least 31 dB below the loudest frame of talk, which is some 21 dB below its
 /// mean: nearer to the talk, PESQ hears the saving. Units: ratio of powers.
 const BELOW_TALK: f32 = 1_250.0;
-/// What is masked is at least 24 dB below the loudest frame of talk. Units: ratio of powers.
-const MASKED_BELOW_TALK: f32 = 250.0;
+/// What is soft is at least 10 dB below the loudest frame of talk. Units: ratio of powers.
+const SOFT_BELOW_TALK: f32 = 10.0;
+/// What is masked is at least 20 dB below it. Units: ratio of powers.
+const MASKED_BELOW_TALK: f32 = 100.0;
+/// Loud talk that rises this far above a frame, 15 dB, within [`AHEAD_FRAMES`] begins a word there,
+/// and words are coded from their beginning. Units: ratio of powers.
+const ONSET_RISE: f32 = 30.0;
 /// Until talk was heard, at most −58 dBov. Units: mean square.
 const QUIET: f32 = 40.0 * 40.0;
 /// In no case more than −36 dBov. Units: mean square.
@@ -65,6 +70,17 @@ pub enum Sound {
     Calm,
     /// Steady background.
     Background,
+}
+
+/// How loud a frame is beside the talk around it, and so how well it must be coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loudness {
+    /// As talk is.
+    Loud,
+    /// So low that a coarser coding is hardly heard.
+    Soft,
+    /// So low that nobody hears how well it is coded.
+    Masked,
 }
 
 /// The judge of one leg.
@@ -165,14 +181,23 @@ impl Background {
         sound
     }
 
-    /// Whether the frame to be coded next and the one after it lie so far below the talk that
-    /// nobody hears how well they are coded. What follows a loud sound is masked by it, what
-    /// precedes one is not.
-    pub fn is_masked(&self) -> bool {
+    /// How loud the frame to be coded next and the one after it are; the louder one counts. What
+    /// follows a loud sound is masked by it, what precedes one is not: where a word begins, its
+    /// first sounds are loud, however low they are.
+    pub fn loudness(&self) -> Loudness {
         let power = |n: usize| self.powers[(self.next + STEADY_FRAMES - n) % STEADY_FRAMES];
-        let reach = AHEAD_FRAMES + 1;
-        let far_below = |n| power(n) * MASKED_BELOW_TALK < self.loudest;
-        self.missed == 0 && self.heard >= reach && (AHEAD_FRAMES..=reach).all(far_below)
+        let is_loud = |power: f32| power * SOFT_BELOW_TALK >= self.loudest;
+        let own = power(AHEAD_FRAMES + 1);
+        let louder = own.max(power(AHEAD_FRAMES));
+        let ahead = (1..=AHEAD_FRAMES).map(power).fold(0.0, f32::max);
+        let begins_word = is_loud(ahead) && ahead > own * ONSET_RISE;
+        if self.missed > 0 || self.heard <= AHEAD_FRAMES || begins_word || is_loud(louder) {
+            Loudness::Loud
+        } else if louder * MASKED_BELOW_TALK >= self.loudest {
+            Loudness::Soft
+        } else {
+            Loudness::Masked
+        }
     }
 
     /// Whether the last `frames` heard are alike, and low.
@@ -328,13 +353,27 @@ mod tests {
             .map(|n| {
                 let loud = !(20..40).contains(&n);
                 judge.hear(&if loud { tone(n, 8_000.0) } else { noise(n, 100.0) });
-                judge.is_masked()
+                judge.loudness() == Loudness::Masked
             })
             .collect();
         // Frame n is judged when frame n + 3 was heard.
         assert_eq!(masked[..23], [false; 23], "talk");
-        assert!(masked[24..42].iter().all(|masked| *masked), "the pause, to the frame before its last");
-        assert_eq!(masked[42..], [false; 18], "the frame before the onset, and talk");
+        assert!(masked[24..40].iter().all(|masked| *masked), "the pause, but for its last 60 ms");
+        assert_eq!(masked[40..], [false; 20], "what comes right before the onset, and talk");
+    }
+
+    #[test]
+    fn loudness_is_told_beside_the_loudest_talk() {
+        let mut judge = Background::new(8_000).unwrap();
+        let mut loudness_of = |peak: f32| {
+            (0..10).for_each(|n| judge.hear(&tone(n, peak)));
+            judge.loudness()
+        };
+        assert_eq!(loudness_of(8_000.0), Loudness::Loud);
+        assert_eq!(loudness_of(3_000.0), Loudness::Loud, "8.5 dB below");
+        assert_eq!(loudness_of(2_000.0), Loudness::Soft, "12 dB below");
+        assert_eq!(loudness_of(1_000.0), Loudness::Soft, "18 dB below");
+        assert_eq!(loudness_of(600.0), Loudness::Masked, "22.5 dB below");
     }
 
     #[test]

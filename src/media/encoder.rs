@@ -11,13 +11,16 @@ use std::time::Instant;
 use opusic_sys as sys;
 
 use super::axis::{LONGEST_FRAME, frame_samples};
-use super::background::Sound;
+use super::background::{Loudness, Sound};
 use super::replay::Replay;
 
 /// The most a 20 ms packet can take. Source: RFC 6716 §3.4 [R2].
 const PACKET_BYTES: usize = 1_275;
 /// Complexity of frames that nobody hears the coding of.
 const MASKED_COMPLEXITY: u8 = 0;
+/// Complexities of soft frames: the largest below the one that talk is coded with. Each is a step
+/// of the library's (silk/control_codec.c): what lies between costs the same.
+const SOFT_COMPLEXITIES: [u8; 2] = [5, 3];
 /// Complexity of silence: the least at which its packets soon repeat. Measured with libopus 1.6.1:
 /// from the fifth frame on at 2, 4 and 5, never at 0 and 1.
 const SILENCE_COMPLEXITY: u8 = 2;
@@ -57,7 +60,7 @@ pub struct Encoder {
     complexity: u8,
     /// What the library was last told.
     complexity_in_use: u8,
-    next_is_masked: bool,
+    next_loudness: Loudness,
     packet: [u8; PACKET_BYTES],
     /// Length of the last packet in `packet`, if it coded silence.
     last_silence: Option<usize>,
@@ -95,7 +98,7 @@ impl Encoder {
             frame_samples: frame_samples(rate_hz),
             complexity: settings.complexity,
             complexity_in_use: settings.complexity,
-            next_is_masked: false,
+            next_loudness: Loudness::Loud,
             packet: [0; PACKET_BYTES],
             last_silence: None,
             steady: false,
@@ -110,9 +113,10 @@ impl Encoder {
         self.frame_samples
     }
 
-    /// Nobody hears how well the next frame is coded: it takes the least complexity.
-    pub fn next_is_masked(&mut self) {
-        self.next_is_masked = true;
+    /// Tells how loud the next frame is: what is hardly heard takes a lower complexity. Frames of
+    /// which this was not said are loud.
+    pub fn next_is(&mut self, loudness: Loudness) {
+        self.next_loudness = loudness;
     }
 
     /// Codes the following frames with another complexity, 0 to 10.
@@ -126,10 +130,9 @@ impl Encoder {
     /// Panics: the frame has another length.
     pub fn encode(&mut self, frame: &[i16], sound: Sound) -> &[u8] {
         assert_eq!(frame.len(), self.frame_samples, "a frame is 20 ms");
-        let masked = std::mem::take(&mut self.next_is_masked);
+        let loudness = std::mem::replace(&mut self.next_loudness, Loudness::Loud);
         if sound != Sound::Silence {
-            let complexity = if masked { MASKED_COMPLEXITY } else { self.complexity };
-            return self.encode_sound(frame, sound, complexity);
+            return self.encode_sound(frame, sound, self.complexity_of(loudness));
         }
         self.replay.forget();
         match self.last_silence {
@@ -170,6 +173,17 @@ impl Encoder {
             Sound::Calm | Sound::Background => self.replay.remember(&self.packet[..length]),
         }
         &self.packet[..length]
+    }
+
+    fn complexity_of(&self, loudness: Loudness) -> u8 {
+        match loudness {
+            Loudness::Loud => self.complexity,
+            Loudness::Soft => {
+                let lower = SOFT_COMPLEXITIES.into_iter().find(|&step| step < self.complexity);
+                lower.unwrap_or(self.complexity)
+            }
+            Loudness::Masked => MASKED_COMPLEXITY,
+        }
     }
 
     /// Frames coded and repeated since the last call of this.

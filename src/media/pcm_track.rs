@@ -107,9 +107,7 @@ impl PcmTrack {
         let sound = match &mut self.background {
             _ if peak <= SILENT_PEAK => Sound::Silence,
             Some(background) if placed == length => {
-                if background.is_masked() {
-                    self.encoder.next_is_masked();
-                }
+                self.encoder.next_is(background.loudness());
                 background.judge()
             }
             _ => Sound::Talk,

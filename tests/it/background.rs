@@ -50,7 +50,13 @@ fn picked(samples: &[i16], wanted: &[bool]) -> Vec<i16> {
 }
 
 /// Compares both chains on one sound; the share of the frames without talk that cost nothing.
-fn compare(name: &str, clean: (&[i16], &[bool]), mixed: &[i16], scores: &mut Vec<Scored>) -> f64 {
+fn compare(
+    name: &str,
+    clean: (&[i16], &[bool]),
+    mixed: &[i16],
+    scores: &mut Vec<Scored>,
+    faults: &mut Vec<String>,
+) -> f64 {
     let (always, saving) = (record(mixed, false), record(mixed, true));
     assert_eq!((always.background, always.samples.len()), (0, saving.samples.len()), "{name}");
     assert!(packets(&saving.file).iter().all(|packet| packet.len() > 1), "{name}: a bare table of contents");
@@ -58,7 +64,9 @@ fn compare(name: &str, clean: (&[i16], &[bool]), mixed: &[i16], scores: &mut Vec
     let (a, b) = (picked(&always.samples, &quiet), picked(&saving.samples, &quiet));
     for (n, (a, b)) in a.chunks(FRAME * 25).zip(b.chunks(FRAME * 25)).enumerate() {
         let off = db(rms(b), rms(a));
-        assert!(off.abs() <= 3.0, "{name}: half second {n} of background is {off:.1} dB off");
+        if off.abs() > 3.0 {
+            faults.push(format!("{name}: half second {n} of background is {off:.1} dB off"));
+        }
     }
     let onsets: Vec<usize> =
         (12..clean.1.len() - 10).filter(|&n| clean.1[n] && !clean.1[n - 12..n].contains(&true)).collect();
@@ -67,12 +75,17 @@ fn compare(name: &str, clean: (&[i16], &[bool]), mixed: &[i16], scores: &mut Vec
         let span = onset * FRAME..(onset + 5) * FRAME;
         let (a, b) = (&always.samples[span.clone()], &saving.samples[span.clone()]);
         let off = db(rms(b), rms(a));
-        assert!(off > -1.0, "{name}: the word at frame {onset} is clipped by {off:.1} dB");
+        if off <= -1.0 {
+            faults.push(format!("{name}: the word at frame {onset} is clipped by {off:.1} dB"));
+        }
         let said = &mixed[span];
         alike += correlation(b, said, 4).0 - correlation(a, said, 4).0;
     }
     let alike = alike / onsets.len() as f64;
-    assert!(onsets.len() >= 2 && alike > -0.03, "{name}: onsets are {alike:.3} less like what was said");
+    assert!(onsets.len() >= 2, "{name}: too few words");
+    if alike <= -0.03 {
+        faults.push(format!("{name}: onsets are {:.3} less like what was said", -alike));
+    }
     let talking = widened(clean.1, BEFORE, AFTER);
     scores.push(Scored {
         name: name.to_owned(),
@@ -97,7 +110,7 @@ struct Scored {
 }
 
 /// PESQ of both chains over the talking parts: at most 0.05 apart.
-fn talking_parts_score_alike(scores: &[Scored]) {
+fn talking_parts_score_alike(scores: &[Scored], faults: &mut Vec<String>) {
     // Twenty seconds are as long as PESQ is made for.
     let part = |samples: &[i16]| samples[..samples.len().min(160_000)].to_vec();
     let parts: Vec<(Vec<i16>, Vec<i16>)> = scores
@@ -106,18 +119,16 @@ fn talking_parts_score_alike(scores: &[Scored]) {
         .collect();
     let pairs: Vec<_> = parts.iter().map(|(said, heard)| (said.as_slice(), heard.as_slice())).collect();
     let Some(values) = pesq_nb(&pairs) else { return };
-    let mut worse = Vec::new();
     for (scored, pair) in scores.iter().zip(values.chunks_exact(2)) {
         println!("{}: PESQ-NB {:.3} always, {:.3} saving", scored.name, pair[0], pair[1]);
         if pair[1] < pair[0] - 0.05 {
-            worse.push(format!("{}: {:.3} after {:.3}", scored.name, pair[1], pair[0]));
+            faults.push(format!("{}: PESQ-NB {:.3} after {:.3}", scored.name, pair[1], pair[0]));
         }
     }
-    assert!(worse.is_empty(), "{worse:?}");
 }
 
 fn compare_all(levels_dbov: &[f64], snrs_db: &[f64], noises: &[Noise], seconds: usize) {
-    let mut scores = Vec::new();
+    let (mut scores, mut faults) = (Vec::new(), Vec::new());
     for (speaker, speech) in sounds::speech() {
         let (clean, talk) = sounds::with_pauses(&speech, seconds);
         for &level in levels_dbov {
@@ -125,17 +136,20 @@ fn compare_all(levels_dbov: &[f64], snrs_db: &[f64], noises: &[Noise], seconds: 
                 for &kind in noises {
                     let name = format!("{speaker} {level} dBov, {kind:?} {snr} dB below");
                     let mixed = sounds::mixed(&clean, kind, level, snr);
-                    let saved = compare(&name, (&clean, &talk), &mixed, &mut scores);
+                    let saved = compare(&name, (&clean, &talk), &mixed, &mut scores, &mut faults);
                     println!("{name}: {:.0} % of the frames without talk cost nothing", saved * 100.0);
                     let steady = matches!(kind, Noise::White | Noise::Pink);
                     // Under what A-law can say there is no background; near the talk, no saving.
                     let clear = (-65.0..-40.0).contains(&(level - snr)) && snr >= 25.0;
-                    assert!(saved > 0.2 || !steady || !clear, "{name}: only {saved:.2} saved");
+                    if saved <= 0.2 && steady && clear {
+                        faults.push(format!("{name}: only {saved:.2} saved"));
+                    }
                 }
             }
         }
     }
-    talking_parts_score_alike(&scores);
+    talking_parts_score_alike(&scores, &mut faults);
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
 #[test]

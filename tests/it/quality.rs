@@ -54,12 +54,12 @@ pub fn pesq_nb(pairs: &[(&[i16], &[i16])]) -> Option<Vec<f64>> {
 
 /// Speech as it arrives, and as it is heard from the stored file. A call is up before it is
 /// spoken in: the first packets prove the sender and are not kept.
-fn through_the_chain(speech: &[i16], complexity: u8) -> (Vec<i16>, Vec<i16>) {
+fn through_the_chain(speech: &[i16], complexity: u8, saves: bool) -> (Vec<i16>, Vec<i16>) {
     let speech = [&[0; LEAD][..], speech, &[0; LEAD]].concat();
     let coded = Codec::Pcma.encode(&speech);
     let mut said = vec![0; speech.len()];
     g711::decode_alaw(&coded, &mut said);
-    let mut chain = Chain::coded(&[&[(8, Encoding::Pcma)]], 0, true, complexity);
+    let mut chain = Chain::coded(&[&[(8, Encoding::Pcma)]], 0, saves, complexity);
     for (n, payload) in coded.chunks_exact(FRAME).enumerate() {
         chain.hear(0, n as u64 * 20, 8, n as u16, (n * FRAME) as u32, payload);
     }
@@ -67,25 +67,19 @@ fn through_the_chain(speech: &[i16], complexity: u8) -> (Vec<i16>, Vec<i16>) {
     (said, rendered(&file, 8_000))
 }
 
-/// The mean score of these recordings at a complexity.
-fn mean(parts: &[Vec<i16>], complexity: u8) -> Option<f64> {
-    let played: Vec<_> = parts.iter().map(|part| through_the_chain(part, complexity)).collect();
+/// The mean score of these recordings at a complexity, coded savingly or every frame in full.
+fn mean(parts: &[Vec<i16>], complexity: u8, saves: bool) -> Option<f64> {
+    let played: Vec<_> = parts.iter().map(|part| through_the_chain(part, complexity, saves)).collect();
     let pairs: Vec<_> = played.iter().map(|(said, heard)| (said.as_slice(), heard.as_slice())).collect();
     let scores = pesq_nb(&pairs)?;
     let mean = scores.iter().sum::<f64>() / scores.len() as f64;
     let worst = scores.iter().copied().fold(f64::MAX, f64::min);
     println!(
-        "complexity {complexity:>2}: PESQ-NB mean {mean:.3}, worst {worst:.3} of {} recordings",
+        "complexity {complexity:>2}{}: PESQ-NB mean {mean:.3}, worst {worst:.3} of {} recordings",
+        if saves { "" } else { ", every frame in full" },
         scores.len()
     );
     Some(mean)
-}
-
-fn check(parts: &[Vec<i16>]) {
-    for complexity in [0, 5, 10] {
-        let Some(mean) = mean(parts, complexity) else { return };
-        assert!(complexity != 5 || mean >= LEAST, "{mean:.3} is under {LEAST}");
-    }
 }
 
 #[test]
@@ -95,12 +89,15 @@ fn stored_speech_scores_at_least_4_35() {
         .iter()
         .flat_map(|voice| voice.chunks_exact(PART).take(3).map(<[i16]>::to_vec))
         .collect();
-    check(&parts);
+    for complexity in [0, 5, 10] {
+        let Some(mean) = mean(&parts, complexity, true) else { return };
+        assert!(complexity != 5 || mean >= LEAST, "{mean:.3} is under {LEAST}");
+    }
 }
 
 #[test]
 #[ignore = "takes minutes: every long recording of Asterisk's sounds"]
-fn every_long_recording_scores_at_least_4_35_in_the_mean() {
+fn every_long_recording_scores_as_if_each_frame_were_coded_in_full() {
     let Ok(dir) = std::fs::read_dir("/usr/share/asterisk/sounds/en_US_f_Allison") else {
         return println!("skipped: Debian's asterisk-core-sounds-en-wav is not installed");
     };
@@ -112,5 +109,6 @@ fn every_long_recording_scores_at_least_4_35_in_the_mean() {
         .filter(|speech| speech.len() >= PART)
         .map(|speech| speech[..PART].to_vec())
         .collect();
-    check(&parts);
+    let [Some(always), Some(saving)] = [false, true].map(|saves| mean(&parts, 5, saves)) else { return };
+    assert!(saving > always - 0.02, "{saving:.3} after {always:.3}");
 }
