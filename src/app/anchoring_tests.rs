@@ -12,7 +12,7 @@ use crate::archive::vault::Vault;
 use crate::audit::path_in;
 use crate::base::clock::OsClock;
 use crate::base::id::CallId;
-use crate::index::Index;
+use crate::index::{Index, IndexPlace};
 use crate::retention::deletion_log::{Cause, DeletionLog};
 use crate::spool::disk::OsDisk;
 use crate::spool::{MasterKey, Spool, SpoolConfig};
@@ -34,7 +34,7 @@ pub(crate) async fn erasing(dir: &Path) -> Erasing {
         spool,
         vault: Vault::new(store.clone(), keys, true, None),
         store,
-        index: Index::open(&dir.join("index.sqlite"), "45").await.unwrap(),
+        index: Index::open(&IndexPlace::Sqlite(dir.join("index.sqlite")), "45").await.unwrap(),
         turns: KeyedLock::default(),
         clock: Arc::new(OsClock),
         custody: Default::default(),

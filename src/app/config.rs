@@ -24,6 +24,8 @@ pub use settings::{
     RtpConfig, S3Config, S3Credentials, SealConfig, SipConfig, SpoolConfig, StoreConfig,
 };
 
+use crate::index::IndexPlace;
+
 /// The commented configuration file; it says exactly the defaults.
 pub const EXAMPLE: &str = include_str!("../../docs/optag.toml");
 
@@ -69,14 +71,13 @@ impl Config {
             MasterKeySource::File(path) => Some(path),
             MasterKeySource::Command(_) | MasterKeySource::Environment(_) => None,
         };
-        let within = [
-            &mut self.spool.dir,
-            &mut self.seal.keys_dir,
-            &mut self.index_path,
-            &mut self.tokens_path,
-            &mut self.signing_key_file,
-        ];
-        for path in within.into_iter().chain(local).chain(master_key) {
+        let index = match &mut self.index {
+            IndexPlace::Sqlite(file) => Some(file),
+            IndexPlace::Postgres(_) => None,
+        };
+        let within =
+            [&mut self.spool.dir, &mut self.seal.keys_dir, &mut self.tokens_path, &mut self.signing_key_file];
+        for path in within.into_iter().chain(local).chain(index).chain(master_key) {
             if let Ok(rest) = path.strip_prefix(&old) {
                 *path = dir.join(rest);
             }
@@ -203,7 +204,7 @@ mod tests {
         let mut config = parse("[spool]\ndir = \"/fast/spool\"").unwrap();
         config.set_data_dir(Path::new("/d"));
         assert_eq!(config.spool.dir, Path::new("/fast/spool"));
-        assert_eq!(config.index_path, Path::new("/d/index.sqlite"));
+        assert_eq!(config.index, IndexPlace::Sqlite("/d/index.sqlite".into()));
         assert_eq!(config.store, StoreConfig::Local { dir: "/d/store".into() });
     }
 

@@ -97,7 +97,7 @@ pub async fn open(
         Holds::open(&dir.join("holds.json"), config.hold_policy()).context("cannot open the holds")?;
     let custody = Custody::new(signer, holds);
     let log = DeletionLog::open(&dir.join("deletions.log")).context("cannot open the deletion log")?;
-    let index = Index::open(&config.index_path, &config.country_code).await?;
+    let index = Index::open(&config.index, &config.country_code).await?;
     let store = Store::open(&config.store)?;
     let keys = Arc::new(DayKeys::open(&config.seal.keys_dir, day_master).context("the days' keys")?);
     let vault = Vault::new(store.clone(), keys, config.seal.seals, config.seal.escrow.clone());

@@ -24,7 +24,7 @@ use crate::assurance::cdr::{self, CdrColumns, Cdrs};
 use crate::assurance::{Facts, reconcile};
 use crate::base::clock::{Clock, OsClock, WallTime};
 use crate::base::id::CallId;
-use crate::index::Index;
+use crate::index::{Index, IndexPlace};
 
 /// Show how every call of a day ended, and what does not agree with the store or the PBX.
 #[derive(Debug, Args)]
@@ -124,10 +124,12 @@ async fn gather(
     let tolerance = Duration::from_secs(args.tolerance.min(86_400));
     let slack = tolerance.as_micros() as i64;
     let (earliest, latest) = (from.plus_micros(-slack), to.plus_micros(slack));
-    if !config.index_path.exists() {
-        bail!("there is no index at {}", config.index_path.display());
+    if let IndexPlace::Sqlite(file) = &config.index
+        && !file.exists()
+    {
+        bail!("there is no index at {}", file.display());
     }
-    let index = Index::open(&config.index_path, &config.country_code).await?;
+    let index = Index::open(&config.index, &config.country_code).await?;
     let store = Store::open(&config.store)?;
     let mut objects = HashMap::new();
     let mut listed = store.list(key::PREFIX);

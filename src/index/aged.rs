@@ -36,25 +36,25 @@ impl Index {
     ///
     /// Units: the grace in µs. Errors: the index does not answer.
     pub async fn aged(&self, at: WallTime, grace_us: i64, most: u32) -> Result<Aged, IndexError> {
-        let there = "started_at_us <= ?1 AND (erased_at_us IS NULL OR erased_at_us > ?1)";
+        let there = "started_at_us <= $1 AND (erased_at_us IS NULL OR erased_at_us > $1)";
         let all = sqlx::query(sqlx::AssertSqlSafe(format!(
             "SELECT COUNT(*) AS live, MIN(started_at_us) AS oldest,
-                 SUM(expires_at_us <= ?2) AS overdue FROM recordings WHERE {there}"
+                 COUNT(CASE WHEN expires_at_us <= $2 THEN 1 END) AS overdue FROM recordings WHERE {there}"
         )))
         .bind(at.as_unix_micros())
         .bind(at.plus_micros(-grace_us).as_unix_micros())
-        .fetch_one(&self.pool)
+        .fetch_one(&self.database.pool)
         .await?;
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "SELECT id, expires_at_us, erased_at_us FROM recordings WHERE {there} AND expires_at_us <= ?2
-             ORDER BY expires_at_us LIMIT ?3"
+            "SELECT id, expires_at_us, erased_at_us FROM recordings WHERE {there} AND expires_at_us <= $2
+             ORDER BY expires_at_us LIMIT $3"
         )))
         .bind(at.as_unix_micros())
         .bind(at.plus_micros(-grace_us).as_unix_micros())
-        .bind(most)
-        .fetch_all(&self.pool)
+        .bind(i64::from(most))
+        .fetch_all(&self.database.pool)
         .await?;
-        let read = |row: &sqlx::sqlite::SqliteRow| -> Result<Overdue, sqlx::Error> {
+        let read = |row: &sqlx::any::AnyRow| -> Result<Overdue, sqlx::Error> {
             Ok(Overdue {
                 id: id_of(row)?,
                 expires_at: WallTime::from_unix_micros(row.try_get("expires_at_us")?),
@@ -65,7 +65,7 @@ impl Index {
             live: all.try_get::<i64, _>("live")? as u64,
             oldest_started_at: all.try_get::<Option<i64>, _>("oldest")?.map(WallTime::from_unix_micros),
             overdue: rows.iter().map(read).collect::<Result<_, _>>()?,
-            overdue_total: all.try_get::<Option<i64>, _>("overdue")?.unwrap_or(0) as u64,
+            overdue_total: all.try_get::<i64, _>("overdue")? as u64,
         })
     }
 }

@@ -1,8 +1,9 @@
 //! Candidates for what a caller tells: recordings of a window of time, by how well number and name
 //! fit. In: what was said. Out: rows, the likeliest first. Nothing of them is played.
 
-use sqlx::{QueryBuilder, Row, Sqlite};
+use sqlx::Row;
 
+use super::database::Statement;
 use super::likeness::{self, NumberLikeness};
 use super::{Index, IndexError, IndexRow, read};
 use crate::base::clock::WallTime;
@@ -61,27 +62,27 @@ impl Index {
     ///
     /// Errors: the index does not answer.
     pub async fn candidates(&self, wanted: &Wanted) -> Result<Candidates, IndexError> {
-        let mut sql = QueryBuilder::<Sqlite>::new("SELECT * FROM recordings WHERE erased_at_us IS NULL");
+        let mut sql = Statement::new("SELECT * FROM recordings WHERE erased_at_us IS NULL");
         let asked = self.asked(wanted);
         match (wanted.window, &asked) {
             (Some((from, to)), _) => {
-                sql.push(" AND started_at_us <= ").push_bind(to.as_unix_micros());
-                sql.push(" AND ended_at_us >= ").push_bind(from.as_unix_micros());
+                sql.push(" AND started_at_us <= ").bind_number(to.as_unix_micros());
+                sql.push(" AND ended_at_us >= ").bind_number(from.as_unix_micros());
             }
             (None, Some((number, digits))) if !number.is_empty() => {
-                sql.push(" AND (caller_number_norm = ").push_bind(number.clone());
+                sql.push(" AND (caller_number_norm = ").bind_text(number.clone());
                 if digits.len() >= 4 {
-                    sql.push(" OR caller_number_norm LIKE ").push_bind(format!("%{digits}"));
+                    sql.push(" OR caller_number_norm LIKE ").bind_text(format!("%{digits}"));
                 }
                 sql.push(")");
             }
             (None, _) => return Ok(Candidates { candidates: vec![], total: 0, truncated: false }),
         }
         if let Some(department) = &wanted.department {
-            sql.push(" AND department = ").push_bind(department.clone());
+            sql.push(" AND department = ").bind_text(department.clone());
         }
-        sql.push(" ORDER BY started_at_us DESC LIMIT ").push_bind(ROWS_MOST + 1);
-        let rows = sql.build().fetch_all(&self.pool).await?;
+        sql.push(" ORDER BY started_at_us DESC LIMIT ").bind_number(i64::from(ROWS_MOST) + 1);
+        let rows = sql.query().fetch_all(&self.database.pool).await?;
         let truncated = rows.len() > ROWS_MOST as usize;
         let mut found = Vec::new();
         for row in rows.iter().take(ROWS_MOST as usize) {
@@ -116,7 +117,7 @@ impl Index {
     pub async fn of_caller(&self, number: &str) -> Result<Vec<CallId>, IndexError> {
         let Some(number) = normalise(number, &self.country_code) else { return Ok(Vec::new()) };
         let sql =
-            "SELECT id FROM recordings WHERE erased_at_us IS NULL AND caller_number_norm = ? ORDER BY id";
+            "SELECT id FROM recordings WHERE erased_at_us IS NULL AND caller_number_norm = $1 ORDER BY id";
         self.ids(sqlx::query(sql).bind(number)).await
     }
 

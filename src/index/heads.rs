@@ -9,11 +9,11 @@ impl Index {
     ///
     /// Errors: the index does not answer.
     pub async fn deletion_head(&self, node: &str) -> Result<Option<(u64, String)>, IndexError> {
-        let row = sqlx::query("SELECT entries, hash FROM deletion_heads WHERE node = ?")
+        let row = sqlx::query("SELECT entries, hash FROM deletion_heads WHERE node = $1")
             .bind(node)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.database.pool)
             .await?;
-        let read = |row: sqlx::sqlite::SqliteRow| -> Result<_, sqlx::Error> {
+        let read = |row: sqlx::any::AnyRow| -> Result<_, sqlx::Error> {
             Ok((row.try_get::<i64, _>("entries")? as u64, row.try_get("hash")?))
         };
         Ok(row.map(read).transpose()?)
@@ -24,13 +24,13 @@ impl Index {
     /// Errors: it is not durable.
     pub async fn set_deletion_head(&self, node: &str, entries: u64, hash: &str) -> Result<(), IndexError> {
         sqlx::query(
-            "INSERT INTO deletion_heads (node, entries, hash) VALUES (?, ?, ?)
+            "INSERT INTO deletion_heads (node, entries, hash) VALUES ($1, $2, $3)
              ON CONFLICT (node) DO UPDATE SET entries = excluded.entries, hash = excluded.hash",
         )
         .bind(node)
         .bind(entries as i64)
         .bind(hash)
-        .execute(&self.pool)
+        .execute(&self.database.pool)
         .await?;
         Ok(())
     }

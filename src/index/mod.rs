@@ -1,42 +1,31 @@
-//! Where recordings are found again: SQLite through sqlx. In: manifests, outcomes, erasures.
+//! Where recordings are found again: SQLite or PostgreSQL through sqlx. In: manifests, outcomes, erasures.
 //! Out: rows. The store's manifests hold the same, so a lost index can be made anew.
 
 mod aged;
 mod candidates;
+mod database;
 mod fold;
 mod heads;
 pub mod likeness;
 mod query;
 mod sessions;
 
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
-
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
-};
-use sqlx::{Connection, Row, SqliteConnection, SqlitePool};
-use tokio::sync::OnceCell;
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::{Any, Row};
 
 pub use aged::{Aged, Overdue};
 pub use candidates::{Candidate, Candidates, Wanted};
+pub use database::IndexPlace;
 pub use query::{Found, Query};
 pub use sessions::{Pseudonyms, SessionRow};
 
+use self::database::{Database, storable};
 use crate::archive::manifest::Manifest;
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
 use crate::base::private::Private;
 use crate::call::Outcome;
 use crate::call::number::normalise;
-
-/// Connections: writers wait for each other anyway.
-const CONNECTIONS: u32 = 4;
-/// How long a statement waits for another process's lock.
-const BUSY: Duration = Duration::from_secs(3);
-/// How long it waits for a connection.
-const ACQUIRE: Duration = Duration::from_secs(10);
 
 /// The index does not answer.
 #[derive(Debug, thiserror::Error)]
@@ -92,37 +81,17 @@ pub struct CallRow {
 /// The index; clones share it.
 #[derive(Clone, Debug)]
 pub struct Index {
-    pool: SqlitePool,
+    database: Database,
     country_code: String,
 }
 
 impl Index {
-    /// Opens or makes the file and brings its tables up to date. An index that does not answer now
-    /// is opened again by whatever needs it: nothing else waits for it.
+    /// Opens or makes it and brings its tables up to date. An index that does not answer now is
+    /// opened again by whatever needs it: nothing else waits for it.
     ///
-    /// Errors: none now; what needs it tells.
-    pub async fn open(file: &Path, country_code: &str) -> Result<Self, IndexError> {
-        let options = SqliteConnectOptions::new()
-            .filename(file)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY)
-            // Erased rows leave the file, not just the table.
-            .pragma("secure_delete", "ON");
-        let migrated: Arc<OnceCell<()>> = Arc::default();
-        let pool = SqlitePoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(ACQUIRE)
-            .after_connect(move |connection, _| {
-                let migrated = Arc::clone(&migrated);
-                Box::pin(async move {
-                    migrated.get_or_try_init(|| migrate(connection)).await?;
-                    Ok(())
-                })
-            })
-            .connect_lazy_with(options);
-        let index = Self { pool, country_code: country_code.to_owned() };
+    /// Errors: its place cannot be one.
+    pub async fn open(place: &IndexPlace, country_code: &str) -> Result<Self, IndexError> {
+        let index = Self { database: Database::new(place)?, country_code: country_code.to_owned() };
         if let Err(error) = index.probe().await {
             tracing::warn!(%error, "the index is away; recordings go to the store, their rows follow");
         }
@@ -135,11 +104,12 @@ impl Index {
     pub async fn put_recording(&self, manifest: &Manifest) -> Result<(), IndexError> {
         let call = &manifest.call;
         let norm = |number: &Private<String>| normalise(number.reveal(), &self.country_code);
+        let told = |text: &Private<String>| storable(text.reveal().clone());
         sqlx::query(
             "INSERT INTO recordings (id, department, started_at_us, recording_started_at_us, ended_at_us, duration_ms,
                  caller_number, caller_number_norm, called_number, called_number_norm, caller_name, caller_name_folded,
                  external_id, object_bytes, object_sha256, expires_at_us)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT (id) DO NOTHING",
         )
         .bind(call.id.to_string())
         .bind(&call.department)
@@ -147,17 +117,17 @@ impl Index {
         .bind(manifest.recording_started_at.as_unix_micros())
         .bind(manifest.ended_at.as_unix_micros())
         .bind(manifest.duration_ms as i64)
-        .bind(call.caller_number.reveal())
+        .bind(told(&call.caller_number))
         .bind(norm(&call.caller_number))
-        .bind(call.called_number.reveal())
+        .bind(told(&call.called_number))
         .bind(norm(&call.called_number))
-        .bind(call.caller_name.as_ref().map(Private::reveal))
-        .bind(call.caller_name.as_ref().map(|name| fold::fold(name.reveal())))
-        .bind(call.external_id.as_ref().map(Private::reveal))
+        .bind(call.caller_name.as_ref().map(told))
+        .bind(call.caller_name.as_ref().map(|name| fold::fold(&told(name))))
+        .bind(call.external_id.as_ref().map(told))
         .bind(manifest.audio_bytes as i64)
         .bind(&manifest.audio_sha256)
         .bind(manifest.expires_at.as_unix_micros())
-        .execute(&self.pool)
+        .execute(&self.database.pool)
         .await?;
         Ok(())
     }
@@ -168,7 +138,7 @@ impl Index {
     pub async fn put_call(&self, row: &CallRow) -> Result<(), IndexError> {
         sqlx::query(
             "INSERT INTO calls (id, department, started_at_us, ended_at_us, outcome, cause)
-             VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING",
         )
         .bind(row.id.to_string())
         .bind(&row.department)
@@ -176,7 +146,7 @@ impl Index {
         .bind(row.ended_at.as_unix_micros())
         .bind(row.outcome.name())
         .bind(row.outcome.cause())
-        .execute(&self.pool)
+        .execute(&self.database.pool)
         .await?;
         Ok(())
     }
@@ -185,8 +155,8 @@ impl Index {
     ///
     /// Errors: the index does not answer.
     pub async fn get(&self, id: CallId) -> Result<Option<IndexRow>, IndexError> {
-        let row = sqlx::query("SELECT * FROM recordings WHERE id = ?").bind(id.to_string());
-        Ok(row.fetch_optional(&self.pool).await?.as_ref().map(read).transpose()?)
+        let row = sqlx::query("SELECT * FROM recordings WHERE id = $1").bind(id.to_string());
+        Ok(row.fetch_optional(&self.database.pool).await?.as_ref().map(read).transpose()?)
     }
 
     /// Reduces a row to what proves the erasure. No row is fine.
@@ -196,31 +166,29 @@ impl Index {
         sqlx::query(
             "UPDATE recordings SET caller_number = NULL, caller_number_norm = NULL, called_number = NULL,
                  called_number_norm = NULL, caller_name = NULL, caller_name_folded = NULL, external_id = NULL,
-                 erased_at_us = ? WHERE id = ? AND erased_at_us IS NULL",
+                 erased_at_us = $1 WHERE id = $2 AND erased_at_us IS NULL",
         )
         .bind(at.as_unix_micros())
         .bind(id.to_string())
-        .execute(&self.pool)
+        .execute(&self.database.pool)
         .await?;
         sqlx::query(
-            "UPDATE sessions SET caller_hash = NULL, called_hash = NULL, name_hashes = '', erased = 1 WHERE call = ?",
+            "UPDATE sessions SET caller_hash = NULL, called_hash = NULL, name_hashes = '', erased = 1 WHERE call = $1",
         )
         .bind(id.to_string())
-        .execute(&self.pool)
+        .execute(&self.database.pool)
         .await?;
-        // The write-ahead log holds the old row until it is folded in.
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await?;
-        Ok(())
+        Ok(self.database.forget_overwritten().await?)
     }
 
     /// Says of an ended call that its consent was withdrawn, and nothing else. No row is fine.
     ///
     /// Errors: it is not durable.
     pub async fn mark_withdrawn(&self, id: CallId) -> Result<(), IndexError> {
-        sqlx::query("UPDATE calls SET outcome = ?, cause = '' WHERE id = ?")
+        sqlx::query("UPDATE calls SET outcome = $1, cause = '' WHERE id = $2")
             .bind(Outcome::Withdrawn.name())
             .bind(id.to_string())
-            .execute(&self.pool)
+            .execute(&self.database.pool)
             .await?;
         Ok(())
     }
@@ -231,11 +199,11 @@ impl Index {
     pub async fn due(&self, now: WallTime, most: u32) -> Result<Vec<CallId>, IndexError> {
         self.ids(
             sqlx::query(
-                "SELECT id FROM recordings WHERE erased_at_us IS NULL AND expires_at_us <= ?
-                 ORDER BY expires_at_us LIMIT ?",
+                "SELECT id FROM recordings WHERE erased_at_us IS NULL AND expires_at_us <= $1
+                 ORDER BY expires_at_us LIMIT $2",
             )
             .bind(now.as_unix_micros())
-            .bind(most),
+            .bind(i64::from(most)),
         )
         .await
     }
@@ -247,10 +215,10 @@ impl Index {
         let after = after.map(|id| id.to_string()).unwrap_or_default();
         self.ids(
             sqlx::query(
-                "SELECT id FROM recordings WHERE erased_at_us IS NULL AND id > ? ORDER BY id LIMIT ?",
+                "SELECT id FROM recordings WHERE erased_at_us IS NULL AND id > $1 ORDER BY id LIMIT $2",
             )
             .bind(after)
-            .bind(most),
+            .bind(i64::from(most)),
         )
         .await
     }
@@ -259,31 +227,20 @@ impl Index {
     ///
     /// Errors: it does not.
     pub async fn probe(&self) -> Result<(), IndexError> {
-        let mut connection = self.pool.acquire().await?;
-        // Takes the one lock that writers need, and nothing else.
-        let writing = connection.begin_with("BEGIN IMMEDIATE").await?;
-        Ok(writing.rollback().await?)
+        Ok(self.database.probe().await?)
     }
 
-    async fn ids(
-        &self,
-        query: sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>,
-    ) -> Result<Vec<CallId>, IndexError> {
-        let rows = query.fetch_all(&self.pool).await?;
+    async fn ids(&self, query: sqlx::query::Query<'_, Any, AnyArguments>) -> Result<Vec<CallId>, IndexError> {
+        let rows = query.fetch_all(&self.database.pool).await?;
         Ok(rows.iter().map(id_of).collect::<Result<_, _>>()?)
     }
 }
 
-async fn migrate(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    let tables = sqlx::migrate!("src/index/migrations");
-    tables.run_direct(None, connection, false).await.map_err(|error| sqlx::Error::Migrate(Box::new(error)))
-}
-
-fn id_of(row: &SqliteRow) -> Result<CallId, sqlx::Error> {
+fn id_of(row: &AnyRow) -> Result<CallId, sqlx::Error> {
     row.try_get::<String, _>("id")?.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }
 
-fn read(row: &SqliteRow) -> Result<IndexRow, sqlx::Error> {
+fn read(row: &AnyRow) -> Result<IndexRow, sqlx::Error> {
     let time = |column: &str| row.try_get(column).map(WallTime::from_unix_micros);
     let private =
         |column: &str| row.try_get::<Option<String>, _>(column).map(|value| value.map(Private::new));
@@ -304,6 +261,3 @@ fn read(row: &SqliteRow) -> Result<IndexRow, sqlx::Error> {
         erased_at: row.try_get::<Option<i64>, _>("erased_at_us")?.map(WallTime::from_unix_micros),
     })
 }
-
-#[cfg(test)]
-mod tests;

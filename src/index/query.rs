@@ -1,7 +1,8 @@
 //! Search: number, name, department and time, all that are given together.
 
-use sqlx::{QueryBuilder, Row, Sqlite};
+use sqlx::Row;
 
+use super::database::Statement;
 use super::{Index, IndexError, IndexRow, fold, read};
 use crate::base::clock::WallTime;
 use crate::base::private::Private;
@@ -43,48 +44,48 @@ impl Index {
     ///
     /// Errors: the index does not answer.
     pub async fn search(&self, query: &Query) -> Result<Found, IndexError> {
-        let mut count = QueryBuilder::new("SELECT COUNT(*) AS total FROM recordings");
+        let mut count = Statement::new("SELECT COUNT(*) AS total FROM recordings");
         self.conditions(&mut count, query);
-        let total: i64 = count.build().fetch_one(&self.pool).await?.try_get("total")?;
-        let mut rows = QueryBuilder::new("SELECT * FROM recordings");
+        let total: i64 = count.query().fetch_one(&self.database.pool).await?.try_get("total")?;
+        let mut rows = Statement::new("SELECT * FROM recordings");
         self.conditions(&mut rows, query);
-        rows.push(" ORDER BY started_at_us DESC, id DESC LIMIT ").push_bind(query.most);
-        rows.push(" OFFSET ").push_bind(query.skip as i64);
-        let rows = rows.build().fetch_all(&self.pool).await?;
+        rows.push(" ORDER BY started_at_us DESC, id DESC LIMIT ").bind_number(query.most.into());
+        rows.push(" OFFSET ").bind_number(query.skip as i64);
+        let rows = rows.query().fetch_all(&self.database.pool).await?;
         Ok(Found { rows: rows.iter().map(read).collect::<Result<_, _>>()?, total: total as u64 })
     }
 
-    fn conditions(&self, sql: &mut QueryBuilder<Sqlite>, query: &Query) {
+    fn conditions(&self, sql: &mut Statement, query: &Query) {
         sql.push(" WHERE erased_at_us IS NULL");
         if let Some(number) = &query.number {
             match normalise(number.reveal(), &self.country_code) {
                 Some(digits) => self.number(sql, &digits, number.reveal()),
                 // Something without a digit was asked for: nobody has that number.
-                None => drop(sql.push(" AND 0")),
+                None => drop(sql.push(" AND 1 = 0")),
             }
         }
         if let Some(name) = &query.name {
             let pattern = format!("%{}%", escape(&fold::fold(name.reveal())));
-            sql.push(" AND caller_name_folded LIKE ").push_bind(pattern).push(" ESCAPE '\\'");
+            sql.push(" AND caller_name_folded LIKE ").bind_text(pattern).push(" ESCAPE '\\'");
         }
         if let Some(department) = &query.department {
-            sql.push(" AND department = ").push_bind(department.clone());
+            sql.push(" AND department = ").bind_text(department.clone());
         }
         if let Some(from) = query.from {
-            sql.push(" AND started_at_us >= ").push_bind(from.as_unix_micros());
+            sql.push(" AND started_at_us >= ").bind_number(from.as_unix_micros());
         }
         if let Some(to) = query.to {
-            sql.push(" AND started_at_us < ").push_bind(to.as_unix_micros());
+            sql.push(" AND started_at_us < ").bind_number(to.as_unix_micros());
         }
     }
 
-    fn number(&self, sql: &mut QueryBuilder<Sqlite>, digits: &str, written: &str) {
+    fn number(&self, sql: &mut Statement, digits: &str, written: &str) {
         let plain: String = written.chars().filter(char::is_ascii_digit).collect();
-        sql.push(" AND (caller_number_norm = ").push_bind(digits.to_owned());
-        sql.push(" OR called_number_norm = ").push_bind(digits.to_owned());
+        sql.push(" AND (caller_number_norm = ").bind_text(digits.to_owned());
+        sql.push(" OR called_number_norm = ").bind_text(digits.to_owned());
         if plain.len() >= PART_DIGITS {
-            sql.push(" OR caller_number_norm LIKE ").push_bind(format!("%{plain}"));
-            sql.push(" OR called_number_norm LIKE ").push_bind(format!("%{plain}"));
+            sql.push(" OR caller_number_norm LIKE ").bind_text(format!("%{plain}"));
+            sql.push(" OR called_number_norm LIKE ").bind_text(format!("%{plain}"));
         }
         sql.push(")");
     }

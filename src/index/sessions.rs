@@ -7,7 +7,7 @@
 
 use aws_lc_rs::hmac;
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
 use super::{Index, IndexError, IndexRow, read};
 use crate::base::clock::WallTime;
@@ -79,7 +79,7 @@ impl Index {
     ///
     /// Errors: they are not durable.
     pub async fn put_accounts(&self, accounts: &[Account], by: &Pseudonyms) -> Result<(), IndexError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.database.pool.begin().await?;
         for account in accounts {
             let mut names: Vec<String> =
                 account.names.iter().flat_map(|name| by.names(name.reveal())).collect();
@@ -89,13 +89,14 @@ impl Index {
             sqlx::query(
                 "INSERT INTO sessions (id, began_at_us, ended_at_us, client, department, call, outcome, cause,
                      caller_hash, called_hash, name_hashes)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
-                     ended_at_us = COALESCE(excluded.ended_at_us, ended_at_us),
-                     department = excluded.department, call = COALESCE(excluded.call, call),
-                     outcome = COALESCE(excluded.outcome, outcome), cause = COALESCE(excluded.cause, cause),
-                     caller_hash = CASE WHEN erased THEN NULL ELSE excluded.caller_hash END,
-                     called_hash = CASE WHEN erased THEN NULL ELSE excluded.called_hash END,
-                     name_hashes = CASE WHEN erased THEN '' ELSE excluded.name_hashes END",
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO UPDATE SET
+                     ended_at_us = COALESCE(excluded.ended_at_us, sessions.ended_at_us),
+                     department = excluded.department, call = COALESCE(excluded.call, sessions.call),
+                     outcome = COALESCE(excluded.outcome, sessions.outcome),
+                     cause = COALESCE(excluded.cause, sessions.cause),
+                     caller_hash = CASE WHEN sessions.erased = 1 THEN NULL ELSE excluded.caller_hash END,
+                     called_hash = CASE WHEN sessions.erased = 1 THEN NULL ELSE excluded.called_hash END,
+                     name_hashes = CASE WHEN sessions.erased = 1 THEN '' ELSE excluded.name_hashes END",
             )
             .bind(&account.id)
             .bind(account.began_at.as_unix_micros())
@@ -119,9 +120,10 @@ impl Index {
     /// Errors: the index does not answer.
     pub async fn accounts(&self, from: WallTime, to: WallTime) -> Result<Vec<SessionRow>, IndexError> {
         let rows = sqlx::query(
-            "SELECT * FROM sessions WHERE began_at_us >= ? AND began_at_us < ? ORDER BY began_at_us, id",
+            "SELECT * FROM sessions WHERE began_at_us >= $1 AND began_at_us < $2 ORDER BY began_at_us, id",
         );
-        let rows = rows.bind(from.as_unix_micros()).bind(to.as_unix_micros()).fetch_all(&self.pool).await?;
+        let rows =
+            rows.bind(from.as_unix_micros()).bind(to.as_unix_micros()).fetch_all(&self.database.pool).await?;
         Ok(rows.iter().map(session).collect::<Result<_, _>>()?)
     }
 
@@ -135,10 +137,11 @@ impl Index {
     ) -> Result<Vec<(CallId, String, String, String)>, IndexError> {
         let rows = sqlx::query(
             "SELECT id, department, outcome, cause FROM calls
-             WHERE started_at_us >= ? AND started_at_us < ? ORDER BY started_at_us",
+             WHERE started_at_us >= $1 AND started_at_us < $2 ORDER BY started_at_us",
         );
-        let rows = rows.bind(from.as_unix_micros()).bind(to.as_unix_micros()).fetch_all(&self.pool).await?;
-        let one = |row: &SqliteRow| {
+        let rows =
+            rows.bind(from.as_unix_micros()).bind(to.as_unix_micros()).fetch_all(&self.database.pool).await?;
+        let one = |row: &AnyRow| {
             let text = |column: &str| row.try_get::<String, _>(column);
             Ok((super::id_of(row)?, text("department")?, text("outcome")?, text("cause")?))
         };
@@ -150,9 +153,10 @@ impl Index {
     /// Errors: the index does not answer.
     pub async fn recordings(&self, from: WallTime, to: WallTime) -> Result<Vec<IndexRow>, IndexError> {
         let rows = sqlx::query(
-            "SELECT * FROM recordings WHERE started_at_us >= ? AND started_at_us < ? ORDER BY started_at_us",
+            "SELECT * FROM recordings WHERE started_at_us >= $1 AND started_at_us < $2 ORDER BY started_at_us",
         );
-        let rows = rows.bind(from.as_unix_micros()).bind(to.as_unix_micros()).fetch_all(&self.pool).await?;
+        let rows =
+            rows.bind(from.as_unix_micros()).bind(to.as_unix_micros()).fetch_all(&self.database.pool).await?;
         Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
     }
 
@@ -160,12 +164,12 @@ impl Index {
     ///
     /// Errors: the index does not answer.
     pub async fn forget_accounts(&self, before: WallTime) -> Result<u64, IndexError> {
-        let gone = sqlx::query("DELETE FROM sessions WHERE began_at_us < ?");
-        Ok(gone.bind(before.as_unix_micros()).execute(&self.pool).await?.rows_affected())
+        let gone = sqlx::query("DELETE FROM sessions WHERE began_at_us < $1");
+        Ok(gone.bind(before.as_unix_micros()).execute(&self.database.pool).await?.rows_affected())
     }
 }
 
-fn session(row: &SqliteRow) -> Result<SessionRow, sqlx::Error> {
+fn session(row: &AnyRow) -> Result<SessionRow, sqlx::Error> {
     let call: Option<String> = row.try_get("call")?;
     let call = call.map(|text| text.parse()).transpose();
     let outcome: Option<String> = row.try_get("outcome")?;
@@ -188,6 +192,7 @@ fn session(row: &SqliteRow) -> Result<SessionRow, sqlx::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::IndexPlace;
 
     fn account(id: &str, call: Option<CallId>) -> Account {
         Account {
@@ -207,7 +212,7 @@ mod tests {
     #[tokio::test]
     async fn an_account_is_completed_and_loses_its_hashes_with_the_erasure() {
         let dir = tempfile::tempdir().unwrap();
-        let index = Index::open(&dir.path().join("i"), "45").await.unwrap();
+        let index = Index::open(&IndexPlace::Sqlite(dir.path().join("i")), "45").await.unwrap();
         let by = Pseudonyms::new(&[7; 32], "45");
         let id = CallId::new_at(WallTime::from_unix_micros(5_000_000));
         index.put_accounts(&[account("a", Some(id)), account("b", None)], &by).await.unwrap();

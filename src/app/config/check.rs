@@ -13,6 +13,7 @@ use super::settings::*;
 use crate::base::limit;
 use crate::base::private::Private;
 use crate::disclosure::owner::Owner;
+use crate::index::IndexPlace;
 use crate::media::plan::{ToneSettings, TonesInOpus};
 
 /// Checks everything. `env` gives S3 credentials (`AWS_…`), nothing else.
@@ -52,7 +53,7 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
         },
         seal: seal::seal(&raw.store.seal, &raw.seal, &data_dir)?,
         store: store(raw.store, &data_dir, env)?,
-        index_path: path_or(&raw.index.path, &data_dir, "index.sqlite"),
+        index: index(raw.index, &data_dir)?,
         tokens_path: data_dir.join("tokens.json"),
         sweep_interval: seconds("retention.sweep_interval_s", raw.retention.sweep_interval_s, 1..=900)?,
         holds: HoldConfig {
@@ -95,6 +96,17 @@ fn disclosure(raw: super::raw::RawDisclosure) -> Result<Owner, ConfigError> {
         time_zone: zone.map_err(|_| wrong("disclosure.time_zone", "a zone such as Europe/Copenhagen"))?,
         public_url: url,
     })
+}
+
+fn index(raw: super::raw::RawIndex, data_dir: &Path) -> Result<IndexPlace, ConfigError> {
+    match raw.postgres.as_str() {
+        "" => Ok(IndexPlace::Sqlite(path_or(&raw.path, data_dir, "index.sqlite"))),
+        _ if !raw.path.is_empty() => Err(wrong("index.postgres", "empty where index.path is not")),
+        address if address.starts_with("postgres://") || address.starts_with("postgresql://") => {
+            Ok(IndexPlace::Postgres(raw.postgres.into()))
+        }
+        _ => Err(wrong("index.postgres", "an address such as postgres://optag@db.example/optag, or empty")),
+    }
 }
 
 /// Texts with semicolons between.

@@ -132,7 +132,7 @@ section!(RawSeal {
     escrow_recipient: String = String::new(),
     escrow_to: String = String::new(),
 });
-section!(RawIndex { path: String = String::new() });
+section!(RawIndex { path: String = String::new(), postgres: String = String::new() });
 section!(RawRetention {
     default_days: i64 = 90,
     sweep_interval_s: i64 = 60,

@@ -8,6 +8,7 @@ use crate::archive::vault::Escrow;
 use crate::base::private::Private;
 use crate::call::Department;
 use crate::disclosure::owner::Owner;
+use crate::index::IndexPlace;
 use crate::media::plan::ToneSettings;
 use crate::signalling::siprec::config::{
     AllowList, ConsentSignal, MediaSource, UntilConsent, WhenUnavailable,
@@ -38,8 +39,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// How they are sealed.
     pub seal: SealConfig,
-    /// The SQLite file of the index.
-    pub index_path: PathBuf,
+    /// Where the index is.
+    pub index: IndexPlace,
     /// Where the access tokens are kept, hashed.
     pub tokens_path: PathBuf,
     /// Time between two sweeps for expired recordings.

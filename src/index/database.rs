@@ -1,0 +1,215 @@
+//! The databases that an index can lie in, and what differs between them: how they are opened, and
+//! what a change leaves behind. Statements are the same for both; their parameters are `$1`, `$2`, ….
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions, install_default_drivers};
+use sqlx::query::Query;
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection};
+use tokio::sync::OnceCell;
+
+use crate::base::private::Private;
+
+/// Connections: writers of SQLite wait for each other anyway.
+const CONNECTIONS: u32 = 4;
+/// How long a statement waits for another process's lock. Units: ms.
+const BUSY_MS: u32 = 3_000;
+/// How long it waits for a connection.
+const ACQUIRE: Duration = Duration::from_secs(10);
+
+/// Where an index lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IndexPlace {
+    /// A file of one node.
+    Sqlite(PathBuf),
+    /// A database of one or several nodes: `postgres://user@host/name`, as libpq has it. A password
+    /// may be in it, in the environment (`PGPASSWORD`) or in a file (`PGPASSFILE`).
+    Postgres(Private<String>),
+}
+
+impl fmt::Display for IndexPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(file) => file.display().fmt(f),
+            Self::Postgres(_) => f.write_str("the PostgreSQL database"),
+        }
+    }
+}
+
+/// A database that may be away: what needs it connects to it.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pub pool: AnyPool,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+impl Database {
+    /// Prepares connections; each first one brings the tables up to date. Connects to nothing.
+    ///
+    /// Errors: the address is none.
+    pub fn new(place: &IndexPlace) -> Result<Self, sqlx::Error> {
+        install_default_drivers();
+        let (kind, options) = match place {
+            IndexPlace::Sqlite(file) => (Kind::Sqlite, sqlite(file)?),
+            IndexPlace::Postgres(address) => (Kind::Postgres, address.reveal().parse()?),
+        };
+        let migrated: Arc<OnceCell<()>> = Arc::default();
+        let pool = AnyPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(ACQUIRE)
+            .after_connect(move |connection, _| {
+                let migrated = Arc::clone(&migrated);
+                Box::pin(async move {
+                    kind.set_up(connection).await?;
+                    migrated.get_or_try_init(|| kind.migrate(connection)).await?;
+                    Ok(())
+                })
+            })
+            .connect_lazy_with(options);
+        Ok(Self { pool, kind })
+    }
+
+    /// Whether it answers, and takes what is written.
+    ///
+    /// Errors: it does not.
+    pub async fn probe(&self) -> Result<(), sqlx::Error> {
+        match self.kind {
+            Kind::Sqlite => {
+                let mut connection = self.pool.acquire().await?;
+                // Takes the one lock that writers need, and nothing else.
+                connection.begin_with("BEGIN IMMEDIATE").await?.rollback().await
+            }
+            // A database that is only read from numbers no transactions.
+            Kind::Postgres => {
+                sqlx::query("SELECT CAST(txid_current() AS TEXT)").execute(&self.pool).await.map(drop)
+            }
+        }
+    }
+
+    /// Lets what was overwritten go from where a database keeps it first.
+    ///
+    /// Errors: it does not answer.
+    pub async fn forget_overwritten(&self) -> Result<(), sqlx::Error> {
+        match self.kind {
+            // The write-ahead log holds the old row until it is folded in.
+            Kind::Sqlite => {
+                sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await.map(drop)
+            }
+            // Old rows go with the next vacuum, which is the server's own business.
+            Kind::Postgres => Ok(()),
+        }
+    }
+}
+
+impl Kind {
+    async fn set_up(self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+        if self == Self::Postgres {
+            return Ok(());
+        }
+        // Erased rows leave the file, not just the table.
+        let settings = format!(
+            "PRAGMA busy_timeout = {BUSY_MS}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+             PRAGMA secure_delete = ON"
+        );
+        sqlx::raw_sql(AssertSqlSafe(settings)).execute(connection).await.map(drop)
+    }
+
+    async fn migrate(self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+        let tables = match self {
+            Self::Sqlite => sqlx::migrate!("src/index/migrations/sqlite"),
+            Self::Postgres => sqlx::migrate!("src/index/migrations/postgres"),
+        };
+        let done = tables.run_direct(None, connection, false).await;
+        done.map_err(|error| sqlx::Error::Migrate(Box::new(error)))
+    }
+}
+
+fn sqlite(file: &Path) -> Result<AnyConnectOptions, sqlx::Error> {
+    let file = std::path::absolute(file)?;
+    let file = url::Url::from_file_path(&file)
+        .map_err(|()| sqlx::Error::Configuration(format!("{} is no file", file.display()).into()))?;
+    format!("sqlite://{}?mode=rwc", file.path()).parse()
+}
+
+/// A statement in the making, with what is bound to it.
+#[derive(Debug)]
+pub struct Statement {
+    sql: String,
+    values: Vec<Value>,
+}
+
+#[derive(Clone, Debug)]
+enum Value {
+    Text(String),
+    Number(i64),
+}
+
+impl Statement {
+    pub fn new(sql: &str) -> Self {
+        Self { sql: sql.to_owned(), values: Vec::new() }
+    }
+
+    pub fn push(&mut self, sql: &str) -> &mut Self {
+        self.sql.push_str(sql);
+        self
+    }
+
+    pub fn bind_text(&mut self, text: impl Into<String>) -> &mut Self {
+        self.bind(Value::Text(storable(text.into())))
+    }
+
+    pub fn bind_number(&mut self, number: i64) -> &mut Self {
+        self.bind(Value::Number(number))
+    }
+
+    fn bind(&mut self, value: Value) -> &mut Self {
+        self.values.push(value);
+        self.sql.push_str(&format!("${}", self.values.len()));
+        self
+    }
+
+    /// The statement as it stands.
+    pub fn query(self) -> Query<'static, Any, AnyArguments> {
+        // Only our own words are pushed; what others wrote is bound.
+        let query = sqlx::query(AssertSqlSafe(self.sql));
+        self.values.into_iter().fold(query, |query, value| match value {
+            Value::Text(text) => query.bind(text),
+            Value::Number(number) => query.bind(number),
+        })
+    }
+}
+
+/// A text that every database takes: PostgreSQL has no zero character.
+pub fn storable(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_of_any_name_is_opened_under_that_name() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["index.sqlite", "a b.sqlite", "50 %.sqlite", "a?b#c.sqlite", "ø.sqlite"] {
+            let file = dir.path().join(name);
+            Database::new(&IndexPlace::Sqlite(file.clone())).unwrap().probe().await.unwrap();
+            assert!(file.exists(), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_address_with_a_password_is_not_printed() {
+        let place = IndexPlace::Postgres("postgres://optag:secret@db/optag".to_owned().into());
+        assert!(!format!("{place} {place:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,92 @@
+//! A PostgreSQL server of a test's own, where one is installed.
+
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use optag::index::IndexPlace;
+
+/// A server that ends with the test. It listens on a socket in its own directory only.
+pub struct Postgres {
+    dir: tempfile::TempDir,
+    programs: PathBuf,
+    /// Whom it runs as, where the test is root: it refuses to be that. User and group.
+    user: Option<(u32, u32)>,
+}
+
+impl Postgres {
+    /// Starts an empty one; `None`, with a word on the test's output, where there is none.
+    pub fn start() -> Option<Self> {
+        let Some(programs) = programs() else {
+            println!("skipped: PostgreSQL is not installed");
+            return None;
+        };
+        // SAFETY: no argument, and it never fails.
+        let is_root = unsafe { libc::geteuid() } == 0;
+        let server = Self { dir: tempfile::tempdir().unwrap(), programs, user: is_root.then(postgres_user) };
+        if let Some((user, group)) = server.user {
+            std::os::unix::fs::chown(server.dir.path(), Some(user), Some(group)).unwrap();
+        }
+        server.run(
+            "initdb",
+            &["--username=optag", "--auth=trust", "--encoding=UTF8", "--no-sync", "--pgdata", "."],
+        );
+        server.begin();
+        Some(server)
+    }
+
+    /// Its own database.
+    pub fn place(&self) -> IndexPlace {
+        IndexPlace::Postgres(self.address().into())
+    }
+
+    pub fn address(&self) -> String {
+        format!("postgres://optag@localhost/postgres?host={}", self.dir.path().display())
+    }
+
+    /// Starts it again.
+    pub fn begin(&self) {
+        let options = format!("-k {} -c listen_addresses=", self.dir.path().display());
+        self.run(
+            "pg_ctl",
+            &["start", "--wait", "--silent", "--pgdata", ".", "--log", "log", "--options", &options],
+        );
+    }
+
+    /// Ends it as a crash would.
+    pub fn crash(&self) {
+        self.run("pg_ctl", &["stop", "--wait", "--silent", "--mode", "immediate", "--pgdata", "."]);
+    }
+
+    fn run(&self, program: &str, args: &[&str]) {
+        let mut command = Command::new(self.programs.join(program));
+        // A server that inherits the test's output would keep it open.
+        command.args(args).current_dir(self.dir.path()).stdin(Stdio::null()).stdout(Stdio::null());
+        if let Some((user, group)) = self.user {
+            command.uid(user).gid(group);
+        }
+        let status = command.stderr(Stdio::null()).status().unwrap();
+        assert!(status.success(), "{program}: {status}");
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if !std::thread::panicking() || self.dir.path().join("postmaster.pid").exists() {
+            self.crash();
+        }
+    }
+}
+
+/// Where its programs are: Debian keeps them apart from the path, by version.
+fn programs() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
+    let newest = versions.flatten().map(|version| version.path().join("bin")).max()?;
+    newest.join("initdb").exists().then_some(newest)
+}
+
+fn postgres_user() -> (u32, u32) {
+    // SAFETY: a valid string; the answer is read before anything else asks.
+    let found = unsafe { libc::getpwnam(c"postgres".as_ptr()).as_ref() }.expect("the package makes the user");
+    (found.pw_uid, found.pw_gid)
+}
