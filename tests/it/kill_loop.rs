@@ -1,5 +1,5 @@
 //! `kill -9` again and again at random times under calls, and an oracle that knows each frame that
-//! was sent. `OPTAG_KILLS=200 OPTAG_KILL_CALLS=50` for the long run.
+//! was sent. `KILLS=200 KILL_CALLS=50` for the long run.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -146,8 +146,8 @@ async fn verify(server: &Server, over: &Over) -> f64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invariant_03_kills_at_random_times_cost_each_call_at_most_half_a_second_and_the_time_down() {
-    let (kills, calls) = (setting("OPTAG_KILLS", 4), setting("OPTAG_KILL_CALLS", 8) as usize);
-    let seed = setting("OPTAG_SEED", 1);
+    let (kills, calls) = (setting("KILLS", 4), setting("KILL_CALLS", 8) as usize);
+    let seed = setting("KILL_SEED", 1);
     println!("{kills} kills under {calls} calls, seed {seed}");
     let mut dice = Dice(seed);
     let dir = tempfile::tempdir().unwrap();
