@@ -1,5 +1,6 @@
 //! Instruction counts of the hot functions, against the committed ones in `instructions.toml`:
-//! they do not depend on how busy a machine is. Fails where one rose by more than 5 %.
+//! they do not depend on how busy a machine is. Fails where one rose by more than 5 %; with another
+//! compiler or on another kind of processor they are shown and not judged.
 //!
 //! Each function runs under callgrind twice, some times and many times; the difference is what
 //! the runs beyond cost. `cargo bench --bench instructions -- write` writes the file anew.
@@ -62,6 +63,8 @@ const HOT: &[Hot] = &[
 struct Baseline {
     /// The compiler that they were counted with.
     rustc: String,
+    /// The processor: libraries choose their code by it.
+    processor: String,
     /// Instructions of one run.
     instructions: BTreeMap<String, f64>,
 }
@@ -71,7 +74,11 @@ fn main() -> anyhow::Result<()> {
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => check(),
         ["write"] => {
-            let text = toml::to_string(&Baseline { rustc: rustc()?, instructions: count_all()? })?;
+            let text = toml::to_string(&Baseline {
+                rustc: rustc()?,
+                processor: processor(),
+                instructions: count_all()?,
+            })?;
             std::fs::write(FILE, format!("# Written by: cargo bench --bench instructions -- write\n{text}"))?;
             Ok(())
         }
@@ -90,9 +97,12 @@ fn check() -> anyhow::Result<()> {
         return Ok(());
     }
     let baseline: Baseline = toml::from_str(&std::fs::read_to_string(FILE).context("no baseline")?)?;
-    let same_compiler = baseline.rustc == rustc()?;
-    if !same_compiler {
-        println!("counted with {}: what follows is shown, not judged", baseline.rustc);
+    let alike = baseline.rustc == rustc()? && baseline.processor == processor();
+    if !alike {
+        println!(
+            "counted with {} on {}: what follows is shown, not judged",
+            baseline.rustc, baseline.processor
+        );
     }
     let mut worse = Vec::new();
     println!("{:<28} {:>12} {:>12} {:>8}", "instructions", "before", "now", "change");
@@ -104,7 +114,7 @@ fn check() -> anyhow::Result<()> {
             worse.push(name);
         }
     }
-    if same_compiler && !worse.is_empty() {
+    if alike && !worse.is_empty() {
         bail!("more than 5 % above benches/instructions.toml: {}", worse.join(", "));
     }
     Ok(())
@@ -113,6 +123,19 @@ fn check() -> anyhow::Result<()> {
 fn rustc() -> anyhow::Result<String> {
     let output = Command::new("rustc").arg("-V").output().context("rustc does not start")?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// The processor's name and, of what libraries choose by, what it can.
+fn processor() -> String {
+    let facts = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let fact = |name: &str| {
+        let line = facts.lines().find(|line| line.starts_with(name))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    };
+    let flags = fact("flags").unwrap_or_default();
+    let vectors = ["avx2", "avx512f", "vaes", "erms"].into_iter();
+    let can: Vec<&str> = vectors.filter(|wanted| flags.split(' ').any(|flag| flag == *wanted)).collect();
+    format!("{} {}", fact("model name").unwrap_or_default(), can.join(" "))
 }
 
 fn count_all() -> anyhow::Result<BTreeMap<String, f64>> {
