@@ -200,6 +200,23 @@ mod tests {
     }
 
     #[test]
+    fn an_index_lies_in_one_place_that_can_be_one() {
+        for wrong in [
+            "postgres = 'mysql://db/optag'",
+            "postgres = 'db.example'",
+            "postgres = 'postgres://db/optag?sslmode=perhaps'",
+            "postgres = 'postgres://db/optag'\npath = '/i.sqlite'",
+        ] {
+            let error = parse(&format!("[index]\n{wrong}")).unwrap_err().to_string();
+            assert!(error.contains("index.postgres"), "{wrong}: {error}");
+        }
+        let config =
+            parse("[index]\npostgres = 'postgres://optag:word@db/optag?sslmode=verify-full'").unwrap();
+        assert!(matches!(&config.index, IndexPlace::Postgres(_)));
+        assert!(!format!("{config:?}").contains("word@"));
+    }
+
+    #[test]
     fn moving_the_data_directory_moves_what_lies_in_it_alone() {
         let mut config = parse("[spool]\ndir = \"/fast/spool\"").unwrap();
         config.set_data_dir(Path::new("/d"));

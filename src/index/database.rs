@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions, install_default_drivers};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection};
 use tokio::sync::OnceCell;
@@ -28,6 +29,16 @@ pub enum IndexPlace {
     /// A database of one or several nodes: `postgres://user@host/name`, as libpq has it. A password
     /// may be in it, in the environment (`PGPASSWORD`) or in a file (`PGPASSFILE`).
     Postgres(Private<String>),
+}
+
+impl IndexPlace {
+    /// A PostgreSQL database.
+    ///
+    /// Errors: the address is none, or has a parameter that is none.
+    pub fn postgres(address: &str) -> Result<Self, sqlx::Error> {
+        let _: PgConnectOptions = address.parse()?;
+        Ok(Self::Postgres(address.to_owned().into()))
+    }
 }
 
 impl fmt::Display for IndexPlace {

@@ -99,14 +99,18 @@ fn disclosure(raw: super::raw::RawDisclosure) -> Result<Owner, ConfigError> {
 }
 
 fn index(raw: super::raw::RawIndex, data_dir: &Path) -> Result<IndexPlace, ConfigError> {
-    match raw.postgres.as_str() {
-        "" => Ok(IndexPlace::Sqlite(path_or(&raw.path, data_dir, "index.sqlite"))),
-        _ if !raw.path.is_empty() => Err(wrong("index.postgres", "empty where index.path is not")),
-        address if address.starts_with("postgres://") || address.starts_with("postgresql://") => {
-            Ok(IndexPlace::Postgres(raw.postgres.into()))
-        }
-        _ => Err(wrong("index.postgres", "an address such as postgres://optag@db.example/optag, or empty")),
+    let address = raw.postgres.as_str();
+    if address.is_empty() {
+        return Ok(IndexPlace::Sqlite(path_or(&raw.path, data_dir, "index.sqlite")));
     }
+    if !raw.path.is_empty() {
+        return Err(wrong("index.postgres", "empty where index.path is not"));
+    }
+    let is_one = address.starts_with("postgres://") || address.starts_with("postgresql://");
+    let place = IndexPlace::postgres(address).ok().filter(|_| is_one);
+    place.ok_or_else(|| {
+        wrong("index.postgres", "an address such as postgres://optag@db.example/optag, or empty")
+    })
 }
 
 /// Texts with semicolons between.
