@@ -132,6 +132,6 @@ pub fn cost_ms(report: &Report) -> f64 {
 
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    let middle = &values[values.len().saturating_sub(1) / 2..=values.len() / 2];
+    let middle = values.get(values.len().saturating_sub(1) / 2..=values.len() / 2).unwrap_or_default();
     middle.iter().sum::<f64>() / middle.len() as f64
 }
