@@ -35,6 +35,10 @@ impl IndexPlace {
     ///
     /// Errors: the address is none, or has a parameter that is none.
     pub fn postgres(address: &str) -> Result<Self, sqlx::Error> {
+        // The driver takes any scheme.
+        if !address.starts_with("postgres://") && !address.starts_with("postgresql://") {
+            return Err(sqlx::Error::Configuration("not the scheme of PostgreSQL".into()));
+        }
         let _: PgConnectOptions = address.parse()?;
         Ok(Self::Postgres(address.to_owned().into()))
     }

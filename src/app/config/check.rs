@@ -106,11 +106,8 @@ fn index(raw: super::raw::RawIndex, data_dir: &Path) -> Result<IndexPlace, Confi
     if !raw.path.is_empty() {
         return Err(wrong("index.postgres", "empty where index.path is not"));
     }
-    let is_one = address.starts_with("postgres://") || address.starts_with("postgresql://");
-    let place = IndexPlace::postgres(address).ok().filter(|_| is_one);
-    place.ok_or_else(|| {
-        wrong("index.postgres", "an address such as postgres://optag@db.example/optag, or empty")
-    })
+    let allowed = "an address such as postgres://optag@db.example/optag, or empty";
+    IndexPlace::postgres(address).map_err(|_| wrong("index.postgres", allowed))
 }
 
 /// Texts with semicolons between.
