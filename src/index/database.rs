@@ -79,6 +79,12 @@ impl Database {
                     Ok(())
                 })
             })
+            .before_acquire(|connection, _| {
+                // SQLite ends the transaction itself where the disk is full, and the driver goes on
+                // counting it: what is begun next on this connection would never be committed.
+                let is_whole = !connection.is_in_transaction();
+                Box::pin(async move { Ok(is_whole) })
+            })
             .connect_lazy_with(options);
         Ok(Self { pool, kind })
     }
@@ -200,6 +206,8 @@ pub fn storable(text: String) -> String {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::Row;
+
     use super::*;
 
     #[tokio::test]
@@ -210,6 +218,42 @@ mod tests {
             Database::new(&IndexPlace::Sqlite(file.clone())).unwrap().probe().await.unwrap();
             assert!(file.exists(), "{name}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_ended_itself_swallows_nothing_that_is_written_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = IndexPlace::Sqlite(dir.path().join("index.sqlite"));
+        let database = Database::new(&place).unwrap();
+        let put = |or: &str, node: i64| {
+            let sql =
+                format!("INSERT OR {or} INTO deletion_heads (node, entries, hash) VALUES ('{node}', 1, '')");
+            sqlx::raw_sql(AssertSqlSafe(sql))
+        };
+        // So that it is the same connection that is taken each time.
+        let all_back = async || {
+            while database.pool.num_idle() < database.pool.size() as usize {
+                tokio::task::yield_now().await;
+            }
+        };
+        put("ABORT", 1).execute(&database.pool).await.unwrap();
+        all_back().await;
+        // As where the disk is full: the statement fails and the transaction is over.
+        let mut transaction = database.pool.begin().await.unwrap();
+        put("ROLLBACK", 1).execute(&mut *transaction).await.unwrap_err();
+        drop(transaction);
+        all_back().await;
+        let mut transaction = database.pool.begin().await.unwrap();
+        put("ABORT", 2).execute(&mut *transaction).await.unwrap();
+        transaction.rollback().await.unwrap();
+        all_back().await;
+        put("ABORT", 3).execute(&database.pool).await.unwrap();
+
+        let others = Database::new(&place).unwrap();
+        others.probe().await.unwrap();
+        let seen = sqlx::query("SELECT node FROM deletion_heads ORDER BY node").fetch_all(&others.pool);
+        let seen: Vec<String> = seen.await.unwrap().iter().map(|row| row.get("node")).collect();
+        assert_eq!(seen, ["1", "3"]);
     }
 
     #[test]
