@@ -101,8 +101,15 @@ impl Server {
     pub async fn bytes(&self, path: &str) -> Vec<u8> {
         let url = format!("{}{path}", self.api);
         let answer = self.client.get(url).bearer_auth(&self.token).send().await.unwrap();
-        assert!(answer.status().is_success(), "GET {path}: {}", answer.status());
-        answer.bytes().await.unwrap().to_vec()
+        let status = answer.status();
+        let bytes = answer.bytes().await.unwrap().to_vec();
+        assert!(
+            status.is_success(),
+            "GET {path}: {status} {}\n{}",
+            String::from_utf8_lossy(&bytes),
+            self.log()
+        );
+        bytes
     }
 
     /// The text of the metrics page.
