@@ -19,10 +19,10 @@ fn main() -> anyhow::Result<()> {
             ["growth"] => figures::growth().await,
             ["memory"] => figures::memory().await,
             ["capacity", rest @ ..] => figures::capacity(rest).await,
-            ["peers"] => peers::compare().await,
+            ["peers", rest @ ..] => peers::compare(rest).await,
             [] => {
                 println!(
-                    "name a figure: ratio, growth, memory, capacity [opus] [adaptive] [COMPLEXITY], peers"
+                    "name a figure: ratio, growth, memory, capacity [opus] [adaptive] [COMPLEXITY], peers [COMPLEXITY …]"
                 );
                 Ok(())
             }

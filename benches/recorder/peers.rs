@@ -1,5 +1,5 @@
-//! ffmpeg and GStreamer at the same work: the same RTP, a file a leg, libopus at 16 kbit/s and
-//! complexity 5, frames of 20 ms. They neither ask for consent nor encrypt nor index.
+//! ffmpeg and GStreamer at the same work: the same RTP, a file a leg, libopus at 16 kbit/s and the
+//! same complexity, frames of 20 ms. They neither ask for consent nor encrypt nor index.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -31,8 +31,16 @@ enum Peer {
     Gstreamer,
 }
 
-/// Processor time of a call-second of each, in turns, and ours.
-pub async fn compare() -> anyhow::Result<()> {
+/// Processor time of a call-second of each, in turns, and ours, at the complexities that `words`
+/// name; at 5 where they name none.
+pub async fn compare(words: &[&str]) -> anyhow::Result<()> {
+    let complexities: Vec<i32> = match words {
+        [] => vec![5],
+        words => words
+            .iter()
+            .map(|word| word.parse().context("a complexity is a number"))
+            .collect::<Result<_, _>>()?,
+    };
     for program in ["ffmpeg", "gst-launch-1.0"] {
         let found =
             Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -42,40 +50,43 @@ pub async fn compare() -> anyhow::Result<()> {
         }
     }
     println!("{CALLS} calls of {SECONDS} s; processor time of a call-second in ms, kernel time included");
-    for talk in [Talk::Both, Talk::Conversation] {
-        let (mut ffmpeg, mut gstreamer) = (Vec::new(), Vec::new());
-        for round in 1..=ROUNDS {
-            let report = Trial::of(CALLS, SECONDS, talk).run().await?;
-            let ours = cost_ms(&report);
-            let others = [Peer::Ffmpeg, Peer::Gstreamer].map(|peer| run(peer, talk));
-            let [first, second] = others;
-            let (first, second) = (first?, second?);
-            println!(
-                "{:<13} round {round}: optag {ours:.2}, ffmpeg {first:.2} ({:.2}×), GStreamer {second:.2} ({:.2}×)",
-                talk.name(),
-                first / ours,
-                second / ours
-            );
-            ffmpeg.push(first / ours);
-            gstreamer.push(second / ours);
+    for complexity in complexities {
+        for talk in [Talk::Both, Talk::Conversation] {
+            in_turns(talk, complexity).await?;
         }
-        println!(
-            "{:<13} median: ffmpeg {:.2}×, GStreamer {:.2}×",
-            talk.name(),
-            median(ffmpeg),
-            median(gstreamer)
-        );
     }
     Ok(())
 }
 
+async fn in_turns(talk: Talk, complexity: i32) -> anyhow::Result<()> {
+    let name = format!("{}, complexity {complexity}", talk.name());
+    let (mut ffmpeg, mut gstreamer) = (Vec::new(), Vec::new());
+    for round in 1..=ROUNDS {
+        let report = Trial { complexity, ..Trial::of(CALLS, SECONDS, talk) }.run().await?;
+        let ours = cost_ms(&report);
+        let first = run(Peer::Ffmpeg, talk, complexity)?;
+        let second = run(Peer::Gstreamer, talk, complexity)?;
+        println!(
+            "{name}, round {round}: optag {ours:.2}, ffmpeg {first:.2} ({:.2}×), GStreamer {second:.2} ({:.2}×)",
+            first / ours,
+            second / ours
+        );
+        ffmpeg.push(first / ours);
+        gstreamer.push(second / ours);
+    }
+    println!("{name}, median: ffmpeg {:.2}×, GStreamer {:.2}×", median(ffmpeg), median(gstreamer));
+    Ok(())
+}
+
 /// Processor time of a call-second of a peer. Units: ms.
-fn run(peer: Peer, talk: Talk) -> anyhow::Result<f64> {
+fn run(peer: Peer, talk: Talk, complexity: i32) -> anyhow::Result<f64> {
     let dir = tempfile::tempdir()?;
     let before = children_cpu_s();
     let children = match peer {
-        Peer::Ffmpeg => (0..CALLS).map(|call| ffmpeg(dir.path(), call)).collect::<anyhow::Result<_>>()?,
-        Peer::Gstreamer => vec![gstreamer(dir.path())?],
+        Peer::Ffmpeg => {
+            (0..CALLS).map(|call| ffmpeg(dir.path(), call, complexity)).collect::<anyhow::Result<_>>()?
+        }
+        Peer::Gstreamer => vec![gstreamer(dir.path(), complexity)?],
     };
     std::thread::sleep(START);
     send(talk)?;
@@ -101,7 +112,7 @@ fn run(peer: Peer, talk: Talk) -> anyhow::Result<f64> {
     Ok(cpu_s * 1e3 / (CALLS as u64 * SECONDS) as f64)
 }
 
-fn ffmpeg(dir: &Path, call: usize) -> anyhow::Result<Child> {
+fn ffmpeg(dir: &Path, call: usize, complexity: i32) -> anyhow::Result<Child> {
     let mut command = Command::new("ffmpeg");
     command.args(["-nostdin", "-loglevel", "error", "-y"]);
     for side in 0..2 {
@@ -120,7 +131,7 @@ fn ffmpeg(dir: &Path, call: usize) -> anyhow::Result<Child> {
         command.args(["-map", &format!("{side}:a"), "-c:a", "libopus", "-b:a", "16k", "-vbr", "constrained"]);
         command.args([
             "-compression_level",
-            "5",
+            &complexity.to_string(),
             "-application",
             "voip",
             "-frame_duration",
@@ -133,7 +144,7 @@ fn ffmpeg(dir: &Path, call: usize) -> anyhow::Result<Child> {
     command.spawn().context("ffmpeg does not start")
 }
 
-fn gstreamer(dir: &Path) -> anyhow::Result<Child> {
+fn gstreamer(dir: &Path, complexity: i32) -> anyhow::Result<Child> {
     let mut command = Command::new("gst-launch-1.0");
     command.args(["-q", "-e"]);
     for call in 0..CALLS {
@@ -141,7 +152,7 @@ fn gstreamer(dir: &Path) -> anyhow::Result<Child> {
             let line = format!(
                 "udpsrc port={} caps=application/x-rtp,media=audio,clock-rate=8000,encoding-name=PCMA,payload=8 \
                  ! rtpjitterbuffer latency=200 ! rtppcmadepay ! alawdec \
-                 ! opusenc bitrate=16000 bitrate-type=constrained-vbr complexity=5 frame-size=20 audio-type=voice \
+                 ! opusenc bitrate=16000 bitrate-type=constrained-vbr complexity={complexity} frame-size=20 audio-type=voice \
                  ! oggmux ! filesink location={}",
                 port(call, side),
                 dir.join(format!("{call}-{side}.opus")).display()
