@@ -27,6 +27,8 @@ pub enum Talk {
     Conversation,
     /// The same over lines with noise.
     NoisyConversation,
+    /// Each talks 5 % of the time: what a call holds, and little of what it costs.
+    Seldom,
 }
 
 impl Talk {
@@ -35,6 +37,7 @@ impl Talk {
         match self {
             Talk::Both => Ok(Voices::embedded(1.0)?.with_noise(NOISE_PEAK)),
             Talk::Conversation => Voices::embedded(0.45),
+            Talk::Seldom => Voices::embedded(0.05),
             Talk::NoisyConversation => Ok(Voices::embedded(0.45)?.with_noise(NOISE_PEAK)),
         }
     }
@@ -44,6 +47,7 @@ impl Talk {
             Talk::Both => "both talking",
             Talk::Conversation => "conversation",
             Talk::NoisyConversation => "noisy lines",
+            Talk::Seldom => "seldom talking",
         }
     }
 }
