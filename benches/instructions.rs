@@ -81,12 +81,20 @@ struct Circumstances {
     cc: String,
     /// The processor: libraries choose their code by it.
     processor: String,
+    /// Whether the build is for processors with AVX2 alone (`TARGET_CPU` of `./dev`).
+    #[serde(default)]
+    avx2_alone: bool,
 }
 
 impl Circumstances {
     fn here() -> anyhow::Result<Self> {
         let cc = std::env::var("CC").unwrap_or_else(|_| "cc".into());
-        Ok(Self { rustc: version("rustc")?, cc: version(&cc)?, processor: processor() })
+        Ok(Self {
+            rustc: version("rustc")?,
+            cc: version(&cc)?,
+            processor: processor(),
+            avx2_alone: cfg!(target_feature = "avx2"),
+        })
     }
 }
 
@@ -127,8 +135,11 @@ fn check() -> anyhow::Result<()> {
     let alike = baselines.counted.iter().find(|baseline| baseline.with == here);
     let baseline = alike.or(baselines.counted.first()).context("no baseline")?;
     if alike.is_none() {
-        let Circumstances { rustc, cc, processor } = &baseline.with;
-        println!("counted with {rustc} and {cc} on {processor}: what follows is shown, not judged");
+        let Circumstances { rustc, cc, processor, avx2_alone } = &baseline.with;
+        let built_for = if *avx2_alone { ", built for AVX2 alone" } else { "" };
+        println!(
+            "counted with {rustc} and {cc} on {processor}{built_for}: what follows is shown, not judged"
+        );
     }
     let mut worse = Vec::new();
     println!("{:<28} {:>12} {:>12} {:>8}", "instructions", "before", "now", "change");

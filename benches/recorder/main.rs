@@ -12,8 +12,8 @@ use anyhow::bail;
 fn main() -> anyhow::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    if let Some(processors) = option_env!("TARGET_CPU") {
-        println!("built for processors of {processors} and better");
+    if cfg!(target_feature = "avx2") {
+        println!("built for processors with AVX2 alone");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
