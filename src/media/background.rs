@@ -269,18 +269,17 @@ struct Split {
 }
 
 impl Split {
-    const EVEN: f32 = -24_290.0 / 65_536.0;
+    const EVEN: f32 = 1.0 - 24_290.0 / 65_536.0;
     const ODD: f32 = 10_788.0 / 65_536.0;
 
+    /// Each branch is `y = c (x - s) + s`, with `s` becoming `x + c (x - s)`: written so that one
+    /// sample waits for the last one's multiplication alone.
     fn run(&mut self, input: &[f32], low: &mut [f32], high: &mut [f32]) {
         for ((pair, low), high) in input.as_chunks::<2>().0.iter().zip(low).zip(high) {
-            let difference = pair[0] - self.even;
-            let step = difference + difference * Self::EVEN;
-            let one = self.even + step;
-            self.even = pair[0] + step;
-            let step = (pair[1] - self.odd) * Self::ODD;
-            let other = self.odd + step;
-            self.odd = pair[1] + step;
+            let one = pair[0] * Self::EVEN + self.even * (1.0 - Self::EVEN);
+            self.even = pair[0] * (1.0 + Self::EVEN) - self.even * Self::EVEN;
+            let other = pair[1] * Self::ODD + self.odd * (1.0 - Self::ODD);
+            self.odd = pair[1] * (1.0 + Self::ODD) - self.odd * Self::ODD;
             *low = (other + one) / 2.0;
             *high = (other - one) / 2.0;
         }
