@@ -1,5 +1,6 @@
-//! The tick: every 100 ms one data-parallel pass over all calls on a pool of its own. In:
-//! commands and what the sockets hold. Out: one batch of facts a tick to the [`Sink`].
+//! The tick: every 100 ms one data-parallel pass over all calls on a pool of its own, or on the
+//! tick's thread alone while that has the time. In: commands and what the sockets hold. Out: one
+//! batch of facts a tick to the [`Sink`].
 //!
 //! A call is owned by one worker at a time and no lock is taken in the pass.
 
@@ -30,6 +31,11 @@ const COMMANDS: usize = 16_384;
 /// Facts other than audio that wait for a sink that refuses; more than this and the oldest
 /// calls' facts would be lost, so the engine stops taking calls long before.
 const CARRIED: usize = 200_000;
+
+/// Share of the time between ticks up to which the tick's thread makes one alone. To wake the
+/// workers, and their search for more to do once they have done, takes several per cent of so
+/// short a tick.
+const ALONE: f64 = 0.5;
 
 /// How the engine runs.
 #[derive(Clone, Copy, Debug)]
@@ -144,6 +150,7 @@ impl Engine {
             replies: Vec::new(),
             carried: Vec::new(),
             boot: BootId::current(),
+            work: Duration::ZERO,
         };
         let thread = std::thread::Builder::new()
             .name("media-tick".into())
@@ -233,6 +240,8 @@ struct Runner {
     boot: Option<BootId>,
     governor: Governor,
     condition: Arc<Condition>,
+    /// What the last tick would have taken one thread, at most.
+    work: Duration,
 }
 
 impl Runner {
@@ -258,10 +267,13 @@ impl Runner {
                     return;
                 }
             }
-            self.tick();
+            let workers = self.pool.current_num_threads() as u32;
+            let alone = workers == 1 || self.work < self.config.tick.mul_f64(ALONE);
+            self.tick(alone);
             let took = self.clock.mono().since(started);
+            self.work = if alone { took } else { took * workers };
             let recording = self.calls.iter().filter(|seat| seat.call.is_recording()).count();
-            self.governor.ticked(took, recording);
+            self.governor.ticked(self.work / workers, recording);
             self.condition.publish(&self.governor);
             let overrun = u64::from(took > self.config.tick);
             self.stats.add(&TickStats {
@@ -336,11 +348,16 @@ impl Runner {
         self.replies.push((reply, answer));
     }
 
-    fn tick(&mut self) {
+    fn tick(&mut self, alone: bool) {
         let now = self.now();
         let complexity = self.governor.complexity();
         let Self { pool, calls, clock, .. } = self;
-        pool.install(|| calls.par_iter_mut().for_each(|seat| seat.tick(&**clock, now, complexity)));
+        let tick = |seat: &mut Seat| seat.tick(&**clock, now, complexity);
+        if alone {
+            calls.iter_mut().for_each(tick);
+        } else {
+            pool.install(|| calls.par_iter_mut().for_each(tick));
+        }
         self.hand_over();
         self.forget_ended();
     }
