@@ -2,6 +2,7 @@
 //! `PlayoutItem`, in sequence, once in order or once the wait is over. Payload memory goes round
 //! among the few packets that wait at a time, so a running stream allocates nothing.
 
+use std::num::NonZero;
 use std::time::Duration;
 
 use zeroize::Zeroize;
@@ -39,13 +40,21 @@ pub enum Insert {
     Oversized,
 }
 
-#[derive(Debug, Default)]
+/// A place for one packet; 16 bytes, as there are many more places than packets that wait.
+#[derive(Clone, Copy, Debug, Default)]
 struct Slot {
-    used: bool,
-    sequence: u64,
     ticks: i64,
+    /// The low bits of its sequence number.
+    sequence: u32,
+    /// Which payload memory it has.
+    payload: Option<NonZero<u16>>,
     payload_type: u8,
-    payload: Vec<u8>,
+}
+
+impl Slot {
+    fn holds(&self, sequence: u64) -> bool {
+        self.payload.is_some() && self.sequence == sequence as u32
+    }
 }
 
 /// The buffer of one stream.
@@ -53,9 +62,9 @@ struct Slot {
 pub struct Jitter {
     size: usize,
     slots: Vec<Slot>,
-    /// The payload handed out last, and memory of those before it.
-    last: Vec<u8>,
-    spare: Vec<Vec<u8>>,
+    /// Payload memory, of packets that wait, that wait no more, and of the one handed out last.
+    payloads: Payloads,
+    last: Option<NonZero<u16>>,
     /// Next sequence number to hand out, unwrapped; `None` before the first packet.
     next: Option<u64>,
     highest: u64,
@@ -80,7 +89,7 @@ impl Jitter {
             return Insert::Oversized;
         }
         if self.slots.is_empty() {
-            self.slots.resize_with(self.size, Slot::default);
+            self.slots.resize(self.size, Slot::default());
         }
         let Some(next) = self.next else {
             // Room below, so that a packet that was overtaken by the first still has a number.
@@ -100,8 +109,7 @@ impl Jitter {
             let was_handed_out = back < 64 && self.handed_out >> back & 1 == 1;
             return if was_handed_out { Insert::Duplicate } else { Insert::Late };
         }
-        let slot = &self.slots[unwrapped as usize % self.size];
-        if slot.used && slot.sequence == unwrapped {
+        if self.slots[self.place(unwrapped)].holds(unwrapped) {
             return Insert::Duplicate;
         }
         self.highest = self.highest.max(unwrapped);
@@ -117,46 +125,51 @@ impl Jitter {
     /// those before `due`, the first there is.
     pub fn pop(&mut self, due: i64, limit: i64) -> Option<PlayoutItem<'_>> {
         let next = self.next?;
-        let found = (next..=self.highest).find(|&sequence| {
-            let slot = &self.slots[sequence as usize % self.size];
-            slot.used && slot.sequence == sequence
-        })?;
-        let index = found as usize % self.size;
-        let ticks = self.slots[index].ticks;
+        let found =
+            (next..=self.highest).find(|&sequence| self.slots[self.place(sequence)].holds(sequence))?;
+        let place = self.place(found);
+        let Slot { ticks, payload_type, payload, .. } = self.slots[place];
         if ticks >= limit || (found != next && ticks >= due) {
             return None;
         }
         let lost_before = found - next + std::mem::take(&mut self.passed_over);
         self.started = true;
         self.advance(found + 1, true);
-        let slot = &mut self.slots[index];
-        slot.used = false;
-        let before = std::mem::replace(&mut self.last, std::mem::take(&mut slot.payload));
-        self.spare.push(before);
-        Some(PlayoutItem { ticks, payload_type: slot.payload_type, payload: &self.last, lost_before })
+        self.slots[place].payload = None;
+        self.payloads.give_back(std::mem::replace(&mut self.last, payload));
+        Some(PlayoutItem { ticks, payload_type, payload: self.payloads.read(payload?), lost_before })
     }
 
     /// Forgets everything; payload bytes are overwritten. Used when the gate closes and when
     /// another sender takes over.
     pub fn clear(&mut self) {
-        for slot in &mut self.slots {
-            slot.payload.zeroize();
-            slot.used = false;
-        }
-        self.last.zeroize();
-        self.spare.zeroize();
+        self.slots.fill(Slot::default());
+        self.payloads.clear();
+        self.last = None;
         self.next = None;
         self.handed_out = 0;
         self.started = false;
         self.passed_over = 0;
     }
 
+    fn place(&self, sequence: u64) -> usize {
+        sequence as usize % self.size
+    }
+
     fn skip_to(&mut self, next: u64) {
-        for slot in &mut self.slots {
-            slot.used &= slot.sequence >= next;
+        let before = self.next.unwrap_or(next);
+        for sequence in before..next.min(before + self.size as u64) {
+            self.empty(sequence);
         }
-        self.passed_over += next - self.next.unwrap_or(next);
+        self.passed_over += next - before;
         self.advance(next, false);
+    }
+
+    fn empty(&mut self, sequence: u64) {
+        let place = self.place(sequence);
+        if self.slots[place].holds(sequence) {
+            self.payloads.give_back(self.slots[place].payload.take());
+        }
     }
 
     fn advance(&mut self, to: u64, last_was_there: bool) {
@@ -167,13 +180,42 @@ impl Jitter {
     }
 
     fn fill(&mut self, sequence: u64, ticks: i64, payload_type: u8, payload: &[u8]) {
-        let slot = &mut self.slots[sequence as usize % self.size];
-        if slot.payload.capacity() == 0 {
-            slot.payload = self.spare.pop().unwrap_or_default();
-        }
-        slot.payload.clear();
-        slot.payload.extend_from_slice(payload);
-        (slot.used, slot.sequence, slot.ticks, slot.payload_type) = (true, sequence, ticks, payload_type);
+        let place = self.place(sequence);
+        let payload = self.payloads.keep(payload);
+        self.slots[place] = Slot { ticks, sequence: sequence as u32, payload, payload_type };
+    }
+}
+
+/// Memory of payloads, numbered from 1.
+#[derive(Debug, Default)]
+struct Payloads {
+    all: Vec<Vec<u8>>,
+    free: Vec<NonZero<u16>>,
+}
+
+impl Payloads {
+    fn keep(&mut self, payload: &[u8]) -> Option<NonZero<u16>> {
+        let number = self.free.pop().or_else(|| {
+            self.all.push(Vec::new());
+            NonZero::new(self.all.len() as u16)
+        })?;
+        let memory = &mut self.all[usize::from(number.get()) - 1];
+        memory.clear();
+        memory.extend_from_slice(payload);
+        Some(number)
+    }
+
+    fn read(&self, number: NonZero<u16>) -> &[u8] {
+        &self.all[usize::from(number.get()) - 1]
+    }
+
+    fn give_back(&mut self, number: Option<NonZero<u16>>) {
+        self.free.extend(number);
+    }
+
+    fn clear(&mut self) {
+        self.all.zeroize();
+        self.free.clear();
     }
 }
 
@@ -233,8 +275,8 @@ mod tests {
         insert(&mut jitter, 1);
         assert_eq!(jitter.pop(0, 160).map(|item| item.ticks), Some(0));
         jitter.clear();
-        assert!(jitter.slots.iter().all(|slot| slot.payload.is_empty() && !slot.used));
-        assert!(jitter.last.is_empty() && jitter.spare.iter().all(Vec::is_empty));
+        assert!(jitter.slots.iter().all(|slot| slot.payload.is_none()));
+        assert!(jitter.payloads.all.iter().all(Vec::is_empty));
         assert_eq!(drain(&mut jitter, i64::MAX), []);
     }
 }

@@ -4,7 +4,7 @@
 //! The track runs at the rate of what arrives; when a stream changes to a coding of another
 //! rate, what waits is carried over and a fresh encoder goes on.
 
-use super::axis::{FRAME_AXIS, LONGEST_FRAME, per_sample};
+use super::axis::{FRAME_AXIS, LONGEST_FRAME, frame_samples, per_sample};
 use super::background::{AHEAD_FRAMES, Background, SILENT_PEAK, Sound, peak};
 use super::codec::Encoding;
 use super::codec::decoder::{Decoder, LONGEST_SAMPLES};
@@ -37,7 +37,8 @@ pub struct PcmTrack {
     /// There is none for rates above 16 kHz, nor where the settings want none.
     background: Option<Background>,
     settings: OpusSettings,
-    history: [i16; LONGEST_FRAME],
+    /// The last whole frame.
+    history: Box<[i16]>,
     missing_run: u32,
     rate_changes: u8,
 }
@@ -52,7 +53,7 @@ impl PcmTrack {
             encoder: Encoder::new(settings, encoding.audio_hz()),
             background: judge(settings, encoding.audio_hz()),
             settings,
-            history: [0; LONGEST_FRAME],
+            history: silent_frame(encoding.audio_hz()),
             missing_run: u32::MAX,
             rate_changes: 0,
         }
@@ -99,7 +100,7 @@ impl PcmTrack {
         let placed = self.window.take(frame);
         if placed == length {
             self.missing_run = 0;
-            self.history[..length].copy_from_slice(frame);
+            self.history.copy_from_slice(frame);
         } else {
             self.fill(frame, placed, lost);
         }
@@ -147,7 +148,8 @@ impl PcmTrack {
             self.window = self.window.at_rate(rate_hz);
             self.encoder = Encoder::new(self.settings, rate_hz);
             self.background = judge(self.settings, rate_hz);
-            self.history = [0; LONGEST_FRAME];
+            zeroize::Zeroize::zeroize(&mut self.history);
+            self.history = silent_frame(rate_hz);
         }
         self.decoder = Decoder::new(encoding);
         Some(())
@@ -168,7 +170,7 @@ impl PcmTrack {
         let longest = if lost { CONCEALED_FRAMES } else { UNPROVEN_FRAMES };
         if placed == 0 && self.missing_run < longest {
             let left = (CONCEALED_FRAMES - self.missing_run) as i32;
-            for (sample, &before) in frame.iter_mut().zip(&self.history) {
+            for (sample, &before) in frame.iter_mut().zip(&*self.history) {
                 *sample = (i32::from(before) * left / (CONCEALED_FRAMES as i32 + 1)) as i16;
             }
         }
@@ -178,6 +180,10 @@ impl PcmTrack {
 
 fn judge(settings: OpusSettings, rate_hz: u32) -> Option<Background> {
     settings.saves_background.then(|| Background::new(rate_hz)).flatten()
+}
+
+fn silent_frame(rate_hz: u32) -> Box<[i16]> {
+    vec![0; frame_samples(rate_hz)].into()
 }
 
 impl Drop for PcmTrack {
