@@ -12,6 +12,7 @@ use opusic_sys as sys;
 
 use super::axis::{LONGEST_FRAME, frame_samples};
 use super::background::{Loudness, Sound};
+use super::encoder_state::EncoderState;
 use super::replay::Replay;
 
 /// The most a 20 ms packet can take. Source: RFC 6716 §3.4 [R2].
@@ -53,9 +54,9 @@ pub struct EncodeCounts {
     pub coding_ns: u64,
 }
 
-/// An encoder with its library state in our own memory.
+/// An encoder with its library state in memory of our own.
 pub struct Encoder {
-    state: Box<[u64]>,
+    state: EncoderState,
     frame_samples: usize,
     complexity: u8,
     /// What the library was last told.
@@ -76,9 +77,11 @@ impl Encoder {
     /// Panics: the library refuses settings that this crate has checked.
     pub fn new(settings: OpusSettings, rate_hz: u32) -> Self {
         let bitrate_bps = if rate_hz > 8_000 { settings.wideband_bitrate_bps } else { settings.bitrate_bps };
-        let mut state = pool::take();
+        // SAFETY: a plain size query.
+        let bytes = unsafe { sys::opus_encoder_get_size(1) } as usize;
+        let mut state = EncoderState::take(bytes);
         let encoder = state.as_mut_ptr().cast::<sys::OpusEncoder>();
-        // SAFETY: the memory is as large as the library asked for, aligned to 8 bytes, and only
+        // SAFETY: the memory is as large as the library asked for, aligned to a page, and only
         // used through this struct; the requests take one int each (opus_defines.h).
         unsafe {
             let status = sys::opus_encoder_init(encoder, rate_hz as i32, 1, sys::OPUS_APPLICATION_VOIP);
@@ -93,6 +96,7 @@ impl Encoder {
                 assert_eq!(status, sys::OPUS_OK, "libopus refuses {request} = {value}");
             }
         }
+        state.release_zero_pages();
         Self {
             state,
             frame_samples: frame_samples(rate_hz),
@@ -241,43 +245,7 @@ impl Encoder {
 
 impl Drop for Encoder {
     fn drop(&mut self) {
-        // The state holds recent audio.
-        zeroize::Zeroize::zeroize(&mut self.state);
         zeroize::Zeroize::zeroize(&mut self.packet);
-        pool::give_back(std::mem::take(&mut self.state));
-    }
-}
-
-/// Encoder states between two calls: a busy node opens and closes gates all the time, and the
-/// state is most of what a call takes.
-mod pool {
-    use std::sync::{Mutex, OnceLock, PoisonError};
-
-    use opusic_sys as sys;
-
-    /// States kept: 8 MiB.
-    const KEPT: usize = 256;
-
-    static STATES: Mutex<Vec<Box<[u64]>>> = Mutex::new(Vec::new());
-
-    /// A wiped state. Waits for nobody: where another thread is at the pool, it makes a new one.
-    pub fn take() -> Box<[u64]> {
-        let pooled = STATES.try_lock().ok().and_then(|mut states| states.pop());
-        pooled.unwrap_or_else(|| vec![0; words()].into_boxed_slice())
-    }
-
-    /// Takes a wiped state back.
-    pub fn give_back(state: Box<[u64]>) {
-        let mut states = STATES.lock().unwrap_or_else(PoisonError::into_inner);
-        if states.len() < KEPT && state.len() == words() {
-            states.push(state);
-        }
-    }
-
-    fn words() -> usize {
-        static WORDS: OnceLock<usize> = OnceLock::new();
-        // SAFETY: a plain size query.
-        *WORDS.get_or_init(|| (unsafe { sys::opus_encoder_get_size(1) } as usize).div_ceil(8))
     }
 }
 

@@ -11,6 +11,7 @@ pub mod codec;
 mod cuts;
 pub mod ear;
 pub mod encoder;
+mod encoder_state;
 mod ending;
 pub mod engine;
 pub mod feedback;
