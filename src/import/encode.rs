@@ -133,12 +133,17 @@ impl Media {
         for frame in 0..whole {
             for leg in legs.iter_mut() {
                 let size = leg.encoder.frame_samples();
-                let samples = &leg.waiting[frame * size..][..size];
-                let peak = peak(samples);
-                let sound = if peak <= SILENT_PEAK { Sound::Silence } else { Sound::Talk };
-                let packet = leg.encoder.encode(samples, sound);
+                let (samples, next) = leg.waiting[frame * size..].split_at(size);
+                let loudest = peak(samples);
+                let packet = if loudest <= SILENT_PEAK {
+                    // What was not read yet may be sound.
+                    let follows = next.get(..size).is_none_or(|next| peak(next) > SILENT_PEAK);
+                    leg.encoder.silence(follows)
+                } else {
+                    leg.encoder.encode(samples, Sound::Talk)
+                };
                 self.open.lengths.push(packet.len() as u16);
-                self.open.peaks.push((peak >> 7).min(255) as u8);
+                self.open.peaks.push((loudest >> 7).min(255) as u8);
                 self.open.bytes.extend_from_slice(packet);
             }
             self.frames += 1;

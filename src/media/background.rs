@@ -62,8 +62,6 @@ const LONGEST: usize = frame_samples(16_000);
 /// What a frame is, as far as its coding goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sound {
-    /// Nothing above [`SILENT_PEAK`].
-    Silence,
     /// Talk, or something that may be.
     Talk,
     /// Steady for a while, but not long enough to be sure.

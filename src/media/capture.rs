@@ -358,7 +358,7 @@ impl Capture {
             (Active::Decoded, Some(track), other) => {
                 other.into_iter().for_each(PassTrack::skip);
                 if !kept || (why.is_none() && !came.0) {
-                    (track.silence(), 0, !kept)
+                    (track.silence(kept), 0, !kept)
                 } else {
                     let (packet, peak, missing) = track.frame(lost);
                     (packet, (peak >> 7).min(255) as u8, missing)

@@ -1,6 +1,7 @@
-//! Opus for one stream. In: 20 ms frames. Out: the noun `OpusPacket`. Silence costs a call of
-//! the library only until its packet repeats; from then on that packet is copied. Steady
-//! background costs one now and then; between, packets of it are sent again (`media::replay`).
+//! Opus for one stream. In: 20 ms frames. Out: the noun `OpusPacket`. Silence costs two calls of
+//! the library, which end the sound before it, and one before the next sound; between, a packet of
+//! steady silence is copied. Steady background costs one now and then; between, packets of it are
+//! sent again (`media::replay`).
 //!
 //! Never writes packets of a table-of-contents byte alone, nor switches to CELT silence: some
 //! decoders play stale audio for the first and stop at the second.
@@ -25,6 +26,9 @@ const SOFT_COMPLEXITIES: [u8; 2] = [5, 3];
 /// Complexity of silence: the least at which its packets soon repeat. Measured with libopus 1.6.1:
 /// from the fifth frame on at 2, 4 and 5, never at 0 and 1.
 const SILENCE_COMPLEXITY: u8 = 2;
+/// Silent frames that are coded after a sound: the first holds its end, and with the second the
+/// encoder's gain has fallen as low as it goes.
+const FLUSH_FRAMES: u32 = 2;
 /// Silent frames after which a packet is repeated though it never came twice in a row.
 const SETTLE_FRAMES: u32 = 50;
 
@@ -129,37 +133,12 @@ impl Encoder {
     }
 
     /// Codes one frame of [`Encoder::frame_samples`], which is such a `sound`. The packet is valid
-    /// until the next call and never shorter than 2 bytes but for what libopus itself makes of sound.
+    /// until the next call.
     ///
     /// Panics: the frame has another length.
     pub fn encode(&mut self, frame: &[i16], sound: Sound) -> &[u8] {
         assert_eq!(frame.len(), self.frame_samples, "a frame is 20 ms");
         let loudness = std::mem::replace(&mut self.next_loudness, Loudness::Loud);
-        if sound != Sound::Silence {
-            return self.encode_sound(frame, sound, self.complexity_of(loudness));
-        }
-        self.replay.forget();
-        match self.last_silence {
-            Some(length) if self.steady => {
-                self.counts.repeated += 1;
-                &self.packet[..length]
-            }
-            before => {
-                let mut previous = [0; PACKET_BYTES];
-                let previous = before.map(|length| {
-                    previous[..length].copy_from_slice(&self.packet[..length]);
-                    &previous[..length]
-                });
-                let length = self.call(&[0; LONGEST_FRAME][..self.frame_samples], SILENCE_COMPLEXITY);
-                self.silent_frames += 1;
-                self.steady = previous == Some(&self.packet[..length]) || self.silent_frames >= SETTLE_FRAMES;
-                self.last_silence = Some(length);
-                &self.packet[..length]
-            }
-        }
-    }
-
-    fn encode_sound(&mut self, frame: &[i16], sound: Sound, complexity: u8) -> &[u8] {
         self.last_silence = None;
         self.steady = false;
         self.silent_frames = 0;
@@ -171,11 +150,50 @@ impl Encoder {
             self.counts.background += 1;
             return &self.packet[..packet.len()];
         }
-        let length = self.call(frame, complexity);
+        let length = self.call(frame, self.complexity_of(loudness));
         match sound {
-            Sound::Silence | Sound::Talk => self.replay.forget(),
+            Sound::Talk => self.replay.forget(),
             Sound::Calm | Sound::Background => self.replay.remember(&self.packet[..length]),
         }
+        &self.packet[..length]
+    }
+
+    /// Codes a silent frame. Where `sound_follows` in the next one, the packet comes from the
+    /// encoder, so that it and all decoders set out from the same state. The packet is valid until
+    /// the next call and never shorter than 2 bytes.
+    pub fn silence(&mut self, sound_follows: bool) -> &[u8] {
+        self.next_loudness = Loudness::Loud;
+        self.replay.forget();
+        self.silent_frames = self.silent_frames.saturating_add(1);
+        let known = steady_silence(self.packet[0]).filter(|_| self.silent_frames > FLUSH_FRAMES);
+        match known {
+            None => self.settle(),
+            Some(_) if sound_follows => self.code_silence(MASKED_COMPLEXITY),
+            Some(packet) => {
+                self.counts.repeated += 1;
+                packet
+            }
+        }
+    }
+
+    /// Codes silence until the same packet comes twice in a row, and repeats that.
+    fn settle(&mut self) -> &[u8] {
+        let before = self.last_silence;
+        if let Some(length) = before.filter(|_| self.steady) {
+            self.counts.repeated += 1;
+            return &self.packet[..length];
+        }
+        let previous = self.packet;
+        let flushes = self.silent_frames <= FLUSH_FRAMES;
+        let length = self.code_silence(if flushes { MASKED_COMPLEXITY } else { SILENCE_COMPLEXITY }).len();
+        self.last_silence = Some(length);
+        let repeats = before.is_some_and(|before| previous[..before] == self.packet[..length]);
+        self.steady = repeats || self.silent_frames >= SETTLE_FRAMES;
+        &self.packet[..length]
+    }
+
+    fn code_silence(&mut self, complexity: u8) -> &[u8] {
+        let length = self.call(&[0; LONGEST_FRAME][..self.frame_samples], complexity);
         &self.packet[..length]
     }
 
@@ -256,23 +274,34 @@ pub const PRE_SKIP_48K: u16 = 312;
 /// A packet of steady silence, 20 ms, for spans that were never encoded.
 pub fn silence_packet() -> &'static [u8] {
     static PACKET: OnceLock<Vec<u8>> = OnceLock::new();
-    PACKET.get_or_init(|| {
-        let settings = OpusSettings {
-            bitrate_bps: 16_000,
-            wideband_bitrate_bps: 16_000,
-            complexity: 5,
-            saves_background: false,
-        };
-        let mut encoder = Encoder::new(settings, 8_000);
-        let mut packet = Vec::new();
-        for _ in 0..SETTLE_FRAMES {
-            packet = encoder.encode(&[0; frame_samples(8_000)], Sound::Silence).to_vec();
-            if encoder.steady {
-                break;
-            }
+    PACKET.get_or_init(|| settled(8_000))
+}
+
+/// A packet of steady silence under this table of contents: of telephone or wideband speech, which
+/// linear prediction codes. Others have to come to rest by themselves.
+fn steady_silence(toc: u8) -> Option<&'static [u8]> {
+    static WIDEBAND: OnceLock<Vec<u8>> = OnceLock::new();
+    [silence_packet(), WIDEBAND.get_or_init(|| settled(16_000))].into_iter().find(|packet| packet[0] == toc)
+}
+
+/// What an encoder at this rate makes of silence in the end.
+fn settled(rate_hz: u32) -> Vec<u8> {
+    let settings = OpusSettings {
+        bitrate_bps: 16_000,
+        wideband_bitrate_bps: 24_000,
+        complexity: SILENCE_COMPLEXITY,
+        saves_background: false,
+    };
+    let mut encoder = Encoder::new(settings, rate_hz);
+    let mut packet = Vec::new();
+    for _ in 0..SETTLE_FRAMES {
+        encoder.silent_frames += 1;
+        packet = encoder.settle().to_vec();
+        if encoder.steady {
+            break;
         }
-        packet
-    })
+    }
+    packet
 }
 
 #[cfg(test)]
@@ -286,10 +315,10 @@ mod tests {
         saves_background: true,
     };
 
-    const FRAME_SAMPLES: usize = frame_samples(8_000);
-
-    fn tone(n: usize) -> [i16; FRAME_SAMPLES] {
-        std::array::from_fn(|i| (((n * FRAME_SAMPLES + i) as f64 * 0.4).sin() * 8_000.0) as i16)
+    fn tone(n: usize, rate_hz: u32) -> Vec<i16> {
+        let samples = frame_samples(rate_hz);
+        let step = 3_200.0 / f64::from(rate_hz);
+        (0..samples).map(|i| (((n * samples + i) as f64 * step).sin() * 8_000.0) as i16).collect()
     }
 
     #[test]
@@ -300,39 +329,56 @@ mod tests {
     }
 
     #[test]
-    fn silence_costs_no_calls_once_its_packet_repeats_at_any_complexity() {
-        for complexity in 0..=10 {
-            let mut encoder = Encoder::new(OpusSettings { complexity, ..SETTINGS }, 8_000);
+    fn silence_costs_two_calls_at_any_complexity_and_rate_of_speech() {
+        for (complexity, rate_hz) in
+            (0..=10).flat_map(|complexity| [(complexity, 8_000), (complexity, 16_000)])
+        {
+            let mut encoder = Encoder::new(OpusSettings { complexity, ..SETTINGS }, rate_hz);
             for n in 0..10 {
-                encoder.encode(&tone(n), Sound::Talk);
+                encoder.encode(&tone(n, rate_hz), Sound::Talk);
             }
             encoder.take_counts();
             let mut packets = Vec::new();
             for _ in 0..100 {
-                packets.push(encoder.encode(&[8; FRAME_SAMPLES], Sound::Silence).to_vec());
+                packets.push(encoder.silence(false).to_vec());
             }
             let counts = encoder.take_counts();
-            assert!(counts.coded <= 12 && counts.coded + counts.repeated == 100, "{complexity}: {counts:?}");
+            assert_eq!((counts.coded, counts.repeated), (2, 98), "{complexity}, {rate_hz} Hz");
             assert!(packets.iter().all(|packet| packet.len() > 1), "a packet of one byte");
         }
     }
 
     #[test]
-    fn speech_after_repeated_silence_is_heard_and_the_silence_is_silent() {
-        let mut encoder = Encoder::new(SETTINGS, 8_000);
-        let mut decoder = opus::Decoder::new(8_000, opus::Channels::Mono).unwrap();
-        let mut level = |packet: &[u8]| {
-            let mut out = [0i16; FRAME_SAMPLES];
-            decoder.decode(packet, &mut out, false).unwrap();
-            (out.iter().map(|&s| f64::from(s).powi(2)).sum::<f64>() / FRAME_SAMPLES as f64).sqrt()
-        };
-        for n in 0..50 {
-            level(encoder.encode(&tone(n), Sound::Talk));
+    fn silence_at_the_rates_of_music_costs_no_calls_once_its_packet_repeats() {
+        for rate_hz in [24_000, 48_000] {
+            let mut encoder = Encoder::new(SETTINGS, rate_hz);
+            for _ in 0..100 {
+                encoder.silence(false);
+            }
+            let counts = encoder.take_counts();
+            assert!(counts.coded <= 60 && counts.coded + counts.repeated == 100, "{rate_hz} Hz: {counts:?}");
         }
-        let silence: Vec<_> =
-            (0..100).map(|_| level(encoder.encode(&[0; FRAME_SAMPLES], Sound::Silence))).collect();
-        assert!(silence[10..].iter().all(|&rms| rms < 30.0), "{silence:?}");
-        let speech: Vec<_> = (50..60).map(|n| level(encoder.encode(&tone(n), Sound::Talk))).collect();
-        assert!(speech[3..].iter().all(|&rms| rms > 3_000.0), "{speech:?}");
+    }
+
+    #[test]
+    fn speech_after_repeated_silence_is_heard_and_the_silence_is_silent() {
+        for rate_hz in [8_000, 16_000] {
+            let mut encoder = Encoder::new(SETTINGS, rate_hz);
+            let mut decoder = opus::Decoder::new(rate_hz, opus::Channels::Mono).unwrap();
+            let mut level = |packet: &[u8]| {
+                let mut out = vec![0i16; frame_samples(rate_hz)];
+                decoder.decode(packet, &mut out, false).unwrap();
+                (out.iter().map(|&s| f64::from(s).powi(2)).sum::<f64>() / out.len() as f64).sqrt()
+            };
+            for n in 0..50 {
+                level(encoder.encode(&tone(n, rate_hz), Sound::Talk));
+            }
+            let silence: Vec<_> = (0..100).map(|_| level(encoder.silence(false))).collect();
+            assert!(silence[2..].iter().all(|&rms| rms < 4.0), "{silence:?}");
+            assert!(silence[4..].iter().all(|&rms| rms < 0.5), "{silence:?}");
+            let speech: Vec<_> =
+                (50..60).map(|n| level(encoder.encode(&tone(n, rate_hz), Sound::Talk))).collect();
+            assert!(speech[3..].iter().all(|&rms| rms > 3_000.0), "{speech:?}");
+        }
     }
 }

@@ -104,23 +104,34 @@ impl PcmTrack {
         } else {
             self.fill(frame, placed, lost);
         }
-        let peak = peak(frame);
+        let (peak, missing) = (peak(frame), placed < length / 2);
+        if peak <= SILENT_PEAK {
+            return (self.encode_silence(true), peak, missing);
+        }
         let sound = match &mut self.background {
-            _ if peak <= SILENT_PEAK => Sound::Silence,
             Some(background) if placed == length => {
                 self.encoder.next_is(background.loudness());
                 background.judge()
             }
             _ => Sound::Talk,
         };
-        (self.encoder.encode(frame, sound), peak, placed < length / 2)
+        (self.encoder.encode(frame, sound), peak, missing)
     }
 
-    /// Passes over the next frame; a packet of silence for it.
-    pub fn silence(&mut self) -> &[u8] {
+    /// Passes over the next frame; a packet of silence for it. `to_sound` says that what follows
+    /// may be kept.
+    pub fn silence(&mut self, to_sound: bool) -> &[u8] {
         self.skip();
-        let length = self.window.frame_samples();
-        self.encoder.encode(&[0; LONGEST_FRAME][..length], Sound::Silence)
+        self.encode_silence(to_sound)
+    }
+
+    fn encode_silence(&mut self, to_sound: bool) -> &[u8] {
+        let mut next = [0; LONGEST_FRAME];
+        let next = &mut next[..self.window.frame_samples()];
+        if to_sound {
+            self.window.peek(0, next);
+        }
+        self.encoder.silence(peak(next) > SILENT_PEAK)
     }
 
     /// Passes over the next frame.

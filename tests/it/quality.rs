@@ -9,6 +9,7 @@ use std::process::Command as Process;
 use optag::load::codec::Codec;
 use optag::load::speech::{Voices, decode_file};
 use optag::media::codec::{Encoding, g711};
+use optag::media::encoder::PRE_SKIP_48K;
 
 use crate::chain::Chain;
 use crate::codecs::rendered;
@@ -80,6 +81,67 @@ fn mean(parts: &[Vec<i16>], complexity: u8, saves: bool) -> Option<f64> {
         scores.len()
     );
     Some(mean)
+}
+
+/// Speech in spurts, cut wherever, with pauses of digital silence between; where each spurt begins.
+fn spurts(speech: &[i16]) -> (Vec<i16>, Vec<usize>) {
+    let (mut all, mut onsets, mut from) = (vec![0; LEAD], Vec::new(), 0);
+    for n in 0.. {
+        let length = FRAME * (20 + n * 7 % 21);
+        let Some(spurt) = speech.get(from..from + length) else { break };
+        from += length;
+        // What begins softly has no onset to compare.
+        if spurt[..3 * FRAME].iter().any(|sample| sample.unsigned_abs() > 1_000) {
+            all.resize(all.len() + FRAME * (6 + n % 12), 0);
+            onsets.push(all.len());
+            all.extend_from_slice(spurt);
+        }
+    }
+    all.resize(all.len() + LEAD, 0);
+    (all, onsets)
+}
+
+/// What libopus makes of every frame, silent or not, aligned with what was said.
+fn in_full(said: &[i16]) -> Vec<i16> {
+    let mut encoder = opus::Encoder::new(8_000, opus::Channels::Mono, opus::Application::Voip).unwrap();
+    encoder.set_bitrate(opus::Bitrate::Bits(16_000)).unwrap();
+    encoder.set_complexity(5).unwrap();
+    encoder.set_signal(opus::Signal::Voice).unwrap();
+    let mut decoder = opus::Decoder::new(8_000, opus::Channels::Mono).unwrap();
+    let (mut packet, mut frame, mut heard) = ([0; 1_275], [0; FRAME], Vec::new());
+    for samples in said.chunks_exact(FRAME) {
+        let length = encoder.encode(samples, &mut packet).unwrap();
+        decoder.decode(&packet[..length], &mut frame, false).unwrap();
+        heard.extend_from_slice(&frame);
+    }
+    heard.split_off(usize::from(PRE_SKIP_48K) / 6)
+}
+
+/// Mean ratio of signal to error of the first 20 ms of each spurt. Units: dB.
+fn onset_snr_db(said: &[i16], heard: &[i16], onsets: &[usize]) -> f64 {
+    let snr = |&onset: &usize| {
+        let pairs = said[onset..].iter().zip(&heard[onset..]).take(FRAME);
+        let (signal, error) = pairs.fold((1.0, 1.0), |(signal, error), (&said, &heard)| {
+            let (said, heard) = (f64::from(said), f64::from(heard));
+            (signal + said * said, error + (said - heard).powi(2))
+        });
+        10.0 * f64::log10(signal / error)
+    };
+    onsets.iter().map(snr).sum::<f64>() / onsets.len() as f64
+}
+
+#[test]
+fn words_after_repeated_silence_begin_as_if_it_had_been_coded() {
+    let (speech, onsets) = spurts(&Voices::embedded(1.0).unwrap().caller);
+    let (said, heard) = through_the_chain(&speech, 5, false);
+    let full = in_full(&said);
+    let onsets: Vec<usize> = onsets.iter().map(|onset| onset + LEAD).collect();
+    let [ours, theirs] = [&heard, &full].map(|heard| onset_snr_db(&said, heard, &onsets));
+    println!("{} onsets: {ours:.2} dB, every frame in full {theirs:.2} dB", onsets.len());
+    assert!(onsets.len() > 40 && theirs > 6.0 && ours > theirs - 0.3);
+    let pause = onsets.iter().flat_map(|&onset| &heard[onset - 4 * FRAME..onset - FRAME]);
+    let loudest = pause.map(|sample| sample.unsigned_abs()).max();
+    assert!(loudest < Some(100), "{loudest:?} in pauses");
 }
 
 #[test]
