@@ -24,6 +24,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::app::harden;
+
 /// Self-hosted recorder of consented phone calls.
 #[derive(Debug, Parser)]
 #[command(name = "optag", version, about, long_about = LONG_ABOUT, after_help = AFTER_HELP)]
@@ -71,6 +73,8 @@ pub struct ConfigArgs {
 
 /// Runs the command that the program was called with.
 pub fn run() -> ExitCode {
+    // Before the first thread: what is large by then stays large.
+    harden::no_huge_pages();
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -74,7 +74,7 @@ fn decoded_spool(data: &Path) -> Vec<(String, Vec<i16>)> {
 async fn invariant_01_a_tone_from_before_the_yes_is_nowhere_even_when_everything_is_decoded() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &Settings::with_ports((22_500, 22_540))).await;
-    keys_are_locked_and_no_core_is_dumped(server.pid());
+    keys_are_locked_no_core_is_dumped_and_pages_are_small(server.pid());
 
     let mut delivered = Conversation::admit(&server, "demo").await;
     let mut spooled = Conversation::admit(&server, "demo").await;
@@ -131,11 +131,14 @@ async fn invariant_01_a_tone_from_before_the_yes_is_nowhere_even_when_everything
 }
 
 /// Source: proc_pid_limits(5), proc_pid_status(5).
-fn keys_are_locked_and_no_core_is_dumped(pid: u32) {
+fn keys_are_locked_no_core_is_dumped_and_pages_are_small(pid: u32) {
     let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().filter(|word| *word == "0").count(), 2, "{core}");
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let locked = status.lines().find(|line| line.starts_with("VmLck:")).unwrap();
     assert!(!locked.contains(" 0 kB"), "no memory is locked: {locked}");
+    // Kernels before 6.0 do not say.
+    let large = status.lines().find(|line| line.starts_with("THP_enabled:"));
+    assert!(large.is_none_or(|line| line.trim().ends_with('0')), "{large:?}");
 }
