@@ -16,6 +16,9 @@ use super::segment::{self, Step, is_medium, walk};
 use super::shared::Shared;
 use crate::base::id::CallId;
 
+/// Bytes of a record that are read at first: most records of two streams have no more.
+const FIRST_READ_BYTES: usize = 1_024;
+
 /// Reads a call. Memory: 24 bytes a record, and one record.
 ///
 /// What is damaged is an error of its own ([`SpoolError::is_damage`]) and the rest follows it; any
@@ -123,32 +126,50 @@ impl CallReader {
 
     /// The body of the record there; `None` where it is damaged.
     fn body(&mut self, at: Position) -> Result<Option<Body>, SpoolError> {
-        let Some(head) = self.head(at)? else { return Ok(None) };
         let mut record = std::mem::take(&mut self.record);
-        record.resize(head.record_bytes(), 0);
-        let read = self.read_at(at, &mut record)?;
-        let checked = frame::check(&record[..read]).filter(|checked| checked.call == self.call);
-        let body = checked.and_then(|head| frame::open(&head, &record, &self.key, &mut self.scratch));
+        let read = self.read_record(at, &mut record);
+        let body = read.map(|()| {
+            let head = frame::check(&record).filter(|checked| checked.call == self.call)?;
+            frame::open(&head, &record, &self.key, &mut self.scratch)
+        });
         self.record = record;
-        Ok(body)
+        body
+    }
+
+    /// Reads what there is of the record into `record`: all of it, if it is whole.
+    fn read_record(&mut self, at: Position, record: &mut Vec<u8>) -> Result<(), SpoolError> {
+        record.resize(FIRST_READ_BYTES, 0);
+        let mut read = self.read_at(at, record)?;
+        if read == 0 {
+            // What does not read may lie behind the record.
+            read = self.read_at(at, &mut record[..RECORD_HEAD_BYTES])?;
+        }
+        let bytes = RecordHead::peek(&record[..read]).map_or(0, |head| head.record_bytes());
+        record.resize(bytes, 0);
+        if bytes > read {
+            let rest = Position { offset: at.offset.saturating_add(read as u32), ..at };
+            read += self.read_at(rest, &mut record[read..])?;
+            record.truncate(read);
+        }
+        Ok(())
     }
 
     /// Reads from a segment; nothing where the segment is gone or its medium is bad.
     ///
     /// Errors: what may pass, such as too many open files.
     fn read_at(&mut self, at: Position, into: &mut [u8]) -> Result<usize, SpoolError> {
-        let path = segment::path(&self.shared.config.dir, at.segment);
+        let path = || segment::path(&self.shared.config.dir, at.segment);
         if self.open.as_ref().is_none_or(|(open, _)| *open != at.segment) {
-            match self.shared.disk.open(&path, Access::Read) {
+            match self.shared.disk.open(&path(), Access::Read) {
                 Ok(file) => self.open = Some((at.segment, file)),
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
-                Err(error) => return Err(SpoolError::disk("open", &path, error)),
+                Err(error) => return Err(SpoolError::disk("open", &path(), error)),
             }
         }
         let Some((_, file)) = &self.open else { return Ok(0) };
         match read_full_at(&**file, into, u64::from(at.offset)) {
             Err(error) if is_medium(&error) => Ok(0),
-            read => read.map_err(|error| SpoolError::disk("read", &path, error)),
+            read => read.map_err(|error| SpoolError::disk("read", &path(), error)),
         }
     }
 

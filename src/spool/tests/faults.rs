@@ -149,8 +149,10 @@ fn a_bad_sector_costs_what_lies_in_it_and_no_more() {
     spool.append(batch(1, wrote.clone())).unwrap();
     assert!(all_durable(&spool));
     let mut reader = spool.read(id(1)).unwrap();
-    disk.plan(Fault { only: Some(Op::Read), first: 1, times: 1, errno: libc::EIO });
+    // A record is read with what lies behind it, and where that fails, alone.
+    disk.plan(Fault { only: Some(Op::Read), first: 1, times: 2, errno: libc::EIO });
     assert!(reader.next().unwrap().unwrap_err().is_damage());
+    disk.plan(Fault { only: Some(Op::Read), first: 1, times: 1, errno: libc::EIO });
     assert_eq!(reader.map(Result::unwrap).collect::<Vec<_>>(), wrote[1..]);
     spool.close();
     // The key is read first, then the segments.
