@@ -16,7 +16,7 @@ use super::call::{Call, CallRules, CallSettings, CallState, Command, Now};
 use super::governor::Governor;
 use super::leg::LegPlan;
 use super::output::{EndedBy, Fact, Output};
-pub use super::plan::EngineError;
+pub use super::plan::{EngineError, StreamPlan};
 use super::ports::StreamSockets;
 use super::resume::Resumption;
 use super::seat::Seat;
@@ -24,7 +24,6 @@ use super::socket::KeptSocket;
 use super::stats::{CallGauges, Condition, EngineStats, TickStats};
 use crate::base::clock::{BootId, Clock, MonoTime};
 use crate::base::id::CallId;
-use crate::call::StreamFacts;
 
 /// Commands that may wait for a tick; more are refused.
 const COMMANDS: usize = 16_384;
@@ -71,16 +70,6 @@ pub struct CallPlan {
     pub streams: Vec<(LegPlan, StreamSockets)>,
     /// Where its packet counters are published.
     pub gauges: Arc<CallGauges>,
-}
-
-/// A stream that joins a call.
-pub struct StreamPlan {
-    /// What is written down of it.
-    pub facts: StreamFacts,
-    /// What is known of it.
-    pub leg: LegPlan,
-    /// Its sockets.
-    pub sockets: StreamSockets,
 }
 
 /// A call that an earlier process had.

@@ -8,10 +8,11 @@ pub use super::capture::CaptureSettings;
 pub use super::ear::{ToneSettings, TonesInOpus};
 use super::leg::LegPlan;
 use super::output::{Ended, StreamCounts};
+use super::ports::StreamSockets;
 use crate::base::clock::{MonoTime, WallTime};
 use crate::base::id::CallId;
 use crate::call::consent::ConsentError;
-use crate::call::{Answer, ConsentHow, ConsentState, Evidence, Question};
+use crate::call::{Answer, ConsentHow, ConsentState, Evidence, Question, StreamFacts};
 
 /// What every call of an engine shares.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,16 @@ pub struct CallRules {
     pub question: Question,
     /// The prompt that the caller hears, where that is known.
     pub prompt_version: Option<String>,
+}
+
+/// A stream that joins a call.
+pub struct StreamPlan {
+    /// What is written down of it.
+    pub facts: StreamFacts,
+    /// What is known of it.
+    pub leg: LegPlan,
+    /// Its sockets.
+    pub sockets: StreamSockets,
 }
 
 /// Something asked of a call.
