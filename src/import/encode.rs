@@ -11,7 +11,7 @@ use crate::call::{
     CallFacts, ConsentHow, ConsentRecord, ConsentState, Department, Evidence, Outcome, StreamFacts,
     StreamRole, Terms,
 };
-use crate::media::background::{SILENT_PEAK, Sound, peak};
+use crate::media::background::{Sound, is_silent, peak};
 use crate::media::encoder::{Encoder, OpusSettings};
 use crate::media::output::{Ended, EndedBy, FRAME_MS, MediaBlock, StreamCounts};
 use crate::spool::record::Body;
@@ -135,9 +135,9 @@ impl Media {
                 let size = leg.encoder.frame_samples();
                 let (samples, next) = leg.waiting[frame * size..].split_at(size);
                 let loudest = peak(samples);
-                let packet = if loudest <= SILENT_PEAK {
+                let packet = if is_silent(samples) {
                     // What was not read yet may be sound.
-                    let follows = next.get(..size).is_none_or(|next| peak(next) > SILENT_PEAK);
+                    let follows = next.get(..size).is_none_or(|next| !is_silent(next));
                     leg.encoder.silence(follows)
                 } else {
                     leg.encoder.encode(samples, Sound::Talk)

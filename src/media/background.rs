@@ -9,6 +9,7 @@
 //! Besides: how loud a frame, background or not, is beside the talk around it.
 
 use super::axis::frame_samples;
+use super::bands::{HighPass, Split};
 
 /// Samples at or under this are silence: the least level of A-law.
 pub const SILENT_PEAK: u16 = 8;
@@ -109,7 +110,7 @@ impl Background {
         };
         Some(Self {
             bands,
-            high_pass: HighPass { pole, last_in: 0.0, last_out: 0.0 },
+            high_pass: HighPass::new(pole),
             splits: Default::default(),
             levels: [[0.0; BANDS]; STEADY_FRAMES],
             powers: [0.0; STEADY_FRAMES],
@@ -124,7 +125,7 @@ impl Background {
     /// Hears the frame that is [`AHEAD_FRAMES`] after the one to be coded next. Frames of more
     /// than 20 ms at 16 kHz are cut.
     pub fn hear(&mut self, frame: &[i16]) {
-        if peak(frame) <= SILENT_PEAK {
+        if is_silent(frame) {
             return self.note([0.0; BANDS]);
         }
         let mut length = frame.len().min(LONGEST);
@@ -242,46 +243,13 @@ impl Background {
     }
 }
 
-/// Takes away what lies below the telephone band: hum says nothing about talk.
-#[derive(Clone, Debug)]
-struct HighPass {
-    pole: f32,
-    last_in: f32,
-    last_out: f32,
-}
-
-impl HighPass {
-    fn run(&mut self, sample: f32) -> f32 {
-        self.last_out = sample - self.last_in + self.pole * self.last_out;
-        self.last_in = sample;
-        self.last_out
-    }
-}
-
-/// Splits a band into two halves at half the rate: two all-pass branches, with the coefficients
-/// of the filter bank of SILK's own voice detector (silk/ana_filt_bank_1.c).
-#[derive(Clone, Debug, Default)]
-struct Split {
-    even: f32,
-    odd: f32,
-}
-
-impl Split {
-    const EVEN: f32 = 1.0 - 24_290.0 / 65_536.0;
-    const ODD: f32 = 10_788.0 / 65_536.0;
-
-    /// Each branch is `y = c (x - s) + s`, with `s` becoming `x + c (x - s)`: written so that one
-    /// sample waits for the last one's multiplication alone.
-    fn run(&mut self, input: &[f32], low: &mut [f32], high: &mut [f32]) {
-        for ((pair, low), high) in input.as_chunks::<2>().0.iter().zip(low).zip(high) {
-            let one = pair[0] * Self::EVEN + self.even * (1.0 - Self::EVEN);
-            self.even = pair[0] * (1.0 + Self::EVEN) - self.even * Self::EVEN;
-            let other = pair[1] * Self::ODD + self.odd * (1.0 - Self::ODD);
-            self.odd = pair[1] * (1.0 + Self::ODD) - self.odd * Self::ODD;
-            *low = (other + one) / 2.0;
-            *high = (other - one) / 2.0;
-        }
-    }
+/// Whether no sample is above [`SILENT_PEAK`], told with fewer instructions than [`peak`] takes.
+pub fn is_silent(samples: &[i16]) -> bool {
+    let over = |&sample: &i16| {
+        let from_least = sample.wrapping_add(SILENT_PEAK as i16) as u16;
+        from_least.saturating_sub(2 * SILENT_PEAK)
+    };
+    samples.iter().fold(0, |any, sample| any | over(sample)) == 0
 }
 
 /// The loudest sample.
@@ -322,6 +290,16 @@ mod tests {
                 judge.judge()
             })
             .collect()
+    }
+
+    #[test]
+    fn silence_is_what_has_no_sample_above_its_peak() {
+        for sample in i16::MIN..=i16::MAX {
+            let mut samples = [0; 20];
+            samples[13] = sample;
+            assert_eq!(is_silent(&samples), peak(&samples) <= SILENT_PEAK, "{sample}");
+        }
+        assert!(is_silent(&[]));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod axis;
 pub mod background;
+mod bands;
 pub mod call;
 mod capture;
 pub mod codec;

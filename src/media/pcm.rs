@@ -75,6 +75,13 @@ impl PcmWindow {
         any != 0
     }
 
+    /// The samples of the next frame, in the two runs in which they lie.
+    pub fn next(&self) -> [&[i16]; 2] {
+        let index = self.index(self.start);
+        let first = (self.samples.len() - index).min(self.frame_samples());
+        [&self.samples[index..index + first], &self.samples[..self.frame_samples() - first]]
+    }
+
     /// Copies the frame that comes `frames` after the next one; whether all of it was placed.
     pub fn peek(&self, frames: usize, frame: &mut [i16]) -> bool {
         let size = self.samples.len();
@@ -184,6 +191,7 @@ mod tests {
         assert_eq!(window.place(2_000 * UNIT, &[1; 10]), 0);
         let mut frame = [0; 160];
         assert!(window.has_frame());
+        assert_eq!(window.next().concat()[78..82], [7, 7, 0, 0]);
         assert_eq!(window.take(&mut frame), 80);
         assert_eq!((frame[79], frame[80]), (7, 0));
         assert_eq!(window.take(&mut frame), 80);

@@ -5,7 +5,7 @@
 //! rate, what waits is carried over and a fresh encoder goes on.
 
 use super::axis::{FRAME_AXIS, LONGEST_FRAME, frame_samples, per_sample};
-use super::background::{AHEAD_FRAMES, Background, SILENT_PEAK, Sound, peak};
+use super::background::{AHEAD_FRAMES, Background, Sound, is_silent, peak};
 use super::codec::Encoding;
 use super::codec::decoder::{Decoder, LONGEST_SAMPLES};
 use super::encoder::{EncodeCounts, Encoder, OpusSettings, PRE_SKIP_48K};
@@ -104,10 +104,11 @@ impl PcmTrack {
         } else {
             self.fill(frame, placed, lost);
         }
-        let (peak, missing) = (peak(frame), placed < length / 2);
-        if peak <= SILENT_PEAK {
-            return (self.encode_silence(true), peak, missing);
+        let missing = placed < length / 2;
+        if is_silent(frame) {
+            return (self.encode_silence(true), 0, missing);
         }
+        let peak = peak(frame);
         let sound = match &mut self.background {
             Some(background) if placed == length => {
                 self.encoder.next_is(background.loudness());
@@ -126,12 +127,8 @@ impl PcmTrack {
     }
 
     fn encode_silence(&mut self, to_sound: bool) -> &[u8] {
-        let mut next = [0; LONGEST_FRAME];
-        let next = &mut next[..self.window.frame_samples()];
-        if to_sound {
-            self.window.peek(0, next);
-        }
-        self.encoder.silence(peak(next) > SILENT_PEAK)
+        let sound_follows = to_sound && !self.window.next().into_iter().all(is_silent);
+        self.encoder.silence(sound_follows)
     }
 
     /// Passes over the next frame.
