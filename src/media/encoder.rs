@@ -70,6 +70,7 @@ pub struct Encoder {
     /// Length of the last packet in `packet`, if it coded silence.
     last_silence: Option<usize>,
     steady: bool,
+    /// Silent frames that were coded since the last sound, to end it and to settle.
     silent_frames: u32,
     replay: Replay,
     counts: EncodeCounts,
@@ -81,9 +82,7 @@ impl Encoder {
     /// Panics: the library refuses settings that this crate has checked.
     pub fn new(settings: OpusSettings, rate_hz: u32) -> Self {
         let bitrate_bps = if rate_hz > 8_000 { settings.wideband_bitrate_bps } else { settings.bitrate_bps };
-        // SAFETY: a plain size query.
-        let bytes = unsafe { sys::opus_encoder_get_size(1) } as usize;
-        let mut state = EncoderState::take(bytes);
+        let mut state = EncoderState::take();
         let encoder = state.as_mut_ptr().cast::<sys::OpusEncoder>();
         // SAFETY: the memory is as large as the library asked for, aligned to a page, and only
         // used through this struct; the requests take one int each (opus_defines.h).
@@ -164,8 +163,7 @@ impl Encoder {
     pub fn silence(&mut self, sound_follows: bool) -> &[u8] {
         self.next_loudness = Loudness::Loud;
         self.replay.forget();
-        self.silent_frames = self.silent_frames.saturating_add(1);
-        let known = steady_silence(self.packet[0]).filter(|_| self.silent_frames > FLUSH_FRAMES);
+        let known = steady_silence(self.packet[0]).filter(|_| self.silent_frames >= FLUSH_FRAMES);
         match known {
             None => self.settle(),
             Some(_) if sound_follows => self.code_silence(MASKED_COMPLEXITY),
@@ -184,6 +182,7 @@ impl Encoder {
             return &self.packet[..length];
         }
         let previous = self.packet;
+        self.silent_frames += 1;
         let flushes = self.silent_frames <= FLUSH_FRAMES;
         let length = self.code_silence(if flushes { MASKED_COMPLEXITY } else { SILENCE_COMPLEXITY }).len();
         self.last_silence = Some(length);
@@ -295,7 +294,6 @@ fn settled(rate_hz: u32) -> Vec<u8> {
     let mut encoder = Encoder::new(settings, rate_hz);
     let mut packet = Vec::new();
     for _ in 0..SETTLE_FRAMES {
-        encoder.silent_frames += 1;
         packet = encoder.settle().to_vec();
         if encoder.steady {
             break;

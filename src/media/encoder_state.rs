@@ -6,6 +6,7 @@
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use opusic_sys as sys;
 use zeroize::Zeroize;
 
 /// States kept: address space, 32 MiB, and no memory.
@@ -18,26 +19,25 @@ static POOL: Mutex<Vec<Pages>> = Mutex::new(Vec::new());
 pub struct EncoderState(Pages);
 
 impl EncoderState {
-    /// All zero, as many bytes at least. Waits for nobody: where another thread is at the pool, it
-    /// maps new pages.
+    /// All zero, for a mono encoder. Waits for nobody: where another thread is at the pool, it maps
+    /// new pages.
     ///
     /// Panics: the system has no address space left.
-    pub fn take(bytes: usize) -> Self {
-        let bytes = bytes.next_multiple_of(page_bytes());
+    pub fn take() -> Self {
         let pooled = POOL.try_lock().ok().and_then(|mut pool| pool.pop());
-        Self(pooled.filter(|pages| pages.bytes == bytes).unwrap_or_else(|| Pages::map(bytes)))
+        Self(pooled.unwrap_or_else(Pages::map))
     }
 
     /// Where it begins.
     pub fn as_mut_ptr(&mut self) -> *mut u8 {
-        self.0.start.as_ptr()
+        self.0.0.as_ptr()
     }
 
     /// Gives the memory of every page that is all zero back to the system: it reads as before, and
     /// takes memory again once something is written there.
     pub fn release_zero_pages(&mut self) {
         let size = page_bytes();
-        for n in 0..self.count() {
+        for n in 0..pages() {
             if is_zero(self.page(n)) {
                 self.0.release(n * size, size);
             }
@@ -45,23 +45,19 @@ impl EncoderState {
     }
 
     fn wipe(&mut self) {
-        for n in 0..self.count() {
+        for n in 0..pages() {
             let page = self.page(n);
             // To write into a page that holds nothing would take memory for it.
             if !is_zero(page) {
                 page.zeroize();
             }
         }
-        self.0.release(0, self.0.bytes);
-    }
-
-    fn count(&self) -> usize {
-        self.0.bytes / page_bytes()
+        self.0.release(0, pages() * page_bytes());
     }
 
     fn page(&mut self, n: usize) -> &mut [u8] {
         let size = page_bytes();
-        assert!(n < self.count(), "page {n} of {}", self.count());
+        assert!(n < pages(), "page {n} of {}", pages());
         // SAFETY: the range lies inside the pages, which are mapped, readable and writable as long
         // as `self` is, and borrowed through `self`.
         unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr().add(n * size), size) }
@@ -73,26 +69,24 @@ impl Drop for EncoderState {
         self.wipe();
         let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
         if pool.len() < KEPT {
-            pool.push(Pages { ..self.0 });
+            pool.push(Pages(self.0.0));
         } else {
-            // SAFETY: the pages were mapped with this length, and `self` was all that had them.
-            unsafe { libc::munmap(self.0.start.as_ptr().cast(), self.0.bytes) };
+            // SAFETY: so many pages were mapped, and `self` was all that had them.
+            unsafe { libc::munmap(self.0.0.as_ptr().cast(), pages() * page_bytes()) };
         }
     }
 }
 
-/// Mapped pages, in the hands of a state or of the pool.
+/// The mapped pages of a state, in its hands or in the pool's.
 #[derive(Debug)]
-struct Pages {
-    start: NonNull<u8>,
-    bytes: usize,
-}
+struct Pages(NonNull<u8>);
 
 // SAFETY: whoever has this value is the only one to have the pages.
 unsafe impl Send for Pages {}
 
 impl Pages {
-    fn map(bytes: usize) -> Self {
+    fn map() -> Self {
+        let bytes = pages() * page_bytes();
         let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         // SAFETY: a new mapping, of no file, wherever there is room.
         let address = unsafe { libc::mmap(ptr::null_mut(), bytes, access, kind, -1, 0) };
@@ -101,19 +95,26 @@ impl Pages {
         // Large pages would take memory for what is never written.
         // SAFETY: the pages were mapped just now; the advice changes nothing of their content.
         unsafe { libc::madvise(address, bytes, libc::MADV_NOHUGEPAGE) };
-        Self { start, bytes }
+        Self(start)
     }
 
     /// Gives the memory of whole pages of zeros back.
     fn release(&mut self, from: usize, bytes: usize) {
         // SAFETY: the range lies inside the pages and holds zeros only, as it does afterwards: an
         // anonymous private page that is given back reads as zeros. Source: madvise(2).
-        unsafe { libc::madvise(self.start.as_ptr().add(from).cast(), bytes, libc::MADV_DONTNEED) };
+        unsafe { libc::madvise(self.0.as_ptr().add(from).cast(), bytes, libc::MADV_DONTNEED) };
     }
 }
 
 fn is_zero(bytes: &[u8]) -> bool {
     bytes.as_chunks::<32>().0.iter().all(|chunk| *chunk == [0; 32])
+}
+
+/// Pages of a state.
+fn pages() -> usize {
+    static PAGES: OnceLock<usize> = OnceLock::new();
+    // SAFETY: a plain size query.
+    *PAGES.get_or_init(|| (unsafe { sys::opus_encoder_get_size(1) } as usize).div_ceil(page_bytes()))
 }
 
 /// Size of the system's pages, a multiple of 32.
@@ -127,25 +128,24 @@ fn page_bytes() -> usize {
 mod tests {
     use super::*;
 
-    const BYTES: usize = 31_672;
-
     fn mapped() -> EncoderState {
-        EncoderState(Pages::map(BYTES.next_multiple_of(page_bytes())))
+        EncoderState(Pages::map())
     }
 
     /// Whether each page takes memory.
     fn resident(state: &mut EncoderState) -> Vec<bool> {
-        let mut pages = vec![0u8; state.count()];
+        let mut resident = vec![0u8; pages()];
+        let bytes = pages() * page_bytes();
         // SAFETY: the pages are mapped, and the list has a byte for each.
-        let status = unsafe { libc::mincore(state.as_mut_ptr().cast(), state.0.bytes, pages.as_mut_ptr()) };
+        let status = unsafe { libc::mincore(state.as_mut_ptr().cast(), bytes, resident.as_mut_ptr()) };
         assert_eq!(status, 0, "mincore");
-        pages.iter().map(|page| page & 1 == 1).collect()
+        resident.iter().map(|page| page & 1 == 1).collect()
     }
 
     #[test]
     fn pages_of_zeros_take_no_memory_and_read_as_zeros() {
         let mut state = mapped();
-        let count = state.count();
+        let count = pages();
         (0..count).for_each(|n| state.page(n).fill(0));
         state.page(1).fill(7);
         assert_eq!(resident(&mut state), vec![true; count]);
@@ -158,18 +158,18 @@ mod tests {
     #[test]
     fn a_wiped_state_is_zero_and_takes_no_memory() {
         let mut state = mapped();
-        (0..state.count()).for_each(|n| state.page(n).fill(0xa5));
+        (0..pages()).for_each(|n| state.page(n).fill(0xa5));
         state.wipe();
-        assert_eq!(resident(&mut state), vec![false; state.count()]);
-        assert!((0..state.count()).all(|n| is_zero(state.page(n))));
+        assert_eq!(resident(&mut state), vec![false; pages()]);
+        assert!((0..pages()).all(|n| is_zero(state.page(n))));
     }
 
     #[test]
     fn states_are_zero_whoever_had_them_before() {
         for _ in 0..3 {
-            let mut states: Vec<_> = (0..4).map(|_| EncoderState::take(BYTES)).collect();
+            let mut states: Vec<_> = (0..4).map(|_| EncoderState::take()).collect();
             for state in &mut states {
-                for n in 0..state.count() {
+                for n in 0..pages() {
                     assert!(is_zero(state.page(n)));
                     state.page(n).fill(0xa5);
                 }
