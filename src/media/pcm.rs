@@ -77,9 +77,7 @@ impl PcmWindow {
 
     /// The samples of the next frame, in the two runs in which they lie.
     pub fn next(&self) -> [&[i16]; 2] {
-        let index = self.index(self.start);
-        let first = (self.samples.len() - index).min(self.frame_samples());
-        [&self.samples[index..index + first], &self.samples[..self.frame_samples() - first]]
+        self.runs(self.index(self.start), self.frame_samples())
     }
 
     /// Copies the frame that comes `frames` after the next one; whether all of it was placed.
@@ -87,9 +85,7 @@ impl PcmWindow {
         let size = self.samples.len();
         let length = frame.len();
         let index = self.index(self.start + (frames * length) as i64);
-        let first = (size - index).min(length);
-        frame[..first].copy_from_slice(&self.samples[index..index + first]);
-        frame[first..].copy_from_slice(&self.samples[..length - first]);
+        self.copy(index, frame);
         let mut whole = true;
         words(size, index, length, |word, mask| whole &= self.present[word] & mask == mask);
         whole
@@ -101,9 +97,7 @@ impl PcmWindow {
         let size = self.samples.len();
         let index = self.index(self.start);
         let length = frame.len();
-        let first = (size - index).min(length);
-        frame[..first].copy_from_slice(&self.samples[index..index + first]);
-        frame[first..].copy_from_slice(&self.samples[..length - first]);
+        let first = self.copy(index, frame);
         self.samples[index..index + first].fill(0);
         self.samples[..length - first].fill(0);
         self.start += length as i64;
@@ -141,6 +135,20 @@ impl PcmWindow {
             other.mark(index, 1);
         }
         other
+    }
+
+    /// So many samples from an index on, in the two runs in which they lie.
+    fn runs(&self, index: usize, length: usize) -> [&[i16]; 2] {
+        let first = (self.samples.len() - index).min(length);
+        [&self.samples[index..index + first], &self.samples[..length - first]]
+    }
+
+    /// Copies the samples from an index on; the length of the first of their two runs.
+    fn copy(&self, index: usize, frame: &mut [i16]) -> usize {
+        let [one, other] = self.runs(index, frame.len());
+        frame[..one.len()].copy_from_slice(one);
+        frame[one.len()..].copy_from_slice(other);
+        one.len()
     }
 
     fn index(&self, at: i64) -> usize {
