@@ -134,13 +134,12 @@ impl Media {
             for leg in legs.iter_mut() {
                 let size = leg.encoder.frame_samples();
                 let (samples, next) = leg.waiting[frame * size..].split_at(size);
-                let loudest = peak(samples);
-                let packet = if is_silent(samples) {
+                let (packet, loudest) = if is_silent(samples) {
                     // What was not read yet may be sound.
                     let follows = next.get(..size).is_none_or(|next| !is_silent(next));
-                    leg.encoder.silence(follows)
+                    (leg.encoder.silence(follows), 0)
                 } else {
-                    leg.encoder.encode(samples, Sound::Talk)
+                    (leg.encoder.encode(samples, Sound::Talk), peak(samples))
                 };
                 self.open.lengths.push(packet.len() as u16);
                 self.open.peaks.push((loudest >> 7).min(255) as u8);
