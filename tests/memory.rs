@@ -64,8 +64,17 @@ fn held() -> i64 {
 
 /// Memory of the process that holds something. Units: bytes.
 fn resident() -> i64 {
-    let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").expect("a Linux with /proc");
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:")).expect("its own memory");
+    of_process("smaps_rollup", "Anonymous:")
+}
+
+/// Address space of the process. Units: bytes.
+fn mapped() -> i64 {
+    of_process("status", "VmSize:")
+}
+
+fn of_process(file: &str, name: &str) -> i64 {
+    let said = std::fs::read_to_string(format!("/proc/self/{file}")).expect("a Linux with /proc");
+    let line = said.lines().find_map(|line| line.strip_prefix(name)).expect("a line of that name");
     line.trim().trim_end_matches(" kB").parse::<i64>().expect("a number of KiB") * 1_024
 }
 
@@ -106,5 +115,11 @@ fn a_call_of_two_legs_takes_at_most_128_kib() {
     drop(calls);
     let left = (held() - before) / CALLS as i64;
     assert!(left < 1_024, "{left} bytes of each call stay");
-    drop((first, run(&legs)));
+    let kept = (resident() - resident_before) / CALLS as i64;
+    assert!(kept < resident_each - TWO_STATES, "{kept} bytes of each stay resident: the pool's states do");
+    let mapped_before = mapped();
+    let again: Vec<_> = (0..CALLS).map(|_| run(&legs)).collect();
+    let grown = (mapped() - mapped_before) / CALLS as i64;
+    assert!(grown < TWO_STATES, "{grown} bytes mapped for each call: what is in the pool is used again");
+    drop((first, again));
 }
