@@ -25,7 +25,7 @@ async fn ask(api: &Api, headers: &[(&str, &str)]) -> Answer {
 }
 
 #[tokio::test]
-async fn no_audio_is_served_without_an_audit_entry() {
+async fn invariant_14_no_audio_is_served_without_an_audit_entry() {
     let api = Api::new();
     api.fake.audit_fails.store(true, Ordering::Relaxed);
     for query in ["", "&format=wav", "&export=true"] {
