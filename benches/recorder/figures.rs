@@ -109,7 +109,8 @@ pub async fn memory() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many calls lose nothing: ever more, until the first loss.
+/// How many calls lose nothing: ever more, until the first loss. What bare libopus takes right before
+/// tells how fast the machine is at the time.
 pub async fn capacity(words: &[&str]) -> anyhow::Result<()> {
     let codec = if words.contains(&"opus") { Codec::Opus } else { Codec::Pcma };
     let adaptive = words.contains(&"adaptive");
@@ -122,8 +123,9 @@ pub async fn capacity(words: &[&str]) -> anyhow::Result<()> {
         if adaptive { " and less under load" } else { "" }
     );
     println!(
-        "calls    sent packets  missing  kernel drops  failed  ms/call-s  recorder CPU  sender late p99/worst ms"
+        "calls    sent packets  missing  kernel drops  failed  ms/call-s      bare  recorder CPU  sender late p99/worst ms"
     );
+    let voices = Talk::Conversation.voices()?;
     let mut held = 0;
     for calls in (first..=most).step_by(step) {
         let trial = Trial {
@@ -133,12 +135,13 @@ pub async fn capacity(words: &[&str]) -> anyhow::Result<()> {
             adaptive,
             ..Trial::of(calls, 15, Talk::Conversation)
         };
+        let bare = bare::call_second_ms(&voices, BARE_CALLS, SECONDS as usize, 5);
         let report = trial.run().await?;
         let cost = report.recorder.context("the recorder was watched")?;
         let drops = cost.kernel_drops.unwrap_or(0);
         let missing = report.packets_lost + report.packets_unaccounted;
         println!(
-            "{calls:>5} {:>15} {missing:>8} {drops:>13} {:>7} {:>10.2} {:>12.0}% {:>12.2} {:>8.1}",
+            "{calls:>5} {:>15} {missing:>8} {drops:>13} {:>7} {:>10.2} {bare:>8.2} {:>12.0}% {:>12.2} {:>8.1}",
             report.packets_sent,
             report.failed,
             cost.cpu_ms_per_call_second,
