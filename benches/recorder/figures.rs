@@ -8,11 +8,9 @@ use optag::load::codec::Codec;
 use optag::load::run::play_all;
 use optag::load::usage::Usage;
 
-use super::bare;
+use super::bare::{self, Beside};
 use super::trial::{Talk, Trial, cost_ms, median};
 
-/// Calls whose frames bare libopus encodes, before the recorder's turn and once more after it.
-const BARE_CALLS: usize = 15;
 const SECONDS: u64 = 12;
 /// How long calls last whose cost is told: what a call costs once, to be taken in and stored, is
 /// part of it, and few calls are shorter.
@@ -22,7 +20,7 @@ const RATIO_CALLS: usize = 200;
 /// New calls a second where many are needed.
 const RATE_PER_S: f64 = 100.0;
 
-/// The whole recorder ÷ bare libopus encoding every frame.
+/// The whole recorder ÷ bare libopus encoding every frame, beside it at the same time.
 pub async fn ratio() -> anyhow::Result<()> {
     println!(
         "{RATIO_CALLS} calls of {RATIO_SECONDS} s; processor time of a call-second in ms, kernel time included"
@@ -32,11 +30,10 @@ pub async fn ratio() -> anyhow::Result<()> {
         let voices = talk.voices()?;
         let mut ratios = Vec::new();
         for round in 1..=RATIO_ROUNDS {
-            let before = bare::call_second_ms(&voices, BARE_CALLS, SECONDS as usize, 5);
-            let report =
-                Trial { rate_per_s: RATE_PER_S, ..Trial::of(RATIO_CALLS, RATIO_SECONDS, talk) }.run().await?;
-            let after = bare::call_second_ms(&voices, BARE_CALLS, SECONDS as usize, 5);
-            let bare = (before + after) / 2.0;
+            let trial = Trial { rate_per_s: RATE_PER_S, ..Trial::of(RATIO_CALLS, RATIO_SECONDS, talk) };
+            let beside = Beside::start(&voices, trial.complexity);
+            let report = trial.run().await?;
+            let bare = beside.end();
             let ours = cost_ms(&report);
             ratios.push(ours / bare);
             println!("{:<14} {round:>5} {ours:>9.2} {bare:>6.2} {:>6.3}", talk.name(), ours / bare);
@@ -50,14 +47,15 @@ pub async fn ratio() -> anyhow::Result<()> {
 /// Processor time of a call-second as calls grow.
 pub async fn growth() -> anyhow::Result<()> {
     const SIZES: [usize; 4] = [50, 100, 200, 400];
-    println!("conversations; processor time of a call-second in ms, and beside bare libopus in turns");
+    println!("conversations; processor time of a call-second in ms, and bare libopus at the same time");
     let voices = Talk::Conversation.voices()?;
     let mut all: Vec<Vec<f64>> = vec![Vec::new(); SIZES.len()];
     for round in 1..=3 {
         for (n, &calls) in SIZES.iter().enumerate() {
-            let bare = bare::call_second_ms(&voices, BARE_CALLS, SECONDS as usize, 5);
-            let report = Trial { rate_per_s: RATE_PER_S, ..Trial::of(calls, SECONDS, Talk::Conversation) };
-            let report = report.run().await?;
+            let trial = Trial { rate_per_s: RATE_PER_S, ..Trial::of(calls, SECONDS, Talk::Conversation) };
+            let beside = Beside::start(&voices, trial.complexity);
+            let report = trial.run().await?;
+            let bare = beside.end();
             let ours = cost_ms(&report);
             println!("round {round}: {calls:>4} calls {ours:>6.2}, bare {bare:.2}, ratio {:.3}", ours / bare);
             all[n].push(ours / bare);
@@ -135,7 +133,7 @@ pub async fn capacity(words: &[&str]) -> anyhow::Result<()> {
             adaptive,
             ..Trial::of(calls, 15, Talk::Conversation)
         };
-        let bare = bare::call_second_ms(&voices, BARE_CALLS, SECONDS as usize, 5);
+        let bare = bare::call_second_ms(&voices, 5);
         let report = trial.run().await?;
         let cost = report.recorder.context("the recorder was watched")?;
         let drops = cost.kernel_drops.unwrap_or(0);
