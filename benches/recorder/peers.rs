@@ -12,6 +12,7 @@ use optag::load::codec::{Codec, Coded, Format};
 use optag::load::leg::Leg;
 use optag::load::sender::SenderPool;
 
+use super::bare::Beside;
 use super::trial::{Talk, Trial, cost_ms, median};
 
 const CALLS: usize = 50;
@@ -32,6 +33,15 @@ enum Peer {
     Ffmpeg,
     /// One process for all calls.
     Gstreamer,
+}
+
+impl Peer {
+    fn name(self) -> &'static str {
+        match self {
+            Peer::Ffmpeg => "ffmpeg",
+            Peer::Gstreamer => "GStreamer",
+        }
+    }
 }
 
 /// Processor time of a call-second of each, in turns, and ours, at the complexities that `words`
@@ -61,23 +71,43 @@ pub async fn compare(words: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What a run took, and what bare libopus took at the same time: it tells how fast the machine was.
+/// Units: ms of processor time for a call-second.
+#[derive(Clone, Copy, Debug)]
+struct Cost {
+    took: f64,
+    bare: f64,
+}
+
+impl Cost {
+    /// How many times what `ours` took, and the same were the machine as fast in both runs.
+    fn times(self, ours: Self) -> [f64; 2] {
+        [self.took / ours.took, self.took / self.bare / (ours.took / ours.bare)]
+    }
+}
+
 async fn in_turns(talk: Talk, complexity: i32) -> anyhow::Result<()> {
     let name = format!("{}, complexity {complexity}", talk.name());
-    let (mut ffmpeg, mut gstreamer) = (Vec::new(), Vec::new());
+    let voices = talk.voices()?;
+    let mut times = [Peer::Ffmpeg, Peer::Gstreamer].map(|peer| (peer, [Vec::new(), Vec::new()]));
     for round in 1..=ROUNDS {
+        let beside = Beside::start(&voices, complexity);
         let report = Trial { complexity, ..Trial::of(CALLS, SECONDS, talk) }.run().await?;
-        let ours = cost_ms(&report);
-        let first = run(Peer::Ffmpeg, talk, complexity)?;
-        let second = run(Peer::Gstreamer, talk, complexity)?;
-        println!(
-            "{name}, round {round}: optag {ours:.2}, ffmpeg {first:.2} ({:.2}×), GStreamer {second:.2} ({:.2}×)",
-            first / ours,
-            second / ours
-        );
-        ffmpeg.push(first / ours);
-        gstreamer.push(second / ours);
+        let ours = Cost { took: cost_ms(&report), bare: beside.end() };
+        print!("{name}, round {round}: optag {:.2} (bare libopus {:.2})", ours.took, ours.bare);
+        for (peer, of_peer) in &mut times {
+            let beside = Beside::start(&voices, complexity);
+            let took = run(*peer, talk, complexity)?;
+            let cost = Cost { took, bare: beside.end() };
+            let [plain, level] = cost.times(ours);
+            print!(", {} {took:.2} ({:.2}): {plain:.2}×, {level:.2}× at one speed", peer.name(), cost.bare);
+            of_peer.iter_mut().zip([plain, level]).for_each(|(all, one)| all.push(one));
+        }
+        println!();
     }
-    println!("{name}, median: ffmpeg {:.2}×, GStreamer {:.2}×", median(ffmpeg), median(gstreamer));
+    for (peer, [plain, level]) in times {
+        println!("{name}, {}: median {:.2}×, {:.2}× at one speed", peer.name(), median(plain), median(level));
+    }
     Ok(())
 }
 
