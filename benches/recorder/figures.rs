@@ -8,7 +8,7 @@ use optag::load::codec::Codec;
 use optag::load::run::play_all;
 use optag::load::usage::Usage;
 
-use super::bare::{self, Beside};
+use super::bare;
 use super::trial::{Talk, Trial, cost_ms, median};
 
 const SECONDS: u64 = 12;
@@ -27,13 +27,10 @@ pub async fn ratio() -> anyhow::Result<()> {
     );
     println!("{:<14} {:>5} {:>9} {:>6} {:>6}", "", "round", "recorder", "bare", "ratio");
     for talk in [Talk::Both, Talk::Conversation, Talk::NoisyConversation] {
-        let voices = talk.voices()?;
         let mut ratios = Vec::new();
         for round in 1..=RATIO_ROUNDS {
             let trial = Trial { rate_per_s: RATE_PER_S, ..Trial::of(RATIO_CALLS, RATIO_SECONDS, talk) };
-            let beside = Beside::start(&voices, trial.complexity);
-            let report = trial.run().await?;
-            let bare = beside.end();
+            let (report, bare) = trial.run_beside_bare().await?;
             let ours = cost_ms(&report);
             ratios.push(ours / bare);
             println!("{:<14} {round:>5} {ours:>9.2} {bare:>6.2} {:>6.3}", talk.name(), ours / bare);
@@ -48,14 +45,11 @@ pub async fn ratio() -> anyhow::Result<()> {
 pub async fn growth() -> anyhow::Result<()> {
     const SIZES: [usize; 4] = [50, 100, 200, 400];
     println!("conversations; processor time of a call-second in ms, and bare libopus at the same time");
-    let voices = Talk::Conversation.voices()?;
     let mut all: Vec<Vec<f64>> = vec![Vec::new(); SIZES.len()];
     for round in 1..=3 {
         for (n, &calls) in SIZES.iter().enumerate() {
             let trial = Trial { rate_per_s: RATE_PER_S, ..Trial::of(calls, SECONDS, Talk::Conversation) };
-            let beside = Beside::start(&voices, trial.complexity);
-            let report = trial.run().await?;
-            let bare = beside.end();
+            let (report, bare) = trial.run_beside_bare().await?;
             let ours = cost_ms(&report);
             println!("round {round}: {calls:>4} calls {ours:>6.2}, bare {bare:.2}, ratio {:.3}", ours / bare);
             all[n].push(ours / bare);
@@ -107,8 +101,8 @@ pub async fn memory() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many calls lose nothing: ever more, until the first loss. What bare libopus takes right before
-/// tells how fast the machine is at the time.
+/// How many calls lose nothing: ever more, until the first loss. What bare libopus takes right before,
+/// always at complexity 5, tells how fast the machine is at the time.
 pub async fn capacity(words: &[&str]) -> anyhow::Result<()> {
     let codec = if words.contains(&"opus") { Codec::Opus } else { Codec::Pcma };
     let adaptive = words.contains(&"adaptive");

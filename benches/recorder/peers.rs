@@ -81,31 +81,32 @@ struct Cost {
 
 impl Cost {
     /// How many times what `ours` took, and the same were the machine as fast in both runs.
-    fn times(self, ours: Self) -> [f64; 2] {
-        [self.took / ours.took, self.took / self.bare / (ours.took / ours.bare)]
+    fn times(self, ours: Self) -> (f64, f64) {
+        (self.took / ours.took, self.took / self.bare / (ours.took / ours.bare))
     }
 }
 
 async fn in_turns(talk: Talk, complexity: i32) -> anyhow::Result<()> {
     let name = format!("{}, complexity {complexity}", talk.name());
     let voices = talk.voices()?;
-    let mut times = [Peer::Ffmpeg, Peer::Gstreamer].map(|peer| (peer, [Vec::new(), Vec::new()]));
+    let mut times = [Peer::Ffmpeg, Peer::Gstreamer].map(|peer| (peer, Vec::new()));
     for round in 1..=ROUNDS {
-        let beside = Beside::start(&voices, complexity);
-        let report = Trial { complexity, ..Trial::of(CALLS, SECONDS, talk) }.run().await?;
-        let ours = Cost { took: cost_ms(&report), bare: beside.end() };
+        let trial = Trial { complexity, ..Trial::of(CALLS, SECONDS, talk) };
+        let (report, bare) = trial.run_beside_bare().await?;
+        let ours = Cost { took: cost_ms(&report), bare };
         print!("{name}, round {round}: optag {:.2} (bare libopus {:.2})", ours.took, ours.bare);
         for (peer, of_peer) in &mut times {
             let beside = Beside::start(&voices, complexity);
             let took = run(*peer, talk, complexity)?;
             let cost = Cost { took, bare: beside.end() };
-            let [plain, level] = cost.times(ours);
+            let (plain, level) = cost.times(ours);
             print!(", {} {took:.2} ({:.2}): {plain:.2}×, {level:.2}× at one speed", peer.name(), cost.bare);
-            of_peer.iter_mut().zip([plain, level]).for_each(|(all, one)| all.push(one));
+            of_peer.push((plain, level));
         }
         println!();
     }
-    for (peer, [plain, level]) in times {
+    for (peer, of_peer) in times {
+        let (plain, level) = of_peer.into_iter().unzip();
         println!("{name}, {}: median {:.2}×, {:.2}× at one speed", peer.name(), median(plain), median(level));
     }
     Ok(())

@@ -15,6 +15,8 @@ use optag::load::run::{Run, play_all};
 use optag::load::sender::SenderPool;
 use optag::load::speech::Voices;
 
+use super::bare::Beside;
+
 /// Largest sample of the lines' noise: no frame is digital silence.
 const NOISE_PEAK: i16 = 45;
 
@@ -126,6 +128,14 @@ impl Trial {
             report.sender(&stage.pool.stop());
         }
         Ok(report)
+    }
+
+    /// The same with bare libopus beside it; besides, what that took of a processor for a second of
+    /// two legs, at the same complexity. Units: ms.
+    pub async fn run_beside_bare(&self) -> anyhow::Result<(Report, f64)> {
+        let beside = Beside::start(&self.talk.voices()?, self.complexity);
+        let report = self.run().await?;
+        Ok((report, beside.end()))
     }
 }
 
