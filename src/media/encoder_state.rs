@@ -52,7 +52,7 @@ impl EncoderState {
                 page.zeroize();
             }
         }
-        self.0.release(0, pages() * page_bytes());
+        self.0.release(0, mapped_bytes());
     }
 
     fn page(&mut self, n: usize) -> &mut [u8] {
@@ -72,7 +72,7 @@ impl Drop for EncoderState {
             pool.push(Pages(self.0.0));
         } else {
             // SAFETY: so many pages were mapped, and `self` was all that had them.
-            unsafe { libc::munmap(self.0.0.as_ptr().cast(), pages() * page_bytes()) };
+            unsafe { libc::munmap(self.0.0.as_ptr().cast(), mapped_bytes()) };
         }
     }
 }
@@ -86,7 +86,7 @@ unsafe impl Send for Pages {}
 
 impl Pages {
     fn map() -> Self {
-        let bytes = pages() * page_bytes();
+        let bytes = mapped_bytes();
         let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         // SAFETY: a new mapping, of no file, wherever there is room.
         let address = unsafe { libc::mmap(ptr::null_mut(), bytes, access, kind, -1, 0) };
@@ -117,6 +117,11 @@ fn pages() -> usize {
     *PAGES.get_or_init(|| (unsafe { sys::opus_encoder_get_size(1) } as usize).div_ceil(page_bytes()))
 }
 
+/// Their size together.
+fn mapped_bytes() -> usize {
+    pages() * page_bytes()
+}
+
 /// Size of the system's pages, a multiple of 32.
 fn page_bytes() -> usize {
     static BYTES: OnceLock<usize> = OnceLock::new();
@@ -135,9 +140,9 @@ mod tests {
     /// Whether each page takes memory.
     fn resident(state: &mut EncoderState) -> Vec<bool> {
         let mut resident = vec![0u8; pages()];
-        let bytes = pages() * page_bytes();
         // SAFETY: the pages are mapped, and the list has a byte for each.
-        let status = unsafe { libc::mincore(state.as_mut_ptr().cast(), bytes, resident.as_mut_ptr()) };
+        let status =
+            unsafe { libc::mincore(state.as_mut_ptr().cast(), mapped_bytes(), resident.as_mut_ptr()) };
         assert_eq!(status, 0, "mincore");
         resident.iter().map(|page| page & 1 == 1).collect()
     }
