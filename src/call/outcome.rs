@@ -30,7 +30,7 @@ pub enum NoAudio {
     NoPackets,
     /// Datagrams came, but none that the streams accept (source, SSRC, payload type, form).
     NothingAccepted,
-    /// Accepted packets came only before consent or while paused.
+    /// Accepted packets came only before consent, while paused, or too late for a single frame.
     OnlyWhileClosed,
 }
 

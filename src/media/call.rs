@@ -35,6 +35,7 @@ pub struct Call {
     pub(super) admitted: MonoTime,
     pub(super) zero: Option<MonoTime>,
     pub(super) frames_out: u32,
+    /// Whether a frame was made since some audio came.
     pub(super) had_audio: bool,
     pub(super) paused: bool,
     /// Whether the captures keep nothing: paused, or consent does not cover the department.
@@ -370,21 +371,20 @@ impl Call {
             self.take_presses(now, stream);
         }
         self.report_spool_gap();
-        let mut frames = usize::MAX;
+        let (mut frames, mut has_audio) = (usize::MAX, false);
         for capture in self.legs.iter_mut().filter_map(|leg| leg.capture.as_mut()) {
             frames = frames.min(capture.encoded.lengths.len());
-            self.changed |= capture.has_audio() && !self.had_audio;
-            self.had_audio |= capture.has_audio();
+            has_audio |= capture.has_audio();
             self.facts.extend(capture.closed_gaps.drain(..).map(Fact::Gap));
         }
-        if frames == usize::MAX {
+        if frames == usize::MAX || frames == 0 {
             return;
         }
-        if frames > 0 {
-            let block = interleave::take(&mut self.legs, frames, self.frames_out);
-            self.frames_out += frames as u32;
-            self.facts.push(Fact::Media(block));
-        }
+        let block = interleave::take(&mut self.legs, frames, self.frames_out);
+        self.frames_out += frames as u32;
+        self.facts.push(Fact::Media(block));
+        self.changed |= has_audio && !self.had_audio;
+        self.had_audio |= has_audio;
     }
 
     fn report_spool_gap(&mut self) {

@@ -382,6 +382,19 @@ fn a_call_without_packets_says_so() {
 }
 
 #[test]
+fn a_yes_just_before_the_end_makes_no_recording_without_a_frame() {
+    for (after_ms, outcome) in [(5, Outcome::NoAudio(NoAudio::OnlyWhileClosed)), (15, Outcome::Recorded)] {
+        let mut bench = Bench::new(true);
+        bench.talk(0..50, |_| true);
+        bench.tick_to(1_000);
+        bench.yes();
+        bench.hear(0, 1_001, &packet(0, 50, 50 * 160, 8, &tone(50)));
+        assert_eq!(bench.end(1_000 + after_ms), outcome);
+        assert_eq!(bench.frames() > 0, outcome == Outcome::Recorded);
+    }
+}
+
+#[test]
 fn a_backlog_of_a_stalled_tick_is_heard_whole() {
     let mut bench = Bench::new(true);
     bench.yes();
