@@ -172,8 +172,8 @@ async fn each_answer_ends_a_call_as_it_must_by_whichever_way_it_comes() {
         }
         assert_eq!(report["outcomes_unexpected"], 0, "{way}: {report:#}");
     }
-    // The caller answers as the call ends: no recording, and the tool does not hide it.
-    let (good, report) = play("--own --calls 1 --seconds 1").await;
+    // The answering key is lost on the way: no recording, and the tool does not hide it.
+    let (good, report) = play("--own --calls 1 --seconds 2 --loss 99.999").await;
     assert_eq!((good, &report["outcomes_unexpected"]), (false, &1.into()), "{report:#}");
     assert!(report["faults"][0].as_str().unwrap().contains("not as `recorded`"), "{report:#}");
 }
