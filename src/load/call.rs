@@ -311,6 +311,7 @@ impl Check {
             start: self.starts[side] * scenario.format.samples(),
             late: late_us(side) * i64::from(RATE_HZ) / 1_000_000 + skipped as i64,
             drift_ppm: scenario.impairment.drift_ppm,
+            sent_late: self.played.sent[side].late_most_us as i64 * i64::from(RATE_HZ) / 1_000_000,
         };
         let packet_ms = f64::from(scenario.format.ptime_ms) * (1.0 + scenario.impairment.drift_ppm / 1e6);
         let lost = losses::spans(&self.played.sent[side].lost, packet_ms, late_us(side) as f64 / 1e3);

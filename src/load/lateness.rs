@@ -47,8 +47,8 @@ impl Default for Lateness {
 }
 
 impl Lateness {
-    /// A packet that was due then joins the batch that leaves next.
-    pub fn note(&mut self, due: Instant) {
+    /// A packet that was due then joins the batch that leaves next; by how much it is late. Units: µs.
+    pub fn note(&mut self, due: Instant) -> u64 {
         let late = due.elapsed();
         let us = late.as_micros() as u64;
         self.late += u64::from(late > LATE);
@@ -57,6 +57,7 @@ impl Lateness {
         if self.first_due.is_none_or(|first| due < first) {
             self.first_due = Some(due);
         }
+        us
     }
 
     /// The batch left.

@@ -29,6 +29,8 @@ pub struct Sent {
     pub datagrams: u64,
     /// Packets that the line lost, by number.
     pub lost: Vec<u64>,
+    /// By how much a packet left late, at the most. Units: µs.
+    pub late_most_us: u64,
 }
 
 enum Order {
@@ -276,7 +278,8 @@ impl Thread {
     fn send_now(&mut self, stream: &mut Stream, due: Instant) {
         stream.sent.datagrams += 1;
         let leg = &mut stream.leg;
-        self.lateness.note(due);
+        let late_us = self.lateness.note(due);
+        stream.sent.late_most_us = stream.sent.late_most_us.max(late_us);
         if self.batch.push(leg.to, |out| leg.next(out)) {
             self.flush();
         }

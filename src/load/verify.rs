@@ -5,7 +5,7 @@
 const SEARCH: i64 = 200;
 /// Lags of the search.
 const LAGS: usize = 2 * SEARCH as usize + 1;
-/// Farthest that the match may lie from where it was sent. Units: samples (5 ms).
+/// Farthest that the match may lie from where it was sent, if all left on time. Units: samples (5 ms).
 const PLACE: i64 = 40;
 /// Least correlation with the own leg.
 const OWN: f64 = 0.90;
@@ -29,6 +29,8 @@ pub struct Spoken<'a> {
     pub late: i64,
     /// How much too slow its clock is. Units: millionths.
     pub drift_ppm: f64,
+    /// By how much its packets left late, at the most. Units: samples.
+    pub sent_late: i64,
 }
 
 impl Spoken<'_> {
@@ -58,12 +60,14 @@ pub struct Match {
     pub off_samples: i64,
     /// How much the distance changed from the first window to the last. Units: samples.
     pub axis_samples: i64,
+    /// How far it may lie off because the leg's packets left late. Units: samples.
+    pub sent_late: i64,
 }
 
 impl Match {
     /// Whether it is as it must be.
     pub fn is_good(&self) -> bool {
-        self.own >= OWN && self.other <= OTHER && self.off_samples.abs() <= PLACE
+        self.own >= OWN && self.other <= OTHER && self.off_samples.abs() <= PLACE + self.sent_late
     }
 }
 
@@ -96,6 +100,7 @@ pub fn compare(stored: &[i16], own: Spoken, other: Spoken, lost: &[(i64, i64)]) 
         other: other_sums.best().0.abs(),
         off_samples: places.into_iter().max_by_key(|lag: &i64| lag.abs()).unwrap_or(0),
         axis_samples: axis,
+        sent_late: own.sent_late,
     }
 }
 
@@ -178,7 +183,7 @@ mod tests {
     }
 
     fn spoken(voice: &[i16], start: usize) -> Spoken<'_> {
-        Spoken { voice, start, late: 0, drift_ppm: 0.0 }
+        Spoken { voice, start, late: 0, drift_ppm: 0.0, sent_late: 0 }
     }
 
     #[test]
@@ -195,6 +200,8 @@ mod tests {
         let stored: Vec<i16> = own[1_234..33_234].to_vec();
         let late = Spoken { late: 160, ..own_said };
         assert!(!compare(&stored, late, other_said, &[]).is_good(), "20 ms off");
+        let sent_so = Spoken { sent_late: 120, ..late };
+        assert!(compare(&stored, sent_so, other_said, &[]).is_good(), "20 ms off, by a sender 15 ms late");
         assert!(!compare(&stored, other_said, own_said, &[]).is_good(), "swapped");
         let mut holey = stored.clone();
         holey.drain(16_000..16_160);
