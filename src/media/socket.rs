@@ -161,6 +161,8 @@ struct Buffers {
     controls: Vec<[u64; CONTROL_BYTES / 8]>,
     vectors: Vec<libc::iovec>,
     headers: Vec<libc::mmsghdr>,
+    /// Headers that the last call may have changed, from the front.
+    changed: usize,
 }
 
 impl Buffers {
@@ -174,12 +176,13 @@ impl Buffers {
             controls: vec![[0; CONTROL_BYTES / 8]; BATCH],
             vectors: vec![vector; BATCH],
             headers: vec![header; BATCH],
+            changed: BATCH,
         })
     }
 
     /// Receives up to a batch; errors are as nothing received (the next tick tries again).
     fn receive(&mut self, fd: libc::c_int) -> usize {
-        for n in 0..BATCH {
+        for n in 0..self.changed {
             self.vectors[n] =
                 libc::iovec { iov_base: self.bytes[n].as_mut_ptr().cast(), iov_len: SLOT_BYTES };
             let header = &mut self.headers[n].msg_hdr;
@@ -196,7 +199,10 @@ impl Buffers {
         let count = unsafe {
             libc::recvmmsg(fd, self.headers.as_mut_ptr(), BATCH as u32, libc::MSG_DONTWAIT, ptr::null_mut())
         };
-        usize::try_from(count).unwrap_or(0)
+        let count = usize::try_from(count).unwrap_or(0);
+        // A datagram that failed behind those received may have changed the header after them.
+        self.changed = (count + 1).min(BATCH);
+        count
     }
 
     fn datagram(&self, n: usize) -> &[u8] {
