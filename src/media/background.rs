@@ -9,7 +9,7 @@
 //! Besides: how loud a frame, background or not, is beside the talk around it.
 
 use super::axis::frame_samples;
-use super::bands::{HighPass, Split};
+use super::bands::{HighPass, Split, energy};
 
 /// Samples at or under this are silence: the least level of A-law.
 pub const SILENT_PEAK: u16 = 8;
@@ -128,18 +128,14 @@ impl Background {
         if is_silent(frame) {
             return self.note([0.0; BANDS]);
         }
-        let mut length = frame.len().min(LONGEST);
-        let (mut rest, mut low, mut high) = ([0.0; LONGEST], [0.0; LONGEST / 2], [0.0; LONGEST / 2]);
-        for (out, &sample) in rest.iter_mut().zip(frame) {
-            *out = self.high_pass.run(f32::from(sample));
-        }
-        let mut powers = [0.0; BANDS];
-        for (split, power) in self.splits[..self.bands - 1].iter_mut().zip(&mut powers) {
-            let half = length / 2;
-            split.run(&rest[..length], &mut low[..half], &mut high[..half]);
-            *power = mean_square(&high[..half]);
-            rest[..half].copy_from_slice(&low[..half]);
-            length = half;
+        let frame = &frame[..frame.len().min(LONGEST)];
+        let (mut rest, mut powers) = ([0.0; LONGEST / 2], [0.0; BANDS]);
+        let mut length = frame.len() / 2;
+        let [first, others @ ..] = &mut self.splits;
+        powers[0] = first.lower_passed(&mut self.high_pass, frame, &mut rest);
+        for (split, power) in others[..self.bands - 2].iter_mut().zip(&mut powers[1..]) {
+            *power = split.lower(&mut rest[..length]);
+            length /= 2;
         }
         powers[self.bands - 1] = mean_square(&rest[..length]);
         self.low.copy_within(LOW_FRAME.., 0);
@@ -258,7 +254,7 @@ pub fn peak(samples: &[i16]) -> u16 {
 }
 
 fn mean_square(samples: &[f32]) -> f32 {
-    samples.iter().map(|sample| sample * sample).sum::<f32>() / samples.len().max(1) as f32
+    energy(samples) / samples.len().max(1) as f32
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Filters that part a signal into bands. In: samples. Out: samples without what lies below speech,
-//! or the two halves of a band at half the rate.
+//! Filters that part a signal into bands. In: samples. Out: the lower band at half the rate, and
+//! the power of the upper one.
 
 /// Takes away what lies below the telephone band: hum says nothing about talk.
 #[derive(Clone, Debug)]
@@ -15,11 +15,14 @@ impl HighPass {
         Self { pole, last_in: 0.0, last_out: 0.0 }
     }
 
-    /// Filters the next sample.
-    pub fn run(&mut self, sample: f32) -> f32 {
-        self.last_out = sample - self.last_in + self.pole * self.last_out;
-        self.last_in = sample;
-        self.last_out
+    /// Filters the next two samples.
+    fn run(&mut self, pair: [f32; 2]) -> [f32; 2] {
+        let (one, two) = (pair[0] - self.last_in, pair[1] - pair[0]);
+        let first = one + self.pole * self.last_out;
+        // The second straight from the last one: it need not wait for the first.
+        self.last_out = (two + self.pole * one) + self.pole * self.pole * self.last_out;
+        self.last_in = pair[1];
+        [first, self.last_out]
     }
 }
 
@@ -35,17 +38,51 @@ impl Split {
     const EVEN: f32 = 1.0 - 24_290.0 / 65_536.0;
     const ODD: f32 = 10_788.0 / 65_536.0;
 
-    /// Splits samples into half as many of each band.
-    pub fn run(&mut self, input: &[f32], low: &mut [f32], high: &mut [f32]) {
-        for ((pair, low), high) in input.as_chunks::<2>().0.iter().zip(low).zip(high) {
-            // Each branch is y = c (x - s) + s, with s becoming x + c (x - s): written so that one
-            // sample waits for the last one's multiplication alone.
-            let one = pair[0] * Self::EVEN + self.even * (1.0 - Self::EVEN);
-            self.even = pair[0] * (1.0 + Self::EVEN) - self.even * Self::EVEN;
-            let other = pair[1] * Self::ODD + self.odd * (1.0 - Self::ODD);
-            self.odd = pair[1] * (1.0 + Self::ODD) - self.odd * Self::ODD;
-            *low = (other + one) / 2.0;
-            *high = (other - one) / 2.0;
-        }
+    /// Splits the next two samples into one of the lower band and one of the upper.
+    fn run(&mut self, pair: [f32; 2]) -> (f32, f32) {
+        // Each branch is y = c (x - s) + s, with s becoming x + c (x - s): written so that one
+        // sample waits for the last one's multiplication alone.
+        let one = pair[0] * Self::EVEN + self.even * (1.0 - Self::EVEN);
+        self.even = pair[0] * (1.0 + Self::EVEN) - self.even * Self::EVEN;
+        let other = pair[1] * Self::ODD + self.odd * (1.0 - Self::ODD);
+        self.odd = pair[1] * (1.0 + Self::ODD) - self.odd * Self::ODD;
+        ((other + one) / 2.0, (other - one) / 2.0)
     }
+
+    /// Splits samples, of which there are an even number: the lower band takes the place of their
+    /// front half. The mean square of the upper band.
+    pub fn lower(&mut self, samples: &mut [f32]) -> f32 {
+        let mut sum = 0.0;
+        for n in 0..samples.len() / 2 {
+            let (low, high) = self.run([samples[2 * n], samples[2 * n + 1]]);
+            samples[n] = low;
+            sum += high * high;
+        }
+        mean(sum, samples.len() / 2)
+    }
+
+    /// The same of samples as they came, after a high pass.
+    pub fn lower_passed(&mut self, pass: &mut HighPass, samples: &[i16], lower: &mut [f32]) -> f32 {
+        let mut sum = 0.0;
+        for (pair, lower) in samples.as_chunks::<2>().0.iter().zip(lower) {
+            let (low, high) = self.run(pass.run(pair.map(f32::from)));
+            *lower = low;
+            sum += high * high;
+        }
+        mean(sum, samples.len() / 2)
+    }
+}
+
+fn mean(sum: f32, count: usize) -> f32 {
+    sum / count.max(1) as f32
+}
+
+/// Sum of squares, eight at a time: one sum of floats waits for the last.
+pub fn energy(samples: &[f32]) -> f32 {
+    let (eights, rest) = samples.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for eight in eights {
+        sums.iter_mut().zip(eight).for_each(|(sum, sample)| *sum += sample * sample);
+    }
+    sums.iter().sum::<f32>() + rest.iter().map(|sample| sample * sample).sum::<f32>()
 }
