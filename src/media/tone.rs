@@ -22,6 +22,8 @@
 
 use std::f32::consts::TAU;
 
+use super::bands::energy;
+
 /// Rate that the filters run at. Units: Hz.
 pub const RATE_HZ: u32 = 8_000;
 /// Samples of a hop: 5 ms, which every usual packet time is a multiple of.
@@ -133,12 +135,7 @@ impl ToneDetector {
         let mut rest = samples;
         let mut block = [0f32; HOP];
         while !rest.is_empty() {
-            let mut length = 0;
-            while self.filled + length < HOP {
-                let Some(sample) = self.next_sample(&mut rest, step) else { break };
-                block[length] = sample;
-                length += 1;
-            }
+            let length = self.next_samples(&mut rest, step, &mut block[..HOP - self.filled]);
             self.filter(&block[..length]);
             self.filled += length;
             if self.filled == HOP {
@@ -153,27 +150,30 @@ impl ToneDetector {
         *self = Self { held: self.held.filter(|_| same_press), ..Self::default() };
     }
 
-    fn next_sample(&mut self, rest: &mut &[i16], step: u32) -> Option<f32> {
+    /// Fills `block` with samples at [`RATE_HZ`], as far as there are any; how many.
+    fn next_samples(&mut self, rest: &mut &[i16], step: u32, block: &mut [f32]) -> usize {
         if step == 1 {
-            let (&first, left) = rest.split_first()?;
-            *rest = left;
-            return Some(f32::from(first));
+            let (now, later) = rest.split_at(rest.len().min(block.len()));
+            block.iter_mut().zip(now).for_each(|(sample, &came)| *sample = f32::from(came));
+            *rest = later;
+            return now.len();
         }
-        while let Some((&first, left)) = rest.split_first() {
+        let mut length = 0;
+        while let (Some(next), Some((&first, left))) = (block.get_mut(length), rest.split_first()) {
             *rest = left;
             self.partial.0 += f32::from(first);
             self.partial.1 += 1;
             if self.partial.1 >= step {
-                let mean = self.partial.0 / step as f32;
+                *next = self.partial.0 / step as f32;
                 self.partial = (0.0, 0);
-                return Some(mean);
+                length += 1;
             }
         }
-        None
+        length
     }
 
     fn filter(&mut self, block: &[f32]) {
-        let energy: f32 = block.iter().map(|sample| sample * sample).sum();
+        let energy = energy(block);
         self.energy += energy;
         if block.len() == HOP && energy < TO_CUT.level * HOP as f32 {
             // Too quiet for any tone: the filters would find nothing.
@@ -183,7 +183,8 @@ impl ToneDetector {
         let (mut one, mut two) = (self.one_back, self.two_back);
         for &sample in block {
             for tone in 0..8 {
-                let next = sample + double_cos[tone] * one[tone] - two[tone];
+                // In this order one sample waits for the last one's product and a sum, no more.
+                let next = double_cos[tone] * one[tone] + (sample - two[tone]);
                 two[tone] = one[tone];
                 one[tone] = next;
             }
