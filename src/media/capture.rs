@@ -1,6 +1,7 @@
 //! The half of a stream that holds audio: reordering, decoding, frames, Opus. It is made when
 //! the gate opens and wiped when it closes; before consent it does not exist.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -31,6 +32,11 @@ const TICK_FRAMES: usize = 16;
 const TICK_BYTES: usize = 768;
 /// Longest packet. Units: of the axis.
 const LONGEST_PACKET: i64 = 6 * FRAME_AXIS;
+
+thread_local! {
+    /// Where a thread decodes one packet after the other: too long to be cleared for each stream.
+    static DECODED: RefCell<[i16; LONGEST_SAMPLES]> = const { RefCell::new([0; LONGEST_SAMPLES]) };
+}
 
 /// What a capture is set up with.
 #[derive(Clone, Copy, Debug)]
@@ -253,14 +259,15 @@ impl Capture {
 
     /// Takes what is in order or due, then makes every frame that ends at or before `due`.
     pub fn advance(&mut self, due: i64, lent: &mut Lent<'_>) {
-        let mut pcm = [0; LONGEST_SAMPLES];
-        loop {
-            self.take_packets(due + axis::length(LOOK_AHEAD), &mut pcm, lent);
-            if self.position() + FRAME_AXIS > due {
-                break;
+        DECODED.with_borrow_mut(|pcm| {
+            loop {
+                self.take_packets(due + axis::length(LOOK_AHEAD), pcm, lent);
+                if self.position() + FRAME_AXIS > due {
+                    break;
+                }
+                self.make_frame(lent);
             }
-            self.make_frame(lent);
-        }
+        });
         if let Some(track) = &mut self.decoded {
             let made = track.take_counts();
             lent.stats.frames_coded += made.coded;

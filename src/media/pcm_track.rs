@@ -18,6 +18,9 @@ const UNPROVEN_FRAMES: u32 = 3;
 /// Changes of rate that a stream may make; packets of yet another rate are refused.
 const RATE_CHANGES: u8 = 100;
 
+/// Samples of the frames of most streams, at 8 kHz.
+const SHORT_FRAME: usize = frame_samples(8_000);
+
 /// What a payload brought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Accepted {
@@ -93,9 +96,15 @@ impl PcmTrack {
     /// Codes the next frame. `lost` says why something of it may be missing. Returns the packet,
     /// its loudest sample and whether more than half of it is missing.
     pub fn frame(&mut self, lost: bool) -> (&[u8], u16, bool) {
-        let length = self.window.frame_samples();
-        let mut frame = [0; LONGEST_FRAME];
-        let frame = &mut frame[..length];
+        // Most frames are short: no more is cleared than they need.
+        match self.window.frame_samples() {
+            length @ ..=SHORT_FRAME => self.frame_in(&mut [0; SHORT_FRAME][..length], lost),
+            length => self.frame_in(&mut [0; LONGEST_FRAME][..length], lost),
+        }
+    }
+
+    fn frame_in(&mut self, frame: &mut [i16], lost: bool) -> (&[u8], u16, bool) {
+        let length = frame.len();
         self.listen(frame);
         let placed = self.window.take(frame);
         if placed == length {
