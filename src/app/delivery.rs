@@ -321,6 +321,28 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn the_records_of_a_short_recording_are_read_once() {
+        use std::sync::atomic::{AtomicU32, Ordering};
+
+        let dir = tempfile::tempdir().unwrap();
+        let erasing = erasing(dir.path()).await;
+        let closing = recorded(&erasing).await;
+        let Source { records, secret } = source(&erasing.spool, closing.id).unwrap();
+        let opened = Arc::new(AtomicU32::new(0));
+        let counted = {
+            let opened = Arc::clone(&opened);
+            move || {
+                opened.fetch_add(1, Ordering::Relaxed);
+                records()
+            }
+        };
+        let source = Source { records: Arc::new(counted), secret };
+        let manifest = Deliverer::new(erasing.vault.clone()).deliver(&source).await.unwrap();
+        assert_eq!(opened.load(Ordering::Relaxed), 1);
+        assert_eq!(erasing.vault.manifest(closing.id).await.unwrap().audio_sha256, manifest.audio_sha256);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn while_the_index_is_locked_recordings_reach_the_store_and_their_rows_follow() {
         use sqlx::{ConnectOptions, Connection};
 

@@ -1,8 +1,9 @@
 //! Delivers one recording: audio first, then its manifest, both read back. Done twice, after a
 //! crash between, it finds its own objects and is content.
 //!
-//! The records are read twice: once to know the recording (its manifest, its size, the hash that
-//! its seal's key comes from), once to send it. So nothing is held but what is on its way.
+//! What the manifest, the size and the seal's key are is known only when all records are read. A
+//! recording that goes in one request is held until then; a longer one is made again from its
+//! records as it goes, so that nothing is held but what is on its way.
 
 use std::sync::Arc;
 
@@ -91,9 +92,10 @@ impl Deliverer {
     ///
     /// Errors: as [`DeliverError`]; nothing may be released.
     pub async fn deliver(&self, source: &Source) -> Result<Manifest, DeliverError> {
+        let room = self.room(2 * PART_BYTES as u64).await?;
         let reading = Arc::clone(&source.records);
-        let looked = tokio::task::spawn_blocking(move || assemble(reading()?, |_| Ok(())));
-        let mut manifest = looked.await.map_err(failed)??;
+        let looked = tokio::task::spawn_blocking(move || look(reading()?));
+        let (mut manifest, short) = looked.await.map_err(failed)??;
         let day = key::day(manifest.call.started_at);
         let recipient = self.vault.recipient(day, manifest.expires_at).await?;
         let hash = unhex(&manifest.audio_sha256).and_then(|hash| hash.try_into().ok());
@@ -102,11 +104,12 @@ impl Deliverer {
         let (audio, beside) = (name(Kind::Audio), name(Kind::Manifest));
         let packing = Packing { source: source.clone(), recipient, hash };
         let bytes = recipient.map_or(manifest.audio_bytes, |_| sealed_bytes(manifest.audio_bytes));
-        let stored = if bytes <= PART_BYTES as u64 {
-            let _room = self.room(bytes).await?;
-            let whole = tokio::task::spawn_blocking(move || packing.whole()).await.map_err(failed)??;
+        let stored = if let Some(plain) = short.filter(|_| bytes <= PART_BYTES as u64) {
+            let whole = tokio::task::spawn_blocking(move || packing.whole(plain)).await.map_err(failed)??;
+            let _room = shrunk(room, bytes);
             self.vault.store().put_small(&audio, whole).await?
         } else {
+            drop(room);
             let (parts, received) = mpsc::channel(1);
             let (room, runtime) = (Arc::clone(&self.room), Handle::current());
             let packed = tokio::task::spawn_blocking(move || packing.parts(&parts, &room, &runtime));
@@ -161,9 +164,17 @@ impl Deliverer {
     }
 
     async fn room(&self, bytes: u64) -> Result<OwnedSemaphorePermit, DeliverError> {
-        let kib = bytes.div_ceil(1 << 10).clamp(1, ROOM_KIB as u64) as u32;
-        Ok(Arc::clone(&self.room).acquire_many_owned(kib).await.map_err(|_| closed())?)
+        Ok(Arc::clone(&self.room).acquire_many_owned(kib(bytes) as u32).await.map_err(|_| closed())?)
     }
+}
+
+fn kib(bytes: u64) -> usize {
+    bytes.div_ceil(1 << 10).clamp(1, ROOM_KIB as u64) as usize
+}
+
+/// Of the room, what so many bytes take; the rest is given back.
+fn shrunk(mut room: OwnedSemaphorePermit, bytes: u64) -> Option<OwnedSemaphorePermit> {
+    room.split(kib(bytes))
 }
 
 /// One recording on its way.
@@ -174,14 +185,16 @@ struct Packing {
 }
 
 impl Packing {
-    /// The whole object.
-    fn whole(&self) -> Result<Bytes, DeliverError> {
-        let mut whole = Vec::new();
-        self.pack(|bytes| {
-            whole.extend_from_slice(bytes);
-            Ok(())
-        })?;
-        Ok(whole.into())
+    /// The whole object, of its plain bytes.
+    fn whole(&self, plain: Vec<u8>) -> Result<Bytes, DeliverError> {
+        let Some(mut sealer) = self.sealer()? else { return Ok(plain.into()) };
+        sealer.push(&plain)?;
+        Ok(sealer.finish()?.into())
+    }
+
+    fn sealer(&self) -> Result<Option<Sealer>, SealError> {
+        let Some(recipient) = &self.recipient else { return Ok(None) };
+        Sealer::new(&FileKey::of(&self.source.secret, &self.hash)?, recipient).map(Some)
     }
 
     /// The object in parts, each only once there is memory for it.
@@ -220,10 +233,7 @@ impl Packing {
     /// Makes the recording again and hands on what is to be stored of it, piece by piece.
     fn pack(&self, mut to: impl FnMut(&[u8]) -> Result<(), AssembleError>) -> Result<(), DeliverError> {
         let sealing = |error: SealError| AssembleError::Io(error.to_string());
-        let mut sealer = match &self.recipient {
-            Some(recipient) => Some(Sealer::new(&FileKey::of(&self.source.secret, &self.hash)?, recipient)?),
-            None => None,
-        };
+        let mut sealer = self.sealer()?;
         let made = assemble((self.source.records)()?, |plain| match &mut sealer {
             None => to(plain),
             Some(sealer) => {
@@ -240,6 +250,19 @@ impl Packing {
         }
         Ok(())
     }
+}
+
+/// What the records make: the manifest and, where it is no longer than [`PART_BYTES`], the recording.
+fn look(records: Records) -> Result<(Manifest, Option<Vec<u8>>), AssembleError> {
+    let mut short = Some(Vec::new());
+    let manifest = assemble(records, |bytes| {
+        match &mut short {
+            Some(plain) if plain.len() + bytes.len() <= PART_BYTES => plain.extend_from_slice(bytes),
+            longer => *longer = None,
+        }
+        Ok(())
+    })?;
+    Ok((manifest, short))
 }
 
 /// Reads records, and hands on the recording as it becomes ready. Runs where blocking is allowed.
