@@ -138,18 +138,11 @@ impl Deliverer {
         source: &Source,
     ) -> Result<(), DeliverError> {
         let json = serde_json::to_vec(manifest).map_err(|error| AssembleError::Io(error.to_string()))?;
-        let json = match recipient {
-            None => json,
-            Some(recipient) => {
-                let hash = digest::digest(&digest::SHA256, &json);
-                let hash = hash.as_ref().try_into().map_err(|_| SealError::Crypto)?;
-                let mut sealer = Sealer::new(&FileKey::of(&source.secret, hash)?, &recipient)?;
-                sealer.push(&json)?;
-                sealer.finish()?
-            }
-        };
+        let hash = digest::digest(&digest::SHA256, &json);
+        let hash = hash.as_ref().try_into().map_err(|_| SealError::Crypto)?;
+        let json = Packing { source: source.clone(), recipient, hash }.whole(json)?;
         let _room = self.room(json.len() as u64).await?;
-        match self.vault.store().put_small(name, json.into()).await {
+        match self.vault.store().put_small(name, json).await {
             Ok(_) => Ok(()),
             // Another version of this program may have written the same in other words.
             Err(StoreError::Conflict) => {
@@ -177,7 +170,7 @@ fn shrunk(mut room: OwnedSemaphorePermit, bytes: u64) -> Option<OwnedSemaphorePe
     room.split(kib(bytes))
 }
 
-/// One recording on its way.
+/// One recording, or its manifest, on its way.
 struct Packing {
     source: Source,
     recipient: Option<Recipient>,
