@@ -9,7 +9,7 @@
 //! Besides: how loud a frame, background or not, is beside the talk around it.
 
 use super::axis::frame_samples;
-use super::bands::{HighPass, Split, energy};
+use super::bands::{HighPass, Split, energy, mean};
 
 /// Samples at or under this are silence: the least level of A-law.
 pub const SILENT_PEAK: u16 = 8;
@@ -137,7 +137,7 @@ impl Background {
             *power = split.lower(&mut rest[..length]);
             length /= 2;
         }
-        powers[self.bands - 1] = mean_square(&rest[..length]);
+        powers[self.bands - 1] = mean(energy(&rest[..length]), length);
         self.low.copy_within(LOW_FRAME.., 0);
         self.low[LOW_SAMPLES - LOW_FRAME..].copy_from_slice(&rest[..LOW_FRAME]);
         self.note(powers);
@@ -251,10 +251,6 @@ pub fn is_silent(samples: &[i16]) -> bool {
 /// The loudest sample.
 pub fn peak(samples: &[i16]) -> u16 {
     samples.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(0)
-}
-
-fn mean_square(samples: &[f32]) -> f32 {
-    energy(samples) / samples.len().max(1) as f32
 }
 
 #[cfg(test)]

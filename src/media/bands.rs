@@ -73,7 +73,8 @@ impl Split {
     }
 }
 
-fn mean(sum: f32, count: usize) -> f32 {
+/// A sum's share of each of `count`.
+pub fn mean(sum: f32, count: usize) -> f32 {
     sum / count.max(1) as f32
 }
 
