@@ -32,12 +32,12 @@ where
 /// What was logged, for tests that read it.
 #[cfg(test)]
 #[derive(Clone, Default)]
-pub(crate) struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
 
 #[cfg(test)]
 impl Lines {
     /// Every line so far.
-    pub fn text(&self) -> String {
+    fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 }
@@ -54,21 +54,46 @@ impl std::io::Write for Lines {
     }
 }
 
+/// What `run` logs on this thread, by a subscriber as [`init`] installs it.
+///
+/// While a process has one subscriber alone, `tracing` asks the thread that reaches a log line
+/// first whether anybody reads it, and keeps the answer for all threads: a test beside this one
+/// would switch the line off. A second subscriber that lives as long as the process prevents it.
+#[cfg(test)]
+pub(crate) fn capture(config: &LogConfig, run: impl FnOnce()) -> String {
+    static SECOND: std::sync::OnceLock<tracing::Dispatch> = std::sync::OnceLock::new();
+    SECOND.get_or_init(|| tracing::Dispatch::new(tracing_subscriber::registry()));
+    let lines = Lines::default();
+    let sink = lines.clone();
+    tracing::subscriber::with_default(subscriber(config, move || sink.clone()), run);
+    lines.text()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_json_line_is_one_object_and_the_level_filters() {
-        let lines = Lines::default();
-        let sink = lines.clone();
         let config = LogConfig { format: LogFormat::Json, level: "info".into() };
-        tracing::subscriber::with_default(subscriber(&config, move || sink.clone()), || {
+        let text = capture(&config, || {
             tracing::info!(calls = 3, "up");
             tracing::debug!("hidden");
         });
-        let text = lines.text();
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((line["message"].as_str(), line["calls"].as_u64()), (Some("up"), Some(3)));
+    }
+
+    #[test]
+    fn a_line_first_reached_by_a_thread_without_a_subscriber_is_captured_on_another() {
+        fn line() {
+            tracing::info!("reached");
+        }
+        let config = LogConfig { format: LogFormat::Text, level: "info".into() };
+        let text = capture(&config, || {
+            std::thread::spawn(line).join().unwrap();
+            line();
+        });
+        assert_eq!(text.matches("reached").count(), 1, "{text}");
     }
 }

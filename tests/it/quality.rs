@@ -1,6 +1,6 @@
 //! How real 8 kHz speech sounds once it was stored: PESQ-NB over the whole chain at 16 kbit/s.
 //!
-//! `cargo nextest run --test it quality --no-capture` prints the scores; the longer test beside it
+//! `cargo test --test it -- quality --nocapture` prints the scores; the longer test beside it
 //! takes every recording of Asterisk's sounds that has ten seconds.
 
 use std::path::Path;

@@ -1,5 +1,5 @@
 //! How long a withdrawal takes: figures, not assertions. Run with
-//! `WITHDRAWALS=200 cargo nextest run --run-ignored all -E 'test(figures_of_withdrawals)' --no-capture`.
+//! `WITHDRAWALS=200 cargo test --test it -- figures_of_withdrawals --ignored --nocapture`.
 
 use std::time::{Duration, Instant};
 

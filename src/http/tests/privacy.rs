@@ -5,20 +5,17 @@ use std::sync::atomic::Ordering;
 use serde_json::json;
 
 use crate::app::config::{LogConfig, LogFormat};
-use crate::app::logging::{self, Lines};
+use crate::app::logging;
 use crate::http::fakes::{Api, NAME, NUMBER, id};
 use crate::signalling::feed::AdmitError;
 
 #[test]
 fn no_log_line_shows_a_number_or_a_name_at_any_level() {
     for format in [LogFormat::Text, LogFormat::Json] {
-        let lines = Lines::default();
-        let sink = lines.clone();
         let log = LogConfig { format, level: "trace".into() };
-        tracing::subscriber::with_default(logging::subscriber(&log, move || sink.clone()), || {
+        let text = logging::capture(&log, || {
             tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(requests());
         });
-        let text = lines.text();
         assert!(text.contains("/api/v1/calls"), "nothing was logged");
         for private in [NUMBER, &NUMBER[1..], NAME, "Blixen"] {
             assert!(!text.contains(private), "{private} is in the log:\n{text}");
