@@ -10,6 +10,7 @@
 mod check;
 mod departments;
 mod error;
+mod files;
 mod prompts;
 mod raw;
 mod seal;
@@ -155,9 +156,25 @@ mod tests {
 
     #[test]
     fn variables_that_a_cluster_or_the_commands_set_are_no_settings() {
-        for name in ["OPTAG_SERVICE_HOST", "OPTAG_PORT_8080_TCP", "OPTAG_TOKEN", "OPTAG_CONFIG", "PATH"] {
+        for name in [
+            "OPTAG_SERVICE_HOST",
+            "OPTAG_SERVICE_PORT",
+            "OPTAG_SERVICE_PORT_HTTP",
+            "OPTAG_PORT",
+            "OPTAG_PORT_8080_TCP",
+            "OPTAG_METRICS_SERVICE_HOST",
+            "OPTAG_METRICS_SERVICE_PORT_WEB",
+            "OPTAG_METRICS_PORT",
+            "OPTAG_METRICS_PORT_9464_TCP_ADDR",
+            "OPTAG_SIP_PORT_5060_UDP_PROTO",
+            "OPTAG_TOKEN",
+            "OPTAG_CONFIG",
+            "PATH",
+        ] {
             with_env(name, "tcp://10.0.0.1:8080").unwrap();
         }
+        assert_eq!(with_env("OPTAG_RTP_PORT_MIN", "30000").unwrap().rtp.port_min, 30_000);
+        with_env("OPTAG_RTP_PORT_MNI", "30000").unwrap_err();
     }
 
     #[test]
@@ -170,6 +187,8 @@ mod tests {
             ("[consent]\ntimeout_s = 0", "consent.timeout_s", "1 to"),
             ("[api]\nlisten = \"localhost\"", "api.listen", "address:port"),
             ("[log]\nformat = \"xml\"", "log.format", "json"),
+            ("[log]\nlevel = \"inof\"", "log.level", "info"),
+            ("[log]\nlevel = \"info,sqlx=wran\"", "log.level", "info"),
             ("[number]\ncountry_code = \"+45\"", "number.country_code", "digits"),
             ("[store]\nkind = \"s3\"", "store.bucket", "required"),
             ("[store]\nseal = \"gpg\"", "store.seal", "`age` or `none`"),

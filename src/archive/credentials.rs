@@ -35,6 +35,13 @@ impl FileCredentials {
         Self { path: path.to_owned(), last: Mutex::new(None) }
     }
 
+    /// Reads the file once.
+    ///
+    /// Errors: it cannot be read, or is not what is expected.
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.read().map(|_| ())
+    }
+
     fn read(&self) -> Result<Arc<AwsCredential>, StoreError> {
         let wrong =
             |why: &dyn std::fmt::Display| StoreError::Config(format!("{}: {why}", self.path.display()));

@@ -14,7 +14,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::ConfigArgs;
-use super::transport::load_config;
+use super::installation::existing;
 use crate::app::accounting::pseudonyms;
 use crate::app::config::Config;
 use crate::archive::key;
@@ -76,7 +76,7 @@ pub struct AssuranceArgs {
 
 /// Runs the command.
 pub async fn run(args: AssuranceArgs) -> anyhow::Result<ExitCode> {
-    let config = load_config(&args.config)?;
+    let config = existing(&args.config)?;
     let zone = TimeZone::get(&args.timezone).context("--timezone")?;
     let cdr = args.records(&zone)?;
     let facts = gather(&config, &args, &zone, cdr).await?;

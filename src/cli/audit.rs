@@ -11,7 +11,8 @@ use clap::{Args, Subcommand};
 use futures::TryStreamExt;
 
 use super::ConfigArgs;
-use super::transport::{Transport, load_config};
+use super::installation::existing;
+use super::transport::Transport;
 use crate::archive::store::Store;
 use crate::audit::{AuditLog, path_in, read_checkpoints};
 use crate::base::signing::{Signed, Signer};
@@ -78,7 +79,7 @@ pub async fn run(args: AuditArgs) -> anyhow::Result<ExitCode> {
             let (log, key) = match file {
                 Some(file) => (AuditLog::new(file), public_key.unwrap_or_default()),
                 None => {
-                    let config = load_config(&config)?;
+                    let config = existing(&config)?;
                     if !config.signing_key_file.exists() {
                         bail!("there is no {}; has a recorder run here?", config.signing_key_file.display());
                     }

@@ -7,7 +7,7 @@ use anyhow::bail;
 use clap::Args;
 
 use super::ConfigArgs;
-use super::transport::load_config;
+use super::installation::existing;
 use crate::app::mending::{self, Finding};
 use crate::app::open::open;
 
@@ -30,7 +30,7 @@ pub struct CheckArgs {
 
 /// Runs the command.
 pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
-    let config = Arc::new(load_config(&args.config)?);
+    let config = Arc::new(existing(&args.config)?);
     let Some(opened) = open(Arc::clone(&config), |_| {}).await? else {
         bail!("a recorder is running on {}; stop it first", config.data_dir.display());
     };

@@ -9,7 +9,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::ConfigArgs;
-use super::transport::{Transport, load_config};
+use super::installation::existing;
+use super::transport::Transport;
 use crate::base::id::CallId;
 use crate::base::signing::{Signed, Signer};
 use crate::retention::receipt::{KIND, Receipt};
@@ -86,7 +87,7 @@ fn verify(file: &std::path::Path, key: Option<&str>, config: &ConfigArgs) -> any
     let key = match key {
         Some(key) => key.to_owned(),
         None => {
-            let path = load_config(config)?.signing_key_file;
+            let path = existing(config)?.signing_key_file;
             if !path.exists() {
                 bail!("there is no {}; give the key with --public-key", path.display());
             }

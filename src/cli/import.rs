@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 
 use super::ConfigArgs;
-use super::transport::load_config;
+use super::installation::existing;
 use crate::app::importing::Importer;
 use crate::app::open::open;
 use crate::archive::deliver::Deliverer;
@@ -65,7 +65,7 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     if args.source.trim().is_empty() || args.source.chars().any(char::is_control) {
         bail!("--source names the earlier system");
     }
-    let config = Arc::new(load_config(&args.config)?);
+    let config = Arc::new(existing(&args.config)?);
     let Some(opened) = open(Arc::clone(&config), |_| {}).await? else {
         bail!("a recorder is running on {}; stop it first", config.data_dir.display());
     };

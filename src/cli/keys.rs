@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use jiff::civil::Date;
 
 use super::ConfigArgs;
-use super::transport::load_config;
+use super::installation::existing;
 use crate::app::config::{Config, MasterKeySource};
 use crate::app::master_key;
 use crate::archive::key::day;
@@ -76,7 +76,7 @@ fn recipient(text: &str) -> Result<Recipient, String> {
 
 /// Runs the command.
 pub async fn run(args: KeysArgs) -> anyhow::Result<ExitCode> {
-    let config = load_config(&args.config)?;
+    let config = existing(&args.config)?;
     if let MasterKeySource::File(path) = &config.spool.master_key
         && !path.exists()
     {

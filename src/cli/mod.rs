@@ -1,5 +1,5 @@
 //! The commands, one file each. In: arguments. Out: text for people, JSON where asked for,
-//! and an exit code: 0 as it must be, 1 not so, 2 the arguments or the configuration are off.
+//! and an exit code: 0 success, 1 the command or a check failed, 2 wrong arguments or configuration.
 
 pub mod assurance;
 pub mod audit;
@@ -8,6 +8,7 @@ pub mod demo;
 pub mod erase;
 pub mod export;
 pub mod import;
+mod installation;
 pub mod keys;
 pub mod load;
 mod load_sip;
@@ -24,7 +25,12 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::app::config::ConfigError;
 use crate::app::harden;
+use installation::InstallationError;
+
+/// Exit code for wrong arguments (clap's own), a wrong configuration or a missing installation.
+const MISUSE: u8 = 2;
 
 /// Self-hosted recorder of consented phone calls.
 #[derive(Debug, Parser)]
@@ -39,7 +45,10 @@ Self-hosted recorder of consented phone calls: RTP comes in, a caller's yes by k
 the recording, Opus lands in your own store, and nothing outlives 90 days.";
 
 const AFTER_HELP: &str = "\
-Start with `optag demo`: it plays simulated calls to a recorder on this machine and shows what was kept.";
+Start with `optag demo`: it plays simulated calls to a recorder on this machine and shows what was kept.
+
+Exit codes: 0 success; 1 the command failed, or what it checked is not in order; 2 wrong arguments or
+configuration, or no installation in the data directory.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -104,6 +113,9 @@ pub fn run() -> ExitCode {
     });
     done.unwrap_or_else(|error| {
         eprintln!("optag: {error:#}");
+        if error.is::<ConfigError>() || error.is::<InstallationError>() {
+            return ExitCode::from(MISUSE);
+        }
         ExitCode::FAILURE
     })
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::ConfigArgs;
-use super::transport::load_config;
+use super::installation::existing;
 use crate::app::config::MasterKeySource;
 use crate::app::delivery::Delivery;
 use crate::app::master_key;
@@ -48,7 +48,7 @@ pub struct RecoverArgs {
 
 /// Runs the command.
 pub async fn run(args: RecoverArgs) -> anyhow::Result<ExitCode> {
-    let mut config = load_config(&args.config)?;
+    let mut config = existing(&args.config)?;
     if !args.spool.join("segments").is_dir() {
         bail!("{} is no spool", args.spool.display());
     }

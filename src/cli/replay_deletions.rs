@@ -7,7 +7,7 @@ use anyhow::bail;
 use clap::Args;
 
 use super::ConfigArgs;
-use super::transport::load_config;
+use super::installation::existing;
 use crate::app::open::open;
 use crate::app::replaying::replay;
 use crate::base::private::Private;
@@ -32,7 +32,7 @@ pub struct ReplayArgs {
 
 /// Runs the command.
 pub async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
-    let config = Arc::new(load_config(&args.config)?);
+    let config = Arc::new(existing(&args.config)?);
     let Some(opened) = open(Arc::clone(&config), |_| {}).await? else {
         bail!("a recorder is running on {}; stop it first", config.data_dir.display());
     };

@@ -8,7 +8,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::ConfigArgs;
-use super::transport::load_config;
+use super::installation::load_config;
 use crate::app::handover::{Kept, VARIABLE};
 use crate::app::run::Running;
 use crate::app::{harden, logging};
@@ -30,7 +30,7 @@ pub struct ServeArgs {
     /// Print the commented default configuration and exit.
     #[arg(long)]
     print_config: bool,
-    /// Check the configuration and exit.
+    /// Check the configuration and the files that it names, and exit.
     #[arg(long)]
     check: bool,
 }
@@ -43,6 +43,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     }
     let config = load_config(&args.config)?;
     if args.check {
+        config.check_files()?;
         return Ok(ExitCode::SUCCESS);
     }
     // Asked for now: once the file is replaced, the name that the kernel gives is another.

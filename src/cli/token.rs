@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::{Args, Subcommand};
 
 use super::ConfigArgs;
-use super::transport::load_config;
+use super::installation::existing;
 use crate::base::clock::{Clock, OsClock};
 use crate::http::access::Role;
 use crate::http::tokens::Tokens;
@@ -69,8 +69,7 @@ impl FromStr for RoleArg {
 /// Runs the command.
 pub async fn run(args: TokenArgs) -> anyhow::Result<ExitCode> {
     let open = |config: &ConfigArgs| -> anyhow::Result<Tokens> {
-        let config = load_config(config)?;
-        std::fs::create_dir_all(&config.data_dir)?;
+        let config = existing(config)?;
         Ok(Tokens::open(&config.tokens_path)?)
     };
     match args.action {

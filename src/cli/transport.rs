@@ -13,12 +13,12 @@ use std::sync::Arc;
 use tower::ServiceExt;
 
 use crate::app;
-use crate::app::config::Config;
 use crate::app::open::Opened;
 use crate::base::id::CallId;
 use crate::base::private::Private;
 use crate::call::ConsentState;
 use crate::cli::ConfigArgs;
+use crate::cli::installation::existing;
 use crate::http::access::Actor;
 use crate::http::{Limits, Services, router};
 use crate::signalling::feed::{AdmitError, Admitted, CallView, Control, ControlError, Feed, NewCall};
@@ -53,7 +53,7 @@ impl Transport {
     ///
     /// Errors: a recorder runs and no token was given; or the data cannot be opened.
     pub async fn open(args: &ConfigArgs) -> anyhow::Result<Self> {
-        let config = load_config(args)?;
+        let config = existing(args)?;
         if let Some(opened) = app::open::open(Arc::new(config.clone()), |_| {}).await? {
             let services = Services {
                 feed: Arc::new(NoFeed),
@@ -157,15 +157,6 @@ impl Transport {
         let body = collect(self.send(method, path, query).await?).await?;
         Ok(serde_json::from_slice(&body)?)
     }
-}
-
-/// The configuration that the arguments name.
-pub fn load_config(args: &ConfigArgs) -> anyhow::Result<Config> {
-    let mut config = Config::load(args.config.as_deref(), std::env::vars())?;
-    if let Some(data) = &args.data {
-        config.set_data_dir(data);
-    }
-    Ok(config)
 }
 
 async fn checked(status: StatusCode, body: ByteStream) -> anyhow::Result<ByteStream> {

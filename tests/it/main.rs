@@ -7,6 +7,7 @@ mod canary;
 mod chain;
 mod clock_jump;
 mod codecs;
+mod command_line;
 mod console;
 mod conversation;
 mod corpus;

@@ -52,6 +52,9 @@ async fn a_dead_recorders_spool_is_delivered_from_elsewhere_once() {
     assert_eq!(status, 202, "{answer}");
     server.kill();
 
+    // The node that takes over has been in use itself.
+    let other = Server::start(alive.path(), &Settings::with_ports((21_841, 21_849))).await;
+    assert_eq!(other.terminate().code(), Some(0));
     let (spool, data) = (dead.path().join("data/spool"), alive.path().join("data"));
     let spool = spool.to_str().unwrap();
     let (good, said) = optag(&["recover", "--spool", spool], &data);

@@ -226,13 +226,19 @@ fn log_format(text: &str) -> Result<LogFormat, ConfigError> {
     }
 }
 
+/// A level, or directives with commas. A word that is no level would be taken for the name of a
+/// module, whose lines alone would then be logged: it is a misspelt level.
 fn log_level(level: String) -> Result<String, ConfigError> {
-    match tracing_subscriber::EnvFilter::try_new(&level) {
-        Ok(_) => Ok(level),
-        Err(_) => {
-            Err(wrong("log.level", "error, warn, info, debug, trace, or directives such as info,sqlx=warn"))
-        }
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let known = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word.trim()));
+    let plain = |part: &str| match part.rsplit_once('=') {
+        Some((_, level)) => known(level),
+        None => known(part),
+    };
+    if level.split(',').all(plain) && tracing_subscriber::EnvFilter::try_new(&level).is_ok() {
+        return Ok(level);
     }
+    Err(wrong("log.level", "off, error, warn, info, debug, trace, or directives such as info,sqlx=warn"))
 }
 
 pub(super) fn wrong(key: &str, allowed: &str) -> ConfigError {

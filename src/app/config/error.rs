@@ -55,4 +55,14 @@ pub enum ConfigError {
         /// What is allowed, as a sentence.
         allowed: String,
     },
+    /// A file or directory that a key names is missing or cannot be used.
+    #[error("{key}: cannot use {}: {reason}", path.display())]
+    Unusable {
+        /// `section.key`.
+        key: &'static str,
+        /// What it names.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
 }

@@ -8,8 +8,22 @@ use crate::call::ConsentKeys;
 /// Variables that the commands read themselves.
 const NOT_SETTINGS: [&str; 5] =
     ["OPTAG_CONFIG", "OPTAG_TOKEN", "OPTAG_URL", "OPTAG_MASTER_KEY", crate::app::handover::VARIABLE];
-/// What Kubernetes sets in every container beside a service called `optag`.
-const CLUSTER_PREFIXES: [&str; 2] = ["OPTAG_SERVICE_", "OPTAG_PORT"];
+/// Whether Kubernetes sets such a variable, in every container beside a service whose name begins with
+/// `optag`: `{NAME}_SERVICE_HOST`, `{NAME}_SERVICE_PORT`, `{NAME}_SERVICE_PORT_{PORT}`, `{NAME}_PORT`,
+/// `{NAME}_PORT_{N}_{TCP|UDP|SCTP}` and that with `_PROTO`, `_PORT`, `_ADDR`.
+/// Source: Kubernetes, "Service", environment variables, after Docker's links.
+fn is_service_link(name: &str) -> bool {
+    let after_port = |rest: &str| {
+        let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        let known = ["_TCP", "_UDP", "_SCTP"].iter().find_map(|kind| rest.strip_prefix(kind));
+        known.is_some_and(|end| ["", "_PROTO", "_PORT", "_ADDR"].contains(&end))
+    };
+    name.ends_with("_SERVICE_HOST")
+        || name.ends_with("_SERVICE_PORT")
+        || name.contains("_SERVICE_PORT_")
+        || name.ends_with("_PORT")
+        || name.match_indices("_PORT_").any(|(at, found)| after_port(&name[at + found.len()..]))
+}
 
 /// Declares a section with its keys and their defaults.
 macro_rules! section {
@@ -236,13 +250,13 @@ pub fn with_env(raw: RawConfig, env: &[(String, String)]) -> Result<RawConfig, C
     let mut table = toml::Table::try_from(&raw).expect("settings are strings, integers and flags");
     let known = variables(&table);
     for (name, value) in env {
-        let ours = name.starts_with("OPTAG_")
-            && !NOT_SETTINGS.contains(&name.as_str())
-            && !CLUSTER_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-        if !ours {
+        if !name.starts_with("OPTAG_") || NOT_SETTINGS.contains(&name.as_str()) {
             continue;
         }
         let Some((_, section, key)) = known.iter().find(|(variable, ..)| variable == name) else {
+            if is_service_link(name) {
+                continue;
+            }
             let nearest = nearest(name, known.iter().map(|(variable, ..)| variable.as_str()));
             return Err(ConfigError::UnknownVariable { name: name.clone(), nearest });
         };

@@ -1,0 +1,95 @@
+//! Commands given in the wrong place, and what they say of it.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::server::{Server, Settings};
+
+/// Runs a command of ours in a directory, with nothing of ours in its environment.
+fn run(dir: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_optag"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OPTAG_")) {
+        command.env_remove(name);
+    }
+    command.args(args).current_dir(dir).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
+
+#[test]
+fn a_command_in_a_directory_without_an_installation_says_so_and_creates_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("dead/spool/segments")).unwrap();
+    std::fs::write(dir.path().join("table.csv"), "file,started_at,department,caller_number,consent\n")
+        .unwrap();
+    for args in [
+        ["search", "--purpose", "training", "--number", "12345678"].as_slice(),
+        &["search", "--purpose", "caller_request", "--date", "2026-11-24"],
+        &["export", "0192d000-0000-7000-8000-000000000000", "-o", "x.opus", "--purpose", "training"],
+        &["erase", "0192d000-0000-7000-8000-000000000000", "--request", "1", "--reason", "asked"],
+        &["assurance", "--day", "2026-11-24"],
+        &["import", "--csv", "table.csv", "."],
+        &["check"],
+        &["check", "--repair"],
+        &["keys", "list"],
+        &["keys", "rotate"],
+        &["recover", "--spool", "dead/spool"],
+        &["retention", "report"],
+        &["retention", "holds"],
+        &["audit", "verify"],
+        &["audit", "export", "-o", "audit.jsonl"],
+        &["replay-deletions"],
+        &["token", "create", "pbx-1", "--role", "feed"],
+        &["token", "list"],
+    ] {
+        let output = run(dir.path(), args);
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+        assert!(said.contains("no installation in ./optag-data"), "{args:?}: {said}");
+        let left: Vec<_> =
+            std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left.len(), 2, "{args:?} left {left:?}");
+    }
+}
+
+#[test]
+fn the_configuration_in_the_working_directory_counts_where_none_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("optag.toml"), "data_dir = './elsewhere'\n").unwrap();
+    let said = text(&run(dir.path(), &["token", "list"]));
+    assert!(said.contains("no installation in ./elsewhere"), "{said}");
+    std::fs::write(dir.path().join("optag.toml"), "[api]\nlisen = 1\n").unwrap();
+    let output = run(dir.path(), &["serve", "--check"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output).contains("did you mean `listen`"), "{}", text(&output));
+    std::fs::write(dir.path().join("named.toml"), "").unwrap();
+    assert_eq!(run(dir.path(), &["serve", "--check", "--config", "named.toml"]).status.code(), Some(0));
+}
+
+#[test]
+fn exit_codes_are_those_of_the_help() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(run(dir.path(), &["serve", "--check"]).status.code(), Some(0));
+    for args in [["serve", "--chekc"].as_slice(), &["nothing"], &["serve", "--config", "missing.toml"]] {
+        assert_eq!(run(dir.path(), args).status.code(), Some(2), "{args:?}");
+    }
+    let wrong = "[sip]\nlisten_tls = '127.0.0.1:5061'\ncertificate_file = '/none'\nkey_file = '/none'\n";
+    std::fs::write(dir.path().join("optag.toml"), wrong).unwrap();
+    let output = run(dir.path(), &["serve", "--check"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output).contains("sip.certificate_file"), "{}", text(&output));
+    assert!(text(&run(dir.path(), &["--help"])).contains("Exit codes: 0 success; 1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_work_where_a_recorder_ran_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &Settings::with_ports((23_650, 23_690))).await;
+    assert_eq!(server.terminate().code(), Some(0));
+    for args in [["token", "list"].as_slice(), &["retention", "report"], &["check"]] {
+        let output = run(dir.path(), args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", text(&output));
+    }
+}
