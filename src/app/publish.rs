@@ -7,6 +7,7 @@ use crate::app::filling::Filling;
 use crate::app::readiness::Health;
 use crate::app::registry::Registry;
 use crate::base::clock::{Clock, MonoTime};
+use crate::base::latency::Counted;
 use crate::call::ConsentState;
 use crate::media::engine::Engine;
 use crate::media::output::{FRAME_MS, StreamCounts};
@@ -20,6 +21,13 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Time left at which the log tells, and how often.
 const SOON: Duration = Duration::from_secs(24 * 3_600);
 const WARN_EVERY: Duration = Duration::from_secs(600);
+
+/// What was published of the lengths of ticks and syncs.
+#[derive(Default)]
+struct Latencies {
+    ticks: Counted,
+    syncs: Counted,
+}
 
 /// Publishes until it is dropped.
 pub struct Publisher {
@@ -45,10 +53,12 @@ impl Publisher {
     /// Publishes until it is dropped.
     pub async fn run(self) {
         let mut last = (TickStats::default(), SpoolStats::default());
+        let mut latencies = Latencies::default();
         let (mut filling, mut warned) = (Filling::default(), None);
         loop {
             tokio::time::sleep(INTERVAL).await;
             last = self.publish(last);
+            latencies = self.publish_latencies(latencies);
             self.look_ahead(last.1.fill_ratio, &mut filling, &mut warned);
             self.exporter.run_upkeep();
         }
@@ -107,9 +117,11 @@ impl Publisher {
         metrics::audio_cut(Duration::from_millis(engine.frames_cut * u64::from(FRAME_MS)));
         metrics::encoder_complexity(self.engine.condition().complexity());
         metrics::engine_load(self.engine.condition().load());
-        if let Some(mean_ns) = since(|s| s.tick_ns).checked_div(since(|s| s.ticks)) {
-            metrics::tick(Duration::from_nanos(mean_ns));
-        }
+        metrics::engine_faults(
+            since(|s| s.tick_overruns),
+            since(|s| s.sink_refused),
+            since(|s| s.call_faults),
+        );
         for consent in [
             ConsentState::Unknown,
             ConsentState::Asked,
@@ -121,6 +133,14 @@ impl Publisher {
         }
         metrics::rtp_ports_in_use(self.ports.lent());
         (engine, self.publish_spool(spool_before))
+    }
+
+    /// Every tick and every sync goes into its histogram, not a mean of many.
+    fn publish_latencies(&self, before: Latencies) -> Latencies {
+        let now = Latencies { ticks: self.engine.condition().ticks.read(), syncs: self.spool.sync_latency() };
+        now.ticks.since(&before.ticks).for_each(|(took, count)| metrics::ticks(took, count));
+        now.syncs.since(&before.syncs).for_each(|(took, count)| metrics::spool_synced(took, count));
+        now
     }
 
     /// Tells when new calls would be refused, while there is time to do something about it.
@@ -146,9 +166,7 @@ impl Publisher {
         let spool = self.spool.stats();
         let age_us = spool.oldest_at.map_or(0, |at| self.clock.wall().micros_since(at).max(0));
         metrics::spool_depth(spool.bytes, self.spool_limit_bytes, Duration::from_micros(age_us as u64));
-        if let Some(mean_ns) = (spool.sync_ns - before.sync_ns).checked_div(spool.syncs - before.syncs) {
-            metrics::spool_synced(Duration::from_nanos(mean_ns));
-        }
+        metrics::spool_records_dropped(spool.dropped_records - before.dropped_records);
         (before.failures..spool.failures).for_each(|_| metrics::spool_failed());
         spool
     }

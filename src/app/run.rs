@@ -153,7 +153,7 @@ impl Running {
             (&mut kept, &mut sockets),
         )?;
         if let Some(server) = &sip_server {
-            tasks.spawn(sip::publish(server.stats_stream()));
+            tasks.spawn(sip::publish(server.stats_stream(), server.dropped_messages()));
         }
         let sip = sip_server.as_ref().map(|server| server.bound().clone()).unwrap_or_default();
         let services = Services {

@@ -92,10 +92,14 @@ pub fn start(
 }
 
 /// Publishes the server's figures until it is dropped.
-pub async fn publish(stats: tokio::sync::watch::Receiver<crate::signalling::siprec::stats::Stats>) {
+pub async fn publish(
+    stats: tokio::sync::watch::Receiver<crate::signalling::siprec::stats::Stats>,
+    dropped: impl Fn() -> u64,
+) {
     loop {
         tokio::time::sleep(PUBLISH).await;
         let now = *stats.borrow();
         crate::metrics::sip(&now.named());
+        crate::metrics::sip_messages_dropped(dropped());
     }
 }

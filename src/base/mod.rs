@@ -5,6 +5,7 @@ pub mod base64;
 pub mod clock;
 pub mod hex;
 pub mod id;
+pub mod latency;
 pub mod limit;
 pub mod private;
 pub mod replace;

@@ -264,6 +264,7 @@ impl Runner {
             let recording = self.calls.iter().filter(|seat| seat.call.is_recording()).count();
             self.governor.ticked(self.work / workers, recording);
             self.condition.publish(&self.governor);
+            self.condition.ticks.add(took);
             let overrun = u64::from(took > self.config.tick);
             self.stats.add(&TickStats {
                 ticks: 1,

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::governor::Governor;
 use super::output::StreamCounts;
+use crate::base::latency::Latency;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -126,6 +127,8 @@ counters! {
 /// How the engine stands, for any thread to read.
 #[derive(Debug, Default)]
 pub struct Condition {
+    /// How long ticks took.
+    pub ticks: Latency,
     complexity: AtomicU64,
     load_permille: AtomicU64,
 }

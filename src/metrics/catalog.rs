@@ -1,5 +1,7 @@
 //! The table of metrics: name, kind, labels, help.
 
+use crate::base::latency;
+
 /// A metric.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
@@ -40,7 +42,7 @@ macro_rules! catalog {
 use Kind::{Counter, Gauge, Histogram};
 
 const OPEN: &[&str] = &[];
-const TICK_S: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0];
+const TICK_S: &[f64] = &latency::BOUNDS_S;
 const UPLOAD_S: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 const GAP_S: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 const HTTP_S: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
@@ -87,8 +89,11 @@ catalog! {
     AUDIO_CUT_SECONDS = Counter, "optag_audio_cut_seconds_total", [], "Seconds of audio cut as keys were pressed, all streams.";
     ENCODER_CPU_SECONDS = Counter, "optag_encoder_cpu_seconds_total", [], "Processor seconds spent encoding.";
     ENCODER_COMPLEXITY = Gauge, "optag_encoder_complexity", [], "Opus complexity in use; it falls under load.";
-    ENGINE_LOAD = Gauge, "optag_engine_load_ratio", [], "Share of the time between turns over all streams that they take; new calls are refused at 0.75.";
+    ENGINE_LOAD = Gauge, "optag_engine_load_ratio", [], "Share of the time between ticks that ticks take; above 0.85, at the lowest complexity, new calls are refused until it falls below 0.75.";
     TICK_SECONDS = Histogram(TICK_S), "optag_tick_seconds", [], "Length of a turn over all streams.";
+    TICK_OVERRUNS_TOTAL = Counter, "optag_tick_overruns_total", [], "Ticks that took longer than the time between two ticks.";
+    BATCHES_REFUSED_TOTAL = Counter, "optag_engine_batches_refused_total", [], "Batches of audio that the spool's queue had no room for; their audio is lost and marked as a gap.";
+    CALL_FAULTS_TOTAL = Counter, "optag_call_faults_total", [], "Calls that ended because processing them failed inside the engine.";
     RTP_PORTS_IN_USE = Gauge, "optag_rtp_ports_in_use", [], "RTP ports bound.";
     SPOOL_BYTES = Gauge, "optag_spool_bytes", [], "Bytes in the spool.";
     SPOOL_LIMIT_BYTES = Gauge, "optag_spool_limit_bytes", [], "The most bytes that the spool may take.";
@@ -96,6 +101,7 @@ catalog! {
     SPOOL_SECONDS = Gauge, "optag_spool_oldest_seconds", [], "Age of the oldest audio that the store does not have.";
     SPOOL_SYNC_SECONDS = Histogram(TICK_S), "optag_spool_sync_seconds", [], "Length of a group commit.";
     SPOOL_FAILURES_TOTAL = Counter, "optag_spool_failures_total", [], "Writes or syncs that the disk refused.";
+    SPOOL_RECORDS_DROPPED_TOTAL = Counter, "optag_spool_records_dropped_total", [], "Records not written because their call's key was destroyed or they contradicted what was written before.";
     STORED_BYTES_TOTAL = Counter, "optag_stored_bytes_total", [], "Bytes delivered to the store and verified.";
     STORED_OBJECTS_TOTAL = Counter, "optag_stored_objects_total", [], "Recordings delivered to the store and verified.";
     UPLOAD_SECONDS = Histogram(UPLOAD_S), "optag_upload_seconds", [], "Time from the start of a delivery until it was verified.";
@@ -114,6 +120,7 @@ catalog! {
     HTTP_SECONDS = Histogram(HTTP_S), "optag_http_request_seconds", [], "Time until an HTTP answer began.";
     AUTH_FAILURES_TOTAL = Counter, "optag_auth_failures_total", ["cause": &["missing", "invalid", "forbidden"]], "HTTP requests refused for want of a token or a permission.";
     SIP_SESSIONS = Gauge, "optag_sip_sessions", [], "SIPREC recording sessions in progress.";
+    SIP_MESSAGES_DROPPED_TOTAL = Counter, "optag_sip_messages_dropped_total", [], "SIP messages dropped because a queue, a buffer or a connection had no room.";
     SIP_EVENTS_TOTAL = Counter, "optag_sip_events_total", ["event": OPEN], "What SIPREC clients did and got, by event; docs/feeding.md explains those that matter.";
     AUDIT_ANCHORED = Gauge, "optag_audit_anchored", [], "1 where the last signed checkpoint of the audit reached the store.";
     AUDIT_FAILURES_TOTAL = Counter, "optag_audit_failures_total", [], "Requests refused as the audit could not be written.";

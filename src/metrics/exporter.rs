@@ -106,9 +106,9 @@ mod tests {
             metrics::consent_changed(ConsentState::Granted, ConsentHow::Key);
             metrics::http_answered("/api/v1/calls", 201, Duration::from_millis(2));
             metrics::sip(&[("sessions", 2), ("invites", 1)]);
-            metrics::tick(Duration::from_millis(7));
+            metrics::ticks(Duration::from_millis(7), 3);
             metrics::stored(1_000, Duration::from_millis(20));
-            metrics::spool_synced(Duration::from_millis(3));
+            metrics::spool_synced(Duration::from_millis(3), 1);
             metrics::sip(&[("requests", 3), ("sessions", 1)]);
             metrics::engine_totals(Duration::from_secs(9), Duration::from_secs(4), Duration::from_secs(1));
         });
@@ -126,7 +126,7 @@ mod tests {
             };
             assert_eq!((lines("HELP"), lines("TYPE")), (1, 1), "{}\n{text}", metric.name);
         }
-        assert!(text.contains("optag_tick_seconds_bucket{le=\"0.01\"} 1"), "{text}");
+        assert!(text.contains("optag_tick_seconds_bucket{le=\"0.01\"} 3"), "{text}");
         assert!(text.contains("optag_outcomes_total{outcome=\"no_audio\",cause=\"no_packets\"} 1"), "{text}");
     }
 

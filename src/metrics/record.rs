@@ -168,6 +168,11 @@ pub fn sip(named: &[(&'static str, u64)]) {
     }
 }
 
+/// Messages that the SIP server dropped, since its start.
+pub fn sip_messages_dropped(total: u64) {
+    counter!(c::SIP_MESSAGES_DROPPED_TOTAL.name).absolute(total);
+}
+
 /// Totals of the engine since its start, shown in whole seconds.
 pub fn engine_totals(audio_in: Duration, encoded: Duration, encoder_cpu: Duration) {
     whole_seconds(c::AUDIO_IN_SECONDS.name, audio_in);
@@ -180,9 +185,16 @@ pub fn audio_cut(total: Duration) {
     whole_seconds(c::AUDIO_CUT_SECONDS.name, total);
 }
 
-/// One turn over all streams.
-pub fn tick(took: Duration) {
-    histogram!(c::TICK_SECONDS.name).record(took);
+/// Ticks of one class of length since the last time: their mean and their number.
+pub fn ticks(took: Duration, count: usize) {
+    histogram!(c::TICK_SECONDS.name).record_many(took, count);
+}
+
+/// What went wrong in the engine since the last time.
+pub fn engine_faults(tick_overruns: u64, batches_refused: u64, call_faults: u64) {
+    counter!(c::TICK_OVERRUNS_TOTAL.name).increment(tick_overruns);
+    counter!(c::BATCHES_REFUSED_TOTAL.name).increment(batches_refused);
+    counter!(c::CALL_FAULTS_TOTAL.name).increment(call_faults);
 }
 
 /// The complexity that the encoders use.
@@ -212,9 +224,14 @@ pub fn spool_full_in(left: Option<Duration>) {
     gauge!(c::SPOOL_FULL_SECONDS.name).set(left.map_or(-1.0, |left| left.as_secs_f64()));
 }
 
-/// One group commit.
-pub fn spool_synced(took: Duration) {
-    histogram!(c::SPOOL_SYNC_SECONDS.name).record(took);
+/// Group commits of one class of length since the last time: their mean and their number.
+pub fn spool_synced(took: Duration, count: usize) {
+    histogram!(c::SPOOL_SYNC_SECONDS.name).record_many(took, count);
+}
+
+/// Records that were not written, since the last time.
+pub fn spool_records_dropped(count: u64) {
+    counter!(c::SPOOL_RECORDS_DROPPED_TOTAL.name).increment(count);
 }
 
 /// The disk refused a write or sync.

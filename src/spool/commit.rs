@@ -110,10 +110,11 @@ impl Writer {
             .map_err(|error| SpoolError::disk("write", &path(), error))?;
         let started = Instant::now();
         segment.file.sync().map_err(|error| SpoolError::disk("sync", &path(), error))?;
-        let took = started.elapsed().as_nanos() as u64;
+        let took = started.elapsed();
         segment.offset += bytes.len() as u64;
         self.shared.syncs.fetch_add(1, Ordering::Relaxed);
-        self.shared.sync_ns.fetch_add(took, Ordering::Relaxed);
+        self.shared.sync_ns.fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
+        self.shared.sync_latency.add(took);
         self.shared.written_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Ok(())
     }

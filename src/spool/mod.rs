@@ -78,6 +78,7 @@ pub use room::FULL;
 pub use shared::{DurableEvent, SpoolStats};
 
 use crate::base::id::CallId;
+use crate::base::latency::Counted;
 use disk::Disk;
 use record::SpoolRecord;
 use recover::Recovered;
@@ -181,6 +182,11 @@ impl Spool {
     /// Figures for metrics.
     pub fn stats(&self) -> SpoolStats {
         self.shared.stats()
+    }
+
+    /// How long the syncs took.
+    pub fn sync_latency(&self) -> Counted {
+        self.shared.sync_latency.read()
     }
 
     /// Makes what is queued durable and stops the writer. Blocks; where the disk refuses, for a

@@ -14,6 +14,7 @@ use super::key::DataKey;
 use super::record::{Body, SpoolRecord};
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
+use crate::base::latency::Latency;
 use crate::media::output::FRAME_MS;
 
 /// Bytes that a record takes in the queue beside its audio.
@@ -110,6 +111,7 @@ pub(super) struct Shared {
     pub bytes: AtomicU64,
     pub syncs: AtomicU64,
     pub sync_ns: AtomicU64,
+    pub sync_latency: Latency,
     pub written_bytes: AtomicU64,
     pub failures: AtomicU64,
     pub dropped_records: AtomicU64,
@@ -136,6 +138,7 @@ impl Shared {
             bytes: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
             sync_ns: AtomicU64::new(0),
+            sync_latency: Latency::default(),
             written_bytes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             dropped_records: AtomicU64::new(0),

@@ -182,9 +182,10 @@ impl SipServer {
         self.stats.clone()
     }
 
-    /// Messages dropped because a queue or buffer was full, or their peer is not listened to.
-    pub fn dropped_messages(&self) -> u64 {
-        self.links.dropped()
+    /// Reads how many messages were dropped because a queue or buffer was full, or their connection gone.
+    pub fn dropped_messages(&self) -> impl Fn() -> u64 + Send + 'static {
+        let links = Arc::clone(&self.links);
+        move || links.dropped()
     }
 
     /// Takes no new calls, tells those who ask, and waits until the last session is over or
