@@ -4,7 +4,7 @@
 //! the store, and only their rows wait.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::task::JoinSet;
 
@@ -12,7 +12,7 @@ use crate::app::backoff::Backoff;
 use crate::app::durable::destroy_key;
 use crate::app::erasing::Erasing;
 use crate::app::pace::Pace;
-use crate::app::settling::{Closing, Settling};
+use crate::app::settling::{Closing, Settling, Unsettled};
 use crate::archive::deliver::{DeliverError, Deliverer, Records, Source};
 use crate::archive::manifest::Manifest;
 use crate::archive::recording::AssembleError;
@@ -87,9 +87,7 @@ impl Delivery {
         let settling = Arc::clone(&self.settling);
         let mut tasks = JoinSet::new();
         self.start(&mut tasks);
-        while !settling.is_empty() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        settling.until(|left| left == Unsettled::default()).await;
         tasks.shutdown().await;
     }
 
@@ -123,7 +121,7 @@ impl Delivery {
                         drop(turn);
                     }
                     self.settling.retry(id);
-                    tokio::time::sleep(backoff.next(random())).await;
+                    self.settling.pause(backoff.next(random())).await;
                 }
             }
         }

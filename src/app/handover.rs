@@ -95,6 +95,8 @@ impl Kept {
         let written = all.try_for_each(|fd| inherit(fd, true)).and_then(|()| write(&named));
         match written {
             Ok(file) => {
+                ignore(libc::SIGHUP);
+                ignore(libc::SIGUSR2);
                 let mut next = Command::new(program);
                 next.args(std::env::args_os().skip(1)).env(VARIABLE, file.as_raw_fd().to_string());
                 anyhow::Error::new(next.exec()).context(format!("cannot start {}", program.display()))
@@ -102,6 +104,12 @@ impl Kept {
             Err(error) => anyhow::Error::new(error).context("sockets cannot be handed over"),
         }
     }
+}
+
+/// Ignores a signal until the next program handles it: what comes before it is ready must not end it.
+fn ignore(signal: libc::c_int) {
+    // SAFETY: no handler is installed, and `exec` follows.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
 }
 
 /// A file in memory that the next program inherits.

@@ -9,23 +9,45 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::config::{LogConfig, LogFormat};
 
+/// Changes what is logged from now on, for directives as in the configuration.
+pub struct Levels(Box<dyn Fn(EnvFilter) -> bool + Send + Sync>);
+
+impl Levels {
+    /// Takes other directives; false: they are none, or the log has ended.
+    pub fn set(&self, level: &str) -> bool {
+        EnvFilter::try_new(level).is_ok_and(|filter| (self.0)(filter))
+    }
+}
+
 /// Starts logging to standard error, for the whole process.
 ///
 /// Errors: logging has been started already.
-pub fn init(config: &LogConfig) -> Result<(), tracing::subscriber::SetGlobalDefaultError> {
-    tracing::subscriber::set_global_default(subscriber(config, std::io::stderr))
+pub fn init(config: &LogConfig) -> Result<Levels, tracing::subscriber::SetGlobalDefaultError> {
+    let (subscriber, levels) = subscriber(config, std::io::stderr);
+    tracing::subscriber::set_global_default(subscriber)?;
+    Ok(levels)
 }
 
 /// What [`init`] installs, writing to `writer`.
-pub fn subscriber<W>(config: &LogConfig, writer: W) -> Box<dyn Subscriber + Send + Sync>
+pub fn subscriber<W>(config: &LogConfig, writer: W) -> (Box<dyn Subscriber + Send + Sync>, Levels)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let filter = EnvFilter::try_new(&config.level).unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     match config.format {
-        LogFormat::Text => Box::new(lines.with_ansi(false).finish()),
-        LogFormat::Json => Box::new(lines.json().flatten_event(true).finish()),
+        LogFormat::Text => {
+            let lines = lines.with_ansi(false).with_filter_reloading();
+            let handle = lines.reload_handle();
+            let set = move |filter| handle.reload(filter).is_ok();
+            (Box::new(lines.finish()), Levels(Box::new(set)))
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_filter_reloading();
+            let handle = lines.reload_handle();
+            let set = move |filter| handle.reload(filter).is_ok();
+            (Box::new(lines.finish()), Levels(Box::new(set)))
+        }
     }
 }
 
@@ -65,7 +87,7 @@ pub(crate) fn capture(config: &LogConfig, run: impl FnOnce()) -> String {
     SECOND.get_or_init(|| tracing::Dispatch::new(tracing_subscriber::registry()));
     let lines = Lines::default();
     let sink = lines.clone();
-    tracing::subscriber::with_default(subscriber(config, move || sink.clone()), run);
+    tracing::subscriber::with_default(subscriber(config, move || sink.clone()).0, run);
     lines.text()
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::app::filling::Filling;
 use crate::app::readiness::Health;
 use crate::app::registry::Registry;
+use crate::app::settling::Settling;
 use crate::base::clock::{Clock, MonoTime};
 use crate::base::latency::Counted;
 use crate::call::ConsentState;
@@ -39,6 +40,8 @@ pub struct Publisher {
     pub spool_limit_bytes: u64,
     /// Calls in progress.
     pub registry: Arc<Registry>,
+    /// Calls that ended and wait.
+    pub settling: Arc<Settling>,
     /// RTP ports.
     pub ports: PortPool,
     /// Dates the age of the spool.
@@ -132,6 +135,8 @@ impl Publisher {
             metrics::calls(consent, self.registry.live_by_consent(consent));
         }
         metrics::rtp_ports_in_use(self.ports.lent());
+        let left = self.settling.unsettled();
+        metrics::unsettled_calls(left.spooled, left.unspooled);
         (engine, self.publish_spool(spool_before))
     }
 

@@ -81,14 +81,29 @@ fn recovered_outcome(consent: Option<ConsentState>, frames: u32) -> Outcome {
     }
 }
 
-/// Durable ends are settled, durable withdrawals erased. The thread ends with the spool's.
-pub fn follow_durable(events: std::sync::mpsc::Receiver<DurableEvent>, opened: &Opened) {
+/// What the follower of the spool's events takes, in order.
+pub enum Followed {
+    /// Something of a call is durable.
+    Event(Box<DurableEvent>),
+    /// Answered once everything sent before was followed.
+    Barrier(tokio::sync::oneshot::Sender<()>),
+}
+
+/// Durable ends are settled, durable withdrawals erased. The thread ends with its senders.
+pub fn follow_durable(events: std::sync::mpsc::Receiver<Followed>, opened: &Opened) {
     let (settling, registry) = (Arc::clone(&opened.settling), Arc::clone(&opened.registry));
     let erasing = Arc::clone(&opened.erasing);
     let runtime = tokio::runtime::Handle::current();
     // Each call sends a handful of events in its life, so calls bound what waits here.
     std::thread::spawn(move || {
-        for event in events {
+        for followed in events {
+            let event = match followed {
+                Followed::Event(event) => *event,
+                Followed::Barrier(done) => {
+                    let _ = done.send(());
+                    continue;
+                }
+            };
             match event.body {
                 Body::Closed(ended) => {
                     if ended.by == EndedBy::Recovered {

@@ -1,13 +1,12 @@
-//! Starts the recorder and drains it.
+//! Starts the recorder.
 //!
 //! Start: health listener → data opened → engine → calls that go on → what else a crash left is settled → tasks →
-//! listeners. Drain: no new calls → engine ends its calls and hands over what it heard → spool
-//! durable → deliveries get a while → listeners close. What is not delivered by then waits in the spool.
+//! listeners. The end is in `stopping`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -18,14 +17,13 @@ use crate::app::accounting::Accounts;
 use crate::app::caretaking::{AuditCare, RulesWatch};
 use crate::app::config::{Config, StoreConfig};
 use crate::app::delivery::Delivery;
-use crate::app::durable::durable;
 use crate::app::early::EarlyAnswers;
 use crate::app::handover::Kept;
 use crate::app::open::{Opened, open};
 use crate::app::publish::Publisher;
 use crate::app::readiness::{Checks, Health, Starting};
 use crate::app::recorder::Recorder;
-use crate::app::recovering::{follow_durable, settle_recovered};
+use crate::app::recovering::{Followed, follow_durable, settle_recovered};
 use crate::app::resuming::resume;
 use crate::app::settling::Settling;
 use crate::app::sink::SpoolSink;
@@ -42,14 +40,12 @@ use crate::media::plan::CaptureSettings;
 use crate::media::ports::PortPool;
 use crate::metrics::exporter::Exporter;
 use crate::signalling::sip::link::bind_stream;
-use crate::signalling::siprec::listen::{Bound, Ending, SipServer};
+use crate::signalling::siprec::listen::{Bound, SipServer};
+
+mod stopping;
 
 /// How long the start waits for index and store to tell what they saw of the deletion log.
 const COMPARE: Duration = Duration::from_secs(10);
-/// How long deliveries may go on after the last call ended.
-const DRAIN: Duration = Duration::from_secs(10);
-/// How long open requests get before another program takes over.
-const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// A running recorder.
 pub struct Running {
@@ -65,6 +61,8 @@ pub struct Running {
     engine: Engine,
     opened: Opened,
     draining: Arc<AtomicBool>,
+    /// Where the spool's events go, and with them whoever waits until they were followed.
+    follow: std::sync::mpsc::Sender<Followed>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
     listeners: JoinSet<()>,
@@ -103,10 +101,12 @@ impl Running {
         let readiness = Arc::new(Starting::default());
         let health_pages = health_router(readiness.clone(), exporter.clone());
         let metrics = listen(&mut kept, &mut sockets, "metrics", config.metrics_listen, health_pages)?;
-        let (durable, events) = std::sync::mpsc::channel();
-        let opened = open(Arc::clone(&config), move |event| drop(durable.send(event)))
-            .await?
-            .with_context(|| format!("another recorder works on {}", config.data_dir.display()))?;
+        let (follow, events) = std::sync::mpsc::channel();
+        let durable = follow.clone();
+        let opened =
+            open(Arc::clone(&config), move |event| drop(durable.send(Followed::Event(Box::new(event)))))
+                .await?
+                .with_context(|| format!("another recorder works on {}", config.data_dir.display()))?;
         let new_admin_token = opened.tokens.create_admin_if_none(opened.clock.wall())?;
         // First of all: every moment until here is missing in the calls that go on.
         let engine = start_engine(&opened)?;
@@ -186,6 +186,7 @@ impl Running {
             engine,
             opened,
             draining,
+            follow,
             stop,
             tasks,
             listeners,
@@ -207,69 +208,6 @@ impl Running {
             tokens.revoke(name)?;
         }
         Ok(tokens.create(name, Role::Admin, self.opened.clock.wall())?)
-    }
-
-    /// Stops as it is, for another program to go on: calls and sessions are saved, sockets stay
-    /// open. The engine is the last to stop, as packets wait in the kernel from then on.
-    ///
-    /// Errors: the spool did not take the last audio.
-    pub async fn hand_over(mut self) -> anyhow::Result<Kept> {
-        self.draining.store(true, Ordering::Release);
-        let _ = self.stop.send(true);
-        let answered = async { while self.listeners.join_next().await.is_some() {} };
-        if tokio::time::timeout(LAST_ANSWERS, answered).await.is_err() {
-            self.listeners.shutdown().await;
-        }
-        if let Some(server) = self.sip_server.take() {
-            server.stop(Ending::Leave).await;
-        }
-        self.tasks.shutdown().await;
-        let engine = self.engine.clone();
-        self.sockets.rtp = tokio::task::spawn_blocking(move || engine.leave()).await?.into_iter().collect();
-        let spool = self.opened.erasing.spool.clone();
-        if !tokio::time::timeout(DRAIN, durable(&spool)).await.unwrap_or(false) {
-            anyhow::bail!("the spool did not take the last audio");
-        }
-        tokio::task::spawn_blocking(move || spool.close()).await?;
-        Ok(self.sockets)
-    }
-
-    /// Drains and stops.
-    ///
-    /// Errors: a part did not end as it should; what was acknowledged is durable all the same.
-    pub async fn stop(mut self) -> anyhow::Result<()> {
-        self.draining.store(true, Ordering::Release);
-        if let Some(server) = self.sip_server.take() {
-            server.stop(Ending::Bye).await;
-        }
-        let engine = self.engine.clone();
-        tokio::task::spawn_blocking(move || engine.shutdown()).await?;
-        let spool = self.opened.erasing.spool.clone();
-        if !tokio::time::timeout(DRAIN, durable(&spool)).await.unwrap_or(false) {
-            anyhow::bail!("the spool did not take the last audio");
-        }
-        let until = Instant::now() + DRAIN;
-        while !self.opened.settling.is_empty() && Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        let left = self.opened.settling.len();
-        if left > 0 {
-            tracing::warn!(calls = left, "calls are not settled; they wait in the spool for the next start");
-        }
-        self.tasks.shutdown().await;
-        let _ = self.stop.send(true);
-        while self.listeners.join_next().await.is_some() {}
-        let (erasing, config) = (&self.opened.erasing, &self.opened.config);
-        let signing = erasing.anchor_audit(
-            &self.opened.audit,
-            erasing.clock.wall(),
-            config.audit.anchor_dir.as_deref(),
-        );
-        if !matches!(tokio::time::timeout(DRAIN, signing).await, Ok(Ok(()))) {
-            tracing::warn!("the end of the audit is not signed; the next start signs it");
-        }
-        tokio::task::spawn_blocking(move || spool.close()).await?;
-        Ok(())
     }
 }
 
@@ -350,6 +288,7 @@ fn start_tasks(
         spool: opened.erasing.spool.clone(),
         spool_limit_bytes: config.spool.max_bytes,
         registry: Arc::clone(&opened.registry),
+        settling: Arc::clone(&opened.settling),
         ports: ports.clone(),
         clock: Arc::<dyn Clock>::clone(&opened.clock),
         health: Arc::clone(health),

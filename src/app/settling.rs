@@ -3,7 +3,9 @@
 //! worker. The truth is in the spool; this is what a running process remembers of it.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -14,6 +16,8 @@ use crate::media::output::Ended;
 
 /// Calls without audio that may wait for the index; their entries die with the process.
 const UNRECORDED_WAITING: usize = 100_000;
+/// Longest pause after a failure once there is a hurry.
+const HURRIED_PAUSE: Duration = Duration::from_secs(1);
 
 /// A call to settle.
 #[derive(Clone, Debug)]
@@ -34,6 +38,19 @@ pub struct Closing {
 pub struct Settling {
     state: Mutex<State>,
     changed: Notify,
+    /// Something was settled.
+    settled: Notify,
+    hurries: AtomicBool,
+    hurried: Notify,
+}
+
+/// Calls that are not settled, by what becomes of them when the process ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unsettled {
+    /// In the spool: the next start goes on with them.
+    pub spooled: usize,
+    /// Outcomes of calls without records in the spool: they end with the process.
+    pub unspooled: usize,
 }
 
 #[derive(Debug, Default)]
@@ -94,6 +111,47 @@ impl Settling {
         let mut state = self.state();
         state.waiting.remove(&id);
         state.delivered.remove(&id);
+        drop(state);
+        self.settled.notify_waiters();
+    }
+
+    /// Waits until what is left satisfies `enough`.
+    pub async fn until(&self, enough: impl Fn(Unsettled) -> bool) {
+        loop {
+            let mut settled = std::pin::pin!(self.settled.notified());
+            settled.as_mut().enable();
+            if enough(self.unsettled()) {
+                return;
+            }
+            settled.await;
+        }
+    }
+
+    /// The process is about to end: who pauses after a failure tries again at once, and pauses no
+    /// longer than a second from now on.
+    pub fn hurry(&self) {
+        self.hurries.store(true, Ordering::SeqCst);
+        self.hurried.notify_waiters();
+    }
+
+    /// Pauses after a failure; shorter where there is a hurry.
+    pub async fn pause(&self, pause: Duration) {
+        let mut hurried = std::pin::pin!(self.hurried.notified());
+        hurried.as_mut().enable();
+        if self.hurries.load(Ordering::SeqCst) {
+            return tokio::time::sleep(pause.min(HURRIED_PAUSE)).await;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = hurried => {}
+        }
+    }
+
+    /// What is not settled, being worked on included.
+    pub fn unsettled(&self) -> Unsettled {
+        let state = self.state();
+        let spooled = state.waiting.values().filter(|closing| closing.spooled).count();
+        Unsettled { spooled, unspooled: state.waiting.len() - spooled }
     }
 
     /// Calls not settled, being worked on included.
@@ -164,6 +222,26 @@ mod tests {
         settling.done(call.id);
         settling.retry(call.id);
         assert!(settling.is_empty() && settling.take().is_none());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_the_end_sees_the_last_call_settled_and_pauses_end_with_a_hurry() {
+        let settling = Settling::default();
+        let (spooled, unspooled) = (closing(), Closing { spooled: false, ..closing() });
+        settling.add(spooled.clone());
+        settling.add(unspooled.clone());
+        assert_eq!(settling.unsettled(), Unsettled { spooled: 1, unspooled: 1 });
+        let mut rows = Box::pin(settling.until(|left| left.unspooled == 0));
+        let mut all = Box::pin(settling.until(|left| left == Unsettled::default()));
+        assert!(futures::poll!(&mut rows).is_pending() && futures::poll!(&mut all).is_pending());
+        settling.done(unspooled.id);
+        assert!(futures::poll!(&mut rows).is_ready() && futures::poll!(&mut all).is_pending());
+        settling.done(spooled.id);
+        all.await;
+        let mut pause = Box::pin(settling.pause(Duration::from_secs(3_600)));
+        assert!(futures::poll!(&mut pause).is_pending());
+        settling.hurry();
+        pause.await;
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use crate::app::settling::{Closing, Settling};
 use crate::base::id::CallId;
 use crate::call::{ConsentRecord, ConsentState, Outcome};
 use crate::media::engine::Sink;
-use crate::media::output::{Ended, Fact, Output};
+use crate::media::output::{Ended, EndedBy, Fact, Output};
 use crate::media::saved::SavedCall;
 use crate::metrics;
 use crate::spool::Spool;
@@ -75,6 +75,9 @@ impl SpoolSink {
             News::Ended(call, ended) => {
                 self.registry.end(call, &ended);
                 metrics::call_ended(ended.outcome);
+                if ended.by == EndedBy::Shutdown {
+                    metrics::call_cut();
+                }
             }
         }
     }

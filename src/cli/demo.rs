@@ -83,7 +83,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     }
     let good = show(&lines);
     what_next(&args, &token, &lines);
-    running.stop().await?;
+    running.stop(std::future::pending()).await?;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

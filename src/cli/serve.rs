@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::ConfigArgs;
 use super::installation::load_config;
 use crate::app::handover::{Kept, VARIABLE};
+use crate::app::logging::Levels;
 use crate::app::run::Running;
 use crate::app::{harden, logging};
 
@@ -21,7 +22,8 @@ Examples:
   optag serve --config /etc/optag.toml
   optag serve --print-config           the commented configuration with every key
 
-The first start prints an admin token, once. SIGTERM: no new calls, what was heard is made durable, exit 0.
+The first start prints an admin token, once. SIGTERM: no new calls, what was heard is made durable and
+delivered (shutdown.drain_limit_s), exit 0; a second one ends the wait. SIGHUP: log.level is read again.
 SIGUSR2: the program file, which may be a newer one, takes over in the same process; calls go on and no
 packet is lost.")]
 pub struct ServeArgs {
@@ -49,7 +51,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     // Asked for now: once the file is replaced, the name that the kernel gives is another.
     let program = std::env::current_exe()?;
     let kept = Kept::from_env()?;
-    logging::init(&config.log)?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let levels = logging::init(&config.log)?;
     harden::no_core_dumps();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -78,6 +81,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            _ = hangup.recv() => reload(&args.config, &levels),
             _ = upgrade.recv() => {
                 if can_start(&program).await {
                     tracing::info!("the program takes its own place; calls go on");
@@ -88,8 +92,30 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         }
     }
     tracing::info!("shutting down: no new calls");
-    running.stop().await?;
+    let hurry = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::warn!("a second signal: what can wait for the next start is not waited for");
+    };
+    running.stop(hurry).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Takes what can change while calls go on. Certificates and the store's credentials are read
+/// again by themselves when their files change; the rest is taken by a program that takes over.
+fn reload(args: &ConfigArgs, levels: &Levels) {
+    match load_config(args) {
+        Ok(config) if levels.set(&config.log.level) => {
+            tracing::info!(
+                level = config.log.level,
+                "SIGHUP: log.level was read again; other changes of the configuration count after SIGUSR2 or a restart"
+            );
+        }
+        Ok(_) => tracing::error!("SIGHUP: log.level could not be changed"),
+        Err(error) => tracing::error!(%error, "SIGHUP: the configuration is wrong; the old one stays"),
+    }
 }
 
 /// Whether the program file starts and takes the configuration as it is now.

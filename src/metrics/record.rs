@@ -35,6 +35,17 @@ pub fn outcome_row_dropped() {
     counter!(c::OUTCOME_ROWS_DROPPED_TOTAL.name).increment(1);
 }
 
+/// A shutdown ended a call in progress.
+pub fn call_cut() {
+    counter!(c::CALLS_CUT_TOTAL.name).increment(1);
+}
+
+/// Ended calls that wait: with records in the spool, and outcomes alone.
+pub fn unsettled_calls(spooled: usize, unspooled: usize) {
+    gauge!(c::UNSETTLED_CALLS.name, "kind" => "recording").set(spooled as f64);
+    gauge!(c::UNSETTLED_CALLS.name, "kind" => "outcome").set(unspooled as f64);
+}
+
 /// Why a call that was in progress when the recorder stopped did not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotResumed {

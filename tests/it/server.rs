@@ -190,8 +190,12 @@ impl Server {
 
     /// SIGUSR2: the program takes its own place. Waits until it is ready again.
     pub fn upgrade(&mut self) {
-        // SAFETY: the process is our own child and has not been waited for.
-        assert_eq!(unsafe { libc::kill(self.child.id() as i32, libc::SIGUSR2) }, 0);
+        self.signal(libc::SIGUSR2);
+        self.is_ready_again();
+    }
+
+    /// Waits until the program says that it is ready once more.
+    pub fn is_ready_again(&mut self) {
         let mut line = String::new();
         while !line.contains("optag is ready") {
             line.clear();
@@ -199,6 +203,21 @@ impl Server {
         }
         let addresses = format!("API {}, metrics {}", self.api, self.metrics);
         assert!(line.contains(&addresses), "{line} is not {addresses}");
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: the process is our own child and has not been waited for.
+        assert_eq!(unsafe { libc::kill(self.child.id() as i32, signal) }, 0);
+    }
+
+    /// Waits until the log holds this.
+    pub async fn logs(&self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.log().contains(text) {
+            assert!(Instant::now() < deadline, "the log does not say {text}:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Its process.
@@ -214,8 +233,7 @@ impl Server {
 
     /// SIGTERM, then waits for the end.
     pub fn terminate(mut self) -> ExitStatus {
-        // SAFETY: the process is our own child and has not been waited for.
-        assert_eq!(unsafe { libc::kill(self.child.id() as i32, libc::SIGTERM) }, 0);
+        self.signal(libc::SIGTERM);
         self.child.wait().unwrap()
     }
 }

@@ -78,3 +78,89 @@ async fn a_master_key_that_others_may_read_stops_the_start() {
     let said = String::from_utf8_lossy(&ended.stderr);
     assert!(said.contains("master.key"), "{said}");
 }
+
+/// Starts a recorder with so many calls in progress, each with a yes and a second of talk.
+async fn with_calls(dir: &std::path::Path, settings: &Settings, calls: usize) -> (Server, Vec<String>) {
+    let server = Server::start(dir, settings).await;
+    let mut ids = Vec::new();
+    for _ in 0..calls {
+        ids.push(record(&server, 300).await);
+    }
+    (server, ids)
+}
+
+fn recordings_in(dir: &std::path::Path) -> usize {
+    let files = crate::server::files_below(&dir.join("data").join("store").join("recordings"));
+    files.iter().filter(|(path, _)| path.to_string_lossy().contains(".opus")).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_06_sigterm_delivers_every_call_that_it_ended_run_after_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Settings::with_ports((21_550, 21_590));
+    for run in 1..=6 {
+        let (server, _) = with_calls(dir.path(), &settings, 4).await;
+        assert_eq!(server.terminate().code(), Some(0));
+        let log = std::fs::read_to_string(dir.path().join("log.txt")).unwrap();
+        assert_eq!(recordings_in(dir.path()), 4 * run, "{log}");
+        assert_eq!(log.matches("every ended call was delivered").count(), run, "{log}");
+        assert!(!log.contains("calls are not settled"), "{log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stop_could_not_deliver_is_counted_and_a_second_signal_ends_the_wait() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = Settings::with_ports((21_600, 21_640));
+    settings.extra = "[shutdown]\ndrain_limit_s = 3600\n".into();
+    let (server, ids) = with_calls(dir.path(), &settings, 3).await;
+    // The store's directory is gone and cannot be made again: a file is in its place.
+    let store = dir.path().join("data").join("store");
+    std::fs::rename(&store, dir.path().join("aside")).unwrap();
+    std::fs::write(&store, b"in the way").unwrap();
+    server.signal(libc::SIGTERM);
+    server.logs("ended calls are delivered").await;
+    server.signal(libc::SIGHUP);
+    assert_eq!(server.health("/readyz").await.0, 503);
+    server.metric_reaches("optag_unsettled_calls", 3.0).await;
+    server.metric_reaches("optag_calls_cut_total", 3.0).await;
+    assert_eq!(server.terminate().code(), Some(0));
+    let log = std::fs::read_to_string(dir.path().join("log.txt")).unwrap();
+    assert!(log.contains("waiting=3") && log.contains("hurried=true"), "{log}");
+    std::fs::remove_file(&store).unwrap();
+    std::fs::rename(dir.path().join("aside"), &store).unwrap();
+    let server = Server::start(dir.path(), &settings).await;
+    for id in ids {
+        assert_eq!(server.recording(&id).await["ended_by"], "shutdown");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sighup_takes_a_new_log_level_and_ends_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = Settings::with_ports((21_650, 21_680));
+    settings.extra = "[log]\nlevel = \"info\"\n".into();
+    let (mut server, ids) = with_calls(dir.path(), &settings, 1).await;
+    let config = dir.path().join("optag.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("level = \"info\"", "level = \"debug\"")).unwrap();
+    server.signal(libc::SIGHUP);
+    server.logs("log.level was read again").await;
+    server.logs("DEBUG").await;
+    std::fs::write(&config, text.replace("level = \"info\"", "level = 7")).unwrap();
+    server.signal(libc::SIGHUP);
+    server.logs("the old one stays").await;
+    std::fs::write(&config, text).unwrap();
+    // Signals that come while the program takes its own place end nothing either.
+    server.signal(libc::SIGUSR2);
+    let pid = server.pid();
+    for _ in 0..200 {
+        // SAFETY: the process is our own child and has not been waited for.
+        unsafe { libc::kill(pid as i32, libc::SIGHUP) };
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    server.is_ready_again();
+    let (status, view) = server.ask("GET", &format!("/api/v1/calls/{}", ids[0]), None).await;
+    assert_eq!(status, 200, "{view}");
+    assert_eq!(server.terminate().code(), Some(0));
+}

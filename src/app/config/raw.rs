@@ -61,6 +61,7 @@ section!(
         audit: RawAudit = RawAudit::default(),
         search: RawSearch = RawSearch::default(),
         log: RawLog = RawLog::default(),
+        shutdown: RawShutdown = RawShutdown::default(),
         disclosure: RawDisclosure = RawDisclosure::default(),
         prompt: Vec<RawPrompt> = Vec::new(),
         department: Vec<RawDepartment> = vec![RawDepartment::demo(), RawDepartment::private()],
@@ -173,6 +174,7 @@ section!(RawDisclosure {
 });
 section!(RawNumber { country_code: String = "45".into() });
 section!(RawLog { format: String = "text".into(), level: String = "info".into() });
+section!(RawShutdown { drain_limit_s: i64 = 10 });
 
 /// One `[[prompt]]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -59,6 +59,8 @@ pub struct Config {
     pub early_answers: Duration,
     /// The log.
     pub log: LogConfig,
+    /// At a stop, how long ended calls get to reach the store and the index.
+    pub drain_limit: Duration,
     /// What cover sheets say of the owner.
     pub disclosure: Owner,
     /// The departments, at least one.

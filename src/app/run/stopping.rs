@@ -1,0 +1,142 @@
+//! Ends a running recorder: for good, or for another program to go on.
+//!
+//! For good: no new calls → the engine ends its calls and hands over what it heard → the spool durable → the
+//! ends in the settling queue → deliveries, for as long as `shutdown.drain_limit_s` says or until
+//! someone is in a hurry → listeners closed. What is not delivered by then waits in the spool.
+
+use std::future::Future;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
+
+use super::Running;
+use crate::app::durable::durable;
+use crate::app::handover::Kept;
+use crate::app::recovering::Followed;
+use crate::app::settling::Unsettled;
+use crate::metrics;
+use crate::signalling::siprec::listen::Ending;
+
+/// How long the spool may take to make the last audio durable, and the audit's end to be signed.
+const LAST_WRITES: Duration = Duration::from_secs(10);
+/// How long open requests, and outcomes of calls without records, get before another program takes
+/// over.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// Ready once someone wants the end at once.
+type Hurry = Shared<BoxFuture<'static, ()>>;
+
+impl Running {
+    /// Stops as it is, for another program to go on: calls and sessions are saved, sockets stay
+    /// open. The engine is the last to stop, as packets wait in the kernel from then on.
+    ///
+    /// Errors: the spool did not take the last audio.
+    pub async fn hand_over(mut self) -> anyhow::Result<Kept> {
+        self.draining.store(true, Ordering::Release);
+        let _ = self.stop.send(true);
+        let answered = async { while self.listeners.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_ANSWERS, answered).await.is_err() {
+            self.listeners.shutdown().await;
+        }
+        if let Some(server) = self.sip_server.take() {
+            server.stop(Ending::Leave).await;
+        }
+        // The spool keeps everything else for the next program.
+        let settling = &self.opened.settling;
+        settling.hurry();
+        let _ = tokio::time::timeout(LAST_ANSWERS, settling.until(|left| left.unspooled == 0)).await;
+        self.tasks.shutdown().await;
+        let engine = self.engine.clone();
+        self.sockets.rtp = tokio::task::spawn_blocking(move || engine.leave()).await?.into_iter().collect();
+        let spool = self.opened.erasing.spool.clone();
+        if !tokio::time::timeout(LAST_WRITES, durable(&spool)).await.unwrap_or(false) {
+            anyhow::bail!("the spool did not take the last audio");
+        }
+        let outcomes = self.opened.settling.unsettled().unspooled;
+        if outcomes > 0 {
+            tracing::warn!(
+                outcomes,
+                "outcomes of calls without a recording are not in the index, and are lost"
+            );
+        }
+        tokio::task::spawn_blocking(move || spool.close()).await?;
+        Ok(self.sockets)
+    }
+
+    /// Drains and stops. Once `hurry` is ready, nothing more is waited for that the next start can
+    /// do as well.
+    ///
+    /// Errors: a part did not end as it should; what was acknowledged is durable all the same.
+    pub async fn stop(mut self, hurry: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+        let hurry = hurry.boxed().shared();
+        self.draining.store(true, Ordering::Release);
+        if let Some(server) = self.sip_server.take() {
+            server.stop(Ending::Bye).await;
+        }
+        let engine = self.engine.clone();
+        tokio::task::spawn_blocking(move || engine.shutdown()).await?;
+        let spool = self.opened.erasing.spool.clone();
+        if !tokio::time::timeout(LAST_WRITES, durable(&spool)).await.unwrap_or(false) {
+            anyhow::bail!("the spool did not take the last audio");
+        }
+        Box::pin(self.settle(&hurry)).await;
+        self.tasks.shutdown().await;
+        let _ = self.stop.send(true);
+        let closed = async { while self.listeners.join_next().await.is_some() {} };
+        if unless_hurried(&hurry, closed).await.is_none() {
+            self.listeners.shutdown().await;
+        }
+        let (erasing, config) = (&self.opened.erasing, &self.opened.config);
+        let (now, dir) = (erasing.clock.wall(), config.audit.anchor_dir.as_deref());
+        let signing = Box::pin(erasing.anchor_audit(&self.opened.audit, now, dir));
+        let signed = unless_hurried(&hurry, tokio::time::timeout(LAST_WRITES, signing)).await;
+        if !matches!(signed, Some(Ok(Ok(())))) {
+            tracing::warn!("the end of the audit is not signed; the next start signs it");
+        }
+        tokio::task::spawn_blocking(move || spool.close()).await?;
+        Ok(())
+    }
+
+    /// Gives ended calls their time, and says what is left. Everything that ended is durable.
+    async fn settle(&self, hurry: &Hurry) {
+        let settling = &self.opened.settling;
+        // The spool told of the ends before it answered; here they are in the queue as well.
+        let (done, followed) = tokio::sync::oneshot::channel();
+        if self.follow.send(Followed::Barrier(done)).is_ok() {
+            let _ = followed.await;
+        }
+        settling.hurry();
+        let ended = settling.len();
+        let limit = self.opened.config.drain_limit;
+        tracing::info!(
+            calls = ended,
+            limit_s = limit.as_secs(),
+            "every call has ended; ended calls are delivered"
+        );
+        let settled = settling.until(|left| left == Unsettled::default());
+        let waited = unless_hurried(hurry, tokio::time::timeout(limit, settled)).await;
+        let left = settling.unsettled();
+        metrics::unsettled_calls(left.spooled, left.unspooled);
+        if left == Unsettled::default() {
+            tracing::info!(calls = ended, "every ended call was delivered");
+            return;
+        }
+        tracing::warn!(
+            waiting = left.spooled,
+            outcomes_lost = left.unspooled,
+            hurried = waited.is_none(),
+            "calls are not settled; those that wait in the spool are delivered by the next start"
+        );
+    }
+}
+
+/// What `work` gives; `None` where someone was in a hurry first.
+async fn unless_hurried<T>(hurry: &Hurry, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = hurry.clone() => None,
+    }
+}
