@@ -43,6 +43,7 @@ mod sip_recorder;
 mod sip_sipp;
 mod sip_src;
 mod sip_taking;
+mod sip_tolerance;
 mod sip_torture;
 mod sip_traps;
 mod sounds;

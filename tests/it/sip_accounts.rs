@@ -79,15 +79,57 @@ fn a_recorder_that_takes_no_calls_accounts_for_each_all_the_same() {
 }
 
 #[test]
-fn refused_invites_are_accounted_for_but_challenges_and_strangers_are_not() {
+fn refused_invites_are_accounted_for_whatever_refused_them_and_once_each() {
     let mut src = Src::new();
     let (answer, _) = src.invite(&format!("{SIPREC}Require: foo\r\n"), SDP);
     assert_eq!(code(&answer), 420);
     let (answer, _) = src.invite(SIPREC, "v=0 and no more");
     assert_eq!(code(&answer), 488);
     let (answer, _) = src.invite("Contact: <sip:someone@h>\r\n", SDP);
-    assert_eq!(code(&answer), 403, "an ordinary call");
-    assert_eq!(why(&src), [Some(Unrecorded::Rejected(420)), Some(Unrecorded::Rejected(488))]);
+    assert_eq!(code(&answer), 403, "an ordinary call, or a client that marks nothing");
+    let mut gone = Dialog { call_id: "gone".into(), to: "<sip:srs@h>;tag=gone".into(), cseq: 3 };
+    assert_eq!(code(&src.ask(&mut gone, "INVITE", SIPREC, SDP)), 481);
+    assert_eq!(why(&src), [420, 488, 403, 481].map(|code| Some(Unrecorded::Rejected(code))));
+    let whole = src.request(&mut Dialog { call_id: "m".into(), ..gone }, "INVITE", SIPREC, SDP);
+    let filler = format!("X-Filler: {}\r\n", "x".repeat(70_000));
+    for (at, (was, is, expect)) in [
+        ("SIP/2.0\r\nVia", "SIP/3.0\r\nVia", 505),
+        ("CSeq: 5 INVITE", "CSeq: 5 BYE", 400),
+        ("INVITE sip:", "INVITE mailto:", 416),
+        ("From: <sip:src@127.0.0.1>;tag=src\r\n", "", 400),
+        ("Content-Length: ", "Content-Length: 9", 400),
+        ("Max-Forwards: 70\r\n", &filler, 513),
+        ("Via: ", "V?a: ", 0),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let bad = whole.replacen(was, is, 1).replace("Call-ID: m", &format!("Call-ID: m{at}"));
+        for _ in 0..3 {
+            assert_eq!(src.raw(bad.as_bytes()).pop().map_or(0, |answer| code(&answer)), expect, "{bad}");
+        }
+        let last = ended(&src);
+        assert_eq!(last.len(), 5 + at, "{bad}");
+        let expect = if expect == 0 { 400 } else { expect };
+        assert_eq!(last[4 + at].unrecorded, Some(Unrecorded::Rejected(expect)));
+    }
+}
+
+#[test]
+fn a_challenge_is_no_refusal_and_wrong_credentials_are_one() {
+    let mut src = Src::with(|config| {
+        config.credentials = Some(optag::signalling::sip::digest::Credentials {
+            realm: "optag".into(),
+            users: vec![("src".into(), optag::base::private::Private::new("secret".into()))],
+            algorithms: vec![optag::signalling::sip::digest::Algorithm::Md5],
+        });
+    });
+    let filler = format!("{SIPREC}X-Filler: {}\r\n", "x".repeat(300));
+    assert_eq!(code(&src.invite(&filler, SDP).0), 401);
+    assert!(src.accounts.is_empty());
+    let wrong = "Authorization: Digest username=\"src\", realm=\"optag\", nonce=\"0\", uri=\"sip:srs@127.0.0.1\", response=\"0\"\r\n";
+    assert_eq!(code(&src.invite(&format!("{filler}{wrong}"), SDP).0), 401);
+    assert_eq!(why(&src), [Some(Unrecorded::Rejected(401))]);
 }
 
 #[test]

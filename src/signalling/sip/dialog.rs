@@ -6,6 +6,7 @@
 //!
 //! Source: RFC 3261 §12, RFC 4028.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -75,6 +76,13 @@ impl Dialog {
         };
         dialog.refresh(invite);
         Some(dialog)
+    }
+
+    /// Requests of ours go to `peer` where the client has named no Contact that can be read.
+    pub fn reach_at(&mut self, peer: SocketAddr) {
+        if self.remote_target.is_empty() {
+            self.remote_target = format!("sip:{peer}");
+        }
     }
 
     /// Takes a request inside the dialog.

@@ -37,18 +37,16 @@ impl Headers {
         self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_slice())
     }
 
-    /// The first field called `name` as text; foreign bytes become U+FFFD.
+    /// The first field called `name` as text, by [`text_of`].
     pub fn text(&self, name: &str) -> Option<Cow<'_, str>> {
         let (_, value) = self.0.iter().find(|(n, _)| n == name)?;
-        Some(String::from_utf8_lossy(value))
+        Some(text_of(value))
     }
 
     /// The elements of the comma lists in all fields called `name`.
     pub fn list(&self, name: &str) -> Vec<String> {
         self.all(name)
-            .flat_map(|value| {
-                split_list(&String::from_utf8_lossy(value)).into_iter().map(str::to_owned).collect::<Vec<_>>()
-            })
+            .flat_map(|value| split_list(&text_of(value)).into_iter().map(str::to_owned).collect::<Vec<_>>())
             .collect()
     }
 
@@ -58,9 +56,36 @@ impl Headers {
     }
 }
 
-/// Cuts a comma list; commas in quotes, in `<…>` and in `(…)` belong to the element.
+/// A value as text: UTF-8, or Latin-1 where it is none, as older equipment writes names.
+pub fn text_of(value: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(value) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(value.iter().map(|byte| char::from(*byte)).collect()),
+    }
+}
+
+/// Cuts a comma list; commas in quotes, in `<…>` and in `(…)` belong to the element, and so do
+/// those of a display name without quotes (`Hansen, Bo <sip:…>`).
 pub fn split_list(value: &str) -> Vec<&str> {
-    split_outside(value, b',').into_iter().map(str::trim).filter(|item| !item.is_empty()).collect()
+    let (mut items, mut words) = (Vec::new(), Vec::new());
+    let mut at = 0;
+    for piece in split_outside(value, b',') {
+        let (start, end) = (at, at + piece.len());
+        at = end + 1;
+        // Words that an address in angle brackets follows are its name.
+        if piece.contains(char::is_alphabetic) && !piece.contains(['<', ':', ';', '@', '"']) {
+            words.push(&value[start..end]);
+            continue;
+        }
+        let name: usize = words.iter().map(|word: &&str| word.len() + 1).sum();
+        match piece.contains('<') {
+            true => items.push(&value[start - name..end]),
+            false => items.extend(words.iter().copied().chain([&value[start..end]])),
+        }
+        words.clear();
+    }
+    items.extend(words);
+    items.into_iter().map(str::trim).filter(|item| !item.is_empty()).collect()
 }
 
 /// The part of `value` before its first parameter.
@@ -88,19 +113,41 @@ pub fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b))
 }
 
-/// Cuts at `separator` where it stands outside of quotes, angle brackets and comments.
+/// Marks between which separators do not count.
+#[derive(Clone, Copy)]
+struct Marks {
+    quotes: bool,
+    angles: bool,
+    comments: bool,
+}
+
+/// Cuts at `separator` where it stands outside of quotes, angle brackets and comments. A mark that
+/// is opened and never closed is an ordinary character: it must not swallow what follows it.
 fn split_outside(value: &str, separator: u8) -> Vec<&str> {
+    let mut marks = Marks { quotes: true, angles: true, comments: true };
+    loop {
+        match split_by(value, separator, marks) {
+            Ok(parts) => return parts,
+            Err(fewer) => marks = fewer,
+        }
+    }
+}
+
+/// One try of [`split_outside`].
+///
+/// Errors: the marks that are left when one that is never closed is taken out.
+fn split_by(value: &str, separator: u8, marks: Marks) -> Result<Vec<&str>, Marks> {
     let (mut parts, mut start) = (Vec::new(), 0);
     let (mut quoted, mut escaped, mut angle, mut comment) = (false, false, false, 0_u32);
     for (at, byte) in value.bytes().enumerate() {
         match byte {
             _ if escaped => escaped = false,
             b'\\' if quoted => escaped = true,
-            b'"' if comment == 0 => quoted = !quoted,
+            b'"' if comment == 0 && marks.quotes => quoted = !quoted,
             _ if quoted => {}
-            b'(' => comment += 1,
+            b'(' if marks.comments => comment += 1,
             b')' => comment = comment.saturating_sub(1),
-            b'<' => angle = true,
+            b'<' if marks.angles => angle = true,
             b'>' => angle = false,
             _ if byte == separator && !angle && comment == 0 => {
                 parts.push(&value[start..at]);
@@ -109,8 +156,14 @@ fn split_outside(value: &str, separator: u8) -> Vec<&str> {
             _ => {}
         }
     }
+    match (quoted, comment > 0, angle) {
+        (true, ..) => return Err(Marks { quotes: false, ..marks }),
+        (_, true, _) => return Err(Marks { comments: false, ..marks }),
+        (.., true) => return Err(Marks { angles: false, ..marks }),
+        _ => {}
+    }
     parts.push(&value[start..]);
-    parts
+    Ok(parts)
 }
 
 /// The lower-case long form of a field name.
@@ -152,6 +205,32 @@ mod tests {
         assert_eq!(split_list(value), [r#""Bell, A \"x\"" <sip:a@b;p=1,2>;tag=3"#, "<sip:c@d>", "(x,y) e"]);
         assert_eq!(param(split_list(value)[0], "TAG"), Some("3"));
         assert_eq!(bare("siprec ; x=\"a;b\""), "siprec");
+    }
+
+    #[test]
+    fn what_is_opened_and_never_closed_swallows_nothing() {
+        for value in ["a\"b;tag=1;x", "a(b;tag=1;x", "a<b;tag=1;x", "\"(<;tag=1;x"] {
+            assert_eq!(param(value, "tag"), Some("1"), "{value}");
+            assert_eq!(split_list(&format!("{value}, sip:c@d")).len(), 2, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_comma_in_a_name_without_quotes_begins_no_element() {
+        assert_eq!(split_list("Hansen, Bo <sip:a@b>, tel:1"), ["Hansen, Bo <sip:a@b>", "tel:1"]);
+        assert_eq!(
+            split_list("<sip:a@b>, Berg, Ida, K. <sip:c@d>"),
+            ["<sip:a@b>", "Berg, Ida, K. <sip:c@d>"]
+        );
+        assert_eq!(split_list("100rel, timer,, siprec ,"), ["100rel", "timer", "siprec"]);
+        assert_eq!(split_list(""), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn names_in_latin_1_are_read_as_such() {
+        let mut headers = Headers::default();
+        headers.push("from", b"J\xf8rgen <sip:1@h>".as_slice());
+        assert_eq!(headers.text("from").unwrap(), "J\u{f8}rgen <sip:1@h>");
     }
 
     #[test]

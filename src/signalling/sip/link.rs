@@ -8,9 +8,9 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -19,8 +19,9 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use super::doors::{CONNECTIONS, Doors, HANDSHAKES, HANDSHAKES_PER_ADDRESS, PER_ADDRESS};
 use super::flow::{Flow, Transport, Way};
-use super::framing::Framer;
+use super::framing::{Framer, Piece};
 use super::parse::{Framing, Parsed, Refusal, parse};
 use crate::signalling::siprec::config::AllowList;
 
@@ -28,12 +29,10 @@ use crate::signalling::siprec::config::AllowList;
 pub const ARRIVED_QUEUE: usize = 8_192;
 /// Messages that wait for a slow peer on one connection.
 pub const PEER_QUEUE: usize = 256;
-/// Connections at once, in all and from one address.
-pub const CONNECTIONS: usize = 1_024;
-/// See [`CONNECTIONS`].
-pub const CONNECTIONS_PER_PEER: usize = 128;
-/// How long a handshake or a begun message may take.
+/// How long a handshake, or one message from its first byte to its last, may take.
 pub const STALLED: Duration = Duration::from_secs(10);
+/// How long the rest of a body may fail to come before its length is taken to be wrong.
+pub const BODY_STALLED: Duration = Duration::from_secs(5);
 /// How long a connection may be silent.
 pub const SILENT: Duration = Duration::from_secs(2 * 3_600);
 /// Largest UDP datagram. Units: bytes.
@@ -57,7 +56,8 @@ pub struct Arrived {
 pub struct Links {
     open: Mutex<HashMap<u64, Link>>,
     next: AtomicU64,
-    connections: AtomicUsize,
+    connections: Arc<Doors>,
+    handshakes: Arc<Doors>,
     clients: AllowList,
     arrived: mpsc::Sender<Arrived>,
     dropped: AtomicU64,
@@ -66,7 +66,7 @@ pub struct Links {
 #[derive(Clone, Debug)]
 enum Link {
     Udp(Arc<UdpSocket>),
-    Peer(mpsc::Sender<Vec<u8>>, SocketAddr),
+    Peer(mpsc::Sender<Vec<u8>>),
 }
 
 impl Links {
@@ -75,7 +75,8 @@ impl Links {
         Arc::new(Self {
             open: Mutex::default(),
             next: AtomicU64::new(1),
-            connections: AtomicUsize::new(0),
+            connections: Doors::new(CONNECTIONS, PER_ADDRESS),
+            handshakes: Doors::new(HANDSHAKES, HANDSHAKES_PER_ADDRESS),
             clients,
             arrived,
             dropped: AtomicU64::new(0),
@@ -114,7 +115,7 @@ impl Links {
                 local.port() == way.local.port()
                     && (local.ip() == way.local.ip() || local.ip().is_unspecified())
             }),
-            Link::Peer(..) => false,
+            Link::Peer(_) => false,
         };
         let open = self.lock();
         let link = open.iter().find(|(_, link)| way.transport == Transport::Udp && bound(link));
@@ -130,7 +131,7 @@ impl Links {
                     self.dropped.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            Some(Link::Peer(queue, _)) => {
+            Some(Link::Peer(queue)) => {
                 if queue.try_send(bytes).is_err() {
                     self.lock().remove(&flow.link);
                 }
@@ -163,14 +164,6 @@ impl Links {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Link>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether one more connection from this peer is in order.
-    fn admits(&self, peer: SocketAddr) -> bool {
-        let same = |link: &&Link| matches!(link, Link::Peer(_, other) if other.ip() == peer.ip());
-        self.clients.allows(peer.ip())
-            && self.connections.load(Ordering::Relaxed) < CONNECTIONS
-            && self.lock().values().filter(same).count() < CONNECTIONS_PER_PEER
     }
 }
 
@@ -241,24 +234,29 @@ async fn accept_connections(links: Arc<Links>, listener: TcpListener, tls: Optio
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        if !links.admits(peer) {
+        // The place is taken here and now, so that those accepted in one burst see one another.
+        let listed = links.clients.allows(peer.ip());
+        let place = listed.then(|| links.connections.enter(peer.ip())).flatten();
+        let shaking = tls.as_ref().map(|_| links.handshakes.enter(peer.ip()));
+        let (Some(place), true, Ok(local)) = (place, !matches!(shaking, Some(None)), stream.local_addr())
+        else {
             links.dropped.fetch_add(1, Ordering::Relaxed);
             continue;
-        }
-        let Ok(local) = stream.local_addr() else { continue };
+        };
         let _ = stream.set_nodelay(true);
         let (links, tls) = (links.clone(), tls.clone());
         tokio::spawn(async move {
-            links.connections.fetch_add(1, Ordering::Relaxed);
             match tls {
                 None => converse(&links, stream, Transport::Tcp, local, peer).await,
                 Some(tls) => {
-                    if let Ok(Ok(stream)) = timeout(STALLED, tls.accept(stream)).await {
+                    let shaken = timeout(STALLED, tls.accept(stream)).await;
+                    drop(shaking);
+                    if let Ok(Ok(stream)) = shaken {
                         converse(&links, stream, Transport::Tls, local, peer).await;
                     }
                 }
             }
-            links.connections.fetch_sub(1, Ordering::Relaxed);
+            drop(place);
         });
     }
 }
@@ -273,7 +271,7 @@ async fn converse<S: AsyncRead + AsyncWrite>(
 ) {
     let (mut reader, mut writer) = tokio::io::split(stream);
     let (queue, mut outgoing) = mpsc::channel::<Vec<u8>>(PEER_QUEUE);
-    let link = links.add(Link::Peer(queue, peer));
+    let link = links.add(Link::Peer(queue));
     let flow = Flow { transport, link, local, peer };
     let write = async {
         while let Some(bytes) = outgoing.recv().await {
@@ -286,21 +284,33 @@ async fn converse<S: AsyncRead + AsyncWrite>(
     };
     let read = async {
         let (mut framer, mut buffer) = (Framer::default(), vec![0; 16 * 1024]);
+        let mut begun: Option<Instant> = None;
         loop {
-            let patience = if framer.is_within() { STALLED } else { SILENT };
-            let Ok(Ok(bytes)) = timeout(patience, reader.read(&mut buffer)).await else { break };
-            if bytes == 0 {
-                break;
+            let patience = match begun {
+                None => SILENT,
+                Some(at) if framer.awaits_body() => STALLED.saturating_sub(at.elapsed()).min(BODY_STALLED),
+                Some(at) => STALLED.saturating_sub(at.elapsed()),
+            };
+            let mut pieces = Vec::new();
+            match timeout(patience, reader.read(&mut buffer)).await {
+                Ok(Ok(bytes)) if bytes > 0 => framer.push(&buffer[..bytes]),
+                Err(_) if framer.awaits_body() => pieces.extend(framer.stalled()),
+                _ => break,
             }
-            framer.push(&buffer[..bytes]);
-            while let Some(piece) = framer.cut() {
-                let arrived = Arrived { flow, message: piece.message, bytes: piece.bytes };
-                if links.arrived.send(arrived).await.is_err() || piece.last {
+            pieces.extend(std::iter::from_fn(|| framer.cut()));
+            let begins = begun.is_none() || pieces.iter().any(|piece| piece.message.is_ok());
+            for Piece { message, bytes, last } in pieces {
+                if links.arrived.send(Arrived { flow, message, bytes }).await.is_err() || last {
                     // The answer, if there is one, gets a moment to go out.
                     tokio::time::sleep(Duration::from_millis(200)).await;
                     return;
                 }
             }
+            begun = match (framer.is_within(), begins) {
+                (false, _) => None,
+                (true, true) => Some(Instant::now()),
+                (true, false) => begun,
+            };
         }
     };
     tokio::select! {

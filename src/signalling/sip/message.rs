@@ -66,19 +66,23 @@ impl Request {
         cseq_of(&self.headers)
     }
 
-    /// From.
+    /// From; what no address is found in still has its tag.
     pub fn from(&self) -> Option<NameAddr> {
-        NameAddr::parse(&self.headers.text("from")?)
+        NameAddr::lenient(&self.headers.text("from")?)
     }
 
-    /// To.
+    /// To, read in the same way.
     pub fn to(&self) -> Option<NameAddr> {
-        NameAddr::parse(&self.headers.text("to")?)
+        NameAddr::lenient(&self.headers.text("to")?)
     }
 
     /// The first Contact; `None` where there is none that can be read.
     pub fn contact(&self) -> Option<NameAddr> {
-        self.headers.list("contact").iter().find_map(|item| NameAddr::parse(item))
+        self.headers
+            .list("contact")
+            .iter()
+            .filter_map(|item| NameAddr::parse(item))
+            .find(|c| !c.uri.host.is_empty())
     }
 
     /// The media type of the body in lower case and the whole field, both without comments.
@@ -111,10 +115,12 @@ pub(super) fn via_of(headers: &Headers) -> Option<Via> {
     usable.then(|| Via { transport: transport.to_ascii_uppercase(), sent_by, branch })
 }
 
-fn cseq_of(headers: &Headers) -> Option<CSeq> {
+/// CSeq, whatever blanks stand around and between its parts, or none.
+pub(super) fn cseq_of(headers: &Headers) -> Option<CSeq> {
     let text = headers.text("cseq")?;
-    let mut parts = text.split_whitespace();
-    let (number, method) = (parts.next()?, parts.next()?);
+    let text = text.trim();
+    let (number, method) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
     let number = number.parse::<u32>().ok().filter(|n| *n < 1 << 31)?;
-    (is_token(method) && parts.next().is_none()).then(|| CSeq { number, method: method.to_owned() })
+    let method = method.trim();
+    is_token(method).then(|| CSeq { number, method: method.to_owned() })
 }

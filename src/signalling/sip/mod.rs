@@ -7,6 +7,9 @@
 pub mod client;
 pub mod dialog;
 pub mod digest;
+#[cfg(feature = "server")]
+pub mod doors;
+mod ends;
 pub mod flow;
 pub mod framing;
 pub mod header;

@@ -2,14 +2,16 @@
 //!
 //! In: one datagram, or one message cut from a stream. Out: a message, a keep-alive, or a
 //! [`Refusal`] that says whether to answer and with which code. Taken without complaint:
-//! bare LF, folded lines, compact names, foreign bytes, a missing Content-Length on UDP,
-//! octets after the body of a datagram. Nothing here panics or allocates beyond its input.
+//! bare LF, folded lines, compact names, foreign bytes, a missing Content-Length, one that counts
+//! characters, octets after the body, odd blanks and names. What is refused says so in an answer
+//! wherever there is a way back. Nothing here panics or allocates beyond its input.
 //!
 //! Source: RFC 3261 §7, §18.3; RFC 4475 for what to do with the rest.
 
+use super::ends;
 use super::header::{Headers, is_token};
-use super::message::{Request, Response, via_of};
-use super::uri::{NameAddr, Uri};
+use super::message::{Request, Response, cseq_of, via_of};
+use super::uri::Uri;
 
 /// The longest message that is read. Units: bytes. Metadata may take 256 KiB of it.
 pub const MESSAGE_BYTES: usize = 320 * 1024;
@@ -50,7 +52,7 @@ pub enum Refusal {
 /// How messages are delimited by what carried them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// The datagram's end is the body's end where Content-Length is missing.
+    /// The bytes' end is the body's end, unless Content-Length or the body itself says better.
     Datagram,
     /// Only Content-Length delimits.
     Stream,
@@ -63,16 +65,13 @@ pub fn parse(bytes: &[u8], framing: Framing) -> Result<Parsed, Refusal> {
     if bytes.is_empty() {
         return Ok(Parsed::KeepAlive);
     }
-    if bytes.len() > MESSAGE_BYTES {
-        return Err(Refusal::Drop("longer than any message that is read"));
-    }
-    let (head, body) = split_head(bytes);
-    if head.len() > HEAD_BYTES {
-        return Err(Refusal::Drop("header too long"));
-    }
-    let (line, rest) = take_line(head);
+    let (head, body) = split_head(&bytes[..bytes.len().min(MESSAGE_BYTES)]);
+    let (line, rest) = take_line(&head[..head.len().min(HEAD_BYTES)]);
     let line = String::from_utf8_lossy(line).into_owned();
     let headers = read_headers(rest);
+    if bytes.len() > MESSAGE_BYTES || head.len() > HEAD_BYTES {
+        return Err(too_long(&line, headers));
+    }
     if line.starts_with("SIP/") || line.starts_with("sip/") {
         return response(&line, headers, body, framing);
     }
@@ -118,12 +117,23 @@ pub fn headers_of(bytes: &[u8]) -> Headers {
     read_headers(rest)
 }
 
+/// A request that is too long to be read is answered as far as its head was read.
+pub(super) fn too_long(line: &str, headers: Headers) -> Refusal {
+    let why = "longer than any message that is read";
+    let method = line.split_whitespace().next().unwrap_or_default().to_owned();
+    match is_token(&method) && ends::is_start_line(line.as_bytes()) && via_of(&headers).is_some() {
+        true => Refusal::Answer { code: 513, why, method, headers },
+        false => Refusal::Drop(why),
+    }
+}
+
 fn request(line: &str, headers: Headers, body: &[u8], framing: Framing) -> Result<Parsed, Refusal> {
-    let method = line.split(' ').next().unwrap_or_default().to_owned();
+    let method = line.split_whitespace().next().unwrap_or_default().to_owned();
     if !is_token(&method) || !line.to_ascii_uppercase().contains("SIP/") {
         return Err(Refusal::Drop("no SIP message"));
     }
-    if via_of(&headers).is_none() {
+    // A call that is lost for want of a way back is still one that is accounted for.
+    if via_of(&headers).is_none() && (method != "INVITE" || headers.text("call-id").is_none()) {
         return Err(Refusal::Drop("no way to answer it"));
     }
     let refuse = |code, why, headers| Refusal::Answer { code, why, method: method.clone(), headers };
@@ -133,6 +143,9 @@ fn request(line: &str, headers: Headers, body: &[u8], framing: Framing) -> Resul
     };
     if !version.eq_ignore_ascii_case("SIP/2.0") {
         return Err(refuse(505, "unknown SIP version", headers));
+    }
+    if via_of(&headers).is_none() {
+        return Err(refuse(400, "no way to answer it", headers));
     }
     let body = match check(&method, &headers).and_then(|()| cut_body(&headers, body, framing)) {
         Ok(body) => body,
@@ -164,80 +177,56 @@ fn code_is_sane(code: u16) -> bool {
     (100..700).contains(&code)
 }
 
-/// Request-URI and version; single blanks only, as RFC 4475 §3.1.2.7 to §3.1.2.11 ask.
+/// Request-URI and version. Blanks too many, angle brackets around the URI and header fields in it
+/// do not hide what is meant.
+///
+/// Source: RFC 4475 §3.1.2.7 to §3.1.2.11, which let an element be liberal.
 fn start_line(line: &str) -> Result<(Uri, &str), (u16, &'static str)> {
-    let mut parts = line.splitn(3, ' ');
-    let (_method, uri, version) = (parts.next(), parts.next(), parts.next());
-    let (Some(uri), Some(version)) = (uri, version) else {
+    let mut words = line.split_whitespace();
+    let (_method, Some(version)) = (words.next(), words.next_back()) else {
         return Err((400, "the start line has no three parts"));
     };
-    if uri.is_empty() || version.contains(' ') || !version.to_ascii_uppercase().starts_with("SIP/") {
-        return Err((400, "blanks in the start line"));
+    let uri: String = words.collect();
+    if uri.is_empty() || !version.to_ascii_uppercase().starts_with("SIP/") {
+        return Err((400, "the start line has no three parts"));
     }
+    let uri = uri.trim_matches(['<', '>']);
     let uri = Uri::parse(uri).ok_or((400, "the request-URI is none"))?;
-    let after_user = uri.text.rsplit('@').next().unwrap_or_default();
-    if uri.scheme != "tel" && uri.is_telephony() && (after_user.contains('?') || uri.host.is_empty()) {
-        return Err((400, "the request-URI carries header fields or no host"));
+    if uri.scheme != "tel" && uri.is_telephony() && uri.host.is_empty() {
+        return Err((400, "the request-URI has no host"));
     }
     Ok((uri, version))
 }
 
-/// Checks the fields that RFC 3261 §8.1.1 asks of each request.
+/// Checks the fields that RFC 3261 §8.1.1 asks of each request, as far as an answer or a dialog
+/// needs them. Max-Forwards and Contact are not among them: nothing is forwarded here, and a client
+/// whose Contact cannot be read is reached where it sends from.
 fn check(method: &str, headers: &Headers) -> Result<(), (u16, &'static str)> {
     if headers.len() > HEADER_FIELDS {
         return Err((400, "too many header fields"));
     }
     for single in ["from", "to", "call-id", "cseq"] {
-        match headers.all(single).count() {
-            1 => {}
-            0 => return Err((400, "a required header field is missing")),
-            _ => return Err((400, "a header field is there twice")),
+        let mut all = headers.all(single);
+        match all.next() {
+            None => return Err((400, "a required header field is missing")),
+            Some([]) => return Err((400, "a required header field is empty")),
+            Some(first) if all.any(|other| other != first) => {
+                return Err((400, "a header field is there twice, with two values"));
+            }
+            Some(_) => {}
         }
     }
-    if headers.all("max-forwards").count() > 1 {
-        return Err((400, "a header field is there twice"));
-    }
-    let max_forwards = headers.text("max-forwards");
-    if max_forwards.is_some_and(|text| text.trim().parse::<u16>().is_ok_and(|n| n > 255)) {
-        return Err((400, "max-forwards is too large"));
-    }
-    for name in ["from", "to"] {
-        let text = headers.text(name).unwrap_or_default();
-        if NameAddr::parse(&text).is_none() {
-            return Err((400, "from or to cannot be read"));
-        }
-    }
-    let cseq = headers.text("cseq").unwrap_or_default();
-    let mut parts = cseq.split_whitespace();
-    let number = parts.next().and_then(|n| n.parse::<u32>().ok()).filter(|n| *n < 1 << 31);
-    if number.is_none() {
-        return Err((400, "the CSeq number is none"));
-    }
-    if parts.next() != Some(method) || parts.next().is_some() {
+    let cseq = cseq_of(headers).ok_or((400, "the CSeq cannot be read"))?;
+    if !cseq.method.eq_ignore_ascii_case(method) {
         return Err((400, "the CSeq method differs from the request's"));
-    }
-    if headers.text("contact").is_some() && !contact_is_readable(headers) {
-        return Err((400, "the contact cannot be read"));
     }
     Ok(())
 }
 
-/// Parameters with nothing in them make a Contact ambiguous (RFC 4475 §3.1.2.1), and so do
-/// header fields of a URI that is not in angle brackets (§3.1.2.13).
-fn contact_is_readable(headers: &Headers) -> bool {
-    headers.list("contact").iter().all(|item| {
-        let bare_uri = !item.contains('<');
-        item == "*"
-            || (NameAddr::parse(item).is_some() && !(bare_uri && item.contains('?')) && !item.contains(";;"))
-    })
-}
-
-/// The body as Content-Length delimits it.
-fn cut_body<'a>(headers: &Headers, body: &'a [u8], framing: Framing) -> Result<Vec<u8>, (u16, &'static str)> {
-    let body: &'a [u8] = match (content_length(headers).map_err(|why| (400, why))?, framing) {
-        (Some(length), _) => {
-            body.get(..length).ok_or((400, "the body is shorter than its content-length"))?
-        }
+/// The body as Content-Length and its own marks delimit it.
+fn cut_body(headers: &Headers, body: &[u8], framing: Framing) -> Result<Vec<u8>, (u16, &'static str)> {
+    let body = match (content_length(headers).map_err(|why| (400, why))?, framing) {
+        (Some(length), _) => ends::delimit(headers, body, length).map_err(|why| (400, why))?,
         (None, Framing::Datagram) => body,
         (None, Framing::Stream) => &[],
     };

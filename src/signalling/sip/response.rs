@@ -83,10 +83,14 @@ impl Answer {
         }
         copy(&mut out, request, "from", name("From", "f"));
         let to = request.text("to").unwrap_or_default();
-        let tagged = NameAddr::parse(&to).is_some_and(|to| to.tag().is_some());
+        let tagged = NameAddr::lenient(&to).is_some_and(|to| to.tag().is_some());
         match tagged || self.to_tag.is_empty() || self.code == 100 {
             true => copy(&mut out, request, "to", name("To", "t")),
-            false => line(&mut out, &[name("To", "t"), ": ", &to, ";tag=", &self.to_tag]),
+            false => {
+                out.extend_from_slice(name("To: ", "t: ").as_bytes());
+                out.extend_from_slice(request.all("to").next().unwrap_or_default());
+                line(&mut out, &[";tag=", &self.to_tag]);
+            }
         }
         copy(&mut out, request, "call-id", name("Call-ID", "i"));
         copy(&mut out, request, "cseq", "CSeq");
@@ -123,7 +127,9 @@ pub fn reason(code: u16) -> &'static str {
         415 => "Unsupported Media Type",
         416 => "Unsupported URI Scheme",
         420 => "Bad Extension",
+        413 => "Request Entity Too Large",
         481 => "Call/Transaction Does Not Exist",
+        482 => "Loop Detected",
         487 => "Request Terminated",
         488 => "Not Acceptable Here",
         489 => "Bad Event",
@@ -131,6 +137,7 @@ pub fn reason(code: u16) -> &'static str {
         500 => "Server Internal Error",
         501 => "Not Implemented",
         503 => "Service Unavailable",
+        513 => "Message Too Large",
         505 => "Version Not Supported",
         _ => "Answer",
     }

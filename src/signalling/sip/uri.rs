@@ -3,7 +3,7 @@
 //! In: text. Out: parts; what is not understood is kept as text. Not here: resolution of
 //! names.
 
-use super::header::{is_token, param};
+use super::header::param;
 
 /// A URI of a scheme that a recorder can be called by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct NameAddr {
     pub uri: Uri,
     /// The whole field element, as written.
     pub text: String,
+    /// What follows the URI: the field's own parameters.
+    params: String,
 }
 
 impl Uri {
@@ -64,60 +66,109 @@ impl Uri {
 }
 
 impl NameAddr {
-    /// Reads `"name" <uri>;params`, `name <uri>` or `uri;params`.
+    /// Reads `"name" <uri>;params`, `name <uri>` or `uri;params`; `None` where no URI is found.
     ///
-    /// Blanks inside `<…>`, an open quote, and a comma outside of quotes make it unreadable;
-    /// a name in bytes beyond ASCII without quotes is taken, as equipment sends it.
+    /// What only the name is spoilt by costs nothing: characters that want quotes, quotes that
+    /// are doubled or never closed, blanks inside `<…>`, a `>` that is missing.
     ///
-    /// Source: RFC 3261 §20.10 and §25.1; RFC 4475 §3.1.2.6, §3.1.2.14 and §3.1.2.15.
+    /// Source: RFC 3261 §20.10 and §25.1; RFC 4475 §3.1.2.6, §3.1.2.14 and §3.1.2.15, which let an
+    /// element infer what is meant.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        let (display, rest) = split_display(text)?;
-        let uri = match rest.strip_prefix('<') {
-            Some(inner) => Uri::parse(inner.split_once('>')?.0)?,
-            None => {
-                if !display.is_empty() {
-                    return None;
-                }
-                Uri::parse(rest.split([';', '?', ',']).next()?.trim())?
-            }
+        let at = match quoted_end(text) {
+            Some(end) if text[end..].trim_start().starts_with('<') => text[end..].find('<').map(|n| end + n),
+            _ => bracket(text),
         };
-        Some(Self { display, uri, text: text.to_owned() })
+        let Some(at) = at else {
+            let end = text.find([';', '?', ',']).unwrap_or(text.len());
+            let uri = Uri::parse(text[..end].trim())?;
+            return Some(Self::of(String::new(), uri, text, &text[end..]));
+        };
+        let inner = &text[at + 1..];
+        let (inner, params) = inner.split_once('>').unwrap_or((inner, ""));
+        let address: String = inner.split_whitespace().collect();
+        Some(Self::of(plain_name(&text[..at]), Uri::parse(&address)?, text, params))
+    }
+
+    /// The same, of a field that must be answered whatever stands in it: what no URI is found in
+    /// has an empty one. `None` where the field is empty.
+    pub fn lenient(text: &str) -> Option<Self> {
+        let nothing = || {
+            let end = text.find(';').unwrap_or(text.len());
+            let uri = Uri {
+                scheme: String::new(),
+                user: String::new(),
+                host: String::new(),
+                text: text[..end].trim().to_owned(),
+            };
+            Self::of(String::new(), uri, text.trim(), &text[end..])
+        };
+        Self::parse(text).or_else(|| (!text.trim().is_empty()).then(nothing))
+    }
+
+    fn of(display: String, uri: Uri, text: &str, params: &str) -> Self {
+        Self { display, uri, text: text.to_owned(), params: params.to_owned() }
     }
 
     /// The tag, where there is one.
     pub fn tag(&self) -> Option<&str> {
-        param(&self.text, "tag").map(str::trim).filter(|tag| !tag.is_empty())
+        param(&self.params, "tag").map(str::trim).filter(|tag| !tag.is_empty())
     }
 }
 
-/// The display name, unquoted, and what follows it.
-fn split_display(text: &str) -> Option<(String, &str)> {
-    if let Some(quoted) = text.strip_prefix('"') {
-        let (mut name, mut escaped) = (String::new(), false);
-        for (at, c) in quoted.char_indices() {
-            match c {
-                _ if escaped => {
-                    name.push(c);
-                    escaped = false;
-                }
-                '\\' => escaped = true,
-                '"' => return Some((name, quoted[at + 1..].trim_start())),
-                _ => name.push(c),
+/// Where a quoted name at the start of `text` ends, just behind its second quote.
+fn quoted_end(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    let mut rest = text.char_indices().skip(usize::from(text.starts_with('"')));
+    let end = |(at, c): (usize, char)| match c {
+        _ if escaped => {
+            escaped = false;
+            None
+        }
+        '\\' => {
+            escaped = true;
+            None
+        }
+        '"' => Some(at + 1),
+        _ => None,
+    };
+    text.starts_with('"').then(|| rest.find_map(end)).flatten()
+}
+
+/// Where the `<` of an address stands: the first one that a telephony URI follows, unless the text
+/// begins with such a URI itself; else the first.
+fn bracket(text: &str) -> Option<usize> {
+    let telephony = |text: &str| {
+        let text = text.trim_start();
+        ["sip:", "sips:", "tel:"]
+            .iter()
+            .any(|s| text.get(..s.len()).is_some_and(|t| t.eq_ignore_ascii_case(s)))
+    };
+    let mut all = text.match_indices('<').map(|(at, _)| at);
+    let usual = all.clone().find(|at| telephony(&text[at + 1..]));
+    match usual {
+        Some(at) if !telephony(text) || text[..at].ends_with([' ', '\t']) => Some(at),
+        _ if telephony(text) => None,
+        _ => all.next(),
+    }
+}
+
+/// A display name without the quotes around it and its escapes.
+fn plain_name(text: &str) -> String {
+    let text = text.trim();
+    let (mut name, mut escaped) = (String::new(), false);
+    let whole = quoted_end(text) == Some(text.len());
+    let inner = if whole { &text[1..text.len() - 1] } else { text.trim_matches('"') };
+    for c in inner.chars() {
+        match c {
+            '\\' if text.starts_with('"') && !escaped => escaped = true,
+            _ => {
+                name.push(c);
+                escaped = false;
             }
         }
-        return None;
     }
-    match text.find('<') {
-        Some(at) => {
-            let name = text[..at].trim();
-            let readable = name
-                .split_whitespace()
-                .all(|word| is_token(word) || !word.is_ascii() && !word.contains([',', '"', ';', '@', ':']));
-            readable.then(|| (name.to_owned(), &text[at..]))
-        }
-        None => Some((String::new(), text)),
-    }
+    name
 }
 
 /// User (without password) and host, without URI parameters and headers.
@@ -184,16 +235,36 @@ mod tests {
     }
 
     #[test]
-    fn broken_names_are_refused() {
-        for text in [
-            r#""Mr. J. User <sip:j.user@example.com>"#,
-            r#""Watson, Thomas" < sip:t.watson@example.org >"#,
-            "Bell, Alexander <sip:a.g.bell@example.com>;tag=43",
-            "",
-            "<>",
+    fn what_only_spoils_a_name_costs_no_call() {
+        for (text, display, user) in [
+            ("\"Mr. J. User <sip:j.user@example.com>;tag=43", "Mr. J. User", "j.user"),
+            ("\"Watson, Thomas\" < sip:t.watson@example.org >;tag=43", "Watson, Thomas", "t.watson"),
+            ("Bell, Alexander <sip:a.g.bell@example.com>;tag=43", "Bell, Alexander", "a.g.bell"),
+            ("Holm & Co (Skat) #1 <sip:1@h>;tag=43", "Holm & Co (Skat) #1", "1"),
+            ("\"\"unknown\"\" <sip:2@h>;tag=43", "unknown", "2"),
+            ("\"\" <sip:3@h>;tag=43", "", "3"),
+            ("bo@kommune.example <sip:4@h>;tag=43", "bo@kommune.example", "4"),
+            ("Tlf: Bo <SIP:5@h>;tag=43", "Tlf: Bo", "5"),
+            ("a <b> c <sip:6@h>;tag=43", "a <b> c", "6"),
+            ("Bo <sip:7@h;x=y", "Bo", "7"),
+            ("sip:8@h;tag=43;+sip.instance=\"<urn:uuid:0f>\";methods=\"INVITE, ACK\"", "", "8"),
+            ("sip:9@h;tag=43;+x=\"<sip:z@z>\"", "", "9"),
+            ("\"B \\\"o\\\"\"<tel:10>;tag=43", "B \"o\"", "10"),
         ] {
+            let read = NameAddr::parse(text).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!((read.display.as_str(), read.uri.user.as_str()), (display, user), "{text}");
+            assert_eq!(read.tag(), text.contains("tag").then_some("43"), "{text}");
+        }
+        for text in ["", "<>", "Bo", "\"\"", "<", "\""] {
             assert_eq!(NameAddr::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn what_has_no_address_at_all_keeps_its_tag() {
+        let read = NameAddr::lenient("Anonymous;tag=43").unwrap();
+        assert_eq!((read.tag(), read.uri.user.as_str()), (Some("43"), ""));
+        assert_eq!(NameAddr::lenient(" "), None);
     }
 
     #[test]

@@ -5,11 +5,13 @@
 
 use super::parties::Hints;
 use super::parties::Parties;
-use super::server::{Incoming, Output, Server, SessionId};
+use super::server::{Output, Server, SessionId};
 use super::session::links_of;
 use crate::base::clock::{MonoTime, WallTime};
 use crate::base::private::Private;
 use crate::call::{Account, CallLink, LinkKind, Unrecorded};
+use crate::signalling::sip::flow::Flow;
+use crate::signalling::sip::message::Request;
 
 /// Names that an account keeps.
 const NAMES: usize = 32;
@@ -35,17 +37,26 @@ impl Server {
         })));
     }
 
-    /// Accounts for an INVITE of a recording client that was refused.
-    pub(super) fn account_refused(&mut self, incoming: &Incoming, why: Unrecorded, out: &mut Vec<Output>) {
-        let Incoming { at, flow, request, .. } = incoming;
+    /// Accounts for an INVITE that was refused, once however often it comes.
+    pub(super) fn account_refused(
+        &mut self,
+        at: WallTime,
+        flow: Flow,
+        request: &Request,
+        why: Unrecorded,
+        out: &mut Vec<Output>,
+    ) {
+        if !self.accounted.is_new(&request.headers) {
+            return;
+        }
         let hints = Hints::of(request, &self.config.rules);
         let view = Default::default();
         let Parties { caller_number, called_number, department, .. } =
             super::parties::resolve(&view, &hints, &self.config.rules, &self.config.departments, None);
         out.push(Output::Account(Box::new(Account {
             id: self.name("account"),
-            began_at: *at,
-            ended_at: Some(*at),
+            began_at: at,
+            ended_at: Some(at),
             client: flow.peer.ip().to_string(),
             department: department.unwrap_or_default(),
             caller_number: caller_number.into(),

@@ -11,7 +11,7 @@ use super::body::{self, Body};
 use super::config::WhenUnavailable;
 use super::media::{self, Fate};
 use super::metadata;
-use super::opening::is_recording_session;
+use super::opening::is_stale;
 use super::own::set_timer;
 use super::parties::{self, Parties};
 use super::server::{Incoming, Output, Server, SessionId};
@@ -41,27 +41,31 @@ impl Server {
         if request.to().is_some_and(|to| to.tag().is_some()) {
             match self.dialog_of(request) {
                 Some(id) => self.inside(id, incoming, out),
-                None => self.refuse(now, flow, key, request, Answer::new(481, ""), out),
+                None => {
+                    // Its client believes that it records a call.
+                    self.account_refused(at, flow, request, Unrecorded::Rejected(481), out);
+                    self.refuse(now, flow, key, request, Answer::new(481, ""), out);
+                }
             }
             return;
         }
         let body = body::read(request, at);
         if let Some(answer) = self.objection(now, request, &body) {
-            // A challenge is no refusal yet, and what is no recording session is not ours.
-            if answer.code != 401 && is_recording_session(request, &body) {
-                self.account_refused(&incoming, Unrecorded::Rejected(answer.code), out);
+            // A challenge is no refusal yet; credentials that were refused are one.
+            if answer.code != 401 || request.headers.text("authorization").is_some() && !is_stale(&answer) {
+                self.account_refused(at, flow, request, Unrecorded::Rejected(answer.code), out);
             }
             return self.refuse(now, flow, key, request, answer, out);
         }
         let Ok(offer) = body.sdp.as_deref().map(sdp::parse).transpose() else {
-            self.account_refused(&incoming, Unrecorded::Rejected(488), out);
+            self.account_refused(at, flow, request, Unrecorded::Rejected(488), out);
             return self.refuse(now, flow, key, request, Answer::new(488, ""), out);
         };
         let closed = self.draining && self.config.when_unavailable == WhenUnavailable::Refuse;
         if closed || self.sessions.len() >= self.config.sessions_max {
             self.stats.calls_unavailable += 1;
             let why = if closed { "draining" } else { "sessions_used_up" };
-            self.account_refused(&incoming, Unrecorded::Unavailable(why), out);
+            self.account_refused(at, flow, request, Unrecorded::Unavailable(why), out);
             let answer = Answer::new(503, "").with("Retry-After", "30");
             return self.refuse(now, flow, key, request, answer, out);
         }

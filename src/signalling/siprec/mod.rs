@@ -22,6 +22,7 @@ pub mod metadata;
 mod opening;
 mod own;
 pub mod parties;
+mod refusals;
 mod requests;
 pub mod server;
 pub mod session;

@@ -158,7 +158,8 @@ impl Server {
     ) {
         let Incoming { now, at, flow, key, request } = incoming;
         let tag = self.name("tag");
-        let Some(dialog) = Dialog::from_invite(&request, &tag) else { return };
+        let Some(mut dialog) = Dialog::from_invite(&request, &tag) else { return };
+        dialog.reach_at(flow.peer);
         let session_id = u64::from_str_radix(&self.name("sdp")[..13], 16).unwrap_or(1);
         let hints = Hints::of(&request, &self.config.rules);
         let mut session = Session::new(Saved {
@@ -312,10 +313,15 @@ pub(super) fn unsupported(request: &Request) -> Option<Answer> {
     (!unknown.is_empty()).then(|| Answer::new(420, "").with("Unsupported", unknown.join(", ")))
 }
 
+/// Whether a challenge asks for the same credentials over a fresh nonce.
+pub(super) fn is_stale(answer: &Answer) -> bool {
+    answer.headers.iter().any(|(_, value)| value.ends_with(",stale=true"))
+}
+
 /// Whether anything marks an INVITE as a recording session.
 ///
 /// Source: RFC 7866 §6.1; the marks of clients that follow it loosely.
-pub(super) fn is_recording_session(request: &Request, body: &Body) -> bool {
+fn is_recording_session(request: &Request, body: &Body) -> bool {
     let headers = &request.headers;
     let contact = headers.text("contact").unwrap_or_default().to_ascii_lowercase();
     let from = headers.text("from").unwrap_or_default().to_ascii_lowercase();

@@ -11,6 +11,7 @@ use aws_lc_rs::hmac;
 
 use super::config::Config;
 use super::kept::Kept;
+use super::refusals::Accounted;
 use super::session::Session;
 use super::stats::Stats;
 use super::taking::{Purpose, Taking};
@@ -22,12 +23,10 @@ use crate::signalling::feed::{AdmitError, Admitted, CallView, Control, ControlEr
 use crate::signalling::sip::client::Clients;
 use crate::signalling::sip::digest::Digest;
 use crate::signalling::sip::flow::{Flow, Transport};
-use crate::signalling::sip::header::Headers;
 use crate::signalling::sip::message::Request;
 use crate::signalling::sip::parse::{Parsed, Refusal};
 use crate::signalling::sip::response::{Answer, asks_rport};
 use crate::signalling::sip::transaction::{self, Key, Received, Transactions};
-use crate::signalling::sip::uri::Uri;
 
 /// Names a recording session for the life of the process.
 pub type SessionId = u64;
@@ -98,6 +97,7 @@ pub struct Server {
     pub(super) stats: Stats,
     pub(super) request_bytes: HashMap<Key, usize>,
     pub(super) touched: BTreeSet<SessionId>,
+    pub(super) accounted: Accounted,
     /// Requests of ours under way, by their branch.
     pub(super) asked: HashMap<String, (SessionId, Purpose)>,
     /// When a message came last, by both clocks.
@@ -122,6 +122,7 @@ impl Server {
             stats: Stats::default(),
             request_bytes: HashMap::new(),
             touched: BTreeSet::new(),
+            accounted: Accounted::default(),
             asked: HashMap::new(),
             heard: (now, WallTime::default()),
             names: 0,
@@ -265,11 +266,7 @@ impl Server {
             }
             Err(Refusal::Drop(_)) => self.stats.dropped_malformed += 1,
             Err(Refusal::Answer { code, method, headers, .. }) => {
-                self.stats.refused_malformed += 1;
-                if method != "ACK" {
-                    let answer = Answer::new(code, &self.name("tag"));
-                    self.answer_statelessly(flow, &headers, &answer, bytes, out);
-                }
+                self.refuse_unread(at, flow, (code, method, headers), bytes, out);
             }
         }
     }
@@ -367,29 +364,6 @@ impl Server {
         let dialog = &session.saved.dialog;
         self.by_dialog.remove(&(dialog.call_id.clone(), dialog.local_tag.clone()));
         self.sessions.remove(&id);
-    }
-
-    fn answer_statelessly(
-        &mut self,
-        flow: Flow,
-        headers: &Headers,
-        answer: &Answer,
-        bytes: usize,
-        out: &mut Vec<Output>,
-    ) {
-        let request = Request {
-            method: String::new(),
-            uri: Uri { scheme: String::new(), user: String::new(), host: String::new(), text: String::new() },
-            headers: headers.clone(),
-            body: Vec::new(),
-        };
-        let Some(via) = request.via() else { return };
-        let back = flow.for_responses(&via, asks_rport(headers));
-        let limit = if flow.transport.is_reliable() { usize::MAX } else { bytes };
-        match answer.to_bytes_within(headers, flow.peer, limit) {
-            Some(bytes) => out.push(Output::Send(back, bytes)),
-            None => self.stats.unanswered_too_small += 1,
-        }
     }
 
     fn transaction_says(&mut self, now: MonoTime, output: transaction::Output, out: &mut Vec<Output>) {

@@ -1,0 +1,122 @@
+//! How many connections are open, and whether one more from an address is let in.
+//!
+//! In: addresses of connections that come and go. Out: yes or no. A connection counts from the
+//! moment it is accepted, its handshake included. No few addresses can take every place: the fewer
+//! are free, the fewer one address may have. Not here: sockets (`link`).
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Connections at once, in all.
+pub const CONNECTIONS: usize = 1_024;
+/// Connections at once from one address.
+pub const PER_ADDRESS: usize = 128;
+/// Handshakes under way at once, in all and from one address.
+pub const HANDSHAKES: usize = 256;
+/// See [`HANDSHAKES`].
+pub const HANDSHAKES_PER_ADDRESS: usize = 32;
+/// Free places below which an address may have no more than [`FEW`].
+const RESERVE: usize = 256;
+const FEW: usize = 4;
+/// Free places below which only an address that has none gets one.
+const LAST: usize = 64;
+
+/// The places of a kind.
+#[derive(Debug)]
+pub struct Doors {
+    most: usize,
+    per_address: usize,
+    taken: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// One place, free again when it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    doors: Arc<Doors>,
+    address: IpAddr,
+}
+
+impl Doors {
+    /// Places for `most` in all and `per_address` each.
+    pub fn new(most: usize, per_address: usize) -> Arc<Self> {
+        Arc::new(Self { most, per_address, taken: Mutex::default() })
+    }
+
+    /// A place for `address`, where there is one.
+    pub fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let address = owner(address);
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = self.most.saturating_sub(taken.values().sum());
+        let own = taken.get(&address).copied().unwrap_or(0);
+        let most = match free {
+            0 => 0,
+            _ if free <= LAST.min(self.most / 16) => 1,
+            _ if free <= RESERVE.min(self.most / 4) => FEW.min(self.per_address),
+            _ => self.per_address,
+        };
+        (own < most).then(|| {
+            taken.insert(address, own + 1);
+            Place { doors: self.clone(), address }
+        })
+    }
+
+    /// Places that are taken.
+    pub fn taken(&self) -> usize {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.doors.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = taken.get_mut(&self.address) {
+            *own -= 1;
+            if *own == 0 {
+                taken.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Whom an address stands for: of IPv6, one network of 64 bits.
+pub fn owner(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() >> 64 << 64).into()),
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(n: usize) -> IpAddr {
+        IpAddr::V4((0x0a00_0000 + n as u32).into())
+    }
+
+    #[test]
+    fn invariant_12_no_few_addresses_take_every_connection() {
+        let doors = Doors::new(CONNECTIONS, PER_ADDRESS);
+        let mut places = Vec::new();
+        for n in 0..11 {
+            places.extend((0..10_000).map_while(|_| doors.enter(address(n))));
+        }
+        assert!(doors.taken() <= CONNECTIONS - LAST, "{}", doors.taken());
+        for n in 11..61 {
+            places.push(doors.enter(address(n)).expect("another address gets in"));
+        }
+        let before = doors.taken();
+        places.truncate(1);
+        assert!(before > doors.taken() && doors.taken() == 1);
+        assert!(doors.enter(address(500)).is_some());
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_owner_and_a_mapped_address_is_its_ipv4_one() {
+        let owner = |text: &str| owner(text.parse().unwrap());
+        assert_eq!(owner("2001:db8::1"), owner("2001:db8::ffff:1"));
+        assert_ne!(owner("2001:db8::1"), owner("2001:db8:0:1::1"));
+        assert_eq!(owner("::ffff:192.0.2.1"), owner("192.0.2.1"));
+    }
+}
