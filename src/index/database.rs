@@ -8,15 +8,18 @@ use std::time::Duration;
 use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions, install_default_drivers};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::query::Query;
-use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Row};
 use tokio::sync::OnceCell;
 
+use super::IndexError;
 use crate::base::private::Private;
 
 /// Connections: writers of SQLite wait for each other anyway.
 const CONNECTIONS: u32 = 4;
 /// How long a statement waits for another process's lock. Units: ms.
 const BUSY_MS: u32 = 3_000;
+/// How long folding in the write-ahead log waits for readers; writers wait meanwhile. Units: ms.
+const FOLD_MS: u32 = 500;
 /// How long it waits for a connection.
 const ACQUIRE: Duration = Duration::from_secs(10);
 
@@ -108,12 +111,23 @@ impl Database {
 
     /// Lets what was overwritten go from where a database keeps it first.
     ///
-    /// Errors: it does not answer.
-    pub async fn forget_overwritten(&self) -> Result<(), sqlx::Error> {
+    /// Errors: it does not answer, or another process reads an older state of it, which is kept for that
+    /// process: what was overwritten is still in a file.
+    pub async fn forget_overwritten(&self) -> Result<(), IndexError> {
         match self.kind {
             // The write-ahead log holds the old row until it is folded in.
             Kind::Sqlite => {
-                sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await.map(drop)
+                let fold = format!(
+                    "PRAGMA busy_timeout = {FOLD_MS}; PRAGMA wal_checkpoint(TRUNCATE);
+                     PRAGMA busy_timeout = {BUSY_MS}"
+                );
+                let rows = sqlx::raw_sql(AssertSqlSafe(fold)).fetch_all(&self.pool).await?;
+                // Source: sqlite.org/pragma.html#pragma_wal_checkpoint: busy, frames, frames folded in.
+                let folded = rows.iter().find(|row| row.len() == 3).map(|row| row.try_get::<i64, _>(0));
+                match folded.transpose()? {
+                    Some(0) => Ok(()),
+                    _ => Err(IndexError::ReadByOthers),
+                }
             }
             // Old rows go with the next vacuum, which is the server's own business.
             Kind::Postgres => Ok(()),
@@ -126,10 +140,10 @@ impl Kind {
         if self == Self::Postgres {
             return Ok(());
         }
-        // Erased rows leave the file, not just the table.
+        // Erased rows leave the file, not just the table; sorting makes no other files.
         let settings = format!(
             "PRAGMA busy_timeout = {BUSY_MS}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-             PRAGMA secure_delete = ON"
+             PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY"
         );
         sqlx::raw_sql(AssertSqlSafe(settings)).execute(connection).await.map(drop)
     }
@@ -206,8 +220,6 @@ pub fn storable(text: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use sqlx::Row;
-
     use super::*;
 
     #[tokio::test]

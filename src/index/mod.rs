@@ -27,10 +27,16 @@ use crate::base::private::Private;
 use crate::call::Outcome;
 use crate::call::number::normalise;
 
-/// The index does not answer.
+/// Why the index did not do what was asked.
 #[derive(Debug, thiserror::Error)]
-#[error("the index does not answer: {0}")]
-pub struct IndexError(#[from] sqlx::Error);
+pub enum IndexError {
+    /// It does not answer.
+    #[error("the index does not answer: {0}")]
+    Database(#[from] sqlx::Error),
+    /// What was erased is in the write-ahead log until the reader is done.
+    #[error("another process has the index open for reading: erased data is still in its write-ahead log")]
+    ReadByOthers,
+}
 
 /// A recording as the index knows it.
 #[derive(Clone, Debug, PartialEq)]
@@ -161,7 +167,7 @@ impl Index {
 
     /// Reduces a row to what proves the erasure. No row is fine.
     ///
-    /// Errors: it is not durable.
+    /// Errors: it is not durable, or what it held is still in a file of the database; to be tried again.
     pub async fn mark_erased(&self, id: CallId, at: WallTime) -> Result<(), IndexError> {
         sqlx::query(
             "UPDATE recordings SET caller_number = NULL, caller_number_norm = NULL, called_number = NULL,
@@ -178,7 +184,7 @@ impl Index {
         .bind(id.to_string())
         .execute(&self.database.pool)
         .await?;
-        Ok(self.database.forget_overwritten().await?)
+        self.database.forget_overwritten().await
     }
 
     /// Says of an ended call that its consent was withdrawn, and nothing else. No row is fine.

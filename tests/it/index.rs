@@ -6,7 +6,7 @@ use optag::base::clock::WallTime;
 use optag::base::id::CallId;
 use optag::base::private::Private;
 use optag::call::CallFacts;
-use optag::index::{Candidate, Index, IndexPlace, Query, Wanted};
+use optag::index::{Candidate, Index, IndexError, IndexPlace, Query, Wanted};
 use optag::media::output::EndedBy;
 
 use crate::erasure::{becomes, record};
@@ -92,22 +92,62 @@ async fn the_same_row_twice_is_one() {
     .await;
 }
 
+/// Whether one of these texts is in any file of the directory: the database, its write-ahead log, its
+/// shared memory and whatever else lies there.
+fn found_in_files(dir: &std::path::Path, texts: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, bytes) in files_below(dir) {
+        for text in texts {
+            if memchr::memmem::find(&bytes, text.as_bytes()).is_some() {
+                found.push(format!("{text} in {}", path.display()));
+            }
+        }
+    }
+    found
+}
+
+const PERSONAL: [&str; 6] = ["87651234", "43215678", "Grace", "Hopper", "grace hopper", "4587651234"];
+
 #[tokio::test]
-async fn an_erased_row_keeps_no_personal_data_anywhere_in_the_file() {
+async fn an_erased_row_keeps_no_personal_data_in_any_file_of_the_index() {
     let dir = tempfile::tempdir().unwrap();
     let index = Index::open(&IndexPlace::Sqlite(dir.path().join("index.sqlite")), "45").await.unwrap();
     let one = manifest(1_000, "87651234", "Grace Hopper", "demo");
     index.put_recording(&one).await.unwrap();
+    assert!(!found_in_files(dir.path(), &PERSONAL).is_empty(), "the search must be able to find something");
     index.mark_erased(one.id(), WallTime::from_unix_micros(9)).await.unwrap();
     let row = index.get(one.id()).await.unwrap().unwrap();
     assert_eq!((row.caller_number, row.caller_name, row.erased_at.is_some()), (None, None, true));
     assert_eq!(count(&index, |_| {}).await, 0);
-    for entry in std::fs::read_dir(dir.path()).unwrap() {
-        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
-        for needle in ["87651234", "Grace", "grace hopper"] {
-            assert!(!bytes.windows(needle.len()).any(|window| window == needle.as_bytes()), "{needle}");
-        }
+    assert_eq!(found_in_files(dir.path(), &PERSONAL), [""; 0]);
+}
+
+#[tokio::test]
+async fn invariant_08_an_erasure_is_not_complete_while_another_process_keeps_the_old_row_in_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("index.sqlite");
+    let index = Index::open(&IndexPlace::Sqlite(file.clone()), "45").await.unwrap();
+    let one = manifest(1_000, "87651234", "Grace Hopper", "demo");
+    index.put_recording(&one).await.unwrap();
+    // A backup or a person with `sqlite3`, in the middle of reading.
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&file);
+    let mut reader = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.unwrap();
+    let ask = async |sql: &'static str, reader: &mut sqlx::SqliteConnection| {
+        sqlx::raw_sql(sql).fetch_all(reader).await.unwrap().len()
+    };
+    ask("BEGIN", &mut reader).await;
+    assert_eq!(ask("SELECT * FROM recordings", &mut reader).await, 1);
+    let at = WallTime::from_unix_micros(9);
+    for _ in 0..2 {
+        let undone = index.mark_erased(one.id(), at).await;
+        assert!(matches!(undone, Err(IndexError::ReadByOthers)), "{undone:?}");
+        assert!(!found_in_files(dir.path(), &PERSONAL).is_empty(), "the reader still sees the old row");
     }
+    // Meanwhile nobody else waits for that reader.
+    index.put_recording(&manifest(2_000, "1", "Ada", "demo")).await.unwrap();
+    ask("COMMIT", &mut reader).await;
+    index.mark_erased(one.id(), at).await.unwrap();
+    assert_eq!(found_in_files(dir.path(), &PERSONAL), [""; 0]);
 }
 
 #[tokio::test]
