@@ -12,6 +12,12 @@ pub fn no_core_dumps() {
     }
 }
 
+/// Lets nothing that is made from here on be read by others, by whichever library it is made.
+pub fn private_files() {
+    // SAFETY: the call takes a plain value and cannot fail.
+    unsafe { libc::umask(0o077) };
+}
+
 /// Takes memory in small pages only: the allocator asks for large ones, 2 MiB each, and a thread that
 /// touches a little of one has all of it.
 pub fn no_huge_pages() {

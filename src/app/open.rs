@@ -1,7 +1,8 @@
 //! Opens everything that an owner's data consists of, in the one order that is safe: the
 //! deletion log before anything that could serve or deliver, the spool before the store.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -21,6 +22,8 @@ use crate::archive::store::Store;
 use crate::archive::vault::Vault;
 use crate::audit::{self, AuditLog};
 use crate::base::clock::Clock;
+use crate::base::dir_lock::{DirLock, LockError};
+use crate::base::private_files::{NotPrivate, private_dir, private_file};
 use crate::base::signing::Signer;
 use crate::disclosure::links::Links;
 use crate::http::tokens::Tokens;
@@ -59,18 +62,76 @@ pub struct Opened {
     pub tokens: Arc<Tokens>,
     /// The file of the master key, if this start made it.
     pub new_master_key: Option<PathBuf>,
+    /// Keeps other processes from writing in the data directory.
+    pub lock: DirLock,
 }
 
-/// Opens the data. `Ok(None)`: another process has it.
+/// What came of opening the data.
+pub enum Access {
+    /// It is this process's alone.
+    Opened(Box<Opened>),
+    /// Another process has it.
+    InUse(LockError),
+}
+
+impl Access {
+    /// The data, for what cannot go on beside a recorder.
+    ///
+    /// Errors: another process has it.
+    pub fn alone(self) -> anyhow::Result<Opened> {
+        match self {
+            Self::Opened(opened) => Ok(*opened),
+            Self::InUse(error) => Err(error).context("stop the recorder first"),
+        }
+    }
+}
+
+/// The file that is locked, in the data directory.
+const LOCK: &str = "recorder.lock";
+/// Files by which a data directory is known to be one.
+const OURS: [&str; 3] = ["deletions.log", "tokens.json", LOCK];
+/// Files that are written in place, which earlier versions may have made readable for others.
+const IN_PLACE: [&str; 7] = [
+    "deletions.log",
+    "audit.jsonl",
+    "audit.checkpoints.jsonl",
+    "accounts.key",
+    "clock.json",
+    "holds.json",
+    "links.json",
+];
+
+/// Makes the data directory, and it and what is written in it private to their owner.
+///
+/// Errors: it cannot be; the message says what to do.
+pub fn prepare(config: &Config) -> Result<(), NotPrivate> {
+    private_dir(&config.data_dir, &OURS)?;
+    for name in IN_PLACE {
+        private_file(&config.data_dir.join(name))?;
+    }
+    Ok(())
+}
+
+/// Locks what this process writes to: the data directory, whose deletion log, audit and index one process
+/// writes at a time.
+fn lock(dir: &Path, inherited: Option<File>) -> Result<DirLock, LockError> {
+    DirLock::take(dir, &dir.join(LOCK), inherited)
+}
+
+/// Opens the data. `inherited` is the lock of an earlier program in this process.
 ///
 /// Errors: a part cannot be opened; it says which and what to do.
 pub async fn open(
     config: Arc<Config>,
+    inherited: Option<File>,
     on_durable: impl Fn(DurableEvent) + Send + 'static,
-) -> anyhow::Result<Option<Opened>> {
+) -> anyhow::Result<Access> {
     let dir = &config.data_dir;
-    std::fs::create_dir_all(dir)
-        .with_context(|| format!("cannot make the data directory {}", dir.display()))?;
+    prepare(&config).context("the data directory")?;
+    let lock = match lock(dir, inherited) {
+        Err(error @ LockError::InUse { .. }) => return Ok(Access::InUse(error)),
+        locked => locked?,
+    };
     let (secret, is_new) = master_key::load(&config.spool.master_key).await?;
     let master = secret.key()?;
     let day_master = match &config.seal.master_key {
@@ -87,7 +148,7 @@ pub async fn open(
         Spool::open(spool_config, Arc::new(OsDisk), master, Box::new(on_durable))
     });
     let (spool, recovered) = match opened.await? {
-        Err(SpoolError::InUse { .. }) => return Ok(None),
+        Err(SpoolError::InUse { path }) => return Ok(Access::InUse(LockError::InUse { path, pid: None })),
         opened => opened.context("cannot open the spool")?,
     };
     let time = Arc::new(TimeKeeper::new(dir.join("clock.json")));
@@ -112,7 +173,7 @@ pub async fn open(
         clock: clock.clone(),
         custody,
     });
-    Ok(Some(Opened {
+    Ok(Access::Opened(Box::new(Opened {
         audit: AuditLog::new(audit::path_in(dir)),
         registry: Arc::default(),
         settling: Arc::default(),
@@ -123,7 +184,8 @@ pub async fn open(
         time,
         tokens,
         new_master_key: is_new,
-    }))
+        lock,
+    })))
 }
 
 impl Opened {

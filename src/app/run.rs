@@ -19,7 +19,7 @@ use crate::app::config::{Config, StoreConfig};
 use crate::app::delivery::Delivery;
 use crate::app::early::EarlyAnswers;
 use crate::app::handover::Kept;
-use crate::app::open::{Opened, open};
+use crate::app::open::{Access, Opened, open};
 use crate::app::publish::Publisher;
 use crate::app::readiness::{Checks, Health, Starting};
 use crate::app::recorder::Recorder;
@@ -44,6 +44,8 @@ use crate::signalling::siprec::listen::{Bound, SipServer};
 
 mod stopping;
 
+/// Under which name the lock of the data directory is handed over.
+const DATA_LOCK: &str = "lock of the data directory";
 /// How long the start waits for index and store to tell what they saw of the deletion log.
 const COMPARE: Duration = Duration::from_secs(10);
 
@@ -103,10 +105,13 @@ impl Running {
         let metrics = listen(&mut kept, &mut sockets, "metrics", config.metrics_listen, health_pages)?;
         let (follow, events) = std::sync::mpsc::channel();
         let durable = follow.clone();
-        let opened =
-            open(Arc::clone(&config), move |event| drop(durable.send(Followed::Event(Box::new(event)))))
-                .await?
-                .with_context(|| format!("another recorder works on {}", config.data_dir.display()))?;
+        let inherited = kept.take(DATA_LOCK);
+        let follow_one = move |event| drop(durable.send(Followed::Event(Box::new(event))));
+        let opened = match open(Arc::clone(&config), inherited, follow_one).await? {
+            Access::Opened(opened) => *opened,
+            Access::InUse(error) => return Err(error.into()),
+        };
+        sockets.keep(DATA_LOCK.into(), opened.lock.for_successor()?);
         let new_admin_token = opened.tokens.create_admin_if_none(opened.clock.wall())?;
         // First of all: every moment until here is missing in the calls that go on.
         let engine = start_engine(&opened)?;

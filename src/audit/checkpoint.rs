@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::chain::START;
 use super::{AuditFault, AuditLog};
 use crate::base::clock::WallTime;
+use crate::base::private_files::no_follow;
 use crate::base::signing::{Signed, Signer};
 
 /// The kind that is signed.
@@ -116,7 +117,9 @@ impl AuditLog {
         // What a crash tore before this is ended, so that it is passed over alone.
         text.insert(0, '\n');
         text.push('\n');
-        let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
+        let mut options = OpenOptions::new();
+        options.create(true).append(true).mode(0o600);
+        let mut file = no_follow(&mut options).open(&path)?;
         file.write_all(text.as_bytes())?;
         file.sync_data()?;
         if is_new && let Some(dir) = path.parent() {

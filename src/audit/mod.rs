@@ -22,6 +22,8 @@ pub use checkpoint::{Checkpoint, KIND, Verdict, read_checkpoints};
 
 use chain::{LINE_BYTES, START};
 
+use crate::base::private_files::no_follow;
+
 /// What is wrong with a trail.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditFault {
@@ -115,13 +117,9 @@ impl AuditLog {
     /// the one that was replaced is no lock.
     fn locked(&self) -> Result<File, AuditFault> {
         loop {
-            let file = OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .read(true)
-                .write(true)
-                .mode(0o600)
-                .open(&self.path)?;
+            let mut options = OpenOptions::new();
+            options.create(true).truncate(false).read(true).write(true).mode(0o600);
+            let file = no_follow(&mut options).open(&self.path)?;
             file.lock()?;
             let there = std::fs::metadata(&self.path);
             if there.is_ok_and(|there| file.metadata().is_ok_and(|ours| ours.ino() == there.ino())) {

@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use super::checkpoint::{Checkpoint, sign};
 use super::{AuditFault, AuditLog};
 use crate::base::clock::WallTime;
+use crate::base::private_files::no_follow;
 use crate::base::replace::replace;
 use crate::base::signing::Signer;
 
@@ -51,9 +52,9 @@ impl AuditLog {
         }
         self.keep(&sign(signer, &Checkpoint { sequence, hash, at: now, pruned: true })?)?;
         let draft = self.path.with_extension("new");
-        let mut file = BufWriter::new(
-            OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&draft)?,
-        );
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(true).write(true).mode(0o600);
+        let mut file = BufWriter::new(no_follow(&mut options).open(&draft)?);
         for line in self.lines()? {
             let line = line?;
             if line.sequence >= cut {

@@ -3,11 +3,13 @@
 
 pub mod base64;
 pub mod clock;
+pub mod dir_lock;
 pub mod hex;
 pub mod id;
 pub mod latency;
 pub mod limit;
 pub mod private;
+pub mod private_files;
 pub mod replace;
 pub mod signing;
 pub mod steady;

@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::bail;
 use clap::Args;
 
 use super::ConfigArgs;
@@ -31,9 +30,7 @@ pub struct CheckArgs {
 /// Runs the command.
 pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let config = Arc::new(existing(&args.config)?);
-    let Some(opened) = open(Arc::clone(&config), |_| {}).await? else {
-        bail!("a recorder is running on {}; stop it first", config.data_dir.display());
-    };
+    let opened = open(Arc::clone(&config), None, |_| {}).await?.alone()?;
     let mut findings = mending::compare(&opened, args.repair).await?;
     let mut tell = |text: String| findings.push(Finding { text, mended: false });
     if let Err(fault) = opened.audit.verify() {

@@ -66,9 +66,7 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
         bail!("--source names the earlier system");
     }
     let config = Arc::new(existing(&args.config)?);
-    let Some(opened) = open(Arc::clone(&config), |_| {}).await? else {
-        bail!("a recorder is running on {}; stop it first", config.data_dir.display());
-    };
+    let opened = open(Arc::clone(&config), None, |_| {}).await?.alone()?;
     let importer = Importer {
         deliverer: Deliverer::new(opened.erasing.vault.clone()),
         opened,

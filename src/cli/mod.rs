@@ -84,6 +84,7 @@ pub struct ConfigArgs {
 pub fn run() -> ExitCode {
     // Before the first thread: what is large by then stays large.
     harden::no_huge_pages();
+    harden::private_files();
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

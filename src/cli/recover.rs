@@ -68,9 +68,7 @@ pub async fn run(args: RecoverArgs) -> anyhow::Result<ExitCode> {
         Some(std::mem::replace(&mut config.spool.master_key, MasterKeySource::File(file)));
     config.spool.dir.clone_from(&args.spool);
     let theirs = config.spool.master_key.clone();
-    let Some(opened) = open(Arc::new(config), |_| {}).await? else {
-        bail!("a recorder is running on {}", args.spool.display());
-    };
+    let opened = open(Arc::new(config), None, |_| {}).await?.alone()?;
     let keys = args.keys.unwrap_or_else(|| beside.join("keys"));
     let taken = take_keys(&opened, &keys, &theirs).await?;
     let deletions = args.deletions.unwrap_or_else(|| beside.join("deletions.log"));

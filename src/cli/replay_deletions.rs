@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::bail;
 use clap::Args;
 
 use super::ConfigArgs;
@@ -33,9 +32,7 @@ pub struct ReplayArgs {
 /// Runs the command.
 pub async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let config = Arc::new(existing(&args.config)?);
-    let Some(opened) = open(Arc::clone(&config), |_| {}).await? else {
-        bail!("a recorder is running on {}; stop it first", config.data_dir.display());
-    };
+    let opened = open(Arc::clone(&config), None, |_| {}).await?.alone()?;
     let entry = AuditEntry {
         at: opened.clock.wall(),
         actor: Actor::local_user().name,

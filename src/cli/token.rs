@@ -70,6 +70,7 @@ impl FromStr for RoleArg {
 pub async fn run(args: TokenArgs) -> anyhow::Result<ExitCode> {
     let open = |config: &ConfigArgs| -> anyhow::Result<Tokens> {
         let config = existing(config)?;
+        crate::app::open::prepare(&config)?;
         Ok(Tokens::open(&config.tokens_path)?)
     };
     match args.action {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tower::ServiceExt;
 
 use crate::app;
-use crate::app::open::Opened;
+use crate::app::open::{Access, Opened};
 use crate::base::id::CallId;
 use crate::base::private::Private;
 use crate::call::ConsentState;
@@ -54,7 +54,8 @@ impl Transport {
     /// Errors: a recorder runs and no token was given; or the data cannot be opened.
     pub async fn open(args: &ConfigArgs) -> anyhow::Result<Self> {
         let config = existing(args)?;
-        if let Some(opened) = app::open::open(Arc::new(config.clone()), |_| {}).await? {
+        let access = app::open::open(Arc::new(config.clone()), None, |_| {}).await?;
+        if let Access::Opened(opened) = access {
             let services = Services {
                 feed: Arc::new(NoFeed),
                 library: opened.library(),
@@ -66,7 +67,7 @@ impl Transport {
                 owner: Arc::new(opened.config.disclosure.clone()),
             };
             let router = router(services, Limits::default());
-            return Ok(Self::Local { router, actor: Actor::local_user(), _opened: Box::new(opened) });
+            return Ok(Self::Local { router, actor: Actor::local_user(), _opened: opened });
         }
         let Ok(token) = std::env::var("OPTAG_TOKEN") else {
             bail!(

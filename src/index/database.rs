@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 
 use super::IndexError;
 use crate::base::private::Private;
+use crate::base::private_files::{NotPrivate, make_private_file, private_file};
 
 /// Connections: writers of SQLite wait for each other anyway.
 const CONNECTIONS: u32 = 4;
@@ -67,7 +68,10 @@ impl Database {
     pub fn new(place: &IndexPlace) -> Result<Self, sqlx::Error> {
         install_default_drivers();
         let (kind, options) = match place {
-            IndexPlace::Sqlite(file) => (Kind::Sqlite, sqlite(file)?),
+            IndexPlace::Sqlite(file) => {
+                make_private(file)?;
+                (Kind::Sqlite, sqlite(file)?)
+            }
             IndexPlace::Postgres(address) => (Kind::Postgres, address.reveal().parse()?),
         };
         let migrated: Arc<OnceCell<()>> = Arc::default();
@@ -155,6 +159,21 @@ impl Kind {
         };
         let done = tables.run_direct(None, connection, false).await;
         done.map_err(|error| sqlx::Error::Migrate(Box::new(error)))
+    }
+}
+
+/// The database and its files beside it are their owner's alone. SQLite gives those beside it the mode of
+/// the database.
+fn make_private(file: &Path) -> Result<(), sqlx::Error> {
+    let beside = |end: &str| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(end);
+        private_file(Path::new(&name))
+    };
+    match make_private_file(file).and_then(|()| beside("-wal")).and_then(|()| beside("-shm")) {
+        // A directory that is not there now may be there when it is needed.
+        Ok(()) | Err(NotPrivate::Disk { .. }) => Ok(()),
+        Err(error) => Err(sqlx::Error::Configuration(Box::new(error))),
     }
 }
 

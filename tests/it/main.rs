@@ -22,6 +22,7 @@ mod key_tones;
 mod kill_loop;
 mod load_sip;
 mod lying_s3;
+mod one_owner;
 mod phone;
 mod postgres;
 mod promises;
