@@ -3,9 +3,11 @@
 //! how many at a time follows what the store bears. While the index is away, recordings go on to
 //! the store, and only their rows wait.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures::FutureExt;
 use tokio::task::JoinSet;
 
 use crate::app::backoff::Backoff;
@@ -42,6 +44,8 @@ enum SettleError {
     Erase(#[from] EraseError),
     #[error("the deletion log has forgotten erasures: what it forgot must not be delivered again")]
     OutOfStep,
+    #[error("processing its records failed")]
+    Fault,
     #[error("a task failed: {0}")]
     Task(#[from] tokio::task::JoinError),
 }
@@ -98,14 +102,16 @@ impl Delivery {
             let turn = self.pace.turn().await;
             let closing = self.settling.next().await;
             let id = closing.id;
-            match self.settle(&closing).await {
+            // A recording that makes its processing fail costs no worker: it waits in the spool.
+            let settled = AssertUnwindSafe(self.settle(&closing)).catch_unwind().await;
+            match settled.unwrap_or(Err(SettleError::Fault)) {
                 Ok(()) => {
                     self.settling.done(id);
                     turn.went_well();
                     backoff.reset();
                 }
                 Err(error) if error.is_final() => {
-                    tracing::error!(call = %id, %error, "a recording is lost: its records are no good");
+                    tracing::error!(call = %id, %error, "a recording is lost: its records are unreadable");
                     let lost = Outcome::Lost(LossCause::Damaged);
                     metrics::call_ended(lost);
                     let written = self.put_outcome(&closing, lost).await;
@@ -133,7 +139,7 @@ impl Delivery {
         if !erasing.custody.in_step() {
             return Err(SettleError::OutOfStep);
         }
-        if closing.ended.outcome == Outcome::Recorded && !erasing.log.is_erased(id) {
+        if closing.ended.outcome.is_recorded() && !erasing.log.is_erased(id) {
             let manifest = match self.settling.delivered(id) {
                 Some(manifest) => manifest,
                 None => {

@@ -11,7 +11,6 @@ use crate::app::open::Opened;
 use crate::archive::key::{self, Kind};
 use crate::archive::vault::VaultError;
 use crate::base::id::CallId;
-use crate::call::Outcome;
 use crate::index::CallRow;
 use crate::retention::deletion_log::Cause;
 
@@ -142,7 +141,7 @@ async fn row_from_store(id: CallId, inventory: &Inventory, erasing: &Erasing) ->
         id,
         department: manifest.call.department.clone(),
         ended_at: manifest.ended_at,
-        outcome: Outcome::Recorded,
+        outcome: manifest.ended_by.of_recorded(),
     };
     let written = async {
         erasing.index.put_recording(&manifest).await?;

@@ -75,7 +75,7 @@ fn recovered_outcome(consent: Option<ConsentState>, frames: u32) -> Outcome {
     match consent {
         Some(ConsentState::Withdrawn) => Outcome::Withdrawn,
         // There is audio only where a yes allowed it, whatever the next department was told.
-        Some(_) if frames > 0 => Outcome::Recorded,
+        Some(_) if frames > 0 => EndedBy::Recovered.of_recorded(),
         Some(ConsentState::Refused) => Outcome::Refused,
         _ => Outcome::Lost(LossCause::Restart),
     }

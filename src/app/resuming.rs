@@ -16,7 +16,7 @@ use crate::base::clock::{BootId, MonoTime};
 use crate::base::id::CallId;
 use crate::base::limit;
 use crate::call::{CallFacts, ConsentState};
-use crate::media::engine::{Engine, ResumePlan};
+use crate::media::engine::{Engine, EngineError, ResumePlan};
 use crate::media::output::FRAME_MS;
 use crate::media::ports::{PortPool, StreamSockets};
 use crate::media::resume::Resumption;
@@ -157,9 +157,10 @@ async fn put_back(
     engine.resume(plan, Box::new(move |result| drop(reply.send(result))));
     match answer.await {
         Ok(Ok(_)) => Ok(()),
-        _ => {
+        failed => {
             opened.registry.remove(facts.id);
-            Err(NotResumed::Ports)
+            let state = matches!(failed, Ok(Err(EngineError::Fault)));
+            Err(if state { NotResumed::State } else { NotResumed::Ports })
         }
     }
 }

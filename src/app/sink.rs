@@ -111,3 +111,7 @@ fn as_output(record: SpoolRecord) -> Option<Output> {
     };
     Some(Output { call: record.call, fact })
 }
+
+#[cfg(test)]
+#[path = "sink_tests.rs"]
+mod tests;

@@ -164,10 +164,14 @@ fn object(
         (Some(size), Some(row)) if *size == row.object_bytes => Object::Stored,
         (Some(_), None) => Object::Stored,
         (Some(_), Some(_)) => Object::Missing,
-        (None, _) if outcome == "recorded" && facts.spooled.contains(&id) => Object::Waiting,
-        (None, _) if outcome == "recorded" => Object::Missing,
+        (None, _) if is_recorded(outcome) && facts.spooled.contains(&id) => Object::Waiting,
+        (None, _) if is_recorded(outcome) => Object::Missing,
         (None, _) => Object::None,
     }
+}
+
+fn is_recorded(outcome: &str) -> bool {
+    matches!(outcome, "recorded" | "recorded_partly")
 }
 
 fn faults(line: &Line, session: &SessionRow, facts: &Facts) -> Vec<String> {
@@ -178,6 +182,7 @@ fn faults(line: &Line, session: &SessionRow, facts: &Facts) -> Vec<String> {
     match line.outcome.as_str() {
         "lost" => faults.push(format!("{place}: lost{because}")),
         "no_audio" => faults.push(format!("{place}: no audio{because}")),
+        "recorded_partly" => faults.push(format!("{place}: its recording ends before the call{because}")),
         "recorded" if line.cause == "not_in_index" => {
             faults.push(format!("{place}: in the store, but not in the index"));
         }
@@ -193,7 +198,7 @@ fn faults(line: &Line, session: &SessionRow, facts: &Facts) -> Vec<String> {
         }
         _ => {}
     }
-    let expected = matches!(line.outcome.as_str(), "recorded" | "settling" | "in_progress");
+    let expected = is_recorded(&line.outcome) || matches!(line.outcome.as_str(), "settling" | "in_progress");
     if size.is_some() && !expected && line.object != Object::Erased {
         faults.push(format!("{place}: {}, yet the store has audio of it", line.outcome));
     }

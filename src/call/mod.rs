@@ -14,6 +14,6 @@ pub use account::{Account, Unrecorded};
 pub use consent::{Answer, ConsentHow, ConsentMachine, ConsentRecord, ConsentState, Evidence, KeySource};
 pub use context::{CallContext, CallLink, Held, LinkKind, Participant, RawBody};
 pub use department::{ConsentKeys, Department};
-pub use outcome::{NoAudio, Outcome};
+pub use outcome::{CutShort, NoAudio, Outcome};
 pub use party::{CallFacts, StreamFacts, StreamRole};
 pub use terms::{Prompt, Question, Terms};

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub enum Outcome {
     /// There is a recording.
     Recorded,
+    /// There is a recording, and the call went on after its end; the cause says why.
+    RecordedPartly(CutShort),
     /// The caller said no.
     Refused,
     /// The caller did not answer in time, or the call ended before an answer.
@@ -34,6 +36,16 @@ pub enum NoAudio {
     OnlyWhileClosed,
 }
 
+/// Why a recording ends before its call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CutShort {
+    /// The recorder stopped, and the call could not go on afterwards.
+    Restart,
+    /// Processing the call failed.
+    Fault,
+}
+
 /// Why audio was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -44,13 +56,21 @@ pub enum LossCause {
     Spool,
     /// What the spool holds of it cannot be read.
     Damaged,
+    /// Processing the call failed before any of its audio was kept.
+    Fault,
 }
 
 impl Outcome {
+    /// Whether there is a recording.
+    pub const fn is_recorded(self) -> bool {
+        matches!(self, Outcome::Recorded | Outcome::RecordedPartly(_))
+    }
+
     /// Stable name for metrics and the index.
     pub const fn name(self) -> &'static str {
         match self {
             Outcome::Recorded => "recorded",
+            Outcome::RecordedPartly(_) => "recorded_partly",
             Outcome::Refused => "refused",
             Outcome::NoAnswer => "no_answer",
             Outcome::Withdrawn => "withdrawn",
@@ -69,6 +89,8 @@ impl Outcome {
             Outcome::Lost(LossCause::Restart) => "restart",
             Outcome::Lost(LossCause::Spool) => "spool",
             Outcome::Lost(LossCause::Damaged) => "damaged",
+            Outcome::Lost(LossCause::Fault) | Outcome::RecordedPartly(CutShort::Fault) => "fault",
+            Outcome::RecordedPartly(CutShort::Restart) => "restart",
             _ => "",
         }
     }

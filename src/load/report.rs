@@ -97,7 +97,7 @@ impl Report {
             .view
             .as_ref()
             .map(|view| view.outcome.as_ref().map_or("open", |view| view.outcome.as_str()));
-        let recorded = ended.map(|outcome| outcome == Outcome::Recorded.name());
+        let recorded = ended.map(|outcome| outcome.starts_with(Outcome::Recorded.name()));
         if recorded.unwrap_or(answer == Answer::Yes && played.scenario.media) {
             let answered = Duration::from_millis(ANSWER_MS);
             self.call_seconds += played.scenario.length.saturating_sub(answered).as_secs_f64();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::axis::{self, FRAME_AXIS};
 use super::capture::Capture;
 use super::ending;
+use super::fault::{self, Step};
 use super::interleave;
 use super::keypad::KeyPress;
 use super::keys::{KeyMatcher, Meaning};
@@ -134,6 +135,7 @@ impl Call {
         if self.ended.is_some() {
             return Err(ConsentError::Ended);
         }
+        fault::reached(self.rules.id, Step::Command);
         match command {
             Command::Answer { answer, how, prompt_version, evidence } => {
                 let input = ConsentInput::Answer(answer);
@@ -216,12 +218,18 @@ impl Call {
             }
             self.report_spool_gap();
         }
+        self.close(now, by);
+    }
+
+    /// The one `Ended`; nothing follows it.
+    pub(super) fn close(&mut self, now: Now, by: EndedBy) {
+        let counts = || self.legs.iter().map(Leg::counts);
         let ended = Ended {
             at: now.wall,
             by,
-            outcome: ending::outcome(&self.consent, self.had_audio, self.legs.iter().map(Leg::counts)),
+            outcome: ending::outcome(&self.consent, by, self.had_audio, counts()),
             frames: self.frames_out,
-            streams: self.legs.iter().map(|leg| *leg.counts()).collect(),
+            streams: counts().copied().collect(),
         };
         self.wipe();
         self.facts.push(Fact::Ended(ended.clone()));
@@ -254,15 +262,6 @@ impl Call {
     pub fn not_spooled(&mut self, first_frame: u32, frames: u32) {
         let to = first_frame + frames;
         self.spool_gap = Some(self.spool_gap.map_or((first_frame, to), |(from, _)| (from, to)));
-    }
-
-    /// Ends the call as it is, without touching its streams again: their processing failed.
-    pub fn abandon(&mut self, ended: Ended) {
-        for leg in &mut self.legs {
-            leg.capture = None;
-        }
-        self.facts.push(Fact::Ended(ended.clone()));
-        self.ended = Some(ended);
     }
 
     /// What may be done with audio now: kept after a yes, listened to where keys may still mean
@@ -315,7 +314,10 @@ impl Call {
 
     /// Opens or closes the gate.
     fn apply(&mut self, at: MonoTime, record: ConsentRecord) {
-        match record.state {
+        let state = record.state;
+        // First of all: where what follows fails, a withdrawal is known all the same.
+        self.facts.push(Fact::Consent(record));
+        match state {
             ConsentState::Granted if self.zero.is_some() => {}
             ConsentState::Granted => {
                 self.zero = Some(at);
@@ -324,16 +326,18 @@ impl Call {
                     leg.capture = Some(Box::new(capture));
                 }
             }
-            ConsentState::Withdrawn => self.wipe(),
+            ConsentState::Withdrawn => {
+                fault::reached(self.rules.id, Step::Wipe);
+                self.wipe();
+            }
             ConsentState::Unknown | ConsentState::Asked | ConsentState::Refused => {}
         }
         self.changed = true;
-        self.facts.push(Fact::Consent(record));
         self.close_or_open(at);
     }
 
     /// Forgets every sample. Facts of this tick that hold audio go too.
-    fn wipe(&mut self) {
+    pub(super) fn wipe(&mut self) {
         for leg in &mut self.legs {
             leg.capture = None;
         }
@@ -370,6 +374,7 @@ impl Call {
         for stream in 0..self.legs.len() {
             self.take_presses(now, stream);
         }
+        fault::reached(self.rules.id, Step::Frames);
         self.report_spool_gap();
         let (mut frames, mut has_audio) = (usize::MAX, false);
         for capture in self.legs.iter_mut().filter_map(|leg| leg.capture.as_mut()) {
@@ -387,7 +392,7 @@ impl Call {
         self.had_audio |= has_audio;
     }
 
-    fn report_spool_gap(&mut self) {
+    pub(super) fn report_spool_gap(&mut self) {
         if let Some((from_frame, to_frame)) = self.spool_gap.take() {
             let gaps = (0..self.legs.len() as u8)
                 .map(|stream| Fact::Gap(Gap { stream, from_frame, to_frame, reason: GapReason::Spool }));

@@ -1,11 +1,13 @@
 //! The one outcome of a call, by what was allowed and what was heard.
 
-use super::output::StreamCounts;
+use super::output::{EndedBy, StreamCounts};
+use crate::call::outcome::LossCause;
 use crate::call::{ConsentHow, ConsentMachine, ConsentState, NoAudio, Outcome};
 
-/// The outcome of a call that ends now. `had_audio`: at least one frame of it was kept.
+/// The outcome of a call that ends now by `by`. `had_audio`: at least one frame of it was kept.
 pub(super) fn outcome<'a>(
     consent: &ConsentMachine,
+    by: EndedBy,
     had_audio: bool,
     counts: impl Iterator<Item = &'a StreamCounts>,
 ) -> Outcome {
@@ -14,9 +16,15 @@ pub(super) fn outcome<'a>(
     }
     // What one department's callers allowed stays, whatever they told the next.
     if consent.stands() {
-        return if had_audio { Outcome::Recorded } else { Outcome::NoAudio(why(counts)) };
+        return match (had_audio, by) {
+            (true, by) => by.of_recorded(),
+            (false, EndedBy::Fault) => Outcome::Lost(LossCause::Fault),
+            (false, _) => Outcome::NoAudio(why(counts)),
+        };
     }
     match consent.refused_by() {
+        // The answer may have been on its way.
+        Some(ConsentHow::CallEnded) if by == EndedBy::Fault => Outcome::Lost(LossCause::Fault),
         Some(ConsentHow::Timeout | ConsentHow::CallEnded) => Outcome::NoAnswer,
         Some(_) => Outcome::Refused,
         None if consent.was_asked() => Outcome::NoAnswer,

@@ -12,13 +12,12 @@ use std::time::Duration;
 
 use rayon::prelude::*;
 
-use super::call::{Call, CallRules, CallSettings, CallState, Command, Now};
+use super::call::{Call, CallSettings, CallState, Command, Now};
+use super::fault;
 use super::governor::Governor;
-use super::leg::LegPlan;
 use super::output::{EndedBy, Fact, Output};
-pub use super::plan::{EngineError, StreamPlan};
+pub use super::plan::{CallPlan, EngineError, ResumePlan, StreamPlan};
 use super::ports::StreamSockets;
-use super::resume::Resumption;
 use super::seat::Seat;
 use super::socket::KeptSocket;
 use super::stats::{CallGauges, Condition, EngineStats, TickStats};
@@ -61,26 +60,6 @@ pub trait Sink: Send {
 
 /// Called with the answer, after the facts that follow from the request were pushed.
 pub type Reply = Box<dyn FnOnce(Result<CallState, EngineError>) + Send>;
-
-/// A call to take in.
-pub struct CallPlan {
-    /// Its rules.
-    pub rules: CallRules,
-    /// Its streams in channel order, each with its sockets.
-    pub streams: Vec<(LegPlan, StreamSockets)>,
-    /// Where its packet counters are published.
-    pub gauges: Arc<CallGauges>,
-}
-
-/// A call that an earlier process had.
-pub struct ResumePlan {
-    /// The call.
-    pub resumption: Resumption,
-    /// Its sockets, in channel order.
-    pub sockets: Vec<StreamSockets>,
-    /// Where its packet counters are published.
-    pub gauges: Arc<CallGauges>,
-}
 
 enum Request {
     Admit(Box<CallPlan>, Reply),
@@ -143,7 +122,7 @@ impl Engine {
         };
         let thread = std::thread::Builder::new()
             .name("media-tick".into())
-            .spawn(move || runner.run())
+            .spawn(move || fault::run_or_abort(|| runner.run()))
             .map_err(|error| EngineError::Threads(error.to_string()))?;
         Ok(Self { requests, stats, condition, thread: Arc::new(Mutex::new(Some(thread))) })
     }
@@ -303,16 +282,28 @@ impl Runner {
             return reply(Err(EngineError::Full));
         }
         let (legs, sockets): (Vec<_>, Vec<_>) = plan.streams.into_iter().unzip();
-        let call = Call::new(plan.rules, legs, self.config.call, self.clock.mono());
-        self.seat(call, sockets, plan.gauges, reply);
+        let now = self.clock.mono();
+        self.seat(|settings| Call::new(plan.rules, legs, settings, now), sockets, plan.gauges, reply);
     }
 
     fn resume(&mut self, plan: ResumePlan, reply: Reply) {
-        let call = Call::resume(plan.resumption, self.config.call, self.clock.mono());
-        self.seat(call, plan.sockets, plan.gauges, reply);
+        let now = self.clock.mono();
+        let make = |settings| Call::resume(plan.resumption, settings, now);
+        self.seat(make, plan.sockets, plan.gauges, reply);
     }
 
-    fn seat(&mut self, call: Call, sockets: Vec<StreamSockets>, gauges: Arc<CallGauges>, reply: Reply) {
+    fn seat(
+        &mut self,
+        make: impl FnOnce(CallSettings) -> Call,
+        sockets: Vec<StreamSockets>,
+        gauges: Arc<CallGauges>,
+        reply: Reply,
+    ) {
+        // What was saved of a call is no reason to end the others.
+        let Some(call) = fault::caught(|| make(self.config.call)) else {
+            self.stats.add(&TickStats { call_faults: 1, ..TickStats::default() });
+            return reply(Err(EngineError::Fault));
+        };
         let state = call.state();
         self.places.insert(call.id(), self.calls.len());
         self.calls.push(Seat::new(call, sockets, gauges, self.boot));

@@ -15,6 +15,7 @@ pub mod encoder;
 mod encoder_state;
 mod ending;
 pub mod engine;
+pub mod fault;
 pub mod feedback;
 mod gap;
 pub mod governor;

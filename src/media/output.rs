@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
-use crate::call::{ConsentRecord, Outcome, StreamFacts};
+use crate::call::{ConsentRecord, CutShort, Outcome, StreamFacts};
 use crate::media::saved::SavedCall;
 
 /// Length of every encoded frame. Units: ms.
@@ -110,6 +110,8 @@ pub enum GapReason {
     Spool,
     /// Keys were pressed: their tones, and what was said meanwhile, are cut out.
     KeyTones,
+    /// Processing the call failed; it ends with this span.
+    Fault,
 }
 
 /// How a call ended, with its counters.
@@ -119,7 +121,8 @@ pub struct Ended {
     pub at: WallTime,
     /// Why the engine let go of the call.
     pub by: EndedBy,
-    /// The one outcome. `Recorded` where there is at least one frame of accepted audio.
+    /// The one outcome. `Recorded` or `RecordedPartly` where there is at least one frame of
+    /// accepted audio.
     pub outcome: Outcome,
     /// Frames on the time axis; every stream has as many.
     pub frames: u32,
@@ -143,6 +146,23 @@ pub enum EndedBy {
     Recovered,
     /// It ended in an earlier system, whose recording was imported.
     Imported,
+    /// Processing it failed.
+    Fault,
+}
+
+impl EndedBy {
+    /// The outcome of a call that has a recording and ended so.
+    pub const fn of_recorded(self) -> Outcome {
+        match self {
+            EndedBy::Fault => Outcome::RecordedPartly(CutShort::Fault),
+            EndedBy::Recovered => Outcome::RecordedPartly(CutShort::Restart),
+            EndedBy::Feed
+            | EndedBy::RtpTimeout
+            | EndedBy::TooLong
+            | EndedBy::Shutdown
+            | EndedBy::Imported => Outcome::Recorded,
+        }
+    }
 }
 
 /// Packet counters of one stream.

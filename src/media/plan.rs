@@ -1,5 +1,6 @@
 //! What a call is set up with, what may be asked of it, and how it stands.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,8 @@ pub use super::ear::{ToneSettings, TonesInOpus};
 use super::leg::LegPlan;
 use super::output::{Ended, StreamCounts};
 use super::ports::StreamSockets;
+use super::resume::Resumption;
+use super::stats::CallGauges;
 use crate::base::clock::{MonoTime, WallTime};
 use crate::base::id::CallId;
 use crate::call::consent::ConsentError;
@@ -36,6 +39,26 @@ pub struct CallRules {
     pub question: Question,
     /// The prompt that the caller hears, where that is known.
     pub prompt_version: Option<String>,
+}
+
+/// A call to take in.
+pub struct CallPlan {
+    /// Its rules.
+    pub rules: CallRules,
+    /// Its streams in channel order, each with its sockets.
+    pub streams: Vec<(LegPlan, StreamSockets)>,
+    /// Where its packet counters are published.
+    pub gauges: Arc<CallGauges>,
+}
+
+/// A call that an earlier process had.
+pub struct ResumePlan {
+    /// The call.
+    pub resumption: Resumption,
+    /// Its sockets, in channel order.
+    pub sockets: Vec<StreamSockets>,
+    /// Where its packet counters are published.
+    pub gauges: Arc<CallGauges>,
 }
 
 /// A stream that joins a call.
@@ -129,6 +152,9 @@ pub enum EngineError {
     /// The consent rules forbid it.
     #[error(transparent)]
     Consent(#[from] ConsentError),
+    /// Processing the call failed.
+    #[error("processing the call failed")]
+    Fault,
     /// It is shutting down.
     #[error("the engine is shutting down")]
     Stopped,

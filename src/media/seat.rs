@@ -1,19 +1,18 @@
-//! A call with its sockets, as the tick owns it. A call whose processing panics ends as lost;
-//! the others go on.
+//! A call with its sockets, as the tick owns it. A call whose processing panics ends there, and what
+//! was made of it until then is kept; the others go on.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::call::{Call, CallState, Command, Now};
+use super::fault::{self, Step};
 use super::leg::LegPlan;
-use super::output::{Ended, EndedBy, Fact, Output};
+use super::output::{EndedBy, Fact, Output};
 use super::ports::StreamSockets;
 use super::socket::KeptSocket;
 use super::stats::{CallGauges, TickStats};
 use crate::base::clock::{BootId, Clock};
+use crate::call::StreamFacts;
 use crate::call::consent::ConsentError;
-use crate::call::outcome::LossCause;
-use crate::call::{Outcome, StreamFacts};
 
 /// Readings of the RTP ports for one of the RTCP ports, where a little comes and nothing hurries.
 const RTCP_EVERY: u8 = 10;
@@ -58,8 +57,15 @@ impl Seat {
         plan: LegPlan,
         sockets: StreamSockets,
     ) -> bool {
-        read_sockets(&mut self.call, &mut self.sockets, clock, now, &mut self.stats);
-        let joined = self.call.join(now, facts, plan);
+        let Self { call, sockets: all, stats, .. } = self;
+        let worked = fault::caught(|| {
+            read_sockets(call, all, clock, now, stats);
+            call.join(now, facts, plan)
+        });
+        let joined = worked.unwrap_or_else(|| {
+            self.fault(now);
+            false
+        });
         if joined {
             if let Some(sender) = sockets.last_sender() {
                 self.call.shun(self.sockets.len(), sender);
@@ -77,7 +83,7 @@ impl Seat {
             self.until_rtcp = RTCP_EVERY;
         }
         let Self { call, sockets, stats, .. } = self;
-        let worked = catch_unwind(AssertUnwindSafe(|| {
+        let worked = fault::caught(|| {
             call.set_complexity(complexity);
             read_sockets(call, sockets, clock, now, stats);
             if reads_rtcp {
@@ -87,8 +93,8 @@ impl Seat {
             call.report(now.mono, stats, |stream, report| {
                 sockets[stream].send(report.port, report.to, report.bytes);
             });
-        }));
-        if worked.is_err() {
+        });
+        if worked.is_none() {
             self.fault(now);
         }
         self.publish();
@@ -97,11 +103,11 @@ impl Seat {
     /// Ends the call; what the sockets still hold is heard first.
     pub fn finish(&mut self, clock: &dyn Clock, now: Now, by: EndedBy) {
         let Self { call, sockets, stats, .. } = self;
-        let worked = catch_unwind(AssertUnwindSafe(|| {
+        let worked = fault::caught(|| {
             read_sockets(call, sockets, clock, now, stats);
             call.end(now, by, stats);
-        }));
-        if worked.is_err() {
+        });
+        if worked.is_none() {
             self.fault(now);
         }
         self.publish();
@@ -110,11 +116,11 @@ impl Seat {
     /// Leaves the call to the next program; what the sockets hold is heard first.
     pub fn leave(&mut self, clock: &dyn Clock, now: Now) {
         let Self { call, sockets, stats, .. } = self;
-        let worked = catch_unwind(AssertUnwindSafe(|| {
+        let worked = fault::caught(|| {
             read_sockets(call, sockets, clock, now, stats);
             call.leave(now, stats);
-        }));
-        if worked.is_err() {
+        });
+        if worked.is_none() {
             self.fault(now);
         }
         self.publish();
@@ -127,39 +133,37 @@ impl Seat {
 
     /// Applies a command after what came before it was heard.
     ///
-    /// Errors: the consent rules forbid it.
+    /// Errors: the consent rules forbid it; or processing failed, and the call is over.
     pub fn command(
         &mut self,
         clock: &dyn Clock,
         now: Now,
         command: Command,
     ) -> Result<CallState, ConsentError> {
+        let ends = matches!(command, Command::End);
         let Self { call, sockets, stats, .. } = self;
-        let applied = catch_unwind(AssertUnwindSafe(|| {
+        let applied = fault::caught(|| {
             read_sockets(call, sockets, clock, now, stats);
             call.command(now, command, stats)
-        }));
+        });
         match applied {
-            Ok(done) => done.map(|()| self.call.state()),
-            Err(_) => {
+            Some(done) => done.map(|()| self.call.state()),
+            None => {
                 self.fault(now);
-                Ok(self.call.state())
+                // Whoever wanted anything else of the call hears that it is over: a withdrawal is
+                // then carried out as one that comes after the end.
+                if ends { Ok(self.call.state()) } else { Err(ConsentError::Ended) }
             }
         }
     }
 
     fn fault(&mut self, now: Now) {
-        tracing::error!(call = %self.call.id(), "the processing of a call failed; it ends here");
+        tracing::error!(
+            call = %self.call.id(),
+            "processing a call failed; its recording ends here, and what was recorded is kept"
+        );
         self.stats.call_faults += 1;
-        let state = self.call.state();
-        let ended = Ended {
-            at: now.wall,
-            by: EndedBy::Shutdown,
-            outcome: Outcome::Lost(LossCause::Damaged),
-            frames: 0,
-            streams: state.streams,
-        };
-        self.call.abandon(ended);
+        self.call.fail(now);
     }
 
     fn publish(&mut self) {
@@ -186,6 +190,7 @@ fn read_sockets(
     now: Now,
     stats: &mut TickStats,
 ) {
+    fault::reached(call.id(), Step::Read);
     for stream in call.reading_order() {
         let dropped = sockets[stream].rtp.read(clock, |arrival, from, datagram| {
             call.handle(now, stream, arrival, from, datagram, stats);

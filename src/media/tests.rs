@@ -26,6 +26,7 @@ mod g729;
 mod keys;
 mod noise;
 
+mod fault;
 mod joining;
 mod protected;
 mod reporting;

@@ -95,7 +95,7 @@ catalog! {
     TICK_SECONDS = Histogram(TICK_S), "optag_tick_seconds", [], "Length of a turn over all streams.";
     TICK_OVERRUNS_TOTAL = Counter, "optag_tick_overruns_total", [], "Ticks that took longer than the time between two ticks.";
     BATCHES_REFUSED_TOTAL = Counter, "optag_engine_batches_refused_total", [], "Batches of audio that the spool's queue had no room for; their audio is lost and marked as a gap.";
-    CALL_FAULTS_TOTAL = Counter, "optag_call_faults_total", [], "Calls that ended because processing them failed inside the engine.";
+    CALL_FAULTS_TOTAL = Counter, "optag_call_faults_total", [], "Calls that ended because processing them failed; what was recorded until then is kept.";
     RTP_PORTS_IN_USE = Gauge, "optag_rtp_ports_in_use", [], "RTP ports bound.";
     SPOOL_BYTES = Gauge, "optag_spool_bytes", [], "Bytes in the spool.";
     SPOOL_LIMIT_BYTES = Gauge, "optag_spool_limit_bytes", [], "The most bytes that the spool may take.";

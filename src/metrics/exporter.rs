@@ -140,6 +140,29 @@ mod tests {
         }
     }
 
+    const ALERTS: &str = include_str!("../../docker/prometheus-alerts.yml");
+
+    #[test]
+    fn every_alert_asks_for_metrics_that_there_are() {
+        let name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        for expression in ALERTS.split("expr:").skip(1) {
+            let expression = expression.split("annotations:").next().unwrap();
+            let asked = expression.split(|c| !name(c)).filter(|word| word.starts_with("optag_"));
+            let asked: Vec<_> = asked.collect();
+            assert!(!asked.is_empty(), "{expression}");
+            for word in asked {
+                assert!(ALL.iter().any(|metric| metric.name == word), "{word} in {expression}");
+            }
+        }
+    }
+
+    #[test]
+    fn promtool_takes_the_alerts_where_it_is_installed() {
+        let alerts = concat!(env!("CARGO_MANIFEST_DIR"), "/docker/prometheus-alerts.yml");
+        let Ok(done) = Command::new("promtool").args(["check", "rules", alerts]).output() else { return };
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
     #[test]
     fn promtool_finds_no_fault_where_it_is_installed() {
         let started = Command::new("promtool")

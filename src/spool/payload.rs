@@ -22,7 +22,7 @@ pub const ENCODING: u8 = 1;
 /// Longest payload that is written or believed. Units: bytes.
 pub const PAYLOAD_BYTES: usize = 4 * 1024 * 1024;
 
-const REASONS: [GapReason; 7] = [
+const REASONS: [GapReason; 8] = [
     GapReason::Lost,
     GapReason::Held,
     GapReason::Paused,
@@ -30,6 +30,7 @@ const REASONS: [GapReason; 7] = [
     GapReason::NoMedia,
     GapReason::Spool,
     GapReason::KeyTones,
+    GapReason::Fault,
 ];
 
 /// Kind of the records by which streams join: how many there are tells a recording's channels.

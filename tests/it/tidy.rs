@@ -40,6 +40,7 @@ const PURE: &[&str] = &[
     "media/ending.rs",
     "media/cuts.rs",
     "media/ear.rs",
+    "media/fault.rs",
     "media/gap.rs",
     "media/holes.rs",
     "media/interleave.rs",

@@ -175,7 +175,7 @@ impl Recorder {
     /// A yes that is taken back just after the call's end: the recording is erased wherever it is.
     async fn withdraw_ended(&self, id: CallId) -> Result<CallView, ControlError> {
         let view = self.registry.get(id).ok_or(ControlError::NoSuchCall(id))?;
-        if view.consent == ConsentState::Granted || view.outcome == Some(Outcome::Recorded) {
+        if view.consent == ConsentState::Granted || view.outcome.is_some_and(Outcome::is_recorded) {
             self.erasing.order(id, Cause::Withdrawal).await.map_err(|_| ControlError::NotDurable)?;
             self.registry.withdrawn_ended(id);
             let erasing = Arc::clone(&self.erasing);
