@@ -3,7 +3,8 @@
 //! key can check, here or with any other Ed25519 program.
 //!
 //! What is signed is the text `optag <kind> v1\n` followed by the bytes of `document` as they
-//! stand in the file, so that no signature of one kind passes for another.
+//! stand in the file, without white space between its tokens, so that no signature of one kind
+//! passes for another.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -151,9 +152,12 @@ impl Signed {
         }
         let key = unhex(&self.public_key).ok_or(SigningError::Form(kind))?;
         let signature = unhex(&self.signature).ok_or(SigningError::Form(kind))?;
-        UnparsedPublicKey::new(&ED25519, key)
-            .verify(&message(kind, self.document.get()), &signature)
-            .map_err(|_| SigningError::Forged(self.public_key.clone()))
+        let key = UnparsedPublicKey::new(&ED25519, key);
+        // As it stands first; then as it was signed, where a program has laid it out anew.
+        [self.document.get(), &compact(self.document.get())]
+            .iter()
+            .find_map(|document| key.verify(&message(kind, document), &signature).ok())
+            .ok_or_else(|| SigningError::Forged(self.public_key.clone()))
     }
 
     /// Reads what is said; check [`Signed::verify`] first.
@@ -162,6 +166,23 @@ impl Signed {
     pub fn read<'a, T: Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
         serde_json::from_str(self.document.get())
     }
+}
+
+/// JSON without the white space between its tokens: the form that is signed. What is said stays the
+/// same, so that a receipt that was saved with line breaks is the same receipt.
+fn compact(document: &str) -> String {
+    let (mut quoted, mut escaped) = (false, false);
+    let kept = |c: &char| {
+        let kept = quoted || !c.is_ascii_whitespace();
+        (quoted, escaped) = match c {
+            _ if escaped => (quoted, false),
+            '\\' if quoted => (quoted, true),
+            '"' => (!quoted, false),
+            _ => (quoted, false),
+        };
+        kept
+    };
+    document.chars().filter(kept).collect()
 }
 
 fn message(kind: &str, document: &str) -> Vec<u8> {
@@ -220,6 +241,11 @@ mod tests {
         let signed: Signed = serde_json::from_str(&text).unwrap();
         signed.verify("receipt", Some(&signer.public_key())).unwrap();
         assert!(matches!(signed.verify("checkpoint", None), Err(SigningError::Form(_))));
+        let laid_out: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let laid_out = serde_json::to_string_pretty(&laid_out).unwrap();
+        let signed_anew: Signed = serde_json::from_str(&laid_out).unwrap();
+        assert_ne!(signed_anew.document.get(), signed.document.get());
+        signed_anew.verify("receipt", None).unwrap();
         let other = Signer::from_seed(&[7; 32]).unwrap();
         assert!(matches!(
             signed.verify("receipt", Some(&other.public_key())),
@@ -227,6 +253,11 @@ mod tests {
         ));
         let forged: Signed = serde_json::from_str(&text.replace("\"a\"", "\"b\"")).unwrap();
         assert!(matches!(forged.verify("receipt", None), Err(SigningError::Forged(_))));
+    }
+
+    #[test]
+    fn white_space_within_a_text_is_part_of_what_is_signed() {
+        assert_eq!(compact("{ \"a \\\" b\" :\n [1, \"\\\\\" , 2] }"), "{\"a \\\" b\":[1,\"\\\\\",2]}");
     }
 
     #[test]

@@ -83,9 +83,9 @@ function erasing(several, outcome) {
   return el("section", { class: "card" }, el("h2", {}, t("erase")), fields);
 }
 
-/** The signed receipt, as a file. */
+/** The signed receipt, as a file: without white space, as it was signed. */
 const receipt = (one) => button("receipt.json", () => {
-  const text = JSON.stringify(one.receipt, null, 2);
+  const text = JSON.stringify(one.receipt);
   download(new Blob([text], { type: "application/json" }), `receipt-${one.id}.json`);
 });
 
