@@ -106,14 +106,14 @@ impl Library for Recordings {
             if let (AudioFormat::Opus, Some(channel)) = (request.format, request.channel) {
                 let total_bytes = rendering::voice_bytes(opus().await?, channel).await?;
                 let part = range(request.range, total_bytes)?;
-                let bytes = rendering::voice(opus().await?, channel, part.clone());
+                let bytes = rendering::voice(opus().await?, channel, part.clone()).await?;
                 return Ok(Audio { total_bytes, part, bytes });
             }
             let channels = if request.channel.is_some() { 1 } else { streams as u16 };
             let form = WavForm { duration_ms: row.duration_ms, rate_hz: manifest.audio_rate_hz, channels };
             let total_bytes = form.bytes();
             let part = range(request.range, total_bytes)?;
-            let bytes = rendering::wav(opus().await?, form, request.channel, part.clone());
+            let bytes = rendering::wav(opus().await?, form, request.channel, part.clone()).await?;
             Ok(Audio { total_bytes, part, bytes })
         }
         .boxed()

@@ -2,20 +2,37 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
 use crate::archive::render::{Renderer, WAV_HEADER_BYTES, one_channel, wav_header};
 use crate::archive::vault::Plain;
 use crate::http::library::LibraryError;
 
+/// A file while it is made.
+type Blocks = BoxStream<'static, Result<Bytes, LibraryError>>;
+
 /// Blocks that may wait for a slow listener.
-const WAITING: usize = 8;
+const WAITING: usize = 2;
 /// Size of a block. Units: bytes.
 const BLOCK_BYTES: usize = 64 * 1024;
+
+/// Renderings at a time, each with a thread and some buffers of its own.
+static RENDERINGS: Semaphore = Semaphore::const_new(16);
+/// How long one waits for another to end.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// Room for one more rendering.
+///
+/// Errors: there is none for a while.
+async fn room() -> Result<SemaphorePermit<'static>, LibraryError> {
+    let permit = tokio::time::timeout(WAIT, RENDERINGS.acquire()).await;
+    permit.ok().and_then(Result::ok).ok_or(LibraryError::Busy)
+}
 
 /// What a WAV is like.
 #[derive(Clone, Copy, Debug)]
@@ -41,18 +58,22 @@ impl WavForm {
 }
 
 /// Decodes `opus` to the bytes `part` of a WAV. `channel`: one alone.
-pub fn wav(
+///
+/// Errors: too many are being made.
+pub async fn wav(
     opus: Plain,
     form: WavForm,
     channel: Option<u8>,
     part: Range<u64>,
-) -> BoxStream<'static, Result<Bytes, LibraryError>> {
-    made(opus, part, move |source, out| make(source, out, form, channel))
+) -> Result<Blocks, LibraryError> {
+    Ok(made(room().await?, opus, part, move |source, out| make(source, out, form, channel)))
 }
 
 /// The stream of one channel as a file of its own, of which the bytes `part`.
-pub fn voice(opus: Plain, channel: u8, part: Range<u64>) -> BoxStream<'static, Result<Bytes, LibraryError>> {
-    made(opus, part, move |source, out| {
+///
+/// Errors: too many are being made.
+pub async fn voice(opus: Plain, channel: u8, part: Range<u64>) -> Result<Blocks, LibraryError> {
+    let made = made(room().await?, opus, part, move |source, out| {
         let mut failed = None;
         let done = one_channel(source, channel, |bytes| match out.write(&bytes) {
             Ok(()) => true,
@@ -62,7 +83,8 @@ pub fn voice(opus: Plain, channel: u8, part: Range<u64>) -> BoxStream<'static, R
             }
         });
         failed.map_or(done.map_err(|_| Some(LibraryError::Damaged)), Err)
-    })
+    });
+    Ok(made)
 }
 
 /// The size of that file, which its making alone tells.
@@ -84,10 +106,11 @@ pub async fn voice_bytes(opus: Plain, channel: u8) -> Result<u64, LibraryError> 
 
 /// What `make` writes, made in a thread of its own while it is read.
 fn made(
+    room: SemaphorePermit<'static>,
     opus: Plain,
     part: Range<u64>,
     make: impl FnOnce(StreamReader, &mut Part) -> Result<(), Option<LibraryError>> + Send + 'static,
-) -> BoxStream<'static, Result<Bytes, LibraryError>> {
+) -> Blocks {
     let (to, from) = mpsc::channel(WAITING);
     let runtime = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || {
@@ -99,6 +122,7 @@ fn made(
             // The listener is gone.
             Err(None) => {}
         }
+        drop(room);
     });
     stream::unfold(from, |mut from| async move { from.recv().await.map(|block| (block, from)) }).boxed()
 }

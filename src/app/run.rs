@@ -46,6 +46,13 @@ mod stopping;
 
 /// Under which name the lock of the data directory is handed over.
 const DATA_LOCK: &str = "lock of the data directory";
+/// What the pages of health and metrics may take: whoever watches is answered whatever the API has to do.
+const HEALTH: ConnectionLimits = ConnectionLimits {
+    connections: 128,
+    per_address: 128,
+    header_timeout: Duration::from_secs(5),
+    write_timeout: Duration::from_secs(5),
+};
 /// How long the start waits for index and store to tell what they saw of the deletion log.
 const COMPARE: Duration = Duration::from_secs(10);
 
@@ -81,28 +88,32 @@ impl Running {
         let exporter = Exporter::install().map_err(|error| anyhow::anyhow!("metrics: {error}"))?;
         let connections = ConnectionLimits {
             connections: config.api.max_connections,
+            per_address: config.api.max_connections_per_address,
             header_timeout: config.api.header_timeout,
+            write_timeout: config.api.write_timeout,
         };
         let (stop, _) = watch::channel(false);
         let mut listeners = JoinSet::new();
         let mut sockets = Kept::default();
-        let mut listen = |kept: &mut Kept, sockets: &mut Kept, what: &str, address: SocketAddr, router| {
-            let name = format!("{what} {address}");
-            let bound = kept.take(&name).map_or_else(|| bind_stream(address), Ok);
-            let listener = bound.with_context(|| format!("cannot listen on {address}"))?;
-            sockets.keep(name, listener.try_clone()?);
-            let listener = TcpListener::from_std(listener)?;
-            let bound = listener.local_addr()?;
-            let mut stopping = stop.subscribe();
-            listeners.spawn(serve(listener, router, connections, async move {
-                let _ = stopping.wait_for(|stop| *stop).await;
-            }));
-            anyhow::Ok(bound)
-        };
+        let mut listen =
+            |kept: &mut Kept, sockets: &mut Kept, what: &str, address: SocketAddr, (router, limits)| {
+                let name = format!("{what} {address}");
+                let bound = kept.take(&name).map_or_else(|| bind_stream(address), Ok);
+                let listener = bound.with_context(|| format!("cannot listen on {address}"))?;
+                sockets.keep(name, listener.try_clone()?);
+                let listener = TcpListener::from_std(listener)?;
+                let bound = listener.local_addr()?;
+                let mut stopping = stop.subscribe();
+                listeners.spawn(serve(listener, router, limits, async move {
+                    let _ = stopping.wait_for(|stop| *stop).await;
+                }));
+                anyhow::Ok(bound)
+            };
         // Health first: reading what an outage of the store left may take a while.
         let readiness = Arc::new(Starting::default());
         let health_pages = health_router(readiness.clone(), exporter.clone());
-        let metrics = listen(&mut kept, &mut sockets, "metrics", config.metrics_listen, health_pages)?;
+        let metrics =
+            listen(&mut kept, &mut sockets, "metrics", config.metrics_listen, (health_pages, HEALTH))?;
         let (follow, events) = std::sync::mpsc::channel();
         let durable = follow.clone();
         let inherited = kept.take(DATA_LOCK);
@@ -171,7 +182,11 @@ impl Running {
             links: opened.links(),
             owner: Arc::new(opened.config.disclosure.clone()),
         };
-        let limits = Limits { requests: config.api.max_requests, timeout: config.api.request_timeout };
+        let limits = Limits {
+            requests: config.api.max_requests,
+            timeout: config.api.request_timeout,
+            proxies: Arc::new(config.api.trusted_proxies.clone()),
+        };
         let checks = Checks {
             health,
             rules,
@@ -180,7 +195,7 @@ impl Running {
             draining: Arc::clone(&draining),
         };
         let pages = router(services, limits).merge(crate::console::router());
-        let api = listen(&mut kept, &mut sockets, "api", config.api.listen, pages)?;
+        let api = listen(&mut kept, &mut sockets, "api", config.api.listen, (pages, connections))?;
         readiness.started(checks);
         Ok(Self {
             api,

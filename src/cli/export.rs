@@ -92,22 +92,32 @@ pub async fn run(args: ExportArgs) -> anyhow::Result<ExitCode> {
         println!("works once, until {}", answer["expires_at"].as_str().unwrap_or_default());
         return Ok(ExitCode::SUCCESS);
     }
-    let bytes = if args.handout {
-        if let Some(file) = &args.passphrase_file {
-            wanted["passphrase"] = json!(passphrase(file)?);
-        }
-        transport.post(&path("handout"), &query, &wanted).await?
-    } else {
-        if args.own_voice_only {
-            bail!("--own-voice-only goes with --handout or --link");
-        }
-        query.push(("format", name(args.format.unwrap_or(Format::Opus)).to_owned()));
-        query.push(("export", "true".to_owned()));
-        transport.send(Method::GET, &path("audio"), &query).await?
-    };
+    // Created before anything is asked for: what the recorder hands out stands in its audit.
     let output = args.output.context("--output is required")?;
-    let length = write(bytes, &output).await?;
-    println!("{}: {length} bytes", output.display());
+    let file = create(&output).await?;
+    let copied = async {
+        let bytes = if args.handout {
+            if let Some(file) = &args.passphrase_file {
+                wanted["passphrase"] = json!(passphrase(file)?);
+            }
+            transport.post(&path("handout"), &query, &wanted).await?
+        } else {
+            if args.own_voice_only {
+                bail!("--own-voice-only goes with --handout or --link");
+            }
+            query.push(("format", name(args.format.unwrap_or(Format::Opus)).to_owned()));
+            query.push(("export", "true".to_owned()));
+            transport.send(Method::GET, &path("audio"), &query).await?
+        };
+        write(bytes, file).await
+    };
+    match copied.await {
+        Ok(length) => println!("{}: {length} bytes", output.display()),
+        Err(error) => {
+            let _ = tokio::fs::remove_file(&output).await;
+            return Err(error);
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -120,14 +130,13 @@ fn passphrase(file: &Path) -> anyhow::Result<String> {
     Ok(first)
 }
 
-async fn write(mut bytes: ByteStream, output: &Path) -> anyhow::Result<usize> {
-    let mut file = tokio::fs::OpenOptions::new()
-        .create_new(true)
-        .write(true)
-        .mode(0o600)
-        .open(output)
-        .await
-        .with_context(|| format!("cannot create {}", output.display()))?;
+async fn create(output: &Path) -> anyhow::Result<tokio::fs::File> {
+    let mut options = tokio::fs::OpenOptions::new();
+    let file = options.create_new(true).write(true).mode(0o600).open(output).await;
+    file.with_context(|| format!("cannot create {}", output.display()))
+}
+
+async fn write(mut bytes: ByteStream, mut file: tokio::fs::File) -> anyhow::Result<usize> {
     let mut length = 0;
     while let Some(part) = bytes.try_next().await? {
         file.write_all(&part).await?;

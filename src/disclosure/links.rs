@@ -1,6 +1,7 @@
 //! Links that hand a recording out once. In: a token as a citizen's browser sends it. Out: what
-//! it stands for, one time. Only the SHA-256 of a token is kept; a used or expired link is
-//! forgotten, and that is durable before anything is served.
+//! it stands for, one time. Only the SHA-256 of a token is kept. That a link is used is durable
+//! before anything is served; the browser that used it may do so again for [`AGAIN_MIN`], as a
+//! download can break off. A used or expired link is then forgotten.
 
 use std::fs::{self};
 use std::io;
@@ -21,6 +22,8 @@ use crate::base::replace::replace_json;
 const LINKS: usize = 10_000;
 /// Longest life of a link. Units: hours.
 pub const MOST_HOURS: u32 = 14 * 24;
+/// How long the browser that used a link may use it again. Units: min.
+pub const AGAIN_MIN: i64 = 15;
 
 /// What a link hands out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +43,33 @@ pub struct Link {
     pub made_by: String,
     /// When it stops working.
     pub expires_at: WallTime,
+    /// By whom it was used; `None` while it is open.
+    #[serde(default)]
+    taken: Option<Taken>,
+}
+
+/// The use of a link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Taken {
+    /// When.
+    at: WallTime,
+    /// SHA-256 of the browser's secret, in hexadecimal.
+    browser_sha256: String,
+}
+
+impl Link {
+    /// Whether it works for a browser; `None` has no secret.
+    fn works_for(&self, browser: Option<&str>) -> bool {
+        let Some(taken) = &self.taken else { return true };
+        let presented = browser.map(hash).unwrap_or_default();
+        verify_slices_are_equal(taken.browser_sha256.as_bytes(), presented.as_bytes()).is_ok()
+    }
+
+    fn is_over(&self, now: WallTime) -> bool {
+        let again = |taken: &Taken| now < taken.at.plus_micros(AGAIN_MIN * 60_000_000);
+        now >= self.expires_at || !self.taken.as_ref().is_none_or(again)
+    }
 }
 
 /// What a new link is for: a [`Link`] before it has a token.
@@ -94,32 +124,40 @@ impl Links {
         if links.len() >= LINKS {
             return Err(LinkError::TooMany);
         }
-        let mut secret = [0; 32];
-        aws_lc_rs::rand::fill(&mut secret).map_err(|_| io::Error::other("no random numbers"))?;
-        let token = hex(&secret);
+        let token = secret()?;
         let NewLink { recording, wav, own_voice_only, language, made_by, expires_at } = new;
         let sha256 = hash(&token);
-        links.push(Link { sha256, recording, wav, own_voice_only, language, made_by, expires_at });
+        let taken = None;
+        links.push(Link { sha256, recording, wav, own_voice_only, language, made_by, expires_at, taken });
         replace_json(&self.path, &links)?;
         Ok(token)
     }
 
-    /// Whether a token would be taken now. Blocking.
+    /// Whether a token would be taken now, from a browser with that secret. Blocking.
     ///
     /// Errors: it would not.
-    pub fn look(&self, token: &str, now: WallTime) -> Result<Link, LinkError> {
+    pub fn look(&self, token: &str, browser: Option<&str>, now: WallTime) -> Result<Link, LinkError> {
         let _turn = self.turn();
-        find(&self.open_links(now)?, token).cloned().ok_or(LinkError::Unknown)
+        let links = self.open_links(now)?;
+        let link = find(&links, token).filter(|link| link.works_for(browser));
+        link.cloned().ok_or(LinkError::Unknown)
     }
 
-    /// Takes a token, for the one time. Once this returns, it works no more. Blocking.
+    /// Takes a token for a browser. Once this returns, it works for no other one. Blocking.
     ///
-    /// Errors: there is no such link any more, or its end is not durable.
-    pub fn take(&self, token: &str, now: WallTime) -> Result<Link, LinkError> {
+    /// Errors: it does not work for this browser any more, or its use is not durable.
+    pub fn take(&self, token: &str, browser: &str, now: WallTime) -> Result<Link, LinkError> {
         let _turn = self.turn();
         let mut links = self.open_links(now)?;
-        let taken = find(&links, token).cloned().ok_or(LinkError::Unknown)?;
-        links.retain(|link| link.sha256 != taken.sha256);
+        let sha256 = find(&links, token).ok_or(LinkError::Unknown)?.sha256.clone();
+        let link = links.iter_mut().find(|link| link.sha256 == sha256).ok_or(LinkError::Unknown)?;
+        if !link.works_for(Some(browser)) {
+            return Err(LinkError::Unknown);
+        }
+        if link.taken.is_none() {
+            link.taken = Some(Taken { at: now, browser_sha256: hash(browser) });
+        }
+        let taken = link.clone();
         replace_json(&self.path, &links)?;
         Ok(taken)
     }
@@ -132,7 +170,7 @@ impl Links {
             Err(error) => return Err(error.into()),
         };
         let mut links: Vec<Link> = serde_json::from_slice(&text).map_err(io::Error::from)?;
-        links.retain(|link| now < link.expires_at);
+        links.retain(|link| !link.is_over(now));
         Ok(links)
     }
 
@@ -146,6 +184,15 @@ fn find<'a>(links: &'a [Link], token: &str) -> Option<&'a Link> {
     let presented = hash(token);
     let same = |link: &&Link| verify_slices_are_equal(link.sha256.as_bytes(), presented.as_bytes()).is_ok();
     links.iter().fold(None, |found, link| if same(&link) { Some(link) } else { found })
+}
+
+/// 32 random bytes in hexadecimal.
+///
+/// Errors: the system gives none.
+pub fn secret() -> io::Result<String> {
+    let mut secret = [0; 32];
+    aws_lc_rs::rand::fill(&mut secret).map_err(|_| io::Error::other("no random numbers"))?;
+    Ok(hex(&secret))
 }
 
 fn hash(token: &str) -> String {
@@ -170,43 +217,70 @@ mod tests {
     }
 
     #[test]
-    fn a_link_works_once_even_after_a_restart_and_only_its_hash_is_kept() {
+    fn a_link_works_for_one_browser_even_after_a_restart_and_only_hashes_are_kept() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("links.json");
         let token = Links::new(&path).make(new(1), NOW).unwrap();
-        assert!(!fs::read_to_string(&path).unwrap().contains(&token));
         let again = Links::new(&path);
-        assert_eq!(again.look(&token, NOW).unwrap().recording, new(1).recording);
-        assert_eq!(again.take(&token, NOW).unwrap().made_by, "Inger");
-        assert!(matches!(again.take(&token, NOW), Err(LinkError::Unknown)));
-        assert!(matches!(Links::new(&path).take(&token, NOW), Err(LinkError::Unknown)));
+        assert_eq!(again.look(&token, None, NOW).unwrap().recording, new(1).recording);
+        assert_eq!(again.take(&token, "one browser", NOW).unwrap().made_by, "Inger");
+        let kept = fs::read_to_string(&path).unwrap();
+        assert!(!kept.contains(&token) && !kept.contains("one browser"));
+        for other in [None, Some(""), Some("another browser")] {
+            assert!(matches!(Links::new(&path).look(&token, other, NOW), Err(LinkError::Unknown)));
+        }
+        assert!(matches!(again.take(&token, "another browser", NOW), Err(LinkError::Unknown)));
     }
 
     #[test]
-    fn of_many_who_come_at_once_one_gets_it() {
+    fn the_browser_that_used_a_link_may_use_it_again_for_some_minutes_and_not_longer() {
         let dir = tempfile::tempdir().unwrap();
         let links = Links::new(dir.path().join("links.json"));
         let token = links.make(new(1), NOW).unwrap();
+        links.take(&token, "browser", NOW).unwrap();
+        let minutes = |count: i64| NOW.plus_micros(count * 60_000_000);
+        links.look(&token, Some("browser"), minutes(AGAIN_MIN - 1)).unwrap();
+        links.take(&token, "browser", minutes(AGAIN_MIN - 1)).unwrap();
+        assert!(matches!(links.take(&token, "browser", minutes(AGAIN_MIN)), Err(LinkError::Unknown)));
+    }
+
+    #[test]
+    fn of_many_browsers_that_come_at_once_one_gets_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let links = Links::new(dir.path().join("links.json"));
+        let token = links.make(new(1), NOW).unwrap();
+        let take = |n: usize| usize::from(links.take(&token, &format!("browser {n}"), NOW).is_ok());
         let got: usize = std::thread::scope(|scope| {
-            let all: Vec<_> =
-                (0..8).map(|_| scope.spawn(|| usize::from(links.take(&token, NOW).is_ok()))).collect();
+            let all: Vec<_> = (0..8).map(|n| scope.spawn(move || take(n))).collect();
             all.into_iter().map(|one| one.join().unwrap()).sum()
         });
         assert_eq!(got, 1);
     }
 
     #[test]
-    fn an_expired_link_a_wrong_one_and_one_that_cannot_be_ended_give_nothing() {
+    fn a_file_of_the_release_before_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("links.json");
+        let token = Links::new(&path).make(new(1), NOW).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let old = text.replace(",\"taken\":null", "").replace(",\n    \"taken\": null", "");
+        assert_ne!(old, text);
+        fs::write(&path, old).unwrap();
+        Links::new(&path).look(&token, None, NOW).unwrap();
+    }
+
+    #[test]
+    fn an_expired_link_a_wrong_one_and_one_whose_use_cannot_be_written_give_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("links.json");
         let links = Links::new(&path);
         let token = links.make(new(1), NOW).unwrap();
         let later = NOW.plus_micros(3_600_000_000);
-        assert!(matches!(links.take(&token, later), Err(LinkError::Unknown)));
-        assert!(matches!(links.take("", NOW), Err(LinkError::Unknown)));
+        assert!(matches!(links.take(&token, "b", later), Err(LinkError::Unknown)));
+        assert!(matches!(links.take("", "b", NOW), Err(LinkError::Unknown)));
         fs::create_dir(path.with_extension("json.new")).unwrap();
-        assert!(matches!(links.take(&token, NOW), Err(LinkError::Disk(_))));
+        assert!(matches!(links.take(&token, "b", NOW), Err(LinkError::Disk(_))));
         fs::remove_dir(path.with_extension("json.new")).unwrap();
-        assert!(links.take(&token, NOW).is_ok());
+        assert!(links.take(&token, "b", NOW).is_ok());
     }
 }

@@ -42,10 +42,19 @@ pub enum Action {
     Viewed,
     /// It was listened to.
     Heard,
+    /// Handing it over began and was not completed.
+    BrokenOff,
     /// It was taken out or handed over.
     HandedOut,
     /// It came from an earlier system.
     Imported,
+}
+
+impl Action {
+    /// Whether audio was served, which may have failed.
+    pub const fn served(self) -> bool {
+        matches!(self, Self::Heard | Self::HandedOut)
+    }
 }
 
 /// Everything on a sheet.
@@ -210,7 +219,11 @@ impl Sheet<'_> {
         let line = |one: &Use| {
             let action = match one.action {
                 Action::Viewed => self.pick("details looked up", "oplysninger slået op"),
-                Action::Heard => self.pick("listened to", "aflyttet"),
+                Action::Heard => self.pick("listened to", "afspillet"),
+                Action::BrokenOff => self.pick(
+                    "handing out a copy began but was not completed",
+                    "udlevering af kopi påbegyndt, men ikke gennemført",
+                ),
                 Action::HandedOut => self.pick("handed out as a copy", "udleveret som kopi"),
                 Action::Imported => {
                     self.pick("taken over from an earlier system", "overtaget fra et tidligere system")
@@ -380,7 +393,7 @@ mod tests {
             for part in [
                 "intern uddannelse",
                 "samtykke givet",
-                "aflyttet",
+                "afspillet",
                 "Modtagere",
                 "Du kan klage til Datatilsynet",
             ] {

@@ -64,7 +64,10 @@ pub enum AuditAction {
     HandOut,
     /// A link to hand a recording out was made.
     Link,
-
+    /// What the entry before says was played or handed out was not: nothing left the recorder.
+    NotServed,
+    /// The hand-out that the entry before speaks of broke off on its way.
+    BrokenOff,
     /// A legal hold was placed or lifted.
     Hold,
     /// The report on retention was read.

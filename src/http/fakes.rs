@@ -49,6 +49,7 @@ pub struct Fake {
     pub refuse: Mutex<Option<AdmitError>>,
     pub forbid: Mutex<Option<ConsentError>>,
     pub fail: Mutex<Option<LibraryError>>,
+    pub fail_audio: Mutex<Option<LibraryError>>,
     pub pending: AtomicBool,
 }
 
@@ -187,6 +188,9 @@ impl Library for Fake {
         self.opened.lock().unwrap().push(request);
         let total_bytes = FILE.len() as u64;
         async move {
+            if let Some(error) = self.fail_audio.lock().unwrap().clone() {
+                return Err(error);
+            }
             let part = request.range.map_or(Ok(0..total_bytes), |range| range.resolve(total_bytes))?;
             let bytes = Bytes::from_static(&FILE[part.start as usize..part.end as usize]);
             self.or_fail(Audio { total_bytes, part, bytes: futures::stream::iter([Ok(bytes)]).boxed() })
@@ -382,14 +386,13 @@ impl Api {
 
     /// Asks as someone with `role`, in-process.
     pub async fn as_role(&self, role: Role, method: Method, path: &str, body: Option<&Value>) -> Answer {
-        let mut request = Request::builder().method(method).uri(path);
-        if body.is_some() {
-            request = request.header("content-type", "application/json");
-        }
-        let body = body.map_or_else(Body::empty, |json| Body::from(json.to_string()));
-        let mut request = request.body(body).unwrap();
-        request.extensions_mut().insert(Actor { name: "test".into(), role });
-        self.send(request).await
+        self.send(request(role, method, path, body)).await
+    }
+
+    /// Posts as an admin; the body of the answer is not read.
+    pub async fn unread(&self, path: &str, body: &Value) -> axum::http::Response<Body> {
+        let request = request(Role::Admin, Method::POST, path, Some(body));
+        self.router.clone().oneshot(request).await.unwrap()
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -403,4 +406,15 @@ impl Api {
     pub async fn delete(&self, path: &str) -> Answer {
         self.as_role(Role::Admin, Method::DELETE, path, None).await
     }
+}
+
+fn request(role: Role, method: Method, path: &str, body: Option<&Value>) -> Request<Body> {
+    let mut request = Request::builder().method(method).uri(path);
+    if body.is_some() {
+        request = request.header("content-type", "application/json");
+    }
+    let body = body.map_or_else(Body::empty, |json| Body::from(json.to_string()));
+    let mut request = request.body(body).unwrap();
+    request.extensions_mut().insert(Actor { name: "test".into(), role });
+    request
 }

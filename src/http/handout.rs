@@ -1,12 +1,17 @@
 //! `/api/v1/recordings/{id}/handout`: what is handed to the person whom a recording is about:
 //! audio and cover sheet in one file. Audited before its first byte.
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use axum::http::{Response, StatusCode};
+use axum::http::{Response, StatusCode, response};
 use axum::{Extension, body::Bytes};
-use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use futures::{Stream, StreamExt};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use utoipa::ToSchema;
@@ -17,7 +22,7 @@ use super::json::Body as Json;
 use super::library::{Audio, AudioFormat, AudioRequest, RecordingDetail};
 use super::params::{Id, Params};
 use super::problem::Problem;
-use super::recordings::{audit, unanswered};
+use super::recordings::{audit, audit_failure, unanswered};
 use super::router::Services;
 use crate::base::id::CallId;
 use crate::base::private::Private;
@@ -26,7 +31,7 @@ use crate::disclosure::package::{self, PASSPHRASE_CHARS};
 use crate::disclosure::sheet::{Action, Language, Sheet, Use};
 
 /// Blocks that may wait for a slow listener.
-const WAITING: usize = 8;
+const WAITING: usize = 2;
 /// Size of a block. Units: bytes.
 const BLOCK_BYTES: usize = 64 * 1024;
 
@@ -87,7 +92,8 @@ pub async fn hand_out(
     package(&services, &actor.name, purpose, id, body, None).await
 }
 
-/// Audits, then opens the package. `detail` goes into the audit.
+/// Audits, then opens the package; its first block is ready when this returns. `detail` goes into
+/// the audit. What was audited and then not handed out is audited too.
 pub(super) async fn package(
     services: &Services,
     actor: &str,
@@ -100,23 +106,52 @@ pub(super) async fn package(
     let channel = own_channel(&detail_of, body.own_voice_only)?;
     let entry = Actor { name: actor.to_owned(), role: super::access::Role::Admin };
     audit(services, &entry, AuditAction::HandOut, purpose, Some(id), detail).await?;
+    let opened = open(services, &detail_of, channel, id, body).await;
+    let (answer, blocks) = match opened {
+        Ok(opened) => opened,
+        Err(problem) => {
+            audit_failure(services, &entry, AuditAction::NotServed, purpose, id).await;
+            return Err(problem);
+        }
+    };
+    let (services, runtime) = (services.clone(), tokio::runtime::Handle::current());
+    let broken = move |sent: u64| {
+        let action = if sent == 0 { AuditAction::NotServed } else { AuditAction::BrokenOff };
+        runtime.spawn(async move { audit_failure(&services, &entry, action, purpose, id).await });
+    };
+    answer
+        .body(Body::from_stream(Watched::new(blocks, broken)))
+        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer has no valid head"))
+}
+
+/// Opens the audio and packs its first block.
+async fn open(
+    services: &Services,
+    detail_of: &RecordingDetail,
+    channel: Option<u8>,
+    id: CallId,
+    body: HandOutBody,
+) -> Result<(response::Builder, BoxStream<'static, io::Result<Bytes>>), Problem> {
     let (format, file) = match body.format {
         Format::Wav => (AudioFormat::Wav, "recording.wav"),
         Format::Opus => (AudioFormat::Opus, "recording.opus"),
     };
     let unknown = |_| Problem::unavailable("the audit cannot be read, so the cover sheet cannot be made", 5);
     let uses = services.audit.about(id).await.map_err(unknown)?;
-    let texts = cover(services, &detail_of, &uses, &body, file);
+    let texts = cover(services, detail_of, &uses, &body, file);
     let request = AudioRequest { id, format, channel, range: None };
     let audio = services.library.audio(request).await.map_err(unanswered)?;
     let sealed = body.passphrase.is_some();
     let (extension, media_type) =
         if sealed { ("zip.age", "application/octet-stream") } else { ("zip", "application/zip") };
-    Response::builder()
+    let blocks = pack(audio, texts, file, body.passphrase).await.map_err(|error| {
+        tracing::warn!(recording = %id, %error, "a package could not be made");
+        Problem::unavailable("the recording cannot be read now", 5)
+    })?;
+    let answer = Response::builder()
         .header(CONTENT_TYPE, media_type)
-        .header(CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.{extension}\""))
-        .body(stream(audio, texts, file, body.passphrase))
-        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer has no valid head"))
+        .header(CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.{extension}\""));
+    Ok((answer, blocks))
 }
 
 /// The caller's channel, where only that is wanted.
@@ -137,7 +172,7 @@ fn cover(
     body: &HandOutBody,
     file: &str,
 ) -> Vec<(String, String)> {
-    let uses: Vec<Use> = audited.iter().filter_map(used).collect();
+    let uses = uses(audited);
     let summary = &detail.summary;
     let sheet = Sheet {
         language: body.language,
@@ -160,6 +195,25 @@ fn cover(
     vec![("cover.txt".to_owned(), sheet.text()), ("cover.html".to_owned(), sheet.html())]
 }
 
+/// Who had it, when and why. What failed takes the use before it away, by the same actor; a hand-out
+/// of which a part left is shown as one that broke off.
+fn uses(audited: &[AuditEntry]) -> Vec<Use> {
+    let mut uses: Vec<Use> = Vec::new();
+    for entry in audited {
+        let last = || uses.iter().rposition(|one| one.actor == entry.actor && one.action.served());
+        match entry.action {
+            AuditAction::NotServed => drop(last().map(|at| uses.remove(at))),
+            AuditAction::BrokenOff => {
+                if let Some(at) = last() {
+                    uses[at].action = Action::BrokenOff;
+                }
+            }
+            _ => uses.extend(used(entry)),
+        }
+    }
+    uses
+}
+
 fn used(entry: &AuditEntry) -> Option<Use> {
     let action = match entry.action {
         AuditAction::View => Action::Viewed,
@@ -172,29 +226,66 @@ fn used(entry: &AuditEntry) -> Option<Use> {
     Some(Use { at: entry.at, actor: entry.actor.clone(), action, purpose })
 }
 
-/// Packs while the client reads. A failure on the way ends the answer early.
-fn stream(
+/// Packs while the client reads; the first block is ready when this returns. A failure on the way
+/// ends the answer early.
+///
+/// Errors: nothing could be packed.
+async fn pack(
     audio: Audio,
     texts: Vec<(String, String)>,
     file: &'static str,
     passphrase: Option<Private<String>>,
-) -> Body {
-    let (to, from) = mpsc::channel(WAITING);
+) -> io::Result<BoxStream<'static, io::Result<Bytes>>> {
+    let (to, mut from) = mpsc::channel(WAITING);
     let runtime = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || {
         let mut bytes = audio.bytes;
-        let next = move || runtime.block_on(bytes.next()).map(|part| part.map_err(std::io::Error::other));
+        let next = move || runtime.block_on(bytes.next()).map(|part| part.map_err(io::Error::other));
         let source = Source { next, chunk: Bytes::new() };
         let mut out = Blocks { to, block: Vec::with_capacity(BLOCK_BYTES) };
         let packed = package::write(&mut out, &texts, (file, source), passphrase.as_ref());
-        if let Err(error) = packed.and_then(|()| std::io::Write::flush(&mut out)) {
+        if let Err(error) = packed.and_then(|()| io::Write::flush(&mut out)) {
             let _ = out.to.blocking_send(Err(error));
         }
     });
-    Body::from_stream(futures::stream::unfold(
-        from,
-        |mut from| async move { Some((from.recv().await?, from)) },
-    ))
+    let first = from.recv().await.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()))?;
+    let rest = stream::unfold(from, |mut from| async move { Some((from.recv().await?, from)) });
+    Ok(stream::iter([Ok(first)]).chain(rest).boxed())
+}
+
+/// A body that tells where it is not sent to its end.
+struct Watched<F: FnOnce(u64)> {
+    blocks: BoxStream<'static, io::Result<Bytes>>,
+    sent_bytes: u64,
+    broken: Option<F>,
+}
+
+impl<F: FnOnce(u64)> Watched<F> {
+    fn new(blocks: BoxStream<'static, io::Result<Bytes>>, broken: F) -> Self {
+        Self { blocks, sent_bytes: 0, broken: Some(broken) }
+    }
+}
+
+impl<F: FnOnce(u64) + Unpin> Stream for Watched<F> {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let polled = self.blocks.poll_next_unpin(context);
+        match &polled {
+            Poll::Ready(Some(Ok(block))) => self.sent_bytes += block.len() as u64,
+            Poll::Ready(None) => self.broken = None,
+            _ => {}
+        }
+        polled
+    }
+}
+
+impl<F: FnOnce(u64)> Drop for Watched<F> {
+    fn drop(&mut self) {
+        if let Some(broken) = self.broken.take() {
+            broken(self.sent_bytes);
+        }
+    }
 }
 
 /// A stream of parts as a blocking reader.
@@ -203,8 +294,8 @@ struct Source<F> {
     chunk: Bytes,
 }
 
-impl<F: FnMut() -> Option<std::io::Result<Bytes>>> std::io::Read for Source<F> {
-    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+impl<F: FnMut() -> Option<io::Result<Bytes>>> io::Read for Source<F> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         while self.chunk.is_empty() {
             match (self.next)() {
                 None => return Ok(0),
@@ -219,12 +310,12 @@ impl<F: FnMut() -> Option<std::io::Result<Bytes>>> std::io::Read for Source<F> {
 
 /// A writer whose bytes go to the client in blocks.
 struct Blocks {
-    to: mpsc::Sender<std::io::Result<Bytes>>,
+    to: mpsc::Sender<io::Result<Bytes>>,
     block: Vec<u8>,
 }
 
-impl std::io::Write for Blocks {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+impl io::Write for Blocks {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.block.extend_from_slice(bytes);
         if self.block.len() >= BLOCK_BYTES {
             self.flush()?;
@@ -232,11 +323,11 @@ impl std::io::Write for Blocks {
         Ok(bytes.len())
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
         let block = std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK_BYTES));
         if block.is_empty() {
             return Ok(());
         }
-        self.to.blocking_send(Ok(block.into())).map_err(|_| std::io::ErrorKind::BrokenPipe.into())
+        self.to.blocking_send(Ok(block.into())).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }

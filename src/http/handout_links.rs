@@ -2,13 +2,14 @@
 //! without a login, sees a page, and gets the package by its button: a program that merely looks at
 //! links, as mail filters do, uses nothing up.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, RETRY_AFTER};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::header::{
+    ACCEPT, CONTENT_SECURITY_POLICY, COOKIE as COOKIE_HEADER, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
@@ -18,6 +19,7 @@ use utoipa::ToSchema;
 
 use super::access::{Actor, Permission};
 use super::audit::{AuditAction, Purpose};
+use super::client::{Proxies, Throttle, client_ip};
 use super::handout::{Format, HandOutBody, package};
 use super::json::Body as JsonBody;
 use super::params::{Id, Params};
@@ -25,13 +27,15 @@ use super::problem::Problem;
 use super::recordings::{audit, unanswered};
 use super::router::Services;
 use crate::base::clock::WallTime;
-use crate::disclosure::links::{Link, LinkError, MOST_HOURS, NewLink};
+use crate::disclosure::links::{AGAIN_MIN, Link, LinkError, MOST_HOURS, NewLink, secret};
 use crate::disclosure::sheet::Language;
 
-/// Requests without a login that are answered at once; then [`REFILL_PER_S`].
+/// Requests without a login that one address may make at once; then [`REFILL_PER_S`].
 const BURST: f64 = 30.0;
-/// Requests without a login a second; more are answered 429.
+/// Requests without a login a second of one address; more are answered 429.
 const REFILL_PER_S: f64 = 3.0;
+/// Cookie by which the browser that used a link may use it again.
+const COOKIE: &str = "optag_handout";
 /// Life of a link where the request does not say. Units: hours.
 const HOURS: u32 = 72;
 
@@ -108,25 +112,24 @@ pub async fn make(
 }
 
 /// The routes that need no login.
-pub(super) fn router(services: Services) -> Router {
-    let bucket: Bucket = Arc::new(Mutex::new((BURST, Instant::now())));
+pub(super) fn router(services: Services, proxies: Proxies) -> Router {
+    let door = Door { throttle: Arc::new(Throttle::new(BURST, REFILL_PER_S)), proxies };
     Router::new()
         .route("/handout/{token}", get(page).post(take))
-        .route_layer(middleware::from_fn_with_state(bucket, hold_back))
+        .route_layer(middleware::from_fn_with_state(door, hold_back))
         .with_state(services)
 }
 
-type Bucket = Arc<Mutex<(f64, Instant)>>;
+/// Who is let in how often.
+#[derive(Clone)]
+struct Door {
+    throttle: Arc<Throttle>,
+    proxies: Proxies,
+}
 
-async fn hold_back(State(bucket): State<Bucket>, request: Request, next: Next) -> Response {
-    let allowed = {
-        let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let level = (bucket.0 + now.duration_since(bucket.1).as_secs_f64() * REFILL_PER_S).min(BURST);
-        *bucket = (if level >= 1.0 { level - 1.0 } else { level }, now);
-        level >= 1.0
-    };
-    if !allowed {
+async fn hold_back(State(door): State<Door>, request: Request, next: Next) -> Response {
+    let client = client_ip(request.extensions(), request.headers(), &door.proxies);
+    if !door.throttle.allows(client, Instant::now()) {
         return Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests; try again shortly")
             .header(RETRY_AFTER, 2.into())
             .into_response();
@@ -139,40 +142,79 @@ async fn hold_back(State(bucket): State<Bucket>, request: Request, next: Next) -
     answer
 }
 
+/// The secret of the browser that used the link, where it is the one.
+fn browser(headers: &HeaderMap) -> Option<String> {
+    let cookies = headers.get_all(COOKIE_HEADER).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE).map(|(_, secret)| secret.to_owned())
+}
+
+/// Whether a person's browser asks, who is shown a page, and no program.
+fn wants_page(headers: &HeaderMap) -> bool {
+    headers.get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|text| text.contains("text/html"))
+}
+
+/// What a person is shown whose link does not work.
+fn worn_out(problem: Problem, headers: &HeaderMap) -> Response {
+    if !wants_page(headers) {
+        return problem.into_response();
+    }
+    let status = problem.status();
+    let text = "<p lang=\"da\">Linket virker ikke eller er allerede brugt. Kontakt den myndighed, der sendte \
+                det, hvis du har brug for et nyt.</p><p lang=\"en\">This link does not work or has been used. \
+                Contact the authority that sent it if you need a new one.</p>";
+    (status, Html(document("da", "Linket virker ikke", text))).into_response()
+}
+
+fn document(lang: &str, title: &str, body: &str) -> String {
+    format!(
+        "<!doctype html><html lang=\"{lang}\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+         content=\"width=device-width\"><title>{title}</title><style>body{{font:18px/1.5 sans-serif;max-width:34em;\
+         margin:3em auto;padding:0 1em}}button{{font:inherit;padding:.5em 1em}}</style></head><body><h1>{title}</h1>\
+         {body}</body></html>"
+    )
+}
+
 /// Shows the button. Looking uses nothing up.
-async fn page(State(services): State<Services>, Path(token): Path<String>) -> Result<Response, Problem> {
-    let (links, now) = (services.links.clone(), services.clock.wall());
-    let link = blocking(move || links.look(&token, now)).await?;
+async fn page(State(services): State<Services>, Path(token): Path<String>, headers: HeaderMap) -> Response {
+    let (links, now, browser) = (services.links.clone(), services.clock.wall(), browser(&headers));
+    let link = match blocking(move || links.look(&token, browser.as_deref(), now)).await {
+        Ok(link) => link,
+        Err(problem) => return worn_out(problem, &headers),
+    };
     let (lang, title, text, button) = match link.language {
         Language::Danish => (
             "da",
             "Kopi af din optagede samtale",
-            "Linket virker én gang. Filen indeholder optagelsen og et ark om den.",
+            "Linket virker én gang. Filen indeholder optagelsen og et ark med oplysninger om den. Afbrydes \
+             overførslen, kan du hente filen igen i samme browser inden for 15 minutter.",
             "Hent filen",
         ),
         Language::English => (
             "en",
             "Copy of your recorded call",
-            "The link works once. The file holds the recording and a sheet about it.",
+            "The link works once. The file holds the recording and a sheet about it. If the download breaks \
+             off, you can get the file again in the same browser within 15 minutes.",
             "Get the file",
         ),
     };
-    Ok(Html(format!(
-        "<!doctype html><html lang=\"{lang}\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
-         content=\"width=device-width\"><title>{title}</title><style>body{{font:18px/1.5 sans-serif;max-width:34em;\
-         margin:3em auto;padding:0 1em}}button{{font:inherit;padding:.5em 1em}}</style></head><body><h1>{title}</h1>\
-         <p>{text}</p><form method=\"post\"><button>{button}</button></form></body></html>"
-    ))
-    .into_response())
+    let body = format!("<p>{text}</p><form method=\"post\"><button>{button}</button></form>");
+    Html(document(lang, title, &body)).into_response()
 }
 
-/// Hands out, for the one time. The link is at its end before the first byte, and that is durable.
-async fn take(
-    State(services): State<Services>,
-    Path(token): Path<String>,
-) -> Result<Response<Body>, Problem> {
-    let (links, now) = (services.links.clone(), services.clock.wall());
-    let link: Link = blocking(move || links.take(&token, now)).await?;
+/// Hands out, for the one time. The link is used once the audit entry is durable and the first block
+/// is ready to leave, and before it leaves; the browser gets a secret with which it may try again.
+async fn take(State(services): State<Services>, Path(token): Path<String>, headers: HeaderMap) -> Response {
+    match hand_over(&services, token, browser(&headers)).await {
+        Ok(answer) => answer,
+        Err(problem) => worn_out(problem, &headers),
+    }
+}
+
+async fn hand_over(services: &Services, token: String, known: Option<String>) -> Result<Response, Problem> {
+    let (links, now, sought, by) =
+        (services.links.clone(), services.clock.wall(), token.clone(), known.clone());
+    let link: Link = blocking(move || links.look(&sought, by.as_deref(), now)).await?;
     let body = HandOutBody {
         format: if link.wav { Format::Wav } else { Format::Opus },
         own_voice_only: link.own_voice_only,
@@ -180,7 +222,20 @@ async fn take(
         passphrase: None,
     };
     let detail = Some(format!("by a link that {} made", link.made_by));
-    package(&services, "holder of a link", Some(Purpose::CallerRequest), link.recording, body, detail).await
+    let purpose = Some(Purpose::CallerRequest);
+    let mut answer = package(services, "holder of a link", purpose, link.recording, body, detail).await?;
+    let secret = known.map_or_else(secret, Ok).map_err(|error| Problem::unavailable(error.to_string(), 5))?;
+    let (links, by, used) = (services.links.clone(), secret.clone(), token.clone());
+    blocking(move || links.take(&used, &by, now)).await?;
+    let secure = if services.owner.public_url.starts_with("https:") { "; Secure" } else { "" };
+    let cookie = format!(
+        "{COOKIE}={secret}; Path=/handout/{token}; Max-Age={}; HttpOnly; SameSite=Strict{secure}",
+        AGAIN_MIN * 60
+    );
+    if let Ok(cookie) = HeaderValue::try_from(cookie) {
+        answer.headers_mut().insert(SET_COOKIE, cookie);
+    }
+    Ok(answer)
 }
 
 async fn blocking<T: Send + 'static>(

@@ -71,6 +71,9 @@ pub enum LibraryError {
     /// The deletion log has forgotten erasures.
     #[error("the deletion log is behind what index or store have seen; run `optag replay-deletions`")]
     OutOfStep,
+    /// As many recordings are being rendered as may be at a time.
+    #[error("too many recordings are being rendered; try again shortly")]
+    Busy,
     /// The index does not answer.
     #[error("the index does not answer")]
     IndexDown,

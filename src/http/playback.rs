@@ -13,7 +13,7 @@ use super::audit::AuditAction;
 use super::library::{AudioFormat, AudioRequest, ByteRange};
 use super::params::{Id, Params};
 use super::problem::Problem;
-use super::recordings::{audit, unanswered};
+use super::recordings::{audit, audit_failure, unanswered};
 use super::router::Services;
 
 /// Plays a recording, or hands it out with `export=true`.
@@ -62,7 +62,13 @@ pub async fn audio(
     let range = range(&headers, &tag);
     audit(&services, &actor, action, purpose, Some(id), None).await?;
     let request = AudioRequest { id, format, channel, range };
-    let file = services.library.audio(request).await.map_err(unanswered)?;
+    let file = match services.library.audio(request).await {
+        Ok(file) => file,
+        Err(error) => {
+            audit_failure(&services, &actor, AuditAction::NotServed, purpose, id).await;
+            return Err(unanswered(error));
+        }
+    };
     let disposition = if export { "attachment" } else { "inline" };
     let mut answer = Response::builder()
         .header(CONTENT_TYPE, media_type)

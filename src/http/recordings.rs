@@ -105,6 +105,18 @@ pub(super) async fn audit(
     })
 }
 
+/// Notes that what was audited last was not served, or not to its end: what it is for is told to the
+/// person whom the recording is about. Where it cannot be written, the earlier entry stands.
+pub(super) async fn audit_failure(
+    services: &Services,
+    actor: &Actor,
+    action: AuditAction,
+    purpose: Option<Purpose>,
+    recording: CallId,
+) {
+    let _ = audit(services, actor, action, purpose, Some(recording), None).await;
+}
+
 /// The library's errors as problems.
 pub(super) fn unanswered(error: LibraryError) -> Problem {
     use axum::http::header::CONTENT_RANGE;
@@ -126,7 +138,7 @@ pub(super) fn unanswered(error: LibraryError) -> Problem {
         }
         LibraryError::Sealed => Problem::new(StatusCode::GONE, detail),
         LibraryError::Damaged => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail),
-        LibraryError::IndexDown | LibraryError::StoreDown | LibraryError::OutOfStep => {
+        LibraryError::IndexDown | LibraryError::StoreDown | LibraryError::OutOfStep | LibraryError::Busy => {
             Problem::unavailable(detail, 5)
         }
     }

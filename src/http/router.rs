@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 
 use super::audit::Audit;
 use super::auth::{Gate, authenticate};
+use super::client::Proxies;
 use super::guard::{Guard, guard, method_not_allowed, not_found};
 use super::health::{Readiness, healthz, metrics_page, readyz};
 use super::library::Library;
@@ -50,17 +51,19 @@ pub struct Services {
 }
 
 /// What requests may take together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Requests at a time; more are answered 503.
     pub requests: usize,
     /// Time until an answer begins.
     pub timeout: Duration,
+    /// Proxies that say who asks.
+    pub proxies: Proxies,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { requests: 256, timeout: Duration::from_secs(30) }
+        Self { requests: 256, timeout: Duration::from_secs(30), proxies: Proxies::default() }
     }
 }
 
@@ -68,7 +71,7 @@ impl Default for Limits {
 /// [`Actor`](super::access::Actor) extension needs no token.
 pub fn router(services: Services, limits: Limits) -> Router {
     let gate = Gate::new(services.tokens.clone());
-    let open = handout_links::router(services.clone());
+    let open = handout_links::router(services.clone(), limits.proxies);
     let caps = Guard { requests: Arc::new(Semaphore::new(limits.requests)), timeout: limits.timeout };
     let (guarded, mut document) = OpenApiRouter::new()
         .routes(routes!(me::me))

@@ -346,6 +346,27 @@ pub fn http_answered(route: &str, status: u16, took: Duration) {
     histogram!(c::HTTP_SECONDS.name).record(took);
 }
 
+/// Why an HTTP connection was closed from this side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionClosed {
+    /// Its client did not read its answer.
+    Stalled,
+    /// It was idle, and a new one needed its place.
+    Displaced,
+    /// Its address had as many as one may have.
+    Address,
+}
+
+/// An HTTP connection was closed from this side.
+pub fn connection_closed(cause: ConnectionClosed) {
+    let cause = match cause {
+        ConnectionClosed::Stalled => "stalled",
+        ConnectionClosed::Displaced => "displaced",
+        ConnectionClosed::Address => "address",
+    };
+    counter!(c::HTTP_CONNECTIONS_CLOSED_TOTAL.name, "cause" => cause).increment(1);
+}
+
 /// Why an HTTP request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthFailure {

@@ -56,7 +56,7 @@ async fn a_citizen_is_handed_the_recording_with_a_sheet_that_says_what_it_is() {
         "Datatilsynet",
         "+45 12 34 56 78",
         "Ada Lovelace",
-        "aflyttet",
+        "afspillet",
         "uddannelse",
         &id,
     ] {

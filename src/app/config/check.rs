@@ -15,6 +15,7 @@ use crate::base::private::Private;
 use crate::disclosure::owner::Owner;
 use crate::index::IndexPlace;
 use crate::media::plan::{ToneSettings, TonesInOpus};
+use crate::signalling::siprec::config::AllowList;
 
 /// Checks everything. `env` gives S3 credentials (`AWS_…`), nothing else.
 pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigError> {
@@ -40,6 +41,13 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
             max_requests: number("api.max_requests", raw.api.max_requests, 1..=65_535)? as usize,
             header_timeout: seconds("api.header_timeout_s", raw.api.header_timeout_s, 1..=120)?,
             request_timeout: seconds("api.request_timeout_s", raw.api.request_timeout_s, 1..=600)?,
+            max_connections_per_address: number(
+                "api.max_connections_per_address",
+                raw.api.max_connections_per_address,
+                1..=65_535,
+            )? as usize,
+            write_timeout: seconds("api.write_timeout_s", raw.api.write_timeout_s, 1..=600)?,
+            trusted_proxies: proxies(&raw.api.trusted_proxies)?,
         },
         metrics_listen: address("metrics.listen", &raw.metrics.listen)?,
         rtp: rtp(&raw.rtp)?,
@@ -79,6 +87,12 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
         departments,
         data_dir,
     })
+}
+
+fn proxies(text: &str) -> Result<AllowList, ConfigError> {
+    let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+    AllowList::parse(entries)
+        .map_err(|_| wrong("api.trusted_proxies", "addresses and networks such as 192.0.2.0/24, with commas"))
 }
 
 fn disclosure(raw: super::raw::RawDisclosure) -> Result<Owner, ConfigError> {

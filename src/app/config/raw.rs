@@ -71,8 +71,11 @@ section!(RawApi {
     listen: String = "127.0.0.1:8080".into(),
     max_connections: i64 = 512,
     max_requests: i64 = 256,
+    max_connections_per_address: i64 = 512,
     header_timeout_s: i64 = 10,
     request_timeout_s: i64 = 30,
+    write_timeout_s: i64 = 30,
+    trusted_proxies: String = "127.0.0.0/8, ::1".into(),
 });
 section!(RawMetrics { listen: String = "127.0.0.1:9464".into() });
 section!(RawSip {

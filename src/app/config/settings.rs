@@ -88,18 +88,24 @@ pub struct AuditConfig {
 }
 
 /// The HTTP API.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ApiConfig {
     /// Where it listens.
     pub listen: SocketAddr,
-    /// Connections at a time; more wait to be accepted.
+    /// Connections at a time.
     pub max_connections: usize,
+    /// Connections of one address at a time.
+    pub max_connections_per_address: usize,
     /// Requests at a time; more are answered 503.
     pub max_requests: usize,
     /// How long a client may take to send a request's head.
     pub header_timeout: Duration,
     /// How long a request may take until its answer begins.
     pub request_timeout: Duration,
+    /// How long an answer may wait for its client to read on.
+    pub write_timeout: Duration,
+    /// Proxies that say who asks.
+    pub trusted_proxies: AllowList,
 }
 
 /// Where session recording clients are listened to, and what is believed of them.

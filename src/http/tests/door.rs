@@ -176,7 +176,11 @@ async fn health_tells_ready_from_degraded_from_not_ready() {
 async fn a_client_that_never_ends_its_request_is_let_go_and_others_are_served() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let limits = ConnectionLimits { connections: 1, header_timeout: Duration::from_millis(200) };
+    let limits = ConnectionLimits {
+        connections: 1,
+        header_timeout: Duration::from_millis(200),
+        ..ConnectionLimits::default()
+    };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(serve(listener, Api::new().router, limits, async move { drop(stopped.await) }));
     let mut slow = TcpStream::connect(address).await.unwrap();
@@ -192,4 +196,32 @@ async fn a_client_that_never_ends_its_request_is_let_go_and_others_are_served() 
     drop(stop);
     tokio::time::timeout(Duration::from_secs(5), server).await.unwrap().unwrap();
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn clients_that_send_and_never_read_keep_nobody_out() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let limits = ConnectionLimits { connections: 16, ..ConnectionLimits::default() };
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = tokio::spawn(serve(listener, Api::new().router, limits, async move { drop(stopped.await) }));
+    let request = b"GET /api/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(50);
+    let mut greedy = Vec::new();
+    for _ in 0..40 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // What the kernel takes at once; the server then waits for a reader.
+        let _ = tokio::time::timeout(Duration::from_millis(20), stream.write_all(&request)).await;
+        greedy.push(stream);
+    }
+    for _ in 0..8 {
+        let mut patient = TcpStream::connect(address).await.unwrap();
+        patient.write_all(b"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        let read = tokio::time::timeout(Duration::from_secs(20), patient.read_to_end(&mut answer)).await;
+        read.expect("the listener is shut").unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 404"));
+    }
+    drop(greedy);
+    drop(stop);
+    tokio::time::timeout(Duration::from_secs(20), server).await.unwrap().unwrap();
 }

@@ -53,3 +53,84 @@ async fn only_those_who_hand_out_may_and_what_is_gone_is_not() {
     api.post(&path("links"), &json!({})).await.problem(410);
     assert!(api.fake.opened.lock().unwrap().is_empty());
 }
+
+fn cover(package: &[u8]) -> String {
+    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(package)).unwrap();
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut zip.by_name("cover.txt").unwrap(), &mut text).unwrap();
+    text
+}
+
+#[tokio::test]
+async fn a_hand_out_that_failed_stands_in_no_letter() {
+    let api = Api::new();
+    let handed = |text: &str| text.matches("handed out as a copy").count();
+    *api.fake.fail_audio.lock().unwrap() = Some(LibraryError::StoreDown);
+    for _ in 0..3 {
+        api.post(&path("handout"), &json!({})).await.problem(503);
+    }
+    let audio = format!("/api/v1/recordings/{}/audio?purpose=training", id());
+    api.get(&audio).await.problem(503);
+    *api.fake.fail_audio.lock().unwrap() = None;
+    let text = cover(&api.post(&path("handout"), &json!({})).await.bytes);
+    assert_eq!((handed(&text), text.matches("listened to").count()), (1, 0), "{text}");
+}
+
+#[tokio::test]
+async fn a_hand_out_that_broke_off_is_said_to_have() {
+    let api = Api::new();
+    let answer = api.unread(&path("handout"), &json!({})).await;
+    let mut body = answer.into_body().into_data_stream();
+    futures::StreamExt::next(&mut body).await.unwrap().unwrap();
+    drop(body);
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while api.fake.audited.lock().unwrap().last().unwrap().action != AuditAction::BrokenOff {
+        assert!(std::time::Instant::now() < until, "the end was not noted");
+        tokio::task::yield_now().await;
+    }
+    let text = cover(&api.post(&path("handout"), &json!({})).await.bytes);
+    assert!(text.contains("handing out a copy began but was not completed"), "{text}");
+}
+
+#[tokio::test]
+async fn a_link_is_not_used_up_by_a_store_that_is_away_and_its_browser_may_try_again() {
+    let api = Api::new();
+    let url = api.post(&path("links"), &json!({})).await.json()["url"].as_str().unwrap().to_owned();
+    let link = url.strip_prefix("https://calls.example").unwrap().to_owned();
+    *api.fake.fail_audio.lock().unwrap() = Some(LibraryError::StoreDown);
+    api.post(&link, &json!({})).await.problem(503);
+    *api.fake.fail_audio.lock().unwrap() = None;
+    let answer = api.post(&link, &json!({})).await;
+    assert_eq!(answer.status, 200);
+    let cookie = answer.header("set-cookie").to_owned();
+    assert!(cookie.contains("HttpOnly; SameSite=Strict; Secure"), "{cookie}");
+    let cookie = cookie.split(';').next().unwrap();
+    let with = |cookie: &str, accept: &str| {
+        let request = axum::http::Request::post(&link).header("cookie", cookie).header("accept", accept);
+        request.body(axum::body::Body::empty()).unwrap()
+    };
+    assert_eq!(api.send(with(cookie, "*/*")).await.status, 200);
+    api.send(with("optag_handout=another", "*/*")).await.problem(404);
+    let page = api.send(with("", "text/html")).await;
+    assert_eq!((page.status.as_u16(), page.header("content-type")), (404, "text/html; charset=utf-8"));
+}
+
+#[tokio::test]
+async fn a_flood_of_wrong_links_from_one_address_keeps_no_citizen_out() {
+    use crate::http::client::Peer;
+    let api = Api::new();
+    let url = api.post(&path("links"), &json!({})).await.json()["url"].as_str().unwrap().to_owned();
+    let from = |address: &str, path: &str| {
+        let mut request = axum::http::Request::get(path).body(axum::body::Body::empty()).unwrap();
+        request.extensions_mut().insert(Peer(address.parse().unwrap()));
+        request
+    };
+    let mut slowed = 0;
+    for n in 0..200 {
+        let answer = api.send(from("192.0.2.66:4711", &format!("/handout/{n:064x}"))).await;
+        slowed += usize::from(answer.status == 429);
+    }
+    assert!(slowed > 100, "{slowed}");
+    let link = url.strip_prefix("https://calls.example").unwrap();
+    assert_eq!(api.send(from("198.51.100.7:4711", link)).await.status, 200);
+}

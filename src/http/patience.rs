@@ -1,0 +1,211 @@
+//! A connection that does not wait for a client for ever.
+//!
+//! In: a socket. Out: the same, whose writes fail once the client has taken too little of what waits
+//! for it, and an [`Activity`] that tells when it last did anything. Source of the attack: a client
+//! that sends requests and never reads the answers holds a connection, its buffers and whatever
+//! produces the answer.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+/// Bytes that a client which was waited for must have taken before it gets a whole time limit again.
+const PROGRESS_BYTES: usize = 16 << 10;
+
+/// What a connection is doing, for whoever must choose one to close.
+#[derive(Debug)]
+pub struct Activity {
+    opened: Instant,
+    last_ms: AtomicU64,
+    /// Requests whose answer has not begun.
+    answering: AtomicUsize,
+}
+
+impl Activity {
+    /// A connection that has just opened.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { opened: Instant::now(), last_ms: AtomicU64::new(0), answering: AtomicUsize::new(0) })
+    }
+
+    fn moved(&self) {
+        self.last_ms.store(self.opened.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// How long the client has neither sent nor taken anything; nothing while an answer is made.
+    pub fn idle(&self) -> Duration {
+        if self.answering.load(Ordering::Relaxed) > 0 {
+            return Duration::ZERO;
+        }
+        let last = Duration::from_millis(self.last_ms.load(Ordering::Relaxed));
+        self.opened.elapsed().saturating_sub(last)
+    }
+
+    /// An answer is being made until what this returns is dropped.
+    pub fn answering(self: &Arc<Self>) -> Answering {
+        self.answering.fetch_add(1, Ordering::Relaxed);
+        Answering(Arc::clone(self))
+    }
+}
+
+/// While it lives, a connection counts as at work.
+#[derive(Debug)]
+pub struct Answering(Arc<Activity>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.answering.fetch_sub(1, Ordering::Relaxed);
+        self.0.moved();
+    }
+}
+
+/// The connection.
+#[derive(Debug)]
+pub struct Patient<S> {
+    stream: S,
+    activity: Arc<Activity>,
+    limit: Duration,
+    /// When the client must have taken [`PROGRESS_BYTES`], while something waits for it.
+    due: Option<(Pin<Box<Sleep>>, usize)>,
+}
+
+impl<S> Patient<S> {
+    /// `limit`: how long something may wait for the client.
+    pub fn new(stream: S, activity: Arc<Activity>, limit: Duration) -> Self {
+        Self { stream, activity, limit, due: None }
+    }
+
+    /// Passes a write's result on and keeps the account of what the client takes.
+    fn wrote(
+        &mut self,
+        context: &mut Context<'_>,
+        polled: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match polled {
+            Poll::Ready(Ok(length)) => {
+                self.activity.moved();
+                let caught_up = self.due.as_mut().is_some_and(|(_, taken)| {
+                    *taken += length;
+                    *taken >= PROGRESS_BYTES
+                });
+                if caught_up {
+                    self.due = None;
+                }
+                Poll::Ready(Ok(length))
+            }
+            Poll::Pending => {
+                let limit = self.limit;
+                let (due, _) = self.due.get_or_insert_with(|| (Box::pin(tokio::time::sleep(limit)), 0));
+                ready!(due.as_mut().poll(context));
+                Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the client does not read its answer",
+                )))
+            }
+            failed => failed,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, into);
+        if into.filled().len() > before {
+            self.activity.moved();
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.wrote(context, polled)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.wrote(context, polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_never_reads_is_given_up() {
+        let (ours, _theirs) = tokio::io::duplex(1_000);
+        let mut patient = Patient::new(ours, Activity::new(), LIMIT);
+        let began = Instant::now();
+        let failed = patient.write_all(&[0; 5_000]).await.unwrap_err();
+        assert_eq!(failed.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed().as_secs(), LIMIT.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_takes_a_byte_now_and_then_is_given_up_as_well() {
+        let (ours, mut theirs) = tokio::io::duplex(1_000);
+        let mut patient = Patient::new(ours, Activity::new(), LIMIT);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                if theirs.read_u8().await.is_err() {
+                    return;
+                }
+            }
+        });
+        let failed = patient.write_all(&vec![0; 1 << 20]).await.unwrap_err();
+        assert_eq!(failed.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_client_gets_all_of_it() {
+        let (ours, mut theirs) = tokio::io::duplex(32 << 10);
+        let mut patient = Patient::new(ours, Activity::new(), LIMIT);
+        let reader = tokio::spawn(async move {
+            let (mut read, mut part) = (0, vec![0; 32 << 10]);
+            while read < 1 << 20 {
+                tokio::time::sleep(LIMIT / 2).await;
+                read += theirs.read(&mut part).await.unwrap();
+            }
+        });
+        patient.write_all(&vec![0; 1 << 20]).await.unwrap();
+        reader.await.unwrap();
+    }
+}
