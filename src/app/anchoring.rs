@@ -11,6 +11,7 @@ use anyhow::Context;
 use futures::TryStreamExt;
 
 use crate::app::erasing::Erasing;
+use crate::archive::key::ANCHORS_PREFIX as PREFIX;
 use crate::archive::store::StoreError;
 use crate::audit::{AuditFault, AuditLog};
 use crate::base::clock::WallTime;
@@ -18,8 +19,6 @@ use crate::base::signing::Signed;
 use crate::metrics;
 use crate::retention::deletion_log::{Head, Relation};
 
-/// Everything below is for comparison; the bucket's expiry rule does not reach it.
-const PREFIX: &str = "anchors/";
 /// Entries in a block of the deletion log's copy.
 const BLOCK: u64 = if cfg!(test) { 16 } else { 4_096 };
 /// The longest block that is read. Units: bytes.

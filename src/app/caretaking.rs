@@ -1,10 +1,9 @@
 //! Looks after what nobody asks for: the bucket's expiry rule (every five minutes, so that drift is
-//! told within a quarter of an hour), the bucket's locks, and the audit (signed checkpoints, entries
+//! told within a quarter of an hour), rules of others that reach recordings, the bucket's locks, and the audit (signed checkpoints, entries
 //! whose time is up).
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::app::erasing::Erasing;
@@ -25,18 +24,20 @@ pub struct RulesWatch {
     pub erasing: Arc<Erasing>,
     /// Whether our rule is to be there.
     pub manage: bool,
-    ok: AtomicBool,
+    /// The longest that a department keeps recordings.
+    pub keep_days: u8,
+    wrong: Mutex<Vec<String>>,
 }
 
 impl RulesWatch {
     /// A watch that has not looked yet.
-    pub fn new(erasing: Arc<Erasing>, manage: bool) -> Self {
-        Self { erasing, manage, ok: AtomicBool::new(true) }
+    pub fn new(erasing: Arc<Erasing>, manage: bool, keep_days: u8) -> Self {
+        Self { erasing, manage, keep_days, wrong: Mutex::default() }
     }
 
-    /// What was found last.
-    pub fn is_ok(&self) -> bool {
-        self.ok.load(Ordering::Acquire)
+    /// What was found wrong last; empty where nothing was.
+    pub fn wrong(&self) -> String {
+        self.wrong.lock().unwrap_or_else(PoisonError::into_inner).join("; ")
     }
 
     /// Looks until it is dropped.
@@ -49,42 +50,59 @@ impl RulesWatch {
 
     /// Looks once: sets our rule where it is not as it must be, and says so.
     pub async fn look(&self) {
-        let ok = match self.erasing.store.admin() {
-            Some(admin) => self.rule(admin).await && lock(admin).await,
-            None => true,
-        };
-        self.ok.store(ok, Ordering::Release);
-        metrics::lifecycle_ok(ok);
+        let mut wrong = Vec::new();
+        if let Some(admin) = self.erasing.store.admin() {
+            wrong.extend(self.rule(admin).await);
+            wrong.extend(lock(admin).await);
+            wrong.extend(self.others(admin).await);
+        }
+        metrics::lifecycle_ok(wrong.is_empty());
+        *self.wrong.lock().unwrap_or_else(PoisonError::into_inner) = wrong;
     }
 
-    async fn rule(&self, admin: &S3Admin) -> bool {
+    async fn rule(&self, admin: &S3Admin) -> Option<String> {
         if !self.manage {
-            return true;
+            return None;
         }
         match admin.install_lifecycle(limit::RETENTION_DAYS).await {
-            Ok(None) => true,
+            Ok(None) => None,
             Ok(Some(drift)) => {
                 tracing::error!(?drift, "the bucket's expiry rule was not as it must be; it was set again");
                 metrics::lifecycle_drifted();
-                true
+                None
             }
             Err(error) => {
                 tracing::error!(%error, "the bucket's expiry rule could not be set");
-                false
+                Some(format!("the bucket's expiry rule could not be set: {error}"))
             }
         }
+    }
+
+    /// Rules that are not ours and reach what we store. That they cannot be read is told of where
+    /// our own rule is to be set.
+    async fn others(&self, admin: &S3Admin) -> Vec<String> {
+        let Ok(touching) = admin.touching(self.keep_days).await else { return Vec::new() };
+        let (harmful, harmless): (Vec<_>, Vec<_>) = touching.into_iter().partition(|one| one.harms);
+        metrics::foreign_rules(harmful.len(), harmless.len());
+        for one in &harmless {
+            tracing::info!(rule = %one.rule, does = %one.does, "a lifecycle rule of others reaches recordings");
+        }
+        for one in &harmful {
+            tracing::error!(rule = %one.rule, does = %one.does, "a lifecycle rule of others harms recordings");
+        }
+        harmful.into_iter().map(|one| format!("the lifecycle rule `{}` {}", one.rule, one.does)).collect()
     }
 }
 
 /// A lock that came later keeps recordings from being erased.
-async fn lock(admin: &S3Admin) -> bool {
+async fn lock(admin: &S3Admin) -> Option<String> {
     match admin.refuse_long_lock(limit::RETENTION_DAYS).await {
         Err(error @ StoreError::Config(_)) => {
             tracing::error!(%error, "recordings cannot be erased as promised");
-            false
+            Some(error.to_string())
         }
         // A store that does not answer is told of elsewhere.
-        Ok(()) | Err(_) => true,
+        Ok(()) | Err(_) => None,
     }
 }
 

@@ -61,6 +61,11 @@ impl Config {
         crate::retention::holds::HoldPolicy { allowed, lawful_bases, ends_anyway }
     }
 
+    /// The longest that a department keeps recordings. Units: days.
+    pub fn longest_kept_days(&self) -> u8 {
+        self.departments.iter().map(|department| department.retention_days).max().unwrap_or_default()
+    }
+
     /// Moves the data directory, and with it what lies in it.
     pub fn set_data_dir(&mut self, dir: &Path) {
         let old = std::mem::replace(&mut self.data_dir, dir.to_owned());

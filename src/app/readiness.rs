@@ -109,6 +109,7 @@ impl Readiness for Checks {
         };
         let store = self.health.store.load(Ordering::Relaxed);
         let index = self.health.index.load(Ordering::Relaxed);
+        let rules = self.rules.wrong();
         let checks = vec![
             check(
                 "accepting",
@@ -130,12 +131,7 @@ impl Readiness for Checks {
                 true,
                 "it is behind what index or store have seen: nothing is served; run `optag replay-deletions`",
             ),
-            check(
-                "bucket_rules",
-                self.rules.is_ok(),
-                true,
-                "the bucket's expiry rule or lock is not as it must be",
-            ),
+            check("bucket_rules", rules.is_empty(), true, &rules),
             check("clock", self.time.is_confirmed(), true, "it jumped; see `optag retention confirm-clock`"),
         ];
         async move { checks }.boxed()

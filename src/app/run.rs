@@ -156,7 +156,8 @@ impl Running {
         let health = Arc::new(Health::default());
         health.look(&opened.erasing).await;
         let manage = matches!(&config.store, StoreConfig::S3(s3) if s3.manage_lifecycle);
-        let rules = Arc::new(RulesWatch::new(Arc::clone(&opened.erasing), manage));
+        let rules =
+            Arc::new(RulesWatch::new(Arc::clone(&opened.erasing), manage, config.longest_kept_days()));
         let mut tasks = start_tasks(&opened, &engine, &ports, &health, &rules, exporter);
 
         tasks.spawn(keep_accounts);

@@ -12,6 +12,9 @@ pub const PREFIX: &str = "recordings/";
 /// Copies of the days' keys, where an owner wants them in the store.
 pub const KEYS_PREFIX: &str = "recordings/keys/";
 
+/// Copies of the deletion log and checkpoints of the audit; our lifecycle rule does not reach them.
+pub const ANCHORS_PREFIX: &str = "anchors/";
+
 /// Objects of the test whether the store can create without overwriting.
 pub const PROBE_PREFIX: &str = "recordings/probe/";
 

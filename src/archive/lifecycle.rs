@@ -1,12 +1,20 @@
-//! Our lifecycle rule among a bucket's rules, as pure comparison and merging. Rules that we did
-//! not create are never touched.
+//! Our lifecycle rule among a bucket's rules, on the text as the store gave it. A rule that is not
+//! ours is written back byte for byte, elements that this program has never heard of included; what
+//! cannot be read for certain is not written at all.
+//!
+//! Source: Amazon S3 API Reference, PutBucketLifecycleConfiguration.
 
-use aws_sdk_s3::types::{ExpirationStatus, LifecycleRule};
+use std::ops::Range;
 
-use super::key::PREFIX;
+use super::key::{ANCHORS_PREFIX, PREFIX};
+use super::xml::{self, Element};
 
 /// The name of our rule.
 pub const RULE_ID: &str = "optag-expire-recordings";
+
+const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
+/// Storage classes from which an object must be fetched for hours before it can be read.
+const COLD: [&str; 2] = ["GLACIER", "DEEP_ARCHIVE"];
 
 /// How a bucket's rules differ from what they must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,74 +27,345 @@ pub enum Drift {
     Partly(String),
 }
 
-/// What is wrong with our rule, if anything.
-pub fn drift(rules: &[LifecycleRule], days: u8) -> Option<Drift> {
-    let Some(rule) = rules.iter().find(|rule| is_ours(rule)) else { return Some(Drift::Missing) };
-    if rule.status != ExpirationStatus::Enabled {
-        return Some(Drift::Wrong("it is switched off".into()));
-    }
-    if prefix(rule) != Some(PREFIX) {
-        return Some(Drift::Wrong(format!("its prefix is {:?}", prefix(rule))));
-    }
-    let expires = rule.expiration.as_ref().and_then(|expiration| expiration.days);
-    if expires != Some(i32::from(days)) {
-        return Some(Drift::Wrong(format!("it expires after {expires:?} days, not {days}")));
-    }
-    let noncurrent = rule.noncurrent_version_expiration.as_ref().and_then(|one| one.noncurrent_days);
-    let parts = rule.abort_incomplete_multipart_upload.as_ref().and_then(|one| one.days_after_initiation);
-    match (noncurrent, parts) {
-        (Some(1), Some(1)) => None,
-        _ => Some(Drift::Partly(format!(
-            "noncurrent versions: {noncurrent:?}, unfinished uploads: {parts:?} days"
-        ))),
+/// A rule of someone else's that reaches what we store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Touching {
+    /// Its name.
+    pub rule: String,
+    /// What it does to objects of ours.
+    pub does: String,
+    /// Whether that is before the time that we promise, or keeps what must be read from being read.
+    pub harms: bool,
+}
+
+/// A bucket's rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    text: String,
+    root: Element,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        let text = format!("<LifecycleConfiguration xmlns=\"{NAMESPACE}\"></LifecycleConfiguration>");
+        Self::read(&text).expect("it is well-formed")
     }
 }
 
-/// The rules with ours in place of the one that was there.
-pub fn merge(rules: Vec<LifecycleRule>, ours: LifecycleRule) -> Vec<LifecycleRule> {
-    rules.into_iter().filter(|rule| !is_ours(rule)).chain([ours]).collect()
+impl Rules {
+    /// Reads what a store answered.
+    ///
+    /// Errors: it is no lifecycle configuration; says what it is instead.
+    pub fn read(text: &str) -> Result<Self, String> {
+        let root = xml::read(text)?;
+        match root.local() {
+            "LifecycleConfiguration" => Ok(Self { text: text.to_owned(), root }),
+            other => Err(format!("a lifecycle configuration was asked for, `{other}` came")),
+        }
+    }
+
+    /// The document.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What is wrong with our rule, if anything.
+    pub fn drift(&self, days: u8) -> Option<Drift> {
+        let Some(rule) = self.rules().find(|rule| is_ours(rule)) else { return Some(Drift::Missing) };
+        if !is_enabled(rule) {
+            return Some(Drift::Wrong("it is switched off".into()));
+        }
+        let narrowed = rule.at(&["Filter", "And"]).is_some() || has_tag(rule);
+        if prefix(rule) != Some(PREFIX) || narrowed {
+            return Some(Drift::Wrong(format!("its prefix is {:?}, its filter may hold more", prefix(rule))));
+        }
+        let number = |path: &[&str]| rule.at(path).and_then(|element| element.text.parse::<u32>().ok());
+        let expires = number(&["Expiration", "Days"]);
+        if expires != Some(u32::from(days)) {
+            return Some(Drift::Wrong(format!("it expires after {expires:?} days, not {days}")));
+        }
+        let noncurrent = number(&["NoncurrentVersionExpiration", "NoncurrentDays"]);
+        let parts = number(&["AbortIncompleteMultipartUpload", "DaysAfterInitiation"]);
+        let doubled = self.rules().filter(|rule| is_ours(rule)).count() > 1;
+        match (noncurrent, parts, doubled) {
+            (Some(1), Some(1), false) => None,
+            (.., true) => Some(Drift::Wrong("it is there more than once".into())),
+            _ => Some(Drift::Partly(format!(
+                "noncurrent versions: {noncurrent:?}, unfinished uploads: {parts:?} days"
+            ))),
+        }
+    }
+
+    /// The document with our rule as it must be, and every other byte as it was.
+    pub fn with_ours(&self, days: u8) -> String {
+        let ours = self.our_rule(days);
+        let mut cuts: Vec<(Range<usize>, &str)> =
+            self.rules().filter(|rule| is_ours(rule)).map(|rule| (rule.span.clone(), "")).collect();
+        match cuts.first_mut() {
+            Some((_, with)) => *with = &ours,
+            None => {
+                let end = self.root.inner.end;
+                cuts.push((end..end, &ours));
+            }
+        }
+        if self.root.is_empty_tag() {
+            let tag = &self.text[self.root.span.clone()];
+            let open = tag.trim_end_matches('>').trim_end_matches('/');
+            let whole = format!("{open}>{ours}</{}>", self.root.name);
+            return replaced(&self.text, vec![(self.root.span.clone(), whole.as_str())]);
+        }
+        replaced(&self.text, cuts)
+    }
+
+    /// Whether the rules that are not ours are the same in both, but for the order in which a store
+    /// writes their elements down. Otherwise the name of the first that is not.
+    pub fn others_kept(&self, after: &Rules) -> Result<(), String> {
+        let theirs = |rules: &Rules| -> Vec<String> {
+            rules.rules().filter(|rule| !is_ours(rule)).map(Element::canonical).collect()
+        };
+        let mut there = theirs(after);
+        for rule in self.rules().filter(|rule| !is_ours(rule)) {
+            let wanted = rule.canonical();
+            match there.iter().position(|rule| *rule == wanted) {
+                Some(n) => drop(there.swap_remove(n)),
+                None => return Err(name(rule)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Rules of others that reach what we store, where recordings are kept for up to `keep_days`.
+    pub fn touching(&self, keep_days: u8) -> Vec<Touching> {
+        let theirs = self.rules().filter(|rule| !is_ours(rule) && is_enabled(rule) && reaches_us(rule));
+        theirs.flat_map(|rule| effects(rule, keep_days)).collect()
+    }
+
+    fn rules(&self) -> impl Iterator<Item = &Element> {
+        self.root.children.iter().filter(|child| child.local() == "Rule")
+    }
+
+    /// In the words of the document: its prefix of names, and the form of filter that its rules
+    /// have, as a store takes no mixture.
+    fn our_rule(&self, days: u8) -> String {
+        let p = self.root.name.strip_suffix(self.root.local()).unwrap_or_default();
+        let old_form = self.rules().any(|rule| !is_ours(rule) && rule.at(&["Prefix"]).is_some());
+        let prefix = format!("<{p}Prefix>{PREFIX}</{p}Prefix>");
+        let filter = if old_form { prefix } else { format!("<{p}Filter>{prefix}</{p}Filter>") };
+        let one = |outer: &str, inner: &str, days: u8| {
+            format!("<{p}{outer}><{p}{inner}>{days}</{p}{inner}></{p}{outer}>")
+        };
+        format!(
+            "<{p}Rule><{p}ID>{RULE_ID}</{p}ID>{filter}<{p}Status>Enabled</{p}Status>{}{}{}</{p}Rule>",
+            one("Expiration", "Days", days),
+            one("NoncurrentVersionExpiration", "NoncurrentDays", 1),
+            one("AbortIncompleteMultipartUpload", "DaysAfterInitiation", 1),
+        )
+    }
 }
 
-fn is_ours(rule: &LifecycleRule) -> bool {
-    rule.id.as_deref() == Some(RULE_ID)
+fn replaced(text: &str, cuts: Vec<(Range<usize>, &str)>) -> String {
+    let mut out = String::with_capacity(text.len() + 512);
+    let mut at = 0;
+    for (cut, with) in cuts {
+        out.push_str(&text[at..cut.start]);
+        out.push_str(with);
+        at = cut.end;
+    }
+    out.push_str(&text[at..]);
+    out
 }
 
-#[allow(deprecated, reason = "older stores answer with the rule's own prefix instead of a filter")]
-fn prefix(rule: &LifecycleRule) -> Option<&str> {
-    rule.filter.as_ref().and_then(|filter| filter.prefix.as_deref()).or(rule.prefix.as_deref())
+fn is_ours(rule: &Element) -> bool {
+    rule.at(&["ID"]).is_some_and(|id| id.text == RULE_ID)
+}
+
+fn is_enabled(rule: &Element) -> bool {
+    rule.at(&["Status"]).is_none_or(|status| status.text.eq_ignore_ascii_case("enabled"))
+}
+
+fn name(rule: &Element) -> String {
+    rule.at(&["ID"]).map_or("without a name".into(), |id| id.text.clone())
+}
+
+/// Older stores answer with the rule's own prefix instead of a filter.
+fn prefix(rule: &Element) -> Option<&str> {
+    let places = [&["Filter", "Prefix"][..], &["Filter", "And", "Prefix"], &["Prefix"]];
+    places.iter().find_map(|path| rule.at(path)).map(|prefix| prefix.text.as_str())
+}
+
+fn has_tag(rule: &Element) -> bool {
+    [&["Filter", "Tag"][..], &["Filter", "And", "Tag"]].iter().any(|path| rule.at(path).is_some())
+}
+
+/// Nothing of ours has a tag; what else a filter may ask for could be true of anything.
+fn reaches_us(rule: &Element) -> bool {
+    let theirs = prefix(rule).unwrap_or_default();
+    let meets = |ours: &str| ours.starts_with(theirs) || theirs.starts_with(ours);
+    !has_tag(rule) && (meets(PREFIX) || meets(ANCHORS_PREFIX))
+}
+
+fn effects(rule: &Element, keep_days: u8) -> Vec<Touching> {
+    let theirs = prefix(rule).unwrap_or_default();
+    let anchors = ANCHORS_PREFIX.starts_with(theirs) || theirs.starts_with(ANCHORS_PREFIX);
+    let known = ["ID", "Status", "Filter", "Prefix"];
+    let acts = rule.children.iter().filter(|child| !known.contains(&child.local()));
+    acts.map(|act| {
+        let days = act.at(&["Days"]).and_then(|days| days.text.parse::<u32>().ok());
+        let class = act.at(&["StorageClass"]).map(|class| class.text.clone()).unwrap_or_default();
+        let (does, harms) = match (act.local(), days, act.at(&["Date"])) {
+            ("Expiration", Some(days), _) if days < u32::from(keep_days) => {
+                (format!("ends recordings after {days} days; they are kept for up to {keep_days}"), true)
+            }
+            ("Expiration", Some(days), _) if anchors => {
+                (format!("ends the copy of the deletion log after {days} days"), true)
+            }
+            ("Expiration", Some(days), _) => (format!("ends objects after {days} days"), false),
+            ("Expiration", None, Some(date)) => (format!("ends objects on {}", date.text), true),
+            ("Transition", ..) => {
+                let days = days.map_or("some".into(), |days| days.to_string());
+                (format!("moves objects to {class} after {days} days"), COLD.contains(&class.as_str()))
+            }
+            (other, ..) => (format!("has {other}"), false),
+        };
+        Touching { rule: name(rule), does, harms }
+    })
+    .collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_s3::types::{LifecycleExpiration, LifecycleRuleFilter};
-
     use super::*;
 
-    fn rule(id: &str, prefix: &str, days: i32) -> LifecycleRule {
-        LifecycleRule::builder()
-            .id(id)
-            .filter(LifecycleRuleFilter::builder().prefix(prefix).build())
-            .status(ExpirationStatus::Enabled)
-            .expiration(LifecycleExpiration::builder().days(days).build())
-            .build()
-            .unwrap()
+    const THEIRS: &str = "<Rule><ID>their-archive</ID><Status>Enabled</Status><Filter><Prefix>archive/</Prefix></Filter>\
+        <Expiration><Days>30</Days><ExpiredObjectAllVersions>true</ExpiredObjectAllVersions></Expiration></Rule>\n  \
+        <Rule><ID>a &amp; b</ID><!-- ours --><Status>Enabled</Status><Filter><And><Prefix>db/</Prefix>\
+        <ObjectSizeGreaterThan>500</ObjectSizeGreaterThan></And></Filter><DelMarkerExpiration><Days>7</Days>\
+        </DelMarkerExpiration></Rule>";
+
+    fn document(rules: &str) -> String {
+        format!(
+            "<?xml version=\"1.0\"?>\n<LifecycleConfiguration xmlns=\"{NAMESPACE}\">{rules}</LifecycleConfiguration>\n"
+        )
+    }
+
+    fn rules(text: &str) -> Rules {
+        Rules::read(&document(text)).unwrap()
+    }
+
+    fn rule(id: &str, filter: &str, acts: &str) -> String {
+        format!("<Rule><ID>{id}</ID><Filter>{filter}</Filter><Status>Enabled</Status>{acts}</Rule>")
     }
 
     #[test]
-    fn invariant_10_rules_that_are_not_ours_stay_as_they_are() {
-        let theirs = [rule("backups", "backups/", 7), rule("logs", "logs/", 30)];
-        let before = [theirs[0].clone(), rule(RULE_ID, PREFIX, 30), theirs[1].clone()];
-        let merged = merge(before.to_vec(), rule(RULE_ID, PREFIX, 90));
-        assert_eq!(merged[..2], theirs);
-        assert_eq!(merged.len(), 3);
-        assert_eq!(merged[2].expiration.as_ref().unwrap().days, Some(90));
+    fn invariant_10_rules_that_are_not_ours_keep_every_byte() {
+        let old = rule(RULE_ID, "<Prefix>recordings/</Prefix>", "<Expiration><Days>30</Days></Expiration>");
+        let (first, second) = THEIRS.split_once("\n  ").unwrap();
+        for before in [
+            THEIRS.to_owned(),
+            format!("{THEIRS}{old}"),
+            format!("{old}{THEIRS}"),
+            format!("{first}{old}\n  {second}"),
+            format!("{old}{THEIRS}{old}"),
+        ] {
+            let after = rules(&before).with_ours(90);
+            let after = Rules::read(&after).unwrap();
+            assert_eq!(after.drift(90), None, "{before}");
+            let ours = after.our_rule(90);
+            assert_eq!(after.text().replacen(&ours, "", 1), document(&before.replace(&old, "")), "{before}");
+            assert_eq!(rules(&before).others_kept(&after), Ok(()));
+        }
+        assert_eq!(rules(THEIRS).with_ours(90).matches("ObjectSizeGreaterThan").count(), 2);
+    }
+
+    #[test]
+    fn invariant_10_a_rule_that_a_store_changed_on_the_way_is_noticed_and_a_new_order_is_not() {
+        let before = rules(THEIRS);
+        let lost = rules(&THEIRS.replace("<ExpiredObjectAllVersions>true</ExpiredObjectAllVersions>", ""));
+        assert_eq!(before.others_kept(&lost), Err("their-archive".into()));
+        let shorter = rules(THEIRS.split_once("\n  ").unwrap().0);
+        assert_eq!(before.others_kept(&shorter), Err("a & b".into()));
+        let (first, second) = THEIRS.split_once("\n  ").unwrap();
+        let moved = second
+            .replace("<ID>a &amp; b</ID><!-- ours --><Status>Enabled</Status>", "")
+            .replace("</Rule>", "<Status>Enabled</Status><ID>a &#38; b</ID></Rule>");
+        assert_eq!(before.others_kept(&rules(&format!("{moved}{first}"))), Ok(()));
+    }
+
+    #[test]
+    fn an_empty_document_another_namespace_and_the_old_form_get_our_rule_in_their_own_words() {
+        for text in [
+            Rules::default().text().to_owned(),
+            format!("<LifecycleConfiguration xmlns=\"{NAMESPACE}\"/>"),
+            format!(
+                "<s3:LifecycleConfiguration xmlns:s3=\"{NAMESPACE}\"><s3:Rule><s3:ID>x</s3:ID></s3:Rule></s3:LifecycleConfiguration>"
+            ),
+        ] {
+            let with = Rules::read(&Rules::read(&text).unwrap().with_ours(90)).unwrap();
+            assert_eq!(with.drift(90), None, "{}", with.text());
+        }
+        let old =
+            rules("<Rule><ID>v1</ID><Prefix>logs/</Prefix><Status>Enabled</Status></Rule>").with_ours(90);
+        assert!(!old.contains("<Filter>") && old.contains("<Prefix>recordings/</Prefix>"), "{old}");
+        assert!(Rules::read("<html>login</html>").is_err());
+        assert!(Rules::read("<LifecycleConfiguration><Rule>").is_err());
+        assert!(Rules::read("<!DOCTYPE x><LifecycleConfiguration/>").is_err());
     }
 
     #[test]
     fn every_kind_of_drift_is_seen() {
-        assert_eq!(drift(&[], 90), Some(Drift::Missing));
-        assert!(matches!(drift(&[rule(RULE_ID, PREFIX, 91)], 90), Some(Drift::Wrong(_))));
-        assert!(matches!(drift(&[rule(RULE_ID, "other/", 90)], 90), Some(Drift::Wrong(_))));
-        assert!(matches!(drift(&[rule(RULE_ID, PREFIX, 90)], 90), Some(Drift::Partly(_))));
+        let ours = |filter: &str, days: u32| {
+            rules(&rule(RULE_ID, filter, &format!("<Expiration><Days>{days}</Days></Expiration>"))).drift(90)
+        };
+        let prefix = "<Prefix>recordings/</Prefix>";
+        assert_eq!(Rules::default().drift(90), Some(Drift::Missing));
+        assert!(matches!(ours(prefix, 91), Some(Drift::Wrong(_))));
+        assert!(matches!(ours("<Prefix>other/</Prefix>", 90), Some(Drift::Wrong(_))));
+        assert!(matches!(ours(prefix, 90), Some(Drift::Partly(_))));
+        let sized = format!("<And>{prefix}<ObjectSizeGreaterThan>9</ObjectSizeGreaterThan></And>");
+        assert!(matches!(ours(&sized, 90), Some(Drift::Wrong(_))));
+        let off = Rules::default().with_ours(90).replace("Enabled", "Disabled");
+        assert!(matches!(Rules::read(&off).unwrap().drift(90), Some(Drift::Wrong(_))));
+    }
+
+    #[test]
+    fn a_rule_of_others_that_reaches_ours_is_named_with_what_it_does() {
+        let week = "<Expiration><Days>7</Days></Expiration>";
+        let harm = |filter: &str, acts: &str| {
+            rules(&rule("theirs", filter, acts)).touching(90).iter().map(|one| one.harms).collect::<Vec<_>>()
+        };
+        for (filter, acts, wanted) in [
+            ("", week, &[true][..]),
+            ("<Prefix></Prefix>", week, &[true]),
+            ("<Prefix>recordings/</Prefix>", week, &[true]),
+            ("<Prefix>rec</Prefix>", week, &[true]),
+            ("<Prefix>recordings/2026/</Prefix>", week, &[true]),
+            ("<Prefix>anchors/</Prefix>", "<Expiration><Days>400</Days></Expiration>", &[true]),
+            ("<Prefix>recordings/</Prefix>", "<Expiration><Days>90</Days></Expiration>", &[false]),
+            (
+                "<Prefix>recordings/</Prefix>",
+                "<Expiration><Date>2027-01-01T00:00:00Z</Date></Expiration>",
+                &[true],
+            ),
+            ("<ObjectSizeGreaterThan>1</ObjectSizeGreaterThan>", week, &[true]),
+            ("<Prefix>backups/</Prefix>", week, &[]),
+            ("<And><Prefix>recordings/</Prefix><Tag><Key>a</Key></Tag></And>", week, &[]),
+            (
+                "<Prefix/>",
+                "<Transition><Days>1</Days><StorageClass>DEEP_ARCHIVE</StorageClass></Transition>",
+                &[true],
+            ),
+            (
+                "<Prefix/>",
+                "<Transition><Days>30</Days><StorageClass>STANDARD_IA</StorageClass></Transition>",
+                &[false],
+            ),
+            ("<Prefix/>", "<SomethingNew><Days>1</Days></SomethingNew>", &[false]),
+        ] {
+            assert_eq!(harm(filter, acts), wanted, "{filter} {acts}");
+        }
+        let said = rules(&rule("week", "", week)).touching(90);
+        assert!(said[0].rule == "week" && said[0].does.contains("after 7 days"), "{said:?}");
+        let off = rule("off", "", week).replace("Enabled", "Disabled");
+        assert_eq!(rules(&off).touching(90), []);
     }
 }

@@ -1,29 +1,25 @@
-//! What S3 needs beyond objects: the lifecycle rule, versions, locks. Through the AWS SDK, with
-//! checksums only where required, since several S3-compatible stores refuse its default.
+//! What S3 needs beyond objects: uploads and locks; versions are `s3_copies`', rules `s3_lifecycle`'s. Through
+//! the AWS SDK, with checksums only where required, since several S3-compatible stores refuse its default.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{
     BehaviorVersion, Builder, Credentials, IdentityCache, ProvideCredentials, Region,
-    RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient,
+    RequestChecksumCalculation, ResponseChecksumValidation,
 };
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata};
-use aws_sdk_s3::types::{
-    AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration,
-    LifecycleRule, LifecycleRuleFilter, NoncurrentVersionExpiration,
-};
+use aws_sdk_s3::error::ProvideErrorMetadata;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::future;
-use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use object_store::aws::AwsCredentialProvider;
+use object_store::client::HttpClient;
 
-use super::key::PREFIX;
-use super::lifecycle::{self, Drift};
+use super::lifecycle::Drift;
+use super::s3_http::ForSdk;
+use super::s3_place::Place;
+use super::s3_refusal::transient;
 use super::store::StoreError;
 use crate::app::config::S3Config;
 
@@ -32,6 +28,12 @@ use crate::app::config::S3Config;
 pub struct S3Admin {
     pub(super) client: Client,
     pub(super) bucket: String,
+    pub(super) region: String,
+    pub(super) place: Place,
+    pub(super) credentials: AwsCredentialProvider,
+    pub(super) http: HttpClient,
+    /// What the store left out of our lifecycle rule when it was written last.
+    all_it_keeps: Mutex<Option<String>>,
 }
 
 /// A part that the store has.
@@ -44,59 +46,36 @@ pub struct StoredPart {
 }
 
 impl S3Admin {
-    /// A client; nothing is contacted.
-    ///
-    /// Errors: the certificate file cannot be read, or the proxy is no URL.
-    pub fn new(config: &S3Config, credentials: AwsCredentialProvider) -> Result<Self, StoreError> {
-        let mut builder = Builder::new()
+    /// A client over `http`; nothing is contacted.
+    pub fn new(
+        config: &S3Config,
+        place: Place,
+        credentials: AwsCredentialProvider,
+        http: HttpClient,
+    ) -> Self {
+        // With the bucket in the path, the SDK puts its name right behind what it is given.
+        let end = if place.path_style { "/" } else { "" };
+        let sdk = Builder::new()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(config.region.clone()))
-            .force_path_style(config.path_style)
+            .endpoint_url(format!("{}{end}", place.store))
+            .force_path_style(place.path_style)
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
-        if let Some(endpoint) = &config.endpoint {
-            builder = builder.endpoint_url(endpoint);
-        }
-        let builder = builder
-            .credentials_provider(Shared(credentials))
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            .credentials_provider(Shared(Arc::clone(&credentials)))
             // The other client keeps them as long as they are good.
             .identity_cache(IdentityCache::no_cache())
-            .http_client(http_client(config)?);
-        Ok(Self { client: Client::from_conf(builder.build()), bucket: config.bucket.clone() })
-    }
-
-    /// Makes our lifecycle rule what it must be; rules that are not ours stay as they are.
-    /// Returns what had to be changed.
-    ///
-    /// Errors: the store refuses, or does not keep what it was given.
-    pub async fn install_lifecycle(&self, days: u8) -> Result<Option<Drift>, StoreError> {
-        let rules = self.rules().await?;
-        let Some(drift) = lifecycle::drift(&rules, days) else { return Ok(None) };
-        let merged = lifecycle::merge(rules, our_rule(days)?);
-        let configuration =
-            BucketLifecycleConfiguration::builder().set_rules(Some(merged)).build().map_err(transient)?;
-        self.client
-            .put_bucket_lifecycle_configuration()
-            .bucket(&self.bucket)
-            .lifecycle_configuration(configuration)
-            .send()
-            .await
-            .map_err(transient)?;
-        match lifecycle::drift(&self.rules().await?, days) {
-            None => Ok(Some(drift)),
-            Some(Drift::Partly(what)) => {
-                tracing::warn!(missing = %what, "the store does not keep all of the lifecycle rule");
-                Ok(Some(drift))
-            }
-            Some(_) => Err(StoreError::Config("the store does not keep the lifecycle rule".into())),
+            .http_client(ForSdk(http.clone()))
+            .build();
+        Self {
+            client: Client::from_conf(sdk),
+            bucket: config.bucket.clone(),
+            region: config.region.clone(),
+            place,
+            credentials,
+            http,
+            all_it_keeps: Mutex::default(),
         }
-    }
-
-    /// What is wrong with the lifecycle rule now.
-    ///
-    /// Errors: the rules cannot be read.
-    pub async fn lifecycle_drift(&self, days: u8) -> Result<Option<Drift>, StoreError> {
-        Ok(lifecycle::drift(&self.rules().await?, days))
     }
 
     /// Refuses a bucket whose own lock would keep objects that must go: longer than we promise, or
@@ -183,28 +162,15 @@ impl S3Admin {
         }
     }
 
-    async fn rules(&self) -> Result<Vec<LifecycleRule>, StoreError> {
-        match self.client.get_bucket_lifecycle_configuration().bucket(&self.bucket).send().await {
-            Ok(answer) => Ok(answer.rules.unwrap_or_default()),
-            Err(error) if error.code() == Some("NoSuchLifecycleConfiguration") => Ok(vec![]),
-            Err(error) => Err(transient(error)),
-        }
+    /// Whether this is what the store leaves out of our rule whenever it is written.
+    pub(super) fn is_all_it_keeps(&self, drift: &Drift) -> bool {
+        let kept = self.all_it_keeps.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!((drift, &*kept), (Drift::Partly(what), Some(kept)) if what == kept)
     }
-}
 
-/// The rule that ends what we might miss.
-fn our_rule(days: u8) -> Result<LifecycleRule, StoreError> {
-    LifecycleRule::builder()
-        .id(lifecycle::RULE_ID)
-        .filter(LifecycleRuleFilter::builder().prefix(PREFIX).build())
-        .status(ExpirationStatus::Enabled)
-        .expiration(LifecycleExpiration::builder().days(i32::from(days)).build())
-        .noncurrent_version_expiration(NoncurrentVersionExpiration::builder().noncurrent_days(1).build())
-        .abort_incomplete_multipart_upload(
-            AbortIncompleteMultipartUpload::builder().days_after_initiation(1).build(),
-        )
-        .build()
-        .map_err(transient)
+    pub(super) fn note_all_it_keeps(&self, what: &str) {
+        *self.all_it_keeps.lock().unwrap_or_else(PoisonError::into_inner) = Some(what.to_owned());
+    }
 }
 
 /// Credentials of the objects' client, for this one.
@@ -221,35 +187,4 @@ impl ProvideCredentials for Shared {
             Ok(Credentials::new(&keys.key_id, &keys.secret_key, keys.token.clone(), None, "optag"))
         })
     }
-}
-
-fn http_client(config: &S3Config) -> Result<SharedHttpClient, StoreError> {
-    let mut context = TlsContext::builder();
-    if let Some(file) = &config.ca_file {
-        let pem = std::fs::read(file)
-            .map_err(|error| StoreError::Config(format!("{}: {error}", file.display())))?;
-        context = context.with_trust_store(TrustStore::default().with_pem_certificate(pem));
-    }
-    let context = context.build().map_err(|error| StoreError::Config(error.to_string()))?;
-    let proxy = match &config.proxy {
-        Some(url) => ProxyConfig::all(url.reveal().as_str())
-            .map_err(|_| StoreError::Config("store.proxy is no URL".into()))?,
-        None => ProxyConfig::from_env(),
-    };
-    Ok(aws_smithy_http_client::Builder::new().build_with_connector_fn(move |settings, components| {
-        let mut connector = Connector::builder();
-        if let Some(settings) = settings {
-            connector = connector.connector_settings(settings.clone());
-        }
-        connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
-        connector
-            .proxy_config(proxy.clone())
-            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-            .tls_context(context.clone())
-            .build()
-    }))
-}
-
-pub(super) fn transient(error: impl std::error::Error) -> StoreError {
-    StoreError::Transient(DisplayErrorContext(error).to_string())
 }

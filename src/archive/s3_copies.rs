@@ -8,7 +8,8 @@ use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::DateTime;
 
 use super::copies::{CopyKind, StoredCopy};
-use super::s3_admin::{S3Admin, transient};
+use super::s3_admin::S3Admin;
+use super::s3_refusal::transient;
 use super::store::StoreError;
 use crate::base::clock::WallTime;
 

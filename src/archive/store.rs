@@ -3,25 +3,22 @@
 
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{
-    Certificate, ClientOptions, Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, RetryConfig,
-};
+use object_store::{Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, RetryConfig};
 use tokio::sync::OnceCell;
 
 use super::credentials::FileCredentials;
 use super::s3_admin::S3Admin;
+use super::s3_place::Place;
+use super::{s3_http, s3_refusal};
 use crate::app::config::{S3Config, StoreConfig};
-
-/// One request's time limit.
-const REQUEST: Duration = Duration::from_secs(30);
+use crate::base::causes::causes;
 
 /// Why the store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +48,7 @@ impl From<Error> for StoreError {
         match error {
             Error::NotFound { .. } => StoreError::Missing,
             Error::AlreadyExists { .. } | Error::Precondition { .. } => StoreError::Conflict,
-            other => StoreError::Transient(other.to_string()),
+            other => StoreError::Transient(s3_refusal::in_short(&causes(&other))),
         }
     }
 }
@@ -147,8 +144,9 @@ impl Store {
     }
 
     fn local(dir: &FsPath) -> Result<Self, StoreError> {
-        let config =
-            |error: &dyn std::fmt::Display| StoreError::Config(format!("{}: {error}", dir.display()));
+        let config = |error: &(dyn std::error::Error + 'static)| {
+            StoreError::Config(format!("{}: {}", dir.display(), causes(error)))
+        };
         std::fs::create_dir_all(dir).map_err(|error| config(&error))?;
         let objects = LocalFileSystem::new_with_prefix(dir)
             .map_err(|error| config(&error))?
@@ -159,42 +157,24 @@ impl Store {
     }
 
     fn s3(config: &S3Config) -> Result<Self, StoreError> {
-        let mut client = ClientOptions::new().with_timeout(REQUEST).with_allow_http(config.allow_http);
-        if let Some(file) = &config.ca_file {
-            let pem = std::fs::read(file)
-                .map_err(|error| StoreError::Config(format!("{}: {error}", file.display())))?;
-            for certificate in Certificate::from_pem_bundle(&pem)? {
-                client = client.with_root_certificate(certificate);
-            }
-        }
-        if let Some(proxy) = &config.proxy {
-            client = client.with_proxy_url(proxy.reveal());
-        }
+        let place = Place::new(config)?;
+        let options = s3_http::options(config)?;
+        let http = s3_http::client(&options)?;
         // Deliveries are tried again for ever above; here only what a connection may hiccup.
-        let retry = RetryConfig { max_retries: 1, retry_timeout: REQUEST, ..RetryConfig::default() };
-        let mut builder = AmazonS3Builder::from_env()
+        let retry = RetryConfig { max_retries: 1, retry_timeout: s3_http::REQUEST, ..RetryConfig::default() };
+        let objects = credentials(config, AmazonS3Builder::new())
             .with_bucket_name(&config.bucket)
             .with_region(&config.region)
             .with_allow_http(config.allow_http)
-            .with_virtual_hosted_style_request(!config.path_style)
-            .with_client_options(client)
-            .with_retry(retry);
-        if let Some(endpoint) = &config.endpoint {
-            builder = builder.with_endpoint(endpoint);
-        }
-        if let Some(keys) = &config.credentials {
-            builder = builder
-                .with_access_key_id(keys.access_key_id.reveal())
-                .with_secret_access_key(keys.secret_access_key.reveal());
-            if let Some(token) = &keys.session_token {
-                builder = builder.with_token(token.reveal());
-            }
-        } else if let Some(file) = &config.credentials_file {
-            builder = builder.with_credentials(Arc::new(FileCredentials::new(file)));
-        }
-        let objects = builder.build().map_err(|error| StoreError::Config(error.to_string()))?;
+            .with_virtual_hosted_style_request(!place.path_style)
+            // Where the bucket is in the host's name, this client wants it there already.
+            .with_endpoint(if place.path_style { &place.store } else { &place.bucket })
+            .with_client_options(options)
+            .with_retry(retry)
+            .build()
+            .map_err(|error| StoreError::Config(causes(&error)))?;
         // One source of credentials for both clients: what the first finds or reads again.
-        let admin = S3Admin::new(config, Arc::clone(objects.credentials()))?;
+        let admin = S3Admin::new(config, place, Arc::clone(objects.credentials()), http);
         Ok(Self {
             objects: Arc::new(objects.clone()),
             s3: Some(Arc::new(S3 { objects, admin })),
@@ -203,6 +183,37 @@ impl Store {
         })
     }
 }
+
+/// From the settings; where they name none, what the machine gives a program that runs on it. Of
+/// the environment's `AWS_…` only this counts: what else stands there is for other programs.
+fn credentials(config: &S3Config, builder: AmazonS3Builder) -> AmazonS3Builder {
+    if let Some(keys) = &config.credentials {
+        let builder = builder
+            .with_access_key_id(keys.access_key_id.reveal())
+            .with_secret_access_key(keys.secret_access_key.reveal());
+        return match &keys.session_token {
+            Some(token) => builder.with_token(token.reveal()),
+            None => builder,
+        };
+    }
+    if let Some(file) = &config.credentials_file {
+        return builder.with_credentials(Arc::new(FileCredentials::new(file)));
+    }
+    GIVEN.into_iter().fold(builder, |builder, (variable, key)| match std::env::var(variable) {
+        Ok(value) if !value.is_empty() => builder.with_config(key, value),
+        _ => builder,
+    })
+}
+
+/// How the machine says where credentials are to be had.
+const GIVEN: [(&str, AmazonS3ConfigKey); 6] = [
+    ("AWS_WEB_IDENTITY_TOKEN_FILE", AmazonS3ConfigKey::WebIdentityTokenFile),
+    ("AWS_ROLE_ARN", AmazonS3ConfigKey::RoleArn),
+    ("AWS_ROLE_SESSION_NAME", AmazonS3ConfigKey::RoleSessionName),
+    ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", AmazonS3ConfigKey::ContainerCredentialsRelativeUri),
+    ("AWS_CONTAINER_CREDENTIALS_FULL_URI", AmazonS3ConfigKey::ContainerCredentialsFullUri),
+    ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", AmazonS3ConfigKey::ContainerAuthorizationTokenFile),
+];
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,7 @@
 //! every stage shares. Not here: anything that imports another module of ours.
 
 pub mod base64;
+pub mod causes;
 pub mod clock;
 pub mod dir_lock;
 pub mod hex;

@@ -116,8 +116,9 @@ catalog! {
     CLOCK_TRUSTED = Gauge, "optag_clock_trusted", [], "1 where the wall clock is trusted; 0: it jumped and nobody has confirmed it.";
     STORE_UP = Gauge, "optag_store_up", [], "1 where the store answered last time.";
     INDEX_UP = Gauge, "optag_index_up", [], "1 where the index answered last time.";
-    LIFECYCLE_OK = Gauge, "optag_store_lifecycle_ok", [], "1 where the bucket's expiry rule is as it must be.";
+    LIFECYCLE_OK = Gauge, "optag_store_lifecycle_ok", [], "1 where the bucket's expiry rule, its lock and the rules of others are as they must be.";
     LIFECYCLE_DRIFTS_TOTAL = Counter, "optag_store_lifecycle_drifts_total", [], "Times that the bucket's expiry rule was not as it must be and was set again.";
+    FOREIGN_RULES = Gauge, "optag_store_foreign_rules", ["effect": &["harmful", "harmless"]], "Lifecycle rules of others that reach recordings; harmful: they end or move them before their time.";
     HTTP_REQUESTS_TOTAL = Counter, "optag_http_requests_total", ["route": OPEN, "status": OPEN], "HTTP requests by route and class of status.";
     HTTP_SECONDS = Histogram(HTTP_S), "optag_http_request_seconds", [], "Time until an HTTP answer began.";
     HTTP_CONNECTIONS_CLOSED_TOTAL = Counter, "optag_http_connections_closed_total", ["cause": &["stalled", "displaced", "address"]], "HTTP connections closed by the recorder: the client did not read its answer, was idle while a new one needed the place, or its address had too many.";

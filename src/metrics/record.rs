@@ -333,6 +333,12 @@ pub fn lifecycle_ok(ok: bool) {
     gauge!(c::LIFECYCLE_OK.name).set(flag(ok));
 }
 
+/// Lifecycle rules of others that reach what we store.
+pub fn foreign_rules(harmful: usize, harmless: usize) {
+    gauge!(c::FOREIGN_RULES.name, "effect" => "harmful").set(harmful as f64);
+    gauge!(c::FOREIGN_RULES.name, "effect" => "harmless").set(harmless as f64);
+}
+
 /// An HTTP answer began.
 pub fn http_answered(route: &str, status: u16, took: Duration) {
     let class = match status / 100 {

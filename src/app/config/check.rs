@@ -10,6 +10,7 @@ use super::error::ConfigError;
 use super::raw::{RawConfig, RawStore};
 use super::seal;
 use super::settings::*;
+use crate::archive::s3_place::Place;
 use crate::base::limit;
 use crate::base::private::Private;
 use crate::disclosure::owner::Owner;
@@ -202,35 +203,45 @@ fn store(raw: RawStore, data_dir: &Path, env: &[(String, String)]) -> Result<Sto
             if endpoint.as_ref().is_some_and(|url| url.starts_with("http://")) && !raw.allow_http {
                 return Err(wrong("store.endpoint", "https:// is required unless store.allow_http = true"));
             }
-            Ok(StoreConfig::S3(S3Config {
+            let s3 = S3Config {
                 bucket: filled(raw.bucket)
                     .ok_or_else(|| wrong("store.bucket", "a bucket is required with store.kind = \"s3\""))?,
                 endpoint,
                 region: raw.region,
-                credentials: credentials(env),
+                credentials: credentials(env)?,
                 credentials_file: filled(raw.credentials_file).map(PathBuf::from),
                 proxy: filled(raw.proxy).map(Private::new),
                 path_style: raw.path_style,
                 allow_http: raw.allow_http,
                 ca_file: filled(raw.ca_file).map(PathBuf::from),
                 manage_lifecycle: raw.manage_lifecycle,
-            }))
+            };
+            // Refused here rather than at the first request.
+            match Place::new(&s3) {
+                Ok(_) => Ok(StoreConfig::S3(s3)),
+                Err(why) => Err(wrong("store", &why.to_string())),
+            }
         }
         _ => Err(wrong("store.kind", "`local` or `s3`")),
     }
 }
 
-/// From the environment, if both are there.
-fn credentials(env: &[(String, String)]) -> Option<S3Credentials> {
+/// From the environment, if both are there. One alone is a slip: nothing else is tried then.
+fn credentials(env: &[(String, String)]) -> Result<Option<S3Credentials>, ConfigError> {
     let get = |name: &str| {
         let value = env.iter().find(|(variable, value)| variable == name && !value.is_empty());
         value.map(|(_, value)| Private::new(value.clone()))
     };
-    Some(S3Credentials {
-        access_key_id: get("AWS_ACCESS_KEY_ID")?,
-        secret_access_key: get("AWS_SECRET_ACCESS_KEY")?,
-        session_token: get("AWS_SESSION_TOKEN"),
-    })
+    match (get("AWS_ACCESS_KEY_ID"), get("AWS_SECRET_ACCESS_KEY")) {
+        (None, None) => Ok(None),
+        (Some(access_key_id), Some(secret_access_key)) => Ok(Some(S3Credentials {
+            access_key_id,
+            secret_access_key,
+            session_token: get("AWS_SESSION_TOKEN"),
+        })),
+        (None, Some(_)) => Err(wrong("AWS_ACCESS_KEY_ID", "required beside AWS_SECRET_ACCESS_KEY")),
+        (Some(_), None) => Err(wrong("AWS_SECRET_ACCESS_KEY", "required beside AWS_ACCESS_KEY_ID")),
+    }
 }
 
 fn log_format(text: &str) -> Result<LogFormat, ConfigError> {

@@ -1,0 +1,142 @@
+//! A document of the store's as a tree that remembers where each element stands in the text, so
+//! that what is not ours can be handed back untouched.
+
+use std::ops::Range;
+
+use quick_xml::Reader;
+use quick_xml::events::Event;
+
+/// The longest document that is read. Units: bytes.
+const MOST_BYTES: usize = 4 << 20;
+/// The deepest nesting that is read.
+const DEEPEST: usize = 32;
+
+/// One element.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Element {
+    /// Its name as it is written, with its prefix.
+    pub name: String,
+    /// Its own text, trimmed.
+    pub text: String,
+    /// The elements in it.
+    pub children: Vec<Element>,
+    /// Where it stands, its tags included. Units: bytes.
+    pub span: Range<usize>,
+    /// What is between its tags. Units: bytes.
+    pub inner: Range<usize>,
+}
+
+impl Element {
+    /// Its name without a prefix.
+    pub fn local(&self) -> &str {
+        self.name.rsplit(':').next().unwrap_or_default()
+    }
+
+    /// The first element at a path of local names below it.
+    pub fn at(&self, path: &[&str]) -> Option<&Element> {
+        let Some((first, rest)) = path.split_first() else { return Some(self) };
+        self.children.iter().filter(|child| child.local() == *first).find_map(|child| child.at(rest))
+    }
+
+    /// Whether it is written as one tag, `<a/>`.
+    pub fn is_empty_tag(&self) -> bool {
+        self.inner.end == self.span.end
+    }
+
+    /// What it says, whatever the order of its elements.
+    pub fn canonical(&self) -> String {
+        let mut inside: Vec<String> = self.children.iter().map(Element::canonical).collect();
+        inside.sort();
+        format!("{}[{}]{{{}}}", self.local(), self.text, inside.join(""))
+    }
+}
+
+/// Reads a whole, well-formed document.
+///
+/// Errors: it is not, or is larger or deeper than any honest one; says how.
+pub fn read(text: &str) -> Result<Element, String> {
+    if text.len() > MOST_BYTES {
+        return Err("the document is too long".into());
+    }
+    let mut reader = Reader::from_str(text);
+    let mut open = vec![Element::default()];
+    loop {
+        let from = reader.buffer_position() as usize;
+        let event = reader.read_event().map_err(|error| format!("no well-formed XML: {error}"))?;
+        let to = reader.buffer_position() as usize;
+        let made = |name: &str, inner: Range<usize>| Element {
+            name: name.to_owned(),
+            span: from..to,
+            inner,
+            ..Element::default()
+        };
+        match event {
+            Event::Start(tag) => open.push(made(tag.name().as_ref(), to..to)),
+            Event::Empty(tag) => {
+                let element = made(tag.name().as_ref(), to..to);
+                open.last_mut().ok_or("unbalanced")?.children.push(element);
+            }
+            Event::End(_) => {
+                let mut element = open.pop().ok_or("unbalanced")?;
+                (element.inner.end, element.span.end) = (from, to);
+                element.text = element.text.trim().to_owned();
+                open.last_mut().ok_or("unbalanced")?.children.push(element);
+            }
+            Event::Text(part) => push(&mut open, &part.xml10_content()),
+            Event::CData(part) => push(&mut open, &part.xml10_content()),
+            Event::GeneralRef(name) => {
+                let character = name.resolve_char_ref().map_err(|error| error.to_string())?;
+                let text = match character {
+                    Some(character) => character.to_string(),
+                    None => {
+                        let known = quick_xml::escape::resolve_predefined_entity(&name);
+                        known.ok_or_else(|| format!("`&{};` is unknown", &*name))?.to_owned()
+                    }
+                };
+                push(&mut open, &text);
+            }
+            Event::DocType(_) => return Err("the document has a document type".into()),
+            Event::Eof => break,
+            _ => {}
+        }
+        if open.len() > DEEPEST {
+            return Err("the document is too deep".into());
+        }
+    }
+    let mut top = open.pop().filter(|_| open.is_empty()).ok_or("the document breaks off")?;
+    match top.children.len() {
+        1 => Ok(top.children.remove(0)),
+        _ => Err("there is not one element at the top".into()),
+    }
+}
+
+fn push(open: &mut [Element], text: &str) {
+    if let Some(top) = open.last_mut() {
+        top.text.push_str(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_element_knows_where_it_stands_and_what_it_says() {
+        let text = "<?xml version='1.0'?><a:r x='1'>\n <b>one &amp; <![CDATA[two]]></b><c/></a:r>\n";
+        let root = read(text).unwrap();
+        assert_eq!((root.name.as_str(), root.local()), ("a:r", "r"));
+        let b = root.at(&["b"]).unwrap();
+        assert_eq!((b.text.as_str(), &text[b.inner.clone()]), ("one & two", "one &amp; <![CDATA[two]]>"));
+        let c = root.at(&["c"]).unwrap();
+        assert!(c.is_empty_tag() && &text[c.span.clone()] == "<c/>");
+        assert!(&text[root.span.clone()] == text.split_once("?>").unwrap().1.trim_end());
+    }
+
+    #[test]
+    fn what_is_not_whole_is_not_read() {
+        for text in ["", "<a>", "<a></b>", "<a/><b/>", "<a>&x;</a>", "<!DOCTYPE a><a/>", "plain"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+        assert!(read(&"<a>".repeat(100)).is_err());
+    }
+}

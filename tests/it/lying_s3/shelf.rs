@@ -1,0 +1,377 @@
+//! What the double holds: objects with their versions, uploads, rules. It answers as S3 does, but
+//! for the lies that it was told to tell.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Response, StatusCode};
+use bytes::Bytes;
+
+/// What the store says that is not so, or does not do, at every request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(dead_code, reason = "each is for some test")]
+pub enum Lie {
+    /// DELETE of an object is acknowledged, and nothing is deleted.
+    KeepsObjects,
+    /// DELETE of an upload is acknowledged, and its parts stay.
+    KeepsUploads,
+    /// A list shows so many entries, and says that they are all.
+    ListsAtMost(usize),
+    /// A list shows so many entries, says that there are more, and not where to go on.
+    BreaksOffAfter(usize),
+    /// The list of uploads is empty.
+    HidesUploads,
+    /// HEAD says that there is no such object.
+    HeadSeesNothing,
+    /// GET says that there is no such object.
+    GetSeesNothing,
+    /// Lists of versions are not implemented.
+    NoVersions,
+    /// Whether the bucket keeps versions is not implemented either.
+    NoVersioning,
+    /// Answers never name a version.
+    NamesNoVersions,
+    /// PUT of objects is refused.
+    RefusesWrites,
+    /// DELETE is refused.
+    RefusesDeletes,
+    /// Lifecycle rules without Content-MD5 are refused.
+    WantsMd5,
+    /// Lifecycle rules without one of the newer checksums are refused.
+    WantsChecksum,
+    /// Elements that are not understood are dropped from lifecycle rules.
+    DropsUnknownElements,
+}
+
+/// Parts by number, each with the name of its content.
+pub type Parts = BTreeMap<u32, (Bytes, String)>;
+
+/// What the store holds and did.
+#[derive(Default)]
+pub struct State {
+    /// What a plain GET gives.
+    pub objects: BTreeMap<String, Bytes>,
+    /// Versions of each name, the latest last; none for a delete marker. Where there is no
+    /// versioning, it is empty.
+    pub versions: BTreeMap<String, Vec<(String, Option<Bytes>)>>,
+    pub versioned: bool,
+    pub uploads: HashMap<String, (String, Parts)>,
+    /// The lifecycle rules, and what travels beside them.
+    pub rules: Option<(String, String)>,
+    /// What happens to the rules between two requests of a client.
+    pub rules_change: Vec<String>,
+    pub lies: HashSet<Lie>,
+    /// Objects created, each time.
+    pub created: Vec<String>,
+    /// Parts received.
+    pub parts: usize,
+    /// Requests so far.
+    pub requests: usize,
+    /// Paths of the requests so far, with their hosts.
+    pub asked: Vec<String>,
+    /// Whether a taken name is refused.
+    pub overwrites: bool,
+}
+
+/// One request.
+pub struct Asked<'a> {
+    pub method: &'a Method,
+    pub key: &'a str,
+    pub query: &'a HashMap<String, String>,
+    pub headers: &'a HeaderMap,
+    pub body: Bytes,
+}
+
+impl State {
+    fn lies(&self, lie: Lie) -> bool {
+        self.lies.contains(&lie)
+    }
+
+    pub fn act(&mut self, asked: Asked<'_>) -> Response<Body> {
+        let Asked { method, key, query, headers, body } = asked;
+        let has = |name: &str| query.contains_key(name);
+        let create = headers.contains_key("if-none-match");
+        match *method {
+            _ if has("lifecycle") => self.rules(method, headers, body),
+            Method::GET if has("object-lock") => error(404, "ObjectLockConfigurationNotFoundError"),
+            Method::GET if has("versioning") && self.lies(Lie::NoVersioning) => error(501, "NotImplemented"),
+            Method::GET if has("versioning") => {
+                let status = if self.versioned { "<Status>Enabled</Status>" } else { "" };
+                xml(format!("<VersioningConfiguration>{status}</VersioningConfiguration>"))
+            }
+            Method::GET if has("uploads") => self.list_uploads(),
+            Method::GET if has("versions") && self.lies(Lie::NoVersions) => error(501, "NotImplemented"),
+            Method::GET if has("versions") => self.list_versions(query),
+            Method::GET if has("list-type") => self.list(query),
+            Method::GET if has("uploadId") => self.list_parts(&query["uploadId"]),
+            Method::GET if self.lies(Lie::GetSeesNothing) => error(404, "NoSuchKey"),
+            Method::HEAD if self.lies(Lie::HeadSeesNothing) => error(404, "NoSuchKey"),
+            Method::GET | Method::HEAD => {
+                let range = headers.get("range").and_then(|range| range.to_str().ok());
+                self.read(key, query.get("versionId"), range)
+            }
+            Method::PUT | Method::POST if self.lies(Lie::RefusesWrites) => error(403, "AccessDenied"),
+            Method::POST if has("uploads") => {
+                let id = format!("upload-{}", self.requests);
+                self.uploads.insert(id.clone(), (key.to_owned(), Parts::new()));
+                let ids = format!("<Bucket>bucket</Bucket><Key>{key}</Key><UploadId>{id}</UploadId>");
+                xml(format!("<InitiateMultipartUploadResult>{ids}</InitiateMultipartUploadResult>"))
+            }
+            Method::POST => self.complete(&query["uploadId"], &body),
+            Method::PUT if has("partNumber") => {
+                let Some((_, parts)) = self.uploads.get_mut(&query["uploadId"]) else {
+                    return error(404, "NoSuchUpload");
+                };
+                let etag = etag(&body);
+                parts.insert(query["partNumber"].parse().unwrap(), (body, etag.clone()));
+                self.parts += 1;
+                Response::builder().header("etag", etag).body(Body::empty()).unwrap()
+            }
+            Method::PUT if create && !self.overwrites && self.objects.contains_key(key) => {
+                error(412, "PreconditionFailed")
+            }
+            Method::PUT => {
+                self.store(key, body);
+                Response::builder().header("etag", "\"an object's\"").body(Body::empty()).unwrap()
+            }
+            Method::DELETE if self.lies(Lie::RefusesDeletes) => error(403, "AccessDenied"),
+            Method::DELETE => self.delete(key, query),
+            _ => error(405, "MethodNotAllowed"),
+        }
+    }
+
+    /// Puts an object there, as a new version where versions are kept.
+    pub fn store(&mut self, key: &str, body: Bytes) {
+        if self.versioned {
+            let id = format!("v{}", self.requests);
+            self.versions.entry(key.to_owned()).or_default().push((id, Some(body.clone())));
+        }
+        self.objects.insert(key.to_owned(), body);
+        self.created.push(key.to_owned());
+    }
+
+    fn delete(&mut self, key: &str, query: &HashMap<String, String>) -> Response<Body> {
+        let done = || Response::builder().status(204).body(Body::empty()).unwrap();
+        if let Some(id) = query.get("uploadId") {
+            if !self.lies(Lie::KeepsUploads) {
+                self.uploads.remove(id);
+            }
+            return done();
+        }
+        if self.lies(Lie::KeepsObjects) {
+            return done();
+        }
+        if !self.versioned {
+            self.objects.remove(key);
+            return done();
+        }
+        let versions = self.versions.entry(key.to_owned()).or_default();
+        match query.get("versionId") {
+            Some(id) => versions.retain(|(version, _)| version != id),
+            None => versions.push((format!("m{}", self.requests), None)),
+        }
+        match versions.last() {
+            Some((_, Some(object))) => drop(self.objects.insert(key.to_owned(), object.clone())),
+            _ => drop(self.objects.remove(key)),
+        }
+        done()
+    }
+
+    fn read(&self, key: &str, version: Option<&String>, range: Option<&str>) -> Response<Body> {
+        let versions = self.versions.get(key).map(Vec::as_slice).unwrap_or_default();
+        let named = match version {
+            Some(id) => versions.iter().find(|(version, _)| version == id),
+            None => versions.last(),
+        };
+        let tells = !self.lies(Lie::NamesNoVersions);
+        let object = match (self.versioned, version, named) {
+            (false, None, _) => self.objects.get(key),
+            (false, Some(_), _) | (true, _, None) => None,
+            (true, _, Some((id, None))) => {
+                let mut gone = error(404, "NoSuchKey");
+                if tells {
+                    gone.headers_mut().insert("x-amz-delete-marker", "true".parse().unwrap());
+                    gone.headers_mut().insert("x-amz-version-id", id.parse().unwrap());
+                }
+                return gone;
+            }
+            (true, _, Some((_, object))) => object.as_ref(),
+        };
+        let Some(object) = object else {
+            return error(404, if version.is_some() { "NoSuchVersion" } else { "NoSuchKey" });
+        };
+        let mut answer = Response::builder()
+            .header("etag", "\"an object's\"")
+            .header("last-modified", "Tue, 24 Nov 2026 10:00:00 GMT");
+        if let Some((id, _)) = named.filter(|_| self.versioned && tells) {
+            answer = answer.header("x-amz-version-id", id);
+        }
+        let Some((first, last)) = range.and_then(|range| range.strip_prefix("bytes=")?.split_once('-'))
+        else {
+            return answer.header("content-length", object.len()).body(object.clone().into()).unwrap();
+        };
+        let first: usize = first.parse().unwrap();
+        let end = last.parse::<usize>().map_or(object.len(), |last| (last + 1).min(object.len()));
+        if first >= end {
+            return error(416, "InvalidRange");
+        }
+        answer
+            .status(StatusCode::PARTIAL_CONTENT)
+            .header("content-range", format!("bytes {first}-{}/{}", end - 1, object.len()))
+            .header("content-length", end - first)
+            .body(object.slice(first..end).into())
+            .unwrap()
+    }
+
+    fn list(&self, query: &HashMap<String, String>) -> Response<Body> {
+        let items = self
+            .objects
+            .iter()
+            .map(|(key, object)| (key.clone(), entry("Contents", key, None, object.len())));
+        self.page(query, "ListBucketResult", items.collect())
+    }
+
+    fn list_versions(&self, query: &HashMap<String, String>) -> Response<Body> {
+        let mut items = Vec::new();
+        if !self.versioned {
+            items.extend(
+                self.objects
+                    .iter()
+                    .map(|(key, object)| (key.clone(), entry("Version", key, Some("null"), object.len()))),
+            );
+        }
+        for (key, versions) in &self.versions {
+            items.extend(versions.iter().rev().map(|(id, object)| {
+                let item = if object.is_some() { "Version" } else { "DeleteMarker" };
+                (key.clone(), entry(item, key, Some(id), object.as_ref().map_or(0, Bytes::len)))
+            }));
+        }
+        self.page(query, "ListVersionsResult", items)
+    }
+
+    /// Entries after a marker, as many as fit a page; less where it lies.
+    fn page(
+        &self,
+        query: &HashMap<String, String>,
+        root: &str,
+        items: Vec<(String, String)>,
+    ) -> Response<Body> {
+        let prefix = query.get("prefix").map(String::as_str).unwrap_or_default();
+        let after =
+            ["key-marker", "start-after", "continuation-token"].iter().find_map(|name| query.get(*name));
+        let after = after.map(String::as_str).unwrap_or_default();
+        let mut items: Vec<_> = items
+            .into_iter()
+            .filter(|(key, _)| key.starts_with(prefix) && (after.is_empty() || key.as_str() > after))
+            .collect();
+        let mut more = "<IsTruncated>false</IsTruncated>".to_owned();
+        for lie in &self.lies {
+            match lie {
+                Lie::ListsAtMost(most) => items.truncate(*most),
+                Lie::BreaksOffAfter(most) if items.len() > *most => {
+                    items.truncate(*most);
+                    more = "<IsTruncated>true</IsTruncated>".to_owned();
+                }
+                _ => {}
+            }
+        }
+        let items: String = items.into_iter().map(|(_, item)| item).collect();
+        xml(format!("<{root}>{more}{items}</{root}>"))
+    }
+
+    fn list_uploads(&self) -> Response<Body> {
+        let shown = self.uploads.iter().filter(|_| !self.lies(Lie::HidesUploads));
+        let uploads = shown.map(|(id, (key, _))| {
+            format!(
+                "<Upload><Key>{key}</Key><UploadId>{id}</UploadId>\
+                 <Initiated>2026-11-24T10:00:00.000Z</Initiated></Upload>"
+            )
+        });
+        let uploads: String = uploads.collect();
+        xml(format!("<ListMultipartUploadsResult>{uploads}</ListMultipartUploadsResult>"))
+    }
+
+    fn list_parts(&self, upload: &str) -> Response<Body> {
+        let Some((_, parts)) = self.uploads.get(upload) else { return error(404, "NoSuchUpload") };
+        let parts = parts.iter().map(|(number, (part, etag))| {
+            let etag = etag.replace('"', "&quot;");
+            let facts = format!("<ETag>{etag}</ETag><Size>{}</Size>", part.len());
+            format!("<Part><PartNumber>{number}</PartNumber>{facts}</Part>")
+        });
+        let parts: String = parts.collect();
+        xml(format!("<ListPartsResult><IsTruncated>false</IsTruncated>{parts}</ListPartsResult>"))
+    }
+
+    /// Parts must be named as they are, as a real store demands.
+    fn complete(&mut self, upload: &str, named: &[u8]) -> Response<Body> {
+        let Some((key, parts)) = self.uploads.get(upload) else { return error(404, "NoSuchUpload") };
+        let named = String::from_utf8_lossy(named).replace("&quot;", "\"");
+        if parts.values().any(|(_, etag)| !named.contains(etag.trim_matches('"'))) {
+            return error(400, "InvalidPart");
+        }
+        let whole: Vec<u8> = parts.values().flat_map(|(part, _)| part.iter().copied()).collect();
+        let key = key.clone();
+        self.store(&key, whole.into());
+        self.uploads.remove(upload);
+        xml(format!(
+            "<CompleteMultipartUploadResult><Key>{key}</Key><ETag>\"done-1\"</ETag></CompleteMultipartUploadResult>"
+        ))
+    }
+
+    fn rules(&mut self, method: &Method, headers: &HeaderMap, body: Bytes) -> Response<Body> {
+        const BESIDE: &str = "x-amz-transition-default-minimum-object-size";
+        if *method == Method::GET {
+            let now = self.rules.clone();
+            if let Some(next) = self.rules_change.pop() {
+                self.rules = Some((next, String::new()));
+            }
+            let Some((text, beside)) = now else { return error(404, "NoSuchLifecycleConfiguration") };
+            return Response::builder().header(BESIDE, beside).body(text.into()).unwrap();
+        }
+        let md5 = headers.get("content-md5").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if self.lies(Lie::WantsMd5) && md5 != base64_md5(&body) {
+            return error(400, "InvalidRequest");
+        }
+        if self.lies(Lie::WantsChecksum) && !headers.contains_key("x-amz-checksum-sha256") {
+            return error(400, "MissingChecksum");
+        }
+        let mut text = String::from_utf8(body.to_vec()).unwrap();
+        if self.lies(Lie::DropsUnknownElements) {
+            text = text.replace("<ExpiredObjectAllVersions>true</ExpiredObjectAllVersions>", "");
+        }
+        let beside = headers.get(BESIDE).and_then(|value| value.to_str().ok()).unwrap_or("reset");
+        self.rules = Some((text, beside.to_owned()));
+        xml(String::new())
+    }
+}
+
+fn base64_md5(body: &[u8]) -> String {
+    use md5::{Digest, Md5};
+    optag::base::base64::encode(&Md5::digest(body))
+}
+
+fn entry(item: &str, key: &str, version: Option<&str>, bytes: usize) -> String {
+    let version = version.map_or(String::new(), |id| format!("<VersionId>{id}</VersionId>"));
+    format!(
+        "<{item}><Key>{key}</Key>{version}<Size>{bytes}</Size>\
+         <LastModified>2026-11-24T10:00:00.000Z</LastModified></{item}>"
+    )
+}
+
+pub fn error(status: u16, code: &str) -> Response<Body> {
+    let mut answer = xml(format!("<Error><Code>{code}</Code><Message>told to</Message></Error>"));
+    *answer.status_mut() = StatusCode::from_u16(status).unwrap();
+    answer
+}
+
+fn xml(body: String) -> Response<Body> {
+    let text = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>{body}");
+    Response::builder().header("content-type", "application/xml").body(text.into()).unwrap()
+}
+
+/// As S3 names the content of a part: its MD5, in quotes.
+fn etag(body: &[u8]) -> String {
+    use md5::{Digest, Md5};
+    let digits: String = Md5::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("\"{digits}\"")
+}
