@@ -25,10 +25,9 @@ use crate::base::limit;
 use crate::base::private::Private;
 use crate::call::consent::ConsentError;
 use crate::call::context::name_keys;
-use crate::call::number::normalise;
 use crate::call::{
-    Account, CallContext, CallFacts, ConsentState, Department, Evidence, LinkKind, Outcome, StreamFacts,
-    StreamRole, Unrecorded,
+    Account, CallContext, CallFacts, ConsentState, Department, LinkKind, Outcome, StreamFacts, StreamRole,
+    Unrecorded,
 };
 use crate::media::call::{CallRules, CallState, Command};
 use crate::media::engine::{CallPlan, Engine, EngineError, StreamPlan};

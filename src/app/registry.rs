@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 
 use crate::base::id::CallId;
-use crate::base::private::Private;
 use crate::call::context::name_keys;
 use crate::call::{CallFacts, CallLink, ConsentState, LinkKind, Outcome, StreamFacts};
 use crate::media::output::{Ended, StreamCounts};
@@ -43,8 +42,6 @@ struct Calls {
     /// Facts of calls in progress of which the spool knows nothing, as no department that had
     /// them is recorded.
     unopened: HashMap<CallId, CallFacts>,
-    /// Number called, as last told, of calls in progress.
-    called: HashMap<CallId, Private<String>>,
     ended: VecDeque<CallId>,
 }
 
@@ -77,7 +74,6 @@ impl Registry {
         let mut calls = self.calls();
         calls.views.insert(facts.id, (view, gauges));
         calls.unopened.insert(facts.id, facts.clone());
-        calls.called.insert(facts.id, facts.called_number.clone());
         drop(calls);
         self.name(facts.id, &names_of(facts));
     }
@@ -109,16 +105,6 @@ impl Registry {
     /// Changes of consent from now on.
     pub fn consents(&self) -> broadcast::Receiver<(CallId, ConsentState)> {
         self.consents.subscribe()
-    }
-
-    /// The number called is told anew; whether it is another one.
-    pub fn called_changes(&self, id: CallId, number: &Private<String>) -> bool {
-        let mut calls = self.calls();
-        calls.called.get_mut(&id).is_some_and(|known| {
-            let changes = known != number;
-            known.clone_from(number);
-            changes
-        })
     }
 
     /// The facts of a call in progress that is not open in the spool.
@@ -154,7 +140,6 @@ impl Registry {
         calls.views.remove(&id);
         calls.unname(id);
         calls.unopened.remove(&id);
-        calls.called.remove(&id);
     }
 
     /// Consent changed.
@@ -179,7 +164,6 @@ impl Registry {
     pub fn end(&self, id: CallId, ended: &Ended) {
         let mut calls = self.calls();
         calls.unopened.remove(&id);
-        calls.called.remove(&id);
         let Some((view, _)) = calls.views.get_mut(&id).filter(|(view, _)| view.outcome.is_none()) else {
             return;
         };
@@ -293,9 +277,6 @@ mod tests {
         };
         let id = facts.id;
         registry.add(&facts, ConsentState::Unknown, &[], Arc::new(CallGauges::new(0)));
-        assert!(!registry.called_changes(id, &"2".to_owned().into()));
-        assert!(registry.called_changes(id, &"3".to_owned().into()));
-        assert!(!registry.called_changes(id, &"3".to_owned().into()));
         assert_eq!(registry.unopened(id), Some(facts));
         registry.set_department(id, "b");
         assert_eq!(registry.get(id).unwrap().department, "b");
@@ -305,6 +286,5 @@ mod tests {
             &Ended { at: WallTime::default(), by: EndedBy::Feed, outcome, frames: 0, streams: vec![] },
         );
         assert_eq!(registry.unopened(id), None);
-        assert!(!registry.called_changes(id, &"4".to_owned().into()));
     }
 }

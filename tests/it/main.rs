@@ -46,6 +46,7 @@ mod sip_src;
 mod sip_taking;
 mod sip_tolerance;
 mod sip_torture;
+mod sip_transfers;
 mod sip_traps;
 mod sounds;
 mod srtp_peers;

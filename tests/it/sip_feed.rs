@@ -23,6 +23,15 @@ pub struct Seen {
     pub new: NewCall,
     pub controls: Vec<Control>,
     pub view: CallView,
+    /// Departments that a yes was given to.
+    pub granted: Vec<String>,
+}
+
+impl Seen {
+    /// Whether audio would be kept.
+    pub fn is_open(&self) -> bool {
+        self.view.consent == ConsentState::Granted && !self.view.paused && self.view.ended_at.is_none()
+    }
 }
 
 /// Every call, by its id.
@@ -83,7 +92,7 @@ impl FakeFeed {
             outcome: None,
             streams: views.collect(),
         };
-        calls.insert(id, Seen { new, controls: Vec::new(), view });
+        calls.insert(id, Seen { new, controls: Vec::new(), view, granted: Vec::new() });
         Ok(Admitted { id, consent, streams })
     }
 
@@ -92,7 +101,20 @@ impl FakeFeed {
         let seen = calls.get_mut(&id).filter(|seen| seen.view.ended_at.is_none());
         let seen = seen.ok_or(ControlError::NoSuchCall(id))?;
         match &control {
-            Control::Answer { answer: Answer::Yes, .. } => seen.view.consent = ConsentState::Granted,
+            Control::Answer { answer: Answer::Yes, .. } => {
+                seen.view.consent = ConsentState::Granted;
+                seen.granted.push(seen.view.department.clone());
+            }
+            Control::Transfer { department, .. } => {
+                seen.view.consent = match seen.granted.contains(department) {
+                    true => ConsentState::Granted,
+                    false if department == "private" => ConsentState::Unknown,
+                    false => ConsentState::Asked,
+                };
+                seen.view.department.clone_from(department);
+            }
+            Control::Pause => seen.view.paused = true,
+            Control::Resume => seen.view.paused = false,
             Control::Answer { answer: Answer::No, .. } => seen.view.consent = ConsentState::Refused,
             Control::Withdraw { .. } => seen.view.consent = ConsentState::Withdrawn,
             Control::AddStream(stream) => {

@@ -8,13 +8,6 @@ impl Recorder {
         if let Control::AddStream(stream) = control {
             return self.add_stream(id, *stream).await;
         }
-        if let Control::Describe(context) = &control
-            && let Some(department) = self.moved_to(id, context)
-        {
-            let evidence = Evidence::Actor { name: "the number called changed".into(), staff: None };
-            let transfer = Control::Transfer { department, prompt_version: None, evidence };
-            Box::pin(self.try_control(id, transfer)).await?;
-        }
         let control = match control {
             Control::Describe(context) => return self.describe(id, context).await,
             control => control,
@@ -144,20 +137,6 @@ impl Recorder {
     fn department(&self, id: &str) -> Result<&Department, ControlError> {
         let found = self.config.departments.iter().find(|department| department.id == id);
         found.ok_or_else(|| ControlError::UnknownDepartment(id.to_owned()))
-    }
-
-    /// The department that a changed number called belongs to, where it is not the present one.
-    fn moved_to(&self, id: CallId, context: &CallContext) -> Option<String> {
-        let number = context.called_number.as_ref()?;
-        let changes = self.registry.called_changes(id, number);
-        let country = &self.config.country_code;
-        let called = normalise(number.reveal(), country).filter(|_| changes)?;
-        let reaches = |one: &&Department| {
-            one.numbers.iter().any(|written| normalise(written, country).as_ref() == Some(&called))
-        };
-        let department = self.config.departments.iter().find(reaches)?;
-        let now = self.registry.get(id)?.department;
-        (department.id != now).then(|| department.id.clone())
     }
 
     /// A call that no department recorded so far is opened in the spool as one of `department`'s,

@@ -3,10 +3,10 @@
 //! In: sessions, and refusals of INVITEs that began none. Out: [`Account`]s. Not here: where
 //! they are kept.
 
+use super::links::links_of;
 use super::parties::Hints;
 use super::parties::Parties;
 use super::server::{Output, Server, SessionId};
-use super::session::links_of;
 use crate::base::clock::{MonoTime, WallTime};
 use crate::base::private::Private;
 use crate::call::{Account, CallLink, LinkKind, Unrecorded};

@@ -243,7 +243,10 @@ impl Server {
 
     /// New metadata and consent in a request of a dialog.
     pub(super) fn described(&mut self, id: SessionId, at: WallTime, request: &Request, body: Body) {
-        let signal = self.config.consent.clone();
+        let (signal, rules) = (self.config.consent.clone(), &self.config.rules);
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.saved.hints.renew(request, rules);
+        }
         let Some(session) = self.edit(id) else { return };
         let header = signal.header.as_ref().and_then(|name| request.headers.text(name));
         let mut consent = header.map(|value| value.into_owned());
@@ -251,17 +254,21 @@ impl Server {
         for document in &body.metadata {
             match metadata::parse(document) {
                 Ok(snapshot) => {
-                    session.saved.view.apply(&snapshot, at);
+                    session.saved.take_in(&snapshot, at);
                     let element = signal.element.as_deref().and_then(|name| snapshot.root.text_of(name));
                     consent = element.map(str::to_owned).or(consent);
                 }
-                Err(_) => unreadable += 1,
+                Err(_) => {
+                    session.saved.transfers.doubt();
+                    unreadable += 1;
+                }
             }
         }
         if let Some(value) = consent {
             session.signalled(&signal, &value, "sip signalling");
         }
         self.stats.metadata_unreadable += unreadable;
+        self.follow_call(id);
         if !body.raw.is_empty() {
             self.describe(id, body.raw);
         }
@@ -279,9 +286,19 @@ impl Server {
     /// The parties as they are known by now.
     pub(super) fn parties(&mut self, id: SessionId) -> Parties {
         let Some(session) = self.sessions.get_mut(&id) else { return Parties::default() };
-        let Saved { view, hints, caller, .. } = &mut session.saved;
-        let parties =
-            parties::resolve(view, hints, &self.config.rules, &self.config.departments, caller.as_deref());
+        let Saved { view, hints, caller, guessed, .. } = &mut session.saved;
+        let resolve =
+            |known| parties::resolve(view, hints, &self.config.rules, &self.config.departments, known);
+        // A guess gives way to anything better.
+        let better = guessed.then(|| resolve(None)).filter(|parties| !parties.guessed);
+        let parties = match better {
+            Some(better) => better,
+            None => {
+                let parties = resolve(caller.as_deref());
+                Parties { guessed: parties.guessed || *guessed && parties.caller.is_some(), ..parties }
+            }
+        };
+        *guessed = parties.guessed;
         if let Some(at) = parties.caller {
             *caller = Some(view.participants[at].id.clone());
         }

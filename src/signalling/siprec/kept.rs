@@ -67,6 +67,8 @@ impl Kept {
         session.offered = self.offered;
         session.consent = self.consent;
         session.resumed_ack = self.unacknowledged;
+        // What the feed may not have taken before the process ended.
+        session.repeat_controls();
         // A refresh that came while nobody listened comes again within the grace.
         session.timer_at = self.timer_at.map(|at| at.max(now + TIMER_GRACE));
         session

@@ -12,13 +12,18 @@
 mod accounts;
 mod answers;
 pub mod body;
+mod callers;
 pub mod config;
+pub mod departments;
+mod extension;
 mod invite;
 pub mod kept;
+mod links;
 #[cfg(feature = "server")]
 pub mod listen;
 pub mod media;
 pub mod metadata;
+mod moving;
 mod opening;
 mod own;
 pub mod parties;
@@ -29,5 +34,6 @@ pub mod session;
 pub mod stats;
 mod steering;
 pub mod taking;
+pub mod transfer;
 pub mod view;
 pub mod xml;

@@ -9,11 +9,12 @@
 use super::body::{self, Body};
 use super::config::{UntilConsent, WhenUnavailable};
 use super::invite::ACCEPT;
+use super::links::{links_of, raw_headers};
 use super::media::{self, Fate};
 use super::own::set_timer;
 use super::parties::{self, Hints, Parties};
 use super::server::{Incoming, Output, Server, SessionId};
-use super::session::{Saved, Session, links_of, raw_headers};
+use super::session::{Saved, Session};
 use crate::base::clock::{MonoTime, WallTime};
 use crate::base::limit::{NUMBER_CHARS, TEXT_CHARS};
 use crate::call::{ConsentKeys, ConsentState, StreamRole, Unrecorded};
@@ -168,6 +169,7 @@ impl Server {
             lines: 0,
             view: Default::default(),
             caller: None,
+            guessed: false,
             hints,
             links: links_of(&request),
             call: None,
@@ -179,6 +181,7 @@ impl Server {
             account: self.name("account"),
             began_at: at,
             client: flow.peer.ip().to_string(),
+            transfers: Default::default(),
         });
         session.flow = Some(flow);
         set_timer(&mut session, now);
@@ -226,6 +229,9 @@ impl Server {
         };
         session.saved.keys = department.default_keys().clone();
         session.admitting = true;
+        let seen = self.seen(id);
+        let Some(session) = self.edit(id) else { return };
+        session.saved.transfers.begin(&department.id, &seen);
         let call = new_call(department.id, &parties, streams, session, raw);
         if self.draining {
             self.admitted(now, id, Err(AdmitError::Draining), out);

@@ -8,12 +8,15 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::callers::{calling_member, user_of_view};
+pub use super::departments::Departments;
+use super::departments::user_of;
 use super::view::View;
 use crate::base::private::Private;
-use crate::call::{Department, StreamRole, number::normalise};
-use crate::signalling::sip::header::{param, split_list};
+use crate::call::StreamRole;
+use crate::signalling::sip::header::param;
 use crate::signalling::sip::message::Request;
-use crate::signalling::sip::uri::{NameAddr, Uri};
+use crate::signalling::sip::uri::NameAddr;
 
 /// One place where a number may stand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,17 +50,6 @@ pub struct PartyRules {
     pub department: Vec<Source>,
 }
 
-/// The departments, found by the numbers that reach them.
-#[derive(Clone, Debug, Default)]
-pub struct Departments {
-    /// All of them.
-    pub all: Vec<Department>,
-    /// The country whose numbers are written without a code, for example `45`.
-    pub country_code: String,
-    /// Takes calls that no number decides; `None` leaves them unrecorded.
-    pub otherwise: Option<String>,
-}
-
 /// What an INVITE says of the parties, kept for the life of the session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hints(Vec<(String, Private<String>)>);
@@ -73,9 +65,9 @@ pub struct Parties {
     pub caller_name: Option<String>,
     /// The department's id.
     pub department: Option<String>,
-    /// The calling participant.
+    /// The participant who is asked: the one who calls, or whom the recorded user has called.
     pub caller: Option<usize>,
-    /// Whether the calling participant is only likely.
+    /// Whether that participant is only likely.
     pub guessed: bool,
 }
 
@@ -178,20 +170,19 @@ impl Hints {
         Self(kept)
     }
 
-    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.reveal().as_str())
+    /// Takes over what a later request of the dialog says anew. From and To name the same two ends
+    /// throughout; a field that is not repeated stays.
+    pub fn renew(&mut self, request: &Request, rules: &PartyRules) {
+        let later = Self::of(request, rules);
+        let fixed = ["request-uri", "from", "to"];
+        let renewed = |name: &str| !fixed.contains(&name) && later.0.iter().any(|(n, _)| n == name);
+        self.0.retain(|(name, _)| !renewed(name));
+        self.0.extend(later.0.iter().filter(|(name, _)| renewed(name)).cloned());
     }
-}
 
-impl Departments {
-    /// The department that `text`, a number, address or id, stands for.
-    fn named(&self, text: &str) -> Option<&Department> {
-        let user = user_of(text);
-        self.all.iter().find(|d| d.id == user).or_else(|| {
-            let number = normalise(&user, &self.country_code)?;
-            let same = |n: &String| normalise(n, &self.country_code).as_ref() == Some(&number);
-            self.all.iter().find(|d| d.numbers.iter().any(same))
-        })
+    /// The values of a header field.
+    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.reveal().as_str())
     }
 }
 
@@ -203,7 +194,10 @@ pub fn resolve(
     departments: &Departments,
     known: Option<&str>,
 ) -> Parties {
-    let (caller, guessed) = calling_member(view, hints, departments, known);
+    let (asked, guessed) = calling_member(view, hints, departments, known);
+    // Of a call that the recorded user made, the user's number is the one called from.
+    let user = || user_of_view(view, departments).filter(|user| Some(*user) != asked);
+    let caller = if view.outgoing == Some(true) { user().or(asked) } else { asked };
     let find = |sources: &[Source], calling: bool| {
         sources.iter().find_map(|source| {
             let texts = texts_of(source, view, hints, caller, calling);
@@ -241,7 +235,7 @@ pub fn resolve(
         caller_number: number,
         called_number: user_of(&called_text),
         department: department.map(|d| d.id.clone()).or_else(|| departments.otherwise.clone()),
-        caller,
+        caller: asked,
         guessed,
     }
 }
@@ -258,8 +252,9 @@ pub fn role(
     match view.speakers(label)[..] {
         [one] if Some(one) == parties.caller => StreamRole::Caller,
         [one] => {
-            let first_other = (0..view.participants.len()).find(|p| Some(*p) != parties.caller);
-            if Some(one) == first_other { StreamRole::Employee } else { StreamRole::Other }
+            let others = || (0..view.participants.len()).filter(|p| Some(*p) != parties.caller);
+            let first = others().find(|p| view.participants[*p].is_here()).or_else(|| others().next());
+            if Some(one) == first { StreamRole::Employee } else { StreamRole::Other }
         }
         [_, _, ..] if count == 1 => StreamRole::Mixed,
         [_, _, ..] => StreamRole::Other,
@@ -279,68 +274,6 @@ pub fn role(
     }
 }
 
-/// The participant who calls: as a vendor says; else the one known so far; else the one whose
-/// number the vendor's call data or From has; else the one who is no department; else the
-/// first. The second value is whether that is a guess.
-fn calling_member(
-    view: &View,
-    hints: &Hints,
-    departments: &Departments,
-    known: Option<&str>,
-) -> (Option<usize>, bool) {
-    let members = &view.participants;
-    let mut all: Vec<usize> = (0..members.len()).filter(|at| members[*at].left_at.is_none()).collect();
-    if let Some(at) = all.iter().copied().find(|at| members[*at].calls == Some(true)) {
-        return (Some(at), false);
-    }
-    if let Some(at) = known.and_then(|id| stands_for(view, id)) {
-        return (Some(at), false);
-    }
-    if all.is_empty() {
-        all = (0..members.len()).collect();
-    }
-    let find = |test: &dyn Fn(usize) -> bool| all.iter().copied().find(|at| test(*at));
-    if let Some(callee) = find(&|at| members[at].calls == Some(false)) {
-        return (find(&|at| at != callee), false);
-    }
-    let has_number = |at: usize, number: &str| {
-        !number.is_empty() && members[at].aors.iter().any(|aor| user_of(aor.reveal()) == number)
-    };
-    let told =
-        |text: &Option<Private<String>>| text.as_ref().map(|t| user_of(t.reveal())).unwrap_or_default();
-    let (caller, called) = (told(&view.caller), told(&view.called));
-    if let Some(at) = find(&|at| has_number(at, &caller)) {
-        return (Some(at), false);
-    }
-    if let Some(callee) = find(&|at| has_number(at, &called)) {
-        return (find(&|at| at != callee), false);
-    }
-    let from = hints.all("from").next().map(user_of).unwrap_or_default();
-    if let Some(at) = find(&|at| has_number(at, &from)) {
-        return (Some(at), false);
-    }
-    let is_department =
-        |at: usize| members[at].aors.iter().any(|aor| departments.named(aor.reveal()).is_some());
-    match find(&is_department) {
-        Some(_) => (find(&|at| !is_department(at)), false),
-        None => (find(&|_| true), !members.is_empty()),
-    }
-}
-
-/// Who is the caller now, if `id` was so far: the same one, even after having left; but one
-/// who took over the same stream; and nobody for sure, if `id` left without ever having one.
-fn stands_for(view: &View, id: &str) -> Option<usize> {
-    let at = view.participants.iter().position(|member| member.id == id)?;
-    let was = &view.participants[at];
-    if was.left_at.is_none() {
-        return Some(at);
-    }
-    let shares =
-        |m: &super::view::Member| m.left_at.is_none() && m.sends.iter().any(|s| was.sends.contains(s));
-    let heir = view.participants.iter().position(shares);
-    heir.or_else(|| (!was.sends.is_empty()).then_some(at))
-}
-
 /// The texts that a source has for the calling or the called side.
 fn texts_of(
     source: &Source,
@@ -351,8 +284,8 @@ fn texts_of(
 ) -> Vec<String> {
     match source {
         Source::Vendor => {
-            let text = if calling { &view.caller } else { &view.called };
-            text.iter().map(|text| text.reveal().clone()).collect()
+            let texts = if calling { [&view.caller, &None] } else { [&view.called, &view.queue] };
+            texts.into_iter().flatten().map(|text| text.reveal().clone()).collect()
         }
         Source::Participants => {
             let wanted = |at: &usize| (Some(*at) == caller) == calling;
@@ -379,21 +312,6 @@ fn parameter(value: &str, key: &str) -> Option<String> {
     let inner = value.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map(|(uri, _)| uri);
     let found = inner.and_then(|uri| param(uri, key)).or_else(|| param(value, key))?;
     (!found.is_empty()).then(|| found.to_owned())
-}
-
-/// The number or user in an address of any form.
-fn user_of(text: &str) -> String {
-    let text = split_list(text).into_iter().next().unwrap_or_default();
-    if let Some(uri) = Uri::parse(text).filter(Uri::is_telephony) {
-        return uri.user_text();
-    }
-    if let Some(read) = NameAddr::parse(text)
-        && (read.uri.is_telephony() || !read.uri.user.is_empty())
-    {
-        return read.uri.user_text();
-    }
-    let bare = text.trim_matches(['<', '>', ' ', '"']);
-    bare.split(['@', ';', '?']).next().unwrap_or_default().trim().to_owned()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use super::*;
 use crate::base::clock::WallTime;
-use crate::call::ConsentKeys;
+use crate::call::{ConsentKeys, Department};
 use crate::signalling::sip::parse::{Framing, Parsed, parse};
 use crate::signalling::siprec::metadata;
 
@@ -133,7 +133,8 @@ fn t17_addresses_and_names_of_every_form_are_understood() {
         ("4555501012@192.0.2.17", "4555501012"),
         ("tel:+4512345678", "+4512345678"),
         ("sip:+4512345678@h;user=phone", "+4512345678"),
-        ("sip:12345678;phone-context=+45@h", "12345678"),
+        ("sip:12345678;phone-context=+45@h", "+4512345678"),
+        ("tel:1234;phone-context=pbx.example", "1234"),
         ("+45 12 34 56 78", "+45 12 34 56 78"),
         ("\"A, B\" <sip:123@h>;tag=7", "123"),
         ("anonymous@anonymous.invalid", "anonymous"),

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::config::MediaSource;
 use super::media;
+use super::metadata::Snapshot;
 use super::parties::{Hints, Parties};
 use super::taking::Taking;
+use super::transfer::Transfers;
 use super::view::View;
 use crate::base::clock::{MonoTime, WallTime};
 use crate::base::id::CallId;
@@ -42,7 +44,10 @@ pub struct Saved {
     pub view: View,
     /// The client's id for the participant who calls.
     pub caller: Option<String>,
-    /// What the first INVITE said of the parties.
+    /// Whether that is only a guess.
+    #[serde(default)]
+    pub guessed: bool,
+    /// What the first INVITE said of the parties, as far as no later request says it anew.
     pub hints: Hints,
     /// Links that do not come from metadata.
     pub links: Vec<CallLink>,
@@ -69,6 +74,9 @@ pub struct Saved {
     /// The client's address.
     #[serde(default)]
     pub client: String,
+    /// Which department has the call.
+    #[serde(default)]
+    pub transfers: Transfers,
 }
 
 /// What the engine was told of a stream: formats, events, comfort noise, sender, keys, RTCP.
@@ -112,6 +120,8 @@ pub struct Session {
     adding: VecDeque<(usize, Told)>,
     /// Whether the control under way adds a stream.
     adds: bool,
+    /// Whether the control under way is a transfer.
+    moves: bool,
     busy: bool,
     waiting: VecDeque<Control>,
     pub(super) signalled_answer: Option<Answer>,
@@ -122,6 +132,21 @@ pub struct Session {
     pub resumed_ack: Option<u32>,
     /// Proof of what was last kept of it.
     pub kept: u64,
+}
+
+impl Saved {
+    /// Takes in a metadata document. One that broke off may have meant more than was read, unless
+    /// this client's documents always look so.
+    pub fn take_in(&mut self, document: &Snapshot, at: WallTime) {
+        let usual = self.view.odd_documents > 0;
+        self.view.apply(document, at);
+        if !document.partial && !document.cut && !document.participants.is_empty() {
+            self.transfers.resolved();
+        }
+        if document.cut && !usual || self.view.overflowed {
+            self.transfers.doubt();
+        }
+    }
 }
 
 impl Session {
@@ -143,6 +168,7 @@ impl Session {
             growing: None,
             adding: VecDeque::new(),
             adds: false,
+            moves: false,
             busy: false,
             waiting: VecDeque::new(),
             signalled_answer: None,
@@ -153,16 +179,43 @@ impl Session {
         }
     }
 
-    /// Puts a control in line.
+    /// Puts a control in line. What a later one makes needless goes: a client that sends faster
+    /// than the feed takes costs descriptions, never a pause, a transfer or an answer.
     pub fn control(&mut self, control: Control) {
+        let superseded = |waiting: &Control| match (&control, waiting) {
+            (Control::Pause | Control::Resume, Control::Pause | Control::Resume) => true,
+            (Control::Renegotiate { stream, .. }, Control::Renegotiate { stream: old, .. }) => stream == old,
+            (Control::DropStream { stream }, Control::DropStream { stream: old }) => stream == old,
+            _ => false,
+        };
+        self.waiting.retain(|waiting| !superseded(waiting));
         if self.waiting.len() >= WAITING {
             let describes = |control: &Control| matches!(control, Control::Describe(_));
-            let lasting = |control: &Control| !matches!(control, Control::AddStream(_));
-            let oldest = self.waiting.iter().position(describes);
-            let oldest = oldest.or_else(|| self.waiting.iter().position(lasting));
-            self.waiting.remove(oldest.unwrap_or(0));
+            if let Some(oldest) = self.waiting.iter().position(describes) {
+                self.waiting.remove(oldest);
+            }
         }
-        self.waiting.push_back(control);
+        let needed = matches!(
+            control,
+            Control::Pause
+                | Control::Resume
+                | Control::Transfer { .. }
+                | Control::Withdraw { .. }
+                | Control::End
+        );
+        if needed || self.waiting.len() < WAITING * 4 {
+            self.waiting.push_back(control);
+        }
+    }
+
+    /// Whether the feed has taken every transfer.
+    pub fn has_moved(&self) -> bool {
+        !self.moves && !self.waiting.iter().any(|control| matches!(control, Control::Transfer { .. }))
+    }
+
+    /// Whether the control under way is a transfer.
+    pub const fn is_moving(&self) -> bool {
+        self.moves
     }
 
     /// The next control to carry out, if none is under way.
@@ -171,12 +224,14 @@ impl Session {
         let control = self.waiting.pop_front()?;
         self.busy = true;
         self.adds = matches!(control, Control::AddStream(_));
+        self.moves = matches!(control, Control::Transfer { .. });
         Some((call, control))
     }
 
     /// The control under way is done.
     pub fn done(&mut self) {
         self.busy = false;
+        self.moves = false;
     }
 
     /// Asks for a stream for a line that has none yet.
@@ -218,6 +273,7 @@ impl Session {
         self.saved.ours.follow(offer);
         self.saved.lines = offer.media.len();
         let mut all_held = true;
+        let mut changes = Vec::new();
         for (line, media) in self.saved.ours.lines.iter().zip(&offer.media) {
             let Some(index) = line.taken.and_then(|taken| taken.stream) else { continue };
             all_held &= media.is_held() || media.port == 0;
@@ -226,7 +282,7 @@ impl Session {
                 // Told nothing any more: whatever comes next is a change.
                 if let Some(known) = known.filter(|known| !known.0.is_empty()) {
                     known.0.clear();
-                    self.waiting.push_back(Control::DropStream { stream: index });
+                    changes.push(Control::DropStream { stream: index });
                 }
                 continue;
             }
@@ -242,7 +298,7 @@ impl Session {
             if let Some(known) = known.filter(|known| **known != told) {
                 known.clone_from(&told);
                 let (formats, telephone_event, comfort_noise, source, srtp, rtcp) = told;
-                self.waiting.push_back(Control::Renegotiate {
+                changes.push(Control::Renegotiate {
                     stream: index,
                     formats,
                     telephone_event,
@@ -253,6 +309,7 @@ impl Session {
                 });
             }
         }
+        changes.into_iter().for_each(|change| self.control(change));
         let held = all_held || offer.media.iter().any(|media| media.record_paused);
         self.saved.held = held;
         self.pace();
@@ -268,10 +325,10 @@ impl Session {
         })
     }
 
-    /// Tells the call to pause while the client holds or its streams are not taken yet, and to
-    /// go on after.
+    /// Tells the call to pause while the client holds, its streams are not taken yet or nobody
+    /// knows which department has it, and to go on after.
     pub fn pace(&mut self) {
-        let paused = self.saved.held || self.saved.waits;
+        let paused = self.saved.held || self.saved.waits || self.saved.transfers.is_unknown();
         if paused != self.saved.paused {
             self.saved.paused = paused;
             self.control(if paused { Control::Pause } else { Control::Resume });
@@ -333,34 +390,4 @@ impl Session {
             raw_left_out: 0,
         }
     }
-}
-
-/// Links that the header fields of an INVITE give.
-pub fn links_of(request: &Request) -> Vec<CallLink> {
-    let link = |kind, value: &str| CallLink { kind, value: value.trim().to_owned().into() };
-    let mut links = vec![link(LinkKind::CallId, &request.call_id())];
-    for (name, kind) in [
-        ("session-id", LinkKind::SessionId),
-        ("user-to-user", LinkKind::Ucid),
-        ("x-genesys-calluuid", LinkKind::Ucid),
-        ("cisco-guid", LinkKind::CiscoGuid),
-    ] {
-        links.extend(request.headers.all(name).take(4).map(|v| link(kind, &String::from_utf8_lossy(v))));
-    }
-    let from = request.headers.text("from").unwrap_or_default().to_ascii_lowercase();
-    for part in from.split([';', '>']) {
-        if let Some(("x-refci" | "x-nearendrefci" | "x-farendrefci", value)) = part.trim().split_once('=') {
-            links.push(link(LinkKind::ForkReference, value));
-        }
-    }
-    links
-}
-
-/// The header fields of a request, to be kept as they came. Credentials are left out.
-pub fn raw_headers(request: &Request, at: WallTime) -> RawBody {
-    let mut text = format!("{} {}\n", request.method, request.uri.text);
-    for (name, value) in request.headers.iter().filter(|(name, _)| !name.contains("authorization")) {
-        text.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(value)));
-    }
-    RawBody { at, media_type: "message/sip".to_owned(), text: text.into() }
 }

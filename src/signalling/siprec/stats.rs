@@ -49,6 +49,10 @@ pub struct Stats {
     pub metadata_unreadable: u64,
     /// Calls in which the calling participant was only guessed.
     pub callers_guessed: u64,
+    /// Transfers that signalling told of.
+    pub transfers: u64,
+    /// Times that a call was paused because no department was known for who has it.
+    pub departments_unknown: u64,
     /// Controls that the feed refused.
     pub controls_refused: u64,
     /// Sessions ended from our side.
@@ -79,7 +83,7 @@ impl Stats {
     }
 
     /// Every counter with its name, for metrics.
-    pub fn named(&self) -> [(&'static str, u64); 29] {
+    pub fn named(&self) -> [(&'static str, u64); 31] {
         [
             ("sessions", self.sessions),
             ("draining", self.draining),
@@ -103,6 +107,8 @@ impl Stats {
             ("streams_too_many", self.streams_too_many),
             ("metadata_unreadable", self.metadata_unreadable),
             ("callers_guessed", self.callers_guessed),
+            ("transfers", self.transfers),
+            ("departments_unknown", self.departments_unknown),
             ("controls_refused", self.controls_refused),
             ("hung_up", self.hung_up),
             ("taking_asked", self.taking_asked),

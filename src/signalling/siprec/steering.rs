@@ -20,7 +20,9 @@ impl Server {
         result: Result<CallView, ControlError>,
         out: &mut Vec<Output>,
     ) {
+        let moved = self.sessions.get(&id).is_some_and(|session| session.is_moving());
         self.stream_added(now, id, &result, out);
+        self.moved(id, moved, &result);
         let Some(session) = self.edit(id) else { return };
         match result {
             Ok(view) => {

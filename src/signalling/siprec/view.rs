@@ -9,13 +9,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::metadata::Snapshot;
+use super::metadata::{Flow, Presence, Snapshot};
 use crate::base::clock::WallTime;
 use crate::base::private::Private;
 use crate::call::context::Held;
 
 /// The most participants, streams or ids of one kind that are kept; later ones are ignored.
 pub const KEPT: usize = 64;
+
+/// Former ids of a participant that are kept.
+const FORMER_IDS: usize = 4;
 
 /// The merged view.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,17 +39,36 @@ pub struct View {
     pub caller: Option<Private<String>>,
     /// The number called, likewise.
     pub called: Option<Private<String>>,
+    /// The queue that took the call, likewise.
+    #[serde(default)]
+    pub queue: Option<Private<String>>,
+    /// The user whose calls the client records, likewise.
+    #[serde(default)]
+    pub user: Option<Private<String>>,
+    /// Whether that user made the call.
+    #[serde(default)]
+    pub outgoing: Option<bool>,
+    /// Whether someone was named for whom there was no room.
+    #[serde(default)]
+    pub overflowed: bool,
     /// Documents that were ill-formed.
     pub odd_documents: u32,
 }
 
 /// A participant over time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// The client's id for it.
     pub id: String,
+    /// Ids that it had before; the last few.
+    #[serde(default)]
+    pub former_ids: Vec<String>,
     /// Its addresses.
     pub aors: Vec<Private<String>>,
+    /// Those that the latest document which names any gives it; some clients keep the id when someone
+    /// else takes over.
+    #[serde(default)]
+    pub latest: Vec<Private<String>>,
     /// Its name.
     pub name: Option<Private<String>>,
     /// Whether a vendor extension says that it calls, or is called.
@@ -62,6 +84,12 @@ pub struct Member {
     /// When its streams were on hold.
     #[serde(default)]
     pub held: Vec<Held>,
+    /// Communication sessions that it is in, as far as they were named.
+    #[serde(default)]
+    pub sessions: Vec<String>,
+    /// Whether it was said to send nothing any more.
+    #[serde(default)]
+    pub quiet: bool,
 }
 
 impl View {
@@ -75,19 +103,39 @@ impl View {
             add_all(&mut self.groups, session.group.as_slice());
         }
         add_all(&mut self.ucids, &document.ucids);
-        self.caller = document.caller.clone().map(Private::new).or(self.caller.take());
-        self.called = document.called.clone().map(Private::new).or(self.called.take());
+        let told = |new: &Option<String>, known: &mut Option<Private<String>>| {
+            *known = new.clone().map(Private::new).or(known.take());
+        };
+        told(&document.caller, &mut self.caller);
+        told(&document.called, &mut self.called);
+        told(&document.queue, &mut self.queue);
+        told(&document.user, &mut self.user);
+        self.outgoing = document.outgoing.or(self.outgoing);
+        self.apply_streams(document);
+        self.apply_participants(document, now);
+    }
+
+    /// A label that comes back under another id is the same stream: some clients name everything
+    /// anew in each document.
+    fn apply_streams(&mut self, document: &Snapshot) {
+        let named = |id: &str| document.streams.iter().any(|stream| stream.id == id);
         for stream in &document.streams {
-            let at = self.streams.iter().position(|(id, _)| *id == stream.id);
-            match at {
-                Some(at) if !stream.label.is_empty() => self.streams[at].1.clone_from(&stream.label),
+            let same = self.streams.iter().position(|(id, _)| *id == stream.id).or_else(|| {
+                let renamed = |(id, label): &(String, String)| {
+                    !label.is_empty() && *label == stream.label && !named(id)
+                };
+                self.streams.iter().position(renamed)
+            });
+            match same {
+                Some(at) if !stream.label.is_empty() => {
+                    self.streams[at] = (stream.id.clone(), stream.label.clone());
+                }
                 None if self.streams.len() < KEPT => {
                     self.streams.push((stream.id.clone(), stream.label.clone()));
                 }
                 _ => {}
             }
         }
-        self.apply_participants(document, now);
     }
 
     /// Whether nothing was ever said of anyone.
@@ -95,14 +143,18 @@ impl View {
         self.participants.is_empty() && self.streams.is_empty()
     }
 
-    /// Whose voice the stream with this label carries; several in a mixed stream.
+    /// Whose voice the stream with this label carries; several in a mixed stream. Those who left
+    /// count only where nobody took their place.
     pub fn speakers(&self, label: &str) -> Vec<usize> {
         let ids: Vec<&str> =
             self.streams.iter().filter(|(_, l)| l == label).map(|(id, _)| id.as_str()).collect();
         let speaks = |member: &Member| {
             member.sends.iter().any(|stream| ids.contains(&stream.as_str()) || stream == label)
         };
-        (0..self.participants.len()).filter(|at| speaks(&self.participants[*at])).collect()
+        let all: Vec<usize> =
+            (0..self.participants.len()).filter(|at| speaks(&self.participants[*at])).collect();
+        let here: Vec<usize> = all.iter().copied().filter(|at| self.participants[*at].is_here()).collect();
+        if here.is_empty() { all } else { here }
     }
 
     /// The stream with this label is on hold from now on, or is no longer. Whether that is new for
@@ -124,6 +176,7 @@ impl View {
 
     fn apply_participants(&mut self, document: &Snapshot, now: WallTime) {
         for participant in &document.participants {
+            self.rename(document, participant);
             let at = self.member(&participant.id, now);
             let Some(member) = at.map(|at| &mut self.participants[at]) else { continue };
             for aor in &participant.aors {
@@ -131,31 +184,54 @@ impl View {
                     member.aors.push(aor.clone().into());
                 }
             }
+            if !participant.aors.is_empty() {
+                member.latest = participant.aors.iter().take(KEPT).cloned().map(Private::new).collect();
+            }
             member.name = participant.name.clone().map(Private::new).or(member.name.take());
             member.calls = participant.calls.or(member.calls);
-            member.left_at = None;
+        }
+        if !document.partial {
+            let named = |member: &&mut Member| document.participants.iter().any(|p| p.id == member.id);
+            self.participants.iter_mut().filter(named).for_each(|member| member.sessions.clear());
         }
         for flow in &document.flows {
             let Some(at) = self.member(&flow.participant, now) else { continue };
-            let member = &mut self.participants[at];
-            if flow.ended {
-                continue;
-            }
-            // A later document says anew what a participant sends.
-            if !flow.sends.is_empty() {
-                member.sends = flow.sends.iter().take(KEPT).cloned().collect();
-            }
-            if !flow.receives.is_empty() {
-                member.receives = flow.receives.iter().take(KEPT).cloned().collect();
+            self.participants[at].follow(flow);
+        }
+        for presence in &document.presences {
+            let Some(at) = self.member(&presence.participant, now) else { continue };
+            self.participants[at].follow_presence(presence, now);
+        }
+        for session in &document.ended_sessions {
+            let ended = |member: &&mut Member| member.sessions.contains(session);
+            for member in self.participants.iter_mut().filter(ended) {
+                member.leave(Some(session), now);
             }
         }
         let named = |id: &str| document.participants.iter().any(|p| p.id == id);
-        let complete = !document.partial && !document.participants.is_empty();
-        for member in &mut self.participants {
-            let gone = document.left.contains(&member.id) || (complete && !named(&member.id));
-            if gone && member.left_at.is_none() {
-                member.left_at = Some(now);
+        if !document.partial && !document.participants.is_empty() {
+            for member in self.participants.iter_mut().filter(|member| !named(&member.id)) {
+                member.leave(None, now);
             }
+        }
+    }
+
+    /// A new id with the address of someone that the document does not name by id is the same one.
+    fn rename(&mut self, document: &Snapshot, participant: &super::metadata::Participant) {
+        let known = |id: &str| self.participants.iter().any(|member| member.id == id);
+        if participant.aors.is_empty() || known(&participant.id) {
+            return;
+        }
+        let named = |id: &str| document.participants.iter().any(|p| p.id == id);
+        let same = |member: &&mut Member| {
+            !named(&member.id) && member.aors.iter().any(|aor| participant.aors.contains(aor.reveal()))
+        };
+        if let Some(member) = self.participants.iter_mut().find(same) {
+            let former = std::mem::replace(&mut member.id, participant.id.clone());
+            member.former_ids.insert(0, former);
+            member.former_ids.truncate(FORMER_IDS);
+            // Ids of sessions and streams are new as well.
+            member.sessions.clear();
         }
     }
 
@@ -165,20 +241,54 @@ impl View {
             return Some(at);
         }
         if self.participants.len() >= KEPT {
+            self.overflowed = true;
             return None;
         }
-        self.participants.push(Member {
-            id: id.to_owned(),
-            aors: Vec::new(),
-            name: None,
-            calls: None,
-            sends: Vec::new(),
-            receives: Vec::new(),
-            joined_at: now,
-            left_at: None,
-            held: Vec::new(),
-        });
+        self.participants.push(Member { id: id.to_owned(), joined_at: now, ..Member::default() });
         Some(self.participants.len() - 1)
+    }
+}
+
+impl Member {
+    /// Whether it takes part now.
+    pub const fn is_here(&self) -> bool {
+        self.left_at.is_none()
+    }
+
+    /// A later document says anew what a participant sends.
+    fn follow(&mut self, flow: &Flow) {
+        if flow.ended {
+            self.quiet |= flow.sends.is_empty() || self.sends.iter().all(|id| flow.sends.contains(id));
+            return;
+        }
+        if !flow.sends.is_empty() {
+            self.sends = flow.sends.iter().take(KEPT).cloned().collect();
+            self.quiet = false;
+        }
+        if !flow.receives.is_empty() {
+            self.receives = flow.receives.iter().take(KEPT).cloned().collect();
+        }
+    }
+
+    fn follow_presence(&mut self, presence: &Presence, now: WallTime) {
+        if presence.left {
+            return self.leave(presence.session.as_deref(), now);
+        }
+        self.left_at = None;
+        if let Some(session) = &presence.session {
+            add(&mut self.sessions, session);
+        }
+    }
+
+    /// It left that session, and with its last one the call. An unknown session is as good as all.
+    fn leave(&mut self, session: Option<&str>, now: WallTime) {
+        let before = self.sessions.len();
+        self.sessions.retain(|known| session.is_some_and(|left| left != known));
+        let elsewhere = session.is_some() && self.sessions.len() < before && !self.sessions.is_empty();
+        if !elsewhere {
+            self.sessions.clear();
+            self.left_at.get_or_insert(now);
+        }
     }
 }
 

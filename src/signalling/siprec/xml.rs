@@ -27,6 +27,17 @@ pub struct Node {
     pub children: Vec<Node>,
 }
 
+/// What could be read of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// The outermost element.
+    pub root: Node,
+    /// Whether it was ill-formed.
+    pub odd: bool,
+    /// Whether it broke off before its end.
+    pub cut: bool,
+}
+
 /// Why nothing is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum XmlError {
@@ -89,10 +100,10 @@ fn text_of(bytes: &[u8]) -> (String, bool) {
     }
 }
 
-/// Reads a document. The second value is whether it broke off or was otherwise ill-formed.
+/// Reads a document.
 ///
 /// Errors: a document type, beyond the caps, or no element at all.
-pub fn read(bytes: &[u8]) -> Result<(Node, bool), XmlError> {
+pub fn read(bytes: &[u8]) -> Result<Document, XmlError> {
     if bytes.len() > XML_BYTES {
         return Err(XmlError::TooLarge);
     }
@@ -103,7 +114,7 @@ pub fn read(bytes: &[u8]) -> Result<(Node, bool), XmlError> {
     config.check_end_names = false;
     config.allow_unmatched_ends = true;
     config.allow_dangling_amp = true;
-    let (mut open, mut events, mut odd) = (vec![Node::default()], 0, odd);
+    let (mut open, mut events, mut odd, mut cut) = (vec![Node::default()], 0, odd, false);
     loop {
         events += 1;
         if open.len() > XML_DEPTH + 1 || events > XML_EVENTS {
@@ -127,17 +138,18 @@ pub fn read(bytes: &[u8]) -> Result<(Node, bool), XmlError> {
             Ok(Event::Eof) => break,
             Ok(_) => {}
             Err(_) => {
-                odd = true;
+                cut = true;
                 break;
             }
         }
     }
-    odd |= open.len() > 1;
+    cut |= open.len() > 1;
     while open.len() > 1 {
         shut(&mut open);
     }
     let root = open.pop().filter(|top| !top.children.is_empty());
-    root.map(|mut top| (top.children.swap_remove(0), odd)).ok_or(XmlError::Empty)
+    let document = |mut top: Node| Document { root: top.children.swap_remove(0), odd: odd || cut, cut };
+    root.map(document).ok_or(XmlError::Empty)
 }
 
 fn node(start: &BytesStart<'_>) -> Node {
@@ -194,7 +206,7 @@ mod tests {
 
     #[test]
     fn prefixes_and_capitals_do_not_matter_and_entities_are_resolved() {
-        let (root, odd) =
+        let Document { root, odd, .. } =
             read(b"\xef\xbb\xbf<?xml version='1.0'?><t:Recording xmlns:t='x'><t:Name id=' a&amp;b '>A &lt;B&gt; &#233;</t:Name><e/></t:Recording>")
                 .unwrap();
         assert_eq!((root.name.as_str(), odd), ("recording", false));
@@ -206,18 +218,18 @@ mod tests {
     #[test]
     fn texts_in_other_character_sets_are_read() {
         let latin = b"<?xml version='1.0' encoding='ISO-8859-1'?><name>S\xf8ren</name>";
-        let (root, odd) = read(latin).unwrap();
-        assert_eq!((root.text.as_str(), odd), ("S\u{f8}ren", true));
+        let Document { root, odd, cut } = read(latin).unwrap();
+        assert_eq!((root.text.as_str(), odd, cut), ("S\u{f8}ren", true, false));
         let wide: Vec<u8> =
             "\u{feff}<name>S\u{f8}ren</name>".encode_utf16().flat_map(u16::to_le_bytes).collect();
-        assert_eq!(read(&wide).unwrap().0.text, "S\u{f8}ren");
+        assert_eq!(read(&wide).unwrap().root.text, "S\u{f8}ren");
         assert_eq!(read(&[0xff, 0xfe]), Err(XmlError::Empty));
     }
 
     #[test]
     fn a_text_that_breaks_off_keeps_what_came_before() {
-        let (root, odd) = read(b"<a><b>1</b><c><d>2</d").unwrap();
-        assert!(odd);
+        let Document { root, odd, cut } = read(b"<a><b>1</b><c><d>2</d").unwrap();
+        assert!(odd && cut);
         assert_eq!((root.text_of("b"), root.named("c").count()), (Some("1"), 1));
     }
 
