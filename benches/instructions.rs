@@ -274,7 +274,7 @@ fn jitter(runs: usize) {
     // Filled once, so that no slot is new.
     for n in 0..runs + 200 {
         let ticks = n as i64 * 160;
-        black_box(jitter.insert(n as u16, ticks, 8, black_box(&payload)));
+        black_box(jitter.insert(n as u64, ticks, 8, black_box(&payload)));
         black_box(jitter.pop(ticks, i64::MAX).is_some());
     }
 }

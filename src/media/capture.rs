@@ -1,24 +1,26 @@
 //! The half of a stream that holds audio: reordering, decoding, frames, Opus. It is made when
 //! the gate opens and wiped when it closes; before consent it does not exist.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::time::Duration;
+
+use zeroize::Zeroize;
 
 use super::axis::{self, FRAME_AXIS};
 use super::background::AHEAD_FRAMES;
-use super::codec::decoder::LONGEST_SAMPLES;
 use super::cuts::Cuts;
+use super::decoded::Decoded;
 use super::encoder::{OpusSettings, silence_packet};
 use super::gap::GapTracker;
 use super::holes::Holes;
+use super::interleave::Encoded;
 use super::jitter::{Insert, Jitter};
 use super::keypad::Keypad;
 use super::leg::LegPlan;
+use super::open::Open;
 use super::output::{Gap, GapReason, StreamCounts};
 use super::pass_track::{PassTrack, loudness};
 use super::pcm_track::{self, PcmTrack};
-use super::rtp::packet::RtpPacket;
+use super::sender_clock::Place;
 use super::stats::TickStats;
 use super::timeline::Timeline;
 use super::tracks::Tracks;
@@ -27,16 +29,8 @@ use crate::base::clock::MonoTime;
 /// Arrival time after which frames are made even before the tick's turn, so that a stalled
 /// tick's backlog passes through without loss.
 const CATCH_UP: Duration = Duration::from_millis(200);
-/// Frames of a tick, and the bytes of their packets at a usual rate: more grow the lists.
-const TICK_FRAMES: usize = 16;
-const TICK_BYTES: usize = 768;
 /// Longest packet. Units: of the axis.
 const LONGEST_PACKET: i64 = 6 * FRAME_AXIS;
-
-thread_local! {
-    /// Where a thread decodes one packet after the other: too long to be cleared for each stream.
-    static DECODED: RefCell<[i16; LONGEST_SAMPLES]> = const { RefCell::new([0; LONGEST_SAMPLES]) };
-}
 
 /// What a capture is set up with.
 #[derive(Clone, Copy, Debug)]
@@ -60,17 +54,6 @@ impl CaptureSettings {
 /// frame is made, wherever packets are lost around it.
 pub const LOOK_AHEAD: Duration = Duration::from_millis(60);
 const _: () = assert!(axis::length(LOOK_AHEAD) >= AHEAD_FRAMES as i64 * FRAME_AXIS);
-
-/// Encoded frames of a stream that wait for the tick's end.
-#[derive(Debug, Default)]
-pub struct Encoded {
-    /// Length of each packet.
-    pub lengths: Vec<u16>,
-    /// Loudest sample of each frame, `|sample| >> 7`.
-    pub peaks: Vec<u8>,
-    /// The packets.
-    pub bytes: Vec<u8>,
-}
 
 /// What the half of the stream that always runs lends its capture.
 pub struct Lent<'a> {
@@ -111,7 +94,7 @@ pub struct Capture {
     active: Active,
     holes: Holes,
     cuts: Cuts,
-    paused: VecDeque<(i64, i64)>,
+    open: Open,
     over: bool,
     gaps: GapTracker,
     frame: u32,
@@ -138,16 +121,12 @@ impl Capture {
             active: Active::Neither,
             holes: Holes::default(),
             cuts: Cuts::default(),
-            paused: VecDeque::new(),
+            open: Open::default(),
             over: false,
             gaps: GapTracker::default(),
             frame: 0,
             placed: 0,
-            encoded: Encoded {
-                lengths: Vec::with_capacity(TICK_FRAMES),
-                peaks: Vec::with_capacity(TICK_FRAMES),
-                bytes: Vec::with_capacity(TICK_BYTES),
-            },
+            encoded: Encoded::new(),
             closed_gaps: Vec::new(),
         }
     }
@@ -193,14 +172,12 @@ impl Capture {
 
     /// Nothing is kept from this position on, until [`Capture::resume`].
     pub fn pause(&mut self, at: i64) {
-        self.paused.push_back((at, i64::MAX));
+        self.open.close(at);
     }
 
     /// Audio is kept again from this position on.
     pub fn resume(&mut self, at: i64) {
-        if let Some(last) = self.paused.back_mut() {
-            last.1 = at;
-        }
+        self.open.open(at);
     }
 
     /// An event says that a key is or was pressed: what is heard meanwhile is cut. `began` is the
@@ -215,15 +192,14 @@ impl Capture {
         }
     }
 
-    /// Another sender: its sequence numbers say nothing about the old one's.
-    pub fn new_source(&mut self) {
-        self.jitter.clear();
-        self.settled = false;
-    }
-
     /// Puts a packet into the reorder buffer.
-    pub fn insert(&mut self, packet: &RtpPacket<'_>, ticks: i64, payload: &[u8], lent: &mut Lent<'_>) {
-        match self.jitter.insert(packet.sequence, ticks, packet.payload_type, payload) {
+    pub fn insert(&mut self, place: &Place, payload_type: u8, payload: &[u8], lent: &mut Lent<'_>) {
+        if let Some(moved) = place.moved {
+            self.jitter.move_by(moved);
+        }
+        // The least delay of a sender that starts anew is not known yet.
+        self.settled &= !place.restarted;
+        match self.jitter.insert(place.number, place.ticks, payload_type, payload) {
             Insert::Kept => {}
             Insert::Duplicate => {
                 lent.counts.duplicate += 1;
@@ -259,9 +235,9 @@ impl Capture {
 
     /// Takes what is in order or due, then makes every frame that ends at or before `due`.
     pub fn advance(&mut self, due: i64, lent: &mut Lent<'_>) {
-        DECODED.with_borrow_mut(|pcm| {
+        Decoded::lend(|decoded| {
             loop {
-                self.take_packets(due + axis::length(LOOK_AHEAD), pcm, lent);
+                self.take_packets(due, decoded, lent);
                 if self.position() + FRAME_AXIS > due {
                     break;
                 }
@@ -287,14 +263,24 @@ impl Capture {
         i64::from(self.frame) * FRAME_AXIS
     }
 
-    fn take_packets(&mut self, due: i64, pcm: &mut [i16; LONGEST_SAMPLES], lent: &mut Lent<'_>) {
+    /// Where timestamps lie now.
+    fn place_by(&mut self, timeline: &mut Timeline) -> i64 {
         if !self.settled {
-            lent.timeline.settle();
+            timeline.settle();
             self.settled = true;
         }
-        let shift = lent.timeline.position(0, self.zero);
+        let shift = timeline.position(0, self.zero);
+        let placed_to = self.holes.heard_to().unwrap_or(i64::MAX).saturating_add(LONGEST_PACKET);
+        self.open.placed_by(shift, placed_to);
+        shift
+    }
+
+    fn take_packets(&mut self, due: i64, decoded: &mut Decoded<'_>, lent: &mut Lent<'_>) {
+        let shift = self.place_by(lent.timeline);
         let end = self.position() + axis::length(self.settings.reorder) + pcm_track::AHEAD;
-        while let Some(item) = self.jitter.pop(due - shift, end - shift - LONGEST_PACKET) {
+        let open = lent.timeline.undecided(self.zero + axis::span(due) + self.settings.behind());
+        let due = due + axis::length(LOOK_AHEAD);
+        while let Some(item) = self.jitter.pop_below(open, due - shift, end - shift - LONGEST_PACKET) {
             lent.counts.lost += item.lost_before;
             lent.stats.lost += item.lost_before;
             let format = lent.plan.formats.iter().find(|format| format.payload_type == item.payload_type);
@@ -313,7 +299,8 @@ impl Capture {
                 settings: &self.settings,
                 frame: self.frame,
             };
-            let Some(took) = tracks.take(at, format.encoding, item.payload, item.lost_before > 0, pcm) else {
+            let Some(took) = tracks.take(at, format.encoding, item.payload, item.lost_before > 0, decoded)
+            else {
                 lent.counts.refused += 1;
                 lent.stats.undecodable += 1;
                 continue;
@@ -323,7 +310,7 @@ impl Capture {
             let now = zero + axis::span(at + took.length);
             let cut = |from: i64, to: i64| cuts.add(from + shift, to + shift);
             if took.decoded > 0 {
-                let heard = (format.encoding, &pcm[..took.decoded]);
+                let heard = (format.encoding, &decoded.pcm[..took.decoded]);
                 lent.keypad.hear(now, item.ticks, heard, lent.timeline, cut);
             } else if lent.keypad.hears(format.encoding, &lent.plan.telephone_event) {
                 let (encoding, payload) = (format.encoding, item.payload);
@@ -343,11 +330,19 @@ impl Capture {
         }
     }
 
+    /// Why the next frame is not kept, if the gate was closed when any of it may have been spoken.
+    fn closed(&mut self, timeline: &Timeline) -> Option<GapReason> {
+        let at = self.position();
+        let passed = self.passed.as_ref().and_then(|track| track.spoken());
+        let spoken = passed.unwrap_or((at, at + FRAME_AXIS));
+        self.open.forbids(at, spoken, timeline.slack())
+    }
+
     fn make_frame(&mut self, lent: &mut Lent<'_>) {
         let at = self.position();
-        let paused = self.is_paused(at);
-        let cut = !paused && self.cuts.covers(at, at + FRAME_AXIS);
-        let kept = !paused && !cut;
+        let closed = self.closed(lent.timeline);
+        let cut = closed.is_none() && self.cuts.covers(at, at + FRAME_AXIS);
+        let kept = closed.is_none() && !cut;
         let came = (
             self.decoded.as_ref().is_some_and(|track| track.has_frame()),
             self.passed.as_ref().is_some_and(|track| track.has_frame()),
@@ -389,10 +384,10 @@ impl Capture {
                 (silence_packet(), 0, true)
             }
         };
-        let reason = match (paused, cut) {
-            (true, _) => Some(GapReason::Paused),
-            (false, true) => Some(GapReason::KeyTones),
-            (false, false) => why.filter(|_| missing),
+        let reason = match (closed, cut) {
+            (Some(reason), _) => Some(reason),
+            (None, true) => Some(GapReason::KeyTones),
+            (None, false) => why.filter(|_| missing),
         };
         self.encoded.lengths.push(packet.len() as u16);
         self.encoded.bytes.extend_from_slice(packet);
@@ -400,18 +395,10 @@ impl Capture {
         self.closed_gaps.extend(self.gaps.frame(self.stream, self.frame, reason));
         self.frame += 1;
     }
-
-    fn is_paused(&mut self, at: i64) -> bool {
-        while self.paused.front().is_some_and(|&(_, to)| to <= at) {
-            self.paused.pop_front();
-        }
-        self.paused.front().is_some_and(|&(from, _)| at + FRAME_AXIS > from)
-    }
 }
 
 impl Drop for Capture {
     fn drop(&mut self) {
-        use zeroize::Zeroize;
         self.jitter.clear();
         self.encoded.bytes.zeroize();
     }

@@ -1,11 +1,14 @@
-//! Puts packets back in order. In: audio payloads with their sequence numbers. Out: the noun
-//! `PlayoutItem`, in sequence, once in order or once the wait is over. Payload memory goes round
-//! among the few packets that wait at a time, so a running stream allocates nothing.
+//! Puts packets back in order. In: audio payloads with their numbers, as
+//! [`numbering`](super::numbering) has them. Out: the noun `PlayoutItem`, in sequence, once in order
+//! or once the wait is over. Payload memory goes round among the few packets that wait at a time, so
+//! a running stream allocates nothing.
 
 use std::num::NonZero;
 use std::time::Duration;
 
 use zeroize::Zeroize;
+
+use super::timeline::Moved;
 
 /// Shortest packet time that the buffer is sized for.
 const PACKET_MS: usize = 10;
@@ -84,7 +87,7 @@ impl Jitter {
     }
 
     /// Takes a packet.
-    pub fn insert(&mut self, sequence: u16, ticks: i64, payload_type: u8, payload: &[u8]) -> Insert {
+    pub fn insert(&mut self, number: u64, ticks: i64, payload_type: u8, payload: &[u8]) -> Insert {
         if payload.len() > PAYLOAD_BYTES {
             return Insert::Oversized;
         }
@@ -92,44 +95,54 @@ impl Jitter {
             self.slots.resize(self.size, Slot::default());
         }
         let Some(next) = self.next else {
-            // Room below, so that a packet that was overtaken by the first still has a number.
-            let first = (1 << 16) + u64::from(sequence);
-            self.next = Some(first);
-            self.highest = first;
-            self.fill(first, ticks, payload_type, payload);
+            (self.next, self.highest) = (Some(number), number);
+            self.fill(number, ticks, payload_type, payload);
             return Insert::Kept;
         };
-        let step = i64::from(sequence.wrapping_sub(self.highest as u16) as i16);
-        let unwrapped = self.highest.saturating_add_signed(step);
-        let overtaken = !self.started && self.highest - unwrapped.min(self.highest) < self.size as u64;
-        if unwrapped < next && overtaken {
-            self.next = Some(unwrapped);
-        } else if unwrapped < next {
-            let back = next - 1 - unwrapped;
+        let overtaken = !self.started && self.highest - number.min(self.highest) < self.size as u64;
+        if number < next && overtaken {
+            self.next = Some(number);
+        } else if number < next {
+            let back = next - 1 - number;
             let was_handed_out = back < 64 && self.handed_out >> back & 1 == 1;
             return if was_handed_out { Insert::Duplicate } else { Insert::Late };
         }
-        if self.slots[self.place(unwrapped)].holds(unwrapped) {
+        if self.slots[self.place(number)].holds(number) {
             return Insert::Duplicate;
         }
-        self.highest = self.highest.max(unwrapped);
-        if unwrapped >= next + self.size as u64 {
+        self.highest = self.highest.max(number);
+        if number >= next + self.size as u64 {
             // Too far ahead to wait for: what is between is lost, and the rest moves on.
-            self.skip_to(unwrapped + 1 - self.size as u64);
+            self.skip_to(number + 1 - self.size as u64);
         }
-        self.fill(unwrapped, ticks, payload_type, payload);
+        self.fill(number, ticks, payload_type, payload);
         Insert::Kept
+    }
+
+    /// Packets from this number on lie later by so much than was said.
+    pub fn move_by(&mut self, Moved { from, by }: Moved) {
+        for number in from.max(self.next.unwrap_or(from))..=self.highest {
+            let place = self.place(number);
+            if self.slots[place].holds(number) {
+                self.slots[place].ticks += by;
+            }
+        }
     }
 
     /// Hands out the next packet: the one in sequence if its `ticks` are before `limit`, or, for
     /// those before `due`, the first there is.
     pub fn pop(&mut self, due: i64, limit: i64) -> Option<PlayoutItem<'_>> {
+        self.pop_below(u64::MAX, due, limit)
+    }
+
+    /// The same, where packets from the number `open` on wait.
+    pub fn pop_below(&mut self, open: u64, due: i64, limit: i64) -> Option<PlayoutItem<'_>> {
         let next = self.next?;
         let found =
             (next..=self.highest).find(|&sequence| self.slots[self.place(sequence)].holds(sequence))?;
         let place = self.place(found);
         let Slot { ticks, payload_type, payload, .. } = self.slots[place];
-        if ticks >= limit || (found != next && ticks >= due) {
+        if found >= open || ticks >= limit || (found != next && ticks >= due) {
             return None;
         }
         let lost_before = found - next + std::mem::take(&mut self.passed_over);
@@ -140,11 +153,10 @@ impl Jitter {
         Some(PlayoutItem { ticks, payload_type, payload: self.payloads.read(payload?), lost_before })
     }
 
-    /// Forgets everything; payload bytes are overwritten. Used when the gate closes and when
-    /// another sender takes over.
+    /// Forgets everything; payload bytes are overwritten. Used when the gate closes.
     pub fn clear(&mut self) {
         self.slots.fill(Slot::default());
-        self.payloads.clear();
+        self.payloads.wipe();
         self.last = None;
         self.next = None;
         self.handed_out = 0;
@@ -189,33 +201,50 @@ impl Jitter {
 /// Memory of payloads, numbered from 1.
 #[derive(Debug, Default)]
 struct Payloads {
-    all: Vec<Vec<u8>>,
+    all: Vec<Payload>,
     free: Vec<NonZero<u16>>,
+}
+
+/// A payload: the front of memory that is as long as the longest which was there.
+#[derive(Debug, Default)]
+struct Payload {
+    memory: Vec<u8>,
+    length: usize,
 }
 
 impl Payloads {
     fn keep(&mut self, payload: &[u8]) -> Option<NonZero<u16>> {
         let number = self.free.pop().or_else(|| {
-            self.all.push(Vec::new());
+            self.all.push(Payload::default());
             NonZero::new(self.all.len() as u16)
         })?;
-        let memory = &mut self.all[usize::from(number.get()) - 1];
-        memory.clear();
-        memory.extend_from_slice(payload);
+        let Payload { memory, length } = &mut self.all[usize::from(number.get()) - 1];
+        *length = payload.len();
+        match memory.get_mut(..payload.len()) {
+            Some(front) => front.copy_from_slice(payload),
+            None => {
+                // What grows leaves its old memory behind.
+                memory.zeroize();
+                memory.extend_from_slice(payload);
+            }
+        }
         Some(number)
     }
 
     fn read(&self, number: NonZero<u16>) -> &[u8] {
-        &self.all[usize::from(number.get()) - 1]
+        let Payload { memory, length } = &self.all[usize::from(number.get()) - 1];
+        &memory[..*length]
     }
 
     fn give_back(&mut self, number: Option<NonZero<u16>>) {
         self.free.extend(number);
     }
 
-    fn clear(&mut self) {
-        self.all.zeroize();
+    /// Overwrites every byte that was ever there; the memory stays.
+    fn wipe(&mut self) {
+        self.all.iter_mut().for_each(|payload| payload.memory.as_mut_slice().zeroize());
         self.free.clear();
+        self.free.extend((1..=self.all.len() as u16).filter_map(NonZero::new));
     }
 }
 
@@ -231,7 +260,7 @@ mod tests {
     }
 
     fn insert(jitter: &mut Jitter, n: u16) -> Insert {
-        jitter.insert(65_530u16.wrapping_add(n), i64::from(n) * 160, 0, &[n as u8])
+        jitter.insert(65_530 + u64::from(n), i64::from(n) * 160, 0, &[n as u8])
     }
 
     #[test]
@@ -269,14 +298,40 @@ mod tests {
     }
 
     #[test]
-    fn clearing_leaves_no_payload_behind() {
+    fn packets_that_wait_are_moved_and_those_that_went_are_not() {
         let mut jitter = Jitter::new(WAIT);
-        insert(&mut jitter, 0);
-        insert(&mut jitter, 1);
-        assert_eq!(jitter.pop(0, 160).map(|item| item.ticks), Some(0));
+        assert!((0..5).all(|n| insert(&mut jitter, n) == Insert::Kept));
+        let open = 65_532;
+        let waits = std::iter::from_fn(|| jitter.pop_below(open, i64::MAX, i64::MAX).map(|item| item.ticks));
+        assert_eq!(waits.collect::<Vec<_>>(), [0, 160], "from the third on they wait");
+        jitter.move_by(Moved { from: 65_531, by: 1_600 });
+        assert_eq!(drain(&mut jitter, 0), [(12, 0), (13, 0), (14, 0)]);
+        jitter.move_by(Moved { from: 0, by: 160 });
+        insert(&mut jitter, 5);
+        assert_eq!(drain(&mut jitter, 0), [(5, 0)]);
+    }
+
+    #[test]
+    fn clearing_overwrites_what_waits_what_went_and_what_was_longer() {
+        let mut jitter = Jitter::new(WAIT);
+        let payload = |n: u64| vec![0x55; 200 - n as usize];
+        for n in 0..20 {
+            jitter.insert(n, n as i64 * 160, 0, &payload(n));
+            if n < 10 {
+                assert_eq!(jitter.pop(0, i64::MAX).map(|item| item.payload.to_vec()), Some(payload(n)));
+            }
+        }
+        let held = |jitter: &Jitter| -> Vec<u8> {
+            jitter.payloads.all.iter().flat_map(|payload| payload.memory.clone()).collect()
+        };
+        let before = held(&jitter);
+        assert!(before.len() > 10 * 180 && before.iter().all(|&byte| byte == 0x55));
         jitter.clear();
+        // The memory is still there to be looked at, all of it.
+        assert_eq!(held(&jitter), vec![0; before.len()]);
         assert!(jitter.slots.iter().all(|slot| slot.payload.is_none()));
-        assert!(jitter.payloads.all.iter().all(Vec::is_empty));
         assert_eq!(drain(&mut jitter, i64::MAX), []);
+        assert_eq!(jitter.insert(3, 0, 0, &[1]), Insert::Kept, "and is used again");
+        assert_eq!(drain(&mut jitter, i64::MAX), [(0, 0)]);
     }
 }

@@ -145,7 +145,7 @@ impl Keypad {
             None => formats.first()?.encoding.clock_hz(),
         };
         event.key()?;
-        if let Some(key) = self.tracker(packet.payload_type).handle(packet.timestamp, event) {
+        if let Some(key) = self.tracker(packet.payload_type).handle(at, packet.timestamp, event) {
             let (timestamp, ssrc) = (packet.timestamp, packet.ssrc);
             let press = KeyPress { key, at, timestamp, ssrc, by: KeySource::Event };
             note(&mut self.presses, &mut self.pressed, press, Way::Event(packet.payload_type));

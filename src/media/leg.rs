@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::capture::{Capture, Lent};
 use super::codec::PayloadFormat;
+use super::codec::length::length_axis;
 use super::ear::ToneSettings;
 use super::feedback::{Feedback, Outgoing, Port};
 use super::keypad::{KeyPress, Keypad};
@@ -18,8 +19,8 @@ use super::rtp::source::{ExpectedSource, SourceRule, Verdict};
 use super::rtp::srtp::{SrtpError, SrtpPlan, SrtpReceiver, SrtpState};
 use super::rtp::telephone_event::{EventFormat, UnnamedEvents};
 use super::saved::SavedLeg;
+use super::sender_clock::SenderClock;
 use super::stats::TickStats;
-use super::timeline::Timeline;
 use crate::base::clock::MonoTime;
 use crate::base::limit;
 use crate::call::StreamRole;
@@ -78,7 +79,7 @@ pub struct Leg {
     srtp: Option<Box<SrtpReceiver>>,
     feedback: Feedback,
     dropped: bool,
-    timeline: Timeline,
+    clock: SenderClock,
     /// Clock of the audio that came last; comfort noise shares it. Units: Hz.
     clock_hz: u32,
     counts: StreamCounts,
@@ -99,7 +100,7 @@ impl Leg {
             rule: SourceRule::new(plan.source),
             keypad: Keypad::new(tones),
             srtp: plan.srtp.clone().map(|srtp| Box::new(SrtpReceiver::new(srtp))),
-            timeline: Timeline::default(),
+            clock: SenderClock::default(),
             clock_hz: plan.formats.first().map_or(TELEPHONE_HZ, |format| format.encoding.clock_hz()),
             counts: StreamCounts::default(),
             last_heard: None,
@@ -119,7 +120,7 @@ impl Leg {
         if let Some(state) = srtp {
             leg.srtp = Some(Box::new(SrtpReceiver::resume(state)));
         }
-        Self { rule, timeline: timeline.resume(), counts, last_heard: heard, ..leg }
+        Self { rule, clock: SenderClock::resume(timeline), counts, last_heard: heard, ..leg }
     }
 
     /// What a later process needs; the port is the socket's to tell.
@@ -129,7 +130,7 @@ impl Leg {
             port: 0,
             rule: self.rule.clone(),
             trackers: self.keypad.trackers().to_vec(),
-            timeline: self.timeline.clone(),
+            timeline: self.clock.timeline.clone(),
             srtp: self.srtp_state(),
             rtcp_index: self.feedback.next_index(),
             dropped: self.dropped,
@@ -328,28 +329,24 @@ impl Leg {
             self.clock_hz = encoding.clock_hz();
             self.feedback.timing(packet.timestamp, self.clock_hz, arrival);
         }
-        let is_noise = encoding.is_none() && self.is_comfort_noise(packet.payload_type);
-        let ticks = if encoding.is_some() || is_noise {
-            self.timeline.unwrap(packet.timestamp, self.clock_hz, arrival)
-        } else {
-            self.timeline.last()
-        };
         if let Some((capture, mut lent)) = self.capturing(stats) {
             capture.catch_up(arrival, &mut lent);
+        }
+        if encoding.is_none() && !self.is_comfort_noise(packet.payload_type) {
+            self.clock.event(packet.sequence);
+            return self.take_event(arrival, packet);
+        }
+        let lasts = encoding.map_or(0, |encoding| length_axis(encoding, packet.payload));
+        let Some(place) = self.clock.place(arrival, packet, self.clock_hz, lasts) else { return };
+        if let Some((capture, mut lent)) = self.capturing(stats) {
             // A packet whose audio is not kept still fills its place in the sequence.
             let payload = if encoding.is_some() && permit.keep { packet.payload } else { &[] };
-            capture.insert(packet, ticks, payload, &mut lent);
+            capture.insert(&place, packet.payload_type, payload, &mut lent);
         }
-        match encoding {
-            Some(encoding) if permit.listen && !permit.keep => {
-                if self.keypad.hears(encoding, &self.plan.telephone_event) {
-                    let (payload, timeline) = (packet.payload, &self.timeline);
-                    self.keypad.hear_payload(arrival, ticks, encoding, payload, timeline, |_, _| {});
-                }
-            }
-            Some(_) => {}
-            None if is_noise => {}
-            None => self.take_event(arrival, packet),
+        let heard = encoding.filter(|_| permit.listen && !permit.keep);
+        if let Some(encoding) = heard.filter(|&it| self.keypad.hears(it, &self.plan.telephone_event)) {
+            let (payload, timeline) = (packet.payload, &self.clock.timeline);
+            self.keypad.hear_payload(arrival, place.ticks, encoding, payload, timeline, |_, _| {});
         }
     }
 
@@ -359,15 +356,16 @@ impl Leg {
         if let Some((event, clock_hz)) = found
             && let Some(capture) = &mut self.capture
         {
-            let began = self.timeline.beside(packet.timestamp);
-            capture.cut_event(arrival, began, event.lasts(clock_hz), &self.timeline);
+            let timeline = &self.clock.timeline;
+            let began = timeline.beside(packet.timestamp);
+            capture.cut_event(arrival, began, event.lasts(clock_hz), timeline);
         }
     }
 
     /// The capture, if the gate is open, with what it needs of the rest.
     fn capturing<'a>(&'a mut self, stats: &'a mut TickStats) -> Option<(&'a mut Capture, Lent<'a>)> {
-        let Self { plan, timeline, counts, capture, keypad, .. } = self;
-        let lent = Lent { timeline, plan, keypad, counts, stats };
+        let Self { plan, clock, counts, capture, keypad, .. } = self;
+        let lent = Lent { timeline: &mut clock.timeline, plan, keypad, counts, stats };
         capture.as_deref_mut().map(|capture| (capture, lent))
     }
 
@@ -385,10 +383,7 @@ impl Leg {
         self.changed = true;
         self.feedback.new_source();
         self.keypad.start_anew();
-        self.timeline = Timeline::default();
-        if let Some(capture) = &mut self.capture {
-            capture.new_source();
-        }
+        self.clock.start_anew();
     }
 
     fn refuse(&mut self, cause: &mut u64) {

@@ -3,10 +3,13 @@
 //! packets are of 20 ms or can be taken apart into such.
 //!
 //! Frames lie on the call's grid of 20 ms: a stream keeps its own order without holes and is
-//! moved by a whole frame once it would be more than 15 ms off.
+//! moved by a whole frame once it would be more than 15 ms off. Each frame knows when it was spoken
+//! all the same, so that nothing is kept from beyond a moment at which the gate opens or closes.
 
 use super::axis::FRAME_AXIS;
+use super::codec::Encoding;
 use super::codec::opus_packet::OpusPacket;
+use super::ear::lag;
 use super::opus_fill::{Filler, silence_like};
 
 /// Frames that wait at most.
@@ -29,9 +32,17 @@ pub enum Passed {
     ToDecode,
 }
 
+/// A frame that waits, and when it was spoken. Units: of the axis.
+#[derive(Clone, Default)]
+struct Slot {
+    packet: Vec<u8>,
+    from: i64,
+    to: i64,
+}
+
 /// The track.
 pub struct PassTrack {
-    slots: Vec<Vec<u8>>,
+    slots: Vec<Slot>,
     /// Index of the next frame to be taken.
     next: i64,
     /// Where the last payload lay, and the index after its last frame.
@@ -48,7 +59,7 @@ impl PassTrack {
     /// A track whose next frame is `next`, for streams of up to `max_bps`.
     pub fn new(next: i64, max_bps: u32) -> Self {
         Self {
-            slots: vec![Vec::new(); SLOTS],
+            slots: vec![Slot::default(); SLOTS],
             next,
             last: None,
             toc: 0,
@@ -71,13 +82,17 @@ impl PassTrack {
             return Passed::ToDecode;
         }
         let mut index = self.place(at);
-        let mut kept = 0;
+        let (mut kept, mut to) = (0, at);
+        // Its encoder looked ahead, and may have put in a copy of what was before.
+        let before = lag(Encoding::Opus) + packet.copied_axis();
         let (slots, next) = (&mut self.slots, self.next);
         let could = packet.as_20_ms(|one| {
+            to += FRAME_AXIS;
             if (next..next + SLOTS as i64).contains(&index) && one.len() > 1 {
                 let slot = &mut slots[index as usize % SLOTS];
-                slot.clear();
-                slot.extend_from_slice(one);
+                slot.packet.clear();
+                slot.packet.extend_from_slice(one);
+                (slot.from, slot.to) = (to - FRAME_AXIS - before, to);
                 kept += 1;
             }
             index += 1;
@@ -91,7 +106,13 @@ impl PassTrack {
 
     /// Whether the next frame came.
     pub fn has_frame(&self) -> bool {
-        !self.slots[self.next as usize % SLOTS].is_empty()
+        self.spoken().is_some()
+    }
+
+    /// From when to when the next frame was spoken, if it came. Units: of the axis.
+    pub fn spoken(&self) -> Option<(i64, i64)> {
+        let slot = &self.slots[self.next as usize % SLOTS];
+        (!slot.packet.is_empty()).then_some((slot.from, slot.to))
     }
 
     /// Takes the next frame, if it came.
@@ -99,8 +120,8 @@ impl PassTrack {
         let index = self.next as usize % SLOTS;
         self.next += 1;
         self.missing_run = 0;
-        self.toc = self.slots[index][0];
-        self.filler.passed(&mut self.slots[index])
+        self.toc = self.slots[index].packet[0];
+        self.filler.passed(&mut self.slots[index].packet)
     }
 
     /// A packet for a frame that did not come: for a short while what the audio around it says,
@@ -111,7 +132,7 @@ impl PassTrack {
         let run = self.missing_run;
         self.missing_run = run.saturating_add(1);
         if lost && run < FILLED_FRAMES {
-            let following = Some(self.slots[after].as_slice()).filter(|packet| !packet.is_empty());
+            let following = Some(self.slots[after].packet.as_slice()).filter(|packet| !packet.is_empty());
             return self.filler.fill(run == 0, following);
         }
         self.silence_here()
@@ -126,9 +147,9 @@ impl PassTrack {
 
     /// Passes over the next frame.
     pub fn skip(&mut self) {
-        let slot = &mut self.slots[self.next as usize % SLOTS];
-        slot.fill(0);
-        slot.clear();
+        let packet = &mut self.slots[self.next as usize % SLOTS].packet;
+        packet.fill(0);
+        packet.clear();
         self.next += 1;
     }
 
@@ -159,7 +180,7 @@ impl PassTrack {
 
 impl Drop for PassTrack {
     fn drop(&mut self) {
-        zeroize::Zeroize::zeroize(&mut self.slots);
+        self.slots.iter_mut().for_each(|slot| zeroize::Zeroize::zeroize(&mut slot.packet));
     }
 }
 

@@ -7,8 +7,10 @@
 use super::axis::{FRAME_AXIS, LONGEST_FRAME, frame_samples, per_sample};
 use super::background::{AHEAD_FRAMES, Background, Sound, is_silent, peak};
 use super::codec::Encoding;
-use super::codec::decoder::{Decoder, LONGEST_SAMPLES};
-use super::encoder::{EncodeCounts, Encoder, OpusSettings, PRE_SKIP_48K};
+use super::codec::decoder::Decoder;
+use super::decoded::Decoded;
+use super::ear::lag;
+use super::encoder::{EncodeCounts, Encoder, OpusSettings};
 use super::pcm::PcmWindow;
 
 /// Frames that are concealed before silence takes over: 200 ms.
@@ -62,7 +64,7 @@ impl PcmTrack {
         }
     }
 
-    /// Decodes a payload whose first sample lies at `at`, into `pcm`; `None` where it is
+    /// Decodes a payload whose first sample lies at `at`, into `decoded`; `None` where it is
     /// refused. `after_loss` says that the packet before it is missing.
     pub fn accept(
         &mut self,
@@ -70,21 +72,22 @@ impl PcmTrack {
         encoding: Encoding,
         payload: &[u8],
         after_loss: bool,
-        pcm: &mut [i16; LONGEST_SAMPLES],
+        decoded: &mut Decoded<'_>,
     ) -> Option<Accepted> {
         if encoding != self.decoder.encoding() {
             self.change_to(encoding)?;
         }
         let unit = per_sample(self.window.rate_hz());
-        // An Opus decoder says everything later by what its encoder looked ahead.
-        let at = if encoding == Encoding::Opus { at - i64::from(PRE_SKIP_48K) } else { at };
+        let at = at - lag(encoding);
         let mut placed = 0;
+        let pcm = &mut *decoded.pcm;
         if after_loss && encoding == Encoding::Opus {
             let lost = self.decoder.decode_lost(payload, &mut pcm[..self.window.frame_samples()]);
             placed += self.window.place(at - lost as i64 * unit, &pcm[..lost]);
         }
         let length = self.decoder.decode(payload, pcm);
         placed += self.window.place(at, &pcm[..length]);
+        decoded.wrote(length.max(self.window.frame_samples()));
         Some(Accepted { length: length as i64 * unit, placed: placed as i64 * unit, decoded: length })
     }
 
@@ -132,6 +135,10 @@ impl PcmTrack {
     /// may be kept.
     pub fn silence(&mut self, to_sound: bool) -> &[u8] {
         self.skip();
+        if !to_sound {
+            // What was before does not stand in for what is missing after.
+            self.missing_run = u32::MAX;
+        }
         self.encode_silence(to_sound)
     }
 

@@ -141,18 +141,20 @@ impl Bench {
         self.call.take_facts(&mut self.out);
     }
 
-    /// Sends frames of both legs in real time, those that `keep` lets through, ticking along.
+    /// Sends frames of both legs in real time, each once it was spoken, those that `keep` lets
+    /// through, ticking along.
     fn talk(&mut self, frames: std::ops::Range<u32>, keep: impl Fn(u32) -> bool) {
         for n in frames {
-            let ms = u64::from(n) * 20;
-            if ms >= self.now_ms + 100 {
-                self.tick_to(self.now_ms + 100);
-            }
+            let ms = u64::from(n) * 20 + 20;
             self.now_ms = self.now_ms.max(ms);
             for stream in 0..2u8 {
                 if keep(n) {
                     self.hear(stream.into(), ms, &packet(stream, n as u16, n * 160, 8, &tone(n)));
                 }
+            }
+            if ms.is_multiple_of(100) {
+                self.call.tick(at(self.now_ms), &mut self.stats);
+                self.call.take_facts(&mut self.out);
             }
         }
     }
@@ -268,7 +270,7 @@ fn invariant_01_nothing_from_before_consent_is_kept() {
     bench.now_ms = 2_000;
     bench.yes();
     for n in 100..200u32 {
-        bench.now_ms = u64::from(n) * 20;
+        bench.now_ms = u64::from(n) * 20 + 20;
         for stream in 0..2u8 {
             let ms = bench.now_ms;
             bench.hear(stream.into(), ms, &packet(stream, n as u16, n * 160, 8, &[0xd5; 160]));
@@ -389,9 +391,24 @@ fn a_yes_just_before_the_end_makes_no_recording_without_a_frame() {
         bench.talk(0..50, |_| true);
         bench.tick_to(1_000);
         bench.yes();
-        bench.hear(0, 1_001, &packet(0, 50, 50 * 160, 8, &tone(50)));
+        bench.hear(0, 1_000 + after_ms, &packet(0, 50, 50 * 160, 8, &tone(50)));
         assert_eq!(bench.end(1_000 + after_ms), outcome);
         assert_eq!(bench.frames() > 0, outcome == Outcome::Recorded);
+    }
+}
+
+#[test]
+fn no_decoded_sample_is_left_behind_by_a_tick() {
+    for coding in [(8, Encoding::Pcma), (9, Encoding::G722)] {
+        let mut bench = Bench::of(true, coding, |_, _, _| {});
+        bench.yes();
+        for n in 0..50 {
+            bench.hear(0, u64::from(n) * 20 + 20, &packet(0, n as u16, n * 160, coding.0, &tone(n)));
+            bench.tick_to(u64::from(n) * 20 + 20);
+            assert!(super::decoded::is_wiped(), "{coding:?}");
+        }
+        assert_eq!(bench.end(1_000), Outcome::Recorded);
+        assert!(bench.peaks(0).iter().any(|&peak| peak > 50) && super::decoded::is_wiped());
     }
 }
 
@@ -404,7 +421,8 @@ fn a_backlog_of_a_stalled_tick_is_heard_whole() {
     bench.now_ms = 4_000;
     for stream in 0..2u8 {
         for n in 50..200u32 {
-            bench.hear(stream.into(), u64::from(n) * 20, &packet(stream, n as u16, n * 160, 8, &tone(n)));
+            let ms = u64::from(n) * 20 + 20;
+            bench.hear(stream.into(), ms, &packet(stream, n as u16, n * 160, 8, &tone(n)));
         }
     }
     assert_eq!(bench.end(4_050), Outcome::Recorded);

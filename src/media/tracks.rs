@@ -4,7 +4,7 @@
 use super::axis::{self, FRAME_AXIS};
 use super::capture::CaptureSettings;
 use super::codec::Encoding;
-use super::codec::decoder::LONGEST_SAMPLES;
+use super::decoded::Decoded;
 use super::pass_track::{PassTrack, Passed};
 use super::pcm_track::{AHEAD, Accepted, PcmTrack};
 
@@ -30,7 +30,7 @@ impl Tracks<'_> {
         encoding: Encoding,
         payload: &[u8],
         after_loss: bool,
-        pcm: &mut [i16; LONGEST_SAMPLES],
+        decoded: &mut Decoded<'_>,
     ) -> Option<Accepted> {
         if encoding == Encoding::Opus && !*self.decode_opus {
             let track = self.passed.get_or_insert_with(|| {
@@ -39,7 +39,7 @@ impl Tracks<'_> {
             match track.accept(at, payload) {
                 Passed::Frames(frames, length) => {
                     let placed = i64::from(frames) * FRAME_AXIS;
-                    return Some(Accepted { length, placed, decoded: 0 });
+                    return Some(Accepted { length, placed, ..Accepted::default() });
                 }
                 Passed::Malformed => return None,
                 Passed::ToDecode => *self.decode_opus = true,
@@ -49,6 +49,6 @@ impl Tracks<'_> {
             let ahead = axis::length(self.settings.reorder) + AHEAD;
             Box::new(PcmTrack::new(self.settings.opus, encoding, i64::from(self.frame) * FRAME_AXIS, ahead))
         });
-        track.accept(at, encoding, payload, after_loss, pcm)
+        track.accept(at, encoding, payload, after_loss, decoded)
     }
 }

@@ -9,6 +9,7 @@ use optag::base::clock::{MonoTime, WallTime};
 use optag::base::id::CallId;
 use optag::call::{Answer, CallFacts, ConsentHow, ConsentKeys, Evidence, Question, StreamFacts, StreamRole};
 use optag::media::call::{Call, CallRules, CallSettings, Command, Now};
+use optag::media::codec::length::length_axis;
 use optag::media::codec::{Encoding, PayloadFormat};
 use optag::media::encoder::OpusSettings;
 use optag::media::leg::LegPlan;
@@ -25,6 +26,7 @@ pub struct Chain {
     pub call: Call,
     pub stats: TickStats,
     facts: CallFacts,
+    formats: Vec<Vec<(u8, Encoding)>>,
     now_ms: u64,
     out: Vec<Output>,
 }
@@ -109,7 +111,8 @@ impl Chain {
             evidence: Evidence::Clock,
         };
         call.command(at(0), yes, &mut stats).unwrap();
-        Self { call, stats, facts, now_ms: 0, out: Vec::new() }
+        let formats = streams.iter().map(|formats| formats.to_vec()).collect();
+        Self { call, stats, facts, formats, now_ms: 0, out: Vec::new() }
     }
 
     /// Lets time pass.
@@ -128,7 +131,7 @@ impl Chain {
         self.call.command(at(self.now_ms), command, &mut self.stats).unwrap();
     }
 
-    /// A packet that arrives at `ms`.
+    /// A packet that is spoken from `ms` on, and arrives once it was.
     pub fn hear(
         &mut self,
         stream: u8,
@@ -153,6 +156,9 @@ impl Chain {
         timestamp: u32,
         payload: &[u8],
     ) {
+        let formats = &self.formats[usize::from(stream)];
+        let format = formats.iter().find(|(known, _)| *known == payload_type);
+        let ms = ms + format.map_or(0, |(_, encoding)| length_axis(*encoding, payload) as u64 / 48);
         self.run_to(ms);
         let mut packet = vec![0x80, payload_type];
         packet.extend(sequence.to_be_bytes());

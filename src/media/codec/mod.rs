@@ -5,6 +5,7 @@ pub mod decoder;
 pub mod g711;
 #[cfg(feature = "g729")]
 pub mod g729;
+pub mod length;
 pub mod opus_packet;
 
 use std::fmt;

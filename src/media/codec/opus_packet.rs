@@ -6,6 +6,9 @@
 /// Most frames of a packet. Source: RFC 6716 §3.2.5 [R5], at 2.5 ms each.
 const MOST_FRAMES: usize = 48;
 
+/// Longest packet: 120 ms. Units: of 48 kHz. Source: RFC 6716 §3.2.5 [R5].
+const LONGEST: i64 = 5_760;
+
 /// A packet, taken apart.
 #[derive(Clone, Copy, Debug)]
 pub struct OpusPacket<'a> {
@@ -48,7 +51,7 @@ impl<'a> OpusPacket<'a> {
             _ => packet.many(rest)?,
         }
         let total = packet.frame_axis() * packet.count as i64;
-        (total <= 5_760).then_some(packet)
+        (total <= LONGEST).then_some(packet)
     }
 
     /// How it is coded. Source: RFC 6716 §3.1, table 2.
@@ -58,12 +61,15 @@ impl<'a> OpusPacket<'a> {
 
     /// Length of one of its frames. Units: of 48 kHz.
     pub fn frame_axis(&self) -> i64 {
-        let size = (self.toc >> 3) & 3;
-        match self.mode() {
-            Mode::Silk => [480, 960, 1_920, 2_880][usize::from(size)],
-            Mode::Hybrid => [480, 960][usize::from(size & 1)],
-            Mode::Celt => [120, 240, 480, 960][usize::from(size)],
-        }
+        frame_axis(self.toc)
+    }
+
+    /// By how much its audio begins before it, or that of its frames before them, where they carry
+    /// copies of what came before (in-band FEC). Units: of 48 kHz.
+    pub fn copied_axis(&self) -> i64 {
+        let frames = self.frames[..self.count].iter().filter(|(_, length)| *length > 0);
+        let mut first_bytes = frames.map(|&(at, _)| self.bytes[usize::from(at)]);
+        if first_bytes.any(|first| has_copy(self.toc, first)) { self.frame_axis() } else { 0 }
     }
 
     /// Length of the packet. Units: of 48 kHz.
@@ -139,6 +145,42 @@ impl<'a> OpusPacket<'a> {
         self.count += 1;
         Some(())
     }
+}
+
+/// Length of a frame under this table of contents. Units: of 48 kHz. Source: RFC 6716 §3.1, table 2.
+fn frame_axis(toc: u8) -> i64 {
+    let size = (toc >> 3) & 3;
+    match mode(toc) {
+        Mode::Silk => [480, 960, 1_920, 2_880][usize::from(size)],
+        Mode::Hybrid => [480, 960][usize::from(size & 1)],
+        Mode::Celt => [120, 240, 480, 960][usize::from(size)],
+    }
+}
+
+/// Length of a packet as its head tells it; 0 where it is none. Units: of 48 kHz.
+/// Source: RFC 6716 §3.2.
+pub fn length_axis(payload: &[u8]) -> i64 {
+    let frames = match payload {
+        [toc, ..] if toc & 3 == 0 => 1,
+        [toc, ..] if toc & 3 < 3 => 2,
+        [_, count, ..] => i64::from(count & 0x3f),
+        _ => 0,
+    };
+    let length = payload.first().map_or(0, |&toc| frame_axis(toc)) * frames;
+    if length > LONGEST { 0 } else { length }
+}
+
+/// Whether a frame that begins with this byte carries a copy of the one before: the flag stands
+/// behind one for voice for each 20 ms, for the middle and then for the side.
+/// Source: RFC 6716 §4.2.3, §4.2.4.
+fn has_copy(toc: u8, first: u8) -> bool {
+    if mode(toc) == Mode::Celt {
+        return false;
+    }
+    let voices = (frame_axis(toc) / 960).max(1) as u32;
+    let middle = first >> (7 - voices) & 1 == 1;
+    let side = toc & 4 != 0 && first >> (6 - 2 * voices) & 1 == 1;
+    middle || side
 }
 
 /// How frames under this table of contents are coded.

@@ -3,11 +3,14 @@
 //!
 //! An event is known by its RTP timestamp: its packets repeat and its end comes three times,
 //! the marker may be missing, and each is counted once. A press too long for the duration field
-//! goes on in segments with timestamps of their own. Source: RFC 4733 §2.3, §2.5.
+//! goes on in segments with timestamps of their own. Sequence numbers are not looked at: events may
+//! count apart from the audio, or start anew. Source: RFC 4733 §2.3, §2.5.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::base::clock::MonoTime;
 
 /// The keys of events 0 to 15. Source: RFC 4733 §3.2.
 const KEYS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '*', '#', 'A', 'B', 'C', 'D'];
@@ -65,34 +68,66 @@ impl TelephoneEvent {
     }
 }
 
-/// Tells new presses from repeated packets of one.
+/// Presses that are remembered beside the last one.
+const EARLIER: usize = 3;
+/// How long after the last packet of a press another one can still belong to it.
+const SAME_PRESS: Duration = Duration::from_secs(3);
+/// The same once its end was heard: ends are repeated at once.
+const SAME_END: Duration = Duration::from_secs(1);
+/// How far apart the packets of a press are whose sender moves the timestamp with each of them.
+const STEPPED: Duration = Duration::from_millis(200);
+
+/// A press, as far as it was heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Press {
+    timestamp: u32,
+    event: TelephoneEvent,
+    at: MonoTime,
+}
+
+impl Press {
+    /// Whether a packet belongs to it: with its timestamp, or by a sender whose clock runs on in a
+    /// press.
+    fn is(&self, at: MonoTime, timestamp: u32, event: TelephoneEvent) -> bool {
+        let silent = at.since(self.at);
+        if event.event != self.event.event {
+            return false;
+        }
+        if timestamp == self.timestamp {
+            return silent < if self.event.ended { SAME_END } else { SAME_PRESS };
+        }
+        let since = timestamp.wrapping_sub(self.timestamp);
+        let goes_on = !self.event.ended && [u32::from(self.event.duration), SEGMENT].contains(&since);
+        let longer = event.duration > self.event.duration && since <= u32::from(event.duration);
+        let ends_again =
+            event.ended && event.duration == self.event.duration && since <= u32::from(event.duration);
+        goes_on && silent < SAME_PRESS || (!self.event.ended && longer || ends_again) && silent < STEPPED
+    }
+}
+
+/// Tells new presses from repeated packets of one. A press is known by event and timestamp, for as
+/// long as its packets may come; a timestamp below the last one is a new press like any other, as
+/// senders start their clocks anew.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct EventTracker {
-    last: Option<(u32, TelephoneEvent)>,
+    presses: [Option<Press>; 1 + EARLIER],
 }
 
 impl EventTracker {
     /// Takes a packet's event; the key if its press is new.
-    pub fn handle(&mut self, timestamp: u32, event: TelephoneEvent) -> Option<char> {
+    pub fn handle(&mut self, at: MonoTime, timestamp: u32, event: TelephoneEvent) -> Option<char> {
         let key = event.key()?;
-        if let Some((last, known)) = self.last {
-            let since = timestamp.wrapping_sub(last);
-            let same = event.event == known.event;
-            if since > i32::MAX as u32 || (since == 0 && same) {
-                if since == 0 {
-                    let duration = known.duration.max(event.duration);
-                    let ended = known.ended || event.ended;
-                    self.last = Some((timestamp, TelephoneEvent { duration, ended, ..event }));
-                }
-                return None;
-            }
-            let goes_on = same && !known.ended && [u32::from(known.duration), SEGMENT].contains(&since);
-            if goes_on {
-                self.last = Some((timestamp, event));
-                return None;
-            }
+        let known = |press: &&mut Press| press.is(at, timestamp, event);
+        if let Some(press) = self.presses.iter_mut().flatten().find(known) {
+            let same = timestamp == press.timestamp;
+            let duration = if same { press.event.duration.max(event.duration) } else { event.duration };
+            let ended = event.ended || same && press.event.ended;
+            *press = Press { timestamp, event: TelephoneEvent { duration, ended, ..event }, at };
+            return None;
         }
-        self.last = Some((timestamp, event));
+        self.presses.rotate_right(1);
+        self.presses[0] = Some(Press { timestamp, event, at });
         Some(key)
     }
 }
@@ -140,8 +175,9 @@ pub fn exercise(bytes: &[u8]) {
             && let Some(event) = TelephoneEvent::parse(payload)
         {
             let timestamp = u32::from_be_bytes(*at);
-            tracker.handle(timestamp, event);
-            assert_eq!(tracker.handle(timestamp, event), None, "a repeated packet is no new press");
+            let now = MonoTime::from_nanos(u64::from(timestamp >> 8) * 1_000_000);
+            tracker.handle(now, timestamp, event);
+            assert_eq!(tracker.handle(now, timestamp, event), None, "a repeated packet is no new press");
             let mut unnamed = UnnamedEvents::default();
             let payload_type = at[0] & 0x7f;
             if UnnamedEvents::can_be(payload_type, payload) {
@@ -167,32 +203,67 @@ mod tests {
         assert_eq!(event(16, true, 0).key(), None);
     }
 
+    fn at(ms: u64) -> MonoTime {
+        MonoTime::from_nanos((10_000 + ms) * 1_000_000)
+    }
+
+    /// Presses among packets that come every 20 ms: timestamp, whether it ended, duration.
+    fn presses(tracker: &mut EventTracker, from_ms: u64, packets: &[(u32, bool, u16)]) -> usize {
+        let packets = (0..).zip(packets);
+        packets
+            .filter_map(|(n, &(timestamp, ended, duration))| {
+                tracker.handle(at(from_ms + n * 20), timestamp, event(5, ended, duration))
+            })
+            .count()
+    }
+
     #[test]
     fn three_end_packets_and_a_lost_start_are_one_press() {
         let mut tracker = EventTracker::default();
-        let pressed: Vec<_> = (0..3).filter_map(|_| tracker.handle(1_000, event(1, true, 800))).collect();
+        let pressed: Vec<_> =
+            (0..3).filter_map(|n| tracker.handle(at(n), 1_000, event(1, true, 800))).collect();
         assert_eq!(pressed, ['1']);
-        assert_eq!(tracker.handle(2_000, event(1, false, 160)), Some('1'));
-        assert_eq!(tracker.handle(1_000, event(1, true, 800)), None, "a late packet of the first press");
+        assert_eq!(tracker.handle(at(125), 2_000, event(1, false, 160)), Some('1'));
+        assert_eq!(tracker.handle(at(130), 1_000, event(1, true, 800)), None, "late, of the first press");
+        assert_eq!(tracker.handle(at(145), 2_000, event(1, false, 320)), None);
     }
 
     #[test]
     fn a_press_longer_than_the_duration_field_is_one_press() {
         let mut tracker = EventTracker::default();
-        let presses = |tracker: &mut EventTracker, packets: &[(u32, bool, u16)]| {
-            packets
-                .iter()
-                .filter_map(|&(at, ended, ticks)| tracker.handle(at, event(5, ended, ticks)))
-                .count()
-        };
         let whole =
             [(9, false, 400), (9, false, 0xffff), (9 + 0xffff, false, 400), (9 + 0xffff, true, 8_000)];
-        assert_eq!(presses(&mut tracker, &whole), 1);
-        assert_eq!(presses(&mut tracker, &[(9 + 0xffff, true, 8_000)]), 0, "its end comes again");
+        assert_eq!(presses(&mut tracker, 0, &whole), 1);
+        assert_eq!(presses(&mut tracker, 100, &[(9 + 0xffff, true, 8_000)]), 0, "its end comes again");
         // The packet that told the longest duration is lost.
         let lossy = [(500_000, false, 60_000), (500_000 + 0xffff, false, 400)];
-        assert_eq!(presses(&mut tracker, &lossy), 1);
-        assert_eq!(presses(&mut tracker, &[(600_000, false, 400)]), 1, "the same key again");
+        assert_eq!(presses(&mut tracker, 50_000, &lossy), 1);
+        assert_eq!(presses(&mut tracker, 62_500, &[(600_000, false, 400)]), 1, "the same key again");
+    }
+
+    #[test]
+    fn presses_after_the_clock_started_anew_stood_still_or_stepped_back_count() {
+        for later in [0u32, 1_000, 5_000, 80_000, 1 << 31] {
+            let mut tracker = EventTracker::default();
+            assert_eq!(presses(&mut tracker, 0, &[(80_000, false, 160), (80_000, true, 800)]), 1);
+            let again = [(later, false, 160), (later, false, 320), (later, true, 480), (later, true, 480)];
+            assert_eq!(presses(&mut tracker, 4_000, &again), 1, "{later}");
+            assert_eq!(presses(&mut tracker, 8_000, &again), 1, "{later} twice");
+        }
+        let mut tracker = EventTracker::default();
+        let keys = [(0, 70_000, 10), (400, 300, 9)];
+        let heard =
+            keys.map(|(ms, timestamp, code)| tracker.handle(at(ms), timestamp, event(code, true, 480)));
+        assert_eq!(heard, [Some('*'), Some('9')], "the clock started anew between two keys");
+    }
+
+    #[test]
+    fn a_sender_whose_clock_runs_on_in_a_press_presses_once() {
+        let mut tracker = EventTracker::default();
+        let packets: Vec<_> =
+            (0..8).map(|n| (1_000 + n * 160, n > 4, (160 * (n + 1)).min(960) as u16)).collect();
+        assert_eq!(presses(&mut tracker, 0, &packets), 1);
+        assert_eq!(presses(&mut tracker, 400, &[(4_200, false, 160), (4_360, false, 320)]), 1);
     }
 
     #[test]
@@ -218,7 +289,7 @@ mod tests {
     #[test]
     fn presses_across_a_timestamp_wrap_are_told_apart() {
         let mut tracker = EventTracker::default();
-        assert_eq!(tracker.handle(u32::MAX - 10, event(10, false, 160)), Some('*'));
-        assert_eq!(tracker.handle(900, event(9, false, 160)), Some('9'));
+        assert_eq!(tracker.handle(at(0), u32::MAX - 10, event(10, false, 160)), Some('*'));
+        assert_eq!(tracker.handle(at(120), 900, event(9, false, 160)), Some('9'));
     }
 }

@@ -36,7 +36,7 @@ impl Phone {
 
     fn talk(&mut self, bench: &mut Bench, frames: std::ops::Range<u32>, change: impl Fn(&mut Vec<u8>)) {
         for n in frames {
-            let ms = u64::from(n) * 20;
+            let ms = u64::from(n) * 20 + 20;
             bench.tick_to(ms.max(bench.now_ms));
             let mut datagram = self.frame(n);
             change(&mut datagram);
