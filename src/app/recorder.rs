@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -96,6 +97,10 @@ impl Feed for Recorder {
         if recorded && self.spool.append(vec![record]).is_err() {
             tracing::warn!(call = %id, "a change of a call's dialog could not be written down");
         }
+    }
+
+    fn alive(&self, id: CallId, vouched: Duration) {
+        self.engine.control(id, Command::Alive { vouched }, Box::new(drop));
     }
 
     fn call(&self, id: CallId) -> Option<CallView> {

@@ -39,6 +39,8 @@ pub struct Call {
     /// Whether a frame was made since some audio came.
     pub(super) had_audio: bool,
     pub(super) paused: bool,
+    /// Until when, and at least since when, signalling shows that it lives.
+    pub(super) vouched: Option<MonoTime>,
     /// Whether the captures keep nothing: paused, or consent does not cover the department.
     pub(super) closed: bool,
     spool_gap: Option<(u32, u32)>,
@@ -64,6 +66,7 @@ impl Call {
             frames_out: 0,
             had_audio: false,
             paused: false,
+            vouched: None,
             closed: false,
             spool_gap: None,
             ended: None,
@@ -160,6 +163,12 @@ impl Call {
             }
             Command::Resume => {
                 self.set_paused(now.mono, false);
+                Ok(())
+            }
+            Command::Alive { vouched } => {
+                // Silence is counted from here.
+                let until = now.mono + vouched.saturating_sub(self.settings.rtp_timeout);
+                self.vouched = self.vouched.max(Some(until));
                 Ok(())
             }
             Command::Renegotiate { stream, plan } => {
@@ -404,7 +413,7 @@ impl Call {
         if now.since(self.admitted) >= Duration::from_secs(limit::CALL_HOURS * 3_600) {
             return Some(EndedBy::TooLong);
         }
-        let heard = self.legs.iter().filter_map(Leg::last_heard).max();
+        let heard = self.legs.iter().filter_map(Leg::last_heard).chain(self.vouched).max();
         let silent = match heard {
             Some(at) => now.since(at) >= self.settings.rtp_timeout,
             None => now.since(self.admitted) >= self.settings.rtp_timeout * FIRST_PACKET_TIMEOUTS,

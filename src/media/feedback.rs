@@ -40,13 +40,15 @@ pub struct Feedback {
     protector: Option<Box<SrtpSender>>,
     /// Where the sender's RTCP came from, and to which port of ours.
     heard: Option<(Port, SocketAddr)>,
+    /// When the sender's RTCP came last.
+    reported: Option<MonoTime>,
 }
 
 impl Feedback {
     /// Feedback to a sender that was not heard yet. `key` protects what is sent.
     pub fn new(plan: RtcpPlan, key: Option<&SrtpKey>, reports: Reports) -> Self {
         let protector = key.map(|key| Box::new(SrtpSender::new(key)));
-        Self { plan, reports, key: key.cloned(), protector, heard: None }
+        Self { plan, reports, key: key.cloned(), protector, heard: None, reported: None }
     }
 
     /// Signalling changed something. A key that stays goes on where it was: its indexes are
@@ -102,10 +104,12 @@ impl Feedback {
             Port::Rtp => *address == from,
             Port::Rtcp => address.ip() == from.ip() || self.plan.ip == Some(from.ip()),
         });
-        let Some((_, ssrc)) = known else {
+        // Before its first packet, a sender is known by its signalled address alone.
+        let early = sender.is_none() && self.plan.ip == Some(from.ip());
+        if known.is_none() && !early {
             stats.rtcp_foreign += 1;
             return;
-        };
+        }
         let mut clear = [0; limit::DATAGRAM_BYTES];
         let datagram = match srtp.map(|srtp| (srtp.takes_plain(), srtp.unprotect_rtcp(datagram, &mut clear)))
         {
@@ -122,8 +126,16 @@ impl Feedback {
         };
         stats.rtcp_received += 1;
         for packet in packets {
+            // A sender that is muted reports what it hears, or sends nothing but reports.
+            if let RtcpPacket::SenderReport { ssrc, .. } | RtcpPacket::ReceiverReport { ssrc } = packet
+                && known.is_none_or(|(_, sender)| sender == ssrc)
+            {
+                self.reported = Some(arrival);
+            }
             match packet {
-                RtcpPacket::SenderReport { ssrc: reported, ntp, .. } if reported == ssrc => {
+                RtcpPacket::SenderReport { ssrc: reported, ntp, .. }
+                    if known.is_some_and(|(_, ssrc)| ssrc == reported) =>
+                {
                     self.reports.sender_report(ntp, arrival);
                     self.heard = Some((port, from));
                 }
@@ -131,6 +143,11 @@ impl Feedback {
                 _ => {}
             }
         }
+    }
+
+    /// When RTCP of the sender came last: a sign of life, though not of audio.
+    pub fn reported(&self) -> Option<MonoTime> {
+        self.reported
     }
 
     /// Whether a report is due.

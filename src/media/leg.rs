@@ -299,9 +299,9 @@ impl Leg {
         self.srtp.as_ref().map(|receiver| receiver.state())
     }
 
-    /// When a packet was accepted last.
+    /// When a packet was accepted last, or RTCP of its sender.
     pub fn last_heard(&self) -> Option<MonoTime> {
-        self.last_heard
+        self.last_heard.max(self.feedback.reported())
     }
 
     /// Who speaks.

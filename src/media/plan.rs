@@ -105,6 +105,12 @@ pub enum Command {
     Pause,
     /// Keep again.
     Resume,
+    /// Signalling has shown that the call lives: silence does not end it for `vouched`, or for the
+    /// usual time from now, whichever is longer.
+    Alive {
+        /// For how long signalling speaks for it.
+        vouched: Duration,
+    },
     /// A stream's sender, codings or payload types changed; its time axis goes on.
     Renegotiate {
         /// Index of the stream.

@@ -4,6 +4,8 @@
 //! Not here: how a request was worded on the wire.
 
 use std::net::SocketAddr;
+#[cfg(feature = "server")]
+use std::time::Duration;
 
 #[cfg(feature = "server")]
 use futures::future::BoxFuture;
@@ -254,6 +256,10 @@ pub trait Feed: Send + Sync {
     /// Writes down what another process needs to go on with the call's signalling; the last text
     /// counts. Does not wait for it to be durable.
     fn keep(&self, id: CallId, text: Private<String>);
+
+    /// The client of a call has shown that it lives: for `vouched`, and for the usual time at least,
+    /// silence is no reason to end it.
+    fn alive(&self, _id: CallId, _vouched: Duration) {}
 
     /// A call in progress or ended lately.
     fn call(&self, id: CallId) -> Option<CallView>;

@@ -40,6 +40,8 @@ mod sip_crosscheck;
 mod sip_dialogs;
 mod sip_equipment;
 mod sip_feed;
+mod sip_floods;
+mod sip_life;
 mod sip_recorder;
 mod sip_sipp;
 mod sip_src;

@@ -23,6 +23,8 @@ pub struct Src {
     pub held: Option<Vec<Input>>,
     /// Every account so far.
     pub accounts: Vec<Account>,
+    /// Signs of life that were passed on, and for how long each vouches.
+    pub alive: Vec<(optag::base::id::CallId, Duration)>,
     branch: u32,
 }
 
@@ -48,6 +50,13 @@ impl Src {
     }
 
     pub fn with(edit: impl FnOnce(&mut Config)) -> Self {
+        let mut src = Self::unproved(edit);
+        src.server.prove(src.now, src.flow());
+        src
+    }
+
+    /// One whose address has shown nothing yet: no answer outweighs what it sends.
+    pub fn unproved(edit: impl FnOnce(&mut Config)) -> Self {
         let mut config = config();
         edit(&mut config);
         Self {
@@ -58,18 +67,23 @@ impl Src {
             peer: "127.0.0.1:5070".parse().unwrap(),
             held: None,
             accounts: Vec::new(),
+            alive: Vec::new(),
             branch: 0,
         }
     }
 
     /// Sends bytes as they are; what the server sends because of them.
     pub fn raw(&mut self, bytes: &[u8]) -> Vec<String> {
+        let flow = self.flow();
         let framing = if self.transport == Transport::Udp { Framing::Datagram } else { Framing::Stream };
-        let local = "127.0.0.1:5060".parse().unwrap();
-        let flow = Flow { transport: self.transport, link: 1, local, peer: self.peer };
         let at = WallTime::from_unix_micros(self.now.as_nanos() as i64 / 1_000);
         let message = parse(bytes, framing);
         self.play(Input::Received { flow, message, bytes: bytes.len(), at })
+    }
+
+    fn flow(&self) -> Flow {
+        let local = "127.0.0.1:5060".parse().unwrap();
+        Flow { transport: self.transport, link: 1, local, peer: self.peer }
     }
 
     /// Gives the server an input and the feed what comes of it.
@@ -104,6 +118,7 @@ impl Src {
             match output {
                 Output::Account(account) => self.accounts.push(*account),
                 Output::Send(_, bytes) => sent.push(bytes.iter().map(|b| *b as char).collect()),
+                Output::Alive(call, vouched) => self.alive.push((call, vouched)),
                 Output::Keep(call, text) => self.feed.keep(call, text),
                 Output::Admit(id, call) => {
                     let admitted = Input::Admitted(id, self.feed.take(*call));

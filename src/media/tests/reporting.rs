@@ -159,3 +159,54 @@ fn reports_on_encrypted_streams_are_encrypted_under_our_own_key() {
         assert_eq!(bench.stats.rtcp_received, 1);
     }
 }
+
+/// Packets for a fifth of a second, then what `sign` brings every five seconds; when the call ended.
+fn silent(mut sign: impl FnMut(&mut Bench, u64)) -> Option<u64> {
+    let mut bench = reporting(RtcpPlan::default(), None);
+    for n in 0..10u32 {
+        bench.hear(0, u64::from(n) * 20, &packet(0, n as u16, n * 160, 8, &tone(n)));
+    }
+    for ms in (1_000..200_000).step_by(1_000) {
+        bench.tick_to(ms);
+        if bench.call.is_ended() {
+            return Some(ms / 1_000);
+        }
+        if ms % 5_000 == 0 {
+            sign(&mut bench, ms);
+        }
+    }
+    None
+}
+
+#[test]
+fn a_silent_call_lives_while_its_senders_rtcp_comes_and_no_other() {
+    let rtcp = |ssrc: u8, from: SocketAddr, kind: u8| {
+        silent(move |bench, ms| {
+            let mut report = sender_report(ssrc);
+            if kind == 201 {
+                report = vec![0x80, 201, 0, 1, 0, 0, 0, ssrc];
+            }
+            bench.call.handle_rtcp(0, at(ms).mono, from, &report, &mut bench.stats);
+        })
+    };
+    assert_eq!(silent(|_, _| {}), Some(61));
+    assert_eq!(rtcp(0, from(0, 1), 200), None, "sender reports");
+    assert_eq!(rtcp(0, from(0, 77), 201), None, "receiver reports, as a muted sender sends them");
+    assert_eq!(rtcp(9, from(0, 1), 200), Some(61), "another sender's");
+    assert_eq!(rtcp(0, SocketAddr::from(([192, 0, 2, 9], 5_005)), 200), Some(61), "a stranger's");
+}
+
+#[test]
+fn a_silent_call_lives_for_as_long_as_signalling_vouches_for_it() {
+    let alive = |until_ms: u64, vouched: u64| {
+        silent(move |bench, ms| {
+            if ms <= until_ms {
+                let command = Command::Alive { vouched: Duration::from_secs(vouched) };
+                bench.call.command(at(ms), command, &mut bench.stats).unwrap();
+            }
+        })
+    };
+    assert_eq!(alive(30_000, 0), Some(90), "the usual time from the last sign");
+    assert_eq!(alive(5_000, 120), Some(125), "or as long as the session timer says");
+    assert_eq!(alive(200_000, 0), None);
+}

@@ -7,7 +7,6 @@
 pub mod client;
 pub mod dialog;
 pub mod digest;
-#[cfg(feature = "server")]
 pub mod doors;
 mod ends;
 pub mod flow;
@@ -18,6 +17,7 @@ pub mod link;
 pub mod message;
 pub mod multipart;
 pub mod parse;
+pub mod proof;
 pub mod response;
 #[cfg(feature = "server")]
 pub mod tls;

@@ -96,7 +96,7 @@ fn an_ack_ends_the_repetitions() {
             table.receive(at(100), flow(Transport::Udp), &request("ACK", "z9hG4bK3"), &mut out),
             expect
         );
-        table.acknowledged(&key);
+        table.acknowledged(at(0), &key);
         out.clear();
         for ms in (500..33_000).step_by(100) {
             table.handle_timeout(at(ms), &mut out);
@@ -117,14 +117,94 @@ fn clients_without_a_branch_are_told_apart_by_their_other_fields() {
     assert_eq!(table.cancelled_by(&request("CANCEL", "z9hG4bKother")), None);
 }
 
+/// A request that differs from all others in call and branch.
+fn one_of_many(n: usize) -> Request {
+    let mut one = request("INVITE", &format!("z9hG4bK-{n}"));
+    let mut headers = crate::signalling::sip::header::Headers::default();
+    for (name, value) in one.headers.iter().filter(|(name, _)| *name != "call-id") {
+        headers.push(name, value);
+    }
+    headers.push("call-id", format!("call {n}"));
+    one.headers = headers;
+    one
+}
+
+fn from(address: u8, dialog: Option<u64>) -> Origin {
+    let mut flow = flow(Transport::Udp);
+    flow.peer.set_ip([10, 0, 0, address].into());
+    Origin { flow, weighs: None, dialog }
+}
+
 #[test]
-fn a_full_table_drops_new_requests_and_keeps_the_old() {
+fn invariant_12_what_is_outside_of_dialogs_takes_no_place_of_what_is_inside() {
     let mut table = Transactions::new();
     let mut out = Vec::new();
-    for n in 0..TRANSACTIONS {
-        table.receive(at(0), flow(Transport::Udp), &request("BYE", &format!("z9hG4bK-{n}")), &mut out);
+    let mut n = 0;
+    for address in 1..10 {
+        for _ in 0..2 * PER_ADDRESS {
+            n += 1;
+            table.receive(at(0), from(address, None), &one_of_many(n), &mut out);
+        }
     }
-    let one_more = request("BYE", "z9hG4bK-more");
-    assert_eq!(table.receive(at(0), flow(Transport::Udp), &one_more, &mut out), Received::Full);
-    assert_eq!(table.stats().refused_full, 1);
+    assert!(table.table.len() < OUTSIDE, "{}", table.table.len());
+    for (address, dialog) in [(200, None), (1, Some(7)), (9, Some(8))] {
+        n += 1;
+        let taken = table.receive(at(0), from(address, dialog), &one_of_many(n), &mut out);
+        assert!(matches!(taken, Received::New(_)), "{address}");
+    }
+    for _ in 0..PER_DIALOG - 1 {
+        n += 1;
+        assert!(matches!(
+            table.receive(at(0), from(1, Some(7)), &one_of_many(n), &mut out),
+            Received::New(_)
+        ));
+    }
+    n += 1;
+    assert_eq!(table.receive(at(0), from(1, Some(7)), &one_of_many(n), &mut out), Received::Full);
+    let keys: Vec<Key> = table.table.keys().cloned().collect();
+    keys.iter().for_each(|key| table.forget(key));
+    let left = (table.outside.len(), table.inside.len(), table.merging.len(), table.all_inside);
+    assert_eq!(left, (0, 0, 0, 0), "nothing is counted that is not there");
+}
+
+#[test]
+fn invariant_13_a_peer_that_proved_nothing_gets_no_more_than_it_sent() {
+    for code in [200, 487] {
+        let mut table = Transactions::new();
+        let mut out = Vec::new();
+        let invite = request("INVITE", "z9hG4bK1");
+        let origin = Origin { weighs: Some(100), ..flow(Transport::Udp).into() };
+        let Received::New(key) = table.receive(at(0), origin, &invite, &mut out) else { panic!() };
+        table.respond(at(0), &key, 100, vec![b'x'; 30], &mut out);
+        table.respond(at(0), &key, code, vec![b'x'; 90], &mut out);
+        assert_eq!(out.len(), 1, "the final answer would be too much");
+        assert_eq!(table.receive(at(500), origin, &invite, &mut out), Received::Absorbed);
+        assert_eq!(out.len(), 2, "the second copy of the request pays for it");
+        for ms in (1_000..31_000).step_by(100) {
+            table.handle_timeout(at(ms), &mut out);
+        }
+        assert_eq!(out.len(), 2);
+        let proved = Origin { weighs: None, ..origin };
+        table.receive(at(31_000), proved, &invite, &mut out);
+        assert_eq!(out.len(), 3, "and one that has proved itself is answered each time");
+    }
+}
+
+#[test]
+fn a_request_that_comes_by_two_ways_is_merged() {
+    let mut table = Transactions::new();
+    let mut out = Vec::new();
+    let way = flow(Transport::Udp);
+    let Received::New(first) = table.receive(at(0), way, &request("INVITE", "z9hG4bK1"), &mut out) else {
+        panic!()
+    };
+    assert!(matches!(
+        table.receive(at(1), way, &request("INVITE", "z9hG4bK2"), &mut out),
+        Received::Merged(_)
+    ));
+    assert_eq!(table.receive(at(2), way, &request("INVITE", "z9hG4bK2"), &mut out), Received::Absorbed);
+    assert!(matches!(table.receive(at(3), way, &request("UPDATE", "z9hG4bK3"), &mut out), Received::New(_)));
+    assert!(matches!(table.receive(at(4), way, &request("CANCEL", "z9hG4bK1"), &mut out), Received::New(_)));
+    table.forget(&first);
+    assert!(matches!(table.receive(at(5), way, &request("INVITE", "z9hG4bK4"), &mut out), Received::New(_)));
 }

@@ -7,6 +7,7 @@ use crate::base::clock::WallTime;
 use crate::call::RawBody;
 use crate::signalling::sip::message::Request;
 use crate::signalling::sip::multipart::{Part, parts};
+use crate::signalling::sip::response::Answer;
 
 /// The longest body that is kept as it came. Units: bytes.
 pub const KEPT_BYTES: usize = 256 * 1024;
@@ -24,6 +25,19 @@ pub struct Body {
     pub unknown: bool,
     /// Everything but the description, as it came.
     pub raw: Vec<RawBody>,
+}
+
+/// Whether a request's body is packed in a way that is not undone here.
+///
+/// Source: RFC 3261 §20.12 and §21.4.13.
+pub fn is_encoded(request: &Request) -> bool {
+    let foreign = |name: &String| !name.is_empty() && !name.eq_ignore_ascii_case("identity");
+    !request.body.is_empty() && request.headers.list("content-encoding").iter().any(foreign)
+}
+
+/// The answer to such a request: it says what is taken.
+pub fn encoded() -> Answer {
+    Answer::new(415, "").with("Accept-Encoding", "identity")
 }
 
 /// Takes a request's body apart.

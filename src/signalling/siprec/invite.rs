@@ -29,6 +29,8 @@ use crate::signalling::sip::transaction::Key;
 
 /// Methods that are answered, for Allow.
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK, NOTIFY";
+/// Extensions that are understood, for Supported.
+pub const SUPPORTED: &str = "siprec, timer, replaces";
 /// Media types that are understood, for Accept.
 pub const ACCEPT: &str =
     "application/sdp, application/rs-metadata+xml, application/rs-metadata, multipart/mixed";
@@ -101,7 +103,7 @@ impl Server {
         }
         set_timer(session, now);
         if let Some((key, _)) = open {
-            self.transactions.acknowledged(&key);
+            self.transactions.acknowledged(now, &key);
         }
         self.take_streams(now, id, out);
     }
@@ -118,6 +120,8 @@ impl Server {
         let overlaps = changes && (theirs || ours);
         let objection = if session.over {
             Some(Answer::new(481, ""))
+        } else if body::is_encoded(request) {
+            Some(body::encoded())
         } else if overlaps {
             Some(Answer::new(491, ""))
         } else if session.saved.dialog.accept(request).is_err() {
@@ -134,6 +138,7 @@ impl Server {
             return self.refuse(now, flow, key, request, Answer::new(488, ""), out);
         };
         let known = session.saved.ours.lines.len();
+        self.is_alive(now, id, flow, out);
         if let Some(offer) = &offer {
             self.follow(id, offer);
         }
@@ -173,7 +178,7 @@ impl Server {
             let number = request.cseq().map_or(0, |cseq| cseq.number);
             session.offered = !described;
             if let Some((old, _)) = session.unacknowledged.replace((key.clone(), number)) {
-                self.transactions.acknowledged(&old);
+                self.transactions.acknowledged(now, &old);
             }
         }
         self.respond(now, flow, key, request, &answer, out);
@@ -323,7 +328,7 @@ impl Server {
         let mut answer = Answer::new(200, &session.saved.dialog.local_tag)
             .with("Contact", contact)
             .with("Allow", ALLOW)
-            .with("Supported", "siprec, timer");
+            .with("Supported", SUPPORTED);
         answer.routes = true;
         answer.headers.extend(session.saved.dialog.timer_headers());
         if let Some(call) = session.saved.call {

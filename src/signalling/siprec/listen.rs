@@ -284,6 +284,7 @@ impl Shell {
             match output {
                 Output::Send(flow, bytes) => self.links.send(flow, bytes),
                 Output::Account(account) => (self.accounts)(*account),
+                Output::Alive(call, vouched) => self.feed.alive(call, vouched),
                 Output::Keep(call, text) => self.feed.keep(call, text),
                 Output::Admit(id, call) => {
                     let (feed, results) = (self.feed.clone(), self.results.clone());

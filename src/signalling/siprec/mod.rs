@@ -28,6 +28,7 @@ mod opening;
 mod own;
 pub mod parties;
 mod refusals;
+mod replacing;
 mod requests;
 pub mod server;
 pub mod session;

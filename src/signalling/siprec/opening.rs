@@ -26,12 +26,13 @@ use crate::signalling::sip::message::Request;
 use crate::signalling::sip::response::Answer;
 use crate::signalling::sip::transaction::Key;
 
-/// Extensions that may be required of us: known, or asking nothing of a server that sends
-/// no provisional answer and no request outside of its dialogs.
-const EXTENSIONS: [&str; 10] = [
+/// Extensions that may be required of us: known, or asking nothing of a server that takes copies of
+/// streams, sends no provisional answer and no request outside of its dialogs.
+const EXTENSIONS: [&str; 24] = [
     "siprec",
     "record-aware",
     "timer",
+    "replaces",
     "100rel",
     "gruu",
     "outbound",
@@ -39,6 +40,19 @@ const EXTENSIONS: [&str; 10] = [
     "histinfo",
     "norefersub",
     "tdialog",
+    "from-change",
+    "privacy",
+    "resource-priority",
+    "answermode",
+    "uui",
+    "join",
+    "early-session",
+    "precondition",
+    "sdp-anat",
+    "ice",
+    "geolocation-sip",
+    "geolocation-http",
+    "eventlist",
 ];
 
 impl Server {
@@ -112,6 +126,9 @@ impl Server {
         if let Some(answer) = unsupported(request) {
             return Some(answer);
         }
+        if body::is_encoded(request) {
+            return Some(body::encoded());
+        }
         if body.unknown {
             return Some(Answer::new(415, "").with("Accept", ACCEPT));
         }
@@ -159,6 +176,7 @@ impl Server {
     ) {
         let Incoming { now, at, flow, key, request } = incoming;
         let tag = self.name("tag");
+        let replaced = self.replaced_by(&request);
         let Some(mut dialog) = Dialog::from_invite(&request, &tag) else { return };
         dialog.reach_at(flow.peer);
         let session_id = u64::from_str_radix(&self.name("sdp")[..13], 16).unwrap_or(1);
@@ -188,6 +206,9 @@ impl Server {
         let mut raw = vec![raw_headers(&request, at)];
         raw.extend(body.raw.iter().cloned());
         let id = self.insert(session);
+        if let Some(old) = replaced {
+            self.takes_place(id, old);
+        }
         // The bodies go with the call itself.
         self.described(id, at, &request, Body { raw: Vec::new(), ..body });
         let parties = self.parties(id);
@@ -299,6 +320,7 @@ impl Server {
         }
         self.respond(now, flow, &key, request, &answer, out);
         self.account(id, None, out);
+        self.end_replaced(now, id, out);
     }
 
     pub(super) fn drop_session(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {

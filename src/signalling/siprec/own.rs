@@ -26,6 +26,39 @@ use crate::signalling::sip::uri::Uri;
 /// outweighs a client's sloppy clock.
 pub const TIMER_GRACE: Duration = Duration::from_secs(32);
 
+/// The longest that a session timer may speak for a silent call.
+const VOUCHED: Duration = Duration::from_secs(7_200);
+
+/// Why we end a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The call is over for the engine: silence for too long, or too long a call.
+    CallEnded,
+    /// Nobody acknowledged our answer.
+    Unacknowledged,
+    /// The client did not refresh the session, or did not answer our refresh.
+    TimerExpired,
+    /// Another session took its place.
+    Replaced,
+    /// The recorder stops.
+    Stopping,
+}
+
+impl Why {
+    /// The Reason field.
+    ///
+    /// Source: RFC 3326 §2.
+    const fn field(self) -> &'static str {
+        match self {
+            Why::CallEnded => "SIP;cause=408;text=\"No media for too long, or the call was too long\"",
+            Why::Unacknowledged => "SIP;cause=408;text=\"No ACK\"",
+            Why::TimerExpired => "SIP;cause=408;text=\"Session timer expired\"",
+            Why::Replaced => "SIP;cause=200;text=\"Replaced by another session\"",
+            Why::Stopping => "SIP;cause=503;text=\"Recorder stops\"",
+        }
+    }
+}
+
 impl Server {
     /// Ends the call of a session, if it has one that is not ended yet.
     pub(super) fn finish_call(&mut self, id: SessionId) {
@@ -35,18 +68,45 @@ impl Server {
     }
 
     /// Ends a dialog from our side.
-    pub(super) fn hang_up(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {
+    pub(super) fn hang_up(&mut self, now: MonoTime, id: SessionId, why: Why, out: &mut Vec<Output>) {
         self.give_up_opening(now, id, 503, out);
         self.give_up_growing(now, id, out);
         if self.sessions.get(&id).is_some_and(|session| !session.over) {
             self.stats.hung_up += 1;
-            self.send_request(now, id, "BYE", &[], None, Purpose::Bye, out);
+            let reason = [("Reason", why.field().to_owned())];
+            self.send_request(now, id, "BYE", &reason, None, Purpose::Bye, out);
         }
         if let Some(session) = self.sessions.get_mut(&id) {
             session.over = true;
             session.timer_at = None;
         }
         self.forget_if_done(now, id, out);
+    }
+
+    /// Ends a session whose answer nobody acknowledged. A UDP peer that never showed that it receives
+    /// is sent nothing: it may have been another's address.
+    pub(super) fn leave_unacknowledged(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {
+        let flow = self.sessions.get(&id).and_then(|session| session.flow);
+        let heard = |flow: Flow| flow.transport.is_reliable() || self.proofs.holds(now, flow.peer);
+        if flow.is_none_or(heard) {
+            return self.hang_up(now, id, Why::Unacknowledged, out);
+        }
+        self.give_up_growing(now, id, out);
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.over = true;
+            session.timer_at = None;
+        }
+        self.forget_if_done(now, id, out);
+    }
+
+    /// The client has shown that its session lives: silence alone does not end the call, for as
+    /// long as the session timer vouches for it, or for the usual time once more.
+    pub(super) fn is_alive(&mut self, now: MonoTime, id: SessionId, flow: Flow, out: &mut Vec<Output>) {
+        self.prove(now, flow);
+        let Some(session) = self.sessions.get(&id).filter(|session| !session.over) else { return };
+        let timer = session.saved.dialog.timer;
+        let vouched = timer.map(|timer| Duration::from_secs(timer.interval_s.into()).min(VOUCHED));
+        out.extend(session.saved.call.map(|call| Output::Alive(call, vouched.unwrap_or_default())));
     }
 
     /// A name that nobody can guess, different each time.
@@ -195,7 +255,7 @@ impl Server {
     fn lost_to_timer(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {
         self.stats.timers_expired += 1;
         self.finish_call(id);
-        self.hang_up(now, id, out);
+        self.hang_up(now, id, Why::TimerExpired, out);
     }
 
     pub(super) fn session_timer(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {

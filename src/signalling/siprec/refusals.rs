@@ -1,8 +1,8 @@
-//! Answers that need no transaction, and the accounts of calls that are refused by them.
+//! How answers leave: under a transaction, or without one where the request changes nothing.
 //!
-//! In: requests that cannot be read or need no memory. Out: answers within the size of what they
-//! answer, the same each time the request comes again. Not here: refusals under a transaction
-//! (`invite`, `requests`).
+//! In: requests and what is to be answered. Out: bytes, within those that came where nothing vouches
+//! for the peer; the accounts of calls that are refused without a transaction. Not here: what is
+//! answered (`invite`, `requests`).
 //!
 //! Source: RFC 3261 §8.2.7 (stateless user agent servers).
 
@@ -11,14 +11,17 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use aws_lc_rs::hmac;
 
-use super::server::{Output, Server};
-use crate::base::clock::WallTime;
+use super::opening::unsupported;
+use super::requests::{able, useless};
+use super::server::{Output, Server, SessionId};
+use crate::base::clock::{MonoTime, WallTime};
 use crate::base::hex::hex;
 use crate::call::Unrecorded;
 use crate::signalling::sip::flow::Flow;
 use crate::signalling::sip::header::Headers;
 use crate::signalling::sip::message::Request;
 use crate::signalling::sip::response::{Answer, asks_rport};
+use crate::signalling::sip::transaction::Key;
 use crate::signalling::sip::uri::Uri;
 
 /// Refused INVITEs that are remembered, so that one that comes again has one account.
@@ -52,7 +55,59 @@ impl Accounted {
     }
 }
 
+/// Fields of a final answer that a provisional one has not, and the session part of a description.
+/// Units: bytes.
+const FIELDS_AND_SESSION: usize = 400;
+
 impl Server {
+    /// A peer has shown that it receives what is sent to it.
+    pub fn prove(&mut self, now: MonoTime, flow: Flow) {
+        if !flow.transport.is_reliable() {
+            self.proofs.prove(now, flow.peer);
+        }
+    }
+
+    /// Answers under a transaction. Over UDP, what nothing vouches for is kept within the bytes that
+    /// came: an acceptance goes out once the request has come often enough, anything else is left
+    /// out.
+    pub(super) fn respond(
+        &mut self,
+        now: MonoTime,
+        flow: Flow,
+        key: &Key,
+        request: &Request,
+        answer: &Answer,
+        out: &mut Vec<Output>,
+    ) {
+        let accepts = request.method == "INVITE" && (200..300).contains(&answer.code);
+        let limit = self.transactions.credit(key).unwrap_or(usize::MAX);
+        let within = answer.to_bytes_within(&request.headers, flow.peer, limit);
+        let bytes = match within {
+            None if accepts => Some(answer.to_bytes(&request.headers, flow.peer)),
+            within => within,
+        };
+        // What a provisional answer takes is not there for the final one, and it ends the copies that
+        // would pay for that.
+        let leaves =
+            |bytes: &Vec<u8>| limit.saturating_sub(bytes.len()) >= final_answer(request, bytes.len());
+        if answer.code < 200 && !bytes.as_ref().is_some_and(leaves) {
+            return;
+        }
+        match bytes {
+            Some(bytes) => {
+                let mut said = Vec::new();
+                self.transactions.respond(now, key, answer.code, bytes, &mut said);
+                for output in said {
+                    self.transaction_says(now, output, out);
+                }
+            }
+            None => {
+                self.stats.unanswered_too_small += 1;
+                self.transactions.forget(key);
+            }
+        }
+    }
+
     /// Refuses a request that could not be read whole; where it is a call, it is accounted for.
     pub(super) fn refuse_unread(
         &mut self,
@@ -73,7 +128,7 @@ impl Server {
         self.answer_statelessly(flow, &request.headers, Answer::new(code, ""), bytes, out);
     }
 
-    /// Answers without a transaction, under a tag that is the same when the request comes again.
+    /// Answers without a transaction and within `bytes` over UDP, under a tag that is the same when the request comes again.
     pub(super) fn answer_statelessly(
         &mut self,
         flow: Flow,
@@ -93,6 +148,56 @@ impl Server {
         }
     }
 
+    /// Whether a request is answered without a transaction: it changes nothing, so that it may be
+    /// answered anew whenever it comes, and a flood of such requests takes no place of others.
+    pub(super) fn needs_no_transaction(&self, request: &Request, dialog: Option<SessionId>) -> bool {
+        match request.method.as_str() {
+            "OPTIONS" => true,
+            "INVITE" | "ACK" | "CANCEL" => false,
+            _ => dialog.is_none(),
+        }
+    }
+
+    /// The answer to such a request.
+    pub(super) fn stateless_answer(
+        &mut self,
+        now: MonoTime,
+        flow: Flow,
+        request: &Request,
+        dialog: Option<SessionId>,
+        out: &mut Vec<Output>,
+    ) -> Answer {
+        let live = dialog.filter(|id| self.sessions.get(id).is_some_and(|session| !session.over));
+        let inside = request.to().is_some_and(|to| to.tag().is_some());
+        match (request.method.as_str(), live) {
+            // A client asks whether its session still exists; numbered as dialog pings are, which
+            // do not count up.
+            ("OPTIONS", Some(id)) => {
+                self.is_alive(now, id, flow, out);
+                unsupported(request).unwrap_or_else(able)
+            }
+            ("OPTIONS", None) if inside => Answer::new(481, ""),
+            ("OPTIONS", None) => self.abilities(request),
+            (method, _) => useless(method),
+        }
+    }
+
+    /// There is no place for a request: its client goes elsewhere with a call, or comes again.
+    pub(super) fn turn_away(
+        &mut self,
+        at: WallTime,
+        flow: Flow,
+        request: &Request,
+        bytes: usize,
+        out: &mut Vec<Output>,
+    ) {
+        if request.method == "INVITE" && request.to().is_none_or(|to| to.tag().is_none()) {
+            self.account_refused(at, flow, request, Unrecorded::Unavailable("transactions_used_up"), out);
+        }
+        let answer = Answer::new(503, "").with_optional("Retry-After", "10");
+        self.answer_statelessly(flow, &request.headers, answer, bytes, out);
+    }
+
     fn lasting_tag(&self, headers: &Headers) -> String {
         let mut context = hmac::Context::with_key(&self.key);
         for name in ["call-id", "cseq", "from"] {
@@ -101,6 +206,15 @@ impl Server {
         }
         hex(&context.sign().as_ref()[..10])
     }
+}
+
+/// How long the final answer to an INVITE may become, whose provisional one takes `provisional`.
+/// Units: bytes.
+fn final_answer(request: &Request, provisional: usize) -> usize {
+    let routes: usize = request.headers.all("record-route").map(|route| route.len() + 16).sum();
+    let lines = request.body.windows(2).filter(|two| two == b"m=").count().max(1);
+    let encrypted = request.body.windows(9).any(|word| word == b"a=crypto:");
+    provisional + routes + FIELDS_AND_SESSION + lines * if encrypted { 350 } else { 220 }
 }
 
 /// A request of which only the header fields are known.

@@ -6,7 +6,7 @@
 //! Source: RFC 3261 §8.2, §9.2, §11, §15.1.2; RFC 6086 (INFO); RFC 3262 §3 (PRACK).
 
 use super::body;
-use super::invite::{ACCEPT, ALLOW};
+use super::invite::{ACCEPT, ALLOW, SUPPORTED};
 use super::opening::unsupported;
 use super::server::{Incoming, Output, Server, SessionId};
 use super::session::Session;
@@ -19,42 +19,61 @@ use crate::signalling::sip::response::Answer;
 /// Methods that exist and are of no use to a recorder.
 const KNOWN_METHODS: [&str; 5] = ["REGISTER", "SUBSCRIBE", "PUBLISH", "MESSAGE", "REFER"];
 
+/// The answer to a method that is of no use where it came. Nothing of ours is sent reliably: no
+/// PRACK matches.
+pub(super) fn useless(method: &str) -> Answer {
+    match method {
+        "BYE" | "UPDATE" | "INFO" | "NOTIFY" | "PRACK" => Answer::new(481, ""),
+        method if KNOWN_METHODS.contains(&method) => Answer::new(405, "").with("Allow", ALLOW),
+        _ => Answer::new(501, ""),
+    }
+}
+
+/// What we can do.
+pub(super) fn able() -> Answer {
+    Answer::new(200, "")
+        .with_optional("Allow", ALLOW)
+        .with_optional("Accept", ACCEPT)
+        .with_optional("Accept-Encoding", "identity")
+        .with_optional("Supported", SUPPORTED)
+}
+
 impl Server {
     pub(super) fn other_request(&mut self, incoming: Incoming, out: &mut Vec<Output>) {
         let Incoming { now, at, flow, ref key, ref request } = incoming;
-        let answer = match (request.method.as_str(), self.dialog_of(request)) {
-            ("CANCEL", _) => return self.cancel(&incoming, out),
-            ("OPTIONS", _) => self.abilities(request),
-            ("UPDATE", Some(id)) => return self.inside(id, incoming, out),
-            ("BYE", Some(id)) => return self.bye(id, &incoming, out),
-            ("INFO", Some(id)) => {
+        if request.method == "CANCEL" {
+            return self.cancel(&incoming, out);
+        }
+        let Some(id) = self.dialog_of(request) else {
+            return self.refuse(now, flow, key, request, useless(&request.method), out);
+        };
+        let over = self.sessions.get(&id).is_none_or(|session| session.over);
+        let answer = match request.method.as_str() {
+            "BYE" => return self.bye(id, &incoming, out),
+            "UPDATE" => return self.inside(id, incoming, out),
+            _ if over => Answer::new(481, ""),
+            "INFO" if body::is_encoded(request) => body::encoded(),
+            "INFO" => {
+                self.is_alive(now, id, flow, out);
                 self.info(at, flow, id, request);
                 Answer::new(200, "")
             }
-            ("NOTIFY", Some(id)) => {
+            "NOTIFY" => {
                 let _ = self.edit(id).map(|session| session.saved.dialog.accept(request));
                 Answer::new(200, "")
             }
-            // Nothing of ours is sent reliably: no PRACK matches.
-            ("BYE" | "UPDATE" | "INFO" | "NOTIFY" | "PRACK", _) => Answer::new(481, ""),
-            (method, _) if KNOWN_METHODS.contains(&method) => Answer::new(405, "").with("Allow", ALLOW),
-            _ => Answer::new(501, ""),
+            method => useless(method),
         };
         self.refuse(now, flow, key, request, answer, out);
     }
 
     /// 200 while calls are taken, 503 once they are not: what load balancers ask for.
-    fn abilities(&self, request: &Request) -> Answer {
-        if let Some(answer) = unsupported(request) {
-            return answer;
+    pub(super) fn abilities(&self, request: &Request) -> Answer {
+        match unsupported(request) {
+            Some(answer) => answer,
+            None if self.draining => Answer::new(503, "").with_optional("Retry-After", "30"),
+            None => able(),
         }
-        if self.draining {
-            return Answer::new(503, "").with_optional("Retry-After", "30");
-        }
-        Answer::new(200, "")
-            .with_optional("Allow", ALLOW)
-            .with_optional("Accept", ACCEPT)
-            .with_optional("Supported", "siprec, timer")
     }
 
     fn cancel(&mut self, incoming: &Incoming, out: &mut Vec<Output>) {
@@ -86,7 +105,7 @@ impl Server {
             session.over = true;
             session.timer_at = None;
             if let Some((key, _)) = session.unacknowledged.take() {
-                self.transactions.acknowledged(&key);
+                self.transactions.acknowledged(now, &key);
             }
         }
         self.forget_if_done(now, id, out);

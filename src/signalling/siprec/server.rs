@@ -6,11 +6,13 @@
 //! INVITE (`invite`) or another request (`requests`) is answered, and sockets (`link`).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use aws_lc_rs::hmac;
 
 use super::config::Config;
 use super::kept::Kept;
+use super::own::Why;
 use super::refusals::Accounted;
 use super::session::Session;
 use super::stats::Stats;
@@ -22,11 +24,12 @@ use crate::call::{Account, ConsentState};
 use crate::signalling::feed::{AdmitError, Admitted, CallView, Control, ControlError, NewCall};
 use crate::signalling::sip::client::Clients;
 use crate::signalling::sip::digest::Digest;
-use crate::signalling::sip::flow::{Flow, Transport};
+use crate::signalling::sip::flow::Flow;
 use crate::signalling::sip::message::Request;
 use crate::signalling::sip::parse::{Parsed, Refusal};
+use crate::signalling::sip::proof::Proofs;
 use crate::signalling::sip::response::{Answer, asks_rport};
-use crate::signalling::sip::transaction::{self, Key, Received, Transactions};
+use crate::signalling::sip::transaction::{self, Key, Origin, Received, Transactions};
 
 /// Names a recording session for the life of the process.
 pub type SessionId = u64;
@@ -70,6 +73,9 @@ pub enum Output {
     Keep(CallId, Private<String>),
     /// Ask the feed for this, and say [`Input::Controlled`].
     Control(SessionId, CallId, Control),
+    /// The client has shown that the session of this call lives; for so long, silence is no reason
+    /// to end it.
+    Alive(CallId, Duration),
     /// Keep this account.
     Account(Box<Account>),
 }
@@ -95,7 +101,7 @@ pub struct Server {
     pub(super) by_dialog: HashMap<(String, String), SessionId>,
     pub(super) draining: bool,
     pub(super) stats: Stats,
-    pub(super) request_bytes: HashMap<Key, usize>,
+    pub(super) proofs: Proofs,
     pub(super) touched: BTreeSet<SessionId>,
     pub(super) accounted: Accounted,
     /// Requests of ours under way, by their branch.
@@ -120,7 +126,7 @@ impl Server {
             by_dialog: HashMap::new(),
             draining: false,
             stats: Stats::default(),
-            request_bytes: HashMap::new(),
+            proofs: Proofs::default(),
             touched: BTreeSet::new(),
             accounted: Accounted::default(),
             asked: HashMap::new(),
@@ -132,6 +138,9 @@ impl Server {
     /// Takes up a session that another process kept; `flow` leads to its client, where it is open.
     pub fn resume(&mut self, now: MonoTime, kept: Kept, flow: Option<Flow>) -> SessionId {
         self.stats.sessions_resumed += 1;
+        if let Some(flow) = flow {
+            self.prove(now, flow);
+        }
         self.insert(kept.session(now, flow))
     }
 
@@ -147,13 +156,13 @@ impl Server {
             Input::Received { flow, message, bytes, at } => self.received(now, at, flow, message, bytes, out),
             Input::Admitted(id, result) => self.admitted(now, id, result, out),
             Input::Controlled(id, result) => self.controlled(now, id, result, out),
-            Input::CallEnded(id) => self.hang_up(now, id, out),
+            Input::CallEnded(id) => self.hang_up(now, id, Why::CallEnded, out),
             Input::Consent(id, consent) => self.consent_is(now, id, consent, out),
             Input::Drain => self.draining = true,
             Input::EndAll => {
                 for id in self.sessions.keys().copied().collect::<Vec<_>>() {
                     self.finish_call(id);
-                    self.hang_up(now, id, out);
+                    self.hang_up(now, id, Why::Stopping, out);
                 }
             }
         }
@@ -280,56 +289,40 @@ impl Server {
         bytes: usize,
         out: &mut Vec<Output>,
     ) {
+        let dialog = self.dialog_of(&request);
+        if dialog.is_some() {
+            self.prove(now, flow);
+        }
+        if !self.transactions.knows(&request) && self.needs_no_transaction(&request, dialog) {
+            let answer = self.stateless_answer(now, flow, &request, dialog, out);
+            let limit = if dialog.is_some() { usize::MAX } else { bytes };
+            return self.answer_statelessly(flow, &request.headers, answer, limit, out);
+        }
         let back = request.via().map_or(flow, |via| flow.for_responses(&via, asks_rport(&request.headers)));
+        let vouched = flow.transport.is_reliable() || self.proofs.holds(now, flow.peer);
+        let origin = Origin { flow: back, weighs: (!vouched).then_some(bytes), dialog };
         let mut said = Vec::new();
-        let received = self.transactions.receive(now, back, &request, &mut said);
+        let received = self.transactions.receive(now, origin, &request, &mut said);
         for output in said {
             self.transaction_says(now, output, out);
         }
         match received {
-            Received::Absorbed | Received::Full => {}
+            Received::Absorbed => {}
+            Received::Full => self.turn_away(at, flow, &request, bytes, out),
             Received::Ack => self.ack(now, at, flow, &request, out),
+            Received::Merged(key) => {
+                self.stats.merged += 1;
+                self.refuse(now, flow, &key, &request, Answer::new(482, ""), out);
+            }
             Received::New(key) => {
-                if flow.transport == Transport::Udp {
-                    self.request_bytes.insert(key.clone(), bytes);
-                }
                 let incoming = Incoming { now, at, flow, key, request };
                 match incoming.request.method.as_str() {
-                    "INVITE" => self.invite(incoming, out),
+                    "INVITE" => {
+                        self.proofs.invited(flow.peer);
+                        self.invite(incoming, out);
+                    }
                     _ => self.other_request(incoming, out),
                 }
-            }
-        }
-    }
-
-    /// Answers under a transaction. Over UDP, what no dialog vouches for is kept within the
-    /// size of its request; if it cannot be, there is no answer.
-    pub(super) fn respond(
-        &mut self,
-        now: MonoTime,
-        flow: Flow,
-        key: &Key,
-        request: &Request,
-        answer: &Answer,
-        out: &mut Vec<Output>,
-    ) {
-        let in_dialog = self.dialog_of(request).is_some();
-        let free = in_dialog || (request.method == "INVITE" && answer.code < 300);
-        let limit = self.request_bytes.get(key).copied().filter(|_| !free).unwrap_or(usize::MAX);
-        if answer.code >= 200 {
-            self.request_bytes.remove(key);
-        }
-        match answer.to_bytes_within(&request.headers, flow.peer, limit) {
-            Some(bytes) => {
-                let mut said = Vec::new();
-                self.transactions.respond(now, key, answer.code, bytes, &mut said);
-                for output in said {
-                    self.transaction_says(now, output, out);
-                }
-            }
-            None => {
-                self.stats.unanswered_too_small += 1;
-                self.transactions.forget(key);
             }
         }
     }
@@ -366,7 +359,12 @@ impl Server {
         self.sessions.remove(&id);
     }
 
-    fn transaction_says(&mut self, now: MonoTime, output: transaction::Output, out: &mut Vec<Output>) {
+    pub(super) fn transaction_says(
+        &mut self,
+        now: MonoTime,
+        output: transaction::Output,
+        out: &mut Vec<Output>,
+    ) {
         match output {
             transaction::Output::Send(flow, bytes) => out.push(Output::Send(flow, bytes)),
             transaction::Output::Unacknowledged(key) => {
@@ -375,7 +373,7 @@ impl Server {
                 if let Some((&id, _)) = all.find(|(_, session)| waits(session)) {
                     self.stats.unacknowledged += 1;
                     self.finish_call(id);
-                    self.hang_up(now, id, out);
+                    self.leave_unacknowledged(now, id, out);
                 }
             }
         }

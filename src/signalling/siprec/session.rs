@@ -130,6 +130,8 @@ pub struct Session {
     pub told: Vec<Told>,
     /// After a restart: number of the INVITE whose ACK may still come.
     pub resumed_ack: Option<u32>,
+    /// The session whose place it takes once it is answered.
+    pub replaces: Option<u64>,
     /// Proof of what was last kept of it.
     pub kept: u64,
 }
@@ -175,6 +177,7 @@ impl Session {
             pressed: String::new(),
             told: Vec::new(),
             resumed_ack: None,
+            replaces: None,
             kept: 0,
         }
     }

@@ -65,6 +65,10 @@ pub struct Stats {
     pub taking_failed: u64,
     /// Sessions ended because nobody acknowledged the answer.
     pub unacknowledged: u64,
+    /// Sessions ended because another took their place.
+    pub replaced: u64,
+    /// Requests that came by several ways and were answered once.
+    pub merged: u64,
     /// Sessions ended because the client no longer refreshed them.
     pub timers_expired: u64,
 }
@@ -83,7 +87,7 @@ impl Stats {
     }
 
     /// Every counter with its name, for metrics.
-    pub fn named(&self) -> [(&'static str, u64); 31] {
+    pub fn named(&self) -> [(&'static str, u64); 33] {
         [
             ("sessions", self.sessions),
             ("draining", self.draining),
@@ -115,6 +119,8 @@ impl Stats {
             ("taking_done", self.taking_done),
             ("taking_failed", self.taking_failed),
             ("unacknowledged", self.unacknowledged),
+            ("replaced", self.replaced),
+            ("merged", self.merged),
             ("timers_expired", self.timers_expired),
         ]
     }

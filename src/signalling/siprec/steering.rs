@@ -6,6 +6,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::kept::Kept;
+use super::own::Why;
 use super::server::{Output, Server, SessionId};
 use super::session::Session;
 use crate::base::clock::MonoTime;
@@ -31,7 +32,7 @@ impl Server {
             }
             Err(ControlError::NoSuchCall(_)) => {
                 session.saved.call = None;
-                self.hang_up(now, id, out);
+                self.hang_up(now, id, Why::CallEnded, out);
             }
             Err(ControlError::BadStream(_) | ControlError::PortsUsedUp) => self.stats.streams_too_many += 1,
             Err(_) => self.stats.controls_refused += 1,

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use super::own::set_timer;
+use super::own::{Why, set_timer};
 use super::server::{Output, Server, SessionId};
 use crate::base::clock::MonoTime;
 use crate::call::ConsentState;
@@ -118,7 +118,7 @@ impl Server {
             408 | 481 => {
                 self.stats.taking_failed += 1;
                 self.finish_call(id);
-                self.hang_up(now, id, out);
+                self.hang_up(now, id, Why::TimerExpired, out);
             }
             491 | 500 | 503 | 504 if session.tries < TRIES => {
                 let named = response.and_then(|response| response.headers.text("retry-after"));
