@@ -91,7 +91,7 @@ pub async fn erase(
 ) -> Result<Response, Problem> {
     actor.need(Permission::Erase)?;
     let (mut reason, mut request) = (params.text("reason"), params.text("request"));
-    let purpose = params.purpose(false);
+    let purpose = params.stated_purpose(&actor)?;
     if let Some(body) = body {
         (reason, request) = (Some(body.reason), body.request.or(request));
     }
@@ -120,7 +120,7 @@ pub async fn erase_several(
     Body(body): Body<ErasuresBody>,
 ) -> Result<Response, Problem> {
     actor.need(Permission::Erase)?;
-    let purpose = params.purpose(false).or(Some(Purpose::CallerRequest));
+    let purpose = params.stated_purpose(&actor)?.or(Some(Purpose::CallerRequest));
     check(&mut params, &body.reason, body.request.as_deref());
     if body.recordings.is_empty() && body.caller_number.is_none() {
         params.wrong("recordings", "recordings or a caller's number are required");
@@ -174,7 +174,7 @@ pub async fn preview(
     mut params: Params,
 ) -> Result<Json<ErasurePreview>, Problem> {
     actor.need(Permission::Erase)?;
-    let purpose = params.purpose(false);
+    let purpose = params.stated_purpose(&actor)?;
     params.finish()?;
     audit(&services, &actor, AuditAction::Preview, purpose, Some(id), None).await?;
     services.steward.preview(id).await.map(Json).map_err(unanswered)
@@ -196,7 +196,7 @@ pub async fn progress(
     mut params: Params,
 ) -> Result<Response, Problem> {
     actor.need(Permission::Erase)?;
-    let purpose = params.purpose(false);
+    let purpose = params.stated_purpose(&actor)?;
     params.finish()?;
     audit(&services, &actor, AuditAction::Preview, purpose, Some(id), None).await?;
     let receipt = services.steward.receipt(id).await.map_err(unanswered)?;

@@ -13,6 +13,7 @@ mod calls;
 mod candidates;
 pub mod client;
 mod consents;
+mod document;
 mod erasures;
 mod guard;
 mod handout;

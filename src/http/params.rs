@@ -86,7 +86,7 @@ impl Params {
 
     /// Takes the purpose, from the query or the header `Optag-Purpose`. Where both are given they
     /// must agree.
-    pub fn purpose(&mut self, required: bool) -> Option<Purpose> {
+    fn purpose(&mut self, required: bool) -> Option<Purpose> {
         let (in_query, in_header) = (self.take("purpose"), self.header_purpose.take());
         let agree = in_query.is_none() || in_header.is_none() || in_query == in_header;
         let given = in_query.or(in_header);
@@ -103,6 +103,15 @@ impl Params {
     /// Errors: 403 where it does not.
     pub fn allowed_purpose(&mut self, actor: &Actor) -> Result<Option<Purpose>, Problem> {
         let purpose = self.purpose(true);
+        purpose.map_or(Ok(()), |purpose| actor.may_look(purpose))?;
+        Ok(purpose)
+    }
+
+    /// Takes a purpose that may be left out; one that is stated must be one that the actor's role allows.
+    ///
+    /// Errors: 403 where it does not.
+    pub fn stated_purpose(&mut self, actor: &Actor) -> Result<Option<Purpose>, Problem> {
+        let purpose = self.purpose(false);
         purpose.map_or(Ok(()), |purpose| actor.may_look(purpose))?;
         Ok(purpose)
     }

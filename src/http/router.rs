@@ -19,7 +19,7 @@ use super::library::Library;
 use super::steward::Steward;
 use super::tokens::Tokens;
 use super::{
-    calls, candidates, consents, erasures, handout, handout_links, holds, me, oversight, playback,
+    calls, candidates, consents, document, erasures, handout, handout_links, holds, me, oversight, playback,
     recordings, streams,
 };
 use crate::base::clock::Clock;
@@ -101,7 +101,7 @@ pub fn router(services: Services, limits: Limits) -> Router {
         .routes(routes!(oversight::confirm_clock))
         .routes(routes!(oversight::audit_trail))
         .split_for_parts();
-    describe(&mut document);
+    document::complete(&mut document);
     let public_key = services.steward.public_key();
     let guarded = guarded
         .method_not_allowed_fallback(method_not_allowed)
@@ -126,15 +126,4 @@ pub fn health_router(readiness: Arc<dyn Readiness>, exporter: Exporter) -> Route
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .with_state(readiness)
-}
-
-/// Names the document and the bearer token.
-fn describe(document: &mut utoipa::openapi::OpenApi) {
-    use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-    document.info.title = "optag".into();
-    document.info.description = Some("Records consented phone calls.".into());
-    document.info.version = env!("CARGO_PKG_VERSION").into();
-    let components = document.components.get_or_insert_default();
-    components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
-    document.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
 }

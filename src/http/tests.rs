@@ -3,6 +3,7 @@
 mod calls;
 mod door;
 mod handouts;
+mod matrix;
 mod playback;
 mod privacy;
 mod recordings;

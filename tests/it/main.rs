@@ -23,6 +23,7 @@ mod kill_loop;
 mod load_sip;
 mod lying_s3;
 mod one_owner;
+mod openapi;
 mod phone;
 mod postgres;
 mod promises;
