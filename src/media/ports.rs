@@ -1,6 +1,7 @@
 //! The RTP ports. Pairs of a range are lent out: an even one for RTP, the odd one after it for
 //! RTCP. A pair that comes back rests for a while, and remembers who sent to it last, so that
-//! stale packets of an old call do not reach a new one.
+//! stale packets of an old call do not reach a new one. Which of the free pairs is lent next is
+//! drawn by lot: whoever knows one call's port cannot tell the next one's.
 
 use std::collections::VecDeque;
 use std::io;
@@ -41,7 +42,7 @@ pub struct PortPool {
 struct Ports {
     /// Pairs of it are lent out.
     all: Range<u16>,
-    free: VecDeque<Pair>,
+    free: Vec<Pair>,
     resting: VecDeque<(Instant, Pair)>,
     lent: usize,
 }
@@ -131,7 +132,7 @@ impl PortPool {
             let rested = ports.resting.pop_front();
             ports.free.extend(rested.map(|(_, pair)| pair));
         }
-        let pair = ports.free.pop_front()?;
+        let pair = draw(&mut ports.free)?;
         ports.lent += 1;
         Some(PortLease { pair, returns: true, ports: Arc::clone(&self.ports) })
     }
@@ -144,7 +145,7 @@ impl PortPool {
         if in_range && at.is_none() {
             return None;
         }
-        at.map(|at| ports.free.remove(at));
+        at.map(|at| ports.free.swap_remove(at));
         ports.lent += 1;
         let pair = Pair { port, last_sender: None };
         Some(PortLease { pair, returns: in_range, ports: Arc::clone(&self.ports) })
@@ -204,6 +205,15 @@ impl Drop for PortLease {
     }
 }
 
+/// Takes one of the free pairs by lot. Without random numbers it is the last that came back.
+fn draw(free: &mut Vec<Pair>) -> Option<Pair> {
+    let mut random = [0; 8];
+    let drawn = aws_lc_rs::rand::fill(&mut random).is_ok().then(|| u64::from_be_bytes(random));
+    let count = free.len() as u64;
+    let at = drawn.and_then(|drawn| drawn.checked_rem(count)).unwrap_or(count.saturating_sub(1));
+    (at < count).then(|| free.swap_remove(at as usize))
+}
+
 fn lock(ports: &Mutex<Ports>) -> MutexGuard<'_, Ports> {
     ports.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -223,6 +233,21 @@ mod tests {
         drop(two);
         assert!(matches!(pool.bind([true], now), Err(PortError::Exhausted)), "it rests");
         assert_eq!(pool.lent(), 0);
+    }
+
+    #[test]
+    fn the_next_port_is_drawn_by_lot() {
+        let pool = || PortPool::new(IpAddr::from([127, 0, 0, 1]), 22_300, 22_399, 65_536);
+        let order = |pool: PortPool| -> Vec<u16> {
+            let drawn = std::iter::from_fn(|| draw(&mut lock(&pool.ports).free));
+            drawn.map(|pair| pair.port).collect()
+        };
+        let (one, other) = (order(pool()), order(pool()));
+        let mut sorted = one.clone();
+        sorted.sort_unstable();
+        assert!(sorted.iter().copied().eq((22_300..22_399).step_by(2)), "each once: {one:?}");
+        // 50! orders: two alike are no chance.
+        assert!(one != other && one != sorted, "{one:?}");
     }
 
     #[test]
