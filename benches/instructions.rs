@@ -23,7 +23,7 @@ use optag::media::encoder::Encoder;
 use optag::media::jitter::Jitter;
 use optag::media::rtp::packet::RtpPacket;
 use optag::media::rtp::rtcp;
-use optag::media::rtp::source::{ExpectedSource, SourceRule};
+use optag::media::rtp::source::{ExpectedSource, Origin, SourceRule, Step};
 use optag::media::rtp::srtp::{SrtpKey, SrtpPlan, SrtpReceiver, SrtpSender, Suite};
 use optag::media::tone::{RATE_HZ, ToneDetector};
 use optag::spool::MasterKey;
@@ -226,7 +226,9 @@ fn source_judge(runs: usize) {
     let mut rule = SourceRule::new(ExpectedSource::default());
     let from = SocketAddr::from(([127, 0, 0, 1], 9));
     for n in 0..runs {
-        black_box(rule.judge(MonoTime::from_nanos(n as u64 * 20_000_000), from, 7, n as u16));
+        let at = MonoTime::from_nanos(n as u64 * 20_000_000);
+        let step = Step { at, sequence: n as u16, timestamp: n as u32 * 160, clock_hz: 8_000, audio: true };
+        black_box(rule.judge(Origin { address: from, ssrc: 7, proved: false }, step));
     }
 }
 

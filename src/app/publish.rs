@@ -80,6 +80,7 @@ impl Publisher {
         metrics::packets_refused(RefusedPacket::Malformed, since(|s| s.malformed));
         metrics::packets_refused(RefusedPacket::Source, since(|s| s.foreign_address));
         metrics::packets_refused(RefusedPacket::Ssrc, since(|s| s.foreign_ssrc));
+        metrics::packets_refused(RefusedPacket::Probation, since(|s| s.probation));
         metrics::packets_refused(RefusedPacket::PayloadType, since(|s| s.unknown_payload));
         metrics::packets_refused(RefusedPacket::Oversized, since(|s| s.oversized));
         metrics::packets_refused(RefusedPacket::Unproved, since(|s| s.unproved));

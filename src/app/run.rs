@@ -182,6 +182,7 @@ impl Running {
             clock: Arc::clone(&opened.clock),
             links: opened.links(),
             owner: Arc::new(opened.config.disclosure.clone()),
+            learn_rtp_source: opened.config.api.learn_rtp_source,
         };
         let limits = Limits {
             requests: config.api.max_requests,

@@ -8,10 +8,13 @@
 //! Not here: which key means yes (`media` matches keys to the sequences of
 //! [`ConsentMachine::keys`]), and pausing, which is no matter of consent.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::terms::Terms;
 use crate::base::clock::WallTime;
+use crate::base::private::Private;
 
 mod machine;
 #[cfg(test)]
@@ -95,6 +98,9 @@ pub enum Evidence {
         /// What the keys were heard in.
         #[serde(default)]
         by: KeySource,
+        /// Address and port that the packet came from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<Private<SocketAddr>>,
     },
     /// Who called the API: the name of an access token, or a member of staff.
     Actor {

@@ -65,6 +65,7 @@ impl Transport {
                 clock: Arc::clone(&opened.clock),
                 links: opened.links(),
                 owner: Arc::new(opened.config.disclosure.clone()),
+                learn_rtp_source: opened.config.api.learn_rtp_source,
             };
             let router = router(services, Limits::default());
             return Ok(Self::Local { router, actor: Actor::local_user(), _opened: opened });

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::offer::Offer;
 use super::problem::{FieldError, Problem};
-use super::stream_body::StreamBody;
+use super::stream_body::{Leave, StreamBody};
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
 use crate::base::limit;
@@ -61,6 +62,9 @@ pub struct StreamPlace {
     pub address: IpAddr,
     /// To this port.
     pub port: u16,
+    /// What makes it known from what others send, in the answer to its announcement alone.
+    #[serde(flatten)]
+    pub offer: Offer,
 }
 
 /// A call as it stands.
@@ -102,6 +106,7 @@ impl From<CallView> for CallAnswer {
                 label: stream.label,
                 address: stream.address.ip(),
                 port: stream.address.port(),
+                offer: Offer::default(),
             },
             counts: stream.counts,
         });
@@ -120,8 +125,11 @@ impl From<CallView> for CallAnswer {
 }
 
 impl CallBody {
-    /// Checks everything. Errors: every field that is wrong.
-    pub fn check(self) -> Result<NewCall, Problem> {
+    /// Checks everything; the call, and what its answer offers for each stream. `learns` says
+    /// whether streams may leave out where they come from.
+    ///
+    /// Errors: every field that is wrong.
+    pub fn check(self, learns: bool) -> Result<(NewCall, Vec<Offer>), Problem> {
         let mut wrong = Wrong(Vec::new());
         wrong.text("department", &self.department, limit::TEXT_CHARS);
         wrong.number("caller_number", &self.caller_number);
@@ -139,7 +147,8 @@ impl CallBody {
             wrong.add("streams", format!("1 to {} streams are allowed", limit::STREAMS_PER_CALL));
         }
         for (at, stream) in self.streams.iter().enumerate() {
-            stream.check(&format!("streams[{at}]."), &mut wrong);
+            let leave = Leave { source: learns, key: true };
+            stream.check(&format!("streams[{at}]."), leave, &mut wrong);
             if self.streams[..at].iter().any(|other| other.label == stream.label) {
                 wrong.add(format!("streams[{at}].label"), "another stream has this label");
             }
@@ -155,16 +164,18 @@ impl CallBody {
             _ => StreamRole::Other,
         };
         let streams = self.streams.into_iter().enumerate().map(|(at, stream)| stream.stream(role(at)));
-        Ok(NewCall {
+        let (streams, offers) = streams.unzip();
+        let call = NewCall {
             department: self.department,
             caller_number: self.caller_number.into(),
             called_number: self.called_number.into(),
             caller_name: self.caller_name.map(Private::new),
             external_id: self.external_id.map(Private::new),
-            streams: streams.collect(),
+            streams,
             prompt_version: self.prompt_version,
             context: Default::default(),
-        })
+        };
+        Ok((call, offers))
     }
 }
 

@@ -8,7 +8,8 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::access::{Actor, Permission, Role};
+use super::access::{Actor, Permission};
+use super::answering::{How, Said, evidence, way};
 use super::call_body::{AdmittedBody, CallAnswer, CallBody, StreamPlace, Wrong};
 use super::guard::to_its_end;
 use super::json::{Body, MaybeBody};
@@ -16,7 +17,7 @@ use super::params::Id;
 use super::problem::Problem;
 use super::router::Services;
 use crate::base::limit;
-use crate::call::{Answer, ConsentHow, Evidence};
+use crate::call::Answer;
 use crate::signalling::feed::{AdmitError, Control, ControlError};
 
 /// Seconds after which a feed may try a refused call again.
@@ -57,18 +58,6 @@ pub struct TransferBody {
     prompt_version: Option<String>,
 }
 
-/// By which way an answer came.
-#[derive(Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum How {
-    /// A key press that another system saw.
-    Key,
-    /// A PBX or IVR.
-    System,
-    /// A member of staff.
-    Staff,
-}
-
 /// Announces a call and opens a port for each stream.
 #[utoipa::path(post, path = "/api/v1/calls", tag = "calls", request_body = CallBody, responses(
     (status = 201, body = AdmittedBody, headers(("Location" = String, description = "The call"))),
@@ -81,16 +70,18 @@ pub async fn announce(
     Body(body): Body<CallBody>,
 ) -> Result<Response, Problem> {
     actor.need(Permission::Calls)?;
-    let call = body.check()?;
+    let (call, offers) = body.check(services.learn_rtp_source)?;
     let labels: Vec<_> = call.streams.iter().map(|stream| stream.label.clone()).collect();
     let feed = services.feed;
     let admitted = to_its_end(async move { feed.admit(call).await }).await?.map_err(refused)?;
     let place = HeaderValue::try_from(format!("/api/v1/calls/{}", admitted.id))
         .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the call has no place"))?;
-    let streams = labels.into_iter().zip(admitted.streams).map(|(label, address)| StreamPlace {
+    let places = admitted.streams.into_iter().zip(offers);
+    let streams = labels.into_iter().zip(places).map(|(label, (address, offer))| StreamPlace {
         label,
         address: address.ip(),
         port: address.port(),
+        offer,
     });
     let body = AdmittedBody { id: admitted.id, consent: admitted.consent, streams: streams.collect() };
     Ok((StatusCode::CREATED, [(LOCATION, place)], Json(body)).into_response())
@@ -134,23 +125,9 @@ pub async fn consent(
     Body(body): Body<ConsentBody>,
 ) -> Result<Json<CallAnswer>, Problem> {
     actor.need(Permission::Answer)?;
-    let mut wrong = Wrong(Vec::new());
-    if let Some(version) = &body.prompt_version {
-        wrong.text("prompt_version", version, limit::TEXT_CHARS);
-    }
-    let how = if actor.role == Role::Agent { How::Staff } else { body.how };
-    // A yes on somebody's word is worth nothing where nobody knows whose.
-    let nameless = actor.role != Role::Agent && body.staff.is_none();
-    if matches!((how, body.answer), (How::Staff, Answer::Yes)) && nameless {
-        wrong.add("staff", "required with how = staff: who took the caller's word");
-    }
-    let evidence = evidence(&actor, body.staff, &mut wrong)?;
-    let control = Control::Answer {
-        answer: body.answer,
-        how: how.into(),
-        prompt_version: body.prompt_version,
-        evidence,
-    };
+    let ConsentBody { answer, how, prompt_version, staff } = body;
+    let said = Said { answer, how, prompt_version, staff };
+    let control = said.check(&actor, &mut Wrong(Vec::new()))?;
     steer(&services, id, control).await
 }
 
@@ -166,8 +143,7 @@ pub async fn withdraw(
     actor.need(Permission::Answer)?;
     let body = body.unwrap_or_default();
     let evidence = evidence(&actor, body.staff, &mut Wrong(Vec::new()))?;
-    let staff = if actor.role == Role::Agent { How::Staff } else { How::System };
-    let how = body.how.unwrap_or(staff).into();
+    let how = way(&actor, body.how).into();
     steer(&services, id, Control::Withdraw { how, evidence }).await
 }
 
@@ -240,27 +216,6 @@ pub(super) async fn steer(
     let feed = services.feed.clone();
     let steered = to_its_end(async move { feed.control(id, control).await }).await?;
     steered.map(|view| Json(view.into())).map_err(not_steered)
-}
-
-/// Who vouches: the token, and the member of staff where one is named.
-pub(super) fn evidence(actor: &Actor, staff: Option<String>, wrong: &mut Wrong) -> Result<Evidence, Problem> {
-    if let Some(staff) = &staff {
-        wrong.text("staff", staff, limit::TEXT_CHARS);
-    }
-    if !wrong.0.is_empty() {
-        return Err(Problem::fields(std::mem::take(&mut wrong.0)));
-    }
-    Ok(Evidence::Actor { name: actor.name.clone(), staff })
-}
-
-impl From<How> for ConsentHow {
-    fn from(how: How) -> Self {
-        match how {
-            How::Key => Self::Key,
-            How::System => Self::System,
-            How::Staff => Self::Staff,
-        }
-    }
 }
 
 fn refused(error: AdmitError) -> Problem {

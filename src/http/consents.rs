@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::access::{Actor, Permission};
+use super::answering::{How, Said};
 use super::call_body::Wrong;
-use super::calls::{How, evidence, not_steered};
+use super::calls::not_steered;
 use super::guard::to_its_end;
 use super::json::Body;
 use super::problem::Problem;
@@ -19,7 +20,6 @@ use crate::base::id::CallId;
 use crate::base::limit;
 use crate::base::private::Private;
 use crate::call::Answer;
-use crate::signalling::feed::Control;
 
 /// An answer to the consent prompt of a call that has this name. Exactly one name is given.
 #[derive(Deserialize, ToSchema)]
@@ -72,9 +72,6 @@ pub async fn answer(
 ) -> Result<Response, Problem> {
     actor.need(Permission::Answer)?;
     let mut wrong = Wrong(Vec::new());
-    if let Some(version) = &body.prompt_version {
-        wrong.text("prompt_version", version, limit::TEXT_CHARS);
-    }
     let names = [body.call_id, body.session_id, body.ucid, body.external_id];
     let mut given = names.into_iter().flatten();
     let name = match (given.next(), given.next()) {
@@ -87,13 +84,9 @@ pub async fn answer(
     if wrong.0.is_empty() {
         wrong.text("call_id", name.reveal(), limit::TEXT_CHARS);
     }
-    let evidence = evidence(&actor, body.staff, &mut wrong)?;
-    let control = Control::Answer {
-        answer: body.answer,
-        how: body.how.into(),
-        prompt_version: body.prompt_version,
-        evidence,
-    };
+    let said =
+        Said { answer: body.answer, how: body.how, prompt_version: body.prompt_version, staff: body.staff };
+    let control = said.check(&actor, &mut wrong)?;
     let feed = services.feed;
     let given = to_its_end(async move { feed.answer_by_name(name, control).await }).await?;
     let calls = given.map_err(not_steered)?;

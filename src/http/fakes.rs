@@ -145,8 +145,9 @@ impl Feed for Fake {
     fn answer_by_name(
         &self,
         _: Private<String>,
-        _: Control,
+        control: Control,
     ) -> BoxFuture<'_, Result<Vec<CallId>, ControlError>> {
+        self.controls.lock().unwrap().push(control);
         async { Ok(Vec::new()) }.boxed()
     }
 
@@ -362,6 +363,15 @@ impl Api {
     }
 
     pub fn with_limits(limits: Limits) -> Self {
+        Self::of(limits, false)
+    }
+
+    /// One that takes streams without where they come from.
+    pub fn that_learns() -> Self {
+        Self::of(Limits::default(), true)
+    }
+
+    fn of(limits: Limits, learn_rtp_source: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let tokens = Arc::new(Tokens::open(dir.path().join("tokens.json")).unwrap());
         let fake = Arc::new(Fake::default());
@@ -374,6 +384,7 @@ impl Api {
             clock: Arc::new(OsClock),
             links: Arc::new(Links::new(dir.path().join("links.json"))),
             owner: Arc::new(Owner { public_url: "https://calls.example".into(), ..Owner::default() }),
+            learn_rtp_source,
         };
         Self { fake, tokens, router: router(services, limits), _dir: dir }
     }

@@ -6,6 +6,7 @@
 //! TLS (a reverse proxy's).
 
 pub mod access;
+mod answering;
 pub mod audit;
 mod auth;
 mod call_body;
@@ -23,6 +24,7 @@ mod holds;
 mod json;
 pub mod library;
 mod me;
+mod offer;
 mod oversight;
 mod params;
 mod patience;

@@ -48,6 +48,8 @@ pub struct Services {
     pub links: Arc<Links>,
     /// What cover sheets say of the owner.
     pub owner: Arc<Owner>,
+    /// Whether streams may be announced without where they come from.
+    pub learn_rtp_source: bool,
 }
 
 /// What requests may take together.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
 use super::call_body::Wrong;
+use super::offer::{DrawnKey, Offer, draw_key, draw_ssrc};
 use crate::base::base64;
 use crate::base::limit;
 use crate::call::StreamRole;
@@ -40,7 +41,8 @@ pub struct StreamBody {
     #[serde(default = "default_event")]
     #[schema(default = 101)]
     telephone_event: Option<u8>,
-    /// Where the packets will come from. Others are refused.
+    /// Where the packets will come from. Others are refused. `ip` is required, unless the packets are
+    /// encrypted or the configuration has `learn_rtp_source`.
     source: Option<SourceBody>,
     /// How the packets are protected; left out: they come in the clear.
     #[serde(default, deserialize_with = "quiet")]
@@ -70,9 +72,10 @@ pub struct SrtpBody {
     /// `AES_CM_128_HMAC_SHA1_80`, `AES_CM_128_HMAC_SHA1_32`, `AES_256_CM_HMAC_SHA1_80`,
     /// `AES_256_CM_HMAC_SHA1_32`, `AEAD_AES_128_GCM` or `AEAD_AES_256_GCM`.
     suite: String,
-    /// Master key and salt, one after the other, in base64 (as after `inline:` in SDP).
+    /// Master key and salt, one after the other, in base64 (as after `inline:` in SDP). Left out when
+    /// a stream is announced: one is drawn, and the answer has it.
     #[schema(format = Password)]
-    key: String,
+    key: Option<String>,
     /// Identifier of the key, in hexadecimal, where packets carry one.
     mki: Option<String>,
     /// Roll-over counter that the sender begins with; 0 where left out.
@@ -106,9 +109,18 @@ fn quiet<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<Opti
     if value.is_null() { Ok(None) } else { T::deserialize(value).map(Some).map_err(wrong) }
 }
 
+/// What a stream's body may leave to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Leave {
+    /// Where the packets come from: whoever sends first is taken.
+    pub source: bool,
+    /// The key: one is drawn and answered.
+    pub key: bool,
+}
+
 impl StreamBody {
     /// Notes what is wrong; `at` is the path of the stream with a dot behind it, or nothing.
-    pub(super) fn check(&self, at: &str, wrong: &mut Wrong) {
+    pub(super) fn check(&self, at: &str, leave: Leave, wrong: &mut Wrong) {
         wrong.text(&format!("{at}label"), &self.label, limit::TEXT_CHARS);
         let payload_type = self.payload_type.or(self.codec.static_payload_type());
         if payload_type.is_none() {
@@ -121,6 +133,7 @@ impl StreamBody {
         } else if self.telephone_event == Some(self.audio_type()) {
             wrong.add(format!("{at}telephone_event"), "this is the payload type of the audio");
         }
+        self.check_source(at, leave, wrong);
         if self.source.as_ref().is_some_and(|source| source.port == Some(0)) {
             wrong.add(format!("{at}source.port"), "1 to 65535 is allowed");
         }
@@ -128,7 +141,21 @@ impl StreamBody {
             wrong.add(format!("{at}rtcp.port"), "1 to 65535 is allowed");
         }
         if let Some(srtp) = &self.srtp {
-            srtp.check(&format!("{at}srtp."), wrong);
+            srtp.check(&format!("{at}srtp."), leave, wrong);
+        }
+    }
+
+    /// Without an address anyone who reaches the port could send audio, and the key that means yes.
+    fn check_source(&self, at: &str, leave: Leave, wrong: &mut Wrong) {
+        let ip = self.source.as_ref().and_then(|source| source.ip);
+        if ip.is_some_and(|ip| ip.is_unspecified() || ip.is_multicast()) {
+            wrong.add(format!("{at}source.ip"), "the address of one machine is wanted");
+        } else if ip.is_none() && self.srtp.is_none() && !leave.source {
+            wrong.add(
+                format!("{at}source.ip"),
+                "required: the address that the packets come from. `learn_rtp_source = true` in [api] of \
+                 the configuration takes streams without it, from whoever sends first",
+            );
         }
     }
 
@@ -136,13 +163,25 @@ impl StreamBody {
         self.payload_type.or(self.codec.static_payload_type()).unwrap_or_default()
     }
 
-    /// The stream, once it was checked. `role` is what it is where it does not say.
-    pub(super) fn stream(self, role: StreamRole) -> NewStream {
+    /// The stream, once it was checked, and what its answer offers. `role` is what it is where it does
+    /// not say.
+    pub(super) fn stream(mut self, role: StreamRole) -> (NewStream, Offer) {
+        let drawn = self.srtp.as_mut().is_some_and(SrtpBody::draw);
+        let mut new = self.plan(role);
+        let plain = new.srtp.is_none() && new.source.ssrc.is_none();
+        new.source.offered_ssrc = plain.then(draw_ssrc).flatten();
+        let key = new.srtp.as_ref().and_then(|srtp| srtp.receive.first()).filter(|_| drawn);
+        let offer = Offer { ssrc: new.source.offered_ssrc, srtp: key.map(DrawnKey::of) };
+        (new, offer)
+    }
+
+    fn plan(self, role: StreamRole) -> NewStream {
         let payload_type = self.audio_type();
         let source = self.source.map_or_else(ExpectedSource::default, |source| ExpectedSource {
             ip: source.ip,
             port: source.port,
             ssrc: source.ssrc,
+            ..ExpectedSource::default()
         });
         // Events share the clock of the audio that they interrupt (RFC 4733 §2.1).
         let event = |payload_type| EventFormat { payload_type, clock_hz: self.codec.clock_hz() };
@@ -160,13 +199,16 @@ impl StreamBody {
 }
 
 impl SrtpBody {
-    fn check(&self, at: &str, wrong: &mut Wrong) {
+    fn check(&self, at: &str, leave: Leave, wrong: &mut Wrong) {
         let Some(suite) = Suite::named(&self.suite) else {
             let names = Suite::ALL.map(Suite::name).join(", ");
             return wrong.add(format!("{at}suite"), format!("no suite that is known: {names}"));
         };
         let bytes = suite.secret_bytes();
-        for (field, key) in [("key", Some(&self.key)), ("report_key", self.report_key.as_ref())] {
+        if self.key.is_none() && !leave.key {
+            wrong.add(format!("{at}key"), "required: the key that is in use, or a new one");
+        }
+        for (field, key) in [("key", self.key.as_ref()), ("report_key", self.report_key.as_ref())] {
             if key.is_some_and(|key| base64::decode(key).is_none_or(|secret| secret.len() != bytes)) {
                 wrong.add(format!("{at}{field}"), format!("{bytes} bytes are wanted, in base64"));
             }
@@ -179,10 +221,19 @@ impl SrtpBody {
         }
     }
 
+    /// Draws the key, where the body has none; whether it did.
+    fn draw(&mut self) -> bool {
+        let wanted = self.key.is_none();
+        if wanted {
+            self.key = Suite::named(&self.suite).and_then(draw_key);
+        }
+        wanted
+    }
+
     fn plan(self) -> Option<SrtpPlan> {
         let suite = Suite::named(&self.suite)?;
         let mki = self.mki.as_deref().and_then(hex_bytes).unwrap_or_default();
-        let key = SrtpKey::new(suite, base64::decode(&self.key)?, mki).ok()?;
+        let key = SrtpKey::new(suite, base64::decode(self.key.as_ref()?)?, mki).ok()?;
         let report = self.report_key.and_then(|text| base64::decode(&text));
         let send = report.and_then(|secret| SrtpKey::new(suite, secret, Vec::new()).ok());
         Some(SrtpPlan { receive: vec![key], send, required: true, roc: self.roc.unwrap_or(0) })

@@ -13,7 +13,7 @@ use super::json::Body;
 use super::params::Id;
 use super::problem::Problem;
 use super::router::Services;
-use super::stream_body::StreamBody;
+use super::stream_body::{Leave, StreamBody};
 use crate::base::id::CallId;
 use crate::call::StreamRole;
 use crate::signalling::feed::{Control, ControlError};
@@ -34,19 +34,20 @@ pub async fn join(
 ) -> Result<Response, Problem> {
     actor.need(Permission::Calls)?;
     let mut wrong = Wrong(Vec::new());
-    body.check("", &mut wrong);
+    body.check("", Leave { source: services.learn_rtp_source, key: true }, &mut wrong);
     if !wrong.0.is_empty() {
         return Err(Problem::fields(wrong.0));
     }
-    let stream = Box::new(body.stream(StreamRole::Other));
+    let (stream, offer) = body.stream(StreamRole::Other);
+    let stream = Box::new(stream);
     let label = stream.label.clone();
     let feed = services.feed.clone();
     let view = to_its_end(async move { feed.control(id, Control::AddStream(stream)).await }).await?;
     let view = view.map_err(not_steered)?;
     let joined = view.streams.iter().find(|stream| stream.label == label);
     let joined = joined.ok_or_else(|| not_steered(ControlError::NotDurable))?;
-    let place =
-        StreamPlace { label: label.clone(), address: joined.address.ip(), port: joined.address.port() };
+    let (address, port) = (joined.address.ip(), joined.address.port());
+    let place = StreamPlace { label: label.clone(), address, port, offer };
     let location = HeaderValue::try_from(format!("/api/v1/calls/{id}/streams/{}", encoded(&label)))
         .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the stream has no place"))?;
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(place)).into_response())
@@ -69,7 +70,7 @@ pub async fn change(
     actor.need(Permission::Calls)?;
     let (id, stream, role) = find(&services, &id, &label)?;
     let mut wrong = Wrong(Vec::new());
-    body.check("", &mut wrong);
+    body.check("", Leave { source: services.learn_rtp_source, key: false }, &mut wrong);
     if body.label != label {
         wrong.add("label", "the label of a stream does not change");
     }
@@ -79,7 +80,9 @@ pub async fn change(
     if !wrong.0.is_empty() {
         return Err(Problem::fields(wrong.0));
     }
-    let new = body.stream(role);
+    let (mut new, _) = body.stream(role);
+    // What was offered when the stream was announced stays on offer.
+    new.source.offered_ssrc = None;
     let control = Control::Renegotiate {
         stream,
         formats: new.formats,

@@ -207,6 +207,7 @@ impl Stage {
                 _ => None,
             },
             keys: scenario.srtp.map(srtp::keys).transpose()?,
+            source_ports: [0, 1].map(|side| self.pool.port(stream(number, side))),
         };
         let mut admitted = self.feed.open(&announcement).await?;
         let (set_up, ends) = (admitted.after, Instant::now() + scenario.length);

@@ -1,6 +1,6 @@
 //! The recorder's API as the simulated telephones use it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -77,8 +77,10 @@ impl Client {
     pub async fn admit(&self, call: &Announcement) -> anyhow::Result<Admitted> {
         let asked = Instant::now();
         let codec = call.codec;
+        let ip = self.local_ip().await.context("the address that we send from is not known")?;
         let stream = |side: usize, role: &str| {
-            let mut stream = json!({"label": role, "role": role, "codec": codec.name(), "payload_type": codec.payload_type()});
+            let mut stream = json!({"label": role, "role": role, "codec": codec.name(), "payload_type": codec.payload_type(),
+                "source": {"ip": ip, "port": call.source_ports[side]}});
             if let Some(keys) = &call.keys {
                 let key = &keys[side];
                 stream["srtp"] = json!({"suite": key.suite().name(), "key": srtp::inline(key)});
@@ -158,6 +160,18 @@ impl Client {
             (200, body) => Ok(body),
             (status, body) => Err(problem(status, &body)),
         }
+    }
+
+    /// The address that the recorder's machine sees us by.
+    async fn local_ip(&self) -> anyhow::Result<IpAddr> {
+        let url = reqwest::Url::parse(&self.base)?;
+        let host = url.host_str().context("the recorder's address has no host")?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let port = url.port_or_known_default().context("the recorder's address has no port")?;
+        let to = tokio::net::lookup_host((host, port)).await?.next().context("the recorder is not known")?;
+        let socket = UdpSocket::bind(if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" })?;
+        socket.connect(to)?;
+        Ok(socket.local_addr()?.ip())
     }
 
     async fn json(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {

@@ -30,6 +30,8 @@ pub struct Announcement {
     pub signalled_answer: Option<&'static str>,
     /// Keys of the caller's and the employee's stream, where they are protected.
     pub keys: Option<[SrtpKey; 2]>,
+    /// Port that each of the two is sent from.
+    pub source_ports: [u16; 2],
 }
 
 /// An announced call that the recorder took.

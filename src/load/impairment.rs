@@ -71,9 +71,11 @@ impl Line {
     /// The fate of the next packet.
     pub fn next_fate(&mut self) -> Fate {
         let Impairment { loss, burst, reorder, duplicate, jitter, .. } = self.impairment;
-        // Gilbert's two states: bursts end with 1/burst, and begin so that the share comes out.
-        let ends = 1.0 / burst.max(1.0);
-        let begins = loss * ends / (1.0 - loss).max(1e-9);
+        // Gilbert's two states: bursts end with 1/burst, and begin so that the share comes out. A
+        // greater share than bursts of that length can make takes longer ones.
+        let kept = (1.0 - loss).max(1e-9);
+        let ends = (1.0 / burst.max(1.0)).min(kept / loss.max(1e-9));
+        let begins = loss * ends / kept;
         let dice = self.dice();
         self.in_burst = if self.in_burst { dice >= ends } else { dice < begins };
         if self.in_burst {
@@ -110,6 +112,9 @@ mod tests {
 
     #[test]
     fn losses_come_in_their_share_and_in_bursts_of_their_length() {
+        let all = fates(Impairment { loss: 0.9, ..Impairment::default() }, 7);
+        let lost = all.iter().filter(|&&fate| fate == Fate::Lost).count();
+        assert!((89_000..91_000).contains(&lost), "{lost} of 100,000, though bursts are one packet long");
         for (loss, burst) in [(0.01, 1.0), (0.05, 3.0), (0.20, 6.0)] {
             let fates = fates(Impairment { loss, burst, ..Impairment::default() }, 7);
             let lost = fates.iter().filter(|&&fate| fate == Fate::Lost).count() as f64;

@@ -42,6 +42,8 @@ enum Order {
 /// The sending threads.
 pub struct SenderPool {
     threads: Vec<Sender<Order>>,
+    /// Port of each thread's socket.
+    ports: Vec<u16>,
 }
 
 impl SenderPool {
@@ -51,14 +53,18 @@ impl SenderPool {
     pub fn start(threads: usize, to: SocketAddr) -> io::Result<Self> {
         let local = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
         let start = |n| {
-            let batch = Batch::new(UdpSocket::bind(local)?);
+            let socket = UdpSocket::bind(local)?;
+            let port = socket.local_addr()?.port();
+            let batch = Batch::new(socket);
             let (orders, inbox) = channel();
             std::thread::Builder::new()
                 .name(format!("send-{n}"))
                 .spawn(move || Thread::new(batch, inbox).run())?;
-            Ok(orders)
+            Ok((orders, port))
         };
-        Ok(Self { threads: (0..threads.max(1)).map(start).collect::<io::Result<_>>()? })
+        let started: Vec<_> = (0..threads.max(1)).map(start).collect::<io::Result<_>>()?;
+        let (threads, ports) = started.into_iter().unzip();
+        Ok(Self { threads, ports })
     }
 
     /// Starts a stream on a perfect line; `id` is the caller's name for it.
@@ -99,9 +105,18 @@ impl SenderPool {
         total
     }
 
+    /// The port that the stream of this name is sent from.
+    pub fn port(&self, id: u64) -> u16 {
+        self.ports[self.place(id)]
+    }
+
     fn thread(&self, id: u64) -> &Sender<Order> {
+        &self.threads[self.place(id)]
+    }
+
+    fn place(&self, id: u64) -> usize {
         // Both streams of a call by one thread.
-        &self.threads[(id / 2) as usize % self.threads.len()]
+        (id / 2) as usize % self.threads.len()
     }
 }
 

@@ -20,6 +20,7 @@ use super::stats::TickStats;
 use crate::base::clock::MonoTime;
 use crate::base::id::CallId;
 use crate::base::limit;
+use crate::base::private::Private;
 use crate::call::consent::{ConsentError, ConsentInput};
 use crate::call::{Answer, ConsentHow, ConsentMachine, ConsentRecord, ConsentState, Evidence};
 
@@ -216,6 +217,7 @@ impl Call {
         if let Some(record) = self.consent.end(now.wall) {
             self.facts.push(Fact::Consent(record));
         }
+        self.legs.iter_mut().for_each(|leg| leg.close(stats));
         if let Some(zero) = self.zero {
             let heard = axis::length(now.mono.since(zero)) + FRAME_AXIS / 2;
             self.advance(now, heard / FRAME_AXIS * FRAME_AXIS, stats);
@@ -293,14 +295,19 @@ impl Call {
     fn press(&mut self, now: Now, stream: usize, press: KeyPress) {
         let asked = self.consent.state() == ConsentState::Asked;
         self.changed = true;
-        let Some((meaning, keys)) = self.matcher.press(press.at, press.key, asked) else { return };
+        let matched = match press.negotiated {
+            true => self.matcher.press(press.at, press.key, asked),
+            false => self.matcher.press_unnamed(press.at, press.key, asked),
+        };
+        let Some((meaning, keys)) = matched else { return };
         let input = match meaning {
             Meaning::Yes => ConsentInput::Answer(Answer::Yes),
             Meaning::No => ConsentInput::Answer(Answer::No),
             Meaning::Withdraw => ConsentInput::Withdraw,
         };
         let KeyPress { at, timestamp: rtp_timestamp, ssrc, by, .. } = press;
-        let evidence = Evidence::Keys { keys, stream: stream as u8, rtp_timestamp, ssrc, by };
+        let source = press.source.map(Private::new);
+        let evidence = Evidence::Keys { keys, stream: stream as u8, rtp_timestamp, ssrc, by, source };
         // A key that the rules forbid changes nothing; the caller is not to be told over RTP.
         let _ = self.consent_input(now, at, input, ConsentHow::Key, None, evidence);
     }

@@ -3,6 +3,9 @@
 //!
 //! Exists always and holds no audio; see [`ear`](super::ear).
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use super::codec::{Encoding, PayloadFormat};
 use super::ear::{Ear, ToneSettings, TonesInOpus, lag};
 use super::press::{Presses, Way};
@@ -16,8 +19,11 @@ use crate::call::KeySource;
 /// Presses that wait for the call to look at them: more than anybody makes in a tick.
 const WAITING: usize = 32;
 
-/// Payload types of events that are told apart; nobody uses more.
-const EVENT_TYPES: usize = 4;
+/// Payload types and SSRCs of events that are told apart; nobody uses more.
+const EVENT_TYPES: usize = 8;
+
+/// How long a press waits until its sender's keys count.
+const WAITS: Duration = Duration::from_secs(3);
 
 /// A key that was pressed in a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +36,20 @@ pub struct KeyPress {
     pub timestamp: u32,
     /// SSRC of its packet.
     pub ssrc: u32,
+    /// Where its packet came from.
+    pub source: Option<SocketAddr>,
     /// What it was heard in.
     pub by: KeySource,
+    /// Whether signalling said that keys come in this way. Otherwise it can be a no, or take a yes
+    /// back, and never be a yes.
+    pub negotiated: bool,
+}
+
+/// Who sends the audio.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sender {
+    address: Option<SocketAddr>,
+    ssrc: u32,
 }
 
 /// The keys of one stream.
@@ -43,7 +61,7 @@ pub struct Keypad {
     unnamed: UnnamedEvents,
     presses: Presses,
     ear: Ear,
-    ssrc: u32,
+    sender: Sender,
     pressed: Vec<KeyPress>,
 }
 
@@ -53,9 +71,13 @@ impl Keypad {
         Self { tones, ..Self::default() }
     }
 
-    /// The next press that nobody looked at yet.
-    pub fn take_press(&mut self) -> Option<KeyPress> {
-        (!self.pressed.is_empty()).then(|| self.pressed.remove(0))
+    /// The next press that nobody looked at yet. `since` tells from when on the sender's keys
+    /// count: one that was pressed a little before counts from then, and until they do, all wait.
+    pub fn take_press(&mut self, since: Option<MonoTime>) -> Option<KeyPress> {
+        let since = since?;
+        self.pressed.retain(|press| since.since(press.at) < WAITS);
+        let press = (!self.pressed.is_empty()).then(|| self.pressed.remove(0))?;
+        Some(KeyPress { at: press.at.max(since), ..press })
     }
 
     /// The last event of each payload type.
@@ -68,9 +90,13 @@ impl Keypad {
         self.trackers = trackers;
     }
 
-    /// Another sender: its timestamps say nothing about the old one's.
-    pub fn start_anew(&mut self) {
-        self.trackers.clear();
+    /// Another sender: its timestamps say nothing about the old one's. `moved`: it is at another
+    /// address, so that nothing that was pressed there is its.
+    pub fn start_anew(&mut self, moved: bool) {
+        if moved {
+            self.trackers.clear();
+            self.pressed.clear();
+        }
         self.ear.start_anew();
     }
 
@@ -100,10 +126,10 @@ impl Keypad {
         timeline: &Timeline,
         mut cut: impl FnMut(i64, i64),
     ) {
-        let Self { ear, presses, pressed, ssrc, tones, .. } = self;
+        let Self { ear, presses, pressed, sender, tones, .. } = self;
         ear.hear_payload(ticks, encoding, payload, |tone| {
             cut(tone.from, tone.to);
-            press_of(tone, at, *ssrc, *tones, timeline).into_iter().for_each(|press| {
+            press_of(tone, at, *sender, *tones, timeline).into_iter().for_each(|press| {
                 note(presses, pressed, press, Way::Tone);
             });
         });
@@ -118,11 +144,11 @@ impl Keypad {
         timeline: &Timeline,
         mut cut: impl FnMut(i64, i64),
     ) {
-        let Self { ear, presses, pressed, ssrc, tones, .. } = self;
+        let Self { ear, presses, pressed, sender, tones, .. } = self;
         ear.drop_decoder();
         ear.hear(ticks - lag(encoding), encoding.audio_hz(), samples, |tone| {
             cut(tone.from, tone.to);
-            press_of(tone, at, *ssrc, *tones, timeline).into_iter().for_each(|press| {
+            press_of(tone, at, *sender, *tones, timeline).into_iter().for_each(|press| {
                 note(presses, pressed, press, Way::Tone);
             });
         });
@@ -145,44 +171,49 @@ impl Keypad {
             None => formats.first()?.encoding.clock_hz(),
         };
         event.key()?;
-        if let Some(key) = self.tracker(packet.payload_type).handle(at, packet.timestamp, event) {
-            let (timestamp, ssrc) = (packet.timestamp, packet.ssrc);
-            let press = KeyPress { key, at, timestamp, ssrc, by: KeySource::Event };
-            note(&mut self.presses, &mut self.pressed, press, Way::Event(packet.payload_type));
+        let (timestamp, ssrc) = (packet.timestamp, packet.ssrc);
+        if let Some(key) = self.tracker(packet.payload_type, ssrc).handle(at, timestamp, event) {
+            let (source, negotiated) = (self.sender.address, known.is_some());
+            let press = KeyPress { key, at, timestamp, ssrc, source, by: KeySource::Event, negotiated };
+            note(&mut self.presses, &mut self.pressed, press, Way::Event(packet.payload_type, ssrc));
         }
         Some((event, clock_hz))
     }
 
-    fn tracker(&mut self, payload_type: u8) -> &mut EventTracker {
-        let known = self.trackers.iter().position(|(known, _)| *known == payload_type);
+    fn tracker(&mut self, payload_type: u8, ssrc: u32) -> &mut EventTracker {
+        let is_its = |(known, tracker): &(u8, EventTracker)| *known == payload_type && tracker.is_of(ssrc);
+        let known = self.trackers.iter().position(is_its);
         let place = known.unwrap_or_else(|| {
             if self.trackers.len() == EVENT_TYPES {
                 self.trackers.remove(0);
             }
-            self.trackers.push((payload_type, EventTracker::default()));
+            self.trackers.push((payload_type, EventTracker::of(ssrc)));
             self.trackers.len() - 1
         });
         &mut self.trackers[place].1
     }
 
     /// Whose packets are heard.
-    pub fn set_ssrc(&mut self, ssrc: u32) {
-        self.ssrc = ssrc;
+    pub fn set_sender(&mut self, address: SocketAddr, ssrc: u32) {
+        self.sender = Sender { address: Some(address), ssrc };
     }
 }
 
 fn press_of(
     tone: Tone,
     at: MonoTime,
-    ssrc: u32,
+    sender: Sender,
     tones: ToneSettings,
     timeline: &Timeline,
 ) -> Option<KeyPress> {
     let key = tone.pressed.filter(|_| tones.count)?;
-    Some(KeyPress { key, at, timestamp: timeline.raw(tone.from), ssrc, by: KeySource::Tone })
+    let Sender { address: source, ssrc } = sender;
+    let timestamp = timeline.raw(tone.from);
+    Some(KeyPress { key, at, timestamp, ssrc, source, by: KeySource::Tone, negotiated: true })
 }
 
 fn note(presses: &mut Presses, pressed: &mut Vec<KeyPress>, press: KeyPress, way: Way) {
+    pressed.retain(|waiting| press.at.since(waiting.at) < WAITS);
     if presses.is_new(press.at, press.key, way) && pressed.len() < WAITING {
         pressed.push(press);
     }

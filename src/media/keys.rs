@@ -33,12 +33,15 @@ pub struct KeyMatcher {
     earlier: Vec<String>,
     typed: String,
     last_at: MonoTime,
+    /// Whether some of what was typed came in a way that signalling did not name.
+    #[serde(default)]
+    doubted: bool,
 }
 
 impl KeyMatcher {
     /// A matcher for a department's sequences.
     pub fn new(keys: ConsentKeys) -> Self {
-        Self { keys, earlier: Vec::new(), typed: String::new(), last_at: MonoTime::default() }
+        Self { keys, earlier: Vec::new(), typed: String::new(), last_at: MonoTime::default(), doubted: false }
     }
 
     /// The caller is told other sequences from now on; how to take a yes back stays valid.
@@ -53,9 +56,20 @@ impl KeyMatcher {
     /// only the withdrawal is looked for: a later `1` or `2` belongs to some other menu.
     /// Returns the meaning and its sequence.
     pub fn press(&mut self, now: MonoTime, key: char, asked: bool) -> Option<(Meaning, String)> {
+        self.take(now, key, asked, false)
+    }
+
+    /// The same for a key that came in a way which signalling did not name: no sequence with it is
+    /// a yes.
+    pub fn press_unnamed(&mut self, now: MonoTime, key: char, asked: bool) -> Option<(Meaning, String)> {
+        self.take(now, key, asked, true)
+    }
+
+    fn take(&mut self, now: MonoTime, key: char, asked: bool, unnamed: bool) -> Option<(Meaning, String)> {
         if now.since(self.last_at) > INTER_KEY {
             self.typed.clear();
         }
+        self.doubted = unnamed || (self.doubted && !self.typed.is_empty());
         self.last_at = now;
         self.typed.push(key);
         let now = [
@@ -71,7 +85,8 @@ impl KeyMatcher {
             match open.next() {
                 Some((meaning, keys, _)) if **keys == self.typed => {
                     let matched = (*meaning, std::mem::take(&mut self.typed));
-                    return Some(matched);
+                    let counts = matched.0 != Meaning::Yes || !self.doubted;
+                    return counts.then_some(matched);
                 }
                 Some(_) => return None,
                 None => drop(self.typed.remove(0)),
@@ -127,6 +142,21 @@ mod tests {
         assert_eq!(matcher.press(at(3), '#', true).map(|(meaning, _)| meaning), Some(Meaning::Withdraw));
         assert_eq!(matcher.press(at(4), '*', true), None);
         assert_eq!(matcher.press(at(5), '1', true).map(|(meaning, _)| meaning), Some(Meaning::Yes));
+    }
+
+    #[test]
+    fn no_yes_is_made_of_keys_that_came_in_a_way_nobody_named() {
+        let at = MonoTime::from_nanos;
+        let keys = ConsentKeys { yes: "12".into(), no: "3".into(), withdraw: "*9".into() };
+        let mut matcher = KeyMatcher::new(keys);
+        assert_eq!(matcher.press_unnamed(at(1), '1', true), None);
+        assert_eq!(matcher.press(at(2), '2', true), None, "one of its keys is doubtful");
+        assert_eq!(matcher.press(at(3), '1', true), None);
+        assert_eq!(matcher.press(at(4), '2', true).map(|(meaning, _)| meaning), Some(Meaning::Yes));
+        assert_eq!(matcher.press_unnamed(at(5), '3', true).map(|(meaning, _)| meaning), Some(Meaning::No));
+        matcher.press_unnamed(at(6), '*', false);
+        let withdrawn = matcher.press_unnamed(at(7), '9', false);
+        assert_eq!(withdrawn.map(|(meaning, _)| meaning), Some(Meaning::Withdraw));
     }
 
     #[test]

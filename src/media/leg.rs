@@ -13,17 +13,18 @@ use super::ear::ToneSettings;
 use super::feedback::{Feedback, Outgoing, Port};
 use super::keypad::{KeyPress, Keypad};
 use super::output::StreamCounts;
-use super::rtp::packet::{RtpPacket, is_rtcp};
+use super::rtp::packet::RtpPacket;
 use super::rtp::rtcp::{Reports, RtcpPlan};
-use super::rtp::source::{ExpectedSource, SourceRule, Verdict};
-use super::rtp::srtp::{SrtpError, SrtpPlan, SrtpReceiver, SrtpState};
-use super::rtp::telephone_event::{EventFormat, UnnamedEvents};
+use super::rtp::source::{ExpectedSource, SourceRule};
+use super::rtp::srtp::{SrtpPlan, SrtpReceiver, SrtpState};
+use super::rtp::telephone_event::EventFormat;
 use super::saved::SavedLeg;
 use super::sender_clock::SenderClock;
 use super::stats::TickStats;
 use crate::base::clock::MonoTime;
-use crate::base::limit;
 use crate::call::StreamRole;
+
+mod intake;
 
 /// Comfort noise: the static type and the one in older use. Source: RFC 3389 §4.
 const COMFORT_NOISE: [u8; 2] = [13, 19];
@@ -112,11 +113,14 @@ impl Leg {
 
     /// A stream as it was saved; `heard` stands for its last packet.
     pub fn resume(saved: SavedLeg, tones: ToneSettings, reports: Reports, heard: Option<MonoTime>) -> Self {
-        let SavedLeg { plan, rule, trackers, timeline, srtp, rtcp_index, dropped, counts, .. } = saved;
+        let SavedLeg { plan, mut rule, trackers, timeline, srtp, rtcp_index, dropped, counts, .. } = saved;
         let mut leg = Self::new(plan, tones, reports);
         leg.feedback.resume_at(rtcp_index.saturating_add(INDEXES_UNKNOWN));
         leg.dropped = dropped;
         leg.keypad.resume(trackers);
+        if let Some(now) = heard {
+            rule.resume(now);
+        }
         if let Some(state) = srtp {
             leg.srtp = Some(Box::new(SrtpReceiver::resume(state)));
         }
@@ -204,94 +208,9 @@ impl Leg {
         }
     }
 
-    /// Takes a datagram, with what may be done with its audio. What is pressed waits in
-    /// [`Leg::take_press`].
-    pub fn handle(
-        &mut self,
-        arrival: MonoTime,
-        from: SocketAddr,
-        datagram: &[u8],
-        permit: Permit,
-        stats: &mut TickStats,
-    ) {
-        if datagram.len() > limit::DATAGRAM_BYTES {
-            return self.refuse(&mut stats.oversized);
-        }
-        if self.dropped {
-            return self.refuse(&mut stats.unwanted);
-        }
-        if is_rtcp(datagram) {
-            return self.handle_rtcp(arrival, (Port::Rtp, from), datagram, stats);
-        }
-        if self.srtp.is_some() {
-            return self.handle_protected(arrival, from, datagram, permit, stats);
-        }
-        self.handle_clear(arrival, from, datagram, permit, stats)
-    }
-
-    /// Takes a datagram that someone with the key has to have sent. Until that is proved, it
-    /// changes nothing but the counter of those that are not.
-    fn handle_protected(
-        &mut self,
-        arrival: MonoTime,
-        from: SocketAddr,
-        datagram: &[u8],
-        permit: Permit,
-        stats: &mut TickStats,
-    ) {
-        let Some(receiver) = &mut self.srtp else { return };
-        if !self.rule.may_come_from(from) {
-            return self.refuse(&mut stats.foreign_address);
-        }
-        let mut clear = [0; limit::DATAGRAM_BYTES];
-        match receiver.unprotect(arrival, datagram, &mut clear) {
-            Ok(length) => self.handle_clear(arrival, from, &clear[..length], permit, stats),
-            Err(_) if receiver.takes_plain() => self.handle_clear(arrival, from, datagram, permit, stats),
-            Err(SrtpError::Malformed) => self.refuse(&mut stats.malformed),
-            Err(SrtpError::Unproved) => self.refuse(&mut stats.unproved),
-            Err(SrtpError::Replayed) => self.refuse(&mut stats.replayed),
-        }
-    }
-
-    fn handle_clear(
-        &mut self,
-        arrival: MonoTime,
-        from: SocketAddr,
-        datagram: &[u8],
-        permit: Permit,
-        stats: &mut TickStats,
-    ) {
-        let packet = match RtpPacket::parse(datagram) {
-            Ok(packet) => packet,
-            Err(_) => return self.refuse(&mut stats.malformed),
-        };
-        if !self.knows(packet.payload_type) && !UnnamedEvents::can_be(packet.payload_type, packet.payload) {
-            return self.refuse(&mut stats.unknown_payload);
-        }
-        match self.rule.judge(arrival, from, packet.ssrc, packet.sequence) {
-            Verdict::Accept => {}
-            Verdict::AcceptNew => self.start_anew(),
-            Verdict::Probation => {
-                // Its timing counts already; nothing of it is kept.
-                self.counts.received += 1;
-                stats.received += 1;
-                return;
-            }
-            Verdict::ForeignAddress => return self.refuse(&mut stats.foreign_address),
-            Verdict::ForeignSsrc => return self.refuse(&mut stats.foreign_ssrc),
-            Verdict::Stale => return self.refuse(&mut stats.stale),
-        }
-        self.last_heard = Some(arrival);
-        self.feedback.packet(arrival, packet.sequence, datagram.len());
-        self.counts.received += 1;
-        stats.received += 1;
-        self.keypad.set_ssrc(packet.ssrc);
-        self.accept(arrival, &packet, permit, stats);
-    }
-
-    /// The next press that was not looked at yet.
+    /// The next press that was not looked at yet, once its sender's keys count.
     pub fn take_press(&mut self) -> Option<KeyPress> {
-        self.keypad.take_press()
+        self.keypad.take_press(self.rule.keys_since())
     }
 
     /// What another process needs to go on decrypting; secret.
@@ -379,15 +298,10 @@ impl Leg {
             || self.is_comfort_noise(payload_type)
     }
 
-    fn start_anew(&mut self) {
+    fn start_anew(&mut self, moved: bool) {
         self.changed = true;
         self.feedback.new_source();
-        self.keypad.start_anew();
+        self.keypad.start_anew(moved);
         self.clock.start_anew();
-    }
-
-    fn refuse(&mut self, cause: &mut u64) {
-        *cause += 1;
-        self.counts.refused += 1;
     }
 }

@@ -18,8 +18,8 @@ const WAYS: usize = 3;
 /// How a press was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// By events of this payload type.
-    Event(u8),
+    /// By events of this payload type and SSRC.
+    Event(u8, u32),
     /// By the tone itself.
     Tone,
 }
@@ -78,17 +78,17 @@ mod tests {
     #[test]
     fn a_press_that_comes_as_event_and_as_tone_counts_once() {
         let mut presses = Presses::default();
-        assert!(presses.is_new(at(100), '1', Way::Event(101)));
+        assert!(presses.is_new(at(100), '1', Way::Event(101, 7)));
         assert!(!presses.is_new(at(240), '1', Way::Tone));
-        assert!(!presses.is_new(at(250), '1', Way::Event(97)), "two types of events at once");
+        assert!(!presses.is_new(at(250), '1', Way::Event(97, 7)), "two types of events at once");
         assert!(presses.is_new(at(700), '1', Way::Tone), "this way told the first already");
-        assert!(!presses.is_new(at(650), '1', Way::Event(101)));
+        assert!(!presses.is_new(at(650), '1', Way::Event(101, 7)));
     }
 
     #[test]
     fn two_quick_presses_stay_two() {
         let mut presses = Presses::default();
-        let told = [(0, Way::Event(101)), (60, Way::Tone), (200, Way::Event(101)), (260, Way::Tone)];
+        let told = [(0, Way::Event(101, 7)), (60, Way::Tone), (200, Way::Event(101, 7)), (260, Way::Tone)];
         assert_eq!(told.map(|(ms, way)| presses.is_new(at(ms), '7', way)), [true, false, true, false]);
     }
 
@@ -96,8 +96,8 @@ mod tests {
     fn other_keys_and_later_ones_are_new() {
         let mut presses = Presses::default();
         assert!(presses.is_new(at(0), '1', Way::Tone));
-        assert!(presses.is_new(at(50), '2', Way::Event(101)));
-        assert!(presses.is_new(at(250), '2', Way::Event(97)), "the next press by another type");
-        assert!(presses.is_new(at(1_500), '1', Way::Event(101)));
+        assert!(presses.is_new(at(50), '2', Way::Event(101, 7)));
+        assert!(presses.is_new(at(250), '2', Way::Event(97, 7)), "the next press by another type");
+        assert!(presses.is_new(at(1_500), '1', Way::Event(101, 7)));
     }
 }

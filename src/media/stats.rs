@@ -56,6 +56,8 @@ counters! {
     foreign_address,
     /// Packets with an SSRC that is not the stream's.
     foreign_ssrc,
+    /// Packets of senders that did not become a stream's, while it had none.
+    probation,
     /// Packets that no key proves.
     unproved,
     /// Encrypted packets that came before.

@@ -31,6 +31,7 @@ mod joining;
 mod protected;
 mod reporting;
 mod resume;
+mod strangers;
 
 /// One call with its clock.
 struct Bench {
@@ -84,7 +85,7 @@ impl Bench {
             formats: vec![PayloadFormat { payload_type, encoding }],
             telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
             comfort_noise: Vec::new(),
-            source: ExpectedSource::default(),
+            source: ExpectedSource { ip: Some([127, 0, 0, 1].into()), ..ExpectedSource::default() },
             srtp: None,
             rtcp: RtcpPlan::default(),
         };
@@ -310,7 +311,14 @@ fn a_key_opens_the_gate_at_its_own_time_and_only_the_callers() {
     assert_eq!(granted.at, at(350).wall);
     assert_eq!(
         granted.evidence,
-        Evidence::Keys { keys: "1".into(), stream: 0, rtp_timestamp: 2_800, ssrc: 0, by: KeySource::Event }
+        Evidence::Keys {
+            keys: "1".into(),
+            stream: 0,
+            rtp_timestamp: 2_800,
+            ssrc: 0,
+            by: KeySource::Event,
+            source: Some(SocketAddr::from(([127, 0, 0, 1], 4_000)).into()),
+        }
     );
 }
 

@@ -51,6 +51,7 @@ const REFUSALS: &[&str] = &[
     "malformed",
     "source",
     "ssrc",
+    "probation",
     "payload_type",
     "oversized",
     "unproved",

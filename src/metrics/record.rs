@@ -113,6 +113,8 @@ pub enum RefusedPacket {
     Source,
     /// Of another SSRC.
     Ssrc,
+    /// Of a sender that did not become the stream's, while there was none.
+    Probation,
     /// Of a payload type that the stream has not.
     PayloadType,
     /// Longer than [`DATAGRAM_BYTES`](crate::base::limit::DATAGRAM_BYTES).
@@ -135,6 +137,7 @@ pub fn packets_refused(cause: RefusedPacket, count: u64) {
         RefusedPacket::Malformed => "malformed",
         RefusedPacket::Source => "source",
         RefusedPacket::Ssrc => "ssrc",
+        RefusedPacket::Probation => "probation",
         RefusedPacket::PayloadType => "payload_type",
         RefusedPacket::Oversized => "oversized",
         RefusedPacket::Unproved => "unproved",

@@ -247,13 +247,14 @@ impl Drop for Server {
 
 /// The request that admits a two-leg call.
 pub fn call_request(department: &str, codec: &str) -> Value {
+    let stream = |label: &str| json!({"label": label, "codec": codec, "source": {"ip": "127.0.0.1"}});
     json!({
         "department": department,
         "caller_number": "+45 12 34 56 78",
         "called_number": "70 10 10 10",
         "caller_name": "Ada Lovelace",
         "external_id": "case-4711",
-        "streams": [{"label": "caller", "codec": codec}, {"label": "employee", "codec": codec}],
+        "streams": [stream("caller"), stream("employee")],
     })
 }
 

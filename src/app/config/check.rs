@@ -49,6 +49,7 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
             )? as usize,
             write_timeout: seconds("api.write_timeout_s", raw.api.write_timeout_s, 1..=600)?,
             trusted_proxies: proxies(&raw.api.trusted_proxies)?,
+            learn_rtp_source: raw.api.learn_rtp_source,
         },
         metrics_listen: address("metrics.listen", &raw.metrics.listen)?,
         rtp: rtp(&raw.rtp)?,

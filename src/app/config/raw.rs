@@ -76,6 +76,7 @@ section!(RawApi {
     request_timeout_s: i64 = 30,
     write_timeout_s: i64 = 30,
     trusted_proxies: String = "127.0.0.0/8, ::1".into(),
+    learn_rtp_source: bool = false,
 });
 section!(RawMetrics { listen: String = "127.0.0.1:9464".into() });
 section!(RawSip {

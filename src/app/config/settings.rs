@@ -106,6 +106,8 @@ pub struct ApiConfig {
     pub write_timeout: Duration,
     /// Proxies that say who asks.
     pub trusted_proxies: AllowList,
+    /// Whether streams may be announced without where they come from.
+    pub learn_rtp_source: bool,
 }
 
 /// Where session recording clients are listened to, and what is believed of them.

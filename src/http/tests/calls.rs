@@ -19,7 +19,7 @@ fn call() -> Value {
     json!({
         "department": "demo", "caller_number": NUMBER, "called_number": "+45 87 65 43 21",
         "streams": [
-            {"label": "caller", "codec": "pcma"},
+            {"label": "caller", "codec": "pcma", "source": {"ip": "192.0.2.7"}},
             {"label": "employee", "codec": "pcmu", "source": {"ip": "::1", "ssrc": 7}},
         ],
     })
@@ -38,11 +38,12 @@ async fn an_announced_call_is_told_where_to_send_each_stream() {
     let answer = api.post("/api/v1/calls", &call()).await;
     assert_eq!(answer.status, 201);
     assert_eq!(answer.header("location"), format!("/api/v1/calls/{}", id()));
-    let place = |label, port| json!({"label": label, "address": "127.0.0.1", "port": port});
-    let expected = json!({"id": id(), "consent": "asked",
-        "streams": [place("caller", 20_000), place("employee", 20_001)]});
-    assert_eq!(answer.json(), expected);
     let admitted = &api.fake.admitted.lock().unwrap()[0];
+    let offered = admitted.streams[0].source.offered_ssrc.unwrap();
+    let expected = json!({"id": id(), "consent": "asked", "streams": [
+        {"label": "caller", "address": "127.0.0.1", "port": 20_000, "ssrc": offered},
+        {"label": "employee", "address": "127.0.0.1", "port": 20_001}]});
+    assert_eq!(answer.json(), expected, "where the feed named an SSRC, none is offered");
     assert_eq!(admitted.streams[0].role, StreamRole::Caller);
     assert_eq!(admitted.streams[1].role, StreamRole::Employee);
     assert_eq!(admitted.streams[0].formats[0].payload_type, 8);
@@ -54,7 +55,10 @@ async fn an_announced_call_is_told_where_to_send_each_stream() {
 #[tokio::test]
 async fn a_single_stream_is_mixed_and_key_events_can_be_left_out() {
     let api = Api::new();
-    let one = with("/streams", json!([{"label": "x", "codec": "pcmu", "telephone_event": null}]));
+    let one = with(
+        "/streams",
+        json!([{"label": "x", "codec": "pcmu", "telephone_event": null, "source": {"ip": "192.0.2.7"}}]),
+    );
     assert_eq!(api.post("/api/v1/calls", &one).await.status, 201);
     let admitted = &api.fake.admitted.lock().unwrap()[0];
     assert_eq!(admitted.streams[0].role, StreamRole::Mixed);
@@ -65,7 +69,7 @@ async fn a_single_stream_is_mixed_and_key_events_can_be_left_out() {
 async fn every_wrong_field_is_named_and_nothing_is_admitted() {
     let api = Api::new();
     let stream = |extra: Value| {
-        let mut stream = json!({"label": "x", "codec": "pcmu"});
+        let mut stream = json!({"label": "x", "codec": "pcmu", "source": {"ip": "192.0.2.7"}});
         stream.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         with("/streams", json!([stream]))
     };
@@ -81,12 +85,16 @@ async fn every_wrong_field_is_named_and_nothing_is_admitted() {
         (with("/caller_number", json!("1".repeat(limit::NUMBER_CHARS + 1))), "caller_number"),
         (with("/called_number", json!("1\n2")), "called_number"),
         (with("/streams", json!([])), "streams"),
-        (with("/streams", json!(vec![json!({"label": "x", "codec": "pcmu"}); 9])), "streams"),
+        (with("/streams", json!(vec![call()["streams"][0].clone(); 9])), "streams"),
         (with("/streams/1/label", json!("caller")), "streams[1].label"),
         (with("/streams/1/codec", json!("mp3")), "streams[1].codec"),
         (with("/streams/0", json!({"label": "x"})), "streams[0].codec"),
         (with("/streams/1/source/ip", json!("nowhere")), "streams[1].source.ip"),
-        (with("/streams/1/source", json!({"port": 0})), "streams[1].source.port"),
+        (with("/streams/1/source", json!({"ip": "::1", "port": 0})), "streams[1].source.port"),
+        (with("/streams/1/source", json!({"port": 9})), "streams[1].source.ip"),
+        (with("/streams/1/source", json!(null)), "streams[1].source.ip"),
+        (with("/streams/1/source/ip", json!("0.0.0.0")), "streams[1].source.ip"),
+        (with("/streams/1/source/ip", json!("224.0.0.1")), "streams[1].source.ip"),
         (with("/streams/1/source", json!({"mac": 0})), "streams[1].source.mac"),
         (stream(json!({"payload_type": 128})), "streams[0].payload_type"),
         (stream(json!({"payload_type": 101})), "streams[0].telephone_event"),
@@ -98,6 +106,48 @@ async fn every_wrong_field_is_named_and_nothing_is_admitted() {
         assert_eq!(answer.json()["errors"][0]["field"], field);
     }
     assert!(api.fake.admitted.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_stream_names_where_it_comes_from_unless_the_owner_says_otherwise() {
+    let nobody = with("/streams", json!([{"label": "x", "codec": "pcmu"}]));
+    let answer = Api::new().post("/api/v1/calls", &nobody).await;
+    assert_eq!(answer.problem(422), "streams[0].source.ip");
+    let said = answer.json()["errors"][0]["message"].as_str().unwrap().to_owned();
+    assert!(said.contains("learn_rtp_source") && said.contains("[api]"), "{said}");
+    let api = Api::that_learns();
+    assert_eq!(api.post("/api/v1/calls", &nobody).await.status, 201);
+    // A key tells right packets from others wherever they come from.
+    let key =
+        with("/streams", json!([{"label": "x", "codec": "pcmu", "srtp": {"suite": "AEAD_AES_128_GCM"}}]));
+    assert_eq!(Api::new().post("/api/v1/calls", &key).await.status, 201);
+    // The same holds in mid-call.
+    let api = Api::new();
+    let path = format!("/api/v1/calls/{}/streams", id());
+    let stream = |label: &str| json!({"label": label, "codec": "pcmu"});
+    assert_eq!(api.post(&path, &stream("b")).await.problem(422), "source.ip");
+    let change = api.as_role(Role::Feed, Method::PUT, &format!("{path}/a"), Some(&stream("a"))).await;
+    assert_eq!(change.problem(422), "source.ip");
+}
+
+#[tokio::test]
+async fn a_key_is_drawn_for_a_stream_that_asks_for_one() {
+    let api = Api::new();
+    let suite = "AES_CM_128_HMAC_SHA1_80";
+    let stream = json!({"label": "x", "codec": "pcmu", "srtp": {"suite": suite}});
+    let answer = api.post("/api/v1/calls", &with("/streams", json!([stream, call()["streams"][0]]))).await;
+    assert_eq!(answer.status, 201);
+    let drawn = answer.json()["streams"][0]["srtp"].clone();
+    let admitted = api.fake.admitted.lock().unwrap().remove(0);
+    let plan = admitted.streams[0].srtp.as_ref().unwrap();
+    let key = crate::base::base64::encode(plan.receive[0].secret().reveal());
+    assert_eq!(drawn, json!({"suite": suite, "key": key}));
+    assert!(plan.required && admitted.streams[0].source.offered_ssrc.is_none());
+    assert!(answer.json()["streams"][1].get("srtp").is_none());
+    // One that is in use is named again, and not drawn anew in silence.
+    let path = format!("/api/v1/calls/{}/streams/a", id());
+    let change = json!({"label": "a", "codec": "pcmu", "srtp": {"suite": suite}});
+    assert_eq!(api.as_role(Role::Feed, Method::PUT, &path, Some(&change)).await.problem(422), "srtp.key");
 }
 
 #[tokio::test]
@@ -161,6 +211,39 @@ async fn consent_comes_with_who_vouches_for_it() {
         assert_eq!(api.post(&path, &body).await.problem(422), field, "{body}");
     }
     assert!(api.fake.controls.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn both_ways_to_give_an_answer_have_one_rule_for_what_shows_it() {
+    let named = |mut body: Value| {
+        body["external_id"] = json!("x");
+        body
+    };
+    for (role, body, wrong) in [
+        (Role::Feed, json!({"answer": "yes", "how": "staff"}), Some("staff")),
+        (Role::Feed, json!({"answer": "yes", "how": "staff", "staff": " "}), Some("staff")),
+        (Role::Feed, json!({"answer": "yes", "how": "key", "prompt_version": ""}), Some("prompt_version")),
+        (Role::Feed, json!({"answer": "no", "how": "staff"}), None),
+        (Role::Feed, json!({"answer": "yes", "how": "staff", "staff": "BKJ"}), None),
+        (Role::Feed, json!({"answer": "yes", "how": "key"}), None),
+        (Role::Agent, json!({"answer": "yes", "how": "key"}), None),
+        (Role::Agent, json!({"answer": "yes", "how": "system"}), None),
+    ] {
+        let api = Api::new();
+        let by_id = format!("/api/v1/calls/{}/consent", id());
+        for (path, body) in [(by_id.as_str(), body.clone()), ("/api/v1/consents", named(body.clone()))] {
+            let answer = api.as_role(role, Method::POST, path, Some(&body)).await;
+            match wrong {
+                Some(field) => assert_eq!(answer.problem(422), field, "{path} {body}"),
+                None => assert!((200..300).contains(&answer.status.as_u16()), "{path} {body}"),
+            }
+        }
+        let controls = api.fake.controls.lock().unwrap();
+        assert_eq!(controls.len(), if wrong.is_some() { 0 } else { 2 }, "{body}");
+        let given: Vec<_> = controls.iter().map(|control| format!("{control:?}")).collect();
+        assert!(given.windows(2).all(|pair| pair[0] == pair[1]), "{given:?}");
+        assert!(role != Role::Agent || given.iter().all(|one| one.contains("how: Staff")), "{given:?}");
+    }
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ fn no_log_line_shows_a_number_or_a_name_at_any_level() {
 async fn requests() {
     let api = Api::new();
     let call = json!({"department": "demo", "caller_number": NUMBER, "called_number": NUMBER,
-        "caller_name": NAME, "external_id": NAME, "streams": [{"label": "a", "codec": "pcmu"}]});
+        "caller_name": NAME, "external_id": NAME, "streams": [{"label": "a", "codec": "pcmu", "source": {"ip": "192.0.2.7"}}]});
     assert_eq!(api.post("/api/v1/calls", &call).await.status, 201);
     let mut wrong = call.clone();
     wrong["streams"] = json!(NAME);

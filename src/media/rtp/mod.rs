@@ -1,5 +1,7 @@
 //! RTP as it comes from the wire: packets, who sends them, key presses. No sockets here.
 
+mod candidates;
+mod continuity;
 pub mod packet;
 pub mod rtcp;
 pub mod source;

@@ -1,9 +1,11 @@
-//! Whose packets a stream takes. In: address, SSRC and sequence number of a packet. Out:
-//! whether it belongs to the stream.
+//! Whose packets a stream takes, and whose keys. In: who sent a packet, and its place in a stream.
+//! Out: whether it belongs to the stream, and from when on the sender's keys count.
 //!
-//! The first source must send two packets in sequence before it counts; later ones must do
-//! the same and more, and only while the one in place is silent: a little while where only the
-//! SSRC is another, longer where the address is. An address that signalling fixed is never left.
+//! The first sender counts after two packets. Until it has carried audio for a second, another
+//! that carries more takes its place: whoever sends a packet now and then keeps nobody out. After
+//! that another must send five packets, and only while the one in place is silent: a little while
+//! where only the SSRC is another, longer where the address is. An address that signalling fixed
+//! is never left; who proves a key, or sends what signalling named, goes before all others.
 //! Who sent to the port in an earlier call is not heard in this one.
 //! Source: RFC 3550 appendix A.1 (probation).
 
@@ -12,51 +14,85 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::candidates::{Candidate, Candidates, Sender};
+use super::continuity::Continuity;
+pub use super::continuity::Step;
 use crate::base::clock::MonoTime;
 
-/// Packets in sequence that make a first source.
-const FIRST_PROBATION: u8 = 2;
-/// Packets in sequence that make another source the stream's.
-const CHANGE_PROBATION: u8 = 5;
+/// Packets of a run that make a first source.
+const FIRST_PROBATION: u16 = 2;
+/// Packets of a run that make another source the stream's, and how long they take at least.
+const CHANGE_PROBATION: u16 = 5;
+const CHANGE_LASTS: Duration = Duration::from_millis(40);
 /// How long the source in place must have been silent before one at another address can take
 /// over.
 const SILENT: Duration = Duration::from_millis(500);
 /// The same for another SSRC at the same address: clients change it in mid-call, without a word.
 const SILENT_SSRC: Duration = Duration::from_millis(80);
+/// What another must have carried to take the place of one that is not established.
+const BETTER: Duration = Duration::from_millis(100);
+/// Audio that establishes a source: from then on it keeps its place until it is silent, and its
+/// keys count though signalling did not name it.
+pub const ESTABLISHED: Duration = Duration::from_secs(1);
 
 /// What is known of a stream's sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpectedSource {
-    /// Its address.
+    /// Its address; others are refused.
     pub ip: Option<std::net::IpAddr>,
-    /// Its port.
+    /// Its port; others are refused.
     pub port: Option<u16>,
-    /// Its SSRC.
+    /// Its SSRC; others are refused.
     pub ssrc: Option<u32>,
+    /// The port that it likely sends from: where it takes packets itself. Others are taken, but
+    /// whoever sends from it goes before them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likely_port: Option<u16>,
+    /// An SSRC that was drawn for it and told it alone. It need not use it; who does goes before
+    /// all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offered_ssrc: Option<u32>,
 }
 
 impl ExpectedSource {
-    fn fits(&self, address: SocketAddr, ssrc: u32) -> bool {
-        self.fits_address(address) && self.ssrc.is_none_or(|expected| expected == ssrc)
+    fn fits(&self, sender: Sender) -> bool {
+        self.fits_address(sender.address) && self.ssrc.is_none_or(|expected| expected == sender.ssrc)
     }
 
     fn fits_address(&self, address: SocketAddr) -> bool {
         self.ip.is_none_or(|ip| ip == address.ip()) && self.port.is_none_or(|port| port == address.port())
     }
+
+    /// Whether signalling pointed at this very sender, and not only at the machine it is on.
+    fn names(&self, sender: Sender) -> bool {
+        let port = Some(sender.address.port());
+        let place = self.ip.is_some() && (self.port == port || self.likely_port == port);
+        let number = Some(sender.ssrc);
+        place || self.ssrc == number || self.offered_ssrc == number
+    }
 }
 
-/// A sender.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Sender {
-    address: SocketAddr,
-    ssrc: u32,
+/// Who sent a packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    /// From where.
+    pub address: SocketAddr,
+    /// As what.
+    pub ssrc: u32,
+    /// Whether a key proves it.
+    pub proved: bool,
 }
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Candidate {
-    sender: Sender,
-    next_sequence: u16,
-    in_sequence: u8,
+/// How good a reason there is to take a sender for the stream's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Rank {
+    /// Nothing speaks against it.
+    #[default]
+    Fits,
+    /// Signalling points at it.
+    Named,
+    /// A key proves it.
+    Proved,
 }
 
 /// What to do with a packet.
@@ -65,7 +101,13 @@ pub enum Verdict {
     /// It is the stream's.
     Accept,
     /// It is the stream's, and the first of a new sender: sequence and timestamp start anew.
-    AcceptNew,
+    AcceptNew {
+        /// Packets of this sender that were answered by [`Verdict::Probation`].
+        waited: u32,
+    },
+    /// It is an event from the stream's address under another SSRC: its numbers and its clock are
+    /// not the audio's.
+    Beside,
     /// It may become the stream's: keep nothing of it.
     Probation,
     /// It comes from an address that is not the stream's.
@@ -76,12 +118,38 @@ pub enum Verdict {
     Stale,
 }
 
+/// What is known of the sender in place, beside who it is.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Standing {
+    run: Continuity,
+    rank: Rank,
+    /// When an event came from its address under another SSRC.
+    #[serde(skip)]
+    beside: Option<MonoTime>,
+    /// Since when its keys count.
+    keys_since: Option<MonoTime>,
+}
+
+impl Default for Standing {
+    /// Of one that was saved by a program which knew nothing of this.
+    fn default() -> Self {
+        let run = Continuity::that_carried(ESTABLISHED);
+        Self { run, rank: Rank::Fits, beside: None, keys_since: Some(MonoTime::default()) }
+    }
+}
+
 /// The rule, with the sender in place.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SourceRule {
     expected: ExpectedSource,
     current: Option<(Sender, MonoTime)>,
-    candidate: Option<Candidate>,
+    #[serde(default)]
+    standing: Standing,
+    /// Who was in place before, and was established: it comes back without further ado.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    former: Option<Sender>,
+    #[serde(skip)]
+    candidates: Candidates,
     #[serde(default)]
     stale: Option<Sender>,
 }
@@ -89,7 +157,14 @@ pub struct SourceRule {
 impl SourceRule {
     /// A rule without a sender yet.
     pub fn new(expected: ExpectedSource) -> Self {
-        Self { expected, current: None, candidate: None, stale: None }
+        Self {
+            expected,
+            current: None,
+            standing: Standing::default(),
+            former: None,
+            candidates: Candidates::default(),
+            stale: None,
+        }
     }
 
     /// This sender belongs to an earlier call that had the port.
@@ -102,12 +177,41 @@ impl SourceRule {
         self.current.map(|(sender, _)| (sender.address, sender.ssrc))
     }
 
+    /// Since when keys of the sender in place count; `None`: they do not, as it may be anybody.
+    pub fn keys_since(&self) -> Option<MonoTime> {
+        self.current.and(self.standing.keys_since)
+    }
+
     /// Signalling says where packets come from now. A sender that still fits goes on; any other
-    /// gives way to the first that proves itself.
+    /// gives way to the first that proves itself. What was offered stays on offer.
     pub fn expect(&mut self, expected: ExpectedSource) {
-        self.candidate = None;
-        self.current = self.current.filter(|(sender, _)| expected.fits(sender.address, sender.ssrc));
-        self.expected = expected;
+        self.candidates.clear();
+        self.former = None;
+        let offered_ssrc = expected.offered_ssrc.or(self.expected.offered_ssrc);
+        self.expected = ExpectedSource { offered_ssrc, ..expected };
+        self.current = self.current.filter(|(sender, _)| self.expected.fits(*sender));
+        if let Some((sender, heard)) = self.current {
+            self.standing.rank = self.rank(sender, false);
+            self.weigh_keys(heard);
+        }
+    }
+
+    /// Packets that came while there was no sender and turned out not to be its, since the last time.
+    pub fn take_junk(&mut self) -> u32 {
+        self.candidates.take_junk()
+    }
+
+    /// Nobody becomes the stream's sender any more.
+    pub fn close(&mut self) {
+        self.candidates.clear();
+    }
+
+    /// Goes on in another process at `now`. That the sender was not heard in between is no silence
+    /// of its.
+    pub fn resume(&mut self, now: MonoTime) {
+        if let Some((_, heard)) = &mut self.current {
+            *heard = now;
+        }
     }
 
     /// Whether signalling allows packets from there at all.
@@ -116,13 +220,16 @@ impl SourceRule {
     }
 
     /// Judges a packet.
-    pub fn judge(&mut self, now: MonoTime, from: SocketAddr, ssrc: u32, sequence: u16) -> Verdict {
-        let sender = Sender { address: from, ssrc };
+    pub fn judge(&mut self, from: Origin, step: Step) -> Verdict {
+        let sender = Sender { address: from.address, ssrc: from.ssrc };
+        let rank = self.rank(sender, from.proved);
         if let Some((current, heard)) = &mut self.current
             && *current == sender
         {
-            *heard = now;
-            self.candidate = None;
+            *heard = step.at;
+            self.standing.run.add(step);
+            self.standing.rank = self.standing.rank.max(rank);
+            self.weigh_keys(step.at);
             return Verdict::Accept;
         }
         // Signalling that names port or SSRC knows better.
@@ -130,166 +237,98 @@ impl SourceRule {
         if self.stale == Some(sender) && !named {
             return Verdict::Stale;
         }
-        if !self.expected.fits_address(from) {
+        if !self.expected.fits_address(from.address) {
             return Verdict::ForeignAddress;
         }
-        if !self.expected.fits(from, ssrc) {
+        let at_its_address = self.current.is_some_and(|(current, _)| current.address == from.address);
+        if at_its_address && !step.audio {
+            self.standing.beside = Some(step.at);
+            self.standing.rank = self.standing.rank.max(rank);
+            self.weigh_keys(step.at);
+            return Verdict::Beside;
+        }
+        if !self.expected.fits(sender) {
             return Verdict::ForeignSsrc;
         }
-        self.try_out(now, sender, sequence)
+        self.try_out(sender, rank, step)
     }
 
-    fn try_out(&mut self, now: MonoTime, sender: Sender, sequence: u16) -> Verdict {
+    fn rank(&self, sender: Sender, proved: bool) -> Rank {
+        match (proved, self.expected.names(sender)) {
+            (true, _) => Rank::Proved,
+            (false, true) => Rank::Named,
+            (false, false) => Rank::Fits,
+        }
+    }
+
+    fn try_out(&mut self, sender: Sender, rank: Rank, step: Step) -> Verdict {
         let foreign = match self.current {
             Some((current, _)) if current.address != sender.address => Verdict::ForeignAddress,
             Some(_) => Verdict::ForeignSsrc,
             None => Verdict::Probation,
         };
-        let same_address = self.current.is_some_and(|(current, _)| current.address == sender.address);
-        let silent = if same_address { SILENT_SSRC } else { SILENT };
-        let is_silent = self.current.is_none_or(|(_, heard)| now.since(heard) >= silent);
-        let needed = if self.current.is_some() { CHANGE_PROBATION } else { FIRST_PROBATION };
-        let in_sequence = match self.candidate {
-            Some(known) if known.sender == sender && known.next_sequence == sequence => {
-                known.in_sequence.saturating_add(1)
+        let noted = self.candidates.note(sender, step);
+        let Some(candidate) = noted.filter(|candidate| self.takes_over(candidate, rank, step.at)) else {
+            if foreign == Verdict::Probation {
+                self.candidates.waits(sender);
             }
-            // Another sender in the middle of a probation starts its own.
-            _ => 1,
+            return foreign;
         };
-        if in_sequence >= needed && is_silent {
-            self.candidate = None;
-            self.current = Some((sender, now));
-            return Verdict::AcceptNew;
+        if let Some((displaced, _)) = self.current
+            && self.standing.run.carried() >= ESTABLISHED
+        {
+            self.former = Some(displaced);
         }
-        self.candidate = Some(Candidate { sender, next_sequence: sequence.wrapping_add(1), in_sequence });
-        foreign
+        self.candidates.take(sender);
+        self.current = Some((sender, step.at));
+        self.standing = Standing { run: candidate.run, rank, beside: None, keys_since: None };
+        self.weigh_keys(step.at);
+        Verdict::AcceptNew { waited: candidate.waited }
+    }
+
+    /// Whether a candidate is the stream's sender from now on.
+    fn takes_over(&self, candidate: &Candidate, rank: Rank, now: MonoTime) -> bool {
+        let run = &candidate.run;
+        let Some((current, heard)) = self.current else { return run.packets() >= FIRST_PROBATION };
+        let standing = &self.standing;
+        if run.packets() < FIRST_PROBATION {
+            return false;
+        }
+        if rank > standing.rank {
+            return true;
+        }
+        let neighbours = current.address == candidate.sender.address;
+        if neighbours && !standing.run.has_audio() {
+            // What is in place are events alone.
+            return run.has_audio();
+        }
+        let (heard, silent) = if neighbours {
+            (heard, SILENT_SSRC)
+        } else {
+            (standing.beside.map_or(heard, |beside| heard.max(beside)), SILENT)
+        };
+        if now.since(heard) >= silent {
+            return run.has_audio() && run.packets() >= CHANGE_PROBATION && run.lasts() >= CHANGE_LASTS;
+        }
+        let established = standing.run.carried() >= ESTABLISHED;
+        if neighbours || established || rank < standing.rank {
+            return false;
+        }
+        self.former == Some(candidate.sender)
+            || (run.carried() >= BETTER && run.carried() > standing.run.carried())
+    }
+
+    /// Looks anew at whether the keys of the sender in place count.
+    fn weigh_keys(&mut self, now: MonoTime) {
+        let Some((current, _)) = self.current else { return };
+        let Standing { run, rank, keys_since, .. } = &mut self.standing;
+        let established = run.carried() >= ESTABLISHED;
+        let first = self.expected.ip.is_some() && self.former.is_none();
+        let alone = first && !self.candidates.has_rival(now, current.address);
+        let count = *rank > Rank::Fits || established || alone;
+        *keys_since = count.then(|| keys_since.unwrap_or(now));
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(ms: u64) -> MonoTime {
-        MonoTime::from_nanos(ms * 1_000_000)
-    }
-
-    fn from(last: u8, port: u16) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, last], port))
-    }
-
-    #[test]
-    fn the_first_source_proves_itself_with_two_packets() {
-        let mut rule = SourceRule::new(ExpectedSource::default());
-        assert_eq!(rule.judge(at(0), from(1, 9), 7, 65_535), Verdict::Probation);
-        assert_eq!(rule.judge(at(20), from(1, 9), 7, 0), Verdict::AcceptNew);
-        assert_eq!(rule.judge(at(40), from(1, 9), 7, 1), Verdict::Accept);
-    }
-
-    #[test]
-    fn a_stranger_is_refused_while_the_source_speaks_and_after() {
-        let mut rule = SourceRule::new(ExpectedSource::default());
-        rule.judge(at(0), from(1, 9), 7, 1);
-        rule.judge(at(20), from(1, 9), 7, 2);
-        for n in 0..100u16 {
-            let now = at(40 + u64::from(n) * 20);
-            assert_eq!(rule.judge(now, from(1, 9), 7, 3 + n), Verdict::Accept);
-            assert_eq!(rule.judge(now, from(2, 9), 7, n), Verdict::ForeignAddress);
-            assert_eq!(rule.judge(now, from(1, 9), 8, n), Verdict::ForeignSsrc);
-        }
-    }
-
-    #[test]
-    fn a_new_ssrc_takes_over_once_the_old_one_is_silent() {
-        let mut rule = SourceRule::new(ExpectedSource { ip: Some(from(1, 0).ip()), port: None, ssrc: None });
-        rule.judge(at(0), from(1, 9), 7, 1);
-        rule.judge(at(20), from(1, 9), 7, 2);
-        let verdicts: Vec<_> =
-            (0..5).map(|n| rule.judge(at(600 + n * 20), from(1, 9), 8, n as u16)).collect();
-        assert_eq!(verdicts[3..], [Verdict::ForeignSsrc, Verdict::AcceptNew]);
-        assert_eq!(rule.sender(), Some((from(1, 9), 8)));
-        assert_eq!(rule.judge(at(2_000), from(2, 9), 8, 5), Verdict::ForeignAddress);
-    }
-
-    #[test]
-    fn a_sender_that_signalling_moved_takes_over_at_once() {
-        let mut rule = SourceRule::new(ExpectedSource { ip: None, port: Some(9), ssrc: None });
-        rule.judge(at(0), from(1, 9), 7, 1);
-        rule.judge(at(20), from(1, 9), 7, 2);
-        rule.expect(ExpectedSource { ip: None, port: Some(9), ssrc: None });
-        assert_eq!(rule.judge(at(40), from(1, 9), 7, 3), Verdict::Accept, "the same sender still fits");
-        rule.expect(ExpectedSource { ip: None, port: Some(11), ssrc: None });
-        assert_eq!(rule.judge(at(60), from(1, 9), 7, 4), Verdict::ForeignAddress);
-        assert_eq!(rule.judge(at(60), from(2, 11), 8, 1), Verdict::Probation);
-        assert_eq!(rule.judge(at(80), from(2, 11), 8, 2), Verdict::AcceptNew);
-    }
-
-    #[test]
-    fn trap_t16_an_ssrc_that_changes_without_a_word_costs_five_packets() {
-        let mut rule = SourceRule::new(ExpectedSource::default());
-        rule.judge(at(0), from(1, 9), 7, 1);
-        rule.judge(at(20), from(1, 9), 7, 2);
-        let verdicts: Vec<_> =
-            (0..6).map(|n| rule.judge(at(40 + n * 20), from(1, 9), 8, 900 + n as u16)).collect();
-        assert_eq!(verdicts[3..], [Verdict::ForeignSsrc, Verdict::AcceptNew, Verdict::Accept]);
-    }
-
-    #[test]
-    fn trap_t16_another_address_waits_until_the_old_one_is_silent() {
-        let mut rule = SourceRule::new(ExpectedSource::default());
-        rule.judge(at(0), from(1, 9), 7, 1);
-        rule.judge(at(20), from(1, 9), 7, 2);
-        let moved = |rule: &mut SourceRule, n: u64| rule.judge(at(40 + n * 20), from(1, 11), 7, 3 + n as u16);
-        for n in 0..24 {
-            assert_eq!(moved(&mut rule, n), Verdict::ForeignAddress, "{n}");
-        }
-        assert_eq!(moved(&mut rule, 24), Verdict::AcceptNew);
-        // One packet of the old one, and a candidate begins again.
-        let mut rule = SourceRule::new(ExpectedSource::default());
-        rule.judge(at(0), from(1, 9), 7, 1);
-        rule.judge(at(20), from(1, 9), 7, 2);
-        for n in 0..24 {
-            moved(&mut rule, n);
-        }
-        rule.judge(at(510), from(1, 9), 7, 3);
-        assert_eq!(moved(&mut rule, 24), Verdict::ForeignAddress);
-    }
-
-    #[test]
-    fn trap_t16_a_flood_under_another_ssrc_does_not_displace_the_source() {
-        let mut rule = SourceRule::new(ExpectedSource::default());
-        rule.judge(at(0), from(1, 9), 7, 1);
-        rule.judge(at(20), from(1, 9), 7, 2);
-        for n in 0..50u16 {
-            let now = at(40 + u64::from(n) * 20);
-            assert_eq!(rule.judge(now, from(1, 9), 7, 3 + n), Verdict::Accept);
-            for k in 0..20 {
-                assert_eq!(rule.judge(now, from(1, 9), 8, n * 20 + k), Verdict::ForeignSsrc);
-            }
-        }
-    }
-
-    #[test]
-    fn trap_t16_stale_packets_on_a_reused_port_are_not_this_calls() {
-        let mut rule = SourceRule::new(ExpectedSource::default());
-        rule.shun((from(1, 9), 7));
-        for n in 0..50 {
-            assert_eq!(rule.judge(at(u64::from(n) * 20), from(1, 9), 7, n), Verdict::Stale);
-        }
-        assert_eq!(rule.judge(at(2_000), from(1, 9), 8, 1), Verdict::Probation);
-        assert_eq!(rule.judge(at(2_020), from(1, 9), 8, 2), Verdict::AcceptNew);
-        let mut named = SourceRule::new(ExpectedSource { ip: None, port: Some(9), ssrc: None });
-        named.shun((from(1, 9), 7));
-        assert_eq!(named.judge(at(0), from(1, 9), 7, 1), Verdict::Probation, "signalling names it");
-    }
-
-    #[test]
-    fn what_signalling_fixed_is_kept() {
-        let expected = ExpectedSource { ip: Some(from(1, 0).ip()), port: Some(9), ssrc: Some(7) };
-        let mut rule = SourceRule::new(expected);
-        for n in 0..9 {
-            assert_eq!(rule.judge(at(u64::from(n)), from(1, 10), 7, n), Verdict::ForeignAddress);
-            assert_eq!(rule.judge(at(u64::from(n)), from(1, 9), 6, n), Verdict::ForeignSsrc);
-        }
-    }
-}
+mod tests;

@@ -112,9 +112,21 @@ impl Press {
 #[serde(default)]
 pub struct EventTracker {
     presses: [Option<Press>; 1 + EARLIER],
+    /// The SSRC whose timestamps it knows; `None`: that of the audio.
+    ssrc: Option<u32>,
 }
 
 impl EventTracker {
+    /// A tracker of one SSRC's events.
+    pub fn of(ssrc: u32) -> Self {
+        Self { ssrc: Some(ssrc), ..Self::default() }
+    }
+
+    /// Whether it tracks the events of this SSRC.
+    pub fn is_of(&self, ssrc: u32) -> bool {
+        self.ssrc.is_none_or(|known| known == ssrc)
+    }
+
     /// Takes a packet's event; the key if its press is new.
     pub fn handle(&mut self, at: MonoTime, timestamp: u32, event: TelephoneEvent) -> Option<char> {
         let key = event.key()?;

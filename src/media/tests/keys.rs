@@ -273,14 +273,32 @@ fn t18_events_by_clocks_of_16_and_48_khz_cut_their_own_time() {
 }
 
 #[test]
-fn m2_events_of_a_type_that_was_not_negotiated_are_keys() {
-    let mut bench = Bench::of(true, PCMA, |leg, _, _| leg.telephone_event.clear());
+fn m2_events_of_a_type_that_was_not_negotiated_are_never_a_yes_but_take_one_back() {
+    let press = |bench: &mut Bench, at: u64, key: u8| {
+        for n in 0..3u16 {
+            bench.event(at + 20 + u64::from(n) * 20, at, 96, [key, 10], (n + 1) * 160);
+        }
+    };
+    let others = |leg: &mut LegPlan, _: &mut CallRules, _: &mut CallSettings| leg.telephone_event.clear();
+    for (negotiates_others, key, state) in
+        [(false, 1, ConsentState::Asked), (true, 1, ConsentState::Asked), (false, 2, ConsentState::Refused)]
+    {
+        let mut bench = match negotiates_others {
+            true => Bench::of(true, PCMA, |_, _, _| {}),
+            false => Bench::of(true, PCMA, others),
+        };
+        bench.talk(0..10, |_| true);
+        press(&mut bench, 200, key);
+        assert_eq!(bench.call.state().consent, state, "key {key}");
+        assert_eq!(bench.stats.unknown_payload, 0);
+    }
+    // Whoever said yes can take it back, however that comes.
+    let mut bench = Bench::of(true, PCMA, others);
+    bench.yes();
     bench.talk(0..10, |_| true);
-    bench.event(220, 200, 96, [1, 10], 160);
-    assert_eq!(bench.call.state().consent, ConsentState::Asked, "one packet may be anything");
-    bench.event(240, 200, 96, [1, 10], 320);
-    assert_eq!(bench.call.state().consent, ConsentState::Granted);
-    assert_eq!(bench.stats.unknown_payload, 0);
+    press(&mut bench, 200, 10);
+    press(&mut bench, 400, 9);
+    assert_eq!(bench.call.state().consent, ConsentState::Withdrawn);
 }
 
 #[test]

@@ -85,7 +85,12 @@ pub fn stream(media: &Media, source: MediaSource) -> NewStream {
         formats: media.codecs.iter().filter_map(|codec| codec.format).collect(),
         telephone_event: media.events.iter().map(event).collect(),
         comfort_noise: media.noise.iter().map(|(payload_type, _)| *payload_type).collect(),
-        source: ExpectedSource { ip: named, port: None, ssrc: None },
+        source: ExpectedSource {
+            ip: named,
+            // Where a client takes packets is mostly, and need not be, where it sends them from.
+            likely_port: named.map(|_| media.port),
+            ..ExpectedSource::default()
+        },
         srtp: srtp(media),
         rtcp: RtcpPlan {
             mux: media.rtcp_mux,
