@@ -75,20 +75,23 @@ impl Erasing {
         Ok(())
     }
 
-    /// Everything that the store's copies of deletion logs know, this installation's first.
+    /// Takes over what the store's copies of deletion logs know, this installation's first, a block at a
+    /// time; how many entries.
     ///
-    /// Errors: the store does not answer.
-    pub async fn copied_deletions(&self) -> anyhow::Result<Vec<String>> {
+    /// Errors: the store does not answer, a line is no entry, or what was taken is not durable.
+    pub async fn take_over_copies(&self) -> anyhow::Result<u64> {
         let own = format!("{PREFIX}{}/", self.custody.signer.node());
         let mut names: Vec<String> =
             self.store.list(PREFIX).map_ok(|object| object.key).try_collect().await?;
         names.retain(|name| name.contains("/deletions/") && name.ends_with(".log"));
         names.sort_by_key(|name| (!name.starts_with(&own), name.clone()));
-        let mut lines = Vec::new();
+        let mut known = tokio::task::block_in_place(|| self.log.known_lines())?;
+        let mut taken = 0;
         for name in names {
-            lines.extend(self.block(&name).await?);
+            let lines = self.block(&name).await?;
+            taken += tokio::task::block_in_place(|| self.log.take_over_beside(&lines, &mut known))?;
         }
-        Ok(lines)
+        Ok(taken)
     }
 
     /// Writes the store's copy anew after the log took over what it had lost.
@@ -106,12 +109,10 @@ impl Erasing {
     }
 
     async fn write_blocks(&self, node: &str, from: u64, entries: u64) -> anyhow::Result<()> {
-        let first = from / BLOCK * BLOCK;
-        let lines = tokio::task::block_in_place(|| self.log.lines_from(first))?;
-        let wanted = &lines[..lines.len().min((entries - first) as usize)];
-        for (n, block) in wanted.chunks(BLOCK as usize).enumerate() {
-            let name = block_name(node, first / BLOCK + n as u64);
-            self.store.put_over(&name, (block.join("\n") + "\n").into()).await?;
+        for n in from / BLOCK..entries.div_ceil(BLOCK) {
+            let most = BLOCK.min(entries - n * BLOCK);
+            let block = tokio::task::block_in_place(|| self.log.lines(n * BLOCK, most))?;
+            self.store.put_over(&block_name(node, n), (block.join("\n") + "\n").into()).await?;
         }
         Ok(())
     }
@@ -128,7 +129,7 @@ impl Erasing {
         if entries > self.log.head().entries {
             return Ok((Relation::Behind, entries));
         }
-        let ours = tokio::task::block_in_place(|| self.log.lines_from(last * BLOCK))?;
+        let ours = tokio::task::block_in_place(|| self.log.lines(last * BLOCK, BLOCK))?;
         let same = ours.get(..theirs.len()) == Some(&theirs[..]);
         Ok((if same { Relation::InStep } else { Relation::Forked }, entries))
     }

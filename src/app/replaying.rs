@@ -32,8 +32,7 @@ pub struct Replayed {
 /// `accept_loss`: go on although index or store saw entries that no copy has any more.
 /// Errors: store or index do not answer; entries are lost and that was not accepted.
 pub async fn replay(erasing: &Erasing, accept_loss: bool) -> anyhow::Result<Replayed> {
-    let copies = erasing.copied_deletions().await?;
-    let taken_over = tokio::task::block_in_place(|| erasing.log.take_over(&copies))?;
+    let taken_over = erasing.take_over_copies().await?;
     let compared = erasing.compare_heads().await?;
     if compared.index == Relation::Behind && !accept_loss {
         bail!(

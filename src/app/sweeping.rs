@@ -50,6 +50,9 @@ impl Sweeper {
             }
             self.sweep(trusted.time(), round.is_multiple_of(rounds)).await;
             self.erasing.complete_open().await;
+            if let Err(error) = tokio::task::block_in_place(|| self.erasing.log.compact()) {
+                tracing::warn!(%error, "the deletion log's table could not be made");
+            }
             if let Err(error) = self.erasing.anchor_deletions().await {
                 tracing::warn!(%error, "the deletion log's copy in the store is not up to date");
             }

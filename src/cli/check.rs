@@ -36,6 +36,9 @@ pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     if let Err(fault) = opened.audit.verify() {
         tell(fault.to_string());
     }
+    if let Err(fault) = tokio::task::block_in_place(|| opened.erasing.log.verify()) {
+        tell(fault.to_string());
+    }
     let recovered = &opened.recovered;
     if recovered.damaged + recovered.bad_segments + recovered.missing_segments > 0 {
         tell(format!(

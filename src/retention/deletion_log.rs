@@ -2,77 +2,32 @@
 //! are erased, which orders are open. Durable before it answers; replayed at every start, and
 //! against a restored backup.
 //!
-//! One line an entry: CRC32C in hexadecimal, a space, JSON. A torn last line was never
+//! Entries are lines (`log_entry`) of files that only grow (`log_file`). A torn last line was never
 //! acknowledged and is cut off. The number of entries and a hash over all of them are the log's
 //! *head*; index and store remember the last one they saw, so that a log that is older than they
 //! are, or another one, is found out ([`DeletionLog::relation`]).
+//!
+//! A start reads what came since the last table (`log_table`), a receipt two lines: neither grows with
+//! the log.
 
-use std::collections::{BTreeMap, HashSet};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::collections::HashSet;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::digest;
-use serde::{Deserialize, Serialize};
 
+pub use super::log_entry::{Cause, Done, Head, Order};
+use super::log_entry::{Chain, Entry, outline, parse};
+use super::log_file::LogFile;
+use super::log_state::{State, damaged, is_of};
+use super::log_table::Table;
 use crate::base::clock::WallTime;
-use crate::base::hex::hex;
 use crate::base::id::CallId;
+use crate::spool::disk::{Disk, OsDisk};
 
-/// Why a recording is erased.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cause {
-    /// Someone asked.
-    Request,
-    /// The caller took the consent back in the call.
-    Withdrawal,
-    /// Its time is up.
-    Expiry,
-}
-
-/// An order to erase.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Order {
-    /// The recording.
-    pub id: CallId,
-    /// When it was ordered.
-    pub at: WallTime,
-    /// Why.
-    pub cause: Cause,
-    /// The number of the request by which someone asked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request: Option<String>,
-}
-
-/// The end of an erasure.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Done {
-    /// The recording.
-    pub id: CallId,
-    /// When every copy was found gone.
-    pub at: WallTime,
-    /// The copies that were deleted: names, with their versions where the store has those.
-    pub gone: Vec<String>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "entry", rename_all = "snake_case")]
-enum Entry {
-    Ordered(Order),
-    Done(Done),
-}
-
-/// How far a log has come: what index and store remember of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Head {
-    /// Entries.
-    pub entries: u64,
-    /// Hash over all of them, in hexadecimal; empty for none.
-    pub hash: String,
-}
+/// Recordings that are kept beside the table until it is made anew.
+const BESIDE: usize = if cfg!(test) { 8 } else { 65_536 };
 
 /// How the log stands to a head that someone remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,21 +54,22 @@ pub enum LogError {
     },
 }
 
-/// The log, with what it says in memory.
-#[derive(Debug)]
+/// Lines that a log has, by the beginnings of their hashes.
+pub type KnownLines = HashSet<[u8; 16]>;
+
+/// The log, with what it says of recordings at hand.
 pub struct DeletionLog {
+    disk: Arc<dyn Disk>,
+    table_path: PathBuf,
     state: Mutex<State>,
+    /// Held while a new table is made.
+    compacting: Mutex<()>,
 }
 
-#[derive(Debug)]
-struct State {
-    file: File,
-    path: PathBuf,
-    end: u64,
-    failed: bool,
-    head: Head,
-    erased: HashSet<CallId>,
-    open: BTreeMap<CallId, Order>,
+impl std::fmt::Debug for DeletionLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DeletionLog({:?})", self.head())
+    }
 }
 
 impl DeletionLog {
@@ -121,29 +77,31 @@ impl DeletionLog {
     ///
     /// Errors: the disk's, or damage.
     pub fn open(path: &Path) -> Result<Self, LogError> {
-        let is_new = !path.exists();
-        let mut file =
-            OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)?;
-        if is_new && let Some(dir) = path.parent() {
-            File::open(dir)?.sync_all()?;
-        }
-        let mut text = Vec::new();
-        file.read_to_end(&mut text)?;
-        let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        let mut state = State {
-            file,
-            path: path.to_owned(),
-            end: whole as u64,
-            failed: false,
-            head: Head::default(),
-            erased: HashSet::new(),
-            open: BTreeMap::new(),
+        Self::open_on(Arc::new(OsDisk), path)
+    }
+
+    /// As [`DeletionLog::open`], on a disk of the caller's choice.
+    ///
+    /// Errors: the disk's, or damage.
+    pub fn open_on(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, LogError> {
+        let file = LogFile::open(Arc::clone(&disk), path)?;
+        let table_path = Table::path_of(path);
+        let table = match Table::open(&*disk, &table_path) {
+            Ok(Some(table)) if is_of(&table, &file)? => table,
+            Ok(None) => Table::default(),
+            unfit => {
+                let error = unfit.err().map(|error| error.to_string());
+                tracing::warn!(?error, "the deletion log's table is not of this log and is made anew");
+                Table::default()
+            }
         };
-        for (n, line) in lines(&text[..whole]).enumerate() {
-            state.replay(parse(line).ok_or(LogError::Damaged { line: n + 1 })?);
-            state.head = next(&state.head, line);
+        let mut state = State::new(file, table);
+        state.replay(&*disk, &table_path)?;
+        let log = Self { disk, table_path, state: Mutex::new(state), compacting: Mutex::default() };
+        if let Err(error) = log.compact() {
+            tracing::warn!(%error, "the deletion log's table could not be made; the next start takes longer");
         }
-        Ok(Self { state: Mutex::new(state) })
+        Ok(log)
     }
 
     /// Orders an erasure; blocking. Once this returns, the order survives a crash. A second
@@ -152,7 +110,7 @@ impl DeletionLog {
     /// Errors: it is not durable.
     pub fn order(&self, order: Order) -> Result<(), LogError> {
         let mut state = self.state();
-        if state.erased.contains(&order.id) {
+        if state.knows(order.id) {
             return Ok(());
         }
         state.append(Entry::Ordered(order))
@@ -179,7 +137,7 @@ impl DeletionLog {
 
     /// Whether the recording's erasure was ordered, complete or not.
     pub fn is_erased(&self, id: CallId) -> bool {
-        self.state().erased.contains(&id)
+        self.state().knows(id)
     }
 
     /// Orders that are not complete.
@@ -189,40 +147,54 @@ impl DeletionLog {
 
     /// Every recording whose erasure was ever ordered.
     pub fn all(&self) -> Vec<CallId> {
-        self.state().erased.iter().copied().collect()
+        let state = self.state();
+        let recent = state.recent.keys().copied().filter(|id| !state.table.contains(*id));
+        state.table.ids().chain(recent).collect()
     }
 
     /// How far the log has come.
     pub fn head(&self) -> Head {
-        self.state().head.clone()
+        self.state().chain.head()
     }
 
-    /// The log's entries as they stand in the file, from number `first` (counted from 0) on;
+    /// The log's entries as they stand in the file, `most` from number `first` (counted from 0) on;
     /// blocking.
     ///
     /// Errors: the file cannot be read.
-    pub fn lines_from(&self, first: u64) -> Result<Vec<String>, LogError> {
-        let text = self.state().text()?;
-        let wanted = lines(&text).skip(first as usize);
-        Ok(wanted.map(|line| String::from_utf8_lossy(line).into_owned()).collect())
+    pub fn lines(&self, first: u64, most: u64) -> Result<Vec<String>, LogError> {
+        let state = self.state();
+        let mark = state.mark_before(first);
+        let mut lines = state.file.lines(mark.at);
+        let mut found = Vec::new();
+        let mut number = mark.chain.entries;
+        while number < first.saturating_add(most)
+            && let Some((_, line)) = lines.next_line()?
+        {
+            if number >= first {
+                found.push(String::from_utf8_lossy(line).into_owned());
+            }
+            number += 1;
+        }
+        Ok(found)
     }
 
     /// How the log stands to a head that index or store remember; blocking.
     ///
     /// Errors: the file cannot be read.
     pub fn relation(&self, seen: &Head) -> Result<Relation, LogError> {
-        let mut state = self.state();
-        if seen.entries > state.head.entries {
+        let state = self.state();
+        if seen.entries > state.chain.entries {
             return Ok(Relation::Behind);
         }
-        if seen.entries == state.head.entries {
-            let same = seen.entries == 0 || seen.hash == state.head.hash;
-            return Ok(if same { Relation::InStep } else { Relation::Forked });
+        let mark = state.mark_before(seen.entries);
+        let mut chain = mark.chain;
+        let mut lines = state.file.lines(mark.at);
+        while chain.entries < seen.entries
+            && let Some((_, line)) = lines.next_line()?
+        {
+            chain.push(line);
         }
-        let text = state.text()?;
-        let then =
-            lines(&text).take(seen.entries as usize).fold(Head::default(), |head, line| next(&head, line));
-        Ok(if seen.entries == 0 || then.hash == seen.hash { Relation::InStep } else { Relation::Forked })
+        Ok(if chain.is(seen) { Relation::InStep } else { Relation::Forked })
     }
 
     /// Takes over what another copy of the log knows and this one does not; how many entries.
@@ -230,34 +202,81 @@ impl DeletionLog {
     ///
     /// Errors: a line is no entry, or what was taken is not durable.
     pub fn take_over(&self, others: &[String]) -> Result<u64, LogError> {
-        let mut state = self.state();
-        let text = state.text()?;
-        let ours: HashSet<&[u8]> = lines(&text).collect();
+        self.take_over_beside(others, &mut self.known_lines()?)
+    }
+
+    /// The same for a copy that comes in pieces.
+    ///
+    /// Errors: the same.
+    pub fn take_over_beside(&self, others: &[String], known: &mut KnownLines) -> Result<u64, LogError> {
         let mut taken = 0;
         for (n, line) in others.iter().enumerate() {
-            if !ours.contains(line.as_bytes()) {
+            if known.insert(beginning(line.as_bytes())) {
                 let entry = parse(line.as_bytes()).ok_or(LogError::Damaged { line: n + 1 })?;
-                state.append(entry)?;
+                self.state().append(entry)?;
                 taken += 1;
             }
         }
         Ok(taken)
     }
 
-    /// The last order for a recording and its completion, if any; blocking, reads the file.
+    /// Which lines the log has; blocking, reads all of it.
     ///
     /// Errors: the file cannot be read.
-    pub fn history(&self, id: CallId) -> Result<Option<(Order, Option<Done>)>, LogError> {
-        let text = self.state().text()?;
-        let mut found = None;
-        for entry in lines(&text).filter_map(parse) {
-            match (entry, &mut found) {
-                (Entry::Ordered(order), found) if order.id == id => *found = Some((order, None)),
-                (Entry::Done(done), Some((_, last))) if done.id == id => *last = Some(done),
-                _ => {}
-            }
+    pub fn known_lines(&self) -> Result<KnownLines, LogError> {
+        let state = self.state();
+        let (mut known, mut lines) = (KnownLines::new(), state.file.lines(0));
+        while let Some((_, line)) = lines.next_line()? {
+            known.insert(beginning(line));
         }
-        Ok(found)
+        Ok(known)
+    }
+
+    /// The last order for a recording and its completion, if any; blocking, reads their lines.
+    ///
+    /// Errors: the files cannot be read, or a line is damaged.
+    pub fn history(&self, id: CallId) -> Result<Option<(Order, Option<Done>)>, LogError> {
+        let state = self.state();
+        let Some(places) = state.places(id)? else { return Ok(None) };
+        let order = state.order_at(places.ordered)?;
+        let done = match places.done.map(|at| state.entry_at(at)).transpose()? {
+            Some(Entry::Done(done)) => Some(done),
+            None => None,
+            Some(Entry::Ordered(_)) => return Err(damaged()),
+        };
+        let right = order.id == id && done.as_ref().is_none_or(|done| done.id == id);
+        if right { Ok(Some((order, done))) } else { Err(damaged()) }
+    }
+
+    /// Makes the table anew once many entries came since it was made; whether it was. Blocking; nobody
+    /// waits for it.
+    ///
+    /// Errors: the disk's; the log is as good as before.
+    pub fn compact(&self) -> Result<bool, LogError> {
+        let _one = self.compacting.lock().unwrap_or_else(PoisonError::into_inner);
+        let (table, next) = {
+            let state = self.state();
+            if state.recent.len() < BESIDE {
+                return Ok(false);
+            }
+            (Arc::clone(&state.table), state.next())
+        };
+        let table = table.next(&*self.disk, &self.table_path, next)?;
+        self.state().put_table(table);
+        Ok(true)
+    }
+
+    /// Reads the whole log: every line, and the hash over all of them; blocking.
+    ///
+    /// Errors: a line is damaged, or the log is not what was opened.
+    pub fn verify(&self) -> Result<(), LogError> {
+        let state = self.state();
+        let (mut chain, mut lines) = (Chain::default(), state.file.lines(0));
+        while let Some((_, line)) = lines.next_line()? {
+            outline(line).ok_or(LogError::Damaged { line: chain.entries as usize + 1 })?;
+            chain.push(line);
+        }
+        if chain == state.chain { Ok(()) } else { Err(damaged()) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -265,63 +284,9 @@ impl DeletionLog {
     }
 }
 
-impl State {
-    fn append(&mut self, entry: Entry) -> Result<(), LogError> {
-        if self.failed {
-            return Err(io::Error::other("an earlier write failed; restart the recorder").into());
-        }
-        let json = serde_json::to_string(&entry).map_err(io::Error::from)?;
-        let line = format!("{:08x} {json}\n", crc32c::crc32c(json.as_bytes()));
-        let written = (|| {
-            self.file.set_len(self.end)?;
-            self.file.seek(SeekFrom::Start(self.end))?;
-            self.file.write_all(line.as_bytes())?;
-            self.file.sync_data()
-        })();
-        if let Err(error) = written {
-            // After a failed sync nothing on this descriptor counts.
-            self.failed = true;
-            return Err(error.into());
-        }
-        self.end += line.len() as u64;
-        self.head = next(&self.head, line.trim_end().as_bytes());
-        self.replay(entry);
-        Ok(())
-    }
-
-    fn text(&mut self) -> Result<Vec<u8>, LogError> {
-        let mut text = Vec::new();
-        File::open(&self.path)?.take(self.end).read_to_end(&mut text)?;
-        Ok(text)
-    }
-
-    fn replay(&mut self, entry: Entry) {
-        match entry {
-            Entry::Ordered(order) => {
-                self.erased.insert(order.id);
-                self.open.insert(order.id, order);
-            }
-            Entry::Done(done) => drop(self.open.remove(&done.id)),
-        }
-    }
-}
-
-fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty())
-}
-
-/// The head after one more line.
-pub fn next(head: &Head, line: &[u8]) -> Head {
-    let mut context = digest::Context::new(&digest::SHA256);
-    context.update(head.hash.as_bytes());
-    context.update(line);
-    Head { entries: head.entries + 1, hash: hex(context.finish().as_ref()) }
-}
-
-fn parse(line: &[u8]) -> Option<Entry> {
-    let (crc, json) = line.split_at_checked(9)?;
-    let crc = u32::from_str_radix(std::str::from_utf8(crc).ok()?.trim_end(), 16).ok()?;
-    (crc == crc32c::crc32c(json)).then(|| serde_json::from_slice(json).ok())?
+fn beginning(line: &[u8]) -> [u8; 16] {
+    let hash = digest::digest(&digest::SHA256, line);
+    hash.as_ref().first_chunk().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -388,10 +353,10 @@ mod tests {
         assert_eq!(other.relation(&one.head()).unwrap(), Relation::Forked);
         assert_eq!(other.relation(&backup).unwrap(), Relation::InStep);
         // What one knows the other takes over: nothing that was erased is forgotten.
-        assert_eq!(other.take_over(&one.lines_from(0).unwrap()).unwrap(), 2);
+        assert_eq!(other.take_over(&one.lines(0, 100).unwrap()).unwrap(), 2);
         assert!((1..5).all(|n| other.is_erased(order(n).id)));
         let behind = log("behind");
-        behind.take_over(&one.lines_from(0).unwrap()).unwrap();
+        behind.take_over(&one.lines(0, 100).unwrap()).unwrap();
         assert_eq!(behind.head(), one.head());
         assert_eq!(DeletionLog::open(&dir.path().join("behind")).unwrap().head(), one.head());
     }

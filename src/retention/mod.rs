@@ -4,9 +4,15 @@ pub mod custody;
 pub mod deletion_log;
 pub mod erase;
 pub mod holds;
+pub mod log_entry;
+pub mod log_file;
+mod log_state;
+pub mod log_table;
 pub mod receipt;
 pub mod sweep;
 pub mod trusted_time;
 
 #[cfg(test)]
 mod interleaving_tests;
+#[cfg(test)]
+mod log_tests;

@@ -19,6 +19,8 @@ pub enum Access {
     Read,
     /// To read and overwrite it.
     Write,
+    /// To read it and to write at its end alone, wherever a write is said to go.
+    Append,
 }
 
 /// Room on a file system. Units: bytes.
@@ -122,8 +124,8 @@ impl Disk for OsDisk {
 
     fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn DiskFile>> {
         let mut options = OpenOptions::new();
-        options.read(true).write(access == Access::Write);
-        if access == Access::Write {
+        options.read(true).write(access == Access::Write).append(access == Access::Append);
+        if access != Access::Read {
             no_follow(&mut options);
         }
         let file = options.open(path)?;

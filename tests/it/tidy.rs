@@ -16,7 +16,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("import", &["base", "call", "media", "spool"]),
     ("disclosure", &["base", "call"]),
     ("index", &["base", "call", "media", "archive"]),
-    ("retention", &["base", "archive", "index", "app::config"]),
+    ("retention", &["base", "archive", "index", "spool::disk", "app::config"]),
     (
         "http",
         &["base", "call", "media", "signalling", "metrics", "disclosure", "app::logging", "app::config"],
