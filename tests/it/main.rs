@@ -36,6 +36,7 @@ mod s3;
 mod server;
 mod shutdown;
 mod sip_accounts;
+mod sip_alternatives;
 mod sip_bodies;
 mod sip_crosscheck;
 mod sip_dialogs;

@@ -158,7 +158,7 @@ impl Line {
         self.codecs.clone_from(&media.codecs);
         self.crypto = media.chosen_crypto().and_then(|offered| Answered::to(offered, self.crypto.take()));
         let unreadable = media.is_secure() && self.crypto.is_none();
-        self.off = !media.is_audio() || unreadable || media.codecs.is_empty();
+        self.off = !media.is_audio() || media.is_multicast() || unreadable || media.codecs.is_empty();
     }
 
     /// Our stream, as long as the client's line has a use for it.

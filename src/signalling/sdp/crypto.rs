@@ -20,6 +20,8 @@ pub struct Crypto {
     pub tag: u32,
     /// How packets are protected.
     pub suite: Suite,
+    /// The suite's name as it was written, for the answer.
+    pub name: String,
     /// Its master keys, at least one. Several are told apart by their identifiers.
     pub keys: Vec<SrtpKey>,
 }
@@ -38,15 +40,24 @@ impl Crypto {
         let mut words = value.split_whitespace();
         let (tag, suite, keys) = (words.next()?, words.next()?, words.next()?);
         let tag = Some(tag).filter(|tag| tag.len() <= 9)?.parse().ok()?;
-        let suite = Suite::named(suite)?;
+        let name = suite.to_owned();
+        let suite = suite_named(suite)?;
         let session = words.try_fold(Session::default(), Session::read)?;
         let keys: Option<Vec<SrtpKey>> =
             keys.split(';').take(KEYS_OF_LINE).map(|key| read_key(suite, key, session)).collect();
         let keys = keys?;
         // Without identifiers nobody could tell several keys apart.
         let told_apart = keys.len() == 1 || keys.iter().all(|key| !key.mki().is_empty());
-        told_apart.then_some(Self { tag, suite, keys })
+        told_apart.then_some(Self { tag, suite, name, keys })
     }
+}
+
+/// The suite of that name. Before RFC 6188 was published, its suites went by names with the words in
+/// another order, and some equipment still writes them.
+fn suite_named(name: &str) -> Option<Suite> {
+    let upper = name.to_ascii_uppercase();
+    let published = upper.strip_prefix("AES_CM_256_").map(|rest| format!("AES_256_CM_{rest}"));
+    Suite::named(published.as_deref().unwrap_or(&upper))
 }
 
 impl Session {
@@ -102,6 +113,9 @@ fn is_lifetime(text: &str) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answered {
     tag: u32,
+    /// The suite's name as the client writes it.
+    #[serde(default)]
+    name: String,
     key: SrtpKey,
 }
 
@@ -122,7 +136,7 @@ impl Answered {
                 key
             }
         };
-        Some(Self { tag: offered.tag, key })
+        Some(Self { tag: offered.tag, name: offered.name.clone(), key })
     }
 
     /// The key of what we send.
@@ -134,7 +148,8 @@ impl Answered {
     pub fn text(&self) -> String {
         let session = if self.key.unencrypted_rtcp { " UNENCRYPTED_SRTCP" } else { "" };
         let secret = base64::encode(self.key.secret().reveal());
-        format!("{} {} inline:{secret}{session}", self.tag, self.key.suite().name())
+        let name = if self.name.is_empty() { self.key.suite().name() } else { &self.name };
+        format!("{} {name} inline:{secret}{session}", self.tag)
     }
 }
 
@@ -180,6 +195,26 @@ mod tests {
             "1 AEAD_AES_128_GCM inline:!!!".to_owned(),
         ] {
             assert_eq!(Crypto::parse(&junk), None, "{junk}");
+        }
+    }
+
+    #[test]
+    fn older_names_of_suites_are_understood_and_answered_as_they_were_written() {
+        let secret = base64::encode(&[7; 46]);
+        for (name, suite) in [
+            ("AES_CM_256_HMAC_SHA1_80", Suite::AesCm256Sha1Tag80),
+            ("aes_cm_256_hmac_sha1_32", Suite::AesCm256Sha1Tag32),
+            ("AES_256_CM_HMAC_SHA1_80", Suite::AesCm256Sha1Tag80),
+        ] {
+            let offered = Crypto::parse(&format!("2 {name} inline:{secret}|2^48")).unwrap();
+            assert_eq!(offered.suite, suite, "{name}");
+            let answer = Answered::to(&offered, None).unwrap().text();
+            assert!(answer.starts_with(&format!("2 {name} inline:")), "{answer}");
+        }
+        for name in
+            ["AES_CM_192_HMAC_SHA1_80", "AES_192_CM_HMAC_SHA1_80", "AES_CM_256_", "AES_CM_256_HMAC_SHA2_80"]
+        {
+            assert_eq!(Crypto::parse(&format!("2 {name} inline:{secret}")), None, "{name}");
         }
     }
 

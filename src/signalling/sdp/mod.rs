@@ -7,6 +7,7 @@
 //!
 //! Source: RFC 8866 (the format), RFC 3264 (offer and answer), RFC 4574 (label).
 
+mod alternatives;
 mod answer;
 mod crypto;
 mod offer;
@@ -31,6 +32,8 @@ pub const SDP_BYTES: usize = 64 * 1024;
 pub struct Offer {
     /// Every m= line, in order.
     pub media: Vec<Media>,
+    /// `a=group`: kind and mids of each.
+    pub groups: Vec<(String, Vec<String>)>,
 }
 
 /// One m= line with what belongs to it.
@@ -44,8 +47,10 @@ pub struct Media {
     pub proto: String,
     /// Formats, as written.
     pub formats: Vec<String>,
-    /// Where its packets come from; `None` where the text names no address.
+    /// Where its packets come from; `None` where the text names no address, or only a host's name.
     pub address: Option<IpAddr>,
+    /// Where the text came from, for a stream that names no address of its own.
+    pub heard_from: Option<IpAddr>,
     /// Direction as the client sees it.
     pub direction: Direction,
     /// Its `a=label`.
@@ -108,6 +113,17 @@ pub enum SdpError {
     TooLong,
 }
 
+impl Offer {
+    /// The same, as a text that came from `peer`: whose streams name no address are its own.
+    #[must_use]
+    pub fn heard_from(mut self, peer: IpAddr) -> Self {
+        for media in &mut self.media {
+            media.heard_from = Some(peer.to_canonical());
+        }
+        self
+    }
+}
+
 impl Direction {
     /// Whether its writer sends.
     pub const fn sends(self) -> bool {
@@ -155,6 +171,16 @@ impl Media {
     /// Whether it must be encrypted, and nobody told with what.
     pub fn is_without_key(&self) -> bool {
         self.is_secure() && self.chosen_crypto().is_none()
+    }
+
+    /// Whether it is sent to a group of receivers; nobody in particular sends it then.
+    pub fn is_multicast(&self) -> bool {
+        self.address.is_some_and(|ip| ip.is_multicast())
+    }
+
+    /// The address that its packets come from: the one named, else the one that the text came from.
+    pub fn sender(&self) -> Option<IpAddr> {
+        self.address.filter(|ip| !ip.is_unspecified()).or(self.heard_from)
     }
 
     /// Whether the client holds the stream: it does not send, or says so by a null address.

@@ -18,12 +18,13 @@ pub fn parse(text: &[u8]) -> Result<Offer, SdpError> {
     let text = String::from_utf8_lossy(text);
     let mut session = Section::default();
     let mut sections: Vec<(MLine, Section)> = Vec::new();
+    let mut readable = false;
     for line in text.split(['\n', '\r']) {
         let Some((kind, value)) = line.trim_end().split_once('=') else { continue };
         if kind.trim() == "m" {
-            if let Some(m) = MLine::read(value) {
-                sections.push((m, Section::default()));
-            }
+            let m = MLine::read(value);
+            readable |= m.is_some();
+            sections.push((m.unwrap_or_else(|| MLine::refused(value)), Section::default()));
             if sections.len() > MEDIA_LINES {
                 return Err(SdpError::TooLong);
             }
@@ -32,10 +33,12 @@ pub fn parse(text: &[u8]) -> Result<Offer, SdpError> {
         let section = sections.last_mut().map_or(&mut session, |(_, section)| section);
         section.read(kind.trim(), value.trim());
     }
-    if sections.is_empty() {
+    if !readable {
         return Err(SdpError::NoMedia);
     }
-    Ok(Offer { media: sections.into_iter().map(|(m, section)| media(m, section, &session)).collect() })
+    let groups = std::mem::take(&mut session.groups);
+    let media = sections.into_iter().map(|(m, section)| media(m, section, &session)).collect();
+    Ok(Offer { media, groups })
 }
 
 /// The four fields of an m= line.
@@ -54,12 +57,22 @@ impl MLine {
         let formats = words.map(str::to_owned).take(64).collect();
         Some(Self { kind: kind.to_owned(), port, proto: proto.to_owned(), formats })
     }
+
+    /// A line that cannot be read has its place in the answer all the same (RFC 3264 §6).
+    fn refused(value: &str) -> Self {
+        let mut words = value.split_whitespace();
+        let kind = words.next().unwrap_or("audio").to_owned();
+        let proto = words.nth(1).unwrap_or("RTP/AVP").to_owned();
+        Self { kind, port: 0, proto, formats: words.map(str::to_owned).take(64).collect() }
+    }
 }
 
 /// Lines of the session or of one m= line.
 #[derive(Default)]
 struct Section {
-    address: Option<IpAddr>,
+    /// What c= names: an address, or something that is none.
+    address: Option<Option<IpAddr>>,
+    groups: Vec<(String, Vec<String>)>,
     direction: Option<Direction>,
     label: Option<String>,
     mid: Option<String>,
@@ -76,8 +89,8 @@ impl Section {
         match kind {
             "c" => {
                 let address = value.split_whitespace().nth(2).unwrap_or_default();
-                let bare = address.split('/').next().unwrap_or_default().trim_matches(['[', ']']);
-                self.address = bare.parse().ok().or(self.address);
+                let bare = address.split(['/', '%']).next().unwrap_or_default().trim_matches(['[', ']']);
+                self.address = Some(bare.parse().ok().map(|ip: IpAddr| ip.to_canonical()));
             }
             "a" => {
                 let (name, rest) = value.split_once(':').unwrap_or((value, ""));
@@ -95,6 +108,10 @@ impl Section {
             "inactive" => self.direction = Some(Direction::Inactive),
             "label" if !value.is_empty() => self.label = Some(value.to_owned()),
             "mid" if !value.is_empty() => self.mid = Some(value.to_owned()),
+            "group" if self.groups.len() < MEDIA_LINES => {
+                let mut words = value.split_whitespace().map(str::to_owned);
+                self.groups.extend(words.next().map(|kind| (kind, words.take(MEDIA_LINES).collect())));
+            }
             "rtpmap" => self.rtpmap.extend(typed(value)),
             "fmtp" => self.fmtp.extend(typed(value)),
             "crypto" => self.crypto.extend(Crypto::parse(value)),
@@ -121,7 +138,8 @@ fn typed(value: &str) -> Option<(u8, String)> {
 
 fn media(m: MLine, section: Section, session: &Section) -> Media {
     let mut media = Media {
-        address: section.address.or(session.address),
+        address: section.address.or(session.address).flatten(),
+        heard_from: None,
         direction: section.direction.or(session.direction).unwrap_or_default(),
         label: section.label,
         mid: section.mid,
@@ -137,7 +155,12 @@ fn media(m: MLine, section: Section, session: &Section) -> Media {
         proto: m.proto,
         formats: m.formats,
     };
-    let types: Vec<u8> = media.formats.iter().filter_map(|f| f.parse().ok()).filter(|n| *n < 128).collect();
+    let mut types: Vec<u8> = Vec::new();
+    for payload_type in media.formats.iter().filter_map(|f| f.parse().ok()).filter(|n| *n < 128) {
+        if !types.contains(&payload_type) {
+            types.push(payload_type);
+        }
+    }
     for payload_type in types {
         let mapped = section.rtpmap.iter().find(|(number, _)| *number == payload_type);
         let Some(rtpmap) = mapped.map(|(_, map)| map.clone()).or_else(|| static_map(payload_type)) else {

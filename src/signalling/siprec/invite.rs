@@ -21,7 +21,7 @@ use crate::base::clock::{MonoTime, WallTime};
 use crate::base::limit::STREAMS_PER_CALL;
 use crate::call::{ConsentState, RawBody, Unrecorded};
 use crate::signalling::feed::{CallView, Control, ControlError};
-use crate::signalling::sdp::{self, Offer, Taken};
+use crate::signalling::sdp::{self, Offer, SdpError, Taken};
 use crate::signalling::sip::flow::{Flow, Transport};
 use crate::signalling::sip::message::Request;
 use crate::signalling::sip::response::Answer;
@@ -59,7 +59,7 @@ impl Server {
             }
             return self.refuse(now, flow, key, request, answer, out);
         }
-        let Ok(offer) = body.sdp.as_deref().map(sdp::parse).transpose() else {
+        let Ok(offer) = body.sdp.as_deref().map(|text| read_offer(text, flow)).transpose() else {
             self.account_refused(at, flow, request, Unrecorded::Rejected(488), out);
             return self.refuse(now, flow, key, request, Answer::new(488, ""), out);
         };
@@ -97,7 +97,7 @@ impl Server {
             return;
         }
         if std::mem::take(&mut session.offered)
-            && let Some(answer) = body::read(request, at).sdp.and_then(|text| sdp::parse(&text).ok())
+            && let Some(answer) = body::read(request, at).sdp.and_then(|text| read_offer(&text, flow).ok())
         {
             session.follow(&answer, source);
         }
@@ -134,7 +134,7 @@ impl Server {
         }
         session.flow = Some(flow);
         set_timer(session, now);
-        let Ok(offer) = body.sdp.as_deref().map(sdp::parse).transpose() else {
+        let Ok(offer) = body.sdp.as_deref().map(|text| read_offer(text, flow)).transpose() else {
             return self.refuse(now, flow, key, request, Answer::new(488, ""), out);
         };
         let known = session.saved.ours.lines.len();
@@ -210,7 +210,8 @@ impl Server {
         let source = self.config.media_source;
         let Some(session) = self.edit(id) else { return false };
         let Saved { view, hints, ours, .. } = &session.saved;
-        let usable = offer.media.iter().filter(|media| media::refused(media).is_none()).count();
+        let spare = media::spare(offer, |at| ours.lines.get(at).is_some_and(|line| line.taken.is_some()));
+        let usable = media::count(offer, &spare);
         let mut taken = ours.lines.iter().filter(|line| line.taken.is_some()).count();
         let mut new = Vec::new();
         let mut refused = Vec::new();
@@ -219,6 +220,10 @@ impl Server {
                 continue;
             }
             match media::refused(media) {
+                None if spare.contains(&at) => {
+                    refused.extend((at >= known).then_some(Fate::Alternative));
+                    continue;
+                }
                 None if taken < STREAMS_PER_CALL => {}
                 fate => {
                     refused.extend((at >= known).then_some(fate.unwrap_or(Fate::TooMany)));
@@ -370,4 +375,9 @@ impl Server {
         answer.to_tag = self.name("tag");
         self.respond(now, flow, key, request, &answer, out);
     }
+}
+
+/// A client's description, that came this way.
+pub(super) fn read_offer(text: &[u8], flow: Flow) -> Result<Offer, SdpError> {
+    sdp::parse(text).map(|offer| offer.heard_from(flow.peer.ip()))
 }

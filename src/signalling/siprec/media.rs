@@ -22,6 +22,10 @@ pub enum Fate {
     Stream(u8),
     /// It is video, text or data.
     NotAudio,
+    /// It stands for the same stream as a line that is taken.
+    Alternative,
+    /// It is sent to a multicast group.
+    Multicast,
     /// It is encrypted, and its description has no key that is of use.
     Encrypted,
     /// None of its codings can be decoded.
@@ -40,11 +44,13 @@ pub fn choose(
     parties: &Parties,
     source: MediaSource,
 ) -> (Vec<NewStream>, Vec<Fate>) {
-    let usable = offer.media.iter().filter(|media| refused(media).is_none()).count();
+    let spare = spare(offer, |_| false);
+    let usable = count(offer, &spare);
     let (mut streams, mut fates) = (Vec::new(), Vec::new());
-    for media in &offer.media {
+    for (at, media) in offer.media.iter().enumerate() {
         let fate = match refused(media) {
             Some(fate) => fate,
+            None if spare.contains(&at) => Fate::Alternative,
             None if streams.len() >= STREAMS_PER_CALL => Fate::TooMany,
             None => Fate::Stream(streams.len() as u8),
         };
@@ -57,6 +63,31 @@ pub fn choose(
         }
     }
     (streams, fates)
+}
+
+/// Lines that are refused because another line of theirs is taken: one that has been, else the first
+/// usable one over the address family that the text itself came by, else the first usable one.
+pub fn spare(offer: &Offer, taken: impl Fn(usize) -> bool) -> Vec<usize> {
+    let mut spare = Vec::new();
+    for set in offer.alternatives() {
+        let usable: Vec<usize> =
+            set.into_iter().filter(|line| refused(&offer.media[*line]).is_none()).collect();
+        let near = |line: &&usize| {
+            let media = &offer.media[**line];
+            let families = media.address.zip(media.heard_from);
+            families.is_none_or(|(one, other)| one.is_ipv4() == other.is_ipv4())
+        };
+        let chosen = usable.iter().find(|line| taken(**line));
+        let chosen = chosen.or_else(|| usable.iter().find(near)).or(usable.first()).copied();
+        spare.extend(usable.into_iter().filter(|line| Some(*line) != chosen));
+    }
+    spare
+}
+
+/// How many streams an offer describes, `spare` lines left out.
+pub fn count(offer: &Offer, spare: &[usize]) -> usize {
+    let usable = |(at, media): (usize, &Media)| refused(media).is_none() && !spare.contains(&at);
+    offer.media.iter().enumerate().filter(|line| usable(*line)).count()
 }
 
 /// A stream of a client that left the offer to us.
@@ -78,7 +109,7 @@ pub fn unknown_stream(label: String, role: StreamRole) -> NewStream {
 /// Formats, events and source of a line, as the engine wants them. Label and role are empty.
 pub fn stream(media: &Media, source: MediaSource) -> NewStream {
     let event = |&(payload_type, clock_hz): &(u8, u32)| EventFormat { payload_type, clock_hz };
-    let named = media.address.filter(|ip| !ip.is_unspecified() && source == MediaSource::Signalled);
+    let named = media.sender().filter(|_| source == MediaSource::Signalled);
     NewStream {
         label: String::new(),
         role: StreamRole::Other,
@@ -139,6 +170,9 @@ pub fn refused(media: &Media) -> Option<Fate> {
     }
     if !media.is_audio() {
         return Some(Fate::NotAudio);
+    }
+    if media.is_multicast() {
+        return Some(Fate::Multicast);
     }
     if media.is_without_key() {
         return Some(Fate::Encrypted);

@@ -19,7 +19,7 @@ use crate::base::clock::{MonoTime, WallTime};
 use crate::base::limit::{NUMBER_CHARS, TEXT_CHARS};
 use crate::call::{ConsentKeys, ConsentState, StreamRole, Unrecorded};
 use crate::signalling::feed::{AdmitError, Admitted, Control, NewCall, NewStream};
-use crate::signalling::sdp::{Description, Offer, Taken};
+use crate::signalling::sdp::{Description, Media, Offer, Taken};
 use crate::signalling::sip::dialog::Dialog;
 use crate::signalling::sip::digest::Verdict;
 use crate::signalling::sip::message::Request;
@@ -91,6 +91,16 @@ impl Server {
                     session.control(Control::End);
                     return;
                 }
+                if session.deaf {
+                    let (call, client) = (admitted.id.to_string(), session.saved.client.as_str());
+                    tracing::warn!(
+                        call,
+                        client,
+                        "metadata does not say which stream is the caller's: key presses in the streams do not count"
+                    );
+                }
+                let deaf = session.deaf;
+                self.stats.calls_without_caller += u64::from(deaf);
                 self.stats.calls_admitted += 1;
             }
             Err(error) => {
@@ -219,6 +229,10 @@ impl Server {
         let department =
             department.and_then(|id| self.config.departments.all.iter().find(|d| d.id == id).cloned());
         let source = self.config.media_source;
+        let nameless =
+            |(media, fate): (&Media, &Fate)| matches!(fate, Fate::Stream(_)) && media.address.is_none();
+        let media = offer.iter().flat_map(|offer| &offer.media);
+        self.stats.streams_without_address += media.zip(&fates).filter(|line| nameless(*line)).count() as u64;
         let Some(session) = self.edit(id) else { return };
         let nowhere = std::net::SocketAddr::new(flow.local.ip(), 9);
         for (line, fate) in session.saved.ours.lines.iter_mut().zip(&fates) {
@@ -227,6 +241,7 @@ impl Server {
             }
         }
         session.streams_admitted(&streams);
+        session.deaf = !streams.is_empty() && !streams.iter().any(|stream| stream.role.may_answer());
         if let Some(offer) = &offer {
             session.follow(offer, source);
         }

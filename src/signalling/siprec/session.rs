@@ -112,6 +112,8 @@ pub struct Session {
     pub taking: Taking,
     /// How often they were asked for.
     pub tries: u8,
+    /// Whether no stream of its call is known to be the caller's.
+    pub deaf: bool,
     /// Why it has no call.
     pub unrecorded: Option<Unrecorded>,
     /// An INVITE or UPDATE that waits until the streams that it adds have their ports.
@@ -151,6 +153,23 @@ impl Saved {
     }
 }
 
+impl Saved {
+    /// A stream goes on in another line of its own, where the client gives up the one that was taken.
+    fn change_lines(&mut self, offer: &Offer) {
+        for line in 0..offer.media.len().min(self.ours.lines.len()) {
+            if self.ours.lines[line].taken.is_none() || media::refused(&offer.media[line]).is_none() {
+                continue;
+            }
+            let free = |other: &usize| {
+                media::refused(&offer.media[*other]).is_none() && self.ours.lines[*other].taken.is_none()
+            };
+            if let Some(other) = offer.others_of(line).into_iter().find(free) {
+                self.ours.lines[other].taken = self.ours.lines[line].taken.take();
+            }
+        }
+    }
+}
+
 impl Session {
     /// A session around its lasting part.
     pub fn new(saved: Saved) -> Self {
@@ -166,6 +185,7 @@ impl Session {
             consent: ConsentState::Unknown,
             taking: Taking::Idle,
             tries: 0,
+            deaf: false,
             unrecorded: None,
             growing: None,
             adding: VecDeque::new(),
@@ -274,6 +294,7 @@ impl Session {
     /// of its end. The time axis goes on while the client holds.
     pub fn follow(&mut self, offer: &Offer, source: MediaSource) {
         self.saved.ours.follow(offer);
+        self.saved.change_lines(offer);
         self.saved.lines = offer.media.len();
         let mut all_held = true;
         let mut changes = Vec::new();
@@ -293,7 +314,7 @@ impl Session {
             if let Some(srtp) = &mut new.srtp {
                 srtp.send = line.own_key().cloned();
             }
-            let hold = new.source.ip.is_none() && media.is_held();
+            let hold = media.address.is_some_and(|ip| ip.is_unspecified());
             if new.formats.is_empty() || hold {
                 continue;
             }

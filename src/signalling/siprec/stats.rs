@@ -43,6 +43,14 @@ pub struct Stats {
     pub streams_encrypted: u64,
     /// Audio streams refused because no coding of theirs is decoded.
     pub streams_without_codec: u64,
+    /// Lines refused because another line of the same stream was taken.
+    pub streams_alternative: u64,
+    /// Audio streams refused because they are sent to a multicast group.
+    pub streams_multicast: u64,
+    /// Audio streams whose description names no address: the client's own is taken.
+    pub streams_without_address: u64,
+    /// Calls in which no stream is known to be the caller's: keys in them are not heard.
+    pub calls_without_caller: u64,
     /// Streams refused because a call had too many.
     pub streams_too_many: u64,
     /// Metadata bodies that could not be read at all.
@@ -80,6 +88,8 @@ impl Stats {
             match fate {
                 Fate::Encrypted => self.streams_encrypted += 1,
                 Fate::NoCodec => self.streams_without_codec += 1,
+                Fate::Alternative => self.streams_alternative += 1,
+                Fate::Multicast => self.streams_multicast += 1,
                 Fate::TooMany => self.streams_too_many += 1,
                 Fate::Stream(_) | Fate::NotAudio | Fate::Unused => {}
             }
@@ -87,7 +97,7 @@ impl Stats {
     }
 
     /// Every counter with its name, for metrics.
-    pub fn named(&self) -> [(&'static str, u64); 33] {
+    pub fn named(&self) -> [(&'static str, u64); 37] {
         [
             ("sessions", self.sessions),
             ("draining", self.draining),
@@ -108,6 +118,10 @@ impl Stats {
             ("challenged", self.challenged),
             ("streams_encrypted", self.streams_encrypted),
             ("streams_without_codec", self.streams_without_codec),
+            ("streams_alternative", self.streams_alternative),
+            ("streams_multicast", self.streams_multicast),
+            ("streams_without_address", self.streams_without_address),
+            ("calls_without_caller", self.calls_without_caller),
             ("streams_too_many", self.streams_too_many),
             ("metadata_unreadable", self.metadata_unreadable),
             ("callers_guessed", self.callers_guessed),

@@ -10,11 +10,11 @@
 
 use std::time::Duration;
 
+use super::invite::read_offer;
 use super::own::{Why, set_timer};
 use super::server::{Output, Server, SessionId};
 use crate::base::clock::MonoTime;
 use crate::call::ConsentState;
-use crate::signalling::sdp;
 use crate::signalling::sip::message::Response;
 
 /// How often the streams are asked for before the client's own offers are waited for.
@@ -106,7 +106,8 @@ impl Server {
             200..300 => {
                 if let Some(response) = response {
                     session.saved.dialog.answered(response);
-                    if let Ok(answer) = sdp::parse(&response.body) {
+                    let answer = session.flow.map(|flow| read_offer(&response.body, flow));
+                    if let Some(Ok(answer)) = answer {
                         session.follow(&answer, source);
                     }
                 }
