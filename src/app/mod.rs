@@ -6,6 +6,7 @@ pub mod anchoring;
 pub mod backoff;
 pub mod caretaking;
 pub mod config;
+pub mod confinement;
 pub mod delivery;
 pub mod durable;
 pub mod early;

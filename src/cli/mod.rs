@@ -86,6 +86,11 @@ pub fn run() -> ExitCode {
     harden::no_huge_pages();
     harden::private_files();
     let cli = Cli::parse();
+    // Before the first thread, too: what a thread is held to holds for those that it starts.
+    let confined = match &cli.command {
+        Command::Serve(args) => serve::confine(args),
+        _ => None,
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -95,7 +100,7 @@ pub fn run() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match cli.command {
-            Command::Serve(args) => serve::run(args).await,
+            Command::Serve(args) => serve::run(args, confined).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Load(args) => load::run(args).await,
             Command::Search(args) => search::run(args).await,

@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::ConfigArgs;
 use super::installation::load_config;
+use crate::app::confinement::{self, Confined};
 use crate::app::handover::{Kept, VARIABLE};
 use crate::app::logging::Levels;
 use crate::app::run::Running;
@@ -37,8 +38,20 @@ pub struct ServeArgs {
     check: bool,
 }
 
+/// Has the kernel hold this thread, and all that it starts, to what a recorder needs; `None` where the
+/// configuration does not ask for it or is wrong, which [`run`] tells, and where a program takes over
+/// from one that was confined.
+pub fn confine(args: &ServeArgs) -> Option<Confined> {
+    if args.check || args.print_config || std::env::var_os(VARIABLE).is_some() {
+        return None;
+    }
+    let config = load_config(&args.config).ok().filter(|config| config.confine)?;
+    harden::private_files();
+    Some(confinement::confine(&config, &std::env::current_exe().ok()?))
+}
+
 /// Runs the command.
-pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
+pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<ExitCode> {
     if args.print_config {
         print!("{}", crate::app::config::EXAMPLE);
         return Ok(ExitCode::SUCCESS);
@@ -54,6 +67,10 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let mut hangup = signal(SignalKind::hangup())?;
     let levels = logging::init(&config.log)?;
     harden::no_core_dumps();
+    if let Some(Confined { enforced, missing }) = confined {
+        tracing::info!(enforced = enforced.join(", "), "the process is confined");
+        missing.iter().for_each(|one| tracing::warn!("not confined: {one}"));
+    }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut upgrade = signal(SignalKind::user_defined2())?;

@@ -8,6 +8,7 @@ mod chain;
 mod clock_jump;
 mod codecs;
 mod command_line;
+mod confinement;
 mod console;
 mod conversation;
 mod corpus;

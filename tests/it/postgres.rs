@@ -1,5 +1,6 @@
 //! A PostgreSQL server of a test's own, where one is installed.
 
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -8,6 +9,7 @@ use optag::index::IndexPlace;
 
 /// A server that ends with the test. It listens on a socket in its own directory only.
 pub struct Postgres {
+    sockets: tempfile::TempDir,
     dir: tempfile::TempDir,
     programs: PathBuf,
     /// Whom it runs as, where the test is root: it refuses to be that. User and group.
@@ -23,9 +25,18 @@ impl Postgres {
         };
         // SAFETY: no argument, and it never fails.
         let is_root = unsafe { libc::geteuid() } == 0;
-        let server = Self { dir: tempfile::tempdir().unwrap(), programs, user: is_root.then(postgres_user) };
+        let server = Self {
+            dir: tempfile::tempdir().unwrap(),
+            sockets: tempfile::tempdir().unwrap(),
+            programs,
+            user: is_root.then(postgres_user),
+        };
         if let Some((user, group)) = server.user {
             std::os::unix::fs::chown(server.dir.path(), Some(user), Some(group)).unwrap();
+            // Apart from its data, and open: the recorder gives up the right to pass over file modes.
+            std::os::unix::fs::chown(server.sockets.path(), Some(user), Some(group)).unwrap();
+            let open = std::fs::Permissions::from_mode(0o755);
+            std::fs::set_permissions(server.sockets.path(), open).unwrap();
         }
         server.run(
             "initdb",
@@ -41,12 +52,12 @@ impl Postgres {
     }
 
     pub fn address(&self) -> String {
-        format!("postgres://optag@localhost/postgres?host={}", self.dir.path().display())
+        format!("postgres://optag@localhost/postgres?host={}", self.sockets.path().display())
     }
 
     /// Starts it again.
     pub fn begin(&self) {
-        let options = format!("-k {} -c listen_addresses=", self.dir.path().display());
+        let options = format!("-k {} -c listen_addresses=", self.sockets.path().display());
         self.run(
             "pg_ctl",
             &["start", "--wait", "--silent", "--pgdata", ".", "--log", "log", "--options", &options],

@@ -85,6 +85,7 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
         early_answers: Duration::from_secs(early_s),
         log: LogConfig { format: log_format(&raw.log.format)?, level: log_level(raw.log.level)? },
         drain_limit: seconds("shutdown.drain_limit_s", raw.shutdown.drain_limit_s, 0..=3_600)?,
+        confine: raw.process.confine,
         disclosure: disclosure(raw.disclosure)?,
         departments,
         data_dir,

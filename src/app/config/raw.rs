@@ -61,6 +61,7 @@ section!(
         audit: RawAudit = RawAudit::default(),
         search: RawSearch = RawSearch::default(),
         log: RawLog = RawLog::default(),
+        process: RawProcess = RawProcess::default(),
         shutdown: RawShutdown = RawShutdown::default(),
         disclosure: RawDisclosure = RawDisclosure::default(),
         prompt: Vec<RawPrompt> = Vec::new(),
@@ -177,6 +178,7 @@ section!(RawDisclosure {
     public_url: String = String::new(),
 });
 section!(RawNumber { country_code: String = "45".into() });
+section!(RawProcess { confine: bool = true });
 section!(RawLog { format: String = "text".into(), level: String = "info".into() });
 section!(RawShutdown { drain_limit_s: i64 = 10 });
 

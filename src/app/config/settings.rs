@@ -65,6 +65,8 @@ pub struct Config {
     pub disclosure: Owner,
     /// The departments, at least one.
     pub departments: Vec<Department>,
+    /// Whether the kernel is asked to hold the process to what it needs.
+    pub confine: bool,
 }
 
 /// Legal holds.

@@ -1,0 +1,371 @@
+//! What the recorder can still do once it has started, however it is misled: read files, write below
+//! its own directories, connect to the ports of its store and database, and execute its own program
+//! file. The kernel holds it to that: Landlock for files and connections, seccomp for system calls, no
+//! new privileges, no capabilities.
+//!
+//! In: the configuration. Out: [`Confined`], what is enforced and what the kernel does not offer. It
+//! must be called before the first thread is started, as Landlock holds a thread and those that it
+//! starts. A program that takes over at SIGUSR2 inherits all of it and adds nothing; directories and
+//! ports that its configuration adds need a restart.
+//!
+//! Source: landlock(7), seccomp(2), capabilities(7).
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use caps::{CapSet, Capability, CapsHashSet};
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath, PathFd,
+    Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError,
+};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
+
+use super::config::{Config, MasterKeySource, StoreConfig};
+use crate::index::IndexPlace;
+
+/// Least version of Landlock by which files are held: renames between directories and truncation.
+const FILES_SINCE: i64 = 3;
+/// The same for connections.
+const CONNECTIONS_SINCE: i64 = 4;
+/// Where the dynamic loader lies, which is executed with every program.
+const LOADERS: [&str; 4] = ["/lib", "/lib64", "/usr/lib", "/usr/lib64"];
+
+/// What the kernel holds the process to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Confined {
+    /// What is enforced.
+    pub enforced: Vec<&'static str>,
+    /// What is not, and why.
+    pub missing: Vec<String>,
+}
+
+impl Confined {
+    fn note<E: Display>(&mut self, what: &'static str, done: Result<(), E>) {
+        match done {
+            Ok(()) => self.enforced.push(what),
+            Err(error) => self.missing.push(format!("{what}: {error}")),
+        }
+    }
+}
+
+/// Confines the calling thread and all that it starts. Creates the directories that are written to.
+pub fn confine(config: &Config, program: &Path) -> Confined {
+    let mut confined = Confined::default();
+    confined.note("capabilities", drop_capabilities(config));
+    let version = landlock_version();
+    let ports = match (version >= CONNECTIONS_SINCE, outward_ports(config)) {
+        (true, None) => Err("the database's address names no port".into()),
+        (true, Some(ports)) => Ok(ports),
+        (false, _) => Err(format!("Landlock {CONNECTIONS_SINCE} is needed, the kernel has {version}")),
+    };
+    if version >= FILES_SINCE {
+        let done = restrict(config, program, ports.as_deref().ok());
+        if done.is_ok() && ports.is_ok() {
+            confined.enforced.push("connections");
+        }
+        confined.note("files", done);
+    } else {
+        confined.missing.push(format!("files: Landlock {FILES_SINCE} is needed, the kernel has {version}"));
+    }
+    confined.missing.extend(ports.err().map(|why| format!("connections: {why}")));
+    confined.note("system calls", restrict_system_calls());
+    confined
+}
+
+/// 0 where the kernel has none.
+fn landlock_version() -> i64 {
+    const VERSION: libc::c_ulong = 1;
+    // SAFETY: with this flag the call takes no memory and answers a number.
+    let version = unsafe {
+        libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<libc::c_void>(), 0usize, VERSION)
+    };
+    version.max(0)
+}
+
+/// Every directory that a running recorder writes to.
+fn written(config: &Config) -> Vec<PathBuf> {
+    let parent = |path: &Path| path.parent().filter(|dir| !dir.as_os_str().is_empty()).map(Path::to_owned);
+    let mut dirs = vec![config.data_dir.clone(), config.spool.dir.clone(), config.seal.keys_dir.clone()];
+    dirs.extend(parent(&config.tokens_path));
+    dirs.extend(parent(&config.signing_key_file));
+    dirs.extend(config.audit.anchor_dir.clone());
+    dirs.extend(config.seal.escrow.as_ref().and_then(|escrow| escrow.dir.clone()));
+    if let StoreConfig::Local { dir } = &config.store {
+        dirs.push(dir.clone());
+    }
+    if let IndexPlace::Sqlite(file) = &config.index {
+        dirs.extend(parent(file));
+    }
+    if let MasterKeySource::File(file) = &config.spool.master_key {
+        dirs.extend(parent(file));
+    }
+    dirs
+}
+
+/// One set of rules for both, as a second one that says nothing of files forbids renames between
+/// directories. `ports`: where connections may go; `None` leaves them free.
+fn restrict(config: &Config, program: &Path, ports: Option<&[u16]>) -> Result<(), RulesetError> {
+    let abi = ABI::V3;
+    let read = BitFlags::from(AccessFs::ReadFile) | AccessFs::ReadDir;
+    let all = AccessFs::from_all(abi);
+    let mut rules = Ruleset::default().set_compatibility(CompatLevel::HardRequirement).handle_access(all)?;
+    if ports.is_some() {
+        rules = rules.handle_access(AccessNet::ConnectTcp)?;
+    }
+    let mut rules = rules.create()?;
+    for port in ports.unwrap_or_default() {
+        rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
+    }
+    rules = beneath(rules, Path::new("/"), read)?;
+    rules = beneath(rules, Path::new("/dev/null"), read | AccessFs::WriteFile)?;
+    for dir in written(config) {
+        // One that cannot be made is told of by whoever opens it.
+        let _ = DirBuilder::new().recursive(true).mode(0o700).create(&dir);
+        rules = beneath(rules, &dir, all & !BitFlags::from(AccessFs::Execute))?;
+    }
+    // The program's directory and not its file: at an upgrade another file has its name.
+    let execute = BitFlags::from(AccessFs::Execute);
+    let dir = program.parent().unwrap_or(Path::new("/"));
+    let commands = matches!(config.spool.master_key, MasterKeySource::Command(_));
+    for place in LOADERS.iter().map(Path::new).chain([dir]).chain(commands.then_some(Path::new("/"))) {
+        rules = beneath(rules, place, execute)?;
+    }
+    rules.restrict_self().map(|_| ())
+}
+
+/// Allows `access` below `path`, where there is such a path.
+fn beneath(
+    rules: RulesetCreated,
+    path: &Path,
+    access: BitFlags<AccessFs>,
+) -> Result<RulesetCreated, RulesetError> {
+    let Ok(file) = PathFd::new(path) else { return Ok(rules) };
+    let access = if path.is_dir() { access } else { access & AccessFs::from_file(ABI::V3) };
+    rules.add_rule(PathBeneath::new(file, access))
+}
+
+/// Ports of store, database and proxies, and that of name servers; `None` where one is not known.
+fn outward_ports(config: &Config) -> Option<Vec<u16>> {
+    let port = |text: &str| url::Url::parse(text).ok()?.port_or_known_default();
+    let mut ports = vec![53];
+    if let StoreConfig::S3(s3) = &config.store {
+        ports.push(s3.endpoint.as_deref().map_or(Some(443), port)?);
+        ports.extend(s3.proxy.as_ref().and_then(|proxy| port(proxy.reveal())));
+        let names = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+        let proxies =
+            names.iter().filter_map(|name| std::env::var(name).ok()).filter(|text| !text.is_empty());
+        ports.extend(proxies.filter_map(|text| port(&text).or_else(|| port(&format!("http://{text}")))));
+    }
+    if let IndexPlace::Postgres(address) = &config.index {
+        let options: sqlx::postgres::PgConnectOptions = address.reveal().parse().ok()?;
+        ports.push(options.get_port());
+        // Several hosts may have a port each, which the driver's options do not show.
+        let others =
+            address.reveal().split(['@', ',', '/', '?', '&']).filter_map(|part| part.rsplit_once(':'));
+        ports.extend(others.filter_map(|(_, port)| port.parse::<u16>().ok()));
+    }
+    Some(ports)
+}
+
+/// Gives up every capability but that of low ports, where one is listened on.
+fn drop_capabilities(config: &Config) -> Result<(), caps::errors::CapsError> {
+    let sip = &config.sip.listen;
+    let sip = [&sip.udp, &sip.tcp, &sip.tls].into_iter().flatten().copied();
+    let mut listening = [config.api.listen, config.metrics_listen].into_iter().chain(sip);
+    let low = listening.any(|address| (1..1_024).contains(&address.port()));
+    let kept: CapsHashSet = low.then_some(Capability::CAP_NET_BIND_SERVICE).into_iter().collect();
+    let had = caps::read(None, CapSet::Permitted)?;
+    if had.contains(&Capability::CAP_SETPCAP) {
+        for one in caps::all().difference(&kept) {
+            // The kernel may know fewer.
+            let _ = caps::drop(None, CapSet::Bounding, *one);
+        }
+    }
+    caps::clear(None, CapSet::Ambient)?;
+    let kept: CapsHashSet = had.intersection(&kept).copied().collect();
+    for set in [CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
+        caps::set(None, set, &kept)?;
+    }
+    Ok(())
+}
+
+/// System calls that a recorder has no use for and an intruder has.
+const FORBIDDEN: &[libc::c_long] = &[
+    libc::SYS_acct,
+    libc::SYS_add_key,
+    libc::SYS_bpf,
+    libc::SYS_chroot,
+    libc::SYS_clock_settime,
+    libc::SYS_delete_module,
+    libc::SYS_finit_module,
+    libc::SYS_init_module,
+    libc::SYS_io_uring_setup,
+    libc::SYS_kexec_load,
+    libc::SYS_keyctl,
+    libc::SYS_mount,
+    libc::SYS_move_pages,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_perf_event_open,
+    libc::SYS_pivot_root,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_ptrace,
+    libc::SYS_quotactl,
+    libc::SYS_reboot,
+    libc::SYS_request_key,
+    libc::SYS_setdomainname,
+    libc::SYS_sethostname,
+    libc::SYS_setns,
+    libc::SYS_settimeofday,
+    libc::SYS_swapoff,
+    libc::SYS_swapon,
+    libc::SYS_umount2,
+    libc::SYS_unshare,
+    libc::SYS_userfaultfd,
+];
+
+/// Forbidden calls answer `EPERM`.
+fn restrict_system_calls() -> io::Result<()> {
+    let rules: BTreeMap<i64, Vec<_>> = FORBIDDEN.iter().map(|call| (*call, Vec::new())).collect();
+    let architecture = std::env::consts::ARCH.try_into().map_err(io::Error::other)?;
+    let refused = SeccompAction::Errno(libc::EPERM as u32);
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refused, architecture);
+    let program: BpfProgram = filter.and_then(TryInto::try_into).map_err(io::Error::other)?;
+    apply_filter(&program).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::ErrorKind::PermissionDenied;
+    use std::net::{TcpListener, TcpStream};
+    use std::process::Command;
+
+    use super::*;
+
+    /// What `probe` finds on a thread that is confined, and what is enforced there.
+    fn confined<T: Send>(
+        config: &Config,
+        program: &Path,
+        probe: impl FnOnce() -> T + Send,
+    ) -> (Vec<String>, T) {
+        std::thread::scope(|scope| {
+            let work = || {
+                let Confined { enforced, missing } = confine(config, program);
+                missing.iter().for_each(|one| println!("skipped: {one}"));
+                (enforced.into_iter().map(str::to_owned).collect(), probe())
+            };
+            scope.spawn(work).join().unwrap()
+        })
+    }
+
+    fn config(dir: &Path, more: &str) -> Config {
+        Config::parse(&format!("data_dir = '{}'\n{more}", dir.display()), []).unwrap()
+    }
+
+    #[test]
+    fn files_are_written_below_the_data_directory_and_read_everywhere() {
+        let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let data = inside.path().join("data");
+        fs::write(outside.path().join("there"), "text").unwrap();
+        let (enforced, errors) = confined(&config(&data, ""), Path::new("/none/optag"), || {
+            fs::create_dir_all(data.join("a/b")).unwrap();
+            fs::write(data.join("a/b/file"), "x").unwrap();
+            fs::rename(data.join("a/b/file"), data.join("file")).unwrap();
+            fs::write("/dev/null", "x").unwrap();
+            assert_eq!(fs::read_to_string(outside.path().join("there")).unwrap(), "text");
+            [
+                fs::write(outside.path().join("new"), "x").unwrap_err(),
+                fs::write(outside.path().join("there"), "x").unwrap_err(),
+                fs::remove_file(outside.path().join("there")).unwrap_err(),
+                fs::create_dir(outside.path().join("dir")).unwrap_err(),
+                std::os::unix::fs::symlink("/etc", outside.path().join("link")).unwrap_err(),
+                fs::rename(data.join("file"), outside.path().join("moved")).unwrap_err(),
+            ]
+        });
+        if enforced.iter().any(|one| one == "files") {
+            let kinds = errors.map(|error| error.raw_os_error());
+            assert!(
+                kinds.iter().all(|kind| [Some(libc::EACCES), Some(libc::EXDEV)].contains(kind)),
+                "{kinds:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_program_is_executed_but_ours() {
+        let (data, bin) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let ours = bin.path().join("optag");
+        fs::copy("/bin/true", &ours).unwrap();
+        let run = |program: &Path| Command::new(program).status();
+        let planted = data.path().join("planted");
+        let (enforced, ()) = confined(&config(data.path(), ""), &ours, || {
+            assert!(run(&ours).unwrap().success());
+            fs::copy("/bin/true", &planted).unwrap();
+            for other in [Path::new("/bin/sh"), Path::new("/bin/true"), &planted] {
+                assert_eq!(run(other).unwrap_err().kind(), PermissionDenied, "{}", other.display());
+            }
+        });
+        assert!(enforced.iter().any(|one| one == "files"));
+        let command = config(data.path(), "[seal]\nmaster_key_command = 'true'");
+        confined(&command, &ours, || assert!(run(Path::new("/bin/true")).unwrap().success()));
+    }
+
+    #[test]
+    fn connections_go_to_the_store_alone() {
+        let data = tempfile::tempdir().unwrap();
+        let (store, other) =
+            (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+        let address = store.local_addr().unwrap();
+        let text =
+            format!("[store]\nkind = 's3'\nbucket = 'b'\nendpoint = 'http://{address}'\nallow_http = true");
+        let (enforced, refused) = confined(&config(data.path(), &text), Path::new("/none/optag"), || {
+            TcpStream::connect(address).unwrap();
+            TcpListener::bind("127.0.0.1:0").unwrap();
+            TcpStream::connect(other.local_addr().unwrap())
+        });
+        if enforced.iter().any(|one| one == "connections") {
+            assert_eq!(refused.unwrap_err().kind(), PermissionDenied);
+        }
+    }
+
+    #[test]
+    fn system_calls_of_intruders_are_refused_and_privileges_cannot_come_back() {
+        let data = tempfile::tempdir().unwrap();
+        let (enforced, ()) = confined(&config(data.path(), ""), Path::new("/none/optag"), || {
+            // SAFETY: the calls take plain values; each is refused before it does anything.
+            let refused = unsafe {
+                [libc::unshare(libc::CLONE_NEWNET), libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) as i32]
+            };
+            assert_eq!(refused, [-1, -1]);
+            let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+            let line = |name: &str| {
+                let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+                line.trim_start_matches(':').trim().to_owned()
+            };
+            assert_eq!((line("NoNewPrivs"), line("Seccomp")), ("1".to_owned(), "2".to_owned()));
+            for set in ["CapEff", "CapPrm", "CapInh", "CapAmb"] {
+                assert_eq!(u64::from_str_radix(&line(set), 16), Ok(0), "{set}");
+            }
+        });
+        assert!(enforced.iter().any(|one| one == "system calls"));
+    }
+
+    #[test]
+    fn ports_of_databases_and_proxies_are_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let ports = |text: &str| outward_ports(&config(dir.path(), text)).unwrap();
+        assert_eq!(ports(""), [53]);
+        assert!(ports("[index]\npostgres = 'postgres://optag@db.example/optag'").contains(&5_432));
+        assert!(ports("[index]\npostgres = 'postgres://optag@db.example:6432/optag'").contains(&6_432));
+        let s3 = "[store]\nkind = 's3'\nbucket = 'b'\n";
+        assert!(ports(s3).contains(&443));
+        let through =
+            ports(&format!("{s3}endpoint = 'https://s3.example:9000'\nproxy = 'http://u:p@proxy:3128'"));
+        assert!(through.contains(&9_000) && through.contains(&3_128), "{through:?}");
+    }
+}
