@@ -14,6 +14,7 @@ use crate::base::clock::OsClock;
 use crate::base::id::CallId;
 use crate::index::{Index, IndexPlace};
 use crate::retention::deletion_log::{Cause, DeletionLog};
+use crate::retention::under_way::UnderWay;
 use crate::spool::disk::OsDisk;
 use crate::spool::{MasterKey, Spool, SpoolConfig};
 
@@ -38,6 +39,7 @@ pub(crate) async fn erasing(dir: &Path) -> Erasing {
         turns: KeyedLock::default(),
         clock: Arc::new(OsClock),
         custody: Default::default(),
+        under_way: UnderWay::open(&dir.join("erasing")).unwrap(),
     }
 }
 

@@ -148,6 +148,7 @@ impl Delivery {
                     manifest
                 }
             };
+            erasing.index.put_stored(id, &manifest.stored).await?;
             erasing.index.put_recording(&manifest).await?;
         }
         // A yes that was taken back after the call's end: nothing else is said of the call.

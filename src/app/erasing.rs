@@ -17,8 +17,9 @@ use crate::base::id::CallId;
 use crate::index::Index;
 use crate::metrics::{self, ErasedFor};
 use crate::retention::custody::Custody;
-use crate::retention::deletion_log::{Cause, DeletionLog, Order};
+use crate::retention::deletion_log::{Cause, DeletionLog, LogError, Order};
 use crate::retention::erase::{EraseError, Eraser, GuardedLog, SpoolKeys, Step};
+use crate::retention::under_way::UnderWay;
 use crate::spool::Spool;
 
 /// Erasures that fail in a row until the store is taken to be away.
@@ -42,6 +43,8 @@ pub struct Erasing {
     pub clock: Arc<dyn Clock>,
     /// Holds, the signature, and whether the log is whole.
     pub custody: Custody,
+    /// What erasures that are not complete found so far.
+    pub under_way: UnderWay,
 }
 
 /// Spool keys, destroyed where blocking is allowed.
@@ -81,6 +84,10 @@ impl Erasing {
     /// Errors: it is not durable.
     pub async fn reopen(&self, id: CallId) -> Result<(), EraseError> {
         let before = tokio::task::block_in_place(|| self.log.history(id))?;
+        if let Some((_, Some(done))) = &before {
+            // What it deleted before stays in its receipt, and explains what is not found again.
+            tokio::task::block_in_place(|| self.under_way.note(id, &done.gone)).map_err(LogError::from)?;
+        }
         let (cause, request) =
             before.map_or((Cause::Expiry, None), |(order, _)| (order.cause, order.request));
         let order = Order { id, at: self.clock.wall(), cause, request };
@@ -106,7 +113,12 @@ impl Erasing {
         let _turn = self.turns.lock(id).await;
         let now = self.clock.wall();
         let (keys, log) = (Keys(self.spool.clone()), GuardedLog(&self.log, &self.custody));
-        let gone = self.eraser(&log, &keys).complete(id, cause, now).await?;
+        let gone = self.eraser(&log, &keys).complete(id, cause, now).await.inspect_err(|(_, error)| {
+            if error.is_unproven() {
+                metrics::erasure_unproven();
+                tracing::error!(call = %id, %error, "an erasure cannot be certified");
+            }
+        })?;
         metrics::erased(match cause {
             Cause::Request => ErasedFor::Request,
             Cause::Withdrawal => ErasedFor::Withdrawal,
@@ -145,6 +157,6 @@ impl Erasing {
     }
 
     fn eraser<'a>(&'a self, log: &'a GuardedLog<'a>, keys: &'a Keys) -> Eraser<'a> {
-        Eraser { log, keys, store: &self.store, index: &self.index }
+        Eraser { log, keys, store: &self.store, index: &self.index, progress: &self.under_way }
     }
 }

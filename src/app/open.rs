@@ -31,6 +31,7 @@ use crate::index::Index;
 use crate::retention::custody::Custody;
 use crate::retention::deletion_log::DeletionLog;
 use crate::retention::holds::Holds;
+use crate::retention::under_way::UnderWay;
 use crate::spool::disk::OsDisk;
 use crate::spool::recover::Recovered;
 use crate::spool::{DurableEvent, Spool, SpoolConfig, SpoolError};
@@ -159,11 +160,13 @@ pub async fn open(
     let custody = Custody::new(signer, holds);
     let log = DeletionLog::open(&dir.join("deletions.log")).context("cannot open the deletion log")?;
     let index = Index::open(&config.index, &config.country_code).await?;
-    let store = Store::open(&config.store)?;
+    let store = Store::open(&config.store)?.tried_as(&custody.signer.node());
     let keys = Arc::new(DayKeys::open(&config.seal.keys_dir, day_master).context("the days' keys")?);
     let vault = Vault::new(store.clone(), keys, config.seal.seals, config.seal.escrow.clone());
     let tokens = Arc::new(Tokens::open(&config.tokens_path)?);
+    let under_way = UnderWay::open(&dir.join("erasing")).context("what erasures found so far")?;
     let erasing = Arc::new(Erasing {
+        under_way,
         log,
         spool,
         store,

@@ -172,6 +172,9 @@ impl Publisher {
         let spool = self.spool.stats();
         let age_us = spool.oldest_at.map_or(0, |at| self.clock.wall().micros_since(at).max(0));
         metrics::spool_depth(spool.bytes, self.spool_limit_bytes, Duration::from_micros(age_us as u64));
+        let waits_us =
+            self.settling.oldest_ended_at().map_or(0, |at| self.clock.wall().micros_since(at).max(0));
+        metrics::delivery_waits(Duration::from_micros(waits_us as u64));
         metrics::spool_records_dropped(spool.dropped_records - before.dropped_records);
         (before.failures..spool.failures).for_each(|_| metrics::spool_failed());
         spool

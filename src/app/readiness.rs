@@ -2,8 +2,8 @@
 //! so that a health check never waits for them.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -11,6 +11,8 @@ use futures::future::BoxFuture;
 use crate::app::caretaking::RulesWatch;
 use crate::app::erasing::Erasing;
 use crate::app::timekeeping::TimeKeeper;
+use crate::archive::credentials::Stamp;
+use crate::archive::store::{Store, StoreError};
 use crate::http::health::{Check, Readiness};
 use crate::metrics;
 
@@ -19,25 +21,87 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long trying the store out may take.
+const TRYING: Duration = Duration::from_secs(20);
+/// The longest pause between two tries while the store does not work.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
 /// What was found last.
 #[derive(Debug, Default)]
 pub struct Health {
-    store: AtomicBool,
+    store: Mutex<StoreState>,
     index: AtomicBool,
     /// Until new calls are refused; `u64::MAX` where the spool does not grow. Units: s.
     spool_full_in_s: AtomicU64,
 }
 
+/// What was found of the store last.
+#[derive(Debug, Default)]
+struct StoreState {
+    /// Why it does not work; none: what was tried worked.
+    wrong: Option<String>,
+    tried: bool,
+    credentials: Option<Stamp>,
+    /// When it is tried out next, and the pause after that.
+    again: Option<(Instant, Duration)>,
+}
+
 impl Health {
-    /// Looks once.
+    /// Looks once. The store is listed each time, and tried out at the start, when its credentials
+    /// change, after anything failed, and until it works again.
     pub async fn look(&self, erasing: &Erasing) {
-        let store = tokio::time::timeout(PATIENCE, erasing.store.probe()).await;
         let index = tokio::time::timeout(PATIENCE, erasing.index.probe()).await;
-        let (store, index) = (matches!(store, Ok(Ok(()))), matches!(index, Ok(Ok(()))));
-        self.store.store(store, Ordering::Relaxed);
+        let index = matches!(index, Ok(Ok(())));
         self.index.store(index, Ordering::Relaxed);
-        metrics::store_up(store);
         metrics::index_up(index);
+        self.look_at_store(&erasing.store).await;
+    }
+
+    async fn look_at_store(&self, store: &Store) {
+        let listed = within(PATIENCE, store.probe()).await;
+        let failed = store.trouble.take();
+        let credentials = store.credentials_stamp();
+        let try_out = {
+            let mut state = self.state();
+            let changed = state.credentials != credentials;
+            state.credentials = credentials;
+            let due = state.again.is_none_or(|(at, _)| at <= Instant::now());
+            !state.tried
+                || changed
+                || failed.is_some() && state.wrong.is_none()
+                || state.wrong.is_some() && due
+        };
+        let tried = match listed {
+            Err(why) => Err(why),
+            Ok(()) if try_out => within(TRYING, store.try_out()).await,
+            Ok(()) => self.state().wrong.clone().map_or(Ok(()), Err),
+        };
+        // What was tried is small; a quota may refuse only what is not.
+        let found = tried.and_then(|()| store.trouble.writes_fail().map_or(Ok(()), Err));
+        self.set(found, try_out);
+    }
+
+    fn set(&self, found: Result<(), String>, tried: bool) {
+        let mut state = self.state();
+        state.tried |= tried;
+        match (&found, tried) {
+            (Ok(()), _) => state.again = None,
+            (Err(_), true) => {
+                let pause = state.again.map_or(INTERVAL, |(_, pause)| (2 * pause).min(LONGEST_PAUSE));
+                state.again = Some((Instant::now() + pause, pause));
+            }
+            (Err(_), false) => {}
+        }
+        let wrong = found.err();
+        match (&state.wrong, &wrong) {
+            (_, None) if state.wrong.is_some() => tracing::info!("the store works again"),
+            (before, Some(why)) if before.as_ref() != Some(why) => {
+                tracing::error!(why, "the store does not work; recordings wait in the spool");
+            }
+            _ => {}
+        }
+        metrics::store_up(wrong.is_none());
+        state.wrong = wrong;
     }
 
     /// How long the spool takes new calls, if it goes on growing.
@@ -45,13 +109,18 @@ impl Health {
         self.spool_full_in_s.store(left.map_or(u64::MAX, |left| left.as_secs()), Ordering::Relaxed);
     }
 
-    /// What is wrong with a store that does not answer.
+    /// What is wrong with the store; empty where nothing is.
     fn store_detail(&self) -> String {
-        let waits = "it does not answer; recordings wait in the spool";
+        let Some(why) = self.state().wrong.clone() else { return String::new() };
+        let waits = format!("recordings wait in the spool; {why}");
         match self.spool_full_in_s.load(Ordering::Relaxed) {
-            0 | u64::MAX => waits.to_owned(),
-            left => format!("{waits}, which takes new calls for about {} more minutes", left.div_ceil(60)),
+            0 | u64::MAX => waits,
+            left => format!("calls are taken for about {} more minutes; {waits}", left.div_ceil(60)),
         }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, StoreState> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks again and again until it is dropped; the start has looked once.
@@ -60,6 +129,16 @@ impl Health {
             tokio::time::sleep(INTERVAL).await;
             self.look(&erasing).await;
         }
+    }
+}
+
+async fn within<T>(
+    patience: Duration,
+    asked: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, String> {
+    match tokio::time::timeout(patience, asked).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("the store gave no answer within {} s", patience.as_secs())),
     }
 }
 
@@ -107,7 +186,7 @@ impl Readiness for Checks {
             optional,
             detail: if ok { String::new() } else { wrong.to_owned() },
         };
-        let store = self.health.store.load(Ordering::Relaxed);
+        let store = self.health.store_detail();
         let index = self.health.index.load(Ordering::Relaxed);
         let rules = self.rules.wrong();
         let checks = vec![
@@ -123,7 +202,7 @@ impl Readiness for Checks {
                 false,
                 "it is filling up or cannot be written",
             ),
-            check("store", store, true, &self.health.store_detail()),
+            check("store", store.is_empty(), true, &store),
             check("index", index, true, "it does not answer; rows wait"),
             check(
                 "deletion_log",

@@ -106,6 +106,11 @@ impl Settling {
         self.state().delivered.get(&id).cloned()
     }
 
+    /// When the call that waits longest ended.
+    pub fn oldest_ended_at(&self) -> Option<WallTime> {
+        self.state().waiting.values().map(|closing| closing.ended.at).min()
+    }
+
     /// The call is settled.
     pub fn done(&self, id: CallId) {
         let mut state = self.state();

@@ -11,11 +11,12 @@ use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use serde::Serialize;
 
+use super::looking::Sought;
 use super::store::{Store, StoreError};
 use crate::base::clock::WallTime;
 
 /// Rounds of deleting and looking again before a store is said not to delete.
-const ROUNDS: usize = 20;
+pub const ROUNDS: usize = 20;
 
 /// One copy, as the store names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -70,49 +71,33 @@ impl Store {
         blocking(move || files(&dir, &stem)).await
     }
 
-    /// Deletes every copy whose name begins with `stem`, until a listing finds none. Returns the
-    /// names of what was deleted.
-    ///
-    /// Errors: something may be left; do it again.
-    pub async fn delete_copies(&self, stem: &str) -> Result<Vec<String>, StoreError> {
-        self.delete_where(stem, |_| true).await
-    }
-
-    /// Deletes every copy of one name, as [`Store::delete_copies`] does; the name itself comes last
-    /// of what is returned.
+    /// Deletes every copy of one name, and looks for it by name and in lists until none is left;
+    /// the name itself comes last of what is returned.
     ///
     /// Errors: something may be left; do it again.
     pub async fn delete_all(&self, key: &str) -> Result<Vec<String>, StoreError> {
-        let mut gone = self.delete_where(key, |copy| copy.key == key).await?;
-        gone.retain(|name| name != key);
-        gone.push(key.to_owned());
-        Ok(gone)
-    }
-
-    async fn delete_where(
-        &self,
-        stem: &str,
-        wanted: impl Fn(&StoredCopy) -> bool,
-    ) -> Result<Vec<String>, StoreError> {
         let mut gone = Vec::new();
+        let mut sought = Sought::name(key);
         for _ in 0..ROUNDS {
-            let mut copies = self.copies(stem).await?;
-            copies.retain(&wanted);
-            if copies.is_empty() {
+            let mut look = self.look(&sought).await?;
+            look.found.retain(|copy| copy.key == key);
+            if look.found.is_empty() {
+                if let Some(doubt) = look.doubt {
+                    return Err(StoreError::Unverified(doubt));
+                }
+                gone.push(key.to_owned());
                 return Ok(gone);
             }
-            for copy in copies {
-                match self.admin() {
-                    Some(admin) => admin.delete_copy(&copy).await?,
-                    None => self.delete_file(&copy).await?,
-                }
+            for copy in &look.found {
+                self.delete(copy).await?;
                 let name = copy.name();
-                if !gone.contains(&name) {
+                if name != key && !gone.contains(&name) {
                     gone.push(name);
                 }
             }
+            sought.remember(&look.found);
         }
-        Err(StoreError::Transient("copies are still there after they were deleted".into()))
+        Err(StoreError::Unverified(format!("{key} is still there after it was deleted")))
     }
 
     /// Writes an object over what is there.
@@ -123,7 +108,25 @@ impl Store {
         Ok(())
     }
 
-    async fn delete_file(&self, copy: &StoredCopy) -> Result<(), StoreError> {
+    /// The file of this name, if there is one.
+    pub(super) async fn file_there(&self, name: &str) -> Result<Vec<StoredCopy>, StoreError> {
+        let Some(dir) = self.directory() else { return Ok(Vec::new()) };
+        let (path, key) = (dir.join(name), name.to_owned());
+        blocking(move || match fs::symlink_metadata(&path) {
+            Ok(facts) => Ok(vec![StoredCopy {
+                key,
+                version: None,
+                kind: CopyKind::Object,
+                bytes: facts.len(),
+                stored_at: None,
+            }]),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        })
+        .await
+    }
+
+    pub(super) async fn delete_file(&self, copy: &StoredCopy) -> Result<(), StoreError> {
         let Some(dir) = self.directory() else { return Ok(()) };
         let path = dir.join(&copy.key);
         blocking(move || {
@@ -207,9 +210,10 @@ mod tests {
         let copies = store.copies("recordings/2026/01/02/a").await.unwrap();
         assert_eq!(copies.len(), 3);
         assert_eq!(copies[2].kind, CopyKind::Unfinished);
-        let gone = store.delete_copies("recordings/2026/01/02/a").await.unwrap();
-        assert_eq!(gone.len(), 3);
-        assert_eq!(store.delete_copies("recordings/2026/01/02/a").await.unwrap(), Vec::<String>::new());
+        for copy in &copies {
+            store.delete(copy).await.unwrap();
+        }
+        assert_eq!(store.copies("recordings/2026/01/02/a").await.unwrap(), []);
         assert_eq!(store.copies("recordings/").await.unwrap().len(), 1);
         assert_eq!(store.copies("elsewhere/").await.unwrap(), []);
     }
@@ -220,7 +224,7 @@ mod tests {
         let place = dir.path().join("store");
         let store = Store::open(&StoreConfig::Local { dir: place.clone() }).unwrap();
         fs::remove_dir_all(&place).unwrap();
-        assert!(matches!(store.delete_copies("recordings/a").await, Err(StoreError::Transient(_))));
+        assert!(matches!(store.delete_all("recordings/a").await, Err(StoreError::Transient(_))));
     }
 
     #[tokio::test]

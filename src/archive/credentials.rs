@@ -27,7 +27,13 @@ pub struct FileCredentials {
 }
 
 /// What changes with a file.
-type Stamp = (SystemTime, u64);
+pub type Stamp = (SystemTime, u64);
+
+/// The stamp of a file as it is now; `None` where it cannot be looked at.
+pub fn stamp(path: &Path) -> Option<Stamp> {
+    let facts = std::fs::metadata(path).ok()?;
+    Some((facts.modified().unwrap_or(SystemTime::UNIX_EPOCH), facts.len()))
+}
 
 impl FileCredentials {
     /// The credentials in `path`.

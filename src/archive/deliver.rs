@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use zeroize::Zeroizing;
 
 use super::key::{self, Kind};
+use super::looking::{Stored, StoredObject};
 use super::manifest::{Manifest, ObjectFacts};
 use super::put::{PART_BYTES, Part};
 use super::recording::{AssembleError, Assembler};
@@ -123,32 +124,40 @@ impl Deliverer {
         };
         manifest.object = Some(ObjectFacts {
             bytes: stored.bytes,
-            sha256: stored.sha256,
+            sha256: stored.sha256.clone(),
             sealed_for: recipient.map(|recipient| recipient.to_string()),
         });
-        self.put_manifest(&beside, &manifest, recipient, source).await?;
+        let described = self.put_manifest(&beside, &manifest, recipient, source).await?;
+        manifest.stored = Stored {
+            place: self.vault.store().place(),
+            objects: vec![
+                StoredObject { name: audio, version: stored.version, upload: stored.upload },
+                StoredObject { name: beside, version: described, upload: None },
+            ],
+        };
         Ok(manifest)
     }
 
+    /// Returns the version that was stored, where the store keeps versions.
     async fn put_manifest(
         &self,
         name: &str,
         manifest: &Manifest,
         recipient: Option<Recipient>,
         source: &Source,
-    ) -> Result<(), DeliverError> {
+    ) -> Result<Option<String>, DeliverError> {
         let json = serde_json::to_vec(manifest).map_err(|error| AssembleError::Io(error.to_string()))?;
         let hash = digest::digest(&digest::SHA256, &json);
         let hash = hash.as_ref().try_into().map_err(|_| SealError::Crypto)?;
         let json = Packing { source: source.clone(), recipient, hash }.whole(json)?;
         let _room = self.room(json.len() as u64).await?;
         match self.vault.store().put_small(name, json).await {
-            Ok(_) => Ok(()),
+            Ok(stored) => Ok(stored.version),
             // Another version of this program may have written the same in other words.
             Err(StoreError::Conflict) => {
                 let there = self.vault.manifest(manifest.id()).await?;
                 match there.audio_sha256 == manifest.audio_sha256 {
-                    true => Ok(()),
+                    true => Ok(None),
                     false => Err(StoreError::Conflict.into()),
                 }
             }

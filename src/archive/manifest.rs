@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::looking::Stored;
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
 use crate::call::{CallFacts, ConsentRecord};
@@ -47,6 +48,9 @@ pub struct Manifest {
     pub object: Option<ObjectFacts>,
     /// Which program wrote it.
     pub written_by: String,
+    /// How the store named what was delivered just now; no part of the form.
+    #[serde(skip)]
+    pub stored: Stored,
 }
 
 /// An object as it lies in the store: what can be checked without any key.

@@ -16,7 +16,6 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStoreExt, PutMode, PutOptions};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use super::key::PROBE_PREFIX;
 use super::s3_admin::StoredPart;
 use super::store::{S3, Store, StoreError};
 use crate::base::hex::hex;
@@ -24,14 +23,26 @@ use crate::base::hex::hex;
 /// Size of a part, and the most that is stored in one request. Units: bytes.
 pub const PART_BYTES: usize = 8 << 20;
 
-/// What was stored and read back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What was stored and read back. Two are equal where their content is.
+#[derive(Clone, Debug)]
 pub struct Verified {
     /// Size. Units: bytes.
     pub bytes: u64,
     /// SHA-256 in hexadecimal.
     pub sha256: String,
+    /// The version that was read back, where the store keeps versions.
+    pub version: Option<String>,
+    /// The upload in parts by which it came, where it did.
+    pub upload: Option<String>,
 }
+
+impl PartialEq for Verified {
+    fn eq(&self, other: &Self) -> bool {
+        (self.bytes, &self.sha256) == (other.bytes, &other.sha256)
+    }
+}
+
+impl Eq for Verified {}
 
 /// A part on its way: [`PART_BYTES`], the last one fewer.
 pub struct Part {
@@ -51,21 +62,20 @@ enum Existing {
 }
 
 impl Store {
-    /// Whether the store refuses to create what exists. Asked once, by creating twice.
-    ///
-    /// Errors: the store does not answer.
-    pub async fn creates(&self) -> Result<bool, StoreError> {
-        self.creates.get_or_try_init(|| self.try_creating()).await.copied()
-    }
-
     /// Stores an object in one request, unless it is there already, and reads it back.
     ///
     /// Errors: as [`StoreError`]; nothing may be relied on.
     pub async fn put_small(&self, name: &str, bytes: Bytes) -> Result<Verified, StoreError> {
+        let stored = self.store_small(name, bytes).await;
+        self.trouble.note_write(&stored);
+        stored
+    }
+
+    async fn store_small(&self, name: &str, bytes: Bytes) -> Result<Verified, StoreError> {
         let created = match self.creates().await? {
             true => self.create(name, bytes.clone()).await?,
             false => {
-                let free = self.compare(name, &bytes).await? == Existing::Nothing;
+                let free = self.compare(name, &bytes).await?.0 == Existing::Nothing;
                 if free {
                     self.objects.put(&Path::from(name), bytes.clone().into()).await?;
                 }
@@ -79,8 +89,8 @@ impl Store {
             return self.verify(name, wanted).await;
         }
         match self.compare(name, &bytes).await? {
-            Existing::Ours => Ok(wanted),
-            existing => Err(self.give_way(name, existing).await),
+            (Existing::Ours, version) => Ok(Verified { version, ..wanted }),
+            (existing, _) => Err(self.give_way(name, existing).await),
         }
     }
 
@@ -88,11 +98,13 @@ impl Store {
     ///
     /// Errors: as [`StoreError`]; nothing may be relied on. The next try goes on with the parts
     /// that are stored.
-    pub async fn put_parts(
-        &self,
-        name: &str,
-        mut parts: mpsc::Receiver<Part>,
-    ) -> Result<Verified, StoreError> {
+    pub async fn put_parts(&self, name: &str, parts: mpsc::Receiver<Part>) -> Result<Verified, StoreError> {
+        let stored = self.store_parts(name, parts).await;
+        self.trouble.note_write(&stored);
+        stored
+    }
+
+    async fn store_parts(&self, name: &str, mut parts: mpsc::Receiver<Part>) -> Result<Verified, StoreError> {
         match self.objects.head(&Path::from(name)).await {
             Ok(_) => return self.compare_parts(name, parts).await,
             Err(Error::NotFound { .. }) => {}
@@ -105,25 +117,8 @@ impl Store {
         self.verify(name, wanted).await
     }
 
-    async fn try_creating(&self) -> Result<bool, StoreError> {
-        let mut random = [0; 8];
-        aws_lc_rs::rand::fill(&mut random).map_err(|_| StoreError::Source("no randomness".into()))?;
-        let name = format!("{PROBE_PREFIX}{}", hex(&random));
-        let creates = match self.create(&name, Bytes::from_static(b"one")).await {
-            Ok(true) => !self.create(&name, Bytes::from_static(b"two")).await?,
-            Ok(false) => return Err(StoreError::Transient("a new name is taken".into())),
-            Err(StoreError::Config(_)) => false,
-            Err(error) => return Err(error),
-        };
-        self.delete_all(&name).await?;
-        if !creates {
-            tracing::warn!("the store overwrites where it should create: each name is looked at first");
-        }
-        Ok(creates)
-    }
-
     /// One request, create-only. False: the name is taken.
-    async fn create(&self, name: &str, bytes: Bytes) -> Result<bool, StoreError> {
+    pub(super) async fn create(&self, name: &str, bytes: Bytes) -> Result<bool, StoreError> {
         let create = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         match self.objects.put_opts(&Path::from(name), bytes.into(), create).await {
             Ok(_) => Ok(true),
@@ -139,7 +134,7 @@ impl Store {
     /// next try finds the name free.
     async fn verify(&self, name: &str, wanted: Verified) -> Result<Verified, StoreError> {
         match self.digest(name).await {
-            Ok(found) if found == wanted => Ok(wanted),
+            Ok(found) if found == wanted => Ok(Verified { upload: wanted.upload, ..found }),
             Ok(_) => {
                 self.delete_all(name).await?;
                 Err(StoreError::Mismatch)
@@ -163,22 +158,23 @@ impl Store {
         }
     }
 
-    async fn compare(&self, name: &str, ours: &Bytes) -> Result<Existing, StoreError> {
-        let (size, mut theirs) = match self.get(name, None).await {
-            Err(StoreError::Missing) => return Ok(Existing::Nothing),
+    /// What has the name, and which version of it that is.
+    async fn compare(&self, name: &str, ours: &Bytes) -> Result<(Existing, Option<String>), StoreError> {
+        let (meta, mut theirs) = match self.open_object(name, None).await {
+            Err(StoreError::Missing) => return Ok((Existing::Nothing, None)),
             got => got?,
         };
         let mut at = 0;
         while let Some(bytes) = theirs.try_next().await? {
             if ours.get(at..at + bytes.len()) != Some(&bytes[..]) {
-                return Ok(Existing::Foreign);
+                return Ok((Existing::Foreign, meta.version));
             }
             at += bytes.len();
         }
         match at {
-            read if (read as u64) < size => Err(StoreError::Transient("an object ended early".into())),
-            read if read < ours.len() => Ok(Existing::Torn),
-            _ => Ok(Existing::Ours),
+            read if (read as u64) < meta.size => Err(StoreError::Transient("an object ended early".into())),
+            read if read < ours.len() => Ok((Existing::Torn, meta.version)),
+            _ => Ok((Existing::Ours, meta.version)),
         }
     }
 
@@ -187,7 +183,7 @@ impl Store {
         name: &str,
         mut parts: mpsc::Receiver<Part>,
     ) -> Result<Verified, StoreError> {
-        let (size, mut theirs) = self.get(name, None).await?;
+        let (meta, mut theirs) = self.open_object(name, None).await?;
         let (mut sent, mut waiting, mut read) = (Sent::default(), Bytes::new(), 0);
         let mut torn = false;
         while let Some(part) = parts.recv().await {
@@ -209,12 +205,12 @@ impl Store {
             }
             sent.add(&part.bytes);
         }
-        if torn && read < size {
+        if torn && read < meta.size {
             return Err(StoreError::Transient("an object ended early".into()));
         }
         let existing = match (torn, waiting.is_empty() && theirs.try_next().await?.is_none()) {
             (true, _) => Existing::Torn,
-            (false, true) => return Ok(sent.verified()),
+            (false, true) => return Ok(Verified { version: meta.version, ..sent.verified() }),
             (false, false) => Existing::Foreign,
         };
         Err(self.give_way(name, existing).await)
@@ -249,15 +245,15 @@ impl Store {
 
     /// Reads an object to its end.
     pub(super) async fn digest(&self, name: &str) -> Result<Verified, StoreError> {
-        let (size, mut bytes) = self.get(name, None).await?;
+        let (meta, mut bytes) = self.open_object(name, None).await?;
         let mut read = Sent::default();
         while let Some(part) = bytes.try_next().await? {
             read.add(&part);
         }
-        if read.bytes != size {
+        if read.bytes != meta.size {
             return Err(StoreError::Transient("an object ended early".into()));
         }
-        Ok(read.verified())
+        Ok(Verified { version: meta.version, ..read.verified() })
     }
 }
 
@@ -291,7 +287,7 @@ impl S3 {
         for left in self.admin.uploads(name).await? {
             self.admin.abort(name, &left).await?;
         }
-        Ok(sent.verified())
+        Ok(Verified { upload: Some(upload), ..sent.verified() })
     }
 }
 
@@ -321,7 +317,8 @@ impl Sent {
     }
 
     fn verified(&self) -> Verified {
-        Verified { bytes: self.bytes, sha256: hex(self.sha256.clone().finish().as_ref()) }
+        let sha256 = hex(self.sha256.clone().finish().as_ref());
+        Verified { bytes: self.bytes, sha256, version: None, upload: None }
     }
 }
 

@@ -161,6 +161,7 @@ impl Assembler {
             audio_bytes: self.bytes,
             audio_sha256: hex(self.sha256.finish().as_ref()),
             object: None,
+            stored: Default::default(),
             written_by: concat!("optag ", env!("CARGO_PKG_VERSION")).into(),
             call: self.call,
         };

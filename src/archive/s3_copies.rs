@@ -21,12 +21,78 @@ impl S3Admin {
     ///
     /// Errors: the store does not answer.
     pub async fn copies(&self, stem: &str) -> Result<Vec<StoredCopy>, StoreError> {
-        let mut found = match self.versions_below(stem).await? {
-            Some(found) => found,
-            None => self.objects_below(stem).await?,
+        Ok(self.listed(stem).await?.0)
+    }
+
+    /// As [`S3Admin::copies`], and whether versions could be listed.
+    ///
+    /// Errors: the store does not answer.
+    pub async fn listed(&self, stem: &str) -> Result<(Vec<StoredCopy>, bool), StoreError> {
+        let (mut found, lists_versions) = match self.versions_below(stem).await? {
+            Some(found) => (found, true),
+            None => (self.objects_below(stem).await?, false),
         };
         found.extend(self.uploads_below(stem).await?);
-        Ok(found)
+        Ok((found, lists_versions))
+    }
+
+    /// What HEAD says of a name: the object, or the delete marker that hides older ones.
+    ///
+    /// Errors: the store does not answer, or does not say.
+    pub async fn head(&self, name: &str) -> Result<Option<StoredCopy>, StoreError> {
+        let copy = |version: Option<String>, kind, bytes| {
+            Some(StoredCopy { key: name.to_owned(), version, kind, bytes, stored_at: None })
+        };
+        match self.client.head_object().bucket(&self.bucket).key(name).send().await {
+            Ok(head) => {
+                let bytes = head.content_length.unwrap_or_default().max(0) as u64;
+                Ok(copy(head.version_id, CopyKind::Object, bytes))
+            }
+            Err(error) => {
+                let Some(raw) = error.raw_response().filter(|raw| raw.status().as_u16() == 404) else {
+                    return Err(transient(error));
+                };
+                let is_marker = raw.headers().get("x-amz-delete-marker") == Some("true");
+                let version = raw.headers().get("x-amz-version-id").map(str::to_owned);
+                Ok(if is_marker && version.is_some() {
+                    copy(version, CopyKind::DeleteMarker, 0)
+                } else {
+                    None
+                })
+            }
+        }
+    }
+
+    /// An upload that should be over, if it is there.
+    ///
+    /// Errors: the store does not answer.
+    pub async fn upload_left(&self, name: &str, upload: &str) -> Result<Option<StoredCopy>, StoreError> {
+        let list = self.client.list_parts().bucket(&self.bucket).key(name).upload_id(upload);
+        let left = StoredCopy {
+            key: name.to_owned(),
+            version: Some(upload.to_owned()),
+            kind: CopyKind::Upload,
+            bytes: 0,
+            stored_at: None,
+        };
+        match list.send().await {
+            Ok(_) => Ok(Some(left)),
+            // Listed in a form of the store's own: it is there.
+            Err(error) if error.raw_response().is_some_and(|raw| raw.status().is_success()) => Ok(Some(left)),
+            Err(error) if error.raw_response().is_some_and(|raw| raw.status().as_u16() == 404) => Ok(None),
+            Err(error) => Err(transient(error)),
+        }
+    }
+
+    /// Whether the bucket keeps versions, or once did. A store that cannot say has none.
+    ///
+    /// Errors: the store does not answer.
+    pub async fn keeps_versions(&self) -> Result<bool, StoreError> {
+        match self.client.get_bucket_versioning().bucket(&self.bucket).send().await {
+            Ok(answer) => Ok(answer.status.is_some()),
+            Err(error) if matches!(error.code(), Some("NotImplemented" | "MethodNotAllowed")) => Ok(false),
+            Err(error) => Err(transient(error)),
+        }
     }
 
     /// Deletes one copy; what is gone already is fine.
@@ -100,6 +166,13 @@ impl S3Admin {
                 return Ok(Some(found));
             }
             (key, version) = (page.next_key_marker, page.next_version_id_marker);
+            if key.is_none() {
+                // What is deleted of this page is not in the next try, until a list is whole.
+                return match found.is_empty() {
+                    false => Ok(Some(found)),
+                    true => Err(breaks_off("versions")),
+                };
+            }
         }
         Err(StoreError::Transient("the listing of versions does not end".into()))
     }
@@ -121,8 +194,10 @@ impl S3Admin {
                 }));
             }
             next = page.next_continuation_token;
-            if next.is_none() {
-                return Ok(found);
+            match (next.is_none(), page.is_truncated.unwrap_or_default() && found.is_empty()) {
+                (true, true) => return Err(breaks_off("objects")),
+                (true, false) => return Ok(found),
+                (false, _) => {}
             }
         }
         Err(StoreError::Transient("the listing of objects does not end".into()))
@@ -149,9 +224,16 @@ impl S3Admin {
                 return Ok(found);
             }
             (key, upload) = (page.next_key_marker, page.next_upload_id_marker);
+            if key.is_none() {
+                return if found.is_empty() { Err(breaks_off("uploads")) } else { Ok(found) };
+            }
         }
         Err(StoreError::Transient("the listing of uploads does not end".into()))
     }
+}
+
+fn breaks_off(of: &str) -> StoreError {
+    StoreError::Unverified(format!("the list of {of} breaks off and does not say where it goes on"))
 }
 
 fn time(at: Option<DateTime>) -> Option<WallTime> {

@@ -10,13 +10,14 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, RetryConfig};
+use object_store::{Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig};
 use tokio::sync::OnceCell;
 
-use super::credentials::FileCredentials;
+use super::credentials::{self, FileCredentials, Stamp};
 use super::s3_admin::S3Admin;
 use super::s3_place::Place;
-use super::{s3_http, s3_refusal};
+use super::trouble::Trouble;
+use super::{s3_http, s3_refusal, trying};
 use crate::app::config::{S3Config, StoreConfig};
 use crate::base::causes::causes;
 
@@ -38,6 +39,9 @@ pub enum StoreError {
     /// What was to be stored could not be made.
     #[error("{0}")]
     Source(String),
+    /// It answers, and what it says does not prove that nothing is left.
+    #[error("it is not certain that nothing is left: {0}")]
+    Unverified(String),
     /// It cannot be set up this way.
     #[error("the store cannot be used: {0}")]
     Config(String),
@@ -69,6 +73,12 @@ pub struct Store {
     pub(super) s3: Option<Arc<S3>>,
     /// Whether the store keeps a name that is taken; asked of it before the first object.
     pub(super) creates: Arc<OnceCell<bool>>,
+    /// What went wrong last.
+    pub trouble: Arc<Trouble>,
+    /// Held while it is tried out, as that is always under one name.
+    pub(super) trying: Arc<tokio::sync::Mutex<()>>,
+    pub(super) probe: Arc<str>,
+    credentials_file: Option<PathBuf>,
     dir: Option<PathBuf>,
 }
 
@@ -92,6 +102,11 @@ impl Store {
     /// What `object_store` cannot do, where the store is S3.
     pub fn admin(&self) -> Option<&S3Admin> {
         self.s3.as_deref().map(|s3| &s3.admin)
+    }
+
+    /// Changes when the file of the credentials does.
+    pub fn credentials_stamp(&self) -> Option<Stamp> {
+        self.credentials_file.as_deref().and_then(credentials::stamp)
     }
 
     /// Where the objects lie, where the store is a directory.
@@ -118,9 +133,19 @@ impl Store {
         key: &str,
         range: Option<std::ops::Range<u64>>,
     ) -> Result<(u64, BoxStream<'static, Result<Bytes, StoreError>>), StoreError> {
+        let (meta, bytes) = self.open_object(key, range).await?;
+        Ok((meta.size, bytes))
+    }
+
+    /// As [`Store::get`], with what else the store says of the object.
+    pub(super) async fn open_object(
+        &self,
+        key: &str,
+        range: Option<std::ops::Range<u64>>,
+    ) -> Result<(ObjectMeta, BoxStream<'static, Result<Bytes, StoreError>>), StoreError> {
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
         let result = self.objects.get_opts(&Path::from(key), options).await?;
-        Ok((result.meta.size, result.into_stream().map_err(StoreError::from).boxed()))
+        Ok((result.meta.clone(), result.into_stream().map_err(StoreError::from).boxed()))
     }
 
     /// The size of an object.
@@ -153,7 +178,16 @@ impl Store {
             .with_fsync(true)
             .with_automatic_cleanup(true);
         let creates = Arc::new(OnceCell::new_with(Some(true)));
-        Ok(Self { objects: Arc::new(objects), s3: None, creates, dir: Some(dir.to_owned()) })
+        Ok(Self {
+            objects: Arc::new(objects),
+            s3: None,
+            creates,
+            trouble: Arc::default(),
+            trying: Arc::default(),
+            probe: trying::unnamed(),
+            credentials_file: None,
+            dir: Some(dir.to_owned()),
+        })
     }
 
     fn s3(config: &S3Config) -> Result<Self, StoreError> {
@@ -162,7 +196,7 @@ impl Store {
         let http = s3_http::client(&options)?;
         // Deliveries are tried again for ever above; here only what a connection may hiccup.
         let retry = RetryConfig { max_retries: 1, retry_timeout: s3_http::REQUEST, ..RetryConfig::default() };
-        let objects = credentials(config, AmazonS3Builder::new())
+        let objects = with_credentials(config, AmazonS3Builder::new())
             .with_bucket_name(&config.bucket)
             .with_region(&config.region)
             .with_allow_http(config.allow_http)
@@ -179,6 +213,10 @@ impl Store {
             objects: Arc::new(objects.clone()),
             s3: Some(Arc::new(S3 { objects, admin })),
             creates: Arc::default(),
+            trouble: Arc::default(),
+            trying: Arc::default(),
+            probe: trying::unnamed(),
+            credentials_file: config.credentials_file.clone(),
             dir: None,
         })
     }
@@ -186,7 +224,7 @@ impl Store {
 
 /// From the settings; where they name none, what the machine gives a program that runs on it. Of
 /// the environment's `AWS_…` only this counts: what else stands there is for other programs.
-fn credentials(config: &S3Config, builder: AmazonS3Builder) -> AmazonS3Builder {
+fn with_credentials(config: &S3Config, builder: AmazonS3Builder) -> AmazonS3Builder {
     if let Some(keys) = &config.credentials {
         let builder = builder
             .with_access_key_id(keys.access_key_id.reveal())

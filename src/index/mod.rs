@@ -9,6 +9,7 @@ mod heads;
 pub mod likeness;
 mod query;
 mod sessions;
+mod stored;
 
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::{Any, Row};

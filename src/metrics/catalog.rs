@@ -102,6 +102,7 @@ catalog! {
     SPOOL_LIMIT_BYTES = Gauge, "optag_spool_limit_bytes", [], "The most bytes that the spool may take.";
     SPOOL_FULL_SECONDS = Gauge, "optag_spool_full_seconds", [], "Time until the spool refuses new calls if it grows as in the last minutes; -1 where it does not grow.";
     SPOOL_SECONDS = Gauge, "optag_spool_oldest_seconds", [], "Age of the oldest audio that the store does not have.";
+    DELIVERY_WAITS_SECONDS = Gauge, "optag_delivery_oldest_seconds", [], "Time since the end of the call that waits longest for its delivery; 0 where none waits.";
     SPOOL_SYNC_SECONDS = Histogram(TICK_S), "optag_spool_sync_seconds", [], "Length of a group commit.";
     SPOOL_FAILURES_TOTAL = Counter, "optag_spool_failures_total", [], "Writes or syncs that the disk refused.";
     SPOOL_RECORDS_DROPPED_TOTAL = Counter, "optag_spool_records_dropped_total", [], "Records not written because their call's key was destroyed or they contradicted what was written before.";
@@ -112,10 +113,11 @@ catalog! {
     ERASURES_TOTAL = Counter, "optag_erasures_total", ["reason": &["request", "withdrawal", "expiry"]], "Recordings erased, every copy verified gone.";
     ERASURES_PENDING = Gauge, "optag_erasures_pending", [], "Erasures ordered of which a copy could not be reached yet.";
     ERASURES_WAITING_SECONDS = Gauge, "optag_erasures_oldest_pending_seconds", [], "Age of the oldest erasure of which a copy could not be reached yet.";
+    ERASURES_UNPROVEN_TOTAL = Counter, "optag_erasures_unproven_total", [], "Tries to complete an erasure that ended without proof that nothing is left; it stays open.";
     ERASED_RETURNED_TOTAL = Counter, "optag_erased_returned_total", [], "Erased recordings that were there again, by a restored backup or a late upload, and were erased anew.";
     DELETION_LOG_OK = Gauge, "optag_deletion_log_ok", [], "1 where the deletion log is the one that index and store saw last; 0: nothing is served until it is mended.";
     CLOCK_TRUSTED = Gauge, "optag_clock_trusted", [], "1 where the wall clock is trusted; 0: it jumped and nobody has confirmed it.";
-    STORE_UP = Gauge, "optag_store_up", [], "1 where the store answered last time.";
+    STORE_UP = Gauge, "optag_store_up", [], "1 where a small object could be written, read, listed and deleted when it was tried last, and no write has failed since.";
     INDEX_UP = Gauge, "optag_index_up", [], "1 where the index answered last time.";
     LIFECYCLE_OK = Gauge, "optag_store_lifecycle_ok", [], "1 where the bucket's expiry rule, its lock and the rules of others are as they must be.";
     LIFECYCLE_DRIFTS_TOTAL = Counter, "optag_store_lifecycle_drifts_total", [], "Times that the bucket's expiry rule was not as it must be and was set again.";

@@ -7,5 +7,7 @@
 pub mod catalog;
 pub mod exporter;
 mod record;
+mod storing;
 
 pub use record::*;
+pub use storing::*;

@@ -311,35 +311,14 @@ pub fn clock_trusted(trusted: bool) {
     gauge!(c::CLOCK_TRUSTED.name).set(flag(trusted));
 }
 
-/// The bucket's expiry rule was set again.
-pub fn lifecycle_drifted() {
-    counter!(c::LIFECYCLE_DRIFTS_TOTAL.name).increment(1);
-}
-
 /// Whether the audit's last checkpoint reached the store.
 pub fn audit_anchored(ok: bool) {
     gauge!(c::AUDIT_ANCHORED.name).set(flag(ok));
 }
 
-/// Whether the store answered.
-pub fn store_up(up: bool) {
-    gauge!(c::STORE_UP.name).set(flag(up));
-}
-
 /// Whether the index answered.
 pub fn index_up(up: bool) {
     gauge!(c::INDEX_UP.name).set(flag(up));
-}
-
-/// Whether the bucket's expiry rule is as it must be.
-pub fn lifecycle_ok(ok: bool) {
-    gauge!(c::LIFECYCLE_OK.name).set(flag(ok));
-}
-
-/// Lifecycle rules of others that reach what we store.
-pub fn foreign_rules(harmful: usize, harmless: usize) {
-    gauge!(c::FOREIGN_RULES.name, "effect" => "harmful").set(harmful as f64);
-    gauge!(c::FOREIGN_RULES.name, "effect" => "harmless").set(harmless as f64);
 }
 
 /// An HTTP answer began.
@@ -412,7 +391,7 @@ fn state_name(state: ConsentState) -> &'static str {
     }
 }
 
-fn flag(on: bool) -> f64 {
+pub(super) fn flag(on: bool) -> f64 {
     f64::from(u8::from(on))
 }
 

@@ -1,6 +1,6 @@
 //! Erasing a recording, as ordered steps that may be gone through again at any time: order
-//! (durable) → spool key destroyed → every object, version and part deleted and looked for →
-//! index row reduced → done. A crash or a store that is away leaves the order open.
+//! (durable) → spool key destroyed → every object, version and part deleted, and looked for by name
+//! and in lists until none is left → index row reduced → done. A crash or a store that is away leaves the order open.
 //!
 //! What a step works on is behind a trait each, so that `interleaving_tests` can try the steps against
 //! everything else that goes on.
@@ -11,10 +11,15 @@ use futures::future::BoxFuture;
 use super::custody::Custody;
 use super::deletion_log::{Cause, DeletionLog, LogError, Order};
 use super::holds::Hold;
-use crate::archive::key;
+use super::sweep;
+use super::under_way::UnderWay;
+use crate::archive::copies::{ROUNDS, StoredCopy};
+use crate::archive::looking::{Look, Sought, Stored};
 use crate::archive::store::{Store, StoreError};
+use crate::base::causes::causes;
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
+use crate::base::limit;
 use crate::index::{Index, IndexError};
 
 /// Keeps orders.
@@ -31,17 +36,34 @@ pub trait SpoolKeys: Send + Sync {
     fn destroy(&self, id: CallId) -> BoxFuture<'_, Result<(), String>>;
 }
 
-/// Deletes copies.
+/// What is in the store.
 pub trait Copies: Send + Sync {
-    /// Deletes every copy whose name begins with `stem`, and looks that none is left.
-    fn delete<'a>(&'a self, stem: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>>;
+    /// Which store it is.
+    fn place(&self) -> String;
+    /// Looks for what may be left, by name and in lists.
+    fn look<'a>(&'a self, sought: &'a Sought) -> BoxFuture<'a, Result<Look, StoreError>>;
+    /// Deletes one copy. That it is gone is known only once it was looked for again.
+    fn delete<'a>(&'a self, copy: &'a StoredCopy) -> BoxFuture<'a, Result<(), StoreError>>;
 }
 
-/// Reduces rows.
+/// What the index knows.
 pub trait Rows: Send + Sync {
+    /// What the delivery of a recording left in the store. `None`: there is no row of a recording
+    /// that was delivered and not erased.
+    fn delivered(&self, id: CallId) -> BoxFuture<'_, Result<Option<Stored>, IndexError>>;
     /// Takes everything personal out of the row, if there is one. Of a call whose consent was
     /// withdrawn only that is said from then on.
     fn reduce(&self, id: CallId, cause: Cause, at: WallTime) -> BoxFuture<'_, Result<(), IndexError>>;
+}
+
+/// Keeps what an erasure found before it deletes.
+pub trait Progress: Send + Sync {
+    /// What it found so far.
+    fn found(&self, id: CallId) -> BoxFuture<'_, Result<Vec<String>, String>>;
+    /// Keeps that; durable when this answers.
+    fn note<'a>(&'a self, id: CallId, found: &'a [String]) -> BoxFuture<'a, Result<(), String>>;
+    /// Forgets it: the erasure is complete.
+    fn forget(&self, id: CallId) -> BoxFuture<'_, Result<(), String>>;
 }
 
 /// A step of an erasure, in order.
@@ -93,6 +115,29 @@ pub enum EraseError {
     /// The index.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// What was found so far cannot be kept, and so nothing may be deleted.
+    #[error("what an erasure found cannot be kept: {0}")]
+    Progress(String),
+    /// It was delivered, and nothing of it is there: it may lie elsewhere.
+    #[error(
+        "the recording was delivered to {delivered_to} and nothing of it was found in {looked_in}: it may lie \
+         elsewhere, so nothing is certified. The erasure stays open; it is complete once it was found and \
+         deleted, or when the recording's {} days are over",
+        limit::RETENTION_DAYS
+    )]
+    NothingFound {
+        /// Where it went.
+        delivered_to: String,
+        /// Where it was looked for.
+        looked_in: String,
+    },
+}
+
+impl EraseError {
+    /// Whether the store answered, and what it said proves nothing: a person should look.
+    pub fn is_unproven(&self) -> bool {
+        matches!(self, Self::NothingFound { .. } | Self::Store(StoreError::Unverified(_)))
+    }
 }
 
 /// What an erasure works on.
@@ -105,6 +150,8 @@ pub struct Eraser<'a> {
     pub store: &'a dyn Copies,
     /// The index.
     pub index: &'a dyn Rows,
+    /// What was found so far.
+    pub progress: &'a dyn Progress,
 }
 
 impl Eraser<'_> {
@@ -127,10 +174,65 @@ impl Eraser<'_> {
         now: WallTime,
     ) -> Result<Vec<String>, (Step, EraseError)> {
         self.keys.destroy(id).await.map_err(|error| (Step::SpoolKey, EraseError::Spool(error)))?;
-        let gone = self.store.delete(&key::stem(id)).await.map_err(|error| (Step::Store, error.into()))?;
+        // While the index is away the store is emptied by name all the same; the rest waits.
+        let delivered = self.index.delivered(id).await;
+        let stored = delivered.as_ref().ok().and_then(Option::as_ref);
+        let gone = self.empty(id, stored).await.map_err(|error| (Step::Store, error))?;
+        let delivered = delivered.map_err(|error| (Step::Index, error.into()))?;
+        if let Some(stored) = delivered.filter(|_| gone.is_empty()) {
+            self.explain(id, stored, now).map_err(|error| (Step::Store, error))?;
+        }
         self.index.reduce(id, cause, now).await.map_err(|error| (Step::Index, error.into()))?;
         self.log.done(id, now, gone.clone()).await.map_err(|error| (Step::Done, error))?;
+        if let Err(error) = self.progress.forget(id).await {
+            tracing::warn!(call = %id, error, "what a complete erasure had found is still on disk");
+        }
         Ok(gone)
+    }
+
+    /// Deletes what is found until nothing is found any more. Returns all that was found.
+    async fn empty(&self, id: CallId, stored: Option<&Stored>) -> Result<Vec<String>, EraseError> {
+        let mut gone = self.progress.found(id).await.map_err(EraseError::Progress)?;
+        let mut sought = Sought::recording(id, stored);
+        let mut left = Vec::new();
+        for _ in 0..ROUNDS {
+            let look = self.store.look(&sought).await?;
+            if !look.unlisted.is_empty() {
+                tracing::error!(call = %id, copies = look.unlisted.len(), "the store's lists leave out what is there");
+            }
+            if look.found.is_empty() {
+                return look.doubt.map_or(Ok(gone), |doubt| Err(StoreError::Unverified(doubt).into()));
+            }
+            left = look.found.iter().map(StoredCopy::name).collect();
+            let new: Vec<String> = left.iter().filter(|name| !gone.contains(name)).cloned().collect();
+            if !new.is_empty() {
+                gone.extend(new);
+                self.progress.note(id, &gone).await.map_err(EraseError::Progress)?;
+            }
+            sought.remember(&look.found);
+            let mut refused = None;
+            for copy in &look.found {
+                // One that is refused does not keep the others.
+                refused = refused.or(self.store.delete(copy).await.err());
+            }
+            if let Some(error) = refused {
+                return Err(error.into());
+            }
+        }
+        let left = left.into_iter().take(3).collect::<Vec<_>>().join(", ");
+        Err(StoreError::Unverified(format!("still there after it was deleted: {left}")).into())
+    }
+
+    /// Nothing was found of what was delivered. Only the end of its time explains that, and only
+    /// in the store that it went to: then the bucket's rule has ended it.
+    fn explain(&self, id: CallId, stored: Stored, now: WallTime) -> Result<(), EraseError> {
+        let here = self.store.place();
+        let is_here = stored.place.is_empty() || stored.place == here;
+        if is_here && sweep::is_over(id, now) {
+            return Ok(());
+        }
+        let delivered_to = if stored.place.is_empty() { "a store".to_owned() } else { stored.place };
+        Err(EraseError::NothingFound { delivered_to, looked_in: here })
     }
 }
 
@@ -148,18 +250,56 @@ impl Orders for GuardedLog<'_> {
 }
 
 impl Copies for Store {
-    fn delete<'a>(&'a self, stem: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
-        self.delete_copies(stem).boxed()
+    fn place(&self) -> String {
+        Store::place(self)
+    }
+
+    fn look<'a>(&'a self, sought: &'a Sought) -> BoxFuture<'a, Result<Look, StoreError>> {
+        Store::look(self, sought).boxed()
+    }
+
+    fn delete<'a>(&'a self, copy: &'a StoredCopy) -> BoxFuture<'a, Result<(), StoreError>> {
+        Store::delete(self, copy).boxed()
+    }
+}
+
+impl Progress for UnderWay {
+    fn found(&self, id: CallId) -> BoxFuture<'_, Result<Vec<String>, String>> {
+        async move { tokio::task::block_in_place(|| UnderWay::found(self, id)).map_err(|e| causes(&e)) }
+            .boxed()
+    }
+
+    fn note<'a>(&'a self, id: CallId, found: &'a [String]) -> BoxFuture<'a, Result<(), String>> {
+        async move { tokio::task::block_in_place(|| UnderWay::note(self, id, found)).map_err(|e| causes(&e)) }
+            .boxed()
+    }
+
+    fn forget(&self, id: CallId) -> BoxFuture<'_, Result<(), String>> {
+        async move { tokio::task::block_in_place(|| UnderWay::forget(self, id)).map_err(|e| causes(&e)) }
+            .boxed()
     }
 }
 
 impl Rows for Index {
+    fn delivered(&self, id: CallId) -> BoxFuture<'_, Result<Option<Stored>, IndexError>> {
+        async move {
+            let row = self.get(id).await?;
+            if row.is_none_or(|row| row.erased_at.is_some()) {
+                return Ok(None);
+            }
+            // A row from before that was kept, or made from a manifest.
+            Ok(Some(self.stored(id).await?.unwrap_or_default()))
+        }
+        .boxed()
+    }
+
     fn reduce(&self, id: CallId, cause: Cause, at: WallTime) -> BoxFuture<'_, Result<(), IndexError>> {
         async move {
             if cause == Cause::Withdrawal {
                 self.mark_withdrawn(id).await?;
             }
-            self.mark_erased(id, at).await
+            self.mark_erased(id, at).await?;
+            self.forget_stored(id).await
         }
         .boxed()
     }

@@ -20,10 +20,12 @@ use futures::future::BoxFuture;
 
 use super::custody::Custody;
 use super::deletion_log::{Cause, DeletionLog, Order};
-use super::erase::{Copies, EraseError, Eraser, Orders, Rows, SpoolKeys};
+use super::erase::{Copies, EraseError, Eraser, Orders, Progress, Rows, SpoolKeys};
 use super::holds::{Hold, HoldPolicy, Holds};
 use crate::app::keyed_lock::KeyedLock;
+use crate::archive::copies::{CopyKind, StoredCopy};
 use crate::archive::key;
+use crate::archive::looking::{Look, Sought, Stored};
 use crate::archive::store::StoreError;
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
@@ -39,6 +41,23 @@ struct World {
     row: bool,
     spool_key: bool,
     store_away: bool,
+    /// What came into the store since it was looked through last: no look could have seen it.
+    since_looked: BTreeSet<String>,
+    /// The row came back after it was reduced.
+    row_since: bool,
+    /// So many deletions are acknowledged and not done.
+    deletes_lie: usize,
+    /// What the erasure found so far.
+    found: Vec<String>,
+}
+
+impl World {
+    fn arrive(&mut self, names: impl IntoIterator<Item = String>) {
+        for name in names {
+            self.since_looked.insert(name.clone());
+            self.objects.insert(name);
+        }
+    }
 }
 
 type Shared = Arc<Mutex<World>>;
@@ -88,6 +107,12 @@ impl Orders for Twin {
     fn done(&self, id: CallId, at: WallTime, gone: Vec<String>) -> BoxFuture<'_, Result<(), EraseError>> {
         async move {
             gap().await;
+            // The moment at which it is certified: not what a later round would mend counts.
+            let world = self.world().clone();
+            let unseen: Vec<_> = world.objects.difference(&world.since_looked).collect();
+            assert!(unseen.is_empty(), "certified while {unseen:?} is there");
+            assert!(!world.row || world.row_since, "certified while the row has everything");
+            assert!(!world.spool_key, "certified while the spool can be read");
             Ok(self.log.done(id, at, gone)?)
         }
         .boxed()
@@ -106,35 +131,75 @@ impl SpoolKeys for Twin {
 }
 
 impl Copies for Twin {
-    /// As `Store::delete_copies`: lists, deletes one by one, and is content when a listing is empty.
-    fn delete<'a>(&'a self, stem: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+    fn place(&self) -> String {
+        "twin".into()
+    }
+
+    fn look<'a>(&'a self, sought: &'a Sought) -> BoxFuture<'a, Result<Look, StoreError>> {
         async move {
-            let mut gone = Vec::new();
-            loop {
-                gap().await;
-                self.answers()?;
-                let listed: Vec<String> =
-                    self.world().objects.iter().filter(|name| name.starts_with(stem)).cloned().collect();
-                if listed.is_empty() {
-                    return Ok(gone);
-                }
-                for name in listed {
-                    gap().await;
-                    self.answers()?;
-                    self.world().objects.remove(&name);
-                    gone.push(name);
-                }
+            gap().await;
+            self.answers()?;
+            let mut world = self.world();
+            world.since_looked.clear();
+            let there = world.objects.iter().filter(|name| name.starts_with(&sought.stem));
+            let copy = |key: &String| StoredCopy {
+                key: key.clone(),
+                version: None,
+                kind: CopyKind::Object,
+                bytes: 1,
+                stored_at: None,
+            };
+            Ok(Look { found: there.map(copy).collect(), ..Look::default() })
+        }
+        .boxed()
+    }
+
+    fn delete<'a>(&'a self, copy: &'a StoredCopy) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move {
+            gap().await;
+            self.answers()?;
+            let mut world = self.world();
+            match world.deletes_lie {
+                0 => drop(world.objects.remove(&copy.key)),
+                _ => world.deletes_lie -= 1,
             }
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+impl Progress for Twin {
+    fn found(&self, _: CallId) -> BoxFuture<'_, Result<Vec<String>, String>> {
+        async move { Ok(self.world().found.clone()) }.boxed()
+    }
+
+    fn note<'a>(&'a self, _: CallId, found: &'a [String]) -> BoxFuture<'a, Result<(), String>> {
+        async move {
+            self.world().found = found.to_vec();
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn forget(&self, _: CallId) -> BoxFuture<'_, Result<(), String>> {
+        async move {
+            self.world().found.clear();
+            Ok(())
         }
         .boxed()
     }
 }
 
 impl Rows for Twin {
+    fn delivered(&self, _: CallId) -> BoxFuture<'_, Result<Option<Stored>, IndexError>> {
+        async move { Ok(self.world().row.then(Stored::default)) }.boxed()
+    }
+
     fn reduce(&self, _: CallId, _: Cause, _: WallTime) -> BoxFuture<'_, Result<(), IndexError>> {
         async move {
             gap().await;
-            self.world().row = false;
+            (self.world().row, self.world().row_since) = (false, false);
             Ok(())
         }
         .boxed()
@@ -181,7 +246,7 @@ impl Run {
     fn delivered(self) -> Self {
         {
             let mut world = self.twin.world();
-            world.objects.extend(names(self.id));
+            world.arrive(names(self.id));
             (world.row, world.spool_key) = (true, false);
         }
         self
@@ -203,7 +268,7 @@ impl Run {
                     gap().await;
                     let mut world = twin.world();
                     if world.in_flight.remove(&name) {
-                        world.objects.insert(name);
+                        world.arrive([name]);
                     }
                 }
                 gap().await;
@@ -219,7 +284,7 @@ impl Run {
         let (twin, turns, id) = (self.twin.clone(), Rc::clone(&self.turns), self.id);
         let acknowledged = Rc::clone(&self.acknowledged);
         Box::pin(async move {
-            let eraser = Eraser { log: &twin, keys: &twin, store: &twin, index: &twin };
+            let eraser = Eraser { log: &twin, keys: &twin, store: &twin, index: &twin, progress: &twin };
             let order =
                 Order { id, at: id.admitted_at(), cause: Cause::Request, request: Some("4711".into()) };
             if eraser.order(order).await.is_err() {
@@ -280,6 +345,15 @@ impl Run {
         })
     }
 
+    /// The store acknowledges a deletion and does not do it.
+    fn lie(&self) -> Task {
+        let twin = self.twin.clone();
+        Box::pin(async move {
+            gap().await;
+            twin.world().deletes_lie += 1;
+        })
+    }
+
     /// A backup of store and index is taken, and put back later.
     fn restore(&self) -> Task {
         let twin = self.twin.clone();
@@ -287,7 +361,10 @@ impl Run {
             let backup = twin.world().clone();
             gap().await;
             let mut world = twin.world();
-            (world.objects, world.row) = (backup.objects, backup.row);
+            let returned: Vec<String> = backup.objects.difference(&world.objects).cloned().collect();
+            world.objects.retain(|name| backup.objects.contains(name));
+            world.arrive(returned);
+            (world.row, world.row_since) = (backup.row, backup.row);
         })
     }
 
@@ -305,13 +382,17 @@ impl Run {
             }
             self.complete_open();
             if round == 1 {
-                world.lock().unwrap().objects.extend(late.take().unwrap_or_default());
+                world.lock().unwrap().arrive(late.take().unwrap_or_default());
             }
             // As `app::sweeping`: what is erased and there again is erased anew.
             let there = !world.lock().unwrap().objects.is_empty() || world.lock().unwrap().row;
             if there && self.twin.log.is_erased(self.id) {
                 let order =
                     Order { id: self.id, at: self.id.admitted_at(), cause: Cause::Request, request: None };
+                let before = self.twin.log.history(self.id).unwrap();
+                if let Some((_, Some(done))) = before {
+                    world.lock().unwrap().found = done.gone;
+                }
                 self.twin.log.reopen(order).unwrap();
                 self.complete_open();
             }
@@ -322,7 +403,7 @@ impl Run {
         for order in self.twin.log.open_orders() {
             let twin = self.twin.clone();
             finish(Box::pin(async move {
-                let eraser = Eraser { log: &twin, keys: &twin, store: &twin, index: &twin };
+                let eraser = Eraser { log: &twin, keys: &twin, store: &twin, index: &twin, progress: &twin };
                 eraser.complete(order.id, order.cause, order.at).await.map_err(|(step, _)| step).unwrap();
             }));
         }
@@ -455,6 +536,11 @@ fn invariant_07_a_hold_and_an_erasure_never_both_succeed() {
 #[test]
 fn invariant_07_a_store_that_goes_away_and_comes_back_keeps_nothing() {
     all("erasure, outage of the store, crash", true, true, |run| vec![run.erase(), run.outage()]);
+}
+
+#[test]
+fn invariant_08_nothing_is_certified_by_a_deletion_that_the_store_only_acknowledged() {
+    all("erasure, deletions that lie, crash", true, true, |run| vec![run.erase(), run.lie(), run.lie()]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ pub mod log_table;
 pub mod receipt;
 pub mod sweep;
 pub mod trusted_time;
+pub mod under_way;
 
 #[cfg(test)]
 mod interleaving_tests;

@@ -22,7 +22,8 @@ pub struct Receipt {
     pub cause: Cause,
     /// When that was ordered, durably: from here on nobody was served it.
     pub ordered_at: WallTime,
-    /// When a listing of the store found nothing left.
+    /// When nothing was left: each name, version and upload was asked for by itself, and the store's
+    /// lists were read.
     pub verified_gone_at: WallTime,
     /// What was deleted: objects, versions, delete markers, uploads. Empty where the store never
     /// had a copy.

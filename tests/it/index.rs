@@ -42,6 +42,7 @@ fn manifest(at_s: i64, number: &str, name: &str, department: &str) -> Manifest {
         audio_rate_hz: 8_000,
         audio_sha256: "00".into(),
         object: None,
+        stored: Default::default(),
         written_by: "test".into(),
     }
 }

@@ -2,6 +2,8 @@
 //! relied on that is not there, and nothing is there twice.
 
 pub mod double;
+mod erasing;
+mod health;
 mod rules;
 mod shelf;
 mod ways;
@@ -96,8 +98,15 @@ fn call() -> (CallId, Source) {
     (id, Source { records: Arc::new(records), secret: [6; 32].into() })
 }
 
-/// A call of a second and a half with a yes, until it can be listened to. Its id.
+/// As [`admitted_and_ended`], until it can be listened to.
 async fn recorded(server: &crate::server::Server) -> String {
+    let id = admitted_and_ended(server).await;
+    server.stored(&id).await;
+    id
+}
+
+/// A call of a second and a half with a yes. Its id.
+async fn admitted_and_ended(server: &crate::server::Server) -> String {
     use crate::phone::{Leg, talk, voice};
     let request = crate::server::call_request("demo", "pcmu");
     let (_, admitted) = server.ask("POST", "/api/v1/calls", Some(request)).await;
@@ -110,7 +119,6 @@ async fn recorded(server: &crate::server::Server) -> String {
     .await
     .unwrap();
     server.ask("POST", &format!("/api/v1/calls/{id}/end"), None).await;
-    server.recording(&id).await;
     id
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use optag::app::config::{S3Config, StoreConfig};
 use optag::archive::deliver::Deliverer;
+use optag::archive::looking::Sought;
 use optag::archive::store::Store;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
@@ -162,7 +163,12 @@ async fn both_clients_find_the_bucket_in_the_same_place() {
         // What one client stored the other one sees and deletes.
         let stem = optag::archive::key::stem(id);
         assert_eq!(store.copies(&stem).await.unwrap().len(), 2, "{endpoint}");
-        assert_eq!(store.delete_copies(&stem).await.unwrap().len(), 2, "{endpoint}");
+        let look = store.look(&Sought::recording(id, None)).await.unwrap();
+        assert_eq!((look.found.len(), look.unlisted.len()), (2, 0), "{endpoint}");
+        for copy in &look.found {
+            store.delete(copy).await.unwrap();
+        }
+        assert_eq!(store.look(&Sought::recording(id, None)).await.unwrap().found, [], "{endpoint}");
         let state = double.state.lock().unwrap();
         assert!(
             !state.objects.keys().any(|key| key.starts_with(&stem)) && state.rules.is_some(),

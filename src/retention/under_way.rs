@@ -1,0 +1,79 @@
+//! What erasures that are not complete found so far, on disk before any of it is deleted: after a
+//! crash the receipt still names every copy, and an erasure that finds nothing is not taken for
+//! one that deleted all. Names of objects alone; the file goes when the erasure is complete.
+
+use std::fs::{self, DirBuilder};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use crate::base::id::CallId;
+use crate::base::replace::replace_json;
+
+/// A directory with a file for each erasure that has begun to delete.
+#[derive(Clone, Debug)]
+pub struct UnderWay {
+    dir: PathBuf,
+}
+
+impl UnderWay {
+    /// Opens or makes the directory.
+    ///
+    /// Errors: the disk's.
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        Ok(Self { dir: dir.to_owned() })
+    }
+
+    /// What the erasure found so far; blocking.
+    ///
+    /// Errors: the disk's, or the file is damaged.
+    pub fn found(&self, id: CallId) -> io::Result<Vec<String>> {
+        match fs::read(self.file(id)) {
+            Ok(json) => Ok(serde_json::from_slice(&json)?),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Keeps what it found; durable when this returns; blocking.
+    ///
+    /// Errors: the disk's; what was kept before still is.
+    pub fn note(&self, id: CallId, found: &[String]) -> io::Result<()> {
+        replace_json(&self.file(id), found)
+    }
+
+    /// Forgets an erasure that is complete; blocking. One that is forgotten already is fine.
+    ///
+    /// Errors: the disk's.
+    pub fn forget(&self, id: CallId) -> io::Result<()> {
+        match fs::remove_file(self.file(id)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn file(&self, id: CallId) -> PathBuf {
+        self.dir.join(format!("{id}.json"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_is_known_until_the_erasure_is_complete() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = CallId::from_bytes([1; 16]);
+        let open = || UnderWay::open(&dir.path().join("erasing")).unwrap();
+        assert_eq!(open().found(id).unwrap(), Vec::<String>::new());
+        open().note(id, &["a?versionId=1".to_owned()]).unwrap();
+        assert_eq!(open().found(id).unwrap(), ["a?versionId=1"]);
+        open().forget(id).unwrap();
+        open().forget(id).unwrap();
+        assert_eq!(open().found(id).unwrap(), Vec::<String>::new());
+        fs::write(dir.path().join(format!("erasing/{id}.json")), "half").unwrap();
+        assert!(open().found(id).is_err());
+    }
+}

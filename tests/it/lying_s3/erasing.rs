@@ -1,0 +1,223 @@
+//! Erasures at a store that says less, or other, than there is: either nothing is left, looked at
+//! behind the store's back, or nothing is certified.
+
+use std::path::Path;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use optag::archive::copies::CopyKind;
+use optag::archive::deliver::Deliverer;
+use optag::archive::looking::{Sought, Stored, StoredObject};
+use optag::archive::store::{Store, StoreError};
+use optag::base::id::CallId;
+use optag::base::signing::Signer;
+use optag::index::{Index, IndexPlace};
+use optag::retention::custody::Custody;
+use optag::retention::deletion_log::{Cause, DeletionLog, Order};
+use optag::retention::erase::{EraseError, Eraser, GuardedLog, SpoolKeys, Step};
+use optag::retention::holds::{HoldPolicy, Holds};
+use optag::retention::under_way::UnderWay;
+
+use super::double::{Double, Lie};
+use super::{call, store, vault};
+
+/// No spool.
+struct NoKeys;
+
+impl SpoolKeys for NoKeys {
+    fn destroy(&self, _: CallId) -> BoxFuture<'_, Result<(), String>> {
+        async { Ok(()) }.boxed()
+    }
+}
+
+/// A recording that was delivered to a double, and what an erasure of it works on.
+struct Delivered {
+    double: Double,
+    id: CallId,
+    log: DeletionLog,
+    custody: Custody,
+    index: Index,
+    under_way: UnderWay,
+    dir: tempfile::TempDir,
+}
+
+impl Delivered {
+    async fn to(double: Double) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (id, source) = call();
+        let delivered =
+            Deliverer::new(vault(store(&double), &dir.path().join("keys"))).deliver(&source).await;
+        let manifest = delivered.unwrap();
+        let index = Index::open(&place(dir.path()), "45").await.unwrap();
+        index.put_stored(id, &manifest.stored).await.unwrap();
+        index.put_recording(&manifest).await.unwrap();
+        let log = DeletionLog::open(&dir.path().join("deletions.log")).unwrap();
+        let under_way = UnderWay::open(&dir.path().join("erasing")).unwrap();
+        let policy = HoldPolicy { allowed: false, lawful_bases: vec![], ends_anyway: false };
+        let holds = Holds::open(&dir.path().join("holds.json"), policy).unwrap();
+        let custody = Custody::new(Signer::load_or_create(&dir.path().join("signing.key")).unwrap(), holds);
+        let order = Order { id, at: id.admitted_at(), cause: Cause::Request, request: None };
+        custody.order(&log, order).unwrap();
+        Self { double, id, log, custody, index, under_way, dir }
+    }
+
+    async fn complete(&self, store: &Store) -> Result<Vec<String>, (Step, EraseError)> {
+        let log = GuardedLog(&self.log, &self.custody);
+        let eraser =
+            Eraser { log: &log, keys: &NoKeys, store, index: &self.index, progress: &self.under_way };
+        eraser.complete(self.id, Cause::Request, self.id.admitted_at()).await
+    }
+
+    /// Versions and objects of the recording, behind the store's back.
+    fn left(&self) -> usize {
+        let stem = optag::archive::key::stem(self.id);
+        let state = self.double.state.lock().unwrap();
+        let versions = state.versions.iter().filter(|(key, _)| key.starts_with(&stem));
+        let objects = state.objects.keys().filter(|key| key.starts_with(&stem)).count();
+        versions.map(|(_, versions)| versions.len()).sum::<usize>() + objects
+    }
+
+    fn is_open(&self) -> bool {
+        !self.log.open_orders().is_empty()
+    }
+
+    /// More versions and a delete marker, as a sync tool or a restore leaves them.
+    fn copied_over(&self) {
+        let stem = optag::archive::key::stem(self.id);
+        let mut state = self.double.state.lock().unwrap();
+        let keys: Vec<String> = state.objects.keys().filter(|key| key.starts_with(&stem)).cloned().collect();
+        for key in keys {
+            for _ in 0..4 {
+                state.requests += 1;
+                state.store(&key, "another version".into());
+            }
+        }
+        let audio =
+            state.versions.keys().find(|key| key.contains(".opus") && key.starts_with(&stem)).cloned();
+        state.versions.get_mut(&audio.unwrap()).unwrap().push(("marker".into(), None));
+    }
+}
+
+fn place(dir: &Path) -> IndexPlace {
+    IndexPlace::Sqlite(dir.join("index.sqlite"))
+}
+
+async fn versioned() -> Double {
+    let double = Double::start().await;
+    double.state.lock().unwrap().versioned = true;
+    double
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_08_every_version_goes_though_no_list_shows_it() {
+    for lies in [
+        &[][..],
+        &[Lie::ListsAtMost(0)],
+        &[Lie::ListsAtMost(3)],
+        &[Lie::BreaksOffAfter(2)],
+        &[Lie::ListsAtMost(0), Lie::HeadSeesNothing],
+        &[Lie::ListsAtMost(1), Lie::GetSeesNothing],
+    ] {
+        let delivered = Delivered::to(versioned().await).await;
+        if !lies.contains(&Lie::HeadSeesNothing) {
+            delivered.copied_over();
+        }
+        delivered.double.lie(lies);
+        let gone = delivered.complete(&store(&delivered.double)).await;
+        assert!(gone.is_ok(), "{lies:?}: {gone:?}");
+        assert_eq!(delivered.left(), 0, "{lies:?}: {gone:?}");
+        assert!(gone.unwrap().len() >= 2 && !delivered.is_open());
+    }
+    // Without versions the same.
+    for lies in
+        [&[Lie::ListsAtMost(0), Lie::HeadSeesNothing][..], &[Lie::ListsAtMost(0), Lie::GetSeesNothing]]
+    {
+        let delivered = Delivered::to(Double::start().await).await;
+        delivered.double.lie(lies);
+        assert_eq!(delivered.complete(&store(&delivered.double)).await.unwrap().len(), 2);
+        assert_eq!(delivered.left(), 0, "{lies:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_08_what_cannot_be_proved_gone_is_never_certified() {
+    for (is_versioned, lies, why) in [
+        (false, &[Lie::KeepsObjects][..], "still there"),
+        (true, &[Lie::KeepsObjects], "still there"),
+        (false, &[Lie::KeepsObjects, Lie::ListsAtMost(0)], "still there"),
+        (false, &[Lie::KeepsObjects, Lie::ListsAtMost(0), Lie::HeadSeesNothing], "still there"),
+        (true, &[Lie::NoVersions], "does not list them"),
+        (true, &[Lie::NoVersions, Lie::NoVersioning], "does not list them"),
+        (true, &[Lie::NoVersions, Lie::NoVersioning, Lie::NamesNoVersions], "does not list them"),
+        (true, &[Lie::BreaksOffAfter(0)], "breaks off"),
+        (false, &[Lie::RefusesDeletes], "AccessDenied"),
+        (false, &[Lie::ListsAtMost(0), Lie::HeadSeesNothing, Lie::GetSeesNothing], "may lie elsewhere"),
+    ] {
+        let double = if is_versioned { versioned().await } else { Double::start().await };
+        let delivered = Delivered::to(double).await;
+        delivered.double.lie(lies);
+        let (step, error) = delivered.complete(&store(&delivered.double)).await.unwrap_err();
+        assert!(step == Step::Store && error.to_string().contains(why), "{lies:?}: {error}");
+        assert!(delivered.is_open(), "{lies:?}");
+        assert_eq!(error.is_unproven(), !lies.contains(&Lie::RefusesDeletes), "{lies:?}: {error}");
+        // Once the store tells the truth, it is complete, and the receipt has what went before.
+        delivered.double.lie(&[]);
+        let gone = delivered.complete(&store(&delivered.double)).await.unwrap();
+        assert!(gone.len() >= 2 && delivered.left() == 0 && !delivered.is_open(), "{lies:?}: {gone:?}");
+    }
+    // A store that lists no versions and keeps none is no reason to doubt.
+    let delivered = Delivered::to(Double::start().await).await;
+    delivered.double.lie(&[Lie::NoVersions, Lie::NoVersioning]);
+    assert_eq!(delivered.complete(&store(&delivered.double)).await.unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_08_an_erasure_in_another_store_finds_nothing_and_certifies_nothing() {
+    let delivered = Delivered::to(Double::start().await).await;
+    let other = Double::start().await;
+    let (_, error) = delivered.complete(&store(&other)).await.unwrap_err();
+    let EraseError::NothingFound { delivered_to, looked_in } = &error else { panic!("{error}") };
+    assert!(delivered_to.starts_with(&delivered.double.endpoint), "{delivered_to}");
+    assert!(looked_in.starts_with(&other.endpoint), "{looked_in}");
+    assert!(delivered.is_open() && delivered.left() == 2);
+    delivered.complete(&store(&delivered.double)).await.unwrap();
+    assert!(!delivered.is_open() && delivered.left() == 0);
+    // Done once, it may be done again: an index that lost its row knows of no delivery.
+    delivered.complete(&store(&other)).await.unwrap();
+    drop(delivered.dir);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_08_an_upload_is_looked_for_by_its_number_where_no_list_shows_it() {
+    let double = Double::start().await;
+    let name = "recordings/2026/01/02/a.opus".to_owned();
+    double.state.lock().unwrap().uploads.insert("u-7".into(), (name.clone(), Default::default()));
+    double.lie(&[Lie::HidesUploads, Lie::KeepsUploads]);
+    let stored = Stored {
+        place: String::new(),
+        objects: vec![StoredObject { name, version: None, upload: Some("u-7".into()) }],
+    };
+    let store = store(&double);
+    let sought = Sought::recording(CallId::from_bytes([1; 16]), Some(&stored));
+    for lies in [&[Lie::HidesUploads, Lie::KeepsUploads][..], &[Lie::HidesUploads]] {
+        double.lie(lies);
+        let look = store.look(&sought).await.unwrap();
+        assert_eq!((look.found.len(), look.found[0].kind), (1, CopyKind::Upload));
+        store.delete(&look.found[0]).await.unwrap();
+    }
+    assert_eq!(store.look(&sought).await.unwrap().found, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_08_copies_of_keys_and_torn_objects_are_looked_for_by_name() {
+    let double = versioned().await;
+    let store = store(&double);
+    store.put_small("recordings/keys/a.key", "key".into()).await.unwrap();
+    double.lie(&[Lie::ListsAtMost(0), Lie::KeepsObjects]);
+    let kept = store.delete_all("recordings/keys/a.key").await;
+    assert!(matches!(kept, Err(StoreError::Unverified(_))), "{kept:?}");
+    double.lie(&[Lie::ListsAtMost(0)]);
+    store.delete_all("recordings/keys/a.key").await.unwrap();
+    let state = double.state.lock().unwrap();
+    assert!(state.versions.get("recordings/keys/a.key").is_none_or(Vec::is_empty));
+}
