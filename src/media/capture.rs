@@ -16,7 +16,7 @@ use super::interleave::Encoded;
 use super::jitter::{Insert, Jitter};
 use super::keypad::Keypad;
 use super::leg::LegPlan;
-use super::open::Open;
+use super::open::{Kept, Open};
 use super::output::{Gap, GapReason, StreamCounts};
 use super::pass_track::{PassTrack, loudness};
 use super::pcm_track::{self, PcmTrack};
@@ -330,12 +330,20 @@ impl Capture {
         }
     }
 
-    /// Why the next frame is not kept, if the gate was closed when any of it may have been spoken.
+    /// Why the next frame is not kept, if the gate was closed when it may have been spoken. Of a decoded
+    /// one, what was spoken after is kept all the same.
     fn closed(&mut self, timeline: &Timeline) -> Option<GapReason> {
         let at = self.position();
         let passed = self.passed.as_ref().and_then(|track| track.spoken());
         let spoken = passed.unwrap_or((at, at + FRAME_AXIS));
-        self.open.forbids(at, spoken, timeline.slack())
+        match (self.open.keeps(at, spoken, timeline.slack()), &mut self.decoded) {
+            (Kept::All, _) => None,
+            (Kept::From(from, _), Some(track)) if passed.is_none() => {
+                track.mute(at, from);
+                None
+            }
+            (Kept::Nothing(reason) | Kept::From(_, reason), _) => Some(reason),
+        }
     }
 
     fn make_frame(&mut self, lent: &mut Lent<'_>) {

@@ -130,12 +130,10 @@ impl Numbering {
     /// A packet that may be late or there twice: where many come in sequence and nothing else does,
     /// the sender counts from there.
     fn late(&mut self, newest: Newest, step: i64, sequence: u16, timestamp: u32, at: MonoTime) -> Number {
-        let mut run = self.other.filter(|other| other.next == sequence).unwrap_or(Other {
-            next: sequence,
-            packets: 0,
-            since: at,
-        });
-        (run.next, run.packets) = (sequence.wrapping_add(1), run.packets + 1);
+        let again = self.other.is_some_and(|other| other.next == sequence.wrapping_add(1));
+        let run = self.other.filter(|other| again || other.next == sequence);
+        let mut run = run.unwrap_or(Other { next: sequence, packets: 0, since: at });
+        (run.next, run.packets) = (sequence.wrapping_add(1), run.packets + u32::from(!again));
         if run.packets >= RUN_PACKETS && at.since(run.since) >= RUN && at.since(newest.at) >= RUN {
             return Number::Restarted(self.go_on(newest.number + 1, sequence, timestamp, at));
         }

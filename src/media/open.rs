@@ -1,5 +1,5 @@
-//! When the gate is open. In: the moments at which it opens and closes, spans of sound. Out: whether a
-//! span may be kept, which it may if none of it may have been spoken while the gate was closed.
+//! When the gate is open. In: the moments at which it opens and closes, spans of sound. Out: what of a
+//! span may be kept, which is what cannot have been spoken while the gate was closed.
 
 use std::collections::VecDeque;
 
@@ -11,9 +11,9 @@ use super::output::GapReason;
 /// there that arrived, and so was spoken, after it closed. Units: of the axis (5 ms, 400 ms).
 const INEXACT: i64 = 240;
 const SHORT: i64 = 20 * FRAME_AXIS;
-/// How far back of a frame's place its sound may lie: kept packets are up to 15 ms off, their encoders
-/// look 6.5 ms ahead, and they hold copies of what was up to 60 ms before. Units: of the axis.
-const REACH: i64 = 5 * FRAME_AXIS;
+/// How far back of a frame's place its sound may lie, and more: kept packets are up to 15 ms off, their
+/// encoders look 6.5 ms ahead, and they hold copies of the 20 ms before. Units: of the axis.
+const REACH: i64 = 3 * FRAME_AXIS;
 
 /// A span in which the gate is closed.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +21,17 @@ struct Closed {
     from: i64,
     to: i64,
     reason: GapReason,
+}
+
+/// What of a span may be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// All.
+    All,
+    /// What lies from this position on, and the rest not for this reason. Units: of the axis.
+    From(i64, GapReason),
+    /// Nothing, for this reason.
+    Nothing(GapReason),
 }
 
 /// The spans in which nothing is kept. Units: of the axis.
@@ -65,9 +76,9 @@ impl Open {
         self.shift = shift;
     }
 
-    /// Why sound of this span, to be kept in the frame at `frame`, is not; nothing where it is.
-    /// `slack`: by how much earlier than its position it may have been spoken.
-    pub fn forbids(&mut self, frame: i64, (from, to): (i64, i64), slack: i64) -> Option<GapReason> {
+    /// What is kept of sound of this span in the frame at `frame`. `slack`: by how much earlier than
+    /// its position it may have been spoken.
+    pub fn keeps(&mut self, frame: i64, (from, to): (i64, i64), slack: i64) -> Kept {
         if frame >= self.excess_to {
             self.excess = 0;
         }
@@ -75,12 +86,20 @@ impl Open {
         while self.closed.front().is_some_and(|closed| closed.to.saturating_add(slack + REACH) <= frame) {
             self.closed.pop_front();
         }
-        let touches = |closed: &&Closed| {
+        let mut kept = Kept::All;
+        for closed in &self.closed {
             let is_short = closed.to.saturating_sub(closed.from) < SHORT;
-            let inexact = if is_short { INEXACT } else { 0 };
-            from < closed.to.saturating_add(slack) && to > closed.from.saturating_sub(inexact)
-        };
-        self.closed.iter().find(touches).map(|closed| closed.reason)
+            let closes = closed.from.saturating_sub(if is_short { INEXACT } else { 0 });
+            let opens = closed.to.saturating_add(slack);
+            if from >= opens || to <= closes {
+                continue;
+            }
+            if from < closes || to <= opens {
+                return Kept::Nothing(closed.reason);
+            }
+            kept = Kept::From(opens, closed.reason);
+        }
+        kept
     }
 }
 
@@ -90,18 +109,21 @@ mod tests {
 
     const MS: i64 = 48;
 
-    fn frame(open: &mut Open, n: i64, slack: i64) -> Option<GapReason> {
-        open.forbids(n * FRAME_AXIS, (n * FRAME_AXIS, (n + 1) * FRAME_AXIS), slack)
+    const UNANSWERED: Kept = Kept::Nothing(GapReason::NoMedia);
+
+    fn frame(open: &mut Open, n: i64, slack: i64) -> Kept {
+        open.keeps(n * FRAME_AXIS, (n * FRAME_AXIS, (n + 1) * FRAME_AXIS), slack)
     }
 
     #[test]
-    fn invariant_01_a_frame_of_which_any_may_have_been_spoken_before_the_yes_is_not_kept() {
-        assert_eq!(frame(&mut Open::default(), 0, 0), None);
-        assert_eq!(frame(&mut Open::default(), 0, 1), Some(GapReason::NoMedia));
-        assert_eq!(frame(&mut Open::default(), 1, 20 * MS), None);
+    fn invariant_01_what_may_have_been_spoken_before_the_yes_is_not_kept() {
+        assert_eq!(frame(&mut Open::default(), 0, 0), Kept::All);
+        assert_eq!(frame(&mut Open::default(), 0, 7), Kept::From(7, GapReason::NoMedia));
+        assert_eq!(frame(&mut Open::default(), 0, FRAME_AXIS), UNANSWERED);
+        assert_eq!(frame(&mut Open::default(), 1, FRAME_AXIS), Kept::All);
         let mut open = Open::default();
-        assert_eq!(open.forbids(0, (-1, FRAME_AXIS), 0), Some(GapReason::NoMedia));
-        assert_eq!(open.forbids(FRAME_AXIS, (-1, FRAME_AXIS), 0), Some(GapReason::NoMedia));
+        assert_eq!(open.keeps(0, (-1, FRAME_AXIS), 0), Kept::From(0, GapReason::NoMedia));
+        assert_eq!(open.keeps(FRAME_AXIS, (-FRAME_AXIS, 0), 0), UNANSWERED);
     }
 
     #[test]
@@ -109,22 +131,34 @@ mod tests {
         let mut open = Open::default();
         open.placed_by(1_000, 0);
         open.placed_by(1_000 - 15 * MS, 2 * FRAME_AXIS);
-        assert_eq!([0, 1].map(|n| frame(&mut open, n, 0).is_some()), [true, false]);
+        assert_eq!(
+            [0, 1].map(|n| frame(&mut open, n, 0)),
+            [Kept::From(15 * MS, GapReason::NoMedia), Kept::All]
+        );
         open.close(40 * MS);
         open.open(60 * MS);
-        assert_eq!([2, 3, 4].map(|n| frame(&mut open, n, 0).is_some()), [true, false, false]);
+        let paused = Kept::Nothing(GapReason::Paused);
+        assert_eq!([2, 3, 4].map(|n| frame(&mut open, n, 0)), [paused, Kept::All, Kept::All]);
     }
 
     #[test]
-    fn a_frame_that_straddles_an_edge_of_a_pause_is_not_kept() {
+    fn of_a_frame_that_straddles_an_edge_of_a_pause_no_more_than_what_follows_is_kept() {
         let mut open = Open::default();
         open.close(1_010 * MS);
         open.open(2_010 * MS);
         open.close(3_000 * MS);
         open.open(3_010 * MS);
         open.close(3_500 * MS);
-        let paused: Vec<_> = (0..180).filter(|&n| frame(&mut open, n, 0).is_some()).collect();
-        let expected: Vec<_> = (50..101).chain(149..151).chain(175..180).collect();
-        assert_eq!(paused, expected, "before a short pause a frame more, as positions are inexact");
+        let kept: Vec<_> = (0..180).map(|n| frame(&mut open, n, 0)).collect();
+        let not_all = |kept: &Kept| match kept {
+            Kept::All => None,
+            Kept::From(at, _) => Some(at / MS),
+            Kept::Nothing(_) => Some(0),
+        };
+        let found: Vec<_> = (0..).zip(&kept).filter_map(|(n, kept)| Some((n, not_all(kept)?))).collect();
+        let mut expected: Vec<_> = (50..100).map(|n| (n, 0)).collect();
+        expected.extend([(100, 2_010), (149, 0), (150, 3_010)]);
+        expected.extend((175..180).map(|n| (n, 0)));
+        assert_eq!(found, expected, "before a short pause a frame more, as positions are inexact");
     }
 }

@@ -21,6 +21,10 @@ const METER_FRAMES: u32 = 250;
 /// Frames filled in after a loss before silence takes over: 200 ms.
 const FILLED_FRAMES: u32 = 10;
 
+/// How far before a frame what is in it may have been spoken: its encoder looked ahead, may have put in
+/// a copy of the frame before (in-band FEC), and codes what its filters still hold of it. Units: of the axis.
+const BEFORE: i64 = lag(Encoding::Opus) + FRAME_AXIS;
+
 /// What became of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Passed {
@@ -83,8 +87,6 @@ impl PassTrack {
         }
         let mut index = self.place(at);
         let (mut kept, mut to) = (0, at);
-        // Its encoder looked ahead, and may have put in a copy of what was before.
-        let before = lag(Encoding::Opus) + packet.copied_axis();
         let (slots, next) = (&mut self.slots, self.next);
         let could = packet.as_20_ms(|one| {
             to += FRAME_AXIS;
@@ -92,7 +94,7 @@ impl PassTrack {
                 let slot = &mut slots[index as usize % SLOTS];
                 slot.packet.clear();
                 slot.packet.extend_from_slice(one);
-                (slot.from, slot.to) = (to - FRAME_AXIS - before, to);
+                (slot.from, slot.to) = (to - FRAME_AXIS - BEFORE, to);
                 kept += 1;
             }
             index += 1;

@@ -54,12 +54,12 @@ impl PcmWindow {
         to - from
     }
 
-    /// Silences what was placed between two axis positions.
+    /// Silences what was placed between two axis positions; samples that lie across them too.
     pub fn silence(&mut self, from: i64, to: i64) {
         let size = self.samples.len() as i64;
         let unit = per_sample(self.rate_hz);
         let from = from.div_euclid(unit).max(self.start);
-        let to = to.div_euclid(unit).min(self.start + size);
+        let to = (to + unit - 1).div_euclid(unit).min(self.start + size);
         for at in from..to {
             let index = self.index(at);
             self.samples[index] = 0;
@@ -225,7 +225,7 @@ mod tests {
     fn silenced_spans_are_silent_but_present() {
         let mut window = PcmWindow::new(8_000, 0, 6_000);
         window.place(0, &[5; 320]);
-        window.silence(100 * UNIT, 200 * UNIT);
+        window.silence(100 * UNIT + 1, 199 * UNIT + 1);
         let mut frame = [0; 160];
         assert_eq!(window.take(&mut frame), 160);
         assert_eq!((frame[99], frame[100]), (5, 0));

@@ -131,6 +131,11 @@ impl PcmTrack {
         (self.encoder.encode(frame, sound), peak, missing)
     }
 
+    /// Silences what waits between two positions. Units: of the axis.
+    pub fn mute(&mut self, from: i64, to: i64) {
+        self.window.silence(from, to);
+    }
+
     /// Passes over the next frame; a packet of silence for it. `to_sound` says that what follows
     /// may be kept.
     pub fn silence(&mut self, to_sound: bool) -> &[u8] {

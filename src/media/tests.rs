@@ -26,11 +26,14 @@ mod g729;
 mod keys;
 mod noise;
 
+mod edges;
 mod fault;
 mod joining;
 mod protected;
 mod reporting;
 mod resume;
+#[cfg(feature = "server")]
+mod senders;
 mod strangers;
 
 /// One call with its clock.

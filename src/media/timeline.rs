@@ -44,6 +44,9 @@ const LEVEL_NS: i64 = 30_000_000;
 /// How long nothing but such packets must come for the mapping to move, and how long they wait for it.
 const LATE_RUN: Duration = Duration::from_millis(80);
 const LATE_WAIT: Duration = Duration::from_millis(120);
+/// By how much packets may come later from one moment on because they are held back, and not because
+/// nothing was spoken. Units: of the axis (400 ms).
+const HELD_BACK: i64 = 19_200;
 
 /// A packet as the mapping sees it.
 #[derive(Clone, Copy, Debug)]
@@ -267,9 +270,12 @@ impl Mapping {
         (self.least_ns, self.window_from, self.earlier_ns) = (i64::MAX, now, none_earlier());
     }
 
-    /// What follows lies so much later by the same timestamps; it may have been spoken before all
-    /// the same.
+    /// What follows lies so much later by the same timestamps; where that is little, it may have been
+    /// spoken before all the same.
     fn move_by(&mut self, by: i64, now: MonoTime) {
+        if by > HELD_BACK {
+            return self.forget(now);
+        }
         self.earlier_ns[0] = self.earlier_ns[0].min(self.least_ns);
         for earlier in self.earlier_ns.iter_mut().filter(|earlier| **earlier != i64::MAX) {
             *earlier -= ns(by);

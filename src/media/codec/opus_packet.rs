@@ -64,14 +64,6 @@ impl<'a> OpusPacket<'a> {
         frame_axis(self.toc)
     }
 
-    /// By how much its audio begins before it, or that of its frames before them, where they carry
-    /// copies of what came before (in-band FEC). Units: of 48 kHz.
-    pub fn copied_axis(&self) -> i64 {
-        let frames = self.frames[..self.count].iter().filter(|(_, length)| *length > 0);
-        let mut first_bytes = frames.map(|&(at, _)| self.bytes[usize::from(at)]);
-        if first_bytes.any(|first| has_copy(self.toc, first)) { self.frame_axis() } else { 0 }
-    }
-
     /// Length of the packet. Units: of 48 kHz.
     pub fn length_axis(&self) -> i64 {
         self.frame_axis() * self.count as i64
@@ -168,19 +160,6 @@ pub fn length_axis(payload: &[u8]) -> i64 {
     };
     let length = payload.first().map_or(0, |&toc| frame_axis(toc)) * frames;
     if length > LONGEST { 0 } else { length }
-}
-
-/// Whether a frame that begins with this byte carries a copy of the one before: the flag stands
-/// behind one for voice for each 20 ms, for the middle and then for the side.
-/// Source: RFC 6716 §4.2.3, §4.2.4.
-fn has_copy(toc: u8, first: u8) -> bool {
-    if mode(toc) == Mode::Celt {
-        return false;
-    }
-    let voices = (frame_axis(toc) / 960).max(1) as u32;
-    let middle = first >> (7 - voices) & 1 == 1;
-    let side = toc & 4 != 0 && first >> (6 - 2 * voices) & 1 == 1;
-    middle || side
 }
 
 /// How frames under this table of contents are coded.
