@@ -171,6 +171,7 @@ impl Delivery {
             }
         })?;
         metrics::stored(manifest.audio_bytes, started.elapsed());
+        manifest.verdicts.iter().for_each(|&verdict| metrics::stream_judged(verdict));
         // The waveform is the bulk of it, and may wait long for the index.
         manifest.peaks_100ms = Vec::new();
         manifest.gaps = Vec::new();

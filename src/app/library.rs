@@ -41,6 +41,7 @@ impl Library for Recordings {
                 department: query.department,
                 from: query.from,
                 to: query.to,
+                verdict: query.verdict,
                 skip: u64::from(query.page - 1) * u64::from(query.page_size),
                 most: u32::from(query.page_size),
             };
@@ -187,5 +188,6 @@ pub(super) fn summary(row: IndexRow) -> RecordingSummary {
         expires_at: row.expires_at,
         size_bytes: row.object_bytes,
         state: RecordingState::Stored,
+        verdicts: row.verdicts,
     }
 }

@@ -343,6 +343,7 @@ fn row_of(facts: CallFacts, settling: &Settling) -> IndexRow {
         object_sha256: String::new(),
         expires_at: facts.started_at.plus_days(i64::from(facts.retention_days)),
         erased_at: None,
+        verdicts: Vec::new(),
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::looking::Stored;
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
-use crate::call::{CallFacts, ConsentRecord};
+use crate::call::{CallFacts, ConsentRecord, StreamVerdict};
 use crate::media::output::{EndedBy, Gap, StreamCounts};
 
 /// Version of this form.
@@ -34,6 +34,9 @@ pub struct Manifest {
     pub gaps: Vec<Gap>,
     /// Packet counters, in channel order.
     pub counts: Vec<StreamCounts>,
+    /// What became of each stream, in channel order; none in manifests that are older.
+    #[serde(default)]
+    pub verdicts: Vec<StreamVerdict>,
     /// Loudest sample of each 100 ms, `|sample| >> 7`: one list a channel.
     pub peaks_100ms: Vec<Vec<u8>>,
     /// Rate that holds all that was recorded; 8,000 for telephone band. Units: Hz.

@@ -24,4 +24,5 @@ pub mod store;
 pub mod trouble;
 mod trying;
 pub mod vault;
+pub mod verdict;
 mod xml;

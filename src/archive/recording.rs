@@ -7,6 +7,7 @@ use aws_lc_rs::digest;
 
 use super::manifest::{Manifest, VERSION, coalesce};
 use super::ogg::{OggError, OggOpusWriter, Tags};
+use super::verdict::judge;
 use crate::base::hex::hex;
 use crate::base::limit;
 use crate::call::consent::standing;
@@ -146,7 +147,12 @@ impl Assembler {
         let yes = self.consent.iter().filter(|record| record.state == ConsentState::Granted);
         let days = yes.filter_map(|record| Some(record.terms.as_ref()?.retention_days));
         let days = days.fold(self.call.retention_days.min(limit::RETENTION_DAYS), u8::min);
+        let gaps = coalesce(self.gaps);
+        let loudest = |stream: usize| self.peaks[stream].iter().copied().max().unwrap_or_default();
+        let verdicts =
+            (0..streams).map(|n| judge(n as u8, frames, &gaps, ended.streams.get(n), loudest(n))).collect();
         let manifest = Manifest {
+            verdicts,
             version: VERSION,
             recording_started_at: granted.at,
             ended_at: ended.at,
@@ -154,7 +160,7 @@ impl Assembler {
             duration_ms: u64::from(frames) * u64::from(FRAME_MS),
             expires_at: self.call.started_at.plus_days(i64::from(days)),
             consent: self.consent,
-            gaps: coalesce(self.gaps),
+            gaps,
             counts: ended.streams,
             peaks_100ms: self.peaks,
             audio_rate_hz: self.audio_rate_hz,

@@ -40,6 +40,7 @@ fn recording(id: CallId) -> IndexRow {
         object_sha256: String::new(),
         expires_at: at(9_000_000),
         erased_at: None,
+        verdicts: Vec::new(),
     }
 }
 

@@ -9,6 +9,7 @@ pub mod number;
 pub mod outcome;
 pub mod party;
 pub mod terms;
+pub mod verdict;
 
 pub use account::{Account, Unrecorded};
 pub use consent::{Answer, ConsentHow, ConsentMachine, ConsentRecord, ConsentState, Evidence, KeySource};
@@ -17,3 +18,4 @@ pub use department::{ConsentKeys, Department};
 pub use outcome::{CutShort, NoAudio, Outcome};
 pub use party::{CallFacts, StreamFacts, StreamRole};
 pub use terms::{Prompt, Question, Terms};
+pub use verdict::StreamVerdict;

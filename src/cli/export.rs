@@ -84,6 +84,7 @@ pub async fn run(args: ExportArgs) -> anyhow::Result<ExitCode> {
     });
     let path = |what: &str| format!("/api/v1/recordings/{}/{what}", args.id);
     let mut query = vec![("purpose", args.purpose)];
+    let view = query.clone();
     if args.link {
         wanted["expires_hours"] = json!(args.expires_hours);
         let answer = transport.post(&path("links"), &query, &wanted).await?;
@@ -117,6 +118,11 @@ pub async fn run(args: ExportArgs) -> anyhow::Result<ExitCode> {
             let _ = tokio::fs::remove_file(&output).await;
             return Err(error);
         }
+    }
+    // What is missing is said to whoever takes the file away.
+    let known = transport.json(Method::GET, &format!("/api/v1/recordings/{}", args.id), &view).await?;
+    for fault in super::search::faulty(&known) {
+        eprintln!("{}: {fault}", output.display());
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -33,6 +33,10 @@ pub struct SearchArgs {
     /// Latest start of the call.
     #[arg(long, value_name = "TIME", conflicts_with_all = ["date", "like"])]
     to: Option<String>,
+    /// What became of a stream: late, refused, unknown_type, one_way, silent_channel, the same with
+    /// partly_, partly_lost, partly_unrecorded; fault for any of them; ok.
+    #[arg(long, conflicts_with_all = ["date", "like"])]
+    verdict: Option<String>,
     /// Day of the call, as the caller tells it.
     #[arg(long, value_name = "DAY")]
     date: Option<String>,
@@ -77,6 +81,7 @@ pub async fn run(args: SearchArgs) -> anyhow::Result<ExitCode> {
         ("department", args.department),
         ("from", args.from),
         ("to", args.to),
+        ("verdict", args.verdict),
         ("date", args.date),
         ("time", args.time),
         ("tz", args.tz.filter(|_| told)),
@@ -110,8 +115,12 @@ fn line(row: &serde_json::Value) -> String {
         }
         None => String::new(),
     };
+    let faults = match faulty(row) {
+        verdicts if verdicts.is_empty() => String::new(),
+        verdicts => format!("  [{}]", verdicts.join(", ")),
+    };
     format!(
-        "{}  {}  {:<12}  {:>7.1} s  {:<16}  {}{fit}",
+        "{}  {}  {:<12}  {:>7.1} s  {:<16}  {}{fit}{faults}",
         text("id"),
         text("started_at"),
         text("department"),
@@ -119,4 +128,29 @@ fn line(row: &serde_json::Value) -> String {
         text("caller_number"),
         text("caller_name"),
     )
+}
+
+/// What is not ok with a recording's streams: `stream 2: late`.
+pub(super) fn faulty(recording: &serde_json::Value) -> Vec<String> {
+    let verdicts = recording["verdicts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let named = (1..).zip(verdicts.iter().filter_map(|verdict| verdict.as_str()));
+    named
+        .filter(|(_, verdict)| *verdict != "ok")
+        .map(|(n, verdict)| format!("stream {n}: {verdict}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_line_says_which_stream_is_not_whole() {
+        let row = json!({"id": "x", "verdicts": ["ok", "partly_late"]});
+        assert!(line(&row).ends_with("  [stream 2: partly_late]"), "{}", line(&row));
+        assert_eq!(faulty(&json!({"verdicts": ["ok"]})), Vec::<String>::new());
+        assert_eq!(faulty(&json!({})), Vec::<String>::new());
+    }
 }

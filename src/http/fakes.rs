@@ -90,6 +90,7 @@ fn summary() -> RecordingSummary {
         expires_at: WallTime::from_unix_micros(0).plus_days(90),
         size_bytes: FILE.len() as u64,
         state: RecordingState::Stored,
+        verdicts: Vec::new(),
     }
 }
 

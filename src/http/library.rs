@@ -12,7 +12,8 @@ pub use super::range::ByteRange;
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
 use crate::base::private::Private;
-use crate::call::{CallContext, ConsentRecord, StreamFacts};
+use crate::call::verdict::VerdictWanted;
+use crate::call::{CallContext, ConsentRecord, StreamFacts, StreamVerdict};
 use crate::media::output::{EndedBy, Gap, StreamCounts};
 
 /// The recordings.
@@ -95,6 +96,8 @@ pub struct SearchQuery {
     pub from: Option<WallTime>,
     /// First instant that is too late.
     pub to: Option<WallTime>,
+    /// What became of one of its streams.
+    pub verdict: Option<VerdictWanted>,
     /// From 1.
     pub page: u32,
     /// 1 to 200.
@@ -149,6 +152,9 @@ pub struct RecordingSummary {
     pub size_bytes: u64,
     /// Whether it has reached the store.
     pub state: RecordingState,
+    /// What became of each stream, in channel order: `ok`, or what is missing and why. Empty where
+    /// the recording is older than verdicts, or not stored yet.
+    pub verdicts: Vec<StreamVerdict>,
 }
 
 /// Where a recording is.

@@ -28,6 +28,7 @@ const PAGE_MOST: u32 = 100_000;
     ("department" = Option<String>, Query, description = "Department id"),
     ("from" = Option<String>, Query, description = "Earliest start: RFC 3339, or a day in UTC"),
     ("to" = Option<String>, Query, description = "First instant that is too late"),
+    ("verdict" = Option<String>, Query, description = "A stream's verdict: ok (all of them), late, refused, unknown_type, one_way, silent_channel, partly_late, partly_refused, partly_unknown_type, partly_lost, partly_unrecorded; or fault: any but ok"),
     ("page" = Option<u32>, Query, description = "From 1"),
     ("page_size" = Option<u16>, Query, description = "1 to 200, otherwise 50"),
     ("purpose" = String, Query, description = "training, caller_request or administration; or the header Optag-Purpose"),
@@ -44,6 +45,7 @@ pub async fn search(
         department: params.text("department"),
         from: params.time("from"),
         to: params.time("to"),
+        verdict: params.parsed("verdict", "a verdict on a stream, or `fault`"),
         page: params.parsed("page", "a whole number").unwrap_or(1),
         page_size: params.parsed("page_size", "a whole number").unwrap_or(PAGE_SIZE),
     };
@@ -156,6 +158,7 @@ fn criteria(services: &Services, query: &SearchQuery) -> String {
         ("department", query.department.clone()),
         ("from", query.from.map(|at| at.to_string())),
         ("to", query.to.map(|at| at.to_string())),
+        ("verdict", query.verdict.map(|verdict| verdict.name().to_owned())),
         ("page", Some(query.page.to_string())),
     ];
     let given = all.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into())));

@@ -25,8 +25,8 @@ use crate::archive::manifest::Manifest;
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
 use crate::base::private::Private;
-use crate::call::Outcome;
 use crate::call::number::normalise;
+use crate::call::{Outcome, StreamVerdict};
 
 /// Why the index did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +70,8 @@ pub struct IndexRow {
     pub expires_at: WallTime,
     /// When it was erased, if it was.
     pub erased_at: Option<WallTime>,
+    /// What became of each stream, in channel order; none where the recording is older than that.
+    pub verdicts: Vec<StreamVerdict>,
 }
 
 /// The outcome of a call that ended.
@@ -115,8 +117,8 @@ impl Index {
         sqlx::query(
             "INSERT INTO recordings (id, department, started_at_us, recording_started_at_us, ended_at_us, duration_ms,
                  caller_number, caller_number_norm, called_number, called_number_norm, caller_name, caller_name_folded,
-                 external_id, object_bytes, object_sha256, expires_at_us)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT (id) DO NOTHING",
+                 external_id, object_bytes, object_sha256, expires_at_us, verdicts, has_fault)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) ON CONFLICT (id) DO NOTHING",
         )
         .bind(call.id.to_string())
         .bind(&call.department)
@@ -134,6 +136,8 @@ impl Index {
         .bind(manifest.audio_bytes as i64)
         .bind(&manifest.audio_sha256)
         .bind(manifest.expires_at.as_unix_micros())
+        .bind(verdicts_text(&manifest.verdicts))
+        .bind(i64::from(manifest.verdicts.iter().any(|&verdict| verdict != StreamVerdict::Ok)))
         .execute(&self.database.pool)
         .await?;
         Ok(())
@@ -243,6 +247,14 @@ impl Index {
     }
 }
 
+/// Verdicts as a column: `,ok,late,`.
+fn verdicts_text(verdicts: &[StreamVerdict]) -> String {
+    verdicts.iter().fold(String::new(), |text, verdict| {
+        let comma = if text.is_empty() { "," } else { "" };
+        format!("{text}{comma}{},", verdict.name())
+    })
+}
+
 fn id_of(row: &AnyRow) -> Result<CallId, sqlx::Error> {
     row.try_get::<String, _>("id")?.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }
@@ -265,6 +277,7 @@ fn read(row: &AnyRow) -> Result<IndexRow, sqlx::Error> {
         object_bytes: row.try_get::<i64, _>("object_bytes")? as u64,
         object_sha256: row.try_get("object_sha256")?,
         expires_at: time("expires_at_us")?,
+        verdicts: row.try_get::<String, _>("verdicts")?.split(',').filter_map(StreamVerdict::of).collect(),
         erased_at: row.try_get::<Option<i64>, _>("erased_at_us")?.map(WallTime::from_unix_micros),
     })
 }

@@ -6,7 +6,9 @@ use super::database::Statement;
 use super::{Index, IndexError, IndexRow, fold, read};
 use crate::base::clock::WallTime;
 use crate::base::private::Private;
+use crate::call::StreamVerdict;
 use crate::call::number::normalise;
+use crate::call::verdict::VerdictWanted;
 
 /// Digits from which a part of a number is looked for at its end.
 const PART_DIGITS: usize = 4;
@@ -24,6 +26,8 @@ pub struct Query {
     pub from: Option<WallTime>,
     /// First instant that is too late.
     pub to: Option<WallTime>,
+    /// What became of one of its streams.
+    pub verdict: Option<VerdictWanted>,
     /// Rows to pass over.
     pub skip: u64,
     /// Rows to return at the most.
@@ -70,6 +74,17 @@ impl Index {
         }
         if let Some(department) = &query.department {
             sql.push(" AND department = ").bind_text(department.clone());
+        }
+        match query.verdict {
+            None => {}
+            Some(VerdictWanted::AnyFault) => drop(sql.push(" AND has_fault = 1")),
+            Some(VerdictWanted::Is(StreamVerdict::Ok)) => {
+                sql.push(" AND has_fault = 0 AND verdicts <> ''");
+            }
+            Some(VerdictWanted::Is(verdict)) => {
+                sql.push(" AND has_fault = 1 AND verdicts LIKE ");
+                sql.bind_text(format!("%,{},%", escape(verdict.name()))).push(" ESCAPE '\\'");
+            }
         }
         if let Some(from) = query.from {
             sql.push(" AND started_at_us >= ").bind_number(from.as_unix_micros());

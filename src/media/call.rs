@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::axis::{self, FRAME_AXIS};
 use super::capture::Capture;
-use super::ending;
 use super::fault::{self, Step};
 use super::interleave;
 use super::keypad::KeyPress;
@@ -230,21 +229,6 @@ impl Call {
             self.report_spool_gap();
         }
         self.close(now, by);
-    }
-
-    /// The one `Ended`; nothing follows it.
-    pub(super) fn close(&mut self, now: Now, by: EndedBy) {
-        let counts = || self.legs.iter().map(Leg::counts);
-        let ended = Ended {
-            at: now.wall,
-            by,
-            outcome: ending::outcome(&self.consent, by, self.had_audio, counts()),
-            frames: self.frames_out,
-            streams: counts().copied().collect(),
-        };
-        self.wipe();
-        self.facts.push(Fact::Ended(ended.clone()));
-        self.ended = Some(ended);
     }
 
     /// Whether the gate is open.

@@ -9,7 +9,7 @@ use super::axis::{self, FRAME_AXIS};
 use super::background::AHEAD_FRAMES;
 use super::cuts::Cuts;
 use super::decoded::Decoded;
-use super::encoder::{OpusSettings, silence_packet};
+use super::encoder::silence_packet;
 use super::gap::GapTracker;
 use super::holes::Holes;
 use super::interleave::Encoded;
@@ -20,6 +20,8 @@ use super::open::{Kept, Open};
 use super::output::{Gap, GapReason, StreamCounts};
 use super::pass_track::{PassTrack, loudness};
 use super::pcm_track::{self, PcmTrack};
+use super::plan::CaptureSettings;
+use super::refusals::Refusals;
 use super::sender_clock::Place;
 use super::stats::TickStats;
 use super::timeline::Timeline;
@@ -31,24 +33,6 @@ use crate::base::clock::MonoTime;
 const CATCH_UP: Duration = Duration::from_millis(200);
 /// Longest packet. Units: of the axis.
 const LONGEST_PACKET: i64 = 6 * FRAME_AXIS;
-
-/// What a capture is set up with.
-#[derive(Clone, Copy, Debug)]
-pub struct CaptureSettings {
-    /// How long a packet may be late and still find its place.
-    pub reorder: Duration,
-    /// Opus settings.
-    pub opus: OpusSettings,
-    /// Opus streams of up to this rate are kept as they come. Units: bit/s.
-    pub pass_through_max_bps: u32,
-}
-
-impl CaptureSettings {
-    /// How far frames are made behind the present.
-    pub fn behind(&self) -> Duration {
-        self.reorder + LOOK_AHEAD
-    }
-}
 
 /// How far frames are made behind what was heard, so that a tone is known of before its first
 /// frame is made, wherever packets are lost around it.
@@ -97,6 +81,9 @@ pub struct Capture {
     open: Open,
     over: bool,
     gaps: GapTracker,
+    refusals: Refusals,
+    /// When the packet came that is being taken.
+    arrival: MonoTime,
     frame: u32,
     placed: i64,
     /// Frames made since the last tick.
@@ -124,6 +111,8 @@ impl Capture {
             open: Open::default(),
             over: false,
             gaps: GapTracker::default(),
+            refusals: Refusals::default(),
+            arrival: zero,
             frame: 0,
             placed: 0,
             encoded: Encoded::new(),
@@ -208,12 +197,27 @@ impl Capture {
             Insert::Late => {
                 lent.counts.late += 1;
                 lent.stats.late += 1;
+                if !payload.is_empty() {
+                    self.came_late(lent.timeline.position(place.ticks, self.zero));
+                }
             }
             Insert::Oversized => {
                 lent.counts.refused += 1;
                 lent.stats.oversized += 1;
             }
         }
+    }
+
+    /// A packet came of which nothing can be kept, for this reason.
+    pub fn refused(&mut self, arrival: MonoTime, why: GapReason) {
+        self.refusals.note(axis::length(arrival.since(self.zero)), why);
+    }
+
+    /// The packet that just came belongs into frames that were made without it.
+    fn came_late(&mut self, position: i64) {
+        self.refused(self.arrival, GapReason::Late);
+        let frame = u32::try_from(position / FRAME_AXIS).unwrap_or(0);
+        self.closed_gaps.extend(self.gaps.was_late(frame));
     }
 
     /// Codes the following frames with this complexity.
@@ -226,6 +230,7 @@ impl Capture {
 
     /// Makes frames while a backlog is being read, as the ticks that did not run would have.
     pub fn catch_up(&mut self, arrival: MonoTime, lent: &mut Lent<'_>) {
+        self.arrival = arrival;
         if arrival.since(self.caught_up) >= CATCH_UP {
             let due = axis::length(arrival.since(self.zero).saturating_sub(self.settings.behind()));
             self.caught_up = arrival;
@@ -303,6 +308,7 @@ impl Capture {
             else {
                 lent.counts.refused += 1;
                 lent.stats.undecodable += 1;
+                self.refusals.note(at, GapReason::Refused);
                 continue;
             };
             let silent_after = format.encoding.ends_in_silence(item.payload);
@@ -324,6 +330,7 @@ impl Capture {
                 // In order, but its frames were made without it.
                 lent.counts.late += 1;
                 lent.stats.late += 1;
+                self.came_late(at);
             }
             self.placed += took.placed;
             lent.stats.audio_in_ms += took.placed as u64 / 48;
@@ -395,7 +402,7 @@ impl Capture {
         let reason = match (closed, cut) {
             (Some(reason), _) => Some(reason),
             (None, true) => Some(GapReason::KeyTones),
-            (None, false) => why.filter(|_| missing),
+            (None, false) => why.filter(|_| missing).map(|why| self.refusals.explain(at, why)),
         };
         self.encoded.lengths.push(packet.len() as u16);
         self.encoded.bytes.extend_from_slice(packet);

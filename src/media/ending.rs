@@ -1,6 +1,8 @@
 //! The one outcome of a call, by what was allowed and what was heard.
 
-use super::output::{EndedBy, StreamCounts};
+use super::call::{Call, Now};
+use super::leg::Leg;
+use super::output::{Ended, EndedBy, Fact, StreamCounts};
 use crate::call::outcome::LossCause;
 use crate::call::{ConsentHow, ConsentMachine, ConsentState, NoAudio, Outcome};
 
@@ -39,5 +41,22 @@ fn why<'a>(counts: impl Iterator<Item = &'a StreamCounts>) -> NoAudio {
         (0, 0) => NoAudio::NoPackets,
         (0, _) => NoAudio::NothingAccepted,
         _ => NoAudio::OnlyWhileClosed,
+    }
+}
+
+impl Call {
+    /// The one `Ended`; nothing follows it.
+    pub(super) fn close(&mut self, now: Now, by: EndedBy) {
+        let counts = || self.legs.iter().map(Leg::counts);
+        let ended = Ended {
+            at: now.wall,
+            by,
+            outcome: outcome(&self.consent, by, self.had_audio, counts()),
+            frames: self.frames_out,
+            streams: counts().copied().collect(),
+        };
+        self.wipe();
+        self.facts.push(Fact::Ended(ended.clone()));
+        self.ended = Some(ended);
     }
 }

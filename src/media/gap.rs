@@ -36,6 +36,17 @@ impl GapTracker {
         }
     }
 
+    /// A packet came too late for the frame `at`: what is missing from there on was not held back.
+    /// What comes back is the span before it.
+    pub fn was_late(&mut self, at: u32) -> Option<Gap> {
+        let unexplained = |gap: &&mut Gap| matches!(gap.reason, GapReason::Held | GapReason::NoMedia);
+        let gap = self.open.as_mut().filter(unexplained).filter(|gap| at < gap.to_frame)?;
+        let before = Gap { to_frame: at, ..*gap };
+        gap.reason = GapReason::Late;
+        gap.from_frame = gap.from_frame.max(at);
+        (before.to_frame > before.from_frame).then_some(before)
+    }
+
     /// The stream is over.
     pub fn end(&mut self) -> Option<Gap> {
         self.open.take()
@@ -53,6 +64,17 @@ mod tests {
         let gaps: Vec<_> = (0..).zip(reasons).filter_map(|(n, why)| tracker.frame(1, n, why)).collect();
         let gap = |from_frame, to_frame, reason| Gap { stream: 1, from_frame, to_frame, reason };
         assert_eq!(gaps, [gap(1, 3, GapReason::Lost), gap(3, 4, GapReason::Paused)]);
+    }
+
+    #[test]
+    fn what_came_late_was_not_held_back_from_its_own_frame_on() {
+        let mut tracker = GapTracker::default();
+        assert!((0..10).all(|n| tracker.frame(0, n, Some(GapReason::Held)).is_none()));
+        let gap = |from_frame, to_frame, reason| Some(Gap { stream: 0, from_frame, to_frame, reason });
+        assert_eq!(tracker.was_late(20), None, "a frame that was not made yet");
+        assert_eq!(tracker.was_late(4), gap(0, 4, GapReason::Held));
+        assert_eq!(tracker.was_late(4), None);
+        assert_eq!(tracker.end(), gap(4, 10, GapReason::Late));
     }
 
     #[test]

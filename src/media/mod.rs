@@ -37,6 +37,7 @@ pub mod pcm_track;
 pub mod plan;
 pub mod ports;
 mod press;
+mod refusals;
 mod replay;
 pub mod resume;
 pub mod rtp;

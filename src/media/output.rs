@@ -112,6 +112,13 @@ pub enum GapReason {
     KeyTones,
     /// Processing the call failed; it ends with this span.
     Fault,
+    /// Packets came meanwhile, too late to be placed.
+    Late,
+    /// Packets came meanwhile and were refused: by the source rule, by SRTP authentication, or as
+    /// no audio of their coding.
+    Refused,
+    /// Packets came meanwhile, of a payload type that was not negotiated.
+    UnknownType,
 }
 
 /// How a call ended, with its counters.

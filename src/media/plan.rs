@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use super::capture::CaptureSettings;
+use super::capture::LOOK_AHEAD;
 pub use super::ear::{ToneSettings, TonesInOpus};
+use super::encoder::OpusSettings;
 use super::leg::LegPlan;
 use super::output::{Ended, StreamCounts};
 use super::ports::StreamSockets;
@@ -16,6 +17,24 @@ use crate::base::clock::{MonoTime, WallTime};
 use crate::base::id::CallId;
 use crate::call::consent::ConsentError;
 use crate::call::{Answer, ConsentHow, ConsentState, Evidence, Question, StreamFacts};
+
+/// What a capture is set up with.
+#[derive(Clone, Copy, Debug)]
+pub struct CaptureSettings {
+    /// How long a packet may be late and still find its place.
+    pub reorder: Duration,
+    /// Opus settings.
+    pub opus: OpusSettings,
+    /// Opus streams of up to this rate are kept as they come. Units: bit/s.
+    pub pass_through_max_bps: u32,
+}
+
+impl CaptureSettings {
+    /// How far frames are made behind the present.
+    pub fn behind(&self) -> Duration {
+        self.reorder + LOOK_AHEAD
+    }
+}
 
 /// What every call of an engine shares.
 #[derive(Clone, Copy, Debug)]

@@ -35,6 +35,7 @@ mod resume;
 #[cfg(feature = "server")]
 mod senders;
 mod strangers;
+mod unheard;
 
 /// One call with its clock.
 struct Bench {

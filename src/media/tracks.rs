@@ -2,11 +2,11 @@
 //! payloads in order, each with its place. Out: what was placed.
 
 use super::axis::{self, FRAME_AXIS};
-use super::capture::CaptureSettings;
 use super::codec::Encoding;
 use super::decoded::Decoded;
 use super::pass_track::{PassTrack, Passed};
 use super::pcm_track::{AHEAD, Accepted, PcmTrack};
+use super::plan::CaptureSettings;
 
 /// The two tracks, while a payload finds its own.
 pub struct Tracks<'a> {

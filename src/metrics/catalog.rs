@@ -60,6 +60,19 @@ const REFUSALS: &[&str] = &[
     "unwanted",
     "undecodable",
 ];
+const VERDICTS: &[&str] = &[
+    "ok",
+    "late",
+    "refused",
+    "unknown_type",
+    "one_way",
+    "silent_channel",
+    "partly_late",
+    "partly_refused",
+    "partly_unknown_type",
+    "partly_lost",
+    "partly_unrecorded",
+];
 const RTCP: &[&str] = &["received", "malformed", "source", "unproved", "bye", "report_sent"];
 const LOSS: &[&str] = &["0", "below_1_percent", "below_5_percent", "more"];
 const JITTER: &[&str] = &["below_5_ms", "below_20_ms", "below_60_ms", "more"];
@@ -108,6 +121,7 @@ catalog! {
     SPOOL_RECORDS_DROPPED_TOTAL = Counter, "optag_spool_records_dropped_total", [], "Records not written because their call's key was destroyed or they contradicted what was written before.";
     STORED_BYTES_TOTAL = Counter, "optag_stored_bytes_total", [], "Bytes delivered to the store and verified.";
     STORED_OBJECTS_TOTAL = Counter, "optag_stored_objects_total", [], "Recordings delivered to the store and verified.";
+    STREAMS_TOTAL = Counter, "optag_recorded_streams_total", ["verdict": VERDICTS], "Streams of recordings delivered, by what became of them.";
     UPLOAD_SECONDS = Histogram(UPLOAD_S), "optag_upload_seconds", [], "Time from the start of a delivery until it was verified.";
     UPLOAD_FAILURES_TOTAL = Counter, "optag_upload_failures_total", [], "Deliveries that failed and will be tried again.";
     ERASURES_TOTAL = Counter, "optag_erasures_total", ["reason": &["request", "withdrawal", "expiry"]], "Recordings erased, every copy verified gone.";

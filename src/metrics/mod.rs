@@ -5,9 +5,11 @@
 //! Until [`exporter::Exporter::install`] ran, recording does nothing.
 
 pub mod catalog;
+mod events;
 pub mod exporter;
 mod record;
 mod storing;
 
+pub use events::*;
 pub use record::*;
 pub use storing::*;

@@ -171,22 +171,6 @@ pub fn kernel_drops(count: u64) {
     counter!(c::KERNEL_DROPS_TOTAL.name).increment(count);
 }
 
-/// Totals of the recording server since its start; `sessions` and `draining` are states.
-pub fn sip(named: &[(&'static str, u64)]) {
-    for (event, value) in named {
-        match *event {
-            "sessions" => gauge!(c::SIP_SESSIONS.name).set(*value as f64),
-            "draining" => {}
-            event => counter!(c::SIP_EVENTS_TOTAL.name, "event" => event).absolute(*value),
-        }
-    }
-}
-
-/// Messages that the SIP server dropped, since its start.
-pub fn sip_messages_dropped(total: u64) {
-    counter!(c::SIP_MESSAGES_DROPPED_TOTAL.name).absolute(total);
-}
-
 /// Totals of the engine since its start, shown in whole seconds.
 pub fn engine_totals(audio_in: Duration, encoded: Duration, encoder_cpu: Duration) {
     whole_seconds(c::AUDIO_IN_SECONDS.name, audio_in);

@@ -22,7 +22,7 @@ pub const ENCODING: u8 = 1;
 /// Longest payload that is written or believed. Units: bytes.
 pub const PAYLOAD_BYTES: usize = 4 * 1024 * 1024;
 
-const REASONS: [GapReason; 8] = [
+const REASONS: [GapReason; 11] = [
     GapReason::Lost,
     GapReason::Held,
     GapReason::Paused,
@@ -31,6 +31,9 @@ const REASONS: [GapReason; 8] = [
     GapReason::Spool,
     GapReason::KeyTones,
     GapReason::Fault,
+    GapReason::Late,
+    GapReason::Refused,
+    GapReason::UnknownType,
 ];
 
 /// Kind of the records by which streams join: how many there are tells a recording's channels.

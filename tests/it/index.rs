@@ -5,7 +5,7 @@ use optag::archive::manifest::Manifest;
 use optag::base::clock::WallTime;
 use optag::base::id::CallId;
 use optag::base::private::Private;
-use optag::call::CallFacts;
+use optag::call::{CallFacts, StreamVerdict};
 use optag::index::{Candidate, Index, IndexError, IndexPlace, Query, Wanted};
 use optag::media::output::EndedBy;
 
@@ -37,6 +37,7 @@ fn manifest(at_s: i64, number: &str, name: &str, department: &str) -> Manifest {
         consent: vec![],
         gaps: vec![],
         counts: vec![],
+        verdicts: vec![],
         peaks_100ms: vec![],
         audio_bytes: 10,
         audio_rate_hz: 8_000,
@@ -301,4 +302,25 @@ async fn two_nodes_with_one_postgresql_find_play_and_erase_each_others_recording
         let path = format!("/api/v1/recordings/{id}/audio?format=opus&purpose=training");
         assert_eq!(node.ask("GET", &path, None).await.0, 410);
     }
+}
+
+#[tokio::test]
+async fn a_recording_is_found_by_what_became_of_its_streams() {
+    use StreamVerdict::{Late, Ok, OneWay, PartlyLate};
+    on_each(async |index| {
+        let kinds = [vec![], vec![Ok, Ok], vec![Ok, Late], vec![OneWay, PartlyLate]];
+        for (n, verdicts) in kinds.iter().enumerate() {
+            let row = manifest(1_700_000_000 + n as i64, "12345678", "Hansen", "demo");
+            let row = Manifest { verdicts: verdicts.clone(), ..row };
+            index.put_recording(&row).await.unwrap();
+            assert_eq!(index.get(row.id()).await.unwrap().unwrap().verdicts, *verdicts);
+        }
+        for (wanted, found) in
+            [("fault", 2), ("ok", 1), ("late", 1), ("one_way", 1), ("partly_late", 1), ("refused", 0)]
+        {
+            let verdict = wanted.parse().ok();
+            assert_eq!(count(index, |query| query.verdict = verdict).await, found, "{wanted}");
+        }
+    })
+    .await;
 }

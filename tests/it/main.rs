@@ -61,4 +61,5 @@ mod streams;
 mod tidy;
 mod time_axis;
 mod transfer;
+mod verdicts;
 mod withdrawals;

@@ -7,6 +7,7 @@ use super::{Leg, Permit};
 use crate::base::clock::MonoTime;
 use crate::base::limit;
 use crate::media::feedback::Port;
+use crate::media::output::GapReason;
 use crate::media::rtp::packet::{RtpPacket, is_rtcp};
 use crate::media::rtp::source::{Origin, Step, Verdict};
 use crate::media::rtp::srtp::SrtpError;
@@ -51,7 +52,7 @@ impl Leg {
     ) {
         let Some(receiver) = &mut self.srtp else { return };
         if !self.rule.may_come_from(from) {
-            return self.refuse(&mut stats.foreign_address);
+            return self.refuse_audio(arrival, GapReason::Refused, &mut stats.foreign_address);
         }
         let mut clear = [0; limit::DATAGRAM_BYTES];
         match receiver.unprotect(arrival, datagram, &mut clear) {
@@ -60,8 +61,8 @@ impl Leg {
                 self.handle_clear(arrival, (from, false), datagram, permit, stats);
             }
             Err(SrtpError::Malformed) => self.refuse(&mut stats.malformed),
-            Err(SrtpError::Unproved) => self.refuse(&mut stats.unproved),
-            Err(SrtpError::Replayed) => self.refuse(&mut stats.replayed),
+            Err(SrtpError::Unproved) => self.refuse_audio(arrival, GapReason::Refused, &mut stats.unproved),
+            Err(SrtpError::Replayed) => self.refuse_audio(arrival, GapReason::Refused, &mut stats.replayed),
         }
     }
 
@@ -79,7 +80,7 @@ impl Leg {
             Err(_) => return self.refuse(&mut stats.malformed),
         };
         if !self.knows(packet.payload_type) && !UnnamedEvents::can_be(packet.payload_type, packet.payload) {
-            return self.refuse(&mut stats.unknown_payload);
+            return self.refuse_audio(arrival, GapReason::UnknownType, &mut stats.unknown_payload);
         }
         let origin = Origin { address: from, ssrc: packet.ssrc, proved };
         let before = self.rule.sender();
@@ -93,10 +94,14 @@ impl Leg {
                 stats.received += u64::from(waited);
             }
             Verdict::Beside => return self.beside(arrival, &packet, stats),
-            Verdict::Probation => return,
-            Verdict::ForeignAddress => return self.refuse(&mut stats.foreign_address),
-            Verdict::ForeignSsrc => return self.refuse(&mut stats.foreign_ssrc),
-            Verdict::Stale => return self.refuse(&mut stats.stale),
+            Verdict::Probation => return self.not_kept(arrival, GapReason::Refused),
+            Verdict::ForeignAddress => {
+                return self.refuse_audio(arrival, GapReason::Refused, &mut stats.foreign_address);
+            }
+            Verdict::ForeignSsrc => {
+                return self.refuse_audio(arrival, GapReason::Refused, &mut stats.foreign_ssrc);
+            }
+            Verdict::Stale => return self.refuse_audio(arrival, GapReason::Refused, &mut stats.stale),
         }
         self.last_heard = Some(arrival);
         self.feedback.packet(arrival, packet.sequence, datagram.len());
@@ -133,6 +138,19 @@ impl Leg {
     pub fn close(&mut self, stats: &mut TickStats) {
         self.rule.close();
         self.count_junk(stats);
+    }
+
+    /// Refuses what may be a sender's audio.
+    fn refuse_audio(&mut self, arrival: MonoTime, why: GapReason, cause: &mut u64) {
+        self.not_kept(arrival, why);
+        self.refuse(cause);
+    }
+
+    /// A packet came of which nothing is kept: where the stream is silent meanwhile, this is why.
+    fn not_kept(&mut self, arrival: MonoTime, why: GapReason) {
+        if let Some(capture) = &mut self.capture {
+            capture.refused(arrival, why);
+        }
     }
 
     fn refuse(&mut self, cause: &mut u64) {
