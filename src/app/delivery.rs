@@ -178,6 +178,12 @@ impl Delivery {
         Ok(manifest)
     }
 
+    /// Settles one call, or fails the test.
+    #[cfg(test)]
+    pub(crate) async fn settle_now(&self, closing: &Closing) {
+        self.settle(closing).await.unwrap();
+    }
+
     async fn put_outcome(&self, closing: &Closing, outcome: Outcome) -> Result<(), SettleError> {
         let row = CallRow {
             id: closing.id,
@@ -221,7 +227,7 @@ fn random() -> u32 {
 mod outage_tests;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::path::Path;
 
     use super::*;
@@ -248,7 +254,11 @@ mod tests {
 
     /// A recorded call of 100 ms in the spool.
     pub(super) async fn recorded(erasing: &Erasing) -> Closing {
-        let started_at = WallTime::from_unix_micros(1_700_000_000_000_000);
+        recorded_at(erasing, WallTime::from_unix_micros(1_700_000_000_000_000)).await
+    }
+
+    /// The same of another time.
+    pub(crate) async fn recorded_at(erasing: &Erasing, started_at: WallTime) -> Closing {
         let id = CallId::new_at(started_at);
         let facts = CallFacts {
             id,
@@ -385,6 +395,7 @@ mod tests {
             erasing: Arc::clone(&erasing),
             time: Arc::new(crate::app::timekeeping::TimeKeeper::new(dir.path().join("clock.json"))),
             interval: std::time::Duration::from_secs(60),
+            limits: crate::retention::horizon::SweepLimits { percent: 10, days: 1 },
         };
         let over = closing.id.admitted_at().plus_days(90);
         sweeper.sweep(over.plus_micros(-1_000_000), true).await;

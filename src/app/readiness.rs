@@ -211,7 +211,21 @@ impl Readiness for Checks {
                 "it is behind what index or store have seen: nothing is served; run `optag replay-deletions`",
             ),
             check("bucket_rules", rules.is_empty(), true, &rules),
-            check("clock", self.time.is_confirmed(), true, "it jumped; see `optag retention confirm-clock`"),
+            check(
+                "clock",
+                self.time.is_confirmed(),
+                true,
+                "it jumped, or store or PostgreSQL say another time; see `optag retention confirm-clock`",
+            ),
+            check(
+                "expiry",
+                self.time.withheld() == 0,
+                true,
+                &format!(
+                    "{} recordings seem due and wait until someone confirms the clock: `optag retention confirm-clock`",
+                    self.time.withheld()
+                ),
+            ),
         ];
         async move { checks }.boxed()
     }

@@ -322,6 +322,7 @@ fn start_tasks(
         erasing: Arc::clone(&opened.erasing),
         time: Arc::clone(&opened.time),
         interval: config.sweep_interval,
+        limits: config.sweep_limits,
     };
     tasks.spawn(sweeper.run());
     tasks.spawn(Arc::clone(rules).run());

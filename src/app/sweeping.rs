@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::erasing::Erasing;
-use crate::app::timekeeping::TimeKeeper;
+use crate::app::timekeeping::{Bounds, TimeKeeper};
 use crate::archive::key::day;
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
 use crate::base::limit;
+use crate::index::IndexError;
 use crate::retention::deletion_log::Cause;
 use crate::retention::erase::EraseError;
+use crate::retention::horizon::{NewlyDue, Stopped, SweepLimits, may_sweep};
 use crate::retention::sweep;
 use crate::retention::trusted_time::Trusted;
 use crate::spool::record::Body;
@@ -29,6 +31,8 @@ pub struct Sweeper {
     pub time: Arc<TimeKeeper>,
     /// Time between sweeps.
     pub interval: Duration,
+    /// The most that one takes by itself.
+    pub limits: SweepLimits,
 }
 
 impl Sweeper {
@@ -37,8 +41,8 @@ impl Sweeper {
         let rounds = (LOOK_THROUGH.as_secs() / self.interval.as_secs().max(1)).max(1);
         let mut round = 0u64;
         loop {
-            let trusted = self.time.look_again(&self.erasing.store).await;
-            if let Trusted::Unconfirmed { at_least, wall } = trusted {
+            let moment = self.time.look_again(&self.erasing.store, &self.erasing.index).await;
+            if let Trusted::Unconfirmed { at_least, wall } = moment.trusted {
                 tracing::error!(
                     %at_least, %wall,
                     "the wall clock has jumped; expiry goes by the time that certainly has passed; \
@@ -48,7 +52,14 @@ impl Sweeper {
             if round == 0 {
                 self.returned_to_index().await;
             }
-            self.sweep(trusted.time(), round.is_multiple_of(rounds)).await;
+            match self.permitted(moment.expiry).await {
+                Ok(Some(now)) => {
+                    let since = self.time.bounds().alone_since;
+                    self.sweep_since(now, since, round.is_multiple_of(rounds)).await;
+                }
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "the index could not be swept"),
+            }
             self.erasing.complete_open().await;
             if let Err(error) = tokio::task::block_in_place(|| self.erasing.log.compact()) {
                 tracing::warn!(%error, "the deletion log's table could not be made");
@@ -67,11 +78,54 @@ impl Sweeper {
         }
     }
 
+    /// Up to when expiry may be carried out now: what was permitted before, and no more where a sweep
+    /// would take more than its limits. What is older than the first look of a clock that nobody
+    /// has vouched for waits as well.
+    async fn permitted(&self, now: WallTime) -> Result<Option<WallTime>, IndexError> {
+        let (index, Bounds { alone_since, swept_to }) = (&self.erasing.index, self.time.bounds());
+        let undated = match alone_since {
+            None => 0,
+            Some(since) => {
+                let (all, _) = index.newly_due(None, now, None).await?;
+                all - index.newly_due(None, now, Some(since)).await?.0.min(all)
+            }
+        };
+        let (count, first) = index.newly_due(swept_to, now, alone_since).await?;
+        // Counting everything is for when there is something to compare it with.
+        let live = if count == 0 { 0 } else { index.live().await? };
+        let stopped = may_sweep(now, NewlyDue { count, first, live }, self.limits).err();
+        let withheld = undated + stopped.map_or(0, |_| count);
+        self.time.set_withheld(withheld);
+        if withheld > 0 {
+            tracing::error!(
+                withheld, of = live, undated, limit = stopped.map_or("", Stopped::name), %now,
+                "recordings seem due that this clock alone may not end; look whether it is right, then \
+                 `optag retention confirm-clock` lets them go"
+            );
+        }
+        if stopped.is_some() {
+            return Ok(swept_to);
+        }
+        self.time.permit(now);
+        Ok(Some(now))
+    }
+
     /// Orders the erasure of everything whose time is up at `now`.
+    #[cfg(test)]
     pub(super) async fn sweep(&self, now: WallTime, look_through_store: bool) {
+        self.sweep_since(now, None, look_through_store).await;
+    }
+
+    /// Orders the erasure of everything whose time is up at `now`, of calls admitted since `since`.
+    async fn sweep_since(&self, now: WallTime, since: Option<WallTime>, look_through_store: bool) {
         let erasing = &self.erasing;
         let held = erasing.custody.holds.all().len();
-        let mut due = match sweep::due_in_index(&erasing.index, now, held).await {
+        let found = match since {
+            None => sweep::due_in_index(&erasing.index, now, held).await,
+            Some(since) => erasing.index.due_since(since, now, sweep::BATCH + held as u32).await,
+        };
+        let is_ours = |id: &CallId| since.is_none_or(|since| id.admitted_at() >= since);
+        let mut due = match found {
             Ok(due) => due,
             Err(error) => {
                 tracing::warn!(%error, "the index could not be swept");
@@ -81,17 +135,13 @@ impl Sweeper {
         if look_through_store {
             match sweep::look_through_store(&erasing.store, now, |id| erasing.log.is_erased(id)).await {
                 Ok(found) => {
-                    due.extend(found.due);
+                    due.extend(found.due.into_iter().filter(is_ours));
                     self.again(found.returned).await;
                 }
                 Err(error) => tracing::warn!(%error, "the store could not be swept"),
             }
         }
-        let oldest = now.plus_days(-i64::from(limit::RETENTION_DAYS));
-        if let Err(error) = self.erasing.index.forget_accounts(oldest).await {
-            tracing::warn!(%error, "old accounts of calls could not be removed");
-        }
-        due.extend(self.due_in_spool(now, look_through_store).await);
+        due.extend(self.due_in_spool(now, look_through_store).await.into_iter().filter(is_ours));
         for id in due {
             match erasing.order(id, Cause::Expiry).await {
                 Ok(()) | Err(EraseError::Held(_)) => {}
@@ -101,7 +151,14 @@ impl Sweeper {
                 }
             }
         }
-        self.end_keys(now).await;
+        // Keys and accounts of days that this clock did not date wait too.
+        if since.is_none() {
+            let oldest = now.plus_days(-i64::from(limit::RETENTION_DAYS));
+            if let Err(error) = self.erasing.index.forget_accounts(oldest).await {
+                tracing::warn!(%error, "old accounts of calls could not be removed");
+            }
+            self.end_keys(now).await;
+        }
     }
 
     /// Calls in the spool whose time is up. A department's shorter limit stands in the call's own
@@ -198,9 +255,10 @@ mod tests {
     use crate::retention::holds::{Hold, HoldPolicy, Holds};
     use crate::spool::record::SpoolRecord;
 
-    fn sweeper(erasing: Erasing, dir: &std::path::Path) -> Sweeper {
+    fn sweeper(erasing: impl Into<Arc<Erasing>>, dir: &std::path::Path) -> Sweeper {
         let time = Arc::new(TimeKeeper::new(dir.join("clock.json")));
-        Sweeper { erasing: Arc::new(erasing), time, interval: Duration::from_secs(60) }
+        let limits = SweepLimits { percent: 10, days: 1 };
+        Sweeper { erasing: erasing.into(), time, interval: Duration::from_secs(60), limits }
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -228,6 +286,60 @@ mod tests {
         assert_eq!(spool.calls(), [id]);
         sweeper.sweep(started_at.plus_days(7).plus_micros(1_000_000), true).await;
         assert!(spool.calls().is_empty() && sweeper.erasing.log.is_erased(id));
+    }
+
+    /// A row of the index, as another node with a right clock wrote it, of a call so many days ago.
+    async fn row(erasing: &Arc<Erasing>, days_ago: i64) -> CallId {
+        let started_at = erasing.clock.wall().plus_days(-days_ago);
+        let closing = crate::app::delivery::tests::recorded_at(erasing, started_at).await;
+        let delivery = crate::app::delivery::Delivery::new(Arc::default(), Arc::clone(erasing));
+        delivery.settle_now(&closing).await;
+        closing.id
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn invariant_15_a_fresh_node_whose_clock_is_91_days_ahead_erases_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let erasing = Arc::new(erasing(dir.path()).await);
+        // To this machine's clock, what others recorded today was recorded 91 days ago.
+        let ids = [row(&erasing, 91).await, row(&erasing, 91).await];
+        let sweeper = sweeper(Arc::clone(&erasing), dir.path());
+        let time = Arc::clone(&sweeper.time);
+        let now = erasing.clock.wall();
+        let round = async |now| {
+            if let Some(until) = sweeper.permitted(now).await.unwrap() {
+                sweeper.sweep_since(until, time.bounds().alone_since, true).await;
+            }
+            ids.iter().filter(|id| erasing.log.is_erased(**id)).count()
+        };
+        assert_eq!(round(now).await, 0);
+        assert_eq!(erasing.vault.keys().list().unwrap().len(), 1, "the keys of the day stay too");
+        assert_eq!(time.withheld(), 2);
+        // A day on it is still the same clock alone.
+        assert_eq!(round(now.plus_days(1)).await, 0);
+        time.confirm_by_owner();
+        assert_eq!(round(now).await, 2);
+        assert_eq!(time.withheld(), 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn invariant_15_more_than_a_days_worth_waits_and_what_was_permitted_before_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let erasing = Arc::new(erasing(dir.path()).await);
+        let now = erasing.clock.wall();
+        let (due, later) = (row(&erasing, 90).await, row(&erasing, 80).await);
+        let sweeper = sweeper(erasing, dir.path());
+        sweeper.time.confirm_by_owner();
+        // Ten days are gone by a clock that is believed, between two sweeps.
+        let until = sweeper.permitted(now.plus_days(12)).await.unwrap().unwrap();
+        assert!(until < now.plus_days(1) && sweeper.time.withheld() == 1);
+        sweeper.sweep_since(until, None, true).await;
+        assert!(sweeper.erasing.log.is_erased(due) && !sweeper.erasing.log.is_erased(later));
+        // A day's worth is taken without a question.
+        let until = sweeper.permitted(now.plus_days(10).plus_micros(3_600_000_000)).await.unwrap().unwrap();
+        assert!(until > now.plus_days(10) && sweeper.time.withheld() == 0);
+        sweeper.sweep_since(until, None, true).await;
+        assert!(sweeper.erasing.log.is_erased(later));
     }
 
     #[tokio::test(flavor = "multi_thread")]

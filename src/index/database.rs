@@ -96,6 +96,11 @@ impl Database {
         Ok(Self { pool, kind })
     }
 
+    /// Whether it runs on a machine that has a clock of its own.
+    pub fn has_clock(&self) -> bool {
+        self.kind == Kind::Postgres
+    }
+
     /// Whether it answers, and takes what is written.
     ///
     /// Errors: it does not.

@@ -4,6 +4,7 @@
 mod aged;
 mod candidates;
 mod database;
+mod expiring;
 mod fold;
 mod heads;
 pub mod likeness;

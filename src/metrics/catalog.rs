@@ -131,6 +131,7 @@ catalog! {
     ERASED_RETURNED_TOTAL = Counter, "optag_erased_returned_total", [], "Erased recordings that were there again, by a restored backup or a late upload, and were erased anew.";
     DELETION_LOG_OK = Gauge, "optag_deletion_log_ok", [], "1 where the deletion log is the one that index and store saw last; 0: nothing is served until it is mended.";
     CLOCK_TRUSTED = Gauge, "optag_clock_trusted", [], "1 where the wall clock is trusted; 0: it jumped and nobody has confirmed it.";
+    EXPIRY_WITHHELD = Gauge, "optag_expiry_withheld", [], "Recordings that seem due and are not erased until someone confirms the clock: more than a sweep takes by itself, or dated by no clock that was ever vouched for.";
     STORE_UP = Gauge, "optag_store_up", [], "1 where a small object could be written, read, listed and deleted when it was tried last, and no write has failed since.";
     INDEX_UP = Gauge, "optag_index_up", [], "1 where the index answered last time.";
     LIFECYCLE_OK = Gauge, "optag_store_lifecycle_ok", [], "1 where the bucket's expiry rule, its lock and the rules of others are as they must be.";

@@ -295,6 +295,11 @@ pub fn clock_trusted(trusted: bool) {
     gauge!(c::CLOCK_TRUSTED.name).set(flag(trusted));
 }
 
+/// Recordings that seem due and wait until someone confirms the clock.
+pub fn expiry_withheld(count: u64) {
+    gauge!(c::EXPIRY_WITHHELD.name).set(count as f64);
+}
+
 /// Whether the audit's last checkpoint reached the store.
 pub fn audit_anchored(ok: bool) {
     gauge!(c::AUDIT_ANCHORED.name).set(flag(ok));

@@ -4,6 +4,7 @@ pub mod custody;
 pub mod deletion_log;
 pub mod erase;
 pub mod holds;
+pub mod horizon;
 pub mod log_entry;
 pub mod log_file;
 mod log_state;

@@ -11,7 +11,7 @@ use crate::base::limit;
 use crate::index::{Index, IndexError};
 
 /// Rows taken at a time.
-const BATCH: u32 = 500;
+pub const BATCH: u32 = 500;
 
 /// Recordings in the index whose time is up at `now`: a batch of them, and `more` besides.
 ///

@@ -16,6 +16,7 @@ use crate::base::private::Private;
 use crate::disclosure::owner::Owner;
 use crate::index::IndexPlace;
 use crate::media::plan::{ToneSettings, TonesInOpus};
+use crate::retention::horizon::SweepLimits;
 use crate::signalling::siprec::config::AllowList;
 
 /// Checks everything. `env` gives S3 credentials (`AWS_…`), nothing else.
@@ -66,6 +67,11 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
         index: index(raw.index, &data_dir)?,
         tokens_path: data_dir.join("tokens.json"),
         sweep_interval: seconds("retention.sweep_interval_s", raw.retention.sweep_interval_s, 1..=900)?,
+        sweep_limits: SweepLimits {
+            percent: number("retention.sweep_limit_percent", raw.retention.sweep_limit_percent, 1..=100)?
+                as u8,
+            days: number("retention.sweep_limit_days", raw.retention.sweep_limit_days, 1..=90)? as u8,
+        },
         holds: HoldConfig {
             allowed: raw.retention.legal_hold,
             lawful_bases: listed(&raw.retention.hold_lawful_bases),

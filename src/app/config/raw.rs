@@ -156,6 +156,8 @@ section!(RawIndex { path: String = String::new(), postgres: String = String::new
 section!(RawRetention {
     default_days: i64 = 90,
     sweep_interval_s: i64 = 60,
+    sweep_limit_percent: i64 = 10,
+    sweep_limit_days: i64 = 1,
     legal_hold: bool = false,
     hold_lawful_bases: String = String::new(),
     signing_key_file: String = String::new(),

@@ -10,6 +10,7 @@ use crate::call::Department;
 use crate::disclosure::owner::Owner;
 use crate::index::IndexPlace;
 use crate::media::plan::ToneSettings;
+use crate::retention::horizon::SweepLimits;
 use crate::signalling::siprec::config::{
     AllowList, ConsentSignal, MediaSource, UntilConsent, WhenUnavailable,
 };
@@ -45,6 +46,8 @@ pub struct Config {
     pub tokens_path: PathBuf,
     /// Time between two sweeps for expired recordings.
     pub sweep_interval: Duration,
+    /// The most that a sweep takes without someone's word.
+    pub sweep_limits: SweepLimits,
     /// Whether recordings may be held, and on which lawful bases past their limit.
     pub holds: HoldConfig,
     /// The key that signs receipts and checkpoints; created where it is missing.

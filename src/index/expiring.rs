@@ -1,0 +1,73 @@
+//! What is due in the index, and what time its database says it is: for the sweeper, which trusts no clock alone.
+
+use sqlx::Row;
+
+use super::{Index, IndexError};
+use crate::base::clock::WallTime;
+use crate::base::id::CallId;
+
+impl Index {
+    /// Recordings whose time is up at `now` and was not at `after`, of calls admitted since `since`:
+    /// how many, and when the time of the first was up.
+    ///
+    /// Errors: the index does not answer.
+    pub async fn newly_due(
+        &self,
+        after: Option<WallTime>,
+        now: WallTime,
+        since: Option<WallTime>,
+    ) -> Result<(u64, Option<WallTime>), IndexError> {
+        let row = sqlx::query(
+            "SELECT COUNT(*) AS due, MIN(expires_at_us) AS first FROM recordings
+             WHERE erased_at_us IS NULL AND expires_at_us > $1 AND expires_at_us <= $2 AND started_at_us >= $3",
+        )
+        .bind(after.map_or(i64::MIN, WallTime::as_unix_micros))
+        .bind(now.as_unix_micros())
+        .bind(since.map_or(i64::MIN, WallTime::as_unix_micros))
+        .fetch_one(&self.database.pool)
+        .await?;
+        let first: Option<i64> = row.try_get("first")?;
+        Ok((row.try_get::<i64, _>("due")? as u64, first.map(WallTime::from_unix_micros)))
+    }
+
+    /// Recordings whose time is up at `now`, of calls admitted since `since`, the oldest first.
+    ///
+    /// Errors: the index does not answer.
+    pub async fn due_since(
+        &self,
+        since: WallTime,
+        now: WallTime,
+        most: u32,
+    ) -> Result<Vec<CallId>, IndexError> {
+        self.ids(
+            sqlx::query(
+                "SELECT id FROM recordings WHERE erased_at_us IS NULL AND expires_at_us <= $1
+                 AND started_at_us >= $2 ORDER BY expires_at_us LIMIT $3",
+            )
+            .bind(now.as_unix_micros())
+            .bind(since.as_unix_micros())
+            .bind(i64::from(most)),
+        )
+        .await
+    }
+
+    /// Recordings that are not erased.
+    ///
+    /// Errors: the index does not answer.
+    pub async fn live(&self) -> Result<u64, IndexError> {
+        let row = sqlx::query("SELECT COUNT(*) AS live FROM recordings WHERE erased_at_us IS NULL");
+        Ok(row.fetch_one(&self.database.pool).await?.try_get::<i64, _>("live")? as u64)
+    }
+
+    /// What time the database's own machine says it is; none for a file of this machine.
+    ///
+    /// Errors: the index does not answer.
+    pub async fn clock(&self) -> Result<Option<WallTime>, IndexError> {
+        if !self.database.has_clock() {
+            return Ok(None);
+        }
+        let asked = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) AS now_us";
+        let row = sqlx::query(asked).fetch_one(&self.database.pool).await?;
+        Ok(Some(WallTime::from_unix_micros(row.try_get("now_us")?)))
+    }
+}

@@ -1,0 +1,82 @@
+//! How far expiry may be carried out at once. In: up to when an earlier trusted look has permitted it, and
+//! what is due since. Out: yes, or why someone must look first: a clock that is wrong shows as more
+//! that is due than a recorder which runs all the time ever finds.
+
+use crate::base::clock::WallTime;
+
+/// Recordings that may always go at once, however few there are.
+const LEAST: u64 = 100;
+
+/// The most that one sweep takes by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SweepLimits {
+    /// Share of the recordings there are. Units: %.
+    pub percent: u8,
+    /// How long the first of them may have been due. Units: days.
+    pub days: u8,
+}
+
+/// What has become due since expiry was last permitted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NewlyDue {
+    /// How many.
+    pub count: u64,
+    /// When the time of the first was up.
+    pub first: Option<WallTime>,
+    /// Recordings there are.
+    pub live: u64,
+}
+
+/// Why a sweep stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// Some have been due for too long.
+    Days,
+    /// They are too large a share.
+    Share,
+}
+
+impl Stopped {
+    /// For the log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Days => "retention.sweep_limit_days",
+            Self::Share => "retention.sweep_limit_percent",
+        }
+    }
+}
+
+/// Whether what is due at `now` may go.
+///
+/// Errors: which limit it exceeds.
+pub fn may_sweep(now: WallTime, due: NewlyDue, limits: SweepLimits) -> Result<(), Stopped> {
+    let too_long = |first: WallTime| first.plus_days(i64::from(limits.days)) < now;
+    if due.first.is_some_and(too_long) {
+        return Err(Stopped::Days);
+    }
+    let share = due.count.saturating_mul(100) > due.live.saturating_mul(u64::from(limits.percent));
+    if due.count > LEAST && share { Err(Stopped::Share) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: SweepLimits = SweepLimits { percent: 10, days: 1 };
+
+    fn at(hours: i64) -> WallTime {
+        WallTime::from_unix_micros(hours * 3_600_000_000)
+    }
+
+    #[test]
+    fn invariant_15_what_a_wrong_clock_makes_due_waits_for_a_person() {
+        let due = |count, first| NewlyDue { count, first: Some(at(first)), live: 1_000 };
+        assert_eq!(may_sweep(at(2_000), NewlyDue::default(), LIMITS), Ok(()));
+        assert_eq!(may_sweep(at(2_000), due(1, 2_000 - 25), LIMITS), Err(Stopped::Days));
+        assert_eq!(may_sweep(at(2_000), due(90, 2_000 - 23), LIMITS), Ok(()));
+        assert_eq!(may_sweep(at(2_000), due(101, 2_000), LIMITS), Err(Stopped::Share));
+        assert_eq!(may_sweep(at(2_000), NewlyDue { live: 2_000, ..due(101, 2_000) }, LIMITS), Ok(()));
+        let few = NewlyDue { count: 3, first: Some(at(2_000)), live: 3 };
+        assert_eq!(may_sweep(at(2_000), few, LIMITS), Ok(()), "the last of a small installation");
+    }
+}
