@@ -121,6 +121,7 @@ impl Delivery {
                 Err(error) => {
                     metrics::upload_failed();
                     tracing::warn!(call = %id, %error, "a call is not settled yet");
+                    self.settling.note_failed(id, error.to_string());
                     if error.is_the_store() {
                         turn.went_badly();
                     } else {
@@ -321,6 +322,48 @@ pub(crate) mod tests {
         settle(&closing, &erasing).await.unwrap();
         assert!(erasing.spool.calls().is_empty());
         assert!(erasing.index.get(closing.id).await.unwrap().is_some());
+    }
+
+    /// Two nodes of one master key on one store that has copies of their keys.
+    async fn two_nodes(dir: &Path) -> [Arc<Erasing>; 2] {
+        let store = crate::app::config::StoreConfig::Local { dir: dir.join("shared") };
+        let store = crate::archive::store::Store::open(&store).unwrap();
+        let mut nodes = Vec::new();
+        for name in ["a", "b"] {
+            std::fs::create_dir(dir.join(name)).unwrap();
+            let mut node = crate::app::anchoring::tests::erasing(&dir.join(name)).await;
+            let keys = Arc::clone(node.vault.keys());
+            let escrow = crate::archive::vault::Escrow { recipient: None, dir: None };
+            node.vault = crate::archive::vault::Vault::new(store.clone(), keys, true, Some(escrow));
+            node.store = store.clone();
+            nodes.push(Arc::new(node));
+        }
+        nodes.try_into().unwrap_or_else(|_| unreachable!())
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_node_that_played_anothers_recording_of_the_day_still_delivers_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let [one, two] = two_nodes(dir.path()).await;
+        let theirs = recorded(&one).await;
+        settle(&theirs, &one).await.unwrap();
+        // Before its own first delivery of that day.
+        two.vault.manifest(theirs.id).await.unwrap();
+        let own = recorded(&two).await;
+        settle(&own, &two).await.unwrap();
+        assert!(two.spool.calls().is_empty());
+        for node in [&one, &two] {
+            for id in [theirs.id, own.id] {
+                assert_eq!(node.vault.manifest(id).await.unwrap().id(), id);
+            }
+        }
+        let sealed_for: std::collections::HashSet<_> = [&one, &two]
+            .iter()
+            .flat_map(|node| node.vault.keys().list().unwrap())
+            .filter(|key| key.is_own())
+            .map(|key| key.name())
+            .collect();
+        assert_eq!(sealed_for.len(), 2, "each seals with a key of its own");
     }
 
     #[tokio::test(flavor = "multi_thread")]

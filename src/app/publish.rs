@@ -138,6 +138,7 @@ impl Publisher {
         metrics::rtp_ports_in_use(self.ports.lent());
         let left = self.settling.unsettled();
         metrics::unsettled_calls(left.spooled, left.unspooled);
+        metrics::stuck_calls(self.settling.stuck().calls);
         (engine, self.publish_spool(spool_before))
     }
 

@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 
 use crate::app::caretaking::RulesWatch;
 use crate::app::erasing::Erasing;
+use crate::app::settling::Settling;
 use crate::app::timekeeping::TimeKeeper;
 use crate::archive::credentials::Stamp;
 use crate::archive::store::{Store, StoreError};
@@ -152,6 +153,8 @@ pub struct Checks {
     pub time: Arc<TimeKeeper>,
     /// The spool and the deletion log.
     pub erasing: Arc<Erasing>,
+    /// Calls that ended and wait.
+    pub settling: Arc<Settling>,
     /// Set once it shuts down.
     pub draining: Arc<AtomicBool>,
 }
@@ -189,6 +192,10 @@ impl Readiness for Checks {
         let store = self.health.store_detail();
         let index = self.health.index.load(Ordering::Relaxed);
         let rules = self.rules.wrong();
+        let stuck = self.settling.stuck();
+        let stuck_detail = stuck.example.map_or_else(String::new, |(id, why)| {
+            format!("{} calls fail again and again; of {id}: {why}", stuck.calls)
+        });
         let checks = vec![
             check(
                 "accepting",
@@ -204,6 +211,7 @@ impl Readiness for Checks {
             ),
             check("store", store.is_empty(), true, &store),
             check("index", index, true, "it does not answer; rows wait"),
+            check("delivery", stuck.calls == 0, true, &stuck_detail),
             check(
                 "deletion_log",
                 self.erasing.custody.in_step(),

@@ -194,6 +194,7 @@ impl Running {
             rules,
             time: Arc::clone(&opened.time),
             erasing: Arc::clone(&opened.erasing),
+            settling: Arc::clone(&opened.settling),
             draining: Arc::clone(&draining),
         };
         let pages = router(services, limits).merge(crate::console::router());

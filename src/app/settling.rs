@@ -16,6 +16,8 @@ use crate::media::output::Ended;
 
 /// Calls without audio that may wait for the index; their entries die with the process.
 const UNRECORDED_WAITING: usize = 100_000;
+/// Failures in a row after which a call is said to be stuck: with the pauses between, some two minutes.
+const STUCK: u32 = 8;
 /// Longest pause after a failure once there is a hurry.
 const HURRIED_PAUSE: Duration = Duration::from_secs(1);
 
@@ -59,6 +61,17 @@ struct State {
     waiting: HashMap<CallId, Closing>,
     /// Recordings that the store has, whose rows wait for the index.
     delivered: HashMap<CallId, Arc<Manifest>>,
+    /// How often each call that waits has failed in a row, and why the last time.
+    failed: HashMap<CallId, (u32, String)>,
+}
+
+/// Calls that fail again and again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stuck {
+    /// How many.
+    pub calls: usize,
+    /// One of them, and why it failed the last time.
+    pub example: Option<(CallId, String)>,
 }
 
 impl Settling {
@@ -85,6 +98,21 @@ impl Settling {
             }
             changed.await;
         }
+    }
+
+    /// Settling a call has failed.
+    pub fn note_failed(&self, id: CallId, why: String) {
+        let mut state = self.state();
+        let failures = state.failed.get(&id).map_or(0, |(failures, _)| *failures);
+        state.failed.insert(id, (failures.saturating_add(1), why));
+    }
+
+    /// Calls that have failed for some minutes.
+    pub fn stuck(&self) -> Stuck {
+        let state = self.state();
+        let stuck = state.failed.iter().filter(|(_, (failures, _))| *failures >= STUCK);
+        let example = stuck.clone().min_by_key(|(id, _)| **id);
+        Stuck { calls: stuck.count(), example: example.map(|(id, (_, why))| (*id, why.clone())) }
     }
 
     /// Puts a call back behind the others, to be tried again.
@@ -116,6 +144,7 @@ impl Settling {
         let mut state = self.state();
         state.waiting.remove(&id);
         state.delivered.remove(&id);
+        state.failed.remove(&id);
         drop(state);
         self.settled.notify_waiters();
     }
@@ -247,6 +276,20 @@ mod tests {
         assert!(futures::poll!(&mut pause).is_pending());
         settling.hurry();
         pause.await;
+    }
+
+    #[test]
+    fn a_call_that_fails_again_and_again_is_told_of_until_it_is_settled() {
+        let settling = Settling::default();
+        let call = closing();
+        settling.add(call.clone());
+        for n in 0..STUCK {
+            assert_eq!(settling.stuck().calls, 0, "{n}");
+            settling.note_failed(call.id, format!("why {n}"));
+        }
+        assert_eq!(settling.stuck(), Stuck { calls: 1, example: Some((call.id, "why 7".into())) });
+        settling.done(call.id);
+        assert_eq!(settling.stuck(), Stuck::default());
     }
 
     #[tokio::test]

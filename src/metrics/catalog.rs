@@ -89,6 +89,7 @@ catalog! {
     RESTART_GAP_SECONDS = Histogram(GAP_S), "optag_restart_gap_seconds", [], "How long the recorder was down for a call that went on.";
     CALLS_CUT_TOTAL = Counter, "optag_calls_cut_total", [], "Calls in progress that a shutdown of the recorder ended.";
     UNSETTLED_CALLS = Gauge, "optag_unsettled_calls", ["kind": &["recording", "outcome"]], "Ended calls that store or index do not have yet: recordings and outcomes that wait in the spool, and outcomes of calls without records there.";
+    STUCK_CALLS = Gauge, "optag_stuck_calls", [], "Ended calls whose delivery has failed eight times in a row; the log says why.";
     OUTCOME_ROWS_DROPPED_TOTAL = Counter, "optag_outcome_rows_dropped_total", [], "Ends of unrecorded calls whose index row was dropped as the queue was full.";
     CONSENT_TOTAL = Counter, "optag_consent_changes_total", ["state": OPEN, "how": OPEN], "Changes of consent by new state and by which way they came.";
     PACKETS_RECEIVED_TOTAL = Counter, "optag_rtp_packets_received_total", [], "Accepted RTP packets.";

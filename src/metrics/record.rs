@@ -46,6 +46,11 @@ pub fn unsettled_calls(spooled: usize, unspooled: usize) {
     gauge!(c::UNSETTLED_CALLS.name, "kind" => "outcome").set(unspooled as f64);
 }
 
+/// Calls whose delivery fails again and again.
+pub fn stuck_calls(count: usize) {
+    gauge!(c::STUCK_CALLS.name).set(count as f64);
+}
+
 /// Why a call that was in progress when the recorder stopped did not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotResumed {

@@ -49,13 +49,19 @@ pub struct DayKey {
     pub day: Date,
     /// Whom files are sealed for.
     pub recipient: Recipient,
-    /// When it was made.
+    /// When it was made; the epoch for one that was made elsewhere.
     pub made_at: WallTime,
     /// Until when recordings need it.
     pub needed_until: WallTime,
 }
 
 impl DayKey {
+    /// Whether this node made it. Another's opens, and is never sealed for: its copies elsewhere are that
+    /// node's, and ours would be other bytes.
+    pub fn is_own(&self) -> bool {
+        self.made_at != WallTime::default()
+    }
+
     /// `<day>-<tag>`, the same everywhere.
     pub fn name(&self) -> String {
         name(self.day, &self.recipient)

@@ -8,7 +8,7 @@
 //! lock                   held while anything here changes, by whichever process
 //! ```
 //! The tag is the first of the recipient. A day has one key unless it was rotated or another
-//! node's was brought in; the newest is sealed for, all of them open. Blocking.
+//! node's was brought in. Of those that this node made the newest is sealed for; all of them open. Blocking.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -68,13 +68,13 @@ impl DayKeys {
     ///
     /// Errors: the disk's.
     pub fn recipient(&self, day: Date, needed_until: WallTime) -> Result<DayKey, KeyError> {
-        if let Some(key) = newest(self.of(day)?)
+        if let Some(key) = newest_own(self.of(day)?)
             && key.needed_until >= needed_until
         {
             return Ok(key);
         }
         let _lock = self.lock()?;
-        match newest(self.of(day)?) {
+        match newest_own(self.of(day)?) {
             Some(key) => self.raise(key, needed_until),
             None => self.add(day, Identity::draw()?, now(), needed_until),
         }
@@ -101,7 +101,7 @@ impl DayKeys {
         let recipient = identity.recipient()?;
         match self.of(day)?.into_iter().find(|key| key.recipient == recipient) {
             Some(key) => self.raise(key, needed_until),
-            // Older than any other, so that the day's own stays the one to seal for.
+            // By its age it is known as another's.
             None => self.add(day, identity, WallTime::default(), needed_until),
         }
     }
@@ -341,8 +341,8 @@ fn is_ended(bytes: &[u8]) -> bool {
     bytes.first().is_none_or(|&byte| byte == b'\n')
 }
 
-fn newest(keys: Vec<DayKey>) -> Option<DayKey> {
-    keys.into_iter().next_back()
+fn newest_own(keys: Vec<DayKey>) -> Option<DayKey> {
+    keys.into_iter().rfind(DayKey::is_own)
 }
 
 fn disk(step: &'static str, path: &Path, source: io::Error) -> KeyError {
@@ -445,6 +445,15 @@ mod tests {
         assert_eq!(read_day, day);
         here.bring_in(day, identity, at(7)).unwrap();
         assert!(here.identity(&theirs).is_ok());
+        // Of a day on which this node has sealed nothing yet, another's key is not the day's own either.
+        let first = date(2026, 11, 25);
+        let theirs = there.recipient(first, at(5)).unwrap();
+        let (_, identity) = here.open_sealed_file(&there.sealed_file(&theirs).unwrap()).unwrap();
+        let brought = here.bring_in(first, identity, at(7)).unwrap();
+        assert!(!brought.is_own() && here.identity(&theirs).is_ok());
+        let drawn = here.recipient(first, at(5)).unwrap();
+        assert!(drawn.is_own() && drawn.recipient != theirs.recipient);
+        assert_eq!(here.recipient(first, at(6)).unwrap().recipient, drawn.recipient);
         assert_eq!(here.recipient(day, at(5)).unwrap().recipient, own.recipient);
     }
 }
