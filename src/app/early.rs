@@ -1,79 +1,337 @@
 //! Answers to the consent prompt that come before their call does: an IVR asks first, and the
-//! recording session begins after. In: answers by a name of the call. Out: the answer, once,
-//! to the call that has this name. Kept for a while, up to a number.
+//! recording session begins after. In: answers by a name of the call. Out: the answer for each call
+//! that has this name. Kept for a while, up to a number, in a file that survives the process.
+//!
+//! A yes is for one call. A no is for every call of its name that begins while it is kept: of two
+//! sessions of one call, neither may be recorded.
+//!
+//! The file holds one JSON object a line: an answer, with keyed hashes of its names, or the word that an
+//! answer was given. What was acknowledged is synced. After a failed write the file is made anew.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::base::clock::MonoTime;
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock::WallTime;
+use crate::base::replace::replace;
+use crate::call::{Answer, ConsentHow, Evidence};
+use crate::index::Pseudonyms;
 use crate::signalling::feed::Control;
 
 /// Answers that wait at once. Beyond it, a new one is refused.
 const WAITING: usize = 10_000;
+/// Lines beyond those that count, after which the file is made anew.
+const SPARE_LINES: usize = 1_000;
 
-/// The answers that wait.
-#[derive(Debug)]
-pub struct EarlyAnswers {
+/// An answer, as [`Control::Answer`] has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarlyAnswer {
+    answer: Answer,
+    how: ConsentHow,
+    prompt_version: Option<String>,
+    evidence: Evidence,
+}
+
+impl From<EarlyAnswer> for Control {
+    fn from(EarlyAnswer { answer, how, prompt_version, evidence }: EarlyAnswer) -> Self {
+        Control::Answer { answer, how, prompt_version, evidence }
+    }
+}
+
+impl EarlyAnswer {
+    /// What is asked of a call, where it is an answer.
+    pub fn of(control: &Control) -> Option<Self> {
+        let Control::Answer { answer, how, prompt_version, evidence } = control.clone() else { return None };
+        Some(Self { answer, how, prompt_version, evidence })
+    }
+}
+
+/// Why an answer is not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum NotKept {
+    /// Too many wait.
+    #[error("too many answers wait for their calls")]
+    TooMany,
+    /// It could not be made durable.
+    #[error("an answer could not be written down: {0}")]
+    Disk(#[from] io::Error),
+}
+
+/// A line of the file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Kept { id: u64, names: Vec<String>, until: WallTime, answer: EarlyAnswer },
+    Given { given: u64 },
+}
+
+#[derive(Clone, Debug)]
+struct Waiting {
+    names: Vec<String>,
+    until: WallTime,
+    answer: EarlyAnswer,
+}
+
+/// The answers that wait; clones share them.
+#[derive(Clone)]
+pub struct EarlyAnswers(Arc<Inner>);
+
+struct Inner {
     kept_for: Duration,
-    by_name: Mutex<HashMap<String, (MonoTime, Control)>>,
+    hashes: Pseudonyms,
+    file: PathBuf,
+    /// Held while the file is written; the answers' lock is taken within it, never around it.
+    journal: Mutex<Journal>,
+    all: Mutex<HashMap<u64, Waiting>>,
+}
+
+#[derive(Default)]
+struct Journal {
+    /// None: it must be made anew.
+    open: Option<File>,
+    lines: usize,
+    next_id: u64,
 }
 
 impl EarlyAnswers {
-    /// Keeps answers for so long.
-    pub fn new(kept_for: Duration) -> Self {
-        Self { kept_for, by_name: Mutex::default() }
+    /// Keeps answers for so long, with those that an earlier process kept in `file`.
+    ///
+    /// Errors: the file cannot be read or written.
+    pub fn open(file: PathBuf, kept_for: Duration, hashes: Pseudonyms, now: WallTime) -> io::Result<Self> {
+        let text = match std::fs::read_to_string(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            read => read?,
+        };
+        let inner = Inner { kept_for, hashes, file, journal: Mutex::default(), all: Mutex::default() };
+        // What is no line was never acknowledged: a crash cut it off.
+        for line in text.lines().filter_map(|line| serde_json::from_str(line).ok()) {
+            inner.take_line(line);
+        }
+        lock(&inner.all).retain(|_, waiting| waiting.until > now);
+        let next_id = lock(&inner.all).keys().max().map_or(0, |id| id + 1);
+        {
+            let mut journal = lock(&inner.journal);
+            journal.next_id = next_id;
+            inner.rewrite(&mut journal)?;
+        }
+        Ok(Self(Arc::new(inner)))
     }
 
-    /// Keeps an answer for a call of this name; a later one replaces it. False: there are too
-    /// many.
-    pub fn keep(&self, now: MonoTime, name: String, answer: Control) -> bool {
-        let mut all = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= WAITING && !all.contains_key(&name) {
-            all.retain(|_, (until, _)| *until > now);
-            if all.len() >= WAITING {
-                return false;
+    /// Keeps an answer for calls of this name; a later one replaces it. It is durable when this
+    /// returns. Blocks.
+    ///
+    /// Errors: too many wait, or the disk's.
+    pub fn keep(&self, now: WallTime, name: &str, answer: EarlyAnswer) -> Result<(), NotKept> {
+        let inner = &*self.0;
+        let mut journal = lock(&inner.journal);
+        lock(&inner.all).retain(|_, waiting| waiting.until > now);
+        let names = inner.hashes.names(name);
+        let replaces = lock(&inner.all).values().any(|waiting| shares(&waiting.names, &names));
+        if !replaces && lock(&inner.all).len() >= WAITING {
+            return Err(NotKept::TooMany);
+        }
+        let id = journal.next_id;
+        journal.next_id += 1;
+        let until = now.plus_micros(inner.kept_for.as_micros() as i64);
+        let line = Line::Kept { id, names, until, answer };
+        inner.append(&mut journal, &line)?;
+        inner.take_line(line);
+        Ok(())
+    }
+
+    /// The answer for a call that has these names, as [`name_keys`](crate::call::context::name_keys) gives
+    /// them: a no before a yes. That a yes was given is durable when this returns. Blocks.
+    ///
+    /// Errors: the disk's; the yes is not given then.
+    pub fn take(&self, now: WallTime, names: &[String]) -> io::Result<Option<EarlyAnswer>> {
+        let inner = &*self.0;
+        let names: Vec<String> = names.iter().flat_map(|name| inner.hashes.names(name)).collect();
+        let found = |all: &HashMap<u64, Waiting>| {
+            let ours = all.iter().filter(|(_, one)| one.until > now && shares(&one.names, &names));
+            let best = ours.min_by_key(|(id, one)| (one.answer.answer == Answer::Yes, **id));
+            best.map(|(id, one)| (*id, one.answer.clone()))
+        };
+        // Most calls have none, and wait for no file.
+        if found(&lock(&inner.all)).is_none() {
+            return Ok(None);
+        }
+        let mut journal = lock(&inner.journal);
+        let Some((id, answer)) = found(&lock(&inner.all)) else { return Ok(None) };
+        if answer.answer == Answer::Yes {
+            let line = Line::Given { given: id };
+            inner.append(&mut journal, &line)?;
+            inner.take_line(line);
+        }
+        Ok(Some(answer))
+    }
+}
+
+impl Inner {
+    fn take_line(&self, line: Line) {
+        let mut all = lock(&self.all);
+        match line {
+            Line::Given { given } => drop(all.remove(&given)),
+            Line::Kept { id, names, until, answer } => {
+                all.retain(|_, other| !shares(&other.names, &names));
+                all.insert(id, Waiting { names, until, answer });
             }
         }
-        all.insert(name, (now + self.kept_for, answer));
-        true
     }
 
-    /// Takes the answer for a call that has these names.
-    pub fn take(&self, now: MonoTime, names: &[String]) -> Option<Control> {
-        let mut all = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
-        let found: Vec<(MonoTime, Control)> = names.iter().filter_map(|name| all.remove(name)).collect();
-        found.into_iter().find(|(until, _)| *until > now).map(|(_, answer)| answer)
+    fn append(&self, journal: &mut Journal, line: &Line) -> io::Result<()> {
+        if journal.open.is_none() || journal.lines > 2 * lock(&self.all).len() + SPARE_LINES {
+            self.rewrite(journal)?;
+        }
+        let mut bytes = serde_json::to_vec(line)?;
+        bytes.push(b'\n');
+        let Some(file) = &mut journal.open else { return Err(io::ErrorKind::NotFound.into()) };
+        let written = file.write_all(&bytes).and_then(|()| file.sync_data());
+        journal.lines += 1;
+        if written.is_err() {
+            // Neither what a failed write left nor a later sync of this descriptor can be relied on.
+            journal.open = None;
+        }
+        written
     }
+
+    /// Makes the file of what counts, and nothing else.
+    fn rewrite(&self, journal: &mut Journal) -> io::Result<()> {
+        journal.open = None;
+        let mut bytes = Vec::new();
+        let all = lock(&self.all).clone();
+        for (id, Waiting { names, until, answer }) in &all {
+            let (names, answer) = (names.clone(), answer.clone());
+            serde_json::to_writer(&mut bytes, &Line::Kept { id: *id, names, until: *until, answer })?;
+            bytes.push(b'\n');
+        }
+        replace(&self.file, &bytes)?;
+        let options = OpenOptions::new().append(true).custom_flags(libc::O_NOFOLLOW).open(&self.file);
+        journal.open = Some(options?);
+        journal.lines = all.len();
+        Ok(())
+    }
+}
+
+fn shares(some: &[String], others: &[String]) -> bool {
+    some.iter().any(|name| others.contains(name))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn at(seconds: u64) -> MonoTime {
-        MonoTime::from_nanos(seconds * 1_000_000_000)
+    fn at(seconds: i64) -> WallTime {
+        WallTime::from_unix_micros(seconds * 1_000_000)
+    }
+
+    fn open(dir: &std::path::Path, now: i64) -> EarlyAnswers {
+        let hashes = Pseudonyms::new(&[9; 32], "45");
+        EarlyAnswers::open(dir.join("early"), Duration::from_secs(10), hashes, at(now)).unwrap()
+    }
+
+    fn answer(answer: Answer) -> EarlyAnswer {
+        let evidence = Evidence::Actor { name: "ivr".into(), staff: None };
+        EarlyAnswer { answer, how: ConsentHow::System, prompt_version: None, evidence }
+    }
+
+    fn given(early: &EarlyAnswers, now: i64, name: &str) -> Option<Answer> {
+        early.take(at(now), &[name.to_owned()]).unwrap().map(|early| early.answer)
     }
 
     #[test]
-    fn an_early_answer_is_given_once_and_in_time() {
-        let early = EarlyAnswers::new(Duration::from_secs(10));
-        assert!(early.keep(at(0), "a".into(), Control::Pause));
-        assert!(early.keep(at(0), "b".into(), Control::Resume));
-        let names = ["x".to_owned(), "a".to_owned()];
-        assert!(matches!(early.take(at(9), &names), Some(Control::Pause)));
-        assert!(early.take(at(9), &names).is_none(), "once");
-        assert!(early.take(at(11), &["b".to_owned()]).is_none(), "too late");
-    }
-
-    #[test]
-    fn there_is_an_end_to_what_is_kept_and_room_comes_back_with_time() {
-        let early = EarlyAnswers::new(Duration::from_secs(10));
-        for n in 0..WAITING {
-            assert!(early.keep(at(0), n.to_string(), Control::Pause));
+    fn a_yes_is_given_once_and_in_time_and_a_no_to_every_call_of_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let early = open(dir.path(), 0);
+        for (name, word) in [("yes", Answer::Yes), ("late", Answer::Yes), ("no", Answer::No)] {
+            early.keep(at(0), name, answer(word)).unwrap();
         }
-        assert!(!early.keep(at(1), "one more".into(), Control::Pause));
-        assert!(early.keep(at(1), "7".into(), Control::Pause), "a replacement needs no room");
-        assert!(early.keep(at(20), "one more".into(), Control::Pause));
+        assert_eq!(early.take(at(9), &["x".into(), "yes".into()]).unwrap(), Some(answer(Answer::Yes)));
+        assert_eq!(given(&early, 9, "yes"), None, "once");
+        assert_eq!(given(&early, 11, "late"), None, "too late");
+        assert_eq!(given(&early, 8, "no"), Some(Answer::No));
+        assert_eq!(given(&early, 9, "no"), Some(Answer::No), "of another session too");
+        assert_eq!(given(&early, 11, "no"), None);
+    }
+
+    #[test]
+    fn a_no_goes_before_a_yes_and_a_later_answer_replaces_an_earlier() {
+        let dir = tempfile::tempdir().unwrap();
+        let early = open(dir.path(), 0);
+        early.keep(at(0), "a", answer(Answer::Yes)).unwrap();
+        early.keep(at(1), "b", answer(Answer::No)).unwrap();
+        let both = ["a".to_owned(), "b".to_owned()];
+        assert_eq!(early.take(at(2), &both).unwrap(), Some(answer(Answer::No)));
+        early.keep(at(3), "b", answer(Answer::Yes)).unwrap();
+        assert_eq!(given(&early, 4, "b"), Some(Answer::Yes));
+        // Two halves of one name are one answer.
+        early.keep(at(5), "aa11;remote=bb22", answer(Answer::Yes)).unwrap();
+        assert_eq!(given(&early, 6, "bb22"), Some(Answer::Yes));
+        assert_eq!(given(&early, 6, "aa11"), None);
+    }
+
+    #[test]
+    fn what_was_acknowledged_is_found_by_the_next_process_whatever_a_crash_cut_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let early = open(dir.path(), 0);
+        early.keep(at(0), "no", answer(Answer::No)).unwrap();
+        early.keep(at(0), "given", answer(Answer::Yes)).unwrap();
+        early.keep(at(5), "yes", answer(Answer::Yes)).unwrap();
+        assert_eq!(given(&early, 5, "given"), Some(Answer::Yes));
+        let whole = std::fs::read(dir.path().join("early")).unwrap();
+        assert!(!String::from_utf8_lossy(&whole).contains("\"yes\":"));
+        for torn in [&b""[..], b"{\"id\":7,\"names\":[\"x\"", b"\n\n{}\n"] {
+            std::fs::write(dir.path().join("early"), [&whole, torn].concat()).unwrap();
+            let next = open(dir.path(), 6);
+            assert_eq!(given(&next, 6, "no"), Some(Answer::No));
+            assert_eq!(given(&next, 6, "given"), None, "a yes is for one call, across a crash too");
+            next.keep(at(6), "new", answer(Answer::No)).unwrap();
+            assert_eq!(given(&open(dir.path(), 7), 7, "new"), Some(Answer::No));
+        }
+        assert_eq!(given(&open(dir.path(), 11), 11, "yes"), Some(Answer::Yes));
+        assert_eq!(given(&open(dir.path(), 11), 11, "no"), None, "its time is up");
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_written_is_refused_and_the_next_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let early = open(dir.path(), 0);
+        early.keep(at(0), "before", answer(Answer::Yes)).unwrap();
+        // As a disk that fails: the descriptor takes no more, and no new file can be made.
+        lock(&early.0.journal).open = Some(File::open("/dev/null").unwrap());
+        assert!(matches!(early.keep(at(1), "a", answer(Answer::No)), Err(NotKept::Disk(_))));
+        assert_eq!(given(&early, 1, "a"), None);
+        std::fs::create_dir(dir.path().join("early.new")).unwrap();
+        assert!(early.keep(at(1), "a", answer(Answer::No)).is_err());
+        assert!(early.take(at(1), &["before".into()]).is_err(), "a yes that may be given again is not given");
+        std::fs::remove_dir(dir.path().join("early.new")).unwrap();
+        early.keep(at(1), "a", answer(Answer::No)).unwrap();
+        let next = open(dir.path(), 2);
+        assert_eq!((given(&next, 2, "a"), given(&next, 2, "before")), (Some(Answer::No), Some(Answer::Yes)));
+    }
+
+    #[test]
+    fn there_is_an_end_to_what_is_kept_and_the_file_stays_small() {
+        let dir = tempfile::tempdir().unwrap();
+        let early = open(dir.path(), 0);
+        let waiting =
+            |n: usize| Waiting { names: vec![n.to_string()], until: at(10), answer: answer(Answer::No) };
+        *lock(&early.0.all) = (0..WAITING).map(|n| (n as u64 + 100_000, waiting(n))).collect();
+        assert!(matches!(early.keep(at(1), "one more", answer(Answer::No)), Err(NotKept::TooMany)));
+        early.keep(at(20), "one more", answer(Answer::No)).unwrap();
+        for n in 0..2_100 {
+            early.keep(at(20), &format!("n{}", n % 3), answer(Answer::Yes)).unwrap();
+        }
+        let lines = std::fs::read_to_string(dir.path().join("early")).unwrap().lines().count();
+        assert!(lines < 1_100, "{lines}");
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::{broadcast, oneshot};
 use crate::app::accounting::Accounts;
 use crate::app::config::Config;
 use crate::app::durable::{destroy_key, durable};
-use crate::app::early::EarlyAnswers;
+use crate::app::early::{EarlyAnswer, EarlyAnswers, NotKept};
 use crate::app::erasing::Erasing;
 use crate::app::keyed_lock::KeyedLock;
 use crate::app::registry::{Registry, names_in, names_of};
@@ -25,7 +25,6 @@ use crate::base::id::CallId;
 use crate::base::limit;
 use crate::base::private::Private;
 use crate::call::consent::ConsentError;
-use crate::call::context::name_keys;
 use crate::call::{
     Account, CallContext, CallFacts, ConsentState, Department, LinkKind, Outcome, StreamFacts, StreamRole,
     Unrecorded,
@@ -39,11 +38,12 @@ use crate::media::stats::CallGauges;
 use crate::metrics;
 use crate::retention::deletion_log::Cause;
 use crate::signalling::feed::{
-    AdmitError, Admitted, CallView, Control, ControlError, Feed, NewCall, NewStream,
+    AdmitError, Admitted, CallView, Control, ControlError, Feed, Named, NewCall, NewStream,
 };
 use crate::spool::Spool;
 use crate::spool::record::{Body, SpoolRecord};
 
+mod by_name;
 mod controls;
 
 /// The recorder as signalling sees it.
@@ -115,24 +115,8 @@ impl Feed for Recorder {
         &self,
         name: Private<String>,
         answer: Control,
-    ) -> BoxFuture<'_, Result<Vec<CallId>, ControlError>> {
-        async move {
-            let calls = self.registry.named(name.reveal());
-            for call in &calls {
-                self.try_control(*call, answer.clone()).await?;
-            }
-            let kept = calls.is_empty()
-                && name_keys(name.reveal())
-                    .into_iter()
-                    .all(|key| self.early.keep(self.clock.mono(), key, answer.clone()));
-            // One that was announced meanwhile has not seen it.
-            match (calls.is_empty(), kept) {
-                (true, false) => Err(ControlError::TooManyEarly),
-                (true, true) => Ok(self.answer_late_comers(&name).await),
-                (false, _) => Ok(calls),
-            }
-        }
-        .boxed()
+    ) -> BoxFuture<'_, Result<Named, ControlError>> {
+        async move { self.try_answer(name, answer).await }.boxed()
     }
 
     fn consents(&self) -> broadcast::Receiver<(CallId, ConsentState)> {
@@ -183,7 +167,9 @@ impl Recorder {
         self.engine.admit(plan, Box::new(move |result| drop(reply.send(result))));
         match answer.await {
             Ok(Ok(_)) => {
-                self.answer_early(id, &names_of(&facts)).await;
+                if let Err(error) = self.answer_early(id, &names_of(&facts)).await {
+                    tracing::error!(call = %id, %error, "an answer that came before its call was not taken");
+                }
                 let consent = self.registry.get(id).map_or(consent, |view| view.consent);
                 Ok(Admitted { id, consent, streams: addresses })
             }
@@ -193,24 +179,6 @@ impl Recorder {
                 Err(AdmitError::Overloaded("the media engine is at its limit"))
             }
         }
-    }
-
-    /// Gives a new call the answer that came before it.
-    async fn answer_early(&self, id: CallId, names: &[String]) {
-        if let Some(answer) = self.early.take(self.clock.mono(), names)
-            && let Err(error) = self.try_control(id, answer).await
-        {
-            tracing::warn!(call = %id, %error, "an answer that came before its call was not taken");
-        }
-    }
-
-    /// The same for calls that were announced while their answer was put by.
-    async fn answer_late_comers(&self, name: &Private<String>) -> Vec<CallId> {
-        let calls = self.registry.named(name.reveal());
-        for call in &calls {
-            self.answer_early(*call, &name_keys(name.reveal())).await;
-        }
-        calls
     }
 
     /// The account of a call that the API announces; SIP has its own.

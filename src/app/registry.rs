@@ -91,6 +91,11 @@ impl Registry {
         }
     }
 
+    /// The names of a call in progress.
+    pub fn names(&self, id: CallId) -> Vec<String> {
+        self.calls().names.get(&id).cloned().unwrap_or_default()
+    }
+
     /// Calls in progress that have this name.
     pub fn named(&self, name: &str) -> Vec<CallId> {
         let calls = self.calls();

@@ -140,8 +140,15 @@ impl Running {
         let draining = Arc::new(AtomicBool::new(false));
         let pseudonyms = accounting::pseudonyms(&config.data_dir, &config.country_code)?;
         let (accounts, keep_accounts) = Accounts::new(opened.erasing.index.clone(), pseudonyms);
+        let early = EarlyAnswers::open(
+            config.data_dir.join("early-answers"),
+            config.early_answers,
+            accounting::pseudonyms(&config.data_dir, &config.country_code)?,
+            opened.clock.wall(),
+        )
+        .context("the answers that came before their calls")?;
         let recorder = Arc::new(Recorder {
-            early: EarlyAnswers::new(config.early_answers),
+            early,
             accounts: accounts.clone(),
             config: Arc::clone(&config),
             clock: Arc::clone(&opened.clock),
@@ -153,6 +160,7 @@ impl Running {
             draining: Arc::clone(&draining),
             joining: Default::default(),
         });
+        recorder.answer_resumed(&resumed.calls).await;
         let health = Arc::new(Health::default());
         health.look(&opened.erasing).await;
         let manage = matches!(&config.store, StoreConfig::S3(s3) if s3.manage_lifecycle);

@@ -21,7 +21,7 @@ use crate::cli::ConfigArgs;
 use crate::cli::installation::existing;
 use crate::http::access::Actor;
 use crate::http::{Limits, Services, router};
-use crate::signalling::feed::{AdmitError, Admitted, CallView, Control, ControlError, Feed, NewCall};
+use crate::signalling::feed::{AdmitError, Admitted, CallView, Control, ControlError, Feed, Named, NewCall};
 
 /// An answer whose body may be long.
 pub type ByteStream = Pin<Box<dyn Stream<Item = anyhow::Result<Bytes>> + Send>>;
@@ -226,12 +226,8 @@ impl Feed for NoFeed {
         Vec::new()
     }
 
-    fn answer_by_name(
-        &self,
-        _: Private<String>,
-        _: Control,
-    ) -> BoxFuture<'_, Result<Vec<CallId>, ControlError>> {
-        async { Ok(Vec::new()) }.boxed()
+    fn answer_by_name(&self, _: Private<String>, _: Control) -> BoxFuture<'_, Result<Named, ControlError>> {
+        async { Ok(Named::default()) }.boxed()
     }
 
     fn consents(&self) -> tokio::sync::broadcast::Receiver<(CallId, ConsentState)> {

@@ -54,10 +54,24 @@ pub struct NamedConsentAnswer {
     /// Calls of this name that it was given to; empty: it waits for one.
     #[schema(value_type = Vec<String>)]
     calls: Vec<CallId>,
+    /// Calls of this name that it was not given to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missed: Vec<MissedCall>,
 }
 
-/// Gives the caller's answer by a name of the call. 200: to these calls. 202: it is kept for
-/// the call of this name that is still to be announced, for `[consent] early_s` seconds.
+/// A call that an answer did not reach.
+#[derive(Serialize, ToSchema)]
+pub struct MissedCall {
+    /// Which.
+    #[schema(value_type = String)]
+    call: CallId,
+    /// Why.
+    why: String,
+}
+
+/// Gives the caller's answer by a name of the call. 200: to these calls, and not to those in `missed`. 202:
+/// it is durable and waits for calls of this name that are still to be announced, for `[consent]
+/// early_s` seconds: a yes for one call, a no for every one.
 #[utoipa::path(post, path = "/api/v1/consents", tag = "calls", request_body = NamedConsentBody, responses(
     (status = 200, body = NamedConsentAnswer),
     (status = 202, body = NamedConsentAnswer),
@@ -89,7 +103,8 @@ pub async fn answer(
     let control = said.check(&actor, &mut wrong)?;
     let feed = services.feed;
     let given = to_its_end(async move { feed.answer_by_name(name, control).await }).await?;
-    let calls = given.map_err(not_steered)?;
-    let status = if calls.is_empty() { StatusCode::ACCEPTED } else { StatusCode::OK };
-    Ok((status, Json(NamedConsentAnswer { calls })).into_response())
+    let named = given.map_err(not_steered)?;
+    let status = if named.reached.is_empty() { StatusCode::ACCEPTED } else { StatusCode::OK };
+    let missed = named.missed.into_iter().map(|(call, why)| MissedCall { call, why }).collect();
+    Ok((status, Json(NamedConsentAnswer { calls: named.reached, missed })).into_response())
 }

@@ -147,9 +147,9 @@ impl Feed for Fake {
         &self,
         _: Private<String>,
         control: Control,
-    ) -> BoxFuture<'_, Result<Vec<CallId>, ControlError>> {
+    ) -> BoxFuture<'_, Result<Named, ControlError>> {
         self.controls.lock().unwrap().push(control);
-        async { Ok(Vec::new()) }.boxed()
+        async { Ok(Named::default()) }.boxed()
     }
 
     fn consents(&self) -> tokio::sync::broadcast::Receiver<(CallId, ConsentState)> {

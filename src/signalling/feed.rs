@@ -243,6 +243,15 @@ pub struct StreamView {
     pub counts: StreamCounts,
 }
 
+/// What became of an answer by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    /// Calls that have it.
+    pub reached: Vec<CallId>,
+    /// Calls of the name that have not, and why.
+    pub missed: Vec<(CallId, String)>,
+}
+
 /// Admits calls and steers them.
 #[cfg(feature = "server")]
 pub trait Feed: Send + Sync {
@@ -267,14 +276,15 @@ pub trait Feed: Send + Sync {
     /// Calls in progress and those ended lately, newest first.
     fn calls(&self) -> Vec<CallView>;
 
-    /// Gives an answer to every call that has this name, or keeps it for the one that will:
-    /// the calls that it was given to. A name is a Call-ID, a Session-ID, a UCID or the feed's
-    /// own id.
+    /// Gives an answer to every call that has this name, or keeps it, durably, for those that will. A
+    /// name is a Call-ID, a Session-ID, a UCID or the feed's own id.
+    ///
+    /// Errors: no call was reached and nothing is kept; why.
     fn answer_by_name(
         &self,
         name: Private<String>,
         answer: Control,
-    ) -> BoxFuture<'_, Result<Vec<CallId>, ControlError>>;
+    ) -> BoxFuture<'_, Result<Named, ControlError>>;
 
     /// Changes of consent as they happen; who reads too slowly misses some.
     fn consents(&self) -> tokio::sync::broadcast::Receiver<(CallId, ConsentState)>;

@@ -221,11 +221,14 @@ impl Found {
                 self.last.dialog_state = order;
                 self.call.dialog_state = Some(text);
             }
-            Body::Consent(_)
-            | Body::Gap(_)
-            | Body::Described(_)
-            | Body::CallState(_)
-            | Body::DialogState(_) => {}
+            Body::Described(mut context) => {
+                // Its names and numbers; the bodies as they came are for the recording.
+                context.raw.clear();
+                if let Some(facts) = &mut self.call.facts {
+                    facts.learn(*context);
+                }
+            }
+            Body::Consent(_) | Body::Gap(_) | Body::CallState(_) | Body::DialogState(_) => {}
             Body::Closed(ended) => self.call.closed = Some(ended),
             Body::Media(block) => {
                 let end = block.first_frame.saturating_add(block.frames());

@@ -14,6 +14,7 @@ mod conversation;
 mod corpus;
 mod crash;
 mod demo;
+mod early_answers;
 mod erasure;
 mod handouts;
 mod importing;

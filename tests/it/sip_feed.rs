@@ -167,8 +167,8 @@ impl Feed for FakeFeed {
         &self,
         _: Private<String>,
         _: Control,
-    ) -> BoxFuture<'_, Result<Vec<CallId>, ControlError>> {
-        async { Ok(Vec::new()) }.boxed()
+    ) -> BoxFuture<'_, Result<optag::signalling::feed::Named, ControlError>> {
+        async { Ok(Default::default()) }.boxed()
     }
 
     fn consents(&self) -> tokio::sync::broadcast::Receiver<(CallId, ConsentState)> {

@@ -49,12 +49,18 @@ impl Recorder {
     async fn describe(&self, id: CallId, context: Box<CallContext>) -> Result<CallView, ControlError> {
         let view = self.registry.get(id).filter(|view| view.outcome.is_none());
         let view = view.ok_or(ControlError::NoSuchCall(id))?;
-        self.registry.name(id, &names_in(&context.links).collect::<Vec<_>>());
+        let names: Vec<String> = names_in(&context.links).collect();
+        self.registry.name(id, &names);
         if matches!(view.consent, ConsentState::Asked | ConsentState::Granted) {
             let record = SpoolRecord { call: id, body: Body::Described(context) };
             if self.spool.append(vec![record]).is_err() || !durable(&self.spool).await {
                 return Err(ControlError::NotDurable);
             }
+        }
+        if view.consent == ConsentState::Asked {
+            // By a name that it has only now.
+            self.answer_early(id, &names).await?;
+            return self.registry.get(id).ok_or(ControlError::NoSuchCall(id));
         }
         Ok(view)
     }
