@@ -24,6 +24,7 @@ pub(crate) async fn erasing(dir: &Path) -> Erasing {
         segment_bytes: 1 << 20,
         max_bytes: 1 << 30,
         queue_bytes: 1 << 20,
+        min_free_bytes: 0,
     };
     let key = || MasterKey::from_bytes(&[3; 32]).unwrap();
     let (master, day_master) = (key(), key());

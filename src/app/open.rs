@@ -144,6 +144,7 @@ pub async fn open(
         segment_bytes: config.spool.segment_bytes,
         max_bytes: config.spool.max_bytes,
         queue_bytes: SPOOL_QUEUE_BYTES,
+        min_free_bytes: config.spool.min_free_bytes,
     };
     let opened = tokio::task::spawn_blocking(move || {
         Spool::open(spool_config, Arc::new(OsDisk), master, Box::new(on_durable))

@@ -135,6 +135,7 @@ impl Publisher {
         ] {
             metrics::calls(consent, self.registry.live_by_consent(consent));
         }
+        metrics::facts_merged(since(|s| s.facts_merged));
         metrics::rtp_ports_in_use(self.ports.lent());
         let left = self.settling.unsettled();
         metrics::unsettled_calls(left.spooled, left.unspooled);
@@ -171,6 +172,7 @@ impl Publisher {
 
     fn publish_spool(&self, before: SpoolStats) -> SpoolStats {
         let spool = self.spool.stats();
+        metrics::spool_room(self.spool.accepts_new_calls(), spool.disk_free_bytes);
         let age_us = spool.oldest_at.map_or(0, |at| self.clock.wall().micros_since(at).max(0));
         metrics::spool_depth(spool.bytes, self.spool_limit_bytes, Duration::from_micros(age_us as u64));
         let waits_us =

@@ -192,6 +192,7 @@ impl Readiness for Checks {
         let store = self.health.store_detail();
         let index = self.health.index.load(Ordering::Relaxed);
         let rules = self.rules.wrong();
+        let refusal = self.erasing.spool.refuses();
         let stuck = self.settling.stuck();
         let stuck_detail = stuck.example.map_or_else(String::new, |(id, why)| {
             format!("{} calls fail again and again; of {id}: {why}", stuck.calls)
@@ -205,9 +206,9 @@ impl Readiness for Checks {
             ),
             check(
                 "spool",
-                self.erasing.spool.accepts_new_calls(),
+                refusal.is_none(),
                 false,
-                "it is filling up or cannot be written",
+                &refusal.map_or_else(String::new, |refusal| format!("new calls are refused: {refusal}")),
             ),
             check("store", store.is_empty(), true, &store),
             check("index", index, true, "it does not answer; rows wait"),

@@ -137,8 +137,8 @@ impl Recorder {
             .ok_or_else(|| AdmitError::UnknownDepartment(call.department.clone()))?
             .clone();
         check_streams(&call)?;
-        if !self.spool.accepts_new_calls() {
-            return Err(AdmitError::Overloaded("the spool is filling up"));
+        if let Some(refusal) = self.spool.refuses() {
+            return Err(AdmitError::Overloaded(refusal.name()));
         }
         let own_rtcp = call.streams.iter().map(|stream| !stream.rtcp.mux);
         let sockets = self.ports.bind(own_rtcp, self.clock.mono()).map_err(|error| match error {

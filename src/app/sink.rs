@@ -26,9 +26,14 @@ pub struct SpoolSink {
 
 impl Sink for SpoolSink {
     fn push(&mut self, batch: Vec<Output>) -> Result<(), Vec<Output>> {
+        let mut batch = batch;
+        batch.retain(|output| !self.settle_unspooled(output));
+        if self.spool.is_backed_up() {
+            // Told before anything is made into records, and back, each tick.
+            return Err(batch);
+        }
         let records: Vec<_> = batch
             .into_iter()
-            .filter(|output| !self.settle_unspooled(output))
             .map(|output| SpoolRecord { call: output.call, body: Body::from(output.fact) })
             .collect();
         let news: Vec<_> = records.iter().filter_map(News::of).collect();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::axis::{self, FRAME_AXIS};
 use super::capture::Capture;
 use super::fault::{self, Step};
+use super::gap::SPLIT_FRAMES;
 use super::interleave;
 use super::keypad::KeyPress;
 use super::keys::{KeyMatcher, Meaning};
@@ -43,7 +44,9 @@ pub struct Call {
     pub(super) vouched: Option<MonoTime>,
     /// Whether the captures keep nothing: paused, or consent does not cover the department.
     pub(super) closed: bool,
+    /// The span that the spool did not take, and whether it grew since the last tick.
     spool_gap: Option<(u32, u32)>,
+    spool_gap_grew: bool,
     pub(super) ended: Option<Ended>,
     pub(super) facts: Vec<Fact>,
     /// When it was last saved, and whether something changed since.
@@ -69,6 +72,7 @@ impl Call {
             vouched: None,
             closed: false,
             spool_gap: None,
+            spool_gap_grew: false,
             ended: None,
             facts: Vec::new(),
             saved_at: now,
@@ -226,7 +230,7 @@ impl Call {
                     self.facts.extend(capture.closed_gaps.drain(..).map(Fact::Gap));
                 }
             }
-            self.report_spool_gap();
+            self.report_spool_gap(true);
         }
         self.close(now, by);
     }
@@ -257,6 +261,7 @@ impl Call {
     pub fn not_spooled(&mut self, first_frame: u32, frames: u32) {
         let to = first_frame + frames;
         self.spool_gap = Some(self.spool_gap.map_or((first_frame, to), |(from, _)| (from, to)));
+        self.spool_gap_grew = true;
     }
 
     /// What may be done with audio now: kept after a yes, listened to where keys may still mean
@@ -375,7 +380,7 @@ impl Call {
             self.take_presses(now, stream);
         }
         fault::reached(self.rules.id, Step::Frames);
-        self.report_spool_gap();
+        self.report_spool_gap(false);
         let (mut frames, mut has_audio) = (usize::MAX, false);
         for capture in self.legs.iter_mut().filter_map(|leg| leg.capture.as_mut()) {
             frames = frames.min(capture.encoded.lengths.len());

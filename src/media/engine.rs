@@ -13,6 +13,7 @@ use std::time::Duration;
 use rayon::prelude::*;
 
 use super::call::{Call, CallSettings, CallState, Command, Now};
+use super::carried::Carried;
 use super::fault;
 use super::governor::Governor;
 use super::output::{EndedBy, Fact, Output};
@@ -26,9 +27,9 @@ use crate::base::id::CallId;
 
 /// Commands that may wait for a tick; more are refused.
 const COMMANDS: usize = 16_384;
-/// Facts other than audio that wait for a sink that refuses; more than this and the oldest
-/// calls' facts would be lost, so the engine stops taking calls long before.
-const CARRIED: usize = 200_000;
+/// Facts other than audio that wait for a sink that refuses and at which no more calls are taken. What each call
+/// has waiting is bounded (`carried`), so calls bound the rest.
+const CARRIED: usize = 100_000;
 
 /// Share of the time between ticks up to which the tick's thread makes one alone. To wake the
 /// workers, and their search for more to do once they have done, takes several per cent of so
@@ -116,7 +117,7 @@ impl Engine {
             calls: Vec::new(),
             places: HashMap::new(),
             replies: Vec::new(),
-            carried: Vec::new(),
+            carried: Carried::default(),
             boot: BootId::current(),
             work: Duration::ZERO,
         };
@@ -204,7 +205,7 @@ struct Runner {
     calls: Vec<Seat>,
     places: HashMap<CallId, usize>,
     replies: Vec<(Reply, Result<CallState, EngineError>)>,
-    carried: Vec<Output>,
+    carried: Carried,
     boot: Option<BootId>,
     governor: Governor,
     condition: Arc<Condition>,
@@ -277,7 +278,7 @@ impl Runner {
     }
 
     fn admit(&mut self, plan: CallPlan, reply: Reply) {
-        let has_room = self.calls.len() < self.config.max_calls && self.carried.len() < CARRIED / 2;
+        let has_room = self.calls.len() < self.config.max_calls && self.carried.len() < CARRIED;
         if !has_room || !self.governor.admits(self.calls.len()) {
             return reply(Err(EngineError::Full));
         }
@@ -345,8 +346,8 @@ impl Runner {
 
     /// Gives the tick's facts to the sink, then answers whoever waited for them.
     fn hand_over(&mut self) {
-        let mut batch = std::mem::take(&mut self.carried);
-        let mut total = TickStats::default();
+        let (mut batch, merged) = self.carried.take();
+        let mut total = TickStats { facts_merged: merged, ..TickStats::default() };
         for seat in &mut self.calls {
             batch.append(&mut seat.out);
             total = total.plus(std::mem::take(&mut seat.stats));
@@ -367,7 +368,7 @@ impl Runner {
     fn carry(&mut self, back: Vec<Output>) {
         for output in back {
             let Fact::Media(block) = &output.fact else {
-                self.carried.push(output);
+                self.carried.keep(output);
                 continue;
             };
             if let Some(&place) = self.places.get(&output.call) {
@@ -395,7 +396,7 @@ impl Runner {
     fn drain(&mut self) {
         for _ in 0..50 {
             self.hand_over();
-            if self.carried.is_empty() {
+            if self.carried.len() == 0 {
                 return;
             }
             std::thread::sleep(self.config.tick);

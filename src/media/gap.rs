@@ -4,7 +4,7 @@
 use super::output::{Gap, GapReason};
 
 /// Frames after which an open span is written down: 5 s.
-const SPLIT_FRAMES: u32 = 250;
+pub const SPLIT_FRAMES: u32 = 250;
 
 /// The open span of a stream.
 #[derive(Clone, Debug, Default)]

@@ -8,6 +8,7 @@ pub mod background;
 mod bands;
 pub mod call;
 mod capture;
+pub mod carried;
 pub mod codec;
 mod cuts;
 mod decoded;

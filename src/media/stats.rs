@@ -122,6 +122,8 @@ counters! {
     tick_overruns,
     /// Batches that the sink did not take.
     sink_refused,
+    /// Facts that became part of others while the sink took none.
+    facts_merged,
     /// Calls that ended because their processing failed.
     call_faults,
 }

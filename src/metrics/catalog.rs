@@ -114,6 +114,9 @@ catalog! {
     RTP_PORTS_IN_USE = Gauge, "optag_rtp_ports_in_use", [], "RTP ports bound.";
     SPOOL_BYTES = Gauge, "optag_spool_bytes", [], "Bytes in the spool.";
     SPOOL_LIMIT_BYTES = Gauge, "optag_spool_limit_bytes", [], "The most bytes that the spool may take.";
+    SPOOL_ACCEPTING = Gauge, "optag_spool_accepting", [], "1 where the spool takes new calls; 0: the cap, the floor of the file system or a failed write refuse them.";
+    SPOOL_DISK_FREE_BYTES = Gauge, "optag_spool_disk_free_bytes", [], "Bytes left on the spool's file system.";
+    FACTS_MERGED_TOTAL = Counter, "optag_engine_facts_merged_total", [], "Facts of calls, audio aside, that were merged while the spool took nothing.";
     SPOOL_FULL_SECONDS = Gauge, "optag_spool_full_seconds", [], "Time until the spool refuses new calls if it grows as in the last minutes; -1 where it does not grow.";
     SPOOL_SECONDS = Gauge, "optag_spool_oldest_seconds", [], "Age of the oldest audio that the store does not have.";
     DELIVERY_WAITS_SECONDS = Gauge, "optag_delivery_oldest_seconds", [], "Time since the end of the call that waits longest for its delivery; 0 where none waits.";

@@ -222,6 +222,17 @@ pub fn spool_depth(bytes: u64, limit_bytes: u64, oldest: Duration) {
     gauge!(c::SPOOL_SECONDS.name).set(oldest.as_secs_f64());
 }
 
+/// Whether the spool takes new calls, and what its file system has left.
+pub fn spool_room(accepting: bool, disk_free_bytes: u64) {
+    gauge!(c::SPOOL_ACCEPTING.name).set(flag(accepting));
+    gauge!(c::SPOOL_DISK_FREE_BYTES.name).set(disk_free_bytes as f64);
+}
+
+/// Facts that were merged since the last time.
+pub fn facts_merged(count: u64) {
+    counter!(c::FACTS_MERGED_TOTAL.name).increment(count);
+}
+
 /// How long until new calls are refused, if the spool goes on growing.
 pub fn spool_full_in(left: Option<Duration>) {
     gauge!(c::SPOOL_FULL_SECONDS.name).set(left.map_or(-1.0, |left| left.as_secs_f64()));

@@ -42,8 +42,8 @@
 //! repeats under a key even where the last segments are lost. Sequences and segment
 //! numbers go up only. A failure is tried again for ever, with pauses of 20 ms to 1 s, and the
 //! bounded queue pushes back meanwhile. A segment goes when no call that has a key began before
-//! its end and went on after its start. The cap and the file system at 85 % refuse new calls;
-//! calls in progress go on to the last byte of the file system.
+//! its end and went on after its start. The cap at 85 % refuses new calls, and so does a file system with less than
+//! `min_free_bytes` left, whoever fills it; calls in progress go on to the last byte of the file system.
 //!
 //! Faults and what becomes of them: `docs/spool.md`.
 
@@ -74,7 +74,7 @@ pub use key::MasterKey;
 pub use keyring::key_dir;
 pub use master::MasterSecret;
 pub use reader::CallReader;
-pub use room::FULL;
+pub use room::{FULL, Refusal};
 pub use shared::{DurableEvent, SpoolStats};
 
 use crate::base::id::CallId;
@@ -99,6 +99,8 @@ pub struct SpoolConfig {
     pub max_bytes: u64,
     /// Records that may wait for the disk. Units: bytes.
     pub queue_bytes: usize,
+    /// Room that new calls leave on the file system, whoever uses the rest. Units: bytes.
+    pub min_free_bytes: u64,
 }
 
 /// Called on the spool's thread after a commit, for each consent and end of a call in it.
@@ -169,9 +171,19 @@ impl Spool {
         place.ok_or(SpoolError::NoCall { call })?.key.derive(label)
     }
 
-    /// Whether there is room for new calls: under 85 % of the cap and of the file system.
+    /// Whether there is room for new calls: under 85 % of the cap, and enough left on the file system.
     pub fn accepts_new_calls(&self) -> bool {
-        self.shared.accepts_new_calls()
+        self.refuses().is_none()
+    }
+
+    /// Why there is no room for new calls, if there is none.
+    pub fn refuses(&self) -> Option<Refusal> {
+        self.shared.refusal()
+    }
+
+    /// Whether the queue is all but full: what is appended now would come back.
+    pub fn is_backed_up(&self) -> bool {
+        self.shared.is_backed_up()
     }
 
     /// Calls that have a key here.

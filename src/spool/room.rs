@@ -20,8 +20,61 @@ use super::shared::Shared;
 use super::writer::{Backlog, Writer};
 use crate::base::clock::{Clock, OsClock};
 
-/// Share of the cap, and of the file system, at which new calls are refused.
+/// Share of the cap at which new calls are refused.
 pub const FULL: f64 = 0.85;
+
+/// How often the log says that new calls are refused.
+const TELL_EVERY: Duration = Duration::from_secs(600);
+
+/// Why new calls are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The spool has reached its share of the cap. Units: bytes.
+    Cap {
+        /// What it takes.
+        used: u64,
+        /// What it may take.
+        cap: u64,
+    },
+    /// The file system has less left than the floor, whoever took the rest. Units: bytes.
+    Disk {
+        /// What is left.
+        free: u64,
+        /// The floor.
+        floor: u64,
+    },
+    /// The disk refused the last write, or does not tell its room.
+    Unwritable,
+}
+
+impl Refusal {
+    /// Stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cap { .. } => "the spool is filling up",
+            Self::Disk { .. } => "the spool's file system is filling up",
+            Self::Unwritable => "the spool cannot be written",
+        }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+        match *self {
+            Self::Cap { used, cap } => {
+                write!(f, "the spool takes {:.2} of its {:.2} GiB (spool.max_gib)", gib(used), gib(cap))
+            }
+            Self::Disk { free, floor } => write!(
+                f,
+                "the spool's file system has {:.2} GiB left, less than the {:.2} GiB of spool.min_free_gib",
+                gib(free),
+                gib(floor)
+            ),
+            Self::Unwritable => f.write_str(self.name()),
+        }
+    }
+}
 
 /// How often the room on the file system is looked at.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -70,6 +123,7 @@ impl Writer {
             backlog: Backlog::default(),
             has_leftovers: true,
             looked_at_room: None,
+            told_refusal: None,
             pause: None,
             lock,
         };
@@ -127,15 +181,40 @@ impl Writer {
         // What the current segment has reserved is not yet use.
         let reserved =
             self.segment.as_ref().map_or(0, |segment| config.segment_bytes.saturating_sub(segment.offset));
-        let of_cap = total.saturating_sub(reserved) as f64 / config.max_bytes.max(1) as f64;
-        // A file system that cannot tell counts as full.
-        let of_disk = self
-            .shared
-            .disk
-            .space(&config.dir)
-            .map_or(1.0, |space| 1.0 - space.free_bytes as f64 / space.total_bytes.max(1) as f64);
+        let used = total.saturating_sub(reserved);
+        let of_cap = used as f64 / config.max_bytes.max(1) as f64;
+        // A file system that cannot tell counts as full. What is reserved already is the spool's own.
+        let space = self.shared.disk.space(&config.dir).ok();
+        let free = space.map_or(0, |space| space.free_bytes.saturating_add(reserved));
+        let floor = config.min_free_bytes;
+        let left = free.saturating_sub(floor);
+        let of_disk = if left == 0 { 1.0 } else { FULL * used as f64 / (used + left) as f64 };
         self.shared.set_fill_ratio(of_cap.max(of_disk));
-        self.shared.set_accepts(of_cap < FULL && of_disk < FULL && self.pause.is_none());
+        self.shared.disk_free_bytes.store(free, Ordering::Relaxed);
+        let refusal = if self.pause.is_some() || space.is_none() {
+            Some(Refusal::Unwritable)
+        } else if left == 0 {
+            Some(Refusal::Disk { free, floor })
+        } else {
+            (of_cap >= FULL).then_some(Refusal::Cap { used, cap: config.max_bytes })
+        };
+        self.tell(refusal);
+    }
+
+    /// The log says when new calls are refused and why, again while it lasts, and when it is over.
+    fn tell(&mut self, refusal: Option<Refusal>) {
+        let before = self.shared.set_refusal(refusal);
+        match refusal {
+            None if before.is_some() => {
+                self.told_refusal = None;
+                tracing::info!("the spool takes new calls again");
+            }
+            Some(refusal) if self.told_refusal.is_none_or(|at| at.elapsed() >= TELL_EVERY) => {
+                self.told_refusal = Some(Instant::now());
+                tracing::error!(%refusal, "new calls are refused");
+            }
+            _ => {}
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the spool's thread and its callers share: the queue, the calls' places, the figures.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use super::error::SpoolError;
 use super::frame::Position;
 use super::key::DataKey;
 use super::record::{Body, SpoolRecord};
+use super::room::Refusal;
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
 use crate::base::latency::Latency;
@@ -91,8 +92,11 @@ pub struct SpoolStats {
     pub queued_bytes: u64,
     /// Audio of the calls that have a key here, time without media included. Units: ms.
     pub audio_ms: u64,
-    /// Share of the cap or of the file system that is in use, whichever is larger.
+    /// Share of the cap that is in use, or of what the spool may have of the file system,
+    /// whichever is larger.
     pub fill_ratio: f64,
+    /// Left on the file system. Units: bytes.
+    pub disk_free_bytes: u64,
     /// Number of the last record that is durable.
     pub durable_sequence: u64,
 }
@@ -104,7 +108,9 @@ pub(super) struct Shared {
     queue: Mutex<Queue>,
     changed: Condvar,
     places: Mutex<HashMap<CallId, Place>>,
-    accepts: AtomicBool,
+    refusal: Mutex<Option<Refusal>>,
+    /// Left on the file system. Units: bytes.
+    pub disk_free_bytes: AtomicU64,
     /// Bits of an `f64`.
     fill_ratio: AtomicU64,
     pub durable_sequence: AtomicU64,
@@ -132,7 +138,8 @@ impl Shared {
             queue: Mutex::default(),
             changed: Condvar::new(),
             places: Mutex::default(),
-            accepts: AtomicBool::new(true),
+            refusal: Mutex::default(),
+            disk_free_bytes: AtomicU64::new(0),
             fill_ratio: AtomicU64::new(0),
             durable_sequence: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -213,8 +220,9 @@ impl Shared {
         lock(&self.places)
     }
 
-    pub fn set_accepts(&self, accepts: bool) {
-        self.accepts.store(accepts, Ordering::Relaxed);
+    /// Sets why new calls are refused; the reason before.
+    pub fn set_refusal(&self, refusal: Option<Refusal>) -> Option<Refusal> {
+        std::mem::replace(&mut *lock(&self.refusal), refusal)
     }
 
     pub fn set_fill_ratio(&self, ratio: f64) {
@@ -229,8 +237,15 @@ impl Shared {
         self.dropped_records.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub fn accepts_new_calls(&self) -> bool {
-        self.accepts.load(Ordering::Relaxed)
+    pub fn refusal(&self) -> Option<Refusal> {
+        *lock(&self.refusal)
+    }
+
+    /// Whether less than a sixteenth of the queue is free.
+    pub fn is_backed_up(&self) -> bool {
+        let most = self.config.queue_bytes;
+        let bytes = lock(&self.queue).bytes;
+        bytes > 0 && bytes > most - most / 16
     }
 
     pub fn calls(&self) -> Vec<CallId> {
@@ -254,6 +269,7 @@ impl Shared {
             queued_bytes,
             audio_ms: frames * u64::from(FRAME_MS),
             fill_ratio: f64::from_bits(read(&self.fill_ratio)),
+            disk_free_bytes: read(&self.disk_free_bytes),
             durable_sequence: read(&self.durable_sequence),
         }
     }

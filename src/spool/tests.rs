@@ -22,6 +22,7 @@ fn config() -> SpoolConfig {
         segment_bytes: 4_096,
         max_bytes: 1 << 30,
         queue_bytes: 1 << 20,
+        min_free_bytes: 64 << 10,
     }
 }
 

@@ -14,6 +14,7 @@ use super::key::{DataKey, KEY_FILE_BYTES, MasterKey, TAG_BYTES};
 use super::keyring::Keyring;
 use super::payload;
 use super::record::{Body, SpoolRecord};
+use super::room::Refusal;
 use super::segment::Segment;
 use super::shared::{Barrier, DurableEvent, Item, Place, Shared, queued_bytes};
 use super::{SpoolError, room};
@@ -73,6 +74,8 @@ pub(super) struct Writer {
     /// Some segment may not be needed any more.
     pub(super) has_leftovers: bool,
     pub(super) looked_at_room: Option<Instant>,
+    /// When the log last said that new calls are refused.
+    pub(super) told_refusal: Option<Instant>,
     /// The pause that the last failure led to; none where the last commit worked.
     pub(super) pause: Option<Duration>,
     pub(super) lock: Box<dyn Send + Sync>,
@@ -189,7 +192,7 @@ impl Writer {
         }
         self.pause = Some(pause);
         self.shared.count_failure();
-        self.shared.set_accepts(false);
+        self.shared.set_refusal(Some(Refusal::Unwritable));
         self.leave_segment();
         self.has_leftovers = true;
         pause

@@ -59,6 +59,7 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
         spool: SpoolConfig {
             dir: path_or(&raw.spool.dir, &data_dir, "spool"),
             max_bytes: number("spool.max_gib", raw.spool.max_gib, 1..=65_536)? << 30,
+            min_free_bytes: number("spool.min_free_gib", raw.spool.min_free_gib, 0..=65_536)? << 30,
             segment_bytes: number("spool.segment_mib", raw.spool.segment_mib, 1..=1_024)? << 20,
             master_key: seal::master_key(&raw.seal, &raw.spool.master_key_file, &data_dir, env),
         },

@@ -129,6 +129,7 @@ section!(RawKeys { tones: bool = true, tones_in_opus: String = "without_events".
 section!(RawSpool {
     dir: String = String::new(),
     max_gib: i64 = 20,
+    min_free_gib: i64 = 1,
     segment_mib: i64 = 64,
     master_key_file: String = String::new(),
 });

@@ -195,6 +195,8 @@ pub struct SpoolConfig {
     pub dir: PathBuf,
     /// Most bytes it may take.
     pub max_bytes: u64,
+    /// Room on the file system that new calls leave.
+    pub min_free_bytes: u64,
     /// Bytes after which a new segment begins.
     pub segment_bytes: u64,
     /// Where the node's master key comes from.

@@ -107,6 +107,45 @@ fn a_real_file_system_that_is_full_loses_nothing_and_goes_on_when_a_call_is_rele
     spool.close();
 }
 
+#[test]
+fn data_of_others_refuses_new_calls_by_the_room_it_leaves_and_not_by_its_share() {
+    let Some(tmpfs) = Tmpfs::mount("8m") else { return };
+    let dir = tmpfs.0.path();
+    let config = SpoolConfig {
+        dir: dir.join("spool"),
+        segment_bytes: 32 * 1_024,
+        min_free_bytes: 512 << 10,
+        ..config()
+    };
+    let master = MasterKey::from_bytes(&[5; 32]).unwrap();
+    let (spool, _) = Spool::open(config, Arc::new(OsDisk), master, Box::new(|_| {})).unwrap();
+    let until = |what: &str, holds: &dyn Fn() -> bool| {
+        for _ in 0..300 {
+            if holds() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("{what}: {:?}", spool.refuses());
+    };
+    // 87 % of it is others' data.
+    let others = dir.join("others");
+    std::fs::write(&others, vec![1; 7 << 20]).unwrap();
+    spool.append(vec![SpoolRecord { call: id(1), body: opened(1) }]).unwrap();
+    assert!(wait(&spool));
+    until("its room is known", &|| spool.stats().disk_free_bytes < 1 << 20);
+    assert!(spool.accepts_new_calls() && spool.stats().fill_ratio < 0.5);
+    std::fs::write(dir.join("more"), vec![1; 700 << 10]).unwrap();
+    until("the floor", &|| matches!(spool.refuses(), Some(Refusal::Disk { .. })));
+    assert!(spool.refuses().unwrap().to_string().contains("spool.min_free_gib"));
+    // Calls in progress go on.
+    spool.append(vec![SpoolRecord { call: id(1), body: media(1) }]).unwrap();
+    assert!(wait(&spool));
+    std::fs::remove_file(dir.join("more")).unwrap();
+    until("room again", &|| spool.accepts_new_calls());
+    spool.close();
+}
+
 /// A hundred two-leg calls at 16 kbit/s, ten seconds of them, one batch a tick.
 #[test]
 fn what_is_written_is_little_more_than_the_audio() {
@@ -151,6 +190,7 @@ fn figure_of_recovery() {
         segment_bytes: 64 << 20,
         max_bytes: 64 << 30,
         queue_bytes: 64 << 20,
+        min_free_bytes: 0,
     };
     let master = || MasterKey::from_bytes(&[5; 32]).unwrap();
     let (spool, _) = Spool::open(config(dir.path()), Arc::new(OsDisk), master(), Box::new(|_| {})).unwrap();
