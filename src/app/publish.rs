@@ -172,6 +172,7 @@ impl Publisher {
 
     fn publish_spool(&self, before: SpoolStats) -> SpoolStats {
         let spool = self.spool.stats();
+        metrics::spool_moved(spool.moved_bytes - before.moved_bytes);
         metrics::spool_room(self.spool.accepts_new_calls(), spool.disk_free_bytes);
         let age_us = spool.oldest_at.map_or(0, |at| self.clock.wall().micros_since(at).max(0));
         metrics::spool_depth(spool.bytes, self.spool_limit_bytes, Duration::from_micros(age_us as u64));

@@ -121,6 +121,7 @@ catalog! {
     SPOOL_SECONDS = Gauge, "optag_spool_oldest_seconds", [], "Age of the oldest audio that the store does not have.";
     DELIVERY_WAITS_SECONDS = Gauge, "optag_delivery_oldest_seconds", [], "Time since the end of the call that waits longest for its delivery; 0 where none waits.";
     SPOOL_SYNC_SECONDS = Histogram(TICK_S), "optag_spool_sync_seconds", [], "Length of a group commit.";
+    SPOOL_MOVED_BYTES_TOTAL = Counter, "optag_spool_moved_bytes_total", [], "Bytes of records that were copied out of segments that held little else.";
     SPOOL_FAILURES_TOTAL = Counter, "optag_spool_failures_total", [], "Writes or syncs that the disk refused.";
     SPOOL_RECORDS_DROPPED_TOTAL = Counter, "optag_spool_records_dropped_total", [], "Records not written because their call's key was destroyed or they contradicted what was written before.";
     STORED_BYTES_TOTAL = Counter, "optag_stored_bytes_total", [], "Bytes delivered to the store and verified.";

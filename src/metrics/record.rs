@@ -222,6 +222,11 @@ pub fn spool_depth(bytes: u64, limit_bytes: u64, oldest: Duration) {
     gauge!(c::SPOOL_SECONDS.name).set(oldest.as_secs_f64());
 }
 
+/// Bytes that the spool moved since the last time.
+pub fn spool_moved(bytes: u64) {
+    counter!(c::SPOOL_MOVED_BYTES_TOTAL.name).increment(bytes);
+}
+
 /// Whether the spool takes new calls, and what its file system has left.
 pub fn spool_room(accepting: bool, disk_free_bytes: u64) {
     gauge!(c::SPOOL_ACCEPTING.name).set(flag(accepting));

@@ -23,6 +23,7 @@ use crate::base::id::CallId;
 struct Placed {
     call: CallId,
     at: Position,
+    bytes: u64,
     frames: u32,
 }
 
@@ -37,12 +38,14 @@ impl Writer {
         self.backlog.records = records;
         let placed = placed?;
         self.backlog.keys.clear();
-        let mut places = self.shared.places();
-        for Placed { call, at, frames } in placed {
+        let shared = Arc::clone(&self.shared);
+        let mut places = shared.places();
+        for Placed { call, at, bytes, frames } in placed {
             if let Some(place) = places.get_mut(&call) {
                 place.last = Some(at);
                 place.frames = place.frames.max(frames);
-                place.reach(at.segment);
+                place.reach(at.segment, bytes);
+                *self.live.entry(at.segment).or_default() += bytes;
             }
         }
         Ok(())
@@ -79,7 +82,8 @@ impl Writer {
                 continue;
             }
             last.insert(record.call, Some(at));
-            placed.push(Placed { call: record.call, at, frames: record.frames });
+            let bytes = record.bytes.len() as u64;
+            placed.push(Placed { call: record.call, at, bytes, frames: record.frames });
             buffer.extend_from_slice(&record.bytes);
         }
         self.write(&buffer)?;

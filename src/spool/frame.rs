@@ -175,6 +175,13 @@ pub fn place(record: &mut [u8], previous: Option<Position>, expected_crc: u32) -
     true
 }
 
+/// Gives a whole record another predecessor, for another place.
+pub fn relink(record: &mut [u8], previous: Option<Position>) {
+    let crc = sealed_crc(record);
+    let placed = place(record, previous, crc);
+    debug_assert!(placed, "a record is longer than its head");
+}
+
 /// The header of the record at the start of `bytes`, if all of it is there and its CRC holds.
 pub fn check(bytes: &[u8]) -> Option<RecordHead> {
     let head = RecordHead::peek(bytes)?;

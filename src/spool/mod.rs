@@ -12,8 +12,8 @@
 //! - A nonce seals one text. What changes when a record is written again (`previous`, the CRC) is
 //!   therefore outside its seal.
 //! - Releasing a call never waits for a write: what it frees may be what the write lacks.
-//! - Memory is bounded: the queue by its bytes, a call by a fixed size however long it lasts, a
-//!   scan by one segment.
+//! - Memory is bounded: the queue by its bytes, a call by the segments it has records in, a scan by one
+//!   segment.
 //!
 //! # Layout
 //! ```text
@@ -32,7 +32,8 @@
 //! written beside, synced and renamed, and overwritten before it is removed. Kinds of records: 1
 //! opened, 2 consent, 3 media, 4 gap, 5 closed; 8 and 9 are what the engine and signalling need to
 //! go on with the call after a restart, of which the last counts. `previous` chains a call's records backwards, so that one call is
-//! read back without reading the others; where the chain is broken, its segments are scanned.
+//! read back without reading the others; where the chain leads to a record that was moved, the call's place knows where it
+//! is; where it is broken, the call's segments are scanned.
 //!
 //! # Operation
 //! One thread owns the files. It takes what is queued, seals it, writes it, syncs once, and only
@@ -41,8 +42,9 @@
 //! incarnation, higher than any found and no lower than the seconds of the wall clock, so no nonce
 //! repeats under a key even where the last segments are lost. Sequences and segment
 //! numbers go up only. A failure is tried again for ever, with pauses of 20 ms to 1 s, and the
-//! bounded queue pushes back meanwhile. A segment goes when no call that has a key began before
-//! its end and went on after its start. The cap at 85 % refuses new calls, and so does a file system with less than
+//! bounded queue pushes back meanwhile. A segment goes when no call that has a key
+//! has a record in it; of one that holds little else, those records are copied out (`moving`), so that one long call
+//! does not keep the room of the others. The cap at 85 % refuses new calls, and so does a file system with less than
 //! `min_free_bytes` left, whoever fills it; calls in progress go on to the last byte of the file system.
 //!
 //! Faults and what becomes of them: `docs/spool.md`.
@@ -55,6 +57,7 @@ pub mod key;
 mod keyring;
 mod locked;
 mod master;
+mod moving;
 mod payload;
 mod reader;
 pub mod record;

@@ -3,6 +3,7 @@
 //! In: a call. Out: its bodies, and what is missing among them. Not here: records that are not
 //! durable yet.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ pub struct CallReader {
     shared: Arc<Shared>,
     call: CallId,
     key: Arc<DataKey>,
+    _read_by: Arc<()>,
     places: std::vec::IntoIter<(u32, Position)>,
     joined: usize,
     expected: u32,
@@ -39,16 +41,20 @@ pub struct CallReader {
 
 impl CallReader {
     pub(super) fn open(shared: &Arc<Shared>, call: CallId) -> Result<Self, SpoolError> {
-        let (key, last, segments) = {
+        let (key, read_by, last, segments, moved) = {
             let places = shared.places();
             let place = places.get(&call).filter(|place| !place.doomed);
             let place = place.ok_or(SpoolError::NoCall { call })?;
-            (Arc::clone(&place.key), place.last, place.segments)
+            let segments: Vec<u64> = place.segments.keys().copied().collect();
+            // From here on none of its records is moved.
+            let read_by = Arc::clone(&place.read_by);
+            (Arc::clone(&place.key), read_by, place.last, segments, place.moved.clone())
         };
         let mut reader = Self {
             shared: Arc::clone(shared),
             call,
             key,
+            _read_by: read_by,
             places: Vec::new().into_iter(),
             joined: 0,
             expected: 0,
@@ -58,10 +64,9 @@ impl CallReader {
             record: Vec::new(),
             scratch: Vec::new(),
         };
-        let places = match (reader.follow(last)?, segments) {
-            (Some(places), _) => places,
-            (None, Some((first, last))) => reader.scan_segments(first, last)?,
-            (None, None) => Vec::new(),
+        let places = match reader.follow(last, &moved)? {
+            Some(places) => places,
+            None => reader.scan_segments(&segments)?,
         };
         reader.places = places.into_iter();
         Ok(reader)
@@ -73,7 +78,11 @@ impl CallReader {
     }
 
     /// The chain from the last record to the first; `None` where it is broken.
-    fn follow(&mut self, last: Option<Position>) -> Result<Option<Vec<(u32, Position)>>, SpoolError> {
+    fn follow(
+        &mut self,
+        last: Option<Position>,
+        moved: &BTreeMap<u32, Position>,
+    ) -> Result<Option<Vec<(u32, Position)>>, SpoolError> {
         let mut places = Vec::new();
         let mut next = last;
         while let Some(at) = next {
@@ -84,16 +93,17 @@ impl CallReader {
             }
             self.joined += usize::from(head.kind == JOINED);
             places.push((head.ordinal, at));
-            next = head.previous;
+            let before = head.ordinal.checked_sub(1).and_then(|ordinal| moved.get(&ordinal).copied());
+            next = before.or(head.previous);
         }
         places.reverse();
         Ok(places.first().is_none_or(|&(ordinal, _)| ordinal == 0).then_some(places))
     }
 
     /// Every record of the call that its segments still hold, each once.
-    fn scan_segments(&mut self, first: u64, last: u64) -> Result<Vec<(u32, Position)>, SpoolError> {
+    fn scan_segments(&mut self, segments: &[u64]) -> Result<Vec<(u32, Position)>, SpoolError> {
         let (mut places, mut joined) = (Vec::new(), Vec::new());
-        for number in first..=last {
+        for &number in segments {
             let bytes = match segment::load(&*self.shared.disk, &self.shared.config.dir, number) {
                 Ok(loaded) => loaded.bytes,
                 Err(SpoolError::Disk { source, .. }) if source.kind() == ErrorKind::NotFound => continue,

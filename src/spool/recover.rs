@@ -75,6 +75,8 @@ struct Found {
     records: u32,
     last: Last,
     pointed_to: BTreeSet<u64>,
+    /// The record met last.
+    before: Option<(u32, Position)>,
 }
 
 /// Order of the last record of a call, and of the last of some kinds.
@@ -161,7 +163,8 @@ impl Scan {
             found.place.last = Some(at);
         }
         found.place.next_ordinal = found.place.next_ordinal.max(head.ordinal.saturating_add(1));
-        found.place.reach(at.segment);
+        found.place.reach(at.segment, record.len() as u64);
+        found.follow(head, at);
         found.pointed_to.extend(head.previous.map(|previous| previous.segment));
     }
 
@@ -175,6 +178,9 @@ impl Scan {
             if found.call.missing_records > 0 {
                 let gone = |number: &u64| !self.segments.contains_key(number);
                 missing.extend(found.pointed_to.into_iter().filter(gone));
+            }
+            if let Some((ordinal, at)) = found.before.filter(|(_, at)| found.place.last != Some(*at)) {
+                found.place.moved.insert(ordinal, at);
             }
             found.place.frames = found.call.frames;
             recovered.calls.push(found.call);
@@ -198,7 +204,18 @@ impl Found {
             dialog_state: None,
             missing_records: 0,
         };
-        Self { call, place: Place::new(key), records: 0, last: Last::default(), pointed_to: BTreeSet::new() }
+        let (last, pointed_to) = (Last::default(), BTreeSet::new());
+        Self { call, place: Place::new(key), records: 0, last, pointed_to, before: None }
+    }
+
+    /// Notes where records are that those after them may not point to, as one of the two was moved.
+    fn follow(&mut self, head: &RecordHead, at: Position) {
+        if let Some((before, place)) = self.before.replace((head.ordinal, at))
+            && (before.checked_add(1) != Some(head.ordinal) || head.previous != Some(place))
+        {
+            self.place.moved.insert(before, place);
+        }
+        self.place.moved.remove(&head.ordinal);
     }
 
     fn take(&mut self, body: Body, order: Order) {

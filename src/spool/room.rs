@@ -3,7 +3,7 @@
 //! In: a directory. Out: a writer and what it found; segments removed; the answer to "is there
 //! room". Not here: what the found bytes mean (`recover`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,6 +14,7 @@ use super::disk::{Access, Disk};
 use super::error::SpoolError;
 use super::key::MasterKey;
 use super::keyring::Keyring;
+use super::moving::Moving;
 use super::recover::{Recovered, Scan};
 use super::segment;
 use super::shared::Shared;
@@ -108,6 +109,10 @@ impl Writer {
         let (sequence, next_segment) = (scan.sequence, scan.number + 1);
         let sizes = scan.segments.clone();
         let (recovered, places) = scan.finish();
+        let mut live = BTreeMap::new();
+        for (segment, bytes) in places.values().flat_map(|place| &place.segments) {
+            *live.entry(*segment).or_default() += bytes;
+        }
         let shared = Arc::new(Shared::new(config, disk));
         *shared.places() = places;
         let mut writer = Self {
@@ -120,6 +125,8 @@ impl Writer {
             next_segment,
             segment: None,
             sizes,
+            live,
+            moving: Moving::default(),
             backlog: Backlog::default(),
             has_leftovers: true,
             looked_at_room: None,
@@ -138,20 +145,14 @@ impl Writer {
         if !std::mem::take(&mut self.has_leftovers) {
             return;
         }
-        let mut spans: Vec<(u64, u64)> =
-            self.shared.places().values().filter_map(|place| place.segments).collect();
-        spans.sort_unstable();
         let current = self.segment.as_ref().map(|segment| segment.number);
-        let mut gone = Vec::new();
-        let (mut spans, mut reach) = (spans.into_iter().peekable(), None);
-        for &number in self.sizes.keys() {
-            while let Some((_, last)) = spans.next_if(|&(first, _)| first <= number) {
-                reach = reach.max(Some(last));
-            }
-            if reach < Some(number) && current != Some(number) {
-                gone.push(number);
-            }
-        }
+        let dense = self.moving.dense();
+        let needed = |number: &u64| {
+            Some(*number) == current
+                || Some(*number) == dense
+                || self.live.get(number).is_some_and(|&live| live > 0)
+        };
+        let gone: Vec<u64> = self.sizes.keys().copied().filter(|number| !needed(number)).collect();
         for number in gone {
             let path = segment::path(&self.shared.config.dir, number);
             match self.shared.disk.remove(&path) {
@@ -159,7 +160,10 @@ impl Writer {
                     tracing::warn!(%error, number, "a segment that nobody needs could not be removed");
                     self.has_leftovers = true;
                 }
-                _ => drop(self.sizes.remove(&number)),
+                _ => {
+                    self.sizes.remove(&number);
+                    self.live.remove(&number);
+                }
             }
         }
         self.tell_size();

@@ -1,6 +1,6 @@
 //! What the spool's thread and its callers share: the queue, the calls' places, the figures.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -42,30 +42,45 @@ pub(super) enum Item {
     Close(Duration),
 }
 
-/// Where a call's durable records are. As large for a long call as for a short one.
+/// Where a call's durable records are. As large as there are segments with records of it.
 pub(super) struct Place {
     pub key: Arc<DataKey>,
     pub last: Option<Position>,
     pub next_ordinal: u32,
     /// Frames of audio, gaps between blocks included.
     pub frames: u32,
-    /// First and last segment with a record of it. A call writes every tick, so what lies
-    /// between is its own as well.
-    pub segments: Option<(u64, u64)>,
+    /// Bytes of its records in each segment that has any.
+    pub segments: BTreeMap<u64, u64>,
+    /// Where records are, by ordinal, to which the next one of the call does not point.
+    pub moved: BTreeMap<u32, Position>,
+    /// Readers hold a copy: they know where the records are, so that none is moved.
+    pub read_by: Arc<()>,
     /// It is to be destroyed, and the disk has refused so far: nobody reads or adds to it.
     pub doomed: bool,
 }
 
 impl Place {
     pub fn new(key: DataKey) -> Self {
-        let key = Arc::new(key);
-        Self { key, last: None, next_ordinal: 0, frames: 0, segments: None, doomed: false }
+        Self {
+            key: Arc::new(key),
+            last: None,
+            next_ordinal: 0,
+            frames: 0,
+            segments: BTreeMap::new(),
+            moved: BTreeMap::new(),
+            read_by: Arc::default(),
+            doomed: false,
+        }
     }
 
-    /// Counts a segment among the call's.
-    pub fn reach(&mut self, segment: u64) {
-        let (first, last) = self.segments.unwrap_or((segment, segment));
-        self.segments = Some((first.min(segment), last.max(segment)));
+    /// Counts a record's bytes among what the call has in a segment.
+    pub fn reach(&mut self, segment: u64, bytes: u64) {
+        *self.segments.entry(segment).or_default() += bytes;
+    }
+
+    /// Whether someone reads it.
+    pub fn is_read(&self) -> bool {
+        Arc::strong_count(&self.read_by) > 1
     }
 }
 
@@ -84,6 +99,8 @@ pub struct SpoolStats {
     pub sync_ns: u64,
     /// Bytes written so far.
     pub written_bytes: u64,
+    /// Of those, bytes of records that were moved out of sparse segments.
+    pub moved_bytes: u64,
     /// Writes and syncs that the disk refused.
     pub failures: u64,
     /// Records that were dropped: their calls are gone, or they contradicted themselves.
@@ -119,6 +136,7 @@ pub(super) struct Shared {
     pub sync_ns: AtomicU64,
     pub sync_latency: Latency,
     pub written_bytes: AtomicU64,
+    pub moved_bytes: AtomicU64,
     pub failures: AtomicU64,
     pub dropped_records: AtomicU64,
 }
@@ -147,6 +165,7 @@ impl Shared {
             sync_ns: AtomicU64::new(0),
             sync_latency: Latency::default(),
             written_bytes: AtomicU64::new(0),
+            moved_bytes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             dropped_records: AtomicU64::new(0),
         }
@@ -264,6 +283,7 @@ impl Shared {
             syncs: read(&self.syncs),
             sync_ns: read(&self.sync_ns),
             written_bytes: read(&self.written_bytes),
+            moved_bytes: read(&self.moved_bytes),
             failures: read(&self.failures),
             dropped_records: read(&self.dropped_records),
             queued_bytes,

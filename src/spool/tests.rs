@@ -14,6 +14,7 @@ use crate::testing::disk::CrashingDisk;
 
 mod faults;
 mod model;
+mod moving;
 mod real;
 
 fn config() -> SpoolConfig {

@@ -12,6 +12,7 @@ use super::OnDurable;
 use super::frame::{self, RecordHead};
 use super::key::{DataKey, KEY_FILE_BYTES, MasterKey, TAG_BYTES};
 use super::keyring::Keyring;
+use super::moving::Moving;
 use super::payload;
 use super::record::{Body, SpoolRecord};
 use super::room::Refusal;
@@ -70,6 +71,10 @@ pub(super) struct Writer {
     pub(super) segment: Option<Segment>,
     /// Bytes of each segment on the disk.
     pub(super) sizes: BTreeMap<u64, u64>,
+    /// Bytes in each segment of records of calls that have a key.
+    pub(super) live: BTreeMap<u64, u64>,
+    /// Records that go from one segment to another.
+    pub(super) moving: Moving,
     pub(super) backlog: Backlog,
     /// Some segment may not be needed any more.
     pub(super) has_leftovers: bool,
@@ -90,8 +95,10 @@ impl Writer {
     pub fn run(mut self, on_durable: &OnDurable) {
         let mut try_at = Instant::now();
         let mut close_by = None;
+        let mut moved = false;
         loop {
             let wait = match (self.backlog.is_empty(), close_by) {
+                (true, _) if moved => Duration::ZERO,
                 (true, Some(_)) => Duration::ZERO,
                 (true, None) => room::LOOK_EVERY,
                 (false, _) => try_at.saturating_duration_since(Instant::now()),
@@ -111,6 +118,10 @@ impl Writer {
                     Err(error) => try_at = Instant::now() + self.failed(&error),
                 }
             }
+            self.forget_segments();
+            // After what is urgent, one segment at a time.
+            let idle = self.backlog.is_empty() && self.pause.is_none() && close_by.is_none();
+            moved = idle && self.move_some();
             self.forget_segments();
             self.look_at_room();
             if close_by.is_some_and(|by| self.backlog.is_empty() || Instant::now() >= by) {
@@ -207,7 +218,13 @@ impl Writer {
             place.doomed = true;
         }
         self.keyring.destroy(&*self.shared.disk, call)?;
-        self.has_leftovers |= self.shared.places().remove(&call).is_some();
+        let gone = self.shared.places().remove(&call);
+        self.has_leftovers |= gone.is_some();
+        for (segment, bytes) in gone.into_iter().flat_map(|place| place.segments) {
+            if let Some(live) = self.live.get_mut(&segment) {
+                *live = live.saturating_sub(bytes);
+            }
+        }
         self.forget_segments();
         Ok(())
     }

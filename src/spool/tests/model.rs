@@ -177,7 +177,7 @@ fn collect_nonces(disk: &CrashingDisk, nonces: &mut Nonces, seed: u64) {
 #[test]
 fn random_lives_lose_nothing_acknowledged_invent_nothing_and_repeat_no_nonce() {
     let lives = std::env::var("OPTAG_SPOOL_LIVES").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
-    let mut retries = 0;
+    let (mut retries, mut moved) = (0, 0);
     for seed in 0..lives {
         let mut dice = Dice(seed);
         let mut disk = CrashingDisk::new(seed);
@@ -193,6 +193,7 @@ fn random_lives_lose_nothing_acknowledged_invent_nothing_and_repeat_no_nonce() {
             disk.die(1 + dice.below(120));
             live(&spool, &disk, &mut dice, &mut known, round);
             retries += spool.stats().failures;
+            moved += spool.stats().moved_bytes;
             // The process goes down with the machine.
             let after = disk.crash();
             disk.die(1);
@@ -206,6 +207,7 @@ fn random_lives_lose_nothing_acknowledged_invent_nothing_and_repeat_no_nonce() {
         spool.close();
     }
     assert!(retries > 0, "no fault was ever met");
+    assert!(moved > 0, "no record was ever moved");
 }
 
 /// Every operation of a life in turn fails, once and three times in a row: the spool goes on by
