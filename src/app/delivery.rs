@@ -228,7 +228,10 @@ fn random() -> u32 {
 mod outage_tests;
 
 #[cfg(test)]
-pub(crate) mod tests {
+pub(crate) use tests::recorded_at;
+
+#[cfg(test)]
+mod tests {
     use std::path::Path;
 
     use super::*;

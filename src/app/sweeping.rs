@@ -291,7 +291,7 @@ mod tests {
     /// A row of the index, as another node with a right clock wrote it, of a call so many days ago.
     async fn row(erasing: &Arc<Erasing>, days_ago: i64) -> CallId {
         let started_at = erasing.clock.wall().plus_days(-days_ago);
-        let closing = crate::app::delivery::tests::recorded_at(erasing, started_at).await;
+        let closing = crate::app::delivery::recorded_at(erasing, started_at).await;
         let delivery = crate::app::delivery::Delivery::new(Arc::default(), Arc::clone(erasing));
         delivery.settle_now(&closing).await;
         closing.id

@@ -397,12 +397,13 @@ impl Call {
         self.had_audio |= has_audio;
     }
 
-    pub(super) fn report_spool_gap(&mut self) {
-        if let Some((from_frame, to_frame)) = self.spool_gap.take() {
-            let gaps = (0..self.legs.len() as u8)
-                .map(|stream| Fact::Gap(Gap { stream, from_frame, to_frame, reason: GapReason::Spool }));
-            self.facts.extend(gaps);
-        }
+    /// Marks the span that the spool did not take once it is over, or long: the marks must not fill it.
+    pub(super) fn report_spool_gap(&mut self, is_over: bool) {
+        let grew = std::mem::take(&mut self.spool_gap_grew);
+        let goes_on = |gap: &(u32, u32)| grew && !is_over && gap.1 - gap.0 < SPLIT_FRAMES;
+        let Some((from_frame, to_frame)) = self.spool_gap.take_if(|gap| !goes_on(gap)) else { return };
+        let gap = |stream| Gap { stream, from_frame, to_frame, reason: GapReason::Spool };
+        self.facts.extend((0..self.legs.len() as u8).map(|stream| Fact::Gap(gap(stream))));
     }
 
     fn timed_out(&self, now: MonoTime) -> Option<EndedBy> {

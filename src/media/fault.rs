@@ -60,7 +60,7 @@ impl Call {
                 let gaps = capture.closed_gaps.drain(..).filter(|gap| gap.from_frame < made);
                 self.facts.extend(gaps.map(|gap| Fact::Gap(Gap { to_frame: gap.to_frame.min(made), ..gap })));
             }
-            self.report_spool_gap();
+            self.report_spool_gap(true);
             let heard = (axis::length(now.mono.since(zero)) / FRAME_AXIS) as u32;
             self.frames_out = made.max(heard);
             let reason = if self.closed { GapReason::Paused } else { GapReason::Fault };

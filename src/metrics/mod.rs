@@ -8,8 +8,10 @@ pub mod catalog;
 mod events;
 pub mod exporter;
 mod record;
+mod spooling;
 mod storing;
 
 pub use events::*;
 pub use record::*;
+pub use spooling::*;
 pub use storing::*;

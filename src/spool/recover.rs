@@ -60,6 +60,8 @@ pub(super) struct Scan {
     calls: HashMap<CallId, Found>,
     recovered: Recovered,
     seen: Seen,
+    /// Segments of which something could not be read: it may be some call's.
+    torn: BTreeSet<u64>,
     /// Number and length of each segment that was scanned.
     pub segments: BTreeMap<u64, u64>,
     /// Highest incarnation, sequence and segment number met anywhere, and the node's id.
@@ -97,6 +99,7 @@ impl Scan {
             calls: keys.into_iter().map(|(id, key)| (id, Found::new(id, key))).collect(),
             recovered: Recovered::default(),
             seen: Seen::default(),
+            torn: BTreeSet::new(),
             segments: BTreeMap::new(),
             incarnation: 0,
             sequence: 0,
@@ -122,16 +125,22 @@ impl Scan {
         }
         let mut scratch = Vec::new();
         walk(bytes, |step| match step {
-            Step::Damaged => self.recovered.damaged += 1,
+            Step::Damaged => {
+                self.recovered.damaged += 1;
+                self.torn.insert(number);
+            }
             Step::Record(head, record, offset) => {
                 self.record(&head, record, Position { segment: number, offset }, &mut scratch);
             }
         })
     }
 
-    /// Notes bytes that the disk could not read.
-    pub fn unreadable(&mut self, bytes: u64) {
+    /// Notes bytes of a segment that the disk could not read.
+    pub fn unreadable(&mut self, number: u64, bytes: u64) {
         self.recovered.unreadable_bytes += bytes;
+        if bytes > 0 {
+            self.torn.insert(number);
+        }
     }
 
     /// Notes key files that give no key.
@@ -177,8 +186,9 @@ impl Scan {
             found.call.missing_records = found.place.next_ordinal.saturating_sub(found.records);
             if found.call.missing_records > 0 {
                 let gone = |number: &u64| !self.segments.contains_key(number);
-                missing.extend(found.pointed_to.into_iter().filter(gone));
+                missing.extend(found.pointed_to.iter().copied().filter(gone));
             }
+            found.may_be_in(&self.torn);
             if let Some((ordinal, at)) = found.before.filter(|(_, at)| found.place.last != Some(*at)) {
                 found.place.moved.insert(ordinal, at);
             }
@@ -206,6 +216,17 @@ impl Found {
         };
         let (last, pointed_to) = (Last::default(), BTreeSet::new());
         Self { call, place: Place::new(key), records: 0, last, pointed_to, before: None }
+    }
+
+    /// Counts segments among its own that lie between them, or behind them while it has no end, and
+    /// could not be read whole: what is missing may be there, and be read another time.
+    fn may_be_in(&mut self, torn: &BTreeSet<u64>) {
+        let segments = &mut self.place.segments;
+        let Some((&first, &last)) = segments.keys().next().zip(segments.keys().next_back()) else { return };
+        let last = if self.call.closed.is_some() { last } else { u64::MAX };
+        for &number in torn.range(first..=last) {
+            segments.entry(number).or_insert(1);
+        }
     }
 
     /// Notes where records are that those after them may not point to, as one of the two was moved.

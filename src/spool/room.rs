@@ -237,7 +237,7 @@ fn scan(
     let numbers: BTreeSet<u64> = names.iter().filter_map(|name| segment::number(name)).collect();
     for number in numbers {
         let loaded = segment::load(disk, spool, number)?;
-        scan.unreadable(loaded.unreadable_bytes);
+        scan.unreadable(number, loaded.unreadable_bytes);
         let used = scan.segment(number, &loaded.bytes);
         if used < loaded.bytes.len() && loaded.unreadable_bytes == 0 {
             let path = segment::path(spool, number);
