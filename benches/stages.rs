@@ -145,6 +145,7 @@ fn spool(c: &mut Criterion) {
         segment_bytes: 64 << 20,
         max_bytes: 1 << 40,
         queue_bytes: 1 << 30,
+        min_free_bytes: 0,
     };
     let master = MasterKey::from_bytes(&[7; 32]).unwrap();
     let (log, _) = Spool::open(config, Arc::new(OsDisk), master, Box::new(|_| {})).unwrap();
