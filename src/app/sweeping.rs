@@ -52,13 +52,13 @@ impl Sweeper {
             if round == 0 {
                 self.returned_to_index().await;
             }
-            match self.permitted(moment.expiry).await {
-                Ok(Some(now)) => {
-                    let since = self.time.bounds().alone_since;
-                    self.sweep_since(now, since, round.is_multiple_of(rounds)).await;
-                }
-                Ok(None) => {}
-                Err(error) => tracing::warn!(%error, "the index could not be swept"),
+            let until = self.permitted(moment.expiry).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "the index could not be swept; spool and store are, as far as before");
+                self.time.bounds().swept_to
+            });
+            if let Some(now) = until {
+                let since = self.time.bounds().alone_since;
+                self.sweep_since(now, since, round.is_multiple_of(rounds)).await;
             }
             self.erasing.complete_open().await;
             if let Err(error) = tokio::task::block_in_place(|| self.erasing.log.compact()) {
