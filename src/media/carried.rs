@@ -29,7 +29,7 @@ pub struct Carried {
 
 impl Carried {
     /// Facts that wait.
-    pub fn len(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.live
     }
 
@@ -151,7 +151,7 @@ mod tests {
             }
             assert!(carried.facts.len() < 200, "{n}");
         }
-        assert_eq!(carried.len(), 5);
+        assert_eq!(carried.waiting(), 5);
         let (facts, _) = carried.take();
         let states: Vec<_> = facts
             .iter()
@@ -188,11 +188,11 @@ mod tests {
                 carried.keep(consent(1));
             }
         }
-        assert_eq!(carried.len(), 12);
+        assert_eq!(carried.waiting(), 12);
         let (facts, merged) = carried.take();
         assert_eq!(gaps(&facts, 1), [(0, 500_000, GapReason::Spool)]);
         assert_eq!((facts.len(), merged), (12, 199_998));
-        assert_eq!(carried.len(), 0);
+        assert_eq!(carried.waiting(), 0);
     }
 
     #[test]

@@ -278,7 +278,7 @@ impl Runner {
     }
 
     fn admit(&mut self, plan: CallPlan, reply: Reply) {
-        let has_room = self.calls.len() < self.config.max_calls && self.carried.len() < CARRIED;
+        let has_room = self.calls.len() < self.config.max_calls && self.carried.waiting() < CARRIED;
         if !has_room || !self.governor.admits(self.calls.len()) {
             return reply(Err(EngineError::Full));
         }
@@ -396,11 +396,11 @@ impl Runner {
     fn drain(&mut self) {
         for _ in 0..50 {
             self.hand_over();
-            if self.carried.len() == 0 {
+            if self.carried.waiting() == 0 {
                 return;
             }
             std::thread::sleep(self.config.tick);
         }
-        tracing::error!(facts = self.carried.len(), "the last facts could not be handed over");
+        tracing::error!(facts = self.carried.waiting(), "the last facts could not be handed over");
     }
 }
