@@ -10,8 +10,7 @@ use super::capture::Capture;
 use super::fault::{self, Step};
 use super::gap::SPLIT_FRAMES;
 use super::interleave;
-use super::keypad::KeyPress;
-use super::keys::{KeyMatcher, Meaning};
+use super::keys::KeyMatcher;
 use super::leg::{Leg, LegPlan, Permit};
 use super::output::{Ended, EndedBy, Fact, Gap, GapReason, Output, StreamCounts};
 pub use super::plan::{CallRules, CallSettings, CallState, Command, Now};
@@ -20,9 +19,8 @@ use super::stats::TickStats;
 use crate::base::clock::MonoTime;
 use crate::base::id::CallId;
 use crate::base::limit;
-use crate::base::private::Private;
 use crate::call::consent::{ConsentError, ConsentInput};
-use crate::call::{Answer, ConsentHow, ConsentMachine, ConsentRecord, ConsentState, Evidence};
+use crate::call::{ConsentHow, ConsentMachine, ConsentRecord, ConsentState, Evidence};
 
 /// How long a call may go without its first packet, in timeouts of a silent call.
 const FIRST_PACKET_TIMEOUTS: u32 = 2;
@@ -273,35 +271,7 @@ impl Call {
         Permit { keep: live && self.consent.is_open() && !self.paused, listen: live && listen }
     }
 
-    fn take_presses(&mut self, now: Now, stream: usize) {
-        while let Some(press) = self.legs[stream].take_press() {
-            if self.legs[stream].role().may_answer() {
-                self.press(now, stream, press);
-            }
-        }
-    }
-
-    fn press(&mut self, now: Now, stream: usize, press: KeyPress) {
-        let asked = self.consent.state() == ConsentState::Asked;
-        self.changed = true;
-        let matched = match press.negotiated {
-            true => self.matcher.press(press.at, press.key, asked),
-            false => self.matcher.press_unnamed(press.at, press.key, asked),
-        };
-        let Some((meaning, keys)) = matched else { return };
-        let input = match meaning {
-            Meaning::Yes => ConsentInput::Answer(Answer::Yes),
-            Meaning::No => ConsentInput::Answer(Answer::No),
-            Meaning::Withdraw => ConsentInput::Withdraw,
-        };
-        let KeyPress { at, timestamp: rtp_timestamp, ssrc, by, .. } = press;
-        let source = press.source.map(Private::new);
-        let evidence = Evidence::Keys { keys, stream: stream as u8, rtp_timestamp, ssrc, by, source };
-        // A key that the rules forbid changes nothing; the caller is not to be told over RTP.
-        let _ = self.consent_input(now, at, input, ConsentHow::Key, None, evidence);
-    }
-
-    fn consent_input(
+    pub(super) fn consent_input(
         &mut self,
         now: Now,
         at: MonoTime,

@@ -118,7 +118,7 @@ pub enum RefusedPacket {
     Source,
     /// Of another SSRC.
     Ssrc,
-    /// Of a sender that did not become the stream's, while there was none.
+    /// Of senders that never became a stream's.
     Probation,
     /// Of a payload type that the stream has not.
     PayloadType,

@@ -25,6 +25,11 @@ fn rtp_headers_never_panic() {
 }
 
 #[test]
+fn strangers_say_nothing_in_a_calls_receiving_path() {
+    each("rtp_stream", optag::media::exercise::exercise);
+}
+
+#[test]
 fn telephone_events_never_panic_and_never_count_twice() {
     each("telephone_event", optag::media::rtp::telephone_event::exercise);
 }

@@ -58,6 +58,7 @@ mod sounds;
 mod srtp_peers;
 mod stores;
 mod strace;
+mod strangers;
 mod streams;
 mod tidy;
 mod time_axis;

@@ -68,6 +68,7 @@ impl Candidates {
             let place = self.place_for(&new, crowded >= PER_ADDRESS, step)?;
             self.junk += std::mem::replace(&mut self.all[place], new).waited;
         }
+        debug_assert!(self.all.len() <= PLACES, "more candidates than places");
         Some(new)
     }
 
