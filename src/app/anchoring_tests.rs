@@ -132,6 +132,44 @@ async fn entries_that_nobody_has_any_more_are_given_up_only_by_word() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn invariant_07_a_log_that_forgot_is_found_out_by_the_store_alone() {
+    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let first = erasing(dir.path()).await;
+    let one = object(&first, 0).await;
+    erase(&first, one).await;
+    first.anchor_deletions().await.unwrap();
+    // Log and index are new; the store is the one that was there.
+    std::fs::rename(dir.path().join("store"), elsewhere.path().join("store")).unwrap();
+    let lost = erasing(elsewhere.path()).await;
+    let compared = lost.compare_heads().await.unwrap();
+    assert_eq!((compared.index, compared.store), (Relation::InStep, Relation::Behind));
+    assert!(!lost.custody.in_step());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_16_what_another_node_erased_is_taken_over_and_its_copy_stays() {
+    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let first = erasing(dir.path()).await;
+    let one = object(&first, 0).await;
+    erase(&first, one).await;
+    first.anchor_deletions().await.unwrap();
+    std::fs::rename(dir.path().join("store"), elsewhere.path().join("store")).unwrap();
+    let mut other = erasing(elsewhere.path()).await;
+    let signer = crate::base::signing::Signer::from_seed(&[8; 32]).unwrap();
+    other.custody = crate::retention::custody::Custody::new(signer, Default::default());
+    let head = first.log.head();
+    let node = first.custody.signer.node();
+    other.index.set_deletion_head(&node, head.entries, &head.hash).await.unwrap();
+    // What another node saw is no reason to take the own log for one that forgot.
+    let compared = other.compare_heads().await.unwrap();
+    assert_eq!((compared.index, compared.store), (Relation::InStep, Relation::InStep));
+    assert_eq!(replay(&other, false).await.unwrap().taken_over, 2);
+    assert!(other.log.is_erased(one));
+    assert_eq!(other.store.copies(&format!("{PREFIX}{node}/")).await.unwrap().len(), 1);
+    assert_eq!(other.store.copies(PREFIX).await.unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_copy_grows_over_its_blocks_and_is_read_back_whole() {
     let dir = tempfile::tempdir().unwrap();
     let erasing = erasing(dir.path()).await;

@@ -191,3 +191,7 @@ pub(super) fn summary(row: IndexRow) -> RecordingSummary {
         verdicts: row.verdicts,
     }
 }
+
+#[cfg(test)]
+#[path = "library_tests.rs"]
+mod tests;

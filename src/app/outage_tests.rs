@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use tokio::task::{JoinSet, spawn_blocking};
 
-use super::Delivery;
 use super::tests::recorded;
+use super::{Delivery, SettleError};
 use crate::app::anchoring::tests::erasing;
 use crate::app::settling::Settling;
 use crate::base::id::CallId;
+use crate::retention::deletion_log::Relation;
 
 const MINUTES: u32 = 24 * 60;
 
@@ -62,4 +63,20 @@ async fn a_store_that_is_away_for_a_day_gets_everything_once_it_is_back() {
     workers.shutdown().await;
     drop(over);
     assert!(under_way.await.unwrap().is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_07_nothing_is_delivered_while_the_deletion_log_is_out_of_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let erasing = Arc::new(erasing(dir.path()).await);
+    let closing = recorded(&erasing).await;
+    erasing.custody.found(Relation::Behind);
+    let delivery = Delivery::new(Arc::default(), Arc::clone(&erasing));
+    let waits = delivery.settle(&closing).await;
+    assert!(matches!(waits, Err(SettleError::OutOfStep)), "{waits:?}");
+    assert_eq!(erasing.store.copies("recordings/").await.unwrap(), []);
+    assert_eq!(erasing.spool.calls(), [closing.id]);
+    erasing.custody.mended();
+    delivery.settle(&closing).await.unwrap();
+    assert!(erasing.spool.calls().is_empty());
 }

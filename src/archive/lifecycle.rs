@@ -302,6 +302,7 @@ mod tests {
         ] {
             let with = Rules::read(&Rules::read(&text).unwrap().with_ours(90)).unwrap();
             assert_eq!(with.drift(90), None, "{}", with.text());
+            assert_eq!(with.text().contains("<Rule>"), !text.starts_with("<s3:"), "{}", with.text());
         }
         let old =
             rules("<Rule><ID>v1</ID><Prefix>logs/</Prefix><Status>Enabled</Status></Rule>").with_ours(90);
@@ -325,6 +326,10 @@ mod tests {
         assert!(matches!(ours(&sized, 90), Some(Drift::Wrong(_))));
         let off = Rules::default().with_ours(90).replace("Enabled", "Disabled");
         assert!(matches!(Rules::read(&off).unwrap().drift(90), Some(Drift::Wrong(_))));
+        let one = Rules::default().with_ours(90);
+        let rule = &one[one.find("<Rule>").unwrap()..one.find("</LifecycleConfiguration>").unwrap()];
+        let twice = one.replace(rule, &rule.repeat(2));
+        assert!(matches!(Rules::read(&twice).unwrap().drift(90), Some(Drift::Wrong(_))));
     }
 
     #[test]

@@ -111,3 +111,33 @@ fn a_torn_line_is_cut_off_by_the_next_entry() {
     log.append(&"after the crash").unwrap();
     assert_eq!(log.verify().unwrap(), 3);
 }
+
+/// The process whose system calls fail is this test again, told so by this variable.
+const SYNCS_FAIL: &str = "OPTAG_TEST_SYNCS_FAIL";
+
+#[test]
+fn invariant_05_an_entry_whose_sync_fails_is_refused() {
+    if std::env::var_os(SYNCS_FAIL).is_some() {
+        let dir = tempfile::tempdir().unwrap();
+        let refused = AuditLog::new(path_in(dir.path())).append(&serde_json::json!({"did": 1}));
+        assert!(matches!(refused, Err(AuditFault::Io(_))), "{refused:?}");
+        return;
+    }
+    let this = std::env::current_exe().unwrap();
+    for call in ["fdatasync", "fsync"] {
+        let ran = std::process::Command::new("strace")
+            .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")])
+            .args(["-e", &format!("inject={call}:error=EIO")])
+            .arg(&this)
+            .args(["--exact", "audit::tests::invariant_05_an_entry_whose_sync_fails_is_refused"])
+            .env(SYNCS_FAIL, "1")
+            .output();
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        match ran {
+            Ok(ran) if said(&ran.stdout).contains("running 1 test") => {
+                assert!(ran.status.success(), "{call}: {}", said(&ran.stdout));
+            }
+            _ => println!("skipped: strace is missing or may not trace here"),
+        }
+    }
+}
