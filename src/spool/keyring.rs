@@ -140,3 +140,22 @@ fn unless_missing(result: io::Result<()>) -> io::Result<()> {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::disk::OsDisk;
+
+    #[test]
+    fn invariant_07_a_destroyed_key_is_overwritten_before_its_name_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let keyring = Keyring::open(&OsDisk, dir.path()).unwrap();
+        let call = CallId::from_bytes([1; 16]);
+        keyring.write(&OsDisk, call, &[7; KEY_FILE_BYTES]).unwrap();
+        let kept = dir.path().join("kept");
+        std::fs::hard_link(keyring.path(call), &kept).unwrap();
+        keyring.destroy(&OsDisk, call).unwrap();
+        assert_eq!(std::fs::read(&kept).unwrap(), [0; KEY_FILE_BYTES]);
+        assert!(!keyring.path(call).exists());
+    }
+}
