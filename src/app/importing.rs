@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use aws_lc_rs::digest;
-use zeroize::Zeroizing;
 
 use crate::app::open::Opened;
 use crate::archive::deliver::{Deliverer, Records, Source};
 use crate::base::id::CallId;
 use crate::base::limit;
+use crate::base::locked::Secret;
 use crate::call::{Department, Outcome};
 use crate::http::audit::{AuditAction, AuditEntry};
 use crate::import::decode::Decoder;
@@ -55,13 +55,13 @@ impl Importer {
 
     /// The secret of a recording's files: the installation's own, and the same for every run, so that
     /// a run that was cut off finds its own files.
-    fn secret(&self, id: CallId) -> Zeroizing<[u8; 32]> {
+    fn secret(&self, id: CallId) -> Secret {
         let signer = &self.opened.erasing.custody.signer;
         let mut context = digest::Context::new(&digest::SHA256);
         for part in 0..4 {
             context.update(signer.pseudonym(&format!("import {id} {part}")).as_bytes());
         }
-        let mut secret = Zeroizing::new([0; 32]);
+        let mut secret = Secret::zeroed();
         secret.copy_from_slice(context.finish().as_ref());
         secret
     }

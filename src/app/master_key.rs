@@ -13,13 +13,13 @@ use tokio::process::Command;
 use zeroize::Zeroizing;
 
 use crate::app::config::MasterKeySource;
-use crate::base::hex::unhex;
+use crate::base::locked::{SECRET_BYTES, Secret};
 use crate::spool::MasterSecret;
 
 /// How long a command may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// More than a key in any writing.
-const LONGEST: u64 = 1_024;
+const LONGEST: usize = 1_024;
 
 /// Gets the key, and the file if one was made now.
 ///
@@ -54,30 +54,46 @@ async fn ask(command: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {
         .kill_on_drop(true)
         .spawn()
         .context("seal.master_key_command cannot be started")?;
-    let mut said = Zeroizing::new(Vec::with_capacity(LONGEST as usize));
-    if let Some(out) = child.stdout.take() {
-        out.take(LONGEST).read_to_end(&mut said).await?;
+    // Of a fixed length: a buffer that grows leaves copies behind.
+    let mut said = Zeroizing::new(vec![0; LONGEST]);
+    let mut length = 0;
+    if let Some(mut out) = child.stdout.take() {
+        while length < LONGEST {
+            match out.read(&mut said[length..]).await? {
+                0 => break,
+                more => length += more,
+            }
+        }
     }
     let ended = child.wait().await?;
     if !ended.success() {
         bail!("seal.master_key_command failed ({ended})");
     }
+    said.truncate(length);
     Ok(said)
 }
 
-/// 32 bytes as they are, in hexadecimal, or in base64.
+/// 32 bytes as they are, in hexadecimal, or in base64; written into locked memory at once.
 fn read(said: &[u8]) -> Option<MasterSecret> {
-    let secret =
-        |bytes: &[u8]| bytes.try_into().ok().map(|key| MasterSecret::from_bytes(Zeroizing::new(key)));
-    if said.len() == 32 {
-        return secret(said);
+    let mut secret = Secret::zeroed();
+    if said.len() == secret.len() {
+        secret.copy_from_slice(said);
+        return Some(MasterSecret::from_bytes(secret));
     }
-    let text = std::str::from_utf8(said).ok()?.trim();
-    let bytes = match text.len() {
-        64 => Zeroizing::new(unhex(text)?),
-        _ => Zeroizing::new(STANDARD.decode(text).ok()?),
-    };
-    secret(&bytes)
+    let text = said.trim_ascii();
+    if text.len() == 64 {
+        let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+        for (byte, pair) in secret.iter_mut().zip(text.chunks_exact(2)) {
+            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+        }
+        return Some(MasterSecret::from_bytes(secret));
+    }
+    // Room for what the engine estimates, which is more than comes of it.
+    let mut decoded = Zeroizing::new([0; 64]);
+    let length = STANDARD.decode_slice(text, decoded.as_mut()).ok()?;
+    let bytes: &[u8; SECRET_BYTES] = decoded.get(..length)?.try_into().ok()?;
+    secret.copy_from_slice(bytes);
+    Some(MasterSecret::from_bytes(secret))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::app::settling::Settling;
 use crate::app::timekeeping::TimeKeeper;
 use crate::archive::credentials::Stamp;
 use crate::archive::store::{Store, StoreError};
+use crate::base::locked;
 use crate::http::health::{Check, Readiness};
 use crate::metrics;
 
@@ -55,6 +56,7 @@ impl Health {
         let index = matches!(index, Ok(Ok(())));
         self.index.store(index, Ordering::Relaxed);
         metrics::index_up(index);
+        metrics::key_memory_unlocked(locked::usage().unprotected);
         self.look_at_store(&erasing.store).await;
     }
 

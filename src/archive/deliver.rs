@@ -11,7 +11,6 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use zeroize::Zeroizing;
 
 use super::key::{self, Kind};
 use super::looking::{Stored, StoredObject};
@@ -25,6 +24,7 @@ use super::seal::stream::{Sealer, sealed_bytes};
 use super::store::StoreError;
 use super::vault::{Vault, VaultError};
 use crate::base::hex::unhex;
+use crate::base::locked::Secret;
 use crate::spool::record::Body;
 
 /// Memory of all uploads together. Units: KiB.
@@ -73,7 +73,7 @@ pub struct Source {
     /// Opens the records, as often as asked.
     pub records: Arc<dyn Fn() -> Result<Records, AssembleError> + Send + Sync>,
     /// A secret that is the call's alone and always the same: the keys of its files come from it.
-    pub secret: Zeroizing<[u8; 32]>,
+    pub secret: Secret,
 }
 
 /// Delivers recordings; clones share the memory that it may take.

@@ -9,6 +9,7 @@ pub mod hex;
 pub mod id;
 pub mod latency;
 pub mod limit;
+pub mod locked;
 pub mod private;
 pub mod private_files;
 pub mod replace;

@@ -15,9 +15,9 @@ use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use aws_lc_rs::{digest, hmac, rand};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use zeroize::Zeroizing;
 
 use super::hex::{hex, unhex};
+use super::locked::Secret;
 
 /// Bytes of the file: the seed of RFC 8032 §5.1.5.
 const SEED_BYTES: usize = 32;
@@ -70,10 +70,12 @@ pub enum SigningError {
     },
 }
 
-/// The installation's key.
+/// The installation's key. Seed and key of the pseudonyms lie in locked memory; what the library
+/// makes of them is made for one signature and erased.
 pub struct Signer {
-    pair: Ed25519KeyPair,
-    pseudonyms: hmac::Key,
+    seed: Secret,
+    public: [u8; 32],
+    pseudonyms: Secret,
 }
 
 impl std::fmt::Debug for Signer {
@@ -92,25 +94,32 @@ impl Signer {
             Err(error) if error.kind() == ErrorKind::NotFound => create(path)?,
             Err(source) => return Err(SigningError::File { path: path.to_owned(), source }),
         };
-        Self::from_seed(&seed)
+        Self::of(seed)
     }
 
     /// From 32 secret bytes.
     ///
     /// Errors: they make no key.
     pub fn from_seed(seed: &[u8; SEED_BYTES]) -> Result<Self, SigningError> {
-        let pair =
-            Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| SigningError::Form("signing key"))?;
+        Self::of(Secret::copy_of(seed))
+    }
+
+    fn of(seed: Secret) -> Result<Self, SigningError> {
+        let form = |_| SigningError::Form("signing key");
+        let pair = Ed25519KeyPair::from_seed_unchecked(&*seed).map_err(form)?;
+        let public = pair.public_key().as_ref().try_into();
+        let public = public.map_err(|_| SigningError::Form("signing key"))?;
         let mut context = digest::Context::new(&digest::SHA256);
         context.update(b"optag pseudonyms v1\n");
-        context.update(seed);
-        let pseudonyms = hmac::Key::new(hmac::HMAC_SHA256, context.finish().as_ref());
-        Ok(Self { pair, pseudonyms })
+        context.update(&*seed);
+        let mut pseudonyms = Secret::zeroed();
+        pseudonyms.copy_from_slice(context.finish().as_ref());
+        Ok(Self { seed, public, pseudonyms })
     }
 
     /// The public key in hexadecimal.
     pub fn public_key(&self) -> String {
-        hex(self.pair.public_key().as_ref())
+        hex(&self.public)
     }
 
     /// A short name of this installation, for names of objects: the key's first 16 digits.
@@ -123,14 +132,16 @@ impl Signer {
     /// Errors: it cannot be written as JSON.
     pub fn sign(&self, kind: &str, document: &impl Serialize) -> Result<Signed, serde_json::Error> {
         let document = serde_json::value::to_raw_value(document)?;
-        let signature = hex(self.pair.sign(&message(kind, document.get())).as_ref());
+        let pair = Ed25519KeyPair::from_seed_unchecked(&*self.seed).expect("it made a key before");
+        let signature = hex(pair.sign(&message(kind, document.get())).as_ref());
         Ok(Signed { kind: kind.to_owned(), document, public_key: self.public_key(), signature })
     }
 
     /// The same text gives the same word, which nobody without the key can turn back: lets an
     /// audit tell whether a number was looked up without holding it.
     pub fn pseudonym(&self, text: &str) -> String {
-        hex(&hmac::sign(&self.pseudonyms, text.as_bytes()).as_ref()[..12])
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &*self.pseudonyms);
+        hex(&hmac::sign(&key, text.as_bytes()).as_ref()[..12])
     }
 }
 
@@ -189,7 +200,7 @@ fn message(kind: &str, document: &str) -> Vec<u8> {
     format!("optag {kind} v1\n{document}").into_bytes()
 }
 
-fn read(path: &Path, mut file: File) -> Result<Zeroizing<[u8; SEED_BYTES]>, SigningError> {
+fn read(path: &Path, mut file: File) -> Result<Secret, SigningError> {
     let disk = |source| SigningError::File { path: path.to_owned(), source };
     let facts = file.metadata().map_err(disk)?;
     let mode = facts.permissions().mode() & 0o777;
@@ -199,21 +210,21 @@ fn read(path: &Path, mut file: File) -> Result<Zeroizing<[u8; SEED_BYTES]>, Sign
     if facts.len() != SEED_BYTES as u64 {
         return Err(SigningError::Form("signing key"));
     }
-    let mut seed = Zeroizing::new([0; SEED_BYTES]);
-    file.read_exact(seed.as_mut()).map_err(disk)?;
+    let mut seed = Secret::zeroed();
+    file.read_exact(&mut *seed).map_err(disk)?;
     Ok(seed)
 }
 
 /// A new key is linked in whole, so that two starters at once end with one.
-fn create(path: &Path) -> Result<Zeroizing<[u8; SEED_BYTES]>, SigningError> {
+fn create(path: &Path) -> Result<Secret, SigningError> {
     let disk = |source| SigningError::File { path: path.to_owned(), source };
-    let mut seed = Zeroizing::new([0; SEED_BYTES]);
-    rand::fill(seed.as_mut()).map_err(|_| disk(io::Error::other("no randomness")))?;
+    let mut seed = Secret::zeroed();
+    rand::fill(&mut *seed).map_err(|_| disk(io::Error::other("no randomness")))?;
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let draft = path.with_extension(format!("new-{}", std::process::id()));
     let linked = (|| {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-        file.write_all(seed.as_ref())?;
+        file.write_all(&*seed)?;
         file.sync_all()?;
         fs::hard_link(&draft, path)?;
         File::open(dir)?.sync_all()

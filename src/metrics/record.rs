@@ -288,6 +288,11 @@ pub fn index_up(up: bool) {
     gauge!(c::INDEX_UP.name).set(flag(up));
 }
 
+/// How much memory for keys the system did not lock. Units: bytes.
+pub fn key_memory_unlocked(bytes: usize) {
+    gauge!(c::KEY_MEMORY_UNLOCKED_BYTES.name).set(bytes as f64);
+}
+
 /// An HTTP answer began.
 pub fn http_answered(route: &str, status: u16, took: Duration) {
     let class = match status / 100 {

@@ -5,17 +5,19 @@
 //!
 //! What a call's key is to give others (the key of its stored file) is derived, never the key itself.
 //!
+//! Keys lie in locked memory. The cipher's key schedule, which the library keeps on the heap, is made for
+//! one operation and erased by the library after it: less than a microsecond beside a disk's write.
+//!
 //! AES-256-GCM throughout; HKDF-SHA-256 (RFC 5869) for what is derived. Source: NIST SP 800-38D §8.2.1 for the deterministic nonce of
 //! a record (incarnation ‖ sequence), §8.2.2 for the random nonce of a key file.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::hkdf::{HKDF_SHA256, Prk, Salt};
+use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use aws_lc_rs::rand;
-use zeroize::Zeroizing;
 
 use super::error::SpoolError;
-use super::locked::Locked;
 use crate::base::id::CallId;
+use crate::base::locked::{SECRET_BYTES as KEY_BYTES, Secret};
 
 /// Bytes that sealing adds.
 pub const TAG_BYTES: usize = 16;
@@ -26,17 +28,16 @@ pub const KEY_FILE_BYTES: usize = 88;
 /// Bytes of a secret of 32 bytes that the master key sealed: nonce, ciphertext, tag.
 pub const SEALED_SECRET_BYTES: usize = NONCE_LEN + KEY_BYTES + TAG_BYTES;
 
-const KEY_BYTES: usize = 32;
 const MARK: [u8; 4] = *b"okey";
 const VERSION: u8 = 1;
 
 /// The key of a node, which seals the data keys of its calls.
-pub struct MasterKey(Locked<LessSafeKey>);
+pub struct MasterKey(Secret);
 
 impl MasterKey {
     /// The key with these bytes. The caller's copy is the caller's to erase.
     pub fn from_bytes(bytes: &[u8; KEY_BYTES]) -> Result<Self, SpoolError> {
-        cipher(bytes).map(Self)
+        Ok(Self(Secret::copy_of(bytes)))
     }
 
     /// Seals another key of the node. `context` names it; it opens for no other.
@@ -53,8 +54,7 @@ impl MasterKey {
         let unique = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SpoolError::Crypto)?;
         let (body, tag) = rest.split_at_mut(KEY_BYTES);
         body.copy_from_slice(secret);
-        let made = self
-            .0
+        let made = cipher(&self.0)?
             .seal_in_place_separate_tag(unique, Aad::from(context), body)
             .map_err(|_| SpoolError::Crypto)?;
         tag.copy_from_slice(made.as_ref());
@@ -62,12 +62,20 @@ impl MasterKey {
     }
 
     /// Opens what [`MasterKey::seal`] made; `None` where another key or for another name.
-    pub fn open(&self, context: &[u8], sealed: &[u8]) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
+    pub fn open(&self, context: &[u8], sealed: &[u8]) -> Option<Secret> {
         let (nonce, body) = sealed.split_at_checked(NONCE_LEN)?;
+        let (body, tag) = body.split_at_checked(KEY_BYTES)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let mut body = Zeroizing::new(body.to_vec());
-        let opened = self.0.open_in_place(nonce, Aad::from(context), &mut body).ok()?;
-        (&*opened).try_into().ok().map(Zeroizing::new)
+        let mut opened = Secret::zeroed();
+        let key = cipher(&self.0).ok()?;
+        key.open_separate_gather(nonce, Aad::from(context), body, tag, &mut *opened).ok()?;
+        Some(opened)
+    }
+
+    /// Where the key lies.
+    #[cfg(test)]
+    pub fn secret(&self) -> &Secret {
+        &self.0
     }
 }
 
@@ -78,18 +86,15 @@ impl std::fmt::Debug for MasterKey {
 }
 
 /// The key of one call.
-pub struct DataKey {
-    cipher: Locked<LessSafeKey>,
-    derivation: Locked<Prk>,
-}
+pub struct DataKey(Secret);
 
 impl DataKey {
     /// Draws a new key for `call`. Returns it with the bytes of its key file.
     ///
     /// Errors: no randomness.
     pub fn draw(master: &MasterKey, call: CallId) -> Result<(Self, [u8; KEY_FILE_BYTES]), SpoolError> {
-        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
-        rand::fill(bytes.as_mut()).map_err(|_| SpoolError::Crypto)?;
+        let mut key = Secret::zeroed();
+        rand::fill(&mut *key).map_err(|_| SpoolError::Crypto)?;
         let mut nonce = [0; NONCE_LEN];
         rand::fill(&mut nonce).map_err(|_| SpoolError::Crypto)?;
 
@@ -98,21 +103,19 @@ impl DataKey {
         file[4] = VERSION;
         file[8..24].copy_from_slice(&call.to_bytes());
         file[24..36].copy_from_slice(&nonce);
-        let mut sealed = Zeroizing::new([0; KEY_BYTES]);
-        sealed.copy_from_slice(bytes.as_ref());
-        let tag = master
-            .0
+        let mut sealed = Secret::copy_of(&key);
+        let tag = cipher(&master.0)?
             .seal_in_place_separate_tag(
                 Nonce::assume_unique_for_key(nonce),
                 Aad::from(call.to_bytes()),
-                sealed.as_mut(),
+                &mut *sealed,
             )
             .map_err(|_| SpoolError::Crypto)?;
-        file[36..68].copy_from_slice(sealed.as_ref());
+        file[36..68].copy_from_slice(&*sealed);
         file[68..84].copy_from_slice(tag.as_ref());
         let crc = crc32c::crc32c(&file[..84]);
         file[84..].copy_from_slice(&crc.to_le_bytes());
-        Ok((Self::of(&bytes)?, file))
+        Ok((Self(key), file))
     }
 
     /// Reads a key file back.
@@ -133,31 +136,31 @@ impl DataKey {
             return Err(KeyFault::Damaged);
         }
         let nonce = Nonce::try_assume_unique_for_key(&file[24..36]).map_err(|_| KeyFault::Damaged)?;
-        let mut sealed = Zeroizing::new([0; KEY_BYTES + TAG_BYTES]);
-        sealed.copy_from_slice(&file[36..84]);
-        let opened = master
-            .0
-            .open_in_place(nonce, Aad::from(call.to_bytes()), sealed.as_mut())
+        let mut key = Secret::zeroed();
+        cipher(&master.0)
+            .map_err(|_| KeyFault::Damaged)?
+            .open_separate_gather(nonce, Aad::from(call.to_bytes()), &file[36..68], &file[68..84], &mut *key)
             .map_err(|_| KeyFault::WrongMaster)?;
-        let bytes: &[u8; KEY_BYTES] = (&*opened).try_into().map_err(|_| KeyFault::Damaged)?;
-        Self::of(bytes).map_err(|_| KeyFault::Damaged)
+        Ok(Self(key))
     }
 
     /// A secret for another purpose, always the same under one label; from it nobody finds the key.
     ///
     /// Errors: the system's cryptography.
-    pub fn derive(&self, label: &[u8]) -> Result<Zeroizing<[u8; KEY_BYTES]>, SpoolError> {
-        let mut secret = Zeroizing::new([0; KEY_BYTES]);
-        self.derivation
+    pub fn derive(&self, label: &[u8]) -> Result<Secret, SpoolError> {
+        let mut secret = Secret::zeroed();
+        Salt::new(HKDF_SHA256, b"optag call key")
+            .extract(&*self.0)
             .expand(&[label], HKDF_SHA256)
-            .and_then(|expanded| expanded.fill(secret.as_mut()))
+            .and_then(|expanded| expanded.fill(&mut *secret))
             .map_err(|_| SpoolError::Crypto)?;
         Ok(secret)
     }
 
-    fn of(bytes: &[u8; KEY_BYTES]) -> Result<Self, SpoolError> {
-        let derivation = Salt::new(HKDF_SHA256, b"optag call key").extract(bytes);
-        Ok(Self { cipher: cipher(bytes)?, derivation: Locked::new(derivation) })
+    /// Where the key lies.
+    #[cfg(test)]
+    pub fn secret(&self) -> &Secret {
+        &self.0
     }
 
     /// Seals `bytes` in place and returns the tag. The nonce must be new under this key.
@@ -167,8 +170,7 @@ impl DataKey {
         aad: &[u8],
         bytes: &mut [u8],
     ) -> Result<[u8; TAG_BYTES], SpoolError> {
-        let tag = self
-            .cipher
+        let tag = cipher(&self.0)?
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), bytes)
             .map_err(|_| SpoolError::Crypto)?;
         tag.as_ref().try_into().map_err(|_| SpoolError::Crypto)
@@ -179,7 +181,7 @@ impl DataKey {
     /// Errors: they were not sealed by this key with this nonce and header.
     pub fn open<'a>(&self, nonce: [u8; NONCE_LEN], aad: &[u8], sealed: &'a mut [u8]) -> Option<&'a [u8]> {
         let nonce = Nonce::assume_unique_for_key(nonce);
-        self.cipher.open_in_place(nonce, Aad::from(aad), sealed).ok().map(|opened| &*opened)
+        cipher(&self.0).ok()?.open_in_place(nonce, Aad::from(aad), sealed).ok().map(|opened| &*opened)
     }
 }
 
@@ -194,11 +196,9 @@ pub enum KeyFault {
     WrongMaster,
 }
 
-fn cipher(bytes: &[u8; KEY_BYTES]) -> Result<Locked<LessSafeKey>, SpoolError> {
-    UnboundKey::new(&AES_256_GCM, bytes)
-        .map(LessSafeKey::new)
-        .map(Locked::new)
-        .map_err(|_| SpoolError::Crypto)
+/// For one operation: its key schedule lies outside locked memory.
+fn cipher(key: &Secret) -> Result<LessSafeKey, SpoolError> {
+    UnboundKey::new(&AES_256_GCM, &**key).map(LessSafeKey::new).map_err(|_| SpoolError::Crypto)
 }
 
 #[cfg(test)]
@@ -244,8 +244,9 @@ mod tests {
         let master = MasterKey::from_bytes(&[7; 32]).unwrap();
         let (key, file) = DataKey::draw(&master, call(1)).unwrap();
         let again = DataKey::read(&master, call(1), &file).unwrap();
-        assert_eq!(key.derive(b"a").unwrap(), again.derive(b"a").unwrap());
-        assert!(key.derive(b"a").unwrap() != key.derive(b"b").unwrap());
+        let derived = |key: &DataKey, label: &[u8]| *key.derive(label).unwrap();
+        assert_eq!(derived(&key, b"a"), derived(&again, b"a"));
+        assert!(derived(&key, b"a") != derived(&key, b"b"));
     }
 
     #[test]

@@ -9,18 +9,18 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use aws_lc_rs::rand;
-use zeroize::Zeroizing;
 
 use super::error::SpoolError;
 use super::key::MasterKey;
+use crate::base::locked::Secret;
 
-/// The bytes of a master key; overwritten when it is dropped. A part that seals makes its own
+/// The bytes of a master key, in locked memory. A part that seals makes its own
 /// [`MasterKey`] of it.
-pub struct MasterSecret(Zeroizing<[u8; 32]>);
+pub struct MasterSecret(Secret);
 
 impl MasterSecret {
     /// From another source than a file.
-    pub fn from_bytes(bytes: Zeroizing<[u8; 32]>) -> Self {
+    pub fn from_bytes(bytes: Secret) -> Self {
         Self(bytes)
     }
 
@@ -61,21 +61,21 @@ fn load(path: &Path, mut file: File) -> Result<MasterSecret, SpoolError> {
     if facts.len() != 32 {
         return Err(SpoolError::MasterKeyForm { path: path.to_owned(), bytes: facts.len() });
     }
-    let mut bytes = Zeroizing::new([0; 32]);
-    file.read_exact(bytes.as_mut()).map_err(|e| SpoolError::disk("read", path, e))?;
+    let mut bytes = Secret::zeroed();
+    file.read_exact(&mut *bytes).map_err(|e| SpoolError::disk("read", path, e))?;
     Ok(MasterSecret(bytes))
 }
 
 /// Writes a new key beside its place and links it in, so that a crash leaves the whole
 /// key or none, and two starters at once end with the same one.
 fn create(path: &Path) -> Result<(MasterSecret, bool), SpoolError> {
-    let mut bytes = Zeroizing::new([0; 32]);
-    rand::fill(bytes.as_mut()).map_err(|_| SpoolError::Crypto)?;
+    let mut bytes = Secret::zeroed();
+    rand::fill(&mut *bytes).map_err(|_| SpoolError::Crypto)?;
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let draft = path.with_extension(format!("new-{}", std::process::id()));
     let written = (|| {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-        file.write_all(bytes.as_ref())?;
+        file.write_all(&*bytes)?;
         file.sync_all()?;
         fs::hard_link(&draft, path)
     })();

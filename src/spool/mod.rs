@@ -55,7 +55,6 @@ pub mod error;
 pub mod frame;
 pub mod key;
 mod keyring;
-mod locked;
 mod master;
 mod moving;
 mod payload;
@@ -82,6 +81,7 @@ pub use shared::{DurableEvent, SpoolStats};
 
 use crate::base::id::CallId;
 use crate::base::latency::Counted;
+use crate::base::locked::Secret;
 use disk::Disk;
 use record::SpoolRecord;
 use recover::Recovered;
@@ -168,7 +168,7 @@ impl Spool {
     /// A secret that a call's key gives for another purpose, always the same under one label.
     ///
     /// Errors: the spool has no such call, or its key was destroyed.
-    pub fn derive(&self, call: CallId, label: &[u8]) -> Result<zeroize::Zeroizing<[u8; 32]>, SpoolError> {
+    pub fn derive(&self, call: CallId, label: &[u8]) -> Result<Secret, SpoolError> {
         let places = self.shared.places();
         let place = places.get(&call).filter(|place| !place.doomed);
         place.ok_or(SpoolError::NoCall { call })?.key.derive(label)

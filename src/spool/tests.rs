@@ -16,6 +16,7 @@ mod faults;
 mod model;
 mod moving;
 mod real;
+mod secrets;
 
 fn config() -> SpoolConfig {
     SpoolConfig {

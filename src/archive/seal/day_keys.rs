@@ -358,6 +358,7 @@ mod tests {
     use jiff::civil::date;
 
     use super::*;
+    use crate::base::locked::{assert_protected, copies};
 
     fn keys(dir: &Path) -> DayKeys {
         DayKeys::open(dir, MasterKey::from_bytes(&[5; 32]).unwrap()).unwrap()
@@ -378,6 +379,20 @@ mod tests {
         assert!(again.recipient(date(2026, 11, 25), at(5)).unwrap().recipient != one.recipient);
         let text = String::from_utf8(again.sealed_file(&one).unwrap()).unwrap();
         assert!(!text.contains(again.identity(&one).unwrap().reveal().as_str()));
+    }
+
+    #[test]
+    fn the_identity_of_a_day_lies_in_locked_memory_alone_and_is_wiped() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = keys(dir.path());
+        let key = keys.recipient(date(2026, 11, 24), at(5)).unwrap();
+        let identity = keys.identity(&key).unwrap();
+        let place = identity.secret().address();
+        let looks = identity.bytes().map(|byte| !byte);
+        assert_protected(place);
+        assert_eq!(copies(&looks), [place]);
+        drop(identity);
+        assert_eq!(copies(&looks), [0_usize; 0], "the identity is still in memory");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::identity::{Identity, Recipient};
 use super::{SealError, derive};
+use crate::base::locked::Secret;
 
 /// Length of a head with its nonce. Units: bytes.
 pub const HEAD_BYTES: usize = 184;
@@ -35,8 +36,8 @@ impl FileKey {
     pub fn of(secret: &[u8; 32], sha256: &[u8; 32]) -> Result<Self, SealError> {
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         derive(secret, sha256, &[b"optag file key"], key.as_mut())?;
-        let mut share = Zeroizing::new([0; 32]);
-        derive(secret, sha256, &[b"optag share"], share.as_mut())?;
+        let mut share = Secret::zeroed();
+        derive(secret, sha256, &[b"optag share"], &mut *share)?;
         let mut nonce = [0; NONCE_BYTES];
         derive(secret, sha256, &[b"optag nonce"], &mut nonce)?;
         Ok(Self { key, share: Identity::from_bytes(share), nonce })
@@ -46,8 +47,8 @@ impl FileKey {
     ///
     /// Errors: no randomness.
     pub fn draw() -> Result<Self, SealError> {
-        let mut secret = Zeroizing::new([0; 32]);
-        rand::fill(secret.as_mut()).map_err(|_| SealError::Crypto)?;
+        let mut secret = Secret::zeroed();
+        rand::fill(&mut *secret).map_err(|_| SealError::Crypto)?;
         Self::of(&secret, &[0; 32])
     }
 
@@ -57,9 +58,10 @@ impl FileKey {
     pub fn head(&self, recipient: &Recipient) -> Result<([u8; HEAD_BYTES], LessSafeKey), SealError> {
         let share = *self.share.recipient()?.bytes();
         let wrapping = wrapping_key(&*self.share.agree(recipient.bytes())?, &share, recipient)?;
-        let mut wrapped = self.key.to_vec();
+        let mut wrapped = Zeroizing::new(Vec::with_capacity(KEY_BYTES + CHACHA20_POLY1305.tag_len()));
+        wrapped.extend_from_slice(&*self.key);
         wrapping
-            .seal_in_place_append_tag(zero_nonce(), Aad::empty(), &mut wrapped)
+            .seal_in_place_append_tag(zero_nonce(), Aad::empty(), &mut *wrapped)
             .map_err(|_| SealError::Crypto)?;
         let encode = |bytes: &[u8]| STANDARD_NO_PAD.encode(bytes);
         let mut text = format!("{INTRO}{}\n{}\n---", encode(&share), encode(&wrapped));
@@ -99,21 +101,21 @@ pub fn open(head: &[u8], identity: &Identity) -> Result<LessSafeKey, SealError> 
 }
 
 fn wrapping_key(shared: &[u8; 32], share: &[u8; 32], to: &Recipient) -> Result<LessSafeKey, SealError> {
-    let mut key = Zeroizing::new([0; 32]);
-    derive(shared, &[&share[..], to.bytes()].concat(), &[LABEL], key.as_mut())?;
+    let mut key = Secret::zeroed();
+    derive(shared, &[&share[..], to.bytes()].concat(), &[LABEL], &mut *key)?;
     cipher(&key)
 }
 
 fn payload_key(key: &[u8; KEY_BYTES], nonce: &[u8]) -> Result<LessSafeKey, SealError> {
-    let mut payload = Zeroizing::new([0; 32]);
-    derive(key, nonce, &[b"payload"], payload.as_mut())?;
+    let mut payload = Secret::zeroed();
+    derive(key, nonce, &[b"payload"], &mut *payload)?;
     cipher(&payload)
 }
 
 fn mac_key(key: &[u8; KEY_BYTES]) -> Result<hmac::Key, SealError> {
-    let mut mac = Zeroizing::new([0; 32]);
-    derive(key, &[], &[b"header"], mac.as_mut())?;
-    Ok(hmac::Key::new(hmac::HMAC_SHA256, mac.as_ref()))
+    let mut mac = Secret::zeroed();
+    derive(key, &[], &[b"header"], &mut *mac)?;
+    Ok(hmac::Key::new(hmac::HMAC_SHA256, &*mac))
 }
 
 fn cipher(key: &[u8; 32]) -> Result<LessSafeKey, SealError> {

@@ -13,6 +13,7 @@ use bech32::{Bech32, Hrp};
 use zeroize::Zeroizing;
 
 use super::SealError;
+use crate::base::locked::Secret;
 
 const RECIPIENT: &str = "age";
 const IDENTITY: &str = "age-secret-key-";
@@ -49,22 +50,28 @@ impl FromStr for Recipient {
     }
 }
 
-/// What opens files sealed for its recipient. Its bytes are overwritten when it is dropped.
-pub struct Identity(Zeroizing<[u8; 32]>);
+/// What opens files sealed for its recipient. Its bytes lie in locked memory.
+pub struct Identity(Secret);
 
 impl Identity {
     /// Draws a new one.
     ///
     /// Errors: no randomness.
     pub fn draw() -> Result<Self, SealError> {
-        let mut bytes = Zeroizing::new([0; 32]);
-        rand::fill(bytes.as_mut()).map_err(|_| SealError::Crypto)?;
+        let mut bytes = Secret::zeroed();
+        rand::fill(&mut *bytes).map_err(|_| SealError::Crypto)?;
         Ok(Self(bytes))
     }
 
     /// The one with these bytes.
-    pub fn from_bytes(bytes: Zeroizing<[u8; 32]>) -> Self {
+    pub fn from_bytes(bytes: Secret) -> Self {
         Self(bytes)
+    }
+
+    /// Where its bytes lie.
+    #[cfg(test)]
+    pub fn secret(&self) -> &Secret {
+        &self.0
     }
 
     /// Its bytes, for sealing them under another key.
@@ -74,7 +81,7 @@ impl Identity {
 
     /// As `age-keygen` writes it: `AGE-SECRET-KEY-1…`.
     pub fn reveal(&self) -> Zeroizing<String> {
-        let text = bech32::encode_upper::<Bech32>(Hrp::parse_unchecked(IDENTITY), self.0.as_ref());
+        let text = bech32::encode_upper::<Bech32>(Hrp::parse_unchecked(IDENTITY), &*self.0);
         Zeroizing::new(text.unwrap_or_default())
     }
 
@@ -89,15 +96,14 @@ impl Identity {
     /// The secret shared with the holder of the other key.
     ///
     /// Errors: the other key is none.
-    pub(super) fn agree(&self, other: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>, SealError> {
+    pub(super) fn agree(&self, other: &[u8; 32]) -> Result<Secret, SealError> {
         agree(&self.private()?, UnparsedPublicKey::new(&X25519, other), SealError::Form, |shared| {
-            let shared: [u8; 32] = shared.try_into().map_err(|_| SealError::Crypto)?;
-            Ok(Zeroizing::new(shared))
+            Ok(Secret::copy_of(shared.try_into().map_err(|_| SealError::Crypto)?))
         })
     }
 
     fn private(&self) -> Result<PrivateKey, SealError> {
-        PrivateKey::from_private_key(&X25519, self.0.as_ref()).map_err(|_| SealError::Crypto)
+        PrivateKey::from_private_key(&X25519, &*self.0).map_err(|_| SealError::Crypto)
     }
 }
 
@@ -115,12 +121,12 @@ impl FromStr for Identity {
     }
 }
 
-fn decode(text: &str, prefix: &str) -> Result<Zeroizing<[u8; 32]>, SealError> {
+fn decode(text: &str, prefix: &str) -> Result<Secret, SealError> {
     let checked = CheckedHrpstring::new::<Bech32>(text.trim()).map_err(|_| SealError::Key)?;
     if checked.hrp() != Hrp::parse_unchecked(prefix) {
         return Err(SealError::Key);
     }
-    let mut bytes = Zeroizing::new([0; 32]);
+    let mut bytes = Secret::zeroed();
     let mut read = checked.byte_iter();
     for byte in bytes.iter_mut() {
         *byte = read.next().ok_or(SealError::Key)?;

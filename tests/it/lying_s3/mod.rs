@@ -95,7 +95,7 @@ fn call() -> (CallId, Source) {
     let ended = Ended { at, by: EndedBy::Feed, outcome: Outcome::Recorded, frames: 5, streams: vec![] };
     let bodies = [Body::Opened(facts), Body::Consent(granted), Body::Media(block), Body::Closed(ended)];
     let records = move || Ok(Records::new(0, bodies.clone().into_iter().map(Ok)));
-    (id, Source { records: Arc::new(records), secret: [6; 32].into() })
+    (id, Source { records: Arc::new(records), secret: optag::base::locked::Secret::copy_of(&[6; 32]) })
 }
 
 /// As [`admitted_and_ended`], until it can be listened to.
