@@ -2,12 +2,11 @@
 //! into the index, as a call's end would. Files already there are left alone, so that a run that
 //! was cut off is simply run again.
 
-use std::collections::HashSet;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Context;
 use aws_lc_rs::digest;
 
 use crate::app::open::Opened;
@@ -19,6 +18,7 @@ use crate::call::{Department, Outcome};
 use crate::http::audit::{AuditAction, AuditEntry};
 use crate::import::decode::Decoder;
 use crate::import::encode::{self, Import};
+use crate::import::file::AudioFile;
 use crate::import::report::{Fate, FileReport};
 use crate::import::table::{Line, Row, RowError};
 use crate::index::CallRow;
@@ -27,14 +27,16 @@ use crate::index::CallRow;
 pub struct Importer {
     /// The owner's data.
     pub opened: Opened,
-    /// Where the files are.
+    /// Where the files are; a canonical path.
     pub dir: PathBuf,
     /// What the recordings say of their origin, and how they are coded.
     pub import: Import,
     /// What seals and stores.
     pub deliverer: Deliverer,
-    /// Recordings of this run.
-    pub seen: Mutex<HashSet<CallId>>,
+    /// Judges every file and stores none.
+    pub is_trial: bool,
+    /// Recordings of this run: whether a line took them in. Whoever holds one is at it.
+    pub seen: Mutex<HashMap<CallId, Arc<Mutex<bool>>>>,
 }
 
 impl Importer {
@@ -45,9 +47,14 @@ impl Importer {
             Err(error) => Fate::Failed { why: error.to_string() },
             Ok(row) => match self.allowed(row) {
                 Err(fate) => fate,
-                Ok(department) => self
-                    .store(row, department, runtime)
-                    .unwrap_or_else(|error| Fate::Failed { why: format!("{error:#}") }),
+                Ok(department) => {
+                    // A fault of a decoder is that file's alone.
+                    let work = || self.store(row, department, runtime);
+                    match catch_unwind(AssertUnwindSafe(work)) {
+                        Ok(fate) => fate.unwrap_or_else(|error| Fate::Failed { why: format!("{error:#}") }),
+                        Err(_) => Fate::Failed { why: "an internal fault came up while it was read".into() },
+                    }
+                }
             },
         };
         FileReport { file: file.clone(), fate }
@@ -92,21 +99,30 @@ impl Importer {
         department: &Department,
         runtime: &tokio::runtime::Handle,
     ) -> anyhow::Result<Fate> {
-        let path = self.dir.join(&row.file);
-        let id = CallId::derived(row.started_at, &sha256(&path)?);
+        let file = AudioFile::open(&self.dir, &row.file)?;
+        // The same audio of the same moment is the same recording, however often it is listed.
+        let id = CallId::derived(row.started_at, &file.sha256()?);
         let erasing = &self.opened.erasing;
         if erasing.log.is_erased(id) {
             return Ok(Fate::Refused { why: "it was erased".into() });
         }
-        let is_new = self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-        let known = runtime.block_on(erasing.index.get(id))?;
-        match known {
+        // Another line with the same audio waits for what becomes of this one.
+        let slot =
+            Arc::clone(self.seen.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default());
+        let mut is_taken = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        match runtime.block_on(erasing.index.get(id))? {
             Some(row) if row.erased_at.is_some() => return Ok(Fate::Refused { why: "it was erased".into() }),
             Some(_) => return Ok(Fate::AlreadyThere { id }),
-            None if !is_new => return Ok(Fate::AlreadyThere { id }),
+            None if *is_taken => return Ok(Fate::AlreadyThere { id }),
             None => {}
         }
-        let call = encode::call(id, row, department, &self.import, Decoder::open(&path)?)?;
+        let call = encode::call(id, row, department, &self.import, Decoder::open(&file, &row.file)?)?;
+        file.unchanged()?;
+        let (duration_ms, damaged) = (call.duration_ms, call.damaged);
+        if self.is_trial {
+            *is_taken = true;
+            return Ok(Fate::WouldImport { id, duration_ms, damaged });
+        }
         self.opened.audit.append(&AuditEntry {
             at: self.opened.clock.wall(),
             actor: self.import.actor.clone(),
@@ -115,7 +131,6 @@ impl Importer {
             recording: Some(id),
             detail: Some(format!("from {}", self.import.source).into()),
         })?;
-        let (duration_ms, damaged) = (call.duration_ms, call.damaged);
         let bodies = Arc::new(call.bodies);
         let records = move || {
             let (bodies, count) = (Arc::clone(&bodies), bodies.len());
@@ -132,20 +147,9 @@ impl Importer {
                 outcome: Outcome::Recorded,
             };
             erasing.index.put_call(&row).await?;
-            anyhow::Ok(Fate::Imported { id, duration_ms, damaged })
-        })
-    }
-}
-
-/// The same audio of the same moment is the same recording, however often it is listed.
-fn sha256(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let mut file = std::fs::File::open(path).context("it cannot be opened")?;
-    let mut context = digest::Context::new(&digest::SHA256);
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        match file.read(&mut buffer).context("it cannot be read")? {
-            0 => return Ok(context.finish().as_ref().to_vec()),
-            length => context.update(&buffer[..length]),
-        }
+            anyhow::Ok(())
+        })?;
+        *is_taken = true;
+        Ok(Fate::Imported { id, duration_ms, damaged })
     }
 }

@@ -1,6 +1,7 @@
 //! `optag import`: takes in recordings of an earlier system.
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -27,10 +28,17 @@ Example:
   optag import --csv index.csv --source 'Nortel archive' --time-zone Europe/Copenhagen ./recordings
 
 The table has the columns file, started_at, department, caller_number, consent, and if you like
-called_number, caller_name, external_id, consent_at. WAV (G.711 too), FLAC, MP3, Ogg Vorbis and AAC
-are taken and coded anew to Opus; two channels are the caller (left) and the employee. A file whose
-consent is not a plain yes, that is too old or was erased is refused. A run that was cut off is run
-again: what is there already is left alone.
+called_number, caller_name, external_id, consent_at. Read are WAV, RF64 and BW64 (PCM, float,
+G.711, G.722 of one channel, MP3 inside), FLAC, MP3, Ogg Vorbis and Opus, and AAC in MP4 or ADTS, at
+4,000 to 192,000 Hz, 1 to 8 channels, up to 12 hours and 9 GiB a file; all is coded anew to Opus.
+Not read: GSM, ADPCM, AMR, Windows Media, AU, Wave64 (convert them first, for example with ffmpeg).
+Two channels are the caller (left) and the employee. A header without lengths, as a stopped recorder
+leaves it, is read to the end of the file.
+
+A file whose consent is not a plain yes, that is too old or was erased is refused. FIFOs, devices
+and links that lead out of the directory are not opened. What became of each file is printed as it
+goes: a line a file on standard output, with --json on standard error, followed by the report on
+standard output. A run that was cut off is run again: what is there already is left alone.
 
 Exit code 0: every file is there or was refused by the rules. 1: some could not be taken in.")]
 pub struct ImportArgs {
@@ -48,6 +56,9 @@ pub struct ImportArgs {
     /// The left channel is the employee, the right one the caller.
     #[arg(long)]
     employee_first: bool,
+    /// Judge every file as an import does, decoding included, and store nothing.
+    #[arg(long)]
+    dry_run: bool,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
@@ -59,9 +70,8 @@ pub struct ImportArgs {
 pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let zone = args.time_zone.as_deref().map(jiff::tz::TimeZone::get).transpose();
     let zone = zone.context("--time-zone is not the name of a zone, such as Europe/Copenhagen")?;
-    let text =
-        std::fs::read_to_string(&args.csv).with_context(|| format!("cannot read {}", args.csv.display()))?;
-    let lines = table::read(&text, zone.as_ref()).with_context(|| args.csv.display().to_string())?;
+    let lines = read_table(&args.csv, zone.as_ref())?;
+    let dir = args.dir.canonicalize().with_context(|| format!("cannot read {}", args.dir.display()))?;
     if args.source.trim().is_empty() || args.source.chars().any(char::is_control) {
         bail!("--source names the earlier system");
     }
@@ -70,7 +80,8 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let importer = Importer {
         deliverer: Deliverer::new(opened.erasing.vault.clone()),
         opened,
-        dir: args.dir,
+        dir,
+        is_trial: args.dry_run,
         import: Import {
             source: args.source,
             actor: Actor::local_user().name,
@@ -92,6 +103,7 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
         let reports = pool.install(|| {
             let one = |line| {
                 let report = importer.take_in(line, &runtime);
+                bar.suspend(|| print(&report, args.json));
                 bar.inc(1);
                 report
             };
@@ -103,14 +115,32 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let reports = reports.await??;
     let totals = Totals::of(&reports);
     if args.json {
-        let report = serde_json::json!({ "files": reports, "totals": totals });
+        let report = serde_json::json!({ "files": reports, "totals": totals, "dry_run": args.dry_run });
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
-        reports.iter().for_each(|report| println!("{report}"));
+        let taken = match args.dry_run {
+            true => format!("{} would be imported", totals.would_import),
+            false => format!("{} imported", totals.imported),
+        };
         println!(
-            "{} imported, {} already there, {} refused, {} failed",
-            totals.imported, totals.already_there, totals.refused, totals.failed
+            "{taken}, {} already there, {} refused, {} failed",
+            totals.already_there, totals.refused, totals.failed
         );
     }
     Ok(if totals.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn read_table(path: &Path, zone: Option<&jiff::tz::TimeZone>) -> anyhow::Result<Vec<table::Line>> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = String::from_utf8(bytes)
+        .with_context(|| format!("{} is not UTF-8: save it as CSV in UTF-8", path.display()))?;
+    table::read(&text, zone).with_context(|| path.display().to_string())
+}
+
+/// Prints what became of a file. An import goes on where nobody reads that.
+fn print(report: &FileReport, is_progress: bool) {
+    let _ = match is_progress {
+        true => writeln!(std::io::stderr(), "{report}"),
+        false => writeln!(std::io::stdout(), "{report}"),
+    };
 }

@@ -1,17 +1,36 @@
-//! Audio files as samples, block by block. In: WAV (G.711 among it), FLAC, MP3, Ogg Vorbis,
-//! AAC in MP4 or ADTS. Out: one list of samples a channel.
+//! Audio files as samples, block by block. In: WAV, RF64 and BW64 (G.711 and MP3 among them), FLAC,
+//! MP3, Ogg Vorbis and Opus, AAC in MP4 or ADTS, G.722. Out: one list of samples a channel.
+//!
+//! What a file declares is only believed within bounds: its rate and channels, and no more audio
+//! than its bytes can hold.
 
-use std::fs::File;
 use std::path::Path;
 
+use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
+use symphonia::core::common::Limit;
 use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
 use symphonia::core::io::MediaSourceStream;
 use symphonia::core::meta::MetadataOptions;
+use symphonia::core::packet::Packet;
 
+use super::file::{AudioFile, Part};
+use super::opus::{self, OpusPackets};
+use super::wave::{self, Coding, Wave};
 use crate::base::limit;
+use crate::media::codec::Encoding;
+use crate::media::codec::decoder as speech;
+
+/// Slowest rate of samples that is taken. Units: Hz.
+pub const LEAST_RATE_HZ: u32 = 4_000;
+/// Fastest rate of samples that is taken. Units: Hz.
+pub const MOST_RATE_HZ: u32 = 192_000;
+/// Most that a tag or a picture in a file may take in memory. Units: bytes.
+const TAG_BYTES: usize = 1 << 20;
+/// What packets may hold beyond the file's own bytes. Units: bytes.
+const SPARE_BYTES: u64 = 1 << 20;
 
 /// Why a file gives no samples.
 #[derive(Debug, thiserror::Error)]
@@ -22,21 +41,60 @@ pub enum DecodeError {
     /// No known form of audio, or damaged.
     #[error("it cannot be decoded: {0}")]
     Form(String),
-    /// More channels than a recording has.
-    #[error("it has {0} channels; a recording has at most 8")]
+    /// Fewer or more channels than a recording has.
+    #[error("it declares {0} channels; a recording has 1 to 8")]
     Channels(usize),
+    /// A rate that no recording of speech has.
+    #[error("it declares {0} Hz; {LEAST_RATE_HZ} to {MOST_RATE_HZ} Hz are taken")]
+    Rate(u32),
+    /// It is longer than any call may be.
+    #[error("it is longer than 12 hours")]
+    TooLong,
+    /// Its tables name the same bytes again and again.
+    #[error("it declares more audio than its bytes can hold")]
+    Overlaps,
     /// Rate or channels change inside.
     #[error("its rate or channels change inside the file")]
     Changes,
 }
 
+/// Whether a recording can have so many channels.
+///
+/// Errors: [`DecodeError::Channels`].
+pub(super) fn check_channels(channels: usize) -> Result<(), DecodeError> {
+    let fits = (1..=limit::STREAMS_PER_CALL).contains(&channels);
+    if fits { Ok(()) } else { Err(DecodeError::Channels(channels)) }
+}
+
+/// Whether speech is recorded at that rate.
+///
+/// Errors: [`DecodeError::Rate`].
+pub(super) fn check_rate(rate_hz: u32) -> Result<(), DecodeError> {
+    let fits = (LEAST_RATE_HZ..=MOST_RATE_HZ).contains(&rate_hz);
+    if fits { Ok(()) } else { Err(DecodeError::Rate(rate_hz)) }
+}
+
+/// What makes samples of packets.
+enum Coder {
+    /// One of symphonia's.
+    Known(Box<dyn AudioDecoder>),
+    /// libopus.
+    Opus(Box<OpusPackets>),
+    /// Ours; its packets are bytes that follow each other.
+    G722(speech::Decoder),
+}
+
 /// A file being decoded.
 pub struct Decoder {
     format: Box<dyn FormatReader>,
-    decoder: Box<dyn AudioDecoder>,
+    coder: Coder,
     track: u32,
     spec: Option<(u32, usize)>,
     damaged: u64,
+    /// The head that symphonia reads cannot hold so great a length: the end of the bytes is the end.
+    ends_anyhow: bool,
+    /// Bytes of packets that may still come. Units: bytes.
+    left: u64,
     interleaved: Vec<i16>,
 }
 
@@ -51,26 +109,39 @@ pub struct Block<'a> {
 }
 
 impl Decoder {
-    /// Opens a file.
+    /// Begins to decode `file`, whose name is `name`.
     ///
-    /// Errors: it is none that is known.
-    pub fn open(path: &Path) -> Result<Self, DecodeError> {
-        let stream = MediaSourceStream::new(Box::new(File::open(path)?), Default::default());
-        let mut hint = Hint::new();
-        if let Some(extension) = path.extension().and_then(|extension| extension.to_str()) {
-            hint.with_extension(extension);
-        }
+    /// Errors: it is none that is known, or declares what is not taken.
+    pub fn open(file: &AudioFile, name: &Path) -> Result<Self, DecodeError> {
+        let wave = wave::read(file)?;
+        let is_cut = wave.as_ref().is_some_and(|wave| wave.is_cut);
+        let ends_anyhow = wave.as_ref().is_some_and(|wave| wave.len >= u64::from(u32::MAX));
+        let is_g722 = wave.as_ref().is_some_and(|wave| matches!(wave.coding, Coding::G722(_)));
+        let (part, hint) = part(file, name, wave)?;
+        let stream = MediaSourceStream::new(Box::new(part), Default::default());
+        let tags = MetadataOptions::default()
+            .limit_tag_bytes(Limit::Maximum(TAG_BYTES))
+            .limit_visual_bytes(Limit::Maximum(TAG_BYTES));
         let format = symphonia::default::get_probe()
-            .probe(&hint, stream, FormatOptions::default(), MetadataOptions::default())
+            .probe(&hint, stream, FormatOptions::default(), tags)
             .map_err(form)?;
         let none = || DecodeError::Form("it has no audio track of a known coding".into());
         let track = format.default_track(TrackType::Audio).ok_or_else(none)?;
         let parameters = track.codec_params.as_ref().and_then(|all| all.audio()).ok_or_else(none)?;
-        let decoder = symphonia::default::get_codecs()
-            .make_audio_decoder(parameters, &AudioDecoderOptions::default())
-            .map_err(form)?;
+        parameters.sample_rate.map_or(Ok(()), check_rate)?;
+        let coder = if is_g722 {
+            Coder::G722(speech::Decoder::new(Encoding::G722))
+        } else if parameters.codec == CODEC_ID_OPUS {
+            Coder::Opus(Box::new(OpusPackets::new(parameters.extra_data.as_deref().unwrap_or_default())?))
+        } else {
+            let codecs = symphonia::default::get_codecs();
+            Coder::Known(
+                codecs.make_audio_decoder(parameters, &AudioDecoderOptions::default()).map_err(form)?,
+            )
+        };
         let track = track.id;
-        Ok(Self { format, decoder, track, spec: None, damaged: 0, interleaved: Vec::new() })
+        let (damaged, left) = (u64::from(is_cut), file.len() + SPARE_BYTES);
+        Ok(Self { format, coder, track, spec: None, damaged, ends_anyhow, left, interleaved: Vec::new() })
     }
 
     /// The next samples; `None` at the end.
@@ -83,30 +154,25 @@ impl Decoder {
                 Ok(None) => return Ok(None),
                 // A file that was cut off ends where it was cut.
                 Err(Error::IoError(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                    self.damaged += 1;
+                    self.damaged += u64::from(!self.ends_anyhow);
                     return Ok(None);
                 }
                 Err(error) => return Err(form(error)),
             };
+            let cost = packet.data.len().max(1) as u64;
+            self.left = self.left.checked_sub(cost).ok_or(DecodeError::Overlaps)?;
             if packet.track_id != self.track {
                 continue;
             }
-            let decoded = match self.decoder.decode(&packet) {
-                Ok(decoded) => decoded,
-                Err(Error::DecodeError(_)) => {
-                    self.damaged += 1;
-                    continue;
-                }
-                Err(error) => return Err(form(error)),
+            let Some(spec) = self.decode(&packet)? else {
+                self.damaged += 1;
+                continue;
             };
-            let spec = (decoded.spec().rate(), decoded.spec().channels().count());
-            if !(1..=limit::STREAMS_PER_CALL).contains(&spec.1) {
-                return Err(DecodeError::Channels(spec.1));
-            }
+            check_channels(spec.1)?;
+            check_rate(spec.0)?;
             if *self.spec.get_or_insert(spec) != spec {
                 return Err(DecodeError::Changes);
             }
-            decoded.copy_to_vec_interleaved(&mut self.interleaved);
             if self.interleaved.is_empty() {
                 continue;
             }
@@ -115,9 +181,77 @@ impl Decoder {
         }
     }
 
+    /// Decodes a packet; its rate and channels, or `None` where it is damaged.
+    fn decode(&mut self, packet: &Packet) -> Result<Option<(u32, usize)>, DecodeError> {
+        match &mut self.coder {
+            Coder::Known(decoder) => match decoder.decode(packet) {
+                Ok(decoded) => {
+                    let spec = (decoded.spec().rate(), decoded.spec().channels().count());
+                    decoded.copy_to_vec_interleaved(&mut self.interleaved);
+                    Ok(Some(spec))
+                }
+                Err(Error::DecodeError(_)) => Ok(None),
+                Err(error) => Err(form(error)),
+            },
+            Coder::Opus(coder) => {
+                let is_whole = coder.decode(&packet.data, packet.trim_end.get(), &mut self.interleaved);
+                Ok(is_whole.then_some((opus::RATE_HZ, coder.channels)))
+            }
+            Coder::G722(coder) => {
+                self.interleaved.resize(packet.data.len() * 2, 0);
+                let samples = coder.decode(&packet.data, &mut self.interleaved);
+                self.interleaved.truncate(samples);
+                Ok(Some((coder.audio_hz(), 1)))
+            }
+        }
+    }
+
     /// Places that could not be decoded.
     pub fn damaged(&self) -> u64 {
         self.damaged
+    }
+}
+
+/// What symphonia reads of a file, and the ending that says what it is.
+fn part(file: &AudioFile, name: &Path, wave: Option<Wave>) -> Result<(Part, Hint), DecodeError> {
+    let mut hint = Hint::new();
+    let part = match wave {
+        Some(Wave { coding: Coding::Wave(head) | Coding::G722(head), start, len, .. }) => {
+            hint.with_extension("wav");
+            file.part(head, start, len)
+        }
+        Some(Wave { coding: Coding::Mp3, start, len, .. }) => {
+            hint.with_extension("mp3");
+            file.part(Vec::new(), start, len)
+        }
+        None => {
+            foreign(file)?;
+            if let Some(extension) = name.extension().and_then(|extension| extension.to_str()) {
+                hint.with_extension(extension);
+            }
+            file.part(Vec::new(), 0, file.len())
+        }
+    };
+    Ok((part, hint))
+}
+
+/// Says what a file is where it is of a form that is often met and not read.
+fn foreign(file: &AudioFile) -> Result<(), DecodeError> {
+    let mut start = [0; 16];
+    let length = file.read_at(&mut start, 0)?;
+    let known: [(&[u8], &str); 6] = [
+        (b"#!AMR", "AMR"),
+        (b".snd", "AU"),
+        (b"FORM", "AIFF"),
+        (b"riff\x2E\x91\xCF\x11", "Wave64"),
+        (b"\x30\x26\xB2\x75\x8E\x66\xCF\x11", "Windows Media"),
+        (b"\x1A\x45\xDF\xA3", "Matroska"),
+    ];
+    match known.iter().find(|(magic, _)| start[..length].starts_with(magic)) {
+        Some((_, name)) => {
+            Err(DecodeError::Form(format!("it is {name}, which is not read; convert it first")))
+        }
+        None => Ok(()),
     }
 }
 

@@ -2,7 +2,7 @@
 //! and its row. Out: bodies in order. Holds the coded recording in memory, at 16 kbit/s a leg
 //! 7 MB an hour; never the samples.
 
-use super::decode::{DecodeError, Decoder};
+use super::decode::{Block, DecodeError, Decoder};
 use super::resample::{Resampler, opus_rate};
 use super::table::Row;
 use crate::base::id::CallId;
@@ -18,6 +18,8 @@ use crate::spool::record::Body;
 
 /// Frames of a block: 1 s.
 const BLOCK_FRAMES: usize = 50;
+/// Most that a coded recording may take in memory: 12 hours of two channels at 40 kbit/s. Units: bytes.
+const MOST_CODED_BYTES: usize = 512 << 20;
 /// Frames of the longest call.
 const MOST_FRAMES: u32 = (limit::CALL_HOURS * 3_600 * 1_000 / FRAME_MS as u64) as u32;
 
@@ -53,9 +55,9 @@ pub enum EncodeError {
     /// It has no samples.
     #[error("it holds no audio")]
     Empty,
-    /// It is longer than any call may be.
-    #[error("it is longer than 12 hours")]
-    TooLong,
+    /// Its channels together are more than is held in memory.
+    #[error("it is larger than {} MiB once it is coded", MOST_CODED_BYTES >> 20)]
+    TooLarge,
 }
 
 /// Makes the call of a file.
@@ -72,7 +74,7 @@ pub fn call(
     let mut media = Media::default();
     while let Some(block) = file.next_block()? {
         if legs.is_empty() {
-            legs = (0..block.channels).map(|_| Leg::new(block.rate_hz, import.opus)).collect();
+            legs = legs_of(&block, import.opus);
         }
         let channels = block.channels;
         for (n, leg) in legs.iter_mut().enumerate() {
@@ -81,7 +83,10 @@ pub fn call(
         }
         media.take(&mut legs);
         if media.frames > MOST_FRAMES {
-            return Err(EncodeError::TooLong);
+            return Err(DecodeError::TooLong.into());
+        }
+        if media.bytes > MOST_CODED_BYTES {
+            return Err(EncodeError::TooLarge);
         }
     }
     for leg in &mut legs {
@@ -106,15 +111,12 @@ struct Leg {
     waiting: Vec<i16>,
 }
 
-impl Leg {
-    fn new(rate_hz: u32, opus: OpusSettings) -> Self {
-        let to_hz = opus_rate(rate_hz);
-        Self {
-            resampler: Resampler::new(rate_hz, to_hz),
-            encoder: Encoder::new(opus, to_hz),
-            waiting: Vec::new(),
-        }
-    }
+fn legs_of(block: &Block<'_>, opus: OpusSettings) -> Vec<Leg> {
+    let to_hz = opus_rate(block.rate_hz);
+    let resampler = Resampler::new(block.rate_hz, to_hz);
+    let leg =
+        |_| Leg { resampler: resampler.clone(), encoder: Encoder::new(opus, to_hz), waiting: Vec::new() };
+    (0..block.channels).map(leg).collect()
 }
 
 /// Coded frames, in blocks.
@@ -123,6 +125,7 @@ struct Media {
     blocks: Vec<MediaBlock>,
     open: MediaBlock,
     frames: u32,
+    bytes: usize,
 }
 
 impl Media {
@@ -144,6 +147,7 @@ impl Media {
                 self.open.lengths.push(packet.len() as u16);
                 self.open.peaks.push((loudest >> 7).min(255) as u8);
                 self.open.bytes.extend_from_slice(packet);
+                self.bytes += packet.len();
             }
             self.frames += 1;
             if self.open.lengths.len() == BLOCK_FRAMES * streams {

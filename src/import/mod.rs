@@ -5,6 +5,9 @@
 
 pub mod decode;
 pub mod encode;
+pub mod file;
+pub mod opus;
 pub mod report;
 pub mod resample;
 pub mod table;
+pub mod wave;

@@ -27,6 +27,15 @@ pub enum Fate {
         /// Places of the file that could not be decoded.
         damaged: u64,
     },
+    /// A trial run found nothing against it; nothing was stored.
+    WouldImport {
+        /// The recording that it would be.
+        id: CallId,
+        /// Its length.
+        duration_ms: u64,
+        /// Places of the file that could not be decoded.
+        damaged: u64,
+    },
     /// An earlier run, or an earlier line, took it in.
     AlreadyThere {
         /// The recording.
@@ -49,6 +58,8 @@ pub enum Fate {
 pub struct Totals {
     /// Taken in by this run.
     pub imported: usize,
+    /// A trial run would have taken them in.
+    pub would_import: usize,
     /// There before.
     pub already_there: usize,
     /// Against the rules.
@@ -63,6 +74,7 @@ impl Totals {
         reports.iter().fold(Self::default(), |mut totals, report| {
             match report.fate {
                 Fate::Imported { .. } => totals.imported += 1,
+                Fate::WouldImport { .. } => totals.would_import += 1,
                 Fate::AlreadyThere { .. } => totals.already_there += 1,
                 Fate::Refused { .. } => totals.refused += 1,
                 Fate::Failed { .. } => totals.failed += 1,
@@ -76,12 +88,15 @@ impl std::fmt::Display for FileReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let file = &self.file;
         match &self.fate {
-            Fate::Imported { id, duration_ms, damaged: 0 } => {
-                write!(f, "imported       {id}  {:>8.1} s  {file}", *duration_ms as f64 / 1e3)
-            }
-            Fate::Imported { id, duration_ms, damaged } => {
-                let secs = *duration_ms as f64 / 1e3;
-                write!(f, "imported       {id}  {secs:>8.1} s  {file} ({damaged} damaged places left out)")
+            Fate::Imported { id, duration_ms, damaged } | Fate::WouldImport { id, duration_ms, damaged } => {
+                let is_trial = matches!(self.fate, Fate::WouldImport { .. });
+                let (fate, secs) =
+                    (if is_trial { "would import " } else { "imported     " }, *duration_ms as f64 / 1e3);
+                write!(f, "{fate}  {id}  {secs:>8.1} s  {file}")?;
+                match damaged {
+                    0 => Ok(()),
+                    places => write!(f, " ({places} damaged places left out)"),
+                }
             }
             Fate::AlreadyThere { id } => write!(f, "already there  {id}  {file}"),
             Fate::Refused { why } => write!(f, "refused        {file}: {why}"),

@@ -5,6 +5,7 @@
 //! Audio Resampling* (ccrma.stanford.edu/~jos/resample), "Implementation".
 
 use std::f64::consts::PI;
+use std::sync::Arc;
 
 /// Input samples that an output sample is made of.
 const TAPS: usize = 64;
@@ -21,13 +22,14 @@ pub const fn opus_rate(rate_hz: u32) -> u32 {
     }
 }
 
-/// Converts one channel.
+/// Converts one channel. A clone converts another from its beginning on.
+#[derive(Clone)]
 pub struct Resampler {
     /// Output samples for every `step` input samples.
     phases: usize,
     step: usize,
-    /// `TAPS` coefficients for each phase.
-    taps: Vec<f32>,
+    /// `TAPS` coefficients for each phase: up to 12 MB, so channels share them.
+    taps: Arc<[f32]>,
     /// Input that is still needed, `TAPS / 2` of silence before the first.
     input: Vec<f32>,
     /// Place of the next output: a whole input sample and a phase.
@@ -55,7 +57,7 @@ impl Resampler {
             let sum: f64 = raw.iter().sum();
             taps.extend(raw.iter().map(|tap| (tap / sum) as f32));
         }
-        Self { phases, step, taps, input: vec![0.0; TAPS / 2 - 1], at: 0, phase: 0 }
+        Self { phases, step, taps: taps.into(), input: vec![0.0; TAPS / 2 - 1], at: 0, phase: 0 }
     }
 
     /// Takes samples and appends what can be made of them.

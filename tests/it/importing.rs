@@ -17,6 +17,10 @@ const FILES: &[(&str, &[&str])] = &[
     ("mp3.mp3", &["-ac", "1", "-ar", "44100"]),
     ("flac.flac", &["-ac", "1", "-ar", "16000"]),
     ("vorbis.ogg", &["-ac", "2", "-ar", "22050", "-c:a", "libvorbis"]),
+    ("opus.ogg", &["-ac", "2", "-c:a", "libopus"]),
+    ("g722.wav", &["-ac", "1", "-ar", "16000", "-c:a", "adpcm_g722"]),
+    ("rf64.wav", &["-ac", "2", "-ar", "8000", "-rf64", "always"]),
+    ("mp3.wav", &["-ac", "1", "-ar", "16000", "-c:a", "libmp3lame"]),
     ("aac.m4a", &["-ac", "1", "-ar", "48000", "-c:a", "aac"]),
     ("adts.aac", &["-ac", "1", "-ar", "11025", "-c:a", "aac"]),
 ];
@@ -174,4 +178,81 @@ async fn an_import_that_is_killed_goes_on_where_it_was_and_takes_nothing_twice()
     let mut check = Command::new(env!("CARGO_BIN_EXE_optag"));
     let checked = check.args(["check", "--config"]).arg(dir.path().join("optag.toml")).output().unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+}
+
+/// One second of 16-bit mono with what the header says of its rate and of the length of the audio.
+fn wav(rate_hz: u32, declared: u32) -> Vec<u8> {
+    let mut file = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0".to_vec();
+    file.extend_from_slice(&rate_hz.to_le_bytes());
+    file.extend_from_slice(&rate_hz.wrapping_mul(2).to_le_bytes());
+    file.extend_from_slice(b"\x02\0\x10\0data");
+    file.extend_from_slice(&declared.to_le_bytes());
+    let wave = |n: u32| ((n % 80) as i16 * 100 - 4_000).to_le_bytes();
+    file.extend((0..8_000).flat_map(wave));
+    file
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn odd_files_are_each_judged_and_stop_no_other_and_a_dry_run_stores_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Settings::with_ports((22_850, 22_890));
+    assert_eq!(Server::start(dir.path(), &settings).await.terminate().code(), Some(0));
+    let old = dir.path().join("old");
+    std::fs::create_dir(&old).unwrap();
+    for (name, rate_hz, declared) in [
+        ("rate0.wav", 0, 16_000),
+        ("rate1.wav", 1, 16_000),
+        ("rate4g.wav", 4_000_000_000, 16_000),
+        ("unwritten.wav", 8_000, 0),
+        ("unknown.wav", 8_000, u32::MAX),
+        ("plain.wav", 8_000, 16_000),
+    ] {
+        std::fs::write(old.join(name), wav(rate_hz, declared)).unwrap();
+    }
+    // Each its own audio, so that none is there already.
+    std::fs::write(dir.path().join("outside.wav"), wav(8_000, 16_000)).unwrap();
+    std::os::unix::fs::symlink("../outside.wav", old.join("link.wav")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", old.join("endless.wav")).unwrap();
+    assert!(Command::new("mkfifo").arg(old.join("fifo.wav")).status().unwrap().success());
+    let expected = [
+        ("fifo.wav", "failed", "FIFO"),
+        ("rate0.wav", "failed", "0 Hz"),
+        ("rate1.wav", "failed", "1 Hz"),
+        ("rate4g.wav", "failed", "4000000000 Hz"),
+        ("link.wav", "failed", "outside"),
+        ("endless.wav", "failed", "outside"),
+        ("unwritten.wav", "imported", ""),
+        ("unknown.wav", "imported", ""),
+        ("plain.wav", "imported", ""),
+    ];
+    let mut table = "file,started_at,department,caller_number,consent\n".to_owned();
+    expected.iter().for_each(|(name, ..)| table += &format!("{name},{},demo,1,yes\n", ago(2)));
+    std::fs::write(dir.path().join("index.csv"), table).unwrap();
+    let objects = || crate::server::files_below(&dir.path().join("data/store")).len();
+    let before = objects();
+
+    let output = import_command(dir.path()).arg("--dry-run").output().unwrap();
+    let trial = report(&output);
+    assert_eq!(
+        (trial["totals"]["would_import"].as_u64(), trial["totals"]["failed"].as_u64()),
+        (Some(3), Some(6))
+    );
+    assert_eq!(objects(), before, "a dry run stores nothing: {trial}");
+
+    let output = import_command(dir.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let done = report(&output);
+    for (n, (name, fate, why)) in expected.iter().enumerate() {
+        let file = &done["files"][n];
+        assert_eq!((file["file"].as_str(), file["fate"].as_str()), (Some(*name), Some(*fate)), "{done}");
+        assert!(file["why"].as_str().unwrap_or_default().contains(why), "{file}");
+        if *fate == "imported" {
+            assert_eq!(file["duration_ms"], 1_000, "{file}");
+        }
+    }
+    let progress = String::from_utf8_lossy(&output.stderr);
+    for (name, ..) in expected {
+        assert!(progress.lines().any(|line| line.contains(name)), "no line on {name}: {progress}");
+    }
+    assert!(objects() > before);
 }
