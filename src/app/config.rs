@@ -16,6 +16,7 @@ mod raw;
 mod seal;
 mod settings;
 mod sip;
+pub mod sip_client;
 
 use std::path::Path;
 
@@ -120,8 +121,13 @@ mod tests {
         let all = toml::Table::try_from(raw::RawConfig::default()).unwrap();
         for (section, keys) in all.iter().filter_map(|(name, value)| Some((name, value.as_table()?))) {
             assert!(EXAMPLE.contains(&format!("[{section}]")), "[{section}]");
-            for key in keys.keys() {
-                assert!(EXAMPLE.contains(&format!("\n{key} = ")), "{section}.{key}");
+            for (key, value) in keys {
+                // Blocks, of which there are none unless the owner writes some, stand as an example.
+                let named = match value.is_array() {
+                    true => format!("[[{section}.{key}]]"),
+                    false => format!("\n{key} = "),
+                };
+                assert!(EXAMPLE.contains(&named), "{section}.{key}");
             }
         }
     }

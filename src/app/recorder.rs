@@ -103,6 +103,10 @@ impl Feed for Recorder {
         self.engine.control(id, Command::Alive { vouched }, Box::new(drop));
     }
 
+    fn silence(&self, id: CallId, silence: Duration) {
+        self.engine.control(id, Command::Silence { silence }, Box::new(drop));
+    }
+
     fn call(&self, id: CallId) -> Option<CallView> {
         self.registry.get(id)
     }

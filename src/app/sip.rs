@@ -8,6 +8,7 @@ use anyhow::Context;
 use crate::app::config::Config;
 use crate::app::handover::Kept;
 use crate::base::clock::Clock;
+use crate::base::limit;
 use crate::signalling::feed::Feed;
 use crate::signalling::sip::digest::{Algorithm, Credentials};
 use crate::signalling::sip::link::{bind_stream, bind_udp};
@@ -15,6 +16,7 @@ use crate::signalling::siprec::config::Config as SiprecConfig;
 use crate::signalling::siprec::kept::Kept as KeptSession;
 use crate::signalling::siprec::listen::{AccountSink, Listen, SipServer, Sockets};
 use crate::signalling::siprec::parties::Departments;
+use crate::signalling::siprec::profile::Profile;
 
 /// How often the figures are published.
 const PUBLISH: Duration = Duration::from_secs(1);
@@ -66,15 +68,32 @@ pub fn start(
         users: vec![user],
         algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
     });
+    let departments = |otherwise: &Option<String>| Departments {
+        all: config.departments.clone(),
+        country_code: config.country_code.clone(),
+        otherwise: otherwise.clone(),
+    };
+    // An even port for audio and the next one for RTCP.
+    let pairs = usize::from(config.rtp.port_max - config.rtp.port_min).div_ceil(2).max(1);
+    // However few ports there are, one call of the most streams finds its share.
+    let share = |percent: u8| (pairs * usize::from(percent) / 100).max(limit::STREAMS_PER_CALL);
+    let profiles = sip.clients_of_their_own.iter().map(|client| Profile {
+        clients: client.clients.clone(),
+        departments: departments(&client.default_department),
+        rules: client.rules.clone(),
+        consent: client.consent.clone(),
+        until_consent: client.until_consent,
+        plain_calls: client.plain_calls,
+        when_unavailable: client.when_unavailable,
+        media_source: client.media_source,
+        info_keys: client.info_keys,
+        silence: client.silence,
+    });
     let siprec = SiprecConfig {
         clients: sip.clients.clone(),
         credentials,
         advertised: (config.rtp.advertised_ip != config.rtp.listen_ip).then_some(config.rtp.advertised_ip),
-        departments: Departments {
-            all: config.departments.clone(),
-            country_code: config.country_code.clone(),
-            otherwise: sip.default_department.clone(),
-        },
+        departments: departments(&sip.default_department),
         rules: sip.rules.clone(),
         consent: sip.consent.clone(),
         until_consent: sip.until_consent,
@@ -82,6 +101,9 @@ pub fn start(
         when_unavailable: sip.when_unavailable,
         media_source: sip.media_source,
         info_keys: sip.info_keys,
+        profiles: profiles.collect(),
+        streams_max: share(sip.max_streams_percent),
+        streams_per_client: share(sip.max_client_streams_percent),
         sessions_max: sip.max_sessions,
         secret,
     };

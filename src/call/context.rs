@@ -3,7 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::text::clean;
 use crate::base::clock::WallTime;
+use crate::base::limit::TEXT_CHARS;
 use crate::base::private::Private;
 
 /// Raw bodies of one call that are kept, together. Units: bytes.
@@ -32,6 +34,19 @@ pub struct CallContext {
 }
 
 impl CallContext {
+    /// The same with every text as it may be shown; bodies stay as they came, they are evidence.
+    pub fn cleaned(mut self) -> Self {
+        let tidy = |text: &mut Private<String>| *text = clean(text.reveal(), TEXT_CHARS).into();
+        let single = [&mut self.caller_number, &mut self.called_number, &mut self.caller_name];
+        single.into_iter().flatten().for_each(tidy);
+        self.links.iter_mut().for_each(|link| tidy(&mut link.value));
+        for member in &mut self.participants {
+            member.addresses.iter_mut().chain(&mut member.name).for_each(tidy);
+            member.labels.iter_mut().for_each(|label| *label = clean(label, TEXT_CHARS));
+        }
+        self
+    }
+
     /// Takes in what became known later: links and participants replace what was known, raw
     /// bodies are added as long as there is room for them.
     pub fn learn(&mut self, later: CallContext) {

@@ -9,6 +9,7 @@ pub mod number;
 pub mod outcome;
 pub mod party;
 pub mod terms;
+pub mod text;
 pub mod verdict;
 
 pub use account::{Account, Unrecorded};

@@ -12,6 +12,7 @@ use crate::base::clock::WallTime;
 use crate::base::id::CallId;
 use crate::base::limit;
 use crate::base::private::Private;
+use crate::call::text::is_plain;
 use crate::call::{ConsentState, Outcome, StreamRole};
 use crate::media::output::StreamCounts;
 use crate::signalling::feed::{CallView, NewCall};
@@ -188,8 +189,8 @@ impl Wrong {
     }
 
     pub fn text(&mut self, field: &str, text: &str, most: usize) {
-        if text.trim().is_empty() || text.chars().count() > most || text.chars().any(char::is_control) {
-            self.add(field, format!("1 to {most} characters, no control characters"));
+        if text.trim().is_empty() || text.chars().count() > most || !is_plain(text) {
+            self.add(field, format!("1 to {most} characters, no control or invisible characters"));
         }
     }
 

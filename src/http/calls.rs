@@ -223,7 +223,7 @@ fn refused(error: AdmitError) -> Problem {
     match error {
         AdmitError::UnknownDepartment(_) => Problem::field("department", detail),
         AdmitError::BadStreams(_) => Problem::field("streams", detail),
-        AdmitError::PortsUsedUp | AdmitError::Overloaded(_) | AdmitError::Draining => {
+        AdmitError::PortsUsedUp | AdmitError::Quota | AdmitError::Overloaded(_) | AdmitError::Draining => {
             Problem::unavailable(detail, RETRY_S)
         }
     }

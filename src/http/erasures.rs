@@ -206,7 +206,7 @@ pub async fn progress(
 fn check(params: &mut Params, reason: &str, request: Option<&str>) {
     let proper = !reason.trim().is_empty()
         && reason.chars().count() <= limit::TEXT_CHARS
-        && !reason.chars().any(char::is_control);
+        && crate::call::text::is_plain(reason);
     if !proper {
         params.wrong("reason", format!("required: 1 to {} characters", limit::TEXT_CHARS));
     }

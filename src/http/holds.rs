@@ -33,7 +33,7 @@ pub async fn place(
         let proper = |text: &String| {
             !text.trim().is_empty()
                 && text.chars().count() <= limit::TEXT_CHARS
-                && !text.chars().any(char::is_control)
+                && crate::call::text::is_plain(text)
         };
         if text.is_some_and(|text| !proper(text)) {
             params.wrong(field, format!("1 to {} characters", limit::TEXT_CHARS));

@@ -54,7 +54,7 @@ impl Params {
     /// Takes a text of 1 to [`limit::TEXT_CHARS`] characters. An empty one counts as absent.
     pub fn text(&mut self, name: &'static str) -> Option<String> {
         let value = self.take(name).filter(|value| !value.is_empty())?;
-        if value.chars().count() > limit::TEXT_CHARS || value.chars().any(char::is_control) {
+        if value.chars().count() > limit::TEXT_CHARS || !crate::call::text::is_plain(&value) {
             self.wrong(name, format!("at most {} characters, no control characters", limit::TEXT_CHARS));
             return None;
         }

@@ -117,7 +117,7 @@ impl Tokens {
     /// Makes a token and returns it: the only time that it is seen.
     pub fn create(&self, name: &str, role: Role, now: WallTime) -> Result<String, TokenError> {
         let mut loaded = self.fresh()?;
-        if name.is_empty() || name.chars().count() > limit::TEXT_CHARS || name.chars().any(char::is_control) {
+        if name.is_empty() || name.chars().count() > limit::TEXT_CHARS || !crate::call::text::is_plain(name) {
             return Err(TokenError::BadName);
         }
         if loaded.tokens.iter().any(|stored| stored.name == name) {

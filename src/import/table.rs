@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::base::clock::WallTime;
 use crate::base::limit;
 use crate::base::private::Private;
+use crate::call::text::is_plain;
 
 /// Words that say yes in the column `consent`, in lower case.
 pub const YES: [&str; 7] = ["yes", "y", "ja", "true", "1", "granted", "given"];
@@ -144,7 +145,7 @@ fn row<'a>(field: &impl Fn(&str) -> &'a str, zone: Option<&jiff::tz::TimeZone>) 
     let number = |text: &str| {
         text.chars().count() <= limit::NUMBER_CHARS && text.chars().all(|c| c == ' ' || c.is_ascii_graphic())
     };
-    let plain = |text: &str| text.chars().count() <= limit::TEXT_CHARS && !text.chars().any(char::is_control);
+    let plain = |text: &str| text.chars().count() <= limit::TEXT_CHARS && is_plain(text);
     if !number(field("caller_number")) {
         return Err(wrong("caller_number", "a number of at most 32 characters"));
     }
@@ -207,6 +208,14 @@ mod tests {
             read(text, None).unwrap().remove(0).1,
             Err(RowError::Field { column: "started_at", .. })
         ));
+    }
+
+    #[test]
+    fn a_text_that_is_not_shown_as_it_stands_is_not_taken() {
+        for name in ["Bo\u{202e}oB", "Bo\u{1b}[2J", "B\u{200b}o"] {
+            let row = one(&format!("a.wav,2026-11-24T10:00:00Z,demo,+4512345678,yes,{name}"));
+            assert!(matches!(row, Err(RowError::Field { column: "caller_name", .. })), "{name:?}");
+        }
     }
 
     #[test]

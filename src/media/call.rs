@@ -3,7 +3,6 @@
 //! places that hold audio, are made when consent is granted and wiped when it ends.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use super::axis::{self, FRAME_AXIS};
 use super::capture::Capture;
@@ -18,12 +17,8 @@ use super::rtp::rtcp::{Reports, cname};
 use super::stats::TickStats;
 use crate::base::clock::MonoTime;
 use crate::base::id::CallId;
-use crate::base::limit;
 use crate::call::consent::{ConsentError, ConsentInput};
 use crate::call::{ConsentHow, ConsentMachine, ConsentRecord, ConsentState, Evidence};
-
-/// How long a call may go without its first packet, in timeouts of a silent call.
-const FIRST_PACKET_TIMEOUTS: u32 = 2;
 
 /// The machine of one call.
 pub struct Call {
@@ -165,6 +160,10 @@ impl Call {
             }
             Command::Resume => {
                 self.set_paused(now.mono, false);
+                Ok(())
+            }
+            Command::Silence { silence } => {
+                self.settings.rtp_timeout = silence;
                 Ok(())
             }
             Command::Alive { vouched } => {
@@ -374,17 +373,5 @@ impl Call {
         let Some((from_frame, to_frame)) = self.spool_gap.take_if(|gap| !goes_on(gap)) else { return };
         let gap = |stream| Gap { stream, from_frame, to_frame, reason: GapReason::Spool };
         self.facts.extend((0..self.legs.len() as u8).map(|stream| Fact::Gap(gap(stream))));
-    }
-
-    fn timed_out(&self, now: MonoTime) -> Option<EndedBy> {
-        if now.since(self.admitted) >= Duration::from_secs(limit::CALL_HOURS * 3_600) {
-            return Some(EndedBy::TooLong);
-        }
-        let heard = self.legs.iter().filter_map(Leg::last_heard).chain(self.vouched).max();
-        let silent = match heard {
-            Some(at) => now.since(at) >= self.settings.rtp_timeout,
-            None => now.since(self.admitted) >= self.settings.rtp_timeout * FIRST_PACKET_TIMEOUTS,
-        };
-        (silent && !self.paused).then_some(EndedBy::RtpTimeout)
     }
 }

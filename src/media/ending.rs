@@ -1,10 +1,32 @@
 //! The one outcome of a call, by what was allowed and what was heard.
 
+use std::time::Duration;
+
 use super::call::{Call, Now};
 use super::leg::Leg;
 use super::output::{Ended, EndedBy, Fact, StreamCounts};
+use crate::base::clock::MonoTime;
+use crate::base::limit;
 use crate::call::outcome::LossCause;
 use crate::call::{ConsentHow, ConsentMachine, ConsentState, NoAudio, Outcome};
+
+/// How long a call may go without its first packet, in timeouts of a silent call.
+const FIRST_PACKET_TIMEOUTS: u32 = 2;
+
+impl Call {
+    /// Whether time ends the call, and by what.
+    pub(super) fn timed_out(&self, now: MonoTime) -> Option<EndedBy> {
+        if now.since(self.admitted) >= Duration::from_secs(limit::CALL_HOURS * 3_600) {
+            return Some(EndedBy::TooLong);
+        }
+        let heard = self.legs.iter().filter_map(Leg::last_heard).chain(self.vouched).max();
+        let silent = match heard {
+            Some(at) => now.since(at) >= self.settings.rtp_timeout,
+            None => now.since(self.admitted) >= self.settings.rtp_timeout * FIRST_PACKET_TIMEOUTS,
+        };
+        (silent && !self.paused).then_some(EndedBy::RtpTimeout)
+    }
+}
 
 /// The outcome of a call that ends now by `by`. `had_audio`: at least one frame of it was kept.
 pub(super) fn outcome<'a>(

@@ -130,6 +130,11 @@ pub enum Command {
         /// For how long signalling speaks for it.
         vouched: Duration,
     },
+    /// The call may be silent for so long.
+    Silence {
+        /// Before it ends.
+        silence: Duration,
+    },
     /// A stream's sender, codings or payload types changed; its time axis goes on.
     Renegotiate {
         /// Index of the stream.

@@ -89,6 +89,9 @@ pub enum AdmitError {
     /// Every RTP port is in use. Try again shortly.
     #[error("all RTP ports are in use")]
     PortsUsedUp,
+    /// The client, or its kind of signalling, has as many streams as it may have.
+    #[error("the client has as many streams as it may have")]
+    Quota,
     /// The recorder protects the calls it has. Try again shortly.
     #[error("the recorder takes no new calls at the moment: {0}")]
     Overloaded(&'static str),
@@ -104,6 +107,7 @@ impl AdmitError {
             AdmitError::UnknownDepartment(_) => "unknown_department",
             AdmitError::BadStreams(_) => "bad_streams",
             AdmitError::PortsUsedUp => "ports_used_up",
+            AdmitError::Quota => "client_quota",
             AdmitError::Overloaded(_) => "overloaded",
             AdmitError::Draining => "draining",
         }
@@ -269,6 +273,9 @@ pub trait Feed: Send + Sync {
     /// The client of a call has shown that it lives: for `vouched`, and for the usual time at least,
     /// silence is no reason to end it.
     fn alive(&self, _id: CallId, _vouched: Duration) {}
+
+    /// A call may be silent for so long before it ends.
+    fn silence(&self, _id: CallId, _silence: Duration) {}
 
     /// A call in progress or ended lately.
     fn call(&self, id: CallId) -> Option<CallView>;

@@ -46,6 +46,7 @@ mod sip_equipment;
 mod sip_feed;
 mod sip_floods;
 mod sip_life;
+mod sip_profiles;
 mod sip_recorder;
 mod sip_sipp;
 mod sip_src;

@@ -204,6 +204,9 @@ pub fn config() -> Config {
         when_unavailable: Default::default(),
         media_source: Default::default(),
         info_keys: true,
+        profiles: Vec::new(),
+        streams_max: 100_000,
+        streams_per_client: 100_000,
         sessions_max: 5_000,
         secret: [9; 32],
     }

@@ -24,6 +24,7 @@ pub struct Src {
     /// Every account so far.
     pub accounts: Vec<Account>,
     /// Signs of life that were passed on, and for how long each vouches.
+    pub silences: Vec<(optag::base::id::CallId, Duration)>,
     pub alive: Vec<(optag::base::id::CallId, Duration)>,
     branch: u32,
 }
@@ -68,6 +69,7 @@ impl Src {
             held: None,
             accounts: Vec::new(),
             alive: Vec::new(),
+            silences: Vec::new(),
             branch: 0,
         }
     }
@@ -118,6 +120,7 @@ impl Src {
             match output {
                 Output::Account(account) => self.accounts.push(*account),
                 Output::Send(_, bytes) => sent.push(bytes.iter().map(|b| *b as char).collect()),
+                Output::Silence(call, silence) => self.silences.push((call, silence)),
                 Output::Alive(call, vouched) => self.alive.push((call, vouched)),
                 Output::Keep(call, text) => self.feed.keep(call, text),
                 Output::Admit(id, call) => {

@@ -103,6 +103,25 @@ section!(RawSip {
     learn_rtp_source: bool = false,
     refuse_when_full: bool = false,
     max_sessions: i64 = 5_000,
+    max_streams_percent: i64 = 90,
+    max_client_streams_percent: i64 = 80,
+    client: Vec<RawSipClient> = Vec::new(),
+});
+section!(RawSipClient {
+    addresses: String = String::new(),
+    default_department: Option<String> = None,
+    consent_header: Option<String> = None,
+    consent_element: Option<String> = None,
+    until_consent: Option<String> = None,
+    caller_from: Option<String> = None,
+    called_from: Option<String> = None,
+    name_from: Option<String> = None,
+    department_from: Option<String> = None,
+    info_keys: Option<bool> = None,
+    plain_calls: Option<bool> = None,
+    learn_rtp_source: Option<bool> = None,
+    refuse_when_full: Option<bool> = None,
+    rtp_timeout_s: Option<i64> = None,
 });
 section!(RawRtp {
     listen_ip: String = "127.0.0.1".into(),

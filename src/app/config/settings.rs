@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::sip_client::SipClient;
 use crate::archive::vault::Escrow;
 use crate::base::private::Private;
 use crate::call::Department;
@@ -142,6 +143,12 @@ pub struct SipConfig {
     pub when_unavailable: WhenUnavailable,
     /// Recording sessions at a time.
     pub max_sessions: usize,
+    /// Of the RTP ports, what recording sessions may take, and what one client's may. Units: percent.
+    pub max_streams_percent: u8,
+    /// See `max_streams_percent`.
+    pub max_client_streams_percent: u8,
+    /// What differs for some clients.
+    pub clients_of_their_own: Vec<SipClient>,
 }
 
 /// Where audio is taken.

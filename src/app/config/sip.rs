@@ -34,8 +34,9 @@ pub fn check(raw: RawSip, departments: &[Department]) -> Result<SipConfig, Confi
     let entries = raw.clients.split(',').map(str::trim).filter(|entry| !entry.is_empty());
     let clients = AllowList::parse(entries)
         .map_err(|_| wrong("sip.clients", "addresses and networks such as 192.0.2.0/24, with commas"))?;
-    let rules = rules(&raw)?;
-    let name = |text: &str| Some(text.trim().to_ascii_lowercase()).filter(|text| !text.is_empty());
+    let rules = rules(&raw, &|key| format!("sip.{key}"))?;
+    let clients_of_their_own = super::sip_client::check(&raw, departments)?;
+    let percent = |key: &str, value: i64| Ok(number(key, value, 1..=100)? as u8);
     Ok(SipConfig {
         listen: Listen {
             udp: addresses("sip.listen_udp", &raw.listen_udp)?,
@@ -51,11 +52,7 @@ pub fn check(raw: RawSip, departments: &[Department]) -> Result<SipConfig, Confi
             element: name(&raw.consent_element),
             ..ConsentSignal::default()
         },
-        until_consent: match raw.until_consent.as_str() {
-            "listen" => UntilConsent::Listen,
-            "inactive" => UntilConsent::Inactive,
-            _ => return Err(wrong("sip.until_consent", "listen or inactive")),
-        },
+        until_consent: until_consent("sip.until_consent", &raw.until_consent)?,
         rules,
         info_keys: raw.info_keys,
         plain_calls: raw.plain_calls,
@@ -68,26 +65,45 @@ pub fn check(raw: RawSip, departments: &[Department]) -> Result<SipConfig, Confi
             false => WhenUnavailable::Inactive,
         },
         max_sessions: number("sip.max_sessions", raw.max_sessions, 1..=100_000)? as usize,
+        max_streams_percent: percent("sip.max_streams_percent", raw.max_streams_percent)?,
+        max_client_streams_percent: percent(
+            "sip.max_client_streams_percent",
+            raw.max_client_streams_percent,
+        )?,
+        clients_of_their_own,
     })
 }
 
-/// The owner's order of places, and the usual one where nothing is said.
-fn rules(raw: &RawSip) -> Result<PartyRules, ConfigError> {
+/// A name in lower case, where there is one.
+pub(super) fn name(text: &str) -> Option<String> {
+    Some(text.trim().to_ascii_lowercase()).filter(|text| !text.is_empty())
+}
+
+pub(super) fn until_consent(key: &str, text: &str) -> Result<UntilConsent, ConfigError> {
+    match text {
+        "listen" => Ok(UntilConsent::Listen),
+        "inactive" => Ok(UntilConsent::Inactive),
+        _ => Err(wrong(key, "listen or inactive")),
+    }
+}
+
+/// The owner's order of places, and the usual one where nothing is said. `key` names a key in full.
+pub(super) fn rules(raw: &RawSip, key: &dyn Fn(&str) -> String) -> Result<PartyRules, ConfigError> {
     let usual = PartyRules::default();
-    let read = |key: &str, text: &str, usual: Vec<Source>| {
+    let read = |name: &str, text: &str, usual: Vec<Source>| {
         let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
         let read: Result<Vec<Source>, _> = entries.map(str::parse).collect();
         match read {
             Ok(read) if read.is_empty() => Ok(usual),
             Ok(read) => Ok(read),
-            Err(error) => Err(wrong(key, &error)),
+            Err(error) => Err(wrong(&key(name), &error)),
         }
     };
     Ok(PartyRules {
-        caller: read("sip.caller_from", &raw.caller_from, usual.caller)?,
-        called: read("sip.called_from", &raw.called_from, usual.called)?,
-        name: read("sip.name_from", &raw.name_from, usual.name)?,
-        department: read("sip.department_from", &raw.department_from, usual.department)?,
+        caller: read("caller_from", &raw.caller_from, usual.caller)?,
+        called: read("called_from", &raw.called_from, usual.called)?,
+        name: read("name_from", &raw.name_from, usual.name)?,
+        department: read("department_from", &raw.department_from, usual.department)?,
     })
 }
 

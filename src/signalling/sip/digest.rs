@@ -1,23 +1,30 @@
 //! Digest authentication of clients, for owners who want more than an address list.
 //!
-//! In: the Authorization field of a request. Out: yes, no, or a challenge. Nonces carry
-//! their own time and proof, so nothing is remembered for a peer that never comes back. Not
-//! here: which requests need it.
+//! In: the Authorization field of a request, and what the request is. Out: yes, no, or a challenge.
+//! Nonces carry their own time and proof, so nothing is remembered for a peer that never comes
+//! back; what was used of a nonce, and who guesses, is (`guesses`). Not here: which requests need it.
 //!
 //! Source: RFC 3261 §22, RFC 7616, RFC 8760.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use aws_lc_rs::{constant_time, digest, hmac};
 use md5::{Digest as _, Md5};
 
+use super::guesses::{Counts, Guesses};
 use super::header::{split_list, unquote};
+use super::message::Request;
+use super::uri::Uri;
 use crate::base::clock::MonoTime;
 use crate::base::hex::hex;
 use crate::base::private::Private;
 
 /// How long a nonce is good. Units: time since it was made.
 pub const NONCE_LIFE: Duration = Duration::from_secs(300);
+
+/// Authorization fields of one request that are looked at.
+const FIELDS: usize = 4;
 
 /// Who may authenticate.
 #[derive(Clone, Debug)]
@@ -36,6 +43,9 @@ pub struct Credentials {
 pub struct Digest {
     credentials: Credentials,
     key: hmac::Key,
+    made: u32,
+    counts: Counts,
+    guesses: Guesses,
 }
 
 /// What an Authorization field is worth.
@@ -43,10 +53,12 @@ pub struct Digest {
 pub enum Verdict {
     /// It proves a user.
     Good,
-    /// It would, but its nonce is too old: challenge again, marked stale.
+    /// It would, but its nonce is too old or this use of it was seen: challenge again, marked stale.
     Stale,
     /// It is missing or proves nothing.
     Bad,
+    /// Its address has guessed too often: it was not looked at.
+    Slowed,
 }
 
 /// The hash of a digest.
@@ -61,29 +73,61 @@ pub enum Algorithm {
 impl Digest {
     /// A checker whose nonces are bound to `secret`.
     pub fn new(credentials: Credentials, secret: &[u8; 32]) -> Self {
-        Self { credentials, key: hmac::Key::new(hmac::HMAC_SHA256, secret) }
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        Self { credentials, key, made: 0, counts: Counts::default(), guesses: Guesses::default() }
     }
 
-    /// The WWW-Authenticate fields, in the order of preference.
-    pub fn challenges(&self, now: MonoTime, stale: bool) -> Vec<String> {
-        self.credentials.algorithms.iter().map(|algorithm| self.challenge(now, *algorithm, stale)).collect()
+    /// The WWW-Authenticate fields for `address`, in the order of preference.
+    pub fn challenges(&mut self, now: MonoTime, address: IpAddr, stale: bool) -> Vec<String> {
+        self.made = self.made.wrapping_add(1);
+        let nonce = self.nonce(now, self.made, address);
+        let all = self.credentials.algorithms.iter();
+        all.map(|algorithm| self.challenge(&nonce, *algorithm, stale)).collect()
     }
 
-    fn challenge(&self, now: MonoTime, algorithm: Algorithm, stale: bool) -> String {
+    fn challenge(&self, nonce: &str, algorithm: Algorithm, stale: bool) -> String {
         let stale = if stale { ",stale=true" } else { "" };
-        let (realm, nonce) = (&self.credentials.realm, self.nonce(now));
-        format!(
-            "Digest realm=\"{realm}\",nonce=\"{nonce}\",qop=\"auth\",algorithm={}{stale}",
-            algorithm.name()
-        )
+        let (realm, name) = (&self.credentials.realm, algorithm.name());
+        format!("Digest realm=\"{realm}\",nonce=\"{nonce}\",qop=\"auth\",algorithm={name}{stale}")
     }
 
-    /// Checks the `authorization` of a request with this method.
-    pub fn check(&self, now: MonoTime, method: &str, authorization: &str) -> Verdict {
-        self.verify(now, method, authorization).unwrap_or(Verdict::Bad)
+    /// Checks the credentials that a request from `address` carries.
+    pub fn check(&mut self, now: MonoTime, address: IpAddr, request: &Request) -> Verdict {
+        let fields: Vec<String> = request
+            .headers
+            .all("authorization")
+            .take(FIELDS)
+            .map(|value| String::from_utf8_lossy(value).into_owned())
+            .collect();
+        if fields.is_empty() {
+            return Verdict::Bad;
+        }
+        if self.guesses.must_wait(now, address) {
+            return Verdict::Slowed;
+        }
+        let verdicts: Vec<Verdict> =
+            fields.iter().filter_map(|field| self.verify(now, address, request, field)).collect();
+        let has = |verdict| verdicts.contains(&verdict);
+        if has(Verdict::Good) {
+            self.guesses.succeeded(address);
+            return Verdict::Good;
+        }
+        for _ in verdicts.iter().filter(|verdict| **verdict == Verdict::Bad) {
+            self.guesses.failed(now, address);
+        }
+        if has(Verdict::Stale) { Verdict::Stale } else { Verdict::Bad }
     }
 
-    fn verify(&self, now: MonoTime, method: &str, authorization: &str) -> Option<Verdict> {
+    /// What one field is worth. `None`: it answers no challenge of ours, so whoever sent it learns
+    /// nothing about a password and it does not count as a guess. Nobody under a forged source has a
+    /// nonce for that address, so nobody can make its guesses.
+    fn verify(
+        &mut self,
+        now: MonoTime,
+        address: IpAddr,
+        request: &Request,
+        authorization: &str,
+    ) -> Option<Verdict> {
         let (scheme, rest) = authorization.trim().split_once(' ')?;
         if !scheme.eq_ignore_ascii_case("digest") {
             return None;
@@ -96,40 +140,82 @@ impl Digest {
         let field = |name: &str| {
             fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
         };
+        let (made, name, theirs) = self.made(field("nonce")?, address)?;
+        if !theirs {
+            return Some(Verdict::Stale);
+        }
+        let Some(count) = self.proved(request, &field) else { return Some(Verdict::Bad) };
+        let fresh = now.since(made) <= NONCE_LIFE && self.counts.take(name, made, count);
+        Some(if fresh { Verdict::Good } else { Verdict::Stale })
+    }
+
+    /// The use of the nonce with which the fields prove a user, if they do.
+    fn proved<'a>(&self, request: &Request, field: &impl Fn(&str) -> Option<&'a str>) -> Option<u32> {
         let algorithm = Algorithm::named(field("algorithm").unwrap_or("MD5"))?;
         let (user, nonce, response) = (field("username")?, field("nonce")?, field("response")?);
         let (_, password) = self.credentials.users.iter().find(|(name, _)| name == user)?;
         let realm = &self.credentials.realm;
         let ha1 = algorithm.hex(&format!("{user}:{realm}:{}", password.reveal()));
-        let ha2 = algorithm.hex(&format!("{method}:{}", field("uri")?));
-        let expected = match field("qop") {
+        let uri = field("uri")?;
+        if !means(uri, request) {
+            return None;
+        }
+        let ha2 = algorithm.hex(&format!("{}:{uri}", request.method));
+        let (expected, count) = match field("qop") {
             Some("auth") => {
                 let (count, client) = (field("nc")?, field("cnonce")?);
-                algorithm.hex(&format!("{ha1}:{nonce}:{count}:{client}:auth:{ha2}"))
+                let text = format!("{ha1}:{nonce}:{count}:{client}:auth:{ha2}");
+                (algorithm.hex(&text), u32::from_str_radix(count, 16).ok()?)
             }
             Some(_) => return None,
-            None => algorithm.hex(&format!("{ha1}:{nonce}:{ha2}")),
+            // Without a count, a nonce is good once.
+            None => (algorithm.hex(&format!("{ha1}:{nonce}:{ha2}")), 1),
         };
         let given = response.to_ascii_lowercase();
         constant_time::verify_slices_are_equal(expected.as_bytes(), given.as_bytes()).ok()?;
-        let age = self.age(now, nonce)?;
-        Some(if age <= NONCE_LIFE { Verdict::Good } else { Verdict::Stale })
+        Some(count)
     }
 
-    /// The time and its proof.
-    fn nonce(&self, now: MonoTime) -> String {
-        let stamp = format!("{:016x}", now.as_nanos());
-        let proof = hmac::sign(&self.key, stamp.as_bytes());
-        format!("{stamp}{}", hex(&proof.as_ref()[..16]))
+    /// The time, a number, a mark of the address, and the proof of all three.
+    fn nonce(&self, now: MonoTime, number: u32, address: IpAddr) -> String {
+        let stamp = format!("{:016x}{number:08x}", now.as_nanos());
+        let mark = hmac::sign(&self.key, format!("{stamp} {}", address.to_canonical()).as_bytes());
+        let text = format!("{stamp}{}", hex(&mark.as_ref()[..8]));
+        format!("{text}{}", self.proof(&text))
     }
 
-    /// How old one of our nonces is; `None` where it is none of ours.
-    fn age(&self, now: MonoTime, nonce: &str) -> Option<Duration> {
-        let stamp = u64::from_str_radix(nonce.get(..16)?, 16).ok()?;
+    fn proof(&self, text: &str) -> String {
+        hex(&hmac::sign(&self.key, text.as_bytes()).as_ref()[..16])
+    }
+
+    /// When one of our nonces was made, its name, and whether it was made for `address`; `None`
+    /// where it is none of ours.
+    fn made(&self, nonce: &str, address: IpAddr) -> Option<(MonoTime, u128, bool)> {
+        let (text, proof) = nonce.split_at_checked(40)?;
+        let ours = self.proof(text);
+        constant_time::verify_slices_are_equal(ours.as_bytes(), proof.as_bytes()).ok()?;
+        let stamp = u64::from_str_radix(text.get(..16)?, 16).ok()?;
+        let number = u32::from_str_radix(text.get(16..24)?, 16).ok()?;
         let made = MonoTime::from_nanos(stamp);
-        let same = constant_time::verify_slices_are_equal(self.nonce(made).as_bytes(), nonce.as_bytes());
-        same.ok().map(|()| now.since(made))
+        let theirs = self.nonce(made, number, address) == nonce;
+        Some((made, u128::from(stamp) << 32 | u128::from(number), theirs))
     }
+}
+
+/// Whether the URI of a digest is that of its request. Proxies rewrite the request's: the one it was
+/// first sent to stands in To. Ports, parameters and capitals of the host may differ.
+///
+/// Source: RFC 3261 §22.4; RFC 7616 §3.4.6.
+fn means(uri: &str, request: &Request) -> bool {
+    let Some(uri) = Uri::parse(uri) else { return false };
+    let same = |other: &Uri| {
+        let host = |uri: &Uri| match uri.host.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host.to_ascii_lowercase(),
+            _ => uri.host.to_ascii_lowercase(),
+        };
+        uri.user_text() == other.user_text() && host(&uri) == host(other)
+    };
+    same(&request.uri) || request.to().is_some_and(|to| same(&to.uri))
 }
 
 impl Algorithm {
@@ -167,39 +253,121 @@ mod tests {
         Digest::new(Credentials { realm: "optag".into(), users, algorithms }, &[7; 32])
     }
 
-    fn authorization(digest: &Digest, made: MonoTime, algorithm: Algorithm, password: &str) -> String {
-        let nonce = digest.nonce(made);
+    fn authorization(nonce: &str, count: u32, algorithm: Algorithm, password: &str, uri: &str) -> String {
         let ha1 = algorithm.hex(&format!("src:optag:{password}"));
-        let ha2 = algorithm.hex("INVITE:sip:srs@r");
-        let response = algorithm.hex(&format!("{ha1}:{nonce}:00000001:c:auth:{ha2}"));
+        let ha2 = algorithm.hex(&format!("INVITE:{uri}"));
+        let response = algorithm.hex(&format!("{ha1}:{nonce}:{count:08x}:c:auth:{ha2}"));
         format!(
-            "Digest username=\"src\", realm=\"optag\", nonce=\"{nonce}\", uri=\"sip:srs@r\", qop=auth, \
-             nc=00000001, cnonce=\"c\", algorithm={}, response=\"{response}\"",
+            "Digest username=\"src\", realm=\"optag\", nonce=\"{nonce}\", uri=\"{uri}\", qop=auth, \
+             nc={count:08x}, cnonce=\"c\", algorithm={}, response=\"{response}\"",
             algorithm.name()
         )
     }
 
+    fn request(method: &str, authorization: &str) -> Request {
+        use crate::signalling::sip::parse::{Framing, Parsed, parse};
+        let text = format!(
+            "{method} sip:srs@r:5060;transport=udp SIP/2.0\r\nVia: SIP/2.0/UDP c;branch=z9hG4bK1\r\n\
+             From: <sip:x@y>;tag=1\r\nTo: <sip:recorder@first>\r\nCall-ID: i\r\nCSeq: 1 {method}\r\n\
+             Authorization: {authorization}\r\n\r\n"
+        );
+        match parse(text.as_bytes(), Framing::Datagram) {
+            Ok(Parsed::Request(request)) => *request,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
     #[test]
     fn both_hashes_prove_a_user_and_nothing_else_does() {
-        let digest = checker();
+        let mut digest = checker();
         for algorithm in [Algorithm::Md5, Algorithm::Sha256] {
-            let good = authorization(&digest, at(10), algorithm, "secret");
-            assert_eq!(digest.check(at(20), "INVITE", &good), Verdict::Good);
-            assert_eq!(digest.check(at(20), "BYE", &good), Verdict::Bad);
-            assert_eq!(digest.check(at(400), "INVITE", &good), Verdict::Stale);
-            let wrong = authorization(&digest, at(10), algorithm, "Secret");
-            assert_eq!(digest.check(at(20), "INVITE", &wrong), Verdict::Bad);
+            let made = digest.nonce(at(10), algorithm as u32, PEER);
+            let with = |count, password: &str| authorization(&made, count, algorithm, password, "sip:srs@r");
+            let mut check =
+                |secs, method: &str, text: &str| digest.check(at(secs), PEER, &request(method, text));
+            assert_eq!(check(20, "INVITE", &with(1, "secret")), Verdict::Good);
+            assert_eq!(check(20, "BYE", &with(2, "secret")), Verdict::Bad, "made for another method");
+            assert_eq!(check(20, "INVITE", &with(2, "Secret")), Verdict::Bad);
+            assert_eq!(check(20, "INVITE", &with(2, "secret")), Verdict::Good);
+            assert_eq!(check(400, "INVITE", &with(3, "secret")), Verdict::Stale);
         }
         for junk in ["", "Digest", "NoOneKnowsThisScheme opaque-data=here", "Digest username=\"src\""] {
-            assert_eq!(digest.check(at(1), "INVITE", junk), Verdict::Bad);
+            assert_eq!(checker().check(at(1), PEER, &request("INVITE", junk)), Verdict::Bad);
         }
+    }
+
+    #[test]
+    fn credentials_are_good_for_one_request_and_its_own_target() {
+        let mut digest = checker();
+        let nonce = digest.nonce(at(10), 1, PEER);
+        let with = |count, uri: &str| authorization(&nonce, count, Algorithm::Sha256, "secret", uri);
+        let mut check = |text: &str| digest.check(at(11), PEER, &request("INVITE", text));
+        assert_eq!(check(&with(1, "sip:srs@r")), Verdict::Good);
+        assert_eq!(check(&with(1, "sip:srs@r")), Verdict::Stale, "a replay is challenged anew");
+        assert_eq!(check(&with(3, "sip:srs@R:5060;x=y")), Verdict::Good);
+        assert_eq!(check(&with(2, "sip:recorder@first")), Verdict::Good, "behind a proxy; and overtaken");
+        for uri in ["sip:other@r", "sip:srs@other", "srs", ""] {
+            assert_eq!(check(&with(4, uri)), Verdict::Bad, "{uri}");
+        }
+        // Without a count, as clients of RFC 2069 write it.
+        let ha1 = Algorithm::Md5.hex("src:optag:secret");
+        let nonce = digest.nonce(at(10), 2, PEER);
+        let ha2 = Algorithm::Md5.hex("INVITE:sip:srs@r");
+        let old = format!(
+            "Digest username=\"src\", nonce=\"{nonce}\", uri=\"sip:srs@r\", response=\"{}\"",
+            Algorithm::Md5.hex(&format!("{ha1}:{nonce}:{ha2}"))
+        );
+        for expect in [Verdict::Good, Verdict::Stale] {
+            assert_eq!(digest.check(at(11), PEER, &request("INVITE", &old)), expect);
+        }
+    }
+
+    #[test]
+    fn guessing_is_slowed_and_a_right_guess_in_the_pause_is_not_looked_at() {
+        let mut digest = checker();
+        let nonce = digest.nonce(at(10), 1, PEER);
+        let with = |password: &str| authorization(&nonce, 1, Algorithm::Md5, password, "sip:srs@r");
+        let mut verdicts = Vec::new();
+        for n in 0..1_000 {
+            verdicts.push(digest.check(at(10), PEER, &request("INVITE", &with(&format!("guess {n}")))));
+        }
+        assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::Bad).count(), 6);
+        assert_eq!(digest.check(at(10), PEER, &request("INVITE", &with("secret"))), Verdict::Slowed);
+        let other = "192.0.2.1".parse().unwrap();
+        let theirs = digest.nonce(at(10), 2, other);
+        let good = authorization(&theirs, 1, Algorithm::Md5, "secret", "sip:srs@r");
+        assert_eq!(digest.check(at(10), other, &request("INVITE", &good)), Verdict::Good);
+        let again = digest.nonce(at(70), 1, PEER);
+        let good = authorization(&again, 1, Algorithm::Md5, "secret", "sip:srs@r");
+        assert_eq!(digest.check(at(80), PEER, &request("INVITE", &good)), Verdict::Good);
+    }
+
+    #[test]
+    fn nobody_under_a_forged_source_slows_the_client_at_that_address() {
+        let mut digest = checker();
+        let own = digest.nonce(at(10), 1, "192.0.2.1".parse().unwrap());
+        for n in 0..1_000 {
+            for nonce in [own.as_str(), "", "0", &"0".repeat(72), &"\u{e6}".repeat(36)] {
+                let guess = authorization(nonce, n, Algorithm::Md5, "guess", "sip:srs@r");
+                let right = authorization(nonce, n, Algorithm::Md5, "secret", "sip:srs@r");
+                let verdict = digest.check(at(10), PEER, &request("INVITE", &guess));
+                assert!(matches!(verdict, Verdict::Bad | Verdict::Stale));
+                let same = digest.check(at(10), PEER, &request("INVITE", &right));
+                assert_eq!(same, verdict, "nothing is learnt about the password");
+            }
+        }
+        let nonce = digest.nonce(at(10), 2, PEER);
+        let good = authorization(&nonce, 1, Algorithm::Md5, "secret", "sip:srs@r");
+        assert_eq!(digest.check(at(10), PEER, &request("INVITE", &good)), Verdict::Good);
     }
 
     #[test]
     fn a_nonce_of_another_recorder_is_none() {
         let other = Digest::new(checker().credentials, &[8; 32]);
-        let forged = authorization(&other, at(10), Algorithm::Md5, "secret");
-        assert_eq!(checker().check(at(11), "INVITE", &forged), Verdict::Bad);
+        let forged = authorization(&other.nonce(at(10), 1, PEER), 1, Algorithm::Md5, "secret", "sip:srs@r");
+        assert_eq!(checker().check(at(11), PEER, &request("INVITE", &forged)), Verdict::Bad);
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod doors;
 mod ends;
 pub mod flow;
 pub mod framing;
+pub mod guesses;
 pub mod header;
 #[cfg(feature = "server")]
 pub mod link;

@@ -8,7 +8,9 @@ use super::parties::Hints;
 use super::parties::Parties;
 use super::server::{Output, Server, SessionId};
 use crate::base::clock::{MonoTime, WallTime};
+use crate::base::limit::{NUMBER_CHARS, TEXT_CHARS};
 use crate::base::private::Private;
+use crate::call::text::clean;
 use crate::call::{Account, CallLink, LinkKind, Unrecorded};
 use crate::signalling::sip::flow::Flow;
 use crate::signalling::sip::message::Request;
@@ -29,8 +31,8 @@ impl Server {
             ended_at,
             client: saved.client.clone(),
             department: parties.department.clone().unwrap_or_default(),
-            caller_number: parties.caller_number.into(),
-            called_number: parties.called_number.into(),
+            caller_number: clean(&parties.caller_number, NUMBER_CHARS).into(),
+            called_number: clean(&parties.called_number, NUMBER_CHARS).into(),
             names: names(&links),
             call: saved.call,
             unrecorded: saved.call.is_none().then_some(session.unrecorded).flatten(),
@@ -49,18 +51,24 @@ impl Server {
         if !self.accounted.is_new(&request.headers) {
             return;
         }
-        let hints = Hints::of(request, &self.config.rules);
+        let client = flow.peer.ip();
+        let hints = Hints::of(request, self.config.rules_for(client));
         let view = Default::default();
-        let Parties { caller_number, called_number, department, .. } =
-            super::parties::resolve(&view, &hints, &self.config.rules, &self.config.departments, None);
+        let Parties { caller_number, called_number, department, .. } = super::parties::resolve(
+            &view,
+            &hints,
+            self.config.rules_for(client),
+            self.config.departments_for(client),
+            None,
+        );
         out.push(Output::Account(Box::new(Account {
             id: self.name("account"),
             began_at: at,
             ended_at: Some(at),
             client: flow.peer.ip().to_string(),
             department: department.unwrap_or_default(),
-            caller_number: caller_number.into(),
-            called_number: called_number.into(),
+            caller_number: clean(&caller_number, NUMBER_CHARS).into(),
+            called_number: clean(&called_number, NUMBER_CHARS).into(),
             names: names(&links_of(request)),
             call: None,
             unrecorded: Some(why),
@@ -77,5 +85,5 @@ impl Server {
 /// The names of a call by which other systems' records can be matched.
 fn names(links: &[CallLink]) -> Vec<Private<String>> {
     let telling = links.iter().filter(|link| link.kind != LinkKind::Group);
-    telling.map(|link| link.value.clone()).take(NAMES).collect()
+    telling.map(|link| clean(link.value.reveal(), TEXT_CHARS).into()).take(NAMES).collect()
 }

@@ -3,6 +3,8 @@
 
 use super::config::ConsentSignal;
 use super::session::Session;
+use crate::base::limit::TEXT_CHARS;
+use crate::call::text::clean;
 use crate::call::{Answer, ConsentHow, ConsentKeys, ConsentState, Evidence};
 use crate::signalling::feed::Control;
 
@@ -19,7 +21,9 @@ impl Session {
         let value = parts.next().unwrap_or_default().to_ascii_lowercase();
         let version = parts.find_map(|part| {
             let (name, version) = part.split_once('=')?;
-            name.trim().eq_ignore_ascii_case("prompt").then(|| version.trim().trim_matches('"').to_owned())
+            name.trim()
+                .eq_ignore_ascii_case("prompt")
+                .then(|| clean(version.trim().trim_matches('"'), TEXT_CHARS))
         });
         let says = |list: &[String]| list.contains(&value);
         let answer = match (says(&signal.yes), says(&signal.no)) {

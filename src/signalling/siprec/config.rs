@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::parties::{Departments, PartyRules};
+use super::profile::Profile;
 use crate::signalling::sip::digest::Credentials;
 
 /// Settings of the recording server.
@@ -30,6 +31,13 @@ pub struct Config {
     pub media_source: MediaSource,
     /// Whether keys that a client relays by INFO count as the caller's.
     pub info_keys: bool,
+    /// What differs for some clients; the first that names an address counts.
+    pub profiles: Vec<Profile>,
+    /// The most streams of all recording sessions, and of those of one client: others find RTP ports
+    /// too.
+    pub streams_max: usize,
+    /// See `streams_max`.
+    pub streams_per_client: usize,
     /// The most recording sessions at once.
     pub sessions_max: usize,
     /// 32 random bytes, new at each start: tags, branches and nonces come from them.
@@ -118,6 +126,11 @@ impl AllowList {
         };
         let all = entries.into_iter().map(|entry| read(entry).ok_or_else(|| entry.to_owned()));
         all.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The networks of both lists.
+    pub fn with(&self, other: &Self) -> Self {
+        Self(self.0.iter().chain(&other.0).copied().collect())
     }
 
     /// Whether a client at `ip` is listened to.

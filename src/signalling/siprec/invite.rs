@@ -8,7 +8,6 @@
 //! Source: RFC 7866 §7 and §8; RFC 3261 §13.3, §14.2; RFC 3311 §5.2; RFC 3264 §6, §8.
 
 use super::body::{self, Body};
-use super::config::WhenUnavailable;
 use super::media::{self, Fate};
 use super::metadata;
 use super::opening::is_stale;
@@ -52,7 +51,7 @@ impl Server {
             return;
         }
         let body = body::read(request, at);
-        if let Some(answer) = self.objection(now, request, &body) {
+        if let Some(answer) = self.objection(now, flow, request, &body) {
             // A challenge is no refusal yet; credentials that were refused are one.
             if answer.code != 401 || request.headers.text("authorization").is_some() && !is_stale(&answer) {
                 self.account_refused(at, flow, request, Unrecorded::Rejected(answer.code), out);
@@ -63,7 +62,7 @@ impl Server {
             self.account_refused(at, flow, request, Unrecorded::Rejected(488), out);
             return self.refuse(now, flow, key, request, Answer::new(488, ""), out);
         };
-        let closed = self.draining && self.config.when_unavailable == WhenUnavailable::Refuse;
+        let closed = self.draining && self.config.refuses_for(flow.peer.ip());
         if closed || self.sessions.len() >= self.config.sessions_max {
             self.stats.calls_unavailable += 1;
             let why = if closed { "draining" } else { "sessions_used_up" };
@@ -88,7 +87,7 @@ impl Server {
     ) {
         let Some(id) = self.dialog_of(request) else { return };
         let number = request.cseq().map_or(0, |cseq| cseq.number);
-        let source = self.config.media_source;
+        let source = self.config.media_source_for(self.client_of(id));
         let Some(session) = self.edit(id) else { return };
         session.flow = Some(flow);
         let resumed = session.resumed_ack.take_if(|invite| *invite == number).is_some();
@@ -207,7 +206,7 @@ impl Server {
     /// are some, and the answer waits for their ports. `known` lines were there before.
     fn grow(&mut self, id: SessionId, flow: Flow, offer: &Offer, known: usize) -> bool {
         let parties = self.parties(id);
-        let source = self.config.media_source;
+        let source = self.config.media_source_for(self.client_of(id));
         let Some(session) = self.edit(id) else { return false };
         let Saved { view, hints, ours, .. } = &session.saved;
         let spare = media::spare(offer, |at| ours.lines.get(at).is_some_and(|line| line.taken.is_some()));
@@ -253,7 +252,8 @@ impl Server {
 
     /// New metadata and consent in a request of a dialog.
     pub(super) fn described(&mut self, id: SessionId, at: WallTime, request: &Request, body: Body) {
-        let (signal, rules) = (self.config.consent.clone(), &self.config.rules);
+        let client = self.client_of(id);
+        let (signal, rules) = (self.config.consent_for(client).clone(), self.config.rules_for(client));
         if let Some(session) = self.sessions.get_mut(&id) {
             session.saved.hints.renew(request, rules);
         }
@@ -295,10 +295,11 @@ impl Server {
 
     /// The parties as they are known by now.
     pub(super) fn parties(&mut self, id: SessionId) -> Parties {
+        let client = self.client_of(id);
+        let (rules, departments) = (self.config.rules_for(client), self.config.departments_for(client));
         let Some(session) = self.sessions.get_mut(&id) else { return Parties::default() };
         let Saved { view, hints, caller, guessed, .. } = &mut session.saved;
-        let resolve =
-            |known| parties::resolve(view, hints, &self.config.rules, &self.config.departments, known);
+        let resolve = |known| parties::resolve(view, hints, rules, departments, known);
         // A guess gives way to anything better.
         let better = guessed.then(|| resolve(None)).filter(|parties| !parties.guessed);
         let parties = match better {
@@ -317,7 +318,7 @@ impl Server {
 
     /// Follows what a later text says of the streams there are.
     fn follow(&mut self, id: SessionId, offer: &Offer) {
-        let source = self.config.media_source;
+        let source = self.config.media_source_for(self.client_of(id));
         let now = self.heard.1;
         let Some(session) = self.edit(id) else { return };
         session.follow(offer, source);

@@ -137,7 +137,10 @@ impl SipServer {
         resumed: Vec<Kept>,
     ) -> io::Result<Self> {
         let (arrived, arrivals) = mpsc::channel(ARRIVED_QUEUE);
-        let links = Links::new(config.clients.clone(), arrived);
+        let links = Links::new(
+            config.profiles.iter().fold(config.clients.clone(), |all, one| all.with(&one.clients)),
+            arrived,
+        );
         let certificate = tls_files.map(Certificate::load).transpose()?;
         let mut bound = Bound::default();
         for socket in sockets.udp {
@@ -158,6 +161,9 @@ impl SipServer {
         for kept in resumed {
             let flow = kept.way.and_then(|way| links.again(way));
             server.resume(now, kept, flow);
+        }
+        for (call, silence) in server.silences() {
+            feed.silence(call, silence);
         }
         let (results, decided) = mpsc::channel(RESULTS);
         let consents = feed.consents();
@@ -284,6 +290,7 @@ impl Shell {
             match output {
                 Output::Send(flow, bytes) => self.links.send(flow, bytes),
                 Output::Account(account) => (self.accounts)(*account),
+                Output::Silence(call, silence) => self.feed.silence(call, silence),
                 Output::Alive(call, vouched) => self.feed.alive(call, vouched),
                 Output::Keep(call, text) => self.feed.keep(call, text),
                 Output::Admit(id, call) => {

@@ -27,6 +27,7 @@ mod moving;
 mod opening;
 mod own;
 pub mod parties;
+pub mod profile;
 mod refusals;
 mod replacing;
 mod requests;

@@ -17,9 +17,11 @@ impl Server {
     /// Who takes part in a session's call, as signalling has it now.
     pub(super) fn seen(&mut self, id: SessionId) -> Seen {
         let parties = self.parties(id);
+        let client = self.client_of(id);
+        let (rules, departments) = (self.config.rules_for(client), self.config.departments_for(client));
         let Some(session) = self.sessions.get(&id) else { return Seen::default() };
         let saved = &session.saved;
-        Seen::of(&saved.view, &saved.hints, &parties, &self.config.rules, &self.config.departments)
+        Seen::of(&saved.view, &saved.hints, &parties, rules, departments)
     }
 
     /// Tells the feed where the call has gone, if signalling says that it has.

@@ -7,21 +7,24 @@
 //! Source: RFC 7866 §6.1, §7 and §8.
 
 use super::body::{self, Body};
-use super::config::{UntilConsent, WhenUnavailable};
+use super::config::UntilConsent;
 use super::invite::ACCEPT;
 use super::links::{links_of, raw_headers};
 use super::media::{self, Fate};
 use super::own::set_timer;
 use super::parties::{self, Hints, Parties};
+use super::profile::cleaned;
 use super::server::{Incoming, Output, Server, SessionId};
 use super::session::{Saved, Session};
 use crate::base::clock::{MonoTime, WallTime};
 use crate::base::limit::{NUMBER_CHARS, TEXT_CHARS};
+use crate::call::text::clean;
 use crate::call::{ConsentKeys, ConsentState, StreamRole, Unrecorded};
 use crate::signalling::feed::{AdmitError, Admitted, Control, NewCall, NewStream};
 use crate::signalling::sdp::{Description, Media, Offer, Taken};
 use crate::signalling::sip::dialog::Dialog;
 use crate::signalling::sip::digest::Verdict;
+use crate::signalling::sip::flow::Flow;
 use crate::signalling::sip::message::Request;
 use crate::signalling::sip::response::Answer;
 use crate::signalling::sip::transaction::Key;
@@ -64,7 +67,8 @@ impl Server {
         result: Result<Admitted, AdmitError>,
         out: &mut Vec<Output>,
     ) {
-        let until_consent = self.config.until_consent;
+        let client = self.client_of(id);
+        let until_consent = self.config.until_consent_for(client);
         let Some(session) = self.edit(id) else { return };
         session.admitting = false;
         let opening = session.opening.take();
@@ -101,7 +105,10 @@ impl Server {
                 }
                 let deaf = session.deaf;
                 self.stats.calls_without_caller += u64::from(deaf);
+                let call = admitted.id;
                 self.stats.calls_admitted += 1;
+                let silence = self.config.profile(client).and_then(|profile| profile.silence);
+                out.extend(silence.map(|silence| Output::Silence(call, silence)));
             }
             Err(error) => {
                 if session.over {
@@ -110,7 +117,7 @@ impl Server {
                 }
                 session.unrecorded = Some(Unrecorded::Unavailable(error.name()));
                 self.stats.calls_unavailable += 1;
-                let refuse = self.config.when_unavailable == WhenUnavailable::Refuse;
+                let refuse = self.config.refuses_for(client);
                 let passing = !matches!(error, AdmitError::UnknownDepartment(_) | AdmitError::BadStreams(_));
                 if refuse && passing {
                     if let Some((key, request)) = opening {
@@ -132,7 +139,13 @@ impl Server {
     }
 
     /// What speaks against a first INVITE, as an answer.
-    pub(super) fn objection(&mut self, now: MonoTime, request: &Request, body: &Body) -> Option<Answer> {
+    pub(super) fn objection(
+        &mut self,
+        now: MonoTime,
+        flow: Flow,
+        request: &Request,
+        body: &Body,
+    ) -> Option<Answer> {
         if let Some(answer) = unsupported(request) {
             return Some(answer);
         }
@@ -152,24 +165,21 @@ impl Server {
         if !recording && !takes_sdp {
             return Some(Answer::new(406, ""));
         }
-        if let Some(digest) = &self.digest {
-            let mut verdicts = request
-                .headers
-                .all("authorization")
-                .map(|value| digest.check(now, &request.method, &String::from_utf8_lossy(value)));
-            let verdict = verdicts.find(|v| *v != Verdict::Bad).unwrap_or(Verdict::Bad);
+        if let Some(digest) = &mut self.digest {
+            let verdict = digest.check(now, flow.peer.ip(), request);
+            self.stats.guesses_slowed += u64::from(verdict == Verdict::Slowed);
             if verdict != Verdict::Good {
                 self.stats.challenged += 1;
                 let stale = verdict == Verdict::Stale;
                 let mut answer = Answer::new(401, "");
-                for (at, challenge) in digest.challenges(now, stale).into_iter().enumerate() {
+                for (at, challenge) in digest.challenges(now, flow.peer.ip(), stale).into_iter().enumerate() {
                     let fields = if at == 0 { &mut answer.headers } else { &mut answer.optional };
                     fields.push(("WWW-Authenticate", challenge));
                 }
                 return Some(answer);
             }
         }
-        if !recording && !self.config.plain_calls {
+        if !recording && !self.config.plain_calls_for(flow.peer.ip()) {
             self.stats.refused_plain += 1;
             return Some(Answer::new(403, ""));
         }
@@ -190,7 +200,8 @@ impl Server {
         let Some(mut dialog) = Dialog::from_invite(&request, &tag) else { return };
         dialog.reach_at(flow.peer);
         let session_id = u64::from_str_radix(&self.name("sdp")[..13], 16).unwrap_or(1);
-        let hints = Hints::of(&request, &self.config.rules);
+        let client = flow.peer.ip();
+        let hints = Hints::of(&request, self.config.rules_for(client));
         let mut session = Session::new(Saved {
             dialog,
             ours: Description::new(session_id),
@@ -226,9 +237,9 @@ impl Server {
         caller_first(&mut streams, &mut fates);
         self.stats.callers_guessed += u64::from(parties.guessed);
         let department = parties.department.clone();
-        let department =
-            department.and_then(|id| self.config.departments.all.iter().find(|d| d.id == id).cloned());
-        let source = self.config.media_source;
+        let department = department
+            .and_then(|id| self.config.departments_for(client).all.iter().find(|d| d.id == id).cloned());
+        let source = self.config.media_source_for(client);
         let nameless =
             |(media, fate): (&Media, &Fate)| matches!(fate, Fate::Stream(_)) && media.address.is_none();
         let media = offer.iter().flat_map(|offer| &offer.media);
@@ -271,6 +282,9 @@ impl Server {
         let call = new_call(department.id, &parties, streams, session, raw);
         if self.draining {
             self.admitted(now, id, Err(AdmitError::Draining), out);
+        } else if self.is_over_quota(client) {
+            self.stats.over_quota += 1;
+            self.admitted(now, id, Err(AdmitError::Quota), out);
         } else {
             out.push(Output::Admit(id, Box::new(call)));
         }
@@ -283,7 +297,7 @@ impl Server {
         parties: &Parties,
         offer: Option<&Offer>,
     ) -> (Vec<NewStream>, Vec<Fate>) {
-        let source = self.config.media_source;
+        let source = self.config.media_source_for(self.client_of(id));
         let Some(session) = self.sessions.get_mut(&id) else { return Default::default() };
         let Saved { view, hints, ours, lines, .. } = &mut session.saved;
         if let Some(offer) = offer {
@@ -404,15 +418,14 @@ fn new_call(
     session: &Session,
     raw: Vec<crate::call::RawBody>,
 ) -> NewCall {
-    let cut = |text: &str, chars: usize| text.chars().take(chars).collect::<String>();
     NewCall {
         prompt_version: None,
         department,
-        caller_number: cut(&parties.caller_number, NUMBER_CHARS).into(),
-        called_number: cut(&parties.called_number, NUMBER_CHARS).into(),
-        caller_name: parties.caller_name.as_deref().map(|name| cut(name, TEXT_CHARS).into()),
-        external_id: Some(cut(&session.saved.dialog.call_id, TEXT_CHARS).into()),
-        streams,
+        caller_number: clean(&parties.caller_number, NUMBER_CHARS).into(),
+        called_number: clean(&parties.called_number, NUMBER_CHARS).into(),
+        caller_name: parties.caller_name.as_deref().map(|name| clean(name, TEXT_CHARS).into()),
+        external_id: Some(clean(&session.saved.dialog.call_id, TEXT_CHARS).into()),
+        streams: cleaned(streams),
         context: session.context(parties, raw),
     }
 }

@@ -168,7 +168,7 @@ impl Server {
         let bare = host.strip_suffix(&format!(":{port}")).unwrap_or(&host).trim_matches(['[', ']']);
         if let Ok(ip) = bare.parse::<IpAddr>()
             && ip.is_ipv4() == flow.peer.is_ipv4()
-            && self.config.clients.allows(ip)
+            && self.config.allows(ip)
         {
             flow.peer = (ip, port).into();
         }

@@ -134,7 +134,7 @@ impl Server {
     }
 
     fn info(&mut self, at: WallTime, flow: Flow, id: SessionId, request: &Request) {
-        let relayed = self.config.info_keys;
+        let relayed = self.config.info_keys_for(self.client_of(id));
         let body = body::read(request, at);
         if let Some(session) = self.edit(id) {
             let in_order = session.saved.dialog.accept(request).is_ok();

@@ -76,6 +76,8 @@ pub enum Output {
     /// The client has shown that the session of this call lives; for so long, silence is no reason
     /// to end it.
     Alive(CallId, Duration),
+    /// This call may be silent for so long.
+    Silence(CallId, Duration),
     /// Keep this account.
     Account(Box<Account>),
 }
@@ -252,7 +254,7 @@ impl Server {
         out: &mut Vec<Output>,
     ) {
         self.heard = (now, at);
-        if !self.config.clients.allows(flow.peer.ip()) {
+        if !self.config.allows(flow.peer.ip()) {
             self.stats.dropped_foreign += 1;
             return;
         }

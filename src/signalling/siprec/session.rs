@@ -413,5 +413,6 @@ impl Session {
             raw,
             raw_left_out: 0,
         }
+        .cleaned()
     }
 }

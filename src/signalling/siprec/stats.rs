@@ -73,6 +73,10 @@ pub struct Stats {
     pub taking_failed: u64,
     /// Sessions ended because nobody acknowledged the answer.
     pub unacknowledged: u64,
+    /// Calls not taken because their client, or SIPREC as a whole, had as many streams as it may.
+    pub over_quota: u64,
+    /// Credentials that were not looked at, because their address had guessed too often.
+    pub guesses_slowed: u64,
     /// Sessions ended because another took their place.
     pub replaced: u64,
     /// Requests that came by several ways and were answered once.
@@ -97,7 +101,7 @@ impl Stats {
     }
 
     /// Every counter with its name, for metrics.
-    pub fn named(&self) -> [(&'static str, u64); 37] {
+    pub fn named(&self) -> [(&'static str, u64); 39] {
         [
             ("sessions", self.sessions),
             ("draining", self.draining),
@@ -133,6 +137,8 @@ impl Stats {
             ("taking_done", self.taking_done),
             ("taking_failed", self.taking_failed),
             ("unacknowledged", self.unacknowledged),
+            ("over_quota", self.over_quota),
+            ("guesses_slowed", self.guesses_slowed),
             ("replaced", self.replaced),
             ("merged", self.merged),
             ("timers_expired", self.timers_expired),

@@ -97,7 +97,7 @@ impl Server {
         response: Option<&Response>,
         out: &mut Vec<Output>,
     ) {
-        let source = self.config.media_source;
+        let source = self.config.media_source_for(self.client_of(id));
         let Some(session) = self.edit(id).filter(|session| !session.over) else { return };
         let by_invite = session.taking == Taking::Invite;
         session.taking = Taking::Idle;
