@@ -203,7 +203,8 @@ impl Digest {
 }
 
 /// Whether the URI of a digest is that of its request. Proxies rewrite the request's: the one it was
-/// first sent to stands in To. Ports, parameters and capitals of the host may differ.
+/// first sent to stands in To. Ports, parameters and capitals of the host may differ, and some clients
+/// write no user.
 ///
 /// Source: RFC 3261 §22.4; RFC 7616 §3.4.6.
 fn means(uri: &str, request: &Request) -> bool {
@@ -213,7 +214,8 @@ fn means(uri: &str, request: &Request) -> bool {
             Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host.to_ascii_lowercase(),
             _ => uri.host.to_ascii_lowercase(),
         };
-        uri.user_text() == other.user_text() && host(&uri) == host(other)
+        let user = uri.user_text();
+        (user.is_empty() || user == other.user_text()) && host(&uri) == host(other)
     };
     same(&request.uri) || request.to().is_some_and(|to| same(&to.uri))
 }

@@ -13,14 +13,12 @@ use super::links::{links_of, raw_headers};
 use super::media::{self, Fate};
 use super::own::set_timer;
 use super::parties::{self, Hints, Parties};
-use super::profile::cleaned;
+use super::profile::new_call;
 use super::server::{Incoming, Output, Server, SessionId};
 use super::session::{Saved, Session};
 use crate::base::clock::{MonoTime, WallTime};
-use crate::base::limit::{NUMBER_CHARS, TEXT_CHARS};
-use crate::call::text::clean;
 use crate::call::{ConsentKeys, ConsentState, StreamRole, Unrecorded};
-use crate::signalling::feed::{AdmitError, Admitted, Control, NewCall, NewStream};
+use crate::signalling::feed::{AdmitError, Admitted, Control, NewStream};
 use crate::signalling::sdp::{Description, Media, Offer, Taken};
 use crate::signalling::sip::dialog::Dialog;
 use crate::signalling::sip::digest::Verdict;
@@ -409,23 +407,4 @@ fn caller_first(streams: &mut Vec<NewStream>, fates: &mut [Fate]) {
         }
     }
     *streams = order.into_iter().map(|at| streams[at].clone()).collect();
-}
-
-fn new_call(
-    department: String,
-    parties: &Parties,
-    streams: Vec<NewStream>,
-    session: &Session,
-    raw: Vec<crate::call::RawBody>,
-) -> NewCall {
-    NewCall {
-        prompt_version: None,
-        department,
-        caller_number: clean(&parties.caller_number, NUMBER_CHARS).into(),
-        called_number: clean(&parties.called_number, NUMBER_CHARS).into(),
-        caller_name: parties.caller_name.as_deref().map(|name| clean(name, TEXT_CHARS).into()),
-        external_id: Some(clean(&session.saved.dialog.call_id, TEXT_CHARS).into()),
-        streams: cleaned(streams),
-        context: session.context(parties, raw),
-    }
 }

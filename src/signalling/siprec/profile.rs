@@ -7,11 +7,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::config::{AllowList, Config, ConsentSignal, MediaSource, UntilConsent, WhenUnavailable};
-use super::parties::{Departments, PartyRules};
+use super::parties::{Departments, Parties, PartyRules};
 use super::server::{Server, SessionId};
-use crate::base::limit::TEXT_CHARS;
+use super::session::Session;
+use crate::base::limit::{NUMBER_CHARS, TEXT_CHARS};
 use crate::call::text::clean;
-use crate::signalling::feed::NewStream;
+use crate::signalling::feed::{NewCall, NewStream};
 
 /// The values for the clients at some addresses. What the owner left out is as for all.
 #[derive(Clone, Debug)]
@@ -123,7 +124,7 @@ impl Server {
 }
 
 /// Streams under labels as they may be shown, still unique in their call.
-pub(super) fn cleaned(mut streams: Vec<NewStream>) -> Vec<NewStream> {
+fn cleaned(mut streams: Vec<NewStream>) -> Vec<NewStream> {
     for at in 0..streams.len() {
         let mut label = clean(&streams[at].label, TEXT_CHARS);
         if label.is_empty() || streams[..at].iter().any(|other| other.label == label) {
@@ -132,4 +133,24 @@ pub(super) fn cleaned(mut streams: Vec<NewStream>) -> Vec<NewStream> {
         streams[at].label = label;
     }
     streams
+}
+
+/// A call as it is asked for, with every text as it may be shown.
+pub(super) fn new_call(
+    department: String,
+    parties: &Parties,
+    streams: Vec<NewStream>,
+    session: &Session,
+    raw: Vec<crate::call::RawBody>,
+) -> NewCall {
+    NewCall {
+        prompt_version: None,
+        department,
+        caller_number: clean(&parties.caller_number, NUMBER_CHARS).into(),
+        called_number: clean(&parties.called_number, NUMBER_CHARS).into(),
+        caller_name: parties.caller_name.as_deref().map(|name| clean(name, TEXT_CHARS).into()),
+        external_id: Some(clean(&session.saved.dialog.call_id, TEXT_CHARS).into()),
+        streams: cleaned(streams),
+        context: session.context(parties, raw),
+    }
 }
