@@ -85,10 +85,10 @@ impl RulesWatch {
         let (harmful, harmless): (Vec<_>, Vec<_>) = touching.into_iter().partition(|one| one.harms);
         metrics::foreign_rules(harmful.len(), harmless.len());
         for one in &harmless {
-            tracing::info!(rule = %one.rule, does = %one.does, "a lifecycle rule of others reaches recordings");
+            tracing::info!(rule = %one.rule, does = %one.does, "foreign lifecycle rule affects recordings");
         }
         for one in &harmful {
-            tracing::error!(rule = %one.rule, does = %one.does, "a lifecycle rule of others harms recordings");
+            tracing::error!(rule = %one.rule, does = %one.does, "foreign lifecycle rule endangers recordings");
         }
         harmful.into_iter().map(|one| format!("the lifecycle rule `{}` {}", one.rule, one.does)).collect()
     }

@@ -58,7 +58,7 @@ pub fn confine(config: &Config, program: &Path) -> Confined {
     confined.note("capabilities", drop_capabilities(config));
     let version = landlock_version();
     let ports = match (version >= CONNECTIONS_SINCE, outward_ports(config)) {
-        (true, None) => Err("the database's address names no port".into()),
+        (true, None) => Err("seal.master_key_command may connect anywhere, or a port is not known".into()),
         (true, Some(ports)) => Ok(ports),
         (false, _) => Err(format!("Landlock {CONNECTIONS_SINCE} is needed, the kernel has {version}")),
     };
@@ -86,14 +86,12 @@ fn landlock_version() -> i64 {
     version.max(0)
 }
 
-/// Every directory that a running recorder writes to.
+/// Every directory that a running recorder writes to and makes where it is missing.
 fn written(config: &Config) -> Vec<PathBuf> {
     let parent = |path: &Path| path.parent().filter(|dir| !dir.as_os_str().is_empty()).map(Path::to_owned);
     let mut dirs = vec![config.data_dir.clone(), config.spool.dir.clone(), config.seal.keys_dir.clone()];
     dirs.extend(parent(&config.tokens_path));
     dirs.extend(parent(&config.signing_key_file));
-    dirs.extend(config.audit.anchor_dir.clone());
-    dirs.extend(config.seal.escrow.as_ref().and_then(|escrow| escrow.dir.clone()));
     if let StoreConfig::Local { dir } = &config.store {
         dirs.push(dir.clone());
     }
@@ -127,12 +125,24 @@ fn restrict(config: &Config, program: &Path, ports: Option<&[u16]>) -> Result<()
         let _ = DirBuilder::new().recursive(true).mode(0o700).create(&dir);
         rules = beneath(rules, &dir, all & !BitFlags::from(AccessFs::Execute))?;
     }
+    // Shares of others, perhaps: one that is not mounted must not become a directory of this disk.
+    let escrow = config.seal.escrow.as_ref().and_then(|escrow| escrow.dir.as_deref());
+    for dir in [config.audit.anchor_dir.as_deref(), escrow].into_iter().flatten() {
+        rules = beneath(rules, dir, all & !BitFlags::from(AccessFs::Execute))?;
+    }
     // The program's directory and not its file: at an upgrade another file has its name.
     let execute = BitFlags::from(AccessFs::Execute);
     let dir = program.parent().unwrap_or(Path::new("/"));
     let commands = matches!(config.spool.master_key, MasterKeySource::Command(_));
     for place in LOADERS.iter().map(Path::new).chain([dir]).chain(commands.then_some(Path::new("/"))) {
         rules = beneath(rules, place, execute)?;
+    }
+    if commands {
+        // Tools that ask a key service keep their own state there.
+        let home = std::env::var_os("HOME").map(PathBuf::from);
+        for dir in home.into_iter().chain([std::env::temp_dir()]) {
+            rules = beneath(rules, &dir, all & !BitFlags::from(AccessFs::Execute))?;
+        }
     }
     rules.restrict_self().map(|_| ())
 }
@@ -150,10 +160,20 @@ fn beneath(
 
 /// Ports of store, database and proxies, and that of name servers; `None` where one is not known.
 fn outward_ports(config: &Config) -> Option<Vec<u16>> {
+    if matches!(config.spool.master_key, MasterKeySource::Command(_)) {
+        // Where the command asks for the key is its own affair.
+        return None;
+    }
     let port = |text: &str| url::Url::parse(text).ok()?.port_or_known_default();
     let mut ports = vec![53];
     if let StoreConfig::S3(s3) = &config.store {
         ports.push(s3.endpoint.as_deref().map_or(Some(443), port)?);
+        if s3.credentials.is_none() && s3.credentials_file.is_none() {
+            // Keys then come from the machine's or the container's role, or from STS.
+            ports.extend([80, 443]);
+            let uri = std::env::var("AWS_CONTAINER_CREDENTIALS_FULL_URI").ok();
+            ports.extend(uri.as_deref().and_then(port));
+        }
         ports.extend(s3.proxy.as_ref().and_then(|proxy| port(proxy.reveal())));
         let names = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
         let proxies =
@@ -272,6 +292,9 @@ mod tests {
         let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let data = inside.path().join("data");
         fs::write(outside.path().join("there"), "text").unwrap();
+        if landlock_version() < FILES_SINCE {
+            return println!("skipped: the kernel has no Landlock that holds files");
+        }
         let (enforced, errors) = confined(&config(&data, ""), Path::new("/none/optag"), || {
             fs::create_dir_all(data.join("a/b")).unwrap();
             fs::write(data.join("a/b/file"), "x").unwrap();
@@ -303,6 +326,9 @@ mod tests {
         fs::copy("/bin/true", &ours).unwrap();
         let run = |program: &Path| Command::new(program).status();
         let planted = data.path().join("planted");
+        if landlock_version() < FILES_SINCE {
+            return println!("skipped: the kernel has no Landlock that holds files");
+        }
         let (enforced, ()) = confined(&config(data.path(), ""), &ours, || {
             assert!(run(&ours).unwrap().success());
             fs::copy("/bin/true", &planted).unwrap();
@@ -363,7 +389,9 @@ mod tests {
         assert!(ports("[index]\npostgres = 'postgres://optag@db.example/optag'").contains(&5_432));
         assert!(ports("[index]\npostgres = 'postgres://optag@db.example:6432/optag'").contains(&6_432));
         let s3 = "[store]\nkind = 's3'\nbucket = 'b'\n";
-        assert!(ports(s3).contains(&443));
+        assert!(ports(s3).contains(&443) && ports(s3).contains(&80), "keys of the machine's role");
+        let of_command = "[seal]\nmaster_key_command = 'vault read key'";
+        assert_eq!(outward_ports(&config(dir.path(), of_command)), None);
         let through =
             ports(&format!("{s3}endpoint = 'https://s3.example:9000'\nproxy = 'http://u:p@proxy:3128'"));
         assert!(through.contains(&9_000) && through.contains(&3_128), "{through:?}");

@@ -104,13 +104,13 @@ impl EarlyAnswers {
     ///
     /// Errors: the file cannot be read or written.
     pub fn open(file: PathBuf, kept_for: Duration, hashes: Pseudonyms, now: WallTime) -> io::Result<Self> {
-        let text = match std::fs::read_to_string(&file) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        let bytes = match std::fs::read(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             read => read?,
         };
         let inner = Inner { kept_for, hashes, file, journal: Mutex::default(), all: Mutex::default() };
         // What is no line was never acknowledged: a crash cut it off.
-        for line in text.lines().filter_map(|line| serde_json::from_str(line).ok()) {
+        for line in bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()) {
             inner.take_line(line);
         }
         lock(&inner.all).retain(|_, waiting| waiting.until > now);
@@ -194,8 +194,12 @@ impl Inner {
         let written = file.write_all(&bytes).and_then(|()| file.sync_data());
         journal.lines += 1;
         if written.is_err() {
-            // Neither what a failed write left nor a later sync of this descriptor can be relied on.
+            // Neither what a failed write left nor a later sync of this descriptor can be relied on; and
+            // what was refused must not count after a crash.
             journal.open = None;
+            if let Err(error) = self.rewrite(journal) {
+                tracing::warn!(%error, "cannot rewrite the file of early answers; the next answer tries again");
+            }
         }
         written
     }
@@ -308,9 +312,9 @@ mod tests {
         early.keep(at(0), "before", answer(Answer::Yes)).unwrap();
         // As a disk that fails: the descriptor takes no more, and no new file can be made.
         lock(&early.0.journal).open = Some(File::open("/dev/null").unwrap());
+        std::fs::create_dir(dir.path().join("early.new")).unwrap();
         assert!(matches!(early.keep(at(1), "a", answer(Answer::No)), Err(NotKept::Disk(_))));
         assert_eq!(given(&early, 1, "a"), None);
-        std::fs::create_dir(dir.path().join("early.new")).unwrap();
         assert!(early.keep(at(1), "a", answer(Answer::No)).is_err());
         assert!(early.take(at(1), &["before".into()]).is_err(), "a yes that may be given again is not given");
         std::fs::remove_dir(dir.path().join("early.new")).unwrap();

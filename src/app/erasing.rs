@@ -116,7 +116,7 @@ impl Erasing {
         let gone = self.eraser(&log, &keys).complete(id, cause, now).await.inspect_err(|(_, error)| {
             if error.is_unproven() {
                 metrics::erasure_unproven();
-                tracing::error!(call = %id, %error, "an erasure cannot be certified");
+                tracing::error!(call = %id, %error, "erasure not verified");
             }
         })?;
         metrics::erased(match cause {

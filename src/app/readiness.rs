@@ -226,14 +226,14 @@ impl Readiness for Checks {
                 "clock",
                 self.time.is_confirmed(),
                 true,
-                "it jumped, or store or PostgreSQL say another time; see `optag retention confirm-clock`",
+                "clock jumped, or differs from the time of store or PostgreSQL; see `optag retention confirm-clock`",
             ),
             check(
                 "expiry",
                 self.time.withheld() == 0,
                 true,
                 &format!(
-                    "{} recordings seem due and wait until someone confirms the clock: `optag retention confirm-clock`",
+                    "expiry withheld for {} recordings until the clock is confirmed: `optag retention confirm-clock`",
                     self.time.withheld()
                 ),
             ),

@@ -172,7 +172,7 @@ impl Recorder {
         match answer.await {
             Ok(Ok(_)) => {
                 if let Err(error) = self.answer_early(id, &names_of(&facts)).await {
-                    tracing::error!(call = %id, %error, "an answer that came before its call was not taken");
+                    tracing::error!(call = %id, %error, "an early consent answer could not be applied");
                 }
                 let consent = self.registry.get(id).map_or(consent, |view| view.consent);
                 Ok(Admitted { id, consent, streams: addresses })

@@ -146,7 +146,7 @@ impl Running {
             accounting::pseudonyms(&config.data_dir, &config.country_code)?,
             opened.clock.wall(),
         )
-        .context("the answers that came before their calls")?;
+        .context("the file of early answers")?;
         let recorder = Arc::new(Recorder {
             early,
             accounts: accounts.clone(),

@@ -99,8 +99,8 @@ impl Sweeper {
         if withheld > 0 {
             tracing::error!(
                 withheld, of = live, undated, limit = stopped.map_or("", Stopped::name), %now,
-                "recordings seem due that this clock alone may not end; look whether it is right, then \
-                 `optag retention confirm-clock` lets them go"
+                "expiry withheld: more is due than the limits allow; check the clock, then run \
+                 `optag retention confirm-clock`"
             );
         }
         if stopped.is_some() {

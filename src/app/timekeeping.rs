@@ -192,7 +192,7 @@ impl TimeKeeper {
     fn keep(&self, look: &Look) {
         let kept = Kept { look: look.clone(), bounds: self.bounds() };
         if let Err(error) = replace_json(&self.state_file, &kept) {
-            tracing::warn!(%error, "the look at the clocks could not be kept");
+            tracing::warn!(%error, "cannot write clock.json");
         }
     }
 
@@ -213,7 +213,7 @@ async fn second_sources(store: &Store, index: &Index, wall: WallTime) -> Vec<Wal
     if let Some(admin) = store.admin() {
         match admin.clock().await {
             Ok(time) => said.push(time),
-            Err(error) => tracing::warn!(%error, "the store does not tell the time"),
+            Err(error) => tracing::warn!(%error, "cannot read the time from the store"),
         }
     } else if matches!(database, Ok(None)) && kept_by_a_time_server() {
         said.push(wall);

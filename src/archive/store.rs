@@ -40,7 +40,7 @@ pub enum StoreError {
     #[error("{0}")]
     Source(String),
     /// It answers, and what it says does not prove that nothing is left.
-    #[error("it is not certain that nothing is left: {0}")]
+    #[error("deletion not verified: {0}")]
     Unverified(String),
     /// It cannot be set up this way.
     #[error("the store cannot be used: {0}")]

@@ -77,7 +77,7 @@ impl Store {
     async fn create_twice(&self) -> Result<bool, StoreError> {
         let creates = match self.create(&self.probe, ONE).await {
             Ok(true) => !self.create(&self.probe, TWO).await?,
-            Ok(false) => return Err(StoreError::Transient("a new name is taken".into())),
+            Ok(false) => return Err(StoreError::Transient("the name of a new probe object is taken".into())),
             Err(StoreError::Config(_)) => {
                 self.put_over(&self.probe, ONE).await?;
                 false
@@ -85,7 +85,9 @@ impl Store {
             Err(error) => return Err(error),
         };
         if !self.creates.initialized() && self.creates.set(creates).is_ok() && !creates {
-            tracing::warn!("the store overwrites where it should create: each name is looked at first");
+            tracing::warn!(
+                "the store ignores If-None-Match; each name is checked before it is written: each name is looked at first"
+            );
         }
         Ok(creates)
     }

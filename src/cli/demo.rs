@@ -59,6 +59,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     config.sip.listen = Default::default();
     config.api.listen = free("127.0.0.1:8080")?;
     config.metrics_listen = free("127.0.0.1:9464")?;
+    config.spool.min_free_bytes = 0;
     config.log.level = "warn".into();
     for department in &mut config.departments {
         department.consent_timeout = CONSENT_TIMEOUT;

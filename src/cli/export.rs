@@ -120,9 +120,13 @@ pub async fn run(args: ExportArgs) -> anyhow::Result<ExitCode> {
         }
     }
     // What is missing is said to whoever takes the file away.
-    let known = transport.json(Method::GET, &format!("/api/v1/recordings/{}", args.id), &view).await?;
-    for fault in super::search::faulty(&known) {
-        eprintln!("{}: {fault}", output.display());
+    match transport.json(Method::GET, &format!("/api/v1/recordings/{}", args.id), &view).await {
+        Ok(known) => {
+            for fault in super::search::faulty(&known) {
+                eprintln!("{}: {fault}", output.display());
+            }
+        }
+        Err(error) => eprintln!("{}: cannot tell whether anything is missing: {error}", output.display()),
     }
     Ok(ExitCode::SUCCESS)
 }

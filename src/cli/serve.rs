@@ -101,7 +101,7 @@ pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<
             _ = hangup.recv() => reload(&args.config, &levels),
             _ = upgrade.recv() => {
                 if can_start(&program).await {
-                    tracing::info!("the program takes its own place; calls go on");
+                    tracing::info!("upgrading in place; calls go on");
                     return Err(running.hand_over().await?.exec(&program));
                 }
                 tracing::error!("the program cannot be started with this configuration; this one goes on");
@@ -114,7 +114,7 @@ pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::warn!("a second signal: what can wait for the next start is not waited for");
+        tracing::warn!("second signal: stopping without waiting for deliveries");
     };
     running.stop(hurry).await?;
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,6 @@
 //! Bearer tokens. Source: RFC 6750 §2.1.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{Request, State};
@@ -10,11 +10,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::access::Actor;
+use super::client::{Proxies, Throttle, client_ip};
 use super::problem::Problem;
 use super::tokens::Tokens;
 use crate::metrics::{self, AuthFailure};
 
-/// Failures in a row that are answered at once; then [`REFILL_PER_S`].
+/// Failures in a row of one address that are answered at once; then [`REFILL_PER_S`].
 const BURST: f64 = 50.0;
 /// Failures a second that are looked at; more are answered 429. Good tokens are never held up.
 const REFILL_PER_S: f64 = 10.0;
@@ -23,23 +24,19 @@ const REFILL_PER_S: f64 = 10.0;
 #[derive(Clone)]
 pub(super) struct Gate {
     tokens: Arc<Tokens>,
-    bucket: Arc<Mutex<(f64, Instant)>>,
+    throttle: Arc<Throttle>,
+    proxies: Proxies,
 }
 
 impl Gate {
-    pub fn new(tokens: Arc<Tokens>) -> Self {
-        Self { tokens, bucket: Arc::new(Mutex::new((BURST, Instant::now()))) }
+    pub fn new(tokens: Arc<Tokens>, proxies: Proxies) -> Self {
+        Self { tokens, throttle: Arc::new(Throttle::new(BURST, REFILL_PER_S)), proxies }
     }
 
-    fn refuse(&self, cause: AuthFailure, detail: &str) -> Problem {
+    fn refuse(&self, request: &Request, cause: AuthFailure, detail: &str) -> Problem {
         metrics::auth_failed(cause);
-        let mut bucket = self.bucket.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let (level, at) = *bucket;
-        let now = Instant::now();
-        let level = (level + now.duration_since(at).as_secs_f64() * REFILL_PER_S).min(BURST);
-        let allowed = level >= 1.0;
-        *bucket = (if allowed { level - 1.0 } else { level }, now);
-        match allowed {
+        let client = client_ip(request.extensions(), request.headers(), &self.proxies);
+        match self.throttle.allows(client, Instant::now()) {
             true => Problem::unauthorised(detail),
             false => Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests without a valid token")
                 .header(RETRY_AFTER, 1.into()),
@@ -60,10 +57,10 @@ pub(super) async fn authenticate(State(gate): State<Gate>, mut request: Request,
     });
     let Some(token) = token else {
         let detail = "an access token is required: Authorization: Bearer …";
-        return gate.refuse(AuthFailure::Missing, detail).into_response();
+        return gate.refuse(&request, AuthFailure::Missing, detail).into_response();
     };
     match gate.tokens.authenticate(token) {
-        None => gate.refuse(AuthFailure::Invalid, "the access token is not valid").into_response(),
+        None => gate.refuse(&request, AuthFailure::Invalid, "the access token is not valid").into_response(),
         Some(actor) => {
             request.extensions_mut().insert(actor);
             next.run(request).await

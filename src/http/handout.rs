@@ -121,7 +121,7 @@ pub(super) async fn package(
     };
     answer
         .body(Body::from_stream(Watched::new(blocks, broken)))
-        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer has no valid head"))
+        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "cannot build the response headers"))
 }
 
 /// Opens the audio and packs its first block.

@@ -105,7 +105,7 @@ impl<S> Patient<S> {
                 ready!(due.as_mut().poll(context));
                 Poll::Ready(Err(io::Error::new(
                     io::ErrorKind::TimedOut,
-                    "the client does not read its answer",
+                    "the client stalled while reading the answer",
                 )))
             }
             failed => failed,
@@ -152,7 +152,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let polled = Pin::new(&mut self.stream).poll_flush(context);
+        if polled.is_ready() {
+            // Nothing waits for the client any more.
+            self.due = None;
+        }
+        polled
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -192,6 +197,24 @@ mod tests {
         });
         let failed = patient.write_all(&vec![0; 1 << 20]).await.unwrap_err();
         assert_eq!(failed.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stall_that_is_over_does_not_count_for_the_next_answer() {
+        let (ours, mut theirs) = tokio::io::duplex(1_000);
+        let mut patient = Patient::new(ours, Activity::new(), LIMIT);
+        for _ in 0..2 {
+            let reader = async {
+                tokio::time::sleep(LIMIT / 2).await;
+                theirs.read_exact(&mut [0; 2_000]).await.unwrap();
+            };
+            let writer = async {
+                patient.write_all(&[0; 2_000]).await.unwrap();
+                patient.flush().await.unwrap();
+            };
+            tokio::join!(reader, writer);
+            tokio::time::sleep(LIMIT * 2).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -83,7 +83,7 @@ pub async fn audio(
     }
     answer
         .body(Body::from_stream(file.bytes))
-        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer has no valid head"))
+        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "cannot build the response headers"))
 }
 
 /// The range asked for, unless `If-Range` names another version of the file.

@@ -72,7 +72,7 @@ impl Default for Limits {
 /// The API. Besides on a listener it can be asked in-process: a request that carries an
 /// [`Actor`](super::access::Actor) extension needs no token.
 pub fn router(services: Services, limits: Limits) -> Router {
-    let gate = Gate::new(services.tokens.clone());
+    let gate = Gate::new(services.tokens.clone(), limits.proxies.clone());
     let open = handout_links::router(services.clone(), limits.proxies);
     let caps = Guard { requests: Arc::new(Semaphore::new(limits.requests)), timeout: limits.timeout };
     let (guarded, mut document) = OpenApiRouter::new()

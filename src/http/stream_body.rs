@@ -192,7 +192,7 @@ impl StreamBody {
             telephone_event: self.telephone_event.into_iter().map(event).collect(),
             comfort_noise: Vec::new(),
             source,
-            srtp: self.srtp.and_then(SrtpBody::plan),
+            srtp: self.srtp.map(SrtpBody::plan),
             rtcp: RtcpPlan { mux: self.rtcp.mux, port: self.rtcp.port, ip: None },
         }
     }
@@ -230,13 +230,15 @@ impl SrtpBody {
         wanted
     }
 
-    fn plan(self) -> Option<SrtpPlan> {
-        let suite = Suite::named(&self.suite)?;
+    /// Where no key could be had, the plan has none and every packet fails authentication: a stream
+    /// that was to be encrypted is never taken in the clear.
+    fn plan(self) -> SrtpPlan {
+        let suite = Suite::named(&self.suite);
+        let of = |text: Option<&String>, mki: Vec<u8>| SrtpKey::new(suite?, base64::decode(text?)?, mki).ok();
         let mki = self.mki.as_deref().and_then(hex_bytes).unwrap_or_default();
-        let key = SrtpKey::new(suite, base64::decode(self.key.as_ref()?)?, mki).ok()?;
-        let report = self.report_key.and_then(|text| base64::decode(&text));
-        let send = report.and_then(|secret| SrtpKey::new(suite, secret, Vec::new()).ok());
-        Some(SrtpPlan { receive: vec![key], send, required: true, roc: self.roc.unwrap_or(0) })
+        let receive = of(self.key.as_ref(), mki).into_iter().collect();
+        let send = of(self.report_key.as_ref(), Vec::new());
+        SrtpPlan { receive, send, required: true, roc: self.roc.unwrap_or(0) }
     }
 }
 

@@ -116,7 +116,7 @@ pub enum EraseError {
     #[error(transparent)]
     Index(#[from] IndexError),
     /// What was found so far cannot be kept, and so nothing may be deleted.
-    #[error("what an erasure found cannot be kept: {0}")]
+    #[error("cannot write erasure progress: {0}")]
     Progress(String),
     /// It was delivered, and nothing of it is there: it may lie elsewhere.
     #[error(
@@ -185,7 +185,7 @@ impl Eraser<'_> {
         self.index.reduce(id, cause, now).await.map_err(|error| (Step::Index, error.into()))?;
         self.log.done(id, now, gone.clone()).await.map_err(|error| (Step::Done, error))?;
         if let Err(error) = self.progress.forget(id).await {
-            tracing::warn!(call = %id, error, "what a complete erasure had found is still on disk");
+            tracing::warn!(call = %id, error, "cannot remove erasure progress file");
         }
         Ok(gone)
     }

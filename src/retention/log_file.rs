@@ -58,7 +58,7 @@ impl LogFile {
         for part in &log.parts {
             if part.start > before {
                 return Err(io::Error::other(format!(
-                    "the file before {} is too short",
+                    "the part of the log before {} is truncated",
                     part.path.display()
                 )));
             }
@@ -112,10 +112,7 @@ impl LogFile {
         let part = self.last()?;
         let at = self.end - part.start;
         if part.file.len()? != at {
-            return Err(io::Error::other(format!(
-                "{} is not as this process left it: another one wrote to it",
-                part.path.display()
-            )));
+            return Err(io::Error::other(format!("{} was modified by another process", part.path.display())));
         }
         write_all_at(&*part.file, line, at)?;
         part.file.sync()?;
@@ -183,7 +180,7 @@ impl LogFile {
         })();
         self.end = from + whole as u64;
         if let Err(error) = rewritten {
-            tracing::warn!(%error, "the end of the deletion log could not be written again");
+            tracing::warn!(%error, "cannot rewrite the tail of the deletion log");
             self.failed = true;
         }
         Ok(())

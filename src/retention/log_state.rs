@@ -196,5 +196,5 @@ pub fn is_of(table: &Table, file: &LogFile) -> io::Result<bool> {
 
 /// What the log holds is not what its table says.
 pub fn damaged() -> LogError {
-    io::Error::other("a place in it does not hold what its table says; `optag check` reads all of it").into()
+    io::Error::other("the deletion log and its table disagree; `optag check` reads all of it").into()
 }

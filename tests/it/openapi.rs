@@ -14,15 +14,17 @@ async fn no_answer_of_the_api_is_missing_from_its_document() {
     let server = Server::start(dir.path(), &Settings::with_ports((23_700, 23_790))).await;
     let address = format!("{}/api/openapi.json", server.api);
     let token = format!("Authorization: Bearer {}", server.token_of("admin"));
-    let ran = Command::new("st")
+    let known = Command::new("python3").args(["-c", "import schemathesis"]).output();
+    if !known.is_ok_and(|output| output.status.success()) {
+        return println!("skipped: schemathesis is not installed");
+    }
+    let output = Command::new("python3")
+        .args(["-c", "import sys; from schemathesis.cli import schemathesis; sys.exit(schemathesis())"])
         .args(["run", &address, "-H", &token, "--checks", CHECKS, "--phases", "examples,coverage,fuzzing"])
         .args(["--max-examples", "10", "--seed", "1", "--no-color"])
         .current_dir(dir.path())
-        .output();
-    let Ok(output) = ran else {
-        println!("skipped: schemathesis is not installed");
-        return;
-    };
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("passed"), "{said}");

@@ -292,6 +292,7 @@ listen_udp = "127.0.0.1:0"
 listen_tcp = ""
 [spool]
 segment_mib = 1
+min_free_gib = 0
 [rtp]
 port_min = {low}
 port_max = {high}

@@ -12,7 +12,7 @@ const NOT_SETTINGS: [&str; 5] =
 /// `optag`: `{NAME}_SERVICE_HOST`, `{NAME}_SERVICE_PORT`, `{NAME}_SERVICE_PORT_{PORT}`, `{NAME}_PORT`,
 /// `{NAME}_PORT_{N}_{TCP|UDP|SCTP}` and that with `_PROTO`, `_PORT`, `_ADDR`.
 /// Source: Kubernetes, "Service", environment variables, after Docker's links.
-fn is_service_link(name: &str) -> bool {
+fn is_service_link(name: &str, value: &str) -> bool {
     let after_port = |rest: &str| {
         let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
         let known = ["_TCP", "_UDP", "_SCTP"].iter().find_map(|kind| rest.strip_prefix(kind));
@@ -21,7 +21,7 @@ fn is_service_link(name: &str) -> bool {
     name.ends_with("_SERVICE_HOST")
         || name.ends_with("_SERVICE_PORT")
         || name.contains("_SERVICE_PORT_")
-        || name.ends_with("_PORT")
+        || name.ends_with("_PORT") && value.contains("://")
         || name.match_indices("_PORT_").any(|(at, found)| after_port(&name[at + found.len()..]))
 }
 
@@ -284,7 +284,7 @@ pub fn with_env(raw: RawConfig, env: &[(String, String)]) -> Result<RawConfig, C
             continue;
         }
         let Some((_, section, key)) = known.iter().find(|(variable, ..)| variable == name) else {
-            if is_service_link(name) {
+            if is_service_link(name, value) {
                 continue;
             }
             let nearest = nearest(name, known.iter().map(|(variable, ..)| variable.as_str()));

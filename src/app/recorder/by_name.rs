@@ -62,7 +62,7 @@ impl Recorder {
                 continue;
             }
             if let Err(error) = self.answer_early(call, &self.registry.names(call)).await {
-                tracing::error!(%call, %error, "an answer that came before its call was not taken");
+                tracing::error!(%call, %error, "an early consent answer could not be applied");
             }
         }
     }

@@ -126,8 +126,8 @@ impl Running {
         tracing::warn!(
             waiting = left.spooled,
             outcomes_lost = left.unspooled,
-            hurried = waited.is_none(),
-            "calls are not settled; those that wait in the spool are delivered by the next start"
+            interrupted = waited.is_none(),
+            "drain incomplete: undelivered calls stay in the spool, and the next start delivers them"
         );
     }
 }

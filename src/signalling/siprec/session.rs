@@ -209,6 +209,8 @@ impl Session {
             (Control::Pause | Control::Resume, Control::Pause | Control::Resume) => true,
             (Control::Renegotiate { stream, .. }, Control::Renegotiate { stream: old, .. }) => stream == old,
             (Control::DropStream { stream }, Control::DropStream { stream: old }) => stream == old,
+            // Where the call is last is where it is.
+            (Control::Transfer { .. }, Control::Transfer { .. }) => true,
             _ => false,
         };
         self.waiting.retain(|waiting| !superseded(waiting));
@@ -224,6 +226,8 @@ impl Session {
                 | Control::Resume
                 | Control::Transfer { .. }
                 | Control::Withdraw { .. }
+                | Control::Answer { .. }
+                | Control::AddStream(_)
                 | Control::End
         );
         if needed || self.waiting.len() < WAITING * 4 {
