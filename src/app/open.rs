@@ -218,6 +218,8 @@ impl Opened {
             audit: self.audit.clone(),
             time_zone: self.config.time_zone.clone(),
             grace_s,
+            keep_days: self.config.longest_kept_days(),
+            reports: Default::default(),
         })
     }
 

@@ -2,6 +2,7 @@
 //! receipts, holds, the audit's pages. The report on retention is `retention_report`'s.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -10,6 +11,8 @@ use serde_json::value::RawValue;
 use crate::app::erasing::Erasing;
 use crate::app::library::summary;
 use crate::app::registry::Registry;
+use crate::app::reports::Reports;
+use crate::app::retention_report::Reporter;
 use crate::app::settling::Settling;
 use crate::app::timekeeping::TimeKeeper;
 use crate::archive::copies::CopyKind;
@@ -23,7 +26,7 @@ use crate::http::access::Actor;
 use crate::http::library::{EraseReceipt, EraseState, EraseStep, LibraryError, RecordingState};
 use crate::http::steward::{
     AuditPage, CandidatePage, CandidateQuery, CandidateView, ClockView, CopyView, ErasurePreview, Fit,
-    HoldView, NewHold, RetentionReport, Steward,
+    HoldView, NewHold, ReportAnswer, Steward,
 };
 use crate::index::{Candidate, IndexRow, Wanted};
 use crate::retention::deletion_log::Cause;
@@ -51,6 +54,10 @@ pub struct Stewarding {
     pub time_zone: String,
     /// How long something may be on its way out after its time. Units: s.
     pub grace_s: u64,
+    /// The longest that a department keeps recordings. Units: days.
+    pub keep_days: u8,
+    /// Reports that are being made.
+    pub reports: Reports,
 }
 
 impl Steward for Stewarding {
@@ -228,8 +235,19 @@ impl Steward for Stewarding {
         self.erasing.custody.holds.all().into_iter().map(hold_view).collect()
     }
 
-    fn retention_report(&self, at: Option<WallTime>) -> BoxFuture<'_, Result<RetentionReport, LibraryError>> {
-        async move { Ok(self.report(at).await) }.boxed()
+    fn retention_report(
+        &self,
+        at: Option<WallTime>,
+        job: Option<u64>,
+    ) -> BoxFuture<'_, Result<ReportAnswer, LibraryError>> {
+        let reporter = Reporter {
+            erasing: Arc::clone(&self.erasing),
+            time: Arc::clone(&self.time),
+            grace_s: self.grace_s,
+            keep_days: self.keep_days,
+        };
+        let make = move |looked_at: Arc<AtomicU64>| async move { reporter.report(at, &looked_at).await };
+        async move { self.reports.get(at, job, make).await }.boxed()
     }
 
     fn confirm_clock(&self) -> BoxFuture<'_, Result<ClockView, LibraryError>> {

@@ -108,6 +108,34 @@ impl Store {
         Ok(())
     }
 
+    /// A folder: the folders in it and its files, each in order of names.
+    pub(super) async fn folder(&self, folder: &str) -> Result<(Vec<String>, Vec<StoredCopy>), StoreError> {
+        let Some(dir) = self.directory() else { return Ok(Default::default()) };
+        let (dir, folder) = (dir.to_owned(), folder.to_owned());
+        blocking(move || {
+            let (mut below, mut copies) = (Vec::new(), Vec::new());
+            let entries = match fs::read_dir(dir.join(&folder)) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == ErrorKind::NotFound && dir.is_dir() => {
+                    return Ok((below, copies));
+                }
+                Err(error) => return Err(error),
+            };
+            for entry in entries {
+                let entry = entry?;
+                let key = PathBuf::from(&folder).join(entry.file_name()).to_string_lossy().into_owned();
+                match entry.file_type()?.is_dir() {
+                    true => below.push(key),
+                    false => copies.extend(file(&entry, key)?),
+                }
+            }
+            below.sort();
+            copies.sort_by(|one, other| one.key.cmp(&other.key));
+            Ok((below, copies))
+        })
+        .await
+    }
+
     /// The file of this name, if there is one.
     pub(super) async fn file_there(&self, name: &str) -> Result<Vec<StoredCopy>, StoreError> {
         let Some(dir) = self.directory() else { return Ok(Vec::new()) };
@@ -173,24 +201,29 @@ fn files(dir: &FsPath, stem: &str) -> std::io::Result<Vec<StoredCopy>> {
             if !key.starts_with(stem) {
                 continue;
             }
-            let facts = match entry.metadata() {
-                Ok(facts) => facts,
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
-            let unfinished = key.rsplit_once('#').is_some_and(|(_, n)| n.bytes().all(|b| b.is_ascii_digit()));
-            let stored_at = facts.modified().ok().and_then(|at| jiff::Timestamp::try_from(at).ok());
-            found.push(StoredCopy {
-                version: None,
-                kind: if unfinished { CopyKind::Unfinished } else { CopyKind::Object },
-                bytes: facts.len(),
-                stored_at: stored_at.map(WallTime::from_timestamp),
-                key,
-            });
+            found.extend(file(&entry, key)?);
         }
     }
     found.sort_by(|one, other| one.key.cmp(&other.key));
     Ok(found)
+}
+
+/// A file as a copy; `None` where it is gone meanwhile.
+fn file(entry: &fs::DirEntry, key: String) -> std::io::Result<Option<StoredCopy>> {
+    let facts = match entry.metadata() {
+        Ok(facts) => facts,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let unfinished = key.rsplit_once('#').is_some_and(|(_, n)| n.bytes().all(|b| b.is_ascii_digit()));
+    let stored_at = facts.modified().ok().and_then(|at| jiff::Timestamp::try_from(at).ok());
+    Ok(Some(StoredCopy {
+        version: None,
+        kind: if unfinished { CopyKind::Unfinished } else { CopyKind::Object },
+        bytes: facts.len(),
+        stored_at: stored_at.map(WallTime::from_timestamp),
+        key,
+    }))
 }
 
 #[cfg(test)]

@@ -203,7 +203,10 @@ impl S3Admin {
         Err(StoreError::Transient("the listing of objects does not end".into()))
     }
 
-    async fn uploads_below(&self, stem: &str) -> Result<Vec<StoredCopy>, StoreError> {
+    /// Unfinished uploads whose name begins with `stem`.
+    ///
+    /// Errors: the store does not answer.
+    pub async fn uploads_below(&self, stem: &str) -> Result<Vec<StoredCopy>, StoreError> {
         let mut found = Vec::new();
         let (mut key, mut upload) = (None, None);
         for _ in 0..PAGES {
@@ -232,11 +235,11 @@ impl S3Admin {
     }
 }
 
-fn breaks_off(of: &str) -> StoreError {
+pub(super) fn breaks_off(of: &str) -> StoreError {
     StoreError::Unverified(format!("the list of {of} breaks off and does not say where it goes on"))
 }
 
-fn time(at: Option<DateTime>) -> Option<WallTime> {
+pub(super) fn time(at: Option<DateTime>) -> Option<WallTime> {
     at.map(|at| WallTime::from_unix_micros(at.secs().saturating_mul(1_000_000)))
 }
 

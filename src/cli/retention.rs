@@ -1,5 +1,6 @@
 //! `optag retention`: the report that nothing is too old, holds, and the clock's confirmation.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use axum::http::Method;
@@ -24,7 +25,7 @@ pub struct RetentionArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Look at index, store, spool and deletion log. Exit code 0: nothing was too old, and all could be looked at. 1: not so.
+    /// Look at index, store, spool and deletion log. Exit code 0: nothing was too old, index and store have the same recordings, and all could be looked at. 1: not so.
     Report {
         /// The moment: a day or a time; otherwise now.
         #[arg(long, value_name = "TIME")]
@@ -74,9 +75,7 @@ enum Action {
 pub async fn run(args: RetentionArgs) -> anyhow::Result<ExitCode> {
     match args.action {
         Action::Report { at, json, config } => {
-            let query: Vec<_> = at.into_iter().map(|at| ("at", at)).collect();
-            let path = "/api/v1/retention/report";
-            let report = Transport::open(&config).await?.json(Method::GET, path, &query).await?;
+            let report = report(&Transport::open(&config).await?, at).await?;
             match json {
                 true => println!("{}", serde_json::to_string_pretty(&report)?),
                 false => print(&report),
@@ -101,6 +100,28 @@ pub async fn run(args: RetentionArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Waits for the report as long as it takes, and shows on the terminal how far it is.
+async fn report(transport: &Transport, at: Option<String>) -> anyhow::Result<serde_json::Value> {
+    let mut query: Vec<_> = at.into_iter().map(|at| ("at", at)).collect();
+    let shows = std::io::stderr().is_terminal();
+    let mut shown = false;
+    loop {
+        let answer = transport.json(Method::GET, "/api/v1/retention/report", &query).await?;
+        let Some(job) = answer["job"].as_u64() else {
+            if shown {
+                eprintln!();
+            }
+            return Ok(answer);
+        };
+        if shows {
+            eprint!("\r{} copies in the store looked at", answer["looked_at"]);
+            shown = true;
+        }
+        query.retain(|(key, _)| *key != "job");
+        query.push(("job", job.to_string()));
+    }
+}
+
 async fn show(config: &ConfigArgs, method: Method, path: &str) -> anyhow::Result<()> {
     let answer = Transport::open(config).await?.json(method, path, &[]).await?;
     println!("{}", serde_json::to_string_pretty(&answer)?);
@@ -111,10 +132,12 @@ fn print(report: &serde_json::Value) {
     let text = |value: &serde_json::Value| value.as_str().unwrap_or("-").to_owned();
     println!("at {}, nothing older than {} days:", text(&report["at"]), report["limit_days"]);
     for part in report["parts"].as_array().into_iter().flatten() {
-        let verdict = match (part["answers"] == true, part["too_old"].as_u64().unwrap_or(0)) {
-            (false, _) => "could not be looked at".to_owned(),
-            (true, 0) => "nothing too old".to_owned(),
-            (true, count) => format!("{count} TOO OLD"),
+        let count = |name: &str| part[name].as_u64().unwrap_or(0);
+        let verdict = match (part["answers"] == true, count("too_old"), count("amiss")) {
+            (false, ..) => "could not be looked at whole".to_owned(),
+            (true, 0, 0) => "nothing too old, nothing amiss".to_owned(),
+            (true, 0, amiss) => format!("{amiss} AMISS"),
+            (true, old, _) => format!("{old} TOO OLD"),
         };
         println!(
             "  {:<13} {:>8} there, oldest {}: {verdict}",

@@ -295,7 +295,15 @@ impl Steward for Fake {
         Vec::new()
     }
 
-    fn retention_report(&self, at: Option<WallTime>) -> BoxFuture<'_, Result<RetentionReport, LibraryError>> {
+    fn retention_report(
+        &self,
+        at: Option<WallTime>,
+        job: Option<u64>,
+    ) -> BoxFuture<'_, Result<ReportAnswer, LibraryError>> {
+        if let Some(job) = job {
+            let running = ReportAnswer::Running(ReportProgress { job, looked_at: 1 });
+            return async move { self.or_fail(running) }.boxed();
+        }
         let report = RetentionReport {
             at: at.unwrap_or_default(),
             made_at: WallTime::default(),
@@ -305,7 +313,7 @@ impl Steward for Fake {
             parts: Vec::new(),
             held: Vec::new(),
         };
-        async move { self.or_fail(report) }.boxed()
+        async move { self.or_fail(ReportAnswer::Done(report)) }.boxed()
     }
 
     fn confirm_clock(&self) -> BoxFuture<'_, Result<ClockView, LibraryError>> {

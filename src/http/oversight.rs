@@ -2,6 +2,9 @@
 //! public key of the installation.
 
 use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 
 use super::access::{Actor, Permission};
@@ -10,28 +13,39 @@ use super::params::Params;
 use super::problem::Problem;
 use super::recordings::{audit, unanswered};
 use super::router::Services;
-use super::steward::{AuditPage, ClockView, RetentionReport};
+use super::steward::{AuditPage, ClockView, ReportAnswer, ReportProgress, RetentionReport};
 
 /// Lines of the audit in an answer where the request does not say.
 const LINES: usize = 1_000;
 /// The most that may be asked for.
 const LINES_MOST: usize = 10_000;
 
-/// Whether anything was older at a moment than it may be: index, store with the dates of its
-/// objects, spool, deletion log.
+/// Whether anything was older at a moment than it may be, and whether index and store have the same
+/// recordings. A report that is not ready within seconds goes on by itself: the answer is 202 with its
+/// number, and the same request with `job` goes on waiting for it.
 #[utoipa::path(get, path = "/api/v1/retention/report", tag = "oversight", params(
     ("at" = Option<String>, Query, description = "The moment; otherwise now. A past one tells of then, a future one what would be"),
-), responses((status = 200, body = RetentionReport)))]
+    ("job" = Option<u64>, Query, description = "The number of a report that is being made; it is kept until some newer ones are"),
+), responses((status = 200, body = RetentionReport), (status = 202, body = ReportProgress)))]
 pub async fn retention(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     mut params: Params,
-) -> Result<Json<RetentionReport>, Problem> {
+) -> Result<Response, Problem> {
     actor.need(Permission::Report)?;
     let at = params.time("at");
+    let job = params.parsed("job", "a whole number");
     params.finish()?;
-    audit(&services, &actor, AuditAction::Report, None, None, at.map(|at| at.to_string())).await?;
-    services.steward.retention_report(at).await.map(Json).map_err(unanswered)
+    // Who goes on waiting was written down when it was begun.
+    if job.is_none() {
+        audit(&services, &actor, AuditAction::Report, None, None, at.map(|at| at.to_string())).await?;
+    }
+    match services.steward.retention_report(at, job).await.map_err(unanswered)? {
+        ReportAnswer::Done(report) => Ok(Json(report).into_response()),
+        ReportAnswer::Running(progress) => {
+            Ok((StatusCode::ACCEPTED, [(RETRY_AFTER, "1")], Json(progress)).into_response())
+        }
+    }
 }
 
 /// Says that the machine's wall clock is right after it jumped and no second source could tell.

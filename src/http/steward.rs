@@ -54,8 +54,12 @@ pub trait Steward: Send + Sync {
     /// Every hold.
     fn holds(&self) -> Vec<HoldView>;
 
-    /// Whether anything was older at `at` than it may be.
-    fn retention_report(&self, at: Option<WallTime>) -> BoxFuture<'_, Result<RetentionReport, LibraryError>>;
+    /// Whether anything was older at `at` than it may be, or the report that was begun as `job`.
+    fn retention_report(
+        &self,
+        at: Option<WallTime>,
+        job: Option<u64>,
+    ) -> BoxFuture<'_, Result<ReportAnswer, LibraryError>>;
 
     /// The owner says that the wall clock is right.
     fn confirm_clock(&self) -> BoxFuture<'_, Result<ClockView, LibraryError>>;
@@ -185,6 +189,24 @@ pub struct HoldView {
     pub at: WallTime,
 }
 
+/// A report, or how far it has come.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ReportAnswer {
+    /// The report.
+    Done(RetentionReport),
+    /// It is being made.
+    Running(ReportProgress),
+}
+
+/// A report that is being made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ReportProgress {
+    /// Its number: `job` of the next request.
+    pub job: u64,
+    /// Copies in the store that were looked at so far.
+    pub looked_at: u64,
+}
+
 /// Whether anything is older than it may be.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct RetentionReport {
@@ -198,9 +220,9 @@ pub struct RetentionReport {
     pub limit_days: u8,
     /// How long after its time something may still be on its way out. Units: s.
     pub grace_s: u64,
-    /// True: nothing was older, and everything could be looked at.
+    /// True: nothing was older, nothing is amiss, and everything could be looked at.
     pub clean: bool,
-    /// Index, store, spool, deletion log, clock.
+    /// Index, store, both compared, the bucket's rules, spool, deletion log, clock.
     pub parts: Vec<ReportPart>,
     /// Holds that keep something past its limit, with their lawful basis.
     pub held: Vec<HoldView>,
@@ -220,6 +242,8 @@ pub struct ReportPart {
     pub oldest_at: Option<WallTime>,
     /// Things that were too old.
     pub too_old: u64,
+    /// Things that are otherwise not as they must be: missing, unknown, erased and there again.
+    pub amiss: u64,
     /// The first of those, and what else is to be said.
     pub notes: Vec<String>,
 }

@@ -4,6 +4,7 @@
 pub mod double;
 mod erasing;
 mod health;
+mod report;
 mod rules;
 mod shelf;
 mod ways;
