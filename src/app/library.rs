@@ -47,12 +47,15 @@ impl Library for Recordings {
             };
             let found = self.erasing.index.search(&wanted).await.map_err(|_| LibraryError::IndexDown)?;
             let served = |row: &IndexRow| !self.erasing.log.is_erased(row.id) && !self.has_expired(row);
-            let rows = found.rows.into_iter().filter(served);
+            let listed = found.rows.len();
+            let rows: Vec<IndexRow> = found.rows.into_iter().filter(served).collect();
+            let hidden = (listed - rows.len()) as u64;
             Ok(Page {
-                recordings: rows.map(summary).collect(),
+                recordings: rows.into_iter().map(summary).collect(),
                 page: query.page,
                 page_size: query.page_size,
-                total: found.total,
+                total: found.total.saturating_sub(hidden),
+                total_is_least: found.more,
             })
         }
         .boxed()

@@ -89,9 +89,11 @@ impl Steward for Stewarding {
                 if indexed { None } else { self.erasing.index.judge(row, &wanted) }
             });
             let waiting: Vec<_> = waiting.map(|one| (one, RecordingState::Spooled)).collect();
-            let total = found.total + waiting.len() as u64;
+            let known = found.total + waiting.len() as u64;
             all.extend(waiting);
+            let listed = all.len();
             all.retain(|(one, _)| !self.erasing.log.is_erased(one.row.id));
+            let total = known.saturating_sub((listed - all.len()) as u64);
             all.sort_by(|one, other| other.0.score.total_cmp(&one.0.score));
             all.truncate(query.most);
             Ok(CandidatePage {

@@ -165,8 +165,13 @@ impl Fake {
 
 impl Library for Fake {
     fn search(&self, query: SearchQuery) -> BoxFuture<'_, Result<Page, LibraryError>> {
-        let page =
-            Page { recordings: vec![summary()], page: query.page, page_size: query.page_size, total: 1 };
+        let page = Page {
+            recordings: vec![summary()],
+            page: query.page,
+            page_size: query.page_size,
+            total: 1,
+            total_is_least: false,
+        };
         self.searches.lock().unwrap().push(query);
         async move { self.or_fail(page) }.boxed()
     }

@@ -113,8 +113,10 @@ pub struct Page {
     pub page: u32,
     /// As asked.
     pub page_size: u16,
-    /// Matches on all pages.
+    /// Matches on all pages; where `total_is_least` says so, at least as many.
     pub total: u64,
+    /// Whether there may be more matches than `total`: beyond some thousands they are not counted.
+    pub total_is_least: bool,
 }
 
 /// A recording in a list.

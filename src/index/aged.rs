@@ -43,7 +43,7 @@ impl Index {
         )))
         .bind(at.as_unix_micros())
         .bind(at.plus_micros(-grace_us).as_unix_micros())
-        .fetch_one(&self.database.pool)
+        .fetch_one(&self.database.readers)
         .await?;
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
             "SELECT id, expires_at_us, erased_at_us FROM recordings WHERE {there} AND expires_at_us <= $2
@@ -52,7 +52,7 @@ impl Index {
         .bind(at.as_unix_micros())
         .bind(at.plus_micros(-grace_us).as_unix_micros())
         .bind(i64::from(most))
-        .fetch_all(&self.database.pool)
+        .fetch_all(&self.database.readers)
         .await?;
         let read = |row: &sqlx::any::AnyRow| -> Result<Overdue, sqlx::Error> {
             Ok(Overdue {

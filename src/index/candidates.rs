@@ -1,11 +1,15 @@
 //! Candidates for what a caller tells: recordings of a window of time, by how well number and name
 //! fit. In: what was said. Out: rows, the likeliest first. Nothing of them is played.
 
-use sqlx::Row;
+use std::collections::HashMap;
 
-use super::database::Statement;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
 use super::likeness::{self, NumberLikeness};
-use super::{Index, IndexError, IndexRow, read};
+use super::query::Number;
+use super::statement::Statement;
+use super::{Index, IndexError, IndexRow, id_of};
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
 use crate::base::private::Private;
@@ -13,6 +17,11 @@ use crate::call::number::normalise;
 
 /// Rows of a window that are compared; beyond them the window must be narrower.
 const ROWS_MOST: u32 = 20_000;
+/// Calls of more than this are looked for by an index of their own. The migration has the same. Units: µs.
+const LONG_US: i64 = 6 * 3_600_000_000;
+/// What is needed of a row to judge it.
+const JUDGED: &str = "SELECT id, department, started_at_us, ended_at_us, caller_number_norm, caller_name
+    FROM recordings WHERE erased_at_us IS NULL";
 
 /// What a caller told.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,39 +71,66 @@ impl Index {
     ///
     /// Errors: the index does not answer.
     pub async fn candidates(&self, wanted: &Wanted) -> Result<Candidates, IndexError> {
-        let mut sql = Statement::new("SELECT * FROM recordings WHERE erased_at_us IS NULL");
         let asked = self.asked(wanted);
-        match (wanted.window, &asked) {
-            (Some((from, to)), _) => {
-                sql.push(" AND started_at_us <= ").bind_number(to.as_unix_micros());
-                sql.push(" AND ended_at_us >= ").bind_number(from.as_unix_micros());
-            }
-            (None, Some((number, digits))) if !number.is_empty() => {
-                sql.push(" AND (caller_number_norm = ").bind_text(number.clone());
-                if digits.len() >= 4 {
-                    sql.push(" OR caller_number_norm LIKE ").bind_text(format!("%{digits}"));
-                }
-                sql.push(")");
-            }
-            (None, _) => return Ok(Candidates { candidates: vec![], total: 0, truncated: false }),
+        let mut rows = Vec::new();
+        for sql in self.selected(wanted, asked.as_ref()) {
+            rows.extend(sql.query().fetch_all(&self.database.readers).await?);
         }
-        if let Some(department) = &wanted.department {
-            sql.push(" AND department = ").bind_text(department.clone());
-        }
-        sql.push(" ORDER BY started_at_us DESC LIMIT ").bind_number(i64::from(ROWS_MOST) + 1);
-        let rows = sql.query().fetch_all(&self.database.pool).await?;
         let truncated = rows.len() > ROWS_MOST as usize;
         let mut found = Vec::new();
+        let mut alike = HashMap::new();
         for row in rows.iter().take(ROWS_MOST as usize) {
             let known: Option<String> = row.try_get("caller_number_norm")?;
-            found.extend(judge(read(row)?, known.as_deref(), asked.as_ref(), wanted));
+            found.extend(judge(judged(row)?, known.as_deref(), asked.as_ref(), wanted, &mut alike));
         }
         found.sort_by(|one, other| {
             other.score.total_cmp(&one.score).then(one.row.started_at.cmp(&other.row.started_at))
         });
         let total = found.len() as u64;
         found.truncate(wanted.most);
-        Ok(Candidates { candidates: found, total, truncated })
+        // What was erased meanwhile is no candidate any more.
+        let mut whole = Vec::with_capacity(found.len());
+        for candidate in found {
+            let row = self.get(candidate.row.id).await?.filter(|row| row.erased_at.is_none());
+            whole.extend(row.map(|row| Candidate { row, ..candidate }));
+        }
+        Ok(Candidates { candidates: whole, total, truncated })
+    }
+
+    /// What is compared: everything of the window, or every number that may be the one.
+    fn selected(&self, wanted: &Wanted, asked: Option<&Number>) -> Vec<Statement> {
+        let mut all = Vec::new();
+        match (wanted.window, asked) {
+            (Some((from, to)), _) => {
+                // A call that goes on in the window began in it, shortly before it, or was a long one.
+                let lowest = from.as_unix_micros().saturating_sub(LONG_US);
+                for long in [false, true] {
+                    let mut sql = Statement::new(JUDGED);
+                    sql.push(" AND ended_at_us >= ").bind_number(from.as_unix_micros());
+                    sql.push(" AND started_at_us <= ").bind_number(to.as_unix_micros());
+                    sql.push(if long { " AND started_at_us < " } else { " AND started_at_us >= " });
+                    sql.bind_number(lowest);
+                    if long {
+                        sql.push(&format!(" AND ended_at_us - started_at_us > {LONG_US}"));
+                    }
+                    all.push(sql);
+                }
+            }
+            (None, Some(number)) if !number.norm.is_empty() => {
+                let mut sql = Statement::new(JUDGED);
+                sql.push(" AND ");
+                self.of_number(&mut sql, number, "caller_number_norm");
+                all.push(sql);
+            }
+            (None, _) => {}
+        }
+        for sql in &mut all {
+            if let Some(department) = &wanted.department {
+                sql.push(" AND department = ").bind_text(department.clone());
+            }
+            sql.push(" ORDER BY started_at_us DESC LIMIT ").bind_number(i64::from(ROWS_MOST) + 1);
+        }
+        all
     }
 }
 
@@ -108,7 +144,7 @@ impl Index {
         if !department || !in_time {
             return None;
         }
-        judge(row, known.as_deref(), self.asked(wanted).as_ref(), wanted)
+        judge(row, known.as_deref(), self.asked(wanted).as_ref(), wanted, &mut HashMap::new())
     }
 
     /// Recordings that are not erased and whose caller has exactly this number.
@@ -128,12 +164,35 @@ impl Index {
     }
 
     /// The number as asked for, in normal form, and its bare digits.
-    fn asked(&self, wanted: &Wanted) -> Option<(String, String)> {
+    fn asked(&self, wanted: &Wanted) -> Option<Number> {
         wanted.number.as_ref().map(|number| {
             let digits: String = number.reveal().chars().filter(char::is_ascii_digit).collect();
-            (normalise(number.reveal(), &self.country_code).unwrap_or_default(), digits)
+            let norm = normalise(number.reveal(), &self.country_code).unwrap_or_default();
+            Number { norm, digits }
         })
     }
+}
+
+/// As much of a row as is judged.
+fn judged(row: &AnyRow) -> Result<IndexRow, sqlx::Error> {
+    let time = |column: &str| row.try_get(column).map(WallTime::from_unix_micros);
+    Ok(IndexRow {
+        id: id_of(row)?,
+        department: row.try_get("department")?,
+        started_at: time("started_at_us")?,
+        recording_started_at: time("started_at_us")?,
+        ended_at: time("ended_at_us")?,
+        duration_ms: 0,
+        caller_number: None,
+        called_number: None,
+        caller_name: row.try_get::<Option<String>, _>("caller_name")?.map(Private::new),
+        external_id: None,
+        object_bytes: 0,
+        object_sha256: String::new(),
+        expires_at: WallTime::default(),
+        erased_at: None,
+        verdicts: Vec::new(),
+    })
 }
 
 /// Whether a row may be the one. What is not known of a call (a hidden number, no name) speaks
@@ -141,16 +200,24 @@ impl Index {
 fn judge(
     row: IndexRow,
     known: Option<&str>,
-    asked: Option<&(String, String)>,
+    asked: Option<&Number>,
     wanted: &Wanted,
+    likenesses: &mut HashMap<String, f64>,
 ) -> Option<Candidate> {
     let number = match (asked, known) {
-        (Some((asked, digits)), Some(known)) => Some(likeness::number(asked, digits, known)?),
+        (Some(asked), Some(known)) => Some(likeness::number(&asked.norm, &asked.digits, known)?),
         _ => None,
     };
     let name = match (&wanted.name, &row.caller_name) {
         (Some(asked), Some(known)) => {
-            let alike = likeness::name(asked.reveal(), known.reveal());
+            let alike = match likenesses.get(known.reveal()) {
+                Some(alike) => *alike,
+                None => {
+                    let alike = likeness::name(asked.reveal(), known.reveal());
+                    likenesses.insert(known.reveal().clone(), alike);
+                    alike
+                }
+            };
             Some(Some(alike).filter(|alike| *alike >= likeness::NAME_LEAST)?)
         }
         _ => None,

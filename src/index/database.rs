@@ -1,22 +1,27 @@
 //! The databases that an index can lie in, and what differs between them: how they are opened, and
-//! what a change leaves behind. Statements are the same for both; their parameters are `$1`, `$2`, ….
+//! what a change leaves behind. Most statements are the same for both; their parameters are `$1`, `$2`, ….
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions, install_default_drivers};
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::query::Query;
-use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Row};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Row};
 use tokio::sync::OnceCell;
 
 use super::IndexError;
 use crate::base::private::Private;
 use crate::base::private_files::{NotPrivate, make_private_file, private_file};
 
-/// Connections: writers of SQLite wait for each other anyway.
-const CONNECTIONS: u32 = 4;
+/// Connections that write: writers of SQLite wait for each other anyway.
+const WRITERS: u32 = 4;
+/// Connections that only read: however many search, deliveries have connections of their own.
+const READERS: u32 = 4;
+/// How long a database elsewhere may take to say whether a connection is still of use.
+const CHECK: Duration = Duration::from_secs(2);
+/// How long a statement of PostgreSQL may take, and may wait for a lock. Units: as the server reads it.
+const STATEMENT: &str = "SET statement_timeout = '30s'; SET lock_timeout = '5s'";
 /// How long a statement waits for another process's lock. Units: ms.
 const BUSY_MS: u32 = 3_000;
 /// How long folding in the write-ahead log waits for readers; writers wait meanwhile. Units: ms.
@@ -51,12 +56,15 @@ impl IndexPlace {
 /// A database that may be away: what needs it connects to it.
 #[derive(Clone, Debug)]
 pub struct Database {
+    /// For what changes something.
     pub pool: AnyPool,
-    kind: Kind,
+    /// For what only reads.
+    pub readers: AnyPool,
+    pub(super) kind: Kind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Sqlite,
     Postgres,
 }
@@ -75,25 +83,25 @@ impl Database {
             IndexPlace::Postgres(address) => (Kind::Postgres, address.reveal().parse()?),
         };
         let migrated: Arc<OnceCell<()>> = Arc::default();
-        let pool = AnyPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(ACQUIRE)
-            .after_connect(move |connection, _| {
-                let migrated = Arc::clone(&migrated);
-                Box::pin(async move {
-                    kind.set_up(connection).await?;
-                    migrated.get_or_try_init(|| kind.migrate(connection)).await?;
-                    Ok(())
+        let pool = |most, only_reads: bool| {
+            let migrated = Arc::clone(&migrated);
+            AnyPoolOptions::new()
+                .max_connections(most)
+                .acquire_timeout(ACQUIRE)
+                // What is asked before a connection is lent says as much.
+                .test_before_acquire(false)
+                .after_connect(move |connection, _| {
+                    let migrated = Arc::clone(&migrated);
+                    Box::pin(async move {
+                        kind.set_up(connection).await?;
+                        migrated.get_or_try_init(|| kind.migrate(connection)).await?;
+                        kind.limit(connection, only_reads).await
+                    })
                 })
-            })
-            .before_acquire(|connection, _| {
-                // SQLite ends the transaction itself where the disk is full, and the driver goes on
-                // counting it: what is begun next on this connection would never be committed.
-                let is_whole = !connection.is_in_transaction();
-                Box::pin(async move { Ok(is_whole) })
-            })
-            .connect_lazy_with(options);
-        Ok(Self { pool, kind })
+                .before_acquire(move |connection, _| Box::pin(kind.is_of_use(connection)))
+                .connect_lazy_with(options.clone())
+        };
+        Ok(Self { pool: pool(WRITERS, false), readers: pool(READERS, true), kind })
     }
 
     /// Whether it runs on a machine that has a clock of its own.
@@ -147,7 +155,12 @@ impl Database {
 impl Kind {
     async fn set_up(self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
         if self == Self::Postgres {
-            return Ok(());
+            return match self.takes_writes(connection).await? {
+                true => Ok(()),
+                false => Err(sqlx::Error::Configuration(
+                    "the PostgreSQL server is a standby, or read-only: waiting for a primary".into(),
+                )),
+            };
         }
         // Erased rows leave the file, not just the table; sorting makes no other files.
         let settings = format!(
@@ -155,6 +168,43 @@ impl Kind {
              PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY"
         );
         sqlx::raw_sql(AssertSqlSafe(settings)).execute(connection).await.map(drop)
+    }
+
+    /// What holds for a connection from when its tables are up to date.
+    async fn limit(self, connection: &mut AnyConnection, only_reads: bool) -> Result<(), sqlx::Error> {
+        let sql = match (self, only_reads) {
+            (Self::Postgres, _) => STATEMENT,
+            (Self::Sqlite, true) => "PRAGMA query_only = ON",
+            (Self::Sqlite, false) => return Ok(()),
+        };
+        sqlx::raw_sql(sql).execute(connection).await.map(drop)
+    }
+
+    /// Whether a connection may be lent. One that is not is closed, and another is made.
+    async fn is_of_use(self, connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+        // SQLite ends the transaction itself where the disk is full, and the driver goes on
+        // counting it: what is begun next on this connection would never be committed.
+        if connection.is_in_transaction() {
+            return Ok(false);
+        }
+        match self {
+            Self::Sqlite => Ok(true),
+            // After a fail-over the old connections lead to a server that is a standby now, or is gone.
+            Self::Postgres => {
+                let asked = tokio::time::timeout(CHECK, self.takes_writes(connection)).await;
+                Ok(matches!(asked, Ok(Ok(true))))
+            }
+        }
+    }
+
+    /// Whether the server behind a connection is one that takes what is written: no standby, and not made
+    /// read-only. As libpq's `target_session_attrs=read-write` has it.
+    async fn takes_writes(self, connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+        let asked = sqlx::query(
+            "SELECT CASE WHEN pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'
+                 THEN 0 ELSE 1 END",
+        );
+        Ok(asked.fetch_one(connection).await?.try_get::<i32, _>(0)? == 1)
     }
 
     async fn migrate(self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
@@ -187,59 +237,6 @@ fn sqlite(file: &Path) -> Result<AnyConnectOptions, sqlx::Error> {
     let file = url::Url::from_file_path(&file)
         .map_err(|()| sqlx::Error::Configuration(format!("{} is no file", file.display()).into()))?;
     format!("sqlite://{}?mode=rwc", file.path()).parse()
-}
-
-/// A statement in the making, with what is bound to it.
-#[derive(Debug)]
-pub struct Statement {
-    sql: String,
-    values: Vec<Value>,
-}
-
-#[derive(Clone, Debug)]
-enum Value {
-    Text(String),
-    Number(i64),
-}
-
-impl Statement {
-    pub fn new(sql: &str) -> Self {
-        Self { sql: sql.to_owned(), values: Vec::new() }
-    }
-
-    pub fn push(&mut self, sql: &str) -> &mut Self {
-        self.sql.push_str(sql);
-        self
-    }
-
-    pub fn bind_text(&mut self, text: impl Into<String>) -> &mut Self {
-        self.bind(Value::Text(storable(text.into())))
-    }
-
-    pub fn bind_number(&mut self, number: i64) -> &mut Self {
-        self.bind(Value::Number(number))
-    }
-
-    fn bind(&mut self, value: Value) -> &mut Self {
-        self.values.push(value);
-        self.sql.push_str(&format!("${}", self.values.len()));
-        self
-    }
-
-    /// The statement as it stands.
-    pub fn query(self) -> Query<'static, Any, AnyArguments> {
-        // Only our own words are pushed; what others wrote is bound.
-        let query = sqlx::query(AssertSqlSafe(self.sql));
-        self.values.into_iter().fold(query, |query, value| match value {
-            Value::Text(text) => query.bind(text),
-            Value::Number(number) => query.bind(number),
-        })
-    }
-}
-
-/// A text that every database takes: PostgreSQL has no zero character.
-pub fn storable(text: String) -> String {
-    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }
 
 #[cfg(test)]

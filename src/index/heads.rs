@@ -11,7 +11,7 @@ impl Index {
     pub async fn deletion_head(&self, node: &str) -> Result<Option<(u64, String)>, IndexError> {
         let row = sqlx::query("SELECT entries, hash FROM deletion_heads WHERE node = $1")
             .bind(node)
-            .fetch_optional(&self.database.pool)
+            .fetch_optional(&self.database.readers)
             .await?;
         let read = |row: sqlx::any::AnyRow| -> Result<_, sqlx::Error> {
             Ok((row.try_get::<i64, _>("entries")? as u64, row.try_get("hash")?))

@@ -8,8 +8,10 @@ mod expiring;
 mod fold;
 mod heads;
 pub mod likeness;
+mod names;
 mod query;
 mod sessions;
+mod statement;
 mod stored;
 
 use sqlx::any::{AnyArguments, AnyRow};
@@ -21,7 +23,8 @@ pub use database::IndexPlace;
 pub use query::{Found, Query};
 pub use sessions::{Pseudonyms, SessionRow};
 
-use self::database::{Database, storable};
+use self::database::Database;
+use self::statement::storable;
 use crate::archive::manifest::Manifest;
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
@@ -168,7 +171,7 @@ impl Index {
     /// Errors: the index does not answer.
     pub async fn get(&self, id: CallId) -> Result<Option<IndexRow>, IndexError> {
         let row = sqlx::query("SELECT * FROM recordings WHERE id = $1").bind(id.to_string());
-        Ok(row.fetch_optional(&self.database.pool).await?.as_ref().map(read).transpose()?)
+        Ok(row.fetch_optional(&self.database.readers).await?.as_ref().map(read).transpose()?)
     }
 
     /// Reduces a row to what proves the erasure. No row is fine.
@@ -243,7 +246,7 @@ impl Index {
     }
 
     async fn ids(&self, query: sqlx::query::Query<'_, Any, AnyArguments>) -> Result<Vec<CallId>, IndexError> {
-        let rows = query.fetch_all(&self.database.pool).await?;
+        let rows = query.fetch_all(&self.database.readers).await?;
         Ok(rows.iter().map(id_of).collect::<Result<_, _>>()?)
     }
 }

@@ -122,8 +122,11 @@ impl Index {
         let rows = sqlx::query(
             "SELECT * FROM sessions WHERE began_at_us >= $1 AND began_at_us < $2 ORDER BY began_at_us, id",
         );
-        let rows =
-            rows.bind(from.as_unix_micros()).bind(to.as_unix_micros()).fetch_all(&self.database.pool).await?;
+        let rows = rows
+            .bind(from.as_unix_micros())
+            .bind(to.as_unix_micros())
+            .fetch_all(&self.database.readers)
+            .await?;
         Ok(rows.iter().map(session).collect::<Result<_, _>>()?)
     }
 
@@ -139,8 +142,11 @@ impl Index {
             "SELECT id, department, outcome, cause FROM calls
              WHERE started_at_us >= $1 AND started_at_us < $2 ORDER BY started_at_us",
         );
-        let rows =
-            rows.bind(from.as_unix_micros()).bind(to.as_unix_micros()).fetch_all(&self.database.pool).await?;
+        let rows = rows
+            .bind(from.as_unix_micros())
+            .bind(to.as_unix_micros())
+            .fetch_all(&self.database.readers)
+            .await?;
         let one = |row: &AnyRow| {
             let text = |column: &str| row.try_get::<String, _>(column);
             Ok((super::id_of(row)?, text("department")?, text("outcome")?, text("cause")?))
@@ -155,8 +161,11 @@ impl Index {
         let rows = sqlx::query(
             "SELECT * FROM recordings WHERE started_at_us >= $1 AND started_at_us < $2 ORDER BY started_at_us",
         );
-        let rows =
-            rows.bind(from.as_unix_micros()).bind(to.as_unix_micros()).fetch_all(&self.database.pool).await?;
+        let rows = rows
+            .bind(from.as_unix_micros())
+            .bind(to.as_unix_micros())
+            .fetch_all(&self.database.readers)
+            .await?;
         Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
     }
 

@@ -182,6 +182,14 @@ async fn with_the_store_down_the_key_goes_at_once_and_the_objects_when_it_is_bac
             server.ask("GET", &format!("/api/v1/recordings/{id}/audio?purpose=training"), None).await;
         assert_eq!(served.0, 410);
     }
+    // Their objects and rows are still there, and no search or candidate names them.
+    for search in ["", "&number=12345678", "&number=5678", "&name=lovelace", "&department=demo"] {
+        let path = format!("/api/v1/recordings?purpose=training{search}");
+        let (status, found) = server.ask("GET", &path, None).await;
+        assert_eq!((status, &found["recordings"], &found["total"]), (200, &json!([]), &json!(0)), "{search}");
+    }
+    let (status, found) = server.ask("GET", told, None).await;
+    assert_eq!((status, &found["candidates"], &found["total"]), (200, &json!([]), &json!(0)), "{found}");
     std::fs::remove_file(&store).unwrap();
     std::fs::rename(&away, &store).unwrap();
     let back = becomes("every copy is gone", async || {

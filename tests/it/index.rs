@@ -152,6 +152,156 @@ async fn invariant_08_an_erasure_is_not_complete_while_another_process_keeps_the
     assert_eq!(found_in_files(dir.path(), &PERSONAL), [""; 0]);
 }
 
+/// Recordings of forty days, a few a day, whose callers share names and numbers.
+async fn many(index: &Index) -> Vec<Manifest> {
+    let names = ["Mette Christensen", "Søren Ågård", "Bo Jensen", "Ada Jensen-Holm", "Jens Bo"];
+    let mut all = Vec::new();
+    for n in 0..200 {
+        let number = format!("8765{:04}", n % 23 * 100 + n % 2);
+        let mut one = manifest(
+            1_700_000_000 + n * 17_280,
+            &number,
+            names[n as usize % 5],
+            ["demo", "tax"][n as usize % 2],
+        );
+        if n % 11 == 0 {
+            one.call.caller_name = None;
+        }
+        if n % 13 == 0 {
+            one.call.called_number = "87650000".to_owned().into();
+        }
+        index.put_recording(&one).await.unwrap();
+        all.push(one);
+    }
+    all.reverse();
+    all
+}
+
+/// What a search must find, by looking at every recording.
+fn fits(one: &Manifest, query: &Query) -> bool {
+    let call = &one.call;
+    let number = query.number.as_ref().is_none_or(|asked| {
+        let asked = asked.reveal().trim_start_matches("+45");
+        call.caller_number.reveal().ends_with(asked) || call.called_number.reveal().ends_with(asked)
+    });
+    let folded = |name: &str| name.to_lowercase().replace('ø', "oe").replace('å', "aa").replace('"', "");
+    let name = query.name.as_ref().is_none_or(|asked| {
+        call.caller_name.as_ref().is_some_and(|name| folded(name.reveal()).contains(&folded(asked.reveal())))
+    });
+    let department = query.department.as_ref().is_none_or(|department| *department == call.department);
+    let time = query.from.is_none_or(|from| call.started_at >= from)
+        && query.to.is_none_or(|to| call.started_at < to);
+    number && name && department && time
+}
+
+/// Searches by all kinds of conditions, alone and together.
+fn searches() -> Vec<Query> {
+    let text = |text: &str| (!text.is_empty()).then(|| Private::new(text.to_owned()));
+    let at = |s: i64| Some(WallTime::from_unix_micros(s * 1_000_000));
+    let mut all = Vec::new();
+    for name in ["", "jensen", "sen", "Søren Å", "bo", "nobody", "jens\"en-h", "e\"n", "a%n"] {
+        for number in ["", "87650000", "0000", "+4570101010", "70101010", "12349999"] {
+            for department in [None, Some("tax".to_owned()), Some("none".to_owned())] {
+                for (from, to) in
+                    [(None, None), (at(1_700_500_000), at(1_701_700_123)), (None, at(1_700_006_400))]
+                {
+                    let department = department.clone();
+                    all.push(Query {
+                        number: text(number),
+                        name: text(name),
+                        department,
+                        from,
+                        to,
+                        verdict: None,
+                        skip: 0,
+                        most: 7,
+                    });
+                }
+            }
+        }
+    }
+    all
+}
+
+async fn finds_what_fits(index: &Index, all: &[Manifest]) {
+    for query in searches() {
+        let expected: Vec<CallId> = all.iter().filter(|one| fits(one, &query)).map(|one| one.id()).collect();
+        let mut found = Vec::new();
+        loop {
+            let page = index.search(&Query { skip: found.len() as u64, ..query.clone() }).await.unwrap();
+            assert_eq!((page.total, page.more), (expected.len() as u64, false), "{query:?}");
+            if page.rows.is_empty() {
+                break;
+            }
+            found.extend(page.rows.iter().map(|row| row.id));
+        }
+        assert_eq!(found, expected, "{query:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_search_finds_on_all_its_pages_what_looking_at_every_row_finds() {
+    on_each(async |index| {
+        let mut all = many(index).await;
+        finds_what_fits(index, &all).await;
+        for one in all.iter().step_by(3) {
+            index.mark_erased(one.id(), WallTime::from_unix_micros(9)).await.unwrap();
+        }
+        let mut n = 0;
+        all.retain(|_| {
+            n += 1;
+            (n - 1) % 3 != 0
+        });
+        finds_what_fits(index, &all).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_index_of_an_earlier_version_is_searched_and_its_rows_are_erased_without_a_trace() {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, new) = (dir.path().join("old.sqlite"), dir.path().join("new.sqlite"));
+    let all = many(&Index::open(&IndexPlace::Sqlite(new.clone()), "45").await.unwrap()).await;
+    // The tables as they were, by the migrations that there were.
+    let migrations = dir.path().join("migrations");
+    std::fs::create_dir(&migrations).unwrap();
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/index/migrations/sqlite");
+    for name in ["0001_recordings_and_calls.sql", "0005_sessions.sql", "0007_deletion_heads.sql"] {
+        std::fs::copy(here.join(name), migrations.join(name)).unwrap();
+    }
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&old).create_if_missing(true);
+    let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.unwrap();
+    // As every version has it.
+    sqlx::raw_sql("PRAGMA secure_delete = ON").execute(&mut connection).await.unwrap();
+    let migrator = sqlx::migrate::Migrator::new(migrations).await.unwrap();
+    migrator.run_direct(None, &mut connection, false).await.unwrap();
+    let copy = format!(
+        "ATTACH '{}' AS new; INSERT INTO recordings SELECT id, department, started_at_us, recording_started_at_us,
+             ended_at_us, duration_ms, caller_number, caller_number_norm, called_number, called_number_norm, caller_name,
+             caller_name_folded, external_id, object_bytes, object_sha256, expires_at_us, erased_at_us
+             FROM new.recordings; DETACH new",
+        new.display()
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(copy)).execute(&mut connection).await.unwrap();
+    sqlx::Connection::close(connection).await.unwrap();
+    let index = Index::open(&IndexPlace::Sqlite(old), "45").await.unwrap();
+    finds_what_fits(&index, &all).await;
+    // Meanwhile one comes and one goes.
+    let late = manifest(1_690_000_000, "11111111", "Zebra Late", "demo");
+    index.put_recording(&late).await.unwrap();
+    index.mark_erased(all[7].id(), WallTime::from_unix_micros(9)).await.unwrap();
+    let mut left: Vec<Manifest> = all.into_iter().chain([late]).collect();
+    left.remove(7);
+    finds_what_fits(&index, &left).await;
+    for one in &left {
+        index.mark_erased(one.id(), WallTime::from_unix_micros(9)).await.unwrap();
+    }
+    let rest: Vec<String> =
+        found_in_files(dir.path(), &["Jensen", "jensen", "Zebra", "zeb", "87650", "70101010"]);
+    let rest: Vec<_> = rest.into_iter().filter(|found| found.contains("old.sqlite")).collect();
+    assert_eq!(rest, [""; 0]);
+}
+
 #[tokio::test]
 async fn what_is_due_comes_oldest_first_and_erased_rows_not_at_all() {
     on_each(async |index| {
@@ -235,6 +385,30 @@ async fn what_was_too_old_at_any_moment_can_be_told() {
         assert_eq!(aged(0).await.live, 1);
     })
     .await;
+}
+
+#[tokio::test]
+async fn after_a_fail_over_of_postgresql_a_standby_is_neither_read_nor_written_and_the_new_primary_is_used() {
+    let Some(postgres) = Postgres::start() else { return };
+    let index = Index::open(&postgres.place(), "45").await.unwrap();
+    let put = async |at_s| index.put_recording(&manifest(at_s, "12345678", "Ada", "demo")).await;
+    put(1_000).await.unwrap();
+    let query = Query { most: 10, ..Query::default() };
+    let refused = async || index.search(&query).await.is_err() && index.probe().await.is_err();
+    assert_eq!(index.search(&query).await.unwrap().total, 1);
+
+    postgres.becomes_standby();
+    assert!(refused().await, "what a standby says may be old");
+    postgres.promote();
+    put(2_000).await.unwrap();
+    assert_eq!(index.search(&query).await.unwrap().total, 2);
+
+    // Connections that are open go on to a server that takes no writes any more.
+    postgres.set("default_transaction_read_only = on");
+    becomes("the server is known to be read-only", refused).await;
+    postgres.set("default_transaction_read_only = off");
+    becomes("it is used again", async || put(3_000).await.is_ok()).await;
+    assert_eq!(index.search(&query).await.unwrap().total, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

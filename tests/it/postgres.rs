@@ -69,6 +69,26 @@ impl Postgres {
         self.run("pg_ctl", &["stop", "--wait", "--silent", "--mode", "immediate", "--pgdata", "."]);
     }
 
+    /// Crashes and comes back as a standby that follows nobody: it is read from, and takes no writes.
+    pub fn becomes_standby(&self) {
+        self.crash();
+        std::fs::write(self.dir.path().join("standby.signal"), "").unwrap();
+        self.begin();
+    }
+
+    /// The standby becomes the primary.
+    pub fn promote(&self) {
+        self.run("pg_ctl", &["promote", "--wait", "--silent", "--pgdata", "."]);
+    }
+
+    /// Changes a setting of the server while it runs.
+    pub fn set(&self, setting: &str) {
+        let sockets = self.sockets.path().display().to_string();
+        let alter = format!("ALTER SYSTEM SET {setting}");
+        let reload = ["-c", alter.as_str(), "-c", "SELECT pg_reload_conf()"];
+        self.run("psql", &[&["-X", "-h", &sockets, "-U", "optag", "-d", "postgres"], &reload[..]].concat());
+    }
+
     fn run(&self, program: &str, args: &[&str]) {
         let mut command = Command::new(self.programs.join(program));
         // A server that inherits the test's output would keep it open.

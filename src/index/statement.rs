@@ -1,0 +1,59 @@
+//! Statements in the making. In: our own words, and values that others wrote. Out: a query whose values are
+//! bound, never part of its text.
+
+use sqlx::any::AnyArguments;
+use sqlx::query::Query;
+use sqlx::{Any, AssertSqlSafe};
+
+/// A statement in the making, with what is bound to it.
+#[derive(Debug)]
+pub struct Statement {
+    sql: String,
+    values: Vec<Value>,
+}
+
+#[derive(Clone, Debug)]
+enum Value {
+    Text(String),
+    Number(i64),
+}
+
+impl Statement {
+    pub fn new(sql: &str) -> Self {
+        Self { sql: sql.to_owned(), values: Vec::new() }
+    }
+
+    pub fn push(&mut self, sql: &str) -> &mut Self {
+        self.sql.push_str(sql);
+        self
+    }
+
+    pub fn bind_text(&mut self, text: impl Into<String>) -> &mut Self {
+        self.bind(Value::Text(storable(text.into())))
+    }
+
+    pub fn bind_number(&mut self, number: i64) -> &mut Self {
+        self.bind(Value::Number(number))
+    }
+
+    fn bind(&mut self, value: Value) -> &mut Self {
+        self.values.push(value);
+        self.sql.push_str(&format!("${}", self.values.len()));
+        self
+    }
+
+    /// The statement as it stands.
+    pub fn query(self) -> Query<'static, Any, AnyArguments> {
+        // Only our own words are pushed; what others wrote is bound.
+        let query = sqlx::query(AssertSqlSafe(self.sql));
+        self.values.into_iter().fold(query, |query, value| match value {
+            Value::Text(text) => query.bind(text),
+            Value::Number(number) => query.bind(number),
+        })
+    }
+}
+
+/// A text that every database takes: PostgreSQL has no zero character.
+pub fn storable(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
