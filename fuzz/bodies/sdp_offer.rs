@@ -3,10 +3,21 @@
 use std::net::IpAddr;
 
 use optag::signalling::sdp::{Description, Taken, parse};
+use optag::signalling::siprec::media::{refused, spare};
 
 /// Reads an offer, answers it, reads the answer: every m= line and label is there, in order.
 pub fn run(data: &[u8]) {
     let Ok(offer) = parse(data) else { return };
+    for set in offer.alternatives() {
+        assert!(set.len() > 1 && set.iter().all(|line| *line < offer.media.len()));
+    }
+    // Of lines that stand for one stream, at most one is taken; of those that can be, one is.
+    let spare = spare(&offer, |_| false);
+    for set in offer.alternatives() {
+        let usable = set.iter().filter(|line| refused(&offer.media[**line]).is_none());
+        let left = usable.clone().filter(|line| !spare.contains(line)).count();
+        assert_eq!(left, usable.count().min(1), "of {set:?}");
+    }
     let own: IpAddr = "198.51.100.1".parse().expect("an address");
     let mut ours = Description::new(1);
     ours.follow(&offer);

@@ -49,6 +49,7 @@ mod sip_life;
 mod sip_profiles;
 mod sip_recorder;
 mod sip_sipp;
+mod sip_snapshots;
 mod sip_src;
 mod sip_taking;
 mod sip_tolerance;

@@ -10,6 +10,8 @@ mod sdp_offer;
 mod sip_message;
 #[path = "../../fuzz/bodies/siprec_metadata.rs"]
 mod siprec_metadata;
+#[path = "../../fuzz/bodies/siprec_transfers.rs"]
+mod siprec_transfers;
 
 /// Every captured file, whole and without what comes before a description or a document.
 fn corpus() -> Vec<Vec<u8>> {
@@ -53,5 +55,20 @@ fn every_captured_and_mutilated_body_keeps_the_promises_of_its_reader() {
         sip_message::run(&bytes);
         sdp_offer::run(&bytes);
         siprec_metadata::run(&bytes);
+    }
+}
+
+#[test]
+fn invariant_02_no_sequence_of_metadata_documents_keeps_a_recording_open_that_no_yes_covers() {
+    let mut seed: u64 = 0x5eed_0023;
+    println!("seed {seed:#x}");
+    let rounds = std::env::var("SEQUENCES").ok().and_then(|text| text.parse().ok()).unwrap_or(4_000);
+    for _ in 0..rounds {
+        let mut bytes = Vec::new();
+        for _ in 0..64 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            bytes.push((seed >> 40) as u8);
+        }
+        siprec_transfers::run(&bytes[..2 + (seed >> 33) as usize % 62]);
     }
 }

@@ -252,6 +252,7 @@ impl Server {
 
     /// New metadata and consent in a request of a dialog.
     pub(super) fn described(&mut self, id: SessionId, at: WallTime, request: &Request, body: Body) {
+        let now = self.heard.0;
         let client = self.client_of(id);
         let (signal, rules) = (self.config.consent_for(client).clone(), self.config.rules_for(client));
         if let Some(session) = self.sessions.get_mut(&id) {
@@ -264,12 +265,17 @@ impl Server {
         for document in &body.metadata {
             match metadata::parse(document) {
                 Ok(snapshot) => {
-                    session.saved.take_in(&snapshot, at);
+                    match session.saved.take_in(&snapshot, at) {
+                        true if snapshot.is_whole() => session.has_snapshot(),
+                        true => {}
+                        false => session.want_snapshot(now),
+                    }
                     let element = signal.element.as_deref().and_then(|name| snapshot.root.text_of(name));
                     consent = element.map(str::to_owned).or(consent);
                 }
                 Err(_) => {
                     session.saved.transfers.doubt();
+                    session.want_snapshot(now);
                     unreadable += 1;
                 }
             }

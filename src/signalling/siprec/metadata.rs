@@ -106,6 +106,13 @@ pub struct Presence {
     pub left: bool,
 }
 
+impl Snapshot {
+    /// Whether it names everyone who takes part.
+    pub fn is_whole(&self) -> bool {
+        !self.partial && !self.cut && !self.participants.is_empty()
+    }
+}
+
 /// Reads a metadata body.
 ///
 /// Errors: it is no XML, or refused by the caps of [`super::xml`]. Nothing else is an error.

@@ -33,6 +33,7 @@ mod replacing;
 mod requests;
 pub mod server;
 pub mod session;
+mod snapshot;
 pub mod stats;
 mod steering;
 pub mod taking;

@@ -188,6 +188,7 @@ impl Server {
             Purpose::Bye => {}
             Purpose::Refresh => self.refreshed(now, id, response.as_deref(), out),
             Purpose::Take => self.streams_answered(now, id, response.as_deref(), out),
+            Purpose::Snapshot => self.snapshot_answered(id, response.as_deref()),
         }
     }
 

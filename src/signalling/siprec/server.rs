@@ -143,7 +143,12 @@ impl Server {
         if let Some(flow) = flow {
             self.prove(now, flow);
         }
-        self.insert(kept.session(now, flow))
+        let mut session = kept.session(now, flow);
+        if !session.saved.view.is_empty() {
+            // What was said while nobody listened is lost.
+            session.want_snapshot(now);
+        }
+        self.insert(session)
     }
 
     /// What another process needs to take up each session that has a call.
@@ -198,6 +203,7 @@ impl Server {
         for id in timers {
             self.session_timer(now, id, out);
         }
+        self.ask_for_snapshots(now, out);
         self.hand_out_controls(out);
     }
 
@@ -205,7 +211,8 @@ impl Server {
     pub fn next_timeout(&self) -> Option<MonoTime> {
         let timers = self.sessions.values().filter_map(|session| session.timer_at).min();
         let taking = self.sessions.values().filter_map(Session::taking_at).min();
-        let own = [self.transactions.next_timeout(), self.clients.next_timeout(), timers, taking];
+        let snapshots = self.sessions.values().filter_map(Session::snapshot_at).min();
+        let own = [self.transactions.next_timeout(), self.clients.next_timeout(), timers, taking, snapshots];
         own.into_iter().flatten().min()
     }
 

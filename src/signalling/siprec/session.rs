@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::config::MediaSource;
 use super::media;
-use super::metadata::Snapshot;
 use super::parties::{Hints, Parties};
+use super::snapshot::Snapshot;
 use super::taking::Taking;
 use super::transfer::Transfers;
 use super::view::View;
@@ -114,6 +114,8 @@ pub struct Session {
     pub tries: u8,
     /// Whether no stream of its call is known to be the caller's.
     pub deaf: bool,
+    /// How far it is with asking for its metadata anew.
+    pub(super) snapshot: Snapshot,
     /// Why it has no call.
     pub unrecorded: Option<Unrecorded>,
     /// An INVITE or UPDATE that waits until the streams that it adds have their ports.
@@ -136,21 +138,6 @@ pub struct Session {
     pub replaces: Option<u64>,
     /// Proof of what was last kept of it.
     pub kept: u64,
-}
-
-impl Saved {
-    /// Takes in a metadata document. One that broke off may have meant more than was read, unless
-    /// this client's documents always look so.
-    pub fn take_in(&mut self, document: &Snapshot, at: WallTime) {
-        let usual = self.view.odd_documents > 0;
-        self.view.apply(document, at);
-        if !document.partial && !document.cut && !document.participants.is_empty() {
-            self.transfers.resolved();
-        }
-        if document.cut && !usual || self.view.overflowed {
-            self.transfers.doubt();
-        }
-    }
 }
 
 impl Saved {
@@ -186,6 +173,7 @@ impl Session {
             taking: Taking::Idle,
             tries: 0,
             deaf: false,
+            snapshot: Snapshot::default(),
             unrecorded: None,
             growing: None,
             adding: VecDeque::new(),

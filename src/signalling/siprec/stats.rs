@@ -57,6 +57,10 @@ pub struct Stats {
     pub metadata_unreadable: u64,
     /// Calls in which the calling participant was only guessed.
     pub callers_guessed: u64,
+    /// Times that a client was asked for its metadata anew.
+    pub snapshots_asked: u64,
+    /// Times that it refused for good.
+    pub snapshots_refused: u64,
     /// Transfers that signalling told of.
     pub transfers: u64,
     /// Times that a call was paused because no department was known for who has it.
@@ -129,6 +133,8 @@ impl Stats {
             ("streams_too_many", self.streams_too_many),
             ("metadata_unreadable", self.metadata_unreadable),
             ("callers_guessed", self.callers_guessed),
+            ("snapshots_asked", self.snapshots_asked),
+            ("snapshots_refused", self.snapshots_refused),
             ("transfers", self.transfers),
             ("departments_unknown", self.departments_unknown),
             ("controls_refused", self.controls_refused),

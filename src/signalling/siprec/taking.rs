@@ -44,6 +44,7 @@ pub(super) enum Purpose {
     Bye,
     Refresh,
     Take,
+    Snapshot,
 }
 
 impl Server {
