@@ -160,18 +160,18 @@ impl Call {
         }
         let one = |(number, at): &(&str, usize)| match spelling & 3 {
             0 => format!(
-                "<participant participant_id='p{at}{tag}'><nameID aor='sip:{number}@h'/></participant>"
+                "<participant participant_id='p{at}{tag}'><nameID aor='sip:{number}@h'/><send>s{at}</send></participant>"
             ),
             1 => format!(
                 "<participant id='p{at}{tag}' session='x'><aor>tel:{number}</aor><send><id>s{at}</id></send></participant>"
             ),
             2 => format!(
-                "<participant id='p{at}{tag}'><nameID aor='{number}@h'/><extensiondata><callingParty>{}</callingParty></extensiondata></participant>",
+                "<participant id='p{at}{tag}'><nameID aor='{number}@h'/><send stream_id='s{at}'/><extensiondata><callingParty>{}</callingParty></extensiondata></participant>",
                 *at == 0
             ),
             _ => format!(
                 "<participant><participant_id>p{at}{tag}</participant_id><nameID><aor>sip:{number}@h;user=phone</aor></nameID>\
-                 <participantsessionassoc session_id='x'/></participant>"
+                 <participantsessionassoc session_id='x'/><participantstreamassoc><send>s{at}</send></participantstreamassoc></participant>"
             ),
         };
         let all: String = all.iter().map(one).collect();
@@ -189,11 +189,17 @@ impl Call {
         let holds = |member: &&optag::signalling::siprec::view::Member| {
             member.aors.iter().any(|aor| aor.reveal().contains(number))
         };
-        let id = self.view.participants.iter().find(holds).map(|member| member.id.clone());
+        // Of two under one address, the one that the latest whole document named.
+        let all = || self.view.participants.iter().filter(holds);
+        let id =
+            all().find(|member| member.is_here()).or_else(|| all().last()).map(|member| member.id.clone());
         let id = id.unwrap_or_else(|| format!("p{}", party + 1));
         let comes = self.present.insert(party);
         let text = if comes {
-            format!("<participant participant_id='{id}'><nameID aor='sip:{number}@h'/></participant>")
+            format!(
+                "<participant participant_id='{id}'><nameID aor='sip:{number}@h'/><send>s{}</send></participant>",
+                party + 1
+            )
         } else {
             self.present.remove(&party);
             match spelling & 3 {
@@ -220,7 +226,13 @@ pub fn run(data: &[u8]) {
     for (at, pair) in rest.chunks(2).enumerate().take(64) {
         let [what, with] = [pair[0], *pair.get(1).unwrap_or(&0)];
         match what % 8 {
-            0 | 1 => call.answer(Answer::Yes),
+            0 | 1 => {
+                call.answer(Answer::Yes);
+                // A yes while the caller waits alone is one to the department; the next document tells.
+                if call.present.is_empty() {
+                    continue;
+                }
+            }
             2 => {
                 let text = call.partial(party(with), with >> 4);
                 call.tell(text.as_bytes());
@@ -234,7 +246,10 @@ pub fn run(data: &[u8]) {
             6 => {
                 let (open, text) = (call.is_open(), call.whole(what >> 3));
                 call.tell(text.as_bytes());
-                assert!(call.is_open() || !open, "what is said again closes nothing");
+                assert!(
+                    call.is_open() || !open || call.present.is_empty(),
+                    "what is said again closes nothing"
+                );
             }
             _ => {
                 // Whatever it is, it must not open what is closed.

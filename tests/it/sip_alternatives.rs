@@ -99,6 +99,10 @@ fn one_line_of_each_pair_is_taken_and_the_roles_are_those_of_two_streams() {
         assert_eq!(taken, [true, false, true, false], "{what}");
         assert_eq!(roles, [Caller, Employee], "{what}");
         assert_eq!(src.server.stats().streams_alternative, 2, "{what}");
+        // Whoever offered both may send either, until the first protected packet.
+        let srtp: Vec<_> =
+            src.call().new.streams.iter().filter_map(|s| s.srtp.as_ref().map(|s| s.required)).collect();
+        assert!(srtp.iter().all(|required| !required), "{what}");
     }
 }
 

@@ -69,6 +69,7 @@ fn invariant_02_no_sequence_of_metadata_documents_keeps_a_recording_open_that_no
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             bytes.push((seed >> 40) as u8);
         }
-        siprec_transfers::run(&bytes[..2 + (seed >> 33) as usize % 62]);
+        let bytes = &bytes[..2 + (seed >> 33) as usize % 62];
+        siprec_transfers::run(bytes);
     }
 }

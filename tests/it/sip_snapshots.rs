@@ -62,15 +62,16 @@ fn a_document_that_cannot_be_understood_is_asked_for_anew_and_its_answer_goes_on
 #[test]
 fn a_client_that_never_sends_it_is_asked_a_few_times_and_stays_paused() {
     let (mut src, mut dialog) = call(ALLOW);
-    let mut questions = 0;
+    let mut questions = std::collections::BTreeSet::new();
     for _ in 0..30 {
         update(&mut src, &mut dialog, "no xml");
         for question in asked(&mut src, 5) {
-            questions += 1;
+            // Over UDP a question is repeated until it is answered.
+            questions.insert(header(&question, "CSeq"));
             reply(&mut src, &question, "200 OK");
         }
     }
-    assert_eq!((questions, src.server.stats().snapshots_asked), (4, 4));
+    assert_eq!((questions.len(), src.server.stats().snapshots_asked), (4, 4));
     assert!(!src.call().is_open());
 }
 

@@ -214,6 +214,8 @@ impl Call {
     /// Metadata that names these, by one method after the other.
     fn tell(&mut self, parties: &[Party]) -> bool {
         self.documents += 1;
+        // Nobody sends hundreds of requests in no time.
+        self.src.wait(std::time::Duration::from_secs(1));
         let method = ["UPDATE", "INVITE", "INFO"][self.documents % 3];
         self.send(method, &document(self.spelling, parties, self.documents));
         self.is_open()

@@ -49,6 +49,8 @@ pub struct Media {
     pub formats: Vec<String>,
     /// Where its packets come from; `None` where the text names no address, or only a host's name.
     pub address: Option<IpAddr>,
+    /// Whether another line offers the same stream in the clear: whoever cannot encrypt sends it so.
+    pub plain_too: bool,
     /// Where the text came from, for a stream that names no address of its own.
     pub heard_from: Option<IpAddr>,
     /// Direction as the client sees it.

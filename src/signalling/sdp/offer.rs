@@ -38,7 +38,13 @@ pub fn parse(text: &[u8]) -> Result<Offer, SdpError> {
     }
     let groups = std::mem::take(&mut session.groups);
     let media = sections.into_iter().map(|(m, section)| media(m, section, &session)).collect();
-    Ok(Offer { media, groups })
+    let mut offer = Offer { media, groups };
+    for set in offer.alternatives() {
+        let plain = |line: &usize| offer.media[*line].is_audio() && !offer.media[*line].is_secure();
+        let plain_too = set.iter().any(plain);
+        set.into_iter().for_each(|line| offer.media[line].plain_too = plain_too);
+    }
+    Ok(offer)
 }
 
 /// The four fields of an m= line.
@@ -139,6 +145,7 @@ fn typed(value: &str) -> Option<(u8, String)> {
 fn media(m: MLine, section: Section, session: &Section) -> Media {
     let mut media = Media {
         address: section.address.or(session.address).flatten(),
+        plain_too: false,
         heard_from: None,
         direction: section.direction.or(session.direction).unwrap_or_default(),
         label: section.label,

@@ -136,7 +136,12 @@ pub fn stream(media: &Media, source: MediaSource) -> NewStream {
 fn srtp(media: &Media) -> Option<SrtpPlan> {
     media.chosen_crypto()?;
     let receive = media.crypto.iter().flat_map(|crypto| &crypto.keys).take(KEYS_OF_STREAM).cloned();
-    Some(SrtpPlan { receive: receive.collect(), send: None, required: media.is_secure(), roc: 0 })
+    Some(SrtpPlan {
+        receive: receive.collect(),
+        send: None,
+        required: media.is_secure() && !media.plain_too,
+        roc: 0,
+    })
 }
 
 /// The stream of a line that a later text adds. `own_key` is the key of what we send, `others`

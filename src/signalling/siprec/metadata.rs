@@ -276,6 +276,8 @@ fn flow_texts(node: &Node) -> Flow {
                 all.extend(id_of(inner, "stream"));
             }
         }
+        let mut seen = std::collections::HashSet::new();
+        all.retain(|id| seen.insert(id.clone()));
         all
     };
     Flow { sends: ids("send"), receives: ids("recv"), ..Flow::default() }

@@ -105,7 +105,7 @@ impl Stats {
     }
 
     /// Every counter with its name, for metrics.
-    pub fn named(&self) -> [(&'static str, u64); 39] {
+    pub fn named(&self) -> [(&'static str, u64); 41] {
         [
             ("sessions", self.sessions),
             ("draining", self.draining),
