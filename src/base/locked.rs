@@ -208,4 +208,4 @@ impl Secret {
 #[path = "locked_tests.rs"]
 mod tests;
 #[cfg(test)]
-pub use tests::{assert_protected, copies};
+pub use tests::{assert_protected, copies, has_a_process_to_itself};

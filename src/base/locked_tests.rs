@@ -31,6 +31,19 @@ pub fn assert_protected(at: usize) {
     }
 }
 
+/// Whether the calling test has a process to itself. Where not, it is run in one, and its result is
+/// this test's: beside hundreds of others' threads a search of all memory takes minutes.
+pub fn has_a_process_to_itself(test: &str) -> bool {
+    const ALONE: &str = "OPTAG_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let mut program = std::process::Command::new(std::env::current_exe().unwrap());
+    let status = program.args(["--exact", test, "--nocapture"]).env(ALONE, "1").status().unwrap();
+    assert!(status.success(), "{test} failed in a process of its own");
+    false
+}
+
 /// Every place in writable memory, stacks aside, that holds 32 bytes whose complement this is.
 pub fn copies(complement: &[u8; SECRET_BYTES]) -> Vec<usize> {
     const STEP: usize = 1 << 20;

@@ -358,7 +358,7 @@ mod tests {
     use jiff::civil::date;
 
     use super::*;
-    use crate::base::locked::{assert_protected, copies};
+    use crate::base::locked::{assert_protected, copies, has_a_process_to_itself};
 
     fn keys(dir: &Path) -> DayKeys {
         DayKeys::open(dir, MasterKey::from_bytes(&[5; 32]).unwrap()).unwrap()
@@ -383,6 +383,11 @@ mod tests {
 
     #[test]
     fn the_identity_of_a_day_lies_in_locked_memory_alone_and_is_wiped() {
+        if !has_a_process_to_itself(
+            "archive::seal::day_keys::tests::the_identity_of_a_day_lies_in_locked_memory_alone_and_is_wiped",
+        ) {
+            return;
+        }
         let dir = tempfile::tempdir().unwrap();
         let keys = keys(dir.path());
         let key = keys.recipient(date(2026, 11, 24), at(5)).unwrap();

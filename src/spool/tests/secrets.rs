@@ -1,7 +1,7 @@
 //! Where the keys of a running spool lie in memory.
 
 use super::*;
-use crate::base::locked::{assert_protected, copies};
+use crate::base::locked::{assert_protected, copies, has_a_process_to_itself};
 use crate::spool::MasterSecret;
 
 /// The key at an address, disguised so that the test makes no copy of it.
@@ -11,6 +11,10 @@ fn disguised(secret: &[u8; 32]) -> [u8; 32] {
 
 #[test]
 fn keys_of_a_running_spool_lie_in_locked_memory_alone_and_are_wiped() {
+    let name = "spool::tests::secrets::keys_of_a_running_spool_lie_in_locked_memory_alone_and_are_wiped";
+    if !has_a_process_to_itself(name) {
+        return;
+    }
     let dir = tempfile::tempdir().unwrap();
     let (loaded, _) = MasterSecret::load_or_create(&dir.path().join("master.key")).unwrap();
     let master = loaded.key().unwrap();
