@@ -191,8 +191,10 @@ impl Call {
         };
         // Of two under one address, the one that the latest whole document named.
         let all = || self.view.participants.iter().filter(holds);
-        let id =
-            all().find(|member| member.is_here()).or_else(|| all().last()).map(|member| member.id.clone());
+        let id = all()
+            .find(|member| member.is_here())
+            .or_else(|| all().next_back())
+            .map(|member| member.id.clone());
         let id = id.unwrap_or_else(|| format!("p{}", party + 1));
         let comes = self.present.insert(party);
         let text = if comes {

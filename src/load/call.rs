@@ -305,8 +305,13 @@ impl Check {
         let scenario = &self.played.scenario;
         let skipped = scenario.key_samples();
         let stored = self.channels.get(side)?.get(skipped..)?;
-        let late_us =
-            |side: usize| self.recording.recording_started_at.micros_since(self.played.sent[side].started_at);
+        let packet_ms = f64::from(scenario.format.ptime_ms) * (1.0 + scenario.impairment.drift_ppm / 1e6);
+        // A packet is sent once its last sample was spoken, so that the leg began a packet's length
+        // before its first one left.
+        let late_us = |side: usize| {
+            let since = self.recording.recording_started_at.micros_since(self.played.sent[side].started_at);
+            since + (packet_ms * 1e3) as i64
+        };
         let said = |side: usize| Spoken {
             voice: &self.voices[side],
             start: self.starts[side] * scenario.format.samples(),
@@ -314,7 +319,6 @@ impl Check {
             drift_ppm: scenario.impairment.drift_ppm,
             sent_late: self.played.sent[side].late_most_us as i64 * i64::from(RATE_HZ) / 1_000_000,
         };
-        let packet_ms = f64::from(scenario.format.ptime_ms) * (1.0 + scenario.impairment.drift_ppm / 1e6);
         let lost = losses::spans(&self.played.sent[side].lost, packet_ms, late_us(side) as f64 / 1e3);
         let in_samples = |ms: f64| (ms * f64::from(RATE_HZ) / 1e3) as i64 - skipped as i64;
         let holes: Vec<(i64, i64)> =
