@@ -1,5 +1,5 @@
 //! Puts packets back in order. In: audio payloads with their numbers, as
-//! [`numbering`](super::numbering) has them. Out: the noun `PlayoutItem`, in sequence, once in order
+//! `numbering` has them. Out: the noun `PlayoutItem`, in sequence, once in order
 //! or once the wait is over. Payload memory goes round among the few packets that wait at a time, so
 //! a running stream allocates nothing.
 

@@ -51,7 +51,7 @@ const HELD_BACK: i64 = 19_200;
 /// A packet as the mapping sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Heard {
-    /// Its number, as [`numbering`](super::numbering) has it.
+    /// Its number, as `numbering` has it.
     pub number: u64,
     /// Whether the sender's numbering started anew with it.
     pub restarted: bool,
