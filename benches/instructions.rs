@@ -17,7 +17,6 @@ use anyhow::{Context, bail};
 use optag::archive::ogg::{OggOpusWriter, Tags};
 use optag::base::clock::{MonoTime, WallTime};
 use optag::base::id::CallId;
-use optag::load::codec::Codec;
 use optag::media::codec::g711;
 use optag::media::encoder::Encoder;
 use optag::media::jitter::Jitter;
@@ -29,6 +28,7 @@ use optag::media::tone::{RATE_HZ, ToneDetector};
 use optag::spool::MasterKey;
 use optag::spool::frame::{self, RecordHead};
 use optag::spool::key::DataKey;
+use optag_media::codec::coded::Codec;
 use serde::{Deserialize, Serialize};
 
 /// What a count may rise by: a share, and instructions.

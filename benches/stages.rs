@@ -135,9 +135,9 @@ fn spool(c: &mut Criterion) {
     use std::sync::Arc;
 
     use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-    use optag::spool::disk::OsDisk;
     use optag::spool::record::{Body, SpoolRecord};
     use optag::spool::{MasterKey, Spool, SpoolConfig};
+    use optag_files::disk::OsDisk;
 
     let dir = tempfile::tempdir().unwrap();
     let config = SpoolConfig {

@@ -1,39 +1,29 @@
 //! optag records consented telephone calls: RTP in, Opus out, kept at most 90 days.
 //!
-//! `src/ARCHITECTURE.md` draws the whole; each module's page says what comes in, what
-//! goes out and what is not there.
+//! This is the recorder: configuration, wiring, erasure, index, API, pages and command line. The stages are
+//! crates of their own below `crates/`; `ARCHITECTURE.md` draws the whole, and each module's page says
+//! what comes in, what goes out and what is not there.
 
-#[cfg(feature = "server")]
 pub mod app;
-#[cfg(feature = "server")]
-pub mod archive;
-#[cfg(feature = "server")]
 pub mod assurance;
-#[cfg(feature = "server")]
 pub mod audit;
-pub mod base;
-pub mod call;
-#[cfg(feature = "server")]
 pub mod cli;
-#[cfg(feature = "server")]
 pub mod console;
-#[cfg(feature = "server")]
 pub mod disclosure;
-#[cfg(feature = "server")]
 pub mod http;
-#[cfg(feature = "server")]
 pub mod import;
-#[cfg(feature = "server")]
 pub mod index;
-#[cfg(feature = "server")]
 pub mod load;
-pub mod media;
-#[cfg(feature = "server")]
 pub mod metrics;
-#[cfg(feature = "server")]
 pub mod retention;
-#[cfg(feature = "signalling")]
-pub mod signalling;
-pub mod spool;
-#[cfg(any(test, feature = "testing"))]
-pub mod testing;
+
+pub use optag_core::call;
+pub use optag_media as media;
+pub use optag_sip as signalling;
+pub use optag_storage::{archive, spool};
+
+/// Small types and private files.
+pub mod base {
+    pub use optag_core::{base64, causes, clock, hex, id, latency, limit, locked, private, signing, steady};
+    pub use optag_files::{dir_lock, private_files, replace};
+}

@@ -6,7 +6,6 @@ use std::time::Duration;
 use optag::base::clock::{MonoTime, WallTime};
 use optag::base::id::CallId;
 use optag::call::{Answer, ConsentHow, ConsentKeys, Evidence, Question, StreamRole};
-use optag::load::codec::Codec;
 use optag::media::call::{Call, CallRules, CallSettings, Command, Now};
 use optag::media::codec::{Encoding, PayloadFormat};
 use optag::media::encoder::OpusSettings;
@@ -17,6 +16,7 @@ use optag::media::rtp::rtcp::RtcpPlan;
 use optag::media::rtp::source::ExpectedSource;
 use optag::media::rtp::telephone_event::EventFormat;
 use optag::media::stats::TickStats;
+use optag_media::codec::coded::Codec;
 
 /// How every encoder is set here.
 pub const OPUS: OpusSettings =

@@ -5,9 +5,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use optag::load::batch::thread_cpu_ns;
-use optag::load::codec::Codec;
 use optag::load::speech::Voices;
 use optag::media::codec::g711;
+use optag_media::codec::coded::Codec;
 
 const FRAME: usize = 160;
 /// Calls of a measurement at once.

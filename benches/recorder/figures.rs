@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use optag::load::codec::Codec;
 use optag::load::run::play_all;
 use optag::load::usage::Usage;
+use optag_media::codec::coded::Codec;
 
 use super::bare;
 use super::trial::{Talk, Trial, cost_ms, median};

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use optag::load::codec::{Codec, Coded, Format};
 use optag::load::leg::Leg;
 use optag::load::sender::SenderPool;
+use optag_media::codec::coded::{Codec, Coded, Format};
 
 use super::bare::Beside;
 use super::trial::{Talk, Trial, cost_ms, median};

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use optag::load::call::{ANSWER_MS, Answer, AnsweredBy, Stage};
 use optag::load::client::Client;
-use optag::load::codec::{Codec, Format};
 use optag::load::feed::Feed;
 use optag::load::impairment::Impairment;
 use optag::load::recorder::{OwnRecorder, Watch};
@@ -14,6 +13,7 @@ use optag::load::report::Report;
 use optag::load::run::{Run, play_all};
 use optag::load::sender::SenderPool;
 use optag::load::speech::Voices;
+use optag_media::codec::coded::{Codec, Format};
 
 use super::bare::Beside;
 

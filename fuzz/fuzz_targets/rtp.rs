@@ -1,4 +1,4 @@
 //! Any bytes through `media::rtp::packet`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| optag::media::rtp::packet::exercise(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| optag_media::rtp::packet::exercise(bytes));

@@ -1,4 +1,4 @@
 //! Any bytes through `spool::recover`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| optag::spool::recover::exercise(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| optag_storage::spool::recover::exercise(bytes));

@@ -1,4 +1,4 @@
 //! Any bytes through `media::rtp::telephone_event`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| optag::media::rtp::telephone_event::exercise(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| optag_media::rtp::telephone_event::exercise(bytes));

@@ -15,8 +15,8 @@ use crate::base::id::CallId;
 use crate::index::{Index, IndexPlace};
 use crate::retention::deletion_log::{Cause, DeletionLog};
 use crate::retention::under_way::UnderWay;
-use crate::spool::disk::OsDisk;
 use crate::spool::{MasterKey, Spool, SpoolConfig};
+use optag_files::disk::OsDisk;
 
 pub(crate) async fn erasing(dir: &Path) -> Erasing {
     let config = SpoolConfig {

@@ -32,9 +32,9 @@ use crate::retention::custody::Custody;
 use crate::retention::deletion_log::DeletionLog;
 use crate::retention::holds::Holds;
 use crate::retention::under_way::UnderWay;
-use crate::spool::disk::OsDisk;
 use crate::spool::recover::Recovered;
 use crate::spool::{DurableEvent, Spool, SpoolConfig, SpoolError};
+use optag_files::disk::OsDisk;
 
 /// How long an erasure itself may take, beyond two sweeps, until a report calls it late. Units: s.
 const GRACE_S: u64 = 300;

@@ -16,12 +16,12 @@ use crate::app::run::Running;
 use crate::app::{harden, logging};
 use crate::load::call::{Answer, AnsweredBy, Played, Scenario, Stage};
 use crate::load::client::Client;
-use crate::load::codec::{Codec, Format};
 use crate::load::feed::Feed;
 use crate::load::impairment::Impairment;
 use crate::load::sender::SenderPool;
 use crate::load::speech::Voices;
 use crate::load::verify::Match;
+use optag_media::codec::coded::{Codec, Format};
 
 /// The demo's callers have this long to answer.
 const CONSENT_TIMEOUT: Duration = Duration::from_secs(3);

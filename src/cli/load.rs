@@ -11,7 +11,6 @@ use clap::{Args, ValueEnum};
 use super::load_sip::SipArgs;
 use crate::load::call::{Answer, AnsweredBy, Stage};
 use crate::load::client::Client;
-use crate::load::codec::{Codec, Format};
 use crate::load::feed::Feed;
 use crate::load::impairment::Impairment;
 use crate::load::prove::prove;
@@ -22,6 +21,7 @@ use crate::load::sip::Target;
 use crate::load::sip::shape::Shape;
 use crate::load::speech::Voices;
 use crate::media::rtp::srtp::Suite;
+use optag_media::codec::coded::{Codec, Format};
 
 /// Share of the time that a party of a conversation talks.
 const CONVERSATION: f64 = 0.45;
@@ -302,7 +302,7 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn show_proof(args: &LoadArgs, voices: &Voices) -> anyhow::Result<ExitCode> {
-    use crate::load::codec::Coded;
+    use optag_media::codec::coded::Coded;
 
     let format = args.format();
     let coded =

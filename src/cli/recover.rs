@@ -17,7 +17,7 @@ use crate::app::recovering::settle_recovered;
 use crate::app::resuming::Resumed;
 use crate::archive::seal::day_keys::DayKeys;
 use crate::retention::deletion_log::{Cause, DeletionLog};
-use crate::spool::disk::{Disk, OsDisk};
+use optag_files::disk::{Disk, OsDisk};
 
 /// Deliver the spool of a dead recorder from this machine.
 #[derive(Debug, Args)]

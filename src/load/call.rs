@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use super::client::{CallView, Client, RecordingView, wav_channels};
-use super::codec::{Coded, Format};
 use super::feed::{Admitted, Announcement, Closed, Feed};
 use super::impairment::{Impairment, Line};
 use super::leg::{KEY_PACKETS_IN_ALL, Leg};
@@ -20,6 +19,7 @@ use super::verify::{Match, Spoken, compare};
 use crate::call::outcome::Outcome;
 use crate::media::output::GapReason;
 use crate::media::rtp::srtp::Suite;
+use optag_media::codec::coded::{Coded, Format};
 
 /// When the caller answers, after the call began. Units: ms.
 pub const ANSWER_MS: u64 = 1_000;

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::client::{CallView, Client};
-use super::codec::Codec;
 use super::sip::link::Link;
 use super::sip::session::{Met, Session};
 use super::sip::shape::{Shape, Told};
 use super::sip::{Identity, Target};
 use crate::media::rtp::srtp::SrtpKey;
+use optag_media::codec::coded::Codec;
 
 /// A call as it is announced.
 #[derive(Clone, Debug)]

@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::codec::Coded;
 use super::srtp::Protection;
 use crate::media::rtp::srtp::SrtpKey;
+use optag_media::codec::coded::Coded;
 
 /// Payload type of key events.
 const EVENTS: u8 = 101;
@@ -137,8 +137,8 @@ impl Leg {
 
 #[cfg(test)]
 mod tests {
-    use super::super::codec::{Codec, Format};
     use super::*;
+    use optag_media::codec::coded::{Codec, Format};
 
     #[test]
     fn keys_take_the_place_of_audio_and_end_three_times() {

@@ -7,7 +7,6 @@
 pub mod batch;
 pub mod call;
 pub mod client;
-pub mod codec;
 pub mod feed;
 pub mod impairment;
 pub mod lateness;

@@ -10,10 +10,10 @@ use anyhow::Context;
 use serde::Serialize;
 
 use super::batch::{Batch, thread_cpu_ns};
-use super::codec::Coded;
 use super::lateness::Lateness;
 use super::leg::Leg;
 use super::sender::SenderPool;
+use optag_media::codec::coded::Coded;
 
 /// Sinks: as many as the streams would share where ports are scarce.
 const SINKS: usize = 64;
@@ -178,8 +178,8 @@ impl Drop for Sinks {
 
 #[cfg(test)]
 mod tests {
-    use super::super::codec::{Codec, Format};
     use super::*;
+    use optag_media::codec::coded::{Codec, Format};
 
     #[test]
     fn what_is_paced_to_sinks_is_counted_there() {

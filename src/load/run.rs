@@ -8,12 +8,12 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
 use super::call::{Answer, AnsweredBy, Played, Scenario, Stage};
-use super::codec::Format;
 use super::feed::Feed;
 use super::impairment::Impairment;
 use super::report::Report;
 use super::sip::session::Met;
 use crate::media::rtp::srtp::Suite;
+use optag_media::codec::coded::Format;
 
 /// How long a recording may take to reach the store.
 const DELIVERY: Duration = Duration::from_secs(60);

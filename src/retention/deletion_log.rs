@@ -24,7 +24,7 @@ use super::log_state::{State, damaged, is_of};
 use super::log_table::Table;
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
-use crate::spool::disk::{Disk, OsDisk};
+use optag_files::disk::{Disk, OsDisk};
 
 /// Recordings that are kept beside the table until it is made anew.
 const BESIDE: usize = if cfg!(test) { 8 } else { 65_536 };

@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::spool::disk::{Access, Disk, DiskFile, read_full_at, write_all_at};
+use optag_files::disk::{Access, Disk, DiskFile, read_full_at, write_all_at};
 
 /// The end of the log that is written again when it is opened. Units: bytes.
 const UNSURE: u64 = 64 << 10;

@@ -11,7 +11,7 @@ use super::log_entry::{Chain, Entry, Kind, Order, line, outline, parse};
 use super::log_file::LogFile;
 use super::log_table::{Mark, Next, Places, Table};
 use crate::base::id::CallId;
-use crate::spool::disk::Disk;
+use optag_files::disk::Disk;
 
 /// Entries from one mark to the next.
 const MARK_EVERY: u64 = if cfg!(test) { 4 } else { 4_096 };

@@ -8,7 +8,7 @@ use super::log_entry::{Chain, Done, Entry, line};
 use super::log_table::Table;
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
-use crate::testing::disk::{CrashingDisk, Fault, Op};
+use optag_testing::disk::{CrashingDisk, Fault, Op};
 
 fn path() -> PathBuf {
     PathBuf::from("/data/deletions.log")
@@ -109,8 +109,8 @@ fn a_table_of_another_log_is_not_believed() {
     let place = Path::new("/data/place");
     assert!(one.names().contains(&table) && other.names().contains(&table));
     let log_bytes = one.bytes(&log);
-    let file = crate::spool::disk::Disk::create(&other, place, 0).unwrap();
-    crate::spool::disk::write_all_at(&*file, &log_bytes, 0).unwrap();
+    let file = optag_files::disk::Disk::create(&other, place, 0).unwrap();
+    optag_files::disk::write_all_at(&*file, &log_bytes, 0).unwrap();
     file.sync().unwrap();
     other.copy(place, &log);
     check(&open(&other).unwrap(), 50);
@@ -133,8 +133,8 @@ fn a_log_of_the_first_version_is_taken_as_it_is() {
             text += &one;
         }
     }
-    let file = crate::spool::disk::Disk::create(&disk, &path(), 0).unwrap();
-    crate::spool::disk::write_all_at(&*file, text.as_bytes(), 0).unwrap();
+    let file = optag_files::disk::Disk::create(&disk, &path(), 0).unwrap();
+    optag_files::disk::write_all_at(&*file, text.as_bytes(), 0).unwrap();
     for _ in 0..2 {
         let log = open(&disk).unwrap();
         assert_eq!(log.head(), chain.head());

@@ -1,8 +1,8 @@
 //! Steady background noise is coded now and then only, and nobody hears it: real speech at
 //! several levels over several noises, the saving chain beside one that codes every frame.
 
-use optag::load::codec::Codec;
 use optag::media::codec::Encoding;
+use optag_media::codec::coded::Codec;
 
 use crate::chain::{Chain, correlation};
 use crate::codecs::{packets, rendered, three_decoders_agree};

@@ -34,7 +34,7 @@ fn linear(samples: &[i16]) -> Vec<u8> {
 
 /// Payloads of 20 ms of a coding, from samples at its own rate.
 fn coded(encoding: Encoding, samples: &[i16]) -> Vec<Vec<u8>> {
-    use optag::load::codec::Codec;
+    use optag_media::codec::coded::Codec;
     match encoding {
         Encoding::Pcmu => Codec::Pcmu.encode(samples).chunks(160).map(<[u8]>::to_vec).collect(),
         Encoding::Pcma => Codec::Pcma.encode(samples).chunks(160).map(<[u8]>::to_vec).collect(),

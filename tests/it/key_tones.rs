@@ -5,11 +5,11 @@ use std::f64::consts::TAU;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use optag::load::codec::Codec;
 use optag::load::speech::Voices;
 use optag::media::codec::Encoding;
 use optag::media::codec::decoder::Decoder;
 use optag::media::tone::ToneDetector;
+use optag_media::codec::coded::Codec;
 
 use crate::phone::{Leg, talk, voice};
 use crate::server::{Server, Settings, call_request, files_below};

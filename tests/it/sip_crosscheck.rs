@@ -5,12 +5,12 @@ use ezk_sip_types::header::typed::{CSeq, CallID, Contact, FromTo, Via};
 use ezk_sip_types::msg::{Line, MessageLine, PullParser};
 use ezk_sip_types::{Headers, Name};
 use optag::call::{Answer, ConsentHow, ConsentState, Evidence};
-use optag::load::codec::Codec;
 use optag::load::sip::shape::{Shape, Told, offer};
 use optag::signalling::feed::Control;
 use optag::signalling::sip::parse::{Framing, Parsed, parse};
 use optag::signalling::siprec::config::UntilConsent;
 use optag::signalling::siprec::server::Input;
+use optag_media::codec::coded::Codec;
 
 use crate::sip_src::{SDP, SIPREC, Src};
 

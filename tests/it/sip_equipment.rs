@@ -2,8 +2,8 @@
 //! those, against the server without sockets: each is answered, and its parties are found.
 
 use optag::call::{LinkKind, StreamRole};
-use optag::load::codec::Codec;
 use optag::load::sip::shape::{Shape, Told, offer};
+use optag_media::codec::coded::Codec;
 
 use crate::sip_src::{SDP, SIPREC, Src, code, media, with_metadata};
 

@@ -347,11 +347,11 @@ async fn stopping_says_bye_or_leaves_sessions_to_be_resumed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_shows_its_certificate_where_one_is_asked_for_and_without_it_is_not_served() {
-    use optag::load::codec::Codec;
     use optag::load::sip::link::Link;
     use optag::load::sip::session::Session;
     use optag::load::sip::shape::{Shape, Told};
     use optag::load::sip::{Identity, Target};
+    use optag_media::codec::coded::Codec;
 
     let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (mut files, _) = certificate(ours.path(), "127.0.0.1");
@@ -394,11 +394,11 @@ async fn a_client_shows_its_certificate_where_one_is_asked_for_and_without_it_is
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_load_client_proves_itself_by_either_digest() {
-    use optag::load::codec::Codec;
     use optag::load::sip::link::Link;
     use optag::load::sip::session::Session;
     use optag::load::sip::shape::{Shape, Told};
     use optag::load::sip::{Identity, Target};
+    use optag_media::codec::coded::Codec;
 
     for algorithms in [vec![Algorithm::Sha256], vec![Algorithm::Md5], vec![Algorithm::Sha256, Algorithm::Md5]]
     {

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::Command as Process;
 
 use optag::archive::render::Renderer;
-use optag::load::codec::Codec;
 use optag::media::codec::Encoding;
+use optag_media::codec::coded::Codec;
 
 use crate::chain::Chain;
 use crate::sounds::FRAME;

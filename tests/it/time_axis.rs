@@ -2,10 +2,10 @@
 //! missing is bounded and marked. Real speech, simulated time.
 
 use optag::archive::manifest::Manifest;
-use optag::load::codec::Codec;
 use optag::load::speech::Voices;
 use optag::media::codec::Encoding;
 use optag::media::output::GapReason;
+use optag_media::codec::coded::Codec;
 
 use crate::chain::{Chain, correlation};
 use crate::codecs::rendered;

@@ -6,9 +6,9 @@
 
 use std::net::IpAddr;
 
-use crate::load::codec::Codec;
 use crate::load::srtp;
 use crate::media::rtp::srtp::SrtpKey;
+use optag_media::codec::coded::Codec;
 
 /// Number of our keys in descriptions: one that nobody makes up.
 pub const CRYPTO_TAG: u32 = 37;

@@ -1,0 +1,15 @@
+//! What every stage shares: ids, clocks, limits, private values, signatures, and the rules of a
+//! call. In: nothing. Out: small types. Not here: sockets, files, threads, databases.
+
+pub mod base64;
+pub mod call;
+pub mod causes;
+pub mod clock;
+pub mod hex;
+pub mod id;
+pub mod latency;
+pub mod limit;
+pub mod locked;
+pub mod private;
+pub mod signing;
+pub mod steady;

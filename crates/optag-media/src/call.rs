@@ -1,0 +1,377 @@
+//! A call as a pure machine. In: datagrams with their arrival, commands, the passing of time.
+//! Out: the facts of [`output`](super::output). The consent gate is here: captures, the only
+//! places that hold audio, are made when consent is granted and wiped when it ends.
+
+use std::net::SocketAddr;
+
+use super::axis::{self, FRAME_AXIS};
+use super::capture::Capture;
+use super::fault::{self, Step};
+use super::gap::SPLIT_FRAMES;
+use super::interleave;
+use super::keys::KeyMatcher;
+use super::leg::{Leg, LegPlan, Permit};
+use super::output::{Ended, EndedBy, Fact, Gap, GapReason, Output, StreamCounts};
+pub use super::plan::{CallRules, CallSettings, CallState, Command, Now};
+use super::rtp::rtcp::{Reports, cname};
+use super::stats::TickStats;
+use optag_core::call::consent::{ConsentError, ConsentInput};
+use optag_core::call::{ConsentHow, ConsentMachine, ConsentRecord, ConsentState, Evidence};
+use optag_core::clock::MonoTime;
+use optag_core::id::CallId;
+
+/// The machine of one call.
+pub struct Call {
+    pub(super) rules: CallRules,
+    pub(super) settings: CallSettings,
+    pub(super) consent: ConsentMachine,
+    pub(super) matcher: KeyMatcher,
+    pub(super) legs: Vec<Leg>,
+    pub(super) admitted: MonoTime,
+    pub(super) zero: Option<MonoTime>,
+    pub(super) frames_out: u32,
+    /// Whether a frame was made since some audio came.
+    pub(super) had_audio: bool,
+    pub(super) paused: bool,
+    /// Until when, and at least since when, signalling shows that it lives.
+    pub(super) vouched: Option<MonoTime>,
+    /// Whether the captures keep nothing: paused, or consent does not cover the department.
+    pub(super) closed: bool,
+    /// The span that the spool did not take, and whether it grew since the last tick.
+    spool_gap: Option<(u32, u32)>,
+    spool_gap_grew: bool,
+    pub(super) ended: Option<Ended>,
+    pub(super) facts: Vec<Fact>,
+    /// When it was last saved, and whether something changed since.
+    pub(super) saved_at: MonoTime,
+    pub(super) changed: bool,
+}
+
+impl Call {
+    /// A call admitted at `now`, its streams in channel order.
+    pub fn new(rules: CallRules, legs: Vec<LegPlan>, settings: CallSettings, now: MonoTime) -> Self {
+        let id = rules.id.to_bytes();
+        let leg = |(n, plan)| Leg::new(plan, settings.tones, Reports::new(cname(&id), n));
+        let consent = ConsentMachine::new(rules.question.clone(), rules.prompt_version.as_deref(), now);
+        Self {
+            matcher: KeyMatcher::new(consent.keys().clone()),
+            consent,
+            legs: legs.into_iter().enumerate().map(leg).collect(),
+            admitted: now,
+            zero: None,
+            frames_out: 0,
+            had_audio: false,
+            paused: false,
+            vouched: None,
+            closed: false,
+            spool_gap: None,
+            spool_gap_grew: false,
+            ended: None,
+            facts: Vec::new(),
+            saved_at: now,
+            changed: false,
+            rules,
+            settings,
+        }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> CallId {
+        self.rules.id
+    }
+
+    /// Whether it is over.
+    pub fn is_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// How it stands.
+    pub fn state(&self) -> CallState {
+        CallState {
+            consent: self.consent.state(),
+            paused: self.paused,
+            ended: self.ended.clone(),
+            streams: self.legs.iter().map(|leg| *leg.counts()).collect(),
+        }
+    }
+
+    /// Packet counters of a stream.
+    pub fn counts(&self, stream: usize) -> Option<&StreamCounts> {
+        self.legs.get(stream).map(Leg::counts)
+    }
+
+    /// The order in which streams are to be read: those whose keys answer come first, so that
+    /// a yes opens the gate for the others' packets of the same tick.
+    pub fn reading_order(&self) -> impl Iterator<Item = usize> + use<> {
+        let answers: Vec<bool> = self.legs.iter().map(|leg| leg.role().may_answer()).collect();
+        let pick = |wanted: bool, all: Vec<bool>| {
+            all.into_iter().enumerate().filter(move |(_, may)| *may == wanted).map(|(n, _)| n)
+        };
+        pick(true, answers.clone()).chain(pick(false, answers))
+    }
+
+    /// Takes a datagram of a stream. It may have arrived a little after `now`: a pass over many
+    /// calls takes its time, and the true arrival is what places audio.
+    pub fn handle(
+        &mut self,
+        now: Now,
+        stream: usize,
+        arrival: MonoTime,
+        from: SocketAddr,
+        datagram: &[u8],
+        stats: &mut TickStats,
+    ) {
+        let permit = self.permit();
+        let Some(leg) = self.legs.get_mut(stream) else { return };
+        let listen = permit.listen && leg.role().may_answer();
+        leg.handle(arrival, from, datagram, Permit { listen, ..permit }, stats);
+        self.take_presses(now, stream);
+    }
+
+    /// Applies a command.
+    ///
+    /// Errors: the consent rules forbid it; nothing changed.
+    pub fn command(&mut self, now: Now, command: Command, stats: &mut TickStats) -> Result<(), ConsentError> {
+        if self.ended.is_some() {
+            return Err(ConsentError::Ended);
+        }
+        fault::reached(self.rules.id, Step::Command);
+        match command {
+            Command::Answer { answer, how, prompt_version, evidence } => {
+                let input = ConsentInput::Answer(answer);
+                self.consent_input(now, now.mono, input, how, prompt_version, evidence)
+            }
+            Command::Withdraw { how, evidence } => {
+                self.consent_input(now, now.mono, ConsentInput::Withdraw, how, None, evidence)
+            }
+            Command::Transfer { to, prompt_version, evidence } => {
+                let heard = prompt_version.as_deref();
+                let moved = self.consent.transfer(now.mono, now.wall, *to, heard, evidence)?;
+                self.matcher.hear(self.consent.keys().clone());
+                self.changed = true;
+                if let Some(record) = moved {
+                    self.apply(now.mono, record);
+                }
+                Ok(())
+            }
+            Command::Pause => {
+                self.set_paused(now.mono, true);
+                Ok(())
+            }
+            Command::Resume => {
+                self.set_paused(now.mono, false);
+                Ok(())
+            }
+            Command::Silence { silence } => {
+                self.settings.rtp_timeout = silence;
+                Ok(())
+            }
+            Command::Alive { vouched } => {
+                // Silence is counted from here.
+                let until = now.mono + vouched.saturating_sub(self.settings.rtp_timeout);
+                self.vouched = self.vouched.max(Some(until));
+                Ok(())
+            }
+            Command::Renegotiate { stream, plan } => {
+                if let Some(leg) = self.legs.get_mut(usize::from(stream)) {
+                    leg.renegotiate(now.mono, *plan);
+                }
+                Ok(())
+            }
+            Command::DropStream { stream } => {
+                if let Some(leg) = self.legs.get_mut(usize::from(stream)) {
+                    leg.set_dropped(true);
+                }
+                Ok(())
+            }
+            Command::End => {
+                self.end(now, EndedBy::Feed, stats);
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets time pass: timeouts, and every frame that is due.
+    pub fn tick(&mut self, now: Now, stats: &mut TickStats) {
+        if self.ended.is_some() {
+            return;
+        }
+        if let Some(record) = self.consent.expire(now.mono, now.wall) {
+            self.apply(now.mono, record);
+        }
+        if let Some(by) = self.timed_out(now.mono) {
+            return self.end(now, by, stats);
+        }
+        if let Some(zero) = self.zero {
+            let due = axis::length(now.mono.since(zero).saturating_sub(self.settings.capture.behind()));
+            self.advance(now, due, stats);
+        }
+        self.save_if_due(now.mono);
+    }
+
+    /// Ends the call: what was heard until now is emitted, then the one `Ended`.
+    pub fn end(&mut self, now: Now, by: EndedBy, stats: &mut TickStats) {
+        if self.ended.is_some() {
+            return;
+        }
+        if let Some(record) = self.consent.end(now.wall) {
+            self.facts.push(Fact::Consent(record));
+        }
+        self.legs.iter_mut().for_each(|leg| leg.close(stats));
+        if let Some(zero) = self.zero {
+            let heard = axis::length(now.mono.since(zero)) + FRAME_AXIS / 2;
+            self.advance(now, heard / FRAME_AXIS * FRAME_AXIS, stats);
+            for leg in &mut self.legs {
+                if let Some(capture) = &mut leg.capture {
+                    capture.end();
+                    self.facts.extend(capture.closed_gaps.drain(..).map(Fact::Gap));
+                }
+            }
+            self.report_spool_gap(true);
+        }
+        self.close(now, by);
+    }
+
+    /// Whether the gate is open.
+    pub fn is_recording(&self) -> bool {
+        self.zero.is_some() && self.ended.is_none()
+    }
+
+    /// Codes the following frames with this complexity, 0 to 10.
+    pub fn set_complexity(&mut self, complexity: u8) {
+        if complexity == self.settings.capture.opus.complexity {
+            return;
+        }
+        self.settings.capture.opus.complexity = complexity;
+        for capture in self.legs.iter_mut().filter_map(|leg| leg.capture.as_mut()) {
+            capture.set_complexity(complexity);
+        }
+    }
+
+    /// Hands out the facts since the last time, in order.
+    pub fn take_facts(&mut self, out: &mut Vec<Output>) {
+        let call = self.rules.id;
+        out.extend(self.facts.drain(..).map(|fact| Output { call, fact }));
+    }
+
+    /// The spool did not take this block: the span is marked instead.
+    pub fn not_spooled(&mut self, first_frame: u32, frames: u32) {
+        let to = first_frame + frames;
+        self.spool_gap = Some(self.spool_gap.map_or((first_frame, to), |(from, _)| (from, to)));
+        self.spool_gap_grew = true;
+    }
+
+    /// What may be done with audio now: kept after a yes, listened to where keys may still mean
+    /// something.
+    fn permit(&self) -> Permit {
+        let live = self.ended.is_none();
+        let may_change = matches!(self.consent.state(), ConsentState::Asked | ConsentState::Granted);
+        let listen = may_change || self.consent.stands();
+        Permit { keep: live && self.consent.is_open() && !self.paused, listen: live && listen }
+    }
+
+    pub(super) fn consent_input(
+        &mut self,
+        now: Now,
+        at: MonoTime,
+        input: ConsentInput,
+        how: ConsentHow,
+        prompt_version: Option<String>,
+        evidence: Evidence,
+    ) -> Result<(), ConsentError> {
+        let change = self.consent.handle(at, now.wall_at(at), input, how, prompt_version, evidence)?;
+        if let Some(record) = change {
+            self.apply(at, record);
+        }
+        Ok(())
+    }
+
+    /// Opens or closes the gate.
+    fn apply(&mut self, at: MonoTime, record: ConsentRecord) {
+        let state = record.state;
+        // First of all: where what follows fails, a withdrawal is known all the same.
+        self.facts.push(Fact::Consent(record));
+        match state {
+            ConsentState::Granted if self.zero.is_some() => {}
+            ConsentState::Granted => {
+                self.zero = Some(at);
+                for (stream, leg) in self.legs.iter_mut().enumerate() {
+                    let capture = Capture::new(stream as u8, at, self.settings.capture);
+                    leg.capture = Some(Box::new(capture));
+                }
+            }
+            ConsentState::Withdrawn => {
+                fault::reached(self.rules.id, Step::Wipe);
+                self.wipe();
+            }
+            ConsentState::Unknown | ConsentState::Asked | ConsentState::Refused => {}
+        }
+        self.changed = true;
+        self.close_or_open(at);
+    }
+
+    /// Forgets every sample. Facts of this tick that hold audio go too.
+    pub(super) fn wipe(&mut self) {
+        for leg in &mut self.legs {
+            leg.capture = None;
+        }
+        if self.consent.state() == ConsentState::Withdrawn {
+            self.zero = None;
+            self.facts.retain(|fact| !matches!(fact, Fact::Media(_) | Fact::Gap(_)));
+        }
+    }
+
+    fn set_paused(&mut self, at: MonoTime, paused: bool) {
+        if paused == self.paused {
+            return;
+        }
+        self.paused = paused;
+        self.changed = true;
+        self.close_or_open(at);
+    }
+
+    /// Keeps audio or does not, from this moment on: as consent and the feed's pause have it.
+    fn close_or_open(&mut self, at: MonoTime) {
+        let closed = self.paused || !self.consent.is_open();
+        let Some(zero) = self.zero.filter(|_| closed != self.closed) else { return };
+        self.closed = closed;
+        let position = axis::length(at.since(zero));
+        for capture in self.legs.iter_mut().filter_map(|leg| leg.capture.as_mut()) {
+            if closed { capture.pause(position) } else { capture.resume(position) }
+        }
+    }
+
+    pub(super) fn advance(&mut self, now: Now, due: i64, stats: &mut TickStats) {
+        for leg in &mut self.legs {
+            leg.advance(due, stats);
+        }
+        for stream in 0..self.legs.len() {
+            self.take_presses(now, stream);
+        }
+        fault::reached(self.rules.id, Step::Frames);
+        self.report_spool_gap(false);
+        let (mut frames, mut has_audio) = (usize::MAX, false);
+        for capture in self.legs.iter_mut().filter_map(|leg| leg.capture.as_mut()) {
+            frames = frames.min(capture.encoded.lengths.len());
+            has_audio |= capture.has_audio();
+            self.facts.extend(capture.closed_gaps.drain(..).map(Fact::Gap));
+        }
+        if frames == usize::MAX || frames == 0 {
+            return;
+        }
+        let block = interleave::take(&mut self.legs, frames, self.frames_out);
+        self.frames_out += frames as u32;
+        self.facts.push(Fact::Media(block));
+        self.changed |= has_audio && !self.had_audio;
+        self.had_audio |= has_audio;
+    }
+
+    /// Marks the span that the spool did not take once it is over, or long: the marks must not fill it.
+    pub(super) fn report_spool_gap(&mut self, is_over: bool) {
+        let grew = std::mem::take(&mut self.spool_gap_grew);
+        let goes_on = |gap: &(u32, u32)| grew && !is_over && gap.1 - gap.0 < SPLIT_FRAMES;
+        let Some((from_frame, to_frame)) = self.spool_gap.take_if(|gap| !goes_on(gap)) else { return };
+        let gap = |stream| Gap { stream, from_frame, to_frame, reason: GapReason::Spool };
+        self.facts.extend((0..self.legs.len() as u8).map(|stream| Fact::Gap(gap(stream))));
+    }
+}

@@ -1,0 +1,256 @@
+//! How simulated streams are coded: each voice once, before the calls begin, so that sending
+//! costs a copy. In: 8 kHz speech. Out: the payloads of its packets, to be looped.
+//!
+//! Source: RFC 3551 §4.5 and §6 (types, clocks), RFC 7587 §4 (Opus), ITU-T G.711.
+
+use anyhow::{Context, ensure};
+use audio_codec::Encoder as _;
+use audio_codec::g722::G722Encoder;
+
+/// Rate of the speech that is coded. Units: Hz.
+const RATE_HZ: u32 = 8_000;
+
+/// Rate of the wideband codings. Units: Hz.
+const WIDE_HZ: u32 = 16_000;
+/// Opus as sent. Units: bit/s.
+const OPUS_BPS: i32 = 24_000;
+/// Longest packet that Opus makes. Source: RFC 6716 §3.4.
+const OPUS_BYTES: usize = 1_275 * 3 + 7;
+
+/// Coding of a simulated stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// G.711 µ-law.
+    Pcmu,
+    /// G.711 A-law.
+    Pcma,
+    /// G.722 at 64 kbit/s.
+    G722,
+    /// Linear 16-bit samples at 16 kHz.
+    L16,
+    /// Opus at 16 kHz and 24 kbit/s.
+    Opus,
+}
+
+impl Codec {
+    /// Its name in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Codec::Pcmu => "pcmu",
+            Codec::Pcma => "pcma",
+            Codec::G722 => "g722",
+            Codec::L16 => "l16/16000",
+            Codec::Opus => "opus",
+        }
+    }
+
+    /// The payload type that it is sent with.
+    pub const fn payload_type(self) -> u8 {
+        match self {
+            Codec::Pcmu => 0,
+            Codec::Pcma => 8,
+            Codec::G722 => 9,
+            Codec::L16 => 97,
+            Codec::Opus => 111,
+        }
+    }
+
+    /// Rate of its RTP timestamps. Units: Hz.
+    pub const fn clock_hz(self) -> u32 {
+        match self {
+            // G.722's clock is half its rate by an old mistake (RFC 3551 §4.5.2).
+            Codec::Pcmu | Codec::Pcma | Codec::G722 => 8_000,
+            Codec::L16 => WIDE_HZ,
+            Codec::Opus => 48_000,
+        }
+    }
+
+    /// Its name, clock and channels in SDP.
+    pub const fn rtpmap(self) -> &'static str {
+        match self {
+            Codec::Pcmu => "PCMU/8000",
+            Codec::Pcma => "PCMA/8000",
+            Codec::G722 => "G722/8000",
+            Codec::L16 => "L16/16000",
+            Codec::Opus => "opus/48000/2",
+        }
+    }
+
+    /// Codes 8 kHz samples in one go. Panics: for Opus, which has frames.
+    pub fn encode(self, samples: &[i16]) -> Vec<u8> {
+        match self {
+            Codec::Pcmu => samples.iter().map(|&sample| ulaw(sample)).collect(),
+            Codec::Pcma => samples.iter().map(|&sample| alaw(sample)).collect(),
+            Codec::G722 => g722(&widened(samples)),
+            Codec::L16 => widened(samples).iter().flat_map(|sample| sample.to_be_bytes()).collect(),
+            Codec::Opus => panic!("Opus is coded in frames"),
+        }
+    }
+}
+
+/// A coding and its packet time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Format {
+    /// The coding.
+    pub codec: Codec,
+    /// Units: ms.
+    pub ptime_ms: u32,
+}
+
+impl Format {
+    /// Timestamp steps of a packet.
+    pub const fn ticks(self) -> u32 {
+        self.codec.clock_hz() / 1_000 * self.ptime_ms
+    }
+
+    /// Speech of a packet. Units: samples at 8 kHz.
+    pub const fn samples(self) -> usize {
+        (RATE_HZ / 1_000 * self.ptime_ms) as usize
+    }
+}
+
+/// A voice, coded: the payloads of its packets, which are looped.
+#[derive(Clone, Debug)]
+pub struct Coded {
+    /// How it is coded.
+    pub format: Format,
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Coded {
+    /// Codes a voice; a rest that fills no packet is left out.
+    ///
+    /// Errors: the voice is shorter than a packet, or the coding has no such packets.
+    pub fn new(voice: &[i16], format: Format) -> anyhow::Result<Self> {
+        ensure!((10..=60).contains(&format.ptime_ms), "packets of 10 to 60 ms are made here");
+        let packets = voice.len() / format.samples();
+        ensure!(packets > 0, "the speech is shorter than a packet");
+        let voice = &voice[..packets * format.samples()];
+        if format.codec == Codec::Opus {
+            return Self::opus(voice, format);
+        }
+        let bytes = format.codec.encode(voice);
+        let size = bytes.len() / packets;
+        Ok(Self { format, ends: (1..=packets).map(|n| n * size).collect(), bytes })
+    }
+
+    fn opus(voice: &[i16], format: Format) -> anyhow::Result<Self> {
+        ensure!([10, 20, 40, 60].contains(&format.ptime_ms), "Opus has packets of 10, 20, 40 or 60 ms");
+        let mut encoder = opus::Encoder::new(WIDE_HZ, opus::Channels::Mono, opus::Application::Voip)?;
+        encoder.set_bitrate(opus::Bitrate::Bits(OPUS_BPS))?;
+        let mut coded = Self { format, bytes: Vec::new(), ends: Vec::new() };
+        let mut packet = vec![0; OPUS_BYTES];
+        for frame in widened(voice).chunks_exact(format.samples() * 2) {
+            let length = encoder.encode(frame, &mut packet).context("libopus refused a frame")?;
+            coded.bytes.extend_from_slice(&packet[..length]);
+            coded.ends.push(coded.bytes.len());
+        }
+        Ok(coded)
+    }
+
+    /// How many packets there are until it starts again.
+    pub fn packets(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The payload of a packet, counted on over the loop's end.
+    pub fn payload(&self, packet: u64) -> &[u8] {
+        let n = (packet % self.ends.len() as u64) as usize;
+        let from = if n == 0 { 0 } else { self.ends[n - 1] };
+        &self.bytes[from..self.ends[n]]
+    }
+}
+
+/// The same at twice the rate, by a half-band filter of six taps.
+fn widened(samples: &[i16]) -> Vec<i16> {
+    const TAPS: [i32; 6] = [3, -25, 150, 150, -25, 3];
+    let at =
+        |n: usize, offset: usize| i32::from(samples[(n + offset).saturating_sub(2).min(samples.len() - 1)]);
+    let between = |n| TAPS.iter().enumerate().map(|(k, tap)| tap * at(n, k)).sum::<i32>() / 256;
+    (0..samples.len())
+        .flat_map(|n| [samples[n], between(n).clamp(i16::MIN.into(), i16::MAX.into()) as i16])
+        .collect()
+}
+
+fn g722(samples: &[i16]) -> Vec<u8> {
+    let mut encoder = G722Encoder::new();
+    let mut coded = vec![0; encoder.max_encode_bytes(samples.len())];
+    let length = encoder.encode_into(samples, &mut coded).unwrap_or(0);
+    coded.truncate(length);
+    coded
+}
+
+fn ulaw(sample: i16) -> u8 {
+    let sign = if sample < 0 { 0x80 } else { 0 };
+    let magnitude = i32::from(sample).abs().min(32_635) + 132;
+    let segment = (24 - magnitude.leading_zeros() as i32).max(0);
+    !(sign | (segment << 4) as u8 | (magnitude >> (segment + 3)) as u8 & 0x0f)
+}
+
+fn alaw(sample: i16) -> u8 {
+    let sign = if sample >= 0 { 0x80 } else { 0 };
+    let magnitude = if sample >= 0 { i32::from(sample) } else { -i32::from(sample) - 1 };
+    let code = match magnitude {
+        0..256 => magnitude >> 4,
+        _ => {
+            let segment = 24 - magnitude.leading_zeros() as i32;
+            segment << 4 | magnitude >> (segment + 3) & 0x0f
+        }
+    };
+    (sign | code as u8) ^ 0x55
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::g711;
+
+    #[test]
+    fn what_is_coded_by_g711_decodes_to_nearly_the_same() {
+        for (codec, decode) in [
+            (Codec::Pcmu, g711::decode_ulaw as fn(&[u8], &mut [i16])),
+            (Codec::Pcma, g711::decode_alaw as fn(&[u8], &mut [i16])),
+        ] {
+            for sample in (i16::MIN..i16::MAX).step_by(37) {
+                let mut out = [0];
+                decode(&codec.encode(&[sample]), &mut out);
+                let error = (i32::from(out[0]) - i32::from(sample)).abs();
+                assert!(error <= 8 + i32::from(sample).abs() / 16, "{codec:?} {sample} {}", out[0]);
+            }
+        }
+    }
+
+    fn tone() -> Vec<i16> {
+        (0..9_600).map(|n| ((f64::from(n) * 0.3).sin() * 9_000.0) as i16).collect()
+    }
+
+    #[test]
+    fn packets_have_their_time_in_every_coding() {
+        for (codec, ptime_ms, ticks, bytes) in [
+            (Codec::Pcma, 30, 240, Some(240)),
+            (Codec::Pcmu, 10, 80, Some(80)),
+            (Codec::G722, 20, 160, Some(160)),
+            (Codec::L16, 60, 960, Some(1_920)),
+            (Codec::Opus, 20, 960, None),
+        ] {
+            let coded = Coded::new(&tone(), Format { codec, ptime_ms }).unwrap();
+            assert_eq!(coded.format.ticks(), ticks, "{codec:?}");
+            assert_eq!(coded.packets(), 1_200 / ptime_ms as usize, "{codec:?}");
+            let payload = coded.payload(coded.packets() as u64 + 3);
+            assert_eq!(payload, coded.payload(3));
+            assert!(bytes.is_none_or(|bytes| payload.len() == bytes), "{codec:?} {}", payload.len());
+        }
+        assert!(Coded::new(&tone(), Format { codec: Codec::Opus, ptime_ms: 30 }).is_err());
+        assert!(Coded::new(&[], Format { codec: Codec::Pcma, ptime_ms: 20 }).is_err());
+    }
+
+    #[test]
+    fn widening_keeps_every_sample_and_stays_smooth_between() {
+        let (narrow, wide) = (tone(), widened(&tone()));
+        assert!(narrow.iter().zip(wide.chunks(2)).all(|(&sample, pair)| pair[0] == sample));
+        let expected = |n: usize| (n as f64 * 0.15).sin() * 9_000.0;
+        let error = |n: usize| (f64::from(wide[n]) - expected(n)).abs();
+        assert!((100..19_000).all(|n| error(n) < 60.0), "{}", (100..19_000).map(error).fold(0.0, f64::max));
+    }
+}

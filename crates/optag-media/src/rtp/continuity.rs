@@ -1,0 +1,229 @@
+//! How well a sender keeps a stream up. In: its packets, with their arrival. Out: how many of them
+//! followed one another, and for how long it has carried audio.
+//!
+//! Numbers may come in another order, twice, and with some missing; a jump begins the run anew.
+//! Time is that of arrivals: ten thousand packets in a second carry a second. Source: RFC 3550
+//! appendix A.1 (probation, restarts).
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use optag_core::clock::MonoTime;
+
+/// Numbers by which a packet may be ahead of the run, and behind it. Source: RFC 3550 A.1, where
+/// these are MAX_DROPOUT and MAX_MISORDER.
+const AHEAD: u16 = 100;
+const BEHIND: u16 = 32;
+/// Longest time between two packets in which audio counts as carried: two of the longest packets
+/// that equipment makes.
+const STEP: Duration = Duration::from_millis(120);
+/// A pause so long costs a part of what was carried.
+const PAUSE: Duration = Duration::from_millis(300);
+/// How much faster than time media may run: clocks are declared wrongly by less.
+const FASTER: u32 = 4;
+/// What may come at once, from a buffer that empties.
+const BURST: Duration = Duration::from_millis(500);
+
+/// A packet of which only its place in a stream counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// When it arrived.
+    pub at: MonoTime,
+    /// Its sequence number.
+    pub sequence: u16,
+    /// Its timestamp. Units: RTP ticks.
+    pub timestamp: u32,
+    /// Clock of the timestamp. Units: Hz.
+    pub clock_hz: u32,
+    /// Whether it brings audio (or comfort noise), and not an event.
+    pub audio: bool,
+}
+
+/// A sender's run of packets. Another process begins the run anew and knows what was carried.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Continuity {
+    #[serde(skip)]
+    highest: u16,
+    /// Bit n: the number `highest - n` came.
+    #[serde(skip)]
+    seen: u64,
+    /// Packets of the run, each once.
+    #[serde(skip)]
+    packets: u16,
+    /// When the run began.
+    #[serde(skip)]
+    began: MonoTime,
+    #[serde(skip)]
+    last: MonoTime,
+    #[serde(skip)]
+    first_audio: MonoTime,
+    #[serde(skip)]
+    last_audio: Option<MonoTime>,
+    #[serde(skip)]
+    timestamp: u32,
+    /// Media time since `first_audio`.
+    #[serde(skip)]
+    media: Duration,
+    carried: Duration,
+}
+
+impl Continuity {
+    /// A sender's first packet.
+    pub fn new(step: Step) -> Self {
+        Self {
+            highest: step.sequence,
+            seen: 1,
+            packets: 1,
+            began: step.at,
+            last: step.at,
+            first_audio: step.at,
+            last_audio: step.audio.then_some(step.at),
+            timestamp: step.timestamp,
+            media: Duration::ZERO,
+            carried: Duration::ZERO,
+        }
+    }
+
+    /// One that has carried so much; for what was saved without any of this.
+    pub fn that_carried(carried: Duration) -> Self {
+        Self { carried, ..Self::default() }
+    }
+
+    /// Takes another packet of the sender.
+    pub fn add(&mut self, step: Step) {
+        let ahead = step.sequence.wrapping_sub(self.highest);
+        let behind = self.highest.wrapping_sub(step.sequence);
+        if (1..=AHEAD).contains(&ahead) {
+            self.seen = self.seen.checked_shl(ahead.into()).unwrap_or(0) | 1;
+            self.highest = step.sequence;
+        } else if behind < BEHIND {
+            if self.seen >> behind & 1 == 1 {
+                return;
+            }
+            self.seen |= 1 << behind;
+        } else {
+            // A jump: what carried is not lost by it, but the run is.
+            (self.highest, self.seen, self.packets, self.began) = (step.sequence, 1, 0, step.at);
+        }
+        self.packets = self.packets.saturating_add(1);
+        if step.audio {
+            self.carry(step);
+        }
+        self.last = step.at;
+    }
+
+    fn carry(&mut self, step: Step) {
+        let forward = step.timestamp.wrapping_sub(self.timestamp);
+        let gap = self.last_audio.map(|last| step.at.since(last));
+        self.last_audio = Some(step.at);
+        let Some(gap) = gap else {
+            (self.timestamp, self.first_audio) = (step.timestamp, step.at);
+            return;
+        };
+        if gap > PAUSE {
+            self.carried = self.carried * 7 / 8;
+        }
+        if forward > i32::MAX as u32 {
+            // Behind: its time was carried by those that overtook it.
+            return;
+        }
+        self.timestamp = step.timestamp;
+        let media = Duration::from_micros(u64::from(forward) * 1_000_000 / u64::from(step.clock_hz.max(1)));
+        if forward == 0 || media > gap * FASTER + BURST {
+            return;
+        }
+        self.media += media;
+        let lasted = step.at.since(self.first_audio);
+        if gap <= STEP && self.packets > 1 && self.media <= lasted * FASTER + BURST {
+            self.carried += gap;
+        }
+    }
+
+    /// Packets in a run, each counted once.
+    pub fn packets(&self) -> u16 {
+        self.packets
+    }
+
+    /// How long the run is.
+    pub fn lasts(&self) -> Duration {
+        self.last.since(self.began)
+    }
+
+    /// When its last packet came.
+    pub fn last(&self) -> MonoTime {
+        self.last
+    }
+
+    /// Whether any audio came.
+    pub fn has_audio(&self) -> bool {
+        self.last_audio.is_some() || self.carried > Duration::ZERO
+    }
+
+    /// For how long it has carried audio without a pause.
+    pub fn carried(&self) -> Duration {
+        self.carried
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(ms: u64, sequence: u16, timestamp: u32) -> Step {
+        let at = MonoTime::from_nanos(ms * 1_000_000);
+        Step { at, sequence, timestamp, clock_hz: 8_000, audio: true }
+    }
+
+    #[test]
+    fn order_repetition_and_loss_do_not_break_a_run() {
+        let numbers = [65_534u16, 0, 65_535, 65_535, 1, 4, 3, 1, 60, 59];
+        let mut run = Continuity::new(step(0, numbers[0], 0));
+        for (n, sequence) in numbers.into_iter().enumerate().skip(1) {
+            run.add(step(n as u64 * 20, sequence, n as u32 * 160));
+        }
+        assert_eq!(run.packets(), 8, "each number once");
+        run.add(step(220, 5_000, 0));
+        assert_eq!(run.packets(), 1, "a jump begins anew");
+    }
+
+    #[test]
+    fn what_is_carried_is_time_and_not_packets() {
+        let carried = |every_us: u64, ticks: u32, count: u16| {
+            let mut run = Continuity::new(step(0, 0, 0));
+            for n in 1..=count {
+                let at = MonoTime::from_nanos(u64::from(n) * every_us * 1_000);
+                run.add(Step { at, ..step(0, n, u32::from(n) * ticks) });
+            }
+            run.carried().as_millis()
+        };
+        assert_eq!(carried(20_000, 160, 50), 1_000);
+        assert_eq!(carried(60_000, 480, 50), 3_000);
+        assert_eq!(carried(20_000, 80, 50), 1_000, "a clock declared twice too fast");
+        assert!(carried(50, 160, 20_000) < 100, "a flood in order");
+        assert!(carried(2_500, 160, 4_000) < 150, "eight times as fast as time");
+        assert_eq!(carried(400_000, 160, 200), 0, "a packet now and then");
+        assert_eq!(carried(20_000, 0, 200), 0, "one timestamp");
+    }
+
+    #[test]
+    fn pauses_cost_little_and_numbers_at_random_carry_nothing() {
+        let mut run = Continuity::new(step(0, 0, 0));
+        (1..=50u16).for_each(|n| run.add(step(u64::from(n) * 20, n, u32::from(n) * 160)));
+        run.add(step(5_000, 51, 40_000));
+        assert_eq!(run.carried().as_millis(), 875);
+        let mut junk = Continuity::new(step(0, 0, 0));
+        (1..=500u32).for_each(|n| junk.add(step(u64::from(n) * 20, (n * 9_973) as u16, n * 160)));
+        assert_eq!((junk.packets(), junk.carried()), (1, Duration::ZERO));
+    }
+
+    #[test]
+    fn pairs_now_and_then_never_carry_as_much_as_a_stream() {
+        let mut run = Continuity::new(step(0, 0, 0));
+        for n in 1..2_000u64 {
+            let ms = n / 2 * 400 + n % 2 * 20;
+            run.add(step(ms, n as u16, n as u32 * 160));
+        }
+        assert!(run.carried() < Duration::from_millis(200), "{:?}", run.carried());
+    }
+}

@@ -1,0 +1,141 @@
+//! A call taken up by a later process, in simulated time.
+
+use super::*;
+use crate::resume::Resumption;
+use crate::saved::SavedCall;
+
+/// The last state that was written down, through its text.
+fn saved(bench: &Bench) -> SavedCall {
+    let mut states = bench.out.iter().filter_map(|output| match &output.fact {
+        Fact::State(saved) => Some(saved.to_text()),
+        _ => None,
+    });
+    SavedCall::from_text(&states.next_back().expect("something was saved")).unwrap()
+}
+
+/// Another process takes the call up at `ms`; what was not handed out is lost.
+fn restart(bench: &mut Bench, ms: u64, sockets_kept: bool) {
+    let frames = bench.blocks().last().map_or(0, |block| block.first_frame + block.frames());
+    let resumption = Resumption { saved: saved(bench), frames, sockets_kept };
+    bench.call = Call::resume(resumption, Bench::settings(), at(ms).mono);
+    bench.now_ms = ms;
+}
+
+fn gaps(bench: &Bench, reason: GapReason) -> Vec<Gap> {
+    let gap = |output: &Output| match output.fact {
+        Fact::Gap(gap) if gap.reason == reason && gap.stream == 0 => Some(gap),
+        _ => None,
+    };
+    bench.out.iter().filter_map(gap).collect()
+}
+
+#[test]
+fn the_axis_goes_on_in_real_length_and_the_time_between_is_a_restart_gap() {
+    let mut bench = Bench::new(true);
+    bench.yes();
+    bench.talk(0..200, |_| true);
+    bench.tick_to(4_000);
+    let before = bench.frames();
+    restart(&mut bench, 7_000, false);
+    bench.talk(350..600, |_| true);
+    assert_eq!(bench.end(12_000), Outcome::Recorded);
+    let blocks = bench.blocks();
+    assert_eq!(blocks.iter().find(|block| block.first_frame >= before).unwrap().first_frame, 350);
+    assert_eq!(blocks.last().map(|block| block.first_frame + block.frames()), Some(600));
+    assert_eq!(
+        gaps(&bench, GapReason::Restart),
+        [Gap { stream: 0, from_frame: before, to_frame: 350, reason: GapReason::Restart }]
+    );
+    let others = [gaps(&bench, GapReason::Held), gaps(&bench, GapReason::Lost)].concat();
+    assert!(others.iter().all(|gap| gap.to_frame == 1), "beyond the first packet's probation: {others:?}");
+    // The sender was known: not even its first packet was lost to a probation.
+    assert_eq!((bench.stats.lost, bench.stats.late, bench.stats.foreign_ssrc), (0, 0, 0));
+}
+
+#[test]
+fn what_sockets_held_that_stayed_open_leaves_no_gap() {
+    let mut bench = Bench::new(true);
+    bench.yes();
+    bench.talk(0..200, |_| true);
+    bench.tick_to(4_000);
+    let before = bench.frames();
+    restart(&mut bench, 5_500, true);
+    // The backlog of a second and a half comes with its true arrivals.
+    for n in before..275 {
+        for stream in 0..2u8 {
+            let datagram = packet(stream, n as u16, n * 160, 8, &tone(n));
+            bench.hear(stream.into(), u64::from(n) * 20 + 20, &datagram);
+        }
+    }
+    bench.talk(275..400, |_| true);
+    bench.end(8_000);
+    assert!(gaps(&bench, GapReason::Restart).is_empty());
+    assert_eq!(bench.frames(), 400, "no frame is missing and none is there twice");
+    assert_eq!((bench.stats.lost, bench.stats.late), (0, 0));
+}
+
+#[test]
+fn a_call_that_was_not_answered_is_asked_still_and_only_until_its_time_is_up() {
+    for (answer_at, expected) in [(9_000, ConsentState::Granted), (31_000, ConsentState::Refused)] {
+        let mut bench = Bench::new(true);
+        bench.talk(0..100, |_| true);
+        bench.tick_to(12_000);
+        restart(&mut bench, answer_at.min(15_000), false);
+        assert_eq!(bench.call.state().consent, ConsentState::Asked);
+        bench.tick_to(answer_at.max(15_000));
+        bench.press(0, answer_at.max(15_000) + 50, 900, 1);
+        bench.tick_to(answer_at.max(15_000) + 200);
+        assert_eq!(bench.call.state().consent, expected);
+        assert_eq!(bench.frames(), 0, "nothing of before is kept");
+    }
+}
+
+#[test]
+fn refusal_pause_half_typed_keys_and_the_sender_survive() {
+    let mut bench = Bench::new(true);
+    bench.yes();
+    bench.talk(0..100, |_| true);
+    bench.press(0, 2_000, 100, 10);
+    bench.call.command(at(2_050), Command::Pause, &mut TickStats::default()).unwrap();
+    bench.tick_to(2_200);
+    restart(&mut bench, 3_000, false);
+    assert!(bench.call.state().paused);
+    // A stranger does not take the place of the sender that is late to come back.
+    let stranger = SocketAddr::from(([127, 0, 0, 9], 9));
+    for n in 0..4u16 {
+        let datagram = packet(9, n, 0, 8, &tone(0));
+        bench.call.handle(at(3_000), 0, at(3_000).mono, stranger, &datagram, &mut bench.stats);
+    }
+    assert!(bench.stats.foreign_address == 4);
+    // The other half of the withdrawal.
+    bench.press(0, 3_050, 101, 9);
+    bench.tick_to(3_200);
+    assert_eq!(bench.call.state().consent, ConsentState::Withdrawn);
+    assert_eq!(bench.end(3_300), Outcome::Withdrawn);
+
+    let mut bench = Bench::new(true);
+    bench.talk(0..10, |_| true);
+    bench.press(0, 300, 10, 2);
+    bench.tick_to(500);
+    restart(&mut bench, 1_000, false);
+    bench.press(0, 1_050, 11, 1);
+    assert_eq!(bench.end(2_000), Outcome::Refused);
+    assert_eq!(bench.frames(), 0);
+}
+
+#[test]
+fn a_call_is_saved_when_something_changes_and_seldom_otherwise() {
+    let mut bench = Bench::new(true);
+    bench.yes();
+    for second in 0..60 {
+        bench.talk(second * 50..(second + 1) * 50, |_| true);
+        bench.tick_to(u64::from(second + 1) * 1_000);
+    }
+    let states = bench.out.iter().filter(|output| matches!(output.fact, Fact::State(_))).count();
+    assert!((6..=9).contains(&states), "{states} in a minute");
+    let text = saved(&bench).to_text();
+    assert!(text.len() < 3_000, "{} bytes", text.len());
+    let mut unselected = Bench::new(false);
+    unselected.talk(0..1_000, |_| true);
+    assert!(unselected.out.is_empty(), "of a call that is not recorded nothing is written");
+}

@@ -1,0 +1,321 @@
+//! The sockets below SIP: datagrams and connections.
+//!
+//! In: addresses to listen on. Out: [`Arrived`] messages in one bounded queue, and a
+//! [`Links`] that sends. Queues: towards the server, a full queue drops datagrams (their
+//! senders repeat them) and makes connections wait; towards a peer, a full queue closes its
+//! connection. Not here: what a message means, TLS certificates (`tls`).
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use super::doors::{CONNECTIONS, Doors, HANDSHAKES, HANDSHAKES_PER_ADDRESS, PER_ADDRESS};
+use super::flow::{Flow, Transport, Way};
+use super::framing::{Framer, Piece};
+use super::parse::{Framing, Parsed, Refusal, parse};
+use crate::siprec::config::AllowList;
+
+/// Messages that wait for the server.
+pub const ARRIVED_QUEUE: usize = 8_192;
+/// Messages that wait for a slow peer on one connection.
+pub const PEER_QUEUE: usize = 256;
+/// How long a handshake, or one message from its first byte to its last, may take.
+pub const STALLED: Duration = Duration::from_secs(10);
+/// How long the rest of a body may fail to come before its length is taken to be wrong.
+pub const BODY_STALLED: Duration = Duration::from_secs(5);
+/// How long a connection may be silent.
+pub const SILENT: Duration = Duration::from_secs(2 * 3_600);
+/// Largest UDP datagram. Units: bytes.
+const DATAGRAM: usize = 65_535;
+/// Kernel buffer of the UDP socket. Units: bytes.
+const UDP_BUFFER: usize = 4 << 20;
+
+/// A message that came.
+#[derive(Debug)]
+pub struct Arrived {
+    /// The way it came.
+    pub flow: Flow,
+    /// What it is.
+    pub message: Result<Parsed, Refusal>,
+    /// How long it was.
+    pub bytes: usize,
+}
+
+/// Every socket and connection, by the `link` of a [`Flow`].
+#[derive(Debug)]
+pub struct Links {
+    open: Mutex<HashMap<u64, Link>>,
+    next: AtomicU64,
+    connections: Arc<Doors>,
+    handshakes: Arc<Doors>,
+    clients: AllowList,
+    arrived: mpsc::Sender<Arrived>,
+    dropped: AtomicU64,
+}
+
+#[derive(Clone, Debug)]
+enum Link {
+    Udp(Arc<UdpSocket>),
+    Peer(mpsc::Sender<Vec<u8>>),
+}
+
+impl Links {
+    /// No sockets yet; messages of `clients` go to `arrived`.
+    pub fn new(clients: AllowList, arrived: mpsc::Sender<Arrived>) -> Arc<Self> {
+        Arc::new(Self {
+            open: Mutex::default(),
+            next: AtomicU64::new(1),
+            connections: Doors::new(CONNECTIONS, PER_ADDRESS),
+            handshakes: Doors::new(HANDSHAKES, HANDSHAKES_PER_ADDRESS),
+            clients,
+            arrived,
+            dropped: AtomicU64::new(0),
+        })
+    }
+
+    /// Listens for datagrams on a bound socket; its address.
+    ///
+    /// Errors: the runtime does not take it.
+    pub fn serve_udp(self: &Arc<Self>, socket: std::net::UdpSocket) -> io::Result<SocketAddr> {
+        let socket = Arc::new(UdpSocket::from_std(socket)?);
+        let local = socket.local_addr()?;
+        let link = self.add(Link::Udp(socket.clone()));
+        tokio::spawn(receive_datagrams(self.clone(), socket, link, local));
+        Ok(local)
+    }
+
+    /// Listens for connections on a bound socket, under TLS with `tls`; its address.
+    ///
+    /// Errors: the runtime does not take it.
+    pub fn serve_stream(
+        self: &Arc<Self>,
+        listener: std::net::TcpListener,
+        tls: Option<TlsAcceptor>,
+    ) -> io::Result<SocketAddr> {
+        let listener = TcpListener::from_std(listener)?;
+        let local = listener.local_addr()?;
+        tokio::spawn(accept_connections(self.clone(), listener, tls));
+        Ok(local)
+    }
+
+    /// The way to a peer over a datagram socket that is bound as an earlier process had it.
+    pub fn again(&self, way: Way) -> Option<Flow> {
+        let bound = |link: &Link| match link {
+            Link::Udp(socket) => socket.local_addr().is_ok_and(|local| {
+                local.port() == way.local.port()
+                    && (local.ip() == way.local.ip() || local.ip().is_unspecified())
+            }),
+            Link::Peer(_) => false,
+        };
+        let open = self.lock();
+        let link = open.iter().find(|(_, link)| way.transport == Transport::Udp && bound(link));
+        link.map(|(&link, _)| Flow { transport: Transport::Udp, link, local: way.local, peer: way.peer })
+    }
+
+    /// Sends to a peer; what cannot be sent is lost, as on any network.
+    pub fn send(&self, flow: Flow, bytes: Vec<u8>) {
+        let link = self.lock().get(&flow.link).cloned();
+        match link {
+            Some(Link::Udp(socket)) => {
+                if socket.try_send_to(&bytes, flow.peer).is_err() {
+                    self.dropped.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            Some(Link::Peer(queue)) => {
+                if queue.try_send(bytes).is_err() {
+                    self.lock().remove(&flow.link);
+                }
+            }
+            None => {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Messages that were dropped for want of a queue, a buffer or a connection.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Closes everything.
+    pub fn close(&self) {
+        self.lock().clear();
+    }
+
+    fn add(&self, link: Link) -> u64 {
+        let name = self.next.fetch_add(1, Ordering::Relaxed);
+        self.lock().insert(name, link);
+        name
+    }
+
+    fn is_open(&self, link: u64) -> bool {
+        self.lock().contains_key(&link)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Link>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A bound socket for datagrams.
+///
+/// Errors: the address cannot be bound.
+pub fn bind_udp(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_recv_buffer_size(UDP_BUFFER)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// A bound socket for connections.
+///
+/// Errors: the address cannot be bound.
+pub fn bind_stream(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+async fn receive_datagrams(links: Arc<Links>, socket: Arc<UdpSocket>, link: u64, local: SocketAddr) {
+    let mut buffer = vec![0; DATAGRAM];
+    let mut ways = HashMap::new();
+    while links.is_open(link) {
+        let received = timeout(Duration::from_secs(1), socket.recv_from(&mut buffer)).await;
+        let Ok(Ok((bytes, peer))) = received else { continue };
+        if !links.clients.allows(peer.ip()) {
+            links.dropped.fetch_add(1, Ordering::Relaxed);
+            continue;
+        }
+        let local = named(local, peer, &mut ways);
+        let flow = Flow { transport: Transport::Udp, link, local, peer };
+        let message = parse(&buffer[..bytes], Framing::Datagram);
+        if links.arrived.try_send(Arrived { flow, message, bytes }).is_err() {
+            links.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Our address as this peer sees it, where the socket listens on all of them.
+fn named(local: SocketAddr, peer: SocketAddr, ways: &mut HashMap<SocketAddr, SocketAddr>) -> SocketAddr {
+    if !local.ip().is_unspecified() {
+        return local;
+    }
+    if ways.len() > CONNECTIONS {
+        ways.clear();
+    }
+    *ways.entry(peer).or_insert_with(|| {
+        let seen = std::net::UdpSocket::bind((local.ip(), 0)).and_then(|probe| {
+            probe.connect(peer)?;
+            probe.local_addr()
+        });
+        seen.map_or(local, |address| SocketAddr::new(address.ip(), local.port()))
+    })
+}
+
+async fn accept_connections(links: Arc<Links>, listener: TcpListener, tls: Option<TlsAcceptor>) {
+    while !links.arrived.is_closed() {
+        let Ok(accepted) = timeout(Duration::from_secs(1), listener.accept()).await else { continue };
+        let Ok((stream, peer)) = accepted else {
+            // Out of file descriptors, most likely: let some be given back.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        // The place is taken here and now, so that those accepted in one burst see one another.
+        let listed = links.clients.allows(peer.ip());
+        let place = listed.then(|| links.connections.enter(peer.ip())).flatten();
+        let shaking = tls.as_ref().map(|_| links.handshakes.enter(peer.ip()));
+        let (Some(place), true, Ok(local)) = (place, !matches!(shaking, Some(None)), stream.local_addr())
+        else {
+            links.dropped.fetch_add(1, Ordering::Relaxed);
+            continue;
+        };
+        let _ = stream.set_nodelay(true);
+        let (links, tls) = (links.clone(), tls.clone());
+        tokio::spawn(async move {
+            match tls {
+                None => converse(&links, stream, Transport::Tcp, local, peer).await,
+                Some(tls) => {
+                    let shaken = timeout(STALLED, tls.accept(stream)).await;
+                    drop(shaking);
+                    if let Ok(Ok(stream)) = shaken {
+                        converse(&links, stream, Transport::Tls, local, peer).await;
+                    }
+                }
+            }
+            drop(place);
+        });
+    }
+}
+
+/// Serves one connection to its end.
+async fn converse<S: AsyncRead + AsyncWrite>(
+    links: &Arc<Links>,
+    stream: S,
+    transport: Transport,
+    local: SocketAddr,
+    peer: SocketAddr,
+) {
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let (queue, mut outgoing) = mpsc::channel::<Vec<u8>>(PEER_QUEUE);
+    let link = links.add(Link::Peer(queue));
+    let flow = Flow { transport, link, local, peer };
+    let write = async {
+        while let Some(bytes) = outgoing.recv().await {
+            if !matches!(timeout(STALLED, writer.write_all(&bytes)).await, Ok(Ok(()))) {
+                break;
+            }
+            let _ = writer.flush().await;
+        }
+        let _ = timeout(STALLED, writer.shutdown()).await;
+    };
+    let read = async {
+        let (mut framer, mut buffer) = (Framer::default(), vec![0; 16 * 1024]);
+        let mut begun: Option<Instant> = None;
+        loop {
+            let patience = match begun {
+                None => SILENT,
+                Some(at) if framer.awaits_body() => STALLED.saturating_sub(at.elapsed()).min(BODY_STALLED),
+                Some(at) => STALLED.saturating_sub(at.elapsed()),
+            };
+            let mut pieces = Vec::new();
+            match timeout(patience, reader.read(&mut buffer)).await {
+                Ok(Ok(bytes)) if bytes > 0 => framer.push(&buffer[..bytes]),
+                Err(_) if framer.awaits_body() => pieces.extend(framer.stalled()),
+                _ => break,
+            }
+            pieces.extend(std::iter::from_fn(|| framer.cut()));
+            let begins = begun.is_none() || pieces.iter().any(|piece| piece.message.is_ok());
+            for Piece { message, bytes, last } in pieces {
+                if links.arrived.send(Arrived { flow, message, bytes }).await.is_err() || last {
+                    // The answer, if there is one, gets a moment to go out.
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    return;
+                }
+            }
+            begun = match (framer.is_within(), begins) {
+                (false, _) => None,
+                (true, true) => Some(Instant::now()),
+                (true, false) => begun,
+            };
+        }
+    };
+    tokio::select! {
+        () = write => {}
+        () = read => {}
+    }
+    links.lock().remove(&link);
+}

@@ -1,0 +1,89 @@
+//! The account of each recording session: one when it is answered, one when it is over.
+//!
+//! In: sessions, and refusals of INVITEs that began none. Out: [`Account`]s. Not here: where
+//! they are kept.
+
+use super::links::links_of;
+use super::parties::Hints;
+use super::parties::Parties;
+use super::server::{Output, Server, SessionId};
+use crate::sip::flow::Flow;
+use crate::sip::message::Request;
+use optag_core::call::text::clean;
+use optag_core::call::{Account, CallLink, LinkKind, Unrecorded};
+use optag_core::clock::{MonoTime, WallTime};
+use optag_core::limit::{NUMBER_CHARS, TEXT_CHARS};
+use optag_core::private::Private;
+
+/// Names that an account keeps.
+const NAMES: usize = 32;
+
+impl Server {
+    /// Accounts for a session as it stands.
+    pub(super) fn account(&mut self, id: SessionId, ended_at: Option<WallTime>, out: &mut Vec<Output>) {
+        let parties = self.parties(id);
+        let Some(session) = self.sessions.get(&id) else { return };
+        let saved = &session.saved;
+        let links = session.context(&parties, Vec::new()).links;
+        out.push(Output::Account(Box::new(Account {
+            id: saved.account.clone(),
+            began_at: saved.began_at,
+            ended_at,
+            client: saved.client.clone(),
+            department: parties.department.clone().unwrap_or_default(),
+            caller_number: clean(&parties.caller_number, NUMBER_CHARS).into(),
+            called_number: clean(&parties.called_number, NUMBER_CHARS).into(),
+            names: names(&links),
+            call: saved.call,
+            unrecorded: saved.call.is_none().then_some(session.unrecorded).flatten(),
+        })));
+    }
+
+    /// Accounts for an INVITE that was refused, once however often it comes.
+    pub(super) fn account_refused(
+        &mut self,
+        at: WallTime,
+        flow: Flow,
+        request: &Request,
+        why: Unrecorded,
+        out: &mut Vec<Output>,
+    ) {
+        if !self.accounted.is_new(&request.headers) {
+            return;
+        }
+        let client = flow.peer.ip();
+        let hints = Hints::of(request, self.config.rules_for(client));
+        let view = Default::default();
+        let Parties { caller_number, called_number, department, .. } = super::parties::resolve(
+            &view,
+            &hints,
+            self.config.rules_for(client),
+            self.config.departments_for(client),
+            None,
+        );
+        out.push(Output::Account(Box::new(Account {
+            id: self.name("account"),
+            began_at: at,
+            ended_at: Some(at),
+            client: flow.peer.ip().to_string(),
+            department: department.unwrap_or_default(),
+            caller_number: clean(&caller_number, NUMBER_CHARS).into(),
+            called_number: clean(&called_number, NUMBER_CHARS).into(),
+            names: names(&links_of(request)),
+            call: None,
+            unrecorded: Some(why),
+        })));
+    }
+
+    /// The wall clock's time, as far as the last message told it.
+    pub(super) fn wall(&self, now: MonoTime) -> WallTime {
+        let (mono, wall) = self.heard;
+        wall.plus_micros(now.since(mono).as_micros() as i64)
+    }
+}
+
+/// The names of a call by which other systems' records can be matched.
+fn names(links: &[CallLink]) -> Vec<Private<String>> {
+    let telling = links.iter().filter(|link| link.kind != LinkKind::Group);
+    telling.map(|link| clean(link.value.reveal(), TEXT_CHARS).into()).take(NAMES).collect()
+}

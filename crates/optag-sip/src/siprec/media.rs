@@ -1,0 +1,199 @@
+//! Which of a client's streams are taken in, and how the engine is told.
+//!
+//! In: an offer and who takes part. Out: streams for the [`Feed`](crate::feed),
+//! one entry an m= line that says which stream it became or why none.
+
+use super::config::MediaSource;
+use super::parties::{Hints, Parties, role};
+use super::view::View;
+use crate::feed::{EventFormat, ExpectedSource, NewStream, RtcpPlan, SrtpPlan};
+use crate::sdp::{Media, Offer};
+use optag_core::call::StreamRole;
+use optag_core::limit::{STREAMS_PER_CALL, TEXT_CHARS};
+use optag_media::rtp::srtp::SrtpKey;
+
+/// Offered keys of a stream that are tried.
+const KEYS_OF_STREAM: usize = 4;
+
+/// What becomes of an m= line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is the stream of this index.
+    Stream(u8),
+    /// It is video, text or data.
+    NotAudio,
+    /// It stands for the same stream as a line that is taken.
+    Alternative,
+    /// It is sent to a multicast group.
+    Multicast,
+    /// It is encrypted, and its description has no key that is of use.
+    Encrypted,
+    /// None of its codings can be decoded.
+    NoCodec,
+    /// The call has as many streams as it may have.
+    TooMany,
+    /// The client itself has no use for it.
+    Unused,
+}
+
+/// The streams of a first offer.
+pub fn choose(
+    offer: &Offer,
+    view: &View,
+    hints: &Hints,
+    parties: &Parties,
+    source: MediaSource,
+) -> (Vec<NewStream>, Vec<Fate>) {
+    let spare = spare(offer, |_| false);
+    let usable = count(offer, &spare);
+    let (mut streams, mut fates) = (Vec::new(), Vec::new());
+    for (at, media) in offer.media.iter().enumerate() {
+        let fate = match refused(media) {
+            Some(fate) => fate,
+            None if spare.contains(&at) => Fate::Alternative,
+            None if streams.len() >= STREAMS_PER_CALL => Fate::TooMany,
+            None => Fate::Stream(streams.len() as u8),
+        };
+        fates.push(fate);
+        if let Fate::Stream(_) = fate {
+            let at = streams.len();
+            let written = media.label.clone().unwrap_or_default();
+            let role = role(view, hints, parties, &written, at, usable);
+            streams.push(NewStream { label: unique(&written, &streams), role, ..stream(media, source) });
+        }
+    }
+    (streams, fates)
+}
+
+/// Lines that are refused because another line of theirs is taken: one that has been, else the first
+/// usable one over the address family that the text itself came by, else the first usable one.
+pub fn spare(offer: &Offer, taken: impl Fn(usize) -> bool) -> Vec<usize> {
+    let mut spare = Vec::new();
+    for set in offer.alternatives() {
+        let usable: Vec<usize> =
+            set.into_iter().filter(|line| refused(&offer.media[*line]).is_none()).collect();
+        let near = |line: &&usize| {
+            let media = &offer.media[**line];
+            let families = media.address.zip(media.heard_from);
+            families.is_none_or(|(one, other)| one.is_ipv4() == other.is_ipv4())
+        };
+        let chosen = usable.iter().find(|line| taken(**line));
+        let chosen = chosen.or_else(|| usable.iter().find(near)).or(usable.first()).copied();
+        spare.extend(usable.into_iter().filter(|line| Some(*line) != chosen));
+    }
+    spare
+}
+
+/// How many streams an offer describes, `spare` lines left out.
+pub fn count(offer: &Offer, spare: &[usize]) -> usize {
+    let usable = |(at, media): (usize, &Media)| refused(media).is_none() && !spare.contains(&at);
+    offer.media.iter().enumerate().filter(|line| usable(*line)).count()
+}
+
+/// A stream of a client that left the offer to us.
+pub fn unknown_stream(label: String, role: StreamRole) -> NewStream {
+    let format = |payload_type, encoding| crate::feed::PayloadFormat { payload_type, encoding };
+    use optag_media::codec::Encoding::{Pcma, Pcmu};
+    NewStream {
+        label,
+        role,
+        formats: vec![format(0, Pcmu), format(8, Pcma)],
+        telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
+        comfort_noise: Vec::new(),
+        source: ExpectedSource::default(),
+        srtp: None,
+        rtcp: RtcpPlan::default(),
+    }
+}
+
+/// Formats, events and source of a line, as the engine wants them. Label and role are empty.
+pub fn stream(media: &Media, source: MediaSource) -> NewStream {
+    let event = |&(payload_type, clock_hz): &(u8, u32)| EventFormat { payload_type, clock_hz };
+    let named = media.sender().filter(|_| source == MediaSource::Signalled);
+    NewStream {
+        label: String::new(),
+        role: StreamRole::Other,
+        formats: media.codecs.iter().filter_map(|codec| codec.format).collect(),
+        telephone_event: media.events.iter().map(event).collect(),
+        comfort_noise: media.noise.iter().map(|(payload_type, _)| *payload_type).collect(),
+        source: ExpectedSource {
+            ip: named,
+            // Where a client takes packets is mostly, and need not be, where it sends them from.
+            likely_port: named.map(|_| media.port),
+            ..ExpectedSource::default()
+        },
+        srtp: srtp(media),
+        rtcp: RtcpPlan {
+            mux: media.rtcp_mux,
+            port: media.rtcp.map(|(port, _)| port),
+            ip: media.rtcp.and_then(|(_, ip)| ip),
+        },
+    }
+}
+
+/// How a line's packets are protected. The keys of the line that is answered come first; some
+/// clients send under another that they offered. Our own key is added by whoever has it.
+fn srtp(media: &Media) -> Option<SrtpPlan> {
+    media.chosen_crypto()?;
+    let receive = media.crypto.iter().flat_map(|crypto| &crypto.keys).take(KEYS_OF_STREAM).cloned();
+    Some(SrtpPlan {
+        receive: receive.collect(),
+        send: None,
+        required: media.is_secure() && !media.plain_too,
+        roc: 0,
+    })
+}
+
+/// The stream of a line that a later text adds. `own_key` is the key of what we send, `others`
+/// are labels of lines before it.
+pub fn added<'a>(
+    media: &Media,
+    source: MediaSource,
+    own_key: Option<&SrtpKey>,
+    mut others: impl Iterator<Item = &'a str>,
+    at: usize,
+    role: StreamRole,
+) -> NewStream {
+    let written = media.label.as_deref().unwrap_or_default();
+    let mut label: String = written.chars().take(TEXT_CHARS - 4).collect();
+    if label.is_empty() {
+        label = format!("{}", at + 1);
+    } else if others.any(|other| other == written) {
+        label = format!("{label}-{}", at + 1);
+    }
+    let mut new = NewStream { label, role, ..stream(media, source) };
+    if let Some(srtp) = &mut new.srtp {
+        srtp.send = own_key.cloned();
+    }
+    new
+}
+
+/// Why a line can be no stream.
+pub fn refused(media: &Media) -> Option<Fate> {
+    if media.port == 0 {
+        return Some(Fate::Unused);
+    }
+    if !media.is_audio() {
+        return Some(Fate::NotAudio);
+    }
+    if media.is_multicast() {
+        return Some(Fate::Multicast);
+    }
+    if media.is_without_key() {
+        return Some(Fate::Encrypted);
+    }
+    media.codecs.is_empty().then_some(Fate::NoCodec)
+}
+
+/// A label that no other stream of the call has.
+pub fn unique(label: &str, others: &[NewStream]) -> String {
+    let mut label: String = label.chars().take(TEXT_CHARS - 4).collect();
+    if label.is_empty() {
+        label = format!("{}", others.len() + 1);
+    }
+    let taken = |label: &str| others.iter().any(|stream| stream.label == label);
+    if !taken(&label) {
+        return label;
+    }
+    (2..).map(|n| format!("{label}-{n}")).find(|other| !taken(other)).unwrap_or(label)
+}

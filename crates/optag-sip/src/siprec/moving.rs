@@ -1,0 +1,100 @@
+//! Transfers as the feed is told of them: what a request says of who has the call becomes a transfer,
+//! or a pause where no department is known.
+//!
+//! In: a session whose view has changed, results of transfers. Out: controls, counters, log lines.
+//! Not here: how it is found out (`transfer`).
+
+use super::server::{Server, SessionId};
+use super::session::Session;
+use super::transfer::Seen;
+use crate::feed::{CallView, Control, ControlError};
+use optag_core::call::{ConsentState, Evidence};
+
+/// What a transfer's record gives as its evidence.
+const BY_SIGNALLING: &str = "signalling names another department";
+
+impl Server {
+    /// Who takes part in a session's call, as signalling has it now.
+    pub(super) fn seen(&mut self, id: SessionId) -> Seen {
+        let parties = self.parties(id);
+        let client = self.client_of(id);
+        let (rules, departments) = (self.config.rules_for(client), self.config.departments_for(client));
+        let Some(session) = self.sessions.get(&id) else { return Seen::default() };
+        let saved = &session.saved;
+        Seen::of(&saved.view, &saved.hints, &parties, rules, departments)
+    }
+
+    /// Tells the feed where the call has gone, if signalling says that it has.
+    pub(super) fn follow_call(&mut self, id: SessionId) {
+        let seen = self.seen(id);
+        let Some(session) = self.edit(id).filter(|session| !session.over) else { return };
+        let was_unknown = session.saved.transfers.is_unknown();
+        let consented = session.consent == ConsentState::Granted && session.has_moved();
+        if let Some(department) = session.saved.transfers.follow(&seen, consented) {
+            session.transfer(department);
+            self.stats.transfers += 1;
+        }
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.pace();
+        let unknown = session.saved.transfers.is_unknown();
+        let call = session.saved.call.map(|call| call.to_string()).unwrap_or_default();
+        if unknown && !was_unknown {
+            self.stats.departments_unknown += 1;
+            let client = session.saved.client.as_str();
+            tracing::warn!(
+                call,
+                client,
+                "recording paused: signalling names a party or number of no known department; list it under numbers of a [[department]]"
+            );
+        }
+        if was_unknown && !unknown {
+            tracing::info!(call, "the department of a call is known again");
+        }
+    }
+
+    /// The feed has carried out a control of a session, a transfer or another.
+    pub(super) fn moved(&mut self, id: SessionId, moved: bool, result: &Result<CallView, ControlError>) {
+        let Some(session) = self.edit(id) else { return };
+        if moved {
+            session.saved.transfers.told(result.is_ok());
+        }
+        if let Ok(view) = result
+            && session.has_moved()
+        {
+            let known = session.saved.transfers.department();
+            if known.is_some_and(|known| known != view.department) {
+                // The API knows better, or knew first.
+                let seen = self.seen(id);
+                let Some(session) = self.edit(id) else { return };
+                session.saved.transfers.begin(&view.department, &seen);
+                session.pace();
+            }
+            if view.consent == ConsentState::Granted
+                && let Some(session) = self.edit(id)
+            {
+                session.saved.transfers.covers(&view.department);
+            }
+        }
+        if moved {
+            self.follow_call(id);
+        }
+    }
+}
+
+impl Session {
+    /// Puts a transfer in line.
+    fn transfer(&mut self, department: String) {
+        let evidence = Evidence::Actor { name: BY_SIGNALLING.to_owned(), staff: None };
+        self.control(Control::Transfer { department, prompt_version: None, evidence });
+    }
+
+    /// After a restart: what the feed may not have taken.
+    pub(super) fn repeat_controls(&mut self) {
+        if let Some(department) = self.saved.transfers.untold() {
+            self.transfer(department);
+        }
+        if self.saved.paused {
+            self.control(Control::Pause);
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! How a recording session begins: what may speak against it, its streams, its call.
+//!
+//! In: a first INVITE, and later what the feed says of its call. Out: the session and its
+//! answer. A call that is not to be recorded is answered 200 with inactive streams: several
+//! clients take any refusal as a reason to record elsewhere.
+//!
+//! Source: RFC 7866 §6.1, §7 and §8.
+
+use super::body::{self, Body};
+use super::config::UntilConsent;
+use super::invite::ACCEPT;
+use super::links::{links_of, raw_headers};
+use super::media::{self, Fate};
+use super::own::set_timer;
+use super::parties::{self, Hints, Parties};
+use super::profile::new_call;
+use super::server::{Incoming, Output, Server, SessionId};
+use super::session::{Saved, Session};
+use crate::feed::{AdmitError, Admitted, Control, NewStream};
+use crate::sdp::{Description, Media, Offer, Taken};
+use crate::sip::dialog::Dialog;
+use crate::sip::digest::Verdict;
+use crate::sip::flow::Flow;
+use crate::sip::message::Request;
+use crate::sip::response::Answer;
+use crate::sip::transaction::Key;
+use optag_core::call::{ConsentKeys, ConsentState, StreamRole, Unrecorded};
+use optag_core::clock::{MonoTime, WallTime};
+
+/// Extensions that may be required of us: known, or asking nothing of a server that takes copies of
+/// streams, sends no provisional answer and no request outside of its dialogs.
+const EXTENSIONS: [&str; 24] = [
+    "siprec",
+    "record-aware",
+    "timer",
+    "replaces",
+    "100rel",
+    "gruu",
+    "outbound",
+    "path",
+    "histinfo",
+    "norefersub",
+    "tdialog",
+    "from-change",
+    "privacy",
+    "resource-priority",
+    "answermode",
+    "uui",
+    "join",
+    "early-session",
+    "precondition",
+    "sdp-anat",
+    "ice",
+    "geolocation-sip",
+    "geolocation-http",
+    "eventlist",
+];
+
+impl Server {
+    /// The feed has decided about the call of a new session.
+    pub(super) fn admitted(
+        &mut self,
+        now: MonoTime,
+        id: SessionId,
+        result: Result<Admitted, AdmitError>,
+        out: &mut Vec<Output>,
+    ) {
+        let client = self.client_of(id);
+        let until_consent = self.config.until_consent_for(client);
+        let Some(session) = self.edit(id) else { return };
+        session.admitting = false;
+        let opening = session.opening.take();
+        match result {
+            Ok(admitted) => {
+                session.saved.call = Some(admitted.id);
+                session.consent = admitted.consent;
+                session.saved.listening = admitted.consent != ConsentState::Unknown;
+                let waits = until_consent == UntilConsent::Inactive
+                    && admitted.consent == ConsentState::Asked
+                    && !session.said_yes();
+                if waits {
+                    session.saved.waits = true;
+                    session.saved.listening = false;
+                    session.pace();
+                }
+                for line in &mut session.saved.ours.lines {
+                    let stream = line.taken.and_then(|taken| taken.stream);
+                    line.taken = stream
+                        .and_then(|index| Some((index, *admitted.streams.get(usize::from(index))?)))
+                        .map(|(index, address)| Taken { stream: Some(index), address });
+                }
+                if session.over {
+                    session.control(Control::End);
+                    return;
+                }
+                if session.deaf {
+                    let (call, client) = (admitted.id.to_string(), session.saved.client.as_str());
+                    tracing::warn!(
+                        call,
+                        client,
+                        "metadata does not say which stream is the caller's: key presses in the streams do not count"
+                    );
+                }
+                let deaf = session.deaf;
+                self.stats.calls_without_caller += u64::from(deaf);
+                let call = admitted.id;
+                self.stats.calls_admitted += 1;
+                let silence = self.config.profile(client).and_then(|profile| profile.silence);
+                out.extend(silence.map(|silence| Output::Silence(call, silence)));
+            }
+            Err(error) => {
+                if session.over {
+                    self.forget_if_done(now, id, out);
+                    return;
+                }
+                session.unrecorded = Some(Unrecorded::Unavailable(error.name()));
+                self.stats.calls_unavailable += 1;
+                let refuse = self.config.refuses_for(client);
+                let passing = !matches!(error, AdmitError::UnknownDepartment(_) | AdmitError::BadStreams(_));
+                if refuse && passing {
+                    if let Some((key, request)) = opening {
+                        let answer = Answer::new(503, "").with("Retry-After", "10");
+                        let flow = self.sessions.get(&id).and_then(|session| session.flow);
+                        self.drop_session(now, id, out);
+                        if let Some(flow) = flow {
+                            self.refuse(now, flow, &key, &request, answer, out);
+                        }
+                    }
+                    return;
+                }
+                self.unrecorded(id);
+            }
+        }
+        if let Some((key, request)) = opening {
+            self.accept(now, id, key, &request, out);
+        }
+    }
+
+    /// What speaks against a first INVITE, as an answer.
+    pub(super) fn objection(
+        &mut self,
+        now: MonoTime,
+        flow: Flow,
+        request: &Request,
+        body: &Body,
+    ) -> Option<Answer> {
+        if let Some(answer) = unsupported(request) {
+            return Some(answer);
+        }
+        if body::is_encoded(request) {
+            return Some(body::encoded());
+        }
+        if body.unknown {
+            return Some(Answer::new(415, "").with("Accept", ACCEPT));
+        }
+        let recording = is_recording_session(request, body);
+        let accepts = request.headers.list("accept");
+        let takes_sdp = accepts.is_empty()
+            || accepts.iter().any(|a| {
+                let a = a.to_ascii_lowercase();
+                ["application/sdp", "application/*", "*/*", "multipart"].iter().any(|t| a.starts_with(t))
+            });
+        if !recording && !takes_sdp {
+            return Some(Answer::new(406, ""));
+        }
+        if let Some(digest) = &mut self.digest {
+            let verdict = digest.check(now, flow.peer.ip(), request);
+            self.stats.guesses_slowed += u64::from(verdict == Verdict::Slowed);
+            if verdict != Verdict::Good {
+                self.stats.challenged += 1;
+                let stale = verdict == Verdict::Stale;
+                let mut answer = Answer::new(401, "");
+                for (at, challenge) in digest.challenges(now, flow.peer.ip(), stale).into_iter().enumerate() {
+                    let fields = if at == 0 { &mut answer.headers } else { &mut answer.optional };
+                    fields.push(("WWW-Authenticate", challenge));
+                }
+                return Some(answer);
+            }
+        }
+        if !recording && !self.config.plain_calls_for(flow.peer.ip()) {
+            self.stats.refused_plain += 1;
+            return Some(Answer::new(403, ""));
+        }
+        None
+    }
+
+    /// Makes the session of an INVITE that nothing speaks against, and asks for its call.
+    pub(super) fn begin(
+        &mut self,
+        incoming: Incoming,
+        body: Body,
+        offer: Option<Offer>,
+        out: &mut Vec<Output>,
+    ) {
+        let Incoming { now, at, flow, key, request } = incoming;
+        let tag = self.name("tag");
+        let replaced = self.replaced_by(&request);
+        let Some(mut dialog) = Dialog::from_invite(&request, &tag) else { return };
+        dialog.reach_at(flow.peer);
+        let session_id = u64::from_str_radix(&self.name("sdp")[..13], 16).unwrap_or(1);
+        let client = flow.peer.ip();
+        let hints = Hints::of(&request, self.config.rules_for(client));
+        let mut session = Session::new(Saved {
+            dialog,
+            ours: Description::new(session_id),
+            lines: 0,
+            view: Default::default(),
+            caller: None,
+            guessed: false,
+            hints,
+            links: links_of(&request),
+            call: None,
+            listening: true,
+            held: false,
+            keys: ConsentKeys::default(),
+            waits: false,
+            paused: false,
+            account: self.name("account"),
+            began_at: at,
+            client: flow.peer.ip().to_string(),
+            transfers: Default::default(),
+        });
+        session.flow = Some(flow);
+        set_timer(&mut session, now);
+        let mut raw = vec![raw_headers(&request, at)];
+        raw.extend(body.raw.iter().cloned());
+        let id = self.insert(session);
+        if let Some(old) = replaced {
+            self.takes_place(id, old);
+        }
+        // The bodies go with the call itself.
+        self.described(id, at, &request, Body { raw: Vec::new(), ..body });
+        let parties = self.parties(id);
+        let (mut streams, mut fates) = self.streams(id, &parties, offer.as_ref());
+        caller_first(&mut streams, &mut fates);
+        self.stats.callers_guessed += u64::from(parties.guessed);
+        let department = parties.department.clone();
+        let department = department
+            .and_then(|id| self.config.departments_for(client).all.iter().find(|d| d.id == id).cloned());
+        let source = self.config.media_source_for(client);
+        let nameless =
+            |(media, fate): (&Media, &Fate)| matches!(fate, Fate::Stream(_)) && media.address.is_none();
+        let media = offer.iter().flat_map(|offer| &offer.media);
+        self.stats.streams_without_address += media.zip(&fates).filter(|line| nameless(*line)).count() as u64;
+        let Some(session) = self.edit(id) else { return };
+        let nowhere = std::net::SocketAddr::new(flow.local.ip(), 9);
+        for (line, fate) in session.saved.ours.lines.iter_mut().zip(&fates) {
+            if let Fate::Stream(index) = fate {
+                line.taken = Some(Taken { stream: Some(*index), address: nowhere });
+            }
+        }
+        session.streams_admitted(&streams);
+        session.deaf = !streams.is_empty() && !streams.iter().any(|stream| stream.role.may_answer());
+        if let Some(offer) = &offer {
+            session.follow(offer, source);
+        }
+        session.opening = Some((key.clone(), Box::new(request.clone())));
+        let Some(department) = department.filter(|_| !streams.is_empty()) else {
+            session.opening = None;
+            let has = |fate| fates.contains(&fate);
+            session.unrecorded = Some(match streams.is_empty() {
+                false => Unrecorded::NotSelected,
+                true if has(Fate::Encrypted) => Unrecorded::Encrypted,
+                true if has(Fate::NoCodec) => Unrecorded::NoCodec,
+                true => Unrecorded::NoStream,
+            });
+            match streams.is_empty() {
+                true => self.stats.calls_without_stream += 1,
+                false => self.stats.calls_unselected += 1,
+            }
+            self.unrecorded(id);
+            self.accept(now, id, key, &request, out);
+            return;
+        };
+        session.saved.keys = department.default_keys().clone();
+        session.admitting = true;
+        let seen = self.seen(id);
+        let Some(session) = self.edit(id) else { return };
+        session.saved.transfers.begin(&department.id, &seen);
+        let call = new_call(department.id, &parties, streams, session, raw);
+        if self.draining {
+            self.admitted(now, id, Err(AdmitError::Draining), out);
+        } else if self.is_over_quota(client) {
+            self.stats.over_quota += 1;
+            self.admitted(now, id, Err(AdmitError::Quota), out);
+        } else {
+            out.push(Output::Admit(id, Box::new(call)));
+        }
+    }
+
+    /// The streams of a first offer; without one, as many as the metadata names.
+    fn streams(
+        &mut self,
+        id: SessionId,
+        parties: &Parties,
+        offer: Option<&Offer>,
+    ) -> (Vec<NewStream>, Vec<Fate>) {
+        let source = self.config.media_source_for(self.client_of(id));
+        let Some(session) = self.sessions.get_mut(&id) else { return Default::default() };
+        let Saved { view, hints, ours, lines, .. } = &mut session.saved;
+        if let Some(offer) = offer {
+            let (mut streams, fates) = media::choose(offer, view, hints, parties, source);
+            ours.follow(offer);
+            for (line, fate) in ours.lines.iter().zip(&fates) {
+                if let Fate::Stream(index) = fate
+                    && let Some(srtp) = &mut streams[usize::from(*index)].srtp
+                {
+                    srtp.send = line.own_key().cloned();
+                }
+            }
+            *lines = offer.media.len();
+            self.stats.refused(&fates);
+            return (streams, fates);
+        }
+        let labels: Vec<String> = view.streams.iter().map(|(_, label)| label.clone()).collect();
+        let count = labels.len().clamp(1, optag_core::limit::STREAMS_PER_CALL);
+        let (mut streams, mut fates): (Vec<NewStream>, Vec<Fate>) = Default::default();
+        for at in 0..count {
+            let label = labels.get(at).cloned().filter(|label| !label.is_empty());
+            let written = label.clone().unwrap_or_default();
+            let role: StreamRole = parties::role(view, hints, parties, &written, at, count);
+            streams.push(media::unknown_stream(media::unique(&written, &streams), role));
+            fates.push(Fate::Stream(at as u8));
+            ours.offer_line(label, None);
+        }
+        *lines = count;
+        (streams, fates)
+    }
+
+    /// Nothing of this session is recorded: its streams lead nowhere.
+    fn unrecorded(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.saved.listening = false;
+        for line in &mut session.saved.ours.lines {
+            line.taken = line.taken.map(|taken| Taken { stream: None, ..taken });
+        }
+    }
+
+    /// Answers the first INVITE of a session with 200.
+    fn accept(&mut self, now: MonoTime, id: SessionId, key: Key, request: &Request, out: &mut Vec<Output>) {
+        let Some(flow) = self.sessions.get(&id).and_then(|session| session.flow) else { return };
+        let number = request.cseq().map_or(0, |cseq| cseq.number);
+        let answer = self.answer(id, flow, true);
+        if let Some(session) = self.edit(id) {
+            session.unacknowledged = Some((key.clone(), number));
+            session.offered = body::read(request, WallTime::default()).sdp.is_none();
+        }
+        self.respond(now, flow, &key, request, &answer, out);
+        self.account(id, None, out);
+        self.end_replaced(now, id, out);
+    }
+
+    pub(super) fn drop_session(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.over = true;
+            session.opening = None;
+            session.saved.call = None;
+        }
+        self.forget_if_done(now, id, out);
+    }
+}
+
+/// 420, where a request requires what is not known.
+pub(super) fn unsupported(request: &Request) -> Option<Answer> {
+    let known = |name: &String| EXTENSIONS.iter().any(|known| name.eq_ignore_ascii_case(known));
+    let unknown: Vec<String> =
+        request.headers.list("require").into_iter().filter(|name| !known(name)).collect();
+    (!unknown.is_empty()).then(|| Answer::new(420, "").with("Unsupported", unknown.join(", ")))
+}
+
+/// Whether a challenge asks for the same credentials over a fresh nonce.
+pub(super) fn is_stale(answer: &Answer) -> bool {
+    answer.headers.iter().any(|(_, value)| value.ends_with(",stale=true"))
+}
+
+/// Whether anything marks an INVITE as a recording session.
+///
+/// Source: RFC 7866 §6.1; the marks of clients that follow it loosely.
+fn is_recording_session(request: &Request, body: &Body) -> bool {
+    let headers = &request.headers;
+    let contact = headers.text("contact").unwrap_or_default().to_ascii_lowercase();
+    let from = headers.text("from").unwrap_or_default().to_ascii_lowercase();
+    let marks = ["+sip.src", ";src", ";isfocus"];
+    !body.metadata.is_empty()
+        || headers.lists("require", "siprec")
+        || headers.lists("supported", "siprec")
+        || marks.iter().any(|mark| contact.contains(mark))
+        || headers.text("x-cisco-recording-participant").is_some()
+        || ["x-nearend", "x-farend", "x-refci"].iter().any(|mark| from.contains(mark))
+}
+
+/// Brings the caller to the first channel and the employee to the second, whatever the order
+/// of the lines.
+fn caller_first(streams: &mut Vec<NewStream>, fates: &mut [Fate]) {
+    let rank = |role| match role {
+        StreamRole::Caller => 0,
+        StreamRole::Employee => 1,
+        StreamRole::Mixed | StreamRole::Other => 2,
+    };
+    let mut order: Vec<usize> = (0..streams.len()).collect();
+    order.sort_by_key(|at| rank(streams[*at].role));
+    for fate in fates {
+        if let Fate::Stream(index) = fate
+            && let Some(now) = order.iter().position(|at| *at == usize::from(*index))
+        {
+            *index = now as u8;
+        }
+    }
+    *streams = order.into_iter().map(|at| streams[at].clone()).collect();
+}

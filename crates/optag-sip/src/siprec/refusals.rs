@@ -1,0 +1,224 @@
+//! How answers leave: under a transaction, or without one where the request changes nothing.
+//!
+//! In: requests and what is to be answered. Out: bytes, within those that came where nothing vouches
+//! for the peer; the accounts of calls that are refused without a transaction. Not here: what is
+//! answered (`invite`, `requests`).
+//!
+//! Source: RFC 3261 §8.2.7 (stateless user agent servers).
+
+use std::collections::{HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use aws_lc_rs::hmac;
+
+use super::opening::unsupported;
+use super::requests::{able, useless};
+use super::server::{Output, Server, SessionId};
+use crate::sip::flow::Flow;
+use crate::sip::header::Headers;
+use crate::sip::message::Request;
+use crate::sip::response::{Answer, asks_rport};
+use crate::sip::transaction::Key;
+use crate::sip::uri::Uri;
+use optag_core::call::Unrecorded;
+use optag_core::clock::{MonoTime, WallTime};
+use optag_core::hex::hex;
+
+/// Refused INVITEs that are remembered, so that one that comes again has one account.
+const REMEMBERED: usize = 4_096;
+
+/// INVITEs that were accounted for as refused.
+#[derive(Debug, Default)]
+pub(super) struct Accounted {
+    seen: HashSet<u64>,
+    order: VecDeque<u64>,
+}
+
+impl Accounted {
+    /// Whether this INVITE has no account yet; from now on it has.
+    pub fn is_new(&mut self, request: &Headers) -> bool {
+        let mut hasher = DefaultHasher::new();
+        for name in ["call-id", "cseq", "from"] {
+            request.all(name).next().unwrap_or_default().hash(&mut hasher);
+        }
+        let name = hasher.finish();
+        if !self.seen.insert(name) {
+            return false;
+        }
+        self.order.push_back(name);
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.seen.remove(&oldest);
+        }
+        true
+    }
+}
+
+/// Fields of a final answer that a provisional one has not, and the session part of a description.
+/// Units: bytes.
+const FIELDS_AND_SESSION: usize = 400;
+
+impl Server {
+    /// A peer has shown that it receives what is sent to it.
+    pub fn prove(&mut self, now: MonoTime, flow: Flow) {
+        if !flow.transport.is_reliable() {
+            self.proofs.prove(now, flow.peer);
+        }
+    }
+
+    /// Answers under a transaction. Over UDP, what nothing vouches for is kept within the bytes that
+    /// came: an acceptance goes out once the request has come often enough, anything else is left
+    /// out.
+    pub(super) fn respond(
+        &mut self,
+        now: MonoTime,
+        flow: Flow,
+        key: &Key,
+        request: &Request,
+        answer: &Answer,
+        out: &mut Vec<Output>,
+    ) {
+        let accepts = request.method == "INVITE" && (200..300).contains(&answer.code);
+        let limit = self.transactions.credit(key).unwrap_or(usize::MAX);
+        let within = answer.to_bytes_within(&request.headers, flow.peer, limit);
+        let bytes = match within {
+            None if accepts => Some(answer.to_bytes(&request.headers, flow.peer)),
+            within => within,
+        };
+        // What a provisional answer takes is not there for the final one, and it ends the copies that
+        // would pay for that.
+        let leaves =
+            |bytes: &Vec<u8>| limit.saturating_sub(bytes.len()) >= final_answer(request, bytes.len());
+        if answer.code < 200 && !bytes.as_ref().is_some_and(leaves) {
+            return;
+        }
+        match bytes {
+            Some(bytes) => {
+                let mut said = Vec::new();
+                self.transactions.respond(now, key, answer.code, bytes, &mut said);
+                for output in said {
+                    self.transaction_says(now, output, out);
+                }
+            }
+            None => {
+                self.stats.unanswered_too_small += 1;
+                self.transactions.forget(key);
+            }
+        }
+    }
+
+    /// Refuses a request that could not be read whole; where it is a call, it is accounted for.
+    pub(super) fn refuse_unread(
+        &mut self,
+        at: WallTime,
+        flow: Flow,
+        (code, method, headers): (u16, String, Headers),
+        bytes: usize,
+        out: &mut Vec<Output>,
+    ) {
+        self.stats.refused_malformed += 1;
+        if method == "ACK" {
+            return;
+        }
+        let request = unread(method, headers);
+        if request.method == "INVITE" {
+            self.account_refused(at, flow, &request, Unrecorded::Rejected(code), out);
+        }
+        self.answer_statelessly(flow, &request.headers, Answer::new(code, ""), bytes, out);
+    }
+
+    /// Answers without a transaction and within `bytes` over UDP, under a tag that is the same when the request comes again.
+    pub(super) fn answer_statelessly(
+        &mut self,
+        flow: Flow,
+        headers: &Headers,
+        mut answer: Answer,
+        bytes: usize,
+        out: &mut Vec<Output>,
+    ) {
+        answer.to_tag = self.lasting_tag(headers);
+        let request = unread(String::new(), headers.clone());
+        let Some(via) = request.via() else { return };
+        let back = flow.for_responses(&via, asks_rport(headers));
+        let limit = if flow.transport.is_reliable() { usize::MAX } else { bytes };
+        match answer.to_bytes_within(headers, flow.peer, limit) {
+            Some(bytes) => out.push(Output::Send(back, bytes)),
+            None => self.stats.unanswered_too_small += 1,
+        }
+    }
+
+    /// Whether a request is answered without a transaction: it changes nothing, so that it may be
+    /// answered anew whenever it comes, and a flood of such requests takes no place of others.
+    pub(super) fn needs_no_transaction(&self, request: &Request, dialog: Option<SessionId>) -> bool {
+        match request.method.as_str() {
+            "OPTIONS" => true,
+            "INVITE" | "ACK" | "CANCEL" => false,
+            _ => dialog.is_none(),
+        }
+    }
+
+    /// The answer to such a request.
+    pub(super) fn stateless_answer(
+        &mut self,
+        now: MonoTime,
+        flow: Flow,
+        request: &Request,
+        dialog: Option<SessionId>,
+        out: &mut Vec<Output>,
+    ) -> Answer {
+        let live = dialog.filter(|id| self.sessions.get(id).is_some_and(|session| !session.over));
+        let inside = request.to().is_some_and(|to| to.tag().is_some());
+        match (request.method.as_str(), live) {
+            // A client asks whether its session still exists; numbered as dialog pings are, which
+            // do not count up.
+            ("OPTIONS", Some(id)) => {
+                self.is_alive(now, id, flow, out);
+                unsupported(request).unwrap_or_else(able)
+            }
+            ("OPTIONS", None) if inside => Answer::new(481, ""),
+            ("OPTIONS", None) => self.abilities(request),
+            (method, _) => useless(method),
+        }
+    }
+
+    /// There is no place for a request: its client goes elsewhere with a call, or comes again.
+    pub(super) fn turn_away(
+        &mut self,
+        at: WallTime,
+        flow: Flow,
+        request: &Request,
+        bytes: usize,
+        out: &mut Vec<Output>,
+    ) {
+        if request.method == "INVITE" && request.to().is_none_or(|to| to.tag().is_none()) {
+            self.account_refused(at, flow, request, Unrecorded::Unavailable("transactions_used_up"), out);
+        }
+        let answer = Answer::new(503, "").with_optional("Retry-After", "10");
+        self.answer_statelessly(flow, &request.headers, answer, bytes, out);
+    }
+
+    fn lasting_tag(&self, headers: &Headers) -> String {
+        let mut context = hmac::Context::with_key(&self.key);
+        for name in ["call-id", "cseq", "from"] {
+            context.update(headers.all(name).next().unwrap_or_default());
+            context.update(b"\n");
+        }
+        hex(&context.sign().as_ref()[..10])
+    }
+}
+
+/// How long the final answer to an INVITE may become, whose provisional one takes `provisional`.
+/// Units: bytes.
+fn final_answer(request: &Request, provisional: usize) -> usize {
+    let routes: usize = request.headers.all("record-route").map(|route| route.len() + 16).sum();
+    let lines = request.body.windows(2).filter(|two| two == b"m=").count().max(1);
+    let encrypted = request.body.windows(9).any(|word| word == b"a=crypto:");
+    provisional + routes + FIELDS_AND_SESSION + lines * if encrypted { 350 } else { 220 }
+}
+
+/// A request of which only the header fields are known.
+fn unread(method: String, headers: Headers) -> Request {
+    let uri = Uri { scheme: String::new(), user: String::new(), host: String::new(), text: String::new() };
+    Request { method, uri, headers, body: Vec::new() }
+}

@@ -1,0 +1,390 @@
+//! The recording server without its sockets: requests in, calls and answers out.
+//!
+//! In: messages with the way they came, results of the [`Feed`](crate::feed),
+//! the time. Out: bytes to send, calls to admit, controls to apply. Requests of one session
+//! are answered in order; a call's controls are handed out one at a time. Not here: how an
+//! INVITE (`invite`) or another request (`requests`) is answered, and sockets (`link`).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+
+use super::config::Config;
+use super::kept::Kept;
+use super::own::Why;
+use super::refusals::Accounted;
+use super::session::Session;
+use super::stats::Stats;
+use super::taking::{Purpose, Taking};
+use crate::feed::{AdmitError, Admitted, CallView, Control, ControlError, NewCall};
+use crate::sip::client::Clients;
+use crate::sip::digest::Digest;
+use crate::sip::flow::Flow;
+use crate::sip::message::Request;
+use crate::sip::parse::{Parsed, Refusal};
+use crate::sip::proof::Proofs;
+use crate::sip::response::{Answer, asks_rport};
+use crate::sip::transaction::{self, Key, Origin, Received, Transactions};
+use optag_core::call::{Account, ConsentState};
+use optag_core::clock::{MonoTime, WallTime};
+use optag_core::id::CallId;
+use optag_core::private::Private;
+
+/// Names a recording session for the life of the process.
+pub type SessionId = u64;
+
+/// What happens to the server.
+#[derive(Debug)]
+pub enum Input {
+    /// A message came.
+    Received {
+        /// The way it came.
+        flow: Flow,
+        /// What it is.
+        message: Result<Parsed, Refusal>,
+        /// How long it was.
+        bytes: usize,
+        /// When it came.
+        at: WallTime,
+    },
+    /// The feed has decided about a call.
+    Admitted(SessionId, Result<Admitted, AdmitError>),
+    /// The feed has carried out a control.
+    Controlled(SessionId, Result<CallView, ControlError>),
+    /// The engine has ended the call of a session by itself.
+    CallEnded(SessionId),
+    /// Consent of a session's call has changed.
+    Consent(SessionId, ConsentState),
+    /// No new calls from now on.
+    Drain,
+    /// End every session with a BYE.
+    EndAll,
+}
+
+/// What the server asks for.
+#[derive(Debug)]
+pub enum Output {
+    /// Send these bytes.
+    Send(Flow, Vec<u8>),
+    /// Ask the feed to admit this call, and say [`Input::Admitted`].
+    Admit(SessionId, Box<NewCall>),
+    /// Have this written down with the call: another process goes on with it.
+    Keep(CallId, Private<String>),
+    /// Ask the feed for this, and say [`Input::Controlled`].
+    Control(SessionId, CallId, Control),
+    /// The client has shown that the session of this call lives; for so long, silence is no reason
+    /// to end it.
+    Alive(CallId, Duration),
+    /// This call may be silent for so long.
+    Silence(CallId, Duration),
+    /// Keep this account.
+    Account(Box<Account>),
+}
+
+/// A request that is new, with what is needed to answer it.
+#[derive(Clone, Debug)]
+pub(super) struct Incoming {
+    pub now: MonoTime,
+    pub at: WallTime,
+    pub flow: Flow,
+    pub key: Key,
+    pub request: Request,
+}
+
+/// The recording server.
+#[derive(Debug)]
+pub struct Server {
+    pub(super) config: Config,
+    pub(super) digest: Option<Digest>,
+    pub(super) transactions: Transactions,
+    pub(super) clients: Clients,
+    pub(super) sessions: BTreeMap<SessionId, Session>,
+    pub(super) by_dialog: HashMap<(String, String), SessionId>,
+    pub(super) draining: bool,
+    pub(super) stats: Stats,
+    pub(super) proofs: Proofs,
+    pub(super) touched: BTreeSet<SessionId>,
+    pub(super) accounted: Accounted,
+    /// Requests of ours under way, by their branch.
+    pub(super) asked: HashMap<String, (SessionId, Purpose)>,
+    /// When a message came last, by both clocks.
+    pub(super) heard: (MonoTime, WallTime),
+    pub(super) key: hmac::Key,
+    pub(super) names: u64,
+}
+
+impl Server {
+    /// A server without sessions.
+    pub fn new(config: Config, now: MonoTime) -> Self {
+        let digest = config.credentials.clone().map(|c| Digest::new(c, &config.secret));
+        Self {
+            key: hmac::Key::new(hmac::HMAC_SHA256, &config.secret),
+            config,
+            digest,
+            transactions: Transactions::new(),
+            clients: Clients::new(),
+            sessions: BTreeMap::new(),
+            by_dialog: HashMap::new(),
+            draining: false,
+            stats: Stats::default(),
+            proofs: Proofs::default(),
+            touched: BTreeSet::new(),
+            accounted: Accounted::default(),
+            asked: HashMap::new(),
+            heard: (now, WallTime::default()),
+            names: 0,
+        }
+    }
+
+    /// Takes up a session that another process kept; `flow` leads to its client, where it is open.
+    pub fn resume(&mut self, now: MonoTime, kept: Kept, flow: Option<Flow>) -> SessionId {
+        self.stats.sessions_resumed += 1;
+        if let Some(flow) = flow {
+            self.prove(now, flow);
+        }
+        let mut session = kept.session(now, flow);
+        if !session.saved.view.is_empty() {
+            // What was said while nobody listened is lost.
+            session.want_snapshot(now);
+        }
+        self.insert(session)
+    }
+
+    /// What another process needs to take up each session that has a call.
+    pub fn save(&self) -> Vec<Kept> {
+        let lasting = self.sessions.values().filter(|s| s.saved.call.is_some() && !s.over);
+        lasting.map(Kept::of).collect()
+    }
+
+    /// Does what an input asks for.
+    pub fn handle(&mut self, now: MonoTime, input: Input, out: &mut Vec<Output>) {
+        match input {
+            Input::Received { flow, message, bytes, at } => self.received(now, at, flow, message, bytes, out),
+            Input::Admitted(id, result) => self.admitted(now, id, result, out),
+            Input::Controlled(id, result) => self.controlled(now, id, result, out),
+            Input::CallEnded(id) => self.hang_up(now, id, Why::CallEnded, out),
+            Input::Consent(id, consent) => self.consent_is(now, id, consent, out),
+            Input::Drain => self.draining = true,
+            Input::EndAll => {
+                for id in self.sessions.keys().copied().collect::<Vec<_>>() {
+                    self.finish_call(id);
+                    self.hang_up(now, id, Why::Stopping, out);
+                }
+            }
+        }
+        self.hand_out_controls(out);
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: MonoTime, out: &mut Vec<Output>) {
+        let mut due = Vec::new();
+        self.transactions.handle_timeout(now, &mut due);
+        for output in due {
+            self.transaction_says(now, output, out);
+        }
+        let mut due = Vec::new();
+        self.clients.handle_timeout(now, &mut due);
+        for output in due {
+            self.client_says(now, output, out);
+        }
+        let due = |s: &Session| matches!(s.taking, Taking::Due(at) if at <= now);
+        let taking: Vec<SessionId> =
+            self.sessions.iter().filter(|(_, s)| due(s)).map(|(id, _)| *id).collect();
+        for id in taking {
+            self.take_streams(now, id, out);
+        }
+        let timers: Vec<SessionId> = self
+            .sessions
+            .iter()
+            .filter(|(_, s)| s.timer_at.is_some_and(|at| at <= now))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in timers {
+            self.session_timer(now, id, out);
+        }
+        self.ask_for_snapshots(now, out);
+        self.hand_out_controls(out);
+    }
+
+    /// When [`Server::handle_timeout`] has something to do.
+    pub fn next_timeout(&self) -> Option<MonoTime> {
+        let timers = self.sessions.values().filter_map(|session| session.timer_at).min();
+        let taking = self.sessions.values().filter_map(Session::taking_at).min();
+        let snapshots = self.sessions.values().filter_map(Session::snapshot_at).min();
+        let own = [self.transactions.next_timeout(), self.clients.next_timeout(), timers, taking, snapshots];
+        own.into_iter().flatten().min()
+    }
+
+    /// Sessions that have a call, and the calls.
+    pub fn calls(&self) -> Vec<(SessionId, CallId)> {
+        let live = self.sessions.iter().filter(|(_, session)| !session.over);
+        live.filter_map(|(id, session)| Some((*id, session.saved.call?))).collect()
+    }
+
+    /// The session of a call in progress.
+    pub fn session_of(&self, call: CallId) -> Option<SessionId> {
+        let mut live = self.sessions.iter().filter(|(_, session)| !session.over);
+        live.find(|(_, session)| session.saved.call == Some(call)).map(|(id, _)| *id)
+    }
+
+    /// Whether a session's streams wait for consent.
+    pub fn waits(&self, id: SessionId) -> bool {
+        self.sessions.get(&id).is_some_and(|session| session.saved.waits)
+    }
+
+    /// Sessions that are not over, or whose end the feed has not taken yet.
+    pub fn open_sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Counters so far.
+    pub fn stats(&self) -> Stats {
+        let repeats = self.transactions.stats();
+        Stats {
+            sessions: self.sessions.len() as u64,
+            draining: u64::from(self.draining),
+            repeated_requests: repeats.repeated_requests,
+            repeated_answers: repeats.repeated_answers,
+            dropped_full: repeats.refused_full,
+            ..self.stats
+        }
+    }
+
+    fn received(
+        &mut self,
+        now: MonoTime,
+        at: WallTime,
+        flow: Flow,
+        message: Result<Parsed, Refusal>,
+        bytes: usize,
+        out: &mut Vec<Output>,
+    ) {
+        self.heard = (now, at);
+        if !self.config.allows(flow.peer.ip()) {
+            self.stats.dropped_foreign += 1;
+            return;
+        }
+        match message {
+            Ok(Parsed::KeepAlive) => {
+                if flow.transport.is_reliable() && bytes >= 4 {
+                    out.push(Output::Send(flow, b"\r\n".to_vec()));
+                }
+            }
+            Ok(Parsed::Response(response)) => {
+                let mut said = Vec::new();
+                self.clients.receive(now, &response, &mut said);
+                for output in said {
+                    self.client_says(now, output, out);
+                }
+            }
+            Ok(Parsed::Request(request)) => {
+                self.stats.requests += 1;
+                self.request(now, at, flow, *request, bytes, out);
+            }
+            Err(Refusal::Drop(_)) => self.stats.dropped_malformed += 1,
+            Err(Refusal::Answer { code, method, headers, .. }) => {
+                self.refuse_unread(at, flow, (code, method, headers), bytes, out);
+            }
+        }
+    }
+
+    fn request(
+        &mut self,
+        now: MonoTime,
+        at: WallTime,
+        flow: Flow,
+        request: Request,
+        bytes: usize,
+        out: &mut Vec<Output>,
+    ) {
+        let dialog = self.dialog_of(&request);
+        if dialog.is_some() {
+            self.prove(now, flow);
+        }
+        if !self.transactions.knows(&request) && self.needs_no_transaction(&request, dialog) {
+            let answer = self.stateless_answer(now, flow, &request, dialog, out);
+            let limit = if dialog.is_some() { usize::MAX } else { bytes };
+            return self.answer_statelessly(flow, &request.headers, answer, limit, out);
+        }
+        let back = request.via().map_or(flow, |via| flow.for_responses(&via, asks_rport(&request.headers)));
+        let vouched = flow.transport.is_reliable() || self.proofs.holds(now, flow.peer);
+        let origin = Origin { flow: back, weighs: (!vouched).then_some(bytes), dialog };
+        let mut said = Vec::new();
+        let received = self.transactions.receive(now, origin, &request, &mut said);
+        for output in said {
+            self.transaction_says(now, output, out);
+        }
+        match received {
+            Received::Absorbed => {}
+            Received::Full => self.turn_away(at, flow, &request, bytes, out),
+            Received::Ack => self.ack(now, at, flow, &request, out),
+            Received::Merged(key) => {
+                self.stats.merged += 1;
+                self.refuse(now, flow, &key, &request, Answer::new(482, ""), out);
+            }
+            Received::New(key) => {
+                let incoming = Incoming { now, at, flow, key, request };
+                match incoming.request.method.as_str() {
+                    "INVITE" => {
+                        self.proofs.invited(flow.peer);
+                        self.invite(incoming, out);
+                    }
+                    _ => self.other_request(incoming, out),
+                }
+            }
+        }
+    }
+
+    /// The session in whose dialog a request is.
+    pub(super) fn dialog_of(&self, request: &Request) -> Option<SessionId> {
+        let to = request.to()?;
+        let id = *self.by_dialog.get(&(request.call_id(), to.tag()?.to_owned()))?;
+        let session = self.sessions.get(&id)?;
+        let from = request.from()?;
+        (from.tag().unwrap_or_default() == session.saved.dialog.remote_tag).then_some(id)
+    }
+
+    pub(super) fn insert(&mut self, session: Session) -> SessionId {
+        self.names += 1;
+        let dialog = &session.saved.dialog;
+        self.by_dialog.insert((dialog.call_id.clone(), dialog.local_tag.clone()), self.names);
+        self.sessions.insert(self.names, session);
+        self.names
+    }
+
+    /// Forgets a session once nothing of it is left to do.
+    pub(super) fn forget_if_done(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {
+        if self.sessions.get(&id).is_none_or(|s| !s.over || !s.is_idle()) {
+            return;
+        }
+        let Some(session) = self.sessions.get(&id) else { return };
+        // A session that was resumed may end before anything was heard.
+        let ended_at = self.wall(now).max(session.saved.began_at);
+        self.account(id, Some(ended_at), out);
+        let Some(session) = self.sessions.get(&id) else { return };
+        let dialog = &session.saved.dialog;
+        self.by_dialog.remove(&(dialog.call_id.clone(), dialog.local_tag.clone()));
+        self.sessions.remove(&id);
+    }
+
+    pub(super) fn transaction_says(
+        &mut self,
+        now: MonoTime,
+        output: transaction::Output,
+        out: &mut Vec<Output>,
+    ) {
+        match output {
+            transaction::Output::Send(flow, bytes) => out.push(Output::Send(flow, bytes)),
+            transaction::Output::Unacknowledged(key) => {
+                let mut all = self.sessions.iter();
+                let waits = |s: &Session| s.unacknowledged.as_ref().is_some_and(|(k, _)| *k == key);
+                if let Some((&id, _)) = all.find(|(_, session)| waits(session)) {
+                    self.stats.unacknowledged += 1;
+                    self.finish_call(id);
+                    self.leave_unacknowledged(now, id, out);
+                }
+            }
+        }
+    }
+}

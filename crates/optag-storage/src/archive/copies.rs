@@ -1,0 +1,272 @@
+//! Every copy of a recording that a store may hold: objects, their older versions, delete
+//! markers, unfinished uploads, files that a crash left half-written. In: the beginning of the
+//! names. Out: what is there, or the proof that nothing is.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path as FsPath, PathBuf};
+
+use bytes::Bytes;
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use serde::Serialize;
+
+use super::looking::Sought;
+use super::store::{Store, StoreError};
+use optag_core::clock::WallTime;
+
+/// Rounds of deleting and looking again before a store is said not to delete.
+pub const ROUNDS: usize = 20;
+
+/// One copy, as the store names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StoredCopy {
+    /// Name of the object.
+    pub key: String,
+    /// Its version, or the upload's id, where the store has those.
+    pub version: Option<String>,
+    /// What it is.
+    pub kind: CopyKind,
+    /// Its size, where the store tells. Units: bytes.
+    pub bytes: u64,
+    /// When the store took it, where it tells.
+    pub stored_at: Option<WallTime>,
+}
+
+/// What a copy is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CopyKind {
+    /// An object, or a version of it.
+    Object,
+    /// A version that says "deleted".
+    DeleteMarker,
+    /// A multipart upload that was not finished, with its parts.
+    Upload,
+    /// A file that was not finished.
+    Unfinished,
+}
+
+impl StoredCopy {
+    /// As receipts name it.
+    pub fn name(&self) -> String {
+        match (&self.version, self.kind) {
+            (None, _) => self.key.clone(),
+            (Some(id), CopyKind::Upload) => format!("{}?uploadId={id}", self.key),
+            (Some(version), _) => format!("{}?versionId={version}", self.key),
+        }
+    }
+}
+
+impl Store {
+    /// Every copy whose name begins with `stem`.
+    ///
+    /// Errors: the store does not answer, and then there may be any.
+    pub async fn copies(&self, stem: &str) -> Result<Vec<StoredCopy>, StoreError> {
+        if let Some(admin) = self.admin() {
+            return admin.copies(stem).await;
+        }
+        let Some(dir) = self.directory() else { return Ok(Vec::new()) };
+        let (dir, stem) = (dir.to_owned(), stem.to_owned());
+        blocking(move || files(&dir, &stem)).await
+    }
+
+    /// Deletes every copy of one name, and looks for it by name and in lists until none is left;
+    /// the name itself comes last of what is returned.
+    ///
+    /// Errors: something may be left; do it again.
+    pub async fn delete_all(&self, key: &str) -> Result<Vec<String>, StoreError> {
+        let mut gone = Vec::new();
+        let mut sought = Sought::name(key);
+        for _ in 0..ROUNDS {
+            let mut look = self.look(&sought).await?;
+            look.found.retain(|copy| copy.key == key);
+            if look.found.is_empty() {
+                if let Some(doubt) = look.doubt {
+                    return Err(StoreError::Unverified(doubt));
+                }
+                gone.push(key.to_owned());
+                return Ok(gone);
+            }
+            for copy in &look.found {
+                self.delete(copy).await?;
+                let name = copy.name();
+                if name != key && !gone.contains(&name) {
+                    gone.push(name);
+                }
+            }
+            sought.remember(&look.found);
+        }
+        Err(StoreError::Unverified(format!("{key} is still there after it was deleted")))
+    }
+
+    /// Writes an object over what is there.
+    ///
+    /// Errors: it may or may not be there.
+    pub async fn put_over(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+        self.objects().put(&Path::from(key), bytes.into()).await?;
+        Ok(())
+    }
+
+    /// A folder: the folders in it and its files, each in order of names.
+    pub(super) async fn folder(&self, folder: &str) -> Result<(Vec<String>, Vec<StoredCopy>), StoreError> {
+        let Some(dir) = self.directory() else { return Ok(Default::default()) };
+        let (dir, folder) = (dir.to_owned(), folder.to_owned());
+        blocking(move || {
+            let (mut below, mut copies) = (Vec::new(), Vec::new());
+            let entries = match fs::read_dir(dir.join(&folder)) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == ErrorKind::NotFound && dir.is_dir() => {
+                    return Ok((below, copies));
+                }
+                Err(error) => return Err(error),
+            };
+            for entry in entries {
+                let entry = entry?;
+                let key = PathBuf::from(&folder).join(entry.file_name()).to_string_lossy().into_owned();
+                match entry.file_type()?.is_dir() {
+                    true => below.push(key),
+                    false => copies.extend(file(&entry, key)?),
+                }
+            }
+            below.sort();
+            copies.sort_by(|one, other| one.key.cmp(&other.key));
+            Ok((below, copies))
+        })
+        .await
+    }
+
+    /// The file of this name, if there is one.
+    pub(super) async fn file_there(&self, name: &str) -> Result<Vec<StoredCopy>, StoreError> {
+        let Some(dir) = self.directory() else { return Ok(Vec::new()) };
+        let (path, key) = (dir.join(name), name.to_owned());
+        blocking(move || match fs::symlink_metadata(&path) {
+            Ok(facts) => Ok(vec![StoredCopy {
+                key,
+                version: None,
+                kind: CopyKind::Object,
+                bytes: facts.len(),
+                stored_at: None,
+            }]),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        })
+        .await
+    }
+
+    pub(super) async fn delete_file(&self, copy: &StoredCopy) -> Result<(), StoreError> {
+        let Some(dir) = self.directory() else { return Ok(()) };
+        let path = dir.join(&copy.key);
+        blocking(move || {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            path.parent().map_or(Ok(()), |dir| fs::File::open(dir)?.sync_all())
+        })
+        .await
+    }
+}
+
+/// Runs on the disk, away from the tasks.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, StoreError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| StoreError::Transient(error.to_string()))?
+        .map_err(|error| StoreError::Transient(error.to_string()))
+}
+
+/// Files below `dir` whose name from there begins with `stem`.
+fn files(dir: &FsPath, stem: &str) -> std::io::Result<Vec<StoredCopy>> {
+    // The part of the stem that is a directory is walked, the rest is compared.
+    let start = stem.rsplit_once('/').map_or(PathBuf::new(), |(folder, _)| folder.into());
+    let mut todo = vec![start];
+    let mut found = Vec::new();
+    while let Some(folder) = todo.pop() {
+        let entries = match fs::read_dir(dir.join(&folder)) {
+            Ok(entries) => entries,
+            // A folder that is not there holds no copy; a store that is not there may.
+            Err(error) if error.kind() == ErrorKind::NotFound && dir.is_dir() => continue,
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let entry = entry?;
+            let path = folder.join(entry.file_name());
+            if entry.file_type()?.is_dir() {
+                todo.push(path);
+                continue;
+            }
+            let key = path.to_string_lossy().into_owned();
+            if !key.starts_with(stem) {
+                continue;
+            }
+            found.extend(file(&entry, key)?);
+        }
+    }
+    found.sort_by(|one, other| one.key.cmp(&other.key));
+    Ok(found)
+}
+
+/// A file as a copy; `None` where it is gone meanwhile.
+fn file(entry: &fs::DirEntry, key: String) -> std::io::Result<Option<StoredCopy>> {
+    let facts = match entry.metadata() {
+        Ok(facts) => facts,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let unfinished = key.rsplit_once('#').is_some_and(|(_, n)| n.bytes().all(|b| b.is_ascii_digit()));
+    let stored_at = facts.modified().ok().and_then(|at| jiff::Timestamp::try_from(at).ok());
+    Ok(Some(StoredCopy {
+        version: None,
+        kind: if unfinished { CopyKind::Unfinished } else { CopyKind::Object },
+        bytes: facts.len(),
+        stored_at: stored_at.map(WallTime::from_timestamp),
+        key,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::settings::StoreConfig;
+
+    #[tokio::test]
+    async fn every_file_of_a_recording_is_found_and_deleted_and_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&StoreConfig::Local { dir: dir.path().to_owned() }).unwrap();
+        for name in ["a.opus", "a.json", "b.opus"] {
+            store.put_small(&format!("recordings/2026/01/02/{name}"), "x".into()).await.unwrap();
+        }
+        // What a crash in the middle of an upload leaves behind; no listing of objects shows it.
+        fs::write(dir.path().join("recordings/2026/01/02/a.opus#3"), b"half").unwrap();
+        let copies = store.copies("recordings/2026/01/02/a").await.unwrap();
+        assert_eq!(copies.len(), 3);
+        assert_eq!(copies[2].kind, CopyKind::Unfinished);
+        for copy in &copies {
+            store.delete(copy).await.unwrap();
+        }
+        assert_eq!(store.copies("recordings/2026/01/02/a").await.unwrap(), []);
+        assert_eq!(store.copies("recordings/").await.unwrap().len(), 1);
+        assert_eq!(store.copies("elsewhere/").await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_away_is_not_an_empty_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("store");
+        let store = Store::open(&StoreConfig::Local { dir: place.clone() }).unwrap();
+        fs::remove_dir_all(&place).unwrap();
+        assert!(matches!(store.delete_all("recordings/a").await, Err(StoreError::Transient(_))));
+    }
+
+    #[tokio::test]
+    async fn writing_over_replaces() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&StoreConfig::Local { dir: dir.path().to_owned() }).unwrap();
+        for text in ["one", "two"] {
+            store.put_over("anchors/a", text.into()).await.unwrap();
+        }
+        assert_eq!(store.get_small("anchors/a", 10).await.unwrap(), "two");
+    }
+}

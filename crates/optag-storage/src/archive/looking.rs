@@ -1,0 +1,255 @@
+//! Whether anything is left of what was stored: looked for by name, by version and by upload, each
+//! with its own request, and in the store's lists. A list alone proves nothing: it may leave things
+//! out, and it may be of another place.
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, try_join_all};
+use object_store::path::Path;
+use object_store::{Error, GetOptions};
+use serde::{Deserialize, Serialize};
+
+use super::copies::{CopyKind, StoredCopy};
+use super::key;
+use super::store::{Store, StoreError};
+use optag_core::id::CallId;
+
+/// Requests of one look that are on their way at a time.
+const AT_A_TIME: usize = 8;
+
+/// What a delivery left in the store, as the store named it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    /// Which store that was.
+    pub place: String,
+    /// The objects.
+    pub objects: Vec<StoredObject>,
+}
+
+/// One object of a delivery.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredObject {
+    /// Its name.
+    pub name: String,
+    /// Its version, where the store keeps those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The upload that it came by, where it came in parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload: Option<String>,
+}
+
+/// What is looked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sought {
+    /// How the names begin, for lists.
+    pub stem: String,
+    /// Names.
+    pub names: Vec<String>,
+    /// Versions, with their names.
+    pub versions: Vec<(String, String)>,
+    /// Uploads, with their names.
+    pub uploads: Vec<(String, String)>,
+}
+
+/// What a look found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// What is there.
+    pub found: Vec<StoredCopy>,
+    /// What of it the store's lists leave out.
+    pub unlisted: Vec<String>,
+    /// Why there may be more than could be seen.
+    pub doubt: Option<String>,
+}
+
+impl Sought {
+    /// A recording: every name that an object of it may have, and what its delivery left.
+    pub fn recording(id: CallId, stored: Option<&Stored>) -> Self {
+        let objects = stored.map(|stored| stored.objects.as_slice()).unwrap_or_default();
+        let mut names = Vec::from(key::names(id, id.admitted_at()));
+        for object in objects {
+            if !names.contains(&object.name) {
+                names.push(object.name.clone());
+            }
+        }
+        let with = |of: fn(&StoredObject) -> &Option<String>| {
+            let pairs = objects.iter().filter_map(|one| Some((one.name.clone(), of(one).clone()?)));
+            pairs.collect::<Vec<_>>()
+        };
+        Self {
+            stem: key::stem(id),
+            names,
+            versions: with(|object| &object.version),
+            uploads: with(|object| &object.upload),
+        }
+    }
+
+    /// One name.
+    pub fn name(name: &str) -> Self {
+        Self { stem: name.to_owned(), names: vec![name.to_owned()], ..Self::default() }
+    }
+
+    /// Remembers what was found, so that the next look asks for each of it by its version.
+    pub fn remember(&mut self, copies: &[StoredCopy]) {
+        for copy in copies {
+            let Some(version) = copy.version.clone() else { continue };
+            let of = match copy.kind {
+                CopyKind::Upload => &mut self.uploads,
+                CopyKind::Object => &mut self.versions,
+                // A marker is not served; HEAD and the lists show it.
+                CopyKind::DeleteMarker | CopyKind::Unfinished => continue,
+            };
+            let pair = (copy.key.clone(), version);
+            if !of.contains(&pair) {
+                of.push(pair);
+            }
+            if !self.names.contains(&copy.key) {
+                self.names.push(copy.key.clone());
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Where objects go, in words that change when they go elsewhere.
+    pub fn place(&self) -> String {
+        match (self.admin(), self.directory()) {
+            (Some(admin), _) => admin.place.bucket.clone(),
+            (None, Some(dir)) => dir.display().to_string(),
+            (None, None) => String::new(),
+        }
+    }
+
+    /// Looks for what may be left, in every way that the store has.
+    ///
+    /// Errors: a request failed, and then there may be anything.
+    pub async fn look(&self, sought: &Sought) -> Result<Look, StoreError> {
+        let looked = self.look_for(sought).boxed().await;
+        self.trouble.note(&looked);
+        looked
+    }
+
+    async fn look_for(&self, sought: &Sought) -> Result<Look, StoreError> {
+        let (listed, lists_versions) = match self.admin() {
+            Some(admin) => admin.listed(&sought.stem).await?,
+            None => (self.copies(&sought.stem).await?, true),
+        };
+        let mut asked: Vec<BoxFuture<'_, Result<Vec<StoredCopy>, StoreError>>> = Vec::new();
+        for name in &sought.names {
+            asked.push(self.by_name(name).boxed());
+        }
+        if self.admin().is_some() {
+            for (name, version) in sought.versions.iter().filter(|(_, version)| version != "null") {
+                asked.push(self.served(name, Some(version)).boxed());
+            }
+        }
+        let mut there = Vec::new();
+        while !asked.is_empty() {
+            let some = asked.drain(..asked.len().min(AT_A_TIME)).collect::<Vec<_>>();
+            there.extend(try_join_all(some).await?.into_iter().flatten());
+        }
+        if let Some(admin) = self.admin() {
+            for (name, upload) in &sought.uploads {
+                there.extend(admin.upload_left(name, upload).await?);
+            }
+        }
+        let knows_versions = there.iter().any(|copy| {
+            copy.kind != CopyKind::Upload && copy.version.as_deref().is_some_and(|id| id != "null")
+        });
+        let mut look = Look::default();
+        let is_listed = |copy: &StoredCopy| {
+            listed
+                .iter()
+                .any(|one| one.key == copy.key && (copy.version.is_none() || one.version == copy.version))
+        };
+        look.unlisted = there.iter().filter(|copy| !is_listed(copy)).map(StoredCopy::name).collect();
+        look.found = listed;
+        for copy in there {
+            if !look.found.iter().any(|one| one.key == copy.key && same_version(one, &copy)) {
+                look.found.push(copy);
+            }
+        }
+        if let Some(admin) = self.admin().filter(|_| !lists_versions) {
+            let kept = knows_versions || !sought.versions.is_empty() || admin.keeps_versions().await?;
+            look.doubt = kept.then(|| "the bucket keeps versions, and the store does not list them".into());
+        }
+        Ok(look)
+    }
+
+    /// What a name shows, to either client: one that says "no such object" is not believed while
+    /// the other one gives it.
+    async fn by_name(&self, name: &str) -> Result<Vec<StoredCopy>, StoreError> {
+        let Some(admin) = self.admin() else { return self.file_there(name).await };
+        let (head, served) = (admin.head(name).await?, self.served(name, None).await?);
+        Ok(match (head, served) {
+            (Some(head), _) => vec![head],
+            (None, served) => served,
+        })
+    }
+
+    /// Whether GET gives it. Its content is not read.
+    async fn served(&self, name: &str, version: Option<&String>) -> Result<Vec<StoredCopy>, StoreError> {
+        let options = GetOptions { version: version.cloned(), ..GetOptions::default() };
+        match self.objects().get_opts(&Path::from(name), options).await {
+            Ok(got) => Ok(vec![StoredCopy {
+                key: name.to_owned(),
+                version: version.cloned().or(got.meta.version),
+                kind: CopyKind::Object,
+                bytes: got.meta.size,
+                stored_at: None,
+            }]),
+            Err(Error::NotFound { .. }) => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Deletes one copy; what is gone already is fine.
+    ///
+    /// Errors: it may still be there.
+    pub async fn delete(&self, copy: &StoredCopy) -> Result<(), StoreError> {
+        let deleted = match self.admin() {
+            Some(admin) => admin.delete_copy(copy).await,
+            None => self.delete_file(copy).await,
+        };
+        self.trouble.note(&deleted);
+        deleted
+    }
+}
+
+/// A copy whose version is not known is the one that a plain name shows.
+fn same_version(one: &StoredCopy, other: &StoredCopy) -> bool {
+    one.kind == other.kind && (other.version.is_none() || one.version == other.version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::settings::StoreConfig;
+    use optag_core::clock::WallTime;
+
+    #[tokio::test]
+    async fn a_recording_is_looked_for_under_every_name_and_by_what_its_delivery_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&StoreConfig::Local { dir: dir.path().to_owned() }).unwrap();
+        let id = CallId::new_at(WallTime::from_unix_micros(1_700_000_000_000_000));
+        let object = |name: &str| StoredObject {
+            name: name.into(),
+            version: Some("v1".into()),
+            upload: Some("u1".into()),
+        };
+        let stored = Stored { place: store.place(), objects: vec![object("recordings/odd")] };
+        let mut sought = Sought::recording(id, Some(&stored));
+        assert_eq!(sought.names.len(), 5);
+        assert_eq!(sought.versions, [("recordings/odd".to_owned(), "v1".to_owned())]);
+        assert_eq!(sought.uploads, [("recordings/odd".to_owned(), "u1".to_owned())]);
+        assert_eq!(store.look(&sought).await.unwrap(), Look::default());
+        store.put_small("recordings/odd", "x".into()).await.unwrap();
+        let look = store.look(&sought).await.unwrap();
+        assert_eq!(look.found[0].key, "recordings/odd");
+        assert_eq!(look.unlisted, ["recordings/odd"], "no list of the recording's stem shows it");
+        store.delete(&look.found[0]).await.unwrap();
+        assert_eq!(store.look(&sought).await.unwrap().found, []);
+        sought.remember(&[StoredCopy { version: Some("v2".into()), ..look.found[0].clone() }]);
+        assert_eq!((sought.versions.len(), sought.names.len()), (2, 5));
+    }
+}

@@ -1,0 +1,123 @@
+//! What is known of a recording, as JSON beside its audio: enough to rebuild the index from.
+
+use serde::{Deserialize, Serialize};
+
+use super::looking::Stored;
+use optag_core::call::{CallFacts, ConsentRecord, StreamVerdict};
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_media::output::{EndedBy, Gap, StreamCounts};
+
+/// Version of this form.
+pub const VERSION: u32 = 1;
+
+/// The manifest of one recording.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the form.
+    pub version: u32,
+    /// The call: who, when, which department.
+    pub call: CallFacts,
+    /// When the recording's first sample was spoken: the moment of consent.
+    pub recording_started_at: WallTime,
+    /// When the call ended.
+    pub ended_at: WallTime,
+    /// What ended it.
+    pub ended_by: EndedBy,
+    /// Length of the audio. Units: ms.
+    pub duration_ms: u64,
+    /// When it is erased at the latest.
+    pub expires_at: WallTime,
+    /// Every change of consent, in order.
+    pub consent: Vec<ConsentRecord>,
+    /// Spans without media, in frames of 20 ms.
+    pub gaps: Vec<Gap>,
+    /// Packet counters, in channel order.
+    pub counts: Vec<StreamCounts>,
+    /// What became of each stream, in channel order; none in manifests that are older.
+    #[serde(default)]
+    pub verdicts: Vec<StreamVerdict>,
+    /// Loudest sample of each 100 ms, `|sample| >> 7`: one list a channel.
+    pub peaks_100ms: Vec<Vec<u8>>,
+    /// Rate that holds all that was recorded; 8,000 for telephone band. Units: Hz.
+    #[serde(default = "telephone_hz")]
+    pub audio_rate_hz: u32,
+    /// Size of the audio before it is sealed. Units: bytes.
+    pub audio_bytes: u64,
+    /// SHA-256 of the audio, in hexadecimal, before it is sealed.
+    pub audio_sha256: String,
+    /// The stored object of the audio, as it lies in the store.
+    #[serde(default)]
+    pub object: Option<ObjectFacts>,
+    /// Which program wrote it.
+    pub written_by: String,
+    /// How the store named what was delivered just now; no part of the form.
+    #[serde(skip)]
+    pub stored: Stored,
+}
+
+/// An object as it lies in the store: what can be checked without any key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectFacts {
+    /// Its size. Units: bytes.
+    pub bytes: u64,
+    /// Its SHA-256 in hexadecimal.
+    pub sha256: String,
+    /// Whom it is sealed for, if it is: `age1…`.
+    pub sealed_for: Option<String>,
+}
+
+impl Manifest {
+    /// Names the recording.
+    pub fn id(&self) -> CallId {
+        self.call.id
+    }
+}
+
+/// What manifests had before they said it.
+fn telephone_hz() -> u32 {
+    8_000
+}
+
+/// Joins gaps that meet and have one reason, in order of stream and time.
+pub fn coalesce(mut gaps: Vec<Gap>) -> Vec<Gap> {
+    gaps.sort_by_key(|gap| (gap.stream, gap.from_frame));
+    let mut joined: Vec<Gap> = Vec::with_capacity(gaps.len());
+    for gap in gaps {
+        match joined.last_mut() {
+            Some(last)
+                if (last.stream, last.reason) == (gap.stream, gap.reason)
+                    && gap.from_frame <= last.to_frame =>
+            {
+                last.to_frame = last.to_frame.max(gap.to_frame);
+            }
+            _ => joined.push(gap),
+        }
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use optag_media::output::GapReason;
+
+    #[test]
+    fn gaps_that_meet_become_one() {
+        let gap = |stream, from_frame, to_frame, reason| Gap { stream, from_frame, to_frame, reason };
+        let joined = coalesce(vec![
+            gap(1, 250, 500, GapReason::Held),
+            gap(0, 5, 9, GapReason::Lost),
+            gap(1, 0, 250, GapReason::Held),
+            gap(0, 9, 12, GapReason::Paused),
+        ]);
+        assert_eq!(
+            joined,
+            [
+                gap(0, 5, 9, GapReason::Lost),
+                gap(0, 9, 12, GapReason::Paused),
+                gap(1, 0, 500, GapReason::Held)
+            ]
+        );
+    }
+}

@@ -1,0 +1,391 @@
+//! Storing an object so that it may be relied on. In: a name and bytes. Out: what was read back.
+//!
+//! Nothing is overwritten: a name that is taken is compared. The same bytes are fine, as an
+//! earlier try may have stored them and lost the answer; the beginning of ours is what a broken
+//! store kept of such a try, and is removed; anything else is for a person to look at.
+//!
+//! A long object goes up in parts. The store itself remembers them: a try that begins anew, after
+//! an outage or a crash, lists what is there and sends the rest. No ledger here can disagree.
+
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use futures::TryStreamExt;
+use md5::{Digest, Md5};
+use object_store::multipart::{MultipartStore, PartId};
+use object_store::path::Path;
+use object_store::{Error, ObjectStoreExt, PutMode, PutOptions};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use super::s3_admin::StoredPart;
+use super::store::{S3, Store, StoreError};
+use optag_core::hex::hex;
+
+/// Size of a part, and the most that is stored in one request. Units: bytes.
+pub const PART_BYTES: usize = 8 << 20;
+
+/// What was stored and read back. Two are equal where their content is.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// Size. Units: bytes.
+    pub bytes: u64,
+    /// SHA-256 in hexadecimal.
+    pub sha256: String,
+    /// The version that was read back, where the store keeps versions.
+    pub version: Option<String>,
+    /// The upload in parts by which it came, where it did.
+    pub upload: Option<String>,
+}
+
+impl PartialEq for Verified {
+    fn eq(&self, other: &Self) -> bool {
+        (self.bytes, &self.sha256) == (other.bytes, &other.sha256)
+    }
+}
+
+impl Eq for Verified {}
+
+/// A part on its way: [`PART_BYTES`], the last one fewer.
+pub struct Part {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// The memory that they take, given back when the part is dropped.
+    pub room: Option<OwnedSemaphorePermit>,
+}
+
+/// What has the name that we want.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Existing {
+    Nothing,
+    Ours,
+    Torn,
+    Foreign,
+}
+
+impl Store {
+    /// Stores an object in one request, unless it is there already, and reads it back.
+    ///
+    /// Errors: as [`StoreError`]; nothing may be relied on.
+    pub async fn put_small(&self, name: &str, bytes: Bytes) -> Result<Verified, StoreError> {
+        let stored = self.store_small(name, bytes).await;
+        self.trouble.note_write(&stored);
+        stored
+    }
+
+    async fn store_small(&self, name: &str, bytes: Bytes) -> Result<Verified, StoreError> {
+        let created = match self.creates().await? {
+            true => self.create(name, bytes.clone()).await?,
+            false => {
+                let free = self.compare(name, &bytes).await?.0 == Existing::Nothing;
+                if free {
+                    self.objects.put(&Path::from(name), bytes.clone().into()).await?;
+                }
+                free
+            }
+        };
+        let mut wanted = Sent::default();
+        wanted.add(&bytes);
+        let wanted = wanted.verified();
+        if created {
+            return self.verify(name, wanted).await;
+        }
+        match self.compare(name, &bytes).await? {
+            (Existing::Ours, version) => Ok(Verified { version, ..wanted }),
+            (existing, _) => Err(self.give_way(name, existing).await),
+        }
+    }
+
+    /// Stores parts as one object, unless it is there already, and reads it back.
+    ///
+    /// Errors: as [`StoreError`]; nothing may be relied on. The next try goes on with the parts
+    /// that are stored.
+    pub async fn put_parts(&self, name: &str, parts: mpsc::Receiver<Part>) -> Result<Verified, StoreError> {
+        let stored = self.store_parts(name, parts).await;
+        self.trouble.note_write(&stored);
+        stored
+    }
+
+    async fn store_parts(&self, name: &str, mut parts: mpsc::Receiver<Part>) -> Result<Verified, StoreError> {
+        match self.objects.head(&Path::from(name)).await {
+            Ok(_) => return self.compare_parts(name, parts).await,
+            Err(Error::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let wanted = match &self.s3 {
+            Some(s3) => Box::pin(s3.upload(name, &mut parts)).await?,
+            None => self.write_parts(name, &mut parts).await?,
+        };
+        self.verify(name, wanted).await
+    }
+
+    /// One request, create-only. False: the name is taken.
+    pub(super) async fn create(&self, name: &str, bytes: Bytes) -> Result<bool, StoreError> {
+        let create = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        match self.objects.put_opts(&Path::from(name), bytes.into(), create).await {
+            Ok(_) => Ok(true),
+            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
+            Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => {
+                Err(StoreError::Config("it cannot create without overwriting".into()))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads back what was just written. What is not as it was written is removed, so that the
+    /// next try finds the name free.
+    async fn verify(&self, name: &str, wanted: Verified) -> Result<Verified, StoreError> {
+        match self.digest(name).await {
+            Ok(found) if found == wanted => Ok(Verified { upload: wanted.upload, ..found }),
+            Ok(_) => {
+                self.delete_all(name).await?;
+                Err(StoreError::Mismatch)
+            }
+            Err(StoreError::Missing) => {
+                Err(StoreError::Transient("what it acknowledged is not there".into()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What to do about an object that is in the way.
+    async fn give_way(&self, name: &str, existing: Existing) -> StoreError {
+        match existing {
+            Existing::Torn => match self.delete_all(name).await {
+                Ok(_) => StoreError::Transient("half of an object of ours was there; it was removed".into()),
+                Err(error) => error,
+            },
+            Existing::Nothing => StoreError::Transient("the name was taken and is free".into()),
+            Existing::Ours | Existing::Foreign => StoreError::Conflict,
+        }
+    }
+
+    /// What has the name, and which version of it that is.
+    async fn compare(&self, name: &str, ours: &Bytes) -> Result<(Existing, Option<String>), StoreError> {
+        let (meta, mut theirs) = match self.open_object(name, None).await {
+            Err(StoreError::Missing) => return Ok((Existing::Nothing, None)),
+            got => got?,
+        };
+        let mut at = 0;
+        while let Some(bytes) = theirs.try_next().await? {
+            if ours.get(at..at + bytes.len()) != Some(&bytes[..]) {
+                return Ok((Existing::Foreign, meta.version));
+            }
+            at += bytes.len();
+        }
+        match at {
+            read if (read as u64) < meta.size => Err(StoreError::Transient("an object ended early".into())),
+            read if read < ours.len() => Ok((Existing::Torn, meta.version)),
+            _ => Ok((Existing::Ours, meta.version)),
+        }
+    }
+
+    async fn compare_parts(
+        &self,
+        name: &str,
+        mut parts: mpsc::Receiver<Part>,
+    ) -> Result<Verified, StoreError> {
+        let (meta, mut theirs) = self.open_object(name, None).await?;
+        let (mut sent, mut waiting, mut read) = (Sent::default(), Bytes::new(), 0);
+        let mut torn = false;
+        while let Some(part) = parts.recv().await {
+            let mut ours = part.bytes.clone();
+            while !ours.is_empty() && !torn {
+                if waiting.is_empty() {
+                    let Some(next) = theirs.try_next().await? else {
+                        torn = true;
+                        break;
+                    };
+                    read += next.len() as u64;
+                    waiting = next;
+                    continue;
+                }
+                let both = ours.len().min(waiting.len());
+                if ours.split_to(both) != waiting.split_to(both) {
+                    return Err(StoreError::Conflict);
+                }
+            }
+            sent.add(&part.bytes);
+        }
+        if torn && read < meta.size {
+            return Err(StoreError::Transient("an object ended early".into()));
+        }
+        let existing = match (torn, waiting.is_empty() && theirs.try_next().await?.is_none()) {
+            (true, _) => Existing::Torn,
+            (false, true) => return Ok(Verified { version: meta.version, ..sent.verified() }),
+            (false, false) => Existing::Foreign,
+        };
+        Err(self.give_way(name, existing).await)
+    }
+
+    /// To a directory: beside its place, and renamed when it is whole.
+    async fn write_parts(
+        &self,
+        name: &str,
+        parts: &mut mpsc::Receiver<Part>,
+    ) -> Result<Verified, StoreError> {
+        let mut upload = object_store::ObjectStore::put_multipart_opts(
+            &*self.objects,
+            &Path::from(name),
+            Default::default(),
+        )
+        .await?;
+        let mut sent = Sent::default();
+        let stored = async {
+            while let Some(part) = parts.recv().await {
+                sent.add(&part.bytes);
+                upload.put_part(part.bytes.into()).await?;
+            }
+            upload.complete().await
+        };
+        if let Err(error) = stored.await {
+            let _ = upload.abort().await;
+            return Err(error.into());
+        }
+        Ok(sent.verified())
+    }
+
+    /// Reads an object to its end.
+    pub(super) async fn digest(&self, name: &str) -> Result<Verified, StoreError> {
+        let (meta, mut bytes) = self.open_object(name, None).await?;
+        let mut read = Sent::default();
+        while let Some(part) = bytes.try_next().await? {
+            read.add(&part);
+        }
+        if read.bytes != meta.size {
+            return Err(StoreError::Transient("an object ended early".into()));
+        }
+        Ok(Verified { version: meta.version, ..read.verified() })
+    }
+}
+
+impl S3 {
+    /// Sends the parts that the store does not have, and makes them an object.
+    async fn upload(&self, name: &str, parts: &mut mpsc::Receiver<Part>) -> Result<Verified, StoreError> {
+        let path = Path::from(name);
+        let mut uploads = self.admin.uploads(name).await?;
+        let (upload, stored) = match uploads.pop() {
+            Some(upload) => {
+                let stored = self.admin.parts(name, &upload).await?;
+                tracing::info!(parts = stored.len(), "an upload is resumed");
+                (upload, stored)
+            }
+            None => (self.objects.create_multipart(&path).await?, Default::default()),
+        };
+        for older in uploads {
+            self.admin.abort(name, &older).await?;
+        }
+        let (mut sent, mut ids) = (Sent::default(), Vec::new());
+        while let Some(part) = parts.recv().await {
+            sent.add(&part.bytes);
+            let there = stored.get(&(ids.len() as i32 + 1)).filter(|there| is_same(there, &part.bytes));
+            ids.push(match there {
+                Some(there) => PartId { content_id: there.etag.clone() },
+                None => self.objects.put_part(&path, &upload, ids.len(), part.bytes.clone().into()).await?,
+            });
+        }
+        self.objects.complete_multipart(&path, &upload, ids).await?;
+        // One whose beginning was answered with silence may be left.
+        for left in self.admin.uploads(name).await? {
+            self.admin.abort(name, &left).await?;
+        }
+        Ok(Verified { upload: Some(upload), ..sent.verified() })
+    }
+}
+
+/// Whether a stored part is this one, where the store names parts by their MD5, as most do. A
+/// part that cannot be recognised is sent again.
+fn is_same(there: &StoredPart, ours: &Bytes) -> bool {
+    there.bytes == ours.len() as u64
+        && there.etag.trim_matches('"').eq_ignore_ascii_case(&hex(&Md5::digest(ours)))
+}
+
+/// What was sent or read so far.
+pub(super) struct Sent {
+    bytes: u64,
+    sha256: digest::Context,
+}
+
+impl Default for Sent {
+    fn default() -> Self {
+        Self { bytes: 0, sha256: digest::Context::new(&digest::SHA256) }
+    }
+}
+
+impl Sent {
+    pub(super) fn add(&mut self, part: &[u8]) {
+        self.bytes += part.len() as u64;
+        self.sha256.update(part);
+    }
+
+    fn verified(&self) -> Verified {
+        let sha256 = hex(self.sha256.clone().finish().as_ref());
+        Verified { bytes: self.bytes, sha256, version: None, upload: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::settings::StoreConfig;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&StoreConfig::Local { dir: dir.path().to_owned() }).unwrap();
+        (dir, store)
+    }
+
+    fn parts(content: &[u8]) -> mpsc::Receiver<Part> {
+        let (to, parts) = mpsc::channel(1);
+        let pieces: Vec<Bytes> = content.chunks(PART_BYTES).map(Bytes::copy_from_slice).collect();
+        tokio::spawn(async move {
+            for bytes in pieces {
+                let _ = to.send(Part { bytes, room: None }).await;
+            }
+        });
+        parts
+    }
+
+    #[tokio::test]
+    async fn what_is_stored_twice_is_stored_once_and_nothing_is_overwritten() {
+        let (_dir, store) = store();
+        let one = store.put_small("recordings/a", Bytes::from_static(b"one")).await.unwrap();
+        assert_eq!(store.put_small("recordings/a", Bytes::from_static(b"one")).await.unwrap(), one);
+        for other in [&b"two"[..], b"on", b"oneX"] {
+            let refused = store.put_small("recordings/a", Bytes::from_static(other)).await;
+            // What is longer than ours is foreign; what is a beginning of ours was torn.
+            let torn = other == b"oneX";
+            match refused {
+                Err(StoreError::Conflict) if !torn => {}
+                Err(StoreError::Transient(_)) if torn => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(matches!(store.size("recordings/a").await, Err(StoreError::Missing)), "it was torn");
+    }
+
+    #[tokio::test]
+    async fn a_long_object_arrives_in_parts_once_and_is_compared_when_it_comes_again() {
+        let (dir, store) = store();
+        let content: Vec<u8> = (0..2 * PART_BYTES + 9).map(|n| (n / 1_000) as u8).collect();
+        let stored = store.put_parts("recordings/long", parts(&content)).await.unwrap();
+        assert_eq!(stored.bytes, content.len() as u64);
+        assert_eq!(store.put_parts("recordings/long", parts(&content)).await.unwrap(), stored);
+        let (size, part) =
+            store.get("recordings/long", Some(PART_BYTES as u64 - 1..PART_BYTES as u64 + 1)).await.unwrap();
+        let part: Vec<Bytes> = part.try_collect().await.unwrap();
+        assert_eq!((size, &part.concat()[..]), (stored.bytes, &content[PART_BYTES - 1..PART_BYTES + 1]));
+
+        let mut other = content.clone();
+        other[PART_BYTES + 5] ^= 1;
+        let refused = store.put_parts("recordings/long", parts(&other)).await;
+        assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
+        let shorter = store.put_parts("recordings/long", parts(&content[..PART_BYTES])).await;
+        assert!(matches!(shorter, Err(StoreError::Conflict)), "{shorter:?}");
+
+        let path = dir.path().join("recordings/long");
+        let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        file.set_len(PART_BYTES as u64 + 3).unwrap();
+        let torn = store.put_parts("recordings/long", parts(&content)).await;
+        assert!(matches!(torn, Err(StoreError::Transient(_))), "{torn:?}");
+        assert_eq!(store.put_parts("recordings/long", parts(&content)).await.unwrap(), stored);
+    }
+}

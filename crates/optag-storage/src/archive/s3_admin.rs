@@ -1,0 +1,190 @@
+//! What S3 needs beyond objects: uploads and locks; versions are `s3_copies`', rules `s3_lifecycle`'s. Through
+//! the AWS SDK, with checksums only where required, since several S3-compatible stores refuse its default.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{
+    BehaviorVersion, Builder, Credentials, IdentityCache, ProvideCredentials, Region,
+    RequestChecksumCalculation, ResponseChecksumValidation,
+};
+use aws_sdk_s3::error::ProvideErrorMetadata;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::future;
+use object_store::aws::AwsCredentialProvider;
+use object_store::client::HttpClient;
+
+use super::lifecycle::Drift;
+use super::s3_http::ForSdk;
+use super::s3_place::Place;
+use super::s3_refusal::transient;
+use super::store::StoreError;
+use crate::archive::settings::S3Config;
+
+/// The administrative client of one bucket.
+#[derive(Debug)]
+pub struct S3Admin {
+    pub(super) client: Client,
+    pub(super) bucket: String,
+    pub(super) region: String,
+    pub(super) place: Place,
+    pub(super) credentials: AwsCredentialProvider,
+    pub(super) http: HttpClient,
+    /// What the store left out of our lifecycle rule when it was written last.
+    all_it_keeps: Mutex<Option<String>>,
+}
+
+/// A part that the store has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredPart {
+    /// As the store names its content.
+    pub etag: String,
+    /// Its size. Units: bytes.
+    pub bytes: u64,
+}
+
+impl S3Admin {
+    /// A client over `http`; nothing is contacted.
+    pub fn new(
+        config: &S3Config,
+        place: Place,
+        credentials: AwsCredentialProvider,
+        http: HttpClient,
+    ) -> Self {
+        // With the bucket in the path, the SDK puts its name right behind what it is given.
+        let end = if place.path_style { "/" } else { "" };
+        let sdk = Builder::new()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(config.region.clone()))
+            .endpoint_url(format!("{}{end}", place.store))
+            .force_path_style(place.path_style)
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            .credentials_provider(Shared(Arc::clone(&credentials)))
+            // The other client keeps them as long as they are good.
+            .identity_cache(IdentityCache::no_cache())
+            .http_client(ForSdk(http.clone()))
+            .build();
+        Self {
+            client: Client::from_conf(sdk),
+            bucket: config.bucket.clone(),
+            region: config.region.clone(),
+            place,
+            credentials,
+            http,
+            all_it_keeps: Mutex::default(),
+        }
+    }
+
+    /// Refuses a bucket whose own lock would keep objects that must go: longer than we promise, or
+    /// at all once a caller asks.
+    ///
+    /// Errors: there is such a lock, or the store does not answer.
+    pub async fn refuse_long_lock(&self, days: u8) -> Result<(), StoreError> {
+        let answer = match self.client.get_object_lock_configuration().bucket(&self.bucket).send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let known = [
+                    "ObjectLockConfigurationNotFoundError",
+                    "NotImplemented",
+                    "MethodNotAllowed",
+                    "NoSuchObjectLockConfiguration",
+                ];
+                return match error.code() {
+                    Some(code) if known.contains(&code) => Ok(()),
+                    _ => Err(transient(error)),
+                };
+            }
+        };
+        let lock = answer
+            .object_lock_configuration
+            .and_then(|lock| lock.rule)
+            .and_then(|rule| rule.default_retention);
+        let Some(lock) = lock else { return Ok(()) };
+        let locked_days = lock.days.unwrap_or(0) + lock.years.unwrap_or(0) * 366;
+        let promise = match locked_days > i32::from(days) {
+            true => format!("nothing may live longer than {days} days"),
+            false => "a caller's request to erase must be met at once".to_owned(),
+        };
+        Err(StoreError::Config(format!(
+            "bucket `{}` locks objects for {locked_days} days (Object Lock, default retention, {}): {promise}. \
+             Use a bucket without a default retention",
+            self.bucket,
+            lock.mode.as_ref().map_or("mode unknown", |mode| mode.as_str()),
+        )))
+    }
+
+    /// Unfinished uploads of a name, the latest last.
+    ///
+    /// Errors: the store does not answer.
+    pub async fn uploads(&self, key: &str) -> Result<Vec<String>, StoreError> {
+        let listing = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(key).send().await;
+        let mut uploads = listing.map_err(transient)?.uploads.unwrap_or_default();
+        uploads.retain(|upload| upload.key.as_deref() == Some(key));
+        uploads.sort_by_key(|upload| upload.initiated.map(|at| at.as_nanos()));
+        Ok(uploads.into_iter().filter_map(|upload| upload.upload_id).collect())
+    }
+
+    /// Parts that an unfinished upload has, by number from 1. None where the store lists them in a
+    /// form of its own (moto): then all are sent again.
+    ///
+    /// Errors: the store does not answer, or there is no such upload.
+    pub async fn parts(&self, key: &str, upload: &str) -> Result<BTreeMap<i32, StoredPart>, StoreError> {
+        let mut pages =
+            self.client.list_parts().bucket(&self.bucket).key(key).upload_id(upload).into_paginator().send();
+        let mut parts = BTreeMap::new();
+        while let Some(page) = pages.next().await {
+            let page = match page {
+                Err(error) if error.raw_response().is_some_and(|raw| raw.status().is_success()) => {
+                    return Ok(BTreeMap::new());
+                }
+                page => page.map_err(transient)?,
+            };
+            for part in page.parts.unwrap_or_default() {
+                if let (Some(number), Some(etag), Some(bytes)) = (part.part_number, part.e_tag, part.size) {
+                    parts.insert(number, StoredPart { etag, bytes: bytes as u64 });
+                }
+            }
+        }
+        Ok(parts)
+    }
+
+    /// Ends an unfinished upload and its parts.
+    ///
+    /// Errors: it may still be there.
+    pub async fn abort(&self, key: &str, upload: &str) -> Result<(), StoreError> {
+        let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
+        match abort.send().await {
+            Err(error) if error.code() != Some("NoSuchUpload") => Err(transient(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether this is what the store leaves out of our rule whenever it is written.
+    pub(super) fn is_all_it_keeps(&self, drift: &Drift) -> bool {
+        let kept = self.all_it_keeps.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!((drift, &*kept), (Drift::Partly(what), Some(kept)) if what == kept)
+    }
+
+    pub(super) fn note_all_it_keeps(&self, what: &str) {
+        *self.all_it_keeps.lock().unwrap_or_else(PoisonError::into_inner) = Some(what.to_owned());
+    }
+}
+
+/// Credentials of the objects' client, for this one.
+#[derive(Debug)]
+struct Shared(AwsCredentialProvider);
+
+impl ProvideCredentials for Shared {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async {
+            let keys = self.0.get_credential().await.map_err(CredentialsError::provider_error)?;
+            Ok(Credentials::new(&keys.key_id, &keys.secret_key, keys.token.clone(), None, "optag"))
+        })
+    }
+}

@@ -1,0 +1,276 @@
+//! The object store: a directory or S3. In: names and bytes. Out: objects that were read back
+//! before anyone relies on them.
+
+use std::path::{Path as FsPath, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig};
+use tokio::sync::OnceCell;
+
+use super::credentials::{self, FileCredentials, Stamp};
+use super::s3_admin::S3Admin;
+use super::s3_place::Place;
+use super::trouble::Trouble;
+use super::{s3_http, s3_refusal, trying};
+use crate::archive::settings::{S3Config, StoreConfig};
+use optag_core::causes::causes;
+
+/// Why the store did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Try again: it cannot be reached, or says so itself.
+    #[error("the store did not answer as it should: {0}")]
+    Transient(String),
+    /// There is no such object.
+    #[error("there is no such object")]
+    Missing,
+    /// Another object has this name.
+    #[error("another object has this name")]
+    Conflict,
+    /// What was read back is not what was written.
+    #[error("what was read back is not what was written")]
+    Mismatch,
+    /// What was to be stored could not be made.
+    #[error("{0}")]
+    Source(String),
+    /// It answers, and what it says does not prove that nothing is left.
+    #[error("deletion not verified: {0}")]
+    Unverified(String),
+    /// It cannot be set up this way.
+    #[error("the store cannot be used: {0}")]
+    Config(String),
+}
+
+impl From<Error> for StoreError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::NotFound { .. } => StoreError::Missing,
+            Error::AlreadyExists { .. } | Error::Precondition { .. } => StoreError::Conflict,
+            other => StoreError::Transient(s3_refusal::in_short(&causes(&other))),
+        }
+    }
+}
+
+/// An object in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub key: String,
+    /// Its size. Units: bytes.
+    pub bytes: u64,
+}
+
+/// A store; clones share it.
+#[derive(Clone)]
+pub struct Store {
+    pub(super) objects: Arc<dyn ObjectStore>,
+    pub(super) s3: Option<Arc<S3>>,
+    /// Whether the store keeps a name that is taken; asked of it before the first object.
+    pub(super) creates: Arc<OnceCell<bool>>,
+    /// What went wrong last.
+    pub trouble: Arc<Trouble>,
+    /// Held while it is tried out, as that is always under one name.
+    pub(super) trying: Arc<tokio::sync::Mutex<()>>,
+    pub(super) probe: Arc<str>,
+    credentials_file: Option<PathBuf>,
+    dir: Option<PathBuf>,
+}
+
+/// The two clients of one bucket.
+pub(super) struct S3 {
+    pub(super) objects: AmazonS3,
+    pub(super) admin: S3Admin,
+}
+
+impl Store {
+    /// Opens the configured store; S3 is not contacted.
+    ///
+    /// Errors: the directory cannot be made, or the settings contradict each other.
+    pub fn open(config: &StoreConfig) -> Result<Self, StoreError> {
+        match config {
+            StoreConfig::Local { dir } => Self::local(dir),
+            StoreConfig::S3(s3) => Self::s3(s3),
+        }
+    }
+
+    /// What `object_store` cannot do, where the store is S3.
+    pub fn admin(&self) -> Option<&S3Admin> {
+        self.s3.as_deref().map(|s3| &s3.admin)
+    }
+
+    /// Changes when the file of the credentials does.
+    pub fn credentials_stamp(&self) -> Option<Stamp> {
+        self.credentials_file.as_deref().and_then(credentials::stamp)
+    }
+
+    /// Where the objects lie, where the store is a directory.
+    pub(super) fn directory(&self) -> Option<&FsPath> {
+        self.dir.as_deref()
+    }
+
+    pub(super) fn objects(&self) -> &dyn ObjectStore {
+        &*self.objects
+    }
+
+    /// Reads a whole small object.
+    pub async fn get_small(&self, key: &str, most_bytes: u64) -> Result<Bytes, StoreError> {
+        let result = self.objects.get(&Path::from(key)).await?;
+        if result.meta.size > most_bytes {
+            return Err(StoreError::Mismatch);
+        }
+        Ok(result.bytes().await?)
+    }
+
+    /// Reads an object or a part of it; its whole size comes with it.
+    pub async fn get(
+        &self,
+        key: &str,
+        range: Option<std::ops::Range<u64>>,
+    ) -> Result<(u64, BoxStream<'static, Result<Bytes, StoreError>>), StoreError> {
+        let (meta, bytes) = self.open_object(key, range).await?;
+        Ok((meta.size, bytes))
+    }
+
+    /// As [`Store::get`], with what else the store says of the object.
+    pub(super) async fn open_object(
+        &self,
+        key: &str,
+        range: Option<std::ops::Range<u64>>,
+    ) -> Result<(ObjectMeta, BoxStream<'static, Result<Bytes, StoreError>>), StoreError> {
+        let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
+        let result = self.objects.get_opts(&Path::from(key), options).await?;
+        Ok((result.meta.clone(), result.into_stream().map_err(StoreError::from).boxed()))
+    }
+
+    /// The size of an object.
+    pub async fn size(&self, key: &str) -> Result<u64, StoreError> {
+        Ok(self.objects.head(&Path::from(key)).await?.size)
+    }
+
+    /// Objects under a prefix.
+    pub fn list(&self, prefix: &str) -> BoxStream<'static, Result<Listed, StoreError>> {
+        let listed = self.objects.list(Some(&Path::from(prefix)));
+        listed
+            .map_ok(|meta| Listed { key: meta.location.to_string(), bytes: meta.size })
+            .map_err(StoreError::from)
+            .boxed()
+    }
+
+    /// Whether the store answers: a listing of one item.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        let mut some = self.objects.list(Some(&Path::from(super::key::PREFIX)));
+        some.try_next().await.map(drop).map_err(StoreError::from)
+    }
+
+    fn local(dir: &FsPath) -> Result<Self, StoreError> {
+        let config = |error: &(dyn std::error::Error + 'static)| {
+            StoreError::Config(format!("{}: {}", dir.display(), causes(error)))
+        };
+        std::fs::create_dir_all(dir).map_err(|error| config(&error))?;
+        let objects = LocalFileSystem::new_with_prefix(dir)
+            .map_err(|error| config(&error))?
+            .with_fsync(true)
+            .with_automatic_cleanup(true);
+        let creates = Arc::new(OnceCell::new_with(Some(true)));
+        Ok(Self {
+            objects: Arc::new(objects),
+            s3: None,
+            creates,
+            trouble: Arc::default(),
+            trying: Arc::default(),
+            probe: trying::unnamed(),
+            credentials_file: None,
+            dir: Some(dir.to_owned()),
+        })
+    }
+
+    fn s3(config: &S3Config) -> Result<Self, StoreError> {
+        let place = Place::new(config)?;
+        let options = s3_http::options(config)?;
+        let http = s3_http::client(&options)?;
+        // Deliveries are tried again for ever above; here only what a connection may hiccup.
+        let retry = RetryConfig { max_retries: 1, retry_timeout: s3_http::REQUEST, ..RetryConfig::default() };
+        let objects = with_credentials(config, AmazonS3Builder::new())
+            .with_bucket_name(&config.bucket)
+            .with_region(&config.region)
+            .with_allow_http(config.allow_http)
+            .with_virtual_hosted_style_request(!place.path_style)
+            // Where the bucket is in the host's name, this client wants it there already.
+            .with_endpoint(if place.path_style { &place.store } else { &place.bucket })
+            .with_client_options(options)
+            .with_retry(retry)
+            .build()
+            .map_err(|error| StoreError::Config(causes(&error)))?;
+        // One source of credentials for both clients: what the first finds or reads again.
+        let admin = S3Admin::new(config, place, Arc::clone(objects.credentials()), http);
+        Ok(Self {
+            objects: Arc::new(objects.clone()),
+            s3: Some(Arc::new(S3 { objects, admin })),
+            creates: Arc::default(),
+            trouble: Arc::default(),
+            trying: Arc::default(),
+            probe: trying::unnamed(),
+            credentials_file: config.credentials_file.clone(),
+            dir: None,
+        })
+    }
+}
+
+/// From the settings; where they name none, what the machine gives a program that runs on it. Of
+/// the environment's `AWS_…` only this counts: what else stands there is for other programs.
+fn with_credentials(config: &S3Config, builder: AmazonS3Builder) -> AmazonS3Builder {
+    if let Some(keys) = &config.credentials {
+        let builder = builder
+            .with_access_key_id(keys.access_key_id.reveal())
+            .with_secret_access_key(keys.secret_access_key.reveal());
+        return match &keys.session_token {
+            Some(token) => builder.with_token(token.reveal()),
+            None => builder,
+        };
+    }
+    if let Some(file) = &config.credentials_file {
+        return builder.with_credentials(Arc::new(FileCredentials::new(file)));
+    }
+    GIVEN.into_iter().fold(builder, |builder, (variable, key)| match std::env::var(variable) {
+        Ok(value) if !value.is_empty() => builder.with_config(key, value),
+        _ => builder,
+    })
+}
+
+/// How the machine says where credentials are to be had.
+const GIVEN: [(&str, AmazonS3ConfigKey); 6] = [
+    ("AWS_WEB_IDENTITY_TOKEN_FILE", AmazonS3ConfigKey::WebIdentityTokenFile),
+    ("AWS_ROLE_ARN", AmazonS3ConfigKey::RoleArn),
+    ("AWS_ROLE_SESSION_NAME", AmazonS3ConfigKey::RoleSessionName),
+    ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", AmazonS3ConfigKey::ContainerCredentialsRelativeUri),
+    ("AWS_CONTAINER_CREDENTIALS_FULL_URI", AmazonS3ConfigKey::ContainerCredentialsFullUri),
+    ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", AmazonS3ConfigKey::ContainerAuthorizationTokenFile),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&StoreConfig::Local { dir: dir.path().to_owned() }).unwrap();
+        (dir, store)
+    }
+
+    #[tokio::test]
+    async fn deleting_is_verified_and_can_be_repeated() {
+        let (_dir, store) = store();
+        store.put_small("recordings/a", Bytes::from_static(b"one")).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(store.delete_all("recordings/a").await.unwrap(), ["recordings/a"]);
+        }
+        assert!(matches!(store.size("recordings/a").await, Err(StoreError::Missing)));
+        assert!(store.list("recordings/").try_next().await.unwrap().is_none());
+    }
+}

@@ -1,0 +1,398 @@
+//! Recordings in the store, through their seal. In: an id. Out: its manifest, its audio whole or
+//! in part, in plain, with bounded memory; names and recipients for what is delivered. Not here:
+//! whether it may be read, and what becomes of it.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt, stream};
+use jiff::civil::Date;
+
+use super::key::{self, Kind};
+use super::manifest::Manifest;
+use super::seal::SealError;
+use super::seal::day_keys::{DayKey, DayKeys, KeyError, end_of};
+use super::seal::head::{self, FileKey, HEAD_BYTES};
+use super::seal::identity::Recipient;
+use super::seal::stream::{CHUNK_BYTES, Opener, Sealer, covering, plain_bytes};
+use super::store::{Store, StoreError};
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_core::limit::RETENTION_DAYS;
+
+/// Largest manifest: a 12-hour call's waveform and gaps. Units: bytes.
+const MANIFEST_BYTES: u64 = 64 << 20;
+/// Largest file of a key. Units: bytes.
+const KEY_FILE_BYTES: u64 = 16 << 10;
+
+/// Plain bytes of an object as they come.
+pub type Plain = BoxStream<'static, Result<Bytes, VaultError>>;
+
+/// Why a recording cannot be read or sealed.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// There is no such object.
+    #[error("there is no such object")]
+    Missing,
+    /// The key of its day was destroyed, or never reached this node.
+    #[error("the key that opens it is not here")]
+    NoKey,
+    /// It is not what was stored.
+    #[error("what is stored is damaged: {0}")]
+    Damaged(&'static str),
+    /// The store.
+    #[error(transparent)]
+    Store(StoreError),
+    /// The keys of the days.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+}
+
+impl From<StoreError> for VaultError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Missing => Self::Missing,
+            other => Self::Store(other),
+        }
+    }
+}
+
+impl From<SealError> for VaultError {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::OtherKey => Self::NoKey,
+            SealError::Form | SealError::Key => Self::Damaged("it is no sealed file of ours"),
+            SealError::Damaged => Self::Damaged("its seal is broken"),
+            SealError::Crypto => Self::Keys(KeyError::Seal(error)),
+        }
+    }
+}
+
+/// Where copies of the days' keys go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Escrow {
+    /// Whom they are sealed for; none: the files as they are, sealed under the master key.
+    pub recipient: Option<Recipient>,
+    /// A directory; none: the store.
+    pub dir: Option<PathBuf>,
+}
+
+impl Escrow {
+    /// How a copy's name ends.
+    fn end(&self) -> &'static str {
+        if self.recipient.is_some() { ".key.age" } else { ".key" }
+    }
+}
+
+/// The store with its seal; clones share it.
+#[derive(Clone)]
+pub struct Vault {
+    store: Store,
+    keys: Arc<DayKeys>,
+    seals: bool,
+    escrow: Option<Escrow>,
+    copied: Arc<Mutex<HashSet<String>>>,
+}
+
+impl Vault {
+    /// `seals`: whether what is stored from now on is sealed. What is there is read either way.
+    pub fn new(store: Store, keys: Arc<DayKeys>, seals: bool, escrow: Option<Escrow>) -> Self {
+        Self { store, keys, seals, escrow, copied: Arc::default() }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The keys of the days.
+    pub fn keys(&self) -> &Arc<DayKeys> {
+        &self.keys
+    }
+
+    /// Whether copies of keys are wanted.
+    pub fn has_escrow(&self) -> bool {
+        self.escrow.is_some()
+    }
+
+    /// Whether what is delivered now is sealed.
+    pub fn seals(&self) -> bool {
+        self.seals
+    }
+
+    /// A recording's manifest.
+    ///
+    /// Errors: as [`VaultError`].
+    pub async fn manifest(&self, id: CallId) -> Result<Manifest, VaultError> {
+        let (total, plain) = self.read(id, Kind::Manifest, None).await?;
+        if total > MANIFEST_BYTES {
+            return Err(VaultError::Damaged("its manifest is too long"));
+        }
+        let json: Vec<Bytes> = plain.try_collect().await?;
+        let manifest: Manifest =
+            serde_json::from_slice(&json.concat()).map_err(|_| VaultError::Damaged("its manifest"))?;
+        if manifest.id() == id { Ok(manifest) } else { Err(VaultError::Damaged("another's manifest")) }
+    }
+
+    /// A recording's audio, or a part of it, and the length of the whole. Units: bytes.
+    ///
+    /// Errors: as [`VaultError`]; also in the stream, which then ends early.
+    pub async fn audio(&self, id: CallId, part: Option<Range<u64>>) -> Result<(u64, Plain), VaultError> {
+        self.read(id, Kind::Audio, part).await
+    }
+
+    /// Whom a recording of that day is sealed for; `None` where nothing is sealed. The copies of
+    /// the key that the owner wants exist before this returns.
+    ///
+    /// Errors: the keys', or a copy could not be made.
+    pub async fn recipient(
+        &self,
+        day: Date,
+        needed_until: WallTime,
+    ) -> Result<Option<Recipient>, VaultError> {
+        if !self.seals {
+            return Ok(None);
+        }
+        let key = self.blocking(move |keys| keys.recipient(day, needed_until)).await?;
+        self.copy(&key).await?;
+        Ok(Some(key.recipient))
+    }
+
+    /// Makes the copy of a key that the owner wants. Done twice, it is one.
+    ///
+    /// Errors: it could not be made.
+    pub async fn copy(&self, key: &DayKey) -> Result<(), VaultError> {
+        let Some(escrow) = &self.escrow else { return Ok(()) };
+        if !key.is_own() && escrow.recipient.is_none() && escrow.dir.is_none() {
+            // It came from there, and lies there as the node wrote it that made it.
+            return Ok(());
+        }
+        let name = format!("{}{}", key.name(), escrow.end());
+        if self.copied.lock().unwrap_or_else(PoisonError::into_inner).contains(&name) {
+            return Ok(());
+        }
+        let (wanted, recipient) = (key.clone(), escrow.recipient);
+        let file = self.blocking(move |keys| copy_of(keys, &wanted, recipient)).await?;
+        match &escrow.dir {
+            None => drop(self.store.put_small(&format!("{}{name}", key::KEYS_PREFIX), file.into()).await?),
+            Some(dir) => {
+                let path = dir.join(&name);
+                self.blocking(move |_| write_copy(&path, &file)).await?;
+            }
+        }
+        self.copied.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
+        Ok(())
+    }
+
+    /// Ends the keys that no recording needs at `now`, and what is left of their copies. Returns
+    /// the names of those that ended.
+    ///
+    /// Errors: some key or copy may be left; do it again.
+    pub async fn destroy_due_keys(&self, now: WallTime) -> Result<Vec<String>, VaultError> {
+        let ended = self
+            .blocking(move |keys| {
+                let mut ended = Vec::new();
+                for key in keys.due(now)? {
+                    if keys.destroy(&key, Some(now))? {
+                        ended.push(key.name());
+                    }
+                }
+                Ok(ended)
+            })
+            .await?;
+        self.remove_copies().await?;
+        Ok(ended)
+    }
+
+    /// Removes the copies of destroyed keys, in every version.
+    ///
+    /// Errors: some may be left; do it again.
+    pub async fn remove_copies(&self) -> Result<(), VaultError> {
+        for name in self.blocking(|keys| keys.destroyed()).await? {
+            for end in [".key", ".key.age"] {
+                self.store.delete_all(&format!("{}{name}{end}", key::KEYS_PREFIX)).await?;
+                if let Some(dir) = self.escrow.as_ref().and_then(|escrow| escrow.dir.clone()) {
+                    let path = dir.join(format!("{name}{end}"));
+                    self.blocking(move |_| remove_copy(&path)).await?;
+                }
+            }
+            self.blocking(move |keys| keys.forget(&name)).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes in the keys of a day that other nodes of this master key left in the store.
+    /// Returns how many.
+    ///
+    /// Errors: the store's.
+    pub async fn fetch_keys(&self, day: Date) -> Result<usize, VaultError> {
+        let known: HashSet<String> =
+            self.blocking(move |keys| keys.of(day)).await?.iter().map(DayKey::name).collect();
+        let names: Vec<_> = self.store.list(key::KEYS_PREFIX).try_collect().await?;
+        let mut taken = 0;
+        for object in names {
+            let Some(name) = object.key.strip_prefix(key::KEYS_PREFIX).and_then(|n| n.strip_suffix(".key"))
+            else {
+                continue;
+            };
+            if !name.starts_with(&format!("{day}-")) || known.contains(name) {
+                continue;
+            }
+            let file = self.store.get_small(&object.key, KEY_FILE_BYTES).await?;
+            let until = end_of(day).plus_days(i64::from(RETENTION_DAYS));
+            self.blocking(move |keys| {
+                let (day, identity) = keys.open_sealed_file(&file)?;
+                keys.bring_in(day, identity, until)
+            })
+            .await?;
+            taken += 1;
+        }
+        Ok(taken)
+    }
+
+    async fn read(
+        &self,
+        id: CallId,
+        kind: Kind,
+        part: Option<Range<u64>>,
+    ) -> Result<(u64, Plain), VaultError> {
+        let name = |sealed| key::name(id, id.admitted_at(), kind, sealed);
+        // Most are stored as the configuration says now; others are from before it was changed.
+        match self.read_as(id, &name(self.seals), self.seals, part.clone()).await {
+            Err(VaultError::Missing) => self.read_as(id, &name(!self.seals), !self.seals, part).await,
+            read => read,
+        }
+    }
+
+    async fn read_as(
+        &self,
+        id: CallId,
+        name: &str,
+        sealed: bool,
+        part: Option<Range<u64>>,
+    ) -> Result<(u64, Plain), VaultError> {
+        if !sealed {
+            let (total, bytes) = self.store.get(name, part).await?;
+            return Ok((total, bytes.map_err(VaultError::from).boxed()));
+        }
+        let (size, head) = self.store.get(name, Some(0..HEAD_BYTES as u64)).await?;
+        let total = plain_bytes(size)?;
+        let head: Vec<Bytes> = head.try_collect().await?;
+        let key = self.open_head(id, head.concat()).await?;
+        let part = part.unwrap_or(0..total);
+        let part = part.start.min(total)..part.end.min(total);
+        let (first, within) = covering(&part, total);
+        let (_, sealed) = self.store.get(name, Some(within)).await?;
+        let opening = Opening {
+            sealed,
+            opener: Some(Opener::new(key, first, total)),
+            skip: part.start - first * CHUNK_BYTES as u64,
+            left: part.end - part.start,
+        };
+        Ok((total, stream::try_unfold(opening, Opening::next).boxed()))
+    }
+
+    /// Tries the keys of the recording's day; where none opens, those that the store has.
+    async fn open_head(&self, id: CallId, head: Vec<u8>) -> Result<aws_lc_rs::aead::LessSafeKey, VaultError> {
+        let day = key::day(id.admitted_at());
+        let head = Arc::new(head);
+        let tried = |head: Arc<Vec<u8>>| self.blocking(move |keys| opening_key(keys, day, &head));
+        if let Some(key) = tried(Arc::clone(&head)).await? {
+            return Ok(key);
+        }
+        if self.fetch_keys(day).await? == 0 {
+            return Err(VaultError::NoKey);
+        }
+        tried(head).await?.ok_or(VaultError::NoKey)
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&DayKeys) -> Result<T, KeyError> + Send + 'static,
+    ) -> Result<T, VaultError> {
+        let keys = Arc::clone(&self.keys);
+        let done = tokio::task::spawn_blocking(move || work(&keys)).await;
+        Ok(done.map_err(|_| KeyError::Seal(SealError::Crypto))??)
+    }
+}
+
+/// A part of a sealed object, on its way through the seal.
+struct Opening {
+    sealed: BoxStream<'static, Result<Bytes, StoreError>>,
+    opener: Option<Opener>,
+    skip: u64,
+    left: u64,
+}
+
+impl Opening {
+    async fn next(mut self) -> Result<Option<(Bytes, Self)>, VaultError> {
+        while let Some(mut opener) = self.opener.take() {
+            let plain = match self.sealed.try_next().await? {
+                Some(bytes) => {
+                    let plain = opener.push(&bytes)?;
+                    self.opener = Some(opener);
+                    plain
+                }
+                None => opener.finish()?,
+            };
+            let skipped = self.skip.min(plain.len() as u64);
+            self.skip -= skipped;
+            let mut plain = Bytes::from(plain).split_off(skipped as usize);
+            plain.truncate(self.left.min(plain.len() as u64) as usize);
+            self.left -= plain.len() as u64;
+            if !plain.is_empty() {
+                return Ok(Some((plain, self)));
+            }
+        }
+        if self.left > 0 { Err(VaultError::Damaged("it ends early")) } else { Ok(None) }
+    }
+}
+
+fn opening_key(
+    keys: &DayKeys,
+    day: Date,
+    head: &[u8],
+) -> Result<Option<aws_lc_rs::aead::LessSafeKey>, KeyError> {
+    for key in keys.of(day)?.iter().rev() {
+        match head::open(head, &keys.identity(key)?) {
+            Err(SealError::OtherKey) => {}
+            opened => return Ok(Some(opened?)),
+        }
+    }
+    Ok(None)
+}
+
+/// The file as it is, or what `age -d` gives the outside recipient: an identity to open with.
+/// The same each time it is made.
+fn copy_of(keys: &DayKeys, key: &DayKey, recipient: Option<Recipient>) -> Result<Vec<u8>, KeyError> {
+    let Some(recipient) = recipient else { return keys.sealed_file(key) };
+    let identity = keys.identity(key)?;
+    let secret = identity.reveal();
+    let text = format!("# optag, {}, {}\n{}\n", key.day, key.recipient, secret.as_str());
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    let hash = hash.as_ref().try_into().map_err(|_| SealError::Crypto)?;
+    let mut sealer = Sealer::new(&FileKey::of(identity.bytes(), hash)?, &recipient)?;
+    sealer.push(zeroize::Zeroizing::new(text).as_bytes())?;
+    Ok(sealer.finish()?)
+}
+
+fn write_copy(path: &std::path::Path, file: &[u8]) -> Result<(), KeyError> {
+    optag_files::replace::replace(path, file).map_err(|source| KeyError::Disk {
+        step: "copy a key to",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn remove_copy(path: &std::path::Path) -> Result<(), KeyError> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(KeyError::Disk { step: "remove", path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}

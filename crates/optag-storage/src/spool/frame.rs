@@ -1,0 +1,283 @@
+//! Segment and record headers as bytes: the pure layer between bodies and files.
+//!
+//! In: header fields and sealed payloads, or bytes that may be anything. Out: bytes, or
+//! headers whose CRC holds. Not here: files, recovery's decisions. The layout is drawn at
+//! the head of `spool`.
+
+use super::error::SpoolError;
+use super::key::{DataKey, TAG_BYTES};
+use super::payload::{self, PAYLOAD_BYTES};
+use super::record::Body;
+use optag_core::id::CallId;
+
+/// Bytes of a segment's header.
+pub const SEGMENT_HEAD_BYTES: usize = 64;
+
+/// Bytes of a record's header.
+pub const RECORD_HEAD_BYTES: usize = 64;
+
+/// The four bytes at which each record starts.
+pub const RECORD_MARK: [u8; 4] = *b"oRec";
+
+const SEGMENT_MARK: [u8; 8] = *b"optagspl";
+const SEGMENT_VERSION: u16 = 1;
+
+/// The part of a record header that its seal authenticates. `previous` is left out: it
+/// changes where a record is written again, and one nonce must not seal two headers.
+const SEALED_HEAD: std::ops::Range<usize> = 8..48;
+
+/// Where a record lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Position {
+    /// The segment's number, from 1.
+    pub segment: u64,
+    /// Offset of the record's first byte in it.
+    pub offset: u32,
+}
+
+/// The header of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentHead {
+    /// Which start of the process wrote it.
+    pub incarnation: u32,
+    /// Its number.
+    pub number: u64,
+    /// Whose spool it belongs to.
+    pub node_id: [u8; 16],
+}
+
+impl SegmentHead {
+    /// The header's bytes.
+    pub fn to_bytes(self) -> [u8; SEGMENT_HEAD_BYTES] {
+        let mut out = [0; SEGMENT_HEAD_BYTES];
+        out[..8].copy_from_slice(&SEGMENT_MARK);
+        out[8..10].copy_from_slice(&SEGMENT_VERSION.to_le_bytes());
+        out[10..12].copy_from_slice(&(SEGMENT_HEAD_BYTES as u16).to_le_bytes());
+        out[12..16].copy_from_slice(&self.incarnation.to_le_bytes());
+        out[16..24].copy_from_slice(&self.number.to_le_bytes());
+        out[24..40].copy_from_slice(&self.node_id);
+        let crc = crc32c::crc32c(&out[..60]);
+        out[60..].copy_from_slice(&crc.to_le_bytes());
+        out
+    }
+
+    /// The header at the start of `bytes`, if it is whole.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; SEGMENT_HEAD_BYTES] = bytes.first_chunk()?;
+        let whole = bytes[..8] == SEGMENT_MARK
+            && bytes[8..10] == SEGMENT_VERSION.to_le_bytes()
+            && bytes[60..] == crc32c::crc32c(&bytes[..60]).to_le_bytes();
+        whole.then(|| Self {
+            incarnation: u32::from_le_bytes(field(bytes, 12)),
+            number: u64::from_le_bytes(field(bytes, 16)),
+            node_id: field(bytes, 24),
+        })
+    }
+}
+
+/// The header of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordHead {
+    /// Bytes of the sealed payload, tag included.
+    pub sealed_bytes: u32,
+    /// Which start of the process sealed it.
+    pub incarnation: u32,
+    /// Number of the record in the spool; a record written again keeps it.
+    pub sequence: u64,
+    /// The call.
+    pub call: CallId,
+    /// Number of the body's kind.
+    pub kind: u8,
+    /// Version of the body's encoding.
+    pub encoding: u8,
+    /// Number of the record in its call, from 0 and without a gap.
+    pub ordinal: u32,
+    /// Where the call's record before this one lies. A hint: not under the seal.
+    pub previous: Option<Position>,
+}
+
+impl RecordHead {
+    /// Reads the fields without checking the CRC, which needs the payload as well.
+    /// `None`: no record starts here.
+    pub fn peek(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; RECORD_HEAD_BYTES] = bytes.first_chunk()?;
+        let sealed_bytes = u32::from_le_bytes(field(bytes, 8));
+        let plausible = bytes[..4] == RECORD_MARK
+            && (TAG_BYTES..=PAYLOAD_BYTES + TAG_BYTES).contains(&(sealed_bytes as usize));
+        let segment = u64::from_le_bytes(field(bytes, 48));
+        let offset = u32::from_le_bytes(field(bytes, 56));
+        plausible.then(|| Self {
+            sealed_bytes,
+            incarnation: u32::from_le_bytes(field(bytes, 12)),
+            sequence: u64::from_le_bytes(field(bytes, 16)),
+            call: CallId::from_bytes(field(bytes, 24)),
+            kind: bytes[40],
+            encoding: bytes[41],
+            ordinal: u32::from_le_bytes(field(bytes, 44)),
+            previous: (segment != 0).then_some(Position { segment, offset }),
+        })
+    }
+
+    /// Bytes of the whole record.
+    pub const fn record_bytes(&self) -> usize {
+        RECORD_HEAD_BYTES + self.sealed_bytes as usize
+    }
+
+    fn nonce(&self) -> [u8; 12] {
+        let mut nonce = [0; 12];
+        nonce[..4].copy_from_slice(&self.incarnation.to_be_bytes());
+        nonce[4..].copy_from_slice(&self.sequence.to_be_bytes());
+        nonce
+    }
+}
+
+/// Appends a sealed record to `out`, its `previous` and CRC still unset (see [`place`]).
+/// Returns the CRC of what is sealed, for [`place`] to check.
+///
+/// Errors: the cipher's.
+pub fn seal(head: &RecordHead, plain: &[u8], key: &DataKey, out: &mut Vec<u8>) -> Result<u32, SpoolError> {
+    let start = out.len();
+    let mut bytes = [0; RECORD_HEAD_BYTES];
+    bytes[..4].copy_from_slice(&RECORD_MARK);
+    bytes[8..12].copy_from_slice(&((plain.len() + TAG_BYTES) as u32).to_le_bytes());
+    bytes[12..16].copy_from_slice(&head.incarnation.to_le_bytes());
+    bytes[16..24].copy_from_slice(&head.sequence.to_le_bytes());
+    bytes[24..40].copy_from_slice(&head.call.to_bytes());
+    bytes[40] = head.kind;
+    bytes[41] = head.encoding;
+    bytes[44..48].copy_from_slice(&head.ordinal.to_le_bytes());
+    out.extend(bytes);
+    out.extend(plain);
+    match key.seal(head.nonce(), &bytes[SEALED_HEAD], &mut out[start + RECORD_HEAD_BYTES..]) {
+        Ok(tag) => {
+            out.extend(tag);
+            Ok(sealed_crc(&out[start..]))
+        }
+        Err(error) => {
+            out.truncate(start);
+            Err(error)
+        }
+    }
+}
+
+/// Makes a sealed record ready for its place: checks that it still is what was sealed,
+/// then fills in `previous` and the CRC. `false`: memory has changed under us.
+#[must_use]
+pub fn place(record: &mut [u8], previous: Option<Position>, expected_crc: u32) -> bool {
+    if record.len() < RECORD_HEAD_BYTES || sealed_crc(record) != expected_crc {
+        return false;
+    }
+    let previous = previous.unwrap_or(Position { segment: 0, offset: 0 });
+    record[48..56].copy_from_slice(&previous.segment.to_le_bytes());
+    record[56..60].copy_from_slice(&previous.offset.to_le_bytes());
+    let crc = crc32c::crc32c(&record[8..]);
+    record[4..8].copy_from_slice(&crc.to_le_bytes());
+    true
+}
+
+/// Gives a whole record another predecessor, for another place.
+pub fn relink(record: &mut [u8], previous: Option<Position>) {
+    let crc = sealed_crc(record);
+    let placed = place(record, previous, crc);
+    debug_assert!(placed, "a record is longer than its head");
+}
+
+/// The header of the record at the start of `bytes`, if all of it is there and its CRC holds.
+pub fn check(bytes: &[u8]) -> Option<RecordHead> {
+    let head = RecordHead::peek(bytes)?;
+    let record = bytes.get(..head.record_bytes())?;
+    (record[4..8] == crc32c::crc32c(&record[8..]).to_le_bytes()).then_some(head)
+}
+
+/// Opens a record that [`check`] accepted. `None`: another key's, or no body of ours.
+pub fn open(head: &RecordHead, record: &[u8], key: &DataKey, scratch: &mut Vec<u8>) -> Option<Body> {
+    scratch.clear();
+    scratch.extend(record.get(RECORD_HEAD_BYTES..head.record_bytes())?);
+    let plain = key.open(head.nonce(), record.get(SEALED_HEAD)?, scratch)?;
+    payload::decode(head.kind, head.encoding, plain)
+}
+
+fn sealed_crc(record: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&record[SEALED_HEAD]), &record[RECORD_HEAD_BYTES..])
+}
+
+fn field<const N: usize>(bytes: &[u8; 64], at: usize) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(&bytes[at..at + N]);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::key::MasterKey;
+    use optag_media::output::{Gap, GapReason};
+
+    fn sample() -> (DataKey, RecordHead, Vec<u8>, Body) {
+        let master = MasterKey::from_bytes(&[1; 32]).unwrap();
+        let call = CallId::from_bytes([9; 16]);
+        let (key, _) = DataKey::draw(&master, call).unwrap();
+        let body = Body::Gap(Gap { stream: 0, from_frame: 1, to_frame: 9, reason: GapReason::Held });
+        let plain = payload::encode(&body).unwrap();
+        let head = RecordHead {
+            sealed_bytes: (plain.len() + TAG_BYTES) as u32,
+            incarnation: 3,
+            sequence: 77,
+            call,
+            kind: payload::kind(&body),
+            encoding: payload::ENCODING,
+            ordinal: 5,
+            previous: Some(Position { segment: 2, offset: 640 }),
+        };
+        let mut record = Vec::new();
+        let crc = seal(&head, &plain, &key, &mut record).unwrap();
+        assert!(place(&mut record, head.previous, crc));
+        (key, head, record, body)
+    }
+
+    #[test]
+    fn a_record_survives_its_layout() {
+        let (key, head, record, body) = sample();
+        assert_eq!(check(&record), Some(head));
+        assert_eq!(open(&head, &record, &key, &mut Vec::new()), Some(body));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_noticed() {
+        let (_, head, record, _) = sample();
+        for bit in 0..record.len() * 8 {
+            let mut bad = record.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(check(&bad), None, "bit {bit}");
+        }
+        for len in 0..head.record_bytes() {
+            assert_eq!(check(&record[..len]), None, "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn moving_a_record_changes_neither_its_seal_nor_its_body() {
+        let (key, _, mut record, body) = sample();
+        let before = record.clone();
+        let crc = sealed_crc(&record);
+        assert!(place(&mut record, Some(Position { segment: 8, offset: 64 }), crc));
+        assert_eq!(record[SEALED_HEAD], before[SEALED_HEAD]);
+        assert_eq!(record[RECORD_HEAD_BYTES..], before[RECORD_HEAD_BYTES..]);
+        let head = check(&record).unwrap();
+        assert_eq!(open(&head, &record, &key, &mut Vec::new()), Some(body));
+        record[70] ^= 1;
+        assert!(!place(&mut record, None, crc), "memory that changed is not written");
+    }
+
+    #[test]
+    fn a_segment_head_survives_and_notices_each_flipped_bit() {
+        let head = SegmentHead { incarnation: 4, number: 12, node_id: [3; 16] };
+        let bytes = head.to_bytes();
+        assert_eq!(SegmentHead::parse(&bytes), Some(head));
+        for bit in 0..bytes.len() * 8 {
+            let mut bad = bytes;
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(SegmentHead::parse(&bad), None, "bit {bit}");
+        }
+    }
+}

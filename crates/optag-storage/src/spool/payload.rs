@@ -1,0 +1,226 @@
+//! What is inside a record's seal: bodies as bytes and back.
+//!
+//! In: a [`Body`], or bytes that may be anything. Out: bytes, or a body. Not here: sealing,
+//! headers, files. `Opened`, `Consent`, `Joined`, `Closed` and `Described` (17) are JSON, so that fields may be added;
+//! `CallState` (8) and `DialogState` (9) are text that is not looked at here;
+//! `Media` and `Gap` are compact and versioned by the record header's encoding number:
+//!
+//! ```text
+//! Media  first frame u32 · streams u8 · packets u16 · lengths (u8, or FF and u16) ·
+//!        peaks u8 a packet · the packets
+//! Gap    stream u8 · from u32 · to u32 · reason u8
+//! ```
+
+use crate::spool::record::Body;
+use optag_core::limit::STREAMS_PER_CALL;
+use optag_core::private::Private;
+use optag_media::output::{Gap, GapReason, MediaBlock};
+
+/// Version of all encodings here.
+pub const ENCODING: u8 = 1;
+
+/// Longest payload that is written or believed. Units: bytes.
+pub const PAYLOAD_BYTES: usize = 4 * 1024 * 1024;
+
+const REASONS: [GapReason; 11] = [
+    GapReason::Lost,
+    GapReason::Held,
+    GapReason::Paused,
+    GapReason::Restart,
+    GapReason::NoMedia,
+    GapReason::Spool,
+    GapReason::KeyTones,
+    GapReason::Fault,
+    GapReason::Late,
+    GapReason::Refused,
+    GapReason::UnknownType,
+];
+
+/// Kind of the records by which streams join: how many there are tells a recording's channels.
+pub const JOINED: u8 = 16;
+
+/// The number of a body's kind in the record header.
+pub const fn kind(body: &Body) -> u8 {
+    match body {
+        Body::Opened(_) => 1,
+        Body::Consent(_) => 2,
+        Body::Media(_) => 3,
+        Body::Gap(_) => 4,
+        Body::Closed(_) => 5,
+        Body::Described(_) => 17,
+        Body::Joined(_) => JOINED,
+        Body::CallState(_) => 8,
+        Body::DialogState(_) => 9,
+    }
+}
+
+/// The bytes of a body, or `None` where it contradicts its own shape or is too long.
+pub fn encode(body: &Body) -> Option<Vec<u8>> {
+    let bytes = match body {
+        Body::Opened(facts) => serde_json::to_vec(facts).ok()?,
+        Body::Consent(record) => serde_json::to_vec(record).ok()?,
+        Body::Media(block) => encode_media(block)?,
+        Body::Gap(gap) => encode_gap(gap)?,
+        Body::Joined(facts) => serde_json::to_vec(facts).ok()?,
+        Body::Closed(ended) => serde_json::to_vec(ended).ok()?,
+        Body::Described(context) => serde_json::to_vec(context).ok()?,
+        Body::CallState(text) | Body::DialogState(text) => text.reveal().clone().into_bytes(),
+    };
+    (bytes.len() <= PAYLOAD_BYTES).then_some(bytes)
+}
+
+/// The body behind the bytes, or `None` where they are not one.
+pub fn decode(kind: u8, encoding: u8, bytes: &[u8]) -> Option<Body> {
+    if encoding != ENCODING || bytes.len() > PAYLOAD_BYTES {
+        return None;
+    }
+    match kind {
+        1 => serde_json::from_slice(bytes).ok().map(Body::Opened),
+        2 => serde_json::from_slice(bytes).ok().map(Body::Consent),
+        3 => decode_media(bytes).map(Body::Media),
+        4 => decode_gap(bytes).map(Body::Gap),
+        5 => serde_json::from_slice(bytes).ok().map(Body::Closed),
+        17 => serde_json::from_slice(bytes).ok().map(Body::Described),
+        JOINED => serde_json::from_slice(bytes).ok().map(Body::Joined),
+        8 => decode_text(bytes).map(Body::CallState),
+        9 => decode_text(bytes).map(Body::DialogState),
+        _ => None,
+    }
+}
+
+fn decode_text(bytes: &[u8]) -> Option<Private<String>> {
+    String::from_utf8(bytes.to_vec()).ok().map(Private::new)
+}
+
+fn encode_media(block: &MediaBlock) -> Option<Vec<u8>> {
+    let packets = u16::try_from(block.lengths.len()).ok()?;
+    if !is_shaped(block.streams, block.lengths.len())
+        || block.peaks.len() != block.lengths.len()
+        || block.lengths.iter().map(|&len| usize::from(len)).sum::<usize>() != block.bytes.len()
+    {
+        return None;
+    }
+    let mut out = Vec::with_capacity(7 + 2 * block.lengths.len() + block.bytes.len());
+    out.extend(block.first_frame.to_le_bytes());
+    out.push(block.streams);
+    out.extend(packets.to_le_bytes());
+    for &length in &block.lengths {
+        match u8::try_from(length) {
+            Ok(short) if short < 0xff => out.push(short),
+            _ => {
+                out.push(0xff);
+                out.extend(length.to_le_bytes());
+            }
+        }
+    }
+    out.extend(&block.peaks);
+    out.extend(&block.bytes);
+    Some(out)
+}
+
+fn decode_media(mut bytes: &[u8]) -> Option<MediaBlock> {
+    let first_frame = u32::from_le_bytes(take(&mut bytes)?);
+    let [streams] = take(&mut bytes)?;
+    let packets = usize::from(u16::from_le_bytes(take(&mut bytes)?));
+    if !is_shaped(streams, packets) || bytes.len() < packets {
+        return None;
+    }
+    let mut lengths = Vec::with_capacity(packets);
+    for _ in 0..packets {
+        lengths.push(match take(&mut bytes)? {
+            [0xff] => u16::from_le_bytes(take(&mut bytes)?),
+            [short] => u16::from(short),
+        });
+    }
+    let (peaks, bytes) = bytes.split_at_checked(packets)?;
+    let whole = lengths.iter().map(|&len| usize::from(len)).sum::<usize>() == bytes.len();
+    whole.then(|| MediaBlock { first_frame, streams, lengths, peaks: peaks.to_vec(), bytes: bytes.to_vec() })
+}
+
+fn is_shaped(streams: u8, packets: usize) -> bool {
+    let streams = usize::from(streams);
+    (1..=STREAMS_PER_CALL).contains(&streams) && packets.is_multiple_of(streams)
+}
+
+fn encode_gap(gap: &Gap) -> Option<Vec<u8>> {
+    let reason = REASONS.iter().position(|&reason| reason == gap.reason)? as u8;
+    let mut out = Vec::with_capacity(10);
+    out.push(gap.stream);
+    out.extend(gap.from_frame.to_le_bytes());
+    out.extend(gap.to_frame.to_le_bytes());
+    out.push(reason);
+    Some(out)
+}
+
+fn decode_gap(mut bytes: &[u8]) -> Option<Gap> {
+    let [stream] = take(&mut bytes)?;
+    let from_frame = u32::from_le_bytes(take(&mut bytes)?);
+    let to_frame = u32::from_le_bytes(take(&mut bytes)?);
+    let [reason] = take(&mut bytes)?;
+    let reason = *REASONS.get(usize::from(reason))?;
+    bytes.is_empty().then_some(Gap { stream, from_frame, to_frame, reason })
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, rest) = bytes.split_first_chunk::<N>()?;
+    *bytes = rest;
+    Some(*head)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_media_block_survives_its_encoding(
+            first_frame: u32,
+            streams in 1u8..=8,
+            lengths in prop::collection::vec(1u16..1_300, 0..12),
+            seed: u8,
+        ) {
+            let whole = lengths.len() / usize::from(streams) * usize::from(streams);
+            let lengths = lengths[..whole].to_vec();
+            let total: usize = lengths.iter().map(|&len| usize::from(len)).sum();
+            let block = MediaBlock {
+                first_frame,
+                streams,
+                peaks: vec![seed; lengths.len()],
+                bytes: (0..total).map(|i| (i as u8).wrapping_mul(seed)).collect(),
+                lengths,
+            };
+            let bytes = encode(&Body::Media(block.clone())).unwrap();
+            prop_assert_eq!(decode(3, ENCODING, &bytes), Some(Body::Media(block)));
+        }
+
+        #[test]
+        fn no_bytes_make_the_decoder_panic(kind in 0u8..10, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode(kind, ENCODING, &bytes);
+        }
+    }
+
+    #[test]
+    fn every_gap_reason_survives_and_trailing_bytes_do_not() {
+        for reason in REASONS {
+            let gap = Gap { stream: 1, from_frame: 7, to_frame: u32::MAX, reason };
+            let mut bytes = encode(&Body::Gap(gap)).unwrap();
+            assert_eq!(decode(4, ENCODING, &bytes), Some(Body::Gap(gap)));
+            bytes.push(0);
+            assert_eq!(decode(4, ENCODING, &bytes), None);
+        }
+    }
+
+    #[test]
+    fn a_block_that_contradicts_itself_is_not_written() {
+        let block = MediaBlock {
+            first_frame: 0,
+            streams: 2,
+            lengths: vec![3, 3],
+            peaks: vec![0, 0],
+            bytes: vec![0; 5],
+        };
+        assert_eq!(encode(&Body::Media(block)), None);
+    }
+}

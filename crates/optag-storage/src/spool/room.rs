@@ -1,0 +1,276 @@
+//! Opening a spool, and its room from then on: which segments go, whether new calls come.
+//!
+//! In: a directory. Out: a writer and what it found; segments removed; the answer to "is there
+//! room". Not here: what the found bytes mean (`recover`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::SpoolConfig;
+use super::error::SpoolError;
+use super::key::MasterKey;
+use super::keyring::Keyring;
+use super::moving::Moving;
+use super::recover::{Recovered, Scan};
+use super::segment;
+use super::shared::Shared;
+use super::writer::{Backlog, Writer};
+use optag_core::clock::{Clock, OsClock};
+use optag_files::disk::{Access, Disk};
+
+/// Share of the cap at which new calls are refused.
+pub const FULL: f64 = 0.85;
+
+/// How often the log says that new calls are refused.
+const TELL_EVERY: Duration = Duration::from_secs(600);
+
+/// Why new calls are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The spool has reached its share of the cap. Units: bytes.
+    Cap {
+        /// What it takes.
+        used: u64,
+        /// What it may take.
+        cap: u64,
+    },
+    /// The file system has less left than the floor, whoever took the rest. Units: bytes.
+    Disk {
+        /// What is left.
+        free: u64,
+        /// The floor.
+        floor: u64,
+    },
+    /// The disk refused the last write, or does not tell its room.
+    Unwritable,
+}
+
+impl Refusal {
+    /// Stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cap { .. } => "the spool is filling up",
+            Self::Disk { .. } => "the spool's file system is filling up",
+            Self::Unwritable => "the spool cannot be written",
+        }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+        match *self {
+            Self::Cap { used, cap } => {
+                write!(f, "the spool takes {:.2} of its {:.2} GiB (spool.max_gib)", gib(used), gib(cap))
+            }
+            Self::Disk { free, floor } => write!(
+                f,
+                "the spool's file system has {:.2} GiB left, less than the {:.2} GiB of spool.min_free_gib",
+                gib(free),
+                gib(floor)
+            ),
+            Self::Unwritable => f.write_str(self.name()),
+        }
+    }
+}
+
+/// How often the room on the file system is looked at.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+impl Writer {
+    /// Locks the directory, scans it, and starts a new incarnation.
+    ///
+    /// Errors: another process has it, the master key is the wrong one, or the disk's.
+    pub fn open(
+        config: SpoolConfig,
+        disk: Arc<dyn Disk>,
+        master: MasterKey,
+    ) -> Result<(Self, Recovered), SpoolError> {
+        let spool = config.dir.clone();
+        let segments = segment::dir(&spool);
+        disk.create_dir(&segments).map_err(|error| SpoolError::disk("make", &segments, error))?;
+        let keyring = Keyring::open(&*disk, &spool)?;
+        let lock_path = spool.join("lock");
+        let lock = disk.lock(&lock_path).map_err(|error| match error.kind() {
+            ErrorKind::WouldBlock => SpoolError::InUse { path: spool.clone() },
+            _ => SpoolError::disk("lock", &lock_path, error),
+        })?;
+        // Without their names the directories themselves would not survive.
+        disk.sync_dir(&spool).map_err(|error| SpoolError::disk("sync", &spool, error))?;
+        let scan = scan(&*disk, &spool, &keyring, &master)?;
+        let node_id = match scan.node_id {
+            Some(id) => id,
+            None => draw_node_id()?,
+        };
+        let incarnation = next_incarnation(scan.incarnation);
+        let (sequence, next_segment) = (scan.sequence, scan.number + 1);
+        let sizes = scan.segments.clone();
+        let (recovered, places) = scan.finish();
+        let mut live = BTreeMap::new();
+        for (segment, bytes) in places.values().flat_map(|place| &place.segments) {
+            *live.entry(*segment).or_default() += bytes;
+        }
+        let shared = Arc::new(Shared::new(config, disk));
+        *shared.places() = places;
+        let mut writer = Self {
+            shared,
+            master,
+            keyring,
+            node_id,
+            incarnation,
+            sequence,
+            next_segment,
+            segment: None,
+            sizes,
+            live,
+            moving: Moving::default(),
+            backlog: Backlog::default(),
+            has_leftovers: true,
+            looked_at_room: None,
+            told_refusal: None,
+            pause: None,
+            lock,
+        };
+        writer.forget_segments();
+        writer.look_at_room();
+        Ok((writer, recovered))
+    }
+
+    /// Removes segments that hold nothing of any call that still has its key. Never within a
+    /// commit: its own records are not yet in the calls' places.
+    pub(super) fn forget_segments(&mut self) {
+        if !std::mem::take(&mut self.has_leftovers) {
+            return;
+        }
+        let current = self.segment.as_ref().map(|segment| segment.number);
+        let dense = self.moving.dense();
+        let needed = |number: &u64| {
+            Some(*number) == current
+                || Some(*number) == dense
+                || self.live.get(number).is_some_and(|&live| live > 0)
+        };
+        let gone: Vec<u64> = self.sizes.keys().copied().filter(|number| !needed(number)).collect();
+        for number in gone {
+            let path = segment::path(&self.shared.config.dir, number);
+            match self.shared.disk.remove(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    tracing::warn!(%error, number, "a segment that nobody needs could not be removed");
+                    self.has_leftovers = true;
+                }
+                _ => {
+                    self.sizes.remove(&number);
+                    self.live.remove(&number);
+                }
+            }
+        }
+        self.tell_size();
+    }
+
+    /// Tells how much the segments take, reserved room included.
+    pub(super) fn tell_size(&self) {
+        self.shared.bytes.store(self.sizes.values().sum(), Ordering::Relaxed);
+    }
+
+    /// Looks whether new calls fit, now and then.
+    pub(super) fn look_at_room(&mut self) {
+        if self.looked_at_room.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
+            return;
+        }
+        self.looked_at_room = Some(Instant::now());
+        let config = &self.shared.config;
+        let total: u64 = self.sizes.values().sum();
+        // What the current segment has reserved is not yet use.
+        let reserved =
+            self.segment.as_ref().map_or(0, |segment| config.segment_bytes.saturating_sub(segment.offset));
+        let used = total.saturating_sub(reserved);
+        let of_cap = used as f64 / config.max_bytes.max(1) as f64;
+        // A file system that cannot tell counts as full. What is reserved already is the spool's own.
+        let space = self.shared.disk.space(&config.dir).ok();
+        let free = space.map_or(0, |space| space.free_bytes.saturating_add(reserved));
+        let floor = config.min_free_bytes;
+        let left = free.saturating_sub(floor);
+        let of_disk = if left == 0 { 1.0 } else { FULL * used as f64 / (used + left) as f64 };
+        self.shared.set_fill_ratio(of_cap.max(of_disk));
+        self.shared.disk_free_bytes.store(free, Ordering::Relaxed);
+        let refusal = if self.pause.is_some() || space.is_none() {
+            Some(Refusal::Unwritable)
+        } else if left == 0 {
+            Some(Refusal::Disk { free, floor })
+        } else {
+            (of_cap >= FULL).then_some(Refusal::Cap { used, cap: config.max_bytes })
+        };
+        self.tell(refusal);
+    }
+
+    /// The log says when new calls are refused and why, again while it lasts, and when it is over.
+    fn tell(&mut self, refusal: Option<Refusal>) {
+        let before = self.shared.set_refusal(refusal);
+        match refusal {
+            None if before.is_some() => {
+                self.told_refusal = None;
+                tracing::info!("the spool takes new calls again");
+            }
+            Some(refusal) if self.told_refusal.is_none_or(|at| at.elapsed() >= TELL_EVERY) => {
+                self.told_refusal = Some(Instant::now());
+                tracing::error!(%refusal, "new calls are refused");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Reads keys and segments, and gives back what segments had reserved and not used.
+fn scan(
+    disk: &dyn Disk,
+    spool: &std::path::Path,
+    keyring: &Keyring,
+    master: &MasterKey,
+) -> Result<Scan, SpoolError> {
+    let (keys, damaged_keys) = keyring.read_all(disk, master)?;
+    let mut scan = Scan::new(keys);
+    scan.damaged_keys(damaged_keys);
+    let dir = segment::dir(spool);
+    let names = disk.list(&dir).map_err(|error| SpoolError::disk("list", &dir, error))?;
+    let numbers: BTreeSet<u64> = names.iter().filter_map(|name| segment::number(name)).collect();
+    for number in numbers {
+        let loaded = segment::load(disk, spool, number)?;
+        scan.unreadable(number, loaded.unreadable_bytes);
+        let used = scan.segment(number, &loaded.bytes);
+        if used < loaded.bytes.len() && loaded.unreadable_bytes == 0 {
+            let path = segment::path(spool, number);
+            let cut = disk.open(&path, Access::Write).and_then(|file| file.set_len(used as u64));
+            if cut.is_ok() {
+                scan.segments.insert(number, used as u64);
+            }
+        }
+    }
+    Ok(scan)
+}
+
+/// A number that no earlier start can have used. The wall clock keeps it so even where every
+/// segment of the last start is lost.
+fn next_incarnation(highest_found: u32) -> u32 {
+    let seconds = OsClock.wall().as_unix_micros() / 1_000_000;
+    highest_found.saturating_add(1).max(u32::try_from(seconds).unwrap_or_default())
+}
+
+fn draw_node_id() -> Result<[u8; 16], SpoolError> {
+    let mut id = [0; 16];
+    aws_lc_rs::rand::fill(&mut id).map_err(|_| SpoolError::Crypto)?;
+    Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_incarnation_is_never_used_again() {
+        let first = next_incarnation(0);
+        assert!(first > 1_700_000_000);
+        assert_eq!(next_incarnation(first + 1_000), first + 1_001, "the clock has gone back");
+    }
+}

@@ -1,0 +1,211 @@
+//! Segment files: their names, a new one, and the walk over the records of one.
+//!
+//! In: numbers and bytes. Out: files and records whose CRC holds. Not here: which segments are
+//! needed (`room`), what records mean (`recover`).
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::error::SpoolError;
+use super::frame::{self, RECORD_MARK, RecordHead, SEGMENT_HEAD_BYTES, SegmentHead};
+use optag_files::disk::{Access, Disk, DiskFile, read_full_at, write_all_at};
+
+/// Most bytes of a file that are believed to be a segment.
+const LONGEST_BYTES: u64 = 8 << 30;
+
+/// Bytes that are read at once, and given up together where the disk cannot read them.
+const READ_BYTES: usize = 64 * 1024;
+
+/// The directory of segments.
+pub fn dir(spool: &Path) -> PathBuf {
+    spool.join("segments")
+}
+
+/// A segment's file.
+pub fn path(spool: &Path, number: u64) -> PathBuf {
+    dir(spool).join(format!("seg-{number:016x}.log"))
+}
+
+/// The number in a file's name; none where the name is not one that [`path`] gives.
+pub fn number(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix("seg-")?.strip_suffix(".log")?;
+    u64::from_str_radix(digits, 16).ok().filter(|number| format!("{number:016x}") == digits)
+}
+
+/// A segment that is being written.
+pub struct Segment {
+    /// Its file.
+    pub file: Box<dyn DiskFile>,
+    /// Its number.
+    pub number: u64,
+    /// Where the next record goes: everything before is durable.
+    pub offset: u64,
+}
+
+impl Segment {
+    /// Makes a segment; its head and its name are durable once this returns.
+    ///
+    /// Errors: the disk's; a file may be left behind.
+    pub fn create(
+        disk: &dyn Disk,
+        spool: &Path,
+        head: SegmentHead,
+        reserve_bytes: u64,
+    ) -> Result<Self, SpoolError> {
+        let path = path(spool, head.number);
+        let make = || {
+            let file = disk.create(&path, reserve_bytes)?;
+            write_all_at(&*file, &head.to_bytes(), 0)?;
+            file.sync()?;
+            disk.sync_dir(&dir(spool))?;
+            Ok(file)
+        };
+        let file = make().map_err(|error| SpoolError::disk("create", &path, error))?;
+        Ok(Self { file, number: head.number, offset: SEGMENT_HEAD_BYTES as u64 })
+    }
+}
+
+/// A segment file as it was read.
+pub struct Loaded {
+    /// Its bytes; zeros stand for what the disk could not read.
+    pub bytes: Vec<u8>,
+    /// How many the disk could not read.
+    pub unreadable_bytes: u64,
+}
+
+/// Reads a whole segment file. A bad sector costs what lies around it and no more.
+///
+/// Errors: the file cannot be opened, or not be read for another reason than its medium.
+pub fn load(disk: &dyn Disk, spool: &Path, number: u64) -> Result<Loaded, SpoolError> {
+    let path = path(spool, number);
+    let read = || {
+        let file = disk.open(&path, Access::Read)?;
+        let mut bytes = vec![0; file.len()?.min(LONGEST_BYTES) as usize];
+        let mut unreadable_bytes = 0;
+        let mut at = 0;
+        while at < bytes.len() {
+            let end = (at + READ_BYTES).min(bytes.len());
+            match read_full_at(&*file, &mut bytes[at..end], at as u64) {
+                Ok(read) if read < end - at => bytes.truncate(at + read),
+                Ok(_) => {}
+                Err(error) if is_medium(&error) => {
+                    bytes[at..end].fill(0);
+                    unreadable_bytes += (end - at) as u64;
+                }
+                Err(error) => return Err(error),
+            }
+            at = end;
+        }
+        Ok(Loaded { bytes, unreadable_bytes })
+    };
+    read().map_err(|error| SpoolError::disk("read", &path, error))
+}
+
+/// Whether a read failed for what is on the medium, so that trying again is no use.
+pub fn is_medium(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EIO)
+}
+
+/// What a walk finds.
+pub enum Step<'a> {
+    /// A record whose CRC holds, and where it starts.
+    Record(RecordHead, &'a [u8], u32),
+    /// Bytes that are no record, skipped up to the next one.
+    Damaged,
+}
+
+/// Walks over the records of a segment. Where one is damaged, the next that is whole is looked
+/// for; zeros to the end are the clean end. The work is linear in the bytes, whatever they are.
+/// Returns how many bytes are in use, from the start to the last record or damage.
+pub fn walk<'a>(bytes: &'a [u8], mut visit: impl FnMut(Step<'a>)) -> usize {
+    // A record may end in zeros, but none starts with them.
+    let end = used_bytes(bytes);
+    let mut at = SEGMENT_HEAD_BYTES;
+    // Bytes that marks found among garbage may make us check: a few times all there are.
+    let mut search_bytes = bytes.len().saturating_mul(4);
+    while at < end {
+        let rest = &bytes[at..];
+        if let Some(head) = frame::check(rest) {
+            visit(Step::Record(head, &rest[..head.record_bytes()], at as u32));
+            at += head.record_bytes();
+            continue;
+        }
+        visit(Step::Damaged);
+        match next_record(bytes, at + 1, &mut search_bytes) {
+            Some(next) => at = next,
+            None => return end,
+        }
+    }
+    at.max(end).min(bytes.len())
+}
+
+/// Bytes up to the last that is not zero.
+pub fn used_bytes(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)
+}
+
+/// The first whole record from `from` on.
+fn next_record(bytes: &[u8], from: usize, search_bytes: &mut usize) -> Option<usize> {
+    let mut at = from;
+    loop {
+        let rest = bytes.get(at..)?;
+        at += rest.iter().position(|&byte| byte == RECORD_MARK[0])?;
+        if let Some(head) = RecordHead::peek(&bytes[at..]) {
+            *search_bytes = search_bytes.checked_sub(head.record_bytes())?;
+            if frame::check(&bytes[at..]).is_some() {
+                return Some(at);
+            }
+        }
+        at += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_we_give_are_segments() {
+        let name = path(Path::new("/spool"), 0x2a);
+        assert_eq!(number(name.file_name().unwrap().to_str().unwrap()), Some(0x2a));
+        for other in ["seg-2a.log", "seg-000000000000002A.log", "seg-000000000000002a.log.bak", "lock", ""] {
+            assert_eq!(number(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_walk_finds_every_whole_record_around_the_damage() {
+        let found = |bytes: &[u8]| {
+            let (mut records, mut damaged) = (0, 0);
+            let used = walk(bytes, |step| match step {
+                Step::Record(..) => records += 1,
+                Step::Damaged => damaged += 1,
+            });
+            (records, damaged, bytes.len() - used)
+        };
+        macro_rules! corpus {
+            ($name:literal) => {
+                include_bytes!(concat!("../../../../tests/corpus/spool_recovery/", $name))
+            };
+        }
+        assert_eq!(found(corpus!("records")), (4, 0, 300));
+        assert_eq!(found(corpus!("flipped")), (3, 1, 0));
+        assert_eq!(found(corpus!("hole")), (3, 1, 0));
+        assert_eq!(found(corpus!("torn")), (3, 1, 0));
+        assert_eq!(found(corpus!("mark-inside")), (4, 1, 0));
+        assert_eq!(found(corpus!("zeros")).0, 0);
+    }
+
+    #[test]
+    fn a_segment_of_nothing_but_marks_is_given_up_in_time() {
+        let mut mark = RECORD_MARK.to_vec();
+        mark.extend([0; 4]);
+        mark.extend((4u32 << 20).to_le_bytes());
+        let bytes = mark.repeat(1 << 18);
+        let started = std::time::Instant::now();
+        let mut damaged = 0;
+        walk(&bytes, |step| damaged += usize::from(matches!(step, Step::Damaged)));
+        assert_eq!(damaged, 1);
+        assert!(started.elapsed().as_secs() < 10);
+    }
+}

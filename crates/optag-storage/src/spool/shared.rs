@@ -1,0 +1,311 @@
+//! What the spool's thread and its callers share: the queue, the calls' places, the figures.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::SpoolConfig;
+use super::error::SpoolError;
+use super::frame::Position;
+use super::key::DataKey;
+use super::record::{Body, SpoolRecord};
+use super::room::Refusal;
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_core::latency::Latency;
+use optag_files::disk::Disk;
+use optag_media::output::FRAME_MS;
+
+/// Bytes that a record takes in the queue beside its audio.
+const RECORD_OVERHEAD_BYTES: usize = 256;
+
+/// A consent or an end that is durable now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DurableEvent {
+    /// The call.
+    pub call: CallId,
+    /// Its record: `Consent` or `Closed`.
+    pub body: Body,
+}
+
+/// Tells whether what it stands behind is durable.
+pub(super) type Barrier = Box<dyn FnOnce(Result<(), SpoolError>) + Send>;
+
+/// Work for the spool's thread, in order.
+pub(super) enum Item {
+    Records(Vec<SpoolRecord>),
+    Barrier(Barrier),
+    Destroy(CallId, Sender<Result<(), SpoolError>>),
+    /// The end; what is queued before may take so long.
+    Close(Duration),
+}
+
+/// Where a call's durable records are. As large as there are segments with records of it.
+pub(super) struct Place {
+    pub key: Arc<DataKey>,
+    pub last: Option<Position>,
+    pub next_ordinal: u32,
+    /// Frames of audio, gaps between blocks included.
+    pub frames: u32,
+    /// Bytes of its records in each segment that has any.
+    pub segments: BTreeMap<u64, u64>,
+    /// Where records are, by ordinal, to which the next one of the call does not point.
+    pub moved: BTreeMap<u32, Position>,
+    /// Readers hold a copy: they know where the records are, so that none is moved.
+    pub read_by: Arc<()>,
+    /// It is to be destroyed, and the disk has refused so far: nobody reads or adds to it.
+    pub doomed: bool,
+}
+
+impl Place {
+    pub fn new(key: DataKey) -> Self {
+        Self {
+            key: Arc::new(key),
+            last: None,
+            next_ordinal: 0,
+            frames: 0,
+            segments: BTreeMap::new(),
+            moved: BTreeMap::new(),
+            read_by: Arc::default(),
+            doomed: false,
+        }
+    }
+
+    /// Counts a record's bytes among what the call has in a segment.
+    pub fn reach(&mut self, segment: u64, bytes: u64) {
+        *self.segments.entry(segment).or_default() += bytes;
+    }
+
+    /// Whether someone reads it.
+    pub fn is_read(&self) -> bool {
+        Arc::strong_count(&self.read_by) > 1
+    }
+}
+
+/// Figures of a spool.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SpoolStats {
+    /// Bytes that the segments take.
+    pub bytes: u64,
+    /// Calls that have a key here.
+    pub calls: usize,
+    /// When the oldest of them was admitted.
+    pub oldest_at: Option<WallTime>,
+    /// Syncs so far.
+    pub syncs: u64,
+    /// Time they took. Units: ns.
+    pub sync_ns: u64,
+    /// Bytes written so far.
+    pub written_bytes: u64,
+    /// Of those, bytes of records that were moved out of sparse segments.
+    pub moved_bytes: u64,
+    /// Writes and syncs that the disk refused.
+    pub failures: u64,
+    /// Records that were dropped: their calls are gone, or they contradicted themselves.
+    pub dropped_records: u64,
+    /// Bytes that wait for the disk, as the queue's bound counts them.
+    pub queued_bytes: u64,
+    /// Audio of the calls that have a key here, time without media included. Units: ms.
+    pub audio_ms: u64,
+    /// Share of the cap that is in use, or of what the spool may have of the file system,
+    /// whichever is larger.
+    pub fill_ratio: f64,
+    /// Left on the file system. Units: bytes.
+    pub disk_free_bytes: u64,
+    /// Number of the last record that is durable.
+    pub durable_sequence: u64,
+}
+
+/// What both sides see.
+pub(super) struct Shared {
+    pub config: SpoolConfig,
+    pub disk: Arc<dyn Disk>,
+    queue: Mutex<Queue>,
+    changed: Condvar,
+    places: Mutex<HashMap<CallId, Place>>,
+    refusal: Mutex<Option<Refusal>>,
+    /// Left on the file system. Units: bytes.
+    pub disk_free_bytes: AtomicU64,
+    /// Bits of an `f64`.
+    fill_ratio: AtomicU64,
+    pub durable_sequence: AtomicU64,
+    pub bytes: AtomicU64,
+    pub syncs: AtomicU64,
+    pub sync_ns: AtomicU64,
+    pub sync_latency: Latency,
+    pub written_bytes: AtomicU64,
+    pub moved_bytes: AtomicU64,
+    pub failures: AtomicU64,
+    pub dropped_records: AtomicU64,
+}
+
+#[derive(Default)]
+struct Queue {
+    items: VecDeque<Item>,
+    bytes: usize,
+    closed: bool,
+}
+
+impl Shared {
+    pub fn new(config: SpoolConfig, disk: Arc<dyn Disk>) -> Self {
+        Self {
+            config,
+            disk,
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+            places: Mutex::default(),
+            refusal: Mutex::default(),
+            disk_free_bytes: AtomicU64::new(0),
+            fill_ratio: AtomicU64::new(0),
+            durable_sequence: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            syncs: AtomicU64::new(0),
+            sync_ns: AtomicU64::new(0),
+            sync_latency: Latency::default(),
+            written_bytes: AtomicU64::new(0),
+            moved_bytes: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            dropped_records: AtomicU64::new(0),
+        }
+    }
+
+    pub fn append(&self, batch: Vec<SpoolRecord>) -> Result<(), Vec<SpoolRecord>> {
+        let bytes = queued_bytes(&batch);
+        let mut queue = lock(&self.queue);
+        // A single batch may be larger than the queue: it is taken when nothing else waits.
+        let full = queue.bytes > 0 && queue.bytes + bytes > self.config.queue_bytes;
+        if queue.closed || full {
+            return Err(batch);
+        }
+        // At the cap audio is turned away; what is small is taken still, so that calls can end.
+        let (taken, audio) = match self.bytes.load(Ordering::Relaxed) > self.config.max_bytes {
+            true => batch.into_iter().partition(|record| !matches!(record.body, Body::Media(_))),
+            false => (batch, Vec::new()),
+        };
+        if !taken.is_empty() {
+            queue.bytes += if audio.is_empty() { bytes } else { queued_bytes(&taken) };
+            queue.items.push_back(Item::Records(taken));
+            self.changed.notify_one();
+        }
+        if audio.is_empty() { Ok(()) } else { Err(audio) }
+    }
+
+    /// Queues what takes no room. A closed spool answers at once.
+    pub fn push(&self, item: Item) {
+        let mut queue = lock(&self.queue);
+        if !queue.closed {
+            queue.items.push_back(item);
+            self.changed.notify_one();
+            return;
+        }
+        drop(queue);
+        match item {
+            Item::Barrier(done) => done(Err(SpoolError::Closed)),
+            Item::Destroy(_, reply) => drop(reply.send(Err(SpoolError::Closed))),
+            Item::Records(_) | Item::Close(_) => {}
+        }
+    }
+
+    /// Waits for work, at most so long, and takes all there is.
+    pub fn take(&self, at_most: Duration) -> VecDeque<Item> {
+        let until = Instant::now() + at_most;
+        let mut queue = lock(&self.queue);
+        while queue.items.is_empty() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            queue = self.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        std::mem::take(&mut queue.items)
+    }
+
+    /// So many bytes are off the queue: they are durable, or given up.
+    pub fn settled(&self, bytes: usize) {
+        let mut queue = lock(&self.queue);
+        queue.bytes = queue.bytes.saturating_sub(bytes);
+    }
+
+    /// Takes nothing more; what still waited comes back.
+    pub fn close(&self) -> VecDeque<Item> {
+        let mut queue = lock(&self.queue);
+        queue.closed = true;
+        std::mem::take(&mut queue.items)
+    }
+
+    pub fn places(&self) -> MutexGuard<'_, HashMap<CallId, Place>> {
+        lock(&self.places)
+    }
+
+    /// Sets why new calls are refused; the reason before.
+    pub fn set_refusal(&self, refusal: Option<Refusal>) -> Option<Refusal> {
+        std::mem::replace(&mut *lock(&self.refusal), refusal)
+    }
+
+    pub fn set_fill_ratio(&self, ratio: f64) {
+        self.fill_ratio.store(ratio.to_bits(), Ordering::Relaxed);
+    }
+
+    pub fn count_failure(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn count_dropped(&self) {
+        self.dropped_records.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn refusal(&self) -> Option<Refusal> {
+        *lock(&self.refusal)
+    }
+
+    /// Whether less than a sixteenth of the queue is free.
+    pub fn is_backed_up(&self) -> bool {
+        let most = self.config.queue_bytes;
+        let bytes = lock(&self.queue).bytes;
+        bytes > 0 && bytes > most - most / 16
+    }
+
+    pub fn calls(&self) -> Vec<CallId> {
+        self.places().keys().copied().collect()
+    }
+
+    pub fn stats(&self) -> SpoolStats {
+        let read = |value: &AtomicU64| value.load(Ordering::Relaxed);
+        let queued_bytes = lock(&self.queue).bytes as u64;
+        let places = self.places();
+        let frames: u64 = places.values().map(|place| u64::from(place.frames)).sum();
+        SpoolStats {
+            bytes: read(&self.bytes),
+            calls: places.len(),
+            oldest_at: places.keys().min().map(|id| id.admitted_at()),
+            syncs: read(&self.syncs),
+            sync_ns: read(&self.sync_ns),
+            written_bytes: read(&self.written_bytes),
+            moved_bytes: read(&self.moved_bytes),
+            failures: read(&self.failures),
+            dropped_records: read(&self.dropped_records),
+            queued_bytes,
+            audio_ms: frames * u64::from(FRAME_MS),
+            fill_ratio: f64::from_bits(read(&self.fill_ratio)),
+            disk_free_bytes: read(&self.disk_free_bytes),
+            durable_sequence: read(&self.durable_sequence),
+        }
+    }
+}
+
+/// What a batch counts for in the queue. Units: bytes.
+pub(super) fn queued_bytes(batch: &[SpoolRecord]) -> usize {
+    let audio = batch.iter().map(|record| match &record.body {
+        Body::Media(block) => block.bytes.len() + 3 * block.lengths.len(),
+        Body::Described(context) => context.raw.iter().map(|raw| raw.text.reveal().len()).sum(),
+        Body::CallState(text) | Body::DialogState(text) => text.reveal().len(),
+        _ => 0,
+    });
+    audio.sum::<usize>() + batch.len() * RECORD_OVERHEAD_BYTES
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
