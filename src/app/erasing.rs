@@ -14,7 +14,7 @@ use crate::archive::store::Store;
 use crate::archive::vault::Vault;
 use crate::base::clock::Clock;
 use crate::base::id::CallId;
-use crate::index::Index;
+use crate::index::{Index, IndexRow};
 use crate::metrics::{self, ErasedFor};
 use crate::retention::custody::Custody;
 use crate::retention::deletion_log::{Cause, DeletionLog, LogError, Order};
@@ -104,6 +104,13 @@ impl Erasing {
         }
         let history = tokio::task::block_in_place(|| self.log.history(id))?;
         Ok(history.is_some_and(|(order, _)| order.cause == Cause::Withdrawal))
+    }
+
+    /// Whether a recording's time is up and no hold keeps it: from then on it is not shown, whether or not the
+    /// sweeper has come by.
+    pub fn has_expired(&self, row: &IndexRow) -> bool {
+        let now = self.clock.wall();
+        row.expires_at <= now && self.custody.holds.standing(row.id, now).is_none()
     }
 
     /// Completes an erasure: the store and the index.

@@ -19,7 +19,7 @@ use crate::http::library::{
     Audio, AudioFormat, AudioRequest, ByteRange, Library, LibraryError, Page, RecordingDetail,
     RecordingState, RecordingSummary, SearchQuery, StoredObject,
 };
-use crate::index::{IndexRow, Query};
+use crate::index::{IndexRow, Position, Query};
 
 /// The recordings.
 pub struct Recordings {
@@ -42,11 +42,13 @@ impl Library for Recordings {
                 from: query.from,
                 to: query.to,
                 verdict: query.verdict,
+                after: query.after.map(|after| Position { started_at: after.started_at, id: after.id }),
                 skip: u64::from(query.page - 1) * u64::from(query.page_size),
                 most: u32::from(query.page_size),
             };
             let found = self.erasing.index.search(&wanted).await.map_err(|_| LibraryError::IndexDown)?;
-            let served = |row: &IndexRow| !self.erasing.log.is_erased(row.id) && !self.has_expired(row);
+            let served =
+                |row: &IndexRow| !self.erasing.log.is_erased(row.id) && !self.erasing.has_expired(row);
             let listed = found.rows.len();
             let rows: Vec<IndexRow> = found.rows.into_iter().filter(served).collect();
             let hidden = (listed - rows.len()) as u64;
@@ -56,6 +58,9 @@ impl Library for Recordings {
                 page_size: query.page_size,
                 total: found.total.saturating_sub(hidden),
                 total_is_least: found.more,
+                next: found
+                    .next
+                    .map(|next| crate::http::position::Position { started_at: next.started_at, id: next.id }),
             })
         }
         .boxed()
@@ -132,7 +137,9 @@ impl Recordings {
             return Err(LibraryError::Erased);
         }
         match self.erasing.index.get(id).await.map_err(|_| LibraryError::IndexDown)? {
-            Some(row) if row.erased_at.is_some() || self.has_expired(&row) => Err(LibraryError::Erased),
+            Some(row) if row.erased_at.is_some() || self.erasing.has_expired(&row) => {
+                Err(LibraryError::Erased)
+            }
             Some(row) => Ok(row),
             None if self.settling.contains(id) || self.registry.is_live(id) => Err(LibraryError::NotReady),
             None => Err(LibraryError::NotFound),
@@ -148,11 +155,6 @@ impl Recordings {
     }
 
     /// Its time is up, whether or not the sweeper has come by, and no hold stands.
-    fn has_expired(&self, row: &IndexRow) -> bool {
-        let now = self.erasing.clock.wall();
-        row.expires_at <= now && self.erasing.custody.holds.standing(row.id, now).is_none()
-    }
-
     async fn manifest(&self, row: &IndexRow) -> Result<Manifest, LibraryError> {
         self.erasing.vault.manifest(row.id).await.map_err(from_vault)
     }

@@ -5,8 +5,13 @@ use std::path::Path;
 use super::*;
 use crate::app::anchoring::tests::erasing;
 use crate::app::delivery::{Delivery, recorded_at};
+use crate::app::stewarding::Stewarding;
+use crate::app::timekeeping::TimeKeeper;
+use crate::audit::AuditLog;
 use crate::base::clock::{Clock, MonoTime, WallTime};
 use crate::base::signing::Signer;
+use crate::http::steward::{CandidateQuery, Steward};
+use crate::http::told::Window;
 use crate::retention::custody::Custody;
 use crate::retention::deletion_log::{Cause, Relation};
 use crate::retention::holds::{Hold, HoldPolicy, Holds};
@@ -49,9 +54,29 @@ async fn audio(recordings: &Recordings, id: CallId) -> Result<(), LibraryError> 
     recordings.audio(whole).await.map(drop)
 }
 
-/// That a recording is not listed, and neither its description nor its audio is served.
+/// What a search by what a caller tells finds.
+async fn told(recordings: &Recordings, id: CallId) -> Result<Vec<CallId>, LibraryError> {
+    let dir = tempfile::tempdir().unwrap();
+    let requests = Stewarding {
+        erasing: Arc::clone(&recordings.erasing),
+        registry: Arc::clone(&recordings.registry),
+        settling: Arc::clone(&recordings.settling),
+        time: Arc::new(TimeKeeper::new(dir.path().join("clock.json"))),
+        audit: AuditLog::new(dir.path().join("audit")),
+        time_zone: "UTC".into(),
+        grace_s: 0,
+        keep_days: 90,
+        reports: Default::default(),
+    };
+    let at = id.admitted_at();
+    let window = Window { from: at.plus_days(-1), to: at.plus_days(1), around: None };
+    let query = CandidateQuery { number: None, name: None, department: None, window: Some(window), most: 10 };
+    Ok(requests.candidates(query).await?.candidates.into_iter().map(|one| one.recording.id).collect())
+}
+
+/// That a recording is not listed, no candidate, and neither its description nor its audio is served.
 async fn is_gone(recordings: &Recordings, id: CallId) {
-    assert_eq!(listed(recordings).await, Ok(vec![]));
+    assert_eq!((listed(recordings).await, told(recordings, id).await), (Ok(vec![]), Ok(vec![])));
     assert_eq!(recordings.get(id).await.err(), Some(LibraryError::Erased));
     assert_eq!(audio(recordings, id).await, Err(LibraryError::Erased));
 }
@@ -73,6 +98,7 @@ async fn invariant_09_a_recording_whose_time_is_up_is_served_no_more_though_noth
     let dir = tempfile::tempdir().unwrap();
     let (recordings, id) = stored(dir.path(), 89).await;
     assert_eq!((listed(&recordings).await, audio(&recordings, id).await), (Ok(vec![id]), Ok(())));
+    assert_eq!(told(&recordings, id).await, Ok(vec![id]));
     let dir = tempfile::tempdir().unwrap();
     let (recordings, id) = stored(dir.path(), 90).await;
     is_gone(&recordings, id).await;

@@ -92,7 +92,9 @@ impl Steward for Stewarding {
             let known = found.total + waiting.len() as u64;
             all.extend(waiting);
             let listed = all.len();
-            all.retain(|(one, _)| !self.erasing.log.is_erased(one.row.id));
+            all.retain(|(one, _)| {
+                !self.erasing.log.is_erased(one.row.id) && !self.erasing.has_expired(&one.row)
+            });
             let total = known.saturating_sub((listed - all.len()) as u64);
             all.sort_by(|one, other| other.0.score.total_cmp(&one.0.score));
             all.truncate(query.most);

@@ -55,6 +55,9 @@ pub struct SearchArgs {
     /// Page of the results, from 1.
     #[arg(long, default_value_t = 1, conflicts_with_all = ["date", "like"])]
     page: u32,
+    /// Where the page begins: what the page before ended with.
+    #[arg(long, value_name = "POSITION", conflicts_with_all = ["date", "like", "page"])]
+    after: Option<String>,
     /// Why you look: training, caller_request or administration. Written to the audit.
     #[arg(long)]
     purpose: String,
@@ -76,6 +79,7 @@ pub async fn run(args: SearchArgs) -> anyhow::Result<ExitCode> {
         query.push(("page", args.page.to_string()));
     }
     let filters = [
+        ("after", args.after),
         ("number", args.number),
         ("name", args.name),
         ("department", args.department),
@@ -99,6 +103,9 @@ pub async fn run(args: SearchArgs) -> anyhow::Result<ExitCode> {
         println!("{}", line(row));
     }
     println!("{} of {} found", rows.len(), found["total"]);
+    if let Some(next) = found["next"].as_str() {
+        println!("there are more: --after {next}");
+    }
     if found["truncated"] == true {
         println!("there are more recordings in that time than could be compared: narrow it");
     }

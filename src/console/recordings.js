@@ -37,9 +37,10 @@ export function recordings(me) {
     const all = await ask("GET", `/api/v1/recordings/${recording.id}`, { purpose: why });
     player.replaceChildren(facts(all));
   };
-  const search = async (wanted, page = 1) => {
+  // Where the pages before this one ended.
+  const search = async (wanted, ends = []) => {
     const { purpose: why, ...query } = wanted;
-    const answer = await ask("GET", "/api/v1/recordings", { query: { ...query, page, page_size: PAGE }, purpose: why });
+    const answer = await ask("GET", "/api/v1/recordings", { query: { ...query, after: ends.at(-1), page_size: PAGE }, purpose: why });
     player.replaceChildren();
     found.replaceChildren(
       el("p", {}, answer.total ? `${answer.total} ${t("found")}` : t("none_found")),
@@ -47,8 +48,8 @@ export function recordings(me) {
         button(t("listen"), () => listen(recording, why)),
         button(t("details"), () => details(recording, why)),
       ]),
-      button(t("earlier"), () => search(wanted, page - 1), { disabled: page === 1 }),
-      button(t("later"), () => search(wanted, page + 1), { disabled: page * PAGE >= answer.total }),
+      button(t("earlier"), () => search(wanted, ends.slice(0, -1)), { disabled: ends.length === 0 }),
+      button(t("later"), () => search(wanted, [...ends, answer.next]), { disabled: !answer.next }),
     );
   };
   const view = el("div", {}, form((wanted) => search(wanted),

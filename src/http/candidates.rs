@@ -26,7 +26,7 @@ const MOST_MOST: usize = 200;
     ("number" = Option<String>, Query, description = "Number called from, in any format; its last digits, or with one digit wrong"),
     ("name" = Option<String>, Query, description = "The caller's name, perhaps misspelt"),
     ("department" = Option<String>, Query, description = "Department id"),
-    ("date" = Option<String>, Query, description = "Day of the call, as the caller's calendar has it; required where there is no number"),
+    ("date" = Option<String>, Query, description = "Day of the call, as the caller's calendar has it; required where there is neither number nor name"),
     ("time" = Option<String>, Query, description = "Time of day, with `date`: 14:30"),
     ("tz" = Option<String>, Query, description = "The caller's time zone, otherwise the configured one"),
     ("tolerance_min" = Option<i64>, Query, description = "How far off it may be, otherwise 15 minutes"),
@@ -56,8 +56,8 @@ pub async fn find(
     }
     if time.is_some() && date.is_none() {
         params.wrong("date", "a time of day needs its day");
-    } else if number.is_none() && date.is_none() {
-        params.wrong("date", "a number or a day is required");
+    } else if number.is_none() && name.is_none() && date.is_none() {
+        params.wrong("date", "a number, a name or a day is required");
     }
     let purpose = params.allowed_purpose(&actor)?;
     params.finish()?;

@@ -171,6 +171,7 @@ impl Library for Fake {
             page_size: query.page_size,
             total: 1,
             total_is_least: false,
+            next: None,
         };
         self.searches.lock().unwrap().push(query);
         async move { self.or_fail(page) }.boxed()

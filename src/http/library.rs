@@ -8,6 +8,7 @@ use futures::stream::BoxStream;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::position::Position;
 pub use super::range::ByteRange;
 use crate::base::clock::WallTime;
 use crate::base::id::CallId;
@@ -98,7 +99,9 @@ pub struct SearchQuery {
     pub to: Option<WallTime>,
     /// What became of one of its streams.
     pub verdict: Option<VerdictWanted>,
-    /// From 1.
+    /// Where the page before ended.
+    pub after: Option<Position>,
+    /// From 1; 1 where `after` says where it begins.
     pub page: u32,
     /// 1 to 200.
     pub page_size: u16,
@@ -117,6 +120,14 @@ pub struct Page {
     pub total: u64,
     /// Whether there may be more matches than `total`: beyond some thousands they are not counted.
     pub total_is_least: bool,
+    /// What the next page is asked for with (`after`); none where this is the last.
+    #[schema(value_type = Option<String>)]
+    #[serde(serialize_with = "as_text")]
+    pub next: Option<Position>,
+}
+
+fn as_text<S: serde::Serializer>(next: &Option<Position>, to: S) -> Result<S::Ok, S::Error> {
+    next.map(|next| next.to_string()).serialize(to)
 }
 
 /// A recording in a list.

@@ -29,6 +29,7 @@ mod oversight;
 mod params;
 mod patience;
 mod playback;
+pub mod position;
 pub mod problem;
 mod range;
 mod recordings;

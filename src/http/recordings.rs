@@ -29,7 +29,8 @@ const PAGE_MOST: u32 = 100_000;
     ("from" = Option<String>, Query, description = "Earliest start: RFC 3339, or a day in UTC"),
     ("to" = Option<String>, Query, description = "First instant that is too late"),
     ("verdict" = Option<String>, Query, description = "A stream's verdict: ok (all of them), late, refused, unknown_type, one_way, silent_channel, partly_late, partly_refused, partly_unknown_type, partly_lost, partly_unrecorded; or fault: any but ok"),
-    ("page" = Option<u32>, Query, description = "From 1"),
+    ("after" = Option<String>, Query, description = "Where the page begins: `next` of the page before"),
+    ("page" = Option<u32>, Query, description = "From 1; pages deep in are found sooner by `after`, which takes no other page"),
     ("page_size" = Option<u16>, Query, description = "1 to 200, otherwise 50"),
     ("purpose" = String, Query, description = "training, caller_request or administration; or the header Optag-Purpose"),
 ), responses((status = 200, body = Page), (status = 422, body = Problem, content_type = "application/problem+json")))]
@@ -46,11 +47,15 @@ pub async fn search(
         from: params.time("from"),
         to: params.time("to"),
         verdict: params.parsed("verdict", "a verdict on a stream, or `fault`"),
+        after: params.parsed("after", "`next` of the page before"),
         page: params.parsed("page", "a whole number").unwrap_or(1),
         page_size: params.parsed("page_size", "a whole number").unwrap_or(PAGE_SIZE),
     };
     if !(1..=PAGE_MOST).contains(&query.page) {
         params.wrong("page", format!("1 to {PAGE_MOST} is allowed"));
+    }
+    if query.after.is_some() && query.page != 1 {
+        params.wrong("page", "`after` says where the page begins");
     }
     if !(1..=PAGE_SIZE_MOST).contains(&query.page_size) {
         params.wrong("page_size", format!("1 to {PAGE_SIZE_MOST} is allowed"));
@@ -159,6 +164,7 @@ fn criteria(services: &Services, query: &SearchQuery) -> String {
         ("from", query.from.map(|at| at.to_string())),
         ("to", query.to.map(|at| at.to_string())),
         ("verdict", query.verdict.map(|verdict| verdict.name().to_owned())),
+        ("after", query.after.map(|after| after.to_string())),
         ("page", Some(query.page.to_string())),
     ];
     let given = all.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into())));

@@ -1,11 +1,13 @@
 //! Candidates for what a caller tells: recordings of a window of time, by how well number and name
 //! fit. In: what was said. Out: rows, the likeliest first. Nothing of them is played.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use super::alike::ALIKE;
+use super::conditions::of_number;
 use super::likeness::{self, NumberLikeness};
 use super::query::Number;
 use super::statement::Statement;
@@ -17,10 +19,13 @@ use crate::call::number::normalise;
 
 /// Rows of a window that are compared; beyond them the window must be narrower.
 const ROWS_MOST: u32 = 20_000;
+/// Rows that are compared by name alone, where there is no index of names yet.
+pub(super) const LOOKED_AT: i64 = 5_000;
 /// Calls of more than this are looked for by an index of their own. The migration has the same. Units: µs.
 const LONG_US: i64 = 6 * 3_600_000_000;
 /// What is needed of a row to judge it.
-const JUDGED: &str = "SELECT id, department, started_at_us, ended_at_us, caller_number_norm, caller_name
+pub(super) const JUDGED: &str =
+    "SELECT id, department, started_at_us, ended_at_us, caller_number_norm, caller_name
     FROM recordings WHERE erased_at_us IS NULL";
 
 /// What a caller told.
@@ -32,7 +37,7 @@ pub struct Wanted {
     pub name: Option<Private<String>>,
     /// Department id.
     pub department: Option<String>,
-    /// The call went on at some moment of this window. Without one the number decides.
+    /// The call went on at some moment of this window. Without one the number decides, and without that the name.
     pub window: Option<(WallTime, WallTime)>,
     /// The moment that was named, in the window.
     pub around: Option<WallTime>,
@@ -76,7 +81,16 @@ impl Index {
         for sql in self.selected(wanted, asked.as_ref()) {
             rows.extend(sql.query().fetch_all(&self.database.readers).await?);
         }
-        let truncated = rows.len() > ROWS_MOST as usize;
+        let mut truncated = rows.len() > ROWS_MOST as usize;
+        if let (None, None, Some(name)) = (wanted.window, &asked, &wanted.name) {
+            for sql in self.alike(name.reveal(), wanted.department.as_deref()).await? {
+                let some = sql.query().fetch_all(&self.database.readers).await?;
+                truncated |= some.len() >= ALIKE as usize;
+                rows.extend(some);
+            }
+            let mut known = HashSet::new();
+            rows.retain(|row| row.try_get::<String, _>("id").is_ok_and(|id| known.insert(id)));
+        }
         let mut found = Vec::new();
         let mut alike = HashMap::new();
         for row in rows.iter().take(ROWS_MOST as usize) {
@@ -119,7 +133,7 @@ impl Index {
             (None, Some(number)) if !number.norm.is_empty() => {
                 let mut sql = Statement::new(JUDGED);
                 sql.push(" AND ");
-                self.of_number(&mut sql, number, "caller_number_norm");
+                of_number(&mut sql, &self.database, number, "caller_number_norm");
                 all.push(sql);
             }
             (None, _) => {}

@@ -3,11 +3,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Row};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Row, Transaction};
 use tokio::sync::OnceCell;
 
 use super::IndexError;
@@ -61,6 +62,8 @@ pub struct Database {
     /// For what only reads.
     pub readers: AnyPool,
     pub(super) kind: Kind,
+    /// Whether the index of names was seen to have all of them.
+    pub(super) names_filled: Arc<AtomicBool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +104,12 @@ impl Database {
                 .before_acquire(move |connection, _| Box::pin(kind.is_of_use(connection)))
                 .connect_lazy_with(options.clone())
         };
-        Ok(Self { pool: pool(WRITERS, false), readers: pool(READERS, true), kind })
+        Ok(Self {
+            pool: pool(WRITERS, false),
+            readers: pool(READERS, true),
+            kind,
+            names_filled: Arc::default(),
+        })
     }
 
     /// Whether it runs on a machine that has a clock of its own.
@@ -123,6 +131,17 @@ impl Database {
             Kind::Postgres => {
                 sqlx::query("SELECT CAST(txid_current() AS TEXT)").execute(&self.pool).await.map(drop)
             }
+        }
+    }
+
+    /// Begins a transaction that writes.
+    ///
+    /// Errors: it does not answer, or another writer does not end.
+    pub async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        match self.kind {
+            // One that reads first and writes then would have to begin anew where another wrote meanwhile.
+            Kind::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await,
+            Kind::Postgres => self.pool.begin().await,
         }
     }
 

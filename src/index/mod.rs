@@ -2,13 +2,18 @@
 //! Out: rows. The store's manifests hold the same, so a lost index can be made anew.
 
 mod aged;
+mod alike;
+mod along_number;
 mod candidates;
+mod conditions;
 mod database;
 mod expiring;
 mod fold;
 mod heads;
 pub mod likeness;
 mod names;
+mod names_fill;
+mod names_trace;
 mod query;
 mod sessions;
 mod statement;
@@ -20,7 +25,7 @@ use sqlx::{Any, Row};
 pub use aged::{Aged, Overdue};
 pub use candidates::{Candidate, Candidates, Wanted};
 pub use database::IndexPlace;
-pub use query::{Found, Query};
+pub use query::{Found, Position, Query};
 pub use sessions::{Pseudonyms, SessionRow};
 
 use self::database::Database;
@@ -108,6 +113,7 @@ impl Index {
         if let Err(error) = index.probe().await {
             tracing::warn!(%error, "the index is away; recordings go to the store, their rows follow");
         }
+        index.fill_names_beside();
         Ok(index)
     }
 
@@ -178,6 +184,8 @@ impl Index {
     ///
     /// Errors: it is not durable, or what it held is still in a file of the database; to be tried again.
     pub async fn mark_erased(&self, id: CallId, at: WallTime) -> Result<(), IndexError> {
+        let mut transaction = self.database.begin().await?;
+        let name = self.database.name_of(&mut transaction, id).await?;
         sqlx::query(
             "UPDATE recordings SET caller_number = NULL, caller_number_norm = NULL, called_number = NULL,
                  called_number_norm = NULL, caller_name = NULL, caller_name_folded = NULL, external_id = NULL,
@@ -185,14 +193,18 @@ impl Index {
         )
         .bind(at.as_unix_micros())
         .bind(id.to_string())
-        .execute(&self.database.pool)
+        .execute(&mut *transaction)
         .await?;
         sqlx::query(
             "UPDATE sessions SET caller_hash = NULL, called_hash = NULL, name_hashes = '', erased = 1 WHERE call = $1",
         )
         .bind(id.to_string())
-        .execute(&self.database.pool)
+        .execute(&mut *transaction)
         .await?;
+        if let Some(name) = name {
+            self.database.forget_trigrams(&mut transaction, &name).await?;
+        }
+        transaction.commit().await?;
         self.database.forget_overwritten().await
     }
 

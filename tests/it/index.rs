@@ -13,7 +13,7 @@ use crate::erasure::{becomes, record};
 use crate::postgres::Postgres;
 use crate::server::{Server, Settings, files_below};
 
-fn manifest(at_s: i64, number: &str, name: &str, department: &str) -> Manifest {
+pub fn manifest(at_s: i64, number: &str, name: &str, department: &str) -> Manifest {
     let started_at = WallTime::from_unix_micros(at_s * 1_000_000);
     Manifest {
         version: 1,
@@ -49,7 +49,7 @@ fn manifest(at_s: i64, number: &str, name: &str, department: &str) -> Manifest {
 }
 
 /// Runs a check on an empty index of every kind there is here.
-async fn on_each(check: impl AsyncFn(&Index)) {
+pub async fn on_each(check: impl AsyncFn(&Index)) {
     let dir = tempfile::tempdir().unwrap();
     let file = IndexPlace::Sqlite(dir.path().join("index.sqlite"));
     check(&Index::open(&file, "45").await.unwrap()).await;
@@ -96,7 +96,7 @@ async fn the_same_row_twice_is_one() {
 
 /// Whether one of these texts is in any file of the directory: the database, its write-ahead log, its
 /// shared memory and whatever else lies there.
-fn found_in_files(dir: &std::path::Path, texts: &[&str]) -> Vec<String> {
+pub fn found_in_files(dir: &std::path::Path, texts: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     for (path, bytes) in files_below(dir) {
         for text in texts {
@@ -213,6 +213,7 @@ fn searches() -> Vec<Query> {
                         from,
                         to,
                         verdict: None,
+                        after: None,
                         skip: 0,
                         most: 7,
                     });
@@ -234,6 +235,18 @@ async fn finds_what_fits(index: &Index, all: &[Manifest]) {
                 break;
             }
             found.extend(page.rows.iter().map(|row| row.id));
+        }
+        assert_eq!(found, expected, "{query:?}");
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = index.search(&Query { after, ..query.clone() }).await.unwrap();
+            assert_eq!(page.total, expected.len() as u64, "{query:?}");
+            found.extend(page.rows.iter().map(|row| row.id));
+            assert_eq!(page.next.is_some(), found.len() < expected.len(), "{query:?}");
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
         }
         assert_eq!(found, expected, "{query:?}");
     }
@@ -353,7 +366,19 @@ async fn candidates_come_by_time_misspelt_name_and_a_slip_in_the_number_likelies
         assert_eq!(candidates(index, |w| w.window = Some((at(20_004), at(20_500)))).await, ["Ada Lovelace"]);
         // Without a time the number is needed, whole or by its end.
         assert_eq!(candidates(index, |w| w.number = number("345678")).await.len(), 2);
-        assert_eq!(candidates(index, |w| w.name = number("Ada")).await.len(), 0);
+        // Or the name, misspelt or not.
+        for name in ["Ada", "Lovelase", "Adda Lovlace", "lovelace ada"] {
+            let found = candidates(index, |w| w.name = number(name)).await;
+            assert_eq!(found, ["Ada Lovelace"], "{name}");
+        }
+        let found = candidates(index, |w| w.name = number("Kristensen")).await;
+        assert_eq!(found, ["Mette Christensen", "Kirsten Nielsen"]);
+        let of = async |department: &str| {
+            let wanted =
+                |w: &mut Wanted| (w.name, w.department) = (number("Lovelase"), Some(department.into()));
+            candidates(index, wanted).await.len()
+        };
+        assert_eq!((of("tax").await, of("demo").await, of("none").await), (1, 0, 0));
         let tax =
             candidates(index, |w| (w.number, w.department) = (number("12345678"), Some("tax".into()))).await;
         assert_eq!(tax, ["Ada Lovelace"]);

@@ -19,6 +19,7 @@ mod erasure;
 mod handouts;
 mod importing;
 mod index;
+mod index_names;
 mod kamailio;
 mod key_tones;
 mod kill_loop;

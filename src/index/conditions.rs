@@ -1,0 +1,127 @@
+//! The conditions of a search as SQL: what an index answers, and what is looked at row by row.
+
+use super::query::{Asked, Number, Query};
+use super::statement::Statement;
+use crate::call::StreamVerdict;
+use crate::call::verdict::VerdictWanted;
+use crate::index::database::Database;
+
+/// Digits from which a part of a number is looked for at its end.
+pub const PART_DIGITS: usize = 4;
+
+/// What the index that a search goes along answers by itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Along {
+    List,
+    Name,
+    Number,
+}
+
+/// The conditions that the index gone along does not answer. `of` is the row's alias with its dot.
+pub fn checks(sql: &mut Statement, asked: &Asked<'_>, of: &str, along: Along) {
+    department_and_time(sql, asked.query, of);
+    verdict(sql, asked.query, of);
+    if let (Some(name), true) = (&asked.name, along != Along::Name) {
+        has_part(sql.push(" AND "), &format!("{of}caller_name_folded"), name);
+    }
+    if let (Some(number), true) = (&asked.number, along != Along::Number) {
+        sql.push(" AND (");
+        has_number(sql, number, &format!("{of}caller_number_norm"));
+        sql.push(" OR ");
+        has_number(sql, number, &format!("{of}called_number_norm"));
+        sql.push(")");
+    }
+}
+
+pub fn department_and_time(sql: &mut Statement, query: &Query, of: &str) {
+    if let Some(department) = &query.department {
+        sql.push(&format!(" AND {of}department = ")).bind_text(department.clone());
+    }
+    time(sql, query, of);
+}
+
+pub fn time(sql: &mut Statement, query: &Query, of: &str) {
+    if let Some(from) = query.from {
+        sql.push(&format!(" AND {of}started_at_us >= ")).bind_number(from.as_unix_micros());
+    }
+    if let Some(to) = query.to {
+        sql.push(&format!(" AND {of}started_at_us < ")).bind_number(to.as_unix_micros());
+    }
+}
+
+/// Rows that come after where the page before ended.
+pub fn after(sql: &mut Statement, query: &Query, of: &str) {
+    if let Some(after) = query.after {
+        sql.push(&format!(" AND ({of}started_at_us, {of}id) < ("));
+        sql.bind_number(after.started_at.as_unix_micros()).push(", ");
+        sql.bind_text(after.id.to_string()).push(")");
+    }
+}
+
+/// The page's rows, newest first, and one more, which tells whether there are more.
+pub fn page(sql: &mut Statement, query: &Query, skip: u64) {
+    sql.push(" ORDER BY started_at_us DESC, id DESC LIMIT ").bind_number(i64::from(query.most) + 1);
+    if skip > 0 {
+        sql.push(" OFFSET ").bind_number(skip as i64);
+    }
+}
+
+fn verdict(sql: &mut Statement, query: &Query, of: &str) {
+    match query.verdict {
+        None => {}
+        Some(VerdictWanted::AnyFault) => drop(sql.push(&format!(" AND {of}has_fault = 1"))),
+        Some(VerdictWanted::Is(StreamVerdict::Ok)) => {
+            sql.push(&format!(" AND {of}has_fault = 0 AND {of}verdicts <> ''"));
+        }
+        Some(VerdictWanted::Is(verdict)) => {
+            sql.push(&format!(" AND {of}has_fault = 1 AND {of}verdicts LIKE "));
+            sql.bind_text(format!("%,{},%", escape(verdict.name()))).push(" ESCAPE '\\'");
+        }
+    }
+}
+
+/// The number itself, or one that ends with the digits as written.
+pub fn has_number(sql: &mut Statement, number: &Number, column: &str) {
+    sql.push(&format!("({column} = ")).bind_text(number.norm.clone());
+    if number.digits.len() >= PART_DIGITS {
+        sql.push(&format!(" OR {column} LIKE ")).bind_text(format!("%{}", number.digits));
+    }
+    sql.push(")");
+}
+
+/// A name with a part in it.
+pub fn has_part(sql: &mut Statement, column: &str, part: &str) {
+    sql.push(&format!("{column} LIKE ")).bind_text(format!("%{}%", escape(part))).push(" ESCAPE '\\'");
+}
+
+/// Rows whose caller has the number, or whose called party has it and the caller has not.
+pub fn party(sql: &mut Statement, database: &Database, asked: &Asked<'_>, caller: bool) {
+    let Some(number) = &asked.number else { return };
+    of_number(sql, database, number, if caller { "caller_number_norm" } else { "called_number_norm" });
+    if !caller {
+        sql.push(" AND (caller_number_norm IS NULL OR NOT ");
+        has_number(sql, number, "caller_number_norm");
+        sql.push(")");
+    }
+}
+
+/// Rows whose number in this column is the one, by an index.
+pub fn of_number(sql: &mut Statement, database: &Database, number: &Number, column: &str) {
+    if number.digits.len() < PART_DIGITS {
+        sql.push(&format!("{column} = ")).bind_text(number.norm.clone());
+        return;
+    }
+    let end = |text: &str| text[text.len().saturating_sub(PART_DIGITS)..].to_owned();
+    let ends = database.last_digits(column);
+    sql.push(&format!("{ends} IN (")).bind_text(end(&number.digits));
+    if end(&number.norm) != end(&number.digits) {
+        sql.push(", ").bind_text(end(&number.norm));
+    }
+    sql.push(") AND ");
+    has_number(sql, number, column);
+}
+
+/// Takes the wildcards out of what a user typed.
+pub fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+}
