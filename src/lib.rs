@@ -24,6 +24,8 @@ pub use optag_storage::{archive, spool};
 
 /// Small types and private files.
 pub mod base {
-    pub use optag_core::{base64, causes, clock, hex, id, latency, limit, locked, private, signing, steady};
+    pub use optag_core::{
+        base64, causes, clock, hex, id, latency, limit, locked, owner, private, signing, steady,
+    };
     pub use optag_files::{dir_lock, private_files, replace};
 }

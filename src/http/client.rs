@@ -4,12 +4,13 @@
 //! client's address, with which [`Throttle`] counts.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use axum::http::{Extensions, HeaderMap};
 
+use crate::base::owner::owner;
 use crate::signalling::siprec::config::AllowList;
 
 /// The other end of a request's connection.
@@ -20,8 +21,8 @@ pub struct Peer(pub SocketAddr);
 pub type Proxies = Arc<AllowList>;
 
 /// The client's address: the last one in `X-Forwarded-For` that is no proxy of the owner's, where
-/// the connection comes from such a proxy; else the connection's. IPv6 counts by its /64, which is
-/// what one subscriber has. A request without a connection has the unspecified address.
+/// the connection comes from such a proxy; else the connection's. What counts is its [`owner`]. A request
+/// without a connection has the unspecified address.
 pub fn client_ip(extensions: &Extensions, headers: &HeaderMap, proxies: &AllowList) -> IpAddr {
     let Some(Peer(peer)) = extensions.get() else { return Ipv4Addr::UNSPECIFIED.into() };
     let mut client = peer.ip().to_canonical();
@@ -33,10 +34,7 @@ pub fn client_ip(extensions: &Extensions, headers: &HeaderMap, proxies: &AllowLi
         let Ok(before) = text.trim().parse::<IpAddr>() else { break };
         client = before.to_canonical();
     }
-    match client {
-        IpAddr::V4(_) => client,
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-    }
+    owner(client)
 }
 
 /// A bucket of tokens for each address.

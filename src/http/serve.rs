@@ -22,7 +22,8 @@ use tokio::task::{AbortHandle, Id, JoinSet};
 use tower::ServiceExt;
 
 use super::client::Peer;
-use super::patience::{Activity, Patient};
+use super::patience::{Activity, Busy, Patient};
+use crate::base::owner::owner;
 use crate::metrics::{self, ConnectionClosed};
 
 /// Time that open requests get after the shutdown began.
@@ -39,7 +40,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 pub struct ConnectionLimits {
     /// At a time.
     pub connections: usize,
-    /// Of one address at a time.
+    /// Of one address at a time, of IPv6 of one network of 64 bits.
     pub per_address: usize,
     /// Time for a request's head to arrive, and for which an idle connection is kept.
     pub header_timeout: Duration,
@@ -59,6 +60,7 @@ impl Default for ConnectionLimits {
 }
 
 /// An open connection.
+    /// Whom its address stands for.
 struct Open {
     task: AbortHandle,
     peer: IpAddr,
@@ -107,7 +109,7 @@ impl Connections {
         }
     }
 
-    /// Whether one more from there may be taken.
+    /// Whether one more of this owner may be taken.
     fn takes(&mut self, peer: IpAddr) -> bool {
         let theirs = self.open.iter().filter(|one| one.peer == peer).count();
         theirs < self.limits.per_address || self.displace(Some(peer))
@@ -133,12 +135,12 @@ pub async fn serve(
             () = &mut shutdown => break,
             () = connections.ended() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) if connections.takes(peer.ip()) => {
+                Ok((stream, peer)) if connections.takes(owner(peer.ip())) => {
                     let activity = Activity::new();
                     let connection =
                         converse((stream, peer), router.clone(), limits, activity.clone(), stopping.clone());
                     let task = connections.tasks.spawn(connection);
-                    connections.open.push(Open { task, peer: peer.ip(), activity });
+                    connections.open.push(Open { task, peer: owner(peer.ip()), activity });
                 }
                 Ok(_) => metrics::connection_closed(ConnectionClosed::Address),
                 Err(error) => {

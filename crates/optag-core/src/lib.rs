@@ -10,6 +10,7 @@ pub mod id;
 pub mod latency;
 pub mod limit;
 pub mod locked;
+pub mod owner;
 pub mod private;
 pub mod signing;
 pub mod steady;

@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use optag_core::owner::owner;
+
 /// Connections at once, in all.
 pub const CONNECTIONS: usize = 1_024;
 /// Connections at once from one address.
@@ -79,14 +81,6 @@ impl Drop for Place {
     }
 }
 
-/// Whom an address stands for: of IPv6, one network of 64 bits.
-pub fn owner(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() >> 64 << 64).into()),
-        v4 => v4,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,13 +104,5 @@ mod tests {
         places.truncate(1);
         assert!(before > doors.taken() && doors.taken() == 1);
         assert!(doors.enter(address(500)).is_some());
-    }
-
-    #[test]
-    fn an_ipv6_network_is_one_owner_and_a_mapped_address_is_its_ipv4_one() {
-        let owner = |text: &str| owner(text.parse().unwrap());
-        assert_eq!(owner("2001:db8::1"), owner("2001:db8::ffff:1"));
-        assert_ne!(owner("2001:db8::1"), owner("2001:db8:0:1::1"));
-        assert_eq!(owner("::ffff:192.0.2.1"), owner("192.0.2.1"));
     }
 }

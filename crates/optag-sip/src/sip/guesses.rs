@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::doors::owner;
 use optag_core::clock::MonoTime;
+use optag_core::owner::owner;
 
 /// Nonces remembered at once.
 pub const NONCES: usize = 4_096;

@@ -13,10 +13,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::doors::owner;
 use super::flow::Flow;
 use super::message::Request;
 use optag_core::clock::MonoTime;
+use optag_core::owner::owner;
 
 /// Round-trip estimate. Source: RFC 3261 §17.1.1.1.
 pub const T1: Duration = Duration::from_millis(500);

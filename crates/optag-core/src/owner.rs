@@ -1,0 +1,27 @@
+//! Whom a network address stands for, where a quota is counted for each address.
+
+use std::net::IpAddr;
+
+/// The owner of an address: an IPv4 address is its own, also where it comes as IPv6; of IPv6, one network of
+/// 64 bits is one owner, as that is what one subscriber is given and may draw addresses from.
+///
+/// Source: RFC 4291 §2.5.5.2 (IPv4-mapped addresses), RFC 6177 §2 (a site gets a /64 at the least).
+pub fn owner(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() >> 64 << 64).into()),
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_network_is_one_owner_and_a_mapped_address_is_its_ipv4_one() {
+        let owner = |text: &str| owner(text.parse().unwrap());
+        assert_eq!(owner("2001:db8::1"), owner("2001:db8::ffff:1"));
+        assert_ne!(owner("2001:db8::1"), owner("2001:db8:0:1::1"));
+        assert_eq!(owner("::ffff:192.0.2.1"), owner("192.0.2.1"));
+    }
+}
