@@ -1,7 +1,8 @@
 //! A connection that does not wait for a client for ever.
 //!
 //! In: a socket. Out: the same, whose writes fail once the client has taken too little of what waits
-//! for it, and an [`Activity`] that tells when it last did anything. Source of the attack: a client
+//! for it, and an [`Activity`] that tells when it last did anything. [`Busy`] is a body during whose waits,
+//! for a store say, the connection is not idle. Source of the attack: a client
 //! that sends requests and never reads the answers holds a connection, its buffers and whatever
 //! produces the answer.
 
@@ -13,6 +14,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
@@ -24,7 +27,7 @@ const PROGRESS_BYTES: usize = 16 << 10;
 pub struct Activity {
     opened: Instant,
     last_ms: AtomicU64,
-    /// Requests whose answer has not begun.
+    /// Requests of whose answer the next part is being made.
     answering: AtomicUsize,
 }
 
@@ -57,6 +60,49 @@ impl Activity {
 /// While it lives, a connection counts as at work.
 #[derive(Debug)]
 pub struct Answering(Arc<Activity>);
+
+/// The body of an answer. While its next part is being made, its connection is at work; while a part that
+/// was made waits for the client, it is not.
+pub struct Busy {
+    body: Body,
+    activity: Arc<Activity>,
+    answering: Option<Answering>,
+}
+
+impl Busy {
+    /// The body of an answer that is ready. Nothing counts until it is asked for a part and has none: a
+    /// client that reads nothing keeps it from being asked.
+    pub fn new(body: Body, activity: Arc<Activity>) -> Self {
+        Self { body, activity, answering: None }
+    }
+}
+
+impl HttpBody for Busy {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        let waits = polled.is_pending();
+        if waits && self.answering.is_none() {
+            self.answering = Some(self.activity.answering());
+        } else if !waits {
+            self.answering = None;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
 
 impl Drop for Answering {
     fn drop(&mut self) {
@@ -172,6 +218,33 @@ mod tests {
     use super::*;
 
     const LIMIT: Duration = Duration::from_secs(30);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_not_idle_while_a_part_of_its_answer_is_made() {
+        let activity = Activity::new();
+        let (part, parts) = tokio::sync::mpsc::channel::<Result<Bytes, axum::Error>>(1);
+        let parts = futures::stream::unfold(parts, |mut parts| async { Some((parts.recv().await?, parts)) });
+        let mut body = Busy::new(Body::from_stream(parts), Arc::clone(&activity));
+        let mut poll = || {
+            let mut context = Context::from_waker(std::task::Waker::noop());
+            Pin::new(&mut body).poll_frame(&mut context)
+        };
+        for _ in 0..2 {
+            // The store is slow.
+            assert!(poll().is_pending());
+            tokio::time::sleep(LIMIT).await;
+            assert_eq!(activity.idle(), Duration::ZERO);
+            part.send(Ok(Bytes::from_static(b"a part"))).await.unwrap();
+            assert!(matches!(poll(), Poll::Ready(Some(Ok(_)))));
+            // Now the client is.
+            tokio::time::sleep(LIMIT).await;
+            assert_eq!(activity.idle(), LIMIT);
+        }
+        assert!(poll().is_pending());
+        drop(body);
+        tokio::time::sleep(LIMIT).await;
+        assert_eq!(activity.idle(), LIMIT, "its client went away");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_never_reads_is_given_up() {

@@ -166,6 +166,7 @@ async fn converse(
     activity: Arc<Activity>,
     mut stopping: watch::Receiver<bool>,
 ) {
+        let activity = Arc::clone(&at_work);
     let at_work = activity.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
@@ -174,7 +175,7 @@ async fn converse(
         async move {
             let answer = answer.await;
             drop(answering);
-            answer
+            answer.map(|answer| answer.map(|body| Busy::new(body, activity)))
         }
     });
     let stream = TokioIo::new(Patient::new(stream, activity, limits.write_timeout));
