@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::ConfigArgs;
 use super::transport::Transport;
+use crate::call::verdict::VerdictWanted;
 
 /// Find recordings by number, name, department and time.
 #[derive(Debug, Args)]
@@ -33,9 +34,7 @@ pub struct SearchArgs {
     /// Latest start of the call.
     #[arg(long, value_name = "TIME", conflicts_with_all = ["date", "like"])]
     to: Option<String>,
-    /// What became of a stream: late, refused, unknown_type, one_way, silent_channel, the same with
-    /// partly_, partly_lost, partly_unrecorded; fault for any of them; ok.
-    #[arg(long, conflicts_with_all = ["date", "like"])]
+    #[arg(long, conflicts_with_all = ["date", "like"], help = format!("What became of a stream: {}", VerdictWanted::words()))]
     verdict: Option<String>,
     /// Day of the call, as the caller tells it.
     #[arg(long, value_name = "DAY")]

@@ -12,6 +12,7 @@ use super::problem::Problem;
 use super::router::Services;
 use crate::base::id::CallId;
 use crate::base::private::Private;
+use crate::call::verdict::VerdictWanted;
 use crate::metrics;
 
 /// Recordings on a page where the request does not say.
@@ -28,7 +29,7 @@ const PAGE_MOST: u32 = 100_000;
     ("department" = Option<String>, Query, description = "Department id"),
     ("from" = Option<String>, Query, description = "Earliest start: RFC 3339, or a day in UTC"),
     ("to" = Option<String>, Query, description = "First instant that is too late"),
-    ("verdict" = Option<String>, Query, description = "A stream's verdict: ok (all of them), late, refused, unknown_type, one_way, silent_channel, partly_late, partly_refused, partly_unknown_type, partly_lost, partly_unrecorded; or fault: any but ok"),
+    ("verdict" = Option<String>, Query, description = format!("A stream's verdict; ok: all of them. {}", VerdictWanted::words())),
     ("after" = Option<String>, Query, description = "Where the page begins: `next` of the page before"),
     ("page" = Option<u32>, Query, description = "From 1; pages deep in are found sooner by `after`, which takes no other page"),
     ("page_size" = Option<u16>, Query, description = "1 to 200, otherwise 50"),

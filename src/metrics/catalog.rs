@@ -1,6 +1,7 @@
 //! The table of metrics: name, kind, labels, help.
 
 use crate::base::latency;
+use crate::call::StreamVerdict;
 
 /// A metric.
 #[derive(Clone, Copy, Debug)]
@@ -60,19 +61,7 @@ const REFUSALS: &[&str] = &[
     "unwanted",
     "undecodable",
 ];
-const VERDICTS: &[&str] = &[
-    "ok",
-    "late",
-    "refused",
-    "unknown_type",
-    "one_way",
-    "silent_channel",
-    "partly_late",
-    "partly_refused",
-    "partly_unknown_type",
-    "partly_lost",
-    "partly_unrecorded",
-];
+const VERDICTS: &[&str] = StreamVerdict::NAMES;
 const RTCP: &[&str] = &["received", "malformed", "source", "unproved", "bye", "report_sent"];
 const LOSS: &[&str] = &["0", "below_1_percent", "below_5_percent", "more"];
 const JITTER: &[&str] = &["below_5_ms", "below_20_ms", "below_60_ms", "more"];

@@ -38,3 +38,13 @@ async fn a_stream_of_which_nothing_could_be_used_is_told_searched_and_counted() 
     assert_eq!(server.ask("GET", path, None).await.0, 422);
     assert_eq!(server.metric("optag_recorded_streams_total", "unknown_type").await, 1.0);
 }
+
+#[test]
+fn the_api_document_explains_every_verdict() {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/api.md")).unwrap();
+    let table: Vec<&str> = text.lines().filter(|line| line.starts_with("| `")).collect();
+    let missing = optag::call::StreamVerdict::NAMES.iter().filter(|name| {
+        !table.iter().any(|line| line.split('|').nth(1).unwrap().contains(&format!("`{name}`")))
+    });
+    assert_eq!(missing.collect::<Vec<_>>(), [&""; 0]);
+}

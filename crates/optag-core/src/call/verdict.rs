@@ -4,70 +4,60 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The verdict on one stream. *Partly*: of a part of what was owed; else of all or nearly all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum StreamVerdict {
+macro_rules! verdicts {
+    ($($(#[$doc:meta])* $verdict:ident = $name:literal,)*) => {
+        /// The verdict on one stream. *Partly*: of a part of what was owed; else of all or nearly all.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+        pub enum StreamVerdict {
+            $($(#[$doc])* #[serde(rename = $name)] $verdict,)*
+        }
+
+        impl StreamVerdict {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$verdict,)*];
+
+            /// Their names, in the same order.
+            pub const NAMES: &'static [&'static str] = &[$($name,)*];
+
+            /// Stable name for the API, the index and metrics.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$verdict => $name,)*
+                }
+            }
+        }
+    };
+}
+
+verdicts! {
     /// What was owed is there.
-    Ok,
+    Ok = "ok",
     /// Its packets came too late to be placed.
-    Late,
+    Late = "late",
     /// Its packets were refused: source rule, SRTP authentication, form.
-    Refused,
+    Refused = "refused",
     /// Its packets had a payload type that was not negotiated.
-    UnknownType,
+    UnknownType = "unknown_type",
     /// Nothing came from this side while the recording ran.
-    OneWay,
+    OneWay = "one_way",
     /// Packets came and held silence only.
-    SilentChannel,
+    SilentChannel = "silent_channel",
     /// A part came too late.
-    PartlyLate,
+    PartlyLate = "partly_late",
     /// A part was refused.
-    PartlyRefused,
+    PartlyRefused = "partly_refused",
     /// A part had an unknown payload type.
-    PartlyUnknownType,
+    PartlyUnknownType = "partly_unknown_type",
     /// A part was lost on the network.
-    PartlyLost,
+    PartlyLost = "partly_lost",
     /// A part was not recorded: restart, full spool, or a fault.
-    PartlyUnrecorded,
+    PartlyUnrecorded = "partly_unrecorded",
 }
 
 impl StreamVerdict {
-    /// All of them.
-    pub const ALL: [Self; 11] = [
-        Self::Ok,
-        Self::Late,
-        Self::Refused,
-        Self::UnknownType,
-        Self::OneWay,
-        Self::SilentChannel,
-        Self::PartlyLate,
-        Self::PartlyRefused,
-        Self::PartlyUnknownType,
-        Self::PartlyLost,
-        Self::PartlyUnrecorded,
-    ];
-
-    /// Stable name for the API, the index and metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Late => "late",
-            Self::Refused => "refused",
-            Self::UnknownType => "unknown_type",
-            Self::OneWay => "one_way",
-            Self::SilentChannel => "silent_channel",
-            Self::PartlyLate => "partly_late",
-            Self::PartlyRefused => "partly_refused",
-            Self::PartlyUnknownType => "partly_unknown_type",
-            Self::PartlyLost => "partly_lost",
-            Self::PartlyUnrecorded => "partly_unrecorded",
-        }
-    }
-
     /// The verdict of this name.
     pub fn of(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|verdict| verdict.name() == name)
+        Self::ALL.iter().copied().find(|verdict| verdict.name() == name)
     }
 }
 
@@ -81,6 +71,16 @@ pub enum VerdictWanted {
 }
 
 impl VerdictWanted {
+    /// What may be written, for descriptions.
+    pub fn words() -> String {
+        format!(
+            "{}; or {}: any but {}",
+            StreamVerdict::NAMES.join(", "),
+            Self::AnyFault.name(),
+            StreamVerdict::Ok.name()
+        )
+    }
+
     /// As it is written.
     pub const fn name(self) -> &'static str {
         match self {
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_name_is_a_verdicts_own_and_what_it_is_stored_under() {
-        for verdict in StreamVerdict::ALL {
+        for &verdict in StreamVerdict::ALL {
             assert_eq!(StreamVerdict::of(verdict.name()), Some(verdict));
             assert_eq!(serde_json::to_value(verdict).unwrap(), verdict.name());
             assert_eq!(verdict.name().parse(), Ok(VerdictWanted::Is(verdict)));
