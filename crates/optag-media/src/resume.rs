@@ -55,6 +55,7 @@ impl Call {
         call.matcher = saved.matcher;
         call.had_audio = saved.had_audio;
         call.paused = saved.paused;
+        call.vouched = saved.vouched;
         call.changed = true;
         if let Some(zero) = saved.zero.filter(|_| call.consent.stands()) {
             call.go_on(zero, frames, sockets_kept, now);
@@ -137,6 +138,7 @@ impl Call {
             zero: self.zero,
             had_audio: self.had_audio,
             paused: self.paused,
+            vouched: self.vouched,
             legs: self.legs.iter().map(Leg::save).collect(),
         }
     }

@@ -37,6 +37,9 @@ pub struct SavedCall {
     pub had_audio: bool,
     /// Whether the feed has paused it.
     pub paused: bool,
+    /// Until when, and at least since when, signalling had shown that it lives.
+    #[serde(default)]
+    pub vouched: Option<MonoTime>,
     /// Its streams, in channel order.
     pub legs: Vec<SavedLeg>,
 }
@@ -95,6 +98,7 @@ impl SavedCall {
             zero: None,
             had_audio: false,
             paused: false,
+            vouched: None,
             legs: legs.iter().zip(ports).map(saved).collect(),
         }
     }

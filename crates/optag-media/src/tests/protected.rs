@@ -122,16 +122,7 @@ fn trap_m1_a_key_that_changes_in_mid_call_loses_nothing() {
     bench.yes();
     let mut old = Phone::new(0, &key(1));
     old.talk(&mut bench, 0..100, |_| {});
-    let leg = LegPlan {
-        role: StreamRole::Other,
-        formats: vec![PayloadFormat { payload_type: 8, encoding: Encoding::Pcma }],
-        telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
-        comfort_noise: Vec::new(),
-        source: ExpectedSource::default(),
-        srtp: Some(plan(&[key(2)])),
-        rtcp: RtcpPlan::default(),
-    };
-    let renegotiate = Command::Renegotiate { stream: 0, plan: Box::new(leg) };
+    let renegotiate = Command::Renegotiate { stream: 0, plan: Box::new(leg_with(&[key(2)])) };
     bench.call.command(at(2_000), renegotiate, &mut bench.stats).unwrap();
     // The client goes on under the old key until our answer reaches it.
     old.talk(&mut bench, 100..110, |_| {});
@@ -139,4 +130,43 @@ fn trap_m1_a_key_that_changes_in_mid_call_loses_nothing() {
     assert_eq!(bench.end(4_000), Outcome::Recorded);
     assert_eq!((bench.stats.unproved, bench.stats.lost, bench.stats.received), (0, 0, 200));
     assert!(bench.peaks(0)[2..199].iter().all(|&peak| peak > 100));
+}
+
+#[test]
+fn a_new_key_with_new_numbers_is_placed_where_it_arrives() {
+    for ssrc in [0, 7] {
+        let mut bench = protected_call(&[key(1)]);
+        bench.yes();
+        Phone::new(0, &key(1)).talk(&mut bench, 0..100, |_| {});
+        let renegotiate = Command::Renegotiate { stream: 0, plan: Box::new(leg_with(&[key(2)])) };
+        bench.call.command(at(2_000), renegotiate, &mut bench.stats).unwrap();
+        // As a client that moves the call to another media server: key, numbers and clock begin anew.
+        let mut sender = SrtpSender::new(&key(2));
+        for n in 100..200u32 {
+            let ms = u64::from(n) * 20 + 20;
+            bench.tick_to(ms.max(bench.now_ms));
+            let clear = packet(ssrc, 40_000 + n as u16, 9_000_000 + n * 160, 8, &tone(n));
+            let mut out = [0; 512];
+            let length = sender.protect(&clear, &mut out).unwrap();
+            bench.hear(0, ms, &out[..length]);
+        }
+        assert_eq!(bench.end(4_000), Outcome::Recorded);
+        assert_eq!(bench.stats.unproved, 0, "SSRC {ssrc}");
+        let peaks = bench.peaks(0);
+        let silent: Vec<usize> = (2..199).filter(|&n| peaks[n] <= 100).collect();
+        assert!(silent.len() <= 3 && silent.iter().all(|n| (99..105).contains(n)), "SSRC {ssrc}: {silent:?}");
+    }
+}
+
+/// What a stream is renegotiated to: the same, with these keys.
+fn leg_with(keys: &[SrtpKey]) -> LegPlan {
+    LegPlan {
+        role: StreamRole::Other,
+        formats: vec![PayloadFormat { payload_type: 8, encoding: Encoding::Pcma }],
+        telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
+        comfort_noise: Vec::new(),
+        source: ExpectedSource::default(),
+        srtp: Some(plan(keys)),
+        rtcp: RtcpPlan::default(),
+    }
 }

@@ -139,3 +139,98 @@ fn a_call_is_saved_when_something_changes_and_seldom_otherwise() {
     unselected.talk(0..1_000, |_| true);
     assert!(unselected.out.is_empty(), "of a call that is not recorded nothing is written");
 }
+
+#[test]
+fn a_silent_call_lives_after_a_restart_for_as_long_as_signalling_vouched_for_it() {
+    let mut bench = Bench::new(true);
+    bench.yes();
+    bench.talk(0..100, |_| true);
+    bench.tick_to(2_000);
+    // As a session timer of half an hour says it; the sender is silent, which SRCs do on hold.
+    let command = Command::Alive { vouched: Duration::from_secs(1_800) };
+    bench.call.command(at(2_000), command, &mut bench.stats).unwrap();
+    bench.tick_to(15_000);
+    restart(&mut bench, 18_000, false);
+    bench.tick_to(1_801_000);
+    assert!(!bench.call.is_ended());
+    bench.tick_to(1_803_000);
+    assert!(bench.call.is_ended());
+}
+
+/// Both streams in real time, as `datagram` has them: of a stream and a frame.
+fn talk_as(bench: &mut Bench, frames: std::ops::Range<u32>, datagram: impl Fn(u8, u32) -> Option<Vec<u8>>) {
+    for n in frames {
+        let ms = u64::from(n) * 20 + 20;
+        bench.tick_to(ms.max(bench.now_ms));
+        for stream in 0..2u8 {
+            if let Some(datagram) = datagram(stream, n) {
+                bench.hear(stream.into(), ms, &datagram);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_sender_that_restarts_beside_the_recorder_is_heard_where_it_arrives() {
+    // The same sender with new numbers, and another one at the same address.
+    for other in [0, 5] {
+        let mut bench = Bench::new(true);
+        bench.yes();
+        bench.talk(0..200, |_| true);
+        bench.tick_to(4_000);
+        let before = bench.frames() as usize;
+        restart(&mut bench, 7_000, false);
+        talk_as(&mut bench, 350..600, |stream, n| {
+            Some(packet(stream + other, 30_000 + n as u16, 77_000_000 + n * 160, 8, &tone(n)))
+        });
+        assert_eq!(bench.end(12_000), Outcome::Recorded);
+        let blocks = bench.blocks();
+        assert_eq!(blocks.last().map(|block| block.first_frame + block.frames()), Some(600), "{other}");
+        for stream in 0..2 {
+            let peaks = &bench.peaks(stream)[before..];
+            let silent: Vec<usize> = (0..249).filter(|&n| peaks[n] <= 100).collect();
+            // It proves itself again, and that is all that is missing.
+            assert!(silent.iter().all(|&n| n < 6), "SSRC + {other}, stream {stream}: {silent:?}");
+        }
+    }
+}
+
+#[test]
+fn a_restart_while_the_sender_says_nothing_moves_nothing_that_it_says_later() {
+    // Comfort noise at the beginning of the silence alone, and again and again.
+    for every in [1_000, 10] {
+        let mut bench = Bench::new(true);
+        bench.yes();
+        let line = |stream: u8, n: u32| {
+            let (sequence, timestamp) = (n as u16, n * 160);
+            match n {
+                0..100 | 400.. => Some(packet(stream, sequence, timestamp, 8, &tone(n))),
+                // Sequence numbers go on with what is sent: one a packet.
+                _ if (n - 100).is_multiple_of(every) => {
+                    Some(packet(stream, (100 + (n - 100) / every) as u16, timestamp, 13, &[70]))
+                }
+                _ => None,
+            }
+        };
+        let later = |stream: u8, n: u32| {
+            let sent = 100 + 300_u32.div_ceil(every);
+            line(stream, n).map(|datagram| match n {
+                400.. => packet(stream, (sent + n - 400) as u16, n * 160, 8, &tone(n)),
+                _ => datagram,
+            })
+        };
+        talk_as(&mut bench, 0..200, line);
+        bench.tick_to(4_000);
+        let before = bench.frames() as usize;
+        restart(&mut bench, 5_000, false);
+        talk_as(&mut bench, 250..500, later);
+        assert_eq!(bench.end(10_000), Outcome::Recorded);
+        for stream in 0..2 {
+            // From frame 250 on.
+            let peaks = &bench.peaks(stream)[before..];
+            assert!(peaks[..149].iter().all(|&peak| peak < 20), "every {every}: {:?}", &peaks[..149]);
+            assert!(peaks[152..249].iter().all(|&peak| peak > 100), "every {every}: {:?}", &peaks[149..]);
+        }
+        assert_eq!((bench.stats.lost, bench.stats.late), (0, 0), "every {every}");
+    }
+}
