@@ -24,6 +24,13 @@ use optag_files::disk::{Access, Disk};
 /// Share of the cap at which new calls are refused.
 pub const FULL: f64 = 0.85;
 
+/// Share of the cap below which they are taken again.
+const ROOM_AGAIN: f64 = 0.83;
+
+/// Part of the floor that must be free beyond it before calls are taken again: what others write on the
+/// file system moves all the time, and senders should not be refused and taken in turn.
+const BEYOND_FLOOR: u64 = 10;
+
 /// How often the log says that new calls are refused.
 const TELL_EVERY: Duration = Duration::from_secs(600);
 
@@ -197,10 +204,8 @@ impl Writer {
         self.shared.disk_free_bytes.store(free, Ordering::Relaxed);
         let refusal = if self.pause.is_some() || space.is_none() {
             Some(Refusal::Unwritable)
-        } else if left == 0 {
-            Some(Refusal::Disk { free, floor })
         } else {
-            (of_cap >= FULL).then_some(Refusal::Cap { used, cap: config.max_bytes })
+            refuses((used, config.max_bytes), (free, floor), self.shared.refusal())
         };
         self.tell(refusal);
     }
@@ -220,6 +225,23 @@ impl Writer {
             _ => {}
         }
     }
+}
+
+/// Whether new calls are refused, of what the spool takes and may take, and of what is free and must stay
+/// so. `before`: why they were refused last; that ends a little later than it began. Units: bytes.
+fn refuses((used, cap): (u64, u64), (free, floor): (u64, u64), before: Option<Refusal>) -> Option<Refusal> {
+    let beyond = match before {
+        Some(Refusal::Disk { .. }) => floor / BEYOND_FLOOR,
+        _ => 0,
+    };
+    let full = match before {
+        Some(Refusal::Cap { .. }) => ROOM_AGAIN,
+        _ => FULL,
+    };
+    if free <= floor.saturating_add(beyond) {
+        return Some(Refusal::Disk { free, floor });
+    }
+    (used as f64 / cap.max(1) as f64 >= full).then_some(Refusal::Cap { used, cap })
 }
 
 /// Reads keys and segments, and gives back what segments had reserved and not used.
@@ -266,6 +288,31 @@ fn draw_node_id() -> Result<[u8; 16], SpoolError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_moves_about_a_limit_is_refused_once_and_taken_once() {
+        const FLOOR: u64 = 1_000;
+        const CAP: u64 = 100_000;
+        let changes = |states: &[(u64, u64)]| {
+            let mut before = None;
+            let mut changes = 0;
+            for &(used, free) in states {
+                let now = refuses((used, CAP), (free, FLOOR), before);
+                changes += usize::from(now.is_some() != before.is_some());
+                before = now;
+            }
+            (changes, before.is_some())
+        };
+        let about_the_floor = [(0, 1_001), (0, 1_000), (0, 1_001), (0, 999), (0, 1_100)];
+        assert_eq!(changes(&about_the_floor), (1, true));
+        assert_eq!(changes(&[(0, 1_000), (0, 1_101)]), (2, false));
+        let about_the_cap =
+            [(84_999, 9_000), (85_000, 9_000), (84_999, 9_000), (85_001, 9_000), (83_000, 9_000)];
+        assert_eq!(changes(&about_the_cap), (1, true));
+        assert_eq!(changes(&[(85_000, 9_000), (82_999, 9_000)]), (2, false));
+        // One limit's margin is not the other's.
+        assert_eq!(changes(&[(85_000, 1_050), (82_000, 1_050)]), (2, false));
+    }
 
     #[test]
     fn an_incarnation_is_never_used_again() {
