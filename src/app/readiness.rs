@@ -3,10 +3,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::time::Instant;
 
 use crate::app::caretaking::RulesWatch;
 use crate::app::erasing::Erasing;
@@ -20,13 +21,18 @@ use crate::metrics;
 
 /// Time between two looks.
 const INTERVAL: Duration = Duration::from_secs(5);
+/// The same while the store or the index does not work: that it works again is to be seen soon.
+const INTERVAL_WRONG: Duration = Duration::from_secs(1);
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long trying the store out may take.
 const TRYING: Duration = Duration::from_secs(20);
-/// The longest pause between two tries while the store does not work.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The longest pause between two tries while the store lists and does not pass them: a few small
+/// requests each.
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+/// The same while it passes them and refuses recordings: then recordings are tried.
+const LONGEST_PAUSE_FULL: Duration = Duration::from_secs(60);
 
 /// What was found last.
 #[derive(Debug, Default)]
@@ -50,17 +56,18 @@ struct StoreState {
 
 impl Health {
     /// Looks once. The store is listed each time, and tried out at the start, when its credentials
-    /// change, after anything failed, and until it works again.
-    pub async fn look(&self, erasing: &Erasing) {
+    /// change, after anything failed, and until it works again. True: something that deliveries wait for
+    /// may work again, so they should try.
+    pub async fn look(&self, erasing: &Erasing) -> bool {
         let index = tokio::time::timeout(PATIENCE, erasing.index.probe()).await;
         let index = matches!(index, Ok(Ok(())));
-        self.index.store(index, Ordering::Relaxed);
+        let had_index = self.index.swap(index, Ordering::Relaxed);
         metrics::index_up(index);
         metrics::key_memory_unlocked(locked::usage().unprotected);
-        self.look_at_store(&erasing.store).await;
+        self.look_at_store(&erasing.store).await || index && !had_index
     }
 
-    async fn look_at_store(&self, store: &Store) {
+    async fn look_at_store(&self, store: &Store) -> bool {
         let listed = within(PATIENCE, store.probe()).await;
         let failed = store.trouble.take();
         let credentials = store.credentials_stamp();
@@ -74,23 +81,29 @@ impl Health {
                 || failed.is_some() && state.wrong.is_none()
                 || state.wrong.is_some() && due
         };
+        let was_wrong = self.state().wrong.is_some();
+        let try_out = try_out && listed.is_ok();
         let tried = match listed {
             Err(why) => Err(why),
             Ok(()) if try_out => within(TRYING, store.try_out()).await,
             Ok(()) => self.state().wrong.clone().map_or(Ok(()), Err),
         };
+        let passes = tried.is_ok();
         // What was tried is small; a quota may refuse only what is not.
         let found = tried.and_then(|()| store.trouble.writes_fail().map_or(Ok(()), Err));
-        self.set(found, try_out);
+        self.set(found, try_out, if passes { LONGEST_PAUSE_FULL } else { LONGEST_PAUSE });
+        was_wrong && try_out && passes
     }
 
-    fn set(&self, found: Result<(), String>, tried: bool) {
+    /// What was found; where the store was tried out in vain, it is again after a pause that grows up to
+    /// `longest`. One that does not even list is tried as soon as it does.
+    fn set(&self, found: Result<(), String>, tried: bool, longest: Duration) {
         let mut state = self.state();
         state.tried |= tried;
         match (&found, tried) {
             (Ok(()), _) => state.again = None,
             (Err(_), true) => {
-                let pause = state.again.map_or(INTERVAL, |(_, pause)| (2 * pause).min(LONGEST_PAUSE));
+                let pause = state.again.map_or(INTERVAL_WRONG, |(_, pause)| 2 * pause).min(longest);
                 state.again = Some((Instant::now() + pause, pause));
             }
             (Err(_), false) => {}
@@ -126,11 +139,20 @@ impl Health {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks again and again until it is dropped; the start has looked once.
-    pub async fn run(self: Arc<Self>, erasing: Arc<Erasing>) {
+    /// Until the next look.
+    fn interval(&self) -> Duration {
+        let works = self.index.load(Ordering::Relaxed) && self.state().wrong.is_none();
+        if works { INTERVAL } else { INTERVAL_WRONG }
+    }
+
+    /// Looks again and again until it is dropped; the start has looked once. Deliveries that pause after
+    /// a failure try again as soon as that may have an end.
+    pub async fn run(self: Arc<Self>, erasing: Arc<Erasing>, settling: Arc<Settling>) {
         loop {
-            tokio::time::sleep(INTERVAL).await;
-            self.look(&erasing).await;
+            tokio::time::sleep(self.interval()).await;
+            if self.look(&erasing).await {
+                settling.wake();
+            }
         }
     }
 }
@@ -245,6 +267,41 @@ impl Readiness for Checks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::config::StoreConfig;
+
+    #[tokio::test(start_paused = true)]
+    async fn however_long_the_store_was_away_it_is_seen_within_seconds_that_it_works_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        let store = Store::open(&StoreConfig::Local { dir: path.clone() }).unwrap();
+        let health = Health::default();
+        health.index.store(true, Ordering::Relaxed);
+        health.look_at_store(&store).await;
+        assert_eq!((health.store_detail(), health.interval()), (String::new(), INTERVAL));
+        // It lists and takes nothing; then it does not even list.
+        for in_the_way in [path.join("recordings/probe"), path.clone()] {
+            let _ = std::fs::remove_dir_all(&in_the_way);
+            std::fs::create_dir_all(in_the_way.parent().unwrap()).unwrap();
+            std::fs::write(&in_the_way, "a file in the way").unwrap();
+            store.trouble.note_write(&Err::<(), _>(StoreError::Transient("503".into())));
+            let began = Instant::now();
+            let mut looks = 0;
+            while began.elapsed() < Duration::from_secs(1_800) {
+                assert!(!health.look_at_store(&store).await);
+                looks += 1;
+                tokio::time::advance(health.interval()).await;
+            }
+            assert!(!health.store_detail().is_empty() && looks > 1_000);
+            std::fs::remove_file(&in_the_way).unwrap();
+            std::fs::create_dir_all(&path).unwrap();
+            let mended = Instant::now();
+            while !health.look_at_store(&store).await {
+                tokio::time::advance(health.interval()).await;
+            }
+            assert_eq!(health.store_detail(), "");
+            assert!(mended.elapsed() <= Duration::from_secs(5), "{:?} of simulated time", mended.elapsed());
+        }
+    }
 
     #[tokio::test]
     async fn a_recorder_that_is_starting_is_not_ready_and_says_what_it_does() {

@@ -326,7 +326,8 @@ fn start_tasks(
         exporter,
     };
     tasks.spawn(publisher.run());
-    tasks.spawn(Arc::clone(health).run(Arc::clone(&opened.erasing)));
+    let settling = Arc::<Settling>::clone(&opened.settling);
+    tasks.spawn(Arc::clone(health).run(Arc::clone(&opened.erasing), settling));
     let sweeper = Sweeper {
         erasing: Arc::clone(&opened.erasing),
         time: Arc::clone(&opened.time),

@@ -168,6 +168,11 @@ impl Settling {
         self.hurried.notify_waiters();
     }
 
+    /// What failed may work again: who pauses after a failure tries again at once.
+    pub fn wake(&self) {
+        self.hurried.notify_waiters();
+    }
+
     /// Pauses after a failure; shorter where there is a hurry.
     pub async fn pause(&self, pause: Duration) {
         let mut hurried = std::pin::pin!(self.hurried.notified());
@@ -274,6 +279,10 @@ mod tests {
         all.await;
         let mut pause = Box::pin(settling.pause(Duration::from_secs(3_600)));
         assert!(futures::poll!(&mut pause).is_pending());
+        settling.wake();
+        pause.await;
+        let mut pause = Box::pin(settling.pause(Duration::from_secs(3_600)));
+        assert!(futures::poll!(&mut pause).is_pending(), "one that begins later is as long as ever");
         settling.hurry();
         pause.await;
     }
