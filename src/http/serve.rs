@@ -26,8 +26,6 @@ use super::patience::{Activity, Busy, Patient};
 use crate::base::owner::owner;
 use crate::metrics::{self, ConnectionClosed};
 
-/// Time that open requests get after the shutdown began.
-const DRAIN: Duration = Duration::from_secs(10);
 /// Pause after the system refused a connection (no descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a connection must have been idle to give its place to a new one.
@@ -60,9 +58,9 @@ impl Default for ConnectionLimits {
 }
 
 /// An open connection.
-    /// Whom its address stands for.
 struct Open {
     task: AbortHandle,
+    /// Whom its address stands for.
     peer: IpAddr,
     activity: Arc<Activity>,
 }
@@ -116,7 +114,8 @@ impl Connections {
     }
 }
 
-/// Serves until `shutdown` is ready, then lets open requests end, for a while.
+/// Serves until `shutdown` is ready, then lets open requests end. Whoever waits no longer drops it, and
+/// with it what is open.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -152,11 +151,7 @@ pub async fn serve(
     }
     drop(listener);
     stop.send_replace(true);
-    let tasks = &mut connections.tasks;
-    let drained = tokio::time::timeout(DRAIN, async { while tasks.join_next().await.is_some() {} }).await;
-    if drained.is_err() {
-        tracing::warn!(open = tasks.len(), "connections were closed before their requests ended");
-    }
+    while connections.tasks.join_next().await.is_some() {}
 }
 
 async fn converse(
@@ -166,12 +161,12 @@ async fn converse(
     activity: Arc<Activity>,
     mut stopping: watch::Receiver<bool>,
 ) {
-        let activity = Arc::clone(&at_work);
     let at_work = activity.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
         let (answer, answering) = (router.clone().oneshot(request), at_work.answering());
+        let activity = Arc::clone(&at_work);
         async move {
             let answer = answer.await;
             drop(answering);
