@@ -5,9 +5,10 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::task::JoinSet;
 
 use crate::app::backoff::Backoff;
@@ -15,7 +16,8 @@ use crate::app::durable::destroy_key;
 use crate::app::erasing::Erasing;
 use crate::app::pace::Pace;
 use crate::app::settling::{Closing, Settling, Unsettled};
-use crate::archive::deliver::{DeliverError, Deliverer, Records, Source};
+use crate::archive::deliver::{DeliverError, Deliverer, Records, Source, UploadNotes};
+use crate::archive::looking::StoredObject;
 use crate::archive::manifest::Manifest;
 use crate::archive::recording::AssembleError;
 use crate::archive::store::StoreError;
@@ -30,6 +32,9 @@ use crate::spool::{Spool, SpoolError};
 
 /// Deliveries at a time where the store bears it; [`Deliverer`] bounds their memory.
 const MOST: usize = 6;
+
+/// How long the index may take to note that an upload begins.
+const NOTING: Duration = Duration::from_secs(5);
 
 /// Why a call is not settled yet.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +78,8 @@ pub struct Delivery {
 impl Delivery {
     /// What settles `settling`'s calls.
     pub fn new(settling: Arc<Settling>, erasing: Arc<Erasing>) -> Self {
-        let deliverer = Deliverer::new(erasing.vault.clone());
+        let notes = Arc::new(Notes(Arc::clone(&erasing)));
+        let deliverer = Deliverer::new(erasing.vault.clone()).noting(notes);
         Self { settling, erasing, deliverer, pace: Pace::new(MOST) }
     }
 
@@ -149,7 +155,7 @@ impl Delivery {
                     manifest
                 }
             };
-            erasing.index.put_stored(id, &manifest.stored).await?;
+            erasing.index.put_delivered(id, &manifest.stored).await?;
             erasing.index.put_recording(&manifest).await?;
         }
         // A yes that was taken back after the call's end: nothing else is said of the call.
@@ -193,6 +199,24 @@ impl Delivery {
             outcome,
         };
         Ok(self.erasing.index.put_call(&row).await?)
+    }
+}
+
+/// Uploads in parts, noted in the index.
+pub struct Notes(pub Arc<Erasing>);
+
+impl UploadNotes for Notes {
+    fn begun(&self, id: CallId, name: String, upload: String) -> BoxFuture<'_, ()> {
+        async move {
+            let place = self.0.store.place();
+            let object = StoredObject { name, version: None, upload: Some(upload) };
+            let noted = tokio::time::timeout(NOTING, self.0.index.note_upload(id, &place, object)).await;
+            if !matches!(noted, Ok(Ok(()))) {
+                // Recordings go on to the store while the index is away.
+                tracing::warn!(call = %id, "an upload begins that the index could not note");
+            }
+        }
+        .boxed()
     }
 }
 

@@ -133,6 +133,7 @@ impl Importer {
         })?;
         let bodies = Arc::new(call.bodies);
         let records = move || {
+            erasing.index.put_delivered(id, &manifest.stored).await?;
             let (bodies, count) = (Arc::clone(&bodies), bodies.len());
             Ok(Records::new(0, (0..count).map(move |n| Ok(bodies[n].clone()))))
         };

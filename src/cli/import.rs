@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use super::ConfigArgs;
 use super::installation::existing;
+use crate::app::delivery::Notes;
 use crate::app::importing::Importer;
 use crate::app::open::open;
 use crate::archive::deliver::Deliverer;
@@ -79,7 +80,8 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let config = Arc::new(existing(&args.config)?);
     let opened = open(Arc::clone(&config), None, |_| {}).await?.alone()?;
     let importer = Importer {
-        deliverer: Deliverer::new(opened.erasing.vault.clone()),
+        deliverer: Deliverer::new(opened.erasing.vault.clone())
+            .noting(Arc::new(Notes(Arc::clone(&opened.erasing)))),
         opened,
         dir,
         is_trial: args.dry_run,

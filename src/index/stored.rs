@@ -4,14 +4,29 @@
 use sqlx::Row;
 
 use super::{Index, IndexError};
-use crate::archive::looking::Stored;
+use crate::archive::looking::{Stored, StoredObject};
 use crate::base::id::CallId;
 
+/// Uploads of one recording that are remembered; the store's lists are the other way to find them.
+const UPLOADS: usize = 64;
+
 impl Index {
-    /// Keeps what a delivery left in the store; a later delivery of the same takes its place.
+    /// Keeps what a delivery left in the store; a later delivery of the same takes its place. Uploads that
+    /// were noted as begun stay known, as some may not have ended.
     ///
     /// Errors: it is not durable.
-    pub async fn put_stored(&self, id: CallId, stored: &Stored) -> Result<(), IndexError> {
+    pub async fn put_delivered(&self, id: CallId, stored: &Stored) -> Result<(), IndexError> {
+        let mut stored = stored.clone();
+        let known = self.stored(id).await?.filter(|known| known.place == stored.place).unwrap_or_default();
+        let ended: Vec<String> = stored.objects.iter().filter_map(|one| one.upload.clone()).collect();
+        let begun = known.objects.into_iter().filter(|one| {
+            one.version.is_none() && one.upload.as_ref().is_some_and(|upload| !ended.contains(upload))
+        });
+        stored.objects.extend(begun);
+        self.put_stored(id, &stored).await
+    }
+
+    async fn put_stored(&self, id: CallId, stored: &Stored) -> Result<(), IndexError> {
         let objects = serde_json::to_string(&stored.objects).unwrap_or_default();
         sqlx::query(
             "INSERT INTO stored (id, place, objects) VALUES ($1, $2, $3)
@@ -23,6 +38,20 @@ impl Index {
         .execute(&self.database.pool)
         .await?;
         Ok(())
+    }
+
+    /// Keeps that an upload in parts begins, beside what is known already of the same store.
+    ///
+    /// Errors: it is not durable.
+    pub async fn note_upload(&self, id: CallId, place: &str, object: StoredObject) -> Result<(), IndexError> {
+        let mut stored = self.stored(id).await?.filter(|stored| stored.place == place).unwrap_or_default();
+        if stored.objects.contains(&object) {
+            return Ok(());
+        }
+        stored.objects.drain(..stored.objects.len().saturating_sub(UPLOADS - 1));
+        place.clone_into(&mut stored.place);
+        stored.objects.push(object);
+        self.put_stored(id, &stored).await
     }
 
     /// What a recording's delivery left in the store, if that was kept.
@@ -56,7 +85,6 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::looking::StoredObject;
     use crate::index::IndexPlace;
 
     #[tokio::test]
@@ -77,10 +105,37 @@ mod tests {
             ],
         };
         for version in ["v1", "v2"] {
-            index.put_stored(id, &stored(version)).await.unwrap();
+            index.put_delivered(id, &stored(version)).await.unwrap();
             assert_eq!(index.stored(id).await.unwrap(), Some(stored(version)));
         }
         index.forget_stored(id).await.unwrap();
         assert_eq!(index.stored(id).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn uploads_that_began_are_known_before_and_after_the_delivery() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = Index::open(&IndexPlace::Sqlite(dir.path().join("index.sqlite")), "45").await.unwrap();
+        let id = CallId::from_bytes([9; 16]);
+        let upload = |upload: &str| StoredObject {
+            name: "a.opus".into(),
+            version: None,
+            upload: Some(upload.to_owned()),
+        };
+        for name in ["one", "two", "two"] {
+            index.note_upload(id, "here", upload(name)).await.unwrap();
+        }
+        let known = index.stored(id).await.unwrap().unwrap();
+        assert_eq!(known, Stored { place: "here".into(), objects: vec![upload("one"), upload("two")] });
+        let finished = StoredObject { version: Some("v".into()), ..upload("two") };
+        let delivered = Stored { place: "here".into(), objects: vec![finished.clone()] };
+        index.put_delivered(id, &delivered).await.unwrap();
+        assert_eq!(index.stored(id).await.unwrap().unwrap().objects, [finished, upload("one")]);
+        for n in 0..2 * UPLOADS {
+            index.note_upload(id, "here", upload(&n.to_string())).await.unwrap();
+        }
+        assert_eq!(index.stored(id).await.unwrap().unwrap().objects.len(), UPLOADS);
+        index.note_upload(id, "elsewhere", upload("one")).await.unwrap();
+        assert_eq!(index.stored(id).await.unwrap().unwrap().objects.len(), 1);
     }
 }

@@ -51,6 +51,8 @@ pub trait Rows: Send + Sync {
     /// What the delivery of a recording left in the store. `None`: there is no row of a recording
     /// that was delivered and not erased.
     fn delivered(&self, id: CallId) -> BoxFuture<'_, Result<Option<Stored>, IndexError>>;
+    /// What a delivery that did not end may have left: uploads that began.
+    fn begun(&self, id: CallId) -> BoxFuture<'_, Result<Option<Stored>, IndexError>>;
     /// Takes everything personal out of the row, if there is one. Of a call whose consent was
     /// withdrawn only that is said from then on.
     fn reduce(&self, id: CallId, cause: Cause, at: WallTime) -> BoxFuture<'_, Result<(), IndexError>>;
@@ -176,11 +178,16 @@ impl Eraser<'_> {
         self.keys.destroy(id).await.map_err(|error| (Step::SpoolKey, EraseError::Spool(error)))?;
         // While the index is away the store is emptied by name all the same; the rest waits.
         let delivered = self.index.delivered(id).await;
-        let stored = delivered.as_ref().ok().and_then(Option::as_ref);
+        let begun = match &delivered {
+            Ok(None) => self.index.begun(id).await,
+            _ => Ok(None),
+        };
+        let stored = [&delivered, &begun].into_iter().find_map(|one| one.as_ref().ok()?.as_ref());
         let gone = self.empty(id, stored).await.map_err(|error| (Step::Store, error))?;
         let delivered = delivered.map_err(|error| (Step::Index, error.into()))?;
         if let Some(stored) = delivered.filter(|_| gone.is_empty()) {
             self.explain(id, stored, now).map_err(|error| (Step::Store, error))?;
+        begun.map_err(|error| (Step::Index, error.into()))?;
         }
         self.index.reduce(id, cause, now).await.map_err(|error| (Step::Index, error.into()))?;
         self.log.done(id, now, gone.clone()).await.map_err(|error| (Step::Done, error))?;
@@ -304,3 +311,7 @@ impl Rows for Index {
         .boxed()
     }
 }
+    fn begun(&self, id: CallId) -> BoxFuture<'_, Result<Option<Stored>, IndexError>> {
+        async move { self.stored(id).await }.boxed()
+    }
+

@@ -200,6 +200,10 @@ impl Rows for Twin {
         async move {
             gap().await;
             (self.world().row, self.world().row_since) = (false, false);
+    fn begun(&self, _: CallId) -> BoxFuture<'_, Result<Option<Stored>, IndexError>> {
+        async { Ok(None) }.boxed()
+    }
+
             Ok(())
         }
         .boxed()

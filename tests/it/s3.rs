@@ -10,12 +10,13 @@ use aws_sdk_s3::types::{
     BucketLifecycleConfiguration, BucketVersioningStatus, ExpirationStatus, LifecycleExpiration,
     LifecycleRule, LifecycleRuleFilter, VersioningConfiguration,
 };
-use optag::app::config::{S3Config, S3Credentials, StoreConfig};
+use optag::app::config::StoreConfig;
 use optag::archive::lifecycle::{Drift, RULE_ID};
 use optag::archive::store::{Store, StoreError};
 
 use crate::phone::{Leg, talk, voice};
 use crate::server::{Server, Settings, call_request};
+use crate::stores::s3_at;
 
 /// A gateway that ends with the test.
 pub struct Gateway {
@@ -54,23 +55,7 @@ impl Gateway {
     }
 
     pub fn store(&self, bucket: &str) -> Store {
-        Store::open(&StoreConfig::S3(S3Config {
-            bucket: bucket.into(),
-            endpoint: Some(self.endpoint.clone()),
-            region: "us-east-1".into(),
-            credentials: Some(S3Credentials {
-                access_key_id: "testkey".to_owned().into(),
-                secret_access_key: "testsecret".to_owned().into(),
-                session_token: None,
-            }),
-            credentials_file: None,
-            proxy: None,
-            path_style: true,
-            allow_http: true,
-            ca_file: None,
-            manage_lifecycle: true,
-        }))
-        .unwrap()
+        Store::open(&StoreConfig::S3(s3_at(&self.endpoint, bucket, ("testkey", "testsecret")))).unwrap()
     }
 }
 

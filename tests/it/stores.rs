@@ -53,23 +53,8 @@ impl Bucket {
     }
 
     fn store(&self) -> Store {
-        Store::open(&StoreConfig::S3(S3Config {
-            bucket: "calls".into(),
-            endpoint: Some(self.endpoint.clone()),
-            region: self.region.into(),
-            credentials: Some(S3Credentials {
-                access_key_id: self.key.clone().into(),
-                secret_access_key: self.secret.clone().into(),
-                session_token: None,
-            }),
-            credentials_file: None,
-            proxy: None,
-            path_style: true,
-            allow_http: true,
-            ca_file: None,
-            manage_lifecycle: true,
-        }))
-        .unwrap()
+        let config = s3_at(&self.endpoint, "calls", (&self.key, &self.secret));
+        Store::open(&StoreConfig::S3(S3Config { region: self.region.into(), ..config })).unwrap()
     }
 
     /// Waits until it answers.
@@ -79,6 +64,26 @@ impl Bucket {
             assert!(Instant::now() < until, "{error}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+}
+
+/// A bucket behind an endpoint, by its path, with a key and its secret; our rule is set.
+pub fn s3_at(endpoint: &str, bucket: &str, (key, secret): (&str, &str)) -> S3Config {
+    S3Config {
+        bucket: bucket.into(),
+        endpoint: Some(endpoint.to_owned()),
+        region: "us-east-1".into(),
+        credentials: Some(S3Credentials {
+            access_key_id: key.to_owned().into(),
+            secret_access_key: secret.to_owned().into(),
+            session_token: None,
+        }),
+        credentials_file: None,
+        proxy: None,
+        path_style: true,
+        allow_http: true,
+        ca_file: None,
+        manage_lifecycle: true,
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use optag::archive::copies::CopyKind;
-use optag::archive::deliver::Deliverer;
+use optag::archive::deliver::{Deliverer, UploadNotes};
 use optag::archive::looking::{Sought, Stored, StoredObject};
 use optag::archive::store::{Store, StoreError};
 use optag::base::id::CallId;
@@ -19,7 +19,7 @@ use optag::retention::holds::{HoldPolicy, Holds};
 use optag::retention::under_way::UnderWay;
 
 use super::double::{Double, Lie};
-use super::{call, store, vault};
+use super::{call, long_call, store, vault};
 
 /// No spool.
 struct NoKeys;
@@ -49,10 +49,15 @@ impl Delivered {
             Deliverer::new(vault(store(&double), &dir.path().join("keys"))).deliver(&source).await;
         let manifest = delivered.unwrap();
         let index = Index::open(&place(dir.path()), "45").await.unwrap();
-        index.put_stored(id, &manifest.stored).await.unwrap();
+        index.put_delivered(id, &manifest.stored).await.unwrap();
         index.put_recording(&manifest).await.unwrap();
         let log = DeletionLog::open(&dir.path().join("deletions.log")).unwrap();
         let under_way = UnderWay::open(&dir.path().join("erasing")).unwrap();
+        Self::of(double, id, index, dir)
+    }
+
+    /// Of which an erasure was ordered.
+    fn of(double: Double, id: CallId, index: Index, dir: tempfile::TempDir) -> Self {
         let policy = HoldPolicy { allowed: false, lawful_bases: vec![], ends_anyway: false };
         let holds = Holds::open(&dir.path().join("holds.json"), policy).unwrap();
         let custody = Custody::new(Signer::load_or_create(&dir.path().join("signing.key")).unwrap(), holds);
@@ -220,4 +225,80 @@ async fn invariant_08_copies_of_keys_and_torn_objects_are_looked_for_by_name() {
     store.delete_all("recordings/keys/a.key").await.unwrap();
     let state = double.state.lock().unwrap();
     assert!(state.versions.get("recordings/keys/a.key").is_none_or(Vec::is_empty));
+}
+
+/// Notes uploads in an index.
+struct Noting(Index, String);
+
+impl UploadNotes for Noting {
+    fn begun(&self, id: CallId, name: String, upload: String) -> BoxFuture<'_, ()> {
+        let object = StoredObject { name, version: None, upload: Some(upload) };
+        async move { self.0.note_upload(id, &self.1, object).await.unwrap() }.boxed()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_08_an_upload_of_a_delivery_that_died_goes_though_no_list_shows_it() {
+    let double = Double::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&double);
+    let (id, source) = long_call();
+    let index = Index::open(&place(dir.path()), "45").await.unwrap();
+    let notes = Arc::new(Noting(index.clone(), store.place()));
+    let deliverer = Deliverer::new(vault(store.clone(), &dir.path().join("keys"))).noting(notes);
+    // The process dies once a part has arrived.
+    let delivery = tokio::spawn(async move { deliverer.deliver(&source).await });
+    let deadline = Instant::now() + crate::server::PATIENCE;
+    while double.state.lock().unwrap().parts == 0 {
+        assert!(Instant::now() < deadline && !delivery.is_finished());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    delivery.abort();
+    let _ = delivery.await;
+    assert_eq!(double.state.lock().unwrap().uploads.len(), 1);
+    // Its caller wants it erased, and the store's list of uploads leaves it out.
+    double.lie(&[Lie::HidesUploads]);
+    let delivered = Delivered::of(double, id, index, dir);
+    let gone = delivered.complete(&store).await.unwrap();
+    assert!(gone.iter().any(|name| name.contains("?uploadId=upload-")), "{gone:?}");
+    assert!(delivered.double.state.lock().unwrap().uploads.is_empty());
+    assert!(!delivered.is_open());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_removed_by_hand_is_erased_once_someone_accepts_it_and_the_receipt_says_so() {
+    let delivered = Delivered::to(Double::start().await).await;
+    let stem = optag::archive::key::stem(delivered.id);
+    let store = store(&delivered.double);
+    let removed = {
+        let mut state = delivered.double.state.lock().unwrap();
+        let ours: Vec<String> = state.objects.keys().filter(|key| key.starts_with(&stem)).cloned().collect();
+        ours.into_iter().map(|key| state.objects.remove_entry(&key).unwrap()).collect::<Vec<_>>()
+    };
+    let refused = delivered.complete(&store).await.unwrap_err();
+    assert!(matches!(refused, (Step::Store, EraseError::NothingFound { .. })), "{refused:?}");
+    delivered.under_way.accept_missing(delivered.id).unwrap();
+    // Accepted or not: what is there is deleted, and then nothing is said to have been missing.
+    delivered.double.state.lock().unwrap().objects.extend(removed[..1].to_vec());
+    let refused = {
+        delivered.double.lie(&[Lie::RefusesDeletes]);
+        delivered.complete(&store).await
+    };
+    assert!(refused.is_err() && delivered.left() == 1 && delivered.is_open());
+    delivered.double.lie(&[]);
+    assert_eq!(delivered.complete(&store).await.unwrap().len(), 1);
+    assert!(!delivered.log.history(delivered.id).unwrap().unwrap().1.unwrap().accepted_missing);
+
+    let missing = Delivered::to(Double::start().await).await;
+    let stem = optag::archive::key::stem(missing.id);
+    missing.double.state.lock().unwrap().objects.retain(|key, _| !key.starts_with(&stem));
+    missing.under_way.accept_missing(missing.id).unwrap();
+    let gone = missing.complete(&super::store(&missing.double)).await.unwrap();
+    assert!(gone.is_empty() && !missing.is_open());
+    let (order, done) = missing.log.history(missing.id).unwrap().unwrap();
+    let receipt = optag::retention::receipt::sign(&missing.custody.signer, order, done.unwrap()).unwrap();
+    let receipt: optag::retention::receipt::Receipt = receipt.read().unwrap();
+    assert!(receipt.accepted_missing && receipt.deleted.is_empty());
+    assert!(missing.index.get(missing.id).await.unwrap().unwrap().caller_number.is_none());
+    assert!(!missing.under_way.accepts_missing(missing.id).unwrap());
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use optag::archive::key::PROBE_PREFIX;
 
 use super::double::{Double, Lie};
-use super::store;
-use crate::server::{PATIENCE, Server, Settings};
+use super::{recorder, store};
+use crate::server::PATIENCE;
 
 fn probes(double: &Double) -> usize {
     let state = double.state.lock().unwrap();
@@ -45,15 +45,7 @@ async fn a_try_says_what_does_not_work_in_the_stores_own_words_and_leaves_nothin
 async fn a_store_that_lists_and_refuses_writes_does_not_work_until_it_takes_them() {
     let double = Double::start().await;
     let dir = tempfile::tempdir().unwrap();
-    let mut settings = Settings::with_ports((22_600, 22_640));
-    settings.extra = format!(
-        "[store]\nkind = \"s3\"\nbucket = \"bucket\"\nendpoint = \"{}\"\nallow_http = true\n",
-        double.endpoint
-    );
-    settings.env = [("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "secret")]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into();
-    let server = Server::start(dir.path(), &settings).await;
+    let server = recorder(&double, dir.path(), (22_600, 22_640)).await;
     server.metric_reaches("optag_store_up", 1.0).await;
     double.lie(&[Lie::RefusesWrites]);
     let id = super::admitted_and_ended(&server).await;

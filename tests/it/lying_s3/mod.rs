@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use optag::app::config::{S3Config, S3Credentials, StoreConfig};
+use optag::app::config::{S3Config, StoreConfig};
 use optag::archive::deliver::{Deliverer, Records, Source};
 use optag::archive::key::{self, Kind};
 use optag::archive::put::{PART_BYTES, Part};
@@ -29,6 +29,7 @@ use optag::media::output::{Ended, EndedBy, MediaBlock};
 use optag::spool::MasterKey;
 use optag::spool::record::Body;
 
+use crate::stores::s3_at;
 use double::{Double, FAULTS, Fault};
 
 /// Tries within which a delivery must be done once the store behaves.
@@ -39,22 +40,7 @@ fn store(double: &Double) -> Store {
 }
 
 fn config(double: &Double) -> S3Config {
-    S3Config {
-        bucket: "bucket".into(),
-        endpoint: Some(double.endpoint.clone()),
-        region: "us-east-1".into(),
-        credentials: Some(S3Credentials {
-            access_key_id: "key".to_owned().into(),
-            secret_access_key: "secret".to_owned().into(),
-            session_token: None,
-        }),
-        credentials_file: None,
-        proxy: None,
-        path_style: true,
-        allow_http: true,
-        ca_file: None,
-        manage_lifecycle: false,
-    }
+    S3Config { manage_lifecycle: false, ..s3_at(&double.endpoint, "bucket", ("key", "secret")) }
 }
 
 fn vault(store: Store, dir: &std::path::Path) -> Vault {
@@ -64,6 +50,16 @@ fn vault(store: Store, dir: &std::path::Path) -> Vault {
 
 /// A call of 100 ms, as a spool would give it.
 fn call() -> (CallId, Source) {
+    call_of(1, 40)
+}
+
+/// One that goes up in parts.
+fn long_call() -> (CallId, Source) {
+    call_of(1_700, 1_000)
+}
+
+/// A call of so many blocks of 100 ms, with packets of so many bytes.
+fn call_of(blocks: u32, packet: u16) -> (CallId, Source) {
     let at = WallTime::from_unix_micros(1_750_000_000_000_000);
     let id = CallId::new_at(at);
     let facts = CallFacts {
@@ -86,17 +82,33 @@ fn call() -> (CallId, Source) {
         evidence: Evidence::Clock,
         terms: None,
     };
-    let block = MediaBlock {
-        first_frame: 0,
+    let block = |n| MediaBlock {
+        first_frame: 5 * n,
         streams: 1,
-        lengths: vec![40; 5],
+        lengths: vec![packet; 5],
         peaks: vec![9; 5],
-        bytes: vec![8; 200],
+        bytes: vec![8; 5 * usize::from(packet)],
     };
-    let ended = Ended { at, by: EndedBy::Feed, outcome: Outcome::Recorded, frames: 5, streams: vec![] };
-    let bodies = [Body::Opened(facts), Body::Consent(granted), Body::Media(block), Body::Closed(ended)];
+    let frames = 5 * blocks;
+    let ended = Ended { at, by: EndedBy::Feed, outcome: Outcome::Recorded, frames, streams: vec![] };
+    let mut bodies = vec![Body::Opened(facts), Body::Consent(granted)];
+    bodies.extend((0..blocks).map(|n| Body::Media(block(n))));
+    bodies.push(Body::Closed(ended));
     let records = move || Ok(Records::new(0, bodies.clone().into_iter().map(Ok)));
     (id, Source { records: Arc::new(records), secret: optag::base::locked::Secret::copy_of(&[6; 32]) })
+}
+
+/// A recorder whose store is the double; its own files lie in `dir`.
+async fn recorder(double: &Double, dir: &std::path::Path, ports: (u16, u16)) -> crate::server::Server {
+    let mut settings = crate::server::Settings::with_ports(ports);
+    settings.extra = format!(
+        "[store]\nkind = \"s3\"\nbucket = \"bucket\"\nendpoint = \"{}\"\nallow_http = true\n",
+        double.endpoint
+    );
+    settings.env = [("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "secret")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+    crate::server::Server::start(dir, &settings).await
 }
 
 /// As [`admitted_and_ended`], until it can be listened to.

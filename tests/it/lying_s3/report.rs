@@ -6,7 +6,7 @@ use optag::base::id::CallId;
 use serde_json::Value;
 
 use super::double::{Double, Lie};
-use crate::server::{Server, Settings};
+use crate::server::Server;
 
 async fn compared(server: &Server) -> (bool, u64, String) {
     let (status, report) = server.ask("GET", "/api/v1/retention/report", None).await;
@@ -19,15 +19,7 @@ async fn compared(server: &Server) -> (bool, u64, String) {
 async fn the_report_compares_index_and_store_both_ways_and_by_name() {
     let double = Double::start().await;
     let dir = tempfile::tempdir().unwrap();
-    let mut settings = Settings::with_ports((22_650, 22_690));
-    settings.extra = format!(
-        "[store]\nkind = \"s3\"\nbucket = \"bucket\"\nendpoint = \"{}\"\nallow_http = true\n",
-        double.endpoint
-    );
-    settings.env = [("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "secret")]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into();
-    let server = Server::start(dir.path(), &settings).await;
+    let server = super::recorder(&double, dir.path(), (22_650, 22_690)).await;
     let id = super::recorded(&server).await;
     assert_eq!(compared(&server).await, (true, 0, "[]".into()));
     // There, and no list shows it.

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
@@ -25,6 +27,7 @@ use super::store::StoreError;
 use super::vault::{Vault, VaultError};
 use crate::spool::record::Body;
 use optag_core::hex::unhex;
+use optag_core::id::CallId;
 use optag_core::locked::Secret;
 
 /// Memory of all uploads together. Units: KiB.
@@ -76,17 +79,31 @@ pub struct Source {
     pub secret: Secret,
 }
 
+/// Keeps which uploads have begun: a process may end before it knows how one ended, and the store's lists
+/// may leave it out when the recording is erased.
+pub trait UploadNotes: Send + Sync {
+    /// An upload of this recording begins, as object `name`. Best effort: the store's lists are the other
+    /// way to find it.
+    fn begun(&self, id: CallId, name: String, upload: String) -> BoxFuture<'_, ()>;
+}
+
 /// Delivers recordings; clones share the memory that it may take.
 #[derive(Clone)]
 pub struct Deliverer {
     vault: Vault,
     room: Arc<Semaphore>,
+    notes: Option<Arc<dyn UploadNotes>>,
 }
 
 impl Deliverer {
     /// Delivers to `vault`.
     pub fn new(vault: Vault) -> Self {
-        Self { vault, room: Arc::new(Semaphore::new(ROOM_KIB)) }
+        Self { vault, room: Arc::new(Semaphore::new(ROOM_KIB)), notes: None }
+    }
+
+    /// The same; `notes` are told of each upload in parts before it is sent.
+    pub fn noting(self, notes: Arc<dyn UploadNotes>) -> Self {
+        Self { notes: Some(notes), ..self }
     }
 
     /// Delivers the recording that the source's records hold.
@@ -114,7 +131,12 @@ impl Deliverer {
             let (parts, received) = mpsc::channel(1);
             let (room, runtime) = (Arc::clone(&self.room), Handle::current());
             let packed = tokio::task::spawn_blocking(move || packing.parts(&parts, &room, &runtime));
-            let stored = self.vault.store().put_parts(&audio, received).await;
+            let id = manifest.id();
+            let begun = |upload| match &self.notes {
+                Some(notes) => notes.begun(id, audio.clone(), upload),
+                None => std::future::ready(()).boxed(),
+            };
+            let stored = self.vault.store().put_parts_noted(&audio, received, &begun).await;
             // Where the store gave up, so did the packing; where the packing failed, it tells why.
             match (packed.await.map_err(failed)?, stored) {
                 (Ok(()), stored) => stored?,

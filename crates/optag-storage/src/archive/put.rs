@@ -5,11 +5,13 @@
 //! store kept of such a try, and is removed; anything else is for a person to look at.
 //!
 //! A long object goes up in parts. The store itself remembers them: a try that begins anew, after
-//! an outage or a crash, lists what is there and sends the rest. No ledger here can disagree.
+//! an outage or a crash, lists what is there and sends the rest. That an upload begins is told to whoever
+//! must find it even where the store's list leaves it out.
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, TryStreamExt};
 use md5::{Digest, Md5};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
@@ -51,6 +53,9 @@ pub struct Part {
     /// The memory that they take, given back when the part is dropped.
     pub room: Option<OwnedSemaphorePermit>,
 }
+
+/// Is told the id of an upload in parts that begins or goes on.
+pub type Begun<'a> = &'a (dyn Fn(String) -> BoxFuture<'a, ()> + Send + Sync);
 
 /// What has the name that we want.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,19 +104,37 @@ impl Store {
     /// Errors: as [`StoreError`]; nothing may be relied on. The next try goes on with the parts
     /// that are stored.
     pub async fn put_parts(&self, name: &str, parts: mpsc::Receiver<Part>) -> Result<Verified, StoreError> {
-        let stored = self.store_parts(name, parts).await;
+        self.put_parts_noted(name, parts, &|_| std::future::ready(()).boxed()).await
+    }
+
+    /// The same; `begun` is told of the upload, where it needs one, before any part of it is sent, and is
+    /// waited for.
+    ///
+    /// Errors: as above.
+    pub async fn put_parts_noted(
+        &self,
+        name: &str,
+        parts: mpsc::Receiver<Part>,
+        begun: Begun<'_>,
+    ) -> Result<Verified, StoreError> {
+        let stored = self.store_parts(name, parts, begun).await;
         self.trouble.note_write(&stored);
         stored
     }
 
-    async fn store_parts(&self, name: &str, mut parts: mpsc::Receiver<Part>) -> Result<Verified, StoreError> {
+    async fn store_parts(
+        &self,
+        name: &str,
+        mut parts: mpsc::Receiver<Part>,
+        begun: Begun<'_>,
+    ) -> Result<Verified, StoreError> {
         match self.objects.head(&Path::from(name)).await {
             Ok(_) => return self.compare_parts(name, parts).await,
             Err(Error::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
         }
         let wanted = match &self.s3 {
-            Some(s3) => Box::pin(s3.upload(name, &mut parts)).await?,
+            Some(s3) => Box::pin(s3.upload(name, &mut parts, begun)).await?,
             None => self.write_parts(name, &mut parts).await?,
         };
         self.verify(name, wanted).await
@@ -259,7 +282,12 @@ impl Store {
 
 impl S3 {
     /// Sends the parts that the store does not have, and makes them an object.
-    async fn upload(&self, name: &str, parts: &mut mpsc::Receiver<Part>) -> Result<Verified, StoreError> {
+    async fn upload(
+        &self,
+        name: &str,
+        parts: &mut mpsc::Receiver<Part>,
+        begun: Begun<'_>,
+    ) -> Result<Verified, StoreError> {
         let path = Path::from(name);
         let mut uploads = self.admin.uploads(name).await?;
         let (upload, stored) = match uploads.pop() {
@@ -270,6 +298,7 @@ impl S3 {
             }
             None => (self.objects.create_multipart(&path).await?, Default::default()),
         };
+        begun(upload.clone()).await;
         for older in uploads {
             self.admin.abort(name, &older).await?;
         }
