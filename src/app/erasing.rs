@@ -79,6 +79,17 @@ impl Erasing {
         self.eraser(&log, &keys).order(order).await
     }
 
+    /// Keeps that someone accepts it if an erasure finds nothing of what was delivered, for as long as that
+    /// erasure is open.
+    ///
+    /// Errors: the disk's; it is not accepted then.
+    pub fn accept_missing(&self, id: CallId) -> std::io::Result<()> {
+        if !self.log.open_orders().iter().any(|order| order.id == id) {
+            return Ok(());
+        }
+        tokio::task::block_in_place(|| self.under_way.accept_missing(id))
+    }
+
     /// Opens an erasure again, as a copy of what is erased turned up.
     ///
     /// Errors: it is not durable.

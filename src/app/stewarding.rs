@@ -159,7 +159,7 @@ impl Steward for Stewarding {
         &self,
         id: CallId,
         request: Option<String>,
-        _actor: Actor,
+        accept_missing: bool,
     ) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>> {
         async move {
             if self.registry.is_live(id) {
@@ -179,6 +179,12 @@ impl Steward for Stewarding {
                     LibraryError::StoreDown
                 }
             })?;
+            if accept_missing {
+                self.erasing.accept_missing(id).map_err(|error| {
+                    tracing::error!(call = %id, %error, "cannot keep that a missing recording is accepted");
+                    LibraryError::StoreDown
+                })?;
+            }
             let is_open = self.erasing.log.open_orders().iter().any(|order| order.id == id);
             let undone = match is_open {
                 false => None,

@@ -23,6 +23,7 @@ Examples:
   optag erase 01890a5d-ac96-774b-bcce-b302099a8057 --dry-run
   optag erase 01890a5d-ac96-774b-bcce-b302099a8057 --request 2026-4711 --reason 'asked for by the caller'
   optag erase --caller '12 34 56 78' --request 2026-4711 --reason 'asked for by the caller' > receipts.json
+  optag erase 01890a5d-ac96-774b-bcce-b302099a8057 --accept-missing --reason 'removed in the bucket by hand'
   optag erase --verify-receipt receipts.json
 
 Exit code 0: every erasure is durable, even where the store is still to be reached (then ask again
@@ -39,11 +40,15 @@ pub struct EraseArgs {
     /// Number of the request by which someone asked; the receipt names it.
     #[arg(long, value_name = "NUMBER")]
     request: Option<String>,
+    /// The objects were removed from the store by hand, or by an erasure of version 0.1.0 that broke off:
+    /// where none is found, the erasure is complete all the same. The audit has it, and the receipt says so.
+    #[arg(long)]
+    accept_missing: bool,
     /// Only show what would go: objects, versions, parts, the spool's key, the index row.
     #[arg(long)]
     dry_run: bool,
     /// Check the signed receipts in a file instead.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["ids", "caller", "reason", "request", "dry_run"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["ids", "caller", "reason", "request", "dry_run", "accept_missing"])]
     verify_receipt: Option<PathBuf>,
     /// With --verify-receipt: the public key, in hexadecimal. Otherwise this installation's.
     #[arg(long, value_name = "HEX", requires = "verify_receipt")]
@@ -66,7 +71,8 @@ pub async fn run(args: EraseArgs) -> anyhow::Result<ExitCode> {
         (None, false) => bail!("--reason is required"),
     };
     let transport = Transport::open(&args.config).await?;
-    let mut body = json!({ "recordings": args.ids, "reason": reason, "dry_run": args.dry_run });
+    let mut body = json!({ "recordings": args.ids, "reason": reason, "dry_run": args.dry_run,
+                           "accept_missing": args.accept_missing });
     if let Some(caller) = args.caller {
         body["caller_number"] = json!(caller);
     }
@@ -104,12 +110,13 @@ fn verify(file: &std::path::Path, key: Option<&str>, config: &ConfigArgs) -> any
             Ok(()) => {
                 let receipt: Receipt = signed.read().context("the receipt has another form")?;
                 println!(
-                    "{}: right; request {}, ordered {}, verified gone {}, {} copies deleted",
+                    "{}: right; request {}, ordered {}, verified gone {}, {} copies deleted{}",
                     receipt.recording,
                     receipt.request.as_deref().unwrap_or("-"),
                     receipt.ordered_at,
                     receipt.verified_gone_at,
                     receipt.deleted.len(),
+                    if receipt.accepted_missing { "; accepted as removed by hand" } else { "" },
                 );
             }
             Err(error) => {

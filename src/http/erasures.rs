@@ -33,6 +33,10 @@ pub struct EraseBody {
     reason: String,
     /// Number of the request by which someone asked; the receipt names it.
     request: Option<String>,
+    /// Its objects were removed from the store by hand: where none is found, the erasure is complete all
+    /// the same, and the receipt says so.
+    #[serde(default)]
+    accept_missing: bool,
 }
 
 /// Which recordings are erased, and why.
@@ -50,6 +54,9 @@ pub struct ErasuresBody {
     reason: String,
     /// Number of the request.
     request: Option<String>,
+    /// As for a single one.
+    #[serde(default)]
+    accept_missing: bool,
     /// Only show what would go.
     #[serde(default)]
     dry_run: bool,
@@ -92,16 +99,18 @@ pub async fn erase(
     actor.need(Permission::Erase)?;
     let (mut reason, mut request) = (params.text("reason"), params.text("request"));
     let purpose = params.stated_purpose(&actor)?;
+    let mut accept_missing = false;
     if let Some(body) = body {
         (reason, request) = (Some(body.reason), body.request.or(request));
+        accept_missing = body.accept_missing;
     }
     let reason = reason.unwrap_or_default();
     check(&mut params, &reason, request.as_deref());
     params.finish()?;
-    audit(&services, &actor, AuditAction::Erase, purpose, Some(id), Some(why(&reason, request.as_deref())))
-        .await?;
+    let detail = why(&reason, request.as_deref(), accept_missing);
+    audit(&services, &actor, AuditAction::Erase, purpose, Some(id), Some(detail)).await?;
     let steward = services.steward;
-    let erasing = async move { steward.erase(id, request, actor).await };
+    let erasing = async move { steward.erase(id, request, accept_missing).await };
     let receipt = to_its_end(erasing).await?.map_err(unanswered)?;
     Ok((status([&receipt]), Json(receipt)).into_response())
 }
@@ -137,7 +146,7 @@ pub async fn erase_several(
     }
     ids.sort();
     ids.dedup();
-    let detail = why(&body.reason, body.request.as_deref());
+    let detail = why(&body.reason, body.request.as_deref(), body.accept_missing);
     if body.dry_run {
         let mut previews = Vec::with_capacity(ids.len());
         for id in ids {
@@ -153,7 +162,7 @@ pub async fn erase_several(
     let erasing = async move {
         let mut erasures = Vec::with_capacity(ids.len());
         for id in ids {
-            let erased = steward.erase(id, request.clone(), actor.clone()).await;
+            let erased = steward.erase(id, request.clone(), body.accept_missing).await;
             erasures.push(erased.unwrap_or_else(|error| refused(id, &error)));
         }
         erasures
@@ -225,11 +234,13 @@ fn check(params: &mut Params, reason: &str, request: Option<&str>) {
     }
 }
 
-fn why(reason: &str, request: Option<&str>) -> String {
-    match request {
+/// As the audit has it.
+fn why(reason: &str, request: Option<&str>, accept_missing: bool) -> String {
+    let reason = match request {
         Some(request) => format!("request {request}: {reason}"),
         None => reason.to_owned(),
-    }
+    };
+    if accept_missing { format!("accepted where nothing is found: {reason}") } else { reason }
 }
 
 fn status<'a>(receipts: impl IntoIterator<Item = &'a EraseReceipt>) -> StatusCode {

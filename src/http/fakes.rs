@@ -275,7 +275,7 @@ impl Steward for Fake {
         &self,
         id: CallId,
         request: Option<String>,
-        _: Actor,
+        _accept_missing: bool,
     ) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>> {
         self.erased.lock().unwrap().push(request.unwrap_or_default());
         let state = if self.pending.load(Ordering::Relaxed) { EraseState::Pending } else { EraseState::Done };
@@ -284,7 +284,7 @@ impl Steward for Fake {
     }
 
     fn receipt(&self, id: CallId) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>> {
-        self.erase(id, None, Actor { name: "test".into(), role: Role::Admin })
+        self.erase(id, None, false)
     }
 
     fn hold(&self, id: CallId, hold: NewHold, actor: Actor) -> BoxFuture<'_, Result<HoldView, LibraryError>> {

@@ -35,11 +35,12 @@ pub trait Steward: Send + Sync {
     fn preview(&self, id: CallId) -> BoxFuture<'_, Result<ErasurePreview, LibraryError>>;
 
     /// Erases a recording. Once this answers, the order is durable and nothing of it is served.
+    /// `accept_missing`: where nothing is found of what was delivered, that is accepted.
     fn erase(
         &self,
         id: CallId,
         request: Option<String>,
-        actor: Actor,
+        accept_missing: bool,
     ) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>>;
 
     /// How far an erasure has come, with the signed receipt where it is complete.

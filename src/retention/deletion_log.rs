@@ -120,7 +120,14 @@ impl DeletionLog {
     ///
     /// Errors: it is not durable; the erasure will be gone through again.
     pub fn done(&self, id: CallId, at: WallTime, gone: Vec<String>) -> Result<(), LogError> {
-        self.state().append(Entry::Done(Done { id, at, gone }))
+        self.completed(Done { id, at, gone, accepted_missing: false })
+    }
+
+    /// The same, with whatever else is known of the end.
+    ///
+    /// Errors: as above.
+    pub fn completed(&self, done: Done) -> Result<(), LogError> {
+        self.state().append(Entry::Done(done))
     }
 
     /// Opens an erasure again, where a copy of what is erased turned up; blocking. An open one

@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::custody::Custody;
-use super::deletion_log::{Cause, DeletionLog, LogError, Order};
+use super::deletion_log::{Cause, DeletionLog, Done, LogError, Order};
 use super::holds::Hold;
 use super::sweep;
 use super::under_way::UnderWay;
@@ -27,7 +27,7 @@ pub trait Orders: Send + Sync {
     /// Once this answers, the order survives everything.
     fn order(&self, order: Order) -> BoxFuture<'_, Result<(), EraseError>>;
     /// Notes that every copy is gone.
-    fn done(&self, id: CallId, at: WallTime, gone: Vec<String>) -> BoxFuture<'_, Result<(), EraseError>>;
+    fn done(&self, done: Done) -> BoxFuture<'_, Result<(), EraseError>>;
 }
 
 /// Destroys keys of the spool.
@@ -64,6 +64,8 @@ pub trait Progress: Send + Sync {
     fn found(&self, id: CallId) -> BoxFuture<'_, Result<Vec<String>, String>>;
     /// Keeps that; durable when this answers.
     fn note<'a>(&'a self, id: CallId, found: &'a [String]) -> BoxFuture<'a, Result<(), String>>;
+    /// Whether someone accepts it if nothing of the recording is found.
+    fn accepts_missing(&self, id: CallId) -> BoxFuture<'_, Result<bool, String>>;
     /// Forgets it: the erasure is complete.
     fn forget(&self, id: CallId) -> BoxFuture<'_, Result<(), String>>;
 }
@@ -124,7 +126,8 @@ pub enum EraseError {
     #[error(
         "the recording was delivered to {delivered_to} and nothing of it was found in {looked_in}: it may lie \
          elsewhere, so nothing is certified. The erasure stays open; it is complete once it was found and \
-         deleted, or when the recording's {} days are over",
+         deleted, when the recording's {} days are over, or when someone accepts that it was removed by hand \
+         (`optag erase --accept-missing`)",
         limit::RETENTION_DAYS
     )]
     NothingFound {
@@ -184,13 +187,24 @@ impl Eraser<'_> {
         };
         let stored = [&delivered, &begun].into_iter().find_map(|one| one.as_ref().ok()?.as_ref());
         let gone = self.empty(id, stored).await.map_err(|error| (Step::Store, error))?;
-        let delivered = delivered.map_err(|error| (Step::Index, error.into()))?;
-        if let Some(stored) = delivered.filter(|_| gone.is_empty()) {
-            self.explain(id, stored, now).map_err(|error| (Step::Store, error))?;
         begun.map_err(|error| (Step::Index, error.into()))?;
+        let delivered = delivered.map_err(|error| (Step::Index, error.into()))?;
+        let mut accepted_missing = false;
+        if let Some(stored) = delivered.filter(|_| gone.is_empty())
+            && let Err(error) = self.explain(id, stored, now)
+        {
+            accepted_missing = self
+                .progress
+                .accepts_missing(id)
+                .await
+                .map_err(|error| (Step::Store, EraseError::Progress(error)))?;
+            if !accepted_missing {
+                return Err((Step::Store, error));
+            }
         }
         self.index.reduce(id, cause, now).await.map_err(|error| (Step::Index, error.into()))?;
-        self.log.done(id, now, gone.clone()).await.map_err(|error| (Step::Done, error))?;
+        let done = Done { id, at: now, gone: gone.clone(), accepted_missing };
+        self.log.done(done).await.map_err(|error| (Step::Done, error))?;
         if let Err(error) = self.progress.forget(id).await {
             tracing::warn!(call = %id, error, "cannot remove erasure progress file");
         }
@@ -251,8 +265,8 @@ impl Orders for GuardedLog<'_> {
         async move { tokio::task::block_in_place(|| self.1.order(self.0, order)) }.boxed()
     }
 
-    fn done(&self, id: CallId, at: WallTime, gone: Vec<String>) -> BoxFuture<'_, Result<(), EraseError>> {
-        async move { Ok(tokio::task::block_in_place(|| self.0.done(id, at, gone))?) }.boxed()
+    fn done(&self, done: Done) -> BoxFuture<'_, Result<(), EraseError>> {
+        async move { Ok(tokio::task::block_in_place(|| self.0.completed(done))?) }.boxed()
     }
 }
 
@@ -281,6 +295,13 @@ impl Progress for UnderWay {
             .boxed()
     }
 
+    fn accepts_missing(&self, id: CallId) -> BoxFuture<'_, Result<bool, String>> {
+        async move {
+            tokio::task::block_in_place(|| UnderWay::accepts_missing(self, id)).map_err(|e| causes(&e))
+        }
+        .boxed()
+    }
+
     fn forget(&self, id: CallId) -> BoxFuture<'_, Result<(), String>> {
         async move { tokio::task::block_in_place(|| UnderWay::forget(self, id)).map_err(|e| causes(&e)) }
             .boxed()
@@ -300,6 +321,10 @@ impl Rows for Index {
         .boxed()
     }
 
+    fn begun(&self, id: CallId) -> BoxFuture<'_, Result<Option<Stored>, IndexError>> {
+        async move { self.stored(id).await }.boxed()
+    }
+
     fn reduce(&self, id: CallId, cause: Cause, at: WallTime) -> BoxFuture<'_, Result<(), IndexError>> {
         async move {
             if cause == Cause::Withdrawal {
@@ -311,7 +336,3 @@ impl Rows for Index {
         .boxed()
     }
 }
-    fn begun(&self, id: CallId) -> BoxFuture<'_, Result<Option<Stored>, IndexError>> {
-        async move { self.stored(id).await }.boxed()
-    }
-

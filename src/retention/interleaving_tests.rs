@@ -19,7 +19,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::custody::Custody;
-use super::deletion_log::{Cause, DeletionLog, Order};
+use super::deletion_log::{Cause, DeletionLog, Done, Order};
 use super::erase::{Copies, EraseError, Eraser, Orders, Progress, Rows, SpoolKeys};
 use super::holds::{Hold, HoldPolicy, Holds};
 use crate::app::keyed_lock::KeyedLock;
@@ -104,7 +104,7 @@ impl Orders for Twin {
         .boxed()
     }
 
-    fn done(&self, id: CallId, at: WallTime, gone: Vec<String>) -> BoxFuture<'_, Result<(), EraseError>> {
+    fn done(&self, done: Done) -> BoxFuture<'_, Result<(), EraseError>> {
         async move {
             gap().await;
             // The moment at which it is certified: not what a later round would mend counts.
@@ -113,7 +113,7 @@ impl Orders for Twin {
             assert!(unseen.is_empty(), "certified while {unseen:?} is there");
             assert!(!world.row || world.row_since, "certified while the row has everything");
             assert!(!world.spool_key, "certified while the spool can be read");
-            Ok(self.log.done(id, at, gone)?)
+            Ok(self.log.completed(done)?)
         }
         .boxed()
     }
@@ -182,6 +182,10 @@ impl Progress for Twin {
         .boxed()
     }
 
+    fn accepts_missing(&self, _: CallId) -> BoxFuture<'_, Result<bool, String>> {
+        async { Ok(false) }.boxed()
+    }
+
     fn forget(&self, _: CallId) -> BoxFuture<'_, Result<(), String>> {
         async move {
             self.world().found.clear();
@@ -196,14 +200,14 @@ impl Rows for Twin {
         async move { Ok(self.world().row.then(Stored::default)) }.boxed()
     }
 
-    fn reduce(&self, _: CallId, _: Cause, _: WallTime) -> BoxFuture<'_, Result<(), IndexError>> {
-        async move {
-            gap().await;
-            (self.world().row, self.world().row_since) = (false, false);
     fn begun(&self, _: CallId) -> BoxFuture<'_, Result<Option<Stored>, IndexError>> {
         async { Ok(None) }.boxed()
     }
 
+    fn reduce(&self, _: CallId, _: Cause, _: WallTime) -> BoxFuture<'_, Result<(), IndexError>> {
+        async move {
+            gap().await;
+            (self.world().row, self.world().row_since) = (false, false);
             Ok(())
         }
         .boxed()

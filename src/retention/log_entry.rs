@@ -44,6 +44,9 @@ pub struct Done {
     pub at: WallTime,
     /// The copies that were deleted: names, with their versions where the store has those.
     pub gone: Vec<String>,
+    /// Nothing was found of what was delivered, and someone accepted that: it had been removed by hand.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accepted_missing: bool,
 }
 
 /// A line of the log.
@@ -164,7 +167,7 @@ mod tests {
     fn a_line_is_outlined_as_it_is_parsed_and_a_changed_one_is_none() {
         let id = CallId::new_at(WallTime::from_unix_micros(1_700_000_000_000_000));
         let order = Order { id, at: id.admitted_at(), cause: Cause::Expiry, request: Some("\"x\"".into()) };
-        let done = Done { id, at: id.admitted_at(), gone: vec!["a\n".into()] };
+        let done = Done { id, at: id.admitted_at(), gone: vec!["a\n".into()], accepted_missing: false };
         for (entry, kind) in [(Entry::Ordered(order), Kind::Ordered), (Entry::Done(done), Kind::Done)] {
             let text = line(&entry).unwrap();
             let written = text.trim_end_matches('\n').as_bytes();

@@ -125,7 +125,8 @@ fn a_log_of_the_first_version_is_taken_as_it_is() {
         let at = WallTime::from_unix_micros(i64::from(n) + 1);
         let mut entries = vec![Entry::Ordered(order(n))];
         if n % 10 != 0 {
-            entries.push(Entry::Done(Done { id: id(n), at, gone: vec![format!("recordings/{n}.opus")] }));
+            let gone = vec![format!("recordings/{n}.opus")];
+            entries.push(Entry::Done(Done { id: id(n), at, gone, accepted_missing: false }));
         }
         for entry in entries {
             let one = line(&entry).unwrap();

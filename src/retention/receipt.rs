@@ -28,6 +28,10 @@ pub struct Receipt {
     /// What was deleted: objects, versions, delete markers, uploads. Empty where the store never
     /// had a copy.
     pub deleted: Vec<String>,
+    /// True: the recording had been delivered, nothing of it was found, and someone who may erase accepted
+    /// that it had been removed by hand. The audit says who and why.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accepted_missing: bool,
 }
 
 /// Signs the receipt of a completed erasure.
@@ -41,6 +45,7 @@ pub fn sign(signer: &Signer, order: Order, done: Done) -> Result<Signed, serde_j
         ordered_at: order.at,
         verified_gone_at: done.at,
         deleted: done.gone,
+        accepted_missing: done.accepted_missing,
     };
     signer.sign(KIND, &receipt)
 }

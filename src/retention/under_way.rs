@@ -43,14 +43,36 @@ impl UnderWay {
         replace_json(&self.file(id), found)
     }
 
+    /// Keeps that someone accepts it if nothing of the recording is found; durable when this returns;
+    /// blocking.
+    ///
+    /// Errors: the disk's; it is not accepted then.
+    pub fn accept_missing(&self, id: CallId) -> io::Result<()> {
+        replace_json(&self.accepted_file(id), &true)
+    }
+
+    /// Whether someone accepts that; blocking.
+    ///
+    /// Errors: the disk's.
+    pub fn accepts_missing(&self, id: CallId) -> io::Result<bool> {
+        self.accepted_file(id).try_exists()
+    }
+
     /// Forgets an erasure that is complete; blocking. One that is forgotten already is fine.
     ///
     /// Errors: the disk's.
     pub fn forget(&self, id: CallId) -> io::Result<()> {
-        match fs::remove_file(self.file(id)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        for file in [self.file(id), self.accepted_file(id)] {
+            match fs::remove_file(file) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
+        Ok(())
+    }
+
+    fn accepted_file(&self, id: CallId) -> PathBuf {
+        self.dir.join(format!("{id}.missing"))
     }
 
     fn file(&self, id: CallId) -> PathBuf {
@@ -70,8 +92,12 @@ mod tests {
         assert_eq!(open().found(id).unwrap(), Vec::<String>::new());
         open().note(id, &["a?versionId=1".to_owned()]).unwrap();
         assert_eq!(open().found(id).unwrap(), ["a?versionId=1"]);
+        assert!(!open().accepts_missing(id).unwrap());
+        open().accept_missing(id).unwrap();
+        assert!(open().accepts_missing(id).unwrap());
         open().forget(id).unwrap();
         open().forget(id).unwrap();
+        assert!(!open().accepts_missing(id).unwrap());
         assert_eq!(open().found(id).unwrap(), Vec::<String>::new());
         fs::write(dir.path().join(format!("erasing/{id}.json")), "half").unwrap();
         assert!(open().found(id).is_err());

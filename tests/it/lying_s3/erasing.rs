@@ -2,6 +2,8 @@
 //! behind the store's back, or nothing is certified.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -51,13 +53,13 @@ impl Delivered {
         let index = Index::open(&place(dir.path()), "45").await.unwrap();
         index.put_delivered(id, &manifest.stored).await.unwrap();
         index.put_recording(&manifest).await.unwrap();
-        let log = DeletionLog::open(&dir.path().join("deletions.log")).unwrap();
-        let under_way = UnderWay::open(&dir.path().join("erasing")).unwrap();
         Self::of(double, id, index, dir)
     }
 
     /// Of which an erasure was ordered.
     fn of(double: Double, id: CallId, index: Index, dir: tempfile::TempDir) -> Self {
+        let log = DeletionLog::open(&dir.path().join("deletions.log")).unwrap();
+        let under_way = UnderWay::open(&dir.path().join("erasing")).unwrap();
         let policy = HoldPolicy { allowed: false, lawful_bases: vec![], ends_anyway: false };
         let holds = Holds::open(&dir.path().join("holds.json"), policy).unwrap();
         let custody = Custody::new(Signer::load_or_create(&dir.path().join("signing.key")).unwrap(), holds);
