@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::clock::WallTime;
 use crate::base::replace::replace;
-use crate::call::{Answer, ConsentHow, Evidence};
+use crate::call::{Answer, ConsentHow, ConsentState, Evidence};
 use crate::index::Pseudonyms;
 use crate::signalling::feed::Control;
 
@@ -45,6 +45,14 @@ impl From<EarlyAnswer> for Control {
 }
 
 impl EarlyAnswer {
+    /// How a call stands that got it.
+    pub fn leads_to(&self) -> ConsentState {
+        match self.answer {
+            Answer::Yes => ConsentState::Granted,
+            Answer::No => ConsentState::Refused,
+        }
+    }
+
     /// What is asked of a call, where it is an answer.
     pub fn of(control: &Control) -> Option<Self> {
         let Control::Answer { answer, how, prompt_version, evidence } = control.clone() else { return None };

@@ -70,6 +70,8 @@ pub struct Recorder {
     pub draining: Arc<AtomicBool>,
     /// Turns of streams that join a call.
     pub joining: KeyedLock,
+    /// Early answers are given to a call one at a time.
+    pub answering: KeyedLock,
 }
 
 impl Feed for Recorder {

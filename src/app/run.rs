@@ -159,6 +159,7 @@ impl Running {
             erasing: Arc::clone(&opened.erasing),
             draining: Arc::clone(&draining),
             joining: Default::default(),
+            answering: Default::default(),
         });
         recorder.answer_resumed(&resumed.calls).await;
         let health = Arc::new(Health::default());

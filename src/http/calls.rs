@@ -234,7 +234,7 @@ pub(super) fn not_steered(error: ControlError) -> Problem {
     match error {
         ControlError::NoSuchCall(_) => Problem::new(StatusCode::NOT_FOUND, detail),
         ControlError::UnknownDepartment(_) => Problem::field("department", detail),
-        ControlError::Consent(_) => Problem::new(StatusCode::CONFLICT, detail),
+        ControlError::Consent(_) | ControlError::AnotherHasIt => Problem::new(StatusCode::CONFLICT, detail),
         ControlError::Unsupported(_) => Problem::new(StatusCode::NOT_IMPLEMENTED, detail),
         ControlError::BadStream(_) => Problem::field("label", detail),
         ControlError::PortsUsedUp | ControlError::NotDurable | ControlError::TooManyEarly => {

@@ -86,3 +86,31 @@ async fn an_answer_that_cannot_be_made_durable_is_not_acknowledged() {
     }
     panic!("the file was never made anew");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_calls_that_begin_while_a_yes_of_their_name_comes_each_that_is_said_to_have_it_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &Settings::with_ports((29_000, 29_190))).await;
+    for n in 0..12 {
+        let name = format!("race-{n}");
+        let ((status, given), one, two, three) = tokio::join!(
+            server.ask("POST", "/api/v1/consents", said(&name, "yes")),
+            announce(&server, &name),
+            announce(&server, &name),
+            announce(&server, &name)
+        );
+        let mut granted = Vec::new();
+        for (call, _) in [one, two, three] {
+            let (_, view) = server.ask("GET", &format!("/api/v1/calls/{call}"), None).await;
+            let reached = given["calls"].as_array().is_some_and(|calls| calls.contains(&json!(call)));
+            assert!(!reached || view["consent"] == "granted", "{status} {given}: {view}");
+            granted.extend((view["consent"] == "granted").then_some(call));
+        }
+        // Whoever came first has it, and nobody is told that it is lost.
+        assert!(status == 409 || status == 202 || status == 200, "{status} {given}");
+        assert!(!granted.is_empty(), "{status} {given}");
+        for call in granted {
+            end(&server, &call).await;
+        }
+    }
+}

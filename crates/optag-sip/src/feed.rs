@@ -198,6 +198,9 @@ pub enum ControlError {
     /// This recorder cannot do it; the call goes on as it was.
     #[error("the recorder cannot {0}")]
     Unsupported(&'static str),
+    /// A yes is for one call, and another of the same name got it.
+    #[error("another call of this name has the answer")]
+    AnotherHasIt,
     /// A stream that asks to join does not fit the call.
     #[error("{0}")]
     BadStream(String),

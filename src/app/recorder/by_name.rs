@@ -13,11 +13,14 @@ impl Recorder {
         let calls = self.registry.named(name.reveal());
         if calls.is_empty() {
             let early = EarlyAnswer::of(&answer).ok_or(ControlError::Unsupported("keep this for a call"))?;
+            let wanted = early.leads_to();
             self.keep_early(name.clone(), early).await?;
-            // One that was announced meanwhile has not seen it.
+            // One that was announced meanwhile has not seen it, or has taken it itself.
             let mut given = Vec::new();
             for call in self.registry.named(name.reveal()) {
-                given.push((call, self.answer_early(call, std::slice::from_ref(name.reveal())).await));
+                let taken = self.answer_early(call, std::slice::from_ref(name.reveal())).await;
+                let stands = self.registry.get(call).map(|view| view.consent);
+                given.push((call, taken.and_then(|taken| has_it(taken, stands, wanted))));
             }
             return named(given);
         }
@@ -42,15 +45,17 @@ impl Recorder {
         }
     }
 
-    /// Gives a call the answer that came before it, if there is one.
+    /// Gives a call the answer that came before it, if there is one; whether there was. In a call one at a
+    /// time: who finds none finds the call as the one before left it.
     ///
     /// Errors: there is, and the call has not got it.
-    pub(super) async fn answer_early(&self, id: CallId, names: &[String]) -> Result<(), ControlError> {
+    pub(super) async fn answer_early(&self, id: CallId, names: &[String]) -> Result<bool, ControlError> {
+        let _turn = self.answering.lock(id).await;
         let (early, now, names) = (self.early.clone(), self.clock.wall(), names.to_vec());
         let taken = tokio::task::spawn_blocking(move || early.take(now, &names)).await;
         let Ok(Ok(answer)) = taken else { return Err(ControlError::NotDurable) };
-        let Some(answer) = answer else { return Ok(()) };
-        Box::pin(self.try_control(id, answer.into())).await.map(drop)
+        let Some(answer) = answer else { return Ok(false) };
+        Box::pin(self.try_control(id, answer.into())).await.map(|_| true)
     }
 
     /// Gives calls that go on after a restart what came for them before it: the process may have
@@ -68,6 +73,12 @@ impl Recorder {
     }
 }
 
+/// Whether a call has an answer of its name: it was given to it now, or it stands as after it. A yes is for
+/// one call, which may have been another one.
+fn has_it(given: bool, stands: Option<ConsentState>, wanted: ConsentState) -> Result<(), ControlError> {
+    if given || stands == Some(wanted) { Ok(()) } else { Err(ControlError::AnotherHasIt) }
+}
+
 /// What became of an answer; an error only where it reached nobody and should have reached someone.
 fn named(given: Vec<(CallId, Result<(), ControlError>)>) -> Result<Named, ControlError> {
     let (mut named, mut first) = (Named::default(), None);
@@ -83,5 +94,20 @@ fn named(given: Vec<(CallId, Result<(), ControlError>)>) -> Result<Named, Contro
     match first {
         Some(error) if named.reached.is_empty() => Err(error),
         _ => Ok(named),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_another_took_the_answer_from_has_not_got_it() {
+        use ConsentState::{Asked, Granted, Refused};
+        assert!(has_it(true, Some(Granted), Granted).is_ok());
+        assert!(has_it(false, Some(Granted), Granted).is_ok(), "its announcement took it");
+        assert!(matches!(has_it(false, Some(Asked), Granted), Err(ControlError::AnotherHasIt)));
+        assert!(has_it(false, Some(Refused), Granted).is_err());
+        assert!(has_it(false, None, Granted).is_err(), "it is over");
     }
 }
