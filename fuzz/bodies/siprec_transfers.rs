@@ -10,6 +10,7 @@ use std::time::Duration;
 use optag::base::clock::{MonoTime, WallTime};
 use optag::call::consent::{ConsentInput, ConsentMachine};
 use optag::call::{Answer, ConsentHow, ConsentKeys, ConsentState, Department, Evidence};
+use optag::signalling::siprec::config::UnknownParty;
 use optag::signalling::siprec::departments::Departments;
 use optag::signalling::siprec::metadata::parse;
 use optag::signalling::siprec::parties::{Hints, PartyRules, resolve};
@@ -110,7 +111,7 @@ impl Call {
         for _ in 0..PARTIES.len() {
             let seen = self.seen();
             let consented = self.machine.state() == ConsentState::Granted;
-            let Some(to) = self.transfers.follow(&seen, consented) else { return };
+            let Some(to) = self.transfers.follow(&seen, consented, UnknownParty::Pause) else { return };
             let question = self.departments.all.iter().find(|d| d.id == to).expect("a department").question();
             let evidence = Evidence::Clock;
             let _ = self.machine.transfer(MonoTime::default(), WallTime::default(), question, None, evidence);

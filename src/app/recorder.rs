@@ -131,6 +131,15 @@ impl Feed for Recorder {
 }
 
 impl Recorder {
+    /// Whether a client of the API may have so many streams more: one that does not end its calls leaves
+    /// ports to others. However few ports there are, one call of the most streams finds its share.
+    fn has_share(&self, client: &str, more: usize) -> bool {
+        let rtp = &self.config.rtp;
+        let pairs = usize::from(rtp.port_max - rtp.port_min).div_ceil(2);
+        let share = pairs * usize::from(self.config.api.max_client_streams_percent) / 100;
+        self.registry.streams_of(client) + more <= share.max(limit::STREAMS_PER_CALL)
+    }
+
     async fn try_admit(&self, call: NewCall) -> Result<Admitted, AdmitError> {
         if self.draining.load(Ordering::Acquire) {
             return Err(AdmitError::Draining);
@@ -146,6 +155,12 @@ impl Recorder {
         if let Some(refusal) = self.spool.refuses() {
             return Err(AdmitError::Overloaded(refusal.name()));
         }
+        if let Some(client) = &call.client
+            && !self.has_share(client, call.streams.len())
+        {
+            return Err(AdmitError::Quota);
+        }
+        let client = call.client.clone();
         let own_rtcp = call.streams.iter().map(|stream| !stream.rtcp.mux);
         let sockets = self.ports.bind(own_rtcp, self.clock.mono()).map_err(|error| match error {
             PortError::Exhausted => AdmitError::PortsUsedUp,
@@ -165,6 +180,9 @@ impl Recorder {
         let consent = if department.record { ConsentState::Asked } else { ConsentState::Unknown };
         let gauges = Arc::new(CallGauges::new(limit::STREAMS_PER_CALL));
         self.registry.add(&facts, consent, &addresses, Arc::clone(&gauges));
+        if let Some(client) = client {
+            self.registry.set_client(id, &client);
+        }
         if department.record {
             self.registry.set_opened(id);
         }

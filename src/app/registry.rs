@@ -42,6 +42,8 @@ struct Calls {
     /// Facts of calls in progress of which the spool knows nothing, as no department that had
     /// them is recorded.
     unopened: HashMap<CallId, CallFacts>,
+    /// Which client of the API announced a call in progress.
+    clients: HashMap<CallId, String>,
     ended: VecDeque<CallId>,
 }
 
@@ -89,6 +91,23 @@ impl Registry {
                 calls.names.entry(id).or_default().push(name.clone());
             }
         }
+    }
+
+    /// The call was announced by this client of the API.
+    pub fn set_client(&self, id: CallId, client: &str) {
+        self.calls().clients.insert(id, client.to_owned());
+    }
+
+    /// The client of the API that announced a call in progress.
+    pub fn client(&self, id: CallId) -> Option<String> {
+        self.calls().clients.get(&id).cloned()
+    }
+
+    /// Streams of the calls in progress that a client of the API announced.
+    pub fn streams_of(&self, client: &str) -> usize {
+        let calls = self.calls();
+        let theirs = calls.clients.iter().filter(|(_, name)| *name == client);
+        theirs.filter_map(|(id, _)| calls.views.get(id)).map(|(view, _)| view.streams.len()).sum()
     }
 
     /// The names of a call in progress.
@@ -145,6 +164,7 @@ impl Registry {
         calls.views.remove(&id);
         calls.unname(id);
         calls.unopened.remove(&id);
+        calls.clients.remove(&id);
     }
 
     /// Consent changed.
@@ -169,6 +189,7 @@ impl Registry {
     pub fn end(&self, id: CallId, ended: &Ended) {
         let mut calls = self.calls();
         calls.unopened.remove(&id);
+        calls.clients.remove(&id);
         let Some((view, _)) = calls.views.get_mut(&id).filter(|(view, _)| view.outcome.is_none()) else {
             return;
         };

@@ -16,7 +16,6 @@ use crate::signalling::siprec::config::Config as SiprecConfig;
 use crate::signalling::siprec::kept::Kept as KeptSession;
 use crate::signalling::siprec::listen::{AccountSink, Listen, SipServer, Sockets};
 use crate::signalling::siprec::parties::Departments;
-use crate::signalling::siprec::profile::Profile;
 
 /// How often the figures are published.
 const PUBLISH: Duration = Duration::from_secs(1);
@@ -77,18 +76,8 @@ pub fn start(
     let pairs = usize::from(config.rtp.port_max - config.rtp.port_min).div_ceil(2).max(1);
     // However few ports there are, one call of the most streams finds its share.
     let share = |percent: u8| (pairs * usize::from(percent) / 100).max(limit::STREAMS_PER_CALL);
-    let profiles = sip.clients_of_their_own.iter().map(|client| Profile {
-        clients: client.clients.clone(),
-        departments: departments(&client.default_department),
-        rules: client.rules.clone(),
-        consent: client.consent.clone(),
-        until_consent: client.until_consent,
-        plain_calls: client.plain_calls,
-        when_unavailable: client.when_unavailable,
-        media_source: client.media_source,
-        info_keys: client.info_keys,
-        silence: client.silence,
-    });
+    let profiles = sip.clients_of_their_own.iter().cloned();
+    let profiles = profiles.map(|client| client.with_departments(|otherwise| departments(&otherwise)));
     let siprec = SiprecConfig {
         clients: sip.clients.clone(),
         credentials,
@@ -101,6 +90,7 @@ pub fn start(
         when_unavailable: sip.when_unavailable,
         media_source: sip.media_source,
         info_keys: sip.info_keys,
+        unknown_party: sip.unknown_party,
         profiles: profiles.collect(),
         streams_max: share(sip.max_streams_percent),
         streams_per_client: share(sip.max_client_streams_percent),

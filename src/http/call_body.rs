@@ -172,6 +172,7 @@ impl CallBody {
             called_number: self.called_number.into(),
             caller_name: self.caller_name.map(Private::new),
             external_id: self.external_id.map(Private::new),
+            client: None,
             streams,
             prompt_version: self.prompt_version,
             context: Default::default(),

@@ -70,7 +70,8 @@ pub async fn announce(
     Body(body): Body<CallBody>,
 ) -> Result<Response, Problem> {
     actor.need(Permission::Calls)?;
-    let (call, offers) = body.check(services.learn_rtp_source)?;
+    let (mut call, offers) = body.check(services.learn_rtp_source)?;
+    call.client = Some(actor.name);
     let labels: Vec<_> = call.streams.iter().map(|stream| stream.label.clone()).collect();
     let feed = services.feed;
     let admitted = to_its_end(async move { feed.admit(call).await }).await?.map_err(refused)?;
@@ -237,8 +238,9 @@ pub(super) fn not_steered(error: ControlError) -> Problem {
         ControlError::Consent(_) | ControlError::AnotherHasIt => Problem::new(StatusCode::CONFLICT, detail),
         ControlError::Unsupported(_) => Problem::new(StatusCode::NOT_IMPLEMENTED, detail),
         ControlError::BadStream(_) => Problem::field("label", detail),
-        ControlError::PortsUsedUp | ControlError::NotDurable | ControlError::TooManyEarly => {
-            Problem::unavailable(detail, RETRY_S)
-        }
+        ControlError::PortsUsedUp
+        | ControlError::Quota
+        | ControlError::NotDurable
+        | ControlError::TooManyEarly => Problem::unavailable(detail, RETRY_S),
     }
 }

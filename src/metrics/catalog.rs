@@ -65,8 +65,15 @@ const VERDICTS: &[&str] = StreamVerdict::NAMES;
 const RTCP: &[&str] = &["received", "malformed", "source", "unproved", "bye", "report_sent"];
 const LOSS: &[&str] = &["0", "below_1_percent", "below_5_percent", "more"];
 const JITTER: &[&str] = &["below_5_ms", "below_20_ms", "below_60_ms", "more"];
-const ADMISSIONS: &[&str] =
-    &["admitted", "unknown_department", "bad_streams", "ports_used_up", "overloaded", "draining"];
+const ADMISSIONS: &[&str] = &[
+    "admitted",
+    "unknown_department",
+    "bad_streams",
+    "ports_used_up",
+    "client_quota",
+    "overloaded",
+    "draining",
+];
 
 catalog! {
     BUILD_INFO = Gauge, "optag_build_info", ["version": OPEN], "Always 1; the label is the version.";

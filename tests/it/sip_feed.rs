@@ -204,6 +204,7 @@ pub fn config() -> Config {
         when_unavailable: Default::default(),
         media_source: Default::default(),
         info_keys: true,
+        unknown_party: Default::default(),
         profiles: Vec::new(),
         streams_max: 100_000,
         streams_per_client: 100_000,

@@ -21,6 +21,7 @@ fn profile(config: &Config, addresses: &str) -> Profile {
         when_unavailable: config.when_unavailable,
         media_source: config.media_source,
         info_keys: config.info_keys,
+        unknown_party: config.unknown_party,
         silence: None,
     }
 }
@@ -89,6 +90,20 @@ fn invariant_12_one_client_cannot_take_every_port() {
     assert_eq!(taken(&mut src, "10.0.0.1:5060"), 4, "of two streams each");
     assert_eq!(taken(&mut src, "10.0.0.2:5060"), 2, "what is left for SIPREC");
     assert_eq!(src.server.stats().over_quota, 14);
+}
+
+#[test]
+fn invariant_12_streams_that_join_later_count_as_well() {
+    let mut src = Src::with(|config| config.streams_per_client = 8);
+    let (_, _) = src.invite(SIPREC, SDP);
+    let (_, mut dialog) = src.invite(SIPREC, SDP);
+    // Four are taken, and four more may be.
+    let line = "m=audio 40010 RTP/AVP 8\r\na=sendonly\r\n";
+    let answer = src.ask(&mut dialog, "INVITE", SIPREC, &format!("{SDP}{}", line.repeat(6)));
+    src.ask(&mut dialog, "ACK", "", "");
+    let taken = media(&answer).iter().filter(|line| !line.starts_with("m=audio 0 ")).count();
+    assert_eq!((media(&answer).len(), taken), (8, 6), "{answer}");
+    assert_eq!(src.server.stats().over_quota, 2);
 }
 
 #[test]

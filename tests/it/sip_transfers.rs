@@ -2,6 +2,7 @@
 //! the recording is closed while a department has the call that the yes did not name.
 
 use optag::call::{ConsentState, StreamRole};
+use optag::signalling::siprec::config::UnknownParty;
 
 use crate::sip_src::{Dialog, SDP, SIPREC, Src, code, with_metadata};
 
@@ -166,7 +167,12 @@ fn document(spelling: Spelling, parties: &[Party], n: usize) -> String {
 }
 
 fn server() -> Src {
+    where_strangers(UnknownParty::Pause)
+}
+
+fn where_strangers(unknown_party: UnknownParty) -> Src {
     Src::with(|config| {
+        config.unknown_party = unknown_party;
         let mut roads = config.departments.all[0].clone();
         (roads.id, roads.numbers) = ("roads".into(), vec!["70102032".into()]);
         config.departments.all.push(roads);
@@ -183,7 +189,10 @@ struct Call {
 
 impl Call {
     fn with(spelling: Spelling, parties: &[Party]) -> Self {
-        let mut src = server();
+        Self::at(server(), spelling, parties)
+    }
+
+    fn at(mut src: Src, spelling: Spelling, parties: &[Party]) -> Self {
         let body = with_metadata(SDP, &document(spelling, parties, 0));
         let (answer, dialog) = src.invite(&format!("{SIPREC}X-Recording-Consent: yes\r\n"), &body);
         assert_eq!(code(&answer), 200);
@@ -249,6 +258,20 @@ fn invariant_02_a_call_that_goes_to_nobody_known_is_paused_and_goes_on_when_it_i
         assert!(!call.tell(&[CALLER]), "{spelling:?}: nobody is there");
         assert!(call.tell(&[DEMO, CALLER]), "{spelling:?}");
         assert_eq!(call.src.server.stats().departments_unknown, 3, "{spelling:?}");
+    }
+}
+
+#[test]
+fn where_the_owner_says_so_a_call_that_goes_to_nobody_known_stays_open_and_one_that_is_listed_closes_it() {
+    for spelling in ALL {
+        let mut call = Call::at(where_strangers(UnknownParty::Stay), spelling, &[CALLER, DEMO]);
+        for stranger in [ELSEWHERE, COLLEAGUE] {
+            assert!(call.tell(&[CALLER, stranger]), "{spelling:?}: {stranger:?} is of no department");
+            assert_eq!(call.stands().0, "demo");
+        }
+        assert!(!call.tell(&[CALLER, ROADS]), "{spelling:?}: a department that the yes did not name");
+        assert_eq!(call.stands().0, "roads");
+        assert_eq!(call.src.server.stats().departments_unknown, 0, "{spelling:?}");
     }
 }
 

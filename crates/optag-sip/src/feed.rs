@@ -40,6 +40,9 @@ pub struct NewCall {
     pub prompt_version: Option<String>,
     /// What else signalling knows of it; the default knows nothing.
     pub context: CallContext,
+    /// Which client of the API announces it, whose share of the ports it takes. `None`: SIPREC, which has
+    /// counted already.
+    pub client: Option<String>,
 }
 
 /// A stream that asks for a port.
@@ -195,18 +198,21 @@ pub enum ControlError {
     /// Too many answers wait for calls that were not announced yet.
     #[error("too many answers wait for their calls")]
     TooManyEarly,
-    /// This recorder cannot do it; the call goes on as it was.
-    #[error("the recorder cannot {0}")]
-    Unsupported(&'static str),
     /// A yes is for one call, and another of the same name got it.
     #[error("another call of this name has the answer")]
     AnotherHasIt,
+    /// This recorder cannot do it; the call goes on as it was.
+    #[error("the recorder cannot {0}")]
+    Unsupported(&'static str),
     /// A stream that asks to join does not fit the call.
     #[error("{0}")]
     BadStream(String),
     /// Every RTP port is in use. Try again shortly.
     #[error("all RTP ports are in use")]
     PortsUsedUp,
+    /// The client that announced the call has its share of them. Its calls must end first.
+    #[error("this client has its share of the RTP ports")]
+    Quota,
     /// The spool cannot make it durable; the call keeps nothing more.
     #[error("the change could not be made durable")]
     NotDurable,

@@ -48,6 +48,11 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
                 raw.api.max_connections_per_address,
                 1..=65_535,
             )? as usize,
+            max_client_streams_percent: number(
+                "api.max_client_streams_percent",
+                raw.api.max_client_streams_percent,
+                1..=100,
+            )? as u8,
             write_timeout: seconds("api.write_timeout_s", raw.api.write_timeout_s, 1..=600)?,
             trusted_proxies: proxies(&raw.api.trusted_proxies)?,
             learn_rtp_source: raw.api.learn_rtp_source,

@@ -73,6 +73,7 @@ section!(RawApi {
     max_connections: i64 = 512,
     max_requests: i64 = 256,
     max_connections_per_address: i64 = 512,
+    max_client_streams_percent: i64 = 90,
     header_timeout_s: i64 = 10,
     request_timeout_s: i64 = 30,
     write_timeout_s: i64 = 30,
@@ -102,6 +103,7 @@ section!(RawSip {
     plain_calls: bool = false,
     learn_rtp_source: bool = false,
     refuse_when_full: bool = false,
+    unknown_party_stays: bool = false,
     max_sessions: i64 = 5_000,
     max_streams_percent: i64 = 90,
     max_client_streams_percent: i64 = 80,
@@ -121,6 +123,7 @@ section!(RawSipClient {
     plain_calls: Option<bool> = None,
     learn_rtp_source: Option<bool> = None,
     refuse_when_full: Option<bool> = None,
+    unknown_party_stays: Option<bool> = None,
     rtp_timeout_s: Option<i64> = None,
 });
 section!(RawRtp {

@@ -14,7 +14,7 @@ use crate::index::IndexPlace;
 use crate::media::plan::ToneSettings;
 use crate::retention::horizon::SweepLimits;
 use crate::signalling::siprec::config::{
-    AllowList, ConsentSignal, MediaSource, UntilConsent, WhenUnavailable,
+    AllowList, ConsentSignal, MediaSource, UnknownParty, UntilConsent, WhenUnavailable,
 };
 use crate::signalling::siprec::listen::Listen;
 use crate::signalling::siprec::parties::PartyRules;
@@ -103,6 +103,8 @@ pub struct ApiConfig {
     pub max_connections: usize,
     /// Connections of one address at a time.
     pub max_connections_per_address: usize,
+    /// What the calls of one client may take of the RTP ports. Units: %.
+    pub max_client_streams_percent: u8,
     /// Requests at a time; more are answered 503.
     pub max_requests: usize,
     /// How long a client may take to send a request's head.
@@ -142,6 +144,8 @@ pub struct SipConfig {
     pub media_source: MediaSource,
     /// What an INVITE gets while no call can be taken.
     pub when_unavailable: WhenUnavailable,
+    /// What becomes of a recording whose call is with someone of no known department.
+    pub unknown_party: UnknownParty,
     /// Recording sessions at a time.
     pub max_sessions: usize,
     /// Of the RTP ports, what recording sessions may take, and what one client's may. Units: percent.

@@ -11,7 +11,7 @@ use crate::base::private::Private;
 use crate::call::Department;
 use crate::signalling::sip::tls::TlsFiles;
 use crate::signalling::siprec::config::{
-    AllowList, ConsentSignal, MediaSource, UntilConsent, WhenUnavailable,
+    AllowList, ConsentSignal, MediaSource, UnknownParty, UntilConsent, WhenUnavailable,
 };
 use crate::signalling::siprec::listen::Listen;
 use crate::signalling::siprec::parties::{PartyRules, Source};
@@ -64,6 +64,7 @@ pub fn check(raw: RawSip, departments: &[Department]) -> Result<SipConfig, Confi
             true => WhenUnavailable::Refuse,
             false => WhenUnavailable::Inactive,
         },
+        unknown_party: unknown_party(raw.unknown_party_stays),
         max_sessions: number("sip.max_sessions", raw.max_sessions, 1..=100_000)? as usize,
         max_streams_percent: percent("sip.max_streams_percent", raw.max_streams_percent)?,
         max_client_streams_percent: percent(
@@ -72,6 +73,10 @@ pub fn check(raw: RawSip, departments: &[Department]) -> Result<SipConfig, Confi
         )?,
         clients_of_their_own,
     })
+}
+
+pub(super) fn unknown_party(stays: bool) -> UnknownParty {
+    if stays { UnknownParty::Stay } else { UnknownParty::Pause }
 }
 
 /// A name in lower case, where there is one.

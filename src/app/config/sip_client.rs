@@ -5,37 +5,14 @@ use std::time::Duration;
 use super::check::{number, wrong};
 use super::error::ConfigError;
 use super::raw::{RawSip, RawSipClient};
-use super::sip::{name, rules, until_consent};
+use super::sip::{name, rules, unknown_party, until_consent};
 use crate::call::Department;
-use crate::signalling::siprec::config::{
-    AllowList, ConsentSignal, MediaSource, UntilConsent, WhenUnavailable,
-};
-use crate::signalling::siprec::parties::PartyRules;
+use crate::signalling::siprec::config::{AllowList, ConsentSignal, MediaSource, WhenUnavailable};
+use crate::signalling::siprec::profile::Profile;
 
-/// A checked `[[sip.client]]`, what it leaves out taken from `[sip]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SipClient {
-    /// Whom it is for.
-    pub clients: AllowList,
-    /// Department of calls that no number decides.
-    pub default_department: Option<String>,
-    /// How signalling says that consent was given.
-    pub consent: ConsentSignal,
-    /// What becomes of the streams until the caller has consented.
-    pub until_consent: UntilConsent,
-    /// Where numbers, names and departments are looked for.
-    pub rules: PartyRules,
-    /// Whether keys relayed by INFO count as the caller's.
-    pub info_keys: bool,
-    /// Whether an INVITE without any sign of SIPREC is a call to record.
-    pub plain_calls: bool,
-    /// Whose packets are believed.
-    pub media_source: MediaSource,
-    /// What an INVITE gets while no call can be taken.
-    pub when_unavailable: WhenUnavailable,
-    /// How long a call may be silent, where that differs from `[rtp] timeout_s`.
-    pub silence: Option<Duration>,
-}
+/// A checked `[[sip.client]]`, what it leaves out taken from `[sip]`; of departments the one of calls that no
+/// number decides.
+pub type SipClient = Profile<Option<String>>;
 
 /// Checks all of them, in their order.
 pub fn check(raw: &RawSip, departments: &[Department]) -> Result<Vec<SipClient>, ConfigError> {
@@ -74,7 +51,7 @@ fn one(
     let silence = client.rtp_timeout_s.map(|s| number(&key("rtp_timeout_s"), s, 5..=86_400)).transpose()?;
     Ok(SipClient {
         clients,
-        default_department: Some(default_department).filter(|id| !id.is_empty()),
+        departments: Some(default_department).filter(|id| !id.is_empty()),
         consent: ConsentSignal {
             header: name(&text(&client.consent_header, &raw.consent_header)),
             element: name(&text(&client.consent_element, &raw.consent_element)),
@@ -95,6 +72,7 @@ fn one(
             true => WhenUnavailable::Refuse,
             false => WhenUnavailable::Inactive,
         },
+        unknown_party: unknown_party(client.unknown_party_stays.unwrap_or(raw.unknown_party_stays)),
         silence: silence.map(Duration::from_secs),
     })
 }
@@ -102,6 +80,8 @@ fn one(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signalling::siprec::config::UnknownParty;
+    use crate::signalling::siprec::parties::PartyRules;
 
     fn read(text: &str) -> Result<Vec<SipClient>, String> {
         let raw: RawSip = toml::from_str(text).map_err(|error| error.to_string())?;
@@ -113,7 +93,7 @@ mod tests {
         let all = read(
             "info_keys = false\nconsent_header = 'X-All'\n[[client]]\naddresses = '192.0.2.0/24'\n\
              [[client]]\naddresses = '::1, 10.0.0.1'\nconsent_header = ''\nlearn_rtp_source = true\n\
-             caller_from = 'header:x-a'\nrtp_timeout_s = 300\nrefuse_when_full = true\n",
+             caller_from = 'header:x-a'\nrtp_timeout_s = 300\nrefuse_when_full = true\nunknown_party_stays = true\n",
         )
         .unwrap();
         assert_eq!((all[0].consent.header.as_deref(), all[0].info_keys), (Some("x-all"), false));
@@ -121,6 +101,7 @@ mod tests {
         assert_eq!((all[1].consent.header.as_deref(), all[1].info_keys), (None, false));
         assert_eq!(all[1].media_source, MediaSource::Learned);
         assert_eq!(all[1].when_unavailable, WhenUnavailable::Refuse);
+        assert_eq!([0, 1].map(|n| all[n].unknown_party), [UnknownParty::Pause, UnknownParty::Stay]);
         assert_eq!(all[1].silence, Some(Duration::from_secs(300)));
         assert_eq!(all[1].rules.caller, ["header:x-a".parse().unwrap()]);
         assert_eq!(all[1].rules.called, PartyRules::default().called);

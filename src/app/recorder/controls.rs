@@ -86,6 +86,9 @@ impl Recorder {
         if stream.formats.is_empty() {
             return Err(ControlError::BadStream(format!("stream `{}` has no codec", stream.label)));
         }
+        if self.registry.client(id).is_some_and(|client| !self.has_share(&client, 1)) {
+            return Err(ControlError::Quota);
+        }
         let bound = self.ports.bind([!stream.rtcp.mux], self.clock.mono());
         let sockets = bound.ok().and_then(|mut all| all.pop()).ok_or(ControlError::PortsUsedUp)?;
         let address = self.advertised(sockets.port());

@@ -31,6 +31,8 @@ pub struct Config {
     pub media_source: MediaSource,
     /// Whether keys that a client relays by INFO count as the caller's.
     pub info_keys: bool,
+    /// What becomes of a recording whose call is with someone of no known department.
+    pub unknown_party: UnknownParty,
     /// What differs for some clients; the first that names an address counts.
     pub profiles: Vec<Profile>,
     /// The most streams of all recording sessions, and of those of one client: others find RTP ports
@@ -91,6 +93,17 @@ pub enum MediaSource {
     Signalled,
     /// Those of the first source that proves itself: for clients behind address translation.
     Learned,
+}
+
+/// What becomes of a recording with a yes once its call is with someone of no known department.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownParty {
+    /// It is paused until somebody known is there again: nobody can tell whether the yes named them.
+    #[default]
+    Pause,
+    /// It goes on: the owner says that whoever is of no listed department belongs to the one that had
+    /// the call.
+    Stay,
 }
 
 impl Default for ConsentSignal {

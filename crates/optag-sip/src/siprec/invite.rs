@@ -206,7 +206,10 @@ impl Server {
     /// are some, and the answer waits for their ports. `known` lines were there before.
     fn grow(&mut self, id: SessionId, flow: Flow, offer: &Offer, known: usize) -> bool {
         let parties = self.parties(id);
-        let source = self.config.media_source_for(self.client_of(id));
+        let client = self.client_of(id);
+        let source = self.config.media_source_for(client);
+        let room = self.streams_left(client);
+        let mut over_quota = 0;
         let Some(session) = self.edit(id) else { return false };
         let Saved { view, hints, ours, .. } = &session.saved;
         let spare = media::spare(offer, |at| ours.lines.get(at).is_some_and(|line| line.taken.is_some()));
@@ -223,8 +226,10 @@ impl Server {
                     refused.extend((at >= known).then_some(Fate::Alternative));
                     continue;
                 }
-                None if taken < STREAMS_PER_CALL => {}
+                None if taken < STREAMS_PER_CALL && new.len() < room => {}
                 fate => {
+                    let is_new = fate.is_none() && at >= known && taken < STREAMS_PER_CALL;
+                    over_quota += u64::from(is_new);
                     refused.extend((at >= known).then_some(fate.unwrap_or(Fate::TooMany)));
                     continue;
                 }
@@ -247,6 +252,7 @@ impl Server {
             }
         }
         self.stats.refused(&refused);
+        self.stats.over_quota += over_quota;
         asked
     }
 

@@ -27,10 +27,11 @@ impl Server {
     /// Tells the feed where the call has gone, if signalling says that it has.
     pub(super) fn follow_call(&mut self, id: SessionId) {
         let seen = self.seen(id);
+        let unknown_party = self.config.unknown_party_for(self.client_of(id));
         let Some(session) = self.edit(id).filter(|session| !session.over) else { return };
         let was_unknown = session.saved.transfers.is_unknown();
         let consented = session.consent == ConsentState::Granted && session.has_moved();
-        if let Some(department) = session.saved.transfers.follow(&seen, consented) {
+        if let Some(department) = session.saved.transfers.follow(&seen, consented, unknown_party) {
             session.transfer(department);
             self.stats.transfers += 1;
         }

@@ -6,21 +6,25 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::config::{AllowList, Config, ConsentSignal, MediaSource, UntilConsent, WhenUnavailable};
+use super::config::{
+    AllowList, Config, ConsentSignal, MediaSource, UnknownParty, UntilConsent, WhenUnavailable,
+};
 use super::parties::{Departments, Parties, PartyRules};
 use super::server::{Server, SessionId};
 use super::session::Session;
 use crate::feed::{NewCall, NewStream};
 use optag_core::call::text::clean;
 use optag_core::limit::{NUMBER_CHARS, TEXT_CHARS};
+use optag_core::owner::owner;
 
-/// The values for the clients at some addresses. What the owner left out is as for all.
-#[derive(Clone, Debug)]
-pub struct Profile {
+/// The values for the clients at some addresses. What the owner left out is as for all. `D`: the departments,
+/// or what is written of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile<D = Departments> {
     /// Whom it is for. They are listened to, whether the general list has them or not.
     pub clients: AllowList,
     /// The departments, with the one that takes this client's calls that no number decides.
-    pub departments: Departments,
+    pub departments: D,
     /// Where numbers stand.
     pub rules: PartyRules,
     /// How signalling says that consent was given.
@@ -35,8 +39,29 @@ pub struct Profile {
     pub media_source: MediaSource,
     /// Whether keys that the client relays by INFO count as the caller's.
     pub info_keys: bool,
+    /// What becomes of a recording whose call is with someone of no known department.
+    pub unknown_party: UnknownParty,
     /// How long a call may be silent; `None` for as long as any.
     pub silence: Option<Duration>,
+}
+
+impl<D> Profile<D> {
+    /// The same with the departments that `of` makes.
+    pub fn with_departments<T>(self, of: impl FnOnce(D) -> T) -> Profile<T> {
+        Profile {
+            clients: self.clients,
+            departments: of(self.departments),
+            rules: self.rules,
+            consent: self.consent,
+            until_consent: self.until_consent,
+            plain_calls: self.plain_calls,
+            when_unavailable: self.when_unavailable,
+            media_source: self.media_source,
+            info_keys: self.info_keys,
+            unknown_party: self.unknown_party,
+            silence: self.silence,
+        }
+    }
 }
 
 impl Config {
@@ -79,6 +104,10 @@ impl Config {
         self.profile(ip).map_or(self.media_source, |profile| profile.media_source)
     }
 
+    pub(super) fn unknown_party_for(&self, ip: IpAddr) -> UnknownParty {
+        self.profile(ip).map_or(self.unknown_party, |profile| profile.unknown_party)
+    }
+
     pub(super) fn info_keys_for(&self, ip: IpAddr) -> bool {
         self.profile(ip).map_or(self.info_keys, |profile| profile.info_keys)
     }
@@ -108,16 +137,25 @@ impl Server {
         all > self.config.streams_max || own > self.config.streams_per_client
     }
 
-    /// Streams that sessions of SIPREC have, of all clients and of the one at `ip`.
+    /// How many streams a client may still add.
+    pub(super) fn streams_left(&self, client: IpAddr) -> usize {
+        let (all, own) = self.streams_taken(client);
+        let of_all = self.config.streams_max.saturating_sub(all);
+        of_all.min(self.config.streams_per_client.saturating_sub(own))
+    }
+
+    /// Streams that sessions of SIPREC have or have asked for, of all clients and of the one at `ip`.
     fn streams_taken(&self, ip: IpAddr) -> (usize, usize) {
-        let client = ip.to_string();
+        let client = owner(ip);
         let mut taken = (0, 0);
         for session in self.sessions.values().filter(|session| !session.over) {
             let lines = &session.saved.ours.lines;
-            let own =
+            let taken_lines =
                 lines.iter().filter(|line| line.taken.is_some_and(|taken| taken.stream.is_some())).count();
+            let own = taken_lines + session.joining();
             taken.0 += own;
-            taken.1 += if session.saved.client == client { own } else { 0 };
+            let theirs = session.saved.client.parse().is_ok_and(|address| owner(address) == client);
+            taken.1 += if theirs { own } else { 0 };
         }
         taken
     }
@@ -152,5 +190,6 @@ pub(super) fn new_call(
         external_id: Some(clean(&session.saved.dialog.call_id, TEXT_CHARS).into()),
         streams: cleaned(streams),
         context: session.context(parties, raw),
+        client: None,
     }
 }

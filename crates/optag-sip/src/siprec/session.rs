@@ -255,6 +255,11 @@ impl Session {
         self.control(Control::AddStream(Box::new(stream)));
     }
 
+    /// Streams that were asked for and have no port yet.
+    pub fn joining(&self) -> usize {
+        self.adding.len()
+    }
+
     /// The control under way is done; where it added a stream, its line gets the port. `None`: no
     /// stream was added. True: the last one that the client's text wants has its answer.
     pub fn added(&mut self, streams: Option<&[StreamView]>) -> Option<bool> {

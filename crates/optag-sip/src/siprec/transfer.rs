@@ -2,7 +2,8 @@
 //!
 //! In: who takes part now, the numbers called, whether there is a yes to protect. Out: the department to
 //! tell the feed, or that nobody knows. It fails closed: once a caller has said yes, a call that
-//! goes to someone of whom no department is known is paused until it is known again.
+//! goes to someone of whom no department is known is paused until it is known again, unless the owner says
+//! otherwise ([`UnknownParty`]).
 //!
 //! An address belongs to a department if the configuration lists it, or if it took part when the
 //! question was put: a yes is given to whoever is there. Not here: whether the yes named a
@@ -12,6 +13,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::config::UnknownParty;
 use super::departments::Departments;
 use super::parties::{Hints, Parties, PartyRules, Source};
 use super::view::{KEPT, Member, View};
@@ -188,7 +190,7 @@ impl Transfers {
 
     /// Follows what signalling tells now. `consented`: the department that has the call is allowed to
     /// record. The department that the feed is to be told, if it is another one.
-    pub fn follow(&mut self, seen: &Seen, consented: bool) -> Option<String> {
+    pub fn follow(&mut self, seen: &Seen, consented: bool, unknown: UnknownParty) -> Option<String> {
         let now = self.department.clone()?;
         if consented {
             self.covers(&now);
@@ -199,7 +201,9 @@ impl Transfers {
         // Someone took part, and none of them does now.
         let replaced = present.is_empty() && self.accompanied
             || self.guessed && strangers > 0 && !self.everyone_stayed(seen);
-        self.unknown = protected && (self.doubtful || missing || replaced);
+        let strange = (missing || replaced) && unknown == UnknownParty::Pause;
+        // What could not be read may have named a department that the yes did not.
+        self.unknown = protected && (self.doubtful || strange);
         let to = match self.unknown {
             true => None,
             false => self.choose(&now, &present),
