@@ -12,7 +12,7 @@ use crate::base::clock::WallTime;
 use crate::base::id::CallId;
 use crate::base::limit;
 use crate::base::private::Private;
-use crate::call::text::is_plain;
+use crate::call::text::{clean, is_plain};
 use crate::call::{ConsentState, Outcome, StreamRole};
 use crate::media::output::StreamCounts;
 use crate::signalling::feed::{CallView, NewCall};
@@ -30,7 +30,7 @@ pub struct CallBody {
     /// Number called.
     #[schema(example = "+45 87 65 43 21")]
     called_number: String,
-    /// The caller's name.
+    /// The caller's name. Control and invisible characters are left out, and what is beyond 200 characters.
     caller_name: Option<String>,
     /// Your own name for the call.
     external_id: Option<String>,
@@ -135,11 +135,7 @@ impl CallBody {
         wrong.text("department", &self.department, limit::TEXT_CHARS);
         wrong.number("caller_number", &self.caller_number);
         wrong.number("called_number", &self.called_number);
-        for (field, text) in [
-            ("caller_name", &self.caller_name),
-            ("external_id", &self.external_id),
-            ("prompt_version", &self.prompt_version),
-        ] {
+        for (field, text) in [("external_id", &self.external_id), ("prompt_version", &self.prompt_version)] {
             if let Some(text) = text {
                 wrong.text(field, text, limit::TEXT_CHARS);
             }
@@ -166,16 +162,17 @@ impl CallBody {
         };
         let streams = self.streams.into_iter().enumerate().map(|(at, stream)| stream.stream(role(at)));
         let (streams, offers) = streams.unzip();
+        let caller_name = self.caller_name.map(|name| clean(&name, limit::TEXT_CHARS));
         let call = NewCall {
             department: self.department,
             caller_number: self.caller_number.into(),
             called_number: self.called_number.into(),
-            caller_name: self.caller_name.map(Private::new),
+            caller_name: caller_name.filter(|name| !name.is_empty()).map(Private::new),
             external_id: self.external_id.map(Private::new),
-            client: None,
             streams,
             prompt_version: self.prompt_version,
             context: Default::default(),
+            client: None,
         };
         Ok((call, offers))
     }

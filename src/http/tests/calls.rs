@@ -329,3 +329,42 @@ async fn a_call_whose_client_goes_away_is_not_left_half_made() {
     }
     assert_eq!(api.fake.admitted.lock().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn a_name_is_cleaned_as_signalling_cleans_it_and_an_identifier_is_refused() {
+    let api = Api::new();
+    let mut call = call();
+    for (name, kept) in [
+        ("S\u{f8}ren\u{202e}\u{1b}[2J", Some("S\u{f8}ren [2J")),
+        ("\u{645}\u{6cc}\u{200c}\u{631}", Some("\u{645}\u{6cc}\u{200c}\u{631}")),
+        ("", None),
+    ] {
+        call["caller_name"] = json!(name);
+        assert_eq!(api.post("/api/v1/calls", &call).await.status, 201, "{name:?}");
+        let admitted = api.fake.admitted.lock().unwrap();
+        let admitted = admitted.last().unwrap();
+        assert_eq!(admitted.caller_name.as_ref().map(|name| name.reveal().as_str()), kept);
+        assert_eq!(admitted.client.as_deref(), Some("test"));
+    }
+    call["external_id"] = json!("a\u{202e}b");
+    assert_eq!(api.post("/api/v1/calls", &call).await.problem(422), "external_id");
+}
+
+#[tokio::test]
+async fn a_compressed_body_is_refused_with_what_is_taken() {
+    let api = Api::new();
+    for (coding, status) in [("gzip", 415), ("identity", 201), ("Identity, br", 415)] {
+        let request = Request::builder()
+            .method("POST")
+            .uri("/api/v1/calls")
+            .header("content-type", "application/json")
+            .header("content-encoding", coding);
+        let mut request = request.body(Body::from(call().to_string())).unwrap();
+        request.extensions_mut().insert(Actor { name: "test".into(), role: Role::Feed });
+        let answer = api.send(request).await;
+        assert_eq!(answer.status, status, "{coding}");
+        if status == 415 {
+            assert_eq!(answer.header("accept-encoding"), "identity");
+        }
+    }
+}

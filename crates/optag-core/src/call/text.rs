@@ -2,26 +2,56 @@
 //!
 //! In: what signalling, metadata, the API or a table brings. Out: the same without anything that a
 //! terminal or a printed page would obey or that hides what stands there. Every door uses what is
-//! here: signalling cleans, since nobody can be asked to write it anew; the API and imports refuse.
+//! here: the names of people in a call are cleaned, by signalling and the API alike, since refusing them
+//! costs a recording; identifiers, what staff type and what is imported are refused.
 
 /// Whether a character is obeyed or hidden instead of shown: controls, line and paragraph
 /// separators, marks and overrides of writing direction, invisible characters.
 ///
 /// Source: Unicode categories Cc, Zl, Zp, and the Cf characters of UAX #9 and UTS #39.
-pub fn is_hidden(c: char) -> bool {
+fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}'
-            | '\u{200b}'..='\u{200f}'
+            | '\u{200b}' | '\u{200e}' | '\u{200f}'
             | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}'
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
             | '\u{e0000}'..='\u{e007f}')
 }
 
+/// The characters of a text, each with whether it is hidden. A joiner or non-joiner (ZWJ, ZWNJ) is part of
+/// a name between two letters or signs of a script that is written with them, as in Persian and Hindi, and
+/// between the parts of one picture; elsewhere it shows nothing, and makes two names that look alike.
+///
+/// Source: UAX #31 §2.3 (Layout and Format Control Characters), drawn wider: by the script's place alone.
+fn seen(text: &str) -> impl Iterator<Item = (char, bool)> + '_ {
+    let mut before = None;
+    let mut all = text.chars().peekable();
+    std::iter::from_fn(move || {
+        let c = all.next()?;
+        let hidden = match c {
+            '\u{200c}' | '\u{200d}' => {
+                !(before.is_some_and(may_join) && all.peek().copied().is_some_and(may_join))
+            }
+            c => is_hidden(c),
+        };
+        before = Some(c);
+        Some((c, hidden))
+    })
+}
+
+/// Letters and signs from Arabic to the last script of South Asia, Mongolian, presentation forms, pictures.
+fn may_join(c: char) -> bool {
+    matches!(c,
+        '\u{600}'..='\u{61b}' | '\u{620}'..='\u{109f}' | '\u{1700}'..='\u{180d}' | '\u{180f}'..='\u{1cff}'
+        | '\u{2600}'..='\u{27bf}' | '\u{a800}'..='\u{abff}' | '\u{fb50}'..='\u{fdff}' | '\u{fe0f}'
+        | '\u{fe70}'..='\u{fefc}' | '\u{10a00}'..='\u{11fff}' | '\u{1f000}'..='\u{1faff}')
+}
+
 /// Whether a text is shown as it stands.
 pub fn is_plain(text: &str) -> bool {
-    !text.chars().any(is_hidden)
+    !seen(text).any(|(_, hidden)| hidden)
 }
 
 /// A text as it may be shown, at most `most` characters long. What is hidden is left out; where it
@@ -29,8 +59,8 @@ pub fn is_plain(text: &str) -> bool {
 pub fn clean(text: &str, most: usize) -> String {
     let mut out = String::with_capacity(text.len().min(most * 4));
     let (mut length, mut parted) = (0, false);
-    for c in text.chars() {
-        if is_hidden(c) {
+    for (c, hidden) in seen(text) {
+        if hidden {
             parted |= c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
             continue;
         }
@@ -67,6 +97,15 @@ mod tests {
             ("\u{9b}31mBo\u{85}Ida", "31mBo Ida"),
             ("Bo\u{2028}\u{2029}Ida\t", "Bo Ida"),
             ("\0", ""),
+            // Persian with a non-joiner, Devanagari with a joiner, one picture of several.
+            ("\u{645}\u{6cc}\u{200c}\u{631}\u{648}\u{62f}", "\u{645}\u{6cc}\u{200c}\u{631}\u{648}\u{62f}"),
+            ("\u{915}\u{94d}\u{200d}\u{937}", "\u{915}\u{94d}\u{200d}\u{937}"),
+            ("\u{1f469}\u{200d}\u{1f4bb}", "\u{1f469}\u{200d}\u{1f4bb}"),
+            // Where they only make two names that look alike.
+            ("B\u{200d}o\u{200c}", "Bo"),
+            ("\u{645}\u{200c}", "\u{645}"),
+            ("\u{200d}\u{645}", "\u{645}"),
+            ("\u{645}\u{200c}\u{200c}\u{631}", "\u{645}\u{631}"),
         ] {
             assert_eq!(clean(text, 200), expect, "{text:?}");
             assert!(is_plain(expect));
