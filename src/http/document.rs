@@ -34,7 +34,7 @@ fn answers(operation: &mut Operation) {
         (StatusCode::UNAUTHORIZED, true, "There is no token, or it is not valid"),
         (StatusCode::FORBIDDEN, true, "The token's role does not allow this"),
         (StatusCode::PAYLOAD_TOO_LARGE, body, "The body is longer than 65,536 bytes"),
-        (StatusCode::UNSUPPORTED_MEDIA_TYPE, body, "The body is not application/json"),
+        (StatusCode::UNSUPPORTED_MEDIA_TYPE, body, "The body is not application/json, or is compressed"),
         (StatusCode::UNPROCESSABLE_ENTITY, true, "Parameters or fields are wrong; `errors` names each"),
         (StatusCode::TOO_MANY_REQUESTS, true, "Too many requests without a valid token; see Retry-After"),
         (StatusCode::INTERNAL_SERVER_ERROR, true, "Something failed inside the recorder"),

@@ -2,8 +2,8 @@
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::{HeaderValue, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
@@ -19,6 +19,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        as_it_is(&request)?;
         if !is_json(&request) {
             return Err(Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -33,6 +34,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for MaybeBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        as_it_is(&request)?;
         let json = is_json(&request);
         let bytes = bytes(request, state).await?;
         match bytes.is_empty() {
@@ -44,6 +46,20 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for MaybeBody<T> {
             )),
         }
     }
+}
+
+/// Bodies are short, and are taken as they are: one that is compressed could be made to grow.
+/// Source: RFC 9110 §12.5.3 and §15.5.16.
+fn as_it_is(request: &Request) -> Result<(), Problem> {
+    let codings = request.headers().get_all(CONTENT_ENCODING).iter();
+    if codings.into_iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Ok(());
+    }
+    let problem = Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "a compressed body is not taken: send it without Content-Encoding",
+    );
+    Err(problem.header(ACCEPT_ENCODING, HeaderValue::from_static("identity")))
 }
 
 async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {

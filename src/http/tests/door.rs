@@ -15,7 +15,7 @@ use crate::base::clock::WallTime;
 use crate::http::access::Role;
 use crate::http::fakes::{Api, id};
 use crate::http::health::{Check, Readiness};
-use crate::http::{ConnectionLimits, health_router, serve};
+use crate::http::{ConnectionLimits, Limits, health_router, serve};
 use crate::metrics::exporter::Exporter;
 
 fn with_token(path: &str, header: &str) -> Request<Body> {
@@ -224,4 +224,40 @@ async fn clients_that_send_and_never_read_keep_nobody_out() {
     drop(greedy);
     drop(stop);
     tokio::time::timeout(Duration::from_secs(20), server).await.unwrap().unwrap();
+}
+
+/// Real sockets and simulated time: it passes while nobody does anything.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_comes_a_byte_a_second_is_answered_when_its_time_is_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let api = Api::new();
+    let token = api.tokens.create("pbx", Role::Admin, WallTime::default()).unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let limits = ConnectionLimits::default();
+    let server =
+        tokio::spawn(serve(listener, api.router.clone(), limits, async move { drop(stopped.await) }));
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /api/v1/calls HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: 5000\r\n\r\n{{"
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let began = tokio::time::Instant::now();
+    let (mut reader, mut writer) = slow.split();
+    let mut answer = Vec::new();
+    let ended = reader.read_to_end(&mut answer);
+    tokio::pin!(ended);
+    loop {
+        tokio::select! {
+            _ = &mut ended => break,
+            () = tokio::time::sleep(Duration::from_secs(1)) => drop(writer.write_all(b" ").await),
+        }
+        assert!(began.elapsed() <= 2 * Limits::default().timeout, "the connection stays open");
+    }
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("took too long"), "{answer}");
+    assert!(began.elapsed() >= Limits::default().timeout);
+    drop(stop);
+    server.await.unwrap();
 }

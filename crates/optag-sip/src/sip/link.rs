@@ -10,13 +10,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::doors::{CONNECTIONS, Doors, HANDSHAKES, HANDSHAKES_PER_ADDRESS, PER_ADDRESS};
@@ -318,4 +318,59 @@ async fn converse<S: AsyncRead + AsyncWrite>(
         () = read => {}
     }
     links.lock().remove(&link);
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::sip::tls::{Certificate, TlsFiles};
+
+    fn acceptor(dir: &std::path::Path) -> TlsAcceptor {
+        let made = rcgen::generate_simple_self_signed(["srs.example".to_owned()]).unwrap();
+        let (certificate, key) = (dir.join("cert.pem"), dir.join("key.pem"));
+        std::fs::write(&certificate, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        Certificate::load(TlsFiles { certificate, key, client_ca: None }).unwrap().acceptor().unwrap()
+    }
+
+    /// Real sockets and simulated time: it passes while nobody does anything.
+    #[tokio::test(start_paused = true)]
+    async fn invariant_12_who_stalls_in_a_handshake_or_a_message_is_let_go_and_its_place_is_free() {
+        let dir = tempfile::tempdir().unwrap();
+        let (arrived, _arrivals) = mpsc::channel(8);
+        let links = Links::new(AllowList::parse(["127.0.0.0/8"]).unwrap(), arrived);
+        let begins = b"INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/TLS a;branch=z9hG4bK1\r\n";
+        // What comes at first; then nothing, or a byte a second.
+        for (tls, first) in [(true, &b""[..]), (true, b"\x16\x03\x01\x02\x00\x01"), (false, begins)] {
+            for trickles in [false, true] {
+                let listener = bind_stream("127.0.0.1:0".parse().unwrap()).unwrap();
+                let address = links.serve_stream(listener, tls.then(|| acceptor(dir.path()))).unwrap();
+                let mut client = TcpStream::connect(address).await.unwrap();
+                client.write_all(first).await.unwrap();
+                let began = Instant::now();
+                let (mut reader, mut writer) = client.split();
+                // An alert, where what came is no TLS.
+                let mut said = Vec::new();
+                let ended = reader.read_to_end(&mut said);
+                tokio::pin!(ended);
+                loop {
+                    tokio::select! {
+                        _ = &mut ended => break,
+                        () = tokio::time::sleep(Duration::from_secs(1)) => {
+                            if trickles {
+                                let _ = writer.write_all(b"X").await;
+                            }
+                        }
+                    }
+                    assert!(began.elapsed() <= STALLED + Duration::from_secs(2), "{tls} {trickles}");
+                }
+                while links.connections.taken() + links.handshakes.taken() > 0 {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    assert!(began.elapsed() <= STALLED + Duration::from_secs(12), "a place stays taken");
+                }
+            }
+        }
+    }
 }
