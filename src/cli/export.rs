@@ -14,6 +14,7 @@ use tokio::io::AsyncWriteExt;
 use super::ConfigArgs;
 use super::transport::{ByteStream, Transport};
 use crate::base::id::CallId;
+use crate::http::VERDICTS;
 
 /// Write a recording to a file, or make a link that hands it out once.
 #[derive(Debug, Args)]
@@ -84,7 +85,6 @@ pub async fn run(args: ExportArgs) -> anyhow::Result<ExitCode> {
     });
     let path = |what: &str| format!("/api/v1/recordings/{}/{what}", args.id);
     let mut query = vec![("purpose", args.purpose)];
-    let view = query.clone();
     if args.link {
         wanted["expires_hours"] = json!(args.expires_hours);
         let answer = transport.post(&path("links"), &query, &wanted).await?;
@@ -97,36 +97,41 @@ pub async fn run(args: ExportArgs) -> anyhow::Result<ExitCode> {
     let output = args.output.context("--output is required")?;
     let file = create(&output).await?;
     let copied = async {
-        let bytes = if args.handout {
+        let (headers, bytes) = if args.handout {
             if let Some(file) = &args.passphrase_file {
                 wanted["passphrase"] = json!(passphrase(file)?);
             }
-            transport.post(&path("handout"), &query, &wanted).await?
+            transport.fetch(Method::POST, &path("handout"), &query, Some(&wanted)).await?
         } else {
             if args.own_voice_only {
                 bail!("--own-voice-only goes with --handout or --link");
             }
             query.push(("format", name(args.format.unwrap_or(Format::Opus)).to_owned()));
             query.push(("export", "true".to_owned()));
-            transport.send(Method::GET, &path("audio"), &query).await?
+            transport.fetch(Method::GET, &path("audio"), &query, None).await?
         };
-        write(bytes, file).await
+        Ok((headers, write(bytes, file).await?))
     };
-    match copied.await {
-        Ok(length) => println!("{}: {length} bytes", output.display()),
+    let headers = match copied.await {
+        Ok((headers, length)) => {
+            println!("{}: {length} bytes", output.display());
+            headers
+        }
         Err(error) => {
             let _ = tokio::fs::remove_file(&output).await;
             return Err(error);
         }
-    }
+    };
     // What is missing is said to whoever takes the file away.
-    match transport.json(Method::GET, &format!("/api/v1/recordings/{}", args.id), &view).await {
-        Ok(known) => {
-            for fault in super::search::faulty(&known) {
+    match headers.get(VERDICTS).and_then(|value| value.to_str().ok()) {
+        Some(verdicts) => {
+            for fault in
+                super::search::faults(verdicts.split(',').map(str::trim).filter(|one| !one.is_empty()))
+            {
                 eprintln!("{}: {fault}", output.display());
             }
         }
-        Err(error) => eprintln!("{}: cannot tell whether anything is missing: {error}", output.display()),
+        None => eprintln!("{}: cannot tell whether anything is missing", output.display()),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -139,8 +139,13 @@ fn line(row: &serde_json::Value) -> String {
 /// What is not ok with a recording's streams: `stream 2: late`.
 pub(super) fn faulty(recording: &serde_json::Value) -> Vec<String> {
     let verdicts = recording["verdicts"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let named = (1..).zip(verdicts.iter().filter_map(|verdict| verdict.as_str()));
-    named
+    faults(verdicts.iter().filter_map(|verdict| verdict.as_str()))
+}
+
+/// The same of the verdicts, in channel order.
+pub(super) fn faults<'a>(verdicts: impl Iterator<Item = &'a str>) -> Vec<String> {
+    (1..)
+        .zip(verdicts)
         .filter(|(_, verdict)| *verdict != "ok")
         .map(|(n, verdict)| format!("stream {n}: {verdict}"))
         .collect()

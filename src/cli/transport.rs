@@ -4,7 +4,7 @@
 use anyhow::{Context, bail};
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Method, Request, StatusCode};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
@@ -89,7 +89,20 @@ impl Transport {
         path: &str,
         query: &[(&str, String)],
     ) -> anyhow::Result<ByteStream> {
-        self.ask(method, &format!("{path}{}", encode_query(query)), None).await
+        Ok(self.ask(method, &format!("{path}{}", encode_query(query)), None).await?.1)
+    }
+
+    /// Sends a request, with a JSON body or none; the answer with its headers.
+    ///
+    /// Errors: as [`Transport::send`].
+    pub async fn fetch(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Option<&serde_json::Value>,
+    ) -> anyhow::Result<(HeaderMap, ByteStream)> {
+        self.ask(method, &format!("{path}{}", encode_query(query)), body.map(ToString::to_string)).await
     }
 
     /// Sends a request with a JSON body; the text of the answer.
@@ -101,7 +114,7 @@ impl Transport {
         path: &str,
         body: &serde_json::Value,
     ) -> anyhow::Result<String> {
-        Ok(String::from_utf8(collect(self.ask(method, path, Some(body.to_string())).await?).await?)?)
+        Ok(String::from_utf8(collect(self.ask(method, path, Some(body.to_string())).await?.1).await?)?)
     }
 
     /// Posts JSON. Errors: as [`Transport::send`].
@@ -111,7 +124,7 @@ impl Transport {
         query: &[(&str, String)],
         body: &serde_json::Value,
     ) -> anyhow::Result<ByteStream> {
-        self.ask(Method::POST, &format!("{path}{}", encode_query(query)), Some(body.to_string())).await
+        Ok(self.fetch(Method::POST, path, query, Some(body)).await?.1)
     }
 
     /// Sends a request without a body; the text of the answer.
@@ -121,7 +134,12 @@ impl Transport {
         Ok(String::from_utf8(collect(self.send(method, path, query).await?).await?)?)
     }
 
-    async fn ask(&self, method: Method, path: &str, json: Option<String>) -> anyhow::Result<ByteStream> {
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        json: Option<String>,
+    ) -> anyhow::Result<(HeaderMap, ByteStream)> {
         match self {
             Self::Remote { base, client, token } => {
                 let mut request = client.request(method, format!("{base}{path}")).bearer_auth(token);
@@ -130,9 +148,9 @@ impl Transport {
                 }
                 let answer =
                     request.send().await.with_context(|| format!("no answer from the recorder at {base}"))?;
-                let status = answer.status();
+                let (status, headers) = (answer.status(), answer.headers().clone());
                 let body = answer.bytes_stream().map_err(anyhow::Error::from).boxed();
-                checked(status, body).await
+                Ok((headers, checked(status, body).await?))
             }
             Self::Local { router, actor, .. } => {
                 let mut request = Request::builder().method(method).uri(path);
@@ -142,9 +160,9 @@ impl Transport {
                 let mut request = request.body(json.map_or_else(Body::empty, Body::from))?;
                 request.extensions_mut().insert(actor.clone());
                 let answer = router.clone().oneshot(request).await?;
-                let status = answer.status();
+                let (status, headers) = (answer.status(), answer.headers().clone());
                 let body = answer.into_body().into_data_stream().map_err(anyhow::Error::from).boxed();
-                checked(status, body).await
+                Ok((headers, checked(status, body).await?))
             }
         }
     }

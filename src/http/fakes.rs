@@ -22,7 +22,7 @@ use crate::base::clock::{OsClock, WallTime};
 use crate::base::id::CallId;
 use crate::base::private::Private;
 use crate::call::consent::ConsentError;
-use crate::call::{ConsentState, StreamRole};
+use crate::call::{ConsentState, StreamRole, StreamVerdict};
 use crate::disclosure::links::Links;
 use crate::disclosure::owner::Owner;
 use crate::media::output::StreamCounts;
@@ -90,7 +90,7 @@ fn summary() -> RecordingSummary {
         expires_at: WallTime::from_unix_micros(0).plus_days(90),
         size_bytes: FILE.len() as u64,
         state: RecordingState::Stored,
-        verdicts: Vec::new(),
+        verdicts: vec![StreamVerdict::Ok, StreamVerdict::Late],
     }
 }
 

@@ -21,6 +21,7 @@ use super::audit::{AuditAction, AuditEntry, Purpose};
 use super::json::Body as Json;
 use super::library::{Audio, AudioFormat, AudioRequest, RecordingDetail};
 use super::params::{Id, Params};
+use super::playback::{VERDICTS, verdicts};
 use super::problem::Problem;
 use super::recordings::{audit, audit_failure, unanswered};
 use super::router::Services;
@@ -150,6 +151,7 @@ async fn open(
     })?;
     let answer = Response::builder()
         .header(CONTENT_TYPE, media_type)
+        .header(VERDICTS, verdicts(&detail_of.summary.verdicts))
         .header(CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.{extension}\""));
     Ok((answer, blocks))
 }

@@ -46,5 +46,6 @@ mod fakes;
 #[cfg(test)]
 mod tests;
 
+pub use playback::VERDICTS;
 pub use router::{Limits, Services, health_router, router};
 pub use serve::{ConnectionLimits, serve};

@@ -15,6 +15,15 @@ use super::params::{Id, Params};
 use super::problem::Problem;
 use super::recordings::{audit, audit_failure, unanswered};
 use super::router::Services;
+use crate::call::StreamVerdict;
+
+/// Header of a recording that is taken out: the verdict on each stream, in channel order.
+pub const VERDICTS: &str = "optag-verdicts";
+
+/// As [`VERDICTS`] has them.
+pub(super) fn verdicts(verdicts: &[StreamVerdict]) -> String {
+    verdicts.iter().map(|verdict| verdict.name()).collect::<Vec<_>>().join(", ")
+}
 
 /// Plays a recording, or hands it out with `export=true`.
 #[utoipa::path(get, path = "/api/v1/recordings/{id}/audio", tag = "recordings", params(
@@ -25,7 +34,7 @@ use super::router::Services;
     ("purpose" = String, Query, description = "training, caller_request or administration; or the header Optag-Purpose"),
     ("Range" = Option<String>, Header, description = "One range of bytes"),
 ), responses(
-    (status = 200, content_type = "audio/ogg", description = "The file"),
+    (status = 200, content_type = "audio/ogg", description = "The file; with `export`, the header Optag-Verdicts has the verdict on each stream"),
     (status = 206, content_type = "audio/ogg", description = "A part of it"),
     (status = 416, body = Problem, content_type = "application/problem+json"),
 ))]
@@ -69,6 +78,10 @@ pub async fn audio(
             return Err(unanswered(error));
         }
     };
+    let whole = match export {
+        true => services.library.get(id).await.ok(),
+        false => None,
+    };
     let disposition = if export { "attachment" } else { "inline" };
     let mut answer = Response::builder()
         .header(CONTENT_TYPE, media_type)
@@ -76,6 +89,9 @@ pub async fn audio(
         .header(ETAG, &tag)
         .header(CONTENT_LENGTH, file.part.end - file.part.start)
         .header(CONTENT_DISPOSITION, format!("{disposition}; filename=\"{name}.{extension}\""));
+    if let Some(detail) = whole {
+        answer = answer.header(VERDICTS, verdicts(&detail.summary.verdicts));
+    }
     if range.is_some() {
         let last = file.part.end.saturating_sub(1);
         let shown = format!("bytes {}-{last}/{}", file.part.start, file.total_bytes);

@@ -44,6 +44,15 @@ async fn invariant_14_no_audio_is_served_without_an_audit_entry() {
 }
 
 #[tokio::test]
+async fn what_is_taken_out_says_what_is_missing_without_another_look() {
+    let api = Api::new();
+    let answer = api.get(&path("&export=true")).await;
+    assert_eq!(answer.header(crate::http::VERDICTS), "ok, late");
+    assert_eq!(api.fake.audited.lock().unwrap().len(), 1);
+    assert_eq!(api.get(&path("")).await.header(crate::http::VERDICTS), "");
+}
+
+#[tokio::test]
 async fn a_file_is_named_typed_and_served_whole() {
     let api = Api::new();
     let answer = api.get(&path("")).await;
