@@ -6,7 +6,8 @@
 //! In: the configuration. Out: [`Confined`], what is enforced and what the kernel does not offer. It
 //! must be called before the first thread is started, as Landlock holds a thread and those that it
 //! starts. A program that takes over at SIGUSR2 inherits all of it and adds nothing; directories and
-//! ports that its configuration adds need a restart.
+//! ports that its configuration adds need a restart. One that takes over from a program that was not
+//! confined confines itself.
 //!
 //! Source: landlock(7), seccomp(2), capabilities(7).
 
@@ -43,7 +44,16 @@ pub struct Confined {
     pub missing: Vec<String>,
 }
 
+/// What can be enforced.
+pub const PARTS: [&str; 4] = ["capabilities", "files", "connections", "system calls"];
+
 impl Confined {
+    /// What a program inherits from the one before it, as that has told.
+    pub fn inherited(told: &[String]) -> Self {
+        let enforced = PARTS.into_iter().filter(|part| told.iter().any(|one| one == part)).collect();
+        Self { enforced, missing: Vec::new() }
+    }
+
     fn note<E: Display>(&mut self, what: &'static str, done: Result<(), E>) {
         match done {
             Ok(()) => self.enforced.push(what),

@@ -28,6 +28,8 @@ pub const VARIABLE: &str = "OPTAG_HANDOVER";
 pub struct Kept {
     /// Those of calls, by port.
     pub rtp: HashMap<u16, KeptSocket>,
+    /// What the kernel holds the process to, which the next program inherits.
+    pub confined: Vec<String>,
     others: HashMap<String, OwnedFd>,
 }
 
@@ -36,6 +38,9 @@ pub struct Kept {
 struct Named {
     rtp: Vec<NamedRtp>,
     others: Vec<(String, RawFd)>,
+    /// Version 0.1.0 was not confined, and does not say so.
+    #[serde(default)]
+    confined: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -51,14 +56,15 @@ impl Kept {
     ///
     /// Errors: it left something that cannot be read.
     pub fn from_env() -> anyhow::Result<Self> {
-        let Ok(number) = std::env::var(VARIABLE) else { return Ok(Self::default()) };
+        let Some(number) = std::env::var_os(VARIABLE) else { return Ok(Self::default()) };
+        let number = number.to_str().unwrap_or_default();
         let number: RawFd = number.parse().with_context(|| format!("{VARIABLE} is no descriptor"))?;
         // SAFETY: the program before us opened it for us, and nobody else here knows of it.
         let mut file = unsafe { File::from_raw_fd(number) };
         let mut text = String::new();
         file.rewind().and_then(|()| file.read_to_string(&mut text)).context("the handover")?;
         let named: Named = serde_json::from_str(&text).context("the handover")?;
-        let mut kept = Self::default();
+        let mut kept = Self { confined: named.confined, ..Self::default() };
         for NamedRtp { port, fd, last_read, dropped } in named.rtp {
             inherit(fd, false)?;
             // SAFETY: as above; it is a datagram socket that the program before us used as one.
@@ -73,6 +79,14 @@ impl Kept {
         Ok(kept)
     }
 
+    /// What the program before this one was held to, where it hands over; [`Kept::from_env`] has it too,
+    /// and takes the sockets.
+    pub fn confined_before() -> Option<Vec<String>> {
+        let number: RawFd = std::env::var(VARIABLE).ok()?.parse().ok()?;
+        let text = std::fs::read_to_string(format!("/proc/self/fd/{number}")).unwrap_or_default();
+        Some(serde_json::from_str::<Named>(&text).map(|named| named.confined).unwrap_or_default())
+    }
+
     /// Keeps a socket under a name.
     pub fn keep(&mut self, name: String, socket: impl Into<OwnedFd>) {
         self.others.insert(name, socket.into());
@@ -85,12 +99,13 @@ impl Kept {
 
     /// Puts `program` in this one's place, with the same arguments. Returns only if that fails.
     pub fn exec(self, program: &Path) -> anyhow::Error {
+        let confined = self.confined;
         let named = self.rtp.into_iter().map(|(port, kept)| {
             let KeptSocket { socket, last_read, dropped } = kept;
             NamedRtp { port, fd: socket.into_raw_fd(), last_read, dropped }
         });
         let others = self.others.into_iter().map(|(name, fd)| (name, fd.into_raw_fd()));
-        let named = Named { rtp: named.collect(), others: others.collect() };
+        let named = Named { rtp: named.collect(), others: others.collect(), confined };
         let mut all = named.rtp.iter().map(|rtp| rtp.fd).chain(named.others.iter().map(|(_, fd)| *fd));
         let written = all.try_for_each(|fd| inherit(fd, true)).and_then(|()| write(&named));
         match written {
@@ -156,6 +171,7 @@ mod tests {
         let named = Named {
             rtp: vec![NamedRtp { port: 4, fd: 5, last_read: MonoTime::from_nanos(6), dropped: 7 }],
             others: vec![("api".into(), 8)],
+            confined: vec!["files".into()],
         };
         let mut file = write(&named).unwrap();
         let mut text = String::new();
@@ -163,6 +179,8 @@ mod tests {
         file.read_to_string(&mut text).unwrap();
         let again: Named = serde_json::from_str(&text).unwrap();
         assert_eq!((again.rtp[0].port, again.rtp[0].fd, again.rtp[0].dropped), (4, 5, 7));
-        assert_eq!(again.others, named.others);
+        assert_eq!((again.others, again.confined), (named.others, named.confined));
+        let of_0_1_0: Named = serde_json::from_str("{\"rtp\":[],\"others\":[]}").unwrap();
+        assert!(of_0_1_0.confined.is_empty());
     }
 }

@@ -14,6 +14,7 @@ use crate::app::handover::{Kept, VARIABLE};
 use crate::app::logging::Levels;
 use crate::app::run::Running;
 use crate::app::{harden, logging};
+use crate::metrics;
 
 /// Run the recorder until SIGTERM or SIGINT.
 #[derive(Debug, Args)]
@@ -39,11 +40,14 @@ pub struct ServeArgs {
 }
 
 /// Has the kernel hold this thread, and all that it starts, to what a recorder needs; `None` where the
-/// configuration does not ask for it or is wrong, which [`run`] tells, and where a program takes over
-/// from one that was confined.
+/// configuration does not ask for it or is wrong, which [`run`] tells. A program that takes over inherits
+/// what the one before it was held to; where that was nothing, it is held from now on.
 pub fn confine(args: &ServeArgs) -> Option<Confined> {
-    if args.check || args.print_config || std::env::var_os(VARIABLE).is_some() {
+    if args.check || args.print_config {
         return None;
+    }
+    if let Some(told) = Kept::confined_before().filter(|told| !told.is_empty()) {
+        return Some(Confined::inherited(&told));
     }
     let config = load_config(&args.config).ok().filter(|config| config.confine)?;
     harden::private_files();
@@ -67,14 +71,17 @@ pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<
     let mut hangup = signal(SignalKind::hangup())?;
     let levels = logging::init(&config.log)?;
     harden::no_core_dumps();
-    if let Some(Confined { enforced, missing }) = confined {
-        tracing::info!(enforced = enforced.join(", "), "the process is confined");
-        missing.iter().for_each(|one| tracing::warn!("not confined: {one}"));
+    let Confined { enforced, missing } = confined.unwrap_or_default();
+    match enforced.is_empty() {
+        false => tracing::info!(enforced = enforced.join(", "), "the process is confined"),
+        true => tracing::warn!("the process is not confined (process.confine)"),
     }
+    missing.iter().for_each(|one| tracing::warn!("not confined: {one}"));
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut upgrade = signal(SignalKind::user_defined2())?;
     let running = Running::start(Arc::new(config), kept).await?;
+    metrics::confined(&confinement::PARTS.map(|part| (part, enforced.contains(&part))));
     if let Some(path) = running.new_master_key() {
         println!(
             "A master key was made: {}\n\
@@ -102,7 +109,9 @@ pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<
             _ = upgrade.recv() => {
                 if can_start(&program).await {
                     tracing::info!("upgrading in place; calls go on");
-                    return Err(running.hand_over().await?.exec(&program));
+                    let mut kept = running.hand_over().await?;
+                    kept.confined = enforced.iter().map(|part| (*part).to_owned()).collect();
+                    return Err(kept.exec(&program));
                 }
                 tracing::error!("the program cannot be started with this configuration; this one goes on");
             }

@@ -134,6 +134,7 @@ catalog! {
     CLOCK_TRUSTED = Gauge, "optag_clock_trusted", [], "1 where the wall clock is trusted; 0: it jumped and nobody has confirmed it.";
     EXPIRY_WITHHELD = Gauge, "optag_expiry_withheld", [], "Recordings that seem due and are not erased until someone confirms the clock: more than a sweep takes by itself, or dated by no clock that was ever vouched for.";
     STORE_UP = Gauge, "optag_store_up", [], "1 where a small object could be written, read, listed and deleted when it was tried last, and no write has failed since.";
+    CONFINED = Gauge, "optag_confined", ["part": &["capabilities", "files", "connections", "system calls"]], "1 where the kernel holds the recorder to what it needs, by part; 0 where it does not: an old kernel, or process.confine = false.";
     KEY_MEMORY_UNLOCKED_BYTES = Gauge, "optag_key_memory_unlocked_bytes", [], "Memory for keys that the system refused to lock, so that it may be swapped; 0 is right. Raise RLIMIT_MEMLOCK.";
     INDEX_UP = Gauge, "optag_index_up", [], "1 where the index answered last time.";
     LIFECYCLE_OK = Gauge, "optag_store_lifecycle_ok", [], "1 where the bucket's expiry rule, its lock and the rules of others are as they must be.";

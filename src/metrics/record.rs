@@ -288,6 +288,13 @@ pub fn index_up(up: bool) {
     gauge!(c::INDEX_UP.name).set(flag(up));
 }
 
+/// Which parts of the confinement the kernel enforces.
+pub fn confined(parts: &[(&'static str, bool)]) {
+    for &(part, enforced) in parts {
+        gauge!(c::CONFINED.name, "part" => part).set(flag(enforced));
+    }
+}
+
 /// How much memory for keys the system did not lock. Units: bytes.
 pub fn key_memory_unlocked(bytes: usize) {
     gauge!(c::KEY_MEMORY_UNLOCKED_BYTES.name).set(bytes as f64);
