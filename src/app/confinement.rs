@@ -191,12 +191,7 @@ fn outward_ports(config: &Config) -> Option<Vec<u16>> {
         ports.extend(proxies.filter_map(|text| port(&text).or_else(|| port(&format!("http://{text}")))));
     }
     if let IndexPlace::Postgres(address) = &config.index {
-        let options: sqlx::postgres::PgConnectOptions = address.reveal().parse().ok()?;
-        ports.push(options.get_port());
-        // Several hosts may have a port each, which the driver's options do not show.
-        let others =
-            address.reveal().split(['@', ',', '/', '?', '&']).filter_map(|part| part.rsplit_once(':'));
-        ports.extend(others.filter_map(|(_, port)| port.parse::<u16>().ok()));
+        ports.extend(IndexPlace::servers(address.reveal()).ok()?.iter().map(|server| server.get_port()));
     }
     Some(ports)
 }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
@@ -12,6 +12,7 @@ use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Row, Transact
 use tokio::sync::OnceCell;
 
 use super::IndexError;
+use super::hosts::addresses;
 use crate::base::private::Private;
 use crate::base::private_files::{NotPrivate, make_private_file, private_file};
 
@@ -35,8 +36,9 @@ const ACQUIRE: Duration = Duration::from_secs(10);
 pub enum IndexPlace {
     /// A file of one node.
     Sqlite(PathBuf),
-    /// A database of one or several nodes: `postgres://user@host/name`, as libpq has it. A password
-    /// may be in it, in the environment (`PGPASSWORD`) or in a file (`PGPASSFILE`).
+    /// A database of one or several nodes: `postgres://user@host/name`, as libpq has it. Several hosts
+    /// (`one,two:5433`) are tried until one takes writes. A password may be in it, in the environment
+    /// (`PGPASSWORD`) or in a file (`PGPASSFILE`).
     Postgres(Private<String>),
 }
 
@@ -45,13 +47,27 @@ impl IndexPlace {
     ///
     /// Errors: the address is none, or has a parameter that is none.
     pub fn postgres(address: &str) -> Result<Self, sqlx::Error> {
-        // The driver takes any scheme.
-        if !address.starts_with("postgres://") && !address.starts_with("postgresql://") {
-            return Err(sqlx::Error::Configuration("not the scheme of PostgreSQL".into()));
-        }
-        let _: PgConnectOptions = address.parse()?;
+        Self::servers(address)?;
         Ok(Self::Postgres(address.to_owned().into()))
     }
+
+    /// What the driver makes of an address, a server each.
+    ///
+    /// Errors: the address is none.
+    pub fn servers(address: &str) -> Result<Vec<PgConnectOptions>, sqlx::Error> {
+        let addresses = addresses(address).map_err(|why| sqlx::Error::Configuration(why.into()))?;
+        addresses.iter().map(|address| address.parse()).collect()
+    }
+}
+
+/// The servers that an address names, and which of them is used.
+#[derive(Debug, Default)]
+struct Servers {
+    /// None where there is no choice.
+    all: Vec<AnyConnectOptions>,
+    used: AtomicUsize,
+    /// Whether the tables of each were brought up to date; one where there is no choice.
+    migrated: Vec<OnceCell<()>>,
 }
 
 /// A database that may be away: what needs it connects to it.
@@ -64,6 +80,7 @@ pub struct Database {
     pub(super) kind: Kind,
     /// Whether the index of names was seen to have all of them.
     pub(super) names_filled: Arc<AtomicBool>,
+    servers: Arc<Servers>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,25 +95,36 @@ impl Database {
     /// Errors: the address is none.
     pub fn new(place: &IndexPlace) -> Result<Self, sqlx::Error> {
         install_default_drivers();
+        let mut servers = Servers::default();
         let (kind, options) = match place {
             IndexPlace::Sqlite(file) => {
                 make_private(file)?;
                 (Kind::Sqlite, sqlite(file)?)
             }
-            IndexPlace::Postgres(address) => (Kind::Postgres, address.reveal().parse()?),
+            IndexPlace::Postgres(address) => {
+                let addresses = addresses(address.reveal());
+                let addresses = addresses.map_err(|why| sqlx::Error::Configuration(why.into()))?;
+                let all = addresses.iter().map(|one| one.parse());
+                let all = all.collect::<Result<Vec<AnyConnectOptions>, _>>()?;
+                let first = all[0].clone();
+                servers.all = if all.len() > 1 { all } else { Vec::new() };
+                (Kind::Postgres, first)
+            }
         };
-        let migrated: Arc<OnceCell<()>> = Arc::default();
+        servers.migrated.resize_with(servers.all.len().max(1), OnceCell::new);
+        let servers = Arc::new(servers);
         let pool = |most, only_reads: bool| {
-            let migrated = Arc::clone(&migrated);
+            let servers = Arc::clone(&servers);
             AnyPoolOptions::new()
                 .max_connections(most)
                 .acquire_timeout(ACQUIRE)
                 // What is asked before a connection is lent says as much.
                 .test_before_acquire(false)
                 .after_connect(move |connection, _| {
-                    let migrated = Arc::clone(&migrated);
+                    let servers = Arc::clone(&servers);
                     Box::pin(async move {
                         kind.set_up(connection).await?;
+                        let migrated = &servers.migrated[servers.used.load(Ordering::Relaxed)];
                         migrated.get_or_try_init(|| kind.migrate(connection)).await?;
                         kind.limit(connection, only_reads).await
                     })
@@ -109,6 +137,7 @@ impl Database {
             readers: pool(READERS, true),
             kind,
             names_filled: Arc::default(),
+            servers,
         })
     }
 
@@ -117,10 +146,42 @@ impl Database {
         self.kind == Kind::Postgres
     }
 
-    /// Whether it answers, and takes what is written.
+    /// Whether it answers, and takes what is written. Where it does not and has other servers, one of those
+    /// is used from now on.
     ///
     /// Errors: it does not.
     pub async fn probe(&self) -> Result<(), sqlx::Error> {
+        if self.servers.all.is_empty() {
+            return self.ask().await;
+        }
+        match tokio::time::timeout(CHECK, self.ask()).await {
+            Ok(Ok(())) => Ok(()),
+            _ if self.turn().await => self.ask().await,
+            answered => answered.unwrap_or(Err(sqlx::Error::PoolTimedOut)),
+        }
+    }
+
+    /// Turns to the first server that takes writes; whether there is one.
+    async fn turn(&self) -> bool {
+        let asked = self.servers.all.iter().map(|options| async move {
+            let connected = async {
+                let mut connection = AnyConnection::connect_with(options).await?;
+                self.kind.takes_writes(&mut connection).await
+            };
+            matches!(tokio::time::timeout(CHECK, connected).await, Ok(Ok(true)))
+        });
+        let writable = futures::future::join_all(asked).await.into_iter().position(|takes| takes);
+        let Some(at) = writable else { return false };
+        if self.servers.used.swap(at, Ordering::Relaxed) != at {
+            tracing::warn!(server = at + 1, "another PostgreSQL server of index.postgres is used");
+        }
+        for pool in [&self.pool, &self.readers] {
+            pool.set_connect_options(self.servers.all[at].clone());
+        }
+        true
+    }
+
+    async fn ask(&self) -> Result<(), sqlx::Error> {
         match self.kind {
             Kind::Sqlite => {
                 let mut connection = self.pool.acquire().await?;

@@ -10,6 +10,7 @@ mod database;
 mod expiring;
 mod fold;
 mod heads;
+mod hosts;
 pub mod likeness;
 mod names;
 mod names_fill;

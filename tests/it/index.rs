@@ -436,6 +436,49 @@ async fn after_a_fail_over_of_postgresql_a_standby_is_neither_read_nor_written_a
     assert_eq!(index.search(&query).await.unwrap().total, 3);
 }
 
+#[tokio::test]
+async fn of_several_postgresql_servers_the_one_that_takes_writes_is_used() {
+    let (Some(one), Some(two)) = (Postgres::start(), Postgres::start()) else { return };
+    let hosts = format!("%2Fnowhere,{},{}", one.host(), two.host());
+    let address = format!("postgres://optag@{hosts}/postgres?target_session_attrs=read-write");
+    let index = Index::open(&IndexPlace::postgres(&address).unwrap(), "45").await.unwrap();
+    let put = async |at_s| index.put_recording(&manifest(at_s, "12345678", "Ada", "demo")).await;
+    let rows = async |server: &Postgres| {
+        let index = Index::open(&server.place(), "45").await.unwrap();
+        index.search(&Query { most: 10, ..Query::default() }).await.unwrap().total
+    };
+    put(1_000).await.unwrap();
+    assert_eq!(rows(&one).await, 1, "the first of those that answer");
+    one.becomes_standby();
+    index.probe().await.unwrap();
+    put(2_000).await.unwrap();
+    assert_eq!(rows(&two).await, 1);
+    two.crash();
+    assert!(index.probe().await.is_err(), "none takes writes");
+    one.promote();
+    index.probe().await.unwrap();
+    put(3_000).await.unwrap();
+    assert_eq!(rows(&one).await, 2);
+    two.begin();
+}
+
+#[tokio::test]
+async fn the_clock_of_a_postgresql_server_is_a_second_source_of_time() {
+    let Some(postgres) = Postgres::start() else { return };
+    let index = Index::open(&postgres.place(), "45").await.unwrap();
+    let before = jiff::Timestamp::now().as_microsecond();
+    let told = index.clock().await.unwrap().expect("it has a clock").as_unix_micros();
+    let after = jiff::Timestamp::now().as_microsecond();
+    // The server runs on this machine.
+    assert!((before..=after).contains(&told), "{before} {told} {after}");
+    let file = tempfile::tempdir().unwrap();
+    let sqlite = Index::open(&IndexPlace::Sqlite(file.path().join("i.sqlite")), "45").await.unwrap();
+    assert_eq!(sqlite.clock().await.unwrap(), None, "a file's clock is our own");
+    postgres.crash();
+    assert!(index.clock().await.is_err());
+    postgres.begin();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn while_postgresql_is_away_calls_are_recorded_and_their_rows_follow() {
     let Some(postgres) = Postgres::start() else { return };

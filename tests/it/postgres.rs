@@ -55,6 +55,11 @@ impl Postgres {
         format!("postgres://optag@localhost/postgres?host={}", self.sockets.path().display())
     }
 
+    /// As one host of an address that has several.
+    pub fn host(&self) -> String {
+        self.sockets.path().display().to_string().replace('/', "%2F")
+    }
+
     /// Starts it again.
     pub fn begin(&self) {
         let options = format!("-k {} -c listen_addresses=", self.sockets.path().display());

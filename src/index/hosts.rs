@@ -1,0 +1,83 @@
+//! The servers of one PostgreSQL: an address with several hosts, as libpq has it. In: the address. Out: one
+//! address a host, in their order. Which of them takes writes is found by asking (`database`).
+//!
+//! Source: PostgreSQL 15 documentation, §34.1.1.2 Connection URIs, §34.1.1.3 Specifying Multiple Hosts.
+
+/// Hosts of one address.
+const MOST: usize = 16;
+
+/// One address for each host of `postgres://user@one:5432,two/name?target_session_attrs=read-write`. A server
+/// that takes no writes is never used, so that `target_session_attrs` may say that and nothing else.
+///
+/// Errors: what is wrong with it, without what may be secret.
+pub fn addresses(address: &str) -> Result<Vec<String>, &'static str> {
+    let (scheme, rest) = address.split_once("://").ok_or("not the scheme of PostgreSQL")?;
+    if !matches!(scheme, "postgres" | "postgresql") {
+        return Err("not the scheme of PostgreSQL");
+    }
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let (user, hosts) = authority.rsplit_once('@').map_or(("", authority), |(user, hosts)| (user, hosts));
+    let at = if user.is_empty() { "" } else { "@" };
+    let path = without_wanted(path)?;
+    let hosts: Vec<&str> = hosts.split(',').collect();
+    if hosts.len() > MOST || hosts.len() > 1 && hosts.iter().any(|host| host.is_empty()) {
+        return Err("1 to 16 hosts are allowed, none of them empty");
+    }
+    Ok(hosts.into_iter().map(|host| format!("{scheme}://{user}{at}{host}{path}")).collect())
+}
+
+/// The path and its parameters without `target_session_attrs`, which the driver does not know.
+fn without_wanted(path: &str) -> Result<String, &'static str> {
+    let Some((path, parameters)) = path.split_once('?') else { return Ok(path.to_owned()) };
+    let mut kept = Vec::new();
+    for parameter in parameters.split('&') {
+        match parameter.split_once('=') {
+            Some(("target_session_attrs", "read-write" | "primary")) => {}
+            Some(("target_session_attrs", _)) => {
+                return Err("target_session_attrs is read-write or primary: no other server is used");
+            }
+            Some(("host" | "port", several)) if several.contains(',') => {
+                return Err("several hosts stand before the path: postgres://user@one,two/name");
+            }
+            _ => kept.push(parameter),
+        }
+    }
+    let mark = if kept.is_empty() { "" } else { "?" };
+    Ok(format!("{path}{mark}{}", kept.join("&")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_host_has_an_address_with_all_else() {
+        for (address, wanted) in [
+            ("postgres://optag@db/optag", &["postgres://optag@db/optag"][..]),
+            ("postgresql://db", &["postgresql://db"]),
+            (
+                "postgres://o:p%40w@one:5433,two,[::1]:5434/n?sslmode=verify-full&target_session_attrs=read-write",
+                &[
+                    "postgres://o:p%40w@one:5433/n?sslmode=verify-full",
+                    "postgres://o:p%40w@two/n?sslmode=verify-full",
+                    "postgres://o:p%40w@[::1]:5434/n?sslmode=verify-full",
+                ],
+            ),
+            ("postgres://a,b?target_session_attrs=primary", &["postgres://a", "postgres://b"]),
+            ("postgres://o@localhost/n?host=/run/pg", &["postgres://o@localhost/n?host=/run/pg"]),
+        ] {
+            assert_eq!(addresses(address).unwrap(), wanted, "{address}");
+        }
+        for wrong in [
+            "mysql://a/b",
+            "a,b",
+            "postgres://a,,b/n",
+            "postgres://a/n?target_session_attrs=any",
+            "postgres://o@/n?host=a,b",
+        ] {
+            assert!(addresses(wrong).is_err(), "{wrong}");
+        }
+        assert!(addresses(&format!("postgres://{}/n", vec!["a"; 17].join(","))).is_err());
+    }
+}
