@@ -3,10 +3,11 @@
 //! whose time is up).
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::app::erasing::Erasing;
+use crate::archive::lifecycle::Touching;
 use crate::archive::s3_admin::S3Admin;
 use crate::archive::store::StoreError;
 use crate::audit::AuditLog;
@@ -27,12 +28,14 @@ pub struct RulesWatch {
     /// The longest that a department keeps recordings.
     pub keep_days: u8,
     wrong: Mutex<Vec<String>>,
+    /// What foreign rules did when they were read last.
+    foreign: Mutex<Vec<String>>,
 }
 
 impl RulesWatch {
     /// A watch that has not looked yet.
     pub fn new(erasing: Arc<Erasing>, manage: bool, keep_days: u8) -> Self {
-        Self { erasing, manage, keep_days, wrong: Mutex::default() }
+        Self { erasing, manage, keep_days, wrong: Mutex::default(), foreign: Mutex::default() }
     }
 
     /// What was found wrong last; empty where nothing was.
@@ -78,10 +81,20 @@ impl RulesWatch {
         }
     }
 
-    /// Rules that are not ours and reach what we store. That they cannot be read is told of where
-    /// our own rule is to be set.
+    /// Rules that are not ours and reach what we store. Where they cannot be read, what was found last
+    /// stands. A store that knows no rules has none.
     async fn others(&self, admin: &S3Admin) -> Vec<String> {
-        let Ok(touching) = admin.touching(self.keep_days).await else { return Vec::new() };
+        let touching = match admin.touching(self.keep_days).await {
+            Ok(touching) => touching,
+            Err(error) if knows_no_rules(&error) => Vec::new(),
+            Err(error) => {
+                tracing::warn!(%error, "foreign lifecycle rules cannot be read");
+                let mut wrong = self.foreign().clone();
+                // Where our own rule is to be set, that says so.
+                wrong.extend((!self.manage).then(|| format!("the lifecycle rules cannot be read: {error}")));
+                return wrong;
+            }
+        };
         let (harmful, harmless): (Vec<_>, Vec<_>) = touching.into_iter().partition(|one| one.harms);
         metrics::foreign_rules(harmful.len(), harmless.len());
         for one in &harmless {
@@ -90,8 +103,20 @@ impl RulesWatch {
         for one in &harmful {
             tracing::error!(rule = %one.rule, does = %one.does, "foreign lifecycle rule endangers recordings");
         }
-        harmful.into_iter().map(|one| format!("the lifecycle rule `{}` {}", one.rule, one.does)).collect()
+        let said = |one: Touching| format!("the lifecycle rule `{}` {}", one.rule, one.does);
+        let wrong: Vec<String> = harmful.into_iter().map(said).collect();
+        self.foreign().clone_from(&wrong);
+        wrong
     }
+
+    fn foreign(&self) -> MutexGuard<'_, Vec<String>> {
+        self.foreign.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn knows_no_rules(error: &StoreError) -> bool {
+    let why = error.to_string();
+    ["NotImplemented", "MethodNotAllowed"].iter().any(|code| why.contains(code))
 }
 
 /// A lock that came later keeps recordings from being erased.

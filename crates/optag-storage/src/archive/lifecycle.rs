@@ -221,9 +221,14 @@ fn effects(rule: &Element, keep_days: u8) -> Vec<Touching> {
             }
             ("Expiration", Some(days), _) => (format!("ends objects after {days} days"), false),
             ("Expiration", None, Some(date)) => (format!("ends objects on {}", date.text), true),
-            ("Transition", ..) => {
+            ("Transition", after, _) => {
                 let days = days.map_or("some".into(), |days| days.to_string());
-                (format!("moves objects to {class} after {days} days"), COLD.contains(&class.as_str()))
+                // What it reaches once recordings are gone harms nothing but the copy of the deletion log.
+                let in_time = after.is_none_or(|days| days < u32::from(keep_days)) || anchors;
+                (
+                    format!("moves objects to {class} after {days} days"),
+                    in_time && COLD.contains(&class.as_str()),
+                )
             }
             (other, ..) => (format!("has {other}"), false),
         };
@@ -357,6 +362,26 @@ mod tests {
             (
                 "<Prefix/>",
                 "<Transition><Days>1</Days><StorageClass>DEEP_ARCHIVE</StorageClass></Transition>",
+                &[true],
+            ),
+            (
+                "<Prefix>recordings/</Prefix>",
+                "<Transition><Days>89</Days><StorageClass>GLACIER</StorageClass></Transition>",
+                &[true],
+            ),
+            (
+                "<Prefix>recordings/</Prefix>",
+                "<Transition><Days>90</Days><StorageClass>GLACIER</StorageClass></Transition>",
+                &[false],
+            ),
+            (
+                "<Prefix/>",
+                "<Transition><Days>365</Days><StorageClass>GLACIER</StorageClass></Transition>",
+                &[true],
+            ),
+            (
+                "<Prefix>recordings/</Prefix>",
+                "<Transition><Date>2030-01-01T00:00:00Z</Date><StorageClass>GLACIER</StorageClass></Transition>",
                 &[true],
             ),
             (
