@@ -11,6 +11,7 @@ use aws_lc_rs::digest;
 
 use crate::app::open::Opened;
 use crate::archive::deliver::{Deliverer, Records, Source};
+use crate::base::causes::causes;
 use crate::base::id::CallId;
 use crate::base::limit;
 use crate::base::locked::Secret;
@@ -47,14 +48,7 @@ impl Importer {
             Err(error) => Fate::Failed { why: error.to_string() },
             Ok(row) => match self.allowed(row) {
                 Err(fate) => fate,
-                Ok(department) => {
-                    // A fault of a decoder is that file's alone.
-                    let work = || self.store(row, department, runtime);
-                    match catch_unwind(AssertUnwindSafe(work)) {
-                        Ok(fate) => fate.unwrap_or_else(|error| Fate::Failed { why: format!("{error:#}") }),
-                        Err(_) => Fate::Failed { why: "an internal fault came up while it was read".into() },
-                    }
-                }
+                Ok(department) => guarded(|| self.store(row, department, runtime)),
             },
         };
         FileReport { file: file.clone(), fate }
@@ -133,13 +127,13 @@ impl Importer {
         })?;
         let bodies = Arc::new(call.bodies);
         let records = move || {
-            erasing.index.put_delivered(id, &manifest.stored).await?;
             let (bodies, count) = (Arc::clone(&bodies), bodies.len());
             Ok(Records::new(0, (0..count).map(move |n| Ok(bodies[n].clone()))))
         };
         let source = Source { records: Arc::new(records), secret: self.secret(id) };
         runtime.block_on(async {
             let manifest = self.deliverer.deliver(&source).await?;
+            erasing.index.put_delivered(id, &manifest.stored).await?;
             erasing.index.put_recording(&manifest).await?;
             let row = CallRow {
                 id,
@@ -152,5 +146,30 @@ impl Importer {
         })?;
         *is_taken = true;
         Ok(Fate::Imported { id, duration_ms, damaged })
+    }
+}
+
+/// What becomes of a file. A fault of a decoder is that file's alone.
+fn guarded(work: impl FnOnce() -> anyhow::Result<Fate>) -> Fate {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(fate) => fate.unwrap_or_else(|error| Fate::Failed { why: causes(error.as_ref()) }),
+        Err(_) => Fate::Failed { why: "an internal fault came up while it was read".into() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::file::FileError;
+
+    #[test]
+    fn a_fault_of_a_decoder_is_that_files_alone_and_an_error_is_said_once() {
+        let Fate::Failed { why } = guarded(|| panic!("index out of bounds")) else { panic!() };
+        assert!(why.contains("internal fault"), "{why}");
+        let gone = || std::io::Error::from_raw_os_error(libc::ENOENT);
+        let Fate::Failed { why } = guarded(|| Err(FileError::from(gone()).into())) else { panic!() };
+        assert_eq!(why.matches("No such file").count(), 1, "{why}");
+        let id = CallId::from_bytes([1; 16]);
+        assert!(matches!(guarded(|| Ok(Fate::AlreadyThere { id })), Fate::AlreadyThere { .. }));
     }
 }

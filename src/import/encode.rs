@@ -68,6 +68,17 @@ pub fn call(
     row: &Row,
     department: &Department,
     import: &Import,
+    file: Decoder,
+) -> Result<Call, EncodeError> {
+    call_within(MOST_CODED_BYTES, id, row, department, import, file)
+}
+
+fn call_within(
+    most_bytes: usize,
+    id: CallId,
+    row: &Row,
+    department: &Department,
+    import: &Import,
     mut file: Decoder,
 ) -> Result<Call, EncodeError> {
     let mut legs: Vec<Leg> = Vec::new();
@@ -85,7 +96,7 @@ pub fn call(
         if media.frames > MOST_FRAMES {
             return Err(DecodeError::TooLong.into());
         }
-        if media.bytes > MOST_CODED_BYTES {
+        if media.bytes > most_bytes {
             return Err(EncodeError::TooLarge);
         }
     }
@@ -221,4 +232,51 @@ fn bodies(
     bodies.extend(media.blocks.into_iter().map(Body::Media));
     bodies.push(Body::Closed(ended));
     bodies
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::config::Config;
+    use crate::import::file::AudioFile;
+    use crate::import::table;
+
+    #[test]
+    fn what_grows_beyond_its_memory_is_given_up_as_it_is_coded() {
+        let dir = tempfile::tempdir().unwrap();
+        // 20 s of noise: nothing of it is coded as silence.
+        let mut seed = 1_u32;
+        let noise = (0..160_000).flat_map(|_| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            ((seed >> 18) as i16 - 8_192).to_le_bytes()
+        });
+        let mut wav = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0".to_vec();
+        wav.extend(8_000_u32.to_le_bytes().into_iter().chain(16_000_u32.to_le_bytes()));
+        wav.extend_from_slice(b"\x02\0\x10\0data");
+        wav.extend(320_000_u32.to_le_bytes().into_iter().chain(noise));
+        std::fs::write(dir.path().join("a.wav"), wav).unwrap();
+        let lines =
+            "file,started_at,department,caller_number,consent\na.wav,2026-11-24T10:00:00Z,demo,1,yes\n";
+        let lines = table::read(lines, None).unwrap();
+        let row = lines[0].1.as_ref().unwrap();
+        let config = Config::parse("data_dir = 'x'", []).unwrap();
+        let opus = OpusSettings {
+            bitrate_bps: 16_000,
+            wideband_bitrate_bps: 24_000,
+            complexity: 1,
+            saves_background: false,
+        };
+        let import = Import { source: "old".into(), actor: "me".into(), employee_first: false, opus };
+        let dir = dir.path().canonicalize().unwrap();
+        let coded = |most| {
+            let file = AudioFile::open(&dir, "a.wav".as_ref()).unwrap();
+            let decoder = Decoder::open(&file, "a.wav".as_ref()).unwrap();
+            let id = CallId::from_bytes([1; 16]);
+            call_within(most, id, row, &config.departments[0], &import, decoder)
+        };
+        assert_eq!(coded(MOST_CODED_BYTES).unwrap().duration_ms, 20_000);
+        let error = coded(16 << 10).map(drop).unwrap_err();
+        assert!(matches!(error, EncodeError::TooLarge), "{error}");
+        assert!(error.to_string().contains("512 MiB"));
+    }
 }
