@@ -52,6 +52,15 @@ pub(crate) async fn object(erasing: &Erasing, day: i64) -> CallId {
     id
 }
 
+/// A node that has erased a recording, and the store has the copy of its deletion log.
+async fn erased(dir: &Path) -> (Erasing, CallId) {
+    let first = erasing(dir).await;
+    let one = object(&first, 0).await;
+    erase(&first, one).await;
+    first.anchor_deletions().await.unwrap();
+    (first, one)
+}
+
 async fn erase(erasing: &Erasing, id: CallId) {
     erasing.order(id, Cause::Request).await.unwrap();
     erasing.complete(id, Cause::Request).await.unwrap();
@@ -115,10 +124,7 @@ async fn a_log_that_went_another_way_keeps_what_both_knew() {
 #[tokio::test(flavor = "multi_thread")]
 async fn entries_that_nobody_has_any_more_are_given_up_only_by_word() {
     let dir = tempfile::tempdir().unwrap();
-    let first = erasing(dir.path()).await;
-    let one = object(&first, 0).await;
-    erase(&first, one).await;
-    first.anchor_deletions().await.unwrap();
+    let (first, _) = erased(dir.path()).await;
     first.spool.close();
     drop(first);
 
@@ -134,10 +140,7 @@ async fn entries_that_nobody_has_any_more_are_given_up_only_by_word() {
 #[tokio::test(flavor = "multi_thread")]
 async fn invariant_07_a_log_that_forgot_is_found_out_by_the_store_alone() {
     let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let first = erasing(dir.path()).await;
-    let one = object(&first, 0).await;
-    erase(&first, one).await;
-    first.anchor_deletions().await.unwrap();
+    let _first = erased(dir.path()).await;
     // Log and index are new; the store is the one that was there.
     std::fs::rename(dir.path().join("store"), elsewhere.path().join("store")).unwrap();
     let lost = erasing(elsewhere.path()).await;
@@ -149,10 +152,7 @@ async fn invariant_07_a_log_that_forgot_is_found_out_by_the_store_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn invariant_16_what_another_node_erased_is_taken_over_and_its_copy_stays() {
     let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let first = erasing(dir.path()).await;
-    let one = object(&first, 0).await;
-    erase(&first, one).await;
-    first.anchor_deletions().await.unwrap();
+    let (first, one) = erased(dir.path()).await;
     std::fs::rename(dir.path().join("store"), elsewhere.path().join("store")).unwrap();
     let mut other = erasing(elsewhere.path()).await;
     let signer = crate::base::signing::Signer::from_seed(&[8; 32]).unwrap();

@@ -1,6 +1,7 @@
 //! The key pair for S3 from its file, read again when the file changes: an owner rotates it, or
 //! an agent renews it, while the recorder runs.
 
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -31,8 +32,11 @@ pub type Stamp = (SystemTime, u64);
 
 /// The stamp of a file as it is now; `None` where it cannot be looked at.
 pub fn stamp(path: &Path) -> Option<Stamp> {
-    let facts = std::fs::metadata(path).ok()?;
-    Some((facts.modified().unwrap_or(SystemTime::UNIX_EPOCH), facts.len()))
+    std::fs::metadata(path).ok().as_ref().map(stamp_of)
+}
+
+fn stamp_of(facts: &Metadata) -> Stamp {
+    (facts.modified().unwrap_or(SystemTime::UNIX_EPOCH), facts.len())
 }
 
 impl FileCredentials {
@@ -52,7 +56,7 @@ impl FileCredentials {
         let wrong =
             |why: &dyn std::fmt::Display| StoreError::Config(format!("{}: {why}", self.path.display()));
         let facts = std::fs::metadata(&self.path).map_err(|error| wrong(&error))?;
-        let stamp = (facts.modified().unwrap_or(SystemTime::UNIX_EPOCH), facts.len());
+        let stamp = stamp_of(&facts);
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((read, keys)) = &*last
             && *read == stamp
