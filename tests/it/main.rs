@@ -6,7 +6,6 @@ mod bad_input;
 mod canary;
 mod chain;
 mod clock_jump;
-mod codec_peers;
 mod codecs;
 mod command_line;
 mod confinement;

@@ -1,5 +1,4 @@
 //! Twins of the world for tests: a disk that crashes, and where secrets lie in this process's memory.
 
 pub mod disk;
-pub mod import_graph;
 pub mod process_memory;
