@@ -3,20 +3,29 @@
 use std::path::PathBuf;
 
 fn each(target: &str, exercise: fn(&[u8])) {
-    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(target);
-    let mut inputs = 0;
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+    each_sparsely(target, exercise, 1);
+}
+
+/// Every input whole, and damaged at every so many bytes: cut off there, and flipped.
+pub fn each_sparsely(target: &str, exercise: fn(&[u8]), step: usize) {
+    for bytes in seeds(target) {
         exercise(&bytes);
-        for at in 0..bytes.len() {
+        for at in (0..bytes.len()).step_by(step) {
             exercise(&bytes[..at]);
             let mut flipped = bytes.clone();
             flipped[at] ^= 0x81;
             exercise(&flipped);
         }
-        inputs += 1;
     }
-    assert!(inputs >= 3, "the corpus of {target} is missing");
+}
+
+/// The committed inputs of a target.
+pub fn seeds(target: &str) -> Vec<Vec<u8>> {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(target);
+    let files = std::fs::read_dir(dir).unwrap();
+    let all: Vec<Vec<u8>> = files.map(|entry| std::fs::read(entry.unwrap().path()).unwrap()).collect();
+    assert!(all.len() >= 3, "the corpus of {target} is missing");
+    all
 }
 
 #[test]

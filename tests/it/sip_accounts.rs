@@ -149,3 +149,32 @@ fn a_cancelled_session_is_accounted_for_by_its_call_where_there_was_one() {
     assert_eq!(last.len(), 1);
     assert!(last[0].call.is_some() && last[0].unrecorded.is_none());
 }
+
+#[test]
+fn a_session_that_is_ended_while_the_feed_decides_ends_its_call_once_and_is_accounted_for_by_it() {
+    let mut src = Src::new();
+    src.held = Some(Vec::new());
+    let mut dialog = Dialog { call_id: "c".into(), to: "<sip:srs@h>".into(), cseq: 0 };
+    let invite = src.request(&mut dialog, "INVITE", SIPREC, SDP);
+    src.raw(invite.as_bytes());
+    src.play(Input::EndAll);
+    for input in src.held.take().unwrap() {
+        src.play(input);
+    }
+    assert_eq!(src.controls(), ["end"]);
+    assert_eq!(src.server.stats().controls_refused, 0);
+    let last = ended(&src);
+    assert_eq!((last.len(), last[0].call), (1, Some(src.call().view.id)));
+}
+
+#[test]
+fn a_call_that_the_engine_ends_as_its_client_hangs_up_still_stands_in_its_account() {
+    let mut src = Src::new();
+    let (_, mut dialog) = src.invite(SIPREC, SDP);
+    let call = src.call().view.id;
+    src.feed.calls.lock().unwrap().get_mut(&call).unwrap().view.ended_at = Some(Default::default());
+    // The feed has no such call any more.
+    hang_up(&mut src, &mut dialog);
+    let last = ended(&src);
+    assert_eq!((last.len(), last[0].call, last[0].unrecorded), (1, Some(call), None));
+}

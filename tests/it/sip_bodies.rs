@@ -4,14 +4,28 @@
 use std::fs;
 use std::path::Path;
 
+use crate::corpus::{each_sparsely, seeds};
+
+#[path = "../../fuzz/bodies/saved_call.rs"]
+mod saved_call;
+#[path = "../../fuzz/bodies/saved_dialog.rs"]
+mod saved_dialog;
+#[path = "../../fuzz/bodies/sdp_answer.rs"]
+mod sdp_answer;
 #[path = "../../fuzz/bodies/sdp_offer.rs"]
 mod sdp_offer;
+#[path = "../../fuzz/bodies/sip_digest.rs"]
+mod sip_digest;
 #[path = "../../fuzz/bodies/sip_message.rs"]
 mod sip_message;
+#[path = "../../fuzz/bodies/sip_server.rs"]
+mod sip_server;
 #[path = "../../fuzz/bodies/siprec_metadata.rs"]
 mod siprec_metadata;
 #[path = "../../fuzz/bodies/siprec_transfers.rs"]
 mod siprec_transfers;
+#[path = "../../fuzz/bodies/srs.rs"]
+mod srs;
 
 /// Every captured file, whole and without what comes before a description or a document.
 fn corpus() -> Vec<Vec<u8>> {
@@ -72,4 +86,33 @@ fn invariant_02_no_sequence_of_metadata_documents_keeps_a_recording_open_that_no
         let bytes = &bytes[..2 + (seed >> 33) as usize % 62];
         siprec_transfers::run(bytes);
     }
+}
+
+#[test]
+fn invariant_13_no_sequence_of_sip_messages_panics_amplifies_or_loses_an_account() {
+    each_sparsely("sip_server", sip_server::run, 3);
+}
+
+#[test]
+fn only_whoever_knows_the_password_is_believed() {
+    each_sparsely("sip_digest", sip_digest::run, 1);
+}
+
+#[test]
+fn a_clients_answer_to_our_offer_breaks_no_session() {
+    each_sparsely("sdp_answer", sdp_answer::run, 7);
+}
+
+#[test]
+fn a_kept_session_that_was_changed_is_refused_or_ends_as_any_other() {
+    let read = |text: &str| optag::signalling::siprec::kept::Kept::from_text(text).is_some();
+    assert!(seeds("saved_dialog").iter().all(|seed| read(std::str::from_utf8(seed).unwrap())));
+    each_sparsely("saved_dialog", saved_dialog::run, 11);
+}
+
+#[test]
+fn a_saved_call_that_was_changed_is_refused_or_goes_on_in_its_time() {
+    let read = |text: &str| optag::media::saved::SavedCall::from_text(text).is_some();
+    assert!(seeds("saved_call").iter().all(|seed| read(std::str::from_utf8(&seed[1..]).unwrap())));
+    each_sparsely("saved_call", saved_call::run, 97);
 }

@@ -155,21 +155,21 @@ impl Digest {
         let (user, nonce, response) = (field("username")?, field("nonce")?, field("response")?);
         let (_, password) = self.credentials.users.iter().find(|(name, _)| name == user)?;
         let realm = &self.credentials.realm;
-        let ha1 = algorithm.hex(&format!("{user}:{realm}:{}", password.reveal()));
+        let ha1 = algorithm.hash(&format!("{user}:{realm}:{}", password.reveal()));
         let uri = field("uri")?;
         if !means(uri, request) {
             return None;
         }
-        let ha2 = algorithm.hex(&format!("{}:{uri}", request.method));
+        let ha2 = algorithm.hash(&format!("{}:{uri}", request.method));
         let (expected, count) = match field("qop") {
             Some("auth") => {
                 let (count, client) = (field("nc")?, field("cnonce")?);
                 let text = format!("{ha1}:{nonce}:{count}:{client}:auth:{ha2}");
-                (algorithm.hex(&text), u32::from_str_radix(count, 16).ok()?)
+                (algorithm.hash(&text), u32::from_str_radix(count, 16).ok()?)
             }
             Some(_) => return None,
             // Without a count, a nonce is good once.
-            None => (algorithm.hex(&format!("{ha1}:{nonce}:{ha2}")), 1),
+            None => (algorithm.hash(&format!("{ha1}:{nonce}:{ha2}")), 1),
         };
         let given = response.to_ascii_lowercase();
         constant_time::verify_slices_are_equal(expected.as_bytes(), given.as_bytes()).ok()?;
@@ -233,7 +233,8 @@ impl Algorithm {
         [Self::Md5, Self::Sha256].into_iter().find(|a| a.name().eq_ignore_ascii_case(name))
     }
 
-    fn hex(self, text: &str) -> String {
+    /// The hash of a text, in hexadecimal.
+    pub fn hash(self, text: &str) -> String {
         match self {
             Algorithm::Md5 => hex(&Md5::digest(text.as_bytes())),
             Algorithm::Sha256 => hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref()),
@@ -256,9 +257,9 @@ mod tests {
     }
 
     fn authorization(nonce: &str, count: u32, algorithm: Algorithm, password: &str, uri: &str) -> String {
-        let ha1 = algorithm.hex(&format!("src:optag:{password}"));
-        let ha2 = algorithm.hex(&format!("INVITE:{uri}"));
-        let response = algorithm.hex(&format!("{ha1}:{nonce}:{count:08x}:c:auth:{ha2}"));
+        let ha1 = algorithm.hash(&format!("src:optag:{password}"));
+        let ha2 = algorithm.hash(&format!("INVITE:{uri}"));
+        let response = algorithm.hash(&format!("{ha1}:{nonce}:{count:08x}:c:auth:{ha2}"));
         format!(
             "Digest username=\"src\", realm=\"optag\", nonce=\"{nonce}\", uri=\"{uri}\", qop=auth, \
              nc={count:08x}, cnonce=\"c\", algorithm={}, response=\"{response}\"",
@@ -314,12 +315,12 @@ mod tests {
             assert_eq!(check(&with(4, uri)), Verdict::Bad, "{uri}");
         }
         // Without a count, as clients of RFC 2069 write it.
-        let ha1 = Algorithm::Md5.hex("src:optag:secret");
+        let ha1 = Algorithm::Md5.hash("src:optag:secret");
         let nonce = digest.nonce(at(10), 2, PEER);
-        let ha2 = Algorithm::Md5.hex("INVITE:sip:srs@r");
+        let ha2 = Algorithm::Md5.hash("INVITE:sip:srs@r");
         let old = format!(
             "Digest username=\"src\", nonce=\"{nonce}\", uri=\"sip:srs@r\", response=\"{}\"",
-            Algorithm::Md5.hex(&format!("{ha1}:{nonce}:{ha2}"))
+            Algorithm::Md5.hash(&format!("{ha1}:{nonce}:{ha2}"))
         );
         for expect in [Verdict::Good, Verdict::Stale] {
             assert_eq!(digest.check(at(11), PEER, &request("INVITE", &old)), expect);
@@ -374,12 +375,12 @@ mod tests {
 
     #[test]
     fn the_example_of_rfc_7616_comes_out() {
-        let ha1 = Algorithm::Md5.hex("Mufasa:http-auth@example.org:Circle of Life");
-        let ha2 = Algorithm::Md5.hex("GET:/dir/index.html");
+        let ha1 = Algorithm::Md5.hash("Mufasa:http-auth@example.org:Circle of Life");
+        let ha2 = Algorithm::Md5.hash("GET:/dir/index.html");
         let text = format!(
             "{ha1}:7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v:00000001:\
              f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ:auth:{ha2}"
         );
-        assert_eq!(Algorithm::Md5.hex(&text), "8ca523f5e9506fed4657c9700eebdbec");
+        assert_eq!(Algorithm::Md5.hash(&text), "8ca523f5e9506fed4657c9700eebdbec");
     }
 }

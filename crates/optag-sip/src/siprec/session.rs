@@ -127,6 +127,8 @@ pub struct Session {
     /// Whether the control under way is a transfer.
     moves: bool,
     busy: bool,
+    /// Whether the feed has no such call any more. The account still names it.
+    pub gone: bool,
     waiting: VecDeque<Control>,
     pub(super) signalled_answer: Option<Answer>,
     pub(super) pressed: String,
@@ -180,6 +182,7 @@ impl Session {
             adds: false,
             moves: false,
             busy: false,
+            gone: false,
             waiting: VecDeque::new(),
             signalled_answer: None,
             pressed: String::new(),
@@ -199,6 +202,8 @@ impl Session {
             (Control::DropStream { stream }, Control::DropStream { stream: old }) => stream == old,
             // Where the call is last is where it is.
             (Control::Transfer { .. }, Control::Transfer { .. }) => true,
+            // A call that is admitted after its session was ended is ended once.
+            (Control::End, Control::End) => true,
             _ => false,
         };
         self.waiting.retain(|waiting| !superseded(waiting));
@@ -235,7 +240,7 @@ impl Session {
 
     /// The next control to carry out, if none is under way.
     pub fn next_control(&mut self) -> Option<(CallId, Control)> {
-        let call = self.saved.call.filter(|_| !self.busy)?;
+        let call = self.saved.call.filter(|_| !self.busy && !self.gone)?;
         let control = self.waiting.pop_front()?;
         self.busy = true;
         self.adds = matches!(control, Control::AddStream(_));
@@ -279,7 +284,7 @@ impl Session {
 
     /// Whether nothing is under way or waiting.
     pub fn is_idle(&self) -> bool {
-        !self.admitting && !self.busy && (self.waiting.is_empty() || self.saved.call.is_none())
+        !self.admitting && !self.busy && (self.waiting.is_empty() || self.saved.call.is_none() || self.gone)
     }
 
     /// Remembers what the engine was told of each stream at admission.

@@ -31,7 +31,7 @@ impl Server {
                 self.consent_is(now, id, view.consent, out);
             }
             Err(ControlError::NoSuchCall(_)) => {
-                session.saved.call = None;
+                session.gone = true;
                 self.hang_up(now, id, Why::CallEnded, out);
             }
             Err(ControlError::BadStream(_) | ControlError::PortsUsedUp) => self.stats.streams_too_many += 1,
