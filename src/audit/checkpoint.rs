@@ -112,7 +112,6 @@ impl AuditLog {
 
     pub(super) fn keep(&self, signed: &Signed) -> Result<(), AuditFault> {
         let path = self.checkpoints_path();
-        let is_new = !path.exists();
         let mut text = serde_json::to_string(signed).map_err(io::Error::from)?;
         // What a crash tore before this is ended, so that it is passed over alone.
         text.insert(0, '\n');
@@ -120,12 +119,15 @@ impl AuditLog {
         let mut options = OpenOptions::new();
         options.create(true).append(true).mode(0o600);
         let mut file = no_follow(&mut options).open(&path)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_data()?;
-        if is_new && let Some(dir) = path.parent() {
-            File::open(dir)?.sync_all()?;
+        let end = file.metadata()?.len();
+        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_data());
+        if written.is_err() {
+            // What failed does not count.
+            let _ = file.set_len(end);
         }
-        Ok(())
+        written?;
+        // An earlier process may have made the file and not its name durable.
+        Ok(path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())?)
     }
 
     pub(super) fn checkpoints_path(&self) -> PathBuf {

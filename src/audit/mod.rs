@@ -2,11 +2,15 @@
 //! SHA-256, so that a changed, removed or reordered line shows; and signed checkpoints, which
 //! show a cut-off tail too. In: entries. Out: durability.
 //!
+//! After a write or a sync that failed, what was written does not count: it is cut off, at the latest before
+//! the next entry, and the lines before it are written again, as nothing says that they are on the disk still.
+//!
 //! No audio is served before [`AuditLog::append`] has returned. Not here: what an entry says.
 
 mod chain;
 mod checkpoint;
 mod prune;
+mod settle;
 
 mod about;
 
@@ -14,6 +18,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 
@@ -53,33 +58,27 @@ pub enum AuditFault {
 #[derive(Clone, Debug)]
 pub struct AuditLog {
     path: PathBuf,
+    known: Arc<Mutex<settle::Known>>,
 }
 
 impl AuditLog {
     /// A trail at `path`, made with the first entry.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), known: Arc::default() }
     }
 
     /// Appends an entry; blocking. Once this returns, it survives a crash.
     ///
     /// Errors: it is not durable. What a crash tore before is cut off first.
     pub fn append(&self, entry: &impl Serialize) -> Result<(), AuditFault> {
-        let is_new = !self.path.exists();
         let mut file = self.locked()?;
+        self.settle(&mut file)?;
         let (sequence, previous, end) = last(&mut file)?;
         let entry = serde_json::value::to_raw_value(entry).map_err(io::Error::from)?;
         let line = Line::after(sequence, previous, entry);
         let mut text = serde_json::to_string(&line).map_err(io::Error::from)?;
         text.push('\n');
-        file.set_len(end)?;
-        file.seek(SeekFrom::Start(end))?;
-        file.write_all(text.as_bytes())?;
-        file.sync_data()?;
-        if is_new && let Some(dir) = self.path.parent() {
-            File::open(dir)?.sync_all()?;
-        }
-        Ok(())
+        self.add(&mut file, end, text.as_bytes())
     }
 
     /// The entries in order, each checked against the one before.
@@ -109,7 +108,9 @@ impl AuditLog {
         if !self.path.exists() {
             return Ok(None);
         }
-        let (sequence, hash, _) = last(&mut self.locked()?)?;
+        let mut file = self.locked()?;
+        self.settle(&mut file)?;
+        let (sequence, hash, _) = last(&mut file)?;
         Ok((sequence > 0).then_some((sequence, hash)))
     }
 

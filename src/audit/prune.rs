@@ -21,7 +21,8 @@ impl AuditLog {
         if !self.path.exists() {
             return Ok(0);
         }
-        let _lock = self.locked()?;
+        let mut file = self.locked()?;
+        self.settle(&mut file)?;
         let (mut cut, mut previous) = (None, None);
         let mut removed = 0u64;
         for line in self.lines()? {
@@ -63,6 +64,8 @@ impl AuditLog {
             }
         }
         file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        // Whatever becomes of its name: the next entry makes it durable.
+        self.unsettle();
         fs::rename(&draft, &self.path)?;
         if let Some(dir) = self.path.parent() {
             File::open(dir)?.sync_all()?;

@@ -1,4 +1,5 @@
 //! Twins of the world for tests: a disk that crashes, and where secrets lie in this process's memory.
 
 pub mod disk;
+pub mod faults;
 pub mod process_memory;
