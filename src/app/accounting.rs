@@ -1,8 +1,6 @@
 //! Keeps the accounts of announced calls: from signalling, which may not wait, to the index,
 //! which may be away. In: accounts. Out: rows, written together; tried again for ever.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +10,7 @@ use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 use crate::app::backoff::Backoff;
+use crate::base::replace::replace;
 use crate::call::{Account, Unrecorded};
 use crate::index::{Index, Pseudonyms};
 use crate::metrics;
@@ -81,11 +80,8 @@ pub fn pseudonyms(data_dir: &Path, country_code: &str) -> anyhow::Result<Pseudon
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let mut fresh = Zeroizing::new(vec![0; 32]);
             aws_lc_rs::rand::fill(&mut fresh).context("no random numbers")?;
-            let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-            let written = file.as_mut().map_err(|error| std::io::Error::from(error.kind()));
-            written
-                .and_then(|file| file.write_all(&fresh).and_then(|()| file.sync_all()))
-                .with_context(|| path.display().to_string())?;
+            // Whole or not at all: half a key would stop every later start.
+            replace(&path, &fresh).with_context(|| path.display().to_string())?;
             fresh
         }
         Err(error) => return Err(error).with_context(|| path.display().to_string()),
@@ -94,4 +90,21 @@ pub fn pseudonyms(data_dir: &Path, country_code: &str) -> anyhow::Result<Pseudon
         anyhow::anyhow!("{} is damaged: remove it, and older accounts cannot be matched", path.display())
     })?;
     Ok(Pseudonyms::new(key, country_code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn invariant_05_the_key_of_the_accounts_is_there_whole_or_not_at_all() {
+        let name =
+            "app::accounting::tests::invariant_05_the_key_of_the_accounts_is_there_whole_or_not_at_all";
+        let faults: [&[&str]; 2] = [&["fsync:error=EIO:when=1"], &["fsync:error=EIO:when=2"]];
+        optag_testing::faults::holds_under(name, &faults, |_| {
+            let dir = tempfile::tempdir().unwrap();
+            assert!(pseudonyms(dir.path(), "45").is_err());
+            pseudonyms(dir.path(), "45").expect("the next start makes one");
+        });
+    }
 }

@@ -454,6 +454,26 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn invariant_04_a_recording_whose_row_is_refused_stays_in_the_spool() {
+        use sqlx::{ConnectOptions, Connection, Executor};
+
+        let dir = tempfile::tempdir().unwrap();
+        let erasing = erasing(dir.path()).await;
+        let closing = recorded(&erasing).await;
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.path().join("index.sqlite"));
+        let mut other = options.connect().await.unwrap();
+        let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON recordings BEGIN SELECT RAISE(ABORT, 'no'); END";
+        other.execute(refuse).await.unwrap();
+        assert!(settle(&closing, &erasing).await.is_err());
+        assert_eq!(erasing.spool.calls(), [closing.id], "its key is there still");
+        other.execute("DROP TRIGGER refuse").await.unwrap();
+        other.close().await.unwrap();
+        settle(&closing, &erasing).await.unwrap();
+        assert!(erasing.spool.calls().is_empty());
+        assert!(erasing.index.get(closing.id).await.unwrap().is_some());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn invariant_09_the_sweeper_ends_a_recording_at_its_limit_and_not_before() {
         use crate::app::sweeping::Sweeper;
 

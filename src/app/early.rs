@@ -346,4 +346,20 @@ mod tests {
         let lines = std::fs::read_to_string(dir.path().join("early")).unwrap().lines().count();
         assert!(lines < 1_100, "{lines}");
     }
+
+    #[test]
+    fn invariant_05_an_early_answer_that_is_not_durable_is_refused_and_does_not_count() {
+        let name = "app::early::tests::invariant_05_an_early_answer_that_is_not_durable_is_refused_and_does_not_count";
+        let faults: [&[&str]; 1] = [&["fdatasync:error=EIO:when=2"]];
+        optag_testing::faults::holds_under(name, &faults, |_| {
+            let dir = tempfile::tempdir().unwrap();
+            let early = open(dir.path(), 0);
+            early.keep(at(0), "first", answer(Answer::Yes)).unwrap();
+            assert!(early.keep(at(0), "second", answer(Answer::Yes)).is_err());
+            drop(early);
+            let early = open(dir.path(), 1);
+            assert_eq!(given(&early, 1, "second"), None, "it was refused");
+            assert_eq!(given(&early, 1, "first"), Some(Answer::Yes));
+        });
+    }
 }

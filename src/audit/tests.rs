@@ -1,7 +1,9 @@
+use std::io::Write;
+
 use super::*;
 use crate::base::clock::WallTime;
 use crate::base::signing::Signer;
-use optag_testing::faults::{holds_under, under_fault};
+use optag_testing::faults::holds_under;
 
 fn at(day: i64) -> WallTime {
     WallTime::from_unix_micros(1_700_000_000_000_000).plus_days(day)
@@ -152,51 +154,39 @@ fn entries(log: &AuditLog) -> Vec<u64> {
 
 #[test]
 fn invariant_05_what_could_not_be_made_durable_is_cut_off_and_nothing_goes_on_behind_it() {
-    holds_under(
-        "audit::tests::an_entry_that_fails",
-        &[
-            &["fdatasync:error=EIO:when=2"],
-            &["write:error=ENOSPC:when=2"],
-            // It cannot be cut off either, at first.
-            &["fdatasync:error=EIO:when=2", "ftruncate:error=EIO:when=3"],
-        ],
-    );
-}
-
-#[test]
-#[ignore = "started by the test above, under strace"]
-fn an_entry_that_fails() {
-    let Some(fault) = under_fault() else { return };
-    let (_dir, log) = log_of(1);
-    let add = |did: u64| log.append(&serde_json::json!({"at": at(1), "did": did}));
-    let before = text(&log);
-    assert!(add(1).is_err(), "the caller must know");
-    if !fault.contains("ftruncate") {
-        assert_eq!(text(&log), before, "nothing is left of it");
-    }
-    assert_eq!(log.head().unwrap().map(|(sequence, _)| sequence), Some(1), "it is not signed");
-    add(2).unwrap();
-    add(3).unwrap();
-    assert_eq!((log.verify().unwrap(), entries(&log)), (3, vec![0, 2, 3]));
+    let name =
+        "audit::tests::invariant_05_what_could_not_be_made_durable_is_cut_off_and_nothing_goes_on_behind_it";
+    let faults: [&[&str]; 2] = [
+        &["fdatasync:error=EIO:when=2"],
+        // It cannot be cut off either, at first.
+        &["fdatasync:error=EIO:when=2", "ftruncate:error=EIO:when=3"],
+    ];
+    holds_under(name, &faults, |fault| {
+        let (_dir, log) = log_of(1);
+        let add = |did: u64| log.append(&serde_json::json!({"at": at(1), "did": did}));
+        let before = text(&log);
+        assert!(add(1).is_err(), "the caller must know");
+        if !fault.contains("ftruncate") {
+            assert_eq!(text(&log), before, "nothing is left of it");
+        }
+        assert_eq!(log.head().unwrap().map(|(sequence, _)| sequence), Some(1), "it is not signed");
+        add(2).unwrap();
+        add(3).unwrap();
+        assert_eq!((log.verify().unwrap(), entries(&log)), (3, vec![0, 2, 3]));
+    });
 }
 
 #[test]
 fn invariant_05_the_name_of_a_trail_is_durable_before_its_first_entry_counts() {
-    holds_under("audit::tests::a_name_that_fails", &[&["fsync:error=EIO:when=1"]]);
-}
-
-#[test]
-#[ignore = "started by the test above, under strace"]
-fn a_name_that_fails() {
-    if under_fault().is_none() {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let log = AuditLog::new(path_in(dir.path()));
-    assert!(log.append(&serde_json::json!({"at": at(0), "did": 0})).is_err());
-    assert_eq!(entries(&log), Vec::<u64>::new());
-    log.append(&serde_json::json!({"at": at(0), "did": 1})).unwrap();
-    assert_eq!(entries(&log), [1]);
+    let name = "audit::tests::invariant_05_the_name_of_a_trail_is_durable_before_its_first_entry_counts";
+    holds_under(name, &[&["fsync:error=EIO:when=1"]], |_| {
+        let dir = tempfile::tempdir().unwrap();
+        let log = AuditLog::new(path_in(dir.path()));
+        assert!(log.append(&serde_json::json!({"at": at(0), "did": 0})).is_err());
+        assert_eq!(entries(&log), Vec::<u64>::new());
+        log.append(&serde_json::json!({"at": at(0), "did": 1})).unwrap();
+        assert_eq!(entries(&log), [1]);
+    });
 }
 
 #[test]
@@ -220,48 +210,38 @@ fn invariant_05_lines_of_an_earlier_process_are_written_again_before_the_next_co
 
 #[test]
 fn invariant_05_a_checkpoint_that_is_not_durable_is_an_error_and_not_kept() {
-    let name = "audit::tests::a_checkpoint_that_fails";
+    let name = "audit::tests::invariant_05_a_checkpoint_that_is_not_durable_is_an_error_and_not_kept";
     // The trail's own sync and its name come first.
-    holds_under(name, &[&["fdatasync:error=EIO:when=2"], &["fsync:error=EIO:when=2"]]);
-}
-
-#[test]
-#[ignore = "started by the test above, under strace"]
-fn a_checkpoint_that_fails() {
-    let Some(fault) = under_fault() else { return };
-    let (_dir, log) = log_of(1);
-    assert!(log.checkpoint(&signer(), at(1)).is_err());
-    if fault.starts_with("fdatasync") {
-        assert!(log.checkpoints().unwrap().is_empty());
-    }
-    log.append(&serde_json::json!({"at": at(1), "did": 1})).unwrap();
-    assert!(log.checkpoint(&signer(), at(1)).unwrap().is_some());
-    assert_eq!(log.verify().unwrap(), 2);
+    holds_under(name, &[&["fdatasync:error=EIO:when=2"], &["fsync:error=EIO:when=2"]], |fault| {
+        let (_dir, log) = log_of(1);
+        assert!(log.checkpoint(&signer(), at(1)).is_err());
+        if fault.starts_with("fdatasync") {
+            assert!(log.checkpoints().unwrap().is_empty());
+        }
+        log.append(&serde_json::json!({"at": at(1), "did": 1})).unwrap();
+        assert!(log.checkpoint(&signer(), at(1)).unwrap().is_some());
+        assert_eq!(log.verify().unwrap(), 2);
+    });
 }
 
 #[test]
 fn invariant_05_a_pruned_trail_takes_the_place_of_the_whole_one_only_when_it_is_durable() {
-    let name = "audit::tests::a_pruning_that_fails";
+    let name =
+        "audit::tests::invariant_05_a_pruned_trail_takes_the_place_of_the_whole_one_only_when_it_is_durable";
     // Synced with fsync: the name of the trail, of the checkpoints, the draft, its name.
-    holds_under(
-        name,
-        &[&["fsync:error=EIO:when=3"], &["fsync:error=EIO:when=4"], &["rename:error=EIO:when=1"]],
-    );
-}
-
-#[test]
-#[ignore = "started by the test above, under strace"]
-fn a_pruning_that_fails() {
-    let Some(fault) = under_fault() else { return };
-    let (_dir, log) = log_of(4);
-    let whole = text(&log);
-    assert!(log.prune(at(2), &signer(), at(5)).is_err());
-    if !fault.ends_with("when=4") {
-        assert_eq!(text(&log), whole);
-    }
-    log.append(&serde_json::json!({"at": at(6), "did": 6})).unwrap();
-    log.verify().unwrap();
-    assert_eq!(entries(&log).last(), Some(&6));
-    log.prune(at(2), &signer(), at(7)).unwrap();
-    assert_eq!((log.verify().unwrap(), entries(&log)), (3, vec![2, 3, 6]));
+    let faults: [&[&str]; 3] =
+        [&["fsync:error=EIO:when=3"], &["fsync:error=EIO:when=4"], &["rename:error=EIO:when=1"]];
+    holds_under(name, &faults, |fault| {
+        let (_dir, log) = log_of(4);
+        let whole = text(&log);
+        assert!(log.prune(at(2), &signer(), at(5)).is_err());
+        if !fault.ends_with("when=4") {
+            assert_eq!(text(&log), whole);
+        }
+        log.append(&serde_json::json!({"at": at(6), "did": 6})).unwrap();
+        log.verify().unwrap();
+        assert_eq!(entries(&log).last(), Some(&6));
+        log.prune(at(2), &signer(), at(7)).unwrap();
+        assert_eq!((log.verify().unwrap(), entries(&log)), (3, vec![2, 3, 6]));
+    });
 }

@@ -283,4 +283,16 @@ mod tests {
         fs::remove_dir(path.with_extension("json.new")).unwrap();
         assert!(links.take(&token, "b", NOW).is_ok());
     }
+
+    #[test]
+    fn invariant_05_a_link_that_is_not_durable_is_not_given_out() {
+        let name = "disclosure::links::tests::invariant_05_a_link_that_is_not_durable_is_not_given_out";
+        optag_testing::faults::holds_under(name, &[&["fsync:error=EIO:when=1"]], |_| {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("links.json");
+            assert!(Links::new(&path).make(new(1), NOW).is_err());
+            let token = Links::new(&path).make(new(1), NOW).unwrap();
+            Links::new(&path).look(&token, None, NOW).unwrap();
+        });
+    }
 }

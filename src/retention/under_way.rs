@@ -102,4 +102,16 @@ mod tests {
         fs::write(dir.path().join(format!("erasing/{id}.json")), "half").unwrap();
         assert!(open().found(id).is_err());
     }
+
+    #[test]
+    fn invariant_05_what_an_erasure_found_is_kept_durably_or_not() {
+        let name = "retention::under_way::tests::invariant_05_what_an_erasure_found_is_kept_durably_or_not";
+        optag_testing::faults::holds_under(name, &[&["fsync:error=EIO:when=1"]], |_| {
+            let dir = tempfile::tempdir().unwrap();
+            let (id, open) = (CallId::from_bytes([1; 16]), UnderWay::open(dir.path()).unwrap());
+            assert!(open.note(id, &["a".to_owned()]).is_err());
+            assert_eq!(open.found(id).unwrap(), Vec::<String>::new());
+            open.note(id, &["a".to_owned()]).unwrap();
+        });
+    }
 }

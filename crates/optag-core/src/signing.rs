@@ -227,7 +227,8 @@ fn create(path: &Path) -> Result<Secret, SigningError> {
         file.write_all(&*seed)?;
         file.sync_all()?;
         fs::hard_link(&draft, path)?;
-        File::open(dir)?.sync_all()
+        // A key whose name a power cut may take must not be used, by this start or the next.
+        File::open(dir)?.sync_all().inspect_err(|_| drop(fs::remove_file(path)))
     })();
     let _ = fs::remove_file(&draft);
     match linked {
@@ -289,5 +290,18 @@ mod tests {
             signer.pseudonym("4512345678"),
             Signer::from_seed(&[8; 32]).unwrap().pseudonym("4512345678")
         );
+    }
+
+    #[test]
+    fn invariant_05_a_signing_key_that_is_not_durable_is_not_used() {
+        let name = "signing::tests::invariant_05_a_signing_key_that_is_not_durable_is_not_used";
+        let faults: [&[&str]; 2] = [&["fsync:error=EIO:when=1"], &["fsync:error=EIO:when=2"]];
+        optag_testing::faults::holds_under(name, &faults, |_| {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("signing.key");
+            assert!(matches!(Signer::load_or_create(&path), Err(SigningError::File { .. })));
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left of it");
+            Signer::load_or_create(&path).unwrap();
+        });
     }
 }

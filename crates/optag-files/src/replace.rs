@@ -68,4 +68,22 @@ mod tests {
         assert!(replace(&path, b"two").is_err());
         assert_eq!(fs::read(&path).unwrap(), b"one");
     }
+
+    #[test]
+    fn invariant_05_a_file_that_is_not_durable_does_not_take_the_old_ones_place() {
+        let name = "replace::tests::invariant_05_a_file_that_is_not_durable_does_not_take_the_old_ones_place";
+        // The third and fourth sync are those of the second file and of its name.
+        let faults: [&[&str]; 3] =
+            [&["fsync:error=EIO:when=3"], &["fsync:error=EIO:when=4"], &["rename:error=EIO:when=2"]];
+        optag_testing::faults::holds_under(name, &faults, |fault| {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("a.json");
+            replace(&path, b"one").unwrap();
+            assert!(replace(&path, b"two").is_err(), "the caller must know");
+            let kept = if fault.ends_with("when=4") { b"two" } else { b"one" };
+            assert_eq!(fs::read(&path).unwrap(), kept);
+            replace(&path, b"three").unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"three");
+        });
+    }
 }

@@ -395,6 +395,41 @@ fn a_call_without_packets_says_so() {
 }
 
 #[test]
+fn a_call_of_which_no_packet_ever_comes_ends_after_twice_the_timeout() {
+    let mut bench = Bench::new(true);
+    bench.yes();
+    bench.tick_to(119_000);
+    assert!(!bench.call.is_ended());
+    bench.tick_to(121_000);
+    assert!(bench.call.is_ended());
+    let ended = bench.out.iter().find_map(|output| match &output.fact {
+        Fact::Ended(ended) => Some((ended.by, ended.outcome)),
+        _ => None,
+    });
+    assert_eq!(ended, Some((EndedBy::RtpTimeout, Outcome::NoAudio(NoAudio::NoPackets))));
+}
+
+#[test]
+fn invariant_11_audio_under_another_ssrc_from_the_senders_own_address_is_refused() {
+    let record = |foreign: bool| {
+        let mut bench = Bench::new(true);
+        bench.yes();
+        for n in 0..200u32 {
+            bench.talk(n..n + 1, |_| true);
+            if foreign && n > 50 {
+                let ms = u64::from(n) * 20 + 25;
+                bench.hear(0, ms, &packet(9, 7_000 + n as u16, n * 160, 8, &[0xaa; 160]));
+            }
+        }
+        bench.end(4_000);
+        bench
+    };
+    let (plain, disturbed) = (record(false), record(true));
+    assert_eq!(disturbed.stats.foreign_ssrc, 149);
+    assert_eq!((disturbed.stats.received, disturbed.bytes()), (plain.stats.received, plain.bytes()));
+}
+
+#[test]
 fn a_yes_just_before_the_end_makes_no_recording_without_a_frame() {
     for (after_ms, outcome) in [(5, Outcome::NoAudio(NoAudio::OnlyWhileClosed)), (15, Outcome::Recorded)] {
         let mut bench = Bench::new(true);

@@ -269,4 +269,24 @@ mod tests {
         }
         assert_eq!(store.get_small("anchors/a", 10).await.unwrap(), "two");
     }
+
+    #[test]
+    fn invariant_05_an_object_in_a_directory_comes_and_goes_only_durably() {
+        let name =
+            "archive::copies::tests::invariant_05_an_object_in_a_directory_comes_and_goes_only_durably";
+        let faults: [&[&str]; 1] = [&["fsync:error=EIO:when=1"]];
+        optag_testing::faults::holds_under(name, &faults, |_| {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(&StoreConfig::Local { dir: dir.path().to_owned() }).unwrap();
+            let key = "recordings/2026/01/02/a.opus";
+            // Each runtime has a thread for its disk, and so its first sync.
+            let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            assert!(runtime().block_on(store.put_small(key, "x".into())).is_err());
+            let path = dir.path().join(key);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "x").unwrap();
+            let copies = runtime().block_on(store.copies("recordings/2026/01/02/a")).unwrap();
+            assert!(runtime().block_on(store.delete(&copies[0])).is_err());
+        });
+    }
 }

@@ -88,7 +88,11 @@ fn create(path: &Path) -> Result<(MasterSecret, bool), SpoolError> {
         }
         Err(error) => return Err(SpoolError::disk("create", path, error)),
     }
-    File::open(dir).and_then(|d| d.sync_all()).map_err(|e| SpoolError::disk("sync", dir, e))?;
+    if let Err(error) = File::open(dir).and_then(|d| d.sync_all()) {
+        // A key whose name a power cut may take must not be used, by this start or the next.
+        let _ = fs::remove_file(path);
+        return Err(SpoolError::disk("sync", dir, error));
+    }
     Ok((MasterSecret(bytes), true))
 }
 
@@ -124,5 +128,18 @@ mod tests {
         fs::write(&path, b"short").unwrap();
         let error = MasterSecret::load_or_create(&path).unwrap_err();
         assert!(matches!(error, SpoolError::MasterKeyForm { bytes: 5, .. }), "{error}");
+    }
+
+    #[test]
+    fn invariant_05_a_master_key_that_is_not_durable_is_not_used() {
+        let name = "spool::master::tests::invariant_05_a_master_key_that_is_not_durable_is_not_used";
+        let faults: [&[&str]; 2] = [&["fsync:error=EIO:when=1"], &["fsync:error=EIO:when=2"]];
+        optag_testing::faults::holds_under(name, &faults, |_| {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("master.key");
+            assert!(matches!(MasterSecret::load_or_create(&path), Err(SpoolError::Disk { .. })));
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left of it");
+            assert!(MasterSecret::load_or_create(&path).unwrap().1);
+        });
     }
 }

@@ -210,5 +210,7 @@ mod tests {
         reports.packet(at(6_000), 2, 172);
         assert!(reports.write(at(10_000), 7, &mut out).is_some());
         assert_eq!(reports.write(at(20_000), 7, &mut out), None);
+        reports.packet(at(21_000), 3, 30);
+        assert_eq!(reports.write(at(30_000), 7, &mut out), None, "what was heard pays for one report");
     }
 }

@@ -361,3 +361,18 @@ fn what_an_older_program_saved_is_read_and_its_sender_stays() {
     assert_eq!(judge(&mut rule, 120, from(2, 9), 1, 1), Verdict::ForeignAddress);
     assert_eq!(judge(&mut rule, 120, from(1, 9), 7, 1), Verdict::Accept);
 }
+
+#[test]
+fn a_former_sender_does_not_take_the_stream_back_from_one_that_is_established() {
+    let mut rule = established(ExpectedSource::default());
+    // The first falls silent, and another goes on.
+    let silence = 2_000 + SILENT.as_millis() as u64;
+    assert!(talk(&mut rule, silence..silence + 3_000, from(2, 9), 8) > 100);
+    assert_eq!(rule.sender(), Some((from(2, 9), 8)));
+    // Both speak: whoever is in place stays, packet for packet.
+    for ms in (silence + 3_000..silence + 6_000).step_by(20) {
+        let sequence = (ms / 20) as u16;
+        assert!(is_taken(judge(&mut rule, ms, from(2, 9), 8, sequence)), "{ms}");
+        assert_eq!(judge(&mut rule, ms + 5, from(1, 9), 7, sequence), Verdict::ForeignAddress, "{ms}");
+    }
+}

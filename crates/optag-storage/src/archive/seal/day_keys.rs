@@ -247,7 +247,10 @@ impl DayKeys {
         let file =
             KeyFile { version: 1, day, recipient: key.recipient.to_string(), made_at, sealed: hex(&sealed) };
         self.write(&key.name(), ".until", needed_until.to_string().as_bytes())?;
-        self.write(&key.name(), ".key", &serde_json::to_vec(&file).map_err(|_| SealError::Form)?)?;
+        let bytes = serde_json::to_vec(&file).map_err(|_| SealError::Form)?;
+        // A key whose name a power cut may take must not seal, now or at the next call.
+        let written = self.write(&key.name(), ".key", &bytes);
+        written.inspect_err(|_| drop(fs::remove_file(self.path(&key.name(), ".key"))))?;
         Ok(key)
     }
 
@@ -475,5 +478,36 @@ mod tests {
         assert!(drawn.is_own() && drawn.recipient != theirs.recipient);
         assert_eq!(here.recipient(first, at(6)).unwrap().recipient, drawn.recipient);
         assert_eq!(here.recipient(day, at(5)).unwrap().recipient, own.recipient);
+    }
+
+    #[test]
+    fn invariant_05_a_day_key_is_made_or_ended_only_durably() {
+        let name = "archive::seal::day_keys::tests::invariant_05_a_day_key_is_made_or_ended_only_durably";
+        // A key is two files with their names; then it is overwritten, and given another name.
+        let faults: [&[&str]; 6] = [
+            &["fsync:error=EIO:when=1"],
+            &["fsync:error=EIO:when=2"],
+            &["fsync:error=EIO:when=3"],
+            &["fsync:error=EIO:when=4"],
+            &["fsync:error=EIO:when=5"],
+            &["fsync:error=EIO:when=6"],
+        ];
+        optag_testing::faults::holds_under(name, &faults, |fault| {
+            let dir = tempfile::tempdir().unwrap();
+            let (keys, day) = (keys(dir.path()), date(2026, 11, 24));
+            let made = keys.recipient(day, at(5));
+            let makes = ["when=1", "when=2", "when=3", "when=4"].iter().any(|when| fault.ends_with(when));
+            assert_eq!(made.is_err(), makes, "who seals must know");
+            assert_eq!(keys.list().unwrap().is_empty(), makes, "and nobody finds it later");
+            let key = keys.recipient(day, at(5)).unwrap();
+            if makes {
+                return;
+            }
+            assert!(keys.destroy(&key, None).is_err(), "who promised its end must know");
+            keys.destroy(&key, None).unwrap();
+            let again = DayKeys::open(dir.path(), MasterKey::from_bytes(&[5; 32]).unwrap()).unwrap();
+            assert!(again.identity(&key).is_err(), "it opens nothing");
+            assert_eq!(again.destroyed().unwrap(), [key.name()]);
+        });
     }
 }
