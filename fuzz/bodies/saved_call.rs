@@ -4,14 +4,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use optag::base::clock::{MonoTime, WallTime};
-use optag::media::call::{Call, CallSettings, Now};
-use optag::media::encoder::OpusSettings;
-use optag::media::output::{EndedBy, Fact, Output};
-use optag::media::plan::{CaptureSettings, ToneSettings};
-use optag::media::resume::Resumption;
-use optag::media::saved::SavedCall;
-use optag::media::stats::TickStats;
+use optag_core::clock::{MonoTime, WallTime};
+use optag_media::call::{Call, CallSettings, Now};
+use optag_media::encoder::OpusSettings;
+use optag_media::output::{EndedBy, Fact, Output};
+use optag_media::plan::{CaptureSettings, ToneSettings};
+use optag_media::resume::Resumption;
+use optag_media::saved::SavedCall;
+use optag_media::stats::TickStats;
 
 /// Milliseconds that a call goes on.
 const GOES_ON_MS: u64 = 400;

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use optag::base::clock::MonoTime;
-use optag::signalling::sip::flow::{Flow, Transport};
-use optag::signalling::sip::parse::{Framing, parse};
-use optag::signalling::siprec::kept::Kept;
-use optag::signalling::siprec::server::{Input, Output, Server};
+use optag_core::clock::MonoTime;
+use optag_sip::sip::flow::{Flow, Transport};
+use optag_sip::sip::parse::{Framing, parse};
+use optag_sip::siprec::kept::Kept;
+use optag_sip::siprec::server::{Input, Output, Server};
 
 use super::srs::config;
 

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use optag::call::ConsentState;
-use optag::signalling::sdp::parse as read;
-use optag::signalling::sip::flow::{Flow, Transport};
+use optag_core::call::ConsentState;
+use optag_sip::sdp::parse as read;
+use optag_sip::sip::flow::{Flow, Transport};
 
 use super::srs::Srs;
 

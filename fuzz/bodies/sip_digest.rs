@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use optag::base::clock::MonoTime;
-use optag::base::private::Private;
-use optag::signalling::sip::digest::{Algorithm, Credentials, Digest, NONCE_LIFE, Verdict};
-use optag::signalling::sip::parse::{Framing, Parsed, parse};
+use optag_core::clock::MonoTime;
+use optag_core::private::Private;
+use optag_sip::sip::digest::{Algorithm, Credentials, Digest, NONCE_LIFE, Verdict};
+use optag_sip::sip::parse::{Framing, Parsed, parse};
 
 const USERS: [(&str, &str); 2] = [("src", "secret"), ("other", "word")];
 const METHODS: [&str; 2] = ["INVITE", "BYE"];

@@ -1,9 +1,9 @@
 //! What must hold for any bytes that claim to be SIP.
 
-use optag::signalling::sip::framing::Framer;
-use optag::signalling::sip::multipart::parts;
-use optag::signalling::sip::parse::{Framing, Parsed, parse};
-use optag::signalling::sip::response::Answer;
+use optag_sip::sip::framing::Framer;
+use optag_sip::sip::multipart::parts;
+use optag_sip::sip::parse::{Framing, Parsed, parse};
+use optag_sip::sip::response::Answer;
 
 /// Reads the bytes in both framings, answers what can be answered, reads the answer back.
 pub fn run(data: &[u8]) {

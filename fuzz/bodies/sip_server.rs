@@ -8,11 +8,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use optag::call::{ConsentState, Unrecorded};
-use optag::signalling::feed::AdmitError;
-use optag::signalling::sip::digest::Algorithm;
-use optag::signalling::sip::flow::{Flow, Transport};
-use optag::signalling::siprec::server::Input;
+use optag_core::call::{ConsentState, Unrecorded};
+use optag_sip::feed::AdmitError;
+use optag_sip::sip::digest::Algorithm;
+use optag_sip::sip::flow::{Flow, Transport};
+use optag_sip::siprec::server::Input;
 
 use super::srs::{REALM, Srs, USER};
 
@@ -384,7 +384,7 @@ impl World {
             19 if choice & 1 == 0 => self.srs.engine_ends(choice >> 1),
             19 => {
                 let reach = |at: u8| {
-                    move |kept: &optag::signalling::siprec::kept::Kept| {
+                    move |kept: &optag_sip::siprec::kept::Kept| {
                         kept.way.filter(|_| at & 2 != 0).map(|way| Flow {
                             transport: way.transport,
                             link: 1,

@@ -7,15 +7,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use optag::base::clock::{MonoTime, WallTime};
-use optag::call::consent::{ConsentInput, ConsentMachine};
-use optag::call::{Answer, ConsentHow, ConsentKeys, ConsentState, Department, Evidence};
-use optag::signalling::siprec::config::UnknownParty;
-use optag::signalling::siprec::departments::Departments;
-use optag::signalling::siprec::metadata::parse;
-use optag::signalling::siprec::parties::{Hints, PartyRules, resolve};
-use optag::signalling::siprec::transfer::{Seen, Transfers};
-use optag::signalling::siprec::view::{KEPT, View};
+use optag_core::call::consent::{ConsentInput, ConsentMachine};
+use optag_core::call::{Answer, ConsentHow, ConsentKeys, ConsentState, Department, Evidence};
+use optag_core::clock::{MonoTime, WallTime};
+use optag_sip::siprec::config::UnknownParty;
+use optag_sip::siprec::departments::Departments;
+use optag_sip::siprec::metadata::parse;
+use optag_sip::siprec::parties::{Hints, PartyRules, resolve};
+use optag_sip::siprec::transfer::{Seen, Transfers};
+use optag_sip::siprec::view::{KEPT, View};
 
 /// Numbers of the parties on the organisation's side, and whose each is.
 const PARTIES: [(&str, Option<&str>); 6] = [
@@ -187,7 +187,7 @@ impl Call {
     /// A partial document in which one comes or goes. Ids are those of the documents before.
     fn partial(&mut self, party: usize, spelling: u8) -> String {
         let number = PARTIES[party].0;
-        let holds = |member: &&optag::signalling::siprec::view::Member| {
+        let holds = |member: &&optag_sip::siprec::view::Member| {
             member.aors.iter().any(|aor| aor.reveal().contains(number))
         };
         // Of two under one address, the one that the latest whole document named.

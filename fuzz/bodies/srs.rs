@@ -8,20 +8,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use optag::base::clock::{MonoTime, WallTime};
-use optag::base::id::CallId;
-use optag::base::private::Private;
-use optag::call::{Account, Answer, ConsentKeys, ConsentState, Department};
-use optag::signalling::feed::{
+use optag_core::call::{Account, Answer, ConsentKeys, ConsentState, Department};
+use optag_core::clock::{MonoTime, WallTime};
+use optag_core::id::CallId;
+use optag_core::private::Private;
+use optag_sip::feed::{
     AdmitError, Admitted, CallView, Control, ControlError, NewCall, NewStream, StreamView,
 };
-use optag::signalling::sip::digest::{Algorithm, Credentials};
-use optag::signalling::sip::flow::{Flow, Transport};
-use optag::signalling::sip::parse::{Framing, Parsed, parse};
-use optag::signalling::siprec::config::{AllowList, Config, MediaSource, UntilConsent, WhenUnavailable};
-use optag::signalling::siprec::departments::Departments;
-use optag::signalling::siprec::kept::Kept;
-use optag::signalling::siprec::server::{Input, Output, Server, SessionId};
+use optag_sip::sip::digest::{Algorithm, Credentials};
+use optag_sip::sip::flow::{Flow, Transport};
+use optag_sip::sip::parse::{Framing, Parsed, parse};
+use optag_sip::siprec::config::{AllowList, Config, MediaSource, UntilConsent, WhenUnavailable};
+use optag_sip::siprec::departments::Departments;
+use optag_sip::siprec::kept::Kept;
+use optag_sip::siprec::server::{Input, Output, Server, SessionId};
 
 /// User name and password of the only user, where credentials are asked for.
 pub const USER: (&str, &str) = ("src", "secret");
@@ -101,6 +101,7 @@ pub fn config(bits: u8) -> Config {
         when_unavailable: if bit(3) { WhenUnavailable::Refuse } else { WhenUnavailable::Inactive },
         media_source: if bit(4) { MediaSource::Learned } else { MediaSource::Signalled },
         info_keys: true,
+        unknown_party: Default::default(),
         profiles: Vec::new(),
         streams_max: streams,
         streams_per_client: streams / 2,
