@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use super::load_sip::SipArgs;
@@ -20,6 +21,7 @@ use crate::load::sender::SenderPool;
 use crate::load::sip::Target;
 use crate::load::sip::shape::Shape;
 use crate::load::speech::Voices;
+use crate::media::codec::{Encoding, table};
 use crate::media::rtp::srtp::Suite;
 use optag_media::codec::coded::{Codec, Format};
 
@@ -93,9 +95,9 @@ pub struct LoadArgs {
     /// What callers answer.
     #[arg(long, value_enum, default_value_t = ConsentArg::Yes)]
     consent: ConsentArg,
-    /// Coding of the streams.
-    #[arg(long, value_enum, default_value_t = CodecArg::Pcma)]
-    codec: CodecArg,
+    /// Codec of the streams.
+    #[arg(long, default_value = "pcma", value_parser = codecs())]
+    codec: Codec,
     /// Length of a packet: 10 to 60.
     #[arg(long, value_name = "MS", default_value_t = 20, value_parser = ptime)]
     ptime: u32,
@@ -152,18 +154,23 @@ enum ConsentArg {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum CodecArg {
-    Pcmu,
-    Pcma,
-    G722,
-    L16,
-    Opus,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
 enum TalkArg {
     Conversation,
     Both,
+}
+
+/// The names of all codecs that are sent, as the API has them.
+fn codecs() -> impl TypedValueParser<Value = Codec> {
+    let sent = table::built().filter(|codec| Codec::of(codec.encoding).is_some());
+    let named = sent.map(|codec| match Codec::of(codec.encoding) {
+        Some(Codec::L16) => PossibleValue::new(codec.name).alias("l16"),
+        _ => PossibleValue::new(codec.name),
+    });
+    PossibleValuesParser::new(named).try_map(|name| {
+        let name = if name == "l16" { Codec::L16.name() } else { &name };
+        let encoding = name.parse::<Encoding>().map_err(|error| error.to_string())?;
+        Codec::of(encoding).ok_or_else(|| format!("{name} is not sent here"))
+    })
 }
 
 fn percent(text: &str) -> Result<f64, String> {
@@ -194,14 +201,7 @@ impl LoadArgs {
     }
 
     fn format(&self) -> Format {
-        let codec = match self.codec {
-            CodecArg::Pcmu => Codec::Pcmu,
-            CodecArg::Pcma => Codec::Pcma,
-            CodecArg::G722 => Codec::G722,
-            CodecArg::L16 => Codec::L16,
-            CodecArg::Opus => Codec::Opus,
-        };
-        Format { codec, ptime_ms: self.ptime }
+        Format { codec: self.codec, ptime_ms: self.ptime }
     }
 
     fn plan(&self) -> Run {

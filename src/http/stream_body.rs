@@ -6,13 +6,14 @@ use std::net::IpAddr;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use super::call_body::Wrong;
 use super::offer::{DrawnKey, Offer, draw_key, draw_ssrc};
 use crate::base::base64;
 use crate::base::limit;
 use crate::call::StreamRole;
-use crate::media::codec::Encoding;
+use crate::media::codec::{Encoding, table};
 use crate::media::rtp::srtp::{SrtpKey, Suite};
 use crate::signalling::feed::{EventFormat, ExpectedSource, NewStream, PayloadFormat, RtcpPlan, SrtpPlan};
 
@@ -32,10 +33,10 @@ pub struct StreamBody {
     /// the employee; a single one is mixed; one that joins later is another.
     #[schema(value_type = Option<String>)]
     pub(super) role: Option<StreamRole>,
-    /// `pcmu`, `pcma`, `g722`, `opus`, or `l16/` and its rate: 8000, 16000, 24000 or 48000.
-    #[schema(value_type = String)]
+    /// How it is coded.
+    #[schema(schema_with = codec_names)]
     codec: Encoding,
-    /// Left out: the codec's own; `opus` and `l16` have none.
+    /// Left out: the codec's own static one, where it has one.
     payload_type: Option<u8>,
     /// Payload type of key presses (RFC 4733); null for none.
     #[serde(default = "default_event")]
@@ -95,6 +96,19 @@ pub struct RtcpBody {
     mux: bool,
     /// Where you take reports, where that is not the port after the one that you send from.
     port: Option<u16>,
+}
+
+/// The codecs that this build decodes, by name; letter case does not matter.
+fn codec_names() -> Object {
+    let described = table::built().map(|codec| {
+        let own = codec.static_payload_type.map(|own| format!(", payload type {own}")).unwrap_or_default();
+        format!("`{}`: {} ({}){own}", codec.name, codec.title, codec.source)
+    });
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(table::names()))
+        .description(Some(described.collect::<Vec<_>>().join("; ")))
+        .build()
 }
 
 fn default_event() -> Option<u8> {

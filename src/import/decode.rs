@@ -1,5 +1,5 @@
 //! Audio files as samples, block by block. In: WAV, RF64 and BW64 (G.711 and MP3 among them), FLAC,
-//! MP3, Ogg Vorbis and Opus, AAC in MP4 or ADTS, G.722. Out: one list of samples a channel.
+//! MP3, Ogg Vorbis and Opus, AAC in MP4 or ADTS, and the telephone codecs of `speech`. Out: one list of samples a channel.
 //!
 //! What a file declares is only believed within bounds: its rate and channels, and no more audio
 //! than its bytes can hold.
@@ -18,10 +18,9 @@ use symphonia::core::packet::Packet;
 
 use super::file::{AudioFile, Part};
 use super::opus::{self, OpusPackets};
+use super::speech::{Speech, SpeechFile};
 use super::wave::{self, Coding, Wave};
 use crate::base::limit;
-use crate::media::codec::Encoding;
-use crate::media::codec::decoder as speech;
 
 /// Slowest rate of samples that is taken. Units: Hz.
 pub const LEAST_RATE_HZ: u32 = 4_000;
@@ -80,22 +79,31 @@ enum Coder {
     Known(Box<dyn AudioDecoder>),
     /// libopus.
     Opus(Box<OpusPackets>),
-    /// Ours; its packets are bytes that follow each other.
-    G722(speech::Decoder),
 }
 
 /// A file being decoded.
 pub struct Decoder {
+    source: Source,
+    damaged: u64,
+    interleaved: Vec<i16>,
+}
+
+/// Where its samples come from.
+enum Source {
+    Container(Container),
+    Speech(SpeechFile),
+}
+
+/// A file that symphonia takes apart.
+struct Container {
     format: Box<dyn FormatReader>,
     coder: Coder,
     track: u32,
     spec: Option<(u32, usize)>,
-    damaged: u64,
     /// The head that symphonia reads cannot hold so great a length: the end of the bytes is the end.
     ends_anyhow: bool,
     /// Bytes of packets that may still come. Units: bytes.
     left: u64,
-    interleaved: Vec<i16>,
 }
 
 /// Some samples of each channel.
@@ -116,7 +124,11 @@ impl Decoder {
         let wave = wave::read(file)?;
         let is_cut = wave.as_ref().is_some_and(|wave| wave.is_cut);
         let ends_anyhow = wave.as_ref().is_some_and(|wave| wave.len >= u64::from(u32::MAX));
-        let is_g722 = wave.as_ref().is_some_and(|wave| matches!(wave.coding, Coding::G722(_)));
+        let damaged = u64::from(is_cut);
+        if let Some((speech, start, len)) = speech_of(file, name, wave.as_ref())? {
+            let source = Source::Speech(SpeechFile::open(file, speech, start, len)?);
+            return Ok(Self { source, damaged, interleaved: Vec::new() });
+        }
         let (part, hint) = part(file, name, wave)?;
         let stream = MediaSourceStream::new(Box::new(part), Default::default());
         let tags = MetadataOptions::default()
@@ -129,9 +141,7 @@ impl Decoder {
         let track = format.default_track(TrackType::Audio).ok_or_else(none)?;
         let parameters = track.codec_params.as_ref().and_then(|all| all.audio()).ok_or_else(none)?;
         parameters.sample_rate.map_or(Ok(()), check_rate)?;
-        let coder = if is_g722 {
-            Coder::G722(speech::Decoder::new(Encoding::G722))
-        } else if parameters.codec == CODEC_ID_OPUS {
+        let coder = if parameters.codec == CODEC_ID_OPUS {
             Coder::Opus(Box::new(OpusPackets::new(parameters.extra_data.as_deref().unwrap_or_default())?))
         } else {
             let codecs = symphonia::default::get_codecs();
@@ -140,21 +150,50 @@ impl Decoder {
             )
         };
         let track = track.id;
-        let (damaged, left) = (u64::from(is_cut), file.len() + SPARE_BYTES);
-        Ok(Self { format, coder, track, spec: None, damaged, ends_anyhow, left, interleaved: Vec::new() })
+        let left = file.len() + SPARE_BYTES;
+        let source = Source::Container(Container { format, coder, track, spec: None, ends_anyhow, left });
+        Ok(Self { source, damaged, interleaved: Vec::new() })
     }
 
     /// The next samples; `None` at the end.
     ///
     /// Errors: as [`DecodeError`]. A packet that cannot be decoded is left out and counted.
     pub fn next_block(&mut self) -> Result<Option<Block<'_>>, DecodeError> {
+        let Self { source, damaged, interleaved } = self;
+        let spec = match source {
+            Source::Container(container) => container.next(damaged, interleaved)?,
+            Source::Speech(speech) => loop {
+                match speech.next(interleaved)? {
+                    Some(false) => *damaged += 1,
+                    Some(true) => break Some((speech.rate_hz(), 1)),
+                    None => break None,
+                }
+            },
+        };
+        Ok(spec.map(|(rate_hz, channels)| Block { rate_hz, channels, interleaved }))
+    }
+
+    /// Places that could not be decoded.
+    pub fn damaged(&self) -> u64 {
+        self.damaged
+    }
+}
+
+impl Container {
+    /// Decodes the next packet that has samples into `interleaved`; rate and channels, or `None` at the
+    /// end.
+    fn next(
+        &mut self,
+        damaged: &mut u64,
+        interleaved: &mut Vec<i16>,
+    ) -> Result<Option<(u32, usize)>, DecodeError> {
         loop {
             let packet = match self.format.next_packet() {
                 Ok(Some(packet)) => packet,
                 Ok(None) => return Ok(None),
                 // A file that was cut off ends where it was cut.
                 Err(Error::IoError(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                    self.damaged += u64::from(!self.ends_anyhow);
+                    *damaged += u64::from(!self.ends_anyhow);
                     return Ok(None);
                 }
                 Err(error) => return Err(form(error)),
@@ -164,8 +203,8 @@ impl Decoder {
             if packet.track_id != self.track {
                 continue;
             }
-            let Some(spec) = self.decode(&packet)? else {
-                self.damaged += 1;
+            let Some(spec) = self.decode(&packet, interleaved)? else {
+                *damaged += 1;
                 continue;
             };
             check_channels(spec.1)?;
@@ -173,42 +212,46 @@ impl Decoder {
             if *self.spec.get_or_insert(spec) != spec {
                 return Err(DecodeError::Changes);
             }
-            if self.interleaved.is_empty() {
-                continue;
+            if !interleaved.is_empty() {
+                return Ok(Some(spec));
             }
-            let (rate_hz, channels) = spec;
-            return Ok(Some(Block { rate_hz, channels, interleaved: &self.interleaved }));
         }
     }
 
     /// Decodes a packet; its rate and channels, or `None` where it is damaged.
-    fn decode(&mut self, packet: &Packet) -> Result<Option<(u32, usize)>, DecodeError> {
+    fn decode(&mut self, packet: &Packet, out: &mut Vec<i16>) -> Result<Option<(u32, usize)>, DecodeError> {
         match &mut self.coder {
             Coder::Known(decoder) => match decoder.decode(packet) {
                 Ok(decoded) => {
                     let spec = (decoded.spec().rate(), decoded.spec().channels().count());
-                    decoded.copy_to_vec_interleaved(&mut self.interleaved);
+                    decoded.copy_to_vec_interleaved(out);
                     Ok(Some(spec))
                 }
                 Err(Error::DecodeError(_)) => Ok(None),
                 Err(error) => Err(form(error)),
             },
             Coder::Opus(coder) => {
-                let is_whole = coder.decode(&packet.data, packet.trim_end.get(), &mut self.interleaved);
+                let is_whole = coder.decode(&packet.data, packet.trim_end.get(), out);
                 Ok(is_whole.then_some((opus::RATE_HZ, coder.channels)))
-            }
-            Coder::G722(coder) => {
-                self.interleaved.resize(packet.data.len() * 2, 0);
-                let samples = coder.decode(&packet.data, &mut self.interleaved);
-                self.interleaved.truncate(samples);
-                Ok(Some((coder.audio_hz(), 1)))
             }
         }
     }
+}
 
-    /// Places that could not be decoded.
-    pub fn damaged(&self) -> u64 {
-        self.damaged
+/// Which telephone codec a file is in, and where it lies; `None` where it is of another form.
+fn speech_of(
+    file: &AudioFile,
+    name: &Path,
+    wave: Option<&Wave>,
+) -> Result<Option<(Speech, u64, u64)>, DecodeError> {
+    match wave {
+        Some(Wave { coding: Coding::Speech(speech), start, len, .. }) => Ok(Some((*speech, *start, *len))),
+        Some(_) => Ok(None),
+        None => {
+            foreign(file)?;
+            let ending = name.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+            Ok(Speech::by_ending(ending).map(|speech| (speech, 0, file.len())))
+        }
     }
 }
 
@@ -216,7 +259,7 @@ impl Decoder {
 fn part(file: &AudioFile, name: &Path, wave: Option<Wave>) -> Result<(Part, Hint), DecodeError> {
     let mut hint = Hint::new();
     let part = match wave {
-        Some(Wave { coding: Coding::Wave(head) | Coding::G722(head), start, len, .. }) => {
+        Some(Wave { coding: Coding::Wave(head), start, len, .. }) => {
             hint.with_extension("wav");
             file.part(head, start, len)
         }
@@ -224,8 +267,7 @@ fn part(file: &AudioFile, name: &Path, wave: Option<Wave>) -> Result<(Part, Hint
             hint.with_extension("mp3");
             file.part(Vec::new(), start, len)
         }
-        None => {
-            foreign(file)?;
+        Some(Wave { coding: Coding::Speech(_), .. }) | None => {
             if let Some(extension) = name.extension().and_then(|extension| extension.to_str()) {
                 hint.with_extension(extension);
             }

@@ -9,6 +9,8 @@ use crate::base::limit;
 
 use super::decode::{DecodeError, check_channels, check_rate};
 use super::file::AudioFile;
+use super::speech::Speech;
+use crate::media::codec::gsm::PAIR_BYTES;
 
 /// Chunks looked at before the audio; real files have a handful.
 const MOST_CHUNKS: usize = 1_000;
@@ -25,7 +27,7 @@ const ULAW: u16 = 0x0007;
 const MP3: u16 = 0x0055;
 const G722: u16 = 0x0065;
 const G722_FFMPEG: u16 = 0x028F;
-const G722_BYTES_PER_SECOND: u64 = 8_000;
+const GSM: u16 = 0x0031;
 const EXTENSIBLE: u16 = 0xFFFE;
 
 /// Where the audio lies.
@@ -48,8 +50,8 @@ pub enum Coding {
     Wave(Vec<u8>),
     /// MPEG audio.
     Mp3,
-    /// G.722 at 64 kbit/s, one channel, behind a head of something that has as many bytes a second.
-    G722(Vec<u8>),
+    /// A telephone codec, of one channel.
+    Speech(Speech),
 }
 
 /// Reads the header; `None` where the file is of another form.
@@ -110,6 +112,7 @@ fn wave(
     };
     let len = if is_unfinished { there } else { declared.min(there) };
     let (channels, rate_hz, bits) = (u16_at(format, 2), u32_at(format, 4), u16_at(format, 14));
+    let block_bytes = u16_at(format, 12);
     let tag = match u16_at(format, 0) {
         // The first two bytes of the GUID of a coding that has a tag.
         EXTENSIBLE if format.len() >= 40 => u16_at(format, 24),
@@ -135,13 +138,10 @@ fn wave(
         PCM | FLOAT => Coding::Wave(head(&plain(tag, &[]), len)),
         ALAW | ULAW => Coding::Wave(head(&plain(tag, &[0, 0]), len)),
         MP3 => Coding::Mp3,
-        G722 | G722_FFMPEG if channels == 1 => {
-            if len / G722_BYTES_PER_SECOND >= limit::CALL_HOURS * 3_600 {
-                return Err(DecodeError::TooLong);
-            }
-            let mut like = plain(ULAW, &[0, 0]);
-            like[4..8].copy_from_slice(&(G722_BYTES_PER_SECOND as u32).to_le_bytes());
-            Coding::G722(head(&like, len))
+        G722 | G722_FFMPEG if channels == 1 => Coding::Speech(Speech::G722),
+        // Other blocks than those of two frames are not in use.
+        GSM if channels == 1 && usize::from(block_bytes) == PAIR_BYTES => {
+            Coding::Speech(Speech::GsmPairs { rate_hz })
         }
         other => return Err(wrong(&format!("its coding ({}) is not read; convert it first", name(other)))),
     };
@@ -183,7 +183,7 @@ fn head(format: &[u8], len: u64) -> Vec<u8> {
 fn name(tag: u16) -> String {
     match tag {
         0x0002 | 0x0011 => "MS or IMA ADPCM".into(),
-        0x0031 => "GSM 06.10".into(),
+        GSM => "GSM 06.10 of several channels or in other blocks than 65 bytes".into(),
         G722 | G722_FFMPEG => "G.722 of several channels".into(),
         0x0040 | 0x0045 | 0x0064 | 0x0085 | 0x0014 => "G.72x ADPCM".into(),
         0x0022 => "TrueSpeech".into(),
@@ -349,6 +349,19 @@ mod tests {
         let why = decoded(&wav((0x31, 1, 8_000, 0), (36 + BYTES, BYTES), &data)).unwrap_err().to_string();
         assert!(why.contains("GSM 06.10"), "{why}");
         assert!(decoded(b"#!AMR\n and frames").unwrap_err().to_string().contains("AMR"));
+    }
+
+    #[test]
+    fn gsm_in_wav_is_two_frames_in_65_bytes() {
+        let mut file = wav((GSM, 1, 8_000, 0), (36 + 650, 650), &[0x5a; 650]);
+        file[32..34].copy_from_slice(&65u16.to_le_bytes());
+        assert_eq!(decoded(&file).unwrap(), (3_200, 0));
+        file[24..28].copy_from_slice(&11_025u32.to_le_bytes());
+        assert_eq!(decoded(&file).unwrap(), (3_200, 0), "what a sound card recorded at its own rate");
+        let cut = &file[..file.len() - 20];
+        assert_eq!(decoded(cut).unwrap().0, 9 * 320);
+        file[22] = 2;
+        assert!(decoded(&file).is_err());
     }
 
     #[test]

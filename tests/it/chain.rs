@@ -9,7 +9,6 @@ use optag::base::clock::{MonoTime, WallTime};
 use optag::base::id::CallId;
 use optag::call::{Answer, CallFacts, ConsentHow, ConsentKeys, Evidence, Question, StreamFacts, StreamRole};
 use optag::media::call::{Call, CallRules, CallSettings, Command, Now};
-use optag::media::codec::length::length_axis;
 use optag::media::codec::{Encoding, PayloadFormat};
 use optag::media::encoder::OpusSettings;
 use optag::media::leg::LegPlan;
@@ -158,7 +157,7 @@ impl Chain {
     ) {
         let formats = &self.formats[usize::from(stream)];
         let format = formats.iter().find(|(known, _)| *known == payload_type);
-        let ms = ms + format.map_or(0, |(_, encoding)| length_axis(*encoding, payload) as u64 / 48);
+        let ms = ms + format.map_or(0, |(_, encoding)| encoding.length_axis(payload) as u64 / 48);
         self.run_to(ms);
         let mut packet = vec![0x80, payload_type];
         packet.extend(sequence.to_be_bytes());

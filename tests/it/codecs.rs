@@ -6,10 +6,12 @@ use std::process::Command as Process;
 
 use optag::archive::render::Renderer;
 use optag::media::call::Command;
-use optag::media::codec::Encoding;
+use optag::media::codec::g726::{Packing, Rate};
+use optag::media::codec::{Encoding, table};
 
 use crate::chain::{Chain, correlation, levels, voice};
 
+const G726_32: Encoding = Encoding::G726 { rate: Rate::Kbps32, packing: Packing::Rtp };
 const OPUS: (u8, Encoding) = (96, Encoding::Opus);
 
 /// All samples of a one-stream file.
@@ -38,7 +40,14 @@ fn coded(encoding: Encoding, samples: &[i16]) -> Vec<Vec<u8>> {
     match encoding {
         Encoding::Pcmu => Codec::Pcmu.encode(samples).chunks(160).map(<[u8]>::to_vec).collect(),
         Encoding::Pcma => Codec::Pcma.encode(samples).chunks(160).map(<[u8]>::to_vec).collect(),
-        Encoding::G729 => unreachable!("not sent here"),
+        Encoding::G726 { rate, packing } => {
+            let coded = Codec::G726(rate, packing).encode(samples);
+            coded.chunks(20 * rate.bits() as usize).map(<[u8]>::to_vec).collect()
+        }
+        Encoding::Gsm => Codec::Gsm.encode(samples).chunks(33).map(<[u8]>::to_vec).collect(),
+        Encoding::G729 | Encoding::Amr { .. } | Encoding::AmrWb { .. } => {
+            unreachable!("not sent here")
+        }
         Encoding::G722 => {
             let mut encoder = audio_codec::g722::G722Encoder::new();
             let mut bytes = vec![0; samples.len() / 2];
@@ -105,6 +114,10 @@ fn every_coding_is_heard_in_its_place_and_at_its_rate() {
         (0, Encoding::Pcmu, 8_000, 0),
         (8, Encoding::Pcma, 8_000, 0),
         (9, Encoding::G722, 16_000, 0),
+        (2, G726_32, 8_000, 0),
+        (97, Encoding::G726 { rate: Rate::Kbps40, packing: Packing::Aal2 }, 8_000, 0),
+        (97, Encoding::G726 { rate: Rate::Kbps24, packing: Packing::Rtp }, 8_000, 0),
+        (3, Encoding::Gsm, 8_000, 0),
         (97, Encoding::L16 { rate_hz: 8_000 }, 8_000, 0),
         (97, Encoding::L16 { rate_hz: 16_000 }, 16_000, 0),
         (97, Encoding::L16 { rate_hz: 48_000 }, 48_000, 0),
@@ -295,4 +308,25 @@ fn decode(decoder: &str, path: &Path) -> Option<Vec<f64>> {
     assert!(ran.status.success(), "{decoder}: {}", String::from_utf8_lossy(&ran.stderr));
     let samples: Vec<i16> = ran.stdout.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect();
     Some(levels(&samples, 8_000))
+}
+
+/// One row of the documentation for each of the table.
+#[test]
+fn the_documentation_lists_the_codecs_of_the_table() {
+    let docs =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/feeding.md")).unwrap();
+    let listed: Vec<_> = docs
+        .lines()
+        .skip_while(|line| !line.starts_with("| `codec` |"))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    let rows = table::TABLE.iter().map(|codec| {
+        let own = codec.static_payload_type.map_or("none".to_owned(), |own| own.to_string());
+        let built = codec.feature.map_or("always".to_owned(), |name| format!("with the feature `{name}`"));
+        let fmtp = codec.fmtp.map(|fmtp| format!(" with `{fmtp}`")).unwrap_or_default();
+        let (name, rtpmap, title, source) = (codec.name, codec.rtpmap(), codec.title, codec.source);
+        format!("| `{name}` | {title} | `{rtpmap}`{fmtp} | {own} | {source} | {built} |")
+    });
+    assert_eq!(listed, rows.collect::<Vec<_>>());
 }

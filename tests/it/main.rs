@@ -6,6 +6,7 @@ mod bad_input;
 mod canary;
 mod chain;
 mod clock_jump;
+mod codec_peers;
 mod codecs;
 mod command_line;
 mod confinement;

@@ -7,7 +7,6 @@
 use super::axis::per_sample;
 use super::codec::Encoding;
 use super::codec::decoder::Decoder;
-use super::encoder::PRE_SKIP_48K;
 use super::tone::{RATE_HZ, Tone, ToneDetector};
 
 /// A hole in the audio behind which a tone is still the same press: it is shorter than any
@@ -67,7 +66,7 @@ impl Ear {
         let rate_hz = decoder.audio_hz();
         let mut pcm = [0; PACKET_SAMPLES];
         let length = decoder.decode(payload, &mut pcm);
-        let ticks = ticks - lag(encoding);
+        let ticks = ticks - encoding.lag();
         self.hear(ticks, rate_hz, &pcm[..length], each);
         zeroize::Zeroize::zeroize(&mut pcm[..length]);
     }
@@ -97,29 +96,7 @@ impl Ear {
 
     /// Others decode from now on.
     pub fn drop_decoder(&mut self) {
-        if let Some(Decoder::Opus(decoder)) = &mut self.decoder {
-            // Its memory is the library's: this overwrites what it heard.
-            let _ = decoder.reset_state();
-        }
         self.decoder = None;
-    }
-}
-
-impl Drop for Ear {
-    fn drop(&mut self) {
-        self.drop_decoder();
-    }
-}
-
-/// By how much what a decoder gives was spoken before the timestamp says: what its encoder looked
-/// ahead, and what filters hold back (22 samples at 16 kHz in G.722, see the test of its decoder; a
-/// look-ahead of 5 ms in G.729, RFC 3551 §4.5.6). Units: of the axis.
-pub const fn lag(encoding: Encoding) -> i64 {
-    match encoding {
-        Encoding::Opus => PRE_SKIP_48K as i64,
-        Encoding::G722 => 66,
-        Encoding::G729 => 240,
-        Encoding::Pcmu | Encoding::Pcma | Encoding::L16 { .. } => 0,
     }
 }
 

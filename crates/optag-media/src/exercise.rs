@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::call::{Call, CallRules, CallSettings, Command, Now};
-use super::codec::{Encoding, PayloadFormat};
+use super::codec::{Encoding, PayloadFormat, table};
 use super::encoder::OpusSettings;
 use super::leg::LegPlan;
 use super::output::{EndedBy, Fact};
@@ -44,7 +44,7 @@ fn now(ms: u64) -> Now {
     }
 }
 
-fn call(named: Named) -> Call {
+fn call(named: Named, encoding: Encoding) -> Call {
     let (ip, port) = SENDERS[0];
     let source = ExpectedSource {
         ip: (named != Named::Nothing).then(|| ip.into()),
@@ -53,7 +53,7 @@ fn call(named: Named) -> Call {
     };
     let leg = LegPlan {
         role: StreamRole::Caller,
-        formats: vec![PayloadFormat { payload_type: 8, encoding: Encoding::Pcma }],
+        formats: vec![PayloadFormat { payload_type: 8, encoding }],
         telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
         comfort_noise: Vec::new(),
         source,
@@ -82,8 +82,9 @@ fn call(named: Named) -> Call {
 }
 
 /// One packet out of eight bytes: who, how much later, number, timestamp, kind, and a byte of it.
-fn datagram(bytes: &[u8], sequence: u16, timestamp: u32) -> Vec<u8> {
+fn datagram(bytes: &[u8], sequence: u16, timestamp: u32, encoding: Encoding) -> Vec<u8> {
     let (payload_type, payload) = match bytes[6] % 8 {
+        0..4 if encoding != Encoding::Pcma => (8, audio(bytes)),
         0..4 => (8, vec![bytes[7]; 160]),
         4 => (8, vec![bytes[7]; usize::from(bytes[7])]),
         5 => (13, vec![bytes[7]]),
@@ -98,11 +99,30 @@ fn datagram(bytes: &[u8], sequence: u16, timestamp: u32) -> Vec<u8> {
     packet
 }
 
+/// A payload of up to six frames of most codecs, whole or cut off, of bytes that differ.
+fn audio(bytes: &[u8]) -> Vec<u8> {
+    let frame = [10, 20, 33, 40, 60, 80, 100, 160][usize::from(bytes[5] & 7)];
+    let length = frame * (1 + usize::from(bytes[5] >> 3) % 6) - usize::from(bytes[5] >> 7);
+    let mut next = bytes[7];
+    let mut byte = |n: usize| {
+        next = next.wrapping_mul(29).wrapping_add(bytes[4] | 1);
+        // The signature of GSM.
+        if n.is_multiple_of(33) { 0xd0 | next & 15 } else { next }
+    };
+    (0..length).map(&mut byte).collect()
+}
+
 /// Runs any bytes through a call.
 pub fn exercise(bytes: &[u8]) {
     let Some((&mode, bytes)) = bytes.split_first() else { return };
+    let codecs: Vec<_> = table::built().map(|codec| codec.encoding).collect();
+    // The upper bits choose the codec; none of them is A-law.
+    let encoding = match usize::from(mode >> 3) {
+        0 => Encoding::Pcma,
+        n => codecs[n % codecs.len()],
+    };
     let named = [Named::Nothing, Named::Machine, Named::Port, Named::Port][usize::from(mode & 3)];
-    let (mut call, mut stats, mut ms) = (call(named), TickStats::default(), 0u64);
+    let (mut call, mut stats, mut ms) = (call(named, encoding), TickStats::default(), 0u64);
     if mode & 4 != 0 {
         let (answer, how, evidence) = (Answer::Yes, ConsentHow::System, Evidence::Clock);
         let yes = Command::Answer { answer, how, prompt_version: None, evidence };
@@ -120,7 +140,7 @@ pub fn exercise(bytes: &[u8]) {
         let jump = if bytes[3] == 0xff { u32::from_be_bytes([bytes[4], bytes[5], 0, 0]) } else { 160 };
         *timestamp = timestamp.wrapping_add(jump);
         let raw = (bytes[0] & 0x40 != 0).then(|| bytes[1..].to_vec());
-        let packet = raw.unwrap_or_else(|| datagram(bytes, *sequence, *timestamp));
+        let packet = raw.unwrap_or_else(|| datagram(bytes, *sequence, *timestamp, encoding));
         let from = SocketAddr::from(SENDERS[who]);
         if packet.get(1).is_some_and(|kind| [8, 13].contains(&(kind & 0x7f))) {
             first_audio[who].get_or_insert(ms);

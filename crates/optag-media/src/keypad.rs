@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::codec::{Encoding, PayloadFormat};
-use super::ear::{Ear, ToneSettings, TonesInOpus, lag};
+use super::ear::{Ear, ToneSettings, TonesInOpus};
 use super::press::{Presses, Way};
 use super::rtp::packet::RtpPacket;
 use super::rtp::telephone_event::{EventFormat, EventTracker, TelephoneEvent, UnnamedEvents};
@@ -146,7 +146,7 @@ impl Keypad {
     ) {
         let Self { ear, presses, pressed, sender, tones, .. } = self;
         ear.drop_decoder();
-        ear.hear(ticks - lag(encoding), encoding.audio_hz(), samples, |tone| {
+        ear.hear(ticks - encoding.lag(), encoding.audio_hz(), samples, |tone| {
             cut(tone.from, tone.to);
             press_of(tone, at, *sender, *tones, timeline).into_iter().for_each(|press| {
                 note(presses, pressed, press, Way::Tone);

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use super::capture::{Capture, Lent};
 use super::codec::PayloadFormat;
-use super::codec::length::length_axis;
 use super::ear::ToneSettings;
 use super::feedback::{Feedback, Outgoing, Port};
 use super::keypad::{KeyPress, Keypad};
@@ -255,7 +254,7 @@ impl Leg {
             self.clock.event(packet.sequence);
             return self.take_event(arrival, packet);
         }
-        let lasts = encoding.map_or(0, |encoding| length_axis(encoding, packet.payload));
+        let lasts = encoding.map_or(0, |encoding| encoding.length_axis(packet.payload));
         let Some(place) = self.clock.place(arrival, packet, self.clock_hz, lasts) else { return };
         if let Some((capture, mut lent)) = self.capturing(stats) {
             // A packet whose audio is not kept still fills its place in the sequence.

@@ -9,7 +9,6 @@
 use super::axis::FRAME_AXIS;
 use super::codec::Encoding;
 use super::codec::opus_packet::OpusPacket;
-use super::ear::lag;
 use super::opus_fill::{Filler, silence_like};
 
 /// Frames that wait at most.
@@ -23,7 +22,7 @@ const FILLED_FRAMES: u32 = 10;
 
 /// How far before a frame what is in it may have been spoken: its encoder looked ahead, may have put in
 /// a copy of the frame before (in-band FEC), and codes what its filters still hold of it. Units: of the axis.
-const BEFORE: i64 = lag(Encoding::Opus) + FRAME_AXIS;
+const BEFORE: i64 = Encoding::Opus.lag() + FRAME_AXIS;
 
 /// What became of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

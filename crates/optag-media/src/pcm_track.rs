@@ -9,7 +9,6 @@ use super::background::{AHEAD_FRAMES, Background, Sound, is_silent, peak};
 use super::codec::Encoding;
 use super::codec::decoder::Decoder;
 use super::decoded::Decoded;
-use super::ear::lag;
 use super::encoder::{EncodeCounts, Encoder, OpusSettings};
 use super::pcm::PcmWindow;
 
@@ -65,7 +64,7 @@ impl PcmTrack {
     }
 
     /// Decodes a payload whose first sample lies at `at`, into `decoded`; `None` where it is
-    /// refused. `after_loss` says that the packet before it is missing.
+    /// refused, or no such audio. `after_loss` says that the packet before it is missing.
     pub fn accept(
         &mut self,
         at: i64,
@@ -78,7 +77,7 @@ impl PcmTrack {
             self.change_to(encoding)?;
         }
         let unit = per_sample(self.window.rate_hz());
-        let at = at - lag(encoding);
+        let at = at - encoding.lag();
         let mut placed = 0;
         let pcm = &mut *decoded.pcm;
         if after_loss && encoding == Encoding::Opus {
@@ -86,6 +85,10 @@ impl PcmTrack {
             placed += self.window.place(at - lost as i64 * unit, &pcm[..lost]);
         }
         let length = self.decoder.decode(payload, pcm);
+        if length == 0 {
+            decoded.wrote(self.window.frame_samples());
+            return None;
+        }
         placed += self.window.place(at, &pcm[..length]);
         decoded.wrote(length.max(self.window.frame_samples()));
         Some(Accepted { length: length as i64 * unit, placed: placed as i64 * unit, decoded: length })

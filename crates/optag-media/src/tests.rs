@@ -20,11 +20,14 @@ use optag_core::call::{
 use optag_core::clock::{MonoTime, WallTime};
 use optag_core::id::CallId;
 
+#[cfg(feature = "amr")]
+mod amr;
 #[cfg(feature = "g729")]
 mod g729;
 mod keys;
 mod noise;
 
+mod codecs;
 mod edges;
 mod fault;
 mod joining;

@@ -2,4 +2,5 @@
 
 pub mod disk;
 pub mod faults;
+pub mod import_graph;
 pub mod process_memory;

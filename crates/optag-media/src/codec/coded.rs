@@ -1,11 +1,15 @@
 //! How simulated streams are coded: each voice once, before the calls begin, so that sending
 //! costs a copy. In: 8 kHz speech. Out: the payloads of its packets, to be looped.
 //!
-//! Source: RFC 3551 §4.5 and §6 (types, clocks), RFC 7587 §4 (Opus), ITU-T G.711.
+//! Source: RFC 7587 §4 (Opus), ITU-T G.711; names, types and clocks are those of `table`.
 
 use anyhow::{Context, ensure};
 use audio_codec::Encoder as _;
 use audio_codec::g722::G722Encoder;
+
+use super::Encoding;
+use super::g726::{self, Packing, Rate};
+use super::gsm_encoder;
 
 /// Rate of the speech that is coded. Units: Hz.
 const RATE_HZ: u32 = 8_000;
@@ -17,7 +21,7 @@ const OPUS_BPS: i32 = 24_000;
 /// Longest packet that Opus makes. Source: RFC 6716 §3.4.
 const OPUS_BYTES: usize = 1_275 * 3 + 7;
 
-/// Coding of a simulated stream.
+/// Codec of a simulated stream: those of the table that are encoded here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Codec {
     /// G.711 µ-law.
@@ -28,52 +32,64 @@ pub enum Codec {
     G722,
     /// Linear 16-bit samples at 16 kHz.
     L16,
+    /// G.726.
+    G726(Rate, Packing),
+    /// GSM 06.10 full rate.
+    Gsm,
     /// Opus at 16 kHz and 24 kbit/s.
     Opus,
 }
 
 impl Codec {
+    /// The one that sends an encoding; `None` where there is no encoder for it here.
+    pub const fn of(encoding: Encoding) -> Option<Self> {
+        match encoding {
+            Encoding::Pcmu => Some(Codec::Pcmu),
+            Encoding::Pcma => Some(Codec::Pcma),
+            Encoding::G722 => Some(Codec::G722),
+            Encoding::L16 { rate_hz: WIDE_HZ } => Some(Codec::L16),
+            Encoding::G726 { rate, packing } => Some(Codec::G726(rate, packing)),
+            Encoding::Gsm => Some(Codec::Gsm),
+            Encoding::Opus => Some(Codec::Opus),
+            Encoding::L16 { .. } | Encoding::G729 | Encoding::Amr { .. } | Encoding::AmrWb { .. } => None,
+        }
+    }
+
+    /// What it sends.
+    pub const fn encoding(self) -> Encoding {
+        match self {
+            Codec::Pcmu => Encoding::Pcmu,
+            Codec::Pcma => Encoding::Pcma,
+            Codec::G722 => Encoding::G722,
+            Codec::L16 => Encoding::L16 { rate_hz: WIDE_HZ },
+            Codec::G726(rate, packing) => Encoding::G726 { rate, packing },
+            Codec::Gsm => Encoding::Gsm,
+            Codec::Opus => Encoding::Opus,
+        }
+    }
+
     /// Its name in the API.
     pub const fn name(self) -> &'static str {
-        match self {
-            Codec::Pcmu => "pcmu",
-            Codec::Pcma => "pcma",
-            Codec::G722 => "g722",
-            Codec::L16 => "l16/16000",
-            Codec::Opus => "opus",
-        }
+        self.encoding().codec().name
     }
 
     /// The payload type that it is sent with.
     pub const fn payload_type(self) -> u8 {
-        match self {
-            Codec::Pcmu => 0,
-            Codec::Pcma => 8,
-            Codec::G722 => 9,
-            Codec::L16 => 97,
-            Codec::Opus => 111,
+        match (self.encoding().static_payload_type(), self) {
+            (Some(payload_type), _) => payload_type,
+            (None, Codec::Opus) => 111,
+            (None, _) => 97,
         }
     }
 
     /// Rate of its RTP timestamps. Units: Hz.
     pub const fn clock_hz(self) -> u32 {
-        match self {
-            // G.722's clock is half its rate by an old mistake (RFC 3551 §4.5.2).
-            Codec::Pcmu | Codec::Pcma | Codec::G722 => 8_000,
-            Codec::L16 => WIDE_HZ,
-            Codec::Opus => 48_000,
-        }
+        self.encoding().clock_hz()
     }
 
     /// Its name, clock and channels in SDP.
-    pub const fn rtpmap(self) -> &'static str {
-        match self {
-            Codec::Pcmu => "PCMU/8000",
-            Codec::Pcma => "PCMA/8000",
-            Codec::G722 => "G722/8000",
-            Codec::L16 => "L16/16000",
-            Codec::Opus => "opus/48000/2",
-        }
+    pub fn rtpmap(self) -> String {
+        self.encoding().codec().rtpmap()
     }
 
     /// Codes 8 kHz samples in one go. Panics: for Opus, which has frames.
@@ -83,6 +99,8 @@ impl Codec {
             Codec::Pcma => samples.iter().map(|&sample| alaw(sample)).collect(),
             Codec::G722 => g722(&widened(samples)),
             Codec::L16 => widened(samples).iter().flat_map(|sample| sample.to_be_bytes()).collect(),
+            Codec::G726(rate, packing) => g726::encode(rate, packing, samples),
+            Codec::Gsm => gsm_encoder::encode(samples),
             Codec::Opus => panic!("Opus is coded in frames"),
         }
     }
@@ -130,6 +148,8 @@ impl Coded {
         if format.codec == Codec::Opus {
             return Self::opus(voice, format);
         }
+        let is_framed = format.codec == Codec::Gsm;
+        ensure!(!is_framed || format.ptime_ms.is_multiple_of(20), "GSM has packets of 20, 40 or 60 ms");
         let bytes = format.codec.encode(voice);
         let size = bytes.len() / packets;
         Ok(Self { format, ends: (1..=packets).map(|n| n * size).collect(), bytes })
@@ -204,7 +224,7 @@ fn alaw(sample: i16) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::g711;
+    use crate::codec::{g711, table};
 
     #[test]
     fn what_is_coded_by_g711_decodes_to_nearly_the_same() {
@@ -221,6 +241,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_codec_that_is_sent_is_the_one_of_its_encoding() {
+        for codec in table::TABLE {
+            if let Some(sent) = Codec::of(codec.encoding) {
+                assert_eq!((sent.encoding(), sent.name()), (codec.encoding, codec.name));
+            }
+        }
+        assert_eq!([Codec::Pcma, Codec::L16, Codec::Opus].map(Codec::payload_type), [8, 97, 111]);
+        assert_eq!([Codec::L16, Codec::Opus].map(Codec::rtpmap), ["L16/16000", "opus/48000/2"]);
+    }
+
     fn tone() -> Vec<i16> {
         (0..9_600).map(|n| ((f64::from(n) * 0.3).sin() * 9_000.0) as i16).collect()
     }
@@ -232,6 +263,9 @@ mod tests {
             (Codec::Pcmu, 10, 80, Some(80)),
             (Codec::G722, 20, 160, Some(160)),
             (Codec::L16, 60, 960, Some(1_920)),
+            (Codec::G726(Rate::Kbps24, Packing::Rtp), 10, 80, Some(30)),
+            (Codec::G726(Rate::Kbps40, Packing::Aal2), 30, 240, Some(150)),
+            (Codec::Gsm, 40, 320, Some(66)),
             (Codec::Opus, 20, 960, None),
         ] {
             let coded = Coded::new(&tone(), Format { codec, ptime_ms }).unwrap();

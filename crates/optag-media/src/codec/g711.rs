@@ -2,6 +2,8 @@
 //!
 //! Source: ITU-T G.711, tables 1a and 2a; RFC 3551 §4.5.14.
 
+use super::decoder::Decode;
+
 /// Samples of all 256 µ-law codes.
 static ULAW: [i16; 256] = table(true);
 /// Samples of all 256 A-law codes.
@@ -17,10 +19,29 @@ pub fn decode_alaw(payload: &[u8], out: &mut [i16]) {
     decode(&ALAW, payload, out);
 }
 
-fn decode(table: &[i16; 256], payload: &[u8], out: &mut [i16]) {
+/// Decodes µ-law.
+pub struct Ulaw;
+
+/// Decodes A-law.
+pub struct Alaw;
+
+impl Decode for Ulaw {
+    fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> usize {
+        decode(&ULAW, payload, out)
+    }
+}
+
+impl Decode for Alaw {
+    fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> usize {
+        decode(&ALAW, payload, out)
+    }
+}
+
+fn decode(table: &[i16; 256], payload: &[u8], out: &mut [i16]) -> usize {
     for (sample, &code) in out.iter_mut().zip(payload) {
         *sample = table[usize::from(code)];
     }
+    payload.len().min(out.len())
 }
 
 const fn table(ulaw: bool) -> [i16; 256] {

@@ -6,6 +6,8 @@
 
 use std::ptr::NonNull;
 
+use super::decoder::Decode;
+
 /// Bytes and samples of a frame of 10 ms.
 const FRAME_BYTES: usize = 10;
 const FRAME_SAMPLES: usize = 80;
@@ -54,10 +56,8 @@ impl Default for G729Decoder {
     }
 }
 
-impl G729Decoder {
-    /// Decodes whole frames into the front of `out`; how many samples were written. Bytes that
-    /// are no G.729 give none.
-    pub fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> usize {
+impl Decode for G729Decoder {
+    fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> usize {
         let rest = payload.len() % FRAME_BYTES;
         if rest != 0 && rest != SID_BYTES {
             return 0;

@@ -4,6 +4,7 @@ use std::f64::consts::TAU;
 
 use super::*;
 use crate::codec::coded::Codec;
+use crate::codec::g726::{Packing, Rate};
 use crate::ear::{ToneSettings, TonesInOpus};
 use crate::tone::ToneDetector;
 use crate::tone::tests::key_tone;
@@ -171,6 +172,10 @@ fn every_narrow_and_wide_coding_is_heard_before_consent() {
         (8, Encoding::Pcma),
         (9, Encoding::G722),
         (97, Encoding::L16 { rate_hz: 16_000 }),
+        (2, Encoding::G726 { rate: Rate::Kbps32, packing: Packing::Rtp }),
+        (97, Encoding::G726 { rate: Rate::Kbps16, packing: Packing::Aal2 }),
+        (97, Encoding::G726 { rate: Rate::Kbps40, packing: Packing::Rtp }),
+        (3, Encoding::Gsm),
         (111, Encoding::Opus),
     ] {
         let mut bench = Bench::of(true, (payload_type, encoding), |leg, _, settings| {
@@ -184,7 +189,9 @@ fn every_narrow_and_wide_coding_is_heard_before_consent() {
             Encoding::G722 => (Codec::G722, 1),
             Encoding::L16 { .. } => (Codec::L16, 2),
             Encoding::Opus => (Codec::Opus, 6),
-            Encoding::G729 => continue,
+            Encoding::G726 { rate, packing } => (Codec::G726(rate, packing), 1),
+            Encoding::Gsm => (Codec::Gsm, 1),
+            Encoding::G729 | Encoding::Amr { .. } | Encoding::AmrWb { .. } => continue,
         };
         let format = (crate::codec::coded::Format { codec, ptime_ms: 20 }, format);
         let voice = crate::codec::coded::Coded::new(&line.samples, format.0).unwrap();

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{Answered, Codec, Direction, Media, Offer};
+use optag_media::codec::Encoding;
 use optag_media::rtp::srtp::SrtpKey;
 
 /// Our side of a session: what each answer and each offer of ours is written from. Ports,
@@ -75,9 +76,9 @@ impl Description {
 
     /// A line of ours in an offer that we make: PCMU, PCMA and telephone events.
     pub fn offer_line(&mut self, label: Option<String>, taken: Option<Taken>) {
-        let codec = |payload_type, rtpmap: &str| Codec {
-            payload_type,
-            rtpmap: rtpmap.to_owned(),
+        let codec = |encoding: Encoding| Codec {
+            payload_type: encoding.static_payload_type().unwrap_or_default(),
+            rtpmap: encoding.codec().rtpmap(),
             fmtp: None,
             format: None,
         };
@@ -91,7 +92,7 @@ impl Description {
             direction: Direction::Sendonly,
             events: vec![(101, 8_000)],
             noise: Vec::new(),
-            codecs: vec![codec(0, "PCMU/8000"), codec(8, "PCMA/8000")],
+            codecs: vec![codec(Encoding::Pcmu), codec(Encoding::Pcma)],
             crypto: None,
             off: false,
             taken,

@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use super::crypto::Crypto;
 use super::{Codec, Direction, MEDIA_LINES, Media, Offer, SDP_BYTES, SdpError};
 use crate::feed::PayloadFormat;
-use optag_media::codec::Encoding;
+use optag_media::codec::{Encoding, table};
+
+/// Comfort noise. Source: RFC 3389 §4.
+const COMFORT_NOISE: u8 = 13;
 
 /// Reads a description. Lines that cannot be read are skipped; c= and direction at the
 /// start of the text count for each m= line that has none of its own.
@@ -178,11 +181,14 @@ fn media(m: MLine, section: Section, session: &Section) -> Media {
             media.events.push((payload_type, clock_hz));
         } else if name.eq_ignore_ascii_case("CN") {
             media.noise.push((payload_type, clock_hz));
-        } else if let Some(encoding) = Encoding::from_rtpmap(name, clock_hz, channels) {
+        } else {
             let fmtp = section.fmtp.iter().find(|(number, _)| *number == payload_type);
-            let format = Some(PayloadFormat { payload_type, encoding });
             let fmtp = fmtp.map(|(_, text)| text.clone());
-            media.codecs.push(Codec { payload_type, rtpmap, fmtp, format });
+            let known = Encoding::from_sdp(name, clock_hz, channels, fmtp.as_deref().unwrap_or_default());
+            media.codecs.extend(known.map(|encoding| {
+                let format = Some(PayloadFormat { payload_type, encoding });
+                Codec { payload_type, rtpmap: rtpmap.clone(), fmtp, format }
+            }));
         }
     }
     media
@@ -192,15 +198,10 @@ fn media(m: MLine, section: Section, session: &Section) -> Media {
 ///
 /// Source: RFC 3551 §6.
 fn static_map(payload_type: u8) -> Option<String> {
-    let map = match payload_type {
-        0 => "PCMU/8000",
-        8 => "PCMA/8000",
-        9 => "G722/8000",
-        13 => "CN/8000",
-        18 => "G729/8000",
-        _ => return None,
-    };
-    Some(map.to_owned())
+    match payload_type {
+        COMFORT_NOISE => Some("CN/8000".to_owned()),
+        _ => table::by_static_payload_type(payload_type).map(table::Codec::rtpmap),
+    }
 }
 
 /// Name, clock and channels of an rtpmap.

@@ -1,0 +1,143 @@
+//! AMR and AMR-WB payloads taken apart. In: a payload in either of its two forms. Out: its frames, each
+//! as the decoders take them: a byte that names its type, and its bits from the most significant on.
+//!
+//! The request for another mode (CMR) is for whoever sends back, so nobody looks at it here. Checksums,
+//! robust sorting and interleaving are refused in signalling. Source: RFC 4867 §4.3 (bandwidth-efficient),
+//! §4.4 (octet-aligned), §8.1 and §8.2 (parameters); 3GPP TS 26.101 and 26.201 (types and lengths of
+//! frames).
+
+#[cfg(feature = "amr")]
+pub mod opencore;
+
+use crate::axis::FRAME_AXIS;
+
+/// Frames that are looked at in a payload: 240 ms.
+const MOST_FRAMES: usize = 12;
+/// Bytes of the longest frame, its type's included: AMR-WB at 23.85 kbit/s.
+pub const FRAME_BYTES: usize = 61;
+/// Type of a frame that was not sent.
+const NO_DATA: u8 = 15;
+
+/// Narrow or wide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Band {
+    /// AMR, 8 kHz.
+    Narrow,
+    /// AMR-WB, 16 kHz.
+    Wide,
+}
+
+impl Band {
+    /// Bits of a frame of this type; `None` where no such may be sent.
+    const fn bits(self, kind: u8) -> Option<usize> {
+        const NARROW: [usize; 9] = [95, 103, 118, 134, 148, 159, 204, 244, 39];
+        const WIDE: [usize; 10] = [132, 177, 253, 285, 317, 365, 397, 461, 477, 40];
+        match (self, kind) {
+            (Band::Narrow, 0..=8) => Some(NARROW[kind as usize]),
+            (Band::Wide, 0..=9) => Some(WIDE[kind as usize]),
+            (Band::Wide, 14) | (_, NO_DATA) => Some(0),
+            _ => None,
+        }
+    }
+
+    /// Whether a frame of this type says that its sender is silent.
+    const fn is_silence(self, kind: u8) -> bool {
+        matches!((self, kind), (Band::Narrow, 8) | (Band::Wide, 9) | (_, NO_DATA))
+    }
+}
+
+/// A payload's frames.
+pub struct Payload<'a> {
+    bytes: &'a [u8],
+    aligned: bool,
+    band: Band,
+    count: usize,
+    /// Type of each frame, and whether it came whole.
+    kinds: [(u8, bool); MOST_FRAMES],
+    /// First bit of the frames.
+    from: usize,
+}
+
+impl<'a> Payload<'a> {
+    /// Reads the table of contents; `None` where it breaks the rules or the frames are not all there.
+    pub fn parse(band: Band, aligned: bool, bytes: &'a [u8]) -> Option<Self> {
+        let entry_bits = if aligned { 8 } else { 6 };
+        let mut payload = Self { bytes, aligned, band, count: 0, kinds: [(0, true); MOST_FRAMES], from: 0 };
+        payload.from = if aligned { 8 } else { 4 };
+        loop {
+            let entry = payload.read(payload.from, 6)?;
+            let (more, kind, whole) = (entry & 0x20 != 0, entry >> 1 & 15, entry & 1 != 0);
+            band.bits(kind)?;
+            *payload.kinds.get_mut(payload.count)? = (kind, whole);
+            payload.count += 1;
+            payload.from += entry_bits;
+            if !more {
+                break;
+            }
+        }
+        let end = (0..payload.count).fold(payload.from, |at, n| at + payload.room(n));
+        (end <= bytes.len() * 8).then_some(payload)
+    }
+
+    /// How long it lasts. Units: of the axis.
+    pub fn length_axis(&self) -> i64 {
+        self.count as i64 * FRAME_AXIS
+    }
+
+    /// Whether its sender is silent from its last frame on.
+    pub fn ends_in_silence(&self) -> bool {
+        self.kinds[..self.count].last().is_some_and(|&(kind, _)| self.band.is_silence(kind))
+    }
+
+    /// Hands out each frame as a file would hold it. One that was damaged on its way, and says so, is
+    /// handed out as one that did not come: the decoder conceals it.
+    pub fn frames(&self, mut each: impl FnMut(&[u8; FRAME_BYTES])) {
+        let mut at = self.from;
+        for (n, &(kind, whole)) in self.kinds[..self.count].iter().enumerate() {
+            let mut frame = [0; FRAME_BYTES];
+            frame[0] = if whole { kind << 3 | 4 } else { NO_DATA << 3 | 4 };
+            if whole {
+                let bits = self.band.bits(kind).unwrap_or(0);
+                for (place, from) in frame[1..].iter_mut().zip((0..bits).step_by(8)) {
+                    let length = (bits - from).min(8);
+                    *place = self.read(at + from, length).unwrap_or(0) << (8 - length);
+                }
+            }
+            each(&frame);
+            at += self.room(n);
+        }
+    }
+
+    /// Bits that the frame takes in the payload.
+    fn room(&self, n: usize) -> usize {
+        let bits = self.band.bits(self.kinds[n].0).unwrap_or(0);
+        if self.aligned { bits.next_multiple_of(8) } else { bits }
+    }
+
+    /// Up to eight bits from this one on.
+    fn read(&self, at: usize, length: usize) -> Option<u8> {
+        (at + length <= self.bytes.len() * 8).then_some(())?;
+        let pair = |n: usize| u16::from(self.bytes.get(n).copied().unwrap_or(0));
+        let two = pair(at / 8) << 8 | pair(at / 8 + 1);
+        Some((two << (at % 8) >> (16 - length)) as u8)
+    }
+}
+
+/// Whether parameters of `a=fmtp` mean this form, and nothing that is not understood here.
+pub fn takes(fmtp: &str, aligned: bool) -> bool {
+    let is_aligned = parameter(fmtp, "octet-align").is_some_and(|value| value == "1");
+    let is_plain =
+        ["crc", "robust-sorting"].iter().all(|name| parameter(fmtp, name).is_none_or(|v| v == "0"));
+    is_aligned == aligned && is_plain && parameter(fmtp, "interleaving").is_none()
+}
+
+fn parameter<'a>(fmtp: &'a str, name: &str) -> Option<&'a str> {
+    let pairs = fmtp.split(';').filter_map(|pair| pair.split_once('='));
+    pairs
+        .map(|(key, value)| (key.trim(), value.trim()))
+        .find(|(key, _)| key.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value)
+}
+
+#[cfg(test)]
+pub mod tests;
