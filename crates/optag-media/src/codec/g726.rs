@@ -474,6 +474,7 @@ mod tests {
 
     /// Source: RFC 3551 §4.5.4 and I.366.2 annex E, as `A` to `H` stand in their figures.
     #[test]
+    #[expect(clippy::unusual_byte_groupings, reason = "digits are grouped by code words")]
     fn code_words_lie_in_bytes_as_the_figures_show() {
         let words = |rate, packing, bytes: &[u8]| {
             let mut words = Vec::new();
@@ -508,7 +509,7 @@ mod tests {
                     let mut out = [0; 400];
                     let written = G726Decoder::new(rate, packing).decode(&vec![0xa5; length], &mut out);
                     assert_eq!(written, length * 8 / rate.bits() as usize);
-                    assert_eq!(G726Decoder::new(rate, packing).decode(&vec![0xa5; 40], &mut out[..7]), 7);
+                    assert_eq!(G726Decoder::new(rate, packing).decode(&[0xa5; 40], &mut out[..7]), 7);
                 }
             }
         }

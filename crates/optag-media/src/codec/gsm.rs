@@ -249,7 +249,7 @@ fn reflection(ratio: i16) -> i16 {
     let magnitude = ratio.saturating_abs();
     let reflection = match magnitude {
         ..11_059 => magnitude << 1,
-        ..20_070 => magnitude + 11_059,
+        11_059..20_070 => magnitude + 11_059,
         _ => (magnitude >> 2).saturating_add(26_112),
     };
     if ratio < 0 { -reflection } else { reflection }

@@ -173,21 +173,21 @@ fn reflections(correlations: [i32; 9]) -> [i16; 8] {
     let up = norm(correlations[0]);
     let mut p = correlations.map(|value| ((value << up) >> 16) as i16);
     let mut k = p;
-    for n in 0..8 {
+    for (n, found) in found.iter_mut().enumerate() {
         let magnitude = p[1].saturating_abs();
         if p[0] < magnitude {
             break;
         }
         let quotient = divide(magnitude, p[0]);
-        found[n] = if p[1] > 0 { -quotient } else { quotient };
+        *found = if p[1] > 0 { -quotient } else { quotient };
         if n == 7 {
             break;
         }
-        p[0] = p[0].saturating_add(times(p[1], found[n]));
+        p[0] = p[0].saturating_add(times(p[1], *found));
         for m in 1..8 - n {
             let next = p[m + 1];
-            p[m] = next.saturating_add(times(k[m], found[n]));
-            k[m] = k[m].saturating_add(times(next, found[n]));
+            p[m] = next.saturating_add(times(k[m], *found));
+            k[m] = k[m].saturating_add(times(next, *found));
         }
     }
     found
@@ -199,7 +199,7 @@ fn ratio_codes(reflections: [i16; 8]) -> [i16; 8] {
         let magnitude = reflections[n].saturating_abs();
         let ratio = match magnitude {
             ..22_118 => magnitude >> 1,
-            ..31_130 => magnitude - 11_059,
+            22_118..31_130 => magnitude - 11_059,
             _ => (magnitude - 26_112) << 2,
         };
         let ratio = if reflections[n] < 0 { -ratio } else { ratio };

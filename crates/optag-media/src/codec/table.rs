@@ -349,8 +349,8 @@ const fn wide_amr(octet_aligned: bool, name: &'static str) -> Codec {
         clocks_hz: &[16_000],
         audio_hz: 16_000,
         tones_hz: 16_000,
-        // A look-ahead of 5 ms, and the filters between 16 kHz and the 12.8 kHz of the codec.
-        lag: 330,
+        // A look-ahead of 5 ms, and a filter between 16 kHz and the 12.8 kHz of the codec.
+        lag: 285,
         ..narrow_amr(octet_aligned, name)
     }
 }

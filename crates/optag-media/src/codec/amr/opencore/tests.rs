@@ -124,6 +124,43 @@ fn silence_descriptors_and_frames_that_were_not_sent_are_quiet() {
     }
 }
 
+/// ffmpeg packs what an encoder made, as a file has it, into octet-aligned payloads.
+#[test]
+fn what_ffmpeg_packs_holds_the_same_frames() {
+    let dir = std::env::temp_dir().join(format!("optag-amr-{}", std::process::id()));
+    for (band, magic, rate_hz) in
+        [(Band::Narrow, &b"#!AMR\n"[..], 8_000.0), (Band::Wide, b"#!AMR-WB\n", 16_000.0)]
+    {
+        let frames = encoded(band, 5, true, &buzz(rate_hz));
+        std::fs::write(&dir, [magic, &frames.concat()].concat()).unwrap();
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(std::time::Duration::from_secs(2))).unwrap();
+        let to = format!("rtp://127.0.0.1:{}", socket.local_addr().unwrap().port());
+        let ran = std::process::Command::new("ffmpeg")
+            .args(["-nostdin", "-v", "fatal", "-re", "-f", "amr", "-i"])
+            .arg(&dir)
+            .args(["-c", "copy", "-max_delay", "60000", "-f", "rtp", &to])
+            .stdout(std::process::Stdio::null())
+            .spawn();
+        let Ok(mut ran) = ran else { return println!("skipped: ffmpeg is not installed") };
+        let (mut sent, mut datagram) = (Vec::new(), [0; 2_048]);
+        while let Ok(length) = socket.recv(&mut datagram) {
+            if let Ok(packet) = crate::rtp::packet::RtpPacket::parse(&datagram[..length]) {
+                let payload = Payload::parse(band, true, packet.payload).expect("a payload of RFC 4867");
+                payload.frames(|frame| sent.push(frame.to_vec()));
+            }
+        }
+        assert!(ran.wait().unwrap().success());
+        // It keeps to itself what waited for the next packet at the end.
+        assert!((frames.len() - 5..=frames.len()).contains(&sent.len()), "{band:?}: {}", sent.len());
+        for (sent, frame) in sent.iter().zip(&frames) {
+            assert_eq!(sent[0] >> 3, frame[0] >> 3 & 15);
+            assert_eq!(sent[1..frame.len()], frame[1..], "{band:?}");
+        }
+    }
+    let _ = std::fs::remove_file(dir);
+}
+
 #[test]
 fn any_bits_are_borne() {
     let mut seed = 4u32;
@@ -136,9 +173,9 @@ fn any_bits_are_borne() {
             let mut decoder = AmrDecoder::new(band, aligned);
             let mut out = [0; 6 * 320];
             let mut decoded = 0;
-            for n in 0..3_000 {
+            for n in 0..3_000u32 {
                 let mut payload: Vec<u8> = (0..65).map(|_| byte()).collect();
-                let kind = n % 16;
+                let kind = (n % 16) as u8;
                 // One frame of each type in turn.
                 (payload[0], payload[1]) = match aligned {
                     true => (0xf0, kind << 3 | 4),
