@@ -486,6 +486,7 @@ mod tests {
             time: Arc::new(crate::app::timekeeping::TimeKeeper::new(dir.path().join("clock.json"))),
             interval: std::time::Duration::from_secs(60),
             limits: crate::retention::horizon::SweepLimits { percent: 10, days: 1 },
+            rounds: Default::default(),
         };
         let over = closing.id.admitted_at().plus_days(90);
         sweeper.sweep(over.plus_micros(-1_000_000), true).await;

@@ -10,7 +10,10 @@ use futures::future::BoxFuture;
 
 use crate::app::durable::destroy_key;
 use crate::app::keyed_lock::KeyedLock;
-use crate::archive::store::Store;
+use crate::archive::batches::AT_A_TIME;
+use crate::archive::copies::{CopyKind, StoredCopy};
+use crate::archive::looking::StoredObject;
+use crate::archive::store::{Store, StoreError};
 use crate::archive::vault::Vault;
 use crate::base::clock::Clock;
 use crate::base::id::CallId;
@@ -24,6 +27,9 @@ use crate::spool::Spool;
 
 /// Erasures that fail in a row until the store is taken to be away.
 const FAILURES: usize = 5;
+
+/// Recordings that are deleted by one request: two objects each.
+const TOGETHER: usize = AT_A_TIME / 2;
 
 /// Orders and completes erasures.
 pub struct Erasing {
@@ -149,6 +155,7 @@ impl Erasing {
     /// not hold up the others; after a few in a row the store is taken to be away.
     pub async fn complete_open(&self) -> usize {
         let mut orders = self.log.open_orders();
+        self.delete_expired(&orders).await;
         let now = self.clock.wall();
         let oldest_us = orders.iter().map(|order| now.micros_since(order.at)).max().unwrap_or(0);
         metrics::erasures_waiting(Duration::from_micros(oldest_us.max(0) as u64));
@@ -174,7 +181,68 @@ impl Erasing {
         open
     }
 
+    /// Deletes what deliveries left of recordings whose time is up, many by one request. Each is then looked for
+    /// and completed by itself, and what is left goes one by one: nothing depends on what is done here.
+    async fn delete_expired(&self, orders: &[Order]) {
+        if !self.store.deletes_together() {
+            return;
+        }
+        let expired: Vec<CallId> =
+            orders.iter().filter(|order| order.cause == Cause::Expiry).map(|order| order.id).collect();
+        // One alone is deleted with its own erasure.
+        for ids in expired.chunks(TOGETHER).filter(|ids| ids.len() > 1) {
+            let mut copies = Vec::new();
+            for id in ids {
+                match self.expired_copies(*id).await {
+                    Ok(some) => copies.extend(some),
+                    Err(error) => {
+                        tracing::warn!(call = %id, %error, "expired recordings are not deleted together");
+                        return;
+                    }
+                }
+            }
+            match self.store.delete_many(&copies).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "expired recordings could not be deleted together");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// What a delivery left and is there, noted as found before any of it is deleted.
+    async fn expired_copies(&self, id: CallId) -> anyhow::Result<Vec<StoredCopy>> {
+        let stored = self.index.stored(id).await?.filter(|stored| stored.place == self.store.place());
+        let mut copies = Vec::new();
+        for object in stored.unwrap_or_default().objects {
+            match self.store.size(&object.name).await {
+                Ok(_) => copies.push(copy_of(object)),
+                // What is not there was not deleted: the erasure says how that is to be taken.
+                Err(StoreError::Missing) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if !copies.is_empty() {
+            tokio::task::block_in_place(|| -> std::io::Result<()> {
+                let mut found = self.under_way.found(id)?;
+                let names = copies.iter().map(StoredCopy::name);
+                let new: Vec<String> = names.filter(|name| !found.contains(name)).collect();
+                found.extend(new);
+                self.under_way.note(id, &found)
+            })?;
+        }
+        Ok(copies)
+    }
+
     fn eraser<'a>(&'a self, log: &'a GuardedLog<'a>, keys: &'a Keys) -> Eraser<'a> {
         Eraser { log, keys, store: &self.store, index: &self.index, progress: &self.under_way }
     }
+}
+
+/// A delivered object as a copy in the store.
+fn copy_of(object: StoredObject) -> StoredCopy {
+    let StoredObject { name: key, version, upload: _ } = object;
+    StoredCopy { key, version, kind: CopyKind::Object, bytes: 0, stored_at: None }
 }

@@ -334,6 +334,7 @@ fn start_tasks(
         time: Arc::clone(&opened.time),
         interval: config.sweep_interval,
         limits: config.sweep_limits,
+        rounds: Default::default(),
     };
     tasks.spawn(sweeper.run());
     tasks.spawn(Arc::clone(rules).run());

@@ -20,6 +20,8 @@ use crate::spool::record::Body;
 
 /// Time after which the store is looked through again.
 const LOOK_THROUGH: Duration = Duration::from_secs(600);
+/// Objects of days whose time is not up that are looked at each time.
+const ROUND: usize = 10_000;
 /// Rows of the index that are compared with the deletion log at a time.
 const ROWS: u32 = 1_000;
 
@@ -33,6 +35,8 @@ pub struct Sweeper {
     pub interval: Duration,
     /// The most that one takes by itself.
     pub limits: SweepLimits,
+    /// Where the look through the store is.
+    pub rounds: sweep::Rounds,
 }
 
 impl Sweeper {
@@ -133,7 +137,8 @@ impl Sweeper {
             }
         };
         if look_through_store {
-            match sweep::look_through_store(&erasing.store, now, |id| erasing.log.is_erased(id)).await {
+            let is_erased = |id| erasing.log.is_erased(id);
+            match self.rounds.look(&erasing.store, now, ROUND, is_erased).await {
                 Ok(found) => {
                     due.extend(found.due.into_iter().filter(is_ours));
                     self.again(found.returned).await;
@@ -258,7 +263,13 @@ mod tests {
     fn sweeper(erasing: impl Into<Arc<Erasing>>, dir: &std::path::Path) -> Sweeper {
         let time = Arc::new(TimeKeeper::new(dir.join("clock.json")));
         let limits = SweepLimits { percent: 10, days: 1 };
-        Sweeper { erasing: erasing.into(), time, interval: Duration::from_secs(60), limits }
+        Sweeper {
+            erasing: erasing.into(),
+            time,
+            interval: Duration::from_secs(60),
+            limits,
+            rounds: Default::default(),
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]

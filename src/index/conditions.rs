@@ -19,7 +19,14 @@ pub enum Along {
 
 /// The conditions that the index gone along does not answer. `of` is the row's alias with its dot.
 pub fn checks(sql: &mut Statement, asked: &Asked<'_>, of: &str, along: Along) {
-    department_and_time(sql, asked.query, of);
+    match (&asked.query.department, along) {
+        // So that no planner without statistics goes along the department instead, all of it.
+        (Some(department), Along::Number) => {
+            sql.push(&format!(" AND COALESCE({of}department, '') = ")).bind_text(department.clone());
+            time(sql, asked.query, of);
+        }
+        _ => department_and_time(sql, asked.query, of),
+    }
     verdict(sql, asked.query, of);
     if let (Some(name), true) = (&asked.name, along != Along::Name) {
         has_part(sql.push(" AND "), &format!("{of}caller_name_folded"), name);

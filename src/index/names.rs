@@ -16,11 +16,13 @@ use crate::base::clock::WallTime;
 use crate::base::id::CallId;
 
 /// Names that are looked at for a part that is shorter than a trigram.
-const SHORT: i64 = 150_000;
+const SHORT: i64 = 50_000;
 /// Bits of a place below its millisecond. The migration has the same.
 const BELOW_MS: u32 = 20;
 /// The last millisecond that has places of its own. The migration has the same.
 const LAST_MS: i64 = 8_796_093_022_206;
+/// Matches that are read at once.
+const FEW: u64 = 1_000;
 /// Matches of the first stretch where other conditions must hold too; each further one has four times as many.
 const STRETCH: i64 = 250;
 
@@ -162,9 +164,14 @@ impl Index {
         let wanted = query.skip as usize + query.most as usize + 1;
         let alone = asked.number.is_none() && query.verdict.is_none();
         let mut stretch = if alone { wanted as i64 + STRETCH } else { STRETCH };
+        let (total, more) = self.count_names(asked, names, alone).await?;
         let mut keys: Vec<Position> = Vec::new();
         while keys.len() < wanted && places.low < places.high {
-            let last = self.place_of(names, places, stretch).await?;
+            // Going down the places takes longer than going up: few matches are read as one stretch.
+            let last = match alone && !more && total <= FEW {
+                true => None,
+                false => self.place_of(names, places, stretch).await?,
+            };
             let low = last.map_or(places.low, |place| places.low.max(place >> BELOW_MS << BELOW_MS));
             let part = Places { low, high: places.high };
             keys.extend(self.keys(asked, names, part, wanted - keys.len()).await?);
@@ -176,7 +183,6 @@ impl Index {
         let keys = keys.split_off(keys.len().min(query.skip as usize));
         let last = if goes_on { keys.last().copied() } else { floor.map(at_place) };
         let rows = self.rows_of(&keys).await?;
-        let (total, more) = self.count_names(asked, names, alone).await?;
         Ok(Found { rows, total, more: more || floor.is_some(), next: last })
     }
 

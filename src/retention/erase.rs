@@ -225,7 +225,12 @@ impl Eraser<'_> {
                 return look.doubt.map_or(Ok(gone), |doubt| Err(StoreError::Unverified(doubt).into()));
             }
             left = look.found.iter().map(StoredCopy::name).collect();
-            let new: Vec<String> = left.iter().filter(|name| !gone.contains(name)).cloned().collect();
+            // A copy without a version is version `null` to lists that show versions: one copy, one name.
+            let is_new = |copy: &&StoredCopy| {
+                let is_null = copy.version.as_deref() == Some("null");
+                !gone.contains(&copy.name()) && !(is_null && gone.contains(&copy.key))
+            };
+            let new: Vec<String> = look.found.iter().filter(is_new).map(StoredCopy::name).collect();
             if !new.is_empty() {
                 gone.extend(new);
                 self.progress.note(id, &gone).await.map_err(EraseError::Progress)?;

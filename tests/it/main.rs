@@ -25,6 +25,7 @@ mod kamailio;
 mod key_tones;
 mod kill_loop;
 mod load_sip;
+mod long_run_figures;
 mod lying_s3;
 mod one_owner;
 mod openapi;

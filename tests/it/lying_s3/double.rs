@@ -14,8 +14,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-pub use super::shelf::Lie;
 use super::shelf::{Asked, State, error};
+pub use super::shelf::{Lie, Many};
 
 /// What the store does instead of what it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

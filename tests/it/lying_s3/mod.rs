@@ -3,6 +3,7 @@
 
 pub mod double;
 mod erasing;
+mod expiring;
 mod health;
 mod report;
 mod rules;

@@ -1,11 +1,13 @@
 //! What the double holds: objects with their versions, uploads, rules. It answers as S3 does, but
 //! for the lies that it was told to tell.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Response, StatusCode};
 use bytes::Bytes;
+use optag::archive::key;
+use optag::base::id::CallId;
 
 /// What the store says that is not so, or does not do, at every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,12 +37,55 @@ pub enum Lie {
     RefusesWrites,
     /// DELETE is refused.
     RefusesDeletes,
+    /// Deleting several objects by one request is not implemented.
+    DeletesSingly,
+    /// A list of folders is empty.
+    HidesFolders,
     /// Lifecycle rules without Content-MD5 are refused.
     WantsMd5,
     /// Lifecycle rules without one of the newer checksums are refused.
     WantsChecksum,
     /// Elements that are not understood are dropped from lifecycle rules.
     DropsUnknownElements,
+}
+
+/// Recordings of ninety days that nobody holds in memory: two objects each.
+#[derive(Clone, Copy)]
+pub struct Many {
+    pub recordings: u64,
+    /// When the first call began. Units: ms since 1970.
+    pub first_ms: i64,
+}
+
+impl Many {
+    /// The id of the nth, from 0, in order of time.
+    pub fn id(self, n: u64) -> CallId {
+        let step = 86_400_000 * 80 / self.recordings.max(1);
+        let mut bytes = [0; 16];
+        bytes[..6].copy_from_slice(&(self.first_ms + (n * step) as i64).to_be_bytes()[2..]);
+        bytes[6] = 0x70;
+        bytes[8..].copy_from_slice(&(n | 1 << 63).to_be_bytes());
+        CallId::from_bytes(bytes)
+    }
+
+    /// A page of versions after a name, and the last name where there are more.
+    fn page(self, after: Option<&str>) -> (String, Option<String>) {
+        const PAGE: u64 = 1_000;
+        let number = |name: &str| {
+            let (id, _) = key::parse(name).unwrap();
+            let n = u64::from_be_bytes(id.to_bytes()[8..].try_into().unwrap()) & !(1 << 63);
+            2 * n + u64::from(name.contains(".opus"))
+        };
+        let first = after.map_or(0, |after| number(after) + 1);
+        let end = (first + PAGE).min(2 * self.recordings);
+        let name = |n: u64| {
+            let id = self.id(n / 2);
+            let kind = if n.is_multiple_of(2) { key::Kind::Manifest } else { key::Kind::Audio };
+            key::name(id, id.admitted_at(), kind, true)
+        };
+        let items = (first..end).map(|n| entry("Version", &name(n), Some("null"), 1_000_000)).collect();
+        (items, (end < 2 * self.recordings).then(|| name(end - 1)))
+    }
 }
 
 /// Parts by number, each with the name of its content.
@@ -61,6 +106,8 @@ pub struct State {
     /// What happens to the rules between two requests of a client.
     pub rules_change: Vec<String>,
     pub lies: HashSet<Lie>,
+    /// Recordings that are listed besides, and made as they are asked for.
+    pub many: Option<Many>,
     /// Objects created, each time.
     pub created: Vec<String>,
     /// Parts received.
@@ -110,6 +157,9 @@ impl State {
                 let range = headers.get("range").and_then(|range| range.to_str().ok());
                 self.read(key, query.get("versionId"), range)
             }
+            Method::POST if has("delete") && self.lies(Lie::DeletesSingly) => error(501, "NotImplemented"),
+            Method::POST if has("delete") && self.lies(Lie::RefusesDeletes) => error(403, "AccessDenied"),
+            Method::POST if has("delete") => self.delete_many(&String::from_utf8_lossy(&body)),
             Method::PUT | Method::POST if self.lies(Lie::RefusesWrites) => error(403, "AccessDenied"),
             Method::POST if has("uploads") => {
                 let id = format!("upload-{}", self.requests);
@@ -177,6 +227,23 @@ impl State {
         done()
     }
 
+    /// Each key in the document, which names up to a thousand.
+    fn delete_many(&mut self, document: &str) -> Response<Body> {
+        let between = |text: &str, tag: &str| {
+            let (_, rest) = text.split_once(&format!("<{tag}>"))?;
+            Some(rest.split_once('<')?.0.to_owned())
+        };
+        let named: Vec<_> = document.split("<Object>").skip(1).collect();
+        if named.is_empty() || named.len() > 1_000 {
+            return error(400, "MalformedXML");
+        }
+        for object in named {
+            let version = between(object, "VersionId").map(|id| ("versionId".to_owned(), id));
+            self.delete(&between(object, "Key").unwrap(), &version.into_iter().collect());
+        }
+        xml("<DeleteResult></DeleteResult>".into())
+    }
+
     fn read(&self, key: &str, version: Option<&String>, range: Option<&str>) -> Response<Body> {
         let versions = self.versions.get(key).map(Vec::as_slice).unwrap_or_default();
         let named = match version {
@@ -224,6 +291,9 @@ impl State {
     }
 
     fn list(&self, query: &HashMap<String, String>) -> Response<Body> {
+        if query.contains_key("delimiter") {
+            return self.folders(query.get("prefix").map(String::as_str).unwrap_or_default());
+        }
         let items = self
             .objects
             .iter()
@@ -231,7 +301,28 @@ impl State {
         self.page(query, "ListBucketResult", items.collect())
     }
 
+    /// Folders right below a prefix.
+    fn folders(&self, prefix: &str) -> Response<Body> {
+        let below = self.objects.keys().filter_map(|key| key.strip_prefix(prefix)?.split_once('/'));
+        let names: BTreeSet<&str> = below.map(|(folder, _)| folder).collect();
+        let shown = names.into_iter().filter(|_| !self.lies(Lie::HidesFolders));
+        let folders =
+            shown.map(|name| format!("<CommonPrefixes><Prefix>{prefix}{name}/</Prefix></CommonPrefixes>"));
+        let folders: String = folders.collect();
+        xml(format!("<ListBucketResult><IsTruncated>false</IsTruncated>{folders}</ListBucketResult>"))
+    }
+
     fn list_versions(&self, query: &HashMap<String, String>) -> Response<Body> {
+        if let Some(many) =
+            self.many.filter(|_| query.get("prefix").is_some_and(|prefix| prefix == key::PREFIX))
+        {
+            let (items, next) = many.page(query.get("key-marker").map(String::as_str));
+            let more = match next {
+                Some(next) => format!("<IsTruncated>true</IsTruncated><NextKeyMarker>{next}</NextKeyMarker>"),
+                None => "<IsTruncated>false</IsTruncated>".to_owned(),
+            };
+            return xml(format!("<ListVersionsResult>{more}{items}</ListVersionsResult>"));
+        }
         let mut items = Vec::new();
         if !self.versioned {
             items.extend(

@@ -1,6 +1,7 @@
 //! Recordings as objects. In: a call's spool records. Out: an Ogg Opus object and a manifest
 //! in the store, read back; and samples again for those who may listen. Not here: who may.
 
+pub mod batches;
 pub mod copies;
 pub mod credentials;
 pub mod deliver;

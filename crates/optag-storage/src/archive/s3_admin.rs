@@ -2,6 +2,7 @@
 //! the AWS SDK, with checksums only where required, since several S3-compatible stores refuse its default.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_s3::Client;
@@ -34,6 +35,8 @@ pub struct S3Admin {
     pub(super) http: HttpClient,
     /// What the store left out of our lifecycle rule when it was written last.
     all_it_keeps: Mutex<Option<String>>,
+    /// Whether the store does not delete several objects by one request.
+    pub(super) deletes_singly: AtomicBool,
 }
 
 /// A part that the store has.
@@ -75,6 +78,7 @@ impl S3Admin {
             credentials,
             http,
             all_it_keeps: Mutex::default(),
+            deletes_singly: AtomicBool::new(false),
         }
     }
 

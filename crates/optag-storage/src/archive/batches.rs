@@ -1,0 +1,120 @@
+//! What expiry asks of a store with many recordings: the days that have some, what lies under one day, and to
+//! delete many copies by one request. In: days, copies. Out: names; that something is gone is known only once
+//! it was looked for.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
+use aws_sdk_s3::error::ProvideErrorMetadata;
+use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use futures::stream::BoxStream;
+use jiff::civil::Date;
+use object_store::path::Path;
+
+use super::copies::{CopyKind, StoredCopy};
+use super::key::PREFIX;
+use super::s3_admin::S3Admin;
+use super::s3_refusal::transient;
+use super::store::{Listed, Store, StoreError};
+
+/// Copies that one request may delete.
+/// Source: Amazon S3 API reference, DeleteObjects.
+pub const AT_A_TIME: usize = 1_000;
+
+impl Store {
+    /// Days under which something lies, by a list of folders: some requests, however many objects there are.
+    ///
+    /// Errors: the store does not answer.
+    pub async fn days(&self) -> Result<BTreeSet<Date>, StoreError> {
+        let mut folders = vec![Path::from(PREFIX)];
+        for digits in [4, 2, 2] {
+            let mut below = Vec::new();
+            for folder in &folders {
+                let listed = self.objects().list_with_delimiter(Some(folder)).await?;
+                below.extend(listed.common_prefixes.into_iter().filter(|path| {
+                    let last = path.filename().unwrap_or_default();
+                    last.len() == digits && last.bytes().all(|byte| byte.is_ascii_digit())
+                }));
+            }
+            folders = below;
+        }
+        Ok(folders.iter().filter_map(day_of).collect())
+    }
+
+    /// Objects of a day.
+    pub fn of_day(&self, day: Date) -> BoxStream<'static, Result<Listed, StoreError>> {
+        self.list(&format!("{PREFIX}{:04}/{:02}/{:02}/", day.year(), day.month(), day.day()))
+    }
+
+    /// Whether several copies may be deleted by one request, as far as is known.
+    pub fn deletes_together(&self) -> bool {
+        self.admin().is_some_and(|admin| !admin.deletes_singly.load(Ordering::Relaxed))
+    }
+
+    /// Deletes copies by as few requests as the store takes; whether it takes such requests.
+    ///
+    /// Errors: any of them may still be there.
+    pub async fn delete_many(&self, copies: &[StoredCopy]) -> Result<bool, StoreError> {
+        let Some(admin) = self.admin() else { return Ok(false) };
+        for some in copies.chunks(AT_A_TIME) {
+            let deleted = admin.delete_some(some).await;
+            self.trouble.note(&deleted);
+            if !deleted? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl S3Admin {
+    /// Deletes up to [`AT_A_TIME`] copies; false where the store has no such request, and is not asked again.
+    async fn delete_some(&self, copies: &[StoredCopy]) -> Result<bool, StoreError> {
+        if self.deletes_singly.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let named = copies.iter().filter(|copy| copy.kind != CopyKind::Upload);
+        let objects = named.filter_map(|copy| {
+            let object = ObjectIdentifier::builder().key(&copy.key).set_version_id(copy.version.clone());
+            object.build().ok()
+        });
+        let Ok(delete) = Delete::builder().set_objects(Some(objects.collect())).quiet(true).build() else {
+            return Ok(true);
+        };
+        let answer = match self.client.delete_objects().bucket(&self.bucket).delete(delete).send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let lacks = [
+                    "NotImplemented",
+                    "MethodNotAllowed",
+                    "InvalidRequest",
+                    "MissingContentMD5",
+                    "MalformedXML",
+                ];
+                let lacks = error.code().is_some_and(|code| lacks.contains(&code));
+                if !lacks {
+                    return Err(transient(error));
+                }
+                self.deletes_singly.store(true, Ordering::Relaxed);
+                tracing::info!(
+                    "the store does not delete several objects by one request; they are deleted one by one"
+                );
+                return Ok(false);
+            }
+        };
+        match answer.errors.unwrap_or_default().into_iter().find(|one| one.code() != Some("NoSuchKey")) {
+            None => Ok(true),
+            Some(error) => Err(StoreError::Transient(format!(
+                "{}: {}",
+                error.code.unwrap_or_default(),
+                error.key.unwrap_or_default()
+            ))),
+        }
+    }
+}
+
+fn day_of(path: &Path) -> Option<Date> {
+    let mut last = path.as_ref().rsplit('/');
+    let (day, month, year) = (last.next()?, last.next()?, last.next()?);
+    Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?).ok()
+}
