@@ -43,7 +43,9 @@ fn figures_of_a_long_deletion_log() {
         let order = Order { id, at, cause: Cause::Expiry, request: None };
         let gone =
             ["opus", "json"].map(|end| format!("{}.{end}.age?versionId=null", optag::archive::key::stem(id)));
-        for entry in [Entry::Ordered(order), Entry::Done(Done { id, at, gone: gone.into() })] {
+        for entry in
+            [Entry::Ordered(order), Entry::Done(Done { id, at, gone: gone.into(), accepted_missing: false })]
+        {
             file.write_all(line(&entry).unwrap().as_bytes()).unwrap();
         }
         if n.is_multiple_of(erasures / 1_000) {

@@ -69,7 +69,7 @@ async fn delivered(double: &Double, dir: &Path, recordings: usize) -> (Erasing, 
     for _ in 0..recordings {
         let (id, source) = call();
         let manifest = Deliverer::new(vault.clone()).deliver(&source).await.unwrap();
-        index.put_stored(id, &manifest.stored).await.unwrap();
+        index.put_delivered(id, &manifest.stored).await.unwrap();
         index.put_recording(&manifest).await.unwrap();
         ids.push(id);
     }
