@@ -14,21 +14,21 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use optag::archive::ogg::{OggOpusWriter, Tags};
-use optag::base::clock::{MonoTime, WallTime};
-use optag::base::id::CallId;
-use optag::media::codec::g711;
-use optag::media::encoder::Encoder;
-use optag::media::jitter::Jitter;
-use optag::media::rtp::packet::RtpPacket;
-use optag::media::rtp::rtcp;
-use optag::media::rtp::source::{ExpectedSource, Origin, SourceRule, Step};
-use optag::media::rtp::srtp::{SrtpKey, SrtpPlan, SrtpReceiver, SrtpSender, Suite};
-use optag::media::tone::{RATE_HZ, ToneDetector};
-use optag::spool::MasterKey;
-use optag::spool::frame::{self, RecordHead};
-use optag::spool::key::DataKey;
+use optag_core::clock::{MonoTime, WallTime};
+use optag_core::id::CallId;
 use optag_media::codec::coded::Codec;
+use optag_media::codec::g711;
+use optag_media::encoder::Encoder;
+use optag_media::jitter::Jitter;
+use optag_media::rtp::packet::RtpPacket;
+use optag_media::rtp::rtcp;
+use optag_media::rtp::source::{ExpectedSource, Origin, SourceRule, Step};
+use optag_media::rtp::srtp::{SrtpKey, SrtpPlan, SrtpReceiver, SrtpSender, Suite};
+use optag_media::tone::{RATE_HZ, ToneDetector};
+use optag_storage::archive::ogg::{OggOpusWriter, Tags};
+use optag_storage::spool::MasterKey;
+use optag_storage::spool::frame::{self, RecordHead};
+use optag_storage::spool::key::DataKey;
 use serde::{Deserialize, Serialize};
 
 /// What a count may rise by: a share, and instructions.

@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 
 use chain::OPUS;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use optag::archive::ogg::{OggOpusWriter, Tags};
-use optag::base::clock::{MonoTime, WallTime};
-use optag::base::id::CallId;
-use optag::media::background::Sound;
-use optag::media::codec::g711;
-use optag::media::encoder::Encoder;
-use optag::media::output::MediaBlock;
-use optag::media::rtp::packet::RtpPacket;
-use optag::media::rtp::srtp::{SrtpKey, SrtpPlan, SrtpReceiver, SrtpSender, Suite};
+use optag_core::clock::{MonoTime, WallTime};
+use optag_core::id::CallId;
+use optag_media::background::Sound;
+use optag_media::codec::g711;
+use optag_media::encoder::Encoder;
+use optag_media::output::MediaBlock;
+use optag_media::rtp::packet::RtpPacket;
+use optag_media::rtp::srtp::{SrtpKey, SrtpPlan, SrtpReceiver, SrtpSender, Suite};
+use optag_storage::archive::ogg::{OggOpusWriter, Tags};
 
 const FRAMES: usize = 50;
 
@@ -135,9 +135,9 @@ fn spool(c: &mut Criterion) {
     use std::sync::Arc;
 
     use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-    use optag::spool::record::{Body, SpoolRecord};
-    use optag::spool::{MasterKey, Spool, SpoolConfig};
     use optag_files::disk::OsDisk;
+    use optag_storage::spool::record::{Body, SpoolRecord};
+    use optag_storage::spool::{MasterKey, Spool, SpoolConfig};
 
     let dir = tempfile::tempdir().unwrap();
     let config = SpoolConfig {
@@ -150,7 +150,7 @@ fn spool(c: &mut Criterion) {
     let master = MasterKey::from_bytes(&[7; 32]).unwrap();
     let (log, _) = Spool::open(config, Arc::new(OsDisk), master, Box::new(|_| {})).unwrap();
     let call = CallId::new_at(WallTime::from_unix_micros(1_700_000_000_000_000));
-    let facts = optag::call::CallFacts {
+    let facts = optag_core::call::CallFacts {
         id: call,
         department: "demo".into(),
         started_at: WallTime::default(),

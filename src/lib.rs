@@ -16,16 +16,3 @@ pub mod index;
 pub mod load;
 pub mod metrics;
 pub mod retention;
-
-pub use optag_core::call;
-pub use optag_media as media;
-pub use optag_sip as signalling;
-pub use optag_storage::{archive, spool};
-
-/// Small types and private files.
-pub mod base {
-    pub use optag_core::{
-        base64, causes, clock, hex, id, latency, limit, locked, owner, private, signing, steady,
-    };
-    pub use optag_files::{dir_lock, private_files, replace};
-}

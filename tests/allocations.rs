@@ -7,8 +7,8 @@ mod chain;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use optag::base::clock::MonoTime;
-use optag::media::rtp::srtp::{SrtpKey, SrtpPlan, SrtpReceiver, SrtpSender, Suite};
+use optag_core::clock::MonoTime;
+use optag_media::rtp::srtp::{SrtpKey, SrtpPlan, SrtpReceiver, SrtpSender, Suite};
 
 /// Allocations of a call's tick: the three lists of its block.
 const PER_TICK: u64 = 3;

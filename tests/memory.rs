@@ -9,7 +9,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::mem::size_of;
 
-use optag::media::call::Call;
+use optag_media::call::Call;
 
 /// What a two-leg call of G.711 may take, kernel buffers aside. Units: bytes.
 const MOST: i64 = 128 * 1024;

@@ -3,20 +3,20 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use optag::base::clock::{MonoTime, WallTime};
-use optag::base::id::CallId;
-use optag::call::{Answer, ConsentHow, ConsentKeys, Evidence, Question, StreamRole};
-use optag::media::call::{Call, CallRules, CallSettings, Command, Now};
-use optag::media::codec::{Encoding, PayloadFormat};
-use optag::media::encoder::OpusSettings;
-use optag::media::leg::LegPlan;
-use optag::media::output::Output;
-use optag::media::plan::{CaptureSettings, ToneSettings};
-use optag::media::rtp::rtcp::RtcpPlan;
-use optag::media::rtp::source::ExpectedSource;
-use optag::media::rtp::telephone_event::EventFormat;
-use optag::media::stats::TickStats;
+use optag_core::call::{Answer, ConsentHow, ConsentKeys, Evidence, Question, StreamRole};
+use optag_core::clock::{MonoTime, WallTime};
+use optag_core::id::CallId;
+use optag_media::call::{Call, CallRules, CallSettings, Command, Now};
 use optag_media::codec::coded::Codec;
+use optag_media::codec::{Encoding, PayloadFormat};
+use optag_media::encoder::OpusSettings;
+use optag_media::leg::LegPlan;
+use optag_media::output::Output;
+use optag_media::plan::{CaptureSettings, ToneSettings};
+use optag_media::rtp::rtcp::RtcpPlan;
+use optag_media::rtp::source::ExpectedSource;
+use optag_media::rtp::telephone_event::EventFormat;
+use optag_media::stats::TickStats;
 
 /// How every encoder is set here.
 pub const OPUS: OpusSettings =

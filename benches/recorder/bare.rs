@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use optag::load::batch::thread_cpu_ns;
 use optag::load::speech::Voices;
-use optag::media::codec::g711;
 use optag_media::codec::coded::Codec;
+use optag_media::codec::g711;
 
 const FRAME: usize = 160;
 /// Calls of a measurement at once.

@@ -4,11 +4,11 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use optag::archive::manifest::Manifest;
-use optag::base::clock::WallTime;
-use optag::base::id::CallId;
-use optag::call::CallFacts;
-use optag::media::output::EndedBy;
+use optag_core::call::CallFacts;
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_media::output::EndedBy;
+use optag_storage::archive::manifest::Manifest;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
 
 /// The first call. Units: µs since 1970.

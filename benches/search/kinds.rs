@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use optag::base::clock::WallTime;
-use optag::base::id::CallId;
-use optag::base::private::Private;
-use optag::call::verdict::VerdictWanted;
 use optag::index::{Index, Position, Query, Wanted};
+use optag_core::call::verdict::VerdictWanted;
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_core::private::Private;
 use sqlx::any::{AnyArguments, AnyPoolOptions};
 use sqlx::{Any, AnyPool, AssertSqlSafe, Row};
 

@@ -10,10 +10,10 @@ use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 use crate::app::backoff::Backoff;
-use crate::base::replace::replace;
-use crate::call::{Account, Unrecorded};
 use crate::index::{Index, Pseudonyms};
 use crate::metrics;
+use optag_core::call::{Account, Unrecorded};
+use optag_files::replace::replace;
 
 /// Accounts that may wait for the index. Beyond it the newest is not kept, counted.
 const WAITING: usize = 100_000;

@@ -11,13 +11,13 @@ use anyhow::Context;
 use futures::TryStreamExt;
 
 use crate::app::erasing::Erasing;
-use crate::archive::key::ANCHORS_PREFIX as PREFIX;
-use crate::archive::store::StoreError;
 use crate::audit::{AuditFault, AuditLog};
-use crate::base::clock::WallTime;
-use crate::base::signing::Signed;
 use crate::metrics;
 use crate::retention::deletion_log::{Head, Relation};
+use optag_core::clock::WallTime;
+use optag_core::signing::Signed;
+use optag_storage::archive::key::ANCHORS_PREFIX as PREFIX;
+use optag_storage::archive::store::StoreError;
 
 /// Entries in a block of the deletion log's copy.
 const BLOCK: u64 = if cfg!(test) { 16 } else { 4_096 };
@@ -196,5 +196,4 @@ fn checkpoint_name(node: &str, signed: &Signed) -> Option<String> {
 }
 
 #[cfg(test)]
-#[path = "anchoring_tests.rs"]
 pub(crate) mod tests;

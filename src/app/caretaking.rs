@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::app::erasing::Erasing;
-use crate::archive::lifecycle::Touching;
-use crate::archive::s3_admin::S3Admin;
-use crate::archive::store::StoreError;
 use crate::audit::AuditLog;
-use crate::base::limit;
 use crate::metrics;
+use optag_core::limit;
+use optag_storage::archive::lifecycle::Touching;
+use optag_storage::archive::s3_admin::S3Admin;
+use optag_storage::archive::store::StoreError;
 
 /// Time between two looks at the bucket's rules.
 const LIFECYCLE: Duration = Duration::from_secs(300);

@@ -5,11 +5,11 @@
 use std::collections::VecDeque;
 
 use crate::app::erasing::Erasing;
-use crate::archive::copies::{CopyKind, StoredCopy};
-use crate::archive::key::{self, Kind};
-use crate::archive::looking::Sought;
-use crate::base::id::CallId;
 use crate::index::IndexError;
+use optag_core::id::CallId;
+use optag_storage::archive::copies::{CopyKind, StoredCopy};
+use optag_storage::archive::key::{self, Kind};
+use optag_storage::archive::looking::Sought;
 
 /// Rows of the index that are read at a time.
 const ROWS: u32 = 1_000;

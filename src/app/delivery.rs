@@ -16,19 +16,19 @@ use crate::app::durable::destroy_key;
 use crate::app::erasing::Erasing;
 use crate::app::pace::Pace;
 use crate::app::settling::{Closing, Settling, Unsettled};
-use crate::archive::deliver::{DeliverError, Deliverer, Records, Source, UploadNotes};
-use crate::archive::looking::StoredObject;
-use crate::archive::manifest::Manifest;
-use crate::archive::recording::AssembleError;
-use crate::archive::store::StoreError;
-use crate::archive::vault::VaultError;
-use crate::base::id::CallId;
-use crate::call::Outcome;
-use crate::call::outcome::LossCause;
 use crate::index::{CallRow, IndexError};
 use crate::metrics;
 use crate::retention::erase::EraseError;
-use crate::spool::{Spool, SpoolError};
+use optag_core::call::Outcome;
+use optag_core::call::outcome::LossCause;
+use optag_core::id::CallId;
+use optag_storage::archive::deliver::{DeliverError, Deliverer, Records, Source, UploadNotes};
+use optag_storage::archive::looking::StoredObject;
+use optag_storage::archive::manifest::Manifest;
+use optag_storage::archive::recording::AssembleError;
+use optag_storage::archive::store::StoreError;
+use optag_storage::archive::vault::VaultError;
+use optag_storage::spool::{Spool, SpoolError};
 
 /// Deliveries at a time where the store bears it; [`Deliverer`] bounds their memory.
 const MOST: usize = 6;
@@ -248,7 +248,6 @@ fn random() -> u32 {
 }
 
 #[cfg(test)]
-#[path = "outage_tests.rs"]
 mod outage_tests;
 
 #[cfg(test)]
@@ -260,17 +259,17 @@ mod tests {
 
     use super::*;
 
-    use crate::base::clock::WallTime;
-    use crate::base::id::CallId;
-    use crate::call::{
+    use optag_core::call::{
         CallFacts, ConsentHow, ConsentRecord, ConsentState, Evidence, StreamFacts, StreamRole,
     };
+    use optag_core::clock::WallTime;
+    use optag_core::id::CallId;
 
-    use crate::media::encoder::silence_packet;
-    use crate::media::output::{Ended, EndedBy, MediaBlock};
     use crate::retention::deletion_log::Cause;
+    use optag_media::encoder::silence_packet;
+    use optag_media::output::{Ended, EndedBy, MediaBlock};
 
-    use crate::spool::record::{Body, SpoolRecord};
+    use optag_storage::spool::record::{Body, SpoolRecord};
 
     async fn erasing(dir: &Path) -> Arc<Erasing> {
         Arc::new(crate::app::anchoring::tests::erasing(dir).await)
@@ -354,14 +353,14 @@ mod tests {
     /// Two nodes of one master key on one store that has copies of their keys.
     async fn two_nodes(dir: &Path) -> [Arc<Erasing>; 2] {
         let store = crate::app::config::StoreConfig::Local { dir: dir.join("shared") };
-        let store = crate::archive::store::Store::open(&store).unwrap();
+        let store = optag_storage::archive::store::Store::open(&store).unwrap();
         let mut nodes = Vec::new();
         for name in ["a", "b"] {
             std::fs::create_dir(dir.join(name)).unwrap();
             let mut node = crate::app::anchoring::tests::erasing(&dir.join(name)).await;
             let keys = Arc::clone(node.vault.keys());
-            let escrow = crate::archive::vault::Escrow { recipient: None, dir: None };
-            node.vault = crate::archive::vault::Vault::new(store.clone(), keys, true, Some(escrow));
+            let escrow = optag_storage::archive::vault::Escrow { recipient: None, dir: None };
+            node.vault = optag_storage::archive::vault::Vault::new(store.clone(), keys, true, Some(escrow));
             node.store = store.clone();
             nodes.push(Arc::new(node));
         }

@@ -1,7 +1,7 @@
 //! Waiting for the spool where waiting is asynchronous.
 
-use crate::base::id::CallId;
-use crate::spool::{Spool, SpoolError};
+use optag_core::id::CallId;
+use optag_storage::spool::{Spool, SpoolError};
 
 /// Waits until everything appended is durable; false: it will not be.
 pub async fn durable(spool: &Spool) -> bool {

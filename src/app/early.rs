@@ -18,11 +18,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::clock::WallTime;
-use crate::base::replace::replace;
-use crate::call::{Answer, ConsentHow, ConsentState, Evidence};
 use crate::index::Pseudonyms;
-use crate::signalling::feed::Control;
+use optag_core::call::{Answer, ConsentHow, ConsentState, Evidence};
+use optag_core::clock::WallTime;
+use optag_files::replace::replace;
+use optag_sip::feed::Control;
 
 /// Answers that wait at once. Beyond it, a new one is refused.
 const WAITING: usize = 10_000;
@@ -153,7 +153,7 @@ impl EarlyAnswers {
         Ok(())
     }
 
-    /// The answer for a call that has these names, as [`name_keys`](crate::call::context::name_keys) gives
+    /// The answer for a call that has these names, as [`name_keys`](optag_core::call::context::name_keys) gives
     /// them: a no before a yes. That a yes was given is durable when this returns. Blocks.
     ///
     /// Errors: the disk's; the yes is not given then.

@@ -10,20 +10,20 @@ use futures::future::BoxFuture;
 
 use crate::app::durable::destroy_key;
 use crate::app::keyed_lock::KeyedLock;
-use crate::archive::batches::AT_A_TIME;
-use crate::archive::copies::{CopyKind, StoredCopy};
-use crate::archive::looking::StoredObject;
-use crate::archive::store::{Store, StoreError};
-use crate::archive::vault::Vault;
-use crate::base::clock::Clock;
-use crate::base::id::CallId;
 use crate::index::{Index, IndexRow};
 use crate::metrics::{self, ErasedFor};
 use crate::retention::custody::Custody;
 use crate::retention::deletion_log::{Cause, DeletionLog, LogError, Order};
 use crate::retention::erase::{EraseError, Eraser, GuardedLog, SpoolKeys, Step};
 use crate::retention::under_way::UnderWay;
-use crate::spool::Spool;
+use optag_core::clock::Clock;
+use optag_core::id::CallId;
+use optag_storage::archive::batches::AT_A_TIME;
+use optag_storage::archive::copies::{CopyKind, StoredCopy};
+use optag_storage::archive::looking::StoredObject;
+use optag_storage::archive::store::{Store, StoreError};
+use optag_storage::archive::vault::Vault;
+use optag_storage::spool::Spool;
 
 /// Erasures that fail in a row until the store is taken to be away.
 const FAILURES: usize = 5;

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::base::clock::MonoTime;
+use optag_core::clock::MonoTime;
 
 /// How far back growth is looked at.
 const WINDOW: Duration = Duration::from_secs(600);

@@ -17,8 +17,8 @@ use std::process::Command;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use crate::base::clock::MonoTime;
-use crate::media::socket::KeptSocket;
+use optag_core::clock::MonoTime;
+use optag_media::socket::KeptSocket;
 
 /// Holds the number of the file's descriptor.
 pub const VARIABLE: &str = "OPTAG_HANDOVER";

@@ -10,12 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_lc_rs::digest;
 
 use crate::app::open::Opened;
-use crate::archive::deliver::{Deliverer, Records, Source};
-use crate::base::causes::causes;
-use crate::base::id::CallId;
-use crate::base::limit;
-use crate::base::locked::Secret;
-use crate::call::{Department, Outcome};
 use crate::http::audit::{AuditAction, AuditEntry};
 use crate::import::decode::Decoder;
 use crate::import::encode::{self, Import};
@@ -23,6 +17,12 @@ use crate::import::file::AudioFile;
 use crate::import::report::{Fate, FileReport};
 use crate::import::table::{Line, Row, RowError};
 use crate::index::CallRow;
+use optag_core::call::{Department, Outcome};
+use optag_core::causes::causes;
+use optag_core::id::CallId;
+use optag_core::limit;
+use optag_core::locked::Secret;
+use optag_storage::archive::deliver::{Deliverer, Records, Source};
 
 /// One run over a table.
 pub struct Importer {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OwnedMutexGuard;
 
-use crate::base::id::CallId;
+use optag_core::id::CallId;
 
 /// Locks by id; an id that nobody holds or waits for costs nothing.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ impl KeyedLock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::clock::WallTime;
+    use optag_core::clock::WallTime;
 
     #[tokio::test]
     async fn one_id_waits_and_another_does_not() {

@@ -10,16 +10,16 @@ use crate::app::erasing::Erasing;
 use crate::app::registry::Registry;
 use crate::app::rendering::{self, WavForm};
 use crate::app::settling::Settling;
-use crate::archive::key;
-use crate::archive::manifest::Manifest;
-use crate::archive::store::StoreError;
-use crate::archive::vault::VaultError;
-use crate::base::id::CallId;
 use crate::http::library::{
     Audio, AudioFormat, AudioRequest, ByteRange, Library, LibraryError, Page, RecordingDetail,
     RecordingState, RecordingSummary, SearchQuery, StoredObject,
 };
 use crate::index::{IndexRow, Position, Query};
+use optag_core::id::CallId;
+use optag_storage::archive::key;
+use optag_storage::archive::manifest::Manifest;
+use optag_storage::archive::store::StoreError;
+use optag_storage::archive::vault::VaultError;
 
 /// The recordings.
 pub struct Recordings {
@@ -198,5 +198,4 @@ pub(super) fn summary(row: IndexRow) -> RecordingSummary {
 }
 
 #[cfg(test)]
-#[path = "library_tests.rs"]
 mod tests;

@@ -13,8 +13,8 @@ use tokio::process::Command;
 use zeroize::Zeroizing;
 
 use crate::app::config::MasterKeySource;
-use crate::base::locked::{SECRET_BYTES, Secret};
-use crate::spool::MasterSecret;
+use optag_core::locked::{SECRET_BYTES, Secret};
+use optag_storage::spool::MasterSecret;
 
 /// How long a command may take.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -8,11 +8,11 @@ use futures::TryStreamExt;
 
 use crate::app::erasing::Erasing;
 use crate::app::open::Opened;
-use crate::archive::key::{self, Kind};
-use crate::archive::vault::VaultError;
-use crate::base::id::CallId;
 use crate::index::CallRow;
 use crate::retention::deletion_log::Cause;
+use optag_core::id::CallId;
+use optag_storage::archive::key::{self, Kind};
+use optag_storage::archive::vault::VaultError;
 
 /// Rows taken at a time.
 const BATCH: u32 = 1_000;

@@ -7,16 +7,16 @@ use crate::app::filling::Filling;
 use crate::app::readiness::Health;
 use crate::app::registry::Registry;
 use crate::app::settling::Settling;
-use crate::base::clock::{Clock, MonoTime};
-use crate::base::latency::Counted;
-use crate::call::ConsentState;
-use crate::media::engine::Engine;
-use crate::media::output::{FRAME_MS, StreamCounts};
-use crate::media::ports::PortPool;
-use crate::media::stats::TickStats;
 use crate::metrics::exporter::Exporter;
 use crate::metrics::{self, RefusedPacket};
-use crate::spool::{FULL, Spool, SpoolStats};
+use optag_core::call::ConsentState;
+use optag_core::clock::{Clock, MonoTime};
+use optag_core::latency::Counted;
+use optag_media::engine::Engine;
+use optag_media::output::{FRAME_MS, StreamCounts};
+use optag_media::ports::PortPool;
+use optag_media::stats::TickStats;
+use optag_storage::spool::{FULL, Spool, SpoolStats};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Time left at which the log tells, and how often.

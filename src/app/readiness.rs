@@ -13,11 +13,11 @@ use crate::app::caretaking::RulesWatch;
 use crate::app::erasing::Erasing;
 use crate::app::settling::Settling;
 use crate::app::timekeeping::TimeKeeper;
-use crate::archive::credentials::Stamp;
-use crate::archive::store::{Store, StoreError};
-use crate::base::locked;
 use crate::http::health::{Check, Readiness};
 use crate::metrics;
+use optag_core::locked;
+use optag_storage::archive::credentials::Stamp;
+use optag_storage::archive::store::{Store, StoreError};
 
 /// Time between two looks.
 const INTERVAL: Duration = Duration::from_secs(5);

@@ -20,28 +20,28 @@ use crate::app::early::{EarlyAnswer, EarlyAnswers, NotKept};
 use crate::app::erasing::Erasing;
 use crate::app::keyed_lock::KeyedLock;
 use crate::app::registry::{Registry, names_in, names_of};
-use crate::base::clock::{BootId, Clock};
-use crate::base::id::CallId;
-use crate::base::limit;
-use crate::base::private::Private;
-use crate::call::consent::ConsentError;
-use crate::call::{
+use crate::metrics;
+use crate::retention::deletion_log::Cause;
+use optag_core::call::consent::ConsentError;
+use optag_core::call::{
     Account, CallContext, CallFacts, ConsentState, Department, LinkKind, Outcome, StreamFacts, StreamRole,
     Unrecorded,
 };
-use crate::media::call::{CallRules, CallState, Command};
-use crate::media::engine::{CallPlan, Engine, EngineError, StreamPlan};
-use crate::media::leg::LegPlan;
-use crate::media::ports::{PortError, PortPool, StreamSockets};
-use crate::media::saved::SavedCall;
-use crate::media::stats::CallGauges;
-use crate::metrics;
-use crate::retention::deletion_log::Cause;
-use crate::signalling::feed::{
+use optag_core::clock::{BootId, Clock};
+use optag_core::id::CallId;
+use optag_core::limit;
+use optag_core::private::Private;
+use optag_media::call::{CallRules, CallState, Command};
+use optag_media::engine::{CallPlan, Engine, EngineError, StreamPlan};
+use optag_media::leg::LegPlan;
+use optag_media::ports::{PortError, PortPool, StreamSockets};
+use optag_media::saved::SavedCall;
+use optag_media::stats::CallGauges;
+use optag_sip::feed::{
     AdmitError, Admitted, CallView, Control, ControlError, Feed, Named, NewCall, NewStream,
 };
-use crate::spool::Spool;
-use crate::spool::record::{Body, SpoolRecord};
+use optag_storage::spool::Spool;
+use optag_storage::spool::record::{Body, SpoolRecord};
 
 mod by_name;
 mod controls;

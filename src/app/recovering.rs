@@ -9,12 +9,12 @@ use crate::app::durable::durable;
 use crate::app::open::Opened;
 use crate::app::resuming::Resumed;
 use crate::app::settling::Closing;
-use crate::call::outcome::LossCause;
-use crate::call::{ConsentState, Outcome};
-use crate::media::output::{Ended, EndedBy};
 use crate::retention::deletion_log::Cause;
-use crate::spool::DurableEvent;
-use crate::spool::record::{Body, SpoolRecord};
+use optag_core::call::outcome::LossCause;
+use optag_core::call::{ConsentState, Outcome};
+use optag_media::output::{Ended, EndedBy};
+use optag_storage::spool::DurableEvent;
+use optag_storage::spool::record::{Body, SpoolRecord};
 
 /// What a crash left, here or on a disk that was brought here: open calls that do not go on are
 /// ended where their audio ends, then all are settled.

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::broadcast;
 
-use crate::base::id::CallId;
-use crate::call::context::name_keys;
-use crate::call::{CallFacts, CallLink, ConsentState, LinkKind, Outcome, StreamFacts};
-use crate::media::output::{Ended, StreamCounts};
-use crate::media::stats::CallGauges;
-use crate::signalling::feed::{CallView, StreamView};
+use optag_core::call::context::name_keys;
+use optag_core::call::{CallFacts, CallLink, ConsentState, LinkKind, Outcome, StreamFacts};
+use optag_core::id::CallId;
+use optag_media::output::{Ended, StreamCounts};
+use optag_media::stats::CallGauges;
+use optag_sip::feed::{CallView, StreamView};
 
 /// Ended calls that stay visible. A view is under 1 KiB.
 const ENDED_KEPT: usize = 5_000;
@@ -283,8 +283,8 @@ fn copy_counts(view: &mut CallView, counts: &[StreamCounts]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::clock::WallTime;
-    use crate::media::output::EndedBy;
+    use optag_core::clock::WallTime;
+    use optag_media::output::EndedBy;
 
     #[test]
     fn what_is_known_of_a_call_in_progress_alone_is_forgotten_at_its_end() {

@@ -9,9 +9,9 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
-use crate::archive::render::{Renderer, WAV_HEADER_BYTES, one_channel, wav_header};
-use crate::archive::vault::Plain;
 use crate::http::library::LibraryError;
+use optag_storage::archive::render::{Renderer, WAV_HEADER_BYTES, one_channel, wav_header};
+use optag_storage::archive::vault::Plain;
 
 /// A file while it is made.
 type Blocks = BoxStream<'static, Result<Bytes, LibraryError>>;

@@ -8,9 +8,9 @@ use anyhow::bail;
 use futures::TryStreamExt;
 
 use crate::app::erasing::Erasing;
-use crate::archive::key;
-use crate::base::id::CallId;
 use crate::retention::deletion_log::Relation;
+use optag_core::id::CallId;
+use optag_storage::archive::key;
 
 /// Rows taken at a time.
 const BATCH: u32 = 1_000;

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
-use crate::base::clock::WallTime;
 use crate::http::library::LibraryError;
 use crate::http::steward::{ReportAnswer, ReportProgress, RetentionReport};
+use optag_core::clock::WallTime;
 
 /// How long a request waits for its report; whoever asks again goes on waiting.
 const PATIENCE: Duration = Duration::from_secs(5);

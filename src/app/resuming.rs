@@ -12,20 +12,20 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::app::open::Opened;
-use crate::base::clock::{BootId, MonoTime};
-use crate::base::id::CallId;
-use crate::base::limit;
-use crate::call::{CallFacts, ConsentState};
-use crate::media::engine::{Engine, EngineError, ResumePlan};
-use crate::media::output::FRAME_MS;
-use crate::media::ports::{PortPool, StreamSockets};
-use crate::media::resume::Resumption;
-use crate::media::saved::SavedCall;
-use crate::media::socket::KeptSocket;
-use crate::media::stats::CallGauges;
 use crate::metrics::{self, NotResumed};
-use crate::signalling::siprec::kept::Kept;
-use crate::spool::recover::RecoveredCall;
+use optag_core::call::{CallFacts, ConsentState};
+use optag_core::clock::{BootId, MonoTime};
+use optag_core::id::CallId;
+use optag_core::limit;
+use optag_media::engine::{Engine, EngineError, ResumePlan};
+use optag_media::output::FRAME_MS;
+use optag_media::ports::{PortPool, StreamSockets};
+use optag_media::resume::Resumption;
+use optag_media::saved::SavedCall;
+use optag_media::socket::KeptSocket;
+use optag_media::stats::CallGauges;
+use optag_sip::siprec::kept::Kept;
+use optag_storage::spool::recover::RecoveredCall;
 
 /// What goes on.
 #[derive(Default)]
@@ -139,7 +139,7 @@ async fn put_back(
     let Candidate { facts, saved, frames, .. } = candidate;
     let now = opened.clock.mono();
     let sockets_kept = saved.legs.iter().all(|leg| kept.contains_key(&leg.port));
-    let bind = |leg: &crate::media::saved::SavedLeg| {
+    let bind = |leg: &optag_media::saved::SavedLeg| {
         ports.bind_at(leg.port, kept.remove(&leg.port), !leg.plan.rtcp.mux, now)
     };
     let sockets: Vec<StreamSockets> =

@@ -11,13 +11,13 @@ use crate::app::comparing::Comparing;
 use crate::app::erasing::Erasing;
 use crate::app::stewarding::hold_view;
 use crate::app::timekeeping::TimeKeeper;
-use crate::archive::copies::StoredCopy;
-use crate::archive::key;
-use crate::base::causes::causes;
-use crate::base::clock::{Clock, WallTime};
-use crate::base::limit;
 use crate::http::steward::{ReportPart, RetentionReport};
 use crate::retention::holds::Hold;
+use optag_core::causes::causes;
+use optag_core::clock::{Clock, WallTime};
+use optag_core::limit;
+use optag_storage::archive::copies::StoredCopy;
+use optag_storage::archive::key;
 
 /// Things that are named one by one.
 const NAMED: usize = 20;

@@ -29,18 +29,18 @@ use crate::app::settling::Settling;
 use crate::app::sink::SpoolSink;
 use crate::app::sweeping::Sweeper;
 use crate::app::{accounting, harden, sip};
-use crate::base::clock::Clock;
-use crate::base::limit;
 use crate::http::access::Role;
 use crate::http::{ConnectionLimits, Limits, Services, health_router, router, serve};
-use crate::media::call::CallSettings;
-use crate::media::encoder::OpusSettings;
-use crate::media::engine::{Engine, EngineConfig};
-use crate::media::plan::CaptureSettings;
-use crate::media::ports::PortPool;
 use crate::metrics::exporter::Exporter;
-use crate::signalling::sip::link::bind_stream;
-use crate::signalling::siprec::listen::{Bound, SipServer};
+use optag_core::clock::Clock;
+use optag_core::limit;
+use optag_media::call::CallSettings;
+use optag_media::encoder::OpusSettings;
+use optag_media::engine::{Engine, EngineConfig};
+use optag_media::plan::CaptureSettings;
+use optag_media::ports::PortPool;
+use optag_sip::sip::link::bind_stream;
+use optag_sip::siprec::listen::{Bound, SipServer};
 
 mod stopping;
 
@@ -247,7 +247,7 @@ impl Running {
 async fn check_store(opened: &Opened) -> anyhow::Result<()> {
     let Some(admin) = opened.erasing.store.admin() else { return Ok(()) };
     match admin.refuse_long_lock(limit::RETENTION_DAYS).await {
-        Err(error @ crate::archive::store::StoreError::Config(_)) => Err(error.into()),
+        Err(error @ optag_storage::archive::store::StoreError::Config(_)) => Err(error.into()),
         Err(error) => {
             tracing::warn!(%error, "the store does not answer yet; recordings will wait in the spool");
             Ok(())

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::archive::manifest::Manifest;
-use crate::base::clock::WallTime;
-use crate::base::id::CallId;
-use crate::media::output::Ended;
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_media::output::Ended;
+use optag_storage::archive::manifest::Manifest;
 
 /// Calls without audio that may wait for the index; their entries die with the process.
 const UNRECORDED_WAITING: usize = 100_000;
@@ -234,8 +234,8 @@ impl Settling {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::Outcome;
-    use crate::media::output::EndedBy;
+    use optag_core::call::Outcome;
+    use optag_media::output::EndedBy;
 
     fn closing() -> Closing {
         let ended = Ended {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use crate::app::registry::Registry;
 use crate::app::settling::{Closing, Settling};
-use crate::base::id::CallId;
-use crate::call::{ConsentRecord, ConsentState, Outcome};
-use crate::media::engine::Sink;
-use crate::media::output::{Ended, EndedBy, Fact, Output};
-use crate::media::saved::SavedCall;
 use crate::metrics;
-use crate::spool::Spool;
-use crate::spool::record::{Body, SpoolRecord};
+use optag_core::call::{ConsentRecord, ConsentState, Outcome};
+use optag_core::id::CallId;
+use optag_media::engine::Sink;
+use optag_media::output::{Ended, EndedBy, Fact, Output};
+use optag_media::saved::SavedCall;
+use optag_storage::spool::Spool;
+use optag_storage::spool::record::{Body, SpoolRecord};
 
 /// The engine's way out. Runs on the tick thread: it locks only the registry's map.
 pub struct SpoolSink {
@@ -118,5 +118,4 @@ fn as_output(record: SpoolRecord) -> Option<Output> {
 }
 
 #[cfg(test)]
-#[path = "sink_tests.rs"]
 mod tests;

@@ -7,15 +7,15 @@ use anyhow::Context;
 
 use crate::app::config::Config;
 use crate::app::handover::Kept;
-use crate::base::clock::Clock;
-use crate::base::limit;
-use crate::signalling::feed::Feed;
-use crate::signalling::sip::digest::{Algorithm, Credentials};
-use crate::signalling::sip::link::{bind_stream, bind_udp};
-use crate::signalling::siprec::config::Config as SiprecConfig;
-use crate::signalling::siprec::kept::Kept as KeptSession;
-use crate::signalling::siprec::listen::{AccountSink, Listen, SipServer, Sockets};
-use crate::signalling::siprec::parties::Departments;
+use optag_core::clock::Clock;
+use optag_core::limit;
+use optag_sip::feed::Feed;
+use optag_sip::sip::digest::{Algorithm, Credentials};
+use optag_sip::sip::link::{bind_stream, bind_udp};
+use optag_sip::siprec::config::Config as SiprecConfig;
+use optag_sip::siprec::kept::Kept as KeptSession;
+use optag_sip::siprec::listen::{AccountSink, Listen, SipServer, Sockets};
+use optag_sip::siprec::parties::Departments;
 
 /// How often the figures are published.
 const PUBLISH: Duration = Duration::from_secs(1);
@@ -105,7 +105,7 @@ pub fn start(
 
 /// Publishes the server's figures until it is dropped.
 pub async fn publish(
-    stats: tokio::sync::watch::Receiver<crate::signalling::siprec::stats::Stats>,
+    stats: tokio::sync::watch::Receiver<optag_sip::siprec::stats::Stats>,
     dropped: impl Fn() -> u64,
 ) {
     loop {

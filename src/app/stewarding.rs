@@ -15,13 +15,7 @@ use crate::app::reports::Reports;
 use crate::app::retention_report::Reporter;
 use crate::app::settling::Settling;
 use crate::app::timekeeping::TimeKeeper;
-use crate::archive::copies::CopyKind;
-use crate::archive::key;
 use crate::audit::{AuditLog, Line};
-use crate::base::clock::WallTime;
-use crate::base::id::CallId;
-use crate::base::private::Private;
-use crate::call::CallFacts;
 use crate::http::access::Actor;
 use crate::http::library::{EraseReceipt, EraseState, EraseStep, LibraryError, RecordingState};
 use crate::http::steward::{
@@ -33,7 +27,13 @@ use crate::retention::deletion_log::Cause;
 use crate::retention::erase::{EraseError, Step};
 use crate::retention::holds::{Hold, HoldError};
 use crate::retention::receipt;
-use crate::spool::record::Body;
+use optag_core::call::CallFacts;
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_core::private::Private;
+use optag_storage::archive::copies::CopyKind;
+use optag_storage::archive::key;
+use optag_storage::spool::record::Body;
 
 /// Calls in the spool that are looked into for a search.
 const SPOOLED_MOST: usize = 5_000;
@@ -390,7 +390,7 @@ fn view(candidate: Candidate, state: RecordingState) -> CandidateView {
     }
 }
 
-fn copy_view(copy: crate::archive::copies::StoredCopy) -> CopyView {
+fn copy_view(copy: optag_storage::archive::copies::StoredCopy) -> CopyView {
     let kind = match copy.kind {
         CopyKind::Object => "object",
         CopyKind::DeleteMarker => "delete_marker",

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use crate::app::erasing::Erasing;
 use crate::app::timekeeping::{Bounds, TimeKeeper};
-use crate::archive::key::day;
-use crate::base::clock::WallTime;
-use crate::base::id::CallId;
-use crate::base::limit;
 use crate::index::IndexError;
 use crate::retention::deletion_log::Cause;
 use crate::retention::erase::EraseError;
 use crate::retention::horizon::{NewlyDue, Stopped, SweepLimits, may_sweep};
 use crate::retention::sweep;
 use crate::retention::trusted_time::Trusted;
-use crate::spool::record::Body;
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_core::limit;
+use optag_storage::archive::key::day;
+use optag_storage::spool::record::Body;
 
 /// Time after which the store is looked through again.
 const LOOK_THROUGH: Duration = Duration::from_secs(600);
@@ -244,7 +244,7 @@ impl Sweeper {
 }
 
 /// Days that a call may live, as its own records say.
-fn days(spool: &crate::spool::Spool, id: CallId) -> Option<i64> {
+fn days(spool: &optag_storage::spool::Spool, id: CallId) -> Option<i64> {
     match spool.read(id).ok()?.next()? {
         Ok(Body::Opened(facts)) => Some(i64::from(facts.retention_days)),
         _ => None,
@@ -255,10 +255,10 @@ fn days(spool: &crate::spool::Spool, id: CallId) -> Option<i64> {
 mod tests {
     use super::*;
     use crate::app::anchoring::tests::{erasing, object};
-    use crate::call::{CallFacts, StreamFacts, StreamRole};
     use crate::retention::custody::Custody;
     use crate::retention::holds::{Hold, HoldPolicy, Holds};
-    use crate::spool::record::SpoolRecord;
+    use optag_core::call::{CallFacts, StreamFacts, StreamRole};
+    use optag_storage::spool::record::SpoolRecord;
 
     fn sweeper(erasing: impl Into<Arc<Erasing>>, dir: &std::path::Path) -> Sweeper {
         let time = Arc::new(TimeKeeper::new(dir.join("clock.json")));
@@ -359,7 +359,7 @@ mod tests {
         let mut erasing = erasing(dir.path()).await;
         let policy = HoldPolicy { allowed: true, lawful_bases: vec!["court".into()], ends_anyway: false };
         let holds = Holds::open(&dir.path().join("holds.json"), policy).unwrap();
-        erasing.custody = Custody::new(crate::base::signing::Signer::from_seed(&[7; 32]).unwrap(), holds);
+        erasing.custody = Custody::new(optag_core::signing::Signer::from_seed(&[7; 32]).unwrap(), holds);
         let (held, free) = (object(&erasing, 0).await, object(&erasing, 0).await);
         let made = held.admitted_at();
         let hold = Hold {
@@ -379,7 +379,7 @@ mod tests {
         assert_eq!(erasing.complete_open().await, 0);
         assert_eq!(erasing.store.copies("recordings/").await.unwrap().len(), 1);
         // The free one comes back with a backup; the held one is let go.
-        let name = format!("{}.opus", crate::archive::key::stem(free));
+        let name = format!("{}.opus", optag_storage::archive::key::stem(free));
         erasing.store.put_small(&name, "audio".into()).await.unwrap();
         erasing.custody.holds.release(held).unwrap();
         sweeper.sweep(over, true).await;

@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::archive::store::Store;
-use crate::base::clock::{Clock, WallTime};
-use crate::base::limit::RETENTION_DAYS;
-use crate::base::replace::replace_json;
-use crate::base::steady::{SLEW_US, SteadyClock, kept_by_a_time_server, since_boot_us};
 use crate::index::Index;
 use crate::metrics;
 use crate::retention::trusted_time::{Look, Trusted, confirm, judge, remember};
+use optag_core::clock::{Clock, WallTime};
+use optag_core::limit::RETENTION_DAYS;
+use optag_core::steady::{SLEW_US, SteadyClock, kept_by_a_time_server, since_boot_us};
+use optag_files::replace::replace_json;
+use optag_storage::archive::store::Store;
 
 /// Keeps the time.
 pub struct TimeKeeper {

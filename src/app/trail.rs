@@ -7,9 +7,9 @@ use futures::future::BoxFuture;
 
 use crate::app::erasing::Erasing;
 use crate::audit::AuditLog;
-use crate::base::id::CallId;
-use crate::call::number::normalise;
 use crate::http::audit::{Audit, AuditEntry, AuditError};
+use optag_core::call::number::normalise;
+use optag_core::id::CallId;
 
 /// The trail.
 pub struct Trail {

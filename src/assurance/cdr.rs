@@ -5,8 +5,8 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use crate::base::clock::WallTime;
-use crate::base::private::Private;
+use optag_core::clock::WallTime;
+use optag_core::private::Private;
 
 /// Rows of one file that are read. More than any switch makes in a day.
 const ROWS: usize = 5_000_000;

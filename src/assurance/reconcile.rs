@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use super::cdr::{CdrRow, Cdrs, Matched};
 use super::report::{Line, Object, Report};
-use crate::base::clock::WallTime;
-use crate::base::id::CallId;
 use crate::index::{IndexRow, Pseudonyms, SessionRow};
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
 
 /// Everything that is compared.
 pub struct Facts {
@@ -224,7 +224,7 @@ fn match_records(sessions: &[SessionRow], facts: &Facts, by: &Pseudonyms) -> Mat
         for hash in row.ids.iter().flat_map(|id| by.names(id.reveal())) {
             by_name.insert(hash, row.line);
         }
-        let hash = |number: &Option<crate::base::private::Private<String>>| {
+        let hash = |number: &Option<optag_core::private::Private<String>>| {
             number.as_ref().and_then(|number| by.number(number.reveal()))
         };
         match (hash(&row.caller), hash(&row.called)) {
@@ -265,5 +265,4 @@ fn matches_nothing(of_session: &[Option<u64>], at: usize) -> bool {
 }
 
 #[cfg(test)]
-#[path = "reconcile_tests.rs"]
 mod tests;

@@ -6,8 +6,8 @@ use std::fmt;
 use serde::Serialize;
 
 use super::cdr::Matched;
-use crate::base::clock::WallTime;
-use crate::base::id::CallId;
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
 
 /// A day's calls.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

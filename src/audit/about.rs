@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 
 use super::{AuditFault, AuditLog};
-use crate::base::id::CallId;
+use optag_core::id::CallId;
 
 impl AuditLog {
     /// The entries about a recording, the oldest first. Blocking; reads the whole trail.

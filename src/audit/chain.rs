@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::AuditFault;
-use crate::base::clock::WallTime;
-use crate::base::hex::hex;
+use optag_core::clock::WallTime;
+use optag_core::hex::hex;
 
 /// Hash before the first line.
 pub const START: &str = "0000000000000000000000000000000000000000000000000000000000000000";

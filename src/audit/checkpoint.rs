@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::chain::START;
 use super::{AuditFault, AuditLog};
-use crate::base::clock::WallTime;
-use crate::base::private_files::no_follow;
-use crate::base::signing::{Signed, Signer};
+use optag_core::clock::WallTime;
+use optag_core::signing::{Signed, Signer};
+use optag_files::private_files::no_follow;
 
 /// The kind that is signed.
 pub const KIND: &str = "audit-checkpoint";

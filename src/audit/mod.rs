@@ -27,7 +27,7 @@ pub use checkpoint::{Checkpoint, KIND, Verdict, read_checkpoints};
 
 use chain::{LINE_BYTES, START};
 
-use crate::base::private_files::no_follow;
+use optag_files::private_files::no_follow;
 
 /// What is wrong with a trail.
 #[derive(Debug, thiserror::Error)]

@@ -7,10 +7,10 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use super::checkpoint::{Checkpoint, sign};
 use super::{AuditFault, AuditLog};
-use crate::base::clock::WallTime;
-use crate::base::private_files::no_follow;
-use crate::base::replace::replace;
-use crate::base::signing::Signer;
+use optag_core::clock::WallTime;
+use optag_core::signing::Signer;
+use optag_files::private_files::no_follow;
+use optag_files::replace::replace;
 
 impl AuditLog {
     /// Removes the entries from before `until`, but never the last one; how many. Blocking.

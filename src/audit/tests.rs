@@ -1,8 +1,8 @@
 use std::io::Write;
 
 use super::*;
-use crate::base::clock::WallTime;
-use crate::base::signing::Signer;
+use optag_core::clock::WallTime;
+use optag_core::signing::Signer;
 use optag_testing::faults::holds_under;
 
 fn at(day: i64) -> WallTime {

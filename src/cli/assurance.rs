@@ -17,14 +17,14 @@ use super::ConfigArgs;
 use super::installation::existing;
 use crate::app::accounting::pseudonyms;
 use crate::app::config::Config;
-use crate::archive::key;
-use crate::archive::seal::stream::sealed_bytes;
-use crate::archive::store::Store;
 use crate::assurance::cdr::{self, CdrColumns, Cdrs};
 use crate::assurance::{Facts, reconcile};
-use crate::base::clock::{Clock, OsClock, WallTime};
-use crate::base::id::CallId;
 use crate::index::{Index, IndexPlace};
+use optag_core::clock::{Clock, OsClock, WallTime};
+use optag_core::id::CallId;
+use optag_storage::archive::key;
+use optag_storage::archive::seal::stream::sealed_bytes;
+use optag_storage::archive::store::Store;
 
 /// Show how every call of a day ended, and what does not agree with the store or the PBX.
 #[derive(Debug, Args)]
@@ -166,7 +166,7 @@ async fn gather(
 
 /// Calls whose key the spool has.
 fn spooled(config: &Config) -> anyhow::Result<HashSet<CallId>> {
-    let keys = crate::spool::key_dir(&config.spool.dir);
+    let keys = optag_storage::spool::key_dir(&config.spool.dir);
     let Ok(entries) = std::fs::read_dir(keys) else { return Ok(HashSet::new()) };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     Ok(names.filter_map(|name| name.strip_suffix(".key")?.parse().ok()).collect())

@@ -13,9 +13,9 @@ use futures::TryStreamExt;
 use super::ConfigArgs;
 use super::installation::existing;
 use super::transport::Transport;
-use crate::archive::store::Store;
 use crate::audit::{AuditLog, path_in, read_checkpoints};
-use crate::base::signing::{Signed, Signer};
+use optag_core::signing::{Signed, Signer};
+use optag_storage::archive::store::Store;
 
 /// Lines taken at a time.
 const LINES: u64 = 5_000;

@@ -11,9 +11,9 @@ use serde_json::json;
 use super::ConfigArgs;
 use super::installation::existing;
 use super::transport::Transport;
-use crate::base::id::CallId;
-use crate::base::signing::{Signed, Signer};
 use crate::retention::receipt::{KIND, Receipt};
+use optag_core::id::CallId;
+use optag_core::signing::{Signed, Signer};
 
 /// Erase recordings everywhere, for good.
 #[derive(Debug, Args)]

@@ -13,8 +13,8 @@ use tokio::io::AsyncWriteExt;
 
 use super::ConfigArgs;
 use super::transport::{ByteStream, Transport};
-use crate::base::id::CallId;
 use crate::http::VERDICTS;
+use optag_core::id::CallId;
 
 /// Write a recording to a file, or make a link that hands it out once.
 #[derive(Debug, Args)]

@@ -15,12 +15,12 @@ use super::installation::existing;
 use crate::app::delivery::Notes;
 use crate::app::importing::Importer;
 use crate::app::open::open;
-use crate::archive::deliver::Deliverer;
 use crate::http::access::Actor;
 use crate::import::encode::Import;
 use crate::import::report::{FileReport, Totals};
 use crate::import::table;
-use crate::media::encoder::OpusSettings;
+use optag_media::encoder::OpusSettings;
+use optag_storage::archive::deliver::Deliverer;
 
 /// Take in recordings of an earlier system. Stop the recorder first.
 #[derive(Debug, Args)]

@@ -12,12 +12,12 @@ use super::ConfigArgs;
 use super::installation::existing;
 use crate::app::config::{Config, MasterKeySource};
 use crate::app::master_key;
-use crate::archive::key::day;
-use crate::archive::seal::day_keys::{DayKey, DayKeys, end_of};
-use crate::archive::seal::identity::Recipient;
-use crate::archive::store::Store;
-use crate::archive::vault::{Escrow, Vault};
-use crate::base::clock::{Clock, OsClock};
+use optag_core::clock::{Clock, OsClock};
+use optag_storage::archive::key::day;
+use optag_storage::archive::seal::day_keys::{DayKey, DayKeys, end_of};
+use optag_storage::archive::seal::identity::Recipient;
+use optag_storage::archive::store::Store;
+use optag_storage::archive::vault::{Escrow, Vault};
 
 /// List, renew, copy and destroy the keys that recordings are sealed with.
 #[derive(Debug, Args)]

@@ -21,9 +21,9 @@ use crate::load::sender::SenderPool;
 use crate::load::sip::Target;
 use crate::load::sip::shape::Shape;
 use crate::load::speech::Voices;
-use crate::media::codec::{Encoding, table};
-use crate::media::rtp::srtp::Suite;
 use optag_media::codec::coded::{Codec, Format};
+use optag_media::codec::{Encoding, table};
+use optag_media::rtp::srtp::Suite;
 
 /// Share of the time that a party of a conversation talks.
 const CONVERSATION: f64 = 0.45;

@@ -15,9 +15,9 @@ use crate::app::master_key;
 use crate::app::open::{Opened, open};
 use crate::app::recovering::settle_recovered;
 use crate::app::resuming::Resumed;
-use crate::archive::seal::day_keys::DayKeys;
 use crate::retention::deletion_log::{Cause, DeletionLog};
 use optag_files::disk::{Disk, OsDisk};
+use optag_storage::archive::seal::day_keys::DayKeys;
 
 /// Deliver the spool of a dead recorder from this machine.
 #[derive(Debug, Args)]

@@ -9,9 +9,9 @@ use super::ConfigArgs;
 use super::installation::existing;
 use crate::app::open::open;
 use crate::app::replaying::replay;
-use crate::base::private::Private;
 use crate::http::access::Actor;
 use crate::http::audit::{Audit, AuditAction, AuditEntry};
+use optag_core::private::Private;
 
 /// Erase anew what a restored backup brought back. Stop the recorder first.
 #[derive(Debug, Args)]

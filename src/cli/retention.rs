@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::ConfigArgs;
 use super::transport::Transport;
-use crate::base::id::CallId;
+use optag_core::id::CallId;
 
 /// Prove that nothing is older than it may be; hold recordings; confirm the clock.
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::ConfigArgs;
 use super::transport::Transport;
-use crate::call::verdict::VerdictWanted;
+use optag_core::call::verdict::VerdictWanted;
 
 /// Find recordings by number, name, department and time.
 #[derive(Debug, Args)]

@@ -7,9 +7,9 @@ use clap::{Args, Subcommand};
 
 use super::ConfigArgs;
 use super::installation::existing;
-use crate::base::clock::{Clock, OsClock};
 use crate::http::access::Role;
 use crate::http::tokens::Tokens;
+use optag_core::clock::{Clock, OsClock};
 
 /// Make, list and revoke access tokens. A running recorder follows at once.
 #[derive(Debug, Args)]

@@ -14,14 +14,14 @@ use tower::ServiceExt;
 
 use crate::app;
 use crate::app::open::{Access, Opened};
-use crate::base::id::CallId;
-use crate::base::private::Private;
-use crate::call::ConsentState;
 use crate::cli::ConfigArgs;
 use crate::cli::installation::existing;
 use crate::http::access::Actor;
 use crate::http::{Limits, Services, router};
-use crate::signalling::feed::{AdmitError, Admitted, CallView, Control, ControlError, Feed, Named, NewCall};
+use optag_core::call::ConsentState;
+use optag_core::id::CallId;
+use optag_core::private::Private;
+use optag_sip::feed::{AdmitError, Admitted, CallView, Control, ControlError, Feed, Named, NewCall};
 
 /// An answer whose body may be long.
 pub type ByteStream = Pin<Box<dyn Stream<Item = anyhow::Result<Bytes>> + Send>>;

@@ -13,10 +13,10 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use super::sheet::Language;
-use crate::base::clock::WallTime;
-use crate::base::hex::hex;
-use crate::base::id::CallId;
-use crate::base::replace::replace_json;
+use optag_core::clock::WallTime;
+use optag_core::hex::hex;
+use optag_core::id::CallId;
+use optag_files::replace::replace_json;
 
 /// Most links that are open at a time.
 const LINKS: usize = 10_000;

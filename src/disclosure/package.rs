@@ -11,7 +11,7 @@ use age::secrecy::SecretString;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use crate::base::private::Private;
+use optag_core::private::Private;
 
 /// Fewest characters of a passphrase.
 pub const PASSPHRASE_CHARS: usize = 12;

@@ -7,9 +7,9 @@
 use jiff::tz::TimeZone;
 
 use super::owner::Owner;
-use crate::base::clock::WallTime;
-use crate::base::id::CallId;
-use crate::call::{ConsentHow, ConsentRecord, ConsentState};
+use optag_core::call::{ConsentHow, ConsentRecord, ConsentState};
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
 
 /// Language of a sheet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -331,7 +331,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::Evidence;
+    use optag_core::call::Evidence;
 
     fn sheet(language: Language, owner: &Owner, check: impl Fn(String, String)) {
         let at = WallTime::from_unix_micros(1_700_000_000_000_000);

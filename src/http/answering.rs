@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 use super::access::{Actor, Role};
 use super::call_body::Wrong;
 use super::problem::Problem;
-use crate::base::limit;
-use crate::call::{Answer, ConsentHow, Evidence};
-use crate::signalling::feed::Control;
+use optag_core::call::{Answer, ConsentHow, Evidence};
+use optag_core::limit;
+use optag_sip::feed::Control;
 
 /// By which way an answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]

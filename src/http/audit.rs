@@ -3,9 +3,9 @@
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-use crate::base::clock::WallTime;
-use crate::base::id::CallId;
-use crate::base::private::Private;
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_core::private::Private;
 
 /// Keeps the trail of look-ups.
 pub trait Audit: Send + Sync {

@@ -8,14 +8,14 @@ use utoipa::ToSchema;
 use super::offer::Offer;
 use super::problem::{FieldError, Problem};
 use super::stream_body::{Leave, StreamBody};
-use crate::base::clock::WallTime;
-use crate::base::id::CallId;
-use crate::base::limit;
-use crate::base::private::Private;
-use crate::call::text::{clean, is_plain};
-use crate::call::{ConsentState, Outcome, StreamRole};
-use crate::media::output::StreamCounts;
-use crate::signalling::feed::{CallView, NewCall};
+use optag_core::call::text::{clean, is_plain};
+use optag_core::call::{ConsentState, Outcome, StreamRole};
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_core::limit;
+use optag_core::private::Private;
+use optag_media::output::StreamCounts;
+use optag_sip::feed::{CallView, NewCall};
 
 /// A call to announce.
 #[derive(Deserialize, ToSchema)]

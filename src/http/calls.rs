@@ -16,9 +16,9 @@ use super::json::{Body, MaybeBody};
 use super::params::Id;
 use super::problem::Problem;
 use super::router::Services;
-use crate::base::limit;
-use crate::call::Answer;
-use crate::signalling::feed::{AdmitError, Control, ControlError};
+use optag_core::call::Answer;
+use optag_core::limit;
+use optag_sip::feed::{AdmitError, Control, ControlError};
 
 /// Seconds after which a feed may try a refused call again.
 const RETRY_S: u32 = 5;
@@ -211,7 +211,7 @@ pub async fn end(
 
 pub(super) async fn steer(
     services: &Services,
-    id: crate::base::id::CallId,
+    id: optag_core::id::CallId,
     control: Control,
 ) -> Result<Json<CallAnswer>, Problem> {
     let feed = services.feed.clone();

@@ -13,7 +13,7 @@ use super::recordings::{audit, unanswered};
 use super::router::Services;
 use super::steward::{CandidatePage, CandidateQuery};
 use super::told::{self, TOLERANCE_MIN, TOLERANCE_MOST_MIN};
-use crate::base::private::Private;
+use optag_core::private::Private;
 
 /// Candidates where the request does not say how many.
 const MOST: usize = 20;

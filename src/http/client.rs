@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use axum::http::{Extensions, HeaderMap};
 
-use crate::base::owner::owner;
-use crate::signalling::siprec::config::AllowList;
+use optag_core::owner::owner;
+use optag_sip::siprec::config::AllowList;
 
 /// The other end of a request's connection.
 #[derive(Clone, Copy, Debug)]

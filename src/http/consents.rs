@@ -16,10 +16,10 @@ use super::guard::to_its_end;
 use super::json::Body;
 use super::problem::Problem;
 use super::router::Services;
-use crate::base::id::CallId;
-use crate::base::limit;
-use crate::base::private::Private;
-use crate::call::Answer;
+use optag_core::call::Answer;
+use optag_core::id::CallId;
+use optag_core::limit;
+use optag_core::private::Private;
 
 /// An answer to the consent prompt of a call that has this name. Exactly one name is given.
 #[derive(Deserialize, ToSchema)]

@@ -59,7 +59,7 @@ fn problem(description: &str) -> RefOr<utoipa::openapi::Response> {
 
 #[cfg(test)]
 mod tests {
-    use crate::base::limit;
+    use optag_core::limit;
 
     #[test]
     fn the_length_that_the_document_names_is_the_limit() {

@@ -18,9 +18,9 @@ use super::problem::Problem;
 use super::recordings::{audit, unanswered};
 use super::router::Services;
 use super::steward::{ErasurePreview, TARGETS_MOST};
-use crate::base::id::CallId;
-use crate::base::limit;
-use crate::base::private::Private;
+use optag_core::id::CallId;
+use optag_core::limit;
+use optag_core::private::Private;
 
 /// Characters of a request's number.
 const REQUEST_CHARS: usize = 64;
@@ -215,7 +215,7 @@ pub async fn progress(
 fn check(params: &mut Params, reason: &str, request: Option<&str>) {
     let proper = !reason.trim().is_empty()
         && reason.chars().count() <= limit::TEXT_CHARS
-        && crate::call::text::is_plain(reason);
+        && optag_core::call::text::is_plain(reason);
     if !proper {
         params.wrong("reason", format!("required: 1 to {} characters", limit::TEXT_CHARS));
     }

@@ -18,15 +18,15 @@ use super::library::*;
 use super::router::{Limits, Services, router};
 use super::steward::*;
 use super::tokens::Tokens;
-use crate::base::clock::{OsClock, WallTime};
-use crate::base::id::CallId;
-use crate::base::private::Private;
-use crate::call::consent::ConsentError;
-use crate::call::{ConsentState, StreamRole, StreamVerdict};
 use crate::disclosure::links::Links;
 use crate::disclosure::owner::Owner;
-use crate::media::output::StreamCounts;
-use crate::signalling::feed::*;
+use optag_core::call::consent::ConsentError;
+use optag_core::call::{ConsentState, StreamRole, StreamVerdict};
+use optag_core::clock::{OsClock, WallTime};
+use optag_core::id::CallId;
+use optag_core::private::Private;
+use optag_media::output::StreamCounts;
+use optag_sip::feed::*;
 
 /// The caller's number that no log line may show.
 pub const NUMBER: &str = "+4512345678";

@@ -25,11 +25,11 @@ use super::playback::{VERDICTS, verdicts};
 use super::problem::Problem;
 use super::recordings::{audit, audit_failure, unanswered};
 use super::router::Services;
-use crate::base::id::CallId;
-use crate::base::private::Private;
-use crate::call::StreamRole;
 use crate::disclosure::package::{self, PASSPHRASE_CHARS};
 use crate::disclosure::sheet::{Action, Language, Sheet, Use};
+use optag_core::call::StreamRole;
+use optag_core::id::CallId;
+use optag_core::private::Private;
 
 /// Blocks that may wait for a slow listener.
 const WAITING: usize = 2;

@@ -26,9 +26,9 @@ use super::params::{Id, Params};
 use super::problem::Problem;
 use super::recordings::{audit, unanswered};
 use super::router::Services;
-use crate::base::clock::WallTime;
 use crate::disclosure::links::{AGAIN_MIN, Link, LinkError, MOST_HOURS, NewLink, secret};
 use crate::disclosure::sheet::Language;
+use optag_core::clock::WallTime;
 
 /// Requests without a login that one address may make at once; then [`REFILL_PER_S`].
 const BURST: f64 = 30.0;

@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::recordings::{audit, unanswered};
 use super::router::Services;
 use super::steward::{HoldView, NewHold};
-use crate::base::limit;
+use optag_core::limit;
 
 /// Holds a recording: it neither expires nor is erased on request until the hold ends or is
 /// lifted. Past the recording's own limit only on a lawful basis that the configuration names.
@@ -33,7 +33,7 @@ pub async fn place(
         let proper = |text: &String| {
             !text.trim().is_empty()
                 && text.chars().count() <= limit::TEXT_CHARS
-                && crate::call::text::is_plain(text)
+                && optag_core::call::text::is_plain(text)
         };
         if text.is_some_and(|text| !proper(text)) {
             params.wrong(field, format!("1 to {} characters", limit::TEXT_CHARS));

@@ -7,7 +7,7 @@ use axum::http::{HeaderValue, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
-use crate::base::limit;
+use optag_core::limit;
 
 /// The body of a request.
 pub struct Body<T>(pub T);

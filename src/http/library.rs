@@ -10,12 +10,12 @@ use utoipa::ToSchema;
 
 use super::position::Position;
 pub use super::range::ByteRange;
-use crate::base::clock::WallTime;
-use crate::base::id::CallId;
-use crate::base::private::Private;
-use crate::call::verdict::VerdictWanted;
-use crate::call::{CallContext, ConsentRecord, StreamFacts, StreamVerdict};
-use crate::media::output::{EndedBy, Gap, StreamCounts};
+use optag_core::call::verdict::VerdictWanted;
+use optag_core::call::{CallContext, ConsentRecord, StreamFacts, StreamVerdict};
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_core::private::Private;
+use optag_media::output::{EndedBy, Gap, StreamCounts};
 
 /// The recordings.
 pub trait Library: Send + Sync {

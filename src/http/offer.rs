@@ -7,8 +7,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::base::base64;
-use crate::media::rtp::srtp::{SrtpKey, Suite};
+use optag_core::base64;
+use optag_media::rtp::srtp::{SrtpKey, Suite};
 
 /// A key that was drawn for a stream.
 #[derive(Clone, Serialize, ToSchema)]

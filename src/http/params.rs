@@ -9,9 +9,9 @@ use axum::http::request::Parts;
 use super::access::Actor;
 use super::audit::Purpose;
 use super::problem::{FieldError, Problem};
-use crate::base::clock::WallTime;
-use crate::base::id::CallId;
-use crate::base::limit;
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_core::limit;
 
 /// The `id` in a path.
 pub struct Id(pub CallId);
@@ -22,10 +22,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Path(text) = Path::<String>::from_request_parts(parts, state)
             .await
-            .map_err(|_| Problem::field("id", crate::base::id::BadCallId.to_string()))?;
+            .map_err(|_| Problem::field("id", optag_core::id::BadCallId.to_string()))?;
         text.parse()
             .map(Self)
-            .map_err(|error: crate::base::id::BadCallId| Problem::field("id", error.to_string()))
+            .map_err(|error: optag_core::id::BadCallId| Problem::field("id", error.to_string()))
     }
 }
 
@@ -54,7 +54,7 @@ impl Params {
     /// Takes a text of 1 to [`limit::TEXT_CHARS`] characters. An empty one counts as absent.
     pub fn text(&mut self, name: &'static str) -> Option<String> {
         let value = self.take(name).filter(|value| !value.is_empty())?;
-        if value.chars().count() > limit::TEXT_CHARS || !crate::call::text::is_plain(&value) {
+        if value.chars().count() > limit::TEXT_CHARS || !optag_core::call::text::is_plain(&value) {
             self.wrong(name, format!("at most {} characters, no control characters", limit::TEXT_CHARS));
             return None;
         }

@@ -15,7 +15,7 @@ use super::params::{Id, Params};
 use super::problem::Problem;
 use super::recordings::{audit, audit_failure, unanswered};
 use super::router::Services;
-use crate::call::StreamVerdict;
+use optag_core::call::StreamVerdict;
 
 /// Header of a recording that is taken out: the verdict on each stream, in channel order.
 pub const VERDICTS: &str = "optag-verdicts";

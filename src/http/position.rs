@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::base::clock::WallTime;
-use crate::base::id::CallId;
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
 
 /// A place in the list of recordings, newest first: the page after it begins there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

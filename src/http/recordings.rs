@@ -10,10 +10,10 @@ use super::library::{LibraryError, Page, RecordingDetail, SearchQuery};
 use super::params::{Id, Params};
 use super::problem::Problem;
 use super::router::Services;
-use crate::base::id::CallId;
-use crate::base::private::Private;
-use crate::call::verdict::VerdictWanted;
 use crate::metrics;
+use optag_core::call::verdict::VerdictWanted;
+use optag_core::id::CallId;
+use optag_core::private::Private;
 
 /// Recordings on a page where the request does not say.
 const PAGE_SIZE: u16 = 50;

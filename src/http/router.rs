@@ -22,12 +22,12 @@ use super::{
     calls, candidates, consents, document, erasures, handout, handout_links, holds, me, oversight, playback,
     recordings, streams,
 };
-use crate::base::clock::Clock;
-use crate::base::limit;
 use crate::disclosure::links::Links;
 use crate::disclosure::owner::Owner;
 use crate::metrics::exporter::Exporter;
-use crate::signalling::feed::Feed;
+use optag_core::clock::Clock;
+use optag_core::limit;
+use optag_sip::feed::Feed;
 
 /// What the API stands on.
 #[derive(Clone)]

@@ -23,8 +23,8 @@ use tower::ServiceExt;
 
 use super::client::Peer;
 use super::patience::{Activity, Busy, Patient};
-use crate::base::owner::owner;
 use crate::metrics::{self, ConnectionClosed};
+use optag_core::owner::owner;
 
 /// Pause after the system refused a connection (no descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 
 use super::access::Actor;
 use super::library::{EraseReceipt, LibraryError, RecordingSummary};
-use crate::base::clock::WallTime;
-use crate::base::id::CallId;
-use crate::base::private::Private;
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_core::private::Private;
 
 /// Most recordings that one request may erase.
 pub const TARGETS_MOST: usize = 1_000;

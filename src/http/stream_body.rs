@@ -10,12 +10,12 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use super::call_body::Wrong;
 use super::offer::{DrawnKey, Offer, draw_key, draw_ssrc};
-use crate::base::base64;
-use crate::base::limit;
-use crate::call::StreamRole;
-use crate::media::codec::{Encoding, table};
-use crate::media::rtp::srtp::{SrtpKey, Suite};
-use crate::signalling::feed::{EventFormat, ExpectedSource, NewStream, PayloadFormat, RtcpPlan, SrtpPlan};
+use optag_core::base64;
+use optag_core::call::StreamRole;
+use optag_core::limit;
+use optag_media::codec::{Encoding, table};
+use optag_media::rtp::srtp::{SrtpKey, Suite};
+use optag_sip::feed::{EventFormat, ExpectedSource, NewStream, PayloadFormat, RtcpPlan, SrtpPlan};
 
 /// RFC 4733 payload type that nearly everyone uses.
 const TELEPHONE_EVENT: u8 = 101;

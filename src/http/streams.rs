@@ -14,9 +14,9 @@ use super::params::Id;
 use super::problem::Problem;
 use super::router::Services;
 use super::stream_body::{Leave, StreamBody};
-use crate::base::id::CallId;
-use crate::call::StreamRole;
-use crate::signalling::feed::{Control, ControlError};
+use optag_core::call::StreamRole;
+use optag_core::id::CallId;
+use optag_sip::feed::{Control, ControlError};
 
 /// Lets a stream join and opens a port for it. Its channel is silent until now.
 #[utoipa::path(post, path = "/api/v1/calls/{id}/streams", tag = "calls", params(("id" = String, Path)),
@@ -115,7 +115,7 @@ pub async fn drop_stream(
 /// The call, and the index and role of the stream with this label.
 fn find(services: &Services, id: &str, label: &str) -> Result<(CallId, u8, StreamRole), Problem> {
     let id: CallId =
-        id.parse().map_err(|error: crate::base::id::BadCallId| Problem::field("id", error.to_string()))?;
+        id.parse().map_err(|error: optag_core::id::BadCallId| Problem::field("id", error.to_string()))?;
     let view = services.feed.call(id).ok_or_else(|| not_steered(ControlError::NoSuchCall(id)))?;
     let found = view.streams.iter().position(|stream| stream.label == label);
     let at =

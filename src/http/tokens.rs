@@ -14,10 +14,10 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use super::access::{Actor, Role};
-use crate::base::clock::WallTime;
-use crate::base::hex::hex;
-use crate::base::limit;
-use crate::base::replace::replace_json;
+use optag_core::clock::WallTime;
+use optag_core::hex::hex;
+use optag_core::limit;
+use optag_files::replace::replace_json;
 
 /// Begins every token, so that scanners for leaked secrets can tell what it is.
 const PREFIX: &str = "optag_";
@@ -117,7 +117,10 @@ impl Tokens {
     /// Makes a token and returns it: the only time that it is seen.
     pub fn create(&self, name: &str, role: Role, now: WallTime) -> Result<String, TokenError> {
         let mut loaded = self.fresh()?;
-        if name.is_empty() || name.chars().count() > limit::TEXT_CHARS || !crate::call::text::is_plain(name) {
+        if name.is_empty()
+            || name.chars().count() > limit::TEXT_CHARS
+            || !optag_core::call::text::is_plain(name)
+        {
             return Err(TokenError::BadName);
         }
         if loaded.tokens.iter().any(|stored| stored.name == name) {

@@ -4,7 +4,7 @@
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 
-use crate::base::clock::WallTime;
+use optag_core::clock::WallTime;
 
 /// How far off a caller's memory may be where the request does not say. Units: minutes.
 pub const TOLERANCE_MIN: i64 = 15;

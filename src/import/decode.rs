@@ -20,7 +20,7 @@ use super::file::{AudioFile, Part};
 use super::opus::{self, OpusPackets};
 use super::speech::{Speech, SpeechFile};
 use super::wave::{self, Coding, Wave};
-use crate::base::limit;
+use optag_core::limit;
 
 /// Slowest rate of samples that is taken. Units: Hz.
 pub const LEAST_RATE_HZ: u32 = 4_000;

@@ -5,16 +5,16 @@
 use super::decode::{Block, DecodeError, Decoder};
 use super::resample::{Resampler, opus_rate};
 use super::table::Row;
-use crate::base::id::CallId;
-use crate::base::limit;
-use crate::call::{
+use optag_core::call::{
     CallFacts, ConsentHow, ConsentRecord, ConsentState, Department, Evidence, Outcome, StreamFacts,
     StreamRole, Terms,
 };
-use crate::media::background::{Sound, is_silent, peak};
-use crate::media::encoder::{Encoder, OpusSettings};
-use crate::media::output::{Ended, EndedBy, FRAME_MS, MediaBlock, StreamCounts};
-use crate::spool::record::Body;
+use optag_core::id::CallId;
+use optag_core::limit;
+use optag_media::background::{Sound, is_silent, peak};
+use optag_media::encoder::{Encoder, OpusSettings};
+use optag_media::output::{Ended, EndedBy, FRAME_MS, MediaBlock, StreamCounts};
+use optag_storage::spool::record::Body;
 
 /// Frames of a block: 1 s.
 const BLOCK_FRAMES: usize = 50;

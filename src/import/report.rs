@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::base::id::CallId;
+use optag_core::id::CallId;
 
 /// A file's line in the report. It names the file as the table does, and nobody.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -8,10 +8,10 @@ use std::io::{self, Read};
 
 use super::decode::DecodeError;
 use super::file::{AudioFile, Part};
-use crate::base::limit;
-use crate::media::codec::Encoding;
-use crate::media::codec::decoder::Decoder;
-use crate::media::codec::gsm::{FRAME_BYTES, FRAME_SAMPLES, GsmDecoder, PAIR_BYTES};
+use optag_core::limit;
+use optag_media::codec::Encoding;
+use optag_media::codec::decoder::Decoder;
+use optag_media::codec::gsm::{FRAME_BYTES, FRAME_SAMPLES, GsmDecoder, PAIR_BYTES};
 
 /// Bytes and samples of 20 ms of G.722.
 const G722_BYTES: usize = 160;

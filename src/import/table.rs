@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
-use crate::base::clock::WallTime;
-use crate::base::limit;
-use crate::base::private::Private;
-use crate::call::text::is_plain;
+use optag_core::call::text::is_plain;
+use optag_core::clock::WallTime;
+use optag_core::limit;
+use optag_core::private::Private;
 
 /// Words that say yes in the column `consent`, in lower case.
 pub const YES: [&str; 7] = ["yes", "y", "ja", "true", "1", "granted", "given"];

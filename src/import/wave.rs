@@ -5,12 +5,12 @@
 //! file is audio to its end. Sources: Multimedia Programming Interface and Data Specifications 1.0
 //! (RIFF, `WAVE`); RFC 2361 (format tags); EBU Tech 3306 and ITU-R BS.2088 (RF64, BW64, `ds64`).
 
-use crate::base::limit;
+use optag_core::limit;
 
 use super::decode::{DecodeError, check_channels, check_rate};
 use super::file::AudioFile;
 use super::speech::Speech;
-use crate::media::codec::gsm::PAIR_BYTES;
+use optag_media::codec::gsm::PAIR_BYTES;
 
 /// Chunks looked at before the audio; real files have a handful.
 const MOST_CHUNKS: usize = 1_000;

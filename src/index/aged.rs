@@ -3,8 +3,8 @@
 use sqlx::Row;
 
 use super::{Index, IndexError, id_of};
-use crate::base::clock::WallTime;
-use crate::base::id::CallId;
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
 
 /// A recording that was still there after its time.
 #[derive(Clone, Debug, PartialEq, Eq)]

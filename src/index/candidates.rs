@@ -12,10 +12,10 @@ use super::likeness::{self, NumberLikeness};
 use super::query::Number;
 use super::statement::Statement;
 use super::{Index, IndexError, IndexRow, id_of};
-use crate::base::clock::WallTime;
-use crate::base::id::CallId;
-use crate::base::private::Private;
-use crate::call::number::normalise;
+use optag_core::call::number::normalise;
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_core::private::Private;
 
 /// Rows of a window that are compared; beyond them the window must be narrower.
 const ROWS_MOST: u32 = 20_000;

@@ -2,9 +2,9 @@
 
 use super::query::{Asked, Number, Query};
 use super::statement::Statement;
-use crate::call::StreamVerdict;
-use crate::call::verdict::VerdictWanted;
 use crate::index::database::Database;
+use optag_core::call::StreamVerdict;
+use optag_core::call::verdict::VerdictWanted;
 
 /// Digits from which a part of a number is looked for at its end.
 pub const PART_DIGITS: usize = 4;

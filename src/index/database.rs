@@ -13,8 +13,8 @@ use tokio::sync::OnceCell;
 
 use super::IndexError;
 use super::hosts::addresses;
-use crate::base::private::Private;
-use crate::base::private_files::{NotPrivate, make_private_file, private_file};
+use optag_core::private::Private;
+use optag_files::private_files::{NotPrivate, make_private_file, private_file};
 
 /// Connections that write: writers of SQLite wait for each other anyway.
 const WRITERS: u32 = 4;

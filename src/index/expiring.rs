@@ -3,8 +3,8 @@
 use sqlx::Row;
 
 use super::{Index, IndexError};
-use crate::base::clock::WallTime;
-use crate::base::id::CallId;
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
 
 impl Index {
     /// Recordings whose time is up at `now` and was not at `after`, of calls admitted since `since`:

@@ -31,12 +31,12 @@ pub use sessions::{Pseudonyms, SessionRow};
 
 use self::database::Database;
 use self::statement::storable;
-use crate::archive::manifest::Manifest;
-use crate::base::clock::WallTime;
-use crate::base::id::CallId;
-use crate::base::private::Private;
-use crate::call::number::normalise;
-use crate::call::{Outcome, StreamVerdict};
+use optag_core::call::number::normalise;
+use optag_core::call::{Outcome, StreamVerdict};
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_core::private::Private;
+use optag_storage::archive::manifest::Manifest;
 
 /// Why the index did not do what was asked.
 #[derive(Debug, thiserror::Error)]

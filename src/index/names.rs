@@ -12,8 +12,8 @@ use super::database::{Database, Kind};
 use super::query::{Asked, COUNTED, Found, LOOKED_AT, PART_NAME, Position, Query};
 use super::statement::Statement;
 use super::{Index, IndexError};
-use crate::base::clock::WallTime;
-use crate::base::id::CallId;
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
 
 /// Names that are looked at for a part that is shorter than a trigram.
 const SHORT: i64 = 50_000;

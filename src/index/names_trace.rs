@@ -10,7 +10,7 @@ use sqlx::{Any, Row, Transaction};
 
 use super::database::{Database, Kind};
 use super::query::PART_NAME;
-use crate::base::id::CallId;
+use optag_core::id::CallId;
 
 impl Database {
     /// The name in the index of names, where SQLite has one.

@@ -11,11 +11,11 @@ use super::conditions::{Along, after, checks, department_and_time, page};
 use super::names::{NamesBy, has_trigrams};
 use super::statement::Statement;
 use super::{Index, IndexError, IndexRow, fold, read};
-use crate::base::clock::WallTime;
-use crate::base::id::CallId;
-use crate::base::private::Private;
-use crate::call::number::normalise;
-use crate::call::verdict::VerdictWanted;
+use optag_core::call::number::normalise;
+use optag_core::call::verdict::VerdictWanted;
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_core::private::Private;
 
 /// Characters from which a part of a name is looked for by its trigrams.
 pub(super) const PART_NAME: usize = 3;

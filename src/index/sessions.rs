@@ -10,12 +10,12 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::{Index, IndexError, IndexRow, read};
-use crate::base::clock::WallTime;
-use crate::base::hex::hex;
-use crate::base::id::CallId;
-use crate::call::context::name_keys;
-use crate::call::number::normalise;
-use crate::call::{Account, Unrecorded};
+use optag_core::call::context::name_keys;
+use optag_core::call::number::normalise;
+use optag_core::call::{Account, Unrecorded};
+use optag_core::clock::WallTime;
+use optag_core::hex::hex;
+use optag_core::id::CallId;
 
 /// Bytes of a keyed hash that are kept: enough to tell a day's calls apart.
 const HASH_BYTES: usize = 12;

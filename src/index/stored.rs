@@ -4,8 +4,8 @@
 use sqlx::Row;
 
 use super::{Index, IndexError};
-use crate::archive::looking::{Stored, StoredObject};
-use crate::base::id::CallId;
+use optag_core::id::CallId;
+use optag_storage::archive::looking::{Stored, StoredObject};
 
 /// Uploads of one recording that are remembered; the store's lists are the other way to find them.
 const UPLOADS: usize = 64;

@@ -16,10 +16,10 @@ use super::sip::session::Met;
 use super::speech::{RATE_HZ, Voices};
 use super::srtp;
 use super::verify::{Match, Spoken, compare};
-use crate::call::outcome::Outcome;
-use crate::media::output::GapReason;
-use crate::media::rtp::srtp::Suite;
+use optag_core::call::outcome::Outcome;
 use optag_media::codec::coded::{Coded, Format};
+use optag_media::output::GapReason;
+use optag_media::rtp::srtp::Suite;
 
 /// When the caller answers, after the call began. Units: ms.
 pub const ANSWER_MS: u64 = 1_000;

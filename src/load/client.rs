@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use super::feed::{Admitted, Announcement};
 use super::speech::RATE_HZ;
 use super::srtp;
-use crate::base::clock::WallTime;
-use crate::media::output::Gap;
+use optag_core::clock::WallTime;
+use optag_media::output::Gap;
 
 /// A client with a token.
 #[derive(Clone)]
@@ -45,7 +45,7 @@ pub struct OutcomeView {
 #[derive(Clone, Debug, Deserialize)]
 pub struct StreamView {
     /// Its counters.
-    pub counts: crate::media::output::StreamCounts,
+    pub counts: optag_media::output::StreamCounts,
 }
 
 /// A recording's times.

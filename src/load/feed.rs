@@ -10,8 +10,8 @@ use super::sip::link::Link;
 use super::sip::session::{Met, Session};
 use super::sip::shape::{Shape, Told};
 use super::sip::{Identity, Target};
-use crate::media::rtp::srtp::SrtpKey;
 use optag_media::codec::coded::Codec;
+use optag_media::rtp::srtp::SrtpKey;
 
 /// A call as it is announced.
 #[derive(Clone, Debug)]

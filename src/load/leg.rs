@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::srtp::Protection;
-use crate::media::rtp::srtp::SrtpKey;
 use optag_media::codec::coded::Coded;
+use optag_media::rtp::srtp::SrtpKey;
 
 /// Payload type of key events.
 const EVENTS: u8 = 101;

@@ -10,7 +10,7 @@ use super::lateness::Lateness;
 use super::prove::SenderReport;
 use super::recorder::Cost;
 use super::sip::session::Met;
-use crate::call::outcome::Outcome;
+use optag_core::call::outcome::Outcome;
 
 /// Recordings that do not match are named up to so many.
 const NAMED: usize = 5;

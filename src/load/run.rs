@@ -12,8 +12,8 @@ use super::feed::Feed;
 use super::impairment::Impairment;
 use super::report::Report;
 use super::sip::session::Met;
-use crate::media::rtp::srtp::Suite;
 use optag_media::codec::coded::Format;
+use optag_media::rtp::srtp::Suite;
 
 /// How long a recording may take to reach the store.
 const DELIVERY: Duration = Duration::from_secs(60);

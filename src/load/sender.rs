@@ -13,7 +13,7 @@ use super::batch::{Batch, thread_cpu_ns};
 use super::impairment::{Fate, Line};
 use super::lateness::Lateness;
 use super::leg::Leg;
-use crate::base::clock::{Clock, OsClock, WallTime};
+use optag_core::clock::{Clock, OsClock, WallTime};
 
 /// Time between two looks at the schedule.
 const STEP: Duration = Duration::from_millis(2);

@@ -7,8 +7,8 @@
 
 use anyhow::Context;
 
-use crate::base::base64;
-use crate::media::rtp::srtp::{OVERHEAD_BYTES, SrtpKey, SrtpSender, Suite};
+use optag_core::base64;
+use optag_media::rtp::srtp::{OVERHEAD_BYTES, SrtpKey, SrtpSender, Suite};
 
 /// New keys of a call's streams, the caller's first.
 ///

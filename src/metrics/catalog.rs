@@ -1,7 +1,7 @@
 //! The table of metrics: name, kind, labels, help.
 
-use crate::base::latency;
-use crate::call::StreamVerdict;
+use optag_core::call::StreamVerdict;
+use optag_core::latency;
 
 /// A metric.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 use ::metrics::{counter, gauge};
 
 use super::catalog as c;
-use crate::call::StreamVerdict;
+use optag_core::call::StreamVerdict;
 
 /// What became of a stream of a recording that was stored.
 pub fn stream_judged(verdict: StreamVerdict) {

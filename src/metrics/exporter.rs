@@ -96,8 +96,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::call::{ConsentHow, ConsentState, NoAudio, Outcome};
     use crate::metrics;
+    use optag_core::call::{ConsentHow, ConsentState, NoAudio, Outcome};
 
     fn rendered() -> String {
         let (recorder, exporter) = Exporter::build();

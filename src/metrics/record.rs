@@ -5,9 +5,9 @@ use std::time::Duration;
 use ::metrics::{counter, gauge, histogram};
 
 use super::catalog as c;
-use crate::call::{ConsentHow, ConsentState, Outcome};
-use crate::media::output::StreamCounts;
-use crate::signalling::feed::AdmitError;
+use optag_core::call::{ConsentHow, ConsentState, Outcome};
+use optag_media::output::StreamCounts;
+use optag_sip::feed::AdmitError;
 
 /// A call asked to be admitted.
 pub fn admission(error: Option<&AdmitError>) {
@@ -122,7 +122,7 @@ pub enum RefusedPacket {
     Probation,
     /// Of a payload type that the stream has not.
     PayloadType,
-    /// Longer than [`DATAGRAM_BYTES`](crate::base::limit::DATAGRAM_BYTES).
+    /// Longer than [`DATAGRAM_BYTES`](optag_core::limit::DATAGRAM_BYTES).
     Oversized,
     /// SRTP that no key proves.
     Unproved,

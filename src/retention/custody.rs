@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use super::deletion_log::{DeletionLog, Order, Relation};
 use super::erase::EraseError;
 use super::holds::Holds;
-use crate::base::id::CallId;
-use crate::base::signing::Signer;
 use crate::retention::deletion_log::Cause;
+use optag_core::id::CallId;
+use optag_core::signing::Signer;
 
 /// The guard.
 #[derive(Debug)]

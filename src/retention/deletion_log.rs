@@ -22,8 +22,8 @@ use super::log_entry::{Chain, Entry, outline, parse};
 use super::log_file::LogFile;
 use super::log_state::{State, damaged, is_of};
 use super::log_table::Table;
-use crate::base::clock::WallTime;
-use crate::base::id::CallId;
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
 use optag_files::disk::{Disk, OsDisk};
 
 /// Recordings that are kept beside the table until it is made anew.

@@ -13,14 +13,14 @@ use super::deletion_log::{Cause, DeletionLog, Done, LogError, Order};
 use super::holds::Hold;
 use super::sweep;
 use super::under_way::UnderWay;
-use crate::archive::copies::{ROUNDS, StoredCopy};
-use crate::archive::looking::{Look, Sought, Stored};
-use crate::archive::store::{Store, StoreError};
-use crate::base::causes::causes;
-use crate::base::clock::WallTime;
-use crate::base::id::CallId;
-use crate::base::limit;
 use crate::index::{Index, IndexError};
+use optag_core::causes::causes;
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_core::limit;
+use optag_storage::archive::copies::{ROUNDS, StoredCopy};
+use optag_storage::archive::looking::{Look, Sought, Stored};
+use optag_storage::archive::store::{Store, StoreError};
 
 /// Keeps orders.
 pub trait Orders: Send + Sync {

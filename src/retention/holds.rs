@@ -15,9 +15,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::clock::WallTime;
-use crate::base::id::CallId;
-use crate::base::replace::replace_json;
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_files::replace::replace_json;
 
 /// Recordings held at a time.
 const HOLDS_MOST: usize = 10_000;

@@ -2,7 +2,7 @@
 //! what is due since. Out: yes, or why someone must look first: a clock that is wrong shows as more
 //! that is due than a recorder which runs all the time ever finds.
 
-use crate::base::clock::WallTime;
+use optag_core::clock::WallTime;
 
 /// Recordings that may always go at once, however few there are.
 const LEAST: u64 = 100;

@@ -23,14 +23,14 @@ use super::deletion_log::{Cause, DeletionLog, Done, Order};
 use super::erase::{Copies, EraseError, Eraser, Orders, Progress, Rows, SpoolKeys};
 use super::holds::{Hold, HoldPolicy, Holds};
 use crate::app::keyed_lock::KeyedLock;
-use crate::archive::copies::{CopyKind, StoredCopy};
-use crate::archive::key;
-use crate::archive::looking::{Look, Sought, Stored};
-use crate::archive::store::StoreError;
-use crate::base::clock::WallTime;
-use crate::base::id::CallId;
-use crate::base::signing::Signer;
 use crate::index::IndexError;
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_core::signing::Signer;
+use optag_storage::archive::copies::{CopyKind, StoredCopy};
+use optag_storage::archive::key;
+use optag_storage::archive::looking::{Look, Sought, Stored};
+use optag_storage::archive::store::StoreError;
 
 /// What is outside of the process: it survives a crash.
 #[derive(Clone, Debug, Default)]

@@ -5,9 +5,9 @@
 use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 
-use crate::base::clock::WallTime;
-use crate::base::hex::{hex, unhex};
-use crate::base::id::CallId;
+use optag_core::clock::WallTime;
+use optag_core::hex::{hex, unhex};
+use optag_core::id::CallId;
 
 /// Why a recording is erased.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use super::deletion_log::LogError;
 use super::log_entry::{Chain, Entry, Kind, Order, line, outline, parse};
 use super::log_file::LogFile;
 use super::log_table::{Mark, Next, Places, Table};
-use crate::base::id::CallId;
+use optag_core::id::CallId;
 use optag_files::disk::Disk;
 
 /// Entries from one mark to the next.

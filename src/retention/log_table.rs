@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use super::log_entry::Chain;
 use super::log_file::parent;
-use crate::base::id::CallId;
+use optag_core::id::CallId;
 use optag_files::disk::{Access, Disk, DiskFile, read_full_at, write_all_at};
 
 /// Begins the file.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::deletion_log::{Cause, DeletionLog, Head, LogError, Order, Relation};
 use super::log_entry::{Chain, Done, Entry, line};
 use super::log_table::Table;
-use crate::base::clock::WallTime;
-use crate::base::id::CallId;
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
 use optag_testing::disk::{CrashingDisk, Fault, Op};
 
 fn path() -> PathBuf {

@@ -4,9 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::deletion_log::{Cause, Done, Order};
-use crate::base::clock::WallTime;
-use crate::base::id::CallId;
-use crate::base::signing::{Signed, Signer};
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_core::signing::{Signed, Signer};
 
 /// The kind that is signed.
 pub const KIND: &str = "erasure-receipt";

@@ -7,12 +7,12 @@ use std::sync::{Mutex, PoisonError};
 use futures::TryStreamExt;
 use jiff::civil::Date;
 
-use crate::archive::key;
-use crate::archive::store::{Store, StoreError};
-use crate::base::clock::WallTime;
-use crate::base::id::CallId;
-use crate::base::limit;
 use crate::index::{Index, IndexError};
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_core::limit;
+use optag_storage::archive::key;
+use optag_storage::archive::store::{Store, StoreError};
 
 /// Rows taken at a time.
 pub const BATCH: u32 = 500;

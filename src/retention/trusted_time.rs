@@ -7,8 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::clock::WallTime;
-use crate::base::steady::SLEW_US;
+use optag_core::clock::WallTime;
+use optag_core::steady::SLEW_US;
 
 /// Longest time off that is believed without confirmation. Units: µs.
 const OFF_US: i64 = 2 * 86_400 * 1_000_000;

@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use optag::archive::seal::head::{self, FileKey, HEAD_BYTES};
-use optag::archive::seal::identity::Identity;
-use optag::archive::seal::stream::{CHUNK_BYTES, Opener, Sealer, plain_bytes};
+use optag_storage::archive::seal::head::{self, FileKey, HEAD_BYTES};
+use optag_storage::archive::seal::identity::Identity;
+use optag_storage::archive::seal::stream::{CHUNK_BYTES, Opener, Sealer, plain_bytes};
 
 fn age(args: &[&str]) -> bool {
     Command::new("age").args(args).status().unwrap().success()

@@ -1,7 +1,7 @@
 //! Steady background noise is coded now and then only, and nobody hears it: real speech at
 //! several levels over several noises, the saving chain beside one that codes every frame.
 
-use optag::media::codec::Encoding;
+use optag_media::codec::Encoding;
 use optag_media::codec::coded::Codec;
 
 use crate::chain::{Chain, correlation};
@@ -98,7 +98,7 @@ fn compare(
 
 fn as_received(samples: &[i16]) -> Vec<i16> {
     let mut out = vec![0; samples.len()];
-    optag::media::codec::g711::decode_alaw(&Codec::Pcma.encode(samples), &mut out);
+    optag_media::codec::g711::decode_alaw(&Codec::Pcma.encode(samples), &mut out);
     out
 }
 

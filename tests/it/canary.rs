@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use optag::spool::record::Body;
-use optag::spool::{MasterSecret, Spool, SpoolConfig};
 use optag_files::disk::OsDisk;
+use optag_storage::spool::record::Body;
+use optag_storage::spool::{MasterSecret, Spool, SpoolConfig};
 
 use crate::conversation::{Conversation, wav_channels};
 use crate::phone::{ulaw, voice};

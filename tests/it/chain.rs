@@ -3,22 +3,24 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use optag::archive::manifest::Manifest;
-use optag::archive::recording::Assembler;
-use optag::base::clock::{MonoTime, WallTime};
-use optag::base::id::CallId;
-use optag::call::{Answer, CallFacts, ConsentHow, ConsentKeys, Evidence, Question, StreamFacts, StreamRole};
-use optag::media::call::{Call, CallRules, CallSettings, Command, Now};
-use optag::media::codec::{Encoding, PayloadFormat};
-use optag::media::encoder::OpusSettings;
-use optag::media::leg::LegPlan;
-use optag::media::output::{EndedBy, Output};
-use optag::media::plan::{CaptureSettings, ToneSettings};
-use optag::media::rtp::rtcp::RtcpPlan;
-use optag::media::rtp::source::ExpectedSource;
-use optag::media::rtp::telephone_event::EventFormat;
-use optag::media::stats::TickStats;
-use optag::spool::record::Body;
+use optag_core::call::{
+    Answer, CallFacts, ConsentHow, ConsentKeys, Evidence, Question, StreamFacts, StreamRole,
+};
+use optag_core::clock::{MonoTime, WallTime};
+use optag_core::id::CallId;
+use optag_media::call::{Call, CallRules, CallSettings, Command, Now};
+use optag_media::codec::{Encoding, PayloadFormat};
+use optag_media::encoder::OpusSettings;
+use optag_media::leg::LegPlan;
+use optag_media::output::{EndedBy, Output};
+use optag_media::plan::{CaptureSettings, ToneSettings};
+use optag_media::rtp::rtcp::RtcpPlan;
+use optag_media::rtp::source::ExpectedSource;
+use optag_media::rtp::telephone_event::EventFormat;
+use optag_media::stats::TickStats;
+use optag_storage::archive::manifest::Manifest;
+use optag_storage::archive::recording::Assembler;
+use optag_storage::spool::record::Body;
 
 /// A call of one or more streams, recorded from its first millisecond.
 pub struct Chain {

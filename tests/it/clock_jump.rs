@@ -37,7 +37,7 @@ async fn invariant_15_a_running_recorder_neither_erases_nor_keeps_by_a_clock_tha
         println!("skipped: libfaketime is not installed (Debian package faketime)");
         return;
     }
-    if optag::base::steady::kept_by_a_time_server() {
+    if optag_core::steady::kept_by_a_time_server() {
         println!("skipped: the kernel says that a time server keeps the clock, and would confirm the jump");
         return;
     }

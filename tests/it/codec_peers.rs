@@ -5,12 +5,12 @@ use std::net::UdpSocket;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use optag::media::codec::Encoding;
-use optag::media::codec::decoder::{Decoder, LONGEST_SAMPLES};
-use optag::media::codec::g726::{Packing, Rate};
-use optag::media::codec::gsm_encoder;
-use optag::media::rtp::packet::RtpPacket;
-use optag::signalling::sdp;
+use optag_media::codec::Encoding;
+use optag_media::codec::decoder::{Decoder, LONGEST_SAMPLES};
+use optag_media::codec::g726::{Packing, Rate};
+use optag_media::codec::gsm_encoder;
+use optag_media::rtp::packet::RtpPacket;
+use optag_sip::sdp;
 
 use crate::chain::{Chain, correlation};
 use crate::codecs::rendered;

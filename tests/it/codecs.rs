@@ -4,10 +4,10 @@ use std::io::Cursor;
 use std::path::Path;
 use std::process::Command as Process;
 
-use optag::archive::render::Renderer;
-use optag::media::call::Command;
-use optag::media::codec::g726::{Packing, Rate};
-use optag::media::codec::{Encoding, table};
+use optag_media::call::Command;
+use optag_media::codec::g726::{Packing, Rate};
+use optag_media::codec::{Encoding, table};
+use optag_storage::archive::render::Renderer;
 
 use crate::chain::{Chain, correlation, levels, voice};
 
@@ -98,7 +98,7 @@ fn record(
     encoding: (u8, Encoding),
     payloads: &[Vec<u8>],
     pass: u32,
-) -> (Vec<u8>, optag::archive::manifest::Manifest) {
+) -> (Vec<u8>, optag_storage::archive::manifest::Manifest) {
     let mut chain = Chain::new(&[&[encoding]], pass);
     for (n, payload) in payloads.iter().enumerate() {
         let ticks = encoding.1.clock_hz() / 50 * n as u32;

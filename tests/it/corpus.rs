@@ -30,35 +30,35 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
 
 #[test]
 fn rtp_headers_never_panic() {
-    each("rtp", optag::media::rtp::packet::exercise);
+    each("rtp", optag_media::rtp::packet::exercise);
 }
 
 #[test]
 fn strangers_say_nothing_in_a_calls_receiving_path() {
-    each("rtp_stream", optag::media::exercise::exercise);
+    each("rtp_stream", optag_media::exercise::exercise);
 }
 
 #[test]
 fn telephone_events_never_panic_and_never_count_twice() {
-    each("telephone_event", optag::media::rtp::telephone_event::exercise);
+    each("telephone_event", optag_media::rtp::telephone_event::exercise);
 }
 
 #[test]
 fn rtcp_never_panics() {
-    each("rtcp", optag::media::rtp::rtcp::exercise);
+    each("rtcp", optag_media::rtp::rtcp::exercise);
 }
 
 #[test]
 fn protected_packets_never_panic_and_change_nothing_unproved() {
-    each("srtp", optag::media::rtp::srtp::exercise);
+    each("srtp", optag_media::rtp::srtp::exercise);
 }
 
 #[test]
 fn samples_never_panic_in_the_tone_detector() {
-    each("tone", optag::media::tone::exercise);
+    each("tone", optag_media::tone::exercise);
 }
 
 #[test]
 fn spool_recovery_never_panics() {
-    each("spool_recovery", optag::spool::recover::exercise);
+    each("spool_recovery", optag_storage::spool::recover::exercise);
 }

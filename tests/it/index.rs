@@ -1,13 +1,13 @@
 //! The index on each database that it can lie in: what callers tell finds their recordings, what is
 //! due is known, what is erased is gone.
 
-use optag::archive::manifest::Manifest;
-use optag::base::clock::WallTime;
-use optag::base::id::CallId;
-use optag::base::private::Private;
-use optag::call::{CallFacts, StreamVerdict};
 use optag::index::{Candidate, Index, IndexError, IndexPlace, Query, Wanted};
-use optag::media::output::EndedBy;
+use optag_core::call::{CallFacts, StreamVerdict};
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_core::private::Private;
+use optag_media::output::EndedBy;
+use optag_storage::archive::manifest::Manifest;
 
 use crate::erasure::{becomes, record};
 use crate::postgres::Postgres;

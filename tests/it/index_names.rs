@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use optag::base::clock::WallTime;
 use optag::index::{Index, IndexPlace, Query};
+use optag_core::clock::WallTime;
 use sqlx::{Connection, Row, SqliteConnection};
 
 use crate::index::{found_in_files, manifest};

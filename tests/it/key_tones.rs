@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use optag::load::speech::Voices;
-use optag::media::codec::Encoding;
-use optag::media::codec::decoder::Decoder;
-use optag::media::tone::ToneDetector;
+use optag_media::codec::Encoding;
 use optag_media::codec::coded::Codec;
+use optag_media::codec::decoder::Decoder;
+use optag_media::tone::ToneDetector;
 
 use crate::phone::{Leg, talk, voice};
 use crate::server::{Server, Settings, call_request, files_below};

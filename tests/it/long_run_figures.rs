@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use optag::base::clock::WallTime;
-use optag::base::id::CallId;
 use optag::retention::deletion_log::{Cause, DeletionLog, Done, Order};
 use optag::retention::log_entry::{Entry, line};
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
 use crate::lying_s3::double::{Double, Many};
@@ -41,8 +41,8 @@ fn figures_of_a_long_deletion_log() {
     for n in 0..erasures {
         let (id, at) = (erased(n), WallTime::from_unix_micros(1_600_000_000_000_000 + n as i64));
         let order = Order { id, at, cause: Cause::Expiry, request: None };
-        let gone =
-            ["opus", "json"].map(|end| format!("{}.{end}.age?versionId=null", optag::archive::key::stem(id)));
+        let gone = ["opus", "json"]
+            .map(|end| format!("{}.{end}.age?versionId=null", optag_storage::archive::key::stem(id)));
         for entry in
             [Entry::Ordered(order), Entry::Done(Done { id, at, gone: gone.into(), accepted_missing: false })]
         {

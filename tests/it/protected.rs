@@ -4,9 +4,9 @@ use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use optag::base::base64;
-use optag::media::rtp::rtcp::{RtcpPacket, packets};
-use optag::media::rtp::srtp::{SrtpKey, SrtpPlan, SrtpReceiver, SrtpSender, Suite};
+use optag_core::base64;
+use optag_media::rtp::rtcp::{RtcpPacket, packets};
+use optag_media::rtp::srtp::{SrtpKey, SrtpPlan, SrtpReceiver, SrtpSender, Suite};
 use serde_json::{Value, json};
 
 use crate::phone::{FRAME, alaw, voice};

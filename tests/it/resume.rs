@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use optag::signalling::sip::flow::Transport;
+use optag_sip::sip::flow::Transport;
 use serde_json::{Value, json};
 
 use crate::chain::correlation;

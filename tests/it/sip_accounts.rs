@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use optag::call::Unrecorded;
-use optag::signalling::feed::AdmitError;
-use optag::signalling::siprec::config::WhenUnavailable;
-use optag::signalling::siprec::server::Input;
+use optag_core::call::Unrecorded;
+use optag_sip::feed::AdmitError;
+use optag_sip::siprec::config::WhenUnavailable;
+use optag_sip::siprec::server::Input;
 
 use crate::sip_src::{Dialog, SDP, SIPREC, Src, code};
 
 /// Accounts that are final, in the order in which they ended.
-fn ended(src: &Src) -> Vec<optag::call::Account> {
+fn ended(src: &Src) -> Vec<optag_core::call::Account> {
     src.accounts.iter().filter(|account| account.ended_at.is_some()).cloned().collect()
 }
 
@@ -118,10 +118,10 @@ fn refused_invites_are_accounted_for_whatever_refused_them_and_once_each() {
 #[test]
 fn a_challenge_is_no_refusal_and_wrong_credentials_are_one() {
     let mut src = Src::with(|config| {
-        config.credentials = Some(optag::signalling::sip::digest::Credentials {
+        config.credentials = Some(optag_sip::sip::digest::Credentials {
             realm: "optag".into(),
-            users: vec![("src".into(), optag::base::private::Private::new("secret".into()))],
-            algorithms: vec![optag::signalling::sip::digest::Algorithm::Md5],
+            users: vec![("src".into(), optag_core::private::Private::new("secret".into()))],
+            algorithms: vec![optag_sip::sip::digest::Algorithm::Md5],
         });
     });
     let filler = format!("{SIPREC}X-Filler: {}\r\n", "x".repeat(300));

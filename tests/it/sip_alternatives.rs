@@ -3,9 +3,9 @@
 
 use std::net::IpAddr;
 
-use optag::call::StreamRole;
-use optag::signalling::feed::Control;
-use optag::signalling::siprec::config::MediaSource;
+use optag_core::call::StreamRole;
+use optag_sip::feed::Control;
+use optag_sip::siprec::config::MediaSource;
 
 use crate::sip_src::{SIPREC, Src, code, media, with_metadata};
 

@@ -4,13 +4,13 @@
 use ezk_sip_types::header::typed::{CSeq, CallID, Contact, FromTo, Via};
 use ezk_sip_types::msg::{Line, MessageLine, PullParser};
 use ezk_sip_types::{Headers, Name};
-use optag::call::{Answer, ConsentHow, ConsentState, Evidence};
 use optag::load::sip::shape::{Shape, Told, offer};
-use optag::signalling::feed::Control;
-use optag::signalling::sip::parse::{Framing, Parsed, parse};
-use optag::signalling::siprec::config::UntilConsent;
-use optag::signalling::siprec::server::Input;
+use optag_core::call::{Answer, ConsentHow, ConsentState, Evidence};
 use optag_media::codec::coded::Codec;
+use optag_sip::feed::Control;
+use optag_sip::sip::parse::{Framing, Parsed, parse};
+use optag_sip::siprec::config::UntilConsent;
+use optag_sip::siprec::server::Input;
 
 use crate::sip_src::{SDP, SIPREC, Src};
 

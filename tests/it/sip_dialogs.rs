@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use optag::base::private::Private;
-use optag::signalling::feed::{AdmitError, Control};
-use optag::signalling::sip::digest::{Algorithm, Credentials};
-use optag::signalling::sip::flow::Transport;
-use optag::signalling::siprec::config::WhenUnavailable;
-use optag::signalling::siprec::kept::Kept;
-use optag::signalling::siprec::server::Input;
+use optag_core::private::Private;
+use optag_sip::feed::{AdmitError, Control};
+use optag_sip::sip::digest::{Algorithm, Credentials};
+use optag_sip::sip::flow::Transport;
+use optag_sip::siprec::config::WhenUnavailable;
+use optag_sip::siprec::kept::Kept;
+use optag_sip::siprec::server::Input;
 
 use crate::sip_src::{Dialog, SDP, SIPREC, Src, code, header, media};
 

@@ -1,8 +1,8 @@
 //! Offers as the load tool sends them, in the shapes of several makers, and oddities beyond
 //! those, against the server without sockets: each is answered, and its parties are found.
 
-use optag::call::{LinkKind, StreamRole};
 use optag::load::sip::shape::{Shape, Told, offer};
+use optag_core::call::{LinkKind, StreamRole};
 use optag_media::codec::coded::Codec;
 
 use crate::sip_src::{SDP, SIPREC, Src, code, media, with_metadata};
@@ -101,7 +101,7 @@ fn the_owners_order_of_places_decides_who_calls_and_what_the_caller_is_called() 
     assert_eq!(call.caller_number.reveal(), "+4577777777");
     assert_eq!(call.called_number.reveal(), "70102030");
     assert_eq!(call.caller_name.unwrap().reveal(), "Bo");
-    assert!("header:".parse::<optag::signalling::siprec::parties::Source>().is_err());
+    assert!("header:".parse::<optag_sip::siprec::parties::Source>().is_err());
 }
 
 #[test]

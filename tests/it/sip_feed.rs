@@ -7,15 +7,13 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use optag::base::clock::WallTime;
-use optag::base::id::CallId;
-use optag::base::private::Private;
-use optag::call::{Answer, ConsentKeys, ConsentState, Department};
-use optag::signalling::feed::{
-    AdmitError, Admitted, CallView, Control, ControlError, Feed, NewCall, StreamView,
-};
-use optag::signalling::siprec::config::{AllowList, Config};
-use optag::signalling::siprec::parties::Departments;
+use optag_core::call::{Answer, ConsentKeys, ConsentState, Department};
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_core::private::Private;
+use optag_sip::feed::{AdmitError, Admitted, CallView, Control, ControlError, Feed, NewCall, StreamView};
+use optag_sip::siprec::config::{AllowList, Config};
+use optag_sip::siprec::parties::Departments;
 
 /// What a call has been through.
 #[derive(Clone, Debug)]
@@ -167,7 +165,7 @@ impl Feed for FakeFeed {
         &self,
         _: Private<String>,
         _: Control,
-    ) -> BoxFuture<'_, Result<optag::signalling::feed::Named, ControlError>> {
+    ) -> BoxFuture<'_, Result<optag_sip::feed::Named, ControlError>> {
         async { Ok(Default::default()) }.boxed()
     }
 

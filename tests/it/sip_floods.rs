@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use optag::signalling::sip::flow::Transport;
-use optag::signalling::siprec::config::AllowList;
-use optag::signalling::siprec::server::Input;
+use optag_sip::sip::flow::Transport;
+use optag_sip::siprec::config::AllowList;
+use optag_sip::siprec::server::Input;
 
 use crate::sip_src::{Dialog, SDP, SIPREC, Src, code, header};
 

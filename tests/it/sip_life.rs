@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use optag::signalling::sip::flow::Transport;
-use optag::signalling::siprec::server::Input;
+use optag_sip::sip::flow::Transport;
+use optag_sip::siprec::server::Input;
 
 use crate::sip_src::{Dialog, SDP, SIPREC, Src, code, header};
 
@@ -40,16 +40,13 @@ fn a_session_whose_end_the_feed_has_not_taken_is_over_all_the_same() {
     let (_, mut dialog) = src.invite(SIPREC, SDP);
     let bye = src.request(&mut dialog, "BYE", "", "");
     let mut out = Vec::new();
-    let flow = optag::signalling::sip::flow::Flow {
+    let flow = optag_sip::sip::flow::Flow {
         transport: Transport::Udp,
         link: 1,
         local: "127.0.0.1:5060".parse().unwrap(),
         peer: src.peer,
     };
-    let message = optag::signalling::sip::parse::parse(
-        bye.as_bytes(),
-        optag::signalling::sip::parse::Framing::Datagram,
-    );
+    let message = optag_sip::sip::parse::parse(bye.as_bytes(), optag_sip::sip::parse::Framing::Datagram);
     // The control that ends the call is under way.
     src.server.handle(
         src.now,

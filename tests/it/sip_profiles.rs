@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use optag::call::text::is_plain;
-use optag::signalling::siprec::config::{AllowList, Config, MediaSource, WhenUnavailable};
-use optag::signalling::siprec::profile::Profile;
-use optag::signalling::siprec::server::Input;
+use optag_core::call::text::is_plain;
+use optag_sip::siprec::config::{AllowList, Config, MediaSource, WhenUnavailable};
+use optag_sip::siprec::profile::Profile;
+use optag_sip::siprec::server::Input;
 
 use crate::sip_src::{Dialog, SDP, SIPREC, Src, code, header, media, with_metadata};
 

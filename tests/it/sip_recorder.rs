@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use optag::signalling::sip::flow::Transport;
+use optag_sip::sip::flow::Transport;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UdpSocket;
@@ -390,7 +390,7 @@ async fn t13_a_transfer_within_the_dialog_is_recorded_only_after_a_yes_of_its_ow
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_encrypted_stream_that_a_re_invite_adds_is_recorded_beside_the_others() {
-    use optag::media::rtp::srtp::{SrtpKey, SrtpSender, Suite};
+    use optag_media::rtp::srtp::{SrtpKey, SrtpSender, Suite};
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &Settings::with_ports((21_800, 21_840))).await;
     let mut client = Client::new(&server, "siprec-3").await;
@@ -399,7 +399,7 @@ async fn an_encrypted_stream_that_a_re_invite_adds_is_recorded_beside_the_others
     let legs = apart(legs, |legs| talk(legs, &[&voice(1, 1_000), &voice(2, 1_000)])).await;
     let suite = Suite::AeadAes256Gcm;
     let key = SrtpKey::new(suite, vec![5; suite.secret_bytes()], vec![]).unwrap();
-    let secret = optag::base::base64::encode(key.secret().reveal());
+    let secret = optag_core::base64::encode(key.secret().reveal());
     let third = format!(
         "m=audio 40004 RTP/SAVP 8\r\na=label:3\r\na=sendonly\r\na=crypto:7 {} inline:{secret}|2^31\r\n",
         suite.name()

@@ -6,12 +6,12 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use optag::base::clock::{OsClock, WallTime};
-use optag::base::private::Private;
-use optag::signalling::sip::digest::{Algorithm, Credentials};
-use optag::signalling::sip::tls::TlsFiles;
-use optag::signalling::siprec::config::{Config, UntilConsent};
-use optag::signalling::siprec::listen::{Ending, Listen, SipServer};
+use optag_core::clock::{OsClock, WallTime};
+use optag_core::private::Private;
+use optag_sip::sip::digest::{Algorithm, Credentials};
+use optag_sip::sip::tls::TlsFiles;
+use optag_sip::siprec::config::{Config, UntilConsent};
+use optag_sip::siprec::listen::{Ending, Listen, SipServer};
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -296,7 +296,7 @@ async fn tls_connections_outlive_a_change_of_certificate_and_new_ones_see_it() {
     let mut old = connect(target, &first, "one.example").await.unwrap();
 
     let mut src = Src::new();
-    src.transport = optag::signalling::sip::flow::Transport::Tls;
+    src.transport = optag_sip::sip::flow::Transport::Tls;
     let mut dialog = crate::sip_src::Dialog { call_id: "tls".into(), to: "<sip:srs@h>".into(), cseq: 0 };
     let ask = async |text: String, stream: &mut tokio_rustls::client::TlsStream<tokio::net::TcpStream>| {
         stream.write_all(text.as_bytes()).await.unwrap();

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use optag::signalling::sip::flow::{Flow, Transport};
-use optag::signalling::siprec::kept::Kept;
+use optag_sip::sip::flow::{Flow, Transport};
+use optag_sip::siprec::kept::Kept;
 
 use crate::sip_src::{Dialog, SDP, SIPREC, Src, code, header, with_metadata};
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use optag::base::clock::{MonoTime, WallTime};
-use optag::call::Account;
-use optag::signalling::feed::{Control, Feed};
-use optag::signalling::sip::flow::{Flow, Transport};
-use optag::signalling::sip::parse::{Framing, parse};
-use optag::signalling::siprec::config::Config;
-use optag::signalling::siprec::server::{Input, Output, Server};
+use optag_core::call::Account;
+use optag_core::clock::{MonoTime, WallTime};
+use optag_sip::feed::{Control, Feed};
+use optag_sip::sip::flow::{Flow, Transport};
+use optag_sip::sip::parse::{Framing, parse};
+use optag_sip::siprec::config::Config;
+use optag_sip::siprec::server::{Input, Output, Server};
 
 use crate::sip_feed::{FakeFeed, Seen, config};
 
@@ -24,8 +24,8 @@ pub struct Src {
     /// Every account so far.
     pub accounts: Vec<Account>,
     /// Signs of life that were passed on, and for how long each vouches.
-    pub silences: Vec<(optag::base::id::CallId, Duration)>,
-    pub alive: Vec<(optag::base::id::CallId, Duration)>,
+    pub silences: Vec<(optag_core::id::CallId, Duration)>,
+    pub alive: Vec<(optag_core::id::CallId, Duration)>,
     branch: u32,
 }
 

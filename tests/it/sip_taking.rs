@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use optag::call::{Answer, ConsentHow, ConsentState, Evidence};
-use optag::signalling::feed::Control;
-use optag::signalling::siprec::config::UntilConsent;
-use optag::signalling::siprec::server::Input;
+use optag_core::call::{Answer, ConsentHow, ConsentState, Evidence};
+use optag_sip::feed::Control;
+use optag_sip::siprec::config::UntilConsent;
+use optag_sip::siprec::server::Input;
 
 use crate::sip_src::{Dialog, SDP, SIPREC, Src, code, header, media};
 

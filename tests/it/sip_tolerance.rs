@@ -1,6 +1,6 @@
 //! What equipment writes beside the grammar, where nothing is gained by refusing it.
 
-use optag::signalling::sip::flow::Transport;
+use optag_sip::sip::flow::Transport;
 
 use crate::sip_src::{Dialog, SDP, SIPREC, Src, code, header};
 
@@ -86,7 +86,7 @@ fn contacts_of_every_kind_are_taken() {
         assert_eq!((answer, ended), (200, true), "{contact}");
         // Whatever it says, the client is reached.
         let (_, _) = src.invite(&SIPREC.replace("<sip:src@127.0.0.1:5070>;+sip.src", contact), SDP);
-        let sent = src.play(optag::signalling::siprec::server::Input::EndAll);
+        let sent = src.play(optag_sip::siprec::server::Input::EndAll);
         let bye = sent.iter().find(|m| m.starts_with("BYE ")).unwrap();
         assert!(bye.starts_with("BYE sip:"), "{contact}: {bye}");
     }

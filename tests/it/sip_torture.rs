@@ -1,7 +1,7 @@
 //! Torture messages: what RFC 4475 describes, and what a recorder does with each.
 
-use optag::signalling::sip::parse::{Framing, Parsed, parse};
-use optag::signalling::siprec::config::AllowList;
+use optag_sip::sip::parse::{Framing, Parsed, parse};
+use optag_sip::siprec::config::AllowList;
 
 use crate::sip_src::{Src, code};
 
@@ -75,7 +75,7 @@ fn a_multipart_body_with_binary_parts_is_cut_right() {
     let bytes = include_bytes!("../data/sip/mpart01.dat");
     let Ok(Parsed::Request(request)) = parse(bytes, Framing::Datagram) else { panic!("refused") };
     let kind = request.content_type().unwrap().1;
-    let parts = optag::signalling::sip::multipart::parts(&kind, &request.body);
+    let parts = optag_sip::sip::multipart::parts(&kind, &request.body);
     assert_eq!((parts.len(), &*parts[0].content), (2, b"Hello".as_slice()));
     assert_eq!(codes(bytes), [405]);
 }

@@ -1,8 +1,8 @@
 //! Transfers told by metadata in the spellings of several makers, against the server without sockets:
 //! the recording is closed while a department has the call that the yes did not name.
 
-use optag::call::{ConsentState, StreamRole};
-use optag::signalling::siprec::config::UnknownParty;
+use optag_core::call::{ConsentState, StreamRole};
+use optag_sip::siprec::config::UnknownParty;
 
 use crate::sip_src::{Dialog, SDP, SIPREC, Src, code, with_metadata};
 

@@ -1,9 +1,9 @@
 //! One test a trap: what real clients send that a stricter server would refuse.
 
-use optag::call::{Answer, ConsentHow, LinkKind, StreamRole};
-use optag::signalling::feed::{Control, EventFormat};
-use optag::signalling::sip::flow::Transport;
-use optag::signalling::siprec::config::MediaSource;
+use optag_core::call::{Answer, ConsentHow, LinkKind, StreamRole};
+use optag_sip::feed::{Control, EventFormat};
+use optag_sip::sip::flow::Transport;
+use optag_sip::siprec::config::MediaSource;
 
 use crate::sip_src::{SDP, SIPREC, Src, code, header, media, with_metadata};
 
@@ -429,9 +429,7 @@ fn t19_the_first_usable_key_is_taken_and_its_tag_echoed_with_a_key_of_our_own() 
         let srtp = stream.srtp.as_ref().unwrap();
         assert_eq!(srtp.required, profile.contains("SAVP"));
         assert_eq!((srtp.receive.len(), srtp.receive[0].mki()), (2, &[0, 0, 0, 1][..]));
-        assert!(
-            ours[0].contains(&optag::base::base64::encode(srtp.send.as_ref().unwrap().secret().reveal()))
-        );
+        assert!(ours[0].contains(&optag_core::base64::encode(srtp.send.as_ref().unwrap().secret().reveal())));
         assert_eq!(stream.rtcp.port, Some(40_003));
         // The same offer again: the same answer, and nothing to tell the engine.
         let again = src.ask(&mut dialog, "INVITE", "", &sdp);
@@ -458,7 +456,7 @@ fn t19_a_key_that_changes_in_mid_call_is_told_to_the_engine() {
     else {
         panic!("{:?}", src.controls());
     };
-    assert_eq!(optag::base::base64::encode(srtp.receive[0].secret().reveal()), other);
+    assert_eq!(optag_core::base64::encode(srtp.receive[0].secret().reveal()), other);
 }
 
 #[test]
@@ -509,7 +507,7 @@ fn t11_a_line_that_a_later_offer_adds_becomes_a_stream_before_it_is_answered() {
 fn t11_a_line_for_which_there_is_no_port_is_refused_and_the_rest_goes_on() {
     let mut src = Src::new();
     let (_, mut dialog) = src.invite(SIPREC, SDP);
-    *src.feed.refuse_streams.lock().unwrap() = Some(optag::signalling::feed::ControlError::PortsUsedUp);
+    *src.feed.refuse_streams.lock().unwrap() = Some(optag_sip::feed::ControlError::PortsUsedUp);
     let third = "m=audio 40004 RTP/AVP 8\r\na=label:1\r\na=sendonly\r\n";
     let answer = src.ask(&mut dialog, "INVITE", "", &format!("{SDP}{third}"));
     assert_eq!(code(&answer), 200);

@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use optag::base::clock::MonoTime;
-use optag::media::rtp::srtp::{SrtpKey, SrtpPlan, SrtpReceiver, SrtpSender, Suite};
+use optag_core::clock::MonoTime;
+use optag_media::rtp::srtp::{SrtpKey, SrtpPlan, SrtpReceiver, SrtpSender, Suite};
 
 /// Lines of `profile key direction packet`, all but the first in hexadecimal; each is answered.
 const SCRIPT: &str = r#"

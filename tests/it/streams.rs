@@ -5,9 +5,9 @@ use std::io::Cursor;
 use std::path::Path;
 use std::process::Command as Process;
 
-use optag::archive::render::Renderer;
-use optag::media::codec::Encoding;
+use optag_media::codec::Encoding;
 use optag_media::codec::coded::Codec;
+use optag_storage::archive::render::Renderer;
 
 use crate::chain::Chain;
 use crate::sounds::FRAME;

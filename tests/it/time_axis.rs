@@ -1,11 +1,11 @@
 //! What networks and senders do to a stream: the recording's time axis stays true, and what is
 //! missing is bounded and marked. Real speech, simulated time.
 
-use optag::archive::manifest::Manifest;
 use optag::load::speech::Voices;
-use optag::media::codec::Encoding;
-use optag::media::output::GapReason;
+use optag_media::codec::Encoding;
 use optag_media::codec::coded::Codec;
+use optag_media::output::GapReason;
+use optag_storage::archive::manifest::Manifest;
 
 use crate::chain::{Chain, correlation};
 use crate::codecs::rendered;

@@ -197,5 +197,4 @@ fn raise_limit() {
 }
 
 #[cfg(test)]
-#[path = "locked_tests.rs"]
 mod tests;

@@ -10,14 +10,14 @@ use super::error::ConfigError;
 use super::raw::{RawConfig, RawStore};
 use super::seal;
 use super::settings::*;
-use crate::archive::s3_place::Place;
-use crate::base::limit;
-use crate::base::private::Private;
 use crate::disclosure::owner::Owner;
 use crate::index::IndexPlace;
-use crate::media::plan::{ToneSettings, TonesInOpus};
 use crate::retention::horizon::SweepLimits;
-use crate::signalling::siprec::config::AllowList;
+use optag_core::limit;
+use optag_core::private::Private;
+use optag_media::plan::{ToneSettings, TonesInOpus};
+use optag_sip::siprec::config::AllowList;
+use optag_storage::archive::s3_place::Place;
 
 /// Checks everything. `env` gives S3 credentials (`AWS_…`), nothing else.
 pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigError> {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::error::ConfigError;
 use super::raw::RawDepartment;
-use crate::base::limit;
-use crate::call::{ConsentKeys, Department, Prompt};
+use optag_core::call::{ConsentKeys, Department, Prompt};
+use optag_core::limit;
 
 /// Longest key sequence.
 const SEQUENCE_KEYS: usize = 8;

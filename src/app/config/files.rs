@@ -12,8 +12,8 @@ use rustls::pki_types::pem::PemObject;
 
 use super::error::ConfigError;
 use super::settings::{Config, MasterKeySource, StoreConfig};
-use crate::archive::credentials::FileCredentials;
-use crate::signalling::sip::tls::Certificate;
+use optag_sip::sip::tls::Certificate;
+use optag_storage::archive::credentials::FileCredentials;
 
 impl Config {
     /// Reads every file that the configuration names and parses it as its reader would.

@@ -6,8 +6,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use super::departments::check_keys;
 use super::error::ConfigError;
 use super::raw::{RawDepartment, RawPrompt};
-use crate::base::hex::hex;
-use crate::call::Prompt;
+use optag_core::call::Prompt;
+use optag_core::hex::hex;
 
 /// Longest text. Units: characters.
 const TEXT_CHARS: usize = 4_000;

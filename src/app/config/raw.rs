@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::ConfigError;
-use crate::call::ConsentKeys;
+use optag_core::call::ConsentKeys;
 
 /// Variables that the commands read themselves.
 const NOT_SETTINGS: [&str; 5] =

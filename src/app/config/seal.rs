@@ -6,8 +6,8 @@ use super::check::{path_or, wrong};
 use super::error::ConfigError;
 use super::raw::RawSeal;
 use super::settings::{MasterKeySource, SealConfig};
-use crate::archive::vault::Escrow;
-use crate::base::private::Private;
+use optag_core::private::Private;
+use optag_storage::archive::vault::Escrow;
 
 /// The environment, else the command, else the file.
 pub fn master_key(raw: &RawSeal, file: &str, data_dir: &Path, env: &[(String, String)]) -> MasterKeySource {

@@ -5,19 +5,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::sip_client::SipClient;
-pub use crate::archive::settings::{S3Config, S3Credentials, StoreConfig};
-use crate::archive::vault::Escrow;
-use crate::base::private::Private;
-use crate::call::Department;
 use crate::disclosure::owner::Owner;
 use crate::index::IndexPlace;
-use crate::media::plan::ToneSettings;
 use crate::retention::horizon::SweepLimits;
-use crate::signalling::siprec::config::{
+use optag_core::call::Department;
+use optag_core::private::Private;
+use optag_media::plan::ToneSettings;
+use optag_sip::siprec::config::{
     AllowList, ConsentSignal, MediaSource, UnknownParty, UntilConsent, WhenUnavailable,
 };
-use crate::signalling::siprec::listen::Listen;
-use crate::signalling::siprec::parties::PartyRules;
+use optag_sip::siprec::listen::Listen;
+use optag_sip::siprec::parties::PartyRules;
+pub use optag_storage::archive::settings::{S3Config, S3Credentials, StoreConfig};
+use optag_storage::archive::vault::Escrow;
 
 /// Everything an owner may set, in range.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,14 +7,14 @@ use super::check::{number, wrong};
 use super::error::ConfigError;
 use super::raw::RawSip;
 use super::settings::SipConfig;
-use crate::base::private::Private;
-use crate::call::Department;
-use crate::signalling::sip::tls::TlsFiles;
-use crate::signalling::siprec::config::{
+use optag_core::call::Department;
+use optag_core::private::Private;
+use optag_sip::sip::tls::TlsFiles;
+use optag_sip::siprec::config::{
     AllowList, ConsentSignal, MediaSource, UnknownParty, UntilConsent, WhenUnavailable,
 };
-use crate::signalling::siprec::listen::Listen;
-use crate::signalling::siprec::parties::{PartyRules, Source};
+use optag_sip::siprec::listen::Listen;
+use optag_sip::siprec::parties::{PartyRules, Source};
 
 /// Checks the section; `departments` are checked already.
 pub fn check(raw: RawSip, departments: &[Department]) -> Result<SipConfig, ConfigError> {

@@ -6,9 +6,9 @@ use super::check::{number, wrong};
 use super::error::ConfigError;
 use super::raw::{RawSip, RawSipClient};
 use super::sip::{name, rules, unknown_party, until_consent};
-use crate::call::Department;
-use crate::signalling::siprec::config::{AllowList, ConsentSignal, MediaSource, WhenUnavailable};
-use crate::signalling::siprec::profile::Profile;
+use optag_core::call::Department;
+use optag_sip::siprec::config::{AllowList, ConsentSignal, MediaSource, WhenUnavailable};
+use optag_sip::siprec::profile::Profile;
 
 /// A checked `[[sip.client]]`, what it leaves out taken from `[sip]`; of departments the one of calls that no
 /// number decides.
@@ -80,8 +80,8 @@ fn one(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signalling::siprec::config::UnknownParty;
-    use crate::signalling::siprec::parties::PartyRules;
+    use optag_sip::siprec::config::UnknownParty;
+    use optag_sip::siprec::parties::PartyRules;
 
     fn read(text: &str) -> Result<Vec<SipClient>, String> {
         let raw: RawSip = toml::from_str(text).map_err(|error| error.to_string())?;

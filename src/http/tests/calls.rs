@@ -7,13 +7,13 @@ use axum::http::{Method, Request};
 use futures::FutureExt;
 use serde_json::{Value, json};
 
-use crate::base::limit;
-use crate::call::consent::ConsentError;
-use crate::call::{Answer, ConsentHow, Evidence, StreamRole};
 use crate::http::access::{Actor, Role};
 use crate::http::fakes::{Api, NUMBER, id};
-use crate::media::codec::Encoding;
-use crate::signalling::feed::{AdmitError, Control, EventFormat};
+use optag_core::call::consent::ConsentError;
+use optag_core::call::{Answer, ConsentHow, Evidence, StreamRole};
+use optag_core::limit;
+use optag_media::codec::Encoding;
+use optag_sip::feed::{AdmitError, Control, EventFormat};
 
 fn call() -> Value {
     json!({
@@ -140,7 +140,7 @@ async fn a_key_is_drawn_for_a_stream_that_asks_for_one() {
     let drawn = answer.json()["streams"][0]["srtp"].clone();
     let admitted = api.fake.admitted.lock().unwrap().remove(0);
     let plan = admitted.streams[0].srtp.as_ref().unwrap();
-    let key = crate::base::base64::encode(plan.receive[0].secret().reveal());
+    let key = optag_core::base64::encode(plan.receive[0].secret().reveal());
     assert_eq!(drawn, json!({"suite": suite, "key": key}));
     assert!(plan.required && admitted.streams[0].source.offered_ssrc.is_none());
     assert!(answer.json()["streams"][1].get("srtp").is_none());

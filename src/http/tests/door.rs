@@ -11,12 +11,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 
-use crate::base::clock::WallTime;
 use crate::http::access::Role;
 use crate::http::fakes::{Api, id};
 use crate::http::health::{Check, Readiness};
 use crate::http::{ConnectionLimits, Limits, health_router, serve};
 use crate::metrics::exporter::Exporter;
+use optag_core::clock::WallTime;
 
 fn with_token(path: &str, header: &str) -> Request<Body> {
     Request::builder().uri(path).header("authorization", header).body(Body::empty()).unwrap()

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::app::config::{LogConfig, LogFormat};
 use crate::app::logging;
 use crate::http::fakes::{Api, NAME, NUMBER, id};
-use crate::signalling::feed::AdmitError;
+use optag_sip::feed::AdmitError;
 
 #[test]
 fn no_log_line_shows_a_number_or_a_name_at_any_level() {

@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering;
 use axum::http::Method;
 use serde_json::json;
 
-use crate::base::clock::WallTime;
 use crate::http::access::Role;
 use crate::http::audit::AuditAction;
 use crate::http::fakes::{Api, NAME, NUMBER, id};
 use crate::http::library::LibraryError;
+use optag_core::clock::WallTime;
 
 const TOLD: &str =
     "/api/v1/candidates?purpose=caller_request&number=12345678&name=Karen&date=2026-11-24&time=14:30";

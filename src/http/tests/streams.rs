@@ -3,11 +3,11 @@
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use crate::base::base64;
 use crate::http::access::Role;
 use crate::http::fakes::{Answer, Api, NUMBER, id};
-use crate::media::rtp::srtp::Suite;
-use crate::signalling::feed::Control;
+use optag_core::base64;
+use optag_media::rtp::srtp::Suite;
+use optag_sip::feed::Control;
 
 fn key(bytes: usize) -> String {
     base64::encode(&(0..bytes as u8).map(|n| n ^ 0x5a).collect::<Vec<_>>())

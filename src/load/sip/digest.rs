@@ -5,7 +5,7 @@
 use aws_lc_rs::digest;
 use md5::{Digest as _, Md5};
 
-use crate::base::hex::hex;
+use optag_core::hex::hex;
 
 /// The Authorization for a request, by the strongest challenge that is understood.
 pub fn authorization(

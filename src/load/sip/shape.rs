@@ -7,8 +7,8 @@
 use std::net::IpAddr;
 
 use crate::load::srtp;
-use crate::media::rtp::srtp::SrtpKey;
 use optag_media::codec::coded::Codec;
+use optag_media::rtp::srtp::SrtpKey;
 
 /// Number of our keys in descriptions: one that nobody makes up.
 pub const CRYPTO_TAG: u32 = 37;

@@ -6,20 +6,20 @@ use std::sync::Arc;
 
 use optag::app::erasing::Erasing;
 use optag::app::keyed_lock::KeyedLock;
-use optag::archive::copies::{CopyKind, StoredCopy};
-use optag::archive::deliver::Deliverer;
-use optag::archive::key::{self, Kind};
-use optag::base::clock::{OsClock, WallTime};
-use optag::base::id::CallId;
-use optag::base::signing::Signer;
 use optag::index::{Index, IndexPlace};
 use optag::retention::custody::Custody;
 use optag::retention::deletion_log::{Cause, DeletionLog, Order};
 use optag::retention::holds::{HoldPolicy, Holds};
 use optag::retention::sweep::Rounds;
 use optag::retention::under_way::UnderWay;
-use optag::spool::{MasterKey, Spool, SpoolConfig};
+use optag_core::clock::{OsClock, WallTime};
+use optag_core::id::CallId;
+use optag_core::signing::Signer;
 use optag_files::disk::OsDisk;
+use optag_storage::archive::copies::{CopyKind, StoredCopy};
+use optag_storage::archive::deliver::Deliverer;
+use optag_storage::archive::key::{self, Kind};
+use optag_storage::spool::{MasterKey, Spool, SpoolConfig};
 
 use super::double::{Double, Lie};
 use super::{call, store, vault};

@@ -15,20 +15,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use optag::app::config::{S3Config, StoreConfig};
-use optag::archive::deliver::{Deliverer, Records, Source};
-use optag::archive::key::{self, Kind};
-use optag::archive::put::{PART_BYTES, Part};
-use optag::archive::seal::day_keys::DayKeys;
-use optag::archive::store::{Store, StoreError};
-use optag::archive::vault::Vault;
-use optag::base::clock::WallTime;
-use optag::base::id::CallId;
-use optag::call::{
+use optag_core::call::{
     CallFacts, ConsentHow, ConsentRecord, ConsentState, Evidence, Outcome, StreamFacts, StreamRole,
 };
-use optag::media::output::{Ended, EndedBy, MediaBlock};
-use optag::spool::MasterKey;
-use optag::spool::record::Body;
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_media::output::{Ended, EndedBy, MediaBlock};
+use optag_storage::archive::deliver::{Deliverer, Records, Source};
+use optag_storage::archive::key::{self, Kind};
+use optag_storage::archive::put::{PART_BYTES, Part};
+use optag_storage::archive::seal::day_keys::DayKeys;
+use optag_storage::archive::store::{Store, StoreError};
+use optag_storage::archive::vault::Vault;
+use optag_storage::spool::MasterKey;
+use optag_storage::spool::record::Body;
 
 use crate::stores::s3_at;
 use double::{Double, FAULTS, Fault};
@@ -96,7 +96,7 @@ fn call_of(blocks: u32, packet: u16) -> (CallId, Source) {
     bodies.extend((0..blocks).map(|n| Body::Media(block(n))));
     bodies.push(Body::Closed(ended));
     let records = move || Ok(Records::new(0, bodies.clone().into_iter().map(Ok)));
-    (id, Source { records: Arc::new(records), secret: optag::base::locked::Secret::copy_of(&[6; 32]) })
+    (id, Source { records: Arc::new(records), secret: optag_core::locked::Secret::copy_of(&[6; 32]) })
 }
 
 /// A recorder whose store is the double; its own files lie in `dir`.

@@ -1,8 +1,8 @@
 //! The report on retention at a store that does not show what it has, and has what nobody knows.
 
-use optag::archive::key;
-use optag::base::clock::WallTime;
-use optag::base::id::CallId;
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_storage::archive::key;
 use serde_json::Value;
 
 use super::double::{Double, Lie};

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Response, StatusCode};
 use bytes::Bytes;
-use optag::archive::key;
-use optag::base::id::CallId;
+use optag_core::id::CallId;
+use optag_storage::archive::key;
 
 /// What the store says that is not so, or does not do, at every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -438,7 +438,7 @@ impl State {
 
 fn base64_md5(body: &[u8]) -> String {
     use md5::{Digest, Md5};
-    optag::base::base64::encode(&Md5::digest(body))
+    optag_core::base64::encode(&Md5::digest(body))
 }
 
 fn entry(item: &str, key: &str, version: Option<&str>, bytes: usize) -> String {

@@ -410,5 +410,4 @@ fn key_for(request: &Request, method: &str) -> Key {
 }
 
 #[cfg(test)]
-#[path = "transaction_tests.rs"]
 mod tests;

@@ -315,5 +315,4 @@ fn parameter(value: &str, key: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-#[path = "parties_tests.rs"]
 mod tests;

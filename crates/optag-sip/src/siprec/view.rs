@@ -305,5 +305,4 @@ fn add_all(list: &mut Vec<String>, items: &[String]) {
 }
 
 #[cfg(test)]
-#[path = "view_tests.rs"]
 mod tests;

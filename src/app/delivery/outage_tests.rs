@@ -11,8 +11,8 @@ use super::tests::recorded;
 use super::{Delivery, SettleError};
 use crate::app::anchoring::tests::erasing;
 use crate::app::settling::Settling;
-use crate::base::id::CallId;
 use crate::retention::deletion_log::Relation;
+use optag_core::id::CallId;
 
 const MINUTES: u32 = 24 * 60;
 

@@ -6,20 +6,20 @@ use std::time::Duration;
 use super::*;
 use crate::app::delivery::Delivery;
 use crate::app::durable::durable;
-use crate::base::clock::{Clock, OsClock};
-use crate::call::{
+use optag_core::call::{
     Answer, CallFacts, ConsentHow, ConsentKeys, CutShort, Evidence, Question, StreamFacts, StreamRole,
 };
-use crate::media::call::{CallRules, CallSettings, Command};
-use crate::media::codec::{Encoding, PayloadFormat};
-use crate::media::encoder::OpusSettings;
-use crate::media::engine::{CallPlan, Engine, EngineConfig};
-use crate::media::fault::{Step, inject};
-use crate::media::leg::LegPlan;
-use crate::media::output::{EndedBy, GapReason};
-use crate::media::plan::{CaptureSettings, ToneSettings};
-use crate::media::ports::PortPool;
-use crate::media::stats::CallGauges;
+use optag_core::clock::{Clock, OsClock};
+use optag_media::call::{CallRules, CallSettings, Command};
+use optag_media::codec::{Encoding, PayloadFormat};
+use optag_media::encoder::OpusSettings;
+use optag_media::engine::{CallPlan, Engine, EngineConfig};
+use optag_media::fault::{Step, inject};
+use optag_media::leg::LegPlan;
+use optag_media::output::{EndedBy, GapReason};
+use optag_media::plan::{CaptureSettings, ToneSettings};
+use optag_media::ports::PortPool;
+use optag_media::stats::CallGauges;
 
 fn engine(sink: SpoolSink) -> Engine {
     let opus = OpusSettings {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::base::private::Private;
+use optag_core::private::Private;
 
 fn at(seconds: i64) -> WallTime {
     WallTime::from_unix_micros((1_800_000_000 + seconds) * 1_000_000)

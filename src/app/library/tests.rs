@@ -8,13 +8,13 @@ use crate::app::delivery::{Delivery, recorded_at};
 use crate::app::stewarding::Stewarding;
 use crate::app::timekeeping::TimeKeeper;
 use crate::audit::AuditLog;
-use crate::base::clock::{Clock, MonoTime, WallTime};
-use crate::base::signing::Signer;
 use crate::http::steward::{CandidateQuery, Steward};
 use crate::http::told::Window;
 use crate::retention::custody::Custody;
 use crate::retention::deletion_log::{Cause, Relation};
 use crate::retention::holds::{Hold, HoldPolicy, Holds};
+use optag_core::clock::{Clock, MonoTime, WallTime};
+use optag_core::signing::Signer;
 
 /// A clock that stands still.
 struct At(WallTime);

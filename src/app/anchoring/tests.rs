@@ -5,18 +5,18 @@ use super::*;
 use crate::app::config::StoreConfig;
 use crate::app::keyed_lock::KeyedLock;
 use crate::app::replaying::{Replayed, replay};
-use crate::archive::key;
-use crate::archive::seal::day_keys::DayKeys;
-use crate::archive::store::Store;
-use crate::archive::vault::Vault;
 use crate::audit::path_in;
-use crate::base::clock::OsClock;
-use crate::base::id::CallId;
 use crate::index::{Index, IndexPlace};
 use crate::retention::deletion_log::{Cause, DeletionLog};
 use crate::retention::under_way::UnderWay;
-use crate::spool::{MasterKey, Spool, SpoolConfig};
+use optag_core::clock::OsClock;
+use optag_core::id::CallId;
 use optag_files::disk::OsDisk;
+use optag_storage::archive::key;
+use optag_storage::archive::seal::day_keys::DayKeys;
+use optag_storage::archive::store::Store;
+use optag_storage::archive::vault::Vault;
+use optag_storage::spool::{MasterKey, Spool, SpoolConfig};
 
 pub(crate) async fn erasing(dir: &Path) -> Erasing {
     let config = SpoolConfig {
@@ -155,7 +155,7 @@ async fn invariant_16_what_another_node_erased_is_taken_over_and_its_copy_stays(
     let (first, one) = erased(dir.path()).await;
     std::fs::rename(dir.path().join("store"), elsewhere.path().join("store")).unwrap();
     let mut other = erasing(elsewhere.path()).await;
-    let signer = crate::base::signing::Signer::from_seed(&[8; 32]).unwrap();
+    let signer = optag_core::signing::Signer::from_seed(&[8; 32]).unwrap();
     other.custody = crate::retention::custody::Custody::new(signer, Default::default());
     let head = first.log.head();
     let node = first.custody.signer.node();
