@@ -7,7 +7,7 @@ use std::path::Path;
 use optag_core::call::CallFacts;
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
-use optag_media::output::EndedBy;
+use optag_media::fact::EndedBy;
 use optag_storage::archive::manifest::Manifest;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
 

@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use optag_core::clock::{MonoTime, WallTime};
+use optag_media::call::plan::{CaptureSettings, ToneSettings};
+use optag_media::call::resume::Resumption;
 use optag_media::call::{Call, CallSettings, Now};
-use optag_media::encoder::OpusSettings;
-use optag_media::output::{EndedBy, Fact, Output};
-use optag_media::plan::{CaptureSettings, ToneSettings};
-use optag_media::resume::Resumption;
-use optag_media::saved::SavedCall;
+use optag_media::fact::{EndedBy, Fact, Output};
+use optag_media::opus::encoder::OpusSettings;
+use optag_media::snapshot::SavedCall;
 use optag_media::stats::TickStats;
 
 /// Milliseconds that a call goes on.

@@ -266,8 +266,8 @@ mod tests {
     use optag_core::id::CallId;
 
     use crate::retention::deletion_log::Cause;
-    use optag_media::encoder::silence_packet;
-    use optag_media::output::{Ended, EndedBy, MediaBlock};
+    use optag_media::fact::{Ended, EndedBy, MediaBlock};
+    use optag_media::opus::encoder::silence_packet;
 
     use optag_storage::spool::record::{Body, SpoolRecord};
 

@@ -18,7 +18,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use optag_core::clock::MonoTime;
-use optag_media::socket::KeptSocket;
+use optag_media::net::socket::KeptSocket;
 
 /// Holds the number of the file's descriptor.
 pub const VARIABLE: &str = "OPTAG_HANDOVER";

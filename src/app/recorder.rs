@@ -33,10 +33,10 @@ use optag_core::limit;
 use optag_core::private::Private;
 use optag_media::call::{CallRules, CallState, Command};
 use optag_media::engine::{CallPlan, Engine, EngineError, StreamPlan};
-use optag_media::leg::LegPlan;
-use optag_media::ports::{PortError, PortPool, StreamSockets};
-use optag_media::saved::SavedCall;
+use optag_media::net::port_pool::{PortError, PortPool, StreamSockets};
+use optag_media::snapshot::SavedCall;
 use optag_media::stats::CallGauges;
+use optag_media::stream::LegPlan;
 use optag_sip::feed::{
     AdmitError, Admitted, CallView, Control, ControlError, Feed, Named, NewCall, NewStream,
 };

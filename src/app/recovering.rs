@@ -12,7 +12,7 @@ use crate::app::settling::Closing;
 use crate::retention::deletion_log::Cause;
 use optag_core::call::outcome::LossCause;
 use optag_core::call::{ConsentState, Outcome};
-use optag_media::output::{Ended, EndedBy};
+use optag_media::fact::{Ended, EndedBy};
 use optag_storage::spool::DurableEvent;
 use optag_storage::spool::record::{Body, SpoolRecord};
 

@@ -9,7 +9,7 @@ use tokio::sync::broadcast;
 use optag_core::call::context::name_keys;
 use optag_core::call::{CallFacts, CallLink, ConsentState, LinkKind, Outcome, StreamFacts};
 use optag_core::id::CallId;
-use optag_media::output::{Ended, StreamCounts};
+use optag_media::fact::{Ended, StreamCounts};
 use optag_media::stats::CallGauges;
 use optag_sip::feed::{CallView, StreamView};
 
@@ -284,7 +284,7 @@ fn copy_counts(view: &mut CallView, counts: &[StreamCounts]) {
 mod tests {
     use super::*;
     use optag_core::clock::WallTime;
-    use optag_media::output::EndedBy;
+    use optag_media::fact::EndedBy;
 
     #[test]
     fn what_is_known_of_a_call_in_progress_alone_is_forgotten_at_its_end() {

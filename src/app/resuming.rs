@@ -17,12 +17,12 @@ use optag_core::call::{CallFacts, ConsentState};
 use optag_core::clock::{BootId, MonoTime};
 use optag_core::id::CallId;
 use optag_core::limit;
+use optag_media::call::resume::Resumption;
 use optag_media::engine::{Engine, EngineError, ResumePlan};
-use optag_media::output::FRAME_MS;
-use optag_media::ports::{PortPool, StreamSockets};
-use optag_media::resume::Resumption;
-use optag_media::saved::SavedCall;
-use optag_media::socket::KeptSocket;
+use optag_media::fact::FRAME_MS;
+use optag_media::net::port_pool::{PortPool, StreamSockets};
+use optag_media::net::socket::KeptSocket;
+use optag_media::snapshot::SavedCall;
 use optag_media::stats::CallGauges;
 use optag_sip::siprec::kept::Kept;
 use optag_storage::spool::recover::RecoveredCall;
@@ -139,7 +139,7 @@ async fn put_back(
     let Candidate { facts, saved, frames, .. } = candidate;
     let now = opened.clock.mono();
     let sockets_kept = saved.legs.iter().all(|leg| kept.contains_key(&leg.port));
-    let bind = |leg: &optag_media::saved::SavedLeg| {
+    let bind = |leg: &optag_media::snapshot::SavedLeg| {
         ports.bind_at(leg.port, kept.remove(&leg.port), !leg.plan.rtcp.mux, now)
     };
     let sockets: Vec<StreamSockets> =

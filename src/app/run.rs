@@ -35,10 +35,10 @@ use crate::metrics::exporter::Exporter;
 use optag_core::clock::Clock;
 use optag_core::limit;
 use optag_media::call::CallSettings;
-use optag_media::encoder::OpusSettings;
+use optag_media::call::plan::CaptureSettings;
 use optag_media::engine::{Engine, EngineConfig};
-use optag_media::plan::CaptureSettings;
-use optag_media::ports::PortPool;
+use optag_media::net::port_pool::PortPool;
+use optag_media::opus::encoder::OpusSettings;
 use optag_sip::sip::link::bind_stream;
 use optag_sip::siprec::listen::{Bound, SipServer};
 

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
-use optag_media::output::Ended;
+use optag_media::fact::Ended;
 use optag_storage::archive::manifest::Manifest;
 
 /// Calls without audio that may wait for the index; their entries die with the process.
@@ -235,7 +235,7 @@ impl Settling {
 mod tests {
     use super::*;
     use optag_core::call::Outcome;
-    use optag_media::output::EndedBy;
+    use optag_media::fact::EndedBy;
 
     fn closing() -> Closing {
         let ended = Ended {

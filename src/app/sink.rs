@@ -9,8 +9,8 @@ use crate::metrics;
 use optag_core::call::{ConsentRecord, ConsentState, Outcome};
 use optag_core::id::CallId;
 use optag_media::engine::Sink;
-use optag_media::output::{Ended, EndedBy, Fact, Output};
-use optag_media::saved::SavedCall;
+use optag_media::fact::{Ended, EndedBy, Fact, Output};
+use optag_media::snapshot::SavedCall;
 use optag_storage::spool::Spool;
 use optag_storage::spool::record::{Body, SpoolRecord};
 

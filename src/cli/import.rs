@@ -19,7 +19,7 @@ use crate::http::access::Actor;
 use crate::import::encode::Import;
 use crate::import::report::{FileReport, Totals};
 use crate::import::table;
-use optag_media::encoder::OpusSettings;
+use optag_media::opus::encoder::OpusSettings;
 use optag_storage::archive::deliver::Deliverer;
 
 /// Take in recordings of an earlier system. Stop the recorder first.

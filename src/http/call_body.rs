@@ -14,7 +14,7 @@ use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::limit;
 use optag_core::private::Private;
-use optag_media::output::StreamCounts;
+use optag_media::fact::StreamCounts;
 use optag_sip::feed::{CallView, NewCall};
 
 /// A call to announce.

@@ -25,7 +25,7 @@ use optag_core::call::{ConsentState, StreamRole, StreamVerdict};
 use optag_core::clock::{OsClock, WallTime};
 use optag_core::id::CallId;
 use optag_core::private::Private;
-use optag_media::output::StreamCounts;
+use optag_media::fact::StreamCounts;
 use optag_sip::feed::*;
 
 /// The caller's number that no log line may show.

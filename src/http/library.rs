@@ -15,7 +15,7 @@ use optag_core::call::{CallContext, ConsentRecord, StreamFacts, StreamVerdict};
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::private::Private;
-use optag_media::output::{EndedBy, Gap, StreamCounts};
+use optag_media::fact::{EndedBy, Gap, StreamCounts};
 
 /// The recordings.
 pub trait Library: Send + Sync {

@@ -18,7 +18,7 @@ use super::srtp;
 use super::verify::{Match, Spoken, compare};
 use optag_core::call::outcome::Outcome;
 use optag_media::codec::coded::{Coded, Format};
-use optag_media::output::GapReason;
+use optag_media::fact::GapReason;
 use optag_media::rtp::srtp::Suite;
 
 /// When the caller answers, after the call began. Units: ms.

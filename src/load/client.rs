@@ -13,7 +13,7 @@ use super::feed::{Admitted, Announcement};
 use super::speech::RATE_HZ;
 use super::srtp;
 use optag_core::clock::WallTime;
-use optag_media::output::Gap;
+use optag_media::fact::Gap;
 
 /// A client with a token.
 #[derive(Clone)]
@@ -45,7 +45,7 @@ pub struct OutcomeView {
 #[derive(Clone, Debug, Deserialize)]
 pub struct StreamView {
     /// Its counters.
-    pub counts: optag_media::output::StreamCounts,
+    pub counts: optag_media::fact::StreamCounts,
 }
 
 /// A recording's times.

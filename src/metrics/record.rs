@@ -6,7 +6,7 @@ use ::metrics::{counter, gauge, histogram};
 
 use super::catalog as c;
 use optag_core::call::{ConsentHow, ConsentState, Outcome};
-use optag_media::output::StreamCounts;
+use optag_media::fact::StreamCounts;
 use optag_sip::feed::AdmitError;
 
 /// A call asked to be admitted.

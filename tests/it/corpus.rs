@@ -35,7 +35,7 @@ fn rtp_headers_never_panic() {
 
 #[test]
 fn strangers_say_nothing_in_a_calls_receiving_path() {
-    each("rtp_stream", optag_media::exercise::exercise);
+    each("rtp_stream", optag_media::fuzzing::exercise);
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn protected_packets_never_panic_and_change_nothing_unproved() {
 
 #[test]
 fn samples_never_panic_in_the_tone_detector() {
-    each("tone", optag_media::tone::exercise);
+    each("tone", optag_media::dtmf::goertzel::exercise);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use optag_core::call::{CallFacts, StreamVerdict};
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::private::Private;
-use optag_media::output::EndedBy;
+use optag_media::fact::EndedBy;
 use optag_storage::archive::manifest::Manifest;
 
 use crate::erasure::{becomes, record};

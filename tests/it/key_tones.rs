@@ -9,7 +9,7 @@ use optag::load::speech::Voices;
 use optag_media::codec::Encoding;
 use optag_media::codec::coded::Codec;
 use optag_media::codec::decoder::Decoder;
-use optag_media::tone::ToneDetector;
+use optag_media::dtmf::goertzel::ToneDetector;
 
 use crate::phone::{Leg, talk, voice};
 use crate::server::{Server, Settings, call_request, files_below};

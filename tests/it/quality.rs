@@ -9,7 +9,7 @@ use std::process::Command as Process;
 use optag::load::speech::{Voices, decode_file};
 use optag_media::codec::coded::Codec;
 use optag_media::codec::{Encoding, g711};
-use optag_media::encoder::PRE_SKIP_48K;
+use optag_media::opus::encoder::PRE_SKIP_48K;
 
 use crate::chain::Chain;
 use crate::codecs::rendered;

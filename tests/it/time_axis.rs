@@ -4,7 +4,7 @@
 use optag::load::speech::Voices;
 use optag_media::codec::Encoding;
 use optag_media::codec::coded::Codec;
-use optag_media::output::GapReason;
+use optag_media::fact::GapReason;
 use optag_storage::archive::manifest::Manifest;
 
 use crate::chain::{Chain, correlation};

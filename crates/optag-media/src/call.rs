@@ -1,20 +1,28 @@
 //! A call as a pure machine. In: datagrams with their arrival, commands, the passing of time.
-//! Out: the facts of [`output`](super::output). The consent gate is here: captures, the only
+//! Out: the facts of [`output`](crate::fact). The consent gate is here: captures, the only
 //! places that hold audio, are made when consent is granted and wiped when it ends.
+
+pub mod fault;
+pub(crate) mod keys;
+pub(crate) mod outcome;
+pub mod plan;
+pub mod resume;
+pub(crate) mod roster;
 
 use std::net::SocketAddr;
 
-use super::axis::{self, FRAME_AXIS};
-use super::capture::Capture;
-use super::fault::{self, Step};
-use super::gap::SPLIT_FRAMES;
-use super::interleave;
-use super::keys::KeyMatcher;
-use super::leg::{Leg, LegPlan, Permit};
-use super::output::{Ended, EndedBy, Fact, Gap, GapReason, Output, StreamCounts};
-pub use super::plan::{CallRules, CallSettings, CallState, Command, Now};
 use super::rtp::rtcp::{Reports, cname};
 use super::stats::TickStats;
+use crate::call::fault::Step;
+pub use crate::call::plan::{CallRules, CallSettings, CallState, Command, Now};
+use crate::dtmf::sequences::KeyMatcher;
+use crate::fact::{Ended, EndedBy, Fact, Gap, GapReason, Output, StreamCounts};
+use crate::playout::gaps::SPLIT_FRAMES;
+use crate::stream::block_builder;
+use crate::stream::capture::Capture;
+use crate::stream::{Leg, LegPlan, Permit};
+use crate::timebase;
+use crate::timebase::FRAME_AXIS;
 use optag_core::call::consent::{ConsentError, ConsentInput};
 use optag_core::call::{ConsentHow, ConsentMachine, ConsentRecord, ConsentState, Evidence};
 use optag_core::clock::MonoTime;
@@ -203,7 +211,7 @@ impl Call {
             return self.end(now, by, stats);
         }
         if let Some(zero) = self.zero {
-            let due = axis::length(now.mono.since(zero).saturating_sub(self.settings.capture.behind()));
+            let due = timebase::length(now.mono.since(zero).saturating_sub(self.settings.capture.behind()));
             self.advance(now, due, stats);
         }
         self.save_if_due(now.mono);
@@ -219,7 +227,7 @@ impl Call {
         }
         self.legs.iter_mut().for_each(|leg| leg.close(stats));
         if let Some(zero) = self.zero {
-            let heard = axis::length(now.mono.since(zero)) + FRAME_AXIS / 2;
+            let heard = timebase::length(now.mono.since(zero)) + FRAME_AXIS / 2;
             self.advance(now, heard / FRAME_AXIS * FRAME_AXIS, stats);
             for leg in &mut self.legs {
                 if let Some(capture) = &mut leg.capture {
@@ -335,7 +343,7 @@ impl Call {
         let closed = self.paused || !self.consent.is_open();
         let Some(zero) = self.zero.filter(|_| closed != self.closed) else { return };
         self.closed = closed;
-        let position = axis::length(at.since(zero));
+        let position = timebase::length(at.since(zero));
         for capture in self.legs.iter_mut().filter_map(|leg| leg.capture.as_mut()) {
             if closed { capture.pause(position) } else { capture.resume(position) }
         }
@@ -359,7 +367,7 @@ impl Call {
         if frames == usize::MAX || frames == 0 {
             return;
         }
-        let block = interleave::take(&mut self.legs, frames, self.frames_out);
+        let block = block_builder::take(&mut self.legs, frames, self.frames_out);
         self.frames_out += frames as u32;
         self.facts.push(Fact::Media(block));
         self.changed |= has_audio && !self.had_audio;

@@ -4,6 +4,10 @@
 //!
 //! A call is owned by one worker at a time and no lock is taken in the pass.
 
+pub mod load_shedding;
+pub(crate) mod slot;
+pub mod unsent;
+
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,15 +17,15 @@ use std::time::Duration;
 use rayon::prelude::*;
 
 use super::call::{Call, CallSettings, CallState, Command, Now};
-use super::carried::Carried;
-use super::fault;
-use super::governor::Governor;
-use super::output::{EndedBy, Fact, Output};
-pub use super::plan::{CallPlan, EngineError, ResumePlan, StreamPlan};
-use super::ports::StreamSockets;
-use super::seat::Seat;
-use super::socket::KeptSocket;
 use super::stats::{CallGauges, Condition, EngineStats, TickStats};
+use crate::call::fault;
+pub use crate::call::plan::{CallPlan, EngineError, ResumePlan, StreamPlan};
+use crate::engine::load_shedding::Governor;
+use crate::engine::slot::Seat;
+use crate::engine::unsent::Carried;
+use crate::fact::{EndedBy, Fact, Output};
+use crate::net::port_pool::StreamSockets;
+use crate::net::socket::KeptSocket;
 use optag_core::clock::{BootId, Clock, MonoTime};
 use optag_core::id::CallId;
 

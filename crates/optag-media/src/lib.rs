@@ -3,55 +3,21 @@
 //! In: [`engine::Engine`]'s requests and the datagrams of each stream's socket. Out: one batch
 //! of [`output::Output`] a tick. Not here: files, databases, HTTP, tokio.
 
-pub mod axis;
-pub mod background;
-mod bands;
 pub mod call;
-mod capture;
-pub mod carried;
 pub mod codec;
-mod cuts;
-mod decoded;
-pub mod ear;
-pub mod encoder;
-mod encoder_state;
-mod ending;
+pub mod dtmf;
 pub mod engine;
-pub mod exercise;
-pub mod fault;
-pub mod feedback;
-mod gap;
-pub mod governor;
-mod holes;
-mod interleave;
-pub mod jitter;
-mod joining;
-pub mod keypad;
-pub mod keys;
-pub mod leg;
-mod numbering;
-mod open;
-mod opus_fill;
-pub mod output;
-pub mod pass_track;
-pub mod pcm;
-pub mod pcm_track;
-pub mod plan;
-pub mod ports;
-mod press;
-mod pressed;
-mod refusals;
-mod replay;
-pub mod resume;
+pub mod fact;
+mod filters;
+pub mod fuzzing;
+pub mod net;
+pub mod opus;
+pub mod playout;
 pub mod rtp;
-pub mod saved;
-mod seat;
-mod sender_clock;
-pub mod socket;
+pub mod snapshot;
 pub mod stats;
-pub mod timeline;
-pub mod tone;
-mod tracks;
+pub mod stream;
+pub mod timebase;
 
 #[cfg(test)]
 mod tests;

@@ -3,8 +3,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::governor::Governor;
-use super::output::StreamCounts;
+use crate::engine::load_shedding::Governor;
+use crate::fact::StreamCounts;
 use optag_core::latency::Latency;
 
 macro_rules! counters {

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::call::{Call, CallRules, CallSettings, Command, Now};
 use super::codec::{Encoding, PayloadFormat};
-use super::encoder::OpusSettings;
-use super::leg::LegPlan;
-use super::output::{EndedBy, Fact, Gap, GapReason, MediaBlock, Output};
-use super::plan::{CaptureSettings, ToneSettings};
 use super::rtp::rtcp::RtcpPlan;
-use super::rtp::source::ExpectedSource;
 use super::rtp::telephone_event::EventFormat;
 use super::stats::TickStats;
+use crate::call::plan::{CaptureSettings, ToneSettings};
+use crate::fact::{EndedBy, Fact, Gap, GapReason, MediaBlock, Output};
+use crate::opus::encoder::OpusSettings;
+use crate::rtp::source_filter::ExpectedSource;
+use crate::stream::LegPlan;
 use optag_core::call::{
     Answer, ConsentHow, ConsentKeys, ConsentState, Evidence, KeySource, NoAudio, Outcome, Question,
     StreamRole,
@@ -453,10 +453,10 @@ fn no_decoded_sample_is_left_behind_by_a_tick() {
         for n in 0..50 {
             bench.hear(0, u64::from(n) * 20 + 20, &packet(0, n as u16, n * 160, coding.0, &tone(n)));
             bench.tick_to(u64::from(n) * 20 + 20);
-            assert!(super::decoded::is_wiped(), "{coding:?}");
+            assert!(crate::stream::decode_buffer::is_wiped(), "{coding:?}");
         }
         assert_eq!(bench.end(1_000), Outcome::Recorded);
-        assert!(bench.peaks(0).iter().any(|&peak| peak > 50) && super::decoded::is_wiped());
+        assert!(bench.peaks(0).iter().any(|&peak| peak > 50) && crate::stream::decode_buffer::is_wiped());
     }
 }
 

@@ -15,9 +15,9 @@ use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::private::Private;
 pub use optag_media::codec::PayloadFormat;
-use optag_media::output::StreamCounts;
+use optag_media::fact::StreamCounts;
 pub use optag_media::rtp::rtcp::RtcpPlan;
-pub use optag_media::rtp::source::ExpectedSource;
+pub use optag_media::rtp::source_filter::ExpectedSource;
 pub use optag_media::rtp::srtp::SrtpPlan;
 pub use optag_media::rtp::telephone_event::EventFormat;
 

@@ -15,7 +15,7 @@ use crate::index::IndexPlace;
 use crate::retention::horizon::SweepLimits;
 use optag_core::limit;
 use optag_core::private::Private;
-use optag_media::plan::{ToneSettings, TonesInOpus};
+use optag_media::call::plan::{ToneSettings, TonesInOpus};
 use optag_sip::siprec::config::AllowList;
 use optag_storage::archive::s3_place::Place;
 

@@ -10,7 +10,7 @@ use crate::index::IndexPlace;
 use crate::retention::horizon::SweepLimits;
 use optag_core::call::Department;
 use optag_core::private::Private;
-use optag_media::plan::ToneSettings;
+use optag_media::call::plan::ToneSettings;
 use optag_sip::siprec::config::{
     AllowList, ConsentSignal, MediaSource, UnknownParty, UntilConsent, WhenUnavailable,
 };

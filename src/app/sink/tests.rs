@@ -10,16 +10,16 @@ use optag_core::call::{
     Answer, CallFacts, ConsentHow, ConsentKeys, CutShort, Evidence, Question, StreamFacts, StreamRole,
 };
 use optag_core::clock::{Clock, OsClock};
+use optag_media::call::fault::{Step, inject};
+use optag_media::call::plan::{CaptureSettings, ToneSettings};
 use optag_media::call::{CallRules, CallSettings, Command};
 use optag_media::codec::{Encoding, PayloadFormat};
-use optag_media::encoder::OpusSettings;
 use optag_media::engine::{CallPlan, Engine, EngineConfig};
-use optag_media::fault::{Step, inject};
-use optag_media::leg::LegPlan;
-use optag_media::output::{EndedBy, GapReason};
-use optag_media::plan::{CaptureSettings, ToneSettings};
-use optag_media::ports::PortPool;
+use optag_media::fact::{EndedBy, GapReason};
+use optag_media::net::port_pool::PortPool;
+use optag_media::opus::encoder::OpusSettings;
 use optag_media::stats::CallGauges;
+use optag_media::stream::LegPlan;
 
 fn engine(sink: SpoolSink) -> Engine {
     let opus = OpusSettings {

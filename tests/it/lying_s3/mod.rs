@@ -20,7 +20,7 @@ use optag_core::call::{
 };
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
-use optag_media::output::{Ended, EndedBy, MediaBlock};
+use optag_media::fact::{Ended, EndedBy, MediaBlock};
 use optag_storage::archive::deliver::{Deliverer, Records, Source};
 use optag_storage::archive::key::{self, Kind};
 use optag_storage::archive::put::{PART_BYTES, Part};

@@ -9,7 +9,7 @@
 #[cfg(feature = "amr")]
 pub mod opencore;
 
-use crate::axis::FRAME_AXIS;
+use crate::timebase::FRAME_AXIS;
 
 /// Frames that are looked at in a payload: 240 ms.
 const MOST_FRAMES: usize = 12;

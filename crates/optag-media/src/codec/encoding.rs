@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::table::{self, Encoding, Length};
-use crate::axis::per_sample;
+use crate::timebase::per_sample;
 
 /// A name that is no codec of this build.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

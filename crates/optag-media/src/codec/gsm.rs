@@ -9,7 +9,7 @@ use std::ops::Range;
 use zeroize::Zeroize;
 
 use super::decoder::Decode;
-use crate::axis::FRAME_AXIS;
+use crate::timebase::FRAME_AXIS;
 
 /// Bytes of a frame as it stands in RTP and in `.gsm` files.
 pub const FRAME_BYTES: usize = 33;

@@ -11,8 +11,8 @@ use super::amr::{self, Band, Payload};
 use super::decoder::Decode;
 use super::g726::{G726Decoder, Packing, Rate};
 use super::{g711, g722, gsm, l16, opus, opus_packet};
-use crate::axis::AXIS_HZ;
-use crate::encoder::PRE_SKIP_48K;
+use crate::opus::encoder::PRE_SKIP_48K;
+use crate::timebase::AXIS_HZ;
 
 /// How a stream's audio is coded on the wire. One channel, but for Opus, which tells itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]

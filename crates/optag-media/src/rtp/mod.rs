@@ -4,6 +4,7 @@ mod candidates;
 mod continuity;
 pub mod packet;
 pub mod rtcp;
-pub mod source;
+pub(crate) mod sequencing;
+pub mod source_filter;
 pub mod srtp;
 pub mod telephone_event;

@@ -4,7 +4,7 @@
 use opus::{Application, Channels};
 
 use super::*;
-use crate::ear::TonesInOpus;
+use crate::dtmf::tone_listener::TonesInOpus;
 
 const L16: (u8, Encoding) = (96, Encoding::L16 { rate_hz: 8_000 });
 const OPUS: (u8, Encoding) = (96, Encoding::Opus);

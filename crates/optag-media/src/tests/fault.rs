@@ -4,13 +4,13 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::super::fault::Step;
-use super::super::fault::inject::arm;
-use super::super::ports::PortPool;
-use super::super::seat::Seat;
 use super::super::stats::CallGauges;
 use super::*;
-use crate::output::Ended;
+use crate::call::fault::Step;
+use crate::call::fault::inject::arm;
+use crate::engine::slot::Seat;
+use crate::fact::Ended;
+use crate::net::port_pool::PortPool;
 use optag_core::call::outcome::LossCause;
 use optag_core::call::{CutShort, StreamFacts};
 use optag_core::clock::OsClock;

@@ -5,9 +5,9 @@ use std::f64::consts::TAU;
 use super::*;
 use crate::codec::coded::Codec;
 use crate::codec::g726::{Packing, Rate};
-use crate::ear::{ToneSettings, TonesInOpus};
-use crate::tone::ToneDetector;
-use crate::tone::tests::key_tone;
+use crate::dtmf::goertzel::ToneDetector;
+use crate::dtmf::goertzel::tests::key_tone;
+use crate::dtmf::tone_listener::{ToneSettings, TonesInOpus};
 
 const PCMA: (u8, Encoding) = (8, Encoding::Pcma);
 const PACKET: usize = 160;

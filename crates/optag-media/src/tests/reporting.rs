@@ -1,7 +1,7 @@
 //! What the senders of a call are told of it.
 
 use super::*;
-use crate::feedback::Port;
+use crate::rtp::rtcp::feedback::Port;
 use crate::rtp::rtcp::{RtcpPacket, packets};
 use crate::rtp::srtp::{SrtpKey, SrtpPlan, SrtpReceiver, SrtpSender, Suite};
 

@@ -1,8 +1,8 @@
 //! A call taken up by a later process, in simulated time.
 
 use super::*;
-use crate::resume::Resumption;
-use crate::saved::SavedCall;
+use crate::call::resume::Resumption;
+use crate::snapshot::SavedCall;
 
 /// The last state that was written down, through its text.
 fn saved(bench: &Bench) -> SavedCall {

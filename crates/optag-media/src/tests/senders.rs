@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::codec::coded::Codec;
-use crate::tone::tests::key_tone;
+use crate::dtmf::goertzel::tests::key_tone;
 
 /// When it happens. Units: packets of 20 ms.
 const WHEN: u32 = 150;

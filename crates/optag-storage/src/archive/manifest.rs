@@ -6,7 +6,7 @@ use super::looking::Stored;
 use optag_core::call::{CallFacts, ConsentRecord, StreamVerdict};
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
-use optag_media::output::{EndedBy, Gap, StreamCounts};
+use optag_media::fact::{EndedBy, Gap, StreamCounts};
 
 /// Version of this form.
 pub const VERSION: u32 = 1;
@@ -100,7 +100,7 @@ pub fn coalesce(mut gaps: Vec<Gap>) -> Vec<Gap> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use optag_media::output::GapReason;
+    use optag_media::fact::GapReason;
 
     #[test]
     fn gaps_that_meet_become_one() {

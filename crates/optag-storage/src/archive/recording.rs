@@ -14,8 +14,8 @@ use optag_core::call::{CallFacts, ConsentRecord, ConsentState, StreamFacts, Stre
 use optag_core::hex::hex;
 use optag_core::limit;
 use optag_media::codec::opus_packet::audio_hz;
-use optag_media::encoder::{PRE_SKIP_48K, silence_packet};
-use optag_media::output::{Ended, FRAME_MS, Gap, GapReason, MediaBlock};
+use optag_media::fact::{Ended, FRAME_MS, Gap, GapReason, MediaBlock};
+use optag_media::opus::encoder::{PRE_SKIP_48K, silence_packet};
 
 /// Frames of one waveform value: 100 ms.
 const PEAK_FRAMES: u32 = 5;
@@ -248,7 +248,7 @@ mod tests {
     use optag_core::call::{ConsentHow, Evidence, Outcome};
     use optag_core::clock::WallTime;
     use optag_core::id::CallId;
-    use optag_media::output::EndedBy;
+    use optag_media::fact::EndedBy;
 
     fn opened() -> Body {
         let stream = |label: &str, role| StreamFacts { label: label.into(), role };

@@ -89,7 +89,7 @@ impl<R: Read + Seek> Renderer<R> {
             if packet.last_in_stream() {
                 // The last position says where the end is (RFC 7845 §4.4); ours counts the pre-skip.
                 let end = packet.absgp_page() / self.decimation as u64;
-                let pre_skip = u64::from(optag_media::encoder::PRE_SKIP_48K) / self.decimation as u64;
+                let pre_skip = u64::from(optag_media::opus::encoder::PRE_SKIP_48K) / self.decimation as u64;
                 let left = end.saturating_sub(pre_skip).saturating_sub(self.played) as usize;
                 until = decoded.min(skipped + left);
             }

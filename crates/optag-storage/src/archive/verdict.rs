@@ -2,7 +2,7 @@
 //! word a stream. A recording that looks complete and is not has one that is not *ok*.
 
 use optag_core::call::StreamVerdict;
-use optag_media::output::{Gap, GapReason, StreamCounts};
+use optag_media::fact::{Gap, GapReason, StreamCounts};
 
 /// Share of what was owed up to which a stream counts as not heard at all. Units: %.
 const UNHEARD_PERCENT: u64 = 10;

@@ -211,7 +211,7 @@ fn field<const N: usize>(bytes: &[u8; 64], at: usize) -> [u8; N] {
 mod tests {
     use super::*;
     use crate::spool::key::MasterKey;
-    use optag_media::output::{Gap, GapReason};
+    use optag_media::fact::{Gap, GapReason};
 
     fn sample() -> (DataKey, RecordHead, Vec<u8>, Body) {
         let master = MasterKey::from_bytes(&[1; 32]).unwrap();

@@ -14,7 +14,7 @@
 use crate::spool::record::Body;
 use optag_core::limit::STREAMS_PER_CALL;
 use optag_core::private::Private;
-use optag_media::output::{Gap, GapReason, MediaBlock};
+use optag_media::fact::{Gap, GapReason, MediaBlock};
 
 /// Version of all encodings here.
 pub const ENCODING: u8 = 1;

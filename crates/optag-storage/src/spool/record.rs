@@ -3,7 +3,7 @@
 use optag_core::call::{CallContext, CallFacts, ConsentRecord, StreamFacts};
 use optag_core::id::CallId;
 use optag_core::private::Private;
-use optag_media::output::{Ended, Fact, Gap, MediaBlock};
+use optag_media::fact::{Ended, Fact, Gap, MediaBlock};
 
 /// One record of one call.
 #[derive(Clone, Debug)]

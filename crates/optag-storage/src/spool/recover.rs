@@ -13,7 +13,7 @@ use super::shared::Place;
 use optag_core::call::{CallFacts, ConsentRecord};
 use optag_core::id::CallId;
 use optag_core::private::Private;
-use optag_media::output::Ended;
+use optag_media::fact::Ended;
 
 /// A call that the spool holds.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,7 +9,7 @@ use super::record::{Body, SpoolRecord};
 use super::*;
 use optag_core::call::{CallFacts, ConsentHow, ConsentRecord, ConsentState, Evidence};
 use optag_core::clock::WallTime;
-use optag_media::output::{Ended, EndedBy, MediaBlock};
+use optag_media::fact::{Ended, EndedBy, MediaBlock};
 use optag_testing::disk::CrashingDisk;
 
 mod faults;

@@ -1,6 +1,6 @@
 use super::super::decoder::{Decoder, LONGEST_SAMPLES};
 use super::*;
-use crate::axis::per_sample;
+use crate::timebase::per_sample;
 
 const MS: i64 = 48;
 

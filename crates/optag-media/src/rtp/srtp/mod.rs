@@ -3,7 +3,7 @@
 //! In: [`SrtpPlan`]s from signalling, protected packets. Out: packets that are proved to come
 //! from who holds the key, in the clear; protected packets of ours. A packet that is not proved
 //! changes nothing. Not here: how keys are told (`signalling::sdp`, `http`), whose packets a
-//! stream takes ([`source`](super::source)).
+//! stream takes ([`source`](crate::rtp::source_filter)).
 //!
 //! Source: RFC 3711 (AES-CM, HMAC-SHA1), RFC 6188 (AES-256), RFC 7714 (AES-GCM).
 

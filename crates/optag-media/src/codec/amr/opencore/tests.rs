@@ -99,7 +99,7 @@ fn every_rate_is_heard_in_both_forms_and_by_as_much_late_as_the_table_says() {
                 Band::Narrow => crate::codec::Encoding::Amr { octet_aligned: true }.lag(),
                 Band::Wide => crate::codec::Encoding::AmrWb { octet_aligned: true }.lag(),
             };
-            let off = shift as i64 * crate::axis::per_sample(rate_hz) - lag;
+            let off = shift as i64 * crate::timebase::per_sample(rate_hz) - lag;
             assert!(off.abs() <= 48, "{band:?} {mode}: {shift} samples, {off} of the axis off");
         }
     }

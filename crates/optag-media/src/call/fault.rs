@@ -1,0 +1,105 @@
+//! A call whose processing failed: a panic in its share of a tick, in a command, at its end.
+//!
+//! What was handed on stays, as after a kill. From the last frame that was made until now a gap says
+//! *fault*; so do the end and the outcome. `seat` catches the
+//! panic; one of the engine itself ends the process.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::call::{Call, Now};
+use crate::fact::{EndedBy, Fact, Gap, GapReason};
+use crate::timebase;
+use crate::timebase::FRAME_AXIS;
+use optag_core::id::CallId;
+
+/// Runs what may panic; `None` where it did.
+pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
+}
+
+/// Runs the engine. Where it panics itself, no call of the process would be recorded any more: the
+/// process ends at once, and the next one goes on with its calls.
+pub(crate) fn run_or_abort(engine: impl FnOnce()) {
+    if caught(engine).is_none() {
+        tracing::error!("the media engine failed; the process ends so that its calls go on in the next");
+        std::process::abort();
+    }
+}
+
+/// Steps at which a test makes processing fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Before datagrams are read.
+    Read,
+    /// Frames are made of one stream and not of the next.
+    Frames,
+    /// A command is about to be applied.
+    Command,
+    /// Consent is withdrawn, what there is not wiped yet.
+    Wipe,
+}
+
+/// A step is reached. Does nothing but in tests.
+#[inline]
+pub(crate) fn reached(_call: CallId, _step: Step) {
+    #[cfg(any(test, feature = "fault-injection"))]
+    inject::strike(_call, _step);
+}
+
+impl Call {
+    /// Ends the call without looking at its audio again: processing it failed. What was handed on
+    /// stays.
+    pub fn fail(&mut self, now: Now) {
+        let captures: Vec<_> = self.legs.iter_mut().filter_map(|leg| leg.capture.take()).collect();
+        if self.is_ended() {
+            return;
+        }
+        if let Some(zero) = self.zero {
+            let made = self.frames_out;
+            for mut capture in captures {
+                capture.end();
+                let gaps = capture.closed_gaps.drain(..).filter(|gap| gap.from_frame < made);
+                self.facts.extend(gaps.map(|gap| Fact::Gap(Gap { to_frame: gap.to_frame.min(made), ..gap })));
+            }
+            self.report_spool_gap(true);
+            let heard = (timebase::length(now.mono.since(zero)) / FRAME_AXIS) as u32;
+            self.frames_out = made.max(heard);
+            let reason = if self.closed { GapReason::Paused } else { GapReason::Fault };
+            let (from_frame, to_frame) = (made, self.frames_out);
+            if to_frame > from_frame {
+                let streams = 0..self.legs.len() as u8;
+                let gaps = streams.map(|stream| Gap { stream, from_frame, to_frame, reason });
+                self.facts.extend(gaps.map(Fact::Gap));
+            }
+        }
+        if let Some(record) = self.consent.end(now.wall) {
+            self.facts.push(Fact::Consent(record));
+        }
+        self.close(now, EndedBy::Fault);
+    }
+}
+
+/// Failures on demand.
+#[cfg(any(test, feature = "fault-injection"))]
+pub mod inject {
+    use std::sync::{Mutex, PoisonError};
+
+    use crate::call::fault::{CallId, Step};
+
+    static ARMED: Mutex<Vec<(CallId, Step)>> = Mutex::new(Vec::new());
+
+    /// The next time that this call reaches this step, its processing panics.
+    pub fn arm(call: CallId, step: Step) {
+        ARMED.lock().unwrap_or_else(PoisonError::into_inner).push((call, step));
+    }
+
+    /// Panics where that was asked for.
+    pub fn strike(call: CallId, step: Step) {
+        let mut armed = ARMED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = armed.iter().position(|one| *one == (call, step)) {
+            armed.swap_remove(at);
+            drop(armed);
+            panic!("a test makes {step:?} fail");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! What keys pressed in a call's streams mean for it. A part of [`Call`]: in, presses whose sender
+//! counts; out, answers with what shows them.
+
+use crate::call::{Call, Now};
+use crate::dtmf::keypad::KeyPress;
+use crate::dtmf::sequences::Meaning;
+use optag_core::call::consent::ConsentInput;
+use optag_core::call::{Answer, ConsentHow, ConsentState, Evidence};
+use optag_core::private::Private;
+
+impl Call {
+    pub(crate) fn take_presses(&mut self, now: Now, stream: usize) {
+        while let Some(press) = self.legs[stream].take_press() {
+            if self.legs[stream].role().may_answer() {
+                self.press(now, stream, press);
+            }
+        }
+    }
+
+    fn press(&mut self, now: Now, stream: usize, press: KeyPress) {
+        let asked = self.consent.state() == ConsentState::Asked;
+        self.changed = true;
+        let matched = match press.negotiated {
+            true => self.matcher.press(press.at, press.key, asked),
+            false => self.matcher.press_unnamed(press.at, press.key, asked),
+        };
+        let Some((meaning, keys)) = matched else { return };
+        let input = match meaning {
+            Meaning::Yes => ConsentInput::Answer(Answer::Yes),
+            Meaning::No => ConsentInput::Answer(Answer::No),
+            Meaning::Withdraw => ConsentInput::Withdraw,
+        };
+        let KeyPress { at, timestamp: rtp_timestamp, ssrc, by, .. } = press;
+        let source = press.source.map(Private::new);
+        let evidence = Evidence::Keys { keys, stream: stream as u8, rtp_timestamp, ssrc, by, source };
+        // A key that the rules forbid changes nothing; the caller is not to be told over RTP.
+        let _ = self.consent_input(now, at, input, ConsentHow::Key, None, evidence);
+    }
+}

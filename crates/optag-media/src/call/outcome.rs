@@ -1,0 +1,84 @@
+//! The one outcome of a call, by what was allowed and what was heard.
+
+use std::time::Duration;
+
+use crate::call::{Call, Now};
+use crate::fact::{Ended, EndedBy, Fact, StreamCounts};
+use crate::stream::Leg;
+use optag_core::call::outcome::LossCause;
+use optag_core::call::{ConsentHow, ConsentMachine, ConsentState, NoAudio, Outcome};
+use optag_core::clock::MonoTime;
+use optag_core::limit;
+
+/// How long a call may go without its first packet, in timeouts of a silent call.
+const FIRST_PACKET_TIMEOUTS: u32 = 2;
+
+impl Call {
+    /// Whether time ends the call, and by what.
+    pub(crate) fn timed_out(&self, now: MonoTime) -> Option<EndedBy> {
+        if now.since(self.admitted) >= Duration::from_secs(limit::CALL_HOURS * 3_600) {
+            return Some(EndedBy::TooLong);
+        }
+        let heard = self.legs.iter().filter_map(Leg::last_heard).chain(self.vouched).max();
+        let silent = match heard {
+            Some(at) => now.since(at) >= self.settings.rtp_timeout,
+            None => now.since(self.admitted) >= self.settings.rtp_timeout * FIRST_PACKET_TIMEOUTS,
+        };
+        (silent && !self.paused).then_some(EndedBy::RtpTimeout)
+    }
+}
+
+/// The outcome of a call that ends now by `by`. `had_audio`: at least one frame of it was kept.
+pub(crate) fn outcome<'a>(
+    consent: &ConsentMachine,
+    by: EndedBy,
+    had_audio: bool,
+    counts: impl Iterator<Item = &'a StreamCounts>,
+) -> Outcome {
+    if consent.state() == ConsentState::Withdrawn {
+        return Outcome::Withdrawn;
+    }
+    // What one department's callers allowed stays, whatever they told the next.
+    if consent.stands() {
+        return match (had_audio, by) {
+            (true, by) => by.of_recorded(),
+            (false, EndedBy::Fault) => Outcome::Lost(LossCause::Fault),
+            (false, _) => Outcome::NoAudio(why(counts)),
+        };
+    }
+    match consent.refused_by() {
+        // The answer may have been on its way.
+        Some(ConsentHow::CallEnded) if by == EndedBy::Fault => Outcome::Lost(LossCause::Fault),
+        Some(ConsentHow::Timeout | ConsentHow::CallEnded) => Outcome::NoAnswer,
+        Some(_) => Outcome::Refused,
+        None if consent.was_asked() => Outcome::NoAnswer,
+        None => Outcome::NotSelected,
+    }
+}
+
+fn why<'a>(counts: impl Iterator<Item = &'a StreamCounts>) -> NoAudio {
+    let (received, refused) =
+        counts.fold((0, 0), |(received, refused), one| (received + one.received, refused + one.refused));
+    match (received, refused) {
+        (0, 0) => NoAudio::NoPackets,
+        (0, _) => NoAudio::NothingAccepted,
+        _ => NoAudio::OnlyWhileClosed,
+    }
+}
+
+impl Call {
+    /// The one `Ended`; nothing follows it.
+    pub(crate) fn close(&mut self, now: Now, by: EndedBy) {
+        let counts = || self.legs.iter().map(Leg::counts);
+        let ended = Ended {
+            at: now.wall,
+            by,
+            outcome: outcome(&self.consent, by, self.had_audio, counts()),
+            frames: self.frames_out,
+            streams: counts().copied().collect(),
+        };
+        self.wipe();
+        self.facts.push(Fact::Ended(ended.clone()));
+        self.ended = Some(ended);
+    }
+}

@@ -1,0 +1,146 @@
+//! A call taken up by a later process: saved as it goes, and made again from what was saved.
+//!
+//! In: a [`SavedCall`] and how much of its audio is durable. Out: the call, its time axis going on
+//! in real length. What nobody can have heard is a gap with reason *restart*; where the sockets
+//! stayed open between the processes, what they hold fills it. Not here: who may be resumed.
+
+use std::time::Duration;
+
+use crate::call::{Call, CallSettings, Now};
+use crate::fact::{Fact, Gap, GapReason};
+use crate::rtp::rtcp::{Reports, cname};
+use crate::snapshot::SavedCall;
+use crate::stats::TickStats;
+use crate::stream::Leg;
+use crate::stream::capture::Capture;
+use crate::timebase;
+use crate::timebase::FRAME_AXIS;
+use optag_core::call::ConsentState;
+use optag_core::clock::MonoTime;
+
+/// How often the counters of a call are saved though nothing else changed.
+const SAVE_EVERY: Duration = Duration::from_secs(10);
+
+/// Longest span that is looked for in sockets that stayed open; what is older is a gap.
+const BACKLOG: Duration = Duration::from_secs(10);
+
+/// How long after a resumption the first packet may come and nothing else be wrong.
+const FIRST_PACKET: Duration = Duration::from_millis(60);
+
+/// A call to take up, and what is known of its audio.
+#[derive(Clone, Debug)]
+pub struct Resumption {
+    /// The call.
+    pub saved: SavedCall,
+    /// Frames of it that are durable.
+    pub frames: u32,
+    /// Whether its sockets stayed open, so that nothing sent meanwhile is lost.
+    pub sockets_kept: bool,
+}
+
+impl Call {
+    /// Takes up a call at `now`.
+    pub fn resume(resumption: Resumption, settings: CallSettings, now: MonoTime) -> Self {
+        let Resumption { saved, frames, sockets_kept } = resumption;
+        let heard_before = saved.legs.iter().any(|leg| leg.last_heard.is_some());
+        let tones = settings.tones;
+        let mut call = Self::new(saved.rules, Vec::new(), settings, saved.admitted);
+        // A sender gets the whole timeout again: that nothing was heard is our fault.
+        let name = cname(&call.id().to_bytes());
+        let resume = |(n, leg)| {
+            let heard = heard_before.then_some(now);
+            Leg::resume(leg, tones, Reports::new(name, n), heard)
+        };
+        call.legs = saved.legs.into_iter().enumerate().map(resume).collect();
+        call.consent = saved.consent;
+        call.matcher = saved.matcher;
+        call.had_audio = saved.had_audio;
+        call.paused = saved.paused;
+        call.vouched = saved.vouched;
+        call.changed = true;
+        if let Some(zero) = saved.zero.filter(|_| call.consent.stands()) {
+            call.go_on(zero, frames, sockets_kept, now);
+        }
+        call
+    }
+
+    /// Leaves the call to the next program: makes every frame of which all was heard, and saves it.
+    pub fn leave(&mut self, now: Now, stats: &mut TickStats) {
+        if self.is_ended() {
+            return;
+        }
+        if let Some(zero) = self.zero {
+            let due = timebase::length(now.mono.since(zero).saturating_sub(self.settings.capture.behind()));
+            self.advance(now, due, stats);
+            let captures = self.legs.iter().filter_map(|leg| leg.capture.as_ref());
+            let heard = captures.filter_map(|capture| capture.heard_to()).filter(|&to| to > due).min();
+            self.advance(now, heard.unwrap_or(due), stats);
+            for capture in self.legs.iter_mut().filter_map(|leg| leg.capture.as_mut()) {
+                capture.end();
+                self.facts.extend(capture.closed_gaps.drain(..).map(Fact::Gap));
+            }
+        }
+        self.changed = true;
+        self.save_if_due(now.mono);
+    }
+
+    /// Opens the gate again, on the axis that it had.
+    fn go_on(&mut self, zero: MonoTime, durable: u32, sockets_kept: bool, now: MonoTime) {
+        let passed = |until: MonoTime| (timebase::length(until.since(zero)) / FRAME_AXIS) as u32;
+        let known_from = if sockets_kept { now - BACKLOG } else { now };
+        let start = passed(known_from).max(durable);
+        self.zero = Some(zero);
+        self.frames_out = start;
+        self.admit_gap(durable, start);
+        let hole = (i64::from(start) * FRAME_AXIS, timebase::length((now + FIRST_PACKET).since(zero)));
+        self.closed = self.paused || !self.consent.is_open();
+        for (stream, leg) in self.legs.iter_mut().enumerate() {
+            let mut capture =
+                Capture::go_on(stream as u8, zero, self.settings.capture, start, hole, self.had_audio);
+            if self.closed {
+                capture.pause(0);
+            }
+            capture.set_over(leg.is_dropped());
+            leg.capture = Some(Box::new(capture));
+        }
+    }
+
+    fn admit_gap(&mut self, from_frame: u32, to_frame: u32) {
+        if to_frame > from_frame {
+            let reason = GapReason::Restart;
+            let gaps = (0..self.legs.len() as u8).map(|stream| Gap { stream, from_frame, to_frame, reason });
+            self.facts.extend(gaps.map(Fact::Gap));
+        }
+    }
+
+    /// Saves the call where something of it changed, or its counters are old.
+    pub(crate) fn save_if_due(&mut self, now: MonoTime) {
+        let changed = self.changed | self.legs.iter_mut().fold(false, |any, leg| leg.take_changed() | any);
+        if !changed && now.since(self.saved_at) < SAVE_EVERY {
+            return;
+        }
+        self.changed = false;
+        self.saved_at = now;
+        // Of a call that is not recorded nothing is written, and of a withdrawn one nothing is left.
+        if self.consent.was_asked() && self.consent.state() != ConsentState::Withdrawn {
+            let saved = self.save(now);
+            self.facts.push(Fact::State(Box::new(saved)));
+        }
+    }
+
+    fn save(&self, now: MonoTime) -> SavedCall {
+        SavedCall {
+            boot: None,
+            at: now,
+            rules: self.rules.clone(),
+            consent: self.consent.clone(),
+            matcher: self.matcher.clone(),
+            admitted: self.admitted,
+            zero: self.zero,
+            had_audio: self.had_audio,
+            paused: self.paused,
+            vouched: self.vouched,
+            legs: self.legs.iter().map(Leg::save).collect(),
+        }
+    }
+}

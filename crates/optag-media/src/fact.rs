@@ -1,0 +1,189 @@
+//! What the engine hands to its right: the nouns `OpusPacket` and *gap*, and the events of
+//! a call. One batch a tick; within it the order of a call's entries is the order of facts
+//! (consent before the first audio it allows, everything before `Ended`).
+
+use serde::{Deserialize, Serialize};
+
+use crate::snapshot::SavedCall;
+use optag_core::call::{ConsentRecord, CutShort, Outcome, StreamFacts};
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+
+/// Length of every encoded frame. Units: ms.
+pub const FRAME_MS: u32 = 20;
+
+/// One fact about one call.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// The call.
+    pub call: CallId,
+    /// The fact.
+    pub fact: Fact,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Fact {
+    /// Consent changed. `Granted` is the zero of the recording's time axis.
+    Consent(ConsentRecord),
+    /// Encoded audio, all streams over the same frames.
+    Media(MediaBlock),
+    /// A stream joined; the blocks that follow hold it, after those there were.
+    Joined(StreamFacts),
+    /// A span without media, and why.
+    Gap(Gap),
+    /// What a later process needs to go on with the call; the last one counts.
+    State(Box<SavedCall>),
+    /// The call is over; nothing follows.
+    Ended(Ended),
+}
+
+/// Encoded frames of all streams of a call over one span of its time axis. Later blocks of a call
+/// may have more streams than earlier ones.
+///
+/// Shape: `frames × streams` Opus packets, frame by frame, streams in channel order; every
+/// packet codes exactly [`FRAME_MS`] and none is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MediaBlock {
+    /// Index of the first frame; the frame that starts when consent was given is 0.
+    pub first_frame: u32,
+    /// Streams (channels) in each frame, 1 to 8.
+    pub streams: u8,
+    /// Length of each packet in `bytes`. Units: bytes.
+    pub lengths: Vec<u16>,
+    /// Loudest sample of each packet's frame, `|sample| >> 7`, for the waveform. As many as `lengths`.
+    pub peaks: Vec<u8>,
+    /// The packets, one after the other.
+    pub bytes: Vec<u8>,
+}
+
+impl MediaBlock {
+    /// Frames in the block.
+    pub fn frames(&self) -> u32 {
+        match self.streams {
+            0 => 0,
+            streams => (self.lengths.len() / usize::from(streams)) as u32,
+        }
+    }
+
+    /// The packets in stored order.
+    pub fn packets(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = self.bytes.as_slice();
+        self.lengths.iter().map(move |&len| {
+            let (packet, tail) = rest.split_at(usize::from(len).min(rest.len()));
+            rest = tail;
+            packet
+        })
+    }
+}
+
+/// A span in which a stream has no media of its own (silence stands for it).
+///
+/// Units: frames of [`FRAME_MS`] on the recording's time axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Gap {
+    /// Index of the stream.
+    pub stream: u8,
+    /// First frame without media.
+    pub from_frame: u32,
+    /// First frame with media again.
+    pub to_frame: u32,
+    /// Why.
+    pub reason: GapReason,
+}
+
+/// Why media is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GapReason {
+    /// Packets were lost or came too late.
+    Lost,
+    /// The sender stopped sending without saying so (hold, DTX without comfort noise).
+    Held,
+    /// The feed paused the recording, or a department had the call that consent did not cover.
+    Paused,
+    /// The recorder was down.
+    Restart,
+    /// Nothing had been received yet, or nothing came any more.
+    NoMedia,
+    /// The spool could not take it.
+    Spool,
+    /// Keys were pressed: their tones, and what was said meanwhile, are cut out.
+    KeyTones,
+    /// Processing the call failed; it ends with this span.
+    Fault,
+    /// Packets came meanwhile, too late to be placed.
+    Late,
+    /// Packets came meanwhile and were refused: by the source rule, by SRTP authentication, or as
+    /// no audio of their coding.
+    Refused,
+    /// Packets came meanwhile, of a payload type that was not negotiated.
+    UnknownType,
+}
+
+/// How a call ended, with its counters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ended {
+    /// When, by the wall clock.
+    pub at: WallTime,
+    /// Why the engine let go of the call.
+    pub by: EndedBy,
+    /// The one outcome. `Recorded` or `RecordedPartly` where there is at least one frame of
+    /// accepted audio.
+    pub outcome: Outcome,
+    /// Frames on the time axis; every stream has as many.
+    pub frames: u32,
+    /// Per stream, in channel order.
+    pub streams: Vec<StreamCounts>,
+}
+
+/// What ended a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndedBy {
+    /// The feed said so.
+    Feed,
+    /// No packet for too long.
+    RtpTimeout,
+    /// It reached the longest time a call may take.
+    TooLong,
+    /// The recorder is shutting down.
+    Shutdown,
+    /// It was found open in the spool after a crash and not resumed.
+    Recovered,
+    /// It ended in an earlier system, whose recording was imported.
+    Imported,
+    /// Processing it failed.
+    Fault,
+}
+
+impl EndedBy {
+    /// The outcome of a call that has a recording and ended so.
+    pub const fn of_recorded(self) -> Outcome {
+        match self {
+            EndedBy::Fault => Outcome::RecordedPartly(CutShort::Fault),
+            EndedBy::Recovered => Outcome::RecordedPartly(CutShort::Restart),
+            EndedBy::Feed
+            | EndedBy::RtpTimeout
+            | EndedBy::TooLong
+            | EndedBy::Shutdown
+            | EndedBy::Imported => Outcome::Recorded,
+        }
+    }
+}
+
+/// Packet counters of one stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StreamCounts {
+    /// Accepted RTP packets.
+    pub received: u64,
+    /// Sequence numbers that never came.
+    pub lost: u64,
+    /// Packets that came after their time.
+    pub late: u64,
+    /// Packets that came twice.
+    pub duplicate: u64,
+    /// Packets refused: malformed, foreign source or SSRC, unknown payload type.
+    pub refused: u64,
+}

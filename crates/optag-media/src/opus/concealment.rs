@@ -1,0 +1,206 @@
+//! What stands in a stream of kept Opus packets where one is missing. In: the packets that
+//! passed. Out: packets of 20 ms in the same mode and band, so that no decoder has to switch.
+
+use std::sync::OnceLock;
+
+use opusic_sys as sys;
+
+use crate::codec::opus_packet::{Mode, audio_hz, mode};
+use crate::timebase::LONGEST_FRAME;
+
+/// Packets that are remembered to fill from.
+const REMEMBERED: usize = 3;
+/// Longest packet that is made here. Units: bytes.
+const PACKET_BYTES: usize = 400;
+/// Silent frames until a packet counts as steady though it never came twice in a row.
+const SETTLE_FRAMES: usize = 50;
+/// Rate that packets are filled with. Units: bit/s.
+const FILL_BPS: i32 = 24_000;
+
+/// Fills what is lost from what was heard.
+#[derive(Default)]
+pub struct Filler {
+    passed: [Vec<u8>; REMEMBERED],
+    newest: usize,
+    engine: Option<Box<Engine>>,
+    packet: Vec<u8>,
+}
+
+impl Filler {
+    /// Remembers a packet that is handed out, and empties where it was.
+    pub fn passed(&mut self, slot: &mut Vec<u8>) -> &[u8] {
+        self.newest = (self.newest + 1) % REMEMBERED;
+        let kept = &mut self.passed[self.newest];
+        kept.clear();
+        std::mem::swap(kept, slot);
+        kept
+    }
+
+    /// A packet for a lost frame; `first` says that the frame before it came, `following` is
+    /// the packet after it: its copy of the lost one is used where it carries one.
+    pub fn fill(&mut self, first: bool, following: Option<&[u8]>) -> &[u8] {
+        let toc = self.passed[self.newest].first().copied().unwrap_or(0);
+        let Some(engine) = self.engine.get_or_insert_with(|| Box::new(Engine::new(toc))).ready(first, toc)
+        else {
+            return silence_like(toc);
+        };
+        if first {
+            for back in (0..REMEMBERED).rev() {
+                let packet = &self.passed[(self.newest + REMEMBERED - back) % REMEMBERED];
+                if !packet.is_empty() {
+                    engine.follow(packet);
+                }
+            }
+        }
+        self.packet.clear();
+        self.packet.extend_from_slice(engine.stand_in(following));
+        if self.packet.len() > 1 { &self.packet } else { silence_like(toc) }
+    }
+}
+
+impl Drop for Filler {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.passed);
+        zeroize::Zeroize::zeroize(&mut self.packet);
+    }
+}
+
+/// A decoder and an encoder that follow a stream while something is missing in it.
+struct Engine {
+    toc: u8,
+    decoder: opus::Decoder,
+    encoder: RawEncoder,
+    packet: [u8; PACKET_BYTES],
+}
+
+impl Engine {
+    fn new(toc: u8) -> Self {
+        Self {
+            toc,
+            decoder: opus::Decoder::new(48_000, opus::Channels::Mono).expect("libopus decodes 48 kHz mono"),
+            encoder: RawEncoder::like(toc),
+            packet: [0; PACKET_BYTES],
+        }
+    }
+
+    /// The engine for packets under this table of contents, fresh where a loss begins.
+    fn ready(&mut self, first: bool, toc: u8) -> Option<&mut Self> {
+        if first {
+            if toc != self.toc {
+                (self.toc, self.encoder) = (toc, RawEncoder::like(toc));
+            }
+            self.decoder.reset_state().ok()?;
+            self.encoder.reset();
+        }
+        Some(self)
+    }
+
+    /// Hears a packet that came.
+    fn follow(&mut self, packet: &[u8]) {
+        let mut pcm = [0; LONGEST_FRAME];
+        if self.decoder.decode(packet, &mut pcm, false).is_ok() {
+            self.encoder.encode(&pcm, &mut self.packet);
+        }
+    }
+
+    /// The packet that stands in for the one after the last.
+    fn stand_in(&mut self, following: Option<&[u8]>) -> &[u8] {
+        let mut pcm = [0; LONGEST_FRAME];
+        let decoded = match following {
+            Some(following) => self.decoder.decode(following, &mut pcm, true),
+            None => self.decoder.decode(&[], &mut pcm, false),
+        };
+        let length = if decoded.is_ok() { self.encoder.encode(&pcm, &mut self.packet) } else { 0 };
+        &self.packet[..length]
+    }
+}
+
+/// An encoder that is held to one mode and band.
+struct RawEncoder {
+    state: Box<[u64]>,
+}
+
+impl RawEncoder {
+    /// Panics: the library refuses settings that are fixed here.
+    fn like(toc: u8) -> Self {
+        // SAFETY: a plain size query.
+        let bytes = unsafe { sys::opus_encoder_get_size(1) } as usize;
+        let mut state = vec![0u64; bytes.div_ceil(8)].into_boxed_slice();
+        let encoder = state.as_mut_ptr().cast::<sys::OpusEncoder>();
+        let application = match mode(toc) {
+            Mode::Celt => sys::OPUS_APPLICATION_RESTRICTED_LOWDELAY,
+            Mode::Silk | Mode::Hybrid => sys::OPUS_APPLICATION_VOIP,
+        };
+        let band = match (toc >> 3, audio_hz(toc)) {
+            (4..=7, _) => sys::OPUS_BANDWIDTH_MEDIUMBAND,
+            (_, 8_000) => sys::OPUS_BANDWIDTH_NARROWBAND,
+            (_, 16_000) => sys::OPUS_BANDWIDTH_WIDEBAND,
+            (_, 24_000) => sys::OPUS_BANDWIDTH_SUPERWIDEBAND,
+            _ => sys::OPUS_BANDWIDTH_FULLBAND,
+        };
+        // SAFETY: the memory is as large as the library asked for, aligned to 8 bytes, and only
+        // used through this struct; the requests take one int each (opus_defines.h).
+        unsafe {
+            let status = sys::opus_encoder_init(encoder, 48_000, 1, application);
+            assert_eq!(status, sys::OPUS_OK, "libopus refuses 48 kHz mono");
+            let requests = [
+                (sys::OPUS_SET_BITRATE_REQUEST, FILL_BPS),
+                (sys::OPUS_SET_COMPLEXITY_REQUEST, 0),
+                (sys::OPUS_SET_SIGNAL_REQUEST, sys::OPUS_SIGNAL_VOICE),
+                (sys::OPUS_SET_BANDWIDTH_REQUEST, band),
+                (sys::OPUS_SET_MAX_BANDWIDTH_REQUEST, band),
+            ];
+            for (request, value) in requests {
+                let status = sys::opus_encoder_ctl(encoder, request, value);
+                assert_eq!(status, sys::OPUS_OK, "libopus refuses {request} = {value}");
+            }
+        }
+        Self { state }
+    }
+
+    fn reset(&mut self) {
+        let encoder = self.state.as_mut_ptr().cast::<sys::OpusEncoder>();
+        // SAFETY: the state was initialised in `like`; the request takes no argument.
+        unsafe { sys::opus_encoder_ctl(encoder, sys::OPUS_RESET_STATE) };
+    }
+
+    /// Codes 20 ms; the length of the packet, 0 where the library refuses.
+    fn encode(&mut self, pcm: &[i16; LONGEST_FRAME], packet: &mut [u8; PACKET_BYTES]) -> usize {
+        let encoder = self.state.as_mut_ptr().cast::<sys::OpusEncoder>();
+        // SAFETY: the state was initialised in `like`; frame and packet have the lengths we say.
+        let length = unsafe {
+            sys::opus_encode(
+                encoder,
+                pcm.as_ptr(),
+                LONGEST_FRAME as i32,
+                packet.as_mut_ptr(),
+                PACKET_BYTES as i32,
+            )
+        };
+        usize::try_from(length).unwrap_or(0)
+    }
+}
+
+impl Drop for RawEncoder {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.state);
+    }
+}
+
+/// A packet of steady silence in the mode and band of `toc`.
+pub fn silence_like(toc: u8) -> &'static [u8] {
+    static PACKETS: [OnceLock<Vec<u8>>; 32] = [const { OnceLock::new() }; 32];
+    PACKETS[usize::from(toc >> 3)].get_or_init(|| {
+        let mut encoder = RawEncoder::like(toc);
+        let mut packet = [0; PACKET_BYTES];
+        let mut before = Vec::new();
+        for _ in 0..SETTLE_FRAMES {
+            let length = encoder.encode(&[0; LONGEST_FRAME], &mut packet);
+            if packet[..length] == before[..] {
+                break;
+            }
+            before = packet[..length].to_vec();
+        }
+        before
+    })
+}

@@ -1,0 +1,315 @@
+//! Where a packet's first sample lies in time. In: numbers, RTP timestamps with their clock rate,
+//! lengths and arrivals. Out: positions on the [`axis`](crate::timebase), contiguous where the audio is.
+//!
+//! A packet cannot arrive before its last sample was spoken, so the least delay seen is the truth and
+//! the rest is jitter. Slow drift of the sender's clock moves that least delay: every window it is
+//! compared with the mapping in use, which follows in small steps.
+//!
+//! A sender's clock is believed as far as lengths and arrivals bear it out: packets in sequence do not
+//! overlap, and lie behind each other where the clock says what arrival contradicts (it jumps, stands
+//! still, or counts at another rate than was declared; a constant ratio is remembered). Where all
+//! packets in sequence come late by the same, the sender had stopped: the mapping moves at once.
+
+mod clock;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::playout::clock_mapping::clock::Clock;
+use crate::timebase::AXIS_HZ;
+use optag_core::clock::MonoTime;
+
+/// Span over which the least delay is looked for.
+const WINDOW: Duration = Duration::from_secs(2);
+/// Earlier windows whose least delay still bounds when a sample can have been spoken.
+const EARLIER: usize = 4;
+/// Difference that the mapping follows at a window's end. Units: ns.
+const STEP_NS: i64 = 4_000_000;
+/// How far ahead of its arrival a packet may lie before the mapping follows at once. Units: ns.
+const AHEAD_NS: i64 = 20_000_000;
+/// Distance from the arrival that is no delay but another clock, where a sender or we started anew.
+/// Units: ns.
+const DOUBT_NS: i64 = 100_000_000;
+
+/// Delay from which on packets may belong to a sender that had stopped, once nothing came for a while
+/// or they find no place any more. Units: ns.
+const LATE_NS: i64 = 100_000_000;
+const STOPPED: Duration = Duration::from_millis(80);
+const TOO_LATE_NS: i64 = 240_000_000;
+/// How much less late they may become in that time: a queue that drains does so faster. Units: ns.
+const LEVEL_NS: i64 = 30_000_000;
+/// How long nothing but such packets must come for the mapping to move, and how long they wait for it.
+const LATE_RUN: Duration = Duration::from_millis(80);
+const LATE_WAIT: Duration = Duration::from_millis(120);
+/// By how much packets may come later from one moment on because they are held back, and not because
+/// nothing was spoken. Units: of the axis (400 ms).
+const HELD_BACK: i64 = 19_200;
+
+/// A packet as the mapping sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard {
+    /// Its number, as `numbering` has it.
+    pub number: u64,
+    /// Whether the sender's numbering started anew with it.
+    pub restarted: bool,
+    /// RTP timestamp of its first sample, and the rate that it counts at. Units: Hz.
+    pub timestamp: u32,
+    /// The clock's rate.
+    pub clock_hz: u32,
+    /// How much audio it holds; 0 where that is unknown. Units: of the axis.
+    pub lasts: i64,
+    /// When it arrived.
+    pub arrival: MonoTime,
+}
+
+/// Packets from this number on lie later than they were said to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The first.
+    pub from: u64,
+    /// By how much. Units: of the axis.
+    pub by: i64,
+}
+
+/// The mapping of one sender's timestamps.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Timeline {
+    mapping: Option<Mapping>,
+    /// Nobody listened for a while: the sender may have stopped its clock meanwhile.
+    #[serde(skip)]
+    doubtful: bool,
+    /// Another sender took over: its clock has nothing to do with the old one's.
+    #[serde(skip)]
+    new_sender: bool,
+    /// When a packet was heard last, and those in sequence that are late.
+    #[serde(skip)]
+    heard_at: MonoTime,
+    #[serde(skip)]
+    late: Option<LateRun>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Mapping {
+    #[serde(flatten)]
+    clock: Clock,
+    /// Monotonic time of axis position 0. Units: ns.
+    offset_ns: i64,
+    /// Least offset in the window so far, and when the window began.
+    least_ns: i64,
+    window_from: MonoTime,
+    /// Least offsets of the windows before.
+    #[serde(skip, default = "none_earlier")]
+    earlier_ns: [i64; EARLIER],
+}
+
+/// Packets in sequence that are all late.
+#[derive(Clone, Copy, Debug)]
+struct LateRun {
+    from: u64,
+    next: u64,
+    since: MonoTime,
+    first_ns: i64,
+    least_ns: i64,
+}
+
+impl Timeline {
+    /// The mapping goes on after nobody listened for a while.
+    pub fn resume(mut self) -> Self {
+        self.doubtful = true;
+        self
+    }
+
+    /// Another sender took over: its packets lie where they arrive, behind the old one's.
+    pub fn start_anew(&mut self) {
+        self.new_sender = true;
+    }
+
+    /// Takes a packet. Returns its unwrapped timestamp on the axis, in which later packets of
+    /// unbroken audio follow without holes, and what moved because of it. Another clock rate than
+    /// before starts a new mapping at the arrival. Source: RFC 7160 §4.
+    pub fn place(&mut self, heard: &Heard) -> (i64, Option<Moved>) {
+        let silent = heard.arrival.since(std::mem::replace(&mut self.heard_at, heard.arrival));
+        // What is in the packet was spoken before it was sent.
+        let spoken_ns = heard.arrival.as_nanos() as i64 - ns(heard.lasts);
+        let Some(mut map) = self.mapping else {
+            self.mapping = Some(Mapping::new(heard, spoken_ns));
+            return (0, None);
+        };
+        let new_sender = std::mem::take(&mut self.new_sender);
+        let anew = new_sender | heard.restarted | std::mem::take(&mut self.doubtful);
+        if !anew && heard.number <= map.clock.number() {
+            if heard.number < map.clock.number() {
+                self.late = None;
+            }
+            return (map.clock.before(heard), None);
+        }
+        let since_ns = spoken_ns - map.offset_ns;
+        let delay = |ticks: i64| since_ns - ns(ticks);
+        let arrived = axis(since_ns);
+        let same_clock = !new_sender && heard.clock_hz == map.clock.rate_hz();
+        let mut ticks = match (anew, same_clock) {
+            (false, _) => map.clock.next(heard, same_clock, delay),
+            (true, true) => map.clock.by_timestamp(heard.timestamp),
+            (true, false) => arrived,
+        };
+        let fresh = (anew && !same_clock) || ((anew || !same_clock) && delay(ticks).abs() > DOUBT_NS);
+        if fresh {
+            ticks = arrived;
+        } else if ticks > map.clock.end() && delay(ticks) < -AHEAD_NS {
+            // More is missing by its numbers than there was time for.
+            ticks = arrived.max(map.clock.end());
+        }
+        if fresh {
+            map.forget(heard.arrival);
+            self.late = None;
+        }
+        let moved = if fresh { None } else { self.late_by(heard, delay(ticks), silent) };
+        if let Some(moved) = moved {
+            ticks += moved.by;
+            map.move_by(moved.by, heard.arrival);
+        }
+        map.clock.take(heard, ticks);
+        if heard.lasts > 0 {
+            map.follow(spoken_ns - ns(ticks), heard.arrival);
+        }
+        self.mapping = Some(map);
+        (ticks, moved)
+    }
+
+    /// From which number on packets are to wait, as it is not known yet where they lie.
+    pub fn undecided(&self, now: MonoTime) -> u64 {
+        self.late.filter(|run| now.since(run.since) < LATE_WAIT).map_or(u64::MAX, |run| run.from)
+    }
+
+    /// Where a timestamp lies that another payload type of the same sender carries, by the audio's
+    /// clock; `None` where it is too far from the audio's own to be told by it.
+    pub fn beside(&self, timestamp: u32) -> Option<i64> {
+        let clock = self.mapping?.clock;
+        let ticks = clock.by_timestamp(timestamp);
+        ((ticks - clock.last()).abs() <= AXIS_HZ.into()).then_some(ticks)
+    }
+
+    /// The timestamp on the wire of an unwrapped one that lies a little before the last.
+    pub fn raw(&self, ticks: i64) -> u32 {
+        self.mapping.map_or(0, |map| map.clock.raw(ticks))
+    }
+
+    /// Settles on the least delay seen so far: called when positions are first needed.
+    pub fn settle(&mut self) {
+        if let Some(map) = &mut self.mapping {
+            // Not on what was before the sender stopped.
+            let close = |earlier: &i64| map.offset_ns - earlier < AHEAD_NS;
+            let least = map.earlier_ns.into_iter().filter(close).fold(map.least_ns, i64::min);
+            map.offset_ns = map.offset_ns.min(least);
+        }
+    }
+
+    /// By how much earlier than its position a sample may have been spoken, as far as the least
+    /// delay of the last ten seconds tells. Units: of the axis.
+    pub fn slack(&self) -> i64 {
+        let late_ns = self.mapping.map_or(0, |map| map.offset_ns - map.least_known_ns());
+        if late_ns > 0 { axis(late_ns) + 1 } else { 0 }
+    }
+
+    /// Position of an unwrapped timestamp after `zero`, rounded down; negative before. Units: of the
+    /// axis.
+    pub fn position(&self, ticks: i64, zero: MonoTime) -> i64 {
+        let offset_ns = self.mapping.map_or(0, |map| map.offset_ns);
+        ticks + axis(offset_ns - zero.as_nanos() as i64)
+    }
+
+    /// Packets that come late one after the other, by no less than the first and for some time, show
+    /// that their sender had stopped and goes on as if it had not.
+    fn late_by(&mut self, heard: &Heard, delay_ns: i64, silent: Duration) -> Option<Moved> {
+        if heard.lasts == 0 {
+            return None;
+        }
+        let same = |run: &LateRun| run.next == heard.number && delay_ns + LEVEL_NS >= run.first_ns;
+        let known = self.late.take().filter(same);
+        let begins = silent >= STOPPED || delay_ns >= TOO_LATE_NS;
+        if delay_ns < LATE_NS || known.is_none() && !begins {
+            return None;
+        }
+        let mut run = known.unwrap_or(LateRun {
+            from: heard.number,
+            next: heard.number,
+            since: heard.arrival,
+            first_ns: delay_ns,
+            least_ns: delay_ns,
+        });
+        run.next += 1;
+        run.least_ns = run.least_ns.min(delay_ns);
+        if heard.arrival.since(run.since) < LATE_RUN {
+            self.late = Some(run);
+            return None;
+        }
+        Some(Moved { from: run.from, by: axis(run.least_ns) })
+    }
+}
+
+impl Mapping {
+    fn new(heard: &Heard, spoken_ns: i64) -> Self {
+        Self {
+            clock: Clock::new(heard),
+            offset_ns: spoken_ns,
+            least_ns: spoken_ns,
+            window_from: heard.arrival,
+            earlier_ns: none_earlier(),
+        }
+    }
+
+    fn least_known_ns(&self) -> i64 {
+        self.earlier_ns.iter().fold(self.least_ns, |least, &earlier| least.min(earlier))
+    }
+
+    /// What follows has another delay than what came.
+    fn forget(&mut self, now: MonoTime) {
+        (self.least_ns, self.window_from, self.earlier_ns) = (i64::MAX, now, none_earlier());
+    }
+
+    /// What follows lies so much later by the same timestamps; where that is little, it may have been
+    /// spoken before all the same.
+    fn move_by(&mut self, by: i64, now: MonoTime) {
+        if by > HELD_BACK {
+            return self.forget(now);
+        }
+        self.earlier_ns[0] = self.earlier_ns[0].min(self.least_ns);
+        for earlier in self.earlier_ns.iter_mut().filter(|earlier| **earlier != i64::MAX) {
+            *earlier -= ns(by);
+        }
+        (self.least_ns, self.window_from) = (i64::MAX, now);
+    }
+
+    /// A packet has this offset.
+    fn follow(&mut self, offset_ns: i64, arrival: MonoTime) {
+        self.least_ns = self.least_ns.min(offset_ns);
+        if offset_ns - self.offset_ns < -AHEAD_NS {
+            self.offset_ns = offset_ns;
+        }
+        if arrival.since(self.window_from) >= WINDOW {
+            if (self.least_ns - self.offset_ns).abs() >= STEP_NS {
+                self.offset_ns = self.least_ns;
+            }
+            self.earlier_ns.rotate_right(1);
+            self.earlier_ns[0] = self.least_ns;
+            (self.least_ns, self.window_from) = (i64::MAX, arrival);
+        }
+    }
+}
+
+fn none_earlier() -> [i64; EARLIER] {
+    [i64::MAX; EARLIER]
+}
+
+/// Units: of the axis to ns; a few months fit.
+fn ns(ticks: i64) -> i64 {
+    ticks * 62_500 / 3
+}
+
+/// Units: ns to those of the axis, rounded down.
+fn axis(ns: i64) -> i64 {
+    (ns * 3).div_euclid(62_500)
+}

@@ -1,0 +1,171 @@
+//! A sender's media clock, as far as it is borne out. In: timestamps, numbers, lengths. Out: unwrapped
+//! timestamps on the axis, in which audio in sequence never overlaps.
+
+use serde::{Deserialize, Serialize};
+
+use crate::playout::clock_mapping::Heard;
+use crate::timebase::{AXIS_HZ, per_sample};
+
+/// Packets in a row that must have the same wrong step for the clock to be told by it.
+const PROVED: u8 = 4;
+/// Largest ratio of a true tick to the declared one, either way.
+const RATIO: i64 = 8;
+/// Least difference from a packet's length that is no inexact timestamp. Units: of the axis (10 ms).
+const INEXACT: i64 = 480;
+/// How far back a packet may lie that was overtaken. Units: of the axis (3 s).
+const BACK: i64 = 3 * AXIS_HZ as i64;
+
+/// How many units of the axis a unit of the declared clock truly takes.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Ratio {
+    up: i64,
+    down: i64,
+}
+
+impl Default for Ratio {
+    fn default() -> Self {
+        Self { up: 1, down: 1 }
+    }
+}
+
+impl Ratio {
+    fn is(self, other: Self) -> bool {
+        self.up * other.down == other.up * self.down
+    }
+}
+
+/// The clock, with the newest packet's place.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Clock {
+    /// The newest packet's timestamp and its rate, and the same on the axis, unwrapped and with jumps
+    /// taken out.
+    last_raw: u32,
+    clock_hz: u32,
+    last_ticks: i64,
+    #[serde(default)]
+    last_number: u64,
+    /// How much audio it holds.
+    #[serde(default)]
+    last_lasts: i64,
+    /// By how much its timestamp is inexact.
+    #[serde(default)]
+    inexact: i64,
+    #[serde(default)]
+    ratio: Ratio,
+    /// A ratio that may turn out to be the true one, and how many packets in a row bear it out.
+    #[serde(skip)]
+    supposed: (Ratio, u8),
+}
+
+impl Clock {
+    pub fn new(heard: &Heard) -> Self {
+        Self {
+            last_raw: heard.timestamp,
+            clock_hz: heard.clock_hz,
+            last_ticks: 0,
+            last_number: heard.number,
+            last_lasts: heard.lasts,
+            inexact: 0,
+            ratio: Ratio::default(),
+            supposed: (Ratio::default(), 0),
+        }
+    }
+
+    /// Number of the newest packet.
+    pub fn number(&self) -> u64 {
+        self.last_number
+    }
+
+    /// Its unwrapped timestamp.
+    pub fn last(&self) -> i64 {
+        self.last_ticks
+    }
+
+    /// Where its audio ends.
+    pub fn end(&self) -> i64 {
+        self.last_ticks + self.last_lasts
+    }
+
+    /// Rate that was declared. Units: Hz.
+    pub fn rate_hz(&self) -> u32 {
+        self.clock_hz
+    }
+
+    /// Where a timestamp lies by the newest packet's.
+    pub fn by_timestamp(&self, timestamp: u32) -> i64 {
+        self.last_ticks + self.inexact + self.step(timestamp) * self.ratio.up / self.ratio.down
+    }
+
+    /// The timestamp of a place that lies a little before the newest packet.
+    pub fn raw(&self, ticks: i64) -> u32 {
+        let back = (self.last_ticks - ticks) * self.ratio.down / self.ratio.up / per_sample(self.clock_hz);
+        self.last_raw.wrapping_sub(back as u32)
+    }
+
+    /// Where the next packet lies, `delay` telling how late it is at a place: right behind the last
+    /// one, or where its timestamp says if its arrival bears that out.
+    pub fn next(&mut self, heard: &Heard, same_clock: bool, delay: impl Fn(i64) -> i64) -> i64 {
+        let missing = (heard.number - self.last_number - 1) as i64;
+        let each = if self.last_lasts > 0 { self.last_lasts } else { heard.lasts };
+        let behind = self.end() + missing * each;
+        let told = self.by_timestamp(heard.timestamp);
+        let off = told - behind;
+        if !same_clock {
+            self.inexact = 0;
+            return behind;
+        }
+        if off.abs() < (each / 2).clamp(1, INEXACT) {
+            self.inexact = off;
+            return behind;
+        }
+        self.inexact = 0;
+        if told > self.end() - INEXACT && delay(told).abs() < delay(behind).abs() {
+            return told.max(self.end());
+        }
+        if missing == 0 {
+            self.suppose(self.step(heard.timestamp));
+        }
+        behind
+    }
+
+    /// Where a packet lies that the newest one overtook.
+    pub fn before(&self, heard: &Heard) -> i64 {
+        let back = (self.last_number - heard.number) as i64;
+        let counted = self.last_ticks - back * heard.lasts;
+        let told = self.by_timestamp(heard.timestamp);
+        let is_plain = (told - counted).abs() < INEXACT.min(heard.lasts / 2);
+        let may_be = (self.last_ticks - BACK..=self.last_ticks - heard.lasts).contains(&told);
+        if may_be && !is_plain && heard.clock_hz == self.clock_hz { told } else { counted }
+    }
+
+    /// The packet that lies there is the newest now.
+    pub fn take(&mut self, heard: &Heard, ticks: i64) {
+        self.last_raw = heard.timestamp;
+        if heard.clock_hz != self.clock_hz {
+            (self.clock_hz, self.ratio, self.supposed.1) = (heard.clock_hz, Ratio::default(), 0);
+        }
+        self.last_ticks = ticks;
+        self.last_number = heard.number;
+        self.last_lasts = heard.lasts;
+    }
+
+    /// From the newest packet to a timestamp, as the declared rate has it.
+    fn step(&self, timestamp: u32) -> i64 {
+        i64::from(timestamp.wrapping_sub(self.last_raw) as i32) * per_sample(self.clock_hz)
+    }
+
+    /// A packet's length contradicts the step to the next one: where that is so again and again by
+    /// the same ratio, the clock counts at another rate than was declared.
+    fn suppose(&mut self, step: i64) {
+        let ratio = Ratio { up: self.last_lasts, down: step };
+        if ratio.up <= 0 || !(ratio.up..=ratio.up * RATIO * RATIO).contains(&(step * RATIO)) {
+            self.supposed.1 = 0;
+            return;
+        }
+        let (supposed, packets) = self.supposed;
+        self.supposed = (ratio, if supposed.is(ratio) { packets.saturating_add(1) } else { 1 });
+        if self.supposed.1 >= PROVED {
+            self.ratio = ratio;
+        }
+    }
+}

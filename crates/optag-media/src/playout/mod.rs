@@ -1,0 +1,10 @@
+//! From packets in any order to a continuous stream: reordering, the place of each packet in time, what is missing
+//! and why, what is cut out.
+
+pub mod clock_mapping;
+pub(crate) mod discarded;
+pub(crate) mod gap_cause;
+pub(crate) mod gaps;
+pub mod jitter_buffer;
+pub(crate) mod redaction;
+pub(crate) mod sender_clock;

@@ -1,0 +1,314 @@
+//! One stream of a call, from datagram to Opus packets. Two halves: what runs always (source,
+//! key presses, timing), and a `Capture` (in `capture`) that exists only while
+//! the gate is open, so that before consent there is no place that could hold audio.
+
+pub(crate) mod block_builder;
+pub(crate) mod capture;
+pub(crate) mod decode_buffer;
+pub(crate) mod gate;
+mod intake;
+pub mod passthrough;
+pub mod pcm_ring;
+pub(crate) mod tracks;
+pub mod transcode;
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec::PayloadFormat;
+use crate::dtmf::keypad::{KeyPress, Keypad};
+use crate::dtmf::tone_listener::ToneSettings;
+use crate::fact::StreamCounts;
+use crate::playout::sender_clock::SenderClock;
+use crate::rtp::packet::RtpPacket;
+use crate::rtp::rtcp::feedback::{Feedback, Outgoing, Port};
+use crate::rtp::rtcp::{Reports, RtcpPlan};
+use crate::rtp::source_filter::{ExpectedSource, SourceRule};
+use crate::rtp::srtp::{SrtpPlan, SrtpReceiver, SrtpState};
+use crate::rtp::telephone_event::EventFormat;
+use crate::snapshot::SavedLeg;
+use crate::stats::TickStats;
+use crate::stream::capture::{Capture, Lent};
+use optag_core::call::StreamRole;
+use optag_core::clock::MonoTime;
+
+/// Comfort noise: the static type and the one in older use. Source: RFC 3389 §4.
+const COMFORT_NOISE: [u8; 2] = [13, 19];
+
+/// Clock of a stream of which no coding is known. Units: Hz.
+const TELEPHONE_HZ: u32 = 8_000;
+
+/// Indexes of our RTCP that an earlier process may have used after it was last saved: far more
+/// than it can have.
+const INDEXES_UNKNOWN: u32 = 1_000;
+
+/// How a stream is set up.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LegPlan {
+    /// Who speaks in it.
+    pub role: StreamRole,
+    /// Audio payload types.
+    pub formats: Vec<PayloadFormat>,
+    /// Payload types of key events.
+    pub telephone_event: Vec<EventFormat>,
+    /// Payload types of comfort noise beside the static ones.
+    pub comfort_noise: Vec<u8>,
+    /// What is known of the sender.
+    pub source: ExpectedSource,
+    /// How its packets are protected; `None` where they come in the clear.
+    pub srtp: Option<SrtpPlan>,
+    /// Where its RTCP comes from and goes to.
+    #[serde(default)]
+    pub rtcp: RtcpPlan,
+}
+
+impl LegPlan {
+    /// Whether a payload type brings comfort noise.
+    pub fn is_comfort_noise(&self, payload_type: u8) -> bool {
+        COMFORT_NOISE.contains(&payload_type) || self.comfort_noise.contains(&payload_type)
+    }
+}
+
+/// What may be done with a stream's audio now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permit {
+    /// It may be kept: the gate is open and the recording not paused.
+    pub keep: bool,
+    /// It is listened to for keys, and nothing of it kept.
+    pub listen: bool,
+}
+
+/// The stream.
+pub struct Leg {
+    plan: LegPlan,
+    rule: SourceRule,
+    keypad: Keypad,
+    srtp: Option<Box<SrtpReceiver>>,
+    feedback: Feedback,
+    dropped: bool,
+    clock: SenderClock,
+    /// Clock of the audio that came last; comfort noise shares it. Units: Hz.
+    clock_hz: u32,
+    counts: StreamCounts,
+    last_heard: Option<MonoTime>,
+    /// Whether something changed that a later process must know.
+    changed: bool,
+    /// Exists only while the gate is open.
+    pub(crate) capture: Option<Box<Capture>>,
+}
+
+impl Leg {
+    /// A stream that has heard nothing yet, with the reports on it.
+    pub fn new(plan: LegPlan, tones: ToneSettings, reports: Reports) -> Self {
+        let own_key = plan.srtp.as_ref().and_then(|srtp| srtp.send.as_ref());
+        Self {
+            feedback: Feedback::new(plan.rtcp, own_key, reports),
+            dropped: false,
+            rule: SourceRule::new(plan.source),
+            keypad: Keypad::new(tones),
+            srtp: plan.srtp.clone().map(|srtp| Box::new(SrtpReceiver::new(srtp))),
+            clock: SenderClock::default(),
+            clock_hz: plan.formats.first().map_or(TELEPHONE_HZ, |format| format.encoding.clock_hz()),
+            counts: StreamCounts::default(),
+            last_heard: None,
+            changed: false,
+            capture: None,
+            plan,
+        }
+    }
+
+    /// A stream as it was saved; `heard` stands for its last packet.
+    pub fn resume(saved: SavedLeg, tones: ToneSettings, reports: Reports, heard: Option<MonoTime>) -> Self {
+        let SavedLeg { plan, mut rule, trackers, timeline, srtp, rtcp_index, dropped, counts, .. } = saved;
+        let mut leg = Self::new(plan, tones, reports);
+        leg.feedback.resume_at(rtcp_index.saturating_add(INDEXES_UNKNOWN));
+        leg.dropped = dropped;
+        leg.keypad.resume(trackers);
+        if let Some(now) = heard {
+            rule.resume(now);
+        }
+        if let Some(state) = srtp {
+            leg.srtp = Some(Box::new(SrtpReceiver::resume(state)));
+        }
+        Self { rule, clock: SenderClock::resume(timeline), counts, last_heard: heard, ..leg }
+    }
+
+    /// What a later process needs; the port is the socket's to tell.
+    pub fn save(&self) -> SavedLeg {
+        SavedLeg {
+            plan: self.plan.clone(),
+            port: 0,
+            rule: self.rule.clone(),
+            trackers: self.keypad.trackers().to_vec(),
+            timeline: self.clock.timeline.clone(),
+            srtp: self.srtp_state(),
+            rtcp_index: self.feedback.next_index(),
+            dropped: self.dropped,
+            counts: self.counts,
+            last_heard: self.last_heard,
+        }
+    }
+
+    /// Whether a later process must know something new.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// What is known of the stream changed: its codings, payload types, keys or sender. A sender
+    /// that still fits is kept; another may take over at once.
+    pub fn renegotiate(&mut self, now: MonoTime, plan: LegPlan) {
+        self.changed = true;
+        self.rule.expect(plan.source);
+        self.keypad.renegotiate();
+        match (&mut self.srtp, plan.srtp.clone()) {
+            (Some(receiver), Some(srtp)) => receiver.renegotiate(now, srtp),
+            (receiver, srtp) => *receiver = srtp.map(|srtp| Box::new(SrtpReceiver::new(srtp))),
+        }
+        self.feedback.renegotiate(plan.rtcp, plan.srtp.as_ref().and_then(|srtp| srtp.send.as_ref()));
+        self.set_dropped(false);
+        self.plan = LegPlan { role: self.plan.role, ..plan };
+    }
+
+    /// Signalling has no use for the stream any more: its packets are refused, and what is
+    /// missing from now on is no hold. Another plan brings it back.
+    pub fn set_dropped(&mut self, dropped: bool) {
+        self.changed = true;
+        self.dropped = dropped;
+        if let Some(capture) = &mut self.capture {
+            capture.set_over(dropped);
+        }
+    }
+
+    /// Whether signalling has no use for the stream now.
+    pub fn is_dropped(&self) -> bool {
+        self.dropped
+    }
+
+    /// Packets of this sender belong to an earlier call that had the port.
+    pub fn shun(&mut self, sender: (SocketAddr, u32)) {
+        self.rule.shun(sender);
+    }
+
+    /// Whose packets the stream takes: address and SSRC.
+    pub fn sender(&self) -> Option<(SocketAddr, u32)> {
+        self.rule.sender()
+    }
+
+    /// Takes a datagram that came to the RTCP port, or RTCP that came to the other.
+    pub fn handle_rtcp(
+        &mut self,
+        arrival: MonoTime,
+        came: (Port, SocketAddr),
+        datagram: &[u8],
+        stats: &mut TickStats,
+    ) {
+        let srtp = self.srtp.as_deref_mut();
+        self.feedback.hear(arrival, came, self.rule.sender(), srtp, datagram, stats);
+    }
+
+    /// Hands the receiver report that is due to `send`.
+    pub fn report(&mut self, now: MonoTime, stats: &mut TickStats, send: &mut dyn FnMut(Outgoing<'_>)) {
+        if self.feedback.is_due(now) {
+            let protect = self.srtp.as_ref().is_some_and(|srtp| !srtp.takes_plain());
+            self.feedback.report(now, self.rule.sender(), protect, stats, send);
+        }
+    }
+
+    /// The next press that was not looked at yet, once its sender's keys count.
+    pub fn take_press(&mut self) -> Option<KeyPress> {
+        self.keypad.take_press(self.rule.keys_since())
+    }
+
+    /// What another process needs to go on decrypting; secret.
+    pub fn srtp_state(&self) -> Option<SrtpState> {
+        self.srtp.as_ref().map(|receiver| receiver.state())
+    }
+
+    /// When a packet was accepted last, or RTCP of its sender.
+    pub fn last_heard(&self) -> Option<MonoTime> {
+        self.last_heard.max(self.feedback.reported())
+    }
+
+    /// Who speaks.
+    pub fn role(&self) -> StreamRole {
+        self.plan.role
+    }
+
+    /// Packet counters.
+    pub fn counts(&self) -> &StreamCounts {
+        &self.counts
+    }
+
+    /// Decodes and encodes every frame that ends at or before `due`, on the axis that began when
+    /// the gate opened.
+    pub fn advance(&mut self, due: i64, stats: &mut TickStats) {
+        if let Some((capture, mut lent)) = self.capturing(stats) {
+            capture.advance(due, &mut lent);
+        }
+    }
+
+    fn accept(&mut self, arrival: MonoTime, packet: &RtpPacket<'_>, permit: Permit, stats: &mut TickStats) {
+        let format = self.plan.formats.iter().find(|format| format.payload_type == packet.payload_type);
+        let encoding = format.map(|format| format.encoding);
+        if let Some(encoding) = encoding {
+            self.clock_hz = encoding.clock_hz();
+            self.feedback.timing(packet.timestamp, self.clock_hz, arrival);
+        }
+        if let Some((capture, mut lent)) = self.capturing(stats) {
+            capture.catch_up(arrival, &mut lent);
+        }
+        if encoding.is_none() && !self.is_comfort_noise(packet.payload_type) {
+            self.clock.event(packet.sequence);
+            return self.take_event(arrival, packet);
+        }
+        let lasts = encoding.map_or(0, |encoding| encoding.length_axis(packet.payload));
+        let Some(place) = self.clock.place(arrival, packet, self.clock_hz, lasts) else { return };
+        if let Some((capture, mut lent)) = self.capturing(stats) {
+            // A packet whose audio is not kept still fills its place in the sequence.
+            let payload = if encoding.is_some() && permit.keep { packet.payload } else { &[] };
+            capture.insert(&place, packet.payload_type, payload, &mut lent);
+        }
+        let heard = encoding.filter(|_| permit.listen && !permit.keep);
+        if let Some(encoding) = heard.filter(|&it| self.keypad.hears(it, &self.plan.telephone_event)) {
+            let (payload, timeline) = (packet.payload, &self.clock.timeline);
+            self.keypad.hear_payload(arrival, place.ticks, encoding, payload, timeline, |_, _| {});
+        }
+    }
+
+    fn take_event(&mut self, arrival: MonoTime, packet: &RtpPacket<'_>) {
+        let LegPlan { telephone_event, formats, .. } = &self.plan;
+        let found = self.keypad.event(arrival, packet, telephone_event, formats);
+        if let Some((event, clock_hz)) = found
+            && let Some(capture) = &mut self.capture
+        {
+            let timeline = &self.clock.timeline;
+            let began = timeline.beside(packet.timestamp);
+            capture.cut_event(arrival, began, event.lasts(clock_hz), timeline);
+        }
+    }
+
+    /// The capture, if the gate is open, with what it needs of the rest.
+    fn capturing<'a>(&'a mut self, stats: &'a mut TickStats) -> Option<(&'a mut Capture, Lent<'a>)> {
+        let Self { plan, clock, counts, capture, keypad, .. } = self;
+        let lent = Lent { timeline: &mut clock.timeline, plan, keypad, counts, stats };
+        capture.as_deref_mut().map(|capture| (capture, lent))
+    }
+
+    fn is_comfort_noise(&self, payload_type: u8) -> bool {
+        self.plan.is_comfort_noise(payload_type)
+    }
+
+    fn knows(&self, payload_type: u8) -> bool {
+        self.plan.formats.iter().any(|format| format.payload_type == payload_type)
+            || self.plan.telephone_event.iter().any(|event| event.payload_type == payload_type)
+            || self.is_comfort_noise(payload_type)
+    }
+
+    fn start_anew(&mut self, moved: bool) {
+        self.changed = true;
+        self.feedback.new_source();
+        self.keypad.start_anew(moved);
+        self.clock.start_anew();
+    }
+}

@@ -1,0 +1,422 @@
+//! The half of a stream that holds audio: reordering, decoding, frames, Opus. It is made when
+//! the gate opens and wiped when it closes; before consent it does not exist.
+
+use std::time::Duration;
+
+use zeroize::Zeroize;
+
+use crate::call::plan::CaptureSettings;
+use crate::dtmf::keypad::Keypad;
+use crate::fact::{Gap, GapReason, StreamCounts};
+use crate::opus::encoder::silence_packet;
+use crate::opus::noise_classifier::AHEAD_FRAMES;
+use crate::playout::clock_mapping::Timeline;
+use crate::playout::discarded::Refusals;
+use crate::playout::gap_cause::Holes;
+use crate::playout::gaps::GapTracker;
+use crate::playout::jitter_buffer::{Insert, Jitter};
+use crate::playout::redaction::Cuts;
+use crate::playout::sender_clock::Place;
+use crate::stats::TickStats;
+use crate::stream::LegPlan;
+use crate::stream::block_builder::Encoded;
+use crate::stream::decode_buffer::Decoded;
+use crate::stream::gate::{Kept, Open};
+use crate::stream::passthrough::{PassTrack, loudness};
+use crate::stream::tracks::Tracks;
+use crate::stream::transcode;
+use crate::stream::transcode::PcmTrack;
+use crate::timebase;
+use crate::timebase::FRAME_AXIS;
+use optag_core::clock::MonoTime;
+
+/// Arrival time after which frames are made even before the tick's turn, so that a stalled
+/// tick's backlog passes through without loss.
+const CATCH_UP: Duration = Duration::from_millis(200);
+/// Longest packet. Units: of the axis.
+const LONGEST_PACKET: i64 = 6 * FRAME_AXIS;
+
+/// How far frames are made behind what was heard, so that a tone is known of before its first
+/// frame is made, wherever packets are lost around it.
+pub const LOOK_AHEAD: Duration = Duration::from_millis(60);
+const _: () = assert!(timebase::length(LOOK_AHEAD) >= AHEAD_FRAMES as i64 * FRAME_AXIS);
+
+/// What the half of the stream that always runs lends its capture.
+pub struct Lent<'a> {
+    /// Where timestamps lie.
+    pub timeline: &'a mut Timeline,
+    /// What the payload types mean.
+    pub plan: &'a LegPlan,
+    /// The stream's keys.
+    pub keypad: &'a mut Keypad,
+    /// The stream's counters.
+    pub counts: &'a mut StreamCounts,
+    /// The tick's counters.
+    pub stats: &'a mut TickStats,
+}
+
+/// Which track made the last frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Active {
+    Neither,
+    Decoded,
+    Passed,
+}
+
+/// The audio of one stream since the gate opened.
+pub struct Capture {
+    stream: u8,
+    zero: MonoTime,
+    settings: CaptureSettings,
+    caught_up: MonoTime,
+    settled: bool,
+    jitter: Jitter,
+    /// Made when the first payload comes that has to be decoded.
+    decoded: Option<Box<PcmTrack>>,
+    /// Made when the first payload comes that may be kept as it is.
+    passed: Option<Box<PassTrack>>,
+    /// Whether Opus is decoded though it came as such.
+    decode_opus: bool,
+    active: Active,
+    holes: Holes,
+    cuts: Cuts,
+    open: Open,
+    over: bool,
+    gaps: GapTracker,
+    refusals: Refusals,
+    /// When the packet came that is being taken.
+    arrival: MonoTime,
+    frame: u32,
+    placed: i64,
+    /// Frames made since the last tick.
+    pub encoded: Encoded,
+    /// Gaps closed since the last tick.
+    pub closed_gaps: Vec<Gap>,
+}
+
+impl Capture {
+    /// A capture whose time axis starts at `zero`.
+    pub fn new(stream: u8, zero: MonoTime, settings: CaptureSettings) -> Self {
+        Self {
+            stream,
+            zero,
+            settings,
+            caught_up: zero,
+            settled: false,
+            jitter: Jitter::new(settings.reorder),
+            decoded: None,
+            passed: None,
+            decode_opus: settings.pass_through_max_bps == 0,
+            active: Active::Neither,
+            holes: Holes::default(),
+            cuts: Cuts::default(),
+            open: Open::default(),
+            over: false,
+            gaps: GapTracker::default(),
+            refusals: Refusals::default(),
+            arrival: zero,
+            frame: 0,
+            placed: 0,
+            encoded: Encoded::new(),
+            closed_gaps: Vec::new(),
+        }
+    }
+
+    /// The same for a stream that joins when so many frames were made of the others.
+    pub fn joining_at(mut self, frame: u32) -> Self {
+        self.frame = frame;
+        self
+    }
+
+    /// Signalling dropped the stream, or brought it back.
+    pub fn set_over(&mut self, over: bool) {
+        self.over = over;
+    }
+
+    /// A capture that goes on at a frame, after nothing was heard between two positions.
+    /// `had_audio`: some came before.
+    pub fn go_on(
+        stream: u8,
+        zero: MonoTime,
+        settings: CaptureSettings,
+        frame: u32,
+        (from, to): (i64, i64),
+        had_audio: bool,
+    ) -> Self {
+        let mut capture = Self::new(stream, zero, settings);
+        capture.frame = frame;
+        capture.caught_up = zero + timebase::span(from);
+        capture.placed = i64::from(had_audio);
+        capture.holes.restart(from, to);
+        capture
+    }
+
+    /// Where the last audio in order ends.
+    pub fn heard_to(&self) -> Option<i64> {
+        self.holes.heard_to()
+    }
+
+    /// Whether any audio was accepted.
+    pub fn has_audio(&self) -> bool {
+        self.placed > 0
+    }
+
+    /// Nothing is kept from this position on, until [`Capture::resume`].
+    pub fn pause(&mut self, at: i64) {
+        self.open.close(at);
+    }
+
+    /// Audio is kept again from this position on.
+    pub fn resume(&mut self, at: i64) {
+        self.open.open(at);
+    }
+
+    /// An event says that a key is or was pressed: what is heard meanwhile is cut. `began` is the
+    /// unwrapped timestamp at which it began, `lasts` how long it did so far.
+    pub fn cut_event(&mut self, arrival: MonoTime, began: Option<i64>, lasts: Duration, timeline: &Timeline) {
+        let heard = timebase::length(arrival.since(self.zero));
+        let lasts = timebase::length(lasts);
+        self.cuts.add(heard - lasts, heard);
+        if let Some(began) = began {
+            let began = timeline.position(began, self.zero);
+            self.cuts.add(began, began + lasts);
+        }
+    }
+
+    /// Puts a packet into the reorder buffer.
+    pub fn insert(&mut self, place: &Place, payload_type: u8, payload: &[u8], lent: &mut Lent<'_>) {
+        if let Some(moved) = place.moved {
+            self.jitter.move_by(moved);
+        }
+        // The least delay of a sender that starts anew is not known yet.
+        self.settled &= !place.restarted;
+        match self.jitter.insert(place.number, place.ticks, payload_type, payload) {
+            Insert::Kept => {}
+            Insert::Duplicate => {
+                lent.counts.duplicate += 1;
+                lent.stats.duplicate += 1;
+            }
+            Insert::Late => {
+                lent.counts.late += 1;
+                lent.stats.late += 1;
+                if !payload.is_empty() {
+                    self.came_late(lent.timeline.position(place.ticks, self.zero));
+                }
+            }
+            Insert::Oversized => {
+                lent.counts.refused += 1;
+                lent.stats.oversized += 1;
+            }
+        }
+    }
+
+    /// A packet came of which nothing can be kept, for this reason.
+    pub fn refused(&mut self, arrival: MonoTime, why: GapReason) {
+        self.refusals.note(timebase::length(arrival.since(self.zero)), why);
+    }
+
+    /// The packet that just came belongs into frames that were made without it.
+    fn came_late(&mut self, position: i64) {
+        self.refused(self.arrival, GapReason::Late);
+        let frame = u32::try_from(position / FRAME_AXIS).unwrap_or(0);
+        self.closed_gaps.extend(self.gaps.was_late(frame));
+    }
+
+    /// Codes the following frames with this complexity.
+    pub fn set_complexity(&mut self, complexity: u8) {
+        self.settings.opus.complexity = complexity;
+        if let Some(track) = &mut self.decoded {
+            track.set_complexity(complexity);
+        }
+    }
+
+    /// Makes frames while a backlog is being read, as the ticks that did not run would have.
+    pub fn catch_up(&mut self, arrival: MonoTime, lent: &mut Lent<'_>) {
+        self.arrival = arrival;
+        if arrival.since(self.caught_up) >= CATCH_UP {
+            let due = timebase::length(arrival.since(self.zero).saturating_sub(self.settings.behind()));
+            self.caught_up = arrival;
+            self.advance(due, lent);
+        }
+    }
+
+    /// Takes what is in order or due, then makes every frame that ends at or before `due`.
+    pub fn advance(&mut self, due: i64, lent: &mut Lent<'_>) {
+        Decoded::lend(|decoded| {
+            loop {
+                self.take_packets(due, decoded, lent);
+                if self.position() + FRAME_AXIS > due {
+                    break;
+                }
+                self.make_frame(lent);
+            }
+        });
+        if let Some(track) = &mut self.decoded {
+            let made = track.take_counts();
+            lent.stats.frames_coded += made.coded;
+            lent.stats.frames_repeated += made.repeated;
+            lent.stats.frames_background += made.background;
+            lent.stats.coding_ns += made.coding_ns;
+        }
+    }
+
+    /// The call is over: the open gap is closed.
+    pub fn end(&mut self) {
+        self.closed_gaps.extend(self.gaps.end());
+    }
+
+    /// Where the next frame begins.
+    fn position(&self) -> i64 {
+        i64::from(self.frame) * FRAME_AXIS
+    }
+
+    /// Where timestamps lie now.
+    fn place_by(&mut self, timeline: &mut Timeline) -> i64 {
+        if !self.settled {
+            timeline.settle();
+            self.settled = true;
+        }
+        let shift = timeline.position(0, self.zero);
+        let placed_to = self.holes.heard_to().unwrap_or(i64::MAX).saturating_add(LONGEST_PACKET);
+        self.open.placed_by(shift, placed_to);
+        shift
+    }
+
+    fn take_packets(&mut self, due: i64, decoded: &mut Decoded<'_>, lent: &mut Lent<'_>) {
+        let shift = self.place_by(lent.timeline);
+        let end = self.position() + timebase::length(self.settings.reorder) + transcode::AHEAD;
+        let open = lent.timeline.undecided(self.zero + timebase::span(due) + self.settings.behind());
+        let due = due + timebase::length(LOOK_AHEAD);
+        while let Some(item) = self.jitter.pop_below(open, due - shift, end - shift - LONGEST_PACKET) {
+            lent.counts.lost += item.lost_before;
+            lent.stats.lost += item.lost_before;
+            let format = lent.plan.formats.iter().find(|format| format.payload_type == item.payload_type);
+            let (at, lost) = (item.ticks + shift, item.lost_before);
+            let Some(format) = format.filter(|_| !item.payload.is_empty()) else {
+                match lent.plan.is_comfort_noise(item.payload_type) {
+                    true => self.holes.noise(at, lost, &mut self.gaps),
+                    false => self.holes.unknown(lost),
+                }
+                continue;
+            };
+            let tracks = Tracks {
+                decoded: &mut self.decoded,
+                passed: &mut self.passed,
+                decode_opus: &mut self.decode_opus,
+                settings: &self.settings,
+                frame: self.frame,
+            };
+            let Some(took) = tracks.take(at, format.encoding, item.payload, item.lost_before > 0, decoded)
+            else {
+                lent.counts.refused += 1;
+                lent.stats.undecodable += 1;
+                self.refusals.note(at, GapReason::Refused);
+                continue;
+            };
+            let silent_after = format.encoding.ends_in_silence(item.payload);
+            let (cuts, zero) = (&mut self.cuts, self.zero);
+            let now = zero + timebase::span(at + took.length);
+            let cut = |from: i64, to: i64| cuts.add(from + shift, to + shift);
+            if took.decoded > 0 {
+                let heard = (format.encoding, &decoded.pcm[..took.decoded]);
+                lent.keypad.hear(now, item.ticks, heard, lent.timeline, cut);
+            } else if lent.keypad.hears(format.encoding, &lent.plan.telephone_event) {
+                let (encoding, payload) = (format.encoding, item.payload);
+                lent.keypad.hear_payload(now, item.ticks, encoding, payload, lent.timeline, cut);
+            }
+            self.holes.audio(at, took.length, lost, &mut self.gaps);
+            if silent_after {
+                self.holes.noise_follows();
+            }
+            if at >= 0 && took.length > 0 && at + took.length <= self.position() {
+                // In order, but its frames were made without it.
+                lent.counts.late += 1;
+                lent.stats.late += 1;
+                self.came_late(at);
+            }
+            self.placed += took.placed;
+            lent.stats.audio_in_ms += took.placed as u64 / 48;
+        }
+    }
+
+    /// Why the next frame is not kept, if the gate was closed when it may have been spoken. Of a decoded
+    /// one, what was spoken after is kept all the same.
+    fn closed(&mut self, timeline: &Timeline) -> Option<GapReason> {
+        let at = self.position();
+        let passed = self.passed.as_ref().and_then(|track| track.spoken());
+        let spoken = passed.unwrap_or((at, at + FRAME_AXIS));
+        match (self.open.keeps(at, spoken, timeline.slack()), &mut self.decoded) {
+            (Kept::All, _) => None,
+            (Kept::From(from, _), Some(track)) if passed.is_none() => {
+                track.mute(at, from);
+                None
+            }
+            (Kept::Nothing(reason) | Kept::From(_, reason), _) => Some(reason),
+        }
+    }
+
+    fn make_frame(&mut self, lent: &mut Lent<'_>) {
+        let at = self.position();
+        let closed = self.closed(lent.timeline);
+        let cut = closed.is_none() && self.cuts.covers(at, at + FRAME_AXIS);
+        let kept = closed.is_none() && !cut;
+        let came = (
+            self.decoded.as_ref().is_some_and(|track| track.has_frame()),
+            self.passed.as_ref().is_some_and(|track| track.has_frame()),
+        );
+        let why = self.holes.why(at, self.placed > 0 && !self.over);
+        self.active = match came {
+            (_, true) => Active::Passed,
+            (true, false) => Active::Decoded,
+            (false, false) => self.active,
+        };
+        let lost = why == Some(GapReason::Lost);
+        lent.stats.frames_cut += u64::from(cut);
+        let (decoded, passed) = (self.decoded.as_deref_mut(), self.passed.as_deref_mut());
+        let (packet, peak, missing): (&[u8], u8, bool) = match (self.active, decoded, passed) {
+            (Active::Decoded, Some(track), other) => {
+                other.into_iter().for_each(PassTrack::skip);
+                if !kept || (why.is_none() && !came.0) {
+                    (track.silence(kept), 0, !kept)
+                } else {
+                    let (packet, peak, missing) = track.frame(lost);
+                    (packet, (peak >> 7).min(255) as u8, missing)
+                }
+            }
+            (Active::Passed, other, Some(track)) => {
+                other.into_iter().for_each(PcmTrack::skip);
+                lent.stats.frames_passed += u64::from(came.1 && kept);
+                match (kept, came.1) {
+                    (false, _) => (track.silence(), 0, true),
+                    (true, true) => {
+                        let packet = track.frame();
+                        (packet, loudness(packet), false)
+                    }
+                    (true, false) => (track.fill(lost), 0, true),
+                }
+            }
+            (_, decoded, passed) => {
+                decoded.into_iter().for_each(PcmTrack::skip);
+                passed.into_iter().for_each(PassTrack::skip);
+                (silence_packet(), 0, true)
+            }
+        };
+        let reason = match (closed, cut) {
+            (Some(reason), _) => Some(reason),
+            (None, true) => Some(GapReason::KeyTones),
+            (None, false) => why.filter(|_| missing).map(|why| self.refusals.explain(at, why)),
+        };
+        self.encoded.lengths.push(packet.len() as u16);
+        self.encoded.bytes.extend_from_slice(packet);
+        self.encoded.peaks.push(peak);
+        self.closed_gaps.extend(self.gaps.frame(self.stream, self.frame, reason));
+        self.frame += 1;
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        self.jitter.clear();
+        self.encoded.bytes.zeroize();
+    }
+}

@@ -1,0 +1,191 @@
+//! A stream that arrives as Opus and is kept as it came. In: payloads in order, each with its
+//! place. Out: one Opus packet a frame, byte for byte what the sender made, wherever its
+//! packets are of 20 ms or can be taken apart into such.
+//!
+//! Frames lie on the call's grid of 20 ms: a stream keeps its own order without holes and is
+//! moved by a whole frame once it would be more than 15 ms off. Each frame knows when it was spoken
+//! all the same, so that nothing is kept from beyond a moment at which the gate opens or closes.
+
+use crate::codec::Encoding;
+use crate::codec::opus_packet::OpusPacket;
+use crate::opus::concealment::{Filler, silence_like};
+use crate::timebase::FRAME_AXIS;
+
+/// Frames that wait at most.
+const SLOTS: usize = 64;
+/// How far a frame may lie from its place on the grid. Units: of the axis.
+const OFF: i64 = FRAME_AXIS * 3 / 4;
+/// Frames over which the rate is measured: 5 s.
+const METER_FRAMES: u32 = 250;
+/// Frames filled in after a loss before silence takes over: 200 ms.
+const FILLED_FRAMES: u32 = 10;
+
+/// How far before a frame what is in it may have been spoken: its encoder looked ahead, may have put in
+/// a copy of the frame before (in-band FEC), and codes what its filters still hold of it. Units: of the axis.
+const BEFORE: i64 = Encoding::Opus.lag() + FRAME_AXIS;
+
+/// What became of a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passed {
+    /// Its frames wait for their turn: so many, and the length of the packet on the axis.
+    Frames(u32, i64),
+    /// It is no Opus packet.
+    Malformed,
+    /// It cannot be kept as it is: its frames are longer than 20 ms, or it takes too much room.
+    ToDecode,
+}
+
+/// A frame that waits, and when it was spoken. Units: of the axis.
+#[derive(Clone, Default)]
+struct Slot {
+    packet: Vec<u8>,
+    from: i64,
+    to: i64,
+}
+
+/// The track.
+pub struct PassTrack {
+    slots: Vec<Slot>,
+    /// Index of the next frame to be taken.
+    next: i64,
+    /// Where the last payload lay, and the index after its last frame.
+    last: Option<(i64, i64)>,
+    toc: u8,
+    missing_run: u32,
+    filler: Filler,
+    max_bps: u32,
+    metered_frames: u32,
+    metered_bytes: u64,
+}
+
+impl PassTrack {
+    /// A track whose next frame is `next`, for streams of up to `max_bps`.
+    pub fn new(next: i64, max_bps: u32) -> Self {
+        Self {
+            slots: vec![Slot::default(); SLOTS],
+            next,
+            last: None,
+            toc: 0,
+            missing_run: u32::MAX,
+            filler: Filler::default(),
+            max_bps,
+            metered_frames: 0,
+            metered_bytes: 0,
+        }
+    }
+
+    /// Takes a payload whose first sample lies at `at`.
+    pub fn accept(&mut self, at: i64, payload: &[u8]) -> Passed {
+        let Some(packet) = OpusPacket::parse(payload) else { return Passed::Malformed };
+        if !packet.has_sound() {
+            // The sender is silent; a table of contents alone is never stored.
+            return Passed::Frames(0, packet.length_axis());
+        }
+        if self.is_too_rich(payload.len(), packet.length_axis()) {
+            return Passed::ToDecode;
+        }
+        let mut index = self.place(at);
+        let (mut kept, mut to) = (0, at);
+        let (slots, next) = (&mut self.slots, self.next);
+        let could = packet.as_20_ms(|one| {
+            to += FRAME_AXIS;
+            if (next..next + SLOTS as i64).contains(&index) && one.len() > 1 {
+                let slot = &mut slots[index as usize % SLOTS];
+                slot.packet.clear();
+                slot.packet.extend_from_slice(one);
+                (slot.from, slot.to) = (to - FRAME_AXIS - BEFORE, to);
+                kept += 1;
+            }
+            index += 1;
+        });
+        if !could {
+            return Passed::ToDecode;
+        }
+        self.last = Some((at + packet.length_axis(), index));
+        Passed::Frames(kept, packet.length_axis())
+    }
+
+    /// Whether the next frame came.
+    pub fn has_frame(&self) -> bool {
+        self.spoken().is_some()
+    }
+
+    /// From when to when the next frame was spoken, if it came. Units: of the axis.
+    pub fn spoken(&self) -> Option<(i64, i64)> {
+        let slot = &self.slots[self.next as usize % SLOTS];
+        (!slot.packet.is_empty()).then_some((slot.from, slot.to))
+    }
+
+    /// Takes the next frame, if it came.
+    pub fn frame(&mut self) -> &[u8] {
+        let index = self.next as usize % SLOTS;
+        self.next += 1;
+        self.missing_run = 0;
+        self.toc = self.slots[index].packet[0];
+        self.filler.passed(&mut self.slots[index].packet)
+    }
+
+    /// A packet for a frame that did not come: for a short while what the audio around it says,
+    /// then silence that follows on the packets before.
+    pub fn fill(&mut self, lost: bool) -> &[u8] {
+        let after = (self.next + 1) as usize % SLOTS;
+        self.next += 1;
+        let run = self.missing_run;
+        self.missing_run = run.saturating_add(1);
+        if lost && run < FILLED_FRAMES {
+            let following = Some(self.slots[after].packet.as_slice()).filter(|packet| !packet.is_empty());
+            return self.filler.fill(run == 0, following);
+        }
+        self.silence_here()
+    }
+
+    /// Passes over the next frame; a packet of silence for it.
+    pub fn silence(&mut self) -> &[u8] {
+        self.skip();
+        self.missing_run = u32::MAX;
+        self.silence_here()
+    }
+
+    /// Passes over the next frame.
+    pub fn skip(&mut self) {
+        let packet = &mut self.slots[self.next as usize % SLOTS].packet;
+        packet.fill(0);
+        packet.clear();
+        self.next += 1;
+    }
+
+    fn silence_here(&self) -> &[u8] {
+        silence_like(self.toc)
+    }
+
+    /// The frame at which a payload belongs: right behind the last one, unless that is too far
+    /// from where it should be.
+    fn place(&self, at: i64) -> i64 {
+        let nearest = (at + FRAME_AXIS / 2).div_euclid(FRAME_AXIS);
+        let Some((last_at, last_index)) = self.last else { return nearest };
+        let behind = last_index + (at - last_at + FRAME_AXIS / 2).div_euclid(FRAME_AXIS);
+        if (at - behind * FRAME_AXIS).abs() > OFF { nearest } else { behind }
+    }
+
+    fn is_too_rich(&mut self, bytes: usize, length_axis: i64) -> bool {
+        self.metered_bytes += bytes as u64;
+        self.metered_frames += (length_axis / FRAME_AXIS).max(1) as u32;
+        if self.metered_frames < METER_FRAMES {
+            return false;
+        }
+        let bps = self.metered_bytes * 8 * 50 / u64::from(self.metered_frames);
+        (self.metered_frames, self.metered_bytes) = (0, 0);
+        bps > u64::from(self.max_bps)
+    }
+}
+
+impl Drop for PassTrack {
+    fn drop(&mut self) {
+        self.slots.iter_mut().for_each(|slot| zeroize::Zeroize::zeroize(&mut slot.packet));
+    }
+}
+
+/// How loud a packet is, as far as its size tells, on the scale of the waveform.
+pub fn loudness(packet: &[u8]) -> u8 {
+    packet.len().saturating_sub(8).min(255) as u8
+}

@@ -1,0 +1,55 @@
+//! Which of a capture's tracks takes a payload: kept as it comes, or decoded and coded anew. In:
+//! payloads in order, each with its place. Out: what was placed.
+
+use crate::call::plan::CaptureSettings;
+use crate::codec::Encoding;
+use crate::stream::decode_buffer::Decoded;
+use crate::stream::passthrough::{PassTrack, Passed};
+use crate::stream::transcode::{AHEAD, Accepted, PcmTrack};
+use crate::timebase;
+use crate::timebase::FRAME_AXIS;
+
+/// The two tracks, while a payload finds its own.
+pub struct Tracks<'a> {
+    /// Decoded and coded anew.
+    pub decoded: &'a mut Option<Box<PcmTrack>>,
+    /// Kept as it comes.
+    pub passed: &'a mut Option<Box<PassTrack>>,
+    /// Whether Opus is decoded though it came as such.
+    pub decode_opus: &'a mut bool,
+    /// How the stream is captured.
+    pub settings: &'a CaptureSettings,
+    /// The next frame that is made.
+    pub frame: u32,
+}
+
+impl Tracks<'_> {
+    /// Places a payload; `None` where it is refused.
+    pub fn take(
+        self,
+        at: i64,
+        encoding: Encoding,
+        payload: &[u8],
+        after_loss: bool,
+        decoded: &mut Decoded<'_>,
+    ) -> Option<Accepted> {
+        if encoding == Encoding::Opus && !*self.decode_opus {
+            let track = self.passed.get_or_insert_with(|| {
+                Box::new(PassTrack::new(self.frame.into(), self.settings.pass_through_max_bps))
+            });
+            match track.accept(at, payload) {
+                Passed::Frames(frames, length) => {
+                    let placed = i64::from(frames) * FRAME_AXIS;
+                    return Some(Accepted { length, placed, ..Accepted::default() });
+                }
+                Passed::Malformed => return None,
+                Passed::ToDecode => *self.decode_opus = true,
+            }
+        }
+        let track = self.decoded.get_or_insert_with(|| {
+            let ahead = timebase::length(self.settings.reorder) + AHEAD;
+            Box::new(PcmTrack::new(self.settings.opus, encoding, i64::from(self.frame) * FRAME_AXIS, ahead))
+        });
+        track.accept(at, encoding, payload, after_loss, decoded)
+    }
+}
