@@ -6,8 +6,8 @@ use std::time::Duration;
 use optag_core::clock::MonoTime;
 use optag_sip::sip::flow::{Flow, Transport};
 use optag_sip::sip::parse::{Framing, parse};
-use optag_sip::siprec::kept::Kept;
 use optag_sip::siprec::server::{Input, Output, Server};
+use optag_sip::siprec::session::snapshot::Kept;
 
 use super::srs::config;
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use optag_sip::sdp::{Description, Taken, parse};
-use optag_sip::siprec::media::{refused, spare};
+use optag_sip::siprec::streams::{refused, spare};
 
 /// Reads an offer, answers it, reads the answer: every m= line and label is there, in order.
 pub fn run(data: &[u8]) {

@@ -1,8 +1,8 @@
 //! What must hold for any bytes that claim to be recording metadata.
 
 use optag_core::clock::WallTime;
+use optag_sip::siprec::metadata::merged::{KEPT, View};
 use optag_sip::siprec::metadata::parse;
-use optag_sip::siprec::view::{KEPT, View};
 
 /// Reads a document and merges it twice: nobody is doubled, nothing grows without end.
 pub fn run(data: &[u8]) {

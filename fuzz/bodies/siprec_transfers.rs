@@ -10,12 +10,12 @@ use std::time::Duration;
 use optag_core::call::consent::{ConsentInput, ConsentMachine};
 use optag_core::call::{Answer, ConsentHow, ConsentKeys, ConsentState, Department, Evidence};
 use optag_core::clock::{MonoTime, WallTime};
-use optag_sip::siprec::config::UnknownParty;
-use optag_sip::siprec::departments::Departments;
+use optag_sip::siprec::metadata::merged::{KEPT, View};
 use optag_sip::siprec::metadata::parse;
+use optag_sip::siprec::parties::departments::Departments;
+use optag_sip::siprec::parties::transfer::{Seen, Transfers};
 use optag_sip::siprec::parties::{Hints, PartyRules, resolve};
-use optag_sip::siprec::transfer::{Seen, Transfers};
-use optag_sip::siprec::view::{KEPT, View};
+use optag_sip::siprec::settings::UnknownParty;
 
 /// Numbers of the parties on the organisation's side, and whose each is.
 const PARTIES: [(&str, Option<&str>); 6] = [
@@ -187,7 +187,7 @@ impl Call {
     /// A partial document in which one comes or goes. Ids are those of the documents before.
     fn partial(&mut self, party: usize, spelling: u8) -> String {
         let number = PARTIES[party].0;
-        let holds = |member: &&optag_sip::siprec::view::Member| {
+        let holds = |member: &&optag_sip::siprec::metadata::merged::Member| {
             member.aors.iter().any(|aor| aor.reveal().contains(number))
         };
         // Of two under one address, the one that the latest whole document named.

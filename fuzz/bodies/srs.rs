@@ -18,10 +18,10 @@ use optag_sip::feed::{
 use optag_sip::sip::digest::{Algorithm, Credentials};
 use optag_sip::sip::flow::{Flow, Transport};
 use optag_sip::sip::parse::{Framing, Parsed, parse};
-use optag_sip::siprec::config::{AllowList, Config, MediaSource, UntilConsent, WhenUnavailable};
-use optag_sip::siprec::departments::Departments;
-use optag_sip::siprec::kept::Kept;
+use optag_sip::siprec::parties::departments::Departments;
 use optag_sip::siprec::server::{Input, Output, Server, SessionId};
+use optag_sip::siprec::session::snapshot::Kept;
+use optag_sip::siprec::settings::{AllowList, Config, MediaSource, UntilConsent, WhenUnavailable};
 
 /// User name and password of the only user, where credentials are asked for.
 pub const USER: (&str, &str) = ("src", "secret");

@@ -24,7 +24,7 @@ use optag_media::net::port_pool::{PortPool, StreamSockets};
 use optag_media::net::socket::KeptSocket;
 use optag_media::snapshot::SavedCall;
 use optag_media::stats::CallGauges;
-use optag_sip::siprec::kept::Kept;
+use optag_sip::siprec::session::snapshot::Kept;
 use optag_storage::spool::recover::RecoveredCall;
 
 /// What goes on.

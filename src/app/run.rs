@@ -39,8 +39,8 @@ use optag_media::call::plan::CaptureSettings;
 use optag_media::engine::{Engine, EngineConfig};
 use optag_media::net::port_pool::PortPool;
 use optag_media::opus::encoder::OpusSettings;
-use optag_sip::sip::link::bind_stream;
-use optag_sip::siprec::listen::{Bound, SipServer};
+use optag_sip::sip::sockets::bind_stream;
+use optag_sip::siprec::service::{Bound, SipServer};
 
 mod stopping;
 

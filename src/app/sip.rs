@@ -11,11 +11,11 @@ use optag_core::clock::Clock;
 use optag_core::limit;
 use optag_sip::feed::Feed;
 use optag_sip::sip::digest::{Algorithm, Credentials};
-use optag_sip::sip::link::{bind_stream, bind_udp};
-use optag_sip::siprec::config::Config as SiprecConfig;
-use optag_sip::siprec::kept::Kept as KeptSession;
-use optag_sip::siprec::listen::{AccountSink, Listen, SipServer, Sockets};
+use optag_sip::sip::sockets::{bind_stream, bind_udp};
 use optag_sip::siprec::parties::Departments;
+use optag_sip::siprec::service::{AccountSink, Listen, SipServer, Sockets};
+use optag_sip::siprec::session::snapshot::Kept as KeptSession;
+use optag_sip::siprec::settings::Config as SiprecConfig;
 
 /// How often the figures are published.
 const PUBLISH: Duration = Duration::from_secs(1);

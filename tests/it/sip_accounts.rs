@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use optag_core::call::Unrecorded;
 use optag_sip::feed::AdmitError;
-use optag_sip::siprec::config::WhenUnavailable;
 use optag_sip::siprec::server::Input;
+use optag_sip::siprec::settings::WhenUnavailable;
 
 use crate::sip_src::{Dialog, SDP, SIPREC, Src, code};
 

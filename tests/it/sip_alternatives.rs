@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use optag_core::call::StreamRole;
 use optag_sip::feed::Control;
-use optag_sip::siprec::config::MediaSource;
+use optag_sip::siprec::settings::MediaSource;
 
 use crate::sip_src::{SIPREC, Src, code, media, with_metadata};
 

@@ -9,8 +9,8 @@ use optag_core::call::{Answer, ConsentHow, ConsentState, Evidence};
 use optag_media::codec::coded::Codec;
 use optag_sip::feed::Control;
 use optag_sip::sip::parse::{Framing, Parsed, parse};
-use optag_sip::siprec::config::UntilConsent;
 use optag_sip::siprec::server::Input;
+use optag_sip::siprec::settings::UntilConsent;
 
 use crate::sip_src::{SDP, SIPREC, Src};
 

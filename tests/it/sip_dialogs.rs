@@ -6,9 +6,9 @@ use optag_core::private::Private;
 use optag_sip::feed::{AdmitError, Control};
 use optag_sip::sip::digest::{Algorithm, Credentials};
 use optag_sip::sip::flow::Transport;
-use optag_sip::siprec::config::WhenUnavailable;
-use optag_sip::siprec::kept::Kept;
 use optag_sip::siprec::server::Input;
+use optag_sip::siprec::session::snapshot::Kept;
+use optag_sip::siprec::settings::WhenUnavailable;
 
 use crate::sip_src::{Dialog, SDP, SIPREC, Src, code, header, media};
 

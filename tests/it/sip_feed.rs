@@ -12,8 +12,8 @@ use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::private::Private;
 use optag_sip::feed::{AdmitError, Admitted, CallView, Control, ControlError, Feed, NewCall, StreamView};
-use optag_sip::siprec::config::{AllowList, Config};
 use optag_sip::siprec::parties::Departments;
+use optag_sip::siprec::settings::{AllowList, Config};
 
 /// What a call has been through.
 #[derive(Clone, Debug)]

@@ -10,8 +10,8 @@ use optag_core::clock::{OsClock, WallTime};
 use optag_core::private::Private;
 use optag_sip::sip::digest::{Algorithm, Credentials};
 use optag_sip::sip::tls::TlsFiles;
-use optag_sip::siprec::config::{Config, UntilConsent};
-use optag_sip::siprec::listen::{Ending, Listen, SipServer};
+use optag_sip::siprec::service::{Ending, Listen, SipServer};
+use optag_sip::siprec::settings::{Config, UntilConsent};
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

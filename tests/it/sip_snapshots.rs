@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use optag_sip::sip::flow::{Flow, Transport};
-use optag_sip::siprec::kept::Kept;
+use optag_sip::siprec::session::snapshot::Kept;
 
 use crate::sip_src::{Dialog, SDP, SIPREC, Src, code, header, with_metadata};
 

@@ -7,8 +7,8 @@ use optag_core::clock::{MonoTime, WallTime};
 use optag_sip::feed::{Control, Feed};
 use optag_sip::sip::flow::{Flow, Transport};
 use optag_sip::sip::parse::{Framing, parse};
-use optag_sip::siprec::config::Config;
 use optag_sip::siprec::server::{Input, Output, Server};
+use optag_sip::siprec::settings::Config;
 
 use crate::sip_feed::{FakeFeed, Seen, config};
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use optag_core::call::{Answer, ConsentHow, ConsentState, Evidence};
 use optag_sip::feed::Control;
-use optag_sip::siprec::config::UntilConsent;
 use optag_sip::siprec::server::Input;
+use optag_sip::siprec::settings::UntilConsent;
 
 use crate::sip_src::{Dialog, SDP, SIPREC, Src, code, header, media};
 

@@ -2,7 +2,7 @@
 //! the recording is closed while a department has the call that the yes did not name.
 
 use optag_core::call::{ConsentState, StreamRole};
-use optag_sip::siprec::config::UnknownParty;
+use optag_sip::siprec::settings::UnknownParty;
 
 use crate::sip_src::{Dialog, SDP, SIPREC, Src, code, with_metadata};
 

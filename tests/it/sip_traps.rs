@@ -3,7 +3,7 @@
 use optag_core::call::{Answer, ConsentHow, LinkKind, StreamRole};
 use optag_sip::feed::{Control, EventFormat};
 use optag_sip::sip::flow::Transport;
-use optag_sip::siprec::config::MediaSource;
+use optag_sip::siprec::settings::MediaSource;
 
 use crate::sip_src::{SDP, SIPREC, Src, code, header, media, with_metadata};
 

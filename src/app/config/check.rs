@@ -16,7 +16,7 @@ use crate::retention::horizon::SweepLimits;
 use optag_core::limit;
 use optag_core::private::Private;
 use optag_media::call::plan::{ToneSettings, TonesInOpus};
-use optag_sip::siprec::config::AllowList;
+use optag_sip::siprec::settings::AllowList;
 use optag_storage::archive::s3_place::Place;
 
 /// Checks everything. `env` gives S3 credentials (`AWS_…`), nothing else.

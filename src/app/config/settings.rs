@@ -11,11 +11,11 @@ use crate::retention::horizon::SweepLimits;
 use optag_core::call::Department;
 use optag_core::private::Private;
 use optag_media::call::plan::ToneSettings;
-use optag_sip::siprec::config::{
+use optag_sip::siprec::parties::PartyRules;
+use optag_sip::siprec::service::Listen;
+use optag_sip::siprec::settings::{
     AllowList, ConsentSignal, MediaSource, UnknownParty, UntilConsent, WhenUnavailable,
 };
-use optag_sip::siprec::listen::Listen;
-use optag_sip::siprec::parties::PartyRules;
 pub use optag_storage::archive::settings::{S3Config, S3Credentials, StoreConfig};
 use optag_storage::archive::vault::Escrow;
 

@@ -10,11 +10,11 @@ use super::settings::SipConfig;
 use optag_core::call::Department;
 use optag_core::private::Private;
 use optag_sip::sip::tls::TlsFiles;
-use optag_sip::siprec::config::{
+use optag_sip::siprec::parties::{PartyRules, Source};
+use optag_sip::siprec::service::Listen;
+use optag_sip::siprec::settings::{
     AllowList, ConsentSignal, MediaSource, UnknownParty, UntilConsent, WhenUnavailable,
 };
-use optag_sip::siprec::listen::Listen;
-use optag_sip::siprec::parties::{PartyRules, Source};
 
 /// Checks the section; `departments` are checked already.
 pub fn check(raw: RawSip, departments: &[Department]) -> Result<SipConfig, ConfigError> {

@@ -7,8 +7,8 @@ use super::error::ConfigError;
 use super::raw::{RawSip, RawSipClient};
 use super::sip::{name, rules, unknown_party, until_consent};
 use optag_core::call::Department;
-use optag_sip::siprec::config::{AllowList, ConsentSignal, MediaSource, WhenUnavailable};
-use optag_sip::siprec::profile::Profile;
+use optag_sip::siprec::client_profile::Profile;
+use optag_sip::siprec::settings::{AllowList, ConsentSignal, MediaSource, WhenUnavailable};
 
 /// A checked `[[sip.client]]`, what it leaves out taken from `[sip]`; of departments the one of calls that no
 /// number decides.
@@ -80,8 +80,8 @@ fn one(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use optag_sip::siprec::config::UnknownParty;
     use optag_sip::siprec::parties::PartyRules;
+    use optag_sip::siprec::settings::UnknownParty;
 
     fn read(text: &str) -> Result<Vec<SipClient>, String> {
         let raw: RawSip = toml::from_str(text).map_err(|error| error.to_string())?;

@@ -20,7 +20,7 @@ use crate::app::handover::Kept;
 use crate::app::recovering::Followed;
 use crate::app::settling::Unsettled;
 use crate::metrics;
-use optag_sip::siprec::listen::Ending;
+use optag_sip::siprec::service::Ending;
 
 /// How long the spool may take at the least to make the last audio durable, whatever the limit.
 const LAST_WRITES: Duration = Duration::from_secs(10);

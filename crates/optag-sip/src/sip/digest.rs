@@ -12,10 +12,10 @@ use std::time::Duration;
 use aws_lc_rs::{constant_time, digest, hmac};
 use md5::{Digest as _, Md5};
 
-use super::guesses::{Counts, Guesses};
 use super::header::{split_list, unquote};
 use super::message::Request;
 use super::uri::Uri;
+use crate::sip::digest_attempts::{Counts, Guesses};
 use optag_core::clock::MonoTime;
 use optag_core::hex::hex;
 use optag_core::private::Private;

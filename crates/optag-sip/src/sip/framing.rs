@@ -7,13 +7,13 @@
 //!
 //! Source: RFC 3261 §18.3, RFC 5626 §4.4.1.
 
-use super::ends;
 use super::header::Headers;
 use super::message::via_of;
 use super::parse::{
     Framing, HEAD_BYTES, MESSAGE_BYTES, Parsed, Refusal, content_length, head_end, headers_of, parse,
     too_long,
 };
+use crate::sip::message_end;
 
 /// A stream that is being cut.
 #[derive(Debug, Default)]
@@ -58,7 +58,7 @@ impl Framer {
 
     /// Whether a message has begun and not ended.
     pub fn is_within(&self) -> bool {
-        self.held.iter().any(|b| !ends::is_blank(*b))
+        self.held.iter().any(|b| !message_end::is_blank(*b))
     }
 
     /// Whether only a body is awaited.
@@ -69,7 +69,7 @@ impl Framer {
     /// The next whole piece.
     pub fn cut(&mut self) -> Option<Piece> {
         if self.current.is_none() {
-            let blank = self.held.iter().take_while(|b| ends::is_blank(**b)).count();
+            let blank = self.held.iter().take_while(|b| message_end::is_blank(**b)).count();
             if blank > 0 {
                 self.held.drain(..blank);
                 self.looked = 0;
@@ -112,26 +112,28 @@ impl Framer {
         let body = &self.held[head.end..];
         let needed = match head.length {
             Some(length) => length,
-            None if ends::has_type(&head.headers) => usize::MAX,
+            None if message_end::has_type(&head.headers) => usize::MAX,
             None => 0,
         };
         if head.length.is_some_and(|length| head.end.saturating_add(length) > MESSAGE_BYTES) {
             return Some(self.give_up());
         }
         if body.len() >= needed {
-            let excess = ends::excess(&head.headers, &body[..needed]);
-            let end = head.end + excess.unwrap_or_else(|| needed + ends::tail(&head.headers, body, needed));
+            let excess = message_end::excess(&head.headers, &body[..needed]);
+            let end =
+                head.end + excess.unwrap_or_else(|| needed + message_end::tail(&head.headers, body, needed));
             return Some(self.take(end));
         }
         let from = self.looked - head.end;
         // A closing boundary whose line has not ended may be one that goes on.
-        let closed = ends::closed_from(&head.headers, body, from).filter(|end| body[..*end].ends_with(b"\n"));
+        let closed =
+            message_end::closed_from(&head.headers, body, from).filter(|end| body[..*end].ends_with(b"\n"));
         let end = closed.or_else(|| {
             // Another message's head shows that no more of this body comes.
-            let at = from + ends::next_start(&body[from..])?;
+            let at = from + message_end::next_start(&body[from..])?;
             let next = head_end(&body[at..])?;
             let whole = via_of(&headers_of(&body[at..at + next])).is_some();
-            (whole && !ends::holds_messages(&head.headers, &body[..at])).then_some(at)
+            (whole && !message_end::holds_messages(&head.headers, &body[..at])).then_some(at)
         });
         if let Some(end) = end.map(|end| head.end + end) {
             return Some(self.take(end));
@@ -140,7 +142,7 @@ impl Framer {
             return Some(self.give_up());
         }
         // What stands before the last start line that is not followed by a whole head is done with.
-        let open = ends::next_start(&body[from..]).map(|at| from + at);
+        let open = message_end::next_start(&body[from..]).map(|at| from + at);
         let line = body.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
         let long = body.len().saturating_sub(HEAD_BYTES);
         self.looked = head.end + open.unwrap_or(line).max(long).max(from);
@@ -150,15 +152,15 @@ impl Framer {
     /// Passes over what is no start line, where one must stand.
     fn pass_over(&mut self) -> Option<Piece> {
         let line = self.held.iter().take(HEAD_BYTES).position(|b| *b == b'\n')? + 1;
-        let inside = if self.doubtful { ends::next_start(&self.held[..line]).unwrap_or(0) } else { 0 };
-        if inside == 0 && ends::is_start_line(&self.held[..line]) {
+        let inside = if self.doubtful { message_end::next_start(&self.held[..line]).unwrap_or(0) } else { 0 };
+        if inside == 0 && message_end::is_start_line(&self.held[..line]) {
             return None;
         }
         if !self.begun {
             return Some(self.give_up());
         }
         let whole = self.held.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-        let end = ends::next_start(&self.held).unwrap_or(whole);
+        let end = message_end::next_start(&self.held).unwrap_or(whole);
         self.held.drain(..end);
         self.looked = 0;
         self.passed += end;

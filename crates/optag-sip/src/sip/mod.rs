@@ -4,21 +4,21 @@
 //! here hold no socket and read no clock; `link` and `tls` do the waiting. Not here:
 //! what a recording session is (`siprec`), what a stream is (`sdp`).
 
-pub mod client;
+pub mod address_validation;
+pub mod connection_limits;
 pub mod dialog;
 pub mod digest;
-pub mod doors;
-mod ends;
+pub mod digest_attempts;
 pub mod flow;
 pub mod framing;
-pub mod guesses;
 pub mod header;
-pub mod link;
 pub mod message;
+mod message_end;
 pub mod multipart;
 pub mod parse;
-pub mod proof;
 pub mod response;
+pub mod sockets;
 pub mod tls;
 pub mod transaction;
 pub mod uri;
+pub mod user_agent_client;

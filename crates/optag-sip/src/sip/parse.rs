@@ -8,10 +8,10 @@
 //!
 //! Source: RFC 3261 §7, §18.3; RFC 4475 for what to do with the rest.
 
-use super::ends;
 use super::header::{Headers, is_token};
 use super::message::{Request, Response, cseq_of, via_of};
 use super::uri::Uri;
+use crate::sip::message_end;
 
 /// The longest message that is read. Units: bytes. Metadata may take 256 KiB of it.
 pub const MESSAGE_BYTES: usize = 320 * 1024;
@@ -121,7 +121,7 @@ pub fn headers_of(bytes: &[u8]) -> Headers {
 pub(super) fn too_long(line: &str, headers: Headers) -> Refusal {
     let why = "longer than any message that is read";
     let method = line.split_whitespace().next().unwrap_or_default().to_owned();
-    match is_token(&method) && ends::is_start_line(line.as_bytes()) && via_of(&headers).is_some() {
+    match is_token(&method) && message_end::is_start_line(line.as_bytes()) && via_of(&headers).is_some() {
         true => Refusal::Answer { code: 513, why, method, headers },
         false => Refusal::Drop(why),
     }
@@ -226,7 +226,7 @@ fn check(method: &str, headers: &Headers) -> Result<(), (u16, &'static str)> {
 /// The body as Content-Length and its own marks delimit it.
 fn cut_body(headers: &Headers, body: &[u8], framing: Framing) -> Result<Vec<u8>, (u16, &'static str)> {
     let body = match (content_length(headers).map_err(|why| (400, why))?, framing) {
-        (Some(length), _) => ends::delimit(headers, body, length).map_err(|why| (400, why))?,
+        (Some(length), _) => message_end::delimit(headers, body, length).map_err(|why| (400, why))?,
         (None, Framing::Datagram) => body,
         (None, Framing::Stream) => &[],
     };

@@ -8,20 +8,21 @@
 //! Source: RFC 7866 §7 and §8; RFC 3261 §13.3, §14.2; RFC 3311 §5.2; RFC 3264 §6, §8.
 
 use super::body::{self, Body};
-use super::media::{self, Fate};
 use super::metadata;
-use super::opening::is_stale;
-use super::own::set_timer;
 use super::parties::{self, Parties};
 use super::server::{Incoming, Output, Server, SessionId};
 use super::session::Saved;
-use super::taking::Taking;
 use crate::feed::{CallView, Control, ControlError};
 use crate::sdp::{self, Offer, SdpError, Taken};
 use crate::sip::flow::{Flow, Transport};
 use crate::sip::message::Request;
 use crate::sip::response::Answer;
 use crate::sip::transaction::Key;
+use crate::siprec::outbound::set_timer;
+use crate::siprec::session::activation::Taking;
+use crate::siprec::session::admit::is_stale;
+use crate::siprec::streams;
+use crate::siprec::streams::Fate;
 use optag_core::call::{ConsentState, RawBody, Unrecorded};
 use optag_core::clock::{MonoTime, WallTime};
 use optag_core::limit::STREAMS_PER_CALL;
@@ -212,8 +213,8 @@ impl Server {
         let mut over_quota = 0;
         let Some(session) = self.edit(id) else { return false };
         let Saved { view, hints, ours, .. } = &session.saved;
-        let spare = media::spare(offer, |at| ours.lines.get(at).is_some_and(|line| line.taken.is_some()));
-        let usable = media::count(offer, &spare);
+        let spare = streams::spare(offer, |at| ours.lines.get(at).is_some_and(|line| line.taken.is_some()));
+        let usable = streams::count(offer, &spare);
         let mut taken = ours.lines.iter().filter(|line| line.taken.is_some()).count();
         let mut new = Vec::new();
         let mut refused = Vec::new();
@@ -221,7 +222,7 @@ impl Server {
             if line.taken.is_some() {
                 continue;
             }
-            match media::refused(media) {
+            match streams::refused(media) {
                 None if spare.contains(&at) => {
                     refused.extend((at >= known).then_some(Fate::Alternative));
                     continue;
@@ -237,7 +238,7 @@ impl Server {
             let others = ours.lines.iter().take(at).filter_map(|line| line.label());
             let written = media.label.clone().unwrap_or_default();
             let role = parties::role(view, hints, &parties, &written, taken, usable);
-            let stream = media::added(media, source, line.own_key(), others, at, role);
+            let stream = streams::added(media, source, line.own_key(), others, at, role);
             taken += 1;
             new.push((at, stream));
         }

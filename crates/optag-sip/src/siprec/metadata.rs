@@ -8,7 +8,12 @@
 //! Source: RFC 7865 §6 and its schema in §9; older drafts where vendors still follow them
 //! (BroadWorks and Webex Calling spell the draft of 2011, with everything as elements).
 
-use super::xml::{Node, XmlError, read};
+pub mod merged;
+pub(crate) mod snapshot_request;
+pub(crate) mod vendor_extensions;
+pub mod xml;
+
+use crate::siprec::metadata::xml::{Node, XmlError, read};
 
 /// One metadata document.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -115,7 +120,7 @@ impl Snapshot {
 
 /// Reads a metadata body.
 ///
-/// Errors: it is no XML, or refused by the caps of [`super::xml`]. Nothing else is an error.
+/// Errors: it is no XML, or refused by the caps of [`crate::siprec::metadata::xml`]. Nothing else is an error.
 pub fn parse(bytes: &[u8]) -> Result<Snapshot, XmlError> {
     let document = read(bytes)?;
     let mut snapshot = Snapshot { odd: document.odd, cut: document.cut, ..Snapshot::default() };
@@ -144,7 +149,7 @@ fn element(node: &Node, snapshot: &mut Snapshot) {
         "sessionrecordingassoc" if has(node, "disassociate-time") => {
             snapshot.ended_sessions.extend(reference(node, "session"));
         }
-        _ => super::extension::element(node, snapshot),
+        _ => crate::siprec::metadata::vendor_extensions::element(node, snapshot),
     }
 }
 
@@ -202,7 +207,12 @@ fn participant(node: &Node, snapshot: &mut Snapshot) {
         named.filter(|name| !name.is_empty())
     });
     let name = name.map(str::to_owned);
-    snapshot.participants.push(Participant { calls: super::extension::calls(node), id, aors, name });
+    snapshot.participants.push(Participant {
+        calls: crate::siprec::metadata::vendor_extensions::calls(node),
+        id,
+        aors,
+        name,
+    });
 }
 
 /// The addresses of a participant: `aor` of `nameID` as an attribute, or as an element, or as text.

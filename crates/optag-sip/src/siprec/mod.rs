@@ -9,33 +9,20 @@
 //! Source: RFC 7866 (protocol), RFC 7865 (metadata), RFC 8068 (call flows), RFC 9806 (media
 //! type).
 
-mod accounts;
-mod answers;
 pub mod body;
-mod callers;
-pub mod config;
-pub mod departments;
-mod extension;
+mod call_names;
+pub mod client_profile;
+mod consent_signals;
 mod invite;
-pub mod kept;
-mod links;
-pub mod listen;
-pub mod media;
 pub mod metadata;
-mod moving;
-mod opening;
-mod own;
+mod outbound;
 pub mod parties;
-pub mod profile;
-mod refusals;
-mod replacing;
+mod replaces;
 mod requests;
+mod responses;
 pub mod server;
+pub mod service;
 pub mod session;
-mod snapshot;
+pub mod settings;
 pub mod stats;
-mod steering;
-pub mod taking;
-pub mod transfer;
-pub mod view;
-pub mod xml;
+pub mod streams;

@@ -4,17 +4,24 @@
 //! Out: numbers, a name, a department, and the role of each stream. Guesses are marked as
 //! such and never stop a recording. Not here: whether a department is recorded (`Feed`).
 
+pub(crate) mod asked_party;
+pub mod departments;
+pub mod transfer;
+
+#[cfg(test)]
+mod tests;
+
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::callers::{calling_member, user_of_view};
-pub use super::departments::Departments;
-use super::departments::user_of;
-use super::view::View;
 use crate::sip::header::param;
 use crate::sip::message::Request;
 use crate::sip::uri::NameAddr;
+use crate::siprec::metadata::merged::View;
+use crate::siprec::parties::asked_party::{calling_member, user_of_view};
+pub use crate::siprec::parties::departments::Departments;
+use crate::siprec::parties::departments::user_of;
 use optag_core::call::StreamRole;
 use optag_core::private::Private;
 
@@ -313,6 +320,3 @@ fn parameter(value: &str, key: &str) -> Option<String> {
     let found = inner.and_then(|uri| param(uri, key)).or_else(|| param(value, key))?;
     (!found.is_empty()).then(|| found.to_owned())
 }
-
-#[cfg(test)]
-mod tests;

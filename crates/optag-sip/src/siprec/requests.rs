@@ -7,12 +7,12 @@
 
 use super::body;
 use super::invite::{ACCEPT, ALLOW, SUPPORTED};
-use super::opening::unsupported;
 use super::server::{Incoming, Output, Server, SessionId};
 use super::session::Session;
 use crate::sip::flow::Flow;
 use crate::sip::message::Request;
 use crate::sip::response::Answer;
+use crate::siprec::session::admit::unsupported;
 use optag_core::call::Unrecorded;
 use optag_core::clock::{MonoTime, WallTime};
 

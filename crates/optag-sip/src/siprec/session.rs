@@ -3,17 +3,18 @@
 //! In: bodies of its requests. Out: changes to tell the [`Feed`](crate::feed),
 //! in an order that is kept by letting one be under way at a time. Not here: SIP messages.
 
+pub mod activation;
+pub(crate) mod admit;
+pub(crate) mod announced;
+pub(crate) mod controls;
+pub mod snapshot;
+pub(crate) mod transfers;
+
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::MediaSource;
-use super::media;
 use super::parties::{Hints, Parties};
-use super::snapshot::Snapshot;
-use super::taking::Taking;
-use super::transfer::Transfers;
-use super::view::View;
 use crate::feed::{
     Control, EventFormat, ExpectedSource, NewStream, PayloadFormat, RtcpPlan, SrtpPlan, StreamView,
 };
@@ -22,6 +23,12 @@ use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
 use crate::sip::message::Request;
 use crate::sip::transaction::Key;
+use crate::siprec::metadata::merged::View;
+use crate::siprec::metadata::snapshot_request::Snapshot;
+use crate::siprec::parties::transfer::Transfers;
+use crate::siprec::session::activation::Taking;
+use crate::siprec::settings::MediaSource;
+use crate::siprec::streams;
 use optag_core::call::{
     Answer, CallContext, CallLink, ConsentKeys, ConsentState, LinkKind, Participant, RawBody, Unrecorded,
 };
@@ -146,11 +153,11 @@ impl Saved {
     /// A stream goes on in another line of its own, where the client gives up the one that was taken.
     fn change_lines(&mut self, offer: &Offer) {
         for line in 0..offer.media.len().min(self.ours.lines.len()) {
-            if self.ours.lines[line].taken.is_none() || media::refused(&offer.media[line]).is_none() {
+            if self.ours.lines[line].taken.is_none() || streams::refused(&offer.media[line]).is_none() {
                 continue;
             }
             let free = |other: &usize| {
-                media::refused(&offer.media[*other]).is_none() && self.ours.lines[*other].taken.is_none()
+                streams::refused(&offer.media[*other]).is_none() && self.ours.lines[*other].taken.is_none()
             };
             if let Some(other) = offer.others_of(line).into_iter().find(free) {
                 self.ours.lines[other].taken = self.ours.lines[line].taken.take();
@@ -312,7 +319,7 @@ impl Session {
                 }
                 continue;
             }
-            let mut new = media::stream(media, source);
+            let mut new = streams::stream(media, source);
             if let Some(srtp) = &mut new.srtp {
                 srtp.send = line.own_key().cloned();
             }

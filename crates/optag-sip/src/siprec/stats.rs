@@ -1,6 +1,6 @@
 //! Counters of the recording server.
 
-use super::media::Fate;
+use crate::siprec::streams::Fate;
 
 /// What has happened since the start. `sessions` and `draining` are states.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

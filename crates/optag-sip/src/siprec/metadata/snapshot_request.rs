@@ -10,12 +10,12 @@
 
 use std::time::Duration;
 
-use super::metadata;
-use super::server::{Output, Server, SessionId};
-use super::session::{Saved, Session};
-use super::taking::Purpose;
-use super::view::Member;
 use crate::sip::message::Response;
+use crate::siprec::metadata;
+use crate::siprec::metadata::merged::Member;
+use crate::siprec::server::{Output, Server, SessionId};
+use crate::siprec::session::activation::Purpose;
+use crate::siprec::session::{Saved, Session};
 use optag_core::clock::{MonoTime, WallTime};
 
 /// How often a whole document is asked for until one comes.
@@ -39,7 +39,7 @@ impl Saved {
     /// Takes in a metadata document that can be read. True: it is a whole one, or it says all that it
     /// means to. One that broke off may have meant more, unless this client's documents always look
     /// so; a partial one may speak of somebody who was never named.
-    pub(super) fn take_in(&mut self, document: &metadata::Snapshot, at: WallTime) -> bool {
+    pub(in crate::siprec) fn take_in(&mut self, document: &metadata::Snapshot, at: WallTime) -> bool {
         let usual = self.view.odd_documents > 0;
         let known = |id: &str| {
             let is = |member: &Member| member.id == id || member.former_ids.iter().any(|former| former == id);
@@ -62,7 +62,7 @@ impl Saved {
 
 impl Session {
     /// A whole document is wanted. Not sooner than a while after the last question.
-    pub(super) fn want_snapshot(&mut self, now: MonoTime) {
+    pub(in crate::siprec) fn want_snapshot(&mut self, now: MonoTime) {
         let able = self.saved.dialog.allows_update && self.saved.call.is_some() && !self.over;
         if able && self.snapshot.tries < TRIES && self.snapshot.due.is_none() {
             let next = self.snapshot.asked_at.map_or(now, |asked| asked + PATIENCE);
@@ -71,7 +71,7 @@ impl Session {
     }
 
     /// A whole document has come.
-    pub(super) fn has_snapshot(&mut self) {
+    pub(in crate::siprec) fn has_snapshot(&mut self) {
         self.snapshot = Snapshot { asked_at: self.snapshot.asked_at, ..Snapshot::default() };
     }
 
@@ -83,7 +83,7 @@ impl Session {
 
 impl Server {
     /// Asks every session's client whose time has come.
-    pub(super) fn ask_for_snapshots(&mut self, now: MonoTime, out: &mut Vec<Output>) {
+    pub(in crate::siprec) fn ask_for_snapshots(&mut self, now: MonoTime, out: &mut Vec<Output>) {
         let due = |session: &Session| session.snapshot_at().is_some_and(|at| at <= now);
         let due: Vec<SessionId> =
             self.sessions.iter().filter(|(_, session)| due(session)).map(|(id, _)| *id).collect();
@@ -105,7 +105,7 @@ impl Server {
     }
 
     /// The client has answered the question; its document comes in a request of its own.
-    pub(super) fn snapshot_answered(&mut self, id: SessionId, response: Option<&Response>) {
+    pub(in crate::siprec) fn snapshot_answered(&mut self, id: SessionId, response: Option<&Response>) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         match response {
             Some(response) if response.code < 300 => session.saved.dialog.answered(response),

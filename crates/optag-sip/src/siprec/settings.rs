@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::parties::{Departments, PartyRules};
-use super::profile::Profile;
 use crate::sip::digest::Credentials;
+use crate::siprec::client_profile::Profile;
+use crate::siprec::parties::{Departments, PartyRules};
 
 /// Settings of the recording server.
 #[derive(Clone, Debug)]

@@ -6,16 +6,6 @@
 //!
 //! Source: RFC 7866 §6.1, §7 and §8.
 
-use super::body::{self, Body};
-use super::config::UntilConsent;
-use super::invite::ACCEPT;
-use super::links::{links_of, raw_headers};
-use super::media::{self, Fate};
-use super::own::set_timer;
-use super::parties::{self, Hints, Parties};
-use super::profile::new_call;
-use super::server::{Incoming, Output, Server, SessionId};
-use super::session::{Saved, Session};
 use crate::feed::{AdmitError, Admitted, Control, NewStream};
 use crate::sdp::{Description, Media, Offer, Taken};
 use crate::sip::dialog::Dialog;
@@ -24,6 +14,19 @@ use crate::sip::flow::Flow;
 use crate::sip::message::Request;
 use crate::sip::response::Answer;
 use crate::sip::transaction::Key;
+use crate::siprec::body;
+use crate::siprec::body::Body;
+use crate::siprec::call_names::{links_of, raw_headers};
+use crate::siprec::client_profile::new_call;
+use crate::siprec::invite::ACCEPT;
+use crate::siprec::outbound::set_timer;
+use crate::siprec::parties;
+use crate::siprec::parties::{Hints, Parties};
+use crate::siprec::server::{Incoming, Output, Server, SessionId};
+use crate::siprec::session::{Saved, Session};
+use crate::siprec::settings::UntilConsent;
+use crate::siprec::streams;
+use crate::siprec::streams::Fate;
 use optag_core::call::{ConsentKeys, ConsentState, StreamRole, Unrecorded};
 use optag_core::clock::{MonoTime, WallTime};
 
@@ -58,7 +61,7 @@ const EXTENSIONS: [&str; 24] = [
 
 impl Server {
     /// The feed has decided about the call of a new session.
-    pub(super) fn admitted(
+    pub(in crate::siprec) fn admitted(
         &mut self,
         now: MonoTime,
         id: SessionId,
@@ -137,7 +140,7 @@ impl Server {
     }
 
     /// What speaks against a first INVITE, as an answer.
-    pub(super) fn objection(
+    pub(in crate::siprec) fn objection(
         &mut self,
         now: MonoTime,
         flow: Flow,
@@ -185,7 +188,7 @@ impl Server {
     }
 
     /// Makes the session of an INVITE that nothing speaks against, and asks for its call.
-    pub(super) fn begin(
+    pub(in crate::siprec) fn begin(
         &mut self,
         incoming: Incoming,
         body: Body,
@@ -299,7 +302,7 @@ impl Server {
         let Some(session) = self.sessions.get_mut(&id) else { return Default::default() };
         let Saved { view, hints, ours, lines, .. } = &mut session.saved;
         if let Some(offer) = offer {
-            let (mut streams, fates) = media::choose(offer, view, hints, parties, source);
+            let (mut streams, fates) = streams::choose(offer, view, hints, parties, source);
             ours.follow(offer);
             for (line, fate) in ours.lines.iter().zip(&fates) {
                 if let Fate::Stream(index) = fate
@@ -319,7 +322,7 @@ impl Server {
             let label = labels.get(at).cloned().filter(|label| !label.is_empty());
             let written = label.clone().unwrap_or_default();
             let role: StreamRole = parties::role(view, hints, parties, &written, at, count);
-            streams.push(media::unknown_stream(media::unique(&written, &streams), role));
+            streams.push(streams::unknown_stream(streams::unique(&written, &streams), role));
             fates.push(Fate::Stream(at as u8));
             ours.offer_line(label, None);
         }
@@ -350,7 +353,7 @@ impl Server {
         self.end_replaced(now, id, out);
     }
 
-    pub(super) fn drop_session(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {
+    pub(in crate::siprec) fn drop_session(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.over = true;
             session.opening = None;
@@ -361,7 +364,7 @@ impl Server {
 }
 
 /// 420, where a request requires what is not known.
-pub(super) fn unsupported(request: &Request) -> Option<Answer> {
+pub(in crate::siprec) fn unsupported(request: &Request) -> Option<Answer> {
     let known = |name: &String| EXTENSIONS.iter().any(|known| name.eq_ignore_ascii_case(known));
     let unknown: Vec<String> =
         request.headers.list("require").into_iter().filter(|name| !known(name)).collect();
@@ -369,7 +372,7 @@ pub(super) fn unsupported(request: &Request) -> Option<Answer> {
 }
 
 /// Whether a challenge asks for the same credentials over a fresh nonce.
-pub(super) fn is_stale(answer: &Answer) -> bool {
+pub(in crate::siprec) fn is_stale(answer: &Answer) -> bool {
     answer.headers.iter().any(|(_, value)| value.ends_with(",stale=true"))
 }
 

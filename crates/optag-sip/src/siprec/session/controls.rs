@@ -5,16 +5,16 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::kept::Kept;
-use super::own::Why;
-use super::server::{Output, Server, SessionId};
-use super::session::Session;
 use crate::feed::{CallView, ControlError};
+use crate::siprec::outbound::Why;
+use crate::siprec::server::{Output, Server, SessionId};
+use crate::siprec::session::Session;
+use crate::siprec::session::snapshot::Kept;
 use optag_core::clock::MonoTime;
 
 impl Server {
     /// The feed has carried out a control.
-    pub(super) fn controlled(
+    pub(in crate::siprec) fn controlled(
         &mut self,
         now: MonoTime,
         id: SessionId,
@@ -50,7 +50,7 @@ impl Server {
     }
 
     /// Hands out the controls of all sessions that were changed, one of each at a time.
-    pub(super) fn hand_out_controls(&mut self, out: &mut Vec<Output>) {
+    pub(in crate::siprec) fn hand_out_controls(&mut self, out: &mut Vec<Output>) {
         while let Some(id) = self.touched.pop_first() {
             let Some(session) = self.sessions.get_mut(&id) else { continue };
             out.extend(keep(session));
@@ -61,7 +61,7 @@ impl Server {
     }
 
     /// A session to be changed; what it then wants of the feed is handed out.
-    pub(super) fn edit(&mut self, id: SessionId) -> Option<&mut Session> {
+    pub(in crate::siprec) fn edit(&mut self, id: SessionId) -> Option<&mut Session> {
         self.touched.insert(id);
         self.sessions.get_mut(&id)
     }

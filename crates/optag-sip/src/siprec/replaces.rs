@@ -6,10 +6,10 @@
 //!
 //! Source: RFC 3891 §3.
 
-use super::own::Why;
-use super::server::{Output, Server, SessionId};
 use crate::sip::header::{bare, param};
 use crate::sip::message::Request;
+use crate::siprec::outbound::Why;
+use crate::siprec::server::{Output, Server, SessionId};
 use optag_core::call::{CallLink, LinkKind};
 use optag_core::clock::MonoTime;
 

@@ -3,16 +3,16 @@
 //! In: the metadata [`View`], header fields, the departments, who it was so far. Out: its place, and
 //! whether that is a guess.
 
-use super::departments::{Departments, user_of};
-use super::parties::Hints;
-use super::view::{Member, View};
+use crate::siprec::metadata::merged::{Member, View};
+use crate::siprec::parties::Hints;
+use crate::siprec::parties::departments::{Departments, user_of};
 use optag_core::private::Private;
 
 /// The participant who calls: as a vendor says; else the one known so far; else the one whose
 /// number the vendor's call data or From has; else the one who is no department; else the
 /// first. Where a client records the calls of one user, it is the other, whoever dialled. The
 /// second value is whether that is a guess.
-pub(super) fn calling_member(
+pub(in crate::siprec) fn calling_member(
     view: &View,
     hints: &Hints,
     departments: &Departments,
@@ -61,7 +61,7 @@ pub(super) fn calling_member(
 }
 
 /// The participant whose calls the client records, where it says so.
-pub(super) fn user_of_view(view: &View, departments: &Departments) -> Option<usize> {
+pub(in crate::siprec) fn user_of_view(view: &View, departments: &Departments) -> Option<usize> {
     let user = view.user.as_ref()?.reveal();
     let (whole, key) = (user.to_ascii_lowercase(), departments.key(&user_of(user)));
     let aors =

@@ -9,9 +9,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::flow::Flow;
-use super::message::Response;
-use super::transaction::{GIVE_UP, T1, T2};
+use crate::sip::flow::Flow;
+use crate::sip::message::Response;
+use crate::sip::transaction::{GIVE_UP, T1, T2};
 use optag_core::clock::MonoTime;
 
 /// What the layer asks for.

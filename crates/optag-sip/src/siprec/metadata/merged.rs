@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::metadata::{Flow, Presence, Snapshot};
+use crate::siprec::metadata::{Flow, Presence, Snapshot};
 use optag_core::call::context::Held;
 use optag_core::clock::WallTime;
 use optag_core::private::Private;
@@ -217,7 +217,7 @@ impl View {
     }
 
     /// A new id with the address of someone that the document does not name by id is the same one.
-    fn rename(&mut self, document: &Snapshot, participant: &super::metadata::Participant) {
+    fn rename(&mut self, document: &Snapshot, participant: &crate::siprec::metadata::Participant) {
         let known = |id: &str| self.participants.iter().any(|member| member.id == id);
         if participant.aors.is_empty() || known(&participant.id) {
             return;

@@ -3,12 +3,12 @@
 //! In: sessions, and refusals of INVITEs that began none. Out: [`Account`]s. Not here: where
 //! they are kept.
 
-use super::links::links_of;
-use super::parties::Hints;
-use super::parties::Parties;
-use super::server::{Output, Server, SessionId};
 use crate::sip::flow::Flow;
 use crate::sip::message::Request;
+use crate::siprec::call_names::links_of;
+use crate::siprec::parties::Hints;
+use crate::siprec::parties::Parties;
+use crate::siprec::server::{Output, Server, SessionId};
 use optag_core::call::text::clean;
 use optag_core::call::{Account, CallLink, LinkKind, Unrecorded};
 use optag_core::clock::{MonoTime, WallTime};
@@ -20,7 +20,12 @@ const NAMES: usize = 32;
 
 impl Server {
     /// Accounts for a session as it stands.
-    pub(super) fn account(&mut self, id: SessionId, ended_at: Option<WallTime>, out: &mut Vec<Output>) {
+    pub(in crate::siprec) fn account(
+        &mut self,
+        id: SessionId,
+        ended_at: Option<WallTime>,
+        out: &mut Vec<Output>,
+    ) {
         let parties = self.parties(id);
         let Some(session) = self.sessions.get(&id) else { return };
         let saved = &session.saved;
@@ -40,7 +45,7 @@ impl Server {
     }
 
     /// Accounts for an INVITE that was refused, once however often it comes.
-    pub(super) fn account_refused(
+    pub(in crate::siprec) fn account_refused(
         &mut self,
         at: WallTime,
         flow: Flow,
@@ -54,7 +59,7 @@ impl Server {
         let client = flow.peer.ip();
         let hints = Hints::of(request, self.config.rules_for(client));
         let view = Default::default();
-        let Parties { caller_number, called_number, department, .. } = super::parties::resolve(
+        let Parties { caller_number, called_number, department, .. } = crate::siprec::parties::resolve(
             &view,
             &hints,
             self.config.rules_for(client),
@@ -76,7 +81,7 @@ impl Server {
     }
 
     /// The wall clock's time, as far as the last message told it.
-    pub(super) fn wall(&self, now: MonoTime) -> WallTime {
+    pub(in crate::siprec) fn wall(&self, now: MonoTime) -> WallTime {
         let (mono, wall) = self.heard;
         wall.plus_micros(now.since(mono).as_micros() as i64)
     }

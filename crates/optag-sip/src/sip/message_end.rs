@@ -5,7 +5,7 @@
 //! boundary of a multipart body and by the next start line. Not here: heads (`parse`), and
 //! bytes that are still to come (`framing`).
 
-use super::header::{Headers, bare, param, text_of};
+use crate::sip::header::{Headers, bare, param, text_of};
 
 /// Methods that a recorder may be sent. Others are believed only where a message must begin.
 const METHODS: [&str; 14] = [

@@ -1,9 +1,9 @@
 //! Answers of the caller that signalling brings: in a header field, a metadata element, or as
 //! relayed keys. In: their texts. Out: controls. Not here: keys in the streams (`media`).
 
-use super::config::ConsentSignal;
-use super::session::Session;
 use crate::feed::Control;
+use crate::siprec::session::Session;
+use crate::siprec::settings::ConsentSignal;
 use optag_core::call::text::clean;
 use optag_core::call::{Answer, ConsentHow, ConsentKeys, ConsentState, Evidence};
 use optag_core::limit::TEXT_CHARS;

@@ -4,7 +4,7 @@ use crate::siprec::metadata::parse;
 
 macro_rules! sample {
     ($name:literal) => {
-        include_bytes!(concat!("../../../../../tests/data/siprec/", $name)).as_slice()
+        include_bytes!(concat!("../../../../../../tests/data/siprec/", $name)).as_slice()
     };
 }
 

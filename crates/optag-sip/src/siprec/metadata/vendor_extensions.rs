@@ -5,11 +5,11 @@
 //! `callingParty`, Ribbon's `callData`, BroadWorks' `callType`, `userID`, `acd` and `redirectedCall`,
 //! Genesys' `ani` and `dnis`, Avaya's UCID. Not here: which of them is believed first (`parties`).
 
-use super::metadata::Snapshot;
-use super::xml::Node;
+use crate::siprec::metadata::Snapshot;
+use crate::siprec::metadata::xml::Node;
 
 /// Takes an element that the standard does not define.
-pub(super) fn element(node: &Node, snapshot: &mut Snapshot) {
+pub(in crate::siprec) fn element(node: &Node, snapshot: &mut Snapshot) {
     match node.name.as_str() {
         // These say it by what is in them.
         "origcall" => snapshot.outgoing = Some(true),
@@ -35,7 +35,7 @@ pub(super) fn element(node: &Node, snapshot: &mut Snapshot) {
 }
 
 /// Whether an element of a participant says that it calls, or is called.
-pub(super) fn calls(node: &Node) -> Option<bool> {
+pub(in crate::siprec) fn calls(node: &Node) -> Option<bool> {
     let flag = node.text_of("callingparty").and_then(|text| match text.to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" => Some(true),
         "false" | "0" | "no" => Some(false),

@@ -11,15 +11,15 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use aws_lc_rs::hmac;
 
-use super::opening::unsupported;
-use super::requests::{able, useless};
-use super::server::{Output, Server, SessionId};
 use crate::sip::flow::Flow;
 use crate::sip::header::Headers;
 use crate::sip::message::Request;
 use crate::sip::response::{Answer, asks_rport};
 use crate::sip::transaction::Key;
 use crate::sip::uri::Uri;
+use crate::siprec::requests::{able, useless};
+use crate::siprec::server::{Output, Server, SessionId};
+use crate::siprec::session::admit::unsupported;
 use optag_core::call::Unrecorded;
 use optag_core::clock::{MonoTime, WallTime};
 use optag_core::hex::hex;

@@ -6,9 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::own::TIMER_GRACE;
-use super::session::{Saved, Session, Told};
 use crate::sip::flow::{Flow, Transport, Way};
+use crate::siprec::outbound::TIMER_GRACE;
+use crate::siprec::session::{Saved, Session, Told};
 use optag_core::call::ConsentState;
 use optag_core::clock::MonoTime;
 

@@ -13,10 +13,10 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::UnknownParty;
-use super::departments::Departments;
-use super::parties::{Hints, Parties, PartyRules, Source};
-use super::view::{KEPT, Member, View};
+use crate::siprec::metadata::merged::{KEPT, Member, View};
+use crate::siprec::parties::departments::Departments;
+use crate::siprec::parties::{Hints, Parties, PartyRules, Source};
+use crate::siprec::settings::UnknownParty;
 use optag_core::private::Private;
 
 /// Header fields of Cisco's that name the parties where there is no metadata.

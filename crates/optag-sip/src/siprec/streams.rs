@@ -3,11 +3,11 @@
 //! In: an offer and who takes part. Out: streams for the [`Feed`](crate::feed),
 //! one entry an m= line that says which stream it became or why none.
 
-use super::config::MediaSource;
-use super::parties::{Hints, Parties, role};
-use super::view::View;
 use crate::feed::{EventFormat, ExpectedSource, NewStream, RtcpPlan, SrtpPlan};
 use crate::sdp::{Media, Offer};
+use crate::siprec::metadata::merged::View;
+use crate::siprec::parties::{Hints, Parties, role};
+use crate::siprec::settings::MediaSource;
 use optag_core::call::StreamRole;
 use optag_core::limit::{STREAMS_PER_CALL, TEXT_CHARS};
 use optag_media::rtp::srtp::SrtpKey;

@@ -4,10 +4,10 @@
 //! In: a session whose view has changed, results of transfers. Out: controls, counters, log lines.
 //! Not here: how it is found out (`transfer`).
 
-use super::server::{Server, SessionId};
-use super::session::Session;
-use super::transfer::Seen;
 use crate::feed::{CallView, Control, ControlError};
+use crate::siprec::parties::transfer::Seen;
+use crate::siprec::server::{Server, SessionId};
+use crate::siprec::session::Session;
 use optag_core::call::{ConsentState, Evidence};
 
 /// What a transfer's record gives as its evidence.
@@ -15,7 +15,7 @@ const BY_SIGNALLING: &str = "signalling names another department";
 
 impl Server {
     /// Who takes part in a session's call, as signalling has it now.
-    pub(super) fn seen(&mut self, id: SessionId) -> Seen {
+    pub(in crate::siprec) fn seen(&mut self, id: SessionId) -> Seen {
         let parties = self.parties(id);
         let client = self.client_of(id);
         let (rules, departments) = (self.config.rules_for(client), self.config.departments_for(client));
@@ -25,7 +25,7 @@ impl Server {
     }
 
     /// Tells the feed where the call has gone, if signalling says that it has.
-    pub(super) fn follow_call(&mut self, id: SessionId) {
+    pub(in crate::siprec) fn follow_call(&mut self, id: SessionId) {
         let seen = self.seen(id);
         let unknown_party = self.config.unknown_party_for(self.client_of(id));
         let Some(session) = self.edit(id).filter(|session| !session.over) else { return };
@@ -54,7 +54,12 @@ impl Server {
     }
 
     /// The feed has carried out a control of a session, a transfer or another.
-    pub(super) fn moved(&mut self, id: SessionId, moved: bool, result: &Result<CallView, ControlError>) {
+    pub(in crate::siprec) fn moved(
+        &mut self,
+        id: SessionId,
+        moved: bool,
+        result: &Result<CallView, ControlError>,
+    ) {
         let Some(session) = self.edit(id) else { return };
         if moved {
             session.saved.transfers.told(result.is_ok());
@@ -90,7 +95,7 @@ impl Session {
     }
 
     /// After a restart: what the feed may not have taken.
-    pub(super) fn repeat_controls(&mut self) {
+    pub(in crate::siprec) fn repeat_controls(&mut self) {
         if let Some(department) = self.saved.transfers.untold() {
             self.transfer(department);
         }

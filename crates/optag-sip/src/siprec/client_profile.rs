@@ -6,13 +6,13 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::config::{
+use crate::feed::{NewCall, NewStream};
+use crate::siprec::parties::{Departments, Parties, PartyRules};
+use crate::siprec::server::{Server, SessionId};
+use crate::siprec::session::Session;
+use crate::siprec::settings::{
     AllowList, Config, ConsentSignal, MediaSource, UnknownParty, UntilConsent, WhenUnavailable,
 };
-use super::parties::{Departments, Parties, PartyRules};
-use super::server::{Server, SessionId};
-use super::session::Session;
-use crate::feed::{NewCall, NewStream};
 use optag_core::call::text::clean;
 use optag_core::limit::{NUMBER_CHARS, TEXT_CHARS};
 use optag_core::owner::owner;

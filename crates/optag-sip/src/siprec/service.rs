@@ -13,13 +13,13 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::config::Config;
-use super::kept::Kept;
-use super::server::{Input, Output, Server};
-use super::stats::Stats;
 use crate::feed::{Control, Feed};
-use crate::sip::link::{ARRIVED_QUEUE, Arrived, Links, bind_stream, bind_udp};
+use crate::sip::sockets::{ARRIVED_QUEUE, Arrived, Links, bind_stream, bind_udp};
 use crate::sip::tls::{Certificate, TlsFiles};
+use crate::siprec::server::{Input, Output, Server};
+use crate::siprec::session::snapshot::Kept;
+use crate::siprec::settings::Config;
+use crate::siprec::stats::Stats;
 use optag_core::call::{Account, ConsentHow, ConsentState};
 use optag_core::clock::{Clock, MonoTime};
 use optag_core::id::CallId;

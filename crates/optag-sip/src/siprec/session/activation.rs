@@ -10,10 +10,10 @@
 
 use std::time::Duration;
 
-use super::invite::read_offer;
-use super::own::{Why, set_timer};
-use super::server::{Output, Server, SessionId};
 use crate::sip::message::Response;
+use crate::siprec::invite::read_offer;
+use crate::siprec::outbound::{Why, set_timer};
+use crate::siprec::server::{Output, Server, SessionId};
 use optag_core::call::ConsentState;
 use optag_core::clock::MonoTime;
 
@@ -40,7 +40,7 @@ pub enum Taking {
 
 /// What a request of ours was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(in crate::siprec) enum Purpose {
     Bye,
     Refresh,
     Take,
@@ -49,7 +49,7 @@ pub(super) enum Purpose {
 
 impl Server {
     /// The feed tells where the consent of a session's call stands.
-    pub(super) fn consent_is(
+    pub(in crate::siprec) fn consent_is(
         &mut self,
         now: MonoTime,
         id: SessionId,
@@ -66,7 +66,7 @@ impl Server {
     }
 
     /// Asks for the streams, if that is due and nothing stands against it right now.
-    pub(super) fn take_streams(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {
+    pub(in crate::siprec) fn take_streams(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {
         let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.over) else { return };
         let due = matches!(session.taking, Taking::Due(at) if at <= now);
         // RFC 3261 §14.1: no INVITE of ours while one of either side is under way.
@@ -83,15 +83,17 @@ impl Server {
         let Some(flow) = self.sessions.get(&id).and_then(|session| session.flow) else { return };
         let body = self.description(id, flow, true);
         let Some(session) = self.sessions.get(&id) else { return };
-        let mut extra: Vec<(&str, String)> =
-            vec![("Allow", super::invite::ALLOW.to_owned()), ("Supported", "siprec, timer".to_owned())];
+        let mut extra: Vec<(&str, String)> = vec![
+            ("Allow", crate::siprec::invite::ALLOW.to_owned()),
+            ("Supported", "siprec, timer".to_owned()),
+        ];
         extra.extend(session.saved.dialog.timer_request());
         self.stats.taking_asked += 1;
         self.send_request(now, id, method, &extra, Some(("application/sdp", &body)), Purpose::Take, out);
     }
 
     /// The client has answered our re-INVITE or UPDATE.
-    pub(super) fn streams_answered(
+    pub(in crate::siprec) fn streams_answered(
         &mut self,
         now: MonoTime,
         id: SessionId,

@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac;
 
-use super::server::{Output, Server, SessionId};
-use super::session::Session;
-use super::taking::Purpose;
 use crate::feed::Control;
-use crate::sip::client;
 use crate::sip::flow::{Flow, Transport, port_of};
 use crate::sip::header::bare;
 use crate::sip::message::Response;
 use crate::sip::uri::Uri;
+use crate::sip::user_agent_client;
+use crate::siprec::server::{Output, Server, SessionId};
+use crate::siprec::session::Session;
+use crate::siprec::session::activation::Purpose;
 use optag_core::clock::MonoTime;
 use optag_core::hex::hex;
 
@@ -175,10 +175,15 @@ impl Server {
         flow
     }
 
-    pub(super) fn client_says(&mut self, now: MonoTime, output: client::Output, out: &mut Vec<Output>) {
+    pub(super) fn client_says(
+        &mut self,
+        now: MonoTime,
+        output: user_agent_client::Output,
+        out: &mut Vec<Output>,
+    ) {
         let (branch, response) = match output {
-            client::Output::Send(flow, bytes) => return out.push(Output::Send(flow, bytes)),
-            client::Output::Ended { branch, response } => (branch, response),
+            user_agent_client::Output::Send(flow, bytes) => return out.push(Output::Send(flow, bytes)),
+            user_agent_client::Output::Ended { branch, response } => (branch, response),
         };
         let Some((id, purpose)) = self.asked.remove(&branch) else { return };
         if let Some(response) = response.as_deref() {
