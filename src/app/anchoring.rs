@@ -16,8 +16,8 @@ use crate::metrics;
 use crate::retention::deletion_log::{Head, Relation};
 use optag_core::clock::WallTime;
 use optag_core::signing::Signed;
-use optag_storage::archive::key::ANCHORS_PREFIX as PREFIX;
-use optag_storage::archive::store::StoreError;
+use optag_storage::store::StoreError;
+use optag_storage::store::names::ANCHORS_PREFIX as PREFIX;
 
 /// Entries in a block of the deletion log's copy.
 const BLOCK: u64 = if cfg!(test) { 16 } else { 4_096 };

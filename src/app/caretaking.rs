@@ -10,9 +10,9 @@ use crate::app::erasing::Erasing;
 use crate::audit::AuditLog;
 use crate::metrics;
 use optag_core::limit;
-use optag_storage::archive::lifecycle::Touching;
-use optag_storage::archive::s3_admin::S3Admin;
-use optag_storage::archive::store::StoreError;
+use optag_storage::store::StoreError;
+use optag_storage::store::lifecycle::Touching;
+use optag_storage::store::s3::admin::S3Admin;
 
 /// Time between two looks at the bucket's rules.
 const LIFECYCLE: Duration = Duration::from_secs(300);

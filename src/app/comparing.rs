@@ -7,9 +7,10 @@ use std::collections::VecDeque;
 use crate::app::erasing::Erasing;
 use crate::index::IndexError;
 use optag_core::id::CallId;
-use optag_storage::archive::copies::{CopyKind, StoredCopy};
-use optag_storage::archive::key::{self, Kind};
-use optag_storage::archive::looking::Sought;
+use optag_storage::store::names;
+use optag_storage::store::names::Kind;
+use optag_storage::store::remains::Sought;
+use optag_storage::store::versions::{CopyKind, StoredCopy};
 
 /// Rows of the index that are read at a time.
 const ROWS: u32 = 1_000;
@@ -80,8 +81,8 @@ impl<'a> Comparing<'a> {
     ///
     /// Errors: the index does not answer.
     pub async fn copy(&mut self, copy: &StoredCopy) -> Result<(), IndexError> {
-        let Some((id, _)) = key::parse(&copy.key) else {
-            if !key::is_ours(&copy.key) {
+        let Some((id, _)) = names::parse(&copy.key) else {
+            if !names::is_ours(&copy.key) {
                 self.found.strangers += 1;
                 self.note(|| format!("{}: no object of a recorder", copy.key));
             }
@@ -96,7 +97,7 @@ impl<'a> Comparing<'a> {
         let Some(here) = &mut self.here else { return Ok(()) };
         if copy.kind == CopyKind::Object {
             here.any = true;
-            match key::kind(&copy.key) {
+            match names::kind(&copy.key) {
                 Some((Kind::Audio, _)) => here.audio = true,
                 Some((Kind::Manifest, _)) => here.manifest = true,
                 None => {}
@@ -165,7 +166,7 @@ impl<'a> Comparing<'a> {
             look.as_ref().is_ok_and(|look| {
                 look.found.iter().any(|copy| {
                     copy.kind == CopyKind::Object
-                        && key::kind(&copy.key).is_some_and(|(kind, _)| kind == wanted)
+                        && names::kind(&copy.key).is_some_and(|(kind, _)| kind == wanted)
                 })
             })
         };

@@ -22,13 +22,13 @@ use crate::retention::erase::EraseError;
 use optag_core::call::Outcome;
 use optag_core::call::outcome::LossCause;
 use optag_core::id::CallId;
+use optag_storage::archive::assemble::AssembleError;
 use optag_storage::archive::deliver::{DeliverError, Deliverer, Records, Source, UploadNotes};
-use optag_storage::archive::looking::StoredObject;
 use optag_storage::archive::manifest::Manifest;
-use optag_storage::archive::recording::AssembleError;
-use optag_storage::archive::store::StoreError;
 use optag_storage::archive::vault::VaultError;
 use optag_storage::spool::{Spool, SpoolError};
+use optag_storage::store::StoreError;
+use optag_storage::store::remains::StoredObject;
 
 /// Deliveries at a time where the store bears it; [`Deliverer`] bounds their memory.
 const MOST: usize = 6;
@@ -353,7 +353,7 @@ mod tests {
     /// Two nodes of one master key on one store that has copies of their keys.
     async fn two_nodes(dir: &Path) -> [Arc<Erasing>; 2] {
         let store = crate::app::config::StoreConfig::Local { dir: dir.join("shared") };
-        let store = optag_storage::archive::store::Store::open(&store).unwrap();
+        let store = optag_storage::store::Store::open(&store).unwrap();
         let mut nodes = Vec::new();
         for name in ["a", "b"] {
             std::fs::create_dir(dir.join(name)).unwrap();

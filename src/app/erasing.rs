@@ -19,11 +19,11 @@ use crate::retention::under_way::UnderWay;
 use optag_core::clock::Clock;
 use optag_core::id::CallId;
 use optag_storage::archive::batches::AT_A_TIME;
-use optag_storage::archive::copies::{CopyKind, StoredCopy};
-use optag_storage::archive::looking::StoredObject;
-use optag_storage::archive::store::{Store, StoreError};
 use optag_storage::archive::vault::Vault;
 use optag_storage::spool::Spool;
+use optag_storage::store::remains::StoredObject;
+use optag_storage::store::versions::{CopyKind, StoredCopy};
+use optag_storage::store::{Store, StoreError};
 
 /// Erasures that fail in a row until the store is taken to be away.
 const FAILURES: usize = 5;

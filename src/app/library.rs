@@ -16,10 +16,10 @@ use crate::http::library::{
 };
 use crate::index::{IndexRow, Position, Query};
 use optag_core::id::CallId;
-use optag_storage::archive::key;
 use optag_storage::archive::manifest::Manifest;
-use optag_storage::archive::store::StoreError;
 use optag_storage::archive::vault::VaultError;
+use optag_storage::store::StoreError;
+use optag_storage::store::names;
 
 /// The recordings.
 pub struct Recordings {
@@ -75,7 +75,7 @@ impl Library for Recordings {
                 Some(object) => (object.bytes, object.sha256.clone()),
                 None => (manifest.audio_bytes, manifest.audio_sha256.clone()),
             };
-            let key = key::name(id, row.started_at, key::Kind::Audio, sealed);
+            let key = names::name(id, row.started_at, names::Kind::Audio, sealed);
             let object = StoredObject { key, size_bytes, sha256 };
             Ok(RecordingDetail {
                 summary: summary(row),

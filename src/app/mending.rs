@@ -11,8 +11,9 @@ use crate::app::open::Opened;
 use crate::index::CallRow;
 use crate::retention::deletion_log::Cause;
 use optag_core::id::CallId;
-use optag_storage::archive::key::{self, Kind};
 use optag_storage::archive::vault::VaultError;
+use optag_storage::store::names;
+use optag_storage::store::names::Kind;
 
 /// Rows taken at a time.
 const BATCH: u32 = 1_000;
@@ -71,12 +72,12 @@ impl Inventory {
     async fn take(opened: &Opened) -> anyhow::Result<Self> {
         let erasing = &opened.erasing;
         let mut found = Self::default();
-        let mut objects = erasing.store.list(key::PREFIX);
+        let mut objects = erasing.store.list(names::PREFIX);
         while let Some(object) = objects.try_next().await? {
-            match (key::parse(&object.key), key::kind(&object.key)) {
+            match (names::parse(&object.key), names::kind(&object.key)) {
                 (Some((id, _)), Some((Kind::Audio, _))) => drop(found.audio.insert(id, object.bytes)),
                 (Some((id, _)), Some((Kind::Manifest, _))) => drop(found.manifests.insert(id)),
-                _ if key::is_ours(&object.key) => {}
+                _ if names::is_ours(&object.key) => {}
                 _ => found.strange.push(object.key),
             }
         }

@@ -31,10 +31,10 @@ use optag_files::dir_lock::{DirLock, LockError};
 use optag_files::disk::OsDisk;
 use optag_files::private_files::{NotPrivate, private_dir, private_file};
 use optag_storage::archive::seal::day_keys::DayKeys;
-use optag_storage::archive::store::Store;
 use optag_storage::archive::vault::Vault;
 use optag_storage::spool::recover::Recovered;
 use optag_storage::spool::{DurableEvent, Spool, SpoolConfig, SpoolError};
+use optag_storage::store::Store;
 
 /// How long an erasure itself may take, beyond two sweeps, until a report calls it late. Units: s.
 const GRACE_S: u64 = 300;

@@ -16,8 +16,8 @@ use crate::app::timekeeping::TimeKeeper;
 use crate::http::health::{Check, Readiness};
 use crate::metrics;
 use optag_core::locked;
-use optag_storage::archive::credentials::Stamp;
-use optag_storage::archive::store::{Store, StoreError};
+use optag_storage::store::s3::credentials::Stamp;
+use optag_storage::store::{Store, StoreError};
 
 /// Time between two looks.
 const INTERVAL: Duration = Duration::from_secs(5);

@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 use crate::app::erasing::Erasing;
 use crate::retention::deletion_log::Relation;
 use optag_core::id::CallId;
-use optag_storage::archive::key;
+use optag_storage::store::names;
 
 /// Rows taken at a time.
 const BATCH: u32 = 1_000;
@@ -52,9 +52,9 @@ pub async fn replay(erasing: &Erasing, accept_loss: bool) -> anyhow::Result<Repl
 /// Erased recordings of which store, index or spool hold something again.
 async fn returned(erasing: &Erasing) -> anyhow::Result<BTreeSet<CallId>> {
     let mut found = BTreeSet::new();
-    let mut objects = erasing.store.list(key::PREFIX);
+    let mut objects = erasing.store.list(names::PREFIX);
     while let Some(object) = objects.try_next().await? {
-        found.extend(key::parse(&object.key).map(|(id, _)| id).filter(|id| erasing.log.is_erased(*id)));
+        found.extend(names::parse(&object.key).map(|(id, _)| id).filter(|id| erasing.log.is_erased(*id)));
     }
     let mut after = None;
     loop {

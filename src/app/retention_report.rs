@@ -16,8 +16,8 @@ use crate::retention::holds::Hold;
 use optag_core::causes::causes;
 use optag_core::clock::{Clock, WallTime};
 use optag_core::limit;
-use optag_storage::archive::copies::StoredCopy;
-use optag_storage::archive::key;
+use optag_storage::store::names;
+use optag_storage::store::versions::StoredCopy;
 
 /// Things that are named one by one.
 const NAMED: usize = 20;
@@ -101,7 +101,7 @@ impl Reporter {
         let mut part = part("store");
         let mut comparing = compares.then(|| Comparing::new(&self.erasing));
         let mut failed = None;
-        let mut pages = self.erasing.store.walk(key::PREFIX);
+        let mut pages = self.erasing.store.walk(names::PREFIX);
         loop {
             let page = match pages.next().await {
                 None => break,
@@ -126,7 +126,7 @@ impl Reporter {
             }
         }
         if let Some(admin) = self.erasing.store.admin() {
-            match admin.uploads_below(key::PREFIX).await {
+            match admin.uploads_below(names::PREFIX).await {
                 Ok(uploads) => uploads.iter().for_each(|copy| self.age(&mut part, copy, at, held)),
                 Err(error) => part.fails(format!("unfinished uploads could not be seen: {error}")),
             }
@@ -137,7 +137,7 @@ impl Reporter {
 
     /// Judges the age of one copy.
     fn age(&self, part: &mut ReportPart, copy: &StoredCopy, at: WallTime, held: &[Hold]) {
-        let id = key::parse(&copy.key).map(|(id, _)| id);
+        let id = names::parse(&copy.key).map(|(id, _)| id);
         let Some(made) = id.map(|id| id.admitted_at()).or(copy.stored_at) else { return };
         // What came after that moment says nothing of it.
         if made > at {

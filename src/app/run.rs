@@ -247,7 +247,7 @@ impl Running {
 async fn check_store(opened: &Opened) -> anyhow::Result<()> {
     let Some(admin) = opened.erasing.store.admin() else { return Ok(()) };
     match admin.refuse_long_lock(limit::RETENTION_DAYS).await {
-        Err(error @ optag_storage::archive::store::StoreError::Config(_)) => Err(error.into()),
+        Err(error @ optag_storage::store::StoreError::Config(_)) => Err(error.into()),
         Err(error) => {
             tracing::warn!(%error, "the store does not answer yet; recordings will wait in the spool");
             Ok(())

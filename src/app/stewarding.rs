@@ -31,9 +31,9 @@ use optag_core::call::CallFacts;
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::private::Private;
-use optag_storage::archive::copies::CopyKind;
-use optag_storage::archive::key;
 use optag_storage::spool::record::Body;
+use optag_storage::store::names;
+use optag_storage::store::versions::CopyKind;
 
 /// Calls in the spool that are looked into for a search.
 const SPOOLED_MOST: usize = 5_000;
@@ -129,7 +129,7 @@ impl Steward for Stewarding {
         async move {
             let row = self.erasing.index.get(id).await.map_err(|_| LibraryError::IndexDown)?;
             let spool_key = self.erasing.spool.calls().contains(&id);
-            let copies = self.erasing.store.copies(&key::stem(id)).await;
+            let copies = self.erasing.store.copies(&names::stem(id)).await;
             let state = if self.registry.is_live(id) {
                 "live"
             } else if self.erasing.log.is_erased(id) {
@@ -390,7 +390,7 @@ fn view(candidate: Candidate, state: RecordingState) -> CandidateView {
     }
 }
 
-fn copy_view(copy: optag_storage::archive::copies::StoredCopy) -> CopyView {
+fn copy_view(copy: optag_storage::store::versions::StoredCopy) -> CopyView {
     let kind = match copy.kind {
         CopyKind::Object => "object",
         CopyKind::DeleteMarker => "delete_marker",

@@ -15,8 +15,8 @@ use crate::retention::trusted_time::Trusted;
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::limit;
-use optag_storage::archive::key::day;
 use optag_storage::spool::record::Body;
+use optag_storage::store::names::day;
 
 /// Time after which the store is looked through again.
 const LOOK_THROUGH: Duration = Duration::from_secs(600);
@@ -379,7 +379,7 @@ mod tests {
         assert_eq!(erasing.complete_open().await, 0);
         assert_eq!(erasing.store.copies("recordings/").await.unwrap().len(), 1);
         // The free one comes back with a backup; the held one is let go.
-        let name = format!("{}.opus", optag_storage::archive::key::stem(free));
+        let name = format!("{}.opus", optag_storage::store::names::stem(free));
         erasing.store.put_small(&name, "audio".into()).await.unwrap();
         erasing.custody.holds.release(held).unwrap();
         sweeper.sweep(over, true).await;

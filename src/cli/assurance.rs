@@ -22,9 +22,9 @@ use crate::assurance::{Facts, reconcile};
 use crate::index::{Index, IndexPlace};
 use optag_core::clock::{Clock, OsClock, WallTime};
 use optag_core::id::CallId;
-use optag_storage::archive::key;
 use optag_storage::archive::seal::stream::sealed_bytes;
-use optag_storage::archive::store::Store;
+use optag_storage::store::Store;
+use optag_storage::store::names;
 
 /// Show how every call of a day ended, and what does not agree with the store or the PBX.
 #[derive(Debug, Args)]
@@ -132,11 +132,11 @@ async fn gather(
     let index = Index::open(&config.index, &config.country_code).await?;
     let store = Store::open(&config.store)?;
     let mut objects = HashMap::new();
-    let mut listed = store.list(key::PREFIX);
+    let mut listed = store.list(names::PREFIX);
     while let Some(object) = listed.try_next().await? {
         // Manifests and whatever else lies beside it are not the audio.
-        if let Some((key::Kind::Audio, sealed)) = key::kind(&object.key)
-            && let Some((id, _)) = key::parse(&object.key)
+        if let Some((names::Kind::Audio, sealed)) = names::kind(&object.key)
+            && let Some((id, _)) = names::parse(&object.key)
             && (earliest..latest).contains(&id.admitted_at())
         {
             objects.insert(id, (object.bytes, sealed));

@@ -15,7 +15,7 @@ use super::installation::existing;
 use super::transport::Transport;
 use crate::audit::{AuditLog, path_in, read_checkpoints};
 use optag_core::signing::{Signed, Signer};
-use optag_storage::archive::store::Store;
+use optag_storage::store::Store;
 
 /// Lines taken at a time.
 const LINES: u64 = 5_000;

@@ -13,11 +13,11 @@ use super::installation::existing;
 use crate::app::config::{Config, MasterKeySource};
 use crate::app::master_key;
 use optag_core::clock::{Clock, OsClock};
-use optag_storage::archive::key::day;
 use optag_storage::archive::seal::day_keys::{DayKey, DayKeys, end_of};
 use optag_storage::archive::seal::identity::Recipient;
-use optag_storage::archive::store::Store;
 use optag_storage::archive::vault::{Escrow, Vault};
+use optag_storage::store::Store;
+use optag_storage::store::names::day;
 
 /// List, renew, copy and destroy the keys that recordings are sealed with.
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use sqlx::Row;
 
 use super::{Index, IndexError};
 use optag_core::id::CallId;
-use optag_storage::archive::looking::{Stored, StoredObject};
+use optag_storage::store::remains::{Stored, StoredObject};
 
 /// Uploads of one recording that are remembered; the store's lists are the other way to find them.
 const UPLOADS: usize = 64;

@@ -18,9 +18,9 @@ use optag_core::causes::causes;
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::limit;
-use optag_storage::archive::copies::{ROUNDS, StoredCopy};
-use optag_storage::archive::looking::{Look, Sought, Stored};
-use optag_storage::archive::store::{Store, StoreError};
+use optag_storage::store::remains::{Look, Sought, Stored};
+use optag_storage::store::versions::{ROUNDS, StoredCopy};
+use optag_storage::store::{Store, StoreError};
 
 /// Keeps orders.
 pub trait Orders: Send + Sync {

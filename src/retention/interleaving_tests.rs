@@ -27,10 +27,10 @@ use crate::index::IndexError;
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::signing::Signer;
-use optag_storage::archive::copies::{CopyKind, StoredCopy};
-use optag_storage::archive::key;
-use optag_storage::archive::looking::{Look, Sought, Stored};
-use optag_storage::archive::store::StoreError;
+use optag_storage::store::StoreError;
+use optag_storage::store::names;
+use optag_storage::store::remains::{Look, Sought, Stored};
+use optag_storage::store::versions::{CopyKind, StoredCopy};
 
 /// What is outside of the process: it survives a crash.
 #[derive(Clone, Debug, Default)]
@@ -442,7 +442,7 @@ impl Run {
 }
 
 fn names(id: CallId) -> [String; 2] {
-    [format!("{}.opus", key::stem(id)), format!("{}.json", key::stem(id))]
+    [format!("{}.opus", names::stem(id)), format!("{}.json", names::stem(id))]
 }
 
 fn finish(mut task: Task) {

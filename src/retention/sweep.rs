@@ -11,8 +11,8 @@ use crate::index::{Index, IndexError};
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::limit;
-use optag_storage::archive::key;
-use optag_storage::archive::store::{Store, StoreError};
+use optag_storage::store::names;
+use optag_storage::store::{Store, StoreError};
 
 /// Rows taken at a time.
 pub const BATCH: u32 = 500;
@@ -54,7 +54,7 @@ impl Rounds {
         most: usize,
         is_erased: impl Fn(CallId) -> bool,
     ) -> Result<FoundInStore, StoreError> {
-        let edge = key::day(now.plus_days(-i64::from(limit::RETENTION_DAYS)));
+        let edge = names::day(now.plus_days(-i64::from(limit::RETENTION_DAYS)));
         let (mut due, others): (BTreeSet<Date>, BTreeSet<Date>) =
             store.days().await?.into_iter().partition(|day| *day <= edge);
         // A list of folders that leaves them out hides neither.
@@ -91,7 +91,7 @@ impl<E: Fn(CallId) -> bool> Look<E> {
         let (mut listed, mut objects) = (store.of_day(day), 0);
         while let Some(object) = listed.try_next().await? {
             objects += 1;
-            let Some((id, _)) = key::parse(&object.key) else { continue };
+            let Some((id, _)) = names::parse(&object.key) else { continue };
             let into = match ((self.is_erased)(id), is_over(id, self.now)) {
                 (true, _) => &mut self.found.returned,
                 (false, true) => &mut self.found.due,
@@ -123,7 +123,7 @@ mod tests {
         let store = Store::open(&StoreConfig::Local { dir: dir.path().to_owned() }).unwrap();
         let made = WallTime::from_unix_micros(1_700_000_000_000_000);
         let id = CallId::new_at(made);
-        for name in key::names(id, made).into_iter().chain(["recordings/strange".into()]) {
+        for name in names::names(id, made).into_iter().chain(["recordings/strange".into()]) {
             store.put_small(&name, Bytes::from_static(b"x")).await.unwrap();
         }
         let look = async |us: i64, erased: bool| {
@@ -143,7 +143,7 @@ mod tests {
         let first = WallTime::from_unix_micros(1_700_000_000_000_000);
         let ids: Vec<CallId> = (0..100).map(|day| CallId::new_at(first.plus_days(day))).collect();
         for id in &ids {
-            let name = key::name(*id, id.admitted_at(), key::Kind::Audio, true);
+            let name = names::name(*id, id.admitted_at(), names::Kind::Audio, true);
             store.put_small(&name, Bytes::from_static(b"x")).await.unwrap();
         }
         let (rounds, now) = (Rounds::default(), first.plus_days(95).plus_micros(1_000_000));

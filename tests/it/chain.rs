@@ -18,8 +18,8 @@ use optag_media::rtp::source_filter::ExpectedSource;
 use optag_media::rtp::telephone_event::EventFormat;
 use optag_media::stats::TickStats;
 use optag_media::stream::LegPlan;
+use optag_storage::archive::assemble::Assembler;
 use optag_storage::archive::manifest::Manifest;
-use optag_storage::archive::recording::Assembler;
 use optag_storage::spool::record::Body;
 
 /// A call of one or more streams, recorded from its first millisecond.

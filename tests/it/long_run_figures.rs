@@ -42,7 +42,7 @@ fn figures_of_a_long_deletion_log() {
         let (id, at) = (erased(n), WallTime::from_unix_micros(1_600_000_000_000_000 + n as i64));
         let order = Order { id, at, cause: Cause::Expiry, request: None };
         let gone = ["opus", "json"]
-            .map(|end| format!("{}.{end}.age?versionId=null", optag_storage::archive::key::stem(id)));
+            .map(|end| format!("{}.{end}.age?versionId=null", optag_storage::store::names::stem(id)));
         for entry in
             [Entry::Ordered(order), Entry::Done(Done { id, at, gone: gone.into(), accepted_missing: false })]
         {

@@ -11,8 +11,8 @@ use aws_sdk_s3::types::{
     LifecycleRule, LifecycleRuleFilter, VersioningConfiguration,
 };
 use optag::app::config::StoreConfig;
-use optag_storage::archive::lifecycle::{Drift, RULE_ID};
-use optag_storage::archive::store::{Store, StoreError};
+use optag_storage::store::lifecycle::{Drift, RULE_ID};
+use optag_storage::store::{Store, StoreError};
 
 use crate::phone::{Leg, talk, voice};
 use crate::server::{Server, Settings, call_request};

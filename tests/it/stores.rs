@@ -9,8 +9,8 @@ use aws_sdk_s3::config::{BehaviorVersion, Builder, Credentials, Region, RequestC
 use bytes::Bytes;
 use futures::TryStreamExt;
 use optag::app::config::{S3Config, S3Credentials, StoreConfig};
-use optag_storage::archive::put::{PART_BYTES, Part};
-use optag_storage::archive::store::{Store, StoreError};
+use optag_storage::store::verified_put::{PART_BYTES, Part};
+use optag_storage::store::{Store, StoreError};
 
 /// A program that ends with the test.
 struct Running(Child);

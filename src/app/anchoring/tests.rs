@@ -12,11 +12,11 @@ use crate::retention::under_way::UnderWay;
 use optag_core::clock::OsClock;
 use optag_core::id::CallId;
 use optag_files::disk::OsDisk;
-use optag_storage::archive::key;
 use optag_storage::archive::seal::day_keys::DayKeys;
-use optag_storage::archive::store::Store;
 use optag_storage::archive::vault::Vault;
 use optag_storage::spool::{MasterKey, Spool, SpoolConfig};
+use optag_storage::store::Store;
+use optag_storage::store::names;
 
 pub(crate) async fn erasing(dir: &Path) -> Erasing {
     let config = SpoolConfig {
@@ -47,7 +47,7 @@ pub(crate) async fn erasing(dir: &Path) -> Erasing {
 /// An object in the store under the name of a recording of that day.
 pub(crate) async fn object(erasing: &Erasing, day: i64) -> CallId {
     let id = CallId::new_at(WallTime::from_unix_micros(1_700_000_000_000_000).plus_days(day));
-    let name = format!("{}.opus", key::stem(id));
+    let name = format!("{}.opus", names::stem(id));
     erasing.store.put_small(&name, "audio".into()).await.unwrap();
     id
 }
@@ -67,7 +67,7 @@ async fn erase(erasing: &Erasing, id: CallId) {
 }
 
 async fn objects(erasing: &Erasing) -> usize {
-    erasing.store.copies(key::PREFIX).await.unwrap().len()
+    erasing.store.copies(names::PREFIX).await.unwrap().len()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,7 +87,7 @@ async fn invariant_07_a_log_that_forgot_is_found_out_and_mended_from_its_copy() 
     // An old deletion log and, with it, an object that it does not know to be erased.
     std::fs::write(dir.path().join("deletions"), backup).unwrap();
     let behind = erasing(dir.path()).await;
-    let name = format!("{}.opus", key::stem(two));
+    let name = format!("{}.opus", names::stem(two));
     behind.store.put_small(&name, "audio".into()).await.unwrap();
     let compared = behind.compare_heads().await.unwrap();
     assert_eq!((compared.index, compared.store), (Relation::Behind, Relation::Behind));

@@ -17,7 +17,7 @@ use optag_core::limit;
 use optag_core::private::Private;
 use optag_media::call::plan::{ToneSettings, TonesInOpus};
 use optag_sip::siprec::settings::AllowList;
-use optag_storage::archive::s3_place::Place;
+use optag_storage::store::s3::endpoint::Place;
 
 /// Checks everything. `env` gives S3 credentials (`AWS_…`), nothing else.
 pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigError> {

@@ -13,7 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use super::error::ConfigError;
 use super::settings::{Config, MasterKeySource, StoreConfig};
 use optag_sip::sip::tls::Certificate;
-use optag_storage::archive::credentials::FileCredentials;
+use optag_storage::store::s3::credentials::FileCredentials;
 
 impl Config {
     /// Reads every file that the configuration names and parses it as its reader would.

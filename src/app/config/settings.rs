@@ -16,8 +16,8 @@ use optag_sip::siprec::service::Listen;
 use optag_sip::siprec::settings::{
     AllowList, ConsentSignal, MediaSource, UnknownParty, UntilConsent, WhenUnavailable,
 };
-pub use optag_storage::archive::settings::{S3Config, S3Credentials, StoreConfig};
 use optag_storage::archive::vault::Escrow;
+pub use optag_storage::store::settings::{S3Config, S3Credentials, StoreConfig};
 
 /// Everything an owner may set, in range.
 #[derive(Clone, Debug, PartialEq)]

@@ -15,10 +15,10 @@ use optag::retention::holds::{HoldPolicy, Holds};
 use optag::retention::under_way::UnderWay;
 use optag_core::id::CallId;
 use optag_core::signing::Signer;
-use optag_storage::archive::copies::CopyKind;
 use optag_storage::archive::deliver::{Deliverer, UploadNotes};
-use optag_storage::archive::looking::{Sought, Stored, StoredObject};
-use optag_storage::archive::store::{Store, StoreError};
+use optag_storage::store::remains::{Sought, Stored, StoredObject};
+use optag_storage::store::versions::CopyKind;
+use optag_storage::store::{Store, StoreError};
 
 use super::double::{Double, Lie};
 use super::{call, long_call, store, vault};
@@ -77,7 +77,7 @@ impl Delivered {
 
     /// Versions and objects of the recording, behind the store's back.
     fn left(&self) -> usize {
-        let stem = optag_storage::archive::key::stem(self.id);
+        let stem = optag_storage::store::names::stem(self.id);
         let state = self.double.state.lock().unwrap();
         let versions = state.versions.iter().filter(|(key, _)| key.starts_with(&stem));
         let objects = state.objects.keys().filter(|key| key.starts_with(&stem)).count();
@@ -90,7 +90,7 @@ impl Delivered {
 
     /// More versions and a delete marker, as a sync tool or a restore leaves them.
     fn copied_over(&self) {
-        let stem = optag_storage::archive::key::stem(self.id);
+        let stem = optag_storage::store::names::stem(self.id);
         let mut state = self.double.state.lock().unwrap();
         let keys: Vec<String> = state.objects.keys().filter(|key| key.starts_with(&stem)).cloned().collect();
         for key in keys {
@@ -270,7 +270,7 @@ async fn invariant_08_an_upload_of_a_delivery_that_died_goes_though_no_list_show
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_removed_by_hand_is_erased_once_someone_accepts_it_and_the_receipt_says_so() {
     let delivered = Delivered::to(Double::start().await).await;
-    let stem = optag_storage::archive::key::stem(delivered.id);
+    let stem = optag_storage::store::names::stem(delivered.id);
     let store = store(&delivered.double);
     let removed = {
         let mut state = delivered.double.state.lock().unwrap();
@@ -292,7 +292,7 @@ async fn what_was_removed_by_hand_is_erased_once_someone_accepts_it_and_the_rece
     assert!(!delivered.log.history(delivered.id).unwrap().unwrap().1.unwrap().accepted_missing);
 
     let missing = Delivered::to(Double::start().await).await;
-    let stem = optag_storage::archive::key::stem(missing.id);
+    let stem = optag_storage::store::names::stem(missing.id);
     missing.double.state.lock().unwrap().objects.retain(|key, _| !key.starts_with(&stem));
     missing.under_way.accept_missing(missing.id).unwrap();
     let gone = missing.complete(&super::store(&missing.double)).await.unwrap();

@@ -16,10 +16,11 @@ use optag_core::clock::{OsClock, WallTime};
 use optag_core::id::CallId;
 use optag_core::signing::Signer;
 use optag_files::disk::OsDisk;
-use optag_storage::archive::copies::{CopyKind, StoredCopy};
 use optag_storage::archive::deliver::Deliverer;
-use optag_storage::archive::key::{self, Kind};
 use optag_storage::spool::{MasterKey, Spool, SpoolConfig};
+use optag_storage::store::names;
+use optag_storage::store::names::Kind;
+use optag_storage::store::versions::{CopyKind, StoredCopy};
 
 use super::double::{Double, Lie};
 use super::{call, store, vault};
@@ -38,7 +39,7 @@ async fn invariant_09_of_a_hundred_days_those_whose_time_is_up_are_listed_and_th
     {
         let mut state = double.state.lock().unwrap();
         for id in &ids {
-            state.store(&key::name(*id, id.admitted_at(), Kind::Audio, true), "x".into());
+            state.store(&names::name(*id, id.admitted_at(), Kind::Audio, true), "x".into());
         }
     }
     let now = first.plus_days(91).plus_micros(1_000_000);
@@ -130,9 +131,9 @@ async fn invariant_08_what_expires_is_deleted_together_and_looked_for_one_by_one
         double.lie(&[]);
         assert_eq!(erasing.complete_open().await, 0);
         let state = double.state.lock().unwrap();
-        let kept = state.objects.keys().filter(|name| !name.starts_with(key::PROBE_PREFIX)).count();
+        let kept = state.objects.keys().filter(|name| !name.starts_with(names::PROBE_PREFIX)).count();
         assert_eq!(kept, 0, "{versioned} {lies:?}");
-        let versions = state.versions.iter().filter(|(name, _)| !name.starts_with(key::PROBE_PREFIX));
+        let versions = state.versions.iter().filter(|(name, _)| !name.starts_with(names::PROBE_PREFIX));
         assert!(versions.into_iter().all(|(_, versions)| versions.is_empty()), "{lies:?}");
     }
 }
@@ -143,7 +144,7 @@ async fn invariant_08_what_was_not_there_is_in_no_receipt_of_an_expiry() {
     let double = Double::start().await;
     let (erasing, ids) = delivered(&double, dir.path(), 2).await;
     // The bucket's rule has ended it.
-    double.state.lock().unwrap().objects.retain(|name, _| !name.starts_with(&key::stem(ids[0])));
+    double.state.lock().unwrap().objects.retain(|name, _| !name.starts_with(&names::stem(ids[0])));
     assert_eq!(erasing.complete_open().await, 0);
     let gone = |id| erasing.log.history(id).unwrap().unwrap().1.unwrap().gone.len();
     assert_eq!((gone(ids[0]), gone(ids[1])), (0, 2));

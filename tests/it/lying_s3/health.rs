@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use optag_storage::archive::key::PROBE_PREFIX;
+use optag_storage::store::names::PROBE_PREFIX;
 
 use super::double::{Double, Lie};
 use super::{recorder, store};

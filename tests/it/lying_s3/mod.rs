@@ -22,13 +22,14 @@ use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_media::fact::{Ended, EndedBy, MediaBlock};
 use optag_storage::archive::deliver::{Deliverer, Records, Source};
-use optag_storage::archive::key::{self, Kind};
-use optag_storage::archive::put::{PART_BYTES, Part};
 use optag_storage::archive::seal::day_keys::DayKeys;
-use optag_storage::archive::store::{Store, StoreError};
 use optag_storage::archive::vault::Vault;
 use optag_storage::spool::MasterKey;
 use optag_storage::spool::record::Body;
+use optag_storage::store::names;
+use optag_storage::store::names::Kind;
+use optag_storage::store::verified_put::{PART_BYTES, Part};
+use optag_storage::store::{Store, StoreError};
 
 use crate::stores::s3_at;
 use double::{Double, FAULTS, Fault};
@@ -143,7 +144,7 @@ async fn is_whole(double: &Double, vault: &Vault, id: CallId, wanted: &[u8]) {
     assert_eq!((total, audio.concat().as_slice()), (wanted.len() as u64, wanted));
     assert_eq!(vault.manifest(id).await.unwrap().id(), id);
     let state = double.state.lock().unwrap();
-    let names: Vec<_> = state.objects.keys().filter(|name| !name.starts_with(key::PROBE_PREFIX)).collect();
+    let names: Vec<_> = state.objects.keys().filter(|name| !name.starts_with(names::PROBE_PREFIX)).collect();
     assert_eq!(names.len(), 2, "{names:?}");
     assert!(state.uploads.is_empty());
 }
@@ -176,7 +177,7 @@ async fn every_fault_at_every_request_of_a_delivery_loses_nothing_and_doubles_no
             is_whole(&double, &vault, id, &wanted).await;
             // The same bytes as without a fault: a try that is repeated makes no other object.
             let there = double.state.lock().unwrap().objects.clone();
-            let name = key::name(id, id.admitted_at(), Kind::Audio, true);
+            let name = names::name(id, id.admitted_at(), Kind::Audio, true);
             assert_eq!(there.get(&name), objects.get(&name), "{fault:?} at request {n}");
         }
     }
@@ -258,7 +259,7 @@ async fn a_storm_of_503_ends_in_one_delivery() {
     assert!(tries > 5, "there was no storm");
     assert_eq!(vault.manifest(id).await.unwrap().audio_sha256, manifest.audio_sha256);
     let state = double.state.lock().unwrap();
-    let ours = state.created.iter().filter(|name| !name.starts_with(key::PROBE_PREFIX)).count();
+    let ours = state.created.iter().filter(|name| !name.starts_with(names::PROBE_PREFIX)).count();
     assert_eq!(ours, 2, "{:?}", state.created);
 }
 
@@ -276,9 +277,9 @@ async fn two_nodes_that_deliver_one_recording_make_one() {
         delivered.unwrap().unwrap();
     }
     let state = double.state.lock().unwrap();
-    let ours: Vec<_> = state.created.iter().filter(|name| !name.starts_with(key::PROBE_PREFIX)).collect();
+    let ours: Vec<_> = state.created.iter().filter(|name| !name.starts_with(names::PROBE_PREFIX)).collect();
     assert_eq!(ours.len(), 2, "{ours:?}");
-    assert!(ours.iter().all(|name| key::parse(name).is_some_and(|(found, _)| found == id)));
+    assert!(ours.iter().all(|name| names::parse(name).is_some_and(|(found, _)| found == id)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

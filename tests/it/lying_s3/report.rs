@@ -2,7 +2,7 @@
 
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
-use optag_storage::archive::key;
+use optag_storage::store::names;
 use serde_json::Value;
 
 use super::double::{Double, Lie};
@@ -28,7 +28,7 @@ async fn the_report_compares_index_and_store_both_ways_and_by_name() {
     assert!(!clean && amiss == 1 && notes.contains("lists leave them out") && notes.contains(&id), "{notes}");
     // Not there at all: half of it, then all.
     double.lie(&[]);
-    let stem = key::stem(id.parse().unwrap());
+    let stem = names::stem(id.parse().unwrap());
     let take = |end: &str| {
         let mut state = double.state.lock().unwrap();
         let name = state.objects.keys().find(|key| key.starts_with(&stem) && key.contains(end)).cloned();
@@ -45,7 +45,7 @@ async fn the_report_compares_index_and_store_both_ways_and_by_name() {
     // There, and nobody knows of it: before and after the one that is known.
     let at = WallTime::from_timestamp(jiff::Timestamp::now());
     for made in [at.plus_days(-3), at] {
-        let name = key::name(CallId::new_at(made), made, key::Kind::Audio, true);
+        let name = names::name(CallId::new_at(made), made, names::Kind::Audio, true);
         double.state.lock().unwrap().objects.insert(name, "audio".into());
     }
     let (clean, amiss, notes) = compared(&server).await;

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Response, StatusCode};
 use bytes::Bytes;
 use optag_core::id::CallId;
-use optag_storage::archive::key;
+use optag_storage::store::names;
 
 /// What the store says that is not so, or does not do, at every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,7 +72,7 @@ impl Many {
     fn page(self, after: Option<&str>) -> (String, Option<String>) {
         const PAGE: u64 = 1_000;
         let number = |name: &str| {
-            let (id, _) = key::parse(name).unwrap();
+            let (id, _) = names::parse(name).unwrap();
             let n = u64::from_be_bytes(id.to_bytes()[8..].try_into().unwrap()) & !(1 << 63);
             2 * n + u64::from(name.contains(".opus"))
         };
@@ -80,8 +80,8 @@ impl Many {
         let end = (first + PAGE).min(2 * self.recordings);
         let name = |n: u64| {
             let id = self.id(n / 2);
-            let kind = if n.is_multiple_of(2) { key::Kind::Manifest } else { key::Kind::Audio };
-            key::name(id, id.admitted_at(), kind, true)
+            let kind = if n.is_multiple_of(2) { names::Kind::Manifest } else { names::Kind::Audio };
+            names::name(id, id.admitted_at(), kind, true)
         };
         let items = (first..end).map(|n| entry("Version", &name(n), Some("null"), 1_000_000)).collect();
         (items, (end < 2 * self.recordings).then(|| name(end - 1)))
@@ -314,7 +314,7 @@ impl State {
 
     fn list_versions(&self, query: &HashMap<String, String>) -> Response<Body> {
         if let Some(many) =
-            self.many.filter(|_| query.get("prefix").is_some_and(|prefix| prefix == key::PREFIX))
+            self.many.filter(|_| query.get("prefix").is_some_and(|prefix| prefix == names::PREFIX))
         {
             let (items, next) = many.page(query.get("key-marker").map(String::as_str));
             let more = match next {

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use optag::app::config::{S3Config, StoreConfig};
 use optag_storage::archive::deliver::Deliverer;
-use optag_storage::archive::looking::Sought;
-use optag_storage::archive::store::Store;
+use optag_storage::store::Store;
+use optag_storage::store::remains::Sought;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -161,7 +161,7 @@ async fn both_clients_find_the_bucket_in_the_same_place() {
         admin.install_lifecycle(90).await.unwrap();
         admin.clock().await.unwrap();
         // What one client stored the other one sees and deletes.
-        let stem = optag_storage::archive::key::stem(id);
+        let stem = optag_storage::store::names::stem(id);
         assert_eq!(store.copies(&stem).await.unwrap().len(), 2, "{endpoint}");
         let look = store.look(&Sought::recording(id, None)).await.unwrap();
         assert_eq!((look.found.len(), look.unlisted.len()), (2, 0), "{endpoint}");
@@ -247,7 +247,7 @@ async fn what_the_environment_says_to_other_programs_steers_neither_client() {
     .into();
     let server = Server::start(dir.path(), &settings).await;
     let id = super::recorded(&server).await;
-    let stem = optag_storage::archive::key::stem(id.parse().unwrap());
+    let stem = optag_storage::store::names::stem(id.parse().unwrap());
     let there = || ours.state.lock().unwrap().objects.keys().filter(|key| key.starts_with(&stem)).count();
     assert_eq!(there(), 2);
     let (status, receipt) =

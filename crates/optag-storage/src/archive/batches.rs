@@ -11,11 +11,11 @@ use futures::stream::BoxStream;
 use jiff::civil::Date;
 use object_store::path::Path;
 
-use super::copies::{CopyKind, StoredCopy};
-use super::key::PREFIX;
-use super::s3_admin::S3Admin;
-use super::s3_refusal::transient;
-use super::store::{Listed, Store, StoreError};
+use crate::store::names::PREFIX;
+use crate::store::s3::admin::S3Admin;
+use crate::store::s3::error::transient;
+use crate::store::versions::{CopyKind, StoredCopy};
+use crate::store::{Listed, Store, StoreError};
 
 /// Copies that one request may delete.
 /// Source: Amazon S3 API reference, DeleteObjects.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::looking::Stored;
+use crate::store::remains::Stored;
 use optag_core::call::{CallFacts, ConsentRecord, StreamVerdict};
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;

@@ -7,7 +7,8 @@ use std::io;
 
 use ogg::writing::{PacketWriteEndInfo, PacketWriter};
 
-use super::framing::{self, BadPacket};
+use crate::archive::multistream;
+use crate::archive::multistream::BadPacket;
 
 /// Frames of a page: 1 s.
 const PAGE_FRAMES: u32 = 50;
@@ -104,7 +105,7 @@ impl OggOpusWriter {
         granule: u64,
     ) -> Result<(), OggError> {
         self.joined.clear();
-        framing::join(packets, &mut self.joined)?;
+        multistream::join(packets, &mut self.joined)?;
         Ok(self.writer.write_packet(self.joined.clone(), self.serial, end, granule)?)
     }
 }

@@ -8,8 +8,8 @@ use std::io::{Read, Seek};
 use ogg::PacketReader;
 use opus::MSDecoder;
 
-use super::framing;
 use super::ogg::{OggError, OggOpusWriter, Tags};
+use crate::archive::multistream;
 
 /// Size of a plain WAV header. Units: bytes.
 pub const WAV_HEADER_BYTES: u64 = 44;
@@ -135,7 +135,8 @@ pub fn one_channel<R: Read + Seek>(
     let tags = Tags { serial, comments: Vec::new() };
     let mut writer = OggOpusWriter::new(1, pre_skip_48k, &tags)?;
     while let Some(packet) = reader.read_packet()? {
-        let one = framing::split(&packet.data, channels.into(), channel.into()).map_err(OggError::from)?;
+        let one =
+            multistream::split(&packet.data, channels.into(), channel.into()).map_err(OggError::from)?;
         match packet.last_in_stream() {
             true => writer.finish(std::iter::once(&one[..]))?,
             false => writer.frame(std::iter::once(&one[..]))?,

@@ -12,14 +12,15 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
-use super::key::{self, Kind};
 use super::manifest::Manifest;
 use super::seal::SealError;
 use super::seal::day_keys::{DayKey, DayKeys, KeyError, end_of};
 use super::seal::head::{self, FileKey, HEAD_BYTES};
 use super::seal::identity::Recipient;
 use super::seal::stream::{CHUNK_BYTES, Opener, Sealer, covering, plain_bytes};
-use super::store::{Store, StoreError};
+use crate::store::names;
+use crate::store::names::Kind;
+use crate::store::{Store, StoreError};
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::limit::RETENTION_DAYS;
@@ -178,7 +179,7 @@ impl Vault {
         let (wanted, recipient) = (key.clone(), escrow.recipient);
         let file = self.blocking(move |keys| copy_of(keys, &wanted, recipient)).await?;
         match &escrow.dir {
-            None => drop(self.store.put_small(&format!("{}{name}", key::KEYS_PREFIX), file.into()).await?),
+            None => drop(self.store.put_small(&format!("{}{name}", names::KEYS_PREFIX), file.into()).await?),
             Some(dir) => {
                 let path = dir.join(&name);
                 self.blocking(move |_| write_copy(&path, &file)).await?;
@@ -214,7 +215,7 @@ impl Vault {
     pub async fn remove_copies(&self) -> Result<(), VaultError> {
         for name in self.blocking(|keys| keys.destroyed()).await? {
             for end in [".key", ".key.age"] {
-                self.store.delete_all(&format!("{}{name}{end}", key::KEYS_PREFIX)).await?;
+                self.store.delete_all(&format!("{}{name}{end}", names::KEYS_PREFIX)).await?;
                 if let Some(dir) = self.escrow.as_ref().and_then(|escrow| escrow.dir.clone()) {
                     let path = dir.join(format!("{name}{end}"));
                     self.blocking(move |_| remove_copy(&path)).await?;
@@ -232,10 +233,10 @@ impl Vault {
     pub async fn fetch_keys(&self, day: Date) -> Result<usize, VaultError> {
         let known: HashSet<String> =
             self.blocking(move |keys| keys.of(day)).await?.iter().map(DayKey::name).collect();
-        let names: Vec<_> = self.store.list(key::KEYS_PREFIX).try_collect().await?;
+        let names: Vec<_> = self.store.list(names::KEYS_PREFIX).try_collect().await?;
         let mut taken = 0;
         for object in names {
-            let Some(name) = object.key.strip_prefix(key::KEYS_PREFIX).and_then(|n| n.strip_suffix(".key"))
+            let Some(name) = object.key.strip_prefix(names::KEYS_PREFIX).and_then(|n| n.strip_suffix(".key"))
             else {
                 continue;
             };
@@ -260,7 +261,7 @@ impl Vault {
         kind: Kind,
         part: Option<Range<u64>>,
     ) -> Result<(u64, Plain), VaultError> {
-        let name = |sealed| key::name(id, id.admitted_at(), kind, sealed);
+        let name = |sealed| names::name(id, id.admitted_at(), kind, sealed);
         // Most are stored as the configuration says now; others are from before it was changed.
         match self.read_as(id, &name(self.seals), self.seals, part.clone()).await {
             Err(VaultError::Missing) => self.read_as(id, &name(!self.seals), !self.seals, part).await,
@@ -298,7 +299,7 @@ impl Vault {
 
     /// Tries the keys of the recording's day; where none opens, those that the store has.
     async fn open_head(&self, id: CallId, head: Vec<u8>) -> Result<aws_lc_rs::aead::LessSafeKey, VaultError> {
-        let day = key::day(id.admitted_at());
+        let day = names::day(id.admitted_at());
         let head = Arc::new(head);
         let tried = |head: Arc<Vec<u8>>| self.blocking(move |keys| opening_key(keys, day, &head));
         if let Some(key) = tried(Arc::clone(&head)).await? {

@@ -49,33 +49,36 @@
 //!
 //! Faults and what becomes of them: `docs/spool.md`.
 
+mod capacity;
 mod commit;
+mod compaction;
 pub mod error;
 pub mod frame;
 pub mod key;
 mod keyring;
 mod master;
-mod moving;
 mod payload;
 mod reader;
 pub mod record;
 pub mod recover;
-mod room;
 mod segment;
 mod shared;
 mod writer;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+pub use crate::spool::capacity::{FULL, Refusal};
 pub use error::SpoolError;
 pub use key::MasterKey;
 pub use keyring::key_dir;
 pub use master::MasterSecret;
 pub use reader::CallReader;
-pub use room::{FULL, Refusal};
 pub use shared::{DurableEvent, SpoolStats};
 
 use optag_core::id::CallId;
@@ -217,6 +220,3 @@ impl Spool {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -11,7 +11,7 @@ use super::error::SpoolError;
 use super::frame::Position;
 use super::key::DataKey;
 use super::record::{Body, SpoolRecord};
-use super::room::Refusal;
+use crate::spool::capacity::Refusal;
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::latency::Latency;

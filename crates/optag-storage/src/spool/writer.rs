@@ -9,16 +9,17 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::OnDurable;
+use super::SpoolError;
 use super::frame::{self, RecordHead};
 use super::key::{DataKey, KEY_FILE_BYTES, MasterKey, TAG_BYTES};
 use super::keyring::Keyring;
-use super::moving::Moving;
 use super::payload;
 use super::record::{Body, SpoolRecord};
-use super::room::Refusal;
 use super::segment::Segment;
 use super::shared::{Barrier, DurableEvent, Item, Place, Shared, queued_bytes};
-use super::{SpoolError, room};
+use crate::spool::capacity;
+use crate::spool::capacity::Refusal;
+use crate::spool::compaction::Moving;
 use optag_core::id::CallId;
 
 /// Pauses after failures, so that a broken disk is not hammered: the first, and the longest.
@@ -100,7 +101,7 @@ impl Writer {
             let wait = match (self.backlog.is_empty(), close_by) {
                 (true, _) if moved => Duration::ZERO,
                 (true, Some(_)) => Duration::ZERO,
-                (true, None) => room::LOOK_EVERY,
+                (true, None) => capacity::LOOK_EVERY,
                 (false, _) => try_at.saturating_duration_since(Instant::now()),
             };
             for item in self.shared.take(wait) {

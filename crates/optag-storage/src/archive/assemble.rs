@@ -5,9 +5,9 @@
 
 use aws_lc_rs::digest;
 
-use super::manifest::{Manifest, VERSION, coalesce};
-use super::ogg::{OggError, OggOpusWriter, Tags};
-use super::verdict::judge;
+use crate::archive::manifest::{Manifest, VERSION, coalesce};
+use crate::archive::ogg::{OggError, OggOpusWriter, Tags};
+use crate::archive::stream_verdict::judge;
 use crate::spool::record::Body;
 use optag_core::call::consent::standing;
 use optag_core::call::{CallFacts, ConsentRecord, ConsentState, StreamFacts, StreamRole};

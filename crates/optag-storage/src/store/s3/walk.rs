@@ -2,18 +2,18 @@
 
 use aws_sdk_s3::error::ProvideErrorMetadata;
 
-use super::copies::{CopyKind, StoredCopy};
-use super::s3_admin::S3Admin;
-use super::s3_copies::{breaks_off, time};
-use super::s3_refusal::transient;
-use super::store::StoreError;
-use super::walking::{At, Page};
+use crate::store::StoreError;
+use crate::store::s3::admin::S3Admin;
+use crate::store::s3::error::transient;
+use crate::store::s3::versions::{breaks_off, time};
+use crate::store::versions::{CopyKind, StoredCopy};
+use crate::store::walk::{At, Page};
 
 impl S3Admin {
     /// The next page, and where it goes on.
     ///
     /// Errors: the store does not answer, or the walk cannot go on.
-    pub(super) async fn walk_on(&self, prefix: &str, at: At) -> Result<Option<(Page, At)>, StoreError> {
+    pub(crate) async fn walk_on(&self, prefix: &str, at: At) -> Result<Option<(Page, At)>, StoreError> {
         match at {
             At::End => Ok(None),
             At::Versions { key, version } => self.versions_page(prefix, key, version).await.map(Some),

@@ -10,7 +10,7 @@ use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
 use serde::Deserialize;
 
-use super::store::StoreError;
+use crate::store::StoreError;
 
 /// The file: TOML.
 #[derive(Deserialize)]

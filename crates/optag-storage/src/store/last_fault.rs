@@ -3,7 +3,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::store::StoreError;
+use crate::store::StoreError;
 
 /// Writes that fail in a row until the store is said not to work, whatever else succeeds.
 const IN_A_ROW: u32 = 3;

@@ -7,10 +7,10 @@ use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::DateTime;
 
-use super::copies::{CopyKind, StoredCopy};
-use super::s3_admin::S3Admin;
-use super::s3_refusal::transient;
-use super::store::StoreError;
+use crate::store::StoreError;
+use crate::store::s3::admin::S3Admin;
+use crate::store::s3::error::transient;
+use crate::store::versions::{CopyKind, StoredCopy};
 use optag_core::clock::WallTime;
 
 /// Pages that are read before a listing is said not to end.
@@ -235,11 +235,11 @@ impl S3Admin {
     }
 }
 
-pub(super) fn breaks_off(of: &str) -> StoreError {
+pub(crate) fn breaks_off(of: &str) -> StoreError {
     StoreError::Unverified(format!("the list of {of} breaks off and does not say where it goes on"))
 }
 
-pub(super) fn time(at: Option<DateTime>) -> Option<WallTime> {
+pub(crate) fn time(at: Option<DateTime>) -> Option<WallTime> {
     at.map(|at| WallTime::from_unix_micros(at.secs().saturating_mul(1_000_000)))
 }
 

@@ -8,9 +8,9 @@ use object_store::path::Path;
 use object_store::{Error, GetOptions};
 use serde::{Deserialize, Serialize};
 
-use super::copies::{CopyKind, StoredCopy};
-use super::key;
-use super::store::{Store, StoreError};
+use crate::store::names;
+use crate::store::versions::{CopyKind, StoredCopy};
+use crate::store::{Store, StoreError};
 use optag_core::id::CallId;
 
 /// Requests of one look that are on their way at a time.
@@ -66,7 +66,7 @@ impl Sought {
     /// A recording: every name that an object of it may have, and what its delivery left.
     pub fn recording(id: CallId, stored: Option<&Stored>) -> Self {
         let objects = stored.map(|stored| stored.objects.as_slice()).unwrap_or_default();
-        let mut names = Vec::from(key::names(id, id.admitted_at()));
+        let mut names = Vec::from(names::names(id, id.admitted_at()));
         for object in objects {
             if !names.contains(&object.name) {
                 names.push(object.name.clone());
@@ -77,7 +77,7 @@ impl Sought {
             pairs.collect::<Vec<_>>()
         };
         Self {
-            stem: key::stem(id),
+            stem: names::stem(id),
             names,
             versions: with(|object| &object.version),
             uploads: with(|object| &object.upload),
@@ -224,7 +224,7 @@ fn same_version(one: &StoredCopy, other: &StoredCopy) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::settings::StoreConfig;
+    use crate::store::settings::StoreConfig;
     use optag_core::clock::WallTime;
 
     #[tokio::test]

@@ -17,26 +17,26 @@ use aws_credential_types::provider::future;
 use object_store::aws::AwsCredentialProvider;
 use object_store::client::HttpClient;
 
-use super::lifecycle::Drift;
-use super::s3_http::ForSdk;
-use super::s3_place::Place;
-use super::s3_refusal::transient;
-use super::store::StoreError;
-use crate::archive::settings::S3Config;
+use crate::store::StoreError;
+use crate::store::lifecycle::Drift;
+use crate::store::s3::client::ForSdk;
+use crate::store::s3::endpoint::Place;
+use crate::store::s3::error::transient;
+use crate::store::settings::S3Config;
 
 /// The administrative client of one bucket.
 #[derive(Debug)]
 pub struct S3Admin {
-    pub(super) client: Client,
-    pub(super) bucket: String,
-    pub(super) region: String,
-    pub(super) place: Place,
-    pub(super) credentials: AwsCredentialProvider,
-    pub(super) http: HttpClient,
+    pub(crate) client: Client,
+    pub(crate) bucket: String,
+    pub(crate) region: String,
+    pub(crate) place: Place,
+    pub(crate) credentials: AwsCredentialProvider,
+    pub(crate) http: HttpClient,
     /// What the store left out of our lifecycle rule when it was written last.
     all_it_keeps: Mutex<Option<String>>,
     /// Whether the store does not delete several objects by one request.
-    pub(super) deletes_singly: AtomicBool,
+    pub(crate) deletes_singly: AtomicBool,
 }
 
 /// A part that the store has.
@@ -167,12 +167,12 @@ impl S3Admin {
     }
 
     /// Whether this is what the store leaves out of our rule whenever it is written.
-    pub(super) fn is_all_it_keeps(&self, drift: &Drift) -> bool {
+    pub(crate) fn is_all_it_keeps(&self, drift: &Drift) -> bool {
         let kept = self.all_it_keeps.lock().unwrap_or_else(PoisonError::into_inner);
         matches!((drift, &*kept), (Drift::Partly(what), Some(kept)) if what == kept)
     }
 
-    pub(super) fn note_all_it_keeps(&self, what: &str) {
+    pub(crate) fn note_all_it_keeps(&self, what: &str) {
         *self.all_it_keeps.lock().unwrap_or_else(PoisonError::into_inner) = Some(what.to_owned());
     }
 }

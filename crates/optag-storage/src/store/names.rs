@@ -95,7 +95,10 @@ mod tests {
         assert_eq!(parse(&key), Some((id, jiff::civil::date(2024, 11, 24))));
         for (kind, sealed) in [(Kind::Audio, false), (Kind::Manifest, true), (Kind::Manifest, false)] {
             let key = name(id, at, kind, sealed);
-            assert_eq!((parse(&key).map(|(id, _)| id), super::kind(&key)), (Some(id), Some((kind, sealed))));
+            assert_eq!(
+                (parse(&key).map(|(id, _)| id), crate::store::names::kind(&key)),
+                (Some(id), Some((kind, sealed)))
+            );
             assert!(names(id, at).contains(&key));
         }
         assert_eq!(parse("recordings/2024/13/24/x.opus"), None);

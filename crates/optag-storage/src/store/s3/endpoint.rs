@@ -4,8 +4,8 @@
 
 use url::{Host, Url};
 
-use super::store::StoreError;
-use crate::archive::settings::S3Config;
+use crate::store::StoreError;
+use crate::store::settings::S3Config;
 
 /// Where a bucket is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,8 +18,8 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStoreExt, PutMode, PutOptions};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use super::s3_admin::StoredPart;
-use super::store::{S3, Store, StoreError};
+use crate::store::s3::admin::StoredPart;
+use crate::store::{S3, Store, StoreError};
 use optag_core::hex::hex;
 
 /// Size of a part, and the most that is stored in one request. Units: bytes.
@@ -141,7 +141,7 @@ impl Store {
     }
 
     /// One request, create-only. False: the name is taken.
-    pub(super) async fn create(&self, name: &str, bytes: Bytes) -> Result<bool, StoreError> {
+    pub(crate) async fn create(&self, name: &str, bytes: Bytes) -> Result<bool, StoreError> {
         let create = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         match self.objects.put_opts(&Path::from(name), bytes.into(), create).await {
             Ok(_) => Ok(true),
@@ -267,7 +267,7 @@ impl Store {
     }
 
     /// Reads an object to its end.
-    pub(super) async fn digest(&self, name: &str) -> Result<Verified, StoreError> {
+    pub(crate) async fn digest(&self, name: &str) -> Result<Verified, StoreError> {
         let (meta, mut bytes) = self.open_object(name, None).await?;
         let mut read = Sent::default();
         while let Some(part) = bytes.try_next().await? {
@@ -328,7 +328,7 @@ fn is_same(there: &StoredPart, ours: &Bytes) -> bool {
 }
 
 /// What was sent or read so far.
-pub(super) struct Sent {
+pub(crate) struct Sent {
     bytes: u64,
     sha256: digest::Context,
 }
@@ -340,7 +340,7 @@ impl Default for Sent {
 }
 
 impl Sent {
-    pub(super) fn add(&mut self, part: &[u8]) {
+    pub(crate) fn add(&mut self, part: &[u8]) {
         self.bytes += part.len() as u64;
         self.sha256.update(part);
     }
@@ -354,7 +354,7 @@ impl Sent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::settings::StoreConfig;
+    use crate::store::settings::StoreConfig;
 
     fn store() -> (tempfile::TempDir, Store) {
         let dir = tempfile::tempdir().unwrap();

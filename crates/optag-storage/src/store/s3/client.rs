@@ -17,8 +17,8 @@ use object_store::client::{
 };
 use object_store::{Certificate, ClientOptions};
 
-use super::store::StoreError;
-use crate::archive::settings::S3Config;
+use crate::store::StoreError;
+use crate::store::settings::S3Config;
 use optag_core::causes::causes;
 
 /// One request's time limit.

@@ -6,8 +6,9 @@
 
 use std::ops::Range;
 
-use super::key::{ANCHORS_PREFIX, PREFIX};
-use super::xml::{self, Element};
+use crate::store::names::{ANCHORS_PREFIX, PREFIX};
+use crate::store::s3::xml;
+use crate::store::s3::xml::Element;
 
 /// The name of our rule.
 pub const RULE_ID: &str = "optag-expire-recordings";

@@ -9,15 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::SpoolConfig;
-use super::error::SpoolError;
-use super::key::MasterKey;
-use super::keyring::Keyring;
-use super::moving::Moving;
-use super::recover::{Recovered, Scan};
-use super::segment;
-use super::shared::Shared;
-use super::writer::{Backlog, Writer};
+use crate::spool::SpoolConfig;
+use crate::spool::compaction::Moving;
+use crate::spool::error::SpoolError;
+use crate::spool::key::MasterKey;
+use crate::spool::keyring::Keyring;
+use crate::spool::recover::{Recovered, Scan};
+use crate::spool::segment;
+use crate::spool::shared::Shared;
+use crate::spool::writer::{Backlog, Writer};
 use optag_core::clock::{Clock, OsClock};
 use optag_files::disk::{Access, Disk};
 

@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::key::PROBE_PREFIX;
-use super::looking::Sought;
-use super::store::{Store, StoreError};
+use crate::store::names::PROBE_PREFIX;
+use crate::store::remains::Sought;
+use crate::store::{Store, StoreError};
 use optag_core::hex::hex;
 
 const ONE: Bytes = Bytes::from_static(b"one");
 const TWO: Bytes = Bytes::from_static(b"two");
 
 /// A name for a store that nobody gave one.
-pub(super) fn unnamed() -> Arc<str> {
+pub(crate) fn unnamed() -> Arc<str> {
     let mut random = [0; 8];
     // Without randomness the name is that of another such store, and their tries disturb each other.
     let _ = aws_lc_rs::rand::fill(&mut random);
@@ -105,7 +105,7 @@ fn step(what: &str, error: StoreError) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::settings::StoreConfig;
+    use crate::store::settings::StoreConfig;
 
     #[tokio::test]
     async fn a_store_is_tried_out_under_one_name_and_nothing_stays() {

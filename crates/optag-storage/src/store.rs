@@ -1,6 +1,17 @@
 //! The object store: a directory or S3. In: names and bytes. Out: objects that were read back
 //! before anyone relies on them.
 
+pub mod last_fault;
+pub mod lifecycle;
+pub mod names;
+pub(crate) mod probe;
+pub mod remains;
+pub mod s3;
+pub mod settings;
+pub mod verified_put;
+pub mod versions;
+pub mod walk;
+
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
@@ -13,12 +24,13 @@ use object_store::path::Path;
 use object_store::{Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig};
 use tokio::sync::OnceCell;
 
-use super::credentials::{self, FileCredentials, Stamp};
-use super::s3_admin::S3Admin;
-use super::s3_place::Place;
-use super::trouble::Trouble;
-use super::{s3_http, s3_refusal, trying};
-use crate::archive::settings::{S3Config, StoreConfig};
+use crate::store::last_fault::Trouble;
+use crate::store::s3::admin::S3Admin;
+use crate::store::s3::credentials;
+use crate::store::s3::credentials::{FileCredentials, Stamp};
+use crate::store::s3::endpoint::Place;
+use crate::store::s3::{client, error};
+use crate::store::settings::{S3Config, StoreConfig};
 use optag_core::causes::causes;
 
 /// Why the store did not do what was asked.
@@ -52,7 +64,7 @@ impl From<Error> for StoreError {
         match error {
             Error::NotFound { .. } => StoreError::Missing,
             Error::AlreadyExists { .. } | Error::Precondition { .. } => StoreError::Conflict,
-            other => StoreError::Transient(s3_refusal::in_short(&causes(&other))),
+            other => StoreError::Transient(error::in_short(&causes(&other))),
         }
     }
 }
@@ -69,23 +81,23 @@ pub struct Listed {
 /// A store; clones share it.
 #[derive(Clone)]
 pub struct Store {
-    pub(super) objects: Arc<dyn ObjectStore>,
-    pub(super) s3: Option<Arc<S3>>,
+    pub(crate) objects: Arc<dyn ObjectStore>,
+    pub(crate) s3: Option<Arc<S3>>,
     /// Whether the store keeps a name that is taken; asked of it before the first object.
-    pub(super) creates: Arc<OnceCell<bool>>,
+    pub(crate) creates: Arc<OnceCell<bool>>,
     /// What went wrong last.
     pub trouble: Arc<Trouble>,
     /// Held while it is tried out, as that is always under one name.
-    pub(super) trying: Arc<tokio::sync::Mutex<()>>,
-    pub(super) probe: Arc<str>,
+    pub(crate) trying: Arc<tokio::sync::Mutex<()>>,
+    pub(crate) probe: Arc<str>,
     credentials_file: Option<PathBuf>,
     dir: Option<PathBuf>,
 }
 
 /// The two clients of one bucket.
-pub(super) struct S3 {
-    pub(super) objects: AmazonS3,
-    pub(super) admin: S3Admin,
+pub(crate) struct S3 {
+    pub(crate) objects: AmazonS3,
+    pub(crate) admin: S3Admin,
 }
 
 impl Store {
@@ -110,11 +122,11 @@ impl Store {
     }
 
     /// Where the objects lie, where the store is a directory.
-    pub(super) fn directory(&self) -> Option<&FsPath> {
+    pub(crate) fn directory(&self) -> Option<&FsPath> {
         self.dir.as_deref()
     }
 
-    pub(super) fn objects(&self) -> &dyn ObjectStore {
+    pub(crate) fn objects(&self) -> &dyn ObjectStore {
         &*self.objects
     }
 
@@ -138,7 +150,7 @@ impl Store {
     }
 
     /// As [`Store::get`], with what else the store says of the object.
-    pub(super) async fn open_object(
+    pub(crate) async fn open_object(
         &self,
         key: &str,
         range: Option<std::ops::Range<u64>>,
@@ -164,7 +176,7 @@ impl Store {
 
     /// Whether the store answers: a listing of one item.
     pub async fn probe(&self) -> Result<(), StoreError> {
-        let mut some = self.objects.list(Some(&Path::from(super::key::PREFIX)));
+        let mut some = self.objects.list(Some(&Path::from(crate::store::names::PREFIX)));
         some.try_next().await.map(drop).map_err(StoreError::from)
     }
 
@@ -184,7 +196,7 @@ impl Store {
             creates,
             trouble: Arc::default(),
             trying: Arc::default(),
-            probe: trying::unnamed(),
+            probe: probe::unnamed(),
             credentials_file: None,
             dir: Some(dir.to_owned()),
         })
@@ -192,10 +204,10 @@ impl Store {
 
     fn s3(config: &S3Config) -> Result<Self, StoreError> {
         let place = Place::new(config)?;
-        let options = s3_http::options(config)?;
-        let http = s3_http::client(&options)?;
+        let options = client::options(config)?;
+        let http = client::client(&options)?;
         // Deliveries are tried again for ever above; here only what a connection may hiccup.
-        let retry = RetryConfig { max_retries: 1, retry_timeout: s3_http::REQUEST, ..RetryConfig::default() };
+        let retry = RetryConfig { max_retries: 1, retry_timeout: client::REQUEST, ..RetryConfig::default() };
         let objects = with_credentials(config, AmazonS3Builder::new())
             .with_bucket_name(&config.bucket)
             .with_region(&config.region)
@@ -215,7 +227,7 @@ impl Store {
             creates: Arc::default(),
             trouble: Arc::default(),
             trying: Arc::default(),
-            probe: trying::unnamed(),
+            probe: probe::unnamed(),
             credentials_file: config.credentials_file.clone(),
             dir: None,
         })

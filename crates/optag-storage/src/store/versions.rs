@@ -11,8 +11,8 @@ use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use serde::Serialize;
 
-use super::looking::Sought;
-use super::store::{Store, StoreError};
+use crate::store::remains::Sought;
+use crate::store::{Store, StoreError};
 use optag_core::clock::WallTime;
 
 /// Rounds of deleting and looking again before a store is said not to delete.
@@ -109,7 +109,7 @@ impl Store {
     }
 
     /// A folder: the folders in it and its files, each in order of names.
-    pub(super) async fn folder(&self, folder: &str) -> Result<(Vec<String>, Vec<StoredCopy>), StoreError> {
+    pub(crate) async fn folder(&self, folder: &str) -> Result<(Vec<String>, Vec<StoredCopy>), StoreError> {
         let Some(dir) = self.directory() else { return Ok(Default::default()) };
         let (dir, folder) = (dir.to_owned(), folder.to_owned());
         blocking(move || {
@@ -137,7 +137,7 @@ impl Store {
     }
 
     /// The file of this name, if there is one.
-    pub(super) async fn file_there(&self, name: &str) -> Result<Vec<StoredCopy>, StoreError> {
+    pub(crate) async fn file_there(&self, name: &str) -> Result<Vec<StoredCopy>, StoreError> {
         let Some(dir) = self.directory() else { return Ok(Vec::new()) };
         let (path, key) = (dir.join(name), name.to_owned());
         blocking(move || match fs::symlink_metadata(&path) {
@@ -154,7 +154,7 @@ impl Store {
         .await
     }
 
-    pub(super) async fn delete_file(&self, copy: &StoredCopy) -> Result<(), StoreError> {
+    pub(crate) async fn delete_file(&self, copy: &StoredCopy) -> Result<(), StoreError> {
         let Some(dir) = self.directory() else { return Ok(()) };
         let path = dir.join(&copy.key);
         blocking(move || {
@@ -229,7 +229,7 @@ fn file(entry: &fs::DirEntry, key: String) -> std::io::Result<Option<StoredCopy>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::settings::StoreConfig;
+    use crate::store::settings::StoreConfig;
 
     #[tokio::test]
     async fn every_file_of_a_recording_is_found_and_deleted_and_no_other() {

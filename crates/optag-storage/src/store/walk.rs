@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
 
-use super::copies::StoredCopy;
-use super::store::{Store, StoreError};
+use crate::store::versions::StoredCopy;
+use crate::store::{Store, StoreError};
 
 /// A page of copies, in order of names.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ pub struct Page {
 }
 
 /// Where the walk through a bucket is.
-pub(super) enum At {
+pub(crate) enum At {
     Versions { key: Option<String>, version: Option<String> },
     Objects { next: Option<String> },
     End,

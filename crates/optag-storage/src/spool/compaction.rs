@@ -14,10 +14,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::error::SpoolError;
-use super::frame::{self, Position, SEGMENT_HEAD_BYTES, SegmentHead};
-use super::segment::{self, Segment, Step};
-use super::writer::Writer;
+use crate::spool::error::SpoolError;
+use crate::spool::frame;
+use crate::spool::frame::{Position, SEGMENT_HEAD_BYTES, SegmentHead};
+use crate::spool::segment;
+use crate::spool::segment::{Segment, Step};
+use crate::spool::writer::Writer;
 use optag_core::id::CallId;
 use optag_files::disk::write_all_at;
 

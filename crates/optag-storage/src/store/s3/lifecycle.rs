@@ -7,10 +7,10 @@ use http::{HeaderMap, Method, Request};
 use md5::{Digest, Md5};
 use object_store::aws::AwsAuthorizer;
 
-use super::lifecycle::{Drift, Rules, Touching};
-use super::s3_admin::S3Admin;
-use super::s3_refusal::in_short;
-use super::store::StoreError;
+use crate::store::StoreError;
+use crate::store::lifecycle::{Drift, Rules, Touching};
+use crate::store::s3::admin::S3Admin;
+use crate::store::s3::error::in_short;
 use optag_core::base64;
 use optag_core::causes::causes;
 

@@ -4,7 +4,7 @@
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
-use super::store::StoreError;
+use crate::store::StoreError;
 use optag_core::causes::causes;
 
 /// The longest text that is handed on. Units: characters.
