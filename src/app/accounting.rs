@@ -13,7 +13,7 @@ use crate::app::backoff::Backoff;
 use crate::index::{Index, Pseudonyms};
 use crate::metrics;
 use optag_core::call::{Account, Unrecorded};
-use optag_files::replace::replace;
+use optag_files::atomic_file::replace;
 
 /// Accounts that may wait for the index. Beyond it the newest is not kept, counted.
 const WAITING: usize = 100_000;

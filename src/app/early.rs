@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::index::Pseudonyms;
 use optag_core::call::{Answer, ConsentHow, ConsentState, Evidence};
 use optag_core::clock::WallTime;
-use optag_files::replace::replace;
+use optag_files::atomic_file::replace;
 use optag_sip::feed::Control;
 
 /// Answers that wait at once. Beyond it, a new one is refused.

@@ -15,7 +15,7 @@ use crate::retention::trusted_time::{Look, Trusted, confirm, judge, remember};
 use optag_core::clock::{Clock, WallTime};
 use optag_core::limit::RETENTION_DAYS;
 use optag_core::steady::{SLEW_US, SteadyClock, kept_by_a_time_server, since_boot_us};
-use optag_files::replace::replace_json;
+use optag_files::atomic_file::replace_json;
 use optag_storage::store::Store;
 
 /// Keeps the time.

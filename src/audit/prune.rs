@@ -9,8 +9,8 @@ use super::checkpoint::{Checkpoint, sign};
 use super::{AuditFault, AuditLog};
 use optag_core::clock::WallTime;
 use optag_core::signing::Signer;
+use optag_files::atomic_file::replace;
 use optag_files::private_files::no_follow;
-use optag_files::replace::replace;
 
 impl AuditLog {
     /// Removes the entries from before `until`, but never the last one; how many. Blocking.

@@ -16,7 +16,7 @@ use super::sheet::Language;
 use optag_core::clock::WallTime;
 use optag_core::hex::hex;
 use optag_core::id::CallId;
-use optag_files::replace::replace_json;
+use optag_files::atomic_file::replace_json;
 
 /// Most links that are open at a time.
 const LINKS: usize = 10_000;

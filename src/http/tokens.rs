@@ -17,7 +17,7 @@ use super::access::{Actor, Role};
 use optag_core::clock::WallTime;
 use optag_core::hex::hex;
 use optag_core::limit;
-use optag_files::replace::replace_json;
+use optag_files::atomic_file::replace_json;
 
 /// Begins every token, so that scanners for leaked secrets can tell what it is.
 const PREFIX: &str = "optag_";

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
-use optag_files::replace::replace_json;
+use optag_files::atomic_file::replace_json;
 
 /// Recordings held at a time.
 const HOLDS_MOST: usize = 10_000;

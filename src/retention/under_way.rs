@@ -8,7 +8,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use optag_core::id::CallId;
-use optag_files::replace::replace_json;
+use optag_files::atomic_file::replace_json;
 
 /// A directory with a file for each erasure that has begun to delete.
 #[derive(Clone, Debug)]

@@ -382,7 +382,7 @@ fn copy_of(keys: &DayKeys, key: &DayKey, recipient: Option<Recipient>) -> Result
 }
 
 fn write_copy(path: &std::path::Path, file: &[u8]) -> Result<(), KeyError> {
-    optag_files::replace::replace(path, file).map_err(|source| KeyError::Disk {
+    optag_files::atomic_file::replace(path, file).map_err(|source| KeyError::Disk {
         step: "copy a key to",
         path: path.to_owned(),
         source,

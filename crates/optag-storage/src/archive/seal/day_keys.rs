@@ -27,7 +27,7 @@ use crate::spool::MasterKey;
 use optag_core::clock::WallTime;
 use optag_core::hex::{hex, unhex};
 use optag_core::limit::RETENTION_DAYS;
-use optag_files::replace::replace;
+use optag_files::atomic_file::replace;
 
 #[derive(Serialize, Deserialize)]
 struct KeyFile {
