@@ -18,7 +18,7 @@ use crate::import::report::{Fate, FileReport};
 use crate::import::table::{Line, Row, RowError};
 use crate::index::CallRow;
 use optag_core::call::{Department, Outcome};
-use optag_core::causes::causes;
+use optag_core::error_chain::causes;
 use optag_core::id::CallId;
 use optag_core::limit;
 use optag_core::locked::Secret;

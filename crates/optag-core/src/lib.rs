@@ -3,8 +3,8 @@
 
 pub mod base64;
 pub mod call;
-pub mod causes;
 pub mod clock;
+pub mod error_chain;
 pub mod hex;
 pub mod id;
 pub mod latency;

@@ -31,7 +31,7 @@ use crate::store::s3::credentials::{FileCredentials, Stamp};
 use crate::store::s3::endpoint::Place;
 use crate::store::s3::{client, error};
 use crate::store::settings::{S3Config, StoreConfig};
-use optag_core::causes::causes;
+use optag_core::error_chain::causes;
 
 /// Why the store did not do what was asked.
 #[derive(Debug, thiserror::Error)]

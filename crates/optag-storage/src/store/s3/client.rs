@@ -19,7 +19,7 @@ use object_store::{Certificate, ClientOptions};
 
 use crate::store::StoreError;
 use crate::store::settings::S3Config;
-use optag_core::causes::causes;
+use optag_core::error_chain::causes;
 
 /// One request's time limit.
 pub const REQUEST: Duration = Duration::from_secs(30);

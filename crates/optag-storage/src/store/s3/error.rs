@@ -5,7 +5,7 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use crate::store::StoreError;
-use optag_core::causes::causes;
+use optag_core::error_chain::causes;
 
 /// The longest text that is handed on. Units: characters.
 const MOST: usize = 600;

@@ -12,7 +12,7 @@ use crate::store::lifecycle::{Drift, Rules, Touching};
 use crate::store::s3::admin::S3Admin;
 use crate::store::s3::error::in_short;
 use optag_core::base64;
-use optag_core::causes::causes;
+use optag_core::error_chain::causes;
 
 /// How often the rules are read anew because someone else is changing them.
 const TRIES: usize = 3;
