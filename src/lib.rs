@@ -5,14 +5,19 @@
 //! what comes in, what goes out and what is not there.
 
 pub mod app;
-pub mod assurance;
 pub mod audit;
 pub mod cli;
+pub mod config;
 pub mod console;
+pub mod delivery;
 pub mod disclosure;
+pub mod erasure;
 pub mod http;
 pub mod import;
 pub mod index;
+pub mod ledger;
 pub mod load;
 pub mod metrics;
-pub mod retention;
+pub mod recorder;
+pub mod recordings;
+pub mod time;

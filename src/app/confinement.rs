@@ -25,7 +25,7 @@ use landlock::{
 };
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
-use super::config::{Config, MasterKeySource, StoreConfig};
+use crate::config::{Config, MasterKeySource, StoreConfig};
 use crate::index::IndexPlace;
 
 /// Least version of Landlock by which files are held: renames between directories and truncation.

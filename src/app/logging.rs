@@ -7,7 +7,7 @@ use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::config::{LogConfig, LogFormat};
+use crate::config::{LogConfig, LogFormat};
 
 /// Changes what is logged from now on, for directives as in the configuration.
 pub struct Levels(Box<dyn Fn(EnvFilter) -> bool + Send + Sync>);

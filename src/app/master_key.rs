@@ -12,7 +12,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use zeroize::Zeroizing;
 
-use crate::app::config::MasterKeySource;
+use crate::config::MasterKeySource;
 use optag_core::locked::{SECRET_BYTES, Secret};
 use optag_storage::spool::MasterSecret;
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::app::filling::Filling;
-use crate::app::readiness::Health;
-use crate::app::registry::Registry;
-use crate::app::settling::Settling;
+use crate::app::health::Health;
+use crate::delivery::queue::Settling;
+use crate::delivery::spool_forecast::Filling;
 use crate::metrics::exporter::Exporter;
 use crate::metrics::{self, RefusedPacket};
+use crate::recorder::live_calls::Registry;
 use optag_core::call::ConsentState;
 use optag_core::clock::{Clock, MonoTime};
 use optag_core::latency::Counted;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::app::config::Config;
-use crate::app::handover::Kept;
+use crate::app::upgrade::Kept;
+use crate::config::Config;
 use optag_core::clock::Clock;
 use optag_core::limit;
 use optag_sip::feed::Feed;

@@ -7,12 +7,15 @@
 //!
 //! No audio is served before [`AuditLog::append`] has returned. Not here: what an entry says.
 
+mod about;
 mod chain;
 mod checkpoint;
 mod prune;
 mod settle;
+pub mod trail;
 
-mod about;
+#[cfg(test)]
+mod tests;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -151,6 +154,3 @@ fn last(file: &mut File) -> Result<(u64, String, u64), AuditFault> {
 pub fn path_in(data_dir: &Path) -> PathBuf {
     data_dir.join("audit.jsonl")
 }
-
-#[cfg(test)]
-mod tests;

@@ -15,11 +15,12 @@ use jiff::tz::TimeZone;
 
 use super::ConfigArgs;
 use super::installation::existing;
-use crate::app::accounting::pseudonyms;
-use crate::app::config::Config;
-use crate::assurance::cdr::{self, CdrColumns, Cdrs};
-use crate::assurance::{Facts, reconcile};
+use crate::config::Config;
 use crate::index::{Index, IndexPlace};
+use crate::ledger::call_detail_records;
+use crate::ledger::call_detail_records::{CdrColumns, Cdrs};
+use crate::ledger::writer::pseudonyms;
+use crate::ledger::{Facts, reconcile};
 use optag_core::clock::{Clock, OsClock, WallTime};
 use optag_core::id::CallId;
 use optag_storage::archive::seal::stream::sealed_bytes;
@@ -105,7 +106,7 @@ impl AssuranceArgs {
         }
         let separator = u8::try_from(self.separator).context("--separator is one ASCII character")?;
         let file = File::open(path).with_context(|| path.display().to_string())?;
-        let read = cdr::read(std::io::BufReader::new(file), separator, &columns, zone);
+        let read = call_detail_records::read(std::io::BufReader::new(file), separator, &columns, zone);
         read.map(Some).with_context(|| path.display().to_string())
     }
 }

@@ -7,8 +7,9 @@ use clap::Args;
 
 use super::ConfigArgs;
 use super::installation::existing;
-use crate::app::mending::{self, Finding};
 use crate::app::open::open;
+use crate::erasure::consistency_check;
+use crate::erasure::consistency_check::Finding;
 
 /// Check that index, store, spool and audit agree. Stop the recorder first.
 #[derive(Debug, Args)]
@@ -31,7 +32,7 @@ pub struct CheckArgs {
 pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let config = Arc::new(existing(&args.config)?);
     let opened = open(Arc::clone(&config), None, |_| {}).await?.alone()?;
-    let mut findings = mending::compare(&opened, args.repair).await?;
+    let mut findings = consistency_check::compare(&opened, args.repair).await?;
     let mut tell = |text: String| findings.push(Finding { text, mended: false });
     if let Err(fault) = opened.audit.verify() {
         tell(fault.to_string());

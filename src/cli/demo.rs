@@ -11,9 +11,9 @@ use clap::Args;
 use futures::future::join_all;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::app::config::Config;
-use crate::app::run::Running;
-use crate::app::{harden, logging};
+use crate::app::server::Running;
+use crate::app::{hardening, logging};
+use crate::config::Config;
 use crate::load::call::{Answer, AnsweredBy, Played, Scenario, Stage};
 use crate::load::client::Client;
 use crate::load::feed::Feed;
@@ -65,7 +65,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         department.consent_timeout = CONSENT_TIMEOUT;
     }
     logging::init(&config.log)?;
-    harden::no_core_dumps();
+    hardening::no_core_dumps();
     let running = Running::start(Arc::new(config), Default::default()).await?;
     let token = running.fresh_token("demo")?;
     println!("A recorder runs on http://{} with its data in {}.", running.api, args.data.display());

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::ConfigArgs;
 use super::installation::existing;
 use super::transport::Transport;
-use crate::retention::receipt::{KIND, Receipt};
+use crate::erasure::receipt::{KIND, Receipt};
 use optag_core::id::CallId;
 use optag_core::signing::{Signed, Signer};
 

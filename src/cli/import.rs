@@ -12,9 +12,9 @@ use rayon::prelude::*;
 
 use super::ConfigArgs;
 use super::installation::existing;
-use crate::app::delivery::Notes;
-use crate::app::importing::Importer;
 use crate::app::open::open;
+use crate::delivery::Notes;
+use crate::delivery::imports::Importer;
 use crate::http::access::Actor;
 use crate::import::encode::Import;
 use crate::import::report::{FileReport, Totals};

@@ -6,8 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::app::config::Config;
 use crate::cli::ConfigArgs;
+use crate::config::Config;
 
 /// The file that counts where no other is named.
 const USUAL_FILE: &str = "optag.toml";

@@ -10,8 +10,8 @@ use jiff::civil::Date;
 
 use super::ConfigArgs;
 use super::installation::existing;
-use crate::app::config::{Config, MasterKeySource};
 use crate::app::master_key;
+use crate::config::{Config, MasterKeySource};
 use optag_core::clock::{Clock, OsClock};
 use optag_storage::archive::seal::day_keys::{DayKey, DayKeys, end_of};
 use optag_storage::archive::seal::identity::Recipient;

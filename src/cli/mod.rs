@@ -25,8 +25,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::app::config::ConfigError;
-use crate::app::harden;
+use crate::app::hardening;
+use crate::config::ConfigError;
 use installation::InstallationError;
 
 /// Exit code for wrong arguments (clap's own), a wrong configuration or a missing installation.
@@ -83,8 +83,8 @@ pub struct ConfigArgs {
 /// Runs the command that the program was called with.
 pub fn run() -> ExitCode {
     // Before the first thread: what is large by then stays large.
-    harden::no_huge_pages();
-    harden::private_files();
+    hardening::no_huge_pages();
+    hardening::private_files();
     let cli = Cli::parse();
     // Before the first thread, too: what a thread is held to holds for those that it starts.
     let confined = match &cli.command {

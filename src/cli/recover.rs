@@ -9,13 +9,13 @@ use clap::Args;
 
 use super::ConfigArgs;
 use super::installation::existing;
-use crate::app::config::MasterKeySource;
-use crate::app::delivery::Delivery;
 use crate::app::master_key;
 use crate::app::open::{Opened, open};
-use crate::app::recovering::settle_recovered;
-use crate::app::resuming::Resumed;
-use crate::retention::deletion_log::{Cause, DeletionLog};
+use crate::config::MasterKeySource;
+use crate::delivery::Delivery;
+use crate::delivery::recovery::settle_recovered;
+use crate::erasure::deletion_log::{Cause, DeletionLog};
+use crate::recorder::resume::Resumed;
 use optag_files::disk::{Disk, OsDisk};
 use optag_storage::archive::seal::day_keys::DayKeys;
 

@@ -8,9 +8,9 @@ use clap::Args;
 use super::ConfigArgs;
 use super::installation::existing;
 use crate::app::open::open;
-use crate::app::replaying::replay;
+use crate::erasure::replay::replay;
 use crate::http::access::Actor;
-use crate::http::audit::{Audit, AuditAction, AuditEntry};
+use crate::http::audited::{Audit, AuditAction, AuditEntry};
 use optag_core::private::Private;
 
 /// Erase anew what a restored backup brought back. Stop the recorder first.

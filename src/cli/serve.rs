@@ -10,10 +10,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::ConfigArgs;
 use super::installation::load_config;
 use crate::app::confinement::{self, Confined};
-use crate::app::handover::{Kept, VARIABLE};
 use crate::app::logging::Levels;
-use crate::app::run::Running;
-use crate::app::{harden, logging};
+use crate::app::server::Running;
+use crate::app::upgrade::{Kept, VARIABLE};
+use crate::app::{hardening, logging};
 use crate::metrics;
 
 /// Run the recorder until SIGTERM or SIGINT.
@@ -50,14 +50,14 @@ pub fn confine(args: &ServeArgs) -> Option<Confined> {
         return Some(Confined::inherited(&told));
     }
     let config = load_config(&args.config).ok().filter(|config| config.confine)?;
-    harden::private_files();
+    hardening::private_files();
     Some(confinement::confine(&config, &std::env::current_exe().ok()?))
 }
 
 /// Runs the command.
 pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<ExitCode> {
     if args.print_config {
-        print!("{}", crate::app::config::EXAMPLE);
+        print!("{}", crate::config::EXAMPLE);
         return Ok(ExitCode::SUCCESS);
     }
     let config = load_config(&args.config)?;
@@ -70,7 +70,7 @@ pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<
     let kept = Kept::from_env()?;
     let mut hangup = signal(SignalKind::hangup())?;
     let levels = logging::init(&config.log)?;
-    harden::no_core_dumps();
+    hardening::no_core_dumps();
     let Confined { enforced, missing } = confined.unwrap_or_default();
     match enforced.is_empty() {
         false => tracing::info!(enforced = enforced.join(", "), "the process is confined"),

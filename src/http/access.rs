@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::audit::Purpose;
 use super::problem::Problem;
+use crate::http::audited::Purpose;
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

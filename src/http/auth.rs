@@ -10,9 +10,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::access::Actor;
-use super::client::{Proxies, Throttle, client_ip};
 use super::problem::Problem;
 use super::tokens::Tokens;
+use crate::http::server::client_address::{Proxies, Throttle, client_ip};
 use crate::metrics::{self, AuthFailure};
 
 /// Failures in a row of one address that are answered at once; then [`REFILL_PER_S`].

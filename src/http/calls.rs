@@ -1,5 +1,12 @@
 //! `/api/v1/calls`: announce a call, steer it, see it.
 
+pub(crate) mod answers;
+pub(crate) mod body;
+pub(crate) mod consents;
+pub(crate) mod offer;
+pub(crate) mod stream_body;
+pub(crate) mod streams;
+
 use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
@@ -9,13 +16,13 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::access::{Actor, Permission};
-use super::answering::{How, Said, evidence, way};
-use super::call_body::{AdmittedBody, CallAnswer, CallBody, StreamPlace, Wrong};
-use super::guard::to_its_end;
-use super::json::{Body, MaybeBody};
-use super::params::Id;
 use super::problem::Problem;
-use super::router::Services;
+use crate::http::calls::answers::{How, Said, evidence, way};
+use crate::http::calls::body::{AdmittedBody, CallAnswer, CallBody, StreamPlace, Wrong};
+use crate::http::server::json::{Body, MaybeBody};
+use crate::http::server::params::Id;
+use crate::http::server::request_guard::to_its_end;
+use crate::http::server::router::Services;
 use optag_core::call::Answer;
 use optag_core::limit;
 use optag_sip::feed::{AdmitError, Control, ControlError};

@@ -13,13 +13,13 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use super::access::{Actor, Role};
-use super::audit::{Audit, AuditEntry, AuditError};
-use super::library::*;
-use super::router::{Limits, Services, router};
-use super::steward::*;
 use super::tokens::Tokens;
 use crate::disclosure::links::Links;
 use crate::disclosure::owner::Owner;
+use crate::http::audited::{Audit, AuditEntry, AuditError};
+use crate::http::recordings::library::*;
+use crate::http::requests::*;
+use crate::http::server::router::{Limits, Services, router};
 use optag_core::call::consent::ConsentError;
 use optag_core::call::{ConsentState, StreamRole, StreamVerdict};
 use optag_core::clock::{OsClock, WallTime};

@@ -5,9 +5,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::access::{Actor, Permission};
-use super::audit::Purpose;
-use super::params::Params;
 use super::problem::Problem;
+use crate::http::audited::Purpose;
+use crate::http::server::params::Params;
 
 /// Who asks.
 #[derive(Serialize, ToSchema)]

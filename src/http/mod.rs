@@ -6,46 +6,24 @@
 //! TLS (a reverse proxy's).
 
 pub mod access;
-mod answering;
-pub mod audit;
+pub mod admin;
+pub mod audited;
 mod auth;
-mod call_body;
 mod calls;
-mod candidates;
-pub mod client;
-mod consents;
-mod document;
-mod erasures;
-mod guard;
-mod handout;
-mod handout_links;
-pub mod health;
-mod holds;
-mod json;
-pub mod library;
 mod me;
-mod offer;
-mod oversight;
-mod params;
-mod patience;
-mod playback;
 pub mod position;
 pub mod problem;
-mod range;
-mod recordings;
-pub mod router;
-pub mod serve;
-pub mod steward;
-mod stream_body;
-mod streams;
+pub mod recordings;
+pub mod requests;
+pub mod server;
 pub mod tokens;
-pub mod told;
 
 #[cfg(test)]
 mod fakes;
+
 #[cfg(test)]
 mod tests;
 
-pub use playback::VERDICTS;
-pub use router::{Limits, Services, health_router, router};
-pub use serve::{ConnectionLimits, serve};
+pub use crate::http::recordings::playback::VERDICTS;
+pub use crate::http::server::router::{Limits, Services, health_router, router};
+pub use crate::http::server::{ConnectionLimits, serve};

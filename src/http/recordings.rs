@@ -1,15 +1,18 @@
 //! `/api/v1/recordings`: search and read. Each is audited before it is answered.
 
+pub mod library;
+pub(crate) mod playback;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 
 use super::access::{Actor, Permission};
-use super::audit::{AuditAction, AuditEntry, Purpose};
-use super::library::{LibraryError, Page, RecordingDetail, SearchQuery};
-use super::params::{Id, Params};
 use super::problem::Problem;
-use super::router::Services;
+use crate::http::audited::{AuditAction, AuditEntry, Purpose};
+use crate::http::recordings::library::{LibraryError, Page, RecordingDetail, SearchQuery};
+use crate::http::server::params::{Id, Params};
+use crate::http::server::router::Services;
 use crate::metrics;
 use optag_core::call::verdict::VerdictWanted;
 use optag_core::id::CallId;

@@ -237,7 +237,7 @@ fn bodies(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::config::Config;
+    use crate::config::Config;
     use crate::import::file::AudioFile;
     use crate::import::table;
 

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use optag::retention::deletion_log::{Cause, DeletionLog, Done, Order};
-use optag::retention::log_entry::{Entry, line};
+use optag::erasure::deletion_log::entry::{Entry, line};
+use optag::erasure::deletion_log::{Cause, DeletionLog, Done, Order};
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
@@ -97,7 +97,7 @@ fn figures_of_a_long_deletion_log() {
     println!("an order, durable: {:.2} ms", began.elapsed().as_secs_f64() * 10.0);
     let head = log.head();
     let began = Instant::now();
-    assert_eq!(log.relation(&head).unwrap(), optag::retention::deletion_log::Relation::InStep);
+    assert_eq!(log.relation(&head).unwrap(), optag::erasure::deletion_log::Relation::InStep);
     println!("comparison with a head: {:.2} ms", began.elapsed().as_secs_f64() * 1e3);
 }
 

@@ -10,7 +10,7 @@ use aws_sdk_s3::types::{
     BucketLifecycleConfiguration, BucketVersioningStatus, ExpirationStatus, LifecycleExpiration,
     LifecycleRule, LifecycleRuleFilter, VersioningConfiguration,
 };
-use optag::app::config::StoreConfig;
+use optag::config::StoreConfig;
 use optag_storage::store::lifecycle::{Drift, RULE_ID};
 use optag_storage::store::{Store, StoreError};
 

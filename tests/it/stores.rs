@@ -8,7 +8,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Builder, Credentials, Region, RequestChecksumCalculation};
 use bytes::Bytes;
 use futures::TryStreamExt;
-use optag::app::config::{S3Config, S3Credentials, StoreConfig};
+use optag::config::{S3Config, S3Credentials, StoreConfig};
 use optag_storage::store::verified_put::{PART_BYTES, Part};
 use optag_storage::store::{Store, StoreError};
 

@@ -312,7 +312,7 @@ async fn a_call_is_paused_resumed_withdrawn_ended_and_seen() {
 
 #[tokio::test]
 async fn more_requests_than_allowed_at_a_time_are_told_to_come_again() {
-    use crate::http::router::Limits;
+    use crate::http::server::router::Limits;
     let api = Api::with_limits(Limits { requests: 0, timeout: Duration::from_secs(1), ..Limits::default() });
     let answer = api.get("/api/v1/calls").await;
     answer.problem(503);

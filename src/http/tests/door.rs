@@ -13,7 +13,7 @@ use tower::ServiceExt;
 
 use crate::http::access::Role;
 use crate::http::fakes::{Api, id};
-use crate::http::health::{Check, Readiness};
+use crate::http::server::health::{Check, Readiness};
 use crate::http::{ConnectionLimits, Limits, health_router, serve};
 use crate::metrics::exporter::Exporter;
 use optag_core::clock::WallTime;

@@ -6,9 +6,9 @@ use axum::http::Method;
 use serde_json::json;
 
 use crate::http::access::Role;
-use crate::http::audit::AuditAction;
+use crate::http::audited::AuditAction;
 use crate::http::fakes::{Api, FILE, id};
-use crate::http::library::LibraryError;
+use crate::http::recordings::library::LibraryError;
 
 fn path(what: &str) -> String {
     format!("/api/v1/recordings/{}/{what}?purpose=caller_request", id())
@@ -117,7 +117,7 @@ async fn a_link_is_not_used_up_by_a_store_that_is_away_and_its_browser_may_try_a
 
 #[tokio::test]
 async fn a_flood_of_wrong_links_from_one_address_keeps_no_citizen_out() {
-    use crate::http::client::Peer;
+    use crate::http::server::client_address::Peer;
     let api = Api::new();
     let url = api.post(&path("links"), &json!({})).await.json()["url"].as_str().unwrap().to_owned();
     let from = |address: &str, path: &str| {

@@ -6,9 +6,9 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 
 use crate::http::access::{Actor, Role};
-use crate::http::audit::{AuditAction, Purpose};
+use crate::http::audited::{AuditAction, Purpose};
 use crate::http::fakes::{Answer, Api, FILE, id};
-use crate::http::library::{AudioFormat, LibraryError};
+use crate::http::recordings::library::{AudioFormat, LibraryError};
 
 fn path(query: &str) -> String {
     format!("/api/v1/recordings/{}/audio?purpose=training{query}", id())

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use serde_json::json;
 
-use crate::app::config::{LogConfig, LogFormat};
 use crate::app::logging;
+use crate::config::{LogConfig, LogFormat};
 use crate::http::fakes::{Api, NAME, NUMBER, id};
 use optag_sip::feed::AdmitError;
 

@@ -7,9 +7,9 @@ use axum::http::{Method, Request};
 use serde_json::json;
 
 use crate::http::access::{Actor, Role};
-use crate::http::audit::{AuditAction, Purpose};
+use crate::http::audited::{AuditAction, Purpose};
 use crate::http::fakes::{Api, NAME, NUMBER, id};
-use crate::http::library::LibraryError;
+use crate::http::recordings::library::LibraryError;
 
 const SEARCH: &str = "/api/v1/recordings?purpose=caller_request";
 

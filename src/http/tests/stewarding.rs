@@ -6,9 +6,9 @@ use axum::http::Method;
 use serde_json::json;
 
 use crate::http::access::Role;
-use crate::http::audit::AuditAction;
+use crate::http::audited::AuditAction;
 use crate::http::fakes::{Api, NAME, NUMBER, id};
-use crate::http::library::LibraryError;
+use crate::http::recordings::library::LibraryError;
 use optag_core::clock::WallTime;
 
 const TOLD: &str =

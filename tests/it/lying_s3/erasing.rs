@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use optag::erasure::deletion_guard::Custody;
+use optag::erasure::deletion_log::{Cause, DeletionLog, Order};
+use optag::erasure::holds::{HoldPolicy, Holds};
+use optag::erasure::steps::{EraseError, Eraser, GuardedLog, SpoolKeys, Step};
+use optag::erasure::unfinished::UnderWay;
 use optag::index::{Index, IndexPlace};
-use optag::retention::custody::Custody;
-use optag::retention::deletion_log::{Cause, DeletionLog, Order};
-use optag::retention::erase::{EraseError, Eraser, GuardedLog, SpoolKeys, Step};
-use optag::retention::holds::{HoldPolicy, Holds};
-use optag::retention::under_way::UnderWay;
 use optag_core::id::CallId;
 use optag_core::signing::Signer;
 use optag_storage::archive::deliver::{Deliverer, UploadNotes};
@@ -298,8 +298,8 @@ async fn what_was_removed_by_hand_is_erased_once_someone_accepts_it_and_the_rece
     let gone = missing.complete(&super::store(&missing.double)).await.unwrap();
     assert!(gone.is_empty() && !missing.is_open());
     let (order, done) = missing.log.history(missing.id).unwrap().unwrap();
-    let receipt = optag::retention::receipt::sign(&missing.custody.signer, order, done.unwrap()).unwrap();
-    let receipt: optag::retention::receipt::Receipt = receipt.read().unwrap();
+    let receipt = optag::erasure::receipt::sign(&missing.custody.signer, order, done.unwrap()).unwrap();
+    let receipt: optag::erasure::receipt::Receipt = receipt.read().unwrap();
     assert!(receipt.accepted_missing && receipt.deleted.is_empty());
     assert!(missing.index.get(missing.id).await.unwrap().unwrap().caller_number.is_none());
     assert!(!missing.under_way.accepts_missing(missing.id).unwrap());

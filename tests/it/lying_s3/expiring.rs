@@ -4,14 +4,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use optag::app::erasing::Erasing;
-use optag::app::keyed_lock::KeyedLock;
+use optag::delivery::recording_lock::KeyedLock;
+use optag::erasure::deletion_guard::Custody;
+use optag::erasure::deletion_log::{Cause, DeletionLog, Order};
+use optag::erasure::expired::Rounds;
+use optag::erasure::holds::{HoldPolicy, Holds};
+use optag::erasure::service::Erasing;
+use optag::erasure::unfinished::UnderWay;
 use optag::index::{Index, IndexPlace};
-use optag::retention::custody::Custody;
-use optag::retention::deletion_log::{Cause, DeletionLog, Order};
-use optag::retention::holds::{HoldPolicy, Holds};
-use optag::retention::sweep::Rounds;
-use optag::retention::under_way::UnderWay;
 use optag_core::clock::{OsClock, WallTime};
 use optag_core::id::CallId;
 use optag_core::signing::Signer;

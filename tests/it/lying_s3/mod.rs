@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use optag::app::config::{S3Config, StoreConfig};
+use optag::config::{S3Config, StoreConfig};
 use optag_core::call::{
     CallFacts, ConsentHow, ConsentRecord, ConsentState, Evidence, Outcome, StreamFacts, StreamRole,
 };

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use optag::app::config::{S3Config, StoreConfig};
+use optag::config::{S3Config, StoreConfig};
 use optag_storage::archive::deliver::Deliverer;
 use optag_storage::store::Store;
 use optag_storage::store::remains::Sought;

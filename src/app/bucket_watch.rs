@@ -1,0 +1,181 @@
+//! Looks after what nobody asks for: the bucket's expiry rule (every five minutes, so that drift is
+//! told within a quarter of an hour), rules of others that reach recordings, the bucket's locks, and the audit (signed checkpoints, entries
+//! whose time is up).
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::audit::AuditLog;
+use crate::erasure::service::Erasing;
+use crate::metrics;
+use optag_core::limit;
+use optag_storage::store::StoreError;
+use optag_storage::store::lifecycle::Touching;
+use optag_storage::store::s3::admin::S3Admin;
+
+/// Time between two looks at the bucket's rules.
+const LIFECYCLE: Duration = Duration::from_secs(300);
+/// Time between two looks for entries of the audit whose time is up.
+const PRUNE: Duration = Duration::from_secs(86_400);
+
+/// Whether the bucket's rules are as they must be.
+pub struct RulesWatch {
+    /// What looks.
+    pub erasing: Arc<Erasing>,
+    /// Whether our rule is to be there.
+    pub manage: bool,
+    /// The longest that a department keeps recordings.
+    pub keep_days: u8,
+    wrong: Mutex<Vec<String>>,
+    /// What foreign rules did when they were read last.
+    foreign: Mutex<Vec<String>>,
+}
+
+impl RulesWatch {
+    /// A watch that has not looked yet.
+    pub fn new(erasing: Arc<Erasing>, manage: bool, keep_days: u8) -> Self {
+        Self { erasing, manage, keep_days, wrong: Mutex::default(), foreign: Mutex::default() }
+    }
+
+    /// What was found wrong last; empty where nothing was.
+    pub fn wrong(&self) -> String {
+        self.wrong.lock().unwrap_or_else(PoisonError::into_inner).join("; ")
+    }
+
+    /// Looks until it is dropped.
+    pub async fn run(self: Arc<Self>) {
+        loop {
+            self.look().await;
+            tokio::time::sleep(LIFECYCLE).await;
+        }
+    }
+
+    /// Looks once: sets our rule where it is not as it must be, and says so.
+    pub async fn look(&self) {
+        let mut wrong = Vec::new();
+        if let Some(admin) = self.erasing.store.admin() {
+            wrong.extend(self.rule(admin).await);
+            wrong.extend(lock(admin).await);
+            wrong.extend(self.others(admin).await);
+        }
+        metrics::lifecycle_ok(wrong.is_empty());
+        *self.wrong.lock().unwrap_or_else(PoisonError::into_inner) = wrong;
+    }
+
+    async fn rule(&self, admin: &S3Admin) -> Option<String> {
+        if !self.manage {
+            return None;
+        }
+        match admin.install_lifecycle(limit::RETENTION_DAYS).await {
+            Ok(None) => None,
+            Ok(Some(drift)) => {
+                tracing::error!(?drift, "the bucket's expiry rule was not as it must be; it was set again");
+                metrics::lifecycle_drifted();
+                None
+            }
+            Err(error) => {
+                tracing::error!(%error, "the bucket's expiry rule could not be set");
+                Some(format!("the bucket's expiry rule could not be set: {error}"))
+            }
+        }
+    }
+
+    /// Rules that are not ours and reach what we store. Where they cannot be read, what was found last
+    /// stands. A store that knows no rules has none.
+    async fn others(&self, admin: &S3Admin) -> Vec<String> {
+        let touching = match admin.touching(self.keep_days).await {
+            Ok(touching) => touching,
+            Err(error) if knows_no_rules(&error) => Vec::new(),
+            Err(error) => {
+                tracing::warn!(%error, "foreign lifecycle rules cannot be read");
+                let mut wrong = self.foreign().clone();
+                // Where our own rule is to be set, that says so.
+                wrong.extend((!self.manage).then(|| format!("the lifecycle rules cannot be read: {error}")));
+                return wrong;
+            }
+        };
+        let (harmful, harmless): (Vec<_>, Vec<_>) = touching.into_iter().partition(|one| one.harms);
+        metrics::foreign_rules(harmful.len(), harmless.len());
+        for one in &harmless {
+            tracing::info!(rule = %one.rule, does = %one.does, "foreign lifecycle rule affects recordings");
+        }
+        for one in &harmful {
+            tracing::error!(rule = %one.rule, does = %one.does, "foreign lifecycle rule endangers recordings");
+        }
+        let said = |one: Touching| format!("the lifecycle rule `{}` {}", one.rule, one.does);
+        let wrong: Vec<String> = harmful.into_iter().map(said).collect();
+        self.foreign().clone_from(&wrong);
+        wrong
+    }
+
+    fn foreign(&self) -> MutexGuard<'_, Vec<String>> {
+        self.foreign.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn knows_no_rules(error: &StoreError) -> bool {
+    let why = error.to_string();
+    ["NotImplemented", "MethodNotAllowed"].iter().any(|code| why.contains(code))
+}
+
+/// A lock that came later keeps recordings from being erased.
+async fn lock(admin: &S3Admin) -> Option<String> {
+    match admin.refuse_long_lock(limit::RETENTION_DAYS).await {
+        Err(error @ StoreError::Config(_)) => {
+            tracing::error!(%error, "recordings cannot be erased as promised");
+            Some(error.to_string())
+        }
+        // A store that does not answer is told of elsewhere.
+        Ok(()) | Err(_) => None,
+    }
+}
+
+/// Signs the audit's end now and then, and lets go of what is older than it is kept.
+pub struct AuditCare {
+    /// Store, signature and clock.
+    pub erasing: Arc<Erasing>,
+    /// The trail.
+    pub audit: AuditLog,
+    /// Time between checkpoints.
+    pub interval: Duration,
+    /// Days that entries are kept.
+    pub keep_days: u32,
+    /// A directory elsewhere that gets each checkpoint too.
+    pub dir: Option<PathBuf>,
+}
+
+impl AuditCare {
+    /// Works until it is dropped.
+    pub async fn run(self) {
+        let mut pruned: Option<Instant> = None;
+        loop {
+            if pruned.is_none_or(|at| at.elapsed() >= PRUNE) {
+                self.prune();
+                pruned = Some(Instant::now());
+            }
+            self.checkpoint().await;
+            tokio::time::sleep(self.interval).await;
+        }
+    }
+
+    async fn checkpoint(&self) {
+        let at = self.erasing.clock.wall();
+        if let Err(error) = self.erasing.anchor_audit(&self.audit, at, self.dir.as_deref()).await {
+            metrics::audit_anchored(false);
+            tracing::error!(%error, "the audit could not be signed");
+        }
+    }
+
+    fn prune(&self) {
+        let now = self.erasing.clock.wall();
+        let until = now.plus_days(-i64::from(self.keep_days));
+        let pruned =
+            tokio::task::block_in_place(|| self.audit.prune(until, &self.erasing.custody.signer, now));
+        match pruned {
+            Ok(0) => {}
+            Ok(entries) => tracing::info!(entries, "entries of the audit were let go as their time was up"),
+            Err(error) => tracing::error!(%error, "the audit could not be pruned"),
+        }
+    }
+}

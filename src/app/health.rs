@@ -1,0 +1,312 @@
+//! Whether the parts work, for `/readyz` and the gauges. A background task asks store and index,
+//! so that a health check never waits for them.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::time::Instant;
+
+use crate::app::bucket_watch::RulesWatch;
+use crate::delivery::queue::Settling;
+use crate::erasure::service::Erasing;
+use crate::http::server::health::{Check, Readiness};
+use crate::metrics;
+use crate::time::second_source::TimeKeeper;
+use optag_core::locked;
+use optag_storage::store::s3::credentials::Stamp;
+use optag_storage::store::{Store, StoreError};
+
+/// Time between two looks.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// The same while the store or the index does not work: that it works again is to be seen soon.
+const INTERVAL_WRONG: Duration = Duration::from_secs(1);
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long trying the store out may take.
+const TRYING: Duration = Duration::from_secs(20);
+/// The longest pause between two tries while the store lists and does not pass them: a few small
+/// requests each.
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+/// The same while it passes them and refuses recordings: then recordings are tried.
+const LONGEST_PAUSE_FULL: Duration = Duration::from_secs(60);
+
+/// What was found last.
+#[derive(Debug, Default)]
+pub struct Health {
+    store: Mutex<StoreState>,
+    index: AtomicBool,
+    /// Until new calls are refused; `u64::MAX` where the spool does not grow. Units: s.
+    spool_full_in_s: AtomicU64,
+}
+
+/// What was found of the store last.
+#[derive(Debug, Default)]
+struct StoreState {
+    /// Why it does not work; none: what was tried worked.
+    wrong: Option<String>,
+    tried: bool,
+    credentials: Option<Stamp>,
+    /// When it is tried out next, and the pause after that.
+    again: Option<(Instant, Duration)>,
+}
+
+impl Health {
+    /// Looks once. The store is listed each time, and tried out at the start, when its credentials
+    /// change, after anything failed, and until it works again. True: something that deliveries wait for
+    /// may work again, so they should try.
+    pub async fn look(&self, erasing: &Erasing) -> bool {
+        let index = tokio::time::timeout(PATIENCE, erasing.index.probe()).await;
+        let index = matches!(index, Ok(Ok(())));
+        let had_index = self.index.swap(index, Ordering::Relaxed);
+        metrics::index_up(index);
+        metrics::key_memory_unlocked(locked::usage().unprotected);
+        self.look_at_store(&erasing.store).await || index && !had_index
+    }
+
+    async fn look_at_store(&self, store: &Store) -> bool {
+        let listed = within(PATIENCE, store.probe()).await;
+        let failed = store.trouble.take();
+        let credentials = store.credentials_stamp();
+        let try_out = {
+            let mut state = self.state();
+            let changed = state.credentials != credentials;
+            state.credentials = credentials;
+            let due = state.again.is_none_or(|(at, _)| at <= Instant::now());
+            !state.tried
+                || changed
+                || failed.is_some() && state.wrong.is_none()
+                || state.wrong.is_some() && due
+        };
+        let was_wrong = self.state().wrong.is_some();
+        let try_out = try_out && listed.is_ok();
+        let tried = match listed {
+            Err(why) => Err(why),
+            Ok(()) if try_out => within(TRYING, store.try_out()).await,
+            Ok(()) => self.state().wrong.clone().map_or(Ok(()), Err),
+        };
+        let passes = tried.is_ok();
+        // What was tried is small; a quota may refuse only what is not.
+        let found = tried.and_then(|()| store.trouble.writes_fail().map_or(Ok(()), Err));
+        self.set(found, try_out, if passes { LONGEST_PAUSE_FULL } else { LONGEST_PAUSE });
+        was_wrong && try_out && passes
+    }
+
+    /// What was found; where the store was tried out in vain, it is again after a pause that grows up to
+    /// `longest`. One that does not even list is tried as soon as it does.
+    fn set(&self, found: Result<(), String>, tried: bool, longest: Duration) {
+        let mut state = self.state();
+        state.tried |= tried;
+        match (&found, tried) {
+            (Ok(()), _) => state.again = None,
+            (Err(_), true) => {
+                let pause = state.again.map_or(INTERVAL_WRONG, |(_, pause)| 2 * pause).min(longest);
+                state.again = Some((Instant::now() + pause, pause));
+            }
+            (Err(_), false) => {}
+        }
+        let wrong = found.err();
+        match (&state.wrong, &wrong) {
+            (_, None) if state.wrong.is_some() => tracing::info!("the store works again"),
+            (before, Some(why)) if before.as_ref() != Some(why) => {
+                tracing::error!(why, "the store does not work; recordings wait in the spool");
+            }
+            _ => {}
+        }
+        metrics::store_up(wrong.is_none());
+        state.wrong = wrong;
+    }
+
+    /// How long the spool takes new calls, if it goes on growing.
+    pub fn set_spool_full_in(&self, left: Option<Duration>) {
+        self.spool_full_in_s.store(left.map_or(u64::MAX, |left| left.as_secs()), Ordering::Relaxed);
+    }
+
+    /// What is wrong with the store; empty where nothing is.
+    fn store_detail(&self) -> String {
+        let Some(why) = self.state().wrong.clone() else { return String::new() };
+        let waits = format!("recordings wait in the spool; {why}");
+        match self.spool_full_in_s.load(Ordering::Relaxed) {
+            0 | u64::MAX => waits,
+            left => format!("calls are taken for about {} more minutes; {waits}", left.div_ceil(60)),
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, StoreState> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until the next look.
+    fn interval(&self) -> Duration {
+        let works = self.index.load(Ordering::Relaxed) && self.state().wrong.is_none();
+        if works { INTERVAL } else { INTERVAL_WRONG }
+    }
+
+    /// Looks again and again until it is dropped; the start has looked once. Deliveries that pause after
+    /// a failure try again as soon as that may have an end.
+    pub async fn run(self: Arc<Self>, erasing: Arc<Erasing>, settling: Arc<Settling>) {
+        loop {
+            tokio::time::sleep(self.interval()).await;
+            if self.look(&erasing).await {
+                settling.wake();
+            }
+        }
+    }
+}
+
+async fn within<T>(
+    patience: Duration,
+    asked: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, String> {
+    match tokio::time::timeout(patience, asked).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("the store gave no answer within {} s", patience.as_secs())),
+    }
+}
+
+/// The checks of a running recorder.
+pub struct Checks {
+    /// Store and index.
+    pub health: Arc<Health>,
+    /// The bucket's rules.
+    pub rules: Arc<RulesWatch>,
+    /// The clock.
+    pub time: Arc<TimeKeeper>,
+    /// The spool and the deletion log.
+    pub erasing: Arc<Erasing>,
+    /// Calls that ended and wait.
+    pub settling: Arc<Settling>,
+    /// Set once it shuts down.
+    pub draining: Arc<AtomicBool>,
+}
+
+/// The checks of a recorder that may still be starting.
+#[derive(Default)]
+pub struct Starting(OnceLock<Checks>);
+
+impl Starting {
+    /// It runs: from now on its parts are asked.
+    pub fn started(&self, checks: Checks) {
+        // It starts once.
+        let _ = self.0.set(checks);
+    }
+}
+
+impl Readiness for Starting {
+    fn checks(&self) -> BoxFuture<'_, Vec<Check>> {
+        if let Some(checks) = self.0.get() {
+            return checks.checks();
+        }
+        let detail = "it is reading what the last run left in the spool".to_owned();
+        async move { vec![Check { name: "started", ok: false, optional: false, detail }] }.boxed()
+    }
+}
+
+impl Readiness for Checks {
+    fn checks(&self) -> BoxFuture<'_, Vec<Check>> {
+        let check = |name, ok, optional, wrong: &str| Check {
+            name,
+            ok,
+            optional,
+            detail: if ok { String::new() } else { wrong.to_owned() },
+        };
+        let store = self.health.store_detail();
+        let index = self.health.index.load(Ordering::Relaxed);
+        let rules = self.rules.wrong();
+        let refusal = self.erasing.spool.refuses();
+        let stuck = self.settling.stuck();
+        let stuck_detail = stuck.example.map_or_else(String::new, |(id, why)| {
+            format!("{} calls fail again and again; of {id}: {why}", stuck.calls)
+        });
+        let checks = vec![
+            check(
+                "accepting",
+                !self.draining.load(Ordering::Acquire),
+                false,
+                "the recorder is shutting down",
+            ),
+            check(
+                "spool",
+                refusal.is_none(),
+                false,
+                &refusal.map_or_else(String::new, |refusal| format!("new calls are refused: {refusal}")),
+            ),
+            check("store", store.is_empty(), true, &store),
+            check("index", index, true, "it does not answer; rows wait"),
+            check("delivery", stuck.calls == 0, true, &stuck_detail),
+            check(
+                "deletion_log",
+                self.erasing.custody.in_step(),
+                true,
+                "it is behind what index or store have seen: nothing is served; run `optag replay-deletions`",
+            ),
+            check("bucket_rules", rules.is_empty(), true, &rules),
+            check(
+                "clock",
+                self.time.is_confirmed(),
+                true,
+                "clock jumped, or differs from the time of store or PostgreSQL; see `optag retention confirm-clock`",
+            ),
+            check(
+                "expiry",
+                self.time.withheld() == 0,
+                true,
+                &format!(
+                    "expiry withheld for {} recordings until the clock is confirmed: `optag retention confirm-clock`",
+                    self.time.withheld()
+                ),
+            ),
+        ];
+        async move { checks }.boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::StoreConfig;
+
+    #[tokio::test(start_paused = true)]
+    async fn however_long_the_store_was_away_it_is_seen_within_seconds_that_it_works_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        let store = Store::open(&StoreConfig::Local { dir: path.clone() }).unwrap();
+        let health = Health::default();
+        health.index.store(true, Ordering::Relaxed);
+        health.look_at_store(&store).await;
+        assert_eq!((health.store_detail(), health.interval()), (String::new(), INTERVAL));
+        // It lists and takes nothing; then it does not even list.
+        for in_the_way in [path.join("recordings/probe"), path.clone()] {
+            let _ = std::fs::remove_dir_all(&in_the_way);
+            std::fs::create_dir_all(in_the_way.parent().unwrap()).unwrap();
+            std::fs::write(&in_the_way, "a file in the way").unwrap();
+            store.trouble.note_write(&Err::<(), _>(StoreError::Transient("503".into())));
+            let began = Instant::now();
+            let mut looks = 0;
+            while began.elapsed() < Duration::from_secs(1_800) {
+                assert!(!health.look_at_store(&store).await);
+                looks += 1;
+                tokio::time::advance(health.interval()).await;
+            }
+            assert!(!health.store_detail().is_empty() && looks > 1_000);
+            std::fs::remove_file(&in_the_way).unwrap();
+            std::fs::create_dir_all(&path).unwrap();
+            let mended = Instant::now();
+            while !health.look_at_store(&store).await {
+                tokio::time::advance(health.interval()).await;
+            }
+            assert_eq!(health.store_detail(), "");
+            assert!(mended.elapsed() <= Duration::from_secs(5), "{:?} of simulated time", mended.elapsed());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_recorder_that_is_starting_is_not_ready_and_says_what_it_does() {
+        let checks = Starting::default().checks().await;
+        assert!(checks.len() == 1 && !checks[0].ok && !checks[0].optional);
+        assert!(checks[0].detail.contains("spool"));
+    }
+}

@@ -1,0 +1,351 @@
+//! Starts the recorder.
+//!
+//! Start: health listener → data opened → engine → calls that go on → what else a crash left is settled → tasks →
+//! listeners. The end is in `stopping`.
+
+pub(crate) mod stop;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::app::bucket_watch::{AuditCare, RulesWatch};
+use crate::app::health::{Checks, Health, Starting};
+use crate::app::open::{Access, Opened, open};
+use crate::app::publish::Publisher;
+use crate::app::upgrade::Kept;
+use crate::app::{hardening, sip};
+use crate::config::{Config, StoreConfig};
+use crate::delivery::Delivery;
+use crate::delivery::queue::Settling;
+use crate::delivery::recovery::{Followed, follow_durable, settle_recovered};
+use crate::erasure::sweeper::Sweeper;
+use crate::http::access::Role;
+use crate::http::{ConnectionLimits, Limits, Services, health_router, router, serve};
+use crate::ledger::writer;
+use crate::ledger::writer::Accounts;
+use crate::metrics::exporter::Exporter;
+use crate::recorder::Recorder;
+use crate::recorder::engine_sink::SpoolSink;
+use crate::recorder::pending_answers::EarlyAnswers;
+use crate::recorder::resume::resume;
+use optag_core::clock::Clock;
+use optag_core::limit;
+use optag_media::call::CallSettings;
+use optag_media::call::plan::CaptureSettings;
+use optag_media::engine::{Engine, EngineConfig};
+use optag_media::net::port_pool::PortPool;
+use optag_media::opus::encoder::OpusSettings;
+use optag_sip::sip::sockets::bind_stream;
+use optag_sip::siprec::service::{Bound, SipServer};
+
+/// Under which name the lock of the data directory is handed over.
+const DATA_LOCK: &str = "lock of the data directory";
+/// What the pages of health and metrics may take: whoever watches is answered whatever the API has to do.
+const HEALTH: ConnectionLimits = ConnectionLimits {
+    connections: 128,
+    per_address: 128,
+    header_timeout: Duration::from_secs(5),
+    write_timeout: Duration::from_secs(5),
+};
+/// How long the start waits for index and store to tell what they saw of the deletion log.
+const COMPARE: Duration = Duration::from_secs(10);
+
+/// A running recorder.
+pub struct Running {
+    /// Where the API listens.
+    pub api: SocketAddr,
+    /// Where metrics and health listen.
+    pub metrics: SocketAddr,
+    /// An admin token, if this start made one.
+    pub new_admin_token: Option<String>,
+    /// Where SIP is listened to.
+    pub sip: Bound,
+    sip_server: Option<SipServer>,
+    engine: Engine,
+    opened: Opened,
+    draining: Arc<AtomicBool>,
+    /// Where the spool's events go, and with them whoever waits until they were followed.
+    follow: std::sync::mpsc::Sender<Followed>,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    listeners: JoinSet<()>,
+    /// Copies of the listening sockets, for a program that takes our place.
+    sockets: Kept,
+}
+
+impl Running {
+    /// Starts on the configuration's data, with what an earlier program left open.
+    ///
+    /// Errors: the first part that does not start, and why.
+    pub async fn start(config: Arc<Config>, mut kept: Kept) -> anyhow::Result<Self> {
+        hardening::raise_open_files();
+        let exporter = Exporter::install().map_err(|error| anyhow::anyhow!("metrics: {error}"))?;
+        let connections = ConnectionLimits {
+            connections: config.api.max_connections,
+            per_address: config.api.max_connections_per_address,
+            header_timeout: config.api.header_timeout,
+            write_timeout: config.api.write_timeout,
+        };
+        let (stop, _) = watch::channel(false);
+        let mut listeners = JoinSet::new();
+        let mut sockets = Kept::default();
+        let mut listen =
+            |kept: &mut Kept, sockets: &mut Kept, what: &str, address: SocketAddr, (router, limits)| {
+                let name = format!("{what} {address}");
+                let bound = kept.take(&name).map_or_else(|| bind_stream(address), Ok);
+                let listener = bound.with_context(|| format!("cannot listen on {address}"))?;
+                sockets.keep(name, listener.try_clone()?);
+                let listener = TcpListener::from_std(listener)?;
+                let bound = listener.local_addr()?;
+                let mut stopping = stop.subscribe();
+                listeners.spawn(serve(listener, router, limits, async move {
+                    let _ = stopping.wait_for(|stop| *stop).await;
+                }));
+                anyhow::Ok(bound)
+            };
+        // Health first: reading what an outage of the store left may take a while.
+        let readiness = Arc::new(Starting::default());
+        let health_pages = health_router(readiness.clone(), exporter.clone());
+        let metrics =
+            listen(&mut kept, &mut sockets, "metrics", config.metrics_listen, (health_pages, HEALTH))?;
+        let (follow, events) = std::sync::mpsc::channel();
+        let durable = follow.clone();
+        let inherited = kept.take(DATA_LOCK);
+        let follow_one = move |event| drop(durable.send(Followed::Event(Box::new(event))));
+        let opened = match open(Arc::clone(&config), inherited, follow_one).await? {
+            Access::Opened(opened) => *opened,
+            Access::InUse(error) => return Err(error.into()),
+        };
+        sockets.keep(DATA_LOCK.into(), opened.lock.for_successor()?);
+        let new_admin_token = opened.tokens.create_admin_if_none(opened.clock.wall())?;
+        // First of all: every moment until here is missing in the calls that go on.
+        let engine = start_engine(&opened)?;
+        let ports = PortPool::new(
+            config.rtp.listen_ip,
+            config.rtp.port_min,
+            config.rtp.port_max,
+            config.rtp.socket_buffer_bytes,
+        );
+        let resumed = resume(&opened, &engine, &ports, std::mem::take(&mut kept.rtp)).await;
+        check_store(&opened).await?;
+        compare_deletions(&opened).await;
+        settle_recovered(&opened, &resumed).await?;
+        follow_durable(events, &opened);
+        let draining = Arc::new(AtomicBool::new(false));
+        let pseudonyms = writer::pseudonyms(&config.data_dir, &config.country_code)?;
+        let (accounts, keep_accounts) = Accounts::new(opened.erasing.index.clone(), pseudonyms);
+        let early = EarlyAnswers::open(
+            config.data_dir.join("early-answers"),
+            config.early_answers,
+            writer::pseudonyms(&config.data_dir, &config.country_code)?,
+            opened.clock.wall(),
+        )
+        .context("the file of early answers")?;
+        let recorder = Arc::new(Recorder {
+            early,
+            accounts: accounts.clone(),
+            config: Arc::clone(&config),
+            clock: Arc::clone(&opened.clock),
+            engine: engine.clone(),
+            spool: opened.erasing.spool.clone(),
+            ports: ports.clone(),
+            registry: Arc::clone(&opened.registry),
+            erasing: Arc::clone(&opened.erasing),
+            draining: Arc::clone(&draining),
+            joining: Default::default(),
+            answering: Default::default(),
+        });
+        recorder.answer_resumed(&resumed.calls).await;
+        let health = Arc::new(Health::default());
+        health.look(&opened.erasing).await;
+        let manage = matches!(&config.store, StoreConfig::S3(s3) if s3.manage_lifecycle);
+        let rules =
+            Arc::new(RulesWatch::new(Arc::clone(&opened.erasing), manage, config.longest_kept_days()));
+        let mut tasks = start_tasks(&opened, &engine, &ports, &health, &rules, exporter);
+
+        tasks.spawn(keep_accounts);
+        let sip_server = sip::start(
+            &config,
+            recorder.clone(),
+            Arc::clone(&opened.clock),
+            accounts.sink(),
+            resumed.sessions,
+            (&mut kept, &mut sockets),
+        )?;
+        if let Some(server) = &sip_server {
+            tasks.spawn(sip::publish(server.stats_stream(), server.dropped_messages()));
+        }
+        let sip = sip_server.as_ref().map(|server| server.bound().clone()).unwrap_or_default();
+        let services = Services {
+            feed: recorder,
+            library: opened.library(),
+            audit: opened.trail(),
+            steward: opened.steward(),
+            tokens: Arc::clone(&opened.tokens),
+            clock: Arc::clone(&opened.clock),
+            links: opened.links(),
+            owner: Arc::new(opened.config.disclosure.clone()),
+            learn_rtp_source: opened.config.api.learn_rtp_source,
+        };
+        let limits = Limits {
+            requests: config.api.max_requests,
+            timeout: config.api.request_timeout,
+            proxies: Arc::new(config.api.trusted_proxies.clone()),
+        };
+        let checks = Checks {
+            health,
+            rules,
+            time: Arc::clone(&opened.time),
+            erasing: Arc::clone(&opened.erasing),
+            settling: Arc::clone(&opened.settling),
+            draining: Arc::clone(&draining),
+        };
+        let pages = router(services, limits).merge(crate::console::router());
+        let api = listen(&mut kept, &mut sockets, "api", config.api.listen, (pages, connections))?;
+        readiness.started(checks);
+        Ok(Self {
+            api,
+            metrics,
+            new_admin_token,
+            sip,
+            sip_server,
+            engine,
+            opened,
+            draining,
+            follow,
+            stop,
+            tasks,
+            listeners,
+            sockets,
+        })
+    }
+
+    /// The master key's file, if this start made it.
+    pub fn new_master_key(&self) -> Option<&std::path::Path> {
+        self.opened.new_master_key.as_deref()
+    }
+
+    /// An admin token of this name; an older one of the same name becomes worthless.
+    ///
+    /// Errors: the tokens' file cannot be written.
+    pub fn fresh_token(&self, name: &str) -> anyhow::Result<String> {
+        let tokens = &self.opened.tokens;
+        if tokens.list()?.iter().any(|token| token.name == name) {
+            tokens.revoke(name)?;
+        }
+        Ok(tokens.create(name, Role::Admin, self.opened.clock.wall())?)
+    }
+}
+
+/// A store that would keep recordings too long is refused; one that is away is not.
+async fn check_store(opened: &Opened) -> anyhow::Result<()> {
+    let Some(admin) = opened.erasing.store.admin() else { return Ok(()) };
+    match admin.refuse_long_lock(limit::RETENTION_DAYS).await {
+        Err(error @ optag_storage::store::StoreError::Config(_)) => Err(error.into()),
+        Err(error) => {
+            tracing::warn!(%error, "the store does not answer yet; recordings will wait in the spool");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Whether the deletion log is the one that index and store saw. Where it is not, calls are
+/// recorded and nothing else: their audio waits in the spool.
+async fn compare_deletions(opened: &Opened) {
+    let compared = tokio::time::timeout(COMPARE, opened.erasing.compare_heads()).await;
+    match compared.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer"))) {
+        Ok(compared) if !opened.erasing.custody.in_step() => {
+            tracing::error!(
+                ?compared,
+                "the deletion log has forgotten erasures; run `optag replay-deletions`"
+            );
+        }
+        Ok(_) => {}
+        // The sweeper asks again before it writes a copy.
+        Err(error) => tracing::warn!(%error, "the deletion log could not be compared with its copy yet"),
+    }
+}
+
+fn start_engine(opened: &Opened) -> anyhow::Result<Engine> {
+    let config = &opened.config;
+    let sink = SpoolSink {
+        spool: opened.erasing.spool.clone(),
+        registry: Arc::clone(&opened.registry),
+        settling: Arc::clone(&opened.settling),
+    };
+    let engine = EngineConfig {
+        workers: config.engine.workers,
+        tick: config.engine.tick,
+        max_calls: usize::from(config.rtp.port_max - config.rtp.port_min).div_ceil(2),
+        call: CallSettings {
+            capture: CaptureSettings {
+                reorder: config.rtp.reorder,
+                opus: OpusSettings {
+                    bitrate_bps: config.engine.opus_bitrate_bps,
+                    wideband_bitrate_bps: config.engine.opus_wideband_bitrate_bps,
+                    complexity: config.engine.opus_complexity,
+                    saves_background: config.engine.saves_background,
+                },
+                pass_through_max_bps: config.engine.opus_pass_through_max_bps,
+            },
+            tones: config.tones,
+            rtp_timeout: config.rtp.timeout,
+            reports: config.rtp.rtcp_reports,
+        },
+        adaptive_complexity: config.engine.adaptive_complexity,
+    };
+    Ok(Engine::start(engine, Arc::clone(&opened.clock), Box::new(sink))?)
+}
+
+fn start_tasks(
+    opened: &Opened,
+    engine: &Engine,
+    ports: &PortPool,
+    health: &Arc<Health>,
+    rules: &Arc<RulesWatch>,
+    exporter: Exporter,
+) -> JoinSet<()> {
+    let config = &opened.config;
+    let mut tasks = JoinSet::new();
+    Delivery::new(Arc::<Settling>::clone(&opened.settling), Arc::clone(&opened.erasing)).start(&mut tasks);
+    let publisher = Publisher {
+        engine: engine.clone(),
+        spool: opened.erasing.spool.clone(),
+        spool_limit_bytes: config.spool.max_bytes,
+        registry: Arc::clone(&opened.registry),
+        settling: Arc::clone(&opened.settling),
+        ports: ports.clone(),
+        clock: Arc::<dyn Clock>::clone(&opened.clock),
+        health: Arc::clone(health),
+        exporter,
+    };
+    tasks.spawn(publisher.run());
+    let settling = Arc::<Settling>::clone(&opened.settling);
+    tasks.spawn(Arc::clone(health).run(Arc::clone(&opened.erasing), settling));
+    let sweeper = Sweeper {
+        erasing: Arc::clone(&opened.erasing),
+        time: Arc::clone(&opened.time),
+        interval: config.sweep_interval,
+        limits: config.sweep_limits,
+        rounds: Default::default(),
+    };
+    tasks.spawn(sweeper.run());
+    tasks.spawn(Arc::clone(rules).run());
+    let care = AuditCare {
+        erasing: Arc::clone(&opened.erasing),
+        audit: opened.audit.clone(),
+        interval: config.audit.checkpoint_interval,
+        keep_days: config.audit.keep_days,
+        dir: config.audit.anchor_dir.clone(),
+    };
+    tasks.spawn(care.run());
+    tasks
+}

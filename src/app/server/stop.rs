@@ -1,0 +1,181 @@
+//! Ends a running recorder: for good, or for another program to go on.
+//!
+//! For good: no new calls → the engine ends its calls and hands over what it heard → the spool durable → the
+//! ends in the settling queue → deliveries → listeners closed → the audit's end signed. All of it together
+//! has what `shutdown.drain_limit_s` says, or until someone is in a hurry; what must not be lost, and what
+//! takes a moment, gets that much more where the deliveries took it all. What is not delivered by then
+//! waits in the spool.
+
+use std::future::Future;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
+use tokio::time::Instant;
+
+use crate::app::server::Running;
+use crate::app::upgrade::Kept;
+use crate::delivery::queue::Unsettled;
+use crate::delivery::recovery::Followed;
+use crate::metrics;
+use crate::recorder::durable::durable;
+use optag_sip::siprec::service::Ending;
+
+/// How long the spool may take at the least to make the last audio durable, whatever the limit.
+const LAST_WRITES: Duration = Duration::from_secs(10);
+/// What is left for open requests, and for signing the audit's end, where the limit is used up.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
+/// How long open requests, and outcomes of calls without records, get before another program takes
+/// over.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// Ready once someone wants the end at once.
+type Hurry = Shared<BoxFuture<'static, ()>>;
+
+/// The one limit of a stop, from its beginning.
+#[derive(Clone, Copy, Debug)]
+struct Budget(Instant);
+
+impl Budget {
+    fn new(limit: Duration) -> Self {
+        Self(Instant::now() + limit)
+    }
+
+    /// What is left of it, and `least` where that is more.
+    fn left(self, least: Duration) -> Duration {
+        self.0.saturating_duration_since(Instant::now()).max(least)
+    }
+}
+
+impl Running {
+    /// Stops as it is, for another program to go on: calls and sessions are saved, sockets stay
+    /// open. The engine is the last to stop, as packets wait in the kernel from then on.
+    ///
+    /// Errors: the spool did not take the last audio.
+    pub async fn hand_over(mut self) -> anyhow::Result<Kept> {
+        self.draining.store(true, Ordering::Release);
+        let _ = self.stop.send(true);
+        let answered = async { while self.listeners.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_ANSWERS, answered).await.is_err() {
+            self.listeners.shutdown().await;
+        }
+        if let Some(server) = self.sip_server.take() {
+            server.stop(Ending::Leave).await;
+        }
+        // The spool keeps everything else for the next program.
+        let settling = &self.opened.settling;
+        settling.hurry();
+        let _ = tokio::time::timeout(LAST_ANSWERS, settling.until(|left| left.unspooled == 0)).await;
+        self.tasks.shutdown().await;
+        let engine = self.engine.clone();
+        self.sockets.rtp = tokio::task::spawn_blocking(move || engine.leave()).await?.into_iter().collect();
+        let spool = self.opened.erasing.spool.clone();
+        if !tokio::time::timeout(LAST_WRITES, durable(&spool)).await.unwrap_or(false) {
+            anyhow::bail!("the spool did not take the last audio");
+        }
+        let outcomes = self.opened.settling.unsettled().unspooled;
+        if outcomes > 0 {
+            tracing::warn!(
+                outcomes,
+                "outcomes of calls without a recording are not in the index, and are lost"
+            );
+        }
+        tokio::task::spawn_blocking(move || spool.close()).await?;
+        Ok(self.sockets)
+    }
+
+    /// Drains and stops. Once `hurry` is ready, nothing more is waited for that the next start can
+    /// do as well.
+    ///
+    /// Errors: a part did not end as it should; what was acknowledged is durable all the same.
+    pub async fn stop(mut self, hurry: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+        let hurry = hurry.boxed().shared();
+        let budget = Budget::new(self.opened.config.drain_limit);
+        self.draining.store(true, Ordering::Release);
+        if let Some(server) = self.sip_server.take() {
+            server.stop(Ending::Bye).await;
+        }
+        let engine = self.engine.clone();
+        tokio::task::spawn_blocking(move || engine.shutdown()).await?;
+        let spool = self.opened.erasing.spool.clone();
+        if !tokio::time::timeout(budget.left(LAST_WRITES), durable(&spool)).await.unwrap_or(false) {
+            anyhow::bail!("the spool did not take the last audio");
+        }
+        Box::pin(self.settle(&hurry, budget)).await;
+        self.tasks.shutdown().await;
+        let _ = self.stop.send(true);
+        let closed = async { while self.listeners.join_next().await.is_some() {} };
+        let closed = tokio::time::timeout(budget.left(LAST_MOMENT), closed);
+        if !matches!(unless_hurried(&hurry, closed).await, Some(Ok(()))) {
+            tracing::warn!("connections were closed before their requests ended");
+            self.listeners.shutdown().await;
+        }
+        let (erasing, config) = (&self.opened.erasing, &self.opened.config);
+        let (now, dir) = (erasing.clock.wall(), config.audit.anchor_dir.as_deref());
+        let signing = Box::pin(erasing.anchor_audit(&self.opened.audit, now, dir));
+        let signed = unless_hurried(&hurry, tokio::time::timeout(budget.left(LAST_MOMENT), signing)).await;
+        if !matches!(signed, Some(Ok(Ok(())))) {
+            tracing::warn!("the end of the audit is not signed; the next start signs it");
+        }
+        tokio::task::spawn_blocking(move || spool.close()).await?;
+        Ok(())
+    }
+
+    /// Gives ended calls their time, and says what is left. Everything that ended is durable.
+    async fn settle(&self, hurry: &Hurry, budget: Budget) {
+        let settling = &self.opened.settling;
+        // The spool told of the ends before it answered; here they are in the queue as well.
+        let (done, followed) = tokio::sync::oneshot::channel();
+        if self.follow.send(Followed::Barrier(done)).is_ok() {
+            let _ = followed.await;
+        }
+        settling.hurry();
+        let ended = settling.len();
+        let limit = budget.left(Duration::ZERO);
+        tracing::info!(
+            calls = ended,
+            limit_s = limit.as_secs(),
+            "every call has ended; ended calls are delivered"
+        );
+        let settled = settling.until(|left| left == Unsettled::default());
+        let waited = unless_hurried(hurry, tokio::time::timeout(limit, settled)).await;
+        let left = settling.unsettled();
+        metrics::unsettled_calls(left.spooled, left.unspooled);
+        if left == Unsettled::default() {
+            tracing::info!(calls = ended, "every ended call was delivered");
+            return;
+        }
+        tracing::warn!(
+            waiting = left.spooled,
+            outcomes_lost = left.unspooled,
+            interrupted = waited.is_none(),
+            "drain incomplete: undelivered calls stay in the spool, and the next start delivers them"
+        );
+    }
+}
+
+/// What `work` gives; `None` where someone was in a hurry first.
+async fn unless_hurried<T>(hurry: &Hurry, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = hurry.clone() => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn every_step_of_a_stop_counts_against_one_limit() {
+        let budget = Budget::new(Duration::from_secs(30));
+        assert_eq!(budget.left(LAST_WRITES).as_secs(), 30);
+        tokio::time::advance(Duration::from_secs(25)).await;
+        assert_eq!(budget.left(Duration::ZERO).as_secs(), 5);
+        assert_eq!(budget.left(LAST_WRITES), LAST_WRITES, "what was heard is made durable all the same");
+        tokio::time::advance(Duration::from_secs(25)).await;
+        assert_eq!((budget.left(Duration::ZERO), budget.left(LAST_MOMENT)), (Duration::ZERO, LAST_MOMENT));
+    }
+}

@@ -1,0 +1,524 @@
+//! Settles calls that ended: recordings go to the store, then into the index, then the spool
+//! lets go; of the others only the outcome is written down. Tries for ever, with growing pauses;
+//! how many at a time follows what the store bears. While the index is away, recordings go on to
+//! the store, and only their rows wait.
+
+pub mod backoff;
+pub mod imports;
+pub mod queue;
+pub mod recording_lock;
+pub mod recovery;
+pub mod spool_forecast;
+pub mod upload_limit;
+
+#[cfg(test)]
+mod outage_tests;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::task::JoinSet;
+
+use crate::delivery::backoff::Backoff;
+use crate::delivery::queue::{Closing, Settling, Unsettled};
+use crate::delivery::upload_limit::Pace;
+use crate::erasure::service::Erasing;
+use crate::erasure::steps::EraseError;
+use crate::index::{CallRow, IndexError};
+use crate::metrics;
+use crate::recorder::durable::destroy_key;
+use optag_core::call::Outcome;
+use optag_core::call::outcome::LossCause;
+use optag_core::id::CallId;
+use optag_storage::archive::assemble::AssembleError;
+use optag_storage::archive::deliver::{DeliverError, Deliverer, Records, Source, UploadNotes};
+use optag_storage::archive::manifest::Manifest;
+use optag_storage::archive::vault::VaultError;
+use optag_storage::spool::{Spool, SpoolError};
+use optag_storage::store::StoreError;
+use optag_storage::store::remains::StoredObject;
+
+/// Deliveries at a time where the store bears it; [`Deliverer`] bounds their memory.
+const MOST: usize = 6;
+
+/// How long the index may take to note that an upload begins.
+const NOTING: Duration = Duration::from_secs(5);
+
+/// Why a call is not settled yet.
+#[derive(Debug, thiserror::Error)]
+enum SettleError {
+    #[error(transparent)]
+    Deliver(#[from] DeliverError),
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    #[error(transparent)]
+    Erase(#[from] EraseError),
+    #[error("the deletion log has forgotten erasures: what it forgot must not be delivered again")]
+    OutOfStep,
+    #[error("processing its records failed")]
+    Fault,
+    #[error("a task failed: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+impl SettleError {
+    /// Whether trying again is no use: the records themselves are no good.
+    fn is_final(&self) -> bool {
+        matches!(self, Self::Deliver(DeliverError::Assemble(error)) if !matches!(error, AssembleError::Io(_)))
+    }
+
+    /// Whether the store is what failed.
+    fn is_the_store(&self) -> bool {
+        matches!(self, Self::Deliver(DeliverError::Store(_) | DeliverError::Vault(VaultError::Store(_))))
+    }
+}
+
+/// Settles calls.
+pub struct Delivery {
+    settling: Arc<Settling>,
+    erasing: Arc<Erasing>,
+    deliverer: Deliverer,
+    pace: Pace,
+}
+
+impl Delivery {
+    /// What settles `settling`'s calls.
+    pub fn new(settling: Arc<Settling>, erasing: Arc<Erasing>) -> Self {
+        let notes = Arc::new(Notes(Arc::clone(&erasing)));
+        let deliverer = Deliverer::new(erasing.vault.clone()).noting(notes);
+        Self { settling, erasing, deliverer, pace: Pace::new(MOST) }
+    }
+
+    /// Starts as many workers as there may be deliveries; they end when `tasks` does.
+    pub fn start(self, tasks: &mut JoinSet<()>) {
+        let delivery = Arc::new(self);
+        for _ in 0..MOST {
+            let delivery = Arc::clone(&delivery);
+            tasks.spawn(async move { delivery.work().await });
+        }
+    }
+
+    /// Settles every call that waits, however long it takes.
+    pub async fn until_settled(self) {
+        let settling = Arc::clone(&self.settling);
+        let mut tasks = JoinSet::new();
+        self.start(&mut tasks);
+        settling.until(|left| left == Unsettled::default()).await;
+        tasks.shutdown().await;
+    }
+
+    /// One worker: settles calls one after the other.
+    async fn work(&self) {
+        let mut backoff = Backoff::default();
+        loop {
+            let turn = self.pace.turn().await;
+            let closing = self.settling.next().await;
+            let id = closing.id;
+            // A recording that makes its processing fail costs no worker: it waits in the spool.
+            let settled = AssertUnwindSafe(self.settle(&closing)).catch_unwind().await;
+            match settled.unwrap_or(Err(SettleError::Fault)) {
+                Ok(()) => {
+                    self.settling.done(id);
+                    turn.went_well();
+                    backoff.reset();
+                }
+                Err(error) if error.is_final() => {
+                    tracing::error!(call = %id, %error, "a recording is lost: its records are unreadable");
+                    let lost = Outcome::Lost(LossCause::Damaged);
+                    metrics::call_ended(lost);
+                    let written = self.put_outcome(&closing, lost).await;
+                    // The records stay in the spool for whoever can mend them, until their time is up.
+                    if written.is_ok() { self.settling.done(id) } else { self.settling.retry(id) }
+                }
+                Err(error) => {
+                    metrics::upload_failed();
+                    tracing::warn!(call = %id, %error, "a call is not settled yet");
+                    self.settling.note_failed(id, error.to_string());
+                    if error.is_the_store() {
+                        turn.went_badly();
+                    } else {
+                        drop(turn);
+                    }
+                    self.settling.retry(id);
+                    self.settling.pause(backoff.next(random())).await;
+                }
+            }
+        }
+    }
+
+    async fn settle(&self, closing: &Closing) -> Result<(), SettleError> {
+        let (id, erasing) = (closing.id, &self.erasing);
+        let _turn = erasing.turns.lock(id).await;
+        if !erasing.custody.in_step() {
+            return Err(SettleError::OutOfStep);
+        }
+        if closing.ended.outcome.is_recorded() && !erasing.log.is_erased(id) {
+            let manifest = match self.settling.delivered(id) {
+                Some(manifest) => manifest,
+                None => {
+                    let manifest = Arc::new(self.deliver(id).await?);
+                    self.settling.note_delivered(&manifest);
+                    manifest
+                }
+            };
+            erasing.index.put_delivered(id, &manifest.stored).await?;
+            erasing.index.put_recording(&manifest).await?;
+        }
+        // A yes that was taken back after the call's end: nothing else is said of the call.
+        let outcome = if erasing.was_withdrawn(id)? { Outcome::Withdrawn } else { closing.ended.outcome };
+        self.put_outcome(closing, outcome).await?;
+        if closing.spooled {
+            destroy_key(&erasing.spool, id).await?;
+        }
+        Ok(())
+    }
+
+    /// Brings a recording to the store. What the index needs of its manifest comes back.
+    async fn deliver(&self, id: CallId) -> Result<Manifest, SettleError> {
+        let started = Instant::now();
+        let source = source(&self.erasing.spool, id)?;
+        let mut manifest = Box::pin(self.deliverer.deliver(&source)).await.inspect_err(|error| {
+            // Nothing is overwritten: a person must look.
+            if matches!(error, DeliverError::Store(StoreError::Conflict)) {
+                tracing::error!(call = %id, "the store has another object under this recording's name");
+            }
+        })?;
+        metrics::stored(manifest.audio_bytes, started.elapsed());
+        manifest.verdicts.iter().for_each(|&verdict| metrics::stream_judged(verdict));
+        // The waveform is the bulk of it, and may wait long for the index.
+        manifest.peaks_100ms = Vec::new();
+        manifest.gaps = Vec::new();
+        Ok(manifest)
+    }
+
+    /// Settles one call, or fails the test.
+    #[cfg(test)]
+    pub(crate) async fn settle_now(&self, closing: &Closing) {
+        self.settle(closing).await.unwrap();
+    }
+
+    async fn put_outcome(&self, closing: &Closing, outcome: Outcome) -> Result<(), SettleError> {
+        let row = CallRow {
+            id: closing.id,
+            department: closing.department.clone(),
+            ended_at: closing.ended.at,
+            outcome,
+        };
+        Ok(self.erasing.index.put_call(&row).await?)
+    }
+}
+
+/// Uploads in parts, noted in the index.
+pub struct Notes(pub Arc<Erasing>);
+
+impl UploadNotes for Notes {
+    fn begun(&self, id: CallId, name: String, upload: String) -> BoxFuture<'_, ()> {
+        async move {
+            let place = self.0.store.place();
+            let object = StoredObject { name, version: None, upload: Some(upload) };
+            let noted = tokio::time::timeout(NOTING, self.0.index.note_upload(id, &place, object)).await;
+            if !matches!(noted, Ok(Ok(()))) {
+                // Recordings go on to the store while the index is away.
+                tracing::warn!(call = %id, "an upload begins that the index could not note");
+            }
+        }
+        .boxed()
+    }
+}
+
+/// A recording in the spool. What is damaged is missing: the recording is made of the rest, and
+/// says so.
+///
+/// Errors: the spool has no such call.
+pub fn source(spool: &Spool, id: CallId) -> Result<Source, SpoolError> {
+    let secret = spool.derive(id, b"stored objects")?;
+    let spool = spool.clone();
+    let records = move || {
+        let reader = spool.read(id).map_err(|error| AssembleError::Io(error.to_string()))?;
+        let joined = reader.joined_streams();
+        let bodies = reader.filter_map(|body| match body {
+            Ok(body) => Some(Ok(body)),
+            Err(error) if error.is_damage() => None,
+            Err(error) => Some(Err(AssembleError::Io(error.to_string()))),
+        });
+        Ok(Records::new(joined, bodies))
+    };
+    Ok(Source { records: Arc::new(records), secret })
+}
+
+fn random() -> u32 {
+    let mut bytes = [0; 4];
+    // Without randomness the pauses are only less spread.
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    u32::from_le_bytes(bytes)
+}
+
+#[cfg(test)]
+pub(crate) use tests::recorded_at;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    use optag_core::call::{
+        CallFacts, ConsentHow, ConsentRecord, ConsentState, Evidence, StreamFacts, StreamRole,
+    };
+    use optag_core::clock::WallTime;
+    use optag_core::id::CallId;
+
+    use crate::erasure::deletion_log::Cause;
+    use optag_media::fact::{Ended, EndedBy, MediaBlock};
+    use optag_media::opus::encoder::silence_packet;
+
+    use optag_storage::spool::record::{Body, SpoolRecord};
+
+    async fn erasing(dir: &Path) -> Arc<Erasing> {
+        Arc::new(crate::erasure::anchor::tests::erasing(dir).await)
+    }
+
+    async fn settle(closing: &Closing, erasing: &Arc<Erasing>) -> Result<(), SettleError> {
+        Delivery::new(Arc::default(), Arc::clone(erasing)).settle(closing).await
+    }
+
+    /// A recorded call of 100 ms in the spool.
+    pub(crate) async fn recorded(erasing: &Erasing) -> Closing {
+        recorded_at(erasing, WallTime::from_unix_micros(1_700_000_000_000_000)).await
+    }
+
+    /// The same of another time.
+    pub(crate) async fn recorded_at(erasing: &Erasing, started_at: WallTime) -> Closing {
+        let id = CallId::new_at(started_at);
+        let facts = CallFacts {
+            id,
+            department: "demo".into(),
+            started_at,
+            retention_days: 90,
+            caller_number: "12345678".to_owned().into(),
+            called_number: "70101010".to_owned().into(),
+            caller_name: None,
+            external_id: None,
+            streams: vec![StreamFacts { label: "a".into(), role: StreamRole::Mixed }],
+            context: Default::default(),
+        };
+        let granted = ConsentRecord {
+            state: ConsentState::Granted,
+            how: ConsentHow::Key,
+            at: started_at,
+            prompt_version: None,
+            evidence: Evidence::Clock,
+            terms: None,
+        };
+        let packet = silence_packet();
+        let block = MediaBlock {
+            first_frame: 0,
+            streams: 1,
+            lengths: vec![packet.len() as u16; 5],
+            peaks: vec![0; 5],
+            bytes: packet.repeat(5),
+        };
+        let ended = Ended {
+            at: started_at,
+            by: EndedBy::Feed,
+            outcome: Outcome::Recorded,
+            frames: 5,
+            streams: vec![],
+        };
+        let bodies =
+            [Body::Opened(facts), Body::Consent(granted), Body::Media(block), Body::Closed(ended.clone())];
+        let batch = bodies.into_iter().map(|body| SpoolRecord { call: id, body }).collect();
+        erasing.spool.append(batch).unwrap();
+        assert!(crate::recorder::durable::durable(&erasing.spool).await);
+        Closing { id, department: "demo".into(), ended, spooled: true }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn invariant_04_the_spool_lets_go_only_of_what_the_store_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let erasing = erasing(dir.path()).await;
+        let closing = recorded(&erasing).await;
+        // The store's directory is gone and cannot be made again: a file is in its place.
+        std::fs::remove_dir_all(dir.path().join("store")).unwrap();
+        std::fs::write(dir.path().join("store"), b"in the way").unwrap();
+        for _ in 0..3 {
+            assert!(settle(&closing, &erasing).await.is_err());
+            assert_eq!(erasing.spool.calls(), [closing.id]);
+            assert!(erasing.index.get(closing.id).await.unwrap().is_none(), "a row without its object");
+        }
+        std::fs::remove_file(dir.path().join("store")).unwrap();
+        std::fs::create_dir(dir.path().join("store")).unwrap();
+        settle(&closing, &erasing).await.unwrap();
+        assert!(erasing.spool.calls().is_empty());
+        assert!(erasing.index.get(closing.id).await.unwrap().is_some());
+    }
+
+    /// Two nodes of one master key on one store that has copies of their keys.
+    async fn two_nodes(dir: &Path) -> [Arc<Erasing>; 2] {
+        let store = crate::config::StoreConfig::Local { dir: dir.join("shared") };
+        let store = optag_storage::store::Store::open(&store).unwrap();
+        let mut nodes = Vec::new();
+        for name in ["a", "b"] {
+            std::fs::create_dir(dir.join(name)).unwrap();
+            let mut node = crate::erasure::anchor::tests::erasing(&dir.join(name)).await;
+            let keys = Arc::clone(node.vault.keys());
+            let escrow = optag_storage::archive::vault::Escrow { recipient: None, dir: None };
+            node.vault = optag_storage::archive::vault::Vault::new(store.clone(), keys, true, Some(escrow));
+            node.store = store.clone();
+            nodes.push(Arc::new(node));
+        }
+        nodes.try_into().unwrap_or_else(|_| unreachable!())
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_node_that_played_anothers_recording_of_the_day_still_delivers_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let [one, two] = two_nodes(dir.path()).await;
+        let theirs = recorded(&one).await;
+        settle(&theirs, &one).await.unwrap();
+        // Before its own first delivery of that day.
+        two.vault.manifest(theirs.id).await.unwrap();
+        let own = recorded(&two).await;
+        settle(&own, &two).await.unwrap();
+        assert!(two.spool.calls().is_empty());
+        for node in [&one, &two] {
+            for id in [theirs.id, own.id] {
+                assert_eq!(node.vault.manifest(id).await.unwrap().id(), id);
+            }
+        }
+        let sealed_for: std::collections::HashSet<_> = [&one, &two]
+            .iter()
+            .flat_map(|node| node.vault.keys().list().unwrap())
+            .filter(|key| key.is_own())
+            .map(|key| key.name())
+            .collect();
+        assert_eq!(sealed_for.len(), 2, "each seals with a key of its own");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_delivery_that_lost_its_row_is_done_again_with_the_same_objects() {
+        let dir = tempfile::tempdir().unwrap();
+        let erasing = erasing(dir.path()).await;
+        let closing = recorded(&erasing).await;
+        let first = Deliverer::new(erasing.vault.clone());
+        let manifest = first.deliver(&source(&erasing.spool, closing.id).unwrap()).await.unwrap();
+        // Here the process died: objects stored, no row, spool not released.
+        settle(&closing, &erasing).await.unwrap();
+        let row = erasing.index.get(closing.id).await.unwrap().unwrap();
+        assert_eq!(row.object_sha256, manifest.audio_sha256);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_records_of_a_short_recording_are_read_once() {
+        use std::sync::atomic::{AtomicU32, Ordering};
+
+        let dir = tempfile::tempdir().unwrap();
+        let erasing = erasing(dir.path()).await;
+        let closing = recorded(&erasing).await;
+        let Source { records, secret } = source(&erasing.spool, closing.id).unwrap();
+        let opened = Arc::new(AtomicU32::new(0));
+        let counted = {
+            let opened = Arc::clone(&opened);
+            move || {
+                opened.fetch_add(1, Ordering::Relaxed);
+                records()
+            }
+        };
+        let source = Source { records: Arc::new(counted), secret };
+        let manifest = Deliverer::new(erasing.vault.clone()).deliver(&source).await.unwrap();
+        assert_eq!(opened.load(Ordering::Relaxed), 1);
+        assert_eq!(erasing.vault.manifest(closing.id).await.unwrap().audio_sha256, manifest.audio_sha256);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn while_the_index_is_locked_recordings_reach_the_store_and_their_rows_follow() {
+        use sqlx::{ConnectOptions, Connection};
+
+        let dir = tempfile::tempdir().unwrap();
+        let erasing = erasing(dir.path()).await;
+        let closing = recorded(&erasing).await;
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.path().join("index.sqlite"));
+        let mut other = options.connect().await.unwrap();
+        let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        let settling = Arc::<Settling>::default();
+        let delivery = Delivery::new(Arc::clone(&settling), Arc::clone(&erasing));
+        let waits = delivery.settle(&closing).await;
+        assert!(matches!(waits, Err(SettleError::Index(_))), "{waits:?}");
+        assert!(erasing.index.probe().await.is_err());
+        // In the store, and in the spool until its row is written.
+        assert_eq!(erasing.vault.manifest(closing.id).await.unwrap().id(), closing.id);
+        assert_eq!(erasing.spool.calls(), [closing.id]);
+        assert!(settling.delivered(closing.id).is_some());
+        lock.rollback().await.unwrap();
+        delivery.settle(&closing).await.unwrap();
+        assert!(erasing.spool.calls().is_empty());
+        assert!(erasing.index.get(closing.id).await.unwrap().is_some());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn invariant_04_a_recording_whose_row_is_refused_stays_in_the_spool() {
+        use sqlx::{ConnectOptions, Connection, Executor};
+
+        let dir = tempfile::tempdir().unwrap();
+        let erasing = erasing(dir.path()).await;
+        let closing = recorded(&erasing).await;
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.path().join("index.sqlite"));
+        let mut other = options.connect().await.unwrap();
+        let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON recordings BEGIN SELECT RAISE(ABORT, 'no'); END";
+        other.execute(refuse).await.unwrap();
+        assert!(settle(&closing, &erasing).await.is_err());
+        assert_eq!(erasing.spool.calls(), [closing.id], "its key is there still");
+        other.execute("DROP TRIGGER refuse").await.unwrap();
+        other.close().await.unwrap();
+        settle(&closing, &erasing).await.unwrap();
+        assert!(erasing.spool.calls().is_empty());
+        assert!(erasing.index.get(closing.id).await.unwrap().is_some());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn invariant_09_the_sweeper_ends_a_recording_at_its_limit_and_not_before() {
+        use crate::erasure::sweeper::Sweeper;
+
+        let dir = tempfile::tempdir().unwrap();
+        let erasing = erasing(dir.path()).await;
+        let closing = recorded(&erasing).await;
+        settle(&closing, &erasing).await.unwrap();
+        let sweeper = Sweeper {
+            erasing: Arc::clone(&erasing),
+            time: Arc::new(crate::time::second_source::TimeKeeper::new(dir.path().join("clock.json"))),
+            interval: std::time::Duration::from_secs(60),
+            limits: crate::erasure::sweep_horizon::SweepLimits { percent: 10, days: 1 },
+            rounds: Default::default(),
+        };
+        let over = closing.id.admitted_at().plus_days(90);
+        sweeper.sweep(over.plus_micros(-1_000_000), true).await;
+        assert_eq!(erasing.complete_open().await, 0);
+        assert!(!erasing.log.is_erased(closing.id));
+        assert_eq!(erasing.vault.keys().list().unwrap().len(), 1);
+        sweeper.sweep(over.plus_micros(1_000_000), true).await;
+        assert_eq!(erasing.complete_open().await, 0);
+        let row = erasing.index.get(closing.id).await.unwrap().unwrap();
+        assert!(row.erased_at.is_some() && row.caller_number.is_none());
+        assert!(matches!(erasing.vault.audio(closing.id, None).await, Err(VaultError::Missing)));
+        // The day's key went with its last recording.
+        assert!(erasing.vault.keys().list().unwrap().is_empty());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn invariant_07_what_was_ordered_to_be_erased_is_not_delivered() {
+        let dir = tempfile::tempdir().unwrap();
+        let erasing = erasing(dir.path()).await;
+        let closing = recorded(&erasing).await;
+        erasing.order(closing.id, Cause::Request).await.unwrap();
+        settle(&closing, &erasing).await.unwrap();
+        assert!(erasing.index.get(closing.id).await.unwrap().is_none());
+        assert_eq!(erasing.complete_open().await, 0);
+        assert!(erasing.log.is_erased(closing.id));
+        assert!(erasing.store.probe().await.is_ok());
+    }
+}

@@ -1,0 +1,175 @@
+//! Takes recordings of an earlier system in: each through the same delivery, read back and put
+//! into the index, as a call's end would. Files already there are left alone, so that a run that
+//! was cut off is simply run again.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_lc_rs::digest;
+
+use crate::app::open::Opened;
+use crate::http::audited::{AuditAction, AuditEntry};
+use crate::import::decode::Decoder;
+use crate::import::encode::{self, Import};
+use crate::import::file::AudioFile;
+use crate::import::report::{Fate, FileReport};
+use crate::import::table::{Line, Row, RowError};
+use crate::index::CallRow;
+use optag_core::call::{Department, Outcome};
+use optag_core::error_chain::causes;
+use optag_core::id::CallId;
+use optag_core::limit;
+use optag_core::locked::Secret;
+use optag_storage::archive::deliver::{Deliverer, Records, Source};
+
+/// One run over a table.
+pub struct Importer {
+    /// The owner's data.
+    pub opened: Opened,
+    /// Where the files are; a canonical path.
+    pub dir: PathBuf,
+    /// What the recordings say of their origin, and how they are coded.
+    pub import: Import,
+    /// What seals and stores.
+    pub deliverer: Deliverer,
+    /// Judges every file and stores none.
+    pub is_trial: bool,
+    /// Recordings of this run: whether a line took them in. Whoever holds one is at it.
+    pub seen: Mutex<HashMap<CallId, Arc<Mutex<bool>>>>,
+}
+
+impl Importer {
+    /// Takes one line in. Blocking; `runtime` does what waits.
+    pub fn take_in(&self, (file, row): &Line, runtime: &tokio::runtime::Handle) -> FileReport {
+        let fate = match row {
+            Err(error @ RowError::NoConsent) => Fate::Refused { why: error.to_string() },
+            Err(error) => Fate::Failed { why: error.to_string() },
+            Ok(row) => match self.allowed(row) {
+                Err(fate) => fate,
+                Ok(department) => guarded(|| self.store(row, department, runtime)),
+            },
+        };
+        FileReport { file: file.clone(), fate }
+    }
+
+    /// The secret of a recording's files: the installation's own, and the same for every run, so that
+    /// a run that was cut off finds its own files.
+    fn secret(&self, id: CallId) -> Secret {
+        let signer = &self.opened.erasing.custody.signer;
+        let mut context = digest::Context::new(&digest::SHA256);
+        for part in 0..4 {
+            context.update(signer.pseudonym(&format!("import {id} {part}")).as_bytes());
+        }
+        let mut secret = Secret::zeroed();
+        secret.copy_from_slice(context.finish().as_ref());
+        secret
+    }
+
+    /// The department, if a recording of it may be kept now.
+    fn allowed(&self, row: &Row) -> Result<&Department, Fate> {
+        let refused = |why: String| Fate::Refused { why };
+        let found = self.opened.config.departments.iter().find(|one| one.id == row.department);
+        let department = found
+            .ok_or_else(|| Fate::Failed { why: format!("there is no department `{}`", row.department) })?;
+        if !department.record {
+            return Err(refused(format!("the department `{}` is not recorded", department.id)));
+        }
+        let days = department.retention_days.min(limit::RETENTION_DAYS);
+        let now = self.opened.clock.wall();
+        if now >= row.started_at.plus_days(i64::from(days)) {
+            return Err(refused(format!("it is older than the {days} days that recordings live")));
+        }
+        if row.started_at > now || row.consent_at > now {
+            return Err(refused("its time has not come yet".into()));
+        }
+        Ok(department)
+    }
+
+    fn store(
+        &self,
+        row: &Row,
+        department: &Department,
+        runtime: &tokio::runtime::Handle,
+    ) -> anyhow::Result<Fate> {
+        let file = AudioFile::open(&self.dir, &row.file)?;
+        // The same audio of the same moment is the same recording, however often it is listed.
+        let id = CallId::derived(row.started_at, &file.sha256()?);
+        let erasing = &self.opened.erasing;
+        if erasing.log.is_erased(id) {
+            return Ok(Fate::Refused { why: "it was erased".into() });
+        }
+        // Another line with the same audio waits for what becomes of this one.
+        let slot =
+            Arc::clone(self.seen.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default());
+        let mut is_taken = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        match runtime.block_on(erasing.index.get(id))? {
+            Some(row) if row.erased_at.is_some() => return Ok(Fate::Refused { why: "it was erased".into() }),
+            Some(_) => return Ok(Fate::AlreadyThere { id }),
+            None if *is_taken => return Ok(Fate::AlreadyThere { id }),
+            None => {}
+        }
+        let call = encode::call(id, row, department, &self.import, Decoder::open(&file, &row.file)?)?;
+        file.unchanged()?;
+        let (duration_ms, damaged) = (call.duration_ms, call.damaged);
+        if self.is_trial {
+            *is_taken = true;
+            return Ok(Fate::WouldImport { id, duration_ms, damaged });
+        }
+        self.opened.audit.append(&AuditEntry {
+            at: self.opened.clock.wall(),
+            actor: self.import.actor.clone(),
+            action: AuditAction::Import,
+            purpose: None,
+            recording: Some(id),
+            detail: Some(format!("from {}", self.import.source).into()),
+        })?;
+        let bodies = Arc::new(call.bodies);
+        let records = move || {
+            let (bodies, count) = (Arc::clone(&bodies), bodies.len());
+            Ok(Records::new(0, (0..count).map(move |n| Ok(bodies[n].clone()))))
+        };
+        let source = Source { records: Arc::new(records), secret: self.secret(id) };
+        runtime.block_on(async {
+            let manifest = self.deliverer.deliver(&source).await?;
+            erasing.index.put_delivered(id, &manifest.stored).await?;
+            erasing.index.put_recording(&manifest).await?;
+            let row = CallRow {
+                id,
+                department: department.id.clone(),
+                ended_at: manifest.ended_at,
+                outcome: Outcome::Recorded,
+            };
+            erasing.index.put_call(&row).await?;
+            anyhow::Ok(())
+        })?;
+        *is_taken = true;
+        Ok(Fate::Imported { id, duration_ms, damaged })
+    }
+}
+
+/// What becomes of a file. A fault of a decoder is that file's alone.
+fn guarded(work: impl FnOnce() -> anyhow::Result<Fate>) -> Fate {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(fate) => fate.unwrap_or_else(|error| Fate::Failed { why: causes(error.as_ref()) }),
+        Err(_) => Fate::Failed { why: "an internal fault came up while it was read".into() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::file::FileError;
+
+    #[test]
+    fn a_fault_of_a_decoder_is_that_files_alone_and_an_error_is_said_once() {
+        let Fate::Failed { why } = guarded(|| panic!("index out of bounds")) else { panic!() };
+        assert!(why.contains("internal fault"), "{why}");
+        let gone = || std::io::Error::from_raw_os_error(libc::ENOENT);
+        let Fate::Failed { why } = guarded(|| Err(FileError::from(gone()).into())) else { panic!() };
+        assert_eq!(why.matches("No such file").count(), 1, "{why}");
+        let id = CallId::from_bytes([1; 16]);
+        assert!(matches!(guarded(|| Ok(Fate::AlreadyThere { id })), Fate::AlreadyThere { .. }));
+    }
+}

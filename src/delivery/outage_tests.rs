@@ -1,0 +1,82 @@
+//! A store that is away for a day, in simulated time. Time moves by hand, a minute at a step;
+//! between steps disks and threads get real time to do what they were asked.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{JoinSet, spawn_blocking};
+
+use crate::delivery::queue::Settling;
+use crate::delivery::tests::recorded;
+use crate::delivery::{Delivery, SettleError};
+use crate::erasure::anchor::tests::erasing;
+use crate::erasure::deletion_log::Relation;
+use optag_core::id::CallId;
+
+const MINUTES: u32 = 24 * 60;
+
+/// A minute goes by, and what became due is done.
+async fn minute() {
+    tokio::time::advance(Duration::from_secs(60)).await;
+    spawn_blocking(|| std::thread::sleep(Duration::from_millis(3))).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_away_for_a_day_gets_everything_once_it_is_back() {
+    // While something is under way in a thread, the runtime takes no idleness for time to skip.
+    let (over, until_over) = std::sync::mpsc::channel::<()>();
+    let under_way = spawn_blocking(move || until_over.recv());
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    let erasing = Arc::new(erasing(dir.path()).await);
+    std::fs::remove_dir_all(&store).unwrap();
+    std::fs::write(&store, b"in the way").unwrap();
+    let settling = Arc::<Settling>::default();
+    let mut workers = JoinSet::new();
+    Delivery::new(Arc::clone(&settling), Arc::clone(&erasing)).start(&mut workers);
+    let mut calls: BTreeSet<CallId> = BTreeSet::new();
+    for minute_of_day in 0..MINUTES {
+        if minute_of_day % 10 == 0 {
+            let closing = recorded(&erasing).await;
+            calls.insert(closing.id);
+            assert!(settling.add(closing));
+        }
+        minute().await;
+    }
+    assert_eq!(calls.len(), 144);
+    assert_eq!(settling.len(), calls.len(), "none is given up");
+    assert_eq!(erasing.spool.calls().into_iter().collect::<BTreeSet<_>>(), calls, "the spool has them all");
+    std::fs::remove_file(&store).unwrap();
+    std::fs::create_dir(&store).unwrap();
+    let mut minutes = 0;
+    while !settling.is_empty() {
+        minute().await;
+        minutes += 1;
+        assert!(minutes < 600, "{} are still not delivered", settling.len());
+    }
+    for id in &calls {
+        assert!(erasing.index.get(*id).await.unwrap().is_some());
+        assert_eq!(erasing.vault.manifest(*id).await.unwrap().id(), *id);
+    }
+    assert!(erasing.spool.calls().is_empty());
+    workers.shutdown().await;
+    drop(over);
+    assert!(under_way.await.unwrap().is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_07_nothing_is_delivered_while_the_deletion_log_is_out_of_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let erasing = Arc::new(erasing(dir.path()).await);
+    let closing = recorded(&erasing).await;
+    erasing.custody.found(Relation::Behind);
+    let delivery = Delivery::new(Arc::default(), Arc::clone(&erasing));
+    let waits = delivery.settle(&closing).await;
+    assert!(matches!(waits, Err(SettleError::OutOfStep)), "{waits:?}");
+    assert_eq!(erasing.store.copies("recordings/").await.unwrap(), []);
+    assert_eq!(erasing.spool.calls(), [closing.id]);
+    erasing.custody.mended();
+    delivery.settle(&closing).await.unwrap();
+    assert!(erasing.spool.calls().is_empty());
+}

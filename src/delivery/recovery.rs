@@ -1,0 +1,127 @@
+//! What a crash left, and what became durable since: ended calls are settled, withdrawals erased.
+//!
+//! In: what the spool held at the start, then its events. Out: calls to settle, erasures ordered.
+//! Not here: calls that go on (`resuming`).
+
+use std::sync::Arc;
+
+use crate::app::open::Opened;
+use crate::delivery::queue::Closing;
+use crate::erasure::deletion_log::Cause;
+use crate::recorder::durable::durable;
+use crate::recorder::resume::Resumed;
+use optag_core::call::outcome::LossCause;
+use optag_core::call::{ConsentState, Outcome};
+use optag_media::fact::{Ended, EndedBy};
+use optag_storage::spool::DurableEvent;
+use optag_storage::spool::record::{Body, SpoolRecord};
+
+/// What a crash left, here or on a disk that was brought here: open calls that do not go on are
+/// ended where their audio ends, then all are settled.
+///
+/// Errors: the spool cannot be written, or an erasure not be ordered.
+pub async fn settle_recovered(opened: &Opened, resumed: &Resumed) -> anyhow::Result<()> {
+    let recovered = &opened.recovered;
+    if recovered.damaged + recovered.bad_segments + recovered.missing_segments + recovered.unreadable_bytes
+        > 0
+        || recovered.damaged_keys > 0
+    {
+        tracing::warn!(
+            damaged = recovered.damaged,
+            bad_segments = recovered.bad_segments,
+            missing_segments = recovered.missing_segments,
+            damaged_keys = recovered.damaged_keys,
+            unreadable_bytes = recovered.unreadable_bytes,
+            "the spool has torn or damaged places; what was acknowledged is looked for record by record"
+        );
+    }
+    let erasing = &opened.erasing;
+    let mut closings = Vec::new();
+    for call in recovered.calls.iter().filter(|call| !resumed.calls.contains(&call.id)) {
+        if erasing.log.is_erased(call.id) {
+            erasing.order(call.id, Cause::Request).await?;
+            continue;
+        }
+        let ended = call.closed.clone().unwrap_or_else(|| Ended {
+            at: opened.clock.wall(),
+            by: EndedBy::Recovered,
+            outcome: recovered_outcome(call.consent.as_ref().map(|record| record.state), call.frames),
+            frames: call.frames,
+            streams: vec![],
+        });
+        if call.closed.is_none() {
+            let record = SpoolRecord { call: call.id, body: Body::Closed(ended.clone()) };
+            if erasing.spool.append(vec![record]).is_err() {
+                anyhow::bail!("the spool does not take the ends of the calls it recovered");
+            }
+            crate::metrics::call_ended(ended.outcome);
+        }
+        let department = call.facts.as_ref().map(|facts| facts.department.clone()).unwrap_or_default();
+        closings.push(Closing { id: call.id, department, ended, spooled: true });
+    }
+    // Only what is durable can be read back: the ends just written are waited for.
+    if !durable(&erasing.spool).await {
+        anyhow::bail!("the spool cannot be written");
+    }
+    for closing in closings {
+        opened.settling.add(closing);
+    }
+    let open = erasing.log.open_orders().len();
+    tracing::info!(calls = recovered.calls.len(), erasures = open, "recovered");
+    Ok(())
+}
+
+fn recovered_outcome(consent: Option<ConsentState>, frames: u32) -> Outcome {
+    match consent {
+        Some(ConsentState::Withdrawn) => Outcome::Withdrawn,
+        // There is audio only where a yes allowed it, whatever the next department was told.
+        Some(_) if frames > 0 => EndedBy::Recovered.of_recorded(),
+        Some(ConsentState::Refused) => Outcome::Refused,
+        _ => Outcome::Lost(LossCause::Restart),
+    }
+}
+
+/// What the follower of the spool's events takes, in order.
+pub enum Followed {
+    /// Something of a call is durable.
+    Event(Box<DurableEvent>),
+    /// Answered once everything sent before was followed.
+    Barrier(tokio::sync::oneshot::Sender<()>),
+}
+
+/// Durable ends are settled, durable withdrawals erased. The thread ends with its senders.
+pub fn follow_durable(events: std::sync::mpsc::Receiver<Followed>, opened: &Opened) {
+    let (settling, registry) = (Arc::clone(&opened.settling), Arc::clone(&opened.registry));
+    let erasing = Arc::clone(&opened.erasing);
+    let runtime = tokio::runtime::Handle::current();
+    // Each call sends a handful of events in its life, so calls bound what waits here.
+    std::thread::spawn(move || {
+        for followed in events {
+            let event = match followed {
+                Followed::Event(event) => *event,
+                Followed::Barrier(done) => {
+                    let _ = done.send(());
+                    continue;
+                }
+            };
+            match event.body {
+                Body::Closed(ended) => {
+                    if ended.by == EndedBy::Recovered {
+                        continue;
+                    }
+                    let department = registry.get(event.call).map(|view| view.department).unwrap_or_default();
+                    settling.add(Closing { id: event.call, department, ended, spooled: true });
+                }
+                Body::Consent(record) if record.state == ConsentState::Withdrawn => {
+                    let erasing = Arc::clone(&erasing);
+                    runtime.spawn(async move {
+                        if let Err(error) = erasing.order(event.call, Cause::Withdrawal).await {
+                            tracing::error!(call = %event.call, %error, "a withdrawal is not carried out yet");
+                        }
+                    });
+                }
+                _ => {}
+            }
+        }
+    });
+}

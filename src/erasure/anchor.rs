@@ -1,0 +1,199 @@
+//! Keeps the deletion log from being forgotten: a copy of it in the store, its head in the index,
+//! and the comparison with both. The same for the audit's signed checkpoints.
+//!
+//! The copy is in blocks of 4,096 entries, `anchors/<node>/deletions/<n>.log`, the last of which
+//! grows. A log with fewer entries than index or store saw, or with others, is out of step: while
+//! it is, nothing is served and nothing delivered, until `optag replay-deletions` has mended it.
+
+use std::path::Path;
+
+use anyhow::Context;
+use futures::TryStreamExt;
+
+use crate::audit::{AuditFault, AuditLog};
+use crate::erasure::deletion_log::{Head, Relation};
+use crate::erasure::service::Erasing;
+use crate::metrics;
+use optag_core::clock::WallTime;
+use optag_core::signing::Signed;
+use optag_storage::store::StoreError;
+use optag_storage::store::names::ANCHORS_PREFIX as PREFIX;
+
+/// Entries in a block of the deletion log's copy.
+const BLOCK: u64 = if cfg!(test) { 16 } else { 4_096 };
+/// The longest block that is read. Units: bytes.
+const BLOCK_BYTES: u64 = 64 << 20;
+/// The longest checkpoint that is read. Units: bytes.
+const CHECKPOINT_BYTES: u64 = 64 << 10;
+
+/// What was found, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compared {
+    /// How the log stands to the index.
+    pub index: Relation,
+    /// How it stands to the store.
+    pub store: Relation,
+    /// Entries that the store's copy has.
+    pub store_entries: u64,
+}
+
+impl Erasing {
+    /// Compares the deletion log with what index and store remember of it, and notes the result.
+    ///
+    /// Errors: one of them does not answer; what the other said is noted.
+    pub async fn compare_heads(&self) -> anyhow::Result<Compared> {
+        let node = self.custody.signer.node();
+        let seen = self.index.deletion_head(&node).await.context("the index")?;
+        let seen = seen.map_or(Head::default(), |(entries, hash)| Head { entries, hash });
+        let index = tokio::task::block_in_place(|| self.log.relation(&seen))?;
+        self.custody.found(index);
+        let (store, store_entries) = self.compare_copy(&node).await.context("the store")?;
+        self.custody.found(store);
+        metrics::deletion_log_ok(self.custody.in_step());
+        Ok(Compared { index, store, store_entries })
+    }
+
+    /// Brings the store's copy and the index's head up to the log.
+    ///
+    /// Errors: one of them does not answer; to be tried again.
+    pub async fn anchor_deletions(&self) -> anyhow::Result<()> {
+        let mut anchored = self.custody.anchored.lock().await;
+        let from = match *anchored {
+            Some(from) => from,
+            None => self.compare_heads().await?.store_entries,
+        };
+        if !self.custody.in_step() {
+            return Ok(());
+        }
+        let head = self.log.head();
+        if head.entries > from || anchored.is_none() {
+            let node = self.custody.signer.node();
+            self.write_blocks(&node, from, head.entries).await?;
+            self.index.set_deletion_head(&node, head.entries, &head.hash).await?;
+            *anchored = Some(head.entries);
+        }
+        Ok(())
+    }
+
+    /// Takes over what the store's copies of deletion logs know, this installation's first, a block at a
+    /// time; how many entries.
+    ///
+    /// Errors: the store does not answer, a line is no entry, or what was taken is not durable.
+    pub async fn take_over_copies(&self) -> anyhow::Result<u64> {
+        let own = format!("{PREFIX}{}/", self.custody.signer.node());
+        let mut names: Vec<String> =
+            self.store.list(PREFIX).map_ok(|object| object.key).try_collect().await?;
+        names.retain(|name| name.contains("/deletions/") && name.ends_with(".log"));
+        names.sort_by_key(|name| (!name.starts_with(&own), name.clone()));
+        let mut known = tokio::task::block_in_place(|| self.log.known_lines())?;
+        let mut taken = 0;
+        for name in names {
+            let lines = self.block(&name).await?;
+            taken += tokio::task::block_in_place(|| self.log.take_over_beside(&lines, &mut known))?;
+        }
+        Ok(taken)
+    }
+
+    /// Writes the store's copy anew after the log took over what it had lost.
+    ///
+    /// Errors: store or index do not answer.
+    pub async fn anchor_all(&self) -> anyhow::Result<()> {
+        let mut anchored = self.custody.anchored.lock().await;
+        let (head, node) = (self.log.head(), self.custody.signer.node());
+        self.write_blocks(&node, 0, head.entries).await?;
+        self.index.set_deletion_head(&node, head.entries, &head.hash).await?;
+        *anchored = Some(head.entries);
+        self.custody.mended();
+        metrics::deletion_log_ok(true);
+        Ok(())
+    }
+
+    async fn write_blocks(&self, node: &str, from: u64, entries: u64) -> anyhow::Result<()> {
+        for n in from / BLOCK..entries.div_ceil(BLOCK) {
+            let most = BLOCK.min(entries - n * BLOCK);
+            let block = tokio::task::block_in_place(|| self.log.lines(n * BLOCK, most))?;
+            self.store.put_over(&block_name(node, n), (block.join("\n") + "\n").into()).await?;
+        }
+        Ok(())
+    }
+
+    async fn compare_copy(&self, node: &str) -> anyhow::Result<(Relation, u64)> {
+        let mut last: Option<u64> = None;
+        let mut blocks = self.store.list(&format!("{PREFIX}{node}/deletions/"));
+        while let Some(object) = blocks.try_next().await? {
+            last = last.max(block_number(&object.key));
+        }
+        let Some(last) = last else { return Ok((Relation::InStep, 0)) };
+        let theirs = self.block(&block_name(node, last)).await?;
+        let entries = last * BLOCK + theirs.len() as u64;
+        if entries > self.log.head().entries {
+            return Ok((Relation::Behind, entries));
+        }
+        let ours = tokio::task::block_in_place(|| self.log.lines(last * BLOCK, BLOCK))?;
+        let same = ours.get(..theirs.len()) == Some(&theirs[..]);
+        Ok((if same { Relation::InStep } else { Relation::Forked }, entries))
+    }
+
+    async fn block(&self, name: &str) -> Result<Vec<String>, StoreError> {
+        let bytes = self.store.get_small(name, BLOCK_BYTES).await?;
+        Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect())
+    }
+
+    /// Signs the audit's last entry and puts the checkpoint where it can be compared later: beside
+    /// the trail, in the store under a name that is never written twice, and in `dir` if there is
+    /// one. What could not be put somewhere is tried again with the next checkpoint.
+    ///
+    /// Errors: the trail cannot be read, or no checkpoint be kept beside it.
+    pub async fn anchor_audit(
+        &self,
+        audit: &AuditLog,
+        at: WallTime,
+        dir: Option<&Path>,
+    ) -> Result<(), AuditFault> {
+        let signed = tokio::task::block_in_place(|| audit.checkpoint(&self.custody.signer, at))?;
+        let Some(signed) = signed else { return Ok(()) };
+        let Some(name) = checkpoint_name(&self.custody.signer.node(), &signed) else { return Ok(()) };
+        let text = serde_json::to_vec_pretty(&signed).map_err(std::io::Error::from)?;
+        let stored = self.store.put_small(&name, text.clone().into()).await;
+        let copied = dir.map_or(Ok(()), |dir| {
+            let file = dir.join(name.rsplit('/').next().unwrap_or_default());
+            std::fs::create_dir_all(dir).and_then(|()| std::fs::write(file, &text))
+        });
+        let ok = stored.is_ok() && copied.is_ok();
+        if !ok {
+            tracing::warn!(?stored, ?copied, "a checkpoint of the audit is kept beside it alone");
+        }
+        metrics::audit_anchored(ok);
+        Ok(())
+    }
+
+    /// This installation's checkpoints of the audit in the store.
+    ///
+    /// Errors: the store does not answer. What is no checkpoint is passed over.
+    pub async fn audit_anchors(&self) -> Result<Vec<Signed>, StoreError> {
+        let prefix = format!("{PREFIX}{}/audit/", self.custody.signer.node());
+        let names: Vec<String> = self.store.list(&prefix).map_ok(|object| object.key).try_collect().await?;
+        let mut found = Vec::new();
+        for name in names {
+            let json = self.store.get_small(&name, CHECKPOINT_BYTES).await?;
+            found.extend(serde_json::from_slice::<Signed>(&json).ok());
+        }
+        Ok(found)
+    }
+}
+
+fn block_name(node: &str, n: u64) -> String {
+    format!("{PREFIX}{node}/deletions/{n:012}.log")
+}
+
+fn block_number(name: &str) -> Option<u64> {
+    name.rsplit_once('/')?.1.strip_suffix(".log")?.parse().ok()
+}
+
+fn checkpoint_name(node: &str, signed: &Signed) -> Option<String> {
+    let checkpoint: crate::audit::Checkpoint = signed.read().ok()?;
+    Some(format!("{PREFIX}{node}/audit/{:012}.json", checkpoint.sequence))
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,166 @@
+//! Whether index, store and deletion log agree, and making them: the store's manifests hold
+//! what the index does, so a lost index comes back from them. In: an owner's data, no recorder
+//! running on it. Out: each difference, and whether it was mended.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::TryStreamExt;
+
+use crate::app::open::Opened;
+use crate::erasure::deletion_log::Cause;
+use crate::erasure::service::Erasing;
+use crate::index::CallRow;
+use optag_core::id::CallId;
+use optag_storage::archive::vault::VaultError;
+use optag_storage::store::names;
+use optag_storage::store::names::Kind;
+
+/// Rows taken at a time.
+const BATCH: u32 = 1_000;
+
+/// A difference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What it is, for people; no personal data.
+    pub text: String,
+    /// Whether it is no more.
+    pub mended: bool,
+}
+
+/// What lies where.
+#[derive(Debug, Default)]
+struct Inventory {
+    audio: BTreeMap<CallId, u64>,
+    manifests: BTreeSet<CallId>,
+    rows: BTreeSet<CallId>,
+    spooled: BTreeSet<CallId>,
+    strange: Vec<String>,
+}
+
+/// Compares; with `repair`, mends what can be mended without guessing.
+///
+/// Errors: store or index cannot be read.
+pub async fn compare(opened: &Opened, repair: bool) -> anyhow::Result<Vec<Finding>> {
+    let erasing = &*opened.erasing;
+    let inventory = Inventory::take(opened).await?;
+    let mut findings: Vec<Finding> =
+        inventory.strange.iter().map(|name| left(name, "not one of ours")).collect();
+    let all: BTreeSet<CallId> =
+        inventory.audio.keys().chain(&inventory.manifests).chain(&inventory.rows).copied().collect();
+    for id in all {
+        if let Some((text, can)) = inventory.verdict(id, erasing) {
+            let mended = match can {
+                Mend::Nothing => false,
+                _ if !repair => false,
+                Mend::Row => row_from_store(id, &inventory, erasing).await,
+                Mend::Erase => erased_again(id, erasing).await,
+            };
+            findings.push(Finding { text: format!("{id}: {text}"), mended });
+        }
+    }
+    Ok(findings)
+}
+
+/// What can be done about a difference.
+enum Mend {
+    Nothing,
+    Row,
+    Erase,
+}
+
+impl Inventory {
+    async fn take(opened: &Opened) -> anyhow::Result<Self> {
+        let erasing = &opened.erasing;
+        let mut found = Self::default();
+        let mut objects = erasing.store.list(names::PREFIX);
+        while let Some(object) = objects.try_next().await? {
+            match (names::parse(&object.key), names::kind(&object.key)) {
+                (Some((id, _)), Some((Kind::Audio, _))) => drop(found.audio.insert(id, object.bytes)),
+                (Some((id, _)), Some((Kind::Manifest, _))) => drop(found.manifests.insert(id)),
+                _ if names::is_ours(&object.key) => {}
+                _ => found.strange.push(object.key),
+            }
+        }
+        let mut after = None;
+        loop {
+            let ids = erasing.index.live_after(after, BATCH).await?;
+            after = ids.last().copied();
+            found.rows.extend(ids);
+            if after.is_none() {
+                break;
+            }
+        }
+        found.spooled = opened.recovered.calls.iter().map(|call| call.id).collect();
+        Ok(found)
+    }
+
+    fn verdict(&self, id: CallId, erasing: &Erasing) -> Option<(&'static str, Mend)> {
+        let (audio, manifest) = (self.audio.contains_key(&id), self.manifests.contains(&id));
+        let row = self.rows.contains(&id);
+        if erasing.log.is_erased(id) {
+            // An order that is still open is no difference: it will be carried out.
+            let open = erasing.log.open_orders().iter().any(|order| order.id == id);
+            return (!open).then_some(("erased, yet there again: restored from a backup?", Mend::Erase));
+        }
+        // What waits in the spool is on its way.
+        if self.spooled.contains(&id) {
+            return None;
+        }
+        match (audio, manifest, row) {
+            (true, true, true) => None,
+            (true, true, false) => Some(("in the store, but not in the index", Mend::Row)),
+            (true, false, true) => {
+                Some(("in the index, but its manifest is not in the store", Mend::Nothing))
+            }
+            (true, false, false) => Some(("audio without its manifest, not in the index", Mend::Nothing)),
+            (false, true, false) => Some(("a manifest without its audio", Mend::Nothing)),
+            (false, _, true) => Some(("in the index, but its audio is not in the store", Mend::Nothing)),
+            (false, false, false) => None,
+        }
+    }
+}
+
+/// Makes the row that a manifest tells of, if its audio has the length that it should.
+async fn row_from_store(id: CallId, inventory: &Inventory, erasing: &Erasing) -> bool {
+    let manifest = match erasing.vault.manifest(id).await {
+        Ok(manifest) => manifest,
+        Err(error) => {
+            let why: &dyn std::fmt::Display = match &error {
+                VaultError::NoKey => &"the key of its day is not here",
+                other => other,
+            };
+            tracing::warn!(call = %id, %why, "a row cannot be made");
+            return false;
+        }
+    };
+    let bytes = manifest.object.as_ref().map_or(manifest.audio_bytes, |object| object.bytes);
+    if inventory.audio.get(&id) != Some(&bytes) {
+        tracing::warn!(call = %id, "a row cannot be made: its audio has another length");
+        return false;
+    }
+    let call = CallRow {
+        id,
+        department: manifest.call.department.clone(),
+        ended_at: manifest.ended_at,
+        outcome: manifest.ended_by.of_recorded(),
+    };
+    let written = async {
+        erasing.index.put_recording(&manifest).await?;
+        erasing.index.put_call(&call).await
+    };
+    written.await.inspect_err(|error| tracing::warn!(call = %id, %error, "a row cannot be made")).is_ok()
+}
+
+/// What the log says is gone is made to be.
+async fn erased_again(id: CallId, erasing: &Erasing) -> bool {
+    let erased = erasing.complete(id, Cause::Request).await;
+    erased
+        .inspect_err(|(step, error)| {
+            tracing::warn!(call = %id, step = step.name(), %error, "an erasure is not complete yet");
+        })
+        .is_ok()
+}
+
+fn left(name: &str, what: &str) -> Finding {
+    Finding { text: format!("store: {name} is {what}"), mended: false }
+}

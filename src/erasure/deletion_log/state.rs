@@ -1,0 +1,200 @@
+//! What the deletion log says, at hand: the table, what came since, and the open orders. In: entries as
+//! they are appended or replayed. Out: the places of a recording's entries.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::erasure::deletion_log::LogError;
+use crate::erasure::deletion_log::entry::{Chain, Entry, Kind, Order, line, outline, parse};
+use crate::erasure::deletion_log::file::LogFile;
+use crate::erasure::deletion_log::table::{Mark, Next, Places, Table};
+use optag_core::id::CallId;
+use optag_files::disk::Disk;
+
+/// Entries from one mark to the next.
+const MARK_EVERY: u64 = if cfg!(test) { 4 } else { 4_096 };
+/// Recordings that are kept in memory while a log without a table is read.
+const BESIDE_AT_FIRST: usize = if cfg!(test) { 32 } else { 1 << 19 };
+
+/// The log as it stands.
+pub struct State {
+    pub file: LogFile,
+    pub chain: Chain,
+    /// Where the last entry that counts in `chain` ends.
+    pub end: u64,
+    pub table: Arc<Table>,
+    /// What came since the table was made.
+    pub recent: HashMap<CallId, Places>,
+    pub marks: Vec<Mark>,
+    pub open: BTreeMap<CallId, Order>,
+}
+
+impl State {
+    /// What a table says of its log.
+    pub fn new(file: LogFile, table: Table) -> Self {
+        Self {
+            chain: table.covered.chain,
+            end: table.covered.at,
+            marks: table.marks.clone(),
+            recent: HashMap::new(),
+            open: BTreeMap::new(),
+            table: Arc::new(table),
+            file,
+        }
+    }
+
+    pub fn append(&mut self, entry: Entry) -> Result<(), LogError> {
+        let line = line(&entry).map_err(io::Error::from)?;
+        let at = self.file.end();
+        // What must be read to note it is read before it counts.
+        let (kind, id) = match &entry {
+            Entry::Ordered(order) => (Kind::Ordered, order.id),
+            Entry::Done(done) => (Kind::Done, done.id),
+        };
+        let before = self.places(id)?;
+        self.file.append(line.as_bytes())?;
+        self.note(kind, id, at, before);
+        self.count(line.trim_end_matches('\n').as_bytes());
+        match entry {
+            Entry::Ordered(order) => drop(self.open.insert(order.id, order)),
+            Entry::Done(done) => drop(self.open.remove(&done.id)),
+        }
+        Ok(())
+    }
+
+    /// Reads what came since the table was made.
+    pub fn replay(&mut self, disk: &dyn Disk, table_path: &Path) -> Result<(), LogError> {
+        let mut open = BTreeMap::new();
+        for id in &self.table.open {
+            let places = self.table.places(*id)?.ok_or_else(damaged)?;
+            open.insert(*id, places.ordered);
+        }
+        while !self.replay_some(&mut open)? {
+            let next = Next { open: open.keys().copied().collect(), ..self.next() };
+            let table = self.table.next(disk, table_path, next)?;
+            self.put_table(table);
+        }
+        for (id, at) in open {
+            self.open.insert(id, self.order_at(at)?);
+        }
+        Ok(())
+    }
+
+    /// Replays until the end, or until as much came as is kept in memory; whether it was the end.
+    fn replay_some(&mut self, open: &mut BTreeMap<CallId, u64>) -> Result<bool, LogError> {
+        let (mut noted, mut is_end) = (Vec::new(), false);
+        let mut lines = self.file.lines(self.end);
+        while noted.len() < 2 * BESIDE_AT_FIRST {
+            let Some((at, line)) = lines.next_line()? else {
+                is_end = true;
+                break;
+            };
+            let (kind, id) =
+                outline(line).ok_or(LogError::Damaged { line: self.chain.entries as usize + 1 })?;
+            noted.push((kind, id, at));
+            self.chain.push(line);
+            self.end = at + line.len() as u64 + 1;
+            if self.chain.entries.is_multiple_of(MARK_EVERY) {
+                self.marks.push(Mark { chain: self.chain, at: self.end });
+            }
+        }
+        for (kind, id, at) in noted {
+            let before = self.places(id)?;
+            self.note(kind, id, at, before);
+            match kind {
+                Kind::Ordered => drop(open.insert(id, at)),
+                Kind::Done => drop(open.remove(&id)),
+            }
+        }
+        Ok(is_end)
+    }
+
+    /// Notes where an entry stands.
+    fn note(&mut self, kind: Kind, id: CallId, at: u64, before: Option<Places>) {
+        let places = match (kind, before) {
+            (Kind::Ordered, _) => Some(Places { ordered: at, done: None }),
+            (Kind::Done, Some(before)) => Some(Places { done: Some(at), ..before }),
+            // A completion without its order says nothing of a recording.
+            (Kind::Done, None) => None,
+        };
+        if let Some(places) = places {
+            self.recent.insert(id, places);
+        }
+    }
+
+    /// Moves the head on by a line that was appended.
+    fn count(&mut self, line: &[u8]) {
+        self.chain.push(line);
+        self.end = self.file.end();
+        if self.chain.entries.is_multiple_of(MARK_EVERY) {
+            self.marks.push(Mark { chain: self.chain, at: self.end });
+        }
+    }
+
+    /// What a new table is made of.
+    pub fn next(&self) -> Next {
+        Next {
+            recent: self.recent.clone(),
+            covered: Mark { chain: self.chain, at: self.end },
+            open: self.open.keys().copied().collect(),
+            marks: self.marks.clone(),
+        }
+    }
+
+    pub fn put_table(&mut self, table: Table) {
+        let from = table.covered.at;
+        self.recent
+            .retain(|_, places| places.ordered >= from || places.done.is_some_and(|done| done >= from));
+        self.table = Arc::new(table);
+    }
+
+    pub fn knows(&self, id: CallId) -> bool {
+        self.recent.contains_key(&id) || self.table.contains(id)
+    }
+
+    pub fn places(&self, id: CallId) -> io::Result<Option<Places>> {
+        match self.recent.get(&id) {
+            Some(places) => Ok(Some(*places)),
+            None => self.table.places(id),
+        }
+    }
+
+    pub fn mark_before(&self, entry: u64) -> Mark {
+        let n = self.marks.partition_point(|mark| mark.chain.entries <= entry);
+        n.checked_sub(1).and_then(|n| self.marks.get(n)).copied().unwrap_or_default()
+    }
+
+    pub fn entry_at(&self, at: u64) -> Result<Entry, LogError> {
+        let mut lines = self.file.lines(at);
+        let line = lines.next_line()?.ok_or_else(damaged)?.1;
+        parse(line).ok_or_else(damaged)
+    }
+
+    pub fn order_at(&self, at: u64) -> Result<Order, LogError> {
+        match self.entry_at(at)? {
+            Entry::Ordered(order) => Ok(order),
+            Entry::Done(_) => Err(damaged()),
+        }
+    }
+}
+
+/// Whether a table was made of this log, which may have come further.
+pub fn is_of(table: &Table, file: &LogFile) -> io::Result<bool> {
+    let Some(mark) = table.marks.last().filter(|_| table.covered.at <= file.end()) else { return Ok(false) };
+    let (mut chain, mut end) = (mark.chain, mark.at);
+    let mut lines = file.lines(mark.at);
+    while chain.entries < table.covered.chain.entries
+        && let Some((at, line)) = lines.next_line()?
+    {
+        chain.push(line);
+        end = at + line.len() as u64 + 1;
+    }
+    Ok(Mark { chain, at: end } == table.covered)
+}
+
+/// What the log holds is not what its table says.
+pub fn damaged() -> LogError {
+    io::Error::other("the deletion log and its table disagree; `optag check` reads all of it").into()
+}

@@ -1,0 +1,572 @@
+//! Every order in which an erasure can meet what else goes on: a delivery, a playback, a hold, a
+//! crash, a store that is away, a restored backup. The steps are the real ones ([`Eraser`],
+//! [`DeletionLog`], [`Custody`], the lock of `app`); store, index and spool are twins in memory
+//! that give way at each of their requests. The explorer goes through all schedules, depth first,
+//! each from the start, and looks after every step that nothing erased is served, and at the end
+//! that nothing of it is left.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use crate::delivery::recording_lock::KeyedLock;
+use crate::erasure::deletion_guard::Custody;
+use crate::erasure::deletion_log::{Cause, DeletionLog, Done, Order};
+use crate::erasure::holds::{Hold, HoldPolicy, Holds};
+use crate::erasure::steps::{Copies, EraseError, Eraser, Orders, Progress, Rows, SpoolKeys};
+use crate::index::IndexError;
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_core::signing::Signer;
+use optag_storage::store::StoreError;
+use optag_storage::store::names;
+use optag_storage::store::remains::{Look, Sought, Stored};
+use optag_storage::store::versions::{CopyKind, StoredCopy};
+
+/// What is outside of the process: it survives a crash.
+#[derive(Clone, Debug, Default)]
+struct World {
+    objects: BTreeSet<String>,
+    /// An upload whose request is on its way; it may arrive after its sender died.
+    in_flight: BTreeSet<String>,
+    row: bool,
+    spool_key: bool,
+    store_away: bool,
+    /// What came into the store since it was looked through last: no look could have seen it.
+    since_looked: BTreeSet<String>,
+    /// The row came back after it was reduced.
+    row_since: bool,
+    /// So many deletions are acknowledged and not done.
+    deletes_lie: usize,
+    /// What the erasure found so far.
+    found: Vec<String>,
+}
+
+impl World {
+    fn arrive(&mut self, names: impl IntoIterator<Item = String>) {
+        for name in names {
+            self.since_looked.insert(name.clone());
+            self.objects.insert(name);
+        }
+    }
+}
+
+type Shared = Arc<Mutex<World>>;
+
+/// Gives way once, so that anything may happen in between.
+async fn gap() {
+    let mut passed = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut passed, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+#[derive(Clone)]
+struct Twin {
+    world: Shared,
+    log: Arc<DeletionLog>,
+    custody: Arc<Custody>,
+}
+
+impl Twin {
+    fn world(&self) -> std::sync::MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answers(&self) -> Result<(), StoreError> {
+        match self.world().store_away {
+            true => Err(StoreError::Transient("away".into())),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Orders for Twin {
+    fn order(&self, order: Order) -> BoxFuture<'_, Result<(), EraseError>> {
+        async move {
+            gap().await;
+            self.custody.order(&self.log, order)
+        }
+        .boxed()
+    }
+
+    fn done(&self, done: Done) -> BoxFuture<'_, Result<(), EraseError>> {
+        async move {
+            gap().await;
+            // The moment at which it is certified: not what a later round would mend counts.
+            let world = self.world().clone();
+            let unseen: Vec<_> = world.objects.difference(&world.since_looked).collect();
+            assert!(unseen.is_empty(), "certified while {unseen:?} is there");
+            assert!(!world.row || world.row_since, "certified while the row has everything");
+            assert!(!world.spool_key, "certified while the spool can be read");
+            Ok(self.log.completed(done)?)
+        }
+        .boxed()
+    }
+}
+
+impl SpoolKeys for Twin {
+    fn destroy(&self, _: CallId) -> BoxFuture<'_, Result<(), String>> {
+        async move {
+            gap().await;
+            self.world().spool_key = false;
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+impl Copies for Twin {
+    fn place(&self) -> String {
+        "twin".into()
+    }
+
+    fn look<'a>(&'a self, sought: &'a Sought) -> BoxFuture<'a, Result<Look, StoreError>> {
+        async move {
+            gap().await;
+            self.answers()?;
+            let mut world = self.world();
+            world.since_looked.clear();
+            let there = world.objects.iter().filter(|name| name.starts_with(&sought.stem));
+            let copy = |key: &String| StoredCopy {
+                key: key.clone(),
+                version: None,
+                kind: CopyKind::Object,
+                bytes: 1,
+                stored_at: None,
+            };
+            Ok(Look { found: there.map(copy).collect(), ..Look::default() })
+        }
+        .boxed()
+    }
+
+    fn delete<'a>(&'a self, copy: &'a StoredCopy) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move {
+            gap().await;
+            self.answers()?;
+            let mut world = self.world();
+            match world.deletes_lie {
+                0 => drop(world.objects.remove(&copy.key)),
+                _ => world.deletes_lie -= 1,
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+impl Progress for Twin {
+    fn found(&self, _: CallId) -> BoxFuture<'_, Result<Vec<String>, String>> {
+        async move { Ok(self.world().found.clone()) }.boxed()
+    }
+
+    fn note<'a>(&'a self, _: CallId, found: &'a [String]) -> BoxFuture<'a, Result<(), String>> {
+        async move {
+            self.world().found = found.to_vec();
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn accepts_missing(&self, _: CallId) -> BoxFuture<'_, Result<bool, String>> {
+        async { Ok(false) }.boxed()
+    }
+
+    fn forget(&self, _: CallId) -> BoxFuture<'_, Result<(), String>> {
+        async move {
+            self.world().found.clear();
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+impl Rows for Twin {
+    fn delivered(&self, _: CallId) -> BoxFuture<'_, Result<Option<Stored>, IndexError>> {
+        async move { Ok(self.world().row.then(Stored::default)) }.boxed()
+    }
+
+    fn begun(&self, _: CallId) -> BoxFuture<'_, Result<Option<Stored>, IndexError>> {
+        async { Ok(None) }.boxed()
+    }
+
+    fn reduce(&self, _: CallId, _: Cause, _: WallTime) -> BoxFuture<'_, Result<(), IndexError>> {
+        async move {
+            gap().await;
+            (self.world().row, self.world().row_since) = (false, false);
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+/// One run's actors and what they saw.
+struct Run {
+    id: CallId,
+    twin: Twin,
+    turns: Rc<KeyedLock>,
+    /// Bytes were served although an erasure had been acknowledged before they were asked for.
+    served_erased: Rc<Cell<bool>>,
+    acknowledged: Rc<Cell<bool>>,
+    held: Rc<RefCell<Option<bool>>>,
+    _dir: tempfile::TempDir,
+}
+
+type Task = Pin<Box<dyn Future<Output = ()>>>;
+
+impl Run {
+    /// A recording in the spool, not delivered yet.
+    fn new() -> Self {
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let at = WallTime::from_unix_micros(1_700_000_000_000_000);
+        let policy = HoldPolicy { allowed: true, lawful_bases: vec![], ends_anyway: false };
+        let holds = Holds::open(&dir.path().join("holds.json"), policy).unwrap();
+        let twin = Twin {
+            world: Arc::new(Mutex::new(World { spool_key: true, ..World::default() })),
+            log: Arc::new(DeletionLog::open(&dir.path().join("deletions")).unwrap()),
+            custody: Arc::new(Custody::new(Signer::from_seed(&[7; 32]).unwrap(), holds)),
+        };
+        Self {
+            id: CallId::new_at(at),
+            twin,
+            turns: Rc::default(),
+            served_erased: Rc::default(),
+            acknowledged: Rc::default(),
+            held: Rc::default(),
+            _dir: dir,
+        }
+    }
+
+    fn delivered(self) -> Self {
+        {
+            let mut world = self.twin.world();
+            world.arrive(names(self.id));
+            (world.row, world.spool_key) = (true, false);
+        }
+        self
+    }
+
+    /// As `app::delivery::settle`: in turn with erasures, not after an order; objects one after
+    /// the other, then the row, then the key.
+    fn deliver(&self) -> Task {
+        let (twin, turns, id) = (self.twin.clone(), Rc::clone(&self.turns), self.id);
+        Box::pin(async move {
+            let _turn = turns.lock(id).await;
+            if !twin.log.is_erased(id) {
+                for name in names(id) {
+                    gap().await;
+                    if twin.answers().is_err() {
+                        return;
+                    }
+                    twin.world().in_flight.insert(name.clone());
+                    gap().await;
+                    let mut world = twin.world();
+                    if world.in_flight.remove(&name) {
+                        world.arrive([name]);
+                    }
+                }
+                gap().await;
+                twin.world().row = true;
+            }
+            gap().await;
+            twin.world().spool_key = false;
+        })
+    }
+
+    /// As `app::erasing`: the order at once, the rest in turn.
+    fn erase(&self) -> Task {
+        let (twin, turns, id) = (self.twin.clone(), Rc::clone(&self.turns), self.id);
+        let acknowledged = Rc::clone(&self.acknowledged);
+        Box::pin(async move {
+            let eraser = Eraser { log: &twin, keys: &twin, store: &twin, index: &twin, progress: &twin };
+            let order =
+                Order { id, at: id.admitted_at(), cause: Cause::Request, request: Some("4711".into()) };
+            if eraser.order(order).await.is_err() {
+                return;
+            }
+            acknowledged.set(true);
+            let _turn = turns.lock(id).await;
+            let _ = eraser.complete(id, Cause::Request, id.admitted_at()).await;
+        })
+    }
+
+    /// As `app::library`: the log is asked, then the row, then the store.
+    fn play(&self) -> Task {
+        let (twin, id) = (self.twin.clone(), self.id);
+        let (served, acknowledged) = (Rc::clone(&self.served_erased), Rc::clone(&self.acknowledged));
+        Box::pin(async move {
+            let erased_when_asked = acknowledged.get();
+            if twin.log.is_erased(id) {
+                return;
+            }
+            gap().await;
+            if !twin.world().row {
+                return;
+            }
+            gap().await;
+            if twin.world().objects.contains(&names(id)[0]) && erased_when_asked {
+                served.set(true);
+            }
+        })
+    }
+
+    fn hold(&self) -> Task {
+        let (twin, id, held) = (self.twin.clone(), self.id, Rc::clone(&self.held));
+        Box::pin(async move {
+            gap().await;
+            let at = id.admitted_at();
+            let hold = Hold {
+                id,
+                until: at.plus_days(30),
+                reason: "case".into(),
+                lawful_basis: None,
+                by: "ada".into(),
+                at,
+            };
+            let placed = twin.custody.holds.place(hold, at.plus_days(90), || twin.log.is_erased(id));
+            *held.borrow_mut() = Some(placed.is_ok());
+        })
+    }
+
+    /// The store goes away and comes back.
+    fn outage(&self) -> Task {
+        let twin = self.twin.clone();
+        Box::pin(async move {
+            gap().await;
+            twin.world().store_away = true;
+            gap().await;
+            twin.world().store_away = false;
+        })
+    }
+
+    /// The store acknowledges a deletion and does not do it.
+    fn lie(&self) -> Task {
+        let twin = self.twin.clone();
+        Box::pin(async move {
+            gap().await;
+            twin.world().deletes_lie += 1;
+        })
+    }
+
+    /// A backup of store and index is taken, and put back later.
+    fn restore(&self) -> Task {
+        let twin = self.twin.clone();
+        Box::pin(async move {
+            let backup = twin.world().clone();
+            gap().await;
+            let mut world = twin.world();
+            let returned: Vec<String> = backup.objects.difference(&world.objects).cloned().collect();
+            world.objects.retain(|name| backup.objects.contains(name));
+            world.arrive(returned);
+            (world.row, world.row_since) = (backup.row, backup.row);
+        })
+    }
+
+    /// What follows every run: the process starts again where it died; what was on its way to the
+    /// store arrives; the sweeper goes its round until nothing is open.
+    fn settle(&self) {
+        let world = Arc::clone(&self.twin.world);
+        world.lock().unwrap().store_away = false;
+        let late: Vec<String> = std::mem::take(&mut world.lock().unwrap().in_flight).into_iter().collect();
+        let mut late = Some(late);
+        for round in 0..4 {
+            let spooled = world.lock().unwrap().spool_key;
+            if spooled {
+                finish(self.deliver());
+            }
+            self.complete_open();
+            if round == 1 {
+                world.lock().unwrap().arrive(late.take().unwrap_or_default());
+            }
+            // As `app::sweeping`: what is erased and there again is erased anew.
+            let there = !world.lock().unwrap().objects.is_empty() || world.lock().unwrap().row;
+            if there && self.twin.log.is_erased(self.id) {
+                let order =
+                    Order { id: self.id, at: self.id.admitted_at(), cause: Cause::Request, request: None };
+                let before = self.twin.log.history(self.id).unwrap();
+                if let Some((_, Some(done))) = before {
+                    world.lock().unwrap().found = done.gone;
+                }
+                self.twin.log.reopen(order).unwrap();
+                self.complete_open();
+            }
+        }
+    }
+
+    fn complete_open(&self) {
+        for order in self.twin.log.open_orders() {
+            let twin = self.twin.clone();
+            finish(Box::pin(async move {
+                let eraser = Eraser { log: &twin, keys: &twin, store: &twin, index: &twin, progress: &twin };
+                eraser.complete(order.id, order.cause, order.at).await.map_err(|(step, _)| step).unwrap();
+            }));
+        }
+    }
+
+    /// What must be true once all is settled.
+    fn check(&self, schedule: &[usize]) -> bool {
+        let world = self.twin.world().clone();
+        assert!(!self.served_erased.get(), "{schedule:?}: served after the erasure was acknowledged");
+        let held = *self.held.borrow() == Some(true);
+        let erased = self.twin.log.is_erased(self.id);
+        assert!(!(held && erased), "{schedule:?}: held and erased at a time");
+        if self.acknowledged.get() {
+            assert!(erased, "{schedule:?}: an acknowledged erasure is not in the log");
+        }
+        if erased {
+            assert!(world.objects.is_empty() && !world.row && !world.spool_key, "{schedule:?}: {world:?}");
+            assert!(self.twin.log.open_orders().is_empty(), "{schedule:?}");
+        } else {
+            assert_eq!(
+                world.objects.len(),
+                2,
+                "{schedule:?}: a recording that nobody erased is gone: {world:?}"
+            );
+        }
+        erased
+    }
+}
+
+fn names(id: CallId) -> [String; 2] {
+    [format!("{}.opus", names::stem(id)), format!("{}.json", names::stem(id))]
+}
+
+fn finish(mut task: Task) {
+    let mut context = Context::from_waker(Waker::noop());
+    while task.as_mut().poll(&mut context).is_pending() {}
+}
+
+/// Whether a task can go on.
+struct Ready(AtomicBool);
+
+impl Wake for Ready {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// Goes through every schedule of the tasks that `begin` makes. With `crashes`, the process also
+/// dies before each step: its tasks are dropped, the world and the log stay. How many schedules,
+/// and in how many the recording was erased.
+fn explore(crashes: bool, begin: impl Fn() -> (Run, Vec<Task>)) -> (u64, u64) {
+    let (mut explored, mut erased) = (0, 0);
+    // The choice at each step of the schedule that is tried next, and how many there were.
+    let mut path: Vec<(usize, usize)> = Vec::new();
+    loop {
+        let (run, tasks) = begin();
+        let mut tasks: Vec<(Task, Arc<Ready>)> =
+            tasks.into_iter().map(|task| (task, Arc::new(Ready(AtomicBool::new(true))))).collect();
+        let mut schedule = Vec::new();
+        for step in 0.. {
+            // One that waits for another's turn is not ready until that ends.
+            let ready: Vec<usize> = (0..tasks.len()).filter(|&n| tasks[n].1.0.load(Relaxed)).collect();
+            if ready.is_empty() {
+                assert!(tasks.is_empty(), "{schedule:?}: they wait for each other");
+                break;
+            }
+            let choices = ready.len() + usize::from(crashes);
+            if path.len() == step {
+                path.push((0, choices));
+            }
+            let choice = path[step].0;
+            schedule.push(choice);
+            let Some(&n) = ready.get(choice) else {
+                // The process dies here.
+                break;
+            };
+            let (task, is_ready) = &mut tasks[n];
+            is_ready.0.store(false, Relaxed);
+            let waker = Waker::from(Arc::clone(is_ready));
+            if task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+                drop(tasks.remove(n));
+            }
+        }
+        drop(tasks);
+        path.truncate(schedule.len());
+        run.settle();
+        erased += u64::from(run.check(&schedule));
+        explored += 1;
+        while path.last().is_some_and(|(choice, choices)| choice + 1 == *choices) {
+            path.pop();
+        }
+        match path.last_mut() {
+            Some((choice, _)) => *choice += 1,
+            None => return (explored, erased),
+        }
+    }
+}
+
+fn report(what: &str, (explored, erased): (u64, u64)) -> u64 {
+    println!("{what}: {explored} interleavings, erased in {erased}, 0 resurrections");
+    assert!(explored > 10 && erased > 0, "{what}: {explored}, {erased}");
+    explored
+}
+
+/// Explores what `tasks` makes of a recording that is `delivered` or still in the spool.
+fn all(what: &str, delivered: bool, crashes: bool, tasks: impl Fn(&Run) -> Vec<Task>) -> u64 {
+    let begin = || {
+        let run = if delivered { Run::new().delivered() } else { Run::new() };
+        let tasks = tasks(&run);
+        (run, tasks)
+    };
+    report(what, explore(crashes, begin))
+}
+
+#[test]
+fn invariant_07_no_order_of_an_erasure_and_a_delivery_brings_anything_back() {
+    all("erasure, delivery, crash", false, true, |run| vec![run.erase(), run.deliver()]);
+}
+
+#[test]
+fn invariant_07_nobody_is_served_what_was_acknowledged_as_erased() {
+    all("erasure, playback, crash", true, true, |run| vec![run.erase(), run.play()]);
+}
+
+#[test]
+fn invariant_07_a_hold_and_an_erasure_never_both_succeed() {
+    all("erasure, legal hold, crash", true, true, |run| vec![run.erase(), run.hold()]);
+}
+
+#[test]
+fn invariant_07_a_store_that_goes_away_and_comes_back_keeps_nothing() {
+    all("erasure, outage of the store, crash", true, true, |run| vec![run.erase(), run.outage()]);
+}
+
+#[test]
+fn invariant_08_nothing_is_certified_by_a_deletion_that_the_store_only_acknowledged() {
+    all("erasure, deletions that lie, crash", true, true, |run| vec![run.erase(), run.lie(), run.lie()]);
+}
+
+#[test]
+fn invariant_07_a_restored_backup_brings_nothing_back() {
+    all("erasure, restored backup, crash", true, true, |run| vec![run.erase(), run.restore()]);
+}
+
+#[test]
+#[ignore = "minutes: some 10^5 interleavings of three and more"]
+fn invariant_07_no_order_of_three_and_more_brings_anything_back() {
+    let explored = [
+        all("erasure, delivery, outage", false, false, |run| vec![run.erase(), run.deliver(), run.outage()]),
+        all("erasure, two playbacks, crash", true, true, |run| vec![run.erase(), run.play(), run.play()]),
+        all("erasure, hold, playback, crash", true, true, |run| vec![run.erase(), run.hold(), run.play()]),
+        all("erasure, restore, playback, crash", true, true, |run| {
+            vec![run.erase(), run.restore(), run.play()]
+        }),
+        all("two erasures, delivery", false, false, |run| vec![run.erase(), run.erase(), run.deliver()]),
+    ];
+    println!("{} interleavings in all", explored.iter().sum::<u64>());
+}

@@ -1,0 +1,24 @@
+//! The end of recordings: erased on request, on withdrawal, and when their time is up.
+
+pub mod anchor;
+pub mod comparison;
+pub mod consistency_check;
+pub mod deletion_guard;
+pub mod deletion_log;
+pub mod expired;
+pub mod holds;
+pub mod receipt;
+pub mod replay;
+pub mod report;
+pub mod report_runs;
+pub mod service;
+pub mod steps;
+pub mod sweep_horizon;
+pub mod sweeper;
+pub mod unfinished;
+
+#[cfg(test)]
+mod interleaving_tests;
+
+#[cfg(test)]
+mod log_tests;

@@ -1,0 +1,51 @@
+//! The receipt of an erasure: signed, with every copy that was verified gone, and nothing personal
+//! beyond the number of the request. In: what the deletion log says. Out: a document.
+
+use serde::{Deserialize, Serialize};
+
+use crate::erasure::deletion_log::{Cause, Done, Order};
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_core::signing::{Signed, Signer};
+
+/// The kind that is signed.
+pub const KIND: &str = "erasure-receipt";
+
+/// What a receipt says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The recording.
+    pub recording: CallId,
+    /// The number of the request.
+    pub request: Option<String>,
+    /// Why it was erased.
+    pub cause: Cause,
+    /// When that was ordered, durably: from here on nobody was served it.
+    pub ordered_at: WallTime,
+    /// When nothing was left: each name, version and upload was asked for by itself, and the store's
+    /// lists were read.
+    pub verified_gone_at: WallTime,
+    /// What was deleted: objects, versions, delete markers, uploads. Empty where the store never
+    /// had a copy.
+    pub deleted: Vec<String>,
+    /// True: the recording had been delivered, nothing of it was found, and someone who may erase accepted
+    /// that it had been removed by hand. The audit says who and why.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accepted_missing: bool,
+}
+
+/// Signs the receipt of a completed erasure.
+///
+/// Errors: it cannot be written as JSON.
+pub fn sign(signer: &Signer, order: Order, done: Done) -> Result<Signed, serde_json::Error> {
+    let receipt = Receipt {
+        recording: order.id,
+        request: order.request,
+        cause: order.cause,
+        ordered_at: order.at,
+        verified_gone_at: done.at,
+        deleted: done.gone,
+        accepted_missing: done.accepted_missing,
+    };
+    signer.sign(KIND, &receipt)
+}

@@ -1,0 +1,68 @@
+//! Mends a deletion log that forgot erasures, and goes through it again: against a store, an index
+//! or a spool that were restored from a backup. In: an owner's data, opened with no recorder on it.
+//! Out: nothing erased is there any more, anywhere.
+
+use std::collections::BTreeSet;
+
+use anyhow::bail;
+use futures::TryStreamExt;
+
+use crate::erasure::deletion_log::Relation;
+use crate::erasure::service::Erasing;
+use optag_core::id::CallId;
+use optag_storage::store::names;
+
+/// Rows taken at a time.
+const BATCH: u32 = 1_000;
+
+/// What a replay did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Entries that the log had lost and took from the store's copies.
+    pub taken_over: u64,
+    /// Recordings that were erased and there again.
+    pub returned: usize,
+    /// Erasures that are not complete.
+    pub open: usize,
+}
+
+/// Takes over what copies of the log in the store know, erases anew what came back, and lets index
+/// and store remember the log as it is now.
+///
+/// `accept_loss`: go on although index or store saw entries that no copy has any more.
+/// Errors: store or index do not answer; entries are lost and that was not accepted.
+pub async fn replay(erasing: &Erasing, accept_loss: bool) -> anyhow::Result<Replayed> {
+    let taken_over = erasing.take_over_copies().await?;
+    let compared = erasing.compare_heads().await?;
+    if compared.index == Relation::Behind && !accept_loss {
+        bail!(
+            "the index saw more erasures than the deletion log and its copies in the store have: some are \
+             lost. Restore a newer deletions.log, or go on without them (--accept-loss)"
+        );
+    }
+    let returned = returned(erasing).await?;
+    for id in &returned {
+        erasing.reopen(*id).await?;
+    }
+    let open = erasing.complete_open().await;
+    erasing.anchor_all().await?;
+    Ok(Replayed { taken_over, returned: returned.len(), open })
+}
+
+/// Erased recordings of which store, index or spool hold something again.
+async fn returned(erasing: &Erasing) -> anyhow::Result<BTreeSet<CallId>> {
+    let mut found = BTreeSet::new();
+    let mut objects = erasing.store.list(names::PREFIX);
+    while let Some(object) = objects.try_next().await? {
+        found.extend(names::parse(&object.key).map(|(id, _)| id).filter(|id| erasing.log.is_erased(*id)));
+    }
+    let mut after = None;
+    loop {
+        let ids = erasing.index.live_after(after, BATCH).await?;
+        let Some(last) = ids.last() else { break };
+        after = Some(*last);
+        found.extend(ids.into_iter().filter(|id| erasing.log.is_erased(*id)));
+    }
+    found.extend(erasing.spool.calls().into_iter().filter(|id| erasing.log.is_erased(*id)));
+    Ok(found)
+}

@@ -1,0 +1,249 @@
+//! The report on retention: whether, at a moment, anything was older than it may be. Looks at the
+//! index, at every copy in the store with its date, at the spool and at the deletion log; and whether
+//! index and store have the same recordings.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::StreamExt;
+
+use crate::erasure::comparison::Comparing;
+use crate::erasure::holds::Hold;
+use crate::erasure::service::Erasing;
+use crate::http::requests::{ReportPart, RetentionReport};
+use crate::recordings::requests::hold_view;
+use crate::time::second_source::TimeKeeper;
+use optag_core::clock::{Clock, WallTime};
+use optag_core::error_chain::causes;
+use optag_core::limit;
+use optag_storage::store::names;
+use optag_storage::store::versions::StoredCopy;
+
+/// Things that are named one by one.
+const NAMED: usize = 20;
+
+/// Makes reports.
+pub struct Reporter {
+    /// Store, index, spool and deletion log.
+    pub erasing: Arc<Erasing>,
+    /// The time.
+    pub time: Arc<TimeKeeper>,
+    /// How long something may be on its way out after its time. Units: s.
+    pub grace_s: u64,
+    /// The longest that a department keeps recordings. Units: days.
+    pub keep_days: u8,
+}
+
+impl Reporter {
+    /// Reports on `at`, or on now; counts what it looked at in the store.
+    pub async fn report(&self, at: Option<WallTime>, looked_at: &AtomicU64) -> RetentionReport {
+        // Of another moment only what is dated can be told.
+        let compares = at.is_none();
+        let made_at = self.erasing.clock.wall();
+        let at = at.unwrap_or(made_at);
+        let held: Vec<Hold> =
+            self.erasing.custody.holds.all().into_iter().filter(|hold| hold.until > at).collect();
+        let (store, compared) = self.store_parts(at, &held, compares, looked_at).await;
+        let mut parts = vec![self.index_part(at, &held).await, store];
+        parts.extend(compared);
+        parts.extend(self.rules_part().await);
+        parts.extend([self.spool_part(at), self.log_part(at), self.clock_part()]);
+        RetentionReport {
+            at,
+            made_at,
+            limit_days: limit::RETENTION_DAYS,
+            grace_s: self.grace_s,
+            clean: parts.iter().all(|part| part.answers && part.too_old == 0 && part.amiss == 0),
+            parts,
+            held: held.into_iter().map(hold_view).collect(),
+        }
+    }
+
+    fn grace_us(&self) -> i64 {
+        self.grace_s as i64 * 1_000_000
+    }
+
+    /// Whether something of this start had to be gone by `at`, and was given its time to go.
+    fn is_too_old(&self, started_at: WallTime, at: WallTime) -> bool {
+        started_at.plus_days(i64::from(limit::RETENTION_DAYS)).plus_micros(self.grace_us()) < at
+    }
+
+    async fn index_part(&self, at: WallTime, held: &[Hold]) -> ReportPart {
+        let mut part = part("index");
+        let most = NAMED + held.len();
+        match self.erasing.index.aged(at, self.grace_us(), most as u32).await {
+            Err(error) => part.fails(causes(&error)),
+            Ok(aged) => {
+                part.there = aged.live;
+                part.oldest_at = aged.oldest_started_at;
+                let (excused, late): (Vec<_>, Vec<_>) =
+                    aged.overdue.into_iter().partition(|one| held.iter().any(|hold| hold.id == one.id));
+                part.too_old = aged.overdue_total - excused.len() as u64;
+                part.notes.extend(late.into_iter().take(NAMED).map(|one| match one.erased_at {
+                    Some(erased) => format!("{}: due {}, erased {erased}", one.id, one.expires_at),
+                    None => format!("{}: due {}, not erased", one.id, one.expires_at),
+                }));
+            }
+        }
+        part
+    }
+
+    /// Every copy, versions and unfinished uploads among them. Its age is the call's, which its name
+    /// tells; the store's own date is named where it is later. In the same walk the store is
+    /// compared with the index.
+    async fn store_parts(
+        &self,
+        at: WallTime,
+        held: &[Hold],
+        compares: bool,
+        looked_at: &AtomicU64,
+    ) -> (ReportPart, Option<ReportPart>) {
+        let mut part = part("store");
+        let mut comparing = compares.then(|| Comparing::new(&self.erasing));
+        let mut failed = None;
+        let mut pages = self.erasing.store.walk(names::PREFIX);
+        loop {
+            let page = match pages.next().await {
+                None => break,
+                Some(Ok(page)) => page,
+                Some(Err(error)) => {
+                    part.fails(error.to_string());
+                    failed = Some("the store could not be listed to its end".to_owned());
+                    break;
+                }
+            };
+            if let Some(unseen) = page.unseen {
+                part.fails(unseen);
+            }
+            looked_at.fetch_add(page.copies.len() as u64, Ordering::Relaxed);
+            for copy in page.copies {
+                if let Some(comparing) = comparing.as_mut().filter(|_| failed.is_none())
+                    && let Err(error) = comparing.copy(&copy).await
+                {
+                    failed = Some(causes(&error));
+                }
+                self.age(&mut part, &copy, at, held);
+            }
+        }
+        if let Some(admin) = self.erasing.store.admin() {
+            match admin.uploads_below(names::PREFIX).await {
+                Ok(uploads) => uploads.iter().for_each(|copy| self.age(&mut part, copy, at, held)),
+                Err(error) => part.fails(format!("unfinished uploads could not be seen: {error}")),
+            }
+        }
+        let Some(comparing) = comparing else { return (part, None) };
+        (part, Some(compared(comparing, failed).await))
+    }
+
+    /// Judges the age of one copy.
+    fn age(&self, part: &mut ReportPart, copy: &StoredCopy, at: WallTime, held: &[Hold]) {
+        let id = names::parse(&copy.key).map(|(id, _)| id);
+        let Some(made) = id.map(|id| id.admitted_at()).or(copy.stored_at) else { return };
+        // What came after that moment says nothing of it.
+        if made > at {
+            return;
+        }
+        part.there += 1;
+        part.oldest_at = Some(part.oldest_at.map_or(made, |oldest: WallTime| oldest.min(made)));
+        let excused = id.is_some_and(|id| held.iter().any(|hold| hold.id == id));
+        if self.is_too_old(made, at) && !excused {
+            part.too_old += 1;
+            if part.notes.len() < NAMED {
+                let stored = copy.stored_at.map_or("unknown".into(), |at| at.to_string());
+                part.notes.push(format!("{}: made {made}, stored {stored}", copy.name()));
+            }
+        }
+    }
+
+    /// Lifecycle rules of others that reach what is stored; none where the store has no rules.
+    async fn rules_part(&self) -> Option<ReportPart> {
+        let mut part = part("bucket rules");
+        match self.erasing.store.admin()?.touching(self.keep_days).await {
+            Ok(touching) => {
+                part.there = touching.len() as u64;
+                part.amiss = touching.iter().filter(|one| one.harms).count() as u64;
+                part.notes = touching.iter().map(|one| format!("`{}` {}", one.rule, one.does)).collect();
+            }
+            Err(error) => part.notes.push(format!("rules of others could not be looked at: {error}")),
+        }
+        Some(part)
+    }
+
+    fn spool_part(&self, at: WallTime) -> ReportPart {
+        let mut part = part("spool");
+        for id in self.erasing.spool.calls().into_iter().filter(|id| id.admitted_at() <= at) {
+            let made = id.admitted_at();
+            part.there += 1;
+            part.oldest_at = Some(part.oldest_at.map_or(made, |oldest: WallTime| oldest.min(made)));
+            if self.is_too_old(made, at) {
+                part.too_old += 1;
+                part.notes.push(format!("{id}: made {made}"));
+            }
+        }
+        part.notes.truncate(NAMED);
+        part
+    }
+
+    /// Erasures that were ordered and of which a copy may be left.
+    fn log_part(&self, at: WallTime) -> ReportPart {
+        let mut part = part("deletion log");
+        for order in self.erasing.log.open_orders().into_iter().filter(|order| order.at <= at) {
+            part.there += 1;
+            part.oldest_at = Some(part.oldest_at.map_or(order.at, |oldest: WallTime| oldest.min(order.at)));
+            if self.is_too_old(order.id.admitted_at(), at) {
+                part.too_old += 1;
+            }
+            part.notes.push(format!("{}: ordered {}, a copy may be left", order.id, order.at));
+        }
+        part.notes.truncate(NAMED);
+        if !self.erasing.custody.in_step() {
+            part.fails("it is behind what index or store have seen: run `optag replay-deletions`".into());
+        }
+        part
+    }
+
+    fn clock_part(&self) -> ReportPart {
+        let mut part = part("clock");
+        if !self.time.is_confirmed() {
+            let (wall, trusted) = (self.time.clock.machine_wall(), self.time.clock.wall());
+            part.fails(format!("it jumped to {wall}; certain is only that it is {trusted} or later"));
+        }
+        part
+    }
+}
+
+/// What the comparison found, as a part.
+async fn compared(comparing: Comparing<'_>, failed: Option<String>) -> ReportPart {
+    let mut part = part("compared");
+    let found = match failed {
+        None => comparing.end().await.map_err(|error| causes(&error)),
+        // The rest of the index cannot be called missing.
+        Some(why) => Ok(comparing.found).inspect(|_| part.fails(why)),
+    };
+    match found {
+        Ok(found) => {
+            part.there = found.rows;
+            part.amiss = found.count();
+            let disordered = found.disordered;
+            part.notes.extend(found.told());
+            if disordered {
+                part.fails(
+                    "the store does not list in order of names: nothing is certain of what differs".into(),
+                );
+            }
+        }
+        Err(why) => part.fails(why),
+    }
+    part
+}
+
+impl ReportPart {
+    fn fails(&mut self, why: String) {
+        self.answers = false;
+        self.notes.insert(0, why);
+    }
+}
+
+fn part(name: &'static str) -> ReportPart {
+    ReportPart { name, answers: true, there: 0, oldest_at: None, too_old: 0, amiss: 0, notes: Vec::new() }
+}

@@ -1,0 +1,248 @@
+//! Erasures as a running recorder does them: ordered at once, completed as soon as store and
+//! index let it, one at a time with the recording's delivery.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use crate::delivery::recording_lock::KeyedLock;
+use crate::erasure::deletion_guard::Custody;
+use crate::erasure::deletion_log::{Cause, DeletionLog, LogError, Order};
+use crate::erasure::steps::{EraseError, Eraser, GuardedLog, SpoolKeys, Step};
+use crate::erasure::unfinished::UnderWay;
+use crate::index::{Index, IndexRow};
+use crate::metrics::{self, ErasedFor};
+use crate::recorder::durable::destroy_key;
+use optag_core::clock::Clock;
+use optag_core::id::CallId;
+use optag_storage::archive::batches::AT_A_TIME;
+use optag_storage::archive::vault::Vault;
+use optag_storage::spool::Spool;
+use optag_storage::store::remains::StoredObject;
+use optag_storage::store::versions::{CopyKind, StoredCopy};
+use optag_storage::store::{Store, StoreError};
+
+/// Erasures that fail in a row until the store is taken to be away.
+const FAILURES: usize = 5;
+
+/// Recordings that are deleted by one request: two objects each.
+const TOGETHER: usize = AT_A_TIME / 2;
+
+/// Orders and completes erasures.
+pub struct Erasing {
+    /// What is erased for good.
+    pub log: DeletionLog,
+    /// The spool, for its keys.
+    pub spool: Spool,
+    /// The store, for what is not read: names, versions, whether it answers.
+    pub store: Store,
+    /// The recordings in it, through their seal.
+    pub vault: Vault,
+    /// The index.
+    pub index: Index,
+    /// Held while a recording is delivered or erased.
+    pub turns: KeyedLock,
+    /// Dates orders.
+    pub clock: Arc<dyn Clock>,
+    /// Holds, the signature, and whether the log is whole.
+    pub custody: Custody,
+    /// What erasures that are not complete found so far.
+    pub under_way: UnderWay,
+}
+
+/// Spool keys, destroyed where blocking is allowed.
+struct Keys(Spool);
+
+impl SpoolKeys for Keys {
+    fn destroy(&self, id: CallId) -> BoxFuture<'_, Result<(), String>> {
+        async move { destroy_key(&self.0, id).await.map_err(|error| error.to_string()) }.boxed()
+    }
+}
+
+impl Erasing {
+    /// Orders an erasure. Once this returns, the order is durable, nothing of the recording is
+    /// served, and what the spool has of it cannot be read.
+    ///
+    /// Errors: it was not accepted.
+    pub async fn order(&self, id: CallId, cause: Cause) -> Result<(), EraseError> {
+        self.order_for(id, cause, None).await
+    }
+
+    /// As [`Erasing::order`], with the number of the request by which someone asked.
+    ///
+    /// Errors: it was not accepted: a hold stands against it, or it is not durable.
+    pub async fn order_for(
+        &self,
+        id: CallId,
+        cause: Cause,
+        request: Option<String>,
+    ) -> Result<(), EraseError> {
+        let order = Order { id, at: self.clock.wall(), cause, request };
+        let (keys, log) = (Keys(self.spool.clone()), GuardedLog(&self.log, &self.custody));
+        self.eraser(&log, &keys).order(order).await
+    }
+
+    /// Keeps that someone accepts it if an erasure finds nothing of what was delivered, for as long as that
+    /// erasure is open.
+    ///
+    /// Errors: the disk's; it is not accepted then.
+    pub fn accept_missing(&self, id: CallId) -> std::io::Result<()> {
+        if !self.log.open_orders().iter().any(|order| order.id == id) {
+            return Ok(());
+        }
+        tokio::task::block_in_place(|| self.under_way.accept_missing(id))
+    }
+
+    /// Opens an erasure again, as a copy of what is erased turned up.
+    ///
+    /// Errors: it is not durable.
+    pub async fn reopen(&self, id: CallId) -> Result<(), EraseError> {
+        let before = tokio::task::block_in_place(|| self.log.history(id))?;
+        if let Some((_, Some(done))) = &before {
+            // What it deleted before stays in its receipt, and explains what is not found again.
+            tokio::task::block_in_place(|| self.under_way.note(id, &done.gone)).map_err(LogError::from)?;
+        }
+        let (cause, request) =
+            before.map_or((Cause::Expiry, None), |(order, _)| (order.cause, order.request));
+        let order = Order { id, at: self.clock.wall(), cause, request };
+        tokio::task::block_in_place(|| self.log.reopen(order))?;
+        Ok(())
+    }
+
+    /// Whether a recording is erased as its caller took the consent back.
+    ///
+    /// Errors: the log cannot be read.
+    pub fn was_withdrawn(&self, id: CallId) -> Result<bool, EraseError> {
+        if !self.log.is_erased(id) {
+            return Ok(false);
+        }
+        let history = tokio::task::block_in_place(|| self.log.history(id))?;
+        Ok(history.is_some_and(|(order, _)| order.cause == Cause::Withdrawal))
+    }
+
+    /// Whether a recording's time is up and no hold keeps it: from then on it is not shown, whether or not the
+    /// sweeper has come by.
+    pub fn has_expired(&self, row: &IndexRow) -> bool {
+        let now = self.clock.wall();
+        row.expires_at <= now && self.custody.holds.standing(row.id, now).is_none()
+    }
+
+    /// Completes an erasure: the store and the index.
+    ///
+    /// Errors: the step that could not be taken; the order stays open.
+    pub async fn complete(&self, id: CallId, cause: Cause) -> Result<Vec<String>, (Step, EraseError)> {
+        let _turn = self.turns.lock(id).await;
+        let now = self.clock.wall();
+        let (keys, log) = (Keys(self.spool.clone()), GuardedLog(&self.log, &self.custody));
+        let gone = self.eraser(&log, &keys).complete(id, cause, now).await.inspect_err(|(_, error)| {
+            if error.is_unproven() {
+                metrics::erasure_unproven();
+                tracing::error!(call = %id, %error, "erasure not verified");
+            }
+        })?;
+        metrics::erased(match cause {
+            Cause::Request => ErasedFor::Request,
+            Cause::Withdrawal => ErasedFor::Withdrawal,
+            Cause::Expiry => ErasedFor::Expiry,
+        });
+        Ok(gone)
+    }
+
+    /// Tries every open order again; how many are still open. One that cannot be completed does
+    /// not hold up the others; after a few in a row the store is taken to be away.
+    pub async fn complete_open(&self) -> usize {
+        let mut orders = self.log.open_orders();
+        self.delete_expired(&orders).await;
+        let now = self.clock.wall();
+        let oldest_us = orders.iter().map(|order| now.micros_since(order.at)).max().unwrap_or(0);
+        metrics::erasures_waiting(Duration::from_micros(oldest_us.max(0) as u64));
+        // Each round begins with another one, so that all have their turn.
+        let turn = self.custody.rounds.fetch_add(1, Ordering::Relaxed);
+        let first = turn.checked_rem(orders.len()).unwrap_or(0);
+        orders.rotate_left(first);
+        let mut failed = 0;
+        for order in orders {
+            match self.complete(order.id, order.cause).await {
+                Ok(_) => failed = 0,
+                Err((step, error)) => {
+                    tracing::warn!(call = %order.id, step = step.name(), %error, "an erasure is not complete yet");
+                    failed += 1;
+                    if failed == FAILURES {
+                        break;
+                    }
+                }
+            }
+        }
+        let open = self.log.open_orders().len();
+        metrics::erasures_pending(open);
+        open
+    }
+
+    /// Deletes what deliveries left of recordings whose time is up, many by one request. Each is then looked for
+    /// and completed by itself, and what is left goes one by one: nothing depends on what is done here.
+    async fn delete_expired(&self, orders: &[Order]) {
+        if !self.store.deletes_together() {
+            return;
+        }
+        let expired: Vec<CallId> =
+            orders.iter().filter(|order| order.cause == Cause::Expiry).map(|order| order.id).collect();
+        // One alone is deleted with its own erasure.
+        for ids in expired.chunks(TOGETHER).filter(|ids| ids.len() > 1) {
+            let mut copies = Vec::new();
+            for id in ids {
+                match self.expired_copies(*id).await {
+                    Ok(some) => copies.extend(some),
+                    Err(error) => {
+                        tracing::warn!(call = %id, %error, "expired recordings are not deleted together");
+                        return;
+                    }
+                }
+            }
+            match self.store.delete_many(&copies).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "expired recordings could not be deleted together");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// What a delivery left and is there, noted as found before any of it is deleted.
+    async fn expired_copies(&self, id: CallId) -> anyhow::Result<Vec<StoredCopy>> {
+        let stored = self.index.stored(id).await?.filter(|stored| stored.place == self.store.place());
+        let mut copies = Vec::new();
+        for object in stored.unwrap_or_default().objects {
+            match self.store.size(&object.name).await {
+                Ok(_) => copies.push(copy_of(object)),
+                // What is not there was not deleted: the erasure says how that is to be taken.
+                Err(StoreError::Missing) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if !copies.is_empty() {
+            tokio::task::block_in_place(|| -> std::io::Result<()> {
+                let mut found = self.under_way.found(id)?;
+                let names = copies.iter().map(StoredCopy::name);
+                let new: Vec<String> = names.filter(|name| !found.contains(name)).collect();
+                found.extend(new);
+                self.under_way.note(id, &found)
+            })?;
+        }
+        Ok(copies)
+    }
+
+    fn eraser<'a>(&'a self, log: &'a GuardedLog<'a>, keys: &'a Keys) -> Eraser<'a> {
+        Eraser { log, keys, store: &self.store, index: &self.index, progress: &self.under_way }
+    }
+}
+
+/// A delivered object as a copy in the store.
+fn copy_of(object: StoredObject) -> StoredCopy {
+    let StoredObject { name: key, version, upload: _ } = object;
+    StoredCopy { key, version, kind: CopyKind::Object, bytes: 0, stored_at: None }
+}

@@ -1,0 +1,343 @@
+//! Erasing a recording, as ordered steps that may be gone through again at any time: order
+//! (durable) → spool key destroyed → every object, version and part deleted, and looked for by name
+//! and in lists until none is left → index row reduced → done. A crash or a store that is away leaves the order open.
+//!
+//! What a step works on is behind a trait each, so that `interleaving_tests` can try the steps against
+//! everything else that goes on.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use crate::erasure::deletion_guard::Custody;
+use crate::erasure::deletion_log::{Cause, DeletionLog, Done, LogError, Order};
+use crate::erasure::expired;
+use crate::erasure::holds::Hold;
+use crate::erasure::unfinished::UnderWay;
+use crate::index::{Index, IndexError};
+use optag_core::clock::WallTime;
+use optag_core::error_chain::causes;
+use optag_core::id::CallId;
+use optag_core::limit;
+use optag_storage::store::remains::{Look, Sought, Stored};
+use optag_storage::store::versions::{ROUNDS, StoredCopy};
+use optag_storage::store::{Store, StoreError};
+
+/// Keeps orders.
+pub trait Orders: Send + Sync {
+    /// Once this answers, the order survives everything.
+    fn order(&self, order: Order) -> BoxFuture<'_, Result<(), EraseError>>;
+    /// Notes that every copy is gone.
+    fn done(&self, done: Done) -> BoxFuture<'_, Result<(), EraseError>>;
+}
+
+/// Destroys keys of the spool.
+pub trait SpoolKeys: Send + Sync {
+    /// Once this answers, nothing of the call can be read from the spool.
+    fn destroy(&self, id: CallId) -> BoxFuture<'_, Result<(), String>>;
+}
+
+/// What is in the store.
+pub trait Copies: Send + Sync {
+    /// Which store it is.
+    fn place(&self) -> String;
+    /// Looks for what may be left, by name and in lists.
+    fn look<'a>(&'a self, sought: &'a Sought) -> BoxFuture<'a, Result<Look, StoreError>>;
+    /// Deletes one copy. That it is gone is known only once it was looked for again.
+    fn delete<'a>(&'a self, copy: &'a StoredCopy) -> BoxFuture<'a, Result<(), StoreError>>;
+}
+
+/// What the index knows.
+pub trait Rows: Send + Sync {
+    /// What the delivery of a recording left in the store. `None`: there is no row of a recording
+    /// that was delivered and not erased.
+    fn delivered(&self, id: CallId) -> BoxFuture<'_, Result<Option<Stored>, IndexError>>;
+    /// What a delivery that did not end may have left: uploads that began.
+    fn begun(&self, id: CallId) -> BoxFuture<'_, Result<Option<Stored>, IndexError>>;
+    /// Takes everything personal out of the row, if there is one. Of a call whose consent was
+    /// withdrawn only that is said from then on.
+    fn reduce(&self, id: CallId, cause: Cause, at: WallTime) -> BoxFuture<'_, Result<(), IndexError>>;
+}
+
+/// Keeps what an erasure found before it deletes.
+pub trait Progress: Send + Sync {
+    /// What it found so far.
+    fn found(&self, id: CallId) -> BoxFuture<'_, Result<Vec<String>, String>>;
+    /// Keeps that; durable when this answers.
+    fn note<'a>(&'a self, id: CallId, found: &'a [String]) -> BoxFuture<'a, Result<(), String>>;
+    /// Whether someone accepts it if nothing of the recording is found.
+    fn accepts_missing(&self, id: CallId) -> BoxFuture<'_, Result<bool, String>>;
+    /// Forgets it: the erasure is complete.
+    fn forget(&self, id: CallId) -> BoxFuture<'_, Result<(), String>>;
+}
+
+/// A step of an erasure, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Step {
+    /// The order is in the deletion log.
+    Ordered,
+    /// The call's key in the spool is destroyed.
+    SpoolKey,
+    /// Every copy in the store is gone, and that was looked at.
+    Store,
+    /// The index row holds no personal data.
+    Index,
+    /// The deletion log says that it is complete.
+    Done,
+}
+
+impl Step {
+    /// All of them.
+    pub const ALL: [Step; 5] = [Step::Ordered, Step::SpoolKey, Step::Store, Step::Index, Step::Done];
+
+    /// Its name for receipts.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Step::Ordered => "ordered",
+            Step::SpoolKey => "spool_key_destroyed",
+            Step::Store => "store_verified_empty",
+            Step::Index => "index_row_reduced",
+            Step::Done => "complete",
+        }
+    }
+}
+
+/// Why a step could not be taken yet.
+#[derive(Debug, thiserror::Error)]
+pub enum EraseError {
+    /// The order is not durable: the erasure was not accepted.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A hold stands against it: the erasure was not accepted.
+    #[error("the recording is held until {}", .0.until)]
+    Held(Box<Hold>),
+    /// The spool key may still be there.
+    #[error("the spool key could not be destroyed: {0}")]
+    Spool(String),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The index.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// What was found so far cannot be kept, and so nothing may be deleted.
+    #[error("cannot write erasure progress: {0}")]
+    Progress(String),
+    /// It was delivered, and nothing of it is there: it may lie elsewhere.
+    #[error(
+        "the recording was delivered to {delivered_to} and nothing of it was found in {looked_in}: it may lie \
+         elsewhere, so nothing is certified. The erasure stays open; it is complete once it was found and \
+         deleted, when the recording's {} days are over, or when someone accepts that it was removed by hand \
+         (`optag erase --accept-missing`)",
+        limit::RETENTION_DAYS
+    )]
+    NothingFound {
+        /// Where it went.
+        delivered_to: String,
+        /// Where it was looked for.
+        looked_in: String,
+    },
+}
+
+impl EraseError {
+    /// Whether the store answered, and what it said proves nothing: a person should look.
+    pub fn is_unproven(&self) -> bool {
+        matches!(self, Self::NothingFound { .. } | Self::Store(StoreError::Unverified(_)))
+    }
+}
+
+/// What an erasure works on.
+pub struct Eraser<'a> {
+    /// The log.
+    pub log: &'a dyn Orders,
+    /// The spool's keys.
+    pub keys: &'a dyn SpoolKeys,
+    /// The store.
+    pub store: &'a dyn Copies,
+    /// The index.
+    pub index: &'a dyn Rows,
+    /// What was found so far.
+    pub progress: &'a dyn Progress,
+}
+
+impl Eraser<'_> {
+    /// Takes the first two steps: from here on the recording is erased for everyone who asks.
+    ///
+    /// Errors: it was not accepted, or the spool's copy may still be readable.
+    pub async fn order(&self, order: Order) -> Result<(), EraseError> {
+        let id = order.id;
+        self.log.order(order).await?;
+        self.keys.destroy(id).await.map_err(EraseError::Spool)
+    }
+
+    /// Takes the remaining steps. Returns the copies that are gone.
+    ///
+    /// Errors: the step that could not be taken; those before it hold.
+    pub async fn complete(
+        &self,
+        id: CallId,
+        cause: Cause,
+        now: WallTime,
+    ) -> Result<Vec<String>, (Step, EraseError)> {
+        self.keys.destroy(id).await.map_err(|error| (Step::SpoolKey, EraseError::Spool(error)))?;
+        // While the index is away the store is emptied by name all the same; the rest waits.
+        let delivered = self.index.delivered(id).await;
+        let begun = match &delivered {
+            Ok(None) => self.index.begun(id).await,
+            _ => Ok(None),
+        };
+        let stored = [&delivered, &begun].into_iter().find_map(|one| one.as_ref().ok()?.as_ref());
+        let gone = self.empty(id, stored).await.map_err(|error| (Step::Store, error))?;
+        begun.map_err(|error| (Step::Index, error.into()))?;
+        let delivered = delivered.map_err(|error| (Step::Index, error.into()))?;
+        let mut accepted_missing = false;
+        if let Some(stored) = delivered.filter(|_| gone.is_empty())
+            && let Err(error) = self.explain(id, stored, now)
+        {
+            accepted_missing = self
+                .progress
+                .accepts_missing(id)
+                .await
+                .map_err(|error| (Step::Store, EraseError::Progress(error)))?;
+            if !accepted_missing {
+                return Err((Step::Store, error));
+            }
+        }
+        self.index.reduce(id, cause, now).await.map_err(|error| (Step::Index, error.into()))?;
+        let done = Done { id, at: now, gone: gone.clone(), accepted_missing };
+        self.log.done(done).await.map_err(|error| (Step::Done, error))?;
+        if let Err(error) = self.progress.forget(id).await {
+            tracing::warn!(call = %id, error, "cannot remove erasure progress file");
+        }
+        Ok(gone)
+    }
+
+    /// Deletes what is found until nothing is found any more. Returns all that was found.
+    async fn empty(&self, id: CallId, stored: Option<&Stored>) -> Result<Vec<String>, EraseError> {
+        let mut gone = self.progress.found(id).await.map_err(EraseError::Progress)?;
+        let mut sought = Sought::recording(id, stored);
+        let mut left = Vec::new();
+        for _ in 0..ROUNDS {
+            let look = self.store.look(&sought).await?;
+            if !look.unlisted.is_empty() {
+                tracing::error!(call = %id, copies = look.unlisted.len(), "the store's lists leave out what is there");
+            }
+            if look.found.is_empty() {
+                return look.doubt.map_or(Ok(gone), |doubt| Err(StoreError::Unverified(doubt).into()));
+            }
+            left = look.found.iter().map(StoredCopy::name).collect();
+            // A copy without a version is version `null` to lists that show versions: one copy, one name.
+            let is_new = |copy: &&StoredCopy| {
+                let is_null = copy.version.as_deref() == Some("null");
+                !gone.contains(&copy.name()) && !(is_null && gone.contains(&copy.key))
+            };
+            let new: Vec<String> = look.found.iter().filter(is_new).map(StoredCopy::name).collect();
+            if !new.is_empty() {
+                gone.extend(new);
+                self.progress.note(id, &gone).await.map_err(EraseError::Progress)?;
+            }
+            sought.remember(&look.found);
+            let mut refused = None;
+            for copy in &look.found {
+                // One that is refused does not keep the others.
+                refused = refused.or(self.store.delete(copy).await.err());
+            }
+            if let Some(error) = refused {
+                return Err(error.into());
+            }
+        }
+        let left = left.into_iter().take(3).collect::<Vec<_>>().join(", ");
+        Err(StoreError::Unverified(format!("still there after it was deleted: {left}")).into())
+    }
+
+    /// Nothing was found of what was delivered. Only the end of its time explains that, and only
+    /// in the store that it went to: then the bucket's rule has ended it.
+    fn explain(&self, id: CallId, stored: Stored, now: WallTime) -> Result<(), EraseError> {
+        let here = self.store.place();
+        let is_here = stored.place.is_empty() || stored.place == here;
+        if is_here && expired::is_over(id, now) {
+            return Ok(());
+        }
+        let delivered_to = if stored.place.is_empty() { "a store".to_owned() } else { stored.place };
+        Err(EraseError::NothingFound { delivered_to, looked_in: here })
+    }
+}
+
+/// The deletion log with what guards it.
+pub struct GuardedLog<'a>(pub &'a DeletionLog, pub &'a Custody);
+
+impl Orders for GuardedLog<'_> {
+    fn order(&self, order: Order) -> BoxFuture<'_, Result<(), EraseError>> {
+        async move { tokio::task::block_in_place(|| self.1.order(self.0, order)) }.boxed()
+    }
+
+    fn done(&self, done: Done) -> BoxFuture<'_, Result<(), EraseError>> {
+        async move { Ok(tokio::task::block_in_place(|| self.0.completed(done))?) }.boxed()
+    }
+}
+
+impl Copies for Store {
+    fn place(&self) -> String {
+        Store::place(self)
+    }
+
+    fn look<'a>(&'a self, sought: &'a Sought) -> BoxFuture<'a, Result<Look, StoreError>> {
+        Store::look(self, sought).boxed()
+    }
+
+    fn delete<'a>(&'a self, copy: &'a StoredCopy) -> BoxFuture<'a, Result<(), StoreError>> {
+        Store::delete(self, copy).boxed()
+    }
+}
+
+impl Progress for UnderWay {
+    fn found(&self, id: CallId) -> BoxFuture<'_, Result<Vec<String>, String>> {
+        async move { tokio::task::block_in_place(|| UnderWay::found(self, id)).map_err(|e| causes(&e)) }
+            .boxed()
+    }
+
+    fn note<'a>(&'a self, id: CallId, found: &'a [String]) -> BoxFuture<'a, Result<(), String>> {
+        async move { tokio::task::block_in_place(|| UnderWay::note(self, id, found)).map_err(|e| causes(&e)) }
+            .boxed()
+    }
+
+    fn accepts_missing(&self, id: CallId) -> BoxFuture<'_, Result<bool, String>> {
+        async move {
+            tokio::task::block_in_place(|| UnderWay::accepts_missing(self, id)).map_err(|e| causes(&e))
+        }
+        .boxed()
+    }
+
+    fn forget(&self, id: CallId) -> BoxFuture<'_, Result<(), String>> {
+        async move { tokio::task::block_in_place(|| UnderWay::forget(self, id)).map_err(|e| causes(&e)) }
+            .boxed()
+    }
+}
+
+impl Rows for Index {
+    fn delivered(&self, id: CallId) -> BoxFuture<'_, Result<Option<Stored>, IndexError>> {
+        async move {
+            let row = self.get(id).await?;
+            if row.is_none_or(|row| row.erased_at.is_some()) {
+                return Ok(None);
+            }
+            // A row from before that was kept, or made from a manifest.
+            Ok(Some(self.stored(id).await?.unwrap_or_default()))
+        }
+        .boxed()
+    }
+
+    fn begun(&self, id: CallId) -> BoxFuture<'_, Result<Option<Stored>, IndexError>> {
+        async move { self.stored(id).await }.boxed()
+    }
+
+    fn reduce(&self, id: CallId, cause: Cause, at: WallTime) -> BoxFuture<'_, Result<(), IndexError>> {
+        async move {
+            if cause == Cause::Withdrawal {
+                self.mark_withdrawn(id).await?;
+            }
+            self.mark_erased(id, at).await?;
+            self.forget_stored(id).await
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,390 @@
+//! The sweeper: every minute or so, what has outlived its limit is erased, open erasures are tried
+//! again, and what is erased and there again goes anew. Judges by trusted time alone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::erasure::deletion_log::Cause;
+use crate::erasure::expired;
+use crate::erasure::service::Erasing;
+use crate::erasure::steps::EraseError;
+use crate::erasure::sweep_horizon::{NewlyDue, Stopped, SweepLimits, may_sweep};
+use crate::index::IndexError;
+use crate::time::second_source::{Bounds, TimeKeeper};
+use crate::time::trusted::Trusted;
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_core::limit;
+use optag_storage::spool::record::Body;
+use optag_storage::store::names::day;
+
+/// Time after which the store is looked through again.
+const LOOK_THROUGH: Duration = Duration::from_secs(600);
+/// Objects of days whose time is not up that are looked at each time.
+const ROUND: usize = 10_000;
+/// Rows of the index that are compared with the deletion log at a time.
+const ROWS: u32 = 1_000;
+
+/// Sweeps.
+pub struct Sweeper {
+    /// What it erases through.
+    pub erasing: Arc<Erasing>,
+    /// The time.
+    pub time: Arc<TimeKeeper>,
+    /// Time between sweeps.
+    pub interval: Duration,
+    /// The most that one takes by itself.
+    pub limits: SweepLimits,
+    /// Where the look through the store is.
+    pub rounds: expired::Rounds,
+}
+
+impl Sweeper {
+    /// Sweeps until it is dropped.
+    pub async fn run(self) {
+        let rounds = (LOOK_THROUGH.as_secs() / self.interval.as_secs().max(1)).max(1);
+        let mut round = 0u64;
+        loop {
+            let moment = self.time.look_again(&self.erasing.store, &self.erasing.index).await;
+            if let Trusted::Unconfirmed { at_least, wall } = moment.trusted {
+                tracing::error!(
+                    %at_least, %wall,
+                    "the wall clock has jumped; expiry goes by the time that certainly has passed; \
+                     `optag retention confirm-clock` says that the wall clock is right"
+                );
+            }
+            if round == 0 {
+                self.returned_to_index().await;
+            }
+            let until = self.permitted(moment.expiry).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "the index could not be swept; spool and store are, as far as before");
+                self.time.bounds().swept_to
+            });
+            if let Some(now) = until {
+                let since = self.time.bounds().alone_since;
+                self.sweep_since(now, since, round.is_multiple_of(rounds)).await;
+            }
+            self.erasing.complete_open().await;
+            if let Err(error) = tokio::task::block_in_place(|| self.erasing.log.compact()) {
+                tracing::warn!(%error, "the deletion log's table could not be made");
+            }
+            if let Err(error) = self.erasing.anchor_deletions().await {
+                tracing::warn!(%error, "the deletion log's copy in the store is not up to date");
+            }
+            if !self.erasing.custody.in_step() {
+                tracing::error!(
+                    "the deletion log is behind what index or store have seen: nothing is served or \
+                     delivered; stop the recorder and run `optag replay-deletions`"
+                );
+            }
+            round = round.wrapping_add(1);
+            tokio::time::sleep(self.interval).await;
+        }
+    }
+
+    /// Up to when expiry may be carried out now: what was permitted before, and no more where a sweep
+    /// would take more than its limits. What is older than the first look of a clock that nobody
+    /// has vouched for waits as well.
+    async fn permitted(&self, now: WallTime) -> Result<Option<WallTime>, IndexError> {
+        let (index, Bounds { alone_since, swept_to }) = (&self.erasing.index, self.time.bounds());
+        let undated = match alone_since {
+            None => 0,
+            Some(since) => {
+                let (all, _) = index.newly_due(None, now, None).await?;
+                all - index.newly_due(None, now, Some(since)).await?.0.min(all)
+            }
+        };
+        let (count, first) = index.newly_due(swept_to, now, alone_since).await?;
+        // Counting everything is for when there is something to compare it with.
+        let live = if count == 0 { 0 } else { index.live().await? };
+        let stopped = may_sweep(now, NewlyDue { count, first, live }, self.limits).err();
+        let withheld = undated + stopped.map_or(0, |_| count);
+        self.time.set_withheld(withheld);
+        if withheld > 0 {
+            tracing::error!(
+                withheld, of = live, undated, limit = stopped.map_or("", Stopped::name), %now,
+                "expiry withheld: more is due than the limits allow; check the clock, then run \
+                 `optag retention confirm-clock`"
+            );
+        }
+        if stopped.is_some() {
+            return Ok(swept_to);
+        }
+        self.time.permit(now);
+        Ok(Some(now))
+    }
+
+    /// Orders the erasure of everything whose time is up at `now`.
+    #[cfg(test)]
+    pub(crate) async fn sweep(&self, now: WallTime, look_through_store: bool) {
+        self.sweep_since(now, None, look_through_store).await;
+    }
+
+    /// Orders the erasure of everything whose time is up at `now`, of calls admitted since `since`.
+    async fn sweep_since(&self, now: WallTime, since: Option<WallTime>, look_through_store: bool) {
+        let erasing = &self.erasing;
+        let held = erasing.custody.holds.all().len();
+        let found = match since {
+            None => expired::due_in_index(&erasing.index, now, held).await,
+            Some(since) => erasing.index.due_since(since, now, expired::BATCH + held as u32).await,
+        };
+        let is_ours = |id: &CallId| since.is_none_or(|since| id.admitted_at() >= since);
+        let mut due = match found {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::warn!(%error, "the index could not be swept");
+                Vec::new()
+            }
+        };
+        if look_through_store {
+            let is_erased = |id| erasing.log.is_erased(id);
+            match self.rounds.look(&erasing.store, now, ROUND, is_erased).await {
+                Ok(found) => {
+                    due.extend(found.due.into_iter().filter(is_ours));
+                    self.again(found.returned).await;
+                }
+                Err(error) => tracing::warn!(%error, "the store could not be swept"),
+            }
+        }
+        due.extend(self.due_in_spool(now, look_through_store).await.into_iter().filter(is_ours));
+        for id in due {
+            match erasing.order(id, Cause::Expiry).await {
+                Ok(()) | Err(EraseError::Held(_)) => {}
+                Err(error) => {
+                    tracing::error!(call = %id, %error, "a recording whose time is up could not be erased");
+                    return;
+                }
+            }
+        }
+        // Keys and accounts of days that this clock did not date wait too.
+        if since.is_none() {
+            let oldest = now.plus_days(-i64::from(limit::RETENTION_DAYS));
+            if let Err(error) = self.erasing.index.forget_accounts(oldest).await {
+                tracing::warn!(%error, "old accounts of calls could not be removed");
+            }
+            self.end_keys(now).await;
+        }
+    }
+
+    /// Calls in the spool whose time is up. A department's shorter limit stands in the call's own
+    /// records, which are read only now and then.
+    async fn due_in_spool(&self, now: WallTime, read: bool) -> Vec<CallId> {
+        let spool = self.erasing.spool.clone();
+        let look = move || {
+            let mut due = Vec::new();
+            for id in spool.calls() {
+                let over_a_day = id.admitted_at().plus_days(1) <= now;
+                let over = expired::is_over(id, now)
+                    || read
+                        && over_a_day
+                        && days(&spool, id).is_some_and(|days| id.admitted_at().plus_days(days) <= now);
+                if over {
+                    due.push(id);
+                }
+            }
+            due
+        };
+        tokio::task::spawn_blocking(look).await.unwrap_or_default()
+    }
+
+    /// Rows that came back with an older index.
+    async fn returned_to_index(&self) {
+        let (erasing, mut after) = (&self.erasing, None);
+        loop {
+            let ids = match erasing.index.live_after(after, ROWS).await {
+                Ok(ids) => ids,
+                Err(error) => {
+                    tracing::warn!(%error, "the index could not be compared with the deletion log");
+                    return;
+                }
+            };
+            let Some(last) = ids.last().copied() else { return };
+            after = Some(last);
+            self.again(ids.into_iter().filter(|id| erasing.log.is_erased(*id)).collect()).await;
+        }
+    }
+
+    /// Erases anew what is erased and there again.
+    async fn again(&self, returned: Vec<CallId>) {
+        let open: Vec<CallId> = self.erasing.log.open_orders().iter().map(|order| order.id).collect();
+        for id in returned.into_iter().filter(|id| !open.contains(id)) {
+            tracing::error!(call = %id, "an erased recording was there again; it is erased anew");
+            crate::metrics::erased_returned();
+            if let Err(error) = self.erasing.reopen(id).await {
+                tracing::error!(call = %id, %error, "an erasure could not be opened again");
+                return;
+            }
+        }
+    }
+
+    /// A day's key ends when the last recording that it seals is due: from then on no copy of
+    /// that day opens, wherever it lies.
+    /// What is held keeps the key of its day.
+    async fn end_keys(&self, now: WallTime) {
+        for hold in self.erasing.custody.holds.all() {
+            let (keys, day) = (Arc::clone(self.erasing.vault.keys()), day(hold.id.admitted_at()));
+            let kept = tokio::task::spawn_blocking(move || keys.keep_until(day, hold.until)).await;
+            if !matches!(kept, Ok(Ok(()))) {
+                tracing::error!(call = %hold.id, "the key of a held recording's day could not be kept; no key is ended");
+                return;
+            }
+        }
+        match self.erasing.vault.destroy_due_keys(now).await {
+            Ok(ended) => {
+                for key in ended {
+                    tracing::info!(
+                        key,
+                        "the key of a day was destroyed: nothing sealed with it opens any more"
+                    );
+                }
+            }
+            Err(error) => tracing::error!(%error, "keys of days that are over may be left"),
+        }
+    }
+}
+
+/// Days that a call may live, as its own records say.
+fn days(spool: &optag_storage::spool::Spool, id: CallId) -> Option<i64> {
+    match spool.read(id).ok()?.next()? {
+        Ok(Body::Opened(facts)) => Some(i64::from(facts.retention_days)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::erasure::anchor::tests::{erasing, object};
+    use crate::erasure::deletion_guard::Custody;
+    use crate::erasure::holds::{Hold, HoldPolicy, Holds};
+    use optag_core::call::{CallFacts, StreamFacts, StreamRole};
+    use optag_storage::spool::record::SpoolRecord;
+
+    fn sweeper(erasing: impl Into<Arc<Erasing>>, dir: &std::path::Path) -> Sweeper {
+        let time = Arc::new(TimeKeeper::new(dir.join("clock.json")));
+        let limits = SweepLimits { percent: 10, days: 1 };
+        Sweeper {
+            erasing: erasing.into(),
+            time,
+            interval: Duration::from_secs(60),
+            limits,
+            rounds: Default::default(),
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn invariant_09_a_call_that_waits_in_the_spool_ends_at_its_departments_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let sweeper = sweeper(erasing(dir.path()).await, dir.path());
+        let started_at = WallTime::from_unix_micros(1_700_000_000_000_000);
+        let id = CallId::new_at(started_at);
+        let facts = CallFacts {
+            id,
+            department: "short".into(),
+            started_at,
+            retention_days: 7,
+            caller_number: "12345678".to_owned().into(),
+            called_number: "70101010".to_owned().into(),
+            caller_name: None,
+            external_id: None,
+            streams: vec![StreamFacts { label: "a".into(), role: StreamRole::Mixed }],
+            context: Default::default(),
+        };
+        let spool = &sweeper.erasing.spool;
+        spool.append(vec![SpoolRecord { call: id, body: Body::Opened(facts) }]).unwrap();
+        assert!(crate::recorder::durable::durable(spool).await);
+        sweeper.sweep(started_at.plus_days(7).plus_micros(-1_000_000), true).await;
+        assert_eq!(spool.calls(), [id]);
+        sweeper.sweep(started_at.plus_days(7).plus_micros(1_000_000), true).await;
+        assert!(spool.calls().is_empty() && sweeper.erasing.log.is_erased(id));
+    }
+
+    /// A row of the index, as another node with a right clock wrote it, of a call so many days ago.
+    async fn row(erasing: &Arc<Erasing>, days_ago: i64) -> CallId {
+        let started_at = erasing.clock.wall().plus_days(-days_ago);
+        let closing = crate::delivery::recorded_at(erasing, started_at).await;
+        let delivery = crate::delivery::Delivery::new(Arc::default(), Arc::clone(erasing));
+        delivery.settle_now(&closing).await;
+        closing.id
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn invariant_15_a_fresh_node_whose_clock_is_91_days_ahead_erases_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let erasing = Arc::new(erasing(dir.path()).await);
+        // To this machine's clock, what others recorded today was recorded 91 days ago.
+        let ids = [row(&erasing, 91).await, row(&erasing, 91).await];
+        let sweeper = sweeper(Arc::clone(&erasing), dir.path());
+        let time = Arc::clone(&sweeper.time);
+        let now = erasing.clock.wall();
+        let round = async |now| {
+            if let Some(until) = sweeper.permitted(now).await.unwrap() {
+                sweeper.sweep_since(until, time.bounds().alone_since, true).await;
+            }
+            ids.iter().filter(|id| erasing.log.is_erased(**id)).count()
+        };
+        assert_eq!(round(now).await, 0);
+        assert_eq!(erasing.vault.keys().list().unwrap().len(), 1, "the keys of the day stay too");
+        assert_eq!(time.withheld(), 2);
+        // A day on it is still the same clock alone.
+        assert_eq!(round(now.plus_days(1)).await, 0);
+        time.confirm_by_owner();
+        assert_eq!(round(now).await, 2);
+        assert_eq!(time.withheld(), 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn invariant_15_more_than_a_days_worth_waits_and_what_was_permitted_before_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let erasing = Arc::new(erasing(dir.path()).await);
+        let now = erasing.clock.wall();
+        let (due, later) = (row(&erasing, 90).await, row(&erasing, 80).await);
+        let sweeper = sweeper(erasing, dir.path());
+        sweeper.time.confirm_by_owner();
+        // Ten days are gone by a clock that is believed, between two sweeps.
+        let until = sweeper.permitted(now.plus_days(12)).await.unwrap().unwrap();
+        assert!(until < now.plus_days(1) && sweeper.time.withheld() == 1);
+        sweeper.sweep_since(until, None, true).await;
+        assert!(sweeper.erasing.log.is_erased(due) && !sweeper.erasing.log.is_erased(later));
+        // A day's worth is taken without a question.
+        let until = sweeper.permitted(now.plus_days(10).plus_micros(3_600_000_000)).await.unwrap().unwrap();
+        assert!(until > now.plus_days(10) && sweeper.time.withheld() == 0);
+        sweeper.sweep_since(until, None, true).await;
+        assert!(sweeper.erasing.log.is_erased(later));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_hold_stops_expiry_until_it_ends_and_what_is_erased_and_there_again_goes_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut erasing = erasing(dir.path()).await;
+        let policy = HoldPolicy { allowed: true, lawful_bases: vec!["court".into()], ends_anyway: false };
+        let holds = Holds::open(&dir.path().join("holds.json"), policy).unwrap();
+        erasing.custody = Custody::new(optag_core::signing::Signer::from_seed(&[7; 32]).unwrap(), holds);
+        let (held, free) = (object(&erasing, 0).await, object(&erasing, 0).await);
+        let made = held.admitted_at();
+        let hold = Hold {
+            id: held,
+            until: erasing.clock.wall().plus_days(1),
+            reason: "case".into(),
+            lawful_basis: Some("court".into()),
+            by: "ada".into(),
+            at: made,
+        };
+        erasing.custody.holds.place(hold, made.plus_days(90), || false).unwrap();
+        let sweeper = sweeper(erasing, dir.path());
+        let erasing = &sweeper.erasing;
+        let over = made.plus_days(91);
+        sweeper.sweep(over, true).await;
+        assert!(erasing.log.is_erased(free) && !erasing.log.is_erased(held));
+        assert_eq!(erasing.complete_open().await, 0);
+        assert_eq!(erasing.store.copies("recordings/").await.unwrap().len(), 1);
+        // The free one comes back with a backup; the held one is let go.
+        let name = format!("{}.opus", optag_storage::store::names::stem(free));
+        erasing.store.put_small(&name, "audio".into()).await.unwrap();
+        erasing.custody.holds.release(held).unwrap();
+        sweeper.sweep(over, true).await;
+        assert_eq!(erasing.log.open_orders().len(), 2);
+        assert_eq!(erasing.complete_open().await, 0);
+        assert_eq!(erasing.store.copies("recordings/").await.unwrap(), []);
+    }
+}

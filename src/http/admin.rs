@@ -1,0 +1,90 @@
+//! For those who oversee: the report on retention, the clock's confirmation, the audit itself, the
+//! public key of the installation.
+
+pub(crate) mod holds;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+
+use crate::http::access::{Actor, Permission};
+use crate::http::audited::AuditAction;
+use crate::http::problem::Problem;
+use crate::http::recordings::{audit, unanswered};
+use crate::http::requests::{AuditPage, ClockView, ReportAnswer, ReportProgress, RetentionReport};
+use crate::http::server::params::Params;
+use crate::http::server::router::Services;
+
+/// Lines of the audit in an answer where the request does not say.
+const LINES: usize = 1_000;
+/// The most that may be asked for.
+const LINES_MOST: usize = 10_000;
+
+/// Whether anything was older at a moment than it may be, and whether index and store have the same
+/// recordings. A report that is not ready within seconds goes on by itself: the answer is 202 with its
+/// number, and the same request with `job` goes on waiting for it.
+#[utoipa::path(get, path = "/api/v1/retention/report", tag = "oversight", params(
+    ("at" = Option<String>, Query, description = "The moment; otherwise now. A past one tells of then, a future one what would be"),
+    ("job" = Option<u64>, Query, description = "The number of a report that is being made; it is kept until some newer ones are"),
+), responses((status = 200, body = RetentionReport), (status = 202, body = ReportProgress)))]
+pub async fn retention(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+    mut params: Params,
+) -> Result<Response, Problem> {
+    actor.need(Permission::Report)?;
+    let at = params.time("at");
+    let job = params.parsed("job", "a whole number");
+    params.finish()?;
+    // Who goes on waiting was written down when it was begun.
+    if job.is_none() {
+        audit(&services, &actor, AuditAction::Report, None, None, at.map(|at| at.to_string())).await?;
+    }
+    match services.steward.retention_report(at, job).await.map_err(unanswered)? {
+        ReportAnswer::Done(report) => Ok(Json(report).into_response()),
+        ReportAnswer::Running(progress) => {
+            Ok((StatusCode::ACCEPTED, [(RETRY_AFTER, "1")], Json(progress)).into_response())
+        }
+    }
+}
+
+/// Says that the machine's wall clock is right after it jumped and no second source could tell.
+#[utoipa::path(post, path = "/api/v1/retention/clock", tag = "oversight", responses((status = 200, body = ClockView)))]
+pub async fn confirm_clock(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+    params: Params,
+) -> Result<Json<ClockView>, Problem> {
+    actor.need(Permission::Oversee)?;
+    params.finish()?;
+    audit(&services, &actor, AuditAction::ConfirmClock, None, None, None).await?;
+    services.steward.confirm_clock().await.map(Json).map_err(unanswered)
+}
+
+/// The audit, line by line as it is kept, with its signed checkpoints.
+#[utoipa::path(get, path = "/api/v1/audit", tag = "oversight", params(
+    ("after" = Option<u64>, Query, description = "Lines after this number; otherwise from the first"),
+    ("most" = Option<usize>, Query, description = "1 to 10000 lines, otherwise 1000"),
+), responses((status = 200, body = AuditPage)))]
+pub async fn audit_trail(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+    mut params: Params,
+) -> Result<Json<AuditPage>, Problem> {
+    actor.need(Permission::Oversee)?;
+    let after = params.parsed("after", "a whole number").unwrap_or(0);
+    let most = params.parsed("most", "a whole number").unwrap_or(LINES);
+    if !(1..=LINES_MOST).contains(&most) {
+        params.wrong("most", format!("1 to {LINES_MOST} is allowed"));
+    }
+    params.finish()?;
+    audit(&services, &actor, AuditAction::ReadAudit, None, None, Some(format!("after {after}"))).await?;
+    services.steward.audit_page(after, most).await.map(Json).map_err(unanswered)
+}
+
+/// The key by which receipts and checkpoints are verified. No token is needed.
+pub(super) fn public_key(key: &str) -> Json<serde_json::Value> {
+    Json(serde_json::json!({ "algorithm": "Ed25519", "public_key": key }))
+}

@@ -1,0 +1,110 @@
+//! `/api/v1/consents`: an answer for a call that the caller of the API knows by a name of its
+//! own, before the call is announced here or while it goes on.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::http::access::{Actor, Permission};
+use crate::http::calls::answers::{How, Said};
+use crate::http::calls::body::Wrong;
+use crate::http::calls::not_steered;
+use crate::http::problem::Problem;
+use crate::http::server::json::Body;
+use crate::http::server::request_guard::to_its_end;
+use crate::http::server::router::Services;
+use optag_core::call::Answer;
+use optag_core::id::CallId;
+use optag_core::limit;
+use optag_core::private::Private;
+
+/// An answer to the consent prompt of a call that has this name. Exactly one name is given.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NamedConsentBody {
+    /// SIP Call-ID of the recording session.
+    #[schema(value_type = Option<String>)]
+    call_id: Option<Private<String>>,
+    /// Session-ID (RFC 7989) of the recorded call, either half of it.
+    #[schema(value_type = Option<String>)]
+    session_id: Option<Private<String>>,
+    /// Universal call identifier, in hexadecimal or decimal.
+    #[schema(value_type = Option<String>)]
+    ucid: Option<Private<String>>,
+    /// The name that the call was, or will be, announced with.
+    #[schema(value_type = Option<String>)]
+    external_id: Option<Private<String>>,
+    /// `yes` or `no`.
+    #[schema(value_type = String)]
+    answer: Answer,
+    /// By which way it was given.
+    how: How,
+    /// Which prompt the caller heard.
+    prompt_version: Option<String>,
+    /// Who took the answer, where staff did.
+    staff: Option<String>,
+}
+
+/// What became of the answer.
+#[derive(Serialize, ToSchema)]
+pub struct NamedConsentAnswer {
+    /// Calls of this name that it was given to; empty: it waits for one.
+    #[schema(value_type = Vec<String>)]
+    calls: Vec<CallId>,
+    /// Calls of this name that it was not given to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missed: Vec<MissedCall>,
+}
+
+/// A call that an answer did not reach.
+#[derive(Serialize, ToSchema)]
+pub struct MissedCall {
+    /// Which.
+    #[schema(value_type = String)]
+    call: CallId,
+    /// Why.
+    why: String,
+}
+
+/// Gives the caller's answer by a name of the call. 200: to these calls, and not to those in `missed`. 202:
+/// it is durable and waits for calls of this name that are still to be announced, for `[consent]
+/// early_s` seconds: a yes for one call, a no for every one.
+#[utoipa::path(post, path = "/api/v1/consents", tag = "calls", request_body = NamedConsentBody, responses(
+    (status = 200, body = NamedConsentAnswer),
+    (status = 202, body = NamedConsentAnswer),
+    (status = 409, body = Problem, content_type = "application/problem+json"),
+    (status = 422, body = Problem, content_type = "application/problem+json"),
+    (status = 503, body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn answer(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+    Body(body): Body<NamedConsentBody>,
+) -> Result<Response, Problem> {
+    actor.need(Permission::Answer)?;
+    let mut wrong = Wrong(Vec::new());
+    let names = [body.call_id, body.session_id, body.ucid, body.external_id];
+    let mut given = names.into_iter().flatten();
+    let name = match (given.next(), given.next()) {
+        (Some(name), None) => name,
+        _ => {
+            wrong.add("call_id", "exactly one of call_id, session_id, ucid and external_id is needed");
+            String::new().into()
+        }
+    };
+    if wrong.0.is_empty() {
+        wrong.text("call_id", name.reveal(), limit::TEXT_CHARS);
+    }
+    let said =
+        Said { answer: body.answer, how: body.how, prompt_version: body.prompt_version, staff: body.staff };
+    let control = said.check(&actor, &mut wrong)?;
+    let feed = services.feed;
+    let given = to_its_end(async move { feed.answer_by_name(name, control).await }).await?;
+    let named = given.map_err(not_steered)?;
+    let status = if named.reached.is_empty() { StatusCode::ACCEPTED } else { StatusCode::OK };
+    let missed = named.missed.into_iter().map(|(call, why)| MissedCall { call, why }).collect();
+    Ok((status, Json(NamedConsentAnswer { calls: named.reached, missed })).into_response())
+}

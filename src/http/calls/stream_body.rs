@@ -1,0 +1,263 @@
+//! The body of a stream, and its checks. Keys go in and never out: no answer and no log line
+//! has them, not even where they are wrong.
+
+use std::net::IpAddr;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
+
+use crate::http::calls::body::Wrong;
+use crate::http::calls::offer::{DrawnKey, Offer, draw_key, draw_ssrc};
+use optag_core::base64;
+use optag_core::call::StreamRole;
+use optag_core::limit;
+use optag_media::codec::{Encoding, table};
+use optag_media::rtp::srtp::{SrtpKey, Suite};
+use optag_sip::feed::{EventFormat, ExpectedSource, NewStream, PayloadFormat, RtcpPlan, SrtpPlan};
+
+/// RFC 4733 payload type that nearly everyone uses.
+const TELEPHONE_EVENT: u8 = 101;
+/// Greatest roll-over counter that a stream may begin with: one that its call could not reach
+/// itself in a year of 10 ms packets.
+const ROC_MOST: u32 = 50_000;
+
+/// One direction of one party's audio.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StreamBody {
+    /// Your name for it, unique in the call.
+    pub(in crate::http) label: String,
+    /// `caller`, `employee`, `mixed` or `other`. Left out: the first is the caller, the second
+    /// the employee; a single one is mixed; one that joins later is another.
+    #[schema(value_type = Option<String>)]
+    pub(in crate::http) role: Option<StreamRole>,
+    /// How it is coded.
+    #[schema(schema_with = codec_names)]
+    codec: Encoding,
+    /// Left out: the codec's own static one, where it has one.
+    payload_type: Option<u8>,
+    /// Payload type of key presses (RFC 4733); null for none.
+    #[serde(default = "default_event")]
+    #[schema(default = 101)]
+    telephone_event: Option<u8>,
+    /// Where the packets will come from. Others are refused. `ip` is required, unless the packets are
+    /// encrypted or the configuration has `learn_rtp_source`.
+    source: Option<SourceBody>,
+    /// How the packets are protected; left out: they come in the clear.
+    #[serde(default, deserialize_with = "quiet")]
+    srtp: Option<SrtpBody>,
+    /// Where RTCP comes from and goes to.
+    #[serde(default)]
+    rtcp: RtcpBody,
+}
+
+/// A stream's sender.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceBody {
+    /// Its address.
+    #[schema(value_type = Option<String>)]
+    ip: Option<IpAddr>,
+    /// Its port.
+    port: Option<u16>,
+    /// Its SSRC.
+    ssrc: Option<u32>,
+}
+
+/// The keys of a stream.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SrtpBody {
+    /// `AES_CM_128_HMAC_SHA1_80`, `AES_CM_128_HMAC_SHA1_32`, `AES_256_CM_HMAC_SHA1_80`,
+    /// `AES_256_CM_HMAC_SHA1_32`, `AEAD_AES_128_GCM` or `AEAD_AES_256_GCM`.
+    suite: String,
+    /// Master key and salt, one after the other, in base64 (as after `inline:` in SDP). Left out when
+    /// a stream is announced: one is drawn, and the answer has it.
+    #[schema(format = Password)]
+    key: Option<String>,
+    /// Identifier of the key, in hexadecimal, where packets carry one.
+    mki: Option<String>,
+    /// Roll-over counter that the sender begins with; 0 where left out.
+    roc: Option<u32>,
+    /// Key for the RTCP reports that go back, of the same suite, as `key` is written. Left out:
+    /// none are sent.
+    #[schema(format = Password)]
+    report_key: Option<String>,
+}
+
+/// RTCP of a stream.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RtcpBody {
+    /// Whether it shares the port of RTP. Otherwise it has the port after it.
+    #[serde(default)]
+    mux: bool,
+    /// Where you take reports, where that is not the port after the one that you send from.
+    port: Option<u16>,
+}
+
+/// The codecs that this build decodes, by name; letter case does not matter.
+fn codec_names() -> Object {
+    let described = table::built().map(|codec| {
+        let own = codec.static_payload_type.map(|own| format!(", payload type {own}")).unwrap_or_default();
+        format!("`{}`: {} ({}){own}", codec.name, codec.title, codec.source)
+    });
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(table::names()))
+        .description(Some(described.collect::<Vec<_>>().join("; ")))
+        .build()
+}
+
+fn default_event() -> Option<u8> {
+    Some(TELEPHONE_EVENT)
+}
+
+/// Reads a value that must not be repeated where it is wrong.
+fn quiet<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<Option<T>, D::Error> {
+    let value = serde_json::Value::deserialize(from)?;
+    let wrong =
+        |_| serde::de::Error::custom("an object is wanted: suite, key, and if needed mki, roc, report_key");
+    if value.is_null() { Ok(None) } else { T::deserialize(value).map(Some).map_err(wrong) }
+}
+
+/// What a stream's body may leave to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http) struct Leave {
+    /// Where the packets come from: whoever sends first is taken.
+    pub source: bool,
+    /// The key: one is drawn and answered.
+    pub key: bool,
+}
+
+impl StreamBody {
+    /// Notes what is wrong; `at` is the path of the stream with a dot behind it, or nothing.
+    pub(in crate::http) fn check(&self, at: &str, leave: Leave, wrong: &mut Wrong) {
+        wrong.text(&format!("{at}label"), &self.label, limit::TEXT_CHARS);
+        let payload_type = self.payload_type.or(self.codec.static_payload_type());
+        if payload_type.is_none() {
+            wrong.add(format!("{at}payload_type"), "this codec has none of its own: say which");
+        } else if self.audio_type() > 127 {
+            wrong.add(format!("{at}payload_type"), "0 to 127 is allowed");
+        }
+        if self.telephone_event.is_some_and(|event| event > 127) {
+            wrong.add(format!("{at}telephone_event"), "0 to 127 is allowed");
+        } else if self.telephone_event == Some(self.audio_type()) {
+            wrong.add(format!("{at}telephone_event"), "this is the payload type of the audio");
+        }
+        self.check_source(at, leave, wrong);
+        if self.source.as_ref().is_some_and(|source| source.port == Some(0)) {
+            wrong.add(format!("{at}source.port"), "1 to 65535 is allowed");
+        }
+        if self.rtcp.port == Some(0) {
+            wrong.add(format!("{at}rtcp.port"), "1 to 65535 is allowed");
+        }
+        if let Some(srtp) = &self.srtp {
+            srtp.check(&format!("{at}srtp."), leave, wrong);
+        }
+    }
+
+    /// Without an address anyone who reaches the port could send audio, and the key that means yes.
+    fn check_source(&self, at: &str, leave: Leave, wrong: &mut Wrong) {
+        let ip = self.source.as_ref().and_then(|source| source.ip);
+        if ip.is_some_and(|ip| ip.is_unspecified() || ip.is_multicast()) {
+            wrong.add(format!("{at}source.ip"), "the address of one machine is wanted");
+        } else if ip.is_none() && self.srtp.is_none() && !leave.source {
+            wrong.add(
+                format!("{at}source.ip"),
+                "required: the address that the packets come from. `learn_rtp_source = true` in [api] of \
+                 the configuration takes streams without it, from whoever sends first",
+            );
+        }
+    }
+
+    fn audio_type(&self) -> u8 {
+        self.payload_type.or(self.codec.static_payload_type()).unwrap_or_default()
+    }
+
+    /// The stream, once it was checked, and what its answer offers. `role` is what it is where it does
+    /// not say.
+    pub(in crate::http) fn stream(mut self, role: StreamRole) -> (NewStream, Offer) {
+        let drawn = self.srtp.as_mut().is_some_and(SrtpBody::draw);
+        let mut new = self.plan(role);
+        let plain = new.srtp.is_none() && new.source.ssrc.is_none();
+        new.source.offered_ssrc = plain.then(draw_ssrc).flatten();
+        let key = new.srtp.as_ref().and_then(|srtp| srtp.receive.first()).filter(|_| drawn);
+        let offer = Offer { ssrc: new.source.offered_ssrc, srtp: key.map(DrawnKey::of) };
+        (new, offer)
+    }
+
+    fn plan(self, role: StreamRole) -> NewStream {
+        let payload_type = self.audio_type();
+        let source = self.source.map_or_else(ExpectedSource::default, |source| ExpectedSource {
+            ip: source.ip,
+            port: source.port,
+            ssrc: source.ssrc,
+            ..ExpectedSource::default()
+        });
+        // Events share the clock of the audio that they interrupt (RFC 4733 §2.1).
+        let event = |payload_type| EventFormat { payload_type, clock_hz: self.codec.clock_hz() };
+        NewStream {
+            label: self.label,
+            role: self.role.unwrap_or(role),
+            formats: vec![PayloadFormat { payload_type, encoding: self.codec }],
+            telephone_event: self.telephone_event.into_iter().map(event).collect(),
+            comfort_noise: Vec::new(),
+            source,
+            srtp: self.srtp.map(SrtpBody::plan),
+            rtcp: RtcpPlan { mux: self.rtcp.mux, port: self.rtcp.port, ip: None },
+        }
+    }
+}
+
+impl SrtpBody {
+    fn check(&self, at: &str, leave: Leave, wrong: &mut Wrong) {
+        let Some(suite) = Suite::named(&self.suite) else {
+            let names = Suite::ALL.map(Suite::name).join(", ");
+            return wrong.add(format!("{at}suite"), format!("no suite that is known: {names}"));
+        };
+        let bytes = suite.secret_bytes();
+        if self.key.is_none() && !leave.key {
+            wrong.add(format!("{at}key"), "required: the key that is in use, or a new one");
+        }
+        for (field, key) in [("key", self.key.as_ref()), ("report_key", self.report_key.as_ref())] {
+            if key.is_some_and(|key| base64::decode(key).is_none_or(|secret| secret.len() != bytes)) {
+                wrong.add(format!("{at}{field}"), format!("{bytes} bytes are wanted, in base64"));
+            }
+        }
+        if self.mki.as_ref().is_some_and(|mki| hex_bytes(mki).is_none()) {
+            wrong.add(format!("{at}mki"), "1 to 128 bytes, in hexadecimal");
+        }
+        if self.roc.is_some_and(|roc| roc > ROC_MOST) {
+            wrong.add(format!("{at}roc"), format!("at most {ROC_MOST} is allowed"));
+        }
+    }
+
+    /// Draws the key, where the body has none; whether it did.
+    fn draw(&mut self) -> bool {
+        let wanted = self.key.is_none();
+        if wanted {
+            self.key = Suite::named(&self.suite).and_then(draw_key);
+        }
+        wanted
+    }
+
+    /// Where no key could be had, the plan has none and every packet fails authentication: a stream
+    /// that was to be encrypted is never taken in the clear.
+    fn plan(self) -> SrtpPlan {
+        let suite = Suite::named(&self.suite);
+        let of = |text: Option<&String>, mki: Vec<u8>| SrtpKey::new(suite?, base64::decode(text?)?, mki).ok();
+        let mki = self.mki.as_deref().and_then(hex_bytes).unwrap_or_default();
+        let receive = of(self.key.as_ref(), mki).into_iter().collect();
+        let send = of(self.report_key.as_ref(), Vec::new());
+        SrtpPlan { receive, send, required: true, roc: self.roc.unwrap_or(0) }
+    }
+}
+
+fn hex_bytes(text: &str) -> Option<Vec<u8>> {
+    let whole = text.len().is_multiple_of(2) && (2..=256).contains(&text.len()) && text.is_ascii();
+    let digits = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
+    whole.then(|| (0..text.len()).step_by(2).map(digits).collect())?
+}

@@ -1,0 +1,92 @@
+//! `/api/v1/candidates`: recordings that may be the one a caller means, by number, name, day and
+//! time as the caller remembers them. Audited before it is answered; nothing is played.
+
+use axum::extract::State;
+use axum::{Extension, Json};
+use jiff::tz::TimeZone;
+
+use crate::http::access::{Actor, Permission};
+use crate::http::audited::AuditAction;
+use crate::http::problem::Problem;
+use crate::http::recordings::{audit, unanswered};
+use crate::http::requests::time_window;
+use crate::http::requests::time_window::{TOLERANCE_MIN, TOLERANCE_MOST_MIN};
+use crate::http::requests::{CandidatePage, CandidateQuery};
+use crate::http::server::params::Params;
+use crate::http::server::router::Services;
+use optag_core::private::Private;
+
+/// Candidates where the request does not say how many.
+const MOST: usize = 20;
+/// The most that may be asked for.
+const MOST_MOST: usize = 200;
+
+/// Finds recordings that may be the one a caller means. What is known of a call and differs rules
+/// it out; a hidden number or missing name does not.
+#[utoipa::path(get, path = "/api/v1/candidates", tag = "recordings", params(
+    ("number" = Option<String>, Query, description = "Number called from, in any format; its last digits, or with one digit wrong"),
+    ("name" = Option<String>, Query, description = "The caller's name, perhaps misspelt"),
+    ("department" = Option<String>, Query, description = "Department id"),
+    ("date" = Option<String>, Query, description = "Day of the call, as the caller's calendar has it; required where there is neither number nor name"),
+    ("time" = Option<String>, Query, description = "Time of day, with `date`: 14:30"),
+    ("tz" = Option<String>, Query, description = "The caller's time zone, otherwise the configured one"),
+    ("tolerance_min" = Option<i64>, Query, description = "How far off it may be, otherwise 15 minutes"),
+    ("most" = Option<usize>, Query, description = "1 to 200 candidates, otherwise 20"),
+    ("purpose" = String, Query, description = "As for a search"),
+), responses((status = 200, body = CandidatePage), (status = 422, body = Problem, content_type = "application/problem+json")))]
+pub async fn find(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+    mut params: Params,
+) -> Result<Json<CandidatePage>, Problem> {
+    actor.need(Permission::Search)?;
+    let number = params.text("number").map(Private::new);
+    let name = params.text("name").map(Private::new);
+    let department = params.text("department");
+    let date = params.parsed("date", "a day such as 2026-11-24");
+    let time: Option<jiff::civil::Time> = params.parsed("time", "a time of day such as 14:30");
+    let zone = params.text("tz").unwrap_or_else(|| services.steward.time_zone().to_owned());
+    let tolerance = params.parsed("tolerance_min", "minutes").unwrap_or(TOLERANCE_MIN);
+    let most = params.parsed("most", "a whole number").unwrap_or(MOST);
+    let zone = TimeZone::get(&zone).map_err(|_| params.wrong("tz", "a time zone such as Europe/Copenhagen"));
+    if !(0..=TOLERANCE_MOST_MIN).contains(&tolerance) {
+        params.wrong("tolerance_min", format!("0 to {TOLERANCE_MOST_MIN} is allowed"));
+    }
+    if !(1..=MOST_MOST).contains(&most) {
+        params.wrong("most", format!("1 to {MOST_MOST} is allowed"));
+    }
+    if time.is_some() && date.is_none() {
+        params.wrong("date", "a time of day needs its day");
+    } else if number.is_none() && name.is_none() && date.is_none() {
+        params.wrong("date", "a number, a name or a day is required");
+    }
+    let purpose = params.allowed_purpose(&actor)?;
+    params.finish()?;
+    let window = match (date, zone) {
+        (Some(day), Ok(zone)) => Some(
+            time_window::window(day, time, &zone, tolerance)
+                .ok_or_else(|| Problem::field("date", "beyond the calendar"))?,
+        ),
+        _ => None,
+    };
+    let query = CandidateQuery { number, name, department, window, most };
+    let detail = criteria(&services, &query);
+    audit(&services, &actor, AuditAction::Search, purpose, None, Some(detail)).await?;
+    services.steward.candidates(query).await.map(Json).map_err(unanswered)
+}
+
+/// What was looked for, whom it concerns as keyed hashes.
+fn criteria(services: &Services, query: &CandidateQuery) -> String {
+    let hidden = |value: &Option<Private<String>>| {
+        value.as_ref().map(|value| services.audit.pseudonym(value.reveal()))
+    };
+    let all = [
+        ("number", hidden(&query.number)),
+        ("name", hidden(&query.name)),
+        ("department", query.department.clone()),
+        ("from", query.window.map(|window| window.from.to_string())),
+        ("to", query.window.map(|window| window.to.to_string())),
+    ];
+    let given = all.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into())));
+    serde_json::Value::Object(given.collect()).to_string()
+}

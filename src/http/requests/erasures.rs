@@ -1,0 +1,256 @@
+//! Erasing recordings: one, several, or all of a caller's; what would go; how far it has come.
+//! Each is audited before it is answered.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::http::access::{Actor, Permission};
+use crate::http::audited::{AuditAction, Purpose};
+use crate::http::problem::Problem;
+use crate::http::recordings::library::{EraseReceipt, EraseState, LibraryError};
+use crate::http::recordings::{audit, unanswered};
+use crate::http::requests::{ErasurePreview, TARGETS_MOST};
+use crate::http::server::json::{Body, MaybeBody};
+use crate::http::server::params::{Id, Params};
+use crate::http::server::request_guard::to_its_end;
+use crate::http::server::router::Services;
+use optag_core::id::CallId;
+use optag_core::limit;
+use optag_core::private::Private;
+
+/// Characters of a request's number.
+const REQUEST_CHARS: usize = 64;
+
+/// Why a recording is erased.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EraseBody {
+    /// Kept in the audit.
+    reason: String,
+    /// Number of the request by which someone asked; the receipt names it.
+    request: Option<String>,
+    /// Its objects were removed from the store by hand: where none is found, the erasure is complete all
+    /// the same, and the receipt says so.
+    #[serde(default)]
+    accept_missing: bool,
+}
+
+/// Which recordings are erased, and why.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ErasuresBody {
+    /// These.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    recordings: Vec<CallId>,
+    /// All whose caller has exactly this number, in any spelling.
+    #[schema(value_type = Option<String>)]
+    caller_number: Option<Private<String>>,
+    /// Kept in the audit.
+    reason: String,
+    /// Number of the request.
+    request: Option<String>,
+    /// As for a single one.
+    #[serde(default)]
+    accept_missing: bool,
+    /// Only show what would go.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// What became of several erasures.
+#[derive(Serialize, ToSchema)]
+pub struct Erasures {
+    /// One a recording.
+    erasures: Vec<EraseReceipt>,
+}
+
+/// What several erasures would take away.
+#[derive(Serialize, ToSchema)]
+pub struct Previews {
+    /// One a recording.
+    previews: Vec<ErasurePreview>,
+}
+
+/// Erases a recording everywhere. 200: every copy is gone, with the signed receipt. 202: the order
+/// is durable, and a copy that could not be reached yet will follow.
+#[utoipa::path(delete, path = "/api/v1/recordings/{id}", tag = "erasures", params(
+    ("id" = String, Path),
+    ("reason" = Option<String>, Query, description = "Required here or in the body"),
+    ("request" = Option<String>, Query, description = "Number of the request by which someone asked"),
+    ("purpose" = Option<String>, Query, description = "As for a search, but not required"),
+), request_body = Option<EraseBody>, responses(
+    (status = 200, body = EraseReceipt),
+    (status = 202, body = EraseReceipt),
+    (status = 409, body = Problem, content_type = "application/problem+json"),
+    (status = 422, body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn erase(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+    Id(id): Id,
+    mut params: Params,
+    MaybeBody(body): MaybeBody<EraseBody>,
+) -> Result<Response, Problem> {
+    actor.need(Permission::Erase)?;
+    let (mut reason, mut request) = (params.text("reason"), params.text("request"));
+    let purpose = params.stated_purpose(&actor)?;
+    let mut accept_missing = false;
+    if let Some(body) = body {
+        (reason, request) = (Some(body.reason), body.request.or(request));
+        accept_missing = body.accept_missing;
+    }
+    let reason = reason.unwrap_or_default();
+    check(&mut params, &reason, request.as_deref());
+    params.finish()?;
+    let detail = why(&reason, request.as_deref(), accept_missing);
+    audit(&services, &actor, AuditAction::Erase, purpose, Some(id), Some(detail)).await?;
+    let steward = services.steward;
+    let erasing = async move { steward.erase(id, request, accept_missing).await };
+    let receipt = to_its_end(erasing).await?.map_err(unanswered)?;
+    Ok((status([&receipt]), Json(receipt)).into_response())
+}
+
+/// Erases several recordings, or all of a caller's; or shows what that would take away. What
+/// cannot be erased (a call in progress, a legal hold) is in the answer as refused, and why.
+#[utoipa::path(post, path = "/api/v1/erasures", tag = "erasures", request_body = ErasuresBody, responses(
+    (status = 200, body = Erasures, description = "With `dry_run`: `previews`"),
+    (status = 202, body = Erasures),
+    (status = 422, body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn erase_several(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+    mut params: Params,
+    Body(body): Body<ErasuresBody>,
+) -> Result<Response, Problem> {
+    actor.need(Permission::Erase)?;
+    let purpose = params.stated_purpose(&actor)?.or(Some(Purpose::CallerRequest));
+    check(&mut params, &body.reason, body.request.as_deref());
+    if body.recordings.is_empty() && body.caller_number.is_none() {
+        params.wrong("recordings", "recordings or a caller's number are required");
+    }
+    if body.recordings.len() > TARGETS_MOST {
+        params.wrong("recordings", format!("at most {TARGETS_MOST}"));
+    }
+    params.finish()?;
+    let mut ids = body.recordings;
+    if let Some(number) = body.caller_number {
+        let sought = format!("{{\"caller\":\"{}\"}}", services.audit.pseudonym(number.reveal()));
+        audit(&services, &actor, AuditAction::Search, purpose, None, Some(sought)).await?;
+        ids.extend(services.steward.of_caller(number).await.map_err(unanswered)?);
+    }
+    ids.sort();
+    ids.dedup();
+    let detail = why(&body.reason, body.request.as_deref(), body.accept_missing);
+    if body.dry_run {
+        let mut previews = Vec::with_capacity(ids.len());
+        for id in ids {
+            audit(&services, &actor, AuditAction::Preview, purpose, Some(id), Some(detail.clone())).await?;
+            previews.push(services.steward.preview(id).await.map_err(unanswered)?);
+        }
+        return Ok(Json(Previews { previews }).into_response());
+    }
+    for id in &ids {
+        audit(&services, &actor, AuditAction::Erase, purpose, Some(*id), Some(detail.clone())).await?;
+    }
+    let (steward, request) = (services.steward, body.request);
+    let erasing = async move {
+        let mut erasures = Vec::with_capacity(ids.len());
+        for id in ids {
+            let erased = steward.erase(id, request.clone(), body.accept_missing).await;
+            erasures.push(erased.unwrap_or_else(|error| refused(id, &error)));
+        }
+        erasures
+    };
+    let erasures = to_its_end(erasing).await?;
+    Ok((status(&erasures), Json(Erasures { erasures })).into_response())
+}
+
+/// What an erasure would take away: every copy in the store, the spool's key, the index row.
+#[utoipa::path(get, path = "/api/v1/recordings/{id}/erasure/preview", tag = "erasures", params(
+    ("id" = String, Path),
+    ("purpose" = Option<String>, Query, description = "As for a search, but not required"),
+), responses((status = 200, body = ErasurePreview)))]
+pub async fn preview(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+    Id(id): Id,
+    mut params: Params,
+) -> Result<Json<ErasurePreview>, Problem> {
+    actor.need(Permission::Erase)?;
+    let purpose = params.stated_purpose(&actor)?;
+    params.finish()?;
+    audit(&services, &actor, AuditAction::Preview, purpose, Some(id), None).await?;
+    services.steward.preview(id).await.map(Json).map_err(unanswered)
+}
+
+/// How far an erasure has come, with the signed receipt where it is complete.
+#[utoipa::path(get, path = "/api/v1/recordings/{id}/erasure", tag = "erasures", params(
+    ("id" = String, Path),
+    ("purpose" = Option<String>, Query, description = "As for a search, but not required"),
+), responses(
+    (status = 200, body = EraseReceipt),
+    (status = 202, body = EraseReceipt),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn progress(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+    Id(id): Id,
+    mut params: Params,
+) -> Result<Response, Problem> {
+    actor.need(Permission::Erase)?;
+    let purpose = params.stated_purpose(&actor)?;
+    params.finish()?;
+    audit(&services, &actor, AuditAction::Preview, purpose, Some(id), None).await?;
+    let receipt = services.steward.receipt(id).await.map_err(unanswered)?;
+    Ok((status([&receipt]), Json(receipt)).into_response())
+}
+
+fn check(params: &mut Params, reason: &str, request: Option<&str>) {
+    let proper = !reason.trim().is_empty()
+        && reason.chars().count() <= limit::TEXT_CHARS
+        && optag_core::call::text::is_plain(reason);
+    if !proper {
+        params.wrong("reason", format!("required: 1 to {} characters", limit::TEXT_CHARS));
+    }
+    // A number of a file, and no room for a name: receipts are handed around.
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_/.".contains(c);
+    let is_number = |text: &str| {
+        (1..=REQUEST_CHARS).contains(&text.len())
+            && text.chars().all(plain)
+            && text.chars().any(|c| c.is_ascii_digit())
+    };
+    if request.is_some_and(|text| !is_number(text)) {
+        params.wrong(
+            "request",
+            format!("1 to {REQUEST_CHARS} letters, digits and -_/. with a digit among them"),
+        );
+    }
+}
+
+/// As the audit has it.
+fn why(reason: &str, request: Option<&str>, accept_missing: bool) -> String {
+    let reason = match request {
+        Some(request) => format!("request {request}: {reason}"),
+        None => reason.to_owned(),
+    };
+    if accept_missing { format!("accepted where nothing is found: {reason}") } else { reason }
+}
+
+fn status<'a>(receipts: impl IntoIterator<Item = &'a EraseReceipt>) -> StatusCode {
+    match receipts.into_iter().any(|receipt| receipt.state == EraseState::Pending) {
+        true => StatusCode::ACCEPTED,
+        false => StatusCode::OK,
+    }
+}
+
+fn refused(id: CallId, error: &LibraryError) -> EraseReceipt {
+    let refused = Some(error.to_string());
+    EraseReceipt { id, state: EraseState::Refused, steps: Vec::new(), receipt: None, refused }
+}

@@ -1,0 +1,250 @@
+//! Links that hand a recording out once. A member of staff makes one; the citizen opens it
+//! without a login, sees a page, and gets the package by its button: a program that merely looks at
+//! links, as mail filters do, uses nothing up.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{Path, Request, State};
+use axum::http::header::{
+    ACCEPT, CONTENT_SECURITY_POLICY, COOKIE as COOKIE_HEADER, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Json, Router, middleware};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::disclosure::links::{AGAIN_MIN, Link, LinkError, MOST_HOURS, NewLink, secret};
+use crate::disclosure::sheet::Language;
+use crate::http::access::{Actor, Permission};
+use crate::http::audited::{AuditAction, Purpose};
+use crate::http::problem::Problem;
+use crate::http::recordings::{audit, unanswered};
+use crate::http::requests::handout::{Format, HandOutBody, package};
+use crate::http::server::client_address::{Proxies, Throttle, client_ip};
+use crate::http::server::json::Body as JsonBody;
+use crate::http::server::params::{Id, Params};
+use crate::http::server::router::Services;
+use optag_core::clock::WallTime;
+
+/// Requests without a login that one address may make at once; then [`REFILL_PER_S`].
+const BURST: f64 = 30.0;
+/// Requests without a login a second of one address; more are answered 429.
+const REFILL_PER_S: f64 = 3.0;
+/// Cookie by which the browser that used a link may use it again.
+const COOKIE: &str = "optag_handout";
+/// Life of a link where the request does not say. Units: hours.
+const HOURS: u32 = 72;
+
+/// What a link hands out. All of it may be left out.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LinkBody {
+    /// `wav` or `opus`; otherwise `wav`.
+    format: Option<Format>,
+    /// Only the caller's own voice.
+    own_voice_only: bool,
+    /// Language of the cover sheet: `en` or `da`.
+    #[schema(value_type = Option<String>)]
+    language: Option<Language>,
+    /// Hours that it works, 1 to 336; otherwise 72.
+    expires_hours: Option<u32>,
+}
+
+/// A new link.
+#[derive(Serialize, ToSchema)]
+pub struct LinkAnswer {
+    /// For the citizen. It is shown this once.
+    url: String,
+    /// When it stops working.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: WallTime,
+}
+
+/// Makes a link that hands the recording out once.
+#[utoipa::path(post, path = "/api/v1/recordings/{id}/links", tag = "recordings", params(
+    ("id" = String, Path),
+    ("purpose" = String, Query, description = "caller_request or administration; or the header Optag-Purpose"),
+), request_body = LinkBody, responses(
+    (status = 201, body = LinkAnswer),
+    (status = 410, body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn make(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+    Id(id): Id,
+    mut params: Params,
+    JsonBody(body): JsonBody<LinkBody>,
+) -> Result<(StatusCode, Json<LinkAnswer>), Problem> {
+    actor.need(Permission::Export)?;
+    let purpose = params.allowed_purpose(&actor)?;
+    let hours = body.expires_hours.unwrap_or(HOURS);
+    if !(1..=MOST_HOURS).contains(&hours) {
+        params.wrong("expires_hours", format!("1 to {MOST_HOURS}"));
+    }
+    let wav = body.format != Some(Format::Opus);
+    params.finish()?;
+    if services.owner.public_url.is_empty() {
+        return Err(Problem::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "links need disclosure.public_url in the configuration: where citizens reach this recorder",
+        ));
+    }
+    services.library.get(id).await.map_err(unanswered)?;
+    let now = services.clock.wall();
+    let expires_at = now.plus_micros(i64::from(hours) * 3_600_000_000);
+    let new = NewLink {
+        recording: id,
+        wav,
+        own_voice_only: body.own_voice_only,
+        language: body.language.unwrap_or(Language::English),
+        made_by: actor.name.clone(),
+        expires_at,
+    };
+    audit(&services, &actor, AuditAction::Link, purpose, Some(id), None).await?;
+    let links = services.links.clone();
+    let token = blocking(move || links.make(new, now)).await?;
+    let url = format!("{}/handout/{token}", services.owner.public_url);
+    Ok((StatusCode::CREATED, Json(LinkAnswer { url, expires_at })))
+}
+
+/// The routes that need no login.
+pub(in crate::http) fn router(services: Services, proxies: Proxies) -> Router {
+    let door = Door { throttle: Arc::new(Throttle::new(BURST, REFILL_PER_S)), proxies };
+    Router::new()
+        .route("/handout/{token}", get(page).post(take))
+        .route_layer(middleware::from_fn_with_state(door, hold_back))
+        .with_state(services)
+}
+
+/// Who is let in how often.
+#[derive(Clone)]
+struct Door {
+    throttle: Arc<Throttle>,
+    proxies: Proxies,
+}
+
+async fn hold_back(State(door): State<Door>, request: Request, next: Next) -> Response {
+    let client = client_ip(request.extensions(), request.headers(), &door.proxies);
+    if !door.throttle.allows(client, Instant::now()) {
+        return Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests; try again shortly")
+            .header(RETRY_AFTER, 2.into())
+            .into_response();
+    }
+    let mut answer = next.run(request).await;
+    let headers = answer.headers_mut();
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    answer
+}
+
+/// The secret of the browser that used the link, where it is the one.
+fn browser(headers: &HeaderMap) -> Option<String> {
+    let cookies = headers.get_all(COOKIE_HEADER).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE).map(|(_, secret)| secret.to_owned())
+}
+
+/// Whether a person's browser asks, who is shown a page, and no program.
+fn wants_page(headers: &HeaderMap) -> bool {
+    headers.get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|text| text.contains("text/html"))
+}
+
+/// What a person is shown whose link does not work.
+fn worn_out(problem: Problem, headers: &HeaderMap) -> Response {
+    if !wants_page(headers) {
+        return problem.into_response();
+    }
+    let status = problem.status();
+    let text = "<p lang=\"da\">Linket virker ikke eller er allerede brugt. Kontakt den myndighed, der sendte \
+                det, hvis du har brug for et nyt.</p><p lang=\"en\">This link does not work or has been used. \
+                Contact the authority that sent it if you need a new one.</p>";
+    (status, Html(document("da", "Linket virker ikke", text))).into_response()
+}
+
+fn document(lang: &str, title: &str, body: &str) -> String {
+    format!(
+        "<!doctype html><html lang=\"{lang}\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+         content=\"width=device-width\"><title>{title}</title><style>body{{font:18px/1.5 sans-serif;max-width:34em;\
+         margin:3em auto;padding:0 1em}}button{{font:inherit;padding:.5em 1em}}</style></head><body><h1>{title}</h1>\
+         {body}</body></html>"
+    )
+}
+
+/// Shows the button. Looking uses nothing up.
+async fn page(State(services): State<Services>, Path(token): Path<String>, headers: HeaderMap) -> Response {
+    let (links, now, browser) = (services.links.clone(), services.clock.wall(), browser(&headers));
+    let link = match blocking(move || links.look(&token, browser.as_deref(), now)).await {
+        Ok(link) => link,
+        Err(problem) => return worn_out(problem, &headers),
+    };
+    let (lang, title, text, button) = match link.language {
+        Language::Danish => (
+            "da",
+            "Kopi af din optagede samtale",
+            "Linket virker én gang. Filen indeholder optagelsen og et ark med oplysninger om den. Afbrydes \
+             overførslen, kan du hente filen igen i samme browser inden for 15 minutter.",
+            "Hent filen",
+        ),
+        Language::English => (
+            "en",
+            "Copy of your recorded call",
+            "The link works once. The file holds the recording and a sheet about it. If the download breaks \
+             off, you can get the file again in the same browser within 15 minutes.",
+            "Get the file",
+        ),
+    };
+    let body = format!("<p>{text}</p><form method=\"post\"><button>{button}</button></form>");
+    Html(document(lang, title, &body)).into_response()
+}
+
+/// Hands out, for the one time. The link is used once the audit entry is durable and the first block
+/// is ready to leave, and before it leaves; the browser gets a secret with which it may try again.
+async fn take(State(services): State<Services>, Path(token): Path<String>, headers: HeaderMap) -> Response {
+    match hand_over(&services, token, browser(&headers)).await {
+        Ok(answer) => answer,
+        Err(problem) => worn_out(problem, &headers),
+    }
+}
+
+async fn hand_over(services: &Services, token: String, known: Option<String>) -> Result<Response, Problem> {
+    let (links, now, sought, by) =
+        (services.links.clone(), services.clock.wall(), token.clone(), known.clone());
+    let link: Link = blocking(move || links.look(&sought, by.as_deref(), now)).await?;
+    let body = HandOutBody {
+        format: if link.wav { Format::Wav } else { Format::Opus },
+        own_voice_only: link.own_voice_only,
+        language: link.language,
+        passphrase: None,
+    };
+    let detail = Some(format!("by a link that {} made", link.made_by));
+    let purpose = Some(Purpose::CallerRequest);
+    let mut answer = package(services, "holder of a link", purpose, link.recording, body, detail).await?;
+    let secret = known.map_or_else(secret, Ok).map_err(|error| Problem::unavailable(error.to_string(), 5))?;
+    let (links, by, used) = (services.links.clone(), secret.clone(), token.clone());
+    blocking(move || links.take(&used, &by, now)).await?;
+    let secure = if services.owner.public_url.starts_with("https:") { "; Secure" } else { "" };
+    let cookie = format!(
+        "{COOKIE}={secret}; Path=/handout/{token}; Max-Age={}; HttpOnly; SameSite=Strict{secure}",
+        AGAIN_MIN * 60
+    );
+    if let Ok(cookie) = HeaderValue::try_from(cookie) {
+        answer.headers_mut().insert(SET_COOKIE, cookie);
+    }
+    Ok(answer)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LinkError> + Send + 'static,
+) -> Result<T, Problem> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the change failed inside the recorder");
+    done.map_err(failed)?.map_err(|error| match error {
+        LinkError::Unknown => Problem::new(StatusCode::NOT_FOUND, error.to_string()),
+        LinkError::TooMany | LinkError::Disk(_) => Problem::unavailable(error.to_string(), 5),
+    })
+}

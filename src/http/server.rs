@@ -1,0 +1,216 @@
+//! Serves a router on a listener and holds slow or greedy clients at bay.
+//!
+//! A connection costs memory and a descriptor, so there is a cap. At the cap a new connection takes the
+//! place of the one that has been idle longest, or whose client has not read its answer for longest: who
+//! opens connections and does nothing with them keeps nobody out. Connections that are at work stay.
+
+pub mod client_address;
+pub(crate) mod client_timeouts;
+pub mod health;
+pub(crate) mod json;
+pub(crate) mod openapi;
+pub(crate) mod params;
+pub(crate) mod range;
+pub(crate) mod request_guard;
+pub mod router;
+
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, Id, JoinSet};
+use tower::ServiceExt;
+
+use crate::http::server::client_address::Peer;
+use crate::http::server::client_timeouts::{Activity, Busy, Patient};
+use crate::metrics::{self, ConnectionClosed};
+use optag_core::owner::owner;
+
+/// Pause after the system refused a connection (no descriptors left).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a connection must have been idle to give its place to a new one.
+const IDLE: Duration = Duration::from_secs(1);
+/// How often a full listener looks for one.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// What connections may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// At a time.
+    pub connections: usize,
+    /// Of one address at a time, of IPv6 of one network of 64 bits.
+    pub per_address: usize,
+    /// Time for a request's head to arrive, and for which an idle connection is kept.
+    pub header_timeout: Duration,
+    /// How long an answer may wait for its client to read on.
+    pub write_timeout: Duration,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            connections: 512,
+            per_address: 512,
+            header_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// An open connection.
+struct Open {
+    task: AbortHandle,
+    /// Whom its address stands for.
+    peer: IpAddr,
+    activity: Arc<Activity>,
+}
+
+/// The open connections of a listener.
+struct Connections {
+    tasks: JoinSet<()>,
+    open: Vec<Open>,
+    limits: ConnectionLimits,
+}
+
+impl Connections {
+    fn new(limits: ConnectionLimits) -> Self {
+        Self { tasks: JoinSet::new(), open: Vec::new(), limits }
+    }
+
+    /// Waits for the end of one; for ever where there is none.
+    async fn ended(&mut self) {
+        match self.tasks.join_next_with_id().await {
+            None => std::future::pending().await,
+            Some(Ok((id, ()))) => self.forget(id),
+            Some(Err(error)) => self.forget(error.id()),
+        }
+    }
+
+    fn forget(&mut self, id: Id) {
+        self.open.retain(|one| one.task.id() != id);
+    }
+
+    /// Closes the one that has been idle longest, of those from `peer` or of all; whether there was one.
+    fn displace(&mut self, peer: Option<IpAddr>) -> bool {
+        let candidates = self.open.iter().enumerate().filter(|(_, one)| peer.is_none_or(|ip| ip == one.peer));
+        let idle = candidates.map(|(at, one)| (one.activity.idle(), at)).filter(|(idle, _)| *idle >= IDLE);
+        let Some((_, at)) = idle.max() else { return false };
+        self.open.swap_remove(at).task.abort();
+        metrics::connection_closed(ConnectionClosed::Displaced);
+        true
+    }
+
+    /// Makes room for another, or waits for it.
+    async fn room(&mut self) {
+        while self.open.len() >= self.limits.connections && !self.displace(None) {
+            let _ = tokio::time::timeout(LOOK_AGAIN, self.ended()).await;
+        }
+    }
+
+    /// Whether one more of this owner may be taken.
+    fn takes(&mut self, peer: IpAddr) -> bool {
+        let theirs = self.open.iter().filter(|one| one.peer == peer).count();
+        theirs < self.limits.per_address || self.displace(Some(peer))
+    }
+}
+
+/// Serves until `shutdown` is ready, then lets open requests end. Whoever waits no longer drops it, and
+/// with it what is open.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: ConnectionLimits,
+    shutdown: impl Future<Output = ()>,
+) {
+    let (stop, stopping) = watch::channel(false);
+    let mut connections = Connections::new(limits);
+    tokio::pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            () = connections.room() => {}
+        }
+        tokio::select! {
+            () = &mut shutdown => break,
+            () = connections.ended() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) if connections.takes(owner(peer.ip())) => {
+                    let activity = Activity::new();
+                    let connection =
+                        converse((stream, peer), router.clone(), limits, activity.clone(), stopping.clone());
+                    let task = connections.tasks.spawn(connection);
+                    connections.open.push(Open { task, peer: owner(peer.ip()), activity });
+                }
+                Ok(_) => metrics::connection_closed(ConnectionClosed::Address),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    stop.send_replace(true);
+    while connections.tasks.join_next().await.is_some() {}
+}
+
+async fn converse(
+    (stream, peer): (TcpStream, SocketAddr),
+    router: Router,
+    limits: ConnectionLimits,
+    activity: Arc<Activity>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let at_work = activity.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Peer(peer));
+        let (answer, answering) = (router.clone().oneshot(request), at_work.answering());
+        let activity = Arc::clone(&at_work);
+        async move {
+            let answer = answer.await;
+            drop(answering);
+            answer.map(|answer| answer.map(|body| Busy::new(body, activity)))
+        }
+    });
+    let stream = TokioIo::new(Patient::new(stream, activity, limits.write_timeout));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .serve_connection(stream, service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        _ = stopping.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        if is_stalled(&error) {
+            metrics::connection_closed(ConnectionClosed::Stalled);
+        }
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+fn is_stalled(error: &hyper::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::TimedOut) {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}

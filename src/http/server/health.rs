@@ -1,0 +1,58 @@
+//! `/healthz`, `/readyz` and `/metrics`, on a listener of their own.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use futures::future::BoxFuture;
+use serde::Serialize;
+
+/// Says whether the parts work.
+pub trait Readiness: Send + Sync {
+    /// One check a part.
+    fn checks(&self) -> BoxFuture<'_, Vec<Check>>;
+}
+
+/// Whether a part works.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// The part, for example `store`.
+    pub name: &'static str,
+    /// Whether it works.
+    pub ok: bool,
+    /// Whether calls can be recorded without it for now: the recorder stays ready, and says so.
+    pub optional: bool,
+    /// What is wrong, without personal data.
+    pub detail: String,
+}
+
+#[derive(Serialize)]
+struct Readied {
+    status: &'static str,
+    checks: Vec<Check>,
+}
+
+/// The process lives.
+pub(in crate::http) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// 200 where calls can be recorded, else 503; each check either way.
+pub(in crate::http) async fn readyz(State(readiness): State<Arc<dyn Readiness>>) -> Response {
+    let checks = readiness.checks().await;
+    let (code, status) =
+        match (checks.iter().all(|one| one.ok), checks.iter().all(|one| one.ok || one.optional)) {
+            (true, _) => (StatusCode::OK, "ready"),
+            (false, true) => (StatusCode::OK, "degraded"),
+            (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
+        };
+    (code, Json(Readied { status, checks })).into_response()
+}
+
+/// Every metric as text. Source: Prometheus exposition format 0.0.4.
+pub(in crate::http) fn metrics_page(text: String) -> Response {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}

@@ -1,0 +1,133 @@
+//! Puts the routes together. Two routers, for two listeners.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::DefaultBodyLimit;
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use tokio::sync::Semaphore;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::disclosure::links::Links;
+use crate::disclosure::owner::Owner;
+use crate::http::admin::holds;
+use crate::http::audited::Audit;
+use crate::http::auth::{Gate, authenticate};
+use crate::http::calls::{consents, streams};
+use crate::http::recordings::library::Library;
+use crate::http::recordings::playback;
+use crate::http::requests::Steward;
+use crate::http::requests::{candidates, erasures, handout, handout_links};
+use crate::http::server::client_address::Proxies;
+use crate::http::server::health::{Readiness, healthz, metrics_page, readyz};
+use crate::http::server::openapi;
+use crate::http::server::request_guard::{Guard, guard, method_not_allowed, not_found};
+use crate::http::tokens::Tokens;
+use crate::http::{admin, calls, me, recordings};
+use crate::metrics::exporter::Exporter;
+use optag_core::clock::Clock;
+use optag_core::limit;
+use optag_sip::feed::Feed;
+
+/// What the API stands on.
+#[derive(Clone)]
+pub struct Services {
+    /// Live calls.
+    pub feed: Arc<dyn Feed>,
+    /// Recordings.
+    pub library: Arc<dyn Library>,
+    /// The trail of look-ups.
+    pub audit: Arc<dyn Audit>,
+    /// Erasures, holds, reports.
+    pub steward: Arc<dyn Steward>,
+    /// Who may ask.
+    pub tokens: Arc<Tokens>,
+    /// Dates audit entries.
+    pub clock: Arc<dyn Clock>,
+    /// Links that hand a recording out once.
+    pub links: Arc<Links>,
+    /// What cover sheets say of the owner.
+    pub owner: Arc<Owner>,
+    /// Whether streams may be announced without where they come from.
+    pub learn_rtp_source: bool,
+}
+
+/// What requests may take together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests at a time; more are answered 503.
+    pub requests: usize,
+    /// Time until an answer begins.
+    pub timeout: Duration,
+    /// Proxies that say who asks.
+    pub proxies: Proxies,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { requests: 256, timeout: Duration::from_secs(30), proxies: Proxies::default() }
+    }
+}
+
+/// The API. Besides on a listener it can be asked in-process: a request that carries an
+/// [`Actor`](crate::http::access::Actor) extension needs no token.
+pub fn router(services: Services, limits: Limits) -> Router {
+    let gate = Gate::new(services.tokens.clone(), limits.proxies.clone());
+    let open = handout_links::router(services.clone(), limits.proxies);
+    let caps = Guard { requests: Arc::new(Semaphore::new(limits.requests)), timeout: limits.timeout };
+    let (guarded, mut document) = OpenApiRouter::new()
+        .routes(routes!(me::me))
+        .routes(routes!(calls::announce, calls::list))
+        .routes(routes!(calls::show))
+        .routes(routes!(calls::consent))
+        .routes(routes!(consents::answer))
+        .routes(routes!(calls::withdraw))
+        .routes(routes!(calls::transfer))
+        .routes(routes!(calls::pause))
+        .routes(routes!(calls::resume))
+        .routes(routes!(calls::end))
+        .routes(routes!(streams::join))
+        .routes(routes!(streams::change, streams::drop_stream))
+        .routes(routes!(recordings::search))
+        .routes(routes!(candidates::find))
+        .routes(routes!(recordings::show, erasures::erase))
+        .routes(routes!(playback::audio))
+        .routes(routes!(handout::hand_out))
+        .routes(routes!(handout_links::make))
+        .routes(routes!(erasures::erase_several))
+        .routes(routes!(erasures::preview))
+        .routes(routes!(erasures::progress))
+        .routes(routes!(holds::place, holds::lift))
+        .routes(routes!(holds::list))
+        .routes(routes!(admin::retention))
+        .routes(routes!(admin::confirm_clock))
+        .routes(routes!(admin::audit_trail))
+        .split_for_parts();
+    openapi::complete(&mut document);
+    let public_key = services.steward.public_key();
+    let guarded = guarded
+        .method_not_allowed_fallback(method_not_allowed)
+        .route_layer(middleware::from_fn_with_state(gate, authenticate))
+        .with_state(services);
+    guarded
+        .merge(open)
+        .route("/api/openapi.json", get(move || std::future::ready(Json(document.clone()))))
+        .route("/api/v1/public-key", get(move || std::future::ready(admin::public_key(&public_key))))
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found)
+        .layer(DefaultBodyLimit::max(limit::REQUEST_BODY_BYTES))
+        .layer(middleware::from_fn_with_state(caps, guard))
+}
+
+/// `/metrics`, `/healthz`, `/readyz`: no token, so keep it on an inner network.
+pub fn health_router(readiness: Arc<dyn Readiness>, exporter: Exporter) -> Router {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(move || std::future::ready(metrics_page(exporter.render()))))
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found)
+        .with_state(readiness)
+}

@@ -1,0 +1,13 @@
+//! Whether every call of a day is accounted for: what was signalled, how it ended, what the
+//! index and the store hold of it, and what the PBX says there was. In: rows of each. Out: a
+//! [`Report`] in which each call has one outcome and each contradiction is a fault. Not here:
+//! where the rows come from (`cli::assurance`).
+
+pub mod call_detail_records;
+pub mod reconcile;
+pub mod report;
+pub mod writer;
+
+pub use crate::ledger::call_detail_records::{CdrColumns, CdrRow};
+pub use crate::ledger::reconcile::{Facts, reconcile};
+pub use crate::ledger::report::{Line, Object, Report};

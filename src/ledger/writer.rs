@@ -1,0 +1,110 @@
+//! Keeps the accounts of announced calls: from signalling, which may not wait, to the index,
+//! which may be away. In: accounts. Out: rows, written together; tried again for ever.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::mpsc;
+use zeroize::Zeroizing;
+
+use crate::delivery::backoff::Backoff;
+use crate::index::{Index, Pseudonyms};
+use crate::metrics;
+use optag_core::call::{Account, Unrecorded};
+use optag_files::atomic_file::replace;
+
+/// Accounts that may wait for the index. Beyond it the newest is not kept, counted.
+const WAITING: usize = 100_000;
+/// Accounts that are written together.
+const TOGETHER: usize = 500;
+/// How long others are waited for, to be written together.
+const GATHER: Duration = Duration::from_millis(100);
+
+/// Where accounts are handed in; clones share it.
+#[derive(Clone, Debug)]
+pub struct Accounts(mpsc::Sender<Account>);
+
+impl Accounts {
+    /// The way in, and the task that must be run.
+    pub fn new(index: Index, pseudonyms: Pseudonyms) -> (Self, impl Future<Output = ()> + Send) {
+        let (to, from) = mpsc::channel(WAITING);
+        (Self(to), write(from, index, pseudonyms))
+    }
+
+    /// Hands in an account. Does not wait.
+    pub fn keep(&self, account: Account) {
+        if let (Some(unrecorded), true) = (account.unrecorded, account.ended_at.is_some()) {
+            let (outcome, cause) = Unrecorded::outcome(unrecorded);
+            metrics::announced_call_ended(outcome, cause);
+        }
+        if self.0.try_send(account).is_err() {
+            metrics::outcome_row_dropped();
+        }
+    }
+
+    /// As a function, for signalling.
+    pub fn sink(&self) -> Arc<dyn Fn(Account) + Send + Sync> {
+        let accounts = self.clone();
+        Arc::new(move |account| accounts.keep(account))
+    }
+}
+
+async fn write(mut from: mpsc::Receiver<Account>, index: Index, pseudonyms: Pseudonyms) {
+    let mut batch = Vec::new();
+    let mut backoff = Backoff::default();
+    while from.recv_many(&mut batch, TOGETHER).await > 0 {
+        tokio::time::sleep(GATHER).await;
+        while batch.len() < TOGETHER
+            && let Ok(account) = from.try_recv()
+        {
+            batch.push(account);
+        }
+        while let Err(error) = index.put_accounts(&batch, &pseudonyms).await {
+            tracing::warn!(%error, accounts = batch.len(), "accounts of calls are not kept yet");
+            tokio::time::sleep(backoff.next(0)).await;
+        }
+        backoff.reset();
+        batch.clear();
+    }
+}
+
+/// The key of the hashes in this data directory, made where there is none.
+///
+/// Errors: it can be neither read nor made.
+pub fn pseudonyms(data_dir: &Path, country_code: &str) -> anyhow::Result<Pseudonyms> {
+    let path = data_dir.join("accounts.key");
+    let key = match std::fs::read(&path) {
+        Ok(bytes) => Zeroizing::new(bytes),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let mut fresh = Zeroizing::new(vec![0; 32]);
+            aws_lc_rs::rand::fill(&mut fresh).context("no random numbers")?;
+            // Whole or not at all: half a key would stop every later start.
+            replace(&path, &fresh).with_context(|| path.display().to_string())?;
+            fresh
+        }
+        Err(error) => return Err(error).with_context(|| path.display().to_string()),
+    };
+    let key: &[u8; 32] = key.as_slice().try_into().map_err(|_| {
+        anyhow::anyhow!("{} is damaged: remove it, and older accounts cannot be matched", path.display())
+    })?;
+    Ok(Pseudonyms::new(key, country_code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn invariant_05_the_key_of_the_accounts_is_there_whole_or_not_at_all() {
+        let name =
+            "app::accounting::tests::invariant_05_the_key_of_the_accounts_is_there_whole_or_not_at_all";
+        let faults: [&[&str]; 2] = [&["fsync:error=EIO:when=1"], &["fsync:error=EIO:when=2"]];
+        optag_testing::faults::holds_under(name, &faults, |_| {
+            let dir = tempfile::tempdir().unwrap();
+            assert!(pseudonyms(dir.path(), "45").is_err());
+            pseudonyms(dir.path(), "45").expect("the next start makes one");
+        });
+    }
+}

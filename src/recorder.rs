@@ -1,0 +1,317 @@
+//! Admits and steers calls: [`Feed`] on top of the engine, the spool and the port pool.
+//!
+//! In: what signalling asks. Out: calls in the engine whose admission is durable. Not here:
+//! audio (the engine's), deliveries (settled after the end).
+
+pub(crate) mod answers_by_name;
+pub(crate) mod control;
+pub mod durable;
+pub mod engine_sink;
+pub mod live_calls;
+pub mod pending_answers;
+pub mod resume;
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::sync::{broadcast, oneshot};
+
+use crate::config::Config;
+use crate::delivery::recording_lock::KeyedLock;
+use crate::erasure::deletion_log::Cause;
+use crate::erasure::service::Erasing;
+use crate::ledger::writer::Accounts;
+use crate::metrics;
+use crate::recorder::durable::{destroy_key, durable};
+use crate::recorder::live_calls::{Registry, names_in, names_of};
+use crate::recorder::pending_answers::{EarlyAnswer, EarlyAnswers, NotKept};
+use optag_core::call::consent::ConsentError;
+use optag_core::call::{
+    Account, CallContext, CallFacts, ConsentState, Department, LinkKind, Outcome, StreamFacts, StreamRole,
+    Unrecorded,
+};
+use optag_core::clock::{BootId, Clock};
+use optag_core::id::CallId;
+use optag_core::limit;
+use optag_core::private::Private;
+use optag_media::call::{CallRules, CallState, Command};
+use optag_media::engine::{CallPlan, Engine, EngineError, StreamPlan};
+use optag_media::net::port_pool::{PortError, PortPool, StreamSockets};
+use optag_media::snapshot::SavedCall;
+use optag_media::stats::CallGauges;
+use optag_media::stream::LegPlan;
+use optag_sip::feed::{
+    AdmitError, Admitted, CallView, Control, ControlError, Feed, Named, NewCall, NewStream,
+};
+use optag_storage::spool::Spool;
+use optag_storage::spool::record::{Body, SpoolRecord};
+
+/// The recorder as signalling sees it.
+pub struct Recorder {
+    /// Checked configuration.
+    pub config: Arc<Config>,
+    /// Our clock dates every call.
+    pub clock: Arc<dyn Clock>,
+    /// The media engine.
+    pub engine: Engine,
+    /// The log.
+    pub spool: Spool,
+    /// RTP ports.
+    pub ports: PortPool,
+    /// Calls as people see them.
+    pub registry: Arc<Registry>,
+    /// Makes withdrawn audio unreadable.
+    pub erasing: Arc<Erasing>,
+    /// Answers that came before their calls.
+    pub early: EarlyAnswers,
+    /// What must be accounted for.
+    pub accounts: Accounts,
+    /// Set once the recorder shuts down.
+    pub draining: Arc<AtomicBool>,
+    /// Turns of streams that join a call.
+    pub joining: KeyedLock,
+    /// Early answers are given to a call one at a time.
+    pub answering: KeyedLock,
+}
+
+impl Feed for Recorder {
+    fn admit(&self, call: NewCall) -> BoxFuture<'_, Result<Admitted, AdmitError>> {
+        async move {
+            let account = self.account_of(&call);
+            let admitted = self.try_admit(call).await;
+            if let Some(account) = account {
+                self.account(account, &admitted);
+            }
+            metrics::admission(admitted.as_ref().err());
+            admitted
+        }
+        .boxed()
+    }
+
+    fn control(&self, id: CallId, control: Control) -> BoxFuture<'_, Result<CallView, ControlError>> {
+        async move { self.try_control(id, control).await }.boxed()
+    }
+
+    fn keep(&self, id: CallId, text: Private<String>) {
+        let recorded = self.registry.get(id).is_some_and(|view| view.consent != ConsentState::Unknown);
+        let record = SpoolRecord { call: id, body: Body::DialogState(text) };
+        // Where the queue is full, the dialog goes on after a crash as it was written before.
+        if recorded && self.spool.append(vec![record]).is_err() {
+            tracing::warn!(call = %id, "a change of a call's dialog could not be written down");
+        }
+    }
+
+    fn alive(&self, id: CallId, vouched: Duration) {
+        self.engine.control(id, Command::Alive { vouched }, Box::new(drop));
+    }
+
+    fn silence(&self, id: CallId, silence: Duration) {
+        self.engine.control(id, Command::Silence { silence }, Box::new(drop));
+    }
+
+    fn call(&self, id: CallId) -> Option<CallView> {
+        self.registry.get(id)
+    }
+
+    fn calls(&self) -> Vec<CallView> {
+        self.registry.all()
+    }
+
+    fn answer_by_name(
+        &self,
+        name: Private<String>,
+        answer: Control,
+    ) -> BoxFuture<'_, Result<Named, ControlError>> {
+        async move { self.try_answer(name, answer).await }.boxed()
+    }
+
+    fn consents(&self) -> broadcast::Receiver<(CallId, ConsentState)> {
+        self.registry.consents()
+    }
+}
+
+impl Recorder {
+    /// Whether a client of the API may have so many streams more: one that does not end its calls leaves
+    /// ports to others. However few ports there are, one call of the most streams finds its share.
+    fn has_share(&self, client: &str, more: usize) -> bool {
+        let rtp = &self.config.rtp;
+        let pairs = usize::from(rtp.port_max - rtp.port_min).div_ceil(2);
+        let share = pairs * usize::from(self.config.api.max_client_streams_percent) / 100;
+        self.registry.streams_of(client) + more <= share.max(limit::STREAMS_PER_CALL)
+    }
+
+    async fn try_admit(&self, call: NewCall) -> Result<Admitted, AdmitError> {
+        if self.draining.load(Ordering::Acquire) {
+            return Err(AdmitError::Draining);
+        }
+        let department = self
+            .config
+            .departments
+            .iter()
+            .find(|department| department.id == call.department)
+            .ok_or_else(|| AdmitError::UnknownDepartment(call.department.clone()))?
+            .clone();
+        check_streams(&call)?;
+        if let Some(refusal) = self.spool.refuses() {
+            return Err(AdmitError::Overloaded(refusal.name()));
+        }
+        if let Some(client) = &call.client
+            && !self.has_share(client, call.streams.len())
+        {
+            return Err(AdmitError::Quota);
+        }
+        let client = call.client.clone();
+        let own_rtcp = call.streams.iter().map(|stream| !stream.rtcp.mux);
+        let sockets = self.ports.bind(own_rtcp, self.clock.mono()).map_err(|error| match error {
+            PortError::Exhausted => AdmitError::PortsUsedUp,
+            PortError::Socket(_) => AdmitError::Overloaded("no sockets left"),
+        })?;
+        let addresses: Vec<SocketAddr> =
+            sockets.iter().map(|sockets| self.advertised(sockets.port())).collect();
+        let facts = self.facts(&call, &department);
+        let id = facts.id;
+        let rules = CallRules { id, question: department.question(), prompt_version: call.prompt_version };
+        let legs: Vec<LegPlan> = call.streams.into_iter().map(leg_plan).collect();
+        if department.record {
+            let ports: Vec<u16> = sockets.iter().map(StreamSockets::port).collect();
+            let saved = SavedCall::new(rules.clone(), &legs, &ports, self.clock.mono());
+            self.open_in_spool(&facts, Some(saved)).await?;
+        }
+        let consent = if department.record { ConsentState::Asked } else { ConsentState::Unknown };
+        let gauges = Arc::new(CallGauges::new(limit::STREAMS_PER_CALL));
+        self.registry.add(&facts, consent, &addresses, Arc::clone(&gauges));
+        if let Some(client) = client {
+            self.registry.set_client(id, &client);
+        }
+        if department.record {
+            self.registry.set_opened(id);
+        }
+        let plan = CallPlan { rules, streams: legs.into_iter().zip(sockets).collect(), gauges };
+        let (reply, answer) = oneshot::channel();
+        self.engine.admit(plan, Box::new(move |result| drop(reply.send(result))));
+        match answer.await {
+            Ok(Ok(_)) => {
+                if let Err(error) = self.answer_early(id, &names_of(&facts)).await {
+                    tracing::error!(call = %id, %error, "an early consent answer could not be applied");
+                }
+                let consent = self.registry.get(id).map_or(consent, |view| view.consent);
+                Ok(Admitted { id, consent, streams: addresses })
+            }
+            _ => {
+                self.registry.remove(id);
+                self.forget_in_spool(id).await;
+                Err(AdmitError::Overloaded("the media engine is at its limit"))
+            }
+        }
+    }
+
+    /// The account of a call that the API announces; SIP has its own.
+    fn account_of(&self, call: &NewCall) -> Option<Account> {
+        if call.context.links.iter().any(|link| link.kind == LinkKind::CallId) {
+            return None;
+        }
+        Some(Account {
+            id: CallId::new_at(self.clock.wall()).to_string(),
+            began_at: self.clock.wall(),
+            ended_at: None,
+            client: "api".to_owned(),
+            department: call.department.clone(),
+            caller_number: call.caller_number.clone(),
+            called_number: call.called_number.clone(),
+            names: call.external_id.iter().cloned().collect(),
+            call: None,
+            unrecorded: None,
+        })
+    }
+
+    fn account(&self, mut account: Account, admitted: &Result<Admitted, AdmitError>) {
+        match admitted {
+            Ok(admitted) => account.call = Some(admitted.id),
+            Err(error) => {
+                account.ended_at = Some(self.clock.wall());
+                account.unrecorded = Some(Unrecorded::Unavailable(error.name()));
+            }
+        }
+        self.accounts.keep(account);
+    }
+
+    /// Makes the admission durable before anyone is told of it.
+    async fn open_in_spool(&self, facts: &CallFacts, saved: Option<SavedCall>) -> Result<(), AdmitError> {
+        let saved = saved.map(|saved| SavedCall { boot: BootId::current(), ..saved });
+        let saved = saved.map(|saved| Body::CallState(saved.to_text().into()));
+        let records = [Body::Opened(facts.clone())]
+            .into_iter()
+            .chain(saved)
+            .map(|body| SpoolRecord { call: facts.id, body });
+        let queued = self.spool.append(records.collect());
+        if queued.is_err() || !durable(&self.spool).await {
+            self.forget_in_spool(facts.id).await;
+            return Err(AdmitError::Overloaded("the spool cannot be written"));
+        }
+        Ok(())
+    }
+
+    async fn forget_in_spool(&self, id: CallId) {
+        if let Err(error) = destroy_key(&self.spool, id).await {
+            tracing::error!(call = %id, %error, "the spool key of a call that was not admitted could not be destroyed");
+        }
+    }
+
+    fn facts(&self, call: &NewCall, department: &Department) -> CallFacts {
+        let started_at = self.clock.wall();
+        let streams = call
+            .streams
+            .iter()
+            .map(|stream| StreamFacts { label: stream.label.clone(), role: stream.role })
+            .collect();
+        CallFacts {
+            id: CallId::new_at(started_at),
+            department: department.id.clone(),
+            started_at,
+            retention_days: department.retention_days,
+            caller_number: call.caller_number.clone(),
+            called_number: call.called_number.clone(),
+            caller_name: call.caller_name.clone(),
+            external_id: call.external_id.clone(),
+            streams,
+            context: Box::new(call.context.clone()),
+        }
+    }
+
+    fn advertised(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.config.rtp.advertised_ip, port)
+    }
+}
+
+fn leg_plan(stream: NewStream) -> LegPlan {
+    LegPlan {
+        role: stream.role,
+        formats: stream.formats,
+        telephone_event: stream.telephone_event,
+        comfort_noise: stream.comfort_noise,
+        source: stream.source,
+        srtp: stream.srtp,
+        rtcp: stream.rtcp,
+    }
+}
+
+fn check_streams(call: &NewCall) -> Result<(), AdmitError> {
+    let count = call.streams.len();
+    if !(1..=limit::STREAMS_PER_CALL).contains(&count) {
+        let most = limit::STREAMS_PER_CALL;
+        return Err(AdmitError::BadStreams(format!("a call has 1 to {most} streams, not {count}")));
+    }
+    let labels: HashSet<_> = call.streams.iter().map(|stream| stream.label.as_str()).collect();
+    if labels.len() != count {
+        return Err(AdmitError::BadStreams("two streams have the same label".into()));
+    }
+    match call.streams.iter().find(|stream| stream.formats.is_empty()) {
+        Some(stream) => Err(AdmitError::BadStreams(format!("stream `{}` has no codec", stream.label))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,113 @@
+//! Answers that name a call by what others call it. In: an answer and a name. Out: every call of that
+//! name has it, or it is said which has not; where there is none, it is durable and waits. A part of
+//! [`Recorder`].
+
+use crate::recorder::*;
+
+impl Recorder {
+    pub(super) async fn try_answer(
+        &self,
+        name: Private<String>,
+        answer: Control,
+    ) -> Result<Named, ControlError> {
+        let calls = self.registry.named(name.reveal());
+        if calls.is_empty() {
+            let early = EarlyAnswer::of(&answer).ok_or(ControlError::Unsupported("keep this for a call"))?;
+            let wanted = early.leads_to();
+            self.keep_early(name.clone(), early).await?;
+            // One that was announced meanwhile has not seen it, or has taken it itself.
+            let mut given = Vec::new();
+            for call in self.registry.named(name.reveal()) {
+                let taken = self.answer_early(call, std::slice::from_ref(name.reveal())).await;
+                let stands = self.registry.get(call).map(|view| view.consent);
+                given.push((call, taken.and_then(|taken| has_it(taken, stands, wanted))));
+            }
+            return named(given);
+        }
+        let mut given = Vec::new();
+        for call in calls {
+            given.push((call, self.try_control(call, answer.clone()).await.map(drop)));
+        }
+        named(given)
+    }
+
+    async fn keep_early(&self, name: Private<String>, answer: EarlyAnswer) -> Result<(), ControlError> {
+        let (early, now) = (self.early.clone(), self.clock.wall());
+        let kept = tokio::task::spawn_blocking(move || early.keep(now, name.reveal(), answer)).await;
+        match kept {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(NotKept::TooMany)) => Err(ControlError::TooManyEarly),
+            Ok(Err(NotKept::Disk(error))) => {
+                tracing::error!(%error, "an answer that came before its call could not be written down");
+                Err(ControlError::NotDurable)
+            }
+            Err(_) => Err(ControlError::NotDurable),
+        }
+    }
+
+    /// Gives a call the answer that came before it, if there is one; whether there was. In a call one at a
+    /// time: who finds none finds the call as the one before left it.
+    ///
+    /// Errors: there is, and the call has not got it.
+    pub(super) async fn answer_early(&self, id: CallId, names: &[String]) -> Result<bool, ControlError> {
+        let _turn = self.answering.lock(id).await;
+        let (early, now, names) = (self.early.clone(), self.clock.wall(), names.to_vec());
+        let taken = tokio::task::spawn_blocking(move || early.take(now, &names)).await;
+        let Ok(Ok(answer)) = taken else { return Err(ControlError::NotDurable) };
+        let Some(answer) = answer else { return Ok(false) };
+        Box::pin(self.try_control(id, answer.into())).await.map(|_| true)
+    }
+
+    /// Gives calls that go on after a restart what came for them before it: the process may have
+    /// ended between a call's admission and its answer.
+    pub async fn answer_resumed(&self, calls: &HashSet<CallId>) {
+        for &call in calls {
+            let waits = self.registry.get(call).is_some_and(|view| view.consent == ConsentState::Asked);
+            if !waits {
+                continue;
+            }
+            if let Err(error) = self.answer_early(call, &self.registry.names(call)).await {
+                tracing::error!(%call, %error, "an early consent answer could not be applied");
+            }
+        }
+    }
+}
+
+/// Whether a call has an answer of its name: it was given to it now, or it stands as after it. A yes is for
+/// one call, which may have been another one.
+fn has_it(given: bool, stands: Option<ConsentState>, wanted: ConsentState) -> Result<(), ControlError> {
+    if given || stands == Some(wanted) { Ok(()) } else { Err(ControlError::AnotherHasIt) }
+}
+
+/// What became of an answer; an error only where it reached nobody and should have reached someone.
+fn named(given: Vec<(CallId, Result<(), ControlError>)>) -> Result<Named, ControlError> {
+    let (mut named, mut first) = (Named::default(), None);
+    for (call, given) in given {
+        match given {
+            Ok(()) => named.reached.push(call),
+            Err(error) => {
+                named.missed.push((call, error.to_string()));
+                first = first.or(Some(error));
+            }
+        }
+    }
+    match first {
+        Some(error) if named.reached.is_empty() => Err(error),
+        _ => Ok(named),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_another_took_the_answer_from_has_not_got_it() {
+        use ConsentState::{Asked, Granted, Refused};
+        assert!(has_it(true, Some(Granted), Granted).is_ok());
+        assert!(has_it(false, Some(Granted), Granted).is_ok(), "its announcement took it");
+        assert!(matches!(has_it(false, Some(Asked), Granted), Err(ControlError::AnotherHasIt)));
+        assert!(has_it(false, Some(Refused), Granted).is_err());
+        assert!(has_it(false, None, Granted).is_err(), "it is over");
+    }
+}

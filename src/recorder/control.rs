@@ -1,0 +1,175 @@
+//! What is asked of a call in progress. In: a [`Control`]. Out: the call as it stands once the change holds
+//! and is durable. A part of [`Recorder`]; admission is not here.
+
+use crate::recorder::*;
+
+impl Recorder {
+    pub(super) async fn try_control(&self, id: CallId, control: Control) -> Result<CallView, ControlError> {
+        if let Control::AddStream(stream) = control {
+            return self.add_stream(id, *stream).await;
+        }
+        let control = match control {
+            Control::Describe(context) => return self.describe(id, context).await,
+            control => control,
+        };
+        let withdraws = matches!(control, Control::Withdraw { .. });
+        let moves_to = match &control {
+            Control::Transfer { department, .. } => Some(self.department(department)?.clone()),
+            _ => None,
+        };
+        let opened = match &moves_to {
+            Some(department) if department.record => self.open_late(id, department).await?,
+            _ => false,
+        };
+        let commanded = self.command(id, control).await;
+        if commanded.is_err() && opened {
+            self.forget_in_spool(id).await;
+        }
+        let state = match commanded {
+            Err(ControlError::NoSuchCall(_) | ControlError::Consent(ConsentError::Ended)) if withdraws => {
+                return self.withdraw_ended(id).await;
+            }
+            commanded => commanded?,
+        };
+        if let Some(department) = moves_to {
+            self.registry.set_department(id, &department.id);
+        }
+        if !durable(&self.spool).await {
+            return Err(ControlError::NotDurable);
+        }
+        if state.consent == ConsentState::Withdrawn {
+            self.erasing.order(id, Cause::Withdrawal).await.map_err(|_| ControlError::NotDurable)?;
+        }
+        self.registry.set_consent(id, state.consent);
+        self.registry.set_paused(id, state.paused);
+        self.registry.get(id).ok_or(ControlError::NoSuchCall(id))
+    }
+
+    /// Keeps what became known of a call. Of one that is not to be recorded nothing is kept.
+    async fn describe(&self, id: CallId, context: Box<CallContext>) -> Result<CallView, ControlError> {
+        let view = self.registry.get(id).filter(|view| view.outcome.is_none());
+        let view = view.ok_or(ControlError::NoSuchCall(id))?;
+        let names: Vec<String> = names_in(&context.links).collect();
+        self.registry.name(id, &names);
+        if matches!(view.consent, ConsentState::Asked | ConsentState::Granted) {
+            let record = SpoolRecord { call: id, body: Body::Described(context) };
+            if self.spool.append(vec![record]).is_err() || !durable(&self.spool).await {
+                return Err(ControlError::NotDurable);
+            }
+        }
+        if view.consent == ConsentState::Asked {
+            // By a name that it has only now.
+            self.answer_early(id, &names).await?;
+            return self.registry.get(id).ok_or(ControlError::NoSuchCall(id));
+        }
+        Ok(view)
+    }
+
+    /// Opens a port and lets the stream join; both are durable once this answers.
+    async fn add_stream(&self, id: CallId, stream: NewStream) -> Result<CallView, ControlError> {
+        // One at a time in a call, so that the streams shown are in the order of its channels.
+        let _turn = self.joining.lock(id).await;
+        let view = self.registry.get(id).filter(|view| view.outcome.is_none());
+        let view = view.ok_or(ControlError::NoSuchCall(id))?;
+        if view.streams.len() >= limit::STREAMS_PER_CALL {
+            let most = limit::STREAMS_PER_CALL;
+            return Err(ControlError::BadStream(format!(
+                "the call has {most} streams, and none may be added"
+            )));
+        }
+        if view.streams.iter().any(|known| known.label == stream.label) {
+            return Err(ControlError::BadStream(format!(
+                "a stream of the call is `{}` already",
+                stream.label
+            )));
+        }
+        if stream.formats.is_empty() {
+            return Err(ControlError::BadStream(format!("stream `{}` has no codec", stream.label)));
+        }
+        if self.registry.client(id).is_some_and(|client| !self.has_share(&client, 1)) {
+            return Err(ControlError::Quota);
+        }
+        let bound = self.ports.bind([!stream.rtcp.mux], self.clock.mono());
+        let sockets = bound.ok().and_then(|mut all| all.pop()).ok_or(ControlError::PortsUsedUp)?;
+        let address = self.advertised(sockets.port());
+        let facts = StreamFacts { label: stream.label.clone(), role: stream.role };
+        let plan = StreamPlan { facts: facts.clone(), leg: leg_plan(stream), sockets };
+        let (reply, answer) = oneshot::channel();
+        self.engine.join(id, plan, Box::new(move |result| drop(reply.send(result))));
+        match answer.await {
+            Ok(Ok(_)) => {}
+            Ok(Err(EngineError::NoSuchCall)) => return Err(ControlError::NoSuchCall(id)),
+            Ok(Err(error @ EngineError::NoMoreStreams)) => {
+                return Err(ControlError::BadStream(error.to_string()));
+            }
+            Ok(Err(_)) | Err(_) => return Err(ControlError::NotDurable),
+        }
+        self.registry.joined(id, &facts, address);
+        if !durable(&self.spool).await {
+            return Err(ControlError::NotDurable);
+        }
+        self.registry.get(id).ok_or(ControlError::NoSuchCall(id))
+    }
+
+    async fn command(&self, id: CallId, control: Control) -> Result<CallState, ControlError> {
+        let command = match control {
+            Control::Answer { answer, how, prompt_version, evidence } => {
+                Command::Answer { answer, how, prompt_version, evidence }
+            }
+            Control::Withdraw { how, evidence } => Command::Withdraw { how, evidence },
+            Control::Transfer { department, prompt_version, evidence } => {
+                let to = Box::new(self.department(&department)?.question());
+                Command::Transfer { to, prompt_version, evidence }
+            }
+            Control::Pause => Command::Pause,
+            Control::Resume => Command::Resume,
+            Control::End => Command::End,
+            Control::DropStream { stream } => Command::DropStream { stream },
+            Control::AddStream(_) => return Err(ControlError::Unsupported("add a stream in this way")),
+            Control::Describe(_) => return Err(ControlError::Unsupported("describe a call to the engine")),
+            Control::Renegotiate { stream, formats, telephone_event, comfort_noise, source, srtp, rtcp } => {
+                let role = StreamRole::Other;
+                let plan = LegPlan { role, formats, telephone_event, comfort_noise, source, srtp, rtcp };
+                Command::Renegotiate { stream, plan: Box::new(plan) }
+            }
+        };
+        let (reply, answer) = oneshot::channel();
+        self.engine.control(id, command, Box::new(move |result| drop(reply.send(result))));
+        match answer.await {
+            Ok(Ok(state)) => Ok(state),
+            Ok(Err(EngineError::Consent(error))) => Err(ControlError::Consent(error)),
+            Ok(Err(EngineError::NoSuchCall)) => Err(ControlError::NoSuchCall(id)),
+            Ok(Err(_)) | Err(_) => Err(ControlError::NotDurable),
+        }
+    }
+
+    fn department(&self, id: &str) -> Result<&Department, ControlError> {
+        let found = self.config.departments.iter().find(|department| department.id == id);
+        found.ok_or_else(|| ControlError::UnknownDepartment(id.to_owned()))
+    }
+
+    /// A call that no department recorded so far is opened in the spool as one of `department`'s,
+    /// so that a yes has somewhere to go. True: it was opened now.
+    async fn open_late(&self, id: CallId, department: &Department) -> Result<bool, ControlError> {
+        let Some(mut facts) = self.registry.unopened(id) else { return Ok(false) };
+        facts.department.clone_from(&department.id);
+        facts.retention_days = department.retention_days;
+        // The engine saves the call itself, with its next turn.
+        self.open_in_spool(&facts, None).await.map_err(|_| ControlError::NotDurable)?;
+        self.registry.set_opened(id);
+        Ok(true)
+    }
+
+    /// A yes that is taken back just after the call's end: the recording is erased wherever it is.
+    async fn withdraw_ended(&self, id: CallId) -> Result<CallView, ControlError> {
+        let view = self.registry.get(id).ok_or(ControlError::NoSuchCall(id))?;
+        if view.consent == ConsentState::Granted || view.outcome.is_some_and(Outcome::is_recorded) {
+            self.erasing.order(id, Cause::Withdrawal).await.map_err(|_| ControlError::NotDurable)?;
+            self.registry.withdrawn_ended(id);
+            let erasing = Arc::clone(&self.erasing);
+            // What cannot be reached now, the sweeper tries again.
+            tokio::spawn(async move { drop(erasing.complete(id, Cause::Withdrawal).await) });
+        }
+        self.registry.get(id).ok_or(ControlError::NoSuchCall(id))
+    }
+}

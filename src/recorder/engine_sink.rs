@@ -1,0 +1,121 @@
+//! From the engine to the spool: each tick's facts become records, and the registry and the
+//! metrics hear of them on the way.
+
+use std::sync::Arc;
+
+use crate::delivery::queue::{Closing, Settling};
+use crate::metrics;
+use crate::recorder::live_calls::Registry;
+use optag_core::call::{ConsentRecord, ConsentState, Outcome};
+use optag_core::id::CallId;
+use optag_media::engine::Sink;
+use optag_media::fact::{Ended, EndedBy, Fact, Output};
+use optag_media::snapshot::SavedCall;
+use optag_storage::spool::Spool;
+use optag_storage::spool::record::{Body, SpoolRecord};
+
+/// The engine's way out. Runs on the tick thread: it locks only the registry's map.
+pub struct SpoolSink {
+    /// Where records go.
+    pub spool: Spool,
+    /// What people see.
+    pub registry: Arc<Registry>,
+    /// Where calls without records in the spool go when they end.
+    pub settling: Arc<Settling>,
+}
+
+impl Sink for SpoolSink {
+    fn push(&mut self, batch: Vec<Output>) -> Result<(), Vec<Output>> {
+        let mut batch = batch;
+        batch.retain(|output| !self.settle_unspooled(output));
+        if self.spool.is_backed_up() {
+            // Told before anything is made into records, and back, each tick.
+            return Err(batch);
+        }
+        let records: Vec<_> = batch
+            .into_iter()
+            .map(|output| SpoolRecord { call: output.call, body: Body::from(output.fact) })
+            .collect();
+        let news: Vec<_> = records.iter().filter_map(News::of).collect();
+        let appended = self.spool.append(records);
+        // Where audio alone comes back, the rest was taken.
+        let taken = match &appended {
+            Ok(()) => true,
+            Err(back) => back.iter().all(|record| matches!(record.body, Body::Media(_))),
+        };
+        if taken {
+            for news in news {
+                self.tell(news);
+            }
+        }
+        appended.map_err(|back| back.into_iter().filter_map(as_output).collect())
+    }
+}
+
+impl SpoolSink {
+    /// A call that is not recorded, or whose key a withdrawal has destroyed, has no records; its
+    /// end is settled here.
+    fn settle_unspooled(&self, output: &Output) -> bool {
+        let Fact::Ended(ended) = &output.fact else { return false };
+        if !matches!(ended.outcome, Outcome::NotSelected | Outcome::Withdrawn) {
+            return false;
+        }
+        let department = self.registry.get(output.call).map(|view| view.department).unwrap_or_default();
+        let closing = Closing { id: output.call, department, ended: ended.clone(), spooled: false };
+        if !self.settling.add(closing) {
+            metrics::outcome_row_dropped();
+        }
+        self.tell(News::Ended(output.call, ended.clone()));
+        true
+    }
+
+    fn tell(&self, news: News) {
+        match news {
+            News::Consent(call, record) => {
+                self.registry.set_consent(call, record.state);
+                if record.state != ConsentState::Asked {
+                    metrics::consent_changed(record.state, record.how);
+                }
+            }
+            News::Ended(call, ended) => {
+                self.registry.end(call, &ended);
+                metrics::call_ended(ended.outcome);
+                if ended.by == EndedBy::Shutdown {
+                    metrics::call_cut();
+                }
+            }
+        }
+    }
+}
+
+/// What the registry and the metrics want to know.
+enum News {
+    Consent(CallId, ConsentRecord),
+    Ended(CallId, Ended),
+}
+
+impl News {
+    fn of(record: &SpoolRecord) -> Option<Self> {
+        match &record.body {
+            Body::Consent(consent) => Some(News::Consent(record.call, consent.clone())),
+            Body::Closed(ended) => Some(News::Ended(record.call, ended.clone())),
+            _ => None,
+        }
+    }
+}
+
+fn as_output(record: SpoolRecord) -> Option<Output> {
+    let fact = match record.body {
+        Body::CallState(text) => Fact::State(Box::new(SavedCall::from_text(text.reveal())?)),
+        Body::Opened(_) | Body::Described(_) | Body::DialogState(_) => return None,
+        Body::Consent(consent) => Fact::Consent(consent),
+        Body::Media(block) => Fact::Media(block),
+        Body::Joined(facts) => Fact::Joined(facts),
+        Body::Gap(gap) => Fact::Gap(gap),
+        Body::Closed(ended) => Fact::Ended(ended),
+    };
+    Some(Output { call: record.call, fact })
+}
+
+#[cfg(test)]
+mod tests;

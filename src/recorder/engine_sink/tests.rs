@@ -1,0 +1,151 @@
+//! A call through engine, sink, spool and delivery, whose processing panics in between.
+
+use std::net::{Ipv4Addr, UdpSocket};
+use std::time::Duration;
+
+use super::*;
+use crate::delivery::Delivery;
+use crate::recorder::durable::durable;
+use optag_core::call::{
+    Answer, CallFacts, ConsentHow, ConsentKeys, CutShort, Evidence, Question, StreamFacts, StreamRole,
+};
+use optag_core::clock::{Clock, OsClock};
+use optag_media::call::fault::{Step, inject};
+use optag_media::call::plan::{CaptureSettings, ToneSettings};
+use optag_media::call::{CallRules, CallSettings, Command};
+use optag_media::codec::{Encoding, PayloadFormat};
+use optag_media::engine::{CallPlan, Engine, EngineConfig};
+use optag_media::fact::{EndedBy, GapReason};
+use optag_media::net::port_pool::PortPool;
+use optag_media::opus::encoder::OpusSettings;
+use optag_media::stats::CallGauges;
+use optag_media::stream::LegPlan;
+
+fn engine(sink: SpoolSink) -> Engine {
+    let opus = OpusSettings {
+        bitrate_bps: 16_000,
+        wideband_bitrate_bps: 24_000,
+        complexity: 0,
+        saves_background: true,
+    };
+    let config = EngineConfig {
+        workers: 1,
+        tick: Duration::from_millis(20),
+        max_calls: 4,
+        call: CallSettings {
+            capture: CaptureSettings { reorder: Duration::from_millis(60), opus, pass_through_max_bps: 0 },
+            tones: ToneSettings::default(),
+            rtp_timeout: Duration::from_secs(60),
+            reports: false,
+        },
+        adaptive_complexity: false,
+    };
+    Engine::start(config, Arc::new(OsClock), Box::new(sink)).unwrap()
+}
+
+fn plan() -> LegPlan {
+    LegPlan {
+        role: StreamRole::Caller,
+        formats: vec![PayloadFormat { payload_type: 8, encoding: Encoding::Pcma }],
+        telephone_event: Vec::new(),
+        comfort_noise: Vec::new(),
+        source: Default::default(),
+        srtp: None,
+        rtcp: Default::default(),
+    }
+}
+
+fn facts(id: CallId) -> CallFacts {
+    CallFacts {
+        id,
+        department: "demo".into(),
+        started_at: id.admitted_at(),
+        retention_days: 90,
+        caller_number: String::new().into(),
+        called_number: String::new().into(),
+        caller_name: None,
+        external_id: None,
+        streams: vec![StreamFacts { label: "caller".into(), role: StreamRole::Caller }],
+        context: Default::default(),
+    }
+}
+
+/// Sends so many packets of 20 ms in real time.
+fn talk(port: u16, packets: std::ops::Range<u16>) {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket.connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    for n in packets {
+        let mut packet = vec![0x80, 8];
+        packet.extend(n.to_be_bytes());
+        packet.extend((u32::from(n) * 160).to_be_bytes());
+        packet.extend(7u32.to_be_bytes());
+        packet.extend((0..160).map(|i| if (i / 8) % 2 == 0 { 0x2a } else { 0xaa }));
+        let _ = socket.send(&packet);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_06_what_was_durable_of_a_call_whose_processing_failed_is_stored_and_says_what_is_missing()
+{
+    let dir = tempfile::tempdir().unwrap();
+    let erasing = Arc::new(crate::erasure::anchor::tests::erasing(dir.path()).await);
+    let (registry, settling) = (Arc::<Registry>::default(), Arc::<Settling>::default());
+    let spool = erasing.spool.clone();
+    let engine = engine(SpoolSink { spool: spool.clone(), registry: registry.clone(), settling });
+    let pool = PortPool::new(Ipv4Addr::LOCALHOST.into(), 47_900, 48_200, 65_536);
+    let sockets = pool.bind([false], OsClock.mono()).unwrap();
+    let port = sockets[0].port();
+    let id = CallId::new_at(OsClock.wall());
+    let (facts, gauges) = (facts(id), Arc::new(CallGauges::new(1)));
+    registry.add(&facts, ConsentState::Asked, &[], gauges.clone());
+    spool.append(vec![SpoolRecord { call: id, body: Body::Opened(facts) }]).unwrap();
+    let question = Question::new("demo", true, ConsentKeys::default(), Duration::from_secs(30));
+    let rules = CallRules { id, question, prompt_version: None };
+    let streams = sockets.into_iter().map(|sockets| (plan(), sockets)).collect();
+    engine.admit(CallPlan { rules, streams, gauges }, Box::new(|admitted| drop(admitted.unwrap())));
+    let yes = Command::Answer {
+        answer: Answer::Yes,
+        how: ConsentHow::System,
+        prompt_version: None,
+        evidence: Evidence::Clock,
+    };
+    engine.control(id, yes, Box::new(|answered| drop(answered.unwrap())));
+    tokio::task::spawn_blocking(move || talk(port, 0..60)).await.unwrap();
+    assert!(durable(&spool).await);
+    inject::arm(id, Step::Frames);
+    let ended = async {
+        while registry.is_live(id) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), ended).await.expect("the call never ends");
+    let partly = Outcome::RecordedPartly(CutShort::Fault);
+    assert_eq!(registry.get(id).unwrap().outcome, Some(partly));
+    // The thread of the engine works on.
+    let (told, hears) = std::sync::mpsc::channel();
+    engine.control(id, Command::Pause, Box::new(move |answer| drop(told.send(answer))));
+    let gone = tokio::task::spawn_blocking(move || hears.recv().unwrap()).await.unwrap();
+    assert!(gone.is_err(), "{gone:?}");
+    assert!(durable(&spool).await);
+    let closed = spool.read(id).unwrap().filter_map(Result::ok).find_map(|body| match body {
+        Body::Closed(ended) => Some(ended),
+        _ => None,
+    });
+    let ended = closed.expect("its end is durable");
+    let settling = Arc::<Settling>::default();
+    settling.add(Closing { id, department: "demo".into(), ended, spooled: true });
+    Delivery::new(settling, erasing.clone()).until_settled().await;
+    let manifest = erasing.vault.manifest(id).await.unwrap();
+    assert_eq!((manifest.ended_by, manifest.ended_by.of_recorded()), (EndedBy::Fault, partly));
+    assert!(manifest.duration_ms >= 1_000, "{} ms of 1,200", manifest.duration_ms);
+    assert!(
+        manifest.peaks_100ms[0][..9].iter().filter(|&&peak| peak > 50).count() >= 7,
+        "{:?}",
+        manifest.peaks_100ms
+    );
+    let missing = manifest.gaps.iter().find(|gap| gap.reason == GapReason::Fault).expect("a marked gap");
+    assert_eq!(u64::from(missing.to_frame) * 20, manifest.duration_ms);
+    assert!(spool.calls().is_empty());
+    assert!(erasing.index.get(id).await.unwrap().is_some());
+}

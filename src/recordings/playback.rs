@@ -1,0 +1,202 @@
+//! The recordings for the HTTP API: [`Library`] on top of the index, the store and the deletion
+//! log. What is erased, or ordered to be, is not served, whatever index or store still say.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+
+use crate::delivery::queue::Settling;
+use crate::erasure::service::Erasing;
+use crate::http::recordings::library::{
+    Audio, AudioFormat, AudioRequest, ByteRange, Library, LibraryError, Page, RecordingDetail,
+    RecordingState, RecordingSummary, SearchQuery, StoredObject,
+};
+use crate::index::{IndexRow, Position, Query};
+use crate::recorder::live_calls::Registry;
+use crate::recordings::rendering;
+use crate::recordings::rendering::WavForm;
+use optag_core::id::CallId;
+use optag_storage::archive::manifest::Manifest;
+use optag_storage::archive::vault::VaultError;
+use optag_storage::store::StoreError;
+use optag_storage::store::names;
+
+/// The recordings.
+pub struct Recordings {
+    /// Erasures, and through them store and index.
+    pub erasing: Arc<Erasing>,
+    /// Calls in progress.
+    pub registry: Arc<Registry>,
+    /// Calls on their way to the store.
+    pub settling: Arc<Settling>,
+}
+
+impl Library for Recordings {
+    fn search(&self, query: SearchQuery) -> BoxFuture<'_, Result<Page, LibraryError>> {
+        async move {
+            self.in_step()?;
+            let wanted = Query {
+                number: query.number,
+                name: query.name,
+                department: query.department,
+                from: query.from,
+                to: query.to,
+                verdict: query.verdict,
+                after: query.after.map(|after| Position { started_at: after.started_at, id: after.id }),
+                skip: u64::from(query.page - 1) * u64::from(query.page_size),
+                most: u32::from(query.page_size),
+            };
+            let found = self.erasing.index.search(&wanted).await.map_err(|_| LibraryError::IndexDown)?;
+            let served =
+                |row: &IndexRow| !self.erasing.log.is_erased(row.id) && !self.erasing.has_expired(row);
+            let listed = found.rows.len();
+            let rows: Vec<IndexRow> = found.rows.into_iter().filter(served).collect();
+            let hidden = (listed - rows.len()) as u64;
+            Ok(Page {
+                recordings: rows.into_iter().map(summary).collect(),
+                page: query.page,
+                page_size: query.page_size,
+                total: found.total.saturating_sub(hidden),
+                total_is_least: found.more,
+                next: found
+                    .next
+                    .map(|next| crate::http::position::Position { started_at: next.started_at, id: next.id }),
+            })
+        }
+        .boxed()
+    }
+
+    fn get(&self, id: CallId) -> BoxFuture<'_, Result<RecordingDetail, LibraryError>> {
+        async move {
+            let row = self.row(id).await?;
+            let manifest = self.manifest(&row).await?;
+            let sealed = manifest.object.as_ref().is_some_and(|object| object.sealed_for.is_some());
+            let (size_bytes, sha256) = match &manifest.object {
+                Some(object) => (object.bytes, object.sha256.clone()),
+                None => (manifest.audio_bytes, manifest.audio_sha256.clone()),
+            };
+            let key = names::name(id, row.started_at, names::Kind::Audio, sealed);
+            let object = StoredObject { key, size_bytes, sha256 };
+            Ok(RecordingDetail {
+                summary: summary(row),
+                ended_at: Some(manifest.ended_at),
+                ended_by: Some(manifest.ended_by),
+                streams: manifest.call.streams,
+                counts: manifest.counts,
+                consent: manifest.consent,
+                gaps: manifest.gaps,
+                object: Some(object),
+                context: *manifest.call.context,
+            })
+        }
+        .boxed()
+    }
+
+    fn audio(&self, request: AudioRequest) -> BoxFuture<'_, Result<Audio, LibraryError>> {
+        async move {
+            let row = self.row(request.id).await?;
+            if request.format == AudioFormat::Opus && request.channel.is_none() {
+                let part = range(request.range, row.object_bytes)?;
+                let audio = self.erasing.vault.audio(request.id, Some(part.clone())).await;
+                let (_, bytes) = audio.map_err(from_vault)?;
+                let bytes = bytes.map(|chunk| chunk.map_err(from_vault)).boxed();
+                return Ok(Audio { total_bytes: row.object_bytes, part, bytes });
+            }
+            let manifest = self.manifest(&row).await?;
+            let streams = manifest.call.streams.len();
+            let last = (streams as u8).saturating_sub(1);
+            if request.channel.is_some_and(|channel| channel > last) {
+                return Err(LibraryError::NoSuchChannel { last });
+            }
+            let opus = async || {
+                let (_, opus) = self.erasing.vault.audio(request.id, None).await.map_err(from_vault)?;
+                Ok::<_, LibraryError>(opus)
+            };
+            if let (AudioFormat::Opus, Some(channel)) = (request.format, request.channel) {
+                let total_bytes = rendering::voice_bytes(opus().await?, channel).await?;
+                let part = range(request.range, total_bytes)?;
+                let bytes = rendering::voice(opus().await?, channel, part.clone()).await?;
+                return Ok(Audio { total_bytes, part, bytes });
+            }
+            let channels = if request.channel.is_some() { 1 } else { streams as u16 };
+            let form = WavForm { duration_ms: row.duration_ms, rate_hz: manifest.audio_rate_hz, channels };
+            let total_bytes = form.bytes();
+            let part = range(request.range, total_bytes)?;
+            let bytes = rendering::wav(opus().await?, form, request.channel, part.clone()).await?;
+            Ok(Audio { total_bytes, part, bytes })
+        }
+        .boxed()
+    }
+}
+
+impl Recordings {
+    /// The row of a recording that may be served.
+    async fn row(&self, id: CallId) -> Result<IndexRow, LibraryError> {
+        self.in_step()?;
+        if self.erasing.log.is_erased(id) {
+            return Err(LibraryError::Erased);
+        }
+        match self.erasing.index.get(id).await.map_err(|_| LibraryError::IndexDown)? {
+            Some(row) if row.erased_at.is_some() || self.erasing.has_expired(&row) => {
+                Err(LibraryError::Erased)
+            }
+            Some(row) => Ok(row),
+            None if self.settling.contains(id) || self.registry.is_live(id) => Err(LibraryError::NotReady),
+            None => Err(LibraryError::NotFound),
+        }
+    }
+
+    /// Nothing is served while the deletion log may have forgotten what was erased.
+    fn in_step(&self) -> Result<(), LibraryError> {
+        match self.erasing.custody.in_step() {
+            true => Ok(()),
+            false => Err(LibraryError::OutOfStep),
+        }
+    }
+
+    /// Its time is up, whether or not the sweeper has come by, and no hold stands.
+    async fn manifest(&self, row: &IndexRow) -> Result<Manifest, LibraryError> {
+        self.erasing.vault.manifest(row.id).await.map_err(from_vault)
+    }
+}
+
+fn range(asked: Option<ByteRange>, total_bytes: u64) -> Result<std::ops::Range<u64>, LibraryError> {
+    asked.map_or(Ok(0..total_bytes), |range| range.resolve(total_bytes))
+}
+
+fn from_vault(error: VaultError) -> LibraryError {
+    match error {
+        VaultError::Missing => LibraryError::NotFound,
+        VaultError::NoKey => LibraryError::Sealed,
+        VaultError::Damaged(_) => LibraryError::Damaged,
+        VaultError::Store(StoreError::Mismatch | StoreError::Conflict) => LibraryError::Damaged,
+        VaultError::Store(_) => LibraryError::StoreDown,
+        VaultError::Keys(error) => {
+            tracing::error!(%error, "the keys of the days cannot be used");
+            LibraryError::Sealed
+        }
+    }
+}
+
+/// A row as a list shows it.
+pub(crate) fn summary(row: IndexRow) -> RecordingSummary {
+    RecordingSummary {
+        id: row.id,
+        department: row.department,
+        started_at: row.started_at,
+        recording_started_at: row.recording_started_at,
+        duration_ms: row.duration_ms,
+        caller_number: row.caller_number.unwrap_or_default(),
+        called_number: row.called_number.unwrap_or_default(),
+        caller_name: row.caller_name,
+        external_id: row.external_id,
+        expires_at: row.expires_at,
+        size_bytes: row.object_bytes,
+        state: RecordingState::Stored,
+        verdicts: row.verdicts,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! What is served while index and store still hold it.
+
+use std::path::Path;
+
+use super::*;
+use crate::audit::AuditLog;
+use crate::delivery::{Delivery, recorded_at};
+use crate::erasure::anchor::tests::erasing;
+use crate::erasure::deletion_guard::Custody;
+use crate::erasure::deletion_log::{Cause, Relation};
+use crate::erasure::holds::{Hold, HoldPolicy, Holds};
+use crate::http::requests::time_window::Window;
+use crate::http::requests::{CandidateQuery, Steward};
+use crate::recordings::requests::Stewarding;
+use crate::time::second_source::TimeKeeper;
+use optag_core::clock::{Clock, MonoTime, WallTime};
+use optag_core::signing::Signer;
+
+/// A clock that stands still.
+struct At(WallTime);
+
+impl Clock for At {
+    fn mono(&self) -> MonoTime {
+        MonoTime::default()
+    }
+
+    fn wall(&self) -> WallTime {
+        self.0
+    }
+}
+
+/// A recording in store and index, so many days after its call.
+async fn stored(dir: &Path, days: i64) -> (Recordings, CallId) {
+    let mut erasing = erasing(dir).await;
+    let policy = HoldPolicy { allowed: true, lawful_bases: vec!["court".into()], ends_anyway: false };
+    let holds = Holds::open(&dir.join("holds.json"), policy).unwrap();
+    erasing.custody = Custody::new(Signer::from_seed(&[7; 32]).unwrap(), holds);
+    let closing = recorded_at(&erasing, WallTime::from_unix_micros(1_700_000_000_000_000)).await;
+    let id = closing.id;
+    erasing.clock = Arc::new(At(id.admitted_at().plus_days(days).plus_micros(1_000)));
+    let (erasing, settling) = (Arc::new(erasing), Arc::<Settling>::default());
+    settling.add(closing);
+    Delivery::new(Arc::clone(&settling), Arc::clone(&erasing)).until_settled().await;
+    (Recordings { erasing, registry: Arc::default(), settling }, id)
+}
+
+async fn listed(recordings: &Recordings) -> Result<Vec<CallId>, LibraryError> {
+    let all = SearchQuery { page: 1, page_size: 50, ..SearchQuery::default() };
+    Ok(recordings.search(all).await?.recordings.into_iter().map(|one| one.id).collect())
+}
+
+async fn audio(recordings: &Recordings, id: CallId) -> Result<(), LibraryError> {
+    let whole = AudioRequest { id, format: AudioFormat::Opus, channel: None, range: None };
+    recordings.audio(whole).await.map(drop)
+}
+
+/// What a search by what a caller tells finds.
+async fn told(recordings: &Recordings, id: CallId) -> Result<Vec<CallId>, LibraryError> {
+    let dir = tempfile::tempdir().unwrap();
+    let requests = Stewarding {
+        erasing: Arc::clone(&recordings.erasing),
+        registry: Arc::clone(&recordings.registry),
+        settling: Arc::clone(&recordings.settling),
+        time: Arc::new(TimeKeeper::new(dir.path().join("clock.json"))),
+        audit: AuditLog::new(dir.path().join("audit")),
+        time_zone: "UTC".into(),
+        grace_s: 0,
+        keep_days: 90,
+        reports: Default::default(),
+    };
+    let at = id.admitted_at();
+    let window = Window { from: at.plus_days(-1), to: at.plus_days(1), around: None };
+    let query = CandidateQuery { number: None, name: None, department: None, window: Some(window), most: 10 };
+    Ok(requests.candidates(query).await?.candidates.into_iter().map(|one| one.recording.id).collect())
+}
+
+/// That a recording is not listed, no candidate, and neither its description nor its audio is served.
+async fn is_gone(recordings: &Recordings, id: CallId) {
+    assert_eq!((listed(recordings).await, told(recordings, id).await), (Ok(vec![]), Ok(vec![])));
+    assert_eq!(recordings.get(id).await.err(), Some(LibraryError::Erased));
+    assert_eq!(audio(recordings, id).await, Err(LibraryError::Erased));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_07_what_is_to_be_erased_is_neither_listed_nor_served_while_the_store_is_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let (recordings, id) = stored(dir.path(), 1).await;
+    assert_eq!((listed(&recordings).await, audio(&recordings, id).await), (Ok(vec![id]), Ok(())));
+    std::fs::rename(dir.path().join("store"), dir.path().join("away")).unwrap();
+    std::fs::write(dir.path().join("store"), b"in the way").unwrap();
+    recordings.erasing.order(id, Cause::Request).await.unwrap();
+    assert_eq!(recordings.erasing.complete_open().await, 1);
+    is_gone(&recordings, id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_09_a_recording_whose_time_is_up_is_served_no_more_though_nothing_swept_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (recordings, id) = stored(dir.path(), 89).await;
+    assert_eq!((listed(&recordings).await, audio(&recordings, id).await), (Ok(vec![id]), Ok(())));
+    assert_eq!(told(&recordings, id).await, Ok(vec![id]));
+    let dir = tempfile::tempdir().unwrap();
+    let (recordings, id) = stored(dir.path(), 90).await;
+    is_gone(&recordings, id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_that_is_held_past_its_time_is_served_until_the_hold_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let (recordings, id) = stored(dir.path(), 95).await;
+    let made = id.admitted_at();
+    let until = |days| Hold {
+        id,
+        until: made.plus_days(days),
+        reason: "case".into(),
+        lawful_basis: Some("court".into()),
+        by: "ada".into(),
+        at: made,
+    };
+    let holds = &recordings.erasing.custody.holds;
+    holds.place(until(96), made.plus_days(90), || false).unwrap();
+    assert_eq!((listed(&recordings).await, audio(&recordings, id).await), (Ok(vec![id]), Ok(())));
+    holds.place(until(95), made.plus_days(90), || false).unwrap();
+    is_gone(&recordings, id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_07_nothing_is_served_while_the_deletion_log_is_out_of_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let (recordings, id) = stored(dir.path(), 1).await;
+    recordings.erasing.custody.found(Relation::Behind);
+    assert_eq!(listed(&recordings).await, Err(LibraryError::OutOfStep));
+    assert_eq!(recordings.get(id).await.err(), Some(LibraryError::OutOfStep));
+    assert_eq!(audio(&recordings, id).await, Err(LibraryError::OutOfStep));
+}

@@ -1,0 +1,406 @@
+//! [`Steward`] on top of index, store, spool and deletion log: candidates, erasures and their
+//! receipts, holds, the audit's pages. The report on retention is `retention_report`'s.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde_json::value::RawValue;
+
+use crate::audit::{AuditLog, Line};
+use crate::delivery::queue::Settling;
+use crate::erasure::deletion_log::Cause;
+use crate::erasure::holds::{Hold, HoldError};
+use crate::erasure::receipt;
+use crate::erasure::report::Reporter;
+use crate::erasure::report_runs::Reports;
+use crate::erasure::service::Erasing;
+use crate::erasure::steps::{EraseError, Step};
+use crate::http::access::Actor;
+use crate::http::recordings::library::{EraseReceipt, EraseState, EraseStep, LibraryError, RecordingState};
+use crate::http::requests::{
+    AuditPage, CandidatePage, CandidateQuery, CandidateView, ClockView, CopyView, ErasurePreview, Fit,
+    HoldView, NewHold, ReportAnswer, Steward,
+};
+use crate::index::{Candidate, IndexRow, Wanted};
+use crate::recorder::live_calls::Registry;
+use crate::recordings::playback::summary;
+use crate::time::second_source::TimeKeeper;
+use optag_core::call::CallFacts;
+use optag_core::clock::WallTime;
+use optag_core::id::CallId;
+use optag_core::private::Private;
+use optag_storage::spool::record::Body;
+use optag_storage::store::names;
+use optag_storage::store::versions::CopyKind;
+
+/// Calls in the spool that are looked into for a search.
+const SPOOLED_MOST: usize = 5_000;
+
+/// Answers for the recordings.
+pub struct Stewarding {
+    /// Erasures, and through them store, index and spool.
+    pub erasing: Arc<Erasing>,
+    /// Calls in progress.
+    pub registry: Arc<Registry>,
+    /// Calls on their way to the store.
+    pub settling: Arc<Settling>,
+    /// The time.
+    pub time: Arc<TimeKeeper>,
+    /// The trail.
+    pub audit: AuditLog,
+    /// The zone of callers.
+    pub time_zone: String,
+    /// How long something may be on its way out after its time. Units: s.
+    pub grace_s: u64,
+    /// The longest that a department keeps recordings. Units: days.
+    pub keep_days: u8,
+    /// Reports that are being made.
+    pub reports: Reports,
+}
+
+impl Steward for Stewarding {
+    fn time_zone(&self) -> &str {
+        &self.time_zone
+    }
+
+    fn public_key(&self) -> String {
+        self.erasing.custody.signer.public_key()
+    }
+
+    fn candidates(&self, query: CandidateQuery) -> BoxFuture<'_, Result<CandidatePage, LibraryError>> {
+        async move {
+            self.in_step()?;
+            let wanted = Wanted {
+                number: query.number,
+                name: query.name,
+                department: query.department,
+                window: query.window.map(|window| (window.from, window.to)),
+                around: query.window.and_then(|window| window.around),
+                most: query.most,
+            };
+            let found = self.erasing.index.candidates(&wanted).await.map_err(|_| LibraryError::IndexDown)?;
+            let mut all: Vec<(Candidate, RecordingState)> =
+                found.candidates.into_iter().map(|one| (one, RecordingState::Stored)).collect();
+            let waiting = self.spooled().await.into_iter().filter_map(|facts| {
+                let row = row_of(facts, &self.settling);
+                let indexed = all.iter().any(|(one, _)| one.row.id == row.id);
+                if indexed { None } else { self.erasing.index.judge(row, &wanted) }
+            });
+            let waiting: Vec<_> = waiting.map(|one| (one, RecordingState::Spooled)).collect();
+            let known = found.total + waiting.len() as u64;
+            all.extend(waiting);
+            let listed = all.len();
+            all.retain(|(one, _)| {
+                !self.erasing.log.is_erased(one.row.id) && !self.erasing.has_expired(&one.row)
+            });
+            let total = known.saturating_sub((listed - all.len()) as u64);
+            all.sort_by(|one, other| other.0.score.total_cmp(&one.0.score));
+            all.truncate(query.most);
+            Ok(CandidatePage {
+                candidates: all.into_iter().map(|(one, state)| view(one, state)).collect(),
+                total,
+                truncated: found.truncated,
+                from: query.window.map(|window| window.from),
+                to: query.window.map(|window| window.to),
+            })
+        }
+        .boxed()
+    }
+
+    fn of_caller(&self, number: Private<String>) -> BoxFuture<'_, Result<Vec<CallId>, LibraryError>> {
+        async move {
+            self.in_step()?;
+            let index = &self.erasing.index;
+            let mut ids = index.of_caller(number.reveal()).await.map_err(|_| LibraryError::IndexDown)?;
+            let waiting = self.spooled().await.into_iter();
+            ids.extend(
+                waiting
+                    .filter(|facts| index.same_number(facts.caller_number.reveal(), number.reveal()))
+                    .map(|facts| facts.id),
+            );
+            Ok(ids)
+        }
+        .boxed()
+    }
+
+    fn preview(&self, id: CallId) -> BoxFuture<'_, Result<ErasurePreview, LibraryError>> {
+        async move {
+            let row = self.erasing.index.get(id).await.map_err(|_| LibraryError::IndexDown)?;
+            let spool_key = self.erasing.spool.calls().contains(&id);
+            let copies = self.erasing.store.copies(&names::stem(id)).await;
+            let state = if self.registry.is_live(id) {
+                "live"
+            } else if self.erasing.log.is_erased(id) {
+                "erased"
+            } else if row.as_ref().is_some_and(|row| row.erased_at.is_none()) {
+                "stored"
+            } else if spool_key {
+                "spooled"
+            } else {
+                "unknown"
+            };
+            let held = self.erasing.custody.holds.standing(id, self.erasing.clock.wall());
+            Ok(ErasurePreview {
+                id,
+                state,
+                store_answers: copies.is_ok(),
+                copies: copies.unwrap_or_default().into_iter().map(copy_view).collect(),
+                spool_key,
+                index_row: row.is_some_and(|row| row.caller_number.is_some()),
+                held_until: held.map(|hold| hold.until),
+            })
+        }
+        .boxed()
+    }
+
+    fn erase(
+        &self,
+        id: CallId,
+        request: Option<String>,
+        accept_missing: bool,
+    ) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>> {
+        async move {
+            if self.registry.is_live(id) {
+                return Err(LibraryError::NotReady);
+            }
+            let known = self.erasing.log.is_erased(id)
+                || self.settling.contains(id)
+                || self.erasing.spool.calls().contains(&id)
+                || self.erasing.index.get(id).await.map_err(|_| LibraryError::IndexDown)?.is_some();
+            if !known {
+                return Err(LibraryError::NotFound);
+            }
+            self.erasing.order_for(id, Cause::Request, request).await.map_err(|error| match error {
+                EraseError::Held(hold) => LibraryError::Held { until: hold.until, reason: hold.reason },
+                error => {
+                    tracing::error!(call = %id, %error, "an erasure was not accepted");
+                    LibraryError::StoreDown
+                }
+            })?;
+            if accept_missing {
+                self.erasing.accept_missing(id).map_err(|error| {
+                    tracing::error!(call = %id, %error, "cannot keep that a missing recording is accepted");
+                    LibraryError::StoreDown
+                })?;
+            }
+            let is_open = self.erasing.log.open_orders().iter().any(|order| order.id == id);
+            let undone = match is_open {
+                false => None,
+                true => self.erasing.complete(id, Cause::Request).await.err(),
+            };
+            if let Some((step, error)) = &undone {
+                tracing::warn!(call = %id, step = step.name(), %error, "an erasure waits");
+            }
+            self.receipt_of(id, undone.map(|(step, _)| step))
+        }
+        .boxed()
+    }
+
+    fn receipt(&self, id: CallId) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>> {
+        async move { self.receipt_of(id, None) }.boxed()
+    }
+
+    fn hold(&self, id: CallId, new: NewHold, actor: Actor) -> BoxFuture<'_, Result<HoldView, LibraryError>> {
+        async move {
+            let erasing = &self.erasing;
+            let row = erasing.index.get(id).await.map_err(|_| LibraryError::IndexDown)?;
+            let row = row.ok_or(LibraryError::NotFound)?;
+            let hold = Hold {
+                id,
+                until: new.until,
+                reason: new.reason,
+                lawful_basis: new.lawful_basis,
+                by: actor.name,
+                at: erasing.clock.wall(),
+            };
+            let is_erased = || erasing.log.is_erased(id);
+            let placed = tokio::task::block_in_place(|| {
+                erasing.custody.holds.place(hold.clone(), row.expires_at, is_erased)
+            });
+            placed.map(|()| hold_view(hold)).map_err(|error| match error {
+                HoldError::Erased => LibraryError::Erased,
+                HoldError::Io(error) => {
+                    tracing::error!(%error, "a hold could not be kept");
+                    LibraryError::IndexDown
+                }
+                refused => LibraryError::HoldRefused(refused.to_string()),
+            })
+        }
+        .boxed()
+    }
+
+    fn release(&self, id: CallId) -> BoxFuture<'_, Result<bool, LibraryError>> {
+        async move {
+            tokio::task::block_in_place(|| self.erasing.custody.holds.release(id)).map_err(|error| {
+                tracing::error!(%error, "a hold could not be lifted");
+                LibraryError::IndexDown
+            })
+        }
+        .boxed()
+    }
+
+    fn holds(&self) -> Vec<HoldView> {
+        self.erasing.custody.holds.all().into_iter().map(hold_view).collect()
+    }
+
+    fn retention_report(
+        &self,
+        at: Option<WallTime>,
+        job: Option<u64>,
+    ) -> BoxFuture<'_, Result<ReportAnswer, LibraryError>> {
+        let reporter = Reporter {
+            erasing: Arc::clone(&self.erasing),
+            time: Arc::clone(&self.time),
+            grace_s: self.grace_s,
+            keep_days: self.keep_days,
+        };
+        let make = move |looked_at: Arc<AtomicU64>| async move { reporter.report(at, &looked_at).await };
+        async move { self.reports.get(at, job, make).await }.boxed()
+    }
+
+    fn confirm_clock(&self) -> BoxFuture<'_, Result<ClockView, LibraryError>> {
+        async move {
+            let trusted = self.time.confirm_by_owner();
+            Ok(ClockView { trusted, wall: self.time.clock.machine_wall() })
+        }
+        .boxed()
+    }
+
+    fn audit_page(&self, after: u64, most: usize) -> BoxFuture<'_, Result<AuditPage, LibraryError>> {
+        let audit = self.audit.clone();
+        async move {
+            let page = tokio::task::spawn_blocking(move || page(&audit, after, most)).await;
+            page.unwrap_or(Err(LibraryError::Damaged))
+        }
+        .boxed()
+    }
+}
+
+impl Stewarding {
+    fn in_step(&self) -> Result<(), LibraryError> {
+        match self.erasing.custody.in_step() {
+            true => Ok(()),
+            false => Err(LibraryError::OutOfStep),
+        }
+    }
+
+    /// What the deletion log says of an erasure; `undone` is the step that failed just now.
+    fn receipt_of(&self, id: CallId, undone: Option<Step>) -> Result<EraseReceipt, LibraryError> {
+        let history = tokio::task::block_in_place(|| self.erasing.log.history(id));
+        let (order, done) = history.map_err(|_| LibraryError::IndexDown)?.ok_or(LibraryError::NotFound)?;
+        let Some(done) = done else {
+            let undone = undone.unwrap_or(Step::Store);
+            let steps = Step::ALL.map(|step| EraseStep { name: step.name().into(), done: step < undone });
+            return Ok(EraseReceipt {
+                id,
+                state: EraseState::Pending,
+                steps: steps.into(),
+                receipt: None,
+                refused: None,
+            });
+        };
+        let signed = receipt::sign(&self.erasing.custody.signer, order, done);
+        let receipt = signed
+            .and_then(|signed| serde_json::value::to_raw_value(&signed))
+            .map_err(|_| LibraryError::Damaged)?;
+        let steps = Step::ALL.map(|step| EraseStep { name: step.name().into(), done: true });
+        Ok(EraseReceipt {
+            id,
+            state: EraseState::Done,
+            steps: steps.into(),
+            receipt: Some(receipt),
+            refused: None,
+        })
+    }
+
+    /// Calls that ended and are on their way to the store.
+    async fn spooled(&self) -> Vec<CallFacts> {
+        let (spool, registry) = (self.erasing.spool.clone(), Arc::clone(&self.registry));
+        let read = move || {
+            let ended = spool.calls().into_iter().filter(|id| !registry.is_live(*id)).take(SPOOLED_MOST);
+            let facts = ended.filter_map(|id| match spool.read(id).ok()?.next()? {
+                Ok(Body::Opened(facts)) => Some(facts),
+                _ => None,
+            });
+            facts.collect()
+        };
+        tokio::task::spawn_blocking(read).await.unwrap_or_default()
+    }
+}
+
+fn page(audit: &AuditLog, after: u64, most: usize) -> Result<AuditPage, LibraryError> {
+    let damaged = |_| LibraryError::Damaged;
+    let mut lines: Vec<Line> = Vec::new();
+    let mut more = false;
+    for line in audit.lines().map_err(damaged)? {
+        let line = line.map_err(damaged)?;
+        if line.sequence > after {
+            if lines.len() == most {
+                more = true;
+                break;
+            }
+            lines.push(line);
+        }
+    }
+    let last = lines.last().map_or(after, |line| line.sequence);
+    let checkpoints = audit.checkpoints().map_err(damaged)?;
+    Ok(AuditPage { lines: as_json(&lines)?, checkpoints: as_json(&checkpoints)?, last, more })
+}
+
+fn as_json<T: serde::Serialize>(all: &[T]) -> Result<Vec<Box<RawValue>>, LibraryError> {
+    all.iter().map(|one| serde_json::value::to_raw_value(one).map_err(|_| LibraryError::Damaged)).collect()
+}
+
+/// What is known before the store has it; its length is not.
+fn row_of(facts: CallFacts, settling: &Settling) -> IndexRow {
+    let ended_at = settling.ended_at(facts.id).unwrap_or(facts.started_at);
+    IndexRow {
+        id: facts.id,
+        department: facts.department,
+        started_at: facts.started_at,
+        recording_started_at: facts.started_at,
+        ended_at,
+        duration_ms: 0,
+        caller_number: Some(facts.caller_number),
+        called_number: Some(facts.called_number),
+        caller_name: facts.caller_name,
+        external_id: facts.external_id,
+        object_bytes: 0,
+        object_sha256: String::new(),
+        expires_at: facts.started_at.plus_days(i64::from(facts.retention_days)),
+        erased_at: None,
+        verdicts: Vec::new(),
+    }
+}
+
+fn view(candidate: Candidate, state: RecordingState) -> CandidateView {
+    let fit = Fit {
+        score: candidate.score,
+        number: candidate.number.and_then(|likeness| {
+            serde_json::to_value(likeness).ok().and_then(|json| json.as_str().map(str::to_owned))
+        }),
+        name: candidate.name.map(|name| (name * 100.0).round() / 100.0),
+        minutes_off: candidate.off_us.map(|off| off / 60_000_000),
+    };
+    CandidateView {
+        recording: crate::http::recordings::library::RecordingSummary { state, ..summary(candidate.row) },
+        fit,
+    }
+}
+
+fn copy_view(copy: optag_storage::store::versions::StoredCopy) -> CopyView {
+    let kind = match copy.kind {
+        CopyKind::Object => "object",
+        CopyKind::DeleteMarker => "delete_marker",
+        CopyKind::Upload => "upload",
+        CopyKind::Unfinished => "unfinished",
+    };
+    CopyView { name: copy.name(), kind, size_bytes: copy.bytes }
+}
+
+pub(crate) fn hold_view(hold: Hold) -> HoldView {
+    let Hold { id, until, reason, lawful_basis, by, at } = hold;
+    HoldView { id, until, reason, lawful_basis, by, at }
+}
