@@ -20,7 +20,7 @@ use optag_media::codec::coded::Codec;
 use optag_media::codec::g711;
 use optag_media::dtmf::goertzel::{RATE_HZ, ToneDetector};
 use optag_media::opus::encoder::Encoder;
-use optag_media::playout::jitter_buffer::Jitter;
+use optag_media::playout::jitter_buffer::JitterBuffer;
 use optag_media::rtp::packet::RtpPacket;
 use optag_media::rtp::rtcp;
 use optag_media::rtp::source_filter::{ExpectedSource, Origin, SourceRule, Step};
@@ -271,7 +271,7 @@ fn rtcp_read(runs: usize) {
 }
 
 fn jitter(runs: usize) {
-    let mut jitter = Jitter::new(Duration::from_millis(200));
+    let mut jitter = JitterBuffer::new(Duration::from_millis(200));
     let payload = [5; 160];
     // Filled once, so that no slot is new.
     for n in 0..runs + 200 {

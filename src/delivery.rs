@@ -23,8 +23,8 @@ use futures::future::BoxFuture;
 use tokio::task::JoinSet;
 
 use crate::delivery::backoff::Backoff;
-use crate::delivery::queue::{Closing, Settling, Unsettled};
-use crate::delivery::upload_limit::Pace;
+use crate::delivery::queue::{Closing, DeliveryQueue, Unsettled};
+use crate::delivery::upload_limit::UploadLimit;
 use crate::erasure::service::Erasing;
 use crate::erasure::steps::EraseError;
 use crate::index::{CallRow, IndexError};
@@ -80,18 +80,18 @@ impl SettleError {
 
 /// Settles calls.
 pub struct Delivery {
-    settling: Arc<Settling>,
+    settling: Arc<DeliveryQueue>,
     erasing: Arc<Erasing>,
     deliverer: Deliverer,
-    pace: Pace,
+    pace: UploadLimit,
 }
 
 impl Delivery {
     /// What settles `settling`'s calls.
-    pub fn new(settling: Arc<Settling>, erasing: Arc<Erasing>) -> Self {
+    pub fn new(settling: Arc<DeliveryQueue>, erasing: Arc<Erasing>) -> Self {
         let notes = Arc::new(Notes(Arc::clone(&erasing)));
         let deliverer = Deliverer::new(erasing.vault.clone()).noting(notes);
-        Self { settling, erasing, deliverer, pace: Pace::new(MOST) }
+        Self { settling, erasing, deliverer, pace: UploadLimit::new(MOST) }
     }
 
     /// Starts as many workers as there may be deliveries; they end when `tasks` does.
@@ -445,7 +445,7 @@ mod tests {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.path().join("index.sqlite"));
         let mut other = options.connect().await.unwrap();
         let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
-        let settling = Arc::<Settling>::default();
+        let settling = Arc::<DeliveryQueue>::default();
         let delivery = Delivery::new(Arc::clone(&settling), Arc::clone(&erasing));
         let waits = delivery.settle(&closing).await;
         assert!(matches!(waits, Err(SettleError::Index(_))), "{waits:?}");

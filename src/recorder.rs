@@ -22,14 +22,14 @@ use futures::future::BoxFuture;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::config::Config;
-use crate::delivery::recording_lock::KeyedLock;
+use crate::delivery::recording_lock::RecordingLocks;
 use crate::erasure::deletion_log::Cause;
 use crate::erasure::service::Erasing;
 use crate::ledger::writer::Accounts;
 use crate::metrics;
 use crate::recorder::durable::{destroy_key, durable};
-use crate::recorder::live_calls::{Registry, names_in, names_of};
-use crate::recorder::pending_answers::{EarlyAnswer, EarlyAnswers, NotKept};
+use crate::recorder::live_calls::{LiveCalls, names_in, names_of};
+use crate::recorder::pending_answers::{NotKept, PendingAnswer, PendingAnswers};
 use optag_core::call::consent::ConsentError;
 use optag_core::call::{
     Account, CallContext, CallFacts, ConsentState, Department, LinkKind, Outcome, StreamFacts, StreamRole,
@@ -42,7 +42,7 @@ use optag_core::private::Private;
 use optag_media::call::{CallRules, CallState, Command};
 use optag_media::engine::{CallPlan, Engine, EngineError, StreamPlan};
 use optag_media::net::port_pool::{PortError, PortPool, StreamSockets};
-use optag_media::snapshot::SavedCall;
+use optag_media::snapshot::CallSnapshot;
 use optag_media::stats::CallGauges;
 use optag_media::stream::LegPlan;
 use optag_sip::feed::{
@@ -64,19 +64,19 @@ pub struct Recorder {
     /// RTP ports.
     pub ports: PortPool,
     /// Calls as people see them.
-    pub registry: Arc<Registry>,
+    pub registry: Arc<LiveCalls>,
     /// Makes withdrawn audio unreadable.
     pub erasing: Arc<Erasing>,
     /// Answers that came before their calls.
-    pub early: EarlyAnswers,
+    pub early: PendingAnswers,
     /// What must be accounted for.
     pub accounts: Accounts,
     /// Set once the recorder shuts down.
     pub draining: Arc<AtomicBool>,
     /// Turns of streams that join a call.
-    pub joining: KeyedLock,
+    pub joining: RecordingLocks,
     /// Early answers are given to a call one at a time.
-    pub answering: KeyedLock,
+    pub answering: RecordingLocks,
 }
 
 impl Feed for Recorder {
@@ -179,7 +179,7 @@ impl Recorder {
         let legs: Vec<LegPlan> = call.streams.into_iter().map(leg_plan).collect();
         if department.record {
             let ports: Vec<u16> = sockets.iter().map(StreamSockets::port).collect();
-            let saved = SavedCall::new(rules.clone(), &legs, &ports, self.clock.mono());
+            let saved = CallSnapshot::new(rules.clone(), &legs, &ports, self.clock.mono());
             self.open_in_spool(&facts, Some(saved)).await?;
         }
         let consent = if department.record { ConsentState::Asked } else { ConsentState::Unknown };
@@ -241,8 +241,8 @@ impl Recorder {
     }
 
     /// Makes the admission durable before anyone is told of it.
-    async fn open_in_spool(&self, facts: &CallFacts, saved: Option<SavedCall>) -> Result<(), AdmitError> {
-        let saved = saved.map(|saved| SavedCall { boot: BootId::current(), ..saved });
+    async fn open_in_spool(&self, facts: &CallFacts, saved: Option<CallSnapshot>) -> Result<(), AdmitError> {
+        let saved = saved.map(|saved| CallSnapshot { boot: BootId::current(), ..saved });
         let saved = saved.map(|saved| Body::CallState(saved.to_text().into()));
         let records = [Body::Opened(facts.clone())]
             .into_iter()

@@ -10,7 +10,7 @@ use optag_media::call::resume::Resumption;
 use optag_media::call::{Call, CallSettings, Now};
 use optag_media::fact::{EndedBy, Fact, Output};
 use optag_media::opus::encoder::OpusSettings;
-use optag_media::snapshot::SavedCall;
+use optag_media::snapshot::CallSnapshot;
 use optag_media::stats::TickStats;
 
 /// Milliseconds that a call goes on.
@@ -34,8 +34,8 @@ fn settings() -> CallSettings {
 /// Takes up a call, sends it packets, leaves it to yet another process.
 pub fn run(data: &[u8]) {
     let Some((&mode, text)) = data.split_first() else { return };
-    let Some(mut saved) = std::str::from_utf8(text).ok().and_then(SavedCall::from_text) else { return };
-    let again = SavedCall::from_text(&saved.to_text()).expect("what is saved can be read");
+    let Some(mut saved) = std::str::from_utf8(text).ok().and_then(CallSnapshot::from_text) else { return };
+    let again = CallSnapshot::from_text(&saved.to_text()).expect("what is saved can be read");
     assert_eq!(again.to_text(), saved.to_text());
     // As `app::resuming` asks before it takes a call up.
     let frames = u32::from(mode >> 1);
@@ -91,7 +91,7 @@ fn check(facts: &[Output], zero: Option<MonoTime>, now: MonoTime) {
             }
             Fact::State(saved) => {
                 let text = saved.to_text();
-                assert_eq!(SavedCall::from_text(&text).expect("a saved call").to_text(), text);
+                assert_eq!(CallSnapshot::from_text(&text).expect("a saved call").to_text(), text);
             }
             _ => {}
         }

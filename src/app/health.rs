@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::app::bucket_watch::RulesWatch;
-use crate::delivery::queue::Settling;
+use crate::delivery::queue::DeliveryQueue;
 use crate::erasure::service::Erasing;
 use crate::http::server::health::{Check, Readiness};
 use crate::metrics;
@@ -147,7 +147,7 @@ impl Health {
 
     /// Looks again and again until it is dropped; the start has looked once. Deliveries that pause after
     /// a failure try again as soon as that may have an end.
-    pub async fn run(self: Arc<Self>, erasing: Arc<Erasing>, settling: Arc<Settling>) {
+    pub async fn run(self: Arc<Self>, erasing: Arc<Erasing>, settling: Arc<DeliveryQueue>) {
         loop {
             tokio::time::sleep(self.interval()).await;
             if self.look(&erasing).await {
@@ -178,7 +178,7 @@ pub struct Checks {
     /// The spool and the deletion log.
     pub erasing: Arc<Erasing>,
     /// Calls that ended and wait.
-    pub settling: Arc<Settling>,
+    pub settling: Arc<DeliveryQueue>,
     /// Set once it shuts down.
     pub draining: Arc<AtomicBool>,
 }

@@ -8,22 +8,22 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use crate::app::master_key;
-use crate::audit::trail::Trail;
+use crate::audit::trail::AuditTrail;
 use crate::audit::{self, AuditLog};
 use crate::config::Config;
-use crate::delivery::queue::Settling;
-use crate::delivery::recording_lock::KeyedLock;
+use crate::delivery::queue::DeliveryQueue;
+use crate::delivery::recording_lock::RecordingLocks;
 use crate::disclosure::links::Links;
-use crate::erasure::deletion_guard::Custody;
+use crate::erasure::deletion_guard::DeletionGuard;
 use crate::erasure::deletion_log::DeletionLog;
 use crate::erasure::holds::Holds;
 use crate::erasure::service::Erasing;
 use crate::erasure::unfinished::UnderWay;
 use crate::http::tokens::Tokens;
 use crate::index::Index;
-use crate::recorder::live_calls::Registry;
+use crate::recorder::live_calls::LiveCalls;
 use crate::recordings::playback::Recordings;
-use crate::recordings::requests::Stewarding;
+use crate::recordings::requests::RequestService;
 use crate::time::second_source::TimeKeeper;
 use optag_core::clock::Clock;
 use optag_core::signing::Signer;
@@ -52,9 +52,9 @@ pub struct Opened {
     /// What the spool held.
     pub recovered: Recovered,
     /// Calls in progress.
-    pub registry: Arc<Registry>,
+    pub registry: Arc<LiveCalls>,
     /// Calls to settle.
-    pub settling: Arc<Settling>,
+    pub settling: Arc<DeliveryQueue>,
     /// The audit.
     pub audit: AuditLog,
     /// The time.
@@ -158,7 +158,7 @@ pub async fn open(
     let signer = Signer::load_or_create(&config.signing_key_file)?;
     let holds =
         Holds::open(&dir.join("holds.json"), config.hold_policy()).context("cannot open the holds")?;
-    let custody = Custody::new(signer, holds);
+    let custody = DeletionGuard::new(signer, holds);
     let log = DeletionLog::open(&dir.join("deletions.log")).context("cannot open the deletion log")?;
     let index = Index::open(&config.index, &config.country_code).await?;
     let store = Store::open(&config.store)?.tried_as(&custody.signer.node());
@@ -173,7 +173,7 @@ pub async fn open(
         store,
         vault,
         index,
-        turns: KeyedLock::default(),
+        turns: RecordingLocks::default(),
         clock: clock.clone(),
         custody,
     });
@@ -208,9 +208,9 @@ impl Opened {
     }
 
     /// Erasures, holds and reports as the API shows them.
-    pub fn steward(&self) -> Arc<Stewarding> {
+    pub fn steward(&self) -> Arc<RequestService> {
         let grace_s = 2 * self.config.sweep_interval.as_secs() + GRACE_S;
-        Arc::new(Stewarding {
+        Arc::new(RequestService {
             erasing: Arc::clone(&self.erasing),
             registry: Arc::clone(&self.registry),
             settling: Arc::clone(&self.settling),
@@ -224,8 +224,8 @@ impl Opened {
     }
 
     /// The audit as the API uses it.
-    pub fn trail(&self) -> Arc<Trail> {
-        Arc::new(Trail {
+    pub fn trail(&self) -> Arc<AuditTrail> {
+        Arc::new(AuditTrail {
             log: self.audit.clone(),
             erasing: Arc::clone(&self.erasing),
             country_code: self.config.country_code.clone(),

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::health::Health;
-use crate::delivery::queue::Settling;
-use crate::delivery::spool_forecast::Filling;
+use crate::delivery::queue::DeliveryQueue;
+use crate::delivery::spool_forecast::SpoolForecast;
 use crate::metrics::exporter::Exporter;
 use crate::metrics::{self, RefusedPacket};
-use crate::recorder::live_calls::Registry;
+use crate::recorder::live_calls::LiveCalls;
 use optag_core::call::ConsentState;
 use optag_core::clock::{Clock, MonoTime};
 use optag_core::latency::Counted;
@@ -39,9 +39,9 @@ pub struct Publisher {
     /// The most that it may take. Units: bytes.
     pub spool_limit_bytes: u64,
     /// Calls in progress.
-    pub registry: Arc<Registry>,
+    pub registry: Arc<LiveCalls>,
     /// Calls that ended and wait.
-    pub settling: Arc<Settling>,
+    pub settling: Arc<DeliveryQueue>,
     /// RTP ports.
     pub ports: PortPool,
     /// Dates the age of the spool.
@@ -57,7 +57,7 @@ impl Publisher {
     pub async fn run(self) {
         let mut last = (TickStats::default(), SpoolStats::default());
         let mut latencies = Latencies::default();
-        let (mut filling, mut warned) = (Filling::default(), None);
+        let (mut filling, mut warned) = (SpoolForecast::default(), None);
         loop {
             tokio::time::sleep(INTERVAL).await;
             last = self.publish(last);
@@ -152,7 +152,7 @@ impl Publisher {
     }
 
     /// Tells when new calls would be refused, while there is time to do something about it.
-    fn look_ahead(&self, fill_ratio: f64, filling: &mut Filling, warned: &mut Option<MonoTime>) {
+    fn look_ahead(&self, fill_ratio: f64, filling: &mut SpoolForecast, warned: &mut Option<MonoTime>) {
         let now = self.clock.mono();
         let parts = |share: f64| (share * 1e12) as u64;
         let left = filling.look(now, parts(fill_ratio), parts(FULL));

@@ -23,7 +23,7 @@ use crate::app::upgrade::Kept;
 use crate::app::{hardening, sip};
 use crate::config::{Config, StoreConfig};
 use crate::delivery::Delivery;
-use crate::delivery::queue::Settling;
+use crate::delivery::queue::DeliveryQueue;
 use crate::delivery::recovery::{Followed, follow_durable, settle_recovered};
 use crate::erasure::sweeper::Sweeper;
 use crate::http::access::Role;
@@ -32,8 +32,8 @@ use crate::ledger::writer;
 use crate::ledger::writer::Accounts;
 use crate::metrics::exporter::Exporter;
 use crate::recorder::Recorder;
-use crate::recorder::engine_sink::SpoolSink;
-use crate::recorder::pending_answers::EarlyAnswers;
+use crate::recorder::engine_sink::EngineSink;
+use crate::recorder::pending_answers::PendingAnswers;
 use crate::recorder::resume::resume;
 use optag_core::clock::Clock;
 use optag_core::limit;
@@ -58,7 +58,7 @@ const HEALTH: ConnectionLimits = ConnectionLimits {
 const COMPARE: Duration = Duration::from_secs(10);
 
 /// A running recorder.
-pub struct Running {
+pub struct Server {
     /// Where the API listens.
     pub api: SocketAddr,
     /// Where metrics and health listen.
@@ -80,7 +80,7 @@ pub struct Running {
     sockets: Kept,
 }
 
-impl Running {
+impl Server {
     /// Starts on the configuration's data, with what an earlier program left open.
     ///
     /// Errors: the first part that does not start, and why.
@@ -141,7 +141,7 @@ impl Running {
         let draining = Arc::new(AtomicBool::new(false));
         let pseudonyms = writer::pseudonyms(&config.data_dir, &config.country_code)?;
         let (accounts, keep_accounts) = Accounts::new(opened.erasing.index.clone(), pseudonyms);
-        let early = EarlyAnswers::open(
+        let early = PendingAnswers::open(
             config.data_dir.join("early-answers"),
             config.early_answers,
             writer::pseudonyms(&config.data_dir, &config.country_code)?,
@@ -276,7 +276,7 @@ async fn compare_deletions(opened: &Opened) {
 
 fn start_engine(opened: &Opened) -> anyhow::Result<Engine> {
     let config = &opened.config;
-    let sink = SpoolSink {
+    let sink = EngineSink {
         spool: opened.erasing.spool.clone(),
         registry: Arc::clone(&opened.registry),
         settling: Arc::clone(&opened.settling),
@@ -315,7 +315,8 @@ fn start_tasks(
 ) -> JoinSet<()> {
     let config = &opened.config;
     let mut tasks = JoinSet::new();
-    Delivery::new(Arc::<Settling>::clone(&opened.settling), Arc::clone(&opened.erasing)).start(&mut tasks);
+    Delivery::new(Arc::<DeliveryQueue>::clone(&opened.settling), Arc::clone(&opened.erasing))
+        .start(&mut tasks);
     let publisher = Publisher {
         engine: engine.clone(),
         spool: opened.erasing.spool.clone(),
@@ -328,7 +329,7 @@ fn start_tasks(
         exporter,
     };
     tasks.spawn(publisher.run());
-    let settling = Arc::<Settling>::clone(&opened.settling);
+    let settling = Arc::<DeliveryQueue>::clone(&opened.settling);
     tasks.spawn(Arc::clone(health).run(Arc::clone(&opened.erasing), settling));
     let sweeper = Sweeper {
         erasing: Arc::clone(&opened.erasing),

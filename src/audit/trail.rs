@@ -12,7 +12,7 @@ use optag_core::call::number::normalise;
 use optag_core::id::CallId;
 
 /// The trail.
-pub struct Trail {
+pub struct AuditTrail {
     /// Its file.
     pub log: AuditLog,
     /// Whose key hides numbers and names, and how numbers are written here.
@@ -21,7 +21,7 @@ pub struct Trail {
     pub country_code: String,
 }
 
-impl Audit for Trail {
+impl Audit for AuditTrail {
     fn append(&self, entry: AuditEntry) -> BoxFuture<'_, Result<(), AuditError>> {
         let log = self.log.clone();
         async move {

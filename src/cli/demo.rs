@@ -11,7 +11,7 @@ use clap::Args;
 use futures::future::join_all;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::app::server::Running;
+use crate::app::server::Server;
 use crate::app::{hardening, logging};
 use crate::config::Config;
 use crate::load::call::{Answer, AnsweredBy, Played, Scenario, Stage};
@@ -66,7 +66,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     }
     logging::init(&config.log)?;
     hardening::no_core_dumps();
-    let running = Running::start(Arc::new(config), Default::default()).await?;
+    let running = Server::start(Arc::new(config), Default::default()).await?;
     let token = running.fresh_token("demo")?;
     println!("A recorder runs on http://{} with its data in {}.", running.api, args.data.display());
     println!(

@@ -11,7 +11,7 @@ use super::ConfigArgs;
 use super::installation::load_config;
 use crate::app::confinement::{self, Confined};
 use crate::app::logging::Levels;
-use crate::app::server::Running;
+use crate::app::server::Server;
 use crate::app::upgrade::{Kept, VARIABLE};
 use crate::app::{hardening, logging};
 use crate::metrics;
@@ -80,7 +80,7 @@ pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut upgrade = signal(SignalKind::user_defined2())?;
-    let running = Running::start(Arc::new(config), kept).await?;
+    let running = Server::start(Arc::new(config), kept).await?;
     metrics::confined(&confinement::PARTS.map(|part| (part, enforced.contains(&part))));
     if let Some(path) = running.new_master_key() {
         println!(

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::task::{JoinSet, spawn_blocking};
 
-use crate::delivery::queue::Settling;
+use crate::delivery::queue::DeliveryQueue;
 use crate::delivery::tests::recorded;
 use crate::delivery::{Delivery, SettleError};
 use crate::erasure::anchor::tests::erasing;
@@ -32,7 +32,7 @@ async fn a_store_that_is_away_for_a_day_gets_everything_once_it_is_back() {
     let erasing = Arc::new(erasing(dir.path()).await);
     std::fs::remove_dir_all(&store).unwrap();
     std::fs::write(&store, b"in the way").unwrap();
-    let settling = Arc::<Settling>::default();
+    let settling = Arc::<DeliveryQueue>::default();
     let mut workers = JoinSet::new();
     Delivery::new(Arc::clone(&settling), Arc::clone(&erasing)).start(&mut workers);
     let mut calls: BTreeSet<CallId> = BTreeSet::new();

@@ -26,7 +26,7 @@ const HURRIED_PAUSE: Duration = Duration::from_secs(1);
 pub struct Closing {
     /// The call.
     pub id: CallId,
-    /// Its department, where the caller of [`Settling::add`] knew it.
+    /// Its department, where the caller of [`DeliveryQueue::add`] knew it.
     pub department: String,
     /// How it ended.
     pub ended: Ended,
@@ -37,7 +37,7 @@ pub struct Closing {
 /// The queue. Spooled calls are bounded by the spool's own cap; the others by
 /// 100,000, beyond which the newest is not kept.
 #[derive(Debug, Default)]
-pub struct Settling {
+pub struct DeliveryQueue {
     state: Mutex<State>,
     changed: Notify,
     /// Something was settled.
@@ -74,7 +74,7 @@ pub struct Stuck {
     pub example: Option<(CallId, String)>,
 }
 
-impl Settling {
+impl DeliveryQueue {
     /// Adds a call, once. False: there is no room for a call without audio.
     pub fn add(&self, closing: Closing) -> bool {
         let mut state = self.state();
@@ -251,7 +251,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_is_handed_out_once_until_it_is_put_back() {
-        let settling = Settling::default();
+        let settling = DeliveryQueue::default();
         let call = closing();
         assert!(settling.add(call.clone()) && settling.add(call.clone()));
         assert_eq!(settling.next().await.id, call.id);
@@ -265,7 +265,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_the_end_sees_the_last_call_settled_and_pauses_end_with_a_hurry() {
-        let settling = Settling::default();
+        let settling = DeliveryQueue::default();
         let (spooled, unspooled) = (closing(), Closing { spooled: false, ..closing() });
         settling.add(spooled.clone());
         settling.add(unspooled.clone());
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_call_that_fails_again_and_again_is_told_of_until_it_is_settled() {
-        let settling = Settling::default();
+        let settling = DeliveryQueue::default();
         let call = closing();
         settling.add(call.clone());
         for n in 0..STUCK {
@@ -303,7 +303,7 @@ mod tests {
 
     #[tokio::test]
     async fn two_workers_are_both_woken() {
-        let settling = Settling::default();
+        let settling = DeliveryQueue::default();
         let (mut one, mut two) = (Box::pin(settling.next()), Box::pin(settling.next()));
         assert!(futures::poll!(&mut one).is_pending() && futures::poll!(&mut two).is_pending());
         settling.add(closing());

@@ -10,11 +10,11 @@ use optag_core::id::CallId;
 
 /// Locks by id; an id that nobody holds or waits for costs nothing.
 #[derive(Debug, Default)]
-pub struct KeyedLock {
+pub struct RecordingLocks {
     locks: Mutex<HashMap<CallId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
-impl KeyedLock {
+impl RecordingLocks {
     /// Waits for the turn of `id`; dropping the guard ends it.
     pub async fn lock(&self, id: CallId) -> OwnedMutexGuard<()> {
         let turn = {
@@ -35,7 +35,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_id_waits_and_another_does_not() {
-        let locks = KeyedLock::default();
+        let locks = RecordingLocks::default();
         let (one, two) = (CallId::new_at(WallTime::default()), CallId::new_at(WallTime::default()));
         let held = locks.lock(one).await;
         let _other = locks.lock(two).await;

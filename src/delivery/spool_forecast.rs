@@ -15,11 +15,11 @@ const LEAST: Duration = Duration::from_secs(30);
 
 /// Watches the spool's size.
 #[derive(Debug, Default)]
-pub struct Filling {
+pub struct SpoolForecast {
     looks: VecDeque<(MonoTime, u64)>,
 }
 
-impl Filling {
+impl SpoolForecast {
     /// Takes a look: so much is in use, of what may be before new calls are refused, in any unit.
     /// The time that is left at this rate; `None` where it does not grow, or it is too soon to say.
     pub fn look(&mut self, now: MonoTime, used: u64, refused_at: u64) -> Option<Duration> {
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn the_time_left_follows_from_the_growth_of_the_last_minutes() {
-        let mut filling = Filling::default();
+        let mut filling = SpoolForecast::default();
         assert_eq!(filling.look(at(0), 1_000, 100_000), None);
         assert_eq!(filling.look(at(10), 2_000, 100_000), None, "too soon to say");
         // 100 bytes a second, 94,000 left.
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_full_spool_has_no_time_left() {
-        let mut filling = Filling::default();
+        let mut filling = SpoolForecast::default();
         filling.look(at(0), 0, 100);
         assert_eq!(filling.look(at(60), 120, 100), Some(Duration::ZERO));
     }

@@ -10,7 +10,7 @@ const FIRST: f64 = 2.0;
 
 /// Hands out turns.
 #[derive(Debug)]
-pub struct Pace {
+pub struct UploadLimit {
     state: Mutex<State>,
     freed: Notify,
     most: usize,
@@ -24,9 +24,9 @@ struct State {
 
 /// A turn; dropping it says nothing about how it went.
 #[derive(Debug)]
-pub struct Turn<'a>(&'a Pace);
+pub struct Turn<'a>(&'a UploadLimit);
 
-impl Pace {
+impl UploadLimit {
     /// At most so many turns at a time.
     pub fn new(most: usize) -> Self {
         let state = State { limit: FIRST.min(most as f64), busy: 0 };
@@ -87,7 +87,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_limit_grows_by_one_a_round_and_halves_on_failure_and_never_ends() {
-        let pace = Pace::new(4);
+        let pace = UploadLimit::new(4);
         let (one, two) = (pace.turn().await, pace.turn().await);
         assert!(futures::poll!(Box::pin(pace.turn())).is_pending());
         one.went_well();
@@ -107,7 +107,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_turn_given_back_wakes_who_waits() {
-        let pace = Pace::new(1);
+        let pace = UploadLimit::new(1);
         let held = pace.turn().await;
         let mut waiting = Box::pin(pace.turn());
         assert!(futures::poll!(&mut waiting).is_pending());

@@ -44,7 +44,7 @@ pub struct Differences {
 }
 
 /// One comparison on its way.
-pub struct Comparing<'a> {
+pub struct Comparison<'a> {
     erasing: &'a Erasing,
     rows: VecDeque<CallId>,
     after: Option<CallId>,
@@ -63,7 +63,7 @@ struct Here {
     any: bool,
 }
 
-impl<'a> Comparing<'a> {
+impl<'a> Comparison<'a> {
     /// Begins.
     pub fn new(erasing: &'a Erasing) -> Self {
         Self {

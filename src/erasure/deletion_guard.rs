@@ -12,7 +12,7 @@ use optag_core::signing::Signer;
 
 /// The guard.
 #[derive(Debug)]
-pub struct Custody {
+pub struct DeletionGuard {
     /// Signs receipts and checkpoints.
     pub signer: Signer,
     /// What must not end yet.
@@ -24,7 +24,7 @@ pub struct Custody {
     pub(crate) rounds: AtomicUsize,
 }
 
-impl Custody {
+impl DeletionGuard {
     /// A guard that knows of nothing wrong yet.
     pub fn new(signer: Signer, holds: Holds) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl Custody {
         !self.out_of_step.load(Ordering::Acquire)
     }
 
-    /// Notes how the log was found to stand. Only [`Custody::mended`] takes a fault back.
+    /// Notes how the log was found to stand. Only [`DeletionGuard::mended`] takes a fault back.
     pub fn found(&self, relation: Relation) {
         if relation != Relation::InStep {
             self.out_of_step.store(true, Ordering::Release);
@@ -73,7 +73,7 @@ impl Custody {
 }
 
 #[cfg(test)]
-impl Default for Custody {
+impl Default for DeletionGuard {
     fn default() -> Self {
         Self::new(Signer::from_seed(&[7; 32]).expect("any seed makes a key"), Holds::default())
     }

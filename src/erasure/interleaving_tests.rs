@@ -1,6 +1,6 @@
 //! Every order in which an erasure can meet what else goes on: a delivery, a playback, a hold, a
 //! crash, a store that is away, a restored backup. The steps are the real ones ([`Eraser`],
-//! [`DeletionLog`], [`Custody`], the lock of `app`); store, index and spool are twins in memory
+//! [`DeletionLog`], [`DeletionGuard`], the lock of `app`); store, index and spool are twins in memory
 //! that give way at each of their requests. The explorer goes through all schedules, depth first,
 //! each from the start, and looks after every step that nothing erased is served, and at the end
 //! that nothing of it is left.
@@ -18,8 +18,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use crate::delivery::recording_lock::KeyedLock;
-use crate::erasure::deletion_guard::Custody;
+use crate::delivery::recording_lock::RecordingLocks;
+use crate::erasure::deletion_guard::DeletionGuard;
 use crate::erasure::deletion_log::{Cause, DeletionLog, Done, Order};
 use crate::erasure::holds::{Hold, HoldPolicy, Holds};
 use crate::erasure::steps::{Copies, EraseError, Eraser, Orders, Progress, Rows, SpoolKeys};
@@ -79,7 +79,7 @@ async fn gap() {
 struct Twin {
     world: Shared,
     log: Arc<DeletionLog>,
-    custody: Arc<Custody>,
+    custody: Arc<DeletionGuard>,
 }
 
 impl Twin {
@@ -218,7 +218,7 @@ impl Rows for Twin {
 struct Run {
     id: CallId,
     twin: Twin,
-    turns: Rc<KeyedLock>,
+    turns: Rc<RecordingLocks>,
     /// Bytes were served although an erasure had been acknowledged before they were asked for.
     served_erased: Rc<Cell<bool>>,
     acknowledged: Rc<Cell<bool>>,
@@ -238,7 +238,7 @@ impl Run {
         let twin = Twin {
             world: Arc::new(Mutex::new(World { spool_key: true, ..World::default() })),
             log: Arc::new(DeletionLog::open(&dir.path().join("deletions")).unwrap()),
-            custody: Arc::new(Custody::new(Signer::from_seed(&[7; 32]).unwrap(), holds)),
+            custody: Arc::new(DeletionGuard::new(Signer::from_seed(&[7; 32]).unwrap(), holds)),
         };
         Self {
             id: CallId::new_at(at),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::StreamExt;
 
-use crate::erasure::comparison::Comparing;
+use crate::erasure::comparison::Comparison;
 use crate::erasure::holds::Hold;
 use crate::erasure::service::Erasing;
 use crate::http::requests::{ReportPart, RetentionReport};
@@ -99,7 +99,7 @@ impl Reporter {
         looked_at: &AtomicU64,
     ) -> (ReportPart, Option<ReportPart>) {
         let mut part = part("store");
-        let mut comparing = compares.then(|| Comparing::new(&self.erasing));
+        let mut comparing = compares.then(|| Comparison::new(&self.erasing));
         let mut failed = None;
         let mut pages = self.erasing.store.walk(names::PREFIX);
         loop {
@@ -213,7 +213,7 @@ impl Reporter {
 }
 
 /// What the comparison found, as a part.
-async fn compared(comparing: Comparing<'_>, failed: Option<String>) -> ReportPart {
+async fn compared(comparing: Comparison<'_>, failed: Option<String>) -> ReportPart {
     let mut part = part("compared");
     let found = match failed {
         None => comparing.end().await.map_err(|error| causes(&error)),

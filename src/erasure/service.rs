@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use crate::delivery::recording_lock::KeyedLock;
-use crate::erasure::deletion_guard::Custody;
+use crate::delivery::recording_lock::RecordingLocks;
+use crate::erasure::deletion_guard::DeletionGuard;
 use crate::erasure::deletion_log::{Cause, DeletionLog, LogError, Order};
 use crate::erasure::steps::{EraseError, Eraser, GuardedLog, SpoolKeys, Step};
 use crate::erasure::unfinished::UnderWay;
@@ -44,11 +44,11 @@ pub struct Erasing {
     /// The index.
     pub index: Index,
     /// Held while a recording is delivered or erased.
-    pub turns: KeyedLock,
+    pub turns: RecordingLocks,
     /// Dates orders.
     pub clock: Arc<dyn Clock>,
     /// Holds, the signature, and whether the log is whole.
-    pub custody: Custody,
+    pub custody: DeletionGuard,
     /// What erasures that are not complete found so far.
     pub under_way: UnderWay,
 }

@@ -8,7 +8,7 @@
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use crate::erasure::deletion_guard::Custody;
+use crate::erasure::deletion_guard::DeletionGuard;
 use crate::erasure::deletion_log::{Cause, DeletionLog, Done, LogError, Order};
 use crate::erasure::expired;
 use crate::erasure::holds::Hold;
@@ -263,7 +263,7 @@ impl Eraser<'_> {
 }
 
 /// The deletion log with what guards it.
-pub struct GuardedLog<'a>(pub &'a DeletionLog, pub &'a Custody);
+pub struct GuardedLog<'a>(pub &'a DeletionLog, pub &'a DeletionGuard);
 
 impl Orders for GuardedLog<'_> {
     fn order(&self, order: Order) -> BoxFuture<'_, Result<(), EraseError>> {

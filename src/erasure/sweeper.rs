@@ -255,7 +255,7 @@ fn days(spool: &optag_storage::spool::Spool, id: CallId) -> Option<i64> {
 mod tests {
     use super::*;
     use crate::erasure::anchor::tests::{erasing, object};
-    use crate::erasure::deletion_guard::Custody;
+    use crate::erasure::deletion_guard::DeletionGuard;
     use crate::erasure::holds::{Hold, HoldPolicy, Holds};
     use optag_core::call::{CallFacts, StreamFacts, StreamRole};
     use optag_storage::spool::record::SpoolRecord;
@@ -359,7 +359,8 @@ mod tests {
         let mut erasing = erasing(dir.path()).await;
         let policy = HoldPolicy { allowed: true, lawful_bases: vec!["court".into()], ends_anyway: false };
         let holds = Holds::open(&dir.path().join("holds.json"), policy).unwrap();
-        erasing.custody = Custody::new(optag_core::signing::Signer::from_seed(&[7; 32]).unwrap(), holds);
+        erasing.custody =
+            DeletionGuard::new(optag_core::signing::Signer::from_seed(&[7; 32]).unwrap(), holds);
         let (held, free) = (object(&erasing, 0).await, object(&erasing, 0).await);
         let made = held.admitted_at();
         let hold = Hold {

@@ -230,7 +230,7 @@ impl Audit for Fake {
     }
 }
 
-impl Steward for Fake {
+impl Requests for Fake {
     fn time_zone(&self) -> &str {
         "Europe/Copenhagen"
     }
@@ -307,7 +307,7 @@ impl Steward for Fake {
         job: Option<u64>,
     ) -> BoxFuture<'_, Result<ReportAnswer, LibraryError>> {
         if let Some(job) = job {
-            let running = ReportAnswer::Running(ReportProgress { job, looked_at: 1 });
+            let running = ReportAnswer::Server(ReportProgress { job, looked_at: 1 });
             return async move { self.or_fail(running) }.boxed();
         }
         let report = RetentionReport {

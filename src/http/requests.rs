@@ -24,7 +24,7 @@ use optag_core::private::Private;
 pub const TARGETS_MOST: usize = 1_000;
 
 /// Answers for the recordings.
-pub trait Steward: Send + Sync {
+pub trait Requests: Send + Sync {
     /// The zone of callers, where a request names none.
     fn time_zone(&self) -> &str;
 
@@ -202,7 +202,7 @@ pub enum ReportAnswer {
     /// The report.
     Done(RetentionReport),
     /// It is being made.
-    Running(ReportProgress),
+    Server(ReportProgress),
 }
 
 /// A report that is being made.

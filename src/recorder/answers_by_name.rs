@@ -12,7 +12,8 @@ impl Recorder {
     ) -> Result<Named, ControlError> {
         let calls = self.registry.named(name.reveal());
         if calls.is_empty() {
-            let early = EarlyAnswer::of(&answer).ok_or(ControlError::Unsupported("keep this for a call"))?;
+            let early =
+                PendingAnswer::of(&answer).ok_or(ControlError::Unsupported("keep this for a call"))?;
             let wanted = early.leads_to();
             self.keep_early(name.clone(), early).await?;
             // One that was announced meanwhile has not seen it, or has taken it itself.
@@ -31,7 +32,7 @@ impl Recorder {
         named(given)
     }
 
-    async fn keep_early(&self, name: Private<String>, answer: EarlyAnswer) -> Result<(), ControlError> {
+    async fn keep_early(&self, name: Private<String>, answer: PendingAnswer) -> Result<(), ControlError> {
         let (early, now) = (self.early.clone(), self.clock.wall());
         let kept = tokio::task::spawn_blocking(move || early.keep(now, name.reveal(), answer)).await;
         match kept {

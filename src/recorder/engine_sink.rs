@@ -3,28 +3,28 @@
 
 use std::sync::Arc;
 
-use crate::delivery::queue::{Closing, Settling};
+use crate::delivery::queue::{Closing, DeliveryQueue};
 use crate::metrics;
-use crate::recorder::live_calls::Registry;
+use crate::recorder::live_calls::LiveCalls;
 use optag_core::call::{ConsentRecord, ConsentState, Outcome};
 use optag_core::id::CallId;
 use optag_media::engine::Sink;
 use optag_media::fact::{Ended, EndedBy, Fact, Output};
-use optag_media::snapshot::SavedCall;
+use optag_media::snapshot::CallSnapshot;
 use optag_storage::spool::Spool;
 use optag_storage::spool::record::{Body, SpoolRecord};
 
 /// The engine's way out. Runs on the tick thread: it locks only the registry's map.
-pub struct SpoolSink {
+pub struct EngineSink {
     /// Where records go.
     pub spool: Spool,
     /// What people see.
-    pub registry: Arc<Registry>,
+    pub registry: Arc<LiveCalls>,
     /// Where calls without records in the spool go when they end.
-    pub settling: Arc<Settling>,
+    pub settling: Arc<DeliveryQueue>,
 }
 
-impl Sink for SpoolSink {
+impl Sink for EngineSink {
     fn push(&mut self, batch: Vec<Output>) -> Result<(), Vec<Output>> {
         let mut batch = batch;
         batch.retain(|output| !self.settle_unspooled(output));
@@ -52,7 +52,7 @@ impl Sink for SpoolSink {
     }
 }
 
-impl SpoolSink {
+impl EngineSink {
     /// A call that is not recorded, or whose key a withdrawal has destroyed, has no records; its
     /// end is settled here.
     fn settle_unspooled(&self, output: &Output) -> bool {
@@ -106,7 +106,7 @@ impl News {
 
 fn as_output(record: SpoolRecord) -> Option<Output> {
     let fact = match record.body {
-        Body::CallState(text) => Fact::State(Box::new(SavedCall::from_text(text.reveal())?)),
+        Body::CallState(text) => Fact::State(Box::new(CallSnapshot::from_text(text.reveal())?)),
         Body::Opened(_) | Body::Described(_) | Body::DialogState(_) => return None,
         Body::Consent(consent) => Fact::Consent(consent),
         Body::Media(block) => Fact::Media(block),

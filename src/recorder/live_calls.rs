@@ -22,12 +22,12 @@ const CONSENTS: usize = 4_096;
 /// Shared by the feed, which adds and reads, and the engine's sink, which reports changes.
 /// Locked for map look-ups only.
 #[derive(Debug)]
-pub struct Registry {
+pub struct LiveCalls {
     calls: Mutex<Calls>,
     consents: broadcast::Sender<(CallId, ConsentState)>,
 }
 
-impl Default for Registry {
+impl Default for LiveCalls {
     fn default() -> Self {
         Self { calls: Mutex::default(), consents: broadcast::Sender::new(CONSENTS) }
     }
@@ -47,7 +47,7 @@ struct Calls {
     ended: VecDeque<CallId>,
 }
 
-impl Registry {
+impl LiveCalls {
     /// Shows a call that was just admitted.
     pub fn add(
         &self,
@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn what_is_known_of_a_call_in_progress_alone_is_forgotten_at_its_end() {
-        let registry = Registry::default();
+        let registry = LiveCalls::default();
         let facts = CallFacts {
             id: CallId::from_bytes([7; 16]),
             department: "a".into(),

@@ -31,20 +31,20 @@ const SPARE_LINES: usize = 1_000;
 
 /// An answer, as [`Control::Answer`] has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EarlyAnswer {
+pub struct PendingAnswer {
     answer: Answer,
     how: ConsentHow,
     prompt_version: Option<String>,
     evidence: Evidence,
 }
 
-impl From<EarlyAnswer> for Control {
-    fn from(EarlyAnswer { answer, how, prompt_version, evidence }: EarlyAnswer) -> Self {
+impl From<PendingAnswer> for Control {
+    fn from(PendingAnswer { answer, how, prompt_version, evidence }: PendingAnswer) -> Self {
         Control::Answer { answer, how, prompt_version, evidence }
     }
 }
 
-impl EarlyAnswer {
+impl PendingAnswer {
     /// How a call stands that got it.
     pub fn leads_to(&self) -> ConsentState {
         match self.answer {
@@ -75,7 +75,7 @@ pub enum NotKept {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 enum Line {
-    Kept { id: u64, names: Vec<String>, until: WallTime, answer: EarlyAnswer },
+    Kept { id: u64, names: Vec<String>, until: WallTime, answer: PendingAnswer },
     Given { given: u64 },
 }
 
@@ -83,12 +83,12 @@ enum Line {
 struct Waiting {
     names: Vec<String>,
     until: WallTime,
-    answer: EarlyAnswer,
+    answer: PendingAnswer,
 }
 
 /// The answers that wait; clones share them.
 #[derive(Clone)]
-pub struct EarlyAnswers(Arc<Inner>);
+pub struct PendingAnswers(Arc<Inner>);
 
 struct Inner {
     kept_for: Duration,
@@ -107,7 +107,7 @@ struct Journal {
     next_id: u64,
 }
 
-impl EarlyAnswers {
+impl PendingAnswers {
     /// Keeps answers for so long, with those that an earlier process kept in `file`.
     ///
     /// Errors: the file cannot be read or written.
@@ -135,7 +135,7 @@ impl EarlyAnswers {
     /// returns. Blocks.
     ///
     /// Errors: too many wait, or the disk's.
-    pub fn keep(&self, now: WallTime, name: &str, answer: EarlyAnswer) -> Result<(), NotKept> {
+    pub fn keep(&self, now: WallTime, name: &str, answer: PendingAnswer) -> Result<(), NotKept> {
         let inner = &*self.0;
         let mut journal = lock(&inner.journal);
         lock(&inner.all).retain(|_, waiting| waiting.until > now);
@@ -157,7 +157,7 @@ impl EarlyAnswers {
     /// them: a no before a yes. That a yes was given is durable when this returns. Blocks.
     ///
     /// Errors: the disk's; the yes is not given then.
-    pub fn take(&self, now: WallTime, names: &[String]) -> io::Result<Option<EarlyAnswer>> {
+    pub fn take(&self, now: WallTime, names: &[String]) -> io::Result<Option<PendingAnswer>> {
         let inner = &*self.0;
         let names: Vec<String> = names.iter().flat_map(|name| inner.hashes.names(name)).collect();
         let found = |all: &HashMap<u64, Waiting>| {
@@ -246,17 +246,17 @@ mod tests {
         WallTime::from_unix_micros(seconds * 1_000_000)
     }
 
-    fn open(dir: &std::path::Path, now: i64) -> EarlyAnswers {
+    fn open(dir: &std::path::Path, now: i64) -> PendingAnswers {
         let hashes = Pseudonyms::new(&[9; 32], "45");
-        EarlyAnswers::open(dir.join("early"), Duration::from_secs(10), hashes, at(now)).unwrap()
+        PendingAnswers::open(dir.join("early"), Duration::from_secs(10), hashes, at(now)).unwrap()
     }
 
-    fn answer(answer: Answer) -> EarlyAnswer {
+    fn answer(answer: Answer) -> PendingAnswer {
         let evidence = Evidence::Actor { name: "ivr".into(), staff: None };
-        EarlyAnswer { answer, how: ConsentHow::System, prompt_version: None, evidence }
+        PendingAnswer { answer, how: ConsentHow::System, prompt_version: None, evidence }
     }
 
-    fn given(early: &EarlyAnswers, now: i64, name: &str) -> Option<Answer> {
+    fn given(early: &PendingAnswers, now: i64, name: &str) -> Option<Answer> {
         early.take(at(now), &[name.to_owned()]).unwrap().map(|early| early.answer)
     }
 

@@ -22,7 +22,7 @@ use optag_media::engine::{Engine, EngineError, ResumePlan};
 use optag_media::fact::FRAME_MS;
 use optag_media::net::port_pool::{PortPool, StreamSockets};
 use optag_media::net::socket::KeptSocket;
-use optag_media::snapshot::SavedCall;
+use optag_media::snapshot::CallSnapshot;
 use optag_media::stats::CallGauges;
 use optag_sip::siprec::session::snapshot::Kept;
 use optag_storage::spool::recover::RecoveredCall;
@@ -82,7 +82,7 @@ pub async fn resume(
 /// A call that may be alive.
 struct Candidate<'a> {
     facts: &'a CallFacts,
-    saved: SavedCall,
+    saved: CallSnapshot,
     frames: u32,
     down: Duration,
 }
@@ -91,7 +91,7 @@ impl<'a> Candidate<'a> {
     fn of(call: &'a RecoveredCall, opened: &Opened) -> Result<Self, NotResumed> {
         let facts = call.facts.as_ref().ok_or(NotResumed::State)?;
         let text = call.call_state.as_ref().ok_or(NotResumed::State)?;
-        let mut saved = SavedCall::from_text(text.reveal()).ok_or(NotResumed::State)?;
+        let mut saved = CallSnapshot::from_text(text.reveal()).ok_or(NotResumed::State)?;
         if saved.rules.id != call.id || saved.legs.len() != facts.streams.len() {
             return Err(NotResumed::State);
         }
@@ -123,7 +123,7 @@ impl<'a> Candidate<'a> {
 }
 
 /// When the recorder was certainly running.
-fn last_alive(saved: &SavedCall, frames: u32) -> MonoTime {
+fn last_alive(saved: &CallSnapshot, frames: u32) -> MonoTime {
     let recorded =
         saved.zero.map(|zero| zero + Duration::from_millis(u64::from(frames) * u64::from(FRAME_MS)));
     recorded.unwrap_or_default().max(saved.at)
@@ -139,7 +139,7 @@ async fn put_back(
     let Candidate { facts, saved, frames, .. } = candidate;
     let now = opened.clock.mono();
     let sockets_kept = saved.legs.iter().all(|leg| kept.contains_key(&leg.port));
-    let bind = |leg: &optag_media::snapshot::SavedLeg| {
+    let bind = |leg: &optag_media::snapshot::StreamSnapshot| {
         ports.bind_at(leg.port, kept.remove(&leg.port), !leg.plan.rtcp.mux, now)
     };
     let sockets: Vec<StreamSockets> =

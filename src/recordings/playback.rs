@@ -6,14 +6,14 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 
-use crate::delivery::queue::Settling;
+use crate::delivery::queue::DeliveryQueue;
 use crate::erasure::service::Erasing;
 use crate::http::recordings::library::{
     Audio, AudioFormat, AudioRequest, ByteRange, Library, LibraryError, Page, RecordingDetail,
     RecordingState, RecordingSummary, SearchQuery, StoredObject,
 };
 use crate::index::{IndexRow, Position, Query};
-use crate::recorder::live_calls::Registry;
+use crate::recorder::live_calls::LiveCalls;
 use crate::recordings::rendering;
 use crate::recordings::rendering::WavForm;
 use optag_core::id::CallId;
@@ -27,9 +27,9 @@ pub struct Recordings {
     /// Erasures, and through them store and index.
     pub erasing: Arc<Erasing>,
     /// Calls in progress.
-    pub registry: Arc<Registry>,
+    pub registry: Arc<LiveCalls>,
     /// Calls on their way to the store.
-    pub settling: Arc<Settling>,
+    pub settling: Arc<DeliveryQueue>,
 }
 
 impl Library for Recordings {

@@ -1,4 +1,4 @@
-//! [`Steward`] on top of index, store, spool and deletion log: candidates, erasures and their
+//! [`Requests`] on top of index, store, spool and deletion log: candidates, erasures and their
 //! receipts, holds, the audit's pages. The report on retention is `retention_report`'s.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use serde_json::value::RawValue;
 
 use crate::audit::{AuditLog, Line};
-use crate::delivery::queue::Settling;
+use crate::delivery::queue::DeliveryQueue;
 use crate::erasure::deletion_log::Cause;
 use crate::erasure::holds::{Hold, HoldError};
 use crate::erasure::receipt;
@@ -21,10 +21,10 @@ use crate::http::access::Actor;
 use crate::http::recordings::library::{EraseReceipt, EraseState, EraseStep, LibraryError, RecordingState};
 use crate::http::requests::{
     AuditPage, CandidatePage, CandidateQuery, CandidateView, ClockView, CopyView, ErasurePreview, Fit,
-    HoldView, NewHold, ReportAnswer, Steward,
+    HoldView, NewHold, ReportAnswer, Requests,
 };
 use crate::index::{Candidate, IndexRow, Wanted};
-use crate::recorder::live_calls::Registry;
+use crate::recorder::live_calls::LiveCalls;
 use crate::recordings::playback::summary;
 use crate::time::second_source::TimeKeeper;
 use optag_core::call::CallFacts;
@@ -39,13 +39,13 @@ use optag_storage::store::versions::CopyKind;
 const SPOOLED_MOST: usize = 5_000;
 
 /// Answers for the recordings.
-pub struct Stewarding {
+pub struct RequestService {
     /// Erasures, and through them store, index and spool.
     pub erasing: Arc<Erasing>,
     /// Calls in progress.
-    pub registry: Arc<Registry>,
+    pub registry: Arc<LiveCalls>,
     /// Calls on their way to the store.
-    pub settling: Arc<Settling>,
+    pub settling: Arc<DeliveryQueue>,
     /// The time.
     pub time: Arc<TimeKeeper>,
     /// The trail.
@@ -60,7 +60,7 @@ pub struct Stewarding {
     pub reports: Reports,
 }
 
-impl Steward for Stewarding {
+impl Requests for RequestService {
     fn time_zone(&self) -> &str {
         &self.time_zone
     }
@@ -278,7 +278,7 @@ impl Steward for Stewarding {
     }
 }
 
-impl Stewarding {
+impl RequestService {
     fn in_step(&self) -> Result<(), LibraryError> {
         match self.erasing.custody.in_step() {
             true => Ok(()),
@@ -354,7 +354,7 @@ fn as_json<T: serde::Serialize>(all: &[T]) -> Result<Vec<Box<RawValue>>, Library
 }
 
 /// What is known before the store has it; its length is not.
-fn row_of(facts: CallFacts, settling: &Settling) -> IndexRow {
+fn row_of(facts: CallFacts, settling: &DeliveryQueue) -> IndexRow {
     let ended_at = settling.ended_at(facts.id).unwrap_or(facts.started_at);
     IndexRow {
         id: facts.id,

@@ -20,7 +20,7 @@ use crate::fact::{Ended, EndedBy, Fact, Gap, GapReason, Output, StreamCounts};
 use crate::playout::gaps::SPLIT_FRAMES;
 use crate::stream::block_builder;
 use crate::stream::capture::Capture;
-use crate::stream::{Leg, LegPlan, Permit};
+use crate::stream::{LegPlan, Permit, Stream};
 use crate::timebase;
 use crate::timebase::FRAME_AXIS;
 use optag_core::call::consent::{ConsentError, ConsentInput};
@@ -34,7 +34,7 @@ pub struct Call {
     pub(super) settings: CallSettings,
     pub(super) consent: ConsentMachine,
     pub(super) matcher: KeyMatcher,
-    pub(super) legs: Vec<Leg>,
+    pub(super) legs: Vec<Stream>,
     pub(super) admitted: MonoTime,
     pub(super) zero: Option<MonoTime>,
     pub(super) frames_out: u32,
@@ -59,7 +59,7 @@ impl Call {
     /// A call admitted at `now`, its streams in channel order.
     pub fn new(rules: CallRules, legs: Vec<LegPlan>, settings: CallSettings, now: MonoTime) -> Self {
         let id = rules.id.to_bytes();
-        let leg = |(n, plan)| Leg::new(plan, settings.tones, Reports::new(cname(&id), n));
+        let leg = |(n, plan)| Stream::new(plan, settings.tones, Reports::new(cname(&id), n));
         let consent = ConsentMachine::new(rules.question.clone(), rules.prompt_version.as_deref(), now);
         Self {
             matcher: KeyMatcher::new(consent.keys().clone()),
@@ -105,7 +105,7 @@ impl Call {
 
     /// Packet counters of a stream.
     pub fn counts(&self, stream: usize) -> Option<&StreamCounts> {
-        self.legs.get(stream).map(Leg::counts)
+        self.legs.get(stream).map(Stream::counts)
     }
 
     /// The order in which streams are to be read: those whose keys answer come first, so that

@@ -20,8 +20,8 @@ use super::call::{Call, CallSettings, CallState, Command, Now};
 use super::stats::{CallGauges, Condition, EngineStats, TickStats};
 use crate::call::fault;
 pub use crate::call::plan::{CallPlan, EngineError, ResumePlan, StreamPlan};
-use crate::engine::load_shedding::Governor;
-use crate::engine::slot::Seat;
+use crate::engine::load_shedding::LoadShedding;
+use crate::engine::slot::Slot;
 use crate::engine::unsent::Carried;
 use crate::fact::{EndedBy, Fact, Output};
 use crate::net::port_pool::StreamSockets;
@@ -110,7 +110,7 @@ impl Engine {
         let condition = Arc::new(Condition::default());
         let top = config.call.capture.opus.complexity;
         let runner = Runner {
-            governor: Governor::new(top, config.adaptive_complexity, config.tick),
+            governor: LoadShedding::new(top, config.adaptive_complexity, config.tick),
             condition: Arc::clone(&condition),
             config,
             clock,
@@ -206,12 +206,12 @@ struct Runner {
     pool: rayon::ThreadPool,
     inbox: Receiver<Request>,
     stats: Arc<EngineStats>,
-    calls: Vec<Seat>,
+    calls: Vec<Slot>,
     places: HashMap<CallId, usize>,
     replies: Vec<(Reply, Result<CallState, EngineError>)>,
     carried: Carried,
     boot: Option<BootId>,
-    governor: Governor,
+    governor: LoadShedding,
     condition: Arc<Condition>,
     /// What the last tick would have taken one thread, at most.
     work: Duration,
@@ -236,7 +236,7 @@ impl Runner {
                 Due::Leave(tell) => {
                     pool.install(|| calls.par_iter_mut().for_each(|seat| seat.leave(&**clock, now)));
                     self.drain();
-                    let _ = tell.send(self.calls.drain(..).flat_map(Seat::into_sockets).collect());
+                    let _ = tell.send(self.calls.drain(..).flat_map(Slot::into_sockets).collect());
                     return;
                 }
             }
@@ -311,7 +311,7 @@ impl Runner {
         };
         let state = call.state();
         self.places.insert(call.id(), self.calls.len());
-        self.calls.push(Seat::new(call, sockets, gauges, self.boot));
+        self.calls.push(Slot::new(call, sockets, gauges, self.boot));
         reply(Ok(state));
     }
 
@@ -338,7 +338,7 @@ impl Runner {
         let now = self.now();
         let complexity = self.governor.complexity();
         let Self { pool, calls, clock, .. } = self;
-        let tick = |seat: &mut Seat| seat.tick(&**clock, now, complexity);
+        let tick = |seat: &mut Slot| seat.tick(&**clock, now, complexity);
         if alone {
             calls.iter_mut().for_each(tick);
         } else {

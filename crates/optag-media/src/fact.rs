@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::snapshot::SavedCall;
+use crate::snapshot::CallSnapshot;
 use optag_core::call::{ConsentRecord, CutShort, Outcome, StreamFacts};
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
@@ -33,7 +33,7 @@ pub enum Fact {
     /// A span without media, and why.
     Gap(Gap),
     /// What a later process needs to go on with the call; the last one counts.
-    State(Box<SavedCall>),
+    State(Box<CallSnapshot>),
     /// The call is over; nothing follows.
     Ended(Ended),
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::call::plan::CallRules;
 use crate::dtmf::sequences::KeyMatcher;
 use crate::fact::StreamCounts;
-use crate::playout::clock_mapping::Timeline;
+use crate::playout::clock_mapping::ClockMapping;
 use crate::rtp::source_filter::SourceRule;
 use crate::rtp::srtp::{SrtpReceiver, SrtpState};
 use crate::rtp::telephone_event::EventTracker;
@@ -18,7 +18,7 @@ use optag_core::clock::{BootId, MonoTime};
 
 /// A call in progress, without its audio.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SavedCall {
+pub struct CallSnapshot {
     /// In which boot of the machine this was written; another one cannot go on with it.
     pub boot: Option<BootId>,
     /// When this was written.
@@ -41,12 +41,12 @@ pub struct SavedCall {
     #[serde(default)]
     pub vouched: Option<MonoTime>,
     /// Its streams, in channel order.
-    pub legs: Vec<SavedLeg>,
+    pub legs: Vec<StreamSnapshot>,
 }
 
 /// A stream.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SavedLeg {
+pub struct StreamSnapshot {
     /// Codings, payload types, role, what is known of the sender.
     pub plan: LegPlan,
     /// The port that its packets come to.
@@ -56,7 +56,7 @@ pub struct SavedLeg {
     /// The last key event of each payload type.
     pub trackers: Vec<(u8, EventTracker)>,
     /// Where its timestamps lie in time.
-    pub timeline: Timeline,
+    pub timeline: ClockMapping,
     /// Keys and roll-over counters, where it is encrypted. Secret.
     #[serde(default)]
     pub srtp: Option<SrtpState>,
@@ -72,15 +72,15 @@ pub struct SavedLeg {
     pub last_heard: Option<MonoTime>,
 }
 
-impl SavedCall {
+impl CallSnapshot {
     /// A call as it is admitted, before any packet came. `ports` has one a stream.
     pub fn new(rules: CallRules, legs: &[LegPlan], ports: &[u16], now: MonoTime) -> Self {
-        let saved = |(plan, &port): (&LegPlan, &u16)| SavedLeg {
+        let saved = |(plan, &port): (&LegPlan, &u16)| StreamSnapshot {
             plan: plan.clone(),
             port,
             rule: SourceRule::new(plan.source),
             trackers: Vec::new(),
-            timeline: Timeline::default(),
+            timeline: ClockMapping::default(),
             srtp: plan.srtp.clone().map(|plan| SrtpReceiver::new(plan).state()),
             rtcp_index: 0,
             dropped: false,

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::engine::load_shedding::Governor;
+use crate::engine::load_shedding::LoadShedding;
 use crate::fact::StreamCounts;
 use optag_core::latency::Latency;
 
@@ -139,7 +139,7 @@ pub struct Condition {
 
 impl Condition {
     /// Publishes what the governor found.
-    pub fn publish(&self, governor: &Governor) {
+    pub fn publish(&self, governor: &LoadShedding) {
         self.complexity.store(governor.complexity().into(), Ordering::Relaxed);
         self.load_permille.store((governor.load() * 1_000.0) as u64, Ordering::Relaxed);
     }

@@ -27,9 +27,9 @@ use crate::rtp::rtcp::{Reports, RtcpPlan};
 use crate::rtp::source_filter::{ExpectedSource, SourceRule};
 use crate::rtp::srtp::{SrtpPlan, SrtpReceiver, SrtpState};
 use crate::rtp::telephone_event::EventFormat;
-use crate::snapshot::SavedLeg;
+use crate::snapshot::StreamSnapshot;
 use crate::stats::TickStats;
-use crate::stream::capture::{Capture, Lent};
+use crate::stream::capture::{Capture, CaptureContext};
 use optag_core::call::StreamRole;
 use optag_core::clock::MonoTime;
 
@@ -80,7 +80,7 @@ pub struct Permit {
 }
 
 /// The stream.
-pub struct Leg {
+pub struct Stream {
     plan: LegPlan,
     rule: SourceRule,
     keypad: Keypad,
@@ -98,7 +98,7 @@ pub struct Leg {
     pub(crate) capture: Option<Box<Capture>>,
 }
 
-impl Leg {
+impl Stream {
     /// A stream that has heard nothing yet, with the reports on it.
     pub fn new(plan: LegPlan, tones: ToneSettings, reports: Reports) -> Self {
         let own_key = plan.srtp.as_ref().and_then(|srtp| srtp.send.as_ref());
@@ -119,8 +119,14 @@ impl Leg {
     }
 
     /// A stream as it was saved; `heard` stands for its last packet.
-    pub fn resume(saved: SavedLeg, tones: ToneSettings, reports: Reports, heard: Option<MonoTime>) -> Self {
-        let SavedLeg { plan, mut rule, trackers, timeline, srtp, rtcp_index, dropped, counts, .. } = saved;
+    pub fn resume(
+        saved: StreamSnapshot,
+        tones: ToneSettings,
+        reports: Reports,
+        heard: Option<MonoTime>,
+    ) -> Self {
+        let StreamSnapshot { plan, mut rule, trackers, timeline, srtp, rtcp_index, dropped, counts, .. } =
+            saved;
         let mut leg = Self::new(plan, tones, reports);
         leg.feedback.resume_at(rtcp_index.saturating_add(INDEXES_UNKNOWN));
         leg.dropped = dropped;
@@ -135,8 +141,8 @@ impl Leg {
     }
 
     /// What a later process needs; the port is the socket's to tell.
-    pub fn save(&self) -> SavedLeg {
-        SavedLeg {
+    pub fn save(&self) -> StreamSnapshot {
+        StreamSnapshot {
             plan: self.plan.clone(),
             port: 0,
             rule: self.rule.clone(),
@@ -186,8 +192,8 @@ impl Leg {
     }
 
     /// Packets of this sender belong to an earlier call that had the port.
-    pub fn shun(&mut self, sender: (SocketAddr, u32)) {
-        self.rule.shun(sender);
+    pub fn reject_stale(&mut self, sender: (SocketAddr, u32)) {
+        self.rule.reject_stale(sender);
     }
 
     /// Whose packets the stream takes: address and SSRC.
@@ -289,9 +295,12 @@ impl Leg {
     }
 
     /// The capture, if the gate is open, with what it needs of the rest.
-    fn capturing<'a>(&'a mut self, stats: &'a mut TickStats) -> Option<(&'a mut Capture, Lent<'a>)> {
+    fn capturing<'a>(
+        &'a mut self,
+        stats: &'a mut TickStats,
+    ) -> Option<(&'a mut Capture, CaptureContext<'a>)> {
         let Self { plan, clock, counts, capture, keypad, .. } = self;
-        let lent = Lent { timeline: &mut clock.timeline, plan, keypad, counts, stats };
+        let lent = CaptureContext { timeline: &mut clock.timeline, plan, keypad, counts, stats };
         capture.as_deref_mut().map(|capture| (capture, lent))
     }
 

@@ -14,7 +14,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use tokio::time::Instant;
 
-use crate::app::server::Running;
+use crate::app::server::Server;
 use crate::app::upgrade::Kept;
 use crate::delivery::queue::Unsettled;
 use crate::delivery::recovery::Followed;
@@ -48,7 +48,7 @@ impl Budget {
     }
 }
 
-impl Running {
+impl Server {
     /// Stops as it is, for another program to go on: calls and sessions are saved, sockets stay
     /// open. The engine is the last to stop, as packets wait in the kernel from then on.
     ///

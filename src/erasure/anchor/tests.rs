@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::*;
 use crate::audit::path_in;
 use crate::config::StoreConfig;
-use crate::delivery::recording_lock::KeyedLock;
+use crate::delivery::recording_lock::RecordingLocks;
 use crate::erasure::deletion_log::{Cause, DeletionLog};
 use crate::erasure::replay::{Replayed, replay};
 use crate::erasure::unfinished::UnderWay;
@@ -37,7 +37,7 @@ pub(crate) async fn erasing(dir: &Path) -> Erasing {
         vault: Vault::new(store.clone(), keys, true, None),
         store,
         index: Index::open(&IndexPlace::Sqlite(dir.join("index.sqlite")), "45").await.unwrap(),
-        turns: KeyedLock::default(),
+        turns: RecordingLocks::default(),
         clock: Arc::new(OsClock),
         custody: Default::default(),
         under_way: UnderWay::open(&dir.join("erasing")).unwrap(),
@@ -156,7 +156,7 @@ async fn invariant_16_what_another_node_erased_is_taken_over_and_its_copy_stays(
     std::fs::rename(dir.path().join("store"), elsewhere.path().join("store")).unwrap();
     let mut other = erasing(elsewhere.path()).await;
     let signer = optag_core::signing::Signer::from_seed(&[8; 32]).unwrap();
-    other.custody = crate::erasure::deletion_guard::Custody::new(signer, Default::default());
+    other.custody = crate::erasure::deletion_guard::DeletionGuard::new(signer, Default::default());
     let head = first.log.head();
     let node = first.custody.signer.node();
     other.index.set_deletion_head(&node, head.entries, &head.hash).await.unwrap();

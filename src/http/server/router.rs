@@ -18,7 +18,7 @@ use crate::http::auth::{Gate, authenticate};
 use crate::http::calls::{consents, streams};
 use crate::http::recordings::library::Library;
 use crate::http::recordings::playback;
-use crate::http::requests::Steward;
+use crate::http::requests::Requests;
 use crate::http::requests::{candidates, erasures, handout, handout_links};
 use crate::http::server::client_address::Proxies;
 use crate::http::server::health::{Readiness, healthz, metrics_page, readyz};
@@ -41,7 +41,7 @@ pub struct Services {
     /// The trail of look-ups.
     pub audit: Arc<dyn Audit>,
     /// Erasures, holds, reports.
-    pub steward: Arc<dyn Steward>,
+    pub steward: Arc<dyn Requests>,
     /// Who may ask.
     pub tokens: Arc<Tokens>,
     /// Dates audit entries.

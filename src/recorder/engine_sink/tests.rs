@@ -21,7 +21,7 @@ use optag_media::opus::encoder::OpusSettings;
 use optag_media::stats::CallGauges;
 use optag_media::stream::LegPlan;
 
-fn engine(sink: SpoolSink) -> Engine {
+fn engine(sink: EngineSink) -> Engine {
     let opus = OpusSettings {
         bitrate_bps: 16_000,
         wideband_bitrate_bps: 24_000,
@@ -90,9 +90,9 @@ async fn invariant_06_what_was_durable_of_a_call_whose_processing_failed_is_stor
 {
     let dir = tempfile::tempdir().unwrap();
     let erasing = Arc::new(crate::erasure::anchor::tests::erasing(dir.path()).await);
-    let (registry, settling) = (Arc::<Registry>::default(), Arc::<Settling>::default());
+    let (registry, settling) = (Arc::<LiveCalls>::default(), Arc::<DeliveryQueue>::default());
     let spool = erasing.spool.clone();
-    let engine = engine(SpoolSink { spool: spool.clone(), registry: registry.clone(), settling });
+    let engine = engine(EngineSink { spool: spool.clone(), registry: registry.clone(), settling });
     let pool = PortPool::new(Ipv4Addr::LOCALHOST.into(), 47_900, 48_200, 65_536);
     let sockets = pool.bind([false], OsClock.mono()).unwrap();
     let port = sockets[0].port();
@@ -133,7 +133,7 @@ async fn invariant_06_what_was_durable_of_a_call_whose_processing_failed_is_stor
         _ => None,
     });
     let ended = closed.expect("its end is durable");
-    let settling = Arc::<Settling>::default();
+    let settling = Arc::<DeliveryQueue>::default();
     settling.add(Closing { id, department: "demo".into(), ended, spooled: true });
     Delivery::new(settling, erasing.clone()).until_settled().await;
     let manifest = erasing.vault.manifest(id).await.unwrap();

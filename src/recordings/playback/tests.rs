@@ -6,12 +6,12 @@ use super::*;
 use crate::audit::AuditLog;
 use crate::delivery::{Delivery, recorded_at};
 use crate::erasure::anchor::tests::erasing;
-use crate::erasure::deletion_guard::Custody;
+use crate::erasure::deletion_guard::DeletionGuard;
 use crate::erasure::deletion_log::{Cause, Relation};
 use crate::erasure::holds::{Hold, HoldPolicy, Holds};
 use crate::http::requests::time_window::Window;
-use crate::http::requests::{CandidateQuery, Steward};
-use crate::recordings::requests::Stewarding;
+use crate::http::requests::{CandidateQuery, Requests};
+use crate::recordings::requests::RequestService;
 use crate::time::second_source::TimeKeeper;
 use optag_core::clock::{Clock, MonoTime, WallTime};
 use optag_core::signing::Signer;
@@ -34,11 +34,11 @@ async fn stored(dir: &Path, days: i64) -> (Recordings, CallId) {
     let mut erasing = erasing(dir).await;
     let policy = HoldPolicy { allowed: true, lawful_bases: vec!["court".into()], ends_anyway: false };
     let holds = Holds::open(&dir.join("holds.json"), policy).unwrap();
-    erasing.custody = Custody::new(Signer::from_seed(&[7; 32]).unwrap(), holds);
+    erasing.custody = DeletionGuard::new(Signer::from_seed(&[7; 32]).unwrap(), holds);
     let closing = recorded_at(&erasing, WallTime::from_unix_micros(1_700_000_000_000_000)).await;
     let id = closing.id;
     erasing.clock = Arc::new(At(id.admitted_at().plus_days(days).plus_micros(1_000)));
-    let (erasing, settling) = (Arc::new(erasing), Arc::<Settling>::default());
+    let (erasing, settling) = (Arc::new(erasing), Arc::<DeliveryQueue>::default());
     settling.add(closing);
     Delivery::new(Arc::clone(&settling), Arc::clone(&erasing)).until_settled().await;
     (Recordings { erasing, registry: Arc::default(), settling }, id)
@@ -57,7 +57,7 @@ async fn audio(recordings: &Recordings, id: CallId) -> Result<(), LibraryError> 
 /// What a search by what a caller tells finds.
 async fn told(recordings: &Recordings, id: CallId) -> Result<Vec<CallId>, LibraryError> {
     let dir = tempfile::tempdir().unwrap();
-    let requests = Stewarding {
+    let requests = RequestService {
         erasing: Arc::clone(&recordings.erasing),
         registry: Arc::clone(&recordings.registry),
         settling: Arc::clone(&recordings.settling),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use optag::erasure::deletion_guard::Custody;
+use optag::erasure::deletion_guard::DeletionGuard;
 use optag::erasure::deletion_log::{Cause, DeletionLog, Order};
 use optag::erasure::holds::{HoldPolicy, Holds};
 use optag::erasure::steps::{EraseError, Eraser, GuardedLog, SpoolKeys, Step};
@@ -37,7 +37,7 @@ struct Delivered {
     double: Double,
     id: CallId,
     log: DeletionLog,
-    custody: Custody,
+    custody: DeletionGuard,
     index: Index,
     under_way: UnderWay,
     dir: tempfile::TempDir,
@@ -62,7 +62,8 @@ impl Delivered {
         let under_way = UnderWay::open(&dir.path().join("erasing")).unwrap();
         let policy = HoldPolicy { allowed: false, lawful_bases: vec![], ends_anyway: false };
         let holds = Holds::open(&dir.path().join("holds.json"), policy).unwrap();
-        let custody = Custody::new(Signer::load_or_create(&dir.path().join("signing.key")).unwrap(), holds);
+        let custody =
+            DeletionGuard::new(Signer::load_or_create(&dir.path().join("signing.key")).unwrap(), holds);
         let order = Order { id, at: id.admitted_at(), cause: Cause::Request, request: None };
         custody.order(&log, order).unwrap();
         Self { double, id, log, custody, index, under_way, dir }

@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use optag::delivery::recording_lock::KeyedLock;
-use optag::erasure::deletion_guard::Custody;
+use optag::delivery::recording_lock::RecordingLocks;
+use optag::erasure::deletion_guard::DeletionGuard;
 use optag::erasure::deletion_log::{Cause, DeletionLog, Order};
 use optag::erasure::expired::Rounds;
 use optag::erasure::holds::{HoldPolicy, Holds};
@@ -91,9 +91,9 @@ async fn delivered(double: &Double, dir: &Path, recordings: usize) -> (Erasing, 
         store: store(double),
         vault,
         index,
-        turns: KeyedLock::default(),
+        turns: RecordingLocks::default(),
         clock: Arc::new(OsClock),
-        custody: Custody::new(Signer::load_or_create(&dir.join("signing.key")).unwrap(), holds),
+        custody: DeletionGuard::new(Signer::load_or_create(&dir.join("signing.key")).unwrap(), holds),
         under_way: UnderWay::open(&dir.join("erasing")).unwrap(),
     };
     for id in &ids {

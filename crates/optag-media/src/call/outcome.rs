@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::call::{Call, Now};
 use crate::fact::{Ended, EndedBy, Fact, StreamCounts};
-use crate::stream::Leg;
+use crate::stream::Stream;
 use optag_core::call::outcome::LossCause;
 use optag_core::call::{ConsentHow, ConsentMachine, ConsentState, NoAudio, Outcome};
 use optag_core::clock::MonoTime;
@@ -19,7 +19,7 @@ impl Call {
         if now.since(self.admitted) >= Duration::from_secs(limit::CALL_HOURS * 3_600) {
             return Some(EndedBy::TooLong);
         }
-        let heard = self.legs.iter().filter_map(Leg::last_heard).chain(self.vouched).max();
+        let heard = self.legs.iter().filter_map(Stream::last_heard).chain(self.vouched).max();
         let silent = match heard {
             Some(at) => now.since(at) >= self.settings.rtp_timeout,
             None => now.since(self.admitted) >= self.settings.rtp_timeout * FIRST_PACKET_TIMEOUTS,
@@ -69,7 +69,7 @@ fn why<'a>(counts: impl Iterator<Item = &'a StreamCounts>) -> NoAudio {
 impl Call {
     /// The one `Ended`; nothing follows it.
     pub(crate) fn close(&mut self, now: Now, by: EndedBy) {
-        let counts = || self.legs.iter().map(Leg::counts);
+        let counts = || self.legs.iter().map(Stream::counts);
         let ended = Ended {
             at: now.wall,
             by,

@@ -1,6 +1,6 @@
 //! A call taken up by a later process: saved as it goes, and made again from what was saved.
 //!
-//! In: a [`SavedCall`] and how much of its audio is durable. Out: the call, its time axis going on
+//! In: a [`CallSnapshot`] and how much of its audio is durable. Out: the call, its time axis going on
 //! in real length. What nobody can have heard is a gap with reason *restart*; where the sockets
 //! stayed open between the processes, what they hold fills it. Not here: who may be resumed.
 
@@ -9,9 +9,9 @@ use std::time::Duration;
 use crate::call::{Call, CallSettings, Now};
 use crate::fact::{Fact, Gap, GapReason};
 use crate::rtp::rtcp::{Reports, cname};
-use crate::snapshot::SavedCall;
+use crate::snapshot::CallSnapshot;
 use crate::stats::TickStats;
-use crate::stream::Leg;
+use crate::stream::Stream;
 use crate::stream::capture::Capture;
 use crate::timebase;
 use crate::timebase::FRAME_AXIS;
@@ -31,7 +31,7 @@ const FIRST_PACKET: Duration = Duration::from_millis(60);
 #[derive(Clone, Debug)]
 pub struct Resumption {
     /// The call.
-    pub saved: SavedCall,
+    pub saved: CallSnapshot,
     /// Frames of it that are durable.
     pub frames: u32,
     /// Whether its sockets stayed open, so that nothing sent meanwhile is lost.
@@ -49,7 +49,7 @@ impl Call {
         let name = cname(&call.id().to_bytes());
         let resume = |(n, leg)| {
             let heard = heard_before.then_some(now);
-            Leg::resume(leg, tones, Reports::new(name, n), heard)
+            Stream::resume(leg, tones, Reports::new(name, n), heard)
         };
         call.legs = saved.legs.into_iter().enumerate().map(resume).collect();
         call.consent = saved.consent;
@@ -128,8 +128,8 @@ impl Call {
         }
     }
 
-    fn save(&self, now: MonoTime) -> SavedCall {
-        SavedCall {
+    fn save(&self, now: MonoTime) -> CallSnapshot {
+        CallSnapshot {
             boot: None,
             at: now,
             rules: self.rules.clone(),
@@ -140,7 +140,7 @@ impl Call {
             had_audio: self.had_audio,
             paused: self.paused,
             vouched: self.vouched,
-            legs: self.legs.iter().map(Leg::save).collect(),
+            legs: self.legs.iter().map(Stream::save).collect(),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::rtp::rtcp::{Reports, cname};
 use crate::rtp::srtp::SrtpState;
 use crate::stats::TickStats;
 use crate::stream::capture::Capture;
-use crate::stream::{Leg, LegPlan};
+use crate::stream::{LegPlan, Stream};
 use crate::timebase;
 use optag_core::call::{ConsentState, StreamFacts};
 use optag_core::clock::MonoTime;
@@ -18,7 +18,7 @@ use optag_core::limit;
 impl Call {
     /// What another process needs to go on with a stream that comes encrypted; secret.
     pub fn srtp_state(&self, stream: usize) -> Option<SrtpState> {
-        self.legs.get(stream).and_then(Leg::srtp_state)
+        self.legs.get(stream).and_then(Stream::srtp_state)
     }
 
     /// Takes a datagram that came to a stream's RTCP port.
@@ -51,13 +51,13 @@ impl Call {
 
     /// Whose packets a stream takes: address and SSRC.
     pub fn sender(&self, stream: usize) -> Option<(SocketAddr, u32)> {
-        self.legs.get(stream).and_then(Leg::sender)
+        self.legs.get(stream).and_then(Stream::sender)
     }
 
     /// Packets of this sender belong to an earlier call that had the stream's port.
-    pub fn shun(&mut self, stream: usize, sender: (SocketAddr, u32)) {
+    pub fn reject_stale(&mut self, stream: usize, sender: (SocketAddr, u32)) {
         if let Some(leg) = self.legs.get_mut(stream) {
-            leg.shun(sender);
+            leg.reject_stale(sender);
         }
     }
 
@@ -68,7 +68,7 @@ impl Call {
             return false;
         }
         let mut leg =
-            Leg::new(plan, self.settings.tones, Reports::new(cname(&self.rules.id.to_bytes()), stream));
+            Stream::new(plan, self.settings.tones, Reports::new(cname(&self.rules.id.to_bytes()), stream));
         if let Some(zero) = self.zero {
             let mut capture =
                 Capture::new(stream as u8, zero, self.settings.capture).joining_at(self.frames_out);

@@ -33,12 +33,12 @@ struct Press {
 
 /// The latest presses of a stream.
 #[derive(Clone, Debug, Default)]
-pub struct Presses {
+pub struct KeyDedup {
     latest: [Option<Press>; REMEMBERED],
     next: usize,
 }
 
-impl Presses {
+impl KeyDedup {
     /// Whether a press is new, and no other way's word for one that is known. The oldest known
     /// one is taken for it, so that two quick presses that both come by two ways stay two.
     pub fn is_new(&mut self, at: MonoTime, key: char, way: Way) -> bool {
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_press_that_comes_as_event_and_as_tone_counts_once() {
-        let mut presses = Presses::default();
+        let mut presses = KeyDedup::default();
         assert!(presses.is_new(at(100), '1', Way::Event(101, 7)));
         assert!(!presses.is_new(at(240), '1', Way::Tone));
         assert!(!presses.is_new(at(250), '1', Way::Event(97, 7)), "two types of events at once");
@@ -87,14 +87,14 @@ mod tests {
 
     #[test]
     fn two_quick_presses_stay_two() {
-        let mut presses = Presses::default();
+        let mut presses = KeyDedup::default();
         let told = [(0, Way::Event(101, 7)), (60, Way::Tone), (200, Way::Event(101, 7)), (260, Way::Tone)];
         assert_eq!(told.map(|(ms, way)| presses.is_new(at(ms), '7', way)), [true, false, true, false]);
     }
 
     #[test]
     fn other_keys_and_later_ones_are_new() {
-        let mut presses = Presses::default();
+        let mut presses = KeyDedup::default();
         assert!(presses.is_new(at(0), '1', Way::Tone));
         assert!(presses.is_new(at(50), '2', Way::Event(101, 7)));
         assert!(presses.is_new(at(250), '2', Way::Event(97, 7)), "the next press by another type");

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use crate::codec::{Encoding, PayloadFormat};
 use crate::dtmf::goertzel::Tone;
-use crate::dtmf::key_dedup::{Presses, Way};
-use crate::dtmf::tone_listener::{Ear, ToneSettings, TonesInOpus};
-use crate::playout::clock_mapping::Timeline;
+use crate::dtmf::key_dedup::{KeyDedup, Way};
+use crate::dtmf::tone_listener::{ToneListener, ToneSettings, TonesInOpus};
+use crate::playout::clock_mapping::ClockMapping;
 use crate::rtp::packet::RtpPacket;
 use crate::rtp::telephone_event::{EventFormat, EventTracker, TelephoneEvent, UnnamedEvents};
 use optag_core::call::KeySource;
@@ -59,8 +59,8 @@ pub struct Keypad {
     /// One for each payload type that brought events.
     trackers: Vec<(u8, EventTracker)>,
     unnamed: UnnamedEvents,
-    presses: Presses,
-    ear: Ear,
+    presses: KeyDedup,
+    ear: ToneListener,
     sender: Sender,
     pressed: Vec<KeyPress>,
 }
@@ -123,7 +123,7 @@ impl Keypad {
         ticks: i64,
         encoding: Encoding,
         payload: &[u8],
-        timeline: &Timeline,
+        timeline: &ClockMapping,
         mut cut: impl FnMut(i64, i64),
     ) {
         let Self { ear, presses, pressed, sender, tones, .. } = self;
@@ -141,7 +141,7 @@ impl Keypad {
         at: MonoTime,
         ticks: i64,
         (encoding, samples): (Encoding, &[i16]),
-        timeline: &Timeline,
+        timeline: &ClockMapping,
         mut cut: impl FnMut(i64, i64),
     ) {
         let Self { ear, presses, pressed, sender, tones, .. } = self;
@@ -204,7 +204,7 @@ fn press_of(
     at: MonoTime,
     sender: Sender,
     tones: ToneSettings,
-    timeline: &Timeline,
+    timeline: &ClockMapping,
 ) -> Option<KeyPress> {
     let key = tone.pressed.filter(|_| tones.count)?;
     let Sender { address: source, ssrc } = sender;
@@ -212,7 +212,7 @@ fn press_of(
     Some(KeyPress { key, at, timestamp, ssrc, source, by: KeySource::Tone, negotiated: true })
 }
 
-fn note(presses: &mut Presses, pressed: &mut Vec<KeyPress>, press: KeyPress, way: Way) {
+fn note(presses: &mut KeyDedup, pressed: &mut Vec<KeyPress>, press: KeyPress, way: Way) {
     pressed.retain(|waiting| press.at.since(waiting.at) < WAITS);
     if presses.is_new(press.at, press.key, way) && pressed.len() < WAITING {
         pressed.push(press);

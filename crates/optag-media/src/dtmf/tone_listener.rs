@@ -48,7 +48,7 @@ impl Default for ToneSettings {
 
 /// The listener of one stream.
 #[derive(Default)]
-pub struct Ear {
+pub struct ToneListener {
     detector: ToneDetector,
     decoder: Option<Decoder>,
     /// Timestamp at which the audio goes on, and where its detector began to count.
@@ -56,7 +56,7 @@ pub struct Ear {
     base: i64,
 }
 
-impl Ear {
+impl ToneListener {
     /// Decodes and hears a payload whose first sample has this unwrapped timestamp.
     pub fn hear_payload(&mut self, ticks: i64, encoding: Encoding, payload: &[u8], each: impl FnMut(Tone)) {
         let decoder = match &mut self.decoder {
@@ -108,7 +108,7 @@ mod tests {
     /// Hears a tone in packets of 20 ms; `lost` says which are missing. The presses, and where
     /// tones were heard. Units: ms.
     fn heard(samples: &[i16], lost: impl Fn(usize) -> bool) -> (Vec<char>, (i64, i64)) {
-        let mut ear = Ear::default();
+        let mut ear = ToneListener::default();
         let (mut keys, mut span) = (Vec::new(), (i64::MAX, i64::MIN));
         for (n, packet) in samples.chunks(160).enumerate().filter(|(n, _)| !lost(*n)) {
             ear.hear(n as i64 * 960, 8_000, packet, |tone| {
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn late_and_repeated_packets_are_passed_over() {
         let tone = key_tone('#', 1_600, 8_000);
-        let mut ear = Ear::default();
+        let mut ear = ToneListener::default();
         let mut keys = Vec::new();
         for n in [0, 1, 1, 2, 4, 3, 4, 5, 6, 7, 8, 9usize] {
             ear.hear(n as i64 * 960, 8_000, &tone[n * 160..][..160], |tone| keys.extend(tone.pressed));

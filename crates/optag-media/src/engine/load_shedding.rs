@@ -48,7 +48,7 @@ impl Mean {
 
 /// The machine.
 #[derive(Clone, Debug)]
-pub struct Governor {
+pub struct LoadShedding {
     steps: Vec<u8>,
     step: usize,
     tick: Duration,
@@ -63,7 +63,7 @@ pub struct Governor {
     is_full: bool,
 }
 
-impl Governor {
+impl LoadShedding {
     /// A governor for ticks that are `tick` apart. `top` is the complexity to use while there is
     /// time; with `adaptive` unset, it is always used.
     pub fn new(top: u8, adaptive: bool, tick: Duration) -> Self {
@@ -140,7 +140,7 @@ mod tests {
 
     const TICK: Duration = Duration::from_millis(100);
 
-    fn run(governor: &mut Governor, share: f64, ticks: usize) {
+    fn run(governor: &mut LoadShedding, share: f64, ticks: usize) {
         for _ in 0..ticks {
             governor.ticked(TICK.mul_f64(share), 200);
         }
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn complexity_goes_down_before_calls_are_refused() {
-        let mut governor = Governor::new(10, true, TICK);
+        let mut governor = LoadShedding::new(10, true, TICK);
         assert!(governor.complexity() == 10 && governor.admits(0));
         let mut seen = vec![10];
         for _ in 0..60 {
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn it_goes_up_only_after_a_long_calm_and_does_not_swing() {
-        let mut governor = Governor::new(5, true, TICK);
+        let mut governor = LoadShedding::new(5, true, TICK);
         run(&mut governor, 0.8, 20);
         assert_eq!(governor.complexity(), 1);
         run(&mut governor, 0.3, 1_000);
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn one_stalled_tick_changes_nothing() {
-        let mut governor = Governor::new(10, true, TICK);
+        let mut governor = LoadShedding::new(10, true, TICK);
         run(&mut governor, 0.2, 10);
         run(&mut governor, 2.0, 1);
         run(&mut governor, 0.2, 10);
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn calls_that_have_not_begun_to_cost_are_counted() {
-        let mut governor = Governor::new(1, true, TICK);
+        let mut governor = LoadShedding::new(1, true, TICK);
         run(&mut governor, 0.3, 50);
         assert!(governor.admits(400));
         assert!(!governor.admits(600));
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_rush_is_held_to_what_the_lowest_complexity_can_do() {
-        let mut governor = Governor::new(5, true, TICK);
+        let mut governor = LoadShedding::new(5, true, TICK);
         run(&mut governor, 0.3, 50);
         assert!(governor.complexity() == 5 && governor.admits(900));
         assert!(!governor.admits(1_200));
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn dear_ticks_here_and_there_turn_nobody_away() {
-        let mut governor = Governor::new(10, true, TICK);
+        let mut governor = LoadShedding::new(10, true, TICK);
         for tick in 0..100 {
             governor.ticked(TICK.mul_f64(if tick % 5 == 4 { 0.6 } else { 0.2 }), 200);
             assert!(governor.admits(700), "tick {tick}");
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn after_a_step_down_what_a_call_costs_is_measured_anew() {
-        let mut governor = Governor::new(5, true, TICK);
+        let mut governor = LoadShedding::new(5, true, TICK);
         while governor.complexity() == 5 {
             run(&mut governor, 0.7, 1);
         }
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn the_load_of_a_dearer_complexity_turns_nobody_away() {
-        let mut governor = Governor::new(10, true, TICK);
+        let mut governor = LoadShedding::new(10, true, TICK);
         for (complexity, share) in [(10, 0.8), (5, 0.7), (1, 0.4)] {
             for _ in 0..20 {
                 if governor.complexity() == complexity {
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn without_adapting_the_complexity_stays() {
-        let mut governor = Governor::new(10, false, TICK);
+        let mut governor = LoadShedding::new(10, false, TICK);
         run(&mut governor, 0.9, 100);
         assert_eq!(governor.complexity(), 10);
         assert!(!governor.admits(0));

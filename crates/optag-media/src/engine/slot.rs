@@ -19,7 +19,7 @@ use optag_core::clock::{BootId, Clock};
 const RTCP_EVERY: u8 = 10;
 
 /// A call with its sockets, as the tick owns it.
-pub struct Seat {
+pub struct Slot {
     /// The call.
     pub call: Call,
     /// What its facts of this tick go to.
@@ -32,7 +32,7 @@ pub struct Seat {
     boot: Option<BootId>,
 }
 
-impl Seat {
+impl Slot {
     /// A call and its sockets, in channel order.
     pub fn new(
         mut call: Call,
@@ -42,7 +42,7 @@ impl Seat {
     ) -> Self {
         for (stream, sockets) in sockets.iter().enumerate() {
             if let Some(sender) = sockets.last_sender() {
-                call.shun(stream, sender);
+                call.reject_stale(stream, sender);
             }
         }
         let (out, stats) = (Vec::new(), TickStats::default());
@@ -69,7 +69,7 @@ impl Seat {
         });
         if joined {
             if let Some(sender) = sockets.last_sender() {
-                self.call.shun(self.sockets.len(), sender);
+                self.call.reject_stale(self.sockets.len(), sender);
             }
             self.sockets.push(sockets);
         }

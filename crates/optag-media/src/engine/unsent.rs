@@ -109,7 +109,7 @@ mod tests {
 
     use super::*;
     use crate::call::CallRules;
-    use crate::snapshot::SavedCall;
+    use crate::snapshot::CallSnapshot;
     use optag_core::call::{ConsentHow, ConsentKeys, ConsentRecord, ConsentState, Evidence, Question};
     use optag_core::clock::MonoTime;
 
@@ -136,7 +136,7 @@ mod tests {
     fn state(call: u8, at: u64) -> Output {
         let question = Question::new("demo", true, ConsentKeys::default(), Duration::from_secs(30));
         let rules = CallRules { id: id(call), question, prompt_version: None };
-        let saved = SavedCall::new(rules, &[], &[], MonoTime::from_nanos(at));
+        let saved = CallSnapshot::new(rules, &[], &[], MonoTime::from_nanos(at));
         Output { call: id(call), fact: Fact::State(Box::new(saved)) }
     }
 

@@ -19,14 +19,14 @@ const FILL_BPS: i32 = 24_000;
 
 /// Fills what is lost from what was heard.
 #[derive(Default)]
-pub struct Filler {
+pub struct Concealment {
     passed: [Vec<u8>; REMEMBERED],
     newest: usize,
     engine: Option<Box<Engine>>,
     packet: Vec<u8>,
 }
 
-impl Filler {
+impl Concealment {
     /// Remembers a packet that is handed out, and empties where it was.
     pub fn passed(&mut self, slot: &mut Vec<u8>) -> &[u8] {
         self.newest = (self.newest + 1) % REMEMBERED;
@@ -58,7 +58,7 @@ impl Filler {
     }
 }
 
-impl Drop for Filler {
+impl Drop for Concealment {
     fn drop(&mut self) {
         zeroize::Zeroize::zeroize(&mut self.passed);
         zeroize::Zeroize::zeroize(&mut self.packet);

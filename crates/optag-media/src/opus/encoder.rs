@@ -11,9 +11,9 @@ use std::time::Instant;
 
 use opusic_sys as sys;
 
-use crate::opus::encoder_memory::EncoderState;
+use crate::opus::encoder_memory::EncoderMemory;
 use crate::opus::noise_classifier::{Loudness, Sound};
-use crate::opus::noise_reuse::Replay;
+use crate::opus::noise_reuse::NoiseReuse;
 use crate::timebase::{LONGEST_FRAME, frame_samples};
 
 /// The most a 20 ms packet can take. Source: RFC 6716 §3.4 [R2].
@@ -60,7 +60,7 @@ pub struct EncodeCounts {
 
 /// An encoder with its library state in memory of our own.
 pub struct Encoder {
-    state: EncoderState,
+    state: EncoderMemory,
     frame_samples: usize,
     complexity: u8,
     /// What the library was last told.
@@ -72,7 +72,7 @@ pub struct Encoder {
     steady: bool,
     /// Silent frames that were coded since the last sound, to end it and to settle.
     silent_frames: u32,
-    replay: Replay,
+    replay: NoiseReuse,
     counts: EncodeCounts,
 }
 
@@ -82,7 +82,7 @@ impl Encoder {
     /// Panics: the library refuses settings that this crate has checked.
     pub fn new(settings: OpusSettings, rate_hz: u32) -> Self {
         let bitrate_bps = if rate_hz > 8_000 { settings.wideband_bitrate_bps } else { settings.bitrate_bps };
-        let mut state = EncoderState::take();
+        let mut state = EncoderMemory::take();
         let encoder = state.as_mut_ptr().cast::<sys::OpusEncoder>();
         // SAFETY: the memory is as large as the library asked for, aligned to a page, and only
         // used through this struct; the requests take one int each (opus_defines.h).
@@ -110,7 +110,7 @@ impl Encoder {
             last_silence: None,
             steady: false,
             silent_frames: 0,
-            replay: Replay::default(),
+            replay: NoiseReuse::default(),
             counts: EncodeCounts::default(),
         }
     }
@@ -141,7 +141,7 @@ impl Encoder {
         self.last_silence = None;
         self.steady = false;
         self.silent_frames = 0;
-        if sound == Sound::Background
+        if sound == Sound::NoiseClassifier
             && let Some(packet) = self.replay.next()
         {
             self.packet[..packet.len()].copy_from_slice(packet);
@@ -152,7 +152,7 @@ impl Encoder {
         let length = self.call(frame, self.complexity_of(loudness));
         match sound {
             Sound::Talk => self.replay.forget(),
-            Sound::Calm | Sound::Background => self.replay.remember(&self.packet[..length]),
+            Sound::Calm | Sound::NoiseClassifier => self.replay.remember(&self.packet[..length]),
         }
         &self.packet[..length]
     }

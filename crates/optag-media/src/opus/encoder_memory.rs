@@ -16,9 +16,9 @@ static POOL: Mutex<Vec<Pages>> = Mutex::new(Vec::new());
 
 /// Zeroed memory for one state, aligned to a page. It is wiped when it is dropped.
 #[derive(Debug)]
-pub struct EncoderState(Pages);
+pub struct EncoderMemory(Pages);
 
-impl EncoderState {
+impl EncoderMemory {
     /// All zero, for a mono encoder. Waits for nobody: where another thread is at the pool, it maps
     /// new pages.
     ///
@@ -64,7 +64,7 @@ impl EncoderState {
     }
 }
 
-impl Drop for EncoderState {
+impl Drop for EncoderMemory {
     fn drop(&mut self) {
         self.wipe();
         let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
@@ -133,12 +133,12 @@ fn page_bytes() -> usize {
 mod tests {
     use super::*;
 
-    fn mapped() -> EncoderState {
-        EncoderState(Pages::map())
+    fn mapped() -> EncoderMemory {
+        EncoderMemory(Pages::map())
     }
 
     /// Whether each page takes memory.
-    fn resident(state: &mut EncoderState) -> Vec<bool> {
+    fn resident(state: &mut EncoderMemory) -> Vec<bool> {
         let mut resident = vec![0u8; pages()];
         // SAFETY: the pages are mapped, and the list has a byte for each.
         let status =
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn states_are_zero_whoever_had_them_before() {
         for _ in 0..3 {
-            let mut states: Vec<_> = (0..4).map(|_| EncoderState::take()).collect();
+            let mut states: Vec<_> = (0..4).map(|_| EncoderMemory::take()).collect();
             for state in &mut states {
                 for n in 0..pages() {
                     assert!(is_zero(state.page(n)));

@@ -68,7 +68,7 @@ pub enum Sound {
     /// Steady for a while, but not long enough to be sure.
     Calm,
     /// Steady background.
-    Background,
+    NoiseClassifier,
 }
 
 /// How loud a frame is beside the talk around it, and so how well it must be coded.
@@ -84,7 +84,7 @@ pub enum Loudness {
 
 /// The judge of one leg.
 #[derive(Clone, Debug)]
-pub struct Background {
+pub struct NoiseClassifier {
     bands: usize,
     high_pass: HighPass,
     splits: [Split; BANDS - 1],
@@ -100,7 +100,7 @@ pub struct Background {
     low: [f32; LOW_SAMPLES],
 }
 
-impl Background {
+impl NoiseClassifier {
     /// A judge for audio at `rate_hz`; `None` where there is none for that rate.
     pub fn new(rate_hz: u32) -> Option<Self> {
         let (bands, pole) = match rate_hz {
@@ -166,11 +166,11 @@ impl Background {
         let sound = if self.missed > 0 || !self.is_steady(CALM_FRAMES) {
             Sound::Talk
         } else if self.is_steady(STEADY_FRAMES) && !self.hums() {
-            Sound::Background
+            Sound::NoiseClassifier
         } else {
             Sound::Calm
         };
-        if sound != Sound::Background {
+        if sound != Sound::NoiseClassifier {
             self.loudest *= FORGET;
         }
         sound
@@ -275,7 +275,7 @@ mod tests {
 
     /// What the frames from `from` on are taken for.
     fn sounds(frames: impl Iterator<Item = Vec<i16>>) -> Vec<Sound> {
-        let mut judge = Background::new(8_000).unwrap();
+        let mut judge = NoiseClassifier::new(8_000).unwrap();
         frames
             .map(|frame| {
                 judge.hear(&frame);
@@ -305,9 +305,9 @@ mod tests {
             _ => noise(n, 100.0),
         });
         let sounds = sounds(frames);
-        assert!(sounds[20..60 + 15].iter().all(|sound| *sound != Sound::Background), "{sounds:?}");
+        assert!(sounds[20..60 + 15].iter().all(|sound| *sound != Sound::NoiseClassifier), "{sounds:?}");
         assert!(
-            sounds[82..90].iter().filter(|sound| **sound == Sound::Background).count() >= 6,
+            sounds[82..90].iter().filter(|sound| **sound == Sound::NoiseClassifier).count() >= 6,
             "{sounds:?}"
         );
         assert_eq!(sounds[90], Sound::Talk, "the onset itself is heard three frames before it is coded");
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn what_is_far_below_talk_is_masked_but_not_right_before_an_onset() {
-        let mut judge = Background::new(8_000).unwrap();
+        let mut judge = NoiseClassifier::new(8_000).unwrap();
         let masked: Vec<bool> = (0..60)
             .map(|n| {
                 let loud = !(20..40).contains(&n);
@@ -331,7 +331,7 @@ mod tests {
 
     #[test]
     fn loudness_is_told_beside_the_loudest_talk() {
-        let mut judge = Background::new(8_000).unwrap();
+        let mut judge = NoiseClassifier::new(8_000).unwrap();
         let mut loudness_of = |peak: f32| {
             (0..10).for_each(|n| judge.hear(&tone(n, peak)));
             judge.loudness()
@@ -357,20 +357,20 @@ mod tests {
                 |i: u32| (f64::from(n * 160 + i) / 8_000.0 * 180.0 * std::f64::consts::TAU).sin() * 80.0;
             (0..160).map(wave).zip(noise(n, 10.0)).map(|(wave, noise)| wave as i16 + noise).collect()
         };
-        assert!(sounds((0..200).map(hum)).iter().all(|sound| *sound != Sound::Background));
+        assert!(sounds((0..200).map(hum)).iter().all(|sound| *sound != Sound::NoiseClassifier));
     }
 
     #[test]
     fn missing_frames_are_talk_and_a_long_silence_begins_anew() {
-        let mut judge = Background::new(8_000).unwrap();
+        let mut judge = NoiseClassifier::new(8_000).unwrap();
         for n in 0..40 {
             judge.hear(&noise(n, 50.0));
         }
-        assert_eq!(judge.judge(), Sound::Background);
+        assert_eq!(judge.judge(), Sound::NoiseClassifier);
         judge.miss();
         assert_eq!(judge.judge(), Sound::Talk);
         judge.hear(&noise(41, 50.0));
-        assert_eq!(judge.judge(), Sound::Background);
+        assert_eq!(judge.judge(), Sound::NoiseClassifier);
         (0..10).for_each(|_| judge.miss());
         judge.hear(&noise(52, 50.0));
         assert_eq!(judge.judge(), Sound::Talk);
@@ -378,6 +378,6 @@ mod tests {
 
     #[test]
     fn rates_without_a_judge_have_none() {
-        assert!(Background::new(16_000).is_some() && Background::new(48_000).is_none());
+        assert!(NoiseClassifier::new(16_000).is_some() && NoiseClassifier::new(48_000).is_none());
     }
 }

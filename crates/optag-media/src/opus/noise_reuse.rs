@@ -17,7 +17,7 @@ const REFRESH_FRAMES: u32 = 8;
 
 /// The packets of one encoder.
 #[derive(Clone, Debug)]
-pub struct Replay {
+pub struct NoiseReuse {
     packets: [[u8; PACKET_BYTES]; REMEMBERED],
     lengths: [u8; REMEMBERED],
     count: usize,
@@ -27,7 +27,7 @@ pub struct Replay {
     seed: u32,
 }
 
-impl Default for Replay {
+impl Default for NoiseReuse {
     fn default() -> Self {
         Self {
             packets: [[0; PACKET_BYTES]; REMEMBERED],
@@ -41,7 +41,7 @@ impl Default for Replay {
     }
 }
 
-impl Replay {
+impl NoiseReuse {
     /// A packet for a frame of background; `None` where the frame is to be coded.
     pub fn next(&mut self) -> Option<&[u8]> {
         if self.count < REMEMBERED || self.replayed >= REFRESH_FRAMES {
@@ -80,7 +80,7 @@ impl Replay {
     }
 }
 
-impl Drop for Replay {
+impl Drop for NoiseReuse {
     fn drop(&mut self) {
         zeroize::Zeroize::zeroize(&mut self.packets);
     }
@@ -104,15 +104,15 @@ mod tests {
     /// 20 ms narrowband, mono, one frame.
     const TOC: u8 = 1 << 3;
 
-    fn filled() -> Replay {
-        let mut replay = Replay::default();
+    fn filled() -> NoiseReuse {
+        let mut replay = NoiseReuse::default();
         (0..REMEMBERED as u8).for_each(|n| replay.remember(&[TOC, n, n]));
         replay
     }
 
     #[test]
     fn nothing_is_replayed_until_there_is_a_choice() {
-        let mut replay = Replay::default();
+        let mut replay = NoiseReuse::default();
         for n in 0..REMEMBERED as u8 {
             assert_eq!(replay.next(), None);
             replay.remember(&[TOC, n, n]);

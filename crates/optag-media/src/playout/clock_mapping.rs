@@ -76,7 +76,7 @@ pub struct Moved {
 
 /// The mapping of one sender's timestamps.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Timeline {
+pub struct ClockMapping {
     mapping: Option<Mapping>,
     /// Nobody listened for a while: the sender may have stopped its clock meanwhile.
     #[serde(skip)]
@@ -115,7 +115,7 @@ struct LateRun {
     least_ns: i64,
 }
 
-impl Timeline {
+impl ClockMapping {
     /// The mapping goes on after nobody listened for a while.
     pub fn resume(mut self) -> Self {
         self.doubtful = true;

@@ -29,11 +29,11 @@ struct Span {
 
 /// The packets of the last second that brought no audio.
 #[derive(Clone, Debug, Default)]
-pub struct Refusals {
+pub struct Discarded {
     spans: [Span; SPANS],
 }
 
-impl Refusals {
+impl Discarded {
     /// A packet arrived at this position of the axis and brought no audio. Other reasons than
     /// `Late`, `Refused` and `UnknownType` count as refused.
     pub fn note(&mut self, at: i64, why: GapReason) {
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_run_of_refused_packets_explains_the_silence_around_it_and_one_packet_does_not() {
-        let mut refusals = Refusals::default();
+        let mut refusals = Discarded::default();
         let second = 48_000;
         assert_eq!(refusals.explain(second, GapReason::Held), GapReason::Held);
         refusals.note(second, GapReason::Refused);
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn what_came_most_is_the_reason() {
-        let mut refusals = Refusals::default();
+        let mut refusals = Discarded::default();
         for n in 0..10 {
             refusals.note(n * FRAME_AXIS, GapReason::UnknownType);
         }

@@ -62,7 +62,7 @@ impl Slot {
 
 /// The buffer of one stream.
 #[derive(Debug, Default)]
-pub struct Jitter {
+pub struct JitterBuffer {
     size: usize,
     slots: Vec<Slot>,
     /// Payload memory, of packets that wait, that wait no more, and of the one handed out last.
@@ -79,7 +79,7 @@ pub struct Jitter {
     passed_over: u64,
 }
 
-impl Jitter {
+impl JitterBuffer {
     /// A buffer that waits so long for late packets.
     pub fn new(wait: Duration) -> Self {
         let size = (wait.as_millis() as usize + BEYOND_MS).div_ceil(PACKET_MS).next_power_of_two();
@@ -254,18 +254,18 @@ mod tests {
 
     const WAIT: Duration = Duration::from_millis(200);
 
-    fn drain(jitter: &mut Jitter, due: i64) -> Vec<(i64, u64)> {
+    fn drain(jitter: &mut JitterBuffer, due: i64) -> Vec<(i64, u64)> {
         std::iter::from_fn(|| jitter.pop(due, i64::MAX).map(|item| (item.ticks / 160, item.lost_before)))
             .collect()
     }
 
-    fn insert(jitter: &mut Jitter, n: u16) -> Insert {
+    fn insert(jitter: &mut JitterBuffer, n: u16) -> Insert {
         jitter.insert(65_530 + u64::from(n), i64::from(n) * 160, 0, &[n as u8])
     }
 
     #[test]
     fn packets_come_out_in_order_and_once() {
-        let mut jitter = Jitter::new(WAIT);
+        let mut jitter = JitterBuffer::new(WAIT);
         for n in [0, 2, 1, 1, 5, 3, 4, 9, 8] {
             insert(&mut jitter, n);
         }
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_hole_is_waited_for_until_it_is_due() {
-        let mut jitter = Jitter::new(WAIT);
+        let mut jitter = JitterBuffer::new(WAIT);
         insert(&mut jitter, 0);
         insert(&mut jitter, 3);
         assert_eq!(drain(&mut jitter, 3 * 160), [(0, 0)]);
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_leap_beyond_the_buffer_loses_what_is_between() {
-        let mut jitter = Jitter::new(WAIT);
+        let mut jitter = JitterBuffer::new(WAIT);
         insert(&mut jitter, 0);
         insert(&mut jitter, 1_000);
         assert_eq!(drain(&mut jitter, i64::MAX), [(1_000, 1_000)]);
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn packets_that_wait_are_moved_and_those_that_went_are_not() {
-        let mut jitter = Jitter::new(WAIT);
+        let mut jitter = JitterBuffer::new(WAIT);
         assert!((0..5).all(|n| insert(&mut jitter, n) == Insert::Kept));
         let open = 65_532;
         let waits = std::iter::from_fn(|| jitter.pop_below(open, i64::MAX, i64::MAX).map(|item| item.ticks));
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn clearing_overwrites_what_waits_what_went_and_what_was_longer() {
-        let mut jitter = Jitter::new(WAIT);
+        let mut jitter = JitterBuffer::new(WAIT);
         let payload = |n: u64| vec![0x55; 200 - n as usize];
         for n in 0..20 {
             jitter.insert(n, n as i64 * 160, 0, &payload(n));
@@ -321,7 +321,7 @@ mod tests {
                 assert_eq!(jitter.pop(0, i64::MAX).map(|item| item.payload.to_vec()), Some(payload(n)));
             }
         }
-        let held = |jitter: &Jitter| -> Vec<u8> {
+        let held = |jitter: &JitterBuffer| -> Vec<u8> {
             jitter.payloads.all.iter().flat_map(|payload| payload.memory.clone()).collect()
         };
         let before = held(&jitter);

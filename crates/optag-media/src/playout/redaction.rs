@@ -13,11 +13,11 @@ const SPANS: usize = 32;
 
 /// The spans that are still to come.
 #[derive(Clone, Debug, Default)]
-pub struct Cuts {
+pub struct Redaction {
     spans: Vec<(i64, i64)>,
 }
 
-impl Cuts {
+impl Redaction {
     /// Adds a span. Units: of the axis.
     pub fn add(&mut self, from: i64, to: i64) {
         let (mut from, mut to) = (from - BEFORE, to + AFTER);
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn spans_that_touch_are_one_and_past_ones_are_forgotten() {
-        let mut cuts = Cuts::default();
+        let mut cuts = Redaction::default();
         for n in 0..1_000 {
             cuts.add(n * 240, n * 240 + 720);
         }
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn too_many_spans_cut_too_much() {
-        let mut cuts = Cuts::default();
+        let mut cuts = Redaction::default();
         for n in 0..100 {
             cuts.add(n * 48_000, n * 48_000 + 4_800);
         }

@@ -1,7 +1,7 @@
 //! A sender's numbering and clock, which start anew together. In: headers of its packets. Out: the
 //! place of each in sequence and in time.
 
-use crate::playout::clock_mapping::{Heard, Moved, Timeline};
+use crate::playout::clock_mapping::{ClockMapping, Heard, Moved};
 use crate::rtp::packet::RtpPacket;
 use crate::rtp::sequencing::{Number, Numbering};
 use optag_core::clock::MonoTime;
@@ -11,7 +11,7 @@ use optag_core::clock::MonoTime;
 pub struct SenderClock {
     numbering: Numbering,
     /// Where its timestamps lie in time.
-    pub timeline: Timeline,
+    pub timeline: ClockMapping,
 }
 
 /// Where a packet belongs.
@@ -29,7 +29,7 @@ pub struct Place {
 
 impl SenderClock {
     /// The clock goes on after nobody listened for a while; any number may come.
-    pub fn resume(timeline: Timeline) -> Self {
+    pub fn resume(timeline: ClockMapping) -> Self {
         Self { numbering: Numbering::default(), timeline: timeline.resume() }
     }
 

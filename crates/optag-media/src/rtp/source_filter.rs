@@ -168,7 +168,7 @@ impl SourceRule {
     }
 
     /// This sender belongs to an earlier call that had the port.
-    pub fn shun(&mut self, (address, ssrc): (SocketAddr, u32)) {
+    pub fn reject_stale(&mut self, (address, ssrc): (SocketAddr, u32)) {
         self.stale = Some(Sender { address, ssrc });
     }
 

@@ -2,7 +2,7 @@
 //! Out: one [`MediaBlock`].
 
 use crate::fact::MediaBlock;
-use crate::stream::Leg;
+use crate::stream::Stream;
 use optag_core::limit;
 
 /// Frames of a tick, and the bytes of their packets at a usual rate: more grow the lists.
@@ -32,7 +32,7 @@ impl Encoded {
 }
 
 /// Takes `frames` frames of every stream that is captured; each has as many.
-pub fn take(legs: &mut [Leg], frames: usize, first_frame: u32) -> MediaBlock {
+pub fn take(legs: &mut [Stream], frames: usize, first_frame: u32) -> MediaBlock {
     let streams = legs.len();
     let captures = || legs.iter().filter_map(|leg| leg.capture.as_ref());
     let size: usize = captures().map(|capture| capture.encoded.bytes.len()).sum();

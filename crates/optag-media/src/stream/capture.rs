@@ -10,22 +10,22 @@ use crate::dtmf::keypad::Keypad;
 use crate::fact::{Gap, GapReason, StreamCounts};
 use crate::opus::encoder::silence_packet;
 use crate::opus::noise_classifier::AHEAD_FRAMES;
-use crate::playout::clock_mapping::Timeline;
-use crate::playout::discarded::Refusals;
+use crate::playout::clock_mapping::ClockMapping;
+use crate::playout::discarded::Discarded;
 use crate::playout::gap_cause::Holes;
 use crate::playout::gaps::GapTracker;
-use crate::playout::jitter_buffer::{Insert, Jitter};
-use crate::playout::redaction::Cuts;
+use crate::playout::jitter_buffer::{Insert, JitterBuffer};
+use crate::playout::redaction::Redaction;
 use crate::playout::sender_clock::Place;
 use crate::stats::TickStats;
 use crate::stream::LegPlan;
 use crate::stream::block_builder::Encoded;
 use crate::stream::decode_buffer::Decoded;
 use crate::stream::gate::{Kept, Open};
-use crate::stream::passthrough::{PassTrack, loudness};
+use crate::stream::passthrough::{Passthrough, loudness};
 use crate::stream::tracks::Tracks;
 use crate::stream::transcode;
-use crate::stream::transcode::PcmTrack;
+use crate::stream::transcode::Transcoder;
 use crate::timebase;
 use crate::timebase::FRAME_AXIS;
 use optag_core::clock::MonoTime;
@@ -42,9 +42,9 @@ pub const LOOK_AHEAD: Duration = Duration::from_millis(60);
 const _: () = assert!(timebase::length(LOOK_AHEAD) >= AHEAD_FRAMES as i64 * FRAME_AXIS);
 
 /// What the half of the stream that always runs lends its capture.
-pub struct Lent<'a> {
+pub struct CaptureContext<'a> {
     /// Where timestamps lie.
-    pub timeline: &'a mut Timeline,
+    pub timeline: &'a mut ClockMapping,
     /// What the payload types mean.
     pub plan: &'a LegPlan,
     /// The stream's keys.
@@ -70,20 +70,20 @@ pub struct Capture {
     settings: CaptureSettings,
     caught_up: MonoTime,
     settled: bool,
-    jitter: Jitter,
+    jitter: JitterBuffer,
     /// Made when the first payload comes that has to be decoded.
-    decoded: Option<Box<PcmTrack>>,
+    decoded: Option<Box<Transcoder>>,
     /// Made when the first payload comes that may be kept as it is.
-    passed: Option<Box<PassTrack>>,
+    passed: Option<Box<Passthrough>>,
     /// Whether Opus is decoded though it came as such.
     decode_opus: bool,
     active: Active,
     holes: Holes,
-    cuts: Cuts,
+    cuts: Redaction,
     open: Open,
     over: bool,
     gaps: GapTracker,
-    refusals: Refusals,
+    refusals: Discarded,
     /// When the packet came that is being taken.
     arrival: MonoTime,
     frame: u32,
@@ -103,17 +103,17 @@ impl Capture {
             settings,
             caught_up: zero,
             settled: false,
-            jitter: Jitter::new(settings.reorder),
+            jitter: JitterBuffer::new(settings.reorder),
             decoded: None,
             passed: None,
             decode_opus: settings.pass_through_max_bps == 0,
             active: Active::Neither,
             holes: Holes::default(),
-            cuts: Cuts::default(),
+            cuts: Redaction::default(),
             open: Open::default(),
             over: false,
             gaps: GapTracker::default(),
-            refusals: Refusals::default(),
+            refusals: Discarded::default(),
             arrival: zero,
             frame: 0,
             placed: 0,
@@ -173,7 +173,13 @@ impl Capture {
 
     /// An event says that a key is or was pressed: what is heard meanwhile is cut. `began` is the
     /// unwrapped timestamp at which it began, `lasts` how long it did so far.
-    pub fn cut_event(&mut self, arrival: MonoTime, began: Option<i64>, lasts: Duration, timeline: &Timeline) {
+    pub fn cut_event(
+        &mut self,
+        arrival: MonoTime,
+        began: Option<i64>,
+        lasts: Duration,
+        timeline: &ClockMapping,
+    ) {
         let heard = timebase::length(arrival.since(self.zero));
         let lasts = timebase::length(lasts);
         self.cuts.add(heard - lasts, heard);
@@ -184,7 +190,7 @@ impl Capture {
     }
 
     /// Puts a packet into the reorder buffer.
-    pub fn insert(&mut self, place: &Place, payload_type: u8, payload: &[u8], lent: &mut Lent<'_>) {
+    pub fn insert(&mut self, place: &Place, payload_type: u8, payload: &[u8], lent: &mut CaptureContext<'_>) {
         if let Some(moved) = place.moved {
             self.jitter.move_by(moved);
         }
@@ -231,7 +237,7 @@ impl Capture {
     }
 
     /// Makes frames while a backlog is being read, as the ticks that did not run would have.
-    pub fn catch_up(&mut self, arrival: MonoTime, lent: &mut Lent<'_>) {
+    pub fn catch_up(&mut self, arrival: MonoTime, lent: &mut CaptureContext<'_>) {
         self.arrival = arrival;
         if arrival.since(self.caught_up) >= CATCH_UP {
             let due = timebase::length(arrival.since(self.zero).saturating_sub(self.settings.behind()));
@@ -241,7 +247,7 @@ impl Capture {
     }
 
     /// Takes what is in order or due, then makes every frame that ends at or before `due`.
-    pub fn advance(&mut self, due: i64, lent: &mut Lent<'_>) {
+    pub fn advance(&mut self, due: i64, lent: &mut CaptureContext<'_>) {
         Decoded::lend(|decoded| {
             loop {
                 self.take_packets(due, decoded, lent);
@@ -271,7 +277,7 @@ impl Capture {
     }
 
     /// Where timestamps lie now.
-    fn place_by(&mut self, timeline: &mut Timeline) -> i64 {
+    fn place_by(&mut self, timeline: &mut ClockMapping) -> i64 {
         if !self.settled {
             timeline.settle();
             self.settled = true;
@@ -282,7 +288,7 @@ impl Capture {
         shift
     }
 
-    fn take_packets(&mut self, due: i64, decoded: &mut Decoded<'_>, lent: &mut Lent<'_>) {
+    fn take_packets(&mut self, due: i64, decoded: &mut Decoded<'_>, lent: &mut CaptureContext<'_>) {
         let shift = self.place_by(lent.timeline);
         let end = self.position() + timebase::length(self.settings.reorder) + transcode::AHEAD;
         let open = lent.timeline.undecided(self.zero + timebase::span(due) + self.settings.behind());
@@ -341,7 +347,7 @@ impl Capture {
 
     /// Why the next frame is not kept, if the gate was closed when it may have been spoken. Of a decoded
     /// one, what was spoken after is kept all the same.
-    fn closed(&mut self, timeline: &Timeline) -> Option<GapReason> {
+    fn closed(&mut self, timeline: &ClockMapping) -> Option<GapReason> {
         let at = self.position();
         let passed = self.passed.as_ref().and_then(|track| track.spoken());
         let spoken = passed.unwrap_or((at, at + FRAME_AXIS));
@@ -355,7 +361,7 @@ impl Capture {
         }
     }
 
-    fn make_frame(&mut self, lent: &mut Lent<'_>) {
+    fn make_frame(&mut self, lent: &mut CaptureContext<'_>) {
         let at = self.position();
         let closed = self.closed(lent.timeline);
         let cut = closed.is_none() && self.cuts.covers(at, at + FRAME_AXIS);
@@ -375,7 +381,7 @@ impl Capture {
         let (decoded, passed) = (self.decoded.as_deref_mut(), self.passed.as_deref_mut());
         let (packet, peak, missing): (&[u8], u8, bool) = match (self.active, decoded, passed) {
             (Active::Decoded, Some(track), other) => {
-                other.into_iter().for_each(PassTrack::skip);
+                other.into_iter().for_each(Passthrough::skip);
                 if !kept || (why.is_none() && !came.0) {
                     (track.silence(kept), 0, !kept)
                 } else {
@@ -384,7 +390,7 @@ impl Capture {
                 }
             }
             (Active::Passed, other, Some(track)) => {
-                other.into_iter().for_each(PcmTrack::skip);
+                other.into_iter().for_each(Transcoder::skip);
                 lent.stats.frames_passed += u64::from(came.1 && kept);
                 match (kept, came.1) {
                     (false, _) => (track.silence(), 0, true),
@@ -396,8 +402,8 @@ impl Capture {
                 }
             }
             (_, decoded, passed) => {
-                decoded.into_iter().for_each(PcmTrack::skip);
-                passed.into_iter().for_each(PassTrack::skip);
+                decoded.into_iter().for_each(Transcoder::skip);
+                passed.into_iter().for_each(Passthrough::skip);
                 (silence_packet(), 0, true)
             }
         };

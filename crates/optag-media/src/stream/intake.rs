@@ -1,5 +1,5 @@
 //! From a datagram to a packet of the stream: what is refused on the way, and counted. A part of
-//! [`Leg`]; what becomes of the stream's own packets is not here.
+//! [`Stream`]; what becomes of the stream's own packets is not here.
 
 use std::net::SocketAddr;
 
@@ -10,13 +10,13 @@ use crate::rtp::source_filter::{Origin, Step, Verdict};
 use crate::rtp::srtp::SrtpError;
 use crate::rtp::telephone_event::UnnamedEvents;
 use crate::stats::TickStats;
-use crate::stream::{Leg, Permit};
+use crate::stream::{Permit, Stream};
 use optag_core::clock::MonoTime;
 use optag_core::limit;
 
-impl Leg {
+impl Stream {
     /// Takes a datagram, with what may be done with its audio. What is pressed waits in
-    /// [`Leg::take_press`].
+    /// [`Stream::take_press`].
     pub fn handle(
         &mut self,
         arrival: MonoTime,

@@ -8,7 +8,7 @@
 
 use crate::codec::Encoding;
 use crate::codec::opus_packet::OpusPacket;
-use crate::opus::concealment::{Filler, silence_like};
+use crate::opus::concealment::{Concealment, silence_like};
 use crate::timebase::FRAME_AXIS;
 
 /// Frames that wait at most.
@@ -44,7 +44,7 @@ struct Slot {
 }
 
 /// The track.
-pub struct PassTrack {
+pub struct Passthrough {
     slots: Vec<Slot>,
     /// Index of the next frame to be taken.
     next: i64,
@@ -52,13 +52,13 @@ pub struct PassTrack {
     last: Option<(i64, i64)>,
     toc: u8,
     missing_run: u32,
-    filler: Filler,
+    filler: Concealment,
     max_bps: u32,
     metered_frames: u32,
     metered_bytes: u64,
 }
 
-impl PassTrack {
+impl Passthrough {
     /// A track whose next frame is `next`, for streams of up to `max_bps`.
     pub fn new(next: i64, max_bps: u32) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl PassTrack {
             last: None,
             toc: 0,
             missing_run: u32::MAX,
-            filler: Filler::default(),
+            filler: Concealment::default(),
             max_bps,
             metered_frames: 0,
             metered_bytes: 0,
@@ -179,7 +179,7 @@ impl PassTrack {
     }
 }
 
-impl Drop for PassTrack {
+impl Drop for Passthrough {
     fn drop(&mut self) {
         self.slots.iter_mut().for_each(|slot| zeroize::Zeroize::zeroize(&mut slot.packet));
     }

@@ -8,7 +8,7 @@ use crate::timebase::{frame_samples, per_sample};
 
 /// The window: it starts at the next frame to be taken.
 #[derive(Debug)]
-pub struct PcmWindow {
+pub struct PcmRing {
     rate_hz: u32,
     samples: Vec<i16>,
     /// Bit n: sample n was placed.
@@ -17,7 +17,7 @@ pub struct PcmWindow {
     start: i64,
 }
 
-impl PcmWindow {
+impl PcmRing {
     /// A window at `rate_hz` that begins at the frame at `start` and reaches `ahead` beyond it
     /// at least. Units: of the axis.
     pub fn new(rate_hz: u32, start: i64, ahead: i64) -> Self {
@@ -91,7 +91,7 @@ impl PcmWindow {
         whole
     }
 
-    /// Takes the next frame, which is as long as [`PcmWindow::frame_samples`] says; how many of
+    /// Takes the next frame, which is as long as [`PcmRing::frame_samples`] says; how many of
     /// its samples were placed. The rest is zero, and what was taken is wiped.
     pub fn take(&mut self, frame: &mut [i16]) -> usize {
         let size = self.samples.len();
@@ -165,7 +165,7 @@ impl PcmWindow {
     }
 }
 
-impl Drop for PcmWindow {
+impl Drop for PcmRing {
     fn drop(&mut self) {
         zeroize::Zeroize::zeroize(&mut self.samples);
     }
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn samples_come_back_at_their_places_and_once() {
-        let mut window = PcmWindow::new(8_000, 0, 1_000 * UNIT);
+        let mut window = PcmRing::new(8_000, 0, 1_000 * UNIT);
         assert_eq!(window.place(-80 * UNIT, &[7; 160]), 80);
         assert_eq!(window.place(240 * UNIT, &[9; 100]), 100);
         assert_eq!(window.place(2_000 * UNIT, &[1; 10]), 0);
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn what_is_placed_twice_counts_once() {
-        let mut window = PcmWindow::new(16_000, 0, 4_000);
+        let mut window = PcmRing::new(16_000, 0, 4_000);
         assert_eq!(window.place(0, &[1; 200]), 200);
         assert_eq!(window.place(300, &[2; 200]), 200);
         let mut frame = [0; 320];
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn silenced_spans_are_silent_but_present() {
-        let mut window = PcmWindow::new(8_000, 0, 6_000);
+        let mut window = PcmRing::new(8_000, 0, 6_000);
         window.place(0, &[5; 320]);
         window.silence(100 * UNIT + 1, 199 * UNIT + 1);
         let mut frame = [0; 160];
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn another_rate_keeps_what_waits_where_it_was() {
-        let mut window = PcmWindow::new(8_000, 0, 6_000);
+        let mut window = PcmRing::new(8_000, 0, 6_000);
         let ramp: Vec<i16> = (0..320).map(|n| n * 10).collect();
         window.place(160 * UNIT, &ramp);
         let mut wide = window.at_rate(16_000);

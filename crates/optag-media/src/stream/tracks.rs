@@ -4,17 +4,17 @@
 use crate::call::plan::CaptureSettings;
 use crate::codec::Encoding;
 use crate::stream::decode_buffer::Decoded;
-use crate::stream::passthrough::{PassTrack, Passed};
-use crate::stream::transcode::{AHEAD, Accepted, PcmTrack};
+use crate::stream::passthrough::{Passed, Passthrough};
+use crate::stream::transcode::{AHEAD, Accepted, Transcoder};
 use crate::timebase;
 use crate::timebase::FRAME_AXIS;
 
 /// The two tracks, while a payload finds its own.
 pub struct Tracks<'a> {
     /// Decoded and coded anew.
-    pub decoded: &'a mut Option<Box<PcmTrack>>,
+    pub decoded: &'a mut Option<Box<Transcoder>>,
     /// Kept as it comes.
-    pub passed: &'a mut Option<Box<PassTrack>>,
+    pub passed: &'a mut Option<Box<Passthrough>>,
     /// Whether Opus is decoded though it came as such.
     pub decode_opus: &'a mut bool,
     /// How the stream is captured.
@@ -35,7 +35,7 @@ impl Tracks<'_> {
     ) -> Option<Accepted> {
         if encoding == Encoding::Opus && !*self.decode_opus {
             let track = self.passed.get_or_insert_with(|| {
-                Box::new(PassTrack::new(self.frame.into(), self.settings.pass_through_max_bps))
+                Box::new(Passthrough::new(self.frame.into(), self.settings.pass_through_max_bps))
             });
             match track.accept(at, payload) {
                 Passed::Frames(frames, length) => {
@@ -48,7 +48,7 @@ impl Tracks<'_> {
         }
         let track = self.decoded.get_or_insert_with(|| {
             let ahead = timebase::length(self.settings.reorder) + AHEAD;
-            Box::new(PcmTrack::new(self.settings.opus, encoding, i64::from(self.frame) * FRAME_AXIS, ahead))
+            Box::new(Transcoder::new(self.settings.opus, encoding, i64::from(self.frame) * FRAME_AXIS, ahead))
         });
         track.accept(at, encoding, payload, after_loss, decoded)
     }

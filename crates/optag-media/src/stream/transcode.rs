@@ -7,9 +7,9 @@
 use crate::codec::Encoding;
 use crate::codec::decoder::Decoder;
 use crate::opus::encoder::{EncodeCounts, Encoder, OpusSettings};
-use crate::opus::noise_classifier::{AHEAD_FRAMES, Background, Sound, is_silent, peak};
+use crate::opus::noise_classifier::{AHEAD_FRAMES, NoiseClassifier, Sound, is_silent, peak};
 use crate::stream::decode_buffer::Decoded;
-use crate::stream::pcm_ring::PcmWindow;
+use crate::stream::pcm_ring::PcmRing;
 use crate::timebase::{FRAME_AXIS, LONGEST_FRAME, frame_samples, per_sample};
 
 /// Frames that are concealed before silence takes over: 200 ms.
@@ -34,12 +34,12 @@ pub struct Accepted {
 }
 
 /// The track.
-pub struct PcmTrack {
-    window: PcmWindow,
+pub struct Transcoder {
+    window: PcmRing,
     decoder: Decoder,
     encoder: Encoder,
     /// There is none for rates above 16 kHz, nor where the settings want none.
-    background: Option<Background>,
+    background: Option<NoiseClassifier>,
     settings: OpusSettings,
     /// The last whole frame.
     history: Box<[i16]>,
@@ -47,12 +47,12 @@ pub struct PcmTrack {
     rate_changes: u8,
 }
 
-impl PcmTrack {
+impl Transcoder {
     /// A track for `encoding` whose next frame begins at `start`. `ahead` is how far packets
     /// may lie beyond it. Units: of the axis.
     pub fn new(settings: OpusSettings, encoding: Encoding, start: i64, ahead: i64) -> Self {
         Self {
-            window: PcmWindow::new(encoding.audio_hz(), start, ahead),
+            window: PcmRing::new(encoding.audio_hz(), start, ahead),
             decoder: Decoder::new(encoding),
             encoder: Encoder::new(settings, encoding.audio_hz()),
             background: judge(settings, encoding.audio_hz()),
@@ -158,7 +158,7 @@ impl PcmTrack {
     /// Passes over the next frame.
     pub fn skip(&mut self) {
         self.window.skip();
-        self.background.iter_mut().for_each(Background::miss);
+        self.background.iter_mut().for_each(NoiseClassifier::miss);
     }
 
     /// Codes the following frames with this complexity.
@@ -210,15 +210,15 @@ impl PcmTrack {
     }
 }
 
-fn judge(settings: OpusSettings, rate_hz: u32) -> Option<Background> {
-    settings.saves_background.then(|| Background::new(rate_hz)).flatten()
+fn judge(settings: OpusSettings, rate_hz: u32) -> Option<NoiseClassifier> {
+    settings.saves_background.then(|| NoiseClassifier::new(rate_hz)).flatten()
 }
 
 fn silent_frame(rate_hz: u32) -> Box<[i16]> {
     vec![0; frame_samples(rate_hz)].into()
 }
 
-impl Drop for PcmTrack {
+impl Drop for Transcoder {
     fn drop(&mut self) {
         zeroize::Zeroize::zeroize(&mut self.history);
     }

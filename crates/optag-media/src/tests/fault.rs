@@ -8,7 +8,7 @@ use super::super::stats::CallGauges;
 use super::*;
 use crate::call::fault::Step;
 use crate::call::fault::inject::arm;
-use crate::engine::slot::Seat;
+use crate::engine::slot::Slot;
 use crate::fact::Ended;
 use crate::net::port_pool::PortPool;
 use optag_core::call::outcome::LossCause;
@@ -17,7 +17,7 @@ use optag_core::clock::OsClock;
 
 /// A call in its seat, in simulated time, with sockets to which nothing comes.
 struct Seated {
-    seat: Seat,
+    seat: Slot,
     pool: PortPool,
     id: CallId,
 }
@@ -42,7 +42,7 @@ impl Seated {
         bench.tick_to(u64::from(frames) * 20);
         let pool = PortPool::new(Ipv4Addr::LOCALHOST.into(), 47_100, 47_900, 65_536);
         let sockets = pool.bind([true, true], at(0).mono).unwrap();
-        let mut seat = Seat::new(bench.call, sockets, Arc::new(CallGauges::new(2)), None);
+        let mut seat = Slot::new(bench.call, sockets, Arc::new(CallGauges::new(2)), None);
         seat.out = bench.out;
         Self { seat, pool, id }
     }

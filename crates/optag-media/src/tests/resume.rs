@@ -2,15 +2,15 @@
 
 use super::*;
 use crate::call::resume::Resumption;
-use crate::snapshot::SavedCall;
+use crate::snapshot::CallSnapshot;
 
 /// The last state that was written down, through its text.
-fn saved(bench: &Bench) -> SavedCall {
+fn saved(bench: &Bench) -> CallSnapshot {
     let mut states = bench.out.iter().filter_map(|output| match &output.fact {
         Fact::State(saved) => Some(saved.to_text()),
         _ => None,
     });
-    SavedCall::from_text(&states.next_back().expect("something was saved")).unwrap()
+    CallSnapshot::from_text(&states.next_back().expect("something was saved")).unwrap()
 }
 
 /// Another process takes the call up at `ms`; what was not handed out is lost.

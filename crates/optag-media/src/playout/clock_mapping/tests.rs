@@ -8,7 +8,7 @@ const MS: i64 = 48;
 /// A mapping that hears packets one after the other.
 #[derive(Default)]
 struct Line {
-    timeline: Timeline,
+    timeline: ClockMapping,
     number: u64,
     lasts_ms: Option<i64>,
 }
@@ -193,7 +193,7 @@ fn after_a_restart_a_clock_that_ran_on_is_followed_and_one_that_stopped_is_not()
         let mut line = Line::default();
         let before = line.hear(0, 8_000, 0.0);
         let saved = serde_json::to_string(&line.timeline).unwrap();
-        line.timeline = serde_json::from_str::<Timeline>(&saved).unwrap().resume();
+        line.timeline = serde_json::from_str::<ClockMapping>(&saved).unwrap().resume();
         let timestamp = if ran_on { 160 * 45 } else { 160 };
         let after = line.hear(timestamp, 8_000, 900.0);
         assert!((after - before - expected).abs() <= 48, "{}", after - before);

@@ -148,14 +148,14 @@ fn a_flood_in_the_gap_of_a_silence_needs_time_as_well_as_packets() {
 #[test]
 fn trap_t16_stale_packets_on_a_reused_port_are_not_this_calls() {
     let mut rule = SourceRule::new(ExpectedSource::default());
-    rule.shun((from(1, 9), 7));
+    rule.reject_stale((from(1, 9), 7));
     for n in 0..50 {
         assert_eq!(judge(&mut rule, u64::from(n) * 20, from(1, 9), 7, n), Verdict::Stale);
     }
     assert_eq!(judge(&mut rule, 2_000, from(1, 9), 8, 1), Verdict::Probation);
     assert!(is_taken(judge(&mut rule, 2_020, from(1, 9), 8, 2)));
     let mut named = SourceRule::new(ExpectedSource { port: Some(9), ..ExpectedSource::default() });
-    named.shun((from(1, 9), 7));
+    named.reject_stale((from(1, 9), 7));
     assert_eq!(judge(&mut named, 0, from(1, 9), 7, 1), Verdict::Probation, "signalling names it");
 }
 
@@ -332,7 +332,7 @@ fn an_established_source_that_was_displaced_in_a_silence_comes_back() {
 #[test]
 fn what_is_saved_keeps_the_door_shut_after_a_restart() {
     let mut rule = established(ExpectedSource::default());
-    rule.shun((from(3, 9), 3));
+    rule.reject_stale((from(3, 9), 3));
     let text = serde_json::to_string(&rule).unwrap();
     let mut again: SourceRule = serde_json::from_str(&text).unwrap();
     again.resume(at(60_000));

@@ -14,7 +14,7 @@ mod sender;
 mod session;
 
 pub use key::{KeyError, Secret, SrtpKey, SrtpPlan, Suite};
-pub use receiver::{SavedSource, SrtpError, SrtpReceiver, SrtpState};
+pub use receiver::{SourceSnapshot, SrtpError, SrtpReceiver, SrtpState};
 pub use sender::SrtpSender;
 
 /// Keys of one stream at a time, those on their way out included.

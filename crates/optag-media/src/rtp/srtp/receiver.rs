@@ -41,7 +41,7 @@ pub enum SrtpError {
 
 /// One sender's index under one key, for another process to go on with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SavedSource {
+pub struct SourceSnapshot {
     /// Which of the plan's keys.
     pub key: usize,
     /// Its SSRC.
@@ -57,7 +57,7 @@ pub struct SrtpState {
     /// Keys and rules.
     pub plan: SrtpPlan,
     /// Senders heard.
-    pub sources: Vec<SavedSource>,
+    pub sources: Vec<SourceSnapshot>,
     /// Whether a protected packet came: plain ones are refused since.
     pub secured: bool,
 }
@@ -146,7 +146,7 @@ impl SrtpReceiver {
         let sources = self.plan.receive.iter().enumerate().flat_map(|(key, wanted)| {
             let context = self.keys.iter().find(move |context| context.key == *wanted);
             context.into_iter().flat_map(move |context| {
-                context.senders.iter().map(move |sender| SavedSource {
+                context.senders.iter().map(move |sender| SourceSnapshot {
                     key,
                     ssrc: sender.ssrc,
                     index: sender.window.newest(),

@@ -220,7 +220,7 @@ fn trap_m1_after_a_new_offer_the_counter_may_start_anew_under_the_same_key() {
     let mut client = Client::new(&key);
     client.0.start_at(3 << 16);
     let mut state = receiver.state();
-    state.sources = vec![SavedSource { key: 0, ssrc: 7, index: 3 << 16 }];
+    state.sources = vec![SourceSnapshot { key: 0, ssrc: 7, index: 3 << 16 }];
     receiver = SrtpReceiver::resume(state);
     hear(&mut receiver, 0, &client.send(7, 1)).unwrap();
     let mut anew = Client::new(&key);
