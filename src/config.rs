@@ -29,7 +29,7 @@ pub use crate::config::settings::{
 use crate::index::IndexPlace;
 
 /// The commented configuration file; it says exactly the defaults.
-pub const EXAMPLE: &str = include_str!("../docs/optag.toml");
+pub const EXAMPLE: &str = include_str!("../docs/reference/optag.toml");
 
 impl Config {
     /// Reads `path`, if any, lets `env` override it, and checks every value.

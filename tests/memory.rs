@@ -1,6 +1,6 @@
 //! Counts what a call takes while it runs: every byte that is allocated for it and stays, and what
 //! becomes resident, the C encoders' states included, which lie in pages of their own. A binary of
-//! its own, as the allocator is the program's. `src/ARCHITECTURE.md` has the parts in a table.
+//! its own, as the allocator is the program's. `ARCHITECTURE.md` has the parts in a table.
 
 #[path = "../benches/chain/mod.rs"]
 mod chain;

@@ -6,7 +6,7 @@ over UDP, and waits for nobody). This program then subscribes to both parties at
 rtpengine, announces the call to a recording server by SIPREC (RFC 7866), and connects the two.
 The call itself never waits for any of it and never depends on it.
 
-Needs Python 3.9 and nothing else. See kamailio.cfg beside it, and docs/feeding.md of optag.
+Needs Python 3.9 and nothing else. See kamailio.cfg beside it, and docs/guide/feeding.md of optag.
 """
 
 import argparse

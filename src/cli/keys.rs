@@ -29,7 +29,7 @@ Examples:
   optag keys escrow --to age1… --dir /mnt/safe copies for whoever holds that recipient's identity
   optag keys destroy 2026-11-24 --yes          no recording of that day opens any more, nowhere
 
-docs/keys.md tells which keys there are, and what the loss of each means.")]
+docs/guide/keys.md tells which keys there are, and what the loss of each means.")]
 pub struct KeysArgs {
     #[command(subcommand)]
     action: Action,

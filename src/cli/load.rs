@@ -46,7 +46,7 @@ Examples:
 
 The token of the recorder is taken from --token or OPTAG_TOKEN. Exit code 0: every call was
 taken, no packet is missing but those lost on purpose, every recording that was looked at
-matches what was sent. docs/performance.md explains the keys of --json.")]
+matches what was sent. docs/design/performance.md explains the keys of --json.")]
 pub struct LoadArgs {
     /// The recorder: its API, as http://127.0.0.1:8080, or a SIP address to which calls are
     /// announced by SIPREC, as sip:192.0.2.50, sip:tax@recorder:5060;transport=tcp, sips:recorder.

@@ -87,7 +87,7 @@ pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<
             "A master key was made: {}\n\
              Every recording is sealed with keys that it seals. Without it no recording can be opened, by\n\
              nobody; a disk that breaks takes both. Keep a copy elsewhere, or let seal.escrow_recipient\n\
-             have copies of the days' keys: docs/keys.md.",
+             have copies of the days' keys: docs/guide/keys.md.",
             path.display()
         );
     }

@@ -1,4 +1,4 @@
-//! What a load run found, for people and as JSON with stable keys (`docs/performance.md`).
+//! What a load run found, for people and as JSON with stable keys (`docs/design/performance.md`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -314,7 +314,7 @@ fn decode(decoder: &str, path: &Path) -> Option<Vec<f64>> {
 #[test]
 fn the_documentation_lists_the_codecs_of_the_table() {
     let docs =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/feeding.md")).unwrap();
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guide/feeding.md")).unwrap();
     let listed: Vec<_> = docs
         .lines()
         .skip_while(|line| !line.starts_with("| `codec` |"))

@@ -1,5 +1,5 @@
 //! Against other stores that speak S3: moto and Garage. Each is started where it is installed;
-//! `docs/stores.md` says what each lacks.
+//! `docs/guide/stores.md` says what each lacks.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

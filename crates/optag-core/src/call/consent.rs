@@ -3,7 +3,7 @@
 //! In: the admission, answers, transfers, withdrawals, the passing of time. Out: a state, and
 //! one [`ConsentRecord`] for each change. Fails closed: only [`ConsentState::Granted`] lets
 //! audio through, and nothing leads there but one clear, timely yes to a question that named
-//! the department which has the call. `docs/consent.md` has the table of every case.
+//! the department which has the call. `docs/reference/consent.md` has the table of every case.
 //!
 //! Not here: which key means yes (`media` matches keys to the sequences of
 //! [`ConsentMachine::keys`]), and pausing, which is no matter of consent.

@@ -47,7 +47,7 @@
 //! does not keep the room of the others. The cap at 85 % refuses new calls, and so does a file system with less than
 //! `min_free_bytes` left, whoever fills it; calls in progress go on to the last byte of the file system.
 //!
-//! Faults and what becomes of them: `docs/spool.md`.
+//! Faults and what becomes of them: `docs/design/spool.md`.
 
 mod capacity;
 mod commit;

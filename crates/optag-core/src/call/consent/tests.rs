@@ -1,4 +1,4 @@
-//! The cases of `docs/consent.md`, one by one.
+//! The cases of `docs/reference/consent.md`, one by one.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! AMR and AMR-WB by the system's opencore-amr. In: payloads of RFC 4867. Out: samples at 8 or 16 kHz.
 //!
 //! Built only with the feature `amr`. The library is under the Apache License 2.0; the codecs themselves
-//! are covered by patents in some countries (see `docs/feeding.md`).
+//! are covered by patents in some countries (see `docs/guide/feeding.md`).
 
 use std::ffi::c_void;
 use std::ptr::NonNull;

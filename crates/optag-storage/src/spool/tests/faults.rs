@@ -1,4 +1,4 @@
-//! One fault a test: what the crash table of `docs/spool.md` promises.
+//! One fault a test: what the crash table of `docs/design/spool.md` promises.
 
 use super::*;
 use optag_testing::disk::{Fault, Op};

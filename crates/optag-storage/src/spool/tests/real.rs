@@ -18,7 +18,7 @@ fn wait(spool: &Spool) -> bool {
 }
 
 /// Does again what may say that it failed, so that this also passes where a tool lets system
-/// calls fail (see `docs/spool.md`).
+/// calls fail (see `docs/design/spool.md`).
 fn insist<T>(mut what: impl FnMut() -> Result<T, SpoolError>) -> T {
     (0..4).find_map(|_| what().ok()).unwrap_or_else(|| what().map_err(|error| error.to_string()).unwrap())
 }
