@@ -8,6 +8,8 @@ pub mod catalog;
 mod events;
 pub mod exporter;
 mod record;
+#[cfg(test)]
+mod reference;
 mod spooling;
 mod storing;
 

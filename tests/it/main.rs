@@ -17,6 +17,7 @@ mod crash;
 mod demo;
 mod early_answers;
 mod erasure;
+mod examples;
 mod handouts;
 mod importing;
 mod index;
