@@ -43,5 +43,8 @@ fn the_reference_lists_every_metric_as_the_catalogue_has_it() {
         std::fs::write(path, &wanted).unwrap();
     }
     let found = std::fs::read_to_string(path).unwrap();
-    assert!(found == wanted, "docs/reference/metrics.md is not what the catalogue says; its module says how to write it");
+    assert!(
+        found == wanted,
+        "docs/reference/metrics.md is not what the catalogue says; its module says how to write it"
+    );
 }

@@ -23,7 +23,8 @@ fn said(output: &Output) -> String {
 /// Three seconds of a tone in a WAV.
 fn tone(path: &std::path::Path, hz: u32) {
     let source = format!("sine=frequency={hz}:sample_rate=8000:duration=3");
-    let done = Command::new("ffmpeg").args(["-loglevel", "error", "-f", "lavfi", "-i", &source]).arg(path).output();
+    let done =
+        Command::new("ffmpeg").args(["-loglevel", "error", "-f", "lavfi", "-i", &source]).arg(path).output();
     assert!(done.unwrap().status.success());
 }
 

@@ -66,7 +66,6 @@ mod stores;
 mod strace;
 mod strangers;
 mod streams;
-mod tidy;
 mod time_axis;
 mod transfer;
 mod verdicts;
