@@ -1,7 +1,8 @@
 //! A sender's media clock, as far as it is borne out. In: timestamps, numbers, lengths. Out: unwrapped
 //! timestamps on the axis, in which audio in sequence never overlaps.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::playout::clock_mapping::Heard;
 use crate::timebase::{AXIS_HZ, per_sample};
@@ -12,6 +13,8 @@ const PROVED: u8 = 4;
 const RATIO: i64 = 8;
 /// Least difference from a packet's length that is no inexact timestamp. Units: of the axis (10 ms).
 const INEXACT: i64 = 480;
+/// Longest packet, and largest step between two, that a saved clock may tell of. Units: of the axis (1 min).
+const MAX_SPAN: i64 = 60 * AXIS_HZ as i64;
 /// How far back a packet may lie that was overtaken. Units: of the axis (3 s).
 const BACK: i64 = 3 * AXIS_HZ as i64;
 
@@ -36,6 +39,7 @@ impl Ratio {
 
 /// The clock, with the newest packet's place.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub(super) struct Clock {
     /// The newest packet's timestamp and its rate, and the same on the axis, unwrapped and with jumps
     /// taken out.
@@ -57,7 +61,32 @@ pub(super) struct Clock {
     supposed: (Ratio, u8),
 }
 
+impl Serialize for Clock {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Clock {
+    /// Errors: also where a number is one that no clock of ours can have, by which later sums would fail.
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let clock = Self::deserialize(from)?;
+        if clock.is_possible() { Ok(clock) } else { Err(D::Error::custom("impossible media clock")) }
+    }
+}
+
 impl Clock {
+    fn is_possible(&self) -> bool {
+        let spans = 1..=MAX_SPAN;
+        (1..=AXIS_HZ).contains(&self.clock_hz)
+            && spans.contains(&self.ratio.up)
+            && spans.contains(&self.ratio.down)
+            && (0..=MAX_SPAN).contains(&self.last_lasts)
+            && self.inexact.unsigned_abs() <= INEXACT as u64
+            && self.last_ticks.unsigned_abs() < 1 << 48
+            && self.last_number < 1 << 48
+    }
+
     pub fn new(heard: &Heard) -> Self {
         Self {
             last_raw: heard.timestamp,
@@ -166,6 +195,41 @@ impl Clock {
         self.supposed = (ratio, if supposed.is(ratio) { packets.saturating_add(1) } else { 1 });
         if self.supposed.1 >= PROVED {
             self.ratio = ratio;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_saved_clock_that_cannot_be_is_refused() {
+        let heard = Heard {
+            timestamp: 7,
+            clock_hz: 8_000,
+            number: 3,
+            lasts: 960,
+            restarted: false,
+            arrival: optag_core::clock::MonoTime::default(),
+        };
+        let saved = serde_json::to_value(Clock::new(&heard)).unwrap();
+        assert!(serde_json::from_value::<Clock>(saved.clone()).is_ok());
+        let impossible = [
+            ("clock_hz", serde_json::json!(0)),
+            ("clock_hz", serde_json::json!(u32::MAX)),
+            ("ratio", serde_json::json!({"up": 0, "down": 1})),
+            ("ratio", serde_json::json!({"up": 1, "down": 0})),
+            ("ratio", serde_json::json!({"up": i64::MAX, "down": 1})),
+            ("last_ticks", serde_json::json!(i64::MIN)),
+            ("last_lasts", serde_json::json!(i64::MAX)),
+            ("inexact", serde_json::json!(i64::MIN)),
+            ("last_number", serde_json::json!(u64::MAX)),
+        ];
+        for (field, value) in impossible {
+            let mut changed = saved.clone();
+            changed[field] = value.clone();
+            assert!(serde_json::from_value::<Clock>(changed).is_err(), "{field} {value}");
         }
     }
 }
