@@ -1,10 +1,8 @@
-//! The cover sheet: what a person who asks for a copy must be told beside it, as text and HTML,
-//! in English and Danish.
+//! The cover sheet: the information that a person who asks for a copy must be given with it, as
+//! text and HTML, in English and Danish.
 //!
 //! Source: GDPR Article 13 (1), (2), Article 15 (1), (3); who consulted is told by time and
-//! purpose, not by name, unless the owner says so (CJEU C-579/21).
-
-use jiff::tz::TimeZone;
+//! purpose, not by name, unless the owner configures it (CJEU C-579/21).
 
 use super::owner::Owner;
 use optag_core::call::{ConsentHow, ConsentRecord, ConsentState};
@@ -22,7 +20,7 @@ pub enum Language {
     Danish,
 }
 
-/// One time that somebody had the recording.
+/// One access to the recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Use {
     /// When.
@@ -38,13 +36,13 @@ pub struct Use {
 /// What was done with a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Its details were looked at.
+    /// Its details were viewed.
     Viewed,
-    /// It was listened to.
+    /// It was played.
     Heard,
-    /// Handing it over began and was not completed.
+    /// A hand-out was started and not completed.
     BrokenOff,
-    /// It was taken out or handed over.
+    /// It was exported or handed out.
     HandedOut,
     /// It came from an earlier system.
     Imported,
@@ -82,7 +80,7 @@ pub struct Sheet<'a> {
     pub expires_at: WallTime,
     /// Every change of consent.
     pub consent: &'a [ConsentRecord],
-    /// Everyone who had it.
+    /// Every access to it.
     pub uses: &'a [Use],
     /// Name of the audio file beside the sheet.
     pub file: &'a str,
@@ -94,7 +92,7 @@ pub struct Sheet<'a> {
     pub owner: &'a Owner,
 }
 
-/// A heading and what stands under it.
+/// A heading and the lines below it.
 type Section = (&'static str, Vec<String>);
 
 impl Sheet<'_> {
@@ -108,7 +106,7 @@ impl Sheet<'_> {
         text
     }
 
-    /// As a page that needs nothing else.
+    /// As a self-contained HTML page.
     pub fn html(&self) -> String {
         let lang = if self.language == Language::Danish { "da" } else { "en" };
         let mut html = format!(
@@ -147,15 +145,15 @@ impl Sheet<'_> {
             ),
             format!("{}: {}", self.pick("Length", "Længde"), length(self.duration_ms)),
             format!("{}: {}", self.pick("Department", "Afdeling"), self.department),
-            format!("{}: {}", self.pick("Called from", "Ringet fra"), self.caller_number),
-            format!("{}: {}", self.pick("Called", "Ringet til"), self.called_number),
+            format!("{}: {}", self.pick("Called from", "Ringet fra nummer"), self.caller_number),
+            format!("{}: {}", self.pick("Number called", "Ringet til nummer"), self.called_number),
         ];
         lines.extend(self.caller_name.map(|name| format!("{}: {name}", self.pick("Name", "Navn"))));
-        lines.push(format!("{}: {}", self.pick("Number of the recording", "Optagelsens nummer"), self.id));
+        lines.push(format!("{}: {}", self.pick("Recording id", "Optagelsens id"), self.id));
         if self.own_voice_only {
             let own = self.pick(
-                "The file holds your own voice alone; the employee's is left out.",
-                "Filen indeholder kun din egen stemme; medarbejderens er udeladt.",
+                "The file contains only your own voice; the employee's voice has been left out.",
+                "Filen indeholder kun din egen stemme. Medarbejderens stemme er udeladt.",
             );
             lines.push(own.to_owned());
         }
@@ -170,12 +168,12 @@ impl Sheet<'_> {
                 "Retsgrundlag: dit samtykke, databeskyttelsesforordningens artikel 6, stk. 1, litra a.",
             ),
             self.pick(
-                "Categories of data: your voice and what you said, numbers, name if known, time of the call.",
-                "Kategorier af oplysninger: din stemme og det, du har sagt, numre, navn hvis det er kendt, tidspunkt.",
+                "Categories of data: your voice and what you said, telephone numbers, your name if known, time of the call.",
+                "Kategorier af oplysninger: din stemme og det, du har sagt, telefonnumre, dit navn, hvis det er kendt, og tidspunktet for samtalen.",
             ),
             self.pick(
-                "No decision is made automatically from the recording, and no profile is made.",
-                "Der træffes ingen automatiske afgørelser på grundlag af optagelsen, og der laves ingen profilering.",
+                "The recording is not used for automated decisions or profiling.",
+                "Optagelsen bruges ikke til automatiske afgørelser eller profilering.",
             ),
         ];
         (self.pick("Purpose", "Formål"), lines.into_iter().map(str::to_owned).collect())
@@ -185,16 +183,18 @@ impl Sheet<'_> {
         let line = |record: &ConsentRecord| {
             let state = match record.state {
                 ConsentState::Granted => self.pick("consent given", "samtykke givet"),
-                ConsentState::Refused => self.pick("not consented", "ikke samtykket"),
+                ConsentState::Refused => self.pick("consent refused", "samtykke afslået"),
                 ConsentState::Withdrawn => self.pick("consent withdrawn", "samtykke trukket tilbage"),
                 ConsentState::Asked => self.pick("asked", "spurgt"),
                 ConsentState::Unknown => self.pick("not asked", "ikke spurgt"),
             };
             let how = match record.how {
                 ConsentHow::Key => self.pick("by key press", "ved tastetryk"),
-                ConsentHow::System => self.pick("told by the telephone system", "oplyst af telefonsystemet"),
-                ConsentHow::Staff => self.pick("told to a member of staff", "sagt til en medarbejder"),
-                ConsentHow::Timeout => self.pick("no answer in time", "intet svar i tide"),
+                ConsentHow::System => {
+                    self.pick("reported by the telephone system", "oplyst af telefonsystemet")
+                }
+                ConsentHow::Staff => self.pick("given to a member of staff", "meddelt til en medarbejder"),
+                ConsentHow::Timeout => self.pick("no answer in time", "intet svar inden for fristen"),
                 ConsentHow::CallEnded => self.pick("the call ended", "samtalen sluttede"),
                 ConsentHow::Transfer => self.pick("the call was transferred", "samtalen blev viderestillet"),
                 ConsentHow::Imported => {
@@ -204,7 +204,7 @@ impl Sheet<'_> {
             let prompt = record.prompt_version.as_ref().map(|version| {
                 let language = record.terms.as_ref().and_then(|terms| terms.language.as_deref());
                 let language = language.map(|tag| format!(" ({tag})")).unwrap_or_default();
-                format!(", {} {version}{language}", self.pick("prompt", "besked"))
+                format!(", {} {version}{language}", self.pick("announcement", "oplæst besked"))
             });
             format!("{}: {state}, {how}{}", self.time(record.at), prompt.unwrap_or_default())
         };
@@ -212,21 +212,22 @@ impl Sheet<'_> {
     }
 
     fn uses(&self) -> Section {
-        let heading = self.pick("Who has listened, and why", "Hvem har lyttet, og hvorfor");
+        let heading =
+            self.pick("Who has had access, and why", "Hvem har haft adgang til optagelsen, og hvorfor");
         if self.uses.is_empty() {
-            return (heading, vec![self.pick("Nobody until now.", "Ingen indtil nu.").to_owned()]);
+            return (heading, vec![self.pick("Nobody so far.", "Ingen indtil nu.").to_owned()]);
         }
         let line = |one: &Use| {
             let action = match one.action {
-                Action::Viewed => self.pick("details looked up", "oplysninger slået op"),
-                Action::Heard => self.pick("listened to", "afspillet"),
+                Action::Viewed => self.pick("details viewed", "oplysninger om optagelsen vist"),
+                Action::Heard => self.pick("played", "afspillet"),
                 Action::BrokenOff => self.pick(
-                    "handing out a copy began but was not completed",
-                    "udlevering af kopi påbegyndt, men ikke gennemført",
+                    "hand-out of a copy started but not completed",
+                    "udlevering af en kopi påbegyndt, men ikke gennemført",
                 ),
-                Action::HandedOut => self.pick("handed out as a copy", "udleveret som kopi"),
+                Action::HandedOut => self.pick("copy handed out", "kopi udleveret"),
                 Action::Imported => {
-                    self.pick("taken over from an earlier system", "overtaget fra et tidligere system")
+                    self.pick("imported from an earlier system", "overført fra et tidligere system")
                 }
             };
             let purpose = match one.purpose {
@@ -244,20 +245,24 @@ impl Sheet<'_> {
 
     fn retention(&self) -> Section {
         let erased = self.pick(
-            "The recording is erased everywhere at the latest on",
-            "Optagelsen slettes overalt senest den",
+            "All copies of the recording that the controller holds are erased no later than",
+            "Alle den dataansvarliges kopier af optagelsen slettes senest den",
         );
         let lines = vec![
             format!("{erased} {}.", self.time(self.expires_at)),
-            self.pick("The copy you hold is yours.", "Den kopi, du har fået, er din.").to_owned(),
+            self.pick(
+                "The copy you have received is yours to keep.",
+                "Den kopi, du har fået udleveret, må du beholde.",
+            )
+            .to_owned(),
         ];
-        (self.pick("How long it is kept", "Hvor længe den opbevares"), lines)
+        (self.pick("Retention period", "Opbevaringsperiode"), lines)
     }
 
     fn recipients(&self) -> Section {
         let staff = self.pick(
-            "Staff and leaders of the controller who need it for training.",
-            "Den dataansvarliges medarbejdere og ledere, der har brug for den til uddannelse.",
+            "Staff and managers of the controller who need it for training.",
+            "Medarbejdere og ledere hos den dataansvarlige, som skal bruge optagelsen til uddannelse.",
         );
         let mut lines = vec![staff.to_owned()];
         match self.owner.recipients.as_str() {
@@ -270,12 +275,12 @@ impl Sheet<'_> {
     fn rights(&self) -> Section {
         let mut lines = vec![
             self.pick(
-                "You may withdraw your consent at any time; the recording is then erased.",
-                "Du kan til enhver tid trække dit samtykke tilbage; så slettes optagelsen.",
+                "You may withdraw your consent at any time. The recording is then erased.",
+                "Du kan til enhver tid trække dit samtykke tilbage. Så bliver optagelsen slettet.",
             ),
             self.pick(
-                "You may have it erased, corrected or its use restricted, and have this copy (Articles 15 to 18).",
-                "Du kan få den slettet, rettet eller brugen begrænset, og få denne kopi (artikel 15-18).",
+                "You have the right of access, rectification, erasure and restriction of processing (GDPR Articles 15 to 18).",
+                "Du har ret til indsigt, berigtigelse, sletning og begrænsning af behandlingen (databeskyttelsesforordningens artikel 15-18).",
             ),
         ]
         .into_iter()
@@ -285,14 +290,17 @@ impl Sheet<'_> {
             "" => self.pick("the supervisory authority", "tilsynsmyndigheden"),
             named => named,
         };
-        lines.push(format!("{} {authority}.", self.pick("You may complain to", "Du kan klage til")));
+        lines.push(format!(
+            "{} {authority}.",
+            self.pick("You may lodge a complaint with", "Du kan klage til")
+        ));
         (self.pick("Your rights", "Dine rettigheder"), lines)
     }
 
     fn controller(&self) -> Section {
         let made = format!(
             "{} {}.",
-            self.pick("This sheet was made on", "Dette ark er lavet den"),
+            self.pick("This cover sheet was made on", "Dette følgebrev er lavet den"),
             self.time(self.made_at)
         );
         let officer = &self.owner.data_protection_officer;
@@ -303,7 +311,7 @@ impl Sheet<'_> {
         ];
         let named = named.into_iter().filter(|(_, text)| !text.is_empty());
         let lines = named.map(|(what, text)| format!("{what}: {text}")).chain([made]).collect();
-        (self.pick("Who is responsible", "Hvem er ansvarlig"), lines)
+        (self.pick("Controller", "Dataansvarlig"), lines)
     }
 
     fn pick(&self, english: &'static str, danish: &'static str) -> &'static str {
@@ -311,13 +319,32 @@ impl Sheet<'_> {
     }
 
     fn time(&self, at: WallTime) -> String {
-        local(at, &self.owner.time_zone)
+        let at = at.timestamp().to_zoned_datetime(self.owner.time_zone.clone());
+        match self.language {
+            Language::English => at.strftime("%Y-%m-%d %H:%M:%S %Z").to_string(),
+            Language::Danish => {
+                let month = DANISH_MONTHS.get((at.month() - 1) as usize).unwrap_or(&"");
+                at.strftime(&format!("%-d. {month} %Y kl. %H.%M.%S %Z")).to_string()
+            }
+        }
     }
 }
 
-fn local(at: WallTime, zone: &TimeZone) -> String {
-    at.timestamp().to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
-}
+/// Months as Danish dates name them.
+const DANISH_MONTHS: [&str; 12] = [
+    "januar",
+    "februar",
+    "marts",
+    "april",
+    "maj",
+    "juni",
+    "juli",
+    "august",
+    "september",
+    "oktober",
+    "november",
+    "december",
+];
 
 fn length(ms: u64) -> String {
     let secs = ms / 1_000;
@@ -376,13 +403,13 @@ mod tests {
                 "2024-02-12",
                 "1:02:05",
                 "Nobody else",
-                "listened to",
+                ": played, a member of staff",
                 "purpose: training",
                 "Datatilsynet",
                 "A town",
                 "withdraw",
-                "prompt 2026-1",
-                "own voice alone",
+                "announcement 2026-1",
+                "only your own voice",
             ] {
                 assert!(text.contains(part), "{part}: {text}");
                 assert!(html.contains(part), "{part}: {html}");
@@ -395,6 +422,9 @@ mod tests {
                 "samtykke givet",
                 "afspillet",
                 "Modtagere",
+                "12. februar 2024 kl. ",
+                "oplæst besked 2026-1",
+                "berigtigelse, sletning og begrænsning af behandlingen",
                 "Du kan klage til Datatilsynet",
             ] {
                 assert!(text.contains(part), "{part}: {text}");

@@ -160,9 +160,9 @@ fn worn_out(problem: Problem, headers: &HeaderMap) -> Response {
         return problem.into_response();
     }
     let status = problem.status();
-    let text = "<p lang=\"da\">Linket virker ikke eller er allerede brugt. Kontakt den myndighed, der sendte \
-                det, hvis du har brug for et nyt.</p><p lang=\"en\">This link does not work or has been used. \
-                Contact the authority that sent it if you need a new one.</p>";
+    let text = "<p lang=\"da\">Linket er ugyldigt eller allerede brugt. Kontakt afsenderen, hvis du har brug \
+                for et nyt link.</p><p lang=\"en\">This link is invalid or has already been used. \
+                Contact the sender if you need a new one.</p>";
     (status, Html(document("da", "Linket virker ikke", text))).into_response()
 }
 
@@ -186,16 +186,16 @@ async fn page(State(services): State<Services>, Path(token): Path<String>, heade
         Language::Danish => (
             "da",
             "Kopi af din optagede samtale",
-            "Linket virker én gang. Filen indeholder optagelsen og et ark med oplysninger om den. Afbrydes \
-             overførslen, kan du hente filen igen i samme browser inden for 15 minutter.",
+            "Linket virker én gang. Filen indeholder optagelsen og et følgebrev med oplysninger om den. Hvis \
+             overførslen afbrydes, kan du hente filen igen i samme browser inden for 15 minutter.",
             "Hent filen",
         ),
         Language::English => (
             "en",
             "Copy of your recorded call",
-            "The link works once. The file holds the recording and a sheet about it. If the download breaks \
-             off, you can get the file again in the same browser within 15 minutes.",
-            "Get the file",
+            "The link works once. The file contains the recording and a cover sheet with information about it. \
+             If the download is interrupted, you can download the file again in the same browser within 15 minutes.",
+            "Download the file",
         ),
     };
     let body = format!("<p>{text}</p><form method=\"post\"><button>{button}</button></form>");

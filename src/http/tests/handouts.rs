@@ -64,7 +64,7 @@ fn cover(package: &[u8]) -> String {
 #[tokio::test]
 async fn a_hand_out_that_failed_stands_in_no_letter() {
     let api = Api::new();
-    let handed = |text: &str| text.matches("handed out as a copy").count();
+    let handed = |text: &str| text.matches("copy handed out").count();
     *api.fake.fail_audio.lock().unwrap() = Some(LibraryError::StoreDown);
     for _ in 0..3 {
         api.post(&path("handout"), &json!({})).await.problem(503);
@@ -73,7 +73,7 @@ async fn a_hand_out_that_failed_stands_in_no_letter() {
     api.get(&audio).await.problem(503);
     *api.fake.fail_audio.lock().unwrap() = None;
     let text = cover(&api.post(&path("handout"), &json!({})).await.bytes);
-    assert_eq!((handed(&text), text.matches("listened to").count()), (1, 0), "{text}");
+    assert_eq!((handed(&text), text.matches(": played").count()), (1, 0), "{text}");
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn a_hand_out_that_broke_off_is_said_to_have() {
         tokio::task::yield_now().await;
     }
     let text = cover(&api.post(&path("handout"), &json!({})).await.bytes);
-    assert!(text.contains("handing out a copy began but was not completed"), "{text}");
+    assert!(text.contains("hand-out of a copy started but not completed"), "{text}");
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ async fn staff_listen_erase_and_pass_on_a_withdrawal_in_a_browser() {
     browser.write("//input[@name='number']", "12345678").await;
     press(&browser, "Search").await;
     browser.until_shown("1 found").await;
-    press(&browser, "Listen").await;
+    press(&browser, "Play").await;
     browser
         .until("document.querySelector('audio')?.duration > 1 && !document.querySelector('audio').error")
         .await;
@@ -66,11 +66,11 @@ async fn staff_listen_erase_and_pass_on_a_withdrawal_in_a_browser() {
     browser.click("//input[@name='one']").await;
     browser.write("//input[@name='request']", "2026-4711").await;
     browser.write("//input[@name='reason']", "the caller asks for it").await;
-    press(&browser, "Vis hvad der ville blive slettet").await;
+    press(&browser, "Vis, hvad der vil blive slettet").await;
     browser.until_shown(".opus").await;
     browser.click("//button[@data-act='erase']").await;
     browser.accept().await;
-    browser.until_shown("alle kopier er kontrolleret").await;
+    browser.until_shown("at alle kopier er væk").await;
     let path = format!("/api/v1/recordings/{id}?purpose=administration");
     assert_eq!(server.ask("GET", &path, None).await.0, 410);
 
@@ -79,7 +79,10 @@ async fn staff_listen_erase_and_pass_on_a_withdrawal_in_a_browser() {
     call.press("1").await;
     call.speak(voice(3, 600), voice(4, 600)).await;
     press(&browser, "Opkald").await;
-    let withdraw = format!("//tr[@data-call='{}']//button[normalize-space()='Opkalder fortryder']", call.id);
+    let withdraw = format!(
+        "//tr[@data-call='{}']//button[normalize-space()='Borgeren trækker samtykket tilbage']",
+        call.id
+    );
     browser.click(&withdraw).await;
     browser.accept().await;
     browser.until_shown("Samtykket er trukket tilbage").await;
