@@ -2,12 +2,12 @@
 //! are erased, which orders are open. Durable before it answers; replayed at every start, and
 //! against a restored backup.
 //!
-//! Entries are lines (`log_entry`) of files that only grow (`log_file`). A torn last line was never
+//! Entries are lines (`entry`) of files that only grow (`file`). A torn last line was never
 //! acknowledged and is cut off. The number of entries and a hash over all of them are the log's
 //! *head*; index and store remember the last one they saw, so that a log that is older than they
 //! are, or another one, is found out ([`DeletionLog::relation`]).
 //!
-//! A start reads what came since the last table (`log_table`), a receipt two lines: neither grows with
+//! A start reads what came since the last table (`table`), a receipt two lines: neither grows with
 //! the log.
 
 pub mod entry;

@@ -55,5 +55,8 @@ fn the_oldest_rust_that_is_tested_is_the_one_that_is_promised() {
         assert!(line.contains(&format!("[{oldest}, \"1\"]")), "{line} and rust-version = {oldest}");
     }
     let image = format!("FROM rust:{}-bookworm", oldest.trim_matches('"'));
-    assert!(text("docker/Dockerfile").contains(&image), "docker/Dockerfile builds with another Rust than {image}");
+    assert!(
+        text("docker/Dockerfile").contains(&image),
+        "docker/Dockerfile builds with another Rust than {image}"
+    );
 }

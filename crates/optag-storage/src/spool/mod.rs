@@ -43,7 +43,7 @@
 //! repeats under a key even where the last segments are lost. Sequences and segment
 //! numbers go up only. A failure is tried again for ever, with pauses of 20 ms to 1 s, and the
 //! bounded queue pushes back meanwhile. A segment goes when no call that has a key
-//! has a record in it; of one that holds little else, those records are copied out (`moving`), so that one long call
+//! has a record in it; of one that holds little else, those records are copied out (`compaction`), so that one long call
 //! does not keep the room of the others. The cap at 85 % refuses new calls, and so does a file system with less than
 //! `min_free_bytes` left, whoever fills it; calls in progress go on to the last byte of the file system.
 //!

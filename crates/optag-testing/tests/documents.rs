@@ -1,0 +1,107 @@
+//! Holds the documentation to the tree: modules and paths that it names exist.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Every file below `dir`, as a path from the root, without build directories.
+fn files_below(dir: &str) -> Vec<String> {
+    let mut todo = vec![root().join(dir)];
+    let mut found = Vec::new();
+    while let Some(dir) = todo.pop() {
+        for entry in std::fs::read_dir(&dir).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true if path.ends_with("target") => {}
+                true => todo.push(path),
+                false => found.push(path.strip_prefix(root()).unwrap().display().to_string()),
+            }
+        }
+    }
+    found
+}
+
+/// Every module, by its path from the crate and by each end of that path: `media::rtp::srtp`, `rtp::srtp`, `srtp`.
+fn modules() -> BTreeSet<String> {
+    let files = ["src", "crates", "tests"].into_iter().flat_map(files_below);
+    let mut modules = BTreeSet::new();
+    for file in files.filter(|file| file.ends_with(".rs")) {
+        let path = file.trim_end_matches(".rs").trim_start_matches("crates/").trim_start_matches("optag-");
+        let parts: Vec<_> = path.split('/').filter(|part| !["src", "mod", "lib"].contains(part)).collect();
+        modules.extend((0..parts.len()).map(|from| parts[from..].join("::")));
+    }
+    modules
+}
+
+fn documents() -> Vec<PathBuf> {
+    let docs = files_below("docs").into_iter().filter(|file| file.ends_with(".md"));
+    let top = ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "SECURITY.md", "docker/README.md"];
+    docs.chain(top.map(str::to_owned)).map(|file| root().join(file)).collect()
+}
+
+/// What stands between backticks, word by word, with the document that has it. Blocks of code are left out.
+fn words() -> Vec<(String, String)> {
+    let mut words = Vec::new();
+    for document in documents() {
+        let name = document.strip_prefix(root()).unwrap().display().to_string();
+        let text = std::fs::read_to_string(&document).unwrap();
+        for prose in text.split("```").step_by(2) {
+            let spans = prose.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+            let parts = spans.flat_map(|span| span.split([' ', ',']));
+            words.extend(parts.map(|word| (name.clone(), word.trim_matches(['(', ')', '.']).to_owned())));
+        }
+    }
+    words
+}
+
+#[test]
+fn every_module_that_the_documentation_names_exists() {
+    let modules = modules();
+    let known = |path: &[&str]| modules.contains(&path.join("::"));
+    let mut missing = Vec::new();
+    for (document, word) in words() {
+        let is_path = word.contains("::") && word.chars().all(|c| c.is_alphanumeric() || "_:…".contains(c));
+        if !is_path {
+            continue;
+        }
+        // Without the test, the type and the constant at its end; the names of tests are held by `tidy`.
+        let parts = word.trim_start_matches("optag_").split("::");
+        let is_module = |part: &&str| {
+            part.matches('_').count() < 3 && !part.contains('…') && !part.starts_with(char::is_uppercase)
+        };
+        let path: Vec<_> = parts.take_while(is_module).collect();
+        let inner = path.split_last().map_or(&[][..], |(_, before)| before);
+        if !path.is_empty() && !known(&path) && !known(inner) {
+            missing.push(format!("{document}: {word}"));
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+#[test]
+fn every_path_that_the_documentation_names_exists() {
+    const TOP: [&str; 10] = [
+        "src/",
+        "crates/",
+        "docs/",
+        "tests/",
+        "docker/",
+        "contrib/",
+        "examples/",
+        "benches/",
+        "fuzz/",
+        ".ci/",
+    ];
+    let mut missing = Vec::new();
+    for (document, word) in words() {
+        let is_path =
+            TOP.iter().any(|top| word.starts_with(top)) && !word.contains(['…', '*', '<', '{', '$']);
+        if is_path && !Path::new(&root().join(&word)).exists() {
+            missing.push(format!("{document}: {word}"));
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
