@@ -14,6 +14,7 @@ mod console;
 mod conversation;
 mod corpus;
 mod crash;
+mod data_of_0_1_0;
 mod demo;
 mod early_answers;
 mod erasure;
