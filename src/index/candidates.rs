@@ -82,17 +82,24 @@ impl Index {
             rows.extend(sql.query().fetch_all(&self.database.readers).await?);
         }
         let mut truncated = rows.len() > ROWS_MOST as usize;
+        let mut alike = HashMap::new();
         if let (None, None, Some(name)) = (wanted.window, &asked, &wanted.name) {
             for sql in self.alike(name.reveal(), wanted.department.as_deref()).await? {
                 let some = sql.query().fetch_all(&self.database.readers).await?;
                 truncated |= some.len() >= ALIKE as usize;
+                let fits =
+                    |row| Ok::<_, sqlx::Error>(judge(judged(row)?, None, None, wanted, &mut alike).is_some());
+                let any = some.iter().map(fits).collect::<Result<Vec<_>, _>>()?.contains(&true);
                 rows.extend(some);
+                // Words by themselves have many more rows: only where all of them together find nobody.
+                if any {
+                    break;
+                }
             }
             let mut known = HashSet::new();
             rows.retain(|row| row.try_get::<String, _>("id").is_ok_and(|id| known.insert(id)));
         }
         let mut found = Vec::new();
-        let mut alike = HashMap::new();
         for row in rows.iter().take(ROWS_MOST as usize) {
             let known: Option<String> = row.try_get("caller_number_norm")?;
             found.extend(judge(judged(row)?, known.as_deref(), asked.as_ref(), wanted, &mut alike));
