@@ -2,18 +2,22 @@
 //! tick's thread alone while that has the time. In: commands and what the sockets hold. Out: one
 //! batch of facts a tick to the [`Sink`].
 //!
-//! A call is owned by one worker at a time and no lock is taken in the pass.
+//! A call is owned by one worker at a time and no lock is taken in the pass. A worker has many calls
+//! under way: where they encode, they take turns (`opus_lanes`).
 
 pub mod load_shedding;
 pub(crate) mod slot;
 pub mod unsent;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use opus_lanes::Lanes;
 use rayon::prelude::*;
 
 use super::call::{Call, CallSettings, CallState, Command, Now};
@@ -39,6 +43,9 @@ const CARRIED: usize = 100_000;
 /// workers, and their search for more to do once they have done, takes several per cent of so
 /// short a tick.
 const ALONE: f64 = 0.5;
+
+/// Calls that a worker takes at a time, at least: fewer would encode together less well.
+const LEAST_SHARE: usize = 64;
 
 /// How the engine runs.
 #[derive(Clone, Copy, Debug)]
@@ -198,6 +205,18 @@ impl Engine {
     }
 }
 
+/// Does `work` for each call, so that they encode together.
+fn side_by_side(calls: &mut [Slot], work: impl Fn(&mut Slot)) {
+    thread_local! {
+        static LANES: RefCell<Lanes> = RefCell::default();
+    }
+    let results = LANES.with_borrow_mut(|lanes| lanes.run(calls, work));
+    // A slot catches what its call does: this is the engine's own.
+    if let Some(panic) = results.into_iter().find_map(Result::err) {
+        resume_unwind(panic);
+    }
+}
+
 /// The tick thread's own.
 struct Runner {
     config: EngineConfig,
@@ -340,9 +359,10 @@ impl Runner {
         let Self { pool, calls, clock, .. } = self;
         let tick = |seat: &mut Slot| seat.tick(&**clock, now, complexity);
         if alone {
-            calls.iter_mut().for_each(tick);
+            side_by_side(calls, tick);
         } else {
-            pool.install(|| calls.par_iter_mut().for_each(tick));
+            let share = calls.len().div_ceil(2 * pool.current_num_threads()).max(LEAST_SHARE);
+            pool.install(|| calls.par_chunks_mut(share).for_each(|share| side_by_side(share, tick)));
         }
         self.hand_over();
         self.forget_ended();

@@ -35,6 +35,7 @@ mod protected;
 mod reporting;
 mod resume;
 mod senders;
+mod side_by_side;
 mod strangers;
 mod unheard;
 

@@ -1,58 +1,13 @@
 //! What `c/hooks.c` calls: a caught function of libopus asks here whether its work is taken.
 //!
-//! The thread's current [`Worker`] is all that is global; without one, nothing is taken and libopus
-//! runs as it is.
+//! Without a current worker nothing is taken, and libopus runs as it is.
 
-use std::cell::Cell;
 use std::ffi::c_void;
-use std::ptr;
 
 use crate::quantiser::Quantiser;
-use crate::run::Worker;
 use crate::warped::{self, Warped};
+use crate::worker::{Kernel, Wait, current};
 use crate::{lsf, ltp, trellis};
-
-thread_local! {
-    static CURRENT: Cell<*const Worker> = const { Cell::new(ptr::null()) };
-}
-
-/// Makes a worker the thread's current one until this is dropped.
-pub(crate) struct Entered(*const Worker);
-
-impl Entered {
-    /// `worker` outlives the value.
-    pub(crate) fn new(worker: &Worker) -> Self {
-        Self(CURRENT.replace(worker))
-    }
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        CURRENT.set(self.0);
-    }
-}
-
-/// The thread's current worker.
-pub(crate) fn current<'a>() -> Option<&'a Worker> {
-    // SAFETY: a worker is current only while `run` borrows it, and this is called by what runs there.
-    unsafe { CURRENT.get().as_ref() }
-}
-
-/// What a task waits for.
-#[derive(Clone, Copy)]
-pub(crate) struct Wait {
-    pub(crate) kernel: Kernel,
-    pub(crate) call: *mut c_void,
-}
-
-/// A kernel, and the size of what it works on: calls of the same are run together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kernel {
-    /// By samples of a subframe.
-    Quantiser(i32),
-    /// By samples of the input.
-    Warped(i32),
-}
 
 /// Lets the current task wait until the call was run together with others of its kind. Returns 0
 /// where libopus' own function is to be called.

@@ -8,8 +8,7 @@
 //!
 //! Outside of `run`, and on processors without AVX2, [`sys`] is libopus as it is.
 
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-mod fixed;
+mod clock;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod hooks;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -31,6 +30,8 @@ mod testing;
 mod trellis;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod warped;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod worker;
 
 use std::any::Any;
 
@@ -145,7 +146,7 @@ impl Lanes {
     /// a panic ends its own task alone.
     ///
     /// Tasks take turns, but only where they encode: no lock, no borrow of a cell that they share and
-    /// no entered span may be held across that. A task has 512 KiB of stack.
+    /// no entered span may be held across that, unless by [`hold`]. A task has 512 KiB of stack.
     pub fn run<T, R>(
         &mut self,
         tasks: impl IntoIterator<Item = T>,
@@ -160,20 +161,42 @@ impl Lanes {
     }
 }
 
+/// Keeps the current task from letting others go on, until it is dropped.
+#[derive(Debug)]
+pub struct Hold {
+    /// Not to be dropped on another thread.
+    _here: std::marker::PhantomData<*const ()>,
+}
+
+/// Keeps the current task from letting others go on: what it encodes meanwhile, it encodes alone. For
+/// code that encodes while it holds a lock, has borrowed a cell, or initialises what others wait for.
+///
+/// To be dropped by the task that asked for it, before the task ends.
+pub fn hold() -> Hold {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    if let Some(worker) = worker::current() {
+        worker.held.set(worker.held.get() + 1);
+    }
+    Hold { _here: std::marker::PhantomData }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        if let Some(worker) = worker::current() {
+            worker.held.set(worker.held.get().saturating_sub(1));
+        }
+    }
+}
+
 /// A clock that stands still while the current task waits for others; what a kernel takes for several
 /// tasks counts for each by its share. Only differences within a task mean something.
 ///
 /// Units: ns.
 pub fn own_time_ns() -> u64 {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    if let Some(worker) = hooks::current() {
+    if let Some(worker) = worker::current() {
         return worker.own_ns();
     }
-    now_ns()
-}
-
-/// Units: ns since some point in the past.
-fn now_ns() -> u64 {
-    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-    START.get_or_init(std::time::Instant::now).elapsed().as_nanos() as u64
+    clock::now_ns()
 }

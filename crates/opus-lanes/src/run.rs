@@ -7,20 +7,17 @@ use std::ptr;
 
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
-use crate::hooks::{Entered, Kernel, Wait};
-use crate::quantiser::{self, Quantiser, quantise};
-use crate::simd::{Avx2, Avx512};
+use crate::clock::now_ns;
+use crate::quantiser::{self, Quantiser, quantise_avx2, quantise_avx512};
 use crate::stack::TaskStack;
 use crate::warped::{self, Warped, warped_avx2, warped_avx512};
-use crate::{Counts, Panic, Path, now_ns};
+use crate::worker::{Entered, Kernel, SLOTS, Wait, Worker};
+use crate::{Counts, Panic, Path};
 
 unsafe extern "C" {
     fn opus_lanes_plain_quantiser(call: *mut Quantiser);
     fn opus_lanes_plain_warped(call: *mut Warped);
 }
-
-/// Tasks under way at a time. More fill the batches better, fewer stay in the cache.
-const SLOTS: usize = 24;
 
 /// Stacks and scratch of one thread.
 pub(crate) struct Room {
@@ -28,38 +25,6 @@ pub(crate) struct Room {
     stacks: Vec<TaskStack>,
     quantiser: Box<quantiser::Scratch>,
     warped: Box<warped::Scratch>,
-}
-
-/// What the hooks see of a run.
-pub(crate) struct Worker {
-    /// The slot that runs now.
-    current: Cell<usize>,
-    /// Slots whose tasks have not all ended.
-    under_way: Cell<usize>,
-    yielders: [Cell<*const Yielder<(), Wait>>; SLOTS],
-    /// Time that the slots took for themselves before the current one went on. Units: ns.
-    own_ns: [Cell<u64>; SLOTS],
-    /// When the current slot went on. Units: ns.
-    since_ns: Cell<u64>,
-}
-
-impl Worker {
-    /// Suspends the current task until its call was run; `false` where there is none to wait for.
-    pub(crate) fn wait(&self, wait: Wait) -> bool {
-        // What is dropped while a panic unwinds must not let others run.
-        if self.under_way.get() < 2 || std::thread::panicking() {
-            return false;
-        }
-        // SAFETY: the current slot's coroutine set it, and is what calls this.
-        let yielder = unsafe { &*self.yielders[self.current.get()].get() };
-        yielder.suspend(wait);
-        true
-    }
-
-    /// Time of the current task. Units: ns.
-    pub(crate) fn own_ns(&self) -> u64 {
-        self.own_ns[self.current.get()].get() + now_ns() - self.since_ns.get()
-    }
 }
 
 /// By the place of the task; none yet where it has not ended.
@@ -109,13 +74,7 @@ impl Room {
             work,
         };
         let used = self.stacks.len().min(count);
-        let worker = Worker {
-            current: Cell::new(0),
-            under_way: Cell::new(used),
-            yielders: std::array::from_fn(|_| Cell::new(ptr::null())),
-            own_ns: std::array::from_fn(|_| Cell::new(0)),
-            since_ns: Cell::new(0),
-        };
+        let worker = Worker::new(used);
         let entered = Entered::new(&worker);
         let guard = AbortOnPanic;
         let mut slots: Vec<_> = self
@@ -281,24 +240,6 @@ unsafe fn body<T, R, F: Fn(T) -> R>(
         results[place] = Some(result);
         tasks.results.set(results);
     }
-}
-
-#[target_feature(enable = "avx2")]
-pub(crate) unsafe fn quantise_avx2<const SUB: usize, const TAPS: usize>(
-    z: &mut quantiser::Scratch,
-    calls: &[*mut Quantiser],
-) -> u32 {
-    // SAFETY: the caller's promise.
-    unsafe { quantise::<Avx2, SUB, TAPS>(z, calls) }
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2")]
-pub(crate) unsafe fn quantise_avx512<const SUB: usize, const TAPS: usize>(
-    z: &mut quantiser::Scratch,
-    calls: &[*mut Quantiser],
-) -> u32 {
-    // SAFETY: the caller's promise.
-    unsafe { quantise::<Avx512, SUB, TAPS>(z, calls) }
 }
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 
 mod common;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::Instant;
 
 use common::{Encoder, Frame, synthetic_voice};
-use opus_lanes::{Lanes, Path, own_time_ns};
+use opus_lanes::{Lanes, Path, hold, own_time_ns};
 
 const FRAME: Frame = Frame { complexity: 5, bitrate: 16_000, vbr: true, reset: false };
 
@@ -83,6 +83,32 @@ fn what_is_dropped_by_a_panic_may_encode() {
         });
         assert!(results.iter().all(Result::is_err));
         assert_eq!(done.get(), voices.len());
+    }
+}
+
+#[test]
+fn a_task_that_is_held_lets_no_other_go_on() {
+    let voices = voices(30);
+    for &path in Path::available() {
+        let (cell, turns, last) = (RefCell::new(0), Cell::new(0), Cell::new(usize::MAX));
+        let results = Lanes::new(path).run(voices.iter().enumerate(), |(n, pcm)| {
+            let mut packets = encoded(pcm);
+            let held = hold();
+            let mut borrowed = cell.borrow_mut();
+            packets.extend(encoded(pcm));
+            *borrowed += 1;
+            drop((borrowed, held));
+            turns.set(turns.get() + usize::from(last.replace(n) != n));
+            packets.extend(encoded(pcm));
+            turns.set(turns.get() + usize::from(last.replace(n) != n));
+            packets
+        });
+        for (packets, pcm) in results.into_iter().zip(&voices) {
+            assert_eq!(packets.unwrap(), vec![plain(pcm); 3].concat());
+        }
+        assert_eq!(*cell.borrow(), voices.len());
+        // Otherwise the tasks do take turns.
+        assert_eq!(turns.get() > voices.len(), path != Path::Plain, "{path:?}: {turns:?}");
     }
 }
 

@@ -110,6 +110,8 @@ impl MediaSocket {
         thread_local! {
             static BUFFERS: RefCell<Box<Buffers>> = RefCell::new(Buffers::new());
         }
+        // A backlog is encoded while it is read, and other calls of this thread need the buffers.
+        let _held = opus_lanes::hold();
         BUFFERS.with_borrow_mut(|buffers| self.read_into(clock, buffers, &mut take))
     }
 

@@ -6,7 +6,7 @@
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use opusic_sys as sys;
+use opus_lanes::sys;
 use zeroize::Zeroize;
 
 /// States kept: address space, 32 MiB, and no memory.

@@ -248,15 +248,14 @@ impl Capture {
 
     /// Takes what is in order or due, then makes every frame that ends at or before `due`.
     pub fn advance(&mut self, due: i64, lent: &mut CaptureContext<'_>) {
-        Decoded::lend(|decoded| {
-            loop {
-                self.take_packets(due, decoded, lent);
-                if self.position() + FRAME_AXIS > due {
-                    break;
-                }
-                self.make_frame(lent);
+        loop {
+            // Given back before a frame is coded: others may go on then.
+            Decoded::lend(|decoded| self.take_packets(due, decoded, lent));
+            if self.position() + FRAME_AXIS > due {
+                break;
             }
-        });
+            self.make_frame(lent);
+        }
         if let Some(track) = &mut self.decoded {
             let made = track.take_counts();
             lent.stats.frames_coded += made.coded;

@@ -17,6 +17,7 @@
 //! seeds would not be exact (extremes only) is done again by libopus' own function.
 
 mod at_lag;
+mod fixed;
 mod memory;
 mod sample;
 mod state;
@@ -29,7 +30,7 @@ use std::mem::offset_of;
 use memory::Memory;
 pub(crate) use memory::Scratch;
 
-use crate::simd::Simd;
+use crate::simd::{Avx2, Avx512, Simd};
 
 /// States of a stream (structs.h): `silk_nsq_state`.
 #[repr(C)]
@@ -203,7 +204,7 @@ impl<'a> Batch<'a> {
 /// There are one to `S::W` calls; what they point to is valid, of distinct encoders; the processor
 /// has the instructions.
 #[inline(always)]
-pub(crate) unsafe fn quantise<S: Simd, const SUB: usize, const TAPS: usize>(
+unsafe fn quantise<S: Simd, const SUB: usize, const TAPS: usize>(
     z: &mut Scratch,
     calls: &[*mut Quantiser],
 ) -> u32 {
@@ -225,6 +226,32 @@ pub(crate) unsafe fn quantise<S: Simd, const SUB: usize, const TAPS: usize>(
         state::end::<S, SUB, TAPS>(&m, &mut batch, &state);
         batch.unfit
     }
+}
+
+/// [`quantise`] for up to 8 calls.
+///
+/// # Safety
+/// As that.
+#[target_feature(enable = "avx2")]
+pub(crate) unsafe fn quantise_avx2<const SUB: usize, const TAPS: usize>(
+    z: &mut Scratch,
+    calls: &[*mut Quantiser],
+) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe { quantise::<Avx2, SUB, TAPS>(z, calls) }
+}
+
+/// [`quantise`] for up to 16 calls.
+///
+/// # Safety
+/// As that.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2")]
+pub(crate) unsafe fn quantise_avx512<const SUB: usize, const TAPS: usize>(
+    z: &mut Scratch,
+    calls: &[*mut Quantiser],
+) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe { quantise::<Avx512, SUB, TAPS>(z, calls) }
 }
 
 /// The path of the state in a lane: bit n tells its slot n samples ago.

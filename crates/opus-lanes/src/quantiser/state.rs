@@ -1,9 +1,9 @@
 //! The state of a batch: what goes from sample to sample in vectors, and how it comes from and goes to
 //! the states of the encoders.
 
+use super::fixed::{saturate16, shift_round, smulww};
 use super::memory::{Memory, twice};
 use super::{Batch, DELAY, RING, SHAPING, TOO_HIGH, path_word};
-use crate::fixed::{saturate16, shift_round, smulww};
 use crate::simd::Simd;
 
 unsafe extern "C" {

@@ -1,10 +1,10 @@
 //! A subframe before its samples: input, what is known of the past at the pitch lag, coefficients, and
 //! the change of the gain.
 
+use super::fixed::{divide, invert, saturate16, shift_round, smulwb, smulww};
 use super::memory::{Memory, twice};
 use super::state::State;
 use super::{Batch, DELAY, FRAME, GIVEN_UP, ONE, Quantiser, RING, SHAPING, Stream, path_word};
-use crate::fixed::{divide, invert, saturate16, shift_round, smulwb, smulww};
 use crate::simd::{Multiplier, Simd, multiplier};
 
 unsafe extern "C" {

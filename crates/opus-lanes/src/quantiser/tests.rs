@@ -1,5 +1,4 @@
 use super::*;
-use crate::run::{quantise_avx2, quantise_avx512};
 use crate::testing::{Random, has_avx2};
 
 unsafe extern "C" {
