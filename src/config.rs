@@ -28,6 +28,9 @@ pub use crate::config::settings::{
 
 use crate::index::IndexPlace;
 
+/// Environment variable that tells a program which descriptors an upgrade passed on to it; not a setting.
+pub const HANDOVER_VARIABLE: &str = "OPTAG_HANDOVER";
+
 /// The commented configuration file; it says exactly the defaults.
 pub const EXAMPLE: &str = include_str!("../docs/reference/optag.toml");
 

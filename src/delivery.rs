@@ -3,11 +3,7 @@
 //! how many at a time follows what the store bears. While the index is away, recordings go on to
 //! the store, and only their rows wait.
 
-pub mod backoff;
-pub mod imports;
 pub mod queue;
-pub mod recording_lock;
-pub mod recovery;
 pub mod spool_forecast;
 pub mod upload_limit;
 
@@ -22,14 +18,15 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::task::JoinSet;
 
-use crate::delivery::backoff::Backoff;
+use crate::backoff::Backoff;
 use crate::delivery::queue::{Closing, DeliveryQueue, Unsettled};
 use crate::delivery::upload_limit::UploadLimit;
-use crate::erasure::service::Erasing;
+use crate::erasure::service::EraseService;
 use crate::erasure::steps::EraseError;
 use crate::index::{CallRow, IndexError};
 use crate::metrics;
-use crate::recorder::durable::destroy_key;
+use crate::stores::Stores;
+use crate::stores::durable::destroy_key;
 use optag_core::call::Outcome;
 use optag_core::call::outcome::LossCause;
 use optag_core::id::CallId;
@@ -81,17 +78,19 @@ impl SettleError {
 /// Settles calls.
 pub struct Delivery {
     settling: Arc<DeliveryQueue>,
-    erasing: Arc<Erasing>,
+    stores: Stores,
+    erasure: Arc<EraseService>,
     deliverer: Deliverer,
     pace: UploadLimit,
 }
 
 impl Delivery {
     /// What settles `settling`'s calls.
-    pub fn new(settling: Arc<DeliveryQueue>, erasing: Arc<Erasing>) -> Self {
-        let notes = Arc::new(Notes(Arc::clone(&erasing)));
-        let deliverer = Deliverer::new(erasing.vault.clone()).noting(notes);
-        Self { settling, erasing, deliverer, pace: UploadLimit::new(MOST) }
+    pub fn new(settling: Arc<DeliveryQueue>, erasure: Arc<EraseService>) -> Self {
+        let stores = erasure.stores.clone();
+        let notes = Arc::new(Notes(stores.clone()));
+        let deliverer = Deliverer::new(stores.vault.clone()).noting(notes);
+        Self { settling, stores, erasure, deliverer, pace: UploadLimit::new(MOST) }
     }
 
     /// Starts as many workers as there may be deliveries; they end when `tasks` does.
@@ -152,12 +151,12 @@ impl Delivery {
     }
 
     async fn settle(&self, closing: &Closing) -> Result<(), SettleError> {
-        let (id, erasing) = (closing.id, &self.erasing);
-        let _turn = erasing.turns.lock(id).await;
-        if !erasing.custody.in_step() {
+        let (id, erasure) = (closing.id, &self.erasure);
+        let _turn = erasure.locks.lock(id).await;
+        if !erasure.guard.in_step() {
             return Err(SettleError::OutOfStep);
         }
-        if closing.ended.outcome.is_recorded() && !erasing.log.is_erased(id) {
+        if closing.ended.outcome.is_recorded() && !erasure.log.is_erased(id) {
             let manifest = match self.settling.delivered(id) {
                 Some(manifest) => manifest,
                 None => {
@@ -166,14 +165,14 @@ impl Delivery {
                     manifest
                 }
             };
-            erasing.index.put_delivered(id, &manifest.stored).await?;
-            erasing.index.put_recording(&manifest).await?;
+            self.stores.index.put_delivered(id, &manifest.stored).await?;
+            self.stores.index.put_recording(&manifest).await?;
         }
         // A yes that was taken back after the call's end: nothing else is said of the call.
-        let outcome = if erasing.was_withdrawn(id)? { Outcome::Withdrawn } else { closing.ended.outcome };
+        let outcome = if erasure.was_withdrawn(id)? { Outcome::Withdrawn } else { closing.ended.outcome };
         self.put_outcome(closing, outcome).await?;
         if closing.spooled {
-            destroy_key(&erasing.spool, id).await?;
+            destroy_key(&self.stores.spool, id).await?;
         }
         Ok(())
     }
@@ -181,7 +180,7 @@ impl Delivery {
     /// Brings a recording to the store. What the index needs of its manifest comes back.
     async fn deliver(&self, id: CallId) -> Result<Manifest, SettleError> {
         let started = Instant::now();
-        let source = source(&self.erasing.spool, id)?;
+        let source = source(&self.stores.spool, id)?;
         let mut manifest = Box::pin(self.deliverer.deliver(&source)).await.inspect_err(|error| {
             // Nothing is overwritten: a person must look.
             if matches!(error, DeliverError::Store(StoreError::Conflict)) {
@@ -209,12 +208,12 @@ impl Delivery {
             ended_at: closing.ended.at,
             outcome,
         };
-        Ok(self.erasing.index.put_call(&row).await?)
+        Ok(self.stores.index.put_call(&row).await?)
     }
 }
 
 /// Uploads in parts, noted in the index.
-pub struct Notes(pub Arc<Erasing>);
+pub struct Notes(pub Stores);
 
 impl UploadNotes for Notes {
     fn begun(&self, id: CallId, name: String, upload: String) -> BoxFuture<'_, ()> {
@@ -279,21 +278,21 @@ mod tests {
 
     use optag_storage::spool::record::{Body, SpoolRecord};
 
-    async fn erasing(dir: &Path) -> Arc<Erasing> {
-        Arc::new(crate::erasure::anchor::tests::erasing(dir).await)
+    async fn erasure(dir: &Path) -> Arc<EraseService> {
+        Arc::new(crate::erasure::anchor::tests::erasure(dir).await)
     }
 
-    async fn settle(closing: &Closing, erasing: &Arc<Erasing>) -> Result<(), SettleError> {
-        Delivery::new(Arc::default(), Arc::clone(erasing)).settle(closing).await
+    async fn settle(closing: &Closing, erasure: &Arc<EraseService>) -> Result<(), SettleError> {
+        Delivery::new(Arc::default(), Arc::clone(erasure)).settle(closing).await
     }
 
     /// A recorded call of 100 ms in the spool.
-    pub(crate) async fn recorded(erasing: &Erasing) -> Closing {
-        recorded_at(erasing, WallTime::from_unix_micros(1_700_000_000_000_000)).await
+    pub(crate) async fn recorded(erasure: &EraseService) -> Closing {
+        recorded_at(erasure, WallTime::from_unix_micros(1_700_000_000_000_000)).await
     }
 
     /// The same of another time.
-    pub(crate) async fn recorded_at(erasing: &Erasing, started_at: WallTime) -> Closing {
+    pub(crate) async fn recorded_at(erasure: &EraseService, started_at: WallTime) -> Closing {
         let id = CallId::new_at(started_at);
         let facts = CallFacts {
             id,
@@ -333,43 +332,47 @@ mod tests {
         let bodies =
             [Body::Opened(facts), Body::Consent(granted), Body::Media(block), Body::Closed(ended.clone())];
         let batch = bodies.into_iter().map(|body| SpoolRecord { call: id, body }).collect();
-        erasing.spool.append(batch).unwrap();
-        assert!(crate::recorder::durable::durable(&erasing.spool).await);
+        erasure.stores.spool.append(batch).unwrap();
+        assert!(crate::stores::durable::durable(&erasure.stores.spool).await);
         Closing { id, department: "demo".into(), ended, spooled: true }
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn invariant_04_the_spool_lets_go_only_of_what_the_store_has() {
         let dir = tempfile::tempdir().unwrap();
-        let erasing = erasing(dir.path()).await;
-        let closing = recorded(&erasing).await;
+        let erasure = erasure(dir.path()).await;
+        let closing = recorded(&erasure).await;
         // The store's directory is gone and cannot be made again: a file is in its place.
         std::fs::remove_dir_all(dir.path().join("store")).unwrap();
         std::fs::write(dir.path().join("store"), b"in the way").unwrap();
         for _ in 0..3 {
-            assert!(settle(&closing, &erasing).await.is_err());
-            assert_eq!(erasing.spool.calls(), [closing.id]);
-            assert!(erasing.index.get(closing.id).await.unwrap().is_none(), "a row without its object");
+            assert!(settle(&closing, &erasure).await.is_err());
+            assert_eq!(erasure.stores.spool.calls(), [closing.id]);
+            assert!(
+                erasure.stores.index.get(closing.id).await.unwrap().is_none(),
+                "a row without its object"
+            );
         }
         std::fs::remove_file(dir.path().join("store")).unwrap();
         std::fs::create_dir(dir.path().join("store")).unwrap();
-        settle(&closing, &erasing).await.unwrap();
-        assert!(erasing.spool.calls().is_empty());
-        assert!(erasing.index.get(closing.id).await.unwrap().is_some());
+        settle(&closing, &erasure).await.unwrap();
+        assert!(erasure.stores.spool.calls().is_empty());
+        assert!(erasure.stores.index.get(closing.id).await.unwrap().is_some());
     }
 
     /// Two nodes of one master key on one store that has copies of their keys.
-    async fn two_nodes(dir: &Path) -> [Arc<Erasing>; 2] {
+    async fn two_nodes(dir: &Path) -> [Arc<EraseService>; 2] {
         let store = crate::config::StoreConfig::Local { dir: dir.join("shared") };
         let store = optag_storage::store::Store::open(&store).unwrap();
         let mut nodes = Vec::new();
         for name in ["a", "b"] {
             std::fs::create_dir(dir.join(name)).unwrap();
-            let mut node = crate::erasure::anchor::tests::erasing(&dir.join(name)).await;
-            let keys = Arc::clone(node.vault.keys());
+            let mut node = crate::erasure::anchor::tests::erasure(&dir.join(name)).await;
+            let keys = Arc::clone(node.stores.vault.keys());
             let escrow = optag_storage::archive::vault::Escrow { recipient: None, dir: None };
-            node.vault = optag_storage::archive::vault::Vault::new(store.clone(), keys, true, Some(escrow));
-            node.store = store.clone();
+            node.stores.vault =
+                optag_storage::archive::vault::Vault::new(store.clone(), keys, true, Some(escrow));
+            node.stores.store = store.clone();
             nodes.push(Arc::new(node));
         }
         nodes.try_into().unwrap_or_else(|_| unreachable!())
@@ -382,18 +385,18 @@ mod tests {
         let theirs = recorded(&one).await;
         settle(&theirs, &one).await.unwrap();
         // Before its own first delivery of that day.
-        two.vault.manifest(theirs.id).await.unwrap();
+        two.stores.vault.manifest(theirs.id).await.unwrap();
         let own = recorded(&two).await;
         settle(&own, &two).await.unwrap();
-        assert!(two.spool.calls().is_empty());
+        assert!(two.stores.spool.calls().is_empty());
         for node in [&one, &two] {
             for id in [theirs.id, own.id] {
-                assert_eq!(node.vault.manifest(id).await.unwrap().id(), id);
+                assert_eq!(node.stores.vault.manifest(id).await.unwrap().id(), id);
             }
         }
         let sealed_for: std::collections::HashSet<_> = [&one, &two]
             .iter()
-            .flat_map(|node| node.vault.keys().list().unwrap())
+            .flat_map(|node| node.stores.vault.keys().list().unwrap())
             .filter(|key| key.is_own())
             .map(|key| key.name())
             .collect();
@@ -403,13 +406,13 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_delivery_that_lost_its_row_is_done_again_with_the_same_objects() {
         let dir = tempfile::tempdir().unwrap();
-        let erasing = erasing(dir.path()).await;
-        let closing = recorded(&erasing).await;
-        let first = Deliverer::new(erasing.vault.clone());
-        let manifest = first.deliver(&source(&erasing.spool, closing.id).unwrap()).await.unwrap();
+        let erasure = erasure(dir.path()).await;
+        let closing = recorded(&erasure).await;
+        let first = Deliverer::new(erasure.stores.vault.clone());
+        let manifest = first.deliver(&source(&erasure.stores.spool, closing.id).unwrap()).await.unwrap();
         // Here the process died: objects stored, no row, spool not released.
-        settle(&closing, &erasing).await.unwrap();
-        let row = erasing.index.get(closing.id).await.unwrap().unwrap();
+        settle(&closing, &erasure).await.unwrap();
+        let row = erasure.stores.index.get(closing.id).await.unwrap().unwrap();
         assert_eq!(row.object_sha256, manifest.audio_sha256);
     }
 
@@ -418,9 +421,9 @@ mod tests {
         use std::sync::atomic::{AtomicU32, Ordering};
 
         let dir = tempfile::tempdir().unwrap();
-        let erasing = erasing(dir.path()).await;
-        let closing = recorded(&erasing).await;
-        let Source { records, secret } = source(&erasing.spool, closing.id).unwrap();
+        let erasure = erasure(dir.path()).await;
+        let closing = recorded(&erasure).await;
+        let Source { records, secret } = source(&erasure.stores.spool, closing.id).unwrap();
         let opened = Arc::new(AtomicU32::new(0));
         let counted = {
             let opened = Arc::clone(&opened);
@@ -430,9 +433,12 @@ mod tests {
             }
         };
         let source = Source { records: Arc::new(counted), secret };
-        let manifest = Deliverer::new(erasing.vault.clone()).deliver(&source).await.unwrap();
+        let manifest = Deliverer::new(erasure.stores.vault.clone()).deliver(&source).await.unwrap();
         assert_eq!(opened.load(Ordering::Relaxed), 1);
-        assert_eq!(erasing.vault.manifest(closing.id).await.unwrap().audio_sha256, manifest.audio_sha256);
+        assert_eq!(
+            erasure.stores.vault.manifest(closing.id).await.unwrap().audio_sha256,
+            manifest.audio_sha256
+        );
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -440,24 +446,24 @@ mod tests {
         use sqlx::{ConnectOptions, Connection};
 
         let dir = tempfile::tempdir().unwrap();
-        let erasing = erasing(dir.path()).await;
-        let closing = recorded(&erasing).await;
+        let erasure = erasure(dir.path()).await;
+        let closing = recorded(&erasure).await;
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.path().join("index.sqlite"));
         let mut other = options.connect().await.unwrap();
         let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
         let settling = Arc::<DeliveryQueue>::default();
-        let delivery = Delivery::new(Arc::clone(&settling), Arc::clone(&erasing));
+        let delivery = Delivery::new(Arc::clone(&settling), Arc::clone(&erasure));
         let waits = delivery.settle(&closing).await;
         assert!(matches!(waits, Err(SettleError::Index(_))), "{waits:?}");
-        assert!(erasing.index.probe().await.is_err());
+        assert!(erasure.stores.index.probe().await.is_err());
         // In the store, and in the spool until its row is written.
-        assert_eq!(erasing.vault.manifest(closing.id).await.unwrap().id(), closing.id);
-        assert_eq!(erasing.spool.calls(), [closing.id]);
+        assert_eq!(erasure.stores.vault.manifest(closing.id).await.unwrap().id(), closing.id);
+        assert_eq!(erasure.stores.spool.calls(), [closing.id]);
         assert!(settling.delivered(closing.id).is_some());
         lock.rollback().await.unwrap();
         delivery.settle(&closing).await.unwrap();
-        assert!(erasing.spool.calls().is_empty());
-        assert!(erasing.index.get(closing.id).await.unwrap().is_some());
+        assert!(erasure.stores.spool.calls().is_empty());
+        assert!(erasure.stores.index.get(closing.id).await.unwrap().is_some());
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -465,19 +471,19 @@ mod tests {
         use sqlx::{ConnectOptions, Connection, Executor};
 
         let dir = tempfile::tempdir().unwrap();
-        let erasing = erasing(dir.path()).await;
-        let closing = recorded(&erasing).await;
+        let erasure = erasure(dir.path()).await;
+        let closing = recorded(&erasure).await;
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.path().join("index.sqlite"));
         let mut other = options.connect().await.unwrap();
         let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON recordings BEGIN SELECT RAISE(ABORT, 'no'); END";
         other.execute(refuse).await.unwrap();
-        assert!(settle(&closing, &erasing).await.is_err());
-        assert_eq!(erasing.spool.calls(), [closing.id], "its key is there still");
+        assert!(settle(&closing, &erasure).await.is_err());
+        assert_eq!(erasure.stores.spool.calls(), [closing.id], "its key is there still");
         other.execute("DROP TRIGGER refuse").await.unwrap();
         other.close().await.unwrap();
-        settle(&closing, &erasing).await.unwrap();
-        assert!(erasing.spool.calls().is_empty());
-        assert!(erasing.index.get(closing.id).await.unwrap().is_some());
+        settle(&closing, &erasure).await.unwrap();
+        assert!(erasure.stores.spool.calls().is_empty());
+        assert!(erasure.stores.index.get(closing.id).await.unwrap().is_some());
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -485,11 +491,11 @@ mod tests {
         use crate::erasure::sweeper::Sweeper;
 
         let dir = tempfile::tempdir().unwrap();
-        let erasing = erasing(dir.path()).await;
-        let closing = recorded(&erasing).await;
-        settle(&closing, &erasing).await.unwrap();
+        let erasure = erasure(dir.path()).await;
+        let closing = recorded(&erasure).await;
+        settle(&closing, &erasure).await.unwrap();
         let sweeper = Sweeper {
-            erasing: Arc::clone(&erasing),
+            erasure: Arc::clone(&erasure),
             time: Arc::new(crate::time::second_source::TimeKeeper::new(dir.path().join("clock.json"))),
             interval: std::time::Duration::from_secs(60),
             limits: crate::erasure::sweep_horizon::SweepLimits { percent: 10, days: 1 },
@@ -497,28 +503,28 @@ mod tests {
         };
         let over = closing.id.admitted_at().plus_days(90);
         sweeper.sweep(over.plus_micros(-1_000_000), true).await;
-        assert_eq!(erasing.complete_open().await, 0);
-        assert!(!erasing.log.is_erased(closing.id));
-        assert_eq!(erasing.vault.keys().list().unwrap().len(), 1);
+        assert_eq!(erasure.complete_open().await, 0);
+        assert!(!erasure.log.is_erased(closing.id));
+        assert_eq!(erasure.stores.vault.keys().list().unwrap().len(), 1);
         sweeper.sweep(over.plus_micros(1_000_000), true).await;
-        assert_eq!(erasing.complete_open().await, 0);
-        let row = erasing.index.get(closing.id).await.unwrap().unwrap();
+        assert_eq!(erasure.complete_open().await, 0);
+        let row = erasure.stores.index.get(closing.id).await.unwrap().unwrap();
         assert!(row.erased_at.is_some() && row.caller_number.is_none());
-        assert!(matches!(erasing.vault.audio(closing.id, None).await, Err(VaultError::Missing)));
+        assert!(matches!(erasure.stores.vault.audio(closing.id, None).await, Err(VaultError::Missing)));
         // The day's key went with its last recording.
-        assert!(erasing.vault.keys().list().unwrap().is_empty());
+        assert!(erasure.stores.vault.keys().list().unwrap().is_empty());
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn invariant_07_what_was_ordered_to_be_erased_is_not_delivered() {
         let dir = tempfile::tempdir().unwrap();
-        let erasing = erasing(dir.path()).await;
-        let closing = recorded(&erasing).await;
-        erasing.order(closing.id, Cause::Request).await.unwrap();
-        settle(&closing, &erasing).await.unwrap();
-        assert!(erasing.index.get(closing.id).await.unwrap().is_none());
-        assert_eq!(erasing.complete_open().await, 0);
-        assert!(erasing.log.is_erased(closing.id));
-        assert!(erasing.store.probe().await.is_ok());
+        let erasure = erasure(dir.path()).await;
+        let closing = recorded(&erasure).await;
+        erasure.order(closing.id, Cause::Request).await.unwrap();
+        settle(&closing, &erasure).await.unwrap();
+        assert!(erasure.stores.index.get(closing.id).await.unwrap().is_none());
+        assert_eq!(erasure.complete_open().await, 0);
+        assert!(erasure.log.is_erased(closing.id));
+        assert!(erasure.stores.store.probe().await.is_ok());
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod app;
 pub mod audit;
+pub mod backoff;
 pub mod cli;
 pub mod config;
 pub mod console;
@@ -20,4 +21,5 @@ pub mod load;
 pub mod metrics;
 pub mod recorder;
 pub mod recordings;
+pub mod stores;
 pub mod time;

@@ -5,10 +5,10 @@
 
 pub(crate) mod answers_by_name;
 pub(crate) mod control;
-pub mod durable;
 pub mod engine_sink;
 pub mod live_calls;
 pub mod pending_answers;
+pub mod recovery;
 pub mod resume;
 
 use std::collections::HashSet;
@@ -22,14 +22,14 @@ use futures::future::BoxFuture;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::config::Config;
-use crate::delivery::recording_lock::RecordingLocks;
 use crate::erasure::deletion_log::Cause;
-use crate::erasure::service::Erasing;
+use crate::erasure::service::EraseService;
 use crate::ledger::writer::Accounts;
 use crate::metrics;
-use crate::recorder::durable::{destroy_key, durable};
 use crate::recorder::live_calls::{LiveCalls, names_in, names_of};
 use crate::recorder::pending_answers::{NotKept, PendingAnswer, PendingAnswers};
+use crate::stores::durable::{destroy_key, durable};
+use crate::stores::recording_lock::RecordingLocks;
 use optag_core::call::consent::ConsentError;
 use optag_core::call::{
     Account, CallContext, CallFacts, ConsentState, Department, LinkKind, Outcome, StreamFacts, StreamRole,
@@ -66,7 +66,7 @@ pub struct Recorder {
     /// Calls as people see them.
     pub registry: Arc<LiveCalls>,
     /// Makes withdrawn audio unreadable.
-    pub erasing: Arc<Erasing>,
+    pub erasure: Arc<EraseService>,
     /// Answers that came before their calls.
     pub early: PendingAnswers,
     /// What must be accounted for.

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::audit::AuditLog;
-use crate::erasure::service::Erasing;
+use crate::erasure::service::EraseService;
 use crate::metrics;
 use optag_core::limit;
-use optag_storage::store::StoreError;
 use optag_storage::store::lifecycle::Touching;
 use optag_storage::store::s3::admin::S3Admin;
+use optag_storage::store::{Store, StoreError};
 
 /// Time between two looks at the bucket's rules.
 const LIFECYCLE: Duration = Duration::from_secs(300);
@@ -21,8 +21,8 @@ const PRUNE: Duration = Duration::from_secs(86_400);
 
 /// Whether the bucket's rules are as they must be.
 pub struct RulesWatch {
-    /// What looks.
-    pub erasing: Arc<Erasing>,
+    /// The bucket.
+    pub store: Store,
     /// Whether our rule is to be there.
     pub manage: bool,
     /// The longest that a department keeps recordings.
@@ -34,8 +34,8 @@ pub struct RulesWatch {
 
 impl RulesWatch {
     /// A watch that has not looked yet.
-    pub fn new(erasing: Arc<Erasing>, manage: bool, keep_days: u8) -> Self {
-        Self { erasing, manage, keep_days, wrong: Mutex::default(), foreign: Mutex::default() }
+    pub fn new(store: Store, manage: bool, keep_days: u8) -> Self {
+        Self { store, manage, keep_days, wrong: Mutex::default(), foreign: Mutex::default() }
     }
 
     /// What was found wrong last; empty where nothing was.
@@ -54,7 +54,7 @@ impl RulesWatch {
     /// Looks once: sets our rule where it is not as it must be, and says so.
     pub async fn look(&self) {
         let mut wrong = Vec::new();
-        if let Some(admin) = self.erasing.store.admin() {
+        if let Some(admin) = self.store.admin() {
             wrong.extend(self.rule(admin).await);
             wrong.extend(lock(admin).await);
             wrong.extend(self.others(admin).await);
@@ -134,7 +134,7 @@ async fn lock(admin: &S3Admin) -> Option<String> {
 /// Signs the audit's end now and then, and lets go of what is older than it is kept.
 pub struct AuditCare {
     /// Store, signature and clock.
-    pub erasing: Arc<Erasing>,
+    pub erasure: Arc<EraseService>,
     /// The trail.
     pub audit: AuditLog,
     /// Time between checkpoints.
@@ -160,18 +160,17 @@ impl AuditCare {
     }
 
     async fn checkpoint(&self) {
-        let at = self.erasing.clock.wall();
-        if let Err(error) = self.erasing.anchor_audit(&self.audit, at, self.dir.as_deref()).await {
+        let at = self.erasure.clock.wall();
+        if let Err(error) = self.erasure.anchor_audit(&self.audit, at, self.dir.as_deref()).await {
             metrics::audit_anchored(false);
             tracing::error!(%error, "the audit could not be signed");
         }
     }
 
     fn prune(&self) {
-        let now = self.erasing.clock.wall();
+        let now = self.erasure.clock.wall();
         let until = now.plus_days(-i64::from(self.keep_days));
-        let pruned =
-            tokio::task::block_in_place(|| self.audit.prune(until, &self.erasing.custody.signer, now));
+        let pruned = tokio::task::block_in_place(|| self.audit.prune(until, &self.erasure.guard.signer, now));
         match pruned {
             Ok(0) => {}
             Ok(entries) => tracing::info!(entries, "entries of the audit were let go as their time was up"),

@@ -11,11 +11,13 @@ use tokio::time::Instant;
 
 use crate::app::bucket_watch::RulesWatch;
 use crate::delivery::queue::DeliveryQueue;
-use crate::erasure::service::Erasing;
+use crate::erasure::service::EraseService;
 use crate::http::server::health::{Check, Readiness};
 use crate::metrics;
+use crate::stores::Stores;
 use crate::time::second_source::TimeKeeper;
 use optag_core::locked;
+use optag_storage::spool::Spool;
 use optag_storage::store::s3::credentials::Stamp;
 use optag_storage::store::{Store, StoreError};
 
@@ -58,13 +60,13 @@ impl Health {
     /// Looks once. The store is listed each time, and tried out at the start, when its credentials
     /// change, after anything failed, and until it works again. True: something that deliveries wait for
     /// may work again, so they should try.
-    pub async fn look(&self, erasing: &Erasing) -> bool {
-        let index = tokio::time::timeout(PATIENCE, erasing.index.probe()).await;
+    pub async fn look(&self, stores: &Stores) -> bool {
+        let index = tokio::time::timeout(PATIENCE, stores.index.probe()).await;
         let index = matches!(index, Ok(Ok(())));
         let had_index = self.index.swap(index, Ordering::Relaxed);
         metrics::index_up(index);
         metrics::key_memory_unlocked(locked::usage().unprotected);
-        self.look_at_store(&erasing.store).await || index && !had_index
+        self.look_at_store(&stores.store).await || index && !had_index
     }
 
     async fn look_at_store(&self, store: &Store) -> bool {
@@ -147,10 +149,10 @@ impl Health {
 
     /// Looks again and again until it is dropped; the start has looked once. Deliveries that pause after
     /// a failure try again as soon as that may have an end.
-    pub async fn run(self: Arc<Self>, erasing: Arc<Erasing>, settling: Arc<DeliveryQueue>) {
+    pub async fn run(self: Arc<Self>, stores: Stores, settling: Arc<DeliveryQueue>) {
         loop {
             tokio::time::sleep(self.interval()).await;
-            if self.look(&erasing).await {
+            if self.look(&stores).await {
                 settling.wake();
             }
         }
@@ -175,8 +177,10 @@ pub struct Checks {
     pub rules: Arc<RulesWatch>,
     /// The clock.
     pub time: Arc<TimeKeeper>,
-    /// The spool and the deletion log.
-    pub erasing: Arc<Erasing>,
+    /// Whether it takes calls.
+    pub spool: Spool,
+    /// The deletion log and its guard.
+    pub erasure: Arc<EraseService>,
     /// Calls that ended and wait.
     pub settling: Arc<DeliveryQueue>,
     /// Set once it shuts down.
@@ -216,7 +220,7 @@ impl Readiness for Checks {
         let store = self.health.store_detail();
         let index = self.health.index.load(Ordering::Relaxed);
         let rules = self.rules.wrong();
-        let refusal = self.erasing.spool.refuses();
+        let refusal = self.spool.refuses();
         let stuck = self.settling.stuck();
         let stuck_detail = stuck.example.map_or_else(String::new, |(id, why)| {
             format!("{} calls fail again and again; of {id}: {why}", stuck.calls)
@@ -239,7 +243,7 @@ impl Readiness for Checks {
             check("delivery", stuck.calls == 0, true, &stuck_detail),
             check(
                 "deletion_log",
-                self.erasing.custody.in_step(),
+                self.erasure.guard.in_step(),
                 true,
                 "it is behind what index or store have seen: nothing is served; run `optag replay-deletions`",
             ),

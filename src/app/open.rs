@@ -12,18 +12,18 @@ use crate::audit::trail::AuditTrail;
 use crate::audit::{self, AuditLog};
 use crate::config::Config;
 use crate::delivery::queue::DeliveryQueue;
-use crate::delivery::recording_lock::RecordingLocks;
 use crate::disclosure::links::Links;
 use crate::erasure::deletion_guard::DeletionGuard;
 use crate::erasure::deletion_log::DeletionLog;
 use crate::erasure::holds::Holds;
-use crate::erasure::service::Erasing;
+use crate::erasure::service::EraseService;
 use crate::erasure::unfinished::UnderWay;
 use crate::http::tokens::Tokens;
 use crate::index::Index;
 use crate::recorder::live_calls::LiveCalls;
 use crate::recordings::playback::Recordings;
 use crate::recordings::requests::RequestService;
+use crate::stores::Stores;
 use crate::time::second_source::TimeKeeper;
 use optag_core::clock::Clock;
 use optag_core::signing::Signer;
@@ -47,8 +47,10 @@ pub struct Opened {
     pub config: Arc<Config>,
     /// The clocks.
     pub clock: Arc<dyn Clock>,
-    /// Erasures, and through them spool, store and index.
-    pub erasing: Arc<Erasing>,
+    /// Spool, store and index.
+    pub stores: Stores,
+    /// Erasures.
+    pub erasure: Arc<EraseService>,
     /// What the spool held.
     pub recovered: Recovered,
     /// Calls in progress.
@@ -158,32 +160,24 @@ pub async fn open(
     let signer = Signer::load_or_create(&config.signing_key_file)?;
     let holds =
         Holds::open(&dir.join("holds.json"), config.hold_policy()).context("cannot open the holds")?;
-    let custody = DeletionGuard::new(signer, holds);
+    let guard = DeletionGuard::new(signer, holds);
     let log = DeletionLog::open(&dir.join("deletions.log")).context("cannot open the deletion log")?;
     let index = Index::open(&config.index, &config.country_code).await?;
-    let store = Store::open(&config.store)?.tried_as(&custody.signer.node());
+    let store = Store::open(&config.store)?.tried_as(&guard.signer.node());
     let keys = Arc::new(DayKeys::open(&config.seal.keys_dir, day_master).context("the days' keys")?);
     let vault = Vault::new(store.clone(), keys, config.seal.seals, config.seal.escrow.clone());
     let tokens = Arc::new(Tokens::open(&config.tokens_path)?);
-    let under_way = UnderWay::open(&dir.join("erasing")).context("what erasures found so far")?;
-    let erasing = Arc::new(Erasing {
-        under_way,
-        log,
-        spool,
-        store,
-        vault,
-        index,
-        turns: RecordingLocks::default(),
-        clock: clock.clone(),
-        custody,
-    });
+    let progress = UnderWay::open(&dir.join("erasing")).context("what erasures found so far")?;
+    let stores = Stores { spool, store, vault, index };
+    let erasure = Arc::new(EraseService::new(stores.clone(), log, guard, clock.clone(), progress));
     Ok(Access::Opened(Box::new(Opened {
         audit: AuditLog::new(audit::path_in(dir)),
         registry: Arc::default(),
         settling: Arc::default(),
         config,
         clock,
-        erasing,
+        stores,
+        erasure,
         recovered,
         time,
         tokens,
@@ -196,7 +190,8 @@ impl Opened {
     /// The recordings as the API shows them.
     pub fn library(&self) -> Arc<Recordings> {
         Arc::new(Recordings {
-            erasing: Arc::clone(&self.erasing),
+            stores: self.stores.clone(),
+            erasure: Arc::clone(&self.erasure),
             registry: Arc::clone(&self.registry),
             settling: Arc::clone(&self.settling),
         })
@@ -211,7 +206,8 @@ impl Opened {
     pub fn steward(&self) -> Arc<RequestService> {
         let grace_s = 2 * self.config.sweep_interval.as_secs() + GRACE_S;
         Arc::new(RequestService {
-            erasing: Arc::clone(&self.erasing),
+            stores: self.stores.clone(),
+            erasure: Arc::clone(&self.erasure),
             registry: Arc::clone(&self.registry),
             settling: Arc::clone(&self.settling),
             time: Arc::clone(&self.time),
@@ -227,7 +223,7 @@ impl Opened {
     pub fn trail(&self) -> Arc<AuditTrail> {
         Arc::new(AuditTrail {
             log: self.audit.clone(),
-            erasing: Arc::clone(&self.erasing),
+            signer: Arc::clone(&self.erasure.guard.signer),
             country_code: self.config.country_code.clone(),
         })
     }

@@ -24,7 +24,6 @@ use crate::app::{hardening, sip};
 use crate::config::{Config, StoreConfig};
 use crate::delivery::Delivery;
 use crate::delivery::queue::DeliveryQueue;
-use crate::delivery::recovery::{Followed, follow_durable, settle_recovered};
 use crate::erasure::sweeper::Sweeper;
 use crate::http::access::Role;
 use crate::http::{ConnectionLimits, Limits, Services, health_router, router, serve};
@@ -34,7 +33,8 @@ use crate::metrics::exporter::Exporter;
 use crate::recorder::Recorder;
 use crate::recorder::engine_sink::EngineSink;
 use crate::recorder::pending_answers::PendingAnswers;
-use crate::recorder::resume::resume;
+use crate::recorder::recovery::{Followed, follow_durable, settle_recovered};
+use crate::recorder::resume::Resume;
 use optag_core::clock::Clock;
 use optag_core::limit;
 use optag_media::call::CallSettings;
@@ -133,14 +133,28 @@ impl Server {
             config.rtp.port_max,
             config.rtp.socket_buffer_bytes,
         );
-        let resumed = resume(&opened, &engine, &ports, std::mem::take(&mut kept.rtp)).await;
+        let resumed = Resume {
+            clock: &*opened.clock,
+            log: &opened.erasure.log,
+            registry: &opened.registry,
+            rtp: &config.rtp,
+            engine: &engine,
+            ports: &ports,
+        }
+        .resume(&opened.recovered.calls, std::mem::take(&mut kept.rtp))
+        .await;
         check_store(&opened).await?;
         compare_deletions(&opened).await;
-        settle_recovered(&opened, &resumed).await?;
-        follow_durable(events, &opened);
+        settle_recovered(&opened.recovered, &resumed, &opened.erasure, &opened.settling).await?;
+        follow_durable(
+            events,
+            Arc::clone(&opened.settling),
+            Arc::clone(&opened.registry),
+            Arc::clone(&opened.erasure),
+        );
         let draining = Arc::new(AtomicBool::new(false));
         let pseudonyms = writer::pseudonyms(&config.data_dir, &config.country_code)?;
-        let (accounts, keep_accounts) = Accounts::new(opened.erasing.index.clone(), pseudonyms);
+        let (accounts, keep_accounts) = Accounts::new(opened.stores.index.clone(), pseudonyms);
         let early = PendingAnswers::open(
             config.data_dir.join("early-answers"),
             config.early_answers,
@@ -154,20 +168,20 @@ impl Server {
             config: Arc::clone(&config),
             clock: Arc::clone(&opened.clock),
             engine: engine.clone(),
-            spool: opened.erasing.spool.clone(),
+            spool: opened.stores.spool.clone(),
             ports: ports.clone(),
             registry: Arc::clone(&opened.registry),
-            erasing: Arc::clone(&opened.erasing),
+            erasure: Arc::clone(&opened.erasure),
             draining: Arc::clone(&draining),
             joining: Default::default(),
             answering: Default::default(),
         });
         recorder.answer_resumed(&resumed.calls).await;
         let health = Arc::new(Health::default());
-        health.look(&opened.erasing).await;
+        health.look(&opened.stores).await;
         let manage = matches!(&config.store, StoreConfig::S3(s3) if s3.manage_lifecycle);
         let rules =
-            Arc::new(RulesWatch::new(Arc::clone(&opened.erasing), manage, config.longest_kept_days()));
+            Arc::new(RulesWatch::new(opened.stores.store.clone(), manage, config.longest_kept_days()));
         let mut tasks = start_tasks(&opened, &engine, &ports, &health, &rules, exporter);
 
         tasks.spawn(keep_accounts);
@@ -203,7 +217,8 @@ impl Server {
             health,
             rules,
             time: Arc::clone(&opened.time),
-            erasing: Arc::clone(&opened.erasing),
+            spool: opened.stores.spool.clone(),
+            erasure: Arc::clone(&opened.erasure),
             settling: Arc::clone(&opened.settling),
             draining: Arc::clone(&draining),
         };
@@ -246,7 +261,7 @@ impl Server {
 
 /// A store that would keep recordings too long is refused; one that is away is not.
 async fn check_store(opened: &Opened) -> anyhow::Result<()> {
-    let Some(admin) = opened.erasing.store.admin() else { return Ok(()) };
+    let Some(admin) = opened.stores.store.admin() else { return Ok(()) };
     match admin.refuse_long_lock(limit::RETENTION_DAYS).await {
         Err(error @ optag_storage::store::StoreError::Config(_)) => Err(error.into()),
         Err(error) => {
@@ -260,9 +275,9 @@ async fn check_store(opened: &Opened) -> anyhow::Result<()> {
 /// Whether the deletion log is the one that index and store saw. Where it is not, calls are
 /// recorded and nothing else: their audio waits in the spool.
 async fn compare_deletions(opened: &Opened) {
-    let compared = tokio::time::timeout(COMPARE, opened.erasing.compare_heads()).await;
+    let compared = tokio::time::timeout(COMPARE, opened.erasure.compare_heads()).await;
     match compared.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer"))) {
-        Ok(compared) if !opened.erasing.custody.in_step() => {
+        Ok(compared) if !opened.erasure.guard.in_step() => {
             tracing::error!(
                 ?compared,
                 "the deletion log has forgotten erasures; run `optag replay-deletions`"
@@ -277,7 +292,7 @@ async fn compare_deletions(opened: &Opened) {
 fn start_engine(opened: &Opened) -> anyhow::Result<Engine> {
     let config = &opened.config;
     let sink = EngineSink {
-        spool: opened.erasing.spool.clone(),
+        spool: opened.stores.spool.clone(),
         registry: Arc::clone(&opened.registry),
         settling: Arc::clone(&opened.settling),
     };
@@ -315,11 +330,11 @@ fn start_tasks(
 ) -> JoinSet<()> {
     let config = &opened.config;
     let mut tasks = JoinSet::new();
-    Delivery::new(Arc::<DeliveryQueue>::clone(&opened.settling), Arc::clone(&opened.erasing))
+    Delivery::new(Arc::<DeliveryQueue>::clone(&opened.settling), Arc::clone(&opened.erasure))
         .start(&mut tasks);
     let publisher = Publisher {
         engine: engine.clone(),
-        spool: opened.erasing.spool.clone(),
+        spool: opened.stores.spool.clone(),
         spool_limit_bytes: config.spool.max_bytes,
         registry: Arc::clone(&opened.registry),
         settling: Arc::clone(&opened.settling),
@@ -330,9 +345,9 @@ fn start_tasks(
     };
     tasks.spawn(publisher.run());
     let settling = Arc::<DeliveryQueue>::clone(&opened.settling);
-    tasks.spawn(Arc::clone(health).run(Arc::clone(&opened.erasing), settling));
+    tasks.spawn(Arc::clone(health).run(opened.stores.clone(), settling));
     let sweeper = Sweeper {
-        erasing: Arc::clone(&opened.erasing),
+        erasure: Arc::clone(&opened.erasure),
         time: Arc::clone(&opened.time),
         interval: config.sweep_interval,
         limits: config.sweep_limits,
@@ -341,7 +356,7 @@ fn start_tasks(
     tasks.spawn(sweeper.run());
     tasks.spawn(Arc::clone(rules).run());
     let care = AuditCare {
-        erasing: Arc::clone(&opened.erasing),
+        erasure: Arc::clone(&opened.erasure),
         audit: opened.audit.clone(),
         interval: config.audit.checkpoint_interval,
         keep_days: config.audit.keep_days,

@@ -17,11 +17,9 @@ use std::process::Command;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use crate::config::HANDOVER_VARIABLE;
 use optag_core::clock::MonoTime;
 use optag_media::net::socket::KeptSocket;
-
-/// Holds the number of the file's descriptor.
-pub const VARIABLE: &str = "OPTAG_HANDOVER";
 
 /// Sockets that stay open.
 #[derive(Debug, Default)]
@@ -56,9 +54,10 @@ impl Kept {
     ///
     /// Errors: it left something that cannot be read.
     pub fn from_env() -> anyhow::Result<Self> {
-        let Some(number) = std::env::var_os(VARIABLE) else { return Ok(Self::default()) };
+        let Some(number) = std::env::var_os(HANDOVER_VARIABLE) else { return Ok(Self::default()) };
         let number = number.to_str().unwrap_or_default();
-        let number: RawFd = number.parse().with_context(|| format!("{VARIABLE} is no descriptor"))?;
+        let number: RawFd =
+            number.parse().with_context(|| format!("{HANDOVER_VARIABLE} is no descriptor"))?;
         // SAFETY: the program before us opened it for us, and nobody else here knows of it.
         let mut file = unsafe { File::from_raw_fd(number) };
         let mut text = String::new();
@@ -82,7 +81,7 @@ impl Kept {
     /// What the program before this one was held to, where it hands over; [`Kept::from_env`] has it too,
     /// and takes the sockets.
     pub fn confined_before() -> Option<Vec<String>> {
-        let number: RawFd = std::env::var(VARIABLE).ok()?.parse().ok()?;
+        let number: RawFd = std::env::var(HANDOVER_VARIABLE).ok()?.parse().ok()?;
         let text = std::fs::read_to_string(format!("/proc/self/fd/{number}")).unwrap_or_default();
         Some(serde_json::from_str::<Named>(&text).map(|named| named.confined).unwrap_or_default())
     }
@@ -113,7 +112,7 @@ impl Kept {
                 ignore(libc::SIGHUP);
                 ignore(libc::SIGUSR2);
                 let mut next = Command::new(program);
-                next.args(std::env::args_os().skip(1)).env(VARIABLE, file.as_raw_fd().to_string());
+                next.args(std::env::args_os().skip(1)).env(HANDOVER_VARIABLE, file.as_raw_fd().to_string());
                 anyhow::Error::new(next.exec()).context(format!("cannot start {}", program.display()))
             }
             Err(error) => anyhow::Error::new(error).context("sockets cannot be handed over"),

@@ -6,17 +6,17 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::audit::AuditLog;
-use crate::erasure::service::Erasing;
 use crate::http::audited::{Audit, AuditEntry, AuditError};
 use optag_core::call::number::normalise;
 use optag_core::id::CallId;
+use optag_core::signing::Signer;
 
 /// The trail.
 pub struct AuditTrail {
     /// Its file.
     pub log: AuditLog,
-    /// Whose key hides numbers and names, and how numbers are written here.
-    pub erasing: Arc<Erasing>,
+    /// Its key makes the pseudonyms of numbers and names.
+    pub signer: Arc<Signer>,
     /// Country code of numbers written without one.
     pub country_code: String,
 }
@@ -47,6 +47,6 @@ impl Audit for AuditTrail {
     /// Every spelling of a number has one word, and so has a name in any case.
     fn pseudonym(&self, text: &str) -> String {
         let one = normalise(text, &self.country_code).unwrap_or_else(|| text.trim().to_lowercase());
-        self.erasing.custody.signer.pseudonym(&one)
+        self.signer.pseudonym(&one)
     }
 }

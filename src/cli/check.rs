@@ -32,12 +32,13 @@ pub struct CheckArgs {
 pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let config = Arc::new(existing(&args.config)?);
     let opened = open(Arc::clone(&config), None, |_| {}).await?.alone()?;
-    let mut findings = consistency_check::compare(&opened, args.repair).await?;
+    let spooled = opened.recovered.calls.iter().map(|call| call.id).collect();
+    let mut findings = consistency_check::compare(&opened.erasure, spooled, args.repair).await?;
     let mut tell = |text: String| findings.push(Finding { text, mended: false });
     if let Err(fault) = opened.audit.verify() {
         tell(fault.to_string());
     }
-    if let Err(fault) = tokio::task::block_in_place(|| opened.erasing.log.verify()) {
+    if let Err(fault) = tokio::task::block_in_place(|| opened.erasure.log.verify()) {
         tell(fault.to_string());
     }
     let recovered = &opened.recovered;

@@ -14,9 +14,9 @@ use super::ConfigArgs;
 use super::installation::existing;
 use crate::app::open::open;
 use crate::delivery::Notes;
-use crate::delivery::imports::Importer;
 use crate::http::access::Actor;
 use crate::import::encode::Import;
+use crate::import::importer::Importer;
 use crate::import::report::{FileReport, Totals};
 use crate::import::table;
 use optag_media::opus::encoder::OpusSettings;
@@ -80,9 +80,11 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let config = Arc::new(existing(&args.config)?);
     let opened = open(Arc::clone(&config), None, |_| {}).await?.alone()?;
     let importer = Importer {
-        deliverer: Deliverer::new(opened.erasing.vault.clone())
-            .noting(Arc::new(Notes(Arc::clone(&opened.erasing)))),
-        opened,
+        deliverer: Deliverer::new(opened.stores.vault.clone()).noting(Arc::new(Notes(opened.stores.clone()))),
+        departments: config.departments.clone(),
+        clock: Arc::clone(&opened.clock),
+        erasure: Arc::clone(&opened.erasure),
+        audit: opened.audit.clone(),
         dir,
         is_trial: args.dry_run,
         import: Import {

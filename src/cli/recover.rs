@@ -13,8 +13,8 @@ use crate::app::master_key;
 use crate::app::open::{Opened, open};
 use crate::config::MasterKeySource;
 use crate::delivery::Delivery;
-use crate::delivery::recovery::settle_recovered;
 use crate::erasure::deletion_log::{Cause, DeletionLog};
+use crate::recorder::recovery::settle_recovered;
 use crate::recorder::resume::Resumed;
 use optag_files::disk::{Disk, OsDisk};
 use optag_storage::archive::seal::day_keys::DayKeys;
@@ -73,14 +73,14 @@ pub async fn run(args: RecoverArgs) -> anyhow::Result<ExitCode> {
     let taken = take_keys(&opened, &keys, &theirs).await?;
     let deletions = args.deletions.unwrap_or_else(|| beside.join("deletions.log"));
     let erased = take_deletions(&opened, &deletions).await?;
-    settle_recovered(&opened, &Resumed::default()).await?;
+    settle_recovered(&opened.recovered, &Resumed::default(), &opened.erasure, &opened.settling).await?;
     let waiting = opened.settling.len();
     println!("{waiting} calls to settle; {taken} keys of days taken in, {erased} erasures carried over");
-    let delivery = Delivery::new(Arc::clone(&opened.settling), Arc::clone(&opened.erasing));
+    let delivery = Delivery::new(Arc::clone(&opened.settling), Arc::clone(&opened.erasure));
     delivery.until_settled().await;
-    let left = opened.erasing.complete_open().await;
+    let left = opened.erasure.complete_open().await;
     println!("{waiting} calls are settled{}", if left > 0 { "; erasures wait for the store" } else { "" });
-    let spool = opened.erasing.spool.clone();
+    let spool = opened.stores.spool.clone();
     tokio::task::spawn_blocking(move || spool.close()).await?;
     Ok(ExitCode::SUCCESS)
 }
@@ -94,7 +94,7 @@ async fn take_keys(opened: &Opened, dir: &Path, master: &MasterKeySource) -> any
     let theirs = DayKeys::open(dir, secret.key()?).context("the dead recorder's keys of days")?;
     let mut taken = 0;
     for key in theirs.list()? {
-        opened.erasing.vault.keys().bring_in(key.day, theirs.identity(&key)?, key.needed_until)?;
+        opened.stores.vault.keys().bring_in(key.day, theirs.identity(&key)?, key.needed_until)?;
         taken += 1;
     }
     Ok(taken)
@@ -109,8 +109,8 @@ async fn take_deletions(opened: &Opened, file: &Path) -> anyhow::Result<usize> {
     let theirs = DeletionLog::open(file).context("the dead recorder's deletion log")?;
     let mut taken = 0;
     for id in theirs.all() {
-        if !opened.erasing.log.is_erased(id) {
-            opened.erasing.order(id, Cause::Request).await?;
+        if !opened.erasure.log.is_erased(id) {
+            opened.erasure.order(id, Cause::Request).await?;
             taken += 1;
         }
     }

@@ -42,7 +42,7 @@ pub async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
         detail: args.accept_loss.then(|| Private::new("loss accepted".to_owned())),
     };
     opened.trail().append(entry).await?;
-    let replayed = replay(&opened.erasing, args.accept_loss).await?;
+    let replayed = replay(&opened.erasure, args.accept_loss).await?;
     println!(
         "{} entries taken over from copies, {} erased recordings were there again, {} erasures are still open",
         replayed.taken_over, replayed.returned, replayed.open

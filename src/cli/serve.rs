@@ -12,8 +12,9 @@ use super::installation::load_config;
 use crate::app::confinement::{self, Confined};
 use crate::app::logging::Levels;
 use crate::app::server::Server;
-use crate::app::upgrade::{Kept, VARIABLE};
+use crate::app::upgrade::Kept;
 use crate::app::{hardening, logging};
+use crate::config::HANDOVER_VARIABLE;
 use crate::metrics;
 
 /// Run the recorder until SIGTERM or SIGINT.
@@ -147,7 +148,7 @@ fn reload(args: &ConfigArgs, levels: &Levels) {
 /// Whether the program file starts and takes the configuration as it is now.
 async fn can_start(program: &Path) -> bool {
     let mut check = Command::new(program);
-    check.args(std::env::args_os().skip(1)).arg("--check").env_remove(VARIABLE);
+    check.args(std::env::args_os().skip(1)).arg("--check").env_remove(HANDOVER_VARIABLE);
     check.stdin(Stdio::null()).stdout(Stdio::null());
     let checked = tokio::task::spawn_blocking(move || check.status()).await;
     checked.is_ok_and(|status| status.is_ok_and(|status| status.success()))

@@ -7,7 +7,7 @@ use optag_core::call::ConsentKeys;
 
 /// Variables that the commands read themselves.
 const NOT_SETTINGS: [&str; 5] =
-    ["OPTAG_CONFIG", "OPTAG_TOKEN", "OPTAG_URL", "OPTAG_MASTER_KEY", crate::app::upgrade::VARIABLE];
+    ["OPTAG_CONFIG", "OPTAG_TOKEN", "OPTAG_URL", "OPTAG_MASTER_KEY", crate::config::HANDOVER_VARIABLE];
 /// Whether Kubernetes sets such a variable, in every container beside a service whose name begins with
 /// `optag`: `{NAME}_SERVICE_HOST`, `{NAME}_SERVICE_PORT`, `{NAME}_SERVICE_PORT_{PORT}`, `{NAME}_PORT`,
 /// `{NAME}_PORT_{N}_{TCP|UDP|SCTP}` and that with `_PROTO`, `_PORT`, `_ADDR`.

@@ -10,7 +10,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use crate::delivery::queue::DeliveryQueue;
 use crate::delivery::tests::recorded;
 use crate::delivery::{Delivery, SettleError};
-use crate::erasure::anchor::tests::erasing;
+use crate::erasure::anchor::tests::erasure;
 use crate::erasure::deletion_log::Relation;
 use optag_core::id::CallId;
 
@@ -29,16 +29,16 @@ async fn a_store_that_is_away_for_a_day_gets_everything_once_it_is_back() {
     let under_way = spawn_blocking(move || until_over.recv());
     let dir = tempfile::tempdir().unwrap();
     let store = dir.path().join("store");
-    let erasing = Arc::new(erasing(dir.path()).await);
+    let erasure = Arc::new(erasure(dir.path()).await);
     std::fs::remove_dir_all(&store).unwrap();
     std::fs::write(&store, b"in the way").unwrap();
     let settling = Arc::<DeliveryQueue>::default();
     let mut workers = JoinSet::new();
-    Delivery::new(Arc::clone(&settling), Arc::clone(&erasing)).start(&mut workers);
+    Delivery::new(Arc::clone(&settling), Arc::clone(&erasure)).start(&mut workers);
     let mut calls: BTreeSet<CallId> = BTreeSet::new();
     for minute_of_day in 0..MINUTES {
         if minute_of_day % 10 == 0 {
-            let closing = recorded(&erasing).await;
+            let closing = recorded(&erasure).await;
             calls.insert(closing.id);
             assert!(settling.add(closing));
         }
@@ -46,7 +46,11 @@ async fn a_store_that_is_away_for_a_day_gets_everything_once_it_is_back() {
     }
     assert_eq!(calls.len(), 144);
     assert_eq!(settling.len(), calls.len(), "none is given up");
-    assert_eq!(erasing.spool.calls().into_iter().collect::<BTreeSet<_>>(), calls, "the spool has them all");
+    assert_eq!(
+        erasure.stores.spool.calls().into_iter().collect::<BTreeSet<_>>(),
+        calls,
+        "the spool has them all"
+    );
     std::fs::remove_file(&store).unwrap();
     std::fs::create_dir(&store).unwrap();
     let mut minutes = 0;
@@ -56,10 +60,10 @@ async fn a_store_that_is_away_for_a_day_gets_everything_once_it_is_back() {
         assert!(minutes < 600, "{} are still not delivered", settling.len());
     }
     for id in &calls {
-        assert!(erasing.index.get(*id).await.unwrap().is_some());
-        assert_eq!(erasing.vault.manifest(*id).await.unwrap().id(), *id);
+        assert!(erasure.stores.index.get(*id).await.unwrap().is_some());
+        assert_eq!(erasure.stores.vault.manifest(*id).await.unwrap().id(), *id);
     }
-    assert!(erasing.spool.calls().is_empty());
+    assert!(erasure.stores.spool.calls().is_empty());
     workers.shutdown().await;
     drop(over);
     assert!(under_way.await.unwrap().is_err());
@@ -68,15 +72,15 @@ async fn a_store_that_is_away_for_a_day_gets_everything_once_it_is_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn invariant_07_nothing_is_delivered_while_the_deletion_log_is_out_of_step() {
     let dir = tempfile::tempdir().unwrap();
-    let erasing = Arc::new(erasing(dir.path()).await);
-    let closing = recorded(&erasing).await;
-    erasing.custody.found(Relation::Behind);
-    let delivery = Delivery::new(Arc::default(), Arc::clone(&erasing));
+    let erasure = Arc::new(erasure(dir.path()).await);
+    let closing = recorded(&erasure).await;
+    erasure.guard.found(Relation::Behind);
+    let delivery = Delivery::new(Arc::default(), Arc::clone(&erasure));
     let waits = delivery.settle(&closing).await;
     assert!(matches!(waits, Err(SettleError::OutOfStep)), "{waits:?}");
-    assert_eq!(erasing.store.copies("recordings/").await.unwrap(), []);
-    assert_eq!(erasing.spool.calls(), [closing.id]);
-    erasing.custody.mended();
+    assert_eq!(erasure.stores.store.copies("recordings/").await.unwrap(), []);
+    assert_eq!(erasure.stores.spool.calls(), [closing.id]);
+    erasure.guard.mended();
     delivery.settle(&closing).await.unwrap();
-    assert!(erasing.spool.calls().is_empty());
+    assert!(erasure.stores.spool.calls().is_empty());
 }

@@ -12,7 +12,7 @@ use futures::TryStreamExt;
 
 use crate::audit::{AuditFault, AuditLog};
 use crate::erasure::deletion_log::{Head, Relation};
-use crate::erasure::service::Erasing;
+use crate::erasure::service::EraseService;
 use crate::metrics;
 use optag_core::clock::WallTime;
 use optag_core::signing::Signed;
@@ -37,19 +37,19 @@ pub struct Compared {
     pub store_entries: u64,
 }
 
-impl Erasing {
+impl EraseService {
     /// Compares the deletion log with what index and store remember of it, and notes the result.
     ///
     /// Errors: one of them does not answer; what the other said is noted.
     pub async fn compare_heads(&self) -> anyhow::Result<Compared> {
-        let node = self.custody.signer.node();
-        let seen = self.index.deletion_head(&node).await.context("the index")?;
+        let node = self.guard.signer.node();
+        let seen = self.stores.index.deletion_head(&node).await.context("the index")?;
         let seen = seen.map_or(Head::default(), |(entries, hash)| Head { entries, hash });
         let index = tokio::task::block_in_place(|| self.log.relation(&seen))?;
-        self.custody.found(index);
+        self.guard.found(index);
         let (store, store_entries) = self.compare_copy(&node).await.context("the store")?;
-        self.custody.found(store);
-        metrics::deletion_log_ok(self.custody.in_step());
+        self.guard.found(store);
+        metrics::deletion_log_ok(self.guard.in_step());
         Ok(Compared { index, store, store_entries })
     }
 
@@ -57,19 +57,19 @@ impl Erasing {
     ///
     /// Errors: one of them does not answer; to be tried again.
     pub async fn anchor_deletions(&self) -> anyhow::Result<()> {
-        let mut anchored = self.custody.anchored.lock().await;
+        let mut anchored = self.guard.anchored.lock().await;
         let from = match *anchored {
             Some(from) => from,
             None => self.compare_heads().await?.store_entries,
         };
-        if !self.custody.in_step() {
+        if !self.guard.in_step() {
             return Ok(());
         }
         let head = self.log.head();
         if head.entries > from || anchored.is_none() {
-            let node = self.custody.signer.node();
+            let node = self.guard.signer.node();
             self.write_blocks(&node, from, head.entries).await?;
-            self.index.set_deletion_head(&node, head.entries, &head.hash).await?;
+            self.stores.index.set_deletion_head(&node, head.entries, &head.hash).await?;
             *anchored = Some(head.entries);
         }
         Ok(())
@@ -80,9 +80,9 @@ impl Erasing {
     ///
     /// Errors: the store does not answer, a line is no entry, or what was taken is not durable.
     pub async fn take_over_copies(&self) -> anyhow::Result<u64> {
-        let own = format!("{PREFIX}{}/", self.custody.signer.node());
+        let own = format!("{PREFIX}{}/", self.guard.signer.node());
         let mut names: Vec<String> =
-            self.store.list(PREFIX).map_ok(|object| object.key).try_collect().await?;
+            self.stores.store.list(PREFIX).map_ok(|object| object.key).try_collect().await?;
         names.retain(|name| name.contains("/deletions/") && name.ends_with(".log"));
         names.sort_by_key(|name| (!name.starts_with(&own), name.clone()));
         let mut known = tokio::task::block_in_place(|| self.log.known_lines())?;
@@ -98,12 +98,12 @@ impl Erasing {
     ///
     /// Errors: store or index do not answer.
     pub async fn anchor_all(&self) -> anyhow::Result<()> {
-        let mut anchored = self.custody.anchored.lock().await;
-        let (head, node) = (self.log.head(), self.custody.signer.node());
+        let mut anchored = self.guard.anchored.lock().await;
+        let (head, node) = (self.log.head(), self.guard.signer.node());
         self.write_blocks(&node, 0, head.entries).await?;
-        self.index.set_deletion_head(&node, head.entries, &head.hash).await?;
+        self.stores.index.set_deletion_head(&node, head.entries, &head.hash).await?;
         *anchored = Some(head.entries);
-        self.custody.mended();
+        self.guard.mended();
         metrics::deletion_log_ok(true);
         Ok(())
     }
@@ -112,14 +112,14 @@ impl Erasing {
         for n in from / BLOCK..entries.div_ceil(BLOCK) {
             let most = BLOCK.min(entries - n * BLOCK);
             let block = tokio::task::block_in_place(|| self.log.lines(n * BLOCK, most))?;
-            self.store.put_over(&block_name(node, n), (block.join("\n") + "\n").into()).await?;
+            self.stores.store.put_over(&block_name(node, n), (block.join("\n") + "\n").into()).await?;
         }
         Ok(())
     }
 
     async fn compare_copy(&self, node: &str) -> anyhow::Result<(Relation, u64)> {
         let mut last: Option<u64> = None;
-        let mut blocks = self.store.list(&format!("{PREFIX}{node}/deletions/"));
+        let mut blocks = self.stores.store.list(&format!("{PREFIX}{node}/deletions/"));
         while let Some(object) = blocks.try_next().await? {
             last = last.max(block_number(&object.key));
         }
@@ -135,7 +135,7 @@ impl Erasing {
     }
 
     async fn block(&self, name: &str) -> Result<Vec<String>, StoreError> {
-        let bytes = self.store.get_small(name, BLOCK_BYTES).await?;
+        let bytes = self.stores.store.get_small(name, BLOCK_BYTES).await?;
         Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect())
     }
 
@@ -150,11 +150,11 @@ impl Erasing {
         at: WallTime,
         dir: Option<&Path>,
     ) -> Result<(), AuditFault> {
-        let signed = tokio::task::block_in_place(|| audit.checkpoint(&self.custody.signer, at))?;
+        let signed = tokio::task::block_in_place(|| audit.checkpoint(&self.guard.signer, at))?;
         let Some(signed) = signed else { return Ok(()) };
-        let Some(name) = checkpoint_name(&self.custody.signer.node(), &signed) else { return Ok(()) };
+        let Some(name) = checkpoint_name(&self.guard.signer.node(), &signed) else { return Ok(()) };
         let text = serde_json::to_vec_pretty(&signed).map_err(std::io::Error::from)?;
-        let stored = self.store.put_small(&name, text.clone().into()).await;
+        let stored = self.stores.store.put_small(&name, text.clone().into()).await;
         let copied = dir.map_or(Ok(()), |dir| {
             let file = dir.join(name.rsplit('/').next().unwrap_or_default());
             std::fs::create_dir_all(dir).and_then(|()| std::fs::write(file, &text))
@@ -171,11 +171,12 @@ impl Erasing {
     ///
     /// Errors: the store does not answer. What is no checkpoint is passed over.
     pub async fn audit_anchors(&self) -> Result<Vec<Signed>, StoreError> {
-        let prefix = format!("{PREFIX}{}/audit/", self.custody.signer.node());
-        let names: Vec<String> = self.store.list(&prefix).map_ok(|object| object.key).try_collect().await?;
+        let prefix = format!("{PREFIX}{}/audit/", self.guard.signer.node());
+        let names: Vec<String> =
+            self.stores.store.list(&prefix).map_ok(|object| object.key).try_collect().await?;
         let mut found = Vec::new();
         for name in names {
-            let json = self.store.get_small(&name, CHECKPOINT_BYTES).await?;
+            let json = self.stores.store.get_small(&name, CHECKPOINT_BYTES).await?;
             found.extend(serde_json::from_slice::<Signed>(&json).ok());
         }
         Ok(found)

@@ -4,8 +4,9 @@
 
 use std::collections::VecDeque;
 
-use crate::erasure::service::Erasing;
+use crate::erasure::deletion_log::DeletionLog;
 use crate::index::IndexError;
+use crate::stores::Stores;
 use optag_core::id::CallId;
 use optag_storage::store::names;
 use optag_storage::store::names::Kind;
@@ -45,7 +46,8 @@ pub struct Differences {
 
 /// One comparison on its way.
 pub struct Comparison<'a> {
-    erasing: &'a Erasing,
+    stores: &'a Stores,
+    log: &'a DeletionLog,
     rows: VecDeque<CallId>,
     after: Option<CallId>,
     rows_end: bool,
@@ -65,9 +67,10 @@ struct Here {
 
 impl<'a> Comparison<'a> {
     /// Begins.
-    pub fn new(erasing: &'a Erasing) -> Self {
+    pub fn new(stores: &'a Stores, log: &'a DeletionLog) -> Self {
         Self {
-            erasing,
+            stores,
+            log,
             rows: VecDeque::new(),
             after: None,
             rows_end: false,
@@ -139,7 +142,7 @@ impl<'a> Comparison<'a> {
     /// The next row of the index.
     async fn row(&mut self) -> Result<Option<CallId>, IndexError> {
         if self.rows.is_empty() && !self.rows_end {
-            self.rows = self.erasing.index.live_after(self.after, ROWS).await?.into();
+            self.rows = self.stores.index.live_after(self.after, ROWS).await?.into();
             self.rows_end = self.rows.is_empty();
             self.found.rows += self.rows.len() as u64;
             self.after = self.rows.back().copied().or(self.after);
@@ -149,19 +152,19 @@ impl<'a> Comparison<'a> {
 
     /// The list does not show all of a recording that the index has.
     async fn missing(&mut self, id: CallId) -> Result<(), IndexError> {
-        if self.erasing.log.is_erased(id) {
+        if self.log.is_erased(id) {
             return Ok(());
         }
         if !self.looks() {
             self.found.missing += 1;
             return Ok(());
         }
-        let row = self.erasing.index.get(id).await?;
+        let row = self.stores.index.get(id).await?;
         if row.is_none_or(|row| row.erased_at.is_some()) {
             return Ok(());
         }
-        let stored = self.erasing.index.stored(id).await?;
-        let look = self.erasing.store.look(&Sought::recording(id, stored.as_ref())).await;
+        let stored = self.stores.index.stored(id).await?;
+        let look = self.stores.store.look(&Sought::recording(id, stored.as_ref())).await;
         let has = |wanted: Kind| {
             look.as_ref().is_ok_and(|look| {
                 look.found.iter().any(|copy| {
@@ -190,9 +193,9 @@ impl<'a> Comparison<'a> {
 
     /// The list shows a recording that the index does not have.
     async fn unknown(&mut self, id: CallId) -> Result<(), IndexError> {
-        if self.erasing.log.is_erased(id) {
+        if self.log.is_erased(id) {
             // One whose erasure is open is told of by the deletion log's part.
-            let open = self.erasing.log.open_orders().iter().any(|order| order.id == id);
+            let open = self.log.open_orders().iter().any(|order| order.id == id);
             if !open {
                 self.found.returned += 1;
                 self.note(|| format!("{id}: erased, and there again"));
@@ -200,8 +203,8 @@ impl<'a> Comparison<'a> {
             return Ok(());
         }
         if self.looks() {
-            let on_its_way = self.erasing.spool.calls().contains(&id);
-            if on_its_way || self.erasing.index.get(id).await?.is_some_and(|row| row.erased_at.is_none()) {
+            let on_its_way = self.stores.spool.calls().contains(&id);
+            if on_its_way || self.stores.index.get(id).await?.is_some_and(|row| row.erased_at.is_none()) {
                 return Ok(());
             }
             self.note(|| format!("{id}: in the store, and the index does not know it"));

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::TryStreamExt;
 
-use crate::app::open::Opened;
 use crate::erasure::deletion_log::Cause;
-use crate::erasure::service::Erasing;
+use crate::erasure::service::EraseService;
 use crate::index::CallRow;
+use crate::stores::Stores;
 use optag_core::id::CallId;
 use optag_storage::archive::vault::VaultError;
 use optag_storage::store::names;
@@ -37,23 +37,27 @@ struct Inventory {
     strange: Vec<String>,
 }
 
-/// Compares; with `repair`, mends what can be mended without guessing.
+/// Compares; with `repair`, mends what can be mended without guessing. `spooled` are the calls that wait in
+/// the spool.
 ///
 /// Errors: store or index cannot be read.
-pub async fn compare(opened: &Opened, repair: bool) -> anyhow::Result<Vec<Finding>> {
-    let erasing = &*opened.erasing;
-    let inventory = Inventory::take(opened).await?;
+pub async fn compare(
+    erasure: &EraseService,
+    spooled: BTreeSet<CallId>,
+    repair: bool,
+) -> anyhow::Result<Vec<Finding>> {
+    let inventory = Inventory::take(&erasure.stores, spooled).await?;
     let mut findings: Vec<Finding> =
         inventory.strange.iter().map(|name| left(name, "not one of ours")).collect();
     let all: BTreeSet<CallId> =
         inventory.audio.keys().chain(&inventory.manifests).chain(&inventory.rows).copied().collect();
     for id in all {
-        if let Some((text, can)) = inventory.verdict(id, erasing) {
+        if let Some((text, can)) = inventory.verdict(id, erasure) {
             let mended = match can {
                 Mend::Nothing => false,
                 _ if !repair => false,
-                Mend::Row => row_from_store(id, &inventory, erasing).await,
-                Mend::Erase => erased_again(id, erasing).await,
+                Mend::Row => row_from_store(id, &inventory, erasure).await,
+                Mend::Erase => erased_again(id, erasure).await,
             };
             findings.push(Finding { text: format!("{id}: {text}"), mended });
         }
@@ -69,10 +73,9 @@ enum Mend {
 }
 
 impl Inventory {
-    async fn take(opened: &Opened) -> anyhow::Result<Self> {
-        let erasing = &opened.erasing;
-        let mut found = Self::default();
-        let mut objects = erasing.store.list(names::PREFIX);
+    async fn take(stores: &Stores, spooled: BTreeSet<CallId>) -> anyhow::Result<Self> {
+        let mut found = Self { spooled, ..Self::default() };
+        let mut objects = stores.store.list(names::PREFIX);
         while let Some(object) = objects.try_next().await? {
             match (names::parse(&object.key), names::kind(&object.key)) {
                 (Some((id, _)), Some((Kind::Audio, _))) => drop(found.audio.insert(id, object.bytes)),
@@ -83,23 +86,22 @@ impl Inventory {
         }
         let mut after = None;
         loop {
-            let ids = erasing.index.live_after(after, BATCH).await?;
+            let ids = stores.index.live_after(after, BATCH).await?;
             after = ids.last().copied();
             found.rows.extend(ids);
             if after.is_none() {
                 break;
             }
         }
-        found.spooled = opened.recovered.calls.iter().map(|call| call.id).collect();
         Ok(found)
     }
 
-    fn verdict(&self, id: CallId, erasing: &Erasing) -> Option<(&'static str, Mend)> {
+    fn verdict(&self, id: CallId, erasure: &EraseService) -> Option<(&'static str, Mend)> {
         let (audio, manifest) = (self.audio.contains_key(&id), self.manifests.contains(&id));
         let row = self.rows.contains(&id);
-        if erasing.log.is_erased(id) {
+        if erasure.log.is_erased(id) {
             // An order that is still open is no difference: it will be carried out.
-            let open = erasing.log.open_orders().iter().any(|order| order.id == id);
+            let open = erasure.log.open_orders().iter().any(|order| order.id == id);
             return (!open).then_some(("erased, yet there again: restored from a backup?", Mend::Erase));
         }
         // What waits in the spool is on its way.
@@ -121,8 +123,8 @@ impl Inventory {
 }
 
 /// Makes the row that a manifest tells of, if its audio has the length that it should.
-async fn row_from_store(id: CallId, inventory: &Inventory, erasing: &Erasing) -> bool {
-    let manifest = match erasing.vault.manifest(id).await {
+async fn row_from_store(id: CallId, inventory: &Inventory, erasure: &EraseService) -> bool {
+    let manifest = match erasure.stores.vault.manifest(id).await {
         Ok(manifest) => manifest,
         Err(error) => {
             let why: &dyn std::fmt::Display = match &error {
@@ -145,15 +147,15 @@ async fn row_from_store(id: CallId, inventory: &Inventory, erasing: &Erasing) ->
         outcome: manifest.ended_by.of_recorded(),
     };
     let written = async {
-        erasing.index.put_recording(&manifest).await?;
-        erasing.index.put_call(&call).await
+        erasure.stores.index.put_recording(&manifest).await?;
+        erasure.stores.index.put_call(&call).await
     };
     written.await.inspect_err(|error| tracing::warn!(call = %id, %error, "a row cannot be made")).is_ok()
 }
 
 /// What the log says is gone is made to be.
-async fn erased_again(id: CallId, erasing: &Erasing) -> bool {
-    let erased = erasing.complete(id, Cause::Request).await;
+async fn erased_again(id: CallId, erasure: &EraseService) -> bool {
+    let erased = erasure.complete(id, Cause::Request).await;
     erased
         .inspect_err(|(step, error)| {
             tracing::warn!(call = %id, step = step.name(), %error, "an erasure is not complete yet");

@@ -1,6 +1,7 @@
 //! What guards the end of recordings beside the deletion log: the installation's signature, the
 //! holds, and whether the log is the one that index and store remember.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::erasure::deletion_log::Cause;
@@ -14,7 +15,7 @@ use optag_core::signing::Signer;
 #[derive(Debug)]
 pub struct DeletionGuard {
     /// Signs receipts and checkpoints.
-    pub signer: Signer,
+    pub signer: Arc<Signer>,
     /// What must not end yet.
     pub holds: Holds,
     out_of_step: AtomicBool,
@@ -26,9 +27,9 @@ pub struct DeletionGuard {
 
 impl DeletionGuard {
     /// A guard that knows of nothing wrong yet.
-    pub fn new(signer: Signer, holds: Holds) -> Self {
+    pub fn new(signer: impl Into<Arc<Signer>>, holds: Holds) -> Self {
         Self {
-            signer,
+            signer: signer.into(),
             holds,
             out_of_step: AtomicBool::new(false),
             anchored: tokio::sync::Mutex::new(None),

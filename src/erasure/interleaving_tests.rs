@@ -18,12 +18,12 @@ use std::task::{Context, Poll, Wake, Waker};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use crate::delivery::recording_lock::RecordingLocks;
 use crate::erasure::deletion_guard::DeletionGuard;
 use crate::erasure::deletion_log::{Cause, DeletionLog, Done, Order};
 use crate::erasure::holds::{Hold, HoldPolicy, Holds};
 use crate::erasure::steps::{Copies, EraseError, Eraser, Orders, Progress, Rows, SpoolKeys};
 use crate::index::IndexError;
+use crate::stores::recording_lock::RecordingLocks;
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::signing::Signer;

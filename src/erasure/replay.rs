@@ -8,7 +8,7 @@ use anyhow::bail;
 use futures::TryStreamExt;
 
 use crate::erasure::deletion_log::Relation;
-use crate::erasure::service::Erasing;
+use crate::erasure::service::EraseService;
 use optag_core::id::CallId;
 use optag_storage::store::names;
 
@@ -31,38 +31,38 @@ pub struct Replayed {
 ///
 /// `accept_loss`: go on although index or store saw entries that no copy has any more.
 /// Errors: store or index do not answer; entries are lost and that was not accepted.
-pub async fn replay(erasing: &Erasing, accept_loss: bool) -> anyhow::Result<Replayed> {
-    let taken_over = erasing.take_over_copies().await?;
-    let compared = erasing.compare_heads().await?;
+pub async fn replay(erasure: &EraseService, accept_loss: bool) -> anyhow::Result<Replayed> {
+    let taken_over = erasure.take_over_copies().await?;
+    let compared = erasure.compare_heads().await?;
     if compared.index == Relation::Behind && !accept_loss {
         bail!(
             "the index saw more erasures than the deletion log and its copies in the store have: some are \
              lost. Restore a newer deletions.log, or go on without them (--accept-loss)"
         );
     }
-    let returned = returned(erasing).await?;
+    let returned = returned(erasure).await?;
     for id in &returned {
-        erasing.reopen(*id).await?;
+        erasure.reopen(*id).await?;
     }
-    let open = erasing.complete_open().await;
-    erasing.anchor_all().await?;
+    let open = erasure.complete_open().await;
+    erasure.anchor_all().await?;
     Ok(Replayed { taken_over, returned: returned.len(), open })
 }
 
 /// Erased recordings of which store, index or spool hold something again.
-async fn returned(erasing: &Erasing) -> anyhow::Result<BTreeSet<CallId>> {
+async fn returned(erasure: &EraseService) -> anyhow::Result<BTreeSet<CallId>> {
     let mut found = BTreeSet::new();
-    let mut objects = erasing.store.list(names::PREFIX);
+    let mut objects = erasure.stores.store.list(names::PREFIX);
     while let Some(object) = objects.try_next().await? {
-        found.extend(names::parse(&object.key).map(|(id, _)| id).filter(|id| erasing.log.is_erased(*id)));
+        found.extend(names::parse(&object.key).map(|(id, _)| id).filter(|id| erasure.log.is_erased(*id)));
     }
     let mut after = None;
     loop {
-        let ids = erasing.index.live_after(after, BATCH).await?;
+        let ids = erasure.stores.index.live_after(after, BATCH).await?;
         let Some(last) = ids.last() else { break };
         after = Some(*last);
-        found.extend(ids.into_iter().filter(|id| erasing.log.is_erased(*id)));
+        found.extend(ids.into_iter().filter(|id| erasure.log.is_erased(*id)));
     }
-    found.extend(erasing.spool.calls().into_iter().filter(|id| erasing.log.is_erased(*id)));
+    found.extend(erasure.stores.spool.calls().into_iter().filter(|id| erasure.log.is_erased(*id)));
     Ok(found)
 }

@@ -9,9 +9,8 @@ use futures::StreamExt;
 
 use crate::erasure::comparison::Comparison;
 use crate::erasure::holds::Hold;
-use crate::erasure::service::Erasing;
-use crate::http::requests::{ReportPart, RetentionReport};
-use crate::recordings::requests::hold_view;
+use crate::erasure::service::EraseService;
+use crate::http::requests::{HoldView, ReportPart, RetentionReport};
 use crate::time::second_source::TimeKeeper;
 use optag_core::clock::{Clock, WallTime};
 use optag_core::error_chain::causes;
@@ -25,7 +24,7 @@ const NAMED: usize = 20;
 /// Makes reports.
 pub struct Reporter {
     /// Store, index, spool and deletion log.
-    pub erasing: Arc<Erasing>,
+    pub erasure: Arc<EraseService>,
     /// The time.
     pub time: Arc<TimeKeeper>,
     /// How long something may be on its way out after its time. Units: s.
@@ -39,10 +38,10 @@ impl Reporter {
     pub async fn report(&self, at: Option<WallTime>, looked_at: &AtomicU64) -> RetentionReport {
         // Of another moment only what is dated can be told.
         let compares = at.is_none();
-        let made_at = self.erasing.clock.wall();
+        let made_at = self.erasure.clock.wall();
         let at = at.unwrap_or(made_at);
         let held: Vec<Hold> =
-            self.erasing.custody.holds.all().into_iter().filter(|hold| hold.until > at).collect();
+            self.erasure.guard.holds.all().into_iter().filter(|hold| hold.until > at).collect();
         let (store, compared) = self.store_parts(at, &held, compares, looked_at).await;
         let mut parts = vec![self.index_part(at, &held).await, store];
         parts.extend(compared);
@@ -71,7 +70,7 @@ impl Reporter {
     async fn index_part(&self, at: WallTime, held: &[Hold]) -> ReportPart {
         let mut part = part("index");
         let most = NAMED + held.len();
-        match self.erasing.index.aged(at, self.grace_us(), most as u32).await {
+        match self.erasure.stores.index.aged(at, self.grace_us(), most as u32).await {
             Err(error) => part.fails(causes(&error)),
             Ok(aged) => {
                 part.there = aged.live;
@@ -99,9 +98,9 @@ impl Reporter {
         looked_at: &AtomicU64,
     ) -> (ReportPart, Option<ReportPart>) {
         let mut part = part("store");
-        let mut comparing = compares.then(|| Comparison::new(&self.erasing));
+        let mut comparing = compares.then(|| Comparison::new(&self.erasure.stores, &self.erasure.log));
         let mut failed = None;
-        let mut pages = self.erasing.store.walk(names::PREFIX);
+        let mut pages = self.erasure.stores.store.walk(names::PREFIX);
         loop {
             let page = match pages.next().await {
                 None => break,
@@ -125,7 +124,7 @@ impl Reporter {
                 self.age(&mut part, &copy, at, held);
             }
         }
-        if let Some(admin) = self.erasing.store.admin() {
+        if let Some(admin) = self.erasure.stores.store.admin() {
             match admin.uploads_below(names::PREFIX).await {
                 Ok(uploads) => uploads.iter().for_each(|copy| self.age(&mut part, copy, at, held)),
                 Err(error) => part.fails(format!("unfinished uploads could not be seen: {error}")),
@@ -158,7 +157,7 @@ impl Reporter {
     /// Lifecycle rules of others that reach what is stored; none where the store has no rules.
     async fn rules_part(&self) -> Option<ReportPart> {
         let mut part = part("bucket rules");
-        match self.erasing.store.admin()?.touching(self.keep_days).await {
+        match self.erasure.stores.store.admin()?.touching(self.keep_days).await {
             Ok(touching) => {
                 part.there = touching.len() as u64;
                 part.amiss = touching.iter().filter(|one| one.harms).count() as u64;
@@ -171,7 +170,7 @@ impl Reporter {
 
     fn spool_part(&self, at: WallTime) -> ReportPart {
         let mut part = part("spool");
-        for id in self.erasing.spool.calls().into_iter().filter(|id| id.admitted_at() <= at) {
+        for id in self.erasure.stores.spool.calls().into_iter().filter(|id| id.admitted_at() <= at) {
             let made = id.admitted_at();
             part.there += 1;
             part.oldest_at = Some(part.oldest_at.map_or(made, |oldest: WallTime| oldest.min(made)));
@@ -187,7 +186,7 @@ impl Reporter {
     /// Erasures that were ordered and of which a copy may be left.
     fn log_part(&self, at: WallTime) -> ReportPart {
         let mut part = part("deletion log");
-        for order in self.erasing.log.open_orders().into_iter().filter(|order| order.at <= at) {
+        for order in self.erasure.log.open_orders().into_iter().filter(|order| order.at <= at) {
             part.there += 1;
             part.oldest_at = Some(part.oldest_at.map_or(order.at, |oldest: WallTime| oldest.min(order.at)));
             if self.is_too_old(order.id.admitted_at(), at) {
@@ -196,7 +195,7 @@ impl Reporter {
             part.notes.push(format!("{}: ordered {}, a copy may be left", order.id, order.at));
         }
         part.notes.truncate(NAMED);
-        if !self.erasing.custody.in_step() {
+        if !self.erasure.guard.in_step() {
             part.fails("it is behind what index or store have seen: run `optag replay-deletions`".into());
         }
         part
@@ -242,6 +241,12 @@ impl ReportPart {
         self.answers = false;
         self.notes.insert(0, why);
     }
+}
+
+/// A hold as the API shows it.
+pub(crate) fn hold_view(hold: Hold) -> HoldView {
+    let Hold { id, until, reason, lawful_basis, by, at } = hold;
+    HoldView { id, until, reason, lawful_basis, by, at }
 }
 
 fn part(name: &'static str) -> ReportPart {

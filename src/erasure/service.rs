@@ -8,22 +8,22 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use crate::delivery::recording_lock::RecordingLocks;
 use crate::erasure::deletion_guard::DeletionGuard;
 use crate::erasure::deletion_log::{Cause, DeletionLog, LogError, Order};
 use crate::erasure::steps::{EraseError, Eraser, GuardedLog, SpoolKeys, Step};
 use crate::erasure::unfinished::UnderWay;
-use crate::index::{Index, IndexRow};
+use crate::index::IndexRow;
 use crate::metrics::{self, ErasedFor};
-use crate::recorder::durable::destroy_key;
+use crate::stores::Stores;
+use crate::stores::durable::destroy_key;
+use crate::stores::recording_lock::RecordingLocks;
 use optag_core::clock::Clock;
 use optag_core::id::CallId;
 use optag_storage::archive::batches::AT_A_TIME;
-use optag_storage::archive::vault::Vault;
 use optag_storage::spool::Spool;
+use optag_storage::store::StoreError;
 use optag_storage::store::remains::StoredObject;
 use optag_storage::store::versions::{CopyKind, StoredCopy};
-use optag_storage::store::{Store, StoreError};
 
 /// Erasures that fail in a row until the store is taken to be away.
 const FAILURES: usize = 5;
@@ -32,25 +32,18 @@ const FAILURES: usize = 5;
 const TOGETHER: usize = AT_A_TIME / 2;
 
 /// Orders and completes erasures.
-pub struct Erasing {
-    /// What is erased for good.
+pub struct EraseService {
+    /// Erasures ordered and completed.
     pub log: DeletionLog,
-    /// The spool, for its keys.
-    pub spool: Spool,
-    /// The store, for what is not read: names, versions, whether it answers.
-    pub store: Store,
-    /// The recordings in it, through their seal.
-    pub vault: Vault,
-    /// The index.
-    pub index: Index,
+    /// Holds, the signature, and whether the log is complete.
+    pub guard: DeletionGuard,
+    pub(crate) stores: Stores,
     /// Held while a recording is delivered or erased.
-    pub turns: RecordingLocks,
+    pub(crate) locks: RecordingLocks,
     /// Dates orders.
-    pub clock: Arc<dyn Clock>,
-    /// Holds, the signature, and whether the log is whole.
-    pub custody: DeletionGuard,
+    pub(crate) clock: Arc<dyn Clock>,
     /// What erasures that are not complete found so far.
-    pub under_way: UnderWay,
+    progress: UnderWay,
 }
 
 /// Spool keys, destroyed where blocking is allowed.
@@ -62,7 +55,18 @@ impl SpoolKeys for Keys {
     }
 }
 
-impl Erasing {
+impl EraseService {
+    /// The service on an installation's stores. `clock` dates orders; `progress` keeps what open erasures found.
+    pub fn new(
+        stores: Stores,
+        log: DeletionLog,
+        guard: DeletionGuard,
+        clock: Arc<dyn Clock>,
+        progress: UnderWay,
+    ) -> Self {
+        Self { log, guard, stores, locks: RecordingLocks::default(), clock, progress }
+    }
+
     /// Orders an erasure. Once this returns, the order is durable, nothing of the recording is
     /// served, and what the spool has of it cannot be read.
     ///
@@ -71,7 +75,7 @@ impl Erasing {
         self.order_for(id, cause, None).await
     }
 
-    /// As [`Erasing::order`], with the number of the request by which someone asked.
+    /// As [`EraseService::order`], with the number of the request by which someone asked.
     ///
     /// Errors: it was not accepted: a hold stands against it, or it is not durable.
     pub async fn order_for(
@@ -81,7 +85,7 @@ impl Erasing {
         request: Option<String>,
     ) -> Result<(), EraseError> {
         let order = Order { id, at: self.clock.wall(), cause, request };
-        let (keys, log) = (Keys(self.spool.clone()), GuardedLog(&self.log, &self.custody));
+        let (keys, log) = (Keys(self.stores.spool.clone()), GuardedLog(&self.log, &self.guard));
         self.eraser(&log, &keys).order(order).await
     }
 
@@ -93,7 +97,7 @@ impl Erasing {
         if !self.log.open_orders().iter().any(|order| order.id == id) {
             return Ok(());
         }
-        tokio::task::block_in_place(|| self.under_way.accept_missing(id))
+        tokio::task::block_in_place(|| self.progress.accept_missing(id))
     }
 
     /// Opens an erasure again, as a copy of what is erased turned up.
@@ -103,7 +107,7 @@ impl Erasing {
         let before = tokio::task::block_in_place(|| self.log.history(id))?;
         if let Some((_, Some(done))) = &before {
             // What it deleted before stays in its receipt, and explains what is not found again.
-            tokio::task::block_in_place(|| self.under_way.note(id, &done.gone)).map_err(LogError::from)?;
+            tokio::task::block_in_place(|| self.progress.note(id, &done.gone)).map_err(LogError::from)?;
         }
         let (cause, request) =
             before.map_or((Cause::Expiry, None), |(order, _)| (order.cause, order.request));
@@ -127,16 +131,16 @@ impl Erasing {
     /// sweeper has come by.
     pub fn has_expired(&self, row: &IndexRow) -> bool {
         let now = self.clock.wall();
-        row.expires_at <= now && self.custody.holds.standing(row.id, now).is_none()
+        row.expires_at <= now && self.guard.holds.standing(row.id, now).is_none()
     }
 
     /// Completes an erasure: the store and the index.
     ///
     /// Errors: the step that could not be taken; the order stays open.
     pub async fn complete(&self, id: CallId, cause: Cause) -> Result<Vec<String>, (Step, EraseError)> {
-        let _turn = self.turns.lock(id).await;
+        let _turn = self.locks.lock(id).await;
         let now = self.clock.wall();
-        let (keys, log) = (Keys(self.spool.clone()), GuardedLog(&self.log, &self.custody));
+        let (keys, log) = (Keys(self.stores.spool.clone()), GuardedLog(&self.log, &self.guard));
         let gone = self.eraser(&log, &keys).complete(id, cause, now).await.inspect_err(|(_, error)| {
             if error.is_unproven() {
                 metrics::erasure_unproven();
@@ -160,7 +164,7 @@ impl Erasing {
         let oldest_us = orders.iter().map(|order| now.micros_since(order.at)).max().unwrap_or(0);
         metrics::erasures_waiting(Duration::from_micros(oldest_us.max(0) as u64));
         // Each round begins with another one, so that all have their turn.
-        let turn = self.custody.rounds.fetch_add(1, Ordering::Relaxed);
+        let turn = self.guard.rounds.fetch_add(1, Ordering::Relaxed);
         let first = turn.checked_rem(orders.len()).unwrap_or(0);
         orders.rotate_left(first);
         let mut failed = 0;
@@ -184,7 +188,7 @@ impl Erasing {
     /// Deletes what deliveries left of recordings whose time is up, many by one request. Each is then looked for
     /// and completed by itself, and what is left goes one by one: nothing depends on what is done here.
     async fn delete_expired(&self, orders: &[Order]) {
-        if !self.store.deletes_together() {
+        if !self.stores.store.deletes_together() {
             return;
         }
         let expired: Vec<CallId> =
@@ -201,7 +205,7 @@ impl Erasing {
                     }
                 }
             }
-            match self.store.delete_many(&copies).await {
+            match self.stores.store.delete_many(&copies).await {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => {
@@ -214,10 +218,11 @@ impl Erasing {
 
     /// What a delivery left and is there, noted as found before any of it is deleted.
     async fn expired_copies(&self, id: CallId) -> anyhow::Result<Vec<StoredCopy>> {
-        let stored = self.index.stored(id).await?.filter(|stored| stored.place == self.store.place());
+        let stored =
+            self.stores.index.stored(id).await?.filter(|stored| stored.place == self.stores.store.place());
         let mut copies = Vec::new();
         for object in stored.unwrap_or_default().objects {
-            match self.store.size(&object.name).await {
+            match self.stores.store.size(&object.name).await {
                 Ok(_) => copies.push(copy_of(object)),
                 // What is not there was not deleted: the erasure says how that is to be taken.
                 Err(StoreError::Missing) => {}
@@ -226,18 +231,18 @@ impl Erasing {
         }
         if !copies.is_empty() {
             tokio::task::block_in_place(|| -> std::io::Result<()> {
-                let mut found = self.under_way.found(id)?;
+                let mut found = self.progress.found(id)?;
                 let names = copies.iter().map(StoredCopy::name);
                 let new: Vec<String> = names.filter(|name| !found.contains(name)).collect();
                 found.extend(new);
-                self.under_way.note(id, &found)
+                self.progress.note(id, &found)
             })?;
         }
         Ok(copies)
     }
 
     fn eraser<'a>(&'a self, log: &'a GuardedLog<'a>, keys: &'a Keys) -> Eraser<'a> {
-        Eraser { log, keys, store: &self.store, index: &self.index, progress: &self.under_way }
+        Eraser { log, keys, store: &self.stores.store, index: &self.stores.index, progress: &self.progress }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::erasure::deletion_log::Cause;
 use crate::erasure::expired;
-use crate::erasure::service::Erasing;
+use crate::erasure::service::EraseService;
 use crate::erasure::steps::EraseError;
 use crate::erasure::sweep_horizon::{NewlyDue, Stopped, SweepLimits, may_sweep};
 use crate::index::IndexError;
@@ -28,7 +28,7 @@ const ROWS: u32 = 1_000;
 /// Sweeps.
 pub struct Sweeper {
     /// What it erases through.
-    pub erasing: Arc<Erasing>,
+    pub erasure: Arc<EraseService>,
     /// The time.
     pub time: Arc<TimeKeeper>,
     /// Time between sweeps.
@@ -45,7 +45,7 @@ impl Sweeper {
         let rounds = (LOOK_THROUGH.as_secs() / self.interval.as_secs().max(1)).max(1);
         let mut round = 0u64;
         loop {
-            let moment = self.time.look_again(&self.erasing.store, &self.erasing.index).await;
+            let moment = self.time.look_again(&self.erasure.stores.store, &self.erasure.stores.index).await;
             if let Trusted::Unconfirmed { at_least, wall } = moment.trusted {
                 tracing::error!(
                     %at_least, %wall,
@@ -64,14 +64,14 @@ impl Sweeper {
                 let since = self.time.bounds().alone_since;
                 self.sweep_since(now, since, round.is_multiple_of(rounds)).await;
             }
-            self.erasing.complete_open().await;
-            if let Err(error) = tokio::task::block_in_place(|| self.erasing.log.compact()) {
+            self.erasure.complete_open().await;
+            if let Err(error) = tokio::task::block_in_place(|| self.erasure.log.compact()) {
                 tracing::warn!(%error, "the deletion log's table could not be made");
             }
-            if let Err(error) = self.erasing.anchor_deletions().await {
+            if let Err(error) = self.erasure.anchor_deletions().await {
                 tracing::warn!(%error, "the deletion log's copy in the store is not up to date");
             }
-            if !self.erasing.custody.in_step() {
+            if !self.erasure.guard.in_step() {
                 tracing::error!(
                     "the deletion log is behind what index or store have seen: nothing is served or \
                      delivered; stop the recorder and run `optag replay-deletions`"
@@ -86,7 +86,7 @@ impl Sweeper {
     /// would take more than its limits. What is older than the first look of a clock that nobody
     /// has vouched for waits as well.
     async fn permitted(&self, now: WallTime) -> Result<Option<WallTime>, IndexError> {
-        let (index, Bounds { alone_since, swept_to }) = (&self.erasing.index, self.time.bounds());
+        let (index, Bounds { alone_since, swept_to }) = (&self.erasure.stores.index, self.time.bounds());
         let undated = match alone_since {
             None => 0,
             Some(since) => {
@@ -122,11 +122,11 @@ impl Sweeper {
 
     /// Orders the erasure of everything whose time is up at `now`, of calls admitted since `since`.
     async fn sweep_since(&self, now: WallTime, since: Option<WallTime>, look_through_store: bool) {
-        let erasing = &self.erasing;
-        let held = erasing.custody.holds.all().len();
+        let erasure = &self.erasure;
+        let held = erasure.guard.holds.all().len();
         let found = match since {
-            None => expired::due_in_index(&erasing.index, now, held).await,
-            Some(since) => erasing.index.due_since(since, now, expired::BATCH + held as u32).await,
+            None => expired::due_in_index(&erasure.stores.index, now, held).await,
+            Some(since) => erasure.stores.index.due_since(since, now, expired::BATCH + held as u32).await,
         };
         let is_ours = |id: &CallId| since.is_none_or(|since| id.admitted_at() >= since);
         let mut due = match found {
@@ -137,8 +137,8 @@ impl Sweeper {
             }
         };
         if look_through_store {
-            let is_erased = |id| erasing.log.is_erased(id);
-            match self.rounds.look(&erasing.store, now, ROUND, is_erased).await {
+            let is_erased = |id| erasure.log.is_erased(id);
+            match self.rounds.look(&erasure.stores.store, now, ROUND, is_erased).await {
                 Ok(found) => {
                     due.extend(found.due.into_iter().filter(is_ours));
                     self.again(found.returned).await;
@@ -148,7 +148,7 @@ impl Sweeper {
         }
         due.extend(self.due_in_spool(now, look_through_store).await.into_iter().filter(is_ours));
         for id in due {
-            match erasing.order(id, Cause::Expiry).await {
+            match erasure.order(id, Cause::Expiry).await {
                 Ok(()) | Err(EraseError::Held(_)) => {}
                 Err(error) => {
                     tracing::error!(call = %id, %error, "a recording whose time is up could not be erased");
@@ -159,7 +159,7 @@ impl Sweeper {
         // Keys and accounts of days that this clock did not date wait too.
         if since.is_none() {
             let oldest = now.plus_days(-i64::from(limit::RETENTION_DAYS));
-            if let Err(error) = self.erasing.index.forget_accounts(oldest).await {
+            if let Err(error) = self.erasure.stores.index.forget_accounts(oldest).await {
                 tracing::warn!(%error, "old accounts of calls could not be removed");
             }
             self.end_keys(now).await;
@@ -169,7 +169,7 @@ impl Sweeper {
     /// Calls in the spool whose time is up. A department's shorter limit stands in the call's own
     /// records, which are read only now and then.
     async fn due_in_spool(&self, now: WallTime, read: bool) -> Vec<CallId> {
-        let spool = self.erasing.spool.clone();
+        let spool = self.erasure.stores.spool.clone();
         let look = move || {
             let mut due = Vec::new();
             for id in spool.calls() {
@@ -189,9 +189,9 @@ impl Sweeper {
 
     /// Rows that came back with an older index.
     async fn returned_to_index(&self) {
-        let (erasing, mut after) = (&self.erasing, None);
+        let (erasure, mut after) = (&self.erasure, None);
         loop {
-            let ids = match erasing.index.live_after(after, ROWS).await {
+            let ids = match erasure.stores.index.live_after(after, ROWS).await {
                 Ok(ids) => ids,
                 Err(error) => {
                     tracing::warn!(%error, "the index could not be compared with the deletion log");
@@ -200,17 +200,17 @@ impl Sweeper {
             };
             let Some(last) = ids.last().copied() else { return };
             after = Some(last);
-            self.again(ids.into_iter().filter(|id| erasing.log.is_erased(*id)).collect()).await;
+            self.again(ids.into_iter().filter(|id| erasure.log.is_erased(*id)).collect()).await;
         }
     }
 
     /// Erases anew what is erased and there again.
     async fn again(&self, returned: Vec<CallId>) {
-        let open: Vec<CallId> = self.erasing.log.open_orders().iter().map(|order| order.id).collect();
+        let open: Vec<CallId> = self.erasure.log.open_orders().iter().map(|order| order.id).collect();
         for id in returned.into_iter().filter(|id| !open.contains(id)) {
             tracing::error!(call = %id, "an erased recording was there again; it is erased anew");
             crate::metrics::erased_returned();
-            if let Err(error) = self.erasing.reopen(id).await {
+            if let Err(error) = self.erasure.reopen(id).await {
                 tracing::error!(call = %id, %error, "an erasure could not be opened again");
                 return;
             }
@@ -221,15 +221,15 @@ impl Sweeper {
     /// that day opens, wherever it lies.
     /// What is held keeps the key of its day.
     async fn end_keys(&self, now: WallTime) {
-        for hold in self.erasing.custody.holds.all() {
-            let (keys, day) = (Arc::clone(self.erasing.vault.keys()), day(hold.id.admitted_at()));
+        for hold in self.erasure.guard.holds.all() {
+            let (keys, day) = (Arc::clone(self.erasure.stores.vault.keys()), day(hold.id.admitted_at()));
             let kept = tokio::task::spawn_blocking(move || keys.keep_until(day, hold.until)).await;
             if !matches!(kept, Ok(Ok(()))) {
                 tracing::error!(call = %hold.id, "the key of a held recording's day could not be kept; no key is ended");
                 return;
             }
         }
-        match self.erasing.vault.destroy_due_keys(now).await {
+        match self.erasure.stores.vault.destroy_due_keys(now).await {
             Ok(ended) => {
                 for key in ended {
                     tracing::info!(
@@ -254,17 +254,17 @@ fn days(spool: &optag_storage::spool::Spool, id: CallId) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::erasure::anchor::tests::{erasing, object};
+    use crate::erasure::anchor::tests::{erasure, object};
     use crate::erasure::deletion_guard::DeletionGuard;
     use crate::erasure::holds::{Hold, HoldPolicy, Holds};
     use optag_core::call::{CallFacts, StreamFacts, StreamRole};
     use optag_storage::spool::record::SpoolRecord;
 
-    fn sweeper(erasing: impl Into<Arc<Erasing>>, dir: &std::path::Path) -> Sweeper {
+    fn sweeper(erasure: impl Into<Arc<EraseService>>, dir: &std::path::Path) -> Sweeper {
         let time = Arc::new(TimeKeeper::new(dir.join("clock.json")));
         let limits = SweepLimits { percent: 10, days: 1 };
         Sweeper {
-            erasing: erasing.into(),
+            erasure: erasure.into(),
             time,
             interval: Duration::from_secs(60),
             limits,
@@ -275,7 +275,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn invariant_09_a_call_that_waits_in_the_spool_ends_at_its_departments_limit() {
         let dir = tempfile::tempdir().unwrap();
-        let sweeper = sweeper(erasing(dir.path()).await, dir.path());
+        let sweeper = sweeper(erasure(dir.path()).await, dir.path());
         let started_at = WallTime::from_unix_micros(1_700_000_000_000_000);
         let id = CallId::new_at(started_at);
         let facts = CallFacts {
@@ -290,20 +290,20 @@ mod tests {
             streams: vec![StreamFacts { label: "a".into(), role: StreamRole::Mixed }],
             context: Default::default(),
         };
-        let spool = &sweeper.erasing.spool;
+        let spool = &sweeper.erasure.stores.spool;
         spool.append(vec![SpoolRecord { call: id, body: Body::Opened(facts) }]).unwrap();
-        assert!(crate::recorder::durable::durable(spool).await);
+        assert!(crate::stores::durable::durable(spool).await);
         sweeper.sweep(started_at.plus_days(7).plus_micros(-1_000_000), true).await;
         assert_eq!(spool.calls(), [id]);
         sweeper.sweep(started_at.plus_days(7).plus_micros(1_000_000), true).await;
-        assert!(spool.calls().is_empty() && sweeper.erasing.log.is_erased(id));
+        assert!(spool.calls().is_empty() && sweeper.erasure.log.is_erased(id));
     }
 
     /// A row of the index, as another node with a right clock wrote it, of a call so many days ago.
-    async fn row(erasing: &Arc<Erasing>, days_ago: i64) -> CallId {
-        let started_at = erasing.clock.wall().plus_days(-days_ago);
-        let closing = crate::delivery::recorded_at(erasing, started_at).await;
-        let delivery = crate::delivery::Delivery::new(Arc::default(), Arc::clone(erasing));
+    async fn row(erasure: &Arc<EraseService>, days_ago: i64) -> CallId {
+        let started_at = erasure.clock.wall().plus_days(-days_ago);
+        let closing = crate::delivery::recorded_at(erasure, started_at).await;
+        let delivery = crate::delivery::Delivery::new(Arc::default(), Arc::clone(erasure));
         delivery.settle_now(&closing).await;
         closing.id
     }
@@ -311,20 +311,20 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn invariant_15_a_fresh_node_whose_clock_is_91_days_ahead_erases_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let erasing = Arc::new(erasing(dir.path()).await);
+        let erasure = Arc::new(erasure(dir.path()).await);
         // To this machine's clock, what others recorded today was recorded 91 days ago.
-        let ids = [row(&erasing, 91).await, row(&erasing, 91).await];
-        let sweeper = sweeper(Arc::clone(&erasing), dir.path());
+        let ids = [row(&erasure, 91).await, row(&erasure, 91).await];
+        let sweeper = sweeper(Arc::clone(&erasure), dir.path());
         let time = Arc::clone(&sweeper.time);
-        let now = erasing.clock.wall();
+        let now = erasure.clock.wall();
         let round = async |now| {
             if let Some(until) = sweeper.permitted(now).await.unwrap() {
                 sweeper.sweep_since(until, time.bounds().alone_since, true).await;
             }
-            ids.iter().filter(|id| erasing.log.is_erased(**id)).count()
+            ids.iter().filter(|id| erasure.log.is_erased(**id)).count()
         };
         assert_eq!(round(now).await, 0);
-        assert_eq!(erasing.vault.keys().list().unwrap().len(), 1, "the keys of the day stay too");
+        assert_eq!(erasure.stores.vault.keys().list().unwrap().len(), 1, "the keys of the day stay too");
         assert_eq!(time.withheld(), 2);
         // A day on it is still the same clock alone.
         assert_eq!(round(now.plus_days(1)).await, 0);
@@ -336,56 +336,55 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn invariant_15_more_than_a_days_worth_waits_and_what_was_permitted_before_goes_on() {
         let dir = tempfile::tempdir().unwrap();
-        let erasing = Arc::new(erasing(dir.path()).await);
-        let now = erasing.clock.wall();
-        let (due, later) = (row(&erasing, 90).await, row(&erasing, 80).await);
-        let sweeper = sweeper(erasing, dir.path());
+        let erasure = Arc::new(erasure(dir.path()).await);
+        let now = erasure.clock.wall();
+        let (due, later) = (row(&erasure, 90).await, row(&erasure, 80).await);
+        let sweeper = sweeper(erasure, dir.path());
         sweeper.time.confirm_by_owner();
         // Ten days are gone by a clock that is believed, between two sweeps.
         let until = sweeper.permitted(now.plus_days(12)).await.unwrap().unwrap();
         assert!(until < now.plus_days(1) && sweeper.time.withheld() == 1);
         sweeper.sweep_since(until, None, true).await;
-        assert!(sweeper.erasing.log.is_erased(due) && !sweeper.erasing.log.is_erased(later));
+        assert!(sweeper.erasure.log.is_erased(due) && !sweeper.erasure.log.is_erased(later));
         // A day's worth is taken without a question.
         let until = sweeper.permitted(now.plus_days(10).plus_micros(3_600_000_000)).await.unwrap().unwrap();
         assert!(until > now.plus_days(10) && sweeper.time.withheld() == 0);
         sweeper.sweep_since(until, None, true).await;
-        assert!(sweeper.erasing.log.is_erased(later));
+        assert!(sweeper.erasure.log.is_erased(later));
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_hold_stops_expiry_until_it_ends_and_what_is_erased_and_there_again_goes_anew() {
         let dir = tempfile::tempdir().unwrap();
-        let mut erasing = erasing(dir.path()).await;
+        let mut erasure = erasure(dir.path()).await;
         let policy = HoldPolicy { allowed: true, lawful_bases: vec!["court".into()], ends_anyway: false };
         let holds = Holds::open(&dir.path().join("holds.json"), policy).unwrap();
-        erasing.custody =
-            DeletionGuard::new(optag_core::signing::Signer::from_seed(&[7; 32]).unwrap(), holds);
-        let (held, free) = (object(&erasing, 0).await, object(&erasing, 0).await);
+        erasure.guard = DeletionGuard::new(optag_core::signing::Signer::from_seed(&[7; 32]).unwrap(), holds);
+        let (held, free) = (object(&erasure, 0).await, object(&erasure, 0).await);
         let made = held.admitted_at();
         let hold = Hold {
             id: held,
-            until: erasing.clock.wall().plus_days(1),
+            until: erasure.clock.wall().plus_days(1),
             reason: "case".into(),
             lawful_basis: Some("court".into()),
             by: "ada".into(),
             at: made,
         };
-        erasing.custody.holds.place(hold, made.plus_days(90), || false).unwrap();
-        let sweeper = sweeper(erasing, dir.path());
-        let erasing = &sweeper.erasing;
+        erasure.guard.holds.place(hold, made.plus_days(90), || false).unwrap();
+        let sweeper = sweeper(erasure, dir.path());
+        let erasure = &sweeper.erasure;
         let over = made.plus_days(91);
         sweeper.sweep(over, true).await;
-        assert!(erasing.log.is_erased(free) && !erasing.log.is_erased(held));
-        assert_eq!(erasing.complete_open().await, 0);
-        assert_eq!(erasing.store.copies("recordings/").await.unwrap().len(), 1);
+        assert!(erasure.log.is_erased(free) && !erasure.log.is_erased(held));
+        assert_eq!(erasure.complete_open().await, 0);
+        assert_eq!(erasure.stores.store.copies("recordings/").await.unwrap().len(), 1);
         // The free one comes back with a backup; the held one is let go.
         let name = format!("{}.opus", optag_storage::store::names::stem(free));
-        erasing.store.put_small(&name, "audio".into()).await.unwrap();
-        erasing.custody.holds.release(held).unwrap();
+        erasure.stores.store.put_small(&name, "audio".into()).await.unwrap();
+        erasure.guard.holds.release(held).unwrap();
         sweeper.sweep(over, true).await;
-        assert_eq!(erasing.log.open_orders().len(), 2);
-        assert_eq!(erasing.complete_open().await, 0);
-        assert_eq!(erasing.store.copies("recordings/").await.unwrap(), []);
+        assert_eq!(erasure.log.open_orders().len(), 2);
+        assert_eq!(erasure.complete_open().await, 0);
+        assert_eq!(erasure.stores.store.copies("recordings/").await.unwrap(), []);
     }
 }

@@ -1,11 +1,12 @@
-//! Recordings of an earlier system. In: a table and audio files. Out: what the spool would hold
-//! of such calls, ready to be delivered as any other; and a word on each file.
+//! Recordings of an earlier system. In: a table and audio files. Out: recordings in store and index, and a report
+//! on each file.
 //!
-//! Not here: the store, the index (`app::importing` puts them together).
+//! Decoding and encoding know nothing of store and index; `importer` runs the two halves together.
 
 pub mod decode;
 pub mod encode;
 pub mod file;
+pub mod importer;
 pub mod opus;
 pub mod report;
 pub mod resample;

@@ -9,7 +9,7 @@ use anyhow::Context;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
-use crate::delivery::backoff::Backoff;
+use crate::backoff::Backoff;
 use crate::index::{Index, Pseudonyms};
 use crate::metrics;
 use optag_core::call::{Account, Unrecorded};

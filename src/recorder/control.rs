@@ -38,7 +38,7 @@ impl Recorder {
             return Err(ControlError::NotDurable);
         }
         if state.consent == ConsentState::Withdrawn {
-            self.erasing.order(id, Cause::Withdrawal).await.map_err(|_| ControlError::NotDurable)?;
+            self.erasure.order(id, Cause::Withdrawal).await.map_err(|_| ControlError::NotDurable)?;
         }
         self.registry.set_consent(id, state.consent);
         self.registry.set_paused(id, state.paused);
@@ -164,11 +164,11 @@ impl Recorder {
     async fn withdraw_ended(&self, id: CallId) -> Result<CallView, ControlError> {
         let view = self.registry.get(id).ok_or(ControlError::NoSuchCall(id))?;
         if view.consent == ConsentState::Granted || view.outcome.is_some_and(Outcome::is_recorded) {
-            self.erasing.order(id, Cause::Withdrawal).await.map_err(|_| ControlError::NotDurable)?;
+            self.erasure.order(id, Cause::Withdrawal).await.map_err(|_| ControlError::NotDurable)?;
             self.registry.withdrawn_ended(id);
-            let erasing = Arc::clone(&self.erasing);
+            let erasure = Arc::clone(&self.erasure);
             // What cannot be reached now, the sweeper tries again.
-            tokio::spawn(async move { drop(erasing.complete(id, Cause::Withdrawal).await) });
+            tokio::spawn(async move { drop(erasure.complete(id, Cause::Withdrawal).await) });
         }
         self.registry.get(id).ok_or(ControlError::NoSuchCall(id))
     }

@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::app::open::Opened;
+use crate::config::RtpConfig;
+use crate::erasure::deletion_log::DeletionLog;
 use crate::metrics::{self, NotResumed};
+use crate::recorder::live_calls::LiveCalls;
 use optag_core::call::{CallFacts, ConsentState};
-use optag_core::clock::{BootId, MonoTime};
+use optag_core::clock::{BootId, Clock, MonoTime};
 use optag_core::id::CallId;
 use optag_core::limit;
 use optag_media::call::resume::Resumption;
@@ -36,47 +38,61 @@ pub struct Resumed {
     pub sessions: Vec<Kept>,
 }
 
-/// Puts every call that can be alive back into the engine. `kept` are sockets that stayed open.
-pub async fn resume(
-    opened: &Opened,
-    engine: &Engine,
-    ports: &PortPool,
-    mut kept: HashMap<u16, KeptSocket>,
-) -> Resumed {
-    let mut resumed = Resumed::default();
-    let mut down = Duration::ZERO;
-    for call in opened.recovered.calls.iter().filter(|call| call.closed.is_none()) {
-        if opened.erasing.log.is_erased(call.id) {
-            continue;
-        }
-        let candidate = match Candidate::of(call, opened) {
-            Ok(candidate) => candidate,
-            Err(cause) => {
-                metrics::call_not_resumed(cause);
+/// What calls in progress are resumed with.
+pub struct Resume<'a> {
+    /// Dates the restart.
+    pub clock: &'a dyn Clock,
+    /// Calls that it names are not resumed.
+    pub log: &'a DeletionLog,
+    /// Calls in progress, which resumed ones are added to.
+    pub registry: &'a LiveCalls,
+    /// How long a call may have been down, and the address that senders were given.
+    pub rtp: &'a RtpConfig,
+    /// The media engine.
+    pub engine: &'a Engine,
+    /// RTP ports.
+    pub ports: &'a PortPool,
+}
+
+impl Resume<'_> {
+    /// Puts every recovered call that can be alive back into the engine. `kept` are sockets that stayed open,
+    /// by port.
+    pub async fn resume(&self, calls: &[RecoveredCall], mut kept: HashMap<u16, KeptSocket>) -> Resumed {
+        let mut resumed = Resumed::default();
+        let mut down = Duration::ZERO;
+        for call in calls.iter().filter(|call| call.closed.is_none()) {
+            if self.log.is_erased(call.id) {
                 continue;
             }
-        };
-        let was_down = candidate.down;
-        match put_back(candidate, opened, engine, ports, &mut kept).await {
-            Ok(()) => {
-                metrics::call_resumed(was_down);
-                down = down.max(was_down);
-                resumed.calls.insert(call.id);
-                resumed
-                    .sessions
-                    .extend(call.dialog_state.as_ref().and_then(|text| Kept::from_text(text.reveal())));
-            }
-            Err(cause) => {
-                tracing::warn!(call = %call.id, cause = cause.name(), "a call could not be resumed");
-                metrics::call_not_resumed(cause);
+            let candidate = match Candidate::of(call, self) {
+                Ok(candidate) => candidate,
+                Err(cause) => {
+                    metrics::call_not_resumed(cause);
+                    continue;
+                }
+            };
+            let was_down = candidate.down;
+            match put_back(candidate, self, &mut kept).await {
+                Ok(()) => {
+                    metrics::call_resumed(was_down);
+                    down = down.max(was_down);
+                    resumed.calls.insert(call.id);
+                    resumed
+                        .sessions
+                        .extend(call.dialog_state.as_ref().and_then(|text| Kept::from_text(text.reveal())));
+                }
+                Err(cause) => {
+                    tracing::warn!(call = %call.id, cause = cause.name(), "a call could not be resumed");
+                    metrics::call_not_resumed(cause);
+                }
             }
         }
+        if !resumed.calls.is_empty() {
+            let down_ms = down.as_millis() as u64;
+            tracing::info!(calls = resumed.calls.len(), down_ms, "calls go on after a restart");
+        }
+        resumed
     }
-    if !resumed.calls.is_empty() {
-        let down_ms = down.as_millis() as u64;
-        tracing::info!(calls = resumed.calls.len(), down_ms, "calls go on after a restart");
-    }
-    resumed
 }
 
 /// A call that may be alive.
@@ -88,14 +104,14 @@ struct Candidate<'a> {
 }
 
 impl<'a> Candidate<'a> {
-    fn of(call: &'a RecoveredCall, opened: &Opened) -> Result<Self, NotResumed> {
+    fn of(call: &'a RecoveredCall, with: &Resume<'_>) -> Result<Self, NotResumed> {
         let facts = call.facts.as_ref().ok_or(NotResumed::State)?;
         let text = call.call_state.as_ref().ok_or(NotResumed::State)?;
         let mut saved = CallSnapshot::from_text(text.reveal()).ok_or(NotResumed::State)?;
         if saved.rules.id != call.id || saved.legs.len() != facts.streams.len() {
             return Err(NotResumed::State);
         }
-        let (now, wall) = opened.clock.both();
+        let (now, wall) = with.clock.both();
         if saved.boot.is_none() || saved.boot != BootId::current() || saved.at > now {
             return Err(NotResumed::Boot);
         }
@@ -115,7 +131,7 @@ impl<'a> Candidate<'a> {
             saved.zero = Some(now - Duration::from_micros(wall.micros_since(granted_at).max(0) as u64));
         }
         let down = now.since(last_alive(&saved, call.frames));
-        if down > opened.config.rtp.resume_within {
+        if down > with.rtp.resume_within {
             return Err(NotResumed::TooLate);
         }
         Ok(Self { facts, saved, frames: call.frames, down })
@@ -131,34 +147,32 @@ fn last_alive(saved: &CallSnapshot, frames: u32) -> MonoTime {
 
 async fn put_back(
     candidate: Candidate<'_>,
-    opened: &Opened,
-    engine: &Engine,
-    ports: &PortPool,
+    with: &Resume<'_>,
     kept: &mut HashMap<u16, KeptSocket>,
 ) -> Result<(), NotResumed> {
     let Candidate { facts, saved, frames, .. } = candidate;
-    let now = opened.clock.mono();
+    let now = with.clock.mono();
     let sockets_kept = saved.legs.iter().all(|leg| kept.contains_key(&leg.port));
     let bind = |leg: &optag_media::snapshot::StreamSnapshot| {
-        ports.bind_at(leg.port, kept.remove(&leg.port), !leg.plan.rtcp.mux, now)
+        with.ports.bind_at(leg.port, kept.remove(&leg.port), !leg.plan.rtcp.mux, now)
     };
     let sockets: Vec<StreamSockets> =
         saved.legs.iter().map(bind).collect::<Result<_, _>>().map_err(|_| NotResumed::Ports)?;
-    let ip = opened.config.rtp.advertised_ip;
+    let ip = with.rtp.advertised_ip;
     let addresses: Vec<SocketAddr> =
         sockets.iter().map(|socket| SocketAddr::new(ip, socket.port())).collect();
     let gauges = Arc::new(CallGauges::new(limit::STREAMS_PER_CALL));
-    opened.registry.add(facts, saved.consent.state(), &addresses, Arc::clone(&gauges));
-    opened.registry.set_opened(facts.id);
-    opened.registry.set_department(facts.id, saved.consent.department());
-    opened.registry.set_paused(facts.id, saved.paused);
+    with.registry.add(facts, saved.consent.state(), &addresses, Arc::clone(&gauges));
+    with.registry.set_opened(facts.id);
+    with.registry.set_department(facts.id, saved.consent.department());
+    with.registry.set_paused(facts.id, saved.paused);
     let plan = ResumePlan { resumption: Resumption { saved, frames, sockets_kept }, sockets, gauges };
     let (reply, answer) = oneshot::channel();
-    engine.resume(plan, Box::new(move |result| drop(reply.send(result))));
+    with.engine.resume(plan, Box::new(move |result| drop(reply.send(result))));
     match answer.await {
         Ok(Ok(_)) => Ok(()),
         failed => {
-            opened.registry.remove(facts.id);
+            with.registry.remove(facts.id);
             let state = matches!(failed, Ok(Err(EngineError::Fault)));
             Err(if state { NotResumed::State } else { NotResumed::Ports })
         }

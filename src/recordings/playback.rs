@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 
 use crate::delivery::queue::DeliveryQueue;
-use crate::erasure::service::Erasing;
+use crate::erasure::service::EraseService;
 use crate::http::recordings::library::{
     Audio, AudioFormat, AudioRequest, ByteRange, Library, LibraryError, Page, RecordingDetail,
     RecordingState, RecordingSummary, SearchQuery, StoredObject,
@@ -16,6 +16,7 @@ use crate::index::{IndexRow, Position, Query};
 use crate::recorder::live_calls::LiveCalls;
 use crate::recordings::rendering;
 use crate::recordings::rendering::WavForm;
+use crate::stores::Stores;
 use optag_core::id::CallId;
 use optag_storage::archive::manifest::Manifest;
 use optag_storage::archive::vault::VaultError;
@@ -24,8 +25,10 @@ use optag_storage::store::names;
 
 /// The recordings.
 pub struct Recordings {
-    /// Erasures, and through them store and index.
-    pub erasing: Arc<Erasing>,
+    /// Spool, store and index.
+    pub stores: Stores,
+    /// Erasures, and what they forbid to serve.
+    pub erasure: Arc<EraseService>,
     /// Calls in progress.
     pub registry: Arc<LiveCalls>,
     /// Calls on their way to the store.
@@ -47,9 +50,9 @@ impl Library for Recordings {
                 skip: u64::from(query.page - 1) * u64::from(query.page_size),
                 most: u32::from(query.page_size),
             };
-            let found = self.erasing.index.search(&wanted).await.map_err(|_| LibraryError::IndexDown)?;
+            let found = self.stores.index.search(&wanted).await.map_err(|_| LibraryError::IndexDown)?;
             let served =
-                |row: &IndexRow| !self.erasing.log.is_erased(row.id) && !self.erasing.has_expired(row);
+                |row: &IndexRow| !self.erasure.log.is_erased(row.id) && !self.erasure.has_expired(row);
             let listed = found.rows.len();
             let rows: Vec<IndexRow> = found.rows.into_iter().filter(served).collect();
             let hidden = (listed - rows.len()) as u64;
@@ -98,7 +101,7 @@ impl Library for Recordings {
             let row = self.row(request.id).await?;
             if request.format == AudioFormat::Opus && request.channel.is_none() {
                 let part = range(request.range, row.object_bytes)?;
-                let audio = self.erasing.vault.audio(request.id, Some(part.clone())).await;
+                let audio = self.stores.vault.audio(request.id, Some(part.clone())).await;
                 let (_, bytes) = audio.map_err(from_vault)?;
                 let bytes = bytes.map(|chunk| chunk.map_err(from_vault)).boxed();
                 return Ok(Audio { total_bytes: row.object_bytes, part, bytes });
@@ -110,7 +113,7 @@ impl Library for Recordings {
                 return Err(LibraryError::NoSuchChannel { last });
             }
             let opus = async || {
-                let (_, opus) = self.erasing.vault.audio(request.id, None).await.map_err(from_vault)?;
+                let (_, opus) = self.stores.vault.audio(request.id, None).await.map_err(from_vault)?;
                 Ok::<_, LibraryError>(opus)
             };
             if let (AudioFormat::Opus, Some(channel)) = (request.format, request.channel) {
@@ -134,11 +137,11 @@ impl Recordings {
     /// The row of a recording that may be served.
     async fn row(&self, id: CallId) -> Result<IndexRow, LibraryError> {
         self.in_step()?;
-        if self.erasing.log.is_erased(id) {
+        if self.erasure.log.is_erased(id) {
             return Err(LibraryError::Erased);
         }
-        match self.erasing.index.get(id).await.map_err(|_| LibraryError::IndexDown)? {
-            Some(row) if row.erased_at.is_some() || self.erasing.has_expired(&row) => {
+        match self.stores.index.get(id).await.map_err(|_| LibraryError::IndexDown)? {
+            Some(row) if row.erased_at.is_some() || self.erasure.has_expired(&row) => {
                 Err(LibraryError::Erased)
             }
             Some(row) => Ok(row),
@@ -149,7 +152,7 @@ impl Recordings {
 
     /// Nothing is served while the deletion log may have forgotten what was erased.
     fn in_step(&self) -> Result<(), LibraryError> {
-        match self.erasing.custody.in_step() {
+        match self.erasure.guard.in_step() {
             true => Ok(()),
             false => Err(LibraryError::OutOfStep),
         }
@@ -157,7 +160,7 @@ impl Recordings {
 
     /// Its time is up, whether or not the sweeper has come by, and no hold stands.
     async fn manifest(&self, row: &IndexRow) -> Result<Manifest, LibraryError> {
-        self.erasing.vault.manifest(row.id).await.map_err(from_vault)
+        self.stores.vault.manifest(row.id).await.map_err(from_vault)
     }
 }
 

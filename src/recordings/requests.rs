@@ -13,9 +13,9 @@ use crate::delivery::queue::DeliveryQueue;
 use crate::erasure::deletion_log::Cause;
 use crate::erasure::holds::{Hold, HoldError};
 use crate::erasure::receipt;
-use crate::erasure::report::Reporter;
+use crate::erasure::report::{Reporter, hold_view};
 use crate::erasure::report_runs::Reports;
-use crate::erasure::service::Erasing;
+use crate::erasure::service::EraseService;
 use crate::erasure::steps::{EraseError, Step};
 use crate::http::access::Actor;
 use crate::http::recordings::library::{EraseReceipt, EraseState, EraseStep, LibraryError, RecordingState};
@@ -26,6 +26,7 @@ use crate::http::requests::{
 use crate::index::{Candidate, IndexRow, Wanted};
 use crate::recorder::live_calls::LiveCalls;
 use crate::recordings::playback::summary;
+use crate::stores::Stores;
 use crate::time::second_source::TimeKeeper;
 use optag_core::call::CallFacts;
 use optag_core::clock::WallTime;
@@ -40,8 +41,10 @@ const SPOOLED_MOST: usize = 5_000;
 
 /// Answers for the recordings.
 pub struct RequestService {
-    /// Erasures, and through them store, index and spool.
-    pub erasing: Arc<Erasing>,
+    /// Spool, store and index.
+    pub stores: Stores,
+    /// Erasures, and what they forbid to serve.
+    pub erasure: Arc<EraseService>,
     /// Calls in progress.
     pub registry: Arc<LiveCalls>,
     /// Calls on their way to the store.
@@ -66,7 +69,7 @@ impl Requests for RequestService {
     }
 
     fn public_key(&self) -> String {
-        self.erasing.custody.signer.public_key()
+        self.erasure.guard.signer.public_key()
     }
 
     fn candidates(&self, query: CandidateQuery) -> BoxFuture<'_, Result<CandidatePage, LibraryError>> {
@@ -80,20 +83,20 @@ impl Requests for RequestService {
                 around: query.window.and_then(|window| window.around),
                 most: query.most,
             };
-            let found = self.erasing.index.candidates(&wanted).await.map_err(|_| LibraryError::IndexDown)?;
+            let found = self.stores.index.candidates(&wanted).await.map_err(|_| LibraryError::IndexDown)?;
             let mut all: Vec<(Candidate, RecordingState)> =
                 found.candidates.into_iter().map(|one| (one, RecordingState::Stored)).collect();
             let waiting = self.spooled().await.into_iter().filter_map(|facts| {
                 let row = row_of(facts, &self.settling);
                 let indexed = all.iter().any(|(one, _)| one.row.id == row.id);
-                if indexed { None } else { self.erasing.index.judge(row, &wanted) }
+                if indexed { None } else { self.stores.index.judge(row, &wanted) }
             });
             let waiting: Vec<_> = waiting.map(|one| (one, RecordingState::Spooled)).collect();
             let known = found.total + waiting.len() as u64;
             all.extend(waiting);
             let listed = all.len();
             all.retain(|(one, _)| {
-                !self.erasing.log.is_erased(one.row.id) && !self.erasing.has_expired(&one.row)
+                !self.erasure.log.is_erased(one.row.id) && !self.erasure.has_expired(&one.row)
             });
             let total = known.saturating_sub((listed - all.len()) as u64);
             all.sort_by(|one, other| other.0.score.total_cmp(&one.0.score));
@@ -112,7 +115,7 @@ impl Requests for RequestService {
     fn of_caller(&self, number: Private<String>) -> BoxFuture<'_, Result<Vec<CallId>, LibraryError>> {
         async move {
             self.in_step()?;
-            let index = &self.erasing.index;
+            let index = &self.stores.index;
             let mut ids = index.of_caller(number.reveal()).await.map_err(|_| LibraryError::IndexDown)?;
             let waiting = self.spooled().await.into_iter();
             ids.extend(
@@ -127,12 +130,12 @@ impl Requests for RequestService {
 
     fn preview(&self, id: CallId) -> BoxFuture<'_, Result<ErasurePreview, LibraryError>> {
         async move {
-            let row = self.erasing.index.get(id).await.map_err(|_| LibraryError::IndexDown)?;
-            let spool_key = self.erasing.spool.calls().contains(&id);
-            let copies = self.erasing.store.copies(&names::stem(id)).await;
+            let row = self.stores.index.get(id).await.map_err(|_| LibraryError::IndexDown)?;
+            let spool_key = self.stores.spool.calls().contains(&id);
+            let copies = self.stores.store.copies(&names::stem(id)).await;
             let state = if self.registry.is_live(id) {
                 "live"
-            } else if self.erasing.log.is_erased(id) {
+            } else if self.erasure.log.is_erased(id) {
                 "erased"
             } else if row.as_ref().is_some_and(|row| row.erased_at.is_none()) {
                 "stored"
@@ -141,7 +144,7 @@ impl Requests for RequestService {
             } else {
                 "unknown"
             };
-            let held = self.erasing.custody.holds.standing(id, self.erasing.clock.wall());
+            let held = self.erasure.guard.holds.standing(id, self.erasure.clock.wall());
             Ok(ErasurePreview {
                 id,
                 state,
@@ -165,14 +168,14 @@ impl Requests for RequestService {
             if self.registry.is_live(id) {
                 return Err(LibraryError::NotReady);
             }
-            let known = self.erasing.log.is_erased(id)
+            let known = self.erasure.log.is_erased(id)
                 || self.settling.contains(id)
-                || self.erasing.spool.calls().contains(&id)
-                || self.erasing.index.get(id).await.map_err(|_| LibraryError::IndexDown)?.is_some();
+                || self.stores.spool.calls().contains(&id)
+                || self.stores.index.get(id).await.map_err(|_| LibraryError::IndexDown)?.is_some();
             if !known {
                 return Err(LibraryError::NotFound);
             }
-            self.erasing.order_for(id, Cause::Request, request).await.map_err(|error| match error {
+            self.erasure.order_for(id, Cause::Request, request).await.map_err(|error| match error {
                 EraseError::Held(hold) => LibraryError::Held { until: hold.until, reason: hold.reason },
                 error => {
                     tracing::error!(call = %id, %error, "an erasure was not accepted");
@@ -180,15 +183,15 @@ impl Requests for RequestService {
                 }
             })?;
             if accept_missing {
-                self.erasing.accept_missing(id).map_err(|error| {
+                self.erasure.accept_missing(id).map_err(|error| {
                     tracing::error!(call = %id, %error, "cannot keep that a missing recording is accepted");
                     LibraryError::StoreDown
                 })?;
             }
-            let is_open = self.erasing.log.open_orders().iter().any(|order| order.id == id);
+            let is_open = self.erasure.log.open_orders().iter().any(|order| order.id == id);
             let undone = match is_open {
                 false => None,
-                true => self.erasing.complete(id, Cause::Request).await.err(),
+                true => self.erasure.complete(id, Cause::Request).await.err(),
             };
             if let Some((step, error)) = &undone {
                 tracing::warn!(call = %id, step = step.name(), %error, "an erasure waits");
@@ -204,8 +207,8 @@ impl Requests for RequestService {
 
     fn hold(&self, id: CallId, new: NewHold, actor: Actor) -> BoxFuture<'_, Result<HoldView, LibraryError>> {
         async move {
-            let erasing = &self.erasing;
-            let row = erasing.index.get(id).await.map_err(|_| LibraryError::IndexDown)?;
+            let erasure = &self.erasure;
+            let row = erasure.stores.index.get(id).await.map_err(|_| LibraryError::IndexDown)?;
             let row = row.ok_or(LibraryError::NotFound)?;
             let hold = Hold {
                 id,
@@ -213,11 +216,11 @@ impl Requests for RequestService {
                 reason: new.reason,
                 lawful_basis: new.lawful_basis,
                 by: actor.name,
-                at: erasing.clock.wall(),
+                at: erasure.clock.wall(),
             };
-            let is_erased = || erasing.log.is_erased(id);
+            let is_erased = || erasure.log.is_erased(id);
             let placed = tokio::task::block_in_place(|| {
-                erasing.custody.holds.place(hold.clone(), row.expires_at, is_erased)
+                erasure.guard.holds.place(hold.clone(), row.expires_at, is_erased)
             });
             placed.map(|()| hold_view(hold)).map_err(|error| match error {
                 HoldError::Erased => LibraryError::Erased,
@@ -233,7 +236,7 @@ impl Requests for RequestService {
 
     fn release(&self, id: CallId) -> BoxFuture<'_, Result<bool, LibraryError>> {
         async move {
-            tokio::task::block_in_place(|| self.erasing.custody.holds.release(id)).map_err(|error| {
+            tokio::task::block_in_place(|| self.erasure.guard.holds.release(id)).map_err(|error| {
                 tracing::error!(%error, "a hold could not be lifted");
                 LibraryError::IndexDown
             })
@@ -242,7 +245,7 @@ impl Requests for RequestService {
     }
 
     fn holds(&self) -> Vec<HoldView> {
-        self.erasing.custody.holds.all().into_iter().map(hold_view).collect()
+        self.erasure.guard.holds.all().into_iter().map(hold_view).collect()
     }
 
     fn retention_report(
@@ -251,7 +254,7 @@ impl Requests for RequestService {
         job: Option<u64>,
     ) -> BoxFuture<'_, Result<ReportAnswer, LibraryError>> {
         let reporter = Reporter {
-            erasing: Arc::clone(&self.erasing),
+            erasure: Arc::clone(&self.erasure),
             time: Arc::clone(&self.time),
             grace_s: self.grace_s,
             keep_days: self.keep_days,
@@ -280,7 +283,7 @@ impl Requests for RequestService {
 
 impl RequestService {
     fn in_step(&self) -> Result<(), LibraryError> {
-        match self.erasing.custody.in_step() {
+        match self.erasure.guard.in_step() {
             true => Ok(()),
             false => Err(LibraryError::OutOfStep),
         }
@@ -288,7 +291,7 @@ impl RequestService {
 
     /// What the deletion log says of an erasure; `undone` is the step that failed just now.
     fn receipt_of(&self, id: CallId, undone: Option<Step>) -> Result<EraseReceipt, LibraryError> {
-        let history = tokio::task::block_in_place(|| self.erasing.log.history(id));
+        let history = tokio::task::block_in_place(|| self.erasure.log.history(id));
         let (order, done) = history.map_err(|_| LibraryError::IndexDown)?.ok_or(LibraryError::NotFound)?;
         let Some(done) = done else {
             let undone = undone.unwrap_or(Step::Store);
@@ -301,7 +304,7 @@ impl RequestService {
                 refused: None,
             });
         };
-        let signed = receipt::sign(&self.erasing.custody.signer, order, done);
+        let signed = receipt::sign(&self.erasure.guard.signer, order, done);
         let receipt = signed
             .and_then(|signed| serde_json::value::to_raw_value(&signed))
             .map_err(|_| LibraryError::Damaged)?;
@@ -317,7 +320,7 @@ impl RequestService {
 
     /// Calls that ended and are on their way to the store.
     async fn spooled(&self) -> Vec<CallFacts> {
-        let (spool, registry) = (self.erasing.spool.clone(), Arc::clone(&self.registry));
+        let (spool, registry) = (self.stores.spool.clone(), Arc::clone(&self.registry));
         let read = move || {
             let ended = spool.calls().into_iter().filter(|id| !registry.is_live(*id)).take(SPOOLED_MOST);
             let facts = ended.filter_map(|id| match spool.read(id).ok()?.next()? {
@@ -398,9 +401,4 @@ fn copy_view(copy: optag_storage::store::versions::StoredCopy) -> CopyView {
         CopyKind::Unfinished => "unfinished",
     };
     CopyView { name: copy.name(), kind, size_bytes: copy.bytes }
-}
-
-pub(crate) fn hold_view(hold: Hold) -> HoldView {
-    let Hold { id, until, reason, lawful_basis, by, at } = hold;
-    HoldView { id, until, reason, lawful_basis, by, at }
 }

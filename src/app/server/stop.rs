@@ -17,9 +17,9 @@ use tokio::time::Instant;
 use crate::app::server::Server;
 use crate::app::upgrade::Kept;
 use crate::delivery::queue::Unsettled;
-use crate::delivery::recovery::Followed;
 use crate::metrics;
-use crate::recorder::durable::durable;
+use crate::recorder::recovery::Followed;
+use crate::stores::durable::durable;
 use optag_sip::siprec::service::Ending;
 
 /// How long the spool may take at the least to make the last audio durable, whatever the limit.
@@ -70,7 +70,7 @@ impl Server {
         self.tasks.shutdown().await;
         let engine = self.engine.clone();
         self.sockets.rtp = tokio::task::spawn_blocking(move || engine.leave()).await?.into_iter().collect();
-        let spool = self.opened.erasing.spool.clone();
+        let spool = self.opened.stores.spool.clone();
         if !tokio::time::timeout(LAST_WRITES, durable(&spool)).await.unwrap_or(false) {
             anyhow::bail!("the spool did not take the last audio");
         }
@@ -98,7 +98,7 @@ impl Server {
         }
         let engine = self.engine.clone();
         tokio::task::spawn_blocking(move || engine.shutdown()).await?;
-        let spool = self.opened.erasing.spool.clone();
+        let spool = self.opened.stores.spool.clone();
         if !tokio::time::timeout(budget.left(LAST_WRITES), durable(&spool)).await.unwrap_or(false) {
             anyhow::bail!("the spool did not take the last audio");
         }
@@ -111,9 +111,9 @@ impl Server {
             tracing::warn!("connections were closed before their requests ended");
             self.listeners.shutdown().await;
         }
-        let (erasing, config) = (&self.opened.erasing, &self.opened.config);
-        let (now, dir) = (erasing.clock.wall(), config.audit.anchor_dir.as_deref());
-        let signing = Box::pin(erasing.anchor_audit(&self.opened.audit, now, dir));
+        let (erasure, config) = (&self.opened.erasure, &self.opened.config);
+        let (now, dir) = (erasure.clock.wall(), config.audit.anchor_dir.as_deref());
+        let signing = Box::pin(erasure.anchor_audit(&self.opened.audit, now, dir));
         let signed = unless_hurried(&hurry, tokio::time::timeout(budget.left(LAST_MOMENT), signing)).await;
         if !matches!(signed, Some(Ok(Ok(())))) {
             tracing::warn!("the end of the audit is not signed; the next start signs it");

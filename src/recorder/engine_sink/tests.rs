@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::delivery::Delivery;
-use crate::recorder::durable::durable;
+use crate::stores::durable::durable;
 use optag_core::call::{
     Answer, CallFacts, ConsentHow, ConsentKeys, CutShort, Evidence, Question, StreamFacts, StreamRole,
 };
@@ -89,9 +89,9 @@ fn talk(port: u16, packets: std::ops::Range<u16>) {
 async fn invariant_06_what_was_durable_of_a_call_whose_processing_failed_is_stored_and_says_what_is_missing()
 {
     let dir = tempfile::tempdir().unwrap();
-    let erasing = Arc::new(crate::erasure::anchor::tests::erasing(dir.path()).await);
+    let erasure = Arc::new(crate::erasure::anchor::tests::erasure(dir.path()).await);
     let (registry, settling) = (Arc::<LiveCalls>::default(), Arc::<DeliveryQueue>::default());
-    let spool = erasing.spool.clone();
+    let spool = erasure.stores.spool.clone();
     let engine = engine(EngineSink { spool: spool.clone(), registry: registry.clone(), settling });
     let pool = PortPool::new(Ipv4Addr::LOCALHOST.into(), 47_900, 48_200, 65_536);
     let sockets = pool.bind([false], OsClock.mono()).unwrap();
@@ -135,8 +135,8 @@ async fn invariant_06_what_was_durable_of_a_call_whose_processing_failed_is_stor
     let ended = closed.expect("its end is durable");
     let settling = Arc::<DeliveryQueue>::default();
     settling.add(Closing { id, department: "demo".into(), ended, spooled: true });
-    Delivery::new(settling, erasing.clone()).until_settled().await;
-    let manifest = erasing.vault.manifest(id).await.unwrap();
+    Delivery::new(settling, erasure.clone()).until_settled().await;
+    let manifest = erasure.stores.vault.manifest(id).await.unwrap();
     assert_eq!((manifest.ended_by, manifest.ended_by.of_recorded()), (EndedBy::Fault, partly));
     assert!(manifest.duration_ms >= 1_000, "{} ms of 1,200", manifest.duration_ms);
     assert!(
@@ -147,5 +147,5 @@ async fn invariant_06_what_was_durable_of_a_call_whose_processing_failed_is_stor
     let missing = manifest.gaps.iter().find(|gap| gap.reason == GapReason::Fault).expect("a marked gap");
     assert_eq!(u64::from(missing.to_frame) * 20, manifest.duration_ms);
     assert!(spool.calls().is_empty());
-    assert!(erasing.index.get(id).await.unwrap().is_some());
+    assert!(erasure.stores.index.get(id).await.unwrap().is_some());
 }

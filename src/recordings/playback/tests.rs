@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::audit::AuditLog;
 use crate::delivery::{Delivery, recorded_at};
-use crate::erasure::anchor::tests::erasing;
+use crate::erasure::anchor::tests::erasure;
 use crate::erasure::deletion_guard::DeletionGuard;
 use crate::erasure::deletion_log::{Cause, Relation};
 use crate::erasure::holds::{Hold, HoldPolicy, Holds};
@@ -31,17 +31,17 @@ impl Clock for At {
 
 /// A recording in store and index, so many days after its call.
 async fn stored(dir: &Path, days: i64) -> (Recordings, CallId) {
-    let mut erasing = erasing(dir).await;
+    let mut erasure = erasure(dir).await;
     let policy = HoldPolicy { allowed: true, lawful_bases: vec!["court".into()], ends_anyway: false };
     let holds = Holds::open(&dir.join("holds.json"), policy).unwrap();
-    erasing.custody = DeletionGuard::new(Signer::from_seed(&[7; 32]).unwrap(), holds);
-    let closing = recorded_at(&erasing, WallTime::from_unix_micros(1_700_000_000_000_000)).await;
+    erasure.guard = DeletionGuard::new(Signer::from_seed(&[7; 32]).unwrap(), holds);
+    let closing = recorded_at(&erasure, WallTime::from_unix_micros(1_700_000_000_000_000)).await;
     let id = closing.id;
-    erasing.clock = Arc::new(At(id.admitted_at().plus_days(days).plus_micros(1_000)));
-    let (erasing, settling) = (Arc::new(erasing), Arc::<DeliveryQueue>::default());
+    erasure.clock = Arc::new(At(id.admitted_at().plus_days(days).plus_micros(1_000)));
+    let (erasure, settling) = (Arc::new(erasure), Arc::<DeliveryQueue>::default());
     settling.add(closing);
-    Delivery::new(Arc::clone(&settling), Arc::clone(&erasing)).until_settled().await;
-    (Recordings { erasing, registry: Arc::default(), settling }, id)
+    Delivery::new(Arc::clone(&settling), Arc::clone(&erasure)).until_settled().await;
+    (Recordings { stores: erasure.stores.clone(), erasure, registry: Arc::default(), settling }, id)
 }
 
 async fn listed(recordings: &Recordings) -> Result<Vec<CallId>, LibraryError> {
@@ -58,7 +58,8 @@ async fn audio(recordings: &Recordings, id: CallId) -> Result<(), LibraryError> 
 async fn told(recordings: &Recordings, id: CallId) -> Result<Vec<CallId>, LibraryError> {
     let dir = tempfile::tempdir().unwrap();
     let requests = RequestService {
-        erasing: Arc::clone(&recordings.erasing),
+        stores: recordings.stores.clone(),
+        erasure: Arc::clone(&recordings.erasure),
         registry: Arc::clone(&recordings.registry),
         settling: Arc::clone(&recordings.settling),
         time: Arc::new(TimeKeeper::new(dir.path().join("clock.json"))),
@@ -88,8 +89,8 @@ async fn invariant_07_what_is_to_be_erased_is_neither_listed_nor_served_while_th
     assert_eq!((listed(&recordings).await, audio(&recordings, id).await), (Ok(vec![id]), Ok(())));
     std::fs::rename(dir.path().join("store"), dir.path().join("away")).unwrap();
     std::fs::write(dir.path().join("store"), b"in the way").unwrap();
-    recordings.erasing.order(id, Cause::Request).await.unwrap();
-    assert_eq!(recordings.erasing.complete_open().await, 1);
+    recordings.erasure.order(id, Cause::Request).await.unwrap();
+    assert_eq!(recordings.erasure.complete_open().await, 1);
     is_gone(&recordings, id).await;
 }
 
@@ -117,7 +118,7 @@ async fn a_recording_that_is_held_past_its_time_is_served_until_the_hold_ends() 
         by: "ada".into(),
         at: made,
     };
-    let holds = &recordings.erasing.custody.holds;
+    let holds = &recordings.erasure.guard.holds;
     holds.place(until(96), made.plus_days(90), || false).unwrap();
     assert_eq!((listed(&recordings).await, audio(&recordings, id).await), (Ok(vec![id]), Ok(())));
     holds.place(until(95), made.plus_days(90), || false).unwrap();
@@ -128,7 +129,7 @@ async fn a_recording_that_is_held_past_its_time_is_served_until_the_hold_ends() 
 async fn invariant_07_nothing_is_served_while_the_deletion_log_is_out_of_step() {
     let dir = tempfile::tempdir().unwrap();
     let (recordings, id) = stored(dir.path(), 1).await;
-    recordings.erasing.custody.found(Relation::Behind);
+    recordings.erasure.guard.found(Relation::Behind);
     assert_eq!(listed(&recordings).await, Err(LibraryError::OutOfStep));
     assert_eq!(recordings.get(id).await.err(), Some(LibraryError::OutOfStep));
     assert_eq!(audio(&recordings, id).await, Err(LibraryError::OutOfStep));

@@ -4,14 +4,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use optag::delivery::recording_lock::RecordingLocks;
 use optag::erasure::deletion_guard::DeletionGuard;
 use optag::erasure::deletion_log::{Cause, DeletionLog, Order};
 use optag::erasure::expired::Rounds;
 use optag::erasure::holds::{HoldPolicy, Holds};
-use optag::erasure::service::Erasing;
+use optag::erasure::service::EraseService;
 use optag::erasure::unfinished::UnderWay;
 use optag::index::{Index, IndexPlace};
+use optag::stores::Stores;
 use optag_core::clock::{OsClock, WallTime};
 use optag_core::id::CallId;
 use optag_core::signing::Signer;
@@ -63,7 +63,7 @@ async fn invariant_09_of_a_hundred_days_those_whose_time_is_up_are_listed_and_th
 }
 
 /// What an expiry works on: recordings of some days ago, delivered to a double.
-async fn delivered(double: &Double, dir: &Path, recordings: usize) -> (Erasing, Vec<CallId>) {
+async fn delivered(double: &Double, dir: &Path, recordings: usize) -> (EraseService, Vec<CallId>) {
     let vault = vault(store(double), &dir.join("keys"));
     let index = Index::open(&IndexPlace::Sqlite(dir.join("index.sqlite")), "45").await.unwrap();
     let mut ids = Vec::new();
@@ -85,23 +85,17 @@ async fn delivered(double: &Double, dir: &Path, recordings: usize) -> (Erasing, 
     let (spool, _) = Spool::open(config, Arc::new(OsDisk), master, Box::new(|_| {})).unwrap();
     let policy = HoldPolicy { allowed: false, lawful_bases: vec![], ends_anyway: false };
     let holds = Holds::open(&dir.join("holds.json"), policy).unwrap();
-    let erasing = Erasing {
-        log: DeletionLog::open(&dir.join("deletions.log")).unwrap(),
-        spool,
-        store: store(double),
-        vault,
-        index,
-        turns: RecordingLocks::default(),
-        clock: Arc::new(OsClock),
-        custody: DeletionGuard::new(Signer::load_or_create(&dir.join("signing.key")).unwrap(), holds),
-        under_way: UnderWay::open(&dir.join("erasing")).unwrap(),
-    };
+    let stores = Stores { spool, store: store(double), vault, index };
+    let log = DeletionLog::open(&dir.join("deletions.log")).unwrap();
+    let guard = DeletionGuard::new(Signer::load_or_create(&dir.join("signing.key")).unwrap(), holds);
+    let progress = UnderWay::open(&dir.join("erasing")).unwrap();
+    let erasure = EraseService::new(stores, log, guard, Arc::new(OsClock), progress);
     for id in &ids {
         let order =
             Order { id: *id, at: id.admitted_at().plus_days(90), cause: Cause::Expiry, request: None };
-        erasing.log.order(order).unwrap();
+        erasure.log.order(order).unwrap();
     }
-    (erasing, ids)
+    (erasure, ids)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,18 +112,18 @@ async fn invariant_08_what_expires_is_deleted_together_and_looked_for_one_by_one
         let dir = tempfile::tempdir().unwrap();
         let double = Double::start().await;
         double.state.lock().unwrap().versioned = versioned;
-        let (erasing, ids) = delivered(&double, dir.path(), 3).await;
+        let (erasure, ids) = delivered(&double, dir.path(), 3).await;
         double.lie(lies);
         let (deletes, posts) = (asked(&double, "DELETE"), asked(&double, "POST"));
-        assert_eq!(erasing.complete_open().await, left, "{lies:?}");
+        assert_eq!(erasure.complete_open().await, left, "{lies:?}");
         let (deletes, posts) = (asked(&double, "DELETE") - deletes, asked(&double, "POST") - posts);
         assert_eq!((deletes > 0, posts), (singly, 1), "{versioned} {lies:?}: {deletes} deletions of one");
         for id in &ids {
-            let done = erasing.log.history(*id).unwrap().unwrap().1;
+            let done = erasure.log.history(*id).unwrap().unwrap().1;
             assert_eq!(done.map(|done| done.gone.len()), (left == 0).then_some(2), "{versioned} {lies:?}");
         }
         double.lie(&[]);
-        assert_eq!(erasing.complete_open().await, 0);
+        assert_eq!(erasure.complete_open().await, 0);
         let state = double.state.lock().unwrap();
         let kept = state.objects.keys().filter(|name| !name.starts_with(names::PROBE_PREFIX)).count();
         assert_eq!(kept, 0, "{versioned} {lies:?}");
@@ -142,11 +136,11 @@ async fn invariant_08_what_expires_is_deleted_together_and_looked_for_one_by_one
 async fn invariant_08_what_was_not_there_is_in_no_receipt_of_an_expiry() {
     let dir = tempfile::tempdir().unwrap();
     let double = Double::start().await;
-    let (erasing, ids) = delivered(&double, dir.path(), 2).await;
+    let (erasure, ids) = delivered(&double, dir.path(), 2).await;
     // The bucket's rule has ended it.
     double.state.lock().unwrap().objects.retain(|name, _| !name.starts_with(&names::stem(ids[0])));
-    assert_eq!(erasing.complete_open().await, 0);
-    let gone = |id| erasing.log.history(id).unwrap().unwrap().1.unwrap().gone.len();
+    assert_eq!(erasure.complete_open().await, 0);
+    let gone = |id| erasure.log.history(id).unwrap().unwrap().1.unwrap().gone.len();
     assert_eq!((gone(ids[0]), gone(ids[1])), (0, 2));
 }
 

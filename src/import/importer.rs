@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest;
 
-use crate::app::open::Opened;
+use crate::audit::AuditLog;
+use crate::erasure::service::EraseService;
 use crate::http::audited::{AuditAction, AuditEntry};
 use crate::import::decode::Decoder;
 use crate::import::encode::{self, Import};
@@ -18,6 +19,7 @@ use crate::import::report::{Fate, FileReport};
 use crate::import::table::{Line, Row, RowError};
 use crate::index::CallRow;
 use optag_core::call::{Department, Outcome};
+use optag_core::clock::Clock;
 use optag_core::error_chain::causes;
 use optag_core::id::CallId;
 use optag_core::limit;
@@ -26,8 +28,14 @@ use optag_storage::archive::deliver::{Deliverer, Records, Source};
 
 /// One run over a table.
 pub struct Importer {
-    /// The owner's data.
-    pub opened: Opened,
+    /// What may be recorded, and how long it is kept.
+    pub departments: Vec<Department>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// What is erased is not imported again; its signature makes the secrets of the files.
+    pub erasure: Arc<EraseService>,
+    /// The audit.
+    pub audit: AuditLog,
     /// Where the files are; a canonical path.
     pub dir: PathBuf,
     /// What the recordings say of their origin, and how they are coded.
@@ -57,7 +65,7 @@ impl Importer {
     /// The secret of a recording's files: the installation's own, and the same for every run, so that
     /// a run that was cut off finds its own files.
     fn secret(&self, id: CallId) -> Secret {
-        let signer = &self.opened.erasing.custody.signer;
+        let signer = &self.erasure.guard.signer;
         let mut context = digest::Context::new(&digest::SHA256);
         for part in 0..4 {
             context.update(signer.pseudonym(&format!("import {id} {part}")).as_bytes());
@@ -70,14 +78,14 @@ impl Importer {
     /// The department, if a recording of it may be kept now.
     fn allowed(&self, row: &Row) -> Result<&Department, Fate> {
         let refused = |why: String| Fate::Refused { why };
-        let found = self.opened.config.departments.iter().find(|one| one.id == row.department);
+        let found = self.departments.iter().find(|one| one.id == row.department);
         let department = found
             .ok_or_else(|| Fate::Failed { why: format!("there is no department `{}`", row.department) })?;
         if !department.record {
             return Err(refused(format!("the department `{}` is not recorded", department.id)));
         }
         let days = department.retention_days.min(limit::RETENTION_DAYS);
-        let now = self.opened.clock.wall();
+        let now = self.clock.wall();
         if now >= row.started_at.plus_days(i64::from(days)) {
             return Err(refused(format!("it is older than the {days} days that recordings live")));
         }
@@ -96,15 +104,15 @@ impl Importer {
         let file = AudioFile::open(&self.dir, &row.file)?;
         // The same audio of the same moment is the same recording, however often it is listed.
         let id = CallId::derived(row.started_at, &file.sha256()?);
-        let erasing = &self.opened.erasing;
-        if erasing.log.is_erased(id) {
+        let erasure = &self.erasure;
+        if erasure.log.is_erased(id) {
             return Ok(Fate::Refused { why: "it was erased".into() });
         }
         // Another line with the same audio waits for what becomes of this one.
         let slot =
             Arc::clone(self.seen.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default());
         let mut is_taken = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        match runtime.block_on(erasing.index.get(id))? {
+        match runtime.block_on(erasure.stores.index.get(id))? {
             Some(row) if row.erased_at.is_some() => return Ok(Fate::Refused { why: "it was erased".into() }),
             Some(_) => return Ok(Fate::AlreadyThere { id }),
             None if *is_taken => return Ok(Fate::AlreadyThere { id }),
@@ -117,8 +125,8 @@ impl Importer {
             *is_taken = true;
             return Ok(Fate::WouldImport { id, duration_ms, damaged });
         }
-        self.opened.audit.append(&AuditEntry {
-            at: self.opened.clock.wall(),
+        self.audit.append(&AuditEntry {
+            at: self.clock.wall(),
             actor: self.import.actor.clone(),
             action: AuditAction::Import,
             purpose: None,
@@ -133,15 +141,15 @@ impl Importer {
         let source = Source { records: Arc::new(records), secret: self.secret(id) };
         runtime.block_on(async {
             let manifest = self.deliverer.deliver(&source).await?;
-            erasing.index.put_delivered(id, &manifest.stored).await?;
-            erasing.index.put_recording(&manifest).await?;
+            erasure.stores.index.put_delivered(id, &manifest.stored).await?;
+            erasure.stores.index.put_recording(&manifest).await?;
             let row = CallRow {
                 id,
                 department: department.id.clone(),
                 ended_at: manifest.ended_at,
                 outcome: Outcome::Recorded,
             };
-            erasing.index.put_call(&row).await?;
+            erasure.stores.index.put_call(&row).await?;
             anyhow::Ok(())
         })?;
         *is_taken = true;

@@ -5,23 +5,29 @@
 
 use std::sync::Arc;
 
-use crate::app::open::Opened;
-use crate::delivery::queue::Closing;
+use crate::delivery::queue::{Closing, DeliveryQueue};
 use crate::erasure::deletion_log::Cause;
-use crate::recorder::durable::durable;
+use crate::erasure::service::EraseService;
+use crate::recorder::live_calls::LiveCalls;
 use crate::recorder::resume::Resumed;
+use crate::stores::durable::durable;
 use optag_core::call::outcome::LossCause;
 use optag_core::call::{ConsentState, Outcome};
 use optag_media::fact::{Ended, EndedBy};
 use optag_storage::spool::DurableEvent;
 use optag_storage::spool::record::{Body, SpoolRecord};
+use optag_storage::spool::recover::Recovered;
 
 /// What a crash left, here or on a disk that was brought here: open calls that do not go on are
 /// ended where their audio ends, then all are settled.
 ///
 /// Errors: the spool cannot be written, or an erasure not be ordered.
-pub async fn settle_recovered(opened: &Opened, resumed: &Resumed) -> anyhow::Result<()> {
-    let recovered = &opened.recovered;
+pub async fn settle_recovered(
+    recovered: &Recovered,
+    resumed: &Resumed,
+    erasure: &EraseService,
+    queue: &DeliveryQueue,
+) -> anyhow::Result<()> {
     if recovered.damaged + recovered.bad_segments + recovered.missing_segments + recovered.unreadable_bytes
         > 0
         || recovered.damaged_keys > 0
@@ -35,15 +41,14 @@ pub async fn settle_recovered(opened: &Opened, resumed: &Resumed) -> anyhow::Res
             "the spool has torn or damaged places; what was acknowledged is looked for record by record"
         );
     }
-    let erasing = &opened.erasing;
     let mut closings = Vec::new();
     for call in recovered.calls.iter().filter(|call| !resumed.calls.contains(&call.id)) {
-        if erasing.log.is_erased(call.id) {
-            erasing.order(call.id, Cause::Request).await?;
+        if erasure.log.is_erased(call.id) {
+            erasure.order(call.id, Cause::Request).await?;
             continue;
         }
         let ended = call.closed.clone().unwrap_or_else(|| Ended {
-            at: opened.clock.wall(),
+            at: erasure.clock.wall(),
             by: EndedBy::Recovered,
             outcome: recovered_outcome(call.consent.as_ref().map(|record| record.state), call.frames),
             frames: call.frames,
@@ -51,7 +56,7 @@ pub async fn settle_recovered(opened: &Opened, resumed: &Resumed) -> anyhow::Res
         });
         if call.closed.is_none() {
             let record = SpoolRecord { call: call.id, body: Body::Closed(ended.clone()) };
-            if erasing.spool.append(vec![record]).is_err() {
+            if erasure.stores.spool.append(vec![record]).is_err() {
                 anyhow::bail!("the spool does not take the ends of the calls it recovered");
             }
             crate::metrics::call_ended(ended.outcome);
@@ -60,13 +65,13 @@ pub async fn settle_recovered(opened: &Opened, resumed: &Resumed) -> anyhow::Res
         closings.push(Closing { id: call.id, department, ended, spooled: true });
     }
     // Only what is durable can be read back: the ends just written are waited for.
-    if !durable(&erasing.spool).await {
+    if !durable(&erasure.stores.spool).await {
         anyhow::bail!("the spool cannot be written");
     }
     for closing in closings {
-        opened.settling.add(closing);
+        queue.add(closing);
     }
-    let open = erasing.log.open_orders().len();
+    let open = erasure.log.open_orders().len();
     tracing::info!(calls = recovered.calls.len(), erasures = open, "recovered");
     Ok(())
 }
@@ -90,9 +95,12 @@ pub enum Followed {
 }
 
 /// Durable ends are settled, durable withdrawals erased. The thread ends with its senders.
-pub fn follow_durable(events: std::sync::mpsc::Receiver<Followed>, opened: &Opened) {
-    let (settling, registry) = (Arc::clone(&opened.settling), Arc::clone(&opened.registry));
-    let erasing = Arc::clone(&opened.erasing);
+pub fn follow_durable(
+    events: std::sync::mpsc::Receiver<Followed>,
+    queue: Arc<DeliveryQueue>,
+    registry: Arc<LiveCalls>,
+    erasure: Arc<EraseService>,
+) {
     let runtime = tokio::runtime::Handle::current();
     // Each call sends a handful of events in its life, so calls bound what waits here.
     std::thread::spawn(move || {
@@ -110,12 +118,12 @@ pub fn follow_durable(events: std::sync::mpsc::Receiver<Followed>, opened: &Open
                         continue;
                     }
                     let department = registry.get(event.call).map(|view| view.department).unwrap_or_default();
-                    settling.add(Closing { id: event.call, department, ended, spooled: true });
+                    queue.add(Closing { id: event.call, department, ended, spooled: true });
                 }
                 Body::Consent(record) if record.state == ConsentState::Withdrawn => {
-                    let erasing = Arc::clone(&erasing);
+                    let erasure = Arc::clone(&erasure);
                     runtime.spawn(async move {
-                        if let Err(error) = erasing.order(event.call, Cause::Withdrawal).await {
+                        if let Err(error) = erasure.order(event.call, Cause::Withdrawal).await {
                             tracing::error!(call = %event.call, %error, "a withdrawal is not carried out yet");
                         }
                     });
