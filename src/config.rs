@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn an_unknown_key_names_its_line_and_the_nearest_known_key() {
         let error = parse("[api]\nlisen = \"127.0.0.1:1\"\n").unwrap_err().to_string();
-        assert_eq!(error, "line 2: there is no key `lisen`; did you mean `listen`?");
+        assert_eq!(error, "line 2: unknown key `lisen`; did you mean `listen`?");
         let error = parse("[enigne]\ntick_ms = 50\n").unwrap_err().to_string();
         assert!(error.contains("line 1") && error.contains("`engine`"), "{error}");
         let error = parse("[[department]]\nid=\"a\"\nname=\"A\"\nretention=3\n").unwrap_err().to_string();

@@ -1,7 +1,6 @@
-//! Settles calls that ended: recordings go to the store, then into the index, then the spool
-//! lets go; of the others only the outcome is written down. Tries for ever, with growing pauses;
-//! how many at a time follows what the store bears. While the index is away, recordings go on to
-//! the store, and only their rows wait.
+//! Delivers ended calls: a recording goes to the store, then its row to the index, then the spool key is destroyed; of an
+//! unrecorded call only the outcome goes to the index. Retries without limit, with exponential backoff; concurrency adapts
+//! to the store. While the index is unavailable, recordings still go to the store and their rows wait.
 
 pub mod queue;
 pub mod spool_forecast;
@@ -44,7 +43,7 @@ const MOST: usize = 6;
 /// How long the index may take to note that an upload begins.
 const NOTING: Duration = Duration::from_secs(5);
 
-/// Why a call is not settled yet.
+/// Why delivery failed, will retry.
 #[derive(Debug, thiserror::Error)]
 enum SettleError {
     #[error(transparent)]
@@ -55,11 +54,11 @@ enum SettleError {
     Spool(#[from] SpoolError),
     #[error(transparent)]
     Erase(#[from] EraseError),
-    #[error("the deletion log has forgotten erasures: what it forgot must not be delivered again")]
+    #[error("deletion log is missing erasures: delivery is suspended until `optag replay-deletions`")]
     OutOfStep,
-    #[error("processing its records failed")]
+    #[error("internal error while processing records")]
     Fault,
-    #[error("a task failed: {0}")]
+    #[error("task failed: {0}")]
     Task(#[from] tokio::task::JoinError),
 }
 
@@ -127,7 +126,7 @@ impl Delivery {
                     backoff.reset();
                 }
                 Err(error) if error.is_final() => {
-                    tracing::error!(call = %id, %error, "a recording is lost: its records are unreadable");
+                    tracing::error!(call = %id, %error, "recording lost: records unreadable");
                     let lost = Outcome::Lost(LossCause::Damaged);
                     metrics::call_ended(lost);
                     let written = self.put_outcome(&closing, lost).await;
@@ -136,7 +135,7 @@ impl Delivery {
                 }
                 Err(error) => {
                     metrics::upload_failed();
-                    tracing::warn!(call = %id, %error, "a call is not settled yet");
+                    tracing::warn!(call = %id, %error, "delivery failed, will retry");
                     self.settling.note_failed(id, error.to_string());
                     if error.is_the_store() {
                         turn.went_badly();
@@ -184,7 +183,7 @@ impl Delivery {
         let mut manifest = Box::pin(self.deliverer.deliver(&source)).await.inspect_err(|error| {
             // Nothing is overwritten: a person must look.
             if matches!(error, DeliverError::Store(StoreError::Conflict)) {
-                tracing::error!(call = %id, "the store has another object under this recording's name");
+                tracing::error!(call = %id, "store holds a different object under this recording's name");
             }
         })?;
         metrics::stored(manifest.audio_bytes, started.elapsed());
@@ -223,7 +222,7 @@ impl UploadNotes for Notes {
             let noted = tokio::time::timeout(NOTING, self.0.index.note_upload(id, &place, object)).await;
             if !matches!(noted, Ok(Ok(()))) {
                 // Recordings go on to the store while the index is away.
-                tracing::warn!(call = %id, "an upload begins that the index could not note");
+                tracing::warn!(call = %id, "cannot note the upload in the index; uploading anyway");
             }
         }
         .boxed()

@@ -1,7 +1,7 @@
-//! Admits and steers calls: [`Feed`] on top of the engine, the spool and the port pool.
+//! Admission and control of calls: [`Feed`] on top of the engine, the spool and the port pool.
 //!
-//! In: what signalling asks. Out: calls in the engine whose admission is durable. Not here:
-//! audio (the engine's), deliveries (settled after the end).
+//! In: requests of signalling. Out: calls in the engine whose admission is durable. Not here: audio (the engine's),
+//! delivery (after the end of a call).
 
 pub(crate) mod answers_by_name;
 pub(crate) mod control;
@@ -102,7 +102,7 @@ impl Feed for Recorder {
         let record = SpoolRecord { call: id, body: Body::DialogState(text) };
         // Where the queue is full, the dialog goes on after a crash as it was written before.
         if recorded && self.spool.append(vec![record]).is_err() {
-            tracing::warn!(call = %id, "a change of a call's dialog could not be written down");
+            tracing::warn!(call = %id, "cannot save SIP dialog state to the spool");
         }
     }
 
@@ -197,7 +197,7 @@ impl Recorder {
         match answer.await {
             Ok(Ok(_)) => {
                 if let Err(error) = self.answer_early(id, &names_of(&facts)).await {
-                    tracing::error!(call = %id, %error, "an early consent answer could not be applied");
+                    tracing::error!(call = %id, %error, "cannot apply pending consent answer");
                 }
                 let consent = self.registry.get(id).map_or(consent, |view| view.consent);
                 Ok(Admitted { id, consent, streams: addresses })
@@ -251,14 +251,14 @@ impl Recorder {
         let queued = self.spool.append(records.collect());
         if queued.is_err() || !durable(&self.spool).await {
             self.forget_in_spool(facts.id).await;
-            return Err(AdmitError::Overloaded("the spool cannot be written"));
+            return Err(AdmitError::Overloaded("cannot write to the spool"));
         }
         Ok(())
     }
 
     async fn forget_in_spool(&self, id: CallId) {
         if let Err(error) = destroy_key(&self.spool, id).await {
-            tracing::error!(call = %id, %error, "the spool key of a call that was not admitted could not be destroyed");
+            tracing::error!(call = %id, %error, "cannot destroy the spool key of a rejected call");
         }
     }
 

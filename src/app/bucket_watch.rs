@@ -1,6 +1,5 @@
-//! Looks after what nobody asks for: the bucket's expiry rule (every five minutes, so that drift is
-//! told within a quarter of an hour), rules of others that reach recordings, the bucket's locks, and the audit (signed checkpoints, entries
-//! whose time is up).
+//! Background checks: the bucket's lifecycle rule (every five minutes), foreign rules that apply to recordings,
+//! object locks, and the audit log (signed checkpoints, removal of expired entries).
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,13 +69,13 @@ impl RulesWatch {
         match admin.install_lifecycle(limit::RETENTION_DAYS).await {
             Ok(None) => None,
             Ok(Some(drift)) => {
-                tracing::error!(?drift, "the bucket's expiry rule was not as it must be; it was set again");
+                tracing::error!(?drift, "bucket lifecycle rule had drifted and was reinstalled");
                 metrics::lifecycle_drifted();
                 None
             }
             Err(error) => {
-                tracing::error!(%error, "the bucket's expiry rule could not be set");
-                Some(format!("the bucket's expiry rule could not be set: {error}"))
+                tracing::error!(%error, "cannot install the bucket lifecycle rule");
+                Some(format!("cannot install the bucket lifecycle rule: {error}"))
             }
         }
     }
@@ -123,7 +122,7 @@ fn knows_no_rules(error: &StoreError) -> bool {
 async fn lock(admin: &S3Admin) -> Option<String> {
     match admin.refuse_long_lock(limit::RETENTION_DAYS).await {
         Err(error @ StoreError::Config(_)) => {
-            tracing::error!(%error, "recordings cannot be erased as promised");
+            tracing::error!(%error, "object lock prevents erasure within the retention limit");
             Some(error.to_string())
         }
         // A store that does not answer is told of elsewhere.
@@ -163,7 +162,7 @@ impl AuditCare {
         let at = self.erasure.clock.wall();
         if let Err(error) = self.erasure.anchor_audit(&self.audit, at, self.dir.as_deref()).await {
             metrics::audit_anchored(false);
-            tracing::error!(%error, "the audit could not be signed");
+            tracing::error!(%error, "cannot sign the audit log");
         }
     }
 
@@ -173,8 +172,8 @@ impl AuditCare {
         let pruned = tokio::task::block_in_place(|| self.audit.prune(until, &self.erasure.guard.signer, now));
         match pruned {
             Ok(0) => {}
-            Ok(entries) => tracing::info!(entries, "entries of the audit were let go as their time was up"),
-            Err(error) => tracing::error!(%error, "the audit could not be pruned"),
+            Ok(entries) => tracing::info!(entries, "expired audit entries removed"),
+            Err(error) => tracing::error!(%error, "cannot prune the audit log"),
         }
     }
 }

@@ -1,13 +1,11 @@
-//! What the recorder can still do once it has started, however it is misled: read files, write below
-//! its own directories, connect to the ports of its store and database, and execute its own program
-//! file. The kernel holds it to that: Landlock for files and connections, seccomp for system calls, no
-//! new privileges, no capabilities.
+//! Process confinement: what a started recorder is limited to, even if compromised. It may read files, write below its
+//! own directories, connect to the ports of its store and database, and execute its own program file. Enforced by the
+//! kernel: Landlock for files and connections, seccomp for system calls, no new privileges, no capabilities.
 //!
-//! In: the configuration. Out: [`Confined`], what is enforced and what the kernel does not offer. It
-//! must be called before the first thread is started, as Landlock holds a thread and those that it
-//! starts. A program that takes over at SIGUSR2 inherits all of it and adds nothing; directories and
-//! ports that its configuration adds need a restart. One that takes over from a program that was not
-//! confined confines itself.
+//! In: the configuration. Out: [`Confined`], what is enforced and what the kernel does not support. Must be called before
+//! the first thread starts, since Landlock applies to a thread and its descendants. A program started by an upgrade
+//! (SIGUSR2) inherits the confinement unchanged: directories and ports added to the configuration need a restart. If the
+//! previous program was not confined, the new one confines itself.
 //!
 //! Source: landlock(7), seccomp(2), capabilities(7).
 

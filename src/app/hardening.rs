@@ -1,4 +1,4 @@
-//! What the process forbids itself.
+//! Process hardening: core dumps, open file limit.
 
 /// Turns core dumps off: one would hold audio and keys in the clear.
 pub fn no_core_dumps() {
@@ -8,7 +8,7 @@ pub fn no_core_dumps() {
         libc::setrlimit(libc::RLIMIT_CORE, &none) == 0 && libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) == 0
     };
     if !done {
-        tracing::warn!("core dumps could not be turned off: {}", std::io::Error::last_os_error());
+        tracing::warn!("cannot disable core dumps: {}", std::io::Error::last_os_error());
     }
 }
 

@@ -1,5 +1,5 @@
-//! Whether the parts work, for `/readyz` and the gauges. A background task asks store and index,
-//! so that a health check never waits for them.
+//! Health checks for `/readyz` and the gauges. A background task probes store and index, so that a health check never
+//! waits for them.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -112,9 +112,9 @@ impl Health {
         }
         let wrong = found.err();
         match (&state.wrong, &wrong) {
-            (_, None) if state.wrong.is_some() => tracing::info!("the store works again"),
+            (_, None) if state.wrong.is_some() => tracing::info!("store available again"),
             (before, Some(why)) if before.as_ref() != Some(why) => {
-                tracing::error!(why, "the store does not work; recordings wait in the spool");
+                tracing::error!(why, "store unavailable; recordings stay in the spool");
             }
             _ => {}
         }
@@ -130,10 +130,10 @@ impl Health {
     /// What is wrong with the store; empty where nothing is.
     fn store_detail(&self) -> String {
         let Some(why) = self.state().wrong.clone() else { return String::new() };
-        let waits = format!("recordings wait in the spool; {why}");
+        let waits = format!("recordings stay in the spool; {why}");
         match self.spool_full_in_s.load(Ordering::Relaxed) {
             0 | u64::MAX => waits,
-            left => format!("calls are taken for about {} more minutes; {waits}", left.div_ceil(60)),
+            left => format!("spool accepts calls for about {} more minutes; {waits}", left.div_ceil(60)),
         }
     }
 
@@ -165,7 +165,7 @@ async fn within<T>(
 ) -> Result<T, String> {
     match tokio::time::timeout(patience, asked).await {
         Ok(answer) => answer.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("the store gave no answer within {} s", patience.as_secs())),
+        Err(_) => Err(format!("store timed out after {} s", patience.as_secs())),
     }
 }
 
@@ -204,7 +204,7 @@ impl Readiness for Starting {
         if let Some(checks) = self.0.get() {
             return checks.checks();
         }
-        let detail = "it is reading what the last run left in the spool".to_owned();
+        let detail = "recovering the spool".to_owned();
         async move { vec![Check { name: "started", ok: false, optional: false, detail }] }.boxed()
     }
 }
@@ -222,9 +222,9 @@ impl Readiness for Checks {
         let rules = self.rules.wrong();
         let refusal = self.spool.refuses();
         let stuck = self.settling.stuck();
-        let stuck_detail = stuck.example.map_or_else(String::new, |(id, why)| {
-            format!("{} calls fail again and again; of {id}: {why}", stuck.calls)
-        });
+        let stuck_detail = stuck
+            .example
+            .map_or_else(String::new, |(id, why)| format!("{} calls keep failing; {id}: {why}", stuck.calls));
         let checks = vec![
             check(
                 "accepting",
@@ -239,20 +239,20 @@ impl Readiness for Checks {
                 &refusal.map_or_else(String::new, |refusal| format!("new calls are refused: {refusal}")),
             ),
             check("store", store.is_empty(), true, &store),
-            check("index", index, true, "it does not answer; rows wait"),
+            check("index", index, true, "index unavailable; rows are queued"),
             check("delivery", stuck.calls == 0, true, &stuck_detail),
             check(
                 "deletion_log",
                 self.erasure.guard.in_step(),
                 true,
-                "it is behind what index or store have seen: nothing is served; run `optag replay-deletions`",
+                "missing entries recorded by index or store: nothing is served; run `optag replay-deletions`",
             ),
             check("bucket_rules", rules.is_empty(), true, &rules),
             check(
                 "clock",
                 self.time.is_confirmed(),
                 true,
-                "clock jumped, or differs from the time of store or PostgreSQL; see `optag retention confirm-clock`",
+                "clock jumped, or differs from store or PostgreSQL; see `optag retention confirm-clock`",
             ),
             check(
                 "expiry",

@@ -1,7 +1,7 @@
 //! The log: lines on standard error, as text or JSON.
 //!
-//! In: `tracing` events. Out: lines. Personal data is kept out where it arises, by
-//! `base::private`; nothing here filters it.
+//! In: `tracing` events. Out: lines. Personal data is hidden by its own types (`optag_core::private`); nothing here
+//! filters it.
 
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;

@@ -1,5 +1,4 @@
-//! Where the master key comes from: its file, the environment, or a command that asks a KMS, an
-//! HSM or a secret store for it.
+//! Loads the master key from its file, the environment, or a command that queries a KMS, an HSM or a secret store.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -32,16 +31,13 @@ pub async fn load(source: &MasterKeySource) -> anyhow::Result<(MasterSecret, Opt
         }
         MasterKeySource::Environment(text) => {
             let key = read(text.reveal().as_bytes());
-            Ok((
-                key.context("OPTAG_MASTER_KEY: 64 hexadecimal digits or base64 of 32 bytes are expected")?,
-                None,
-            ))
+            Ok((key.context("OPTAG_MASTER_KEY: expected 64 hexadecimal digits or base64 of 32 bytes")?, None))
         }
         MasterKeySource::Command(command) => {
             let asked = tokio::time::timeout(PATIENCE, ask(command)).await;
-            let said = asked.context("seal.master_key_command does not end")??;
+            let said = asked.context("seal.master_key_command timed out")??;
             let key = read(&said);
-            Ok((key.context("seal.master_key_command wrote no key: 32 bytes, 64 hexadecimal digits or base64 are expected")?, None))
+            Ok((key.context("seal.master_key_command: expected a key of 32 bytes, as raw bytes, 64 hexadecimal digits or base64")?, None))
         }
     }
 }
@@ -53,7 +49,7 @@ async fn ask(command: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .context("seal.master_key_command cannot be started")?;
+        .context("cannot start seal.master_key_command")?;
     // Of a fixed length: a buffer that grows leaves copies behind.
     let mut said = Zeroizing::new(vec![0; LONGEST]);
     let mut length = 0;

@@ -1,5 +1,5 @@
-//! Opens everything that an owner's data consists of, in the one order that is safe: the
-//! deletion log before anything that could serve or deliver, the spool before the store.
+//! Opens an installation's data in the only safe order: the deletion log before anything that could serve or deliver,
+//! the spool before the store.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -130,7 +130,7 @@ pub async fn open(
     on_durable: impl Fn(DurableEvent) + Send + 'static,
 ) -> anyhow::Result<Access> {
     let dir = &config.data_dir;
-    prepare(&config).context("the data directory")?;
+    prepare(&config).context("data directory")?;
     let lock = match lock(dir, inherited) {
         Err(error @ LockError::InUse { .. }) => return Ok(Access::InUse(error)),
         locked => locked?,
@@ -164,10 +164,10 @@ pub async fn open(
     let log = DeletionLog::open(&dir.join("deletions.log")).context("cannot open the deletion log")?;
     let index = Index::open(&config.index, &config.country_code).await?;
     let store = Store::open(&config.store)?.tried_as(&guard.signer.node());
-    let keys = Arc::new(DayKeys::open(&config.seal.keys_dir, day_master).context("the days' keys")?);
+    let keys = Arc::new(DayKeys::open(&config.seal.keys_dir, day_master).context("cannot open day keys")?);
     let vault = Vault::new(store.clone(), keys, config.seal.seals, config.seal.escrow.clone());
     let tokens = Arc::new(Tokens::open(&config.tokens_path)?);
-    let progress = UnderWay::open(&dir.join("erasing")).context("what erasures found so far")?;
+    let progress = UnderWay::open(&dir.join("erasing")).context("cannot open erasure progress")?;
     let stores = Stores { spool, store, vault, index };
     let erasure = Arc::new(EraseService::new(stores.clone(), log, guard, clock.clone(), progress));
     Ok(Access::Opened(Box::new(Opened {

@@ -1,4 +1,4 @@
-//! Once a second: the engine's and the spool's figures become metrics.
+//! Publishes the statistics of engine and spool as metrics, once a second.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -165,7 +165,7 @@ impl Publisher {
             *warned = Some(now);
             tracing::warn!(
                 minutes = left.as_secs() / 60,
-                "the spool is filling up: after this time new calls will be refused"
+                "spool is filling up; new calls will be refused after this time"
             );
         }
     }

@@ -1,7 +1,7 @@
 //! Starts the recorder.
 //!
-//! Start: health listener → data opened → engine → calls that go on → what else a crash left is settled → tasks →
-//! listeners. The end is in `stopping`.
+//! Order: health listener → data opened → engine → calls resumed → remaining calls of a crash queued for delivery → tasks →
+//! listeners. The shutdown is in `stop`.
 
 pub(crate) mod stop;
 
@@ -161,7 +161,7 @@ impl Server {
             writer::pseudonyms(&config.data_dir, &config.country_code)?,
             opened.clock.wall(),
         )
-        .context("the file of early answers")?;
+        .context("cannot open the file of pending answers")?;
         let recorder = Arc::new(Recorder {
             early,
             accounts: accounts.clone(),
@@ -265,7 +265,7 @@ async fn check_store(opened: &Opened) -> anyhow::Result<()> {
     match admin.refuse_long_lock(limit::RETENTION_DAYS).await {
         Err(error @ optag_storage::store::StoreError::Config(_)) => Err(error.into()),
         Err(error) => {
-            tracing::warn!(%error, "the store does not answer yet; recordings will wait in the spool");
+            tracing::warn!(%error, "store not reachable yet; recordings stay in the spool");
             Ok(())
         }
         Ok(()) => Ok(()),
@@ -278,14 +278,11 @@ async fn compare_deletions(opened: &Opened) {
     let compared = tokio::time::timeout(COMPARE, opened.erasure.compare_heads()).await;
     match compared.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer"))) {
         Ok(compared) if !opened.erasure.guard.in_step() => {
-            tracing::error!(
-                ?compared,
-                "the deletion log has forgotten erasures; run `optag replay-deletions`"
-            );
+            tracing::error!(?compared, "deletion log is missing erasures; run `optag replay-deletions`");
         }
         Ok(_) => {}
         // The sweeper asks again before it writes a copy.
-        Err(error) => tracing::warn!(%error, "the deletion log could not be compared with its copy yet"),
+        Err(error) => tracing::warn!(%error, "cannot compare the deletion log with its copies yet"),
     }
 }
 

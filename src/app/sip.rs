@@ -1,4 +1,4 @@
-//! Starts the recording server on the checked configuration, and publishes its figures.
+//! Starts the session recording server from the checked configuration, and publishes its metrics.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +61,7 @@ pub fn start(
         return Ok(None);
     }
     let mut secret = [0; 32];
-    aws_lc_rs::rand::fill(&mut secret).context("no random numbers")?;
+    aws_lc_rs::rand::fill(&mut secret).context("no random bytes from the system")?;
     let credentials = sip.user.clone().map(|user| Credentials {
         realm: "optag".to_owned(),
         users: vec![user],
@@ -100,7 +100,7 @@ pub fn start(
     let server = sockets(&listen, kept, copies).and_then(|sockets| {
         SipServer::start_on(sockets, listen.tls_files, siprec, feed, clock, accounts, resumed)
     });
-    server.context("SIP cannot be listened to ([sip] of the configuration)").map(Some)
+    server.context("cannot listen for SIP (configuration section [sip])").map(Some)
 }
 
 /// Publishes the server's figures until it is dropped.

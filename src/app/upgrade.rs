@@ -1,9 +1,8 @@
-//! One program takes the place of another, by `exec`, without closing a socket: what comes
-//! meanwhile waits in the kernel's buffers. The process keeps its id, as service managers like it.
+//! Upgrade in place: one program replaces another by `exec` without closing a socket; packets that arrive meanwhile wait
+//! in kernel buffers. The process id stays the same, as service managers expect.
 //!
-//! In: sockets that nobody reads any more. Out: their descriptors, named in a file in memory that
-//! the next program finds by an environment variable. Not here: calls and dialogs, which go on as
-//! after a crash (`resuming`).
+//! In: sockets that are no longer read. Out: their descriptors, listed in a memory file that the next program finds by an
+//! environment variable. Not here: calls and dialogs, which resume as after a crash (`recorder::resume`).
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -57,12 +56,14 @@ impl Kept {
         let Some(number) = std::env::var_os(HANDOVER_VARIABLE) else { return Ok(Self::default()) };
         let number = number.to_str().unwrap_or_default();
         let number: RawFd =
-            number.parse().with_context(|| format!("{HANDOVER_VARIABLE} is no descriptor"))?;
+            number.parse().with_context(|| format!("{HANDOVER_VARIABLE} is not a file descriptor"))?;
         // SAFETY: the program before us opened it for us, and nobody else here knows of it.
         let mut file = unsafe { File::from_raw_fd(number) };
         let mut text = String::new();
-        file.rewind().and_then(|()| file.read_to_string(&mut text)).context("the handover")?;
-        let named: Named = serde_json::from_str(&text).context("the handover")?;
+        file.rewind()
+            .and_then(|()| file.read_to_string(&mut text))
+            .context("cannot read the upgrade handover")?;
+        let named: Named = serde_json::from_str(&text).context("cannot read the upgrade handover")?;
         let mut kept = Self { confined: named.confined, ..Self::default() };
         for NamedRtp { port, fd, last_read, dropped } in named.rtp {
             inherit(fd, false)?;
@@ -115,7 +116,7 @@ impl Kept {
                 next.args(std::env::args_os().skip(1)).env(HANDOVER_VARIABLE, file.as_raw_fd().to_string());
                 anyhow::Error::new(next.exec()).context(format!("cannot start {}", program.display()))
             }
-            Err(error) => anyhow::Error::new(error).context("sockets cannot be handed over"),
+            Err(error) => anyhow::Error::new(error).context("cannot hand over sockets"),
         }
     }
 }

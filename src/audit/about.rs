@@ -1,4 +1,4 @@
-//! What the trail says of one recording: who had it, when and why.
+//! Audit entries about one recording: who accessed it, when and why.
 
 use serde::de::DeserializeOwned;
 

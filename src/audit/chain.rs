@@ -1,5 +1,5 @@
-//! The form of the trail: JSON lines, each with its number and the hash of the line before. In:
-//! text. Out: lines that follow from each other, or the first that does not.
+//! Format of the audit log: JSON lines, each with its number and the hash of the line before. In: text. Out: chained
+//! lines, or the first that breaks the chain.
 
 use std::io::{self, BufRead};
 

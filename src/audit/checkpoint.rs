@@ -1,5 +1,5 @@
-//! Signed checkpoints: "entry n has this hash". Kept beside the trail and, by whoever wants to be
-//! sure, elsewhere: a checkpoint from outside shows even a cut-off tail or a trail written anew.
+//! Signed checkpoints: "entry n has this hash". Kept beside the log and, optionally, elsewhere: an external checkpoint
+//! also reveals truncation or a rewritten log.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};

@@ -1,11 +1,10 @@
-//! The trail of look-ups: an append-only file of JSON lines, each chained to the one before by
-//! SHA-256, so that a changed, removed or reordered line shows; and signed checkpoints, which
-//! show a cut-off tail too. In: entries. Out: durability.
+//! The audit log: an append-only file of JSON lines, each chained to the one before by SHA-256, so that a changed, removed
+//! or reordered line is detected; and signed checkpoints, which also detect truncation. In: entries. Out: durability.
 //!
-//! After a write or a sync that failed, what was written does not count: it is cut off, at the latest before
-//! the next entry, and the lines before it are written again, as nothing says that they are on the disk still.
+//! After a failed write or sync, what was written does not count: it is cut off at the latest before the next entry, and
+//! the lines before it are rewritten, since they may not be on disk.
 //!
-//! No audio is served before [`AuditLog::append`] has returned. Not here: what an entry says.
+//! No audio is served before [`AuditLog::append`] has returned. Not here: the content of entries.
 
 mod about;
 mod chain;
@@ -39,13 +38,13 @@ pub enum AuditFault {
     #[error(transparent)]
     Io(#[from] io::Error),
     /// An entry is not what was written, or not where it was.
-    #[error("entry {sequence} of the audit is not what was written")]
+    #[error("audit entry {sequence} was modified")]
     Tampered {
         /// Which; 0 for the first line of the file.
         sequence: u64,
     },
     /// Entries that were signed are missing at the end.
-    #[error("the audit ends with entry {last}, but entry {signed} was signed: its tail was cut off")]
+    #[error("audit log truncated: it ends at entry {last}, but entry {signed} was signed")]
     CutOff {
         /// The last entry that is there.
         last: u64,
@@ -53,7 +52,7 @@ pub enum AuditFault {
         signed: u64,
     },
     /// A checkpoint is not to be believed.
-    #[error("a checkpoint of the audit: {0}")]
+    #[error("audit checkpoint: {0}")]
     Checkpoint(String),
 }
 

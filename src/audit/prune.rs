@@ -1,5 +1,5 @@
-//! Lets go of entries whose time is up. What is left stays verifiable: a checkpoint signed before
-//! the cut says with which hash the trail goes on.
+//! Removes expired entries. The rest stays verifiable: a checkpoint signed before the cut contains the hash with which the
+//! log continues.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};

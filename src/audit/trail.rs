@@ -1,4 +1,4 @@
-//! The audit trail for the HTTP API: [`Audit`] on top of the file.
+//! The audit log for the HTTP API: [`Audit`] on top of the file.
 
 use std::sync::Arc;
 

@@ -27,7 +27,7 @@ use optag_storage::archive::seal::stream::sealed_bytes;
 use optag_storage::store::Store;
 use optag_storage::store::names;
 
-/// Show how every call of a day ended, and what does not agree with the store or the PBX.
+/// Account for every call of a day, and list differences from store and PBX.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -46,28 +46,28 @@ pub struct AssuranceArgs {
     /// Time zone of the day, and of call records that name none.
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     timezone: String,
-    /// The PBX's call records: CSV with a head line.
+    /// The PBX's call records: CSV with a header line.
     #[arg(long, value_name = "FILE")]
     cdr: Option<PathBuf>,
     /// Column of the time at which a call began.
     #[arg(long, value_name = "COLUMN", default_value = "start")]
     cdr_start: String,
-    /// Column of the number called from.
+    /// Column of the calling number.
     #[arg(long, value_name = "COLUMN")]
     cdr_caller: Option<String>,
-    /// Column of the number called.
+    /// Column of the called number.
     #[arg(long, value_name = "COLUMN")]
     cdr_called: Option<String>,
     /// Columns of names of the call: Call-ID, Session-ID, UCID, the feed's external id.
     #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
     cdr_id: Vec<String>,
-    /// Only records with that value in that column, as Direction=inbound.
+    /// Only records with this value in this column, such as Direction=inbound.
     #[arg(long, value_name = "COLUMN=VALUE")]
     cdr_only: Option<String>,
-    /// What separates the columns.
+    /// Column separator.
     #[arg(long, value_name = "CHARACTER", default_value = ",")]
     separator: char,
-    /// How far the PBX's times and ours may lie apart.
+    /// Tolerance between the PBX's times and ours.
     #[arg(long, value_name = "S", default_value_t = 30)]
     tolerance: u64,
     /// Print the report as JSON.
@@ -102,7 +102,7 @@ impl AssuranceArgs {
             only: only.transpose()?.map(|(column, value)| (column.to_owned(), value.to_owned())),
         };
         if columns.caller.is_none() && columns.called.is_none() && columns.ids.is_empty() {
-            bail!("say by what records are matched: --cdr-caller, --cdr-called or --cdr-id");
+            bail!("specify how to match records: --cdr-caller, --cdr-called or --cdr-id");
         }
         let separator = u8::try_from(self.separator).context("--separator is one ASCII character")?;
         let file = File::open(path).with_context(|| path.display().to_string())?;

@@ -22,7 +22,7 @@ const LINES: u64 = 5_000;
 /// The longest checkpoint that is read. Units: bytes.
 const CHECKPOINT_BYTES: u64 = 64 << 10;
 
-/// Verify or copy the trail of look-ups.
+/// Verify or export the audit log.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -37,9 +37,9 @@ pub struct AuditArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Check the chain and compare it with the signed checkpoints, here and in the store. Works while a recorder runs. Exit code 0: it is what was written. 1: it was changed, cut or cannot be read.
+    /// Check the chain and compare it with the signed checkpoints, here and in the store. Works while a recorder runs. Exit code: 0 unmodified; 1 modified, truncated or cannot be read.
     Verify {
-        /// A copy of the trail instead of this installation's own.
+        /// Exported audit log to verify instead of this installation's own.
         #[arg(long, value_name = "FILE", requires = "public_key")]
         file: Option<PathBuf>,
         /// A checkpoint kept elsewhere; may be given several times.
@@ -48,13 +48,13 @@ enum Action {
         /// The public key in hexadecimal; otherwise this installation's.
         #[arg(long, value_name = "HEX")]
         public_key: Option<String>,
-        /// Do not ask the store for its checkpoints.
+        /// Skip the checkpoints in the store.
         #[arg(long)]
         no_store: bool,
         #[command(flatten)]
         config: ConfigArgs,
     },
-    /// Write the trail to a file, and its checkpoints to FILE with the ending `checkpoints.jsonl`. Itself audited.
+    /// Write the audit log to a file, and its checkpoints to FILE with the extension `checkpoints.jsonl`. The export is audited.
     Export {
         /// File to write; it must not exist.
         #[arg(short, long, value_name = "FILE")]
@@ -72,7 +72,7 @@ pub async fn run(args: AuditArgs) -> anyhow::Result<ExitCode> {
             for path in &checkpoint {
                 let found = from_file(path)?;
                 if found.is_empty() {
-                    bail!("{} holds no checkpoint", path.display());
+                    bail!("{} contains no checkpoint", path.display());
                 }
                 anchors.extend(found);
             }
@@ -87,7 +87,7 @@ pub async fn run(args: AuditArgs) -> anyhow::Result<ExitCode> {
                     if !no_store {
                         match from_store(&Store::open(&config.store)?, &signer.node()).await {
                             Ok(found) => anchors.extend(found),
-                            Err(error) => println!("the store's checkpoints were not compared: {error:#}"),
+                            Err(error) => println!("cannot compare the store's checkpoints: {error:#}"),
                         }
                     }
                     (AuditLog::new(path_in(&config.data_dir)), public_key.unwrap_or(signer.public_key()))

@@ -16,12 +16,12 @@ use crate::erasure::consistency_check::Finding;
 #[command(after_help = "\
 Examples:
   optag check --data ./optag-data
-  optag check --repair               after the index was lost: its rows come back from the store
+  optag check --repair               rebuild a lost index from the store
 
-Exit code 0: they agree, or do now. 1: they do not; each difference is a line.")]
+Exit code: 0 no differences, or all repaired; 1 differences remain. Each difference is a line.")]
 pub struct CheckArgs {
-    /// Mend what can be: rows that the index lost are made from the store's manifests, and what
-    /// was erased and has come back is erased again.
+    /// Repair what can be repaired: rebuild lost index rows from the store's manifests, and erase
+    /// again what was erased and reappeared.
     #[arg(long)]
     repair: bool,
     #[command(flatten)]

@@ -30,7 +30,7 @@ const DELIVERY: Duration = Duration::from_secs(20);
 /// Farthest that a recording's length may lie from the call's. Units: ms.
 const LENGTH_MS: u64 = 40;
 
-/// Show the whole job on this machine: simulated calls, consent, recordings.
+/// Demonstrate the recorder on this machine: simulated calls, consent, recordings.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  optag demo --calls 20 --seconds 15")]
 pub struct DemoArgs {
@@ -40,7 +40,7 @@ pub struct DemoArgs {
     /// Length of each call; at least 5.
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u64).range(5..=600))]
     seconds: u64,
-    /// Where the demo's data goes.
+    /// Directory for the demo's data.
     #[arg(long, value_name = "DIR", default_value = "./optag-data/demo")]
     data: PathBuf,
 }
@@ -74,7 +74,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         args.calls
     );
 
-    let pool = SenderPool::start(1, "127.0.0.1:9".parse()?).context("no socket to send from")?;
+    let pool = SenderPool::start(1, "127.0.0.1:9".parse()?).context("cannot open a sending socket")?;
     let client = Client::new(&format!("http://{}", running.api), &token)?;
     let stage = Arc::new(Stage::new(Feed::Api(client.clone()), client, pool, Voices::embedded(0.45)?));
     let played = play(&args, &stage).await?;
@@ -229,8 +229,8 @@ fn show(lines: &[Line]) -> bool {
     }
     let wrong = lines.iter().filter(|line| line.verdict.is_err()).count();
     match wrong {
-        0 => println!("\nEverything is as it must be."),
-        wrong => println!("\n{wrong} of {} calls are not as they must be.", lines.len()),
+        0 => println!("\nAll checks passed."),
+        wrong => println!("\n{wrong} of {} calls failed the check.", lines.len()),
     }
     wrong == 0
 }

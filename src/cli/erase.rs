@@ -31,20 +31,20 @@ for the receipt), or every receipt is right. 1: something was refused, or a rece
 pub struct EraseArgs {
     /// Ids of recordings.
     ids: Vec<CallId>,
-    /// All recordings whose caller has this number, in any spelling.
+    /// All recordings of calls from this number, in any format.
     #[arg(long, value_name = "NUMBER")]
     caller: Option<String>,
-    /// Why, for the audit. No personal data, please.
+    /// Reason, written to the audit log. No personal data.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Number of the request by which someone asked; the receipt names it.
+    /// Reference number of the erasure request, shown in the receipt.
     #[arg(long, value_name = "NUMBER")]
     request: Option<String>,
-    /// The objects were removed from the store by hand, or by an erasure of version 0.1.0 that broke off:
-    /// where none is found, the erasure is complete all the same. The audit has it, and the receipt says so.
+    /// Complete the erasure even if no object is found, because they were removed from the store by hand or by
+    /// an interrupted erasure of version 0.1.0. Noted in audit log and receipt.
     #[arg(long)]
     accept_missing: bool,
-    /// Only show what would go: objects, versions, parts, the spool's key, the index row.
+    /// Show what would be deleted, and delete nothing: objects, versions, parts, spool key, index row.
     #[arg(long)]
     dry_run: bool,
     /// Check the signed receipts in a file instead.
@@ -63,7 +63,7 @@ pub async fn run(args: EraseArgs) -> anyhow::Result<ExitCode> {
         return verify(file, args.public_key.as_deref(), &args.config);
     }
     if args.ids.is_empty() && args.caller.is_none() {
-        bail!("name recordings, or a caller with --caller");
+        bail!("specify recording ids, or a caller with --caller");
     }
     let reason = match (&args.reason, args.dry_run) {
         (Some(reason), _) => reason.clone(),
@@ -108,9 +108,9 @@ fn verify(file: &std::path::Path, key: Option<&str>, config: &ConfigArgs) -> any
     for signed in receipts {
         match signed.verify(KIND, Some(&key)) {
             Ok(()) => {
-                let receipt: Receipt = signed.read().context("the receipt has another form")?;
+                let receipt: Receipt = signed.read().context("unknown receipt format")?;
                 println!(
-                    "{}: right; request {}, ordered {}, verified gone {}, {} copies deleted{}",
+                    "{}: valid; request {}, ordered {}, verified gone {}, {} copies deleted{}",
                     receipt.recording,
                     receipt.request.as_deref().unwrap_or("-"),
                     receipt.ordered_at,
@@ -120,7 +120,7 @@ fn verify(file: &std::path::Path, key: Option<&str>, config: &ConfigArgs) -> any
                 );
             }
             Err(error) => {
-                println!("not right: {error}");
+                println!("invalid receipt: {error}");
                 wrong += 1;
             }
         }

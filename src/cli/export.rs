@@ -36,13 +36,13 @@ pub struct ExportArgs {
     /// opus: as stored. wav: 16-bit PCM, plays anywhere. Left out: opus, and wav for hand-outs.
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Write the audio and its cover sheet as one package for the person whom it is about.
+    /// Write audio and cover sheet as one package for the data subject.
     #[arg(long)]
     handout: bool,
     /// Print a link that hands the package out once.
     #[arg(long, conflicts_with_all = ["output", "handout", "passphrase_file"])]
     link: bool,
-    /// Hours that the link works.
+    /// Hours until the link expires.
     #[arg(long, default_value_t = 72, requires = "link")]
     expires_hours: u32,
     /// Only the caller's own voice (hand-outs and links).
@@ -54,7 +54,7 @@ pub struct ExportArgs {
     /// File whose first line is the passphrase that seals the package; at least 12 characters.
     #[arg(long, value_name = "FILE", requires = "handout")]
     passphrase_file: Option<PathBuf>,
-    /// Why you need it: training, caller_request or administration. Written to the audit.
+    /// Purpose: training, caller_request or administration. Written to the audit log.
     #[arg(long)]
     purpose: String,
     #[command(flatten)]

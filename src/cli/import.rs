@@ -22,7 +22,7 @@ use crate::import::table;
 use optag_media::opus::encoder::OpusSettings;
 use optag_storage::archive::deliver::Deliverer;
 
-/// Take in recordings of an earlier system. Stop the recorder first.
+/// Import recordings of an earlier system. Stop the recorder first.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -44,21 +44,21 @@ standard output. A run that was cut off is run again: what is there already is l
 
 Exit code 0: every file is there or was refused by the rules. 1: some could not be taken in.")]
 pub struct ImportArgs {
-    /// The table: CSV with a head line; commas, semicolons or tabs.
+    /// The table: CSV with a header line; commas, semicolons or tabs.
     #[arg(long, value_name = "FILE")]
     csv: PathBuf,
-    /// Where the files are that the table names.
+    /// Directory of the files named in the table.
     dir: PathBuf,
-    /// The earlier system, as consent records will name it.
+    /// Name of the earlier system, written to the consent records.
     #[arg(long, default_value = "an earlier system")]
     source: String,
-    /// Zone of times that the table gives without an offset, for example Europe/Copenhagen.
+    /// Time zone of times without an offset, for example Europe/Copenhagen.
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<String>,
     /// The left channel is the employee, the right one the caller.
     #[arg(long)]
     employee_first: bool,
-    /// Judge every file as an import does, decoding included, and store nothing.
+    /// Validate and decode every file, and store nothing.
     #[arg(long)]
     dry_run: bool,
     /// Print the report as JSON.

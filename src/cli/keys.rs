@@ -24,10 +24,10 @@ use optag_storage::store::names::day;
 #[command(after_help = "\
 Examples:
   optag keys list
-  optag keys rotate                            seal what comes from now on with a new key
+  optag keys rotate                            seal new recordings with a new key
   optag keys export 2026-11-24 -o day.key      then: age -d -i day.key RECORDING.opus.age > call.opus
-  optag keys escrow --to age1… --dir /mnt/safe copies for whoever holds that recipient's identity
-  optag keys destroy 2026-11-24 --yes          no recording of that day opens any more, nowhere
+  optag keys escrow --to age1… --dir /mnt/safe copies readable with that recipient's identity
+  optag keys destroy 2026-11-24 --yes          make every recording of that day unreadable, backups included
 
 docs/guide/keys.md tells which keys there are, and what the loss of each means.")]
 pub struct KeysArgs {
@@ -41,7 +41,7 @@ pub struct KeysArgs {
 enum Action {
     /// Show day, recipient, and until when each is needed.
     List,
-    /// Draw a new key for today; what is stored opens as before.
+    /// Generate a new key for today; stored recordings stay readable.
     Rotate,
     /// Write a day's identities to a file, for `age -d -i FILE`.
     Export {
@@ -51,20 +51,20 @@ enum Action {
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
     },
-    /// Make a copy of every key, where the configuration or the options say.
+    /// Copy every key to the escrow named by the configuration or the options.
     Escrow {
-        /// Whom the copies are sealed for, an age recipient.
+        /// age recipient that the copies are encrypted for.
         #[arg(long, value_name = "RECIPIENT", value_parser = recipient)]
         to: Option<Recipient>,
         /// Directory to write them to; otherwise the store.
         #[arg(long, value_name = "DIR", requires = "to")]
         dir: Option<PathBuf>,
     },
-    /// Destroy the keys of a day, and their copies within reach.
+    /// Destroy the keys of a day and their reachable copies.
     Destroy {
         /// The day of the calls, in UTC.
         day: Date,
-        /// It cannot be undone.
+        /// Confirm. This cannot be undone.
         #[arg(long)]
         yes: bool,
     },
@@ -102,21 +102,24 @@ pub async fn run(args: KeysArgs) -> anyhow::Result<ExitCode> {
             for key in &all {
                 vault.copy(key).await?;
             }
-            println!("{} keys have a copy", all.len());
+            println!("{} keys copied", all.len());
         }
         Action::Destroy { day, yes } => {
             let doomed = keys.of(day)?;
             if doomed.is_empty() {
-                bail!("there is no key of {day}");
+                bail!("no key for {day}");
             }
             if !yes {
-                bail!("this ends every recording of {day}, backups included; say --yes to do it");
+                bail!("this makes every recording of {day} unreadable, backups included; confirm with --yes");
             }
             for key in doomed {
                 keys.destroy(&key, None)?;
                 println!("{}: destroyed", key.name());
             }
-            vault(&config, &keys, None)?.remove_copies().await.context("copies are left; do it again")?;
+            vault(&config, &keys, None)?
+                .remove_copies()
+                .await
+                .context("some copies could not be removed; run the command again")?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -127,7 +130,7 @@ fn list(keys: &DayKeys) -> anyhow::Result<()> {
         println!("{}", line(&key));
     }
     for name in keys.destroyed()? {
-        println!("{name}  destroyed; copies may be left");
+        println!("{name}  destroyed; copies may remain");
     }
     Ok(())
 }
@@ -141,7 +144,7 @@ fn export(keys: &DayKeys, day: Date, output: &std::path::Path) -> anyhow::Result
     use std::os::unix::fs::OpenOptionsExt;
     let found = keys.of(day)?;
     if found.is_empty() {
-        bail!("there is no key of {day}: nothing was sealed, or it is over");
+        bail!("no key for {day}: nothing was sealed that day, or the key was destroyed");
     }
     let mut file = std::fs::OpenOptions::new()
         .create_new(true)
@@ -154,7 +157,10 @@ fn export(keys: &DayKeys, day: Date, output: &std::path::Path) -> anyhow::Result
         writeln!(file, "{}", keys.identity(&key)?.reveal().as_str())?;
     }
     file.sync_all()?;
-    println!("{}: destroy it when you are done; it outlives what the recorder promises", output.display());
+    println!(
+        "{}: delete it when done; the recorder does not destroy this file when the key expires",
+        output.display()
+    );
     Ok(())
 }
 

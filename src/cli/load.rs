@@ -37,12 +37,12 @@ const CALLS_PER_THREAD: usize = 2_000;
 #[command(after_help = "\
 Examples:
   optag load --target http://127.0.0.1:8080 --calls 100 --rate 20 --seconds 60 --verify 10
-  optag load --own --calls 100 --talk both --json          a recorder of its own, and what it cost
+  optag load --own --calls 100 --talk both --json          start a recorder, and report its resource usage
   optag load --target sip:127.0.0.1:5060 --calls 100 --rate 20     SIPREC, as several makers send it
   optag load --own --sip tcp --calls 3000 --rate 200 --seconds 15 --no-media
   optag load --own --sip tcp --calls 20 --srtp AEAD_AES_128_GCM --verify 5
   optag load --own --calls 20 --loss 5 --burst 3 --reorder 1 --jitter-ms 30 --verify 20
-  optag load --prove --calls 1000                          that the sender is not the bottleneck
+  optag load --prove --calls 1000                          measure the sender alone
 
 The token of the recorder is taken from --token or OPTAG_TOKEN. Exit code 0: every call was
 taken, no packet is missing but those lost on purpose, every recording that was looked at
@@ -65,28 +65,28 @@ pub struct LoadArgs {
     /// Its metrics listener, for what only that tells.
     #[arg(long, value_name = "URL", requires = "recorder_pid")]
     metrics: Option<String>,
-    /// Send to sinks that only count: shows the sender's lateness, cost and greatest rate.
+    /// Send to sinks that only count packets; reports the sender's lateness, cost and maximum rate.
     #[arg(long, conflicts_with_all = ["target", "own"])]
     prove: bool,
-    /// Calls in all.
+    /// Total number of calls.
     #[arg(long, default_value_t = 10)]
     calls: usize,
-    /// New calls a second.
+    /// New calls per second.
     #[arg(long, value_name = "PER_S", default_value_t = 10.0)]
     rate: f64,
     /// Length of each call.
     #[arg(long, value_name = "S", default_value_t = 30)]
     seconds: u64,
-    /// By which way callers answer.
+    /// How callers answer.
     #[arg(long, value_enum, default_value_t)]
     answer_by: AnsweredBy,
-    /// Put each call on hold once in between (SIPREC).
+    /// Put each call on hold once (SIPREC).
     #[arg(long)]
     hold: bool,
     /// Signal the calls and send no audio.
     #[arg(long)]
     no_media: bool,
-    /// Protect the streams by SRTP with keys told in signalling (SDES, or the API's `srtp`):
+    /// Protect the streams by SRTP with keys exchanged in signalling (SDES, or the API's `srtp`):
     /// AES_CM_128_HMAC_SHA1_80 or another suite's name.
     #[arg(long, value_name = "SUITE", value_parser = suite)]
     srtp: Option<Suite>,
@@ -104,40 +104,40 @@ pub struct LoadArgs {
     /// Whether the parties take turns or talk all the time.
     #[arg(long, value_enum, default_value_t = TalkArg::Conversation)]
     talk: TalkArg,
-    /// Share of the time that each party talks, instead.
+    /// Share of the time that each party talks, instead of --talk.
     #[arg(long, value_name = "SHARE")]
     activity: Option<f64>,
     /// Noise on the line: without it, pauses are digital silence.
     #[arg(long)]
     noise: bool,
-    /// Packets lost, in 100.
+    /// Packets lost. Percent.
     #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = percent)]
     loss: f64,
     /// Mean length of a burst of lost packets.
     #[arg(long, value_name = "PACKETS", default_value_t = 1.0)]
     burst: f64,
-    /// Packets overtaken by others, in 100.
+    /// Packets reordered. Percent.
     #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = percent)]
     reorder: f64,
-    /// Packets sent twice, in 100.
+    /// Packets duplicated. Percent.
     #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = percent)]
     duplicate: f64,
-    /// Each packet is late by up to so much.
+    /// Maximum delay added to each packet.
     #[arg(long, value_name = "MS", default_value_t = 0)]
     jitter_ms: u64,
-    /// How much too slow the senders' clocks are; negative: too fast.
+    /// Clock skew of the senders; positive: slow, negative: fast.
     #[arg(long, value_name = "PPM", default_value_t = 0.0, allow_negative_numbers = true)]
     drift_ppm: f64,
-    /// Department that is called.
+    /// Department to call.
     #[arg(long, default_value = "demo")]
     department: String,
-    /// Own speech: a directory of 8 kHz audio files.
+    /// Directory of 8 kHz audio files used as speech.
     #[arg(long, value_name = "DIR")]
     speech: Option<PathBuf>,
-    /// Recordings that are fetched and compared with what was sent.
+    /// Number of recordings to download and compare with what was sent.
     #[arg(long, default_value_t = 0)]
     verify: usize,
-    /// Makes stream numbers and what lines do; the same seed sends the same packets.
+    /// Random seed; the same seed sends the same packets.
     #[arg(long, default_value_t = 1)]
     seed: u32,
     /// Print the report as JSON.
@@ -246,7 +246,7 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
     }
     if args.srtp.is_some() && args.sip.sip_shape.contains(&Shape::Delayed) {
         // The server offers then, and offers what every client takes.
-        anyhow::bail!("--srtp needs an offer of ours: not --sip-shape delayed");
+        anyhow::bail!("--srtp cannot be combined with --sip-shape delayed");
     }
     let own = match args.own {
         true => Some(OwnRecorder::start(&std::env::current_exe()?, &[])?),
@@ -267,7 +267,7 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
     let by_sip = Target::is_sip(&target);
     let over_ipv6 = by_sip && Target::parse(&target)?.address.is_ipv6();
     let toward = if over_ipv6 { "[::1]:9".parse()? } else { "127.0.0.1:9".parse()? };
-    let pool = SenderPool::start(args.threads(), toward).context("no socket to send from")?;
+    let pool = SenderPool::start(args.threads(), toward).context("cannot open a sending socket")?;
     let api = match &own {
         Some(own) => Some(own.api.clone()),
         None if by_sip => args.sip.api.clone(),

@@ -27,7 +27,7 @@ pub struct SipArgs {
     /// With --own: announce calls by SIPREC instead of the API.
     #[arg(long, value_enum, requires = "own")]
     pub sip: Option<OwnSip>,
-    /// What the offers look like; several are taken in turn, none means all but `delayed`.
+    /// SDP offer styles, used in turn; default: all but `delayed`.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "SHAPE")]
     pub sip_shape: Vec<Shape>,
     /// User name for digest authentication.
@@ -45,7 +45,7 @@ pub struct SipArgs {
     /// Its key, PEM.
     #[arg(long, value_name = "FILE", requires = "sip_certificate")]
     pub sip_key: Option<PathBuf>,
-    /// Sockets or connections that all sessions share.
+    /// Number of sockets or connections shared by all sessions.
     #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub sip_connections: u8,
     /// The recorder's API, where the target is SIP: verifies, and tells how calls ended.

@@ -19,7 +19,7 @@ use crate::recorder::resume::Resumed;
 use optag_files::disk::{Disk, OsDisk};
 use optag_storage::archive::seal::day_keys::DayKeys;
 
-/// Deliver the spool of a dead recorder from this machine.
+/// Deliver the spool of a failed recorder from this machine.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -50,7 +50,7 @@ pub struct RecoverArgs {
 pub async fn run(args: RecoverArgs) -> anyhow::Result<ExitCode> {
     let mut config = existing(&args.config)?;
     if !args.spool.join("segments").is_dir() {
-        bail!("{} is no spool", args.spool.display());
+        bail!("{} is not a spool directory", args.spool.display());
     }
     let beside = args.spool.parent().unwrap_or(Path::new("."));
     let file = args.master_key.clone().unwrap_or_else(|| beside.join("master.key"));
@@ -75,11 +75,11 @@ pub async fn run(args: RecoverArgs) -> anyhow::Result<ExitCode> {
     let erased = take_deletions(&opened, &deletions).await?;
     settle_recovered(&opened.recovered, &Resumed::default(), &opened.erasure, &opened.settling).await?;
     let waiting = opened.settling.len();
-    println!("{waiting} calls to settle; {taken} keys of days taken in, {erased} erasures carried over");
+    println!("{waiting} calls to deliver; {taken} day keys and {erased} erasures imported");
     let delivery = Delivery::new(Arc::clone(&opened.settling), Arc::clone(&opened.erasure));
     delivery.until_settled().await;
     let left = opened.erasure.complete_open().await;
-    println!("{waiting} calls are settled{}", if left > 0 { "; erasures wait for the store" } else { "" });
+    println!("{waiting} calls delivered{}", if left > 0 { "; some erasures are incomplete" } else { "" });
     let spool = opened.stores.spool.clone();
     tokio::task::spawn_blocking(move || spool.close()).await?;
     Ok(ExitCode::SUCCESS)
@@ -91,7 +91,7 @@ async fn take_keys(opened: &Opened, dir: &Path, master: &MasterKeySource) -> any
         return Ok(0);
     }
     let (secret, _) = master_key::load(master).await?;
-    let theirs = DayKeys::open(dir, secret.key()?).context("the dead recorder's keys of days")?;
+    let theirs = DayKeys::open(dir, secret.key()?).context("cannot open the dead recorder's day keys")?;
     let mut taken = 0;
     for key in theirs.list()? {
         opened.stores.vault.keys().bring_in(key.day, theirs.identity(&key)?, key.needed_until)?;
@@ -103,10 +103,10 @@ async fn take_keys(opened: &Opened, dir: &Path, master: &MasterKeySource) -> any
 /// What the dead recorder was told to erase is erased here as well, before anything is delivered.
 async fn take_deletions(opened: &Opened, file: &Path) -> anyhow::Result<usize> {
     if !file.exists() {
-        tracing::warn!(file = %file.display(), "no deletion log: erasures that the dead recorder took are not known");
+        tracing::warn!(file = %file.display(), "no deletion log found: erasures ordered on the dead recorder are unknown");
         return Ok(0);
     }
-    let theirs = DeletionLog::open(file).context("the dead recorder's deletion log")?;
+    let theirs = DeletionLog::open(file).context("cannot open the dead recorder's deletion log")?;
     let mut taken = 0;
     for id in theirs.all() {
         if !opened.erasure.log.is_erased(id) {

@@ -13,7 +13,7 @@ use crate::http::access::Actor;
 use crate::http::audited::{Audit, AuditAction, AuditEntry};
 use optag_core::private::Private;
 
-/// Erase anew what a restored backup brought back. Stop the recorder first.
+/// Erase again what a restored backup brought back. Stop the recorder first.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Run this after a restore of the store, the index, the spool or the data directory. It takes over what the
@@ -22,7 +22,7 @@ index and store remember the log as it is now.
 
 Exit code 0: nothing erased is there. 1: an erasure is not complete; run it again.")]
 pub struct ReplayArgs {
-    /// Go on although the index saw erasures that neither the log nor its copies have any more.
+    /// Continue although the index records erasures that neither the log nor its copies contain.
     #[arg(long)]
     accept_loss: bool,
     #[command(flatten)]

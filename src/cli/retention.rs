@@ -11,7 +11,7 @@ use super::ConfigArgs;
 use super::transport::Transport;
 use optag_core::id::CallId;
 
-/// Prove that nothing is older than it may be; hold recordings; confirm the clock.
+/// Report on retention, manage legal holds, confirm the clock.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -25,7 +25,7 @@ pub struct RetentionArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Look at index, store, spool and deletion log. Exit code 0: nothing was too old, index and store have the same recordings, and all could be looked at. 1: not so.
+    /// Check index, store, spool and deletion log. Exit code: 0 success, 1 check failed. It fails where something is older than allowed, index and store differ, or a part could not be read.
     Report {
         /// The moment: a day or a time; otherwise now.
         #[arg(long, value_name = "TIME")]
@@ -43,10 +43,10 @@ enum Action {
         /// Until when, RFC 3339.
         #[arg(long, value_name = "TIME")]
         until: String,
-        /// Why, for the audit and for whoever is refused an erasure.
+        /// Reason, written to the audit log and shown when an erasure is refused.
         #[arg(long, value_name = "TEXT")]
         reason: String,
-        /// To reach past the recording's limit: one of `[retention] hold_lawful_bases`.
+        /// Lawful basis for holding past the retention limit: one of `[retention] hold_lawful_bases`.
         #[arg(long, value_name = "TEXT")]
         lawful_basis: Option<String>,
         #[command(flatten)]
@@ -64,7 +64,7 @@ enum Action {
         #[command(flatten)]
         config: ConfigArgs,
     },
-    /// Say that the machine's wall clock is right, after it jumped and nothing else could tell.
+    /// Confirm that the machine's wall clock is correct after a jump.
     ConfirmClock {
         #[command(flatten)]
         config: ConfigArgs,

@@ -19,7 +19,7 @@ Examples:
 With --date or --like, candidates are shown, the likeliest first: the time within 15 minutes in the
 caller's time zone, a number by its end or with one digit wrong, a name misspelt.")]
 pub struct SearchArgs {
-    /// Number called from or called, in any spelling.
+    /// Calling or called number, in any format.
     #[arg(long)]
     number: Option<String>,
     /// The caller's name, or a part of it.
@@ -36,28 +36,28 @@ pub struct SearchArgs {
     to: Option<String>,
     #[arg(long, conflicts_with_all = ["date", "like"], help = format!("What became of a stream: {}", VerdictWanted::words()))]
     verdict: Option<String>,
-    /// Day of the call, as the caller tells it.
+    /// Day of the call, as the caller remembers it.
     #[arg(long, value_name = "DAY")]
     date: Option<String>,
-    /// Time of that day, as the caller tells it: 14:30.
+    /// Time of day, as the caller remembers it: 14:30.
     #[arg(long, value_name = "TIME", requires = "date")]
     time: Option<String>,
     /// The caller's time zone; otherwise the configured one.
     #[arg(long, value_name = "ZONE")]
     tz: Option<String>,
-    /// How many minutes off the caller may be.
+    /// Tolerance in minutes around that time.
     #[arg(long, value_name = "MINUTES")]
     tolerance_min: Option<u32>,
-    /// Show what is like the number and name, not only what has them.
+    /// Include approximate matches of number and name.
     #[arg(long)]
     like: bool,
     /// Page of the results, from 1.
     #[arg(long, default_value_t = 1, conflicts_with_all = ["date", "like"])]
     page: u32,
-    /// Where the page begins: what the page before ended with.
+    /// Cursor printed at the end of the previous page.
     #[arg(long, value_name = "POSITION", conflicts_with_all = ["date", "like", "page"])]
     after: Option<String>,
-    /// Why you look: training, caller_request or administration. Written to the audit.
+    /// Purpose: training, caller_request or administration. Written to the audit log.
     #[arg(long)]
     purpose: String,
     /// Print the answer as JSON.
@@ -103,10 +103,10 @@ pub async fn run(args: SearchArgs) -> anyhow::Result<ExitCode> {
     }
     println!("{} of {} found", rows.len(), found["total"]);
     if let Some(next) = found["next"].as_str() {
-        println!("there are more: --after {next}");
+        println!("more results: --after {next}");
     }
     if found["truncated"] == true {
-        println!("there are more recordings in that time than could be compared: narrow it");
+        println!("too many recordings in that time to compare: narrow the search");
     }
     Ok(ExitCode::SUCCESS)
 }

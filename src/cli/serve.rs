@@ -74,8 +74,8 @@ pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<
     hardening::no_core_dumps();
     let Confined { enforced, missing } = confined.unwrap_or_default();
     match enforced.is_empty() {
-        false => tracing::info!(enforced = enforced.join(", "), "the process is confined"),
-        true => tracing::warn!("the process is not confined (process.confine)"),
+        false => tracing::info!(enforced = enforced.join(", "), "process confined"),
+        true => tracing::warn!("process not confined (process.confine = false)"),
     }
     missing.iter().for_each(|one| tracing::warn!("not confined: {one}"));
     let mut terminate = signal(SignalKind::terminate())?;
@@ -109,16 +109,16 @@ pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<
             _ = hangup.recv() => reload(&args.config, &levels),
             _ = upgrade.recv() => {
                 if can_start(&program).await {
-                    tracing::info!("upgrading in place; calls go on");
+                    tracing::info!("upgrading in place; calls continue");
                     let mut kept = running.hand_over().await?;
                     kept.confined = enforced.iter().map(|part| (*part).to_owned()).collect();
                     return Err(kept.exec(&program));
                 }
-                tracing::error!("the program cannot be started with this configuration; this one goes on");
+                tracing::error!("new program does not start with this configuration; the current one keeps running");
             }
         }
     }
-    tracing::info!("shutting down: no new calls");
+    tracing::info!("shutting down; new calls are refused");
     let hurry = async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -137,11 +137,11 @@ fn reload(args: &ConfigArgs, levels: &Levels) {
         Ok(config) if levels.set(&config.log.level) => {
             tracing::info!(
                 level = config.log.level,
-                "SIGHUP: log.level was read again; other changes of the configuration count after SIGUSR2 or a restart"
+                "SIGHUP: log.level reloaded; other settings take effect after SIGUSR2 or a restart"
             );
         }
-        Ok(_) => tracing::error!("SIGHUP: log.level could not be changed"),
-        Err(error) => tracing::error!(%error, "SIGHUP: the configuration is wrong; the old one stays"),
+        Ok(_) => tracing::error!("SIGHUP: cannot change log.level"),
+        Err(error) => tracing::error!(%error, "SIGHUP: invalid configuration; keeping the current one"),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::http::access::Role;
 use crate::http::tokens::Tokens;
 use optag_core::clock::{Clock, OsClock};
 
-/// Make, list and revoke access tokens. A running recorder follows at once.
+/// Create, list and revoke access tokens. Changes apply to a running recorder at once.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -29,7 +29,7 @@ pub struct TokenArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Make a token; it is shown this once.
+    /// Create a token; it is shown only once.
     Create {
         /// Name of the system or person it is for.
         name: String,
@@ -44,7 +44,7 @@ enum Action {
         #[command(flatten)]
         config: ConfigArgs,
     },
-    /// Make a token worthless.
+    /// Revoke a token.
     Revoke {
         /// Its name.
         name: String,

@@ -1,4 +1,4 @@
-//! What may be wrong with a configuration.
+//! Configuration errors.
 
 use std::path::PathBuf;
 
@@ -22,7 +22,7 @@ pub enum ConfigError {
         reason: String,
     },
     /// A key that does not exist.
-    #[error("line {line}: there is no key `{key}`; did you mean `{nearest}`?")]
+    #[error("line {line}: unknown key `{key}`; did you mean `{nearest}`?")]
     UnknownKey {
         /// Counted from 1.
         line: usize,
@@ -32,7 +32,7 @@ pub enum ConfigError {
         nearest: String,
     },
     /// An environment variable that names no key.
-    #[error("the environment variable {name} names no setting; did you mean {nearest}?")]
+    #[error("environment variable {name}: unknown setting; did you mean {nearest}?")]
     UnknownVariable {
         /// The variable as set.
         name: String,
@@ -40,7 +40,7 @@ pub enum ConfigError {
         nearest: String,
     },
     /// An environment variable whose value has the wrong type.
-    #[error("the environment variable {name}: expected {expected}")]
+    #[error("environment variable {name}: expected {expected}")]
     Variable {
         /// The variable.
         name: String,

@@ -1,8 +1,6 @@
-//! Whether the files that a configuration names are there and can be used: what `optag serve --check`
-//! finds before a start does.
+//! Checks that the files named by a configuration exist and are usable (`optag serve --check`).
 //!
-//! In: a checked [`Config`]. Out: the first file that is missing or unreadable, with its key. Nothing
-//! is created or changed.
+//! In: a checked [`Config`]. Out: the first file that is missing or unreadable, with its key. Creates and changes nothing.
 
 use std::io;
 use std::path::Path;

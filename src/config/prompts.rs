@@ -1,5 +1,4 @@
-//! Checks of `[[prompt]]`: what callers are told, by version, with the hashes that consent
-//! records name.
+//! Checks of `[[prompt]]`: consent prompts by version, with the hashes that consent records contain.
 
 use aws_lc_rs::digest::{SHA256, digest};
 

@@ -1,4 +1,4 @@
-//! The configuration as written: file, then environment, nothing checked but names and types.
+//! The configuration as written: file, then environment; only names and types are checked.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! The master key's source, the seal, and where copies of keys go.
+//! Source of the master key, sealing, and escrow of day keys.
 
 use std::path::{Path, PathBuf};
 

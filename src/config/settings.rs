@@ -1,4 +1,4 @@
-//! The checked configuration: what the parts may rely on.
+//! The checked configuration.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! `[[sip.client]]`: what differs for the clients at some addresses.
+//! `[[sip.client]]`: overrides for clients at given addresses.
 
 use std::time::Duration;
 

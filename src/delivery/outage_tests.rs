@@ -1,5 +1,5 @@
-//! A store that is away for a day, in simulated time. Time moves by hand, a minute at a step;
-//! between steps disks and threads get real time to do what they were asked.
+//! A store outage of a day, in simulated time. Time advances by a minute at a step; between steps disks and threads get
+//! real time to finish.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,6 +1,5 @@
-//! Calls that ended and are not settled yet: to be delivered, or to be written down as an
-//! outcome without audio. In: ended calls, once that is durable. Out: one at a time to each
-//! worker. The truth is in the spool; this is what a running process remembers of it.
+//! Ended calls that wait for delivery, with audio or as an outcome only. In: ended calls, once their end is durable. Out:
+//! one at a time to each worker. An in-memory view: the spool is the source of truth.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,5 @@
-//! When the spool will be full, by how it grew lately. In: its size now and then. Out: the time
-//! that is left until new calls are refused.
+//! Forecasts when the spool will be full from its recent growth. In: its size over time. Out: the time left until new
+//! calls are refused.
 
 use std::collections::VecDeque;
 use std::time::Duration;

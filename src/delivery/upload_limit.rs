@@ -1,5 +1,5 @@
-//! How many deliveries go on at a time: one more after each round that went well, half as many
-//! when the store fails. In: how each went. Out: turns.
+//! Adaptive limit of concurrent deliveries: plus one after each successful round, halved when the store fails. In:
+//! results of deliveries. Out: permits.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -96,10 +96,10 @@ pub enum LinkError {
     #[error("this link does not work, or no longer")]
     Unknown,
     /// There are too many.
-    #[error("there are {LINKS} open links already")]
+    #[error("limit of {LINKS} open links reached")]
     TooMany,
     /// The disk refused, or the file is not ours.
-    #[error("the links cannot be kept: {0}")]
+    #[error("cannot save links: {0}")]
     Disk(#[from] io::Error),
 }
 
@@ -191,7 +191,7 @@ fn find<'a>(links: &'a [Link], token: &str) -> Option<&'a Link> {
 /// Errors: the system gives none.
 pub fn secret() -> io::Result<String> {
     let mut secret = [0; 32];
-    aws_lc_rs::rand::fill(&mut secret).map_err(|_| io::Error::other("no random numbers"))?;
+    aws_lc_rs::rand::fill(&mut secret).map_err(|_| io::Error::other("no random bytes from the system"))?;
     Ok(hex(&secret))
 }
 

@@ -1,9 +1,9 @@
-//! Keeps the deletion log from being forgotten: a copy of it in the store, its head in the index,
-//! and the comparison with both. The same for the audit's signed checkpoints.
+//! Anchors the deletion log outside this node: a copy of it in the store, its head in the index, and the comparison with
+//! both. The same for the audit log's signed checkpoints.
 //!
-//! The copy is in blocks of 4,096 entries, `anchors/<node>/deletions/<n>.log`, the last of which
-//! grows. A log with fewer entries than index or store saw, or with others, is out of step: while
-//! it is, nothing is served and nothing delivered, until `optag replay-deletions` has mended it.
+//! The copy is in blocks of 4,096 entries, `anchors/<node>/deletions/<n>.log`, the last of which grows. A log with fewer
+//! entries than index or store recorded, or with different ones, is out of step: nothing is served or delivered until
+//! `optag replay-deletions` has repaired it.
 
 use std::path::Path;
 
@@ -161,7 +161,7 @@ impl EraseService {
         });
         let ok = stored.is_ok() && copied.is_ok();
         if !ok {
-            tracing::warn!(?stored, ?copied, "a checkpoint of the audit is kept beside it alone");
+            tracing::warn!(?stored, ?copied, "audit checkpoint stored locally only");
         }
         metrics::audit_anchored(ok);
         Ok(())

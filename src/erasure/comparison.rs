@@ -1,6 +1,6 @@
-//! Index and store compared, both ways and by name, as two streams in the same order: what the
-//! index has and the store does not, and what the store has and nobody knows of. Whatever differs
-//! is looked at once more by itself, as recordings come and go meanwhile.
+//! Compares index and store by name, as two sorted streams: recordings of the index that are missing in the store, and
+//! recordings in the store that are unknown. Each difference is checked once more by itself, as recordings come and go
+//! during the comparison.
 
 use std::collections::VecDeque;
 
@@ -87,7 +87,7 @@ impl<'a> Comparison<'a> {
         let Some((id, _)) = names::parse(&copy.key) else {
             if !names::is_ours(&copy.key) {
                 self.found.strangers += 1;
-                self.note(|| format!("{}: no object of a recorder", copy.key));
+                self.note(|| format!("{}: foreign object", copy.key));
             }
             return Ok(());
         };
@@ -176,7 +176,7 @@ impl<'a> Comparison<'a> {
         match (has(Kind::Audio), has(Kind::Manifest)) {
             (true, true) => {
                 self.found.unlisted += 1;
-                self.note(|| format!("{id}: it is in the store by name, and the store's list leaves it out"));
+                self.note(|| format!("{id}: in the store, but missing from its listing"));
             }
             (audio, manifest) => {
                 self.found.missing += 1;
@@ -198,7 +198,7 @@ impl<'a> Comparison<'a> {
             let open = self.log.open_orders().iter().any(|order| order.id == id);
             if !open {
                 self.found.returned += 1;
-                self.note(|| format!("{id}: erased, and there again"));
+                self.note(|| format!("{id}: erased, but present again"));
             }
             return Ok(());
         }
@@ -207,7 +207,7 @@ impl<'a> Comparison<'a> {
             if on_its_way || self.stores.index.get(id).await?.is_some_and(|row| row.erased_at.is_none()) {
                 return Ok(());
             }
-            self.note(|| format!("{id}: in the store, and the index does not know it"));
+            self.note(|| format!("{id}: in the store, but not in the index"));
         }
         self.found.unknown += 1;
         Ok(())
@@ -236,11 +236,11 @@ impl Differences {
     pub fn told(self) -> Vec<String> {
         let mut told = Vec::new();
         for (count, what) in [
-            (self.missing, "recordings of the index are not whole in the store"),
-            (self.unlisted, "recordings are in the store by name, and its lists leave them out"),
-            (self.unknown, "recordings are in the store, and neither index nor spool knows of them"),
-            (self.returned, "recordings are erased and there again"),
-            (self.strangers, "objects below the prefix are not a recorder's"),
+            (self.missing, "recordings in the index are incomplete in the store"),
+            (self.unlisted, "recordings exist in the store but are missing from its listing"),
+            (self.unknown, "recordings in the store are in neither index nor spool"),
+            (self.returned, "erased recordings reappeared"),
+            (self.strangers, "foreign objects under the prefix"),
         ] {
             if count > 0 {
                 told.push(format!("{count} {what}"));

@@ -1,6 +1,6 @@
-//! Whether index, store and deletion log agree, and making them: the store's manifests hold
-//! what the index does, so a lost index comes back from them. In: an owner's data, no recorder
-//! running on it. Out: each difference, and whether it was mended.
+//! Checks whether index, store and deletion log agree, and repairs what can be repaired: manifests in the store contain
+//! what the index does, so a lost index can be rebuilt. In: an installation's data without a running recorder. Out: each
+//! difference, and whether it was repaired.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -102,7 +102,7 @@ impl Inventory {
         if erasure.log.is_erased(id) {
             // An order that is still open is no difference: it will be carried out.
             let open = erasure.log.open_orders().iter().any(|order| order.id == id);
-            return (!open).then_some(("erased, yet there again: restored from a backup?", Mend::Erase));
+            return (!open).then_some(("erased, but present again: restored from a backup?", Mend::Erase));
         }
         // What waits in the spool is on its way.
         if self.spooled.contains(&id) {
@@ -131,13 +131,13 @@ async fn row_from_store(id: CallId, inventory: &Inventory, erasure: &EraseServic
                 VaultError::NoKey => &"the key of its day is not here",
                 other => other,
             };
-            tracing::warn!(call = %id, %why, "a row cannot be made");
+            tracing::warn!(call = %id, %why, "cannot rebuild index row");
             return false;
         }
     };
     let bytes = manifest.object.as_ref().map_or(manifest.audio_bytes, |object| object.bytes);
     if inventory.audio.get(&id) != Some(&bytes) {
-        tracing::warn!(call = %id, "a row cannot be made: its audio has another length");
+        tracing::warn!(call = %id, "cannot rebuild index row: audio length differs from the manifest");
         return false;
     }
     let call = CallRow {
@@ -150,7 +150,7 @@ async fn row_from_store(id: CallId, inventory: &Inventory, erasure: &EraseServic
         erasure.stores.index.put_recording(&manifest).await?;
         erasure.stores.index.put_call(&call).await
     };
-    written.await.inspect_err(|error| tracing::warn!(call = %id, %error, "a row cannot be made")).is_ok()
+    written.await.inspect_err(|error| tracing::warn!(call = %id, %error, "cannot rebuild index row")).is_ok()
 }
 
 /// What the log says is gone is made to be.
@@ -158,7 +158,7 @@ async fn erased_again(id: CallId, erasure: &EraseService) -> bool {
     let erased = erasure.complete(id, Cause::Request).await;
     erased
         .inspect_err(|(step, error)| {
-            tracing::warn!(call = %id, step = step.name(), %error, "an erasure is not complete yet");
+            tracing::warn!(call = %id, step = step.name(), %error, "erasure incomplete, will retry");
         })
         .is_ok()
 }

@@ -1,5 +1,5 @@
-//! What guards the end of recordings beside the deletion log: the installation's signature, the
-//! holds, and whether the log is the one that index and store remember.
+//! Guards erasure and expiry beside the deletion log: the installation's signing key, legal holds, and whether the log is
+//! the one that index and store recorded.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,14 +1,12 @@
-//! What must never come back. In: orders to erase, and their completion. Out: which recordings
-//! are erased, which orders are open. Durable before it answers; replayed at every start, and
-//! against a restored backup.
+//! The deletion log: which recordings are erased and must never return. In: orders to erase, and their completion. Out:
+//! which recordings are erased, which orders are open. Durable before a call returns; replayed at every start, and against
+//! a restored backup.
 //!
-//! Entries are lines (`entry`) of files that only grow (`file`). A torn last line was never
-//! acknowledged and is cut off. The number of entries and a hash over all of them are the log's
-//! *head*; index and store remember the last one they saw, so that a log that is older than they
-//! are, or another one, is found out ([`DeletionLog::relation`]).
+//! Entries are lines (`entry`) of append-only files (`file`). A torn last line was never acknowledged and is cut off. The
+//! number of entries and a hash over all of them are the log's *head*; index and store record the last one, so that an
+//! older log, or another one, is detected ([`DeletionLog::relation`]).
 //!
-//! A start reads what came since the last table (`table`), a receipt two lines: neither grows with
-//! the log.
+//! A start reads the entries since the last table (`table`), a receipt two lines: neither grows with the log.
 
 pub mod entry;
 pub mod file;
@@ -49,7 +47,7 @@ pub enum Relation {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// It cannot be read or written.
-    #[error("the deletion log: {0}")]
+    #[error("deletion log: {0}")]
     Io(#[from] io::Error),
     /// An entry in its middle is not what was written. Nothing may be served before it is mended.
     #[error("line {line} of the deletion log is damaged")]
@@ -96,7 +94,7 @@ impl DeletionLog {
             Ok(None) => Table::default(),
             unfit => {
                 let error = unfit.err().map(|error| error.to_string());
-                tracing::warn!(?error, "the deletion log's table is not of this log and is made anew");
+                tracing::warn!(?error, "deletion log table belongs to another log, rebuilding it");
                 Table::default()
             }
         };
@@ -104,7 +102,7 @@ impl DeletionLog {
         state.replay(&*disk, &table_path)?;
         let log = Self { disk, table_path, state: Mutex::new(state), compacting: Mutex::default() };
         if let Err(error) = log.compact() {
-            tracing::warn!(%error, "the deletion log's table could not be made; the next start takes longer");
+            tracing::warn!(%error, "cannot write deletion log table; the next start takes longer");
         }
         Ok(log)
     }

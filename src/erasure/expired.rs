@@ -1,5 +1,5 @@
-//! Finds what has outlived its limit: rows of the index whose time is up, objects in the store
-//! that are older than any recording may be, calls left in the spool. Erasing is `erase`'s.
+//! Finds what is past its retention limit: index rows that are due, objects in the store older than any recording may be,
+//! calls left in the spool. Not here: erasing them (`service`).
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};

@@ -1,11 +1,11 @@
-//! Legal holds: a recording that must not expire yet, as a court or an authority wants it. Off
-//! unless the owner's configuration allows it. In: orders to hold and to let go. Out: what is held.
+//! Legal holds: recordings that must not expire yet, for a court or an authority. Disabled unless the configuration allows
+//! them. In: orders to hold and to release. Out: what is held.
 //!
-//! A hold stops expiry and refuses a request to erase (the person who asks is told so); it never
-//! stops a withdrawal in the call, and never brings back what is erased. It cannot reach past the
-//! recording's own limit without one of the lawful bases that the configuration names.
+//! A hold suspends expiry and blocks an erasure request, which is answered with the reason; it never blocks a withdrawal of
+//! consent, and never restores what is erased. It can exceed the recording's retention limit only on a lawful basis named
+//! by the configuration.
 //!
-//! One small file, written anew at each change.
+//! Kept in one small file, rewritten at each change.
 
 use std::collections::BTreeMap;
 use std::fs::{self};
@@ -55,7 +55,7 @@ pub struct HoldPolicy {
 #[derive(Debug, thiserror::Error)]
 pub enum HoldError {
     /// The configuration does not allow any.
-    #[error("legal holds are switched off; `[retention] legal_hold` allows them")]
+    #[error("legal holds are disabled; enable them with `[retention] legal_hold`")]
     Off,
     /// It is erased, or its erasure is ordered.
     #[error("the recording was erased or has expired")]
@@ -78,13 +78,13 @@ pub enum HoldError {
         limit: WallTime,
     },
     /// It ends before it begins.
-    #[error("the hold's end has passed")]
+    #[error("the hold ends in the past")]
     Over,
     /// Too many.
-    #[error("{HOLDS_MOST} recordings are held already")]
+    #[error("limit of {HOLDS_MOST} holds reached")]
     Full,
     /// It is not durable.
-    #[error("the holds' file: {0}")]
+    #[error("holds file: {0}")]
     Io(#[from] io::Error),
 }
 

@@ -1,4 +1,4 @@
-//! The end of recordings: erased on request, on withdrawal, and when their time is up.
+//! Erasure of recordings: on request, on withdrawal of consent, and at expiry.
 
 pub mod anchor;
 pub mod comparison;

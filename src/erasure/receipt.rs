@@ -1,5 +1,5 @@
-//! The receipt of an erasure: signed, with every copy that was verified gone, and nothing personal
-//! beyond the number of the request. In: what the deletion log says. Out: a document.
+//! Receipts of erasures: signed, with every copy verified as deleted, and no personal data beyond the reference of the
+//! request. In: entries of the deletion log. Out: a document.
 
 use serde::{Deserialize, Serialize};
 

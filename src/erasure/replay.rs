@@ -1,6 +1,5 @@
-//! Mends a deletion log that forgot erasures, and goes through it again: against a store, an index
-//! or a spool that were restored from a backup. In: an owner's data, opened with no recorder on it.
-//! Out: nothing erased is there any more, anywhere.
+//! Repairs a deletion log with missing entries, and replays it against a store, an index or a spool restored from a backup.
+//! In: an installation's data without a running recorder. Out: nothing erased is left anywhere.
 
 use std::collections::BTreeSet;
 
@@ -36,8 +35,8 @@ pub async fn replay(erasure: &EraseService, accept_loss: bool) -> anyhow::Result
     let compared = erasure.compare_heads().await?;
     if compared.index == Relation::Behind && !accept_loss {
         bail!(
-            "the index saw more erasures than the deletion log and its copies in the store have: some are \
-             lost. Restore a newer deletions.log, or go on without them (--accept-loss)"
+            "index records more erasures than the deletion log and its copies in the store: some are \
+             lost. Restore a newer deletions.log, or continue without them (--accept-loss)"
         );
     }
     let returned = returned(erasure).await?;

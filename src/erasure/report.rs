@@ -1,6 +1,5 @@
-//! The report on retention: whether, at a moment, anything was older than it may be. Looks at the
-//! index, at every copy in the store with its date, at the spool and at the deletion log; and whether
-//! index and store have the same recordings.
+//! The retention report: whether, at a given time, anything was kept longer than allowed. Checks the index, every copy in
+//! the store with its date, the spool and the deletion log, and whether index and store have the same recordings.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -107,7 +106,7 @@ impl Reporter {
                 Some(Ok(page)) => page,
                 Some(Err(error)) => {
                     part.fails(error.to_string());
-                    failed = Some("the store could not be listed to its end".to_owned());
+                    failed = Some("store listing incomplete".to_owned());
                     break;
                 }
             };
@@ -127,7 +126,7 @@ impl Reporter {
         if let Some(admin) = self.erasure.stores.store.admin() {
             match admin.uploads_below(names::PREFIX).await {
                 Ok(uploads) => uploads.iter().for_each(|copy| self.age(&mut part, copy, at, held)),
-                Err(error) => part.fails(format!("unfinished uploads could not be seen: {error}")),
+                Err(error) => part.fails(format!("cannot list unfinished uploads: {error}")),
             }
         }
         let Some(comparing) = comparing else { return (part, None) };
@@ -163,7 +162,7 @@ impl Reporter {
                 part.amiss = touching.iter().filter(|one| one.harms).count() as u64;
                 part.notes = touching.iter().map(|one| format!("`{}` {}", one.rule, one.does)).collect();
             }
-            Err(error) => part.notes.push(format!("rules of others could not be looked at: {error}")),
+            Err(error) => part.notes.push(format!("cannot read foreign lifecycle rules: {error}")),
         }
         Some(part)
     }
@@ -196,7 +195,7 @@ impl Reporter {
         }
         part.notes.truncate(NAMED);
         if !self.erasure.guard.in_step() {
-            part.fails("it is behind what index or store have seen: run `optag replay-deletions`".into());
+            part.fails("missing entries recorded by index or store: run `optag replay-deletions`".into());
         }
         part
     }
@@ -205,7 +204,7 @@ impl Reporter {
         let mut part = part("clock");
         if !self.time.is_confirmed() {
             let (wall, trusted) = (self.time.clock.machine_wall(), self.time.clock.wall());
-            part.fails(format!("it jumped to {wall}; certain is only that it is {trusted} or later"));
+            part.fails(format!("clock jumped to {wall}; confirmed time is at least {trusted}"));
         }
         part
     }
@@ -226,9 +225,7 @@ async fn compared(comparing: Comparison<'_>, failed: Option<String>) -> ReportPa
             let disordered = found.disordered;
             part.notes.extend(found.told());
             if disordered {
-                part.fails(
-                    "the store does not list in order of names: nothing is certain of what differs".into(),
-                );
+                part.fails("store does not list in name order: differences are unreliable".into());
             }
         }
         Err(why) => part.fails(why),

@@ -1,5 +1,5 @@
-//! Reports on retention that are being made, and the last that were: one takes as long as the
-//! store takes to list, and nobody's request lasts that long.
+//! Retention reports in progress, and the last finished ones. A report takes as long as listing the store, longer than a
+//! request may.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

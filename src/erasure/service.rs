@@ -1,5 +1,5 @@
-//! Erasures as a running recorder does them: ordered at once, completed as soon as store and
-//! index let it, one at a time with the recording's delivery.
+//! The erase service of a running recorder: orders are durable at once, and completed as soon as store and index allow,
+//! mutually exclusive with the recording's delivery.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -172,7 +172,7 @@ impl EraseService {
             match self.complete(order.id, order.cause).await {
                 Ok(_) => failed = 0,
                 Err((step, error)) => {
-                    tracing::warn!(call = %order.id, step = step.name(), %error, "an erasure is not complete yet");
+                    tracing::warn!(call = %order.id, step = step.name(), %error, "erasure incomplete, will retry");
                     failed += 1;
                     if failed == FAILURES {
                         break;
@@ -200,7 +200,7 @@ impl EraseService {
                 match self.expired_copies(*id).await {
                     Ok(some) => copies.extend(some),
                     Err(error) => {
-                        tracing::warn!(call = %id, %error, "expired recordings are not deleted together");
+                        tracing::warn!(call = %id, %error, "cannot batch-delete expired recordings, deleting one by one");
                         return;
                     }
                 }
@@ -209,7 +209,7 @@ impl EraseService {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => {
-                    tracing::warn!(%error, "expired recordings could not be deleted together");
+                    tracing::warn!(%error, "batch delete of expired recordings failed, deleting one by one");
                     return;
                 }
             }

@@ -111,7 +111,7 @@ pub enum EraseError {
     #[error("the recording is held until {}", .0.until)]
     Held(Box<Hold>),
     /// The spool key may still be there.
-    #[error("the spool key could not be destroyed: {0}")]
+    #[error("cannot destroy the spool key: {0}")]
     Spool(String),
     /// The store.
     #[error(transparent)]
@@ -219,7 +219,7 @@ impl Eraser<'_> {
         for _ in 0..ROUNDS {
             let look = self.store.look(&sought).await?;
             if !look.unlisted.is_empty() {
-                tracing::error!(call = %id, copies = look.unlisted.len(), "the store's lists leave out what is there");
+                tracing::error!(call = %id, copies = look.unlisted.len(), "store listing omits existing copies");
             }
             if look.found.is_empty() {
                 return look.doubt.map_or(Ok(gone), |doubt| Err(StoreError::Unverified(doubt).into()));

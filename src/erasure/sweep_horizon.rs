@@ -1,6 +1,6 @@
-//! How far expiry may be carried out at once. In: up to when an earlier trusted look has permitted it, and
-//! what is due since. Out: yes, or why someone must look first: a clock that is wrong shows as more
-//! that is due than a recorder which runs all the time ever finds.
+//! Limits of a single sweep, as protection against a wrong clock. In: the time up to which expiry was last permitted, and
+//! what became due since. Out: permission, or the limit exceeded: with a wrong clock more is due than a recorder that runs
+//! continuously ever finds.
 
 use optag_core::clock::WallTime;
 

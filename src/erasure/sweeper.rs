@@ -1,5 +1,5 @@
-//! The sweeper: every minute or so, what has outlived its limit is erased, open erasures are tried
-//! again, and what is erased and there again goes anew. Judges by trusted time alone.
+//! The sweeper: about every minute it orders the erasure of expired recordings, retries incomplete erasures, and erases
+//! again what has reappeared. Uses trusted time only.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,15 +49,15 @@ impl Sweeper {
             if let Trusted::Unconfirmed { at_least, wall } = moment.trusted {
                 tracing::error!(
                     %at_least, %wall,
-                    "the wall clock has jumped; expiry goes by the time that certainly has passed; \
-                     `optag retention confirm-clock` says that the wall clock is right"
+                    "wall clock jumped; expiry uses the minimum elapsed time; \
+                     if the wall clock is correct, run `optag retention confirm-clock`"
                 );
             }
             if round == 0 {
                 self.returned_to_index().await;
             }
             let until = self.permitted(moment.expiry).await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "the index could not be swept; spool and store are, as far as before");
+                tracing::warn!(%error, "cannot sweep the index; spool and store are swept up to the previous limit");
                 self.time.bounds().swept_to
             });
             if let Some(now) = until {
@@ -66,15 +66,15 @@ impl Sweeper {
             }
             self.erasure.complete_open().await;
             if let Err(error) = tokio::task::block_in_place(|| self.erasure.log.compact()) {
-                tracing::warn!(%error, "the deletion log's table could not be made");
+                tracing::warn!(%error, "cannot write deletion log table");
             }
             if let Err(error) = self.erasure.anchor_deletions().await {
-                tracing::warn!(%error, "the deletion log's copy in the store is not up to date");
+                tracing::warn!(%error, "cannot update the deletion log copy in the store");
             }
             if !self.erasure.guard.in_step() {
                 tracing::error!(
-                    "the deletion log is behind what index or store have seen: nothing is served or \
-                     delivered; stop the recorder and run `optag replay-deletions`"
+                    "deletion log is missing entries recorded by index or store: serving and \
+                     delivery are suspended; stop the recorder and run `optag replay-deletions`"
                 );
             }
             round = round.wrapping_add(1);
@@ -103,7 +103,7 @@ impl Sweeper {
         if withheld > 0 {
             tracing::error!(
                 withheld, of = live, undated, limit = stopped.map_or("", Stopped::name), %now,
-                "expiry withheld: more is due than the limits allow; check the clock, then run \
+                "expiry withheld: recordings due exceed the sweep limits; check the clock, then run \
                  `optag retention confirm-clock`"
             );
         }
@@ -132,7 +132,7 @@ impl Sweeper {
         let mut due = match found {
             Ok(due) => due,
             Err(error) => {
-                tracing::warn!(%error, "the index could not be swept");
+                tracing::warn!(%error, "cannot sweep the index");
                 Vec::new()
             }
         };
@@ -143,7 +143,7 @@ impl Sweeper {
                     due.extend(found.due.into_iter().filter(is_ours));
                     self.again(found.returned).await;
                 }
-                Err(error) => tracing::warn!(%error, "the store could not be swept"),
+                Err(error) => tracing::warn!(%error, "cannot sweep the store"),
             }
         }
         due.extend(self.due_in_spool(now, look_through_store).await.into_iter().filter(is_ours));
@@ -151,7 +151,7 @@ impl Sweeper {
             match erasure.order(id, Cause::Expiry).await {
                 Ok(()) | Err(EraseError::Held(_)) => {}
                 Err(error) => {
-                    tracing::error!(call = %id, %error, "a recording whose time is up could not be erased");
+                    tracing::error!(call = %id, %error, "cannot erase expired recording");
                     return;
                 }
             }
@@ -160,7 +160,7 @@ impl Sweeper {
         if since.is_none() {
             let oldest = now.plus_days(-i64::from(limit::RETENTION_DAYS));
             if let Err(error) = self.erasure.stores.index.forget_accounts(oldest).await {
-                tracing::warn!(%error, "old accounts of calls could not be removed");
+                tracing::warn!(%error, "cannot remove old ledger entries");
             }
             self.end_keys(now).await;
         }
@@ -194,7 +194,7 @@ impl Sweeper {
             let ids = match erasure.stores.index.live_after(after, ROWS).await {
                 Ok(ids) => ids,
                 Err(error) => {
-                    tracing::warn!(%error, "the index could not be compared with the deletion log");
+                    tracing::warn!(%error, "cannot compare the index with the deletion log");
                     return;
                 }
             };
@@ -208,10 +208,10 @@ impl Sweeper {
     async fn again(&self, returned: Vec<CallId>) {
         let open: Vec<CallId> = self.erasure.log.open_orders().iter().map(|order| order.id).collect();
         for id in returned.into_iter().filter(|id| !open.contains(id)) {
-            tracing::error!(call = %id, "an erased recording was there again; it is erased anew");
+            tracing::error!(call = %id, "erased recording reappeared, erasing it again");
             crate::metrics::erased_returned();
             if let Err(error) = self.erasure.reopen(id).await {
-                tracing::error!(call = %id, %error, "an erasure could not be opened again");
+                tracing::error!(call = %id, %error, "cannot reopen erasure");
                 return;
             }
         }
@@ -225,20 +225,17 @@ impl Sweeper {
             let (keys, day) = (Arc::clone(self.erasure.stores.vault.keys()), day(hold.id.admitted_at()));
             let kept = tokio::task::spawn_blocking(move || keys.keep_until(day, hold.until)).await;
             if !matches!(kept, Ok(Ok(()))) {
-                tracing::error!(call = %hold.id, "the key of a held recording's day could not be kept; no key is ended");
+                tracing::error!(call = %hold.id, "cannot extend the day key of a held recording; no day key is destroyed");
                 return;
             }
         }
         match self.erasure.stores.vault.destroy_due_keys(now).await {
             Ok(ended) => {
                 for key in ended {
-                    tracing::info!(
-                        key,
-                        "the key of a day was destroyed: nothing sealed with it opens any more"
-                    );
+                    tracing::info!(key, "day key destroyed: recordings sealed with it are unreadable");
                 }
             }
-            Err(error) => tracing::error!(%error, "keys of days that are over may be left"),
+            Err(error) => tracing::error!(%error, "cannot destroy expired day keys"),
         }
     }
 }

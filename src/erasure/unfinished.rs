@@ -1,6 +1,6 @@
-//! What erasures that are not complete found so far, on disk before any of it is deleted: after a
-//! crash the receipt still names every copy, and an erasure that finds nothing is not taken for
-//! one that deleted all. Names of objects alone; the file goes when the erasure is complete.
+//! Progress of incomplete erasures, on disk before anything is deleted: after a crash the receipt still names every copy,
+//! and an erasure that finds nothing is not mistaken for one that deleted everything. Object names only; the file is
+//! removed when the erasure is complete.
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, ErrorKind};

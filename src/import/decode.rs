@@ -35,25 +35,25 @@ const SPARE_BYTES: u64 = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// It cannot be read.
-    #[error("it cannot be read: {0}")]
+    #[error("cannot read: {0}")]
     Io(#[from] std::io::Error),
     /// No known form of audio, or damaged.
-    #[error("it cannot be decoded: {0}")]
+    #[error("cannot decode: {0}")]
     Form(String),
     /// Fewer or more channels than a recording has.
-    #[error("it declares {0} channels; a recording has 1 to 8")]
+    #[error("{0} channels; 1 to 8 are supported")]
     Channels(usize),
     /// A rate that no recording of speech has.
-    #[error("it declares {0} Hz; {LEAST_RATE_HZ} to {MOST_RATE_HZ} Hz are taken")]
+    #[error("{0} Hz; {LEAST_RATE_HZ} to {MOST_RATE_HZ} Hz are supported")]
     Rate(u32),
     /// It is longer than any call may be.
-    #[error("it is longer than 12 hours")]
+    #[error("longer than 12 hours")]
     TooLong,
     /// Its tables name the same bytes again and again.
-    #[error("it declares more audio than its bytes can hold")]
+    #[error("declares more audio than the file contains")]
     Overlaps,
     /// Rate or channels change inside.
-    #[error("its rate or channels change inside the file")]
+    #[error("sample rate or channel count changes within the file")]
     Changes,
 }
 

@@ -53,10 +53,10 @@ pub enum EncodeError {
     #[error(transparent)]
     Decode(#[from] DecodeError),
     /// It has no samples.
-    #[error("it holds no audio")]
+    #[error("no audio")]
     Empty,
     /// Its channels together are more than is held in memory.
-    #[error("it is larger than {} MiB once it is coded", MOST_CODED_BYTES >> 20)]
+    #[error("larger than {} MiB after encoding", MOST_CODED_BYTES >> 20)]
     TooLarge,
 }
 

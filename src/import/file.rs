@@ -21,22 +21,22 @@ pub const MOST_BYTES: u64 = 9 << 30;
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It cannot be read.
-    #[error("it cannot be read: {0}")]
+    #[error("cannot read: {0}")]
     Io(#[from] io::Error),
     /// Its path leads out of the directory, by a link or otherwise.
-    #[error("it lies outside the directory: a link leads out")]
+    #[error("symbolic link points outside the directory")]
     Outside,
     /// A directory, FIFO, socket or device.
-    #[error("it is not a regular file but {0}")]
+    #[error("not a regular file but {0}")]
     Kind(&'static str),
     /// It has no bytes.
-    #[error("it is empty")]
+    #[error("empty file")]
     Empty,
     /// It is larger than any call.
-    #[error("it has {0} bytes; at most {MOST_BYTES} are read")]
+    #[error("{0} bytes; the limit is {MOST_BYTES}")]
     TooLarge(u64),
     /// Somebody wrote to it meanwhile.
-    #[error("it changed while it was read")]
+    #[error("file changed while being read")]
     Changed,
 }
 
@@ -251,8 +251,8 @@ mod tests {
         assert!(why(&dir, "sub").contains("directory"));
         assert!(why(&dir, "empty.wav").contains("empty"));
         assert!(why(&dir, "sparse.wav").contains("1099511627776 bytes"));
-        assert!(why(&dir, "loop.wav").contains("cannot be read"));
-        assert!(why(&dir, "missing.wav").contains("cannot be read"));
+        assert!(why(&dir, "loop.wav").contains("cannot read"));
+        assert!(why(&dir, "missing.wav").contains("cannot read"));
     }
 
     #[test]

@@ -79,18 +79,18 @@ impl Importer {
     fn allowed(&self, row: &Row) -> Result<&Department, Fate> {
         let refused = |why: String| Fate::Refused { why };
         let found = self.departments.iter().find(|one| one.id == row.department);
-        let department = found
-            .ok_or_else(|| Fate::Failed { why: format!("there is no department `{}`", row.department) })?;
+        let department =
+            found.ok_or_else(|| Fate::Failed { why: format!("unknown department `{}`", row.department) })?;
         if !department.record {
-            return Err(refused(format!("the department `{}` is not recorded", department.id)));
+            return Err(refused(format!("department `{}` is not recorded", department.id)));
         }
         let days = department.retention_days.min(limit::RETENTION_DAYS);
         let now = self.clock.wall();
         if now >= row.started_at.plus_days(i64::from(days)) {
-            return Err(refused(format!("it is older than the {days} days that recordings live")));
+            return Err(refused(format!("older than the retention of {days} days")));
         }
         if row.started_at > now || row.consent_at > now {
-            return Err(refused("its time has not come yet".into()));
+            return Err(refused("start or consent time is in the future".into()));
         }
         Ok(department)
     }
@@ -106,14 +106,16 @@ impl Importer {
         let id = CallId::derived(row.started_at, &file.sha256()?);
         let erasure = &self.erasure;
         if erasure.log.is_erased(id) {
-            return Ok(Fate::Refused { why: "it was erased".into() });
+            return Ok(Fate::Refused { why: "already erased".into() });
         }
         // Another line with the same audio waits for what becomes of this one.
         let slot =
             Arc::clone(self.seen.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default());
         let mut is_taken = slot.lock().unwrap_or_else(PoisonError::into_inner);
         match runtime.block_on(erasure.stores.index.get(id))? {
-            Some(row) if row.erased_at.is_some() => return Ok(Fate::Refused { why: "it was erased".into() }),
+            Some(row) if row.erased_at.is_some() => {
+                return Ok(Fate::Refused { why: "already erased".into() });
+            }
             Some(_) => return Ok(Fate::AlreadyThere { id }),
             None if *is_taken => return Ok(Fate::AlreadyThere { id }),
             None => {}
@@ -161,7 +163,7 @@ impl Importer {
 fn guarded(work: impl FnOnce() -> anyhow::Result<Fate>) -> Fate {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(fate) => fate.unwrap_or_else(|error| Fate::Failed { why: causes(error.as_ref()) }),
-        Err(_) => Fate::Failed { why: "an internal fault came up while it was read".into() },
+        Err(_) => Fate::Failed { why: "internal fault while reading the file".into() },
     }
 }
 

@@ -45,7 +45,7 @@ pub struct Row {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RowError {
     /// The column `consent` does not say yes.
-    #[error("its consent is not a plain yes")]
+    #[error("consent is not a plain yes")]
     NoConsent,
     /// A field is missing or not what it must be.
     #[error("`{column}` is not {expected}")]
@@ -72,7 +72,7 @@ pub enum TableError {
     #[error("{0}")]
     Columns(String),
     /// It is too long.
-    #[error("a table may have {ROWS} rows; split it")]
+    #[error("table exceeds {ROWS} rows; split it")]
     TooLong,
 }
 

@@ -1,5 +1,5 @@
-//! The PBX's call records. In: a CSV file with a head line, and which of its columns mean what.
-//! Out: rows. A row that cannot be read is counted, never guessed.
+//! The PBX's call detail records. In: a CSV file with a header line, and the meaning of its columns. Out: rows.
+//! Unreadable rows are counted, never guessed.
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -62,7 +62,7 @@ pub enum CdrError {
         why: String,
     },
     /// A named column is not there.
-    #[error("there is no column `{wanted}`; the columns are {there}")]
+    #[error("no column `{wanted}`; columns: {there}")]
     NoColumn {
         /// The name looked for.
         wanted: String,
@@ -70,7 +70,7 @@ pub enum CdrError {
         there: String,
     },
     /// It is longer than anything that is compared.
-    #[error("there are more than {ROWS} rows")]
+    #[error("more than {ROWS} rows")]
     TooLong,
 }
 
@@ -184,6 +184,6 @@ mod tests {
     fn a_missing_column_is_named_with_those_that_there_are() {
         let zone = TimeZone::UTC;
         let error = read("a,b\n1,2\n".as_bytes(), b',', &columns(), &zone).unwrap_err();
-        assert_eq!(error.to_string(), "there is no column `start`; the columns are a, b");
+        assert_eq!(error.to_string(), "no column `start`; columns: a, b");
     }
 }

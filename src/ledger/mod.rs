@@ -1,7 +1,6 @@
-//! Whether every call of a day is accounted for: what was signalled, how it ended, what the
-//! index and the store hold of it, and what the PBX says there was. In: rows of each. Out: a
-//! [`Report`] in which each call has one outcome and each contradiction is a fault. Not here:
-//! where the rows come from (`cli::assurance`).
+//! Accounts for every call of a day: what was signalled, how it ended, what index and store hold of it, and what the PBX
+//! recorded. In: rows of each. Out: a [`Report`] in which each call has one outcome and each contradiction is a fault. Not
+//! here: the source of the rows (`cli::assurance`).
 
 pub mod call_detail_records;
 pub mod reconcile;

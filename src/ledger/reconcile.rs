@@ -1,8 +1,8 @@
-//! The comparison. In: rows. Out: a report.
+//! Reconciliation of call records. In: rows. Out: a report.
 //!
-//! A call by the PBX's account and one by ours are the same where they share a name; else
-//! where their numbers agree and their times do within the tolerance, the nearest first. Two
-//! recordings of one call are no fault; a record without a call, or the other way round, is.
+//! A call of the PBX and one of ours are the same if they share a name; otherwise if their numbers agree and their times do
+//! within the tolerance, nearest first. Two recordings of one call are no fault; a record without a call, or a call without
+//! a record, is.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The report of a day, for people and as JSON with stable keys.
+//! The report of a day, as text and as JSON with stable keys.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! Keeps the accounts of announced calls: from signalling, which may not wait, to the index,
-//! which may be away. In: accounts. Out: rows, written together; tried again for ever.
+//! Writes ledger entries of announced calls: from signalling, which must not block, to the index, which may be
+//! unavailable. In: entries. Out: rows, written in batches and retried without limit.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ async fn write(mut from: mpsc::Receiver<Account>, index: Index, pseudonyms: Pseu
             batch.push(account);
         }
         while let Err(error) = index.put_accounts(&batch, &pseudonyms).await {
-            tracing::warn!(%error, accounts = batch.len(), "accounts of calls are not kept yet");
+            tracing::warn!(%error, accounts = batch.len(), "cannot write ledger entries, will retry");
             tokio::time::sleep(backoff.next(0)).await;
         }
         backoff.reset();
@@ -79,7 +79,7 @@ pub fn pseudonyms(data_dir: &Path, country_code: &str) -> anyhow::Result<Pseudon
         Ok(bytes) => Zeroizing::new(bytes),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let mut fresh = Zeroizing::new(vec![0; 32]);
-            aws_lc_rs::rand::fill(&mut fresh).context("no random numbers")?;
+            aws_lc_rs::rand::fill(&mut fresh).context("no random bytes from the system")?;
             // Whole or not at all: half a key would stop every later start.
             replace(&path, &fresh).with_context(|| path.display().to_string())?;
             fresh
@@ -87,7 +87,10 @@ pub fn pseudonyms(data_dir: &Path, country_code: &str) -> anyhow::Result<Pseudon
         Err(error) => return Err(error).with_context(|| path.display().to_string()),
     };
     let key: &[u8; 32] = key.as_slice().try_into().map_err(|_| {
-        anyhow::anyhow!("{} is damaged: remove it, and older accounts cannot be matched", path.display())
+        anyhow::anyhow!(
+            "{} is damaged: without it, earlier ledger entries cannot be matched; remove it to continue",
+            path.display()
+        )
     })?;
     Ok(Pseudonyms::new(key, country_code))
 }

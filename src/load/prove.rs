@@ -1,4 +1,4 @@
-//! The proof that the sender is not the bottleneck: the same streams to sinks that only count.
+//! The proof measure the sender alone: the same streams to sinks that only count.
 //! Paced as in a run, which shows its lateness and its cost; then as fast as it goes.
 
 use std::net::{SocketAddr, UdpSocket};
@@ -90,7 +90,7 @@ pub fn prove(
         let first = (n / 2 * 350 % voice.packets()) as u64;
         Leg::new(sinks.addresses[n % SINKS], voice, first, n as u32)
     };
-    let pool = SenderPool::start(threads, sinks.addresses[0]).context("no socket to send from")?;
+    let pool = SenderPool::start(threads, sinks.addresses[0]).context("cannot open a sending socket")?;
     for n in 0..calls * 2 {
         pool.add(n as u64, leg(n));
     }
@@ -100,7 +100,7 @@ pub fn prove(
     }
     let lateness = pool.stop();
     let received = sinks.count();
-    let socket = UdpSocket::bind("127.0.0.1:0").context("no socket to send from")?;
+    let socket = UdpSocket::bind("127.0.0.1:0").context("cannot open a sending socket")?;
     let (rate, cpu_ns) = unpaced(Batch::new(socket), (0..2_000).map(leg).collect(), length);
     let packet_s = f64::from(voices[0].format.ptime_ms) / 1e3;
     Ok(Proof {

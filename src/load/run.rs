@@ -21,9 +21,9 @@ const DELIVERY: Duration = Duration::from_secs(60);
 /// What is played.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// Calls in all.
+    /// Total number of calls.
     pub calls: usize,
-    /// New calls a second.
+    /// New calls per second.
     pub rate_per_s: f64,
     /// Length of each.
     pub length: Duration,

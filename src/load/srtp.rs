@@ -16,7 +16,7 @@ use optag_media::rtp::srtp::{OVERHEAD_BYTES, SrtpKey, SrtpSender, Suite};
 pub fn keys(suite: Suite) -> anyhow::Result<[SrtpKey; 2]> {
     let key = || -> anyhow::Result<SrtpKey> {
         let mut secret = vec![0; suite.secret_bytes()];
-        aws_lc_rs::rand::fill(&mut secret).ok().context("no random numbers")?;
+        aws_lc_rs::rand::fill(&mut secret).ok().context("no random bytes from the system")?;
         Ok(SrtpKey::new(suite, secret, Vec::new())?)
     };
     Ok([key()?, key()?])

@@ -1,6 +1,5 @@
-//! Answers that name a call by what others call it. In: an answer and a name. Out: every call of that
-//! name has it, or it is said which has not; where there is none, it is durable and waits. A part of
-//! [`Recorder`].
+//! Consent answers addressed to a call by an external name. In: an answer and a name. Out: the answer applied to every
+//! call of that name, or the call for which it failed; if there is none, it is stored as pending. Part of [`Recorder`].
 
 use crate::recorder::*;
 
@@ -39,7 +38,7 @@ impl Recorder {
             Ok(Ok(())) => Ok(()),
             Ok(Err(NotKept::TooMany)) => Err(ControlError::TooManyEarly),
             Ok(Err(NotKept::Disk(error))) => {
-                tracing::error!(%error, "an answer that came before its call could not be written down");
+                tracing::error!(%error, "cannot save an answer that arrived before its call");
                 Err(ControlError::NotDurable)
             }
             Err(_) => Err(ControlError::NotDurable),
@@ -68,7 +67,7 @@ impl Recorder {
                 continue;
             }
             if let Err(error) = self.answer_early(call, &self.registry.names(call)).await {
-                tracing::error!(%call, %error, "an early consent answer could not be applied");
+                tracing::error!(%call, %error, "cannot apply pending consent answer");
             }
         }
     }

@@ -1,5 +1,5 @@
-//! What is asked of a call in progress. In: a [`Control`]. Out: the call as it stands once the change holds
-//! and is durable. A part of [`Recorder`]; admission is not here.
+//! Control of a call in progress. In: a [`Control`]. Out: the state of the call once the change is in effect and durable.
+//! Part of [`Recorder`]; admission is not here.
 
 use crate::recorder::*;
 

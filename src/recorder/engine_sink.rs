@@ -1,5 +1,4 @@
-//! From the engine to the spool: each tick's facts become records, and the registry and the
-//! metrics hear of them on the way.
+//! From the engine to the spool: facts of each tick become records; live calls and metrics are updated on the way.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The calls as people see them: those in progress, and the last of those that ended.
+//! Calls as the API shows them: those in progress, and the last ended ones.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;

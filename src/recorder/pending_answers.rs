@@ -1,12 +1,12 @@
-//! Answers to the consent prompt that come before their call does: an IVR asks first, and the
-//! recording session begins after. In: answers by a name of the call. Out: the answer for each call
-//! that has this name. Kept for a while, up to a number, in a file that survives the process.
+//! Consent answers received before their call: an IVR asks first, and the recording session starts afterwards. In: answers
+//! by a name of the call. Out: the answer for each call of that name. Kept for a limited time and up to a limited number,
+//! in a file that survives the process.
 //!
-//! A yes is for one call. A no is for every call of its name that begins while it is kept: of two
-//! sessions of one call, neither may be recorded.
+//! A yes applies to one call. A no applies to every call of its name that starts while it is kept: of two sessions of one
+//! call, neither may be recorded.
 //!
-//! The file holds one JSON object a line: an answer, with keyed hashes of its names, or the word that an
-//! answer was given. What was acknowledged is synced. After a failed write the file is made anew.
+//! The file holds one JSON object per line: an answer with keyed hashes of its names, or a note that an answer was used.
+//! What was acknowledged is synced. After a failed write the file is rewritten.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -64,10 +64,10 @@ impl PendingAnswer {
 #[derive(Debug, thiserror::Error)]
 pub enum NotKept {
     /// Too many wait.
-    #[error("too many answers wait for their calls")]
+    #[error("too many pending answers")]
     TooMany,
     /// It could not be made durable.
-    #[error("an answer could not be written down: {0}")]
+    #[error("cannot save the answer: {0}")]
     Disk(#[from] io::Error),
 }
 
@@ -206,7 +206,7 @@ impl Inner {
             // what was refused must not count after a crash.
             journal.open = None;
             if let Err(error) = self.rewrite(journal) {
-                tracing::warn!(%error, "cannot rewrite the file of early answers; the next answer tries again");
+                tracing::warn!(%error, "cannot rewrite the file of pending answers; retrying with the next answer");
             }
         }
         written

@@ -1,7 +1,7 @@
-//! What a crash left, and what became durable since: ended calls are settled, withdrawals erased.
+//! Recovery after a crash, and the follower of durable events: ended calls are queued for delivery, withdrawn ones erased.
 //!
-//! In: what the spool held at the start, then its events. Out: calls to settle, erasures ordered.
-//! Not here: calls that go on (`resuming`).
+//! In: what the spool held at the start, then its events. Out: calls to deliver, erasures ordered. Not here: calls that
+//! continue (`resume`).
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub async fn settle_recovered(
             missing_segments = recovered.missing_segments,
             damaged_keys = recovered.damaged_keys,
             unreadable_bytes = recovered.unreadable_bytes,
-            "the spool has torn or damaged places; what was acknowledged is looked for record by record"
+            "spool has torn or damaged records; recovering intact records one by one"
         );
     }
     let mut closings = Vec::new();
@@ -57,7 +57,7 @@ pub async fn settle_recovered(
         if call.closed.is_none() {
             let record = SpoolRecord { call: call.id, body: Body::Closed(ended.clone()) };
             if erasure.stores.spool.append(vec![record]).is_err() {
-                anyhow::bail!("the spool does not take the ends of the calls it recovered");
+                anyhow::bail!("cannot write the ends of recovered calls to the spool");
             }
             crate::metrics::call_ended(ended.outcome);
         }
@@ -66,13 +66,13 @@ pub async fn settle_recovered(
     }
     // Only what is durable can be read back: the ends just written are waited for.
     if !durable(&erasure.stores.spool).await {
-        anyhow::bail!("the spool cannot be written");
+        anyhow::bail!("cannot write to the spool");
     }
     for closing in closings {
         queue.add(closing);
     }
     let open = erasure.log.open_orders().len();
-    tracing::info!(calls = recovered.calls.len(), erasures = open, "recovered");
+    tracing::info!(calls = recovered.calls.len(), erasures = open, "spool recovered");
     Ok(())
 }
 
@@ -124,7 +124,7 @@ pub fn follow_durable(
                     let erasure = Arc::clone(&erasure);
                     runtime.spawn(async move {
                         if let Err(error) = erasure.order(event.call, Cause::Withdrawal).await {
-                            tracing::error!(call = %event.call, %error, "a withdrawal is not carried out yet");
+                            tracing::error!(call = %event.call, %error, "cannot order the erasure of a withdrawn recording");
                         }
                     });
                 }

@@ -1,8 +1,8 @@
-//! Calls in progress go on after a restart: on the same ports, in the same recording.
+//! Resumes calls in progress after a restart: on the same ports, in the same recording.
 //!
-//! In: what the spool held. Out: calls back in the engine; the others are left to be ended. A call
-//! goes on where it can be alive still: the machine has not been restarted, and not more time has
-//! passed than `rtp.resume_within_s`. Not here: how the engine does it, dialogs of SIP.
+//! In: recovered calls. Out: calls back in the engine; the others are left to recovery. A call is resumed if it may still be
+//! alive: the machine was not rebooted, and the downtime is within `rtp.resume_within_s`. Not here: the engine's part, SIP
+//! dialogs.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -82,14 +82,14 @@ impl Resume<'_> {
                         .extend(call.dialog_state.as_ref().and_then(|text| Kept::from_text(text.reveal())));
                 }
                 Err(cause) => {
-                    tracing::warn!(call = %call.id, cause = cause.name(), "a call could not be resumed");
+                    tracing::warn!(call = %call.id, cause = cause.name(), "cannot resume call");
                     metrics::call_not_resumed(cause);
                 }
             }
         }
         if !resumed.calls.is_empty() {
             let down_ms = down.as_millis() as u64;
-            tracing::info!(calls = resumed.calls.len(), down_ms, "calls go on after a restart");
+            tracing::info!(calls = resumed.calls.len(), down_ms, "calls resumed after restart");
         }
         resumed
     }

@@ -1,4 +1,4 @@
-//! Recordings for people: searched, played, handed on to those who answer callers' requests.
+//! Recordings as the API serves them: search, playback, and requests of data subjects.
 
 pub mod playback;
 pub mod rendering;

@@ -1,5 +1,5 @@
-//! The recordings for the HTTP API: [`Library`] on top of the index, the store and the deletion
-//! log. What is erased, or ordered to be, is not served, whatever index or store still say.
+//! Search and playback for the HTTP API: [`Library`] on top of the index, the store and the deletion log. What is erased,
+//! or ordered to be, is not served, whatever index or store still contain.
 
 use std::sync::Arc;
 
@@ -176,7 +176,7 @@ fn from_vault(error: VaultError) -> LibraryError {
         VaultError::Store(StoreError::Mismatch | StoreError::Conflict) => LibraryError::Damaged,
         VaultError::Store(_) => LibraryError::StoreDown,
         VaultError::Keys(error) => {
-            tracing::error!(%error, "the keys of the days cannot be used");
+            tracing::error!(%error, "cannot use day keys");
             LibraryError::Sealed
         }
     }

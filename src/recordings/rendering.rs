@@ -1,4 +1,4 @@
-//! WAV, or one party's Opus stream, on the way out: made while the store is read, in bounded memory.
+//! Renders WAV, or one party's Opus stream, while the store is read, in bounded memory.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;

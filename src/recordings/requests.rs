@@ -1,5 +1,5 @@
-//! [`Requests`] on top of index, store, spool and deletion log: candidates, erasures and their
-//! receipts, holds, the audit's pages. The report on retention is `retention_report`'s.
+//! [`Requests`] on top of index, store, spool and deletion log: candidates, erasures and their receipts, holds, pages of
+//! the audit log. The retention report is in `erasure::report`.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -178,13 +178,13 @@ impl Requests for RequestService {
             self.erasure.order_for(id, Cause::Request, request).await.map_err(|error| match error {
                 EraseError::Held(hold) => LibraryError::Held { until: hold.until, reason: hold.reason },
                 error => {
-                    tracing::error!(call = %id, %error, "an erasure was not accepted");
+                    tracing::error!(call = %id, %error, "erasure order rejected");
                     LibraryError::StoreDown
                 }
             })?;
             if accept_missing {
                 self.erasure.accept_missing(id).map_err(|error| {
-                    tracing::error!(call = %id, %error, "cannot keep that a missing recording is accepted");
+                    tracing::error!(call = %id, %error, "cannot save the acceptance of a missing recording");
                     LibraryError::StoreDown
                 })?;
             }
@@ -194,7 +194,7 @@ impl Requests for RequestService {
                 true => self.erasure.complete(id, Cause::Request).await.err(),
             };
             if let Some((step, error)) = &undone {
-                tracing::warn!(call = %id, step = step.name(), %error, "an erasure waits");
+                tracing::warn!(call = %id, step = step.name(), %error, "erasure incomplete, will retry");
             }
             self.receipt_of(id, undone.map(|(step, _)| step))
         }
@@ -225,7 +225,7 @@ impl Requests for RequestService {
             placed.map(|()| hold_view(hold)).map_err(|error| match error {
                 HoldError::Erased => LibraryError::Erased,
                 HoldError::Io(error) => {
-                    tracing::error!(%error, "a hold could not be kept");
+                    tracing::error!(%error, "cannot save hold");
                     LibraryError::IndexDown
                 }
                 refused => LibraryError::HoldRefused(refused.to_string()),
@@ -237,7 +237,7 @@ impl Requests for RequestService {
     fn release(&self, id: CallId) -> BoxFuture<'_, Result<bool, LibraryError>> {
         async move {
             tokio::task::block_in_place(|| self.erasure.guard.holds.release(id)).map_err(|error| {
-                tracing::error!(%error, "a hold could not be lifted");
+                tracing::error!(%error, "cannot lift hold");
                 LibraryError::IndexDown
             })
         }

@@ -1,4 +1,4 @@
-//! Which time it is, where the machine's clock alone is not to be believed.
+//! Trusted time, where the machine's clock alone cannot be relied on.
 
 pub mod second_source;
 pub mod trusted;

@@ -1,7 +1,6 @@
-//! Which time it is, where the machine's clock is not to be believed alone. In: the machine's
-//! clocks, the last trusted look, second sources: the `Date` of the store's answers, PostgreSQL's `now()`;
-//! where there is neither, whether a time server keeps the kernel's clock; or the owner's word. Out: the
-//! time by which calls are dated and expiry is judged, and how far expiry may be carried out.
+//! Trusted time from several sources. In: the machine's clocks, the last trusted reading, and second sources: the `Date`
+//! header of the store's responses, PostgreSQL's `now()`; without either, whether NTP disciplines the kernel's clock; or a
+//! confirmation by the operator. Out: the time that dates calls and expiry, and how far expiry may proceed.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -137,7 +136,7 @@ impl TimeKeeper {
             && let Some(other) = others.iter().min().copied().filter(|other| agree(*other))
             && let Some(time) = confirm(at_least, wall, other)
         {
-            tracing::warn!(%at_least, %wall, %time, "the wall clock has jumped; a second source confirms this time");
+            tracing::warn!(%at_least, %wall, %time, "wall clock jumped; confirmed by a second source");
             trusted = Trusted::Is(time);
         }
         let time = trusted.time();
@@ -158,7 +157,7 @@ impl TimeKeeper {
             let other = others.iter().min().map(ToString::to_string).unwrap_or_default();
             tracing::error!(
                 %time, other,
-                "the store or PostgreSQL says another time than this machine: expiry goes by the earlier one"
+                "clock of store or PostgreSQL differs from this machine: expiry uses the earlier time"
             );
             self.confirmed.store(false, Ordering::Release);
             metrics::clock_trusted(false);
@@ -220,7 +219,7 @@ async fn second_sources(store: &Store, index: &Index, wall: WallTime) -> Vec<Wal
     }
     match database {
         Ok(time) => said.extend(time),
-        Err(error) => tracing::warn!(%error, "PostgreSQL does not tell the time"),
+        Err(error) => tracing::warn!(%error, "cannot read the time from PostgreSQL"),
     }
     said
 }

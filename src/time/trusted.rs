@@ -1,9 +1,8 @@
-//! A wall time that a jump of the clock does not move. In: both clocks, and what was true when
-//! we last looked. Out: a time to judge expiry by, or the word that someone must confirm it.
+//! A wall time that is immune to jumps of the clock. In: both clocks, and the last reading. Out: a time to judge expiry by,
+//! or that it must be confirmed.
 //!
-//! While the machine runs, the time since boot tells how much has passed; the wall clock only
-//! has to agree. Across a boot there is nothing but the wall clock: a step that a switched-off
-//! machine explains is taken, a large one is not, until it is confirmed.
+//! While the machine runs, the time since boot measures what has passed; the wall clock only has to agree. Across a boot
+//! there is only the wall clock: a step explained by the downtime is accepted, a large one is not until confirmed.
 
 use serde::{Deserialize, Serialize};
 

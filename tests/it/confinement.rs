@@ -30,7 +30,7 @@ async fn every_thread_of_a_running_recorder_is_confined_after_an_upgrade_too() {
             assert!(all.len() > 3 && all.iter().all(|one| one == value), "{field}: {all:?}");
         }
     }
-    assert!(server.log().contains("the process is confined"), "{}", server.log());
+    assert!(server.log().contains("process confined"), "{}", server.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,7 +39,7 @@ async fn a_program_that_takes_over_from_one_that_was_not_confined_is_confined_an
     let mut settings = Settings::with_ports((23_850, 23_890));
     settings.extra = "[process]\nconfine = false\n".into();
     let mut server = Server::start(dir.path(), &settings).await;
-    assert!(server.log().contains("the process is not confined"), "{}", server.log());
+    assert!(server.log().contains("process not confined"), "{}", server.log());
     assert_eq!(server.metric("optag_confined", "").await, 0.0);
     let config = dir.path().join("optag.toml");
     let text = std::fs::read_to_string(&config).unwrap();

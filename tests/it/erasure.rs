@@ -130,7 +130,7 @@ async fn an_erasure_is_found_shown_beforehand_done_and_signed_for() {
     assert!(right.status.success() && said(&right).contains("request 2026-4711"), "{}", said(&right));
     std::fs::write(&receipt, progress.replace("2026-4711", "2026-4712")).unwrap();
     let forged = optag(dir.path(), &verify);
-    assert!(!forged.status.success() && said(&forged).contains("not right"), "{}", said(&forged));
+    assert!(!forged.status.success() && said(&forged).contains("invalid receipt"), "{}", said(&forged));
 
     // The report, the audit and its checkpoints, with nothing personal in the audit.
     let report = optag(dir.path(), &["retention", "report"]);
@@ -148,7 +148,7 @@ async fn an_erasure_is_found_shown_beforehand_done_and_signed_for() {
     std::fs::write(&trail, lines[..1].concat()).unwrap();
     let _ = std::fs::remove_file(dir.path().join("data/audit.checkpoints.jsonl"));
     let cut = optag(dir.path(), &["audit", "verify"]);
-    assert!(!cut.status.success() && said(&cut).contains("cut off"), "{}", said(&cut));
+    assert!(!cut.status.success() && said(&cut).contains("truncated"), "{}", said(&cut));
 }
 
 #[tokio::test(flavor = "multi_thread")]

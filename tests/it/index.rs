@@ -493,7 +493,8 @@ async fn while_postgresql_is_away_calls_are_recorded_and_their_rows_follow() {
     let second = record(&server).await;
     let (status, answer) = server.ask("GET", "/api/v1/recordings?purpose=training", None).await;
     assert_eq!(status, 503, "a search finds nothing it can rely on: {answer}");
-    becomes("a word on the index", async || server.health("/readyz").await.1.contains("rows wait")).await;
+    becomes("a word on the index", async || server.health("/readyz").await.1.contains("rows are queued"))
+        .await;
     let (store, object) = (dir.path().join("data/store"), format!("{second}.opus"));
     becomes("an object without its row", async || {
         files_below(&store).iter().any(|(file, _)| file.to_string_lossy().contains(&object))
@@ -509,7 +510,8 @@ async fn while_postgresql_is_away_calls_are_recorded_and_their_rows_follow() {
     let (status, receipt) = server.ask("DELETE", &path, None).await;
     assert_eq!(status, 200, "{receipt}");
     assert_eq!(server.recordings().await, 1);
-    becomes("no word on it any more", async || !server.health("/readyz").await.1.contains("rows wait")).await;
+    becomes("no word on it any more", async || !server.health("/readyz").await.1.contains("rows are queued"))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -58,18 +58,18 @@ async fn a_dead_recorders_spool_is_delivered_from_elsewhere_once() {
     let (spool, data) = (dead.path().join("data/spool"), alive.path().join("data"));
     let spool = spool.to_str().unwrap();
     let (good, said) = optag(&["recover", "--spool", spool], &data);
-    assert!(good && said.contains("1 erasures carried over"), "{said}");
+    assert!(good && said.contains("1 erasures imported"), "{said}");
     let files = stored(&data);
     assert!(files.len() == 1 && files[0].contains(&kept), "{files:?}\n{said}");
     let (good, said) = optag(&["recover", "--spool", spool], &data);
-    assert!(good && said.contains("0 calls to settle"), "{said}");
+    assert!(good && said.contains("0 calls to deliver"), "{said}");
     assert_eq!(stored(&data), files);
     let (good, said) = optag(&["search", "--purpose", "administration", "--number", "12345678"], &data);
     assert!(good && said.contains(&kept) && !said.contains(&erased), "{said}");
     let (good, said) = optag(&["check"], &data);
     assert!(good, "{said}");
     let (good, said) = optag(&["recover", "--spool", data.to_str().unwrap()], &data);
-    assert!(!good && said.contains("is no spool"), "{said}");
+    assert!(!good && said.contains("is not a spool"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,7 +97,7 @@ async fn a_lost_index_comes_back_from_the_store() {
 
     let (good, said) = optag(&["check"], &data);
     assert!(!good && said.contains(&format!("{kept}: in the store, but not in the index")), "{said}");
-    assert!(said.contains(&format!("{erased}: erased, yet there again")), "{said}");
+    assert!(said.contains(&format!("{erased}: erased, but present again")), "{said}");
     let (_, said) = optag(&["check", "--repair"], &data);
     assert!(said.contains("3 differences, 2 mended"), "{said}");
     std::fs::remove_file(&stray).unwrap();

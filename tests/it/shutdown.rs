@@ -103,7 +103,7 @@ async fn invariant_06_sigterm_delivers_every_call_that_it_ended_run_after_run() 
         assert_eq!(server.terminate().code(), Some(0));
         let log = std::fs::read_to_string(dir.path().join("log.txt")).unwrap();
         assert_eq!(recordings_in(dir.path()), 4 * run, "{log}");
-        assert_eq!(log.matches("every ended call was delivered").count(), run, "{log}");
+        assert_eq!(log.matches("all recordings delivered").count(), run, "{log}");
         assert!(!log.contains("drain incomplete"), "{log}");
     }
 }
@@ -119,7 +119,7 @@ async fn what_a_stop_could_not_deliver_is_counted_and_a_second_signal_ends_the_w
     std::fs::rename(&store, dir.path().join("aside")).unwrap();
     std::fs::write(&store, b"in the way").unwrap();
     server.signal(libc::SIGTERM);
-    server.logs("ended calls are delivered").await;
+    server.logs("delivering recordings").await;
     server.signal(libc::SIGHUP);
     assert_eq!(server.health("/readyz").await.0, 503);
     server.metric_reaches("optag_unsettled_calls", 3.0).await;
@@ -145,11 +145,11 @@ async fn sighup_takes_a_new_log_level_and_ends_nothing() {
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, text.replace("level = \"info\"", "level = \"debug\"")).unwrap();
     server.signal(libc::SIGHUP);
-    server.logs("log.level was read again").await;
+    server.logs("log.level reloaded").await;
     server.logs("DEBUG").await;
     std::fs::write(&config, text.replace("level = \"info\"", "level = 7")).unwrap();
     server.signal(libc::SIGHUP);
-    server.logs("the old one stays").await;
+    server.logs("keeping the current one").await;
     std::fs::write(&config, text).unwrap();
     // Signals that come while the program takes its own place end nothing either.
     server.signal(libc::SIGUSR2);

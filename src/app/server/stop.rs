@@ -1,10 +1,9 @@
-//! Ends a running recorder: for good, or for another program to go on.
+//! Stops a running recorder: for good, or for an upgrade in place.
 //!
-//! For good: no new calls → the engine ends its calls and hands over what it heard → the spool durable → the
-//! ends in the settling queue → deliveries → listeners closed → the audit's end signed. All of it together
-//! has what `shutdown.drain_limit_s` says, or until someone is in a hurry; what must not be lost, and what
-//! takes a moment, gets that much more where the deliveries took it all. What is not delivered by then
-//! waits in the spool.
+//! For good: refuse new calls → engine ends its calls and flushes → spool durable → ends in the delivery queue →
+//! deliveries → listeners closed → end of the audit log signed. `shutdown.drain_limit_s` limits the total, and a second
+//! signal ends it; final writes and short last steps get a little extra time where the deliveries used it up. What is not
+//! delivered by then stays in the spool.
 
 use std::future::Future;
 use std::sync::atomic::Ordering;
@@ -52,7 +51,7 @@ impl Server {
     /// Stops as it is, for another program to go on: calls and sessions are saved, sockets stay
     /// open. The engine is the last to stop, as packets wait in the kernel from then on.
     ///
-    /// Errors: the spool did not take the last audio.
+    /// Errors: cannot write the last audio to the spool.
     pub async fn hand_over(mut self) -> anyhow::Result<Kept> {
         self.draining.store(true, Ordering::Release);
         let _ = self.stop.send(true);
@@ -72,14 +71,11 @@ impl Server {
         self.sockets.rtp = tokio::task::spawn_blocking(move || engine.leave()).await?.into_iter().collect();
         let spool = self.opened.stores.spool.clone();
         if !tokio::time::timeout(LAST_WRITES, durable(&spool)).await.unwrap_or(false) {
-            anyhow::bail!("the spool did not take the last audio");
+            anyhow::bail!("cannot write the last audio to the spool");
         }
         let outcomes = self.opened.settling.unsettled().unspooled;
         if outcomes > 0 {
-            tracing::warn!(
-                outcomes,
-                "outcomes of calls without a recording are not in the index, and are lost"
-            );
+            tracing::warn!(outcomes, "outcomes of unrecorded calls not written to the index are lost");
         }
         tokio::task::spawn_blocking(move || spool.close()).await?;
         Ok(self.sockets)
@@ -100,7 +96,7 @@ impl Server {
         tokio::task::spawn_blocking(move || engine.shutdown()).await?;
         let spool = self.opened.stores.spool.clone();
         if !tokio::time::timeout(budget.left(LAST_WRITES), durable(&spool)).await.unwrap_or(false) {
-            anyhow::bail!("the spool did not take the last audio");
+            anyhow::bail!("cannot write the last audio to the spool");
         }
         Box::pin(self.settle(&hurry, budget)).await;
         self.tasks.shutdown().await;
@@ -108,7 +104,7 @@ impl Server {
         let closed = async { while self.listeners.join_next().await.is_some() {} };
         let closed = tokio::time::timeout(budget.left(LAST_MOMENT), closed);
         if !matches!(unless_hurried(&hurry, closed).await, Some(Ok(()))) {
-            tracing::warn!("connections were closed before their requests ended");
+            tracing::warn!("connections closed with requests in progress");
             self.listeners.shutdown().await;
         }
         let (erasure, config) = (&self.opened.erasure, &self.opened.config);
@@ -116,7 +112,7 @@ impl Server {
         let signing = Box::pin(erasure.anchor_audit(&self.opened.audit, now, dir));
         let signed = unless_hurried(&hurry, tokio::time::timeout(budget.left(LAST_MOMENT), signing)).await;
         if !matches!(signed, Some(Ok(Ok(())))) {
-            tracing::warn!("the end of the audit is not signed; the next start signs it");
+            tracing::warn!("cannot sign the end of the audit log; the next start signs it");
         }
         tokio::task::spawn_blocking(move || spool.close()).await?;
         Ok(())
@@ -133,24 +129,20 @@ impl Server {
         settling.hurry();
         let ended = settling.len();
         let limit = budget.left(Duration::ZERO);
-        tracing::info!(
-            calls = ended,
-            limit_s = limit.as_secs(),
-            "every call has ended; ended calls are delivered"
-        );
+        tracing::info!(calls = ended, limit_s = limit.as_secs(), "all calls ended; delivering recordings");
         let settled = settling.until(|left| left == Unsettled::default());
         let waited = unless_hurried(hurry, tokio::time::timeout(limit, settled)).await;
         let left = settling.unsettled();
         metrics::unsettled_calls(left.spooled, left.unspooled);
         if left == Unsettled::default() {
-            tracing::info!(calls = ended, "every ended call was delivered");
+            tracing::info!(calls = ended, "all recordings delivered");
             return;
         }
         tracing::warn!(
             waiting = left.spooled,
             outcomes_lost = left.unspooled,
             interrupted = waited.is_none(),
-            "drain incomplete: undelivered calls stay in the spool, and the next start delivers them"
+            "drain incomplete: undelivered calls stay in the spool for the next start"
         );
     }
 }

@@ -1,6 +1,6 @@
-//! The form of the deletion log's entries, and the hash over them. Pure. In: lines. Out: what they say.
+//! Format of the deletion log's entries, and the hash over them. Pure. In: lines. Out: entries.
 //!
-//! One line an entry: CRC32C in hexadecimal, a space, JSON.
+//! One line per entry: CRC32C in hexadecimal, a space, JSON.
 
 use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};

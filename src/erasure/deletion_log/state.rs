@@ -1,5 +1,5 @@
-//! What the deletion log says, at hand: the table, what came since, and the open orders. In: entries as
-//! they are appended or replayed. Out: the places of a recording's entries.
+//! In-memory state of the deletion log: the table, the entries since, and the open orders. In: entries as they are
+//! appended or replayed. Out: positions of a recording's entries.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
