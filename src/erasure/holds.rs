@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn invariant_05_a_hold_that_is_not_durable_is_not_confirmed() {
-        let name = "retention::holds::tests::invariant_05_a_hold_that_is_not_durable_is_not_confirmed";
+        let name = "erasure::holds::tests::invariant_05_a_hold_that_is_not_durable_is_not_confirmed";
         optag_testing::faults::holds_under(name, &[&["fsync:error=EIO:when=1"]], |_| {
             let dir = tempfile::tempdir().unwrap();
             let all = holds(dir.path(), allowed());
