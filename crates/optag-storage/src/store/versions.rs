@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn invariant_05_an_object_in_a_directory_comes_and_goes_only_durably() {
         let name =
-            "archive::copies::tests::invariant_05_an_object_in_a_directory_comes_and_goes_only_durably";
+            "store::versions::tests::invariant_05_an_object_in_a_directory_comes_and_goes_only_durably";
         let faults: [&[&str]; 1] = [&["fsync:error=EIO:when=1"]];
         optag_testing::faults::holds_under(name, &faults, |_| {
             let dir = tempfile::tempdir().unwrap();
