@@ -53,9 +53,9 @@ pub fn run(data: &[u8]) {
         }
         server.handle(now, Input::EndAll, &mut out);
         let own = &kept.saved.account;
-        let ended = out.iter().filter(
-            |output| matches!(output, Output::Account(a) if a.id == *own && a.ended_at.is_some()),
-        );
+        let ended = out
+            .iter()
+            .filter(|output| matches!(output, Output::Account(a) if a.id == *own && a.ended_at.is_some()));
         assert!(ended.count() <= 1, "accounted for twice");
     }
 }
