@@ -15,13 +15,14 @@ use optag_core::private::Private;
 use optag_sip::feed::{
     AdmitError, Admitted, CallView, Control, ControlError, NewCall, NewStream, StreamView,
 };
+use optag_sip::sip::allow_list::AllowList;
 use optag_sip::sip::digest::{Algorithm, Credentials};
 use optag_sip::sip::flow::{Flow, Transport};
 use optag_sip::sip::parse::{Framing, Parsed, parse};
 use optag_sip::siprec::parties::departments::Departments;
 use optag_sip::siprec::server::{Input, Output, Server, SessionId};
 use optag_sip::siprec::session::snapshot::Kept;
-use optag_sip::siprec::settings::{AllowList, Config, MediaSource, UntilConsent, WhenUnavailable};
+use optag_sip::siprec::settings::{Config, MediaSource, UntilConsent, WhenUnavailable};
 
 /// User name and password of the only user, where credentials are asked for.
 pub const USER: (&str, &str) = ("src", "secret");

@@ -16,7 +16,7 @@ use crate::index::IndexPlace;
 use optag_core::limit;
 use optag_core::private::Private;
 use optag_media::call::plan::{ToneSettings, TonesInOpus};
-use optag_sip::siprec::settings::AllowList;
+use optag_sip::sip::allow_list::AllowList;
 use optag_storage::store::s3::endpoint::Place;
 
 /// Checks everything. `env` gives S3 credentials (`AWS_…`), nothing else.

@@ -11,11 +11,10 @@ use crate::index::IndexPlace;
 use optag_core::call::Department;
 use optag_core::private::Private;
 use optag_media::call::plan::ToneSettings;
+use optag_sip::sip::allow_list::AllowList;
 use optag_sip::siprec::parties::PartyRules;
 use optag_sip::siprec::service::Listen;
-use optag_sip::siprec::settings::{
-    AllowList, ConsentSignal, MediaSource, UnknownParty, UntilConsent, WhenUnavailable,
-};
+use optag_sip::siprec::settings::{ConsentSignal, MediaSource, UnknownParty, UntilConsent, WhenUnavailable};
 use optag_storage::archive::vault::Escrow;
 pub use optag_storage::store::settings::{S3Config, S3Credentials, StoreConfig};
 

@@ -9,12 +9,11 @@ use crate::config::raw::RawSip;
 use crate::config::settings::SipConfig;
 use optag_core::call::Department;
 use optag_core::private::Private;
+use optag_sip::sip::allow_list::AllowList;
 use optag_sip::sip::tls::TlsFiles;
 use optag_sip::siprec::parties::{PartyRules, Source};
 use optag_sip::siprec::service::Listen;
-use optag_sip::siprec::settings::{
-    AllowList, ConsentSignal, MediaSource, UnknownParty, UntilConsent, WhenUnavailable,
-};
+use optag_sip::siprec::settings::{ConsentSignal, MediaSource, UnknownParty, UntilConsent, WhenUnavailable};
 
 /// Checks the section; `departments` are checked already.
 pub fn check(raw: RawSip, departments: &[Department]) -> Result<SipConfig, ConfigError> {

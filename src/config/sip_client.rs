@@ -7,8 +7,9 @@ use crate::config::error::ConfigError;
 use crate::config::raw::{RawSip, RawSipClient};
 use crate::config::sip::{name, rules, unknown_party, until_consent};
 use optag_core::call::Department;
+use optag_sip::sip::allow_list::AllowList;
 use optag_sip::siprec::client_profile::Profile;
-use optag_sip::siprec::settings::{AllowList, ConsentSignal, MediaSource, WhenUnavailable};
+use optag_sip::siprec::settings::{ConsentSignal, MediaSource, WhenUnavailable};
 
 /// A checked `[[sip.client]]`, what it leaves out taken from `[sip]`; of departments the one of calls that no
 /// number decides.

@@ -12,8 +12,9 @@ use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::private::Private;
 use optag_sip::feed::{AdmitError, Admitted, CallView, Control, ControlError, Feed, NewCall, StreamView};
+use optag_sip::sip::allow_list::AllowList;
 use optag_sip::siprec::parties::Departments;
-use optag_sip::siprec::settings::{AllowList, Config};
+use optag_sip::siprec::settings::Config;
 
 /// What a call has been through.
 #[derive(Clone, Debug)]

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use optag_sip::sip::allow_list::AllowList;
 use optag_sip::sip::flow::Transport;
 use optag_sip::siprec::server::Input;
-use optag_sip::siprec::settings::AllowList;
 
 use crate::sip_src::{Dialog, SDP, SIPREC, Src, code, header};
 

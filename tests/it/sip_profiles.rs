@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use optag_core::call::text::is_plain;
+use optag_sip::sip::allow_list::AllowList;
 use optag_sip::siprec::client_profile::Profile;
 use optag_sip::siprec::server::Input;
-use optag_sip::siprec::settings::{AllowList, Config, MediaSource, WhenUnavailable};
+use optag_sip::siprec::settings::{Config, MediaSource, WhenUnavailable};
 
 use crate::sip_src::{Dialog, SDP, SIPREC, Src, code, header, media, with_metadata};
 

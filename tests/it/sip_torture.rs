@@ -1,7 +1,7 @@
 //! Torture messages: what RFC 4475 describes, and what a recorder does with each.
 
+use optag_sip::sip::allow_list::AllowList;
 use optag_sip::sip::parse::{Framing, Parsed, parse};
-use optag_sip::siprec::settings::AllowList;
 
 use crate::sip_src::{Src, code};
 

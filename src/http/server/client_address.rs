@@ -11,7 +11,7 @@ use std::time::Instant;
 use axum::http::{Extensions, HeaderMap};
 
 use optag_core::owner::owner;
-use optag_sip::siprec::settings::AllowList;
+use optag_sip::sip::allow_list::AllowList;
 
 /// The other end of a request's connection.
 #[derive(Clone, Copy, Debug)]

@@ -5,6 +5,7 @@
 //! what a recording session is (`siprec`), what a stream is (`sdp`).
 
 pub mod address_validation;
+pub mod allow_list;
 pub mod connection_limits;
 pub mod dialog;
 pub mod digest;

@@ -19,11 +19,11 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use crate::sip::allow_list::AllowList;
 use crate::sip::connection_limits::{CONNECTIONS, Doors, HANDSHAKES, HANDSHAKES_PER_ADDRESS, PER_ADDRESS};
 use crate::sip::flow::{Flow, Transport, Way};
 use crate::sip::framing::{Framer, Piece};
 use crate::sip::parse::{Framing, Parsed, Refusal, parse};
-use crate::siprec::settings::AllowList;
 
 /// Messages that wait for the server.
 pub const ARRIVED_QUEUE: usize = 8_192;

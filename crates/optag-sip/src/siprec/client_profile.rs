@@ -7,11 +7,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::feed::{NewCall, NewStream};
+use crate::sip::allow_list::AllowList;
 use crate::siprec::parties::{Departments, Parties, PartyRules};
 use crate::siprec::server::{Server, SessionId};
 use crate::siprec::session::Session;
 use crate::siprec::settings::{
-    AllowList, Config, ConsentSignal, MediaSource, UnknownParty, UntilConsent, WhenUnavailable,
+    Config, ConsentSignal, MediaSource, UnknownParty, UntilConsent, WhenUnavailable,
 };
 use optag_core::call::text::clean;
 use optag_core::limit::{NUMBER_CHARS, TEXT_CHARS};
