@@ -104,14 +104,14 @@ pub enum Direction {
     Inactive,
 }
 
-/// The text is no description of streams.
+/// Why an SDP text is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SdpError {
     /// It has no m= line.
-    #[error("there is no m= line")]
+    #[error("no m= line")]
     NoMedia,
     /// It is too long or has too many m= lines.
-    #[error("it is longer than any description that is read")]
+    #[error("description too long, or too many m= lines")]
     TooLong,
 }
 

@@ -1,9 +1,9 @@
-//! Which UDP addresses have shown that they receive what is sent to them.
+//! Validates UDP source addresses: which peers have shown that they receive what we send.
 //!
-//! In: peers that repeated what only our answers hold (the tag of a dialog). Out: whether answers
-//! to a peer may outweigh its requests. Nobody is believed for ever, nor while answers to many
-//! INVITEs in a row go unacknowledged: those may be another's, under a forged source. Not here: how
-//! much may be sent to the others (`transaction`).
+//! In: peers that repeated a value only our responses contain (the tag of a dialog). Out: whether
+//! responses to a peer may be larger than its requests. A validation expires, and is revoked when
+//! many INVITEs in a row go unacknowledged: their source may be forged. Not here: how much may be
+//! sent to unvalidated peers (`transaction`).
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use optag_core::clock::MonoTime;
 
-/// How long a proof is good.
+/// How long a validation is good for.
 const LASTS: Duration = Duration::from_secs(3_600);
-/// INVITEs whose answers may be unacknowledged in a row.
+/// Consecutive INVITEs whose responses may stay unacknowledged.
 const UNACKNOWLEDGED: u32 = 32;
-/// Addresses remembered at once; beyond it, the one heard longest ago goes.
+/// Addresses kept at once; when full, the one heard from longest ago is evicted.
 pub const ADDRESSES: usize = 4_096;
 
-/// The addresses that were proved.
+/// Validated addresses.
 #[derive(Debug, Default)]
 pub struct Proofs(HashMap<SocketAddr, Proof>);
 
@@ -29,7 +29,7 @@ struct Proof {
 }
 
 impl Proofs {
-    /// `peer` has repeated what only our answers to it hold.
+    /// Records that `peer` repeated a value that only our responses to it contain.
     pub fn prove(&mut self, now: MonoTime, peer: SocketAddr) {
         if self.0.len() >= ADDRESSES
             && !self.0.contains_key(&peer)
@@ -40,25 +40,25 @@ impl Proofs {
         self.0.insert(peer, Proof { at: now, unacknowledged: 0 });
     }
 
-    /// Whether `peer` may be sent more than it sends.
+    /// Whether `peer` may be sent more bytes than it sent.
     pub fn holds(&self, now: MonoTime, peer: SocketAddr) -> bool {
         let good = |proof: &Proof| now.since(proof.at) < LASTS && proof.unacknowledged < UNACKNOWLEDGED;
         self.0.get(&peer).is_some_and(good)
     }
 
-    /// An INVITE of `peer` is going to be answered.
+    /// Records that an INVITE from `peer` is about to be answered.
     pub fn invited(&mut self, peer: SocketAddr) {
         if let Some(proof) = self.0.get_mut(&peer) {
             proof.unacknowledged = proof.unacknowledged.saturating_add(1);
         }
     }
 
-    /// Addresses remembered.
+    /// Number of addresses kept.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether none is.
+    /// Whether no address is kept.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

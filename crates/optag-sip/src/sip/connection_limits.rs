@@ -1,8 +1,8 @@
-//! How many connections are open, and whether one more from an address is let in.
+//! Limits on open connections, in total and per address.
 //!
-//! In: addresses of connections that come and go. Out: yes or no. A connection counts from the
-//! moment it is accepted, its handshake included. No few addresses can take every place: the fewer
-//! are free, the fewer one address may have. Not here: sockets (`link`).
+//! In: addresses of connections that open and close. Out: whether one more is accepted. A
+//! connection counts from the moment it is accepted, including its handshake. A few addresses
+//! cannot use up all slots: the fewer are free, the fewer one address may hold. Not here: sockets.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,21 +10,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use optag_core::owner::owner;
 
-/// Connections at once, in all.
+/// Concurrent connections in total.
 pub const CONNECTIONS: usize = 1_024;
-/// Connections at once from one address.
+/// Concurrent connections from one address.
 pub const PER_ADDRESS: usize = 128;
-/// Handshakes under way at once, in all and from one address.
+/// Concurrent handshakes, in total and from one address.
 pub const HANDSHAKES: usize = 256;
 /// See [`HANDSHAKES`].
 pub const HANDSHAKES_PER_ADDRESS: usize = 32;
-/// Free places below which an address may have no more than [`FEW`].
+/// Free slots below which an address may hold at most [`FEW`].
 const RESERVE: usize = 256;
 const FEW: usize = 4;
-/// Free places below which only an address that has none gets one.
+/// Free slots below which only an address without a slot gets one.
 const LAST: usize = 64;
 
-/// The places of a kind.
+/// Slots of one kind.
 #[derive(Debug)]
 pub struct Doors {
     most: usize,
@@ -32,7 +32,7 @@ pub struct Doors {
     taken: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// One place, free again when it is dropped.
+/// A slot in use; freed when dropped.
 #[derive(Debug)]
 pub struct Place {
     doors: Arc<Doors>,
@@ -40,12 +40,12 @@ pub struct Place {
 }
 
 impl Doors {
-    /// Places for `most` in all and `per_address` each.
+    /// Slots: `most` in total and `per_address` for each address.
     pub fn new(most: usize, per_address: usize) -> Arc<Self> {
         Arc::new(Self { most, per_address, taken: Mutex::default() })
     }
 
-    /// A place for `address`, where there is one.
+    /// Takes a slot for `address`, if one is free for it.
     pub fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let address = owner(address);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -63,7 +63,7 @@ impl Doors {
         })
     }
 
-    /// Places that are taken.
+    /// Slots in use.
     pub fn taken(&self) -> usize {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
     }

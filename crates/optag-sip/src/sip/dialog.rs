@@ -1,8 +1,8 @@
-//! A dialog that a client began: tags, sequence numbers, routes, session timer.
+//! A dialog created by a client's INVITE: tags, sequence numbers, route set, session timer.
 //!
-//! In: the INVITE that makes it and the requests inside it. Out: whether they are in order,
-//! and requests of our own. All of it can be saved and taken up by another process. Not
-//! here: transactions, bodies.
+//! In: the initial INVITE and the requests inside the dialog. Out: whether they are in order, and
+//! our own requests. The state can be saved and resumed by another process. Not here:
+//! transactions, bodies.
 //!
 //! Source: RFC 3261 §12, RFC 4028.
 
@@ -18,7 +18,7 @@ use super::uri::{NameAddr, Uri};
 /// The shortest session interval that is worth a timer. Source: RFC 4028 §5.
 pub const MIN_SESSION: Duration = Duration::from_secs(90);
 
-/// One dialog, seen from the called side.
+/// One dialog, from the UAS side.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dialog {
     /// Call-ID.
@@ -31,19 +31,19 @@ pub struct Dialog {
     local: String,
     /// The client's From.
     remote: String,
-    /// Where requests of ours go: the client's Contact.
+    /// Remote target: the client's Contact.
     remote_target: String,
-    /// Record-Route, in the order received: nearest to us first.
+    /// Route set from Record-Route, in the order received: nearest to us first.
     routes: Vec<String>,
     remote_number: u32,
     local_number: u32,
-    /// Whether the client understands UPDATE.
+    /// Whether the client supports UPDATE.
     pub allows_update: bool,
-    /// The session timer, where the client wants one.
+    /// The session timer, if the client requested one.
     pub timer: Option<SessionTimer>,
 }
 
-/// Agreement that the session is refreshed in time.
+/// A negotiated session timer (RFC 4028).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionTimer {
     /// Session interval. Units: seconds.
@@ -52,13 +52,13 @@ pub struct SessionTimer {
     pub refreshed_by_us: bool,
 }
 
-/// A request that comes out of order.
+/// A request out of order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the CSeq number is not above the last one")]
+#[error("out-of-order CSeq number")]
 pub struct OutOfOrder;
 
 impl Dialog {
-    /// The dialog that `invite` makes once it is accepted with `local_tag`.
+    /// The dialog that `invite` creates when it is accepted with `local_tag`.
     pub fn from_invite(invite: &Request, local_tag: &str) -> Option<Self> {
         let (from, to) = (invite.from()?, invite.to()?);
         let mut dialog = Self {
@@ -78,16 +78,16 @@ impl Dialog {
         Some(dialog)
     }
 
-    /// Requests of ours go to `peer` where the client has named no Contact that can be read.
+    /// Sets `peer` as the remote target if the client sent no readable Contact.
     pub fn reach_at(&mut self, peer: SocketAddr) {
         if self.remote_target.is_empty() {
             self.remote_target = format!("sip:{peer}");
         }
     }
 
-    /// Takes a request inside the dialog.
+    /// Accepts a request inside the dialog.
     ///
-    /// Errors: its number is not above the last; the dialog stays as it was.
+    /// Errors: its CSeq number is not above the last one; the dialog is unchanged.
     pub fn accept(&mut self, request: &Request) -> Result<(), OutOfOrder> {
         let number = request.cseq().map_or(0, |cseq| cseq.number);
         if request.method != "ACK" && number <= self.remote_number {
@@ -100,12 +100,12 @@ impl Dialog {
         Ok(())
     }
 
-    /// Takes the last request once more: its answer may have been lost.
+    /// Accepts the last request again: its response may have been lost.
     pub fn expect_again(&mut self) {
         self.remote_number = self.remote_number.saturating_sub(1);
     }
 
-    /// The header fields by which an answer confirms the session timer.
+    /// Header fields of a response that confirm the session timer.
     pub fn timer_headers(&self) -> Vec<(&'static str, String)> {
         let Some(timer) = self.timer else { return Vec::new() };
         let refresher = if timer.refreshed_by_us { "uas" } else { "uac" };
@@ -116,15 +116,15 @@ impl Dialog {
         headers
     }
 
-    /// The header fields by which a request of ours asks for the same session timer again.
+    /// Header fields of our request that ask for the same session timer again.
     pub fn timer_request(&self) -> Vec<(&'static str, String)> {
         let Some(timer) = self.timer else { return Vec::new() };
-        // In a request it is us who are the client.
+        // In our own request we are the UAC.
         let refresher = if timer.refreshed_by_us { "uac" } else { "uas" };
         vec![("Session-Expires", format!("{};refresher={refresher}", timer.interval_s))]
     }
 
-    /// Follows the answer to a re-INVITE or UPDATE of ours: target, session timer.
+    /// Applies the response to our re-INVITE or UPDATE: remote target, session timer.
     ///
     /// Source: RFC 4028 §7.2: without Session-Expires in it, there is no timer any more.
     pub fn answered(&mut self, response: &Response) {
@@ -137,7 +137,7 @@ impl Dialog {
         });
     }
 
-    /// Follows the Contact in the success answer to a re-INVITE or UPDATE of ours.
+    /// Applies the Contact of a 2xx to our re-INVITE or UPDATE (target refresh).
     ///
     /// Source: RFC 3261 §12.2.1.2.
     pub fn retarget(&mut self, response: &Response) {
@@ -146,7 +146,7 @@ impl Dialog {
         }
     }
 
-    /// A request of ours in wire form. `via` is our transport, address and branch.
+    /// Our request in wire form. `via` is our transport, address and branch.
     pub fn request(&mut self, method: &str, via: &str, contact: &str, extra: &[(&str, String)]) -> Vec<u8> {
         self.request_with(method, via, contact, extra, None)
     }
@@ -176,7 +176,7 @@ impl Dialog {
         out
     }
 
-    /// The ACK of `response` to an INVITE of ours; that of a refusal has the INVITE's `via`.
+    /// The ACK for `response` to our INVITE; for a non-2xx, `via` is that of the INVITE.
     ///
     /// Source: RFC 3261 §13.2.2.4 and §17.1.1.3.
     pub fn ack(&self, response: &Response, via: &str) -> Vec<u8> {
@@ -200,7 +200,7 @@ impl Dialog {
         text.into_bytes()
     }
 
-    /// The URI that a request of ours is sent to: the first route or the client itself.
+    /// The URI that our request is sent to: the first route, or the remote target.
     pub fn next_hop(&self) -> Option<Uri> {
         match self.routes.first() {
             Some(route) => NameAddr::parse(route).map(|route| route.uri),
@@ -208,7 +208,7 @@ impl Dialog {
         }
     }
 
-    /// Loose routing, and the strict routing of older proxies.
+    /// Loose routing, or strict routing for older proxies.
     ///
     /// Source: RFC 3261 §12.2.1.1.
     fn target_and_routes(&self) -> (String, Vec<String>) {
@@ -223,7 +223,7 @@ impl Dialog {
         }
     }
 
-    /// What every INVITE and UPDATE may change: target, abilities, session timer.
+    /// Applies what any INVITE or UPDATE may change: remote target, supported methods, session timer.
     fn refresh(&mut self, request: &Request) {
         if let Some(contact) = request.contact() {
             self.remote_target = contact.uri.text;
@@ -234,8 +234,8 @@ impl Dialog {
         self.timer = self.timer_for(request);
     }
 
-    /// The timer as the client asked for it. The client refreshes unless it wants us to; and
-    /// where we would have to without UPDATE, there is no timer, which RFC 4028 §9 allows.
+    /// The session timer as requested. The client refreshes unless it asks us to; if we would have
+    /// to but the client lacks UPDATE, there is no timer, which RFC 4028 §9 allows.
     fn timer_for(&self, request: &Request) -> Option<SessionTimer> {
         let wanted = request.headers.text("session-expires")?;
         let interval_s: u32 = bare(&wanted).parse().ok()?;

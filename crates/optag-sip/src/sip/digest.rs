@@ -1,8 +1,9 @@
-//! Digest authentication of clients, for owners who want more than an address list.
+//! Digest authentication of clients, in addition to the address allow list.
 //!
-//! In: the Authorization field of a request, and what the request is. Out: yes, no, or a challenge.
-//! Nonces carry their own time and proof, so nothing is remembered for a peer that never comes
-//! back; what was used of a nonce, and who guesses, is (`guesses`). Not here: which requests need it.
+//! In: the Authorization field of a request, and its method and URI. Out: a verdict, or a challenge.
+//! A nonce carries its own timestamp and MAC, so no state is kept for a peer that never returns;
+//! used nonce counts and failed attempts are kept (`digest_attempts`). Not here: which requests
+//! need authentication.
 //!
 //! Source: RFC 3261 §22, RFC 7616, RFC 8760.
 
@@ -20,21 +21,21 @@ use optag_core::clock::MonoTime;
 use optag_core::hex::hex;
 use optag_core::private::Private;
 
-/// How long a nonce is good. Units: time since it was made.
+/// Lifetime of a nonce. Units: time since it was made.
 pub const NONCE_LIFE: Duration = Duration::from_secs(300);
 
-/// Authorization fields of one request that are looked at.
+/// Authorization fields examined per request.
 const FIELDS: usize = 4;
 
-/// Who may authenticate.
+/// Accepted credentials.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// Shown in the challenge.
+    /// Realm of the challenge.
     pub realm: String,
     /// User names and passwords.
     pub users: Vec<(String, Private<String>)>,
-    /// What is offered, the preferred one first: RFC 8760 lets clients take the first that
-    /// they know, and clients older than it look at the first alone.
+    /// Offered algorithms, preferred first: RFC 8760 lets clients use the first one they support;
+    /// older clients look only at the first.
     pub algorithms: Vec<Algorithm>,
 }
 
@@ -48,23 +49,23 @@ pub struct Digest {
     guesses: Guesses,
 }
 
-/// What an Authorization field is worth.
+/// The verdict on a request's Authorization fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It proves a user.
+    /// Valid credentials.
     Good,
-    /// It would, but its nonce is too old or this use of it was seen: challenge again, marked stale.
+    /// Valid, but the nonce expired or its count was used before: challenge again with stale=true.
     Stale,
-    /// It is missing or proves nothing.
+    /// Missing or invalid.
     Bad,
-    /// Its address has guessed too often: it was not looked at.
+    /// Not checked: too many failures from this address.
     Slowed,
 }
 
-/// The hash of a digest.
+/// Digest algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
-    /// For clients older than RFC 8760.
+    /// MD5, for clients older than RFC 8760.
     Md5,
     /// SHA-256.
     Sha256,
@@ -77,7 +78,7 @@ impl Digest {
         Self { credentials, key, made: 0, counts: Counts::default(), guesses: Guesses::default() }
     }
 
-    /// The WWW-Authenticate fields for `address`, in the order of preference.
+    /// WWW-Authenticate field values for `address`, in order of preference.
     pub fn challenges(&mut self, now: MonoTime, address: IpAddr, stale: bool) -> Vec<String> {
         self.made = self.made.wrapping_add(1);
         let nonce = self.nonce(now, self.made, address);
@@ -118,9 +119,9 @@ impl Digest {
         if has(Verdict::Stale) { Verdict::Stale } else { Verdict::Bad }
     }
 
-    /// What one field is worth. `None`: it answers no challenge of ours, so whoever sent it learns
-    /// nothing about a password and it does not count as a guess. Nobody under a forged source has a
-    /// nonce for that address, so nobody can make its guesses.
+    /// Checks one field. `None`: it answers no challenge of ours, so it reveals nothing about a
+    /// password and does not count as an attempt. A sender with a forged source never received a
+    /// nonce for that address, so it cannot use up the attempts of that address.
     fn verify(
         &mut self,
         now: MonoTime,
@@ -149,7 +150,7 @@ impl Digest {
         Some(if fresh { Verdict::Good } else { Verdict::Stale })
     }
 
-    /// The use of the nonce with which the fields prove a user, if they do.
+    /// The nonce count with which the field authenticates a user, if it does.
     fn proved<'a>(&self, request: &Request, field: &impl Fn(&str) -> Option<&'a str>) -> Option<u32> {
         let algorithm = Algorithm::named(field("algorithm").unwrap_or("MD5"))?;
         let (user, nonce, response) = (field("username")?, field("nonce")?, field("response")?);
@@ -168,7 +169,7 @@ impl Digest {
                 (algorithm.hash(&text), u32::from_str_radix(count, 16).ok()?)
             }
             Some(_) => return None,
-            // Without a count, a nonce is good once.
+            // Without a count, a nonce can be used once.
             None => (algorithm.hash(&format!("{ha1}:{nonce}:{ha2}")), 1),
         };
         let given = response.to_ascii_lowercase();
@@ -176,7 +177,7 @@ impl Digest {
         Some(count)
     }
 
-    /// The time, a number, a mark of the address, and the proof of all three.
+    /// A nonce: timestamp, number, address mark, and the MAC over the three.
     fn nonce(&self, now: MonoTime, number: u32, address: IpAddr) -> String {
         let stamp = format!("{:016x}{number:08x}", now.as_nanos());
         let mark = hmac::sign(&self.key, format!("{stamp} {}", address.to_canonical()).as_bytes());
@@ -188,8 +189,8 @@ impl Digest {
         hex(&hmac::sign(&self.key, text.as_bytes()).as_ref()[..16])
     }
 
-    /// When one of our nonces was made, its name, and whether it was made for `address`; `None`
-    /// where it is none of ours.
+    /// The time and number of a nonce of ours, and whether it was issued to `address`; `None` if
+    /// the nonce is not ours.
     fn made(&self, nonce: &str, address: IpAddr) -> Option<(MonoTime, u128, bool)> {
         let (text, proof) = nonce.split_at_checked(40)?;
         let ours = self.proof(text);
@@ -202,9 +203,9 @@ impl Digest {
     }
 }
 
-/// Whether the URI of a digest is that of its request. Proxies rewrite the request's: the one it was
-/// first sent to stands in To. Ports, parameters and capitals of the host may differ, and some clients
-/// write no user.
+/// Whether the URI of a digest matches its request. Proxies rewrite the Request-URI; the original
+/// one is in To. Ports, parameters and the case of the host may differ, and some clients omit the
+/// user part.
 ///
 /// Source: RFC 3261 §22.4; RFC 7616 §3.4.6.
 fn means(uri: &str, request: &Request) -> bool {

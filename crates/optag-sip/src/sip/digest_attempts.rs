@@ -1,4 +1,4 @@
-//! What is remembered of credentials: which counts of a nonce were used, and who guesses.
+//! State of digest authentication: used nonce counts and failed attempts per address.
 //!
 //! In: nonces, counts, addresses, the time. Out: whether a count is new, and whether an address may
 //! try again. Both tables are bounded. Not here: hashes (`digest`).
@@ -12,24 +12,24 @@ use std::time::Duration;
 use optag_core::clock::MonoTime;
 use optag_core::owner::owner;
 
-/// Nonces remembered at once.
+/// Nonces kept at once.
 pub const NONCES: usize = 4_096;
-/// Addresses remembered at once.
+/// Addresses kept at once.
 pub const ADDRESSES: usize = 1_024;
-/// Failures that cost nothing.
+/// Failures without a delay.
 const FREE: u32 = 5;
-/// The longest that an address waits after one more failure.
+/// Longest delay after a failure.
 const LONGEST: Duration = Duration::from_secs(64);
 
-/// Counts of nonces that were used.
+/// Used nonce counts.
 #[derive(Debug, Default)]
 pub struct Counts {
     used: HashMap<u128, Window>,
-    /// Nonces made up to here are remembered no longer.
+    /// Nonces issued before this time have been evicted.
     forgotten: Option<MonoTime>,
 }
 
-/// The highest count, and which of the 64 up to it were used. Requests overtake one another.
+/// The highest count, and a bitmap of the 64 up to it, since requests may be reordered.
 #[derive(Debug)]
 struct Window {
     made: MonoTime,
@@ -38,7 +38,7 @@ struct Window {
 }
 
 impl Counts {
-    /// Uses `count` of the nonce `name`, made at `made`; whether it was not used before.
+    /// Uses `count` of the nonce `name`, issued at `made`; false if it was used before.
     pub fn take(&mut self, name: u128, made: MonoTime, count: u32) -> bool {
         if !self.used.contains_key(&name) {
             if count == 0 || self.forgotten.is_some_and(|up_to| made <= up_to) {
@@ -63,7 +63,7 @@ impl Counts {
         if self.used.len() < NONCES {
             return;
         }
-        // Half of them at a time, the oldest.
+        // Evicts the older half.
         let mut made: Vec<MonoTime> = self.used.values().map(|window| window.made).collect();
         let (_, middle, _) = made.select_nth_unstable(NONCES / 2);
         let up_to = *middle;
@@ -72,7 +72,7 @@ impl Counts {
     }
 }
 
-/// Who failed to prove a user.
+/// Failed attempts by address.
 #[derive(Debug, Default)]
 pub struct Guesses(HashMap<IpAddr, Failures>);
 
@@ -83,12 +83,12 @@ struct Failures {
 }
 
 impl Guesses {
-    /// Whether `address` has to wait before it may try again.
+    /// Whether `address` must wait before its next attempt.
     pub fn must_wait(&self, now: MonoTime, address: IpAddr) -> bool {
         self.0.get(&owner(address)).is_some_and(|failures| failures.until > now)
     }
 
-    /// `address` has failed.
+    /// Records a failed attempt of `address`.
     pub fn failed(&mut self, now: MonoTime, address: IpAddr) {
         let address = owner(address);
         if self.0.len() >= ADDRESSES
@@ -105,7 +105,7 @@ impl Guesses {
         }
     }
 
-    /// `address` has proved a user.
+    /// Records a successful attempt of `address`.
     pub fn succeeded(&mut self, address: IpAddr) {
         self.0.remove(&owner(address));
     }

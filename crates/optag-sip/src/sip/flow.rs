@@ -1,6 +1,6 @@
-//! Which way a message came, and with it the way back.
+//! A flow: the transport, socket and addresses between us and a peer.
 //!
-//! In: what a socket knows. Out: a small copyable name for it. Not here: the socket.
+//! In: what a socket knows of a message. Out: a small copyable handle. Not here: the socket.
 
 use std::net::SocketAddr;
 
@@ -8,20 +8,20 @@ use serde::{Deserialize, Serialize};
 
 use super::message::Via;
 
-/// What carries messages.
+/// Transport protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Transport {
-    /// Datagrams: may be lost, come twice, or carry a forged source.
+    /// UDP: may lose, duplicate or spoof messages.
     Udp,
-    /// A stream in the clear.
+    /// Plain TCP.
     Tcp,
-    /// A stream under TLS.
+    /// TLS over TCP.
     Tls,
 }
 
 impl Transport {
-    /// Whether lost messages are repeated by the transport itself.
+    /// Whether the transport itself retransmits.
     pub const fn is_reliable(self) -> bool {
         !matches!(self, Transport::Udp)
     }
@@ -36,10 +36,10 @@ impl Transport {
     }
 }
 
-/// One way between us and a peer.
+/// One flow between us and a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Flow {
-    /// What carries it.
+    /// Transport protocol.
     pub transport: Transport,
     /// The listening socket or the accepted connection.
     pub link: u64,
@@ -49,10 +49,10 @@ pub struct Flow {
     pub peer: SocketAddr,
 }
 
-/// A [`Flow`] as another process can find it again.
+/// A [`Flow`] in a form that another process can restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Way {
-    /// What carries it.
+    /// Transport protocol.
     pub transport: Transport,
     /// Our address on it.
     pub local: SocketAddr,
@@ -66,8 +66,8 @@ impl Flow {
         Way { transport: self.transport, local: self.local, peer: self.peer }
     }
 
-    /// The way for responses to a request with this topmost Via: back over a connection; over
-    /// UDP to the source port if the client asked so by `rport`, else to the port it names.
+    /// The flow for responses to a request with this topmost Via: the same connection; over UDP the
+    /// source port if the client sent `rport`, otherwise the port in Via.
     ///
     /// Source: RFC 3261 §18.2.2, RFC 3581 §4.
     pub fn for_responses(mut self, via: &Via, has_rport: bool) -> Self {
@@ -78,7 +78,7 @@ impl Flow {
     }
 }
 
-/// The port written after a host; not confused by the colons of an IPv6 address.
+/// The port after a host, IPv6 literals included.
 pub fn port_of(host: &str) -> Option<u16> {
     let after = host.rsplit_once(']').map_or(host, |(_, rest)| rest);
     after.rsplit_once(':')?.1.parse().ok().filter(|port| *port != 0)

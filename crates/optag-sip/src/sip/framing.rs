@@ -1,9 +1,9 @@
-//! Cuts a stream of bytes into messages.
+//! Splits a byte stream into SIP messages.
 //!
-//! In: bytes as a connection delivers them. Out: messages, keep-alives, refusals. A Content-Length
-//! that is wrong costs at most its own message: what belongs to none is passed over up to the next
-//! start line, and a start line inside of a body that is still awaited ends that body. Not here:
-//! the connection, and where a body ends (`ends`).
+//! In: bytes as a connection delivers them. Out: messages, keep-alives, refusals. A wrong
+//! Content-Length affects at most its own message: bytes outside any message are skipped up to the
+//! next start line, and a start line inside an incomplete body ends that body. Not here: the
+//! connection, and where a body ends (`message_end`).
 //!
 //! Source: RFC 3261 §18.3, RFC 5626 §4.4.1.
 
@@ -15,7 +15,7 @@ use super::parse::{
 };
 use crate::sip::message_end;
 
-/// A stream that is being cut.
+/// The framing state of one stream.
 #[derive(Debug, Default)]
 pub struct Framer {
     held: Vec<u8>,
@@ -46,12 +46,12 @@ pub struct Piece {
     pub message: Result<Parsed, Refusal>,
     /// How long it was.
     pub bytes: usize,
-    /// Whether the stream can be cut no further: close the connection once it is answered.
+    /// Whether framing is lost: close the connection after the response.
     pub last: bool,
 }
 
 impl Framer {
-    /// Takes bytes.
+    /// Appends received bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.held.extend_from_slice(bytes);
     }
@@ -66,7 +66,7 @@ impl Framer {
         self.current.is_some()
     }
 
-    /// The next whole piece.
+    /// The next complete piece.
     pub fn cut(&mut self) -> Option<Piece> {
         if self.current.is_none() {
             let blank = self.held.iter().take_while(|b| message_end::is_blank(**b)).count();

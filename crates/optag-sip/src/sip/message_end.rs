@@ -1,9 +1,8 @@
-//! Where a message ends whose Content-Length is wrong or missing.
+//! Finds the end of a message whose Content-Length is wrong or missing.
 //!
-//! In: a body, and what stands behind it. Out: offsets. Equipment counts characters instead of
-//! bytes, forgets a line end or counts one too many; what is meant can be seen by the closing
-//! boundary of a multipart body and by the next start line. Not here: heads (`parse`), and
-//! bytes that are still to come (`framing`).
+//! In: a body and the bytes after it. Out: offsets. Some equipment counts characters instead of
+//! bytes, or is off by a line end; the closing boundary of a multipart body and the next start
+//! line show the real end. Not here: message heads (`parse`), bytes not yet received (`framing`).
 
 use crate::sip::header::{Headers, bare, param, text_of};
 

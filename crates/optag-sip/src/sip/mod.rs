@@ -1,7 +1,7 @@
-//! SIP as a user agent server speaks it: messages, transactions, dialogs.
+//! A SIP user agent server: messages, transactions, dialogs.
 //!
 //! In: bytes and the time. Out: requests worth acting on, and bytes to send. The machines
-//! here hold no socket and read no clock; `link` and `tls` do the waiting. Not here:
+//! here hold no socket and read no clock; `sockets` and `tls` do the I/O. Not here:
 //! what a recording session is (`siprec`), what a stream is (`sdp`).
 
 pub mod address_validation;

@@ -1,4 +1,4 @@
-//! Bytes to messages, as leniently as safety allows.
+//! Lenient parser from bytes to SIP messages.
 //!
 //! In: one datagram, or one message cut from a stream. Out: a message, a keep-alive, or a
 //! [`Refusal`] that says whether to answer and with which code. Taken without complaint:
@@ -20,7 +20,7 @@ pub const HEAD_BYTES: usize = 64 * 1024;
 /// The most header fields of one message.
 pub const HEADER_FIELDS: usize = 400;
 
-/// What was read.
+/// A parsed message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parsed {
     /// A request with everything that is needed to answer it.
@@ -34,9 +34,9 @@ pub enum Parsed {
 /// Why a message is not processed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Nothing can or may be answered.
+    /// No response is possible or allowed.
     Drop(&'static str),
-    /// It is to be answered with `code`. `headers` has what an answer must repeat.
+    /// To be answered with `code`. `headers` holds the fields that a response repeats.
     Answer {
         /// Status code.
         code: u16,

@@ -10,16 +10,16 @@ use std::net::SocketAddr;
 use super::header::{Headers, bare, param};
 use super::uri::NameAddr;
 
-/// What to answer.
+/// A response to be sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
     /// Status code.
     pub code: u16,
     /// Our tag, set where To has none.
     pub to_tag: String,
-    /// Fields that the answer cannot do without.
+    /// Mandatory fields.
     pub headers: Vec<(&'static str, String)>,
-    /// Fields that it can.
+    /// Fields that may be dropped to fit the size limit.
     pub optional: Vec<(&'static str, String)>,
     /// Media type and bytes.
     pub body: Option<(&'static str, Vec<u8>)>,
@@ -28,18 +28,18 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// A bare answer.
+    /// A response without further fields.
     pub fn new(code: u16, to_tag: &str) -> Self {
         Self { code, to_tag: to_tag.to_owned(), ..Self::default() }
     }
 
-    /// With a needed field.
+    /// Adds a mandatory field.
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    /// With a field that may be left out.
+    /// Adds a field that may be dropped to fit the size limit.
     pub fn with_optional(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.optional.push((name, value.into()));
         self

@@ -1,4 +1,4 @@
-//! The sockets below SIP: datagrams and connections.
+//! UDP sockets and TCP/TLS connections below SIP.
 //!
 //! In: addresses to listen on. Out: [`Arrived`] messages in one bounded queue, and a
 //! [`Links`] that sends. Queues: towards the server, a full queue drops datagrams (their
@@ -25,29 +25,29 @@ use crate::sip::flow::{Flow, Transport, Way};
 use crate::sip::framing::{Framer, Piece};
 use crate::sip::parse::{Framing, Parsed, Refusal, parse};
 
-/// Messages that wait for the server.
+/// Capacity of the queue towards the server. Units: messages.
 pub const ARRIVED_QUEUE: usize = 8_192;
-/// Messages that wait for a slow peer on one connection.
+/// Capacity of the send queue of one connection. Units: messages.
 pub const PEER_QUEUE: usize = 256;
-/// How long a handshake, or one message from its first byte to its last, may take.
+/// Timeout of a handshake, and of one message from its first byte to its last.
 pub const STALLED: Duration = Duration::from_secs(10);
-/// How long the rest of a body may fail to come before its length is taken to be wrong.
+/// Silence within a body after which its Content-Length is considered wrong.
 pub const BODY_STALLED: Duration = Duration::from_secs(5);
-/// How long a connection may be silent.
+/// Idle timeout of a connection.
 pub const SILENT: Duration = Duration::from_secs(2 * 3_600);
 /// Largest UDP datagram. Units: bytes.
 const DATAGRAM: usize = 65_535;
 /// Kernel buffer of the UDP socket. Units: bytes.
 const UDP_BUFFER: usize = 4 << 20;
 
-/// A message that came.
+/// A received message.
 #[derive(Debug)]
 pub struct Arrived {
-    /// The way it came.
+    /// The flow it arrived on.
     pub flow: Flow,
-    /// What it is.
+    /// The message, or why it is not one.
     pub message: Result<Parsed, Refusal>,
-    /// How long it was.
+    /// Its size. Units: bytes.
     pub bytes: usize,
 }
 
@@ -70,7 +70,7 @@ enum Link {
 }
 
 impl Links {
-    /// No sockets yet; messages of `clients` go to `arrived`.
+    /// No sockets yet. Messages from `clients` are sent to `arrived`.
     pub fn new(clients: AllowList, arrived: mpsc::Sender<Arrived>) -> Arc<Self> {
         Arc::new(Self {
             open: Mutex::default(),
@@ -83,9 +83,9 @@ impl Links {
         })
     }
 
-    /// Listens for datagrams on a bound socket; its address.
+    /// Receives datagrams on a bound socket; returns its address.
     ///
-    /// Errors: the runtime does not take it.
+    /// Errors: the runtime rejects the socket.
     pub fn serve_udp(self: &Arc<Self>, socket: std::net::UdpSocket) -> io::Result<SocketAddr> {
         let socket = Arc::new(UdpSocket::from_std(socket)?);
         let local = socket.local_addr()?;
@@ -94,9 +94,9 @@ impl Links {
         Ok(local)
     }
 
-    /// Listens for connections on a bound socket, under TLS with `tls`; its address.
+    /// Accepts connections on a bound socket, under TLS with `tls`; returns its address.
     ///
-    /// Errors: the runtime does not take it.
+    /// Errors: the runtime rejects the socket.
     pub fn serve_stream(
         self: &Arc<Self>,
         listener: std::net::TcpListener,
@@ -108,7 +108,7 @@ impl Links {
         Ok(local)
     }
 
-    /// The way to a peer over a datagram socket that is bound as an earlier process had it.
+    /// Restores a flow over a UDP socket bound to the same address as in an earlier process.
     pub fn again(&self, way: Way) -> Option<Flow> {
         let bound = |link: &Link| match link {
             Link::Udp(socket) => socket.local_addr().is_ok_and(|local| {
@@ -122,7 +122,7 @@ impl Links {
         link.map(|(&link, _)| Flow { transport: Transport::Udp, link, local: way.local, peer: way.peer })
     }
 
-    /// Sends to a peer; what cannot be sent is lost, as on any network.
+    /// Sends to a peer; a message that cannot be sent is dropped and counted.
     pub fn send(&self, flow: Flow, bytes: Vec<u8>) {
         let link = self.lock().get(&flow.link).cloned();
         match link {
@@ -142,7 +142,7 @@ impl Links {
         }
     }
 
-    /// Messages that were dropped for want of a queue, a buffer or a connection.
+    /// Messages dropped because a queue or buffer was full or the connection gone.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
@@ -209,7 +209,7 @@ async fn receive_datagrams(links: Arc<Links>, socket: Arc<UdpSocket>, link: u64,
     }
 }
 
-/// Our address as this peer sees it, where the socket listens on all of them.
+/// Our address towards this peer, for a socket bound to the unspecified address.
 fn named(local: SocketAddr, peer: SocketAddr, ways: &mut HashMap<SocketAddr, SocketAddr>) -> SocketAddr {
     if !local.ip().is_unspecified() {
         return local;
@@ -230,11 +230,11 @@ async fn accept_connections(links: Arc<Links>, listener: TcpListener, tls: Optio
     while !links.arrived.is_closed() {
         let Ok(accepted) = timeout(Duration::from_secs(1), listener.accept()).await else { continue };
         let Ok((stream, peer)) = accepted else {
-            // Out of file descriptors, most likely: let some be given back.
+            // Probably out of file descriptors: wait for some to be released.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        // The place is taken here and now, so that those accepted in one burst see one another.
+        // The slot is taken before the task starts, so that connections accepted in one burst are counted.
         let listed = links.clients.allows(peer.ip());
         let place = listed.then(|| links.connections.enter(peer.ip())).flatten();
         let shaking = tls.as_ref().map(|_| links.handshakes.enter(peer.ip()));
@@ -261,7 +261,7 @@ async fn accept_connections(links: Arc<Links>, listener: TcpListener, tls: Optio
     }
 }
 
-/// Serves one connection to its end.
+/// Serves one connection until it closes.
 async fn converse<S: AsyncRead + AsyncWrite>(
     links: &Arc<Links>,
     stream: S,
@@ -301,7 +301,7 @@ async fn converse<S: AsyncRead + AsyncWrite>(
             let begins = begun.is_none() || pieces.iter().any(|piece| piece.message.is_ok());
             for Piece { message, bytes, last } in pieces {
                 if links.arrived.send(Arrived { flow, message, bytes }).await.is_err() || last {
-                    // The answer, if there is one, gets a moment to go out.
+                    // Leaves time to send the response, if there is one.
                     tokio::time::sleep(Duration::from_millis(200)).await;
                     return;
                 }

@@ -1,4 +1,4 @@
-//! Certificates of the TLS listener, read again when their files change.
+//! TLS listener certificates, reloaded when their files change.
 //!
 //! In: PEM files. Out: a [`TlsAcceptor`] whose certificate is the newest that could be read.
 //! Connections that are open keep theirs. Not here: sockets.
@@ -57,7 +57,7 @@ impl Certificate {
         Ok(true)
     }
 
-    /// What accepts connections with it.
+    /// An acceptor that uses the certificate.
     ///
     /// Errors: the authorities of clients cannot be read.
     pub fn acceptor(self: &Arc<Self>) -> io::Result<TlsAcceptor> {

@@ -1,4 +1,4 @@
-//! Server transactions: one answer a request, however often the request comes.
+//! Server transactions: one response per request, however often the request is retransmitted.
 //!
 //! In: requests with the way they came, our answers, the time. Out: bytes to send again, and
 //! the news that an answer was never acknowledged. A success answer to an INVITE is repeated
@@ -59,7 +59,7 @@ impl From<Flow> for Origin {
     }
 }
 
-/// What became of a request.
+/// The result of receiving a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Received {
     /// It is new: the user of the layer answers it under this key.
@@ -70,25 +70,25 @@ pub enum Received {
     Absorbed,
     /// An ACK of a success, or of nothing: it has no transaction.
     Ack,
-    /// There is no place for it.
+    /// The table is full.
     Full,
 }
 
-/// What the layer asks for.
+/// Outputs of the transaction layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Send these bytes.
     Send(Flow, Vec<u8>),
-    /// Nobody acknowledged the success answer of this transaction.
+    /// The 2xx of this transaction was never acknowledged.
     Unacknowledged(Key),
 }
 
 /// Counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Requests that had been seen before.
+    /// Retransmitted requests.
     pub repeated_requests: u64,
-    /// Answers sent again.
+    /// Retransmitted responses.
     pub repeated_answers: u64,
     /// Requests dropped because the table was full.
     pub refused_full: u64,
@@ -142,7 +142,7 @@ impl Transactions {
         Self::default()
     }
 
-    /// Takes a request.
+    /// Receives a request.
     pub fn receive(
         &mut self,
         now: MonoTime,
@@ -282,7 +282,7 @@ impl Transactions {
         self.end_at(key, ends);
     }
 
-    /// Lets go of a request that is not going to be answered.
+    /// Forgets a request that will not be answered.
     pub fn forget(&mut self, key: &Key) {
         self.remove(key);
     }
@@ -308,7 +308,7 @@ impl Transactions {
         self.table.get(key).is_some_and(|t| t.state == State::Open)
     }
 
-    /// Does what is due.
+    /// Handles due timers.
     pub fn handle_timeout(&mut self, now: MonoTime, out: &mut Vec<Output>) {
         while let Some((_, key)) = self.deadlines.first().filter(|(at, _)| *at <= now).cloned() {
             self.deadlines.pop_first();

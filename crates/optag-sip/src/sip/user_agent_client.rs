@@ -1,5 +1,5 @@
-//! The few requests that a recorder sends itself, inside a dialog: BYE, UPDATE, and the
-//! re-INVITE by which it takes streams once the caller has consented.
+//! Client transactions of the requests that the recorder sends inside a dialog: BYE, UPDATE, and
+//! the re-INVITE that activates streams after consent.
 //!
 //! In: requests in wire form, responses, the time. Out: bytes, and how each request ended.
 //! Not here: what a response means, and the text of an ACK (`dialog`).
@@ -14,7 +14,7 @@ use crate::sip::message::Response;
 use crate::sip::transaction::{GIVE_UP, T1, T2};
 use optag_core::clock::MonoTime;
 
-/// What the layer asks for.
+/// Outputs of the transaction layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Send these bytes.
@@ -108,7 +108,7 @@ impl Clients {
         out.push(Output::Ended { branch, response: Some(Box::new(response.clone())) });
     }
 
-    /// Does what is due.
+    /// Handles due timers.
     pub fn handle_timeout(&mut self, now: MonoTime, out: &mut Vec<Output>) {
         self.open.retain(|branch, client| {
             if client.ends <= now {

@@ -1,11 +1,10 @@
-//! What is kept of a request's header fields: names of the call in other systems, and the fields
-//! as they came.
+//! Header fields that are kept: identifiers of the call in other systems, and the fields verbatim.
 
 use crate::sip::message::Request;
 use optag_core::call::{CallLink, LinkKind, RawBody};
 use optag_core::clock::WallTime;
 
-/// Links that the header fields of an INVITE give.
+/// Links from the header fields of an INVITE.
 pub fn links_of(request: &Request) -> Vec<CallLink> {
     let link = |kind, value: &str| CallLink { kind, value: value.trim().to_owned().into() };
     let mut links = vec![link(LinkKind::CallId, &request.call_id())];
@@ -26,7 +25,7 @@ pub fn links_of(request: &Request) -> Vec<CallLink> {
     links
 }
 
-/// The header fields of a request, to be kept as they came. Credentials are left out.
+/// The header fields of a request verbatim, without credentials.
 pub fn raw_headers(request: &Request, at: WallTime) -> RawBody {
     let mut text = format!("{} {}\n", request.method, request.uri.text);
     for (name, value) in request.headers.iter().filter(|(name, _)| !name.contains("authorization")) {

@@ -1,7 +1,7 @@
-//! What holds for one client, where it differs from what holds for all.
+//! Settings of one client that differ from the general ones.
 //!
-//! In: a client's address. Out: the first profile that names it, or the usual values. Not here: how
-//! profiles are written (`app::config`).
+//! In: a client's address. Out: the first matching profile, or the general
+//! settings. Not here: how profiles are configured.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -66,12 +66,12 @@ impl<D> Profile<D> {
 }
 
 impl Config {
-    /// The first profile that names `ip`.
+    /// The first profile that matches `ip`.
     pub fn profile(&self, ip: IpAddr) -> Option<&Profile> {
         self.profiles.iter().find(|profile| profile.clients.allows(ip))
     }
 
-    /// Whether a client at `ip` is listened to.
+    /// Whether a client at `ip` is allowed.
     pub fn allows(&self, ip: IpAddr) -> bool {
         self.clients.allows(ip) || self.profile(ip).is_some()
     }
@@ -115,15 +115,15 @@ impl Config {
 }
 
 impl Server {
-    /// The address of a session's client, as it was when the session began.
+    /// The client's address when the session began.
     pub(super) fn client_of(&self, id: SessionId) -> IpAddr {
         let client = self.sessions.get(&id).and_then(|session| session.saved.client.parse().ok());
         client.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED))
     }
 
-    /// Calls that may be silent for longer or less long than others.
+    /// Calls with a silence timeout of their own.
     pub fn silences(&self) -> Vec<(optag_core::id::CallId, Duration)> {
-        let live = self.sessions.iter().filter(|(_, session)| !session.over);
+        let live = self.sessions.iter().filter(|(_, session)| !session.is_over());
         live.filter_map(|(id, session)| {
             let silence = self.config.profile(self.client_of(*id))?.silence?;
             Some((session.saved.call?, silence))
@@ -138,7 +138,7 @@ impl Server {
         all > self.config.streams_max || own > self.config.streams_per_client
     }
 
-    /// How many streams a client may still add.
+    /// Streams that a client may still add.
     pub(super) fn streams_left(&self, client: IpAddr) -> usize {
         let (all, own) = self.streams_taken(client);
         let of_all = self.config.streams_max.saturating_sub(all);
@@ -149,11 +149,11 @@ impl Server {
     fn streams_taken(&self, ip: IpAddr) -> (usize, usize) {
         let client = owner(ip);
         let mut taken = (0, 0);
-        for session in self.sessions.values().filter(|session| !session.over) {
+        for session in self.sessions.values().filter(|session| !session.is_over()) {
             let lines = &session.saved.ours.lines;
             let taken_lines =
                 lines.iter().filter(|line| line.taken.is_some_and(|taken| taken.stream.is_some())).count();
-            let own = taken_lines + session.joining();
+            let own = taken_lines + session.controls.streams_pending();
             taken.0 += own;
             let theirs = session.saved.client.parse().is_ok_and(|address| owner(address) == client);
             taken.1 += if theirs { own } else { 0 };
@@ -162,7 +162,7 @@ impl Server {
     }
 }
 
-/// Streams under labels as they may be shown, still unique in their call.
+/// Streams with sanitised labels, unique within their call.
 fn cleaned(mut streams: Vec<NewStream>) -> Vec<NewStream> {
     for at in 0..streams.len() {
         let mut label = clean(&streams[at].label, TEXT_CHARS);
@@ -174,7 +174,7 @@ fn cleaned(mut streams: Vec<NewStream>) -> Vec<NewStream> {
     streams
 }
 
-/// A call as it is asked for, with every text as it may be shown.
+/// The call to admit, with every text sanitised.
 pub(super) fn new_call(
     department: String,
     parties: &Parties,

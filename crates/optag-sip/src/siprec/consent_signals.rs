@@ -1,5 +1,7 @@
-//! Answers of the caller that signalling brings: in a header field, a metadata element, or as
-//! relayed keys. In: their texts. Out: controls. Not here: keys in the streams (`media`).
+//! The caller's answer as carried by signalling: a header field, a metadata element, or relayed
+//! key presses.
+//!
+//! In: their text. Out: controls. Not here: tones and telephone events in the streams (`optag-media`).
 
 use crate::feed::Control;
 use crate::siprec::session::Session;
@@ -9,13 +11,13 @@ use optag_core::call::{Answer, ConsentHow, ConsentKeys, ConsentState, Evidence};
 use optag_core::limit::TEXT_CHARS;
 
 impl Session {
-    /// Whether signalling has said yes.
+    /// Whether signalling has carried a yes.
     pub fn said_yes(&self) -> bool {
-        self.signalled_answer == Some(Answer::Yes)
+        self.signalled.answer == Some(Answer::Yes)
     }
 
-    /// Takes an answer to the prompt that signalling carries, as `yes` or `yes;prompt=7-da`. It
-    /// counts once.
+    /// Handles an answer to the prompt, such as `yes` or `yes;prompt=7-da`. A repeated answer is
+    /// ignored.
     pub fn signalled(&mut self, signal: &ConsentSignal, value: &str, from: &str) {
         let mut parts = value.split(';').map(str::trim);
         let value = parts.next().unwrap_or_default().to_ascii_lowercase();
@@ -31,10 +33,10 @@ impl Session {
             (false, true) => Answer::No,
             _ => return,
         };
-        if self.signalled_answer == Some(answer) {
+        if self.signalled.answer == Some(answer) {
             return;
         }
-        self.signalled_answer = Some(answer);
+        self.signalled.answer = Some(answer);
         self.control(Control::Answer {
             answer,
             how: ConsentHow::System,
@@ -43,17 +45,16 @@ impl Session {
         });
     }
 
-    /// Takes a key that the client relays. Only keys of the answer are kept, and no longer
-    /// than it takes to complete one.
+    /// Handles a relayed key press. Only as many keys are kept as the longest answer has.
     pub fn key(&mut self, key: char) {
         let keys = self.saved.keys.clone();
         let longest = [&keys.yes, &keys.no, &keys.withdraw].iter().map(|k| k.len()).max().unwrap_or(0);
-        self.pressed.push(key);
-        while self.pressed.len() > longest {
-            self.pressed.remove(0);
+        self.signalled.keys.push(key);
+        while self.signalled.keys.len() > longest {
+            self.signalled.keys.remove(0);
         }
         let evidence = Evidence::Actor { name: "sip info".to_owned(), staff: None };
-        let matches = |keys: &str| !keys.is_empty() && self.pressed.ends_with(keys);
+        let matches = |keys: &str| !keys.is_empty() && self.signalled.keys.ends_with(keys);
         let asked = self.consent == ConsentState::Asked;
         let how = ConsentHow::Key;
         let control = if matches(&keys.withdraw) {
@@ -65,15 +66,15 @@ impl Session {
         } else {
             return;
         };
-        self.pressed.clear();
+        self.signalled.keys.clear();
         self.control(control);
     }
 
-    /// Another department has the call: keys that are relayed from now on answer its prompt.
+    /// Sets the answer keys of the department that now has the call.
     pub fn takes_keys(&mut self, keys: &ConsentKeys) {
         if self.saved.keys != *keys {
             self.saved.keys = keys.clone();
-            self.pressed.clear();
+            self.signalled.keys.clear();
         }
     }
 }

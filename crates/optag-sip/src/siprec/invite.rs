@@ -1,5 +1,4 @@
-//! How an INVITE is answered: the one that begins a recording session, the ones inside it,
-//! and UPDATE, which differs little.
+//! Handles INVITE: the initial one, re-INVITEs, and UPDATE, which differs little.
 //!
 //! In: requests, decisions of the feed. Out: answers that repeat every m= line. A call that
 //! is not to be recorded is answered 200 with inactive streams: several clients take any
@@ -19,22 +18,23 @@ use crate::sip::message::Request;
 use crate::sip::response::Answer;
 use crate::sip::transaction::Key;
 use crate::siprec::outbound::set_timer;
-use crate::siprec::session::activation::Taking;
+use crate::siprec::session::activation_step::ActivationStep;
 use crate::siprec::session::admit::is_stale;
+use crate::siprec::session::state::{AwaitedAck, PendingRequest};
 use crate::siprec::streams;
 use crate::siprec::streams::Fate;
 use optag_core::call::{ConsentState, RawBody, Unrecorded};
 use optag_core::clock::{MonoTime, WallTime};
 use optag_core::limit::STREAMS_PER_CALL;
 
-/// Methods that are answered, for Allow.
+/// Value of Allow.
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK, NOTIFY";
-/// Extensions that are understood, for Supported.
+/// Value of Supported.
 pub const SUPPORTED: &str = "siprec, timer, replaces";
-/// Media types that are understood, for Accept.
+/// Value of Accept.
 pub const ACCEPT: &str =
     "application/sdp, application/rs-metadata+xml, application/rs-metadata, multipart/mixed";
-/// The field by which an answer names the call, as the HTTP API knows it.
+/// Response field with the call's id in the HTTP API.
 pub const CALL_FIELD: &str = "X-Optag-Call";
 
 impl Server {
@@ -44,7 +44,7 @@ impl Server {
             match self.dialog_of(request) {
                 Some(id) => self.inside(id, incoming, out),
                 None => {
-                    // Its client believes that it records a call.
+                    // The client believes that the call is being recorded.
                     self.account_refused(at, flow, request, Unrecorded::Rejected(481), out);
                     self.refuse(now, flow, key, request, Answer::new(481, ""), out);
                 }
@@ -53,7 +53,7 @@ impl Server {
         }
         let body = body::read(request, at);
         if let Some(answer) = self.objection(now, flow, request, &body) {
-            // A challenge is no refusal yet; credentials that were refused are one.
+            // A challenge is not a rejection; rejected credentials are.
             if answer.code != 401 || request.headers.text("authorization").is_some() && !is_stale(&answer) {
                 self.account_refused(at, flow, request, Unrecorded::Rejected(answer.code), out);
             }
@@ -77,7 +77,7 @@ impl Server {
         self.begin(incoming, body, offer, out);
     }
 
-    /// Takes an ACK: ends the repetitions, and reads the answer to an offer of ours.
+    /// Handles an ACK: stops retransmissions and reads the answer to our offer.
     pub(super) fn ack(
         &mut self,
         now: MonoTime,
@@ -91,34 +91,31 @@ impl Server {
         let source = self.config.media_source_for(self.client_of(id));
         let Some(session) = self.edit(id) else { return };
         session.flow = Some(flow);
-        let resumed = session.resumed_ack.take_if(|invite| *invite == number).is_some();
-        let open = session.unacknowledged.take_if(|(_, invite)| *invite == number);
-        if open.is_none() && !resumed {
-            return;
-        }
-        if std::mem::take(&mut session.offered)
+        let Some(ack) = session.take_awaited_ack(number) else { return };
+        if ack.carries_answer
+            && !session.is_over()
             && let Some(answer) = body::read(request, at).sdp.and_then(|text| read_offer(&text, flow).ok())
         {
             session.follow(&answer, source);
         }
         set_timer(session, now);
-        if let Some((key, _)) = open {
-            self.transactions.acknowledged(now, &key);
+        if let Some(invite) = ack.invite {
+            self.transactions.acknowledged(now, &invite);
         }
         self.take_streams(now, id, out);
     }
 
-    /// An INVITE or UPDATE inside a dialog.
+    /// Handles a re-INVITE or UPDATE.
     pub(super) fn inside(&mut self, id: SessionId, incoming: Incoming, out: &mut Vec<Output>) {
         let Incoming { now, at, flow, ref key, ref request } = incoming;
         let is_invite = request.method == "INVITE";
         let body = body::read(request, at);
         let Some(session) = self.edit(id) else { return };
         let changes = is_invite || body.sdp.is_some();
-        let ours = matches!(session.taking, Taking::Invite | Taking::Update);
-        let theirs = session.opening.is_some() || session.growing.is_some() || session.offered;
-        let overlaps = changes && (theirs || ours);
-        let objection = if session.over {
+        let activation = session.established().map(|established| established.activation);
+        let ours = matches!(activation, Some(ActivationStep::Invite | ActivationStep::Update));
+        let overlaps = changes && (session.has_offer_outstanding() || ours);
+        let objection = if session.is_over() {
             Some(Answer::new(481, ""))
         } else if body::is_encoded(request) {
             Some(body::encoded())
@@ -144,15 +141,18 @@ impl Server {
         }
         self.described(id, at, request, body);
         if changes && let Some(session) = self.edit(id).filter(|session| session.saved.waits) {
-            // The client's own offer is as good as one of ours.
+            // The client's own offer activates the streams as well.
             if session.consent == ConsentState::Granted {
-                session.taking = Taking::Idle;
+                if let Some(established) = session.established() {
+                    established.activation = ActivationStep::Idle;
+                }
                 session.taken();
             }
         }
         let grows = offer.as_ref().is_some_and(|offer| self.grow(id, flow, offer, known));
-        if grows && let Some(session) = self.edit(id) {
-            session.growing = Some((key.clone(), Box::new(request.clone())));
+        if grows && let Some(established) = self.edit(id).and_then(|session| session.established()) {
+            established.pending_change =
+                Some(PendingRequest { key: key.clone(), request: Box::new(request.clone()) });
             if is_invite && flow.transport == Transport::Udp {
                 self.respond(now, flow, key, request, &Answer::new(100, ""), out);
             }
@@ -161,7 +161,7 @@ impl Server {
         self.answer_inside(now, id, flow, key, request, out);
     }
 
-    /// Answers an INVITE or UPDATE inside a dialog.
+    /// Answers a re-INVITE or UPDATE.
     fn answer_inside(
         &mut self,
         now: MonoTime,
@@ -174,18 +174,18 @@ impl Server {
         let is_invite = request.method == "INVITE";
         let described = body::read(request, WallTime::default()).sdp.is_some();
         let answer = self.answer(id, flow, is_invite || described);
-        if is_invite && let Some(session) = self.edit(id) {
-            let number = request.cseq().map_or(0, |cseq| cseq.number);
-            session.offered = !described;
-            if let Some((old, _)) = session.unacknowledged.replace((key.clone(), number)) {
+        if is_invite && let Some(established) = self.edit(id).and_then(|session| session.established()) {
+            let cseq = request.cseq().map_or(0, |cseq| cseq.number);
+            let ack = AwaitedAck { invite: Some(key.clone()), cseq, carries_answer: !described };
+            if let Some(old) = established.awaited_ack.replace(ack).and_then(|old| old.invite) {
                 self.transactions.acknowledged(now, &old);
             }
         }
         self.respond(now, flow, key, request, &answer, out);
     }
 
-    /// A control is done. Where it was the last that adds a stream of a client's text, that text
-    /// is answered: its streams have their ports, or got none.
+    /// The addition of a stream has finished. After the last one of an offer, the offer is
+    /// answered: its streams have ports, or were refused one.
     pub(super) fn stream_added(
         &mut self,
         now: MonoTime,
@@ -194,17 +194,17 @@ impl Server {
         out: &mut Vec<Output>,
     ) {
         let Some(session) = self.edit(id) else { return };
-        session.done();
-        if session.added(result.as_ref().ok().map(|view| &view.streams[..])) != Some(true) {
+        if !session.stream_added(result.as_ref().ok().map(|view| &view.streams[..])) {
             return;
         }
-        let Some((key, request)) = session.growing.take() else { return };
+        let pending = session.established().and_then(|established| established.pending_change.take());
+        let Some(PendingRequest { key, request }) = pending else { return };
         let Some(flow) = session.flow else { return };
         self.answer_inside(now, id, flow, &key, &request, out);
     }
 
-    /// Asks for a stream for each line of a later text that has none and can be one. True: there
-    /// are some, and the answer waits for their ports. `known` lines were there before.
+    /// Requests a stream for each usable m= line of a later offer that has none. True: some were
+    /// requested, and the answer waits for their ports. `known` is the number of earlier lines.
     fn grow(&mut self, id: SessionId, flow: Flow, offer: &Offer, known: usize) -> bool {
         let parties = self.parties(id);
         let client = self.client_of(id);
@@ -246,7 +246,7 @@ impl Server {
         let asked = recorded && !new.is_empty();
         for (at, stream) in new {
             if recorded {
-                session.add(at, stream);
+                session.controls.add_stream(at, stream);
             } else {
                 let address = std::net::SocketAddr::new(flow.local.ip(), 9);
                 session.saved.ours.lines[at].taken = Some(Taken { stream: None, address });
@@ -257,7 +257,7 @@ impl Server {
         asked
     }
 
-    /// New metadata and consent in a request of a dialog.
+    /// Applies metadata and consent carried by a request.
     pub(super) fn described(&mut self, id: SessionId, at: WallTime, request: &Request, body: Body) {
         let now = self.heard.0;
         let client = self.client_of(id);
@@ -297,7 +297,7 @@ impl Server {
         }
     }
 
-    /// Tells the feed what is known of the call by now, with these new bodies.
+    /// Sends the feed the current call context, with these new bodies.
     fn describe(&mut self, id: SessionId, raw: Vec<RawBody>) {
         let parties = self.parties(id);
         if let Some(session) = self.edit(id) {
@@ -306,14 +306,14 @@ impl Server {
         }
     }
 
-    /// The parties as they are known by now.
+    /// The parties as currently known.
     pub(super) fn parties(&mut self, id: SessionId) -> Parties {
         let client = self.client_of(id);
         let (rules, departments) = (self.config.rules_for(client), self.config.departments_for(client));
         let Some(session) = self.sessions.get_mut(&id) else { return Parties::default() };
         let Saved { view, hints, caller, guessed, .. } = &mut session.saved;
         let resolve = |known| parties::resolve(view, hints, rules, departments, known);
-        // A guess gives way to anything better.
+        // A better source replaces a guess.
         let better = guessed.then(|| resolve(None)).filter(|parties| !parties.guessed);
         let parties = match better {
             Some(better) => better,
@@ -329,7 +329,7 @@ impl Server {
         parties
     }
 
-    /// Follows what a later text says of the streams there are.
+    /// Applies a later offer to the existing streams.
     fn follow(&mut self, id: SessionId, offer: &Offer) {
         let source = self.config.media_source_for(self.client_of(id));
         let now = self.heard.1;
@@ -340,7 +340,7 @@ impl Server {
         }
     }
 
-    /// 200 to an INVITE or UPDATE, with our description where one is due.
+    /// The 200 to an INVITE or UPDATE, with our SDP if `with_sdp`.
     pub(super) fn answer(&mut self, id: SessionId, flow: Flow, with_sdp: bool) -> Answer {
         let contact = self.contact(flow);
         let Some(session) = self.sessions.get(&id) else { return Answer::new(481, "") };
@@ -360,7 +360,7 @@ impl Server {
         answer
     }
 
-    /// Our side of a session's streams.
+    /// Our SDP for a session.
     pub(super) fn description(&mut self, id: SessionId, flow: Flow, listening: bool) -> Vec<u8> {
         let advertised = self.config.advertised;
         let Some(session) = self.sessions.get_mut(&id) else { return Vec::new() };
@@ -376,7 +376,7 @@ impl Server {
         ours.text(own, *lines, listening)
     }
 
-    /// Answers under a tag of our own where the request has none.
+    /// Responds with a To tag of ours if the request has none.
     pub(super) fn refuse(
         &mut self,
         now: MonoTime,
@@ -391,7 +391,7 @@ impl Server {
     }
 }
 
-/// A client's description, that came this way.
+/// Parses an SDP received on this flow.
 pub(super) fn read_offer(text: &[u8], flow: Flow) -> Result<Offer, SdpError> {
     sdp::parse(text).map(|offer| offer.heard_from(flow.peer.ip()))
 }

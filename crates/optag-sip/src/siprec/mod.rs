@@ -1,10 +1,10 @@
-//! Session recording over SIP: a client (SRC) sends copies of a call's streams, the server
-//! (SRS, this) takes them in.
+//! A SIPREC session recording server (SRS): session recording clients (SRC) send it copies of a
+//! call's streams.
 //!
 //! In: SIP requests of clients, and what the [`Feed`](super::feed::Feed) answers. Out: calls
-//! to admit and controls on them, answers to clients. `server` is the sans-IO whole;
-//! `metadata`, `view` and `parties` read who takes part; `media` decides which streams are
-//! taken; `session` holds one recording session. Not here: sockets (`listen`).
+//! to admit and controls on them, answers to clients. `server` is the sans-IO machine;
+//! `metadata` and `parties` determine who takes part; `streams` decides which streams are recorded;
+//! `session` holds one recording session; `timers` wakes them. Not here: sockets (`service`).
 //!
 //! Source: RFC 7866 (protocol), RFC 7865 (metadata), RFC 8068 (call flows), RFC 9806 (media
 //! type).
@@ -26,3 +26,4 @@ pub mod session;
 pub mod settings;
 pub mod stats;
 pub mod streams;
+mod timers;

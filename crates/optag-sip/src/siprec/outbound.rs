@@ -1,7 +1,7 @@
-//! What the recording server does of its own accord: BYE, session refreshes, names.
+//! Requests that the recording server originates: BYE, session refreshes; and generated names.
 //!
 //! In: a session that must end or be refreshed. Out: requests inside its dialog. Not here:
-//! answers to requests of clients.
+//! responses to clients' requests.
 //!
 //! Source: RFC 3261 §12.2.1, RFC 4028 §10.
 
@@ -22,25 +22,25 @@ use crate::siprec::session::activation::Purpose;
 use optag_core::clock::MonoTime;
 use optag_core::hex::hex;
 
-/// How much longer than its interval a session may go without being refreshed: a recording
-/// outweighs a client's sloppy clock.
+/// Grace after the session interval before an unrefreshed session is ended: a late refresh must
+/// not cost a recording.
 pub const TIMER_GRACE: Duration = Duration::from_secs(32);
 
-/// The longest that a session timer may speak for a silent call.
+/// The longest a session timer may keep a silent call alive.
 const VOUCHED: Duration = Duration::from_secs(7_200);
 
 /// Why we end a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
-    /// The call is over for the engine: silence for too long, or too long a call.
+    /// The engine ended the call: silence timeout or maximum duration.
     CallEnded,
-    /// Nobody acknowledged our answer.
+    /// Our 2xx was never acknowledged.
     Unacknowledged,
     /// The client did not refresh the session, or did not answer our refresh.
     TimerExpired,
-    /// Another session took its place.
+    /// Another session replaced it.
     Replaced,
-    /// The recorder stops.
+    /// The recorder is stopping.
     Stopping,
 }
 
@@ -62,29 +62,28 @@ impl Why {
 impl Server {
     /// Ends the call of a session, if it has one that is not ended yet.
     pub(super) fn finish_call(&mut self, id: SessionId) {
-        if let Some(session) = self.edit(id).filter(|session| !session.over) {
+        if let Some(session) = self.edit(id).filter(|session| !session.is_over()) {
             session.control(Control::End);
         }
     }
 
-    /// Ends a dialog from our side.
+    /// Ends a dialog with a BYE.
     pub(super) fn hang_up(&mut self, now: MonoTime, id: SessionId, why: Why, out: &mut Vec<Output>) {
         self.give_up_opening(now, id, 503, out);
         self.give_up_growing(now, id, out);
-        if self.sessions.get(&id).is_some_and(|session| !session.over) {
+        if self.sessions.get(&id).is_some_and(|session| !session.is_over()) {
             self.stats.hung_up += 1;
             let reason = [("Reason", why.field().to_owned())];
             self.send_request(now, id, "BYE", &reason, None, Purpose::Bye, out);
         }
-        if let Some(session) = self.sessions.get_mut(&id) {
-            session.over = true;
-            session.timer_at = None;
+        if let Some(session) = self.edit(id) {
+            session.end();
         }
         self.forget_if_done(now, id, out);
     }
 
-    /// Ends a session whose answer nobody acknowledged. A UDP peer that never showed that it receives
-    /// is sent nothing: it may have been another's address.
+    /// Ends a session whose 2xx was never acknowledged. An unvalidated UDP peer is sent nothing: its
+    /// source address may be forged.
     pub(super) fn leave_unacknowledged(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {
         let flow = self.sessions.get(&id).and_then(|session| session.flow);
         let heard = |flow: Flow| flow.transport.is_reliable() || self.proofs.holds(now, flow.peer);
@@ -92,24 +91,23 @@ impl Server {
             return self.hang_up(now, id, Why::Unacknowledged, out);
         }
         self.give_up_growing(now, id, out);
-        if let Some(session) = self.sessions.get_mut(&id) {
-            session.over = true;
-            session.timer_at = None;
+        if let Some(session) = self.edit(id) {
+            session.end();
         }
         self.forget_if_done(now, id, out);
     }
 
-    /// The client has shown that its session lives: silence alone does not end the call, for as
-    /// long as the session timer vouches for it, or for the usual time once more.
+    /// The client has confirmed that its session is alive: silence alone does not end the call for
+    /// the session interval, or for the usual silence timeout once more.
     pub(super) fn is_alive(&mut self, now: MonoTime, id: SessionId, flow: Flow, out: &mut Vec<Output>) {
         self.prove(now, flow);
-        let Some(session) = self.sessions.get(&id).filter(|session| !session.over) else { return };
+        let Some(session) = self.sessions.get(&id).filter(|session| !session.is_over()) else { return };
         let timer = session.saved.dialog.timer;
         let vouched = timer.map(|timer| Duration::from_secs(timer.interval_s.into()).min(VOUCHED));
         out.extend(session.saved.call.map(|call| Output::Alive(call, vouched.unwrap_or_default())));
     }
 
-    /// A name that nobody can guess, different each time.
+    /// An unguessable, unique token.
     pub(super) fn name(&mut self, kind: &str) -> String {
         self.names += 1;
         let proof = hmac::sign(&self.key, format!("{kind}{}", self.names).as_bytes());
@@ -157,8 +155,8 @@ impl Server {
         }
     }
 
-    /// Where a request of ours goes: over the client's connection; over UDP to the address
-    /// that its Contact or route names, if that is a client's at all.
+    /// The flow of our request: the client's connection; over UDP the address in its Contact or
+    /// route, if that is an allowed client.
     fn way_to(&self, next_hop: Option<Uri>, mut flow: Flow) -> Flow {
         if flow.transport.is_reliable() {
             return flow;
@@ -197,7 +195,7 @@ impl Server {
         }
     }
 
-    /// Acknowledges the answer to an INVITE of ours; other answers need nothing.
+    /// Sends the ACK for a response to our INVITE; other responses need none.
     fn acknowledge(
         &mut self,
         now: MonoTime,
@@ -234,7 +232,7 @@ impl Server {
         response: Option<&Response>,
         out: &mut Vec<Output>,
     ) {
-        let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.over) else { return };
+        let Some(session) = self.edit(id).filter(|session| !session.is_over()) else { return };
         match response {
             Some(response) if response.code < 300 => {
                 session.saved.dialog.answered(response);
@@ -247,11 +245,13 @@ impl Server {
                     && least > timer.interval_s
                 {
                     timer.interval_s = least;
-                    session.timer_at = Some(now);
+                    if let Some(established) = session.established() {
+                        established.timer_at = Some(now);
+                    }
                 }
             }
-            // RFC 4028 §10: the dialog is gone, or the client is. Other refusals leave the
-            // session as it is, to be refreshed again.
+            // RFC 4028 §10: the dialog or the client is gone. Other failures leave the session to be
+            // refreshed again.
             None => self.lost_to_timer(now, id, out),
             Some(response) if matches!(response.code, 408 | 481) => self.lost_to_timer(now, id, out),
             Some(_) => {}
@@ -265,7 +265,7 @@ impl Server {
     }
 
     pub(super) fn session_timer(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(session) = self.edit(id) else { return };
         match session.saved.dialog.timer {
             Some(timer) if timer.refreshed_by_us => {
                 set_timer(session, now);
@@ -275,7 +275,7 @@ impl Server {
                 self.send_request(now, id, "UPDATE", &extra, None, Purpose::Refresh, out);
             }
             Some(_) => self.lost_to_timer(now, id, out),
-            None => session.timer_at = None,
+            None => set_timer(session, now),
         }
     }
 }
@@ -283,8 +283,11 @@ impl Server {
 /// Sets when the session timer needs attention next: half-way where we refresh, after the
 /// interval and some grace where the client does.
 pub(super) fn set_timer(session: &mut Session, now: MonoTime) {
-    session.timer_at = session.saved.dialog.timer.map(|timer| {
+    let timer_at = session.saved.dialog.timer.map(|timer| {
         let interval = Duration::from_secs(timer.interval_s.into());
         now + if timer.refreshed_by_us { interval / 2 } else { interval + TIMER_GRACE }
     });
+    if let Some(established) = session.established() {
+        established.timer_at = timer_at;
+    }
 }

@@ -1,7 +1,7 @@
-//! How requests other than INVITE are answered.
+//! Handles requests other than INVITE.
 //!
-//! In: requests. Out: answers, and what they mean for a session. Not here: UPDATE's body
-//! (`invite` has it, as it is a re-INVITE in small).
+//! In: requests. Out: responses, and their effect on a session. Not here: UPDATE, which `invite`
+//! handles like a re-INVITE.
 //!
 //! Source: RFC 3261 §8.2, §9.2, §11, §15.1.2; RFC 6086 (INFO); RFC 3262 §3 (PRACK).
 
@@ -9,6 +9,7 @@ use super::body;
 use super::invite::{ACCEPT, ALLOW, SUPPORTED};
 use super::server::{Incoming, Output, Server, SessionId};
 use super::session::Session;
+use super::session::state::{Admitting, PendingRequest, State};
 use crate::sip::flow::Flow;
 use crate::sip::message::Request;
 use crate::sip::response::Answer;
@@ -16,11 +17,11 @@ use crate::siprec::session::admit::unsupported;
 use optag_core::call::Unrecorded;
 use optag_core::clock::{MonoTime, WallTime};
 
-/// Methods that exist and are of no use to a recorder.
+/// Known methods that a recorder does not support.
 const KNOWN_METHODS: [&str; 5] = ["REGISTER", "SUBSCRIBE", "PUBLISH", "MESSAGE", "REFER"];
 
-/// The answer to a method that is of no use where it came. Nothing of ours is sent reliably: no
-/// PRACK matches.
+/// The response to a method that is unsupported or outside its dialog. We send no reliable
+/// provisional responses, so no PRACK matches.
 pub(super) fn useless(method: &str) -> Answer {
     match method {
         "BYE" | "UPDATE" | "INFO" | "NOTIFY" | "PRACK" => Answer::new(481, ""),
@@ -29,7 +30,7 @@ pub(super) fn useless(method: &str) -> Answer {
     }
 }
 
-/// What we can do.
+/// The response to OPTIONS.
 pub(super) fn able() -> Answer {
     Answer::new(200, "")
         .with_optional("Allow", ALLOW)
@@ -47,7 +48,7 @@ impl Server {
         let Some(id) = self.dialog_of(request) else {
             return self.refuse(now, flow, key, request, useless(&request.method), out);
         };
-        let over = self.sessions.get(&id).is_none_or(|session| session.over);
+        let over = self.sessions.get(&id).is_none_or(|session| session.is_over());
         let answer = match request.method.as_str() {
             "BYE" => return self.bye(id, &incoming, out),
             "UPDATE" => return self.inside(id, incoming, out),
@@ -67,7 +68,8 @@ impl Server {
         self.refuse(now, flow, key, request, answer, out);
     }
 
-    /// 200 while calls are taken, 503 once they are not: what load balancers ask for.
+    /// The response to OPTIONS outside a dialog: 200 while calls are admitted, 503 while draining, as
+    /// load balancers expect.
     pub(super) fn abilities(&self, request: &Request) -> Answer {
         match unsupported(request) {
             Some(answer) => answer,
@@ -82,7 +84,7 @@ impl Server {
             return self.refuse(now, flow, key, request, Answer::new(481, ""), out);
         };
         self.refuse(now, flow, key, request, Answer::new(200, ""), out);
-        let waits = |session: &Session| session.opening.as_ref().is_some_and(|(invite, _)| *invite == meant);
+        let waits = |session: &Session| matches!(&session.state, State::Admitting(admitting) if admitting.invite.key == meant);
         let found = self.sessions.iter().find(|(_, session)| waits(session)).map(|(id, _)| *id);
         if let Some(id) = found {
             self.give_up_opening(now, id, 487, out);
@@ -91,7 +93,7 @@ impl Server {
 
     fn bye(&mut self, id: SessionId, incoming: &Incoming, out: &mut Vec<Output>) {
         let Incoming { now, flow, ref key, ref request, .. } = *incoming;
-        let over = self.sessions.get(&id).is_none_or(|session| session.over);
+        let over = self.sessions.get(&id).is_none_or(|session| session.is_over());
         let in_order =
             self.edit(id).is_some_and(|session| over || session.saved.dialog.accept(request).is_ok());
         if !in_order {
@@ -102,30 +104,38 @@ impl Server {
         self.give_up_growing(now, id, out);
         self.finish_call(id);
         if let Some(session) = self.edit(id) {
-            session.over = true;
-            session.timer_at = None;
-            if let Some((key, _)) = session.unacknowledged.take() {
-                self.transactions.acknowledged(now, &key);
+            session.end();
+            if let State::Ended(awaited) = &mut session.state
+                && let Some(invite) = awaited.take().and_then(|ack| ack.invite)
+            {
+                self.transactions.acknowledged(now, &invite);
             }
         }
         self.forget_if_done(now, id, out);
     }
 
-    /// A session ends while a text of its client waits for the ports of new streams.
+    /// Rejects a re-INVITE or UPDATE that waits for ports of new streams: the session is ending.
     pub(super) fn give_up_growing(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        let (Some((key, request)), Some(flow)) = (session.growing.take(), session.flow) else { return };
+        let Some(flow) = session.flow else { return };
+        let pending = session.established().and_then(|established| established.pending_change.take());
+        let Some(PendingRequest { key, request }) = pending else { return };
         self.refuse(now, flow, &key, &request, Answer::new(487, ""), out);
     }
 
-    /// Ends a session whose INVITE has no answer yet. A call that is admitted all the same
-    /// is ended as soon as the feed tells of it.
+    /// Ends a session whose initial INVITE has no final response yet. If the call is admitted all
+    /// the same, it is ended at once.
     pub(super) fn give_up_opening(&mut self, now: MonoTime, id: SessionId, code: u16, out: &mut Vec<Output>) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        let Some((key, request)) = session.opening.take() else { return };
+        let Some(session) = self.edit(id) else { return };
         let Some(flow) = session.flow else { return };
-        session.over = true;
-        session.timer_at = None;
+        let invite = match std::mem::replace(&mut session.state, State::Abandoned) {
+            State::Admitting(Admitting { invite, .. }) => invite,
+            other => {
+                session.state = other;
+                return;
+            }
+        };
+        let PendingRequest { key, request } = invite;
         session.unrecorded = Some(match code {
             487 => Unrecorded::Cancelled,
             _ => Unrecorded::Unavailable("draining"),
@@ -139,7 +149,7 @@ impl Server {
         if let Some(session) = self.edit(id) {
             let in_order = session.saved.dialog.accept(request).is_ok();
             session.flow = Some(flow);
-            if relayed && in_order && !session.over {
+            if relayed && in_order && !session.is_over() {
                 body.keys.iter().for_each(|key| session.key(*key));
             }
         }

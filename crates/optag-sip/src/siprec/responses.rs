@@ -1,8 +1,8 @@
-//! How answers leave: under a transaction, or without one where the request changes nothing.
+//! Sends responses: within a transaction, or statelessly if the request changes nothing.
 //!
-//! In: requests and what is to be answered. Out: bytes, within those that came where nothing vouches
-//! for the peer; the accounts of calls that are refused without a transaction. Not here: what is
-//! answered (`invite`, `requests`).
+//! In: requests and responses to them. Out: bytes, no more than were received from an unvalidated
+//! peer; accounts of calls that are rejected statelessly. Not here: which response
+//! is sent (`invite`, `requests`).
 //!
 //! Source: RFC 3261 §8.2.7 (stateless user agent servers).
 
@@ -24,10 +24,10 @@ use optag_core::call::Unrecorded;
 use optag_core::clock::{MonoTime, WallTime};
 use optag_core::hex::hex;
 
-/// Refused INVITEs that are remembered, so that one that comes again has one account.
+/// Rejected INVITEs kept, so that a retransmission is accounted for once.
 const REMEMBERED: usize = 4_096;
 
-/// INVITEs that were accounted for as refused.
+/// Rejected INVITEs that have an account.
 #[derive(Debug, Default)]
 pub(super) struct Accounted {
     seen: HashSet<u64>,
@@ -35,7 +35,7 @@ pub(super) struct Accounted {
 }
 
 impl Accounted {
-    /// Whether this INVITE has no account yet; from now on it has.
+    /// Whether this INVITE has no account yet; marks it as accounted for.
     pub fn is_new(&mut self, request: &Headers) -> bool {
         let mut hasher = DefaultHasher::new();
         for name in ["call-id", "cseq", "from"] {
@@ -55,21 +55,20 @@ impl Accounted {
     }
 }
 
-/// Fields of a final answer that a provisional one has not, and the session part of a description.
+/// Size of the fields that only a final response has, and of the session part of an SDP.
 /// Units: bytes.
 const FIELDS_AND_SESSION: usize = 400;
 
 impl Server {
-    /// A peer has shown that it receives what is sent to it.
+    /// Records that a peer receives what we send to it.
     pub fn prove(&mut self, now: MonoTime, flow: Flow) {
         if !flow.transport.is_reliable() {
             self.proofs.prove(now, flow.peer);
         }
     }
 
-    /// Answers under a transaction. Over UDP, what nothing vouches for is kept within the bytes that
-    /// came: an acceptance goes out once the request has come often enough, anything else is left
-    /// out.
+    /// Responds within a transaction. To an unvalidated UDP peer, a response never exceeds the bytes
+    /// received: a 2xx is sent once enough retransmissions have arrived, others are dropped.
     pub(super) fn respond(
         &mut self,
         now: MonoTime,
@@ -86,8 +85,8 @@ impl Server {
             None if accepts => Some(answer.to_bytes(&request.headers, flow.peer)),
             within => within,
         };
-        // What a provisional answer takes is not there for the final one, and it ends the copies that
-        // would pay for that.
+        // A provisional response uses up credit of the final one, and stops the retransmissions that
+        // would add credit.
         let leaves =
             |bytes: &Vec<u8>| limit.saturating_sub(bytes.len()) >= final_answer(request, bytes.len());
         if answer.code < 200 && !bytes.as_ref().is_some_and(leaves) {
@@ -108,7 +107,7 @@ impl Server {
         }
     }
 
-    /// Refuses a request that could not be read whole; where it is a call, it is accounted for.
+    /// Rejects a malformed request; an INVITE is accounted for.
     pub(super) fn refuse_unread(
         &mut self,
         at: WallTime,
@@ -128,7 +127,7 @@ impl Server {
         self.answer_statelessly(flow, &request.headers, Answer::new(code, ""), bytes, out);
     }
 
-    /// Answers without a transaction and within `bytes` over UDP, under a tag that is the same when the request comes again.
+    /// Responds statelessly, within `bytes` over UDP, with a To tag that is the same for retransmissions.
     pub(super) fn answer_statelessly(
         &mut self,
         flow: Flow,
@@ -148,8 +147,8 @@ impl Server {
         }
     }
 
-    /// Whether a request is answered without a transaction: it changes nothing, so that it may be
-    /// answered anew whenever it comes, and a flood of such requests takes no place of others.
+    /// Whether a request is answered statelessly: it changes nothing, so each retransmission can be
+    /// answered anew, and a flood of such requests uses no transaction slots.
     pub(super) fn needs_no_transaction(&self, request: &Request, dialog: Option<SessionId>) -> bool {
         match request.method.as_str() {
             "OPTIONS" => true,
@@ -158,7 +157,7 @@ impl Server {
         }
     }
 
-    /// The answer to such a request.
+    /// The response to a request that needs no transaction.
     pub(super) fn stateless_answer(
         &mut self,
         now: MonoTime,
@@ -167,11 +166,10 @@ impl Server {
         dialog: Option<SessionId>,
         out: &mut Vec<Output>,
     ) -> Answer {
-        let live = dialog.filter(|id| self.sessions.get(id).is_some_and(|session| !session.over));
+        let live = dialog.filter(|id| self.sessions.get(id).is_some_and(|session| !session.is_over()));
         let inside = request.to().is_some_and(|to| to.tag().is_some());
         match (request.method.as_str(), live) {
-            // A client asks whether its session still exists; numbered as dialog pings are, which
-            // do not count up.
+            // A dialog ping; its CSeq need not increase.
             ("OPTIONS", Some(id)) => {
                 self.is_alive(now, id, flow, out);
                 unsupported(request).unwrap_or_else(able)
@@ -182,7 +180,7 @@ impl Server {
         }
     }
 
-    /// There is no place for a request: its client goes elsewhere with a call, or comes again.
+    /// Rejects a request with 503 because the transaction table is full.
     pub(super) fn turn_away(
         &mut self,
         at: WallTime,
@@ -208,7 +206,7 @@ impl Server {
     }
 }
 
-/// How long the final answer to an INVITE may become, whose provisional one takes `provisional`.
+/// Estimated size of the final response to an INVITE whose provisional response takes `provisional`.
 /// Units: bytes.
 fn final_answer(request: &Request, provisional: usize) -> usize {
     let routes: usize = request.headers.all("record-route").map(|route| route.len() + 16).sum();
@@ -217,7 +215,7 @@ fn final_answer(request: &Request, provisional: usize) -> usize {
     provisional + routes + FIELDS_AND_SESSION + lines * if encrypted { 350 } else { 220 }
 }
 
-/// A request of which only the header fields are known.
+/// A request of which only the header fields could be parsed.
 fn unread(method: String, headers: Headers) -> Request {
     let uri = Uri { scheme: String::new(), user: String::new(), host: String::new(), text: String::new() };
     Request { method, uri, headers, body: Vec::new() }

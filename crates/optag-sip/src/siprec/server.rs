@@ -3,7 +3,7 @@
 //! In: messages with the way they came, results of the [`Feed`](crate::feed),
 //! the time. Out: bytes to send, calls to admit, controls to apply. Requests of one session
 //! are answered in order; a call's controls are handed out one at a time. Not here: how an
-//! INVITE (`invite`) or another request (`requests`) is answered, and sockets (`link`).
+//! INVITE (`invite`) or another request (`requests`) is answered, and sockets (`service`).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -23,66 +23,67 @@ use crate::sip::transaction::{self, Key, Origin, Received, Transactions};
 use crate::sip::user_agent_client::Clients;
 use crate::siprec::outbound::Why;
 use crate::siprec::responses::Accounted;
-use crate::siprec::session::activation::{Purpose, Taking};
+use crate::siprec::session::activation::Purpose;
 use crate::siprec::session::snapshot::Kept;
 use crate::siprec::settings::Config;
+use crate::siprec::timers::{Deadlines, Timer, Timers};
 use optag_core::call::{Account, ConsentState};
 use optag_core::clock::{MonoTime, WallTime};
 use optag_core::id::CallId;
 use optag_core::private::Private;
 
-/// Names a recording session for the life of the process.
+/// Identifies a recording session within this process.
 pub type SessionId = u64;
 
-/// What happens to the server.
+/// Inputs of the server.
 #[derive(Debug)]
 pub enum Input {
-    /// A message came.
+    /// A message was received.
     Received {
-        /// The way it came.
+        /// The flow it arrived on.
         flow: Flow,
-        /// What it is.
+        /// The message, or why it is not one.
         message: Result<Parsed, Refusal>,
-        /// How long it was.
+        /// Its size. Units: bytes.
         bytes: usize,
-        /// When it came.
+        /// When it was received.
         at: WallTime,
     },
     /// The feed has decided about a call.
     Admitted(SessionId, Result<Admitted, AdmitError>),
-    /// The feed has carried out a control.
+    /// The feed has carried out or refused a control.
     Controlled(SessionId, Result<CallView, ControlError>),
-    /// The engine has ended the call of a session by itself.
+    /// The engine has ended the call of a session.
     CallEnded(SessionId),
     /// Consent of a session's call has changed.
     Consent(SessionId, ConsentState),
-    /// No new calls from now on.
+    /// Admit no new calls from now on.
     Drain,
     /// End every session with a BYE.
     EndAll,
 }
 
-/// What the server asks for.
+/// Outputs of the server.
 #[derive(Debug)]
 pub enum Output {
     /// Send these bytes.
     Send(Flow, Vec<u8>),
-    /// Ask the feed to admit this call, and say [`Input::Admitted`].
+    /// Ask the feed to admit this call, and report [`Input::Admitted`].
     Admit(SessionId, Box<NewCall>),
-    /// Have this written down with the call: another process goes on with it.
+    /// Store this with the call, so that another process can resume the session.
     Keep(CallId, Private<String>),
-    /// Ask the feed for this, and say [`Input::Controlled`].
+    /// Ask the feed to apply this, and report [`Input::Controlled`].
     Control(SessionId, CallId, Control),
-    /// The client has shown that the session of this call lives; for so long, silence is no reason
-    /// to end it.
+    /// The client has confirmed that the session of this call is alive: silence does not end the
+    /// call for this long.
     Alive(CallId, Duration),
-    /// This call may be silent for so long.
+    /// The call's own silence timeout.
     Silence(CallId, Duration),
-    /// Keep this account.
+    /// Store this account.
     Account(Box<Account>),
 }
 
-/// A request that is new, with what is needed to answer it.
+/// A new request, with what is needed to answer it.
 #[derive(Clone, Debug)]
 pub(super) struct Incoming {
     pub now: MonoTime,
@@ -105,10 +106,11 @@ pub struct Server {
     pub(super) stats: Stats,
     pub(super) proofs: Proofs,
     pub(super) touched: BTreeSet<SessionId>,
+    pub(super) timers: Timers,
     pub(super) accounted: Accounted,
-    /// Requests of ours under way, by their branch.
+    /// Our requests under way, by branch.
     pub(super) asked: HashMap<String, (SessionId, Purpose)>,
-    /// When a message came last, by both clocks.
+    /// When the last message was received, by both clocks.
     pub(super) heard: (MonoTime, WallTime),
     pub(super) key: hmac::Key,
     pub(super) names: u64,
@@ -130,6 +132,7 @@ impl Server {
             stats: Stats::default(),
             proofs: Proofs::default(),
             touched: BTreeSet::new(),
+            timers: Timers::default(),
             accounted: Accounted::default(),
             asked: HashMap::new(),
             heard: (now, WallTime::default()),
@@ -137,7 +140,7 @@ impl Server {
         }
     }
 
-    /// Takes up a session that another process kept; `flow` leads to its client, where it is open.
+    /// Resumes a session that another process saved; `flow` is its flow to the client, if still open.
     pub fn resume(&mut self, now: MonoTime, kept: Kept, flow: Option<Flow>) -> SessionId {
         self.stats.sessions_resumed += 1;
         if let Some(flow) = flow {
@@ -145,19 +148,22 @@ impl Server {
         }
         let mut session = kept.session(now, flow);
         if !session.saved.view.is_empty() {
-            // What was said while nobody listened is lost.
+            // Metadata sent during the restart is lost.
             session.want_snapshot(now);
         }
-        self.insert(session)
+        let deadlines = session.deadlines();
+        let id = self.insert(session);
+        self.timers.set(id, deadlines);
+        id
     }
 
-    /// What another process needs to take up each session that has a call.
+    /// What another process needs to resume each session that has a call.
     pub fn save(&self) -> Vec<Kept> {
-        let lasting = self.sessions.values().filter(|s| s.saved.call.is_some() && !s.over);
+        let lasting = self.sessions.values().filter(|s| s.saved.call.is_some() && !s.is_over());
         lasting.map(Kept::of).collect()
     }
 
-    /// Does what an input asks for.
+    /// Handles an input.
     pub fn handle(&mut self, now: MonoTime, input: Input, out: &mut Vec<Output>) {
         match input {
             Input::Received { flow, message, bytes, at } => self.received(now, at, flow, message, bytes, out),
@@ -176,7 +182,7 @@ impl Server {
         self.hand_out_controls(out);
     }
 
-    /// Does what is due.
+    /// Handles due timers.
     pub fn handle_timeout(&mut self, now: MonoTime, out: &mut Vec<Output>) {
         let mut due = Vec::new();
         self.transactions.handle_timeout(now, &mut due);
@@ -188,52 +194,45 @@ impl Server {
         for output in due {
             self.client_says(now, output, out);
         }
-        let due = |s: &Session| matches!(s.taking, Taking::Due(at) if at <= now);
-        let taking: Vec<SessionId> =
-            self.sessions.iter().filter(|(_, s)| due(s)).map(|(id, _)| *id).collect();
-        for id in taking {
-            self.take_streams(now, id, out);
+        for (id, timer) in self.timers.due(now) {
+            // An earlier one may have ended the session or put this one off.
+            let Some(session) = self.edit(id) else { continue };
+            if session.deadlines().of(timer).is_none_or(|at| at > now) {
+                continue;
+            }
+            match timer {
+                Timer::Activation => self.take_streams(now, id, out),
+                Timer::Session => self.session_timer(now, id, out),
+                Timer::MetadataRequest => self.request_metadata(now, id, out),
+            }
         }
-        let timers: Vec<SessionId> = self
-            .sessions
-            .iter()
-            .filter(|(_, s)| s.timer_at.is_some_and(|at| at <= now))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in timers {
-            self.session_timer(now, id, out);
-        }
-        self.ask_for_snapshots(now, out);
         self.hand_out_controls(out);
     }
 
     /// When [`Server::handle_timeout`] has something to do.
     pub fn next_timeout(&self) -> Option<MonoTime> {
-        let timers = self.sessions.values().filter_map(|session| session.timer_at).min();
-        let taking = self.sessions.values().filter_map(Session::taking_at).min();
-        let snapshots = self.sessions.values().filter_map(Session::snapshot_at).min();
-        let own = [self.transactions.next_timeout(), self.clients.next_timeout(), timers, taking, snapshots];
-        own.into_iter().flatten().min()
+        let all = [self.transactions.next_timeout(), self.clients.next_timeout(), self.timers.next()];
+        all.into_iter().flatten().min()
     }
 
     /// Sessions that have a call, and the calls.
     pub fn calls(&self) -> Vec<(SessionId, CallId)> {
-        let live = self.sessions.iter().filter(|(_, session)| !session.over);
+        let live = self.sessions.iter().filter(|(_, session)| !session.is_over());
         live.filter_map(|(id, session)| Some((*id, session.saved.call?))).collect()
     }
 
     /// The session of a call in progress.
     pub fn session_of(&self, call: CallId) -> Option<SessionId> {
-        let mut live = self.sessions.iter().filter(|(_, session)| !session.over);
+        let mut live = self.sessions.iter().filter(|(_, session)| !session.is_over());
         live.find(|(_, session)| session.saved.call == Some(call)).map(|(id, _)| *id)
     }
 
-    /// Whether a session's streams wait for consent.
+    /// Whether a session's streams are inactive until consent.
     pub fn waits(&self, id: SessionId) -> bool {
         self.sessions.get(&id).is_some_and(|session| session.saved.waits)
     }
 
-    /// Sessions that are not over, or whose end the feed has not taken yet.
+    /// Number of sessions, including those whose end the feed has not carried out yet.
     pub fn open_sessions(&self) -> usize {
         self.sessions.len()
     }
@@ -336,7 +335,7 @@ impl Server {
         }
     }
 
-    /// The session in whose dialog a request is.
+    /// The session of the request's dialog.
     pub(super) fn dialog_of(&self, request: &Request) -> Option<SessionId> {
         let to = request.to()?;
         let id = *self.by_dialog.get(&(request.call_id(), to.tag()?.to_owned()))?;
@@ -353,19 +352,20 @@ impl Server {
         self.names
     }
 
-    /// Forgets a session once nothing of it is left to do.
+    /// Removes a session that is over and idle.
     pub(super) fn forget_if_done(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {
-        if self.sessions.get(&id).is_none_or(|s| !s.over || !s.is_idle()) {
+        if self.sessions.get(&id).is_none_or(|s| !s.is_over() || !s.is_idle()) {
             return;
         }
         let Some(session) = self.sessions.get(&id) else { return };
-        // A session that was resumed may end before anything was heard.
+        // A resumed session may end before any message was received.
         let ended_at = self.wall(now).max(session.saved.began_at);
         self.account(id, Some(ended_at), out);
         let Some(session) = self.sessions.get(&id) else { return };
         let dialog = &session.saved.dialog;
         self.by_dialog.remove(&(dialog.call_id.clone(), dialog.local_tag.clone()));
         self.sessions.remove(&id);
+        self.timers.set(id, Deadlines::default());
     }
 
     pub(super) fn transaction_says(
@@ -378,8 +378,7 @@ impl Server {
             transaction::Output::Send(flow, bytes) => out.push(Output::Send(flow, bytes)),
             transaction::Output::Unacknowledged(key) => {
                 let mut all = self.sessions.iter();
-                let waits = |s: &Session| s.unacknowledged.as_ref().is_some_and(|(k, _)| *k == key);
-                if let Some((&id, _)) = all.find(|(_, session)| waits(session)) {
+                if let Some((&id, _)) = all.find(|(_, session)| session.awaits_ack_of(&key)) {
                     self.stats.unacknowledged += 1;
                     self.finish_call(id);
                     self.leave_unacknowledged(now, id, out);

@@ -1,4 +1,4 @@
-//! The recording server with its sockets: what the application starts and stops.
+//! The recording server with its sockets, as the application starts and stops it.
 //!
 //! In: addresses, settings, a [`Feed`]. Out: calls on that feed. One task owns the sans-IO
 //! [`Server`]; results of the feed come back to it through a bounded queue. Not here: what
@@ -24,35 +24,35 @@ use optag_core::call::{Account, ConsentHow, ConsentState};
 use optag_core::clock::{Clock, MonoTime};
 use optag_core::id::CallId;
 
-/// How often calls that the engine ended by itself, and changed certificates, are looked for.
+/// Interval of the check for calls that the engine ended and for changed certificates.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// Results of the feed that wait for the server.
+/// Capacity of the queue of feed results.
 const RESULTS: usize = 4_096;
 
-/// Takes accounts of sessions; does not wait.
+/// Receives accounts of sessions; must not block.
 pub type AccountSink = Arc<dyn Fn(Account) + Send + Sync>;
 
-/// Where to listen.
+/// Listening addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listen {
-    /// Addresses for datagrams.
+    /// UDP addresses.
     pub udp: Vec<SocketAddr>,
-    /// Addresses for connections.
+    /// TCP addresses.
     pub tcp: Vec<SocketAddr>,
-    /// Addresses for connections under TLS.
+    /// TLS addresses.
     pub tls: Vec<SocketAddr>,
-    /// Certificates, needed for the former.
+    /// Certificate files; required with TLS addresses.
     pub tls_files: Option<TlsFiles>,
 }
 
-/// Bound sockets, one an address, each still without a reader.
+/// Bound sockets, one per address.
 #[derive(Debug, Default)]
 pub struct Sockets {
-    /// For datagrams.
+    /// UDP.
     pub udp: Vec<UdpSocket>,
-    /// For connections.
+    /// TCP.
     pub tcp: Vec<TcpListener>,
-    /// For connections under TLS.
+    /// TLS.
     pub tls: Vec<TcpListener>,
 }
 
@@ -75,11 +75,11 @@ impl Sockets {
 /// The addresses that were bound.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bound {
-    /// For datagrams.
+    /// UDP.
     pub udp: Vec<SocketAddr>,
-    /// For connections.
+    /// TCP.
     pub tcp: Vec<SocketAddr>,
-    /// For connections under TLS.
+    /// TLS.
     pub tls: Vec<SocketAddr>,
 }
 
@@ -93,12 +93,12 @@ pub struct SipServer {
     task: JoinHandle<()>,
 }
 
-/// What becomes of sessions when the server stops.
+/// What happens to sessions when the server stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// They are ended: BYE to clients, end to calls.
+    /// They are ended: BYE to clients, and the calls end.
     Bye,
-    /// They are left as they are, for another process to resume.
+    /// They are kept for another process to resume.
     Leave,
 }
 
@@ -109,7 +109,7 @@ enum Order {
 }
 
 impl SipServer {
-    /// Starts listening. `resumed` are sessions that an earlier process saved.
+    /// Starts listening. `resumed`: sessions that an earlier process saved.
     ///
     /// Errors: an address cannot be bound, or certificates cannot be read.
     pub async fn start(
@@ -124,7 +124,7 @@ impl SipServer {
         Self::start_on(sockets, listen.tls_files, config, feed, clock, accounts, resumed)
     }
 
-    /// The same on sockets that are bound already.
+    /// Starts on sockets that are already bound.
     ///
     /// Errors: certificates cannot be read.
     pub fn start_on(
@@ -151,7 +151,7 @@ impl SipServer {
         }
         for listener in sockets.tls {
             let certificate =
-                certificate.as_ref().ok_or_else(|| io::Error::other("TLS without a certificate"))?;
+                certificate.as_ref().ok_or_else(|| io::Error::other("TLS listener without a certificate"))?;
             bound.tls.push(links.serve_stream(listener, Some(certificate.acceptor()?))?);
         }
         let (orders, ordered) = mpsc::channel(8);
@@ -173,7 +173,7 @@ impl SipServer {
         Ok(Self { bound, links, orders, stats, task })
     }
 
-    /// The addresses that it listens on.
+    /// The bound addresses.
     pub fn bound(&self) -> &Bound {
         &self.bound
     }
@@ -183,19 +183,19 @@ impl SipServer {
         *self.stats.borrow()
     }
 
-    /// The same, as they change.
+    /// The counters as they change.
     pub fn stats_stream(&self) -> watch::Receiver<Stats> {
         self.stats.clone()
     }
 
-    /// Reads how many messages were dropped because a queue or buffer was full, or their connection gone.
+    /// A reader of the number of messages dropped because a queue or buffer was full or the connection gone.
     pub fn dropped_messages(&self) -> impl Fn() -> u64 + Send + 'static {
         let links = Arc::clone(&self.links);
         move || links.dropped()
     }
 
-    /// Takes no new calls, tells those who ask, and waits until the last session is over or
-    /// `patience` is used up; whether none is left.
+    /// Admits no new calls and waits until the last session is over or `patience` has passed.
+    /// Returns whether no session is left.
     pub async fn drain(&self, patience: Duration) -> bool {
         if self.orders.send(Order::Drain).await.is_err() {
             return true;
@@ -206,7 +206,7 @@ impl SipServer {
         tokio::time::timeout(patience, empty).await.unwrap_or(false)
     }
 
-    /// Stops. With [`Ending::Leave`], what another process needs to resume the sessions.
+    /// Stops the server. Returns the saved sessions with [`Ending::Leave`].
     pub async fn stop(self, ending: Ending) -> Vec<Kept> {
         let (tell, told) = oneshot::channel();
         let saved = match self.orders.send(Order::Stop(ending, tell)).await {
@@ -219,7 +219,7 @@ impl SipServer {
     }
 }
 
-/// What the one task works with.
+/// State of the server task.
 struct Shell {
     server: Server,
     links: Arc<Links>,
@@ -303,7 +303,7 @@ impl Shell {
                 Output::Control(id, call, control) => {
                     let (feed, results) = (self.feed.clone(), self.results.clone());
                     tokio::spawn(async move {
-                        // A key that answers the prompt means something else once it is answered.
+                        // A key press counts as an answer only while the prompt is pending.
                         let by_key = matches!(&control, Control::Answer { how: ConsentHow::Key, .. });
                         let view =
                             feed.call(call).filter(|view| by_key && view.consent != ConsentState::Asked);
@@ -318,12 +318,12 @@ impl Shell {
         }
     }
 
-    /// Finds calls that the engine has ended (no packets for too long, too long a call).
+    /// Ends sessions whose calls the engine has ended (silence timeout, maximum duration).
     fn look_around(&mut self) {
         for (id, call) in self.server.calls() {
             match self.feed.call(call) {
                 Some(view) if view.ended_at.is_none() => {
-                    // News of it may have been missed.
+                    // A consent change may have been missed.
                     if self.server.waits(id) {
                         self.handle(Input::Consent(id, view.consent));
                     }
@@ -334,11 +334,11 @@ impl Shell {
         if let Some(certificate) = &self.certificate
             && let Err(error) = certificate.reload()
         {
-            tracing::warn!(%error, "the new TLS certificate cannot be used; the old one stays");
+            tracing::warn!(%error, "TLS certificate not reloaded: the previous one stays in use");
         }
     }
 
-    /// Ends sessions if so wanted, and gives their ends a moment to be taken.
+    /// Ends sessions if requested, and waits briefly for the feed to carry that out.
     async fn end(&mut self, ending: Ending, decided: &mut mpsc::Receiver<Input>) {
         if ending == Ending::Leave {
             return;

@@ -1,156 +1,114 @@
-//! One recording session: a dialog, our side of its streams, and the call it became.
+//! One recording session: a dialog, our side of its SDP, and its call.
 //!
-//! In: bodies of its requests. Out: changes to tell the [`Feed`](crate::feed),
-//! in an order that is kept by letting one be under way at a time. Not here: SIP messages.
+//! In: bodies of its requests. Out: controls for the [`Feed`](crate::feed), one in flight at a
+//! time to keep their order. The phases are in `state`. Not here: SIP messages.
 
-pub mod activation;
+pub(crate) mod activation;
+pub(crate) mod activation_step;
 pub(crate) mod admit;
 pub(crate) mod announced;
+pub(crate) mod control_queue;
 pub(crate) mod controls;
 pub mod snapshot;
+pub(crate) mod state;
+pub(crate) mod stream_setup;
 pub(crate) mod transfers;
-
-use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
 use super::parties::{Hints, Parties};
-use crate::feed::{
-    Control, EventFormat, ExpectedSource, NewStream, PayloadFormat, RtcpPlan, SrtpPlan, StreamView,
-};
+use crate::feed::{Control, NewStream, StreamView};
 use crate::sdp::{Description, Offer, Taken};
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
-use crate::sip::message::Request;
 use crate::sip::transaction::Key;
 use crate::siprec::metadata::merged::View;
-use crate::siprec::metadata::snapshot_request::Snapshot;
 use crate::siprec::parties::transfer::Transfers;
-use crate::siprec::session::activation::Taking;
+use crate::siprec::session::activation_step::ActivationStep;
+use crate::siprec::session::control_queue::ControlQueue;
+use crate::siprec::session::state::{Admitting, AwaitedAck, Established, SignalledConsent, State};
+use crate::siprec::session::stream_setup::{StreamSetup, setup_of};
 use crate::siprec::settings::MediaSource;
 use crate::siprec::streams;
+use crate::siprec::timers::Deadlines;
 use optag_core::call::{
-    Answer, CallContext, CallLink, ConsentKeys, ConsentState, LinkKind, Participant, RawBody, Unrecorded,
+    CallContext, CallLink, ConsentKeys, ConsentState, LinkKind, Participant, RawBody, Unrecorded,
 };
-use optag_core::clock::{MonoTime, WallTime};
+use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 
-/// Controls that may wait for the one under way. Beyond it, the oldest description goes.
-pub const WAITING: usize = 32;
-
-/// What of a session another process needs to take it up.
+/// The part of a session that another process needs to resume it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saved {
     /// The dialog.
     pub dialog: Dialog,
     /// Our side of the streams.
     pub ours: Description,
-    /// m= lines in the client's latest text.
+    /// m= lines in the client's latest SDP.
     pub lines: usize,
     /// Who takes part.
     pub view: View,
     /// The client's id for the participant who calls.
     pub caller: Option<String>,
-    /// Whether that is only a guess.
+    /// Whether `caller` is a guess.
     #[serde(default)]
     pub guessed: bool,
-    /// What the first INVITE said of the parties, as far as no later request says it anew.
+    /// Party information of the initial INVITE, as updated by later requests.
     pub hints: Hints,
     /// Links that do not come from metadata.
     pub links: Vec<CallLink>,
-    /// The call; `None` where nothing is recorded.
+    /// The call; `None` if nothing is recorded.
     pub call: Option<CallId>,
-    /// Whether streams are answered as wanted.
+    /// Whether streams are answered with the requested direction; otherwise inactive.
     pub listening: bool,
     /// Whether the client holds all of its streams.
     pub held: bool,
-    /// Keys that answer the prompt.
+    /// Keys that answer the consent prompt.
     pub keys: ConsentKeys,
-    /// Whether the streams wait for the caller's consent.
+    /// Whether the streams are inactive until consent.
     #[serde(default)]
     pub waits: bool,
-    /// Whether the call was told to pause.
+    /// Whether the call was paused by a control.
     #[serde(default)]
     pub paused: bool,
-    /// Names its account.
+    /// Id of its account.
     #[serde(default)]
     pub account: String,
-    /// When it began.
+    /// Start time.
     #[serde(default)]
     pub began_at: WallTime,
     /// The client's address.
     #[serde(default)]
     pub client: String,
-    /// Which department has the call.
+    /// Transfers: which department has the call.
     #[serde(default)]
     pub transfers: Transfers,
-}
-
-/// What the engine was told of a stream: formats, events, comfort noise, sender, keys, RTCP.
-pub type Told = (Vec<PayloadFormat>, Vec<EventFormat>, Vec<u8>, ExpectedSource, Option<SrtpPlan>, RtcpPlan);
-
-fn told(stream: NewStream) -> Told {
-    let NewStream { formats, telephone_event, comfort_noise, source, srtp, rtcp, .. } = stream;
-    (formats, telephone_event, comfort_noise, source, srtp, rtcp)
 }
 
 /// A recording session.
 #[derive(Debug)]
 pub struct Session {
-    /// The lasting part.
+    /// The part that outlives the process.
     pub saved: Saved,
-    /// The way to the client, once it has been heard from.
+    /// The flow to the client; `None` after a restart until the client is heard from.
     pub flow: Option<Flow>,
-    /// The first INVITE, until it is answered.
-    pub opening: Option<(Key, Box<Request>)>,
-    /// Whether the feed is deciding about its call.
-    pub admitting: bool,
-    /// The answered INVITE whose ACK has not come.
-    pub unacknowledged: Option<(Key, u32)>,
-    /// Whether the ACK is to bring the client's description.
-    pub offered: bool,
-    /// Whether the client is gone or sent away.
-    pub over: bool,
-    /// When something is to be done about the session timer.
-    pub timer_at: Option<MonoTime>,
-    /// Where consent stands, as far as the feed has told.
+    /// The phase, with its data.
+    pub(super) state: State,
+    /// The latest consent state that the feed reported.
     pub consent: ConsentState,
-    /// How far it is with taking its streams.
-    pub taking: Taking,
-    /// How often they were asked for.
-    pub tries: u8,
-    /// Whether no stream of its call is known to be the caller's.
-    pub deaf: bool,
-    /// How far it is with asking for its metadata anew.
-    pub(super) snapshot: Snapshot,
     /// Why it has no call.
     pub unrecorded: Option<Unrecorded>,
-    /// An INVITE or UPDATE that waits until the streams that it adds have their ports.
-    pub growing: Option<(Key, Box<Request>)>,
-    /// Lines whose streams are being added, in the order of the controls.
-    adding: VecDeque<(usize, Told)>,
-    /// Whether the control under way adds a stream.
-    adds: bool,
-    /// Whether the control under way is a transfer.
-    moves: bool,
-    busy: bool,
-    /// Whether the feed has no such call any more. The account still names it.
-    pub gone: bool,
-    waiting: VecDeque<Control>,
-    pub(super) signalled_answer: Option<Answer>,
-    pub(super) pressed: String,
-    /// What the engine was told of each stream.
-    pub told: Vec<Told>,
-    /// After a restart: number of the INVITE whose ACK may still come.
-    pub resumed_ack: Option<u32>,
-    /// The session whose place it takes once it is answered.
-    pub replaces: Option<u64>,
-    /// Proof of what was last kept of it.
-    pub kept: u64,
+    /// Controls on their way to the feed.
+    pub(super) controls: ControlQueue,
+    pub(super) signalled: SignalledConsent,
+    /// What the engine knows of each stream.
+    pub told: Vec<StreamSetup>,
+    /// Hash of the snapshot that was last written down.
+    pub last_saved: u64,
 }
 
 impl Saved {
-    /// A stream goes on in another line of its own, where the client gives up the one that was taken.
+    /// Moves a stream to an alternative m= line if the client disables the one in use.
     fn change_lines(&mut self, offer: &Offer) {
         for line in 0..offer.media.len().min(self.ours.lines.len()) {
             if self.ours.lines[line].taken.is_none() || streams::refused(&offer.media[line]).is_none() {
@@ -167,140 +125,141 @@ impl Saved {
 }
 
 impl Session {
-    /// A session around its lasting part.
-    pub fn new(saved: Saved) -> Self {
+    /// A session in this phase around its lasting part.
+    pub(super) fn new(saved: Saved, state: State) -> Self {
         Self {
             saved,
             flow: None,
-            opening: None,
-            admitting: false,
-            unacknowledged: None,
-            offered: false,
-            over: false,
-            timer_at: None,
+            state,
             consent: ConsentState::Unknown,
-            taking: Taking::Idle,
-            tries: 0,
-            deaf: false,
-            snapshot: Snapshot::default(),
             unrecorded: None,
-            growing: None,
-            adding: VecDeque::new(),
-            adds: false,
-            moves: false,
-            busy: false,
-            gone: false,
-            waiting: VecDeque::new(),
-            signalled_answer: None,
-            pressed: String::new(),
+            controls: ControlQueue::default(),
+            signalled: SignalledConsent::default(),
             told: Vec::new(),
-            resumed_ack: None,
-            replaces: None,
-            kept: 0,
+            last_saved: 0,
         }
     }
 
-    /// Puts a control in line. What a later one makes needless goes: a client that sends faster
-    /// than the feed takes costs descriptions, never a pause, a transfer or an answer.
-    pub fn control(&mut self, control: Control) {
-        let superseded = |waiting: &Control| match (&control, waiting) {
-            (Control::Pause | Control::Resume, Control::Pause | Control::Resume) => true,
-            (Control::Renegotiate { stream, .. }, Control::Renegotiate { stream: old, .. }) => stream == old,
-            (Control::DropStream { stream }, Control::DropStream { stream: old }) => stream == old,
-            // Where the call is last is where it is.
-            (Control::Transfer { .. }, Control::Transfer { .. }) => true,
-            // A call that is admitted after its session was ended is ended once.
-            (Control::End, Control::End) => true,
-            _ => false,
-        };
-        self.waiting.retain(|waiting| !superseded(waiting));
-        if self.waiting.len() >= WAITING {
-            let describes = |control: &Control| matches!(control, Control::Describe(_));
-            if let Some(oldest) = self.waiting.iter().position(describes) {
-                self.waiting.remove(oldest);
+    /// Whether the dialog is over.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Abandoned | State::Ended(_))
+    }
+
+    /// The data of a confirmed dialog.
+    pub(super) fn established(&mut self) -> Option<&mut Established> {
+        match &mut self.state {
+            State::Established(established) => Some(established),
+            _ => None,
+        }
+    }
+
+    /// Moves on from admission: to established, or to ended where the INVITE was given up
+    /// meanwhile. Returns the data of the admission; `None` where there is none to answer.
+    pub(super) fn establish(&mut self) -> Option<Admitting> {
+        match std::mem::replace(&mut self.state, State::Ended(None)) {
+            State::Admitting(admitting) => {
+                self.state = State::Established(Established::default());
+                Some(admitting)
+            }
+            State::Abandoned => None,
+            other => {
+                self.state = other;
+                None
             }
         }
-        let needed = matches!(
-            control,
-            Control::Pause
-                | Control::Resume
-                | Control::Transfer { .. }
-                | Control::Withdraw { .. }
-                | Control::Answer { .. }
-                | Control::AddStream(_)
-                | Control::End
-        );
-        if needed || self.waiting.len() < WAITING * 4 {
-            self.waiting.push_back(control);
+    }
+
+    /// Ends the dialog. Before the feed has decided, the session waits for its decision.
+    pub(super) fn end(&mut self) {
+        self.state = match std::mem::replace(&mut self.state, State::Abandoned) {
+            State::Admitting(_) | State::Abandoned => State::Abandoned,
+            State::Established(established) => State::Ended(established.awaited_ack),
+            ended @ State::Ended(_) => ended,
+        };
+    }
+
+    fn awaited_ack(&mut self) -> Option<&mut Option<AwaitedAck>> {
+        match &mut self.state {
+            State::Established(established) => Some(&mut established.awaited_ack),
+            State::Ended(awaited) => Some(awaited),
+            State::Admitting(_) | State::Abandoned => None,
         }
     }
 
-    /// Whether the feed has taken every transfer.
-    pub fn has_moved(&self) -> bool {
-        !self.moves && !self.waiting.iter().any(|control| matches!(control, Control::Transfer { .. }))
+    /// The awaited ACK, if the INVITE has this CSeq number.
+    pub(super) fn take_awaited_ack(&mut self, cseq: u32) -> Option<AwaitedAck> {
+        self.awaited_ack()?.take_if(|ack| ack.cseq == cseq)
     }
 
-    /// Whether the control under way is a transfer.
-    pub const fn is_moving(&self) -> bool {
-        self.moves
+    /// Whether it waits for the ACK of this INVITE.
+    pub(super) fn awaits_ack_of(&self, invite: &Key) -> bool {
+        let awaited = match &self.state {
+            State::Established(established) => established.awaited_ack.as_ref(),
+            State::Ended(awaited) => awaited.as_ref(),
+            State::Admitting(_) | State::Abandoned => None,
+        };
+        awaited.is_some_and(|ack| ack.invite.as_ref() == Some(invite))
     }
 
-    /// The next control to carry out, if none is under way.
-    pub fn next_control(&mut self) -> Option<(CallId, Control)> {
-        let call = self.saved.call.filter(|_| !self.busy && !self.gone)?;
-        let control = self.waiting.pop_front()?;
-        self.busy = true;
-        self.adds = matches!(control, Control::AddStream(_));
-        self.moves = matches!(control, Control::Transfer { .. });
-        Some((call, control))
-    }
-
-    /// The control under way is done.
-    pub fn done(&mut self) {
-        self.busy = false;
-        self.moves = false;
-    }
-
-    /// Asks for a stream for a line that has none yet.
-    pub fn add(&mut self, line: usize, stream: NewStream) {
-        self.adding.push_back((line, told(stream.clone())));
-        self.control(Control::AddStream(Box::new(stream)));
-    }
-
-    /// Streams that were asked for and have no port yet.
-    pub fn joining(&self) -> usize {
-        self.adding.len()
-    }
-
-    /// The control under way is done; where it added a stream, its line gets the port. `None`: no
-    /// stream was added. True: the last one that the client's text wants has its answer.
-    pub fn added(&mut self, streams: Option<&[StreamView]>) -> Option<bool> {
-        if !std::mem::take(&mut self.adds) {
-            return None;
+    /// Whether an offer of the client is under way, or ours that its ACK answers.
+    pub(super) fn has_offer_outstanding(&self) -> bool {
+        match &self.state {
+            State::Admitting(_) => true,
+            State::Established(established) => established.has_offer_outstanding(),
+            State::Abandoned | State::Ended(_) => false,
         }
-        let (line, told) = self.adding.pop_front()?;
+    }
+
+    /// When which of its timers are due.
+    pub(super) fn deadlines(&self) -> Deadlines {
+        let State::Established(established) = &self.state else { return Deadlines::default() };
+        let reachable = self.flow.is_some();
+        let activation = match established.activation {
+            ActivationStep::Due(at) if established.is_settled() && reachable => Some(at),
+            _ => None,
+        };
+        let metadata_request = established.metadata_request.due.filter(|_| reachable);
+        Deadlines { activation, session: established.timer_at, metadata_request }
+    }
+
+    /// Queues a control for the feed.
+    pub(super) fn control(&mut self, control: Control) {
+        self.controls.push(control);
+    }
+
+    /// The next control to carry out, if none is in flight.
+    pub(super) fn next_control(&mut self) -> Option<(CallId, Control)> {
+        let call = self.saved.call?;
+        self.controls.next().map(|control| (call, control))
+    }
+
+    /// The addition of a stream has finished; its line gets the port. True: it was the last
+    /// stream that the client's offer added.
+    pub(super) fn stream_added(&mut self, streams: Option<&[StreamView]>) -> bool {
+        let Some((line, setup)) = self.controls.finish_stream() else { return false };
         if let (Some(line), Some(all @ [.., new])) = (self.saved.ours.lines.get_mut(line), streams) {
-            // Others may have added streams to the call that are none of this session's.
+            // Others may have added streams to the call that do not belong to this session.
             let index = all.len() - 1;
             line.taken = Some(Taken { stream: Some(index as u8), address: new.address });
             self.told.resize_with(index.max(self.told.len()), Default::default);
-            self.told.push(told);
+            self.told.push(setup);
         }
-        Some(self.adding.is_empty())
+        self.controls.streams_pending() == 0
     }
 
     /// Whether nothing is under way or waiting.
     pub fn is_idle(&self) -> bool {
-        !self.admitting && !self.busy && (self.waiting.is_empty() || self.saved.call.is_none() || self.gone)
+        let deciding = matches!(self.state, State::Admitting(_) | State::Abandoned);
+        !deciding && self.controls.is_idle(self.saved.call.is_some())
     }
 
-    /// Remembers what the engine was told of each stream at admission.
+    /// Stores the setup of each stream at admission.
     pub fn streams_admitted(&mut self, streams: &[NewStream]) {
-        self.told = streams.iter().map(|stream| told(stream.clone())).collect();
+        self.told = streams.iter().map(|stream| setup_of(stream.clone())).collect();
     }
 
-    /// Follows a description of the client: tells the engine of changed streams, of hold and
-    /// of its end. The time axis goes on while the client holds.
+    /// Applies the client's SDP: queues controls for changed, held and removed streams. The time
+    /// axis continues while the client holds.
     pub fn follow(&mut self, offer: &Offer, source: MediaSource) {
         self.saved.ours.follow(offer);
         self.saved.change_lines(offer);
@@ -312,7 +271,7 @@ impl Session {
             all_held &= media.is_held() || media.port == 0;
             let known = self.told.get_mut(usize::from(index));
             if media.port == 0 {
-                // Told nothing any more: whatever comes next is a change.
+                // Cleared, so that the next offer counts as a change.
                 if let Some(known) = known.filter(|known| !known.0.is_empty()) {
                     known.0.clear();
                     changes.push(Control::DropStream { stream: index });
@@ -327,7 +286,7 @@ impl Session {
             if new.formats.is_empty() || hold {
                 continue;
             }
-            let told = told(new);
+            let told = setup_of(new);
             if let Some(known) = known.filter(|known| **known != told) {
                 known.clone_from(&told);
                 let (formats, telephone_event, comfort_noise, source, srtp, rtcp) = told;
@@ -348,7 +307,7 @@ impl Session {
         self.pace();
     }
 
-    /// Notes whose streams an offer puts on hold, and whose go on. Whether that is new.
+    /// Records which participants an offer puts on hold. Returns whether anything changed.
     pub fn notes_holds(&mut self, offer: &Offer, now: WallTime) -> bool {
         let view = &mut self.saved.view;
         let lines = offer.media.iter().filter_map(|media| Some((media.label.as_ref()?, media)));
@@ -358,8 +317,8 @@ impl Session {
         })
     }
 
-    /// Tells the call to pause while the client holds, its streams are not taken yet or nobody
-    /// knows which department has it, and to go on after.
+    /// Pauses the call while the client holds, the streams are inactive or the department is
+    /// unknown; resumes it afterwards.
     pub fn pace(&mut self) {
         let paused = self.saved.held || self.saved.waits || self.saved.transfers.is_unknown();
         if paused != self.saved.paused {
@@ -368,28 +327,14 @@ impl Session {
         }
     }
 
-    /// The streams are taken from now on.
+    /// The streams are active from now on.
     pub fn taken(&mut self) {
         self.saved.waits = false;
         self.saved.listening = true;
         self.pace();
     }
 
-    /// When its streams are to be asked for. While an INVITE is under way that waits, and is
-    /// looked at when it is over.
-    pub fn taking_at(&self) -> Option<MonoTime> {
-        match self.taking {
-            Taking::Due(at) if self.is_settled() && !self.over => Some(at),
-            _ => None,
-        }
-    }
-
-    /// Whether no INVITE of the client is under way.
-    pub fn is_settled(&self) -> bool {
-        self.opening.is_none() && self.growing.is_none() && self.unacknowledged.is_none() && !self.offered
-    }
-
-    /// What is known of the call, with these new bodies.
+    /// The call context as currently known, with these new bodies.
     pub fn context(&self, parties: &Parties, raw: Vec<RawBody>) -> CallContext {
         let view = &self.saved.view;
         let mut links = self.saved.links.clone();

@@ -1,4 +1,4 @@
-//! What an owner may decide about SIPREC, checked.
+//! Validated settings of the SIPREC server.
 
 use std::net::IpAddr;
 
@@ -10,40 +10,39 @@ use crate::siprec::parties::{Departments, PartyRules};
 /// Settings of the recording server.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Which clients are listened to.
+    /// Addresses of allowed clients.
     pub clients: AllowList,
-    /// Whom else to believe than the address: user names and passwords.
+    /// Digest credentials, required in addition to the address.
     pub credentials: Option<Credentials>,
-    /// The address that answers name for SIP and RTP; `None` names the one that was called.
+    /// The advertised address for SIP and RTP; `None`: the address the client used.
     pub advertised: Option<IpAddr>,
     /// The departments.
     pub departments: Departments,
-    /// Where numbers stand.
+    /// Where numbers are found in signalling.
     pub rules: PartyRules,
-    /// How signalling says that consent was given.
+    /// How signalling carries consent.
     pub consent: ConsentSignal,
-    /// What becomes of the streams until the caller has consented.
+    /// Handling of streams until consent.
     pub until_consent: UntilConsent,
-    /// Whether an INVITE without any sign of SIPREC is a call to record as well.
+    /// Whether an INVITE without SIPREC indications is recorded as well.
     pub plain_calls: bool,
-    /// What an INVITE gets while no call can be taken.
+    /// Response to an INVITE while no call can be admitted.
     pub when_unavailable: WhenUnavailable,
-    /// Whose packets are believed.
+    /// Which RTP sources are accepted.
     pub media_source: MediaSource,
-    /// Whether keys that a client relays by INFO count as the caller's.
+    /// Whether key presses relayed by INFO count as the caller's.
     pub info_keys: bool,
-    /// What becomes of a recording whose call is with someone of no known department.
+    /// Handling of a recording whose call moves to an unknown department.
     pub unknown_party: UnknownParty,
-    /// What differs for some clients; the first that names an address counts.
+    /// Client profiles; the first that matches an address applies.
     pub profiles: Vec<Profile>,
-    /// The most streams of all recording sessions, and of those of one client: others find RTP ports
-    /// too.
+    /// Maximum number of streams of all recording sessions, so that RTP ports are left for others.
     pub streams_max: usize,
-    /// See `streams_max`.
+    /// Maximum number of streams of one client.
     pub streams_per_client: usize,
-    /// The most recording sessions at once.
+    /// Maximum number of concurrent recording sessions.
     pub sessions_max: usize,
-    /// 32 random bytes, new at each start: tags, branches and nonces come from them.
+    /// 32 random bytes, new at each start, from which tags, branches and nonces are derived.
     pub secret: [u8; 32],
 }
 

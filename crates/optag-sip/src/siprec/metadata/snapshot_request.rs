@@ -1,8 +1,7 @@
-//! Asking a client for a whole metadata document: after a restart, and after one that could not be
-//! understood.
+//! Requests a complete metadata document from a client: after a restart, and after an unusable one.
 //!
-//! In: sessions that lack one, answers, documents. Out: UPDATE requests, few and far between, and
-//! only to clients that allow them. Not here: what is paused meanwhile (`transfer`).
+//! In: sessions that lack one, responses, documents. Out: UPDATE requests, limited in number and
+//! rate, only to clients that allow UPDATE. Not here: what is paused meanwhile (`parties::transfer`).
 //!
 //! Source: RFC 7866 §9.2: an UPDATE without a session description, whose body of the type
 //! `application/rs-metadata-request` is a line of text; the client then sends a whole document in a
@@ -15,25 +14,16 @@ use crate::siprec::metadata;
 use crate::siprec::metadata::merged::Member;
 use crate::siprec::server::{Output, Server, SessionId};
 use crate::siprec::session::activation::Purpose;
+use crate::siprec::session::state::{Established, MetadataRequest};
 use crate::siprec::session::{Saved, Session};
 use optag_core::clock::{MonoTime, WallTime};
 
-/// How often a whole document is asked for until one comes.
+/// Requests sent until a complete document arrives.
 const TRIES: u8 = 4;
-/// Time for the document to come, and between two questions.
+/// Time for the document to arrive, and between two requests.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The media type of the question.
+/// Media type of the request.
 const KIND: &str = "application/rs-metadata-request";
-
-/// How far a session is with asking.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Snapshot {
-    /// When to ask next.
-    due: Option<MonoTime>,
-    /// When it was asked last.
-    asked_at: Option<MonoTime>,
-    tries: u8,
-}
 
 impl Saved {
     /// Takes in a metadata document that can be read. True: it is a whole one, or it says all that it
@@ -61,63 +51,66 @@ impl Saved {
 }
 
 impl Session {
-    /// A whole document is wanted. Not sooner than a while after the last question.
+    /// Schedules a request for the complete document, at least [`PATIENCE`] after the last one.
     pub(in crate::siprec) fn want_snapshot(&mut self, now: MonoTime) {
-        let able = self.saved.dialog.allows_update && self.saved.call.is_some() && !self.over;
-        if able && self.snapshot.tries < TRIES && self.snapshot.due.is_none() {
-            let next = self.snapshot.asked_at.map_or(now, |asked| asked + PATIENCE);
-            self.snapshot.due = Some(next.max(now));
+        let able = self.saved.dialog.allows_update && self.saved.call.is_some();
+        let Some(Established { metadata_request: request, .. }) = self.established() else { return };
+        if able && request.tries < TRIES && request.due.is_none() {
+            let next = request.asked_at.map_or(now, |asked| asked + PATIENCE);
+            request.due = Some(next.max(now));
         }
     }
 
-    /// A whole document has come.
+    /// A complete document has arrived.
     pub(in crate::siprec) fn has_snapshot(&mut self) {
-        self.snapshot = Snapshot { asked_at: self.snapshot.asked_at, ..Snapshot::default() };
-    }
-
-    /// When a document is to be asked for; the way to the client must be known.
-    pub fn snapshot_at(&self) -> Option<MonoTime> {
-        self.snapshot.due.filter(|_| self.flow.is_some() && !self.over)
+        if let Some(Established { metadata_request: request, .. }) = self.established() {
+            *request = MetadataRequest { asked_at: request.asked_at, ..MetadataRequest::default() };
+        }
     }
 }
 
 impl Server {
-    /// Asks every session's client whose time has come.
-    pub(in crate::siprec) fn ask_for_snapshots(&mut self, now: MonoTime, out: &mut Vec<Output>) {
-        let due = |session: &Session| session.snapshot_at().is_some_and(|at| at <= now);
-        let due: Vec<SessionId> =
-            self.sessions.iter().filter(|(_, session)| due(session)).map(|(id, _)| *id).collect();
-        for id in due {
-            let Some(session) = self.sessions.get_mut(&id) else { continue };
-            let tries = session.snapshot.tries + 1;
-            // Asked again unless the document has come by then.
-            let due = (tries < TRIES).then_some(now + PATIENCE);
-            session.snapshot = Snapshot { due, asked_at: Some(now), tries };
-            let mut extra: Vec<(&str, String)> = vec![
-                ("Content-Disposition", "recording-session".to_owned()),
-                ("Supported", "timer".to_owned()),
-            ];
-            extra.extend(session.saved.dialog.timer_request());
-            self.stats.snapshots_asked += 1;
-            let body = b"Metadata incomplete\r\n".as_slice();
-            self.send_request(now, id, "UPDATE", &extra, Some((KIND, body)), Purpose::Snapshot, out);
-        }
+    /// Requests the complete metadata document from a session's client.
+    pub(in crate::siprec) fn request_metadata(
+        &mut self,
+        now: MonoTime,
+        id: SessionId,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(session) = self.edit(id) else { return };
+        let Some(Established { metadata_request, .. }) = session.established() else { return };
+        let tries = metadata_request.tries + 1;
+        // Repeated unless the document has arrived by then.
+        let due = (tries < TRIES).then_some(now + PATIENCE);
+        *metadata_request = MetadataRequest { due, asked_at: Some(now), tries };
+        let mut extra: Vec<(&str, String)> =
+            vec![("Content-Disposition", "recording-session".to_owned()), ("Supported", "timer".to_owned())];
+        extra.extend(session.saved.dialog.timer_request());
+        self.stats.snapshots_asked += 1;
+        let body = b"Metadata incomplete\r\n".as_slice();
+        self.send_request(now, id, "UPDATE", &extra, Some((KIND, body)), Purpose::Snapshot, out);
     }
 
-    /// The client has answered the question; its document comes in a request of its own.
+    /// Handles the response to the request; the document arrives in a request of the client.
     pub(in crate::siprec) fn snapshot_answered(&mut self, id: SessionId, response: Option<&Response>) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(session) = self.edit(id) else { return };
         match response {
             Some(response) if response.code < 300 => session.saved.dialog.answered(response),
-            // It may pass: asked again when that is due.
+            // Temporary: repeated when due.
             None => {}
             Some(response) if matches!(response.code, 408 | 491 | 500 | 503 | 504) => {}
             Some(response) => {
-                session.snapshot.due = None;
-                session.snapshot.tries = TRIES;
-                self.stats.snapshots_refused += 1;
+                if let Some(established) = session.established() {
+                    established.metadata_request.due = None;
+                    established.metadata_request.tries = TRIES;
+                }
                 let client = session.saved.client.as_str();
-                tracing::warn!(code = response.code, client, "a client refused to send its metadata anew");
+                tracing::warn!(
+                    code = response.code,
+                    client,
+                    "metadata not refreshed: the client rejected the request for a complete document"
+                );
+                self.stats.snapshots_refused += 1;
             }
         }
     }

@@ -1,10 +1,9 @@
-//! Streams that are taken only once the caller has consented: answered `a=inactive` at first,
-//! then asked for by a re-INVITE of ours.
+//! Activation of streams after consent: answered `a=inactive` at first, then requested by our
+//! re-INVITE.
 //!
-//! In: news of consent, answers to the re-INVITE. Out: that re-INVITE, its ACK, pause and
-//! resume of the call. A client that refuses the re-INVITE is asked by UPDATE; one that
-//! refuses that too gets the streams open with its own next offer. Not here: how requests are
-//! repeated (`sip::client`).
+//! In: consent changes, responses to the re-INVITE. Out: that re-INVITE, its ACK, pause and resume
+//! of the call. If the client rejects the re-INVITE, an UPDATE follows; if it rejects that too, its
+//! own next offer activates the streams. Not here: retransmission (`sip::user_agent_client`).
 //!
 //! Source: RFC 7866 §7.2, RFC 3261 §14.1 (491, 481, 408), RFC 3311 §5.1, RFC 3264 §8.4.
 
@@ -14,31 +13,18 @@ use crate::sip::message::Response;
 use crate::siprec::invite::read_offer;
 use crate::siprec::outbound::{Why, set_timer};
 use crate::siprec::server::{Output, Server, SessionId};
+use crate::siprec::session::activation_step::ActivationStep;
 use optag_core::call::ConsentState;
 use optag_core::clock::MonoTime;
 
-/// How often the streams are asked for before the client's own offers are waited for.
+/// Activation attempts before waiting for the client's own offer.
 const TRIES: u8 = 8;
-/// Pause after a failure that may pass. Source: RFC 3261 §21.5.1 leaves it to Retry-After.
+/// Delay after a temporary failure. Source: RFC 3261 §21.5.1 leaves it to Retry-After.
 const RETRY: Duration = Duration::from_secs(2);
-/// Longest Retry-After that is waited for.
+/// Longest Retry-After that is honoured.
 const RETRY_MOST: Duration = Duration::from_secs(32);
 
-/// How far a session is with taking its streams.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Taking {
-    /// Nothing to do.
-    #[default]
-    Idle,
-    /// The streams are to be asked for, at this time.
-    Due(MonoTime),
-    /// A re-INVITE is under way.
-    Invite,
-    /// An UPDATE is under way.
-    Update,
-}
-
-/// What a request of ours was for.
+/// The purpose of a request of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::siprec) enum Purpose {
     Bye,
@@ -48,7 +34,7 @@ pub(in crate::siprec) enum Purpose {
 }
 
 impl Server {
-    /// The feed tells where the consent of a session's call stands.
+    /// Applies a consent state reported by the feed.
     pub(in crate::siprec) fn consent_is(
         &mut self,
         now: MonoTime,
@@ -56,26 +42,28 @@ impl Server {
         consent: ConsentState,
         out: &mut Vec<Output>,
     ) {
-        let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.over) else { return };
+        let Some(session) = self.edit(id).filter(|session| !session.is_over()) else { return };
         session.consent = consent;
-        let waits = session.saved.waits && session.taking == Taking::Idle && session.tries < TRIES;
-        if waits && consent == ConsentState::Granted {
-            session.taking = Taking::Due(now);
+        let waits = session.saved.waits && consent == ConsentState::Granted;
+        if let Some(established) = session.established()
+            && waits
+            && established.activation == ActivationStep::Idle
+            && established.activation_attempts < TRIES
+        {
+            established.activation = ActivationStep::Due(now);
         }
         self.take_streams(now, id, out);
     }
 
-    /// Asks for the streams, if that is due and nothing stands against it right now.
+    /// Sends the activating re-INVITE if it is due and allowed now.
     pub(in crate::siprec) fn take_streams(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {
-        let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.over) else { return };
-        let due = matches!(session.taking, Taking::Due(at) if at <= now);
-        // RFC 3261 §14.1: no INVITE of ours while one of either side is under way.
-        let settled = session.is_settled();
-        if !due || !settled {
-            return;
-        }
-        session.tries += 1;
-        session.taking = Taking::Invite;
+        let Some(session) = self.edit(id) else { return };
+        // RFC 3261 §14.1: no INVITE of ours while one of either side is under way. A session that
+        // was resumed also waits until its client has been heard from.
+        let due = session.deadlines().activation.is_some_and(|at| at <= now);
+        let Some(established) = session.established().filter(|_| due) else { return };
+        established.activation_attempts += 1;
+        established.activation = ActivationStep::Invite;
         self.ask_for_streams(now, id, "INVITE", out);
     }
 
@@ -92,7 +80,7 @@ impl Server {
         self.send_request(now, id, method, &extra, Some(("application/sdp", &body)), Purpose::Take, out);
     }
 
-    /// The client has answered our re-INVITE or UPDATE.
+    /// Handles the final response to the activating re-INVITE or UPDATE.
     pub(in crate::siprec) fn streams_answered(
         &mut self,
         now: MonoTime,
@@ -101,9 +89,11 @@ impl Server {
         out: &mut Vec<Output>,
     ) {
         let source = self.config.media_source_for(self.client_of(id));
-        let Some(session) = self.edit(id).filter(|session| !session.over) else { return };
-        let by_invite = session.taking == Taking::Invite;
-        session.taking = Taking::Idle;
+        let Some(session) = self.edit(id) else { return };
+        let Some(established) = session.established() else { return };
+        let by_invite = established.activation == ActivationStep::Invite;
+        let may_retry = established.activation_attempts < TRIES;
+        established.activation = ActivationStep::Idle;
         let code = response.map_or(408, |response| response.code);
         match code {
             200..300 => {
@@ -118,41 +108,45 @@ impl Server {
                 set_timer(session, now);
                 self.stats.taking_done += 1;
             }
-            // The dialog is gone (RFC 3261 §14.1), or nobody is there.
+            // The dialog is gone (RFC 3261 §14.1), or the client does not respond.
             408 | 481 => {
                 self.stats.taking_failed += 1;
                 self.finish_call(id);
                 self.hang_up(now, id, Why::TimerExpired, out);
             }
-            491 | 500 | 503 | 504 if session.tries < TRIES => {
+            491 | 500 | 503 | 504 if may_retry => {
                 let named = response.and_then(|response| response.headers.text("retry-after"));
                 let named = named.and_then(|text| text.split([' ', ';', '(']).next()?.parse().ok());
                 let pause = match (code, named) {
-                    // The one who did not make the Call-ID waits less than the other.
+                    // RFC 3261 §14.1: the side that does not own the Call-ID waits 0 to 2 s.
                     (491, _) => Duration::from_millis(u64::from(self.random() % 200) * 10),
                     (_, Some(seconds)) => Duration::from_secs(seconds).min(RETRY_MOST),
                     (_, None) => RETRY,
                 };
-                if let Some(session) = self.sessions.get_mut(&id) {
-                    session.taking = Taking::Due(now + pause);
+                if let Some(established) = self.edit(id).and_then(|session| session.established()) {
+                    established.activation = ActivationStep::Due(now + pause);
                 }
             }
             _ if by_invite && session.saved.dialog.allows_update => {
-                session.taking = Taking::Update;
+                if let Some(established) = session.established() {
+                    established.activation = ActivationStep::Update;
+                }
                 self.ask_for_streams(now, id, "UPDATE", out);
             }
             _ => {
-                // Its own next offer opens the streams; until then there is no audio, and the
-                // call's outcome will say so.
-                session.tries = TRIES;
+                // The client's next offer activates the streams; until then there is no audio, which the
+                // call's outcome reports.
+                if let Some(established) = session.established() {
+                    established.activation_attempts = TRIES;
+                }
                 session.taken();
                 self.stats.taking_failed += 1;
-                tracing::warn!(code, "a client refused to be asked for its streams after consent");
+                tracing::warn!(code, "streams not activated: the client rejected the request after consent");
             }
         }
     }
 
-    /// A number that nobody can guess.
+    /// An unguessable number.
     fn random(&mut self) -> u32 {
         u32::from_str_radix(&self.name("wait")[..8], 16).unwrap_or(0)
     }

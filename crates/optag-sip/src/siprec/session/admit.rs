@@ -1,8 +1,8 @@
-//! How a recording session begins: what may speak against it, its streams, its call.
+//! Admission of a recording session: validation of the initial INVITE, its streams, its call.
 //!
-//! In: a first INVITE, and later what the feed says of its call. Out: the session and its
-//! answer. A call that is not to be recorded is answered 200 with inactive streams: several
-//! clients take any refusal as a reason to record elsewhere.
+//! In: an initial INVITE, and later the feed's decision. Out: the session and the final response.
+//! A call that is not recorded is answered 200 with inactive streams: several clients react to any
+//! rejection by recording elsewhere.
 //!
 //! Source: RFC 7866 §6.1, §7 and §8.
 
@@ -13,7 +13,6 @@ use crate::sip::digest::Verdict;
 use crate::sip::flow::Flow;
 use crate::sip::message::Request;
 use crate::sip::response::Answer;
-use crate::sip::transaction::Key;
 use crate::siprec::body;
 use crate::siprec::body::Body;
 use crate::siprec::call_names::{links_of, raw_headers};
@@ -23,6 +22,7 @@ use crate::siprec::outbound::set_timer;
 use crate::siprec::parties;
 use crate::siprec::parties::{Hints, Parties};
 use crate::siprec::server::{Incoming, Output, Server, SessionId};
+use crate::siprec::session::state::{Admitting, AwaitedAck, PendingRequest, State};
 use crate::siprec::session::{Saved, Session};
 use crate::siprec::settings::UntilConsent;
 use crate::siprec::streams;
@@ -30,8 +30,8 @@ use crate::siprec::streams::Fate;
 use optag_core::call::{ConsentKeys, ConsentState, StreamRole, Unrecorded};
 use optag_core::clock::{MonoTime, WallTime};
 
-/// Extensions that may be required of us: known, or asking nothing of a server that takes copies of
-/// streams, sends no provisional answer and no request outside of its dialogs.
+/// Option tags accepted in Require: supported, or without effect on a server that only receives
+/// streams and sends no reliable provisional response and no request outside a dialog.
 const EXTENSIONS: [&str; 24] = [
     "siprec",
     "record-aware",
@@ -60,7 +60,7 @@ const EXTENSIONS: [&str; 24] = [
 ];
 
 impl Server {
-    /// The feed has decided about the call of a new session.
+    /// Handles the feed's decision about the call of a new session.
     pub(in crate::siprec) fn admitted(
         &mut self,
         now: MonoTime,
@@ -71,8 +71,10 @@ impl Server {
         let client = self.client_of(id);
         let until_consent = self.config.until_consent_for(client);
         let Some(session) = self.edit(id) else { return };
-        session.admitting = false;
-        let opening = session.opening.take();
+        if !matches!(session.state, State::Admitting(_) | State::Abandoned) {
+            return;
+        }
+        let admitting = session.establish();
         match result {
             Ok(admitted) => {
                 session.saved.call = Some(admitted.id);
@@ -92,54 +94,52 @@ impl Server {
                         .and_then(|index| Some((index, *admitted.streams.get(usize::from(index))?)))
                         .map(|(index, address)| Taken { stream: Some(index), address });
                 }
-                if session.over {
+                let Some(admitting) = &admitting else {
                     session.control(Control::End);
                     return;
-                }
-                if session.deaf {
+                };
+                if admitting.no_caller_stream {
                     let (call, client) = (admitted.id.to_string(), session.saved.client.as_str());
                     tracing::warn!(
                         call,
                         client,
-                        "metadata does not say which stream is the caller's: key presses in the streams do not count"
+                        "caller stream unknown: metadata does not identify it, key presses in the streams are ignored"
                     );
                 }
-                let deaf = session.deaf;
-                self.stats.calls_without_caller += u64::from(deaf);
+                self.stats.calls_without_caller += u64::from(admitting.no_caller_stream);
                 let call = admitted.id;
                 self.stats.calls_admitted += 1;
                 let silence = self.config.profile(client).and_then(|profile| profile.silence);
                 out.extend(silence.map(|silence| Output::Silence(call, silence)));
             }
             Err(error) => {
-                if session.over {
+                let Some(admitting) = &admitting else {
                     self.forget_if_done(now, id, out);
                     return;
-                }
+                };
                 session.unrecorded = Some(Unrecorded::Unavailable(error.name()));
+                let flow = session.flow;
                 self.stats.calls_unavailable += 1;
                 let refuse = self.config.refuses_for(client);
                 let passing = !matches!(error, AdmitError::UnknownDepartment(_) | AdmitError::BadStreams(_));
                 if refuse && passing {
-                    if let Some((key, request)) = opening {
-                        let answer = Answer::new(503, "").with("Retry-After", "10");
-                        let flow = self.sessions.get(&id).and_then(|session| session.flow);
-                        self.drop_session(now, id, out);
-                        if let Some(flow) = flow {
-                            self.refuse(now, flow, &key, &request, answer, out);
-                        }
+                    let PendingRequest { key, request } = &admitting.invite;
+                    let answer = Answer::new(503, "").with("Retry-After", "10");
+                    self.drop_session(now, id, out);
+                    if let Some(flow) = flow {
+                        self.refuse(now, flow, key, request, answer, out);
                     }
                     return;
                 }
                 self.unrecorded(id);
             }
         }
-        if let Some((key, request)) = opening {
-            self.accept(now, id, key, &request, out);
+        if let Some(admitting) = admitting {
+            self.accept(now, id, admitting, out);
         }
     }
 
-    /// What speaks against a first INVITE, as an answer.
+    /// Validates an initial INVITE; returns the rejection.
     pub(in crate::siprec) fn objection(
         &mut self,
         now: MonoTime,
@@ -187,7 +187,7 @@ impl Server {
         None
     }
 
-    /// Makes the session of an INVITE that nothing speaks against, and asks for its call.
+    /// Creates the session of a valid initial INVITE and requests admission of its call.
     pub(in crate::siprec) fn begin(
         &mut self,
         incoming: Incoming,
@@ -203,7 +203,7 @@ impl Server {
         let session_id = u64::from_str_radix(&self.name("sdp")[..13], 16).unwrap_or(1);
         let client = flow.peer.ip();
         let hints = Hints::of(&request, self.config.rules_for(client));
-        let mut session = Session::new(Saved {
+        let saved = Saved {
             dialog,
             ours: Description::new(session_id),
             lines: 0,
@@ -222,16 +222,18 @@ impl Server {
             began_at: at,
             client: flow.peer.ip().to_string(),
             transfers: Default::default(),
-        });
+        };
+        let invite = PendingRequest { key, request: Box::new(request.clone()) };
+        let admitting = Admitting { invite, replaces: None, no_caller_stream: false };
+        let mut session = Session::new(saved, State::Admitting(admitting));
         session.flow = Some(flow);
-        set_timer(&mut session, now);
         let mut raw = vec![raw_headers(&request, at)];
         raw.extend(body.raw.iter().cloned());
         let id = self.insert(session);
         if let Some(old) = replaced {
             self.takes_place(id, old);
         }
-        // The bodies go with the call itself.
+        // The raw bodies go with the admission.
         self.described(id, at, &request, Body { raw: Vec::new(), ..body });
         let parties = self.parties(id);
         let (mut streams, mut fates) = self.streams(id, &parties, offer.as_ref());
@@ -253,13 +255,14 @@ impl Server {
             }
         }
         session.streams_admitted(&streams);
-        session.deaf = !streams.is_empty() && !streams.iter().any(|stream| stream.role.may_answer());
+        if let State::Admitting(admitting) = &mut session.state {
+            let caller = streams.iter().any(|stream| stream.role.may_answer());
+            admitting.no_caller_stream = !streams.is_empty() && !caller;
+        }
         if let Some(offer) = &offer {
             session.follow(offer, source);
         }
-        session.opening = Some((key.clone(), Box::new(request.clone())));
         let Some(department) = department.filter(|_| !streams.is_empty()) else {
-            session.opening = None;
             let has = |fate| fates.contains(&fate);
             session.unrecorded = Some(match streams.is_empty() {
                 false => Unrecorded::NotSelected,
@@ -267,16 +270,18 @@ impl Server {
                 true if has(Fate::NoCodec) => Unrecorded::NoCodec,
                 true => Unrecorded::NoStream,
             });
+            let admitting = session.establish();
             match streams.is_empty() {
                 true => self.stats.calls_without_stream += 1,
                 false => self.stats.calls_unselected += 1,
             }
             self.unrecorded(id);
-            self.accept(now, id, key, &request, out);
+            if let Some(admitting) = admitting {
+                self.accept(now, id, admitting, out);
+            }
             return;
         };
         session.saved.keys = department.default_keys().clone();
-        session.admitting = true;
         let seen = self.seen(id);
         let Some(session) = self.edit(id) else { return };
         session.saved.transfers.begin(&department.id, &seen);
@@ -291,7 +296,7 @@ impl Server {
         }
     }
 
-    /// The streams of a first offer; without one, as many as the metadata names.
+    /// The streams of the initial offer; without one, as many as the metadata lists.
     fn streams(
         &mut self,
         id: SessionId,
@@ -330,7 +335,7 @@ impl Server {
         (streams, fates)
     }
 
-    /// Nothing of this session is recorded: its streams lead nowhere.
+    /// Marks the session as not recorded: its streams are inactive and go nowhere.
     fn unrecorded(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.saved.listening = false;
@@ -339,31 +344,37 @@ impl Server {
         }
     }
 
-    /// Answers the first INVITE of a session with 200.
-    fn accept(&mut self, now: MonoTime, id: SessionId, key: Key, request: &Request, out: &mut Vec<Output>) {
+    /// Answers the initial INVITE with 200.
+    fn accept(&mut self, now: MonoTime, id: SessionId, admitting: Admitting, out: &mut Vec<Output>) {
+        let Admitting { invite: PendingRequest { key, request }, replaces, .. } = admitting;
         let Some(flow) = self.sessions.get(&id).and_then(|session| session.flow) else { return };
-        let number = request.cseq().map_or(0, |cseq| cseq.number);
+        let cseq = request.cseq().map_or(0, |cseq| cseq.number);
         let answer = self.answer(id, flow, true);
         if let Some(session) = self.edit(id) {
-            session.unacknowledged = Some((key.clone(), number));
-            session.offered = body::read(request, WallTime::default()).sdp.is_none();
+            set_timer(session, now);
+            let carries_answer = body::read(&request, WallTime::default()).sdp.is_none();
+            if let Some(established) = session.established() {
+                let ack = AwaitedAck { invite: Some(key.clone()), cseq, carries_answer };
+                established.awaited_ack = Some(ack);
+            }
         }
-        self.respond(now, flow, &key, request, &answer, out);
+        self.respond(now, flow, &key, &request, &answer, out);
         self.account(id, None, out);
-        self.end_replaced(now, id, out);
+        if let Some(old) = replaces {
+            self.end_replaced(now, old, out);
+        }
     }
 
     pub(in crate::siprec) fn drop_session(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {
         if let Some(session) = self.sessions.get_mut(&id) {
-            session.over = true;
-            session.opening = None;
+            session.end();
             session.saved.call = None;
         }
         self.forget_if_done(now, id, out);
     }
 }
 
-/// 420, where a request requires what is not known.
+/// The 420 for a request that requires an unsupported extension.
 pub(in crate::siprec) fn unsupported(request: &Request) -> Option<Answer> {
     let known = |name: &String| EXTENSIONS.iter().any(|known| name.eq_ignore_ascii_case(known));
     let unknown: Vec<String> =
@@ -371,12 +382,12 @@ pub(in crate::siprec) fn unsupported(request: &Request) -> Option<Answer> {
     (!unknown.is_empty()).then(|| Answer::new(420, "").with("Unsupported", unknown.join(", ")))
 }
 
-/// Whether a challenge asks for the same credentials over a fresh nonce.
+/// Whether a challenge is marked stale: the credentials were valid.
 pub(in crate::siprec) fn is_stale(answer: &Answer) -> bool {
     answer.headers.iter().any(|(_, value)| value.ends_with(",stale=true"))
 }
 
-/// Whether anything marks an INVITE as a recording session.
+/// Whether an INVITE is for a recording session.
 ///
 /// Source: RFC 7866 §6.1; the marks of clients that follow it loosely.
 fn is_recording_session(request: &Request, body: &Body) -> bool {
@@ -392,8 +403,8 @@ fn is_recording_session(request: &Request, body: &Body) -> bool {
         || ["x-nearend", "x-farend", "x-refci"].iter().any(|mark| from.contains(mark))
 }
 
-/// Brings the caller to the first channel and the employee to the second, whatever the order
-/// of the lines.
+/// Puts the caller on the first channel and the employee on the second, whatever the order of
+/// the m= lines.
 fn caller_first(streams: &mut Vec<NewStream>, fates: &mut [Fate]) {
     let rank = |role| match role {
         StreamRole::Caller => 0,

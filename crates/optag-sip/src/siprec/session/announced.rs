@@ -1,6 +1,6 @@
-//! The account of each recording session: one when it is answered, one when it is over.
+//! Accounts of recording sessions: one when a session is answered, one when it is over.
 //!
-//! In: sessions, and refusals of INVITEs that began none. Out: [`Account`]s. Not here: where
+//! In: sessions, and rejected INVITEs. Out: [`Account`]s. Not here: where
 //! they are kept.
 
 use crate::sip::flow::Flow;
@@ -19,7 +19,7 @@ use optag_core::private::Private;
 const NAMES: usize = 32;
 
 impl Server {
-    /// Accounts for a session as it stands.
+    /// Emits the account of a session.
     pub(in crate::siprec) fn account(
         &mut self,
         id: SessionId,
@@ -44,7 +44,7 @@ impl Server {
         })));
     }
 
-    /// Accounts for an INVITE that was refused, once however often it comes.
+    /// Emits the account of a rejected INVITE, once per INVITE.
     pub(in crate::siprec) fn account_refused(
         &mut self,
         at: WallTime,
@@ -80,14 +80,14 @@ impl Server {
         })));
     }
 
-    /// The wall clock's time, as far as the last message told it.
+    /// The wall-clock time, extrapolated from the last message.
     pub(in crate::siprec) fn wall(&self, now: MonoTime) -> WallTime {
         let (mono, wall) = self.heard;
         wall.plus_micros(now.since(mono).as_micros() as i64)
     }
 }
 
-/// The names of a call by which other systems' records can be matched.
+/// Identifiers by which other systems' records can be matched.
 fn names(links: &[CallLink]) -> Vec<Private<String>> {
     let telling = links.iter().filter(|link| link.kind != LinkKind::Group);
     telling.map(|link| clean(link.value.reveal(), TEXT_CHARS).into()).take(NAMES).collect()

@@ -1,76 +1,86 @@
-//! A recording session as another process takes it up: written beside its call whenever it
-//! changes, so that a crash at any moment leaves a dialog that goes on.
+//! The snapshot of a recording session, stored with its call whenever it changes, so that the
+//! dialog survives a crash at any moment.
 //!
-//! In: a session. Out: text for the call's record, and a session again. Not here: where the text is
-//! kept. Open transactions are not kept: a client that waits for an answer asks again.
+//! In: a session. Out: text for the call's record, and a session again. Not here: where the
+//! text is stored. Open transactions are not saved: a client that waits for a response retransmits.
 
 use serde::{Deserialize, Serialize};
 
 use crate::sip::flow::{Flow, Transport, Way};
 use crate::siprec::outbound::TIMER_GRACE;
-use crate::siprec::session::{Saved, Session, Told};
+use crate::siprec::session::state::{AwaitedAck, Established, State};
+use crate::siprec::session::stream_setup::StreamSetup;
+use crate::siprec::session::{Saved, Session};
 use optag_core::call::ConsentState;
 use optag_core::clock::MonoTime;
 
-/// A session, without what lives only as long as its process.
+/// The state of a session that outlives the process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Kept {
-    /// The lasting part.
+    /// The saved part of the session.
     pub saved: Saved,
-    /// What the engine was told of each stream.
-    pub told: Vec<Told>,
-    /// The way to the client.
+    /// What the engine knows of each stream.
+    pub told: Vec<StreamSetup>,
+    /// The flow to the client.
     pub way: Option<Way>,
     /// When the session timer needs attention.
     pub timer_at: Option<MonoTime>,
-    /// Whether the client's description is still to come, with its ACK.
+    /// Whether the awaited ACK carries the client's SDP.
     pub offered: bool,
-    /// Number of the answered INVITE whose ACK has not come.
+    /// CSeq number of the answered INVITE whose ACK has not arrived.
     pub unacknowledged: Option<u32>,
-    /// Where consent stands, as far as the session knew.
+    /// The latest known consent state.
     pub consent: ConsentState,
 }
 
 impl Kept {
-    /// What there is to keep of a session.
+    /// Takes the snapshot of a session.
     pub fn of(session: &Session) -> Self {
+        let established = match &session.state {
+            State::Established(established) => Some(established),
+            _ => None,
+        };
+        let awaited = established.and_then(|established| established.awaited_ack.as_ref());
         Self {
             saved: session.saved.clone(),
             told: session.told.clone(),
             way: session.flow.map(Flow::way),
-            timer_at: session.timer_at,
-            offered: session.offered,
-            unacknowledged: session.unacknowledged.as_ref().map(|(_, number)| *number),
+            timer_at: established.and_then(|established| established.timer_at),
+            offered: awaited.is_some_and(|ack| ack.carries_answer),
+            unacknowledged: awaited.map(|ack| ack.cseq),
             consent: session.consent,
         }
     }
 
-    /// As it is written down.
+    /// Serialises the snapshot.
     pub fn to_text(&self) -> String {
-        // Texts, numbers and lists under names: nothing in it can fail.
+        // Only strings, numbers and lists: serialisation cannot fail.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// From what was written down; `None` where it is not that.
+    /// Parses a snapshot; `None` if it is not one.
     pub fn from_text(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 
-    /// The session again. `flow` is the way to its client where it is still open: a datagram
-    /// socket bound to the same address. Over connections, the client makes a new one.
+    /// Restores the session. `flow` is its flow to the client if still open: a UDP socket bound to
+    /// the same address. For TCP and TLS the client opens a new connection.
     pub fn session(self, now: MonoTime, flow: Option<Flow>) -> Session {
-        let mut session = Session::new(self.saved);
-        // A request whose answer was lost with the process comes again under its number.
+        let carries_answer = self.offered;
+        let established = Established {
+            awaited_ack: self.unacknowledged.map(|cseq| AwaitedAck { invite: None, cseq, carries_answer }),
+            // A refresh missed during the restart is repeated within the grace.
+            timer_at: self.timer_at.map(|at| at.max(now + TIMER_GRACE)),
+            ..Default::default()
+        };
+        let mut session = Session::new(self.saved, State::Established(established));
+        // A request whose response was lost is retransmitted with the same CSeq number.
         session.saved.dialog.expect_again();
         session.told = self.told;
         session.flow = flow.filter(|flow| flow.transport == Transport::Udp);
-        session.offered = self.offered;
         session.consent = self.consent;
-        session.resumed_ack = self.unacknowledged;
-        // What the feed may not have taken before the process ended.
+        // Controls that the feed may not have carried out before the process ended.
         session.repeat_controls();
-        // A refresh that came while nobody listened comes again within the grace.
-        session.timer_at = self.timer_at.map(|at| at.max(now + TIMER_GRACE));
         session
     }
 }

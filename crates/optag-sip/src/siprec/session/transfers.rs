@@ -1,8 +1,7 @@
-//! Transfers as the feed is told of them: what a request says of who has the call becomes a transfer,
-//! or a pause where no department is known.
+//! Turns changes of who has the call into transfers, or into a pause if no department is known.
 //!
 //! In: a session whose view has changed, results of transfers. Out: controls, counters, log lines.
-//! Not here: how it is found out (`transfer`).
+//! Not here: how the department is determined (`parties::transfer`).
 
 use crate::feed::{CallView, Control, ControlError};
 use crate::siprec::parties::transfer::Seen;
@@ -10,11 +9,11 @@ use crate::siprec::server::{Server, SessionId};
 use crate::siprec::session::Session;
 use optag_core::call::{ConsentState, Evidence};
 
-/// What a transfer's record gives as its evidence.
+/// Evidence stored with a transfer.
 const BY_SIGNALLING: &str = "signalling names another department";
 
 impl Server {
-    /// Who takes part in a session's call, as signalling has it now.
+    /// The participants of a session's call according to signalling.
     pub(in crate::siprec) fn seen(&mut self, id: SessionId) -> Seen {
         let parties = self.parties(id);
         let client = self.client_of(id);
@@ -24,13 +23,13 @@ impl Server {
         Seen::of(&saved.view, &saved.hints, &parties, rules, departments)
     }
 
-    /// Tells the feed where the call has gone, if signalling says that it has.
+    /// Queues a transfer if signalling shows that the call has moved to another department.
     pub(in crate::siprec) fn follow_call(&mut self, id: SessionId) {
         let seen = self.seen(id);
         let unknown_party = self.config.unknown_party_for(self.client_of(id));
-        let Some(session) = self.edit(id).filter(|session| !session.over) else { return };
+        let Some(session) = self.edit(id).filter(|session| !session.is_over()) else { return };
         let was_unknown = session.saved.transfers.is_unknown();
-        let consented = session.consent == ConsentState::Granted && session.has_moved();
+        let consented = session.consent == ConsentState::Granted && session.controls.transfers_done();
         if let Some(department) = session.saved.transfers.follow(&seen, consented, unknown_party) {
             session.transfer(department);
             self.stats.transfers += 1;
@@ -45,15 +44,15 @@ impl Server {
             tracing::warn!(
                 call,
                 client,
-                "recording paused: signalling names a party or number of no known department; list it under numbers of a [[department]]"
+                "recording paused: party or number of no known department; list it under numbers of a [[department]]"
             );
         }
         if was_unknown && !unknown {
-            tracing::info!(call, "the department of a call is known again");
+            tracing::info!(call, "recording no longer paused: the department of the call is known again");
         }
     }
 
-    /// The feed has carried out a control of a session, a transfer or another.
+    /// Handles the result of a control with regard to transfers.
     pub(in crate::siprec) fn moved(
         &mut self,
         id: SessionId,
@@ -65,11 +64,11 @@ impl Server {
             session.saved.transfers.told(result.is_ok());
         }
         if let Ok(view) = result
-            && session.has_moved()
+            && session.controls.transfers_done()
         {
             let known = session.saved.transfers.department();
             if known.is_some_and(|known| known != view.department) {
-                // The API knows better, or knew first.
+                // The department was changed through the API.
                 let seen = self.seen(id);
                 let Some(session) = self.edit(id) else { return };
                 session.saved.transfers.begin(&view.department, &seen);
@@ -88,13 +87,13 @@ impl Server {
 }
 
 impl Session {
-    /// Puts a transfer in line.
+    /// Queues a transfer.
     fn transfer(&mut self, department: String) {
         let evidence = Evidence::Actor { name: BY_SIGNALLING.to_owned(), staff: None };
         self.control(Control::Transfer { department, prompt_version: None, evidence });
     }
 
-    /// After a restart: what the feed may not have taken.
+    /// After a restart: queues the controls that the feed may not have carried out.
     pub(in crate::siprec) fn repeat_controls(&mut self) {
         if let Some(department) = self.saved.transfers.untold() {
             self.transfer(department);
