@@ -1,7 +1,7 @@
-//! Which of a client's streams are taken in, and how the engine is told.
+//! Selects which of a client's streams are recorded, and their setup for the engine.
 //!
 //! In: an offer and who takes part. Out: streams for the [`Feed`](crate::feed),
-//! one entry an m= line that says which stream it became or why none.
+//! one decision per m= line: which stream it became, or why none.
 
 use crate::feed::{EventFormat, ExpectedSource, NewStream, RtcpPlan, SrtpPlan};
 use crate::sdp::{Media, Offer};
@@ -12,31 +12,31 @@ use optag_core::call::StreamRole;
 use optag_core::limit::{STREAMS_PER_CALL, TEXT_CHARS};
 use optag_media::rtp::srtp::SrtpKey;
 
-/// Offered keys of a stream that are tried.
+/// Offered keys per stream that are tried.
 const KEYS_OF_STREAM: usize = 4;
 
-/// What becomes of an m= line.
+/// The decision about an m= line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It is the stream of this index.
+    /// Recorded as the stream with this index.
     Stream(u8),
-    /// It is video, text or data.
+    /// Not audio: video, text or data.
     NotAudio,
-    /// It stands for the same stream as a line that is taken.
+    /// An alternative of a line that is recorded.
     Alternative,
-    /// It is sent to a multicast group.
+    /// Sent to a multicast group.
     Multicast,
-    /// It is encrypted, and its description has no key that is of use.
+    /// Encrypted without a usable key in the SDP.
     Encrypted,
-    /// None of its codings can be decoded.
+    /// No supported codec.
     NoCodec,
-    /// The call has as many streams as it may have.
+    /// The call has the maximum number of streams.
     TooMany,
-    /// The client itself has no use for it.
+    /// Disabled by the client.
     Unused,
 }
 
-/// The streams of a first offer.
+/// The streams of an initial offer.
 pub fn choose(
     offer: &Offer,
     view: &View,
@@ -196,4 +196,24 @@ pub fn unique(label: &str, others: &[NewStream]) -> String {
         return label;
     }
     (2..).map(|n| format!("{label}-{n}")).find(|other| !taken(other)).unwrap_or(label)
+}
+
+/// Puts the caller on the first channel and the employee on the second, whatever the order of
+/// the m= lines.
+pub fn caller_first(streams: &mut Vec<NewStream>, fates: &mut [Fate]) {
+    let rank = |role| match role {
+        StreamRole::Caller => 0,
+        StreamRole::Employee => 1,
+        StreamRole::Mixed | StreamRole::Other => 2,
+    };
+    let mut order: Vec<usize> = (0..streams.len()).collect();
+    order.sort_by_key(|at| rank(streams[*at].role));
+    for fate in fates {
+        if let Fate::Stream(index) = fate
+            && let Some(now) = order.iter().position(|at| *at == usize::from(*index))
+        {
+            *index = now as u8;
+        }
+    }
+    *streams = order.into_iter().map(|at| streams[at].clone()).collect();
 }

@@ -237,7 +237,7 @@ impl Server {
         self.described(id, at, &request, Body { raw: Vec::new(), ..body });
         let parties = self.parties(id);
         let (mut streams, mut fates) = self.streams(id, &parties, offer.as_ref());
-        caller_first(&mut streams, &mut fates);
+        streams::caller_first(&mut streams, &mut fates);
         self.stats.callers_guessed += u64::from(parties.guessed);
         let department = parties.department.clone();
         let department = department
@@ -401,24 +401,4 @@ fn is_recording_session(request: &Request, body: &Body) -> bool {
         || marks.iter().any(|mark| contact.contains(mark))
         || headers.text("x-cisco-recording-participant").is_some()
         || ["x-nearend", "x-farend", "x-refci"].iter().any(|mark| from.contains(mark))
-}
-
-/// Puts the caller on the first channel and the employee on the second, whatever the order of
-/// the m= lines.
-fn caller_first(streams: &mut Vec<NewStream>, fates: &mut [Fate]) {
-    let rank = |role| match role {
-        StreamRole::Caller => 0,
-        StreamRole::Employee => 1,
-        StreamRole::Mixed | StreamRole::Other => 2,
-    };
-    let mut order: Vec<usize> = (0..streams.len()).collect();
-    order.sort_by_key(|at| rank(streams[*at].role));
-    for fate in fates {
-        if let Fate::Stream(index) = fate
-            && let Some(now) = order.iter().position(|at| *at == usize::from(*index))
-        {
-            *index = now as u8;
-        }
-    }
-    *streams = order.into_iter().map(|at| streams[at].clone()).collect();
 }
