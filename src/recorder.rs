@@ -39,12 +39,12 @@ use optag_core::clock::{BootId, Clock};
 use optag_core::id::CallId;
 use optag_core::limit;
 use optag_core::private::Private;
+use optag_media::call::snapshot::CallSnapshot;
 use optag_media::call::{CallRules, CallState, Command};
 use optag_media::engine::{CallPlan, Engine, EngineError, StreamPlan};
 use optag_media::net::port_pool::{PortError, PortPool, StreamSockets};
-use optag_media::snapshot::CallSnapshot;
 use optag_media::stats::CallGauges;
-use optag_media::stream::LegPlan;
+use optag_media::stream::plan::LegPlan;
 use optag_sip::feed::{
     AdmitError, Admitted, CallView, Control, ControlError, Feed, Named, NewCall, NewStream,
 };

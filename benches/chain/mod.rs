@@ -6,17 +6,18 @@ use std::time::Duration;
 use optag_core::call::{Answer, ConsentHow, ConsentKeys, Evidence, Question, StreamRole};
 use optag_core::clock::{MonoTime, WallTime};
 use optag_core::id::CallId;
-use optag_media::call::plan::{CaptureSettings, ToneSettings};
+use optag_media::call::output::Output;
 use optag_media::call::{Call, CallRules, CallSettings, Command, Now};
 use optag_media::codec::coded::Codec;
 use optag_media::codec::{Encoding, PayloadFormat};
-use optag_media::fact::Output;
+use optag_media::dtmf::tone_listener::ToneSettings;
 use optag_media::opus::encoder::OpusSettings;
 use optag_media::rtp::rtcp::RtcpPlan;
 use optag_media::rtp::source_filter::ExpectedSource;
 use optag_media::rtp::telephone_event::EventFormat;
 use optag_media::stats::TickStats;
-use optag_media::stream::LegPlan;
+use optag_media::stream::plan::LegPlan;
+use optag_media::stream::settings::CaptureSettings;
 
 /// How every encoder is set here.
 pub const OPUS: OpusSettings =

@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use optag_core::clock::{MonoTime, WallTime};
-use optag_media::call::plan::{CaptureSettings, ToneSettings};
-use optag_media::call::resume::Resumption;
+use optag_media::call::output::{Fact, Output};
+use optag_media::call::snapshot::CallSnapshot;
+use optag_media::call::snapshot::Resumption;
 use optag_media::call::{Call, CallSettings, Now};
-use optag_media::fact::{EndedBy, Fact, Output};
+use optag_media::dtmf::tone_listener::ToneSettings;
+use optag_media::fact::EndedBy;
 use optag_media::opus::encoder::OpusSettings;
-use optag_media::snapshot::CallSnapshot;
 use optag_media::stats::TickStats;
+use optag_media::stream::settings::CaptureSettings;
 
 /// Milliseconds that a call goes on.
 const GOES_ON_MS: u64 = 400;

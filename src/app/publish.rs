@@ -13,9 +13,10 @@ use optag_core::call::ConsentState;
 use optag_core::clock::{Clock, MonoTime};
 use optag_core::latency::Counted;
 use optag_media::engine::Engine;
-use optag_media::fact::{FRAME_MS, StreamCounts};
+use optag_media::fact::StreamCounts;
 use optag_media::net::port_pool::PortPool;
 use optag_media::stats::TickStats;
+use optag_media::timebase::FRAME_MS;
 use optag_storage::spool::{FULL, Spool, SpoolStats};
 
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -38,10 +38,10 @@ use crate::recorder::resume::Resume;
 use optag_core::clock::Clock;
 use optag_core::limit;
 use optag_media::call::CallSettings;
-use optag_media::call::plan::CaptureSettings;
 use optag_media::engine::{Engine, EngineConfig};
 use optag_media::net::port_pool::PortPool;
 use optag_media::opus::encoder::OpusSettings;
+use optag_media::stream::settings::CaptureSettings;
 use optag_sip::sip::sockets::bind_stream;
 use optag_sip::siprec::service::{Bound, SipServer};
 

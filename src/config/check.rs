@@ -15,7 +15,7 @@ use crate::erasure::sweep_horizon::SweepLimits;
 use crate::index::IndexPlace;
 use optag_core::limit;
 use optag_core::private::Private;
-use optag_media::call::plan::{ToneSettings, TonesInOpus};
+use optag_media::dtmf::tone_listener::{ToneSettings, TonesInOpus};
 use optag_sip::sip::allow_list::AllowList;
 use optag_storage::store::s3::endpoint::Place;
 

@@ -10,7 +10,7 @@ use crate::erasure::sweep_horizon::SweepLimits;
 use crate::index::IndexPlace;
 use optag_core::call::Department;
 use optag_core::private::Private;
-use optag_media::call::plan::ToneSettings;
+use optag_media::dtmf::tone_listener::ToneSettings;
 use optag_sip::sip::allow_list::AllowList;
 use optag_sip::siprec::parties::PartyRules;
 use optag_sip::siprec::service::Listen;

@@ -11,9 +11,10 @@ use optag_core::call::{
 };
 use optag_core::id::CallId;
 use optag_core::limit;
-use optag_media::fact::{Ended, EndedBy, FRAME_MS, MediaBlock, StreamCounts};
+use optag_media::fact::{Ended, EndedBy, MediaBlock, StreamCounts};
 use optag_media::opus::encoder::{Encoder, OpusSettings};
 use optag_media::opus::noise_classifier::{Sound, is_silent, peak};
+use optag_media::timebase::FRAME_MS;
 use optag_storage::spool::record::Body;
 
 /// Frames of a block: 1 s.

@@ -7,9 +7,10 @@ use crate::metrics;
 use crate::recorder::live_calls::LiveCalls;
 use optag_core::call::{ConsentRecord, ConsentState, Outcome};
 use optag_core::id::CallId;
+use optag_media::call::output::{Fact, Output};
+use optag_media::call::snapshot::CallSnapshot;
 use optag_media::engine::Sink;
-use optag_media::fact::{Ended, EndedBy, Fact, Output};
-use optag_media::snapshot::CallSnapshot;
+use optag_media::fact::{Ended, EndedBy};
 use optag_storage::spool::Spool;
 use optag_storage::spool::record::{Body, SpoolRecord};
 

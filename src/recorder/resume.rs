@@ -19,13 +19,13 @@ use optag_core::call::{CallFacts, ConsentState};
 use optag_core::clock::{BootId, Clock, MonoTime};
 use optag_core::id::CallId;
 use optag_core::limit;
-use optag_media::call::resume::Resumption;
+use optag_media::call::snapshot::CallSnapshot;
+use optag_media::call::snapshot::Resumption;
 use optag_media::engine::{Engine, EngineError, ResumePlan};
-use optag_media::fact::FRAME_MS;
 use optag_media::net::port_pool::{PortPool, StreamSockets};
 use optag_media::net::socket::KeptSocket;
-use optag_media::snapshot::CallSnapshot;
 use optag_media::stats::CallGauges;
+use optag_media::timebase::FRAME_MS;
 use optag_sip::siprec::session::snapshot::Kept;
 use optag_storage::spool::recover::RecoveredCall;
 
@@ -153,7 +153,7 @@ async fn put_back(
     let Candidate { facts, saved, frames, .. } = candidate;
     let now = with.clock.mono();
     let sockets_kept = saved.legs.iter().all(|leg| kept.contains_key(&leg.port));
-    let bind = |leg: &optag_media::snapshot::StreamSnapshot| {
+    let bind = |leg: &optag_media::stream::snapshot::StreamSnapshot| {
         with.ports.bind_at(leg.port, kept.remove(&leg.port), !leg.plan.rtcp.mux, now)
     };
     let sockets: Vec<StreamSockets> =

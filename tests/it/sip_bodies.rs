@@ -112,7 +112,7 @@ fn a_kept_session_that_was_changed_is_refused_or_ends_as_any_other() {
 
 #[test]
 fn a_saved_call_that_was_changed_is_refused_or_goes_on_in_its_time() {
-    let read = |text: &str| optag_media::snapshot::CallSnapshot::from_text(text).is_some();
+    let read = |text: &str| optag_media::call::snapshot::CallSnapshot::from_text(text).is_some();
     assert!(seeds("saved_call").iter().all(|seed| read(std::str::from_utf8(&seed[1..]).unwrap())));
     each_sparsely("saved_call", saved_call::run, 97);
 }

@@ -1,26 +1,30 @@
 //! A call as a pure machine. In: datagrams with their arrival, commands, the passing of time.
-//! Out: the facts of [`output`](crate::fact). The consent gate is here: captures, the only
+//! Out: the facts of [`output`]. The consent gate is here: captures, the only
 //! places that hold audio, are made when consent is granted and wiped when it ends.
 
 pub mod fault;
 pub(crate) mod keys;
 pub(crate) mod outcome;
+pub mod output;
 pub mod plan;
 pub mod resume;
 pub(crate) mod roster;
+pub mod snapshot;
 
 use std::net::SocketAddr;
 
 use super::rtp::rtcp::{Reports, cname};
 use super::stats::TickStats;
 use crate::call::fault::Step;
+use crate::call::output::{Fact, Output};
 pub use crate::call::plan::{CallRules, CallSettings, CallState, Command, Now};
 use crate::dtmf::sequences::KeyMatcher;
-use crate::fact::{Ended, EndedBy, Fact, Gap, GapReason, Output, StreamCounts};
+use crate::fact::{Ended, EndedBy, Gap, GapReason, StreamCounts};
 use crate::playout::gaps::SPLIT_FRAMES;
 use crate::stream::block_builder;
 use crate::stream::capture::Capture;
-use crate::stream::{LegPlan, Permit, Stream};
+use crate::stream::plan::LegPlan;
+use crate::stream::{Permit, Stream};
 use crate::timebase;
 use crate::timebase::FRAME_AXIS;
 use optag_core::call::consent::{ConsentError, ConsentInput};

@@ -23,11 +23,12 @@ use rayon::prelude::*;
 use super::call::{Call, CallSettings, CallState, Command, Now};
 use super::stats::{CallGauges, Condition, EngineStats, TickStats};
 use crate::call::fault;
+use crate::call::output::{Fact, Output};
 pub use crate::call::plan::{CallPlan, EngineError, ResumePlan, StreamPlan};
 use crate::engine::load_shedding::LoadShedding;
 use crate::engine::slot::Slot;
 use crate::engine::unsent::Carried;
-use crate::fact::{EndedBy, Fact, Output};
+use crate::fact::EndedBy;
 use crate::net::port_pool::StreamSockets;
 use crate::net::socket::KeptSocket;
 use optag_core::clock::{BootId, Clock, MonoTime};
@@ -266,7 +267,7 @@ impl Runner {
             self.work = if alone { took } else { took * workers };
             let recording = self.calls.iter().filter(|seat| seat.call.is_recording()).count();
             self.governor.ticked(self.work / workers, recording);
-            self.condition.publish(&self.governor);
+            self.condition.publish(self.governor.complexity(), self.governor.load());
             self.condition.ticks.add(took);
             let overrun = u64::from(took > self.config.tick);
             self.stats.add(&TickStats {

@@ -1,48 +1,16 @@
-//! What the engine hands to its right: the nouns `OpusPacket` and *gap*, and the events of
-//! a call. One batch a tick; within it the order of a call's entries is the order of facts
-//! (consent before the first audio it allows, everything before `Ended`).
+//! The values that events of a call carry: encoded blocks, gaps, packet counters, how a call ended. The stages
+//! share them; [`Fact`](crate::call::output::Fact) is the event itself.
 
 use serde::{Deserialize, Serialize};
 
-use crate::snapshot::CallSnapshot;
-use optag_core::call::{ConsentRecord, CutShort, Outcome, StreamFacts};
+use optag_core::call::{CutShort, Outcome};
 use optag_core::clock::WallTime;
-use optag_core::id::CallId;
-
-/// Length of every encoded frame. Units: ms.
-pub const FRAME_MS: u32 = 20;
-
-/// One fact about one call.
-#[derive(Clone, Debug)]
-pub struct Output {
-    /// The call.
-    pub call: CallId,
-    /// The fact.
-    pub fact: Fact,
-}
-
-/// What happened.
-#[derive(Clone, Debug)]
-pub enum Fact {
-    /// Consent changed. `Granted` is the zero of the recording's time axis.
-    Consent(ConsentRecord),
-    /// Encoded audio, all streams over the same frames.
-    Media(MediaBlock),
-    /// A stream joined; the blocks that follow hold it, after those there were.
-    Joined(StreamFacts),
-    /// A span without media, and why.
-    Gap(Gap),
-    /// What a later process needs to go on with the call; the last one counts.
-    State(Box<CallSnapshot>),
-    /// The call is over; nothing follows.
-    Ended(Ended),
-}
 
 /// Encoded frames of all streams of a call over one span of its time axis. Later blocks of a call
 /// may have more streams than earlier ones.
 ///
 /// Shape: `frames × streams` Opus packets, frame by frame, streams in channel order; every
-/// packet codes exactly [`FRAME_MS`] and none is empty.
+/// packet codes exactly [`FRAME_MS`](crate::timebase::FRAME_MS) and none is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MediaBlock {
     /// Index of the first frame; the frame that starts when consent was given is 0.
@@ -79,7 +47,7 @@ impl MediaBlock {
 
 /// A span in which a stream has no media of its own (silence stands for it).
 ///
-/// Units: frames of [`FRAME_MS`] on the recording's time axis.
+/// Units: frames of [`FRAME_MS`](crate::timebase::FRAME_MS) on the recording's time axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Gap {
     /// Index of the stream.

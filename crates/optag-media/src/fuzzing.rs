@@ -5,16 +5,18 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::call::plan::{CaptureSettings, ToneSettings};
+use crate::call::output::Fact;
 use crate::call::{Call, CallRules, CallSettings, Command, Now};
 use crate::codec::{Encoding, PayloadFormat, table};
-use crate::fact::{EndedBy, Fact};
+use crate::dtmf::tone_listener::ToneSettings;
+use crate::fact::EndedBy;
 use crate::opus::encoder::OpusSettings;
 use crate::rtp::rtcp::RtcpPlan;
 use crate::rtp::source_filter::{ESTABLISHED, ExpectedSource};
 use crate::rtp::telephone_event::EventFormat;
 use crate::stats::TickStats;
-use crate::stream::LegPlan;
+use crate::stream::plan::LegPlan;
+use crate::stream::settings::CaptureSettings;
 use optag_core::call::{
     Answer, ConsentHow, ConsentKeys, ConsentState, Evidence, KeySource, Question, StreamRole,
 };
@@ -179,7 +181,7 @@ pub fn exercise(bytes: &[u8]) {
 }
 
 /// What is handed on is no more than time has passed, and names whose key it was.
-fn check(facts: &mut Vec<crate::fact::Output>, ms: u64) {
+fn check(facts: &mut Vec<crate::call::output::Output>, ms: u64) {
     for output in facts.drain(..) {
         match output.fact {
             Fact::Media(block) => {

@@ -1,7 +1,7 @@
 //! Datagrams in, Opus packets out, by a tick and not by a task a packet.
 //!
 //! In: [`engine::Engine`]'s requests and the datagrams of each stream's socket. Out: one batch
-//! of [`output::Output`] a tick. Not here: files, databases, HTTP, tokio.
+//! of [`call::output::Output`] a tick. Not here: files, databases, HTTP, tokio.
 
 pub mod call;
 pub mod codec;
@@ -14,7 +14,6 @@ pub mod net;
 pub mod opus;
 pub mod playout;
 pub mod rtp;
-pub mod snapshot;
 pub mod stats;
 pub mod stream;
 pub mod timebase;

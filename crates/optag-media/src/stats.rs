@@ -3,7 +3,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::engine::load_shedding::LoadShedding;
 use crate::fact::StreamCounts;
 use optag_core::latency::Latency;
 
@@ -138,10 +137,10 @@ pub struct Condition {
 }
 
 impl Condition {
-    /// Publishes what the governor found.
-    pub fn publish(&self, governor: &LoadShedding) {
-        self.complexity.store(governor.complexity().into(), Ordering::Relaxed);
-        self.load_permille.store((governor.load() * 1_000.0) as u64, Ordering::Relaxed);
+    /// Publishes the encoders' complexity (0 to 10) and the share of the time between ticks that ticks take.
+    pub fn publish(&self, complexity: u8, load: f64) {
+        self.complexity.store(complexity.into(), Ordering::Relaxed);
+        self.load_permille.store((load * 1_000.0) as u64, Ordering::Relaxed);
     }
 
     /// Complexity of the encoders, 0 to 10.

@@ -5,36 +5,34 @@
 pub(crate) mod block_builder;
 pub(crate) mod capture;
 pub(crate) mod decode_buffer;
+pub(crate) mod encoded;
 pub(crate) mod gate;
 mod intake;
 pub mod passthrough;
 pub mod pcm_ring;
+pub mod plan;
+pub mod settings;
+pub mod snapshot;
 pub(crate) mod tracks;
 pub mod transcode;
 
 use std::net::SocketAddr;
 
-use serde::{Deserialize, Serialize};
-
-use crate::codec::PayloadFormat;
 use crate::dtmf::keypad::{KeyPress, Keypad};
 use crate::dtmf::tone_listener::ToneSettings;
 use crate::fact::StreamCounts;
 use crate::playout::sender_clock::SenderClock;
 use crate::rtp::packet::RtpPacket;
+use crate::rtp::rtcp::Reports;
 use crate::rtp::rtcp::feedback::{Feedback, Outgoing, Port};
-use crate::rtp::rtcp::{Reports, RtcpPlan};
-use crate::rtp::source_filter::{ExpectedSource, SourceRule};
-use crate::rtp::srtp::{SrtpPlan, SrtpReceiver, SrtpState};
-use crate::rtp::telephone_event::EventFormat;
-use crate::snapshot::StreamSnapshot;
+use crate::rtp::source_filter::SourceRule;
+use crate::rtp::srtp::{SrtpReceiver, SrtpState};
 use crate::stats::TickStats;
 use crate::stream::capture::{Capture, CaptureContext};
+use crate::stream::plan::LegPlan;
+use crate::stream::snapshot::StreamSnapshot;
 use optag_core::call::StreamRole;
 use optag_core::clock::MonoTime;
-
-/// Comfort noise: the static type and the one in older use. Source: RFC 3389 §4.
-const COMFORT_NOISE: [u8; 2] = [13, 19];
 
 /// Clock of a stream of which no coding is known. Units: Hz.
 const TELEPHONE_HZ: u32 = 8_000;
@@ -42,33 +40,6 @@ const TELEPHONE_HZ: u32 = 8_000;
 /// Indexes of our RTCP that an earlier process may have used after it was last saved: far more
 /// than it can have.
 const INDEXES_UNKNOWN: u32 = 1_000;
-
-/// How a stream is set up.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct LegPlan {
-    /// Who speaks in it.
-    pub role: StreamRole,
-    /// Audio payload types.
-    pub formats: Vec<PayloadFormat>,
-    /// Payload types of key events.
-    pub telephone_event: Vec<EventFormat>,
-    /// Payload types of comfort noise beside the static ones.
-    pub comfort_noise: Vec<u8>,
-    /// What is known of the sender.
-    pub source: ExpectedSource,
-    /// How its packets are protected; `None` where they come in the clear.
-    pub srtp: Option<SrtpPlan>,
-    /// Where its RTCP comes from and goes to.
-    #[serde(default)]
-    pub rtcp: RtcpPlan,
-}
-
-impl LegPlan {
-    /// Whether a payload type brings comfort noise.
-    pub fn is_comfort_noise(&self, payload_type: u8) -> bool {
-        COMFORT_NOISE.contains(&payload_type) || self.comfort_noise.contains(&payload_type)
-    }
-}
 
 /// What may be done with a stream's audio now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

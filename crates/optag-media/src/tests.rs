@@ -8,11 +8,13 @@ use super::codec::{Encoding, PayloadFormat};
 use super::rtp::rtcp::RtcpPlan;
 use super::rtp::telephone_event::EventFormat;
 use super::stats::TickStats;
-use crate::call::plan::{CaptureSettings, ToneSettings};
-use crate::fact::{EndedBy, Fact, Gap, GapReason, MediaBlock, Output};
+use crate::call::output::{Fact, Output};
+use crate::dtmf::tone_listener::ToneSettings;
+use crate::fact::{EndedBy, Gap, GapReason, MediaBlock};
 use crate::opus::encoder::OpusSettings;
 use crate::rtp::source_filter::ExpectedSource;
-use crate::stream::LegPlan;
+use crate::stream::plan::LegPlan;
+use crate::stream::settings::CaptureSettings;
 use optag_core::call::{
     Answer, ConsentHow, ConsentKeys, ConsentState, Evidence, KeySource, NoAudio, Outcome, Question,
     StreamRole,

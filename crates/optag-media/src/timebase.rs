@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use crate::fact::FRAME_MS;
-
+/// Length of every encoded frame. Units: ms.
+pub const FRAME_MS: u32 = 20;
 /// Units of the axis. Units: Hz.
 pub const AXIS_HZ: u32 = 48_000;
 /// Length of a frame on the axis.

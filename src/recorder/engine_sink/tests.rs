@@ -11,15 +11,16 @@ use optag_core::call::{
 };
 use optag_core::clock::{Clock, OsClock};
 use optag_media::call::fault::{Step, inject};
-use optag_media::call::plan::{CaptureSettings, ToneSettings};
 use optag_media::call::{CallRules, CallSettings, Command};
 use optag_media::codec::{Encoding, PayloadFormat};
+use optag_media::dtmf::tone_listener::ToneSettings;
 use optag_media::engine::{CallPlan, Engine, EngineConfig};
 use optag_media::fact::{EndedBy, GapReason};
 use optag_media::net::port_pool::PortPool;
 use optag_media::opus::encoder::OpusSettings;
 use optag_media::stats::CallGauges;
-use optag_media::stream::LegPlan;
+use optag_media::stream::plan::LegPlan;
+use optag_media::stream::settings::CaptureSettings;
 
 fn engine(sink: EngineSink) -> Engine {
     let opus = OpusSettings {

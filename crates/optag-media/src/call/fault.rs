@@ -6,8 +6,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::call::output::Fact;
 use crate::call::{Call, Now};
-use crate::fact::{EndedBy, Fact, Gap, GapReason};
+use crate::fact::{EndedBy, Gap, GapReason};
 use crate::timebase;
 use crate::timebase::FRAME_AXIS;
 use optag_core::id::CallId;

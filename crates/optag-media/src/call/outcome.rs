@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::call::output::Fact;
 use crate::call::{Call, Now};
-use crate::fact::{Ended, EndedBy, Fact, StreamCounts};
+use crate::fact::{Ended, EndedBy, StreamCounts};
 use crate::stream::Stream;
 use optag_core::call::outcome::LossCause;
 use optag_core::call::{ConsentHow, ConsentMachine, ConsentState, NoAudio, Outcome};

@@ -5,36 +5,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::resume::Resumption;
-pub use crate::dtmf::tone_listener::{ToneSettings, TonesInOpus};
+use crate::call::snapshot::Resumption;
+use crate::dtmf::tone_listener::ToneSettings;
 use crate::fact::{Ended, StreamCounts};
 use crate::net::port_pool::StreamSockets;
-use crate::opus::encoder::OpusSettings;
 use crate::stats::CallGauges;
-use crate::stream::LegPlan;
-use crate::stream::capture::LOOK_AHEAD;
+use crate::stream::plan::LegPlan;
+use crate::stream::settings::CaptureSettings;
 use optag_core::call::consent::ConsentError;
 use optag_core::call::{Answer, ConsentHow, ConsentState, Evidence, Question, StreamFacts};
 use optag_core::clock::{MonoTime, WallTime};
 use optag_core::id::CallId;
-
-/// What a capture is set up with.
-#[derive(Clone, Copy, Debug)]
-pub struct CaptureSettings {
-    /// How long a packet may be late and still find its place.
-    pub reorder: Duration,
-    /// Opus settings.
-    pub opus: OpusSettings,
-    /// Opus streams of up to this rate are kept as they come. Units: bit/s.
-    pub pass_through_max_bps: u32,
-}
-
-impl CaptureSettings {
-    /// How far frames are made behind the present.
-    pub fn behind(&self) -> Duration {
-        self.reorder + LOOK_AHEAD
-    }
-}
 
 /// What every call of an engine shares.
 #[derive(Clone, Copy, Debug)]

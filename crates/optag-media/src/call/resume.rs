@@ -6,10 +6,11 @@
 
 use std::time::Duration;
 
+use crate::call::output::Fact;
+use crate::call::snapshot::{CallSnapshot, Resumption};
 use crate::call::{Call, CallSettings, Now};
-use crate::fact::{Fact, Gap, GapReason};
+use crate::fact::{Gap, GapReason};
 use crate::rtp::rtcp::{Reports, cname};
-use crate::snapshot::CallSnapshot;
 use crate::stats::TickStats;
 use crate::stream::Stream;
 use crate::stream::capture::Capture;
@@ -26,17 +27,6 @@ const BACKLOG: Duration = Duration::from_secs(10);
 
 /// How long after a resumption the first packet may come and nothing else be wrong.
 const FIRST_PACKET: Duration = Duration::from_millis(60);
-
-/// A call to take up, and what is known of its audio.
-#[derive(Clone, Debug)]
-pub struct Resumption {
-    /// The call.
-    pub saved: CallSnapshot,
-    /// Frames of it that are durable.
-    pub frames: u32,
-    /// Whether its sockets stayed open, so that nothing sent meanwhile is lost.
-    pub sockets_kept: bool,
-}
 
 impl Call {
     /// Takes up a call at `now`.

@@ -2,14 +2,15 @@
 
 use std::net::SocketAddr;
 
+use crate::call::output::Fact;
 use crate::call::{Call, Now};
-use crate::fact::Fact;
 use crate::rtp::rtcp::feedback::{Outgoing, Port};
 use crate::rtp::rtcp::{Reports, cname};
 use crate::rtp::srtp::SrtpState;
 use crate::stats::TickStats;
+use crate::stream::Stream;
 use crate::stream::capture::Capture;
-use crate::stream::{LegPlan, Stream};
+use crate::stream::plan::LegPlan;
 use crate::timebase;
 use optag_core::call::{ConsentState, StreamFacts};
 use optag_core::clock::MonoTime;

@@ -14,7 +14,6 @@ pub mod gsm;
 pub mod gsm_encoder;
 pub mod l16;
 pub mod opus;
-pub mod opus_packet;
 pub mod table;
 
 use serde::{Deserialize, Serialize};

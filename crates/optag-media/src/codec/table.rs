@@ -10,8 +10,9 @@ use std::fmt;
 use super::amr::{self, Band, Payload};
 use super::decoder::Decode;
 use super::g726::{G726Decoder, Packing, Rate};
-use super::{g711, g722, gsm, l16, opus, opus_packet};
+use super::{g711, g722, gsm, l16, opus};
 use crate::opus::encoder::PRE_SKIP_48K;
+use crate::opus::packet;
 use crate::timebase::AXIS_HZ;
 
 /// How a stream's audio is coded on the wire. One channel, but for Opus, which tells itself.
@@ -304,7 +305,7 @@ table! {
         // Where it has to be decoded at all, 16 kHz: that is all of speech.
         audio_hz: 16_000,
         lag: PRE_SKIP_48K as i64,
-        length: Length::Told(opus_packet::length_axis),
+        length: Length::Told(packet::length_axis),
         decoder: Some(|rate_hz| Box::new(opus::OpusDecoder::new(rate_hz))),
         ..TELEPHONE
     };

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use crate::call::fault;
 use crate::call::fault::Step;
+use crate::call::output::{Fact, Output};
 use crate::call::{Call, CallState, Command, Now};
-use crate::fact::{EndedBy, Fact, Output};
+use crate::fact::EndedBy;
 use crate::net::port_pool::StreamSockets;
 use crate::net::socket::KeptSocket;
 use crate::stats::{CallGauges, TickStats};
-use crate::stream::LegPlan;
+use crate::stream::plan::LegPlan;
 use optag_core::call::StreamFacts;
 use optag_core::call::consent::ConsentError;
 use optag_core::clock::{BootId, Clock};

@@ -4,7 +4,8 @@
 
 use std::collections::HashMap;
 
-use crate::fact::{Fact, Gap, GapReason, Output};
+use crate::call::output::{Fact, Output};
+use crate::fact::{Gap, GapReason};
 use optag_core::id::CallId;
 
 /// Gaps of one call that are kept apart; with more, the last one grows over what lies between, none of which
@@ -109,7 +110,7 @@ mod tests {
 
     use super::*;
     use crate::call::CallRules;
-    use crate::snapshot::CallSnapshot;
+    use crate::call::snapshot::CallSnapshot;
     use optag_core::call::{ConsentHow, ConsentKeys, ConsentRecord, ConsentState, Evidence, Question};
     use optag_core::clock::MonoTime;
 

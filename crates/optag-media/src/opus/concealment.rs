@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use opusic_sys as sys;
 
-use crate::codec::opus_packet::{Mode, audio_hz, mode};
+use crate::opus::packet::{Mode, audio_hz, mode};
 use crate::timebase::LONGEST_FRAME;
 
 /// Packets that are remembered to fill from.

@@ -5,3 +5,4 @@ pub mod encoder;
 pub(crate) mod encoder_memory;
 pub mod noise_classifier;
 pub(crate) mod noise_reuse;
+pub mod packet;

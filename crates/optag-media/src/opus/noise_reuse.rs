@@ -6,7 +6,7 @@
 //! decoder. Now and then a frame is coded all the same, so that what is replayed keeps up with
 //! the noise.
 
-use crate::codec::opus_packet::{Mode, mode};
+use crate::opus::packet::{Mode, mode};
 
 /// Packets remembered.
 const REMEMBERED: usize = 8;

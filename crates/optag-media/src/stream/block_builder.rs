@@ -5,32 +5,6 @@ use crate::fact::MediaBlock;
 use crate::stream::Stream;
 use optag_core::limit;
 
-/// Frames of a tick, and the bytes of their packets at a usual rate: more grow the lists.
-const TICK_FRAMES: usize = 16;
-const TICK_BYTES: usize = 768;
-
-/// Encoded frames of a stream that wait for the tick's end.
-#[derive(Debug)]
-pub struct Encoded {
-    /// Length of each packet.
-    pub lengths: Vec<u16>,
-    /// Loudest sample of each frame, `|sample| >> 7`.
-    pub peaks: Vec<u8>,
-    /// The packets.
-    pub bytes: Vec<u8>,
-}
-
-impl Encoded {
-    /// Lists that need not grow in a tick of a usual stream.
-    pub fn new() -> Self {
-        Self {
-            lengths: Vec::with_capacity(TICK_FRAMES),
-            peaks: Vec::with_capacity(TICK_FRAMES),
-            bytes: Vec::with_capacity(TICK_BYTES),
-        }
-    }
-}
-
 /// Takes `frames` frames of every stream that is captured; each has as many.
 pub fn take(legs: &mut [Stream], frames: usize, first_frame: u32) -> MediaBlock {
     let streams = legs.len();

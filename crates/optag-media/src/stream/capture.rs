@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use zeroize::Zeroize;
 
-use crate::call::plan::CaptureSettings;
 use crate::dtmf::keypad::Keypad;
 use crate::fact::{Gap, GapReason, StreamCounts};
 use crate::opus::encoder::silence_packet;
-use crate::opus::noise_classifier::AHEAD_FRAMES;
 use crate::playout::clock_mapping::ClockMapping;
 use crate::playout::discarded::Discarded;
 use crate::playout::gap_cause::Holes;
@@ -18,11 +16,12 @@ use crate::playout::jitter_buffer::{Insert, JitterBuffer};
 use crate::playout::redaction::Redaction;
 use crate::playout::sender_clock::Place;
 use crate::stats::TickStats;
-use crate::stream::LegPlan;
-use crate::stream::block_builder::Encoded;
 use crate::stream::decode_buffer::Decoded;
+use crate::stream::encoded::Encoded;
 use crate::stream::gate::{Kept, Open};
 use crate::stream::passthrough::{Passthrough, loudness};
+use crate::stream::plan::LegPlan;
+use crate::stream::settings::{CaptureSettings, LOOK_AHEAD};
 use crate::stream::tracks::Tracks;
 use crate::stream::transcode;
 use crate::stream::transcode::Transcoder;
@@ -35,11 +34,6 @@ use optag_core::clock::MonoTime;
 const CATCH_UP: Duration = Duration::from_millis(200);
 /// Longest packet. Units: of the axis.
 const LONGEST_PACKET: i64 = 6 * FRAME_AXIS;
-
-/// How far frames are made behind what was heard, so that a tone is known of before its first
-/// frame is made, wherever packets are lost around it.
-pub const LOOK_AHEAD: Duration = Duration::from_millis(60);
-const _: () = assert!(timebase::length(LOOK_AHEAD) >= AHEAD_FRAMES as i64 * FRAME_AXIS);
 
 /// What the half of the stream that always runs lends its capture.
 pub struct CaptureContext<'a> {

@@ -7,8 +7,8 @@
 //! all the same, so that nothing is kept from beyond a moment at which the gate opens or closes.
 
 use crate::codec::Encoding;
-use crate::codec::opus_packet::OpusPacket;
 use crate::opus::concealment::{Concealment, silence_like};
+use crate::opus::packet::OpusPacket;
 use crate::timebase::FRAME_AXIS;
 
 /// Frames that wait at most.

@@ -1,10 +1,10 @@
 //! Which of a capture's tracks takes a payload: kept as it comes, or decoded and coded anew. In:
 //! payloads in order, each with its place. Out: what was placed.
 
-use crate::call::plan::CaptureSettings;
 use crate::codec::Encoding;
 use crate::stream::decode_buffer::Decoded;
 use crate::stream::passthrough::{Passed, Passthrough};
+use crate::stream::settings::CaptureSettings;
 use crate::stream::transcode::{AHEAD, Accepted, Transcoder};
 use crate::timebase;
 use crate::timebase::FRAME_AXIS;

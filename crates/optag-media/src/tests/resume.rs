@@ -1,8 +1,8 @@
 //! A call taken up by a later process, in simulated time.
 
 use super::*;
-use crate::call::resume::Resumption;
-use crate::snapshot::CallSnapshot;
+use crate::call::snapshot::CallSnapshot;
+use crate::call::snapshot::Resumption;
 
 /// The last state that was written down, through its text.
 fn saved(bench: &Bench) -> CallSnapshot {

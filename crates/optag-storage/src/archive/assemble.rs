@@ -13,9 +13,10 @@ use optag_core::call::consent::standing;
 use optag_core::call::{CallFacts, ConsentRecord, ConsentState, StreamFacts, StreamRole};
 use optag_core::hex::hex;
 use optag_core::limit;
-use optag_media::codec::opus_packet::audio_hz;
-use optag_media::fact::{Ended, FRAME_MS, Gap, GapReason, MediaBlock};
+use optag_media::fact::{Ended, Gap, GapReason, MediaBlock};
 use optag_media::opus::encoder::{PRE_SKIP_48K, silence_packet};
+use optag_media::opus::packet::audio_hz;
+use optag_media::timebase::FRAME_MS;
 
 /// Frames of one waveform value: 100 ms.
 const PEAK_FRAMES: u32 = 5;

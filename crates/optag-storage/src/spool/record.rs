@@ -3,7 +3,8 @@
 use optag_core::call::{CallContext, CallFacts, ConsentRecord, StreamFacts};
 use optag_core::id::CallId;
 use optag_core::private::Private;
-use optag_media::fact::{Ended, Fact, Gap, MediaBlock};
+use optag_media::call::output::Fact;
+use optag_media::fact::{Ended, Gap, MediaBlock};
 
 /// One record of one call.
 #[derive(Clone, Debug)]

@@ -16,7 +16,7 @@ use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::latency::Latency;
 use optag_files::disk::Disk;
-use optag_media::fact::FRAME_MS;
+use optag_media::timebase::FRAME_MS;
 
 /// Bytes that a record takes in the queue beside its audio.
 const RECORD_OVERHEAD_BYTES: usize = 256;

@@ -108,7 +108,7 @@ fn opus_tells_the_same_length_as_when_it_is_taken_apart() {
     for toc in 0..=255 {
         for rest in [&[1, 2][..], &[1, 2, 3], &[2, 9, 9, 9, 9]] {
             let payload = [&[toc], rest].concat();
-            if let Some(packet) = opus_packet::OpusPacket::parse(&payload) {
+            if let Some(packet) = packet::OpusPacket::parse(&payload) {
                 assert_eq!(Encoding::Opus.length_axis(&payload), packet.length_axis(), "{payload:?}");
             }
         }

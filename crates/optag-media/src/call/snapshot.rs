@@ -7,12 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::plan::CallRules;
 use crate::dtmf::sequences::KeyMatcher;
-use crate::fact::StreamCounts;
-use crate::playout::clock_mapping::ClockMapping;
-use crate::rtp::source_filter::SourceRule;
-use crate::rtp::srtp::{SrtpReceiver, SrtpState};
-use crate::rtp::telephone_event::EventTracker;
-use crate::stream::LegPlan;
+use crate::stream::plan::LegPlan;
+use crate::stream::snapshot::StreamSnapshot;
 use optag_core::call::ConsentMachine;
 use optag_core::clock::{BootId, MonoTime};
 
@@ -44,49 +40,9 @@ pub struct CallSnapshot {
     pub legs: Vec<StreamSnapshot>,
 }
 
-/// A stream.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct StreamSnapshot {
-    /// Codings, payload types, role, what is known of the sender.
-    pub plan: LegPlan,
-    /// The port that its packets come to.
-    pub port: u16,
-    /// Whose packets it takes.
-    pub rule: SourceRule,
-    /// The last key event of each payload type.
-    pub trackers: Vec<(u8, EventTracker)>,
-    /// Where its timestamps lie in time.
-    pub timeline: ClockMapping,
-    /// Keys and roll-over counters, where it is encrypted. Secret.
-    #[serde(default)]
-    pub srtp: Option<SrtpState>,
-    /// The next index of the RTCP that we send, where it is encrypted.
-    #[serde(default)]
-    pub rtcp_index: u32,
-    /// Whether signalling has no use for it now.
-    #[serde(default)]
-    pub dropped: bool,
-    /// Packet counters.
-    pub counts: StreamCounts,
-    /// When a packet was accepted last.
-    pub last_heard: Option<MonoTime>,
-}
-
 impl CallSnapshot {
     /// A call as it is admitted, before any packet came. `ports` has one a stream.
     pub fn new(rules: CallRules, legs: &[LegPlan], ports: &[u16], now: MonoTime) -> Self {
-        let saved = |(plan, &port): (&LegPlan, &u16)| StreamSnapshot {
-            plan: plan.clone(),
-            port,
-            rule: SourceRule::new(plan.source),
-            trackers: Vec::new(),
-            timeline: ClockMapping::default(),
-            srtp: plan.srtp.clone().map(|plan| SrtpReceiver::new(plan).state()),
-            rtcp_index: 0,
-            dropped: false,
-            counts: StreamCounts::default(),
-            last_heard: None,
-        };
         let consent = ConsentMachine::new(rules.question.clone(), rules.prompt_version.as_deref(), now);
         Self {
             boot: None,
@@ -99,7 +55,7 @@ impl CallSnapshot {
             had_audio: false,
             paused: false,
             vouched: None,
-            legs: legs.iter().zip(ports).map(saved).collect(),
+            legs: legs.iter().zip(ports).map(|(plan, &port)| StreamSnapshot::new(plan, port)).collect(),
         }
     }
 
@@ -113,4 +69,15 @@ impl CallSnapshot {
     pub fn from_text(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
+}
+
+/// A call to take up, and what is known of its audio.
+#[derive(Clone, Debug)]
+pub struct Resumption {
+    /// The call.
+    pub saved: CallSnapshot,
+    /// Frames of it that are durable.
+    pub frames: u32,
+    /// Whether its sockets stayed open, so that nothing sent meanwhile is lost.
+    pub sockets_kept: bool,
 }
