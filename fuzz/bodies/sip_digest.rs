@@ -122,7 +122,7 @@ fn credentials(nonce: &Nonce, algorithm: Algorithm, method: &str, count: u32, wr
     let ha2 = algorithm.hash(&format!("{signed}:{uri}"));
     let told = if bit(4) { count.wrapping_add(1) } else { count };
     let response = algorithm.hash(&format!("{ha1}:{}:{count:08x}:c:auth:{ha2}", nonce.text));
-    let response = if bit(5) { response.replace(|c: char| c == '0', "1") + "0" } else { response };
+    let response = if bit(5) { response.replace('0', "1") + "0" } else { response };
     format!(
         "Digest username=\"{user}\", realm=\"optag\", nonce=\"{}\", uri=\"{uri}\", qop=auth, nc={told:08x}, \
          cnonce=\"c\", algorithm={}, response=\"{response}\"",

@@ -228,7 +228,8 @@ impl Eraser<'_> {
             // A copy without a version is version `null` to lists that show versions: one copy, one name.
             let is_new = |copy: &&StoredCopy| {
                 let is_null = copy.version.as_deref() == Some("null");
-                !gone.contains(&copy.name()) && !(is_null && gone.contains(&copy.key))
+                let is_known = gone.contains(&copy.name()) || is_null && gone.contains(&copy.key);
+                !is_known
             };
             let new: Vec<String> = look.found.iter().filter(is_new).map(StoredCopy::name).collect();
             if !new.is_empty() {

@@ -51,10 +51,10 @@ async fn a_call_fed_from_a_shell_is_recorded_and_its_sealed_file_is_read_with_ag
     let day = recording["started_at"].as_str().unwrap()[..10].to_owned();
     let key = dir.path().join("day.key");
     let exported = Command::new(env!("CARGO_BIN_EXE_optag"))
-        .args(["keys", "export", &day, "-o"])
-        .arg(&key)
-        .arg("--config")
+        .args(["keys", "--config"])
         .arg(dir.path().join("optag.toml"))
+        .args(["export", &day, "-o"])
+        .arg(&key)
         .output()
         .unwrap();
     assert!(exported.status.success(), "{}", said(&exported));

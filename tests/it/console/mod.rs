@@ -109,7 +109,11 @@ async fn the_pages_show_each_role_its_own_work() {
     let roles = [
         ("listener", "Recordings", vec!["Requests from callers", "Calls"]),
         ("erasure-officer", "Requests from callers", vec!["Recordings", "Calls"]),
-        ("agent", "Answer for a call by its name", vec!["Recordings", "Requests from callers", "Began"]),
+        (
+            "agent",
+            "Record an answer by call identifier",
+            vec!["Recordings", "Requests from callers", "Began"],
+        ),
     ];
     for (role, shown, hidden) in roles {
         sign_in(&browser, &server, &server.token_of(role)).await;

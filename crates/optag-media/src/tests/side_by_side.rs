@@ -23,7 +23,7 @@ fn call(test: u8, n: u32) -> Bench {
 /// What a leg says: louder and softer, never the same, with pauses; some packets are lost.
 fn said(n: u32, stream: u32, frame: u32) -> Option<Vec<u8>> {
     let seed = n * 7 + stream * 3 + 1;
-    let pause = (frame / 20 + seed) % 4 == 0;
+    let pause = (frame / 20 + seed).is_multiple_of(4);
     let lost = frame % (13 + seed % 5) == 3;
     let step = 0.02 + f64::from(seed % 11) * 0.05;
     let sample = |i: u32| {
