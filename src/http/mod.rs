@@ -1,8 +1,8 @@
 //! The HTTP API: calls from feeds, recordings for people, health and metrics for machines.
 //!
 //! In: requests. Out: what [`signalling::feed::Feed`](optag_sip::feed::Feed) and
-//! [`library::Library`] answer, worded as JSON, and errors as RFC 9457 problems. Nothing of a
-//! recording leaves before [`audit::Audit`] holds it durably. Not here: the engine, the store,
+//! [`recordings::library::Library`] answer, worded as JSON, and errors as RFC 9457 problems. Nothing of a
+//! recording leaves before [`audited::Audit`] holds it durably. Not here: the engine, the store,
 //! TLS (a reverse proxy's).
 
 pub mod access;
