@@ -41,7 +41,8 @@ async fn a_stream_of_which_nothing_could_be_used_is_told_searched_and_counted() 
 
 #[test]
 fn the_api_document_explains_every_verdict() {
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/api.md")).unwrap();
+    let text =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/api.md")).unwrap();
     let table: Vec<&str> = text.lines().filter(|line| line.starts_with("| `")).collect();
     let missing = optag_core::call::StreamVerdict::NAMES.iter().filter(|name| {
         !table.iter().any(|line| line.split('|').nth(1).unwrap().contains(&format!("`{name}`")))

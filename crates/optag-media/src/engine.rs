@@ -6,6 +6,7 @@
 //! under way: where they encode, they take turns (`opus_lanes`).
 
 pub mod load_shedding;
+pub mod settings;
 pub(crate) mod slot;
 pub mod unsent;
 
@@ -26,6 +27,7 @@ use crate::call::fault;
 use crate::call::output::{Fact, Output};
 pub use crate::call::plan::{CallPlan, EngineError, ResumePlan, StreamPlan};
 use crate::engine::load_shedding::LoadShedding;
+pub use crate::engine::settings::EngineConfig;
 use crate::engine::slot::Slot;
 use crate::engine::unsent::Carried;
 use crate::fact::EndedBy;
@@ -47,21 +49,6 @@ const ALONE: f64 = 0.5;
 
 /// Calls that a worker takes at a time, at least: fewer would encode together less well.
 const LEAST_SHARE: usize = 64;
-
-/// How the engine runs.
-#[derive(Clone, Copy, Debug)]
-pub struct EngineConfig {
-    /// Worker threads.
-    pub workers: usize,
-    /// Time between ticks.
-    pub tick: Duration,
-    /// Calls at a time.
-    pub max_calls: usize,
-    /// What every call shares; its complexity is the highest that is used.
-    pub call: CallSettings,
-    /// Whether the complexity goes down under load.
-    pub adaptive_complexity: bool,
-}
 
 /// Where a tick's facts go. Called on the tick thread; it must not wait long.
 pub trait Sink: Send {

@@ -52,7 +52,7 @@ const IMPURE: &[&str] =
     &["std::fs", "std::thread", "UdpSocket", "TcpStream", "SystemTime", "Instant::now", "tokio::"];
 
 /// Lines of a file without its tests.
-const CEILING: usize = 430;
+const CEILING: usize = 420;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")

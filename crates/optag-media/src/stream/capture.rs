@@ -23,10 +23,8 @@ use crate::stream::passthrough::{Passthrough, loudness};
 use crate::stream::plan::LegPlan;
 use crate::stream::settings::{CaptureSettings, LOOK_AHEAD};
 use crate::stream::tracks::Tracks;
-use crate::stream::transcode;
-use crate::stream::transcode::Transcoder;
-use crate::timebase;
-use crate::timebase::FRAME_AXIS;
+use crate::stream::transcode::{self, Transcoder};
+use crate::timebase::{self, FRAME_AXIS};
 use optag_core::clock::MonoTime;
 
 /// Arrival time after which frames are made even before the tick's turn, so that a stalled
