@@ -86,7 +86,7 @@ impl Drop for G729Decoder {
 }
 
 #[cfg(test)]
-pub(in crate::media) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     #[repr(C)]
