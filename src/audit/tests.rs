@@ -115,34 +115,14 @@ fn a_torn_line_is_cut_off_by_the_next_entry() {
     assert_eq!(log.verify().unwrap(), 3);
 }
 
-/// The process whose system calls fail is this test again, told so by this variable.
-const SYNCS_FAIL: &str = "OPTAG_TEST_SYNCS_FAIL";
-
 #[test]
 fn invariant_05_an_entry_whose_sync_fails_is_refused() {
-    if std::env::var_os(SYNCS_FAIL).is_some() {
+    let faults: [&[&str]; 2] = [&["fdatasync:error=EIO"], &["fsync:error=EIO"]];
+    holds_under(optag_testing::test_name!(), &faults, |_| {
         let dir = tempfile::tempdir().unwrap();
         let refused = AuditLog::new(path_in(dir.path())).append(&serde_json::json!({"did": 1}));
         assert!(matches!(refused, Err(AuditFault::Io(_))), "{refused:?}");
-        return;
-    }
-    let this = std::env::current_exe().unwrap();
-    for call in ["fdatasync", "fsync"] {
-        let ran = std::process::Command::new("strace")
-            .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")])
-            .args(["-e", &format!("inject={call}:error=EIO")])
-            .arg(&this)
-            .args(["--exact", "audit::tests::invariant_05_an_entry_whose_sync_fails_is_refused"])
-            .env(SYNCS_FAIL, "1")
-            .output();
-        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        match ran {
-            Ok(ran) if said(&ran.stdout).contains("running 1 test") => {
-                assert!(ran.status.success(), "{call}: {}", said(&ran.stdout));
-            }
-            _ => println!("skipped: strace is missing or may not trace here"),
-        }
-    }
+    });
 }
 
 /// Numbers of the entries that are there.
@@ -154,14 +134,12 @@ fn entries(log: &AuditLog) -> Vec<u64> {
 
 #[test]
 fn invariant_05_what_could_not_be_made_durable_is_cut_off_and_nothing_goes_on_behind_it() {
-    let name =
-        "audit::tests::invariant_05_what_could_not_be_made_durable_is_cut_off_and_nothing_goes_on_behind_it";
     let faults: [&[&str]; 2] = [
         &["fdatasync:error=EIO:when=2"],
         // It cannot be cut off either, at first.
         &["fdatasync:error=EIO:when=2", "ftruncate:error=EIO:when=3"],
     ];
-    holds_under(name, &faults, |fault| {
+    holds_under(optag_testing::test_name!(), &faults, |fault| {
         let (_dir, log) = log_of(1);
         let add = |did: u64| log.append(&serde_json::json!({"at": at(1), "did": did}));
         let before = text(&log);
@@ -178,8 +156,7 @@ fn invariant_05_what_could_not_be_made_durable_is_cut_off_and_nothing_goes_on_be
 
 #[test]
 fn invariant_05_the_name_of_a_trail_is_durable_before_its_first_entry_counts() {
-    let name = "audit::tests::invariant_05_the_name_of_a_trail_is_durable_before_its_first_entry_counts";
-    holds_under(name, &[&["fsync:error=EIO:when=1"]], |_| {
+    holds_under(optag_testing::test_name!(), &[&["fsync:error=EIO:when=1"]], |_| {
         let dir = tempfile::tempdir().unwrap();
         let log = AuditLog::new(path_in(dir.path()));
         assert!(log.append(&serde_json::json!({"at": at(0), "did": 0})).is_err());
@@ -210,28 +187,29 @@ fn invariant_05_lines_of_an_earlier_process_are_written_again_before_the_next_co
 
 #[test]
 fn invariant_05_a_checkpoint_that_is_not_durable_is_an_error_and_not_kept() {
-    let name = "audit::tests::invariant_05_a_checkpoint_that_is_not_durable_is_an_error_and_not_kept";
     // The trail's own sync and its name come first.
-    holds_under(name, &[&["fdatasync:error=EIO:when=2"], &["fsync:error=EIO:when=2"]], |fault| {
-        let (_dir, log) = log_of(1);
-        assert!(log.checkpoint(&signer(), at(1)).is_err());
-        if fault.starts_with("fdatasync") {
-            assert!(log.checkpoints().unwrap().is_empty());
-        }
-        log.append(&serde_json::json!({"at": at(1), "did": 1})).unwrap();
-        assert!(log.checkpoint(&signer(), at(1)).unwrap().is_some());
-        assert_eq!(log.verify().unwrap(), 2);
-    });
+    holds_under(
+        optag_testing::test_name!(),
+        &[&["fdatasync:error=EIO:when=2"], &["fsync:error=EIO:when=2"]],
+        |fault| {
+            let (_dir, log) = log_of(1);
+            assert!(log.checkpoint(&signer(), at(1)).is_err());
+            if fault.starts_with("fdatasync") {
+                assert!(log.checkpoints().unwrap().is_empty());
+            }
+            log.append(&serde_json::json!({"at": at(1), "did": 1})).unwrap();
+            assert!(log.checkpoint(&signer(), at(1)).unwrap().is_some());
+            assert_eq!(log.verify().unwrap(), 2);
+        },
+    );
 }
 
 #[test]
 fn invariant_05_a_pruned_trail_takes_the_place_of_the_whole_one_only_when_it_is_durable() {
-    let name =
-        "audit::tests::invariant_05_a_pruned_trail_takes_the_place_of_the_whole_one_only_when_it_is_durable";
     // Synced with fsync: the name of the trail, of the checkpoints, the draft, its name.
     let faults: [&[&str]; 3] =
         [&["fsync:error=EIO:when=3"], &["fsync:error=EIO:when=4"], &["rename:error=EIO:when=1"]];
-    holds_under(name, &faults, |fault| {
+    holds_under(optag_testing::test_name!(), &faults, |fault| {
         let (_dir, log) = log_of(4);
         let whole = text(&log);
         assert!(log.prune(at(2), &signer(), at(5)).is_err());

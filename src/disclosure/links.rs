@@ -286,13 +286,16 @@ mod tests {
 
     #[test]
     fn invariant_05_a_link_that_is_not_durable_is_not_given_out() {
-        let name = "disclosure::links::tests::invariant_05_a_link_that_is_not_durable_is_not_given_out";
-        optag_testing::faults::holds_under(name, &[&["fsync:error=EIO:when=1"]], |_| {
-            let dir = tempfile::tempdir().unwrap();
-            let path = dir.path().join("links.json");
-            assert!(Links::new(&path).make(new(1), NOW).is_err());
-            let token = Links::new(&path).make(new(1), NOW).unwrap();
-            Links::new(&path).look(&token, None, NOW).unwrap();
-        });
+        optag_testing::faults::holds_under(
+            optag_testing::test_name!(),
+            &[&["fsync:error=EIO:when=1"]],
+            |_| {
+                let dir = tempfile::tempdir().unwrap();
+                let path = dir.path().join("links.json");
+                assert!(Links::new(&path).make(new(1), NOW).is_err());
+                let token = Links::new(&path).make(new(1), NOW).unwrap();
+                Links::new(&path).look(&token, None, NOW).unwrap();
+            },
+        );
     }
 }

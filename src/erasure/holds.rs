@@ -255,15 +255,18 @@ mod tests {
 
     #[test]
     fn invariant_05_a_hold_that_is_not_durable_is_not_confirmed() {
-        let name = "erasure::holds::tests::invariant_05_a_hold_that_is_not_durable_is_not_confirmed";
-        optag_testing::faults::holds_under(name, &[&["fsync:error=EIO:when=1"]], |_| {
-            let dir = tempfile::tempdir().unwrap();
-            let all = holds(dir.path(), allowed());
-            let placed = || all.place(hold(5, None), at(90), || false);
-            assert!(placed().is_err());
-            assert!(all.all().is_empty() && holds(dir.path(), allowed()).all().is_empty());
-            placed().unwrap();
-            assert_eq!(holds(dir.path(), allowed()).all().len(), 1);
-        });
+        optag_testing::faults::holds_under(
+            optag_testing::test_name!(),
+            &[&["fsync:error=EIO:when=1"]],
+            |_| {
+                let dir = tempfile::tempdir().unwrap();
+                let all = holds(dir.path(), allowed());
+                let placed = || all.place(hold(5, None), at(90), || false);
+                assert!(placed().is_err());
+                assert!(all.all().is_empty() && holds(dir.path(), allowed()).all().is_empty());
+                placed().unwrap();
+                assert_eq!(holds(dir.path(), allowed()).all().len(), 1);
+            },
+        );
     }
 }

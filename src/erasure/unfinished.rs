@@ -105,13 +105,16 @@ mod tests {
 
     #[test]
     fn invariant_05_what_an_erasure_found_is_kept_durably_or_not() {
-        let name = "erasure::unfinished::tests::invariant_05_what_an_erasure_found_is_kept_durably_or_not";
-        optag_testing::faults::holds_under(name, &[&["fsync:error=EIO:when=1"]], |_| {
-            let dir = tempfile::tempdir().unwrap();
-            let (id, open) = (CallId::from_bytes([1; 16]), UnderWay::open(dir.path()).unwrap());
-            assert!(open.note(id, &["a".to_owned()]).is_err());
-            assert_eq!(open.found(id).unwrap(), Vec::<String>::new());
-            open.note(id, &["a".to_owned()]).unwrap();
-        });
+        optag_testing::faults::holds_under(
+            optag_testing::test_name!(),
+            &[&["fsync:error=EIO:when=1"]],
+            |_| {
+                let dir = tempfile::tempdir().unwrap();
+                let (id, open) = (CallId::from_bytes([1; 16]), UnderWay::open(dir.path()).unwrap());
+                assert!(open.note(id, &["a".to_owned()]).is_err());
+                assert_eq!(open.found(id).unwrap(), Vec::<String>::new());
+                open.note(id, &["a".to_owned()]).unwrap();
+            },
+        );
     }
 }

@@ -265,13 +265,16 @@ mod tests {
 
     #[test]
     fn invariant_05_a_token_that_is_not_durable_is_not_given_out() {
-        let name = "http::tokens::tests::invariant_05_a_token_that_is_not_durable_is_not_given_out";
-        optag_testing::faults::holds_under(name, &[&["fsync:error=EIO:when=1"]], |_| {
-            let dir = tempfile::tempdir().unwrap();
-            let tokens = open(&dir);
-            assert!(tokens.create("pbx", Role::Feed, NOW).is_err());
-            let token = tokens.create("pbx", Role::Feed, NOW).unwrap();
-            assert!(open(&dir).authenticate(&token).is_some());
-        });
+        optag_testing::faults::holds_under(
+            optag_testing::test_name!(),
+            &[&["fsync:error=EIO:when=1"]],
+            |_| {
+                let dir = tempfile::tempdir().unwrap();
+                let tokens = open(&dir);
+                assert!(tokens.create("pbx", Role::Feed, NOW).is_err());
+                let token = tokens.create("pbx", Role::Feed, NOW).unwrap();
+                assert!(open(&dir).authenticate(&token).is_some());
+            },
+        );
     }
 }

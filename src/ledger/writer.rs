@@ -101,9 +101,8 @@ mod tests {
 
     #[test]
     fn invariant_05_the_key_of_the_accounts_is_there_whole_or_not_at_all() {
-        let name = "ledger::writer::tests::invariant_05_the_key_of_the_accounts_is_there_whole_or_not_at_all";
         let faults: [&[&str]; 2] = [&["fsync:error=EIO:when=1"], &["fsync:error=EIO:when=2"]];
-        optag_testing::faults::holds_under(name, &faults, |_| {
+        optag_testing::faults::holds_under(optag_testing::test_name!(), &faults, |_| {
             let dir = tempfile::tempdir().unwrap();
             assert!(pseudonyms(dir.path(), "45").is_err());
             pseudonyms(dir.path(), "45").expect("the next start makes one");

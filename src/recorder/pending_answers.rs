@@ -349,9 +349,8 @@ mod tests {
 
     #[test]
     fn invariant_05_an_early_answer_that_is_not_durable_is_refused_and_does_not_count() {
-        let name = "recorder::pending_answers::tests::invariant_05_an_early_answer_that_is_not_durable_is_refused_and_does_not_count";
         let faults: [&[&str]; 1] = [&["fdatasync:error=EIO:when=2"]];
-        optag_testing::faults::holds_under(name, &faults, |_| {
+        optag_testing::faults::holds_under(optag_testing::test_name!(), &faults, |_| {
             let dir = tempfile::tempdir().unwrap();
             let early = open(dir.path(), 0);
             early.keep(at(0), "first", answer(Answer::Yes)).unwrap();

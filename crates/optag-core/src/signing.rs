@@ -294,9 +294,8 @@ mod tests {
 
     #[test]
     fn invariant_05_a_signing_key_that_is_not_durable_is_not_used() {
-        let name = "signing::tests::invariant_05_a_signing_key_that_is_not_durable_is_not_used";
         let faults: [&[&str]; 2] = [&["fsync:error=EIO:when=1"], &["fsync:error=EIO:when=2"]];
-        optag_testing::faults::holds_under(name, &faults, |_| {
+        optag_testing::faults::holds_under(optag_testing::test_name!(), &faults, |_| {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("signing.key");
             assert!(matches!(Signer::load_or_create(&path), Err(SigningError::File { .. })));

@@ -71,12 +71,10 @@ mod tests {
 
     #[test]
     fn invariant_05_a_file_that_is_not_durable_does_not_take_the_old_ones_place() {
-        let name =
-            "atomic_file::tests::invariant_05_a_file_that_is_not_durable_does_not_take_the_old_ones_place";
         // The third and fourth sync are those of the second file and of its name.
         let faults: [&[&str]; 3] =
             [&["fsync:error=EIO:when=3"], &["fsync:error=EIO:when=4"], &["rename:error=EIO:when=2"]];
-        optag_testing::faults::holds_under(name, &faults, |fault| {
+        optag_testing::faults::holds_under(optag_testing::test_name!(), &faults, |fault| {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("a.json");
             replace(&path, b"one").unwrap();

@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::tree;
+
 /// A file as a module: its crate, and the names that lead to it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Module {
@@ -109,22 +111,15 @@ fn modules(root: &Path) -> BTreeMap<Module, PathBuf> {
     }
     let mut found = BTreeMap::new();
     for (krate, source) in roots {
-        let mut todo = vec![source.clone()];
-        while let Some(dir) = todo.pop() {
-            for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-                let path = entry.path();
-                if path.is_dir() {
-                    todo.push(path);
-                } else if path.extension().is_some_and(|ending| ending == "rs") {
-                    let inside = path.strip_prefix(&source).unwrap_or(&path).with_extension("");
-                    let mut names: Vec<String> =
-                        inside.iter().map(|name| name.to_string_lossy().into_owned()).collect();
-                    names.pop_if(|last| ["mod", "lib", "main"].contains(&last.as_str()));
-                    if !names.iter().any(|name| name.contains("tests") || name == "fakes") {
-                        found.insert(Module { krate: krate.clone(), path: names }, path);
-                    }
-                }
+        for path in tree::files_below(&source, ".rs") {
+            let inside = path.strip_prefix(&source).unwrap_or(&path);
+            if tree::is_test_file(&inside.to_string_lossy()) {
+                continue;
             }
+            let mut names: Vec<String> =
+                inside.with_extension("").iter().map(|name| name.to_string_lossy().into_owned()).collect();
+            names.pop_if(|last| ["mod", "lib", "main"].contains(&last.as_str()));
+            found.insert(Module { krate: krate.clone(), path: names }, path);
         }
     }
     found

@@ -4,3 +4,5 @@ pub mod disk;
 pub mod faults;
 pub mod import_graph;
 pub mod process_memory;
+pub mod test_name;
+pub mod tree;

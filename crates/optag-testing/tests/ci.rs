@@ -2,11 +2,11 @@
 //! `tests/mutants.toml` are of the code as it is.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+
+use optag_testing::tree::{self, root};
 
 fn text(path: &str) -> String {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    tree::text(&root().join(path))
 }
 
 /// Each `step "NAME" ./dev WORD …` of `.ci/run`: the name and what it runs, up to the first variable.
@@ -62,26 +62,13 @@ fn the_oldest_rust_that_is_tested_is_the_one_that_is_promised() {
     );
 }
 
-/// A string of TOML as it is meant: the escapes that `tests/mutants.toml` uses.
-fn unescaped(text: &str) -> String {
-    text.replace("\\\\", "\0").replace("\\n", "\n").replace("\\\"", "\"").replace('\0', "\\")
-}
-
 #[test]
 fn every_slip_names_a_file_that_has_its_text_once() {
-    let slips = text("tests/mutants.toml");
+    let slips: toml::Table = text("tests/mutants.toml").parse().unwrap();
     let mut wrong = Vec::new();
-    for slip in slips.split("[[mutant]]").skip(1) {
-        // One line a value: between quotation marks with escapes, or between apostrophes without.
-        let value = |key: &str| {
-            let mut lines = slip.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix(" = "));
-            let value = lines.next().unwrap_or_else(|| panic!("no {key}: {slip}"));
-            let inside = &value[1..value.len() - 1];
-            if value.starts_with('"') { unescaped(inside) } else { inside.to_owned() }
-        };
-        let (file, old) = (value("file"), value("old"));
-        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").join(&file);
-        let found = std::fs::read_to_string(path).map_or(0, |text| text.matches(&old).count());
+    for slip in slips["mutant"].as_array().unwrap() {
+        let (file, old) = (slip["file"].as_str().unwrap(), slip["old"].as_str().unwrap());
+        let found = std::fs::read_to_string(root().join(file)).map_or(0, |text| text.matches(old).count());
         if found != 1 {
             wrong.push(format!("{file} has {found} of {old:?}"));
         }

@@ -3,34 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// Every file below `dir`, as a path from the root, without build directories.
-fn files_below(dir: &str) -> Vec<String> {
-    let mut todo = vec![root().join(dir)];
-    let mut found = Vec::new();
-    while let Some(dir) = todo.pop() {
-        for entry in std::fs::read_dir(&dir).unwrap() {
-            let path = entry.unwrap().path();
-            match path.is_dir() {
-                true if path.ends_with("target") => {}
-                true => todo.push(path),
-                false => found.push(path.strip_prefix(root()).unwrap().display().to_string()),
-            }
-        }
-    }
-    found
-}
+use optag_testing::tree::{files_below, root, text};
 
 /// Every module with its text, by its path from the crate and by each end of that path: `media::rtp::srtp`,
 /// `rtp::srtp`, `srtp`.
 fn modules() -> BTreeMap<String, String> {
-    let files = ["src", "crates", "tests"].into_iter().flat_map(files_below);
+    let files = ["src", "crates", "tests"].into_iter().flat_map(|dir| files_below(&root().join(dir), ".rs"));
     let mut modules = BTreeMap::<String, String>::new();
-    for file in files.filter(|file| file.ends_with(".rs")) {
-        let text = std::fs::read_to_string(root().join(&file)).unwrap();
+    for file in files {
+        let text = text(&file);
+        let file = file.strip_prefix(root()).unwrap().display().to_string();
         let path = file.trim_end_matches(".rs").trim_start_matches("crates/").trim_start_matches("optag-");
         let parts: Vec<_> = path.split('/').filter(|part| !["src", "mod", "lib"].contains(part)).collect();
         for from in 0..parts.len() {
@@ -41,9 +23,9 @@ fn modules() -> BTreeMap<String, String> {
 }
 
 fn documents() -> Vec<PathBuf> {
-    let docs = files_below("docs").into_iter().filter(|file| file.ends_with(".md"));
+    let docs = files_below(&root().join("docs"), ".md");
     let top = ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "SECURITY.md", "docker/README.md"];
-    docs.chain(top.map(str::to_owned)).map(|file| root().join(file)).collect()
+    docs.into_iter().chain(top.map(|file| root().join(file))).collect()
 }
 
 /// What stands between backticks, word by word, with the document that has it. Blocks of code are left out.
@@ -51,7 +33,7 @@ fn words() -> Vec<(String, String)> {
     let mut words = Vec::new();
     for document in documents() {
         let name = document.strip_prefix(root()).unwrap().display().to_string();
-        let text = std::fs::read_to_string(&document).unwrap();
+        let text = text(&document);
         for prose in text.split("```").step_by(2) {
             let spans = prose.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
             let parts = spans.flat_map(|span| span.split([' ', ',']));

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use optag_testing::import_graph;
+use optag_testing::tree::{files_below, is_test_file, root, text, without_unit_tests};
 
 /// The stages' crates, each with those of ours that it may depend on. Their tests may depend on `optag-testing`.
 const STAGES: &[(&str, &[&str])] = &[
     ("core", &[]),
-    ("files", &["core"]),
+    ("files", &[]),
     ("media", &["core"]),
     ("sip", &["core", "media"]),
     ("storage", &["core", "files", "media"]),
@@ -54,25 +55,18 @@ const IMPURE: &[&str] =
 /// Lines of a file without its tests.
 const CEILING: usize = 420;
 
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+/// Every file below a folder of the checkout whose name ends so.
+fn files_of(dir: &str, ending: &str) -> Vec<PathBuf> {
+    files_below(&root().join(dir), ending)
 }
 
 /// Every Rust file of the program with its path and its text without unit tests.
 fn sources() -> Vec<(String, String)> {
     let source = |path: PathBuf| {
         let name = path.strip_prefix(root()).unwrap().display().to_string();
-        let text = std::fs::read_to_string(&path).unwrap();
-        (name, text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned())
+        (name, without_unit_tests(&text(&path)).to_owned())
     };
-    let crates = files_of("crates", ".rs")
-        .into_iter()
-        .filter(|path| !path.components().any(|part| part.as_os_str() == "target"));
-    files_of("src", ".rs").into_iter().chain(crates).map(source).collect()
-}
-
-fn is_test_file(name: &str) -> bool {
-    name.contains("tests") || name.ends_with("fakes.rs")
+    ["src", "crates"].into_iter().flat_map(|dir| files_of(dir, ".rs")).map(source).collect()
 }
 
 #[test]
@@ -85,8 +79,7 @@ fn folders_use_one_another_in_one_direction() {
 #[test]
 fn crates_depend_only_on_what_lies_to_their_left() {
     for (stage, allowed) in STAGES {
-        let manifest = root().join(format!("crates/optag-{stage}/Cargo.toml"));
-        let text = std::fs::read_to_string(manifest).unwrap();
+        let text = text(&root().join(format!("crates/optag-{stage}/Cargo.toml")));
         let dependencies = text.split("[dev-dependencies]").next().unwrap_or_default();
         for line in dependencies.lines().filter(|line| line.starts_with("optag-")) {
             let other = line.trim_start_matches("optag-").split(['.', ' ']).next().unwrap_or_default();
@@ -132,30 +125,11 @@ fn every_module_page_says_what_it_is() {
     assert!(bare.is_empty(), "no module docs: {bare:?}");
 }
 
-/// Every file below a directory whose name ends so.
-fn files_of(dir: &str, ending: &str) -> Vec<PathBuf> {
-    let mut todo = vec![root().join(dir)];
-    let mut found = Vec::new();
-    while let Some(dir) = todo.pop() {
-        for entry in std::fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => todo.push(path),
-                false if path.to_string_lossy().ends_with(ending) => found.push(path),
-                false => {}
-            }
-        }
-    }
-    found
-}
-
 #[test]
 fn every_test_that_the_documentation_names_exists() {
     let mut functions = Vec::new();
-    for file in
-        files_of("src", ".rs").into_iter().chain(files_of("crates", ".rs")).chain(files_of("tests", ".rs"))
-    {
-        let text = std::fs::read_to_string(file).unwrap();
+    for file in ["src", "crates", "tests"].into_iter().flat_map(|dir| files_of(dir, ".rs")) {
+        let text = text(&file);
         let names = text.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<', ' ']).next());
         functions.extend(names.map(str::to_owned));
     }
@@ -165,7 +139,7 @@ fn every_test_that_the_documentation_names_exists() {
         if file.ends_with("performance.md") {
             continue;
         }
-        let text = std::fs::read_to_string(&file).unwrap();
+        let text = text(&file);
         for word in text.split('`').skip(1).step_by(2).flat_map(|span| span.split([' ', ','])) {
             let name = word.rsplit("::").next().unwrap_or_default();
             let is_test = name.matches('_').count() >= 3

@@ -1,6 +1,6 @@
 //! Where secrets lie, by what the system says of this process.
 
-use optag_testing::process_memory::{assert_protected, mappings};
+use optag_testing::process_memory::{assert_protected, has_a_process_to_itself, mappings};
 
 use super::*;
 
@@ -34,12 +34,8 @@ fn a_dropped_secret_is_zeros_in_the_page_that_is_still_mapped() {
 /// In a process of its own, as the limit is the process's.
 #[test]
 fn where_no_memory_may_be_locked_keys_work_and_the_shortfall_is_counted() {
-    const NAME: &str = "locked::tests::where_no_memory_may_be_locked_keys_work_and_the_shortfall_is_counted";
-    const MARK: &str = "OPTAG_TEST_NO_LOCKED_MEMORY";
-    if std::env::var_os(MARK).is_none() {
-        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
-        let ended = again.args(["--exact", NAME]).env(MARK, "1").status().unwrap();
-        return assert!(ended.success());
+    if !has_a_process_to_itself(optag_testing::test_name!()) {
+        return;
     }
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the call takes a pointer to a local.
@@ -59,12 +55,8 @@ fn where_no_memory_may_be_locked_keys_work_and_the_shortfall_is_counted() {
 /// In a process of its own, for the same reason.
 #[test]
 fn a_soft_limit_is_raised_to_the_hard_one_before_keys_go_unlocked() {
-    const NAME: &str = "locked::tests::a_soft_limit_is_raised_to_the_hard_one_before_keys_go_unlocked";
-    const MARK: &str = "OPTAG_TEST_SOFT_LIMIT";
-    if std::env::var_os(MARK).is_none() {
-        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
-        let ended = again.args(["--exact", NAME]).env(MARK, "1").status().unwrap();
-        return assert!(ended.success());
+    if !has_a_process_to_itself(optag_testing::test_name!()) {
+        return;
     }
     let small = libc::rlimit { rlim_cur: 0, rlim_max: 1 << 20 };
     // SAFETY: the call takes a pointer to a local.

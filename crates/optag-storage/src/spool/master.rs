@@ -132,9 +132,8 @@ mod tests {
 
     #[test]
     fn invariant_05_a_master_key_that_is_not_durable_is_not_used() {
-        let name = "spool::master::tests::invariant_05_a_master_key_that_is_not_durable_is_not_used";
         let faults: [&[&str]; 2] = [&["fsync:error=EIO:when=1"], &["fsync:error=EIO:when=2"]];
-        optag_testing::faults::holds_under(name, &faults, |_| {
+        optag_testing::faults::holds_under(optag_testing::test_name!(), &faults, |_| {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("master.key");
             assert!(matches!(MasterSecret::load_or_create(&path), Err(SpoolError::Disk { .. })));

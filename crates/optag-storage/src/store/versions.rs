@@ -272,10 +272,8 @@ mod tests {
 
     #[test]
     fn invariant_05_an_object_in_a_directory_comes_and_goes_only_durably() {
-        let name =
-            "store::versions::tests::invariant_05_an_object_in_a_directory_comes_and_goes_only_durably";
         let faults: [&[&str]; 1] = [&["fsync:error=EIO:when=1"]];
-        optag_testing::faults::holds_under(name, &faults, |_| {
+        optag_testing::faults::holds_under(optag_testing::test_name!(), &faults, |_| {
             let dir = tempfile::tempdir().unwrap();
             let store = Store::open(&StoreConfig::Local { dir: dir.path().to_owned() }).unwrap();
             let key = "recordings/2026/01/02/a.opus";

@@ -1,12 +1,10 @@
 //! Prints which folder of the program uses which, and the circles: `./dev graph`. With `--files`, each file.
 
-use std::path::Path;
-
 use optag_testing::import_graph::{between_folders, circles, read};
+use optag_testing::tree::root;
 
 fn main() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let files = read(&root);
+    let files = read(&root());
     let folders = between_folders(&files);
     let shown = if std::env::args().any(|word| word == "--files") { &files } else { &folders };
     for (from, all) in shown {

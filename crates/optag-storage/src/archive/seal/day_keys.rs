@@ -386,9 +386,7 @@ mod tests {
 
     #[test]
     fn the_identity_of_a_day_lies_in_locked_memory_alone_and_is_wiped() {
-        if !has_a_process_to_itself(
-            "archive::seal::day_keys::tests::the_identity_of_a_day_lies_in_locked_memory_alone_and_is_wiped",
-        ) {
+        if !has_a_process_to_itself(optag_testing::test_name!()) {
             return;
         }
         let dir = tempfile::tempdir().unwrap();
@@ -482,7 +480,6 @@ mod tests {
 
     #[test]
     fn invariant_05_a_day_key_is_made_or_ended_only_durably() {
-        let name = "archive::seal::day_keys::tests::invariant_05_a_day_key_is_made_or_ended_only_durably";
         // A key is two files with their names; then it is overwritten, and given another name.
         let faults: [&[&str]; 6] = [
             &["fsync:error=EIO:when=1"],
@@ -492,7 +489,7 @@ mod tests {
             &["fsync:error=EIO:when=5"],
             &["fsync:error=EIO:when=6"],
         ];
-        optag_testing::faults::holds_under(name, &faults, |fault| {
+        optag_testing::faults::holds_under(optag_testing::test_name!(), &faults, |fault| {
             let dir = tempfile::tempdir().unwrap();
             let (keys, day) = (keys(dir.path()), date(2026, 11, 24));
             let made = keys.recipient(day, at(5));

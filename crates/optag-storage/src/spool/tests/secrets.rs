@@ -11,8 +11,7 @@ fn disguised(secret: &[u8; 32]) -> [u8; 32] {
 
 #[test]
 fn keys_of_a_running_spool_lie_in_locked_memory_alone_and_are_wiped() {
-    let name = "spool::tests::secrets::keys_of_a_running_spool_lie_in_locked_memory_alone_and_are_wiped";
-    if !has_a_process_to_itself(name) {
+    if !has_a_process_to_itself(optag_testing::test_name!()) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
