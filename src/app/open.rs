@@ -18,6 +18,7 @@ use crate::erasure::deletion_log::DeletionLog;
 use crate::erasure::holds::Holds;
 use crate::erasure::service::EraseService;
 use crate::erasure::unfinished::UnderWay;
+use crate::http::Services;
 use crate::http::tokens::Tokens;
 use crate::index::Index;
 use crate::recorder::live_calls::LiveCalls;
@@ -30,6 +31,7 @@ use optag_core::signing::Signer;
 use optag_files::dir_lock::{DirLock, LockError};
 use optag_files::disk::OsDisk;
 use optag_files::private_files::{NotPrivate, private_dir, private_file};
+use optag_sip::feed::Feed;
 use optag_storage::archive::seal::day_keys::DayKeys;
 use optag_storage::archive::vault::Vault;
 use optag_storage::spool::recover::Recovered;
@@ -187,6 +189,21 @@ pub async fn open(
 }
 
 impl Opened {
+    /// What the API stands on, with the door that calls come in by.
+    pub fn services(&self, feed: Arc<dyn Feed>) -> Services {
+        Services {
+            feed,
+            library: self.library(),
+            audit: self.trail(),
+            steward: self.steward(),
+            tokens: Arc::clone(&self.tokens),
+            clock: Arc::clone(&self.clock),
+            links: self.links(),
+            owner: Arc::new(self.config.disclosure.clone()),
+            learn_rtp_source: self.config.api.learn_rtp_source,
+        }
+    }
+
     /// The recordings as the API shows them.
     pub fn library(&self) -> Arc<Recordings> {
         Arc::new(Recordings {

@@ -26,9 +26,8 @@ use crate::delivery::Delivery;
 use crate::delivery::queue::DeliveryQueue;
 use crate::erasure::sweeper::Sweeper;
 use crate::http::access::Role;
-use crate::http::{ConnectionLimits, Limits, Services, health_router, router, serve};
-use crate::ledger::writer;
-use crate::ledger::writer::Accounts;
+use crate::http::{ConnectionLimits, Limits, health_router, router, serve};
+use crate::ledger::writer::{self, Accounts};
 use crate::metrics::exporter::Exporter;
 use crate::recorder::Recorder;
 use crate::recorder::engine_sink::EngineSink;
@@ -197,17 +196,7 @@ impl Server {
             tasks.spawn(sip::publish(server.stats_stream(), server.dropped_messages()));
         }
         let sip = sip_server.as_ref().map(|server| server.bound().clone()).unwrap_or_default();
-        let services = Services {
-            feed: recorder,
-            library: opened.library(),
-            audit: opened.trail(),
-            steward: opened.steward(),
-            tokens: Arc::clone(&opened.tokens),
-            clock: Arc::clone(&opened.clock),
-            links: opened.links(),
-            owner: Arc::new(opened.config.disclosure.clone()),
-            learn_rtp_source: opened.config.api.learn_rtp_source,
-        };
+        let services = opened.services(recorder);
         let limits = Limits {
             requests: config.api.max_requests,
             timeout: config.api.request_timeout,

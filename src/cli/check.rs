@@ -8,8 +8,7 @@ use clap::Args;
 use super::ConfigArgs;
 use super::installation::existing;
 use crate::app::open::open;
-use crate::erasure::consistency_check;
-use crate::erasure::consistency_check::Finding;
+use crate::erasure::consistency_check::{self, Finding};
 
 /// Check that index, store, spool and audit agree. Stop the recorder first.
 #[derive(Debug, Args)]

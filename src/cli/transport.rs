@@ -17,7 +17,7 @@ use crate::app::open::{Access, Opened};
 use crate::cli::ConfigArgs;
 use crate::cli::installation::existing;
 use crate::http::access::Actor;
-use crate::http::{Limits, Services, router};
+use crate::http::{Limits, router};
 use optag_core::call::ConsentState;
 use optag_core::id::CallId;
 use optag_core::private::Private;
@@ -56,18 +56,7 @@ impl Transport {
         let config = existing(args)?;
         let access = app::open::open(Arc::new(config.clone()), None, |_| {}).await?;
         if let Access::Opened(opened) = access {
-            let services = Services {
-                feed: Arc::new(NoFeed),
-                library: opened.library(),
-                audit: opened.trail(),
-                steward: opened.steward(),
-                tokens: Arc::clone(&opened.tokens),
-                clock: Arc::clone(&opened.clock),
-                links: opened.links(),
-                owner: Arc::new(opened.config.disclosure.clone()),
-                learn_rtp_source: opened.config.api.learn_rtp_source,
-            };
-            let router = router(services, Limits::default());
+            let router = router(opened.services(Arc::new(NoFeed)), Limits::default());
             return Ok(Self::Local { router, actor: Actor::local_user(), _opened: opened });
         }
         let Ok(token) = std::env::var("OPTAG_TOKEN") else {

@@ -8,8 +8,7 @@ use crate::erasure::deletion_log::DeletionLog;
 use crate::index::IndexError;
 use crate::stores::Stores;
 use optag_core::id::CallId;
-use optag_storage::store::names;
-use optag_storage::store::names::Kind;
+use optag_storage::store::names::{self, Kind};
 use optag_storage::store::remains::Sought;
 use optag_storage::store::versions::{CopyKind, StoredCopy};
 

@@ -12,8 +12,7 @@ use crate::index::CallRow;
 use crate::stores::Stores;
 use optag_core::id::CallId;
 use optag_storage::archive::vault::VaultError;
-use optag_storage::store::names;
-use optag_storage::store::names::Kind;
+use optag_storage::store::names::{self, Kind};
 
 /// Rows taken at a time.
 const BATCH: u32 = 1_000;

@@ -14,8 +14,7 @@ use crate::http::recordings::library::{
 };
 use crate::index::{IndexRow, Position, Query};
 use crate::recorder::live_calls::LiveCalls;
-use crate::recordings::rendering;
-use crate::recordings::rendering::WavForm;
+use crate::recordings::rendering::{self, WavForm};
 use crate::stores::Stores;
 use optag_core::id::CallId;
 use optag_storage::archive::manifest::Manifest;

@@ -13,7 +13,7 @@ use optag_core::id::CallId;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
 use crate::lying_s3::double::{Double, Many};
-use crate::server::{Server, Settings};
+use crate::lying_s3::recorder;
 
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
@@ -109,15 +109,7 @@ async fn figures_of_a_report_on_many_objects() {
     let first = WallTime::from_timestamp(jiff::Timestamp::now()).plus_days(-85);
     let many = Many { recordings, first_ms: first.as_unix_micros() / 1_000 };
     let dir = tempfile::tempdir().unwrap();
-    let mut settings = Settings::with_ports((24_900, 24_940));
-    settings.extra = format!(
-        "[store]\nkind = \"s3\"\nbucket = \"bucket\"\nendpoint = \"{}\"\nallow_http = true\n",
-        double.endpoint
-    );
-    settings.env = [("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "secret")]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into();
-    let server = Server::start(dir.path(), &settings).await;
+    let server = recorder(&double, dir.path(), (24_900, 24_940)).await;
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.path().join("data/index.sqlite"));
     let mut rows = SqliteConnection::connect_with(&options).await.unwrap();
     for from in (0..recordings).step_by(1_000) {

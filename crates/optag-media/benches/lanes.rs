@@ -10,28 +10,17 @@ mod chain;
 mod common;
 
 use chain::Player;
-use common::{Random, recorded_speech, synthetic_voice};
+use common::{Random, speech, thread_ns};
 use opus_lanes::{Lanes, Path};
 
 const TICK: usize = 5;
-
-/// Thread time. Units: ns.
-fn thread_ns() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the clock exists; it writes one struct.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
 
 fn main() {
     let numbers: Vec<usize> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
     let calls = numbers.first().copied().unwrap_or(128);
     let each = numbers.get(1).copied().unwrap_or(6) * 8_000;
     let legs = 2 * calls;
-    let speech = recorded_speech(legs * each).unwrap_or_else(|| {
-        println!("Asterisk's sounds are not installed: a synthetic voice");
-        synthetic_voice(legs * each, 8_000, 1)
-    });
+    let speech = speech(legs * each);
     println!("datagrams to Opus packets ÷ bare libopus encoding every frame, {calls} calls of two legs:");
     for (name, talk) in [("both legs talking", 100), ("conversation, 45 % each", 45)] {
         let mut speech: Vec<Vec<i16>> = speech.chunks_exact(each).map(<[i16]>::to_vec).collect();

@@ -26,8 +26,7 @@ use tokio::sync::OnceCell;
 
 use crate::store::last_fault::Trouble;
 use crate::store::s3::admin::S3Admin;
-use crate::store::s3::credentials;
-use crate::store::s3::credentials::{FileCredentials, Stamp};
+use crate::store::s3::credentials::{self, FileCredentials, Stamp};
 use crate::store::s3::endpoint::Place;
 use crate::store::s3::{client, error};
 use crate::store::settings::{S3Config, StoreConfig};

@@ -6,7 +6,7 @@
 #[path = "../tests/common/mod.rs"]
 mod common;
 
-use common::{Encoder, Frame, Random, recorded_speech, synthetic_voice};
+use common::{Encoder, Frame, Random, speech, thread_ns};
 use opus_lanes::{Lanes, Path};
 
 const TICK: usize = 5;
@@ -14,23 +14,12 @@ const TICK: usize = 5;
 /// Length and bytes of the packets of a tick; no bytes where there was none.
 type Packets = [(usize, [u8; 400]); TICK];
 
-/// Thread time. Units: ns.
-fn thread_ns() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the clock exists; it writes one struct.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
 fn main() {
     let numbers: Vec<usize> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
     let streams = numbers.first().copied().unwrap_or(256);
     let seconds = numbers.get(1).copied().unwrap_or(4);
     let each = seconds * 8_000;
-    let speech = recorded_speech(streams * each).unwrap_or_else(|| {
-        println!("Asterisk's sounds are not installed: a synthetic voice");
-        synthetic_voice(streams * each, 8_000, 1)
-    });
+    let speech = speech(streams * each);
     let speech: Vec<_> = speech.chunks_exact(each).collect();
     let only = std::env::args().find(|argument| argument.starts_with("Avx"));
     for path in

@@ -80,8 +80,6 @@ impl Room {
         let mut slots: Vec<_> = self
             .stacks
             .drain(..used)
-            .collect::<Vec<_>>()
-            .into_iter()
             .enumerate()
             .map(|(slot, stack)| {
                 let shared: *const () = ptr::from_ref(&tasks).cast();

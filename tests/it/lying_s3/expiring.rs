@@ -18,8 +18,7 @@ use optag_core::signing::Signer;
 use optag_files::disk::OsDisk;
 use optag_storage::archive::deliver::Deliverer;
 use optag_storage::spool::{MasterKey, Spool, SpoolConfig};
-use optag_storage::store::names;
-use optag_storage::store::names::Kind;
+use optag_storage::store::names::{self, Kind};
 use optag_storage::store::versions::{CopyKind, StoredCopy};
 
 use super::double::{Double, Lie};

@@ -26,8 +26,7 @@ use optag_storage::archive::seal::day_keys::DayKeys;
 use optag_storage::archive::vault::Vault;
 use optag_storage::spool::MasterKey;
 use optag_storage::spool::record::Body;
-use optag_storage::store::names;
-use optag_storage::store::names::Kind;
+use optag_storage::store::names::{self, Kind};
 use optag_storage::store::verified_put::{PART_BYTES, Part};
 use optag_storage::store::{Store, StoreError};
 
@@ -101,7 +100,7 @@ fn call_of(blocks: u32, packet: u16) -> (CallId, Source) {
 }
 
 /// A recorder whose store is the double; its own files lie in `dir`.
-async fn recorder(double: &Double, dir: &std::path::Path, ports: (u16, u16)) -> crate::server::Server {
+pub async fn recorder(double: &Double, dir: &std::path::Path, ports: (u16, u16)) -> crate::server::Server {
     let mut settings = crate::server::Settings::with_ports(ports);
     settings.extra = format!(
         "[store]\nkind = \"s3\"\nbucket = \"bucket\"\nendpoint = \"{}\"\nallow_http = true\n",

@@ -9,8 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::call::output::Fact;
 use crate::call::{Call, Now};
 use crate::fact::{EndedBy, Gap, GapReason};
-use crate::timebase;
-use crate::timebase::FRAME_AXIS;
+use crate::timebase::{self, FRAME_AXIS};
 use optag_core::id::CallId;
 
 /// Runs what may panic; `None` where it did.

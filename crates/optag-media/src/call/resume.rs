@@ -14,8 +14,7 @@ use crate::rtp::rtcp::{Reports, cname};
 use crate::stats::TickStats;
 use crate::stream::Stream;
 use crate::stream::capture::Capture;
-use crate::timebase;
-use crate::timebase::FRAME_AXIS;
+use crate::timebase::{self, FRAME_AXIS};
 use optag_core::call::ConsentState;
 use optag_core::clock::MonoTime;
 

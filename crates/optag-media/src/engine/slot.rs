@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::call::fault;
-use crate::call::fault::Step;
+use crate::call::fault::{self, Step};
 use crate::call::output::{Fact, Output};
 use crate::call::{Call, CallState, Command, Now};
 use crate::fact::EndedBy;

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use crate::opus::encoder::OpusSettings;
 use crate::opus::noise_classifier::AHEAD_FRAMES;
-use crate::timebase;
-use crate::timebase::FRAME_AXIS;
+use crate::timebase::{self, FRAME_AXIS};
 
 /// How far frames are made behind what was heard, so that a tone is known of before its first
 /// frame is made, wherever packets are lost around it.

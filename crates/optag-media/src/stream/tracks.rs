@@ -6,8 +6,7 @@ use crate::stream::decode_buffer::Decoded;
 use crate::stream::passthrough::{Passed, Passthrough};
 use crate::stream::settings::CaptureSettings;
 use crate::stream::transcode::{AHEAD, Accepted, Transcoder};
-use crate::timebase;
-use crate::timebase::FRAME_AXIS;
+use crate::timebase::{self, FRAME_AXIS};
 
 /// The two tracks, while a payload finds its own.
 pub struct Tracks<'a> {

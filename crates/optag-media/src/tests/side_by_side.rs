@@ -2,9 +2,8 @@
 
 use opus_lanes::{Lanes, Path};
 
-use super::super::call::fault;
-use super::super::call::fault::Step;
 use super::super::call::fault::inject::arm;
+use super::super::call::fault::{self, Step};
 use super::*;
 
 const CALLS: u32 = 20;

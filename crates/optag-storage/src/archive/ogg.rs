@@ -7,8 +7,7 @@ use std::io;
 
 use ogg::writing::{PacketWriteEndInfo, PacketWriter};
 
-use crate::archive::multistream;
-use crate::archive::multistream::BadPacket;
+use crate::archive::multistream::{self, BadPacket};
 
 /// Frames of a page: 1 s.
 const PAGE_FRAMES: u32 = 50;

@@ -15,10 +15,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::spool::error::SpoolError;
-use crate::spool::frame;
-use crate::spool::frame::{Position, SEGMENT_HEAD_BYTES, SegmentHead};
-use crate::spool::segment;
-use crate::spool::segment::{Segment, Step};
+use crate::spool::frame::{self, Position, SEGMENT_HEAD_BYTES, SegmentHead};
+use crate::spool::segment::{self, Segment, Step};
 use crate::spool::writer::Writer;
 use optag_core::id::CallId;
 use optag_files::disk::write_all_at;

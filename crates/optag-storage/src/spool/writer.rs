@@ -17,8 +17,7 @@ use super::payload;
 use super::record::{Body, SpoolRecord};
 use super::segment::Segment;
 use super::shared::{Barrier, DurableEvent, Item, Place, Shared, queued_bytes};
-use crate::spool::capacity;
-use crate::spool::capacity::Refusal;
+use crate::spool::capacity::{self, Refusal};
 use crate::spool::compaction::Moving;
 use optag_core::id::CallId;
 

@@ -7,8 +7,7 @@
 use std::ops::Range;
 
 use crate::store::names::{ANCHORS_PREFIX, PREFIX};
-use crate::store::s3::xml;
-use crate::store::s3::xml::Element;
+use crate::store::s3::xml::{self, Element};
 
 /// The name of our rule.
 pub const RULE_ID: &str = "optag-expire-recordings";

@@ -26,6 +26,22 @@ impl Random {
     }
 }
 
+/// Processor time of this thread. Units: ns.
+pub fn thread_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the clock exists; it writes one struct.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Speech at 8 kHz: real where Asterisk's sounds are installed, otherwise a synthetic voice, which is said.
+pub fn speech(samples: usize) -> Vec<i16> {
+    recorded_speech(samples).unwrap_or_else(|| {
+        println!("Asterisk's sounds are not installed: a synthetic voice");
+        synthetic_voice(samples, 8_000, 1)
+    })
+}
+
 /// Real speech at 8 kHz, if Asterisk's sounds are installed.
 pub fn recorded_speech(samples: usize) -> Option<Vec<i16>> {
     let mut files = Vec::new();

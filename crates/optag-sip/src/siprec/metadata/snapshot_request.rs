@@ -10,8 +10,7 @@
 use std::time::Duration;
 
 use crate::sip::message::Response;
-use crate::siprec::metadata;
-use crate::siprec::metadata::merged::Member;
+use crate::siprec::metadata::{self, merged::Member};
 use crate::siprec::server::{Output, Server, SessionId};
 use crate::siprec::session::activation::Purpose;
 use crate::siprec::session::state::{Established, MetadataRequest};
