@@ -1,7 +1,8 @@
 //! The stages of the flow, each beside the bare cost of what it cannot do without.
 
+#[path = "../crates/optag-media/benches/chain/mod.rs"]
 mod chain;
-#[path = "chain/legs.rs"]
+#[path = "../crates/optag-media/benches/chain/legs.rs"]
 mod legs;
 
 use std::hint::black_box;

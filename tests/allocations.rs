@@ -1,7 +1,7 @@
 //! Counts what the media chain allocates once it runs: nothing for a packet, and for a tick only
 //! the block that it hands to the spool. A binary of its own, as the allocator is the program's.
 
-#[path = "../benches/chain/mod.rs"]
+#[path = "../crates/optag-media/benches/chain/mod.rs"]
 mod chain;
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -2,7 +2,7 @@
 //! becomes resident, the C encoders' states included, which lie in pages of their own. A binary of
 //! its own, as the allocator is the program's. `ARCHITECTURE.md` has the parts in a table.
 
-#[path = "../benches/chain/mod.rs"]
+#[path = "../crates/optag-media/benches/chain/mod.rs"]
 mod chain;
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -5,6 +5,7 @@
 //! Each function runs under callgrind twice, some times and many times; the difference is what
 //! the runs beyond cost. `cargo bench --bench instructions -- write` writes those of this machine.
 
+#[path = "../../optag-media/benches/chain/mod.rs"]
 mod chain;
 
 use std::collections::BTreeMap;
@@ -121,7 +122,7 @@ fn write() -> anyhow::Result<()> {
     baselines.counted.retain(|baseline| baseline.with != here);
     baselines.counted.push(Baseline { with: here, instructions: count_all()? });
     let text = toml::to_string(&baselines)?;
-    std::fs::write(FILE, format!("# Written by: cargo bench --bench instructions -- write\n{text}"))?;
+    std::fs::write(FILE, format!("# Written by: ./dev instructions write\n{text}"))?;
     Ok(())
 }
 
@@ -151,7 +152,7 @@ fn check() -> anyhow::Result<()> {
         }
     }
     if alike.is_some() && !worse.is_empty() {
-        bail!("more than 5 % above benches/instructions.toml: {}", worse.join(", "));
+        bail!("more than 5 % above instructions.toml: {}", worse.join(", "));
     }
     Ok(())
 }

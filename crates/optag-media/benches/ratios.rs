@@ -1,10 +1,10 @@
 //! Processor time of many calls from datagrams to Opus packets ÷ that of bare libopus on the same
 //! frames: one call after the other, and side by side as the engine runs them. All three in turn, tick
-//! by tick, on one thread; only the ratios mean something where the machine is busy.
+//! by tick, on one thread; only the ratios mean something where the machine is busy. Fails where the chain
+//! costs too much.
 //!
-//! `cargo bench -p optag-media --bench lanes -- [CALLS] [SECONDS]`
+//! `cargo bench -p optag-media --bench ratios -- [CALLS] [SECONDS]`
 
-#[path = "../../../benches/chain/mod.rs"]
 mod chain;
 #[path = "../../opus-lanes/tests/common/mod.rs"]
 mod common;
@@ -14,6 +14,8 @@ use common::{Random, speech, thread_ns};
 use opus_lanes::{Lanes, Path};
 
 const TICK: usize = 5;
+/// What the chain may cost, one call after the other and side by side: where both talk, and in a conversation.
+const MOST: [[f64; 2]; 2] = [[1.05, 0.80], [0.65, 0.52]];
 
 fn main() {
     let numbers: Vec<usize> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
@@ -22,12 +24,13 @@ fn main() {
     let legs = 2 * calls;
     let speech = speech(legs * each);
     println!("datagrams to Opus packets ÷ bare libopus encoding every frame, {calls} calls of two legs:");
-    for (name, talk) in [("both legs talking", 100), ("conversation, 45 % each", 45)] {
+    for (name, talk, most) in [("both legs talking", 100, MOST[0]), ("conversation, 45 % each", 45, MOST[1])]
+    {
         let mut speech: Vec<Vec<i16>> = speech.chunks_exact(each).map(<[i16]>::to_vec).collect();
         for (n, leg) in speech.iter_mut().enumerate() {
             hush(leg, talk, n as u64);
         }
-        measure(name, &speech);
+        measure(name, &speech, most);
     }
 }
 
@@ -53,7 +56,7 @@ fn bare_encoder() -> opus::Encoder {
     encoder
 }
 
-fn measure(name: &str, speech: &[Vec<i16>]) {
+fn measure(name: &str, speech: &[Vec<i16>], [alone_most, together_most]: [f64; 2]) {
     let packets: Vec<_> = speech.iter().enumerate().map(|(n, leg)| chain::packets(leg, n as u32)).collect();
     let calls: Vec<_> = packets.chunks_exact(2).collect();
     let ticks = speech[0].len() / 160 / TICK;
@@ -103,5 +106,8 @@ fn measure(name: &str, speech: &[Vec<i16>]) {
             ns(&alone) / spent[0] as f64,
             ns(&together) / spent[0] as f64,
         );
+        assert!(ratio(1) <= alone_most, "the chain costs more than {alone_most} of the encoder alone");
+        let is_alone = *path == Path::Plain;
+        assert!(is_alone || ratio(2) <= together_most, "side by side costs more than {together_most} of it");
     }
 }
