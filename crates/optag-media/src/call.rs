@@ -1,6 +1,6 @@
-//! A call as a pure machine. In: datagrams with their arrival, commands, the passing of time.
-//! Out: the facts of [`output`]. The consent gate is here: captures, the only
-//! places that hold audio, are made when consent is granted and wiped when it ends.
+//! A call as a pure state machine. In: datagrams with their arrival times, commands, the passing of time.
+//! Out: the facts of [`output`]. This is where the consent gate is: captures, the only objects that hold
+//! audio, are created when consent is granted and wiped when it ends.
 
 pub mod fault;
 pub(crate) mod keys;
@@ -31,7 +31,7 @@ use optag_core::call::{ConsentHow, ConsentMachine, ConsentRecord, ConsentState, 
 use optag_core::clock::MonoTime;
 use optag_core::id::CallId;
 
-/// The machine of one call.
+/// The state machine of one call.
 pub struct Call {
     pub(super) rules: CallRules,
     pub(super) settings: CallSettings,
@@ -41,19 +41,19 @@ pub struct Call {
     pub(super) admitted: MonoTime,
     pub(super) zero: Option<MonoTime>,
     pub(super) frames_out: u32,
-    /// Whether a frame was made since some audio came.
+    /// Whether a frame has been made since audio last arrived.
     pub(super) had_audio: bool,
     pub(super) paused: bool,
-    /// Until when, and at least since when, signalling shows that it lives.
+    /// Until when signalling vouches for the call; at least the time of the last sign of life.
     pub(super) vouched: Option<MonoTime>,
     /// Whether the captures keep nothing: paused, or consent does not cover the department.
     pub(super) closed: bool,
-    /// The span that the spool did not take, and whether it grew since the last tick.
+    /// The span rejected by the spool, and whether it grew since the last tick.
     spool_gap: Option<(u32, u32)>,
     spool_gap_grew: bool,
     pub(super) ended: Option<Ended>,
     pub(super) facts: Vec<Fact>,
-    /// When it was last saved, and whether something changed since.
+    /// When it was last saved, and whether something has changed since.
     pub(super) saved_at: MonoTime,
     pub(super) changed: bool,
 }
@@ -91,12 +91,12 @@ impl Call {
         self.rules.id
     }
 
-    /// Whether it is over.
+    /// Whether it has ended.
     pub fn is_ended(&self) -> bool {
         self.ended.is_some()
     }
 
-    /// How it stands.
+    /// Its current state.
     pub fn state(&self) -> CallState {
         CallState {
             consent: self.consent.state(),
@@ -111,8 +111,8 @@ impl Call {
         self.legs.get(stream).map(Stream::counts)
     }
 
-    /// The order in which streams are to be read: those whose keys answer come first, so that
-    /// a yes opens the gate for the others' packets of the same tick.
+    /// The order in which to read the streams: those whose key presses answer come first, so that a yes opens
+    /// the gate for packets of the other streams in the same tick.
     pub fn reading_order(&self) -> impl Iterator<Item = usize> + use<> {
         let answers: Vec<bool> = self.legs.iter().map(|leg| leg.role().may_answer()).collect();
         let pick = |wanted: bool, all: Vec<bool>| {
@@ -121,8 +121,8 @@ impl Call {
         pick(true, answers.clone()).chain(pick(false, answers))
     }
 
-    /// Takes a datagram of a stream. It may have arrived a little after `now`: a pass over many
-    /// calls takes its time, and the true arrival is what places audio.
+    /// Handles a datagram of a stream. It may have arrived slightly after `now`, since a pass over many calls
+    /// takes time; audio is placed by its true arrival.
     pub fn handle(
         &mut self,
         now: Now,
@@ -141,7 +141,7 @@ impl Call {
 
     /// Applies a command.
     ///
-    /// Errors: the consent rules forbid it; nothing changed.
+    /// Errors: forbidden by the consent rules; nothing has changed.
     pub fn command(&mut self, now: Now, command: Command, stats: &mut TickStats) -> Result<(), ConsentError> {
         if self.ended.is_some() {
             return Err(ConsentError::Ended);
@@ -202,7 +202,7 @@ impl Call {
         }
     }
 
-    /// Lets time pass: timeouts, and every frame that is due.
+    /// Advances time: handles timeouts and makes every frame that is due.
     pub fn tick(&mut self, now: Now, stats: &mut TickStats) {
         if self.ended.is_some() {
             return;
@@ -220,7 +220,7 @@ impl Call {
         self.save_if_due(now.mono);
     }
 
-    /// Ends the call: what was heard until now is emitted, then the one `Ended`.
+    /// Ends the call: emits what was received until now, then the one `Ended`.
     pub fn end(&mut self, now: Now, by: EndedBy, stats: &mut TickStats) {
         if self.ended.is_some() {
             return;
@@ -248,7 +248,7 @@ impl Call {
         self.zero.is_some() && self.ended.is_none()
     }
 
-    /// Codes the following frames with this complexity, 0 to 10.
+    /// Encodes the following frames with this complexity, 0 to 10.
     pub fn set_complexity(&mut self, complexity: u8) {
         if complexity == self.settings.capture.opus.complexity {
             return;
@@ -259,21 +259,21 @@ impl Call {
         }
     }
 
-    /// Hands out the facts since the last time, in order.
+    /// Moves out the facts since the last call, in order.
     pub fn take_facts(&mut self, out: &mut Vec<Output>) {
         let call = self.rules.id;
         out.extend(self.facts.drain(..).map(|fact| Output { call, fact }));
     }
 
-    /// The spool did not take this block: the span is marked instead.
+    /// The spool rejected this block: the span is marked instead.
     pub fn not_spooled(&mut self, first_frame: u32, frames: u32) {
         let to = first_frame + frames;
         self.spool_gap = Some(self.spool_gap.map_or((first_frame, to), |(from, _)| (from, to)));
         self.spool_gap_grew = true;
     }
 
-    /// What may be done with audio now: kept after a yes, listened to where keys may still mean
-    /// something.
+    /// What may be done with audio now: kept after a yes, examined for key presses while they can have an
+    /// effect.
     fn permit(&self) -> Permit {
         let live = self.ended.is_none();
         let may_change = matches!(self.consent.state(), ConsentState::Asked | ConsentState::Granted);
@@ -300,7 +300,7 @@ impl Call {
     /// Opens or closes the gate.
     fn apply(&mut self, at: MonoTime, record: ConsentRecord) {
         let state = record.state;
-        // First of all: where what follows fails, a withdrawal is known all the same.
+        // First, so that a withdrawal is known even if what follows fails.
         self.facts.push(Fact::Consent(record));
         match state {
             ConsentState::Granted if self.zero.is_some() => {}
@@ -321,7 +321,7 @@ impl Call {
         self.close_or_open(at);
     }
 
-    /// Forgets every sample. Facts of this tick that hold audio go too.
+    /// Forgets every sample, including facts of this tick that contain audio.
     pub(super) fn wipe(&mut self) {
         for leg in &mut self.legs {
             leg.capture = None;
@@ -341,7 +341,7 @@ impl Call {
         self.close_or_open(at);
     }
 
-    /// Keeps audio or does not, from this moment on: as consent and the feed's pause have it.
+    /// Starts or stops keeping audio from this moment on, according to consent and the feed's pause.
     fn close_or_open(&mut self, at: MonoTime) {
         let closed = self.paused || !self.consent.is_open();
         let Some(zero) = self.zero.filter(|_| closed != self.closed) else { return };
@@ -377,7 +377,8 @@ impl Call {
         self.had_audio |= has_audio;
     }
 
-    /// Marks the span that the spool did not take once it is over, or long: the marks must not fill it.
+    /// Marks the span rejected by the spool once it has ended or grown long: the marks themselves must not
+    /// fill the spool.
     pub(super) fn report_spool_gap(&mut self, is_over: bool) {
         let grew = std::mem::take(&mut self.spool_gap_grew);
         let goes_on = |gap: &(u32, u32)| grew && !is_over && gap.1 - gap.0 < SPLIT_FRAMES;

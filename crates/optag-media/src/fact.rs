@@ -1,4 +1,4 @@
-//! The values that events of a call carry: encoded blocks, gaps, packet counters, how a call ended. The stages
+//! The values carried by a call's events: encoded blocks, gaps, packet counters, how a call ended. The stages
 //! share them; [`Fact`](crate::call::output::Fact) is the event itself.
 
 use serde::{Deserialize, Serialize};
@@ -9,17 +9,17 @@ use optag_core::clock::WallTime;
 /// Encoded frames of all streams of a call over one span of its time axis. Later blocks of a call
 /// may have more streams than earlier ones.
 ///
-/// Shape: `frames × streams` Opus packets, frame by frame, streams in channel order; every
-/// packet codes exactly [`FRAME_MS`](crate::timebase::FRAME_MS) and none is empty.
+/// Shape: `frames × streams` Opus packets, frame by frame, streams in channel order; every packet encodes
+/// exactly [`FRAME_MS`](crate::timebase::FRAME_MS) and none is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MediaBlock {
-    /// Index of the first frame; the frame that starts when consent was given is 0.
+    /// Index of the first frame; frame 0 starts when consent was given.
     pub first_frame: u32,
     /// Streams (channels) in each frame, 1 to 8.
     pub streams: u8,
     /// Length of each packet in `bytes`. Units: bytes.
     pub lengths: Vec<u16>,
-    /// Loudest sample of each packet's frame, `|sample| >> 7`, for the waveform. As many as `lengths`.
+    /// Peak sample of each packet's frame, `|sample| >> 7`, for the waveform. As many as `lengths`.
     pub peaks: Vec<u8>,
     /// The packets, one after the other.
     pub bytes: Vec<u8>,
@@ -45,7 +45,7 @@ impl MediaBlock {
     }
 }
 
-/// A span in which a stream has no media of its own (silence stands for it).
+/// A span in which a stream has no media of its own (it contains silence).
 ///
 /// Units: frames of [`FRAME_MS`](crate::timebase::FRAME_MS) on the recording's time axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ pub struct Gap {
     pub from_frame: u32,
     /// First frame with media again.
     pub to_frame: u32,
-    /// Why.
+    /// The reason.
     pub reason: GapReason,
 }
 
@@ -66,26 +66,26 @@ pub struct Gap {
 pub enum GapReason {
     /// Packets were lost or came too late.
     Lost,
-    /// The sender stopped sending without saying so (hold, DTX without comfort noise).
+    /// The sender stopped sending without signalling it (hold, DTX without comfort noise).
     Held,
-    /// The feed paused the recording, or a department had the call that consent did not cover.
+    /// The feed paused the recording, or the call was with a department not covered by the consent.
     Paused,
     /// The recorder was down.
     Restart,
-    /// Nothing had been received yet, or nothing came any more.
+    /// Nothing had been received yet, or nothing was received any more.
     NoMedia,
-    /// The spool could not take it.
+    /// The spool could not accept it.
     Spool,
-    /// Keys were pressed: their tones, and what was said meanwhile, are cut out.
+    /// Keys were pressed: their tones, and what was said at the same time, are cut out.
     KeyTones,
     /// Processing the call failed; it ends with this span.
     Fault,
-    /// Packets came meanwhile, too late to be placed.
+    /// Packets arrived, but too late to be placed.
     Late,
-    /// Packets came meanwhile and were refused: by the source rule, by SRTP authentication, or as
-    /// no audio of their coding.
+    /// Packets arrived and were refused: by the source rule, by SRTP authentication, or because they could
+    /// not be decoded.
     Refused,
-    /// Packets came meanwhile, of a payload type that was not negotiated.
+    /// Packets arrived with a payload type that was not negotiated.
     UnknownType,
 }
 
@@ -94,12 +94,11 @@ pub enum GapReason {
 pub struct Ended {
     /// When, by the wall clock.
     pub at: WallTime,
-    /// Why the engine let go of the call.
+    /// Why the engine ended the call.
     pub by: EndedBy,
-    /// The one outcome. `Recorded` or `RecordedPartly` where there is at least one frame of
-    /// accepted audio.
+    /// The one outcome. `Recorded` or `RecordedPartly` if there is at least one frame of accepted audio.
     pub outcome: Outcome,
-    /// Frames on the time axis; every stream has as many.
+    /// Frames on the time axis, the same for every stream.
     pub frames: u32,
     /// Per stream, in channel order.
     pub streams: Vec<StreamCounts>,
@@ -109,11 +108,11 @@ pub struct Ended {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndedBy {
-    /// The feed said so.
+    /// Ended by the feed.
     Feed,
     /// No packet for too long.
     RtpTimeout,
-    /// It reached the longest time a call may take.
+    /// It reached the maximum duration of a call.
     TooLong,
     /// The recorder is shutting down.
     Shutdown,
@@ -126,7 +125,7 @@ pub enum EndedBy {
 }
 
 impl EndedBy {
-    /// The outcome of a call that has a recording and ended so.
+    /// The outcome of a recorded call that ended in this way.
     pub const fn of_recorded(self) -> Outcome {
         match self {
             EndedBy::Fault => Outcome::RecordedPartly(CutShort::Fault),
@@ -146,11 +145,11 @@ impl EndedBy {
 pub struct StreamCounts {
     /// Accepted RTP packets.
     pub received: u64,
-    /// Sequence numbers that never came.
+    /// Sequence numbers never received.
     pub lost: u64,
-    /// Packets that came after their time.
+    /// Packets received too late.
     pub late: u64,
-    /// Packets that came twice.
+    /// Duplicate packets.
     pub duplicate: u64,
     /// Packets refused: malformed, foreign source or SSRC, unknown payload type.
     pub refused: u64,

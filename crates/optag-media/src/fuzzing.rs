@@ -1,6 +1,6 @@
-//! A call's receiving path as one machine, for fuzzing and its corpus: source rule, keys,
-//! numbering, clock, reordering. In: any bytes, read as packets of four senders. Nothing is asserted
-//! of what right senders achieve, and everything of what others must not.
+//! A call's receive path as one machine, for fuzzing and its corpus: source rule, key presses, sequence
+//! numbers, clock, reordering. In: arbitrary bytes, interpreted as packets of four senders. Asserts nothing
+//! about what legitimate senders achieve, and everything about what others must not.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -25,13 +25,13 @@ use optag_core::id::CallId;
 
 /// Bytes that make one packet.
 const PACKET: usize = 8;
-/// Packets that are looked at.
+/// Maximum number of packets processed.
 const MOST: usize = 4_096;
-/// The right sender, another program on its machine, and two strangers.
+/// The legitimate sender, another program on its machine, and two unknown senders.
 const SENDERS: [([u8; 4], u16); 4] =
     [([10, 0, 0, 1], 4_000), ([10, 0, 0, 1], 4_002), ([10, 0, 0, 9], 4_000), ([10, 0, 0, 9], 9)];
 
-/// How much of the sender signalling named.
+/// How far signalling identified the sender.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Named {
     Nothing,
@@ -83,7 +83,7 @@ fn call(named: Named, encoding: Encoding) -> Call {
     Call::new(rules, vec![leg], settings, now(0).mono)
 }
 
-/// One packet out of eight bytes: who, how much later, number, timestamp, kind, and a byte of it.
+/// Makes a packet from eight bytes: sender, delay, sequence number, timestamp, kind, and one byte of content.
 fn datagram(bytes: &[u8], sequence: u16, timestamp: u32, encoding: Encoding) -> Vec<u8> {
     let (payload_type, payload) = match bytes[6] % 8 {
         0..4 if encoding != Encoding::Pcma => (8, audio(bytes)),
@@ -101,24 +101,24 @@ fn datagram(bytes: &[u8], sequence: u16, timestamp: u32, encoding: Encoding) -> 
     packet
 }
 
-/// A payload of up to six frames of most codecs, whole or cut off, of bytes that differ.
+/// A payload of up to six frames of most codecs, complete or truncated, with varying bytes.
 fn audio(bytes: &[u8]) -> Vec<u8> {
     let frame = [10, 20, 33, 40, 60, 80, 100, 160][usize::from(bytes[5] & 7)];
     let length = frame * (1 + usize::from(bytes[5] >> 3) % 6) - usize::from(bytes[5] >> 7);
     let mut next = bytes[7];
     let mut byte = |n: usize| {
         next = next.wrapping_mul(29).wrapping_add(bytes[4] | 1);
-        // The signature of GSM.
+        // The GSM signature.
         if n.is_multiple_of(33) { 0xd0 | next & 15 } else { next }
     };
     (0..length).map(&mut byte).collect()
 }
 
-/// Runs any bytes through a call.
+/// Feeds arbitrary bytes to a call.
 pub fn exercise(bytes: &[u8]) {
     let Some((&mode, bytes)) = bytes.split_first() else { return };
     let codecs: Vec<_> = table::built().map(|codec| codec.encoding).collect();
-    // The upper bits choose the codec; none of them is A-law.
+    // The upper bits select the codec; none selects A-law.
     let encoding = match usize::from(mode >> 3) {
         0 => Encoding::Pcma,
         n => codecs[n % codecs.len()],
@@ -135,7 +135,7 @@ pub fn exercise(bytes: &[u8]) {
     let mut facts = Vec::new();
     for bytes in bytes.chunks_exact(PACKET).take(MOST) {
         let who = usize::from(bytes[0] & 3);
-        // The top bit makes a great step of time: silence, ticks, timeouts.
+        // The top bit makes a large time step: silence, ticks, timeouts.
         ms += u64::from(bytes[1] & 0x7f) * if bytes[1] & 0x80 != 0 { 8 } else { 1 };
         let (sequence, timestamp) = &mut numbers[who];
         *sequence = sequence.wrapping_add(1).wrapping_add_signed(i16::from(bytes[2] as i8) / 16 * 16);
@@ -180,7 +180,7 @@ pub fn exercise(bytes: &[u8]) {
     check(&mut facts, ms);
 }
 
-/// What is handed on is no more than time has passed, and names whose key it was.
+/// The output covers no more than the elapsed time, and key presses name their sender.
 fn check(facts: &mut Vec<crate::call::output::Output>, ms: u64) {
     for output in facts.drain(..) {
         match output.fact {

@@ -1,7 +1,7 @@
-//! Datagrams in, Opus packets out, by a tick and not by a task a packet.
+//! Datagrams in, Opus packets out, driven by a tick instead of a task per packet.
 //!
-//! In: [`engine::Engine`]'s requests and the datagrams of each stream's socket. Out: one batch
-//! of [`call::output::Output`] a tick. Not here: files, databases, HTTP, tokio.
+//! In: requests to [`engine::Engine`] and the datagrams of each stream's socket. Out: one batch of
+//! [`call::output::Output`] per tick. Not here: files, databases, HTTP, tokio.
 
 pub mod call;
 pub mod codec;

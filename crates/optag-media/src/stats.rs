@@ -1,5 +1,5 @@
-//! What the engine counts. A tick's counts are plain numbers, merged once a tick into totals
-//! that any thread may read.
+//! The engine's counters. A tick's counts are plain numbers, merged once per tick into totals that any thread
+//! may read.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,7 +13,7 @@ macro_rules! counters {
         pub struct TickStats { $($(#[$doc])* pub $name: u64,)* }
 
         impl TickStats {
-            /// The sum of two.
+            /// The sum of both.
             pub fn plus(mut self, other: Self) -> Self {
                 $(self.$name += other.$name;)*
                 self
@@ -41,73 +41,73 @@ macro_rules! counters {
 counters! {
     /// Accepted RTP packets.
     received,
-    /// Sequence numbers that never came.
+    /// Sequence numbers never received.
     lost,
-    /// Packets after their time.
+    /// Packets received too late.
     late,
-    /// Packets that came twice.
+    /// Duplicate packets.
     duplicate,
-    /// Datagrams that are no RTP.
+    /// Datagrams that are not RTP.
     malformed,
     /// Packets of a payload type that was not negotiated.
     unknown_payload,
-    /// Packets from an address that is not the stream's.
+    /// Packets from an address other than the stream's.
     foreign_address,
-    /// Packets with an SSRC that is not the stream's.
+    /// Packets with an SSRC other than the stream's.
     foreign_ssrc,
-    /// Packets of senders that did not become a stream's, while it had none.
+    /// Packets of senders that were not accepted, while the stream had no sender.
     probation,
-    /// Packets that no key proves.
+    /// SRTP authentication failures.
     unproved,
-    /// Encrypted packets that came before.
+    /// Replayed SRTP packets.
     replayed,
     /// Packets of an earlier call that had the port.
     stale,
-    /// Packets of a stream that signalling dropped.
+    /// Packets of a stream removed by signalling.
     unwanted,
-    /// RTCP datagrams of senders.
+    /// RTCP datagrams of stream senders.
     rtcp_received,
-    /// RTCP datagrams that could not be read.
+    /// Malformed RTCP datagrams.
     rtcp_malformed,
-    /// RTCP datagrams from elsewhere than the stream's packets.
+    /// RTCP datagrams from sources other than the stream's sender.
     rtcp_foreign,
-    /// RTCP datagrams that no key proves.
+    /// SRTCP authentication failures.
     rtcp_unproved,
-    /// Senders' words that they leave.
+    /// RTCP BYEs received.
     rtcp_byes,
     /// Receiver reports sent.
     reports_sent,
-    /// Reports that say that nothing was lost since the last.
+    /// Reports without loss since the previous one.
     reports_lost_nothing,
-    /// Reports of a loss below 1 %.
+    /// Reports with a loss below 1 %.
     reports_lost_below_1,
-    /// Reports of a loss below 5 %.
+    /// Reports with a loss below 5 %.
     reports_lost_below_5,
-    /// Reports of a greater loss.
+    /// Reports with a greater loss.
     reports_lost_more,
-    /// Reports of a jitter below 5 ms.
+    /// Reports with a jitter below 5 ms.
     reports_jitter_below_5,
-    /// Reports of a jitter below 20 ms.
+    /// Reports with a jitter below 20 ms.
     reports_jitter_below_20,
-    /// Reports of a jitter below 60 ms.
+    /// Reports with a jitter below 60 ms.
     reports_jitter_below_60,
-    /// Reports of a greater jitter.
+    /// Reports with a greater jitter.
     reports_jitter_more,
-    /// Packets too long to be audio.
+    /// Packets too long for audio.
     oversized,
-    /// Datagrams that the kernel dropped for want of buffer.
+    /// Datagrams dropped by the kernel because a buffer was full.
     kernel_dropped,
     /// Audio accepted while the gate was open. Units: ms.
     audio_in_ms,
-    /// Packets whose payload is no audio of its coding.
+    /// Packets that could not be decoded.
     undecodable,
-    /// Frames that were cut because keys were pressed.
+    /// Frames redacted because keys were pressed.
     frames_cut,
-    /// Frames of streams that are kept as they came.
+    /// Frames of passed-through streams.
     frames_passed,
-    /// Frames that libopus coded.
+    /// Frames encoded by libopus.
     frames_coded,
-    /// Frames for which a packet of silence or of steady background was repeated.
+    /// Frames for which a packet of silence or steady background was repeated.
     frames_repeated,
     /// Of those, frames of background.
     frames_background,
@@ -115,29 +115,29 @@ counters! {
     coding_ns,
     /// Ticks.
     ticks,
-    /// Time that ticks took. Units: ns.
+    /// Duration of the ticks. Units: ns.
     tick_ns,
-    /// Ticks that took longer than the time between two.
+    /// Ticks longer than the tick interval.
     tick_overruns,
-    /// Batches that the sink did not take.
+    /// Batches rejected by the sink.
     sink_refused,
-    /// Facts that became part of others while the sink took none.
+    /// Facts merged into others while the sink accepted none.
     facts_merged,
     /// Calls that ended because their processing failed.
     call_faults,
 }
 
-/// How the engine stands, for any thread to read.
+/// State of the engine, readable from any thread.
 #[derive(Debug, Default)]
 pub struct Condition {
-    /// How long ticks took.
+    /// Durations of ticks.
     pub ticks: Latency,
     complexity: AtomicU64,
     load_permille: AtomicU64,
 }
 
 impl Condition {
-    /// Publishes the encoders' complexity (0 to 10) and the share of the time between ticks that ticks take.
+    /// Publishes the encoders' complexity (0 to 10) and the share of the tick interval spent in ticks.
     pub fn publish(&self, complexity: u8, load: f64) {
         self.complexity.store(complexity.into(), Ordering::Relaxed);
         self.load_permille.store((load * 1_000.0) as u64, Ordering::Relaxed);
@@ -148,20 +148,20 @@ impl Condition {
         self.complexity.load(Ordering::Relaxed) as u8
     }
 
-    /// Share of the time between ticks that ticks take.
+    /// Share of the tick interval spent in ticks.
     pub fn load(&self) -> f64 {
         self.load_permille.load(Ordering::Relaxed) as f64 / 1_000.0
     }
 }
 
-/// Packet counters of a call in progress, for whoever looks at it.
+/// Packet counters of a call in progress, for other threads.
 #[derive(Debug, Default)]
 pub struct CallGauges {
     streams: Vec<[AtomicU64; 5]>,
 }
 
 impl CallGauges {
-    /// Gauges of so many streams.
+    /// Gauges of this many streams.
     pub fn new(streams: usize) -> Self {
         Self { streams: (0..streams).map(|_| Default::default()).collect() }
     }

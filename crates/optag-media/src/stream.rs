@@ -1,6 +1,6 @@
-//! One stream of a call, from datagram to Opus packets. Two halves: what runs always (source,
-//! key presses, timing), and a `Capture` (in `capture`) that exists only while
-//! the gate is open, so that before consent there is no place that could hold audio.
+//! One stream of a call, from datagrams to Opus packets. It has two halves: one that always runs (source, key
+//! presses, timing), and a `Capture` (in `capture`) that exists only while the gate is open, so that before
+//! consent there is no place that could hold audio.
 
 pub(crate) mod block_builder;
 pub(crate) mod capture;
@@ -34,19 +34,18 @@ use crate::stream::snapshot::StreamSnapshot;
 use optag_core::call::StreamRole;
 use optag_core::clock::MonoTime;
 
-/// Clock of a stream of which no coding is known. Units: Hz.
+/// Clock rate of a stream without a known codec. Units: Hz.
 const TELEPHONE_HZ: u32 = 8_000;
 
-/// Indexes of our RTCP that an earlier process may have used after it was last saved: far more
-/// than it can have.
+/// Indexes of our RTCP that an earlier process may have used after its last snapshot: far more than possible.
 const INDEXES_UNKNOWN: u32 = 1_000;
 
-/// What may be done with a stream's audio now.
+/// What may currently be done with a stream's audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Permit {
     /// It may be kept: the gate is open and the recording not paused.
     pub keep: bool,
-    /// It is listened to for keys, and nothing of it kept.
+    /// It is examined for key presses, and nothing of it is kept.
     pub listen: bool,
 }
 
@@ -59,18 +58,18 @@ pub struct Stream {
     feedback: Feedback,
     dropped: bool,
     clock: SenderClock,
-    /// Clock of the audio that came last; comfort noise shares it. Units: Hz.
+    /// Clock rate of the last audio, also used for comfort noise. Units: Hz.
     clock_hz: u32,
     counts: StreamCounts,
     last_heard: Option<MonoTime>,
-    /// Whether something changed that a later process must know.
+    /// Whether something changed that belongs in the snapshot.
     changed: bool,
     /// Exists only while the gate is open.
     pub(crate) capture: Option<Box<Capture>>,
 }
 
 impl Stream {
-    /// A stream that has heard nothing yet, with the reports on it.
+    /// A stream in its initial state, with its receiver reports.
     pub fn new(plan: LegPlan, tones: ToneSettings, reports: Reports) -> Self {
         let own_key = plan.srtp.as_ref().and_then(|srtp| srtp.send.as_ref());
         Self {
@@ -89,7 +88,7 @@ impl Stream {
         }
     }
 
-    /// A stream as it was saved; `heard` stands for its last packet.
+    /// A stream from its snapshot; `heard` stands for its last packet.
     pub fn resume(
         saved: StreamSnapshot,
         tones: ToneSettings,
@@ -111,7 +110,7 @@ impl Stream {
         Self { rule, clock: SenderClock::resume(timeline), counts, last_heard: heard, ..leg }
     }
 
-    /// What a later process needs; the port is the socket's to tell.
+    /// Its snapshot; the socket provides the port.
     pub fn save(&self) -> StreamSnapshot {
         StreamSnapshot {
             plan: self.plan.clone(),
@@ -127,13 +126,13 @@ impl Stream {
         }
     }
 
-    /// Whether a later process must know something new.
+    /// Whether the snapshot has changed.
     pub fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
     }
 
-    /// What is known of the stream changed: its codings, payload types, keys or sender. A sender
-    /// that still fits is kept; another may take over at once.
+    /// The stream's codecs, payload types, keys or sender changed. A sender that still matches is kept;
+    /// otherwise another may take over at once.
     pub fn renegotiate(&mut self, now: MonoTime, plan: LegPlan) {
         self.changed = true;
         self.rule.expect(plan.source);
@@ -147,8 +146,8 @@ impl Stream {
         self.plan = LegPlan { role: self.plan.role, ..plan };
     }
 
-    /// Signalling has no use for the stream any more: its packets are refused, and what is
-    /// missing from now on is no hold. Another plan brings it back.
+    /// Signalling removed the stream: its packets are refused, and what is missing from now on is not a hold.
+    /// Another plan restores it.
     pub fn set_dropped(&mut self, dropped: bool) {
         self.changed = true;
         self.dropped = dropped;
@@ -157,22 +156,22 @@ impl Stream {
         }
     }
 
-    /// Whether signalling has no use for the stream now.
+    /// Whether signalling has removed the stream.
     pub fn is_dropped(&self) -> bool {
         self.dropped
     }
 
-    /// Packets of this sender belong to an earlier call that had the port.
+    /// Rejects packets of this sender: they belong to an earlier call that had the port.
     pub fn reject_stale(&mut self, sender: (SocketAddr, u32)) {
         self.rule.reject_stale(sender);
     }
 
-    /// Whose packets the stream takes: address and SSRC.
+    /// The accepted sender: address and SSRC.
     pub fn sender(&self) -> Option<(SocketAddr, u32)> {
         self.rule.sender()
     }
 
-    /// Takes a datagram that came to the RTCP port, or RTCP that came to the other.
+    /// Handles a datagram from the RTCP port, or RTCP from the RTP port.
     pub fn handle_rtcp(
         &mut self,
         arrival: MonoTime,
@@ -184,7 +183,7 @@ impl Stream {
         self.feedback.hear(arrival, came, self.rule.sender(), srtp, datagram, stats);
     }
 
-    /// Hands the receiver report that is due to `send`.
+    /// Passes the receiver report that is due to `send`.
     pub fn report(&mut self, now: MonoTime, stats: &mut TickStats, send: &mut dyn FnMut(Outgoing<'_>)) {
         if self.feedback.is_due(now) {
             let protect = self.srtp.as_ref().is_some_and(|srtp| !srtp.takes_plain());
@@ -192,17 +191,17 @@ impl Stream {
         }
     }
 
-    /// The next press that was not looked at yet, once its sender's keys count.
+    /// The next unprocessed key press, once its sender's key presses count.
     pub fn take_press(&mut self) -> Option<KeyPress> {
         self.keypad.take_press(self.rule.keys_since())
     }
 
-    /// What another process needs to go on decrypting; secret.
+    /// What another process needs to continue decryption; secret.
     pub fn srtp_state(&self) -> Option<SrtpState> {
         self.srtp.as_ref().map(|receiver| receiver.state())
     }
 
-    /// When a packet was accepted last, or RTCP of its sender.
+    /// When a packet, or RTCP of its sender, was last accepted.
     pub fn last_heard(&self) -> Option<MonoTime> {
         self.last_heard.max(self.feedback.reported())
     }
@@ -217,8 +216,8 @@ impl Stream {
         &self.counts
     }
 
-    /// Decodes and encodes every frame that ends at or before `due`, on the axis that began when
-    /// the gate opened.
+    /// Decodes and encodes every frame that ends at or before `due`, on the axis that begins at the opening
+    /// of the gate.
     pub fn advance(&mut self, due: i64, stats: &mut TickStats) {
         if let Some((capture, mut lent)) = self.capturing(stats) {
             capture.advance(due, &mut lent);
@@ -242,7 +241,7 @@ impl Stream {
         let lasts = encoding.map_or(0, |encoding| encoding.length_axis(packet.payload));
         let Some(place) = self.clock.place(arrival, packet, self.clock_hz, lasts) else { return };
         if let Some((capture, mut lent)) = self.capturing(stats) {
-            // A packet whose audio is not kept still fills its place in the sequence.
+            // A packet whose audio is not kept still occupies its position in the sequence.
             let payload = if encoding.is_some() && permit.keep { packet.payload } else { &[] };
             capture.insert(&place, packet.payload_type, payload, &mut lent);
         }
@@ -265,7 +264,7 @@ impl Stream {
         }
     }
 
-    /// The capture, if the gate is open, with what it needs of the rest.
+    /// The capture, if the gate is open, with what it needs from the stream.
     fn capturing<'a>(
         &'a mut self,
         stats: &'a mut TickStats,

@@ -1,8 +1,8 @@
-//! A call whose processing failed: a panic in its share of a tick, in a command, at its end.
+//! A call whose processing failed: a panic in its share of a tick, in a command, or at its end.
 //!
-//! What was handed on stays, as after a kill. From the last frame that was made until now a gap says
-//! *fault*; so do the end and the outcome. `seat` catches the
-//! panic; one of the engine itself ends the process.
+//! What was handed on is kept, as after a kill. From the last frame made until now there is a gap with reason
+//! *fault*; end and outcome have the same cause. `slot` catches the panic; a panic of the engine itself ends
+//! the process.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -12,13 +12,13 @@ use crate::fact::{EndedBy, Gap, GapReason};
 use crate::timebase::{self, FRAME_AXIS};
 use optag_core::id::CallId;
 
-/// Runs what may panic; `None` where it did.
+/// Runs what may panic; `None` if it did.
 pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
-/// Runs the engine. Where it panics itself, no call of the process would be recorded any more: the
-/// process ends at once, and the next one goes on with its calls.
+/// Runs the engine. If the engine itself panics, no call of the process would be recorded any more: the
+/// process aborts, and the next one resumes its calls.
 pub(crate) fn run_or_abort(engine: impl FnOnce()) {
     if caught(engine).is_none() {
         tracing::error!("the media engine failed; the process ends so that its calls go on in the next");
@@ -26,20 +26,20 @@ pub(crate) fn run_or_abort(engine: impl FnOnce()) {
     }
 }
 
-/// Steps at which a test makes processing fail.
+/// Steps at which a test can make processing fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Before datagrams are read.
     Read,
-    /// Frames are made of one stream and not of the next.
+    /// Frames of one stream are made, those of the next are not.
     Frames,
     /// A command is about to be applied.
     Command,
-    /// Consent is withdrawn, what there is not wiped yet.
+    /// Consent is withdrawn, but nothing has been wiped yet.
     Wipe,
 }
 
-/// A step is reached. Does nothing but in tests.
+/// Marks that a step is reached. Does nothing except in tests.
 #[inline]
 pub(crate) fn reached(_call: CallId, _step: Step) {
     #[cfg(any(test, feature = "fault-injection"))]
@@ -47,8 +47,8 @@ pub(crate) fn reached(_call: CallId, _step: Step) {
 }
 
 impl Call {
-    /// Ends the call without looking at its audio again: processing it failed. What was handed on
-    /// stays.
+    /// Ends the call without touching its audio again, because processing it failed. What was handed on is
+    /// kept.
     pub fn fail(&mut self, now: Now) {
         let captures: Vec<_> = self.legs.iter_mut().filter_map(|leg| leg.capture.take()).collect();
         if self.is_ended() {
@@ -79,7 +79,7 @@ impl Call {
     }
 }
 
-/// Failures on demand.
+/// Fault injection.
 #[cfg(any(test, feature = "fault-injection"))]
 pub mod inject {
     use std::sync::{Mutex, PoisonError};
@@ -88,12 +88,12 @@ pub mod inject {
 
     static ARMED: Mutex<Vec<(CallId, Step)>> = Mutex::new(Vec::new());
 
-    /// The next time that this call reaches this step, its processing panics.
+    /// Makes processing panic the next time that this call reaches this step.
     pub fn arm(call: CallId, step: Step) {
         ARMED.lock().unwrap_or_else(PoisonError::into_inner).push((call, step));
     }
 
-    /// Panics where that was asked for.
+    /// Panics if requested for this step.
     pub fn strike(call: CallId, step: Step) {
         let mut armed = ARMED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = armed.iter().position(|one| *one == (call, step)) {

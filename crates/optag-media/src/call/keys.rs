@@ -1,5 +1,5 @@
-//! What keys pressed in a call's streams mean for it. A part of [`Call`]: in, presses whose sender
-//! counts; out, answers with what shows them.
+//! What key presses in a call's streams mean for the call. Part of [`Call`]: in, key presses from accepted
+//! senders; out, answers with their evidence.
 
 use crate::call::{Call, Now};
 use crate::dtmf::keypad::KeyPress;
@@ -33,7 +33,7 @@ impl Call {
         let KeyPress { at, timestamp: rtp_timestamp, ssrc, by, .. } = press;
         let source = press.source.map(Private::new);
         let evidence = Evidence::Keys { keys, stream: stream as u8, rtp_timestamp, ssrc, by, source };
-        // A key that the rules forbid changes nothing; the caller is not to be told over RTP.
+        // A key press forbidden by the rules has no effect; nothing can be reported to the caller over RTP.
         let _ = self.consent_input(now, at, input, ConsentHow::Key, None, evidence);
     }
 }

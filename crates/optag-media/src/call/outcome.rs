@@ -1,4 +1,4 @@
-//! The one outcome of a call, by what was allowed and what was heard.
+//! The one outcome of a call, from what was permitted and what was received.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use optag_core::call::{ConsentHow, ConsentMachine, ConsentState, NoAudio, Outcom
 use optag_core::clock::MonoTime;
 use optag_core::limit;
 
-/// How long a call may go without its first packet, in timeouts of a silent call.
+/// How long a call may wait for its first packet, in multiples of the inactivity timeout.
 const FIRST_PACKET_TIMEOUTS: u32 = 2;
 
 impl Call {
-    /// Whether time ends the call, and by what.
+    /// Whether a timeout ends the call, and which.
     pub(crate) fn timed_out(&self, now: MonoTime) -> Option<EndedBy> {
         if now.since(self.admitted) >= Duration::from_secs(limit::CALL_HOURS * 3_600) {
             return Some(EndedBy::TooLong);
@@ -29,7 +29,7 @@ impl Call {
     }
 }
 
-/// The outcome of a call that ends now by `by`. `had_audio`: at least one frame of it was kept.
+/// The outcome of a call that ends now with cause `by`. `had_audio`: at least one frame was kept.
 pub(crate) fn outcome<'a>(
     consent: &ConsentMachine,
     by: EndedBy,
@@ -39,7 +39,7 @@ pub(crate) fn outcome<'a>(
     if consent.state() == ConsentState::Withdrawn {
         return Outcome::Withdrawn;
     }
-    // What one department's callers allowed stays, whatever they told the next.
+    // What was granted for one department is unaffected by later answers to others.
     if consent.stands() {
         return match (had_audio, by) {
             (true, by) => by.of_recorded(),
@@ -48,7 +48,7 @@ pub(crate) fn outcome<'a>(
         };
     }
     match consent.refused_by() {
-        // The answer may have been on its way.
+        // The answer may have been in flight.
         Some(ConsentHow::CallEnded) if by == EndedBy::Fault => Outcome::Lost(LossCause::Fault),
         Some(ConsentHow::Timeout | ConsentHow::CallEnded) => Outcome::NoAnswer,
         Some(_) => Outcome::Refused,
@@ -68,7 +68,7 @@ fn why<'a>(counts: impl Iterator<Item = &'a StreamCounts>) -> NoAudio {
 }
 
 impl Call {
-    /// The one `Ended`; nothing follows it.
+    /// Emits the one `Ended`; nothing follows it.
     pub(crate) fn close(&mut self, now: Now, by: EndedBy) {
         let counts = || self.legs.iter().map(Stream::counts);
         let ended = Ended {

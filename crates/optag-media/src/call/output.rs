@@ -1,5 +1,6 @@
-//! What leaves the engine: the events of each call, one batch a tick. Within a batch the entries of a call are in
-//! the order in which they became true (consent before the first audio it allows, everything before `Ended`).
+//! What leaves the engine: the events of each call, one batch per tick. Within a batch the entries of a call
+//! are in the order in which they occurred (consent before the first audio that it permits, everything before
+//! `Ended`).
 
 use crate::call::snapshot::CallSnapshot;
 use crate::fact::{Ended, Gap, MediaBlock};
@@ -22,12 +23,12 @@ pub enum Fact {
     Consent(ConsentRecord),
     /// Encoded audio, all streams over the same frames.
     Media(MediaBlock),
-    /// A stream joined; the blocks that follow hold it, after those there were.
+    /// A stream joined; the following blocks contain it after the existing streams.
     Joined(StreamFacts),
-    /// A span without media, and why.
+    /// A span without media, with its reason.
     Gap(Gap),
-    /// What a later process needs to go on with the call; the last one counts.
+    /// The snapshot that a later process needs to resume the call; the last one is used.
     State(Box<CallSnapshot>),
-    /// The call is over; nothing follows.
+    /// The call has ended; nothing follows.
     Ended(Ended),
 }

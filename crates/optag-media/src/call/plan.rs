@@ -1,4 +1,4 @@
-//! What a call is set up with, what may be asked of it, and how it stands.
+//! The parameters of a new call, the commands for a call, and its state.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,31 +17,31 @@ use optag_core::call::{Answer, ConsentHow, ConsentState, Evidence, Question, Str
 use optag_core::clock::{MonoTime, WallTime};
 use optag_core::id::CallId;
 
-/// What every call of an engine shares.
+/// Settings shared by all calls of an engine.
 #[derive(Clone, Copy, Debug)]
 pub struct CallSettings {
     /// How streams are captured.
     pub capture: CaptureSettings,
-    /// How keys pressed as tones are listened for.
+    /// Detection of key tones.
     pub tones: ToneSettings,
-    /// How long every stream may be silent until the call counts as over.
+    /// A call ends after this long without packets on any stream.
     pub rtp_timeout: Duration,
     /// Whether senders get receiver reports.
     pub reports: bool,
 }
 
-/// What a call starts with.
+/// The rules that a call starts with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CallRules {
     /// Its id.
     pub id: CallId,
-    /// What its department asks.
+    /// The consent question of its department.
     pub question: Question,
-    /// The prompt that the caller hears, where that is known.
+    /// The prompt that the caller hears, if known.
     pub prompt_version: Option<String>,
 }
 
-/// A call to take in.
+/// A call to admit.
 pub struct CallPlan {
     /// Its rules.
     pub rules: CallRules,
@@ -51,7 +51,7 @@ pub struct CallPlan {
     pub gauges: Arc<CallGauges>,
 }
 
-/// A call that an earlier process had.
+/// A call of an earlier process.
 pub struct ResumePlan {
     /// The call.
     pub resumption: Resumption,
@@ -63,67 +63,67 @@ pub struct ResumePlan {
 
 /// A stream that joins a call.
 pub struct StreamPlan {
-    /// What is written down of it.
+    /// Its description as stored.
     pub facts: StreamFacts,
-    /// What is known of it.
+    /// Its media parameters.
     pub leg: LegPlan,
     /// Its sockets.
     pub sockets: StreamSockets,
 }
 
-/// Something asked of a call.
+/// A command for a call.
 #[derive(Clone, Debug)]
 pub enum Command {
     /// An answer to the consent prompt.
     Answer {
         /// Yes or no.
         answer: Answer,
-        /// By which way.
+        /// The channel of the answer.
         how: ConsentHow,
-        /// Which prompt was heard.
+        /// The prompt that was heard.
         prompt_version: Option<String>,
-        /// What shows it.
+        /// Its evidence.
         evidence: Evidence,
     },
-    /// Consent is taken back.
+    /// Withdraws consent.
     Withdraw {
-        /// By which way.
+        /// The channel of the withdrawal.
         how: ConsentHow,
-        /// What shows it.
+        /// Its evidence.
         evidence: Evidence,
     },
     /// Another department takes the call.
     Transfer {
-        /// What that department asks.
+        /// The consent question of that department.
         to: Box<Question>,
-        /// The prompt that the caller hears there, where that is known.
+        /// The prompt that the caller hears there, if known.
         prompt_version: Option<String>,
-        /// What shows it.
+        /// Its evidence.
         evidence: Evidence,
     },
-    /// Keep nothing for now.
+    /// Stop keeping audio for now.
     Pause,
-    /// Keep again.
+    /// Keep audio again.
     Resume,
-    /// Signalling has shown that the call lives: silence does not end it for `vouched`, or for the
-    /// usual time from now, whichever is longer.
+    /// Signalling has shown that the call is alive: silence does not end it for `vouched`, or for the usual
+    /// timeout from now, whichever is longer.
     Alive {
-        /// For how long signalling speaks for it.
+        /// How long signalling vouches for it.
         vouched: Duration,
     },
-    /// The call may be silent for so long.
+    /// Sets the call's inactivity timeout.
     Silence {
-        /// Before it ends.
+        /// The timeout.
         silence: Duration,
     },
-    /// A stream's sender, codings or payload types changed; its time axis goes on.
+    /// A stream's sender, codecs or payload types changed; its time axis continues.
     Renegotiate {
         /// Index of the stream.
         stream: u8,
-        /// What is known of it from now on; its role stays.
+        /// Its media parameters from now on; its role stays the same.
         plan: Box<LegPlan>,
     },
-    /// Signalling has no use for a stream any more. Its channel stays, silent and marked.
+    /// Signalling has removed a stream. Its channel remains, silent and marked.
     DropStream {
         /// Index of the stream.
         stream: u8,
@@ -132,7 +132,7 @@ pub enum Command {
     End,
 }
 
-/// How a call stands.
+/// The state of a call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallState {
     /// Consent.
@@ -145,19 +145,19 @@ pub struct CallState {
     pub streams: Vec<StreamCounts>,
 }
 
-/// Why the engine did not do what was asked.
+/// Why the engine rejected a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
     /// The threads cannot be started.
     #[error("the engine's threads cannot be started: {0}")]
     Threads(String),
-    /// There are as many calls or commands as it takes.
+    /// The limit of calls or commands is reached.
     #[error("the engine is full")]
     Full,
     /// There is no such call.
     #[error("there is no such call")]
     NoSuchCall,
-    /// The call has as many streams as it may have, or is over.
+    /// The call has its maximum number of streams, or has ended.
     #[error("the call takes no more streams")]
     NoMoreStreams,
     /// The consent rules forbid it.
@@ -171,7 +171,7 @@ pub enum EngineError {
     Stopped,
 }
 
-/// The time on both clocks.
+/// The time by both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
     /// For measuring.
@@ -181,7 +181,7 @@ pub struct Now {
 }
 
 impl Now {
-    /// The wall time of a point a little while ago (or ahead).
+    /// The wall time of a point in the recent past (or near future).
     pub fn wall_at(&self, at: MonoTime) -> WallTime {
         let micros = (at.as_nanos() as i64 - self.mono.as_nanos() as i64) / 1_000;
         self.wall.plus_micros(micros)

@@ -1,8 +1,8 @@
-//! A call taken up by a later process: saved as it goes, and made again from what was saved.
+//! A call resumed by a later process: saved while it runs, and recreated from its snapshot.
 //!
-//! In: a [`CallSnapshot`] and how much of its audio is durable. Out: the call, its time axis going on
-//! in real length. What nobody can have heard is a gap with reason *restart*; where the sockets
-//! stayed open between the processes, what they hold fills it. Not here: who may be resumed.
+//! In: a [`CallSnapshot`] and how much of its audio is durable. Out: the call, its time axis continuing in
+//! real time. Time in which nothing was received is a gap with reason *restart*; if the sockets stayed open
+//! between the processes, their backlog fills it. Not here: which calls may be resumed.
 
 use std::time::Duration;
 
@@ -18,23 +18,23 @@ use crate::timebase::{self, FRAME_AXIS};
 use optag_core::call::ConsentState;
 use optag_core::clock::MonoTime;
 
-/// How often the counters of a call are saved though nothing else changed.
+/// How often the counters of a call are saved if nothing else has changed.
 const SAVE_EVERY: Duration = Duration::from_secs(10);
 
-/// Longest span that is looked for in sockets that stayed open; what is older is a gap.
+/// Longest span recovered from sockets that stayed open; anything older is a gap.
 const BACKLOG: Duration = Duration::from_secs(10);
 
-/// How long after a resumption the first packet may come and nothing else be wrong.
+/// How late the first packet after a resumption may be without anything being wrong.
 const FIRST_PACKET: Duration = Duration::from_millis(60);
 
 impl Call {
-    /// Takes up a call at `now`.
+    /// Resumes a call at `now`.
     pub fn resume(resumption: Resumption, settings: CallSettings, now: MonoTime) -> Self {
         let Resumption { saved, frames, sockets_kept } = resumption;
         let heard_before = saved.legs.iter().any(|leg| leg.last_heard.is_some());
         let tones = settings.tones;
         let mut call = Self::new(saved.rules, Vec::new(), settings, saved.admitted);
-        // A sender gets the whole timeout again: that nothing was heard is our fault.
+        // Every sender gets the full timeout again: the silence was our fault.
         let name = cname(&call.id().to_bytes());
         let resume = |(n, leg)| {
             let heard = heard_before.then_some(now);
@@ -53,7 +53,8 @@ impl Call {
         call
     }
 
-    /// Leaves the call to the next program: makes every frame of which all was heard, and saves it.
+    /// Leaves the call to the next program: makes every frame that was received completely, and saves the
+    /// call.
     pub fn leave(&mut self, now: Now, stats: &mut TickStats) {
         if self.is_ended() {
             return;
@@ -73,7 +74,7 @@ impl Call {
         self.save_if_due(now.mono);
     }
 
-    /// Opens the gate again, on the axis that it had.
+    /// Reopens the gate, on the existing time axis.
     fn go_on(&mut self, zero: MonoTime, durable: u32, sockets_kept: bool, now: MonoTime) {
         let passed = |until: MonoTime| (timebase::length(until.since(zero)) / FRAME_AXIS) as u32;
         let known_from = if sockets_kept { now - BACKLOG } else { now };
@@ -102,7 +103,7 @@ impl Call {
         }
     }
 
-    /// Saves the call where something of it changed, or its counters are old.
+    /// Saves the call if it has changed, or if its counters are old.
     pub(crate) fn save_if_due(&mut self, now: MonoTime) {
         let changed = self.changed | self.legs.iter_mut().fold(false, |any, leg| leg.take_changed() | any);
         if !changed && now.since(self.saved_at) < SAVE_EVERY {
@@ -110,7 +111,7 @@ impl Call {
         }
         self.changed = false;
         self.saved_at = now;
-        // Of a call that is not recorded nothing is written, and of a withdrawn one nothing is left.
+        // Nothing is written for a call that is not recorded, and nothing is left of a withdrawn one.
         if self.consent.was_asked() && self.consent.state() != ConsentState::Withdrawn {
             let saved = self.save(now);
             self.facts.push(Fact::State(Box::new(saved)));

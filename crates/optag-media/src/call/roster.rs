@@ -1,4 +1,4 @@
-//! A call and the senders of its streams: streams that join in mid-call, RTCP, who sends.
+//! A call and its streams' senders: streams that join during the call, RTCP, current senders.
 
 use std::net::SocketAddr;
 
@@ -17,12 +17,12 @@ use optag_core::clock::MonoTime;
 use optag_core::limit;
 
 impl Call {
-    /// What another process needs to go on with a stream that comes encrypted; secret.
+    /// What another process needs to continue an SRTP stream; secret.
     pub fn srtp_state(&self, stream: usize) -> Option<SrtpState> {
         self.legs.get(stream).and_then(Stream::srtp_state)
     }
 
-    /// Takes a datagram that came to a stream's RTCP port.
+    /// Handles a datagram from a stream's RTCP port.
     pub fn handle_rtcp(
         &mut self,
         stream: usize,
@@ -36,7 +36,7 @@ impl Call {
         }
     }
 
-    /// Hands the receiver reports that are due to `send`, each with its stream.
+    /// Passes the receiver reports that are due to `send`, each with its stream.
     pub fn report(
         &mut self,
         now: MonoTime,
@@ -50,19 +50,19 @@ impl Call {
         }
     }
 
-    /// Whose packets a stream takes: address and SSRC.
+    /// The accepted sender of a stream: address and SSRC.
     pub fn sender(&self, stream: usize) -> Option<(SocketAddr, u32)> {
         self.legs.get(stream).and_then(Stream::sender)
     }
 
-    /// Packets of this sender belong to an earlier call that had the stream's port.
+    /// Rejects packets of this sender: they belong to an earlier call that used the stream's port.
     pub fn reject_stale(&mut self, stream: usize, sender: (SocketAddr, u32)) {
         if let Some(leg) = self.legs.get_mut(stream) {
             leg.reject_stale(sender);
         }
     }
 
-    /// A stream joins. False: the call is over, or has as many as it may have.
+    /// Adds a stream. False: the call has ended, or has its maximum number of streams.
     pub fn join(&mut self, now: Now, facts: StreamFacts, plan: LegPlan) -> bool {
         let stream = self.legs.len();
         if self.ended.is_some() || stream >= limit::STREAMS_PER_CALL {
@@ -80,7 +80,7 @@ impl Call {
         }
         self.legs.push(leg);
         self.changed = true;
-        // Of a call that is not recorded, or no more, nothing is written down.
+        // Nothing is written for a call that is not, or no longer, recorded.
         if !matches!(self.consent.state(), ConsentState::Unknown | ConsentState::Withdrawn) {
             self.facts.push(Fact::Joined(facts));
         }

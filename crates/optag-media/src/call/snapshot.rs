@@ -1,7 +1,7 @@
-//! What a later process needs to go on with a call: written down whenever it changes, and now and
-//! then for the counters. It holds no audio.
+//! What a later process needs to resume a call: written whenever it changes, and periodically for the
+//! counters. It contains no audio.
 //!
-//! Points of [`MonoTime`] in it mean something within one boot of the machine only.
+//! Its [`MonoTime`] values are valid only within one boot of the machine.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,15 +15,15 @@ use optag_core::clock::{BootId, MonoTime};
 /// A call in progress, without its audio.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CallSnapshot {
-    /// In which boot of the machine this was written; another one cannot go on with it.
+    /// The boot of the machine in which it was written; it cannot be used in another.
     pub boot: Option<BootId>,
     /// When this was written.
     pub at: MonoTime,
     /// Id, keys, whether it is recorded.
     pub rules: CallRules,
-    /// Where consent stands, and until when an answer counts.
+    /// State of consent, and the deadline for an answer.
     pub consent: ConsentMachine,
-    /// Keys typed so far that may become an answer.
+    /// Key presses so far that may become an answer.
     pub matcher: KeyMatcher,
     /// When it was admitted.
     pub admitted: MonoTime,
@@ -33,7 +33,7 @@ pub struct CallSnapshot {
     pub had_audio: bool,
     /// Whether the feed has paused it.
     pub paused: bool,
-    /// Until when, and at least since when, signalling had shown that it lives.
+    /// Until when signalling vouched for the call; at least the time of the last sign of life.
     #[serde(default)]
     pub vouched: Option<MonoTime>,
     /// Its streams, in channel order.
@@ -41,7 +41,7 @@ pub struct CallSnapshot {
 }
 
 impl CallSnapshot {
-    /// A call as it is admitted, before any packet came. `ports` has one a stream.
+    /// A call at admission, before any packet. `ports` has one entry per stream.
     pub fn new(rules: CallRules, legs: &[LegPlan], ports: &[u16], now: MonoTime) -> Self {
         let consent = ConsentMachine::new(rules.question.clone(), rules.prompt_version.as_deref(), now);
         Self {
@@ -59,25 +59,25 @@ impl CallSnapshot {
         }
     }
 
-    /// As it is written down.
+    /// Serialises it.
     pub fn to_text(&self) -> String {
-        // Numbers, texts and lists under names: nothing in it can fail.
+        // Numbers, strings and lists under names: serialisation cannot fail.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// From what was written down; `None` where it is not that, or of a version that knew less.
+    /// Parses a serialised snapshot; `None` if it is not one, or from a version that stored less.
     pub fn from_text(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 }
 
-/// A call to take up, and what is known of its audio.
+/// A call to resume, and what is known of its audio.
 #[derive(Clone, Debug)]
 pub struct Resumption {
     /// The call.
     pub saved: CallSnapshot,
-    /// Frames of it that are durable.
+    /// Number of its frames that are durable.
     pub frames: u32,
-    /// Whether its sockets stayed open, so that nothing sent meanwhile is lost.
+    /// Whether its sockets stayed open, so that nothing sent in the meantime is lost.
     pub sockets_kept: bool,
 }

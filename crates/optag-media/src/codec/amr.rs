@@ -1,21 +1,20 @@
-//! AMR and AMR-WB payloads taken apart. In: a payload in either of its two forms. Out: its frames, each
-//! as the decoders take them: a byte that names its type, and its bits from the most significant on.
+//! AMR and AMR-WB payload parsing. In: a payload in either of its two forms. Out: its frames in the format of
+//! the decoders: a byte with the frame type, then the bits from the most significant on.
 //!
-//! The request for another mode (CMR) is for whoever sends back, so nobody looks at it here. Checksums,
-//! robust sorting and interleaving are refused in signalling. Source: RFC 4867 §4.3 (bandwidth-efficient),
-//! §4.4 (octet-aligned), §8.1 and §8.2 (parameters); 3GPP TS 26.101 and 26.201 (types and lengths of
-//! frames).
+//! The codec mode request (CMR) concerns only senders, so it is ignored. CRCs, robust sorting and
+//! interleaving are refused in signalling. Source: RFC 4867 §4.3 (bandwidth-efficient), §4.4 (octet-aligned),
+//! §8.1 and §8.2 (parameters); 3GPP TS 26.101 and 26.201 (types and lengths of frames).
 
 #[cfg(feature = "amr")]
 pub mod opencore;
 
 use crate::timebase::FRAME_AXIS;
 
-/// Frames that are looked at in a payload: 240 ms.
+/// Maximum number of frames parsed in a payload: 240 ms.
 const MOST_FRAMES: usize = 12;
-/// Bytes of the longest frame, its type's included: AMR-WB at 23.85 kbit/s.
+/// Size of the longest frame, including its type: AMR-WB at 23.85 kbit/s.
 pub const FRAME_BYTES: usize = 61;
-/// Type of a frame that was not sent.
+/// Frame type NO_DATA: nothing was sent.
 const NO_DATA: u8 = 15;
 
 /// Narrow or wide.
@@ -28,7 +27,7 @@ pub enum Band {
 }
 
 impl Band {
-    /// Bits of a frame of this type; `None` where no such may be sent.
+    /// Number of bits of a frame of this type; `None` if the type must not be sent.
     const fn bits(self, kind: u8) -> Option<usize> {
         const NARROW: [usize; 9] = [95, 103, 118, 134, 148, 159, 204, 244, 39];
         const WIDE: [usize; 10] = [132, 177, 253, 285, 317, 365, 397, 461, 477, 40];
@@ -40,7 +39,7 @@ impl Band {
         }
     }
 
-    /// Whether a frame of this type says that its sender is silent.
+    /// Whether a frame of this type means that the sender is silent.
     const fn is_silence(self, kind: u8) -> bool {
         matches!((self, kind), (Band::Narrow, 8) | (Band::Wide, 9) | (_, NO_DATA))
     }
@@ -52,14 +51,14 @@ pub struct Payload<'a> {
     aligned: bool,
     band: Band,
     count: usize,
-    /// Type of each frame, and whether it came whole.
+    /// Type of each frame, and whether it is undamaged.
     kinds: [(u8, bool); MOST_FRAMES],
     /// First bit of the frames.
     from: usize,
 }
 
 impl<'a> Payload<'a> {
-    /// Reads the table of contents; `None` where it breaks the rules or the frames are not all there.
+    /// Parses the table of contents; `None` if it is invalid or frames are missing.
     pub fn parse(band: Band, aligned: bool, bytes: &'a [u8]) -> Option<Self> {
         let entry_bits = if aligned { 8 } else { 6 };
         let mut payload = Self { bytes, aligned, band, count: 0, kinds: [(0, true); MOST_FRAMES], from: 0 };
@@ -79,18 +78,18 @@ impl<'a> Payload<'a> {
         (end <= bytes.len() * 8).then_some(payload)
     }
 
-    /// How long it lasts. Units: of the axis.
+    /// Its duration. Units: of the axis.
     pub fn length_axis(&self) -> i64 {
         self.count as i64 * FRAME_AXIS
     }
 
-    /// Whether its sender is silent from its last frame on.
+    /// Whether the sender is silent after the last frame.
     pub fn ends_in_silence(&self) -> bool {
         self.kinds[..self.count].last().is_some_and(|&(kind, _)| self.band.is_silence(kind))
     }
 
-    /// Hands out each frame as a file would hold it. One that was damaged on its way, and says so, is
-    /// handed out as one that did not come: the decoder conceals it.
+    /// Passes each frame in storage format. A frame marked as damaged is passed as a missing one, so that the
+    /// decoder conceals it.
     pub fn frames(&self, mut each: impl FnMut(&[u8; FRAME_BYTES])) {
         let mut at = self.from;
         for (n, &(kind, whole)) in self.kinds[..self.count].iter().enumerate() {
@@ -108,13 +107,13 @@ impl<'a> Payload<'a> {
         }
     }
 
-    /// Bits that the frame takes in the payload.
+    /// Number of bits of the frame in the payload.
     fn room(&self, n: usize) -> usize {
         let bits = self.band.bits(self.kinds[n].0).unwrap_or(0);
         if self.aligned { bits.next_multiple_of(8) } else { bits }
     }
 
-    /// Up to eight bits from this one on.
+    /// Up to eight bits from this position on.
     fn read(&self, at: usize, length: usize) -> Option<u8> {
         (at + length <= self.bytes.len() * 8).then_some(())?;
         let pair = |n: usize| u16::from(self.bytes.get(n).copied().unwrap_or(0));
@@ -123,7 +122,7 @@ impl<'a> Payload<'a> {
     }
 }
 
-/// Whether parameters of `a=fmtp` mean this form, and nothing that is not understood here.
+/// Whether `a=fmtp` parameters select this form and nothing unsupported.
 pub fn takes(fmtp: &str, aligned: bool) -> bool {
     let is_aligned = parameter(fmtp, "octet-align").is_some_and(|value| value == "1");
     let is_plain =

@@ -1,5 +1,5 @@
-//! How simulated streams are coded: each voice once, before the calls begin, so that sending
-//! costs a copy. In: 8 kHz speech. Out: the payloads of its packets, to be looped.
+//! Payloads of simulated streams: each voice is encoded once, before the calls begin, so that sending costs
+//! only a copy. In: 8 kHz speech. Out: the payloads of its packets, to be looped.
 //!
 //! Source: RFC 7587 §4 (Opus), ITU-T G.711; names, types and clocks are those of `table`.
 
@@ -11,17 +11,17 @@ use super::Encoding;
 use super::g726::{self, Packing, Rate};
 use super::gsm_encoder;
 
-/// Rate of the speech that is coded. Units: Hz.
+/// Sampling rate of the speech to encode. Units: Hz.
 const RATE_HZ: u32 = 8_000;
 
-/// Rate of the wideband codings. Units: Hz.
+/// Sampling rate of the wideband codecs. Units: Hz.
 const WIDE_HZ: u32 = 16_000;
-/// Opus as sent. Units: bit/s.
+/// Bit rate of Opus as sent. Units: bit/s.
 const OPUS_BPS: i32 = 24_000;
-/// Longest packet that Opus makes. Source: RFC 6716 §3.4.
+/// Size of the longest Opus packet. Source: RFC 6716 §3.4.
 const OPUS_BYTES: usize = 1_275 * 3 + 7;
 
-/// Codec of a simulated stream: those of the table that are encoded here.
+/// Codec of a simulated stream: those of the table that have an encoder here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Codec {
     /// G.711 µ-law.
@@ -41,7 +41,7 @@ pub enum Codec {
 }
 
 impl Codec {
-    /// The one that sends an encoding; `None` where there is no encoder for it here.
+    /// The codec for an encoding; `None` if there is no encoder for it here.
     pub const fn of(encoding: Encoding) -> Option<Self> {
         match encoding {
             Encoding::Pcmu => Some(Codec::Pcmu),
@@ -55,7 +55,7 @@ impl Codec {
         }
     }
 
-    /// What it sends.
+    /// Its encoding.
     pub const fn encoding(self) -> Encoding {
         match self {
             Codec::Pcmu => Encoding::Pcmu,
@@ -92,7 +92,7 @@ impl Codec {
         self.encoding().codec().rtpmap()
     }
 
-    /// Codes 8 kHz samples in one go. Panics: for Opus, which has frames.
+    /// Encodes 8 kHz samples at once. Panics: for Opus, which has frames.
     pub fn encode(self, samples: &[i16]) -> Vec<u8> {
         match self {
             Codec::Pcmu => samples.iter().map(|&sample| ulaw(sample)).collect(),
@@ -106,40 +106,40 @@ impl Codec {
     }
 }
 
-/// A coding and its packet time.
+/// A codec and its packet time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Format {
-    /// The coding.
+    /// The codec.
     pub codec: Codec,
     /// Units: ms.
     pub ptime_ms: u32,
 }
 
 impl Format {
-    /// Timestamp steps of a packet.
+    /// Timestamp increment per packet.
     pub const fn ticks(self) -> u32 {
         self.codec.clock_hz() / 1_000 * self.ptime_ms
     }
 
-    /// Speech of a packet. Units: samples at 8 kHz.
+    /// Speech per packet. Units: samples at 8 kHz.
     pub const fn samples(self) -> usize {
         (RATE_HZ / 1_000 * self.ptime_ms) as usize
     }
 }
 
-/// A voice, coded: the payloads of its packets, which are looped.
+/// An encoded voice: the payloads of its packets, which are looped.
 #[derive(Clone, Debug)]
 pub struct Coded {
-    /// How it is coded.
+    /// Its format.
     pub format: Format,
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
 
 impl Coded {
-    /// Codes a voice; a rest that fills no packet is left out.
+    /// Encodes a voice; a remainder shorter than a packet is dropped.
     ///
-    /// Errors: the voice is shorter than a packet, or the coding has no such packets.
+    /// Errors: the voice is shorter than a packet, or the codec does not support this packet time.
     pub fn new(voice: &[i16], format: Format) -> anyhow::Result<Self> {
         ensure!((10..=60).contains(&format.ptime_ms), "packets of 10 to 60 ms are made here");
         let packets = voice.len() / format.samples();
@@ -169,12 +169,12 @@ impl Coded {
         Ok(coded)
     }
 
-    /// How many packets there are until it starts again.
+    /// Number of packets in the loop.
     pub fn packets(&self) -> usize {
         self.ends.len()
     }
 
-    /// The payload of a packet, counted on over the loop's end.
+    /// The payload of a packet; the count continues over the end of the loop.
     pub fn payload(&self, packet: u64) -> &[u8] {
         let n = (packet % self.ends.len() as u64) as usize;
         let from = if n == 0 { 0 } else { self.ends[n - 1] };
@@ -182,7 +182,7 @@ impl Coded {
     }
 }
 
-/// The same at twice the rate, by a half-band filter of six taps.
+/// The same at twice the rate, by a six-tap half-band filter.
 fn widened(samples: &[i16]) -> Vec<i16> {
     const TAPS: [i32; 6] = [3, -25, 150, 150, -25, 3];
     let at =

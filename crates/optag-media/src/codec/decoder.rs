@@ -1,37 +1,36 @@
-//! From payloads to samples. In: one payload at a time, in order. Out: samples at the codec's own
-//! rate. A decoder is made for a stream's codec when its first packet comes.
+//! Decoding of payloads. In: one payload at a time, in order. Out: samples at the codec's own rate. The
+//! decoder of a stream's codec is created with its first packet.
 
 use super::Encoding;
 
-/// Most samples that one payload may give: 120 ms at 48 kHz.
+/// Maximum number of samples from one payload: 120 ms at 48 kHz.
 pub const LONGEST_SAMPLES: usize = 5_760;
 
-/// A decoder of one codec. Allocates only when it is made.
+/// A decoder of one codec. Allocates only when created.
 pub trait Decode: Send {
-    /// Decodes `payload` into the front of `out`; how many samples were written. Bytes that are
-    /// no such audio give none, and whatever fits is all that is written.
+    /// Decodes `payload` to the start of `out`; returns the number of samples written. Invalid payloads give
+    /// none; output that does not fit is dropped.
     fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> usize;
 
-    /// Decodes what a lost packet held, from the copy that the next packet carries of it
-    /// (in-band FEC); how many samples were written, 0 where the codec has none. Call it
-    /// before the next packet itself.
+    /// Decodes a lost packet from the copy in the next packet (in-band FEC); returns the number of samples
+    /// written, 0 if the codec has no FEC. Call it before decoding the next packet itself.
     fn decode_lost(&mut self, _next: &[u8], _out: &mut [i16]) -> usize {
         0
     }
 
-    /// Overwrites what it remembers of the audio.
+    /// Overwrites the audio in its state.
     fn wipe(&mut self) {}
 }
 
-/// Turns payloads of one codec into samples.
+/// Decodes payloads of one codec into samples.
 pub struct Decoder {
     encoding: Encoding,
     rate_hz: u32,
     decode: Box<dyn Decode>,
 }
 
-/// Stands for a codec that is not built in: nothing gives its encoding then, and what came as such all
-/// the same would give nothing.
+/// Placeholder for a codec that is not built in: its encoding cannot be negotiated then, and payloads of it
+/// give no samples.
 struct Nothing;
 
 impl Decode for Nothing {
@@ -41,16 +40,16 @@ impl Decode for Nothing {
 }
 
 impl Decoder {
-    /// A decoder that has heard nothing.
+    /// A decoder in its initial state.
     ///
-    /// Panics: there is no memory for it.
+    /// Panics: out of memory.
     pub fn new(encoding: Encoding) -> Self {
         Self::at_rate(encoding, encoding.codec().audio_hz)
     }
 
-    /// A decoder for hearing tones: telephone band is enough for that.
+    /// A decoder for tone detection, for which the telephone band is sufficient.
     ///
-    /// Panics: there is no memory for it.
+    /// Panics: out of memory.
     pub fn for_tones(encoding: Encoding) -> Self {
         Self::at_rate(encoding, encoding.codec().tones_hz)
     }
@@ -60,12 +59,12 @@ impl Decoder {
         Self { encoding, rate_hz, decode }
     }
 
-    /// Rate of the samples that it gives. Units: Hz.
+    /// Sampling rate of its output. Units: Hz.
     pub fn audio_hz(&self) -> u32 {
         self.rate_hz
     }
 
-    /// Which codec it decodes.
+    /// The encoding that it decodes.
     pub fn encoding(&self) -> Encoding {
         self.encoding
     }

@@ -1,4 +1,4 @@
-//! What an [`Encoding`] tells of itself, all of it read from its row of the [`table`].
+//! Properties of an [`Encoding`], all from its row of the [`table`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,13 +6,13 @@ use std::str::FromStr;
 use super::table::{self, Encoding, Length};
 use crate::timebase::per_sample;
 
-/// A name that is no codec of this build.
+/// A name of no codec in this build.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unsupported codec `{0}`; supported: {list}", list = table::names().join(", "))]
 pub struct UnknownEncoding(String);
 
 impl Encoding {
-    /// The payload type that means this codec without being negotiated.
+    /// Its static payload type.
     pub const fn static_payload_type(self) -> Option<u8> {
         self.codec().static_payload_type
     }
@@ -22,22 +22,22 @@ impl Encoding {
         self.codec().clocks_hz[0]
     }
 
-    /// Rate of the samples that decoding gives. Units: Hz.
+    /// Sampling rate of the decoded audio. Units: Hz.
     pub const fn audio_hz(self) -> u32 {
         self.codec().audio_hz
     }
 
-    /// By how much what its decoder gives was spoken before the timestamp says. Units: of the axis.
+    /// Decoder delay: how much later than spoken its output is. Units: of the axis.
     pub const fn lag(self) -> i64 {
         self.codec().lag
     }
 
-    /// Whether a payload ends by saying that the sender will be silent.
+    /// Whether a payload announces at its end that the sender will be silent.
     pub fn ends_in_silence(self, payload: &[u8]) -> bool {
         (self.codec().ends_in_silence)(payload)
     }
 
-    /// Length of a payload's audio, 0 where it cannot be told. Units: of the axis.
+    /// Duration of a payload's audio, 0 if unknown. Units: of the axis.
     pub fn length_axis(self, payload: &[u8]) -> i64 {
         let codec = self.codec();
         match codec.length {
@@ -46,8 +46,8 @@ impl Encoding {
         }
     }
 
-    /// The encoding of an `a=rtpmap` entry with its `a=fmtp` parameters; `None` where this build does
-    /// not decode it.
+    /// The encoding of an `a=rtpmap` entry with its `a=fmtp` parameters; `None` if this build cannot decode
+    /// it.
     ///
     /// Source: RFC 8866 §6.6 (rtpmap), §6.15 (fmtp).
     pub fn from_sdp(name: &str, clock_hz: u32, channels: u8, fmtp: &str) -> Option<Self> {

@@ -1,4 +1,4 @@
-//! G.711. In: one byte a sample. Out: 16-bit linear samples.
+//! G.711. In: one byte per sample. Out: 16-bit linear samples.
 //!
 //! Source: ITU-T G.711, tables 1a and 2a; RFC 3551 §4.5.14.
 
@@ -9,12 +9,12 @@ static ULAW: [i16; 256] = table(true);
 /// Samples of all 256 A-law codes.
 static ALAW: [i16; 256] = table(false);
 
-/// Decodes µ-law; `out` is as long as `payload` or longer.
+/// Decodes µ-law; `out` must be at least as long as `payload`.
 pub fn decode_ulaw(payload: &[u8], out: &mut [i16]) {
     decode(&ULAW, payload, out);
 }
 
-/// Decodes A-law; `out` is as long as `payload` or longer.
+/// Decodes A-law; `out` must be at least as long as `payload`.
 pub fn decode_alaw(payload: &[u8], out: &mut [i16]) {
     decode(&ALAW, payload, out);
 }
@@ -54,7 +54,7 @@ const fn table(ulaw: bool) -> [i16; 256] {
     samples
 }
 
-/// The bits come inverted; segment and step give the magnitude, biased by 33 (132 in 16 bits).
+/// The bits are inverted; segment and step give the magnitude, biased by 33 (132 in 16 bits).
 const fn ulaw_sample(code: u8) -> i16 {
     let bits = !code;
     let segment = (bits >> 4) & 7;
@@ -62,7 +62,7 @@ const fn ulaw_sample(code: u8) -> i16 {
     if bits & 0x80 != 0 { 132 - magnitude } else { magnitude - 132 }
 }
 
-/// Every other bit comes inverted; the lowest segment is linear.
+/// Every other bit is inverted; the lowest segment is linear.
 const fn alaw_sample(code: u8) -> i16 {
     let bits = code ^ 0x55;
     let segment = (bits >> 4) & 7;

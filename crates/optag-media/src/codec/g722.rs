@@ -1,4 +1,4 @@
-//! G.722 at 64 kbit/s, by the crate `audio-codec`. In: a byte for two samples. Out: 16 kHz samples.
+//! G.722 at 64 kbit/s, by the crate `audio-codec`. In: one byte per two samples. Out: 16 kHz samples.
 //!
 //! Source: ITU-T G.722; RFC 3551 §4.5.2.
 

@@ -1,23 +1,23 @@
 //! G.726 at 16, 24, 32 and 40 kbit/s. In: code words of 2 to 5 bits, packed into bytes. Out: 8 kHz
 //! samples.
 //!
-//! Every value is kept in the number of bits that the recommendation gives it, so that an encoder and
-//! this decoder stay together however long a stream runs. Names in capitals in the comments are the
-//! blocks of the recommendation. Sources: ITU-T G.726 §3 and §4 (its annex A for linear samples);
-//! RFC 3551 §4.5.4 and ITU-T I.366.2 annex E (packing).
+//! Every value has the number of bits that the recommendation specifies, so that encoder and decoder stay
+//! synchronised however long a stream runs. Names in capitals in the comments are the blocks of the
+//! recommendation. Sources: ITU-T G.726 §3 and §4 (its annex A for linear samples); RFC 3551 §4.5.4 and ITU-T
+//! I.366.2 annex E (packing).
 
 use super::decoder::Decode;
 
-/// How code words lie in bytes.
+/// Packing of code words into bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Packing {
-    /// The first code word in the least significant bits: `G726-32` and its like (RFC 3551 §4.5.4).
+    /// First code word in the least significant bits: `G726-32` and the other rates (RFC 3551 §4.5.4).
     Rtp,
-    /// The first code word in the most significant bits: `AAL2-G726-32` and its like.
+    /// First code word in the most significant bits: `AAL2-G726-32` and the other rates.
     Aal2,
 }
 
-/// Bits of a code word.
+/// Bits per code word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rate {
     /// 2 bits: 16 kbit/s.
@@ -31,7 +31,7 @@ pub enum Rate {
 }
 
 impl Rate {
-    /// Bits of a code word.
+    /// Bits per code word.
     pub const fn bits(self) -> u32 {
         match self {
             Rate::Kbps16 => 2,
@@ -51,21 +51,21 @@ impl Rate {
     }
 }
 
-/// What depends on the rate; all but the last by the magnitude of a code word.
+/// Tables that depend on the rate; all except the last indexed by the magnitude of a code word.
 struct Tables {
-    /// Logarithm of the difference to the base of 2, in 1/128 (RECONST).
+    /// Base-2 logarithm of the difference, in 1/128 (RECONST).
     log: &'static [i16],
-    /// Step by which the scale factor is multiplied, as its logarithm (FUNCTW).
+    /// Scale factor multiplier, as its logarithm (FUNCTW).
     scale: &'static [i16],
-    /// How fast the signal changes (FUNCTF).
+    /// Rate of change of the signal (FUNCTF).
     speed: &'static [i16],
-    /// Right shift by which the zeros' coefficients leak (UPB).
+    /// Right shift for the leakage of the zeros' coefficients (UPB).
     leak: u32,
-    /// Least logarithm of each magnitude after the first (QUAN).
+    /// Lower decision level of each magnitude after the first (QUAN).
     decision: &'static [i16],
 }
 
-/// A difference of nothing.
+/// Logarithm of a difference of zero.
 const NONE: i16 = -2_048;
 
 // Source: ITU-T G.726, tables 1 to 4 (QUAN), 5 to 8 (RECONST), and those of FUNCTW and FUNCTF.
@@ -93,17 +93,17 @@ static KBPS_40: Tables = Tables {
     decision: &[-122, -16, 68, 139, 198, 250, 298, 339, 378, 413, 445, 475, 502, 528, 553],
 };
 
-/// Bounds of the quick scale factor (LIMB).
+/// Bounds of the fast scale factor (LIMB).
 const SCALE: (i32, i32) = (544, 5_120);
-/// Greatest coefficient of the second pole (LIMC), and what both together stay below (LIMD).
+/// Maximum coefficient of the second pole (LIMC), and the bound of both together (LIMD).
 const SECOND_POLE: i32 = 12_288;
 const BOTH_POLES: i32 = 15_360;
-/// A second pole below this is a tone or a modem (TONE).
+/// A second pole below this indicates a tone or a modem (TONE).
 const TONE: i32 = -11_776;
-/// Scale factor below which the channel counts as idle (SUBTC).
+/// Scale factor below which the channel is considered idle (SUBTC).
 const IDLE: i32 = 1_536;
 
-/// A number of 4 bits of exponent and 6 of mantissa, as the predictors multiply them.
+/// A number with 4 bits of exponent and 6 of mantissa, the format in which the predictors multiply.
 #[derive(Clone, Copy)]
 struct Float {
     negative: bool,
@@ -120,7 +120,7 @@ impl Float {
         Self { negative, exponent, mantissa }
     }
 
-    /// Times a coefficient (FMULT).
+    /// Multiplies by a coefficient (FMULT).
     fn times(self, coefficient: i32) -> i32 {
         let coefficient = coefficient >> 2;
         let other = Self::new(coefficient < 0, coefficient.abs() & 8_191);
@@ -134,15 +134,14 @@ impl Float {
     }
 }
 
-/// The adaptation that encoder and decoder share.
+/// The adaptation shared by encoder and decoder.
 #[derive(Clone)]
 pub struct Adaptation {
     rate: Rate,
-    /// Scale factors: quick (YU), slow (YL).
+    /// Scale factors: fast (YU), slow (YL).
     quick: i32,
     slow: i32,
-    /// Speed of the signal, over a short time and a long one (DMS, DML), and how much of the quick
-    /// scale factor it is given (AP).
+    /// Short-term and long-term speed of the signal (DMS, DML), and the weight of the fast scale factor (AP).
     short_speed: i32,
     long_speed: i32,
     control: i32,
@@ -157,10 +156,10 @@ pub struct Adaptation {
     negative: [bool; 2],
 }
 
-/// What the next sample is thought to be.
+/// The prediction of the next sample.
 #[derive(Clone, Copy)]
 struct Estimate {
-    /// By zeros alone (SEZ), and by all (SE).
+    /// From the zeros only (SEZ), and in total (SE).
     zeros: i32,
     all: i32,
     /// Scale factor (Y).
@@ -168,7 +167,7 @@ struct Estimate {
 }
 
 impl Adaptation {
-    /// As both ends of a stream begin.
+    /// The initial state at both ends of a stream.
     pub const fn new(rate: Rate) -> Self {
         Self {
             rate,
@@ -186,8 +185,8 @@ impl Adaptation {
         }
     }
 
-    /// The sample of a code word, of whose bits those above the rate's do not count. Units: 14 bits and
-    /// more; a loud signal may lie beyond them.
+    /// The sample of a code word; bits above the rate's are ignored. Units: 14 bits or more; a loud signal
+    /// may exceed them.
     pub fn decode(&mut self, code: u8) -> i32 {
         let estimate = self.estimate();
         self.adapt(estimate, code)
@@ -206,7 +205,7 @@ impl Adaptation {
         let mask = (1 << self.rate.bits()) - 1;
         let code = match (difference < 0, magnitude, self.rate) {
             (true, ..) => !magnitude & mask,
-            // A code word of nothing but zeros is not sent: lines count their ones.
+            // The all-zero code word is not sent, to maintain the density of ones on the line.
             (false, 0, rate) if rate != Rate::Kbps16 => mask,
             _ => magnitude,
         };
@@ -243,14 +242,14 @@ impl Adaptation {
         sample
     }
 
-    /// Difference above which a tone has ended (TRANS).
+    /// Difference above which a tone is considered ended (TRANS).
     fn transition(&self) -> i32 {
         let (whole, fraction) = (self.slow >> 15, (self.slow >> 10) & 31);
         let threshold = if whole > 9 { 31 << 10 } else { (32 + fraction) << whole };
         (threshold + (threshold >> 1)) >> 1
     }
 
-    /// Adapts both predictors; a tone that ended leaves nothing of them (TRIGB).
+    /// Adapts both predictors; when a tone has ended they are reset (TRIGB).
     fn predict(
         &mut self,
         estimate: Estimate,
@@ -303,7 +302,7 @@ impl Adaptation {
         self.poles = [first, second];
     }
 
-    /// Adapts the scale factors and how fast they may change.
+    /// Adapts the scale factors and their speed control.
     fn rescale(&mut self, scale: i32, (step, speed): (i16, i16), changed: bool) {
         let (step, speed) = (i32::from(step), i32::from(speed));
         // FILTA and FILTB.
@@ -334,14 +333,14 @@ pub struct G726Decoder {
 }
 
 impl G726Decoder {
-    /// A decoder that has heard nothing.
+    /// A decoder in its initial state.
     pub const fn new(rate: Rate, packing: Packing) -> Self {
         Self { adaptation: Adaptation::new(rate), packing }
     }
 }
 
 impl Decode for G726Decoder {
-    /// Bits at the end that make no code word are left out.
+    /// Trailing bits that form no code word are ignored.
     fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> usize {
         let mut out = out.iter_mut();
         let length = out.len();
@@ -354,8 +353,8 @@ impl Decode for G726Decoder {
     }
 }
 
-/// Hands out the code words of a payload until `each` says that it takes no more. Bits above a code
-/// word's own may be set.
+/// Passes the code words of a payload to `each` until it accepts no more. Bits above a code word's own may be
+/// set.
 fn unpack(rate: Rate, packing: Packing, payload: &[u8], mut each: impl FnMut(u8) -> bool) {
     let bits = rate.bits();
     let (mut held, mut held_bits) = (0u32, 0);
@@ -382,7 +381,7 @@ fn unpack(rate: Rate, packing: Packing, payload: &[u8], mut each: impl FnMut(u8)
     }
 }
 
-/// Codes samples for a simulated telephone. Bits that are left at the end are zeros.
+/// Encodes samples for a simulated telephone. Unused bits at the end are zero.
 pub fn encode(rate: Rate, packing: Packing, samples: &[i16]) -> Vec<u8> {
     let mut adaptation = Adaptation::new(rate);
     let bits = rate.bits() as usize;
@@ -429,9 +428,9 @@ mod tests {
         out
     }
 
-    /// Every code word in any order, through which scale factors and predictors run into all their
-    /// bounds. The hashes are of what ITU-T's own program gives (G.191, Software Tools Library, module
-    /// G726: the reconstructed signal, limited to 14 bits as annex A says).
+    /// Every code word in arbitrary order, which drives scale factors and predictors into all their bounds.
+    /// The hashes are those of ITU-T's own program (G.191, Software Tools Library, module G726: the
+    /// reconstructed signal, limited to 14 bits according to annex A).
     #[test]
     fn any_code_words_decode_to_what_the_reference_makes_of_them() {
         let golden: [u64; 4] =
@@ -472,7 +471,7 @@ mod tests {
         }
     }
 
-    /// Source: RFC 3551 §4.5.4 and I.366.2 annex E, as `A` to `H` stand in their figures.
+    /// Source: RFC 3551 §4.5.4 and I.366.2 annex E, with `A` to `H` as in their figures.
     #[test]
     #[expect(clippy::unusual_byte_groupings, reason = "digits are grouped by code words")]
     fn code_words_lie_in_bytes_as_the_figures_show() {

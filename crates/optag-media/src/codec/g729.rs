@@ -1,17 +1,17 @@
-//! G.729 with its annexes A and B, by the system's bcg729. In: payloads of 10-byte frames, at
-//! whose end a 2-byte silence descriptor may stand. Out: 8 kHz samples.
+//! G.729 with annexes A and B, by the system's bcg729. In: payloads of 10-byte frames, optionally followed by
+//! a 2-byte silence descriptor. Out: 8 kHz samples.
 //!
-//! Built only with the feature `g729`: bcg729 is under the GPL (version 3), so a program that is
-//! linked with it may only be handed on under that licence. Source: RFC 3551 §4.5.6.
+//! Built only with the feature `g729`: bcg729 is licensed under the GPL (version 3), so a program linked with
+//! it may only be distributed under that licence. Source: RFC 3551 §4.5.6.
 
 use std::ptr::NonNull;
 
 use super::decoder::Decode;
 
-/// Bytes and samples of a frame of 10 ms.
+/// Bytes and samples of a 10 ms frame.
 const FRAME_BYTES: usize = 10;
 const FRAME_SAMPLES: usize = 80;
-/// Bytes of a silence descriptor (annex B).
+/// Size of a silence descriptor (annex B).
 const SID_BYTES: usize = 2;
 
 /// The library's decoder.
@@ -48,7 +48,7 @@ unsafe impl Send for G729Decoder {}
 unsafe impl Sync for G729Decoder {}
 
 impl Default for G729Decoder {
-    /// Panics: there is no memory for it.
+    /// Panics: out of memory.
     fn default() -> Self {
         // SAFETY: takes nothing; what it gives is checked.
         let channel = NonNull::new(unsafe { initBcg729DecoderChannel() });
@@ -102,7 +102,7 @@ pub(crate) mod tests {
         fn bcg729Encoder(channel: *mut EncoderChannel, frame: *const i16, bits: *mut u8, length: *mut u8);
     }
 
-    /// Frames of 10 ms as the library's encoder makes them: 10 bytes, with `vad` also 2 or none.
+    /// 10 ms frames from the library's encoder: 10 bytes, or with `vad` also 2 or none.
     pub fn encoded(samples: &[i16], vad: bool) -> Vec<Vec<u8>> {
         // SAFETY: the channel is made, used and closed here; frames have 80 samples, and a frame
         // takes 10 bytes at the most.
@@ -123,7 +123,7 @@ pub(crate) mod tests {
         (samples.iter().map(|&sample| f64::from(sample).powi(2)).sum::<f64>() / samples.len() as f64).sqrt()
     }
 
-    /// A voice-like buzz of 1 s, then silence of 1 s.
+    /// A voice-like buzz of 1 s, then 1 s of silence.
     pub fn buzz() -> Vec<i16> {
         let wave = |n: usize| {
             let at = n as f64 / 8_000.0 * std::f64::consts::TAU;

@@ -1,8 +1,8 @@
-//! GSM 06.10 full rate. In: frames of 33 bytes, or pairs of frames in 65 bytes as Microsoft packs them.
-//! Out: 160 samples at 8 kHz a frame.
+//! GSM 06.10 full rate. In: frames of 33 bytes, or pairs of frames in 65 bytes as packed by Microsoft.
+//! Out: 160 samples at 8 kHz per frame.
 //!
-//! The arithmetic is that of the recommendation, to the bit. Sources: ETSI EN 300 961 (GSM 06.10) §1.7
-//! (bits), §5.1 (operators), §5.3 (decoder); RFC 3551 §4.5.8 (bytes).
+//! The arithmetic is bit-exact. Sources: ETSI EN 300 961 (GSM 06.10) §1.7 (bits), §5.1 (operators), §5.3
+//! (decoder); RFC 3551 §4.5.8 (bytes).
 
 use std::ops::Range;
 
@@ -11,16 +11,16 @@ use zeroize::Zeroize;
 use super::decoder::Decode;
 use crate::timebase::FRAME_AXIS;
 
-/// Bytes of a frame as it stands in RTP and in `.gsm` files.
+/// Size of a frame in RTP and in `.gsm` files.
 pub const FRAME_BYTES: usize = 33;
-/// Bytes of two frames as they stand in WAV files.
+/// Size of two frames in WAV files.
 pub const PAIR_BYTES: usize = 65;
-/// Samples of a frame of 20 ms.
+/// Samples of a 20 ms frame.
 pub const FRAME_SAMPLES: usize = 160;
-/// What a frame's first four bits are.
+/// The first four bits of every frame.
 pub(super) const SIGNATURE: u16 = 0xD;
 
-/// Samples of a sub-frame, and how far back its prediction reaches.
+/// Samples of a sub-frame.
 pub(super) const SUBFRAME: usize = 40;
 pub(super) const LONGEST_LAG: usize = 120;
 /// Pulses of a sub-frame.
@@ -37,7 +37,7 @@ const MANTISSAS: [i16; 8] = [18_431, 20_479, 22_527, 24_575, 26_623, 28_671, 30_
 /// De-emphasis: 0.86.
 const DE_EMPHASIS: i16 = 28_180;
 
-/// How long a payload of whole frames lasts; 0 where it is none. Units: of the axis.
+/// Duration of a payload of whole frames; 0 if it is not one. Units: of the axis.
 pub fn length_axis(payload: &[u8]) -> i64 {
     match payload.len() % FRAME_BYTES {
         0 => (payload.len() / FRAME_BYTES) as i64 * FRAME_AXIS,
@@ -45,7 +45,7 @@ pub fn length_axis(payload: &[u8]) -> i64 {
     }
 }
 
-/// What one frame says.
+/// The parameters of one frame.
 struct Frame {
     ratios: [i16; 8],
     subframes: [Subframe; 4],
@@ -61,7 +61,7 @@ pub(super) struct Subframe {
 }
 
 impl Frame {
-    /// Takes the parameters in the order in which they are sent.
+    /// Reads the parameters in the order of transmission.
     fn read(mut bits: impl FnMut(u32) -> u16) -> Self {
         let ratios = RATIO_BITS.map(|length| bits(length) as i16);
         let subframes = std::array::from_fn(|_| Subframe {
@@ -74,7 +74,7 @@ impl Frame {
         Self { ratios, subframes }
     }
 
-    /// A frame of 33 bytes, most significant bits first; `None` without its signature.
+    /// A 33-byte frame, most significant bits first; `None` without its signature.
     fn of_rtp(bytes: &[u8; FRAME_BYTES]) -> Option<Self> {
         let mut at = 0;
         let mut bits = |length: u32| {
@@ -86,7 +86,7 @@ impl Frame {
         (bits(4) == SIGNATURE).then(|| Self::read(bits))
     }
 
-    /// Two frames of 65 bytes, least significant bits first.
+    /// Two frames in 65 bytes, least significant bits first.
     fn of_pair(bytes: &[u8; PAIR_BYTES]) -> [Self; 2] {
         let mut at = 0;
         let mut bits = |length: u32| {
@@ -101,7 +101,7 @@ impl Frame {
 
 /// The decoder of one stream.
 pub struct GsmDecoder {
-    /// The last reconstructed residual, and room for a sub-frame.
+    /// The last reconstructed residual, with space for a sub-frame.
     residual: [i16; LONGEST_LAG + SUBFRAME],
     lag: usize,
     ratios: [i16; 8],
@@ -122,7 +122,7 @@ impl Default for GsmDecoder {
 }
 
 impl Decode for GsmDecoder {
-    /// Whole frames with their signature; anything else gives nothing.
+    /// Decodes whole frames with their signature; anything else gives nothing.
     fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> usize {
         let (frames, rest) = payload.as_chunks::<FRAME_BYTES>();
         let is_signed = |frame: &[u8; FRAME_BYTES]| u16::from(frame[0] >> 4) == SIGNATURE;
@@ -143,8 +143,8 @@ impl Decode for GsmDecoder {
 }
 
 impl GsmDecoder {
-    /// Decodes pairs of frames as WAV files have them into the front of `out`; how many samples were
-    /// written. What makes no whole pair is left out.
+    /// Decodes pairs of frames in WAV packing to the start of `out`; returns the number of samples written.
+    /// An incomplete pair is ignored.
     pub fn decode_pairs(&mut self, bytes: &[u8], out: &mut [i16]) -> usize {
         let frames = bytes.as_chunks::<PAIR_BYTES>().0.iter().flat_map(Frame::of_pair);
         let places = out.as_chunks_mut::<FRAME_SAMPLES>().0;
@@ -163,7 +163,7 @@ impl GsmDecoder {
         }
     }
 
-    /// Long-term synthesis: the residual of a sub-frame out of its pulses and what was before (§5.3.1,
+    /// Long-term synthesis: the residual of a sub-frame from its pulses and the past residual (§5.3.1,
     /// §5.3.2).
     fn excite(&mut self, subframe: &Subframe) -> [i16; SUBFRAME] {
         let pulses = pulses(subframe);
@@ -179,7 +179,7 @@ impl GsmDecoder {
         std::array::from_fn(|n| self.residual[LONGEST_LAG - SUBFRAME + n])
     }
 
-    /// Short-term synthesis, by ratios that pass from the last frame's into this one's (§5.3.3).
+    /// Short-term synthesis, with ratios interpolated from the previous frame's to this one's (§5.3.3).
     fn synthesise(&mut self, coded: &[i16; 8], samples: &mut [i16; FRAME_SAMPLES]) {
         let ratios = std::array::from_fn(|n| ratio(n, coded[n]));
         let before = std::mem::replace(&mut self.ratios, ratios);
@@ -199,7 +199,7 @@ impl GsmDecoder {
     }
 }
 
-/// The pulses of a sub-frame in their places (§5.3.1).
+/// The pulses of a sub-frame at their positions (§5.3.1).
 pub(super) fn pulses(subframe: &Subframe) -> [i16; SUBFRAME] {
     let (exponent, mantissa) = exponent(subframe.block);
     let (scale, down) = (MANTISSAS[mantissa], 6 - exponent);
@@ -225,8 +225,8 @@ pub(super) fn exponent(block: i16) -> (i16, usize) {
     (exponent, mantissa as usize - 8)
 }
 
-/// Reflection coefficients of the four parts of a frame, in which ratios pass from the last frame's into
-/// this one's (§5.2.9).
+/// Reflection coefficients of the four parts of a frame, interpolated from the previous frame's to this one's
+/// (§5.2.9).
 pub(super) fn interpolated(before: &[i16; 8], now: &[i16; 8]) -> [(Range<usize>, [i16; 8]); 4] {
     let mix = |part: fn(i16, i16) -> i16| std::array::from_fn(|n| reflection(part(before[n], now[n])));
     [
@@ -237,7 +237,7 @@ pub(super) fn interpolated(before: &[i16; 8], now: &[i16; 8]) -> [(Range<usize>,
     ]
 }
 
-/// A logarithmic area ratio out of its code (§5.2.8).
+/// Decodes a logarithmic area ratio (§5.2.8).
 pub(super) fn ratio(n: usize, coded: i16) -> i16 {
     let step = (coded + RATIO_LEAST[n]) << 10;
     let ratio = times(RATIO_SCALE[n], step.saturating_sub(RATIO_OFFSET[n] << 1));
@@ -264,7 +264,7 @@ pub(super) fn times(a: i16, b: i16) -> i16 {
 mod tests {
     use super::*;
 
-    /// Frames of any bits behind the signature.
+    /// Frames with a signature and arbitrary bits.
     fn noise(frames: usize) -> Vec<u8> {
         let mut seed = 3u32;
         let mut byte = |n: usize| {
@@ -281,7 +281,7 @@ mod tests {
         bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
     }
 
-    /// The hash is of what libgsm 1.0.22 gives for the same bytes (by ffmpeg: `-c:a libgsm -f gsm`).
+    /// The hash is that of libgsm 1.0.22 for the same bytes (by ffmpeg: `-c:a libgsm -f gsm`).
     #[test]
     fn any_bits_decode_to_what_libgsm_makes_of_them() {
         let mut out = vec![0; 3_000 * FRAME_SAMPLES];
@@ -289,7 +289,7 @@ mod tests {
         assert_eq!(hash(&out), 0x792e_ef09_f2d1_748a);
     }
 
-    /// A voice comes back as like itself as this codec makes it; libgsm gives the same frames for the same
+    /// A voice is decoded as faithfully as this codec permits; libgsm gives the same frames for the same
     /// samples.
     #[test]
     fn what_our_encoder_says_is_heard() {

@@ -1,7 +1,6 @@
-//! GSM 06.10 full rate as a telephone sends it, for simulated ones. In: 8 kHz samples. Out: frames of 33
-//! bytes.
+//! GSM 06.10 full rate encoder for simulated telephones. In: 8 kHz samples. Out: frames of 33 bytes.
 //!
-//! Source: ETSI EN 300 961 §5.2 (encoder), to the bit.
+//! Source: ETSI EN 300 961 §5.2 (encoder), bit-exact.
 
 use super::gsm::{
     FRAME_BYTES, FRAME_SAMPLES, GAINS, LONGEST_LAG, PULSES, RATIO_BITS, RATIO_LEAST, SIGNATURE, SUBFRAME,
@@ -42,7 +41,7 @@ impl Default for GsmEncoder {
     }
 }
 
-/// Codes whole frames; a rest that fills none is left out.
+/// Encodes whole frames; a remainder is dropped.
 pub fn encode(samples: &[i16]) -> Vec<u8> {
     let mut encoder = GsmEncoder::default();
     let frames = samples.as_chunks::<FRAME_SAMPLES>().0.iter();
@@ -50,7 +49,7 @@ pub fn encode(samples: &[i16]) -> Vec<u8> {
 }
 
 impl GsmEncoder {
-    /// Codes a frame.
+    /// Encodes a frame.
     pub fn frame(&mut self, samples: &[i16; FRAME_SAMPLES]) -> [u8; FRAME_BYTES] {
         let mut signal = samples.map(|sample| self.prepare(sample));
         let codes = ratio_codes(reflections(correlations(&mut signal)));
@@ -71,7 +70,7 @@ impl GsmEncoder {
         bits.bytes
     }
 
-    /// Scales down, takes the offset away and pre-emphasises (§5.2.1 to §5.2.3).
+    /// Downscaling, offset compensation and pre-emphasis (§5.2.1 to §5.2.3).
     fn prepare(&mut self, sample: i16) -> i16 {
         let scaled = sample >> 3 << 2;
         let difference = i32::from(scaled.wrapping_sub(std::mem::replace(&mut self.before, scaled)));
@@ -146,7 +145,7 @@ impl GsmEncoder {
     }
 }
 
-/// Autocorrelation (§5.2.4); the signal loses what it is scaled by.
+/// Autocorrelation (§5.2.4); the signal is scaled down.
 fn correlations(signal: &mut [i16; FRAME_SAMPLES]) -> [i32; 9] {
     let loudest = signal.iter().map(|sample| sample.saturating_abs()).max().unwrap_or(0);
     let down = if loudest == 0 { 0 } else { 4 - norm(i32::from(loudest) << 16) as i32 };
@@ -217,7 +216,7 @@ fn weighted(rest: &[i16; SUBFRAME]) -> [i16; SUBFRAME] {
     })
 }
 
-/// The grid that holds most (§5.2.14), and what stands on it.
+/// The grid with the most energy (§5.2.14), and its samples.
 fn grid(weighted: &[i16; SUBFRAME]) -> (usize, [i16; PULSES]) {
     let on = |grid: usize| -> [i16; PULSES] { std::array::from_fn(|n| weighted[grid + 3 * n]) };
     let energy = |grid: usize| on(grid).iter().map(|&sample| i32::from(sample >> 2).pow(2)).sum::<i32>();
@@ -225,7 +224,7 @@ fn grid(weighted: &[i16; SUBFRAME]) -> (usize, [i16; PULSES]) {
     (best, on(best))
 }
 
-/// Block maximum and pulses as codes (§5.2.15).
+/// Codes of block maximum and pulses (§5.2.15).
 fn quantised(chosen: &[i16; PULSES]) -> (i16, [i16; PULSES]) {
     let loudest = chosen.iter().map(|sample| sample.saturating_abs()).max().unwrap_or(0);
     let size = (0..6).take_while(|by| loudest >> 9 >> by > 0).count() as i16;
@@ -238,17 +237,17 @@ fn quantised(chosen: &[i16; PULSES]) -> (i16, [i16; PULSES]) {
     (block, pulses)
 }
 
-/// Left shifts until the top bit that is not the sign's is set.
+/// Left shifts until the most significant bit below the sign is set.
 const fn norm(value: i32) -> u32 {
     (if value < 0 { !value } else { value }).leading_zeros() - 1
 }
 
-/// Product of two fractions, cut off.
+/// Truncated product of two fractions.
 fn cut(a: i16, b: i16) -> i16 {
     ((i32::from(a) * i32::from(b)) >> 15).min(i16::MAX.into()) as i16
 }
 
-/// Quotient of two fractions, the first no greater than the second (§5.1).
+/// Quotient of two fractions, the first not greater than the second (§5.1).
 fn divide(part: i16, whole: i16) -> i16 {
     if part == 0 {
         return 0;

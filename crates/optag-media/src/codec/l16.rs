@@ -1,10 +1,10 @@
-//! Linear samples of 16 bits. In: two bytes a sample, the more significant first. Out: the samples.
+//! Linear 16-bit samples. In: two bytes per sample, most significant first. Out: the samples.
 //!
 //! Source: RFC 3551 §4.5.11.
 
 use super::decoder::Decode;
 
-/// Decodes linear samples; an odd byte at the end is left out.
+/// Decodes linear samples; an odd byte at the end is ignored.
 pub struct Linear;
 
 impl Decode for Linear {

@@ -1,5 +1,5 @@
-//! The codecs that a stream may arrive in. What is known of each is in [`table`]; what turns payloads
-//! into samples is [`decoder`].
+//! The codecs of received streams. Their properties are in [`table`]; [`decoder`] turns payloads into
+//! samples.
 
 pub mod amr;
 pub mod coded;
@@ -26,6 +26,6 @@ pub use table::Encoding;
 pub struct PayloadFormat {
     /// 0 to 127.
     pub payload_type: u8,
-    /// How its payload is coded.
+    /// The encoding of its payload.
     pub encoding: Encoding,
 }

@@ -1,4 +1,4 @@
-//! Opus, by libopus. In: payloads. Out: samples of one channel at the rate that was asked for.
+//! Opus, by libopus. In: payloads. Out: samples of one channel at the requested rate.
 
 use opus::Channels;
 
@@ -8,9 +8,9 @@ use super::decoder::Decode;
 pub struct OpusDecoder(opus::Decoder);
 
 impl OpusDecoder {
-    /// A decoder that gives samples at 8, 12, 16, 24 or 48 kHz.
+    /// A decoder for output at 8, 12, 16, 24 or 48 kHz.
     ///
-    /// Panics: there is no memory for it.
+    /// Panics: out of memory.
     pub fn new(rate_hz: u32) -> Self {
         Self(opus::Decoder::new(rate_hz, Channels::Mono).expect("libopus decodes mono at its rates"))
     }
@@ -26,7 +26,7 @@ impl Decode for OpusDecoder {
         self.0.decode(next, out, true).unwrap_or(0)
     }
 
-    /// Its memory is the library's: this overwrites what it heard.
+    /// The state belongs to the library; this overwrites the audio in it.
     fn wipe(&mut self) {
         let _ = self.0.reset_state();
     }

@@ -1,9 +1,8 @@
-//! The one list of codecs: what SDP, the API, the load tool, key listening, imports and the
-//! documentation know of each is read from here.
+//! The one list of codecs: SDP, API, load tool, key detection, imports and documentation all read it.
 //!
-//! To add a codec: a variant of [`Encoding`], its row here, and a file with its decoder. What else has
-//! to decide something about it is found by the compiler. Sources: RFC 3551 §4.5 and §6 (names, clocks,
-//! static payload types), and what the rows name.
+//! To add a codec: a variant of [`Encoding`], its row here, and a file with its decoder. The compiler finds
+//! every other place that has to handle it. Sources: RFC 3551 §4.5 and §6 (names, clocks, static payload
+//! types), and those named in the rows.
 
 use std::fmt;
 
@@ -15,7 +14,7 @@ use crate::opus::encoder::PRE_SKIP_48K;
 use crate::opus::packet;
 use crate::timebase::AXIS_HZ;
 
-/// How a stream's audio is coded on the wire. One channel, but for Opus, which tells itself.
+/// The encoding of a stream's audio. One channel, except for Opus, which is self-describing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Encoding {
@@ -27,14 +26,14 @@ pub enum Encoding {
     G722,
     /// Linear 16-bit samples, big-endian, at 8, 16, 24 or 48 kHz.
     L16 {
-        /// Samples a second.
+        /// Sampling rate.
         rate_hz: u32,
     },
     /// G.726.
     G726 {
-        /// Bits of a code word.
+        /// Bits per code word.
         rate: Rate,
-        /// How code words lie in bytes.
+        /// Packing of code words into bytes.
         packing: Packing,
     },
     /// GSM 06.10 full rate.
@@ -43,67 +42,67 @@ pub enum Encoding {
     G729,
     /// AMR, in the bandwidth-efficient form or the octet-aligned one.
     Amr {
-        /// Whether everything in a payload begins with a byte.
+        /// Whether all fields of a payload are octet-aligned.
         octet_aligned: bool,
     },
     /// AMR-WB, in the bandwidth-efficient form or the octet-aligned one.
     AmrWb {
-        /// Whether everything in a payload begins with a byte.
+        /// Whether all fields of a payload are octet-aligned.
         octet_aligned: bool,
     },
-    /// Opus, whatever is inside.
+    /// Opus in any mode.
     Opus,
 }
 
-/// What is known of a codec.
+/// Properties of a codec.
 pub struct Codec {
     /// The encoding that this row describes.
     pub encoding: Encoding,
-    /// Its name in the API, in what is stored of a call, and on the command line.
+    /// Its name in the API, in stored call data, and on the command line.
     pub name: &'static str,
-    /// What people call it.
+    /// Its name for people.
     pub title: &'static str,
-    /// Where its payload format is written down.
+    /// Specification of its payload format.
     pub source: &'static str,
     /// Its names in `a=rtpmap`, ours first; case does not matter.
     pub sdp_names: &'static [&'static str],
-    /// RTP clock rates that mean it, the right one first. Units: Hz.
+    /// Accepted RTP clock rates, the correct one first. Units: Hz.
     pub clocks_hz: &'static [u32],
-    /// Channels in `a=rtpmap` that mean it, the right number first.
+    /// Accepted channel counts in `a=rtpmap`, the correct one first.
     pub channels: &'static [u8],
-    /// Parameters of `a=fmtp` that tell it from other rows of the same name.
+    /// Parameters of `a=fmtp` that distinguish it from other rows of the same name.
     pub fmtp: Option<&'static str>,
-    /// Whether the parameters of `a=fmtp` mean this row; empty where there are none.
+    /// Whether `a=fmtp` parameters select this row; empty if there are none.
     pub takes_fmtp: fn(&str) -> bool,
-    /// The payload type that means it without being negotiated.
+    /// Its static payload type.
     pub static_payload_type: Option<u8>,
-    /// Rate of the samples that are recorded. Units: Hz.
+    /// Sampling rate of the recording. Units: Hz.
     pub audio_hz: u32,
-    /// Rate at which it is decoded only to hear tones. Units: Hz.
+    /// Sampling rate when decoded only for tone detection. Units: Hz.
     pub tones_hz: u32,
-    /// By how much what the decoder gives was spoken before the timestamp says: what the encoder looked
-    /// ahead, and what filters hold back. Units: of the axis.
+    /// Codec delay: how much later than spoken the decoder's output is, from the encoder's look-ahead and
+    /// filters. Units: of the axis.
     pub lag: i64,
-    /// How long a payload lasts.
+    /// How the duration of a payload is determined.
     pub length: Length,
-    /// Whether a payload ends by saying that the sender will be silent.
+    /// Whether a payload announces at its end that the sender will be silent.
     pub ends_in_silence: fn(&[u8]) -> bool,
-    /// The cargo feature that it needs; `None` where every build has it.
+    /// The cargo feature that it needs; `None` if it is in every build.
     pub feature: Option<&'static str>,
-    /// Makes a decoder that gives samples at this rate; `None` where the feature is not built in.
+    /// Creates a decoder with output at this rate; `None` if the feature is not built in.
     pub decoder: Option<fn(u32) -> Box<dyn Decode>>,
 }
 
-/// How the length of a payload is told from its bytes.
+/// How the duration of a payload follows from its bytes.
 #[derive(Clone, Copy)]
 pub enum Length {
-    /// So many bits a sample at the codec's `audio_hz`; what makes no whole sample does not count.
+    /// Bits per sample at the codec's `audio_hz`; an incomplete sample is not counted.
     Bits(u32),
-    /// The payload itself says. Units: of the axis.
+    /// Determined from the payload itself. Units: of the axis.
     Told(fn(&[u8]) -> i64),
 }
 
-/// What most codecs of telephony have in common.
+/// Defaults shared by most telephony codecs.
 const TELEPHONE: Codec = Codec {
     encoding: Encoding::Pcmu,
     name: "",
@@ -124,7 +123,7 @@ const TELEPHONE: Codec = Codec {
     decoder: None,
 };
 
-/// A row of G.726. Its rates and packings are negotiated by name alone.
+/// A row of G.726. Rates and packings are negotiated by name alone.
 macro_rules! g726 {
     ($rate:ident, $packing:ident, $name:literal, $sdp_names:expr) => {
         Codec {
@@ -140,7 +139,7 @@ macro_rules! g726 {
     };
 }
 
-/// A decoder of AMR, where it is built in.
+/// An AMR decoder, if built in.
 #[cfg(feature = "amr")]
 macro_rules! amr_decoder {
     ($band:expr, $octet_aligned:expr) => {
@@ -154,12 +153,12 @@ macro_rules! amr_decoder {
     };
 }
 
-/// Names each row and says which encodings it is for; the compiler asks for one for every encoding.
+/// Names each row and its encodings; the compiler requires a row for every encoding.
 macro_rules! table {
     ($($pattern:pat => $row:ident = $codec:expr;)*) => {
         $(static $row: Codec = $codec;)*
 
-        /// Every codec, in the order in which they are listed to people.
+        /// Every codec, in the order of presentation.
         pub static TABLE: &[&Codec] = &[$(&$row),*];
 
         impl Encoding {
@@ -200,7 +199,8 @@ table! {
         title: "G.722 at 64 kbit/s",
         source: "RFC 3551 §4.5.2",
         sdp_names: &["G722"],
-        // Its clock is half its rate by an old mistake; some senders write the rate of the audio.
+        // Its RTP clock is half its sampling rate because of a historical error; some senders announce the
+        // sampling rate.
         clocks_hz: &[8_000, 16_000],
         static_payload_type: Some(9),
         audio_hz: 16_000,
@@ -218,7 +218,8 @@ table! {
     Encoding::G726 { rate: Rate::Kbps40, packing: Packing::Rtp } => G726_40 =
         g726!(Kbps40, Rtp, "g726-40", &["G726-40"]);
     Encoding::G726 { rate: Rate::Kbps32, packing: Packing::Rtp } => G726_32 = Codec {
-        // RFC 1890 gave it to G.721, which became this; RFC 3551 reserves it. Who uses it, means this.
+        // Assigned to G.721, now G.726-32, by RFC 1890 and reserved by RFC 3551. Senders that use it mean
+        // this codec.
         static_payload_type: Some(2),
         ..g726!(Kbps32, Rtp, "g726-32", &["G726-32", "G721"])
     };
@@ -250,12 +251,12 @@ table! {
         name: "g729",
         title: "G.729 with annexes A and B",
         source: "RFC 3551 §4.5.6",
-        // Annex A is another encoder of the same bits; annex B is told in fmtp.
+        // Annex A is a different encoder for the same bit stream; annex B is signalled in fmtp.
         sdp_names: &["G729", "G729A"],
         static_payload_type: Some(18),
         // A look-ahead of 5 ms.
         lag: 240,
-        // Frames of 10 ms in 10 bytes; a silence descriptor is shorter and stands for one too.
+        // 10 ms frames of 10 bytes; a silence descriptor is shorter and stands for a frame too.
         length: Length::Told(|payload| payload.len().div_ceil(10) as i64 * (AXIS_HZ as i64 / 100)),
         ends_in_silence: |payload| payload.len() % 10 == 2,
         feature: Some("g729"),
@@ -302,7 +303,7 @@ table! {
         sdp_names: &["opus"],
         clocks_hz: &[48_000],
         channels: &[2, 1],
-        // Where it has to be decoded at all, 16 kHz: that is all of speech.
+        // If it has to be decoded at all, 16 kHz is enough for speech.
         audio_hz: 16_000,
         lag: PRE_SKIP_48K as i64,
         length: Length::Told(packet::length_axis),
@@ -371,8 +372,8 @@ const G729_DECODER: Option<fn(u32) -> Box<dyn Decode>> =
 const G729_DECODER: Option<fn(u32) -> Box<dyn Decode>> = None;
 
 impl Codec {
-    /// Whether it can be decoded. Nothing gives the encoding of one that cannot, so that such a stream
-    /// is refused in signalling.
+    /// Whether it can be decoded. The encoding of one that cannot is never negotiated, so such a stream is
+    /// refused in signalling.
     pub const fn is_built(&self) -> bool {
         self.decoder.is_some()
     }
@@ -404,7 +405,7 @@ pub fn built() -> impl Iterator<Item = &'static Codec> {
     TABLE.iter().copied().filter(|codec| codec.is_built())
 }
 
-/// The codec that a payload type means without being negotiated.
+/// The codec of a static payload type.
 pub fn by_static_payload_type(payload_type: u8) -> Option<&'static Codec> {
     TABLE.iter().copied().find(|codec| codec.static_payload_type == Some(payload_type))
 }

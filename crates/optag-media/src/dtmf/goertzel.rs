@@ -1,14 +1,12 @@
-//! Keys pressed as tones in the audio. In: decoded samples as they come. Out: new presses, and
-//! the spans that hold tones.
+//! In-band DTMF detection. In: decoded samples as they arrive. Out: new key presses, and the spans that
+//! contain tones.
 //!
-//! Eight Goertzel filters run over hops of 5 ms; three hops make a window, so that a window ends
-//! every 5 ms and its 15 ms tell the tones of a group apart. A key is a pair of tones that hold
-//! still in level and in frequency over four windows and that are nearly all there is
-//! to hear. Less than that, where it could be a key that is talked over, is a span to cut and no
-//! key.
+//! Eight Goertzel filters run over hops of 5 ms; three hops form a window, so a window ends every 5 ms, and
+//! its 15 ms are enough to separate the tones of a group. A key press is a pair of tones that is constant in
+//! level and frequency over four windows and makes up nearly all of the signal. Anything weaker that could be
+//! a key press with speech over it is a span to cut, but not a key press.
 //!
-//! What is kept between two packets is filter state of the last 25 ms in eight narrow bands,
-//! and no sample.
+//! Between two packets only filter state of the last 25 ms in eight narrow bands is kept, and no sample.
 //!
 //! | | accepted | refused | source |
 //! |---|---|---|---|
@@ -24,15 +22,15 @@ use std::f32::consts::TAU;
 
 use crate::filters::energy;
 
-/// Rate that the filters run at. Units: Hz.
+/// Sampling rate of the filters. Units: Hz.
 pub const RATE_HZ: u32 = 8_000;
-/// Samples of a hop: 5 ms, which every usual packet time is a multiple of.
+/// Samples of a hop: 5 ms, of which every common packet time is a multiple.
 const HOP: usize = 40;
 /// Hops of a window.
 const WINDOW_HOPS: usize = 3;
 /// Samples of a window.
 const WINDOW: f32 = (WINDOW_HOPS * HOP) as f32;
-/// Hops that the state reaches back: a window, and one that began two hops earlier.
+/// Hops covered by the state: a window, and one that began two hops earlier.
 const KEPT_HOPS: usize = WINDOW_HOPS + 2;
 /// Tones, low group first. Units: Hz. Source: Q.23 §2.
 const TONES_HZ: [f32; 8] = [697.0, 770.0, 852.0, 941.0, 1_209.0, 1_336.0, 1_477.0, 1_633.0];
@@ -40,48 +38,48 @@ const TONES_HZ: [f32; 8] = [697.0, 770.0, 852.0, 941.0, 1_209.0, 1_336.0, 1_477.
 const KEYS: [[char; 4]; 4] =
     [['1', '2', '3', 'A'], ['4', '5', '6', 'B'], ['7', '8', '9', 'C'], ['*', '0', '#', 'D']];
 
-/// Power of a sine of 0 dBm0, which is 3.14 dB below the loudest of A-law. Units: sample².
+/// Power of a 0 dBm0 sine, 3.14 dB below the A-law maximum. Units: sample².
 const DBM0: f32 = 2.605e8;
-/// Least power of each tone of a key, −27 dBm0, once it is known how far off its frequency is.
+/// Minimum power of each tone of a key, −27 dBm0, once its frequency deviation is known.
 const KEY_LEVEL: f32 = DBM0 * 0.002;
-/// Most that the high tone of a key may be above and below the low one: 6.5 and 9.5 dB.
+/// Maximum level of a key's high tone above and below the low one: 6.5 and 9.5 dB.
 const KEY_TWIST: (f32, f32) = (4.47, 8.91);
-/// Least share that its tones have, over all its windows, of all that is heard. Speech that
-/// happens to hold still stays below.
+/// Minimum share of the tones in the total power over all windows of the key. Speech that happens to be
+/// constant stays below.
 const KEY_SHARE: f32 = 0.85;
-/// A window of a key as the filters see it: −30 dBm0, ±12 dB, tones 6 dB above the others of
-/// their group, and so much of all that is heard.
+/// A window of a key press, from the filters' output: −30 dBm0, ±12 dB twist, tones 6 dB above the others of
+/// their group, and this share of the total power.
 const OF_KEY: Limits = Limits { level: DBM0 * 0.001, share: 0.6, twist: 15.8, margin: 4.0 };
 /// A window of a span to cut: −33 dBm0.
 const TO_CUT: Limits = Limits { level: DBM0 * 0.000_5, share: 0.5, twist: 15.8, margin: 2.5 };
-/// Time between the two windows that a tone's frequency is told from. Units: s.
+/// Time between the two windows from which a tone's frequency is determined. Units: s.
 const TURN_S: f32 = 2.0 * HOP as f32 / RATE_HZ as f32;
-/// Most that a tone may be off its frequency: halfway between what must be taken and what not.
+/// Maximum frequency deviation: halfway between what must be accepted and what must be rejected.
 const OFF_FREQUENCY: f32 = 0.025;
-/// Windows that a key takes: 40 ms give five whole ones wherever they begin, 23 ms three.
+/// Windows required for a key press: 40 ms contain at least five complete ones, 23 ms three.
 const KEY_WINDOWS: u32 = 4;
-/// Windows that a span to cut takes.
+/// Windows required for a span to cut.
 const CUT_WINDOWS: u32 = 3;
-/// Least power of a window beside the loudest of its run, to count.
+/// Minimum power of a window relative to the loudest of its run.
 const STEADY: f32 = 0.7;
-/// What is left of a tone that still lasts while it is talked over.
+/// Remaining share of a tone that still lasts while somebody talks over it.
 const LASTING: f32 = 0.1;
-/// Windows without it after which a key is over: an interruption of 10 ms takes one at most, a
-/// pause of 30 ms four at least.
+/// Windows without the tone after which a key is released: an interruption of 10 ms affects at most one, a
+/// pause of 30 ms at least four.
 const RELEASE_WINDOWS: u32 = 4;
 
-/// A pair of tones that is heard. Units: samples at [`RATE_HZ`] since the last restart.
+/// A detected pair of tones. Units: samples at [`RATE_HZ`] since the last restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tone {
-    /// The key, where this is a new press.
+    /// The key, if this is a new press.
     pub pressed: Option<char>,
-    /// Where the tone began.
+    /// Start of the tone.
     pub from: i64,
-    /// Where it has got to.
+    /// End of the tone so far.
     pub to: i64,
 }
 
-/// What the filters made of a hop.
+/// Filter results of a hop.
 #[derive(Clone, Copy, Debug, Default)]
 struct Hop {
     re: [f32; 8],
@@ -89,21 +87,21 @@ struct Hop {
     energy: f32,
 }
 
-/// Windows in a row that look like one pair.
+/// Consecutive windows with the same pair.
 #[derive(Clone, Copy, Debug, Default)]
 struct Run {
     pair: (u8, u8),
     windows: u32,
     from: i64,
     peak: f32,
-    /// Sums of the power of each tone, and of all that is heard.
+    /// Sums of the power of each tone, and of the total.
     power: [f32; 2],
     energy: f32,
-    /// Sums of what each tone turned between two windows, two hops apart.
+    /// Sums of each tone's phase advance between two windows, two hops apart.
     turned: [(f32, f32); 2],
 }
 
-/// A key that was reported and may still last.
+/// A key that was reported and may still be held.
 #[derive(Clone, Copy, Debug)]
 struct Held {
     pair: (u8, u8),
@@ -118,7 +116,7 @@ pub struct ToneDetector {
     two_back: [f32; 8],
     energy: f32,
     filled: usize,
-    /// Sum of the samples that make the next one at [`RATE_HZ`], and how many there are.
+    /// Sum of the samples that form the next one at [`RATE_HZ`], and their number.
     partial: (f32, u32),
     hops: [Hop; KEPT_HOPS],
     passed: i64,
@@ -128,8 +126,8 @@ pub struct ToneDetector {
 }
 
 impl ToneDetector {
-    /// Hears samples at a multiple of [`RATE_HZ`]. Calls `each` with what is heard, a hop at a
-    /// time; a press is reported once, its span as long as it lasts.
+    /// Processes samples at a multiple of [`RATE_HZ`]. Calls `each` with what is detected, a hop at a time; a
+    /// press is reported once, its span for as long as it lasts.
     pub fn hear(&mut self, rate_hz: u32, samples: &[i16], mut each: impl FnMut(Tone)) {
         let step = (rate_hz / RATE_HZ).max(1);
         let mut rest = samples;
@@ -144,13 +142,13 @@ impl ToneDetector {
         }
     }
 
-    /// What follows is no continuation of what was heard: the filters start anew. With
-    /// `same_press`, a key that is held stays held.
+    /// Restarts the filters: the following audio does not continue the previous. With `same_press`, a held
+    /// key stays held.
     pub fn restart(&mut self, same_press: bool) {
         *self = Self { held: self.held.filter(|_| same_press), ..Self::default() };
     }
 
-    /// Fills `block` with samples at [`RATE_HZ`], as far as there are any; how many.
+    /// Fills `block` with samples at [`RATE_HZ`] while there are any; returns their number.
     fn next_samples(&mut self, rest: &mut &[i16], step: u32, block: &mut [f32]) -> usize {
         if step == 1 {
             let (now, later) = rest.split_at(rest.len().min(block.len()));
@@ -176,14 +174,14 @@ impl ToneDetector {
         let energy = energy(block);
         self.energy += energy;
         if block.len() == HOP && energy < TO_CUT.level * HOP as f32 {
-            // Too quiet for any tone: the filters would find nothing.
+            // Too quiet for any tone.
             return;
         }
         let double_cos = COEFFICIENTS.double_cos;
         let (mut one, mut two) = (self.one_back, self.two_back);
         for &sample in block {
             for tone in 0..8 {
-                // In this order one sample waits for the last one's product and a sum, no more.
+                // In this order each sample depends only on the previous one's product and one addition.
                 let next = double_cos[tone] * one[tone] + (sample - two[tone]);
                 two[tone] = one[tone];
                 one[tone] = next;
@@ -207,7 +205,7 @@ impl ToneDetector {
         self.judge(each);
     }
 
-    /// Judges the window that just ended.
+    /// Evaluates the window that just ended.
     fn judge(&mut self, each: &mut impl FnMut(Tone)) {
         let energy = self.hops[2..].iter().map(|hop| hop.energy).sum::<f32>() / WINDOW;
         if energy < TO_CUT.level {
@@ -249,7 +247,7 @@ impl ToneDetector {
         }
     }
 
-    /// Follows the key that was reported until it is over.
+    /// Tracks the reported key until it is released.
     fn release(&mut self, power: Option<&[f32; 8]>, each: &mut impl FnMut(Tone)) {
         let Some(held) = &mut self.held else { return };
         let lasts = power.is_some_and(|power| {
@@ -277,7 +275,7 @@ impl ToneDetector {
         power
     }
 
-    /// The filter's output over the window that ends with a hop, its phase as of that hop's end.
+    /// The filter's output over the window that ends with this hop, its phase as of the end of that hop.
     fn window(&self, tone: usize, last: usize) -> (f32, f32) {
         let (cos, sin) = COEFFICIENTS.hop[tone];
         let mut sum = (0.0, 0.0);
@@ -287,7 +285,7 @@ impl ToneDetector {
         sum
     }
 
-    /// What a tone turned from two hops ago to now, beyond what its own frequency turns.
+    /// A tone's phase advance over two hops, relative to its nominal frequency.
     fn turned(&self, tone: usize) -> (f32, f32) {
         let now = self.window(tone, KEPT_HOPS - 1);
         let before = self.window(tone, KEPT_HOPS - 3);
@@ -312,8 +310,8 @@ impl Run {
         self.energy += found.energy;
     }
 
-    /// Whether the tones are on their frequencies and as loud as those of a key. What is off a
-    /// filter's frequency comes weaker out of it: that is made up for.
+    /// Whether the tones have the frequencies and levels of a key. The filter's attenuation of an
+    /// off-frequency tone is compensated.
     fn is_key(&self) -> bool {
         let [low_off, high_off] = self.turned.map(|(re, im)| im.atan2(re) / (TAU * TURN_S));
         let [low_hz, high_hz] = [usize::from(self.pair.0), 4 + usize::from(self.pair.1)].map(|n| TONES_HZ[n]);
@@ -327,21 +325,21 @@ impl Run {
     }
 }
 
-/// Share of its power that a filter gives of a tone so far off. Units: Hz.
+/// The filter's power gain at this frequency offset. Units: Hz.
 fn passes(off_hz: f32) -> f32 {
     let angle = TAU / 2.0 * off_hz * WINDOW / RATE_HZ as f32;
     if angle.abs() < 0.01 { 1.0 } else { (angle.sin() / angle).powi(2) }
 }
 
-/// What a window must be.
+/// Criteria of a window.
 struct Limits {
-    /// Least power of each tone. Units: sample².
+    /// Minimum power of each tone. Units: sample².
     level: f32,
-    /// Least share that the two have of all that is heard.
+    /// Minimum share of the pair in the total power.
     share: f32,
-    /// Most that either may be louder than the other.
+    /// Maximum ratio between the two tones.
     twist: f32,
-    /// How much louder than the second of its group each must be.
+    /// Minimum ratio of each tone to the second of its group.
     margin: f32,
 }
 
@@ -382,7 +380,7 @@ struct Coefficients {
     cos: [f32; 8],
     sin: [f32; 8],
     double_cos: [f32; 8],
-    /// What a tone turns in a hop.
+    /// Phase advance of each tone per hop.
     hop: [(f32, f32); 8],
 }
 
@@ -396,7 +394,7 @@ static COEFFICIENTS: std::sync::LazyLock<Coefficients> = std::sync::LazyLock::ne
     }
 });
 
-/// Runs any bytes as samples through a detector; for fuzzing and its corpus.
+/// Feeds arbitrary bytes as samples to a detector; for fuzzing and its corpus.
 pub fn exercise(bytes: &[u8]) {
     let Some((&first, rest)) = bytes.split_first() else { return };
     let rate_hz = [8_000, 16_000, 24_000, 48_000][usize::from(first & 3)];

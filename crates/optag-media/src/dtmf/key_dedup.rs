@@ -1,26 +1,26 @@
-//! One press, however many ways it comes by. In: presses as each way tells them. Out: those
-//! that are new. A gateway may send an event and leave the tone in the audio, or send events of
-//! two payload types at once.
+//! De-duplication of key presses that arrive in several ways. In: key presses as reported by each way. Out:
+//! those that are new. A gateway may send an event and leave the tone in the audio, or send events of two
+//! payload types at once.
 
 use std::time::Duration;
 
 use optag_core::clock::MonoTime;
 
-/// How far apart the tidings of one press may be: a tone is heard once its packets are in order,
-/// events of two types begin together.
+/// Maximum time between reports of one press: a tone is detected once its packets are in order, events of two
+/// types begin together.
 const TONE_APART: Duration = Duration::from_secs(1);
 const EVENTS_APART: Duration = Duration::from_millis(100);
 /// Presses remembered: nobody presses more keys in that time.
 const REMEMBERED: usize = 8;
-/// Ways that a stream may tell presses by.
+/// Ways in which a stream may report presses.
 const WAYS: usize = 3;
 
-/// How a press was told.
+/// How a press was reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// By events of this payload type and SSRC.
+    /// By events with this payload type and SSRC.
     Event(u8, u32),
-    /// By the tone itself.
+    /// By the in-band tone.
     Tone,
 }
 
@@ -39,8 +39,8 @@ pub struct KeyDedup {
 }
 
 impl KeyDedup {
-    /// Whether a press is new, and no other way's word for one that is known. The oldest known
-    /// one is taken for it, so that two quick presses that both come by two ways stay two.
+    /// Whether a press is new, and not another report of a known one. A report is matched with the oldest
+    /// known press, so that two quick presses that both arrive in two ways remain two.
     pub fn is_new(&mut self, at: MonoTime, key: char, way: Way) -> bool {
         let close = |press: &Press| {
             let by_tone = way == Way::Tone || press.ways.contains(&Some(Way::Tone));

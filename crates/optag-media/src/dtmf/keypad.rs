@@ -1,7 +1,7 @@
-//! The keys that are pressed in one stream. In: event packets, and its audio. Out: each press
-//! once, by whatever ways it comes, and the spans of tones that are to be cut.
+//! Key presses of one stream. In: event packets, and its audio. Out: each press once, however many ways it
+//! arrives in, and the spans of tones to be cut.
 //!
-//! Exists always and holds no audio; see [`ear`](crate::dtmf::tone_listener).
+//! Always exists and holds no audio; see [`tone_listener`](crate::dtmf::tone_listener).
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use crate::rtp::telephone_event::{EventFormat, EventTracker, TelephoneEvent, Unn
 use optag_core::call::KeySource;
 use optag_core::clock::MonoTime;
 
-/// Presses that wait for the call to look at them: more than anybody makes in a tick.
+/// Maximum number of pending presses: more than anybody can make in a tick.
 const WAITING: usize = 32;
 
-/// Payload types and SSRCs of events that are told apart; nobody uses more.
+/// Maximum number of event payload types and SSRCs tracked; nobody uses more.
 const EVENT_TYPES: usize = 8;
 
-/// How long a press waits until its sender's keys count.
+/// How long a press is held back until its sender's key presses count.
 const WAITS: Duration = Duration::from_secs(3);
 
 /// A key that was pressed in a stream.
@@ -30,22 +30,22 @@ const WAITS: Duration = Duration::from_secs(3);
 pub struct KeyPress {
     /// The key.
     pub key: char,
-    /// When it was heard.
+    /// When it was detected.
     pub at: MonoTime,
-    /// RTP timestamp of the event, or of where its tone began.
+    /// RTP timestamp of the event, or of the start of its tone.
     pub timestamp: u32,
     /// SSRC of its packet.
     pub ssrc: u32,
-    /// Where its packet came from.
+    /// Source address of its packet.
     pub source: Option<SocketAddr>,
-    /// What it was heard in.
+    /// Event or tone.
     pub by: KeySource,
-    /// Whether signalling said that keys come in this way. Otherwise it can be a no, or take a yes
-    /// back, and never be a yes.
+    /// Whether signalling negotiated this way of sending key presses. Otherwise it can be a no or a
+    /// withdrawal, but never a yes.
     pub negotiated: bool,
 }
 
-/// Who sends the audio.
+/// The sender of the audio.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sender {
     address: Option<SocketAddr>,
@@ -56,7 +56,7 @@ struct Sender {
 #[derive(Default)]
 pub struct Keypad {
     tones: ToneSettings,
-    /// One for each payload type that brought events.
+    /// One for each event payload type received.
     trackers: Vec<(u8, EventTracker)>,
     unnamed: UnnamedEvents,
     presses: KeyDedup,
@@ -66,13 +66,13 @@ pub struct Keypad {
 }
 
 impl Keypad {
-    /// A keypad that was not touched yet.
+    /// A keypad without any presses.
     pub fn new(tones: ToneSettings) -> Self {
         Self { tones, ..Self::default() }
     }
 
-    /// The next press that nobody looked at yet. `since` tells from when on the sender's keys
-    /// count: one that was pressed a little before counts from then, and until they do, all wait.
+    /// The next unprocessed press. `since` is the time from which the sender's key presses count: one made
+    /// slightly earlier counts from then, and until then all are held back.
     pub fn take_press(&mut self, since: Option<MonoTime>) -> Option<KeyPress> {
         let since = since?;
         self.pressed.retain(|press| since.since(press.at) < WAITS);
@@ -85,13 +85,13 @@ impl Keypad {
         &self.trackers
     }
 
-    /// The keypad goes on: events that were known are not new again.
+    /// Resumes: known events are not reported again.
     pub fn resume(&mut self, trackers: Vec<(u8, EventTracker)>) {
         self.trackers = trackers;
     }
 
-    /// Another sender: its timestamps say nothing about the old one's. `moved`: it is at another
-    /// address, so that nothing that was pressed there is its.
+    /// Another sender: its timestamps are unrelated to the previous one's. `moved`: it is at another address,
+    /// so no press made there is its own.
     pub fn start_anew(&mut self, moved: bool) {
         if moved {
             self.trackers.clear();
@@ -100,12 +100,12 @@ impl Keypad {
         self.ear.start_anew();
     }
 
-    /// Payload types mean other things from now on.
+    /// Payload types have new meanings from now on.
     pub fn renegotiate(&mut self) {
         self.unnamed = UnnamedEvents::default();
     }
 
-    /// Whether a stream of this coding is decoded, if need be, to hear its tones.
+    /// Whether a stream of this encoding is decoded for tone detection if necessary.
     pub fn hears(&self, encoding: Encoding, events: &[EventFormat]) -> bool {
         encoding != Encoding::Opus
             || match self.tones.in_opus {
@@ -115,7 +115,7 @@ impl Keypad {
             }
     }
 
-    /// Hears a payload that others do not decode. Calls `cut` with where it holds tones, in
+    /// Processes a payload that is not decoded elsewhere. Calls `cut` with the spans of tones in it, in
     /// unwrapped timestamps.
     pub fn hear_payload(
         &mut self,
@@ -135,7 +135,7 @@ impl Keypad {
         });
     }
 
-    /// Hears what others decoded of a packet with this unwrapped timestamp; the same otherwise.
+    /// The same for samples already decoded from the packet with this unwrapped timestamp.
     pub fn hear(
         &mut self,
         at: MonoTime,
@@ -154,7 +154,7 @@ impl Keypad {
         });
     }
 
-    /// Takes a packet that is no audio. Its event and that event's clock, where it is a key.
+    /// Handles a packet that is not audio. Returns its event and that event's clock, if it is a key event.
     pub fn event(
         &mut self,
         at: MonoTime,
@@ -193,7 +193,7 @@ impl Keypad {
         &mut self.trackers[place].1
     }
 
-    /// Whose packets are heard.
+    /// Sets the sender whose packets are processed.
     pub fn set_sender(&mut self, address: SocketAddr, ssrc: u32) {
         self.sender = Sender { address: Some(address), ssrc };
     }

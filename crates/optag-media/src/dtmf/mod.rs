@@ -1,4 +1,4 @@
-//! Keys that are pressed: as tones in the audio and as events, each press once, matched to sequences.
+//! Key presses: as tones in the audio and as events, each press once, matched to sequences.
 
 pub mod goertzel;
 pub(crate) mod key_dedup;

@@ -1,6 +1,6 @@
-//! Key presses matched to a department's sequences. In: one key at a time. Out: what the
-//! caller means. A key that cannot be part of a sequence is forgotten at once: it may be a
-//! card number, and no record or log line sees it.
+//! Matching of key presses to a department's sequences. In: one key at a time. Out: what the caller means. A
+//! key that cannot be part of a sequence is forgotten at once: it may belong to a card number and must not
+//! reach any record or log line.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use optag_core::call::ConsentKeys;
 use optag_core::clock::MonoTime;
 
-/// Departments whose way to take a yes back is remembered beside the present one's.
+/// Previous departments whose withdrawal sequence is remembered beside the current one's.
 const EARLIER: usize = 16;
-/// Longest pause inside a sequence.
+/// Longest pause within a sequence.
 const INTER_KEY: Duration = Duration::from_secs(3);
 
 /// What a sequence means.
@@ -21,7 +21,7 @@ pub enum Meaning {
     Yes,
     /// Do not record.
     No,
-    /// The yes is taken back.
+    /// Withdraw the yes.
     Withdraw,
 }
 
@@ -29,11 +29,11 @@ pub enum Meaning {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct KeyMatcher {
     keys: ConsentKeys,
-    /// How the caller was told before, by other departments, to take a yes back.
+    /// Withdrawal sequences announced earlier, by other departments.
     earlier: Vec<String>,
     typed: String,
     last_at: MonoTime,
-    /// Whether some of what was typed came in a way that signalling did not name.
+    /// Whether some of the keys arrived in a way that was not negotiated.
     #[serde(default)]
     doubted: bool,
 }
@@ -44,7 +44,7 @@ impl KeyMatcher {
         Self { keys, earlier: Vec::new(), typed: String::new(), last_at: MonoTime::default(), doubted: false }
     }
 
-    /// The caller is told other sequences from now on; how to take a yes back stays valid.
+    /// Sets the sequences announced from now on; earlier withdrawal sequences stay valid.
     pub fn hear(&mut self, keys: ConsentKeys) {
         let before = std::mem::replace(&mut self.keys, keys).withdraw;
         if before != self.keys.withdraw && !self.earlier.contains(&before) && self.earlier.len() < EARLIER {
@@ -52,15 +52,13 @@ impl KeyMatcher {
         }
     }
 
-    /// Takes a key; `asked` says whether the caller's answer is still open. Once it is not,
-    /// only the withdrawal is looked for: a later `1` or `2` belongs to some other menu.
-    /// Returns the meaning and its sequence.
+    /// Handles a key; `asked` means that the caller's answer is still pending. Otherwise only the withdrawal
+    /// is matched: a later `1` or `2` belongs to another menu. Returns the meaning and its sequence.
     pub fn press(&mut self, now: MonoTime, key: char, asked: bool) -> Option<(Meaning, String)> {
         self.take(now, key, asked, false)
     }
 
-    /// The same for a key that came in a way which signalling did not name: no sequence with it is
-    /// a yes.
+    /// The same for a key that arrived in a way that was not negotiated: no sequence containing it is a yes.
     pub fn press_unnamed(&mut self, now: MonoTime, key: char, asked: bool) -> Option<(Meaning, String)> {
         self.take(now, key, asked, true)
     }
@@ -77,7 +75,7 @@ impl KeyMatcher {
             (Meaning::No, &self.keys.no, asked),
             (Meaning::Yes, &self.keys.yes, asked),
         ];
-        // Where one department's sequence means another thing at the next, taking back wins.
+        // If one department's sequence means something else at the next, withdrawal takes precedence.
         let earlier = self.earlier.iter().map(|keys| (Meaning::Withdraw, keys, true));
         let wanted: Vec<_> = earlier.chain(now).collect();
         while !self.typed.is_empty() {

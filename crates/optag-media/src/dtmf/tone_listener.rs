@@ -1,42 +1,42 @@
-//! Listens to a stream for keys pressed as tones. In: its audio in order, decoded by others or
-//! here. Out: presses, and the spans of tones, on the stream's unwrapped timestamps.
+//! Detection of key tones in a stream. In: its audio in order, decoded elsewhere or here. Out: key presses,
+//! and the spans of tones, in the stream's unwrapped timestamps.
 //!
-//! What it keeps is the filters' state, and that of a decoder where a coding cannot be heard
-//! without one. It holds no samples: before consent it is all that hears the audio.
+//! Keeps only filter state, and a decoder's state for encodings that require decoding. It holds no samples:
+//! before consent it is the only code that processes the audio.
 
 use crate::codec::Encoding;
 use crate::codec::decoder::Decoder;
 use crate::dtmf::goertzel::{RATE_HZ, Tone, ToneDetector};
 use crate::timebase::per_sample;
 
-/// A hole in the audio behind which a tone is still the same press: it is shorter than any
-/// pause between two. Units: of the axis (40 ms).
+/// Gap in the audio across which a tone is still the same press: shorter than any pause between two presses.
+/// Units: of the axis (40 ms).
 const SAME_PRESS: i64 = 1_920;
-/// How far back the audio may step until that is a new beginning and no late packet. Units: of
-/// the axis (1 s).
+/// How far back the audio may jump before it counts as a restart rather than a late packet. Units: of the
+/// axis (1 s).
 const BACK: i64 = 48_000;
 
-/// Samples that are heard of one packet: 240 ms of G.711, 120 ms of G.722.
+/// Maximum number of samples processed per packet: 240 ms of G.711, 120 ms of G.722.
 const PACKET_SAMPLES: usize = 1_920;
 
-/// Where Opus is decoded only to hear tones.
+/// When to decode Opus only for tone detection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TonesInOpus {
-    /// In streams for which no payload type of events was negotiated.
+    /// For streams without a negotiated event payload type.
     #[default]
     WithoutEvents,
-    /// In all.
+    /// For all streams.
     Always,
-    /// In none: it costs a decoder for each stream.
+    /// For none: it costs a decoder for each stream.
     Never,
 }
 
-/// How tones in the audio are listened for.
+/// Settings of in-band tone detection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ToneSettings {
-    /// Whether they count as keys. They are cut from recordings either way.
+    /// Whether tones count as key presses. They are cut from recordings either way.
     pub count: bool,
-    /// Where Opus is decoded for it.
+    /// When to decode Opus for it.
     pub in_opus: TonesInOpus,
 }
 
@@ -51,13 +51,13 @@ impl Default for ToneSettings {
 pub struct ToneListener {
     detector: ToneDetector,
     decoder: Option<Decoder>,
-    /// Timestamp at which the audio goes on, and where its detector began to count.
+    /// Timestamp of the next sample, and that of the detector's origin.
     next: Option<i64>,
     base: i64,
 }
 
 impl ToneListener {
-    /// Decodes and hears a payload whose first sample has this unwrapped timestamp.
+    /// Decodes and processes a payload whose first sample has this unwrapped timestamp.
     pub fn hear_payload(&mut self, ticks: i64, encoding: Encoding, payload: &[u8], each: impl FnMut(Tone)) {
         let decoder = match &mut self.decoder {
             Some(decoder) if decoder.encoding() == encoding => decoder,
@@ -71,8 +71,8 @@ impl ToneListener {
         zeroize::Zeroize::zeroize(&mut pcm[..length]);
     }
 
-    /// Hears decoded samples, the first at this timestamp. Spans are handed to `each` in
-    /// timestamps too, where samples of an earlier one are not heard again.
+    /// Processes decoded samples, the first of which has this timestamp. Spans are passed to `each` in
+    /// timestamps; samples older than those already processed are ignored.
     pub fn hear(&mut self, ticks: i64, rate_hz: u32, samples: &[i16], mut each: impl FnMut(Tone)) {
         let missing = ticks - self.next.unwrap_or(ticks);
         if (-BACK..0).contains(&missing) {
@@ -89,12 +89,12 @@ impl ToneListener {
         });
     }
 
-    /// Another sender: nothing goes on.
+    /// Another sender: the audio does not continue.
     pub fn start_anew(&mut self) {
         *self = Self::default();
     }
 
-    /// Others decode from now on.
+    /// The audio is decoded elsewhere from now on.
     pub fn drop_decoder(&mut self) {
         self.decoder = None;
     }
@@ -105,8 +105,8 @@ mod tests {
     use super::*;
     use crate::dtmf::goertzel::tests::key_tone;
 
-    /// Hears a tone in packets of 20 ms; `lost` says which are missing. The presses, and where
-    /// tones were heard. Units: ms.
+    /// Feeds a tone in packets of 20 ms; `lost` tells which are missing. Returns the presses, and where tones
+    /// were detected. Units: ms.
     fn heard(samples: &[i16], lost: impl Fn(usize) -> bool) -> (Vec<char>, (i64, i64)) {
         let mut ear = ToneListener::default();
         let (mut keys, mut span) = (Vec::new(), (i64::MAX, i64::MIN));

@@ -1,4 +1,4 @@
-//! Sockets and the ports that they are bound to.
+//! Sockets and their ports.
 
 pub mod port_pool;
 pub mod socket;

@@ -1,7 +1,7 @@
-//! The RTP ports. Pairs of a range are lent out: an even one for RTP, the odd one after it for
-//! RTCP. A pair that comes back rests for a while, and remembers who sent to it last, so that
-//! stale packets of an old call do not reach a new one. Which of the free pairs is lent next is
-//! drawn by lot: whoever knows one call's port cannot tell the next one's.
+//! The pool of RTP ports. Pairs of a range are leased: an even port for RTP, the following odd one for RTCP.
+//! A returned pair is kept idle for a while, and its last sender is remembered, so that stale packets of an
+//! old call do not reach a new one. The next free pair is chosen at random: knowing one call's port does not
+//! reveal the next one's.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,23 +14,23 @@ use crate::net::socket::{KeptSocket, MediaSocket};
 use crate::rtp::rtcp::feedback::Port;
 use optag_core::clock::MonoTime;
 
-/// How long a returned pair rests.
+/// How long a returned pair is kept idle.
 const REST: Duration = Duration::from_secs(5);
-/// Kernel buffer of an RTCP port: some reports a second at most. Units: bytes.
+/// Kernel buffer of an RTCP port, which receives a few reports per second at most. Units: bytes.
 const RTCP_BUFFER_BYTES: usize = 32 * 1024;
 
 /// Why no sockets were bound.
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
-    /// Every port is lent out or rests.
+    /// Every port is leased or kept idle.
     #[error("every RTP port is in use")]
     Exhausted,
-    /// A socket cannot be made.
+    /// A socket cannot be created.
     #[error("an RTP socket cannot be made: {0}")]
     Socket(#[from] io::Error),
 }
 
-/// A pool; its clones share it.
+/// A pool; clones share it.
 #[derive(Clone, Debug)]
 pub struct PortPool {
     ip: IpAddr,
@@ -40,7 +40,7 @@ pub struct PortPool {
 
 #[derive(Debug)]
 struct Ports {
-    /// Pairs of it are lent out.
+    /// The range whose pairs are leased.
     all: Range<u16>,
     free: Vec<Pair>,
     resting: VecDeque<(Instant, Pair)>,
@@ -55,8 +55,8 @@ struct Pair {
 }
 
 impl PortPool {
-    /// The even ports from `min` to `max` that have their odd neighbour in the range as well.
-    /// Each RTP socket asks the kernel for `buffer_bytes`.
+    /// The even ports from `min` to `max` whose odd neighbour is also in the range. Each RTP socket requests
+    /// `buffer_bytes` from the kernel.
     pub fn new(ip: IpAddr, min: u16, max: u16, buffer_bytes: usize) -> Self {
         let pair = |port| Pair { port, last_sender: None };
         let free = (min.next_multiple_of(2)..max).step_by(2).map(pair).collect();
@@ -67,10 +67,10 @@ impl PortPool {
         }
     }
 
-    /// Binds a stream's sockets for each of `rtcp`, or none at all; it says whether RTCP has a
-    /// port of its own. A pair that something else holds is passed over.
+    /// Binds the sockets of one stream for each entry of `rtcp`, all or none; the entry says whether RTCP has
+    /// its own port. Pairs in use by others are skipped.
     ///
-    /// Errors: there are too few ports, or the system gives no socket.
+    /// Errors: not enough ports, or no socket available.
     pub fn bind(
         &self,
         rtcp: impl IntoIterator<Item = bool>,
@@ -79,11 +79,11 @@ impl PortPool {
         rtcp.into_iter().map(|rtcp| self.bind_one(rtcp, now)).collect()
     }
 
-    /// Binds this very port, which an earlier process had lent out, or takes over the socket that
-    /// it left open; `rtcp` as for [`PortPool::bind`]. Where the port after it is taken by now,
-    /// the stream goes on without one for RTCP.
+    /// Binds this particular port, which an earlier process had leased, or takes over the socket that it left
+    /// open; `rtcp` as for [`PortPool::bind`]. If the following port is in use by now, the stream continues
+    /// without an RTCP port.
     ///
-    /// Errors: the port is taken, or the system gives no socket.
+    /// Errors: the port is in use, or no socket available.
     pub fn bind_at(
         &self,
         port: u16,
@@ -101,7 +101,7 @@ impl PortPool {
         Ok(StreamSockets { rtp, rtcp, lease })
     }
 
-    /// Pairs lent out now.
+    /// Number of leased pairs.
     pub fn lent(&self) -> usize {
         lock(&self.ports).lent
     }
@@ -137,7 +137,7 @@ impl PortPool {
         Some(PortLease { pair, returns: true, ports: Arc::clone(&self.ports) })
     }
 
-    /// A pair that may lie outside of the range, where that was another one before.
+    /// Leases this pair; it may be outside the range if the configuration was different before.
     fn lend_this(&self, port: u16) -> Option<PortLease> {
         let mut ports = lock(&self.ports);
         let at = ports.free.iter().position(|free| free.port == port);
@@ -152,45 +152,45 @@ impl PortPool {
     }
 }
 
-/// A stream's sockets; their ports go back when this is dropped.
+/// A stream's sockets; dropping them returns the ports.
 #[derive(Debug)]
 pub struct StreamSockets {
     /// For RTP.
     pub rtp: MediaSocket,
-    /// For RTCP, where it does not share that one.
+    /// For RTCP, unless multiplexed.
     pub rtcp: Option<MediaSocket>,
-    // Dropped last: the ports are closed before they rest.
+    // Dropped last: the ports are closed before they are returned.
     lease: PortLease,
 }
 
 impl StreamSockets {
-    /// The port that RTP comes to.
+    /// The RTP port.
     pub fn port(&self) -> u16 {
         self.lease.pair.port
     }
 
-    /// Who sent to these ports in an earlier call.
+    /// The last sender to these ports in an earlier call.
     pub fn last_sender(&self) -> Option<(SocketAddr, u32)> {
         self.lease.pair.last_sender
     }
 
-    /// Who sends to them now, so that it is known when they are lent again.
+    /// Sets the current sender, to be remembered for the next lease.
     pub fn sent_by(&mut self, sender: Option<(SocketAddr, u32)>) {
         self.lease.pair.last_sender = sender.or(self.lease.pair.last_sender);
     }
 
-    /// Sends a datagram of ours. One that the kernel does not take is lost, as on the wire.
+    /// Sends a datagram. If the kernel rejects it, it is lost, as on the network.
     pub fn send(&self, from: Port, to: SocketAddr, bytes: &[u8]) {
         let socket = self.rtcp.as_ref().filter(|_| from == Port::Rtcp).unwrap_or(&self.rtp);
         socket.send(to, bytes);
     }
 }
 
-/// A pair that is ours until this is dropped.
+/// A leased pair, returned when dropped.
 #[derive(Debug)]
 struct PortLease {
     pair: Pair,
-    /// Whether it goes back to the range.
+    /// Whether it belongs to the range.
     returns: bool,
     ports: Arc<Mutex<Ports>>,
 }
@@ -205,7 +205,7 @@ impl Drop for PortLease {
     }
 }
 
-/// Takes one of the free pairs by lot. Without random numbers it is the last that came back.
+/// Takes one of the free pairs at random. Without random numbers it is the one returned last.
 fn draw(free: &mut Vec<Pair>) -> Option<Pair> {
     let mut random = [0; 8];
     let drawn = aws_lc_rs::rand::fill(&mut random).is_ok().then(|| u64::from_be_bytes(random));
@@ -246,7 +246,7 @@ mod tests {
         let mut sorted = one.clone();
         sorted.sort_unstable();
         assert!(sorted.iter().copied().eq((22_300..22_399).step_by(2)), "each once: {one:?}");
-        // 50! orders: two alike are no chance.
+        // 50! orders: equality cannot be chance.
         assert!(one != other && one != sorted, "{one:?}");
     }
 

@@ -1,8 +1,8 @@
-//! A stream's UDP socket. In: what the kernel queued since the last tick, in one batched
-//! receive. Out: datagrams with their arrival on the monotonic clock.
+//! A stream's UDP socket. In: datagrams queued by the kernel since the last tick, in one batched receive.
+//! Out: datagrams with their arrival on the monotonic clock.
 //!
-//! The kernel stamps arrivals with the wall clock, which may jump; the age of a stamp is taken
-//! at reading, and no arrival is taken to lie before the last reading.
+//! The kernel timestamps arrivals with the wall clock, which may jump; therefore a timestamp is converted by
+//! its age when read, and no arrival is earlier than the previous read.
 
 use std::cell::RefCell;
 use std::io;
@@ -17,24 +17,24 @@ use socket2::{Domain, Protocol, Socket, Type};
 use optag_core::clock::{Clock, MonoTime};
 use optag_core::limit;
 
-/// Datagrams of one system call.
+/// Datagrams per system call.
 const BATCH: usize = 32;
-/// Batches of one reading: more waits for the next tick, so that a flood on one port cannot
+/// Maximum number of batches per read; the rest waits for the next tick, so that a flood on one port cannot
 /// starve the others.
 const BATCHES: usize = 64;
-/// Kernel buffer below which a stalled tick would lose packets. Units: bytes.
+/// Kernel buffer size below which a stalled tick would lose packets. Units: bytes.
 const BUFFER_LEAST_BYTES: usize = 16 * 1024;
-/// Room for the control messages of a datagram. Units: bytes.
+/// Space for the control messages of a datagram. Units: bytes.
 const CONTROL_BYTES: usize = 128;
 
-/// A socket that stayed open while one process took the place of another.
+/// A socket kept open while one process replaces another.
 #[derive(Debug)]
 pub struct KeptSocket {
     /// The socket, with the options that [`MediaSocket::bind`] set.
     pub socket: UdpSocket,
     /// When it was last read.
     pub last_read: MonoTime,
-    /// What the kernel had dropped by then, by its own count.
+    /// The kernel's drop counter at that time.
     pub dropped: u32,
 }
 
@@ -47,9 +47,9 @@ pub struct MediaSocket {
 }
 
 impl MediaSocket {
-    /// Binds a port and asks the kernel for a receive buffer; it may give less.
+    /// Binds a port and requests a receive buffer from the kernel, which may be granted in part.
     ///
-    /// Errors: the port is taken, or there is no descriptor left.
+    /// Errors: the port is in use, or no descriptor is available.
     pub fn bind(ip: IpAddr, port: u16, buffer_bytes: usize, now: MonoTime) -> io::Result<Self> {
         let domain = if ip.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
         let socket = Socket::new(domain, Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
@@ -58,7 +58,7 @@ impl MediaSocket {
         if given_bytes < BUFFER_LEAST_BYTES {
             return Err(io::Error::other("the system allows too small UDP buffers: raise net.core.rmem_max"));
         }
-        // The kernel says twice what it grants: its own bookkeeping is in it. Source: socket(7).
+        // The kernel reports twice the granted size, including its own overhead. Source: socket(7).
         if given_bytes / 2 < buffer_bytes {
             static ONCE: Once = Once::new();
             ONCE.call_once(|| {
@@ -90,27 +90,27 @@ impl MediaSocket {
         Ok(Self { socket: socket.into(), last_read: now, dropped: 0 })
     }
 
-    /// Goes on with a socket that an earlier process had.
+    /// Continues with a socket of an earlier process.
     pub fn take_over(kept: KeptSocket) -> Self {
         Self { socket: kept.socket, last_read: kept.last_read, dropped: kept.dropped }
     }
 
-    /// Leaves the socket open for the next program. What comes from now on waits in it.
+    /// Keeps the socket open for the next program. Datagrams wait in it from now on.
     pub fn keep(self) -> KeptSocket {
         KeptSocket { socket: self.socket, last_read: self.last_read, dropped: self.dropped }
     }
 
-    /// Sends a datagram; one that the kernel does not take is lost, as on the wire.
+    /// Sends a datagram; if the kernel rejects it, it is lost, as on the network.
     pub fn send(&self, to: SocketAddr, bytes: &[u8]) {
         let _ = self.socket.send_to(bytes, to);
     }
 
-    /// Hands every waiting datagram to `take`; how many the kernel dropped since the last time.
+    /// Passes every waiting datagram to `take`; returns the number dropped by the kernel since the last read.
     pub fn read(&mut self, clock: &dyn Clock, mut take: impl FnMut(MonoTime, SocketAddr, &[u8])) -> u64 {
         thread_local! {
             static BUFFERS: RefCell<Box<Buffers>> = RefCell::new(Buffers::new());
         }
-        // A backlog is encoded while it is read, and other calls of this thread need the buffers.
+        // A backlog is encoded while it is read, and the thread's other calls need the buffers.
         let _held = opus_lanes::hold();
         BUFFERS.with_borrow_mut(|buffers| self.read_into(clock, buffers, &mut take))
     }
@@ -146,24 +146,24 @@ impl MediaSocket {
     }
 }
 
-/// What the kernel says beside a datagram.
+/// The kernel's control data for a datagram.
 #[derive(Default)]
 struct Control {
     stamp_ns: Option<i64>,
     dropped: Option<u32>,
 }
 
-/// One more byte than is looked at shows a datagram that is too long.
+/// One byte more than the limit reveals datagrams that are too long.
 const SLOT_BYTES: usize = limit::DATAGRAM_BYTES + 1;
 
-/// The memory of one batched receive; one a worker thread.
+/// The memory of one batched receive; one per worker thread.
 struct Buffers {
     bytes: Vec<[u8; SLOT_BYTES]>,
     names: Vec<libc::sockaddr_storage>,
     controls: Vec<[u64; CONTROL_BYTES / 8]>,
     vectors: Vec<libc::iovec>,
     headers: Vec<libc::mmsghdr>,
-    /// Headers that the last call may have changed, from the front.
+    /// Number of headers, from the front, that the last call may have changed.
     changed: usize,
 }
 
@@ -182,7 +182,7 @@ impl Buffers {
         })
     }
 
-    /// Receives up to a batch; errors are as nothing received (the next tick tries again).
+    /// Receives up to a batch; an error counts as nothing received (the next tick tries again).
     fn receive(&mut self, fd: libc::c_int) -> usize {
         for n in 0..self.changed {
             self.vectors[n] =
@@ -202,7 +202,7 @@ impl Buffers {
             libc::recvmmsg(fd, self.headers.as_mut_ptr(), BATCH as u32, libc::MSG_DONTWAIT, ptr::null_mut())
         };
         let count = usize::try_from(count).unwrap_or(0);
-        // A datagram that failed behind those received may have changed the header after them.
+        // A datagram that failed after those received may have changed the next header.
         self.changed = (count + 1).min(BATCH);
         count
     }

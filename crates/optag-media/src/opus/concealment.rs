@@ -1,5 +1,5 @@
-//! What stands in a stream of kept Opus packets where one is missing. In: the packets that
-//! passed. Out: packets of 20 ms in the same mode and band, so that no decoder has to switch.
+//! Loss concealment in streams of passed-through Opus packets. In: the packets that passed. Out: packets of
+//! 20 ms in the same mode and bandwidth, so that no decoder has to switch.
 
 use std::sync::OnceLock;
 
@@ -8,16 +8,16 @@ use opusic_sys as sys;
 use crate::opus::packet::{Mode, audio_hz, mode};
 use crate::timebase::LONGEST_FRAME;
 
-/// Packets that are remembered to fill from.
+/// Packets remembered for concealment.
 const REMEMBERED: usize = 3;
-/// Longest packet that is made here. Units: bytes.
+/// Maximum size of a packet made here. Units: bytes.
 const PACKET_BYTES: usize = 400;
-/// Silent frames until a packet counts as steady though it never came twice in a row.
+/// Number of silent frames after which a packet counts as steady even if no two consecutive ones were equal.
 const SETTLE_FRAMES: usize = 50;
-/// Rate that packets are filled with. Units: bit/s.
+/// Bit rate of concealment packets. Units: bit/s.
 const FILL_BPS: i32 = 24_000;
 
-/// Fills what is lost from what was heard.
+/// Conceals lost packets from received ones.
 #[derive(Default)]
 pub struct Concealment {
     passed: [Vec<u8>; REMEMBERED],
@@ -27,7 +27,7 @@ pub struct Concealment {
 }
 
 impl Concealment {
-    /// Remembers a packet that is handed out, and empties where it was.
+    /// Remembers a packet that is passed on, and empties its slot.
     pub fn passed(&mut self, slot: &mut Vec<u8>) -> &[u8] {
         self.newest = (self.newest + 1) % REMEMBERED;
         let kept = &mut self.passed[self.newest];
@@ -36,8 +36,8 @@ impl Concealment {
         kept
     }
 
-    /// A packet for a lost frame; `first` says that the frame before it came, `following` is
-    /// the packet after it: its copy of the lost one is used where it carries one.
+    /// A packet for a lost frame; `first` means that the previous frame was received, `following` is the next
+    /// packet, whose copy of the lost one (in-band FEC) is used if present.
     pub fn fill(&mut self, first: bool, following: Option<&[u8]>) -> &[u8] {
         let toc = self.passed[self.newest].first().copied().unwrap_or(0);
         let Some(engine) = self.engine.get_or_insert_with(|| Box::new(Engine::new(toc))).ready(first, toc)
@@ -65,7 +65,7 @@ impl Drop for Concealment {
     }
 }
 
-/// A decoder and an encoder that follow a stream while something is missing in it.
+/// A decoder and an encoder that follow a stream during a loss.
 struct Engine {
     toc: u8,
     decoder: opus::Decoder,
@@ -83,7 +83,7 @@ impl Engine {
         }
     }
 
-    /// The engine for packets under this table of contents, fresh where a loss begins.
+    /// The engine for packets with this TOC, reset at the start of a loss.
     fn ready(&mut self, first: bool, toc: u8) -> Option<&mut Self> {
         if first {
             if toc != self.toc {
@@ -95,7 +95,7 @@ impl Engine {
         Some(self)
     }
 
-    /// Hears a packet that came.
+    /// Decodes a received packet.
     fn follow(&mut self, packet: &[u8]) {
         let mut pcm = [0; LONGEST_FRAME];
         if self.decoder.decode(packet, &mut pcm, false).is_ok() {
@@ -103,7 +103,7 @@ impl Engine {
         }
     }
 
-    /// The packet that stands in for the one after the last.
+    /// The packet that replaces the one after the last.
     fn stand_in(&mut self, following: Option<&[u8]>) -> &[u8] {
         let mut pcm = [0; LONGEST_FRAME];
         let decoded = match following {
@@ -115,13 +115,13 @@ impl Engine {
     }
 }
 
-/// An encoder that is held to one mode and band.
+/// An encoder restricted to one mode and bandwidth.
 struct RawEncoder {
     state: Box<[u64]>,
 }
 
 impl RawEncoder {
-    /// Panics: the library refuses settings that are fixed here.
+    /// Panics: the library rejects settings that are fixed here.
     fn like(toc: u8) -> Self {
         // SAFETY: a plain size query.
         let bytes = unsafe { sys::opus_encoder_get_size(1) } as usize;
@@ -164,7 +164,7 @@ impl RawEncoder {
         unsafe { sys::opus_encoder_ctl(encoder, sys::OPUS_RESET_STATE) };
     }
 
-    /// Codes 20 ms; the length of the packet, 0 where the library refuses.
+    /// Encodes 20 ms; returns the packet length, 0 if the library fails.
     fn encode(&mut self, pcm: &[i16; LONGEST_FRAME], packet: &mut [u8; PACKET_BYTES]) -> usize {
         let encoder = self.state.as_mut_ptr().cast::<sys::OpusEncoder>();
         // SAFETY: the state was initialised in `like`; frame and packet have the lengths we say.
@@ -187,7 +187,7 @@ impl Drop for RawEncoder {
     }
 }
 
-/// A packet of steady silence in the mode and band of `toc`.
+/// A packet of steady silence in the mode and bandwidth of `toc`.
 pub fn silence_like(toc: u8) -> &'static [u8] {
     static PACKETS: [OnceLock<Vec<u8>>; 32] = [const { OnceLock::new() }; 32];
     PACKETS[usize::from(toc >> 3)].get_or_init(|| {

@@ -1,7 +1,6 @@
-//! Memory of encoder states: pages of their own, of which those that the library leaves zero take
-//! no memory. A state is 31,672 bytes with libopus 1.6.1, 14 KiB of them for an analysis that speech
-//! at 8 kHz has no use for. Wiped states wait in a pool: a busy node opens and closes gates all the
-//! time.
+//! Memory of encoder states: separate pages, of which those that the library leaves zero take no memory. A
+//! state is 31,672 bytes with libopus 1.6.1, 14 KiB of them for an analysis that is not used for speech at 8
+//! kHz. Wiped states are kept in a pool, since a busy node opens and closes gates all the time.
 
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -9,32 +8,31 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use opus_lanes::sys;
 use zeroize::Zeroize;
 
-/// States kept: address space, 32 MiB, and no memory.
+/// States kept: 32 MiB of address space, but no memory.
 const KEPT: usize = 1_024;
 
 static POOL: Mutex<Vec<Pages>> = Mutex::new(Vec::new());
 
-/// Zeroed memory for one state, aligned to a page. It is wiped when it is dropped.
+/// Zeroed, page-aligned memory for one state. It is wiped when dropped.
 #[derive(Debug)]
 pub struct EncoderMemory(Pages);
 
 impl EncoderMemory {
-    /// All zero, for a mono encoder. Waits for nobody: where another thread is at the pool, it maps
-    /// new pages.
+    /// All zero, for a mono encoder. Never blocks: if another thread is using the pool, it maps new pages.
     ///
-    /// Panics: the system has no address space left.
+    /// Panics: no address space left.
     pub fn take() -> Self {
         let pooled = POOL.try_lock().ok().and_then(|mut pool| pool.pop());
         Self(pooled.unwrap_or_else(Pages::map))
     }
 
-    /// Where it begins.
+    /// Its start.
     pub fn as_mut_ptr(&mut self) -> *mut u8 {
         self.0.0.as_ptr()
     }
 
-    /// Gives the memory of every page that is all zero back to the system: it reads as before, and
-    /// takes memory again once something is written there.
+    /// Returns the memory of all-zero pages to the system: they still read as zeros, and take memory again
+    /// once written.
     pub fn release_zero_pages(&mut self) {
         let size = page_bytes();
         for n in 0..pages() {
@@ -47,7 +45,7 @@ impl EncoderMemory {
     fn wipe(&mut self) {
         for n in 0..pages() {
             let page = self.page(n);
-            // To write into a page that holds nothing would take memory for it.
+            // Writing to a page without content would allocate memory for it.
             if !is_zero(page) {
                 page.zeroize();
             }
@@ -77,7 +75,7 @@ impl Drop for EncoderMemory {
     }
 }
 
-/// The mapped pages of a state, in its hands or in the pool's.
+/// The mapped pages of a state, in use or in the pool.
 #[derive(Debug)]
 struct Pages(NonNull<u8>);
 
@@ -92,13 +90,13 @@ impl Pages {
         let address = unsafe { libc::mmap(ptr::null_mut(), bytes, access, kind, -1, 0) };
         assert_ne!(address, libc::MAP_FAILED, "the system has no address space for an encoder");
         let start = NonNull::new(address.cast()).expect("a mapping is not at address 0");
-        // Large pages would take memory for what is never written.
-        // SAFETY: the pages were mapped just now; the advice changes nothing of their content.
+        // Huge pages would take memory for data that is never written. SAFETY: the pages were just mapped;
+        // the advice does not change their content.
         unsafe { libc::madvise(address, bytes, libc::MADV_NOHUGEPAGE) };
         Self(start)
     }
 
-    /// Gives the memory of whole pages of zeros back.
+    /// Returns the memory of whole zero pages.
     fn release(&mut self, from: usize, bytes: usize) {
         // SAFETY: the range lies inside the pages and holds zeros only, as it does afterwards: an
         // anonymous private page that is given back reads as zeros. Source: madvise(2).
@@ -110,19 +108,19 @@ fn is_zero(bytes: &[u8]) -> bool {
     bytes.as_chunks::<32>().0.iter().all(|chunk| *chunk == [0; 32])
 }
 
-/// Pages of a state.
+/// Number of pages of a state.
 fn pages() -> usize {
     static PAGES: OnceLock<usize> = OnceLock::new();
     // SAFETY: a plain size query.
     *PAGES.get_or_init(|| (unsafe { sys::opus_encoder_get_size(1) } as usize).div_ceil(page_bytes()))
 }
 
-/// Their size together.
+/// Their total size.
 fn mapped_bytes() -> usize {
     pages() * page_bytes()
 }
 
-/// Size of the system's pages, a multiple of 32.
+/// The system's page size, a multiple of 32.
 fn page_bytes() -> usize {
     static BYTES: OnceLock<usize> = OnceLock::new();
     // SAFETY: a plain query.

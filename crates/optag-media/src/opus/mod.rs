@@ -1,4 +1,4 @@
-//! Opus: packets as they are, frames encoded, noise told from talk, what stands in where packets are lost.
+//! Opus: packet parsing, encoding, classification of background noise, loss concealment.
 
 pub(crate) mod concealment;
 pub mod encoder;

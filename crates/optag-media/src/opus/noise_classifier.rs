@@ -1,94 +1,92 @@
-//! Tells steady background noise from talk. In: every frame of a leg, a little ahead of its
-//! coding. Out: whether the frame to be coded next, with what lies around it, is background.
+//! Distinguishes steady background noise from talk. In: every frame of a stream, slightly ahead of its
+//! encoding. Out: whether the next frame to be encoded, with its surroundings, is background.
 //!
-//! Background is what does not change: in every band, each frame and each run of three keep near
-//! the mean of the 400 ms around, a good way below the talk that the leg has brought. Talk never
-//! does that for so long; noise that changes (babble, music) is coded like talk, and so is hum,
-//! whose wave a repeated packet would break. Whatever is not sure is talk.
+//! Background is what does not change: in every band, each frame and each run of three stay close to the mean
+//! of the surrounding 400 ms, well below the loudest talk of the stream. Talk never does that for so long;
+//! changing noise (babble, music) is encoded like talk, and so is hum, whose waveform a repeated packet would
+//! break. If in doubt, it is talk.
 //!
-//! Besides: how loud a frame, background or not, is beside the talk around it.
+//! Also determines how loud a frame, background or not, is relative to the talk around it.
 
 use crate::filters::{HighPass, Split, energy, mean};
 use crate::timebase::frame_samples;
 
-/// Samples at or under this are silence: the least level of A-law.
+/// Peaks up to this are silence: the lowest level of A-law.
 pub const SILENT_PEAK: u16 = 8;
-/// Frames that are heard before they are coded: 60 ms. The encoder has that long to find back
-/// into the sound before an onset.
+/// Look-ahead in frames: 60 ms. The encoder has that long to adapt to the sound before an onset.
 pub const AHEAD_FRAMES: usize = 3;
-/// Frames that must be alike until they count as background: those before, the one at hand and
-/// those ahead.
+/// Number of similar frames required for background: past, current and look-ahead.
 const STEADY_FRAMES: usize = 17 + AHEAD_FRAMES;
-/// The same until packets of such frames are remembered.
+/// Number required before packets of such frames are remembered.
 const CALM_FRAMES: usize = 8;
-/// How far a frame may lie from the mean of its band: 5.1 dB. Units: log2 of power.
+/// Maximum deviation of a frame from the mean of its band: 5.1 dB. Units: log2 of power.
 const FRAME_SPREAD: f32 = 1.7;
-/// How far three frames together may: 2.3 dB. Units: log2 of power.
+/// Maximum deviation of a run of three frames: 2.3 dB. Units: log2 of power.
 const RUN_SPREAD: f32 = 0.75;
 /// Frames of such a run.
 const RUN_FRAMES: usize = 3;
-/// Background is at least 31 dB below the loudest frame of talk, which is some 21 dB below its
-/// mean: nearer to the talk, PESQ hears the saving. Units: ratio of powers.
+/// Background is at least 31 dB below the loudest frame of talk, which is about 21 dB below its mean: closer
+/// to the talk, PESQ detects the saving. Units: ratio of powers.
 const BELOW_TALK: f32 = 1_250.0;
-/// What is soft is at least 10 dB below the loudest frame of talk. Units: ratio of powers.
+/// Soft frames are at least 10 dB below the loudest frame of talk. Units: ratio of powers.
 const SOFT_BELOW_TALK: f32 = 10.0;
-/// What is masked is at least 20 dB below it. Units: ratio of powers.
+/// Masked frames are at least 20 dB below it. Units: ratio of powers.
 const MASKED_BELOW_TALK: f32 = 100.0;
-/// Loud talk that rises this far above a frame, 15 dB, within [`AHEAD_FRAMES`] begins a word there,
-/// and words are coded from their beginning. Units: ratio of powers.
+/// Loud talk that exceeds a frame by this much, 15 dB, within [`AHEAD_FRAMES`] begins a word there, and words
+/// are encoded from their beginning. Units: ratio of powers.
 const ONSET_RISE: f32 = 30.0;
-/// Until talk was heard, at most −58 dBov. Units: mean square.
+/// Maximum level of background before any talk: −58 dBov. Units: mean square.
 const QUIET: f32 = 40.0 * 40.0;
-/// In no case more than −36 dBov. Units: mean square.
+/// Maximum level of background in any case: −36 dBov. Units: mean square.
 const LOUDEST: f32 = 500.0 * 500.0;
-/// How fast the loudest talk is forgotten, in each frame that is no background: 2.6 dB a minute.
+/// Decay of the loudest talk with each non-background frame: 2.6 dB a minute.
 const FORGET: f32 = 0.9998;
-/// Added to every power: below it, the steps of G.711 are all there is to hear.
+/// Added to every power: below it there are only the quantisation steps of G.711.
 const FLOOR: f32 = 10.0;
-/// Lags at which hum is looked for in the lowest band, at 1 kHz: 40 to 125 Hz. Units: samples.
+/// Lags at which hum is detected in the lowest band, at 1 kHz: 40 to 125 Hz. Units: samples.
 const HUM_LAGS: std::ops::RangeInclusive<usize> = 8..=25;
-/// Correlation at one of them that is hum.
+/// Correlation that indicates hum.
 const HUM: f32 = 0.6;
-/// What the lowest band is remembered for: 100 ms. Units: samples at 1 kHz.
+/// History of the lowest band: 100 ms. Units: samples at 1 kHz.
 const LOW_SAMPLES: usize = 100;
-/// Samples of a frame there.
+/// Samples per frame there.
 const LOW_FRAME: usize = 20;
-/// Frames without audio after which nothing of before counts.
+/// Number of missing frames after which the history is discarded.
 const MISSED_FRAMES: u32 = 10;
-/// Bands at 8 kHz: up to 500 Hz, and three octaves above; one octave more at 16 kHz.
+/// Bands at 8 kHz: up to 500 Hz, and three octaves above; one more octave at 16 kHz.
 const BANDS: usize = 5;
-/// Longest frame that is looked at, at 16 kHz. Units: samples.
+/// Longest frame that is analysed, at 16 kHz. Units: samples.
 const LONGEST: usize = frame_samples(16_000);
 
-/// What a frame is, as far as its coding goes.
+/// Class of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sound {
-    /// Talk, or something that may be.
+    /// Talk, or possibly talk.
     Talk,
-    /// Steady for a while, but not long enough to be sure.
+    /// Steady for a while, but not long enough to be certain.
     Calm,
     /// Steady background.
     NoiseClassifier,
 }
 
-/// How loud a frame is beside the talk around it, and so how well it must be coded.
+/// Loudness of a frame relative to the talk around it, which determines how well it must be encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loudness {
-    /// As talk is.
+    /// As loud as talk.
     Loud,
-    /// So low that a coarser coding is hardly heard.
+    /// So low that coarser encoding is hardly audible.
     Soft,
-    /// So low that nobody hears how well it is coded.
+    /// So low that the quality of the encoding is inaudible.
     Masked,
 }
 
-/// The judge of one leg.
+/// The classifier of one stream.
 #[derive(Clone, Debug)]
 pub struct NoiseClassifier {
     bands: usize,
     high_pass: HighPass,
     splits: [Split; BANDS - 1],
-    /// Power of each band of the last frames heard, a ring. Units: log2.
+    /// Power of each band of the last frames, a ring buffer. Units: log2.
     levels: [[f32; BANDS]; STEADY_FRAMES],
     /// Power of the same frames. Units: mean square.
     powers: [f32; STEADY_FRAMES],
@@ -101,7 +99,7 @@ pub struct NoiseClassifier {
 }
 
 impl NoiseClassifier {
-    /// A judge for audio at `rate_hz`; `None` where there is none for that rate.
+    /// A classifier for audio at `rate_hz`; `None` if the rate is not supported.
     pub fn new(rate_hz: u32) -> Option<Self> {
         let (bands, pole) = match rate_hz {
             8_000 => (BANDS - 1, 0.89),
@@ -122,8 +120,8 @@ impl NoiseClassifier {
         })
     }
 
-    /// Hears the frame that is [`AHEAD_FRAMES`] after the one to be coded next. Frames of more
-    /// than 20 ms at 16 kHz are cut.
+    /// Analyses the frame that is [`AHEAD_FRAMES`] after the next one to be encoded. Frames longer than 20 ms
+    /// at 16 kHz are truncated.
     pub fn hear(&mut self, frame: &[i16]) {
         if is_silent(frame) {
             return self.note([0.0; BANDS]);
@@ -153,7 +151,7 @@ impl NoiseClassifier {
         self.loudest = self.loudest.max(total);
     }
 
-    /// The frame that would have been heard next did not come.
+    /// The next frame to analyse is missing.
     pub fn miss(&mut self) {
         self.missed += 1;
         if self.missed >= MISSED_FRAMES {
@@ -161,7 +159,7 @@ impl NoiseClassifier {
         }
     }
 
-    /// What the frame to be coded next is.
+    /// The class of the next frame to be encoded.
     pub fn judge(&mut self) -> Sound {
         let sound = if self.missed > 0 || !self.is_steady(CALM_FRAMES) {
             Sound::Talk
@@ -176,9 +174,9 @@ impl NoiseClassifier {
         sound
     }
 
-    /// How loud the frame to be coded next and the one after it are; the louder one counts. What
-    /// follows a loud sound is masked by it, what precedes one is not: where a word begins, its
-    /// first sounds are loud, however low they are.
+    /// The loudness of the next frame to be encoded and the one after it; the louder one counts. What follows
+    /// a loud sound is masked by it, what precedes it is not: at the beginning of a word the first sounds
+    /// count as loud, however low they are.
     pub fn loudness(&self) -> Loudness {
         let power = |n: usize| self.powers[(self.next + STEADY_FRAMES - n) % STEADY_FRAMES];
         let is_loud = |power: f32| power * SOFT_BELOW_TALK >= self.loudest;
@@ -195,7 +193,7 @@ impl NoiseClassifier {
         }
     }
 
-    /// Whether the last `frames` heard are alike, and low.
+    /// Whether the last `frames` frames are similar, and low.
     fn is_steady(&self, frames: usize) -> bool {
         if self.heard < frames {
             return false;
@@ -223,7 +221,7 @@ impl NoiseClassifier {
         total < LOUDEST && (total < QUIET || total * BELOW_TALK < self.loudest)
     }
 
-    /// Whether the lowest band repeats itself.
+    /// Whether the lowest band is periodic.
     fn hums(&self) -> bool {
         let correlated = |lag: usize| {
             let pairs = self.low.iter().zip(&self.low[lag..]);
@@ -239,7 +237,7 @@ impl NoiseClassifier {
     }
 }
 
-/// Whether no sample is above [`SILENT_PEAK`], told with fewer instructions than [`peak`] takes.
+/// Whether no sample exceeds [`SILENT_PEAK`], with fewer instructions than [`peak`].
 pub fn is_silent(samples: &[i16]) -> bool {
     let over = |&sample: &i16| {
         let from_least = sample.wrapping_add(SILENT_PEAK as i16) as u16;
@@ -248,7 +246,7 @@ pub fn is_silent(samples: &[i16]) -> bool {
     samples.iter().fold(0, |any, sample| any | over(sample)) == 0
 }
 
-/// The loudest sample.
+/// The peak sample.
 pub fn peak(samples: &[i16]) -> u16 {
     samples.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(0)
 }
@@ -273,7 +271,7 @@ mod tests {
         (0..160).map(|n| (((frame * 160 + n) as f32 * 0.8).sin() * peak) as i16).collect()
     }
 
-    /// What the frames from `from` on are taken for.
+    /// The classes of the frames from `from` on.
     fn sounds(frames: impl Iterator<Item = Vec<i16>>) -> Vec<Sound> {
         let mut judge = NoiseClassifier::new(8_000).unwrap();
         frames
@@ -323,7 +321,7 @@ mod tests {
                 judge.loudness() == Loudness::Masked
             })
             .collect();
-        // Frame n is judged when frame n + 3 was heard.
+        // Frame n is classified after frame n + 3.
         assert_eq!(masked[..23], [false; 23], "talk");
         assert!(masked[24..40].iter().all(|masked| *masked), "the pause, but for its last 60 ms");
         assert_eq!(masked[40..], [false; 20], "what comes right before the onset, and talk");

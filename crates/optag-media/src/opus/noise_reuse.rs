@@ -1,18 +1,17 @@
-//! Packets of steady background, to be sent again in place of frames that are like them. In:
-//! packets as they were coded. Out: one of them, in no order that could be heard as a rhythm.
+//! Packets of steady background, sent again in place of similar frames. In: encoded packets. Out: one of
+//! them, in an order without an audible rhythm.
 //!
-//! Only packets of linear prediction whose own voice flag is unset are taken: they hold neither
-//! pitch nor transform state, so each decodes to the same noise wherever it stands, in every
-//! decoder. Now and then a frame is coded all the same, so that what is replayed keeps up with
-//! the noise.
+//! Only linear-prediction packets without voice flag are used: they contain neither pitch nor transform
+//! state, so each decodes to the same noise at any position, in every decoder. Some frames are still encoded,
+//! so that the replayed packets follow the noise.
 
 use crate::opus::packet::{Mode, mode};
 
 /// Packets remembered.
 const REMEMBERED: usize = 8;
-/// Longest packet that is remembered. Units: bytes.
+/// Maximum size of a remembered packet. Units: bytes.
 const PACKET_BYTES: usize = 96;
-/// Replayed frames after which one is coded: 160 ms.
+/// Number of replayed frames after which one is encoded: 160 ms.
 const REFRESH_FRAMES: u32 = 8;
 
 /// The packets of one encoder.
@@ -42,7 +41,7 @@ impl Default for NoiseReuse {
 }
 
 impl NoiseReuse {
-    /// A packet for a frame of background; `None` where the frame is to be coded.
+    /// A packet for a background frame; `None` if the frame is to be encoded.
     pub fn next(&mut self) -> Option<&[u8]> {
         if self.count < REMEMBERED || self.replayed >= REFRESH_FRAMES {
             self.replayed = 0;
@@ -56,8 +55,8 @@ impl NoiseReuse {
         Some(&self.packets[self.last][..usize::from(self.lengths[self.last])])
     }
 
-    /// A frame like the background was coded as `packet`: it takes the place of the oldest. One
-    /// that holds more than noise shows that the others are not to be trusted either.
+    /// A frame similar to the background was encoded as `packet`, which replaces the oldest. A packet with
+    /// more than noise in it shows that the others cannot be trusted either.
     pub fn remember(&mut self, packet: &[u8]) {
         let fits = self.count == 0 || self.packets[self.oldest][0] == packet[0];
         if !is_noise(packet) || !fits {
@@ -73,7 +72,7 @@ impl NoiseReuse {
         }
     }
 
-    /// Something else was heard.
+    /// The background has ended.
     pub fn forget(&mut self) {
         self.count = 0;
         self.replayed = 0;
@@ -86,8 +85,8 @@ impl Drop for NoiseReuse {
     }
 }
 
-/// Whether a packet can stand anywhere: 20 ms of linear prediction, voice flag unset. The flag is
-/// the first bit after the table of contents. Source: RFC 6716 §3.1 table 2, §4.2.3.
+/// Whether a packet can be used at any position: 20 ms of linear prediction, voice flag unset. The flag is
+/// the first bit after the TOC. Source: RFC 6716 §3.1 table 2, §4.2.3.
 fn is_noise(packet: &[u8]) -> bool {
     match *packet {
         [toc, first, ..] if packet.len() <= PACKET_BYTES => {

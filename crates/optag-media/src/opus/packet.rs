@@ -1,15 +1,15 @@
-//! Opus packets as they come in RTP. In: a payload. Out: what its table of contents says, and
-//! its audio as packets of 20 ms, where that takes no decoding.
+//! Opus packets as received in RTP. In: a payload. Out: the properties in its TOC, and its audio as packets
+//! of 20 ms if that requires no decoding.
 //!
-//! Source: RFC 6716 §3.1, §3.2; RFC 7587 §4.2 (one packet a payload).
+//! Source: RFC 6716 §3.1, §3.2; RFC 7587 §4.2 (one packet per payload).
 
-/// Most frames of a packet. Source: RFC 6716 §3.2.5 [R5], at 2.5 ms each.
+/// Maximum number of frames of a packet. Source: RFC 6716 §3.2.5 [R5], at 2.5 ms each.
 const MOST_FRAMES: usize = 48;
 
 /// Longest packet: 120 ms. Units: of 48 kHz. Source: RFC 6716 §3.2.5 [R5].
 const LONGEST: i64 = 5_760;
 
-/// A packet, taken apart.
+/// A parsed packet.
 #[derive(Clone, Copy, Debug)]
 pub struct OpusPacket<'a> {
     toc: u8,
@@ -18,7 +18,7 @@ pub struct OpusPacket<'a> {
     count: usize,
 }
 
-/// How the audio of a frame is coded.
+/// Coding mode of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// Linear prediction, for speech.
@@ -30,7 +30,7 @@ pub enum Mode {
 }
 
 impl<'a> OpusPacket<'a> {
-    /// Takes a payload apart; `None` where it breaks the rules of RFC 6716 §3.4.
+    /// Parses a payload; `None` if it violates RFC 6716 §3.4.
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (&toc, rest) = bytes.split_first()?;
         let mut packet = Self { toc, bytes, frames: [(0, 0); MOST_FRAMES], count: 0 };
@@ -54,28 +54,28 @@ impl<'a> OpusPacket<'a> {
         (total <= LONGEST).then_some(packet)
     }
 
-    /// How it is coded. Source: RFC 6716 §3.1, table 2.
+    /// Its coding mode. Source: RFC 6716 §3.1, table 2.
     pub fn mode(&self) -> Mode {
         mode(self.toc)
     }
 
-    /// Length of one of its frames. Units: of 48 kHz.
+    /// Duration of one of its frames. Units: of 48 kHz.
     pub fn frame_axis(&self) -> i64 {
         frame_axis(self.toc)
     }
 
-    /// Length of the packet. Units: of 48 kHz.
+    /// Duration of the packet. Units: of 48 kHz.
     pub fn length_axis(&self) -> i64 {
         self.frame_axis() * self.count as i64
     }
 
-    /// Whether it holds sound: senders that are silent send tables of contents alone.
+    /// Whether it contains sound: silent senders send only a TOC.
     pub fn has_sound(&self) -> bool {
         self.frames[..self.count].iter().any(|&(_, length)| length > 1)
     }
 
-    /// Hands out its audio as packets of 20 ms in order: the payload itself where it is one, or
-    /// its frames one by one. False, and nothing handed out, where that would take decoding.
+    /// Passes on its audio as packets of 20 ms in order: the payload itself if it is one, or its frames one
+    /// by one. False, with nothing passed on, if that would require decoding.
     pub fn as_20_ms(&self, mut each: impl FnMut(&[u8])) -> bool {
         if self.length_axis() == 960 {
             each(self.bytes);
@@ -94,7 +94,7 @@ impl<'a> OpusPacket<'a> {
         true
     }
 
-    /// Code 3: a count, perhaps padding, perhaps lengths. Source: RFC 6716 §3.2.5.
+    /// Code 3: a count, optional padding, optional lengths. Source: RFC 6716 §3.2.5.
     fn many(&mut self, rest: &[u8]) -> Option<()> {
         let count = *rest.first()?;
         let (frames, has_padding, variable) =
@@ -139,7 +139,7 @@ impl<'a> OpusPacket<'a> {
     }
 }
 
-/// Length of a frame under this table of contents. Units: of 48 kHz. Source: RFC 6716 §3.1, table 2.
+/// Duration of a frame with this TOC. Units: of 48 kHz. Source: RFC 6716 §3.1, table 2.
 fn frame_axis(toc: u8) -> i64 {
     let size = (toc >> 3) & 3;
     match mode(toc) {
@@ -149,7 +149,7 @@ fn frame_axis(toc: u8) -> i64 {
     }
 }
 
-/// Length of a packet as its head tells it; 0 where it is none. Units: of 48 kHz.
+/// Duration of a packet from its header; 0 if it is not one. Units: of 48 kHz.
 /// Source: RFC 6716 §3.2.
 pub fn length_axis(payload: &[u8]) -> i64 {
     let frames = match payload {
@@ -162,7 +162,7 @@ pub fn length_axis(payload: &[u8]) -> i64 {
     if length > LONGEST { 0 } else { length }
 }
 
-/// How frames under this table of contents are coded.
+/// Coding mode of frames with this TOC.
 pub fn mode(toc: u8) -> Mode {
     match toc >> 3 {
         0..=11 => Mode::Silk,
@@ -171,7 +171,7 @@ pub fn mode(toc: u8) -> Mode {
     }
 }
 
-/// Rate that holds all that is coded under this table of contents. Units: Hz.
+/// Sampling rate that covers the audio bandwidth of this TOC. Units: Hz.
 pub fn audio_hz(toc: u8) -> u32 {
     match toc >> 3 {
         0..=3 | 16..=19 => 8_000,
@@ -190,7 +190,7 @@ fn read_length(bytes: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
-/// Runs any bytes through the parser; for fuzzing and its corpus.
+/// Feeds arbitrary bytes to the parser; for fuzzing and its corpus.
 pub fn exercise(bytes: &[u8]) {
     if let Some(packet) = OpusPacket::parse(bytes) {
         assert!(packet.length_axis() <= 5_760);

@@ -1,14 +1,14 @@
-//! Where a packet's first sample lies in time. In: numbers, RTP timestamps with their clock rate,
-//! lengths and arrivals. Out: positions on the [`axis`](crate::timebase), contiguous where the audio is.
+//! Placement of packets in time. In: sequence numbers, RTP timestamps with their clock rate, durations and
+//! arrivals. Out: positions on the [`axis`](crate::timebase), contiguous for continuous audio.
 //!
-//! A packet cannot arrive before its last sample was spoken, so the least delay seen is the truth and
-//! the rest is jitter. Slow drift of the sender's clock moves that least delay: every window it is
-//! compared with the mapping in use, which follows in small steps.
+//! A packet cannot arrive before its last sample was spoken, so the least observed delay is taken as the true
+//! one and the rest as jitter. Slow drift of the sender's clock changes the least delay: in every window it
+//! is compared with the current mapping, which follows in small steps.
 //!
-//! A sender's clock is believed as far as lengths and arrivals bear it out: packets in sequence do not
-//! overlap, and lie behind each other where the clock says what arrival contradicts (it jumps, stands
-//! still, or counts at another rate than was declared; a constant ratio is remembered). Where all
-//! packets in sequence come late by the same, the sender had stopped: the mapping moves at once.
+//! A sender's clock is trusted as far as durations and arrivals confirm it: packets in sequence do not
+//! overlap, and follow one another directly where the timestamps contradict the arrivals (the clock jumps,
+//! stops, or counts at a rate other than the declared one; a constant ratio is remembered). If all packets in
+//! sequence are late by the same amount, the sender had stopped: the mapping moves at once.
 
 mod clock;
 #[cfg(test)]
@@ -22,55 +22,56 @@ use crate::playout::clock_mapping::clock::Clock;
 use crate::timebase::AXIS_HZ;
 use optag_core::clock::MonoTime;
 
-/// Span over which the least delay is looked for.
+/// Window for the least delay.
 const WINDOW: Duration = Duration::from_secs(2);
-/// Earlier windows whose least delay still bounds when a sample can have been spoken.
+/// Previous windows whose least delay still bounds when a sample can have been spoken.
 const EARLIER: usize = 4;
-/// Difference that the mapping follows at a window's end. Units: ns.
+/// Difference that the mapping corrects at the end of a window. Units: ns.
 const STEP_NS: i64 = 4_000_000;
-/// How far ahead of its arrival a packet may lie before the mapping follows at once. Units: ns.
+/// How far ahead of its arrival a packet may be placed before the mapping follows at once. Units: ns.
 const AHEAD_NS: i64 = 20_000_000;
-/// Distance from the arrival that is no delay but another clock, where a sender or we started anew.
+/// Distance from the arrival that is not delay but a different clock, after the sender or this program
+/// restarted.
 /// Units: ns.
 const DOUBT_NS: i64 = 100_000_000;
 
-/// Delay from which on packets may belong to a sender that had stopped, once nothing came for a while
-/// or they find no place any more. Units: ns.
+/// Delay from which packets may belong to a sender that had stopped, if there was a pause or they can no
+/// longer be placed. Units: ns.
 const LATE_NS: i64 = 100_000_000;
 const STOPPED: Duration = Duration::from_millis(80);
 const TOO_LATE_NS: i64 = 240_000_000;
-/// How much less late they may become in that time: a queue that drains does so faster. Units: ns.
+/// Maximum decrease of their delay in that time: a draining queue decreases faster. Units: ns.
 const LEVEL_NS: i64 = 30_000_000;
-/// How long nothing but such packets must come for the mapping to move, and how long they wait for it.
+/// How long only such packets must arrive before the mapping moves, and how long they wait for it.
 const LATE_RUN: Duration = Duration::from_millis(80);
 const LATE_WAIT: Duration = Duration::from_millis(120);
-/// By how much packets may come later from one moment on because they are held back, and not because
-/// nothing was spoken. Units: of the axis (400 ms).
+/// How much later packets may suddenly arrive because they were held back, rather than because nothing was
+/// spoken. Units: of the axis (400 ms).
 const HELD_BACK: i64 = 19_200;
 
-/// A packet as the mapping sees it.
+/// A packet as seen by the mapping.
 #[derive(Clone, Copy, Debug)]
 pub struct Heard {
-    /// Its number, as `numbering` has it.
+    /// Its extended sequence number.
     pub number: u64,
-    /// Whether the sender's numbering started anew with it.
+    /// Whether the sender's sequence numbers restarted with it.
     pub restarted: bool,
-    /// RTP timestamp of its first sample, and the rate that it counts at. Units: Hz.
+    /// RTP timestamp of its first sample.
     pub timestamp: u32,
     /// The clock's rate.
     pub clock_hz: u32,
-    /// How much audio it holds; 0 where that is unknown. Units: of the axis.
+    /// Duration of its audio; 0 if unknown. Units: of the axis.
     pub lasts: i64,
     /// When it arrived.
     pub arrival: MonoTime,
 }
 
-/// Packets from this number on lie later than they were said to.
+/// Packets from this number on are placed later than reported before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moved {
-    /// The first.
+    /// The first of them.
     pub from: u64,
-    /// By how much. Units: of the axis.
+    /// By this much. Units: of the axis.
     pub by: i64,
 }
 
@@ -78,13 +79,13 @@ pub struct Moved {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ClockMapping {
     mapping: Option<Mapping>,
-    /// Nobody listened for a while: the sender may have stopped its clock meanwhile.
+    /// There was a pause in processing: the sender may have stopped its clock meanwhile.
     #[serde(skip)]
     doubtful: bool,
-    /// Another sender took over: its clock has nothing to do with the old one's.
+    /// Another sender took over: its clock is unrelated to the previous one's.
     #[serde(skip)]
     new_sender: bool,
-    /// When a packet was heard last, and those in sequence that are late.
+    /// Arrival of the last packet, and the run of late packets in sequence.
     #[serde(skip)]
     heard_at: MonoTime,
     #[serde(skip)]
@@ -97,15 +98,15 @@ struct Mapping {
     clock: Clock,
     /// Monotonic time of axis position 0. Units: ns.
     offset_ns: i64,
-    /// Least offset in the window so far, and when the window began.
+    /// Least offset in the current window, and the start of the window.
     least_ns: i64,
     window_from: MonoTime,
-    /// Least offsets of the windows before.
+    /// Least offsets of the previous windows.
     #[serde(skip, default = "none_earlier")]
     earlier_ns: [i64; EARLIER],
 }
 
-/// Packets in sequence that are all late.
+/// Consecutive packets that are all late.
 #[derive(Clone, Copy, Debug)]
 struct LateRun {
     from: u64,
@@ -116,23 +117,23 @@ struct LateRun {
 }
 
 impl ClockMapping {
-    /// The mapping goes on after nobody listened for a while.
+    /// Continues after a pause in processing.
     pub fn resume(mut self) -> Self {
         self.doubtful = true;
         self
     }
 
-    /// Another sender took over: its packets lie where they arrive, behind the old one's.
+    /// Another sender took over: its packets are placed by arrival, after the previous sender's.
     pub fn start_anew(&mut self) {
         self.new_sender = true;
     }
 
-    /// Takes a packet. Returns its unwrapped timestamp on the axis, in which later packets of
-    /// unbroken audio follow without holes, and what moved because of it. Another clock rate than
-    /// before starts a new mapping at the arrival. Source: RFC 7160 §4.
+    /// Places a packet. Returns its unwrapped timestamp on the axis, in which packets of continuous audio
+    /// follow without gaps, and what moved because of it. A changed clock rate starts a new mapping at the
+    /// arrival. Source: RFC 7160 §4.
     pub fn place(&mut self, heard: &Heard) -> (i64, Option<Moved>) {
         let silent = heard.arrival.since(std::mem::replace(&mut self.heard_at, heard.arrival));
-        // What is in the packet was spoken before it was sent.
+        // The packet's content was spoken before it was sent.
         let spoken_ns = heard.arrival.as_nanos() as i64 - ns(heard.lasts);
         let Some(mut map) = self.mapping else {
             self.mapping = Some(Mapping::new(heard, spoken_ns));
@@ -159,7 +160,7 @@ impl ClockMapping {
         if fresh {
             ticks = arrived;
         } else if ticks > map.clock.end() && delay(ticks) < -AHEAD_NS {
-            // More is missing by its numbers than there was time for.
+            // More is missing by sequence numbers than there was time for.
             ticks = arrived.max(map.clock.end());
         }
         if fresh {
@@ -179,50 +180,50 @@ impl ClockMapping {
         (ticks, moved)
     }
 
-    /// From which number on packets are to wait, as it is not known yet where they lie.
+    /// The sequence number from which packets must wait because their placement is still undecided.
     pub fn undecided(&self, now: MonoTime) -> u64 {
         self.late.filter(|run| now.since(run.since) < LATE_WAIT).map_or(u64::MAX, |run| run.from)
     }
 
-    /// Where a timestamp lies that another payload type of the same sender carries, by the audio's
-    /// clock; `None` where it is too far from the audio's own to be told by it.
+    /// Placement of a timestamp of another payload type of the same sender, by the audio's clock; `None` if
+    /// it is too far from the audio's own timestamps.
     pub fn beside(&self, timestamp: u32) -> Option<i64> {
         let clock = self.mapping?.clock;
         let ticks = clock.by_timestamp(timestamp);
         ((ticks - clock.last()).abs() <= AXIS_HZ.into()).then_some(ticks)
     }
 
-    /// The timestamp on the wire of an unwrapped one that lies a little before the last.
+    /// The RTP timestamp of an unwrapped one slightly before the last.
     pub fn raw(&self, ticks: i64) -> u32 {
         self.mapping.map_or(0, |map| map.clock.raw(ticks))
     }
 
-    /// Settles on the least delay seen so far: called when positions are first needed.
+    /// Fixes the mapping at the least delay so far: called when positions are first needed.
     pub fn settle(&mut self) {
         if let Some(map) = &mut self.mapping {
-            // Not on what was before the sender stopped.
+            // Not based on offsets from before the sender stopped.
             let close = |earlier: &i64| map.offset_ns - earlier < AHEAD_NS;
             let least = map.earlier_ns.into_iter().filter(close).fold(map.least_ns, i64::min);
             map.offset_ns = map.offset_ns.min(least);
         }
     }
 
-    /// By how much earlier than its position a sample may have been spoken, as far as the least
-    /// delay of the last ten seconds tells. Units: of the axis.
+    /// How much earlier than its position a sample may have been spoken, according to the least delay of the
+    /// last ten seconds. Units: of the axis.
     pub fn slack(&self) -> i64 {
         let late_ns = self.mapping.map_or(0, |map| map.offset_ns - map.least_known_ns());
         if late_ns > 0 { axis(late_ns) + 1 } else { 0 }
     }
 
-    /// Position of an unwrapped timestamp after `zero`, rounded down; negative before. Units: of the
-    /// axis.
+    /// Position of an unwrapped timestamp relative to `zero`, rounded down; negative if earlier. Units: of
+    /// the axis.
     pub fn position(&self, ticks: i64, zero: MonoTime) -> i64 {
         let offset_ns = self.mapping.map_or(0, |map| map.offset_ns);
         ticks + axis(offset_ns - zero.as_nanos() as i64)
     }
 
-    /// Packets that come late one after the other, by no less than the first and for some time, show
-    /// that their sender had stopped and goes on as if it had not.
+    /// Consecutive packets that are late by no less than the first, for some time, show that their sender had
+    /// stopped and continues its timestamps as if it had not.
     fn late_by(&mut self, heard: &Heard, delay_ns: i64, silent: Duration) -> Option<Moved> {
         if heard.lasts == 0 {
             return None;
@@ -265,13 +266,13 @@ impl Mapping {
         self.earlier_ns.iter().fold(self.least_ns, |least, &earlier| least.min(earlier))
     }
 
-    /// What follows has another delay than what came.
+    /// The following packets have a different delay.
     fn forget(&mut self, now: MonoTime) {
         (self.least_ns, self.window_from, self.earlier_ns) = (i64::MAX, now, none_earlier());
     }
 
-    /// What follows lies so much later by the same timestamps; where that is little, it may have been
-    /// spoken before all the same.
+    /// The following packets are placed later by this much for the same timestamps; if it is little, they may
+    /// still have been spoken earlier.
     fn move_by(&mut self, by: i64, now: MonoTime) {
         if by > HELD_BACK {
             return self.forget(now);
@@ -283,7 +284,7 @@ impl Mapping {
         (self.least_ns, self.window_from) = (i64::MAX, now);
     }
 
-    /// A packet has this offset.
+    /// Updates the mapping with a packet's offset.
     fn follow(&mut self, offset_ns: i64, arrival: MonoTime) {
         self.least_ns = self.least_ns.min(offset_ns);
         if offset_ns - self.offset_ns < -AHEAD_NS {
@@ -304,12 +305,12 @@ fn none_earlier() -> [i64; EARLIER] {
     [i64::MAX; EARLIER]
 }
 
-/// Units: of the axis to ns; a few months fit.
+/// Units of the axis to ns; covers a few months.
 fn ns(ticks: i64) -> i64 {
     ticks * 62_500 / 3
 }
 
-/// Units: ns to those of the axis, rounded down.
+/// ns to units of the axis, rounded down.
 fn axis(ns: i64) -> i64 {
     (ns * 3).div_euclid(62_500)
 }

@@ -1,26 +1,26 @@
-//! Packets that came and brought no audio: late, refused, of an unknown type. In: when each arrived.
-//! Out: why a frame is silent though its sender sent.
+//! Packets that brought no audio: late, refused, of an unknown type. In: their arrivals.
+//! Out: why a frame is silent although its sender was sending.
 
 use crate::fact::GapReason;
 use crate::timebase::FRAME_AXIS;
 
-/// Arrivals are counted in spans of so long: 100 ms. Units: of the axis.
+/// Length of the spans in which arrivals are counted: 100 ms. Units: of the axis.
 const SPAN: i64 = 5 * FRAME_AXIS;
-/// Spans remembered; frames are made less than a second behind what arrives.
+/// Spans remembered; frames are made less than a second after the arrivals.
 const SPANS: usize = 16;
-/// How far before and after a silent frame packets explain it: packets of 120 ms and a little jitter.
+/// How far before and after a silent frame packets explain it: packets of 120 ms and some jitter.
 const AROUND: i64 = 7 * FRAME_AXIS;
-/// Packets around a frame that are a sender's; a single one may be a keep-alive.
+/// Number of packets around a frame that indicate a sender; a single one may be a keep-alive.
 const RUN: u16 = 2;
 
-/// Whether a stream's silence may have another reason than this one.
+/// Whether a stream's silence may have a reason other than this one.
 const fn is_open(reason: GapReason) -> bool {
     matches!(reason, GapReason::Held | GapReason::NoMedia | GapReason::Lost)
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Span {
-    /// Which span it is, from 1; 0 where none.
+    /// Index of the span, from 1; 0 for none.
     number: i64,
     late: u8,
     refused: u8,
@@ -34,7 +34,7 @@ pub struct Discarded {
 }
 
 impl Discarded {
-    /// A packet arrived at this position of the axis and brought no audio. Other reasons than
+    /// Notes a packet that arrived at this position of the axis and brought no audio. Reasons other than
     /// `Late`, `Refused` and `UnknownType` count as refused.
     pub fn note(&mut self, at: i64, why: GapReason) {
         let number = at.max(0) / SPAN + 1;
@@ -50,7 +50,7 @@ impl Discarded {
         *count = count.saturating_add(1);
     }
 
-    /// Why the frame at this position is silent, where `reason` would be without these packets.
+    /// Why the frame at this position is silent, if it is `reason` without these packets.
     pub fn explain(&self, at: i64, reason: GapReason) -> GapReason {
         if !is_open(reason) {
             return reason;
@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(refusals.explain(second, GapReason::NoMedia), GapReason::Refused);
         assert_eq!(refusals.explain(second, GapReason::Paused), GapReason::Paused);
         assert_eq!(refusals.explain(2 * second, GapReason::Held), GapReason::Held);
-        // A span that lies a whole round back is forgotten.
+        // A span one full round back is forgotten.
         refusals.note(second + SPANS as i64 * SPAN, GapReason::Late);
         assert_eq!(refusals.explain(second, GapReason::Held), GapReason::Held);
     }

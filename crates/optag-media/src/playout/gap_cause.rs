@@ -1,4 +1,4 @@
-//! Spans between a stream's packets, and why nothing is there. In: where packets lie, in order.
+//! Gaps between a stream's packets, and their reasons. In: the placement of packets, in order.
 //! Out: the reason for each frame without audio.
 
 use std::collections::VecDeque;
@@ -7,10 +7,10 @@ use crate::fact::GapReason;
 use crate::playout::gaps::GapTracker;
 use crate::timebase::FRAME_AXIS;
 
-/// Holes remembered; older ones have been emitted.
+/// Gaps remembered; older ones have been emitted.
 const HOLES: usize = 64;
 
-/// A hole; no reason where comfort noise stands in it.
+/// A gap; no reason if it contains comfort noise.
 #[derive(Clone, Copy, Debug)]
 struct Hole {
     from: i64,
@@ -18,54 +18,54 @@ struct Hole {
     reason: Option<GapReason>,
 }
 
-/// The holes of a stream that are still to be emitted. Positions are on the axis.
+/// The gaps of a stream that have not been emitted yet. Positions are on the axis.
 #[derive(Clone, Debug, Default)]
 pub struct Holes {
     holes: VecDeque<Hole>,
     last_end: Option<i64>,
-    /// Whether what came last said that noise follows.
+    /// Whether the last packet announced comfort noise.
     noise: bool,
 }
 
 impl Holes {
-    /// Where the last audio ends.
+    /// End of the last audio.
     pub fn heard_to(&self) -> Option<i64> {
         self.last_end
     }
 
-    /// Nobody listened between two positions, so that nothing there is the sender's fault.
+    /// Nothing was processed between two positions, so nothing missing there is the sender's fault.
     pub fn restart(&mut self, from: i64, to: i64) {
         self.add(Hole { from, to, reason: Some(GapReason::Restart) });
     }
 
-    /// Audio of this length lies at `at`; `lost` packets before it are missing.
+    /// Audio of this length is placed at `at`; `lost` packets before it are missing.
     pub fn audio(&mut self, at: i64, length: i64, lost: u64, gaps: &mut GapTracker) {
         self.end(at, lost, gaps);
         self.noise = false;
         self.last_end = Some(at + length);
     }
 
-    /// What came last ended by saying that the sender will be silent.
+    /// The last packet announced at its end that the sender will be silent.
     pub fn noise_follows(&mut self) {
         self.noise = true;
     }
 
-    /// A packet of comfort noise: the sender is silent from `at` on. Source: RFC 3389 §5.
+    /// A comfort noise packet: the sender is silent from `at` on. Source: RFC 3389 §5.
     pub fn noise(&mut self, at: i64, lost: u64, gaps: &mut GapTracker) {
         self.end(at, lost, gaps);
         self.noise = true;
         self.last_end = Some(at);
     }
 
-    /// A packet of which no audio is kept; `lost` packets before it are missing.
+    /// A packet whose audio is not kept; `lost` packets before it are missing.
     pub fn unknown(&mut self, lost: u64) {
         if lost > 0 && !self.noise {
             self.last_end = None;
         }
     }
 
-    /// Why there may be nothing in the frame at `at`; no reason where comfort noise is. `heard`
-    /// says whether anything came so far.
+    /// Why the frame at `at` may be empty; no reason if it contains comfort noise. `heard` says whether
+    /// anything has been received so far.
     pub fn why(&mut self, at: i64, heard: bool) -> Option<GapReason> {
         while self.holes.front().is_some_and(|hole| hole.to <= at) {
             self.holes.pop_front();
@@ -85,7 +85,7 @@ impl Holes {
             gaps.was_lost();
         }
         if self.noise {
-            // Of noise, only the packets that are missing right before this one were no noise.
+            // Within comfort noise, only the packets missing directly before this one were not noise.
             let missing = FRAME_AXIS.saturating_mul(i64::try_from(lost).unwrap_or(i64::MAX));
             let noise_to = at.saturating_sub(missing).max(from);
             self.add(Hole { from, to: noise_to, reason: None });

@@ -1,9 +1,9 @@
-//! Spans without media of one stream. In: each frame, with or without its audio. Out: gaps,
-//! one a span; long spans are split so that a crash loses the marking of little.
+//! Spans without media of one stream. In: each frame, with or without audio. Out: gaps, one per span; long
+//! spans are split so that a crash loses little of the marking.
 
 use crate::fact::{Gap, GapReason};
 
-/// Frames after which an open span is written down: 5 s.
+/// Number of frames after which an open span is emitted: 5 s.
 pub const SPLIT_FRAMES: u32 = 250;
 
 /// The open span of a stream.
@@ -13,7 +13,7 @@ pub struct GapTracker {
 }
 
 impl GapTracker {
-    /// A frame passed; `missing` says why it has no media, if it has none.
+    /// Processes a frame; `missing` says why it has no media, if it has none.
     pub fn frame(&mut self, stream: u8, frame: u32, missing: Option<GapReason>) -> Option<Gap> {
         match (&mut self.open, missing) {
             (Some(gap), Some(reason))
@@ -36,8 +36,8 @@ impl GapTracker {
         }
     }
 
-    /// A packet came too late for the frame `at`: what is missing from there on was not held back.
-    /// What comes back is the span before it.
+    /// A packet was too late for the frame `at`: what is missing from there on was not held back. Returns the
+    /// span before it.
     pub fn was_late(&mut self, at: u32) -> Option<Gap> {
         let unexplained = |gap: &&mut Gap| matches!(gap.reason, GapReason::Held | GapReason::NoMedia);
         let gap = self.open.as_mut().filter(unexplained).filter(|gap| at < gap.to_frame)?;
@@ -47,7 +47,7 @@ impl GapTracker {
         (before.to_frame > before.from_frame).then_some(before)
     }
 
-    /// The stream is over.
+    /// The stream has ended.
     pub fn end(&mut self) -> Option<Gap> {
         self.open.take()
     }

@@ -1,7 +1,6 @@
-//! Puts packets back in order. In: audio payloads with their numbers, as
-//! `numbering` has them. Out: the noun `PlayoutItem`, in sequence, once in order
-//! or once the wait is over. Payload memory goes round among the few packets that wait at a time, so
-//! a running stream allocates nothing.
+//! Reorders packets. In: audio payloads with extended sequence numbers. Out: [`PlayoutItem`]s in sequence, as
+//! soon as they are in order or the waiting time is over. Payload memory is recycled among the few packets
+//! that wait at a time, so a running stream allocates nothing.
 
 use std::num::NonZero;
 use std::time::Duration;
@@ -10,46 +9,46 @@ use zeroize::Zeroize;
 
 use crate::playout::clock_mapping::Moved;
 
-/// Shortest packet time that the buffer is sized for.
+/// Shortest packet time for which the buffer is sized.
 const PACKET_MS: usize = 10;
-/// What the buffer holds beyond the wait for late packets: some ticks and a burst.
+/// Capacity beyond the waiting time for late packets: some ticks and a burst.
 const BEYOND_MS: usize = 440;
-/// Largest audio payload: 120 ms of L16 at 8 kHz, 20 ms at 48 kHz. Units: bytes.
+/// Maximum audio payload: 120 ms of L16 at 8 kHz, 20 ms at 48 kHz. Units: bytes.
 pub const PAYLOAD_BYTES: usize = 1_920;
 
-/// A packet in its place.
+/// A packet in sequence.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PlayoutItem<'a> {
     /// Timestamp, unwrapped. Units: of the axis.
     pub ticks: i64,
     /// Payload type.
     pub payload_type: u8,
-    /// Coded audio.
+    /// Encoded audio.
     pub payload: &'a [u8],
-    /// Packets missing right before it.
+    /// Number of packets missing directly before it.
     pub lost_before: u64,
 }
 
-/// What became of a packet.
+/// The result of inserting a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Insert {
-    /// It waits for its turn.
+    /// It waits for playout.
     Kept,
-    /// It is there already, or was.
+    /// It is or was there already.
     Duplicate,
-    /// Its turn is over.
+    /// Its playout time is over.
     Late,
-    /// Its payload is too long to be audio.
+    /// Its payload is too long for audio.
     Oversized,
 }
 
-/// A place for one packet; 16 bytes, as there are many more places than packets that wait.
+/// A slot for one packet; 16 bytes, as there are many more slots than waiting packets.
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     ticks: i64,
     /// The low bits of its sequence number.
     sequence: u32,
-    /// Which payload memory it has.
+    /// Index of its payload memory.
     payload: Option<NonZero<u16>>,
     payload_type: u8,
 }
@@ -65,28 +64,28 @@ impl Slot {
 pub struct JitterBuffer {
     size: usize,
     slots: Vec<Slot>,
-    /// Payload memory, of packets that wait, that wait no more, and of the one handed out last.
+    /// Payload memory of waiting packets, free memory, and that of the last packet returned.
     payloads: Payloads,
     last: Option<NonZero<u16>>,
-    /// Next sequence number to hand out, unwrapped; `None` before the first packet.
+    /// Next sequence number to return, unwrapped; `None` before the first packet.
     next: Option<u64>,
     highest: u64,
-    /// Bit n: `next - 1 - n` was handed out. Tells a duplicate from a late packet.
+    /// Bit n: `next - 1 - n` was returned. Distinguishes duplicates from late packets.
     handed_out: u64,
-    /// Whether any packet was handed out: before that, the first number is open.
+    /// Whether any packet has been returned: before that, the first number is undetermined.
     started: bool,
-    /// Packets passed over since the last one handed out.
+    /// Packets skipped since the last one returned.
     passed_over: u64,
 }
 
 impl JitterBuffer {
-    /// A buffer that waits so long for late packets.
+    /// A buffer with this waiting time for late packets.
     pub fn new(wait: Duration) -> Self {
         let size = (wait.as_millis() as usize + BEYOND_MS).div_ceil(PACKET_MS).next_power_of_two();
         Self { size, ..Self::default() }
     }
 
-    /// Takes a packet.
+    /// Inserts a packet.
     pub fn insert(&mut self, number: u64, ticks: i64, payload_type: u8, payload: &[u8]) -> Insert {
         if payload.len() > PAYLOAD_BYTES {
             return Insert::Oversized;
@@ -112,14 +111,14 @@ impl JitterBuffer {
         }
         self.highest = self.highest.max(number);
         if number >= next + self.size as u64 {
-            // Too far ahead to wait for: what is between is lost, and the rest moves on.
+            // Too far ahead to wait for: the packets in between are lost, and the rest moves on.
             self.skip_to(number + 1 - self.size as u64);
         }
         self.fill(number, ticks, payload_type, payload);
         Insert::Kept
     }
 
-    /// Packets from this number on lie later by so much than was said.
+    /// Packets from this number on are placed later by this much.
     pub fn move_by(&mut self, Moved { from, by }: Moved) {
         for number in from.max(self.next.unwrap_or(from))..=self.highest {
             let place = self.place(number);
@@ -129,13 +128,13 @@ impl JitterBuffer {
         }
     }
 
-    /// Hands out the next packet: the one in sequence if its `ticks` are before `limit`, or, for
-    /// those before `due`, the first there is.
+    /// Returns the next packet: the one in sequence if its `ticks` are before `limit`, or the first one
+    /// available before `due`.
     pub fn pop(&mut self, due: i64, limit: i64) -> Option<PlayoutItem<'_>> {
         self.pop_below(u64::MAX, due, limit)
     }
 
-    /// The same, where packets from the number `open` on wait.
+    /// The same, with packets from the number `open` on held back.
     pub fn pop_below(&mut self, open: u64, due: i64, limit: i64) -> Option<PlayoutItem<'_>> {
         let next = self.next?;
         let found =
@@ -153,7 +152,7 @@ impl JitterBuffer {
         Some(PlayoutItem { ticks, payload_type, payload: self.payloads.read(payload?), lost_before })
     }
 
-    /// Forgets everything; payload bytes are overwritten. Used when the gate closes.
+    /// Discards everything; payload bytes are overwritten. Used when the gate closes.
     pub fn clear(&mut self) {
         self.slots.fill(Slot::default());
         self.payloads.wipe();
@@ -198,14 +197,14 @@ impl JitterBuffer {
     }
 }
 
-/// Memory of payloads, numbered from 1.
+/// Payload memory, numbered from 1.
 #[derive(Debug, Default)]
 struct Payloads {
     all: Vec<Payload>,
     free: Vec<NonZero<u16>>,
 }
 
-/// A payload: the front of memory that is as long as the longest which was there.
+/// A payload: the front of memory that is as long as the longest payload stored there.
 #[derive(Debug, Default)]
 struct Payload {
     memory: Vec<u8>,
@@ -223,7 +222,7 @@ impl Payloads {
         match memory.get_mut(..payload.len()) {
             Some(front) => front.copy_from_slice(payload),
             None => {
-                // What grows leaves its old memory behind.
+                // Growing leaves the old memory behind.
                 memory.zeroize();
                 memory.extend_from_slice(payload);
             }
@@ -240,7 +239,7 @@ impl Payloads {
         self.free.extend(number);
     }
 
-    /// Overwrites every byte that was ever there; the memory stays.
+    /// Overwrites every byte ever used; the memory is kept.
     fn wipe(&mut self) {
         self.all.iter_mut().for_each(|payload| payload.memory.as_mut_slice().zeroize());
         self.free.clear();
@@ -327,7 +326,7 @@ mod tests {
         let before = held(&jitter);
         assert!(before.len() > 10 * 180 && before.iter().all(|&byte| byte == 0x55));
         jitter.clear();
-        // The memory is still there to be looked at, all of it.
+        // All of the memory is still there for inspection.
         assert_eq!(held(&jitter), vec![0; before.len()]);
         assert!(jitter.slots.iter().all(|slot| slot.payload.is_none()));
         assert_eq!(drain(&mut jitter, i64::MAX), []);

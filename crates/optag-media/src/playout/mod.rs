@@ -1,5 +1,5 @@
-//! From packets in any order to a continuous stream: reordering, the place of each packet in time, what is missing
-//! and why, what is cut out.
+//! From packets in any order to a continuous stream: reordering, placement in time, gaps and their reasons,
+//! redaction.
 
 pub mod clock_mapping;
 pub(crate) mod discarded;

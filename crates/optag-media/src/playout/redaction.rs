@@ -1,17 +1,16 @@
-//! Spans of one stream that are not kept because keys are pressed in them. In: where tones or
-//! events are. Out: whether a frame touches one. Each span is taken with a margin: gateways leave
-//! the first and the last of a tone in the audio beside their event, and an Opus packet carries
-//! a copy of the one before.
+//! Spans of one stream that are not kept because keys are pressed in them. In: the spans of tones or events.
+//! Out: whether a frame overlaps one. Each span is extended by a margin: gateways leave the beginning and end
+//! of a tone in the audio beside their event, and an Opus packet contains a copy of the previous one.
 
 use crate::timebase::FRAME_AXIS;
 
-/// What is cut before a tone and after it. Units: of the axis (60 ms each).
+/// Margin before and after a tone. Units: of the axis (60 ms each).
 const BEFORE: i64 = 3 * FRAME_AXIS;
 const AFTER: i64 = 3 * FRAME_AXIS;
-/// Spans remembered: those that touch are one, and older ones are past.
+/// Spans remembered: adjacent ones are merged, and older ones are in the past.
 const SPANS: usize = 32;
 
-/// The spans that are still to come.
+/// The spans that are not in the past.
 #[derive(Clone, Debug, Default)]
 pub struct Redaction {
     spans: Vec<(i64, i64)>,
@@ -29,14 +28,14 @@ impl Redaction {
             apart
         });
         if self.spans.len() == SPANS {
-            // Rather too much is cut than too little.
+            // Rather cut too much than too little.
             let last = self.spans.pop().unwrap_or((from, to));
             (from, to) = (from.min(last.0), to.max(last.1));
         }
         self.spans.push((from, to));
     }
 
-    /// Whether any of a frame is to be cut; what lies before it is forgotten.
+    /// Whether any part of a frame is to be cut; spans before it are forgotten.
     pub fn covers(&mut self, from: i64, to: i64) -> bool {
         self.spans.retain(|&(_, other_to)| other_to > from);
         self.spans.iter().any(|&(other_from, _)| other_from < to)

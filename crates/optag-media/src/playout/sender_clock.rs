@@ -1,34 +1,34 @@
-//! A sender's numbering and clock, which start anew together. In: headers of its packets. Out: the
-//! place of each in sequence and in time.
+//! A sender's sequence numbers and clock, which restart together. In: headers of its packets. Out: the
+//! placement of each in sequence and in time.
 
 use crate::playout::clock_mapping::{ClockMapping, Heard, Moved};
 use crate::rtp::packet::RtpPacket;
 use crate::rtp::sequencing::{Number, Numbering};
 use optag_core::clock::MonoTime;
 
-/// Numbering and clock.
+/// Sequence numbers and clock.
 #[derive(Default)]
 pub struct SenderClock {
     numbering: Numbering,
-    /// Where its timestamps lie in time.
+    /// The mapping of its timestamps to time.
     pub timeline: ClockMapping,
 }
 
-/// Where a packet belongs.
+/// The placement of a packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
-    /// Its number.
+    /// Its extended sequence number.
     pub number: u64,
     /// Its unwrapped timestamp. Units: of the axis.
     pub ticks: i64,
-    /// What lies elsewhere because of it.
+    /// Packets that moved because of it.
     pub moved: Option<Moved>,
-    /// Whether the sender started anew with it.
+    /// Whether the sender restarted with it.
     pub restarted: bool,
 }
 
 impl SenderClock {
-    /// The clock goes on after nobody listened for a while; any number may come.
+    /// Continues the clock after a pause in processing; any sequence number may follow.
     pub fn resume(timeline: ClockMapping) -> Self {
         Self { numbering: Numbering::default(), timeline: timeline.resume() }
     }
@@ -39,8 +39,8 @@ impl SenderClock {
         self.timeline.start_anew();
     }
 
-    /// A packet of audio that `lasts` so long, or of noise in its place, by a clock of this rate;
-    /// `None` until the next one shows that the sender starts anew with it.
+    /// Places a packet of audio with duration `lasts`, or of comfort noise, by a clock of this rate; `None`
+    /// until the next one confirms that the sender restarts with it.
     pub fn place(
         &mut self,
         arrival: MonoTime,
@@ -59,7 +59,7 @@ impl SenderClock {
         Some(Place { number, ticks, moved, restarted })
     }
 
-    /// A packet of an event.
+    /// Handles an event packet.
     pub fn event(&mut self, sequence: u16) {
         self.numbering.event(sequence);
     }

@@ -1,9 +1,9 @@
-//! Senders that may become a stream's, and how each does. In: packets that are not its sender's.
-//! Out: what is known of whoever sent them.
+//! Candidate senders for a stream, and their behaviour. In: packets that are not its sender's.
+//! Out: what is known about their senders.
 //!
-//! Bounded: a place is given up for another sender only where its holder has gone, or has sent one
-//! packet and the lot falls on it. A flood from one address takes few places; one from many leaves
-//! its chance to whoever comes, and who showed a run keeps its place.
+//! Bounded: a slot is given to another sender only if its holder has gone, or has sent one packet and is
+//! chosen at random. A flood from one address takes few slots; a flood from many leaves a newcomer its
+//! chance, and a sender that has shown a run keeps its slot.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,51 +11,51 @@ use std::time::Duration;
 use super::continuity::{Continuity, Step};
 use optag_core::clock::MonoTime;
 
-/// Senders that are looked at side by side.
+/// Number of senders tracked at a time.
 const PLACES: usize = 32;
 /// Of one address; a client has a few SSRCs.
 const PER_ADDRESS: usize = 4;
-/// One in so many newcomers takes the place of a sender of one packet, where all places are taken:
-/// often enough to come in, seldom enough that most have sent their second packet by then.
+/// One in this many newcomers replaces a sender of one packet if all slots are taken: often enough to get in,
+/// rarely enough that most have sent their second packet by then.
 const ODDS: u64 = 8;
-/// How long a sender keeps its place that sends nothing more.
+/// How long a sender that sends nothing more keeps its slot.
 const GONE: Duration = Duration::from_secs(2);
 
-/// Who sends.
+/// A sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Sender {
-    /// From where.
+    /// Its address.
     pub address: SocketAddr,
-    /// As what.
+    /// Its SSRC.
     pub ssrc: u32,
 }
 
-/// A sender that is looked at.
+/// A candidate sender.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate {
-    /// Who.
+    /// The sender.
     pub sender: Sender,
-    /// How it does.
+    /// Continuity of its packets.
     pub run: Continuity,
-    /// Packets of it that came while the stream had no sender.
+    /// Its packets that arrived while the stream had no sender.
     pub waited: u32,
 }
 
-/// All that are looked at.
+/// All candidates.
 #[derive(Clone, Debug, Default)]
 pub struct Candidates {
     all: Vec<Candidate>,
-    /// Packets that came while the stream had no sender, and were not its sender's.
+    /// Packets that arrived while the stream had no sender, and were not from its later sender.
     junk: u32,
 }
 
 impl Candidates {
-    /// Takes a sender's packet; what is known of it, or `None` where there is no place for it.
+    /// Processes a sender's packet; returns what is known about it, or `None` if there is no slot for it.
     pub fn note(&mut self, sender: Sender, step: Step) -> Option<Candidate> {
         if let Some(known) = self.all.iter_mut().find(|known| known.sender == sender) {
             known.run.add(step);
             if known.run.packets() < 2 {
-                // Those before it were of no run.
+                // The earlier ones belonged to no run.
                 self.junk += std::mem::take(&mut known.waited);
             }
             return Some(*known);
@@ -72,7 +72,7 @@ impl Candidates {
         Some(new)
     }
 
-    /// The packet of this sender that was noted last is not kept, as the stream has no sender.
+    /// The last packet noted for this sender is not kept, because the stream has no sender.
     pub fn waits(&mut self, sender: Sender) {
         match self.all.iter_mut().find(|known| known.sender == sender) {
             Some(known) => known.waited += 1,
@@ -80,12 +80,12 @@ impl Candidates {
         }
     }
 
-    /// How many packets turned out to be nobody's since the last time.
+    /// The number of packets found to be junk since the last call.
     pub fn take_junk(&mut self) -> u32 {
         std::mem::take(&mut self.junk)
     }
 
-    /// Whose place a newcomer takes, if any. `crowded`: only one of its own address may go.
+    /// The slot that a newcomer takes, if any. `crowded`: only a sender at its own address may be replaced.
     fn place_for(&self, new: &Candidate, crowded: bool, step: Step) -> Option<usize> {
         let may_go = |known: &Candidate| !crowded || known.sender.address == new.sender.address;
         let places = || self.all.iter().enumerate().filter(|(_, known)| may_go(known));
@@ -105,39 +105,39 @@ impl Candidates {
         of_most.min_by_key(|(_, known)| (known.run.carried(), known.run.last())).map(|(place, _)| place)
     }
 
-    /// The IP address that holds more than half of the places, unless it is the newcomer's own.
+    /// The IP address with more than half of the slots, unless it is the newcomer's own.
     fn largest_network(&self, newcomer: SocketAddr) -> Option<std::net::IpAddr> {
         let of = |ip| self.all.iter().filter(|known| known.sender.address.ip() == ip).count();
         let ips = self.all.iter().map(|known| known.sender.address.ip());
         ips.filter(|&ip| ip != newcomer.ip()).find(|&ip| of(ip) > PLACES / 2)
     }
 
-    /// Whether somebody at another address keeps a stream up beside this one's sender.
+    /// Whether a sender at another address sustains a stream at the same time as this one.
     pub fn has_rival(&self, now: MonoTime, sender: SocketAddr) -> bool {
         self.all.iter().any(|known| {
             known.sender.address != sender && known.run.packets() >= 2 && now.since(known.run.last()) < GONE
         })
     }
 
-    /// This one is the stream's sender from now on, and the others were not.
+    /// Makes this the stream's sender; the others were not.
     pub fn take(&mut self, sender: Sender) {
         self.all.retain(|known| known.sender != sender);
         self.junk += self.all.iter_mut().map(|known| std::mem::take(&mut known.waited)).sum::<u32>();
     }
 
-    /// Forgets everybody.
+    /// Removes all candidates.
     pub fn clear(&mut self) {
         self.junk += self.all.drain(..).map(|known| known.waited).sum::<u32>();
     }
 
-    /// How many are looked at.
+    /// Number of candidates.
     #[cfg(test)]
     pub fn count(&self) -> usize {
         self.all.len()
     }
 }
 
-/// A number that nobody who sends a packet can foresee: when it arrives, to the nanosecond, is in it.
+/// A number that no sender can predict: it depends on the arrival time to the nanosecond.
 fn lot(sender: Sender, step: Step) -> u64 {
     let port = u64::from(sender.address.port());
     let mixed = step.at.as_nanos() ^ port << 48 ^ u64::from(sender.ssrc) << 16 ^ u64::from(step.sequence);

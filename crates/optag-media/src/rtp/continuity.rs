@@ -1,9 +1,8 @@
-//! How well a sender keeps a stream up. In: its packets, with their arrival. Out: how many of them
-//! followed one another, and for how long it has carried audio.
+//! Continuity of a sender's stream. In: its packets, with their arrivals. Out: how many of them followed one
+//! another, and for how long it has carried audio.
 //!
-//! Numbers may come in another order, twice, and with some missing; a jump begins the run anew.
-//! Time is that of arrivals: ten thousand packets in a second carry a second. Source: RFC 3550
-//! appendix A.1 (probation, restarts).
+//! Packets may be reordered, duplicated or lost; a jump restarts the run. Time is that of arrivals: ten
+//! thousand packets in a second carry one second. Source: RFC 3550 appendix A.1 (probation, restarts).
 
 use std::time::Duration;
 
@@ -11,24 +10,23 @@ use serde::{Deserialize, Serialize};
 
 use optag_core::clock::MonoTime;
 
-/// Numbers by which a packet may be ahead of the run, and behind it. Source: RFC 3550 A.1, where
-/// these are MAX_DROPOUT and MAX_MISORDER.
+/// How far a packet's sequence number may be ahead of the run or behind it. Source: RFC 3550 A.1, MAX_DROPOUT
+/// and MAX_MISORDER.
 const AHEAD: u16 = 100;
 const BEHIND: u16 = 32;
-/// Longest time between two packets in which audio counts as carried: two of the longest packets
-/// that equipment makes.
+/// Longest time between two packets that counts as carrying audio: twice the longest packets in use.
 const STEP: Duration = Duration::from_millis(120);
-/// A pause so long costs a part of what was carried.
+/// A pause of this length reduces the carried time.
 const PAUSE: Duration = Duration::from_millis(300);
-/// How much faster than time media may run: clocks are declared wrongly by less.
+/// How much faster than real time media may run: clock rates are misdeclared by less.
 const FASTER: u32 = 4;
-/// What may come at once, from a buffer that empties.
+/// Media that may arrive at once, from a draining buffer.
 const BURST: Duration = Duration::from_millis(500);
 
-/// A packet of which only its place in a stream counts.
+/// The position of a packet in a stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
-    /// When it arrived.
+    /// Its arrival.
     pub at: MonoTime,
     /// Its sequence number.
     pub sequence: u16,
@@ -36,22 +34,22 @@ pub struct Step {
     pub timestamp: u32,
     /// Clock of the timestamp. Units: Hz.
     pub clock_hz: u32,
-    /// Whether it brings audio (or comfort noise), and not an event.
+    /// Whether it carries audio (or comfort noise) rather than an event.
     pub audio: bool,
 }
 
-/// A sender's run of packets. Another process begins the run anew and knows what was carried.
+/// A sender's run of packets. A new process restarts the run but keeps the carried time.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Continuity {
     #[serde(skip)]
     highest: u16,
-    /// Bit n: the number `highest - n` came.
+    /// Bit n: sequence number `highest - n` was received.
     #[serde(skip)]
     seen: u64,
-    /// Packets of the run, each once.
+    /// Packets of the run, without duplicates.
     #[serde(skip)]
     packets: u16,
-    /// When the run began.
+    /// Start of the run.
     #[serde(skip)]
     began: MonoTime,
     #[serde(skip)]
@@ -85,12 +83,12 @@ impl Continuity {
         }
     }
 
-    /// One that has carried so much; for what was saved without any of this.
+    /// A sender that has carried this much; for snapshots without these fields.
     pub fn that_carried(carried: Duration) -> Self {
         Self { carried, ..Self::default() }
     }
 
-    /// Takes another packet of the sender.
+    /// Adds another packet of the sender.
     pub fn add(&mut self, step: Step) {
         let ahead = step.sequence.wrapping_sub(self.highest);
         let behind = self.highest.wrapping_sub(step.sequence);
@@ -103,7 +101,7 @@ impl Continuity {
             }
             self.seen |= 1 << behind;
         } else {
-            // A jump: what carried is not lost by it, but the run is.
+            // A jump: the carried time is kept, but the run restarts.
             (self.highest, self.seen, self.packets, self.began) = (step.sequence, 1, 0, step.at);
         }
         self.packets = self.packets.saturating_add(1);
@@ -125,7 +123,7 @@ impl Continuity {
             self.carried = self.carried * 7 / 8;
         }
         if forward > i32::MAX as u32 {
-            // Behind: its time was carried by those that overtook it.
+            // Late: its time was counted with the packets that overtook it.
             return;
         }
         self.timestamp = step.timestamp;
@@ -140,27 +138,27 @@ impl Continuity {
         }
     }
 
-    /// Packets in a run, each counted once.
+    /// Packets of the run, without duplicates.
     pub fn packets(&self) -> u16 {
         self.packets
     }
 
-    /// How long the run is.
+    /// Duration of the run.
     pub fn lasts(&self) -> Duration {
         self.last.since(self.began)
     }
 
-    /// When its last packet came.
+    /// Arrival of the last packet.
     pub fn last(&self) -> MonoTime {
         self.last
     }
 
-    /// Whether any audio came.
+    /// Whether any audio was received.
     pub fn has_audio(&self) -> bool {
         self.last_audio.is_some() || self.carried > Duration::ZERO
     }
 
-    /// For how long it has carried audio without a pause.
+    /// How long it has carried audio without a pause.
     pub fn carried(&self) -> Duration {
         self.carried
     }

@@ -1,4 +1,4 @@
-//! RTP as it comes from the wire: packets, who sends them, key presses. No sockets here.
+//! RTP as received: packets, their senders, key events. No sockets here.
 
 mod candidates;
 mod continuity;

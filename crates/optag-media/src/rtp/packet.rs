@@ -1,6 +1,6 @@
-//! The RTP header. In: a datagram. Out: a view of it, nothing copied.
+//! The RTP header. In: a datagram. Out: a view of it, without copying.
 
-/// Payload types 72 to 76 are RTCP packet types with the marker bit taken off.
+/// Payload types 72 to 76 are RTCP packet types without the marker bit.
 /// Source: RFC 5761 §4.
 const RTCP_RANGE: std::ops::RangeInclusive<u8> = 64..=95;
 
@@ -13,32 +13,32 @@ pub struct RtpPacket<'a> {
     pub marker: bool,
     /// 0 to 127.
     pub payload_type: u8,
-    /// Counts packets, wraps.
+    /// Sequence number, wraps.
     pub sequence: u16,
     /// Media clock of the first sample. Units: RTP ticks.
     pub timestamp: u32,
     /// The sender.
     pub ssrc: u32,
-    /// What is left without CSRC list, extension and padding.
+    /// The payload without CSRC list, extension and padding.
     pub payload: &'a [u8],
 }
 
-/// Why a datagram is no RTP packet.
+/// Why a datagram is not an RTP packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RtpError {
-    /// Shorter than its header says.
+    /// Shorter than its header requires.
     #[error("{bytes} bytes are too few for the RTP header")]
     Short {
-        /// Bytes of the datagram.
+        /// Length of the datagram.
         bytes: usize,
     },
     /// Not version 2.
     #[error("RTP version {0} is not 2")]
     Version(u8),
-    /// The padding length is zero or more than there is.
+    /// The padding length is zero or exceeds the packet.
     #[error("the padding of {padding} bytes does not fit")]
     Padding {
-        /// What the last byte says.
+        /// The value of the last byte.
         padding: usize,
     },
     /// An RTCP packet on the RTP port.
@@ -46,14 +46,14 @@ pub enum RtpError {
     Rtcp,
 }
 
-/// Whether a datagram is RTCP and not RTP, where both come to one port. Source: RFC 5761 §4.
+/// Whether a datagram is RTCP rather than RTP, if both share a port. Source: RFC 5761 §4.
 pub fn is_rtcp(datagram: &[u8]) -> bool {
     datagram.get(1).is_some_and(|kind| kind & 0x80 != 0 && RTCP_RANGE.contains(&(kind & 0x7f)))
 }
 
 impl<'a> RtpPacket<'a> {
-    /// Length of what comes before the payload: header, CSRC list and extension. `None` where
-    /// the datagram is no RTP packet. Units: bytes.
+    /// Length of everything before the payload: header, CSRC list and extension. `None` if the datagram is
+    /// not an RTP packet. Units: bytes.
     pub fn header_bytes(datagram: &[u8]) -> Option<usize> {
         let first = *datagram.get(..12)?.first()?;
         if first >> 6 != 2 {
@@ -67,9 +67,9 @@ impl<'a> RtpPacket<'a> {
         (length <= datagram.len()).then_some(length)
     }
 
-    /// Reads the header.
+    /// Parses the header.
     ///
-    /// Errors: the datagram is no RTP packet; nothing in it can be trusted.
+    /// Errors: the datagram is not an RTP packet; nothing in it can be trusted.
     pub fn parse(datagram: &'a [u8]) -> Result<Self, RtpError> {
         let short = RtpError::Short { bytes: datagram.len() };
         let (header, rest) = datagram.split_first_chunk::<12>().ok_or(short)?;
@@ -104,7 +104,7 @@ impl<'a> RtpPacket<'a> {
     }
 }
 
-/// Runs any bytes through the parser; for fuzzing and its corpus.
+/// Feeds arbitrary bytes to the parser; for fuzzing and its corpus.
 pub fn exercise(bytes: &[u8]) {
     if let Ok(packet) = RtpPacket::parse(bytes) {
         assert!(packet.payload.len() + 12 <= bytes.len() && packet.payload_type < 128);

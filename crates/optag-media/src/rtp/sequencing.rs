@@ -1,43 +1,43 @@
-//! Which of a stream's packets follows which. In: sequence numbers, with what tells a restart from
-//! a late packet. Out: numbers that only grow, in which a restart of the sender's numbering is
-//! the next number. Reorder buffer and clock mapping count by them, so that they start anew together.
+//! Order of a stream's packets. In: sequence numbers, with the data that distinguish a restart from a late
+//! packet. Out: numbers that only increase, in which a restart of the sender's sequence numbers is the next
+//! number. Reorder buffer and clock mapping use them, so they restart together.
 //!
-//! A jump under the same SSRC must be confirmed by a second packet in sequence; until then nothing
-//! else changes. Packets of key events may share the audio's numbers or count apart: they never
-//! move its numbering, and where they fill its numbers nothing is missing there.
+//! A jump under the same SSRC must be confirmed by a second packet in sequence; until then nothing else
+//! changes. Key event packets may share the audio's sequence numbers or have their own: they never affect the
+//! audio's numbering, and where they fill its numbers nothing is missing.
 //! Source: RFC 3550 appendix A.1.
 
 use std::time::Duration;
 
 use optag_core::clock::MonoTime;
 
-/// The first number: there is room below for packets that the first one overtook.
+/// The first number: leaves room below for packets that the first one overtook.
 const FIRST: u64 = 1 << 16;
-/// How far a number may be ahead without time having passed: what networks reorder.
+/// How far a number may be ahead without elapsed time: reordering in networks.
 const AHEAD: i64 = 100;
-/// Most packets that anybody sends: of 5 ms each. No more numbers can be used up in a time.
+/// Maximum packet rate of a sender: packets of 5 ms. This bounds the numbers used in a time.
 const PACKETS_A_SECOND: i64 = 200;
-/// How far behind the newest a packet may be sent that is merely late.
+/// How late a packet may be and still count as late.
 const LATE_SECONDS: i64 = 3;
-/// Packets in sequence, and time without any of the old numbering, that make a numbering good whose
-/// numbers and timestamps both could be those of late packets.
+/// Packets in sequence, and the time without any of the old numbering, that confirm a numbering whose
+/// sequence numbers and timestamps could both be those of late packets.
 const RUN_PACKETS: u32 = 5;
 const RUN: Duration = Duration::from_millis(80);
-/// How far ahead of the audio a packet of an event may be numbered and count as one of its numbers.
+/// How far ahead of the audio an event packet may be numbered and still share the audio's sequence numbers.
 const SHARED: i64 = 1_000;
 
 /// A packet's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Number {
-    /// It belongs to the numbering in use.
+    /// It belongs to the current numbering.
     Known(u64),
-    /// It is the first of a new numbering that counts.
+    /// It is the first of a new, confirmed numbering.
     Restarted(u64),
-    /// It may be the first of a new numbering, or a stray packet: the next one tells.
+    /// It may be the first of a new numbering, or a stray packet: the next one decides.
     Doubtful,
 }
 
-/// The newest packet of the numbering in use.
+/// The newest packet of the current numbering.
 #[derive(Clone, Copy, Debug)]
 struct Newest {
     sequence: u16,
@@ -46,7 +46,7 @@ struct Newest {
     at: MonoTime,
 }
 
-/// Packets that the numbering in use does not explain.
+/// Packets that the current numbering does not explain.
 #[derive(Clone, Copy, Debug)]
 struct Other {
     next: u16,
@@ -54,7 +54,7 @@ struct Other {
     since: MonoTime,
 }
 
-/// Numbers that events filled: those of audio below the first number behind them are less far away.
+/// Numbers filled by events: audio below the first number after them is not that far back.
 #[derive(Clone, Copy, Debug)]
 struct Filled {
     below: u64,
@@ -66,20 +66,20 @@ struct Filled {
 pub struct Numbering {
     newest: Option<Newest>,
     other: Option<Other>,
-    /// Packets of events since the newest of audio.
+    /// Event packets since the newest audio packet.
     events: i64,
     filled: Option<Filled>,
-    /// Another sender was accepted: any number is the first of a new numbering.
+    /// The sender has changed: any number starts a new numbering.
     new_sender: bool,
 }
 
 impl Numbering {
-    /// Another sender proved itself: its first packet starts a numbering.
+    /// Another sender was accepted: its first packet starts a numbering.
     pub fn start_anew(&mut self) {
         self.new_sender = true;
     }
 
-    /// A packet of audio, or of noise in its place; its timestamp counts at `clock_hz`.
+    /// Numbers a packet of audio, or of comfort noise; its timestamp counts at `clock_hz`.
     pub fn number(&mut self, sequence: u16, timestamp: u32, clock_hz: u32, at: MonoTime) -> Number {
         let Some(newest) = self.newest else {
             self.new_sender = false;
@@ -109,7 +109,7 @@ impl Numbering {
         self.late(newest, step, sequence, timestamp, at)
     }
 
-    /// A packet of an event.
+    /// Notes an event packet.
     pub fn event(&mut self, sequence: u16) {
         if let Some(newest) = self.newest {
             let step = i64::from(sequence.wrapping_sub(newest.sequence) as i16);
@@ -117,18 +117,18 @@ impl Numbering {
         }
     }
 
-    /// Numbers and timestamps go on nowhere near the old ones: the second in sequence counts.
+    /// Sequence number and timestamp do not continue the old ones: the second packet in sequence decides.
     fn doubt(&mut self, newest: Newest, sequence: u16, timestamp: u32, at: MonoTime) -> Number {
         if self.other.is_some_and(|other| other.next == sequence) {
-            // The one before is missing, and nothing else.
+            // Only the packet before is missing.
             return Number::Restarted(self.go_on(newest.number + 2, sequence, timestamp, at));
         }
         self.other = Some(Other { next: sequence.wrapping_add(1), packets: 1, since: at });
         Number::Doubtful
     }
 
-    /// A packet that may be late or there twice: where many come in sequence and nothing else does,
-    /// the sender counts from there.
+    /// A packet that may be late or a duplicate: if many arrive in sequence and nothing else does, the sender
+    /// has restarted there.
     fn late(&mut self, newest: Newest, step: i64, sequence: u16, timestamp: u32, at: MonoTime) -> Number {
         let again = self.other.is_some_and(|other| other.next == sequence.wrapping_add(1));
         let run = self.other.filter(|other| again || other.next == sequence);
@@ -160,7 +160,7 @@ mod tests {
         MonoTime::from_nanos((10_000 + ms) * 1_000_000)
     }
 
-    /// Numbers of packets that arrive every 20 ms: sequence and timestamp, in packets.
+    /// Numbers of packets that arrive every 20 ms: sequence number and timestamp, in packets.
     fn numbers(numbering: &mut Numbering, from_ms: u64, packets: &[(u16, u32)]) -> Vec<Number> {
         let each = (0..).zip(packets);
         each.map(|(n, &(sequence, packet))| {
@@ -189,7 +189,7 @@ mod tests {
         for (first, packet) in [(300, 500), (300, 3), (28_000, 9), (20_200, 2), (52_800, 0), (19_990, 11)] {
             let mut numbering = Numbering::default();
             numbers(&mut numbering, 0, &[(20_000, 1_000), (20_001, 1_001)]);
-            // The timestamps of the last two go on, the others start anew as well.
+            // The timestamps of the last two continue, the others restart as well.
             let packet = if first < 20_300 && first > 19_000 { 1_002 } else { packet };
             let after: Vec<_> = (0..4).map(|n| (first + n, packet + u32::from(n))).collect();
             let seen = numbers(&mut numbering, 40, &after);
@@ -247,7 +247,7 @@ mod tests {
         numbers(&mut numbering, 0, &[(10, 10), (11, 11)]);
         (12..26).for_each(|sequence| numbering.event(sequence));
         assert_eq!(known(&numbers(&mut numbering, 320, &[(26, 26), (27, 27)])), [Some(2), Some(3)]);
-        // One of audio that came late, and one that never came among events.
+        // One audio packet that was late, and one missing among events.
         assert_eq!(known(&numbers(&mut numbering, 360, &[(11, 11), (10, 10)])), [Some(1), Some(0)]);
         [28, 30, 31].into_iter().for_each(|sequence| numbering.event(sequence));
         assert_eq!(known(&numbers(&mut numbering, 400, &[(32, 31)])), [Some(5)], "29 is missing");

@@ -1,12 +1,12 @@
-//! Whose packets a stream takes, and whose keys. In: who sent a packet, and its place in a stream.
-//! Out: whether it belongs to the stream, and from when on the sender's keys count.
+//! The accepted sender of a stream, and whether its key presses count. In: the sender of a packet, and its
+//! position in a stream.
+//! Out: whether it belongs to the stream, and from when the sender's key presses count.
 //!
-//! The first sender counts after two packets. Until it has carried audio for a second, another
-//! that carries more takes its place: whoever sends a packet now and then keeps nobody out. After
-//! that another must send five packets, and only while the one in place is silent: a little while
-//! where only the SSRC is another, longer where the address is. An address that signalling fixed
-//! is never left; who proves a key, or sends what signalling named, goes before all others.
-//! Who sent to the port in an earlier call is not heard in this one.
+//! The first sender is accepted after two packets. Until it has carried audio for a second, one that carries
+//! more replaces it: occasional packets keep nobody out. After that another sender must send five packets,
+//! and only while the current one is silent: briefly if only the SSRC differs, longer if the address does. An
+//! address fixed by signalling never changes; senders that are authenticated, or identified by signalling,
+//! take precedence over all others. The sender to the port in an earlier call is rejected in this one.
 //! Source: RFC 3550 appendix A.1 (probation).
 
 use std::net::SocketAddr;
@@ -19,23 +19,22 @@ use crate::rtp::continuity::Continuity;
 pub use crate::rtp::continuity::Step;
 use optag_core::clock::MonoTime;
 
-/// Packets of a run that make a first source.
+/// Packets of a run that a first sender needs.
 const FIRST_PROBATION: u16 = 2;
-/// Packets of a run that make another source the stream's, and how long they take at least.
+/// Packets of a run that another sender needs, and their minimum duration.
 const CHANGE_PROBATION: u16 = 5;
 const CHANGE_LASTS: Duration = Duration::from_millis(40);
-/// How long the source in place must have been silent before one at another address can take
-/// over.
+/// How long the current sender must have been silent before one at another address can take over.
 const SILENT: Duration = Duration::from_millis(500);
-/// The same for another SSRC at the same address: clients change it in mid-call, without a word.
+/// The same for another SSRC at the same address: clients change it during calls without signalling.
 const SILENT_SSRC: Duration = Duration::from_millis(80);
-/// What another must have carried to take the place of one that is not established.
+/// Audio that another sender must have carried to replace one that is not established.
 const BETTER: Duration = Duration::from_millis(100);
-/// Audio that establishes a source: from then on it keeps its place until it is silent, and its
-/// keys count though signalling did not name it.
+/// Audio that establishes a sender: from then on it keeps the stream until it is silent, and its key presses
+/// count even if signalling did not identify it.
 pub const ESTABLISHED: Duration = Duration::from_secs(1);
 
-/// What is known of a stream's sender.
+/// What is known about a stream's sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpectedSource {
     /// Its address; others are refused.
@@ -44,12 +43,12 @@ pub struct ExpectedSource {
     pub port: Option<u16>,
     /// Its SSRC; others are refused.
     pub ssrc: Option<u32>,
-    /// The port that it likely sends from: where it takes packets itself. Others are taken, but
-    /// whoever sends from it goes before them.
+    /// The port that it probably sends from: its own receive port. Others are accepted, but a sender on this
+    /// port takes precedence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub likely_port: Option<u16>,
-    /// An SSRC that was drawn for it and told it alone. It need not use it; who does goes before
-    /// all others.
+    /// An SSRC generated for it and announced only to it. It need not use it; a sender that does takes
+    /// precedence over all others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offered_ssrc: Option<u32>,
 }
@@ -63,7 +62,7 @@ impl ExpectedSource {
         self.ip.is_none_or(|ip| ip == address.ip()) && self.port.is_none_or(|port| port == address.port())
     }
 
-    /// Whether signalling pointed at this very sender, and not only at the machine it is on.
+    /// Whether signalling identified this particular sender, and not only its host.
     fn names(&self, sender: Sender) -> bool {
         let port = Some(sender.address.port());
         let place = self.ip.is_some() && (self.port == port || self.likely_port == port);
@@ -72,53 +71,52 @@ impl ExpectedSource {
     }
 }
 
-/// Who sent a packet.
+/// The sender of a packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin {
-    /// From where.
+    /// Its address.
     pub address: SocketAddr,
-    /// As what.
+    /// Its SSRC.
     pub ssrc: u32,
-    /// Whether a key proves it.
+    /// Whether it is authenticated by a key.
     pub proved: bool,
 }
 
-/// How good a reason there is to take a sender for the stream's.
+/// Precedence of a sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Rank {
-    /// Nothing speaks against it.
+    /// Nothing excludes it.
     #[default]
     Fits,
-    /// Signalling points at it.
+    /// Identified by signalling.
     Named,
-    /// A key proves it.
+    /// Authenticated by a key.
     Proved,
 }
 
 /// What to do with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is the stream's.
+    /// It belongs to the stream.
     Accept,
-    /// It is the stream's, and the first of a new sender: sequence and timestamp start anew.
+    /// It belongs to the stream, and is the first of a new sender: sequence numbers and timestamps restart.
     AcceptNew {
-        /// Packets of this sender that were answered by [`Verdict::Probation`].
+        /// Packets of this sender for which [`Verdict::Probation`] was returned.
         waited: u32,
     },
-    /// It is an event from the stream's address under another SSRC: its numbers and its clock are
-    /// not the audio's.
+    /// An event from the stream's address under another SSRC: sequence numbers and clock are not the audio's.
     Beside,
-    /// It may become the stream's: keep nothing of it.
+    /// Its sender may become the stream's: keep nothing of it.
     Probation,
-    /// It comes from an address that is not the stream's.
+    /// It comes from an address other than the stream's.
     ForeignAddress,
-    /// It carries an SSRC that is not the stream's.
+    /// Its SSRC is not the stream's.
     ForeignSsrc,
     /// It belongs to an earlier call that had this port.
     Stale,
 }
 
-/// What is known of the sender in place, beside who it is.
+/// State of the current sender, apart from its identity.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Standing {
     run: Continuity,
@@ -126,26 +124,26 @@ struct Standing {
     /// When an event came from its address under another SSRC.
     #[serde(skip)]
     beside: Option<MonoTime>,
-    /// Since when its keys count.
+    /// Since when its key presses count.
     keys_since: Option<MonoTime>,
 }
 
 impl Default for Standing {
-    /// Of one that was saved by a program which knew nothing of this.
+    /// For one saved by a version without these fields.
     fn default() -> Self {
         let run = Continuity::that_carried(ESTABLISHED);
         Self { run, rank: Rank::Fits, beside: None, keys_since: Some(MonoTime::default()) }
     }
 }
 
-/// The rule, with the sender in place.
+/// The rule, with the current sender.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SourceRule {
     expected: ExpectedSource,
     current: Option<(Sender, MonoTime)>,
     #[serde(default)]
     standing: Standing,
-    /// Who was in place before, and was established: it comes back without further ado.
+    /// The previous sender, if it was established: it is accepted again at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     former: Option<Sender>,
     #[serde(skip)]
@@ -167,23 +165,23 @@ impl SourceRule {
         }
     }
 
-    /// This sender belongs to an earlier call that had the port.
+    /// Rejects this sender: it belongs to an earlier call that had the port.
     pub fn reject_stale(&mut self, (address, ssrc): (SocketAddr, u32)) {
         self.stale = Some(Sender { address, ssrc });
     }
 
-    /// Who is in place: address and SSRC.
+    /// The current sender: address and SSRC.
     pub fn sender(&self) -> Option<(SocketAddr, u32)> {
         self.current.map(|(sender, _)| (sender.address, sender.ssrc))
     }
 
-    /// Since when keys of the sender in place count; `None`: they do not, as it may be anybody.
+    /// Since when key presses of the current sender count; `None` if they do not, because it may be anybody.
     pub fn keys_since(&self) -> Option<MonoTime> {
         self.current.and(self.standing.keys_since)
     }
 
-    /// Signalling says where packets come from now. A sender that still fits goes on; any other
-    /// gives way to the first that proves itself. What was offered stays on offer.
+    /// Sets the source expected by signalling. A sender that still matches is kept; any other is replaced by
+    /// the first that is accepted. An offered SSRC stays on offer.
     pub fn expect(&mut self, expected: ExpectedSource) {
         self.candidates.clear();
         self.former = None;
@@ -196,25 +194,24 @@ impl SourceRule {
         }
     }
 
-    /// Packets that came while there was no sender and turned out not to be its, since the last time.
+    /// Packets that arrived while there was no sender and were not from the later one, since the last call.
     pub fn take_junk(&mut self) -> u32 {
         self.candidates.take_junk()
     }
 
-    /// Nobody becomes the stream's sender any more.
+    /// No further sender is accepted.
     pub fn close(&mut self) {
         self.candidates.clear();
     }
 
-    /// Goes on in another process at `now`. That the sender was not heard in between is no silence
-    /// of its.
+    /// Resumes in another process at `now`. The time in between does not count as silence of the sender.
     pub fn resume(&mut self, now: MonoTime) {
         if let Some((_, heard)) = &mut self.current {
             *heard = now;
         }
     }
 
-    /// Whether signalling allows packets from there at all.
+    /// Whether signalling permits packets from there at all.
     pub fn may_come_from(&self, from: SocketAddr) -> bool {
         self.expected.fits_address(from)
     }
@@ -232,7 +229,7 @@ impl SourceRule {
             self.weigh_keys(step.at);
             return Verdict::Accept;
         }
-        // Signalling that names port or SSRC knows better.
+        // Signalling that gives a port or SSRC takes precedence.
         let named = self.expected.port.is_some() || self.expected.ssrc.is_some();
         if self.stale == Some(sender) && !named {
             return Verdict::Stale;
@@ -286,7 +283,7 @@ impl SourceRule {
         Verdict::AcceptNew { waited: candidate.waited }
     }
 
-    /// Whether a candidate is the stream's sender from now on.
+    /// Whether a candidate becomes the stream's sender.
     fn takes_over(&self, candidate: &Candidate, rank: Rank, now: MonoTime) -> bool {
         let run = &candidate.run;
         let Some((current, heard)) = self.current else { return run.packets() >= FIRST_PROBATION };
@@ -299,7 +296,7 @@ impl SourceRule {
         }
         let neighbours = current.address == candidate.sender.address;
         if neighbours && !standing.run.has_audio() {
-            // What is in place are events alone.
+            // The current sender has sent only events.
             return run.has_audio();
         }
         let (heard, silent) = if neighbours {
@@ -318,7 +315,7 @@ impl SourceRule {
             || (run.carried() >= BETTER && run.carried() > standing.run.carried())
     }
 
-    /// Looks anew at whether the keys of the sender in place count.
+    /// Re-evaluates whether the key presses of the current sender count.
     fn weigh_keys(&mut self, now: MonoTime) {
         let Some((current, _)) = self.current else { return };
         let Standing { run, rank, keys_since, .. } = &mut self.standing;

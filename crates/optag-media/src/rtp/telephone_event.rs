@@ -1,10 +1,9 @@
-//! Key presses as named events. In: payloads of a telephone-event payload type. Out: one key
-//! for each press.
+//! Key presses as named events. In: payloads of a telephone-event payload type. Out: one key per press.
 //!
-//! An event is known by its RTP timestamp: its packets repeat and its end comes three times,
-//! the marker may be missing, and each is counted once. A press too long for the duration field
-//! goes on in segments with timestamps of their own. Sequence numbers are not looked at: events may
-//! count apart from the audio, or start anew. Source: RFC 4733 §2.3, §2.5.
+//! An event is identified by its RTP timestamp: its packets repeat and its end is sent three times, the
+//! marker may be missing, and each is counted once. A press too long for the duration field continues in
+//! segments with timestamps of their own. Sequence numbers are ignored: events may have their own, or
+//! restart. Source: RFC 4733 §2.3, §2.5.
 
 use std::time::Duration;
 
@@ -15,14 +14,14 @@ use optag_core::clock::MonoTime;
 /// The keys of events 0 to 15. Source: RFC 4733 §3.2.
 const KEYS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '*', '#', 'A', 'B', 'C', 'D'];
 
-/// Payload types that are given out in a session. Source: RFC 3551 §6.
+/// Dynamic payload types. Source: RFC 3551 §6.
 const DYNAMIC: std::ops::RangeInclusive<u8> = 96..=127;
 
-/// Longest duration that a packet can tell; a longer press goes on in another segment, which
-/// begins where this one ends. Source: RFC 4733 §2.5.1.3.
+/// Maximum duration in a packet; a longer press continues in another segment that begins where this one ends.
+/// Source: RFC 4733 §2.5.1.3.
 const SEGMENT: u32 = 0xffff;
 
-/// A payload type that carries events, and the clock that their durations count.
+/// An event payload type, and the clock rate of its durations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EventFormat {
     /// 0 to 127.
@@ -36,17 +35,17 @@ pub struct EventFormat {
 pub struct TelephoneEvent {
     /// Event code; 0 to 15 are keys.
     pub event: u8,
-    /// Whether the press is over.
+    /// Whether the press has ended.
     pub ended: bool,
     /// Power below 0 dBm0. Units: dB.
     pub volume_db: u8,
-    /// How long it lasts so far. Units: RTP ticks.
+    /// Duration so far. Units: RTP ticks.
     pub duration: u16,
 }
 
 impl TelephoneEvent {
-    /// Reads the payload; `None` where it is too short. What follows the first event (RFC 4733
-    /// §2.5.1.5 allows none for keys) is not looked at.
+    /// Parses the payload; `None` if it is too short. Anything after the first event (RFC 4733 §2.5.1.5
+    /// allows none for keys) is ignored.
     pub fn parse(payload: &[u8]) -> Option<Self> {
         let [event, flags, high, low] = *payload.first_chunk::<4>()?;
         Some(Self {
@@ -57,27 +56,27 @@ impl TelephoneEvent {
         })
     }
 
-    /// How long it lasts so far, by a clock of `clock_hz`.
+    /// Duration so far, at a clock rate of `clock_hz`.
     pub fn lasts(&self, clock_hz: u32) -> Duration {
         Duration::from_micros(u64::from(self.duration) * 1_000_000 / u64::from(clock_hz.max(1)))
     }
 
-    /// The key, where the event is one.
+    /// The key, if the event is one.
     pub fn key(&self) -> Option<char> {
         KEYS.get(usize::from(self.event)).copied()
     }
 }
 
-/// Presses that are remembered beside the last one.
+/// Presses remembered besides the last one.
 const EARLIER: usize = 3;
 /// How long after the last packet of a press another one can still belong to it.
 const SAME_PRESS: Duration = Duration::from_secs(3);
-/// The same once its end was heard: ends are repeated at once.
+/// The same after its end was received: ends are repeated at once.
 const SAME_END: Duration = Duration::from_secs(1);
-/// How far apart the packets of a press are whose sender moves the timestamp with each of them.
+/// Maximum distance between packets of a press whose sender advances the timestamp with each of them.
 const STEPPED: Duration = Duration::from_millis(200);
 
-/// A press, as far as it was heard.
+/// A press, as far as it was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Press {
     timestamp: u32,
@@ -86,7 +85,7 @@ struct Press {
 }
 
 impl Press {
-    /// Whether a packet belongs to it: with its timestamp, or by a sender whose clock runs on in a
+    /// Whether a packet belongs to it: by its timestamp, or from a sender whose clock advances during a
     /// press.
     fn is(&self, at: MonoTime, timestamp: u32, event: TelephoneEvent) -> bool {
         let silent = at.since(self.at);
@@ -105,14 +104,14 @@ impl Press {
     }
 }
 
-/// Tells new presses from repeated packets of one. A press is known by event and timestamp, for as
-/// long as its packets may come; a timestamp below the last one is a new press like any other, as
-/// senders start their clocks anew.
+/// Distinguishes new presses from repeated packets. A press is identified by event and timestamp for as long
+/// as its packets may arrive; a timestamp below the last one is a new press like any other, because senders
+/// restart their clocks.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EventTracker {
     presses: [Option<Press>; 1 + EARLIER],
-    /// The SSRC whose timestamps it knows; `None`: that of the audio.
+    /// The SSRC whose timestamps it tracks; `None`: that of the audio.
     ssrc: Option<u32>,
 }
 
@@ -127,7 +126,7 @@ impl EventTracker {
         self.ssrc.is_none_or(|known| known == ssrc)
     }
 
-    /// Takes a packet's event; the key if its press is new.
+    /// Processes a packet's event; returns the key if the press is new.
     pub fn handle(&mut self, at: MonoTime, timestamp: u32, event: TelephoneEvent) -> Option<char> {
         let key = event.key()?;
         let known = |press: &&mut Press| press.is(at, timestamp, event);
@@ -144,8 +143,8 @@ impl EventTracker {
     }
 }
 
-/// Finds the payload type of events that nobody negotiated: two packets of one press, worded as
-/// no audio is, make it known.
+/// Finds the payload type of events that were not negotiated: two packets of one press, in a form that audio
+/// never has, identify it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UnnamedEvents {
     first: Option<(u8, u32, TelephoneEvent)>,
@@ -153,7 +152,7 @@ pub struct UnnamedEvents {
 }
 
 impl UnnamedEvents {
-    /// Whether a packet of a payload type that nothing else is known of can be an event.
+    /// Whether a packet of an otherwise unknown payload type can be an event.
     pub fn can_be(payload_type: u8, payload: &[u8]) -> bool {
         let is_plain = |payload: &[u8; 4]| payload[1] & 0x40 == 0;
         let event = TelephoneEvent::parse(payload).filter(|event| event.duration > 0);
@@ -162,7 +161,7 @@ impl UnnamedEvents {
             && event.is_some_and(|event| event.key().is_some())
     }
 
-    /// Takes such a packet; true if it is known by now to be an event.
+    /// Processes such a packet; true if it is now known to be an event.
     pub fn is_known(&mut self, payload_type: u8, timestamp: u32, event: TelephoneEvent) -> bool {
         if self.payload_type == Some(payload_type) {
             return true;
@@ -179,7 +178,7 @@ impl UnnamedEvents {
     }
 }
 
-/// Runs any bytes through the parser and the tracker; for fuzzing and its corpus.
+/// Feeds arbitrary bytes to parser and tracker; for fuzzing and its corpus.
 pub fn exercise(bytes: &[u8]) {
     let mut tracker = EventTracker::default();
     for chunk in bytes.chunks(8) {
@@ -219,7 +218,7 @@ mod tests {
         MonoTime::from_nanos((10_000 + ms) * 1_000_000)
     }
 
-    /// Presses among packets that come every 20 ms: timestamp, whether it ended, duration.
+    /// Presses in packets that arrive every 20 ms: timestamp, whether it ended, duration.
     fn presses(tracker: &mut EventTracker, from_ms: u64, packets: &[(u32, bool, u16)]) -> usize {
         let packets = (0..).zip(packets);
         packets
@@ -247,7 +246,7 @@ mod tests {
             [(9, false, 400), (9, false, 0xffff), (9 + 0xffff, false, 400), (9 + 0xffff, true, 8_000)];
         assert_eq!(presses(&mut tracker, 0, &whole), 1);
         assert_eq!(presses(&mut tracker, 100, &[(9 + 0xffff, true, 8_000)]), 0, "its end comes again");
-        // The packet that told the longest duration is lost.
+        // The packet with the longest duration is lost.
         let lossy = [(500_000, false, 60_000), (500_000 + 0xffff, false, 400)];
         assert_eq!(presses(&mut tracker, 50_000, &lossy), 1);
         assert_eq!(presses(&mut tracker, 62_500, &[(600_000, false, 400)]), 1, "the same key again");

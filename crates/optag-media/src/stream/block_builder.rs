@@ -1,11 +1,11 @@
-//! Joins the packets of a call's streams frame by frame. In: what each stream's capture made.
+//! Interleaves the packets of a call's streams frame by frame. In: the output of each stream's capture.
 //! Out: one [`MediaBlock`].
 
 use crate::fact::MediaBlock;
 use crate::stream::Stream;
 use optag_core::limit;
 
-/// Takes `frames` frames of every stream that is captured; each has as many.
+/// Takes `frames` frames of every captured stream; all have that many.
 pub fn take(legs: &mut [Stream], frames: usize, first_frame: u32) -> MediaBlock {
     let streams = legs.len();
     let captures = || legs.iter().filter_map(|leg| leg.capture.as_ref());

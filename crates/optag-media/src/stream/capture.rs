@@ -1,5 +1,5 @@
-//! The half of a stream that holds audio: reordering, decoding, frames, Opus. It is made when
-//! the gate opens and wiped when it closes; before consent it does not exist.
+//! The half of a stream that holds audio: reordering, decoding, frames, Opus. It is created when the gate
+//! opens and wiped when it closes; before consent it does not exist.
 
 use std::time::Duration;
 
@@ -27,19 +27,19 @@ use crate::stream::transcode::{self, Transcoder};
 use crate::timebase::{self, FRAME_AXIS};
 use optag_core::clock::MonoTime;
 
-/// Arrival time after which frames are made even before the tick's turn, so that a stalled
-/// tick's backlog passes through without loss.
+/// Arrival time after which frames are made ahead of the tick, so that a stalled tick's backlog passes
+/// through without loss.
 const CATCH_UP: Duration = Duration::from_millis(200);
 /// Longest packet. Units: of the axis.
 const LONGEST_PACKET: i64 = 6 * FRAME_AXIS;
 
-/// What the half of the stream that always runs lends its capture.
+/// What the always-running half of the stream lends to its capture.
 pub struct CaptureContext<'a> {
-    /// Where timestamps lie.
+    /// The mapping of timestamps.
     pub timeline: &'a mut ClockMapping,
-    /// What the payload types mean.
+    /// The meaning of the payload types.
     pub plan: &'a LegPlan,
-    /// The stream's keys.
+    /// The stream's key presses.
     pub keypad: &'a mut Keypad,
     /// The stream's counters.
     pub counts: &'a mut StreamCounts,
@@ -47,7 +47,7 @@ pub struct CaptureContext<'a> {
     pub stats: &'a mut TickStats,
 }
 
-/// Which track made the last frame.
+/// The track of the last frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Active {
     Neither,
@@ -63,11 +63,11 @@ pub struct Capture {
     caught_up: MonoTime,
     settled: bool,
     jitter: JitterBuffer,
-    /// Made when the first payload comes that has to be decoded.
+    /// Created with the first payload that has to be decoded.
     decoded: Option<Box<Transcoder>>,
-    /// Made when the first payload comes that may be kept as it is.
+    /// Created with the first payload that may be kept unchanged.
     passed: Option<Box<Passthrough>>,
-    /// Whether Opus is decoded though it came as such.
+    /// Whether Opus is transcoded although it could be kept.
     decode_opus: bool,
     active: Active,
     holes: Holes,
@@ -76,7 +76,7 @@ pub struct Capture {
     over: bool,
     gaps: GapTracker,
     refusals: Discarded,
-    /// When the packet came that is being taken.
+    /// Arrival of the packet being processed.
     arrival: MonoTime,
     frame: u32,
     placed: i64,
@@ -114,19 +114,19 @@ impl Capture {
         }
     }
 
-    /// The same for a stream that joins when so many frames were made of the others.
+    /// The same for a stream that joins after this many frames of the others.
     pub fn joining_at(mut self, frame: u32) -> Self {
         self.frame = frame;
         self
     }
 
-    /// Signalling dropped the stream, or brought it back.
+    /// Signalling removed the stream, or restored it.
     pub fn set_over(&mut self, over: bool) {
         self.over = over;
     }
 
-    /// A capture that goes on at a frame, after nothing was heard between two positions.
-    /// `had_audio`: some came before.
+    /// A capture that continues at a frame, after nothing was processed between two positions. `had_audio`:
+    /// there was audio before.
     pub fn go_on(
         stream: u8,
         zero: MonoTime,
@@ -143,7 +143,7 @@ impl Capture {
         capture
     }
 
-    /// Where the last audio in order ends.
+    /// End of the last audio in order.
     pub fn heard_to(&self) -> Option<i64> {
         self.holes.heard_to()
     }
@@ -153,18 +153,18 @@ impl Capture {
         self.placed > 0
     }
 
-    /// Nothing is kept from this position on, until [`Capture::resume`].
+    /// Keeps nothing from this position on, until [`Capture::resume`].
     pub fn pause(&mut self, at: i64) {
         self.open.close(at);
     }
 
-    /// Audio is kept again from this position on.
+    /// Keeps audio again from this position on.
     pub fn resume(&mut self, at: i64) {
         self.open.open(at);
     }
 
-    /// An event says that a key is or was pressed: what is heard meanwhile is cut. `began` is the
-    /// unwrapped timestamp at which it began, `lasts` how long it did so far.
+    /// An event reports that a key is or was pressed: the audio of that time is cut. `began` is its unwrapped
+    /// timestamp, `lasts` its duration so far.
     pub fn cut_event(
         &mut self,
         arrival: MonoTime,
@@ -181,12 +181,12 @@ impl Capture {
         }
     }
 
-    /// Puts a packet into the reorder buffer.
+    /// Inserts a packet into the reorder buffer.
     pub fn insert(&mut self, place: &Place, payload_type: u8, payload: &[u8], lent: &mut CaptureContext<'_>) {
         if let Some(moved) = place.moved {
             self.jitter.move_by(moved);
         }
-        // The least delay of a sender that starts anew is not known yet.
+        // The least delay of a restarted sender is not known yet.
         self.settled &= !place.restarted;
         match self.jitter.insert(place.number, place.ticks, payload_type, payload) {
             Insert::Kept => {}
@@ -208,19 +208,19 @@ impl Capture {
         }
     }
 
-    /// A packet came of which nothing can be kept, for this reason.
+    /// A packet arrived of which nothing can be kept, for this reason.
     pub fn refused(&mut self, arrival: MonoTime, why: GapReason) {
         self.refusals.note(timebase::length(arrival.since(self.zero)), why);
     }
 
-    /// The packet that just came belongs into frames that were made without it.
+    /// The current packet belongs to frames that were made without it.
     fn came_late(&mut self, position: i64) {
         self.refused(self.arrival, GapReason::Late);
         let frame = u32::try_from(position / FRAME_AXIS).unwrap_or(0);
         self.closed_gaps.extend(self.gaps.was_late(frame));
     }
 
-    /// Codes the following frames with this complexity.
+    /// Encodes the following frames with this complexity.
     pub fn set_complexity(&mut self, complexity: u8) {
         self.settings.opus.complexity = complexity;
         if let Some(track) = &mut self.decoded {
@@ -228,7 +228,7 @@ impl Capture {
         }
     }
 
-    /// Makes frames while a backlog is being read, as the ticks that did not run would have.
+    /// Makes frames while a backlog is read, as the missed ticks would have done.
     pub fn catch_up(&mut self, arrival: MonoTime, lent: &mut CaptureContext<'_>) {
         self.arrival = arrival;
         if arrival.since(self.caught_up) >= CATCH_UP {
@@ -238,10 +238,10 @@ impl Capture {
         }
     }
 
-    /// Takes what is in order or due, then makes every frame that ends at or before `due`.
+    /// Takes packets that are in order or due, then makes every frame that ends at or before `due`.
     pub fn advance(&mut self, due: i64, lent: &mut CaptureContext<'_>) {
         loop {
-            // Given back before a frame is coded: others may go on then.
+            // Returned before a frame is encoded, so that others can use it then.
             Decoded::lend(|decoded| self.take_packets(due, decoded, lent));
             if self.position() + FRAME_AXIS > due {
                 break;
@@ -257,17 +257,17 @@ impl Capture {
         }
     }
 
-    /// The call is over: the open gap is closed.
+    /// The call has ended: closes the open gap.
     pub fn end(&mut self) {
         self.closed_gaps.extend(self.gaps.end());
     }
 
-    /// Where the next frame begins.
+    /// Start of the next frame.
     fn position(&self) -> i64 {
         i64::from(self.frame) * FRAME_AXIS
     }
 
-    /// Where timestamps lie now.
+    /// The current placement of timestamps.
     fn place_by(&mut self, timeline: &mut ClockMapping) -> i64 {
         if !self.settled {
             timeline.settle();
@@ -337,7 +337,7 @@ impl Capture {
     }
 
     /// Why the next frame is not kept, if the gate was closed when it may have been spoken. Of a decoded
-    /// one, what was spoken after is kept all the same.
+    /// frame, the part spoken afterwards is kept nevertheless.
     fn closed(&mut self, timeline: &ClockMapping) -> Option<GapReason> {
         let at = self.position();
         let passed = self.passed.as_ref().and_then(|track| track.spoken());

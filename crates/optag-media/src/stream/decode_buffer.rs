@@ -1,5 +1,5 @@
-//! Where a thread decodes one packet after the other: too long to be made for each stream. What was
-//! there is overwritten when the stream is through.
+//! A thread's decode buffer, used for one packet after another: too long to have one per stream. It is wiped
+//! after each stream.
 
 use std::cell::RefCell;
 
@@ -13,7 +13,7 @@ thread_local! {
 
 /// A thread's samples.
 pub struct Decoded<'a> {
-    /// The samples. Whoever writes to them says so by [`Decoded::wrote`].
+    /// The samples. Report writes with [`Decoded::wrote`].
     pub pcm: &'a mut [i16; LONGEST_SAMPLES],
     longest: usize,
 }
@@ -24,7 +24,7 @@ impl Decoded<'_> {
         SAMPLES.with_borrow_mut(|pcm| work(&mut Decoded { pcm, longest: 0 }))
     }
 
-    /// So many samples at the front may have been written.
+    /// Reports that up to this many samples at the front may have been written.
     pub fn wrote(&mut self, samples: usize) {
         self.longest = self.longest.max(samples);
     }
@@ -32,7 +32,7 @@ impl Decoded<'_> {
 
 impl Drop for Decoded<'_> {
     fn drop(&mut self) {
-        // Where the work failed, nobody said what was written.
+        // After a panic it is unknown what was written.
         let written = if std::thread::panicking() { LONGEST_SAMPLES } else { self.longest };
         self.pcm[..written].zeroize();
     }

@@ -1,15 +1,15 @@
-//! The frames of one stream that are encoded and not yet handed out.
+//! The encoded frames of one stream that have not been handed out yet.
 
-/// Frames of a tick, and the bytes of their packets at a usual rate: more grow the lists.
+/// Frames per tick, and the bytes of their packets at a usual rate: beyond that the lists grow.
 const TICK_FRAMES: usize = 16;
 const TICK_BYTES: usize = 768;
 
-/// Encoded frames of a stream that wait for the tick's end.
+/// Encoded frames of a stream until the end of the tick.
 #[derive(Debug)]
 pub struct Encoded {
     /// Length of each packet.
     pub lengths: Vec<u16>,
-    /// Loudest sample of each frame, `|sample| >> 7`.
+    /// Peak sample of each frame, `|sample| >> 7`.
     pub peaks: Vec<u8>,
     /// The packets.
     pub bytes: Vec<u8>,

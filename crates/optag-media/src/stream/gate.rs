@@ -1,21 +1,22 @@
-//! When the gate is open. In: the moments at which it opens and closes, spans of sound. Out: what of a
-//! span may be kept, which is what cannot have been spoken while the gate was closed.
+//! Times at which the gate is open. In: when it opens and closes, spans of sound. Out: the part of a span
+//! that may be kept, which excludes everything that may have been spoken while the gate was closed.
 
 use std::collections::VecDeque;
 
 use crate::fact::GapReason;
 use crate::timebase::FRAME_AXIS;
 
-/// What a position may be too early by: what the mapping follows in a step. It matters where the gate
-/// was closed so shortly that packets of that time may come once it is open again; otherwise nothing is
-/// there that arrived, and so was spoken, after it closed. Units: of the axis (5 ms, 400 ms).
+/// How much too early a position may be: the mapping's step size. It matters if the gate was closed so
+/// briefly that packets of that time may arrive after it is open again; otherwise nothing is there that
+/// arrived, and so was spoken, after it closed. Units: of the axis (5 ms, 400 ms).
 const INEXACT: i64 = 240;
 const SHORT: i64 = 20 * FRAME_AXIS;
-/// How far back of a frame's place its sound may lie, and more: kept packets are up to 15 ms off, their
-/// encoders look 6.5 ms ahead, and they hold copies of the 20 ms before. Units: of the axis.
+/// Upper bound of how far before a frame's position its sound may have been spoken: passed-through packets
+/// are up to 15 ms off, their encoders look 6.5 ms ahead, and they contain copies of the previous 20 ms.
+/// Units: of the axis.
 const REACH: i64 = 3 * FRAME_AXIS;
 
-/// A span in which the gate is closed.
+/// A span with the gate closed.
 #[derive(Clone, Copy, Debug)]
 struct Closed {
     from: i64,
@@ -23,12 +24,12 @@ struct Closed {
     reason: GapReason,
 }
 
-/// What of a span may be kept.
+/// The part of a span that may be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
-    /// All.
+    /// Everything.
     All,
-    /// What lies from this position on, and the rest not for this reason. Units: of the axis.
+    /// Everything from this position on; the rest is not kept, for this reason. Units: of the axis.
     From(i64, GapReason),
     /// Nothing, for this reason.
     Nothing(GapReason),
@@ -38,15 +39,14 @@ pub enum Kept {
 #[derive(Clone, Debug)]
 pub struct Open {
     closed: VecDeque<Closed>,
-    /// Where timestamps lay when packets were placed last, by how much that was too late, and where
-    /// what was placed so ends.
+    /// The placement of timestamps used last, how much too late it was, and the end of what was placed by it.
     shift: i64,
     excess: i64,
     excess_to: i64,
 }
 
 impl Default for Open {
-    /// Open from the beginning of the axis on, which is the moment of consent.
+    /// Open from the beginning of the axis, the moment of consent.
     fn default() -> Self {
         let before_consent = Closed { from: i64::MIN, to: 0, reason: GapReason::NoMedia };
         Self { closed: [before_consent].into(), shift: i64::MIN, excess: 0, excess_to: i64::MIN }
@@ -54,20 +54,20 @@ impl Default for Open {
 }
 
 impl Open {
-    /// Nothing is kept from this position on, until [`Open::open`].
+    /// Keeps nothing from this position on, until [`Open::open`].
     pub fn close(&mut self, at: i64) {
         self.closed.push_back(Closed { from: at, to: i64::MAX, reason: GapReason::Paused });
     }
 
-    /// What is spoken from this position on is kept again.
+    /// Keeps what is spoken from this position on.
     pub fn open(&mut self, at: i64) {
         if let Some(last) = self.closed.back_mut() {
             last.to = at;
         }
     }
 
-    /// Packets are placed by this shift from now on. If that is earlier than it was, those placed
-    /// before, which end at `placed_to`, lie too late.
+    /// Packets are placed with this shift from now on. If it is earlier than before, those placed earlier,
+    /// which end at `placed_to`, are too late.
     pub fn placed_by(&mut self, shift: i64, placed_to: i64) {
         if shift < self.shift {
             self.excess += self.shift - shift;
@@ -76,8 +76,8 @@ impl Open {
         self.shift = shift;
     }
 
-    /// What is kept of sound of this span in the frame at `frame`. `slack`: by how much earlier than
-    /// its position it may have been spoken.
+    /// The part that may be kept of a sound with this span in the frame at `frame`. `slack`: how much earlier
+    /// than its position it may have been spoken.
     pub fn keeps(&mut self, frame: i64, (from, to): (i64, i64), slack: i64) -> Kept {
         if frame >= self.excess_to {
             self.excess = 0;

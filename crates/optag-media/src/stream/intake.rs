@@ -1,5 +1,5 @@
-//! From a datagram to a packet of the stream: what is refused on the way, and counted. A part of
-//! [`Stream`]; what becomes of the stream's own packets is not here.
+//! From a datagram to a packet of the stream: refusals, and their counters. Part of [`Stream`]; what happens
+//! to the stream's own packets is not here.
 
 use std::net::SocketAddr;
 
@@ -15,7 +15,7 @@ use optag_core::clock::MonoTime;
 use optag_core::limit;
 
 impl Stream {
-    /// Takes a datagram, with what may be done with its audio. What is pressed waits in
+    /// Handles a datagram, with what may be done with its audio. Key presses are queued in
     /// [`Stream::take_press`].
     pub fn handle(
         &mut self,
@@ -40,8 +40,8 @@ impl Stream {
         self.handle_clear(arrival, (from, false), datagram, permit, stats)
     }
 
-    /// Takes a datagram that someone with the key has to have sent. Until that is proved, it
-    /// changes nothing but the counter of those that are not.
+    /// Handles a datagram that must be from a holder of the key. Until it is authenticated, it changes
+    /// nothing but the counter of failures.
     fn handle_protected(
         &mut self,
         arrival: MonoTime,
@@ -66,7 +66,7 @@ impl Stream {
         }
     }
 
-    /// Takes a datagram as it was before encryption, with whether a key proves its sender.
+    /// Handles a datagram after decryption, with whether its sender is authenticated.
     fn handle_clear(
         &mut self,
         arrival: MonoTime,
@@ -111,7 +111,7 @@ impl Stream {
         self.accept(arrival, &packet, permit, stats);
     }
 
-    /// An event from the stream's sender that is numbered and timed apart from its audio.
+    /// An event from the stream's sender with sequence numbers and timestamps unrelated to its audio.
     fn beside(&mut self, arrival: MonoTime, packet: &RtpPacket<'_>, stats: &mut TickStats) {
         self.last_heard = Some(arrival);
         self.counts.received += 1;
@@ -119,7 +119,7 @@ impl Stream {
         self.take_event(arrival, packet);
     }
 
-    /// What the source rule looks at in a packet.
+    /// The data of a packet that the source rule uses.
     fn step(&self, at: MonoTime, packet: &RtpPacket<'_>) -> Step {
         let format = self.plan.formats.iter().find(|format| format.payload_type == packet.payload_type);
         let audio = format.is_some() || self.is_comfort_noise(packet.payload_type);
@@ -127,26 +127,26 @@ impl Stream {
         Step { at, sequence: packet.sequence, timestamp: packet.timestamp, clock_hz, audio }
     }
 
-    /// Counts what turned out to be somebody else's.
+    /// Counts packets that turned out to be from other senders.
     fn count_junk(&mut self, stats: &mut TickStats) {
         let junk = u64::from(self.rule.take_junk());
         self.counts.refused += junk;
         stats.probation += junk;
     }
 
-    /// The stream is over: whoever might still have become its sender did not.
+    /// The stream has ended: no candidate will become its sender.
     pub fn close(&mut self, stats: &mut TickStats) {
         self.rule.close();
         self.count_junk(stats);
     }
 
-    /// Refuses what may be a sender's audio.
+    /// Refuses a packet that may be a sender's audio.
     fn refuse_audio(&mut self, arrival: MonoTime, why: GapReason, cause: &mut u64) {
         self.not_kept(arrival, why);
         self.refuse(cause);
     }
 
-    /// A packet came of which nothing is kept: where the stream is silent meanwhile, this is why.
+    /// A packet arrived of which nothing is kept: this explains silence of the stream at that time.
     fn not_kept(&mut self, arrival: MonoTime, why: GapReason) {
         if let Some(capture) = &mut self.capture {
             capture.refused(arrival, why);

@@ -1,41 +1,40 @@
-//! A stream that arrives as Opus and is kept as it came. In: payloads in order, each with its
-//! place. Out: one Opus packet a frame, byte for byte what the sender made, wherever its
-//! packets are of 20 ms or can be taken apart into such.
+//! An Opus stream that is kept unchanged. In: payloads in order, each with its position. Out: one Opus packet
+//! per frame, byte for byte as sent, if the packets are of 20 ms or can be split into such.
 //!
-//! Frames lie on the call's grid of 20 ms: a stream keeps its own order without holes and is
-//! moved by a whole frame once it would be more than 15 ms off. Each frame knows when it was spoken
-//! all the same, so that nothing is kept from beyond a moment at which the gate opens or closes.
+//! Frames are on the call's 20 ms grid: a stream keeps its own order without gaps and is shifted by a whole
+//! frame once it would be more than 15 ms off. The time when each frame was spoken is still known, so that
+//! nothing is kept from beyond a moment at which the gate opens or closes.
 
 use crate::codec::Encoding;
 use crate::opus::concealment::{Concealment, silence_like};
 use crate::opus::packet::OpusPacket;
 use crate::timebase::FRAME_AXIS;
 
-/// Frames that wait at most.
+/// Maximum number of waiting frames.
 const SLOTS: usize = 64;
-/// How far a frame may lie from its place on the grid. Units: of the axis.
+/// How far a frame may be from its position on the grid. Units: of the axis.
 const OFF: i64 = FRAME_AXIS * 3 / 4;
-/// Frames over which the rate is measured: 5 s.
+/// Number of frames over which the rate is measured: 5 s.
 const METER_FRAMES: u32 = 250;
-/// Frames filled in after a loss before silence takes over: 200 ms.
+/// Number of concealed frames after a loss before silence takes over: 200 ms.
 const FILLED_FRAMES: u32 = 10;
 
-/// How far before a frame what is in it may have been spoken: its encoder looked ahead, may have put in
-/// a copy of the frame before (in-band FEC), and codes what its filters still hold of it. Units: of the axis.
+/// How far before a frame its content may have been spoken: its encoder looks ahead, may include a copy of
+/// the previous frame (in-band FEC), and encodes what its filters still contain of it. Units: of the axis.
 const BEFORE: i64 = Encoding::Opus.lag() + FRAME_AXIS;
 
-/// What became of a payload.
+/// The result for a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Passed {
-    /// Its frames wait for their turn: so many, and the length of the packet on the axis.
+    /// Its frames wait for their turn: their number, and the packet's duration on the axis.
     Frames(u32, i64),
-    /// It is no Opus packet.
+    /// Not an Opus packet.
     Malformed,
-    /// It cannot be kept as it is: its frames are longer than 20 ms, or it takes too much room.
+    /// It cannot be kept unchanged: its frames are longer than 20 ms, or its bit rate is too high.
     ToDecode,
 }
 
-/// A frame that waits, and when it was spoken. Units: of the axis.
+/// A waiting frame, and when it was spoken. Units: of the axis.
 #[derive(Clone, Default)]
 struct Slot {
     packet: Vec<u8>,
@@ -46,9 +45,9 @@ struct Slot {
 /// The track.
 pub struct Passthrough {
     slots: Vec<Slot>,
-    /// Index of the next frame to be taken.
+    /// Index of the next frame.
     next: i64,
-    /// Where the last payload lay, and the index after its last frame.
+    /// Position of the last payload, and the index after its last frame.
     last: Option<(i64, i64)>,
     toc: u8,
     missing_run: u32,
@@ -74,11 +73,11 @@ impl Passthrough {
         }
     }
 
-    /// Takes a payload whose first sample lies at `at`.
+    /// Accepts a payload whose first sample is at `at`.
     pub fn accept(&mut self, at: i64, payload: &[u8]) -> Passed {
         let Some(packet) = OpusPacket::parse(payload) else { return Passed::Malformed };
         if !packet.has_sound() {
-            // The sender is silent; a table of contents alone is never stored.
+            // The sender is silent; a TOC without frames is never stored.
             return Passed::Frames(0, packet.length_axis());
         }
         if self.is_too_rich(payload.len(), packet.length_axis()) {
@@ -105,18 +104,18 @@ impl Passthrough {
         Passed::Frames(kept, packet.length_axis())
     }
 
-    /// Whether the next frame came.
+    /// Whether the next frame was received.
     pub fn has_frame(&self) -> bool {
         self.spoken().is_some()
     }
 
-    /// From when to when the next frame was spoken, if it came. Units: of the axis.
+    /// When the next frame was spoken, from and to, if it was received. Units: of the axis.
     pub fn spoken(&self) -> Option<(i64, i64)> {
         let slot = &self.slots[self.next as usize % SLOTS];
         (!slot.packet.is_empty()).then_some((slot.from, slot.to))
     }
 
-    /// Takes the next frame, if it came.
+    /// Takes the next frame, if it was received.
     pub fn frame(&mut self) -> &[u8] {
         let index = self.next as usize % SLOTS;
         self.next += 1;
@@ -125,8 +124,8 @@ impl Passthrough {
         self.filler.passed(&mut self.slots[index].packet)
     }
 
-    /// A packet for a frame that did not come: for a short while what the audio around it says,
-    /// then silence that follows on the packets before.
+    /// A packet for a missing frame: concealment for a short while, then silence that continues smoothly from
+    /// the previous packets.
     pub fn fill(&mut self, lost: bool) -> &[u8] {
         let after = (self.next + 1) as usize % SLOTS;
         self.next += 1;
@@ -139,14 +138,14 @@ impl Passthrough {
         self.silence_here()
     }
 
-    /// Passes over the next frame; a packet of silence for it.
+    /// Skips the next frame; returns a packet of silence for it.
     pub fn silence(&mut self) -> &[u8] {
         self.skip();
         self.missing_run = u32::MAX;
         self.silence_here()
     }
 
-    /// Passes over the next frame.
+    /// Skips the next frame.
     pub fn skip(&mut self) {
         let packet = &mut self.slots[self.next as usize % SLOTS].packet;
         packet.fill(0);
@@ -158,8 +157,8 @@ impl Passthrough {
         silence_like(self.toc)
     }
 
-    /// The frame at which a payload belongs: right behind the last one, unless that is too far
-    /// from where it should be.
+    /// The frame to which a payload belongs: directly after the last one, unless that is too far from its
+    /// position.
     fn place(&self, at: i64) -> i64 {
         let nearest = (at + FRAME_AXIS / 2).div_euclid(FRAME_AXIS);
         let Some((last_at, last_index)) = self.last else { return nearest };
@@ -185,7 +184,7 @@ impl Drop for Passthrough {
     }
 }
 
-/// How loud a packet is, as far as its size tells, on the scale of the waveform.
+/// The loudness of a packet, estimated from its size, on the scale of the waveform.
 pub fn loudness(packet: &[u8]) -> u8 {
     packet.len().saturating_sub(8).min(255) as u8
 }

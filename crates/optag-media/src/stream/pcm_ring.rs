@@ -1,12 +1,12 @@
-//! A window of decoded samples on a call's time axis. In: runs of samples at their positions.
-//! Out: 20 ms frames, with how many samples of each really came: the noun `PcmFrame`.
+//! A window of decoded samples on a call's time axis. In: runs of samples with positions.
+//! Out: 20 ms frames, each with its number of received samples.
 //!
-//! Positions are on the [`axis`](crate::timebase); inside, everything counts samples at the
-//! window's own rate.
+//! Positions are on the [`axis`](crate::timebase); internally everything counts samples at the window's own
+//! rate.
 
 use crate::timebase::{frame_samples, per_sample};
 
-/// The window: it starts at the next frame to be taken.
+/// The window, starting at the next frame.
 #[derive(Debug)]
 pub struct PcmRing {
     rate_hz: u32,
@@ -18,8 +18,8 @@ pub struct PcmRing {
 }
 
 impl PcmRing {
-    /// A window at `rate_hz` that begins at the frame at `start` and reaches `ahead` beyond it
-    /// at least. Units: of the axis.
+    /// A window at `rate_hz` that begins with the frame at `start` and extends at least `ahead` beyond it.
+    /// Units: of the axis.
     pub fn new(rate_hz: u32, start: i64, ahead: i64) -> Self {
         let size = ((ahead / per_sample(rate_hz)) as usize).next_power_of_two().max(64);
         let start = start / per_sample(rate_hz);
@@ -36,8 +36,8 @@ impl PcmRing {
         frame_samples(self.rate_hz)
     }
 
-    /// Places samples that begin at the axis position `at`; those outside the window are left
-    /// out. How many were placed.
+    /// Places samples starting at the axis position `at`; those outside the window are dropped. Returns the
+    /// number placed.
     pub fn place(&mut self, at: i64, samples: &[i16]) -> usize {
         let at = at.div_euclid(per_sample(self.rate_hz));
         let size = self.samples.len();
@@ -54,7 +54,7 @@ impl PcmRing {
         to - from
     }
 
-    /// Silences what was placed between two axis positions; samples that lie across them too.
+    /// Silences what was placed between two axis positions, including samples that cross them.
     pub fn silence(&mut self, from: i64, to: i64) {
         let size = self.samples.len() as i64;
         let unit = per_sample(self.rate_hz);
@@ -75,12 +75,12 @@ impl PcmRing {
         any != 0
     }
 
-    /// The samples of the next frame, in the two runs in which they lie.
+    /// The samples of the next frame, in two runs.
     pub fn next(&self) -> [&[i16]; 2] {
         self.runs(self.index(self.start), self.frame_samples())
     }
 
-    /// Copies the frame that comes `frames` after the next one; whether all of it was placed.
+    /// Copies the frame `frames` after the next one; returns whether it is complete.
     pub fn peek(&self, frames: usize, frame: &mut [i16]) -> bool {
         let size = self.samples.len();
         let length = frame.len();
@@ -91,8 +91,8 @@ impl PcmRing {
         whole
     }
 
-    /// Takes the next frame, which is as long as [`PcmRing::frame_samples`] says; how many of
-    /// its samples were placed. The rest is zero, and what was taken is wiped.
+    /// Takes the next frame, of length [`PcmRing::frame_samples`]; returns how many of its samples were
+    /// placed. The rest is zero, and the samples taken are wiped.
     pub fn take(&mut self, frame: &mut [i16]) -> usize {
         let size = self.samples.len();
         let index = self.index(self.start);
@@ -109,14 +109,14 @@ impl PcmRing {
         placed as usize
     }
 
-    /// Passes over the next frame.
+    /// Skips the next frame.
     pub fn skip(&mut self) {
         let mut frame = [0; crate::timebase::LONGEST_FRAME];
         let length = self.frame_samples();
         self.take(&mut frame[..length]);
     }
 
-    /// The same window at another rate: what waits in it is carried over, by interpolation.
+    /// The same window at another rate: waiting samples are resampled by interpolation.
     pub fn at_rate(&self, rate_hz: u32) -> Self {
         let unit = per_sample(self.rate_hz);
         let mut other = Self::new(rate_hz, self.start * unit, self.samples.len() as i64 * unit);
@@ -137,13 +137,13 @@ impl PcmRing {
         other
     }
 
-    /// So many samples from an index on, in the two runs in which they lie.
+    /// This many samples from an index on, in two runs.
     fn runs(&self, index: usize, length: usize) -> [&[i16]; 2] {
         let first = (self.samples.len() - index).min(length);
         [&self.samples[index..index + first], &self.samples[..length - first]]
     }
 
-    /// Copies the samples from an index on; the length of the first of their two runs.
+    /// Copies the samples from an index on; returns the length of the first run.
     fn copy(&self, index: usize, frame: &mut [i16]) -> usize {
         let [one, other] = self.runs(index, frame.len());
         frame[..one.len()].copy_from_slice(one);
@@ -171,8 +171,8 @@ impl Drop for PcmRing {
     }
 }
 
-/// Calls `each` with every word and mask of a run of bits that may wrap at `size`, a power of
-/// two of at least 64.
+/// Calls `each` with every word and mask of a run of bits that may wrap at `size`, a power of two of at least
+/// 64.
 fn words(size: usize, index: usize, length: usize, mut each: impl FnMut(usize, u64)) {
     let (mut at, mut left) = (index, length);
     while left > 0 {

@@ -1,4 +1,4 @@
-//! What signalling negotiated for a stream.
+//! The negotiated parameters of a stream.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,10 +9,10 @@ use crate::rtp::srtp::SrtpPlan;
 use crate::rtp::telephone_event::EventFormat;
 use optag_core::call::StreamRole;
 
-/// Comfort noise: the static type and the one in older use. Source: RFC 3389 §4.
+/// Comfort noise: the static payload type and the older one. Source: RFC 3389 §4.
 const COMFORT_NOISE: [u8; 2] = [13, 19];
 
-/// How a stream is set up.
+/// The parameters of a stream.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LegPlan {
     /// Who speaks in it.
@@ -21,19 +21,19 @@ pub struct LegPlan {
     pub formats: Vec<PayloadFormat>,
     /// Payload types of key events.
     pub telephone_event: Vec<EventFormat>,
-    /// Payload types of comfort noise beside the static ones.
+    /// Payload types of comfort noise besides the static ones.
     pub comfort_noise: Vec<u8>,
-    /// What is known of the sender.
+    /// The expected sender.
     pub source: ExpectedSource,
-    /// How its packets are protected; `None` where they come in the clear.
+    /// SRTP parameters; `None` for plain RTP.
     pub srtp: Option<SrtpPlan>,
-    /// Where its RTCP comes from and goes to.
+    /// RTCP parameters.
     #[serde(default)]
     pub rtcp: RtcpPlan,
 }
 
 impl LegPlan {
-    /// Whether a payload type brings comfort noise.
+    /// Whether a payload type is comfort noise.
     pub fn is_comfort_noise(&self, payload_type: u8) -> bool {
         COMFORT_NOISE.contains(&payload_type) || self.comfort_noise.contains(&payload_type)
     }

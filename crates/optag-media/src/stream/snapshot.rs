@@ -1,4 +1,4 @@
-//! What a later process needs to go on with a stream. It holds no audio.
+//! What a later process needs to continue a stream. It contains no audio.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,33 +13,33 @@ use optag_core::clock::MonoTime;
 /// A stream.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StreamSnapshot {
-    /// Codings, payload types, role, what is known of the sender.
+    /// Codecs, payload types, role, expected sender.
     pub plan: LegPlan,
-    /// The port that its packets come to.
+    /// The receive port.
     pub port: u16,
-    /// Whose packets it takes.
+    /// The source rule, with the accepted sender.
     pub rule: SourceRule,
     /// The last key event of each payload type.
     pub trackers: Vec<(u8, EventTracker)>,
-    /// Where its timestamps lie in time.
+    /// The mapping of its timestamps.
     pub timeline: ClockMapping,
-    /// Keys and roll-over counters, where it is encrypted. Secret.
+    /// Keys and roll-over counters, if encrypted. Secret.
     #[serde(default)]
     pub srtp: Option<SrtpState>,
-    /// The next index of the RTCP that we send, where it is encrypted.
+    /// The next index of our RTCP, if encrypted.
     #[serde(default)]
     pub rtcp_index: u32,
-    /// Whether signalling has no use for it now.
+    /// Whether signalling has removed it.
     #[serde(default)]
     pub dropped: bool,
     /// Packet counters.
     pub counts: StreamCounts,
-    /// When a packet was accepted last.
+    /// When a packet was last accepted.
     pub last_heard: Option<MonoTime>,
 }
 
 impl StreamSnapshot {
-    /// A stream as it is admitted, before any packet came.
+    /// A stream at admission, before any packet.
     pub fn new(plan: &LegPlan, port: u16) -> Self {
         Self {
             plan: plan.clone(),

@@ -1,5 +1,5 @@
-//! Which of a capture's tracks takes a payload: kept as it comes, or decoded and coded anew. In:
-//! payloads in order, each with its place. Out: what was placed.
+//! Selects a capture's track for a payload: passed through, or transcoded. In: payloads in order, each with
+//! its position. Out: what was placed.
 
 use crate::codec::Encoding;
 use crate::stream::decode_buffer::Decoded;
@@ -8,22 +8,22 @@ use crate::stream::settings::CaptureSettings;
 use crate::stream::transcode::{AHEAD, Accepted, Transcoder};
 use crate::timebase::{self, FRAME_AXIS};
 
-/// The two tracks, while a payload finds its own.
+/// The two tracks, while one is selected for a payload.
 pub struct Tracks<'a> {
-    /// Decoded and coded anew.
+    /// Transcoded.
     pub decoded: &'a mut Option<Box<Transcoder>>,
-    /// Kept as it comes.
+    /// Passed through.
     pub passed: &'a mut Option<Box<Passthrough>>,
-    /// Whether Opus is decoded though it came as such.
+    /// Whether Opus is transcoded although it could be kept.
     pub decode_opus: &'a mut bool,
-    /// How the stream is captured.
+    /// Settings of the capture.
     pub settings: &'a CaptureSettings,
-    /// The next frame that is made.
+    /// The next frame to be made.
     pub frame: u32,
 }
 
 impl Tracks<'_> {
-    /// Places a payload; `None` where it is refused.
+    /// Places a payload; `None` if it is refused.
     pub fn take(
         self,
         at: i64,

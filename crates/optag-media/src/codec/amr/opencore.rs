@@ -36,9 +36,9 @@ pub struct AmrDecoder {
 unsafe impl Send for AmrDecoder {}
 
 impl AmrDecoder {
-    /// A decoder that has heard nothing.
+    /// A decoder in its initial state.
     ///
-    /// Panics: there is no memory for it.
+    /// Panics: out of memory.
     pub fn new(band: Band, aligned: bool) -> Self {
         // SAFETY: both take nothing; what they give is checked.
         let state = unsafe {
@@ -57,7 +57,7 @@ impl AmrDecoder {
         }
     }
 
-    /// Decodes a frame into `out`, which has room for one.
+    /// Decodes a frame into `out`, which has space for one.
     fn frame(&mut self, frame: &[u8; FRAME_BYTES], out: &mut [i16]) {
         assert_eq!(out.len(), self.frame_samples());
         let (state, frame, out) = (self.state.as_ptr(), frame.as_ptr(), out.as_mut_ptr());

@@ -1,5 +1,5 @@
-//! A sender's media clock, as far as it is borne out. In: timestamps, numbers, lengths. Out: unwrapped
-//! timestamps on the axis, in which audio in sequence never overlaps.
+//! A sender's media clock, as far as it is confirmed. In: timestamps, sequence numbers, durations. Out:
+//! unwrapped timestamps on the axis, in which audio in sequence never overlaps.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -7,18 +7,19 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::playout::clock_mapping::Heard;
 use crate::timebase::{AXIS_HZ, per_sample};
 
-/// Packets in a row that must have the same wrong step for the clock to be told by it.
+/// Number of consecutive packets with the same wrong step from which the clock rate is inferred.
 const PROVED: u8 = 4;
-/// Largest ratio of a true tick to the declared one, either way.
+/// Maximum ratio of a true tick to the declared one, in either direction.
 const RATIO: i64 = 8;
-/// Least difference from a packet's length that is no inexact timestamp. Units: of the axis (10 ms).
+/// Minimum difference from a packet's duration that is not timestamp inaccuracy. Units: of the axis (10 ms).
 const INEXACT: i64 = 480;
-/// Longest packet, and largest step between two, that a saved clock may tell of. Units: of the axis (1 min).
+/// Maximum packet duration, and maximum step between two, accepted in a saved clock. Units: of the axis (1
+/// min).
 const MAX_SPAN: i64 = 60 * AXIS_HZ as i64;
-/// How far back a packet may lie that was overtaken. Units: of the axis (3 s).
+/// How far back an overtaken packet may be. Units: of the axis (3 s).
 const BACK: i64 = 3 * AXIS_HZ as i64;
 
-/// How many units of the axis a unit of the declared clock truly takes.
+/// True duration of a unit of the declared clock, in units of the axis.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Ratio {
     up: i64,
@@ -37,26 +38,26 @@ impl Ratio {
     }
 }
 
-/// The clock, with the newest packet's place.
+/// The clock, with the placement of the newest packet.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(remote = "Self")]
 pub(super) struct Clock {
     /// The newest packet's timestamp and its rate, and the same on the axis, unwrapped and with jumps
-    /// taken out.
+    /// removed.
     last_raw: u32,
     clock_hz: u32,
     last_ticks: i64,
     #[serde(default)]
     last_number: u64,
-    /// How much audio it holds.
+    /// Duration of its audio.
     #[serde(default)]
     last_lasts: i64,
-    /// By how much its timestamp is inexact.
+    /// Inaccuracy of its timestamp.
     #[serde(default)]
     inexact: i64,
     #[serde(default)]
     ratio: Ratio,
-    /// A ratio that may turn out to be the true one, and how many packets in a row bear it out.
+    /// A candidate for the true ratio, and the number of consecutive packets that confirm it.
     #[serde(skip)]
     supposed: (Ratio, u8),
 }
@@ -68,7 +69,7 @@ impl Serialize for Clock {
 }
 
 impl<'de> Deserialize<'de> for Clock {
-    /// Errors: also where a number is one that no clock of ours can have, by which later sums would fail.
+    /// Errors: also for values that no clock here can have, which would overflow later.
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let clock = Self::deserialize(from)?;
         if clock.is_possible() { Ok(clock) } else { Err(D::Error::custom("impossible media clock")) }
@@ -100,7 +101,7 @@ impl Clock {
         }
     }
 
-    /// Number of the newest packet.
+    /// Sequence number of the newest packet.
     pub fn number(&self) -> u64 {
         self.last_number
     }
@@ -110,29 +111,29 @@ impl Clock {
         self.last_ticks
     }
 
-    /// Where its audio ends.
+    /// End of its audio.
     pub fn end(&self) -> i64 {
         self.last_ticks + self.last_lasts
     }
 
-    /// Rate that was declared. Units: Hz.
+    /// The declared rate. Units: Hz.
     pub fn rate_hz(&self) -> u32 {
         self.clock_hz
     }
 
-    /// Where a timestamp lies by the newest packet's.
+    /// Placement of a timestamp relative to the newest packet's.
     pub fn by_timestamp(&self, timestamp: u32) -> i64 {
         self.last_ticks + self.inexact + self.step(timestamp) * self.ratio.up / self.ratio.down
     }
 
-    /// The timestamp of a place that lies a little before the newest packet.
+    /// The timestamp of a position slightly before the newest packet.
     pub fn raw(&self, ticks: i64) -> u32 {
         let back = (self.last_ticks - ticks) * self.ratio.down / self.ratio.up / per_sample(self.clock_hz);
         self.last_raw.wrapping_sub(back as u32)
     }
 
-    /// Where the next packet lies, `delay` telling how late it is at a place: right behind the last
-    /// one, or where its timestamp says if its arrival bears that out.
+    /// Placement of the next packet, with `delay` giving its lateness at a position: directly after the last
+    /// one, or at its timestamp if its arrival confirms that.
     pub fn next(&mut self, heard: &Heard, same_clock: bool, delay: impl Fn(i64) -> i64) -> i64 {
         let missing = (heard.number - self.last_number - 1) as i64;
         let each = if self.last_lasts > 0 { self.last_lasts } else { heard.lasts };
@@ -157,7 +158,7 @@ impl Clock {
         behind
     }
 
-    /// Where a packet lies that the newest one overtook.
+    /// Placement of a packet that the newest one overtook.
     pub fn before(&self, heard: &Heard) -> i64 {
         let back = (self.last_number - heard.number) as i64;
         let counted = self.last_ticks - back * heard.lasts;
@@ -167,7 +168,7 @@ impl Clock {
         if may_be && !is_plain && heard.clock_hz == self.clock_hz { told } else { counted }
     }
 
-    /// The packet that lies there is the newest now.
+    /// Makes this packet, placed there, the newest.
     pub fn take(&mut self, heard: &Heard, ticks: i64) {
         self.last_raw = heard.timestamp;
         if heard.clock_hz != self.clock_hz {
@@ -178,13 +179,13 @@ impl Clock {
         self.last_lasts = heard.lasts;
     }
 
-    /// From the newest packet to a timestamp, as the declared rate has it.
+    /// The step from the newest packet to a timestamp, at the declared rate.
     fn step(&self, timestamp: u32) -> i64 {
         i64::from(timestamp.wrapping_sub(self.last_raw) as i32) * per_sample(self.clock_hz)
     }
 
-    /// A packet's length contradicts the step to the next one: where that is so again and again by
-    /// the same ratio, the clock counts at another rate than was declared.
+    /// A packet's duration contradicts the step to the next one: if that recurs with the same ratio, the
+    /// clock counts at a rate other than the declared one.
     fn suppose(&mut self, step: i64) {
         let ratio = Ratio { up: self.last_lasts, down: step };
         if ratio.up <= 0 || !(ratio.up..=ratio.up * RATIO * RATIO).contains(&(step * RATIO)) {

@@ -1,9 +1,8 @@
-//! What goes back to a stream's sender: receiver reports. In: RTCP datagrams and the packets
-//! that were accepted. Out: reports that are due, with the port they leave from and where they
-//! go, protected where the stream is.
+//! Receiver reports to a stream's sender. In: RTCP datagrams and the accepted packets. Out: reports that are
+//! due, with their source port and destination, encrypted if the stream is.
 //!
-//! Only who sends the stream is believed and answered. A BYE is a hint and ends nothing: some
-//! clients send it when they hold.
+//! Only the sender of the stream is trusted and answered. A BYE is only a hint and ends nothing: some clients
+//! send it on hold.
 
 use std::net::SocketAddr;
 
@@ -13,46 +12,45 @@ use crate::stats::TickStats;
 use optag_core::clock::MonoTime;
 use optag_core::limit;
 
-/// Which of a stream's two ports.
+/// One of a stream's two ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Port {
-    /// The one that RTP comes to.
+    /// The RTP port.
     Rtp,
-    /// The one after it.
+    /// The RTCP port after it.
     Rtcp,
 }
 
 /// A report to send.
 pub struct Outgoing<'a> {
-    /// From which port.
+    /// Its source port.
     pub port: Port,
-    /// To whom.
+    /// Its destination.
     pub to: SocketAddr,
     /// Its bytes.
     pub bytes: &'a [u8],
 }
 
-/// The feedback on one stream.
+/// RTCP feedback for one stream.
 pub struct Feedback {
     plan: RtcpPlan,
     reports: Reports,
     key: Option<SrtpKey>,
     protector: Option<Box<SrtpSender>>,
-    /// Where the sender's RTCP came from, and to which port of ours.
+    /// Source of the sender's RTCP, and the port of ours that received it.
     heard: Option<(Port, SocketAddr)>,
-    /// When the sender's RTCP came last.
+    /// Arrival of the sender's last RTCP packet.
     reported: Option<MonoTime>,
 }
 
 impl Feedback {
-    /// Feedback to a sender that was not heard yet. `key` protects what is sent.
+    /// Feedback for a sender that has not been received yet. `key` encrypts outgoing packets.
     pub fn new(plan: RtcpPlan, key: Option<&SrtpKey>, reports: Reports) -> Self {
         let protector = key.map(|key| Box::new(SrtpSender::new(key)));
         Self { plan, reports, key: key.cloned(), protector, heard: None, reported: None }
     }
 
-    /// Signalling changed something. A key that stays goes on where it was: its indexes are
-    /// never used twice.
+    /// Signalling has changed something. A key that stays continues its indexes: none is used twice.
     pub fn renegotiate(&mut self, plan: RtcpPlan, key: Option<&SrtpKey>) {
         if plan != self.plan {
             self.heard = None;
@@ -64,17 +62,17 @@ impl Feedback {
         }
     }
 
-    /// The next index under our key, for another process to go on beyond it.
+    /// The next index under our key, from which another process must continue.
     pub fn next_index(&self) -> u32 {
         self.protector.as_ref().map_or(0, |protector| protector.rtcp_index())
     }
 
-    /// Goes on beyond what another process sent.
+    /// Continues after the indexes used by another process.
     pub fn resume_at(&mut self, index: u32) {
         self.protector = self.key.as_ref().map(|key| Box::new(SrtpSender::at(key, index)));
     }
 
-    /// A packet of the stream was accepted.
+    /// An accepted packet of the stream.
     pub fn packet(&mut self, arrival: MonoTime, sequence: u16, bytes: usize) {
         self.reports.packet(arrival, sequence, bytes);
     }
@@ -84,13 +82,13 @@ impl Feedback {
         self.reports.timing(timestamp, clock_hz, arrival);
     }
 
-    /// Another sender took over.
+    /// The sender has changed.
     pub fn new_source(&mut self) {
         self.reports.new_source();
         self.heard = None;
     }
 
-    /// Takes an RTCP datagram. `sender` is who the stream's packets come from, with its SSRC.
+    /// Handles an RTCP datagram. `sender` is the stream's current sender, with its SSRC.
     pub fn hear(
         &mut self,
         arrival: MonoTime,
@@ -104,7 +102,7 @@ impl Feedback {
             Port::Rtp => *address == from,
             Port::Rtcp => address.ip() == from.ip() || self.plan.ip == Some(from.ip()),
         });
-        // Before its first packet, a sender is known by its signalled address alone.
+        // Before its first packet, a sender is known only by its signalled address.
         let early = sender.is_none() && self.plan.ip == Some(from.ip());
         if known.is_none() && !early {
             stats.rtcp_foreign += 1;
@@ -126,7 +124,7 @@ impl Feedback {
         };
         stats.rtcp_received += 1;
         for packet in packets {
-            // A sender that is muted reports what it hears, or sends nothing but reports.
+            // A muted sender reports on what it receives, or sends nothing but reports.
             if let RtcpPacket::SenderReport { ssrc, .. } | RtcpPacket::ReceiverReport { ssrc } = packet
                 && known.is_none_or(|(_, sender)| sender == ssrc)
             {
@@ -145,7 +143,7 @@ impl Feedback {
         }
     }
 
-    /// When RTCP of the sender came last: a sign of life, though not of audio.
+    /// Arrival of the sender's last RTCP packet: a sign of life, though not of audio.
     pub fn reported(&self) -> Option<MonoTime> {
         self.reported
     }
@@ -155,8 +153,8 @@ impl Feedback {
         self.reports.is_due(now)
     }
 
-    /// Writes the report that is due and hands it to `send`. `protect` says whether the sender
-    /// expects it encrypted; without a key for that, there is none.
+    /// Writes the report that is due and passes it to `send`. `protect` says whether the sender expects
+    /// SRTCP; without a key for that there is no report.
     pub fn report(
         &mut self,
         now: MonoTime,
@@ -182,8 +180,8 @@ impl Feedback {
         send(Outgoing { port, to, bytes });
     }
 
-    /// Where reports go: to where the sender's own came from; until they have, to the port that
-    /// belongs to the one its packets come from. Never to an address that was not heard from.
+    /// Destination of reports: the source of the sender's own, or until one has arrived, the RTCP port
+    /// belonging to its RTP port. Never an address from which nothing was received.
     fn way_to(&self, sender: SocketAddr) -> Option<(Port, SocketAddr)> {
         if let Some(heard) = self.heard {
             return Some(heard);
@@ -199,7 +197,7 @@ impl Feedback {
     }
 }
 
-/// Sorts what a report says into classes.
+/// Counts a report by its classes.
 fn count(block: &ReportBlock, stats: &mut TickStats) {
     let class = match block.fraction_lost {
         0 => &mut stats.reports_lost_nothing,

@@ -1,5 +1,5 @@
-//! The packets of an RTCP datagram. In: a datagram. Out: what of it matters to a receiver.
-//! Descriptions are not looked into: they hold names.
+//! The packets of an RTCP datagram. In: a datagram. Out: the parts that matter to a receiver. Source
+//! descriptions are not parsed: they contain names.
 
 /// Packet types. Source: RFC 3550 §12.1.
 const SENDER_REPORT: u8 = 200;
@@ -11,50 +11,50 @@ const APPLICATION: u8 = 204;
 /// One packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RtcpPacket {
-    /// A sender's clocks.
+    /// A sender report.
     SenderReport {
         /// The sender.
         ssrc: u32,
-        /// Its wall clock, in NTP's 64 bits.
+        /// Its wall clock, as a 64-bit NTP timestamp.
         ntp: u64,
-        /// Its media clock at that moment. Units: RTP ticks.
+        /// Its media clock at that time. Units: RTP ticks.
         timestamp: u32,
-        /// Packets that it has sent.
+        /// Packets sent.
         packets: u32,
     },
-    /// What someone else receives.
+    /// A receiver report.
     ReceiverReport {
-        /// Who reports.
+        /// The reporter.
         ssrc: u32,
     },
-    /// Names.
+    /// A source description (names).
     Description,
-    /// A sender says that it leaves.
+    /// A BYE.
     Bye {
-        /// The first that does; none where the list is empty.
+        /// The first SSRC; none if the list is empty.
         ssrc: Option<u32>,
     },
-    /// Anything that an application defines.
+    /// An application-defined packet.
     Application,
     /// Another type.
     Other(u8),
 }
 
-/// Why a datagram is no RTCP.
+/// Why a datagram is not RTCP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RtcpError {
     /// Lengths, version or padding contradict each other.
     #[error("the packets do not fill the datagram")]
     Framing,
-    /// A report is shorter than its kind.
+    /// A report is shorter than its type requires.
     #[error("a packet of type {0} is too short")]
     Short(u8),
 }
 
-/// The packets of a datagram: compound, or a single one of reduced size. All of it is checked
-/// before anything is handed out.
+/// The packets of a datagram: compound, or a single one of reduced size. Everything is validated before
+/// anything is returned.
 ///
-/// Errors: it is no RTCP; nothing in it can be trusted. Source: RFC 3550 A.2, RFC 5506 §3.4.2.
+/// Errors: it is not RTCP; nothing in it can be trusted. Source: RFC 3550 A.2, RFC 5506 §3.4.2.
 pub fn packets(datagram: &[u8]) -> Result<impl Iterator<Item = RtcpPacket>, RtcpError> {
     let mut check = Walk(datagram);
     let mut count = 0;

@@ -1,25 +1,25 @@
-//! How well a sender is received. In: each of its packets. Out: the block of a receiver report.
+//! Reception statistics of a sender. In: each of its packets. Out: the block of a receiver report.
 //!
 //! Source: RFC 3550 §6.4.1, A.1, A.3, A.8.
 
 use optag_core::clock::MonoTime;
 
-/// Steps of the sequence number that are still the same sender's. Source: RFC 3550 A.1.
+/// Maximum step of the sequence number for the same sender. Source: RFC 3550 A.1.
 const DROPOUT: u16 = 3_000;
 const MISORDER: u16 = 100;
 
-/// What a receiver report says of a sender, for the time since the last one.
+/// The block of a receiver report on a sender, for the time since the previous report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReportBlock {
-    /// Share of the packets that did not come, in 256ths.
+    /// Fraction of the packets lost, in 256ths.
     pub fraction_lost: u8,
-    /// Packets that did not come since the beginning; negative where some came twice.
+    /// Packets lost since the beginning; negative with duplicates.
     pub lost: i32,
-    /// Highest sequence number, with its roll-overs above.
+    /// Extended highest sequence number.
     pub highest: u32,
-    /// Spread of the delays. Units: RTP ticks.
+    /// Interarrival jitter. Units: RTP ticks.
     pub jitter: u32,
-    /// Clock that these ticks are of. Units: Hz.
+    /// Clock rate of these ticks. Units: Hz.
     pub clock_hz: u32,
 }
 
@@ -31,7 +31,7 @@ pub struct Reception {
     received: u32,
     expected_before: u32,
     received_before: u32,
-    /// What must follow for a great step to be believed.
+    /// The sequence number that confirms a large step.
     after_step: Option<u16>,
     transit: Option<u32>,
     /// Units: 16ths of an RTP tick.
@@ -40,7 +40,7 @@ pub struct Reception {
 }
 
 impl Reception {
-    /// A packet of the sender came.
+    /// A packet of the sender was received.
     pub fn packet(&mut self, sequence: u16) {
         let step = sequence.wrapping_sub(self.highest as u16);
         if self.received == 0 || (step >= DROPOUT && self.after_step == Some(sequence)) {
@@ -55,7 +55,7 @@ impl Reception {
         self.received = self.received.wrapping_add(1);
     }
 
-    /// Its media clock, and when it arrived.
+    /// Its media clock and arrival.
     pub fn timing(&mut self, timestamp: u32, clock_hz: u32, arrival: MonoTime) {
         if clock_hz != self.clock_hz {
             (self.clock_hz, self.transit) = (clock_hz, None);
@@ -64,7 +64,7 @@ impl Reception {
         let transit = (arrived as u32).wrapping_sub(timestamp);
         if let Some(before) = self.transit {
             let step = (transit.wrapping_sub(before) as i32).unsigned_abs();
-            // A media clock that jumps is no delay.
+            // A jump of the media clock is not delay.
             if step < clock_hz {
                 self.jitter_16 = self.jitter_16 + step - ((self.jitter_16 + 8) >> 4);
             }
@@ -72,7 +72,7 @@ impl Reception {
         self.transit = Some(transit);
     }
 
-    /// Whether packets came since the last report.
+    /// Whether packets were received since the last report.
     pub fn has_news(&self) -> bool {
         self.received != self.received_before
     }

@@ -1,10 +1,9 @@
-//! When a receiver report is due, and its bytes. In: the arrival of packets and of the sender's
-//! own reports, the time. Out: a compound of receiver report and description (a CNAME that
-//! says nothing).
+//! Timing and contents of receiver reports. In: arrivals of packets and of the sender's own reports, the
+//! time. Out: a compound of receiver report and source description (a meaningless CNAME).
 //!
-//! Of RFC 3550 §6.2 and §6.3 what two parties need: there the least interval of 5 s always
-//! counts, varied by chance. A report goes only to who was heard since the last one, and never
-//! outweighs what was heard.
+//! The part of RFC 3550 §6.2 and §6.3 that two parties need: the minimum interval of 5 s always applies,
+//! randomised. A report is sent only to a sender received since the last one, and never exceeds the bytes
+//! received from it.
 
 use std::time::Duration;
 
@@ -14,16 +13,16 @@ use super::reception::{Reception, ReportBlock};
 use optag_core::base64;
 use optag_core::clock::MonoTime;
 
-/// Least time between reports. Source: RFC 3550 §6.2.
+/// Minimum time between reports. Source: RFC 3550 §6.2.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// e − 3/2: makes up for what varying the interval does to its mean. Source: RFC 3550 §6.3.1.
+/// e − 3/2: compensates for the effect of randomisation on the mean interval. Source: RFC 3550 §6.3.1.
 const COMPENSATION: f64 = std::f64::consts::E - 1.5;
 /// Characters of a CNAME: 96 bits. Source: RFC 7022 §4.2.
 const CNAME_CHARS: usize = 16;
-/// Bytes of a report: header and block, then a description of one source.
+/// Size of a report: header and block, then the description of one source.
 pub const REPORT_BYTES: usize = 32 + 4 + 4 + (2 + CNAME_CHARS + 1).next_multiple_of(4);
 
-/// A name for the recorder in one call. Source: RFC 7022 §4.2.
+/// The CNAME of the recorder in one call. Source: RFC 7022 §4.2.
 pub fn cname(call: &[u8]) -> [u8; CNAME_CHARS] {
     let mut input = *b"optag rtcp cname\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
     let length = call.len().min(16);
@@ -43,7 +42,7 @@ pub struct Reports {
     reception: Reception,
     heard_bytes: usize,
     due: Option<MonoTime>,
-    /// Middle bits of the last sender report's clock, and when it came.
+    /// Middle bits of the last sender report's clock, and its arrival.
     sender_report: Option<(u32, MonoTime)>,
 }
 
@@ -65,12 +64,12 @@ impl Reports {
         reports
     }
 
-    /// A packet of the stream's sender came.
+    /// A packet of the stream's sender was received.
     pub fn packet(&mut self, now: MonoTime, sequence: u16, bytes: usize) {
         self.reception.packet(sequence);
         self.heard_bytes += bytes;
         if self.due.is_none() {
-            // The first comes after half the interval.
+            // The first report is sent after half the interval.
             self.due = Some(now + self.interval() / 2);
         }
     }
@@ -80,7 +79,7 @@ impl Reports {
         self.reception.timing(timestamp, clock_hz, arrival);
     }
 
-    /// Another sender took over.
+    /// The sender has changed.
     pub fn new_source(&mut self) {
         self.reception = Reception::default();
         self.sender_report = None;
@@ -91,13 +90,13 @@ impl Reports {
         self.sender_report = Some(((ntp >> 16) as u32, arrival));
     }
 
-    /// Whether a report on who was heard is due.
+    /// Whether a report is due.
     pub fn is_due(&self, now: MonoTime) -> bool {
         self.due.is_some_and(|due| now >= due)
     }
 
-    /// Writes the report that is due, on `sender`, into `out`; what it says. `None` where nobody
-    /// was heard since the last one: there is no report then.
+    /// Writes the report that is due, on `sender`, to `out`; returns its block. `None` if nothing was
+    /// received since the last one, and no report is sent.
     pub fn write(&mut self, now: MonoTime, sender: u32, out: &mut [u8; REPORT_BYTES]) -> Option<ReportBlock> {
         self.due = Some(now + self.interval());
         let heard_bytes = std::mem::take(&mut self.heard_bytes);
@@ -141,7 +140,7 @@ impl Reports {
         INTERVAL.mul_f64((part + 0.5) / COMPENSATION)
     }
 
-    /// SplitMix64: spreads reports; nothing depends on its being unguessable.
+    /// SplitMix64: spreads reports; it need not be unpredictable.
     fn random(&mut self) -> u64 {
         self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.chance;

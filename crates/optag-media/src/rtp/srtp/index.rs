@@ -1,24 +1,24 @@
-//! Packet indexes: sequence numbers with their roll-overs, and which were seen. Source: RFC 3711
+//! Packet indexes: sequence numbers with their roll-over counters, and which were received. Source: RFC 3711
 //! §3.3.1, §3.3.2.
 
-/// Packets behind the newest that are remembered.
+/// Size of the replay window.
 const WINDOW: u64 = 128;
 
-/// The newest index of a sender, and which of those before it came.
+/// A sender's newest index, and which before it were received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     newest: u64,
-    /// Bit n: `newest - n` came.
+    /// Bit n: index `newest - n` was received.
     came: u128,
 }
 
 impl Window {
-    /// A window whose newest is the first that came.
+    /// A window that starts with the first index received.
     pub fn starting(index: u64) -> Self {
         Self { newest: index, came: 1 }
     }
 
-    /// A window of a sender whose earlier packets were all taken by someone else.
+    /// A window of a sender whose earlier packets all went to another process.
     pub fn resumed(newest: u64) -> Self {
         Self { newest, came: u128::MAX }
     }
@@ -28,7 +28,7 @@ impl Window {
         self.newest
     }
 
-    /// Whether this index may still come.
+    /// Whether this index is not a replay.
     pub fn is_new(&self, index: u64) -> bool {
         match self.newest.checked_sub(index) {
             None => true,
@@ -36,7 +36,7 @@ impl Window {
         }
     }
 
-    /// It came, and was proved.
+    /// Marks an index that was received and authenticated.
     pub fn mark(&mut self, index: u64) {
         match index.checked_sub(self.newest) {
             Some(ahead) => {
@@ -48,7 +48,7 @@ impl Window {
         }
     }
 
-    /// The index that a sequence number most likely means.
+    /// The most likely index for a sequence number.
     pub fn estimate(&self, sequence: u16) -> Option<u64> {
         let step = i64::from(sequence.wrapping_sub(self.newest as u16) as i16);
         self.newest.checked_add_signed(step)

@@ -1,5 +1,5 @@
-//! Master keys as signalling tells them. Printing shows none of them; writing them down
-//! (serialisation) is for the sealed spool. They are overwritten when they are dropped.
+//! Master keys from signalling. Debug output hides them; serialisation is only for the sealed spool. They are
+//! overwritten when dropped.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use optag_core::base64;
 
-/// How packets are encrypted and authenticated.
+/// An SRTP cipher suite.
 ///
 /// Source: RFC 4568 §6.2, RFC 6188 §4, RFC 7714 §14.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ impl Suite {
         Suite::AeadAes256Gcm,
     ];
 
-    /// Its name in descriptions.
+    /// Its name in SDP.
     pub const fn name(self) -> &'static str {
         match self {
             Suite::AesCm128Sha1Tag80 => "AES_CM_128_HMAC_SHA1_80",
@@ -56,7 +56,7 @@ impl Suite {
         }
     }
 
-    /// The suite of a name, in any case.
+    /// The suite with this name, ignoring case.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|suite| suite.name().eq_ignore_ascii_case(name))
     }
@@ -69,7 +69,7 @@ impl Suite {
         }
     }
 
-    /// Whether one operation encrypts and authenticates.
+    /// Whether it is an AEAD suite.
     pub const fn is_aead(self) -> bool {
         matches!(self, Suite::AeadAes128Gcm | Suite::AeadAes256Gcm)
     }
@@ -98,12 +98,12 @@ impl Suite {
     }
 }
 
-/// Bytes that nothing prints and that are overwritten in the end.
+/// Secret bytes, never printed and overwritten when dropped.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct Secret(Vec<u8>);
 
 impl Secret {
-    /// The bytes themselves.
+    /// The secret bytes.
     pub fn reveal(&self) -> &[u8] {
         &self.0
     }
@@ -133,28 +133,28 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// Why bytes are no key.
+/// Why a key is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// Key and salt have another length.
+    /// Key and salt have the wrong length.
     #[error("key and salt of {suite} have {expected} bytes together, not {bytes}")]
     Length {
         /// Name of the suite.
         suite: &'static str,
-        /// What it needs.
+        /// The required length.
         expected: usize,
-        /// What was given.
+        /// The actual length.
         bytes: usize,
     },
-    /// The identifier of the key is too long.
+    /// The MKI is too long.
     #[error("the identifier of a key has at most {MKI_BYTES} bytes")]
     Mki,
 }
 
-/// Longest identifier of a key. Source: RFC 4568 §6.1. Units: bytes.
+/// Maximum length of an MKI. Source: RFC 4568 §6.1. Units: bytes.
 pub const MKI_BYTES: usize = 128;
 
-/// One master key with its salt.
+/// A master key with its salt.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]
 pub struct SrtpKey {
@@ -162,16 +162,16 @@ pub struct SrtpKey {
     secret: Secret,
     #[serde(default)]
     mki: Vec<u8>,
-    /// Whether RTCP under it is sent in the clear, only authenticated.
+    /// Whether RTCP under it is only authenticated, not encrypted.
     #[serde(default)]
     pub unencrypted_rtcp: bool,
 }
 
 impl SrtpKey {
-    /// A key of `suite` from master key and salt, one after the other. `mki` is the identifier
-    /// that packets carry, as on the wire; empty where they carry none.
+    /// A key of `suite` from master key and salt, concatenated. `mki` is the identifier in packets, as on the
+    /// wire; empty for none.
     ///
-    /// Errors: a length is wrong.
+    /// Errors: wrong length.
     pub fn new(suite: Suite, secret: Vec<u8>, mki: Vec<u8>) -> Result<Self, KeyError> {
         let (bytes, expected) = (secret.len(), suite.secret_bytes());
         let secret = Secret(secret);
@@ -189,12 +189,12 @@ impl SrtpKey {
         self.suite
     }
 
-    /// Master key and salt, one after the other.
+    /// Master key and salt, concatenated.
     pub fn secret(&self) -> &Secret {
         &self.secret
     }
 
-    /// The identifier that packets carry; empty where they carry none.
+    /// The identifier in packets; empty for none.
     pub fn mki(&self) -> &[u8] {
         &self.mki
     }
@@ -214,7 +214,7 @@ impl fmt::Debug for SrtpKey {
     }
 }
 
-/// A written key, before its lengths are looked at.
+/// A serialised key, before its lengths are checked.
 #[derive(Deserialize)]
 struct Unchecked {
     suite: Suite,
@@ -234,18 +234,17 @@ impl TryFrom<Unchecked> for SrtpKey {
     }
 }
 
-/// How a stream is protected, as signalling agreed.
+/// Encryption of a stream as negotiated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SrtpPlan {
-    /// Keys that its packets may be under, the likeliest first. Those beyond
-    /// [`KEYS`](super::KEYS) are not looked at.
+    /// Keys that its packets may use, the most likely first. Those beyond [`KEYS`](super::KEYS) are ignored.
     pub receive: Vec<SrtpKey>,
-    /// The key of what we send (RTCP reports); without one, nothing is sent.
+    /// The key for outgoing packets (RTCP reports); without one, nothing is sent.
     pub send: Option<SrtpKey>,
-    /// Whether plain RTP is refused from the first packet on. Where it is not, it is refused
-    /// from the first protected packet on.
+    /// Whether plain RTP is refused from the beginning. Otherwise it is refused after the first protected
+    /// packet.
     pub required: bool,
-    /// Roll-over counter that the sender begins with; 0 but for streams joined in the middle.
+    /// The sender's initial roll-over counter; 0 except for streams joined midway.
     #[serde(default)]
     pub roc: u32,
 }

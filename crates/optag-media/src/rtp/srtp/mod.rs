@@ -1,9 +1,8 @@
-//! SRTP and SRTCP: keys, what is derived of them, and packets under them.
+//! SRTP and SRTCP: keys, derived keys, and packet protection.
 //!
-//! In: [`SrtpPlan`]s from signalling, protected packets. Out: packets that are proved to come
-//! from who holds the key, in the clear; protected packets of ours. A packet that is not proved
-//! changes nothing. Not here: how keys are told (`signalling::sdp`, `http`), whose packets a
-//! stream takes ([`source`](crate::rtp::source_filter)).
+//! In: [`SrtpPlan`]s from signalling, protected packets. Out: authenticated packets in the clear; protected
+//! packets of ours. A packet that fails authentication changes nothing. Not here: how keys are signalled, and
+//! the accepted sender of a stream ([`source_filter`](crate::rtp::source_filter)).
 //!
 //! Source: RFC 3711 (AES-CM, HMAC-SHA1), RFC 6188 (AES-256), RFC 7714 (AES-GCM).
 
@@ -17,14 +16,14 @@ pub use key::{KeyError, Secret, SrtpKey, SrtpPlan, Suite};
 pub use receiver::{SourceSnapshot, SrtpError, SrtpReceiver, SrtpState};
 pub use sender::SrtpSender;
 
-/// Keys of one stream at a time, those on their way out included.
+/// Keys of one stream at a time, including those being retired.
 pub const KEYS: usize = 8;
-/// Longest RTCP packet that is looked at. Units: bytes.
+/// Maximum length of an RTCP packet. Units: bytes.
 pub const RTCP_BYTES: usize = 1_500;
-/// Bytes that protection adds to a packet at most: identifier of the key, index, tag.
+/// Maximum overhead of protection: MKI, index, tag.
 pub const OVERHEAD_BYTES: usize = 128 + 4 + 16;
 
-/// Any bytes through a receiver of every suite; for fuzzing and its corpus.
+/// Feeds arbitrary bytes to a receiver of every suite; for fuzzing and its corpus.
 pub fn exercise(bytes: &[u8]) {
     use optag_core::clock::MonoTime;
     let (&which, packet) = bytes.split_first().unwrap_or((&0, &[]));
@@ -41,7 +40,7 @@ pub fn exercise(bytes: &[u8]) {
     {
         assert!(before == receiver.state(), "an unproved packet changed something");
     }
-    // What the sender makes, the receiver takes once.
+    // What the sender makes, the receiver accepts exactly once.
     let (mut sender, mut made) = (SrtpSender::new(&key), [0; 4_096]);
     if let Some(length) = sender.protect(packet, &mut made) {
         let plain = receiver.unprotect(now, &made[..length], &mut out).expect("its own packet");

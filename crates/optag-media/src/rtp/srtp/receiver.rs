@@ -1,9 +1,9 @@
-//! The receiving side of a stream: which key a packet is under, which roll-over its sequence
-//! number has, and whether it came before. Nothing changes until a packet is proved.
+//! The receiving side of a stream: a packet's key, its roll-over counter, and replay protection. Nothing
+//! changes until a packet is authenticated.
 //!
-//! After a new offer a client may go on as before, use another key, or start its roll-over
-//! counter anew under the same one: each possibility is tried before a packet is dropped, the
-//! last one only for a while after the offer, as it lets old packets in again.
+//! After a new offer a client may continue as before, use another key, or restart its roll-over counter under
+//! the same key: each possibility is tried before a packet is dropped, the last one only for a while after
+//! the offer, because it admits old packets again.
 
 use std::time::Duration;
 
@@ -16,49 +16,49 @@ use super::session::Session;
 use crate::rtp::packet::RtpPacket;
 use optag_core::clock::MonoTime;
 
-/// Senders that are remembered under each key; beyond, the one unheard for longest is forgotten.
+/// Senders remembered under each key; beyond that, the least recently received one is forgotten.
 const SENDERS: usize = 4;
-/// How long after an offer a roll-over counter may start anew under the same key.
+/// How long after an offer a roll-over counter may restart under the same key.
 const ANEW: Duration = Duration::from_secs(10);
-/// How long a key that an offer took away is still good after the first packet under a new one.
+/// How long a key removed by an offer stays valid after the first packet under a new one.
 const LEAVING: Duration = Duration::from_secs(10);
-/// Indexes that one sequence number may mean.
+/// Maximum number of candidate indexes for a sequence number.
 const GUESSES: usize = 8;
 
-/// Why a packet is not taken. The stream is as it was before.
+/// Why a packet is rejected. The stream is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SrtpError {
-    /// It is no RTP or RTCP packet.
+    /// Not an RTP or RTCP packet.
     #[error("no packet")]
     Malformed,
-    /// No key proves it.
+    /// Authentication failed with every key.
     #[error("no key proves the packet")]
     Unproved,
-    /// It came before.
+    /// A replay.
     #[error("the packet came before")]
     Replayed,
 }
 
-/// One sender's index under one key, for another process to go on with.
+/// A sender's index under one key, for another process to continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceSnapshot {
-    /// Which of the plan's keys.
+    /// Index of the key in the plan.
     pub key: usize,
     /// Its SSRC.
     pub ssrc: u32,
-    /// Its newest index: roll-over counter and sequence number. Sequence numbers of up to 2^15
-    /// packets later (minutes) still find their roll-over by it.
+    /// Its newest index: roll-over counter and sequence number. The roll-over counter can still be determined
+    /// for packets up to 2^15 later (minutes).
     pub index: u64,
 }
 
-/// What another process needs to go on with a stream. Secret: keep it sealed.
+/// What another process needs to continue a stream. Secret: keep it sealed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SrtpState {
     /// Keys and rules.
     pub plan: SrtpPlan,
-    /// Senders heard.
+    /// Senders received.
     pub sources: Vec<SourceSnapshot>,
-    /// Whether a protected packet came: plain ones are refused since.
+    /// Whether a protected packet was received: plain ones are refused since then.
     pub secured: bool,
 }
 
@@ -68,21 +68,21 @@ pub struct SrtpReceiver {
     keys: Vec<Context>,
     secured: bool,
     anew_until: Option<MonoTime>,
-    /// Which key proved the last packet: the first to be tried.
+    /// The key of the last authenticated packet: tried first.
     last: usize,
 }
 
-/// One key with those who send under it.
+/// A key with its senders.
 struct Context {
     key: SrtpKey,
     session: Session,
     senders: Vec<Sender>,
     rtcp: Vec<(u32, Window)>,
-    /// Whether the last offer no longer had it, and until when it is good.
+    /// Whether the last offer removed it, and until when it stays valid.
     leaving: Option<Option<MonoTime>>,
 }
 
-/// A sender under a key. `other` is the roll-over that it may return to after an offer.
+/// A sender under a key. `other` is the roll-over counter to which it may return after an offer.
 struct Sender {
     ssrc: u32,
     window: Window,
@@ -92,7 +92,7 @@ struct Sender {
 impl Context {
     fn new(key: SrtpKey) -> Self {
         let session = Session::new(&key);
-        // No packet shall allocate.
+        // Packets must not allocate.
         let (senders, rtcp) = (Vec::with_capacity(SENDERS), Vec::with_capacity(SENDERS));
         Self { key, session, senders, rtcp, leaving: None }
     }
@@ -101,7 +101,7 @@ impl Context {
         self.senders.iter().find(|sender| sender.ssrc == ssrc)
     }
 
-    /// The index was proved: it is this sender's newest, in one of its roll-overs.
+    /// The index was authenticated: it is this sender's newest, in one of its roll-over counters.
     fn proved(&mut self, ssrc: u32, index: u64) {
         let Some(at) = self.senders.iter().position(|sender| sender.ssrc == ssrc) else {
             if self.senders.len() == SENDERS {
@@ -117,19 +117,19 @@ impl Context {
             sender.other = Some(std::mem::replace(&mut sender.window, other));
         }
         sender.window.mark(index);
-        // The one heard last is forgotten last.
+        // The most recently received one is forgotten last.
         self.senders[at..].rotate_left(1);
     }
 }
 
 impl SrtpReceiver {
-    /// A receiver that has heard nothing.
+    /// A receiver in its initial state.
     pub fn new(plan: SrtpPlan) -> Self {
         let keys = plan.receive.iter().take(KEYS).cloned().map(Context::new).collect();
         Self { plan, keys, secured: false, anew_until: None, last: 0 }
     }
 
-    /// A receiver that goes on where another process stopped.
+    /// A receiver that continues where another process stopped.
     pub fn resume(state: SrtpState) -> Self {
         let mut receiver = Self { secured: state.secured, ..Self::new(state.plan) };
         for source in state.sources {
@@ -141,7 +141,7 @@ impl SrtpReceiver {
         receiver
     }
 
-    /// What another process needs to go on.
+    /// What another process needs to continue.
     pub fn state(&self) -> SrtpState {
         let sources = self.plan.receive.iter().enumerate().flat_map(|(key, wanted)| {
             let context = self.keys.iter().find(move |context| context.key == *wanted);
@@ -156,8 +156,8 @@ impl SrtpReceiver {
         SrtpState { plan: self.plan.clone(), sources: sources.collect(), secured: self.secured }
     }
 
-    /// Another offer: keys that stay keep their senders' roll-over counters; those that go are
-    /// good until packets under another key come, and a while longer.
+    /// Another offer: keys that stay keep their senders' roll-over counters; removed keys stay valid until
+    /// packets under another key arrive, and a while longer.
     pub fn renegotiate(&mut self, now: MonoTime, plan: SrtpPlan) {
         let mut old = std::mem::take(&mut self.keys);
         for wanted in plan.receive.iter().take(KEYS) {
@@ -174,15 +174,14 @@ impl SrtpReceiver {
         self.plan = plan;
     }
 
-    /// Whether a packet in the clear may be taken: none is required to be protected, and none
-    /// was so far.
+    /// Whether a plain packet may be accepted: protection is not required, and none was protected so far.
     pub fn takes_plain(&self) -> bool {
         !self.plan.required && !self.secured
     }
 
-    /// Proves a packet and writes it in the clear. Returns its length.
+    /// Authenticates and decrypts a packet. Returns its length.
     ///
-    /// Errors: it is refused; nothing has changed, but `out` may hold anything.
+    /// Errors: it is refused; the state is unchanged, but `out` may contain anything.
     pub fn unprotect(&mut self, now: MonoTime, packet: &[u8], out: &mut [u8]) -> Result<usize, SrtpError> {
         let header = RtpPacket::header_bytes(packet).ok_or(SrtpError::Malformed)?;
         let sequence = u16::from_be_bytes([packet[2], packet[3]]);
@@ -208,9 +207,9 @@ impl SrtpReceiver {
         Err(if replayed { SrtpError::Replayed } else { SrtpError::Unproved })
     }
 
-    /// Proves an RTCP packet and writes it in the clear. Returns its length.
+    /// Authenticates and decrypts an RTCP packet. Returns its length.
     ///
-    /// Errors: it is refused; nothing has changed, but `out` may hold anything.
+    /// Errors: it is refused; the state is unchanged, but `out` may contain anything.
     pub fn unprotect_rtcp(&mut self, packet: &[u8], out: &mut [u8]) -> Result<usize, SrtpError> {
         if packet.len() > super::RTCP_BYTES {
             return Err(SrtpError::Malformed);
@@ -239,7 +238,7 @@ impl SrtpReceiver {
         Err(SrtpError::Unproved)
     }
 
-    /// What a sequence number may mean under a key, the likeliest first.
+    /// Candidate indexes of a sequence number under a key, the most likely first.
     fn guesses(&self, now: MonoTime, context: &Context, ssrc: u32, sequence: u16) -> [Option<u64>; GUESSES] {
         let mut guesses = [None; GUESSES];
         let mut free = 0;
@@ -294,7 +293,7 @@ impl SrtpReceiver {
 }
 
 impl Context {
-    /// Whether this index has not come yet.
+    /// Whether this index has not been received yet.
     fn takes(&self, ssrc: u32, index: u64) -> bool {
         let Some(sender) = self.sender(ssrc) else { return true };
         let near = |window: &&Window| window.estimate(index as u16) == Some(index);

@@ -1,12 +1,11 @@
-//! The sending side: RTCP reports of the recorder, and RTP of simulated telephones. Indexes are
-//! never used twice.
+//! The sending side: RTCP reports of the recorder, and RTP of simulated telephones. No index is used twice.
 
 use super::index::Window;
 use super::key::SrtpKey;
 use super::session::Session;
 use crate::rtp::packet::RtpPacket;
 
-/// The last RTCP index; a key is not used beyond. Source: RFC 3711 §3.4.
+/// The last RTCP index; the key is exhausted after it. Source: RFC 3711 §3.4.
 const LAST_INDEX: u32 = (1 << 31) - 1;
 
 /// The sender of one SSRC under one key.
@@ -17,13 +16,13 @@ pub struct SrtpSender {
 }
 
 impl SrtpSender {
-    /// A sender that has sent nothing.
+    /// A sender in its initial state.
     pub fn new(key: &SrtpKey) -> Self {
         Self::at(key, 0)
     }
 
-    /// A sender whose next RTCP index is `rtcp`: one that goes on where another process stopped
-    /// must begin beyond what that one used.
+    /// A sender whose next RTCP index is `rtcp`: to continue after another process, it must be beyond the
+    /// last one used there.
     pub fn at(key: &SrtpKey, rtcp: u32) -> Self {
         Self { session: Session::new(key), rtp: None, rtcp }
     }
@@ -33,13 +32,13 @@ impl SrtpSender {
         self.rtcp
     }
 
-    /// The next packet's roll-over counter starts here, where none was sent yet.
+    /// Sets the initial roll-over counter, if nothing was sent yet.
     pub fn start_at(&mut self, index: u64) {
         self.rtp.get_or_insert(Window::resumed(index));
     }
 
-    /// Protects an RTP packet. Returns its length; `None` where it is no packet, was sent
-    /// already, or `out` is too short.
+    /// Protects an RTP packet. Returns its length; `None` if it is not one, was already sent, or `out` is too
+    /// short.
     pub fn protect(&mut self, packet: &[u8], out: &mut [u8]) -> Option<usize> {
         let header = RtpPacket::header_bytes(packet)?;
         let sequence = u16::from_be_bytes([packet[2], packet[3]]);
@@ -53,8 +52,7 @@ impl SrtpSender {
         Some(length)
     }
 
-    /// Protects an RTCP packet. Returns its length; `None` where the key is used up or `out` is
-    /// too short.
+    /// Protects an RTCP packet. Returns its length; `None` if the key is exhausted or `out` is too short.
     pub fn protect_rtcp(&mut self, packet: &[u8], out: &mut [u8]) -> Option<usize> {
         if self.rtcp > LAST_INDEX {
             return None;

@@ -1,5 +1,5 @@
-//! What is derived of a master key, and the protection of single packets with it. In: packets
-//! with their index. Out: packets. Nothing is remembered here, and nothing allocated.
+//! Keys derived from a master key, and the protection of single packets with them. In: packets with their
+//! index. Out: packets. Stateless and without allocation.
 //!
 //! Source: RFC 3711 §3.1, §3.4, §4.1–4.3; RFC 7714 §8, §9, §11.
 
@@ -10,9 +10,9 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::key::{SrtpKey, Suite};
 
-/// Bit of the SRTCP index word that says that the packet is encrypted.
+/// The E flag of the SRTCP index word.
 const ENCRYPTED: u32 = 1 << 31;
-/// Bytes of an RTCP packet that stay in the clear: header and sender.
+/// Bytes of an RTCP packet that are never encrypted: header and sender.
 pub const RTCP_CLEAR_BYTES: usize = 8;
 /// Bytes of the SRTCP index word.
 const INDEX_BYTES: usize = 4;
@@ -33,7 +33,7 @@ enum Cipher {
 }
 
 impl Session {
-    /// Derives everything. The rate of derivation is zero: once.
+    /// Derives all keys. The key derivation rate is zero: once.
     pub fn new(key: &SrtpKey) -> Self {
         Self {
             suite: key.suite(),
@@ -44,14 +44,14 @@ impl Session {
         }
     }
 
-    /// A session of keys that are derived already, as some test vectors give them.
+    /// A session with given session keys, for test vectors.
     #[cfg(test)]
     pub fn of_session_keys(suite: Suite, key: &[u8], salt: &[u8]) -> Self {
         let cipher = || Cipher::gcm(key, salt.try_into().expect("12 bytes"));
         Self { suite, mki: Vec::new(), encrypts_rtcp: true, rtp: cipher(), rtcp: cipher() }
     }
 
-    /// Whether a packet may be under this key: it carries its identifier, if there is one.
+    /// Whether a packet may be under this key: it has the key's MKI, if there is one.
     pub fn may_be(&self, packet: &[u8], rtcp: bool) -> bool {
         let behind = if self.suite.is_aead() {
             0
@@ -63,8 +63,8 @@ impl Session {
         packet.len().checked_sub(behind).is_some_and(|end| packet[..end].ends_with(&self.mki))
     }
 
-    /// Proves an RTP packet and writes it in the clear. `header` is the length of what is never
-    /// encrypted. Returns the length; `None` where it is not proved.
+    /// Authenticates and decrypts an RTP packet. `header` is the length of the part that is never encrypted.
+    /// Returns the length; `None` if authentication fails.
     pub fn open(&self, packet: &[u8], header: usize, ssrc: u32, index: u64, out: &mut [u8]) -> Option<usize> {
         let roc = (index >> 16) as u32;
         match &self.rtp {
@@ -91,7 +91,7 @@ impl Session {
         }
     }
 
-    /// Protects an RTP packet. Returns the length; `None` where `out` is too short.
+    /// Protects an RTP packet. Returns the length; `None` if `out` is too short.
     pub fn seal(&self, packet: &[u8], header: usize, ssrc: u32, index: u64, out: &mut [u8]) -> Option<usize> {
         let roc = (index >> 16) as u32;
         let length = packet.len();
@@ -113,8 +113,8 @@ impl Session {
         }
     }
 
-    /// Proves an RTCP packet and writes it in the clear. Returns its length and index; `None`
-    /// where it is not proved.
+    /// Authenticates and decrypts an RTCP packet. Returns its length and index; `None` if authentication
+    /// fails.
     pub fn open_rtcp(&self, packet: &[u8], out: &mut [u8]) -> Option<(usize, u32)> {
         let word_of = |word: &[u8]| Some(u32::from_be_bytes(*word.first_chunk()?));
         let ssrc = u32::from_be_bytes(*packet.get(4..)?.first_chunk()?);
@@ -152,7 +152,7 @@ impl Session {
         }
     }
 
-    /// Protects an RTCP packet. Returns the length; `None` where `out` is too short.
+    /// Protects an RTCP packet. Returns the length; `None` if `out` is too short.
     pub fn seal_rtcp(&self, packet: &[u8], index: u32, out: &mut [u8]) -> Option<usize> {
         let ssrc = u32::from_be_bytes(*packet.get(4..)?.first_chunk()?);
         let word = (index & !ENCRYPTED | if self.encrypts_rtcp { ENCRYPTED } else { 0 }).to_be_bytes();
@@ -214,7 +214,7 @@ impl Cipher {
 
 impl Drop for Cipher {
     fn drop(&mut self) {
-        // The keys themselves are overwritten by the library that holds them.
+        // The library overwrites the keys that it holds.
         match self {
             Self::Counter { salt, .. } => salt.zeroize(),
             Self::Gcm { salt, .. } => salt.zeroize(),
@@ -237,7 +237,7 @@ fn counter_key(key: &[u8]) -> EncryptingKey {
     EncryptingKey::ctr(unbound).expect("the algorithm has a counter mode")
 }
 
-/// Encrypts or decrypts a packet's part. Source: RFC 3711 §4.1.1.
+/// Encrypts or decrypts part of a packet. Source: RFC 3711 §4.1.1.
 fn counter(key: &EncryptingKey, salt: &[u8; 14], ssrc: u32, index: u64, in_out: &mut [u8]) -> Option<()> {
     let mut block = [0; 16];
     block[..14].copy_from_slice(salt);
