@@ -1,8 +1,8 @@
-//! Standard base64, as keys are written in descriptions and configuration. Source: RFC 4648 §4.
+//! Standard base64, as used for keys in SDP and configuration. Source: RFC 4648 §4.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// The bytes as text, padded.
+/// Encodes bytes, with padding.
 pub fn encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
@@ -17,7 +17,7 @@ pub fn encode(bytes: &[u8]) -> String {
     text
 }
 
-/// The bytes of a text, with or without its padding; `None` where it is no base64.
+/// Decodes text, with or without padding; `None` if it is not base64.
 pub fn decode(text: &str) -> Option<Vec<u8>> {
     let (mut out, mut bits, mut held) = (Vec::with_capacity(text.len()), 0_u32, 0_u32);
     for byte in text.trim_end_matches('=').bytes() {

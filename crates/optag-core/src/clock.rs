@@ -1,4 +1,4 @@
-//! Two times that must not be mixed: [`MonoTime`] measures, [`WallTime`] dates.
+//! Two kinds of time that must not be mixed: [`MonoTime`] measures, [`WallTime`] dates.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A point on the machine's monotonic clock. Only differences mean anything. A point that is
-/// written down means the same to a later process as long as [`BootId`] is the same.
+/// A point on the machine's monotonic clock. Only differences are meaningful. A stored point is valid for a
+/// later process as long as [`BootId`] is the same.
 ///
 /// Units: nanoseconds since an arbitrary start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ impl MonoTime {
         self.0
     }
 
-    /// How long ago `earlier` was; zero if it lies ahead.
+    /// Time since `earlier`; zero if it is in the future.
     pub const fn since(self, earlier: MonoTime) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -48,9 +48,9 @@ impl Sub<Duration> for MonoTime {
     }
 }
 
-/// A date and time of day, UTC. It may jump; never measure with it.
+/// A date and time of day, UTC. It may jump: never measure durations with it.
 ///
-/// Units: microseconds since 1970-01-01T00:00:00Z. Serialised as an RFC 3339 text.
+/// Units: microseconds since 1970-01-01T00:00:00Z. Serialised as RFC 3339 text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct WallTime(i64);
 
@@ -65,22 +65,22 @@ impl WallTime {
         self.0
     }
 
-    /// The time moved by `span`, which may be negative microseconds.
+    /// The time shifted by this many microseconds, which may be negative.
     pub const fn plus_micros(self, micros: i64) -> Self {
         Self(self.0.saturating_add(micros))
     }
 
-    /// The time of a day count later (24-hour days, as UTC has them).
+    /// The time this many days later (24-hour days, UTC).
     pub const fn plus_days(self, days: i64) -> Self {
         self.plus_micros(days.saturating_mul(86_400_000_000))
     }
 
-    /// `self - earlier` in microseconds; negative where `earlier` is later.
+    /// `self - earlier` in microseconds; negative if `earlier` is later.
     pub const fn micros_since(self, earlier: WallTime) -> i64 {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// The calendar view; times outside jiff's range are clamped to it.
+    /// The time as jiff's type; times outside its range are clamped.
     pub fn timestamp(self) -> jiff::Timestamp {
         jiff::Timestamp::from_microsecond(self.0).unwrap_or(if self.0 < 0 {
             jiff::Timestamp::MIN
@@ -89,7 +89,7 @@ impl WallTime {
         })
     }
 
-    /// From jiff's view.
+    /// From jiff's type.
     pub fn from_timestamp(at: jiff::Timestamp) -> Self {
         Self(at.as_microsecond())
     }
@@ -119,15 +119,15 @@ impl<'de> Deserialize<'de> for WallTime {
     }
 }
 
-/// Where the time comes from: the machine, or a test.
+/// A source of time: the machine, or a test.
 pub trait Clock: Send + Sync {
-    /// Now, for measuring.
+    /// The current time, for measuring.
     fn mono(&self) -> MonoTime;
-    /// Now, for dating.
+    /// The current time, for dating.
     fn wall(&self) -> WallTime;
 
-    /// One moment on both clocks. A thread that is put aside between two readings would pair
-    /// times that lie apart, so the closest of a few pairs is taken.
+    /// The current time on both clocks. If the thread is preempted between two readings, they would not
+    /// match, so the closest of a few pairs is used.
     fn both(&self) -> (MonoTime, WallTime) {
         let mut best = (Duration::MAX, MonoTime::default(), WallTime::default());
         for _ in 0..PAIRS {
@@ -145,18 +145,18 @@ pub trait Clock: Send + Sync {
     }
 }
 
-/// Readings that are this close are one moment.
+/// Readings this close count as simultaneous.
 const CLOSE: Duration = Duration::from_micros(5);
-/// Pairs that are tried.
+/// Maximum number of pairs tried.
 const PAIRS: usize = 16;
 
-/// Names one run of the machine's kernel; a restart of the machine has another.
+/// Identifies one boot of the machine's kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct BootId(uuid::Uuid);
 
 impl BootId {
-    /// The run that this process is in; `None` where the kernel does not tell.
+    /// The current boot; `None` if the kernel does not provide it.
     pub fn current() -> Option<Self> {
         static CURRENT: OnceLock<Option<BootId>> = OnceLock::new();
         *CURRENT.get_or_init(|| {
@@ -165,14 +165,14 @@ impl BootId {
         })
     }
 
-    /// The run behind its 16 bytes.
+    /// From its 16 bytes.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(uuid::Uuid::from_bytes(bytes))
     }
 }
 
-/// The operating system's clocks: `CLOCK_BOOTTIME`, which counts a suspended machine's sleep, too,
-/// and is the same to all processes of a boot; and `CLOCK_REALTIME`.
+/// The operating system's clocks: `CLOCK_BOOTTIME`, which includes the time that the machine is suspended and
+/// is the same for all processes of a boot; and `CLOCK_REALTIME`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OsClock;
 
@@ -186,7 +186,7 @@ impl Clock for OsClock {
     }
 }
 
-/// Nanoseconds on one of the kernel's clocks.
+/// The time of a kernel clock in nanoseconds.
 fn read(clock: libc::clockid_t) -> i64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is valid for writes, and both clocks exist on every Linux.

@@ -1,10 +1,10 @@
-//! An error with everything that caused it, in one line. An error's own text often leaves out why
-//! ("builder error", "error sending request"); the reason stands further down its chain.
+//! An error with all of its causes, in one line. An error's own text often omits the reason ("builder error",
+//! "error sending request"), which is further down its chain.
 
 use std::error::Error;
 
-/// The error and its causes, from the outside in, joined by `: `. A cause that the text before it
-/// repeats already is left out, and so are line breaks.
+/// The error and its causes, outermost first, joined by `: `. A cause already contained in the preceding text
+/// is omitted, and so are line breaks.
 pub fn causes(error: &(dyn Error + 'static)) -> String {
     let mut text = one_line(&error.to_string());
     let mut next = error.source();

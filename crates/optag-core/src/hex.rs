@@ -1,11 +1,11 @@
-//! Bytes as people and protocols write them.
+//! Hexadecimal text.
 
-/// Lower-case hexadecimal, two digits a byte.
+/// Lower-case hexadecimal, two digits per byte.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Reads hexadecimal back; `None` where it is none.
+/// Parses hexadecimal; `None` if it is invalid.
 pub fn unhex(text: &str) -> Option<Vec<u8>> {
     let text = text.trim();
     if !text.is_ascii() || !text.len().is_multiple_of(2) {

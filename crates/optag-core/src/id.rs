@@ -1,4 +1,4 @@
-//! Identifiers as their own types, so that one cannot be handed in for another.
+//! Identifiers as distinct types, so that one cannot be passed for another.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::clock::WallTime;
 
-/// Names a call and, if it was recorded, its recording: one id from admission to erasure.
+/// Identifies a call and, if it was recorded, its recording: one id from admission to erasure.
 ///
 /// A UUID version 7, so that ids sort by the time of admission.
 /// Source: RFC 9562 §5.7.
@@ -25,8 +25,8 @@ impl CallId {
         Self(Uuid::new_v7(stamp))
     }
 
-    /// The id of a call that another system recorded at `at`: the same for the same `digest`, of
-    /// which the first 10 bytes count.
+    /// The id of a call recorded by another system at `at`: deterministic in `digest`, of which the first 10
+    /// bytes are used.
     pub fn derived(at: WallTime, digest: &[u8]) -> Self {
         let millis = (at.as_unix_micros().max(0) / 1_000) as u64;
         let mut random = [0; 10];
@@ -34,13 +34,13 @@ impl CallId {
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
     }
 
-    /// When the call was admitted, to the millisecond, as the id itself tells.
+    /// When the call was admitted, to the millisecond, from the id itself.
     pub fn admitted_at(self) -> WallTime {
         let (secs, nanos) = self.0.get_timestamp().map_or((0, 0), |stamp| stamp.to_unix());
         WallTime::from_unix_micros(secs as i64 * 1_000_000 + i64::from(nanos / 1_000))
     }
 
-    /// The id behind its 16 bytes, as the spool stores it.
+    /// From its 16 bytes, as stored in the spool.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
     }
@@ -57,7 +57,7 @@ impl fmt::Display for CallId {
     }
 }
 
-/// The text was no UUID.
+/// The text was not a UUID.
 #[derive(Debug, thiserror::Error)]
 #[error("not a call id: expected a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057")]
 pub struct BadCallId;

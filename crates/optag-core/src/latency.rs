@@ -1,16 +1,16 @@
-//! Durations counted by class, from the thread that measures them to the one that publishes.
+//! Durations counted by class, passed from the thread that measures to the one that publishes.
 //!
-//! In: durations. Out: for each class how many there were and their sum, so that a histogram made
-//! of them has the right buckets and the right total. Adding takes no lock and no memory.
+//! In: durations. Out: count and sum of each class, so that a histogram made from them has the correct
+//! buckets and total. Adding takes no lock and allocates nothing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Upper bounds of the classes, the last class has none. Units: s.
+/// Upper bounds of the classes; the last class has none. Units: s.
 pub const BOUNDS_S: [f64; 10] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0];
 const CLASSES: usize = BOUNDS_S.len() + 1;
 
-/// What was counted so far.
+/// The counts so far.
 #[derive(Debug, Default)]
 pub struct Latency {
     classes: [Class; CLASSES],
@@ -30,7 +30,7 @@ pub struct Counted {
 }
 
 impl Latency {
-    /// Counts one.
+    /// Adds a duration.
     pub fn add(&self, took: Duration) {
         let seconds = took.as_secs_f64();
         let class = &self.classes[BOUNDS_S.partition_point(|bound| *bound < seconds)];
@@ -38,7 +38,7 @@ impl Latency {
         class.count.fetch_add(1, Ordering::Release);
     }
 
-    /// All so far.
+    /// The counts so far.
     pub fn read(&self) -> Counted {
         let one = |class: &Class| {
             let count = class.count.load(Ordering::Acquire);
@@ -49,7 +49,7 @@ impl Latency {
 }
 
 impl Counted {
-    /// What came since an earlier reading: for each class that has any, their mean and their number.
+    /// The difference from an earlier reading: for each class with entries, their mean and number.
     pub fn since(&self, before: &Self) -> impl Iterator<Item = (Duration, usize)> {
         let pairs = std::iter::zip(self.classes, before.classes);
         pairs.filter_map(|((count, sum_ns), (count_before, sum_before))| {

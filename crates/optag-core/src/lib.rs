@@ -1,5 +1,5 @@
-//! What every stage shares: ids, clocks, limits, private values, signatures, and the rules of a
-//! call. In: nothing. Out: small types. Not here: sockets, files, threads, databases.
+//! Shared by all stages: ids, clocks, limits, private values, signatures, and the rules of a call. In:
+//! nothing. Out: small types. Not here: sockets, files, threads, databases.
 
 pub mod base64;
 pub mod call;

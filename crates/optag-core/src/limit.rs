@@ -1,22 +1,22 @@
-//! Hard caps, each with its unit. What an owner may change is a configuration key instead.
+//! Hard limits, each with its unit. Limits that an owner may change are configuration keys.
 
-/// Streams of one call; RFC 7845 §5.1.1.2 allows 255, one channel each, browsers play 8.
+/// Streams per call; RFC 7845 §5.1.1.2 allows 255, one channel each, browsers play 8.
 pub const STREAMS_PER_CALL: usize = 8;
 
-/// Bytes of one UDP datagram that are looked at; more marks it as oversized.
+/// Maximum size of a UDP datagram; longer ones count as oversized. Units: bytes.
 pub const DATAGRAM_BYTES: usize = 2_048;
 
-/// Bytes of a JSON request body.
+/// Maximum size of a JSON request body. Units: bytes.
 pub const REQUEST_BODY_BYTES: usize = 64 * 1024;
 
-/// Characters of a caller's or employee's name, a label, an external id, a reason.
+/// Maximum length of a caller's or employee's name, a label, an external id, a reason. Units: characters.
 pub const TEXT_CHARS: usize = 200;
 
-/// Digits of a telephone number; E.164 has 15, some private plans more.
+/// Maximum digits of a telephone number; E.164 allows 15, some private plans more.
 pub const NUMBER_CHARS: usize = 32;
 
-/// Days that any recording may live. The owner's policy, not a default: no setting exceeds it.
+/// Maximum retention of any recording in days. The owner's policy, not a default: no setting exceeds it.
 pub const RETENTION_DAYS: u8 = 90;
 
-/// Hours after which a call is ended whatever its streams say.
+/// Maximum duration of a call, whatever its streams do. Units: hours.
 pub const CALL_HOURS: u64 = 12;

@@ -1,12 +1,12 @@
-//! Secret keys in memory that is neither swapped nor dumped, and wiped when a key is dropped.
+//! Secret keys in memory that is neither swapped nor included in core dumps, and wiped when dropped.
 //!
 //! In: 32 bytes. Out: the same in a slot of anonymous pages with `mlock`, `MADV_DONTDUMP` and
-//! `MADV_WIPEONFORK`. Where the system locks no more memory (`RLIMIT_MEMLOCK`), keys still work;
-//! a warning says so once, and [`usage`] says how much is affected.
+//! `MADV_WIPEONFORK`. If no more memory can be locked (`RLIMIT_MEMLOCK`), keys still work; a warning is
+//! logged once, and [`usage`] returns the amount affected.
 //!
-//! A [`Secret`] is a pointer: moving it leaves no copy behind. Whatever computes with the key (key
-//! schedules of aws-lc) has copies for as long as it computes; so what uses a key expands it for one
-//! operation and keeps nothing.
+//! A [`Secret`] is a pointer: moving it leaves no copy behind. Code that computes with the key (key schedules
+//! of aws-lc) has copies while it computes; therefore a key is expanded for one operation and nothing is
+//! kept.
 
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
@@ -16,12 +16,12 @@ use zeroize::Zeroize;
 
 /// Length of a secret. Units: bytes.
 pub const SECRET_BYTES: usize = 32;
-/// Memory that is asked of the system at a time: 512 keys. Units: bytes.
+/// Memory requested from the system at a time: 512 keys. Units: bytes.
 const CHUNK_BYTES: usize = 16 * 1_024;
 
 static POOL: Pool = Pool::new();
 
-/// 32 secret bytes in locked memory, zeros at first; overwritten when dropped.
+/// 32 secret bytes in locked memory, initially zero; overwritten when dropped.
 pub struct Secret {
     slot: NonNull<[u8; SECRET_BYTES]>,
     pool: &'static Pool,
@@ -33,12 +33,12 @@ unsafe impl Send for Secret {}
 unsafe impl Sync for Secret {}
 
 impl Secret {
-    /// Zeros, to be written in place.
+    /// Zeros, to be filled in place.
     pub fn zeroed() -> Self {
         Self::within(&POOL)
     }
 
-    /// A copy. The other copy is the caller's to erase.
+    /// A copy. The caller must erase the original.
     pub fn copy_of(bytes: &[u8; SECRET_BYTES]) -> Self {
         let mut secret = Self::zeroed();
         secret.copy_from_slice(bytes);
@@ -88,13 +88,13 @@ impl Drop for Secret {
 /// Memory for keys in this process. Units: bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Asked of the system in all; never given back.
+    /// Requested from the system in total; never returned.
     pub total: usize,
-    /// What of it may be swapped or dumped, because the system refused.
+    /// The part that may be swapped or dumped because the system refused protection.
     pub unprotected: usize,
 }
 
-/// How much memory is set aside for keys, and how much of it the system did not protect.
+/// How much memory is reserved for keys, and how much of it is unprotected.
 pub fn usage() -> Usage {
     POOL.slots().usage
 }
@@ -117,8 +117,8 @@ impl Pool {
     }
 }
 
-/// Free slots; chunks are never given back. As many as there were secrets at once, which the caps
-/// on calls and files in work bound.
+/// Free slots; chunks are never returned. Their number is that of the most secrets held at once, which the
+/// limits on calls and open files bound.
 struct Slots {
     free: Vec<Slot>,
     usage: Usage,
@@ -152,7 +152,7 @@ impl Slots {
     }
 }
 
-/// Fresh pages of zeros. Aborts as any allocation does where there are none.
+/// New zeroed pages. Aborts like any allocation if there are none.
 fn map() -> NonNull<u8> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     let access = libc::PROT_READ | libc::PROT_WRITE;
@@ -165,7 +165,7 @@ fn map() -> NonNull<u8> {
     }
 }
 
-/// Keeps a chunk out of swap, core dumps and child processes.
+/// Excludes a chunk from swap, core dumps and child processes.
 fn protect(chunk: NonNull<u8>) -> std::io::Result<()> {
     let chunk = chunk.as_ptr().cast();
     let checked = |result: i32| match result {

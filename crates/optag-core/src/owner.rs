@@ -1,11 +1,11 @@
-//! Whom a network address stands for, where a quota is counted for each address.
+//! The owner of a network address, for quotas per address.
 
 use std::net::IpAddr;
 
-/// The owner of an address: an IPv4 address is its own, also where it comes as IPv6; of IPv6, one network of
-/// 64 bits is one owner, as that is what one subscriber is given and may draw addresses from.
+/// The owner of an address: an IPv4 address is its own owner, also when mapped to IPv6; for IPv6 a /64
+/// network is one owner, since that is what one subscriber is assigned and may choose addresses from.
 ///
-/// Source: RFC 4291 §2.5.5.2 (IPv4-mapped addresses), RFC 6177 §2 (a site gets a /64 at the least).
+/// Source: RFC 4291 §2.5.5.2 (IPv4-mapped addresses), RFC 6177 §2 (a site gets at least a /64).
 pub fn owner(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() >> 64 << 64).into()),

@@ -1,12 +1,12 @@
-//! Personal data that cannot slip into a log line.
+//! Personal data that cannot accidentally reach a log line.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Holds a number, name or address. `Debug` and `Display` show only that it is there;
-/// reading it takes the explicit [`Private::reveal`]. Serialisation keeps the value: it
-/// writes the records and answers that exist to hold it.
+/// Holds a number, name or address. `Debug` and `Display` show only its presence; reading requires an
+/// explicit [`Private::reveal`]. Serialisation includes the value, for the records and responses that are
+/// meant to contain it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Private<T>(T);
@@ -17,7 +17,7 @@ impl<T> Private<T> {
         Self(value)
     }
 
-    /// The value itself, for storing or showing to someone who may see it.
+    /// The value itself, to store it or show it to an authorised person.
     pub const fn reveal(&self) -> &T {
         &self.0
     }

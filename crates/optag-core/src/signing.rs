@@ -1,10 +1,10 @@
-//! The installation's own signature: Ed25519 over JSON documents that others keep (receipts of
-//! erasures, checkpoints of the audit). In: facts. Out: a document that anyone with the public
-//! key can check, here or with any other Ed25519 program.
+//! The installation's signature: Ed25519 over JSON documents kept by others (erasure receipts, audit
+//! checkpoints). In: facts. Out: a document that anyone with the public key can verify, here or with any
+//! other Ed25519 program.
 //!
-//! What is signed is the text `optag <kind> v1\n` followed by the bytes of `document` as they
-//! stand in the file, without white space between its tokens, so that no signature of one kind
-//! passes for another.
+//! The signed text is `optag <kind> v1
+//! ` followed by the bytes of `document` in the file, without white space between its tokens, so that a
+//! signature of one kind is not valid for another.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -19,15 +19,15 @@ use serde_json::value::RawValue;
 use super::hex::{hex, unhex};
 use super::locked::Secret;
 
-/// Bytes of the file: the seed of RFC 8032 §5.1.5.
+/// Size of the file: the seed of RFC 8032 §5.1.5. Units: bytes.
 const SEED_BYTES: usize = 32;
 
 /// A document with its signature.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Signed {
-    /// What kind of document it is.
+    /// The kind of document.
     pub kind: String,
-    /// What is said.
+    /// Its content.
     pub document: Box<RawValue>,
     /// The public key, 32 bytes in hexadecimal.
     pub public_key: String,
@@ -35,43 +35,43 @@ pub struct Signed {
     pub signature: String,
 }
 
-/// Why there is no key, or why a document is not to be believed.
+/// Why there is no key, or why a document is not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum SigningError {
-    /// The key's file.
+    /// The key file cannot be read or written.
     #[error("the signing key {}: {source}", path.display())]
     File {
-        /// Which.
+        /// Its path.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
     /// Others may read the key.
     #[error("the signing key {} may be read by others (mode {mode:o}); `chmod 600` it", path.display())]
     Exposed {
-        /// Which.
+        /// Its path.
         path: PathBuf,
-        /// Its permissions.
+        /// Its mode.
         mode: u32,
     },
-    /// The file or document has another form.
+    /// File or document has an invalid format.
     #[error("not a {0} of ours")]
     Form(&'static str),
-    /// The signature does not fit.
+    /// The signature is invalid.
     #[error("the signature is not that of key {0}")]
     Forged(String),
-    /// It is signed, by another key than the one that was expected.
+    /// It is signed with a key other than the expected one.
     #[error("signed by key {found}, not by {expected}")]
     OtherKey {
         /// The document's.
         found: String,
-        /// The wanted one.
+        /// The expected one.
         expected: String,
     },
 }
 
-/// The installation's key. Seed and key of the pseudonyms lie in locked memory; what the library
-/// makes of them is made for one signature and erased.
+/// The installation's key. Its seed and the pseudonym key are in locked memory; expanded keys are created for
+/// one signature and erased.
 pub struct Signer {
     seed: Secret,
     public: [u8; 32],
@@ -85,9 +85,9 @@ impl std::fmt::Debug for Signer {
 }
 
 impl Signer {
-    /// Reads the key at `path`, or makes one there, readable by its owner alone and durable.
+    /// Reads the key at `path`, or creates one there, owner-readable and durable.
     ///
-    /// Errors: the disk's; a file of another form, or one that others may read.
+    /// Errors: of the disk; an invalid format, or a file that others may read.
     pub fn load_or_create(path: &Path) -> Result<Self, SigningError> {
         let seed = match File::open(path) {
             Ok(file) => read(path, file)?,
@@ -99,7 +99,7 @@ impl Signer {
 
     /// From 32 secret bytes.
     ///
-    /// Errors: they make no key.
+    /// Errors: they do not form a key.
     pub fn from_seed(seed: &[u8; SEED_BYTES]) -> Result<Self, SigningError> {
         Self::of(Secret::copy_of(seed))
     }
@@ -122,14 +122,14 @@ impl Signer {
         hex(&self.public)
     }
 
-    /// A short name of this installation, for names of objects: the key's first 16 digits.
+    /// A short name of this installation for object names: the first 16 digits of the public key.
     pub fn node(&self) -> String {
         self.public_key()[..16].to_owned()
     }
 
     /// Signs a document.
     ///
-    /// Errors: it cannot be written as JSON.
+    /// Errors: it cannot be serialised as JSON.
     pub fn sign(&self, kind: &str, document: &impl Serialize) -> Result<Signed, serde_json::Error> {
         let document = serde_json::value::to_raw_value(document)?;
         let pair = Ed25519KeyPair::from_seed_unchecked(&*self.seed).expect("it made a key before");
@@ -137,8 +137,8 @@ impl Signer {
         Ok(Signed { kind: kind.to_owned(), document, public_key: self.public_key(), signature })
     }
 
-    /// The same text gives the same word, which nobody without the key can turn back: lets an
-    /// audit tell whether a number was looked up without holding it.
+    /// A deterministic pseudonym of a text, which cannot be reversed without the key: an audit can show
+    /// whether a number was looked up without storing it.
     pub fn pseudonym(&self, text: &str) -> String {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &*self.pseudonyms);
         hex(&hmac::sign(&key, text.as_bytes()).as_ref()[..12])
@@ -146,9 +146,9 @@ impl Signer {
 }
 
 impl Signed {
-    /// Checks the signature, and that it is of `public_key` where one is given.
+    /// Verifies the signature, and the public key if `public_key` is given.
     ///
-    /// Errors: it is of another kind, forged, or another key's.
+    /// Errors: it is of another kind, forged, or signed with another key.
     pub fn verify(&self, kind: &'static str, public_key: Option<&str>) -> Result<(), SigningError> {
         if self.kind != kind {
             return Err(SigningError::Form(kind));
@@ -164,23 +164,23 @@ impl Signed {
         let key = unhex(&self.public_key).ok_or(SigningError::Form(kind))?;
         let signature = unhex(&self.signature).ok_or(SigningError::Form(kind))?;
         let key = UnparsedPublicKey::new(&ED25519, key);
-        // As it stands first; then as it was signed, where a program has laid it out anew.
+        // As in the file first; then in the signed form, in case a program has reformatted it.
         [self.document.get(), &compact(self.document.get())]
             .iter()
             .find_map(|document| key.verify(&message(kind, document), &signature).ok())
             .ok_or_else(|| SigningError::Forged(self.public_key.clone()))
     }
 
-    /// Reads what is said; check [`Signed::verify`] first.
+    /// Deserialises the content; call [`Signed::verify`] first.
     ///
-    /// Errors: it has another form.
+    /// Errors: invalid format.
     pub fn read<'a, T: Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
         serde_json::from_str(self.document.get())
     }
 }
 
-/// JSON without the white space between its tokens: the form that is signed. What is said stays the
-/// same, so that a receipt that was saved with line breaks is the same receipt.
+/// JSON without white space between its tokens: the signed form. The content is the same, so a receipt saved
+/// with line breaks is still valid.
 fn compact(document: &str) -> String {
     let (mut quoted, mut escaped) = (false, false);
     let kept = |c: &char| {
@@ -215,7 +215,7 @@ fn read(path: &Path, mut file: File) -> Result<Secret, SigningError> {
     Ok(seed)
 }
 
-/// A new key is linked in whole, so that two starters at once end with one.
+/// A new key file is linked in atomically, so that two concurrent starts get the same key.
 fn create(path: &Path) -> Result<Secret, SigningError> {
     let disk = |source| SigningError::File { path: path.to_owned(), source };
     let mut seed = Secret::zeroed();
@@ -227,7 +227,8 @@ fn create(path: &Path) -> Result<Secret, SigningError> {
         file.write_all(&*seed)?;
         file.sync_all()?;
         fs::hard_link(&draft, path)?;
-        // A key whose name a power cut may take must not be used, by this start or the next.
+        // A key whose directory entry may not survive a power failure must not be used, by this start or the
+        // next.
         File::open(dir)?.sync_all().inspect_err(|_| drop(fs::remove_file(path)))
     })();
     let _ = fs::remove_file(&draft);

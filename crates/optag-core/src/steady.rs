@@ -1,18 +1,18 @@
-//! A wall clock that a jump does not move: it follows the machine's while that runs as the time
-//! since boot does, and the time since boot where it does not, until someone says which is right.
-//! Everything that dates recordings and judges their expiry reads this one.
+//! A wall clock that is immune to jumps: it follows the machine's clock while that agrees with the time since
+//! boot, and otherwise the time since boot, until the correct time is confirmed. Everything that dates
+//! recordings and evaluates their expiry uses it.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::clock::{Clock, MonoTime, OsClock, WallTime};
 
-/// Difference between the clocks that is ordinary correction. Units: µs.
+/// Maximum difference between the clocks that counts as ordinary correction. Units: µs.
 pub const SLEW_US: i64 = 5 * 60 * 1_000_000;
 
 /// The clock.
 #[derive(Debug)]
 pub struct SteadyClock {
-    /// Wall time less time since boot, as last trusted. Units: µs.
+    /// Wall time minus time since boot, as last trusted. Units: µs.
     apart_us: AtomicI64,
 }
 
@@ -23,18 +23,18 @@ impl Default for SteadyClock {
 }
 
 impl SteadyClock {
-    /// Trusts the machine's wall clock as it is now.
+    /// Trusts the current wall clock of the machine.
     pub fn new() -> Self {
         Self { apart_us: AtomicI64::new(OsClock.wall().as_unix_micros() - since_boot_us()) }
     }
 
-    /// It is `now`, whatever the machine's wall clock says. Only this moves what is trusted, so
-    /// that many small jumps cannot add up unseen.
+    /// Sets the time to `now`, whatever the machine's wall clock says. Nothing else moves the trusted time,
+    /// so many small jumps cannot add up unnoticed.
     pub fn set(&self, now: WallTime) {
         self.apart_us.store(now.as_unix_micros() - since_boot_us(), Ordering::Release);
     }
 
-    /// What the machine's wall clock says.
+    /// The machine's wall clock.
     pub fn machine_wall(&self) -> WallTime {
         OsClock.wall()
     }
@@ -58,7 +58,7 @@ fn judge(wall_us: i64, boot_us: i64, apart_us: i64) -> WallTime {
     }
 }
 
-/// Time since the machine was started, sleep included. Units: µs.
+/// Time since boot, including suspension. Units: µs.
 pub fn since_boot_us() -> i64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is valid for writes, and the clock exists since Linux 2.6.39.
@@ -67,8 +67,8 @@ pub fn since_boot_us() -> i64 {
     now.tv_sec * 1_000_000 + now.tv_nsec / 1_000
 }
 
-/// Whether the kernel says that a time server keeps its wall clock. Setting the clock by hand
-/// takes this back. Source: adjtimex(2), `STA_UNSYNC`.
+/// Whether the kernel reports that its wall clock is synchronised by NTP. Setting the clock by hand clears
+/// this. Source: adjtimex(2), `STA_UNSYNC`.
 pub fn kept_by_a_time_server() -> bool {
     // SAFETY: all zeroes is a valid `timex`, and with no mode set nothing is changed.
     let mut state: libc::timex = unsafe { std::mem::zeroed() };

@@ -1,4 +1,4 @@
-//! A small file replaced as a whole. In: its path and what it is to hold. Out: the same file, new.
+//! Atomic replacement of a small file. In: its path and new content. Out: the file with the new content.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-/// Gives a file new content, durable when it returns, readable by the owner alone. A crash leaves
-/// the old file or the new one. Two at a time on one path are the caller's to keep apart.
+/// Replaces the content of a file, durable on return, readable only by the owner. A crash leaves the old file
+/// or the new one. The caller must serialise concurrent calls for one path.
 ///
-/// Errors: the disk's; the file is then the old one.
+/// Errors: of the disk; the file then has its old content.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let beside = beside(path);
-    // What an earlier crash left may have another owner's mode, or be a link.
+    // A file left by an earlier crash may have another owner's mode, or be a link.
     match fs::remove_file(&beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -26,9 +26,9 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// The same with a value as JSON.
+/// The same for a value as JSON.
 ///
-/// Errors: the disk's, or the value has no form in JSON.
+/// Errors: of the disk, or the value cannot be serialised.
 pub fn replace_json(path: &Path, value: &(impl Serialize + ?Sized)) -> io::Result<()> {
     replace(path, &serde_json::to_vec_pretty(value)?)
 }
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn invariant_05_a_file_that_is_not_durable_does_not_take_the_old_ones_place() {
-        // The third and fourth sync are those of the second file and of its name.
+        // The third and fourth sync are those of the second file and of its directory entry.
         let faults: [&[&str]; 3] =
             [&["fsync:error=EIO:when=3"], &["fsync:error=EIO:when=4"], &["rename:error=EIO:when=2"]];
         optag_testing::faults::holds_under(optag_testing::test_name!(), &faults, |fault| {

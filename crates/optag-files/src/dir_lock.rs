@@ -1,8 +1,8 @@
-//! A directory, or a file, that one process works on at a time. In: its path, and the lock that an
-//! earlier program in this process left open. Out: a lock that lasts as long as the value, or who has it.
+//! A lock on a directory or file for one process at a time. In: its path, and the lock inherited from an
+//! earlier program in this process. Out: a lock that lasts as long as the value, or its holder.
 //!
-//! The lock is `flock`'s on a file of its own: it belongs to the open file, so it ends with the process
-//! however that ends, and a program that takes the process over by `exec` keeps it with the descriptor.
+//! It is an `flock` on a separate file: it belongs to the open file, so it ends with the process in any case,
+//! and a program that takes over the process by `exec` keeps it with the descriptor.
 //! Source: flock(2).
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -12,23 +12,23 @@ use std::path::{Path, PathBuf};
 
 use super::private_files::no_follow;
 
-/// Why there is no lock.
+/// Why the lock could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Another process has it.
+    /// Another process holds it.
     #[error("{} is in use by {}: two recorders on one data directory would overwrite each other's deletion log", path.display(), holder(*.pid))]
     InUse {
-        /// What is locked.
+        /// The locked path.
         path: PathBuf,
-        /// The process that has it, where it could be read.
+        /// The holder's process id, if it could be read.
         pid: Option<u32>,
     },
-    /// The lock file cannot be used.
+    /// The lock file is unusable.
     #[error("cannot lock {}: {source}", path.display())]
     File {
         /// The lock file.
         path: PathBuf,
-        /// The system's reason.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -44,10 +44,10 @@ pub struct DirLock {
 }
 
 impl DirLock {
-    /// Takes the lock in `lock_file` for `what`. `inherited` is the same lock, held by this process before
-    /// an `exec`; another file than the one at that path is of no use and let go.
+    /// Takes the lock in `lock_file` for `what`. `inherited` is the same lock, held by this process before an
+    /// `exec`; if it is a file other than the one at that path, it is dropped.
     ///
-    /// Errors: another process has it, or the disk's.
+    /// Errors: another process holds it, or of the disk.
     pub fn take(what: &Path, lock_file: &Path, inherited: Option<File>) -> Result<Self, LockError> {
         let failed = |source| LockError::File { path: lock_file.to_owned(), source };
         let mut options = OpenOptions::new();
@@ -63,7 +63,7 @@ impl DirLock {
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        // For people: the lock itself needs no content, so a full disk is no reason to refuse.
+        // For people only: the lock needs no content, so a full disk must not prevent it.
         let _ = file
             .set_len(0)
             .and_then(|()| file.rewind())
@@ -71,9 +71,9 @@ impl DirLock {
         Ok(Self { file })
     }
 
-    /// The lock's descriptor for a program that takes this process over.
+    /// The lock's descriptor for the program that takes over this process.
     ///
-    /// Errors: no descriptor is left.
+    /// Errors: no descriptor available.
     pub fn for_successor(&self) -> io::Result<File> {
         self.file.try_clone()
     }
@@ -98,7 +98,7 @@ mod tests {
         let first = take(dir.path(), None).unwrap();
         let refused = take(dir.path(), None).unwrap_err().to_string();
         assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
-        // As over `exec`: the descriptor outlives the value.
+        // As across `exec`: the descriptor outlives the value.
         let kept = first.for_successor().unwrap();
         drop(first);
         assert!(take(dir.path(), None).is_err(), "nobody comes in between");

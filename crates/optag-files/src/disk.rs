@@ -1,7 +1,7 @@
-//! The little that the spool needs of a file system, and the operating system's own.
+//! The file system operations that the spool needs, and their implementation by the operating system.
 //!
-//! In: paths, bytes. Out: bytes and the system's errors. Not here: what the bytes mean;
-//! the crashing twin (`testing::disk`).
+//! In: paths, bytes. Out: bytes and the system's errors. Not here: the meaning of the bytes; the crashing
+//! disk for tests (`testing::disk`).
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -12,74 +12,74 @@ use std::path::Path;
 
 use crate::private_files::no_follow;
 
-/// What a file is opened for.
+/// The access mode of an opened file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// To read it.
+    /// Read.
     Read,
-    /// To read and overwrite it.
+    /// Read and overwrite.
     Write,
-    /// To read it and to write at its end alone, wherever a write is said to go.
+    /// Read, and append at the end whatever offset a write gives.
     Append,
 }
 
-/// Room on a file system. Units: bytes.
+/// Space on a file system. Units: bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
-    /// In all, as far as this process may use it.
+    /// Total available to this process.
     pub total_bytes: u64,
-    /// Still free to this process.
+    /// Free for this process.
     pub free_bytes: u64,
 }
 
 /// A file system. Nothing is durable before a `sync`.
 pub trait Disk: Send + Sync {
-    /// Makes a new file, owner-only, and reserves `reserve_bytes` of zeros for it where the
-    /// file system can; where it cannot, the file starts empty.
+    /// Creates a file, owner-only, and reserves `reserve_bytes` of zeros for it if the file system supports
+    /// that; otherwise the file starts empty.
     ///
-    /// Errors: also where the path exists.
+    /// Errors: also if the path exists.
     fn create(&self, path: &Path, reserve_bytes: u64) -> io::Result<Box<dyn DiskFile>>;
-    /// Opens a file that exists.
+    /// Opens an existing file.
     fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn DiskFile>>;
-    /// Gives a file another name, replacing what had it.
+    /// Renames a file, replacing an existing one.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
-    /// Makes the names in a directory durable. Each call uses a new descriptor.
+    /// Makes a directory's entries durable. Each call uses a new descriptor.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
-    /// Names of the files in a directory, in no order.
+    /// Names of the files in a directory, unordered.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
-    /// Makes a directory and its parents, owner-only; nothing to do where it exists.
+    /// Creates a directory and its parents, owner-only, if it does not exist.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
-    /// Room on the directory's file system.
+    /// Space on the directory's file system.
     fn space(&self, dir: &Path) -> io::Result<Space>;
-    /// Takes a lock that lasts as long as the answer lives.
+    /// Takes a lock that lasts as long as the returned value.
     ///
-    /// Errors: `WouldBlock` where another process holds it.
+    /// Errors: `WouldBlock` if another process holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>>;
 }
 
 /// An open file.
 pub trait DiskFile: Send + Sync {
-    /// Reads at an offset; fewer bytes than asked, or none at the end.
+    /// Reads at an offset; may return fewer bytes, and none at the end.
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// Writes at an offset; perhaps fewer bytes than given.
+    /// Writes at an offset; may write fewer bytes.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
-    /// Makes what was written durable.
+    /// Makes written data durable.
     fn sync(&self) -> io::Result<()>;
-    /// Cuts or extends the file.
+    /// Truncates or extends the file.
     fn set_len(&self, bytes: u64) -> io::Result<()>;
     /// The file's length. Units: bytes.
     fn len(&self) -> io::Result<u64>;
-    /// Whether the file has no bytes.
+    /// Whether the file is empty.
     fn is_empty(&self) -> io::Result<bool> {
         self.len().map(|bytes| bytes == 0)
     }
 }
 
-/// Writes all of `bytes`, going on after short writes.
+/// Writes all of `bytes`, continuing after short writes.
 ///
-/// Errors: the disk's; `WriteZero` where it takes nothing.
+/// Errors: of the disk; `WriteZero` if nothing is written.
 pub fn write_all_at(file: &dyn DiskFile, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
     while !bytes.is_empty() {
         match file.write_at(bytes, offset) {
@@ -162,7 +162,7 @@ impl Disk for OsDisk {
         }
         // SAFETY: zeroed bytes are a valid statvfs, and the call above filled it in.
         let facts = unsafe { facts.assume_init() };
-        // Blocks reserved for root count as used: this process may not be root tomorrow.
+        // Blocks reserved for root count as used: this process may not always run as root.
         let reserved = facts.f_bfree.saturating_sub(facts.f_bavail);
         Ok(Space {
             total_bytes: facts.f_blocks.saturating_sub(reserved) * facts.f_frsize,
@@ -204,8 +204,8 @@ impl DiskFile for File {
     }
 }
 
-/// Reserves room. A reservation that fails is undone and no error: the writes themselves
-/// tell whether there is room.
+/// Reserves space. A failed reservation is undone and not an error: the writes themselves show whether there
+/// is space.
 fn reserve(file: &File, bytes: u64) -> io::Result<()> {
     let bytes = libc::off_t::try_from(bytes).map_err(|_| io::ErrorKind::InvalidInput)?;
     // SAFETY: the descriptor is open for writing as long as `file` lives.

@@ -1,6 +1,6 @@
-//! Files that must not be lost and that nobody else may read: what the spool needs of a file system,
-//! small files replaced as a whole, modes, and the lock on a directory. In: paths and bytes. Out: bytes and
-//! the system's errors. Not here: what the bytes mean.
+//! Files that must not be lost and that nobody else may read: the file system operations of the spool,
+//! atomically replaced files, modes, and directory locks. In: paths and bytes. Out: bytes and the system's
+//! errors. Not here: the meaning of the bytes.
 
 pub mod atomic_file;
 pub mod dir_lock;

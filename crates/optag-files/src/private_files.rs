@@ -1,48 +1,48 @@
-//! Files and directories for their owner alone, whatever the umask. In: paths. Out: modes 0700 and 0600,
-//! or why they cannot be had. What is written is never written through a symbolic link: whoever may put
-//! one into the directory would choose what is overwritten.
+//! Owner-only files and directories, whatever the umask. In: paths. Out: modes 0700 and 0600, or why they
+//! cannot be set. Nothing is written through a symbolic link: whoever can place one in the directory would
+//! choose what is overwritten.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Mode bits of everyone but the owner.
+/// Mode bits of everyone except the owner.
 const OTHERS: u32 = 0o077;
-/// Mode bits by which everyone may put files into a directory, or only their owner may remove them.
+/// Mode bits of world-writable and sticky directories.
 const SHARED: u32 = 0o1002;
 
 /// Why a path is not private.
 #[derive(Debug, thiserror::Error)]
 pub enum NotPrivate {
-    /// The disk's reason.
+    /// The disk's error.
     #[error("{}: {source}", path.display())]
     Disk {
-        /// Which.
+        /// Its path.
         path: PathBuf,
-        /// The system's reason.
+        /// The system's error.
         source: io::Error,
     },
     /// It is a symbolic link.
     #[error("{} is a symbolic link: nothing is written through one; put the file itself there, or configure its real path", path.display())]
     Link {
-        /// Which.
+        /// Its path.
         path: PathBuf,
     },
-    /// Everyone may write into the directory, and it cannot be changed.
+    /// The directory is world-writable, and its mode cannot be changed.
     #[error("{} may be written to by everyone (mode {mode:04o}) and belongs to user {owner}: make it the recorder's own (chown, then chmod 700)", path.display())]
     Shared {
-        /// Which.
+        /// Its path.
         path: PathBuf,
         /// Its mode.
         mode: u32,
-        /// Whose it is.
+        /// Its owner.
         owner: u32,
     },
-    /// The directory holds other things, and may be read by others.
+    /// The directory has other content and may be read by others.
     #[error("{} may be read by others (mode {mode:04o}) and holds files that are not the recorder's: name a directory of its own, or run chmod 700 on it", path.display())]
     NotOurs {
-        /// Which.
+        /// Its path.
         path: PathBuf,
         /// Its mode.
         mode: u32,
@@ -54,12 +54,12 @@ fn disk(path: &Path) -> impl FnOnce(io::Error) -> NotPrivate {
     move |source| NotPrivate::Disk { path, source }
 }
 
-/// Makes a directory and its parents, mode 0700, or makes an existing one so. The directory may be
-/// reached by a link. `ours`: a file by which an existing one is known to be the recorder's; one that
-/// holds other files is not changed.
+/// Creates a directory and its parents with mode 0700, or changes the mode of an existing one. The directory
+/// may be reached through a link. `ours`: a file that identifies an existing directory as the recorder's; one
+/// with other files is not changed.
 ///
-/// Errors: it can be read by others and that cannot be changed here. A directory of another owner that
-/// others may only list (a volume that a cluster mounts, mode 2775) is taken; its files are private.
+/// Errors: it can be read by others and that cannot be changed. A directory of another owner that others may
+/// only list (a volume mounted by a cluster, mode 2775) is accepted; the files in it are private.
 pub fn private_dir(dir: &Path, ours: &[&str]) -> Result<(), NotPrivate> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(disk(dir))?;
     let facts = fs::metadata(dir).map_err(disk(dir))?;
@@ -81,9 +81,9 @@ pub fn private_dir(dir: &Path, ours: &[&str]) -> Result<(), NotPrivate> {
     fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(disk(dir))
 }
 
-/// Gives an existing file mode 0600; one that is not there is fine.
+/// Sets an existing file's mode to 0600; a missing one is not an error.
 ///
-/// Errors: the disk's, or the path is a link.
+/// Errors: of the disk, or the path is a link.
 pub fn private_file(path: &Path) -> Result<(), NotPrivate> {
     match no_follow(OpenOptions::new().read(true)).open(path) {
         Ok(file) => tighten(&file).map_err(disk(path)),
@@ -92,16 +92,16 @@ pub fn private_file(path: &Path) -> Result<(), NotPrivate> {
     }
 }
 
-/// Makes an empty file of mode 0600 where there is none, before a library would make it otherwise.
+/// Creates an empty file of mode 0600 if there is none, before a library would create it with another mode.
 ///
-/// Errors: the disk's, or the path is a link.
+/// Errors: of the disk, or the path is a link.
 pub fn make_private_file(path: &Path) -> Result<(), NotPrivate> {
     let mut options = OpenOptions::new();
     let file = no_follow(options.create(true).truncate(false).write(true).mode(0o600)).open(path);
     file.map_err(|error| refused(path, error)).and_then(|file| tighten(&file).map_err(disk(path)))
 }
 
-/// Lets an open fail where the path is a symbolic link (ELOOP).
+/// Makes opening fail if the path is a symbolic link (ELOOP).
 pub fn no_follow(options: &mut OpenOptions) -> &mut OpenOptions {
     options.custom_flags(libc::O_NOFOLLOW)
 }
@@ -171,7 +171,7 @@ mod tests {
         make_private_file(&absent).unwrap();
         make_private_file(&file).unwrap();
         assert_eq!((mode(&file), mode(&absent), fs::read(&file).unwrap()), (0o600, 0o600, b"content".into()));
-        // A link to nothing makes no file elsewhere.
+        // A dangling link creates no file elsewhere.
         let dangling = dir.path().join("dangling");
         symlink(dir.path().join("elsewhere"), &dangling).unwrap();
         assert!(make_private_file(&dangling).is_err() && !dir.path().join("elsewhere").exists());

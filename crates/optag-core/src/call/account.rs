@@ -1,7 +1,7 @@
-//! What must be accounted for: each call that anyone announced, whatever became of it.
+//! Ledger entries: every call that was announced, whatever happened to it.
 //!
-//! In: facts of signalling. Out: an [`Account`], written down when a call is answered and
-//! again when it is over. Not here: the outcome of a call that was admitted ([`Outcome`]).
+//! In: facts from signalling. Out: an [`Account`], written when a call is answered and again when it has
+//! ended. Not here: the outcome of an admitted call ([`Outcome`]).
 
 use crate::clock::WallTime;
 use crate::id::CallId;
@@ -10,52 +10,52 @@ use crate::private::Private;
 #[cfg(doc)]
 use super::Outcome;
 
-/// A call as signalling saw it. The later account of the same id replaces the earlier.
+/// A call as seen by signalling. A later entry with the same id replaces the earlier one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
-    /// Names the account.
+    /// The id of the entry.
     pub id: String,
     /// When it was announced.
     pub began_at: WallTime,
-    /// When its signalling was over.
+    /// When its signalling ended.
     pub ended_at: Option<WallTime>,
-    /// Who announced it: the address of a recording client, or `api`.
+    /// The client that announced it: the address of a recording client, or `api`.
     pub client: String,
-    /// The department, where one takes it.
+    /// The department, if there is one.
     pub department: String,
-    /// Number called from, empty where nothing tells.
+    /// Calling number, empty if unknown.
     pub caller_number: Private<String>,
-    /// Number called, likewise.
+    /// Called number, likewise.
     pub called_number: Private<String>,
-    /// Names of the call that others use: Call-ID, Session-ID, UCID and the like.
+    /// Identifiers of the call in other systems: Call-ID, Session-ID, UCID and the like.
     pub names: Vec<Private<String>>,
-    /// The call, if it was admitted.
+    /// The call's id, if it was admitted.
     pub call: Option<CallId>,
-    /// Why it was not.
+    /// Why it was not recorded.
     pub unrecorded: Option<Unrecorded>,
 }
 
-/// Why an announced call was never admitted.
+/// Why an announced call was not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unrecorded {
-    /// No department takes it.
+    /// It belongs to no department.
     NotSelected,
-    /// The offer had no stream to take.
+    /// The offer had no usable stream.
     NoStream,
-    /// All of its streams are encrypted in a way that is not understood.
+    /// All of its streams use unsupported encryption.
     Encrypted,
-    /// None of its codings is decoded.
+    /// None of its codecs is supported.
     NoCodec,
-    /// The recorder took no calls, for this reason.
+    /// The recorder admitted no calls, for this reason.
     Unavailable(&'static str),
-    /// The announcement was refused with this status.
+    /// The announcement was rejected with this status.
     Rejected(u16),
-    /// Whoever announced it took it back before it was answered.
+    /// The client cancelled it before it was answered.
     Cancelled,
 }
 
 impl Unrecorded {
-    /// Outcome and cause, in the words of [`Outcome`].
+    /// Outcome and cause, with the names of [`Outcome`].
     pub fn outcome(self) -> (&'static str, String) {
         let said = |outcome, cause: &str| (outcome, cause.to_owned());
         match self {

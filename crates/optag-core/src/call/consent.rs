@@ -1,12 +1,12 @@
-//! The consent machine: what a caller said, and what may be recorded because of it.
+//! The consent rules: what a caller answered, and what may be recorded because of it.
 //!
-//! In: the admission, answers, transfers, withdrawals, the passing of time. Out: a state, and
-//! one [`ConsentRecord`] for each change. Fails closed: only [`ConsentState::Granted`] lets
-//! audio through, and nothing leads there but one clear, timely yes to a question that named
-//! the department which has the call. `docs/reference/consent.md` has the table of every case.
+//! In: the admission, answers, transfers, withdrawals, the passing of time. Out: a state, and one
+//! [`ConsentRecord`] per change. Fails closed: only [`ConsentState::Granted`] permits audio, and it is
+//! reached only by a clear, timely yes to a question that named the department that has the call.
+//! `docs/reference/consent.md` has the complete state table.
 //!
-//! Not here: which key means yes (`media` matches keys to the sequences of
-//! [`ConsentMachine::keys`]), and pausing, which is no matter of consent.
+//! Not here: which key means yes (`media` matches keys to the sequences of [`ConsentMachine::keys`]), and
+//! pausing, which is unrelated to consent.
 
 use std::net::SocketAddr;
 
@@ -24,7 +24,7 @@ mod tests;
 
 pub use machine::ConsentMachine;
 
-/// Where a call stands.
+/// Consent state of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConsentState {
@@ -34,13 +34,13 @@ pub enum ConsentState {
     Asked,
     /// Yes. The only state in which audio is kept.
     Granted,
-    /// No, or no answer in time. Final for the departments that were asked about.
+    /// No, or no answer in time. Final for the departments in question.
     Refused,
-    /// A yes taken back. Final for the call.
+    /// A yes was withdrawn. Final for the call.
     Withdrawn,
 }
 
-/// What a caller answers.
+/// A caller's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
@@ -50,27 +50,27 @@ pub enum Answer {
     No,
 }
 
-/// By which way a change came.
+/// The channel of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConsentHow {
-    /// A key pressed, seen in the audio or its events.
+    /// A key press, as an event or a tone.
     Key,
-    /// A system (PBX, IVR) told us through the API or signalling.
+    /// A system (PBX, IVR), through the API or signalling.
     System,
-    /// A member of staff, on the caller's word.
+    /// A member of staff, reporting the caller's oral answer.
     Staff,
-    /// Nobody answered in time.
+    /// Timeout: no answer in time.
     Timeout,
-    /// The call ended unanswered.
+    /// The call ended without an answer.
     CallEnded,
     /// Another department took the call.
     Transfer,
-    /// It was given in an earlier system, whose recording was imported.
+    /// Given in an earlier system, whose recording was imported.
     Imported,
 }
 
-/// What a key was heard in.
+/// How a key press was detected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeySource {
@@ -81,105 +81,105 @@ pub enum KeySource {
     Tone,
 }
 
-/// What shows that a change was really made.
+/// The evidence for a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Evidence {
-    /// The keys of the answer and the packet that brought the last of them.
+    /// The keys of the answer, and the packet that completed it.
     Keys {
         /// The matched sequence, for example `1`.
         keys: String,
         /// Index of the stream.
         stream: u8,
-        /// RTP timestamp of the event, or of the packet that the tone began in.
+        /// RTP timestamp of the event, or of the packet in which the tone began.
         rtp_timestamp: u32,
         /// SSRC of the event's packet.
         ssrc: u32,
-        /// What the keys were heard in.
+        /// How the keys were detected.
         #[serde(default)]
         by: KeySource,
-        /// Address and port that the packet came from.
+        /// Source address and port of the packet.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         source: Option<Private<SocketAddr>>,
     },
-    /// Who called the API: the name of an access token, or a member of staff.
+    /// The user of the API: the name of an access token, or a member of staff.
     Actor {
         /// The actor's name.
         name: String,
-        /// The member of staff who took the caller's word, where a system passed it on.
+        /// The member of staff who heard the caller's answer, if a system relayed it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         staff: Option<String>,
     },
-    /// What an earlier system says.
+    /// Data from an earlier system.
     Import {
-        /// Which system or archive.
+        /// The system or archive.
         source: String,
-        /// Who imported.
+        /// Who imported it.
         actor: String,
     },
-    /// Time alone.
+    /// The passing of time only.
     Clock,
 }
 
 /// One change of consent, as stored with the recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsentRecord {
-    /// The state that this change led to.
+    /// The resulting state.
     pub state: ConsentState,
-    /// By which way.
+    /// Its channel.
     pub how: ConsentHow,
-    /// When, by our wall clock.
+    /// Its time, by our wall clock.
     pub at: WallTime,
-    /// Which prompt the caller heard.
+    /// The prompt that the caller heard.
     pub prompt_version: Option<String>,
-    /// What shows it.
+    /// Its evidence.
     pub evidence: Evidence,
-    /// Whose question it was, and what the caller had heard.
+    /// The department that asked, and what the caller had heard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terms: Option<Terms>,
 }
 
-/// Something that a caller, a system or staff did.
+/// An action of a caller, a system or staff.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConsentInput {
     /// An answer to the prompt.
     Answer(Answer),
-    /// A yes taken back, or a recording not wanted.
+    /// Withdrawal of a yes, or a refusal of recording.
     Withdraw,
 }
 
-/// Why an input changed nothing.
+/// Why an input had no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConsentError {
     /// The department is not recorded; there is nothing to consent to.
     #[error("the department is not selected for recording")]
     NotAsked,
-    /// The caller had already refused, or the time to answer had passed: it stays no.
+    /// The caller had already refused, or the deadline had passed: the refusal is final.
     #[error("the caller has already refused or did not answer in time; that stays")]
     AlreadyRefused,
-    /// Consent was withdrawn: it stays withdrawn.
+    /// Consent was withdrawn: this is final.
     #[error("consent was withdrawn; that stays")]
     AlreadyWithdrawn,
-    /// The prompt that the caller is said to have heard is not one of the department's.
+    /// The prompt that the caller reportedly heard is not one of the department's.
     #[error("the department has no prompt of this version, so what the caller said yes to is not known")]
     UnknownPrompt,
-    /// The answer was given before the call came to the department that asks.
+    /// The answer was given before the call reached the department that asks.
     #[error("the answer was given before the question")]
     BeforeQuestion,
-    /// The call is over.
+    /// The call has ended.
     #[error("the call is over")]
     Ended,
 }
 
-/// The yes that allows a recording of what these records are about, in order; `None` where none
-/// does: none was given, it was taken back, or the order makes no sense.
+/// The yes that permits a recording of the call with these records, in order; `None` if there is none: it was
+/// not given, it was withdrawn, or the order is inconsistent.
 pub fn standing(records: &[ConsentRecord]) -> Option<&ConsentRecord> {
     let mut first = None;
     let mut before = ConsentState::Asked;
     for record in records {
         match record.state {
             ConsentState::Withdrawn => return None,
-            // A no to the very question that was answered yes takes that yes back.
+            // A no to the question that was answered yes withdraws that yes.
             ConsentState::Refused
                 if before == ConsentState::Granted && record.how != ConsentHow::Transfer =>
             {

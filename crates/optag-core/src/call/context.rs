@@ -1,5 +1,5 @@
-//! What signalling tells of a call beside its two numbers: who else took part and when, what
-//! it belongs to, and the bodies that said so.
+//! Signalling data of a call besides its two numbers: other participants with their times, related calls, and
+//! the received bodies.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,33 +8,33 @@ use crate::clock::WallTime;
 use crate::limit::TEXT_CHARS;
 use crate::private::Private;
 
-/// Raw bodies of one call that are kept, together. Units: bytes.
+/// Maximum total size of the raw bodies kept for a call. Units: bytes.
 pub const RAW_BYTES: usize = 1024 * 1024;
-/// The most raw bodies of one call that are kept.
+/// Maximum number of raw bodies kept for a call.
 pub const RAW_BODIES: usize = 256;
 
 /// The circumstances of a call. Personal data, stored sealed with the recording.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CallContext {
-    /// Number called from, where a later message knows it better than the first one.
+    /// Calling number, if a later message corrects the first one.
     pub caller_number: Option<Private<String>>,
-    /// Number called, likewise.
+    /// Called number, likewise.
     pub called_number: Option<Private<String>>,
     /// The caller's name, likewise.
     pub caller_name: Option<Private<String>>,
-    /// Names under which other systems, or other recordings of the same call, know it.
+    /// Identifiers of the call in other systems or in other recordings of it.
     pub links: Vec<CallLink>,
-    /// Everyone who took part, in the order they were named.
+    /// All participants, in the order in which they were named.
     pub participants: Vec<Participant>,
-    /// What was received, as it was received. A later context has only what is new.
+    /// Bodies as received. A later context contains only new ones.
     pub raw: Vec<RawBody>,
-    /// Bodies that were received and not kept, as there were too many.
+    /// Number of received bodies not kept because there were too many.
     pub raw_left_out: u32,
 }
 
 impl CallContext {
-    /// The same with every text as it may be shown; bodies stay as they came, they are evidence.
+    /// The same with every text cleaned for display; bodies stay as received, as evidence.
     pub fn cleaned(mut self) -> Self {
         let tidy = |text: &mut Private<String>| *text = clean(text.reveal(), TEXT_CHARS).into();
         let single = [&mut self.caller_number, &mut self.called_number, &mut self.caller_name];
@@ -47,8 +47,8 @@ impl CallContext {
         self
     }
 
-    /// Takes in what became known later: links and participants replace what was known, raw
-    /// bodies are added as long as there is room for them.
+    /// Merges what became known later: links and participants replace the previous ones, raw bodies are added
+    /// up to the limits.
     pub fn learn(&mut self, later: CallContext) {
         self.caller_number = later.caller_number.or(self.caller_number.take());
         self.called_number = later.called_number.or(self.called_number.take());
@@ -68,21 +68,21 @@ impl CallContext {
     }
 }
 
-/// One name of a call.
+/// One identifier of a call.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CallLink {
-    /// What kind of name.
+    /// Its kind.
     pub kind: LinkKind,
-    /// The name.
+    /// Its value.
     pub value: Private<String>,
 }
 
-/// What two spellings of a call's name have in common. A Session-ID has two halves, each a
-/// name; the UCID of contact-centre equipment is written in hexadecimal, with or without what
-/// says that it is one, or in 20 decimal digits.
+/// Canonical keys of a call identifier, equal for its different spellings. A Session-ID has two halves, each
+/// an identifier; the UCID of contact-centre equipment is written in hexadecimal, with or without its tag, or
+/// in 20 decimal digits.
 ///
-/// Source: RFC 7989 §5 (`remote`, a nil half); Avaya's description of User-to-User: two octets
-/// `FA 08` before eight of node, sequence and time.
+/// Source: RFC 7989 §5 (`remote`, a nil half); Avaya's description of User-to-User: two octets `FA 08` before
+/// eight of node, sequence and time.
 pub fn name_keys(name: &str) -> Vec<String> {
     let lower = name.trim().trim_matches('"').to_ascii_lowercase();
     let mut parts = lower.split(';').map(str::trim);
@@ -102,13 +102,13 @@ fn ucid_digits(text: &str) -> Option<String> {
     Some(format!("{:05}{:05}{:010}", field(0, 4)?, field(4, 4)?, field(8, 8)?))
 }
 
-/// Kinds of names.
+/// Kinds of identifiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LinkKind {
     /// SIP Call-ID of the recording session.
     CallId,
-    /// Communication session group: transfers and consultations share it.
+    /// Communication session group: shared by transfers and consultations.
     Group,
     /// Communication session.
     CommunicationSession,
@@ -118,22 +118,22 @@ pub enum LinkKind {
     Ucid,
     /// Cisco-Guid.
     CiscoGuid,
-    /// The reference by which two streams of one forking phone find each other.
+    /// The reference that links the two streams of one forking phone.
     ForkReference,
 }
 
-/// Someone who took part.
+/// A participant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Participant {
     /// Addresses: numbers or SIP URIs.
     pub addresses: Vec<Private<String>>,
-    /// Name, where it is known.
+    /// Name, if known.
     pub name: Option<Private<String>>,
     /// Labels of the streams that carry this voice.
     pub labels: Vec<String>,
     /// When this participant was first named, by our clock.
     pub joined_at: WallTime,
-    /// When it was said to have left.
+    /// When it was reported to have left.
     pub left_at: Option<WallTime>,
     /// When its streams were on hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -145,18 +145,18 @@ pub struct Participant {
 pub struct Held {
     /// When its streams stopped.
     pub from: WallTime,
-    /// When they went on; `None`: not yet, or never.
+    /// When they resumed; `None`: not yet, or never.
     pub until: Option<WallTime>,
 }
 
 /// One received body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RawBody {
-    /// When it came.
+    /// When it was received.
     pub at: WallTime,
     /// Its media type; `message/sip` for header fields of a request.
     pub media_type: String,
-    /// Its text; bytes that are not UTF-8 are replaced.
+    /// Its text; invalid UTF-8 is replaced.
     pub text: Private<String>,
 }
 

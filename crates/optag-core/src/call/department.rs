@@ -1,4 +1,4 @@
-//! Which departments are recorded, for how long, and by which keys a caller answers.
+//! Departments: which are recorded, for how long, and with which consent keys.
 
 use std::time::Duration;
 
@@ -6,29 +6,29 @@ use serde::{Deserialize, Serialize};
 
 use super::terms::{Prompt, Question};
 
-/// A part of the organisation that takes calls.
+/// A part of the organisation that receives calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Department {
-    /// Short name in API calls and searches, for example `demo`.
+    /// Identifier in API calls and searches, for example `demo`.
     pub id: String,
-    /// What people call it.
+    /// Name for people.
     pub name: String,
-    /// Numbers that reach it, as the owner wrote them.
+    /// Its numbers, as configured.
     pub numbers: Vec<String>,
     /// Whether its calls may be recorded at all.
     pub record: bool,
-    /// Days that a recording lives, counted from the start of the call; 1 to 90.
+    /// Retention of recordings in days, from the start of the call; 1 to 90.
     pub retention_days: u8,
-    /// How a caller answers by key press.
+    /// The key sequences of its consent prompt.
     pub keys: ConsentKeys,
-    /// How long no answer may take until it counts as no.
+    /// Time to answer; no answer counts as no.
     pub consent_timeout: Duration,
-    /// The prompts that its callers may hear; the first where nobody says which.
+    /// The prompts that its callers may hear; the first is the default.
     pub prompts: Vec<Prompt>,
 }
 
 impl Department {
-    /// What its callers are asked.
+    /// The question to its callers.
     pub fn question(&self) -> Question {
         Question {
             department: self.id.clone(),
@@ -40,7 +40,7 @@ impl Department {
         }
     }
 
-    /// The keys of the prompt that its callers hear where nobody says which.
+    /// The keys of its default prompt.
     pub fn default_keys(&self) -> &ConsentKeys {
         self.prompts.first().and_then(|prompt| prompt.keys.as_ref()).unwrap_or(&self.keys)
     }
@@ -54,7 +54,7 @@ pub struct ConsentKeys {
     pub yes: String,
     /// "No."
     pub no: String,
-    /// "I take my yes back", at any time of the call.
+    /// "I withdraw my yes", at any time of the call.
     pub withdraw: String,
 }
 

@@ -1,5 +1,5 @@
-//! The rules of a call: who may be recorded, when, how long. In: facts. Out: decisions
-//! and the records that prove them. Not here: sockets, files, threads, clocks.
+//! The rules of a call: who may be recorded, when, and how long. In: facts. Out: decisions and the records
+//! that prove them. Not here: sockets, files, threads, clocks.
 
 pub mod account;
 pub mod consent;

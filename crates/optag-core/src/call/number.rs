@@ -1,11 +1,10 @@
-//! Telephone numbers as people and equipment write them, brought to one form for search.
+//! Telephone numbers in all common spellings, normalised for search.
 
-/// Brings `written` to digits with the country code in front, so that
-/// `+45 12 34 56 78`, `004512345678`, `tel:+4512345678;ext=1` and `12345678` meet
-/// (with `country_code` "45").
+/// Normalises a number to digits with the country code in front, so that `+45 12 34 56 78`, `004512345678`,
+/// `tel:+4512345678;ext=1` and `12345678` are equal (with `country_code` "45").
 ///
-/// A number that is too short to be public (an extension, at most six digits) stays as it
-/// is. Returns `None` where there is no digit at all ("anonymous").
+/// A number too short to be public (an extension, at most six digits) is kept as it is. Returns `None` if there
+/// is no digit at all ("anonymous").
 ///
 /// Source: E.164 for the form, RFC 3966 §3 for `tel:`, its visual separators and `phone-context`.
 pub fn normalise(written: &str, country_code: &str) -> Option<String> {
@@ -27,14 +26,14 @@ pub fn normalise(written: &str, country_code: &str) -> Option<String> {
     if digits.len() <= 6 || country_code.is_empty() {
         return Some(digits);
     }
-    // A trunk prefix is dropped; a national number gets its country.
+    // The trunk prefix is removed; a national number gets its country code.
     let national = digits.strip_prefix('0').unwrap_or(&digits);
     let has_country = national.starts_with(country_code) && national.len() >= country_code.len() + 8;
     Some(if has_country { national.to_owned() } else { format!("{country_code}{national}") })
 }
 
-/// A local number with the prefix that its `phone-context` gives, `12345678;phone-context=+46` as
-/// `+4612345678`. A context that is a domain says nothing of the number, and is cut off.
+/// A local number with the prefix of its `phone-context`: `12345678;phone-context=+46` becomes `+4612345678`.
+/// A context that is a domain does not affect the number and is removed.
 ///
 /// Source: RFC 3966 §5.1.5.
 pub fn in_full(text: &str) -> String {
@@ -50,13 +49,13 @@ pub fn in_full(text: &str) -> String {
         context.strip_prefix('+').map(|rest| rest.chars().filter(char::is_ascii_digit).collect::<String>())
     });
     match prefix.filter(|prefix| !prefix.is_empty() && !number.starts_with('+') && is_number(number)) {
-        // A trunk prefix is not dialled behind a country code.
+        // A trunk prefix is not used after a country code.
         Some(prefix) => format!("+{prefix}{}", number.strip_prefix('0').unwrap_or(number)),
         None => number.to_owned(),
     }
 }
 
-/// Whether a user part is a telephone number or an extension, and not a name that has digits in it.
+/// Whether a user part is a telephone number or an extension, rather than a name containing digits.
 pub fn is_number(text: &str) -> bool {
     text.bytes().any(|byte| byte.is_ascii_digit())
         && text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.() /".contains(&byte))

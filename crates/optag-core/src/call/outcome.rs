@@ -1,26 +1,26 @@
-//! How a call ended, for the recorder: exactly one outcome each, counted and listed.
+//! The outcome of a call, for the recorder: exactly one each, counted and listed.
 
 use serde::{Deserialize, Serialize};
 
-/// The one end of an admitted call.
+/// The outcome of an admitted call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "outcome", content = "cause", rename_all = "snake_case")]
 pub enum Outcome {
     /// There is a recording.
     Recorded,
-    /// There is a recording, and the call went on after its end; the cause says why.
+    /// There is a recording that ends before the call; the cause says why.
     RecordedPartly(CutShort),
     /// The caller said no.
     Refused,
     /// The caller did not answer in time, or the call ended before an answer.
     NoAnswer,
-    /// The caller took the yes back; what there was is erased.
+    /// The caller withdrew the yes; the recording is erased.
     Withdrawn,
     /// The department is not selected for recording.
     NotSelected,
-    /// Consent was given, yet nothing was heard.
+    /// Consent was given, but no audio was received.
     NoAudio(NoAudio),
-    /// Audio that should have been kept is not; the cause says why.
+    /// Audio that should have been kept was lost; the cause says why.
     Lost(LossCause),
 }
 
@@ -28,11 +28,11 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NoAudio {
-    /// No datagram ever came.
+    /// No datagram was received.
     NoPackets,
-    /// Datagrams came, but none that the streams accept (source, SSRC, payload type, form).
+    /// Datagrams were received, but none that the streams accept (source, SSRC, payload type, format).
     NothingAccepted,
-    /// Accepted packets came only before consent, while paused, or too late for a single frame.
+    /// Packets were accepted only before consent, while paused, or too late for a frame.
     OnlyWhileClosed,
 }
 
@@ -40,7 +40,7 @@ pub enum NoAudio {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CutShort {
-    /// The recorder stopped, and the call could not go on afterwards.
+    /// The recorder stopped, and the call could not be resumed.
     Restart,
     /// Processing the call failed.
     Fault,
@@ -50,11 +50,11 @@ pub enum CutShort {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossCause {
-    /// The recorder died before the answer was durable.
+    /// The recorder was killed before the answer was durable.
     Restart,
     /// The spool could not be written (full or failing disk).
     Spool,
-    /// What the spool holds of it cannot be read.
+    /// Its spool records are unreadable.
     Damaged,
     /// Processing the call failed before any of its audio was kept.
     Fault,
@@ -80,7 +80,7 @@ impl Outcome {
         }
     }
 
-    /// Stable name of the cause, empty where the outcome says it all.
+    /// Stable name of the cause, empty if there is none.
     pub const fn cause(self) -> &'static str {
         match self {
             Outcome::NoAudio(NoAudio::NoPackets) => "no_packets",

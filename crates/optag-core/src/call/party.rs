@@ -1,4 +1,4 @@
-//! What is known of a call and its streams when it is admitted.
+//! What is known about a call and its streams at admission.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,34 +7,34 @@ use crate::clock::WallTime;
 use crate::id::CallId;
 use crate::private::Private;
 
-/// The facts of a call, as the feed gave them. Stored sealed with the recording.
+/// The facts of a call as reported by the feed. Stored sealed with the recording.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CallFacts {
-    /// Names the call.
+    /// The call's id.
     pub id: CallId,
-    /// Which department took it.
+    /// Its department.
     pub department: String,
-    /// When it was admitted, by our clock: retention counts from here.
+    /// When it was admitted, by our clock: retention starts here.
     pub started_at: WallTime,
-    /// Days that a recording of it may live, as the department had it at admission.
+    /// Retention of its recording in days, as configured for the department at admission.
     pub retention_days: u8,
-    /// Number called from, as given.
+    /// Calling number, as reported.
     pub caller_number: Private<String>,
-    /// Number called, as given.
+    /// Called number, as reported.
     pub called_number: Private<String>,
-    /// The caller's name, where the feed knows it.
+    /// The caller's name, if the feed knows it.
     pub caller_name: Option<Private<String>>,
-    /// The feed's own name for the call (Call-ID, UCID, ticket).
+    /// The feed's own identifier of the call (Call-ID, UCID, ticket).
     pub external_id: Option<Private<String>>,
-    /// One entry a stream, in channel order.
+    /// One entry per stream, in channel order.
     pub streams: Vec<StreamFacts>,
-    /// What else signalling told when it was admitted.
+    /// Further signalling data at admission.
     #[serde(default)]
     pub context: Box<CallContext>,
 }
 
 impl CallFacts {
-    /// Takes in what signalling told after the admission.
+    /// Merges signalling data received after admission.
     pub fn learn(&mut self, later: CallContext) {
         let known = |text: &Option<Private<String>>| text.clone().filter(|t| !t.reveal().is_empty());
         self.caller_number = known(&later.caller_number).unwrap_or_else(|| self.caller_number.clone());
@@ -44,31 +44,31 @@ impl CallFacts {
     }
 }
 
-/// One direction of one party's audio.
+/// The audio of one party.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamFacts {
-    /// The feed's name for the stream; opaque, echoed, unique in the call.
+    /// The feed's label of the stream; opaque, echoed, unique within the call.
     pub label: String,
-    /// Who speaks in it.
+    /// The role of the speaker.
     pub role: StreamRole,
 }
 
-/// Who speaks in a stream. Only the caller's keys answer the consent prompt.
+/// The role of a stream's speaker. Only the caller's key presses answer the consent prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StreamRole {
-    /// The person who called and must consent. Left channel.
+    /// The caller, who must consent. Left channel.
     Caller,
     /// The employee. Right channel.
     Employee,
-    /// Both in one stream: its keys count as the caller's.
+    /// Both in one stream: its key presses count as the caller's.
     Mixed,
-    /// Anyone else: an interpreter, a supervisor.
+    /// Anyone else, such as an interpreter or a supervisor.
     Other,
 }
 
 impl StreamRole {
-    /// Whether a key pressed in such a stream is the caller's answer.
+    /// Whether key presses in such a stream count as the caller's.
     pub const fn may_answer(self) -> bool {
         matches!(self, StreamRole::Caller | StreamRole::Mixed)
     }

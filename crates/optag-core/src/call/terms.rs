@@ -1,5 +1,5 @@
-//! What a caller is asked on behalf of a department: the prompt, the keys, the time to answer.
-//! In: the configuration. Out: values that the consent machine judges answers by.
+//! A department's question to its callers: the prompt, the keys, the time to answer.
+//! In: the configuration. Out: values by which the consent machine evaluates answers.
 
 use std::time::Duration;
 
@@ -7,46 +7,45 @@ use serde::{Deserialize, Serialize};
 
 use super::ConsentKeys;
 
-/// One version of what callers are told and asked, in one language.
+/// One version of a consent prompt, in one language.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prompt {
-    /// Names it: one version, one language.
+    /// Its version id: one version, one language.
     pub version: String,
     /// Its language (BCP 47), for example `da`.
     pub language: String,
-    /// Its words; not saved with calls, whose records name them by their hash.
+    /// Its wording; not stored with calls, whose records refer to it by hash.
     #[serde(skip)]
     pub text: String,
-    /// SHA-256 of its text in UTF-8, in hexadecimal.
+    /// SHA-256 of its UTF-8 text, in hexadecimal.
     pub text_sha256: String,
     /// SHA-256 of its audio file, in hexadecimal.
     pub audio_sha256: Option<String>,
-    /// Departments that it names, by id: a yes to it is a yes for these and no others.
+    /// Ids of the departments that it names: a yes to it covers these and no others.
     pub covers: Vec<String>,
-    /// The keys that it tells; none: the department's.
+    /// The keys that it announces; `None`: the department's.
     pub keys: Option<ConsentKeys>,
 }
 
-/// What a department asks.
+/// The consent question of a department.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
     /// The department's id.
     pub department: String,
     /// Whether it is recorded at all.
     pub selected: bool,
-    /// Its keys, where the prompt tells none.
+    /// Its keys, unless the prompt has its own.
     pub keys: ConsentKeys,
-    /// How long no answer may take until it is a no.
+    /// Time to answer; no answer counts as no.
     pub timeout: Duration,
-    /// Days that its recordings live.
+    /// Retention of its recordings in days.
     pub retention_days: u8,
-    /// The prompts that its callers may hear. The first is the one that they hear where nobody
-    /// says otherwise.
+    /// The prompts that its callers may hear. The first is the default.
     pub prompts: Vec<Prompt>,
 }
 
 impl Question {
-    /// A question whose prompt is not known here.
+    /// A question without known prompts.
     pub fn new(department: &str, selected: bool, keys: ConsentKeys, timeout: Duration) -> Self {
         Self {
             department: department.to_owned(),
@@ -58,18 +57,18 @@ impl Question {
         }
     }
 
-    /// The place of the prompt called `version`.
+    /// The index of the prompt with this version.
     pub fn prompt(&self, version: &str) -> Option<usize> {
         self.prompts.iter().position(|prompt| prompt.version == version)
     }
 }
 
-/// What a consent record is about: whose question, and what the caller had heard.
+/// The subject of a consent record: the department's question, and what the caller had heard.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
     /// The department's id.
     pub department: String,
-    /// Days that recordings of it live.
+    /// Retention of its recordings in days.
     pub retention_days: u8,
     /// Language of the prompt.
     pub language: Option<String>,
@@ -77,7 +76,7 @@ pub struct Terms {
     pub text_sha256: Option<String>,
     /// SHA-256 of the prompt's audio, in hexadecimal.
     pub audio_sha256: Option<String>,
-    /// Departments that the prompt named.
+    /// Departments named by the prompt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub covers: Vec<String>,
 }

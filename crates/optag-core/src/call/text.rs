@@ -1,12 +1,12 @@
-//! Texts that others wrote and people read: names, numbers, labels, names of calls.
+//! Sanitising of external texts shown to people: names, numbers, labels, call identifiers.
 //!
-//! In: what signalling, metadata, the API or a table brings. Out: the same without anything that a
-//! terminal or a printed page would obey or that hides what stands there. Every door uses what is
-//! here: the names of people in a call are cleaned, by signalling and the API alike, since refusing them
-//! costs a recording; identifiers, what staff type and what is imported are refused.
+//! In: text from signalling, metadata, the API or a table. Out: the same without characters that control a
+//! terminal or a printed page, or that hide content. Every interface uses this: names of people in a call are
+//! cleaned, by signalling and the API alike, since rejecting them costs a recording; identifiers, staff input
+//! and imported data are rejected.
 
-/// Whether a character is obeyed or hidden instead of shown: controls, line and paragraph
-/// separators, marks and overrides of writing direction, invisible characters.
+/// Whether a character is a control or invisible: controls, line and paragraph separators, bidirectional
+/// marks and overrides, invisible characters.
 ///
 /// Source: Unicode categories Cc, Zl, Zp, and the Cf characters of UAX #9 and UTS #39.
 fn is_hidden(c: char) -> bool {
@@ -20,11 +20,12 @@ fn is_hidden(c: char) -> bool {
             | '\u{e0000}'..='\u{e007f}')
 }
 
-/// The characters of a text, each with whether it is hidden. A joiner or non-joiner (ZWJ, ZWNJ) is part of
-/// a name between two letters or signs of a script that is written with them, as in Persian and Hindi, and
-/// between the parts of one picture; elsewhere it shows nothing, and makes two names that look alike.
+/// The characters of a text, each with whether it is hidden. A joiner or non-joiner (ZWJ, ZWNJ) is part of a
+/// name between two letters or signs of a script that uses them, as in Persian and Hindi, and between the
+/// parts of an emoji; elsewhere it is invisible, and makes two different names look alike.
 ///
-/// Source: UAX #31 §2.3 (Layout and Format Control Characters), drawn wider: by the script's place alone.
+/// Source: UAX #31 §2.3 (Layout and Format Control Characters), applied more broadly: by the range of the
+/// script only.
 fn seen(text: &str) -> impl Iterator<Item = (char, bool)> + '_ {
     let mut before = None;
     let mut all = text.chars().peekable();
@@ -41,7 +42,7 @@ fn seen(text: &str) -> impl Iterator<Item = (char, bool)> + '_ {
     })
 }
 
-/// Letters and signs from Arabic to the last script of South Asia, Mongolian, presentation forms, pictures.
+/// Letters and signs from Arabic to the last script of South Asia, Mongolian, presentation forms, emoji.
 fn may_join(c: char) -> bool {
     matches!(c,
         '\u{600}'..='\u{61b}' | '\u{620}'..='\u{109f}' | '\u{1700}'..='\u{180d}' | '\u{180f}'..='\u{1cff}'
@@ -49,13 +50,13 @@ fn may_join(c: char) -> bool {
         | '\u{fe70}'..='\u{fefc}' | '\u{10a00}'..='\u{11fff}' | '\u{1f000}'..='\u{1faff}')
 }
 
-/// Whether a text is shown as it stands.
+/// Whether a text has no hidden characters.
 pub fn is_plain(text: &str) -> bool {
     !seen(text).any(|(_, hidden)| hidden)
 }
 
-/// A text as it may be shown, at most `most` characters long. What is hidden is left out; where it
-/// parted words, a blank does.
+/// A text cleaned for display, at most `most` characters long. Hidden characters are removed; where one
+/// separated words, it becomes a space.
 pub fn clean(text: &str, most: usize) -> String {
     let mut out = String::with_capacity(text.len().min(most * 4));
     let (mut length, mut parted) = (0, false);
@@ -97,11 +98,11 @@ mod tests {
             ("\u{9b}31mBo\u{85}Ida", "31mBo Ida"),
             ("Bo\u{2028}\u{2029}Ida\t", "Bo Ida"),
             ("\0", ""),
-            // Persian with a non-joiner, Devanagari with a joiner, one picture of several.
+            // Persian with a non-joiner, Devanagari with a joiner, an emoji of several parts.
             ("\u{645}\u{6cc}\u{200c}\u{631}\u{648}\u{62f}", "\u{645}\u{6cc}\u{200c}\u{631}\u{648}\u{62f}"),
             ("\u{915}\u{94d}\u{200d}\u{937}", "\u{915}\u{94d}\u{200d}\u{937}"),
             ("\u{1f469}\u{200d}\u{1f4bb}", "\u{1f469}\u{200d}\u{1f4bb}"),
-            // Where they only make two names that look alike.
+            // Where they would only make two names look alike.
             ("B\u{200d}o\u{200c}", "Bo"),
             ("\u{645}\u{200c}", "\u{645}"),
             ("\u{200d}\u{645}", "\u{645}"),

@@ -1,4 +1,4 @@
-//! What became of one stream of a recording, in a word.
+//! The verdict on one stream of a recording.
 
 use std::str::FromStr;
 
@@ -6,14 +6,15 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! verdicts {
     ($($(#[$doc:meta])* $verdict:ident = $name:literal,)*) => {
-        /// The verdict on one stream. *Partly*: of a part of what was owed; else of all or nearly all.
+        /// The verdict on one stream. *Partly*: part of the audio is affected; otherwise all or nearly all of
+        /// it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
         pub enum StreamVerdict {
             $($(#[$doc])* #[serde(rename = $name)] $verdict,)*
         }
 
         impl StreamVerdict {
-            /// All of them.
+            /// All verdicts.
             pub const ALL: &'static [Self] = &[$(Self::$verdict,)*];
 
             /// Their names, in the same order.
@@ -30,48 +31,48 @@ macro_rules! verdicts {
 }
 
 verdicts! {
-    /// What was owed is there.
+    /// Complete.
     Ok = "ok",
-    /// Its packets came too late to be placed.
+    /// Its packets arrived too late.
     Late = "late",
-    /// Its packets were refused: source rule, SRTP authentication, form.
+    /// Its packets were refused: source rule, SRTP authentication, format.
     Refused = "refused",
     /// Its packets had a payload type that was not negotiated.
     UnknownType = "unknown_type",
-    /// Nothing came from this side while the recording ran.
+    /// Nothing was received from this side during the recording.
     OneWay = "one_way",
-    /// Packets came and held silence only.
+    /// Its packets contained only silence.
     SilentChannel = "silent_channel",
-    /// A part came too late.
+    /// Part of it arrived too late.
     PartlyLate = "partly_late",
-    /// A part was refused.
+    /// Part of it was refused.
     PartlyRefused = "partly_refused",
-    /// A part had an unknown payload type.
+    /// Part of it had an unknown payload type.
     PartlyUnknownType = "partly_unknown_type",
-    /// A part was lost on the network.
+    /// Part of it was lost on the network.
     PartlyLost = "partly_lost",
-    /// A part was not recorded: restart, full spool, or a fault.
+    /// Part of it was not recorded: restart, full spool, or a fault.
     PartlyUnrecorded = "partly_unrecorded",
 }
 
 impl StreamVerdict {
-    /// The verdict of this name.
+    /// The verdict with this name.
     pub fn of(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|verdict| verdict.name() == name)
     }
 }
 
-/// Which verdicts are looked for: a verdict's name, or `fault` for any that is not `ok`.
+/// A search criterion: a verdict's name, or `fault` for any that is not `ok`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VerdictWanted {
-    /// A stream has this one; for `ok`, every stream.
+    /// A stream has this verdict; for `ok`, every stream.
     Is(StreamVerdict),
-    /// A stream has one that is not `ok`.
+    /// A stream has a verdict other than `ok`.
     AnyFault,
 }
 
 impl VerdictWanted {
-    /// What may be written, for descriptions.
+    /// The accepted words, for descriptions.
     pub fn words() -> String {
         format!(
             "{}; or {}: any but {}",
@@ -81,7 +82,7 @@ impl VerdictWanted {
         )
     }
 
-    /// As it is written.
+    /// Its name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Is(verdict) => verdict.name(),

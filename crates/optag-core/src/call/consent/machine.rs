@@ -1,4 +1,4 @@
-//! The machine of one call. In: answers, transfers, withdrawals, time. Out: the state, and a
+//! The consent state machine of one call. In: answers, transfers, withdrawals, time. Out: the state, and a
 //! record of each change.
 
 use serde::{Deserialize, Serialize};
@@ -8,30 +8,30 @@ use crate::call::ConsentKeys;
 use crate::call::terms::{Question, Terms};
 use crate::clock::{MonoTime, WallTime};
 
-/// The machine of one call.
+/// The consent state machine of one call.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ConsentMachine {
     question: Question,
-    /// The prompt heard, by its place among the question's.
+    /// The prompt heard, as an index into the question's prompts.
     heard: Option<usize>,
-    /// What the prompt was called where the department lists none.
+    /// The reported prompt version, if the department lists no prompts.
     named: Option<String>,
     state: ConsentState,
     answer_by: MonoTime,
-    /// When a transfer put the question; what was keyed before answers another.
+    /// When a transfer started the question; keys pressed earlier belong to another one.
     asked_at: MonoTime,
     given: Vec<String>,
     declined: Vec<String>,
-    /// Whether a yes opened the gate once: there is audio that a withdrawal erases.
+    /// Whether a yes ever opened the gate: there is audio that a withdrawal erases.
     opened: bool,
-    /// Whether the caller was ever asked.
+    /// Whether the caller was ever asked for consent.
     was_asked: bool,
     refused_by: Option<ConsentHow>,
     ended: bool,
 }
 
 impl ConsentMachine {
-    /// A machine for a call admitted at `now`; `heard` names the prompt, if that is known.
+    /// A machine for a call admitted at `now`; `heard` names the prompt, if known.
     pub fn new(question: Question, heard: Option<&str>, now: MonoTime) -> Self {
         let mut machine = Self {
             heard: None,
@@ -51,8 +51,8 @@ impl ConsentMachine {
         machine
     }
 
-    /// A machine as `records` left it, for a call that goes on after a restart. `question` is that
-    /// of the department which has the call. Open only where the records themselves say so.
+    /// A machine in the state after `records`, for a call that is resumed after a restart. `question` is that
+    /// of the department that has the call. Open only if the records themselves say so.
     pub fn resume(question: Question, records: &[ConsentRecord], answer_by: MonoTime) -> Self {
         let mut machine = Self::new(question, None, answer_by);
         machine.answer_by = answer_by;
@@ -63,8 +63,8 @@ impl ConsentMachine {
         machine
     }
 
-    /// Stands where a record that is later than this machine puts the call. Of another department's
-    /// question it is closed, as its keys and time are not known here.
+    /// Moves to the state after a record that is newer than this machine. For another department's question
+    /// it is closed, because that department's keys and timeout are unknown here.
     pub fn catch_up(&mut self, record: &ConsentRecord) {
         let here = record.terms.as_ref().is_none_or(|terms| terms.department == self.question.department);
         if here && record.state == self.state {
@@ -82,7 +82,7 @@ impl ConsentMachine {
         match record.state {
             ConsentState::Granted => {
                 self.opened = true;
-                // A transfer allows nothing new.
+                // A transfer grants nothing.
                 if record.how != ConsentHow::Transfer {
                     self.given.extend(about);
                 }
@@ -107,12 +107,12 @@ impl ConsentMachine {
         }
     }
 
-    /// Where the call stands.
+    /// The consent state.
     pub const fn state(&self) -> ConsentState {
         self.state
     }
 
-    /// Whether audio may be kept right now.
+    /// Whether audio may be kept now.
     pub const fn is_open(&self) -> bool {
         matches!(self.state, ConsentState::Granted) && !self.ended
     }
@@ -127,37 +127,37 @@ impl ConsentMachine {
         self.was_asked
     }
 
-    /// By which way the last refusal came.
+    /// The channel of the last refusal.
     pub const fn refused_by(&self) -> Option<ConsentHow> {
         self.refused_by
     }
 
-    /// What is asked now.
+    /// The current question.
     pub const fn question(&self) -> &Question {
         &self.question
     }
 
-    /// The department whose question it is.
+    /// The department of the current question.
     pub fn department(&self) -> &str {
         &self.question.department
     }
 
-    /// The keys that the caller was told.
+    /// The keys announced to the caller.
     pub fn keys(&self) -> &ConsentKeys {
         let told = self.heard.and_then(|heard| self.question.prompts.get(heard)?.keys.as_ref());
         told.unwrap_or(&self.question.keys)
     }
 
-    /// When [`ConsentMachine::expire`] must be called at the latest, if at all.
+    /// The deadline for calling [`ConsentMachine::expire`], if there is one.
     pub fn next_timeout(&self) -> Option<MonoTime> {
         (self.state == ConsentState::Asked).then_some(self.answer_by)
     }
 
-    /// Takes an input. `Ok(None)`: it repeats what already holds.
+    /// Handles an input. `Ok(None)`: it repeats the current state.
     ///
-    /// A yes at or after the deadline is no yes, even if the timeout was not delivered yet.
+    /// A yes at or after the deadline is not a yes, even if the timeout has not been delivered yet.
     ///
-    /// Errors: the input comes too late or has nothing to act on; the state stays.
+    /// Errors: the input is too late or does not apply; the state is unchanged.
     pub fn handle(
         &mut self,
         now: MonoTime,
@@ -175,7 +175,7 @@ impl ConsentMachine {
         let to = match (self.state, &input) {
             (Withdrawn, Withdraw | A(Answer::No)) => return Ok(None),
             (Withdrawn, A(Answer::Yes)) => return Err(ConsentError::AlreadyWithdrawn),
-            // Taken back wherever the call is by now: what an earlier yes allowed goes.
+            // Withdrawn wherever the call is by now: what an earlier yes permitted is erased.
             (Unknown | Asked | Refused, Withdraw) if self.opened => Withdrawn,
             (Unknown, _) => return Err(ConsentError::NotAsked),
             (Refused, Withdraw | A(Answer::No)) => return Ok(None),
@@ -189,8 +189,8 @@ impl ConsentMachine {
             (Asked, A(Answer::Yes)) => Granted,
             (Asked, A(Answer::No) | Withdraw) => Refused,
             (Granted, A(Answer::Yes)) => return Ok(None),
-            // Contradicting a yes by a clear no is taking it back. A *key* no after a yes
-            // is some other menu's key: the matcher does not offer it here.
+            // A clear no after a yes withdraws it. A *key* no after a yes belongs to another menu: the
+            // matcher does not report it.
             (Granted, A(Answer::No) | Withdraw) => Withdrawn,
         };
         if let Some(version) = prompt_version {
@@ -204,10 +204,10 @@ impl ConsentMachine {
         Ok(Some(self.change(to, how, at, evidence)))
     }
 
-    /// Another department takes the call. What the caller's yes did not name is closed at once
-    /// and asked about anew, once; an unanswered question lapses.
+    /// Transfers the call to another department. Unless the caller's yes covers it, audio is closed at once
+    /// and consent requested anew, once; an unanswered question lapses.
     ///
-    /// Errors: the call is over.
+    /// Errors: the call has ended.
     pub fn transfer(
         &mut self,
         now: MonoTime,
@@ -234,13 +234,13 @@ impl ConsentMachine {
         Ok((!silent || self.was_asked).then(|| self.record(state, ConsentHow::Transfer, at, evidence)))
     }
 
-    /// Lets time pass: past the deadline, no answer is a no.
+    /// Advances time: after the deadline, no answer counts as no.
     pub fn expire(&mut self, now: MonoTime, at: WallTime) -> Option<ConsentRecord> {
         let due = self.state == ConsentState::Asked && now >= self.answer_by && !self.ended;
         due.then(|| self.unanswered(ConsentHow::Timeout, at))
     }
 
-    /// The call is over: an open question is a no.
+    /// Ends the call: an unanswered question counts as no.
     pub fn end(&mut self, at: WallTime) -> Option<ConsentRecord> {
         let open = self.state == ConsentState::Asked && !self.ended;
         let record = open.then(|| self.unanswered(ConsentHow::CallEnded, at));
@@ -248,7 +248,7 @@ impl ConsentMachine {
         record
     }
 
-    /// Stands where the department's question puts the call, given what was said so far.
+    /// Enters the state for the department's question, given the answers so far.
     fn ask(&mut self, now: MonoTime, heard: Option<&str>) {
         self.heard = None;
         self.named = None;
@@ -270,7 +270,7 @@ impl ConsentMachine {
         };
     }
 
-    /// Notes which prompt was heard. `must_know`: an unknown one changes nothing.
+    /// Notes which prompt was heard. `must_know`: an unknown one has no effect.
     fn hear(&mut self, version: String, must_know: bool) -> Result<(), ConsentError> {
         let known = self.question.prompt(&version);
         if known.is_none() && must_know && !self.question.prompts.is_empty() {
@@ -281,7 +281,7 @@ impl ConsentMachine {
         Ok(())
     }
 
-    /// The department and whatever else the prompt named.
+    /// The department and the others named by the prompt.
     fn asked_about(&self) -> Vec<String> {
         let covers = self.heard.and_then(|heard| self.question.prompts.get(heard)).map(|p| &p.covers);
         let mut all = covers.cloned().unwrap_or_default();
