@@ -1,7 +1,7 @@
 //! Admission and control of calls: [`Feed`] on top of the engine, the spool and the port pool.
 //!
-//! In: requests of signalling. Out: calls in the engine whose admission is durable. Not here: audio (the engine's),
-//! delivery (after the end of a call).
+//! In: requests from signalling. Out: calls in the engine whose admission is durable. Not here: audio (the
+//! engine's), delivery (after the end of a call).
 
 pub(crate) mod answers_by_name;
 pub(crate) mod control;
@@ -53,29 +53,29 @@ use optag_storage::spool::record::{Body, SpoolRecord};
 
 /// The recorder as signalling sees it.
 pub struct Recorder {
-    /// Checked configuration.
+    /// Validated configuration.
     pub config: Arc<Config>,
-    /// Our clock dates every call.
+    /// Dates every call.
     pub clock: Arc<dyn Clock>,
     /// The media engine.
     pub engine: Engine,
-    /// The log.
+    /// The spool.
     pub spool: Spool,
     /// RTP ports.
     pub ports: PortPool,
-    /// Calls as people see them.
+    /// Calls as shown by the API.
     pub registry: Arc<LiveCalls>,
     /// Makes withdrawn audio unreadable.
     pub erasure: Arc<EraseService>,
-    /// Answers that came before their calls.
+    /// Answers received before their calls.
     pub early: PendingAnswers,
-    /// What must be accounted for.
+    /// The ledger.
     pub accounts: Accounts,
-    /// Set once the recorder shuts down.
+    /// Set during shutdown.
     pub draining: Arc<AtomicBool>,
-    /// Turns of streams that join a call.
+    /// Serialises streams that join a call.
     pub joining: RecordingLocks,
-    /// Early answers are given to a call one at a time.
+    /// Serialises pending answers given to a call.
     pub answering: RecordingLocks,
 }
 
@@ -100,7 +100,7 @@ impl Feed for Recorder {
     fn keep(&self, id: CallId, text: Private<String>) {
         let recorded = self.registry.get(id).is_some_and(|view| view.consent != ConsentState::Unknown);
         let record = SpoolRecord { call: id, body: Body::DialogState(text) };
-        // Where the queue is full, the dialog goes on after a crash as it was written before.
+        // If the queue is full, the dialog continues after a crash from its previous snapshot.
         if recorded && self.spool.append(vec![record]).is_err() {
             tracing::warn!(call = %id, "cannot save SIP dialog state to the spool");
         }
@@ -136,8 +136,9 @@ impl Feed for Recorder {
 }
 
 impl Recorder {
-    /// Whether a client of the API may have so many streams more: one that does not end its calls leaves
-    /// ports to others. However few ports there are, one call of the most streams finds its share.
+    /// Whether a client of the API may have this many more streams: a client that does not end its calls must
+    /// leave ports to others. However few ports there are, one call with the maximum number of streams is
+    /// permitted.
     fn has_share(&self, client: &str, more: usize) -> bool {
         let rtp = &self.config.rtp;
         let pairs = usize::from(rtp.port_max - rtp.port_min).div_ceil(2);
@@ -210,7 +211,7 @@ impl Recorder {
         }
     }
 
-    /// The account of a call that the API announces; SIP has its own.
+    /// The ledger entry of a call announced through the API; SIP has its own.
     fn account_of(&self, call: &NewCall) -> Option<Account> {
         if call.context.links.iter().any(|link| link.kind == LinkKind::CallId) {
             return None;
@@ -240,7 +241,7 @@ impl Recorder {
         self.accounts.keep(account);
     }
 
-    /// Makes the admission durable before anyone is told of it.
+    /// Makes the admission durable before it is reported.
     async fn open_in_spool(&self, facts: &CallFacts, saved: Option<CallSnapshot>) -> Result<(), AdmitError> {
         let saved = saved.map(|saved| CallSnapshot { boot: BootId::current(), ..saved });
         let saved = saved.map(|saved| Body::CallState(saved.to_text().into()));

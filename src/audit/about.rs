@@ -6,9 +6,9 @@ use super::{AuditFault, AuditLog};
 use optag_core::id::CallId;
 
 impl AuditLog {
-    /// The entries about a recording, the oldest first. Blocking; reads the whole trail.
+    /// The entries about a recording, oldest first. Blocking; reads the whole log.
     ///
-    /// Errors: it cannot be read, or was tampered with. Entries of another shape are left out.
+    /// Errors: it cannot be read, or was tampered with. Entries of another format are skipped.
     pub fn about<T: DeserializeOwned>(&self, recording: CallId) -> Result<Vec<T>, AuditFault> {
         let name = format!("\"{recording}\"");
         let mut entries = Vec::new();

@@ -1,5 +1,5 @@
-//! Format of the audit log: JSON lines, each with its number and the hash of the line before. In: text. Out: chained
-//! lines, or the first that breaks the chain.
+//! Format of the audit log: JSON lines, each with its number and the hash of the previous line. In: text.
+//! Out: chained lines, or the first that breaks the chain.
 
 use std::io::{self, BufRead};
 
@@ -13,7 +13,7 @@ use optag_core::hex::hex;
 
 /// Hash before the first line.
 pub const START: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-/// Longest line that is read back. Units: bytes.
+/// Maximum length of a line when reading. Units: bytes.
 pub const LINE_BYTES: u64 = 64 * 1024;
 
 /// A line of the file.
@@ -21,22 +21,22 @@ pub const LINE_BYTES: u64 = 64 * 1024;
 pub struct Line {
     /// Counts from 1.
     pub sequence: u64,
-    /// Hash of the line before.
+    /// Hash of the previous line.
     pub previous: String,
     /// Hash of sequence, previous and entry.
     pub hash: String,
-    /// What happened.
+    /// The entry itself.
     pub entry: Box<RawValue>,
 }
 
 impl Line {
-    /// The line after (`sequence`, `hash`) of the one before.
+    /// The line that follows the one with `sequence` and `hash`.
     pub fn after(sequence: u64, previous: String, entry: Box<RawValue>) -> Self {
         let sequence = sequence + 1;
         Self { sequence, hash: hash(sequence, &previous, entry.get()), previous, entry }
     }
 
-    /// When the entry says it happened, where it says so.
+    /// The time in the entry, if it has one.
     pub fn at(&self) -> Option<WallTime> {
         #[derive(Deserialize)]
         struct Dated {
@@ -46,8 +46,8 @@ impl Line {
     }
 }
 
-/// Reads lines and checks that each follows from the one before. The first decides where the
-/// chain begins; whether it may begin there is the caller's to say.
+/// Reads lines and checks that each follows from the previous one. The first line determines where the chain
+/// begins; the caller checks whether it may begin there.
 pub struct Lines<R> {
     reader: R,
     last: Option<(u64, String)>,

@@ -15,10 +15,10 @@ use optag_core::clock::WallTime;
 use optag_core::signing::{Signed, Signer};
 use optag_files::private_files::no_follow;
 
-/// The kind that is signed.
+/// The kind of signed document.
 pub const KIND: &str = "audit-checkpoint";
 
-/// What a checkpoint says.
+/// Content of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// The entry's number.
@@ -27,27 +27,26 @@ pub struct Checkpoint {
     pub hash: String,
     /// When this was signed.
     pub at: WallTime,
-    /// Whether the entries up to this one were pruned as their time was up: the trail then
-    /// begins after it.
+    /// Whether the entries up to this one were pruned because they had expired: the log then begins after it.
     pub pruned: bool,
 }
 
-/// What was found right.
+/// Result of a successful verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Verdict {
-    /// First entry that is kept, 0 for none.
+    /// First retained entry, 0 for none.
     pub first: u64,
     /// Last entry.
     pub last: u64,
-    /// Checkpoints that were compared with their entry.
+    /// Number of checkpoints compared with their entry.
     pub compared: u64,
 }
 
 impl AuditLog {
-    /// Signs the last entry, keeps that beside the trail and returns it; `None` where it is
+    /// Signs the last entry, stores the checkpoint beside the log and returns it; `None` if the entry is
     /// already signed, or there is none. Blocking.
     ///
-    /// Errors: the files', or a last line that cannot be read.
+    /// Errors: of the files, or an unreadable last line.
     pub fn checkpoint(&self, signer: &Signer, at: WallTime) -> Result<Option<Signed>, AuditFault> {
         let Some((sequence, hash)) = self.head()? else { return Ok(None) };
         let known = self.checkpoints()?;
@@ -62,16 +61,16 @@ impl AuditLog {
         Ok(Some(signed))
     }
 
-    /// The checkpoints kept beside the trail, oldest first.
+    /// The checkpoints stored beside the log, oldest first.
     ///
-    /// Errors: the file's. A line that is torn at the end is passed over.
+    /// Errors: of the file. A torn line at the end is skipped.
     pub fn checkpoints(&self) -> Result<Vec<Signed>, AuditFault> {
         read_checkpoints(&self.checkpoints_path())
     }
 
-    /// Checks the chain, then every checkpoint, those kept here and those in `anchors`, against it.
+    /// Verifies the chain, then every checkpoint, the local ones and those in `anchors`, against it.
     ///
-    /// Errors: the first place where something was changed, removed, moved or cut off.
+    /// Errors: the first place where something was changed, removed, moved or truncated.
     pub fn verify_against(
         &self,
         anchors: &[Signed],
@@ -113,7 +112,7 @@ impl AuditLog {
     pub(super) fn keep(&self, signed: &Signed) -> Result<(), AuditFault> {
         let path = self.checkpoints_path();
         let mut text = serde_json::to_string(signed).map_err(io::Error::from)?;
-        // What a crash tore before this is ended, so that it is passed over alone.
+        // Terminates a line torn by an earlier crash, so that only that line is skipped.
         text.insert(0, '\n');
         text.push('\n');
         let mut options = OpenOptions::new();
@@ -122,11 +121,11 @@ impl AuditLog {
         let end = file.metadata()?.len();
         let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_data());
         if written.is_err() {
-            // What failed does not count.
+            // A failed write does not count.
             let _ = file.set_len(end);
         }
         written?;
-        // An earlier process may have made the file and not its name durable.
+        // An earlier process may have created the file without making its directory entry durable.
         Ok(path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())?)
     }
 
@@ -135,9 +134,9 @@ impl AuditLog {
     }
 }
 
-/// Reads checkpoints from a file, one a line or a single one; none where there is no file.
+/// Reads checkpoints from a file, one per line or a single one; none if there is no file.
 ///
-/// Errors: the file's. Lines that are no checkpoint are passed over.
+/// Errors: of the file. Lines that are not checkpoints are skipped.
 pub fn read_checkpoints(path: &Path) -> Result<Vec<Signed>, AuditFault> {
     let file = match File::open(path) {
         Ok(file) => file,

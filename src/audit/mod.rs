@@ -1,8 +1,8 @@
 //! The audit log: an append-only file of JSON lines, each chained to the one before by SHA-256, so that a changed, removed
 //! or reordered line is detected; and signed checkpoints, which also detect truncation. In: entries. Out: durability.
 //!
-//! After a failed write or sync, what was written does not count: it is cut off at the latest before the next entry, and
-//! the lines before it are rewritten, since they may not be on disk.
+//! After a failed write or sync, the written bytes do not count: they are truncated before the next entry at
+//! the latest, and the preceding lines are rewritten, since they may not be on disk.
 //!
 //! No audio is served before [`AuditLog::append`] has returned. Not here: the content of entries.
 
@@ -31,32 +31,32 @@ use chain::{LINE_BYTES, START};
 
 use optag_files::private_files::no_follow;
 
-/// What is wrong with a trail.
+/// Why an audit log is invalid or unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditFault {
     /// It cannot be read or written.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// An entry is not what was written, or not where it was.
+    /// An entry was changed or moved.
     #[error("audit entry {sequence} was modified")]
     Tampered {
-        /// Which; 0 for the first line of the file.
+        /// Its number; 0 for the first line of the file.
         sequence: u64,
     },
-    /// Entries that were signed are missing at the end.
+    /// Signed entries are missing at the end.
     #[error("audit log truncated: it ends at entry {last}, but entry {signed} was signed")]
     CutOff {
-        /// The last entry that is there.
+        /// The last entry present.
         last: u64,
-        /// The last that was signed.
+        /// The last signed entry.
         signed: u64,
     },
-    /// A checkpoint is not to be believed.
+    /// A checkpoint is invalid.
     #[error("audit checkpoint: {0}")]
     Checkpoint(String),
 }
 
-/// The trail's file. Several processes may append: a lock orders them.
+/// The log's file. Several processes may append: a lock serialises them.
 #[derive(Clone, Debug)]
 pub struct AuditLog {
     path: PathBuf,
@@ -64,14 +64,14 @@ pub struct AuditLog {
 }
 
 impl AuditLog {
-    /// A trail at `path`, made with the first entry.
+    /// A log at `path`, created with the first entry.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), known: Arc::default() }
     }
 
     /// Appends an entry; blocking. Once this returns, it survives a crash.
     ///
-    /// Errors: it is not durable. What a crash tore before is cut off first.
+    /// Errors: it is not durable. Bytes torn by an earlier crash are truncated first.
     pub fn append(&self, entry: &impl Serialize) -> Result<(), AuditFault> {
         let mut file = self.locked()?;
         self.settle(&mut file)?;
@@ -83,9 +83,9 @@ impl AuditLog {
         self.add(&mut file, end, text.as_bytes())
     }
 
-    /// The entries in order, each checked against the one before.
+    /// The entries in order, each checked against the previous one.
     ///
-    /// Errors: the file's.
+    /// Errors: of the file.
     pub fn lines(&self) -> Result<Lines<Box<dyn io::BufRead + Send>>, AuditFault> {
         let reader: Box<dyn io::BufRead + Send> = match File::open(&self.path) {
             Ok(file) => Box::new(BufReader::new(file)),
@@ -95,7 +95,7 @@ impl AuditLog {
         Ok(Lines::new(reader))
     }
 
-    /// Reads the whole trail and the checkpoints kept beside it; the number of entries.
+    /// Reads the whole log and the checkpoints stored beside it; returns the number of entries.
     ///
     /// Errors: an entry was changed, removed or moved, or the file cannot be read.
     pub fn verify(&self) -> Result<u64, AuditFault> {
@@ -105,7 +105,7 @@ impl AuditLog {
 
     /// Number and hash of the last entry.
     ///
-    /// Errors: the file's, or a last line that cannot be read.
+    /// Errors: of the file, or an unreadable last line.
     pub fn head(&self) -> Result<Option<(u64, String)>, AuditFault> {
         if !self.path.exists() {
             return Ok(None);
@@ -116,8 +116,8 @@ impl AuditLog {
         Ok((sequence > 0).then_some((sequence, hash)))
     }
 
-    /// The file, locked against other writers. Pruning puts another file in its place: a lock on
-    /// the one that was replaced is no lock.
+    /// The file, locked against other writers. Pruning replaces the file: a lock on the replaced one is
+    /// invalid.
     fn locked(&self) -> Result<File, AuditFault> {
         loop {
             let mut options = OpenOptions::new();
@@ -132,7 +132,7 @@ impl AuditLog {
     }
 }
 
-/// Sequence and hash of the last whole line, and where it ends.
+/// Sequence number and hash of the last complete line, and its end.
 fn last(file: &mut File) -> Result<(u64, String, u64), AuditFault> {
     let length = file.seek(SeekFrom::End(0))?;
     let from = length.saturating_sub(LINE_BYTES);
@@ -149,7 +149,7 @@ fn last(file: &mut File) -> Result<(u64, String, u64), AuditFault> {
     Ok((line.sequence, line.hash, end))
 }
 
-/// Reads nothing and writes nothing: the place of a trail in a data directory.
+/// The path of the log in a data directory.
 pub fn path_in(data_dir: &Path) -> PathBuf {
     data_dir.join("audit.jsonl")
 }

@@ -13,10 +13,10 @@ use optag_files::atomic_file::replace;
 use optag_files::private_files::no_follow;
 
 impl AuditLog {
-    /// Removes the entries from before `until`, but never the last one; how many. Blocking.
-    /// Appending waits meanwhile. A crash leaves the whole trail or the pruned one.
+    /// Removes the entries from before `until`, except the last one; returns their number. Blocking.
+    /// Appending waits in the meantime. A crash leaves the complete log or the pruned one.
     ///
-    /// Errors: the files'; a trail that does not verify is left as it is.
+    /// Errors: of the files; a log that fails verification is left unchanged.
     pub fn prune(&self, until: WallTime, signer: &Signer, now: WallTime) -> Result<u64, AuditFault> {
         if !self.path.exists() {
             return Ok(0);
@@ -38,7 +38,7 @@ impl AuditLog {
             }
         }
         if cut.is_none() {
-            // All are old: the last stays, as the next one is chained to it.
+            // All are old: the last one is kept, since the next one is chained to it.
             removed = removed.saturating_sub(1);
             let (last, _) = previous.take().unwrap_or_default();
             let before = self.lines()?.find(|line| line.as_ref().is_ok_and(|line| line.sequence == last));
@@ -64,7 +64,7 @@ impl AuditLog {
             }
         }
         file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        // Whatever becomes of its name: the next entry makes it durable.
+        // The next entry makes the directory entry durable in any case.
         self.unsettle();
         fs::rename(&draft, &self.path)?;
         if let Some(dir) = self.path.parent() {
@@ -74,7 +74,7 @@ impl AuditLog {
         Ok(removed)
     }
 
-    /// Checkpoints of entries that are gone say nothing any more.
+    /// Checkpoints of removed entries are of no use.
     fn forget_checkpoints_before(&self, sequence: u64) -> Result<(), AuditFault> {
         let mut text = String::new();
         for signed in self.checkpoints()? {

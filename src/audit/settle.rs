@@ -1,5 +1,5 @@
-//! What of the trail's file is certain. In: the file, locked. Out: the same file, its last lines written
-//! again where a sync failed or an earlier process wrote them, and without what was never acknowledged.
+//! Durability of the audit log's file. In: the file, locked. Out: the same file, with its last lines
+//! rewritten if a sync failed or an earlier process wrote them, and without unacknowledged bytes.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -8,19 +8,19 @@ use std::sync::{MutexGuard, PoisonError};
 
 use super::{AuditFault, AuditLog};
 
-/// The end of the file that is written again. Units: bytes.
+/// Length of the end of the file that is rewritten. Units: bytes.
 const UNSURE: u64 = 64 << 10;
 
-/// What this process knows of the file.
+/// This process's knowledge of the file.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// The file whose lines and name are as durable as they can be.
+    /// The file whose lines and directory entry are as durable as possible.
     settled: Option<u64>,
-    /// What failed, until it is cut off.
+    /// A failed write, until it is truncated.
     failed: Option<Failed>,
 }
 
-/// Bytes that were written and are not acknowledged.
+/// Bytes that were written but not acknowledged.
 #[derive(Debug)]
 struct Failed {
     inode: u64,
@@ -29,9 +29,9 @@ struct Failed {
 }
 
 impl AuditLog {
-    /// Writes `text` at the end of the file, durable when this returns.
+    /// Writes `text` at the end of the file, durable on return.
     ///
-    /// Errors: the disk's. The bytes do not count then, and are cut off.
+    /// Errors: of the disk. The bytes then do not count and are truncated.
     pub(super) fn add(&self, file: &mut File, end: u64, text: &[u8]) -> Result<(), AuditFault> {
         let inode = file.metadata()?.ino();
         let is_settled = self.known().settled == Some(inode);
@@ -52,23 +52,23 @@ impl AuditLog {
                 known.settled = None;
                 known.failed = Some(Failed { inode, at: end, text: text.to_owned() });
                 drop(known);
-                // At once, so that nobody reads it; where that fails too, before the next entry.
+                // At once, so that nobody reads it; if that fails too, before the next entry.
                 let _ = self.cut_off(file);
                 Err(error.into())
             }
         }
     }
 
-    /// Makes the file as certain as it can be, unless this process knows that it is. The lines that are
-    /// written again are durable with the next sync.
+    /// Makes the file as durable as possible, unless this process knows that it is. The rewritten lines are
+    /// durable with the next sync.
     ///
-    /// Errors: the disk's; what failed before is still there.
+    /// Errors: of the disk; an earlier failure is still pending.
     pub(super) fn settle(&self, file: &mut File) -> io::Result<()> {
         self.cut_off(file)?;
         if self.known().settled == Some(file.metadata()?.ino()) {
             return Ok(());
         }
-        // A sync that failed leaves lines in memory that are not on the disk, and marks them clean.
+        // A failed sync leaves lines in memory that are not on the disk, and marks them clean.
         let length = file.metadata()?.len();
         let from = length.saturating_sub(UNSURE);
         let mut tail = vec![0; (length - from) as usize];
@@ -76,13 +76,13 @@ impl AuditLog {
         file.write_all_at(&tail, from)
     }
 
-    /// The trail has another file: its name is not durable yet.
+    /// The log has a new file: its directory entry is not durable yet.
     pub(super) fn unsettle(&self) {
         self.known().settled = None;
     }
 
-    /// Cuts off what failed, if another process has not gone on behind it. A line that is torn is none, and
-    /// the next one takes its place.
+    /// Truncates a failed write, unless another process has appended after it. A torn line does not count and
+    /// is overwritten by the next one.
     fn cut_off(&self, file: &File) -> io::Result<()> {
         let mut known = self.known();
         let Some(failed) = &known.failed else { return Ok(()) };

@@ -11,11 +11,11 @@ use optag_core::call::number::normalise;
 use optag_core::id::CallId;
 use optag_core::signing::Signer;
 
-/// The trail.
+/// The audit log of the API.
 pub struct AuditTrail {
     /// Its file.
     pub log: AuditLog,
-    /// Its key makes the pseudonyms of numbers and names.
+    /// Its key generates the pseudonyms of numbers and names.
     pub signer: Arc<Signer>,
     /// Country code of numbers written without one.
     pub country_code: String,
@@ -44,7 +44,7 @@ impl Audit for AuditTrail {
         .boxed()
     }
 
-    /// Every spelling of a number has one word, and so has a name in any case.
+    /// Every spelling of a number has the same pseudonym, and so has a name in any case.
     fn pseudonym(&self, text: &str) -> String {
         let one = normalise(text, &self.country_code).unwrap_or_else(|| text.trim().to_lowercase());
         self.signer.pseudonym(&one)

@@ -1,7 +1,7 @@
-//! Links that hand a recording out once. In: a token as a citizen's browser sends it. Out: what
-//! it stands for, one time. Only the SHA-256 of a token is kept. That a link is used is durable
-//! before anything is served; the browser that used it may do so again for [`AGAIN_MIN`], as a
-//! download can break off. A used or expired link is then forgotten.
+//! Single-use hand-out links. In: a token from a citizen's browser. Out: the hand-out that it stands for,
+//! once. Only the SHA-256 of a token is stored. The use of a link is durable before anything is served; the
+//! browser that used it may use it again for [`AGAIN_MIN`], because a download can be interrupted. After
+//! that, a used or expired link is forgotten.
 
 use std::fs::{self};
 use std::io;
@@ -18,14 +18,14 @@ use optag_core::hex::hex;
 use optag_core::id::CallId;
 use optag_files::atomic_file::replace_json;
 
-/// Most links that are open at a time.
+/// Maximum number of open links.
 const LINKS: usize = 10_000;
-/// Longest life of a link. Units: hours.
+/// Maximum lifetime of a link. Units: hours.
 pub const MOST_HOURS: u32 = 14 * 24;
 /// How long the browser that used a link may use it again. Units: min.
 pub const AGAIN_MIN: i64 = 15;
 
-/// What a link hands out.
+/// The hand-out of a link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Link {
@@ -33,17 +33,17 @@ pub struct Link {
     sha256: String,
     /// The recording.
     pub recording: CallId,
-    /// Whether the audio is WAV; else Opus as stored.
+    /// Whether the audio is WAV; otherwise Opus as stored.
     pub wav: bool,
-    /// Whether only the caller's own voice is handed out.
+    /// Whether only the caller's own voice is included.
     pub own_voice_only: bool,
     /// Language of the cover sheet.
     pub language: Language,
-    /// Who made it, for the audit.
+    /// Who created it, for the audit.
     pub made_by: String,
-    /// When it stops working.
+    /// When it expires.
     pub expires_at: WallTime,
-    /// By whom it was used; `None` while it is open.
+    /// The use of the link; `None` if unused.
     #[serde(default)]
     taken: Option<Taken>,
 }
@@ -59,7 +59,7 @@ struct Taken {
 }
 
 impl Link {
-    /// Whether it works for a browser; `None` has no secret.
+    /// Whether it is valid for a browser; `None`: without a secret.
     fn works_for(&self, browser: Option<&str>) -> bool {
         let Some(taken) = &self.taken else { return true };
         let presented = browser.map(hash).unwrap_or_default();
@@ -72,33 +72,33 @@ impl Link {
     }
 }
 
-/// What a new link is for: a [`Link`] before it has a token.
+/// The content of a new link: a [`Link`] before it has a token.
 #[derive(Clone, Debug)]
 pub struct NewLink {
     /// The recording.
     pub recording: CallId,
-    /// Whether the audio is WAV; else Opus as stored.
+    /// Whether the audio is WAV; otherwise Opus as stored.
     pub wav: bool,
-    /// Whether only the caller's own voice is handed out.
+    /// Whether only the caller's own voice is included.
     pub own_voice_only: bool,
     /// Language of the cover sheet.
     pub language: Language,
-    /// Who makes it.
+    /// Who creates it.
     pub made_by: String,
-    /// When it stops working.
+    /// When it expires.
     pub expires_at: WallTime,
 }
 
-/// Why there is no link.
+/// Why a link is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    /// There is none: never was, was used, or has expired. Which one is nobody's business.
+    /// There is no such link: never existed, used or expired, without saying which.
     #[error("this link does not work, or no longer")]
     Unknown,
-    /// There are too many.
+    /// The limit is reached.
     #[error("limit of {LINKS} open links reached")]
     TooMany,
-    /// The disk refused, or the file is not ours.
+    /// Disk error, or the file is not the recorder's.
     #[error("cannot save links: {0}")]
     Disk(#[from] io::Error),
 }
@@ -110,14 +110,14 @@ pub struct Links {
 }
 
 impl Links {
-    /// The links kept in `path`, which need not exist yet.
+    /// The links stored in `path`, which need not exist yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), turn: Mutex::new(()) }
     }
 
-    /// Makes a link and returns its token, the only time that it is seen. Blocking.
+    /// Creates a link and returns its token, which cannot be shown again. Blocking.
     ///
-    /// Errors: there are too many, or it is not durable.
+    /// Errors: the limit is reached, or it is not durable.
     pub fn make(&self, new: NewLink, now: WallTime) -> Result<String, LinkError> {
         let _turn = self.turn();
         let mut links = self.open_links(now)?;
@@ -133,7 +133,7 @@ impl Links {
         Ok(token)
     }
 
-    /// Whether a token would be taken now, from a browser with that secret. Blocking.
+    /// Whether a token would be accepted now, from a browser with that secret. Blocking.
     ///
     /// Errors: it would not.
     pub fn look(&self, token: &str, browser: Option<&str>, now: WallTime) -> Result<Link, LinkError> {
@@ -143,9 +143,9 @@ impl Links {
         link.cloned().ok_or(LinkError::Unknown)
     }
 
-    /// Takes a token for a browser. Once this returns, it works for no other one. Blocking.
+    /// Uses a token for a browser. Once this returns, it is valid for no other one. Blocking.
     ///
-    /// Errors: it does not work for this browser any more, or its use is not durable.
+    /// Errors: it is not valid for this browser any more, or its use is not durable.
     pub fn take(&self, token: &str, browser: &str, now: WallTime) -> Result<Link, LinkError> {
         let _turn = self.turn();
         let mut links = self.open_links(now)?;
@@ -162,7 +162,7 @@ impl Links {
         Ok(taken)
     }
 
-    /// Those that have not expired.
+    /// The unexpired links.
     fn open_links(&self, now: WallTime) -> Result<Vec<Link>, LinkError> {
         let text = match fs::read(&self.path) {
             Ok(text) => text,
@@ -179,7 +179,7 @@ impl Links {
     }
 }
 
-/// Looks at every link, in a time that does not depend on where a token differs.
+/// Compares with every link, in a time independent of where a token differs.
 fn find<'a>(links: &'a [Link], token: &str) -> Option<&'a Link> {
     let presented = hash(token);
     let same = |link: &&Link| verify_slices_are_equal(link.sha256.as_bytes(), presented.as_bytes()).is_ok();
@@ -188,7 +188,7 @@ fn find<'a>(links: &'a [Link], token: &str) -> Option<&'a Link> {
 
 /// 32 random bytes in hexadecimal.
 ///
-/// Errors: the system gives none.
+/// Errors: no random numbers available.
 pub fn secret() -> io::Result<String> {
     let mut secret = [0; 32];
     aws_lc_rs::rand::fill(&mut secret).map_err(|_| io::Error::other("no random bytes from the system"))?;

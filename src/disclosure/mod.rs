@@ -1,7 +1,7 @@
-//! What is handed to the person whom a recording is about. In: a recording and what the audit
-//! knows of it. Out: one package with a cover sheet, and links that work once.
+//! The package for the person recorded. In: a recording and its audit entries. Out: one package with a cover
+//! sheet, and single-use links.
 //!
-//! Not here: who may hand out (`http`), where the audio is (`archive`).
+//! Not here: permissions (`http`), the location of the audio (`archive`).
 
 pub mod links;
 pub mod owner;

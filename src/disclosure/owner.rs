@@ -1,23 +1,23 @@
-//! What an owner says of itself on every cover sheet.
+//! The controller's details on every cover sheet.
 
-/// The controller of the recordings, in its own words. What is empty is left out.
+/// The controller of the recordings, in its own words. Empty fields are omitted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Owner {
     /// Name and address of the controller.
     pub controller: String,
-    /// Where to ask, withdraw, have erased.
+    /// Contact for questions, withdrawals and erasure requests.
     pub contact: String,
     /// The data protection officer.
     pub data_protection_officer: String,
-    /// Who receives recordings beside the controller's own staff.
+    /// Recipients of recordings other than the controller's own staff.
     pub recipients: String,
     /// The supervisory authority.
     pub authority: String,
-    /// Whether the sheet names the members of staff who listened; otherwise it tells when and why.
+    /// Whether the sheet names the members of staff who listened; otherwise it lists time and purpose.
     pub name_staff: bool,
-    /// Zone of the times on the sheet.
+    /// Time zone of the sheet.
     pub time_zone: jiff::tz::TimeZone,
-    /// Where citizens reach this recorder's links, without a slash at the end; empty: nowhere.
+    /// Public address of this recorder's links, without a trailing slash; empty: none.
     pub public_url: String,
 }
 

@@ -1,6 +1,6 @@
-//! One file for the citizen: a ZIP archive of the audio and its cover sheet, if wanted inside an
-//! age file that a passphrase opens (`age -d`, or any program that knows the format). Written as
-//! it goes, so that a long call takes no memory and no plain copy touches a disk.
+//! One file for the citizen: a ZIP archive of the audio and its cover sheet, optionally inside a
+//! passphrase-encrypted age file (`age -d`, or any program that supports the format). Streamed, so that a
+//! long call takes no memory and no plain copy touches a disk.
 //!
 //! Source: age-encryption.org/v1 for the sealed form.
 
@@ -13,14 +13,14 @@ use zip::{CompressionMethod, ZipWriter};
 
 use optag_core::private::Private;
 
-/// Fewest characters of a passphrase.
+/// Minimum length of a passphrase. Units: characters.
 pub const PASSPHRASE_CHARS: usize = 12;
-/// Work of the passphrase's key, as a power of two: 32 MiB and about a tenth of a second.
+/// Work factor of the passphrase's key, as a power of two: 32 MiB and about a tenth of a second.
 const WORK_FACTOR: u8 = 15;
 
-/// Writes a package: `texts` are names and contents, `audio` the name and the source of the audio.
+/// Writes a package: `texts` are names and contents, `audio` the name and reader of the audio.
 ///
-/// Errors: reading, writing, or the sealing.
+/// Errors: reading, writing, or encryption.
 pub fn write(
     out: impl Write,
     texts: &[(String, String)],
@@ -36,13 +36,13 @@ pub fn write(
     archive(sealed, texts, audio)?.finish().map(drop)
 }
 
-/// The archive; what it was written to comes back.
+/// Writes the archive; returns its writer.
 fn archive<W: Write>(
     out: W,
     texts: &[(String, String)],
     (name, mut audio): (&str, impl Read),
 ) -> io::Result<W> {
-    // The archive is open to whoever has it; sealing is the envelope's work. Audio does not shrink.
+    // The archive is unencrypted; encryption is done by the envelope. Audio does not compress.
     let options =
         SimpleFileOptions::default().compression_method(CompressionMethod::Stored).unix_permissions(0o600);
     let mut archive = ZipWriter::new_stream(out);

@@ -1,8 +1,8 @@
-//! The cover sheet: the information that a person who asks for a copy must be given with it, as
-//! text and HTML, in English and Danish.
+//! The cover sheet: the information that must accompany a copy for the person recorded, as text and HTML, in
+//! English and Danish.
 //!
-//! Source: GDPR Article 13 (1), (2), Article 15 (1), (3); who consulted is told by time and
-//! purpose, not by name, unless the owner configures it (CJEU C-579/21).
+//! Source: GDPR Article 13 (1), (2), Article 15 (1), (3); accesses are listed by time and purpose, not by
+//! name, unless the owner configures it (CJEU C-579/21).
 
 use super::owner::Owner;
 use optag_core::call::{ConsentHow, ConsentRecord, ConsentState};
@@ -27,35 +27,35 @@ pub struct Use {
     pub at: WallTime,
     /// Who.
     pub actor: String,
-    /// What was done.
+    /// The kind of access.
     pub action: Action,
-    /// Why, by its name in the audit.
+    /// Its purpose, as named in the audit.
     pub purpose: &'static str,
 }
 
-/// What was done with a recording.
+/// A kind of access to a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Its details were viewed.
     Viewed,
     /// It was played.
     Heard,
-    /// A hand-out was started and not completed.
+    /// A hand-out was started but not completed.
     BrokenOff,
     /// It was exported or handed out.
     HandedOut,
-    /// It came from an earlier system.
+    /// It was imported from an earlier system.
     Imported,
 }
 
 impl Action {
-    /// Whether audio was served, which may have failed.
+    /// Whether audio was served, even if that may have failed.
     pub const fn served(self) -> bool {
         matches!(self, Self::Heard | Self::HandedOut)
     }
 }
 
-/// Everything on a sheet.
+/// The content of a sheet.
 #[derive(Clone, Debug)]
 pub struct Sheet<'a> {
     /// Language.
@@ -70,11 +70,11 @@ pub struct Sheet<'a> {
     pub recorded_at: WallTime,
     /// Its length. Units: ms.
     pub duration_ms: u64,
-    /// Number called from.
+    /// Calling number.
     pub caller_number: &'a str,
-    /// Number called.
+    /// Called number.
     pub called_number: &'a str,
-    /// The caller's name, where it is known.
+    /// The caller's name, if known.
     pub caller_name: Option<&'a str>,
     /// When it is erased at the latest.
     pub expires_at: WallTime,
@@ -84,15 +84,15 @@ pub struct Sheet<'a> {
     pub uses: &'a [Use],
     /// Name of the audio file beside the sheet.
     pub file: &'a str,
-    /// Whether it holds the caller's voice alone.
+    /// Whether it contains only the caller's voice.
     pub own_voice_only: bool,
-    /// When the sheet was made.
+    /// When the sheet was created.
     pub made_at: WallTime,
     /// The controller.
     pub owner: &'a Owner,
 }
 
-/// A heading and the lines below it.
+/// A heading with its lines.
 type Section = (&'static str, Vec<String>);
 
 impl Sheet<'_> {
@@ -330,7 +330,7 @@ impl Sheet<'_> {
     }
 }
 
-/// Months as Danish dates name them.
+/// Month names in Danish dates.
 const DANISH_MONTHS: [&str; 12] = [
     "januar",
     "februar",

@@ -1,20 +1,20 @@
-//! Who may do what: actors, roles and their permissions.
+//! Authorisation: actors, roles and their permissions.
 
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
 use crate::http::audited::Purpose;
 
-/// Who asks.
+/// The user of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Actor {
     /// Name of the access token, or of the local user.
     pub name: String,
-    /// What it may do.
+    /// Its role.
     pub role: Role,
 }
 
-/// What an access token is for.
+/// The role of an access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
@@ -26,28 +26,28 @@ pub enum Role {
     Listener,
     /// Answers citizens: searches, hands out, erases.
     ErasureOfficer,
-    /// An employee who takes calls: passes on the caller's word, yes, no or taken back.
+    /// An employee who takes calls: reports the caller's yes, no or withdrawal.
     Agent,
 }
 
-/// Something that needs permission.
+/// An operation that requires permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Permission {
-    /// Announce, steer and see calls.
+    /// Announce, control and see calls.
     Calls,
-    /// Pass on a caller's answer, or that it is taken back.
+    /// Report a caller's answer or withdrawal.
     Answer,
-    /// Find recordings and see what is known of them.
+    /// Find recordings and see their details.
     Search,
     /// Play a recording.
     Listen,
-    /// Hand a recording out as a file.
+    /// Export a recording as a file.
     Export,
     /// Erase a recording.
     Erase,
-    /// Read the report on retention.
+    /// Read the retention report.
     Report,
-    /// Place and lift legal holds, read the audit, confirm the clock.
+    /// Place and lift legal holds, read the audit log, confirm the clock.
     Oversee,
 }
 
@@ -87,7 +87,7 @@ impl Role {
         }
     }
 
-    /// For what it may search, read and listen.
+    /// The purposes for which it may search, read and listen.
     pub const fn purposes(self) -> &'static [Purpose] {
         use Purpose::{Administration, CallerRequest, Training};
         match self {
@@ -98,7 +98,7 @@ impl Role {
         }
     }
 
-    /// The role called `name`.
+    /// The role with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, role)| *role)
     }
@@ -110,13 +110,13 @@ impl Role {
 }
 
 impl Actor {
-    /// The user who runs a command on the data directory itself, and could read it anyway.
+    /// The local user who runs a command on the data directory, and could read its files anyway.
     pub fn local_user() -> Self {
         let user = std::env::var("USER").unwrap_or_else(|_| "unknown".into());
         Self { name: format!("local user {user}"), role: Role::Admin }
     }
 
-    /// Errors: 403 where the role may not look for this purpose.
+    /// Errors: 403 if the role does not permit this purpose.
     pub fn may_look(&self, purpose: Purpose) -> Result<(), Problem> {
         if self.role.purposes().contains(&purpose) {
             return Ok(());
@@ -126,7 +126,7 @@ impl Actor {
         Err(Problem::forbidden(format!("the role `{role}` does not allow the purpose `{}`", purpose.name())))
     }
 
-    /// Errors: 403 where the role does not include `permission`.
+    /// Errors: 403 if the role does not include `permission`.
     pub fn need(&self, permission: Permission) -> Result<(), Problem> {
         match self.role.allows(permission) {
             true => Ok(()),

@@ -1,5 +1,5 @@
-//! For those who oversee: the report on retention, the clock's confirmation, the audit itself, the
-//! public key of the installation.
+//! Administration: the retention report, confirmation of the clock, the audit log, the installation's public
+//! key.
 
 pub(crate) mod holds;
 
@@ -17,14 +17,14 @@ use crate::http::requests::{AuditPage, ClockView, ReportAnswer, ReportProgress, 
 use crate::http::server::params::Params;
 use crate::http::server::router::Services;
 
-/// Lines of the audit in an answer where the request does not say.
+/// Default number of audit lines in a response.
 const LINES: usize = 1_000;
-/// The most that may be asked for.
+/// Maximum number of audit lines in a response.
 const LINES_MOST: usize = 10_000;
 
-/// Whether anything was older at a moment than it may be, and whether index and store have the same
-/// recordings. A report that is not ready within seconds goes on by itself: the answer is 202 with its
-/// number, and the same request with `job` goes on waiting for it.
+/// Whether anything was older than allowed at a given time, and whether index and store have the same
+/// recordings. If the report takes longer than some seconds it continues in the background: the response is
+/// 202 with its number, and the same request with `job` waits for it.
 #[utoipa::path(get, path = "/api/v1/retention/report", tag = "oversight", params(
     ("at" = Option<String>, Query, description = "The moment; otherwise now. A past one tells of then, a future one what would be"),
     ("job" = Option<u64>, Query, description = "The number of a report that is being made; it is kept until some newer ones are"),
@@ -38,7 +38,7 @@ pub async fn retention(
     let at = params.time("at");
     let job = params.parsed("job", "a whole number");
     params.finish()?;
-    // Who goes on waiting was written down when it was begun.
+    // A request that continues to wait was audited when the report was started.
     if job.is_none() {
         audit(&services, &actor, AuditAction::Report, None, None, at.map(|at| at.to_string())).await?;
     }
@@ -50,7 +50,7 @@ pub async fn retention(
     }
 }
 
-/// Says that the machine's wall clock is right after it jumped and no second source could tell.
+/// Confirms that the machine's wall clock is correct after a jump that no second source could confirm.
 #[utoipa::path(post, path = "/api/v1/retention/clock", tag = "oversight", responses((status = 200, body = ClockView)))]
 pub async fn confirm_clock(
     State(services): State<Services>,
@@ -63,7 +63,7 @@ pub async fn confirm_clock(
     services.steward.confirm_clock().await.map(Json).map_err(unanswered)
 }
 
-/// The audit, line by line as it is kept, with its signed checkpoints.
+/// The audit log, line by line as stored, with its signed checkpoints.
 #[utoipa::path(get, path = "/api/v1/audit", tag = "oversight", params(
     ("after" = Option<u64>, Query, description = "Lines after this number; otherwise from the first"),
     ("most" = Option<usize>, Query, description = "1 to 10000 lines, otherwise 1000"),
@@ -84,7 +84,7 @@ pub async fn audit_trail(
     services.steward.audit_page(after, most).await.map(Json).map_err(unanswered)
 }
 
-/// The key by which receipts and checkpoints are verified. No token is needed.
+/// The key that verifies receipts and checkpoints. No token is needed.
 pub(super) fn public_key(key: &str) -> Json<serde_json::Value> {
     Json(serde_json::json!({ "algorithm": "Ed25519", "public_key": key }))
 }

@@ -1,4 +1,4 @@
-//! What the API needs of the audit: an append that holds before anything is answered.
+//! The API's interface to the audit log: an append that is durable before anything is answered.
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -7,16 +7,16 @@ use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::private::Private;
 
-/// Keeps the trail of look-ups.
+/// The audit log.
 pub trait Audit: Send + Sync {
     /// Appends an entry. Once this answers `Ok`, the entry survives a crash.
     fn append(&self, entry: AuditEntry) -> BoxFuture<'_, Result<(), AuditError>>;
 
-    /// Everything that was done with a recording, the oldest first.
+    /// All entries about a recording, oldest first.
     fn about(&self, recording: CallId) -> BoxFuture<'_, Result<Vec<AuditEntry>, AuditError>>;
 
-    /// A word that stands for a number or name in entries: the same for the same text, and not
-    /// to be turned back without the installation's key.
+    /// A pseudonym for a number or name in entries: deterministic, and not reversible without the
+    /// installation's key.
     fn pseudonym(&self, text: &str) -> String;
 }
 
@@ -25,62 +25,62 @@ pub trait Audit: Send + Sync {
 #[error("the audit entry could not be made durable: {0}")]
 pub struct AuditError(pub String);
 
-/// Who did what with which recording, and why.
+/// An access or change: who, what, which recording, and why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AuditEntry {
     /// When.
     pub at: WallTime,
     /// The actor's name.
     pub actor: String,
-    /// What.
+    /// The action.
     pub action: AuditAction,
-    /// Why.
+    /// The purpose.
     pub purpose: Option<Purpose>,
-    /// Which recording; none for a search.
+    /// The recording; none for a search.
     pub recording: Option<CallId>,
-    /// What was searched for, or why it is erased.
+    /// The search criteria, or the reason of an erasure.
     pub detail: Option<Private<String>>,
 }
 
-/// What was done.
+/// Kinds of actions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AuditAction {
     /// Recordings were searched.
     Search,
-    /// What is known of a recording was read.
+    /// The details of a recording were read.
     View,
-    /// A recording, or a part of it, was played.
+    /// A recording, or part of it, was played.
     Playback,
-    /// A recording was taken out as a file.
+    /// A recording was exported as a file.
     Export,
-    /// What an erasure would take away was looked at.
+    /// The preview of an erasure was read.
     Preview,
     /// An erasure was ordered.
     Erase,
-    /// A recording of an earlier system was taken in.
+    /// A recording of an earlier system was imported.
     Import,
-    /// A recording was handed to whom it is about.
+    /// A recording was handed out to the person recorded.
     HandOut,
-    /// A link to hand a recording out was made.
+    /// A hand-out link was created.
     Link,
-    /// What the entry before says was played or handed out was not: nothing left the recorder.
+    /// The playback or hand-out of the previous entry failed: nothing left the recorder.
     NotServed,
-    /// The hand-out that the entry before speaks of broke off on its way.
+    /// The hand-out of the previous entry was interrupted.
     BrokenOff,
     /// A legal hold was placed or lifted.
     Hold,
-    /// The report on retention was read.
+    /// The retention report was read.
     Report,
-    /// The audit itself was read.
+    /// The audit log was read.
     ReadAudit,
     /// The owner confirmed the machine's clock.
     ConfirmClock,
-    /// The deletion log was mended and replayed.
+    /// The deletion log was repaired and replayed.
     ReplayDeletions,
 }
 
-/// Why someone looks.
+/// Purpose of an access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
@@ -88,12 +88,12 @@ pub enum Purpose {
     Training,
     /// The caller asked for a copy or an erasure.
     CallerRequest,
-    /// Running the recorder.
+    /// Operation of the recorder.
     Administration,
 }
 
 impl Purpose {
-    /// Every name, as a request gives it.
+    /// All names, as used in requests.
     pub const NAMES: [&str; 3] = ["training", "caller_request", "administration"];
 
     /// Its name.
@@ -105,7 +105,7 @@ impl Purpose {
         }
     }
 
-    /// The purpose called `name`.
+    /// The purpose with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "training" => Some(Self::Training),

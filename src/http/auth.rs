@@ -15,12 +15,12 @@ use super::tokens::Tokens;
 use crate::http::server::client_address::{Proxies, Throttle, client_ip};
 use crate::metrics::{self, AuthFailure};
 
-/// Failures in a row of one address that are answered at once; then [`REFILL_PER_S`].
+/// Consecutive failures of one address that are answered at once; then [`REFILL_PER_S`].
 const BURST: f64 = 50.0;
-/// Failures a second that are looked at; more are answered 429. Good tokens are never held up.
+/// Failed requests checked per second; more are answered with 429. Valid tokens are never slowed down.
 const REFILL_PER_S: f64 = 10.0;
 
-/// Knows the tokens and counts failures.
+/// Authenticates tokens and counts failures.
 #[derive(Clone)]
 pub(super) struct Gate {
     tokens: Arc<Tokens>,
@@ -44,8 +44,8 @@ impl Gate {
     }
 }
 
-/// The middleware: a request goes on with the [`Actor`] of its token. One that already has
-/// an actor was made inside this process, by a command.
+/// The middleware: adds the [`Actor`] of its token to a request. A request that already has an actor was made
+/// inside this process, by a command.
 pub(super) async fn authenticate(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     if request.extensions().get::<Actor>().is_some() {
         return next.run(request).await;

@@ -1,4 +1,4 @@
-//! `/api/v1/calls`: announce a call, steer it, see it.
+//! `/api/v1/calls`: announce, control and show calls.
 
 pub(crate) mod answers;
 pub(crate) mod body;
@@ -27,7 +27,7 @@ use optag_core::call::Answer;
 use optag_core::limit;
 use optag_sip::feed::{AdmitError, Control, ControlError};
 
-/// Seconds after which a feed may try a refused call again.
+/// Seconds after which a feed may retry a refused call.
 const RETRY_S: u32 = 5;
 
 /// An answer to the consent prompt.
@@ -37,21 +37,21 @@ pub struct ConsentBody {
     /// `yes` or `no`.
     #[schema(value_type = String)]
     answer: Answer,
-    /// By which way it was given.
+    /// The channel of the answer.
     how: How,
-    /// Which prompt the caller heard.
+    /// The prompt that the caller heard.
     prompt_version: Option<String>,
-    /// Who took the answer, where staff did.
+    /// The member of staff who took the answer, if `how` is `staff`.
     staff: Option<String>,
 }
 
-/// A withdrawal. All of it may be left out.
+/// A withdrawal. Every field is optional.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WithdrawBody {
-    /// By which way; `system` where left out.
+    /// The channel of the withdrawal; default `system`.
     how: Option<How>,
-    /// Who was told, where staff was.
+    /// The member of staff who was told, if `how` is `staff`.
     staff: Option<String>,
 }
 
@@ -61,7 +61,7 @@ pub struct WithdrawBody {
 pub struct TransferBody {
     /// Id of the department that takes the call.
     department: String,
-    /// Which prompt the caller hears there; left out: the department's first.
+    /// The prompt that the caller hears there; default: the department's first.
     prompt_version: Option<String>,
 }
 
@@ -95,7 +95,7 @@ pub async fn announce(
     Ok((StatusCode::CREATED, [(LOCATION, place)], Json(body)).into_response())
 }
 
-/// Calls in progress and those ended lately, newest first.
+/// Calls in progress and recently ended ones, newest first.
 #[utoipa::path(get, path = "/api/v1/calls", tag = "calls", responses((status = 200, body = Vec<CallAnswer>)))]
 pub async fn list(
     State(services): State<Services>,
@@ -105,7 +105,7 @@ pub async fn list(
     Ok(Json(services.feed.calls().into_iter().map(CallAnswer::from).collect()))
 }
 
-/// A call in progress or ended lately.
+/// A call in progress or recently ended.
 #[utoipa::path(get, path = "/api/v1/calls/{id}", tag = "calls", params(("id" = String, Path)), responses(
     (status = 200, body = CallAnswer),
     (status = 404, body = Problem, content_type = "application/problem+json"),
@@ -120,7 +120,7 @@ pub async fn show(
     Ok(Json(view.into()))
 }
 
-/// Gives the caller's answer to the consent prompt.
+/// Reports the caller's answer to the consent prompt.
 #[utoipa::path(post, path = "/api/v1/calls/{id}/consent", tag = "calls", params(("id" = String, Path)),
     request_body = ConsentBody, responses(
     (status = 200, body = CallAnswer),
@@ -139,7 +139,7 @@ pub async fn consent(
     steer(&services, id, control).await
 }
 
-/// Takes consent back: capture stops, what there is is erased.
+/// Withdraws consent: capture stops, and the recording is erased.
 #[utoipa::path(post, path = "/api/v1/calls/{id}/withdraw", tag = "calls", params(("id" = String, Path)),
     request_body = Option<WithdrawBody>, responses((status = 200, body = CallAnswer)))]
 pub async fn withdraw(
@@ -155,8 +155,8 @@ pub async fn withdraw(
     steer(&services, id, Control::Withdraw { how, evidence }).await
 }
 
-/// Another department takes the call. Where the caller's yes did not name it, nothing is kept from
-/// this moment until a new answer; where it is not recorded, nothing is kept while it has the call.
+/// Transfers the call to another department. Unless the caller's yes covers it, nothing is kept until a new
+/// answer; if the department is not recorded, nothing is kept while it has the call.
 #[utoipa::path(post, path = "/api/v1/calls/{id}/transfer", tag = "calls", params(("id" = String, Path)),
     request_body = TransferBody, responses(
     (status = 200, body = CallAnswer),
@@ -180,7 +180,7 @@ pub async fn transfer(
     steer(&services, id, control).await
 }
 
-/// Keeps nothing until resumed; the time axis goes on.
+/// Keeps nothing until resumed; the time axis continues.
 #[utoipa::path(post, path = "/api/v1/calls/{id}/pause", tag = "calls", params(("id" = String, Path)),
     responses((status = 200, body = CallAnswer)))]
 pub async fn pause(
@@ -192,7 +192,7 @@ pub async fn pause(
     steer(&services, id, Control::Pause).await
 }
 
-/// Goes on after a pause.
+/// Resumes after a pause.
 #[utoipa::path(post, path = "/api/v1/calls/{id}/resume", tag = "calls", params(("id" = String, Path)),
     responses((status = 200, body = CallAnswer)))]
 pub async fn resume(

@@ -1,4 +1,4 @@
-//! `/api/v1/me`: who asks, and what the token allows. For pages that show only what may be done.
+//! `/api/v1/me`: the current user and the token's permissions, for pages that show only what is permitted.
 
 use axum::{Extension, Json};
 use serde::Serialize;
@@ -9,20 +9,20 @@ use super::problem::Problem;
 use crate::http::audited::Purpose;
 use crate::http::server::params::Params;
 
-/// Who asks.
+/// The current user.
 #[derive(Serialize, ToSchema)]
 pub struct Me {
     /// Name of the token.
     name: String,
     /// Its role.
     role: &'static str,
-    /// What it allows.
+    /// Its permissions.
     allows: Vec<&'static str>,
-    /// For what it may search, read and listen.
+    /// The purposes for which it may search, read and listen.
     purposes: Vec<&'static str>,
 }
 
-/// Who asks, and what the token allows.
+/// The current user, and the token's permissions.
 #[utoipa::path(get, path = "/api/v1/me", tag = "access", responses((status = 200, body = Me)))]
 pub async fn me(Extension(actor): Extension<Actor>, params: Params) -> Result<Json<Me>, Problem> {
     params.finish()?;

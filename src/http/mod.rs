@@ -1,9 +1,8 @@
 //! The HTTP API: calls from feeds, recordings for people, health and metrics for machines.
 //!
-//! In: requests. Out: what [`signalling::feed::Feed`](optag_sip::feed::Feed) and
-//! [`recordings::library::Library`] answer, worded as JSON, and errors as RFC 9457 problems. Nothing of a
-//! recording leaves before [`audited::Audit`] holds it durably. Not here: the engine, the store,
-//! TLS (a reverse proxy's).
+//! In: requests. Out: the results of [`signalling::feed::Feed`](optag_sip::feed::Feed) and
+//! [`recordings::library::Library`] as JSON, and errors as RFC 9457 problems. No data of a recording leaves
+//! before [`audited::Audit`] has a durable entry. Not here: the engine, the store, TLS (a reverse proxy's).
 
 pub mod access;
 pub mod admin;

@@ -1,4 +1,4 @@
-//! Where a page of recordings ended, as the next request says it: `<µs since 1970>.<id>`.
+//! The end of a page of recordings, as used in the next request: `<µs since 1970>.<id>`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,16 +6,16 @@ use std::str::FromStr;
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 
-/// A place in the list of recordings, newest first: the page after it begins there.
+/// A position in the list of recordings, newest first: the next page begins after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// When the call was admitted.
     pub started_at: WallTime,
-    /// Which.
+    /// The call's id.
     pub id: CallId,
 }
 
-/// The text is no position.
+/// The text is not a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a position in a list")]
 pub struct BadPosition;
@@ -32,7 +32,7 @@ impl FromStr for Position {
     fn from_str(text: &str) -> Result<Self, BadPosition> {
         let (at, id) = text.split_once('.').ok_or(BadPosition)?;
         let at: i64 = at.parse().map_err(|_| BadPosition)?;
-        // No calendar has it.
+        // Outside the calendar.
         jiff::Timestamp::from_microsecond(at).map_err(|_| BadPosition)?;
         let id = id.parse().map_err(|_| BadPosition)?;
         Ok(Self { started_at: WallTime::from_unix_micros(at), id })

@@ -10,22 +10,22 @@ use utoipa::ToSchema;
 /// Media type of a problem. Source: RFC 9457 §3.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// Why a request was not fulfilled.
+/// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Problem {
-    /// Names the kind of problem.
+    /// Identifies the kind of problem.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// The same in words, for every problem of the kind.
+    /// Text for every problem of the kind.
     pub title: &'static str,
     /// HTTP status code.
     pub status: u16,
-    /// This very problem.
+    /// Description of this problem.
     pub detail: String,
-    /// The first field that is wrong, as a path such as `streams[0].codec`.
+    /// The first invalid field, as a path such as `streams[0].codec`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// Every field that is wrong.
+    /// Every invalid field.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
     #[serde(skip)]
@@ -33,17 +33,17 @@ pub struct Problem {
     headers: Option<Box<HeaderMap>>,
 }
 
-/// A field that is wrong.
+/// An invalid field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
     /// Its path.
     pub field: String,
-    /// What is wrong with it.
+    /// Why it is invalid.
     pub message: String,
 }
 
 impl Problem {
-    /// A problem of the kind that `status` says.
+    /// A problem of the kind given by `status`.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             kind: "about:blank",
@@ -56,7 +56,7 @@ impl Problem {
         }
     }
 
-    /// 422: fields that are wrong, at least one.
+    /// 422: invalid fields, at least one.
     pub fn fields(errors: Vec<FieldError>) -> Self {
         let first = errors.first().cloned();
         let mut problem = Self::new(
@@ -68,17 +68,17 @@ impl Problem {
         problem
     }
 
-    /// 422: one field that is wrong.
+    /// 422: one invalid field.
     pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::fields(vec![FieldError { field: field.into(), message: message.into() }])
     }
 
-    /// 503: try again after so many seconds.
+    /// 503: retry after this many seconds.
     pub fn unavailable(detail: impl Into<String>, retry_after_s: u32) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).header(RETRY_AFTER, retry_after_s.into())
     }
 
-    /// 401: no token, or none that we know. Source: RFC 6750 §3.
+    /// 401: no token, or an unknown one. Source: RFC 6750 §3.
     pub fn unauthorised(detail: &str) -> Self {
         let challenge = HeaderValue::from_static("Bearer realm=\"optag\"");
         Self::new(StatusCode::UNAUTHORIZED, detail).header(WWW_AUTHENTICATE, challenge)
@@ -94,14 +94,14 @@ impl Problem {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// The same with another status.
+    /// The same with a different status.
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status.as_u16();
         self.title = status.canonical_reason().unwrap_or("Error");
         self
     }
 
-    /// Adds a header to the answer.
+    /// Adds a header to the response.
     pub fn header(mut self, name: axum::http::HeaderName, value: HeaderValue) -> Self {
         self.headers.get_or_insert_default().insert(name, value);
         self

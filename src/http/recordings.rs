@@ -18,14 +18,14 @@ use optag_core::call::verdict::VerdictWanted;
 use optag_core::id::CallId;
 use optag_core::private::Private;
 
-/// Recordings on a page where the request does not say.
+/// Default page size.
 const PAGE_SIZE: u16 = 50;
-/// Most recordings on a page.
+/// Maximum page size.
 const PAGE_SIZE_MOST: u16 = 200;
-/// Last page that may be asked for.
+/// Last page that can be requested.
 const PAGE_MOST: u32 = 100_000;
 
-/// Finds recordings, newest first. Everything given must match.
+/// Finds recordings, newest first. All criteria must match.
 #[utoipa::path(get, path = "/api/v1/recordings", tag = "recordings", params(
     ("number" = Option<String>, Query, description = "Number called from or called, in any spelling"),
     ("name" = Option<String>, Query, description = "The caller's name or a part of it"),
@@ -70,7 +70,7 @@ pub async fn search(
     services.library.search(query).await.map(Json).map_err(unanswered)
 }
 
-/// Everything known of a recording.
+/// All details of a recording.
 #[utoipa::path(get, path = "/api/v1/recordings/{id}", tag = "recordings", params(
     ("id" = String, Path),
     ("purpose" = String, Query, description = "As for a search"),
@@ -92,7 +92,7 @@ pub async fn show(
     services.library.get(id).await.map(Json).map_err(unanswered)
 }
 
-/// Makes an entry durable. Errors: 503, and nothing may be answered.
+/// Makes an audit entry durable. Errors: 503, and nothing may be returned.
 pub(super) async fn audit(
     services: &Services,
     actor: &Actor,
@@ -116,8 +116,8 @@ pub(super) async fn audit(
     })
 }
 
-/// Notes that what was audited last was not served, or not to its end: what it is for is told to the
-/// person whom the recording is about. Where it cannot be written, the earlier entry stands.
+/// Records that the access audited last was not served, or not completely: the person recorded is told about
+/// accesses. If it cannot be written, the earlier entry stands.
 pub(super) async fn audit_failure(
     services: &Services,
     actor: &Actor,
@@ -155,8 +155,8 @@ pub(super) fn unanswered(error: LibraryError) -> Problem {
     }
 }
 
-/// What was searched for, as the audit keeps it: whom it concerns as keyed hashes, which tell
-/// whether a known number or name was looked up and nothing else.
+/// The search criteria for the audit: numbers and names as keyed hashes, which only show whether a known
+/// number or name was looked up.
 fn criteria(services: &Services, query: &SearchQuery) -> String {
     let hidden = |value: &Option<Private<String>>| {
         value.as_ref().map(|value| services.audit.pseudonym(value.reveal()))

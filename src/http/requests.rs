@@ -1,5 +1,5 @@
-//! What the API needs of those who answer for the recordings: candidates for a caller's words,
-//! erasures and their receipts, holds, the report on retention, the audit itself.
+//! The API's interface for requests of data subjects and administration: candidates, erasures and receipts,
+//! holds, the retention report, the audit log.
 //!
 //! A trait of the consumer, as [`Library`](crate::http::recordings::library::Library) is.
 
@@ -20,28 +20,28 @@ use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::private::Private;
 
-/// Most recordings that one request may erase.
+/// Maximum number of recordings per erasure request.
 pub const TARGETS_MOST: usize = 1_000;
 
-/// Answers for the recordings.
+/// Requests concerning recordings.
 pub trait Requests: Send + Sync {
-    /// The zone of callers, where a request names none.
+    /// Default time zone of callers.
     fn time_zone(&self) -> &str;
 
     /// The installation's public key, in hexadecimal.
     fn public_key(&self) -> String;
 
-    /// Recordings that may be the one a caller means.
+    /// Recordings that a caller may mean.
     fn candidates(&self, wanted: CandidateQuery) -> BoxFuture<'_, Result<CandidatePage, LibraryError>>;
 
-    /// Recordings whose caller has exactly this number, those on their way to the store included.
+    /// Recordings whose caller has exactly this number, including undelivered ones.
     fn of_caller(&self, number: Private<String>) -> BoxFuture<'_, Result<Vec<CallId>, LibraryError>>;
 
-    /// What an erasure would take away. Nothing changes.
+    /// What an erasure would delete. Nothing changes.
     fn preview(&self, id: CallId) -> BoxFuture<'_, Result<ErasurePreview, LibraryError>>;
 
-    /// Erases a recording. Once this answers, the order is durable and nothing of it is served.
-    /// `accept_missing`: where nothing is found of what was delivered, that is accepted.
+    /// Erases a recording. Once this returns, the order is durable and nothing of it is served.
+    /// `accept_missing`: completes even if nothing of a delivered recording is found.
     fn erase(
         &self,
         id: CallId,
@@ -49,88 +49,88 @@ pub trait Requests: Send + Sync {
         accept_missing: bool,
     ) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>>;
 
-    /// How far an erasure has come, with the signed receipt where it is complete.
+    /// Progress of an erasure, with the signed receipt if it is complete.
     fn receipt(&self, id: CallId) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>>;
 
     /// Holds a recording.
     fn hold(&self, id: CallId, hold: NewHold, actor: Actor) -> BoxFuture<'_, Result<HoldView, LibraryError>>;
 
-    /// Lets a recording go; whether it was held.
+    /// Lifts a hold; returns whether there was one.
     fn release(&self, id: CallId) -> BoxFuture<'_, Result<bool, LibraryError>>;
 
-    /// Every hold.
+    /// All holds.
     fn holds(&self) -> Vec<HoldView>;
 
-    /// Whether anything was older at `at` than it may be, or the report that was begun as `job`.
+    /// Whether anything was older than allowed at `at`, or the report started as `job`.
     fn retention_report(
         &self,
         at: Option<WallTime>,
         job: Option<u64>,
     ) -> BoxFuture<'_, Result<ReportAnswer, LibraryError>>;
 
-    /// The owner says that the wall clock is right.
+    /// Confirms that the wall clock is correct.
     fn confirm_clock(&self) -> BoxFuture<'_, Result<ClockView, LibraryError>>;
 
     /// Entries of the audit after `after`, in order.
     fn audit_page(&self, after: u64, most: usize) -> BoxFuture<'_, Result<AuditPage, LibraryError>>;
 }
 
-/// What a caller told.
+/// What a caller remembers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CandidateQuery {
-    /// Number called from, in any format.
+    /// Calling number, in any format.
     pub number: Option<Private<String>>,
     /// Name, perhaps misspelt.
     pub name: Option<Private<String>>,
     /// Department id.
     pub department: Option<String>,
-    /// When, with the tolerance in it.
+    /// The time, including the tolerance.
     pub window: Option<crate::http::requests::time_window::Window>,
-    /// Most candidates.
+    /// Maximum number of candidates.
     pub most: usize,
 }
 
-/// Recordings that may be the one, the likeliest first.
+/// Recordings that a caller may mean, the most likely first.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct CandidatePage {
-    /// They.
+    /// The candidates.
     pub candidates: Vec<CandidateView>,
-    /// All that fit.
+    /// Number of all matches.
     pub total: u64,
-    /// Whether the window holds more recordings than could be compared: narrow it.
+    /// Whether the time window has more recordings than could be compared: narrow it.
     pub truncated: bool,
-    /// First instant that was looked at.
+    /// Start of the time window.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub from: Option<WallTime>,
-    /// Last instant.
+    /// End of the time window.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub to: Option<WallTime>,
 }
 
-/// One of them. Nothing of it was played.
+/// A candidate. Nothing of it was played.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct CandidateView {
     /// As in a list.
     #[serde(flatten)]
     pub recording: RecordingSummary,
-    /// How well it fits.
+    /// How well it matches.
     pub fit: Fit,
 }
 
-/// How well what was told fits what is known. What is not known is left out.
+/// How well the criteria match what is known. Unknown data are omitted.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Fit {
-    /// All together, 0 to 1.
+    /// Total, 0 to 1.
     pub score: f64,
     /// `same`, `ending` or `one_digit_off`.
     pub number: Option<String>,
     /// 0 to 1.
     pub name: Option<f64>,
-    /// Minutes between the time that was named and the call; 0 within the call.
+    /// Minutes between the given time and the call; 0 within the call.
     pub minutes_off: Option<i64>,
 }
 
-/// What an erasure would take away.
+/// What an erasure would delete.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ErasurePreview {
     /// The recording.
@@ -138,16 +138,16 @@ pub struct ErasurePreview {
     pub id: CallId,
     /// `live` (end or withdraw the call first), `spooled`, `stored`, `erased` or `unknown`.
     pub state: &'static str,
-    /// Every copy in the store: objects, versions, delete markers, unfinished uploads; empty and
-    /// `store_answers` false where it is away.
+    /// Every copy in the store: objects, versions, delete markers, unfinished uploads; if the store is down,
+    /// empty with `store_answers` false.
     pub copies: Vec<CopyView>,
-    /// Whether the store could be asked.
+    /// Whether the store answered.
     pub store_answers: bool,
-    /// Whether the spool holds a key that opens audio of it.
+    /// Whether the spool has a key for its audio.
     pub spool_key: bool,
     /// Whether the index has a row with personal data.
     pub index_row: bool,
-    /// Until when a legal hold refuses the erasure.
+    /// The end of a legal hold that prevents the erasure.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub held_until: Option<WallTime>,
 }
@@ -155,11 +155,11 @@ pub struct ErasurePreview {
 /// A copy in the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CopyView {
-    /// Name, with version or upload.
+    /// Name, with version or upload id.
     pub name: String,
     /// `object`, `delete_marker`, `upload` or `unfinished`.
     pub kind: &'static str,
-    /// Its size, where known.
+    /// Its size, if known.
     pub size_bytes: u64,
 }
 
@@ -167,12 +167,12 @@ pub struct CopyView {
 #[derive(Clone, Debug, PartialEq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewHold {
-    /// Until when.
+    /// Its end.
     #[schema(value_type = String, format = DateTime)]
     pub until: WallTime,
-    /// Why, for the audit and for whoever is refused an erasure.
+    /// Its reason, for the audit and for whoever is refused an erasure.
     pub reason: String,
-    /// One of the bases that the configuration names, to reach past the recording's limit.
+    /// One of the configured bases, to exceed the recording's limit.
     pub lawful_basis: Option<String>,
 }
 
@@ -182,12 +182,12 @@ pub struct HoldView {
     /// The recording.
     #[schema(value_type = String, format = Uuid)]
     pub id: CallId,
-    /// Until when.
+    /// Its end.
     #[schema(value_type = String, format = DateTime)]
     pub until: WallTime,
-    /// Why.
+    /// Its reason.
     pub reason: String,
-    /// The lawful basis, where it reaches past the limit.
+    /// The lawful basis, if it exceeds the limit.
     pub lawful_basis: Option<String>,
     /// Who placed it.
     pub by: String,
@@ -196,72 +196,72 @@ pub struct HoldView {
     pub at: WallTime,
 }
 
-/// A report, or how far it has come.
+/// A report, or its progress.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ReportAnswer {
     /// The report.
     Done(RetentionReport),
-    /// It is being made.
+    /// The report is being made.
     Server(ReportProgress),
 }
 
-/// A report that is being made.
+/// Progress of a report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ReportProgress {
     /// Its number: `job` of the next request.
     pub job: u64,
-    /// Copies in the store that were looked at so far.
+    /// Copies in the store checked so far.
     pub looked_at: u64,
 }
 
-/// Whether anything is older than it may be.
+/// Whether anything is older than allowed.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct RetentionReport {
-    /// The moment that is reported on.
+    /// The time of the check.
     #[schema(value_type = String, format = DateTime)]
     pub at: WallTime,
     /// When the report was made.
     #[schema(value_type = String, format = DateTime)]
     pub made_at: WallTime,
-    /// Days that nothing may outlive.
+    /// Maximum retention in days.
     pub limit_days: u8,
-    /// How long after its time something may still be on its way out. Units: s.
+    /// How long after its expiry something may still be present. Units: s.
     pub grace_s: u64,
-    /// True: nothing was older, nothing is amiss, and everything could be looked at.
+    /// True: nothing was too old, there are no other findings, and everything could be checked.
     pub clean: bool,
     /// Index, store, both compared, the bucket's rules, spool, deletion log, clock.
     pub parts: Vec<ReportPart>,
-    /// Holds that keep something past its limit, with their lawful basis.
+    /// Holds beyond the limit, with their lawful basis.
     pub held: Vec<HoldView>,
 }
 
 /// One part of the report.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ReportPart {
-    /// Which.
+    /// Its name.
     pub name: &'static str,
-    /// Whether it could be looked at.
+    /// Whether it could be checked.
     pub answers: bool,
-    /// Things that were there at that moment.
+    /// Number of items at that time.
     pub there: u64,
-    /// When the oldest of them was made.
+    /// Creation time of the oldest.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub oldest_at: Option<WallTime>,
-    /// Things that were too old.
+    /// Number of items that were too old.
     pub too_old: u64,
-    /// Things that are otherwise not as they must be: missing, unknown, erased and there again.
+    /// Number of other findings: missing, unknown, or erased and present again.
     pub amiss: u64,
-    /// The first of those, and what else is to be said.
+    /// The first findings, and further remarks.
     pub notes: Vec<String>,
 }
 
-/// What the clocks say.
+/// The state of the clocks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ClockView {
-    /// The time by which expiry is judged.
+    /// The time by which expiry is evaluated.
     #[schema(value_type = String, format = DateTime)]
     pub trusted: WallTime,
-    /// What the machine's wall clock says.
+    /// The machine's wall clock.
     #[schema(value_type = String, format = DateTime)]
     pub wall: WallTime,
 }
@@ -269,13 +269,13 @@ pub struct ClockView {
 /// Entries of the audit.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct AuditPage {
-    /// Lines of the chain, as they stand in the file.
+    /// Lines of the chain, as in the file.
     #[schema(value_type = Vec<Object>)]
     pub lines: Vec<Box<RawValue>>,
     /// Signed checkpoints.
     #[schema(value_type = Vec<Object>)]
     pub checkpoints: Vec<Box<RawValue>>,
-    /// Number of the last line here; `after` of the next request.
+    /// Number of the last line; `after` of the next request.
     pub last: u64,
     /// Whether there are more.
     pub more: bool,

@@ -1,8 +1,8 @@
-//! Serves a router on a listener and holds slow or greedy clients at bay.
+//! Serves a router on a listener, with protection against slow or greedy clients.
 //!
-//! A connection costs memory and a descriptor, so there is a cap. At the cap a new connection takes the
-//! place of the one that has been idle longest, or whose client has not read its answer for longest: who
-//! opens connections and does nothing with them keeps nobody out. Connections that are at work stay.
+//! A connection costs memory and a descriptor, so their number is limited. At the limit a new connection
+//! replaces the one that has been idle longest, or whose client has not read its response for longest:
+//! clients that open connections and leave them idle keep nobody out. Active connections are kept.
 
 pub mod client_address;
 pub(crate) mod client_timeouts;
@@ -36,23 +36,23 @@ use crate::http::server::client_timeouts::{Activity, Busy, Patient};
 use crate::metrics::{self, ConnectionClosed};
 use optag_core::owner::owner;
 
-/// Pause after the system refused a connection (no descriptors left).
+/// Pause after accepting failed (no descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long a connection must have been idle to give its place to a new one.
+/// How long a connection must have been idle before a new one may replace it.
 const IDLE: Duration = Duration::from_secs(1);
-/// How often a full listener looks for one.
+/// How often a full listener checks for one.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// What connections may take.
+/// Limits of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// At a time.
+    /// Maximum number of connections.
     pub connections: usize,
-    /// Of one address at a time, of IPv6 of one network of 64 bits.
+    /// Maximum number per address, or per /64 network for IPv6.
     pub per_address: usize,
-    /// Time for a request's head to arrive, and for which an idle connection is kept.
+    /// Time for receiving a request's header, and idle timeout of a connection.
     pub header_timeout: Duration,
-    /// How long an answer may wait for its client to read on.
+    /// How long a response may wait for its client to continue reading.
     pub write_timeout: Duration,
 }
 
@@ -70,7 +70,7 @@ impl Default for ConnectionLimits {
 /// An open connection.
 struct Open {
     task: AbortHandle,
-    /// Whom its address stands for.
+    /// The owner of its address.
     peer: IpAddr,
     activity: Arc<Activity>,
 }
@@ -87,7 +87,7 @@ impl Connections {
         Self { tasks: JoinSet::new(), open: Vec::new(), limits }
     }
 
-    /// Waits for the end of one; for ever where there is none.
+    /// Waits until one ends; for ever if there is none.
     async fn ended(&mut self) {
         match self.tasks.join_next_with_id().await {
             None => std::future::pending().await,
@@ -100,7 +100,8 @@ impl Connections {
         self.open.retain(|one| one.task.id() != id);
     }
 
-    /// Closes the one that has been idle longest, of those from `peer` or of all; whether there was one.
+    /// Closes the connection that has been idle longest, of those from `peer` or of all; returns whether
+    /// there was one.
     fn displace(&mut self, peer: Option<IpAddr>) -> bool {
         let candidates = self.open.iter().enumerate().filter(|(_, one)| peer.is_none_or(|ip| ip == one.peer));
         let idle = candidates.map(|(at, one)| (one.activity.idle(), at)).filter(|(idle, _)| *idle >= IDLE);
@@ -110,22 +111,21 @@ impl Connections {
         true
     }
 
-    /// Makes room for another, or waits for it.
+    /// Makes room for another connection, or waits for it.
     async fn room(&mut self) {
         while self.open.len() >= self.limits.connections && !self.displace(None) {
             let _ = tokio::time::timeout(LOOK_AGAIN, self.ended()).await;
         }
     }
 
-    /// Whether one more of this owner may be taken.
+    /// Whether one more connection of this owner may be accepted.
     fn takes(&mut self, peer: IpAddr) -> bool {
         let theirs = self.open.iter().filter(|one| one.peer == peer).count();
         theirs < self.limits.per_address || self.displace(Some(peer))
     }
 }
 
-/// Serves until `shutdown` is ready, then lets open requests end. Whoever waits no longer drops it, and
-/// with it what is open.
+/// Serves until `shutdown` is ready, then lets open requests finish. Dropping the future closes them.
 pub async fn serve(
     listener: TcpListener,
     router: Router,

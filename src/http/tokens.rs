@@ -1,7 +1,7 @@
-//! Access tokens: 256 random bits, of which only the SHA-256 is kept.
+//! Access tokens: 256 random bits, of which only the SHA-256 is stored.
 //!
-//! In: a token as a client sends it. Out: the [`Actor`] it stands for. The file is read again
-//! when it changes, so that a token made or revoked by a command holds at once.
+//! In: a token from a client. Out: its [`Actor`]. The file is reloaded when it changes, so that a token
+//! created or revoked by a command takes effect at once.
 
 use std::fs::{self};
 use std::io;
@@ -19,34 +19,34 @@ use optag_core::hex::hex;
 use optag_core::limit;
 use optag_files::atomic_file::replace_json;
 
-/// Begins every token, so that scanners for leaked secrets can tell what it is.
+/// Prefix of every token, by which scanners for leaked secrets can recognise it.
 const PREFIX: &str = "optag_";
-/// Most tokens that are kept.
+/// Maximum number of tokens.
 const TOKENS: usize = 1_000;
 
 /// Why a token file cannot be used or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// The disk refused.
+    /// Disk error.
     #[error("{}: {source}", path.display())]
     Disk {
-        /// Which file.
+        /// Its path.
         path: PathBuf,
-        /// The system's reason.
+        /// The system's error.
         source: io::Error,
     },
     /// Others than the owner may read the file.
     #[error("{}: readable by others; run chmod 600 on it", path.display())]
     TooOpen {
-        /// Which file.
+        /// Its path.
         path: PathBuf,
     },
-    /// The file is not what we wrote.
+    /// The file is malformed.
     #[error("{}: not a token file: {reason}", path.display())]
     Malformed {
-        /// Which file.
+        /// Its path.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// A token of this name exists.
@@ -63,17 +63,17 @@ pub enum TokenError {
     TooMany,
 }
 
-/// A token as it is kept and listed.
+/// A token as stored and listed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoredToken {
-    /// Who uses it; unique; appears in the audit.
+    /// Its user; unique; appears in the audit log.
     pub name: String,
-    /// What it may do.
+    /// Its role.
     pub role: Role,
     /// SHA-256 of the token, in hex.
     pub sha256: String,
-    /// When it was made.
+    /// When it was created.
     pub created_at: WallTime,
 }
 
@@ -89,19 +89,19 @@ struct Loaded {
     stamp: Option<Stamp>,
 }
 
-/// Tells one version of the file from another: inode, length, time of change in ns.
+/// Identifies a version of the file: inode, length, modification time in ns.
 type Stamp = (u64, u64, i64);
 
 impl Tokens {
-    /// The tokens kept in `path`, which need not exist yet.
+    /// The tokens stored in `path`, which need not exist yet.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, TokenError> {
         let path = path.into();
         let loaded = Mutex::new(load(&path)?);
         Ok(Self { path, loaded })
     }
 
-    /// Whom `token` stands for. Looks at every token, in a time that does not depend on
-    /// where it differs. A file that cannot be read any more admits nobody.
+    /// The actor of `token`. Compares with every token, in a time independent of where it differs. If the
+    /// file has become unreadable, nobody is admitted.
     pub fn authenticate(&self, token: &str) -> Option<Actor> {
         let presented = hex(digest(&SHA256, token.as_bytes()).as_ref());
         let loaded = self.fresh().ok()?;
@@ -114,7 +114,7 @@ impl Tokens {
         found
     }
 
-    /// Makes a token and returns it: the only time that it is seen.
+    /// Creates a token and returns it; it cannot be shown again.
     pub fn create(&self, name: &str, role: Role, now: WallTime) -> Result<String, TokenError> {
         let mut loaded = self.fresh()?;
         if name.is_empty()
@@ -139,7 +139,7 @@ impl Tokens {
         Ok(token)
     }
 
-    /// On the first start: an admin's token. None where any admin exists.
+    /// On the first start: an admin token. `None` if there is any admin.
     pub fn create_admin_if_none(&self, now: WallTime) -> Result<Option<String>, TokenError> {
         let has_admin = self.fresh()?.tokens.iter().any(|stored| stored.role == Role::Admin);
         match has_admin {
@@ -148,7 +148,7 @@ impl Tokens {
         }
     }
 
-    /// Makes the token called `name` worthless.
+    /// Revokes the token with this name.
     pub fn revoke(&self, name: &str) -> Result<(), TokenError> {
         let mut loaded = self.fresh()?;
         let left: Vec<_> = loaded.tokens.iter().filter(|stored| stored.name != name).cloned().collect();
@@ -158,7 +158,7 @@ impl Tokens {
         self.store(&mut loaded, left)
     }
 
-    /// All of them.
+    /// All tokens.
     pub fn list(&self) -> Result<Vec<StoredToken>, TokenError> {
         Ok(self.fresh()?.tokens.clone())
     }

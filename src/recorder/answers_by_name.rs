@@ -15,7 +15,7 @@ impl Recorder {
                 PendingAnswer::of(&answer).ok_or(ControlError::Unsupported("keep this for a call"))?;
             let wanted = early.leads_to();
             self.keep_early(name.clone(), early).await?;
-            // One that was announced meanwhile has not seen it, or has taken it itself.
+            // A call announced in the meantime has not received it, or has taken it itself.
             let mut given = Vec::new();
             for call in self.registry.named(name.reveal()) {
                 let taken = self.answer_early(call, std::slice::from_ref(name.reveal())).await;
@@ -45,10 +45,10 @@ impl Recorder {
         }
     }
 
-    /// Gives a call the answer that came before it, if there is one; whether there was. In a call one at a
-    /// time: who finds none finds the call as the one before left it.
+    /// Gives a call its pending answer, if there is one; returns whether there was. Serialised per call: a
+    /// caller that finds none sees the call in the state after the previous one.
     ///
-    /// Errors: there is, and the call has not got it.
+    /// Errors: there is one, but the call has not received it.
     pub(super) async fn answer_early(&self, id: CallId, names: &[String]) -> Result<bool, ControlError> {
         let _turn = self.answering.lock(id).await;
         let (early, now, names) = (self.early.clone(), self.clock.wall(), names.to_vec());
@@ -58,8 +58,8 @@ impl Recorder {
         Box::pin(self.try_control(id, answer.into())).await.map(|_| true)
     }
 
-    /// Gives calls that go on after a restart what came for them before it: the process may have
-    /// ended between a call's admission and its answer.
+    /// Gives pending answers to calls resumed after a restart: the process may have ended between a call's
+    /// admission and its answer.
     pub async fn answer_resumed(&self, calls: &HashSet<CallId>) {
         for &call in calls {
             let waits = self.registry.get(call).is_some_and(|view| view.consent == ConsentState::Asked);
@@ -73,13 +73,13 @@ impl Recorder {
     }
 }
 
-/// Whether a call has an answer of its name: it was given to it now, or it stands as after it. A yes is for
-/// one call, which may have been another one.
+/// Whether a call has the answer for its identifier: it was given just now, or the call is in the resulting
+/// state. A yes is for one call, which may have been another one.
 fn has_it(given: bool, stands: Option<ConsentState>, wanted: ConsentState) -> Result<(), ControlError> {
     if given || stands == Some(wanted) { Ok(()) } else { Err(ControlError::AnotherHasIt) }
 }
 
-/// What became of an answer; an error only where it reached nobody and should have reached someone.
+/// The result of an answer; an error only if it reached no call but should have reached one.
 fn named(given: Vec<(CallId, Result<(), ControlError>)>) -> Result<Named, ControlError> {
     let (mut named, mut first) = (Named::default(), None);
     for (call, given) in given {

@@ -45,7 +45,7 @@ impl Recorder {
         self.registry.get(id).ok_or(ControlError::NoSuchCall(id))
     }
 
-    /// Keeps what became known of a call. Of one that is not to be recorded nothing is kept.
+    /// Stores additional data of a call. Nothing is stored of a call that must not be recorded.
     async fn describe(&self, id: CallId, context: Box<CallContext>) -> Result<CallView, ControlError> {
         let view = self.registry.get(id).filter(|view| view.outcome.is_none());
         let view = view.ok_or(ControlError::NoSuchCall(id))?;
@@ -58,16 +58,16 @@ impl Recorder {
             }
         }
         if view.consent == ConsentState::Asked {
-            // By a name that it has only now.
+            // By an identifier that it has only now.
             self.answer_early(id, &names).await?;
             return self.registry.get(id).ok_or(ControlError::NoSuchCall(id));
         }
         Ok(view)
     }
 
-    /// Opens a port and lets the stream join; both are durable once this answers.
+    /// Opens a port and adds the stream; both are durable on return.
     async fn add_stream(&self, id: CallId, stream: NewStream) -> Result<CallView, ControlError> {
-        // One at a time in a call, so that the streams shown are in the order of its channels.
+        // One at a time per call, so that the streams are shown in the order of its channels.
         let _turn = self.joining.lock(id).await;
         let view = self.registry.get(id).filter(|view| view.outcome.is_none());
         let view = view.ok_or(ControlError::NoSuchCall(id))?;
@@ -148,26 +148,26 @@ impl Recorder {
         found.ok_or_else(|| ControlError::UnknownDepartment(id.to_owned()))
     }
 
-    /// A call that no department recorded so far is opened in the spool as one of `department`'s,
-    /// so that a yes has somewhere to go. True: it was opened now.
+    /// Opens a call in the spool that no department has recorded so far, as one of `department`'s, so that a
+    /// yes can be recorded. True: it was opened now.
     async fn open_late(&self, id: CallId, department: &Department) -> Result<bool, ControlError> {
         let Some(mut facts) = self.registry.unopened(id) else { return Ok(false) };
         facts.department.clone_from(&department.id);
         facts.retention_days = department.retention_days;
-        // The engine saves the call itself, with its next turn.
+        // The engine saves the call itself in its next pass.
         self.open_in_spool(&facts, None).await.map_err(|_| ControlError::NotDurable)?;
         self.registry.set_opened(id);
         Ok(true)
     }
 
-    /// A yes that is taken back just after the call's end: the recording is erased wherever it is.
+    /// A withdrawal shortly after the call's end: all copies of the recording are erased.
     async fn withdraw_ended(&self, id: CallId) -> Result<CallView, ControlError> {
         let view = self.registry.get(id).ok_or(ControlError::NoSuchCall(id))?;
         if view.consent == ConsentState::Granted || view.outcome.is_some_and(Outcome::is_recorded) {
             self.erasure.order(id, Cause::Withdrawal).await.map_err(|_| ControlError::NotDurable)?;
             self.registry.withdrawn_ended(id);
             let erasure = Arc::clone(&self.erasure);
-            // What cannot be reached now, the sweeper tries again.
+            // The sweeper retries whatever cannot be reached now.
             tokio::spawn(async move { drop(erasure.complete(id, Cause::Withdrawal).await) });
         }
         self.registry.get(id).ok_or(ControlError::NoSuchCall(id))

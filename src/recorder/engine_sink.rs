@@ -1,4 +1,5 @@
-//! From the engine to the spool: facts of each tick become records; live calls and metrics are updated on the way.
+//! From the engine to the spool: facts of each tick become records; live calls and metrics are updated at the
+//! same time.
 
 use std::sync::Arc;
 
@@ -14,13 +15,13 @@ use optag_media::fact::{Ended, EndedBy};
 use optag_storage::spool::Spool;
 use optag_storage::spool::record::{Body, SpoolRecord};
 
-/// The engine's way out. Runs on the tick thread: it locks only the registry's map.
+/// The engine's output. Runs on the tick thread: it locks only the map of live calls.
 pub struct EngineSink {
-    /// Where records go.
+    /// Destination of the records.
     pub spool: Spool,
-    /// What people see.
+    /// Calls as shown by the API.
     pub registry: Arc<LiveCalls>,
-    /// Where calls without records in the spool go when they end.
+    /// Queue for calls that end without spool records.
     pub settling: Arc<DeliveryQueue>,
 }
 
@@ -29,7 +30,7 @@ impl Sink for EngineSink {
         let mut batch = batch;
         batch.retain(|output| !self.settle_unspooled(output));
         if self.spool.is_backed_up() {
-            // Told before anything is made into records, and back, each tick.
+            // Checked before records are made, since it may happen in every tick.
             return Err(batch);
         }
         let records: Vec<_> = batch
@@ -38,7 +39,7 @@ impl Sink for EngineSink {
             .collect();
         let news: Vec<_> = records.iter().filter_map(News::of).collect();
         let appended = self.spool.append(records);
-        // Where audio alone comes back, the rest was taken.
+        // If only audio is returned, the rest was accepted.
         let taken = match &appended {
             Ok(()) => true,
             Err(back) => back.iter().all(|record| matches!(record.body, Body::Media(_))),
@@ -53,8 +54,8 @@ impl Sink for EngineSink {
 }
 
 impl EngineSink {
-    /// A call that is not recorded, or whose key a withdrawal has destroyed, has no records; its
-    /// end is settled here.
+    /// A call that is not recorded, or whose key was destroyed by a withdrawal, has no records; its end is
+    /// handled here.
     fn settle_unspooled(&self, output: &Output) -> bool {
         let Fact::Ended(ended) = &output.fact else { return false };
         if !matches!(ended.outcome, Outcome::NotSelected | Outcome::Withdrawn) {
@@ -88,7 +89,7 @@ impl EngineSink {
     }
 }
 
-/// What the registry and the metrics want to know.
+/// Updates for live calls and metrics.
 enum News {
     Consent(CallId, ConsentRecord),
     Ended(CallId, Ended),

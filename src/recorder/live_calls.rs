@@ -1,4 +1,4 @@
-//! Calls as the API shows them: those in progress, and the last ended ones.
+//! Calls as shown by the API: those in progress, and the most recently ended ones.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -13,14 +13,14 @@ use optag_media::fact::{Ended, StreamCounts};
 use optag_media::stats::CallGauges;
 use optag_sip::feed::{CallView, StreamView};
 
-/// Ended calls that stay visible. A view is under 1 KiB.
+/// Number of ended calls that stay visible. A view is under 1 KiB.
 const ENDED_KEPT: usize = 5_000;
 
-/// Changes of consent that a slow reader may be behind.
+/// Number of consent changes that a slow reader may lag behind.
 const CONSENTS: usize = 4_096;
 
-/// Shared by the feed, which adds and reads, and the engine's sink, which reports changes.
-/// Locked for map look-ups only.
+/// Shared by the feed, which adds and reads, and the engine's sink, which reports changes. Locked only for
+/// map look-ups.
 #[derive(Debug)]
 pub struct LiveCalls {
     calls: Mutex<Calls>,
@@ -36,19 +36,18 @@ impl Default for LiveCalls {
 #[derive(Debug, Default)]
 struct Calls {
     views: HashMap<CallId, (CallView, Arc<CallGauges>)>,
-    /// Calls in progress by the names that others know them by.
+    /// Calls in progress by external identifier.
     by_name: HashMap<String, Vec<CallId>>,
     names: HashMap<CallId, Vec<String>>,
-    /// Facts of calls in progress of which the spool knows nothing, as no department that had
-    /// them is recorded.
+    /// Facts of calls in progress that are not in the spool, because no department that had them is recorded.
     unopened: HashMap<CallId, CallFacts>,
-    /// Which client of the API announced a call in progress.
+    /// The API client that announced a call in progress.
     clients: HashMap<CallId, String>,
     ended: VecDeque<CallId>,
 }
 
 impl LiveCalls {
-    /// Shows a call that was just admitted.
+    /// Adds a call that was just admitted.
     pub fn add(
         &self,
         facts: &CallFacts,
@@ -80,7 +79,7 @@ impl LiveCalls {
         self.name(facts.id, &names_of(facts));
     }
 
-    /// A call is known by these names as well.
+    /// Adds external identifiers of a call.
     pub fn name(&self, id: CallId, names: &[String]) {
         let mut calls = self.calls();
         let calls = &mut *calls;
@@ -93,29 +92,29 @@ impl LiveCalls {
         }
     }
 
-    /// The call was announced by this client of the API.
+    /// Sets the API client that announced the call.
     pub fn set_client(&self, id: CallId, client: &str) {
         self.calls().clients.insert(id, client.to_owned());
     }
 
-    /// The client of the API that announced a call in progress.
+    /// The API client that announced a call in progress.
     pub fn client(&self, id: CallId) -> Option<String> {
         self.calls().clients.get(&id).cloned()
     }
 
-    /// Streams of the calls in progress that a client of the API announced.
+    /// Number of streams of the calls in progress that an API client announced.
     pub fn streams_of(&self, client: &str) -> usize {
         let calls = self.calls();
         let theirs = calls.clients.iter().filter(|(_, name)| *name == client);
         theirs.filter_map(|(id, _)| calls.views.get(id)).map(|(view, _)| view.streams.len()).sum()
     }
 
-    /// The names of a call in progress.
+    /// The external identifiers of a call in progress.
     pub fn names(&self, id: CallId) -> Vec<String> {
         self.calls().names.get(&id).cloned().unwrap_or_default()
     }
 
-    /// Calls in progress that have this name.
+    /// Calls in progress with this identifier.
     pub fn named(&self, name: &str) -> Vec<CallId> {
         let calls = self.calls();
         let keys = name_keys(name);
@@ -136,7 +135,7 @@ impl LiveCalls {
         self.calls().unopened.get(&id).cloned()
     }
 
-    /// The call is open in the spool, which holds its facts from now on.
+    /// The call is now open in the spool, which has its facts from now on.
     pub fn set_opened(&self, id: CallId) {
         self.calls().unopened.remove(&id);
     }
@@ -148,7 +147,7 @@ impl LiveCalls {
 
     /// A stream joined a call.
     pub fn joined(&self, id: CallId, stream: &StreamFacts, address: SocketAddr) {
-        // A call that is opened in the spool later is opened with all of its streams.
+        // A call opened in the spool later is opened with all of its streams.
         if let Some(facts) = self.calls().unopened.get_mut(&id) {
             facts.streams.push(stream.clone());
         }
@@ -158,7 +157,7 @@ impl LiveCalls {
         });
     }
 
-    /// Forgets a call that was not admitted after all.
+    /// Removes a call that was not admitted after all.
     pub fn remove(&self, id: CallId) {
         let mut calls = self.calls();
         calls.views.remove(&id);
@@ -170,11 +169,11 @@ impl LiveCalls {
     /// Consent changed.
     pub fn set_consent(&self, id: CallId, consent: ConsentState) {
         self.change(id, |view| view.consent = consent);
-        // Nobody may be listening.
+        // There may be no receivers.
         let _ = self.consents.send((id, consent));
     }
 
-    /// Consent was taken back after the call's end: nothing else is said of it.
+    /// Consent was withdrawn after the call's end: nothing else is shown of it.
     pub fn withdrawn_ended(&self, id: CallId) {
         self.change(id, |view| view.outcome = view.outcome.map(|_| Outcome::Withdrawn));
         self.set_consent(id, ConsentState::Withdrawn);
@@ -185,7 +184,7 @@ impl LiveCalls {
         self.change(id, |view| view.paused = paused);
     }
 
-    /// The call is over. Its external id is personal data and is kept no longer.
+    /// The call has ended. Its external id is personal data and is dropped.
     pub fn end(&self, id: CallId, ended: &Ended) {
         let mut calls = self.calls();
         calls.unopened.remove(&id);
@@ -253,13 +252,13 @@ impl Calls {
     }
 }
 
-/// The names by which an answer finds a call. A group is no name: others share it.
+/// The identifiers by which an answer finds a call. A group is not one: others share it.
 pub fn names_of(facts: &CallFacts) -> Vec<String> {
     let own = facts.external_id.iter().flat_map(|id| name_keys(id.reveal()));
     own.chain(names_in(&facts.context.links)).collect()
 }
 
-/// The same of links alone.
+/// The same for links only.
 pub fn names_in(links: &[CallLink]) -> impl Iterator<Item = String> {
     let telling = links.iter().filter(|link| link.kind != LinkKind::Group);
     telling.flat_map(|link| name_keys(link.value.reveal()))

@@ -2,11 +2,11 @@
 //! by a name of the call. Out: the answer for each call of that name. Kept for a limited time and up to a limited number,
 //! in a file that survives the process.
 //!
-//! A yes applies to one call. A no applies to every call of its name that starts while it is kept: of two sessions of one
-//! call, neither may be recorded.
+//! A yes applies to one call. A no applies to every call with its identifier that starts while it is pending:
+//! if one call has two sessions, neither may be recorded.
 //!
-//! The file holds one JSON object per line: an answer with keyed hashes of its names, or a note that an answer was used.
-//! What was acknowledged is synced. After a failed write the file is rewritten.
+//! The file holds one JSON object per line: an answer with keyed hashes of its identifiers, or a note that an
+//! answer was used. Acknowledged lines are synced. After a failed write the file is rewritten.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -24,12 +24,12 @@ use optag_core::clock::WallTime;
 use optag_files::atomic_file::replace;
 use optag_sip::feed::Control;
 
-/// Answers that wait at once. Beyond it, a new one is refused.
+/// Maximum number of pending answers. Beyond it, a new one is refused.
 const WAITING: usize = 10_000;
-/// Lines beyond those that count, after which the file is made anew.
+/// Number of obsolete lines after which the file is rewritten.
 const SPARE_LINES: usize = 1_000;
 
-/// An answer, as [`Control::Answer`] has it.
+/// An answer, as in [`Control::Answer`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingAnswer {
     answer: Answer,
@@ -45,7 +45,7 @@ impl From<PendingAnswer> for Control {
 }
 
 impl PendingAnswer {
-    /// How a call stands that got it.
+    /// The state of a call after this answer.
     pub fn leads_to(&self) -> ConsentState {
         match self.answer {
             Answer::Yes => ConsentState::Granted,
@@ -53,17 +53,17 @@ impl PendingAnswer {
         }
     }
 
-    /// What is asked of a call, where it is an answer.
+    /// The answer of a control, if it is one.
     pub fn of(control: &Control) -> Option<Self> {
         let Control::Answer { answer, how, prompt_version, evidence } = control.clone() else { return None };
         Some(Self { answer, how, prompt_version, evidence })
     }
 }
 
-/// Why an answer is not kept.
+/// Why an answer is not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum NotKept {
-    /// Too many wait.
+    /// The limit is reached.
     #[error("too many pending answers")]
     TooMany,
     /// It could not be made durable.
@@ -86,7 +86,7 @@ struct Waiting {
     answer: PendingAnswer,
 }
 
-/// The answers that wait; clones share them.
+/// The pending answers; clones share them.
 #[derive(Clone)]
 pub struct PendingAnswers(Arc<Inner>);
 
@@ -101,14 +101,14 @@ struct Inner {
 
 #[derive(Default)]
 struct Journal {
-    /// None: it must be made anew.
+    /// `None`: it must be rewritten.
     open: Option<File>,
     lines: usize,
     next_id: u64,
 }
 
 impl PendingAnswers {
-    /// Keeps answers for so long, with those that an earlier process kept in `file`.
+    /// Keeps answers for this long, including those of an earlier process in `file`.
     ///
     /// Errors: the file cannot be read or written.
     pub fn open(file: PathBuf, kept_for: Duration, hashes: Pseudonyms, now: WallTime) -> io::Result<Self> {
@@ -117,7 +117,7 @@ impl PendingAnswers {
             read => read?,
         };
         let inner = Inner { kept_for, hashes, file, journal: Mutex::default(), all: Mutex::default() };
-        // What is no line was never acknowledged: a crash cut it off.
+        // An incomplete line was never acknowledged: a crash truncated it.
         for line in bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()) {
             inner.take_line(line);
         }
@@ -131,10 +131,9 @@ impl PendingAnswers {
         Ok(Self(Arc::new(inner)))
     }
 
-    /// Keeps an answer for calls of this name; a later one replaces it. It is durable when this
-    /// returns. Blocks.
+    /// Stores an answer for calls with this identifier; a later one replaces it. Durable on return. Blocks.
     ///
-    /// Errors: too many wait, or the disk's.
+    /// Errors: the limit is reached, or of the disk.
     pub fn keep(&self, now: WallTime, name: &str, answer: PendingAnswer) -> Result<(), NotKept> {
         let inner = &*self.0;
         let mut journal = lock(&inner.journal);
@@ -153,10 +152,11 @@ impl PendingAnswers {
         Ok(())
     }
 
-    /// The answer for a call that has these names, as [`name_keys`](optag_core::call::context::name_keys) gives
-    /// them: a no before a yes. That a yes was given is durable when this returns. Blocks.
+    /// The answer for a call with these identifiers, as given by
+    /// [`name_keys`](optag_core::call::context::name_keys): a no before a yes. The use of a yes is durable on
+    /// return. Blocks.
     ///
-    /// Errors: the disk's; the yes is not given then.
+    /// Errors: of the disk; the yes is then not given.
     pub fn take(&self, now: WallTime, names: &[String]) -> io::Result<Option<PendingAnswer>> {
         let inner = &*self.0;
         let names: Vec<String> = names.iter().flat_map(|name| inner.hashes.names(name)).collect();
@@ -165,7 +165,7 @@ impl PendingAnswers {
             let best = ours.min_by_key(|(id, one)| (one.answer.answer == Answer::Yes, **id));
             best.map(|(id, one)| (*id, one.answer.clone()))
         };
-        // Most calls have none, and wait for no file.
+        // Most calls have none, and need not wait for the file.
         if found(&lock(&inner.all)).is_none() {
             return Ok(None);
         }
@@ -202,8 +202,8 @@ impl Inner {
         let written = file.write_all(&bytes).and_then(|()| file.sync_data());
         journal.lines += 1;
         if written.is_err() {
-            // Neither what a failed write left nor a later sync of this descriptor can be relied on; and
-            // what was refused must not count after a crash.
+            // Neither the result of a failed write nor a later sync of this descriptor is reliable; and a
+            // refused answer must not count after a crash.
             journal.open = None;
             if let Err(error) = self.rewrite(journal) {
                 tracing::warn!(%error, "cannot rewrite the file of pending answers; retrying with the next answer");
@@ -212,7 +212,7 @@ impl Inner {
         written
     }
 
-    /// Makes the file of what counts, and nothing else.
+    /// Rewrites the file with valid lines only.
     fn rewrite(&self, journal: &mut Journal) -> io::Result<()> {
         journal.open = None;
         let mut bytes = Vec::new();
@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(early.take(at(2), &both).unwrap(), Some(answer(Answer::No)));
         early.keep(at(3), "b", answer(Answer::Yes)).unwrap();
         assert_eq!(given(&early, 4, "b"), Some(Answer::Yes));
-        // Two halves of one name are one answer.
+        // Two halves of one identifier are one answer.
         early.keep(at(5), "aa11;remote=bb22", answer(Answer::Yes)).unwrap();
         assert_eq!(given(&early, 6, "bb22"), Some(Answer::Yes));
         assert_eq!(given(&early, 6, "aa11"), None);
@@ -318,7 +318,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let early = open(dir.path(), 0);
         early.keep(at(0), "before", answer(Answer::Yes)).unwrap();
-        // As a disk that fails: the descriptor takes no more, and no new file can be made.
+        // Like a failing disk: the descriptor accepts nothing more, and no new file can be created.
         lock(&early.0.journal).open = Some(File::open("/dev/null").unwrap());
         std::fs::create_dir(dir.path().join("early.new")).unwrap();
         assert!(matches!(early.keep(at(1), "a", answer(Answer::No)), Err(NotKept::Disk(_))));

@@ -1,7 +1,7 @@
 //! Recovery after a crash, and the follower of durable events: ended calls are queued for delivery, withdrawn ones erased.
 //!
-//! In: what the spool held at the start, then its events. Out: calls to deliver, erasures ordered. Not here: calls that
-//! continue (`resume`).
+//! In: the contents of the spool at the start, then its events. Out: calls to deliver, erasures ordered. Not
+//! here: calls that are resumed (`resume`).
 
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ use optag_storage::spool::DurableEvent;
 use optag_storage::spool::record::{Body, SpoolRecord};
 use optag_storage::spool::recover::Recovered;
 
-/// What a crash left, here or on a disk that was brought here: open calls that do not go on are
-/// ended where their audio ends, then all are settled.
+/// Handles what a crash left, on this disk or one moved here: open calls that are not resumed end where their
+/// audio ends, then all are queued for delivery.
 ///
-/// Errors: the spool cannot be written, or an erasure not be ordered.
+/// Errors: the spool cannot be written, or an erasure cannot be ordered.
 pub async fn settle_recovered(
     recovered: &Recovered,
     resumed: &Resumed,
@@ -64,7 +64,7 @@ pub async fn settle_recovered(
         let department = call.facts.as_ref().map(|facts| facts.department.clone()).unwrap_or_default();
         closings.push(Closing { id: call.id, department, ended, spooled: true });
     }
-    // Only what is durable can be read back: the ends just written are waited for.
+    // Only durable records can be read back: waits for the ends just written.
     if !durable(&erasure.stores.spool).await {
         anyhow::bail!("cannot write to the spool");
     }
@@ -79,22 +79,23 @@ pub async fn settle_recovered(
 fn recovered_outcome(consent: Option<ConsentState>, frames: u32) -> Outcome {
     match consent {
         Some(ConsentState::Withdrawn) => Outcome::Withdrawn,
-        // There is audio only where a yes allowed it, whatever the next department was told.
+        // There is audio only if a yes permitted it, whatever was answered to the next department.
         Some(_) if frames > 0 => EndedBy::Recovered.of_recorded(),
         Some(ConsentState::Refused) => Outcome::Refused,
         _ => Outcome::Lost(LossCause::Restart),
     }
 }
 
-/// What the follower of the spool's events takes, in order.
+/// Input of the follower of the spool's events, in order.
 pub enum Followed {
-    /// Something of a call is durable.
+    /// Something about a call is durable.
     Event(Box<DurableEvent>),
-    /// Answered once everything sent before was followed.
+    /// Confirmed once everything sent before has been processed.
     Barrier(tokio::sync::oneshot::Sender<()>),
 }
 
-/// Durable ends are settled, durable withdrawals erased. The thread ends with its senders.
+/// Queues durably ended calls for delivery, and erases durably withdrawn ones. The thread ends with its
+/// senders.
 pub fn follow_durable(
     events: std::sync::mpsc::Receiver<Followed>,
     queue: Arc<DeliveryQueue>,
@@ -102,7 +103,7 @@ pub fn follow_durable(
     erasure: Arc<EraseService>,
 ) {
     let runtime = tokio::runtime::Handle::current();
-    // Each call sends a handful of events in its life, so calls bound what waits here.
+    // Each call sends a handful of events in its lifetime, so the number of calls bounds this queue.
     std::thread::spawn(move || {
         for followed in events {
             let event = match followed {

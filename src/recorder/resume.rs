@@ -1,8 +1,8 @@
 //! Resumes calls in progress after a restart: on the same ports, in the same recording.
 //!
-//! In: recovered calls. Out: calls back in the engine; the others are left to recovery. A call is resumed if it may still be
-//! alive: the machine was not rebooted, and the downtime is within `rtp.resume_within_s`. Not here: the engine's part, SIP
-//! dialogs.
+//! In: recovered calls. Out: calls back in the engine; the others are left to recovery. A call is resumed if
+//! it may still be in progress: the machine was not rebooted, and the downtime is within
+//! `rtp.resume_within_s`. Not here: the engine's part, SIP dialogs.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -29,24 +29,24 @@ use optag_media::timebase::FRAME_MS;
 use optag_sip::siprec::session::snapshot::Kept;
 use optag_storage::spool::recover::RecoveredCall;
 
-/// What goes on.
+/// The resumed calls.
 #[derive(Default)]
 pub struct Resumed {
     /// The calls.
     pub calls: HashSet<CallId>,
-    /// Their recording sessions, of those that came by SIP.
+    /// Their recording sessions, if they came by SIP.
     pub sessions: Vec<Kept>,
 }
 
-/// What calls in progress are resumed with.
+/// What is needed to resume calls.
 pub struct Resume<'a> {
-    /// Dates the restart.
+    /// The time of the restart.
     pub clock: &'a dyn Clock,
-    /// Calls that it names are not resumed.
+    /// Calls in it are not resumed.
     pub log: &'a DeletionLog,
-    /// Calls in progress, which resumed ones are added to.
+    /// Calls in progress, to which resumed ones are added.
     pub registry: &'a LiveCalls,
-    /// How long a call may have been down, and the address that senders were given.
+    /// Maximum downtime, and the address advertised to senders.
     pub rtp: &'a RtpConfig,
     /// The media engine.
     pub engine: &'a Engine,
@@ -55,8 +55,8 @@ pub struct Resume<'a> {
 }
 
 impl Resume<'_> {
-    /// Puts every recovered call that can be alive back into the engine. `kept` are sockets that stayed open,
-    /// by port.
+    /// Puts every recovered call that may still be in progress back into the engine. `kept` are sockets that
+    /// stayed open, by port.
     pub async fn resume(&self, calls: &[RecoveredCall], mut kept: HashMap<u16, KeptSocket>) -> Resumed {
         let mut resumed = Resumed::default();
         let mut down = Duration::ZERO;
@@ -95,7 +95,7 @@ impl Resume<'_> {
     }
 }
 
-/// A call that may be alive.
+/// A call that may still be in progress.
 struct Candidate<'a> {
     facts: &'a CallFacts,
     saved: CallSnapshot,
@@ -115,7 +115,7 @@ impl<'a> Candidate<'a> {
         if saved.boot.is_none() || saved.boot != BootId::current() || saved.at > now {
             return Err(NotResumed::Boot);
         }
-        // What the records of consent say is what holds; the state beside them may be older.
+        // The consent records take precedence; the saved state may be older.
         match &call.consent {
             Some(record) if record.state == ConsentState::Withdrawn => return Err(NotResumed::State),
             Some(record) => saved.consent.catch_up(record),
@@ -123,7 +123,7 @@ impl<'a> Candidate<'a> {
             _ => {}
         }
         if saved.consent.stands() && !saved.consent.is_open() && saved.zero.is_none() {
-            // It was granted and closed again since it was saved: where its time axis began is not known.
+            // It was granted and closed again after the snapshot: the start of its time axis is unknown.
             return Err(NotResumed::State);
         }
         if saved.consent.is_open() && saved.zero.is_none() {
@@ -138,7 +138,7 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// When the recorder was certainly running.
+/// The last time at which the recorder was certainly running.
 fn last_alive(saved: &CallSnapshot, frames: u32) -> MonoTime {
     let recorded =
         saved.zero.map(|zero| zero + Duration::from_millis(u64::from(frames) * u64::from(FRAME_MS)));

@@ -1,5 +1,5 @@
-//! Search and playback for the HTTP API: [`Library`] on top of the index, the store and the deletion log. What is erased,
-//! or ordered to be, is not served, whatever index or store still contain.
+//! Search and playback for the HTTP API: [`Library`] on top of the index, the store and the deletion log.
+//! Recordings that are erased, or ordered to be, are not served, whatever index or store still contain.
 
 use std::sync::Arc;
 
@@ -26,11 +26,11 @@ use optag_storage::store::names;
 pub struct Recordings {
     /// Spool, store and index.
     pub stores: Stores,
-    /// Erasures, and what they forbid to serve.
+    /// Erasures, and the recordings that must not be served.
     pub erasure: Arc<EraseService>,
     /// Calls in progress.
     pub registry: Arc<LiveCalls>,
-    /// Calls on their way to the store.
+    /// Calls to be delivered.
     pub settling: Arc<DeliveryQueue>,
 }
 
@@ -149,7 +149,7 @@ impl Recordings {
         }
     }
 
-    /// Nothing is served while the deletion log may have forgotten what was erased.
+    /// Nothing is served while the deletion log may be missing erasures.
     fn in_step(&self) -> Result<(), LibraryError> {
         match self.erasure.guard.in_step() {
             true => Ok(()),
@@ -157,7 +157,7 @@ impl Recordings {
         }
     }
 
-    /// Its time is up, whether or not the sweeper has come by, and no hold stands.
+    /// It has expired, whether or not the sweeper has reached it, and is not held.
     async fn manifest(&self, row: &IndexRow) -> Result<Manifest, LibraryError> {
         self.stores.vault.manifest(row.id).await.map_err(from_vault)
     }
@@ -181,7 +181,7 @@ fn from_vault(error: VaultError) -> LibraryError {
     }
 }
 
-/// A row as a list shows it.
+/// A row as shown in a list.
 pub(crate) fn summary(row: IndexRow) -> RecordingSummary {
     RecordingSummary {
         id: row.id,

@@ -1,4 +1,4 @@
-//! Renders WAV, or one party's Opus stream, while the store is read, in bounded memory.
+//! Renders WAV, or one party's Opus stream, while the store is being read, in bounded memory.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -13,53 +13,53 @@ use crate::http::recordings::library::LibraryError;
 use optag_storage::archive::render::{Renderer, WAV_HEADER_BYTES, one_channel, wav_header};
 use optag_storage::archive::vault::Plain;
 
-/// A file while it is made.
+/// A file while it is generated.
 type Blocks = BoxStream<'static, Result<Bytes, LibraryError>>;
 
-/// Blocks that may wait for a slow listener.
+/// Maximum number of blocks buffered for a slow client.
 const WAITING: usize = 2;
 /// Size of a block. Units: bytes.
 const BLOCK_BYTES: usize = 64 * 1024;
 
-/// Renderings at a time, each with a thread and some buffers of its own.
+/// Maximum number of concurrent renderings, each with its own thread and buffers.
 static RENDERINGS: Semaphore = Semaphore::const_new(16);
-/// How long one waits for another to end.
+/// How long to wait for another one to end.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// Room for one more rendering.
+/// Waits for a rendering slot.
 ///
-/// Errors: there is none for a while.
+/// Errors: none became free in time.
 async fn room() -> Result<SemaphorePermit<'static>, LibraryError> {
     let permit = tokio::time::timeout(WAIT, RENDERINGS.acquire()).await;
     permit.ok().and_then(Result::ok).ok_or(LibraryError::Busy)
 }
 
-/// What a WAV is like.
+/// Format of a WAV file.
 #[derive(Clone, Copy, Debug)]
 pub struct WavForm {
-    /// Length. Units: ms.
+    /// Duration. Units: ms.
     pub duration_ms: u64,
-    /// Samples a second. Units: Hz.
+    /// Sampling rate. Units: Hz.
     pub rate_hz: u32,
     /// Channels.
     pub channels: u16,
 }
 
 impl WavForm {
-    /// Its size, header included.
+    /// Its size, including the header.
     pub fn bytes(&self) -> u64 {
         WAV_HEADER_BYTES + self.samples() * 2 * u64::from(self.channels)
     }
 
-    /// Samples of each channel.
+    /// Samples per channel.
     fn samples(&self) -> u64 {
         self.duration_ms * u64::from(self.rate_hz) / 1_000
     }
 }
 
-/// Decodes `opus` to the bytes `part` of a WAV. `channel`: one alone.
+/// Decodes `opus` to the bytes `part` of a WAV file. `channel`: only this one.
 ///
-/// Errors: too many are being made.
+/// Errors: too many concurrent renderings.
 pub async fn wav(
     opus: Plain,
     form: WavForm,
@@ -69,9 +69,9 @@ pub async fn wav(
     Ok(made(room().await?, opus, part, move |source, out| make(source, out, form, channel)))
 }
 
-/// The stream of one channel as a file of its own, of which the bytes `part`.
+/// The stream of one channel as a separate file, of which the bytes `part` are returned.
 ///
-/// Errors: too many are being made.
+/// Errors: too many concurrent renderings.
 pub async fn voice(opus: Plain, channel: u8, part: Range<u64>) -> Result<Blocks, LibraryError> {
     let made = made(room().await?, opus, part, move |source, out| {
         let mut failed = None;
@@ -87,7 +87,7 @@ pub async fn voice(opus: Plain, channel: u8, part: Range<u64>) -> Result<Blocks,
     Ok(made)
 }
 
-/// The size of that file, which its making alone tells.
+/// The size of that file, which is known only by generating it.
 ///
 /// Errors: the stored file cannot be read.
 pub async fn voice_bytes(opus: Plain, channel: u8) -> Result<u64, LibraryError> {
@@ -104,7 +104,7 @@ pub async fn voice_bytes(opus: Plain, channel: u8) -> Result<u64, LibraryError> 
     tokio::task::spawn_blocking(count).await.unwrap_or(Err(LibraryError::Damaged))
 }
 
-/// What `make` writes, made in a thread of its own while it is read.
+/// The output of `make`, generated in a separate thread while it is read.
 fn made(
     room: SemaphorePermit<'static>,
     opus: Plain,
@@ -119,7 +119,7 @@ fn made(
         match make(source, &mut out) {
             Ok(()) => drop(out.flush()),
             Err(Some(error)) => drop(out.to.blocking_send(Err(error))),
-            // The listener is gone.
+            // The client has disconnected.
             Err(None) => {}
         }
         drop(room);
@@ -157,7 +157,7 @@ fn make(
     Ok(())
 }
 
-/// Lets through the bytes of one part, in blocks.
+/// Passes the bytes of one part, in blocks.
 struct Part {
     to: mpsc::Sender<Result<Bytes, LibraryError>>,
     part: Range<u64>,
@@ -206,7 +206,7 @@ impl Read for StreamReader {
     }
 }
 
-/// The container reader asks for it, but files are read from front to back.
+/// Required by the container reader, but files are read from front to back.
 impl Seek for StreamReader {
     fn seek(&mut self, _: SeekFrom) -> io::Result<u64> {
         Err(io::ErrorKind::Unsupported.into())

@@ -1,5 +1,5 @@
-//! [`Requests`] on top of index, store, spool and deletion log: candidates, erasures and their receipts, holds, pages of
-//! the audit log. The retention report is in `erasure::report`.
+//! [`Requests`] on top of index, store, spool and deletion log: candidates, erasures and receipts, holds,
+//! pages of the audit log. The retention report is in `erasure::report`.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -36,30 +36,30 @@ use optag_storage::spool::record::Body;
 use optag_storage::store::names;
 use optag_storage::store::versions::CopyKind;
 
-/// Calls in the spool that are looked into for a search.
+/// Maximum number of calls in the spool included in a search.
 const SPOOLED_MOST: usize = 5_000;
 
-/// Answers for the recordings.
+/// Requests concerning recordings.
 pub struct RequestService {
     /// Spool, store and index.
     pub stores: Stores,
-    /// Erasures, and what they forbid to serve.
+    /// Erasures, and the recordings that must not be served.
     pub erasure: Arc<EraseService>,
     /// Calls in progress.
     pub registry: Arc<LiveCalls>,
-    /// Calls on their way to the store.
+    /// Calls to be delivered.
     pub settling: Arc<DeliveryQueue>,
-    /// The time.
+    /// Trusted time.
     pub time: Arc<TimeKeeper>,
-    /// The trail.
+    /// The audit log.
     pub audit: AuditLog,
-    /// The zone of callers.
+    /// Default time zone of callers.
     pub time_zone: String,
-    /// How long something may be on its way out after its time. Units: s.
+    /// How long after its expiry something may still be present. Units: s.
     pub grace_s: u64,
-    /// The longest that a department keeps recordings. Units: days.
+    /// Longest retention of any department. Units: days.
     pub keep_days: u8,
-    /// Reports that are being made.
+    /// Reports in progress.
     pub reports: Reports,
 }
 
@@ -289,7 +289,7 @@ impl RequestService {
         }
     }
 
-    /// What the deletion log says of an erasure; `undone` is the step that failed just now.
+    /// The deletion log's state of an erasure; `undone` is the step that just failed.
     fn receipt_of(&self, id: CallId, undone: Option<Step>) -> Result<EraseReceipt, LibraryError> {
         let history = tokio::task::block_in_place(|| self.erasure.log.history(id));
         let (order, done) = history.map_err(|_| LibraryError::IndexDown)?.ok_or(LibraryError::NotFound)?;
@@ -318,7 +318,7 @@ impl RequestService {
         })
     }
 
-    /// Calls that ended and are on their way to the store.
+    /// Ended calls that are not delivered yet.
     async fn spooled(&self) -> Vec<CallFacts> {
         let (spool, registry) = (self.stores.spool.clone(), Arc::clone(&self.registry));
         let read = move || {
@@ -356,7 +356,7 @@ fn as_json<T: serde::Serialize>(all: &[T]) -> Result<Vec<Box<RawValue>>, Library
     all.iter().map(|one| serde_json::value::to_raw_value(one).map_err(|_| LibraryError::Damaged)).collect()
 }
 
-/// What is known before the store has it; its length is not.
+/// The data known before delivery; the length is not.
 fn row_of(facts: CallFacts, settling: &DeliveryQueue) -> IndexRow {
     let ended_at = settling.ended_at(facts.id).unwrap_or(facts.started_at);
     IndexRow {

@@ -1,4 +1,4 @@
-//! Trusted time, where the machine's clock alone cannot be relied on.
+//! Trusted time, since the machine's clock alone is not reliable.
 
 pub mod second_source;
 pub mod trusted;

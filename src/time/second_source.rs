@@ -17,30 +17,30 @@ use optag_core::steady::{SLEW_US, SteadyClock, kept_by_a_time_server, since_boot
 use optag_files::atomic_file::replace_json;
 use optag_storage::store::Store;
 
-/// Keeps the time.
+/// Determines the trusted time.
 pub struct TimeKeeper {
-    /// The clock that everyone reads.
+    /// The clock used everywhere.
     pub clock: Arc<SteadyClock>,
     state_file: PathBuf,
     confirmed: AtomicBool,
     bounds: Mutex<Bounds>,
-    /// Recordings whose erasure waits for the owner's word.
+    /// Number of recordings whose expiry waits for confirmation.
     withheld: AtomicU64,
 }
 
-/// What expiry may rely on.
+/// Limits of expiry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bounds {
-    /// Where nothing but this machine's wall clock has ever said what time it is: since when it
-    /// dates calls. Calls that are older were dated by someone else's clock.
+    /// Set if no source other than this machine's wall clock has ever confirmed the time: since when it dates
+    /// calls. Older calls were dated by another clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alone_since: Option<WallTime>,
-    /// Up to when an earlier look has permitted expiry.
+    /// Up to when expiry has been permitted before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub swept_to: Option<WallTime>,
 }
 
-/// The file.
+/// The file's content.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     #[serde(flatten)]
@@ -49,17 +49,17 @@ struct Kept {
     bounds: Bounds,
 }
 
-/// A look at the clocks.
+/// A reading of the clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// By which calls are dated.
+    /// The time that dates calls.
     pub trusted: Trusted,
-    /// By which expiry is judged: no later than any source says.
+    /// The time by which expiry is evaluated: no later than any source's.
     pub expiry: WallTime,
 }
 
 impl TimeKeeper {
-    /// Starts with the last look that was kept, and what the machine's clocks say.
+    /// Starts with the stored reading, and the machine's clocks.
     pub fn new(state_file: PathBuf) -> Self {
         let keeper = Self {
             clock: Arc::new(SteadyClock::new()),
@@ -71,7 +71,7 @@ impl TimeKeeper {
         let wall = keeper.clock.machine_wall();
         *keeper.lock() = match keeper.last() {
             None => Bounds { alone_since: Some(wall), swept_to: None },
-            // Versions before this one kept the look alone, and had swept up to it.
+            // Earlier versions stored only the reading, and had swept up to it.
             Some(Kept { look, bounds }) => Bounds {
                 swept_to: bounds.swept_to.or(bounds.alone_since.is_none().then_some(look.wall)),
                 ..bounds
@@ -83,17 +83,17 @@ impl TimeKeeper {
         keeper
     }
 
-    /// Whether the time is trusted, or only certain to be no earlier.
+    /// Whether the time is trusted, rather than only a lower bound.
     pub fn is_confirmed(&self) -> bool {
         self.confirmed.load(Ordering::Acquire)
     }
 
-    /// What expiry may rely on.
+    /// Limits of expiry.
     pub fn bounds(&self) -> Bounds {
         *self.lock()
     }
 
-    /// Expiry up to here is permitted, now and later.
+    /// Permits expiry up to this time, now and later.
     pub fn permit(&self, to: WallTime) {
         {
             let mut bounds = self.lock();
@@ -104,28 +104,28 @@ impl TimeKeeper {
         }
     }
 
-    /// Recordings that seem due and wait until the owner confirms the clock.
+    /// Number of due recordings withheld until the clock is confirmed.
     pub fn withheld(&self) -> u64 {
         self.withheld.load(Ordering::Relaxed)
     }
 
-    /// Notes how many wait.
+    /// Sets the number of withheld recordings.
     pub fn set_withheld(&self, count: u64) {
         self.withheld.store(count, Ordering::Relaxed);
         metrics::expiry_withheld(count);
     }
 
-    /// Looks at the clocks, and asks the second sources.
+    /// Reads the clocks and queries the second sources.
     pub async fn look_again(&self, store: &Store, index: &Index) -> Moment {
         let wall = self.clock.machine_wall();
         let others = second_sources(store, index, wall).await;
         self.weigh(self.look(), &others)
     }
 
-    /// What follows from a look and from what the second sources say.
+    /// Evaluates a reading and the second sources.
     fn weigh(&self, now: Option<Look>, others: &[WallTime]) -> Moment {
         let Some(now) = now else {
-            // Without the start of the machine there is only the wall clock, and it proves nothing.
+            // Without the time since boot there is only the wall clock, which proves nothing.
             let wall = self.clock.machine_wall();
             let trusted = self.take(Trusted::Unconfirmed { at_least: self.clock.wall(), wall });
             return Moment { trusted, expiry: trusted.time() };
@@ -145,7 +145,7 @@ impl TimeKeeper {
         {
             let mut bounds = self.lock();
             let proved = !others.is_empty() && !contradicted && matches!(trusted, Trusted::Is(_));
-            // What was there at the first look has outlived its limit by now, by any clock.
+            // What was there at the first reading has now expired by any clock.
             let over = |since: WallTime| since.plus_days(i64::from(RETENTION_DAYS)) <= time;
             if proved || bounds.alone_since.is_some_and(over) {
                 bounds.alone_since = None;
@@ -165,7 +165,7 @@ impl TimeKeeper {
         Moment { trusted, expiry }
     }
 
-    /// The owner says that the machine's wall clock is right, and that what is due by it may go.
+    /// The owner confirms that the machine's wall clock is correct, and that what is due by it may be erased.
     pub fn confirm_by_owner(&self) -> WallTime {
         let wall = self.clock.machine_wall();
         let trusted = self.take(Trusted::Is(wall));
@@ -205,7 +205,7 @@ impl TimeKeeper {
     }
 }
 
-/// What the second sources say, those that say anything.
+/// The times of the second sources that answer.
 async fn second_sources(store: &Store, index: &Index, wall: WallTime) -> Vec<WallTime> {
     let mut said = Vec::new();
     let database = index.clock().await;
@@ -239,8 +239,7 @@ mod tests {
         let first = keeper(dir.path());
         first.weigh(first.look(), &[]);
         for days in [91, -91] {
-            // The last look was taken in another life of the machine, 91 days from what the clock
-            // says now.
+            // The last reading is from another boot, 91 days from the current clock.
             let mut last: Look = serde_json::from_slice(&std::fs::read(&state).unwrap()).unwrap();
             let then = last.wall.plus_days(-days);
             last = Look { wall: then, since_boot_us: 0, boot_id: "another".into() };
@@ -262,7 +261,7 @@ mod tests {
         let since = keeper_1.bounds().alone_since.expect("nobody has vouched for this clock");
         let moment = keeper_1.weigh(keeper_1.look(), &[]);
         assert!(matches!(moment.trusted, Trusted::Is(_)) && keeper_1.is_confirmed());
-        // Neither a restart nor time makes it a trusted one; a second source, or the owner, does.
+        // Neither a restart nor time makes it trusted; a second source, or the owner, does.
         let keeper_2 = keeper(dir.path());
         assert_eq!(keeper_2.bounds(), Bounds { alone_since: Some(since), swept_to: None });
         keeper_2.weigh(keeper_2.look(), &[keeper_2.clock.machine_wall()]);
@@ -280,7 +279,7 @@ mod tests {
             let moment = keeper.weigh(keeper.look(), &[other]);
             assert!(!keeper.is_confirmed() && keeper.bounds().alone_since.is_some());
             assert!(moment.expiry.micros_since(wall.min(other)).abs() < 60_000_000);
-            // Two sources that contradict each other settle nothing either.
+            // Two sources that contradict each other confirm nothing either.
             keeper.weigh(keeper.look(), &[wall, other]);
             assert!(!keeper.is_confirmed() && keeper.bounds().alone_since.is_some());
         }

@@ -1,44 +1,45 @@
-//! A wall time that is immune to jumps of the clock. In: both clocks, and the last reading. Out: a time to judge expiry by,
-//! or that it must be confirmed.
+//! A wall time that is immune to jumps of the clock. In: both clocks, and the last reading. Out: a time by
+//! which to evaluate expiry, or that it must be confirmed.
 //!
-//! While the machine runs, the time since boot measures what has passed; the wall clock only has to agree. Across a boot
-//! there is only the wall clock: a step explained by the downtime is accepted, a large one is not until confirmed.
+//! While the machine runs, the time since boot measures elapsed time; the wall clock only has to agree.
+//! Across a boot there is only the wall clock: a step explained by the downtime is accepted, a large one is
+//! not until confirmed.
 
 use serde::{Deserialize, Serialize};
 
 use optag_core::clock::WallTime;
 use optag_core::steady::SLEW_US;
 
-/// Longest time off that is believed without confirmation. Units: µs.
+/// Longest downtime accepted without confirmation. Units: µs.
 const OFF_US: i64 = 2 * 86_400 * 1_000_000;
 
-/// A look at the machine's clocks.
+/// A reading of the machine's clocks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Look {
-    /// What the wall clock says.
+    /// The wall clock.
     pub wall: WallTime,
-    /// Time since the machine was started, sleep included. Units: µs.
+    /// Time since boot, including suspension. Units: µs.
     pub since_boot_us: i64,
-    /// Which start of the machine.
+    /// Identifies the boot.
     pub boot_id: String,
 }
 
-/// What the clocks say together.
+/// Result of comparing the clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trusted {
-    /// It is this late.
+    /// The time is trusted.
     Is(WallTime),
-    /// It is at least this late; the wall clock says otherwise and nobody has confirmed it.
+    /// Only a lower bound is certain; the wall clock differs and nobody has confirmed it.
     Unconfirmed {
-        /// Certainly not earlier than this.
+        /// The lower bound.
         at_least: WallTime,
-        /// What the wall clock says.
+        /// The wall clock.
         wall: WallTime,
     },
 }
 
 impl Trusted {
-    /// The time by which expiry is judged.
+    /// The time by which expiry is evaluated.
     pub const fn time(self) -> WallTime {
         match self {
             Trusted::Is(time) => time,
@@ -47,9 +48,9 @@ impl Trusted {
     }
 }
 
-/// Compares a look with the last trusted one.
+/// Compares a reading with the last trusted one.
 ///
-/// `confirmed` is a time from elsewhere (the store's clock, the owner): it decides.
+/// `confirmed` is a time from elsewhere (the store's clock, the owner), which takes precedence.
 pub fn judge(last: Option<&Look>, now: &Look, confirmed: Option<WallTime>) -> Trusted {
     if let Some(time) = confirmed {
         return Trusted::Is(time);
@@ -70,8 +71,8 @@ pub fn judge(last: Option<&Look>, now: &Look, confirmed: Option<WallTime>) -> Tr
     }
 }
 
-/// What a second source settles: it must agree with one of the two, and that one is taken. A
-/// source that agrees with neither settles nothing.
+/// Evaluates a second source: it must agree with one of the two times, which is then used. A source that
+/// agrees with neither confirms nothing.
 pub fn confirm(at_least: WallTime, wall: WallTime, other: WallTime) -> Option<WallTime> {
     let agree = |time: WallTime| other.micros_since(time).abs() <= SLEW_US;
     match (agree(wall), agree(at_least)) {
@@ -81,7 +82,7 @@ pub fn confirm(at_least: WallTime, wall: WallTime, other: WallTime) -> Option<Wa
     }
 }
 
-/// The look to remember: an unconfirmed wall time is replaced by what is certain.
+/// The reading to store: an unconfirmed wall time is replaced by the lower bound.
 pub fn remember(now: &Look, trusted: Trusted) -> Look {
     Look { wall: trusted.time(), ..now.clone() }
 }

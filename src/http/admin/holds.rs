@@ -1,4 +1,4 @@
-//! Legal holds, placed and lifted by those who oversee. Each is audited before it is answered.
+//! Placing and lifting of legal holds. Each is audited before it is answered.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -14,8 +14,8 @@ use crate::http::server::params::{Id, Params};
 use crate::http::server::router::Services;
 use optag_core::limit;
 
-/// Holds a recording: it neither expires nor is erased on request until the hold ends or is
-/// lifted. Past the recording's own limit only on a lawful basis that the configuration names.
+/// Holds a recording: it neither expires nor is erased on request until the hold ends or is lifted. Beyond
+/// the recording's own limit only on a lawful basis listed in the configuration.
 #[utoipa::path(put, path = "/api/v1/recordings/{id}/hold", tag = "holds", params(("id" = String, Path)),
     request_body = NewHold, responses(
     (status = 200, body = HoldView),
@@ -46,7 +46,7 @@ pub async fn place(
     services.steward.hold(id, hold, actor).await.map(Json).map_err(unanswered)
 }
 
-/// Lifts a hold. What expired meanwhile is erased by the next sweep.
+/// Lifts a hold. If the recording has expired in the meantime, the next sweep erases it.
 #[utoipa::path(delete, path = "/api/v1/recordings/{id}/hold", tag = "holds", params(("id" = String, Path)),
     responses((status = 204), (status = 404, body = Problem, content_type = "application/problem+json")))]
 pub async fn lift(
@@ -64,7 +64,7 @@ pub async fn lift(
     }
 }
 
-/// Every hold.
+/// All holds.
 #[utoipa::path(get, path = "/api/v1/holds", tag = "holds", responses((status = 200, body = Vec<HoldView>)))]
 pub async fn list(
     State(services): State<Services>,

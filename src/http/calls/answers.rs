@@ -1,8 +1,8 @@
-//! What the API takes as an answer to the consent prompt, and what then shows it: one rule for
-//! every way in, by the call's id and by a name.
+//! Answers to the consent prompt and their evidence: one rule for every entry point, by the call's id or by
+//! an external identifier.
 //!
-//! In: who asks, and what the body says. Out: the control with its evidence, or the fields that
-//! are wrong. Not here: which calls it goes to, and what the consent rules make of it.
+//! In: the actor and the body. Out: the control with its evidence, or the invalid fields. Not here: the calls
+//! that it applies to, and the consent rules.
 
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -14,11 +14,11 @@ use optag_core::call::{Answer, ConsentHow, Evidence};
 use optag_core::limit;
 use optag_sip::feed::Control;
 
-/// By which way an answer came.
+/// The channel of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum How {
-    /// A key press that another system saw.
+    /// A key press detected by another system.
     Key,
     /// A PBX or IVR.
     System,
@@ -26,7 +26,7 @@ pub enum How {
     Staff,
 }
 
-/// An answer as a body words it.
+/// An answer as given in a body.
 pub(in crate::http) struct Said {
     pub answer: Answer,
     pub how: How,
@@ -35,15 +35,15 @@ pub(in crate::http) struct Said {
 }
 
 impl Said {
-    /// The control that gives the answer. What is wrong is added to `wrong`, which may hold more.
+    /// The control for the answer. Invalid fields are added to `wrong`, which may contain others.
     ///
-    /// Errors: every field that is wrong.
+    /// Errors: every invalid field.
     pub fn check(self, actor: &Actor, wrong: &mut Wrong) -> Result<Control, Problem> {
         if let Some(version) = &self.prompt_version {
             wrong.text("prompt_version", version, limit::TEXT_CHARS);
         }
         let how = way(actor, Some(self.how));
-        // A yes on somebody's word is worth nothing where nobody knows whose.
+        // An oral yes is worthless if nobody knows who heard it.
         let nameless = actor.role != Role::Agent && self.staff.is_none();
         if matches!((how, self.answer), (How::Staff, Answer::Yes)) && nameless {
             wrong.add("staff", "required with how = staff: who took the caller's word");
@@ -58,8 +58,8 @@ impl Said {
     }
 }
 
-/// By which way the actor can know: an agent has the caller's word, whatever the body says, and
-/// saw no key.
+/// The channel as determined by the actor: an agent has the caller's oral answer, whatever the body says, and
+/// cannot have detected a key press.
 pub(in crate::http) fn way(actor: &Actor, how: Option<How>) -> How {
     match actor.role {
         Role::Agent => How::Staff,
@@ -67,9 +67,9 @@ pub(in crate::http) fn way(actor: &Actor, how: Option<How>) -> How {
     }
 }
 
-/// Who vouches: the token, and the member of staff where one is named.
+/// The evidence: the token, and the member of staff if named.
 ///
-/// Errors: every field that is wrong.
+/// Errors: every invalid field.
 pub(in crate::http) fn evidence(
     actor: &Actor,
     staff: Option<String>,

@@ -24,17 +24,17 @@ pub struct CallBody {
     /// Id of the department that takes it.
     #[schema(example = "demo")]
     department: String,
-    /// Number called from.
+    /// Calling number.
     #[schema(example = "+45 12 34 56 78")]
     caller_number: String,
-    /// Number called.
+    /// Called number.
     #[schema(example = "+45 87 65 43 21")]
     called_number: String,
-    /// The caller's name. Control and invisible characters are left out, and what is beyond 200 characters.
+    /// The caller's name. Control and invisible characters are removed, and everything beyond 200 characters.
     caller_name: Option<String>,
-    /// Your own name for the call.
+    /// Your own identifier of the call.
     external_id: Option<String>,
-    /// Which consent prompt the caller hears; left out: the department's first.
+    /// The consent prompt that the caller hears; default: the department's first.
     prompt_version: Option<String>,
     /// 1 to 8 streams, in channel order.
     streams: Vec<StreamBody>,
@@ -43,32 +43,32 @@ pub struct CallBody {
 /// An admitted call.
 #[derive(Serialize, ToSchema)]
 pub struct AdmittedBody {
-    /// Names the call, and its recording.
+    /// Id of the call and its recording.
     #[schema(value_type = String, format = Uuid)]
     pub id: CallId,
-    /// `asked`, or `unknown` where the department is not recorded.
+    /// `asked`, or `unknown` if the department is not recorded.
     #[schema(value_type = String)]
     pub consent: ConsentState,
-    /// As asked, in order.
+    /// One per stream, in order.
     pub streams: Vec<StreamPlace>,
 }
 
-/// Where to send a stream.
+/// Destination of a stream.
 #[derive(Serialize, ToSchema)]
 pub struct StreamPlace {
-    /// Your name for it.
+    /// Your label of the stream.
     pub label: String,
-    /// Send its RTP here, and RTCP to the port after it unless both share one.
+    /// Send RTP to this address, and RTCP to the port after the RTP port unless both are multiplexed.
     #[schema(value_type = String)]
     pub address: IpAddr,
-    /// To this port.
+    /// Destination port.
     pub port: u16,
-    /// What makes it known from what others send, in the answer to its announcement alone.
+    /// Identification of the stream's packets, only in the response to its announcement.
     #[serde(flatten)]
     pub offer: Offer,
 }
 
-/// A call as it stands.
+/// The state of a call.
 #[derive(Serialize, ToSchema)]
 pub struct CallAnswer {
     #[schema(value_type = String, format = Uuid)]
@@ -88,7 +88,7 @@ pub struct CallAnswer {
     streams: Vec<StreamAnswer>,
 }
 
-/// A stream as it stands.
+/// The state of a stream.
 #[derive(Serialize, ToSchema)]
 pub struct StreamAnswer {
     #[schema(value_type = String)]
@@ -126,10 +126,10 @@ impl From<CallView> for CallAnswer {
 }
 
 impl CallBody {
-    /// Checks everything; the call, and what its answer offers for each stream. `learns` says
-    /// whether streams may leave out where they come from.
+    /// Validates everything; returns the call, and the response's offer for each stream. `learns` says
+    /// whether streams may omit their source.
     ///
-    /// Errors: every field that is wrong.
+    /// Errors: every invalid field.
     pub fn check(self, learns: bool) -> Result<(NewCall, Vec<Offer>), Problem> {
         let mut wrong = Wrong(Vec::new());
         wrong.text("department", &self.department, limit::TEXT_CHARS);
@@ -178,7 +178,7 @@ impl CallBody {
     }
 }
 
-/// Gathers what is wrong.
+/// Collects invalid fields.
 pub(in crate::http) struct Wrong(pub Vec<FieldError>);
 
 impl Wrong {

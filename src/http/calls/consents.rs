@@ -1,5 +1,5 @@
-//! `/api/v1/consents`: an answer for a call that the caller of the API knows by a name of its
-//! own, before the call is announced here or while it goes on.
+//! `/api/v1/consents`: an answer for a call identified by the client's own identifier, before the call is
+//! announced here or during it.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -21,57 +21,57 @@ use optag_core::id::CallId;
 use optag_core::limit;
 use optag_core::private::Private;
 
-/// An answer to the consent prompt of a call that has this name. Exactly one name is given.
+/// An answer to the consent prompt of a call with this identifier. Exactly one identifier is given.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NamedConsentBody {
     /// SIP Call-ID of the recording session.
     #[schema(value_type = Option<String>)]
     call_id: Option<Private<String>>,
-    /// Session-ID (RFC 7989) of the recorded call, either half of it.
+    /// Session-ID (RFC 7989) of the recorded call, either half.
     #[schema(value_type = Option<String>)]
     session_id: Option<Private<String>>,
     /// Universal call identifier, in hexadecimal or decimal.
     #[schema(value_type = Option<String>)]
     ucid: Option<Private<String>>,
-    /// The name that the call was, or will be, announced with.
+    /// The identifier that the call was, or will be, announced with.
     #[schema(value_type = Option<String>)]
     external_id: Option<Private<String>>,
     /// `yes` or `no`.
     #[schema(value_type = String)]
     answer: Answer,
-    /// By which way it was given.
+    /// The channel of the answer.
     how: How,
-    /// Which prompt the caller heard.
+    /// The prompt that the caller heard.
     prompt_version: Option<String>,
-    /// Who took the answer, where staff did.
+    /// The member of staff who took the answer, if `how` is `staff`.
     staff: Option<String>,
 }
 
-/// What became of the answer.
+/// The result of the answer.
 #[derive(Serialize, ToSchema)]
 pub struct NamedConsentAnswer {
-    /// Calls of this name that it was given to; empty: it waits for one.
+    /// Calls with this identifier that received it; empty: the answer is pending.
     #[schema(value_type = Vec<String>)]
     calls: Vec<CallId>,
-    /// Calls of this name that it was not given to.
+    /// Calls with this identifier that did not receive it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     missed: Vec<MissedCall>,
 }
 
-/// A call that an answer did not reach.
+/// A call that did not receive an answer.
 #[derive(Serialize, ToSchema)]
 pub struct MissedCall {
-    /// Which.
+    /// Its id.
     #[schema(value_type = String)]
     call: CallId,
-    /// Why.
+    /// The reason.
     why: String,
 }
 
-/// Gives the caller's answer by a name of the call. 200: to these calls, and not to those in `missed`. 202:
-/// it is durable and waits for calls of this name that are still to be announced, for `[consent]
-/// early_s` seconds: a yes for one call, a no for every one.
+/// Reports the caller's answer by an identifier of the call. 200: it was given to the calls in `calls`, and
+/// not to those in `missed`. 202: it is durable and pending for calls with this identifier that are announced
+/// within `[consent] early_s` seconds: a yes for one call, a no for every one.
 #[utoipa::path(post, path = "/api/v1/consents", tag = "calls", request_body = NamedConsentBody, responses(
     (status = 200, body = NamedConsentAnswer),
     (status = 202, body = NamedConsentAnswer),

@@ -1,5 +1,5 @@
-//! The body of a stream, and its checks. Keys go in and never out: no answer and no log line
-//! has them, not even where they are wrong.
+//! The body of a stream, and its validation. Keys are write-only: no response and no log line contains them,
+//! not even if they are invalid.
 
 use std::net::IpAddr;
 
@@ -17,38 +17,37 @@ use optag_media::codec::{Encoding, table};
 use optag_media::rtp::srtp::{SrtpKey, Suite};
 use optag_sip::feed::{EventFormat, ExpectedSource, NewStream, PayloadFormat, RtcpPlan, SrtpPlan};
 
-/// RFC 4733 payload type that nearly everyone uses.
+/// The most common payload type for RFC 4733 events.
 const TELEPHONE_EVENT: u8 = 101;
-/// Greatest roll-over counter that a stream may begin with: one that its call could not reach
-/// itself in a year of 10 ms packets.
+/// Maximum initial roll-over counter: one that a call could not reach in a year of 10 ms packets.
 const ROC_MOST: u32 = 50_000;
 
-/// One direction of one party's audio.
+/// The audio of one party.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StreamBody {
-    /// Your name for it, unique in the call.
+    /// Your label of the stream, unique within the call.
     pub(in crate::http) label: String,
-    /// `caller`, `employee`, `mixed` or `other`. Left out: the first is the caller, the second
-    /// the employee; a single one is mixed; one that joins later is another.
+    /// `caller`, `employee`, `mixed` or `other`. Default: the first is the caller, the second the employee; a
+    /// single one is mixed; one that joins later is `other`.
     #[schema(value_type = Option<String>)]
     pub(in crate::http) role: Option<StreamRole>,
-    /// How it is coded.
+    /// Its codec.
     #[schema(schema_with = codec_names)]
     codec: Encoding,
-    /// Left out: the codec's own static one, where it has one.
+    /// Default: the codec's static payload type, if it has one.
     payload_type: Option<u8>,
     /// Payload type of key presses (RFC 4733); null for none.
     #[serde(default = "default_event")]
     #[schema(default = 101)]
     telephone_event: Option<u8>,
-    /// Where the packets will come from. Others are refused. `ip` is required, unless the packets are
-    /// encrypted or the configuration has `learn_rtp_source`.
+    /// The source of the packets. Others are refused. `ip` is required, unless the packets are encrypted or
+    /// the configuration has `learn_rtp_source`.
     source: Option<SourceBody>,
-    /// How the packets are protected; left out: they come in the clear.
+    /// Encryption of the packets; default: none.
     #[serde(default, deserialize_with = "quiet")]
     srtp: Option<SrtpBody>,
-    /// Where RTCP comes from and goes to.
+    /// RTCP parameters.
     #[serde(default)]
     rtcp: RtcpBody,
 }
@@ -73,16 +72,16 @@ pub struct SrtpBody {
     /// `AES_CM_128_HMAC_SHA1_80`, `AES_CM_128_HMAC_SHA1_32`, `AES_256_CM_HMAC_SHA1_80`,
     /// `AES_256_CM_HMAC_SHA1_32`, `AEAD_AES_128_GCM` or `AEAD_AES_256_GCM`.
     suite: String,
-    /// Master key and salt, one after the other, in base64 (as after `inline:` in SDP). Left out when
-    /// a stream is announced: one is drawn, and the answer has it.
+    /// Master key and salt, concatenated, in base64 (as after `inline:` in SDP). If omitted when a stream is
+    /// announced, one is generated and returned in the response.
     #[schema(format = Password)]
     key: Option<String>,
-    /// Identifier of the key, in hexadecimal, where packets carry one.
+    /// Master key identifier in hexadecimal, if packets carry one.
     mki: Option<String>,
-    /// Roll-over counter that the sender begins with; 0 where left out.
+    /// The sender's initial roll-over counter; default 0.
     roc: Option<u32>,
-    /// Key for the RTCP reports that go back, of the same suite, as `key` is written. Left out:
-    /// none are sent.
+    /// Key of our RTCP reports, for the same suite and in the same format as `key`. Default: no reports are
+    /// sent.
     #[schema(format = Password)]
     report_key: Option<String>,
 }
@@ -91,14 +90,14 @@ pub struct SrtpBody {
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RtcpBody {
-    /// Whether it shares the port of RTP. Otherwise it has the port after it.
+    /// Whether it is multiplexed with RTP. Otherwise it uses the following port.
     #[serde(default)]
     mux: bool,
-    /// Where you take reports, where that is not the port after the one that you send from.
+    /// The port on which you receive reports, if it is not the one after your source port.
     port: Option<u16>,
 }
 
-/// The codecs that this build decodes, by name; letter case does not matter.
+/// The names of the codecs in this build, case-insensitive.
 fn codec_names() -> Object {
     let described = table::built().map(|codec| {
         let own = codec.static_payload_type.map(|own| format!(", payload type {own}")).unwrap_or_default();
@@ -115,7 +114,7 @@ fn default_event() -> Option<u8> {
     Some(TELEPHONE_EVENT)
 }
 
-/// Reads a value that must not be repeated where it is wrong.
+/// Deserialises a value that must not appear in error messages.
 fn quiet<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<Option<T>, D::Error> {
     let value = serde_json::Value::deserialize(from)?;
     let wrong =
@@ -123,17 +122,17 @@ fn quiet<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<Opti
     if value.is_null() { Ok(None) } else { T::deserialize(value).map(Some).map_err(wrong) }
 }
 
-/// What a stream's body may leave to us.
+/// What a stream's body may omit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) struct Leave {
-    /// Where the packets come from: whoever sends first is taken.
+    /// The source of the packets: the first sender is accepted.
     pub source: bool,
-    /// The key: one is drawn and answered.
+    /// The key: one is generated and returned.
     pub key: bool,
 }
 
 impl StreamBody {
-    /// Notes what is wrong; `at` is the path of the stream with a dot behind it, or nothing.
+    /// Validates the body; `at` is the path of the stream with a trailing dot, or empty.
     pub(in crate::http) fn check(&self, at: &str, leave: Leave, wrong: &mut Wrong) {
         wrong.text(&format!("{at}label"), &self.label, limit::TEXT_CHARS);
         let payload_type = self.payload_type.or(self.codec.static_payload_type());
@@ -159,7 +158,7 @@ impl StreamBody {
         }
     }
 
-    /// Without an address anyone who reaches the port could send audio, and the key that means yes.
+    /// Without an address anyone who reaches the port could send audio, and the key press that means yes.
     fn check_source(&self, at: &str, leave: Leave, wrong: &mut Wrong) {
         let ip = self.source.as_ref().and_then(|source| source.ip);
         if ip.is_some_and(|ip| ip.is_unspecified() || ip.is_multicast()) {
@@ -177,8 +176,7 @@ impl StreamBody {
         self.payload_type.or(self.codec.static_payload_type()).unwrap_or_default()
     }
 
-    /// The stream, once it was checked, and what its answer offers. `role` is what it is where it does
-    /// not say.
+    /// The validated stream, and the response's offer for it. `role` is the default role.
     pub(in crate::http) fn stream(mut self, role: StreamRole) -> (NewStream, Offer) {
         let drawn = self.srtp.as_mut().is_some_and(SrtpBody::draw);
         let mut new = self.plan(role);
@@ -197,7 +195,7 @@ impl StreamBody {
             ssrc: source.ssrc,
             ..ExpectedSource::default()
         });
-        // Events share the clock of the audio that they interrupt (RFC 4733 §2.1).
+        // Events use the clock rate of the audio that they interrupt (RFC 4733 §2.1).
         let event = |payload_type| EventFormat { payload_type, clock_hz: self.codec.clock_hz() };
         NewStream {
             label: self.label,
@@ -235,7 +233,7 @@ impl SrtpBody {
         }
     }
 
-    /// Draws the key, where the body has none; whether it did.
+    /// Generates the key if the body has none; returns whether it succeeded.
     fn draw(&mut self) -> bool {
         let wanted = self.key.is_none();
         if wanted {
@@ -244,8 +242,8 @@ impl SrtpBody {
         wanted
     }
 
-    /// Where no key could be had, the plan has none and every packet fails authentication: a stream
-    /// that was to be encrypted is never taken in the clear.
+    /// If no key could be generated, the plan has none and every packet fails authentication: a stream meant
+    /// to be encrypted is never accepted in the clear.
     fn plan(self) -> SrtpPlan {
         let suite = Suite::named(&self.suite);
         let of = |text: Option<&String>, mki: Vec<u8>| SrtpKey::new(suite?, base64::decode(text?)?, mki).ok();

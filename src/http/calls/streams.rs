@@ -1,4 +1,4 @@
-//! `/api/v1/calls/{id}/streams`: streams that join a call in mid-call, change or go.
+//! `/api/v1/calls/{id}/streams`: adding, changing and removing streams during a call.
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header::LOCATION};
@@ -18,7 +18,7 @@ use optag_core::call::StreamRole;
 use optag_core::id::CallId;
 use optag_sip::feed::{Control, ControlError};
 
-/// Lets a stream join and opens a port for it. Its channel is silent until now.
+/// Adds a stream and opens a port for it. Its channel is silent until now.
 #[utoipa::path(post, path = "/api/v1/calls/{id}/streams", tag = "calls", params(("id" = String, Path)),
     request_body = StreamBody, responses(
     (status = 201, body = StreamPlace, headers(("Location" = String, description = "The stream"))),
@@ -53,8 +53,8 @@ pub async fn join(
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(place)).into_response())
 }
 
-/// Changes a stream's codec, payload types, sender or keys; label, role, channel and port stay.
-/// Keys that stay keep their roll-over counters.
+/// Changes a stream's codec, payload types, sender or keys; label, role, channel and port stay the same. Keys
+/// that stay keep their roll-over counters.
 #[utoipa::path(put, path = "/api/v1/calls/{id}/streams/{label}", tag = "calls",
     params(("id" = String, Path), ("label" = String, Path)), request_body = StreamBody, responses(
     (status = 200, body = CallAnswer),
@@ -81,7 +81,7 @@ pub async fn change(
         return Err(Problem::fields(wrong.0));
     }
     let (mut new, _) = body.stream(role);
-    // What was offered when the stream was announced stays on offer.
+    // The SSRC offered at the announcement remains valid.
     new.source.offered_ssrc = None;
     let control = Control::Renegotiate {
         stream,
@@ -95,8 +95,7 @@ pub async fn change(
     steer(&services, id, control).await
 }
 
-/// There is no use for a stream any more. Its channel stays, silent from now on; a PUT brings
-/// it back.
+/// Stops a stream. Its channel remains, silent from now on; a PUT restores it.
 #[utoipa::path(delete, path = "/api/v1/calls/{id}/streams/{label}", tag = "calls",
     params(("id" = String, Path), ("label" = String, Path)), responses(
     (status = 200, body = CallAnswer),
@@ -123,7 +122,7 @@ fn find(services: &Services, id: &str, label: &str) -> Result<(CallId, u8, Strea
     Ok((id, at as u8, view.streams[at].role))
 }
 
-/// A label as a part of a path.
+/// A label as a path segment.
 fn encoded(label: &str) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(byte);
     let one = |byte: u8| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };

@@ -1,6 +1,6 @@
-//! What the API needs of the recordings: search, read, play, erase.
+//! The API's interface to the recordings: search, read, play, erase.
 //!
-//! A trait of the consumer: index, store and spool stand behind it.
+//! A trait of the consumer, implemented on index, store and spool.
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -22,23 +22,23 @@ pub trait Library: Send + Sync {
     /// Finds recordings, newest first.
     fn search(&self, query: SearchQuery) -> BoxFuture<'_, Result<Page, LibraryError>>;
 
-    /// Everything known of a recording.
+    /// All details of a recording.
     fn get(&self, id: CallId) -> BoxFuture<'_, Result<RecordingDetail, LibraryError>>;
 
-    /// Opens a recording's audio, or a part of it.
+    /// Opens a recording's audio, or part of it.
     fn audio(&self, request: AudioRequest) -> BoxFuture<'_, Result<Audio, LibraryError>>;
 }
 
-/// Why the library cannot answer.
+/// Why a request for a recording failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LibraryError {
-    /// There never was such a recording, or it expired long ago.
+    /// There was no such recording, or it expired long ago.
     #[error("there is no such recording")]
     NotFound,
     /// It was erased or has expired.
     #[error("the recording was erased or has expired")]
     Erased,
-    /// The call is still going on, or its audio is on its way to the store.
+    /// The call is still in progress, or its audio is being delivered.
     #[error("the recording is not ready yet")]
     NotReady,
     /// The recording has no such channel.
@@ -47,7 +47,7 @@ pub enum LibraryError {
         /// The last one.
         last: u8,
     },
-    /// The range lies outside the file.
+    /// The range is outside the file.
     #[error("the file has {total_bytes} bytes")]
     OutOfRange {
         /// Its length.
@@ -56,24 +56,24 @@ pub enum LibraryError {
     /// The key that opens it was destroyed, or is not on this node.
     #[error("the key that opens the recording is not here")]
     Sealed,
-    /// What is stored cannot be read.
+    /// The stored data cannot be read.
     #[error("the stored recording is damaged")]
     Damaged,
-    /// A legal hold stands against the erasure.
+    /// A legal hold prevents the erasure.
     #[error("the recording is under a legal hold until {until} ({reason}): it is not erased before that")]
     Held {
-        /// Until when.
+        /// The end of the hold.
         until: WallTime,
-        /// Why, in the owner's words.
+        /// Its reason, in the owner's words.
         reason: String,
     },
     /// The hold is not allowed.
     #[error("{0}")]
     HoldRefused(String),
-    /// The deletion log has forgotten erasures.
+    /// The deletion log is missing erasures.
     #[error("the deletion log is behind what index or store have seen; run `optag replay-deletions`")]
     OutOfStep,
-    /// As many recordings are being rendered as may be at a time.
+    /// The limit of concurrent renderings is reached.
     #[error("too many recordings are being rendered; try again shortly")]
     Busy,
     /// The index does not answer.
@@ -84,43 +84,43 @@ pub enum LibraryError {
     StoreDown,
 }
 
-/// What to look for; everything given must match.
+/// Search criteria; all given ones must match.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SearchQuery {
-    /// Number called from or called, in any spelling.
+    /// Calling or called number, in any spelling.
     pub number: Option<Private<String>>,
-    /// The caller's name or a part of it.
+    /// The caller's name or part of it.
     pub name: Option<Private<String>>,
     /// Department id.
     pub department: Option<String>,
     /// Earliest start of the call.
     pub from: Option<WallTime>,
-    /// First instant that is too late.
+    /// Start of the call, exclusive upper bound.
     pub to: Option<WallTime>,
-    /// What became of one of its streams.
+    /// Verdict on one of its streams.
     pub verdict: Option<VerdictWanted>,
-    /// Where the page before ended.
+    /// End of the previous page.
     pub after: Option<Position>,
-    /// From 1; 1 where `after` says where it begins.
+    /// From 1; 1 if `after` gives the start.
     pub page: u32,
     /// 1 to 200.
     pub page_size: u16,
 }
 
-/// One page of what was found.
+/// One page of results.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Page {
     /// Newest first.
     pub recordings: Vec<RecordingSummary>,
     /// From 1.
     pub page: u32,
-    /// As asked.
+    /// As requested.
     pub page_size: u16,
-    /// Matches on all pages; where `total_is_least` says so, at least as many.
+    /// Matches on all pages; a lower bound if `total_is_least` is true.
     pub total: u64,
-    /// Whether there may be more matches than `total`: beyond some thousands they are not counted.
+    /// Whether there may be more matches than `total`: counting stops after some thousands.
     pub total_is_least: bool,
-    /// What the next page is asked for with (`after`); none where this is the last.
+    /// Value of `after` for the next page; none for the last one.
     #[schema(value_type = Option<String>)]
     #[serde(serialize_with = "as_text")]
     pub next: Option<Position>,
@@ -146,41 +146,41 @@ pub struct RecordingSummary {
     pub recording_started_at: WallTime,
     /// Length of the audio.
     pub duration_ms: u64,
-    /// Number called from, as the feed gave it.
+    /// Calling number, as reported by the feed.
     #[schema(value_type = String)]
     pub caller_number: Private<String>,
-    /// Number called.
+    /// Called number.
     #[schema(value_type = String)]
     pub called_number: Private<String>,
     /// The caller's name.
     #[schema(value_type = Option<String>)]
     pub caller_name: Option<Private<String>>,
-    /// The feed's own name for the call.
+    /// The feed's own identifier of the call.
     #[schema(value_type = Option<String>)]
     pub external_id: Option<Private<String>>,
-    /// When it will be erased at the latest.
+    /// When it expires.
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: WallTime,
     /// Length of the stored file; 0 until it is stored.
     pub size_bytes: u64,
     /// Whether it has reached the store.
     pub state: RecordingState,
-    /// What became of each stream, in channel order: `ok`, or what is missing and why. Empty where
-    /// the recording is older than verdicts, or not stored yet.
+    /// The verdict on each stream, in channel order: `ok`, or what is missing and why. Empty if the recording
+    /// is older than verdicts, or not stored yet.
     pub verdicts: Vec<StreamVerdict>,
 }
 
-/// Where a recording is.
+/// Storage state of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordingState {
-    /// In the spool, on its way.
+    /// In the spool, to be delivered.
     Spooled,
     /// In the store, verified.
     Stored,
 }
 
-/// Everything known of a recording.
+/// All details of a recording.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct RecordingDetail {
     /// As in a list.
@@ -192,7 +192,7 @@ pub struct RecordingDetail {
     /// What ended it.
     #[schema(value_type = Option<String>)]
     pub ended_by: Option<EndedBy>,
-    /// One a channel, in channel order.
+    /// One per channel, in channel order.
     #[schema(value_type = Vec<Object>)]
     pub streams: Vec<StreamFacts>,
     /// Packet counters, in channel order.
@@ -206,8 +206,8 @@ pub struct RecordingDetail {
     pub gaps: Vec<Gap>,
     /// The stored file.
     pub object: Option<StoredObject>,
-    /// Who took part and when, the names of the call elsewhere, and what was received of
-    /// them, as it was received.
+    /// Participants with their times, the call's identifiers in other systems, and the received bodies,
+    /// unchanged.
     #[schema(value_type = Object)]
     pub context: CallContext,
 }
@@ -223,20 +223,20 @@ pub struct StoredObject {
     pub sha256: String,
 }
 
-/// Which audio.
+/// A request for audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AudioRequest {
     /// The recording.
     pub id: CallId,
     /// The file's format.
     pub format: AudioFormat,
-    /// One channel alone; none for all.
+    /// A single channel; none for all.
     pub channel: Option<u8>,
-    /// A part of the file; none for all of it.
+    /// Part of the file; none for all of it.
     pub range: Option<ByteRange>,
 }
 
-/// How audio is handed out.
+/// Format of served audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AudioFormat {
     /// Ogg Opus, as stored.
@@ -249,23 +249,23 @@ pub enum AudioFormat {
 pub struct Audio {
     /// Length of the whole file.
     pub total_bytes: u64,
-    /// The part that `bytes` carries, end excluded: all of it, or [`ByteRange::resolve`] of what was asked.
+    /// The part in `bytes`, end excluded: all of it, or [`ByteRange::resolve`] of the request.
     pub part: std::ops::Range<u64>,
-    /// Exactly that part. An error ends the answer early.
+    /// Exactly that part. An error ends the response early.
     pub bytes: BoxStream<'static, Result<Bytes, LibraryError>>,
 }
 
-/// What became of an erasure.
+/// Result of an erasure.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct EraseReceipt {
     /// The recording.
     #[schema(value_type = String, format = Uuid)]
     pub id: CallId,
-    /// Whether anything is left to do.
+    /// Whether it is complete.
     pub state: EraseState,
     /// The steps in order.
     pub steps: Vec<EraseStep>,
-    /// The signed receipt, once every copy is verified gone: keep it, or hand it to the caller.
+    /// The signed receipt, once every copy is verified as deleted: keep it, or give it to the caller.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub receipt: Option<Box<serde_json::value::RawValue>>,
@@ -278,7 +278,7 @@ pub struct EraseReceipt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EraseState {
-    /// Every copy is gone, and that was verified.
+    /// Every copy is deleted, and that was verified.
     Done,
     /// The order is durable; some copy could not be reached yet.
     Pending,
@@ -289,8 +289,8 @@ pub enum EraseState {
 /// One step of an erasure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct EraseStep {
-    /// What.
+    /// Its name.
     pub name: String,
-    /// Whether it is done.
+    /// Whether it is complete.
     pub done: bool,
 }

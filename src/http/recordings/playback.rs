@@ -1,4 +1,4 @@
-//! `/api/v1/recordings/{id}/audio`: a recording as a file, whole or a part of it.
+//! `/api/v1/recordings/{id}/audio`: a recording as a file, complete or in part.
 
 use axum::Extension;
 use axum::body::Body;
@@ -17,15 +17,15 @@ use crate::http::server::params::{Id, Params};
 use crate::http::server::router::Services;
 use optag_core::call::StreamVerdict;
 
-/// Header of a recording that is taken out: the verdict on each stream, in channel order.
+/// Header of an exported recording: the verdict on each stream, in channel order.
 pub const VERDICTS: &str = "optag-verdicts";
 
-/// As [`VERDICTS`] has them.
+/// The value of [`VERDICTS`].
 pub(in crate::http) fn verdicts(verdicts: &[StreamVerdict]) -> String {
     verdicts.iter().map(|verdict| verdict.name()).collect::<Vec<_>>().join(", ")
 }
 
-/// Plays a recording, or hands it out with `export=true`.
+/// Plays a recording, or exports it with `export=true`.
 #[utoipa::path(get, path = "/api/v1/recordings/{id}/audio", tag = "recordings", params(
     ("id" = String, Path),
     ("format" = Option<String>, Query, description = "opus (as stored, the default) or wav"),
@@ -102,7 +102,7 @@ pub async fn audio(
         .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "cannot build the response headers"))
 }
 
-/// The range asked for, unless `If-Range` names another version of the file.
+/// The requested range, unless `If-Range` names another version of the file.
 fn range(headers: &HeaderMap, tag: &str) -> Option<ByteRange> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     match text(IF_RANGE) {

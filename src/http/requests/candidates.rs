@@ -1,5 +1,5 @@
-//! `/api/v1/candidates`: recordings that may be the one a caller means, by number, name, day and
-//! time as the caller remembers them. Audited before it is answered; nothing is played.
+//! `/api/v1/candidates`: recordings that a caller may mean, by number, name, day and time as remembered.
+//! Audited before it is answered; nothing is played.
 
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -15,13 +15,13 @@ use crate::http::server::params::Params;
 use crate::http::server::router::Services;
 use optag_core::private::Private;
 
-/// Candidates where the request does not say how many.
+/// Default number of candidates.
 const MOST: usize = 20;
-/// The most that may be asked for.
+/// Maximum number of candidates.
 const MOST_MOST: usize = 200;
 
-/// Finds recordings that may be the one a caller means. What is known of a call and differs rules
-/// it out; a hidden number or missing name does not.
+/// Finds recordings that a caller may mean. A known fact that differs excludes a call; a withheld number or
+/// missing name does not.
 #[utoipa::path(get, path = "/api/v1/candidates", tag = "recordings", params(
     ("number" = Option<String>, Query, description = "Number called from, in any format; its last digits, or with one digit wrong"),
     ("name" = Option<String>, Query, description = "The caller's name, perhaps misspelt"),
@@ -74,7 +74,7 @@ pub async fn find(
     services.steward.candidates(query).await.map(Json).map_err(unanswered)
 }
 
-/// What was looked for, whom it concerns as keyed hashes.
+/// The search criteria for the audit, with numbers and names as keyed hashes.
 fn criteria(services: &Services, query: &CandidateQuery) -> String {
     let hidden = |value: &Option<Private<String>>| {
         value.as_ref().map(|value| services.audit.pseudonym(value.reveal()))

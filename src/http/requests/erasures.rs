@@ -1,5 +1,5 @@
-//! Erasing recordings: one, several, or all of a caller's; what would go; how far it has come.
-//! Each is audited before it is answered.
+//! Erasure of recordings: one, several, or all of a caller; preview and progress. Each is audited before it
+//! is answered.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -22,19 +22,19 @@ use optag_core::id::CallId;
 use optag_core::limit;
 use optag_core::private::Private;
 
-/// Characters of a request's number.
+/// Maximum length of a request number. Units: characters.
 const REQUEST_CHARS: usize = 64;
 
 /// Why a recording is erased.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EraseBody {
-    /// Kept in the audit.
+    /// Stored in the audit log.
     reason: String,
-    /// Number of the request by which someone asked; the receipt names it.
+    /// Reference number of the erasure request; shown in the receipt.
     request: Option<String>,
-    /// Its objects were removed from the store by hand: where none is found, the erasure is complete all
-    /// the same, and the receipt says so.
+    /// Complete the erasure even if no object is found, because they were removed from the store by hand; the
+    /// receipt records it.
     #[serde(default)]
     accept_missing: bool,
 }
@@ -43,41 +43,41 @@ pub struct EraseBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ErasuresBody {
-    /// These.
+    /// Recordings by id.
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     recordings: Vec<CallId>,
-    /// All whose caller has exactly this number, in any spelling.
+    /// All recordings whose caller has exactly this number, in any spelling.
     #[schema(value_type = Option<String>)]
     caller_number: Option<Private<String>>,
-    /// Kept in the audit.
+    /// Stored in the audit log.
     reason: String,
-    /// Number of the request.
+    /// Reference number of the request.
     request: Option<String>,
     /// As for a single one.
     #[serde(default)]
     accept_missing: bool,
-    /// Only show what would go.
+    /// Only show what would be deleted.
     #[serde(default)]
     dry_run: bool,
 }
 
-/// What became of several erasures.
+/// Results of several erasures.
 #[derive(Serialize, ToSchema)]
 pub struct Erasures {
-    /// One a recording.
+    /// One per recording.
     erasures: Vec<EraseReceipt>,
 }
 
-/// What several erasures would take away.
+/// Previews of several erasures.
 #[derive(Serialize, ToSchema)]
 pub struct Previews {
-    /// One a recording.
+    /// One per recording.
     previews: Vec<ErasurePreview>,
 }
 
-/// Erases a recording everywhere. 200: every copy is gone, with the signed receipt. 202: the order
-/// is durable, and a copy that could not be reached yet will follow.
+/// Erases a recording everywhere. 200: every copy is deleted, with the signed receipt. 202: the order is
+/// durable, and copies that could not be reached will be deleted later.
 #[utoipa::path(delete, path = "/api/v1/recordings/{id}", tag = "erasures", params(
     ("id" = String, Path),
     ("reason" = Option<String>, Query, description = "Required here or in the body"),
@@ -115,8 +115,8 @@ pub async fn erase(
     Ok((status([&receipt]), Json(receipt)).into_response())
 }
 
-/// Erases several recordings, or all of a caller's; or shows what that would take away. What
-/// cannot be erased (a call in progress, a legal hold) is in the answer as refused, and why.
+/// Erases several recordings, or all of a caller; or previews that. Recordings that cannot be erased (a call
+/// in progress, a legal hold) are listed as refused, with the reason.
 #[utoipa::path(post, path = "/api/v1/erasures", tag = "erasures", request_body = ErasuresBody, responses(
     (status = 200, body = Erasures, description = "With `dry_run`: `previews`"),
     (status = 202, body = Erasures),
@@ -171,7 +171,7 @@ pub async fn erase_several(
     Ok((status(&erasures), Json(Erasures { erasures })).into_response())
 }
 
-/// What an erasure would take away: every copy in the store, the spool's key, the index row.
+/// Preview of an erasure: every copy in the store, the spool key, the index row.
 #[utoipa::path(get, path = "/api/v1/recordings/{id}/erasure/preview", tag = "erasures", params(
     ("id" = String, Path),
     ("purpose" = Option<String>, Query, description = "As for a search, but not required"),
@@ -189,7 +189,7 @@ pub async fn preview(
     services.steward.preview(id).await.map(Json).map_err(unanswered)
 }
 
-/// How far an erasure has come, with the signed receipt where it is complete.
+/// Progress of an erasure, with the signed receipt if it is complete.
 #[utoipa::path(get, path = "/api/v1/recordings/{id}/erasure", tag = "erasures", params(
     ("id" = String, Path),
     ("purpose" = Option<String>, Query, description = "As for a search, but not required"),
@@ -219,7 +219,7 @@ fn check(params: &mut Params, reason: &str, request: Option<&str>) {
     if !proper {
         params.wrong("reason", format!("required: 1 to {} characters", limit::TEXT_CHARS));
     }
-    // A number of a file, and no room for a name: receipts are handed around.
+    // A reference number, without room for a name: receipts are passed around.
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_/.".contains(c);
     let is_number = |text: &str| {
         (1..=REQUEST_CHARS).contains(&text.len())
@@ -234,7 +234,7 @@ fn check(params: &mut Params, reason: &str, request: Option<&str>) {
     }
 }
 
-/// As the audit has it.
+/// The audit entry's detail.
 fn why(reason: &str, request: Option<&str>, accept_missing: bool) -> String {
     let reason = match request {
         Some(request) => format!("request {request}: {reason}"),

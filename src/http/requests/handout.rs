@@ -1,5 +1,5 @@
-//! `/api/v1/recordings/{id}/handout`: what is handed to the person whom a recording is about:
-//! audio and cover sheet in one file. Audited before its first byte.
+//! `/api/v1/recordings/{id}/handout`: the package for the person recorded: audio and cover sheet in one file.
+//! Audited before its first byte.
 
 use std::io;
 use std::pin::Pin;
@@ -31,23 +31,24 @@ use optag_core::call::StreamRole;
 use optag_core::id::CallId;
 use optag_core::private::Private;
 
-/// Blocks that may wait for a slow listener.
+/// Maximum number of blocks buffered for a slow client.
 const WAITING: usize = 2;
 /// Size of a block. Units: bytes.
 const BLOCK_BYTES: usize = 64 * 1024;
 
-/// How a recording is handed out. All of it may be left out.
+/// Options of a hand-out. Every field is optional.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HandOutBody {
-    /// `wav` (16-bit PCM, plays anywhere) or `opus` (as it was coded).
+    /// `wav` (16-bit PCM, plays anywhere) or `opus` (as stored).
     pub format: Format,
-    /// Only the caller's own voice, where it has a channel of its own.
+    /// Only the caller's own voice, if it has a separate channel.
     pub own_voice_only: bool,
     /// Language of the cover sheet: `en` or `da`.
     #[schema(value_type = String)]
     pub language: Language,
-    /// At least 12 characters: the package is an age file that they open. Without: a plain ZIP archive.
+    /// At least 12 characters: the package is an age file encrypted with it. Without one: a plain ZIP
+    /// archive.
     #[schema(value_type = Option<String>)]
     pub passphrase: Option<Private<String>>,
 }
@@ -68,7 +69,7 @@ impl Default for HandOutBody {
     }
 }
 
-/// Hands a recording out: audio and cover sheet in a ZIP archive, sealed where a passphrase is given.
+/// Hands out a recording: audio and cover sheet in a ZIP archive, encrypted if a passphrase is given.
 #[utoipa::path(post, path = "/api/v1/recordings/{id}/handout", tag = "recordings", params(
     ("id" = String, Path),
     ("purpose" = String, Query, description = "caller_request or administration; or the header Optag-Purpose"),
@@ -93,8 +94,8 @@ pub async fn hand_out(
     package(&services, &actor.name, purpose, id, body, None).await
 }
 
-/// Audits, then opens the package; its first block is ready when this returns. `detail` goes into
-/// the audit. What was audited and then not handed out is audited too.
+/// Audits, then opens the package; its first block is ready on return. `detail` is stored in the audit. A
+/// hand-out that fails after its audit entry is audited too.
 pub(in crate::http) async fn package(
     services: &Services,
     actor: &str,
@@ -125,7 +126,7 @@ pub(in crate::http) async fn package(
         .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "cannot build the response headers"))
 }
 
-/// Opens the audio and packs its first block.
+/// Opens the audio and prepares its first block.
 async fn open(
     services: &Services,
     detail_of: &RecordingDetail,
@@ -156,7 +157,7 @@ async fn open(
     Ok((answer, blocks))
 }
 
-/// The caller's channel, where only that is wanted.
+/// The caller's channel, if only that is requested.
 fn own_channel(detail: &RecordingDetail, own_voice_only: bool) -> Result<Option<u8>, Problem> {
     if !own_voice_only {
         return Ok(None);
@@ -197,8 +198,8 @@ fn cover(
     vec![("cover.txt".to_owned(), sheet.text()), ("cover.html".to_owned(), sheet.html())]
 }
 
-/// Who had it, when and why. What failed takes the use before it away, by the same actor; a hand-out
-/// of which a part left is shown as one that broke off.
+/// The accesses to list. A failure cancels the preceding access of the same actor; an interrupted hand-out is
+/// listed as such.
 fn uses(audited: &[AuditEntry]) -> Vec<Use> {
     let mut uses: Vec<Use> = Vec::new();
     for entry in audited {
@@ -228,10 +229,10 @@ fn used(entry: &AuditEntry) -> Option<Use> {
     Some(Use { at: entry.at, actor: entry.actor.clone(), action, purpose })
 }
 
-/// Packs while the client reads; the first block is ready when this returns. A failure on the way
-/// ends the answer early.
+/// Produces the package while the client reads; the first block is ready on return. A later failure ends the
+/// response early.
 ///
-/// Errors: nothing could be packed.
+/// Errors: nothing could be produced.
 async fn pack(
     audio: Audio,
     texts: Vec<(String, String)>,
@@ -255,7 +256,7 @@ async fn pack(
     Ok(stream::iter([Ok(first)]).chain(rest).boxed())
 }
 
-/// A body that tells where it is not sent to its end.
+/// A response body that reports if it is not sent completely.
 struct Watched<F: FnOnce(u64)> {
     blocks: BoxStream<'static, io::Result<Bytes>>,
     sent_bytes: u64,

@@ -1,6 +1,6 @@
-//! Links that hand a recording out once. A member of staff makes one; the citizen opens it
-//! without a login, sees a page, and gets the package by its button: a program that merely looks at
-//! links, as mail filters do, uses nothing up.
+//! Single-use hand-out links. A member of staff creates one; the citizen opens it without a login, sees a
+//! page, and downloads the package with its button. Programs that only fetch links, such as mail filters, do
+//! not use them up.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,41 +30,41 @@ use crate::http::server::params::{Id, Params};
 use crate::http::server::router::Services;
 use optag_core::clock::WallTime;
 
-/// Requests without a login that one address may make at once; then [`REFILL_PER_S`].
+/// Unauthenticated requests that one address may make at once; then [`REFILL_PER_S`].
 const BURST: f64 = 30.0;
-/// Requests without a login a second of one address; more are answered 429.
+/// Unauthenticated requests per second and address; more are answered with 429.
 const REFILL_PER_S: f64 = 3.0;
 /// Cookie by which the browser that used a link may use it again.
 const COOKIE: &str = "optag_handout";
-/// Life of a link where the request does not say. Units: hours.
+/// Default lifetime of a link. Units: hours.
 const HOURS: u32 = 72;
 
-/// What a link hands out. All of it may be left out.
+/// Options of a link. Every field is optional.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LinkBody {
-    /// `wav` or `opus`; otherwise `wav`.
+    /// `wav` or `opus`; default `wav`.
     format: Option<Format>,
     /// Only the caller's own voice.
     own_voice_only: bool,
     /// Language of the cover sheet: `en` or `da`.
     #[schema(value_type = Option<String>)]
     language: Option<Language>,
-    /// Hours that it works, 1 to 336; otherwise 72.
+    /// Lifetime in hours, 1 to 336; default 72.
     expires_hours: Option<u32>,
 }
 
 /// A new link.
 #[derive(Serialize, ToSchema)]
 pub struct LinkAnswer {
-    /// For the citizen. It is shown this once.
+    /// The link for the citizen. It cannot be shown again.
     url: String,
-    /// When it stops working.
+    /// When it expires.
     #[schema(value_type = String, format = DateTime)]
     expires_at: WallTime,
 }
 
-/// Makes a link that hands the recording out once.
+/// Creates a single-use link to the package.
 #[utoipa::path(post, path = "/api/v1/recordings/{id}/links", tag = "recordings", params(
     ("id" = String, Path),
     ("purpose" = String, Query, description = "caller_request or administration; or the header Optag-Purpose"),
@@ -111,7 +111,7 @@ pub async fn make(
     Ok((StatusCode::CREATED, Json(LinkAnswer { url, expires_at })))
 }
 
-/// The routes that need no login.
+/// The routes without authentication.
 pub(in crate::http) fn router(services: Services, proxies: Proxies) -> Router {
     let door = Door { throttle: Arc::new(Throttle::new(BURST, REFILL_PER_S)), proxies };
     Router::new()
@@ -120,7 +120,7 @@ pub(in crate::http) fn router(services: Services, proxies: Proxies) -> Router {
         .with_state(services)
 }
 
-/// Who is let in how often.
+/// Rate limits of the public routes.
 #[derive(Clone)]
 struct Door {
     throttle: Arc<Throttle>,
@@ -142,19 +142,19 @@ async fn hold_back(State(door): State<Door>, request: Request, next: Next) -> Re
     answer
 }
 
-/// The secret of the browser that used the link, where it is the one.
+/// The secret of the browser that used the link, if it is this one.
 fn browser(headers: &HeaderMap) -> Option<String> {
     let cookies = headers.get_all(COOKIE_HEADER).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(name, _)| *name == COOKIE).map(|(_, secret)| secret.to_owned())
 }
 
-/// Whether a person's browser asks, who is shown a page, and no program.
+/// Whether the client is a person's browser, which gets a page, rather than a program.
 fn wants_page(headers: &HeaderMap) -> bool {
     headers.get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|text| text.contains("text/html"))
 }
 
-/// What a person is shown whose link does not work.
+/// The page shown for a link that is not valid.
 fn worn_out(problem: Problem, headers: &HeaderMap) -> Response {
     if !wants_page(headers) {
         return problem.into_response();
@@ -175,7 +175,7 @@ fn document(lang: &str, title: &str, body: &str) -> String {
     )
 }
 
-/// Shows the button. Looking uses nothing up.
+/// Shows the button. This does not use the link up.
 async fn page(State(services): State<Services>, Path(token): Path<String>, headers: HeaderMap) -> Response {
     let (links, now, browser) = (services.links.clone(), services.clock.wall(), browser(&headers));
     let link = match blocking(move || links.look(&token, browser.as_deref(), now)).await {
@@ -202,8 +202,8 @@ async fn page(State(services): State<Services>, Path(token): Path<String>, heade
     Html(document(lang, title, &body)).into_response()
 }
 
-/// Hands out, for the one time. The link is used once the audit entry is durable and the first block
-/// is ready to leave, and before it leaves; the browser gets a secret with which it may try again.
+/// Hands out the package, once. The link is used up once the audit entry is durable and the first block is
+/// ready, before that is sent; the browser gets a secret for retries.
 async fn take(State(services): State<Services>, Path(token): Path<String>, headers: HeaderMap) -> Response {
     match hand_over(&services, token, browser(&headers)).await {
         Ok(answer) => answer,

@@ -1,32 +1,31 @@
-//! A day and a time of day as a caller tells them, as a window of time. In: words of the request.
-//! Out: an instant and a tolerance around it, in the caller's zone, daylight saving included.
+//! A day and time as remembered by a caller, as a time window. In: words of the request.
+//! Out: an instant and a tolerance around it, in the caller's time zone, including daylight saving.
 
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 
 use optag_core::clock::WallTime;
 
-/// How far off a caller's memory may be where the request does not say. Units: minutes.
+/// Default tolerance. Units: minutes.
 pub const TOLERANCE_MIN: i64 = 15;
-/// The most that may be asked for. Units: minutes.
+/// Maximum tolerance. Units: minutes.
 pub const TOLERANCE_MOST_MIN: i64 = 12 * 60;
 
-/// A window of time, with the moment that was named, if it was.
+/// A time window, with the given time if there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// Its first instant.
+    /// Its start.
     pub from: WallTime,
-    /// Its last instant.
+    /// Its end.
     pub to: WallTime,
-    /// The moment that was named.
+    /// The given time.
     pub around: Option<WallTime>,
 }
 
-/// The window of a day, or of a time of that day, widened by `tolerance_min` on both sides. An hour
-/// that the clock of the zone went through twice is looked for twice, one that it skipped from
-/// before to after.
+/// The window of a day, or of a time on that day, extended by `tolerance_min` on both sides. An hour that
+/// occurs twice in the time zone is searched twice, a skipped one from before to after.
 ///
-/// `None`: the day is beyond the calendar.
+/// `None`: the day is outside the calendar.
 pub fn window(day: Date, time: Option<Time>, zone: &TimeZone, tolerance_min: i64) -> Option<Window> {
     let micros = tolerance_min * 60_000_000;
     let instant = |at: jiff::Timestamp| WallTime::from_timestamp(at);

@@ -1,7 +1,7 @@
-//! Where a request comes from, and how often one address may ask without a login.
+//! The client address of a request, and rate limits of unauthenticated requests per address.
 //!
-//! In: the connection's address and, where that is a proxy of the owner's, `X-Forwarded-For`. Out: the
-//! client's address, with which [`Throttle`] counts.
+//! In: the connection's address and, from a trusted proxy, `X-Forwarded-For`. Out: the client's address, by
+//! which [`Throttle`] counts.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,16 +13,16 @@ use axum::http::{Extensions, HeaderMap};
 use optag_core::owner::owner;
 use optag_sip::sip::allow_list::AllowList;
 
-/// The other end of a request's connection.
+/// The peer of a request's connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
-/// The proxies whose `X-Forwarded-For` counts.
+/// Trusted proxies, whose `X-Forwarded-For` is used.
 pub type Proxies = Arc<AllowList>;
 
-/// The client's address: the last one in `X-Forwarded-For` that is no proxy of the owner's, where
-/// the connection comes from such a proxy; else the connection's. What counts is its [`owner`]. A request
-/// without a connection has the unspecified address.
+/// The client's address: the last one in `X-Forwarded-For` that is not a trusted proxy, if the connection
+/// comes from a trusted proxy; otherwise the connection's. Returns its [`owner`]. A request without a
+/// connection has the unspecified address.
 pub fn client_ip(extensions: &Extensions, headers: &HeaderMap, proxies: &AllowList) -> IpAddr {
     let Some(Peer(peer)) = extensions.get() else { return Ipv4Addr::UNSPECIFIED.into() };
     let mut client = peer.ip().to_canonical();
@@ -37,7 +37,7 @@ pub fn client_ip(extensions: &Extensions, headers: &HeaderMap, proxies: &AllowLi
     owner(client)
 }
 
-/// A bucket of tokens for each address.
+/// A token bucket per address.
 #[derive(Debug)]
 pub struct Throttle {
     burst: f64,
@@ -45,16 +45,16 @@ pub struct Throttle {
     buckets: Mutex<HashMap<IpAddr, (f64, Instant)>>,
 }
 
-/// Addresses that are remembered; at that number those forgotten first have asked least.
+/// Maximum number of addresses; beyond it those with the fewest requests are forgotten first.
 const ADDRESSES: usize = 4_096;
 
 impl Throttle {
-    /// `burst` requests at once, then `refill_per_s` a second.
+    /// `burst` requests at once, then `refill_per_s` per second.
     pub fn new(burst: f64, refill_per_s: f64) -> Self {
         Self { burst, refill_per_s, buckets: Mutex::default() }
     }
 
-    /// Whether a request from there is to be answered now.
+    /// Whether a request from this address may be answered now.
     pub fn allows(&self, client: IpAddr, now: Instant) -> bool {
         let level = |(level, at): (f64, Instant)| {
             (level + now.saturating_duration_since(at).as_secs_f64() * self.refill_per_s).min(self.burst)

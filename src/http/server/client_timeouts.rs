@@ -1,10 +1,9 @@
 //! A connection that does not wait for a client for ever.
 //!
-//! In: a socket. Out: the same, whose writes fail once the client has taken too little of what waits
-//! for it, and an [`Activity`] that tells when it last did anything. [`Busy`] is a body during whose waits,
-//! for a store say, the connection is not idle. Source of the attack: a client
-//! that sends requests and never reads the answers holds a connection, its buffers and whatever
-//! produces the answer.
+//! In: a socket. Out: the same, whose writes fail once the client has read too little of the waiting data,
+//! and an [`Activity`] with the time of its last activity. [`Busy`] is a body during whose waits, for a store
+//! say, the connection is not idle. The attack: a client that sends requests and never reads the responses
+//! holds a connection, its buffers and whatever produces the response.
 
 use std::future::Future;
 use std::io;
@@ -19,20 +18,20 @@ use hyper::body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// Bytes that a client which was waited for must have taken before it gets a whole time limit again.
+/// Bytes that a slow client must have read before the full timeout starts again.
 const PROGRESS_BYTES: usize = 16 << 10;
 
-/// What a connection is doing, for whoever must choose one to close.
+/// The activity of a connection, for selecting one to close.
 #[derive(Debug)]
 pub struct Activity {
     opened: Instant,
     last_ms: AtomicU64,
-    /// Requests of whose answer the next part is being made.
+    /// Number of requests for which the next part of the response is being produced.
     answering: AtomicUsize,
 }
 
 impl Activity {
-    /// A connection that has just opened.
+    /// A new connection.
     pub fn new() -> Arc<Self> {
         Arc::new(Self { opened: Instant::now(), last_ms: AtomicU64::new(0), answering: AtomicUsize::new(0) })
     }
@@ -41,7 +40,7 @@ impl Activity {
         self.last_ms.store(self.opened.elapsed().as_millis() as u64, Ordering::Relaxed);
     }
 
-    /// How long the client has neither sent nor taken anything; nothing while an answer is made.
+    /// How long the client has neither sent nor read anything; zero while a response is being produced.
     pub fn idle(&self) -> Duration {
         if self.answering.load(Ordering::Relaxed) > 0 {
             return Duration::ZERO;
@@ -50,19 +49,19 @@ impl Activity {
         self.opened.elapsed().saturating_sub(last)
     }
 
-    /// An answer is being made until what this returns is dropped.
+    /// Marks a response as being produced until the returned value is dropped.
     pub fn answering(self: &Arc<Self>) -> Answering {
         self.answering.fetch_add(1, Ordering::Relaxed);
         Answering(Arc::clone(self))
     }
 }
 
-/// While it lives, a connection counts as at work.
+/// While it exists, the connection counts as active.
 #[derive(Debug)]
 pub struct Answering(Arc<Activity>);
 
-/// The body of an answer. While its next part is being made, its connection is at work; while a part that
-/// was made waits for the client, it is not.
+/// A response body. While its next part is being produced, its connection is active; while a finished part
+/// waits for the client, it is not.
 pub struct Busy {
     body: Body,
     activity: Arc<Activity>,
@@ -70,8 +69,8 @@ pub struct Busy {
 }
 
 impl Busy {
-    /// The body of an answer that is ready. Nothing counts until it is asked for a part and has none: a
-    /// client that reads nothing keeps it from being asked.
+    /// The body of a response that is ready. The connection counts as active only when it is polled for a
+    /// part and has none: it is not polled for a client that reads nothing.
     pub fn new(body: Body, activity: Arc<Activity>) -> Self {
         Self { body, activity, answering: None }
     }
@@ -117,17 +116,17 @@ pub struct Patient<S> {
     stream: S,
     activity: Arc<Activity>,
     limit: Duration,
-    /// When the client must have taken [`PROGRESS_BYTES`], while something waits for it.
+    /// Deadline by which the client must have read [`PROGRESS_BYTES`], while data waits for it.
     due: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
 impl<S> Patient<S> {
-    /// `limit`: how long something may wait for the client.
+    /// `limit`: how long data may wait for the client.
     pub fn new(stream: S, activity: Arc<Activity>, limit: Duration) -> Self {
         Self { stream, activity, limit, due: None }
     }
 
-    /// Passes a write's result on and keeps the account of what the client takes.
+    /// Passes on a write's result and tracks the client's progress.
     fn wrote(
         &mut self,
         context: &mut Context<'_>,
@@ -200,7 +199,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_flush(context);
         if polled.is_ready() {
-            // Nothing waits for the client any more.
+            // No data waits for the client any more.
             self.due = None;
         }
         polled
@@ -236,7 +235,7 @@ mod tests {
             assert_eq!(activity.idle(), Duration::ZERO);
             part.send(Ok(Bytes::from_static(b"a part"))).await.unwrap();
             assert!(matches!(poll(), Poll::Ready(Some(Ok(_)))));
-            // Now the client is.
+            // Now the client is slow.
             tokio::time::sleep(LIMIT).await;
             assert_eq!(activity.idle(), LIMIT);
         }

@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz` and `/metrics`, on a listener of their own.
+//! `/healthz`, `/readyz` and `/metrics`, on a separate listener.
 
 use std::sync::Arc;
 
@@ -10,22 +10,22 @@ use axum::response::{IntoResponse, Response};
 use futures::future::BoxFuture;
 use serde::Serialize;
 
-/// Says whether the parts work.
+/// Health checks of the parts.
 pub trait Readiness: Send + Sync {
-    /// One check a part.
+    /// One check per part.
     fn checks(&self) -> BoxFuture<'_, Vec<Check>>;
 }
 
-/// Whether a part works.
+/// Result of a health check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// The part, for example `store`.
     pub name: &'static str,
     /// Whether it works.
     pub ok: bool,
-    /// Whether calls can be recorded without it for now: the recorder stays ready, and says so.
+    /// Whether calls can be recorded without it for now: the recorder stays ready, but degraded.
     pub optional: bool,
-    /// What is wrong, without personal data.
+    /// The error, without personal data.
     pub detail: String,
 }
 
@@ -35,12 +35,12 @@ struct Readied {
     checks: Vec<Check>,
 }
 
-/// The process lives.
+/// The process is alive.
 pub(in crate::http) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// 200 where calls can be recorded, else 503; each check either way.
+/// 200 if calls can be recorded, otherwise 503; with every check in both cases.
 pub(in crate::http) async fn readyz(State(readiness): State<Arc<dyn Readiness>>) -> Response {
     let checks = readiness.checks().await;
     let (code, status) =

@@ -1,4 +1,4 @@
-//! JSON bodies, read strictly: media type, syntax, types, unknown fields, each its own problem.
+//! Strict parsing of JSON bodies: media type, syntax, types and unknown fields are separate problems.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
@@ -48,7 +48,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for MaybeBody<T> {
     }
 }
 
-/// Bodies are short, and are taken as they are: one that is compressed could be made to grow.
+/// Bodies are short and must not be compressed: a compressed one could expand.
 /// Source: RFC 9110 §12.5.3 and §15.5.16.
 fn as_it_is(request: &Request) -> Result<(), Problem> {
     let codings = request.headers().get_all(CONTENT_ENCODING).iter();
@@ -79,7 +79,7 @@ fn is_json(request: &Request) -> bool {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    // Syntax first, so that a value of the wrong type is never taken for broken JSON.
+    // Syntax first, so that a value of the wrong type is not reported as invalid JSON.
     let json: serde_json::Value =
         serde_json::from_slice(bytes).map_err(|error| problem(".".into(), &error))?;
     serde_path_to_error::deserialize(json).map_err(|error| problem(error.path().to_string(), error.inner()))
@@ -92,7 +92,7 @@ fn problem(path: String, error: &serde_json::Error) -> Problem {
     }
     let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
     let path = if path == "." { String::new() } else { path };
-    // A field that is missing is not yet part of the path.
+    // The path does not yet include a missing field.
     let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
     let field = match (missing, path.is_empty()) {
         (Some(name), true) => name.to_owned(),

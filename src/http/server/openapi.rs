@@ -1,12 +1,12 @@
-//! What the OpenAPI document says of every operation alike: title, token, and the answers that any
-//! request may get from what stands around the handlers.
+//! Parts of the OpenAPI document common to all operations: title, token, and the responses of the layers
+//! around the handlers.
 
 use axum::http::StatusCode;
 use utoipa::openapi::path::{Operation, Parameter, PathItem};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Content, OpenApi, Ref, RefOr, ResponseBuilder};
 
-/// Completes the document that the handlers' descriptions make.
+/// Completes the document generated from the handlers' descriptions.
 pub fn complete(document: &mut OpenApi) {
     document.info.title = "optag".into();
     document.info.description = Some("Records consented phone calls.".into());
@@ -24,7 +24,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [get, put, post, delete].into_iter().flatten()
 }
 
-/// Adds what the guard, the gate and the readers of parameters and bodies answer.
+/// Adds the responses of the guard, the authentication, and the parsing of parameters and bodies.
 fn answers(operation: &mut Operation) {
     let body = operation.request_body.is_some();
     let named = |one: &RefOr<Parameter>| matches!(one, RefOr::T(one) if one.name == "purpose");

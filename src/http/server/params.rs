@@ -1,4 +1,4 @@
-//! Query parameters and path ids, read strictly: an unknown or repeated one is an error.
+//! Strict parsing of query parameters and path ids: an unknown or repeated one is an error.
 
 use std::str::FromStr;
 
@@ -29,7 +29,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
-/// The query's parameters, taken one by one; what is wrong is gathered until [`Params::finish`].
+/// The query's parameters, taken one by one; errors are collected until [`Params::finish`].
 pub struct Params {
     left: Vec<(String, String)>,
     header_purpose: Option<String>,
@@ -61,7 +61,7 @@ impl Params {
         Some(value)
     }
 
-    /// Takes a value that parses; `expected` words what it must be.
+    /// Takes a value and parses it; `expected` describes what it must be.
     pub fn parsed<T: FromStr>(&mut self, name: &'static str, expected: &str) -> Option<T> {
         let value = self.take(name)?;
         match value.parse() {
@@ -73,7 +73,7 @@ impl Params {
         }
     }
 
-    /// Takes a time: RFC 3339, or a day, which stands for its first instant in UTC.
+    /// Takes a time: RFC 3339, or a day, which means its first instant in UTC.
     pub fn time(&mut self, name: &'static str) -> Option<WallTime> {
         let value = self.take(name).filter(|value| !value.is_empty())?;
         let day = || format!("{value}T00:00:00Z").parse().ok().filter(|_| value.len() == 10);
@@ -84,8 +84,7 @@ impl Params {
         parsed.map(WallTime::from_timestamp)
     }
 
-    /// Takes the purpose, from the query or the header `Optag-Purpose`. Where both are given they
-    /// must agree.
+    /// Takes the purpose, from the query or the header `Optag-Purpose`. If both are given they must agree.
     fn purpose(&mut self, required: bool) -> Option<Purpose> {
         let (in_query, in_header) = (self.take("purpose"), self.header_purpose.take());
         let agree = in_query.is_none() || in_header.is_none() || in_query == in_header;
@@ -98,30 +97,30 @@ impl Params {
         purpose
     }
 
-    /// Takes the purpose of a look, which must be one that the actor's role allows.
+    /// Takes the required purpose, which must be one that the actor's role permits.
     ///
-    /// Errors: 403 where it does not.
+    /// Errors: 403 if it is not.
     pub fn allowed_purpose(&mut self, actor: &Actor) -> Result<Option<Purpose>, Problem> {
         let purpose = self.purpose(true);
         purpose.map_or(Ok(()), |purpose| actor.may_look(purpose))?;
         Ok(purpose)
     }
 
-    /// Takes a purpose that may be left out; one that is stated must be one that the actor's role allows.
+    /// Takes an optional purpose; if given, it must be one that the actor's role permits.
     ///
-    /// Errors: 403 where it does not.
+    /// Errors: 403 if it is not.
     pub fn stated_purpose(&mut self, actor: &Actor) -> Result<Option<Purpose>, Problem> {
         let purpose = self.purpose(false);
         purpose.map_or(Ok(()), |purpose| actor.may_look(purpose))?;
         Ok(purpose)
     }
 
-    /// Notes that a parameter is wrong.
+    /// Notes an invalid parameter.
     pub fn wrong(&mut self, field: impl Into<String>, message: impl Into<String>) {
         self.errors.push(FieldError { field: field.into(), message: message.into() });
     }
 
-    /// Ends the reading. Errors: everything that was wrong, unknown parameters among it.
+    /// Ends the parsing. Errors: all invalid parameters, including unknown ones.
     pub fn finish(mut self) -> Result<(), Problem> {
         for (name, _) in std::mem::take(&mut self.left) {
             self.wrong(name, "there is no such parameter");

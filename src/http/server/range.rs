@@ -4,20 +4,20 @@ use std::ops::Range;
 
 use crate::http::recordings::library::LibraryError;
 
-/// A part of a file, before its length is known. Both ends are included.
+/// Part of a file, before its length is known. Both ends are included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ByteRange {
     /// `bytes=5-9`
     Between(u64, u64),
     /// `bytes=5-`
     From(u64),
-    /// `bytes=-5`: the last so many.
+    /// `bytes=-5`: the last bytes.
     Last(u64),
 }
 
 impl ByteRange {
-    /// Reads a `Range` header. What is no single range of bytes is ignored (`None`), as
-    /// RFC 9110 §14.2 allows: the whole file is then sent.
+    /// Parses a `Range` header. Anything other than a single byte range is ignored (`None`), as RFC 9110
+    /// §14.2 permits: the complete file is then sent.
     pub fn parse(header: &str) -> Option<Self> {
         let (unit, set) = header.split_once('=')?;
         if !unit.trim().eq_ignore_ascii_case("bytes") {
@@ -39,7 +39,7 @@ impl ByteRange {
 
     /// The part of a file of `total_bytes`, end excluded.
     ///
-    /// Errors: [`LibraryError::OutOfRange`] where no byte of it exists.
+    /// Errors: [`LibraryError::OutOfRange`] if it contains no byte of the file.
     pub fn resolve(self, total_bytes: u64) -> Result<Range<u64>, LibraryError> {
         let part = match self {
             Self::Between(first, last) => first..last.saturating_add(1).min(total_bytes),

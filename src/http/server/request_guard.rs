@@ -1,5 +1,5 @@
-//! Around every request: a cap on requests at a time, a time limit, a count, a log line, and
-//! headers that keep answers out of caches.
+//! The layer around every request: concurrency limit, timeout, metrics, a log line, and headers that prevent
+//! caching.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use crate::http::problem::Problem;
 use crate::metrics;
 
-/// What a request may take.
+/// Limits of a request.
 #[derive(Clone)]
 pub(in crate::http) struct Guard {
     pub requests: Arc<Semaphore>,
@@ -42,9 +42,9 @@ pub(in crate::http) async fn guard(State(guard): State<Guard>, request: Request,
     answer
 }
 
-/// Lets a change come to its end even if its client goes away or its time is up meanwhile.
+/// Lets a change complete even if its client disconnects or its timeout passes.
 ///
-/// Errors: 500 where it panicked.
+/// Errors: 500 if it panicked.
 pub(in crate::http) async fn to_its_end<T: Send + 'static>(
     change: impl Future<Output = T> + Send + 'static,
 ) -> Result<T, Problem> {

@@ -1,4 +1,4 @@
-//! Puts the routes together. Two routers, for two listeners.
+//! Assembles the routes: two routers, for two listeners.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,37 +31,37 @@ use optag_core::clock::Clock;
 use optag_core::limit;
 use optag_sip::feed::Feed;
 
-/// What the API stands on.
+/// The services used by the API.
 #[derive(Clone)]
 pub struct Services {
     /// Live calls.
     pub feed: Arc<dyn Feed>,
     /// Recordings.
     pub library: Arc<dyn Library>,
-    /// The trail of look-ups.
+    /// The audit log.
     pub audit: Arc<dyn Audit>,
     /// Erasures, holds, reports.
     pub steward: Arc<dyn Requests>,
-    /// Who may ask.
+    /// Access tokens.
     pub tokens: Arc<Tokens>,
     /// Dates audit entries.
     pub clock: Arc<dyn Clock>,
-    /// Links that hand a recording out once.
+    /// Single-use hand-out links.
     pub links: Arc<Links>,
-    /// What cover sheets say of the owner.
+    /// The controller's details on cover sheets.
     pub owner: Arc<Owner>,
-    /// Whether streams may be announced without where they come from.
+    /// Whether streams may be announced without a source.
     pub learn_rtp_source: bool,
 }
 
-/// What requests may take together.
+/// Limits for all requests together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Requests at a time; more are answered 503.
+    /// Concurrent requests; more are answered with 503.
     pub requests: usize,
-    /// Time until an answer begins.
+    /// Time until a response begins.
     pub timeout: Duration,
-    /// Proxies that say who asks.
+    /// Trusted proxies.
     pub proxies: Proxies,
 }
 
@@ -71,7 +71,7 @@ impl Default for Limits {
     }
 }
 
-/// The API. Besides on a listener it can be asked in-process: a request that carries an
+/// The API. Besides a listener it can be used in-process: a request with an
 /// [`Actor`](crate::http::access::Actor) extension needs no token.
 pub fn router(services: Services, limits: Limits) -> Router {
     let gate = Gate::new(services.tokens.clone(), limits.proxies.clone());
@@ -121,7 +121,7 @@ pub fn router(services: Services, limits: Limits) -> Router {
         .layer(middleware::from_fn_with_state(caps, guard))
 }
 
-/// `/metrics`, `/healthz`, `/readyz`: no token, so keep it on an inner network.
+/// `/metrics`, `/healthz`, `/readyz`: without authentication, so keep it on an internal network.
 pub fn health_router(readiness: Arc<dyn Readiness>, exporter: Exporter) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
