@@ -1,5 +1,4 @@
-//! Many packets with one system call. In: packets and where they go. Out: `sendmmsg`; how
-//! many the system took.
+//! Batched sending. In: packets and their destinations. Out: `sendmmsg`, and the number of packets accepted.
 
 use std::io;
 use std::mem::zeroed;
@@ -9,21 +8,21 @@ use std::ptr::null_mut;
 
 use socket2::SockAddr;
 
-/// Packets of one system call.
+/// Packets per system call.
 pub const BATCH: usize = 256;
-/// Room for the packets of a batch, so that it is allocated once. Units: bytes.
+/// Buffer size for a batch, allocated once. Units: bytes.
 const BATCH_BYTES: usize = BATCH * 2_048;
 
-/// What the system made of a batch.
+/// Result of sending a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flushed {
-    /// Packets that left.
+    /// Packets sent.
     pub sent: u64,
-    /// Packets that it did not take.
+    /// Packets rejected by the system.
     pub failed: u64,
 }
 
-/// A socket with the packets that wait to go out by it.
+/// A socket with its batch of packets to send.
 pub struct Batch {
     socket: UdpSocket,
     bytes: Vec<u8>,
@@ -50,7 +49,7 @@ impl Batch {
         }
     }
 
-    /// Adds the packet that `write` appends; true where the batch is full and must be flushed.
+    /// Adds the packet that `write` appends; true if the batch is full and must be flushed.
     pub fn push(&mut self, to: SocketAddr, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         write(&mut self.bytes);
         self.ends.push(self.bytes.len());
@@ -58,7 +57,7 @@ impl Batch {
         self.ends.len() == BATCH
     }
 
-    /// Sends what waits. A packet that the system refuses is passed over.
+    /// Sends the batch. A packet rejected by the system is skipped.
     pub fn flush(&mut self) -> Flushed {
         let count = self.ends.len();
         self.vectors.clear();
@@ -106,7 +105,7 @@ impl Batch {
     }
 }
 
-/// Processor time of the calling thread, kernel time included. Units: ns.
+/// Processor time of the calling thread, including kernel time. Units: ns.
 pub fn thread_cpu_ns() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the call writes one struct.

@@ -1,4 +1,4 @@
-//! One simulated call from announcement to end, and the check of its recording.
+//! One simulated call from announcement to end, and the verification of its recording.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,18 +21,18 @@ use optag_media::codec::coded::{Coded, Format};
 use optag_media::fact::GapReason;
 use optag_media::rtp::srtp::Suite;
 
-/// When the caller answers, after the call began. Units: ms.
+/// When the caller answers, after the start of the call. Units: ms.
 pub const ANSWER_MS: u64 = 1_000;
-/// The keys that take a yes back.
+/// The withdrawal sequence.
 const WITHDRAWAL: &str = "*9";
-/// What is left out after the answering key, whose events take the place of audio. Units: ms.
+/// Time excluded after the answering key press, whose events replace audio. Units: ms.
 const AFTER_KEY_MS: u64 = 140;
-/// The end of a recording, of which it depends on the last packets what it is. Units: ms.
+/// Time excluded at the end of a recording, whose content depends on the last packets. Units: ms.
 const END_MS: f64 = 500.0;
-/// Samples between the starting places of two calls in the speech.
+/// Offset between the starting points of two calls in the speech. Units: samples.
 const STAGGER: usize = 8_000 * 7;
 
-/// What a caller does when asked.
+/// A caller's answer to the prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Presses yes.
@@ -41,12 +41,12 @@ pub enum Answer {
     No,
     /// Presses nothing.
     None,
-    /// Presses yes, and takes it back half-way.
+    /// Presses yes, and withdraws half-way through the call.
     Withdraw,
 }
 
 impl Answer {
-    /// What a person would read.
+    /// Name for people.
     pub const fn name(self) -> &'static str {
         match self {
             Answer::Yes => "yes (1)",
@@ -56,7 +56,7 @@ impl Answer {
         }
     }
 
-    /// The key that answers; empty where none is pressed.
+    /// The answering key; empty if none is pressed.
     const fn first_key(self) -> &'static str {
         match self {
             Answer::Yes | Answer::Withdraw => "1",
@@ -65,7 +65,7 @@ impl Answer {
         }
     }
 
-    /// How a call with audio must end, in a department that is selected.
+    /// The expected outcome of a call with audio in a recorded department.
     pub const fn outcome(self) -> Outcome {
         match self {
             Answer::Yes => Outcome::Recorded,
@@ -76,63 +76,63 @@ impl Answer {
     }
 }
 
-/// A call to play.
+/// Parameters of a simulated call.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     /// Department called.
     pub department: String,
-    /// What the caller does.
+    /// The caller's answer.
     pub answer: Answer,
-    /// Coding of both streams.
+    /// Codec of both streams.
     pub format: Format,
-    /// What the lines do to both streams.
+    /// Network impairment of both streams.
     pub impairment: Impairment,
-    /// How long it lasts.
+    /// Duration of the call.
     pub length: Duration,
-    /// By which way the answer comes.
+    /// Channel of the answer.
     pub answered_by: AnsweredBy,
-    /// Whether it is put on hold and taken up again in between.
+    /// Whether it is put on hold and resumed.
     pub holds: bool,
-    /// Whether any audio is sent.
+    /// Whether audio is sent.
     pub media: bool,
-    /// How the streams are protected; `None`: they go in the clear.
+    /// Encryption of the streams; `None` for plain RTP.
     pub srtp: Option<Suite>,
 }
 
-/// By which way an answer comes.
+/// Channel of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum AnsweredBy {
-    /// A key in the caller's stream.
+    /// A key press in the caller's stream.
     #[default]
     Key,
     /// A header field of the INVITE: an IVR has asked before.
     Header,
-    /// A key that is relayed by SIP INFO.
+    /// A key press relayed by SIP INFO.
     Info,
 }
 
 impl Scenario {
-    /// After consent, audio begins so much later: keys take its place. Units: samples.
+    /// How long after consent the audio begins, since key events replace it. Units: samples.
     fn key_samples(&self) -> usize {
         let keys_ms = KEY_PACKETS_IN_ALL * u64::from(self.format.ptime_ms) + AFTER_KEY_MS;
         keys_ms as usize * RATE_HZ as usize / 1_000
     }
 }
 
-/// What is shared by all calls of a run.
+/// State shared by all calls of a run.
 pub struct Stage {
-    /// How calls are announced.
+    /// Announces calls.
     pub feed: Feed,
-    /// The recorder's API: what was stored is asked of it.
+    /// The recorder's API, for reading recordings.
     pub client: Client,
     /// The sending threads.
     pub pool: SenderPool,
-    /// What is said.
+    /// The speech.
     pub voices: Voices,
     coded: Mutex<HashMap<Format, [Arc<Coded>; 2]>>,
 }
 
-/// A call that was played.
+/// Result of a simulated call.
 #[derive(Clone, Debug)]
 pub struct Played {
     /// Its number in the run.
@@ -141,29 +141,29 @@ pub struct Played {
     pub id: String,
     /// The scenario.
     pub scenario: Scenario,
-    /// How long the admission took.
+    /// Duration of the admission.
     pub set_up: Duration,
-    /// What each leg sent.
+    /// What each stream sent.
     pub sent: [Sent; 2],
-    /// Whether the recorder ever took the streams.
+    /// Whether the recorder ever accepted the streams.
     pub opened: bool,
-    /// How the recorder saw it at its end, where the feed is told.
+    /// The recorder's view of the call at its end, if the feed provides it.
     pub view: Option<CallView>,
-    /// What its signalling met.
+    /// Events of its signalling.
     pub met: Met,
 }
 
-/// What the check of a recording found, in channel order.
+/// Result of verifying a recording, in channel order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checked {
-    /// Sound against sound.
+    /// Comparison of the audio.
     pub matches: [Match; 2],
-    /// Marked gaps against losses.
+    /// Comparison of marked gaps and losses.
     pub misfits: [Misfit; 2],
 }
 
 impl Checked {
-    /// Whether all is as it must be.
+    /// Whether everything is as expected.
     pub fn is_good(&self) -> bool {
         self.matches.iter().all(Match::is_good) && self.misfits == [Misfit::default(); 2]
     }
@@ -175,9 +175,9 @@ impl Stage {
         Self { feed, client, pool, voices, coded: Mutex::default() }
     }
 
-    /// Codes the voices, unless it was done before.
+    /// Encodes the voices, unless done before.
     ///
-    /// Errors: they cannot be coded so.
+    /// Errors: they cannot be encoded in this format.
     pub fn coded(&self, format: Format) -> anyhow::Result<[Arc<Coded>; 2]> {
         let mut all = self.coded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(coded) = all.get(&format) {
@@ -190,7 +190,7 @@ impl Stage {
         Ok(coded)
     }
 
-    /// Plays one call. `seed` makes its streams' first numbers, and what happens to them.
+    /// Runs one call. `seed` determines initial stream numbers, and the impairment.
     ///
     /// Errors: the recorder refuses it, or cannot be reached.
     pub async fn play(&self, number: usize, seed: u32, scenario: Scenario) -> anyhow::Result<Played> {
@@ -219,7 +219,7 @@ impl Stage {
             return Ok(Played { number, id, scenario, set_up, sent, opened: true, view, met });
         }
         let relayed = scenario.answered_by == AnsweredBy::Info;
-        // Where streams are only asked for once there is an answer, it comes before them.
+        // If streams are only requested after an answer, it must be sent before them.
         let answers_first = relayed && !admitted.is_open();
         if answers_first {
             relay_answer(&mut admitted, scenario.answer, scenario.length).await?;
@@ -262,15 +262,15 @@ impl Stage {
             true => [0, 1].map(|side| self.pool.remove(stream(number, side))),
             false => [Some(Sent::default()), Some(Sent::default())],
         };
-        let [Some(caller), Some(employee)] = sent else { anyhow::bail!("a sending thread has ended") };
+        let [Some(caller), Some(employee)] = sent else { anyhow::bail!("a sender thread has ended") };
         let id = admitted.id.clone();
         let Closed { view, met } = self.feed.close(admitted).await?;
         Ok(Played { number, id, scenario, set_up, sent: [caller, employee], opened, view, met })
     }
 
-    /// Fetches a played call's recording and compares both channels with what was sent.
+    /// Downloads the recording of a call and compares both channels with what was sent.
     ///
-    /// Errors: there is no such recording, or it cannot be fetched.
+    /// Errors: there is no such recording, or it cannot be downloaded.
     pub async fn verify(&self, played: &Played, recording: &RecordingView) -> anyhow::Result<Checked> {
         let wav = self.client.wav(&played.id).await?;
         let channels = wav_channels(&wav)?;
@@ -282,11 +282,13 @@ impl Stage {
             played: played.clone(),
             recording: recording.clone(),
         };
-        tokio::task::spawn_blocking(move || check.run()).await?.context("the recording has not two channels")
+        tokio::task::spawn_blocking(move || check.run())
+            .await?
+            .context("the recording does not have two channels")
     }
 }
 
-/// All that a recording is compared with.
+/// Everything that a recording is compared with.
 struct Check {
     channels: Vec<Vec<i16>>,
     voices: [Arc<Vec<i16>>; 2],
@@ -306,8 +308,8 @@ impl Check {
         let skipped = scenario.key_samples();
         let stored = self.channels.get(side)?.get(skipped..)?;
         let packet_ms = f64::from(scenario.format.ptime_ms) * (1.0 + scenario.impairment.drift_ppm / 1e6);
-        // A packet is sent once its last sample was spoken, so that the leg began a packet's length
-        // before its first one left.
+        // A packet is sent once its last sample was spoken, so the stream began one packet duration before
+        // the first one was sent.
         let late_us = |side: usize| {
             let since = self.recording.recording_started_at.micros_since(self.played.sent[side].started_at);
             since + (packet_ms * 1e3) as i64
@@ -337,25 +339,25 @@ impl Check {
     }
 }
 
-/// Relays the key that answers when the caller does, or at the end of what is `left`.
+/// Relays the answering key at the caller's answer time, or at the end of what is `left`.
 async fn relay_answer(admitted: &mut Admitted, answer: Answer, left: Duration) -> anyhow::Result<()> {
     admitted.wait(Duration::from_millis(ANSWER_MS).min(left)).await?;
     admitted.keys(answer.first_key()).await
 }
 
-/// The keys that the caller of a scenario presses in the stream.
+/// Schedules the key presses of the scenario's caller in the stream.
 fn press(leg: &mut Leg, scenario: &Scenario) {
     let packet_ms = u64::from(scenario.format.ptime_ms);
     if scenario.answered_by == AnsweredBy::Key {
         leg.press(ANSWER_MS / packet_ms, scenario.answer.first_key());
     }
-    // No header field takes an answer back.
+    // A header field cannot withdraw an answer.
     if scenario.answered_by != AnsweredBy::Info && scenario.answer == Answer::Withdraw {
         leg.press(scenario.length.as_millis() as u64 / packet_ms / 2, WITHDRAWAL);
     }
 }
 
-/// With which packet of the speech a call begins.
+/// The index of the speech packet with which a call begins.
 fn start(number: usize, coded: &Coded) -> u64 {
     (number * (STAGGER / coded.format.samples()) % coded.packets()) as u64
 }

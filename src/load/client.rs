@@ -1,4 +1,4 @@
-//! The recorder's API as the simulated telephones use it.
+//! Client of the recorder's API for simulated telephones.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use super::srtp;
 use optag_core::clock::WallTime;
 use optag_media::fact::Gap;
 
-/// A client with a token.
+/// A client with an access token.
 #[derive(Clone)]
 pub struct Client {
     base: String,
@@ -23,18 +23,18 @@ pub struct Client {
     http: reqwest::Client,
 }
 
-/// A call as the recorder sees it.
+/// The recorder's view of a call.
 #[derive(Clone, Debug, Deserialize)]
 pub struct CallView {
-    /// Consent.
+    /// Consent state.
     pub consent: String,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: Option<OutcomeView>,
     /// Its streams.
     pub streams: Vec<StreamView>,
 }
 
-/// How a call ended.
+/// Outcome of a call.
 #[derive(Clone, Debug, Deserialize)]
 pub struct OutcomeView {
     /// The outcome.
@@ -44,16 +44,16 @@ pub struct OutcomeView {
 /// A stream of a call.
 #[derive(Clone, Debug, Deserialize)]
 pub struct StreamView {
-    /// Its counters.
+    /// Its packet counters.
     pub counts: optag_media::fact::StreamCounts,
 }
 
-/// A recording's times.
+/// Details of a recording.
 #[derive(Clone, Debug, Deserialize)]
 pub struct RecordingView {
     /// When its first sample was spoken.
     pub recording_started_at: WallTime,
-    /// Its length.
+    /// Its duration.
     pub duration_ms: u64,
     /// Its size.
     pub size_bytes: u64,
@@ -65,19 +65,19 @@ pub struct RecordingView {
 impl Client {
     /// A client of the recorder at `base`, for example `http://127.0.0.1:8080`.
     ///
-    /// Errors: no HTTP client can be made.
+    /// Errors: no HTTP client can be created.
     pub fn new(base: &str, token: &str) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
         Ok(Self { base: base.trim_end_matches('/').to_owned(), token: token.to_owned(), http })
     }
 
-    /// Admits a two-leg call.
+    /// Announces a two-party call.
     ///
     /// Errors: it is refused, with the recorder's reason.
     pub async fn admit(&self, call: &Announcement) -> anyhow::Result<Admitted> {
         let asked = Instant::now();
         let codec = call.codec;
-        let ip = self.local_ip().await.context("the address that we send from is not known")?;
+        let ip = self.local_ip().await.context("cannot determine the local address")?;
         let stream = |side: usize, role: &str| {
             let mut stream = json!({"label": role, "role": role, "codec": codec.name(), "payload_type": codec.payload_type(),
                 "source": {"ip": ip, "port": call.source_ports[side]}});
@@ -97,25 +97,25 @@ impl Client {
         let answer = self.json(Method::POST, "/api/v1/calls", Some(body)).await?;
         let address = |n: usize| -> anyhow::Result<SocketAddr> {
             let stream = &answer["streams"][n];
-            let ip = stream["address"].as_str().context("the answer has no address")?;
-            let port = stream["port"].as_u64().context("the answer has no port")?;
+            let ip = stream["address"].as_str().context("response without an address")?;
+            let port = stream["port"].as_u64().context("response without a port")?;
             Ok(SocketAddr::new(ip.parse()?, port as u16))
         };
-        let id = answer["id"].as_str().context("the answer has no id")?.to_owned();
+        let id = answer["id"].as_str().context("response without an id")?.to_owned();
         Ok(Admitted::by_api(id, [address(0)?, address(1)?], asked.elapsed()))
     }
 
-    /// Ends a call; how the recorder saw it.
+    /// Ends a call; returns the recorder's view of it.
     ///
-    /// Errors: the recorder's.
+    /// Errors: from the recorder.
     pub async fn end(&self, id: &str) -> anyhow::Result<CallView> {
         let answer = self.json(Method::POST, &format!("/api/v1/calls/{id}/end"), None).await?;
         Ok(serde_json::from_value(answer)?)
     }
 
-    /// How the recorder saw a call that was ended by other means.
+    /// The recorder's view of a call that was ended by other means.
     ///
-    /// Errors: the recorder's; it does not see the end within five seconds.
+    /// Errors: from the recorder; or it does not report the end within five seconds.
     pub async fn ended(&self, id: &str) -> anyhow::Result<CallView> {
         let until = Instant::now() + Duration::from_secs(5);
         loop {
@@ -125,16 +125,15 @@ impl Client {
                 return Ok(view);
             }
             if Instant::now() > until {
-                bail!("the recorder does not see that call {id} ended");
+                bail!("the recorder did not report the end of call {id}");
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// A recording, once it is stored: asked for again until `patience` is over. `None`: there
-    /// is none.
+    /// A recording, once it is stored: polled until `patience` is over. `None`: there is none.
     ///
-    /// Errors: the recorder's.
+    /// Errors: from the recorder.
     pub async fn recording(&self, id: &str, patience: Duration) -> anyhow::Result<Option<RecordingView>> {
         let until = tokio::time::Instant::now() + patience;
         let path = format!("/api/v1/recordings/{id}?purpose=administration");
@@ -153,7 +152,7 @@ impl Client {
 
     /// A recording's audio as WAV.
     ///
-    /// Errors: the recorder's.
+    /// Errors: from the recorder.
     pub async fn wav(&self, id: &str) -> anyhow::Result<Bytes> {
         let path = format!("/api/v1/recordings/{id}/audio?format=wav&purpose=administration");
         match self.send(Method::GET, &path, None).await? {
@@ -162,13 +161,16 @@ impl Client {
         }
     }
 
-    /// The address that the recorder's machine sees us by.
+    /// The local address from which the recorder is reached.
     async fn local_ip(&self) -> anyhow::Result<IpAddr> {
         let url = reqwest::Url::parse(&self.base)?;
         let host = url.host_str().context("the recorder's address has no host")?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let port = url.port_or_known_default().context("the recorder's address has no port")?;
-        let to = tokio::net::lookup_host((host, port)).await?.next().context("the recorder is not known")?;
+        let to = tokio::net::lookup_host((host, port))
+            .await?
+            .next()
+            .context("cannot resolve the recorder's host name")?;
         let socket = UdpSocket::bind(if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" })?;
         socket.connect(to)?;
         Ok(socket.local_addr()?.ip())
@@ -187,7 +189,7 @@ impl Client {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let answer = request.send().await.with_context(|| format!("no answer from {}", self.base))?;
+        let answer = request.send().await.with_context(|| format!("no response from {}", self.base))?;
         Ok((answer.status().as_u16(), answer.bytes().await?))
     }
 }
@@ -200,10 +202,10 @@ fn problem(status: u16, body: &[u8]) -> anyhow::Error {
     )
 }
 
-/// The samples of a 16-bit PCM WAV as the recorder makes it, one list a channel, at 8 kHz:
-/// wider audio is brought down by means of neighbours.
+/// The samples of a 16-bit PCM WAV file from the recorder, one list per channel, at 8 kHz: wideband audio is
+/// reduced by averaging neighbouring samples.
 ///
-/// Errors: it is none.
+/// Errors: it is not a WAV file.
 pub fn wav_channels(wav: &[u8]) -> anyhow::Result<Vec<Vec<i16>>> {
     if wav.len() < 44 || !wav.starts_with(b"RIFF") {
         bail!("not a WAV");

@@ -1,5 +1,5 @@
-//! How a simulated call is announced to the recorder, and how its end is told: the one place
-//! that knows by which signalling. In: an [`Announcement`]. Out: where to send the streams.
+//! Announcement and end of a simulated call: the only place that depends on the kind of signalling. In: an
+//! [`Announcement`]. Out: where to send the streams.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,48 +13,48 @@ use super::sip::{Identity, Target};
 use optag_media::codec::coded::Codec;
 use optag_media::rtp::srtp::SrtpKey;
 
-/// A call as it is announced.
+/// Data of a call to announce.
 #[derive(Clone, Debug)]
 pub struct Announcement {
     /// Its number in the run.
     pub number: usize,
     /// Department called.
     pub department: String,
-    /// Number called from.
+    /// Calling number.
     pub caller_number: String,
     /// The caller's name.
     pub caller_name: String,
-    /// Coding of both streams.
+    /// Codec of both streams.
     pub codec: Codec,
-    /// The answer, where signalling is to carry it.
+    /// The answer, if it is sent in signalling.
     pub signalled_answer: Option<&'static str>,
-    /// Keys of the caller's and the employee's stream, where they are protected.
+    /// Keys of the caller's and the employee's stream, if encrypted.
     pub keys: Option<[SrtpKey; 2]>,
-    /// Port that each of the two is sent from.
+    /// Source ports of the two streams.
     pub source_ports: [u16; 2],
 }
 
-/// An announced call that the recorder took.
+/// An announced call that the recorder accepted.
 pub struct Admitted {
-    /// The recorder's id of it; empty where the way does not tell.
+    /// The recorder's id of it; empty if it is not reported.
     pub id: String,
     /// Where to send the caller's and the employee's stream.
     pub to: [SocketAddr; 2],
-    /// How long it took until the recorder said so.
+    /// Time until the recorder accepted it.
     pub after: Duration,
     session: Option<Session>,
 }
 
-/// How a call ended.
+/// Result of a call.
 #[derive(Clone, Debug, Default)]
 pub struct Closed {
-    /// How the recorder saw it, where this way tells.
+    /// The recorder's view of it, if the feed provides it.
     pub view: Option<CallView>,
-    /// What its signalling met.
+    /// Events of its signalling.
     pub met: Met,
 }
 
-/// The way by which calls are announced.
+/// The way in which calls are announced.
 #[derive(Clone)]
 pub enum Feed {
     /// The HTTP API.
@@ -63,19 +63,19 @@ pub enum Feed {
     Sip(Arc<Sip>),
 }
 
-/// A recording client.
+/// A session recording client.
 pub struct Sip {
     /// The server.
     pub target: Target,
-    /// Who we are.
+    /// The client's identity.
     pub identity: Identity,
-    /// What calls look like, in turn; not empty.
+    /// Offer shapes, used in turn; not empty.
     pub shapes: Vec<Shape>,
-    /// The ways to the server, used in turn; not empty.
+    /// Connections to the server, used in turn; not empty.
     pub links: Vec<Arc<Link>>,
-    /// The recorder's API, where it is known: it tells how calls ended.
+    /// The recorder's API, if known: it reports how calls ended.
     pub api: Option<Client>,
-    /// Makes the names of calls differ from those of other runs.
+    /// Makes the names of calls unique among runs.
     pub run: String,
 }
 
@@ -90,9 +90,9 @@ impl Feed {
         }
     }
 
-    /// Tells that a call is over; how the recorder saw it, where this way tells.
+    /// Ends a call; returns the recorder's view of it, if the feed provides it.
     ///
-    /// Errors: the recorder's.
+    /// Errors: from the recorder.
     pub async fn close(&self, mut call: Admitted) -> anyhow::Result<Closed> {
         match (self, call.session.take()) {
             (Feed::Api(client), _) => {
@@ -112,19 +112,19 @@ impl Feed {
 }
 
 impl Admitted {
-    /// A call that the API took.
+    /// A call accepted through the API.
     pub fn by_api(id: String, to: [SocketAddr; 2], after: Duration) -> Self {
         Self { id, to, after, session: None }
     }
 
-    /// Whether the recorder takes the streams at the moment.
+    /// Whether the recorder currently accepts the streams.
     pub fn is_open(&self) -> bool {
         self.session.as_ref().is_none_or(|session| session.open)
     }
 
-    /// Lets time pass, and answers what the recorder asks meanwhile.
+    /// Waits, answering the recorder's requests in the meantime.
     ///
-    /// Errors: the way to the recorder is gone.
+    /// Errors: the connection to the recorder is lost.
     pub async fn wait(&mut self, span: Duration) -> anyhow::Result<()> {
         match &mut self.session {
             Some(session) => session.serve(span).await,
@@ -135,9 +135,9 @@ impl Admitted {
         }
     }
 
-    /// Waits until the recorder takes the streams; whether it does within that time.
+    /// Waits until the recorder accepts the streams; returns whether it does within that time.
     ///
-    /// Errors: the way to the recorder is gone.
+    /// Errors: the connection to the recorder is lost.
     pub async fn until_open(&mut self, span: Duration) -> anyhow::Result<bool> {
         match &mut self.session {
             Some(session) => session.until_open(span).await,
@@ -145,9 +145,9 @@ impl Admitted {
         }
     }
 
-    /// Holds the call, or resumes it, where the way has words for it.
+    /// Holds or resumes the call, if the signalling supports it.
     ///
-    /// Errors: the recorder's.
+    /// Errors: from the recorder.
     pub async fn hold(&mut self, held: bool) -> anyhow::Result<()> {
         match &mut self.session {
             Some(session) => session.hold(held).await,
@@ -155,9 +155,9 @@ impl Admitted {
         }
     }
 
-    /// Relays keys by signalling, where the way has words for it.
+    /// Relays key presses in signalling, if it supports them.
     ///
-    /// Errors: the recorder's.
+    /// Errors: from the recorder.
     pub async fn keys(&mut self, keys: &str) -> anyhow::Result<()> {
         match &mut self.session {
             Some(session) => session.keys(keys).await,

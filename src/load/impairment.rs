@@ -1,59 +1,59 @@
-//! What a bad line does to a stream, from a seed: loss in bursts, reordering, duplicates,
-//! jitter, a sender's clock that is off. In: one packet after the other. Out: its fate. Pure.
+//! Network impairment of a stream, from a seed: burst loss, reordering, duplicates, jitter, clock drift of
+//! the sender. In: packets in order. Out: their fates. Pure.
 
 use std::time::Duration;
 
-/// How far a reordered packet falls back behind its time: into the place of the next but one.
+/// How far a reordered packet is delayed: to the position of the next but one.
 const REORDER_PACKETS: u32 = 2;
-/// How far behind the first a duplicate comes. Units: ms.
+/// Delay of a duplicate. Units: ms.
 const DUPLICATE_MS: u64 = 5;
 
-/// How bad a line is.
+/// Impairment parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Impairment {
-    /// Share of packets that are lost, 0 to under 1.
+    /// Fraction of packets lost, 0 to under 1.
     pub loss: f64,
-    /// Mean length of a burst of lost packets, at least 1.
+    /// Mean length of a loss burst, at least 1.
     pub burst: f64,
-    /// Share of packets that are overtaken by others.
+    /// Fraction of packets overtaken by others.
     pub reorder: f64,
-    /// Share of packets that come twice.
+    /// Fraction of packets duplicated.
     pub duplicate: f64,
-    /// Every packet is late by up to so much.
+    /// Maximum random delay of a packet.
     pub jitter: Duration,
-    /// How much too slow the sender's clock is; negative: too fast. Units: millionths.
+    /// Clock drift of the sender: positive if slow, negative if fast. Units: ppm.
     pub drift_ppm: f64,
 }
 
 impl Default for Impairment {
-    /// A perfect line.
+    /// No impairment.
     fn default() -> Self {
         Self { loss: 0.0, burst: 1.0, reorder: 0.0, duplicate: 0.0, jitter: Duration::ZERO, drift_ppm: 0.0 }
     }
 }
 
 impl Impairment {
-    /// Whether packets go out as they are.
+    /// Whether packets are sent unchanged.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// What becomes of a packet.
+/// The fate of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It never arrives.
+    /// Lost.
     Lost,
-    /// It arrives so much later, and once more after another while, if it comes twice.
+    /// Delivered with a delay, and again with another one if duplicated.
     Arrives {
-        /// Behind its time.
+        /// Its delay.
         late: Duration,
-        /// The copy, behind the packet's time.
+        /// The delay of the duplicate, from the packet's time.
         again: Option<Duration>,
     },
 }
 
-/// One stream's line.
+/// The impaired network path of one stream.
 #[derive(Clone, Debug)]
 pub struct Line {
     impairment: Impairment,
@@ -63,7 +63,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// A line for packets of this length. The same seed gives the same fates.
+    /// A path for packets of this duration. The same seed gives the same fates.
     pub fn new(impairment: Impairment, packet: Duration, seed: u64) -> Self {
         Self { impairment, packet, state: seed ^ 0x9e37_79b9_7f4a_7c15, in_burst: false }
     }
@@ -71,8 +71,8 @@ impl Line {
     /// The fate of the next packet.
     pub fn next_fate(&mut self) -> Fate {
         let Impairment { loss, burst, reorder, duplicate, jitter, .. } = self.impairment;
-        // Gilbert's two states: bursts end with 1/burst, and begin so that the share comes out. A
-        // greater share than bursts of that length can make takes longer ones.
+        // Gilbert's two-state model: bursts end with probability 1/burst, and begin so that the loss fraction
+        // is met. A larger fraction than bursts of that length permit makes them longer.
         let kept = (1.0 - loss).max(1e-9);
         let ends = (1.0 / burst.max(1.0)).min(kept / loss.max(1e-9));
         let begins = loss * ends / kept;
@@ -89,7 +89,7 @@ impl Line {
         Fate::Arrives { late, again: copied.then(|| late + Duration::from_millis(DUPLICATE_MS)) }
     }
 
-    /// Evenly spread over 0 to 1 (SplitMix64).
+    /// Uniformly distributed between 0 and 1 (SplitMix64).
     fn dice(&mut self) -> f64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;

@@ -1,5 +1,4 @@
-//! How well a sender kept its schedule, and at which cost. In: each packet's due time as it
-//! leaves. Out: percentiles.
+//! Lateness and cost of a sender. In: each packet's due time when it is sent. Out: percentiles.
 
 use std::time::{Duration, Instant};
 
@@ -7,27 +6,27 @@ use super::batch::Flushed;
 
 /// Lateness that a receiver would notice.
 const LATE: Duration = Duration::from_millis(10);
-/// Finest lateness that is told apart. Units: µs.
+/// Resolution of the lateness. Units: µs.
 const GRAIN_US: u64 = 50;
-/// Grains told apart; beyond, the worst alone is known.
+/// Number of resolution steps; beyond them only the maximum is known.
 const GRAINS: usize = 400;
 
-/// How well the schedule was kept.
+/// Lateness statistics.
 #[derive(Clone, Copy, Debug)]
 pub struct Lateness {
     /// Packets sent.
     pub packets: u64,
-    /// Packets that left more than 10 ms after their time.
+    /// Packets sent more than 10 ms late.
     pub late: u64,
-    /// The latest. Units: µs.
+    /// Maximum lateness. Units: µs.
     pub worst_us: u64,
-    /// Packets that the system did not take.
+    /// Packets rejected by the system.
     pub failed: u64,
-    /// Processor time of the sending threads, kernel time included. Units: ns.
+    /// Processor time of the sending threads, including kernel time. Units: ns.
     pub cpu_ns: u64,
     noted: u64,
     grains: [u32; GRAINS],
-    /// Due time of the earliest packet in the batch that has not left.
+    /// Earliest due time of a packet in the unsent batch.
     first_due: Option<Instant>,
 }
 
@@ -47,7 +46,7 @@ impl Default for Lateness {
 }
 
 impl Lateness {
-    /// A packet that was due then joins the batch that leaves next; by how much it is late. Units: µs.
+    /// Adds a packet with this due time to the next batch; returns its lateness. Units: µs.
     pub fn note(&mut self, due: Instant) -> u64 {
         let late = due.elapsed();
         let us = late.as_micros() as u64;
@@ -60,7 +59,7 @@ impl Lateness {
         us
     }
 
-    /// The batch left.
+    /// The batch was sent.
     pub fn flushed(&mut self, flushed: Flushed) {
         self.packets += flushed.sent;
         self.failed += flushed.failed;
@@ -69,7 +68,7 @@ impl Lateness {
         }
     }
 
-    /// Adds another thread's.
+    /// Adds another thread's statistics.
     pub fn add(&mut self, other: &Self) {
         self.packets += other.packets;
         self.late += other.late;
@@ -95,7 +94,7 @@ impl Lateness {
         self.worst_us
     }
 
-    /// Processor time of one packet. Units: ns.
+    /// Processor time per packet. Units: ns.
     pub fn cpu_ns_per_packet(&self) -> f64 {
         self.cpu_ns as f64 / (self.packets.max(1)) as f64
     }

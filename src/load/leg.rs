@@ -1,5 +1,5 @@
-//! One simulated stream: what it sends next. In: its coded voice and its key presses. Out: RTP
-//! packets, one each packet time.
+//! One simulated stream: its next packet. In: its encoded voice and its key presses. Out: RTP packets, one
+//! per packet time.
 //!
 //! Source: RFC 3550 §5.1 (header), RFC 4733 §2.3 and §2.5 (keys).
 
@@ -14,18 +14,18 @@ use optag_media::rtp::srtp::SrtpKey;
 
 /// Payload type of key events.
 const EVENTS: u8 = 101;
-/// Packets that a key is pressed.
+/// Packets during a key press.
 const KEY_PACKETS: u16 = 5;
-/// Packets that say that it is no longer, the first of them with its last step.
+/// Packets with the end flag, the first of them with the last duration step.
 const KEY_ENDS: u16 = 3;
-/// Packets of a key in all: so many are no audio.
+/// Total packets of a key press, which contain no audio.
 pub const KEY_PACKETS_IN_ALL: u64 = (KEY_PACKETS + KEY_ENDS) as u64;
 /// Packets between two keys of a sequence.
 const KEY_PAUSE: u64 = 5;
 
 /// A stream's sender.
 pub struct Leg {
-    /// Where it sends.
+    /// Its destination.
     pub to: SocketAddr,
     voice: Arc<Coded>,
     ssrc: u32,
@@ -45,8 +45,8 @@ struct Pressing {
 }
 
 impl Leg {
-    /// A stream that plays `voice`, looped, from its `start`-th packet. `seed` makes its SSRC,
-    /// first sequence number and first timestamp.
+    /// A stream that loops `voice` from packet `start`. `seed` determines its SSRC, first sequence number and
+    /// first timestamp.
     pub fn new(to: SocketAddr, voice: Arc<Coded>, start: u64, seed: u32) -> Self {
         let mixed = seed.wrapping_mul(0x9e37_79b9) ^ 0x5bd1_e995;
         Self {
@@ -63,29 +63,29 @@ impl Leg {
         }
     }
 
-    /// The same, protected by a key.
+    /// The same, encrypted with a key.
     pub fn protected_by(self, key: &SrtpKey) -> Self {
         Self { protection: Some(Box::new(Protection::new(key))), ..self }
     }
 
-    /// Presses keys one after the other from a packet on.
+    /// Presses keys in sequence, starting at a packet.
     pub fn press(&mut self, at_packet: u64, keys: &str) {
         for (n, key) in (0u64..).zip(keys.chars()) {
             self.keys.push_back((at_packet + n * (KEY_PACKETS_IN_ALL + KEY_PAUSE), key));
         }
     }
 
-    /// Time between two packets.
+    /// Packet time.
     pub fn packet_time(&self) -> Duration {
         Duration::from_millis(self.voice.format.ptime_ms.into())
     }
 
-    /// Packets made so far.
+    /// Packets generated so far.
     pub fn packets(&self) -> u64 {
         self.packet
     }
 
-    /// Appends the next packet to `out`. Call it once a packet time.
+    /// Appends the next packet to `out`. Call it once per packet time.
     pub fn next(&mut self, out: &mut Vec<u8>) {
         let from = out.len();
         self.next_in_the_clear(out);

@@ -1,11 +1,11 @@
-//! Whether the gaps that a recording marks are the losses that happened. In: packets that the
-//! line lost, and the marked spans. Out: what does not fit. Pure.
+//! Comparison of a recording's marked gaps with the actual losses. In: packets lost on the path, and the
+//! marked spans. Out: the differences. Pure.
 
-/// Length of the frames in which gaps are marked. Units: ms.
+/// Duration of the frames in which gaps are marked. Units: ms.
 const FRAME_MS: f64 = 20.0;
-/// How far the recorder's axis may lie from ours. Units: ms.
+/// Maximum offset between the recorder's axis and ours. Units: ms.
 const SLACK_MS: f64 = 20.0;
-/// A loss this long fills a frame wherever it lies. Units: ms.
+/// A loss of this length fills at least one frame at any position. Units: ms.
 const SURE_MS: f64 = 60.0;
 
 /// A loss as spans on the recording's time axis.
@@ -17,16 +17,16 @@ pub struct Span {
     pub to_ms: f64,
 }
 
-/// What does not fit.
+/// Differences.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Misfit {
-    /// Frames marked as lost in which nothing was.
+    /// Frames marked as lost although nothing was lost in them.
     pub unexplained: usize,
-    /// Long losses of which no frame is marked.
+    /// Long losses without a marked frame.
     pub unmarked: usize,
 }
 
-/// Lost packets as spans; neighbours become one. Packet 0 began `late_ms` before the axis.
+/// Lost packets as spans, with adjacent ones merged. Packet 0 began `late_ms` before the axis.
 pub fn spans(lost: &[u64], packet_ms: f64, late_ms: f64) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
     for &packet in lost {

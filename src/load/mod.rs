@@ -1,8 +1,8 @@
-//! Simulated telephones: what `optag load` and `optag demo` play to a recorder, and the check
-//! of what it stored. In: a recorder's API or SIP address. Out: calls with real speech, a report.
+//! Simulated telephones: what `optag load` and `optag demo` play to a recorder, and the verification of what
+//! it stored. In: a recorder's API or SIP address. Out: calls with real speech, a report.
 //!
-//! Shares no code with the recorder's receiving side, but the keys' own cryptography: what one
-//! gets wrong the other would otherwise get wrong the same way.
+//! Shares no code with the recorder's receiving side except the SRTP cryptography: otherwise an error in one
+//! would be hidden by the same error in the other.
 
 pub mod batch;
 pub mod call;

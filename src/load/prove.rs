@@ -1,5 +1,5 @@
-//! The proof measure the sender alone: the same streams to sinks that only count.
-//! Paced as in a run, which shows its lateness and its cost; then as fast as it goes.
+//! Measurement of the sender alone: the same streams to sinks that only count. Paced as in a run, which shows
+//! its lateness and its cost; then at full speed.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -15,48 +15,48 @@ use super::leg::Leg;
 use super::sender::SenderPool;
 use optag_media::codec::coded::Coded;
 
-/// Sinks: as many as the streams would share where ports are scarce.
+/// Number of sinks: as many as the streams would share if ports were scarce.
 const SINKS: usize = 64;
-/// Receive buffer asked for each sink. Units: bytes.
+/// Receive buffer requested for each sink. Units: bytes.
 const SINK_BYTES: usize = 4 << 20;
-/// Time between two readings of all sinks.
+/// Interval between two reads of all sinks.
 const READING: Duration = Duration::from_millis(5);
 
-/// What the sender can do.
+/// Capability of the sender.
 #[derive(Clone, Debug, Serialize)]
 pub struct Proof {
-    /// Two-leg calls that were paced.
+    /// Number of paced two-party calls.
     pub calls: usize,
-    /// Packets sent on time, or nearly.
+    /// Packets sent when paced.
     pub packets_sent: u64,
-    /// Packets that the sinks counted.
+    /// Packets counted by the sinks.
     pub packets_received: u64,
-    /// How well the schedule was kept, and what a packet cost.
+    /// Lateness, and the cost per packet.
     pub sender: SenderReport,
-    /// Packets a second of one thread without pacing.
+    /// Packets per second of one thread without pacing.
     pub most_packets_per_s: f64,
-    /// Two-leg calls of 20 ms packets that one thread could feed at that rate.
+    /// Two-party calls with 20 ms packets that one thread could feed at that rate.
     pub most_calls: u64,
-    /// Processor time of one packet then. Units: ns.
+    /// Processor time per packet at that rate. Units: ns.
     pub most_cpu_ns_per_packet: f64,
 }
 
-/// How well a sender kept its schedule.
+/// Lateness and cost of a sender.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct SenderReport {
-    /// Packets that left more than 10 ms after their time.
+    /// Packets sent more than 10 ms late.
     pub late: u64,
-    /// Lateness of half of the packets at the most. Units: ms.
+    /// Median lateness. Units: ms.
     pub late_p50_ms: f64,
-    /// Of 99 in 100. Units: ms.
+    /// 99th percentile. Units: ms.
     pub late_p99_ms: f64,
-    /// Of 999 in 1,000. Units: ms.
+    /// 99.9th percentile. Units: ms.
     pub late_p999_ms: f64,
-    /// The latest. Units: ms.
+    /// Maximum. Units: ms.
     pub late_worst_ms: f64,
-    /// Processor time of one packet, kernel time included. Units: ns.
+    /// Processor time per packet, including kernel time. Units: ns.
     pub cpu_ns_per_packet: f64,
-    /// Packets that the system did not take.
+    /// Packets rejected by the system.
     pub failed: u64,
 }
 
@@ -75,7 +75,7 @@ impl From<&Lateness> for SenderReport {
     }
 }
 
-/// Sends `calls` two-leg calls for so long, paced, and then without pacing. Blocks.
+/// Sends `calls` two-party calls for this long, paced, and then without pacing. Blocks.
 ///
 /// Errors: no sockets.
 pub fn prove(
@@ -114,7 +114,7 @@ pub fn prove(
     })
 }
 
-/// Packets a second, and the processor time of one in ns.
+/// Packets per second, and the processor time per packet in ns.
 fn unpaced(mut batch: Batch, mut legs: Vec<Leg>, length: Duration) -> (f64, f64) {
     let (started, cpu_before) = (Instant::now(), thread_cpu_ns());
     let mut sent = 0;
@@ -130,7 +130,7 @@ fn unpaced(mut batch: Batch, mut legs: Vec<Leg>, length: Duration) -> (f64, f64)
     (sent as f64 / started.elapsed().as_secs_f64(), cpu_ns as f64 / sent.max(1) as f64)
 }
 
-/// Sockets that a thread of their own empties and counts.
+/// Sockets emptied and counted by a separate thread.
 struct Sinks {
     addresses: Vec<SocketAddr>,
     counted: Arc<AtomicU64>,

@@ -1,5 +1,5 @@
-//! The recorder under load: one started for the run, or one that runs already; and what it
-//! cost. In: a program, or a process id. Out: figures before and after.
+//! The recorder under load: started for the run, or already running; and its cost. In: a program, or a
+//! process id. Out: figures before and after.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -11,29 +11,29 @@ use serde::Serialize;
 
 use super::usage::Usage;
 
-/// How long a recorder may take to store what it recorded.
+/// Maximum time for a recorder to store its recordings.
 const DELIVERY: Duration = Duration::from_secs(120);
 
-/// A recorder of our own, on loopback, with its data in a directory that goes with it.
+/// A recorder started for the run, on loopback, with a temporary data directory.
 pub struct OwnRecorder {
     child: Child,
     _stdout: BufReader<ChildStdout>,
     dir: PathBuf,
-    /// Its API.
+    /// Its API address.
     pub api: String,
-    /// Its metrics.
+    /// Its metrics address.
     pub metrics: String,
-    /// Where it listens to SIP: for datagrams and for connections.
+    /// Its SIP addresses: for UDP and for TCP.
     pub sip: [String; 2],
-    /// A token that may do everything.
+    /// An admin token.
     pub token: String,
 }
 
 impl OwnRecorder {
-    /// Starts `program serve` and waits until it is ready. `settings` override the
-    /// configuration, as `("OPTAG_ENGINE_OPUS_COMPLEXITY", "10")`.
+    /// Starts `program serve` and waits until it is ready. `settings` override the configuration, such as
+    /// `("OPTAG_ENGINE_OPUS_COMPLEXITY", "10")`.
     ///
-    /// Errors: it does not start; its log tells why.
+    /// Errors: it does not start; see its log.
     pub fn start(program: &Path, settings: &[(&str, String)]) -> anyhow::Result<Self> {
         let dir = std::env::temp_dir().join(format!("optag-load-{}", uuid::Uuid::now_v7()));
         std::fs::create_dir(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
@@ -51,13 +51,13 @@ impl OwnRecorder {
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
-        let mut stdout = BufReader::new(child.stdout.take().context("its output is not ours")?);
+        let mut stdout = BufReader::new(child.stdout.take().context("cannot read its output")?);
         let mut token = None;
         let mut sip = <[String; 2]>::default();
         loop {
             let mut line = String::new();
             if stdout.read_line(&mut line)? == 0 {
-                bail!("the recorder ended early: {}", child.wait()?);
+                bail!("the recorder exited early: {}", child.wait()?);
             }
             if let Some((_, shown)) = line.split_once("shown this once: ") {
                 token = Some(shown.trim().to_owned());
@@ -67,15 +67,16 @@ impl OwnRecorder {
                 sip[at] = address.split(": ").nth(1).unwrap_or_default().trim().to_owned();
             }
             if let Some((_, rest)) = line.split_once("API ") {
-                let (api, metrics) = rest.trim().split_once(", metrics ").context("its addresses")?;
+                let (api, metrics) =
+                    rest.trim().split_once(", metrics ").context("no addresses in its output")?;
                 let (api, metrics) = (api.to_owned(), metrics.to_owned());
-                let token = token.context("it showed no token")?;
+                let token = token.context("no token in its output")?;
                 return Ok(Self { child, _stdout: stdout, dir, api, metrics, sip, token });
             }
         }
     }
 
-    /// Its process.
+    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -89,29 +90,29 @@ impl Drop for OwnRecorder {
     }
 }
 
-/// What a recorder used in a run.
+/// Resources used by a recorder in a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Cost {
-    /// Processor time in the program. Units: s.
+    /// User time. Units: s.
     pub user_s: f64,
-    /// Processor time in the kernel. Units: s.
+    /// System time. Units: s.
     pub system_s: f64,
-    /// Two-leg calls × seconds after consent.
+    /// Two-party calls × seconds after consent.
     pub call_seconds: f64,
-    /// Processor time of one of them. Units: ms.
+    /// Processor time per call-second. Units: ms.
     pub cpu_ms_per_call_second: f64,
-    /// Most that was resident. Units: KiB.
+    /// Peak resident memory. Units: KiB.
     pub rss_peak_kib: u64,
-    /// Threads at the end.
+    /// Number of threads at the end.
     pub threads: u64,
-    /// Datagrams that the kernel dropped, where the metrics are known.
+    /// Datagrams dropped by the kernel, if the metrics are known.
     pub kernel_drops: Option<u64>,
-    /// Time inside the encoder by the recorder's own account, where the metrics are known.
+    /// Time inside the encoder as reported by the recorder, if the metrics are known.
     /// Units: s.
     pub encoder_s: Option<f64>,
 }
 
-/// A recorder that is being watched.
+/// A monitored recorder.
 pub struct Watch {
     pid: u32,
     metrics: Option<String>,
@@ -120,7 +121,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Begins to count. `metrics` is the URL of its metrics listener.
+    /// Starts measuring. `metrics` is the URL of its metrics listener.
     ///
     /// Errors: there is no such process or listener.
     pub async fn begin(pid: u32, metrics: Option<String>) -> anyhow::Result<Self> {
@@ -128,14 +129,14 @@ impl Watch {
         Ok(Self { before: Usage::of(pid)?, pid, metrics, page_before })
     }
 
-    /// Processor time since the beginning. Units: s.
+    /// Processor time since the start of measuring. Units: s.
     ///
-    /// Errors: the process is gone.
+    /// Errors: the process has ended.
     pub fn cpu_s(&self) -> anyhow::Result<f64> {
         Ok(Usage::of(self.pid)?.cpu_s() - self.before.cpu_s())
     }
 
-    /// Waits until the recorder has stored so many recordings more, where its metrics are known.
+    /// Waits until the recorder has stored this many more recordings, if its metrics are known.
     ///
     /// Errors: it does not within two minutes.
     pub async fn stored(&self, recordings: usize) -> anyhow::Result<()> {
@@ -154,9 +155,9 @@ impl Watch {
         Ok(())
     }
 
-    /// What was used for so many call-seconds.
+    /// Resources used for this many call-seconds.
     ///
-    /// Errors: the process is gone.
+    /// Errors: the process has ended.
     pub async fn end(&self, call_seconds: f64) -> anyhow::Result<Cost> {
         let page = Page::read(self.metrics.as_deref()).await?;
         let now = Usage::of(self.pid)?;
@@ -182,11 +183,11 @@ impl Page {
     async fn read(url: Option<&str>) -> anyhow::Result<Self> {
         let Some(url) = url else { return Ok(Self(None)) };
         let answer = reqwest::get(format!("{}/metrics", url.trim_end_matches('/'))).await;
-        let page = answer.with_context(|| format!("no answer from {url}"))?.text().await?;
+        let page = answer.with_context(|| format!("no response from {url}"))?.text().await?;
         Ok(Self(Some(page)))
     }
 
-    /// How much the sum of a metric's samples rose.
+    /// The increase of the sum of a metric's samples.
     fn since(&self, before: &Self, name: &str) -> Option<f64> {
         Some(self.sum(name)? - before.sum(name)?)
     }

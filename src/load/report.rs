@@ -1,4 +1,4 @@
-//! What a load run found, for people and as JSON with stable keys (`docs/design/performance.md`).
+//! The report of a load run, for people and as JSON with stable keys (`docs/design/performance.md`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,78 +12,77 @@ use super::recorder::Cost;
 use super::sip::session::Met;
 use optag_core::call::outcome::Outcome;
 
-/// Recordings that do not match are named up to so many.
+/// Maximum number of faults listed.
 const NAMED: usize = 5;
 
-/// A load run.
+/// The report of a load run.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
-    /// Calls asked for.
+    /// Calls requested.
     pub calls: usize,
-    /// Calls that were played to their end.
+    /// Calls played to the end.
     pub played: usize,
-    /// Calls that the recorder refused or lost sight of.
+    /// Calls refused by the recorder or aborted.
     pub failed: usize,
-    /// Half of the admissions took no longer. Units: ms.
+    /// Median admission time. Units: ms.
     pub set_up_p50_ms: f64,
-    /// 99 of 100 admissions took no longer. Units: ms.
+    /// 99th percentile of the admission time. Units: ms.
     pub set_up_p99_ms: f64,
-    /// Packets that left, copies included.
+    /// Packets sent, including duplicates.
     pub packets_sent: u64,
-    /// Packets that the lines lost on purpose.
+    /// Packets dropped on purpose.
     pub packets_withheld: u64,
-    /// Packets that the recorder accepted.
+    /// Packets accepted by the recorder.
     pub packets_received: u64,
-    /// Packets that it misses.
+    /// Packets missing at the recorder.
     pub packets_lost: u64,
-    /// Packets that came after their time.
+    /// Packets received too late.
     pub packets_late: u64,
-    /// Packets that came twice.
+    /// Duplicate packets.
     pub packets_duplicate: u64,
-    /// Packets that it refused.
+    /// Packets refused.
     pub packets_refused: u64,
-    /// Packets sent to calls whose counters are known that the recorder neither accepted nor
-    /// refused.
+    /// Packets sent in calls with known counters that the recorder neither accepted nor refused.
     pub packets_unaccounted: u64,
-    /// How well the sender kept its schedule.
+    /// Lateness and cost of the sender.
     pub sender: SenderReport,
-    /// Calls by how the recorder says that they ended.
+    /// Calls by outcome as reported by the recorder.
     pub outcomes: BTreeMap<String, usize>,
-    /// Calls with audio that the recorder says to have ended otherwise than they were played, a
-    /// department that is not selected left out.
+    /// Calls with audio whose reported outcome differs from the expected one, excluding departments that are
+    /// not recorded.
     pub outcomes_unexpected: usize,
     /// Recordings compared with what was sent.
     pub verified: usize,
-    /// Of those, the ones that do not match.
+    /// Recordings that differ.
     pub mismatched: usize,
-    /// Least correlation of a compared channel with its own leg.
+    /// Lowest correlation of a channel with its own stream.
     pub own_least: Option<f64>,
-    /// Largest correlation with the other leg.
+    /// Highest correlation with the other stream.
     pub other_most: Option<f64>,
-    /// Farthest that a 2 s window lay from where it was sent. Units: ms.
+    /// Largest offset of a 2 s window from where it was sent. Units: ms.
     pub off_most_ms: Option<f64>,
-    /// Largest change of that distance within a call. Units: ms.
+    /// Largest change of that offset within a call. Units: ms.
     pub axis_most_ms: Option<f64>,
-    /// Frames marked as lost in which nothing was.
+    /// Frames marked as lost although nothing was lost in them.
     pub gaps_unexplained: usize,
     /// Losses of 60 ms or more without a marked frame.
     pub losses_unmarked: usize,
-    /// What SIP signalling met, where calls came by it.
+    /// Events of SIP signalling, if used.
     pub sip: Option<Met>,
-    /// What the recorder used, where it is known.
+    /// Resources used by the recorder, if known.
     pub recorder: Option<Cost>,
-    /// What is not as it must be, in words.
+    /// Failed checks, in words.
     pub faults: Vec<String>,
     /// Seconds of recorded calls.
     #[serde(skip)]
     pub call_seconds: f64,
-    /// Calls of which there must be a recording.
+    /// Number of calls that must have a recording.
     #[serde(skip)]
     pub recorded: usize,
 }
 
 impl Report {
-    /// Counts a played call.
+    /// Adds a completed call.
     pub fn add(&mut self, played: &Played) {
         self.played += 1;
         let datagrams: u64 = played.sent.iter().map(|sent| sent.datagrams).sum();
@@ -106,7 +105,7 @@ impl Report {
         let not_selected = ended == Some(Outcome::NotSelected.name());
         let must_open = matches!(answer, Answer::Yes | Answer::Withdraw) && !not_selected;
         if !played.opened && must_open {
-            self.fault(format!("call {}: the recorder never took the streams", played.number));
+            self.fault(format!("call {}: the recorder never accepted the streams", played.number));
         }
         let (Some(view), Some(outcome)) = (&played.view, ended) else { return };
         let mut known = 0;
@@ -128,7 +127,7 @@ impl Report {
         }
     }
 
-    /// A call that could not be played.
+    /// Adds a call that failed.
     pub fn failed(&mut self, error: &anyhow::Error) {
         self.failed += 1;
         if self.failed <= NAMED {
@@ -136,14 +135,14 @@ impl Report {
         }
     }
 
-    /// Names a fault, unless there are many.
+    /// Adds a fault, up to a limit.
     fn fault(&mut self, fault: String) {
         if self.faults.len() < 4 * NAMED {
             self.faults.push(fault);
         }
     }
 
-    /// Takes how long the admissions took.
+    /// Sets the admission times.
     pub fn set_up(&mut self, mut times: Vec<Duration>) {
         times.sort();
         let at = |share: f64| {
@@ -153,7 +152,7 @@ impl Report {
         (self.set_up_p50_ms, self.set_up_p99_ms) = (ms(at(0.50)), ms(at(0.99)));
     }
 
-    /// Takes what the check of a call's recording found.
+    /// Adds the result of verifying a call's recording.
     pub fn checked(&mut self, call: usize, checked: anyhow::Result<Checked>) {
         self.verified += 1;
         let fault = match checked {
@@ -182,15 +181,15 @@ impl Report {
         }
     }
 
-    /// Takes how well the sender kept its schedule.
+    /// Sets the sender's statistics.
     pub fn sender(&mut self, lateness: &Lateness) {
         self.sender = SenderReport::from(lateness);
         if lateness.failed > 0 {
-            self.faults.push(format!("the system did not take {} packets", lateness.failed));
+            self.faults.push(format!("the system rejected {} packets", lateness.failed));
         }
     }
 
-    /// Whether all is as it must be: nothing lost but what the lines lost.
+    /// Whether everything is as expected: nothing lost except what was dropped on purpose.
     pub fn is_good(&self) -> bool {
         self.failed == 0
             && self.mismatched == 0

@@ -1,4 +1,4 @@
-//! A run: many calls, begun at a steady rate. In: a [`Run`]. Out: the calls played, a report.
+//! A run: many calls, started at a constant rate. In: a [`Run`]. Out: the completed calls, a report.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,39 +15,39 @@ use super::sip::session::Met;
 use optag_media::codec::coded::Format;
 use optag_media::rtp::srtp::Suite;
 
-/// How long a recording may take to reach the store.
+/// Maximum time for a recording to reach the store.
 const DELIVERY: Duration = Duration::from_secs(60);
 
-/// What is played.
+/// Parameters of a run.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// Total number of calls.
     pub calls: usize,
     /// New calls per second.
     pub rate_per_s: f64,
-    /// Length of each.
+    /// Duration of each.
     pub length: Duration,
     /// Department called.
     pub department: String,
-    /// What callers do, in turn.
+    /// The callers' answers, in turn.
     pub answers: Vec<Answer>,
-    /// Coding of all streams.
+    /// Codec of all streams.
     pub format: Format,
-    /// What the lines do.
+    /// Network impairment.
     pub impairment: Impairment,
-    /// By which way answers come.
+    /// Channel of the answers.
     pub answered_by: AnsweredBy,
-    /// Whether calls are put on hold in between.
+    /// Whether calls are put on hold.
     pub holds: bool,
-    /// Whether any audio is sent.
+    /// Whether audio is sent.
     pub media: bool,
-    /// How the streams are protected; `None`: they go in the clear.
+    /// Encryption of the streams; `None` for plain RTP.
     pub srtp: Option<Suite>,
-    /// Makes stream numbers and what lines do.
+    /// Determines initial stream numbers and the impairment.
     pub seed: u32,
 }
 
-/// Plays all calls to their end.
+/// Runs all calls to their end.
 pub async fn play_all(run: &Run, stage: &Arc<Stage>) -> (Vec<Played>, Report) {
     let sip = matches!(stage.feed, Feed::Sip(_)).then(Met::default);
     let mut report = Report { calls: run.calls, sip, ..Report::default() };

@@ -1,6 +1,5 @@
-//! Sends many streams on time: a few threads of their own, an absolute schedule, one system
-//! call for all that is due. How late packets left and what they cost is counted, so that the
-//! sender can prove that it was not the limit.
+//! Sends many streams on time: a few dedicated threads, an absolute schedule, one system call for everything
+//! that is due. Lateness and cost are measured, so that the sender can be excluded as the limit.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -15,21 +14,21 @@ use super::lateness::Lateness;
 use super::leg::Leg;
 use optag_core::clock::{Clock, OsClock, WallTime};
 
-/// Time between two looks at the schedule.
+/// Interval of the schedule.
 const STEP: Duration = Duration::from_millis(2);
 
 /// What a stream sent.
 #[derive(Clone, Debug, Default)]
 pub struct Sent {
-    /// When its first packet was due.
+    /// Due time of its first packet.
     pub started_at: WallTime,
-    /// Packet times that passed.
+    /// Packet times elapsed.
     pub packets: u64,
-    /// Datagrams that left, copies included.
+    /// Datagrams sent, including duplicates.
     pub datagrams: u64,
-    /// Packets that the line lost, by number.
+    /// Packets lost on the path, by number.
     pub lost: Vec<u64>,
-    /// By how much a packet left late, at the most. Units: µs.
+    /// Maximum lateness of a packet. Units: µs.
     pub late_most_us: u64,
 }
 
@@ -47,7 +46,7 @@ pub struct SenderPool {
 }
 
 impl SenderPool {
-    /// Starts `threads` threads, each with a socket of its own that can reach `to`.
+    /// Starts `threads` threads, each with its own socket for sending to `to`.
     ///
     /// Errors: no socket.
     pub fn start(threads: usize, to: SocketAddr) -> io::Result<Self> {
@@ -67,12 +66,12 @@ impl SenderPool {
         Ok(Self { threads, ports })
     }
 
-    /// Starts a stream on a perfect line; `id` is the caller's name for it.
+    /// Starts a stream without impairment; `id` is chosen by the caller.
     pub fn add(&self, id: u64, leg: Leg) {
         self.start_stream(id, leg, None, 0.0);
     }
 
-    /// Starts a stream on a line, its sender's clock off by so many millionths.
+    /// Starts a stream on an impaired path, with clock drift in ppm.
     pub fn add_impaired(&self, id: u64, leg: Leg, line: Line, drift_ppm: f64) {
         self.start_stream(id, leg, Some(line), drift_ppm);
     }
@@ -85,7 +84,7 @@ impl SenderPool {
         let _ = self.thread(id).send(Order::Add(id, Box::new(stream)));
     }
 
-    /// Ends a stream and tells what it sent. Blocks for some milliseconds at the most.
+    /// Ends a stream and returns what it sent. Blocks for some milliseconds at most.
     pub fn remove(&self, id: u64) -> Option<Sent> {
         let (reply, answer) = channel();
         let _ = self.thread(id).send(Order::Remove(id, reply));
@@ -105,7 +104,7 @@ impl SenderPool {
         total
     }
 
-    /// The port that the stream of this name is sent from.
+    /// The source port of the stream with this id.
     pub fn port(&self, id: u64) -> u16 {
         self.ports[self.place(id)]
     }
@@ -115,7 +114,7 @@ impl SenderPool {
     }
 
     fn place(&self, id: u64) -> usize {
-        // Both streams of a call by one thread.
+        // Both streams of a call are sent by one thread.
         (id / 2) as usize % self.threads.len()
     }
 }
@@ -136,7 +135,7 @@ impl Stream {
     }
 }
 
-/// A packet that its line holds back.
+/// A packet delayed by its path.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Held {
     due: Instant,
@@ -145,8 +144,8 @@ struct Held {
     bytes: Vec<u8>,
 }
 
-/// Streams of one packet time. Those of one place are due at the same step; those that drift
-/// are looked at in each.
+/// Streams with one packet time. Those in one slot are due in the same step; those with clock drift are
+/// checked in every step.
 struct Wheel {
     packet_time: Duration,
     places: Vec<Vec<Stream>>,
@@ -175,7 +174,7 @@ struct Thread {
     held: BinaryHeap<Reverse<Held>>,
     held_so_far: u64,
     lateness: Lateness,
-    /// The step that comes next, and when it is due.
+    /// The next step, and its due time.
     step: u64,
     next: Instant,
 }
@@ -232,7 +231,7 @@ impl Thread {
         let place = (id / 2) % places;
         let wait = STEP * ((place + places - self.step % places) % places) as u32;
         stream.start = self.next + wait;
-        // One moment on both clocks: what is sent is judged by the wall clock later.
+        // The same moment on both clocks: sent packets are later compared by the wall clock.
         let (mono, wall) = OsClock.both();
         let passed = OsClock.mono().since(mono);
         let ahead = stream.start.saturating_duration_since(Instant::now() - passed);
@@ -261,7 +260,7 @@ impl Thread {
         self.flush();
     }
 
-    /// Everything of a stream that is due at this step.
+    /// Sends everything of a stream that is due in this step.
     fn send_stream(&mut self, stream: &mut Stream) {
         loop {
             let due = stream.due();

@@ -1,4 +1,4 @@
-//! Real speech for the simulated callers: embedded, or from an owner's files, cut into turns.
+//! Real speech for the simulated callers: embedded, or from a user's files, cut into turns.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -11,11 +11,11 @@ use symphonia::core::formats::{FormatOptions, TrackType};
 use symphonia::core::io::{MediaSource, MediaSourceStream};
 use symphonia::core::meta::MetadataOptions;
 
-/// Rate of everything here. Units: Hz.
+/// Sampling rate of all audio here. Units: Hz.
 pub const RATE_HZ: u32 = 8_000;
-/// Length of a talk spurt and the pause after it together. Units: samples (4 s).
+/// Length of a talk spurt with the following pause. Units: samples (4 s).
 const TURN: usize = 32_000;
-/// Voices are made a multiple of this, so that whole packets of any time fill them.
+/// Voices are made a multiple of this length, so that they consist of complete packets of any packet time.
 /// Units: samples (120 ms).
 const WHOLE: usize = 960;
 
@@ -23,7 +23,7 @@ const WHOLE: usize = 960;
 const CALLER: &[u8] = include_bytes!("speech/caller.flac");
 const EMPLOYEE: &[u8] = include_bytes!("speech/employee.flac");
 
-/// What the two parties of a call say, looped as long as the call lasts.
+/// The speech of the two parties of a call, looped for the duration of the call.
 #[derive(Clone, Debug)]
 pub struct Voices {
     /// The caller's samples.
@@ -33,17 +33,17 @@ pub struct Voices {
 }
 
 impl Voices {
-    /// The embedded speech in turns: each party talks `activity` of the time (0 to 1), the
-    /// employee beginning where the caller stops.
+    /// The embedded speech in turns: each party talks `activity` of the time (0 to 1), the employee starting
+    /// when the caller stops.
     ///
     /// Errors: the embedded files cannot be decoded.
     pub fn embedded(activity: f64) -> anyhow::Result<Self> {
         Ok(Self::in_turns(decode_bytes(CALLER)?, decode_bytes(EMPLOYEE)?, activity))
     }
 
-    /// The same from a directory: its audio files in order of name, the first half for callers.
+    /// The same from a directory: its audio files in alphabetical order, the first half for callers.
     ///
-    /// Errors: fewer than two files, or one that is no 8 kHz audio.
+    /// Errors: fewer than two files, or one that is not 8 kHz audio.
     pub fn from_dir(dir: &Path, activity: f64) -> anyhow::Result<Self> {
         let entries = std::fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
         let mut files: Vec<_> =
@@ -62,8 +62,8 @@ impl Voices {
         Ok(Self::in_turns(joined(callers)?, joined(employees)?, activity))
     }
 
-    /// The same on a line with noise, as analogue lines have: no sample is quite silent.
-    /// `peak` is the noise's largest sample.
+    /// The same with line noise, as on analogue lines: no sample is completely silent. `peak` is the noise's
+    /// peak sample.
     pub fn with_noise(self, peak: i16) -> Self {
         let noisy = |voice: &[i16], mut state: u32| {
             let mut noise = || {
@@ -83,7 +83,7 @@ impl Voices {
     }
 }
 
-/// Spreads speech over turns: `activity` of each turn is speech, the rest silence.
+/// Distributes speech over turns: `activity` of each turn is speech, the rest silence.
 fn turns(speech: &[i16], activity: f64, shift: usize) -> Vec<i16> {
     let talk = ((TURN as f64 * activity.clamp(0.0, 1.0)) as usize).max(1);
     let mut spread: Vec<i16> = Vec::with_capacity(speech.len() / talk * TURN + TURN);
@@ -97,9 +97,9 @@ fn turns(speech: &[i16], activity: f64, shift: usize) -> Vec<i16> {
     spread
 }
 
-/// Decodes a file that symphonia knows: WAV, FLAC, MP3, Ogg Vorbis.
+/// Decodes a file supported by symphonia: WAV, FLAC, MP3, Ogg Vorbis.
 ///
-/// Errors: it cannot be decoded, or has another rate than 8 kHz.
+/// Errors: it cannot be decoded, or its rate is not 8 kHz.
 pub fn decode_file(path: &Path) -> anyhow::Result<Vec<i16>> {
     let file = std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     decode(Box::new(file)).with_context(|| format!("cannot decode {}", path.display()))

@@ -1,47 +1,46 @@
-//! What a process costs, as Linux tells it. In: a process id. Out: processor time, memory,
-//! threads.
+//! Resources used by a process, from Linux. In: a process id. Out: processor time, memory, threads.
 //!
 //! Source: proc(5), `/proc/PID/stat` and `/proc/PID/status`.
 
 use anyhow::Context;
 
-/// Parts of a second in which `/proc/PID/stat` counts: fixed on Linux, whatever the kernel does.
+/// Clock ticks per second in `/proc/PID/stat`: always this value on Linux.
 const TICKS_PER_S: f64 = 100.0;
 
-/// What a process has used so far.
+/// Resources used by a process so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Usage {
-    /// Processor time in the program. Units: s.
+    /// User time. Units: s.
     pub user_s: f64,
-    /// Processor time in the kernel. Units: s.
+    /// System time. Units: s.
     pub system_s: f64,
-    /// Resident now. Units: KiB.
+    /// Resident memory. Units: KiB.
     pub rss_kib: u64,
-    /// Most that was resident. Units: KiB.
+    /// Peak resident memory. Units: KiB.
     pub rss_peak_kib: u64,
-    /// Threads now.
+    /// Number of threads.
     pub threads: u64,
 }
 
 impl Usage {
-    /// Reads it.
+    /// Reads the figures.
     ///
-    /// Errors: there is no such process, or it belongs to somebody else.
+    /// Errors: there is no such process, or it belongs to another user.
     pub fn of(pid: u32) -> anyhow::Result<Self> {
         let read = |name: &str| {
             let path = format!("/proc/{pid}/{name}");
             std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))
         };
-        Self::parse(&read("stat")?, &read("status")?).context("the kernel's figures are not understood")
+        Self::parse(&read("stat")?, &read("status")?).context("cannot parse the process figures in /proc")
     }
 
-    /// Processor time in all. Units: s.
+    /// Total processor time. Units: s.
     pub fn cpu_s(&self) -> f64 {
         self.user_s + self.system_s
     }
 
     fn parse(stat: &str, status: &str) -> Option<Self> {
-        // The program's name, in parentheses, may hold anything.
+        // The program's name, in parentheses, may contain anything.
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
         let seconds = |field: usize| Some(fields.get(field)?.parse::<f64>().ok()? / TICKS_PER_S);
         let number = |key: &str| {

@@ -1,46 +1,47 @@
-//! Whether what was stored is what was sent: each channel its own leg, in its place, and not
-//! the other's. Pure over samples.
+//! Comparison of stored and sent audio: each channel with its own stream, at its position, and not with the
+//! other's. Pure over samples.
 
-/// How far around the expected place the match is looked for. Units: samples (25 ms).
+/// Search range around the expected position. Units: samples (25 ms).
 const SEARCH: i64 = 200;
-/// Lags of the search.
+/// Number of lags in the search.
 const LAGS: usize = 2 * SEARCH as usize + 1;
-/// Farthest that the match may lie from where it was sent, if all left on time. Units: samples (5 ms).
+/// Maximum offset of the match from where it was sent, if all packets were sent on time. Units: samples (5
+/// ms).
 const PLACE: i64 = 40;
-/// Least correlation with the own leg.
+/// Minimum correlation with the own stream.
 const OWN: f64 = 0.90;
-/// Largest correlation with the other leg.
+/// Maximum correlation with the other stream.
 const OTHER: f64 = 0.30;
-/// Windows in which the place is looked at. Units: samples (2 s).
+/// Length of the windows in which the offset is measured. Units: samples (2 s).
 const WINDOW: usize = 16_000;
-/// Mean square under which a window has too little speech to tell.
+/// Mean square below which a window has too little speech.
 const SPEECH: f64 = 10_000.0;
-/// What is left out around a loss: concealment fades there. Units: samples (10 ms).
+/// Time excluded around a loss, where concealment fades. Units: samples (10 ms).
 const AROUND_LOSS: i64 = 80;
 
-/// What a leg said, and when: `voice` is looped.
+/// What a stream's party said, and when: `voice` is looped.
 #[derive(Clone, Copy, Debug)]
 pub struct Spoken<'a> {
     /// The samples.
     pub voice: &'a [i16],
-    /// Sample with which the leg began.
+    /// The sample with which the stream began.
     pub start: usize,
-    /// How long it had been speaking when the first compared sample was. Units: samples.
+    /// How long it had been speaking at the first compared sample. Units: samples.
     pub late: i64,
-    /// How much too slow its clock is. Units: millionths.
+    /// Clock drift, positive if slow. Units: ppm.
     pub drift_ppm: f64,
-    /// By how much its packets left late, at the most. Units: samples.
+    /// Maximum lateness of its packets. Units: samples.
     pub sent_late: i64,
 }
 
 impl Spoken<'_> {
-    /// The sample that was spoken with the `at`-th compared one, before looping.
+    /// The sample spoken at the `at`-th compared one, before looping.
     fn position(&self, at: i64) -> i64 {
         let passed = (at + self.late) as f64 / (1.0 + self.drift_ppm / 1e6);
         self.start as i64 + passed.round() as i64
     }
 
-    /// The samples spoken around a span, [`SEARCH`] more at both sides.
+    /// The samples spoken around a span, with [`SEARCH`] more on both sides.
     fn around(&self, from: i64, length: usize) -> Vec<f32> {
         let size = self.voice.len() as i64;
         (from - SEARCH..from + length as i64 + SEARCH)
@@ -49,30 +50,30 @@ impl Spoken<'_> {
     }
 }
 
-/// What a channel's comparison found.
+/// Result of comparing a channel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Match {
-    /// Correlation with the own leg at the best place.
+    /// Correlation with the own stream at the best offset.
     pub own: f64,
-    /// Largest correlation with the other leg.
+    /// Highest correlation with the other stream.
     pub other: f64,
-    /// Largest distance of a window's match from where it was sent. Units: samples.
+    /// Largest offset of a window's match from where it was sent. Units: samples.
     pub off_samples: i64,
-    /// How much the distance changed from the first window to the last. Units: samples.
+    /// Change of the offset from the first window to the last. Units: samples.
     pub axis_samples: i64,
-    /// How far it may lie off because the leg's packets left late. Units: samples.
+    /// Permitted offset because the stream's packets were sent late. Units: samples.
     pub sent_late: i64,
 }
 
 impl Match {
-    /// Whether it is as it must be.
+    /// Whether it is as expected.
     pub fn is_good(&self) -> bool {
         self.own >= OWN && self.other <= OTHER && self.off_samples.abs() <= PLACE + self.sent_late
     }
 }
 
-/// Compares a stored channel with what its leg and the other one said. Spans of `lost`, in
-/// samples of `stored`, are left out.
+/// Compares a stored channel with the speech of its own stream and of the other one. Spans of `lost`, in
+/// samples of `stored`, are excluded.
 pub fn compare(stored: &[i16], own: Spoken, other: Spoken, lost: &[(i64, i64)]) -> Match {
     let mut kept: Vec<f32> = stored.iter().map(|&sample| f32::from(sample)).collect();
     for &(from, to) in lost {
@@ -130,7 +131,7 @@ impl Sums {
         let mut moving = energy(&said[..window.len()]);
         for lag in 0..LAGS {
             let here = &said[lag..lag + window.len()];
-            // Eight sums at once, so that the compiler can use wide instructions.
+            // Eight accumulators, so that the compiler can vectorise.
             let mut parts = [0.0f32; 8];
             for (a, b) in here.chunks_exact(8).zip(window.chunks_exact(8)) {
                 for n in 0..8 {
@@ -155,7 +156,7 @@ impl Sums {
         }
     }
 
-    /// Largest normalised correlation, and its lag.
+    /// Highest normalised correlation, and its lag.
     fn best(&self) -> (f64, i64) {
         let correlation =
             |lag: usize| self.products[lag] / (self.stored * self.energies[lag]).sqrt().max(1.0);

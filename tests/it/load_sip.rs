@@ -194,7 +194,7 @@ async fn streams_that_are_asked_for_after_consent_are_recorded_from_then_on() {
         assert_eq!(report["sip"]["server_re_invites"], asked, "{way}: {report:#}");
     }
     let (good, report) = play(&format!("{target} --calls 1 --seconds 3 --answer-by key")).await;
-    assert!(!good && report["faults"].to_string().contains("never took the streams"), "{report:#}");
+    assert!(!good && report["faults"].to_string().contains("never accepted the streams"), "{report:#}");
     let (good, report) = play(&format!("{target} --calls 1 --seconds 3 --consent no --answer-by info")).await;
     assert!(good && report["outcomes"]["refused"] == 1, "{report:#}");
 }

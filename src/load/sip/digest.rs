@@ -1,4 +1,4 @@
-//! The answer to a challenge. In: WWW-Authenticate fields. Out: the Authorization field.
+//! Response to a digest challenge. In: WWW-Authenticate fields. Out: the Authorization field.
 //!
 //! Source: RFC 7616 §3.4, RFC 8760 §2 (SHA-256 first), RFC 2617 for servers without qop.
 
@@ -7,7 +7,7 @@ use md5::{Digest as _, Md5};
 
 use optag_core::hex::hex;
 
-/// The Authorization for a request, by the strongest challenge that is understood.
+/// The Authorization field for a request, for the strongest supported challenge.
 pub fn authorization(
     challenges: &[&str],
     (user, password): (&str, &str),
@@ -54,7 +54,7 @@ fn algorithm(challenge: &str) -> &'static str {
     }
 }
 
-/// A parameter of a challenge, its quotes taken off.
+/// A parameter of a challenge, without its quotes.
 fn parameter<'a>(challenge: &'a str, name: &str) -> Option<&'a str> {
     let rest = challenge.trim().strip_prefix("Digest")?;
     let mut quoted = false;
@@ -72,7 +72,7 @@ fn parameter<'a>(challenge: &'a str, name: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
 
-    /// The example of RFC 7616 §3.9.1, its method and URI included.
+    /// The example of RFC 7616 §3.9.1, including its method and URI.
     #[test]
     fn the_example_of_the_standard_comes_out() {
         let head = "Digest realm=\"http-auth@example.org\", qop=\"auth, auth-int\", \

@@ -1,5 +1,5 @@
-//! The way to a recording server: one socket or a few connections for all sessions. In: bytes
-//! to send. Out: messages, each to the session whose Call-ID it has.
+//! Connections to a recording server: one socket or a few connections for all sessions. In: bytes to send.
+//! Out: messages, dispatched to sessions by Call-ID.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,20 +17,20 @@ use tokio_rustls::TlsConnector;
 use super::message::Message;
 use super::{Identity, Target, Transport};
 
-/// Receive buffer asked for the socket. Units: bytes.
+/// Receive buffer requested for the socket. Units: bytes.
 const SOCKET_BYTES: usize = 4 << 20;
-/// Messages that wait to be written to a connection; more wait at their senders.
+/// Maximum number of messages queued for a connection; beyond it the senders wait.
 const UNWRITTEN: usize = 4_096;
-/// Messages that wait for a session; more are dropped, as the network might.
+/// Maximum number of messages queued for a session; beyond it they are dropped, as the network might.
 const UNREAD: usize = 64;
-/// Longest message that is read. Units: bytes.
+/// Maximum size of a received message. Units: bytes.
 const MESSAGE_BYTES: usize = 1 << 20;
 
-/// An open way.
+/// An open connection or socket.
 pub struct Link {
-    /// Our address.
+    /// The local address.
     pub local: SocketAddr,
-    /// How messages travel.
+    /// Its transport.
     pub transport: Transport,
     way: Way,
     sessions: Arc<Sessions>,
@@ -41,7 +41,7 @@ enum Way {
     Connection(mpsc::Sender<Vec<u8>>),
 }
 
-/// Who waits for which Call-ID.
+/// Receivers by Call-ID.
 #[derive(Default)]
 struct Sessions(Mutex<HashMap<String, mpsc::Sender<Message>>>);
 
@@ -60,9 +60,9 @@ impl Sessions {
 }
 
 impl Link {
-    /// Opens it.
+    /// Opens a connection or socket.
     ///
-    /// Errors: the server cannot be reached, or its certificate is not to be believed.
+    /// Errors: the server cannot be reached, or its certificate is invalid.
     pub async fn open(target: &Target, identity: &Identity) -> anyhow::Result<Self> {
         let sessions = Arc::new(Sessions::default());
         let (local, way) = match target.transport {
@@ -77,7 +77,7 @@ impl Link {
             }
             Transport::Tcp | Transport::Tls => {
                 let stream = TcpStream::connect(target.address).await;
-                let stream = stream.with_context(|| format!("no connection to {}", target.address))?;
+                let stream = stream.with_context(|| format!("cannot connect to {}", target.address))?;
                 stream.set_nodelay(true)?;
                 let local = stream.local_addr()?;
                 let way = match target.transport {
@@ -85,7 +85,7 @@ impl Link {
                         let name = ServerName::try_from(target.host.clone())?;
                         let connector = TlsConnector::from(Arc::new(client_config(identity)?));
                         let secured = connector.connect(name, stream).await;
-                        carry(secured.context("no TLS with the server")?, &sessions)
+                        carry(secured.context("TLS handshake failed")?, &sessions)
                     }
                     _ => carry(stream, &sessions),
                 };
@@ -97,7 +97,7 @@ impl Link {
 
     /// Sends a message.
     ///
-    /// Errors: the connection is closed, or the system does not take it.
+    /// Errors: the connection is closed, or the system rejects the message.
     pub async fn send(&self, bytes: Vec<u8>) -> anyhow::Result<()> {
         match &self.way {
             Way::Datagrams(socket) => drop(socket.send(&bytes).await?),
@@ -110,14 +110,14 @@ impl Link {
         Ok(())
     }
 
-    /// Messages with this Call-ID from now on.
+    /// Receives the messages with this Call-ID from now on.
     pub fn listen(&self, call_id: &str) -> mpsc::Receiver<Message> {
         let (to, from) = mpsc::channel(UNREAD);
         self.sessions.lock().insert(call_id.to_owned(), to);
         from
     }
 
-    /// Nobody listens to this Call-ID any more.
+    /// Stops receiving messages with this Call-ID.
     pub fn forget(&self, call_id: &str) {
         self.sessions.lock().remove(call_id);
     }
@@ -128,7 +128,7 @@ async fn read_datagrams(socket: Arc<UdpSocket>, sessions: Arc<Sessions>) {
     loop {
         match socket.recv(&mut buffer).await {
             Ok(bytes) => sessions.hand_on(&buffer[..bytes]),
-            // Nobody listens there at the moment: what was sent is sent again.
+            // No receiver at the moment: retransmissions follow.
             Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
         }
     }
@@ -167,7 +167,10 @@ where
 }
 
 fn client_config(identity: &Identity) -> anyhow::Result<rustls::ClientConfig> {
-    let authority = identity.ca_file.as_deref().context("TLS needs --sip-ca-file, the server's authority")?;
+    let authority = identity
+        .ca_file
+        .as_deref()
+        .context("TLS requires --sip-ca-file, the CA of the server's certificate")?;
     let mut roots = rustls::RootCertStore::empty();
     for certificate in certificates(authority)? {
         roots.add(certificate)?;

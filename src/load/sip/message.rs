@@ -1,4 +1,4 @@
-//! SIP messages as a client needs them. In: bytes. Out: a [`Message`], or the bytes of one.
+//! SIP messages for a client. In: bytes. Out: a [`Message`], or the bytes of one.
 //!
 //! Source: RFC 3261 §7.
 
@@ -14,7 +14,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// Reads a message that is complete.
+    /// Parses a complete message.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let text = String::from_utf8_lossy(bytes);
         let (head, body) = text.split_once("\r\n\r\n")?;
@@ -27,7 +27,7 @@ impl Message {
         Some(Self { start, fields: fields.collect(), body: body.to_owned() })
     }
 
-    /// How many bytes the first message in a stream takes, once it is there as a whole.
+    /// Length of the first message in a stream, once it is complete.
     pub fn length(bytes: &[u8]) -> Option<usize> {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
         let head = Self::parse(&bytes[..end])?;
@@ -41,7 +41,7 @@ impl Message {
         rest.get(..3).and_then(|code| code.parse().ok()).unwrap_or(0)
     }
 
-    /// Method of a request; of the request that a response answers.
+    /// Method of a request, or of the request that a response belongs to.
     pub fn method(&self) -> &str {
         match self.code() {
             0 => self.start.split(' ').next().unwrap_or_default(),
@@ -49,23 +49,23 @@ impl Message {
         }
     }
 
-    /// Number in CSeq.
+    /// CSeq number.
     pub fn number(&self) -> u32 {
         let text = self.field("cseq").unwrap_or_default();
         text.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)
     }
 
-    /// The first field of that lower-case name.
+    /// The first field with this lower-case name.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Every field of that lower-case name.
+    /// Every field with this lower-case name.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.fields.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// An answer to this request. `contact` and `body` go with what describes streams.
+    /// A response to this request. `contact` and `body` are sent with a session description.
     pub fn answer(&self, code: u16, contact: Option<&str>, body: &str) -> Vec<u8> {
         let mut text = format!("SIP/2.0 {code} {}\r\n", if code < 300 { "OK" } else { "No" });
         for name in ["via", "from", "to", "call-id", "cseq", "record-route"] {

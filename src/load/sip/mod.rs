@@ -1,8 +1,8 @@
-//! A session recording client (SRC): what `optag load --target sip:…` sends to a recorder, or
-//! to any other recording server. In: where it is, how to prove who we are, what equipment to
-//! look like. Out: recording sessions. Shares no code with the recorder's own SIP layer.
+//! A session recording client (SRC): what `optag load --target sip:…` sends to a recorder, or to any other
+//! recording server. In: the server, the client's identity, the equipment to imitate. Out: recording
+//! sessions. Shares no code with the recorder's own SIP layer.
 //!
-//! Source: RFC 7866, RFC 7865, RFC 3261; shapes by captured messages of the equipment.
+//! Source: RFC 7866, RFC 7865, RFC 3261; shapes from captured messages of the equipment.
 
 pub mod digest;
 pub mod link;
@@ -15,19 +15,19 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
-/// How messages travel.
+/// SIP transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// Datagrams.
+    /// UDP.
     Udp,
-    /// A connection.
+    /// TCP.
     Tcp,
-    /// A connection under TLS.
+    /// TLS.
     Tls,
 }
 
 impl Transport {
-    /// As in Via.
+    /// Its name in Via.
     pub const fn name(self) -> &'static str {
         match self {
             Transport::Udp => "UDP",
@@ -40,39 +40,40 @@ impl Transport {
 /// A recording server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The user part, which chooses the department; empty takes the run's.
+    /// The user part, which selects the department; empty: the run's.
     pub user: String,
     /// Host as written.
     pub host: String,
     /// Its address.
     pub address: SocketAddr,
-    /// How to reach it.
+    /// Its transport.
     pub transport: Transport,
 }
 
-/// Who we are, and whom we believe.
+/// The client's credentials, and the trusted CA.
 #[derive(Clone, Debug, Default)]
 pub struct Identity {
-    /// User name and password, where the server asks for them.
+    /// User name and password, if the server requires them.
     pub credentials: Option<(String, String)>,
-    /// The authority that signed the server's certificate, PEM.
+    /// CA of the server's certificate, PEM.
     pub ca_file: Option<PathBuf>,
-    /// Our certificate and key, PEM, where the server asks for them.
+    /// Client certificate and key, PEM, if the server requires them.
     pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
 impl Target {
-    /// Whether a text is meant to be one.
+    /// Whether a text looks like a SIP address.
     pub fn is_sip(text: &str) -> bool {
         let lower = text.to_ascii_lowercase();
         lower.starts_with("sip:") || lower.starts_with("sips:")
     }
 
-    /// Reads `sip:user@host:port;transport=tcp`, and looks the host up.
+    /// Parses `sip:user@host:port;transport=tcp`, and resolves the host.
     ///
-    /// Errors: it is no SIP address, or the host is not known.
+    /// Errors: not a SIP address, or an unknown host.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
-        let (scheme, rest) = text.split_once(':').context("an address such as sip:192.0.2.50:5060")?;
+        let (scheme, rest) =
+            text.split_once(':').context("expected an address such as sip:192.0.2.50:5060")?;
         let mut parts = rest.split(';');
         let place = parts.next().unwrap_or_default();
         let (user, place) = place.rsplit_once('@').unwrap_or(("", place));
@@ -81,7 +82,7 @@ impl Target {
             ("sips", _) | (_, "tls") => Transport::Tls,
             ("sip", "tcp") => Transport::Tcp,
             ("sip", "" | "udp") => Transport::Udp,
-            _ => bail!("`{text}` is none of sip: or sips:, or its transport is none of udp, tcp, tls"),
+            _ => bail!("`{text}` is not a sip: or sips: address, or its transport is not udp, tcp or tls"),
         };
         let standard = if transport == Transport::Tls { 5061 } else { 5060 };
         let (host, port) = match place.rsplit_once(':') {
@@ -90,7 +91,7 @@ impl Target {
         };
         let bare = host.trim_matches(['[', ']']).to_owned();
         let mut found = std::net::ToSocketAddrs::to_socket_addrs(&(bare.as_str(), port))
-            .with_context(|| format!("`{bare}` is not known"))?;
+            .with_context(|| format!("cannot resolve `{bare}`"))?;
         let address = found.next().with_context(|| format!("`{bare}` has no address"))?;
         Ok(Self { user: user.to_owned(), host: bare, address, transport })
     }

@@ -1,6 +1,6 @@
-//! One recording session as its client: INVITE, what comes in between, BYE. In: what the call
-//! is. Out: where the server wants the streams. The server's own requests are answered
-//! meanwhile: a re-INVITE opens or closes the streams, a BYE ends the session.
+//! The client side of one recording session: INVITE, requests during the session, BYE. In: the call's data.
+//! Out: where the server wants the streams. The server's requests are answered: a re-INVITE opens or closes
+//! the streams, a BYE ends the session.
 //!
 //! Source: RFC 3261 §12 to §15 and §17.1; RFC 7866 §7.
 
@@ -17,21 +17,21 @@ use super::message::Message;
 use super::shape::{CRYPTO_TAG, Direction, Shape, Told, offer, sdp};
 use super::{Identity, Target, Transport, digest};
 
-/// First pause before a datagram is sent again. Source: RFC 3261 §17.1.1.1.
+/// First retransmission interval. Source: RFC 3261 §17.1.1.1.
 const T1: Duration = Duration::from_millis(500);
-/// Longest pause, for all requests but INVITE.
+/// Maximum retransmission interval, for all requests except INVITE.
 const T2: Duration = Duration::from_secs(4);
-/// How long an answer is waited for.
+/// Timeout of a request.
 const GIVE_UP: Duration = Duration::from_secs(32);
-/// The recorder's name for the call, where it tells.
+/// The field with the recorder's id of the call.
 const NAME_FIELD: &str = "x-optag-call";
 
-/// What was met on the way. Sums of all sessions of a run.
+/// Events during sessions, summed over a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Met {
-    /// Requests that were sent again as no answer had come.
+    /// Retransmitted requests.
     pub repeated: u64,
-    /// Re-INVITEs of ours that were answered.
+    /// Our re-INVITEs that were answered.
     pub re_invites: u64,
     /// Re-INVITEs of the server.
     pub server_re_invites: u64,
@@ -40,7 +40,7 @@ pub struct Met {
 }
 
 impl Met {
-    /// Takes in what another session met.
+    /// Adds the events of another session.
     pub fn add(&mut self, other: Self) {
         self.repeated += other.repeated;
         self.re_invites += other.re_invites;
@@ -49,7 +49,7 @@ impl Met {
     }
 }
 
-/// A session that the server took.
+/// A session accepted by the server.
 pub struct Session {
     link: Arc<Link>,
     target: Target,
@@ -64,22 +64,22 @@ pub struct Session {
     acknowledged: Option<(u32, Vec<u8>)>,
     over: bool,
     echoed: [Option<u32>; 2],
-    /// Whether the server takes the streams at the moment.
+    /// Whether the server currently accepts the streams.
     pub open: bool,
-    /// Where the caller's and the employee's stream go.
+    /// Destinations of the caller's and the employee's stream.
     pub streams: [SocketAddr; 2],
-    /// The recorder's name for the call; empty where it tells none.
+    /// The recorder's id of the call; empty if it is not reported.
     pub call: String,
-    /// From the INVITE until its final answer, a challenge and its answer included.
+    /// From the INVITE to its final response, including a challenge.
     pub answered_after: Duration,
-    /// What was met.
+    /// Its events.
     pub met: Met,
 }
 
 impl Session {
-    /// Begins a session. `extra` are further header fields, line ends included.
+    /// Starts a session. `extra` are further header fields, with line ends.
     ///
-    /// Errors: the server refuses it, does not answer, or describes no two streams.
+    /// Errors: the server rejects it, does not answer, or does not describe two streams.
     pub async fn begin(
         link: Arc<Link>,
         target: Target,
@@ -124,7 +124,7 @@ impl Session {
             let uri = uri(&session.target);
             let login = (user.as_str(), password.as_str());
             let proof = digest::authorization(&challenges, login, "INVITE", &uri, &session.told.name);
-            let proof = proof.context("the server's challenge is not understood")?;
+            let proof = proof.context("unsupported authentication challenge")?;
             let fields = format!("{fields}Authorization: {proof}\r\n");
             answer = session.ask("INVITE", &fields, &offer.body).await?;
         }
@@ -140,20 +140,23 @@ impl Session {
         session.acknowledge(&answer, ours.unwrap_or_default()).await?;
         if session.streams.iter().any(|address| address.port() == 0) {
             session.end().await?;
-            bail!("the server took no two streams");
+            bail!("the server did not accept two streams");
         }
         // In a delayed offer our keys come last, in the ACK.
         let echo_due = session.told.keys.is_some() && shape != Shape::Delayed;
         if echo_due && session.echoed != [Some(CRYPTO_TAG); 2] {
             session.end().await?;
-            bail!("the server did not take our keys: it answers {:?} for tag {CRYPTO_TAG}", session.echoed);
+            bail!(
+                "the server did not accept our keys: it answered {:?} for tag {CRYPTO_TAG}",
+                session.echoed
+            );
         }
         Ok(session)
     }
 
-    /// Holds the call, or resumes it, by a re-INVITE.
+    /// Holds or resumes the call by a re-INVITE.
     ///
-    /// Errors: the server refuses it or does not answer.
+    /// Errors: the server rejects it or does not answer.
     pub async fn hold(&mut self, held: bool) -> anyhow::Result<()> {
         self.direction = if held { Direction::Inactive } else { Direction::Sendonly };
         self.version += 1;
@@ -162,7 +165,7 @@ impl Session {
             let answer =
                 self.ask("INVITE", "Content-Type: application/sdp\r\nRequire: siprec\r\n", &body).await?;
             match answer.code() {
-                // The server has a re-INVITE of its own under way (RFC 3261 §14.1).
+                // The server has a re-INVITE of its own in progress (RFC 3261 §14.1).
                 491 => self.serve(Duration::from_millis(2_100)).await?,
                 200..300 => {
                     self.met.re_invites += 1;
@@ -174,9 +177,9 @@ impl Session {
         }
     }
 
-    /// Relays keys by INFO.
+    /// Relays key presses by INFO.
     ///
-    /// Errors: the server refuses them or does not answer.
+    /// Errors: the server rejects them or does not answer.
     pub async fn keys(&mut self, keys: &str) -> anyhow::Result<()> {
         for key in keys.chars() {
             let body = format!("Signal={key}\r\nDuration=160\r\n");
@@ -188,33 +191,33 @@ impl Session {
         Ok(())
     }
 
-    /// Lets time pass and answers what the server asks.
+    /// Waits, answering the server's requests.
     ///
-    /// Errors: the way to the server is gone.
+    /// Errors: the connection to the server is lost.
     pub async fn serve(&mut self, span: Duration) -> anyhow::Result<()> {
         let until = Instant::now() + span;
         while let Ok(message) = timeout_at(until, self.inbox.recv()).await {
-            let message = message.context("the way to the server is gone")?;
+            let message = message.context("connection to the server lost")?;
             self.take(message).await?;
         }
         Ok(())
     }
 
-    /// Waits until the server takes the streams, for so long at the most; whether it does.
+    /// Waits at most this long until the server accepts the streams; returns whether it does.
     ///
-    /// Errors: the way to the server is gone.
+    /// Errors: the connection to the server is lost.
     pub async fn until_open(&mut self, span: Duration) -> anyhow::Result<bool> {
         let until = Instant::now() + span;
         while !self.open && !self.over {
             match timeout_at(until, self.inbox.recv()).await {
-                Ok(message) => self.take(message.context("the way to the server is gone")?).await?,
+                Ok(message) => self.take(message.context("connection to the server lost")?).await?,
                 Err(_) => break,
             }
         }
         Ok(self.open)
     }
 
-    /// Ends the session, unless the server has.
+    /// Ends the session, unless the server has ended it.
     ///
     /// Errors: the server does not answer.
     pub async fn end(&mut self) -> anyhow::Result<()> {
@@ -227,7 +230,7 @@ impl Session {
         done
     }
 
-    /// Sends a request and waits for its final answer.
+    /// Sends a request and waits for its final response.
     async fn ask(&mut self, method: &str, fields: &str, body: &str) -> anyhow::Result<Message> {
         self.number += 1;
         let bytes = self.request(method, self.number, &self.to, method, fields, body);
@@ -239,11 +242,11 @@ impl Session {
         loop {
             let until = if heard { gives_up } else { again.min(gives_up) };
             match timeout_at(until, self.inbox.recv()).await {
-                Ok(None) => bail!("the way to the server is gone"),
+                Ok(None) => bail!("connection to the server lost"),
                 Ok(Some(message)) if self.answers(&message, method) => match message.code() {
                     100..200 => heard |= method == "INVITE",
                     300.. if method == "INVITE" => {
-                        // It belongs to the transaction of what it acknowledges.
+                        // It belongs to the transaction that it acknowledges.
                         let to = message.field("to").unwrap_or_default();
                         let ack = self.request("ACK", self.number, to, "INVITE", "", "");
                         self.link.send(ack).await?;
@@ -252,7 +255,7 @@ impl Session {
                     _ => return Ok(message),
                 },
                 Ok(Some(message)) => self.take(message).await?,
-                Err(_) if Instant::now() >= gives_up => bail!("no answer to {method}"),
+                Err(_) if Instant::now() >= gives_up => bail!("no response to {method}"),
                 Err(_) => {
                     self.met.repeated += 1;
                     self.link.send(bytes.clone()).await?;
@@ -267,10 +270,10 @@ impl Session {
         message.code() > 0 && message.method() == method && message.number() == self.number
     }
 
-    /// A message that is no awaited answer: a repeated one, or a request of the server.
+    /// Handles a message other than the awaited response: a retransmission, or a request of the server.
     async fn take(&mut self, message: Message) -> anyhow::Result<()> {
         if message.code() > 0 {
-            // A success that comes again has not seen its ACK.
+            // A retransmitted success response means that its ACK was lost.
             let again = self.acknowledged.as_ref().filter(|(number, _)| *number == message.number());
             if let Some((_, ack)) = again.filter(|_| message.method() == "INVITE") {
                 self.link.send(ack.clone()).await?;
@@ -303,7 +306,7 @@ impl Session {
         self.link.send(ack).await
     }
 
-    /// Takes the server's description: where it wants the streams, and whether it does.
+    /// Reads the server's description: where it wants the streams, and whether it accepts them.
     fn described(&mut self, body: &str) {
         let Some(lines) = read_sdp(body) else { return };
         self.open = lines.iter().any(|line| line.receives);

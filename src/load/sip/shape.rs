@@ -1,8 +1,8 @@
-//! What the offers of different equipment look like: order and words of the session
-//! description, form of the metadata, header fields. In: a call. Out: an [`Offer`].
+//! Offers as sent by different equipment: order and wording of the session description, form of the metadata,
+//! header fields. In: a call. Out: an [`Offer`].
 //!
-//! Source: RFC 7866 §7 and RFC 7865 for the plain one; the others follow messages captured
-//! from the equipment, or its makers' documentation.
+//! Source: RFC 7866 §7 and RFC 7865 for the plain one; the others follow messages captured from the
+//! equipment, or its vendors' documentation.
 
 use std::net::IpAddr;
 
@@ -10,34 +10,34 @@ use crate::load::srtp;
 use optag_media::codec::coded::Codec;
 use optag_media::rtp::srtp::SrtpKey;
 
-/// Number of our keys in descriptions: one that nobody makes up.
+/// Tag of our keys in descriptions, unlikely to be chosen by chance.
 pub const CRYPTO_TAG: u32 = 37;
 
-/// Whose offers are imitated.
+/// The equipment whose offers are imitated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Shape {
-    /// As the standards have it.
+    /// According to the standards.
     Plain,
-    /// Oracle (Acme Packet): older names of ids, large labels, a vendor's word for who calls.
+    /// Oracle (Acme Packet): older names of ids, large labels, a vendor element for the calling party.
     Oracle,
-    /// Cisco CUBE: a third part in the body, addresses at each line.
+    /// Cisco CUBE: a third body part, addresses at each line.
     Cube,
-    /// Cisco CUBE without SIPREC metadata: one header field each participant.
+    /// Cisco CUBE without SIPREC metadata: one header field per participant.
     CubeHeaders,
-    /// Ribbon: prefixed elements, call data of its own, labels against the order of speakers.
+    /// Ribbon: prefixed elements, its own call data, labels in reverse order of the speakers.
     Ribbon,
-    /// AudioCodes: line feeds alone in the metadata, identifiers of contact-centre equipment.
+    /// AudioCodes: bare line feeds in the metadata, identifiers of contact-centre equipment.
     AudioCodes,
-    /// BroadWorks: metadata first, part headers without blanks, lengths in the parts.
+    /// BroadWorks: metadata first, part headers without spaces, lengths in the parts.
     BroadWorks,
     /// OpenSIPS: the newer media type, quoted boundary, metadata last.
     OpenSips,
-    /// An INVITE without an offer: the server makes it, our ACK answers.
+    /// An INVITE without an offer: the server makes it, our ACK has the answer.
     Delayed,
 }
 
 impl Shape {
-    /// All of them, in the order in which a mixed run takes them.
+    /// All shapes, in the order of a mixed run.
     pub const ALL: [Shape; 9] = [
         Shape::Plain,
         Shape::Oracle,
@@ -59,7 +59,7 @@ impl Shape {
         }
     }
 
-    /// Which line carries the caller's voice.
+    /// The index of the line with the caller's voice.
     pub const fn caller_line(self) -> usize {
         match self {
             Shape::Ribbon => 1,
@@ -68,44 +68,44 @@ impl Shape {
     }
 }
 
-/// A recorded call, as its metadata tells of it.
+/// The data of a recorded call in its metadata.
 #[derive(Clone, Debug)]
 pub struct Told {
     /// Unique name of the call.
     pub name: String,
-    /// Number called from.
+    /// Calling number.
     pub caller_number: String,
-    /// Number called.
+    /// Called number.
     pub called_number: String,
     /// The caller's name.
     pub caller_name: String,
-    /// Coding of both streams.
+    /// Codec of both streams.
     pub codec: Codec,
-    /// Keys of the caller's and the employee's stream, where they are protected.
+    /// Keys of the caller's and the employee's stream, if encrypted.
     pub keys: Option<[SrtpKey; 2]>,
-    /// Where the streams come from.
+    /// Source address of the streams.
     pub ip: IpAddr,
 }
 
-/// Which way the streams flow.
+/// Direction of the streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// To the server.
     Sendonly,
-    /// Nowhere: the call is on hold.
+    /// Inactive: the call is on hold.
     Inactive,
 }
 
-/// What an INVITE carries.
+/// The content of an INVITE.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
-    /// Header fields beside the usual ones, line ends included.
+    /// Additional header fields, with line ends.
     pub fields: String,
-    /// The body; empty where the server is to make the offer.
+    /// The body; empty for a delayed offer.
     pub body: String,
 }
 
-/// The offer that begins a session.
+/// The initial offer of a session.
 pub fn offer(shape: Shape, told: &Told) -> Offer {
     let sdp = sdp(shape, told, Direction::Sendonly, 1);
     let xml = metadata(shape, told);
@@ -173,7 +173,7 @@ pub fn offer(shape: Shape, told: &Told) -> Offer {
     Offer { fields, body }
 }
 
-/// A description of our streams. `version` rises with each.
+/// A description of our streams. `version` increases with each.
 pub fn sdp(shape: Shape, told: &Told, direction: Direction, version: u32) -> String {
     let ip = told.ip;
     let family = if ip.is_ipv4() { "IP4" } else { "IP6" };
