@@ -13,7 +13,7 @@ fn signer() -> Signer {
     Signer::from_seed(&[7; 32]).unwrap()
 }
 
-/// A trail with an entry a day.
+/// A log with one entry per day.
 fn log_of(entries: i64) -> (tempfile::TempDir, AuditLog) {
     let dir = tempfile::tempdir().unwrap();
     let log = AuditLog::new(path_in(dir.path()));
@@ -51,19 +51,19 @@ fn a_tail_that_was_cut_off_shows_against_a_checkpoint_from_outside() {
     assert!(log.checkpoint(&signer(), at(5)).unwrap().is_none(), "nothing new to sign");
     let whole = text(&log);
     let lines: Vec<&str> = whole.split_inclusive('\n').collect();
-    // The tail goes, and with it the checkpoint kept beside the trail: only the anchor knows.
+    // The tail is removed together with the local checkpoint: only the anchor shows it.
     std::fs::write(&log.path, lines[..3].concat()).unwrap();
     assert!(matches!(log.verify(), Err(AuditFault::CutOff { last: 3, signed: 5 })));
     std::fs::remove_file(log.checkpoints_path()).unwrap();
     assert_eq!(log.verify().unwrap(), 3);
     let anchors = [anchored];
     assert!(matches!(log.verify_against(&anchors, None), Err(AuditFault::CutOff { last: 3, signed: 5 })));
-    // Other entries in place of those cut off have other hashes.
+    // Other entries in place of the removed ones have other hashes.
     for _ in 0..4 {
         log.append(&serde_json::json!({"at": at(6), "did": "something else"})).unwrap();
     }
     assert!(matches!(log.verify_against(&anchors, None), Err(AuditFault::Tampered { sequence: 5 })));
-    // A whole trail written anew has no entry of that hash either; nor does an empty one.
+    // A completely rewritten log has no entry with that hash either; nor does an empty one.
     std::fs::remove_file(&log.path).unwrap();
     assert!(matches!(log.verify_against(&anchors, None), Err(AuditFault::CutOff { last: 0, signed: 5 })));
 }
@@ -86,7 +86,7 @@ fn what_is_left_after_pruning_verifies_from_the_signed_cut() {
     assert_eq!(log.verify_against(&[], None).unwrap(), Verdict { first: 5, last: 10, compared: 1 });
     log.append(&serde_json::json!({"at": at(11)})).unwrap();
     assert_eq!(log.verify().unwrap(), 7);
-    // Whoever removes more than was signed away is found out, and so is a cut nobody signed.
+    // Removing more than was signed away is detected, and so is an unsigned removal.
     let whole = text(&log);
     let lines: Vec<&str> = whole.split_inclusive('\n').collect();
     std::fs::write(&log.path, lines[1..].concat()).unwrap();
@@ -125,7 +125,7 @@ fn invariant_05_an_entry_whose_sync_fails_is_refused() {
     });
 }
 
-/// Numbers of the entries that are there.
+/// Numbers of the existing entries.
 fn entries(log: &AuditLog) -> Vec<u64> {
     let did =
         |line: Line| serde_json::from_str::<serde_json::Value>(line.entry.get()).unwrap()["did"].clone();
@@ -136,7 +136,7 @@ fn entries(log: &AuditLog) -> Vec<u64> {
 fn invariant_05_what_could_not_be_made_durable_is_cut_off_and_nothing_goes_on_behind_it() {
     let faults: [&[&str]; 2] = [
         &["fdatasync:error=EIO:when=2"],
-        // It cannot be cut off either, at first.
+        // It cannot be truncated either, at first.
         &["fdatasync:error=EIO:when=2", "ftruncate:error=EIO:when=3"],
     ];
     holds_under(optag_testing::test_name!(), &faults, |fault| {
@@ -170,7 +170,7 @@ fn invariant_05_the_name_of_a_trail_is_durable_before_its_first_entry_counts() {
 fn invariant_05_lines_of_an_earlier_process_are_written_again_before_the_next_counts() {
     let (dir, log) = log_of(3);
     let before = text(&log);
-    // An earlier process ended after a sync that failed; only a write makes those bytes durable.
+    // An earlier process ended after a failed sync; only a write makes those bytes durable.
     let next = AuditLog::new(path_in(dir.path()));
     let file = File::open(&log.path).unwrap();
     let changed = || file.metadata().unwrap().modified().unwrap();
@@ -187,7 +187,7 @@ fn invariant_05_lines_of_an_earlier_process_are_written_again_before_the_next_co
 
 #[test]
 fn invariant_05_a_checkpoint_that_is_not_durable_is_an_error_and_not_kept() {
-    // The trail's own sync and its name come first.
+    // The log's own sync and its directory entry come first.
     holds_under(
         optag_testing::test_name!(),
         &[&["fdatasync:error=EIO:when=2"], &["fsync:error=EIO:when=2"]],
@@ -206,7 +206,8 @@ fn invariant_05_a_checkpoint_that_is_not_durable_is_an_error_and_not_kept() {
 
 #[test]
 fn invariant_05_a_pruned_trail_takes_the_place_of_the_whole_one_only_when_it_is_durable() {
-    // Synced with fsync: the name of the trail, of the checkpoints, the draft, its name.
+    // Synced with fsync: the directory entry of the log, of the checkpoints, the temporary file, its
+    // directory entry.
     let faults: [&[&str]; 3] =
         [&["fsync:error=EIO:when=3"], &["fsync:error=EIO:when=4"], &["rename:error=EIO:when=1"]];
     holds_under(optag_testing::test_name!(), &faults, |fault| {

@@ -1,4 +1,4 @@
-//! Stand-ins for everything the API stands on, and a client that asks the router in-process.
+//! Fakes of everything that the API uses, and a client that calls the router in-process.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -28,14 +28,14 @@ use optag_core::private::Private;
 use optag_media::fact::StreamCounts;
 use optag_sip::feed::*;
 
-/// The caller's number that no log line may show.
+/// The caller's number, which must not appear in log lines.
 pub const NUMBER: &str = "+4512345678";
-/// The caller's name that no log line may show.
+/// The caller's name, which must not appear in log lines.
 pub const NAME: &str = "Karen Blixen";
-/// Bytes of the one recording.
+/// Content of the one recording.
 pub const FILE: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 
-/// Answers as told, and remembers what it was asked.
+/// Returns prepared results, and records requests.
 #[derive(Default)]
 pub struct Fake {
     pub admitted: Mutex<Vec<NewCall>>,
@@ -341,7 +341,7 @@ pub struct Api {
     _dir: tempfile::TempDir,
 }
 
-/// What was answered.
+/// A response.
 pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
@@ -357,7 +357,7 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// Checks that this is a problem of `status` and returns the field that it names.
+    /// Checks that this is a problem of `status` and returns its field.
     pub fn problem(&self, status: u16) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
         assert_eq!(self.status.as_u16(), status, "{text}");
@@ -381,7 +381,7 @@ impl Api {
         Self::of(limits, false)
     }
 
-    /// One that takes streams without where they come from.
+    /// One that accepts streams without a source.
     pub fn that_learns() -> Self {
         Self::of(Limits::default(), true)
     }
@@ -410,12 +410,12 @@ impl Api {
         Answer { status: head.status, headers: head.headers, bytes: to_bytes(body, 1 << 20).await.unwrap() }
     }
 
-    /// Asks as someone with `role`, in-process.
+    /// Sends a request with `role`, in-process.
     pub async fn as_role(&self, role: Role, method: Method, path: &str, body: Option<&Value>) -> Answer {
         self.send(request(role, method, path, body)).await
     }
 
-    /// Posts as an admin; the body of the answer is not read.
+    /// Posts as an admin; the response body is not read.
     pub async fn unread(&self, path: &str, body: &Value) -> axum::http::Response<Body> {
         let request = request(Role::Admin, Method::POST, path, Some(body));
         self.router.clone().oneshot(request).await.unwrap()

@@ -1,4 +1,4 @@
-//! Drives the router in-process.
+//! Tests of the router, in-process.
 
 mod calls;
 mod door;

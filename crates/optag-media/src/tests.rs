@@ -1,4 +1,4 @@
-//! The whole chain of a call in simulated time: datagrams with their arrival in, facts out.
+//! The complete chain of a call in simulated time: datagrams with their arrivals in, facts out.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -76,13 +76,13 @@ impl Bench {
         Self::with(selected, |plan| plan)
     }
 
-    /// A call whose streams are planned a little differently.
+    /// A call with modified stream parameters.
     fn with(selected: bool, change: impl Fn(LegPlan) -> LegPlan) -> Self {
         let pcma = (8, Encoding::Pcma);
         Self::of(selected, pcma, |leg, _, _| *leg = change(leg.clone()))
     }
 
-    /// Both legs of this coding; `change` has the last word on leg, rules and settings.
+    /// Both streams with this encoding; `change` may modify stream, rules and settings.
     fn of(
         selected: bool,
         (payload_type, encoding): (u8, Encoding),
@@ -150,8 +150,8 @@ impl Bench {
         self.call.take_facts(&mut self.out);
     }
 
-    /// Sends frames of both legs in real time, each once it was spoken, those that `keep` lets
-    /// through, ticking along.
+    /// Sends frames of both streams in real time, each once it was spoken, if `keep` permits, while ticks
+    /// run.
     fn talk(&mut self, frames: std::ops::Range<u32>, keep: impl Fn(u32) -> bool) {
         for n in frames {
             let ms = u64::from(n) * 20 + 20;
@@ -207,7 +207,7 @@ impl Bench {
         self.blocks().iter().flat_map(|block| block.bytes.clone()).collect()
     }
 
-    /// Loudest sample of each frame of a stream.
+    /// Peak sample of each frame of a stream.
     fn peaks(&self, stream: usize) -> Vec<u8> {
         self.blocks().iter().flat_map(|block| block.peaks.iter().skip(stream).step_by(2).copied()).collect()
     }
@@ -372,7 +372,7 @@ fn a_hold_without_packets_is_marked_and_keeps_its_length() {
     let mut bench = Bench::new(true);
     bench.yes();
     bench.talk(0..50, |_| true);
-    // The sender's clock runs on, its sequence numbers do not.
+    // The sender's clock continues, its sequence numbers do not.
     bench.tick_to(31_000);
     for n in 50..100u32 {
         bench.now_ms = 30_000 + u64::from(n) * 20;
@@ -468,7 +468,7 @@ fn a_backlog_of_a_stalled_tick_is_heard_whole() {
     let mut bench = Bench::new(true);
     bench.yes();
     bench.talk(0..50, |_| true);
-    // Three seconds in which no tick runs, then everything at once.
+    // Three seconds without a tick, then everything at once.
     bench.now_ms = 4_000;
     for stream in 0..2u8 {
         for n in 50..200u32 {

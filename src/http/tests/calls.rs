@@ -1,4 +1,4 @@
-//! Announcing and steering calls.
+//! Announcing and controlling calls.
 
 use std::time::Duration;
 
@@ -117,11 +117,11 @@ async fn a_stream_names_where_it_comes_from_unless_the_owner_says_otherwise() {
     assert!(said.contains("learn_rtp_source") && said.contains("[api]"), "{said}");
     let api = Api::that_learns();
     assert_eq!(api.post("/api/v1/calls", &nobody).await.status, 201);
-    // A key tells right packets from others wherever they come from.
+    // A key distinguishes legitimate packets wherever they come from.
     let key =
         with("/streams", json!([{"label": "x", "codec": "pcmu", "srtp": {"suite": "AEAD_AES_128_GCM"}}]));
     assert_eq!(Api::new().post("/api/v1/calls", &key).await.status, 201);
-    // The same holds in mid-call.
+    // The same applies during a call.
     let api = Api::new();
     let path = format!("/api/v1/calls/{}/streams", id());
     let stream = |label: &str| json!({"label": label, "codec": "pcmu"});
@@ -144,7 +144,7 @@ async fn a_key_is_drawn_for_a_stream_that_asks_for_one() {
     assert_eq!(drawn, json!({"suite": suite, "key": key}));
     assert!(plan.required && admitted.streams[0].source.offered_ssrc.is_none());
     assert!(answer.json()["streams"][1].get("srtp").is_none());
-    // One that is in use is named again, and not drawn anew in silence.
+    // A key in use must be given again, and is not regenerated silently.
     let path = format!("/api/v1/calls/{}/streams/a", id());
     let change = json!({"label": "a", "codec": "pcmu", "srtp": {"suite": suite}});
     assert_eq!(api.as_role(Role::Feed, Method::PUT, &path, Some(&change)).await.problem(422), "srtp.key");

@@ -209,7 +209,7 @@ async fn clients_that_send_and_never_read_keep_nobody_out() {
     let mut greedy = Vec::new();
     for _ in 0..40 {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        // What the kernel takes at once; the server then waits for a reader.
+        // The kernel buffers a part; the server then waits for the reader.
         let _ = tokio::time::timeout(Duration::from_millis(20), stream.write_all(&request)).await;
         greedy.push(stream);
     }
@@ -226,7 +226,7 @@ async fn clients_that_send_and_never_read_keep_nobody_out() {
     tokio::time::timeout(Duration::from_secs(20), server).await.unwrap().unwrap();
 }
 
-/// Real sockets and simulated time: it passes while nobody does anything.
+/// Real sockets and simulated time: it advances while everything is idle.
 #[tokio::test(start_paused = true)]
 async fn a_body_that_comes_a_byte_a_second_is_answered_when_its_time_is_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,4 +1,4 @@
-//! Handing recordings out.
+//! Hand-outs of recordings.
 
 use std::sync::atomic::Ordering;
 

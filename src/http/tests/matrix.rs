@@ -1,4 +1,4 @@
-//! Every route of the OpenAPI document, asked by every role with each purpose that it may state.
+//! Every route of the OpenAPI document, requested by every role with each purpose that it may state.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::http::access::{Permission, Role};
 use crate::http::fakes::{Api, id};
 
-/// Method, path, what is needed (`None`: any token), and a body that is right.
+/// Method, path, required permission (`None`: any token), and a valid body.
 fn doors() -> Vec<(&'static str, &'static str, Option<Permission>, Option<Value>)> {
     use Permission::{Answer, Calls, Erase, Export, Listen, Oversee, Report, Search};
     let stream = json!({"label": "caller", "codec": "pcma", "source": {"ip": "127.0.0.1"}});
@@ -65,7 +65,7 @@ async fn every_route_opens_to_the_roles_that_hold_its_permission_and_to_no_other
         for (name, role) in Role::ALL {
             let may = needed.is_none_or(|needed| role.allows(needed));
             let purposes: Vec<&str> = role.purposes().iter().map(|one| one.name()).collect();
-            // A role without any is refused whatever it says.
+            // A role without purposes is refused whatever it states.
             let purposes = if purposes.is_empty() { vec!["training"] } else { purposes };
             for purpose in purposes {
                 let mut asked = path.replace("{id}", &id().to_string()).replace("{label}", "caller");

@@ -1,4 +1,5 @@
-//! Candidates, erasures of several, holds, the report and the audit: who may, and what is audited.
+//! Candidates, erasures of several recordings, holds, the report and the audit: permissions, and what is
+//! audited.
 
 use std::sync::atomic::Ordering;
 
@@ -96,7 +97,7 @@ async fn roles_keep_to_their_work() {
     let hold = json!({"until": "2026-12-01T00:00:00Z", "reason": "case"});
     for (role, allowed) in [
         (Role::Feed, [false; 6]),
-        // What a caller tells is looked for at a caller's request, which is not a listener's purpose.
+        // Candidates are for a caller's request, which is not a listener's purpose.
         (Role::Listener, [false; 6]),
         (Role::ErasureOfficer, [true, true, true, true, false, false]),
         (Role::Admin, [true; 6]),

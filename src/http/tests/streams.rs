@@ -1,4 +1,4 @@
-//! Streams that join, change and go; their keys.
+//! Streams that join, change and leave; their keys.
 
 use axum::http::Method;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! A call through engine, sink, spool and delivery, whose processing panics in between.
+//! A call through engine, sink, spool and delivery, with a panic during its processing.
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
@@ -71,7 +71,7 @@ fn facts(id: CallId) -> CallFacts {
     }
 }
 
-/// Sends so many packets of 20 ms in real time.
+/// Sends this many packets of 20 ms in real time.
 fn talk(port: u16, packets: std::ops::Range<u16>) {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     socket.connect((Ipv4Addr::LOCALHOST, port)).unwrap();
@@ -123,7 +123,7 @@ async fn invariant_06_what_was_durable_of_a_call_whose_processing_failed_is_stor
     tokio::time::timeout(Duration::from_secs(20), ended).await.expect("the call never ends");
     let partly = Outcome::RecordedPartly(CutShort::Fault);
     assert_eq!(registry.get(id).unwrap().outcome, Some(partly));
-    // The thread of the engine works on.
+    // The engine's thread continues.
     let (told, hears) = std::sync::mpsc::channel();
     engine.control(id, Command::Pause, Box::new(move |answer| drop(told.send(answer))));
     let gone = tokio::task::spawn_blocking(move || hears.recv().unwrap()).await.unwrap();

@@ -1,4 +1,4 @@
-//! What is served while index and store still hold it.
+//! What is served while index and store still contain it.
 
 use std::path::Path;
 
@@ -29,7 +29,7 @@ impl Clock for At {
     }
 }
 
-/// A recording in store and index, so many days after its call.
+/// A recording in store and index, this many days after its call.
 async fn stored(dir: &Path, days: i64) -> (Recordings, CallId) {
     let mut erasure = erasure(dir).await;
     let policy = HoldPolicy { allowed: true, lawful_bases: vec!["court".into()], ends_anyway: false };
@@ -54,7 +54,7 @@ async fn audio(recordings: &Recordings, id: CallId) -> Result<(), LibraryError> 
     recordings.audio(whole).await.map(drop)
 }
 
-/// What a search by what a caller tells finds.
+/// The results of a candidate search.
 async fn told(recordings: &Recordings, id: CallId) -> Result<Vec<CallId>, LibraryError> {
     let dir = tempfile::tempdir().unwrap();
     let requests = RequestService {
@@ -75,7 +75,8 @@ async fn told(recordings: &Recordings, id: CallId) -> Result<Vec<CallId>, Librar
     Ok(requests.candidates(query).await?.candidates.into_iter().map(|one| one.recording.id).collect())
 }
 
-/// That a recording is not listed, no candidate, and neither its description nor its audio is served.
+/// Checks that a recording is not listed, not a candidate, and that neither its details nor its audio are
+/// served.
 async fn is_gone(recordings: &Recordings, id: CallId) {
     assert_eq!((listed(recordings).await, told(recordings, id).await), (Ok(vec![]), Ok(vec![])));
     assert_eq!(recordings.get(id).await.err(), Some(LibraryError::Erased));

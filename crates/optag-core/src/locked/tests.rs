@@ -1,4 +1,4 @@
-//! Where secrets lie, by what the system says of this process.
+//! Location and protection of secrets, according to the system.
 
 use optag_testing::process_memory::{assert_protected, has_a_process_to_itself, mappings};
 
@@ -31,7 +31,7 @@ fn a_dropped_secret_is_zeros_in_the_page_that_is_still_mapped() {
     assert_eq!(pool.slots().usage.total, CHUNK_BYTES, "freed slots are used again");
 }
 
-/// In a process of its own, as the limit is the process's.
+/// In a separate process, because the limit is per process.
 #[test]
 fn where_no_memory_may_be_locked_keys_work_and_the_shortfall_is_counted() {
     if !has_a_process_to_itself(optag_testing::test_name!()) {
@@ -52,7 +52,7 @@ fn where_no_memory_may_be_locked_keys_work_and_the_shortfall_is_counted() {
     assert!(has("dd") && has("wf") && !has("lo"), "{flags:?}");
 }
 
-/// In a process of its own, for the same reason.
+/// In a separate process, for the same reason.
 #[test]
 fn a_soft_limit_is_raised_to_the_hard_one_before_keys_go_unlocked() {
     if !has_a_process_to_itself(optag_testing::test_name!()) {

@@ -1,11 +1,11 @@
-//! AMR and AMR-WB through the whole chain.
+//! AMR and AMR-WB through the complete chain.
 
 use super::*;
 use crate::codec::amr::Band;
 use crate::codec::amr::opencore::tests::{buzz, encoded};
 use crate::codec::amr::tests::repacked;
 
-/// 1 s of sound and 1 s of silence, twice, in packets of 20 ms; of silence only descriptors are sent.
+/// 1 s of sound and 1 s of silence, twice, in packets of 20 ms; for silence only descriptors are sent.
 #[test]
 fn amr_with_silence_descriptors_is_recorded_where_it_was_spoken() {
     for (band, octet_aligned) in [(Band::Narrow, false), (Band::Narrow, true), (Band::Wide, false)] {

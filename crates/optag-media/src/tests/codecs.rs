@@ -1,9 +1,9 @@
-//! Codecs of frames and code words through the whole chain: what is damaged is counted.
+//! Frame and code-word codecs through the complete chain: damaged payloads are counted.
 
 use super::*;
 use crate::codec::g726::{Packing, Rate};
 
-/// Sends 100 packets of 20 ms to one leg, made by `payload`; the bench after the end.
+/// Sends 100 packets of 20 ms to one stream, made by `payload`; returns the bench after the end.
 fn played(encoding: Encoding, payload: impl Fn(u32) -> Vec<u8>) -> Bench {
     let mut bench = Bench::of(true, (97, encoding), |_, _, _| {});
     bench.yes();
@@ -23,7 +23,7 @@ fn refused(bench: &Bench) -> u32 {
     of_first.map(|gap| gap.to_frame - gap.from_frame).sum()
 }
 
-/// A frame of GSM with any bits.
+/// A GSM frame with arbitrary bits.
 fn frame(n: u32) -> Vec<u8> {
     (0..33u32).map(|at| if at == 0 { 0xd5 } else { ((n + 3) * (at + 7) * 41) as u8 }).collect()
 }
@@ -39,7 +39,7 @@ fn damaged_gsm_is_counted_and_marked_and_the_rest_is_kept() {
         _ => frame(n),
     });
     assert_eq!(unsigned.stats.undecodable, 10);
-    // Concealment stands in for the first of them.
+    // The first of them are concealed.
     assert!((5..=10).contains(&refused(&unsigned)), "{}", refused(&unsigned));
     assert!(unsigned.peaks(0)[40..95].iter().any(|&peak| peak > 20));
 }

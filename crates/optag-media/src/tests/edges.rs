@@ -1,5 +1,5 @@
-//! What was spoken while the gate was closed is not kept, by an oracle that knows when each sample was
-//! spoken: a speaker who is loud exactly while nothing may be kept, or exactly while it may.
+//! What was spoken while the gate was closed is not kept, checked by an oracle that knows when each sample
+//! was spoken: a speaker who is loud exactly while nothing may be kept, or exactly while it may.
 
 use opus::{Application, Channels};
 
@@ -9,13 +9,13 @@ use crate::dtmf::tone_listener::TonesInOpus;
 const L16: (u8, Encoding) = (96, Encoding::L16 { rate_hz: 8_000 });
 const OPUS: (u8, Encoding) = (96, Encoding::Opus);
 const LOUD: f64 = 20_000.0;
-/// What an encoder may still give of what was loud two frames before: 26 dB less than it.
+/// What an encoder may still produce of loud sound two frames before: 26 dB less than it.
 const TAIL: u16 = 1_000;
-/// How long a call takes, and when its first packet is spoken. Units: ms.
+/// Duration of a call, and when its first packet is spoken. Units: ms.
 const CALL_MS: f64 = 9_000.0;
 const FROM_MS: f64 = 100.0;
 
-/// Numbers that are as good as random, and the same each time.
+/// A repeatable pseudo-random source.
 struct Dice(u64);
 
 impl Dice {
@@ -34,7 +34,7 @@ fn exactly(ms: f64) -> Now {
     Now { mono, ..at(ms as u64) }
 }
 
-/// Something that happens to a call. Units: ms.
+/// An event of a call. Units: ms.
 enum Event {
     Packet(Vec<u8>),
     Yes,
@@ -43,16 +43,16 @@ enum Event {
     Tick,
 }
 
-/// What a call is like.
+/// Parameters of a call.
 struct World {
     ptime_ms: f64,
     ppm: f64,
-    /// What every packet is held back by, and what most are beside. Units: ms.
+    /// Minimum delay of every packet, and maximum additional delay of most. Units: ms.
     base_ms: f64,
     jitter_ms: f64,
-    /// Whether the yes is a key, which comes as the audio does.
+    /// Whether the yes is a key press, which arrives like the audio.
     by_key: bool,
-    /// When the gate opens and closes in turn. Units: ms.
+    /// When the gate opens and closes alternately. Units: ms.
     edges: Vec<f64>,
     first_timestamp: u32,
 }
@@ -82,29 +82,29 @@ impl World {
         (world, dice)
     }
 
-    /// Whether what is spoken then may be kept.
+    /// Whether sound spoken at this time may be kept.
     fn is_open(&self, ms: f64) -> bool {
         self.edges.iter().filter(|&&edge| edge <= ms).count() % 2 == 1
     }
 
-    /// When a sample of this rate is spoken, by a sender whose clock is off.
+    /// When a sample at this rate is spoken, by a sender with clock drift.
     fn spoken_ms(&self, sample: usize, rate_hz: u32) -> f64 {
         FROM_MS + sample as f64 * 1_000.0 / f64::from(rate_hz) * (1.0 + self.ppm / 1e6)
     }
 
-    /// What is spoken: loud where the gate is open, or where it is not.
+    /// The sound: loud while the gate is open, or while it is not.
     fn sound(&self, rate_hz: u32, loud_where_open: bool) -> Vec<i16> {
         let samples = (CALL_MS / 1_000.0) as usize * rate_hz as usize;
         let one = |n: usize| {
             let wave = LOUD * (n as f64 * 2.5 * 8_000.0 / f64::from(rate_hz)).sin().signum();
             let loud = self.is_open(self.spoken_ms(n, rate_hz)) == loud_where_open;
-            // Not the same in every packet, so that nothing stands in for anything.
+            // Different in every packet, so that none can replace another.
             if loud { (wave * (0.5 + (n % 977) as f64 / 2_000.0)) as i16 } else { 0 }
         };
         (0..samples).map(one).collect()
     }
 
-    /// Plays payloads of `samples` each, and hands back the call as it ended.
+    /// Plays payloads of `samples` each, and returns the ended call.
     fn play(&self, dice: &mut Dice, format: (u8, Encoding), samples: usize, payloads: &[Vec<u8>]) -> Bench {
         let mut bench = Bench::of(true, format, |leg, _, settings| {
             settings.tones.in_opus = TonesInOpus::Never;
@@ -118,7 +118,8 @@ impl World {
         let mut events: Vec<(f64, Event)> =
             (1..=(CALL_MS / 100.0) as u32).map(|n| (f64::from(n) * 100.0, Event::Tick)).collect();
         let mut delay = |n: usize| {
-            // One in eight shows what the path takes; the first ones prove the sender by their order.
+            // One in eight has the minimum delay; the first ones are in order, so that the sender is
+            // accepted.
             let late = if n < 3 || n.is_multiple_of(8) { 0.0 } else { dice.upto(self.jitter_ms) };
             self.base_ms + late
         };
@@ -212,7 +213,7 @@ fn what_was_spoken_while_the_gate_was_open_is_kept_but_for_frames_at_its_edges()
         let payloads: Vec<_> = world.sound(8_000, true).chunks_exact(samples).map(linear).collect();
         let bench = world.play(&mut dice, L16, samples, &payloads);
         let zero_ms = world.edges[0] + world.base_ms;
-        // A packet that straddles a close is not kept, and the last one is not heard of yet.
+        // A packet across a closing of the gate is not kept, and the last one is not known yet.
         let before_ms = world.ptime_ms + world.jitter_ms + 30.0;
         for (n, &peak) in bench.peaks(0).iter().enumerate() {
             let from_ms = zero_ms - world.base_ms + n as f64 * 20.0;
@@ -245,7 +246,7 @@ fn invariant_01_kept_opus_holds_nothing_that_was_spoken_while_the_gate_was_close
             let mut pcm = [0; 960];
             decoder.decode(packet, &mut pcm, false).unwrap();
             assert!(peak(&pcm) < TAIL, "seed {seed}: {} in frame {n} of {:?}", peak(&pcm), world.edges);
-            // The copy that a packet carries of the one before counts too.
+            // The copy of the previous packet (in-band FEC) counts too.
             let mut copies = opus::Decoder::new(48_000, Channels::Mono).unwrap();
             copies.decode(packet, &mut pcm, true).unwrap();
             assert!(peak(&pcm) < TAIL, "seed {seed}: {} in frame {n}'s copy", peak(&pcm));

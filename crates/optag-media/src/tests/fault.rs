@@ -15,7 +15,7 @@ use optag_core::call::outcome::LossCause;
 use optag_core::call::{CutShort, StreamFacts};
 use optag_core::clock::OsClock;
 
-/// A call in its seat, in simulated time, with sockets to which nothing comes.
+/// A call in its slot, in simulated time, with sockets that receive nothing.
 struct Seated {
     seat: Slot,
     pool: PortPool,
@@ -23,7 +23,7 @@ struct Seated {
 }
 
 impl Seated {
-    /// Both legs talked for so many frames, and a yes came first where one was given.
+    /// Both streams talked for this many frames, after a yes if one was given.
     fn after(selected: bool, yes: bool, frames: u32) -> Self {
         static NEXT: AtomicU8 = AtomicU8::new(0);
         let id = CallId::from_bytes(
@@ -132,7 +132,7 @@ fn a_call_whose_processing_fails_ends_once_wherever_that_happens() {
         let mut seated = Seated::after(true, true, 100);
         arm(seated.id, step);
         act(&mut seated);
-        // The calls that follow in the process change nothing any more.
+        // Later ticks of the process change nothing any more.
         seated.tick(2_200);
         let _ = seated.seat.command(&OsClock, at(2_300), Command::End);
         seated.seat.finish(&OsClock, at(2_400), EndedBy::Shutdown);

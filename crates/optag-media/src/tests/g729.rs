@@ -1,4 +1,4 @@
-//! G.729 through the whole chain.
+//! G.729 through the complete chain.
 
 use super::*;
 use crate::codec::g729::tests::{buzz, encoded};
@@ -7,7 +7,7 @@ use crate::codec::g729::tests::{buzz, encoded};
 fn g729_with_silence_descriptors_is_recorded_where_it_was_spoken() {
     let mut bench = Bench::of(true, (18, Encoding::G729), |_, _, _| {});
     bench.yes();
-    // 1 s of sound, 1 s of silence, twice; silent frames are not sent but for their descriptors.
+    // 1 s of sound, 1 s of silence, twice; of silence only descriptors are sent.
     let frames = [encoded(&buzz(), true), encoded(&buzz(), true)].concat();
     let mut sequence = 0u16;
     for (n, pair) in frames.chunks(2).enumerate() {

@@ -1,4 +1,4 @@
-//! Streams that join a call in mid-call, or go.
+//! Streams that join or leave during a call.
 
 use super::*;
 use optag_core::call::StreamFacts;
@@ -19,7 +19,7 @@ fn facts() -> StreamFacts {
     StreamFacts { label: "third".into(), role: StreamRole::Other }
 }
 
-/// So many streams talk, frame by frame, while ticks pass.
+/// This many streams talk, frame by frame, while ticks run.
 fn talk(bench: &mut Bench, streams: u8, frames: std::ops::Range<u32>) {
     for n in frames {
         let ms = u64::from(n) * 20;

@@ -1,4 +1,4 @@
-//! Keys as tones and as events: what they mean, and that nothing of them is kept.
+//! Key presses as tones and as events: their meaning, and that nothing of them is kept.
 
 use std::f64::consts::TAU;
 
@@ -12,14 +12,14 @@ use crate::dtmf::tone_listener::{ToneSettings, TonesInOpus};
 const PCMA: (u8, Encoding) = (8, Encoding::Pcma);
 const PACKET: usize = 160;
 
-/// Samples of one leg at 8 kHz, and what interrupts them.
+/// Samples of one stream at 8 kHz, and what interrupts them.
 #[derive(Default)]
 struct Line {
     samples: Vec<i16>,
 }
 
 impl Line {
-    /// Something like speech: a voice of changing pitch with many harmonics, in syllables.
+    /// Speech-like sound: a voice of changing pitch with many harmonics, in syllables.
     fn talk(mut self, ms: usize) -> Self {
         for n in 0..ms * 8 {
             let at = (self.samples.len() + n) as f64 / 8_000.0;
@@ -36,13 +36,13 @@ impl Line {
         self
     }
 
-    /// A key's tone alone.
+    /// A key's tones alone.
     fn key(mut self, key: char, ms: usize) -> Self {
         self.samples.extend(key_tone(key, ms * 8, 8_000));
         self
     }
 
-    /// A key's tone over what was said in the last `ms`.
+    /// A key's tones over the last `ms` of talk.
     fn key_over(mut self, key: char, ms: usize) -> Self {
         let tone = key_tone(key, ms * 8, 8_000);
         let from = self.samples.len() - tone.len();
@@ -58,8 +58,8 @@ impl Line {
 }
 
 impl Bench {
-    /// Sends a leg's samples as A-law from `from_ms` on, ticking along; `arrives` may reorder
-    /// (another place in the line) or lose (`None`) packets.
+    /// Sends a stream's samples as A-law from `from_ms` on, while ticks run; `arrives` may reorder (another
+    /// position) or lose (`None`) packets.
     fn play(&mut self, stream: u8, from_ms: u64, line: &Line, arrives: impl Fn(usize) -> Option<usize>) {
         let packets = line.samples.len() / PACKET;
         for turn in 0..packets {
@@ -116,7 +116,7 @@ impl Bench {
     }
 }
 
-/// Keys that a receiver finds, and the longest stretch that it takes for tones. Units: ms.
+/// Keys that a receiver detects, and the longest span that it takes for tones. Units: ms.
 fn tones_in(samples: &[i16]) -> (String, i64) {
     let mut detector = ToneDetector::default();
     let (mut keys, mut longest) = (String::new(), 0);
@@ -127,7 +127,7 @@ fn tones_in(samples: &[i16]) -> (String, i64) {
     (keys, longest)
 }
 
-/// Power at a frequency in the loudest 20 ms. Units: dB below a sine of full scale.
+/// Power at a frequency in the loudest 20 ms. Units: dB below a full-scale sine.
 fn loudest_db(samples: &[i16], hz: f64) -> f64 {
     let power = |frame: &[i16]| {
         let sum = frame.iter().enumerate().fold((0.0, 0.0), |(re, im), (n, &sample)| {
@@ -139,7 +139,7 @@ fn loudest_db(samples: &[i16], hz: f64) -> f64 {
     10.0 * samples.windows(160).step_by(40).map(power).fold(1e-12, f64::max).log10()
 }
 
-/// A call that was granted over the API, in which the caller's line is played.
+/// A call with consent through the API, in which the caller's line is played.
 fn recorded(line: &Line, arrives: impl Fn(usize) -> Option<usize>) -> Bench {
     let mut bench = Bench::of(true, PCMA, |_, _, _| {});
     bench.yes();
@@ -230,7 +230,7 @@ fn a_key_that_comes_as_event_and_as_tone_counts_once() {
         let mut line = Line::default().silence(100);
         line = if tones { line.key('1', on).silence(off) } else { line.silence(on + off) };
         bench.play(0, 0, &line, |n| {
-            // The packets of the tone's first half went away for the sake of the event.
+            // The packets of the tone's first half were replaced by the event.
             Some(n)
         });
         if events {
@@ -268,13 +268,13 @@ fn t18_events_by_clocks_of_16_and_48_khz_cut_their_own_time() {
         let mut bench = Bench::of(true, PCMA, |leg, _, _| leg.telephone_event[0].clock_hz = clock_hz);
         bench.yes();
         bench.play(0, 0, &Line::default().talk(1_000), Some);
-        // All that arrives of a press of 100 ms is its end.
+        // Only the end of a press of 100 ms arrives.
         for _ in 0..3 {
             bench.event(1_010, 900, 101, [5, 0x8a], (clock_hz / 10) as u16);
         }
         bench.play(0, 1_020, &Line::default().talk(980), Some);
         bench.end(2_000);
-        // 110 ms, margins of 60 ms before and after, and the frames that these touch.
+        // 110 ms, margins of 60 ms before and after, and the frames that they overlap.
         assert!((11..=15).contains(&bench.cut_frames(0)), "{clock_hz} Hz: {}", bench.cut_frames(0));
     }
 }
@@ -299,7 +299,7 @@ fn m2_events_of_a_type_that_was_not_negotiated_are_never_a_yes_but_take_one_back
         assert_eq!(bench.call.state().consent, state, "key {key}");
         assert_eq!(bench.stats.unknown_payload, 0);
     }
-    // Whoever said yes can take it back, however that comes.
+    // Whoever said yes can withdraw it, in any way.
     let mut bench = Bench::of(true, PCMA, others);
     bench.yes();
     bench.talk(0..10, |_| true);
@@ -363,7 +363,7 @@ fn digits_keyed_as_tones_after_the_answer_are_not_in_what_is_stored() {
 
 #[test]
 fn no_more_of_a_tone_is_stored_than_of_the_speech_around_it() {
-    // A tone with no harmonic of the voice near, between silences: all energy there is the tone's.
+    // A tone without a harmonic of the voice nearby, between silences: all energy there is the tone's.
     let line = Line::default().silence(400).key('D', 200).silence(600).key('A', 45).silence(400);
     let stored = recorded(&line, Some).stored(0);
     for hz in [697.0, 941.0, 1_633.0] {
@@ -381,7 +381,7 @@ fn tones_are_cut_through_loss_and_reorder() {
         .talk(1_000);
     type Arrives = fn(usize) -> Option<usize>;
     let ways: [(&str, Arrives); 4] = [
-        // The first ones are in order: a sender proves itself by that.
+        // The first ones are in order, so that the sender is accepted.
         ("swapped", |n| Some(if n < 8 { n } else { n ^ 1 })),
         ("four reversed", |n| Some(if n < 8 { n } else { n ^ 3 })),
         ("one in ten lost", |n| (n % 10 != 3).then_some(n)),
@@ -397,8 +397,8 @@ fn tones_are_cut_through_loss_and_reorder() {
 
 #[test]
 fn what_leaks_into_the_audio_around_an_event_is_cut_with_it() {
-    // A gateway that needs 40 ms to notice the tone: those stay in the audio, the rest is events,
-    // with audio of silence beside them and 30 ms of the tone at its end.
+    // A gateway that needs 40 ms to detect the tone: those stay in the audio, the rest is events, with silent
+    // audio beside them and 30 ms of the tone at its end.
     let line = Line::default()
         .talk(1_000)
         .key('4', 40)
@@ -486,6 +486,6 @@ fn opus_that_is_kept_as_it_comes_loses_its_tones_by_packets_of_silence() {
         assert_eq!(found, (String::new(), 0), "{in_opus:?}");
         assert!(cut > 6 * 5, "{cut}");
     }
-    // A sender that negotiated events sends them; its tones are listened for only if asked to.
+    // A sender that negotiated events sends them; its tones are detected only if configured.
     assert_eq!(run(TonesInOpus::WithoutEvents, true).0.0, "492912");
 }

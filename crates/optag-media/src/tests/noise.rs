@@ -1,8 +1,8 @@
-//! Comfort noise and silence that is not sent: no loss, no shift.
+//! Comfort noise and discontinuous transmission: no loss, no shift.
 
 use super::*;
 
-/// Talks for 50 frames at a time; between, whatever `pause` sends in 100 frames' time.
+/// Talks for 50 frames at a time; in between, `pause` sends for the time of 100 frames.
 fn with_pauses(
     format: (u8, Encoding),
     payload: impl Fn(u32) -> Vec<u8>,

@@ -1,4 +1,4 @@
-//! Calls whose streams come as SRTP.
+//! Calls with SRTP streams.
 
 use super::*;
 use crate::rtp::srtp::{SrtpKey, SrtpPlan, SrtpSender, Suite};
@@ -16,7 +16,7 @@ fn protected_call(keys: &[SrtpKey]) -> Bench {
     Bench::with(true, |leg| LegPlan { srtp: Some(plan(keys)), ..leg })
 }
 
-/// A telephone that speaks on one stream.
+/// A telephone that sends one stream.
 struct Phone {
     stream: u8,
     sender: SrtpSender,
@@ -91,7 +91,7 @@ fn invariant_11_forged_packets_do_not_disturb_the_true_ones() {
     for n in 0..200u32 {
         let ms = u64::from(n) * 20;
         bench.tick_to(ms);
-        // Every forged packet carries a later sequence number, and comes first.
+        // Every forged packet has a later sequence number, and arrives first.
         let forged = forger.frame(n + 300);
         bench.hear(0, ms, &forged);
         let true_one = phone.frame(n);
@@ -124,7 +124,7 @@ fn trap_m1_a_key_that_changes_in_mid_call_loses_nothing() {
     old.talk(&mut bench, 0..100, |_| {});
     let renegotiate = Command::Renegotiate { stream: 0, plan: Box::new(leg_with(&[key(2)])) };
     bench.call.command(at(2_000), renegotiate, &mut bench.stats).unwrap();
-    // The client goes on under the old key until our answer reaches it.
+    // The client continues with the old key until our answer reaches it.
     old.talk(&mut bench, 100..110, |_| {});
     Phone::new(0, &key(2)).talk(&mut bench, 110..200, |_| {});
     assert_eq!(bench.end(4_000), Outcome::Recorded);
@@ -140,7 +140,7 @@ fn a_new_key_with_new_numbers_is_placed_where_it_arrives() {
         Phone::new(0, &key(1)).talk(&mut bench, 0..100, |_| {});
         let renegotiate = Command::Renegotiate { stream: 0, plan: Box::new(leg_with(&[key(2)])) };
         bench.call.command(at(2_000), renegotiate, &mut bench.stats).unwrap();
-        // As a client that moves the call to another media server: key, numbers and clock begin anew.
+        // Like a client that moves the call to another media server: key, sequence numbers and clock restart.
         let mut sender = SrtpSender::new(&key(2));
         for n in 100..200u32 {
             let ms = u64::from(n) * 20 + 20;
@@ -158,7 +158,7 @@ fn a_new_key_with_new_numbers_is_placed_where_it_arrives() {
     }
 }
 
-/// What a stream is renegotiated to: the same, with these keys.
+/// The renegotiated stream: the same, with these keys.
 fn leg_with(keys: &[SrtpKey]) -> LegPlan {
     LegPlan {
         role: StreamRole::Other,

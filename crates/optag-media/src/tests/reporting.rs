@@ -1,11 +1,11 @@
-//! What the senders of a call are told of it.
+//! Reports to the senders of a call.
 
 use super::*;
 use crate::rtp::rtcp::feedback::Port;
 use crate::rtp::rtcp::{RtcpPacket, packets};
 use crate::rtp::srtp::{SrtpKey, SrtpPlan, SrtpReceiver, SrtpSender, Suite};
 
-/// A report as it left: when, for which stream, from which port, to whom, its bytes.
+/// A report as sent: time, stream, source port, destination, bytes.
 type Sent = (u64, usize, Port, SocketAddr, Vec<u8>);
 
 fn reporting(rtcp: RtcpPlan, srtp: Option<SrtpPlan>) -> Bench {
@@ -15,7 +15,7 @@ fn reporting(rtcp: RtcpPlan, srtp: Option<SrtpPlan>) -> Bench {
     })
 }
 
-/// Twenty seconds of both streams; what was sent back.
+/// Twenty seconds of both streams; returns what was sent back.
 fn run(bench: &mut Bench, mut change: impl FnMut(u32, u8, Vec<u8>) -> Option<Vec<u8>>) -> Vec<Sent> {
     let mut sent = Vec::new();
     for n in 0..1_000u32 {
@@ -96,11 +96,11 @@ fn one_port_may_serve_both() {
 
 #[test]
 fn invariant_13_reports_go_to_nobody_who_was_not_heard() {
-    // Signalling names another host for reports: without a word from there, it gets none.
+    // Signalling names another host for reports: it gets none without having sent anything.
     let victim = "192.0.2.9".parse().unwrap();
     let mut bench = reporting(RtcpPlan { ip: Some(victim), port: Some(5_005), mux: false }, None);
     assert_eq!(run(&mut bench, |_, _, datagram| Some(datagram)), []);
-    // A stranger's RTCP moves nothing.
+    // RTCP of unknown senders changes nothing.
     let mut bench = reporting(RtcpPlan::default(), None);
     for n in 0..3u32 {
         bench.hear(0, u64::from(n) * 20, &packet(0, n as u16, n * 160, 8, &tone(n)));
@@ -110,10 +110,10 @@ fn invariant_13_reports_go_to_nobody_who_was_not_heard() {
     let sent = run(&mut bench, |n, stream, datagram| (stream == 0 && n > 3).then_some(datagram));
     assert!(sent.iter().all(|(_, _, _, to, _)| *to == from(0, 1)) && !sent.is_empty());
     assert_eq!((bench.stats.rtcp_foreign, bench.stats.rtcp_received), (1, 0));
-    // Who sends nothing gets nothing.
+    // Without packets from the sender there are no reports.
     let mut silent = reporting(RtcpPlan::default(), None);
     assert_eq!(run(&mut silent, |_, _, _| None), []);
-    // What goes out never outweighs what came in.
+    // Reports never exceed the bytes received.
     let (out, came) = (sent.iter().map(|sent| sent.4.len()).sum::<usize>(), 172 * 996);
     assert!(out < came / 100, "{out} of {came} bytes");
 }
@@ -149,7 +149,7 @@ fn reports_on_encrypted_streams_are_encrypted_under_our_own_key() {
             let length = receivers[*stream].unprotect_rtcp(bytes, &mut clear).unwrap();
             assert!(packets(&clear[..length]).is_ok() && packets(bytes).is_err());
         }
-        // A sender's report in the clear is not believed.
+        // A plain sender report is not trusted.
         let rtcp = from(0, 1);
         bench.call.handle_rtcp(0, at(20_000).mono, rtcp, &sender_report(0), &mut bench.stats);
         assert_eq!((bench.stats.rtcp_unproved, bench.stats.rtcp_received), (1, 0));
@@ -160,7 +160,7 @@ fn reports_on_encrypted_streams_are_encrypted_under_our_own_key() {
     }
 }
 
-/// Packets for a fifth of a second, then what `sign` brings every five seconds; when the call ended.
+/// Packets for a fifth of a second, then what `sign` sends every five seconds; returns when the call ended.
 fn silent(mut sign: impl FnMut(&mut Bench, u64)) -> Option<u64> {
     let mut bench = reporting(RtcpPlan::default(), None);
     for n in 0..10u32 {

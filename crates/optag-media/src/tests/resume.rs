@@ -1,10 +1,10 @@
-//! A call taken up by a later process, in simulated time.
+//! A call resumed by a later process, in simulated time.
 
 use super::*;
 use crate::call::snapshot::CallSnapshot;
 use crate::call::snapshot::Resumption;
 
-/// The last state that was written down, through its text.
+/// The last snapshot, serialised and parsed.
 fn saved(bench: &Bench) -> CallSnapshot {
     let mut states = bench.out.iter().filter_map(|output| match &output.fact {
         Fact::State(saved) => Some(saved.to_text()),
@@ -13,7 +13,7 @@ fn saved(bench: &Bench) -> CallSnapshot {
     CallSnapshot::from_text(&states.next_back().expect("something was saved")).unwrap()
 }
 
-/// Another process takes the call up at `ms`; what was not handed out is lost.
+/// Another process resumes the call at `ms`; what was not handed out is lost.
 fn restart(bench: &mut Bench, ms: u64, sockets_kept: bool) {
     let frames = bench.blocks().last().map_or(0, |block| block.first_frame + block.frames());
     let resumption = Resumption { saved: saved(bench), frames, sockets_kept };
@@ -48,7 +48,7 @@ fn the_axis_goes_on_in_real_length_and_the_time_between_is_a_restart_gap() {
     );
     let others = [gaps(&bench, GapReason::Held), gaps(&bench, GapReason::Lost)].concat();
     assert!(others.iter().all(|gap| gap.to_frame == 1), "beyond the first packet's probation: {others:?}");
-    // The sender was known: not even its first packet was lost to a probation.
+    // The sender was known: not even its first packet was lost to probation.
     assert_eq!((bench.stats.lost, bench.stats.late, bench.stats.foreign_ssrc), (0, 0, 0));
 }
 
@@ -60,7 +60,7 @@ fn what_sockets_held_that_stayed_open_leaves_no_gap() {
     bench.tick_to(4_000);
     let before = bench.frames();
     restart(&mut bench, 5_500, true);
-    // The backlog of a second and a half comes with its true arrivals.
+    // The backlog of a second and a half arrives with its true arrival times.
     for n in before..275 {
         for stream in 0..2u8 {
             let datagram = packet(stream, n as u16, n * 160, 8, &tone(n));
@@ -100,14 +100,14 @@ fn refusal_pause_half_typed_keys_and_the_sender_survive() {
     bench.tick_to(2_200);
     restart(&mut bench, 3_000, false);
     assert!(bench.call.state().paused);
-    // A stranger does not take the place of the sender that is late to come back.
+    // An unknown sender does not replace one that is slow to return.
     let stranger = SocketAddr::from(([127, 0, 0, 9], 9));
     for n in 0..4u16 {
         let datagram = packet(9, n, 0, 8, &tone(0));
         bench.call.handle(at(3_000), 0, at(3_000).mono, stranger, &datagram, &mut bench.stats);
     }
     assert!(bench.stats.foreign_address == 4);
-    // The other half of the withdrawal.
+    // The second half of the withdrawal.
     bench.press(0, 3_050, 101, 9);
     bench.tick_to(3_200);
     assert_eq!(bench.call.state().consent, ConsentState::Withdrawn);
@@ -146,7 +146,7 @@ fn a_silent_call_lives_after_a_restart_for_as_long_as_signalling_vouched_for_it(
     bench.yes();
     bench.talk(0..100, |_| true);
     bench.tick_to(2_000);
-    // As a session timer of half an hour says it; the sender is silent, which SRCs do on hold.
+    // As for a session timer of half an hour; the sender is silent, like an SRC on hold.
     let command = Command::Alive { vouched: Duration::from_secs(1_800) };
     bench.call.command(at(2_000), command, &mut bench.stats).unwrap();
     bench.tick_to(15_000);
@@ -157,7 +157,7 @@ fn a_silent_call_lives_after_a_restart_for_as_long_as_signalling_vouched_for_it(
     assert!(bench.call.is_ended());
 }
 
-/// Both streams in real time, as `datagram` has them: of a stream and a frame.
+/// Both streams in real time, with packets from `datagram` by stream and frame.
 fn talk_as(bench: &mut Bench, frames: std::ops::Range<u32>, datagram: impl Fn(u8, u32) -> Option<Vec<u8>>) {
     for n in frames {
         let ms = u64::from(n) * 20 + 20;
@@ -172,7 +172,7 @@ fn talk_as(bench: &mut Bench, frames: std::ops::Range<u32>, datagram: impl Fn(u8
 
 #[test]
 fn a_sender_that_restarts_beside_the_recorder_is_heard_where_it_arrives() {
-    // The same sender with new numbers, and another one at the same address.
+    // The same sender with new sequence numbers, and another one at the same address.
     for other in [0, 5] {
         let mut bench = Bench::new(true);
         bench.yes();
@@ -189,7 +189,7 @@ fn a_sender_that_restarts_beside_the_recorder_is_heard_where_it_arrives() {
         for stream in 0..2 {
             let peaks = &bench.peaks(stream)[before..];
             let silent: Vec<usize> = (0..249).filter(|&n| peaks[n] <= 100).collect();
-            // It proves itself again, and that is all that is missing.
+            // It needs a new probation, and nothing else is missing.
             assert!(silent.iter().all(|&n| n < 6), "SSRC + {other}, stream {stream}: {silent:?}");
         }
     }
@@ -197,7 +197,7 @@ fn a_sender_that_restarts_beside_the_recorder_is_heard_where_it_arrives() {
 
 #[test]
 fn a_restart_while_the_sender_says_nothing_moves_nothing_that_it_says_later() {
-    // Comfort noise at the beginning of the silence alone, and again and again.
+    // Comfort noise at the beginning of the silence only, and repeatedly.
     for every in [1_000, 10] {
         let mut bench = Bench::new(true);
         bench.yes();
@@ -205,7 +205,7 @@ fn a_restart_while_the_sender_says_nothing_moves_nothing_that_it_says_later() {
             let (sequence, timestamp) = (n as u16, n * 160);
             match n {
                 0..100 | 400.. => Some(packet(stream, sequence, timestamp, 8, &tone(n))),
-                // Sequence numbers go on with what is sent: one a packet.
+                // Sequence numbers advance with the packets sent.
                 _ if (n - 100).is_multiple_of(every) => {
                     Some(packet(stream, (100 + (n - 100) / every) as u16, timestamp, 13, &[70]))
                 }

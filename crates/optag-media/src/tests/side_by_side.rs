@@ -1,4 +1,4 @@
-//! Calls that are processed side by side, as a worker does with those of a tick.
+//! Calls processed side by side, as a worker does within a tick.
 
 use opus_lanes::{Lanes, Path};
 
@@ -8,7 +8,7 @@ use super::*;
 
 const CALLS: u32 = 20;
 
-/// A call of a test that is coded at complexity 5, at 8 or 16 kHz.
+/// A test call encoded at complexity 5, at 8 or 16 kHz.
 fn call(test: u8, n: u32) -> Bench {
     let coding = if n % 3 == 1 { (9, Encoding::G722) } else { (8, Encoding::Pcma) };
     let mut bench = Bench::of(true, coding, |_, rules, settings| {
@@ -19,7 +19,7 @@ fn call(test: u8, n: u32) -> Bench {
     bench
 }
 
-/// What a leg says: louder and softer, never the same, with pauses; some packets are lost.
+/// A stream's audio: louder and softer, never the same, with pauses; some packets are lost.
 fn said(n: u32, stream: u32, frame: u32) -> Option<Vec<u8>> {
     let seed = n * 7 + stream * 3 + 1;
     let pause = (frame / 20 + seed).is_multiple_of(4);
@@ -28,14 +28,14 @@ fn said(n: u32, stream: u32, frame: u32) -> Option<Vec<u8>> {
     let sample = |i: u32| {
         let t = f64::from(frame * 160 + i);
         let wave = (t * step).sin() + (t * step * 3.1 + f64::from(frame)).sin() * 0.5;
-        // The sign, and how loud: a coarse A-law.
+        // Sign and magnitude: a coarse A-law.
         let loud = ((wave.abs() * 60.0) as u8).min(0x7f);
         (if wave > 0.0 { 0x80 | loud } else { loud }) ^ 0x55
     };
     (!lost).then(|| (0..160).map(|i| if pause { 0xd5 } else { sample(i) }).collect())
 }
 
-/// A second of a call, from a tick to the next ten.
+/// A second of a call, ten ticks.
 fn second(bench: &mut Bench, n: u32, from: u32) {
     for frame in from..from + 50 {
         let ms = u64::from(frame) * 20 + 20;

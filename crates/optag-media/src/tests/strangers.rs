@@ -1,4 +1,4 @@
-//! Calls whose ports strangers reach: what they send says nothing and keeps nobody out.
+//! Calls whose ports unknown senders reach: they have no effect and keep nobody out.
 
 use super::*;
 
@@ -21,7 +21,7 @@ impl Bench {
         self.call.handle(at(self.now_ms), stream, at(ms).mono, from, datagram, &mut self.stats);
     }
 
-    /// A key as a stranger words it: a whole press, its packets in order.
+    /// A key press from an unknown sender: a complete press, its packets in order.
     fn key_from(&mut self, from: SocketAddr, ms: u64, ssrc: u32, sequence: u16, key: u8) {
         for n in 0..6u16 {
             let ended = if n > 3 { 0x80 } else { 0 };

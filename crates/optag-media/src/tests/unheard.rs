@@ -1,9 +1,9 @@
-//! Streams whose packets come and cannot be kept: the gap map says why.
+//! Streams whose packets arrive and cannot be kept: the gap map gives the reason.
 
 use super::*;
 
-/// The employee's packets are `of`; the caller talks as agreed. What the gap map says of the
-/// employee, in frames by reason.
+/// The employee's packets are `of`; the caller talks as negotiated. Returns the employee's gap map, in frames
+/// by reason.
 fn missing(
     change: impl Fn(LegPlan) -> LegPlan,
     of: impl Fn(u32) -> (u16, u32, u8),
@@ -39,10 +39,10 @@ fn frames(found: &[(GapReason, u32)], reason: GapReason) -> u32 {
 fn silence_is_not_called_a_hold_where_packets_of_an_unknown_type_came() {
     let (found, _) = missing(|plan| plan, |n| (n as u16, n * 160, 97));
     assert!(frames(&found, GapReason::UnknownType) >= 245, "{found:?}");
-    // It begins in mid-call: what was heard before stays.
+    // It begins during the call: what was received before is kept.
     let (found, _) = missing(|plan| plan, |n| (n as u16, n * 160, if n < 100 { 8 } else { 97 }));
     assert!((140..=160).contains(&frames(&found, GapReason::UnknownType)), "{found:?}");
-    // The last frame has nothing after it that could tell.
+    // Nothing follows the last frame that could show the reason.
     assert!(frames(&found, GapReason::Held) + frames(&found, GapReason::NoMedia) <= 1, "{found:?}");
 }
 
@@ -60,7 +60,7 @@ fn silence_is_not_called_a_hold_where_the_source_rule_refused_what_came() {
 
 #[test]
 fn a_frame_has_audio_or_the_map_says_that_its_packets_came_late() {
-    // Numbers restart lower under the same SSRC: heard again, or late, and never a hold.
+    // Sequence numbers restart lower under the same SSRC: accepted again, or late, and never a hold.
     let (found, bench) = missing(
         |plan| plan,
         |n| {
@@ -77,7 +77,7 @@ fn a_frame_has_audio_or_the_map_says_that_its_packets_came_late() {
 
 #[test]
 fn a_keep_alive_in_a_hold_leaves_it_a_hold() {
-    // Of an unknown type, once a second, while the sender holds.
+    // Of an unknown type, once a second, while the sender is on hold.
     let mut bench = Bench::new(true);
     bench.yes();
     bench.talk(0..50, |_| true);

@@ -1,5 +1,5 @@
-//! Every order of events up to a depth, against a model that was written apart from the
-//! machine: it has no states, only the list of answers that counted and what follows from it.
+//! Every sequence of events up to a depth, compared with a model written independently of the machine: it has
+//! no states, only the list of effective answers and what follows from it.
 //!
 //! `CONSENT_DEPTH=7` goes deeper than the default.
 
@@ -10,9 +10,9 @@ use crate::call::ConsentKeys;
 use crate::call::terms::{Prompt, Question};
 use crate::clock::MonoTime;
 
-/// Longest order of events that the default run goes through.
+/// Longest sequence of events in the default run.
 const DEPTH: usize = 5;
-/// No answer in this time is a no.
+/// Time to answer; no answer counts as no.
 const TIMEOUT: Duration = Duration::from_secs(1_000);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,9 +21,9 @@ enum Event {
     YesToUnknownPrompt,
     No,
     Withdraw,
-    /// The deadline passes, and nobody tells the machine.
+    /// The deadline passes without the machine being called.
     Late,
-    /// The deadline passes, and the machine is told.
+    /// The deadline passes, and the machine is called.
     Expire,
     To(usize),
     End,
@@ -43,8 +43,7 @@ const EVENTS: [Event; 11] = [
     Event::End,
 ];
 
-/// Departments: the prompt of 0 names 0 and 1, that of 1 and that of 2 only itself; 3 is not
-/// selected.
+/// Departments: the prompt of 0 names 0 and 1, those of 1 and 2 only themselves; 3 is not recorded.
 const NAMED: [&[usize]; 4] = [&[0, 1], &[1], &[2], &[]];
 const UNSELECTED: usize = 3;
 
@@ -65,14 +64,14 @@ fn question(department: usize) -> Question {
     }
 }
 
-/// What follows from a history, told without states.
+/// The result of a history, derived without states.
 #[derive(Clone, Default)]
 struct Model {
     here: usize,
     deadline_passed: bool,
     over: bool,
     taken_back: bool,
-    /// Answers that counted: the departments they were about, and whether they were a yes.
+    /// Effective answers: the departments that they cover, and whether they were a yes.
     answers: Vec<(&'static [usize], bool)>,
 }
 
@@ -189,7 +188,7 @@ impl Pair {
         if !self.model.over {
             let question = self.machine.question().clone();
             let again = ConsentMachine::resume(question, &self.records, MonoTime::default());
-            // A deadline that passed unseen is for the caller of `resume` to tell.
+            // A deadline that passed unnoticed is for the caller of `resume` to report.
             assert_eq!(again.state(), self.machine.state(), "resumed after {order:?}");
         }
     }

@@ -113,9 +113,9 @@ fn the_record_names_what_the_caller_heard() {
     let mut m = ConsentMachine::new(question("a", true, both.clone()), None, at_secs(0));
     assert_eq!(say(&mut m, Some("1")), Err(ConsentError::UnknownPrompt), "a yes to nobody knows what");
     assert!(!m.is_open());
-    // A no is a no, whatever was heard.
+    // A no is a no, whatever prompt was heard.
     assert_eq!(send(&mut m, 2, NO), Ok(Some(ConsentState::Refused)));
-    // Without prompts in the configuration the version is kept as it was told.
+    // Without prompts in the configuration the version is stored as reported.
     let record = say(&mut asked(), Some("7")).unwrap().unwrap();
     assert_eq!((record.prompt_version.as_deref(), record.terms.unwrap().text_sha256), (Some("7"), None));
 }
@@ -222,7 +222,7 @@ fn a_machine_resumed_from_its_records_is_the_one_that_wrote_them() {
             assert_eq!(known(department, &again), known(department, &m), "{department}: {records:?}");
         }
     }
-    // A department that the records do not speak of is not open.
+    // A department that does not occur in the records is not open.
     let elsewhere = ConsentMachine::resume(question("x", true, vec![]), &records[..1], at_secs(32));
     assert!(!elsewhere.is_open());
 }

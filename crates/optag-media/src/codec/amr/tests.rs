@@ -1,7 +1,7 @@
 use super::*;
 
-/// Frames with these types, whose bits are all ones, in a payload of either form. Source: the figures of
-/// RFC 4867 §4.3.5 and §4.4.5.
+/// Frames with these types and bits of all ones, in a payload of either form. Source: the figures of RFC 4867
+/// §4.3.5 and §4.4.5.
 pub fn packed(band: Band, aligned: bool, kinds: &[(u8, bool)], ones: bool) -> Vec<u8> {
     let mut bits: Vec<bool> = vec![true; 4];
     let push = |bits: &mut Vec<bool>, value: u8, length: u32| {
@@ -29,7 +29,7 @@ pub fn packed(band: Band, aligned: bool, kinds: &[(u8, bool)], ones: bool) -> Ve
     bits.chunks(8).map(|byte| byte.iter().fold(0, |value, &bit| value << 1 | u8::from(bit))).collect()
 }
 
-/// Frames as an encoder gives them, in a payload of either form.
+/// Frames from an encoder, in a payload of either form.
 #[cfg(feature = "amr")]
 pub fn repacked(band: Band, aligned: bool, frames: &[Vec<u8>]) -> Vec<u8> {
     let kinds: Vec<_> = frames.iter().map(|frame| (frame[0] >> 3 & 15, frame[0] & 4 != 0)).collect();
@@ -54,8 +54,8 @@ fn frames(band: Band, aligned: bool, bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
     Some(all)
 }
 
-/// A single frame at 7.4 kbit/s takes 10 bits of head and 148 of speech, and two of padding: 20 bytes; in
-/// the other form, 2 bytes and 19.
+/// A single frame at 7.4 kbit/s has 10 header bits, 148 of speech and two of padding: 20 bytes; in the other
+/// form, 2 bytes and 19.
 #[test]
 fn frames_of_every_type_come_out_of_both_forms_the_same() {
     for band in [Band::Narrow, Band::Wide] {

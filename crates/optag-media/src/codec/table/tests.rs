@@ -37,7 +37,7 @@ fn names_and_static_payload_types_stand_in_the_table_once() {
     }
 }
 
-/// Every rate divides the axis and is one that Opus takes; every feature that is named exists.
+/// Every rate divides the axis and is supported by Opus; every named feature exists.
 #[test]
 fn rates_are_those_of_the_time_axis() {
     for codec in TABLE {
@@ -115,7 +115,7 @@ fn opus_tells_the_same_length_as_when_it_is_taken_apart() {
     }
 }
 
-/// What a decoder gives of a payload lasts as long as the payload was said to, whatever bytes it has.
+/// The decoded duration of a payload is the one calculated from it, whatever its bytes.
 #[test]
 fn decoders_give_what_lengths_promise() {
     let mut out = [0; LONGEST_SAMPLES];

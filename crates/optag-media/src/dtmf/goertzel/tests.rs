@@ -4,12 +4,12 @@ use super::*;
 use crate::codec::Encoding;
 use crate::codec::decoder::Decoder;
 
-/// A sine of this level. Units: dBm0; sample.
+/// Amplitude of a sine of this level. Units: dBm0; sample.
 fn amplitude(dbm0: f64) -> f64 {
     (2.0 * f64::from(DBM0)).sqrt() * 10f64.powf(dbm0 / 20.0)
 }
 
-/// A repeatable source of numbers in 0 to 1.
+/// A repeatable source of numbers between 0 and 1.
 pub struct Chance(pub u64);
 
 impl Chance {
@@ -20,13 +20,13 @@ impl Chance {
         (self.0 >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Nearly normally distributed, of variance 1.
+    /// Approximately normally distributed, of variance 1.
     fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.next()).sum::<f64>() - 6.0
     }
 }
 
-/// A signal of two tones between silences of random and of fixed length.
+/// Two tones between silences of random and of fixed length.
 #[derive(Clone, Copy)]
 struct Signal {
     rate_hz: u32,
@@ -62,7 +62,7 @@ fn tones_of(key: char) -> (f32, f32) {
     (TONES_HZ[row], TONES_HZ[4 + column])
 }
 
-/// A key's tone at −10 dBm0 a tone, for tests of others too.
+/// A key's tones at −10 dBm0 each, also for other tests.
 pub fn key_tone(key: char, samples: usize, rate_hz: u32) -> Vec<i16> {
     let signal = Signal { rate_hz, ms: samples as f64 * 1_000.0 / f64::from(rate_hz) + 0.5, ..USUAL };
     let mut tone = Vec::new();
@@ -84,7 +84,7 @@ fn keys_in(rate_hz: u32, samples: &[i16]) -> String {
     keys
 }
 
-/// How often the sixteen keys are heard once, never and wrongly in eight random places each.
+/// How often the sixteen keys are detected once, never and wrongly at eight random positions each.
 fn trials(signal: Signal) -> [u32; 3] {
     let mut chance = Chance(88_172_645_463_325_252);
     let mut counts = [0; 3];

@@ -1,11 +1,11 @@
-//! Senders and networks as they are, heard by a mapping alone.
+//! Realistic senders and networks, seen by a mapping alone.
 
 use super::*;
 
 const ZERO: MonoTime = MonoTime::from_nanos(10_000_000_000);
 const MS: i64 = 48;
 
-/// A mapping that hears packets one after the other.
+/// A mapping that receives packets in sequence.
 #[derive(Default)]
 struct Line {
     timeline: ClockMapping,
@@ -18,7 +18,7 @@ fn at(ms: f64) -> MonoTime {
 }
 
 impl Line {
-    /// A packet in sequence that was spoken from `ms` on, and sent when it was.
+    /// A packet in sequence that was spoken from `ms` on, and sent at its end.
     fn hear(&mut self, timestamp: u32, clock_hz: u32, ms: f64) -> i64 {
         self.number += 1;
         self.take(timestamp, clock_hz, ms, false).0
@@ -31,14 +31,14 @@ impl Line {
         self.timeline.place(&Heard { number, restarted, timestamp, clock_hz, lasts, arrival })
     }
 
-    /// Two seconds without anything special.
+    /// Two seconds of ordinary audio.
     fn talk(&mut self) {
         for n in 0..100 {
             self.hear(n * 160, 8_000, f64::from(n) * 20.0);
         }
     }
 
-    /// Where the packet was placed. Units: ms.
+    /// The position of the packet. Units: ms.
     fn place_ms(&mut self, timestamp: u32, ms: f64) -> f64 {
         let ticks = self.hear(timestamp, 8_000, ms);
         self.timeline.position(ticks, ZERO) as f64 / 48.0
@@ -114,12 +114,12 @@ fn a_clock_that_jumps_stands_still_or_goes_back_moves_nothing() {
 
 #[test]
 fn a_clock_of_another_rate_than_was_declared_is_told_by_the_lengths() {
-    // Opus in mono at half speed, G.722 by the rate of its audio, others.
+    // Opus in mono at half speed, G.722 with the rate of its audio, others.
     for step in [20u32, 53, 80, 145, 176, 240, 320, 480, 960] {
         let mut line = Line::default();
         let mut worst = 0.0f64;
         for n in 0..400u32 {
-            // A silence of 500 ms each 2 s, told by the same clock.
+            // A silence of 500 ms every 2 s, by the same clock.
             let frames = n + n / 100 * 25;
             let ms = f64::from(frames) * 20.0 + f64::from(n * 7 % 11);
             let placed = line.place_ms(frames * step, ms);
@@ -170,7 +170,7 @@ fn a_sender_that_stopped_and_goes_on_as_if_it_had_not_lies_where_it_arrives() {
 fn a_queue_that_drains_moves_nothing() {
     let mut line = Line::default();
     line.talk();
-    // 400 ms stand in a queue and come out at five times their speed.
+    // 400 ms are queued and sent at five times their speed.
     for n in 100..150u32 {
         let (spoken, sent) = (f64::from(n) * 20.0, 2_400.0 + f64::from(n - 100) * 4.0);
         let placed = line.place_ms(n * 160, spoken.max(sent));

@@ -1,4 +1,4 @@
-//! The rule against right senders as they are, and against strangers.
+//! The rule with realistic legitimate senders, and with unknown ones.
 
 use super::*;
 
@@ -30,13 +30,13 @@ fn at_ip(last: u8) -> ExpectedSource {
     ExpectedSource { ip: Some(from(last, 0).ip()), ..ExpectedSource::default() }
 }
 
-/// Packets in order from one sender, one each 20 ms; how many were taken.
+/// Packets in sequence from one sender, one every 20 ms; returns how many were accepted.
 fn talk(rule: &mut SourceRule, ms: std::ops::Range<u64>, address: SocketAddr, ssrc: u32) -> usize {
     let sent = ms.step_by(20).map(|ms| judge(rule, ms, address, ssrc, (ms / 20) as u16));
     sent.filter(|&verdict| is_taken(verdict)).count()
 }
 
-/// A sender that was heard for two seconds, until `at(1_980)`.
+/// A sender received for two seconds, until `at(1_980)`.
 fn established(expected: ExpectedSource) -> SourceRule {
     let mut rule = SourceRule::new(expected);
     assert_eq!(talk(&mut rule, 0..2_000, from(1, 9), 7), 99);
@@ -114,7 +114,7 @@ fn trap_t16_another_address_waits_until_the_old_one_is_silent() {
     }
     assert!(is_taken(moved(&mut rule, 24)));
     assert_eq!(rule.keys_since(), None, "it has to carry audio itself first");
-    // One packet of the old one, and the silence begins again.
+    // One packet of the old one restarts the silence.
     let mut rule = established(ExpectedSource::default());
     for n in 0..24 {
         moved(&mut rule, n);
@@ -171,7 +171,8 @@ fn what_signalling_fixed_is_kept() {
 
 #[test]
 fn junk_neither_resets_nor_starves_the_right_sender() {
-    // Every kind of junk, as much as fits between two packets of the right one, before it begins and after.
+    // Every kind of junk, as much as fits between two legitimate packets, before the sender begins and
+    // afterwards.
     type Junk = fn(u64) -> (SocketAddr, u32, u16);
     let kinds: [(&str, Junk); 5] = [
         ("one stranger, numbers at random", |n| (from(2, 9), 5, (n * 9_973) as u16)),
@@ -195,7 +196,7 @@ fn junk_neither_resets_nor_starves_the_right_sender() {
                     taken += usize::from(is_taken(verdict));
                 }
             }
-            // 200 packets were sent. A port a packet, 4,000 a second, leaves a place now and then.
+            // 200 packets were sent. One port per packet, 4,000 a second, occasionally leaves a slot.
             let least = if every_us == 20_000 { 190 } else { 100 };
             assert!(taken >= least, "{name}, one each {every_us} µs: {taken} of 200");
             assert_eq!(rule.sender(), Some((from(1, 9), 7)), "{name}");
@@ -209,7 +210,7 @@ fn pairs_in_order_keep_no_caller_out() {
     for before_ms in [5, 200, 10_000] {
         let mut rule = SourceRule::new(ExpectedSource::default());
         for ms in (0..before_ms + 3_000).step_by(5) {
-            // A pair every 400 ms, so that the one in place is never silent for long.
+            // A pair every 400 ms, so that the current sender is never silent for long.
             if ms % 400 < 10 {
                 judge(&mut rule, ms, from(2, 9), 1, (ms / 400 * 2 + ms % 400 / 5) as u16);
             }
@@ -260,7 +261,7 @@ fn beside_another_at_the_named_address_keys_count_from_whom_carried_the_audio() 
     assert_eq!((rule.sender(), rule.keys_since()), (Some((from(1, 9), 7)), None));
     talk(&mut rule, 400..1_200, from(1, 9), 7);
     assert!(rule.keys_since().is_some());
-    // A stranger who was there first, with events alone, gives way to whoever brings audio.
+    // An earlier unknown sender with only events is replaced by one with audio.
     let mut rule = SourceRule::new(at_ip(1));
     (0..100u16).for_each(|n| {
         event(&mut rule, u64::from(n), from(1, 11), 7, n);
@@ -284,13 +285,13 @@ fn events_from_the_streams_address_are_heard_whatever_their_ssrc_and_others_are_
     assert_eq!(event(&mut rule, 2_000, from(1, 9), 0xbad, 40_000), Verdict::Beside);
     assert_eq!(event(&mut rule, 2_000, from(1, 11), 7, 100), Verdict::ForeignAddress);
     assert_eq!(judge(&mut rule, 2_020, from(1, 9), 7, 100), Verdict::Accept, "the audio goes on");
-    // Events in place of audio, for longer than another address would have to wait.
+    // Events instead of audio, for longer than another address would have to wait.
     for n in 0..50u16 {
         let ms = 2_040 + u64::from(n) * 20;
         assert_eq!(event(&mut rule, ms, from(1, 9), 0xbad, n), Verdict::Beside);
         assert_eq!(judge(&mut rule, ms, from(1, 12), 5, n), Verdict::ForeignAddress);
     }
-    // Where events came first, the audio of the same address is not kept waiting.
+    // If events came first, audio from the same address is accepted at once.
     let mut rule = SourceRule::new(at_ip(1));
     event(&mut rule, 0, from(1, 9), 0xbad, 1);
     event(&mut rule, 20, from(1, 9), 0xbad, 2);
@@ -337,13 +338,13 @@ fn what_is_saved_keeps_the_door_shut_after_a_restart() {
     let mut again: SourceRule = serde_json::from_str(&text).unwrap();
     again.resume(at(60_000));
     assert!(again.keys_since().is_some());
-    // A flood at once, before the right sender's next packet.
+    // A burst before the legitimate sender's next packet.
     for n in 0..400u16 {
         assert_eq!(judge(&mut again, 60_000 + u64::from(n), from(2, 9), 1, n), Verdict::ForeignAddress);
     }
     assert_eq!(judge(&mut again, 60_400, from(1, 9), 7, 100), Verdict::Accept);
     assert_eq!(judge(&mut again, 60_400, from(3, 9), 3, 100), Verdict::Stale);
-    // One that was not established is not after the restart either.
+    // One that was not established is not established after the restart either.
     let mut rule = SourceRule::new(ExpectedSource::default());
     talk(&mut rule, 0..200, from(2, 9), 1);
     let again: SourceRule = serde_json::from_str(&serde_json::to_string(&rule).unwrap()).unwrap();
@@ -365,11 +366,11 @@ fn what_an_older_program_saved_is_read_and_its_sender_stays() {
 #[test]
 fn a_former_sender_does_not_take_the_stream_back_from_one_that_is_established() {
     let mut rule = established(ExpectedSource::default());
-    // The first falls silent, and another goes on.
+    // The first falls silent, and another continues.
     let silence = 2_000 + SILENT.as_millis() as u64;
     assert!(talk(&mut rule, silence..silence + 3_000, from(2, 9), 8) > 100);
     assert_eq!(rule.sender(), Some((from(2, 9), 8)));
-    // Both speak: whoever is in place stays, packet for packet.
+    // Both send: the current sender is kept, packet for packet.
     for ms in (silence + 3_000..silence + 6_000).step_by(20) {
         let sequence = (ms / 20) as u16;
         assert!(is_taken(judge(&mut rule, ms, from(2, 9), 8, sequence)), "{ms}");

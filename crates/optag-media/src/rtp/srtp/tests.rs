@@ -28,7 +28,7 @@ fn rtp(ssrc: u32, sequence: u16) -> Vec<u8> {
     packet
 }
 
-/// A sender and what it makes of a sequence number.
+/// A sender, by sequence number.
 struct Client(SrtpSender);
 
 impl Client {
@@ -48,7 +48,7 @@ fn hear(receiver: &mut SrtpReceiver, seconds: u64, packet: &[u8]) -> Result<Vec<
     receiver.unprotect(at(seconds), packet, &mut out).map(|length| out[..length].to_vec())
 }
 
-/// Master key and salt of RFC 3711 B.3, with which libsrtp's own vectors are made.
+/// Master key and salt of RFC 3711 B.3, used for libsrtp's own vectors.
 fn rfc3711() -> SrtpKey {
     let secret = hex("E1F97A0D3E018BE0D64FA32C06DE4139 0EC675AD498AFEEBB6960B3AABE6");
     SrtpKey::new(Suite::AesCm128Sha1Tag80, secret, vec![]).unwrap()
@@ -69,7 +69,7 @@ fn the_vectors_of_aes_cm_128_hold() {
     assert_eq!(out[..length], hex("81c8000bcafebabeabababababababababababababababab"));
 }
 
-/// Made with libsrtp, as rtpengine's tests have it.
+/// Made with libsrtp, from rtpengine's tests.
 #[test]
 fn a_packet_of_aes_cm_256_is_what_others_make_of_it() {
     let secret =
@@ -226,7 +226,7 @@ fn trap_m1_after_a_new_offer_the_counter_may_start_anew_under_the_same_key() {
     let mut anew = Client::new(&key);
     assert_eq!(hear(&mut receiver, 1, &anew.send(7, 500)), Err(SrtpError::Unproved), "nothing was offered");
     receiver.renegotiate(at(2), plan(std::slice::from_ref(&key)));
-    // Packets of both are still under way.
+    // Packets of both are still in flight.
     for n in 0..50 {
         assert!(hear(&mut receiver, 2, &client.send(7, 2 + n)).is_ok());
         assert!(hear(&mut receiver, 2, &anew.send(7, 501 + n)).is_ok());
@@ -250,7 +250,7 @@ fn trap_m1_a_new_key_may_start_at_zero_or_go_on() {
         if goes_on {
             second.0.start_at((3 << 16) + 10);
         }
-        // While the key changes, packets of both are taken.
+        // During the key change, packets of both are accepted.
         for n in 0..20 {
             assert!(hear(&mut receiver, 1, &first.send(7, 5 + n)).is_ok());
             assert_eq!(hear(&mut receiver, 1, &second.send(7, 11 + n)), Ok(rtp(7, 11 + n)), "{goes_on}");

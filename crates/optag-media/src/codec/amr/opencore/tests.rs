@@ -1,7 +1,7 @@
 use super::super::tests::repacked;
 use super::*;
 
-// Source: opencore-amrnb/interf_enc.h 0.1.6 and vo-amrwbenc/enc_if.h 0.1.3. Encoders are for tests alone.
+// Source: opencore-amrnb/interf_enc.h 0.1.6 and vo-amrwbenc/enc_if.h 0.1.3. Encoders are only for tests.
 unsafe extern "C" {
     fn Encoder_Interface_init(dtx: i32) -> *mut c_void;
     fn Encoder_Interface_exit(state: *mut c_void);
@@ -20,7 +20,7 @@ unsafe extern "C" {
     fn E_IF_encode(state: *mut c_void, mode: i32, speech: *const i16, out: *mut u8, dtx: i32) -> i32;
 }
 
-/// Frames of 20 ms as the encoders make them: the byte of the type, and the bits.
+/// 20 ms frames from the encoders: the type byte, then the bits.
 pub fn encoded(band: Band, mode: i32, dtx: bool, samples: &[i16]) -> Vec<Vec<u8>> {
     let frame = match band {
         Band::Narrow => 160,
@@ -51,7 +51,7 @@ pub fn encoded(band: Band, mode: i32, dtx: bool, samples: &[i16]) -> Vec<Vec<u8>
     }
 }
 
-/// A second of a buzz whose pitch glides, then one of silence.
+/// A second of a buzz with gliding pitch, then one of silence.
 pub fn buzz(rate_hz: f64) -> Vec<i16> {
     let wave = |n: usize| {
         let at = n as f64 / rate_hz;
@@ -62,7 +62,7 @@ pub fn buzz(rate_hz: f64) -> Vec<i16> {
     (0..second).map(|n| wave(n) as i16).chain(std::iter::repeat_n(0, second)).collect()
 }
 
-/// How alike two sounds are, at the shift at which they are most. Units: samples.
+/// Similarity of two sounds, and the shift at which it is greatest. Units: samples.
 fn alike(heard: &[i16], said: &[i16], most: usize) -> (f64, usize) {
     let of = |shift: usize| {
         let pairs = said.iter().zip(&heard[shift..]).map(|(&a, &b)| (f64::from(a), f64::from(b)));
@@ -124,7 +124,7 @@ fn silence_descriptors_and_frames_that_were_not_sent_are_quiet() {
     }
 }
 
-/// ffmpeg packs what an encoder made, as a file has it, into octet-aligned payloads.
+/// ffmpeg packs an encoder's file into octet-aligned payloads.
 #[test]
 fn what_ffmpeg_packs_holds_the_same_frames() {
     let dir = std::env::temp_dir().join(format!("optag-amr-{}", std::process::id()));
@@ -151,7 +151,7 @@ fn what_ffmpeg_packs_holds_the_same_frames() {
             }
         }
         assert!(ran.wait().unwrap().success());
-        // It keeps to itself what waited for the next packet at the end.
+        // It drops what was waiting for the next packet at the end.
         assert!((frames.len() - 5..=frames.len()).contains(&sent.len()), "{band:?}: {}", sent.len());
         for (sent, frame) in sent.iter().zip(&frames) {
             assert_eq!(sent[0] >> 3, frame[0] >> 3 & 15);
