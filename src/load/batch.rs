@@ -32,8 +32,8 @@ pub struct Batch {
     headers: Vec<libc::mmsghdr>,
 }
 
-// SAFETY: the pointers in `vectors` and `headers` are only followed within `flush`, which sets
-// them anew each time.
+// SAFETY: the pointers in `vectors` and `headers` are only dereferenced within `flush`, which sets them each
+// time.
 unsafe impl Send for Batch {}
 
 impl Batch {

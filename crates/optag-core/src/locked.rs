@@ -29,7 +29,7 @@ pub struct Secret {
 
 // SAFETY: a `Secret` owns its slot as a box does; the slots are handed out under a lock.
 unsafe impl Send for Secret {}
-// SAFETY: as above; shared access gives `&[u8; 32]` alone.
+// SAFETY: as above; shared access yields only `&[u8; 32]`.
 unsafe impl Sync for Secret {}
 
 impl Secret {
@@ -102,7 +102,7 @@ pub fn usage() -> Usage {
 /// A free slot.
 struct Slot(NonNull<u8>);
 
-// SAFETY: a free slot is plain memory that nobody else points to.
+// SAFETY: a free slot is plain memory to which nothing else points.
 unsafe impl Send for Slot {}
 
 struct Pool(Mutex<Slots>);
@@ -172,7 +172,7 @@ fn protect(chunk: NonNull<u8>) -> std::io::Result<()> {
         0 => Ok(()),
         _ => Err(std::io::Error::last_os_error()),
     };
-    // SAFETY: the chunk is mapped, ours, and of this size; none of the calls takes pages away.
+    // SAFETY: the chunk is mapped, ours, and of this size; none of the calls unmaps pages.
     unsafe {
         let dump = checked(libc::madvise(chunk, CHUNK_BYTES, libc::MADV_DONTDUMP));
         let fork = checked(libc::madvise(chunk, CHUNK_BYTES, libc::MADV_WIPEONFORK));

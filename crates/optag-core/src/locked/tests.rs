@@ -22,7 +22,7 @@ fn a_dropped_secret_is_zeros_in_the_page_that_is_still_mapped() {
     let mut secret = Secret::within(pool);
     secret.fill(0xa7);
     let place = secret.slot.as_ptr();
-    // SAFETY: chunks stay mapped, and nobody else takes slots of this pool.
+    // SAFETY: chunks stay mapped, and nothing else takes slots of this pool.
     assert_eq!(unsafe { place.read_volatile() }, [0xa7; 32]);
     drop(secret);
     // SAFETY: as above.

@@ -41,16 +41,16 @@ pub struct G729Decoder {
     channel: NonNull<Channel>,
 }
 
-// SAFETY: the library keeps all state of a channel in it and uses no thread of its own; a channel
-// is used only through `&mut`.
+// SAFETY: all of the library's state is in the channel, and it uses no threads; a channel is used only
+// through `&mut`.
 unsafe impl Send for G729Decoder {}
-// SAFETY: a shared reference gives nothing to call.
+// SAFETY: a shared reference permits no calls.
 unsafe impl Sync for G729Decoder {}
 
 impl Default for G729Decoder {
     /// Panics: out of memory.
     fn default() -> Self {
-        // SAFETY: takes nothing; what it gives is checked.
+        // SAFETY: no arguments; the result is checked.
         let channel = NonNull::new(unsafe { initBcg729DecoderChannel() });
         Self { channel: channel.expect("memory for a G.729 decoder") }
     }
@@ -65,8 +65,8 @@ impl Decode for G729Decoder {
         let mut written = 0;
         for (frame, signal) in payload.chunks(FRAME_BYTES).zip(out.chunks_exact_mut(FRAME_SAMPLES)) {
             let silence = u8::from(frame.len() == SID_BYTES);
-            // SAFETY: the channel lives; the library reads as many bytes as we say, and writes 80
-            // samples, which `signal` has.
+            // SAFETY: the channel is open; the library reads the given number of bytes, and writes 80 samples,
+            // for which `signal` has space.
             unsafe {
                 let channel = self.channel.as_ptr();
                 let (bits, length) = (frame.as_ptr(), frame.len() as u8);
@@ -104,8 +104,8 @@ pub(crate) mod tests {
 
     /// 10 ms frames from the library's encoder: 10 bytes, or with `vad` also 2 or none.
     pub fn encoded(samples: &[i16], vad: bool) -> Vec<Vec<u8>> {
-        // SAFETY: the channel is made, used and closed here; frames have 80 samples, and a frame
-        // takes 10 bytes at the most.
+        // SAFETY: the channel is opened, used and closed here; frames have 80 samples, and an encoded one has
+        // at most 10 bytes.
         unsafe {
             let channel = initBcg729EncoderChannel(u8::from(vad));
             let frame = |frame: &[i16]| {

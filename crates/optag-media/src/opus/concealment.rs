@@ -167,7 +167,7 @@ impl RawEncoder {
     /// Encodes 20 ms; returns the packet length, 0 if the library fails.
     fn encode(&mut self, pcm: &[i16; LONGEST_FRAME], packet: &mut [u8; PACKET_BYTES]) -> usize {
         let encoder = self.state.as_mut_ptr().cast::<sys::OpusEncoder>();
-        // SAFETY: the state was initialised in `like`; frame and packet have the lengths we say.
+        // SAFETY: the state was initialised in `like`; frame and packet have the given lengths.
         let length = unsafe {
             sys::opus_encode(
                 encoder,

@@ -69,7 +69,7 @@ impl Drop for EncoderMemory {
         if pool.len() < KEPT {
             pool.push(Pages(self.0.0));
         } else {
-            // SAFETY: so many pages were mapped, and `self` was all that had them.
+            // SAFETY: this many pages were mapped, and only `self` had them.
             unsafe { libc::munmap(self.0.0.as_ptr().cast(), mapped_bytes()) };
         }
     }
@@ -79,14 +79,14 @@ impl Drop for EncoderMemory {
 #[derive(Debug)]
 struct Pages(NonNull<u8>);
 
-// SAFETY: whoever has this value is the only one to have the pages.
+// SAFETY: the value is the only owner of the pages.
 unsafe impl Send for Pages {}
 
 impl Pages {
     fn map() -> Self {
         let bytes = mapped_bytes();
         let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-        // SAFETY: a new mapping, of no file, wherever there is room.
+        // SAFETY: a new anonymous mapping at any address.
         let address = unsafe { libc::mmap(ptr::null_mut(), bytes, access, kind, -1, 0) };
         assert_ne!(address, libc::MAP_FAILED, "the system has no address space for an encoder");
         let start = NonNull::new(address.cast()).expect("a mapping is not at address 0");
@@ -99,7 +99,7 @@ impl Pages {
     /// Returns the memory of whole zero pages.
     fn release(&mut self, from: usize, bytes: usize) {
         // SAFETY: the range lies inside the pages and holds zeros only, as it does afterwards: an
-        // anonymous private page that is given back reads as zeros. Source: madvise(2).
+        // anonymous private page that was released reads as zeros. Source: madvise(2).
         unsafe { libc::madvise(self.0.as_ptr().add(from).cast(), bytes, libc::MADV_DONTNEED) };
     }
 }

@@ -31,8 +31,8 @@ pub struct AmrDecoder {
     state: NonNull<c_void>,
 }
 
-// SAFETY: the library keeps all state of a decoder behind its pointer, has no state beside and no thread
-// of its own; the pointer is used only through `&mut`.
+// SAFETY: all of the library's state is behind the pointer, and it uses no threads; the pointer is used only
+// through `&mut`.
 unsafe impl Send for AmrDecoder {}
 
 impl AmrDecoder {
@@ -40,7 +40,7 @@ impl AmrDecoder {
     ///
     /// Panics: out of memory.
     pub fn new(band: Band, aligned: bool) -> Self {
-        // SAFETY: both take nothing; what they give is checked.
+        // SAFETY: no arguments; the results are checked.
         let state = unsafe {
             match band {
                 Band::Narrow => Decoder_Interface_init(),
@@ -61,9 +61,9 @@ impl AmrDecoder {
     fn frame(&mut self, frame: &[u8; FRAME_BYTES], out: &mut [i16]) {
         assert_eq!(out.len(), self.frame_samples());
         let (state, frame, out) = (self.state.as_ptr(), frame.as_ptr(), out.as_mut_ptr());
-        // SAFETY: the decoder lives. Of a frame the library reads the byte of its type and as many as that
-        // type has, at most 60, and `frame` has 61; types that it does not know were refused before. It
-        // writes a frame's samples, for which `out` has room.
+        // SAFETY: the decoder is open. The library reads the type byte of a frame and the bytes of that type, at
+        // most 60, and `frame` has 61; unknown types were rejected before. It writes one frame of samples, for
+        // which `out` has space.
         unsafe {
             match self.band {
                 Band::Narrow => Decoder_Interface_Decode(state, frame, out, 0),

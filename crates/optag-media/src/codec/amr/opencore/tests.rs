@@ -26,8 +26,8 @@ pub fn encoded(band: Band, mode: i32, dtx: bool, samples: &[i16]) -> Vec<Vec<u8>
         Band::Narrow => 160,
         Band::Wide => 320,
     };
-    // SAFETY: the encoder is made, used and closed here; frames have as many samples as it reads, and a
-    // frame takes at most 61 bytes.
+    // SAFETY: the encoder is opened, used and closed here; frames have the number of samples that it reads, and
+    // an encoded one has at most 61 bytes.
     unsafe {
         let state = match band {
             Band::Narrow => Encoder_Interface_init(i32::from(dtx)),
