@@ -2,9 +2,8 @@
 //! checkpoints). In: facts. Out: a document that anyone with the public key can verify, here or with any
 //! other Ed25519 program.
 //!
-//! The signed text is `optag <kind> v1
-//! ` followed by the bytes of `document` in the file, without white space between its tokens, so that a
-//! signature of one kind is not valid for another.
+//! The signed text is `optag <kind> v1\n` followed by the bytes of `document` in the file, without white space
+//! between its tokens, so that a signature of one kind is not valid for another.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
