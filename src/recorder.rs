@@ -41,10 +41,10 @@ use optag_core::limit;
 use optag_core::private::Private;
 use optag_media::call::snapshot::CallSnapshot;
 use optag_media::call::{CallRules, CallState, Command};
-use optag_media::engine::{CallPlan, Engine, EngineError, StreamPlan};
+use optag_media::engine::{CallPlan, Engine, EngineError, JoiningStream};
 use optag_media::net::port_pool::{PortError, PortPool, StreamSockets};
 use optag_media::stats::CallGauges;
-use optag_media::stream::plan::LegPlan;
+use optag_media::stream::plan::StreamPlan;
 use optag_sip::feed::{
     AdmitError, Admitted, CallView, Control, ControlError, Feed, Named, NewCall, NewStream,
 };
@@ -167,7 +167,7 @@ impl Recorder {
             return Err(AdmitError::Quota);
         }
         let client = call.client.clone();
-        let own_rtcp = call.streams.iter().map(|stream| !stream.rtcp.mux);
+        let own_rtcp = call.streams.iter().map(|stream| !stream.media.rtcp.mux);
         let sockets = self.ports.bind(own_rtcp, self.clock.mono()).map_err(|error| match error {
             PortError::Exhausted => AdmitError::PortsUsedUp,
             PortError::Socket(_) => AdmitError::Overloaded("no sockets left"),
@@ -177,7 +177,7 @@ impl Recorder {
         let facts = self.facts(&call, &department);
         let id = facts.id;
         let rules = CallRules { id, question: department.question(), prompt_version: call.prompt_version };
-        let legs: Vec<LegPlan> = call.streams.into_iter().map(leg_plan).collect();
+        let legs: Vec<StreamPlan> = call.streams.into_iter().map(stream_plan).collect();
         if department.record {
             let ports: Vec<u16> = sockets.iter().map(StreamSockets::port).collect();
             let saved = CallSnapshot::new(rules.clone(), &legs, &ports, self.clock.mono());
@@ -289,16 +289,8 @@ impl Recorder {
     }
 }
 
-fn leg_plan(stream: NewStream) -> LegPlan {
-    LegPlan {
-        role: stream.role,
-        formats: stream.formats,
-        telephone_event: stream.telephone_event,
-        comfort_noise: stream.comfort_noise,
-        source: stream.source,
-        srtp: stream.srtp,
-        rtcp: stream.rtcp,
-    }
+fn stream_plan(stream: NewStream) -> StreamPlan {
+    StreamPlan { role: stream.role, media: stream.media }
 }
 
 fn check_streams(call: &NewCall) -> Result<(), AdmitError> {
@@ -311,7 +303,7 @@ fn check_streams(call: &NewCall) -> Result<(), AdmitError> {
     if labels.len() != count {
         return Err(AdmitError::BadStreams("two streams have the same label".into()));
     }
-    match call.streams.iter().find(|stream| stream.formats.is_empty()) {
+    match call.streams.iter().find(|stream| stream.media.formats.is_empty()) {
         Some(stream) => Err(AdmitError::BadStreams(format!("stream `{}` has no codec", stream.label))),
         None => Ok(()),
     }

@@ -83,17 +83,17 @@ impl Recorder {
                 stream.label
             )));
         }
-        if stream.formats.is_empty() {
+        if stream.media.formats.is_empty() {
             return Err(ControlError::BadStream(format!("stream `{}` has no codec", stream.label)));
         }
         if self.registry.client(id).is_some_and(|client| !self.has_share(&client, 1)) {
             return Err(ControlError::Quota);
         }
-        let bound = self.ports.bind([!stream.rtcp.mux], self.clock.mono());
+        let bound = self.ports.bind([!stream.media.rtcp.mux], self.clock.mono());
         let sockets = bound.ok().and_then(|mut all| all.pop()).ok_or(ControlError::PortsUsedUp)?;
         let address = self.advertised(sockets.port());
         let facts = StreamFacts { label: stream.label.clone(), role: stream.role };
-        let plan = StreamPlan { facts: facts.clone(), leg: leg_plan(stream), sockets };
+        let plan = JoiningStream { facts: facts.clone(), plan: stream_plan(stream), sockets };
         let (reply, answer) = oneshot::channel();
         self.engine.join(id, plan, Box::new(move |result| drop(reply.send(result))));
         match answer.await {
@@ -127,11 +127,7 @@ impl Recorder {
             Control::DropStream { stream } => Command::DropStream { stream },
             Control::AddStream(_) => return Err(ControlError::Unsupported("add a stream in this way")),
             Control::Describe(_) => return Err(ControlError::Unsupported("describe a call to the engine")),
-            Control::Renegotiate { stream, formats, telephone_event, comfort_noise, source, srtp, rtcp } => {
-                let role = StreamRole::Other;
-                let plan = LegPlan { role, formats, telephone_event, comfort_noise, source, srtp, rtcp };
-                Command::Renegotiate { stream, plan: Box::new(plan) }
-            }
+            Control::Renegotiate { stream, media } => Command::Renegotiate { stream, media },
         };
         let (reply, answer) = oneshot::channel();
         self.engine.control(id, command, Box::new(move |result| drop(reply.send(result))));

@@ -18,7 +18,8 @@ use optag_media::rtp::rtcp::RtcpPlan;
 use optag_media::rtp::source_filter::ExpectedSource;
 use optag_media::rtp::telephone_event::EventFormat;
 use optag_media::stats::TickStats;
-use optag_media::stream::plan::LegPlan;
+use optag_media::stream::media::StreamMedia;
+use optag_media::stream::plan::StreamPlan;
 use optag_media::stream::settings::CaptureSettings;
 use optag_storage::archive::assemble::Assembler;
 use optag_storage::archive::manifest::Manifest;
@@ -57,17 +58,16 @@ impl Chain {
         saves_background: bool,
         complexity: u8,
     ) -> Self {
-        let plan = |formats: &&[(u8, Encoding)]| LegPlan {
+        let plan = |formats: &&[(u8, Encoding)]| StreamPlan {
             role: StreamRole::Other,
-            formats: formats
-                .iter()
-                .map(|&(payload_type, encoding)| PayloadFormat { payload_type, encoding })
-                .collect(),
-            telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
-            comfort_noise: Vec::new(),
-            source: ExpectedSource::default(),
-            srtp: None,
-            rtcp: RtcpPlan::default(),
+            media: StreamMedia {
+                formats: formats
+                    .iter()
+                    .map(|&(payload_type, encoding)| PayloadFormat { payload_type, encoding })
+                    .collect(),
+                telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
+                ..StreamMedia::default()
+            },
         };
         let id = CallId::from_bytes([3; 16]);
         let rules = CallRules {

@@ -101,7 +101,7 @@ fn one_line_of_each_pair_is_taken_and_the_roles_are_those_of_two_streams() {
         assert_eq!(src.server.stats().streams_alternative, 2, "{what}");
         // Whoever offered both may send either, until the first protected packet.
         let srtp: Vec<_> =
-            src.call().new.streams.iter().filter_map(|s| s.srtp.as_ref().map(|s| s.required)).collect();
+            src.call().new.streams.iter().filter_map(|s| s.media.srtp.as_ref().map(|s| s.required)).collect();
         assert!(srtp.iter().all(|required| !required), "{what}");
     }
 }
@@ -151,7 +151,7 @@ fn lines_that_are_no_alternatives_stay_streams_of_their_own() {
         "label:1|tcap:1 RTP/SAVP|acap:1 crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x|pcfg:1 t=1 a=1|csup:cap-v0",
     );
     let (taken, _, src) = answered(&offer("", &[capable]));
-    assert_eq!((taken, src.call().new.streams[0].srtp.is_none()), (vec![true], true));
+    assert_eq!((taken, src.call().new.streams[0].media.srtp.is_none()), (vec![true], true));
 }
 
 #[test]
@@ -175,9 +175,10 @@ fn a_client_that_gives_up_one_line_goes_on_in_the_other() {
     let other = src.ask(&mut dialog, "INVITE", "", &both(0, 4000));
     src.ask(&mut dialog, "ACK", "", "");
     assert_eq!((port(&other, 0), port(&other, 1)), ("0".into(), port(&first, 0)), "the same stream and port");
-    let [Control::Renegotiate { stream: 0, srtp: None, .. }] = &src.call().controls[..] else {
+    let [Control::Renegotiate { stream: 0, media }] = &src.call().controls[..] else {
         panic!("{:?}", src.call().controls)
     };
+    assert!(media.srtp.is_none());
     // And one that offers the second line only later gets no third channel.
     let mut src = Src::new();
     let (_, mut dialog) = src.invite(SIPREC, &offer("", &[line(4000, "RTP/AVP", "label:1")]));
@@ -194,16 +195,20 @@ fn a_stream_whose_description_names_no_address_is_taken_from_the_client_alone() 
     {
         let sdp = format!("v=0\r\ns=-\r\n{connection}t=0 0\r\n{}", line(4000, "RTP/AVP", "label:1"));
         let (taken, _, src) = answered(&sdp);
-        assert_eq!((taken, src.call().new.streams[0].source.ip), (vec![true], Some(client)), "{connection}");
+        assert_eq!(
+            (taken, src.call().new.streams[0].media.source.ip),
+            (vec![true], Some(client)),
+            "{connection}"
+        );
         let nameless = u64::from(!connection.contains("0.0.0.0") && !connection.contains("::"));
         assert_eq!(src.server.stats().streams_without_address, nameless, "{connection}");
         let mut learned = Src::with(|config| config.media_source = MediaSource::Learned);
         learned.invite(SIPREC, &sdp);
-        assert_eq!(learned.call().new.streams[0].source.ip, None, "where the owner wants it so");
+        assert_eq!(learned.call().new.streams[0].media.source.ip, None, "where the owner wants it so");
     }
     let named = format!("v=0\r\nc=IN IP6 ::ffff:192.0.2.7\r\n{}", line(4000, "RTP/AVP", ""));
     let (_, _, src) = answered(&named);
-    assert_eq!(src.call().new.streams[0].source.ip, Some("192.0.2.7".parse().unwrap()));
+    assert_eq!(src.call().new.streams[0].media.source.ip, Some("192.0.2.7".parse().unwrap()));
     for group in ["IP4 239.1.2.3/127", "IP6 ff02::1"] {
         let (taken, _, src) = answered(&format!("v=0\r\nc=IN {group}\r\n{}", line(4000, "RTP/AVP", "")));
         assert_eq!((taken, src.server.stats().streams_multicast), (vec![false], 1), "{group}");

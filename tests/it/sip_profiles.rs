@@ -49,7 +49,7 @@ fn the_first_profile_that_names_the_client_counts_and_others_are_as_usual() {
     assert_eq!(code(&answer), 200, "{answer}");
     let call = src.call();
     assert_eq!((call.new.caller_number.reveal().as_str(), call.new.department.as_str()), ("4711", "private"));
-    assert!(call.new.streams.iter().all(|stream| stream.source.ip.is_none()), "the source is learned");
+    assert!(call.new.streams.iter().all(|stream| stream.media.source.ip.is_none()), "the source is learned");
     assert_eq!(src.silences, [(call.view.id, Duration::from_secs(300))]);
     assert_eq!(src.server.silences(), src.silences);
 
@@ -58,7 +58,7 @@ fn the_first_profile_that_names_the_client_counts_and_others_are_as_usual() {
     let (_, _) = src.invite(SIPREC, SDP);
     let usual = src.feed.seen().pop().unwrap();
     assert_eq!(usual.new.department, "demo");
-    assert!(usual.new.streams.iter().all(|stream| stream.source.ip.is_some()));
+    assert!(usual.new.streams.iter().all(|stream| stream.media.source.ip.is_some()));
 
     src.play(Input::Drain);
     assert_eq!(code(&src.invite(SIPREC, SDP).0), 200);

@@ -185,10 +185,10 @@ fn t6_an_invite_without_an_offer_gets_one_and_its_ack_the_answer() {
             .iter()
             .any(|l| l.kind == LinkKind::ForkReference && l.value.reveal() == "27298698")
     );
-    let [Control::Renegotiate { stream: 0, formats, source, .. }] = &call.controls[..] else {
+    let [Control::Renegotiate { stream: 0, media }] = &call.controls[..] else {
         panic!("{:?}", call.controls)
     };
-    assert_eq!((formats[0].payload_type, source.ip), (8, Some("127.0.0.9".parse().unwrap())));
+    assert_eq!((media.formats[0].payload_type, media.source.ip), (8, Some("127.0.0.9".parse().unwrap())));
     assert!(src.wait(std::time::Duration::from_secs(60)).is_empty(), "acknowledged: nothing is repeated");
 }
 
@@ -393,7 +393,7 @@ fn t18_what_cannot_be_decoded_is_refused_by_port_and_counted() {
     let streams = src.call().new.streams;
     let event = |payload_type, clock_hz| EventFormat { payload_type, clock_hz };
     assert_eq!(
-        (streams.len(), streams[0].telephone_event.clone()),
+        (streams.len(), streams[0].media.telephone_event.clone()),
         (1, vec![event(97, 48_000), event(101, 8_000)])
     );
     assert_eq!(src.server.stats().streams_without_codec, 1);
@@ -426,11 +426,11 @@ fn t19_the_first_usable_key_is_taken_and_its_tag_echoed_with_a_key_of_our_own() 
             "each stream has its own key"
         );
         let stream = &src.call().new.streams[0];
-        let srtp = stream.srtp.as_ref().unwrap();
+        let srtp = stream.media.srtp.as_ref().unwrap();
         assert_eq!(srtp.required, profile.contains("SAVP"));
         assert_eq!((srtp.receive.len(), srtp.receive[0].mki()), (2, &[0, 0, 0, 1][..]));
         assert!(ours[0].contains(&optag_core::base64::encode(srtp.send.as_ref().unwrap().secret().reveal())));
-        assert_eq!(stream.rtcp.port, Some(40_003));
+        assert_eq!(stream.media.rtcp.port, Some(40_003));
         // The same offer again: the same answer, and nothing to tell the engine.
         let again = src.ask(&mut dialog, "INVITE", "", &sdp);
         assert_eq!(crypto_of(&again), ours);
@@ -451,11 +451,12 @@ fn t19_a_key_that_changes_in_mid_call_is_told_to_the_engine() {
     let again = src.ask(&mut dialog, "INVITE", "", &with(&other));
     assert_eq!(crypto_of(&again), crypto_of(&answer), "our own key stays");
     let call = src.call();
-    let [Control::Renegotiate { stream: 0, srtp: Some(srtp), .. }, Control::Renegotiate { stream: 1, .. }] =
+    let [Control::Renegotiate { stream: 0, media }, Control::Renegotiate { stream: 1, .. }] =
         &call.controls[..]
     else {
         panic!("{:?}", src.controls());
     };
+    let srtp = media.srtp.as_ref().expect("a key");
     assert_eq!(optag_core::base64::encode(srtp.receive[0].secret().reveal()), other);
 }
 

@@ -23,7 +23,7 @@ use crate::fact::{Ended, EndedBy, Gap, GapReason, StreamCounts};
 use crate::playout::gaps::SPLIT_FRAMES;
 use crate::stream::block_builder;
 use crate::stream::capture::Capture;
-use crate::stream::plan::LegPlan;
+use crate::stream::plan::StreamPlan;
 use crate::stream::{Permit, Stream};
 use crate::timebase::{self, FRAME_AXIS};
 use optag_core::call::consent::{ConsentError, ConsentInput};
@@ -60,7 +60,7 @@ pub struct Call {
 
 impl Call {
     /// A call admitted at `now`, its streams in channel order.
-    pub fn new(rules: CallRules, legs: Vec<LegPlan>, settings: CallSettings, now: MonoTime) -> Self {
+    pub fn new(rules: CallRules, legs: Vec<StreamPlan>, settings: CallSettings, now: MonoTime) -> Self {
         let id = rules.id.to_bytes();
         let leg = |(n, plan)| Stream::new(plan, settings.tones, Reports::new(cname(&id), n));
         let consent = ConsentMachine::new(rules.question.clone(), rules.prompt_version.as_deref(), now);
@@ -183,9 +183,9 @@ impl Call {
                 self.vouched = self.vouched.max(Some(until));
                 Ok(())
             }
-            Command::Renegotiate { stream, plan } => {
+            Command::Renegotiate { stream, media } => {
                 if let Some(leg) = self.legs.get_mut(usize::from(stream)) {
-                    leg.renegotiate(now.mono, *plan);
+                    leg.renegotiate(now.mono, *media);
                 }
                 Ok(())
             }

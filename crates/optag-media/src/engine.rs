@@ -25,7 +25,7 @@ use super::call::{Call, CallSettings, CallState, Command, Now};
 use super::stats::{CallGauges, Condition, EngineStats, TickStats};
 use crate::call::fault;
 use crate::call::output::{Fact, Output};
-pub use crate::call::plan::{CallPlan, EngineError, ResumePlan, StreamPlan};
+pub use crate::call::plan::{CallPlan, EngineError, JoiningStream, ResumePlan};
 use crate::engine::load_shedding::LoadShedding;
 pub use crate::engine::settings::EngineConfig;
 use crate::engine::slot::Slot;
@@ -63,7 +63,7 @@ pub type Reply = Box<dyn FnOnce(Result<CallState, EngineError>) + Send>;
 
 enum Request {
     Admit(Box<CallPlan>, Reply),
-    Join(CallId, Box<StreamPlan>, Reply),
+    Join(CallId, Box<JoiningStream>, Reply),
     Resume(Box<ResumePlan>, Reply),
     Control(CallId, Command, Reply),
     Stop,
@@ -133,7 +133,7 @@ impl Engine {
     }
 
     /// Lets a stream join a call at the next tick, behind those there are.
-    pub fn join(&self, call: CallId, stream: StreamPlan, reply: Reply) {
+    pub fn join(&self, call: CallId, stream: JoiningStream, reply: Reply) {
         self.send(Request::Join(call, Box::new(stream), reply));
     }
 
@@ -322,12 +322,12 @@ impl Runner {
         reply(Ok(state));
     }
 
-    fn join(&mut self, id: CallId, stream: StreamPlan, reply: Reply) {
+    fn join(&mut self, id: CallId, stream: JoiningStream, reply: Reply) {
         let now = self.now();
         let Some(seat) = self.places.get(&id).map(|&place| &mut self.calls[place]) else {
             return reply(Err(EngineError::NoSuchCall));
         };
-        let joined = seat.join(&*self.clock, now, stream.facts, stream.leg, stream.sockets);
+        let joined = seat.join(&*self.clock, now, stream.facts, stream.plan, stream.sockets);
         let answer = if joined { Ok(seat.call.state()) } else { Err(EngineError::NoMoreStreams) };
         self.replies.push((reply, answer));
     }

@@ -15,7 +15,8 @@ use crate::rtp::rtcp::RtcpPlan;
 use crate::rtp::source_filter::{ESTABLISHED, ExpectedSource};
 use crate::rtp::telephone_event::EventFormat;
 use crate::stats::TickStats;
-use crate::stream::plan::LegPlan;
+use crate::stream::media::StreamMedia;
+use crate::stream::plan::StreamPlan;
 use crate::stream::settings::CaptureSettings;
 use optag_core::call::{
     Answer, ConsentHow, ConsentKeys, ConsentState, Evidence, KeySource, Question, StreamRole,
@@ -53,14 +54,14 @@ fn call(named: Named, encoding: Encoding) -> Call {
         port: (named == Named::Port).then_some(port),
         ..ExpectedSource::default()
     };
-    let leg = LegPlan {
+    let leg = StreamPlan {
         role: StreamRole::Caller,
-        formats: vec![PayloadFormat { payload_type: 8, encoding }],
-        telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
-        comfort_noise: Vec::new(),
-        source,
-        srtp: None,
-        rtcp: RtcpPlan::default(),
+        media: StreamMedia {
+            formats: vec![PayloadFormat { payload_type: 8, encoding }],
+            telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
+            source,
+            ..StreamMedia::default()
+        },
     };
     let rules = CallRules {
         id: CallId::from_bytes([1; 16]),

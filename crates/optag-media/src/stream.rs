@@ -8,6 +8,7 @@ pub(crate) mod decode_buffer;
 pub(crate) mod encoded;
 pub(crate) mod gate;
 mod intake;
+pub mod media;
 pub mod passthrough;
 pub mod pcm_ring;
 pub mod plan;
@@ -29,7 +30,8 @@ use crate::rtp::source_filter::SourceRule;
 use crate::rtp::srtp::{SrtpReceiver, SrtpState};
 use crate::stats::TickStats;
 use crate::stream::capture::{Capture, CaptureContext};
-use crate::stream::plan::LegPlan;
+use crate::stream::media::StreamMedia;
+use crate::stream::plan::StreamPlan;
 use crate::stream::snapshot::StreamSnapshot;
 use optag_core::call::StreamRole;
 use optag_core::clock::MonoTime;
@@ -51,7 +53,7 @@ pub struct Permit {
 
 /// The stream.
 pub struct Stream {
-    plan: LegPlan,
+    plan: StreamPlan,
     rule: SourceRule,
     keypad: Keypad,
     srtp: Option<Box<SrtpReceiver>>,
@@ -70,16 +72,16 @@ pub struct Stream {
 
 impl Stream {
     /// A stream in its initial state, with its receiver reports.
-    pub fn new(plan: LegPlan, tones: ToneSettings, reports: Reports) -> Self {
-        let own_key = plan.srtp.as_ref().and_then(|srtp| srtp.send.as_ref());
+    pub fn new(plan: StreamPlan, tones: ToneSettings, reports: Reports) -> Self {
+        let own_key = plan.media.srtp.as_ref().and_then(|srtp| srtp.send.as_ref());
         Self {
-            feedback: Feedback::new(plan.rtcp, own_key, reports),
+            feedback: Feedback::new(plan.media.rtcp, own_key, reports),
             dropped: false,
-            rule: SourceRule::new(plan.source),
+            rule: SourceRule::new(plan.media.source),
             keypad: Keypad::new(tones),
-            srtp: plan.srtp.clone().map(|srtp| Box::new(SrtpReceiver::new(srtp))),
+            srtp: plan.media.srtp.clone().map(|srtp| Box::new(SrtpReceiver::new(srtp))),
             clock: SenderClock::default(),
-            clock_hz: plan.formats.first().map_or(TELEPHONE_HZ, |format| format.encoding.clock_hz()),
+            clock_hz: plan.media.formats.first().map_or(TELEPHONE_HZ, |format| format.encoding.clock_hz()),
             counts: StreamCounts::default(),
             last_heard: None,
             changed: false,
@@ -133,21 +135,21 @@ impl Stream {
 
     /// The stream's codecs, payload types, keys or sender changed. A sender that still matches is kept;
     /// otherwise another may take over at once.
-    pub fn renegotiate(&mut self, now: MonoTime, plan: LegPlan) {
+    pub fn renegotiate(&mut self, now: MonoTime, media: StreamMedia) {
         self.changed = true;
-        self.rule.expect(plan.source);
+        self.rule.expect(media.source);
         self.keypad.renegotiate();
-        match (&mut self.srtp, plan.srtp.clone()) {
+        match (&mut self.srtp, media.srtp.clone()) {
             (Some(receiver), Some(srtp)) => receiver.renegotiate(now, srtp),
             (receiver, srtp) => *receiver = srtp.map(|srtp| Box::new(SrtpReceiver::new(srtp))),
         }
-        self.feedback.renegotiate(plan.rtcp, plan.srtp.as_ref().and_then(|srtp| srtp.send.as_ref()));
+        self.feedback.renegotiate(media.rtcp, media.srtp.as_ref().and_then(|srtp| srtp.send.as_ref()));
         self.set_dropped(false);
-        self.plan = LegPlan { role: self.plan.role, ..plan };
+        self.plan.media = media;
     }
 
     /// Signalling removed the stream: its packets are refused, and what is missing from now on is not a hold.
-    /// Another plan restores it.
+    /// A renegotiation restores it.
     pub fn set_dropped(&mut self, dropped: bool) {
         self.changed = true;
         self.dropped = dropped;
@@ -225,7 +227,7 @@ impl Stream {
     }
 
     fn accept(&mut self, arrival: MonoTime, packet: &RtpPacket<'_>, permit: Permit, stats: &mut TickStats) {
-        let format = self.plan.formats.iter().find(|format| format.payload_type == packet.payload_type);
+        let format = self.plan.media.format(packet.payload_type);
         let encoding = format.map(|format| format.encoding);
         if let Some(encoding) = encoding {
             self.clock_hz = encoding.clock_hz();
@@ -246,14 +248,14 @@ impl Stream {
             capture.insert(&place, packet.payload_type, payload, &mut lent);
         }
         let heard = encoding.filter(|_| permit.listen && !permit.keep);
-        if let Some(encoding) = heard.filter(|&it| self.keypad.hears(it, &self.plan.telephone_event)) {
+        if let Some(encoding) = heard.filter(|&it| self.keypad.hears(it, &self.plan.media.telephone_event)) {
             let (payload, timeline) = (packet.payload, &self.clock.timeline);
             self.keypad.hear_payload(arrival, place.ticks, encoding, payload, timeline, |_, _| {});
         }
     }
 
     fn take_event(&mut self, arrival: MonoTime, packet: &RtpPacket<'_>) {
-        let LegPlan { telephone_event, formats, .. } = &self.plan;
+        let StreamMedia { telephone_event, formats, .. } = &self.plan.media;
         let found = self.keypad.event(arrival, packet, telephone_event, formats);
         if let Some((event, clock_hz)) = found
             && let Some(capture) = &mut self.capture
@@ -270,17 +272,18 @@ impl Stream {
         stats: &'a mut TickStats,
     ) -> Option<(&'a mut Capture, CaptureContext<'a>)> {
         let Self { plan, clock, counts, capture, keypad, .. } = self;
-        let lent = CaptureContext { timeline: &mut clock.timeline, plan, keypad, counts, stats };
+        let lent =
+            CaptureContext { timeline: &mut clock.timeline, media: &plan.media, keypad, counts, stats };
         capture.as_deref_mut().map(|capture| (capture, lent))
     }
 
     fn is_comfort_noise(&self, payload_type: u8) -> bool {
-        self.plan.is_comfort_noise(payload_type)
+        self.plan.media.is_comfort_noise(payload_type)
     }
 
     fn knows(&self, payload_type: u8) -> bool {
-        self.plan.formats.iter().any(|format| format.payload_type == payload_type)
-            || self.plan.telephone_event.iter().any(|event| event.payload_type == payload_type)
+        self.plan.media.format(payload_type).is_some()
+            || self.plan.media.is_event(payload_type)
             || self.is_comfort_noise(payload_type)
     }
 

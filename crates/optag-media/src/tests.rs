@@ -13,7 +13,8 @@ use crate::dtmf::tone_listener::ToneSettings;
 use crate::fact::{EndedBy, Gap, GapReason, MediaBlock};
 use crate::opus::encoder::OpusSettings;
 use crate::rtp::source_filter::ExpectedSource;
-use crate::stream::plan::LegPlan;
+use crate::stream::media::StreamMedia;
+use crate::stream::plan::StreamPlan;
 use crate::stream::settings::CaptureSettings;
 use optag_core::call::{
     Answer, ConsentHow, ConsentKeys, ConsentState, Evidence, KeySource, NoAudio, Outcome, Question,
@@ -77,7 +78,7 @@ impl Bench {
     }
 
     /// A call with modified stream parameters.
-    fn with(selected: bool, change: impl Fn(LegPlan) -> LegPlan) -> Self {
+    fn with(selected: bool, change: impl Fn(StreamPlan) -> StreamPlan) -> Self {
         let pcma = (8, Encoding::Pcma);
         Self::of(selected, pcma, |leg, _, _| *leg = change(leg.clone()))
     }
@@ -86,16 +87,16 @@ impl Bench {
     fn of(
         selected: bool,
         (payload_type, encoding): (u8, Encoding),
-        change: impl Fn(&mut LegPlan, &mut CallRules, &mut CallSettings),
+        change: impl Fn(&mut StreamPlan, &mut CallRules, &mut CallSettings),
     ) -> Self {
-        let plan = |role| LegPlan {
+        let plan = |role| StreamPlan {
             role,
-            formats: vec![PayloadFormat { payload_type, encoding }],
-            telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
-            comfort_noise: Vec::new(),
-            source: ExpectedSource { ip: Some([127, 0, 0, 1].into()), ..ExpectedSource::default() },
-            srtp: None,
-            rtcp: RtcpPlan::default(),
+            media: StreamMedia {
+                formats: vec![PayloadFormat { payload_type, encoding }],
+                telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
+                source: ExpectedSource { ip: Some([127, 0, 0, 1].into()), ..ExpectedSource::default() },
+                ..StreamMedia::default()
+            },
         };
         let mut rules = CallRules {
             id: CallId::from_bytes([1; 16]),

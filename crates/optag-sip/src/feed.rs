@@ -20,6 +20,7 @@ pub use optag_media::rtp::rtcp::RtcpPlan;
 pub use optag_media::rtp::source_filter::ExpectedSource;
 pub use optag_media::rtp::srtp::SrtpPlan;
 pub use optag_media::rtp::telephone_event::EventFormat;
+pub use optag_media::stream::media::StreamMedia;
 
 /// A call that asks to be admitted.
 #[derive(Clone, Debug)]
@@ -52,19 +53,8 @@ pub struct NewStream {
     pub label: String,
     /// Who speaks in it.
     pub role: StreamRole,
-    /// Audio payload types that may come, at least one.
-    pub formats: Vec<PayloadFormat>,
-    /// Payload types that carry RFC 4733 events; often 101.
-    pub telephone_event: Vec<EventFormat>,
-    /// Payload types that carry comfort noise (RFC 3389), beside 13 and 19.
-    pub comfort_noise: Vec<u8>,
-    /// Where the packets will come from, as far as it is known. Packets from elsewhere are
-    /// refused; with no address, the first source that proves itself is kept.
-    pub source: ExpectedSource,
-    /// How the packets are protected; `None` where they come in the clear.
-    pub srtp: Option<SrtpPlan>,
-    /// Where its RTCP comes from and goes to.
-    pub rtcp: RtcpPlan,
+    /// What it carries.
+    pub media: StreamMedia,
 }
 
 /// An admitted call.
@@ -157,18 +147,8 @@ pub enum Control {
     Renegotiate {
         /// Index of the stream.
         stream: u8,
-        /// Audio payload types that may come from now on.
-        formats: Vec<PayloadFormat>,
-        /// Payload types that carry RFC 4733 events.
-        telephone_event: Vec<EventFormat>,
-        /// Payload types that carry comfort noise.
-        comfort_noise: Vec<u8>,
-        /// Where the packets will come from.
-        source: ExpectedSource,
-        /// How the packets are protected. Keys that stay keep their roll-over counters.
-        srtp: Option<SrtpPlan>,
-        /// Where its RTCP comes from and goes to.
-        rtcp: RtcpPlan,
+        /// What it carries from now on. Keys that stay keep their roll-over counters.
+        media: Box<StreamMedia>,
     },
     /// A stream joins in mid-call, behind those there are. The answer's last stream is it. Its
     /// channel is silence until now, and marked as such.

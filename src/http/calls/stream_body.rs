@@ -15,7 +15,9 @@ use optag_core::call::StreamRole;
 use optag_core::limit;
 use optag_media::codec::{Encoding, table};
 use optag_media::rtp::srtp::{SrtpKey, Suite};
-use optag_sip::feed::{EventFormat, ExpectedSource, NewStream, PayloadFormat, RtcpPlan, SrtpPlan};
+use optag_sip::feed::{
+    EventFormat, ExpectedSource, NewStream, PayloadFormat, RtcpPlan, SrtpPlan, StreamMedia,
+};
 
 /// The most common payload type for RFC 4733 events.
 const TELEPHONE_EVENT: u8 = 101;
@@ -180,10 +182,10 @@ impl StreamBody {
     pub(in crate::http) fn stream(mut self, role: StreamRole) -> (NewStream, Offer) {
         let drawn = self.srtp.as_mut().is_some_and(SrtpBody::draw);
         let mut new = self.plan(role);
-        let plain = new.srtp.is_none() && new.source.ssrc.is_none();
-        new.source.offered_ssrc = plain.then(draw_ssrc).flatten();
-        let key = new.srtp.as_ref().and_then(|srtp| srtp.receive.first()).filter(|_| drawn);
-        let offer = Offer { ssrc: new.source.offered_ssrc, srtp: key.map(DrawnKey::of) };
+        let plain = new.media.srtp.is_none() && new.media.source.ssrc.is_none();
+        new.media.source.offered_ssrc = plain.then(draw_ssrc).flatten();
+        let key = new.media.srtp.as_ref().and_then(|srtp| srtp.receive.first()).filter(|_| drawn);
+        let offer = Offer { ssrc: new.media.source.offered_ssrc, srtp: key.map(DrawnKey::of) };
         (new, offer)
     }
 
@@ -200,12 +202,14 @@ impl StreamBody {
         NewStream {
             label: self.label,
             role: self.role.unwrap_or(role),
-            formats: vec![PayloadFormat { payload_type, encoding: self.codec }],
-            telephone_event: self.telephone_event.into_iter().map(event).collect(),
-            comfort_noise: Vec::new(),
-            source,
-            srtp: self.srtp.map(SrtpBody::plan),
-            rtcp: RtcpPlan { mux: self.rtcp.mux, port: self.rtcp.port, ip: None },
+            media: StreamMedia {
+                formats: vec![PayloadFormat { payload_type, encoding: self.codec }],
+                telephone_event: self.telephone_event.into_iter().map(event).collect(),
+                comfort_noise: Vec::new(),
+                source,
+                srtp: self.srtp.map(SrtpBody::plan),
+                rtcp: RtcpPlan { mux: self.rtcp.mux, port: self.rtcp.port, ip: None },
+            },
         }
     }
 }

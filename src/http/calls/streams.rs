@@ -80,18 +80,10 @@ pub async fn change(
     if !wrong.0.is_empty() {
         return Err(Problem::fields(wrong.0));
     }
-    let (mut new, _) = body.stream(role);
+    let (NewStream { mut media, .. }, _) = body.stream(role);
     // The SSRC offered at the announcement remains valid.
-    new.source.offered_ssrc = None;
-    let control = Control::Renegotiate {
-        stream,
-        formats: new.formats,
-        telephone_event: new.telephone_event,
-        comfort_noise: new.comfort_noise,
-        source: new.source,
-        srtp: new.srtp,
-        rtcp: new.rtcp,
-    };
+    media.source.offered_ssrc = None;
+    let control = Control::Renegotiate { stream, media: Box::new(media) };
     steer(&services, id, control).await
 }
 

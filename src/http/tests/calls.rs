@@ -39,17 +39,23 @@ async fn an_announced_call_is_told_where_to_send_each_stream() {
     assert_eq!(answer.status, 201);
     assert_eq!(answer.header("location"), format!("/api/v1/calls/{}", id()));
     let admitted = &api.fake.admitted.lock().unwrap()[0];
-    let offered = admitted.streams[0].source.offered_ssrc.unwrap();
+    let offered = admitted.streams[0].media.source.offered_ssrc.unwrap();
     let expected = json!({"id": id(), "consent": "asked", "streams": [
         {"label": "caller", "address": "127.0.0.1", "port": 20_000, "ssrc": offered},
         {"label": "employee", "address": "127.0.0.1", "port": 20_001}]});
     assert_eq!(answer.json(), expected, "where the feed named an SSRC, none is offered");
     assert_eq!(admitted.streams[0].role, StreamRole::Caller);
     assert_eq!(admitted.streams[1].role, StreamRole::Employee);
-    assert_eq!(admitted.streams[0].formats[0].payload_type, 8);
-    assert_eq!(admitted.streams[1].formats[0].encoding, Encoding::Pcmu);
-    assert_eq!(admitted.streams[0].telephone_event, [EventFormat { payload_type: 101, clock_hz: 8_000 }]);
-    assert_eq!((admitted.streams[1].source.ssrc, admitted.streams[1].source.port), (Some(7), None));
+    assert_eq!(admitted.streams[0].media.formats[0].payload_type, 8);
+    assert_eq!(admitted.streams[1].media.formats[0].encoding, Encoding::Pcmu);
+    assert_eq!(
+        admitted.streams[0].media.telephone_event,
+        [EventFormat { payload_type: 101, clock_hz: 8_000 }]
+    );
+    assert_eq!(
+        (admitted.streams[1].media.source.ssrc, admitted.streams[1].media.source.port),
+        (Some(7), None)
+    );
 }
 
 #[tokio::test]
@@ -62,7 +68,7 @@ async fn a_single_stream_is_mixed_and_key_events_can_be_left_out() {
     assert_eq!(api.post("/api/v1/calls", &one).await.status, 201);
     let admitted = &api.fake.admitted.lock().unwrap()[0];
     assert_eq!(admitted.streams[0].role, StreamRole::Mixed);
-    assert!(admitted.streams[0].telephone_event.is_empty());
+    assert!(admitted.streams[0].media.telephone_event.is_empty());
 }
 
 #[tokio::test]
@@ -139,10 +145,10 @@ async fn a_key_is_drawn_for_a_stream_that_asks_for_one() {
     assert_eq!(answer.status, 201);
     let drawn = answer.json()["streams"][0]["srtp"].clone();
     let admitted = api.fake.admitted.lock().unwrap().remove(0);
-    let plan = admitted.streams[0].srtp.as_ref().unwrap();
+    let plan = admitted.streams[0].media.srtp.as_ref().unwrap();
     let key = optag_core::base64::encode(plan.receive[0].secret().reveal());
     assert_eq!(drawn, json!({"suite": suite, "key": key}));
-    assert!(plan.required && admitted.streams[0].source.offered_ssrc.is_none());
+    assert!(plan.required && admitted.streams[0].media.source.offered_ssrc.is_none());
     assert!(answer.json()["streams"][1].get("srtp").is_none());
     // A key in use must be given again, and is not regenerated silently.
     let path = format!("/api/v1/calls/{}/streams/a", id());

@@ -35,10 +35,10 @@ async fn a_stream_that_joins_is_told_its_port() {
     assert_eq!(answer.json(), json!({"label": "b", "address": "127.0.0.1", "port": 20_010}));
     let controls = api.fake.controls.lock().unwrap();
     let [Control::AddStream(new)] = &controls[..] else { panic!("{controls:?}") };
-    let srtp = new.srtp.as_ref().unwrap();
+    let srtp = new.media.srtp.as_ref().unwrap();
     assert_eq!((srtp.receive[0].suite(), srtp.receive[0].mki()), (Suite::AeadAes128Gcm, &[0, 255][..]));
     assert_eq!((srtp.roc, srtp.required, srtp.send.is_some()), (3, true, true));
-    assert_eq!((new.rtcp.mux, new.rtcp.port), (true, Some(4_001)));
+    assert_eq!((new.media.rtcp.mux, new.media.rtcp.port), (true, Some(4_001)));
 }
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn a_stream_changes_and_goes_by_its_label() {
     assert_eq!(api.delete(&format!("{}/a", path())).await.status, 200);
     assert!(matches!(
         api.fake.controls.lock().unwrap()[..],
-        [Control::Renegotiate { stream: 0, srtp: Some(_), .. }, Control::DropStream { stream: 0 }]
+        [Control::Renegotiate { stream: 0, ref media }, Control::DropStream { stream: 0 }] if media.srtp.is_some()
     ));
     api.delete(&format!("{}/nobody", path())).await.problem(404);
     let other = api.as_role(Role::Feed, Method::PUT, &format!("{}/a", path()), Some(&stream())).await;

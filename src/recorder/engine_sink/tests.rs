@@ -19,7 +19,8 @@ use optag_media::fact::{EndedBy, GapReason};
 use optag_media::net::port_pool::PortPool;
 use optag_media::opus::encoder::OpusSettings;
 use optag_media::stats::CallGauges;
-use optag_media::stream::plan::LegPlan;
+use optag_media::stream::media::StreamMedia;
+use optag_media::stream::plan::StreamPlan;
 use optag_media::stream::settings::CaptureSettings;
 
 fn engine(sink: EngineSink) -> Engine {
@@ -44,15 +45,13 @@ fn engine(sink: EngineSink) -> Engine {
     Engine::start(config, Arc::new(OsClock), Box::new(sink)).unwrap()
 }
 
-fn plan() -> LegPlan {
-    LegPlan {
+fn plan() -> StreamPlan {
+    StreamPlan {
         role: StreamRole::Caller,
-        formats: vec![PayloadFormat { payload_type: 8, encoding: Encoding::Pcma }],
-        telephone_event: Vec::new(),
-        comfort_noise: Vec::new(),
-        source: Default::default(),
-        srtp: None,
-        rtcp: Default::default(),
+        media: StreamMedia {
+            formats: vec![PayloadFormat { payload_type: 8, encoding: Encoding::Pcma }],
+            ..StreamMedia::default()
+        },
     }
 }
 

@@ -16,7 +16,8 @@ use optag_media::rtp::rtcp::RtcpPlan;
 use optag_media::rtp::source_filter::ExpectedSource;
 use optag_media::rtp::telephone_event::EventFormat;
 use optag_media::stats::TickStats;
-use optag_media::stream::plan::LegPlan;
+use optag_media::stream::media::StreamMedia;
+use optag_media::stream::plan::StreamPlan;
 use optag_media::stream::settings::CaptureSettings;
 
 /// How every encoder is set here.
@@ -48,14 +49,13 @@ pub struct Player {
 impl Player {
     /// A two-leg call whose caller said yes already, or who was only asked.
     pub fn new(yes: bool) -> Self {
-        let plan = |role| LegPlan {
+        let plan = |role| StreamPlan {
             role,
-            formats: vec![PayloadFormat { payload_type: 8, encoding: Encoding::Pcma }],
-            telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
-            comfort_noise: Vec::new(),
-            source: ExpectedSource::default(),
-            srtp: None,
-            rtcp: RtcpPlan::default(),
+            media: StreamMedia {
+                formats: vec![PayloadFormat { payload_type: 8, encoding: Encoding::Pcma }],
+                telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
+                ..StreamMedia::default()
+            },
         };
         let rules = CallRules {
             id: CallId::from_bytes([1; 16]),

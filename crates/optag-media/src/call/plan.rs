@@ -10,7 +10,8 @@ use crate::dtmf::tone_listener::ToneSettings;
 use crate::fact::{Ended, StreamCounts};
 use crate::net::port_pool::StreamSockets;
 use crate::stats::CallGauges;
-use crate::stream::plan::LegPlan;
+use crate::stream::media::StreamMedia;
+use crate::stream::plan::StreamPlan;
 use crate::stream::settings::CaptureSettings;
 use optag_core::call::consent::ConsentError;
 use optag_core::call::{Answer, ConsentHow, ConsentState, Evidence, Question, StreamFacts};
@@ -46,7 +47,7 @@ pub struct CallPlan {
     /// Its rules.
     pub rules: CallRules,
     /// Its streams in channel order, each with its sockets.
-    pub streams: Vec<(LegPlan, StreamSockets)>,
+    pub streams: Vec<(StreamPlan, StreamSockets)>,
     /// Where its packet counters are published.
     pub gauges: Arc<CallGauges>,
 }
@@ -62,11 +63,11 @@ pub struct ResumePlan {
 }
 
 /// A stream that joins a call.
-pub struct StreamPlan {
+pub struct JoiningStream {
     /// Its description as stored.
     pub facts: StreamFacts,
     /// Its media parameters.
-    pub leg: LegPlan,
+    pub plan: StreamPlan,
     /// Its sockets.
     pub sockets: StreamSockets,
 }
@@ -121,7 +122,7 @@ pub enum Command {
         /// Index of the stream.
         stream: u8,
         /// Its media parameters from now on; its role stays the same.
-        plan: Box<LegPlan>,
+        media: Box<StreamMedia>,
     },
     /// Signalling has removed a stream. Its channel remains, silent and marked.
     DropStream {

@@ -10,7 +10,7 @@ use crate::rtp::srtp::SrtpState;
 use crate::stats::TickStats;
 use crate::stream::Stream;
 use crate::stream::capture::Capture;
-use crate::stream::plan::LegPlan;
+use crate::stream::plan::StreamPlan;
 use crate::timebase;
 use optag_core::call::{ConsentState, StreamFacts};
 use optag_core::clock::MonoTime;
@@ -63,7 +63,7 @@ impl Call {
     }
 
     /// Adds a stream. False: the call has ended, or has its maximum number of streams.
-    pub fn join(&mut self, now: Now, facts: StreamFacts, plan: LegPlan) -> bool {
+    pub fn join(&mut self, now: Now, facts: StreamFacts, plan: StreamPlan) -> bool {
         let stream = self.legs.len();
         if self.ended.is_some() || stream >= limit::STREAMS_PER_CALL {
             return false;

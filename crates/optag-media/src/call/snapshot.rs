@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::plan::CallRules;
 use crate::dtmf::sequences::KeyMatcher;
-use crate::stream::plan::LegPlan;
+use crate::stream::plan::StreamPlan;
 use crate::stream::snapshot::StreamSnapshot;
 use optag_core::call::ConsentMachine;
 use optag_core::clock::{BootId, MonoTime};
@@ -42,7 +42,7 @@ pub struct CallSnapshot {
 
 impl CallSnapshot {
     /// A call at admission, before any packet. `ports` has one entry per stream.
-    pub fn new(rules: CallRules, legs: &[LegPlan], ports: &[u16], now: MonoTime) -> Self {
+    pub fn new(rules: CallRules, legs: &[StreamPlan], ports: &[u16], now: MonoTime) -> Self {
         let consent = ConsentMachine::new(rules.question.clone(), rules.prompt_version.as_deref(), now);
         Self {
             boot: None,

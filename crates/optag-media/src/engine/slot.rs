@@ -10,7 +10,7 @@ use crate::fact::EndedBy;
 use crate::net::port_pool::StreamSockets;
 use crate::net::socket::KeptSocket;
 use crate::stats::{CallGauges, TickStats};
-use crate::stream::plan::LegPlan;
+use crate::stream::plan::StreamPlan;
 use optag_core::call::StreamFacts;
 use optag_core::call::consent::ConsentError;
 use optag_core::clock::{BootId, Clock};
@@ -55,7 +55,7 @@ impl Slot {
         clock: &dyn Clock,
         now: Now,
         facts: StreamFacts,
-        plan: LegPlan,
+        plan: StreamPlan,
         sockets: StreamSockets,
     ) -> bool {
         let Self { call, sockets: all, stats, .. } = self;

@@ -19,8 +19,8 @@ use crate::stats::TickStats;
 use crate::stream::decode_buffer::Decoded;
 use crate::stream::encoded::Encoded;
 use crate::stream::gate::{Kept, Open};
+use crate::stream::media::StreamMedia;
 use crate::stream::passthrough::{Passthrough, loudness};
-use crate::stream::plan::LegPlan;
 use crate::stream::settings::{CaptureSettings, LOOK_AHEAD};
 use crate::stream::tracks::Tracks;
 use crate::stream::transcode::{self, Transcoder};
@@ -38,7 +38,7 @@ pub struct CaptureContext<'a> {
     /// The mapping of timestamps.
     pub timeline: &'a mut ClockMapping,
     /// The meaning of the payload types.
-    pub plan: &'a LegPlan,
+    pub media: &'a StreamMedia,
     /// The stream's key presses.
     pub keypad: &'a mut Keypad,
     /// The stream's counters.
@@ -287,10 +287,10 @@ impl Capture {
         while let Some(item) = self.jitter.pop_below(open, due - shift, end - shift - LONGEST_PACKET) {
             lent.counts.lost += item.lost_before;
             lent.stats.lost += item.lost_before;
-            let format = lent.plan.formats.iter().find(|format| format.payload_type == item.payload_type);
+            let format = lent.media.format(item.payload_type);
             let (at, lost) = (item.ticks + shift, item.lost_before);
             let Some(format) = format.filter(|_| !item.payload.is_empty()) else {
-                match lent.plan.is_comfort_noise(item.payload_type) {
+                match lent.media.is_comfort_noise(item.payload_type) {
                     true => self.holes.noise(at, lost, &mut self.gaps),
                     false => self.holes.unknown(lost),
                 }
@@ -317,7 +317,7 @@ impl Capture {
             if took.decoded > 0 {
                 let heard = (format.encoding, &decoded.pcm[..took.decoded]);
                 lent.keypad.hear(now, item.ticks, heard, lent.timeline, cut);
-            } else if lent.keypad.hears(format.encoding, &lent.plan.telephone_event) {
+            } else if lent.keypad.hears(format.encoding, &lent.media.telephone_event) {
                 let (encoding, payload) = (format.encoding, item.payload);
                 lent.keypad.hear_payload(now, item.ticks, encoding, payload, lent.timeline, cut);
             }

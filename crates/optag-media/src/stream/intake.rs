@@ -121,7 +121,7 @@ impl Stream {
 
     /// The data of a packet that the source rule uses.
     fn step(&self, at: MonoTime, packet: &RtpPacket<'_>) -> Step {
-        let format = self.plan.formats.iter().find(|format| format.payload_type == packet.payload_type);
+        let format = self.plan.media.format(packet.payload_type);
         let audio = format.is_some() || self.is_comfort_noise(packet.payload_type);
         let clock_hz = format.map_or(self.clock_hz, |format| format.encoding.clock_hz());
         Step { at, sequence: packet.sequence, timestamp: packet.timestamp, clock_hz, audio }

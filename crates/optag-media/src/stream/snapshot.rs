@@ -7,14 +7,14 @@ use crate::playout::clock_mapping::ClockMapping;
 use crate::rtp::source_filter::SourceRule;
 use crate::rtp::srtp::{SrtpReceiver, SrtpState};
 use crate::rtp::telephone_event::EventTracker;
-use crate::stream::plan::LegPlan;
+use crate::stream::plan::StreamPlan;
 use optag_core::clock::MonoTime;
 
 /// A stream.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StreamSnapshot {
     /// Codecs, payload types, role, expected sender.
-    pub plan: LegPlan,
+    pub plan: StreamPlan,
     /// The receive port.
     pub port: u16,
     /// The source rule, with the accepted sender.
@@ -40,14 +40,14 @@ pub struct StreamSnapshot {
 
 impl StreamSnapshot {
     /// A stream at admission, before any packet.
-    pub fn new(plan: &LegPlan, port: u16) -> Self {
+    pub fn new(plan: &StreamPlan, port: u16) -> Self {
         Self {
             plan: plan.clone(),
             port,
-            rule: SourceRule::new(plan.source),
+            rule: SourceRule::new(plan.media.source),
             trackers: Vec::new(),
             timeline: ClockMapping::default(),
-            srtp: plan.srtp.clone().map(|plan| SrtpReceiver::new(plan).state()),
+            srtp: plan.media.srtp.clone().map(|plan| SrtpReceiver::new(plan).state()),
             rtcp_index: 0,
             dropped: false,
             counts: StreamCounts::default(),

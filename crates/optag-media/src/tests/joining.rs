@@ -3,15 +3,14 @@
 use super::*;
 use optag_core::call::StreamFacts;
 
-fn leg() -> LegPlan {
-    LegPlan {
+fn leg() -> StreamPlan {
+    StreamPlan {
         role: StreamRole::Other,
-        formats: vec![PayloadFormat { payload_type: 8, encoding: Encoding::Pcma }],
-        telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
-        comfort_noise: Vec::new(),
-        source: ExpectedSource::default(),
-        srtp: None,
-        rtcp: RtcpPlan::default(),
+        media: StreamMedia {
+            formats: vec![PayloadFormat { payload_type: 8, encoding: Encoding::Pcma }],
+            telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
+            ..StreamMedia::default()
+        },
     }
 }
 
@@ -93,8 +92,8 @@ fn a_dropped_stream_is_refused_and_marked_until_it_comes_back() {
     talk(&mut bench, 2, 0..100);
     bench.call.command(at(2_000), Command::DropStream { stream: 1 }, &mut bench.stats).unwrap();
     talk(&mut bench, 2, 100..200);
-    let plan = Box::new(leg());
-    bench.call.command(at(4_000), Command::Renegotiate { stream: 1, plan }, &mut bench.stats).unwrap();
+    let media = Box::new(leg().media);
+    bench.call.command(at(4_000), Command::Renegotiate { stream: 1, media }, &mut bench.stats).unwrap();
     talk(&mut bench, 2, 200..300);
     assert_eq!(bench.end(6_000), Outcome::Recorded);
     assert_eq!((bench.frames(), bench.stats.unwanted), (300, 100));

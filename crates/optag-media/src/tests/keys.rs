@@ -179,7 +179,7 @@ fn every_narrow_and_wide_coding_is_heard_before_consent() {
         (111, Encoding::Opus),
     ] {
         let mut bench = Bench::of(true, (payload_type, encoding), |leg, _, settings| {
-            leg.telephone_event.clear();
+            leg.media.telephone_event.clear();
             settings.capture.pass_through_max_bps = 64_000;
         });
         let line = Line::default().talk(480).silence(60).key('1', 120).talk(540);
@@ -286,7 +286,8 @@ fn m2_events_of_a_type_that_was_not_negotiated_are_never_a_yes_but_take_one_back
             bench.event(at + 20 + u64::from(n) * 20, at, 96, [key, 10], (n + 1) * 160);
         }
     };
-    let others = |leg: &mut LegPlan, _: &mut CallRules, _: &mut CallSettings| leg.telephone_event.clear();
+    let others =
+        |leg: &mut StreamPlan, _: &mut CallRules, _: &mut CallSettings| leg.media.telephone_event.clear();
     for (negotiates_others, key, state) in
         [(false, 1, ConsentState::Asked), (true, 1, ConsentState::Asked), (false, 2, ConsentState::Refused)]
     {
@@ -467,7 +468,7 @@ fn opus_that_is_kept_as_it_comes_loses_its_tones_by_packets_of_silence() {
             settings.tones = ToneSettings { count: true, in_opus };
             settings.capture.pass_through_max_bps = 64_000;
             if !negotiated {
-                leg.telephone_event.clear();
+                leg.media.telephone_event.clear();
             }
         });
         bench.yes();

@@ -13,7 +13,10 @@ fn plan(keys: &[SrtpKey]) -> SrtpPlan {
 }
 
 fn protected_call(keys: &[SrtpKey]) -> Bench {
-    Bench::with(true, |leg| LegPlan { srtp: Some(plan(keys)), ..leg })
+    Bench::with(true, |mut stream| {
+        stream.media.srtp = Some(plan(keys));
+        stream
+    })
 }
 
 /// A telephone that sends one stream.
@@ -122,7 +125,7 @@ fn trap_m1_a_key_that_changes_in_mid_call_loses_nothing() {
     bench.yes();
     let mut old = Phone::new(0, &key(1));
     old.talk(&mut bench, 0..100, |_| {});
-    let renegotiate = Command::Renegotiate { stream: 0, plan: Box::new(leg_with(&[key(2)])) };
+    let renegotiate = Command::Renegotiate { stream: 0, media: Box::new(leg_with(&[key(2)]).media) };
     bench.call.command(at(2_000), renegotiate, &mut bench.stats).unwrap();
     // The client continues with the old key until our answer reaches it.
     old.talk(&mut bench, 100..110, |_| {});
@@ -138,7 +141,7 @@ fn a_new_key_with_new_numbers_is_placed_where_it_arrives() {
         let mut bench = protected_call(&[key(1)]);
         bench.yes();
         Phone::new(0, &key(1)).talk(&mut bench, 0..100, |_| {});
-        let renegotiate = Command::Renegotiate { stream: 0, plan: Box::new(leg_with(&[key(2)])) };
+        let renegotiate = Command::Renegotiate { stream: 0, media: Box::new(leg_with(&[key(2)]).media) };
         bench.call.command(at(2_000), renegotiate, &mut bench.stats).unwrap();
         // Like a client that moves the call to another media server: key, sequence numbers and clock restart.
         let mut sender = SrtpSender::new(&key(2));
@@ -159,14 +162,14 @@ fn a_new_key_with_new_numbers_is_placed_where_it_arrives() {
 }
 
 /// The renegotiated stream: the same, with these keys.
-fn leg_with(keys: &[SrtpKey]) -> LegPlan {
-    LegPlan {
+fn leg_with(keys: &[SrtpKey]) -> StreamPlan {
+    StreamPlan {
         role: StreamRole::Other,
-        formats: vec![PayloadFormat { payload_type: 8, encoding: Encoding::Pcma }],
-        telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
-        comfort_noise: Vec::new(),
-        source: ExpectedSource::default(),
-        srtp: Some(plan(keys)),
-        rtcp: RtcpPlan::default(),
+        media: StreamMedia {
+            formats: vec![PayloadFormat { payload_type: 8, encoding: Encoding::Pcma }],
+            telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
+            srtp: Some(plan(keys)),
+            ..StreamMedia::default()
+        },
     }
 }

@@ -38,7 +38,10 @@ impl Bench {
 }
 
 fn open() -> Bench {
-    Bench::with(true, |plan| LegPlan { source: ExpectedSource::default(), ..plan })
+    Bench::with(true, |mut plan| {
+        plan.media.source = ExpectedSource::default();
+        plan
+    })
 }
 
 #[test]

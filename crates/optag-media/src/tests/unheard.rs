@@ -5,7 +5,7 @@ use super::*;
 /// The employee's packets are `of`; the caller talks as negotiated. Returns the employee's gap map, in frames
 /// by reason.
 fn missing(
-    change: impl Fn(LegPlan) -> LegPlan,
+    change: impl Fn(StreamPlan) -> StreamPlan,
     of: impl Fn(u32) -> (u16, u32, u8),
 ) -> (Vec<(GapReason, u32)>, Bench) {
     let mut bench = Bench::with(true, change);
@@ -49,8 +49,8 @@ fn silence_is_not_called_a_hold_where_packets_of_an_unknown_type_came() {
 #[test]
 fn silence_is_not_called_a_hold_where_the_source_rule_refused_what_came() {
     let elsewhere = ExpectedSource { ip: Some([127, 0, 0, 9].into()), ..ExpectedSource::default() };
-    let other = |plan: LegPlan| match plan.role {
-        StreamRole::Employee => LegPlan { source: elsewhere, ..plan },
+    let other = |plan: StreamPlan| match plan.role {
+        StreamRole::Employee => StreamPlan { media: StreamMedia { source: elsewhere, ..plan.media }, ..plan },
         _ => plan,
     };
     let (found, bench) = missing(other, |n| (n as u16, n * 160, 8));

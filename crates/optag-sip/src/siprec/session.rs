@@ -11,13 +11,12 @@ pub(crate) mod control_queue;
 pub(crate) mod controls;
 pub mod snapshot;
 pub(crate) mod state;
-pub(crate) mod stream_setup;
 pub(crate) mod transfers;
 
 use serde::{Deserialize, Serialize};
 
 use super::parties::{Hints, Parties};
-use crate::feed::{Control, NewStream, StreamView};
+use crate::feed::{Control, NewStream, StreamMedia, StreamView};
 use crate::sdp::{Description, Offer, Taken};
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
@@ -27,7 +26,6 @@ use crate::siprec::parties::transfer::Transfers;
 use crate::siprec::session::activation_step::ActivationStep;
 use crate::siprec::session::control_queue::ControlQueue;
 use crate::siprec::session::state::{Admitting, AwaitedAck, Established, SignalledConsent, State};
-use crate::siprec::session::stream_setup::{StreamSetup, setup_of};
 use crate::siprec::settings::MediaSource;
 use crate::siprec::streams;
 use crate::siprec::timers::Deadlines;
@@ -102,7 +100,7 @@ pub struct Session {
     pub(super) controls: ControlQueue,
     pub(super) signalled: SignalledConsent,
     /// What the engine knows of each stream.
-    pub told: Vec<StreamSetup>,
+    pub told: Vec<StreamMedia>,
     /// Hash of the snapshot that was last written down.
     pub last_saved: u64,
 }
@@ -253,9 +251,9 @@ impl Session {
         !deciding && self.controls.is_idle(self.saved.call.is_some())
     }
 
-    /// Stores the setup of each stream at admission.
+    /// Stores what each stream carries at admission.
     pub fn streams_admitted(&mut self, streams: &[NewStream]) {
-        self.told = streams.iter().map(|stream| setup_of(stream.clone())).collect();
+        self.told = streams.iter().map(|stream| stream.media.clone()).collect();
     }
 
     /// Applies the client's SDP: queues controls for changed, held and removed streams. The time
@@ -272,13 +270,13 @@ impl Session {
             let known = self.told.get_mut(usize::from(index));
             if media.port == 0 {
                 // Cleared, so that the next offer counts as a change.
-                if let Some(known) = known.filter(|known| !known.0.is_empty()) {
-                    known.0.clear();
+                if let Some(known) = known.filter(|known| !known.formats.is_empty()) {
+                    known.formats.clear();
                     changes.push(Control::DropStream { stream: index });
                 }
                 continue;
             }
-            let mut new = streams::stream(media, source);
+            let mut new = streams::stream_media(media, source);
             if let Some(srtp) = &mut new.srtp {
                 srtp.send = line.own_key().cloned();
             }
@@ -286,19 +284,9 @@ impl Session {
             if new.formats.is_empty() || hold {
                 continue;
             }
-            let told = setup_of(new);
-            if let Some(known) = known.filter(|known| **known != told) {
-                known.clone_from(&told);
-                let (formats, telephone_event, comfort_noise, source, srtp, rtcp) = told;
-                changes.push(Control::Renegotiate {
-                    stream: index,
-                    formats,
-                    telephone_event,
-                    comfort_noise,
-                    source,
-                    srtp,
-                    rtcp,
-                });
+            if let Some(known) = known.filter(|known| **known != new) {
+                known.clone_from(&new);
+                changes.push(Control::Renegotiate { stream: index, media: Box::new(new) });
             }
         }
         changes.into_iter().for_each(|change| self.control(change));

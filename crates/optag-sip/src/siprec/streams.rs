@@ -59,7 +59,11 @@ pub fn choose(
             let at = streams.len();
             let written = media.label.clone().unwrap_or_default();
             let role = role(view, hints, parties, &written, at, usable);
-            streams.push(NewStream { label: unique(&written, &streams), role, ..stream(media, source) });
+            streams.push(NewStream {
+                label: unique(&written, &streams),
+                role,
+                media: stream_media(media, source),
+            });
         }
     }
     (streams, fates)
@@ -97,22 +101,19 @@ pub fn unknown_stream(label: String, role: StreamRole) -> NewStream {
     NewStream {
         label,
         role,
-        formats: vec![format(0, Pcmu), format(8, Pcma)],
-        telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
-        comfort_noise: Vec::new(),
-        source: ExpectedSource::default(),
-        srtp: None,
-        rtcp: RtcpPlan::default(),
+        media: StreamMedia {
+            formats: vec![format(0, Pcmu), format(8, Pcma)],
+            telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
+            ..StreamMedia::default()
+        },
     }
 }
 
-/// Formats, events and source of a line, as the engine wants them. Label and role are empty.
-pub fn stream(media: &Media, source: MediaSource) -> NewStream {
+/// What a line's stream carries.
+pub fn stream_media(media: &Media, source: MediaSource) -> StreamMedia {
     let event = |&(payload_type, clock_hz): &(u8, u32)| EventFormat { payload_type, clock_hz };
     let named = media.sender().filter(|_| source == MediaSource::Signalled);
-    NewStream {
-        label: String::new(),
-        role: StreamRole::Other,
+    StreamMedia {
         formats: media.codecs.iter().filter_map(|codec| codec.format).collect(),
         telephone_event: media.events.iter().map(event).collect(),
         comfort_noise: media.noise.iter().map(|(payload_type, _)| *payload_type).collect(),
@@ -161,8 +162,8 @@ pub fn added<'a>(
     } else if others.any(|other| other == written) {
         label = format!("{label}-{}", at + 1);
     }
-    let mut new = NewStream { label, role, ..stream(media, source) };
-    if let Some(srtp) = &mut new.srtp {
+    let mut new = NewStream { label, role, media: stream_media(media, source) };
+    if let Some(srtp) = &mut new.media.srtp {
         srtp.send = own_key.cloned();
     }
     new

@@ -308,7 +308,7 @@ impl Server {
             ours.follow(offer);
             for (line, fate) in ours.lines.iter().zip(&fates) {
                 if let Fate::Stream(index) = fate
-                    && let Some(srtp) = &mut streams[usize::from(*index)].srtp
+                    && let Some(srtp) = &mut streams[usize::from(*index)].media.srtp
                 {
                     srtp.send = line.own_key().cloned();
                 }

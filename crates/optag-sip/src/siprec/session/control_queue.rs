@@ -6,8 +6,7 @@
 
 use std::collections::VecDeque;
 
-use crate::feed::{Control, NewStream};
-use crate::siprec::session::stream_setup::{StreamSetup, setup_of};
+use crate::feed::{Control, NewStream, StreamMedia};
 
 /// Controls that may wait for the one in flight. Beyond it, the oldest description is dropped.
 pub const WAITING: usize = 32;
@@ -26,7 +25,7 @@ pub(in crate::siprec) struct ControlQueue {
     waiting: VecDeque<Control>,
     in_flight: Option<InFlight>,
     /// Lines whose streams are being added, in the order of their controls.
-    adding: VecDeque<(usize, StreamSetup)>,
+    adding: VecDeque<(usize, StreamMedia)>,
     closed: bool,
 }
 
@@ -68,7 +67,7 @@ impl ControlQueue {
 
     /// Queues the addition of a stream for the m= line at this index.
     pub fn add_stream(&mut self, line: usize, stream: NewStream) {
-        self.adding.push_back((line, setup_of(stream.clone())));
+        self.adding.push_back((line, stream.media.clone()));
         self.push(Control::AddStream(Box::new(stream)));
     }
 
@@ -91,8 +90,8 @@ impl ControlQueue {
         self.in_flight.take()
     }
 
-    /// The line and setup of the stream whose addition has finished.
-    pub fn finish_stream(&mut self) -> Option<(usize, StreamSetup)> {
+    /// The line of the stream, and what it carries, whose addition has finished.
+    pub fn finish_stream(&mut self) -> Option<(usize, StreamMedia)> {
         self.adding.pop_front()
     }
 

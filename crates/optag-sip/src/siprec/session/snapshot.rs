@@ -6,10 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::feed::StreamMedia;
 use crate::sip::flow::{Flow, Transport, Way};
 use crate::siprec::outbound::TIMER_GRACE;
 use crate::siprec::session::state::{AwaitedAck, Established, State};
-use crate::siprec::session::stream_setup::StreamSetup;
 use crate::siprec::session::{Saved, Session};
 use optag_core::call::ConsentState;
 use optag_core::clock::MonoTime;
@@ -20,7 +20,7 @@ pub struct Kept {
     /// The saved part of the session.
     pub saved: Saved,
     /// What the engine knows of each stream.
-    pub told: Vec<StreamSetup>,
+    pub told: Vec<StreamMedia>,
     /// The flow to the client.
     pub way: Option<Way>,
     /// When the session timer needs attention.
