@@ -32,8 +32,7 @@ use crate::stores::durable::{destroy_key, durable};
 use crate::stores::recording_lock::RecordingLocks;
 use optag_core::call::consent::ConsentError;
 use optag_core::call::{
-    Account, CallContext, CallFacts, ConsentState, Department, LinkKind, Outcome, StreamFacts, StreamRole,
-    Unrecorded,
+    Account, CallContext, CallFacts, ConsentState, Department, LinkKind, Outcome, StreamFacts, Unrecorded,
 };
 use optag_core::clock::{BootId, Clock};
 use optag_core::id::CallId;

@@ -42,7 +42,7 @@ pub fn run(data: &[u8]) {
     // As `app::resuming` asks before it takes a call up.
     let frames = u32::from(mode >> 1);
     let consent = &saved.consent;
-    if saved.legs.len() > 8 || consent.stands() && !consent.is_open() && saved.zero.is_none() {
+    if saved.streams.len() > 8 || consent.stands() && !consent.is_open() && saved.zero.is_none() {
         return;
     }
     let heard = saved.zero.map(|zero| zero + Duration::from_millis(u64::from(frames) * 20));
@@ -54,13 +54,13 @@ pub fn run(data: &[u8]) {
         mono: begins + Duration::from_millis(ms),
         wall: WallTime::from_unix_micros(1_700_000_000_000_000 + ms as i64 * 1_000),
     };
-    let (legs, zero) = (saved.legs.len(), saved.zero);
+    let (streams, zero) = (saved.streams.len(), saved.zero);
     let resumption = Resumption { saved, frames, sockets_kept: mode & 1 == 1 };
     let mut call = Call::resume(resumption, settings(), at(0).mono);
     let (mut stats, mut facts) = (TickStats::default(), Vec::new());
     for n in 0..GOES_ON_MS / 20 {
         let ms = n * 20;
-        for stream in 0..legs {
+        for stream in 0..streams {
             for from in [SocketAddr::from(([10, 0, 0, 1], 4_000)), SocketAddr::from(([10, 0, 0, 9], 9))] {
                 let mut packet = vec![0x80, 8, 0, n as u8];
                 packet.extend((n as u32 * 160).to_be_bytes());

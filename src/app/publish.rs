@@ -84,7 +84,7 @@ impl Publisher {
         metrics::packets_refused(RefusedPacket::Probation, since(|s| s.probation));
         metrics::packets_refused(RefusedPacket::PayloadType, since(|s| s.unknown_payload));
         metrics::packets_refused(RefusedPacket::Oversized, since(|s| s.oversized));
-        metrics::packets_refused(RefusedPacket::Unproved, since(|s| s.unproved));
+        metrics::packets_refused(RefusedPacket::AuthFailed, since(|s| s.auth_failed));
         metrics::packets_refused(RefusedPacket::Replayed, since(|s| s.replayed));
         metrics::packets_refused(RefusedPacket::Stale, since(|s| s.stale));
         metrics::packets_refused(RefusedPacket::Unwanted, since(|s| s.unwanted));
@@ -94,7 +94,7 @@ impl Publisher {
             ("received", since(|s| s.rtcp_received)),
             ("malformed", since(|s| s.rtcp_malformed)),
             ("source", since(|s| s.rtcp_foreign)),
-            ("unproved", since(|s| s.rtcp_unproved)),
+            ("unproved", since(|s| s.rtcp_auth_failed)),
             ("bye", since(|s| s.rtcp_byes)),
             ("report_sent", since(|s| s.reports_sent)),
         ]);

@@ -125,7 +125,7 @@ pub enum RefusedPacket {
     /// Longer than [`DATAGRAM_BYTES`](optag_core::limit::DATAGRAM_BYTES).
     Oversized,
     /// SRTP that no key proves.
-    Unproved,
+    AuthFailed,
     /// SRTP that came before.
     Replayed,
     /// Of an earlier call that had the port.
@@ -145,7 +145,7 @@ pub fn packets_refused(cause: RefusedPacket, count: u64) {
         RefusedPacket::Probation => "probation",
         RefusedPacket::PayloadType => "payload_type",
         RefusedPacket::Oversized => "oversized",
-        RefusedPacket::Unproved => "unproved",
+        RefusedPacket::AuthFailed => "unproved",
         RefusedPacket::Replayed => "replayed",
         RefusedPacket::Stale => "stale",
         RefusedPacket::Unwanted => "unwanted",

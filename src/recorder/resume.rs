@@ -108,7 +108,7 @@ impl<'a> Candidate<'a> {
         let facts = call.facts.as_ref().ok_or(NotResumed::State)?;
         let text = call.call_state.as_ref().ok_or(NotResumed::State)?;
         let mut saved = CallSnapshot::from_text(text.reveal()).ok_or(NotResumed::State)?;
-        if saved.rules.id != call.id || saved.legs.len() != facts.streams.len() {
+        if saved.rules.id != call.id || saved.streams.len() != facts.streams.len() {
             return Err(NotResumed::State);
         }
         let (now, wall) = with.clock.both();
@@ -152,12 +152,12 @@ async fn put_back(
 ) -> Result<(), NotResumed> {
     let Candidate { facts, saved, frames, .. } = candidate;
     let now = with.clock.mono();
-    let sockets_kept = saved.legs.iter().all(|leg| kept.contains_key(&leg.port));
-    let bind = |leg: &optag_media::stream::snapshot::StreamSnapshot| {
-        with.ports.bind_at(leg.port, kept.remove(&leg.port), !leg.plan.rtcp.mux, now)
+    let sockets_kept = saved.streams.iter().all(|stream| kept.contains_key(&stream.port));
+    let bind = |stream: &optag_media::stream::snapshot::StreamSnapshot| {
+        with.ports.bind_at(stream.port, kept.remove(&stream.port), !stream.plan.media.rtcp.mux, now)
     };
     let sockets: Vec<StreamSockets> =
-        saved.legs.iter().map(bind).collect::<Result<_, _>>().map_err(|_| NotResumed::Ports)?;
+        saved.streams.iter().map(bind).collect::<Result<_, _>>().map_err(|_| NotResumed::Ports)?;
     let ip = with.rtp.advertised_ip;
     let addresses: Vec<SocketAddr> =
         sockets.iter().map(|socket| SocketAddr::new(ip, socket.port())).collect();

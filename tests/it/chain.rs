@@ -14,8 +14,6 @@ use optag_media::codec::{Encoding, PayloadFormat};
 use optag_media::dtmf::tone_listener::ToneSettings;
 use optag_media::fact::EndedBy;
 use optag_media::opus::encoder::OpusSettings;
-use optag_media::rtp::rtcp::RtcpPlan;
-use optag_media::rtp::source_filter::ExpectedSource;
 use optag_media::rtp::telephone_event::EventFormat;
 use optag_media::stats::TickStats;
 use optag_media::stream::media::StreamMedia;

@@ -37,7 +37,7 @@ pub struct Call {
     pub(super) settings: CallSettings,
     pub(super) consent: ConsentMachine,
     pub(super) matcher: KeyMatcher,
-    pub(super) legs: Vec<Stream>,
+    pub(super) streams: Vec<Stream>,
     pub(super) admitted: MonoTime,
     pub(super) zero: Option<MonoTime>,
     pub(super) frames_out: u32,
@@ -60,14 +60,14 @@ pub struct Call {
 
 impl Call {
     /// A call admitted at `now`, its streams in channel order.
-    pub fn new(rules: CallRules, legs: Vec<StreamPlan>, settings: CallSettings, now: MonoTime) -> Self {
+    pub fn new(rules: CallRules, streams: Vec<StreamPlan>, settings: CallSettings, now: MonoTime) -> Self {
         let id = rules.id.to_bytes();
-        let leg = |(n, plan)| Stream::new(plan, settings.tones, Reports::new(cname(&id), n));
+        let stream = |(n, plan)| Stream::new(plan, settings.tones, Reports::new(cname(&id), n));
         let consent = ConsentMachine::new(rules.question.clone(), rules.prompt_version.as_deref(), now);
         Self {
             matcher: KeyMatcher::new(consent.keys().clone()),
             consent,
-            legs: legs.into_iter().enumerate().map(leg).collect(),
+            streams: streams.into_iter().enumerate().map(stream).collect(),
             admitted: now,
             zero: None,
             frames_out: 0,
@@ -102,19 +102,19 @@ impl Call {
             consent: self.consent.state(),
             paused: self.paused,
             ended: self.ended.clone(),
-            streams: self.legs.iter().map(|leg| *leg.counts()).collect(),
+            streams: self.streams.iter().map(|stream| *stream.counts()).collect(),
         }
     }
 
     /// Packet counters of a stream.
     pub fn counts(&self, stream: usize) -> Option<&StreamCounts> {
-        self.legs.get(stream).map(Stream::counts)
+        self.streams.get(stream).map(Stream::counts)
     }
 
     /// The order in which to read the streams: those whose key presses answer come first, so that a yes opens
     /// the gate for packets of the other streams in the same tick.
     pub fn reading_order(&self) -> impl Iterator<Item = usize> + use<> {
-        let answers: Vec<bool> = self.legs.iter().map(|leg| leg.role().may_answer()).collect();
+        let answers: Vec<bool> = self.streams.iter().map(|stream| stream.role().may_answer()).collect();
         let pick = |wanted: bool, all: Vec<bool>| {
             all.into_iter().enumerate().filter(move |(_, may)| *may == wanted).map(|(n, _)| n)
         };
@@ -126,17 +126,17 @@ impl Call {
     pub fn handle(
         &mut self,
         now: Now,
-        stream: usize,
+        index: usize,
         arrival: MonoTime,
         from: SocketAddr,
         datagram: &[u8],
         stats: &mut TickStats,
     ) {
         let permit = self.permit();
-        let Some(leg) = self.legs.get_mut(stream) else { return };
-        let listen = permit.listen && leg.role().may_answer();
-        leg.handle(arrival, from, datagram, Permit { listen, ..permit }, stats);
-        self.take_presses(now, stream);
+        let Some(stream) = self.streams.get_mut(index) else { return };
+        let listen = permit.listen && stream.role().may_answer();
+        stream.handle(arrival, from, datagram, Permit { listen, ..permit }, stats);
+        self.take_presses(now, index);
     }
 
     /// Applies a command.
@@ -183,15 +183,15 @@ impl Call {
                 self.vouched = self.vouched.max(Some(until));
                 Ok(())
             }
-            Command::Renegotiate { stream, media } => {
-                if let Some(leg) = self.legs.get_mut(usize::from(stream)) {
-                    leg.renegotiate(now.mono, *media);
+            Command::Renegotiate { stream: index, media } => {
+                if let Some(stream) = self.streams.get_mut(usize::from(index)) {
+                    stream.renegotiate(now.mono, *media);
                 }
                 Ok(())
             }
-            Command::DropStream { stream } => {
-                if let Some(leg) = self.legs.get_mut(usize::from(stream)) {
-                    leg.set_dropped(true);
+            Command::DropStream { stream: index } => {
+                if let Some(stream) = self.streams.get_mut(usize::from(index)) {
+                    stream.set_dropped(true);
                 }
                 Ok(())
             }
@@ -228,12 +228,12 @@ impl Call {
         if let Some(record) = self.consent.end(now.wall) {
             self.facts.push(Fact::Consent(record));
         }
-        self.legs.iter_mut().for_each(|leg| leg.close(stats));
+        self.streams.iter_mut().for_each(|stream| stream.close(stats));
         if let Some(zero) = self.zero {
             let heard = timebase::length(now.mono.since(zero)) + FRAME_AXIS / 2;
             self.advance(now, heard / FRAME_AXIS * FRAME_AXIS, stats);
-            for leg in &mut self.legs {
-                if let Some(capture) = &mut leg.capture {
+            for stream in &mut self.streams {
+                if let Some(capture) = &mut stream.capture {
                     capture.end();
                     self.facts.extend(capture.closed_gaps.drain(..).map(Fact::Gap));
                 }
@@ -254,7 +254,7 @@ impl Call {
             return;
         }
         self.settings.capture.opus.complexity = complexity;
-        for capture in self.legs.iter_mut().filter_map(|leg| leg.capture.as_mut()) {
+        for capture in self.streams.iter_mut().filter_map(|stream| stream.capture.as_mut()) {
             capture.set_complexity(complexity);
         }
     }
@@ -306,9 +306,9 @@ impl Call {
             ConsentState::Granted if self.zero.is_some() => {}
             ConsentState::Granted => {
                 self.zero = Some(at);
-                for (stream, leg) in self.legs.iter_mut().enumerate() {
-                    let capture = Capture::new(stream as u8, at, self.settings.capture);
-                    leg.capture = Some(Box::new(capture));
+                for (index, stream) in self.streams.iter_mut().enumerate() {
+                    let capture = Capture::new(index as u8, at, self.settings.capture);
+                    stream.capture = Some(Box::new(capture));
                 }
             }
             ConsentState::Withdrawn => {
@@ -323,8 +323,8 @@ impl Call {
 
     /// Forgets every sample, including facts of this tick that contain audio.
     pub(super) fn wipe(&mut self) {
-        for leg in &mut self.legs {
-            leg.capture = None;
+        for stream in &mut self.streams {
+            stream.capture = None;
         }
         if self.consent.state() == ConsentState::Withdrawn {
             self.zero = None;
@@ -347,22 +347,22 @@ impl Call {
         let Some(zero) = self.zero.filter(|_| closed != self.closed) else { return };
         self.closed = closed;
         let position = timebase::length(at.since(zero));
-        for capture in self.legs.iter_mut().filter_map(|leg| leg.capture.as_mut()) {
+        for capture in self.streams.iter_mut().filter_map(|stream| stream.capture.as_mut()) {
             if closed { capture.pause(position) } else { capture.resume(position) }
         }
     }
 
     pub(super) fn advance(&mut self, now: Now, due: i64, stats: &mut TickStats) {
-        for leg in &mut self.legs {
-            leg.advance(due, stats);
+        for stream in &mut self.streams {
+            stream.advance(due, stats);
         }
-        for stream in 0..self.legs.len() {
-            self.take_presses(now, stream);
+        for index in 0..self.streams.len() {
+            self.take_presses(now, index);
         }
         fault::reached(self.rules.id, Step::Frames);
         self.report_spool_gap(false);
         let (mut frames, mut has_audio) = (usize::MAX, false);
-        for capture in self.legs.iter_mut().filter_map(|leg| leg.capture.as_mut()) {
+        for capture in self.streams.iter_mut().filter_map(|stream| stream.capture.as_mut()) {
             frames = frames.min(capture.encoded.lengths.len());
             has_audio |= capture.has_audio();
             self.facts.extend(capture.closed_gaps.drain(..).map(Fact::Gap));
@@ -370,7 +370,7 @@ impl Call {
         if frames == usize::MAX || frames == 0 {
             return;
         }
-        let block = block_builder::take(&mut self.legs, frames, self.frames_out);
+        let block = block_builder::take(&mut self.streams, frames, self.frames_out);
         self.frames_out += frames as u32;
         self.facts.push(Fact::Media(block));
         self.changed |= has_audio && !self.had_audio;
@@ -384,6 +384,6 @@ impl Call {
         let goes_on = |gap: &(u32, u32)| grew && !is_over && gap.1 - gap.0 < SPLIT_FRAMES;
         let Some((from_frame, to_frame)) = self.spool_gap.take_if(|gap| !goes_on(gap)) else { return };
         let gap = |stream| Gap { stream, from_frame, to_frame, reason: GapReason::Spool };
-        self.facts.extend((0..self.legs.len() as u8).map(|stream| Fact::Gap(gap(stream))));
+        self.facts.extend((0..self.streams.len() as u8).map(|stream| Fact::Gap(gap(stream))));
     }
 }

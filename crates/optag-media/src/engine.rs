@@ -293,9 +293,9 @@ impl Runner {
         if !has_room || !self.governor.admits(self.calls.len()) {
             return reply(Err(EngineError::Full));
         }
-        let (legs, sockets): (Vec<_>, Vec<_>) = plan.streams.into_iter().unzip();
+        let (streams, sockets): (Vec<_>, Vec<_>) = plan.streams.into_iter().unzip();
         let now = self.clock.mono();
-        self.seat(|settings| Call::new(plan.rules, legs, settings, now), sockets, plan.gauges, reply);
+        self.seat(|settings| Call::new(plan.rules, streams, settings, now), sockets, plan.gauges, reply);
     }
 
     fn resume(&mut self, plan: ResumePlan, reply: Reply) {

@@ -11,7 +11,6 @@ use crate::codec::{Encoding, PayloadFormat, table};
 use crate::dtmf::tone_listener::ToneSettings;
 use crate::fact::EndedBy;
 use crate::opus::encoder::OpusSettings;
-use crate::rtp::rtcp::RtcpPlan;
 use crate::rtp::source_filter::{ESTABLISHED, ExpectedSource};
 use crate::rtp::telephone_event::EventFormat;
 use crate::stats::TickStats;
@@ -54,7 +53,7 @@ fn call(named: Named, encoding: Encoding) -> Call {
         port: (named == Named::Port).then_some(port),
         ..ExpectedSource::default()
     };
-    let leg = StreamPlan {
+    let stream = StreamPlan {
         role: StreamRole::Caller,
         media: StreamMedia {
             formats: vec![PayloadFormat { payload_type: 8, encoding }],
@@ -81,7 +80,7 @@ fn call(named: Named, encoding: Encoding) -> Call {
         rtp_timeout: Duration::from_secs(3_600),
         reports: false,
     };
-    Call::new(rules, vec![leg], settings, now(0).mono)
+    Call::new(rules, vec![stream], settings, now(0).mono)
 }
 
 /// Makes a packet from eight bytes: sender, delay, sequence number, timestamp, kind, and one byte of content.

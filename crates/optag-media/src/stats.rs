@@ -58,7 +58,7 @@ counters! {
     /// Packets of senders that were not accepted, while the stream had no sender.
     probation,
     /// SRTP authentication failures.
-    unproved,
+    auth_failed,
     /// Replayed SRTP packets.
     replayed,
     /// Packets of an earlier call that had the port.
@@ -72,7 +72,7 @@ counters! {
     /// RTCP datagrams from sources other than the stream's sender.
     rtcp_foreign,
     /// SRTCP authentication failures.
-    rtcp_unproved,
+    rtcp_auth_failed,
     /// RTCP BYEs received.
     rtcp_byes,
     /// Receiver reports sent.

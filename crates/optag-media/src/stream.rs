@@ -99,17 +99,17 @@ impl Stream {
     ) -> Self {
         let StreamSnapshot { plan, mut rule, trackers, timeline, srtp, rtcp_index, dropped, counts, .. } =
             saved;
-        let mut leg = Self::new(plan, tones, reports);
-        leg.feedback.resume_at(rtcp_index.saturating_add(INDEXES_UNKNOWN));
-        leg.dropped = dropped;
-        leg.keypad.resume(trackers);
+        let mut stream = Self::new(plan, tones, reports);
+        stream.feedback.resume_at(rtcp_index.saturating_add(INDEXES_UNKNOWN));
+        stream.dropped = dropped;
+        stream.keypad.resume(trackers);
         if let Some(now) = heard {
             rule.resume(now);
         }
         if let Some(state) = srtp {
-            leg.srtp = Some(Box::new(SrtpReceiver::resume(state)));
+            stream.srtp = Some(Box::new(SrtpReceiver::resume(state)));
         }
-        Self { rule, clock: SenderClock::resume(timeline), counts, last_heard: heard, ..leg }
+        Self { rule, clock: SenderClock::resume(timeline), counts, last_heard: heard, ..stream }
     }
 
     /// Its snapshot; the socket provides the port.

@@ -80,7 +80,7 @@ impl Bench {
     /// A call with modified stream parameters.
     fn with(selected: bool, change: impl Fn(StreamPlan) -> StreamPlan) -> Self {
         let pcma = (8, Encoding::Pcma);
-        Self::of(selected, pcma, |leg, _, _| *leg = change(leg.clone()))
+        Self::of(selected, pcma, |stream, _, _| *stream = change(stream.clone()))
     }
 
     /// Both streams with this encoding; `change` may modify stream, rules and settings.
@@ -104,9 +104,9 @@ impl Bench {
             prompt_version: None,
         };
         let mut settings = Self::settings();
-        let mut legs = vec![plan(StreamRole::Caller), plan(StreamRole::Employee)];
-        legs.iter_mut().for_each(|leg| change(leg, &mut rules, &mut settings));
-        let call = Call::new(rules, legs, settings, at(0).mono);
+        let mut streams = vec![plan(StreamRole::Caller), plan(StreamRole::Employee)];
+        streams.iter_mut().for_each(|stream| change(stream, &mut rules, &mut settings));
+        let call = Call::new(rules, streams, settings, at(0).mono);
         Self { call, now_ms: 0, stats: TickStats::default(), out: Vec::new() }
     }
 

@@ -16,7 +16,7 @@ use crate::http::server::request_guard::to_its_end;
 use crate::http::server::router::Services;
 use optag_core::call::StreamRole;
 use optag_core::id::CallId;
-use optag_sip::feed::{Control, ControlError};
+use optag_sip::feed::{Control, ControlError, NewStream};
 
 /// Adds a stream and opens a port for it. Its channel is silent until now.
 #[utoipa::path(post, path = "/api/v1/calls/{id}/streams", tag = "calls", params(("id" = String, Path)),

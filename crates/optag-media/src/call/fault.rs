@@ -50,7 +50,7 @@ impl Call {
     /// Ends the call without touching its audio again, because processing it failed. What was handed on is
     /// kept.
     pub fn fail(&mut self, now: Now) {
-        let captures: Vec<_> = self.legs.iter_mut().filter_map(|leg| leg.capture.take()).collect();
+        let captures: Vec<_> = self.streams.iter_mut().filter_map(|stream| stream.capture.take()).collect();
         if self.is_ended() {
             return;
         }
@@ -67,7 +67,7 @@ impl Call {
             let reason = if self.closed { GapReason::Paused } else { GapReason::Fault };
             let (from_frame, to_frame) = (made, self.frames_out);
             if to_frame > from_frame {
-                let streams = 0..self.legs.len() as u8;
+                let streams = 0..self.streams.len() as u8;
                 let gaps = streams.map(|stream| Gap { stream, from_frame, to_frame, reason });
                 self.facts.extend(gaps.map(Fact::Gap));
             }

@@ -10,8 +10,8 @@ use optag_core::private::Private;
 
 impl Call {
     pub(crate) fn take_presses(&mut self, now: Now, stream: usize) {
-        while let Some(press) = self.legs[stream].take_press() {
-            if self.legs[stream].role().may_answer() {
+        while let Some(press) = self.streams[stream].take_press() {
+            if self.streams[stream].role().may_answer() {
                 self.press(now, stream, press);
             }
         }

@@ -20,7 +20,7 @@ impl Call {
         if now.since(self.admitted) >= Duration::from_secs(limit::CALL_HOURS * 3_600) {
             return Some(EndedBy::TooLong);
         }
-        let heard = self.legs.iter().filter_map(Stream::last_heard).chain(self.vouched).max();
+        let heard = self.streams.iter().filter_map(Stream::last_heard).chain(self.vouched).max();
         let silent = match heard {
             Some(at) => now.since(at) >= self.settings.rtp_timeout,
             None => now.since(self.admitted) >= self.settings.rtp_timeout * FIRST_PACKET_TIMEOUTS,
@@ -70,7 +70,7 @@ fn why<'a>(counts: impl Iterator<Item = &'a StreamCounts>) -> NoAudio {
 impl Call {
     /// Emits the one `Ended`; nothing follows it.
     pub(crate) fn close(&mut self, now: Now, by: EndedBy) {
-        let counts = || self.legs.iter().map(Stream::counts);
+        let counts = || self.streams.iter().map(Stream::counts);
         let ended = Ended {
             at: now.wall,
             by,

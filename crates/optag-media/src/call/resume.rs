@@ -31,16 +31,16 @@ impl Call {
     /// Resumes a call at `now`.
     pub fn resume(resumption: Resumption, settings: CallSettings, now: MonoTime) -> Self {
         let Resumption { saved, frames, sockets_kept } = resumption;
-        let heard_before = saved.legs.iter().any(|leg| leg.last_heard.is_some());
+        let heard_before = saved.streams.iter().any(|stream| stream.last_heard.is_some());
         let tones = settings.tones;
         let mut call = Self::new(saved.rules, Vec::new(), settings, saved.admitted);
         // Every sender gets the full timeout again: the silence was our fault.
         let name = cname(&call.id().to_bytes());
-        let resume = |(n, leg)| {
+        let resume = |(n, saved)| {
             let heard = heard_before.then_some(now);
-            Stream::resume(leg, tones, Reports::new(name, n), heard)
+            Stream::resume(saved, tones, Reports::new(name, n), heard)
         };
-        call.legs = saved.legs.into_iter().enumerate().map(resume).collect();
+        call.streams = saved.streams.into_iter().enumerate().map(resume).collect();
         call.consent = saved.consent;
         call.matcher = saved.matcher;
         call.had_audio = saved.had_audio;
@@ -62,10 +62,10 @@ impl Call {
         if let Some(zero) = self.zero {
             let due = timebase::length(now.mono.since(zero).saturating_sub(self.settings.capture.behind()));
             self.advance(now, due, stats);
-            let captures = self.legs.iter().filter_map(|leg| leg.capture.as_ref());
+            let captures = self.streams.iter().filter_map(|stream| stream.capture.as_ref());
             let heard = captures.filter_map(|capture| capture.heard_to()).filter(|&to| to > due).min();
             self.advance(now, heard.unwrap_or(due), stats);
-            for capture in self.legs.iter_mut().filter_map(|leg| leg.capture.as_mut()) {
+            for capture in self.streams.iter_mut().filter_map(|stream| stream.capture.as_mut()) {
                 capture.end();
                 self.facts.extend(capture.closed_gaps.drain(..).map(Fact::Gap));
             }
@@ -84,28 +84,30 @@ impl Call {
         self.admit_gap(durable, start);
         let hole = (i64::from(start) * FRAME_AXIS, timebase::length((now + FIRST_PACKET).since(zero)));
         self.closed = self.paused || !self.consent.is_open();
-        for (stream, leg) in self.legs.iter_mut().enumerate() {
+        for (index, stream) in self.streams.iter_mut().enumerate() {
             let mut capture =
-                Capture::go_on(stream as u8, zero, self.settings.capture, start, hole, self.had_audio);
+                Capture::go_on(index as u8, zero, self.settings.capture, start, hole, self.had_audio);
             if self.closed {
                 capture.pause(0);
             }
-            capture.set_over(leg.is_dropped());
-            leg.capture = Some(Box::new(capture));
+            capture.set_over(stream.is_dropped());
+            stream.capture = Some(Box::new(capture));
         }
     }
 
     fn admit_gap(&mut self, from_frame: u32, to_frame: u32) {
         if to_frame > from_frame {
             let reason = GapReason::Restart;
-            let gaps = (0..self.legs.len() as u8).map(|stream| Gap { stream, from_frame, to_frame, reason });
+            let gaps =
+                (0..self.streams.len() as u8).map(|stream| Gap { stream, from_frame, to_frame, reason });
             self.facts.extend(gaps.map(Fact::Gap));
         }
     }
 
     /// Saves the call if it has changed, or if its counters are old.
     pub(crate) fn save_if_due(&mut self, now: MonoTime) {
-        let changed = self.changed | self.legs.iter_mut().fold(false, |any, leg| leg.take_changed() | any);
+        let changed =
+            self.changed | self.streams.iter_mut().fold(false, |any, stream| stream.take_changed() | any);
         if !changed && now.since(self.saved_at) < SAVE_EVERY {
             return;
         }
@@ -130,7 +132,7 @@ impl Call {
             had_audio: self.had_audio,
             paused: self.paused,
             vouched: self.vouched,
-            legs: self.legs.iter().map(Stream::save).collect(),
+            streams: self.streams.iter().map(Stream::save).collect(),
         }
     }
 }

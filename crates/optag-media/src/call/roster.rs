@@ -19,20 +19,20 @@ use optag_core::limit;
 impl Call {
     /// What another process needs to continue an SRTP stream; secret.
     pub fn srtp_state(&self, stream: usize) -> Option<SrtpState> {
-        self.legs.get(stream).and_then(Stream::srtp_state)
+        self.streams.get(stream).and_then(Stream::srtp_state)
     }
 
     /// Handles a datagram from a stream's RTCP port.
     pub fn handle_rtcp(
         &mut self,
-        stream: usize,
+        index: usize,
         arrival: MonoTime,
         from: SocketAddr,
         datagram: &[u8],
         stats: &mut TickStats,
     ) {
-        if let Some(leg) = self.legs.get_mut(stream) {
-            leg.handle_rtcp(arrival, (Port::Rtcp, from), datagram, stats);
+        if let Some(stream) = self.streams.get_mut(index) {
+            stream.handle_rtcp(arrival, (Port::Rtcp, from), datagram, stats);
         }
     }
 
@@ -44,41 +44,41 @@ impl Call {
         mut send: impl FnMut(usize, Outgoing<'_>),
     ) {
         if self.settings.reports && self.ended.is_none() {
-            for (stream, leg) in self.legs.iter_mut().enumerate() {
-                leg.report(now, stats, &mut |outgoing| send(stream, outgoing));
+            for (index, stream) in self.streams.iter_mut().enumerate() {
+                stream.report(now, stats, &mut |outgoing| send(index, outgoing));
             }
         }
     }
 
     /// The accepted sender of a stream: address and SSRC.
     pub fn sender(&self, stream: usize) -> Option<(SocketAddr, u32)> {
-        self.legs.get(stream).and_then(Stream::sender)
+        self.streams.get(stream).and_then(Stream::sender)
     }
 
     /// Rejects packets of this sender: they belong to an earlier call that used the stream's port.
-    pub fn reject_stale(&mut self, stream: usize, sender: (SocketAddr, u32)) {
-        if let Some(leg) = self.legs.get_mut(stream) {
-            leg.reject_stale(sender);
+    pub fn reject_stale(&mut self, index: usize, sender: (SocketAddr, u32)) {
+        if let Some(stream) = self.streams.get_mut(index) {
+            stream.reject_stale(sender);
         }
     }
 
     /// Adds a stream. False: the call has ended, or has its maximum number of streams.
     pub fn join(&mut self, now: Now, facts: StreamFacts, plan: StreamPlan) -> bool {
-        let stream = self.legs.len();
-        if self.ended.is_some() || stream >= limit::STREAMS_PER_CALL {
+        let index = self.streams.len();
+        if self.ended.is_some() || index >= limit::STREAMS_PER_CALL {
             return false;
         }
-        let mut leg =
-            Stream::new(plan, self.settings.tones, Reports::new(cname(&self.rules.id.to_bytes()), stream));
+        let mut stream =
+            Stream::new(plan, self.settings.tones, Reports::new(cname(&self.rules.id.to_bytes()), index));
         if let Some(zero) = self.zero {
             let mut capture =
-                Capture::new(stream as u8, zero, self.settings.capture).joining_at(self.frames_out);
+                Capture::new(index as u8, zero, self.settings.capture).joining_at(self.frames_out);
             if self.closed {
                 capture.pause(timebase::length(now.mono.since(zero)));
             }
-            leg.capture = Some(Box::new(capture));
+            stream.capture = Some(Box::new(capture));
         }
-        self.legs.push(leg);
+        self.streams.push(stream);
         self.changed = true;
         // Nothing is written for a call that is not, or no longer, recorded.
         if !matches!(self.consent.state(), ConsentState::Unknown | ConsentState::Withdrawn) {

@@ -37,12 +37,13 @@ pub struct CallSnapshot {
     #[serde(default)]
     pub vouched: Option<MonoTime>,
     /// Its streams, in channel order.
-    pub legs: Vec<StreamSnapshot>,
+    #[serde(rename = "legs")]
+    pub streams: Vec<StreamSnapshot>,
 }
 
 impl CallSnapshot {
     /// A call at admission, before any packet. `ports` has one entry per stream.
-    pub fn new(rules: CallRules, legs: &[StreamPlan], ports: &[u16], now: MonoTime) -> Self {
+    pub fn new(rules: CallRules, streams: &[StreamPlan], ports: &[u16], now: MonoTime) -> Self {
         let consent = ConsentMachine::new(rules.question.clone(), rules.prompt_version.as_deref(), now);
         Self {
             boot: None,
@@ -55,7 +56,7 @@ impl CallSnapshot {
             had_audio: false,
             paused: false,
             vouched: None,
-            legs: legs.iter().zip(ports).map(|(plan, &port)| StreamSnapshot::new(plan, port)).collect(),
+            streams: streams.iter().zip(ports).map(|(plan, &port)| StreamSnapshot::new(plan, port)).collect(),
         }
     }
 

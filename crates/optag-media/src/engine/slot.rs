@@ -178,7 +178,11 @@ impl Slot {
         for output in &mut self.out {
             if let Fact::State(saved) = &mut output.fact {
                 saved.boot = self.boot;
-                saved.legs.iter_mut().zip(&self.sockets).for_each(|(leg, socket)| leg.port = socket.port());
+                saved
+                    .streams
+                    .iter_mut()
+                    .zip(&self.sockets)
+                    .for_each(|(stream, socket)| stream.port = socket.port());
             }
         }
     }

@@ -6,21 +6,21 @@ use crate::stream::Stream;
 use optag_core::limit;
 
 /// Takes `frames` frames of every captured stream; all have that many.
-pub fn take(legs: &mut [Stream], frames: usize, first_frame: u32) -> MediaBlock {
-    let streams = legs.len();
-    let captures = || legs.iter().filter_map(|leg| leg.capture.as_ref());
+pub fn take(streams: &mut [Stream], frames: usize, first_frame: u32) -> MediaBlock {
+    let count = streams.len();
+    let captures = || streams.iter().filter_map(|stream| stream.capture.as_ref());
     let size: usize = captures().map(|capture| capture.encoded.bytes.len()).sum();
     let mut block = MediaBlock {
         first_frame,
-        streams: streams as u8,
-        lengths: Vec::with_capacity(frames * streams),
-        peaks: Vec::with_capacity(frames * streams),
+        streams: count as u8,
+        lengths: Vec::with_capacity(frames * count),
+        peaks: Vec::with_capacity(frames * count),
         bytes: Vec::with_capacity(size),
     };
     let mut read = [0usize; limit::STREAMS_PER_CALL];
     for frame in 0..frames {
-        for (leg, read) in legs.iter().zip(&mut read) {
-            let Some(capture) = &leg.capture else { continue };
+        for (stream, read) in streams.iter().zip(&mut read) {
+            let Some(capture) = &stream.capture else { continue };
             let length = capture.encoded.lengths[frame];
             let packet = &capture.encoded.bytes[*read..][..usize::from(length)];
             *read += packet.len();
@@ -29,8 +29,8 @@ pub fn take(legs: &mut [Stream], frames: usize, first_frame: u32) -> MediaBlock 
             block.bytes.extend_from_slice(packet);
         }
     }
-    for (leg, read) in legs.iter_mut().zip(read) {
-        let Some(capture) = &mut leg.capture else { continue };
+    for (stream, read) in streams.iter_mut().zip(read) {
+        let Some(capture) = &mut stream.capture else { continue };
         capture.encoded.lengths.drain(..frames);
         capture.encoded.peaks.drain(..frames);
         capture.encoded.bytes.drain(..read);

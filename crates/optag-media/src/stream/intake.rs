@@ -61,7 +61,9 @@ impl Stream {
                 self.handle_clear(arrival, (from, false), datagram, permit, stats);
             }
             Err(SrtpError::Malformed) => self.refuse(&mut stats.malformed),
-            Err(SrtpError::Unproved) => self.refuse_audio(arrival, GapReason::Refused, &mut stats.unproved),
+            Err(SrtpError::AuthFailed) => {
+                self.refuse_audio(arrival, GapReason::Refused, &mut stats.auth_failed)
+            }
             Err(SrtpError::Replayed) => self.refuse_audio(arrival, GapReason::Refused, &mut stats.replayed),
         }
     }

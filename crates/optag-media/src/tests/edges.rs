@@ -106,10 +106,10 @@ impl World {
 
     /// Plays payloads of `samples` each, and returns the ended call.
     fn play(&self, dice: &mut Dice, format: (u8, Encoding), samples: usize, payloads: &[Vec<u8>]) -> Bench {
-        let mut bench = Bench::of(true, format, |leg, _, settings| {
+        let mut bench = Bench::of(true, format, |stream, _, settings| {
             settings.tones.in_opus = TonesInOpus::Never;
             settings.capture.opus.saves_background = false;
-            leg.telephone_event = vec![EventFormat { payload_type: 101, clock_hz: 8_000 }];
+            stream.media.telephone_event = vec![EventFormat { payload_type: 101, clock_hz: 8_000 }];
         });
         let clock_hz = format.1.clock_hz();
         let audio_hz = if format.1 == Encoding::Opus { 48_000 } else { format.1.audio_hz() };

@@ -124,7 +124,7 @@ fn a_call_whose_processing_fails_ends_once_wherever_that_happens() {
         ("joining", Step::Read, |seated| {
             let sockets = seated.pool.bind([false], at(0).mono).unwrap().pop().unwrap();
             let facts = StreamFacts { label: "third".into(), role: StreamRole::Other };
-            let plan = seated.seat.call.legs[0].save().plan;
+            let plan = seated.seat.call.streams[0].save().plan;
             assert!(!seated.seat.join(&OsClock, at(2_010), facts, plan, sockets));
         }),
     ];

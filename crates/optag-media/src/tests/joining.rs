@@ -3,7 +3,7 @@
 use super::*;
 use optag_core::call::StreamFacts;
 
-fn leg() -> StreamPlan {
+fn stream() -> StreamPlan {
     StreamPlan {
         role: StreamRole::Other,
         media: StreamMedia {
@@ -35,7 +35,7 @@ fn a_stream_that_joins_while_recording_begins_where_the_others_are() {
     bench.yes();
     bench.talk(0..100, |_| true);
     bench.tick_to(2_000);
-    assert!(bench.call.join(at(2_000), facts(), leg()));
+    assert!(bench.call.join(at(2_000), facts(), stream()));
     talk(&mut bench, 3, 100..200);
     assert_eq!(bench.end(4_000), Outcome::Recorded);
     assert_eq!(bench.frames(), 200);
@@ -55,7 +55,7 @@ fn a_stream_that_joins_while_recording_begins_where_the_others_are() {
 #[test]
 fn a_stream_that_joins_before_the_answer_is_there_from_the_first_frame() {
     let mut bench = Bench::new(true);
-    assert!(bench.call.join(at(0), facts(), leg()));
+    assert!(bench.call.join(at(0), facts(), stream()));
     talk(&mut bench, 3, 0..50);
     bench.tick_to(1_000);
     bench.yes();
@@ -67,7 +67,7 @@ fn a_stream_that_joins_before_the_answer_is_there_from_the_first_frame() {
 #[test]
 fn nothing_is_written_of_a_stream_that_joins_a_call_that_is_not_recorded() {
     let mut bench = Bench::new(false);
-    assert!(bench.call.join(at(0), facts(), leg()));
+    assert!(bench.call.join(at(0), facts(), stream()));
     talk(&mut bench, 3, 0..50);
     assert_eq!(bench.end(1_000), Outcome::NotSelected);
     assert!(!bench.out.iter().any(|output| matches!(output.fact, Fact::Joined(_))));
@@ -77,12 +77,12 @@ fn nothing_is_written_of_a_stream_that_joins_a_call_that_is_not_recorded() {
 fn a_call_takes_eight_streams_and_none_after_its_end() {
     let mut bench = Bench::new(true);
     for n in 2..10 {
-        assert_eq!(bench.call.join(at(0), facts(), leg()), n < 8, "{n}");
+        assert_eq!(bench.call.join(at(0), facts(), stream()), n < 8, "{n}");
     }
     bench.end(100);
     let mut bench = Bench::new(true);
     bench.end(100);
-    assert!(!bench.call.join(at(200), facts(), leg()));
+    assert!(!bench.call.join(at(200), facts(), stream()));
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_dropped_stream_is_refused_and_marked_until_it_comes_back() {
     talk(&mut bench, 2, 0..100);
     bench.call.command(at(2_000), Command::DropStream { stream: 1 }, &mut bench.stats).unwrap();
     talk(&mut bench, 2, 100..200);
-    let media = Box::new(leg().media);
+    let media = Box::new(stream().media);
     bench.call.command(at(4_000), Command::Renegotiate { stream: 1, media }, &mut bench.stats).unwrap();
     talk(&mut bench, 2, 200..300);
     assert_eq!(bench.end(6_000), Outcome::Recorded);

@@ -178,8 +178,8 @@ fn every_narrow_and_wide_coding_is_heard_before_consent() {
         (3, Encoding::Gsm),
         (111, Encoding::Opus),
     ] {
-        let mut bench = Bench::of(true, (payload_type, encoding), |leg, _, settings| {
-            leg.media.telephone_event.clear();
+        let mut bench = Bench::of(true, (payload_type, encoding), |stream, _, settings| {
+            stream.media.telephone_event.clear();
             settings.capture.pass_through_max_bps = 64_000;
         });
         let line = Line::default().talk(480).silence(60).key('1', 120).talk(540);
@@ -248,8 +248,8 @@ fn a_key_that_comes_as_event_and_as_tone_counts_once() {
 
 #[test]
 fn t18_two_types_of_events_at_once_are_one_press() {
-    let mut bench = Bench::of(true, PCMA, |leg, rules, _| {
-        leg.telephone_event.push(EventFormat { payload_type: 97, clock_hz: 48_000 });
+    let mut bench = Bench::of(true, PCMA, |stream, rules, _| {
+        stream.media.telephone_event.push(EventFormat { payload_type: 97, clock_hz: 48_000 });
         rules.question.keys.yes = "77".into();
     });
     bench.talk(0..10, |_| true);
@@ -265,7 +265,8 @@ fn t18_two_types_of_events_at_once_are_one_press() {
 #[test]
 fn t18_events_by_clocks_of_16_and_48_khz_cut_their_own_time() {
     for clock_hz in [8_000u32, 16_000, 48_000] {
-        let mut bench = Bench::of(true, PCMA, |leg, _, _| leg.telephone_event[0].clock_hz = clock_hz);
+        let mut bench =
+            Bench::of(true, PCMA, |stream, _, _| stream.media.telephone_event[0].clock_hz = clock_hz);
         bench.yes();
         bench.play(0, 0, &Line::default().talk(1_000), Some);
         // Only the end of a press of 100 ms arrives.
@@ -286,8 +287,9 @@ fn m2_events_of_a_type_that_was_not_negotiated_are_never_a_yes_but_take_one_back
             bench.event(at + 20 + u64::from(n) * 20, at, 96, [key, 10], (n + 1) * 160);
         }
     };
-    let others =
-        |leg: &mut StreamPlan, _: &mut CallRules, _: &mut CallSettings| leg.media.telephone_event.clear();
+    let others = |stream: &mut StreamPlan, _: &mut CallRules, _: &mut CallSettings| {
+        stream.media.telephone_event.clear()
+    };
     for (negotiates_others, key, state) in
         [(false, 1, ConsentState::Asked), (true, 1, ConsentState::Asked), (false, 2, ConsentState::Refused)]
     {
@@ -464,11 +466,11 @@ fn opus_that_is_kept_as_it_comes_loses_its_tones_by_packets_of_silence() {
     )
     .unwrap();
     let run = |in_opus: TonesInOpus, negotiated: bool| {
-        let mut bench = Bench::of(true, (111, Encoding::Opus), |leg, _, settings| {
+        let mut bench = Bench::of(true, (111, Encoding::Opus), |stream, _, settings| {
             settings.tones = ToneSettings { count: true, in_opus };
             settings.capture.pass_through_max_bps = 64_000;
             if !negotiated {
-                leg.media.telephone_event.clear();
+                stream.media.telephone_event.clear();
             }
         });
         bench.yes();

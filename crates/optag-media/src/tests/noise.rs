@@ -8,7 +8,7 @@ fn with_pauses(
     payload: impl Fn(u32) -> Vec<u8>,
     pause: impl Fn(&mut Bench, &mut u16, u32),
 ) -> Bench {
-    let mut bench = Bench::of(true, format, |leg, _, _| leg.comfort_noise = vec![98]);
+    let mut bench = Bench::of(true, format, |stream, _, _| stream.media.comfort_noise = vec![98]);
     let ticks = format.1.clock_hz() / 50;
     bench.yes();
     let mut sequence = 0u16;

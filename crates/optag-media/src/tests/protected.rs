@@ -59,7 +59,7 @@ fn a_protected_call_is_recorded_like_one_in_the_clear() {
     plain.talk(0..100, |_| true);
     plain.end(2_000);
     assert_eq!(bench.peaks(0), plain.peaks(0));
-    assert_eq!((bench.stats.unproved, bench.stats.received), (0, 100));
+    assert_eq!((bench.stats.auth_failed, bench.stats.received), (0, 100));
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn invariant_11_forged_packets_do_not_disturb_the_true_ones() {
         bench.hear(0, ms, &true_one);
         bench.hear(0, ms, &true_one);
     }
-    assert_eq!((bench.stats.unproved, bench.stats.replayed, bench.stats.lost), (200, 200, 0));
+    assert_eq!((bench.stats.auth_failed, bench.stats.replayed, bench.stats.lost), (200, 200, 0));
     assert_eq!(bench.end(4_000), Outcome::Recorded);
     assert!(bench.peaks(0)[2..199].iter().all(|&peak| peak > 100));
 }
@@ -131,7 +131,7 @@ fn trap_m1_a_key_that_changes_in_mid_call_loses_nothing() {
     old.talk(&mut bench, 100..110, |_| {});
     Phone::new(0, &key(2)).talk(&mut bench, 110..200, |_| {});
     assert_eq!(bench.end(4_000), Outcome::Recorded);
-    assert_eq!((bench.stats.unproved, bench.stats.lost, bench.stats.received), (0, 0, 200));
+    assert_eq!((bench.stats.auth_failed, bench.stats.lost, bench.stats.received), (0, 0, 200));
     assert!(bench.peaks(0)[2..199].iter().all(|&peak| peak > 100));
 }
 
@@ -154,7 +154,7 @@ fn a_new_key_with_new_numbers_is_placed_where_it_arrives() {
             bench.hear(0, ms, &out[..length]);
         }
         assert_eq!(bench.end(4_000), Outcome::Recorded);
-        assert_eq!(bench.stats.unproved, 0, "SSRC {ssrc}");
+        assert_eq!(bench.stats.auth_failed, 0, "SSRC {ssrc}");
         let peaks = bench.peaks(0);
         let silent: Vec<usize> = (2..199).filter(|&n| peaks[n] <= 100).collect();
         assert!(silent.len() <= 3 && silent.iter().all(|n| (99..105).contains(n)), "SSRC {ssrc}: {silent:?}");

@@ -9,8 +9,8 @@ use crate::rtp::srtp::{SrtpKey, SrtpPlan, SrtpReceiver, SrtpSender, Suite};
 type Sent = (u64, usize, Port, SocketAddr, Vec<u8>);
 
 fn reporting(rtcp: RtcpPlan, srtp: Option<SrtpPlan>) -> Bench {
-    Bench::of(true, (8, Encoding::Pcma), |leg, _, settings| {
-        (leg.rtcp, leg.srtp) = (rtcp, srtp.clone());
+    Bench::of(true, (8, Encoding::Pcma), |stream, _, settings| {
+        (stream.media.rtcp, stream.media.srtp) = (rtcp, srtp.clone());
         settings.reports = true;
     })
 }
@@ -152,7 +152,7 @@ fn reports_on_encrypted_streams_are_encrypted_under_our_own_key() {
         // A plain sender report is not trusted.
         let rtcp = from(0, 1);
         bench.call.handle_rtcp(0, at(20_000).mono, rtcp, &sender_report(0), &mut bench.stats);
-        assert_eq!((bench.stats.rtcp_unproved, bench.stats.rtcp_received), (1, 0));
+        assert_eq!((bench.stats.rtcp_auth_failed, bench.stats.rtcp_received), (1, 0));
         let mut out = [0; 256];
         let length = senders[0].protect_rtcp(&sender_report(0), &mut out).unwrap();
         bench.call.handle_rtcp(0, at(20_000).mono, rtcp, &out[..length], &mut bench.stats);

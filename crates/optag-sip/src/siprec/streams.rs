@@ -3,7 +3,7 @@
 //! In: an offer and who takes part. Out: streams for the [`Feed`](crate::feed),
 //! one decision per m= line: which stream it became, or why none.
 
-use crate::feed::{EventFormat, ExpectedSource, NewStream, RtcpPlan, SrtpPlan};
+use crate::feed::{EventFormat, ExpectedSource, NewStream, RtcpPlan, SrtpPlan, StreamMedia};
 use crate::sdp::{Media, Offer};
 use crate::siprec::metadata::merged::View;
 use crate::siprec::parties::{Hints, Parties, role};

@@ -114,7 +114,7 @@ impl Feedback {
             None | Some((true, Err(_))) => datagram,
             Some((_, Ok(length))) => &clear[..length],
             Some((false, Err(_))) => {
-                stats.rtcp_unproved += 1;
+                stats.rtcp_auth_failed += 1;
                 return;
             }
         };

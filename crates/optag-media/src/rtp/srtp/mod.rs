@@ -38,7 +38,7 @@ pub fn exercise(bytes: &[u8]) {
     if receiver.unprotect(now, packet, &mut out).is_err()
         && receiver.unprotect_rtcp(packet, &mut out).is_err()
     {
-        assert!(before == receiver.state(), "an unproved packet changed something");
+        assert!(before == receiver.state(), "a packet that fails authentication changed something");
     }
     // What the sender makes, the receiver accepts exactly once.
     let (mut sender, mut made) = (SrtpSender::new(&key), [0; 4_096]);

@@ -33,7 +33,7 @@ pub enum SrtpError {
     Malformed,
     /// Authentication failed with every key.
     #[error("no key proves the packet")]
-    Unproved,
+    AuthFailed,
     /// A replay.
     #[error("the packet came before")]
     Replayed,
@@ -204,7 +204,7 @@ impl SrtpReceiver {
                 return Ok(length);
             }
         }
-        Err(if replayed { SrtpError::Replayed } else { SrtpError::Unproved })
+        Err(if replayed { SrtpError::Replayed } else { SrtpError::AuthFailed })
     }
 
     /// Authenticates and decrypts an RTCP packet. Returns its length.
@@ -235,7 +235,7 @@ impl SrtpReceiver {
             self.secured = true;
             return Ok(length);
         }
-        Err(SrtpError::Unproved)
+        Err(SrtpError::AuthFailed)
     }
 
     /// Candidate indexes of a sequence number under a key, the most likely first.

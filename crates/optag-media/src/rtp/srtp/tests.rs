@@ -167,14 +167,14 @@ fn every_suite_goes_there_and_back_with_and_without_an_identifier() {
                 assert_eq!(back[..plain], report);
                 assert_eq!(receiver.unprotect_rtcp(&out[..length], &mut back), Err(SrtpError::Replayed));
                 out[4] ^= 1;
-                assert_eq!(receiver.unprotect_rtcp(&out[..length], &mut back), Err(SrtpError::Unproved));
+                assert_eq!(receiver.unprotect_rtcp(&out[..length], &mut back), Err(SrtpError::AuthFailed));
             }
         }
     }
 }
 
 #[test]
-fn an_unproved_packet_changes_nothing() {
+fn a_packet_that_fails_authentication_changes_nothing() {
     for suite in Suite::ALL {
         let mut receiver = SrtpReceiver::new(plan(&[key(suite, 1)]));
         let mut client = Client::new(&key(suite, 1));
@@ -224,7 +224,7 @@ fn trap_m1_after_a_new_offer_the_counter_may_start_anew_under_the_same_key() {
     receiver = SrtpReceiver::resume(state);
     hear(&mut receiver, 0, &client.send(7, 1)).unwrap();
     let mut anew = Client::new(&key);
-    assert_eq!(hear(&mut receiver, 1, &anew.send(7, 500)), Err(SrtpError::Unproved), "nothing was offered");
+    assert_eq!(hear(&mut receiver, 1, &anew.send(7, 500)), Err(SrtpError::AuthFailed), "nothing was offered");
     receiver.renegotiate(at(2), plan(std::slice::from_ref(&key)));
     // Packets of both are still in flight.
     for n in 0..50 {
@@ -256,7 +256,11 @@ fn trap_m1_a_new_key_may_start_at_zero_or_go_on() {
             assert_eq!(hear(&mut receiver, 1, &second.send(7, 11 + n)), Ok(rtp(7, 11 + n)), "{goes_on}");
         }
         assert!(hear(&mut receiver, 12, &second.send(7, 100)).is_ok());
-        assert_eq!(hear(&mut receiver, 12, &first.send(7, 100)), Err(SrtpError::Unproved), "the key is gone");
+        assert_eq!(
+            hear(&mut receiver, 12, &first.send(7, 100)),
+            Err(SrtpError::AuthFailed),
+            "the key is gone"
+        );
     }
 }
 
@@ -270,7 +274,7 @@ fn several_keys_are_told_apart_by_their_identifiers() {
         assert!(hear(&mut receiver, 0, &two.send(8, n)).is_ok());
     }
     let stranger = SrtpKey::new(Suite::AesCm128Sha1Tag32, vec![3; 30], vec![0, 3]).unwrap();
-    assert_eq!(hear(&mut receiver, 0, &Client::new(&stranger).send(7, 10)), Err(SrtpError::Unproved));
+    assert_eq!(hear(&mut receiver, 0, &Client::new(&stranger).send(7, 10)), Err(SrtpError::AuthFailed));
 }
 
 #[test]
