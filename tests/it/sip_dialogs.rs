@@ -282,6 +282,74 @@ fn another_process_takes_up_where_the_first_one_stopped() {
     assert!(matches!(new.call().controls.last(), Some(Control::End)));
 }
 
+/// A session whose description was left to us, taken up by another process before its ACK came.
+fn resumed_before_its_ack() -> (Src, Dialog) {
+    let (mut old, mut dialog) = (Src::new(), fresh("a"));
+    let answer = old.ask(&mut dialog, "INVITE", SIPREC, "");
+    assert_eq!(code(&answer), 200);
+    dialog.to = header(&answer, "To").unwrap();
+    let text = old.server.save()[0].to_text();
+    let mut new = Src::new();
+    new.feed = std::mem::take(&mut old.feed);
+    new.server.resume(new.now, Kept::from_text(&text).unwrap(), None);
+    (new, dialog)
+}
+
+#[test]
+fn after_a_restart_no_lost_ack_keeps_the_client_from_its_next_offer() {
+    for method in ["INVITE", "UPDATE"] {
+        let (mut new, mut dialog) = resumed_before_its_ack();
+        // By its number the request shows that the ACK was sent, to a process that is gone.
+        let answer = new.ask(&mut dialog, method, "", SDP);
+        assert_eq!(code(&answer), 200, "{method}: {answer}");
+        assert!(new.controls().contains(&"renegotiate"), "{:?}", new.controls());
+        let seen = new.controls().len();
+        if method == "INVITE" {
+            new.ask(&mut dialog, "ACK", "", "");
+        }
+        // What the old ACK says is older than the offer, should it still come.
+        let mut late = Dialog { cseq: 1, call_id: dialog.call_id.clone(), to: dialog.to.clone() };
+        new.ask(&mut late, "ACK", "", &SDP.replace("RTP/AVP 8", "RTP/AVP 0"));
+        assert_eq!(new.controls().len(), seen, "{method}");
+    }
+}
+
+#[test]
+fn after_a_restart_an_invite_whose_answer_was_lost_is_answered_again() {
+    let mut old = Src::new();
+    let (_, mut dialog) = old.invite(SIPREC, SDP);
+    old.ask(&mut dialog, "ACK", "", "");
+    let invite = old.request(&mut dialog, "INVITE", "", "");
+    let answer = old.raw(invite.as_bytes()).pop().unwrap();
+    let text = old.server.save()[0].to_text();
+    let mut new = Src::new();
+    new.feed = std::mem::take(&mut old.feed);
+    new.server.resume(new.now, Kept::from_text(&text).unwrap(), None);
+    let again = new.raw(invite.as_bytes()).pop().unwrap();
+    assert_eq!((code(&again), media(&again)), (200, media(&answer)));
+    // From here on it is an INVITE as any: the 200 is repeated until its ACK comes.
+    assert!(new.wait(secs(5)).iter().any(|sent| code(sent) == 200));
+    new.ask(&mut dialog, "ACK", "", SDP);
+    assert!(new.wait(secs(100)).is_empty());
+    assert_eq!(new.server.open_sessions(), 1);
+}
+
+#[test]
+fn after_a_restart_the_wait_for_an_ack_ends_by_time_and_the_session_goes_on() {
+    let (mut new, mut dialog) = resumed_before_its_ack();
+    let before = new.server.save()[0].clone();
+    assert!(before.offered && before.unacknowledged.is_some());
+    new.wait(secs(31));
+    assert_eq!(new.server.stats().acks_missed, 0);
+    assert!(new.wait(secs(2)).is_empty(), "no BYE: whether it was acknowledged cannot be told");
+    assert_eq!((new.server.stats().acks_missed, new.server.stats().unacknowledged), (1, 0));
+    let after = new.server.save()[0].clone();
+    assert!(!after.offered && after.unacknowledged.is_none());
+    assert_eq!(code(&new.ask(&mut dialog, "INVITE", "", SDP)), 200);
+    new.ask(&mut dialog, "ACK", "", "");
+    assert_eq!(code(&new.ask(&mut dialog, "BYE", "", "")), 200);
+}
+
 #[test]
 fn sessions_beyond_the_limit_are_sent_elsewhere() {
     let mut src = Src::with(|config| config.sessions_max = 2);

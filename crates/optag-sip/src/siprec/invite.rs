@@ -104,6 +104,16 @@ impl Server {
         self.take_streams(now, id, out);
     }
 
+    /// Waits no longer for an ACK that an earlier process may have missed: the session goes on as it was
+    /// last described.
+    pub(super) fn give_up_ack(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {
+        let Some(established) = self.edit(id).and_then(|session| session.established()) else { return };
+        if established.awaited_ack.take_if(|ack| ack.until.is_some_and(|at| at <= now)).is_some() {
+            self.stats.acks_missed += 1;
+            self.take_streams(now, id, out);
+        }
+    }
+
     /// Handles a re-INVITE or UPDATE.
     pub(super) fn inside(&mut self, id: SessionId, incoming: Incoming, out: &mut Vec<Output>) {
         let Incoming { now, at, flow, ref key, ref request } = incoming;
@@ -113,7 +123,7 @@ impl Server {
         let changes = is_invite || body.sdp.is_some();
         let activation = session.established().map(|established| established.activation);
         let ours = matches!(activation, Some(ActivationStep::Invite | ActivationStep::Update));
-        let overlaps = changes && (session.has_offer_outstanding() || ours);
+        let overlaps = changes && (session.overlaps(request) || ours);
         let objection = if session.is_over() {
             Some(Answer::new(481, ""))
         } else if body::is_encoded(request) {
@@ -129,6 +139,9 @@ impl Server {
             return self.refuse(now, flow, key, request, answer, out);
         }
         session.flow = Some(flow);
+        if changes && let Some(established) = session.established() {
+            established.awaited_ack.take_if(|ack| ack.is_lost(request));
+        }
         set_timer(session, now);
         let Ok(offer) = body.sdp.as_deref().map(|text| read_offer(text, flow)).transpose() else {
             return self.refuse(now, flow, key, request, Answer::new(488, ""), out);
@@ -175,7 +188,7 @@ impl Server {
         let answer = self.answer(id, flow, is_invite || described);
         if is_invite && let Some(established) = self.edit(id).and_then(|session| session.established()) {
             let cseq = request.cseq().map_or(0, |cseq| cseq.number);
-            let ack = AwaitedAck { invite: Some(key.clone()), cseq, carries_answer: !described };
+            let ack = AwaitedAck { invite: Some(key.clone()), cseq, carries_answer: !described, until: None };
             if let Some(old) = established.awaited_ack.replace(ack).and_then(|old| old.invite) {
                 self.transactions.acknowledged(now, &old);
             }

@@ -204,6 +204,7 @@ impl Server {
                 Timer::Activation => self.take_streams(now, id, out),
                 Timer::Session => self.session_timer(now, id, out),
                 Timer::MetadataRequest => self.request_metadata(now, id, out),
+                Timer::LostAck => self.give_up_ack(now, id, out),
             }
         }
         self.hand_out_controls(out);

@@ -20,6 +20,7 @@ use crate::feed::{Control, NewStream, StreamMedia, StreamView};
 use crate::sdp::{Description, Offer, Taken};
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
+use crate::sip::message::Request;
 use crate::sip::transaction::Key;
 use crate::siprec::metadata::merged::View;
 use crate::siprec::parties::transfer::Transfers;
@@ -199,11 +200,11 @@ impl Session {
         awaited.is_some_and(|ack| ack.invite.as_ref() == Some(invite))
     }
 
-    /// Whether an offer of the client is under way, or ours that its ACK answers.
-    pub(super) fn has_offer_outstanding(&self) -> bool {
+    /// Whether an offer of the client is under way, or ours that its ACK answers, as this request comes.
+    pub(super) fn overlaps(&self, request: &Request) -> bool {
         match &self.state {
             State::Admitting(_) => true,
-            State::Established(established) => established.has_offer_outstanding(),
+            State::Established(established) => established.overlaps(request),
             State::Abandoned | State::Ended(_) => false,
         }
     }
@@ -217,7 +218,8 @@ impl Session {
             _ => None,
         };
         let metadata_request = established.metadata_request.due.filter(|_| reachable);
-        Deadlines { activation, session: established.timer_at, metadata_request }
+        let lost_ack = established.awaited_ack.as_ref().and_then(|ack| ack.until);
+        Deadlines { activation, session: established.timer_at, metadata_request, lost_ack }
     }
 
     /// Queues a control for the feed.

@@ -77,6 +77,8 @@ pub struct Stats {
     pub taking_failed: u64,
     /// Sessions ended because nobody acknowledged the answer.
     pub unacknowledged: u64,
+    /// ACKs that a resumed session awaited from before and that did not come: it went on.
+    pub acks_missed: u64,
     /// Calls not taken because their client, or SIPREC as a whole, had as many streams as it may.
     pub over_quota: u64,
     /// Credentials that were not looked at, because their address had guessed too often.
@@ -105,7 +107,7 @@ impl Stats {
     }
 
     /// Every counter with its name, for metrics.
-    pub fn named(&self) -> [(&'static str, u64); 41] {
+    pub fn named(&self) -> [(&'static str, u64); 42] {
         [
             ("sessions", self.sessions),
             ("draining", self.draining),
@@ -143,6 +145,7 @@ impl Stats {
             ("taking_done", self.taking_done),
             ("taking_failed", self.taking_failed),
             ("unacknowledged", self.unacknowledged),
+            ("acks_missed", self.acks_missed),
             ("over_quota", self.over_quota),
             ("guesses_slowed", self.guesses_slowed),
             ("replaced", self.replaced),

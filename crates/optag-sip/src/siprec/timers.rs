@@ -17,6 +17,8 @@ pub(super) enum Timer {
     Session,
     /// Ask for the metadata again.
     MetadataRequest,
+    /// Wait no longer for the ACK of a 200 that an earlier process sent: RFC 3261 §13.3.1.4, 64·T1.
+    LostAck,
 }
 
 /// Deadlines of one session, by [`Timer`].
@@ -25,6 +27,7 @@ pub(super) struct Deadlines {
     pub activation: Option<MonoTime>,
     pub session: Option<MonoTime>,
     pub metadata_request: Option<MonoTime>,
+    pub lost_ack: Option<MonoTime>,
 }
 
 impl Deadlines {
@@ -34,11 +37,12 @@ impl Deadlines {
             Timer::Activation => self.activation,
             Timer::Session => self.session,
             Timer::MetadataRequest => self.metadata_request,
+            Timer::LostAck => self.lost_ack,
         }
     }
 
     fn entries(self, id: u64) -> impl Iterator<Item = (MonoTime, u64, Timer)> {
-        let all = [Timer::Activation, Timer::Session, Timer::MetadataRequest];
+        let all = [Timer::Activation, Timer::Session, Timer::MetadataRequest, Timer::LostAck];
         all.into_iter().filter_map(move |timer| Some((self.of(timer)?, id, timer)))
     }
 }

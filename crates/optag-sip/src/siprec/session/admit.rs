@@ -351,7 +351,7 @@ impl Server {
             set_timer(session, now);
             let carries_answer = body::read(&request, WallTime::default()).sdp.is_none();
             if let Some(established) = session.established() {
-                let ack = AwaitedAck { invite: Some(key.clone()), cseq, carries_answer };
+                let ack = AwaitedAck { invite: Some(key.clone()), cseq, carries_answer, until: None };
                 established.awaited_ack = Some(ack);
             }
         }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::feed::StreamMedia;
 use crate::sip::flow::{Flow, Transport, Way};
+use crate::sip::transaction::GIVE_UP;
 use crate::siprec::outbound::TIMER_GRACE;
 use crate::siprec::session::state::{AwaitedAck, Established, State};
 use crate::siprec::session::{Saved, Session};
@@ -68,7 +69,14 @@ impl Kept {
     pub fn session(self, now: MonoTime, flow: Option<Flow>) -> Session {
         let carries_answer = self.offered;
         let established = Established {
-            awaited_ack: self.unacknowledged.map(|cseq| AwaitedAck { invite: None, cseq, carries_answer }),
+            // Nobody repeats the 200 any more. Whether its ACK came meanwhile cannot be told, so the end of
+            // the wait ends no session (RFC 3261 §13.3.1.4); the session timer ends one that is dead.
+            awaited_ack: self.unacknowledged.map(|cseq| AwaitedAck {
+                invite: None,
+                cseq,
+                carries_answer,
+                until: Some(now + GIVE_UP),
+            }),
             // A refresh missed during the restart is repeated within the grace.
             timer_at: self.timer_at.map(|at| at.max(now + TIMER_GRACE)),
             ..Default::default()
