@@ -3,9 +3,13 @@
 //! In: sessions that lack one, responses, documents. Out: UPDATE requests, limited in number and
 //! rate, only to clients that allow UPDATE. Not here: what is paused meanwhile (`parties::transfer`).
 //!
-//! Source: RFC 7866 §9.2: an UPDATE without a session description, whose body of the type
-//! `application/rs-metadata-request` is a line of text; the client then sends a whole document in a
-//! request of its own.
+//! Source: RFC 7866 §9.2: an UPDATE, no other request and no response, with a body of the disposition
+//! `recording-session` and without a session description. The body's type,
+//! `application/rs-metadata-request`, is the request; its one line is a reason for the client's log. §9.1:
+//! the client answers with a whole document at once, in an INVITE or UPDATE of its own, and its later
+//! partial ones build on that. Documents that are wrong at their source come wrong again, so the
+//! requests are limited; the RFC would have the session ended, which costs audio, and here the call is
+//! paused until it is known who has it.
 
 use std::time::Duration;
 
