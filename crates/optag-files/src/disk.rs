@@ -7,9 +7,10 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
+use crate::durable_dir;
 use crate::private_files::no_follow;
 
 /// The access mode of an opened file.
@@ -49,7 +50,7 @@ pub trait Disk: Send + Sync {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Names of the files in a directory, unordered.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
-    /// Creates a directory and its parents, owner-only, if it does not exist.
+    /// Creates a directory and its parents, owner-only, if it does not exist; its name is durable.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
     /// Space on the directory's file system.
     fn space(&self, dir: &Path) -> io::Result<Space>;
@@ -149,7 +150,7 @@ impl Disk for OsDisk {
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+        durable_dir::make(dir)
     }
 
     fn space(&self, dir: &Path) -> io::Result<Space> {

@@ -5,4 +5,5 @@
 pub mod atomic_file;
 pub mod dir_lock;
 pub mod disk;
+pub mod durable_dir;
 pub mod private_files;

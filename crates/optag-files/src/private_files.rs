@@ -2,10 +2,12 @@
 //! cannot be set. Nothing is written through a symbolic link: whoever can place one in the directory would
 //! choose what is overwritten.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use crate::durable_dir;
 
 /// Mode bits of everyone except the owner.
 const OTHERS: u32 = 0o077;
@@ -54,14 +56,14 @@ fn disk(path: &Path) -> impl FnOnce(io::Error) -> NotPrivate {
     move |source| NotPrivate::Disk { path, source }
 }
 
-/// Creates a directory and its parents with mode 0700, or changes the mode of an existing one. The directory
-/// may be reached through a link. `ours`: a file that identifies an existing directory as the recorder's; one
-/// with other files is not changed.
+/// Creates a directory and its parents with mode 0700 and durable names, or changes the mode of an existing one.
+/// The directory may be reached through a link. `ours`: a file that identifies an existing directory as the
+/// recorder's; one with other files is not changed.
 ///
 /// Errors: it can be read by others and that cannot be changed. A directory of another owner that others may
 /// only list (a volume mounted by a cluster, mode 2775) is accepted; the files in it are private.
 pub fn private_dir(dir: &Path, ours: &[&str]) -> Result<(), NotPrivate> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(disk(dir))?;
+    durable_dir::make(dir).map_err(disk(dir))?;
     let facts = fs::metadata(dir).map_err(disk(dir))?;
     let (mode, owner) = (facts.mode() & 0o7777, facts.uid());
     if mode & OTHERS == 0 {

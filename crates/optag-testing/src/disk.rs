@@ -56,7 +56,7 @@ pub struct CrashingDisk {
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     /// What a program sees.
     names: BTreeMap<PathBuf, usize>,
@@ -155,6 +155,12 @@ impl CrashingDisk {
         let restarted =
             State { names: names.clone(), durable_names: names, files, random, capacity, ..State::default() };
         Self { state: Arc::new(Mutex::new(restarted)) }
+    }
+
+    /// What the next process finds where the machine goes on: all that was written, synced or not.
+    pub fn kill(&self) -> Self {
+        let state = State { fault: None, die_in: None, dead: false, ..self.state().clone() };
+        Self { state: Arc::new(Mutex::new(state)) }
     }
 
     /// Turns one bit of a file over.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crate::spool::SpoolConfig;
 use crate::spool::compaction::Moving;
 use crate::spool::error::SpoolError;
+use crate::spool::frame::SegmentHead;
 use crate::spool::key::MasterKey;
 use crate::spool::keyring::Keyring;
 use crate::spool::recover::{Recovered, Scan};
@@ -98,7 +99,9 @@ impl Writer {
     ) -> Result<(Self, Recovered), SpoolError> {
         let spool = config.dir.clone();
         let segments = segment::dir(&spool);
-        disk.create_dir(&segments).map_err(|error| SpoolError::disk("make", &segments, error))?;
+        for dir in [&spool, &segments] {
+            disk.create_dir(dir).map_err(|error| SpoolError::disk("make", dir, error))?;
+        }
         let keyring = Keyring::open(&*disk, &spool)?;
         let lock_path = spool.join("lock");
         let lock = disk.lock(&lock_path).map_err(|error| match error.kind() {
@@ -244,7 +247,9 @@ fn refuses((used, cap): (u64, u64), (free, floor): (u64, u64), before: Option<Re
     (used as f64 / cap.max(1) as f64 >= full).then_some(Refusal::Cap { used, cap })
 }
 
-/// Reads keys and segments, and gives back what segments had reserved and not used.
+/// Reads keys and segments, and gives back what segments had reserved and not used. What is found is durable
+/// when this returns: a process that was killed may have written it and not synced it, and calls that
+/// go on are built on it.
 fn scan(
     disk: &dyn Disk,
     spool: &std::path::Path,
@@ -257,16 +262,25 @@ fn scan(
     let dir = segment::dir(spool);
     let names = disk.list(&dir).map_err(|error| SpoolError::disk("list", &dir, error))?;
     let numbers: BTreeSet<u64> = names.iter().filter_map(|name| segment::number(name)).collect();
+    let mut incarnations = Vec::new();
     for number in numbers {
         let loaded = segment::load(disk, spool, number)?;
         scan.unreadable(number, loaded.unreadable_bytes);
         let used = scan.segment(number, &loaded.bytes);
+        incarnations.push((number, SegmentHead::parse(&loaded.bytes).map(|head| head.incarnation)));
         if used < loaded.bytes.len() && loaded.unreadable_bytes == 0 {
             let path = segment::path(spool, number);
             let cut = disk.open(&path, Access::Write).and_then(|file| file.set_len(used as u64));
             if cut.is_ok() {
                 scan.segments.insert(number, used as u64);
             }
+        }
+    }
+    // Each start did the same for those before it, so only the last process can have left some. Names of
+    // segments and keys are durable before the first record.
+    for (number, incarnation) in incarnations {
+        if incarnation.is_none_or(|incarnation| incarnation == scan.incarnation) {
+            segment::sync(disk, spool, number)?;
         }
     }
     Ok(scan)

@@ -106,6 +106,15 @@ pub fn is_medium(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EIO)
 }
 
+/// Makes durable what a segment holds.
+///
+/// Errors: the disk's.
+pub fn sync(disk: &dyn Disk, spool: &Path, number: u64) -> Result<(), SpoolError> {
+    let path = path(spool, number);
+    let synced = disk.open(&path, Access::Read).and_then(|file| file.sync());
+    synced.map_err(|error| SpoolError::disk("sync", &path, error))
+}
+
 /// What a walk finds.
 pub enum Step<'a> {
     /// A record whose CRC holds, and where it starts.

@@ -151,6 +151,35 @@ fn invariant_03_what_was_acknowledged_survives_a_crash_at_every_step() {
     }
 }
 
+/// Kills the process at every operation of a small life in turn, lets the next one take the call up, and cuts
+/// the power then: what that one built on is there.
+#[test]
+fn invariant_03_what_a_killed_process_did_not_sync_is_durable_before_the_next_one_builds_on_it() {
+    let mut taken_up = 0;
+    for (step, seed) in (1..80).flat_map(|step| (0..4).map(move |seed| (step, seed))) {
+        let disk = CrashingDisk::new(step * 11 + seed);
+        let (spool, _) = open(&disk).unwrap();
+        disk.die(step);
+        let story = [opened(1), granted()].into_iter().chain((0..6).map(media));
+        for body in story {
+            if !durably_or_dead(&spool, &disk, body) {
+                break;
+            }
+        }
+        let disk = disk.kill();
+        let (spool, recovered) = open(&disk).unwrap();
+        let mut found = read(&spool, 1);
+        let Some(call) = recovered.calls.first().filter(|call| call.facts.is_some()) else { continue };
+        taken_up += 1;
+        assert!(durably(&spool, 1, media(40)));
+        found.push(media(40));
+        let (again, after) = open(&disk.crash()).unwrap();
+        assert_eq!(read(&again, 1), found, "step {step}, seed {seed}");
+        assert_eq!(after.calls[0].consent, call.consent, "step {step}, seed {seed}");
+    }
+    assert!(taken_up > 100, "{taken_up} lives");
+}
+
 /// Like [`durably`], but gives up as soon as the disk is dead.
 fn durably_or_dead(spool: &Spool, disk: &CrashingDisk, body: Body) -> bool {
     if spool.append(vec![SpoolRecord { call: id(1), body }]).is_err() {

@@ -12,7 +12,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
@@ -28,6 +28,7 @@ use optag_core::clock::WallTime;
 use optag_core::hex::{hex, unhex};
 use optag_core::limit::RETENTION_DAYS;
 use optag_files::atomic_file::replace;
+use optag_files::durable_dir;
 
 #[derive(Serialize, Deserialize)]
 struct KeyFile {
@@ -50,11 +51,7 @@ impl DayKeys {
     ///
     /// Errors: the disk's, or keys that another master key sealed: nothing may be sealed then.
     pub fn open(dir: &Path, master: MasterKey) -> Result<Self, KeyError> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(|source| disk("make", dir, source))?;
+        durable_dir::make(dir).map_err(|source| disk("make", dir, source))?;
         let keys = Self { dir: dir.to_owned(), master };
         keys.finish_destroying()?;
         for key in keys.list()? {
@@ -480,8 +477,8 @@ mod tests {
 
     #[test]
     fn invariant_05_a_day_key_is_made_or_ended_only_durably() {
-        // A key is two files with their names; then it is overwritten, and given another name.
-        let faults: [&[&str]; 6] = [
+        // The directory has a name; a key is two files with theirs; then it is overwritten, and given another.
+        let faults: [&[&str]; 7] = [
             &["fsync:error=EIO:when=1"],
             &["fsync:error=EIO:when=2"],
             &["fsync:error=EIO:when=3"],
@@ -491,13 +488,18 @@ mod tests {
         ];
         optag_testing::faults::holds_under(optag_testing::test_name!(), &faults, |fault| {
             let dir = tempfile::tempdir().unwrap();
-            let (keys, day) = (keys(dir.path()), date(2026, 11, 24));
+            let day = date(2026, 11, 24);
+            let open = || DayKeys::open(dir.path(), MasterKey::from_bytes(&[5; 32]).unwrap());
+            if fault.ends_with("when=1") {
+                assert!(open().is_err(), "a key in a directory without a name must not seal");
+            }
+            let keys = open().unwrap();
             let made = keys.recipient(day, at(5));
-            let makes = ["when=1", "when=2", "when=3", "when=4"].iter().any(|when| fault.ends_with(when));
+            let makes = ["when=2", "when=3", "when=4", "when=5"].iter().any(|when| fault.ends_with(when));
             assert_eq!(made.is_err(), makes, "who seals must know");
             assert_eq!(keys.list().unwrap().is_empty(), makes, "and nobody finds it later");
             let key = keys.recipient(day, at(5)).unwrap();
-            if makes {
+            if makes || fault.ends_with("when=1") {
                 return;
             }
             assert!(keys.destroy(&key, None).is_err(), "who promised its end must know");
@@ -508,3 +510,4 @@ mod tests {
         });
     }
 }
+            &["fsync:error=EIO:when=7"],
