@@ -68,6 +68,14 @@ impl SettleError {
         matches!(self, Self::Deliver(DeliverError::Assemble(error)) if !matches!(error, AssembleError::Io(_)))
     }
 
+    /// What a newer program left in the place of the recording, where that is why.
+    fn newer(&self) -> Option<&'static str> {
+        match self {
+            Self::Deliver(DeliverError::Vault(error)) => error.newer(),
+            _ => None,
+        }
+    }
+
     /// Whether the store is what failed.
     fn is_the_store(&self) -> bool {
         matches!(self, Self::Deliver(DeliverError::Store(_) | DeliverError::Vault(VaultError::Store(_))))
@@ -135,6 +143,7 @@ impl Delivery {
                 }
                 Err(error) => {
                     metrics::upload_failed();
+                    error.newer().into_iter().for_each(metrics::newer_format);
                     tracing::warn!(call = %id, %error, "delivery failed, will retry");
                     self.settling.note_failed(id, error.to_string());
                     if error.is_the_store() {

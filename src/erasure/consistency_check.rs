@@ -9,6 +9,7 @@ use futures::TryStreamExt;
 use crate::erasure::deletion_log::Cause;
 use crate::erasure::service::EraseService;
 use crate::index::CallRow;
+use crate::metrics;
 use crate::stores::Stores;
 use optag_core::id::CallId;
 use optag_storage::archive::vault::VaultError;
@@ -126,6 +127,7 @@ async fn row_from_store(id: CallId, inventory: &Inventory, erasure: &EraseServic
     let manifest = match erasure.stores.vault.manifest(id).await {
         Ok(manifest) => manifest,
         Err(error) => {
+            error.newer().into_iter().for_each(metrics::newer_format);
             let why: &dyn std::fmt::Display = match &error {
                 VaultError::NoKey => &"the key of its day is not here",
                 other => other,

@@ -148,7 +148,9 @@ pub(super) fn unanswered(error: LibraryError) -> Problem {
             }
         }
         LibraryError::Sealed => Problem::new(StatusCode::GONE, detail),
-        LibraryError::Damaged => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail),
+        LibraryError::Damaged | LibraryError::Newer => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+        }
         LibraryError::IndexDown | LibraryError::StoreDown | LibraryError::OutOfStep | LibraryError::Busy => {
             Problem::unavailable(detail, 5)
         }

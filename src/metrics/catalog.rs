@@ -123,6 +123,7 @@ catalog! {
     STORED_BYTES_TOTAL = Counter, "optag_stored_bytes_total", [], "Bytes delivered to the store and verified.";
     STORED_OBJECTS_TOTAL = Counter, "optag_stored_objects_total", [], "Recordings delivered to the store and verified.";
     STREAMS_TOTAL = Counter, "optag_recorded_streams_total", ["verdict": VERDICTS], "Streams of delivered recordings, by verdict.";
+    NEWER_FORMATS_TOTAL = Counter, "optag_newer_formats_total", ["format": &["manifest", "day_key"]], "Attempts to read a manifest or a copy of a day key that a newer version wrote; the objects stay as they are.";
     UPLOAD_SECONDS = Histogram(UPLOAD_S), "optag_upload_seconds", [], "Duration of a delivery, verification included.";
     UPLOAD_FAILURES_TOTAL = Counter, "optag_upload_failures_total", [], "Failed deliveries; each is retried.";
     ERASURES_TOTAL = Counter, "optag_erasures_total", ["reason": &["request", "withdrawal", "expiry"]], "Recordings erased, with every copy verified as deleted.";

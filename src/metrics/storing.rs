@@ -12,6 +12,11 @@ pub fn delivery_waits(oldest: Duration) {
     gauge!(c::DELIVERY_WAITS_SECONDS.name).set(oldest.as_secs_f64());
 }
 
+/// Something that a newer program stored was met.
+pub fn newer_format(what: &'static str) {
+    counter!(c::NEWER_FORMATS_TOTAL.name, "format" => what).increment(1);
+}
+
 /// An erasure could not be certified.
 pub fn erasure_unproven() {
     counter!(c::ERASURES_UNPROVEN_TOTAL.name).increment(1);

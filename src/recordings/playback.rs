@@ -13,6 +13,7 @@ use crate::http::recordings::library::{
     RecordingState, RecordingSummary, SearchQuery, StoredObject,
 };
 use crate::index::{IndexRow, Position, Query};
+use crate::metrics;
 use crate::recorder::live_calls::LiveCalls;
 use crate::recordings::rendering::{self, WavForm};
 use crate::stores::Stores;
@@ -168,10 +169,15 @@ fn range(asked: Option<ByteRange>, total_bytes: u64) -> Result<std::ops::Range<u
 }
 
 fn from_vault(error: VaultError) -> LibraryError {
+    if let Some(what) = error.newer() {
+        metrics::newer_format(what);
+        tracing::error!(%error, "cannot read a recording that a newer program stored");
+        return LibraryError::Newer;
+    }
     match error {
         VaultError::Missing => LibraryError::NotFound,
         VaultError::NoKey => LibraryError::Sealed,
-        VaultError::Damaged(_) => LibraryError::Damaged,
+        VaultError::Damaged(_) | VaultError::Newer(_) => LibraryError::Damaged,
         VaultError::Store(StoreError::Mismatch | StoreError::Conflict) => LibraryError::Damaged,
         VaultError::Store(_) => LibraryError::StoreDown,
         VaultError::Keys(error) => {

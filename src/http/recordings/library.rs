@@ -56,6 +56,9 @@ pub enum LibraryError {
     /// The key that opens it was destroyed, or is not on this node.
     #[error("the key that opens the recording is not here")]
     Sealed,
+    /// A newer program stored it.
+    #[error("the recording was stored by a newer version of the recorder, which is needed to read it")]
+    Newer,
     /// The stored data cannot be read.
     #[error("the stored recording is damaged")]
     Damaged,

@@ -8,8 +8,19 @@ use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_media::fact::{EndedBy, Gap, StreamCounts};
 
-/// Version of this form.
+/// Version of this form, which is the newest that is read.
 pub const VERSION: u32 = 1;
+
+/// Why a manifest cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// A newer program wrote it.
+    #[error("manifest of version {0}; this program reads up to version {VERSION}")]
+    Newer(u32),
+    /// It is no manifest.
+    #[error("not a manifest")]
+    Form,
+}
 
 /// The manifest of one recording.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,6 +79,21 @@ pub struct ObjectFacts {
 }
 
 impl Manifest {
+    /// Reads a manifest.
+    ///
+    /// Errors: a newer program wrote it, whose fields may mean something else; or it is none.
+    pub fn read(json: &[u8]) -> Result<Self, ManifestError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u32,
+        }
+        let Versioned { version } = serde_json::from_slice(json).map_err(|_| ManifestError::Form)?;
+        if version > VERSION {
+            return Err(ManifestError::Newer(version));
+        }
+        serde_json::from_slice(json).map_err(|_| ManifestError::Form)
+    }
+
     /// Names the recording.
     pub fn id(&self) -> CallId {
         self.call.id
@@ -101,6 +127,21 @@ pub fn coalesce(mut gaps: Vec<Gap>) -> Vec<Gap> {
 mod tests {
     use super::*;
     use optag_media::fact::GapReason;
+
+    #[test]
+    fn a_manifest_of_a_newer_version_is_told_from_a_damaged_one() {
+        for (json, error) in [
+            ("{\"version\":2}", ManifestError::Newer(2)),
+            ("{\"version\":4000000000,\"call\":7}", ManifestError::Newer(4_000_000_000)),
+            ("{\"version\":1}", ManifestError::Form),
+            ("{\"version\":-1}", ManifestError::Form),
+            ("{}", ManifestError::Form),
+            ("", ManifestError::Form),
+        ] {
+            assert_eq!(Manifest::read(json.as_bytes()), Err(error), "{json}");
+        }
+        assert!(ManifestError::Newer(2).to_string().contains("version 2"));
+    }
 
     #[test]
     fn gaps_that_meet_become_one() {

@@ -2,6 +2,10 @@
 //! in part, in plain, with bounded memory; names and recipients for what is delivered. Not here:
 //! whether it may be read, and what becomes of it.
 
+mod error;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashSet;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -18,6 +22,7 @@ use super::seal::day_keys::{DayKey, DayKeys, KeyError, end_of};
 use super::seal::head::{self, FileKey, HEAD_BYTES};
 use super::seal::identity::Recipient;
 use super::seal::stream::{CHUNK_BYTES, Opener, Sealer, covering, plain_bytes};
+pub use crate::archive::vault::error::VaultError;
 use crate::store::names::{self, Kind};
 use crate::store::{Store, StoreError};
 use optag_core::clock::WallTime;
@@ -31,46 +36,6 @@ const KEY_FILE_BYTES: u64 = 16 << 10;
 
 /// Plain bytes of an object as they come.
 pub type Plain = BoxStream<'static, Result<Bytes, VaultError>>;
-
-/// Why a recording cannot be read or sealed.
-#[derive(Debug, thiserror::Error)]
-pub enum VaultError {
-    /// There is no such object.
-    #[error("there is no such object")]
-    Missing,
-    /// The key of its day was destroyed, or never reached this node.
-    #[error("the key that opens it is not here")]
-    NoKey,
-    /// It is not what was stored.
-    #[error("what is stored is damaged: {0}")]
-    Damaged(&'static str),
-    /// The store.
-    #[error(transparent)]
-    Store(StoreError),
-    /// The keys of the days.
-    #[error(transparent)]
-    Keys(#[from] KeyError),
-}
-
-impl From<StoreError> for VaultError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Missing => Self::Missing,
-            other => Self::Store(other),
-        }
-    }
-}
-
-impl From<SealError> for VaultError {
-    fn from(error: SealError) -> Self {
-        match error {
-            SealError::OtherKey => Self::NoKey,
-            SealError::Form | SealError::Key => Self::Damaged("it is no sealed file of ours"),
-            SealError::Damaged => Self::Damaged("its seal is broken"),
-            SealError::Crypto => Self::Keys(KeyError::Seal(error)),
-        }
-    }
-}
 
 /// Where copies of the days' keys go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,8 +98,7 @@ impl Vault {
             return Err(VaultError::Damaged("its manifest is too long"));
         }
         let json: Vec<Bytes> = plain.try_collect().await?;
-        let manifest: Manifest =
-            serde_json::from_slice(&json.concat()).map_err(|_| VaultError::Damaged("its manifest"))?;
+        let manifest = Manifest::read(&json.concat())?;
         if manifest.id() == id { Ok(manifest) } else { Err(VaultError::Damaged("another's manifest")) }
     }
 
@@ -228,12 +192,12 @@ impl Vault {
     /// Takes in the keys of a day that other nodes of this master key left in the store.
     /// Returns how many.
     ///
-    /// Errors: the store's.
+    /// Errors: the store's; or none could be taken in, for the reason of one. One that cannot keeps no other out.
     pub async fn fetch_keys(&self, day: Date) -> Result<usize, VaultError> {
         let known: HashSet<String> =
             self.blocking(move |keys| keys.of(day)).await?.iter().map(DayKey::name).collect();
         let names: Vec<_> = self.store.list(names::KEYS_PREFIX).try_collect().await?;
-        let mut taken = 0;
+        let (mut taken, mut failed) = (0, None);
         for object in names {
             let Some(name) = object.key.strip_prefix(names::KEYS_PREFIX).and_then(|n| n.strip_suffix(".key"))
             else {
@@ -244,14 +208,20 @@ impl Vault {
             }
             let file = self.store.get_small(&object.key, KEY_FILE_BYTES).await?;
             let until = end_of(day).plus_days(i64::from(RETENTION_DAYS));
-            self.blocking(move |keys| {
-                let (day, identity) = keys.open_sealed_file(&file)?;
-                keys.bring_in(day, identity, until)
-            })
-            .await?;
-            taken += 1;
+            let brought = self.blocking(move |keys| match keys.open_sealed_file(&file)? {
+                (of, identity) if of == day => keys.bring_in(day, identity, until),
+                _ => Err(SealError::Form.into()),
+            });
+            match brought.await {
+                Ok(_) => taken += 1,
+                Err(error) => {
+                    tracing::warn!(%error, key = object.key, "cannot use the copy of a day key");
+                    // That there is a newer one says the most.
+                    failed = failed.filter(|other: &VaultError| other.newer().is_some()).or(Some(error));
+                }
+            }
         }
-        Ok(taken)
+        failed.filter(|_| taken == 0).map_or(Ok(taken), Err)
     }
 
     async fn read(

@@ -9,6 +9,8 @@ use super::SealError;
 use super::identity::Recipient;
 use optag_core::clock::WallTime;
 
+/// Version of a key's file, which is the newest that is read.
+pub(super) const VERSION: u32 = 1;
 /// Characters of a recipient that name its file.
 const TAG_CHARS: usize = 10;
 
@@ -30,6 +32,16 @@ pub enum KeyError {
     Damaged {
         /// Which.
         path: PathBuf,
+    },
+    /// A newer program wrote a key file.
+    #[error(
+        "{what} is a day key of version {version}; this program reads up to version {VERSION}: start the newer program"
+    )]
+    Newer {
+        /// Which file.
+        what: String,
+        /// The version that it names.
+        version: u32,
     },
     /// A key file is intact, and sealed by another master key.
     #[error("{} is sealed by another master key", path.display())]

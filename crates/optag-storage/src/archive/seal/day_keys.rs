@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::SealError;
-use super::day_key::name;
 pub use super::day_key::{DayKey, KeyError, end_of};
+use super::day_key::{VERSION, name};
 use super::identity::{Identity, Recipient};
 use crate::spool::MasterKey;
 use optag_core::clock::WallTime;
@@ -40,6 +40,23 @@ struct KeyFile {
     sealed: String,
 }
 
+impl KeyFile {
+    /// Reads a file; `None` where it is none. `what` names it.
+    ///
+    /// Errors: a newer program wrote it.
+    fn read(json: &[u8], what: impl FnOnce() -> String) -> Result<Option<Self>, KeyError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u32,
+        }
+        match serde_json::from_slice(json) {
+            Ok(Versioned { version }) if version > VERSION => Err(KeyError::Newer { what: what(), version }),
+            Ok(Versioned { .. }) => Ok(serde_json::from_slice(json).ok()),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
 /// The directory.
 pub struct DayKeys {
     dir: PathBuf,
@@ -49,7 +66,8 @@ pub struct DayKeys {
 impl DayKeys {
     /// Opens or makes the directory, for its owner alone.
     ///
-    /// Errors: the disk's, or keys that another master key sealed: nothing may be sealed then.
+    /// Errors: the disk's, or keys that another master key sealed or a newer program wrote: nothing may be
+    /// sealed then.
     pub fn open(dir: &Path, master: MasterKey) -> Result<Self, KeyError> {
         durable_dir::make(dir).map_err(|source| disk("make", dir, source))?;
         let keys = Self { dir: dir.to_owned(), master };
@@ -155,7 +173,7 @@ impl DayKeys {
     ///
     /// Errors: it is none of ours.
     pub fn open_sealed_file(&self, file: &[u8]) -> Result<(Date, Identity), KeyError> {
-        let parsed: KeyFile = serde_json::from_slice(file).map_err(|_| SealError::Form)?;
+        let parsed = KeyFile::read(file, || "a key from elsewhere".into())?.ok_or(SealError::Form)?;
         let recipient: Recipient = parsed.recipient.parse()?;
         let sealed = unhex(&parsed.sealed).ok_or(SealError::Form)?;
         let opened = self.master.open(&context(&name(parsed.day, &recipient)), &sealed);
@@ -241,8 +259,13 @@ impl DayKeys {
         let key = DayKey { day, recipient: identity.recipient()?, made_at, needed_until };
         let sealed =
             self.master.seal(&context(&key.name()), identity.bytes()).map_err(|_| SealError::Crypto)?;
-        let file =
-            KeyFile { version: 1, day, recipient: key.recipient.to_string(), made_at, sealed: hex(&sealed) };
+        let file = KeyFile {
+            version: VERSION,
+            day,
+            recipient: key.recipient.to_string(),
+            made_at,
+            sealed: hex(&sealed),
+        };
         self.write(&key.name(), ".until", needed_until.to_string().as_bytes())?;
         let bytes = serde_json::to_vec(&file).map_err(|_| SealError::Form)?;
         // A key whose name a power cut may take must not seal, now or at the next call.
@@ -275,7 +298,7 @@ impl DayKeys {
             return Ok(None);
         }
         let damaged = || KeyError::Damaged { path: path.to_owned() };
-        let file: KeyFile = serde_json::from_slice(&bytes).map_err(|_| damaged())?;
+        let file = KeyFile::read(&bytes, || path.display().to_string())?.ok_or_else(damaged)?;
         let recipient: Recipient = file.recipient.parse().map_err(|_| damaged())?;
         let needed_until = self.until(&name(file.day, &recipient), file.day);
         let key = DayKey { day: file.day, recipient, made_at: file.made_at, needed_until };
@@ -476,6 +499,27 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_a_newer_program_wrote_is_named_and_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = keys(dir.path()).recipient(date(2026, 11, 24), at(5)).unwrap();
+        let path = dir.path().join(format!("{}.key", key.name()));
+        let mut file: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        file["version"] = 2.into();
+        // Of a newer form nothing but its number is known.
+        file.as_object_mut().unwrap().remove("sealed");
+        let newer = file.to_string();
+        fs::write(&path, &newer).unwrap();
+        let opened = DayKeys::open(dir.path(), MasterKey::from_bytes(&[5; 32]).unwrap());
+        let error = opened.err().unwrap();
+        assert!(matches!(error, KeyError::Newer { version: 2, .. }), "{error}");
+        assert!(error.to_string().contains(&*path.to_string_lossy()), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), newer);
+        let elsewhere = tempfile::tempdir().unwrap();
+        let brought = keys(elsewhere.path()).open_sealed_file(newer.as_bytes());
+        assert!(matches!(brought, Err(KeyError::Newer { version: 2, .. })));
+    }
+
+    #[test]
     fn invariant_05_a_day_key_is_made_or_ended_only_durably() {
         // The directory has a name; a key is two files with theirs; then it is overwritten, and given another.
         let faults: [&[&str]; 7] = [
@@ -485,6 +529,7 @@ mod tests {
             &["fsync:error=EIO:when=4"],
             &["fsync:error=EIO:when=5"],
             &["fsync:error=EIO:when=6"],
+            &["fsync:error=EIO:when=7"],
         ];
         optag_testing::faults::holds_under(optag_testing::test_name!(), &faults, |fault| {
             let dir = tempfile::tempdir().unwrap();
@@ -510,4 +555,3 @@ mod tests {
         });
     }
 }
-            &["fsync:error=EIO:when=7"],
