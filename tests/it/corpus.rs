@@ -54,6 +54,11 @@ fn protected_packets_never_panic_and_change_nothing_unproved() {
 }
 
 #[test]
+fn packed_audio_never_panics_and_comes_back_as_it_is() {
+    each("packed_audio", optag_media::spill::packed_frame::exercise);
+}
+
+#[test]
 fn samples_never_panic_in_the_tone_detector() {
     each("tone", optag_media::dtmf::goertzel::exercise);
 }

@@ -14,6 +14,7 @@ pub mod net;
 pub mod opus;
 pub mod playout;
 pub mod rtp;
+pub mod spill;
 pub mod stats;
 pub mod stream;
 pub mod timebase;
