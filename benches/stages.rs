@@ -147,6 +147,7 @@ fn spool(c: &mut Criterion) {
         max_bytes: 1 << 40,
         queue_bytes: 1 << 30,
         min_free_bytes: 0,
+        packed_max_bytes: 1 << 30,
     };
     let master = MasterKey::from_bytes(&[7; 32]).unwrap();
     let (log, _) = Spool::open(config, Arc::new(OsDisk), master, Box::new(|_| {})).unwrap();
@@ -167,6 +168,7 @@ fn spool(c: &mut Criterion) {
     // What a tick of 100 two-leg calls makes.
     let block = MediaBlock {
         first_frame: 0,
+        form: Default::default(),
         streams: 2,
         lengths: vec![40; 10],
         peaks: vec![9; 10],

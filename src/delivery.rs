@@ -2,6 +2,7 @@
 //! unrecorded call only the outcome goes to the index. Retries without limit, with exponential backoff; concurrency adapts
 //! to the store. While the index is unavailable, recordings still go to the store and their rows wait.
 
+pub mod encoding;
 pub mod queue;
 pub mod spool_forecast;
 pub mod upload_limit;
@@ -18,8 +19,9 @@ use futures::future::BoxFuture;
 use tokio::task::JoinSet;
 
 use crate::backoff::Backoff;
+use crate::delivery::encoding::SpareTime;
 use crate::delivery::queue::{Closing, DeliveryQueue, Unsettled};
-use crate::delivery::upload_limit::UploadLimit;
+use crate::delivery::upload_limit::{Turn, UploadLimit};
 use crate::erasure::service::EraseService;
 use crate::erasure::steps::EraseError;
 use crate::index::{CallRow, IndexError};
@@ -89,15 +91,31 @@ pub struct Delivery {
     erasure: Arc<EraseService>,
     deliverer: Deliverer,
     pace: UploadLimit,
+    later: Later,
+}
+
+/// What settles calls whose audio has to be encoded first: it takes nothing from the others.
+struct Later {
+    deliverer: Deliverer,
+    pace: UploadLimit,
+    spare: SpareTime,
+    workers: usize,
 }
 
 impl Delivery {
     /// What settles `settling`'s calls.
     pub fn new(settling: Arc<DeliveryQueue>, erasure: Arc<EraseService>) -> Self {
         let stores = erasure.stores.clone();
-        let notes = Arc::new(Notes(stores.clone()));
-        let deliverer = Deliverer::new(stores.vault.clone()).noting(notes);
-        Self { settling, stores, erasure, deliverer, pace: UploadLimit::new(MOST) }
+        let deliverer = deliverer(&stores);
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let (pace, later) = (UploadLimit::new(MOST), later(&stores, SpareTime::all(), workers));
+        Self { settling, stores, erasure, deliverer, pace, later }
+    }
+
+    /// The same beside an engine: audio that is to be encoded first is so by so many `workers`, in the time that is to
+    /// spare.
+    pub fn encoding_in(self, spare: SpareTime, workers: usize) -> Self {
+        Self { later: later(&self.stores, spare, workers), ..self }
     }
 
     /// Starts as many workers as there may be deliveries; they end when `tasks` does.
@@ -106,6 +124,10 @@ impl Delivery {
         for _ in 0..MOST {
             let delivery = Arc::clone(&delivery);
             tasks.spawn(async move { delivery.work().await });
+        }
+        for _ in 0..delivery.later.workers {
+            let delivery = Arc::clone(&delivery);
+            tasks.spawn(async move { delivery.work_later().await });
         }
     }
 
@@ -124,36 +146,55 @@ impl Delivery {
         loop {
             let turn = self.pace.turn().await;
             let closing = self.settling.next().await;
-            let id = closing.id;
-            // A recording that makes its processing fail costs no worker: it waits in the spool.
-            let settled = AssertUnwindSafe(self.settle(&closing)).catch_unwind().await;
-            match settled.unwrap_or(Err(SettleError::Fault)) {
-                Ok(()) => {
-                    self.settling.done(id);
-                    turn.went_well();
-                    backoff.reset();
+            self.try_to_settle(&closing, turn, &mut backoff).await;
+        }
+    }
+
+    /// One worker of those calls that have to be encoded first, the one that ended first before the others.
+    async fn work_later(&self) {
+        let mut backoff = Backoff::default();
+        loop {
+            let turn = self.later.pace.turn().await;
+            let closing = self.settling.next_packed().await;
+            let (id, spool) = (closing.id, &self.stores.spool);
+            if !self.later.spare.wait(id, closing.ended.at, spool).await && spool.holds(id) {
+                // The recorder ends; the next one goes on.
+                return std::future::pending().await;
+            }
+            self.try_to_settle(&closing, turn, &mut backoff).await;
+        }
+    }
+
+    async fn try_to_settle(&self, closing: &Closing, turn: Turn<'_>, backoff: &mut Backoff) {
+        let id = closing.id;
+        // A recording that makes its processing fail costs no worker: it waits in the spool.
+        let settled = AssertUnwindSafe(self.settle(closing)).catch_unwind().await;
+        match settled.unwrap_or(Err(SettleError::Fault)) {
+            Ok(()) => {
+                self.settling.done(id);
+                turn.went_well();
+                backoff.reset();
+            }
+            Err(error) if error.is_final() => {
+                tracing::error!(call = %id, %error, "recording lost: records unreadable");
+                let lost = Outcome::Lost(LossCause::Damaged);
+                metrics::call_ended(lost);
+                let written = self.put_outcome(closing, lost).await;
+                // The records stay in the spool for whoever can mend them, until their time is up.
+                if written.is_ok() { self.settling.done(id) } else { self.settling.retry(id) }
+            }
+            Err(error) => {
+                metrics::upload_failed();
+                error.newer().into_iter().for_each(metrics::newer_format);
+                tracing::warn!(call = %id, %error, "delivery failed, will retry");
+                self.settling.note_failed(id, error.to_string());
+                if error.is_the_store() {
+                    turn.went_badly();
+                } else {
+                    drop(turn);
                 }
-                Err(error) if error.is_final() => {
-                    tracing::error!(call = %id, %error, "recording lost: records unreadable");
-                    let lost = Outcome::Lost(LossCause::Damaged);
-                    metrics::call_ended(lost);
-                    let written = self.put_outcome(&closing, lost).await;
-                    // The records stay in the spool for whoever can mend them, until their time is up.
-                    if written.is_ok() { self.settling.done(id) } else { self.settling.retry(id) }
-                }
-                Err(error) => {
-                    metrics::upload_failed();
-                    error.newer().into_iter().for_each(metrics::newer_format);
-                    tracing::warn!(call = %id, %error, "delivery failed, will retry");
-                    self.settling.note_failed(id, error.to_string());
-                    if error.is_the_store() {
-                        turn.went_badly();
-                    } else {
-                        drop(turn);
-                    }
-                    self.settling.retry(id);
-                    self.settling.pause(backoff.next(random())).await;
-                }
+                self.settling.retry(id);
+                self.settling.pause(backoff.next(random())).await;
             }
         }
     }
@@ -168,7 +209,7 @@ impl Delivery {
             let manifest = match self.settling.delivered(id) {
                 Some(manifest) => manifest,
                 None => {
-                    let manifest = Arc::new(self.deliver(id).await?);
+                    let manifest = Arc::new(self.deliver(closing).await?);
                     self.settling.note_delivered(&manifest);
                     manifest
                 }
@@ -186,10 +227,16 @@ impl Delivery {
     }
 
     /// Brings a recording to the store. What the index needs of its manifest comes back.
-    async fn deliver(&self, id: CallId) -> Result<Manifest, SettleError> {
-        let started = Instant::now();
-        let source = source(&self.stores.spool, id)?;
-        let mut manifest = Box::pin(self.deliverer.deliver(&source)).await.inspect_err(|error| {
+    async fn deliver(&self, closing: &Closing) -> Result<Manifest, SettleError> {
+        let (started, id) = (Instant::now(), closing.id);
+        let mut source = source(&self.stores.spool, id)?;
+        let mut deliverer = &self.deliverer;
+        if closing.packed_frames > 0 {
+            let (spool, spare) = (self.stores.spool.clone(), self.later.spare.clone());
+            source = encoding::encoding(source, spool, id, closing.ended.at, spare);
+            deliverer = &self.later.deliverer;
+        }
+        let mut manifest = Box::pin(deliverer.deliver(&source)).await.inspect_err(|error| {
             // Nothing is overwritten: a person must look.
             if matches!(error, DeliverError::Store(StoreError::Conflict)) {
                 tracing::error!(call = %id, "store holds a different object under this recording's name");
@@ -218,6 +265,14 @@ impl Delivery {
         };
         Ok(self.stores.index.put_call(&row).await?)
     }
+}
+
+fn deliverer(stores: &Stores) -> Deliverer {
+    Deliverer::new(stores.vault.clone()).noting(Arc::new(Notes(stores.clone())))
+}
+
+fn later(stores: &Stores, spare: SpareTime, workers: usize) -> Later {
+    Later { deliverer: deliverer(stores), pace: UploadLimit::new(workers), spare, workers }
 }
 
 /// Uploads in parts, noted in the index.
@@ -325,6 +380,7 @@ mod tests {
         let packet = silence_packet();
         let block = MediaBlock {
             first_frame: 0,
+            form: Default::default(),
             streams: 1,
             lengths: vec![packet.len() as u16; 5],
             peaks: vec![0; 5],
@@ -342,7 +398,7 @@ mod tests {
         let batch = bodies.into_iter().map(|body| SpoolRecord { call: id, body }).collect();
         erasure.stores.spool.append(batch).unwrap();
         assert!(crate::stores::durable::durable(&erasure.stores.spool).await);
-        Closing { id, department: "demo".into(), ended, spooled: true }
+        Closing { id, department: "demo".into(), ended, spooled: true, packed_frames: 0 }
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -191,7 +191,8 @@ impl Recorder {
         if department.record {
             self.registry.set_opened(id);
         }
-        let plan = CallPlan { rules, streams: legs.into_iter().zip(sockets).collect(), gauges };
+        let may_spill = self.config.engine.spills && self.spool.takes_packed();
+        let plan = CallPlan { rules, streams: legs.into_iter().zip(sockets).collect(), may_spill, gauges };
         let (reply, answer) = oneshot::channel();
         self.engine.admit(plan, Box::new(move |result| drop(reply.send(result))));
         match answer.await {

@@ -26,7 +26,12 @@ fn settings() -> CallSettings {
         saves_background: true,
     };
     CallSettings {
-        capture: CaptureSettings { reorder: Duration::from_millis(200), opus, pass_through_max_bps: 64_000 },
+        capture: CaptureSettings {
+            reorder: Duration::from_millis(200),
+            opus,
+            pass_through_max_bps: 64_000,
+            encodes: Default::default(),
+        },
         tones: ToneSettings::default(),
         rtp_timeout: Duration::from_secs(3_600),
         reports: true,

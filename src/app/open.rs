@@ -149,6 +149,7 @@ pub async fn open(
         max_bytes: config.spool.max_bytes,
         queue_bytes: SPOOL_QUEUE_BYTES,
         min_free_bytes: config.spool.min_free_bytes,
+        packed_max_bytes: config.spool.packed_max_bytes,
     };
     let opened = tokio::task::spawn_blocking(move || {
         Spool::open(spool_config, Arc::new(OsDisk), master, Box::new(on_durable))

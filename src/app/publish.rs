@@ -7,10 +7,10 @@ use crate::app::health::Health;
 use crate::delivery::queue::DeliveryQueue;
 use crate::delivery::spool_forecast::SpoolForecast;
 use crate::metrics::exporter::Exporter;
-use crate::metrics::{self, RefusedPacket};
+use crate::metrics::{self, Backlog, RefusedPacket};
 use crate::recorder::live_calls::LiveCalls;
 use optag_core::call::ConsentState;
-use optag_core::clock::{Clock, MonoTime};
+use optag_core::clock::{Clock, MonoTime, WallTime};
 use optag_core::latency::Counted;
 use optag_media::engine::Engine;
 use optag_media::fact::StreamCounts;
@@ -137,9 +137,10 @@ impl Publisher {
             metrics::calls(consent, self.registry.live_by_consent(consent));
         }
         metrics::facts_merged(since(|s| s.facts_merged));
+        metrics::calls_spilled(since(|s| s.calls_spilled));
         metrics::rtp_ports_in_use(self.ports.lent());
         let left = self.settling.unsettled();
-        metrics::unsettled_calls(left.spooled, left.unspooled);
+        metrics::unsettled_calls(left.spooled + left.packed, left.unspooled);
         metrics::stuck_calls(self.settling.stuck().calls);
         (engine, self.publish_spool(spool_before))
     }
@@ -177,9 +178,17 @@ impl Publisher {
         metrics::spool_room(self.spool.accepts_new_calls(), spool.disk_free_bytes);
         let age_us = spool.oldest_at.map_or(0, |at| self.clock.wall().micros_since(at).max(0));
         metrics::spool_depth(spool.bytes, self.spool_limit_bytes, Duration::from_micros(age_us as u64));
-        let waits_us =
-            self.settling.oldest_ended_at().map_or(0, |at| self.clock.wall().micros_since(at).max(0));
-        metrics::delivery_waits(Duration::from_micros(waits_us as u64));
+        let now = self.clock.wall();
+        let waits = |ended: Option<WallTime>| {
+            Duration::from_micros(ended.map_or(0, |at| now.micros_since(at).max(0)) as u64)
+        };
+        let (oldest, oldest_packed) = self.settling.oldest_ended_at();
+        metrics::delivery_waits(waits(oldest));
+        metrics::backlog(&Backlog {
+            audio: Duration::from_millis(spool.packed.frames * u64::from(FRAME_MS)),
+            oldest: waits(oldest_packed),
+            bytes: spool.packed.bytes,
+        });
         metrics::spool_records_dropped(spool.dropped_records - before.dropped_records);
         (before.failures..spool.failures).for_each(|_| metrics::spool_failed());
         spool

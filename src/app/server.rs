@@ -23,11 +23,13 @@ use crate::app::upgrade::Kept;
 use crate::app::{hardening, sip};
 use crate::config::{Config, StoreConfig};
 use crate::delivery::Delivery;
+use crate::delivery::encoding::SpareTime;
 use crate::delivery::queue::DeliveryQueue;
 use crate::erasure::sweeper::Sweeper;
 use crate::http::access::Role;
 use crate::http::{ConnectionLimits, Limits, health_router, router, serve};
 use crate::ledger::writer::{self, Accounts};
+use crate::metrics;
 use crate::metrics::exporter::Exporter;
 use crate::recorder::Recorder;
 use crate::recorder::engine_sink::EngineSink;
@@ -181,7 +183,7 @@ impl Server {
         let manage = matches!(&config.store, StoreConfig::S3(s3) if s3.manage_lifecycle);
         let rules =
             Arc::new(RulesWatch::new(opened.stores.store.clone(), manage, config.longest_kept_days()));
-        let mut tasks = start_tasks(&opened, &engine, &ports, &health, &rules, exporter);
+        let mut tasks = start_tasks(&opened, &engine, (&ports, &draining), &health, &rules, exporter);
 
         tasks.spawn(keep_accounts);
         let sip_server = sip::start(
@@ -296,6 +298,7 @@ fn start_engine(opened: &Opened) -> anyhow::Result<Engine> {
                     saves_background: config.engine.saves_background,
                 },
                 pass_through_max_bps: config.engine.opus_pass_through_max_bps,
+                encodes: Default::default(),
             },
             tones: config.tones,
             rtp_timeout: config.rtp.timeout,
@@ -309,15 +312,21 @@ fn start_engine(opened: &Opened) -> anyhow::Result<Engine> {
 fn start_tasks(
     opened: &Opened,
     engine: &Engine,
-    ports: &PortPool,
+    (ports, draining): (&PortPool, &Arc<AtomicBool>),
     health: &Arc<Health>,
     rules: &Arc<RulesWatch>,
     exporter: Exporter,
 ) -> JoinSet<()> {
     let config = &opened.config;
     let mut tasks = JoinSet::new();
+    let (within, clock) = (config.engine.spill_within, Arc::<dyn Clock>::clone(&opened.clock));
+    let beside = engine.clone();
+    let load = Arc::new(move || beside.condition().load());
+    let spare = SpareTime::of(load, clock, within, Arc::clone(draining));
     Delivery::new(Arc::<DeliveryQueue>::clone(&opened.settling), Arc::clone(&opened.erasure))
+        .encoding_in(spare, config.engine.workers)
         .start(&mut tasks);
+    metrics::backlog_limits(within, config.spool.packed_max_bytes);
     let publisher = Publisher {
         engine: engine.clone(),
         spool: opened.stores.spool.clone(),

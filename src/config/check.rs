@@ -65,6 +65,10 @@ pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigE
             dir: path_or(&raw.spool.dir, &data_dir, "spool"),
             max_bytes: number("spool.max_gib", raw.spool.max_gib, 1..=65_536)? << 30,
             min_free_bytes: number("spool.min_free_gib", raw.spool.min_free_gib, 0..=65_536)? << 30,
+            packed_max_bytes: {
+                let percent = number("spool.spill_max_percent", raw.spool.spill_max_percent, 1..=100)?;
+                ((raw.spool.max_gib as u64) << 30) / 100 * percent
+            },
             segment_bytes: number("spool.segment_mib", raw.spool.segment_mib, 1..=1_024)? << 20,
             master_key: seal::master_key(&raw.seal, &raw.spool.master_key_file, &data_dir, env),
         },
@@ -186,12 +190,21 @@ fn engine(raw: &crate::config::raw::RawEngine) -> Result<EngineConfig, ConfigErr
         number("engine.opus_wideband_bitrate_bps", raw.opus_wideband_bitrate_bps, 6_000..=128_000)?;
     let pass_through = raw.opus_pass_through_max_bps;
     let pass_through = number("engine.opus_pass_through_max_bps", pass_through, 0..=510_000)?;
+    let spills = match raw.spill.as_str() {
+        "auto" => true,
+        "never" => false,
+        _ => return Err(wrong("engine.spill", "`auto` or `never`")),
+    };
+    // Before the day of the shortest retention is over.
+    let spill_within_h = number("engine.spill_within_h", raw.spill_within_h, 1..=20)?;
     Ok(EngineConfig {
         workers,
         tick: Duration::from_millis(number("engine.tick_ms", raw.tick_ms, 20..=200)?),
         opus_bitrate_bps: number("engine.opus_bitrate_bps", raw.opus_bitrate_bps, 6_000..=64_000)? as u32,
         opus_complexity: number("engine.opus_complexity", raw.opus_complexity, 0..=10)? as u8,
         adaptive_complexity: raw.adaptive_complexity,
+        spills,
+        spill_within: Duration::from_secs(3_600 * spill_within_h),
         saves_background: raw.saves_background,
         opus_wideband_bitrate_bps: wideband as u32,
         opus_pass_through_max_bps: pass_through as u32,

@@ -143,6 +143,8 @@ section!(RawEngine {
     opus_bitrate_bps: i64 = 16_000,
     opus_complexity: i64 = 5,
     adaptive_complexity: bool = true,
+    spill: String = "auto".into(),
+    spill_within_h: i64 = 12,
     saves_background: bool = true,
     opus_wideband_bitrate_bps: i64 = 24_000,
     opus_pass_through_max_bps: i64 = 64_000,
@@ -152,6 +154,7 @@ section!(RawSpool {
     dir: String = String::new(),
     max_gib: i64 = 20,
     min_free_gib: i64 = 1,
+    spill_max_percent: i64 = 50,
     segment_mib: i64 = 64,
     master_key_file: String = String::new(),
 });

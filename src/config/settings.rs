@@ -191,6 +191,10 @@ pub struct EngineConfig {
     pub opus_complexity: u8,
     /// Whether it goes down.
     pub adaptive_complexity: bool,
+    /// Whether the audio of new calls is kept as it came where there is no time to encode it.
+    pub spills: bool,
+    /// How long after its call's end such audio is encoded at the latest.
+    pub spill_within: Duration,
     /// Whether steady background between talk is coded now and then only.
     pub saves_background: bool,
     /// Per stream that arrives with more than telephone band.
@@ -208,6 +212,8 @@ pub struct SpoolConfig {
     pub max_bytes: u64,
     /// Room on the file system that new calls leave.
     pub min_free_bytes: u64,
+    /// Of `max_bytes`, what audio may take that is kept as it came.
+    pub packed_max_bytes: u64,
     /// Bytes after which a new segment begins.
     pub segment_bytes: u64,
     /// Where the node's master key comes from.

@@ -1,7 +1,7 @@
 //! Ended calls that wait for delivery, with audio or as an outcome only. In: ended calls, once their end is durable. Out:
 //! one at a time to each worker. An in-memory view: the spool is the source of truth.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,6 +31,8 @@ pub struct Closing {
     pub ended: Ended,
     /// Whether the spool has records of it, to be released once it is settled.
     pub spooled: bool,
+    /// Frames of its audio that are not encoded.
+    pub packed_frames: u64,
 }
 
 /// The queue. Spooled calls are bounded by the spool's own cap; the others by
@@ -39,6 +41,8 @@ pub struct Closing {
 pub struct DeliveryQueue {
     state: Mutex<State>,
     changed: Notify,
+    /// A call that has to be encoded first is ready.
+    changed_packed: Notify,
     /// Something was settled.
     settled: Notify,
     hurries: AtomicBool,
@@ -50,6 +54,8 @@ pub struct DeliveryQueue {
 pub struct Unsettled {
     /// In the spool: the next start goes on with them.
     pub spooled: usize,
+    /// The same, of those that have to be encoded first.
+    pub packed: usize,
     /// Outcomes of calls without records in the spool: they end with the process.
     pub unspooled: usize,
 }
@@ -57,6 +63,8 @@ pub struct Unsettled {
 #[derive(Debug, Default)]
 struct State {
     ready: VecDeque<CallId>,
+    /// Those that have to be encoded first, by their end.
+    ready_packed: BTreeSet<(WallTime, CallId)>,
     waiting: HashMap<CallId, Closing>,
     /// Recordings that the store has, whose rows wait for the index.
     delivered: HashMap<CallId, Arc<Manifest>>,
@@ -82,10 +90,23 @@ impl DeliveryQueue {
         }
         let id = closing.id;
         if state.waiting.insert(id, closing).is_none() {
-            state.ready.push_back(id);
-            self.changed.notify_one();
+            self.make_ready(&mut state, id);
         }
         true
+    }
+
+    fn make_ready(&self, state: &mut State, id: CallId) {
+        match state.waiting.get(&id) {
+            Some(closing) if closing.packed_frames > 0 => {
+                state.ready_packed.insert((closing.ended.at, id));
+                self.changed_packed.notify_one();
+            }
+            Some(_) => {
+                state.ready.push_back(id);
+                self.changed.notify_one();
+            }
+            None => {}
+        }
     }
 
     /// Waits for a call to settle.
@@ -93,6 +114,17 @@ impl DeliveryQueue {
         loop {
             let changed = self.changed.notified();
             if let Some(closing) = self.take() {
+                return closing;
+            }
+            changed.await;
+        }
+    }
+
+    /// Waits for a call that has to be encoded first: the one that ended first.
+    pub async fn next_packed(&self) -> Closing {
+        loop {
+            let changed = self.changed_packed.notified();
+            if let Some(closing) = self.take_packed() {
                 return closing;
             }
             changed.await;
@@ -117,10 +149,7 @@ impl DeliveryQueue {
     /// Puts a call back behind the others, to be tried again.
     pub fn retry(&self, id: CallId) {
         let mut state = self.state();
-        if state.waiting.contains_key(&id) {
-            state.ready.push_back(id);
-            self.changed.notify_one();
-        }
+        self.make_ready(&mut state, id);
     }
 
     /// The store has the recording, read back: only its row is missing.
@@ -133,9 +162,13 @@ impl DeliveryQueue {
         self.state().delivered.get(&id).cloned()
     }
 
-    /// When the call that waits longest ended.
-    pub fn oldest_ended_at(&self) -> Option<WallTime> {
-        self.state().waiting.values().map(|closing| closing.ended.at).min()
+    /// When the call that waits longest ended, and the same of those that have to be encoded first.
+    pub fn oldest_ended_at(&self) -> (Option<WallTime>, Option<WallTime>) {
+        let state = self.state();
+        let (packed, others): (Vec<_>, Vec<_>) =
+            state.waiting.values().partition(|closing| closing.packed_frames > 0);
+        let oldest = |some: Vec<&Closing>| some.into_iter().map(|closing| closing.ended.at).min();
+        (oldest(others), oldest(packed))
     }
 
     /// The call is settled.
@@ -188,8 +221,11 @@ impl DeliveryQueue {
     /// What is not settled, being worked on included.
     pub fn unsettled(&self) -> Unsettled {
         let state = self.state();
-        let spooled = state.waiting.values().filter(|closing| closing.spooled).count();
-        Unsettled { spooled, unspooled: state.waiting.len() - spooled }
+        let count =
+            |is_meant: fn(&Closing) -> bool| state.waiting.values().filter(|one| is_meant(one)).count();
+        let packed = count(|closing| closing.spooled && closing.packed_frames > 0);
+        let spooled = count(|closing| closing.spooled) - packed;
+        Unsettled { spooled, packed, unspooled: state.waiting.len() - spooled - packed }
     }
 
     /// Calls not settled, being worked on included.
@@ -207,6 +243,11 @@ impl DeliveryQueue {
         self.state().waiting.contains_key(&id)
     }
 
+    /// A call that waits with audio that is not encoded.
+    pub fn packed(&self, id: CallId) -> Option<Closing> {
+        self.state().waiting.get(&id).filter(|closing| closing.packed_frames > 0).cloned()
+    }
+
     /// When a call that is not settled ended.
     pub fn ended_at(&self, id: CallId) -> Option<WallTime> {
         self.state().waiting.get(&id).map(|closing| closing.ended.at)
@@ -219,6 +260,19 @@ impl DeliveryQueue {
             if let Some(closing) = state.waiting.get(&id).cloned() {
                 if !state.ready.is_empty() {
                     self.changed.notify_one();
+                }
+                return Some(closing);
+            }
+        }
+    }
+
+    fn take_packed(&self) -> Option<Closing> {
+        let mut state = self.state();
+        loop {
+            let (_, id) = state.ready_packed.pop_first()?;
+            if let Some(closing) = state.waiting.get(&id).cloned() {
+                if !state.ready_packed.is_empty() {
+                    self.changed_packed.notify_one();
                 }
                 return Some(closing);
             }
@@ -245,7 +299,7 @@ mod tests {
             streams: vec![],
         };
         let id = CallId::new_at(WallTime::default());
-        Closing { id, department: "demo".into(), ended, spooled: true }
+        Closing { id, department: "demo".into(), ended, spooled: true, packed_frames: 0 }
     }
 
     #[tokio::test]
@@ -268,7 +322,7 @@ mod tests {
         let (spooled, unspooled) = (closing(), Closing { spooled: false, ..closing() });
         settling.add(spooled.clone());
         settling.add(unspooled.clone());
-        assert_eq!(settling.unsettled(), Unsettled { spooled: 1, unspooled: 1 });
+        assert_eq!(settling.unsettled(), Unsettled { spooled: 1, packed: 0, unspooled: 1 });
         let mut rows = Box::pin(settling.until(|left| left.unspooled == 0));
         let mut all = Box::pin(settling.until(|left| left == Unsettled::default()));
         assert!(futures::poll!(&mut rows).is_pending() && futures::poll!(&mut all).is_pending());
@@ -298,6 +352,30 @@ mod tests {
         assert_eq!(settling.stuck(), Stuck { calls: 1, example: Some((call.id, "why 7".into())) });
         settling.done(call.id);
         assert_eq!(settling.stuck(), Stuck::default());
+    }
+
+    #[tokio::test]
+    async fn calls_that_have_to_be_encoded_first_are_handed_out_apart_and_oldest_first() {
+        let settling = DeliveryQueue::default();
+        let packed = |seconds: i64| {
+            let mut call = Closing { packed_frames: 9, ..closing() };
+            call.ended.at = WallTime::from_unix_micros(seconds * 1_000_000);
+            call
+        };
+        let (late, early, other) = (packed(200), packed(100), closing());
+        let (mut one, mut two) = (Box::pin(settling.next_packed()), Box::pin(settling.next_packed()));
+        assert!(futures::poll!(&mut one).is_pending() && futures::poll!(&mut two).is_pending());
+        assert!([&late, &other, &early].into_iter().all(|call| settling.add(call.clone())));
+        assert_eq!((one.await.id, two.await.id), (early.id, late.id));
+        assert_eq!(settling.next().await.id, other.id);
+        assert_eq!(settling.unsettled(), Unsettled { spooled: 1, packed: 2, unspooled: 0 });
+        assert_eq!(settling.oldest_ended_at(), (Some(other.ended.at), Some(early.ended.at)));
+        settling.retry(late.id);
+        settling.retry(early.id);
+        assert_eq!(settling.next_packed().await.id, early.id);
+        assert!(settling.packed(late.id).is_some() && settling.packed(other.id).is_none());
+        settling.done(late.id);
+        assert!(settling.take_packed().is_none());
     }
 
     #[tokio::test]

@@ -102,7 +102,7 @@ catalog! {
     AUDIO_CUT_SECONDS = Counter, "optag_audio_cut_seconds_total", [], "Seconds of audio redacted around key presses, all streams.";
     ENCODER_CPU_SECONDS = Counter, "optag_encoder_cpu_seconds_total", [], "Processor seconds spent encoding.";
     ENCODER_COMPLEXITY = Gauge, "optag_encoder_complexity", [], "Current Opus complexity; reduced under load.";
-    ENGINE_LOAD = Gauge, "optag_engine_load_ratio", [], "Fraction of the tick interval spent processing; above 0.85 at the lowest complexity, new calls are refused until it falls below 0.75.";
+    ENGINE_LOAD = Gauge, "optag_engine_load_ratio", [], "Fraction of the tick interval spent processing; at the lowest complexity, new calls are spilled above 0.70 until it falls below 0.60, and refused above 0.85 until it falls below 0.75.";
     TICK_SECONDS = Histogram(TICK_S), "optag_tick_seconds", [], "Duration of a tick over all streams.";
     TICK_OVERRUNS_TOTAL = Counter, "optag_tick_overruns_total", [], "Ticks that exceeded the tick interval.";
     BATCHES_REFUSED_TOTAL = Counter, "optag_engine_batches_refused_total", [], "Audio batches rejected by a full spool queue; the audio is lost and marked as a gap.";
@@ -113,9 +113,16 @@ catalog! {
     SPOOL_ACCEPTING = Gauge, "optag_spool_accepting", [], "1 if the spool accepts new calls; 0 if refused by the size limit, low free disk space or a failed write.";
     SPOOL_DISK_FREE_BYTES = Gauge, "optag_spool_disk_free_bytes", [], "Bytes free on the spool's file system.";
     FACTS_MERGED_TOTAL = Counter, "optag_engine_facts_merged_total", [], "Call events, other than audio, merged while the spool queue was full.";
+    CALLS_SPILLED_TOTAL = Counter, "optag_calls_spilled_total", [], "Calls admitted with their audio kept as it came, to be encoded later, because the engine was near its limit.";
+    BACKLOG_SECONDS = Gauge, "optag_backlog_seconds", [], "Seconds of spilled audio in the spool that are not encoded yet, all streams.";
+    BACKLOG_OLDEST_SECONDS = Gauge, "optag_backlog_oldest_seconds", [], "Time since the end of the spilled call that waits longest for its encoding; 0 if none waits.";
+    BACKLOG_LIMIT_SECONDS = Gauge, "optag_backlog_limit_seconds", [], "Time after the end of a spilled call by which it must be encoded (engine.spill_within_h).";
+    BACKLOG_ENCODED_SECONDS = Counter, "optag_backlog_encoded_seconds_total", [], "Seconds of spilled audio encoded, all streams; audio encoded again after a failed delivery counts again.";
+    BACKLOG_BYTES = Gauge, "optag_backlog_bytes", [], "Bytes of spilled audio in the spool.";
+    BACKLOG_LIMIT_BYTES = Gauge, "optag_backlog_limit_bytes", [], "Share of the spool for spilled audio (spool.spill_max_percent); at it, calls beyond the engine's limit are refused.";
     SPOOL_FULL_SECONDS = Gauge, "optag_spool_full_seconds", [], "Forecast of the time until the spool refuses new calls; -1 if it is not growing.";
     SPOOL_SECONDS = Gauge, "optag_spool_oldest_seconds", [], "Age of the oldest undelivered audio.";
-    DELIVERY_WAITS_SECONDS = Gauge, "optag_delivery_oldest_seconds", [], "Time since the end of the call longest in the delivery queue; 0 if the queue is empty.";
+    DELIVERY_WAITS_SECONDS = Gauge, "optag_delivery_oldest_seconds", [], "Time since the end of the call longest in the delivery queue, spilled ones aside; 0 if the queue is empty.";
     SPOOL_SYNC_SECONDS = Histogram(TICK_S), "optag_spool_sync_seconds", [], "Duration of a group commit.";
     SPOOL_MOVED_BYTES_TOTAL = Counter, "optag_spool_moved_bytes_total", [], "Bytes of records moved out of sparse segments.";
     SPOOL_FAILURES_TOTAL = Counter, "optag_spool_failures_total", [], "Failed writes or syncs.";

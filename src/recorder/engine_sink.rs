@@ -62,11 +62,13 @@ impl EngineSink {
             return false;
         }
         let department = self.registry.get(output.call).map(|view| view.department).unwrap_or_default();
-        let closing = Closing { id: output.call, department, ended: ended.clone(), spooled: false };
+        let (id, ended) = (output.call, ended.clone());
+        let news = ended.clone();
+        let closing = Closing { id, department, ended, spooled: false, packed_frames: 0 };
         if !self.settling.add(closing) {
             metrics::outcome_row_dropped();
         }
-        self.tell(News::Ended(output.call, ended.clone()));
+        self.tell(News::Ended(id, news));
         true
     }
 

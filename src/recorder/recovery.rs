@@ -62,7 +62,8 @@ pub async fn settle_recovered(
             crate::metrics::call_ended(ended.outcome);
         }
         let department = call.facts.as_ref().map(|facts| facts.department.clone()).unwrap_or_default();
-        closings.push(Closing { id: call.id, department, ended, spooled: true });
+        let packed_frames = erasure.stores.spool.packed(call.id).frames;
+        closings.push(Closing { id: call.id, department, ended, spooled: true, packed_frames });
     }
     // Only durable records can be read back: waits for the ends just written.
     if !durable(&erasure.stores.spool).await {
@@ -119,7 +120,8 @@ pub fn follow_durable(
                         continue;
                     }
                     let department = registry.get(event.call).map(|view| view.department).unwrap_or_default();
-                    queue.add(Closing { id: event.call, department, ended, spooled: true });
+                    let packed_frames = erasure.stores.spool.packed(event.call).frames;
+                    queue.add(Closing { id: event.call, department, ended, spooled: true, packed_frames });
                 }
                 Body::Consent(record) if record.state == ConsentState::Withdrawn => {
                     let erasure = Arc::clone(&erasure);

@@ -3,3 +3,4 @@
 pub mod playback;
 pub mod rendering;
 pub mod requests;
+mod waiting;

@@ -16,6 +16,7 @@ use crate::index::{IndexRow, Position, Query};
 use crate::metrics;
 use crate::recorder::live_calls::LiveCalls;
 use crate::recordings::rendering::{self, WavForm};
+use crate::recordings::waiting::Waiting;
 use crate::stores::Stores;
 use optag_core::id::CallId;
 use optag_storage::archive::manifest::Manifest;
@@ -72,7 +73,13 @@ impl Library for Recordings {
 
     fn get(&self, id: CallId) -> BoxFuture<'_, Result<RecordingDetail, LibraryError>> {
         async move {
-            let row = self.row(id).await?;
+            let row = match self.row(id).await {
+                Err(LibraryError::NotReady) => {
+                    let waiting = self.waiting(id).await?;
+                    return waiting.map(Waiting::detail).ok_or(LibraryError::NotReady);
+                }
+                row => row?,
+            };
             let manifest = self.manifest(&row).await?;
             let sealed = manifest.object.as_ref().is_some_and(|object| object.sealed_for.is_some());
             let (size_bytes, sha256) = match &manifest.object {
@@ -98,7 +105,13 @@ impl Library for Recordings {
 
     fn audio(&self, request: AudioRequest) -> BoxFuture<'_, Result<Audio, LibraryError>> {
         async move {
-            let row = self.row(request.id).await?;
+            let row = match self.row(request.id).await {
+                Err(LibraryError::NotReady) => {
+                    let waiting = self.waiting(request.id).await?.ok_or(LibraryError::NotReady)?;
+                    return waiting.audio(request).await;
+                }
+                row => row?,
+            };
             if request.format == AudioFormat::Opus && request.channel.is_none() {
                 let part = range(request.range, row.object_bytes)?;
                 let audio = self.stores.vault.audio(request.id, Some(part.clone())).await;
@@ -151,7 +164,7 @@ impl Recordings {
     }
 
     /// Nothing is served while the deletion log may be missing erasures.
-    fn in_step(&self) -> Result<(), LibraryError> {
+    pub(super) fn in_step(&self) -> Result<(), LibraryError> {
         match self.erasure.guard.in_step() {
             true => Ok(()),
             false => Err(LibraryError::OutOfStep),
@@ -164,7 +177,10 @@ impl Recordings {
     }
 }
 
-fn range(asked: Option<ByteRange>, total_bytes: u64) -> Result<std::ops::Range<u64>, LibraryError> {
+pub(super) fn range(
+    asked: Option<ByteRange>,
+    total_bytes: u64,
+) -> Result<std::ops::Range<u64>, LibraryError> {
     asked.map_or(Ok(0..total_bytes), |range| range.resolve(total_bytes))
 }
 

@@ -1,7 +1,8 @@
-//! Renders WAV, or one party's Opus stream, while the store is being read, in bounded memory.
+//! Renders WAV, or one party's Opus stream, while the store or the spool is being read, in bounded memory.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +11,11 @@ use futures::{StreamExt, stream};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
 use crate::http::recordings::library::LibraryError;
-use optag_storage::archive::render::{Renderer, WAV_HEADER_BYTES, one_channel, wav_header};
+use optag_storage::archive::assemble::AssembleError;
+use optag_storage::archive::deliver::{Records, assemble};
+use optag_storage::archive::manifest::Manifest;
+use optag_storage::archive::render::{Renderer, Samples, WAV_HEADER_BYTES, one_channel, wav_header};
+use optag_storage::archive::unencoded::Player;
 use optag_storage::archive::vault::Plain;
 
 /// A file while it is generated.
@@ -66,8 +71,54 @@ pub async fn wav(
     channel: Option<u8>,
     part: Range<u64>,
 ) -> Result<Blocks, LibraryError> {
-    Ok(made(room().await?, opus, part, move |source, out| make(source, out, form, channel)))
+    Ok(made(room().await?, opus, part, move |source, out| {
+        let mut renderer = Renderer::new(source, form.rate_hz).map_err(|_| Some(LibraryError::Damaged))?;
+        make(&mut renderer, out, form, channel)
+    }))
 }
+
+/// Plays records of the spool to the bytes `part` of a WAV. `channel`: one alone.
+///
+/// Errors: too many are being made.
+pub async fn unencoded_wav(
+    records: RecordsOf,
+    outline: &Manifest,
+    form: WavForm,
+    channel: Option<u8>,
+    part: Range<u64>,
+) -> Result<Blocks, LibraryError> {
+    let outline = outline.clone();
+    Ok(written(room().await?, part, move |out| {
+        let records = records().map_err(|_| Some(LibraryError::Damaged))?;
+        make(&mut Player::new(records, &outline), out, form, channel)
+    }))
+}
+
+/// The file that records of the spool make, as it will be stored, of which the bytes `part`; what is packed is encoded
+/// for that.
+///
+/// Errors: too many are being made.
+pub async fn encoded(records: RecordsOf, part: Range<u64>) -> Result<Blocks, LibraryError> {
+    Ok(written(room().await?, part, move |out| {
+        let mut stopped = None;
+        let made = records().and_then(|records| {
+            assemble(records, |bytes| {
+                out.write(bytes).map_err(|why| {
+                    stopped = Some(why);
+                    AssembleError::Io("nobody listens any more".into())
+                })
+            })
+        });
+        match (made, stopped) {
+            (Ok(_), _) => Ok(()),
+            (Err(_), Some(why)) => Err(why),
+            (Err(_), None) => Err(Some(LibraryError::Damaged)),
+        }
+    }))
+}
+
+/// Opens the records of a recording that waits in the spool, as often as asked.
+pub type RecordsOf = Arc<dyn Fn() -> Result<Records, AssembleError> + Send + Sync>;
 
 /// The stream of one channel as a separate file, of which the bytes `part` are returned.
 ///
@@ -111,12 +162,20 @@ fn made(
     part: Range<u64>,
     make: impl FnOnce(StreamReader, &mut Part) -> Result<(), Option<LibraryError>> + Send + 'static,
 ) -> Blocks {
-    let (to, from) = mpsc::channel(WAITING);
     let runtime = tokio::runtime::Handle::current();
+    written(room, part, move |out| make(StreamReader { runtime, stream: opus, chunk: Bytes::new() }, out))
+}
+
+/// The same, of what `write` writes from wherever it has it.
+fn written(
+    room: SemaphorePermit<'static>,
+    part: Range<u64>,
+    write: impl FnOnce(&mut Part) -> Result<(), Option<LibraryError>> + Send + 'static,
+) -> Blocks {
+    let (to, from) = mpsc::channel(WAITING);
     tokio::task::spawn_blocking(move || {
-        let source = StreamReader { runtime, stream: opus, chunk: Bytes::new() };
         let mut out = Part { to, part, at: 0, block: Vec::with_capacity(BLOCK_BYTES) };
-        match make(source, &mut out) {
+        match write(&mut out) {
             Ok(()) => drop(out.flush()),
             Err(Some(error)) => drop(out.to.blocking_send(Err(error))),
             // The client has disconnected.
@@ -128,12 +187,11 @@ fn made(
 }
 
 fn make(
-    source: StreamReader,
+    renderer: &mut impl Samples,
     out: &mut Part,
     form: WavForm,
     channel: Option<u8>,
 ) -> Result<(), Option<LibraryError>> {
-    let mut renderer = Renderer::new(source, form.rate_hz).map_err(|_| Some(LibraryError::Damaged))?;
     out.write(&wav_header(form.channels, form.rate_hz, form.samples()))?;
     let every = renderer.channels();
     let mut bytes = Vec::new();

@@ -45,6 +45,7 @@ fn decoded_spool(data: &Path) -> Vec<(String, Vec<i16>)> {
         max_bytes: 1 << 30,
         queue_bytes: 1 << 20,
         min_free_bytes: 0,
+        packed_max_bytes: 1 << 30,
     };
     let (spool, recovered) = Spool::open(config, Arc::new(OsDisk), master, Box::new(|_| {})).unwrap();
     let calls = recovered.calls.iter().map(|call| call.id);

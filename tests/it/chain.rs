@@ -83,6 +83,7 @@ impl Chain {
                     saves_background,
                 },
                 pass_through_max_bps,
+                encodes: Default::default(),
             },
             tones: ToneSettings::default(),
             rtp_timeout: Duration::from_secs(60),

@@ -7,7 +7,7 @@ use std::process::Command as Process;
 use optag_media::call::Command;
 use optag_media::codec::g726::{Packing, Rate};
 use optag_media::codec::{Encoding, table};
-use optag_storage::archive::render::Renderer;
+use optag_storage::archive::render::{Renderer, Samples};
 
 use crate::chain::{Chain, correlation, levels, voice};
 

@@ -81,7 +81,8 @@ async fn a_citizen_is_handed_the_recording_with_a_sheet_that_says_what_it_is() {
     // One party's stream is taken out of the file as it was coded: it decodes to the same samples.
     let opus = post(&server, &path, &json!({"own_voice_only": true, "format": "opus"})).await.1;
     let alone = file(&opus, "recording.opus");
-    let mut renderer = optag_storage::archive::render::Renderer::new(Cursor::new(&alone[..]), 8_000).unwrap();
+    use optag_storage::archive::render::{Renderer, Samples};
+    let mut renderer = Renderer::new(Cursor::new(&alone[..]), 8_000).unwrap();
     assert_eq!(renderer.channels(), 1);
     let mut decoded = Vec::new();
     while let Some(block) = renderer.next_block().unwrap() {

@@ -62,6 +62,7 @@ mod sip_torture;
 mod sip_transfers;
 mod sip_traps;
 mod sounds;
+mod spill;
 mod srtp_peers;
 mod stores;
 mod strace;

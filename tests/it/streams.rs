@@ -7,7 +7,7 @@ use std::process::Command as Process;
 
 use optag_media::codec::Encoding;
 use optag_media::codec::coded::Codec;
-use optag_storage::archive::render::Renderer;
+use optag_storage::archive::render::{Renderer, Samples};
 
 use crate::chain::Chain;
 use crate::sounds::FRAME;

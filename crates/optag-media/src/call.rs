@@ -19,10 +19,11 @@ use crate::call::fault::Step;
 use crate::call::output::{Fact, Output};
 pub use crate::call::plan::{CallRules, CallSettings, CallState, Command, Now};
 use crate::dtmf::sequences::KeyMatcher;
-use crate::fact::{Ended, EndedBy, Gap, GapReason, StreamCounts};
+use crate::fact::{Ended, EndedBy, Form, Gap, GapReason, StreamCounts};
 use crate::playout::gaps::SPLIT_FRAMES;
 use crate::stream::block_builder;
 use crate::stream::capture::Capture;
+use crate::stream::coder::When;
 use crate::stream::plan::StreamPlan;
 use crate::stream::{Permit, Stream};
 use crate::timebase::{self, FRAME_AXIS};
@@ -250,13 +251,27 @@ impl Call {
 
     /// Encodes the following frames with this complexity, 0 to 10.
     pub fn set_complexity(&mut self, complexity: u8) {
-        if complexity == self.settings.capture.opus.complexity {
+        // What is encoded later is encoded as well as ever.
+        if self.encodes_later() || complexity == self.settings.capture.opus.complexity {
             return;
         }
         self.settings.capture.opus.complexity = complexity;
         for capture in self.streams.iter_mut().filter_map(|stream| stream.capture.as_mut()) {
             capture.set_complexity(complexity);
         }
+    }
+
+    /// What its blocks hold.
+    fn form(&self) -> Form {
+        match self.settings.capture.encodes {
+            When::Now => Form::Opus,
+            When::Later => Form::Packed(self.settings.capture.opus.into()),
+        }
+    }
+
+    /// Whether its audio is packed, to be encoded later.
+    pub fn encodes_later(&self) -> bool {
+        self.settings.capture.encodes_later()
     }
 
     /// Moves out the facts since the last call, in order.
@@ -370,7 +385,8 @@ impl Call {
         if frames == usize::MAX || frames == 0 {
             return;
         }
-        let block = block_builder::take(&mut self.streams, frames, self.frames_out);
+        let form = self.form();
+        let block = block_builder::take(&mut self.streams, frames, self.frames_out, form);
         self.frames_out += frames as u32;
         self.facts.push(Fact::Media(block));
         self.changed |= has_audio && !self.had_audio;

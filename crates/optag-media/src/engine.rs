@@ -10,15 +10,12 @@ pub mod settings;
 pub(crate) mod slot;
 pub mod unsent;
 
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use opus_lanes::Lanes;
 use rayon::prelude::*;
 
 use super::call::{Call, CallSettings, CallState, Command, Now};
@@ -26,13 +23,14 @@ use super::stats::{CallGauges, Condition, EngineStats, TickStats};
 use crate::call::fault;
 use crate::call::output::{Fact, Output};
 pub use crate::call::plan::{CallPlan, EngineError, JoiningStream, ResumePlan};
-use crate::engine::load_shedding::LoadShedding;
+use crate::engine::load_shedding::{Admission, Calls, LoadShedding};
 pub use crate::engine::settings::EngineConfig;
-use crate::engine::slot::Slot;
+use crate::engine::slot::{Slot, side_by_side};
 use crate::engine::unsent::Carried;
 use crate::fact::EndedBy;
 use crate::net::port_pool::StreamSockets;
 use crate::net::socket::KeptSocket;
+use crate::stream::coder::When;
 use optag_core::clock::{BootId, Clock, MonoTime};
 use optag_core::id::CallId;
 
@@ -193,18 +191,6 @@ impl Engine {
     }
 }
 
-/// Does `work` for each call, so that they encode together.
-fn side_by_side(calls: &mut [Slot], work: impl Fn(&mut Slot)) {
-    thread_local! {
-        static LANES: RefCell<Lanes> = RefCell::default();
-    }
-    let results = LANES.with_borrow_mut(|lanes| lanes.run(calls, work));
-    // A slot catches what its call does: this is the engine's own.
-    if let Some(panic) = results.into_iter().find_map(Result::err) {
-        resume_unwind(panic);
-    }
-}
-
 /// The tick thread's own.
 struct Runner {
     config: EngineConfig,
@@ -252,8 +238,7 @@ impl Runner {
             self.tick(alone);
             let took = self.clock.mono().since(started);
             self.work = if alone { took } else { took * workers };
-            let recording = self.calls.iter().filter(|seat| seat.call.is_recording()).count();
-            self.governor.ticked(self.work / workers, recording);
+            self.governor.ticked(self.work / workers, self.count(Call::is_recording));
             self.condition.publish(self.governor.complexity(), self.governor.load());
             self.condition.ticks.add(took);
             let overrun = u64::from(took > self.config.tick);
@@ -290,12 +275,29 @@ impl Runner {
 
     fn admit(&mut self, plan: CallPlan, reply: Reply) {
         let has_room = self.calls.len() < self.config.max_calls && self.carried.waiting() < CARRIED;
-        if !has_room || !self.governor.admits(self.calls.len()) {
-            return reply(Err(EngineError::Full));
-        }
+        let encodes = match self.governor.admits(self.count(|_| true), plan.may_spill) {
+            Admission::Now if has_room => When::Now,
+            Admission::Later if has_room => When::Later,
+            _ => return reply(Err(EngineError::Full)),
+        };
+        let spilled = u64::from(encodes == When::Later);
+        self.stats.add(&TickStats { calls_spilled: spilled, ..TickStats::default() });
         let (streams, sockets): (Vec<_>, Vec<_>) = plan.streams.into_iter().unzip();
         let now = self.clock.mono();
-        self.seat(|settings| Call::new(plan.rules, streams, settings, now), sockets, plan.gauges, reply);
+        let make = |mut settings: CallSettings| {
+            settings.capture.encodes = encodes;
+            Call::new(plan.rules, streams, settings, now)
+        };
+        self.seat(make, sockets, plan.gauges, reply);
+    }
+
+    /// Calls of this kind, by when they are encoded.
+    fn count(&self, is_meant: impl Fn(&Call) -> bool) -> Calls {
+        let mut calls = Calls::default();
+        for seat in self.calls.iter().filter(|seat| is_meant(&seat.call)) {
+            *(if seat.call.encodes_later() { &mut calls.later } else { &mut calls.now }) += 1;
+        }
+        calls
     }
 
     fn resume(&mut self, plan: ResumePlan, reply: Reply) {

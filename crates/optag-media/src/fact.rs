@@ -3,18 +3,21 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::spill::DeferredSettings;
 use optag_core::call::{CutShort, Outcome};
 use optag_core::clock::WallTime;
 
 /// Encoded frames of all streams of a call over one span of its time axis. Later blocks of a call
 /// may have more streams than earlier ones.
 ///
-/// Shape: `frames × streams` Opus packets, frame by frame, streams in channel order; every packet encodes
+/// Shape: `frames × streams` packets, frame by frame, streams in channel order; every packet encodes
 /// exactly [`FRAME_MS`](crate::timebase::FRAME_MS) and none is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MediaBlock {
     /// Index of the first frame; frame 0 starts when consent was given.
     pub first_frame: u32,
+    /// What the packets are.
+    pub form: Form,
     /// Streams (channels) in each frame, 1 to 8.
     pub streams: u8,
     /// Length of each packet in `bytes`. Units: bytes.
@@ -23,6 +26,16 @@ pub struct MediaBlock {
     pub peaks: Vec<u8>,
     /// The packets, one after the other.
     pub bytes: Vec<u8>,
+}
+
+/// What the packets of a block are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// Opus packets.
+    #[default]
+    Opus,
+    /// Packed frames ([`packed_frame`](crate::spill::packed_frame)), which are to be encoded so.
+    Packed(DeferredSettings),
 }
 
 impl MediaBlock {

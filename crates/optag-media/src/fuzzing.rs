@@ -73,7 +73,12 @@ fn call(named: Named, encoding: Encoding) -> Call {
         complexity: 0,
         saves_background: true,
     };
-    let capture = CaptureSettings { reorder: Duration::from_millis(200), opus, pass_through_max_bps: 64_000 };
+    let capture = CaptureSettings {
+        reorder: Duration::from_millis(200),
+        opus,
+        pass_through_max_bps: 64_000,
+        encodes: Default::default(),
+    };
     let settings = CallSettings {
         capture,
         tones: ToneSettings::default(),

@@ -111,6 +111,8 @@ counters! {
     frames_repeated,
     /// Of those, frames of background.
     frames_background,
+    /// Frames that were packed, to be coded later.
+    frames_packed,
     /// Time inside libopus. Units: ns.
     coding_ns,
     /// Ticks.
@@ -125,6 +127,8 @@ counters! {
     facts_merged,
     /// Calls that ended because their processing failed.
     call_faults,
+    /// Calls taken in to be encoded later.
+    calls_spilled,
 }
 
 /// State of the engine, readable from any thread.

@@ -4,6 +4,7 @@
 
 pub(crate) mod block_builder;
 pub(crate) mod capture;
+pub mod coder;
 pub(crate) mod decode_buffer;
 pub(crate) mod encoded;
 pub(crate) mod gate;

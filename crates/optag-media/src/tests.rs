@@ -39,6 +39,7 @@ mod reporting;
 mod resume;
 mod senders;
 mod side_by_side;
+mod spilled;
 mod strangers;
 mod unheard;
 
@@ -121,6 +122,7 @@ impl Bench {
                     saves_background: true,
                 },
                 pass_through_max_bps: 64_000,
+                encodes: Default::default(),
             },
             tones: ToneSettings::default(),
             rtp_timeout: Duration::from_secs(60),

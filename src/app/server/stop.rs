@@ -130,12 +130,18 @@ impl Server {
         let ended = settling.len();
         let limit = budget.left(Duration::ZERO);
         tracing::info!(calls = ended, limit_s = limit.as_secs(), "all calls ended; delivering recordings");
-        let settled = settling.until(|left| left == Unsettled::default());
+        // What has to be encoded first takes longer than anyone waits for a stop.
+        let is_done = |left: Unsettled| left.spooled + left.unspooled == 0;
+        let settled = settling.until(is_done);
         let waited = unless_hurried(hurry, tokio::time::timeout(limit, settled)).await;
         let left = settling.unsettled();
-        metrics::unsettled_calls(left.spooled, left.unspooled);
-        if left == Unsettled::default() {
-            tracing::info!(calls = ended, "all recordings delivered");
+        metrics::unsettled_calls(left.spooled + left.packed, left.unspooled);
+        if is_done(left) {
+            tracing::info!(
+                calls = ended - left.packed,
+                spilled = left.packed,
+                "all recordings delivered but the spilled ones, which the next start encodes"
+            );
             return;
         }
         tracing::warn!(

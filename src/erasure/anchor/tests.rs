@@ -26,6 +26,7 @@ pub(crate) async fn erasure(dir: &Path) -> EraseService {
         max_bytes: 1 << 30,
         queue_bytes: 1 << 20,
         min_free_bytes: 0,
+        packed_max_bytes: 1 << 30,
     };
     let key = || MasterKey::from_bytes(&[3; 32]).unwrap();
     let (master, day_master) = (key(), key());

@@ -35,7 +35,12 @@ fn engine(sink: EngineSink) -> Engine {
         tick: Duration::from_millis(20),
         max_calls: 4,
         call: CallSettings {
-            capture: CaptureSettings { reorder: Duration::from_millis(60), opus, pass_through_max_bps: 0 },
+            capture: CaptureSettings {
+                reorder: Duration::from_millis(60),
+                opus,
+                pass_through_max_bps: 0,
+                encodes: Default::default(),
+            },
             tones: ToneSettings::default(),
             rtp_timeout: Duration::from_secs(60),
             reports: false,
@@ -103,7 +108,10 @@ async fn invariant_06_what_was_durable_of_a_call_whose_processing_failed_is_stor
     let question = Question::new("demo", true, ConsentKeys::default(), Duration::from_secs(30));
     let rules = CallRules { id, question, prompt_version: None };
     let streams = sockets.into_iter().map(|sockets| (plan(), sockets)).collect();
-    engine.admit(CallPlan { rules, streams, gauges }, Box::new(|admitted| drop(admitted.unwrap())));
+    engine.admit(
+        CallPlan { rules, streams, may_spill: false, gauges },
+        Box::new(|admitted| drop(admitted.unwrap())),
+    );
     let yes = Command::Answer {
         answer: Answer::Yes,
         how: ConsentHow::System,
@@ -134,7 +142,7 @@ async fn invariant_06_what_was_durable_of_a_call_whose_processing_failed_is_stor
     });
     let ended = closed.expect("its end is durable");
     let settling = Arc::<DeliveryQueue>::default();
-    settling.add(Closing { id, department: "demo".into(), ended, spooled: true });
+    settling.add(Closing { id, department: "demo".into(), ended, spooled: true, packed_frames: 0 });
     Delivery::new(settling, erasure.clone()).until_settled().await;
     let manifest = erasure.stores.vault.manifest(id).await.unwrap();
     assert_eq!((manifest.ended_by, manifest.ended_by.of_recorded()), (EndedBy::Fault, partly));

@@ -79,6 +79,7 @@ async fn delivered(double: &Double, dir: &Path, recordings: usize) -> (EraseServ
         max_bytes: 1 << 30,
         queue_bytes: 1 << 20,
         min_free_bytes: 0,
+        packed_max_bytes: 1 << 30,
     };
     let master = MasterKey::from_bytes(&[3; 32]).unwrap();
     let (spool, _) = Spool::open(config, Arc::new(OsDisk), master, Box::new(|_| {})).unwrap();

@@ -85,6 +85,7 @@ fn call_of(blocks: u32, packet: u16) -> (CallId, Source) {
     };
     let block = |n| MediaBlock {
         first_frame: 5 * n,
+        form: Default::default(),
         streams: 1,
         lengths: vec![packet; 5],
         peaks: vec![9; 5],

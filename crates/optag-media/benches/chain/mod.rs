@@ -14,6 +14,7 @@ use optag_media::dtmf::tone_listener::ToneSettings;
 use optag_media::opus::encoder::OpusSettings;
 use optag_media::rtp::telephone_event::EventFormat;
 use optag_media::stats::TickStats;
+use optag_media::stream::coder::When;
 use optag_media::stream::media::StreamMedia;
 use optag_media::stream::plan::StreamPlan;
 use optag_media::stream::settings::CaptureSettings;
@@ -47,6 +48,11 @@ pub struct Player {
 impl Player {
     /// A two-leg call whose caller said yes already, or who was only asked.
     pub fn new(yes: bool) -> Self {
+        Self::of(yes, OPUS, When::Now)
+    }
+
+    /// The same, with these settings and packed or not.
+    pub fn of(yes: bool, opus: OpusSettings, encodes: When) -> Self {
         let plan = |role| StreamPlan {
             role,
             media: StreamMedia {
@@ -63,8 +69,9 @@ impl Player {
         let settings = CallSettings {
             capture: CaptureSettings {
                 reorder: Duration::from_millis(200),
-                opus: OPUS,
+                opus,
                 pass_through_max_bps: 0,
+                encodes,
             },
             tones: ToneSettings::default(),
             rtp_timeout: Duration::from_secs(60),

@@ -48,6 +48,8 @@ pub struct CallPlan {
     pub rules: CallRules,
     /// Its streams in channel order, each with its sockets.
     pub streams: Vec<(StreamPlan, StreamSockets)>,
+    /// Whether it may be encoded later, where the engine nears its limit.
+    pub may_spill: bool,
     /// Where its packet counters are published.
     pub gauges: Arc<CallGauges>,
 }

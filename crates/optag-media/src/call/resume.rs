@@ -14,6 +14,8 @@ use crate::rtp::rtcp::{Reports, cname};
 use crate::stats::TickStats;
 use crate::stream::Stream;
 use crate::stream::capture::Capture;
+use crate::stream::coder::When;
+use crate::stream::settings::CaptureSettings;
 use crate::timebase::{self, FRAME_AXIS};
 use optag_core::call::ConsentState;
 use optag_core::clock::MonoTime;
@@ -33,6 +35,8 @@ impl Call {
         let Resumption { saved, frames, sockets_kept } = resumption;
         let heard_before = saved.streams.iter().any(|stream| stream.last_heard.is_some());
         let tones = settings.tones;
+        let encodes = if saved.encodes_later { When::Later } else { When::Now };
+        let settings = CallSettings { capture: CaptureSettings { encodes, ..settings.capture }, ..settings };
         let mut call = Self::new(saved.rules, Vec::new(), settings, saved.admitted);
         // Every sender gets the full timeout again: the silence was our fault.
         let name = cname(&call.id().to_bytes());
@@ -132,6 +136,7 @@ impl Call {
             had_audio: self.had_audio,
             paused: self.paused,
             vouched: self.vouched,
+            encodes_later: self.encodes_later(),
             streams: self.streams.iter().map(Stream::save).collect(),
         }
     }

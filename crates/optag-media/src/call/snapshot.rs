@@ -36,6 +36,9 @@ pub struct CallSnapshot {
     /// Until when signalling vouched for the call; at least the time of the last sign of life.
     #[serde(default)]
     pub vouched: Option<MonoTime>,
+    /// Whether its audio is packed, to be encoded later.
+    #[serde(default)]
+    pub encodes_later: bool,
     /// Its streams, in channel order.
     #[serde(rename = "legs")]
     pub streams: Vec<StreamSnapshot>,
@@ -56,6 +59,7 @@ impl CallSnapshot {
             had_audio: false,
             paused: false,
             vouched: None,
+            encodes_later: false,
             streams: streams.iter().zip(ports).map(|(plan, &port)| StreamSnapshot::new(plan, port)).collect(),
         }
     }

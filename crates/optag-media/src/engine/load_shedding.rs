@@ -1,20 +1,24 @@
-//! What gives way under load, and in which order: first the encoders' complexity, then new
-//! calls, never a call in progress. In: how long each tick took. Out: the complexity of the
-//! next one, and whether calls are taken in.
+//! What gives way under load, and in which order: first the encoders' complexity, then the encoding of
+//! new calls, which is put off, then new calls; never a call in progress. In: how long each tick took. Out:
+//! the complexity of the next one, and how calls are taken in.
 //!
-//! Both have hysteresis: a step down comes quickly, a step up only after a long calm in which
+//! All have hysteresis: a step down comes quickly, a step up only after a long calm in which
 //! the dearer step would fit.
 
 use std::time::Duration;
 
 /// Complexities, dearest first; those above the configured one are left out.
-const STEPS: [u8; 3] = [10, 5, 1];
+const STEPS: [u8; 3] = [10, 5, 3];
 /// Share of the time between ticks that a tick may take before the complexity goes down.
 const BUSY: f64 = 0.60;
 /// Share below which it may go up: a step costs at most twice the one below it.
 const CALM: f64 = 0.25;
+/// Share above which, at the lowest complexity, new calls are encoded later, and below which at once again.
+const SPILL: (f64, f64) = (0.70, 0.60);
 /// Share above which, at the lowest complexity, no new call is taken in, and below which they are again.
 const FULL: (f64, f64) = (0.85, 0.75);
+/// What a call that is encoded later costs of one that is encoded at the lowest complexity.
+const LATER_SHARE: f64 = 0.35;
 /// What the lowest complexity costs of the one in use, at most: calls that are taken in by
 /// trusting that the complexity will fall are held to it.
 const LOWEST_SHARE: f64 = 0.5;
@@ -30,7 +34,7 @@ const DOWN_TICKS: u32 = 3;
 /// Calm ticks in a row before a step up.
 const UP_TICKS: u32 = 100;
 /// Calls from which a cost per call is believed.
-const CALLS: usize = 50;
+const CALLS: f64 = 50.0;
 
 /// A mean of the last values, nearly.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,7 +64,35 @@ pub struct LoadShedding {
     believed: (f64, bool),
     busy_ticks: u32,
     calm_ticks: u32,
+    spills: bool,
     is_full: bool,
+}
+
+/// How a new call is taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It is encoded at once.
+    Now,
+    /// It is encoded later.
+    Later,
+    /// It is refused.
+    Refused,
+}
+
+/// Calls, by when they are encoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Calls {
+    /// At once.
+    pub now: usize,
+    /// Later.
+    pub later: usize,
+}
+
+impl Calls {
+    /// What they cost, in calls that are encoded at once. `lowest`: what the lowest complexity costs of theirs.
+    fn weight(self, lowest: f64) -> f64 {
+        self.now as f64 + self.later as f64 * LATER_SHARE * lowest
+    }
 }
 
 impl LoadShedding {
@@ -77,16 +109,18 @@ impl LoadShedding {
             believed: (0.0, false),
             busy_ticks: 0,
             calm_ticks: 0,
+            spills: false,
             is_full: false,
         }
     }
 
     /// A tick over `recording` calls with an open gate took so long.
-    pub fn ticked(&mut self, took: Duration, recording: usize) {
-        let share = took.as_secs_f64() / self.tick.as_secs_f64();
+    pub fn ticked(&mut self, took: Duration, recording: Calls) {
+        let share = injected().unwrap_or(took.as_secs_f64() / self.tick.as_secs_f64());
         self.load.add(share, AVERAGED);
-        if recording >= CALLS {
-            self.per_call.add(share / recording as f64, CALL_AVERAGED);
+        let weight = recording.weight(if self.is_lowest() { 1.0 } else { LOWEST_SHARE });
+        if weight >= CALLS {
+            self.per_call.add(share / weight, CALL_AVERAGED);
             if self.per_call.of >= CALL_BELIEVED || self.believed.0 == 0.0 {
                 self.believed = (self.per_call.value, self.is_lowest());
             }
@@ -99,9 +133,11 @@ impl LoadShedding {
         } else if self.calm_ticks >= UP_TICKS && self.step > 0 {
             self.move_to(self.step - 1);
         }
-        let limit = if self.is_full { FULL.1 } else { FULL.0 };
         // A step down has its time to show what it saves.
-        self.is_full = self.is_lowest() && self.load.of >= AVERAGED && self.load() > limit;
+        let at_the_end = self.is_lowest() && self.load.of >= AVERAGED;
+        let is_over = |(above, again): (f64, f64), before| load > if before { again } else { above };
+        self.spills = at_the_end && is_over(SPILL, self.spills);
+        self.is_full = at_the_end && is_over(FULL, self.is_full);
     }
 
     /// Complexity for the next tick, 0 to 10.
@@ -114,13 +150,19 @@ impl LoadShedding {
         self.load.value
     }
 
-    /// Whether another call is taken in beside `calls` that are there, though many of them may
-    /// not have begun to cost anything.
-    pub fn admits(&self, calls: usize) -> bool {
+    /// How another call is taken in beside `calls` that are there, though many of them may
+    /// not have begun to cost anything. `may_spill`: it may be encoded later.
+    pub fn admits(&self, calls: Calls, may_spill: bool) -> Admission {
         let (per_call, at_lowest) = self.believed;
         let share = if at_lowest { 1.0 } else { LOWEST_SHARE };
-        let expected = per_call * share * (calls + 1) as f64;
-        !self.is_full && expected <= FULL.0
+        let expected = |calls: Calls| per_call * share * calls.weight(1.0);
+        let (now, later) = (Calls { now: calls.now + 1, ..calls }, Calls { later: calls.later + 1, ..calls });
+        let spills = may_spill && (self.spills || expected(now) > SPILL.0);
+        match (self.is_full, spills) {
+            (false, false) if expected(now) <= FULL.0 => Admission::Now,
+            (false, true) if expected(later) <= FULL.0 => Admission::Later,
+            _ => Admission::Refused,
+        }
     }
 
     fn is_lowest(&self) -> bool {
@@ -134,45 +176,64 @@ impl LoadShedding {
     }
 }
 
+/// The share that a test of the whole program pretends, by the variable `INJECT_LOAD`.
+fn injected() -> Option<f64> {
+    #[cfg(feature = "fault-injection")]
+    {
+        static LOAD: std::sync::OnceLock<Option<f64>> = std::sync::OnceLock::new();
+        *LOAD.get_or_init(|| std::env::var("INJECT_LOAD").ok()?.parse().ok())
+    }
+    #[cfg(not(feature = "fault-injection"))]
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const TICK: Duration = Duration::from_millis(100);
 
+    fn now(now: usize) -> Calls {
+        Calls { now, later: 0 }
+    }
+
+    fn admits(governor: &LoadShedding, calls: usize) -> bool {
+        governor.admits(now(calls), false) == Admission::Now
+    }
+
     fn run(governor: &mut LoadShedding, share: f64, ticks: usize) {
         for _ in 0..ticks {
-            governor.ticked(TICK.mul_f64(share), 200);
+            governor.ticked(TICK.mul_f64(share), now(200));
         }
     }
 
     #[test]
     fn complexity_goes_down_before_calls_are_refused() {
         let mut governor = LoadShedding::new(10, true, TICK);
-        assert!(governor.complexity() == 10 && governor.admits(0));
+        assert!(governor.complexity() == 10 && admits(&governor, 0));
         let mut seen = vec![10];
         for _ in 0..60 {
-            governor.ticked(TICK.mul_f64(0.9), 200);
+            governor.ticked(TICK.mul_f64(0.9), now(200));
             if *seen.last().unwrap() != governor.complexity() {
                 seen.push(governor.complexity());
             }
-            assert!(governor.admits(0) || governor.complexity() == 1);
+            assert!(admits(&governor, 0) || governor.complexity() == 3);
         }
-        assert_eq!(seen, [10, 5, 1]);
-        assert!(!governor.admits(0));
+        assert_eq!(seen, [10, 5, 3]);
+        assert!(!admits(&governor, 0));
         run(&mut governor, 0.5, 30);
-        assert!(governor.admits(0) && governor.complexity() == 1);
+        assert!(admits(&governor, 0) && governor.complexity() == 3);
     }
 
     #[test]
     fn it_goes_up_only_after_a_long_calm_and_does_not_swing() {
         let mut governor = LoadShedding::new(5, true, TICK);
         run(&mut governor, 0.8, 20);
-        assert_eq!(governor.complexity(), 1);
+        assert_eq!(governor.complexity(), 3);
         run(&mut governor, 0.3, 1_000);
-        assert_eq!(governor.complexity(), 1, "half the load of a step that costs twice as much");
+        assert_eq!(governor.complexity(), 3, "half the load of a step that costs twice as much");
         run(&mut governor, 0.2, 99);
-        assert_eq!(governor.complexity(), 1);
+        assert_eq!(governor.complexity(), 3);
         run(&mut governor, 0.2, 10);
         assert_eq!(governor.complexity(), 5);
     }
@@ -183,31 +244,31 @@ mod tests {
         run(&mut governor, 0.2, 10);
         run(&mut governor, 2.0, 1);
         run(&mut governor, 0.2, 10);
-        assert!(governor.complexity() == 10 && governor.admits(0));
+        assert!(governor.complexity() == 10 && admits(&governor, 0));
     }
 
     #[test]
     fn calls_that_have_not_begun_to_cost_are_counted() {
-        let mut governor = LoadShedding::new(1, true, TICK);
+        let mut governor = LoadShedding::new(3, true, TICK);
         run(&mut governor, 0.3, 50);
-        assert!(governor.admits(400));
-        assert!(!governor.admits(600));
+        assert!(admits(&governor, 400));
+        assert!(!admits(&governor, 600));
     }
 
     #[test]
     fn a_rush_is_held_to_what_the_lowest_complexity_can_do() {
         let mut governor = LoadShedding::new(5, true, TICK);
         run(&mut governor, 0.3, 50);
-        assert!(governor.complexity() == 5 && governor.admits(900));
-        assert!(!governor.admits(1_200));
+        assert!(governor.complexity() == 5 && admits(&governor, 900));
+        assert!(!admits(&governor, 1_200));
     }
 
     #[test]
     fn dear_ticks_here_and_there_turn_nobody_away() {
         let mut governor = LoadShedding::new(10, true, TICK);
         for tick in 0..100 {
-            governor.ticked(TICK.mul_f64(if tick % 5 == 4 { 0.6 } else { 0.2 }), 200);
-            assert!(governor.admits(700), "tick {tick}");
+            governor.ticked(TICK.mul_f64(if tick % 5 == 4 { 0.6 } else { 0.2 }), now(200));
+            assert!(admits(&governor, 700), "tick {tick}");
         }
         assert_eq!(governor.complexity(), 10);
     }
@@ -219,22 +280,22 @@ mod tests {
             run(&mut governor, 0.7, 1);
         }
         run(&mut governor, 0.35, 10);
-        assert!(governor.complexity() == 1 && governor.admits(400));
+        assert!(governor.complexity() == 3 && admits(&governor, 400));
     }
 
     #[test]
     fn the_load_of_a_dearer_complexity_turns_nobody_away() {
         let mut governor = LoadShedding::new(10, true, TICK);
-        for (complexity, share) in [(10, 0.8), (5, 0.7), (1, 0.4)] {
+        for (complexity, share) in [(10, 0.8), (5, 0.7), (3, 0.4)] {
             for _ in 0..20 {
                 if governor.complexity() == complexity {
-                    governor.ticked(TICK.mul_f64(share), 400);
-                    assert!(governor.admits(600), "{complexity}");
+                    governor.ticked(TICK.mul_f64(share), now(400));
+                    assert!(admits(&governor, 600), "{complexity}");
                 }
             }
         }
-        assert_eq!(governor.complexity(), 1);
-        assert!(!governor.admits(900));
+        assert_eq!(governor.complexity(), 3);
+        assert!(!admits(&governor, 900));
     }
 
     #[test]
@@ -242,6 +303,82 @@ mod tests {
         let mut governor = LoadShedding::new(10, false, TICK);
         run(&mut governor, 0.9, 100);
         assert_eq!(governor.complexity(), 10);
-        assert!(!governor.admits(0));
+        assert!(!admits(&governor, 0));
+    }
+
+    #[test]
+    fn at_the_lowest_complexity_new_calls_are_encoded_later_before_any_is_refused() {
+        let mut governor = LoadShedding::new(10, true, TICK);
+        let mut seen = vec![(10, Admission::Now)];
+        for share in [0.65, 0.65, 0.66, 0.72, 0.8, 0.9] {
+            for _ in 0..30 {
+                governor.ticked(TICK.mul_f64(share), now(60));
+                let next = (governor.complexity(), governor.admits(now(0), true));
+                if *seen.last().unwrap() != next {
+                    seen.push(next);
+                }
+            }
+        }
+        let expected = [
+            (10, Admission::Now),
+            (5, Admission::Now),
+            (3, Admission::Now),
+            (3, Admission::Later),
+            (3, Admission::Refused),
+        ];
+        assert_eq!(seen, expected);
+        assert_eq!(governor.admits(now(0), false), Admission::Refused);
+    }
+
+    #[test]
+    fn what_spills_or_refuses_does_so_until_the_load_is_well_below() {
+        let mut governor = LoadShedding::new(3, true, TICK);
+        let mut after = |share: f64| {
+            run(&mut governor, share, 30);
+            [true, false].map(|may_spill| governor.admits(now(0), may_spill))
+        };
+        use Admission::{Later, Now, Refused};
+        assert_eq!(after(0.69), [Now, Now]);
+        assert_eq!(after(0.72), [Later, Now], "whoever must not spill has the room to the end");
+        assert_eq!(after(0.62), [Later, Now]);
+        assert_eq!(after(0.59), [Now, Now]);
+        assert_eq!(after(0.69), [Now, Now]);
+        assert_eq!(after(0.86), [Refused, Refused]);
+        assert_eq!(after(0.77), [Refused, Refused]);
+        assert_eq!(after(0.74), [Later, Now]);
+        assert_eq!(after(0.55), [Now, Now]);
+    }
+
+    #[test]
+    fn one_dear_tick_spills_nothing() {
+        let mut governor = LoadShedding::new(3, true, TICK);
+        run(&mut governor, 0.4, 20);
+        run(&mut governor, 1.0, 1);
+        assert_eq!(governor.admits(now(0), true), Admission::Now);
+    }
+
+    #[test]
+    fn a_rush_is_split_by_what_calls_will_cost() {
+        let mut governor = LoadShedding::new(3, true, TICK);
+        run(&mut governor, 0.3, 50);
+        // 0.0015 of a tick each: 466 at once reach the share from which calls spill.
+        let mut calls = Calls::default();
+        let refused = loop {
+            match governor.admits(calls, true) {
+                Admission::Now => calls.now += 1,
+                Admission::Later => calls.later += 1,
+                Admission::Refused => break calls,
+            }
+            assert!(calls.later == 0 || governor.admits(calls, true) != Admission::Now, "{calls:?}");
+        };
+        assert_eq!(refused.now, 466);
+        assert!((250..300).contains(&refused.later), "{refused:?}");
+        // Their cost is told apart once they are there: what a call costs stays what it was.
+        let share = 0.0015 * (466.0 + 200.0 * LATER_SHARE);
+        for _ in 0..100 {
+            governor.ticked(TICK.mul_f64(share), Calls { now: 466, later: 200 });
+        }
+        assert_eq!(governor.admits(Calls { now: 466, later: 200 }, true), Admission::Later);
+        assert_eq!(governor.admits(Calls { now: 466, later: 400 }, true), Admission::Refused);
     }
 }

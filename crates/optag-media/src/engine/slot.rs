@@ -1,7 +1,11 @@
 //! A call with its sockets, as the tick owns it. A call whose processing panics ends there, and what
 //! was made of it until then is kept; the others go on.
 
+use std::cell::RefCell;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+
+use opus_lanes::Lanes;
 
 use crate::call::fault::{self, Step};
 use crate::call::output::{Fact, Output};
@@ -185,6 +189,18 @@ impl Slot {
                     .for_each(|(stream, socket)| stream.port = socket.port());
             }
         }
+    }
+}
+
+/// Does `work` for each call, so that they encode together.
+pub(crate) fn side_by_side(calls: &mut [Slot], work: impl Fn(&mut Slot)) {
+    thread_local! {
+        static LANES: RefCell<Lanes> = RefCell::default();
+    }
+    let results = LANES.with_borrow_mut(|lanes| lanes.run(calls, work));
+    // A slot catches what its call does: this is the engine's own.
+    if let Some(panic) = results.into_iter().find_map(Result::err) {
+        resume_unwind(panic);
     }
 }
 

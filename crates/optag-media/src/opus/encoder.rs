@@ -53,6 +53,8 @@ pub struct EncodeCounts {
     pub repeated: u64,
     /// Of those, frames of background.
     pub background: u64,
+    /// Frames that were packed, to be coded later.
+    pub packed: u64,
     /// Time inside the library, without what others took while this waited for them. Units: ns.
     pub coding_ns: u64,
 }

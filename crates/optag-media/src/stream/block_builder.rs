@@ -1,17 +1,18 @@
 //! Interleaves the packets of a call's streams frame by frame. In: the output of each stream's capture.
 //! Out: one [`MediaBlock`].
 
-use crate::fact::MediaBlock;
+use crate::fact::{Form, MediaBlock};
 use crate::stream::Stream;
 use optag_core::limit;
 
 /// Takes `frames` frames of every captured stream; all have that many.
-pub fn take(streams: &mut [Stream], frames: usize, first_frame: u32) -> MediaBlock {
+pub fn take(streams: &mut [Stream], frames: usize, first_frame: u32, form: Form) -> MediaBlock {
     let count = streams.len();
     let captures = || streams.iter().filter_map(|stream| stream.capture.as_ref());
     let size: usize = captures().map(|capture| capture.encoded.bytes.len()).sum();
     let mut block = MediaBlock {
         first_frame,
+        form,
         streams: count as u8,
         lengths: Vec::with_capacity(frames * count),
         peaks: Vec::with_capacity(frames * count),

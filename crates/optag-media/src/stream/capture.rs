@@ -253,6 +253,7 @@ impl Capture {
             lent.stats.frames_coded += made.coded;
             lent.stats.frames_repeated += made.repeated;
             lent.stats.frames_background += made.background;
+            lent.stats.frames_packed += made.packed;
             lent.stats.coding_ns += made.coding_ns;
         }
     }
@@ -368,6 +369,8 @@ impl Capture {
             (false, false) => self.active,
         };
         let lost = why == Some(GapReason::Lost);
+        let is_packed = self.active == Active::Decoded && self.decoded.is_some();
+        let wraps = self.settings.encodes_later() && !is_packed;
         lent.stats.frames_cut += u64::from(cut);
         let (decoded, passed) = (self.decoded.as_deref_mut(), self.passed.as_deref_mut());
         let (packet, peak, missing): (&[u8], u8, bool) = match (self.active, decoded, passed) {
@@ -403,9 +406,7 @@ impl Capture {
             (None, true) => Some(GapReason::KeyTones),
             (None, false) => why.filter(|_| missing).map(|why| self.refusals.explain(at, why)),
         };
-        self.encoded.lengths.push(packet.len() as u16);
-        self.encoded.bytes.extend_from_slice(packet);
-        self.encoded.peaks.push(peak);
+        self.encoded.push(packet, peak, wraps);
         self.closed_gaps.extend(self.gaps.frame(self.stream, self.frame, reason));
         self.frame += 1;
     }

@@ -1,5 +1,7 @@
 //! The encoded frames of one stream that have not been handed out yet.
 
+use crate::spill::packed_frame::{Given, pack};
+
 /// Frames per tick, and the bytes of their packets at a usual rate: beyond that the lists grow.
 const TICK_FRAMES: usize = 16;
 const TICK_BYTES: usize = 768;
@@ -16,6 +18,17 @@ pub struct Encoded {
 }
 
 impl Encoded {
+    /// Adds a frame. `wraps`: it is an Opus packet among frames that are packed.
+    pub fn push(&mut self, packet: &[u8], peak: u8, wraps: bool) {
+        let from = self.bytes.len();
+        match wraps {
+            true => pack(Given::Opus(packet), &mut self.bytes),
+            false => self.bytes.extend_from_slice(packet),
+        }
+        self.lengths.push((self.bytes.len() - from) as u16);
+        self.peaks.push(peak);
+    }
+
     /// Lists that need not grow in a tick of a usual stream.
     pub fn new() -> Self {
         Self {

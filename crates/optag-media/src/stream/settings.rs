@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::opus::encoder::OpusSettings;
 use crate::opus::noise_classifier::AHEAD_FRAMES;
+use crate::stream::coder::When;
 use crate::timebase::{self, FRAME_AXIS};
 
 /// Delay of frames, so that a tone is detected before its first frame is made, even with packet loss around
@@ -20,9 +21,16 @@ pub struct CaptureSettings {
     pub opus: OpusSettings,
     /// Opus streams up to this bit rate are kept unchanged. Units: bit/s.
     pub pass_through_max_bps: u32,
+    /// When frames are encoded.
+    pub encodes: When,
 }
 
 impl CaptureSettings {
+    /// Whether frames are packed, to be encoded later.
+    pub fn encodes_later(&self) -> bool {
+        self.encodes == When::Later
+    }
+
     /// Total delay of frames.
     pub fn behind(&self) -> Duration {
         self.reorder + LOOK_AHEAD

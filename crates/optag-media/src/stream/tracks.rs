@@ -47,7 +47,8 @@ impl Tracks<'_> {
         }
         let track = self.decoded.get_or_insert_with(|| {
             let ahead = timebase::length(self.settings.reorder) + AHEAD;
-            Box::new(Transcoder::new(self.settings.opus, encoding, i64::from(self.frame) * FRAME_AXIS, ahead))
+            let start = i64::from(self.frame) * FRAME_AXIS;
+            Box::new(Transcoder::new(self.settings.opus, self.settings.encodes, encoding, start, ahead))
         });
         track.accept(at, encoding, payload, after_loss, decoded)
     }

@@ -6,8 +6,9 @@
 
 use crate::codec::Encoding;
 use crate::codec::decoder::Decoder;
-use crate::opus::encoder::{EncodeCounts, Encoder, OpusSettings};
-use crate::opus::noise_classifier::{AHEAD_FRAMES, NoiseClassifier, Sound, is_silent, peak};
+use crate::opus::encoder::{EncodeCounts, OpusSettings};
+use crate::opus::noise_classifier::{AHEAD_FRAMES, Loudness, NoiseClassifier, Sound, is_silent, peak};
+use crate::stream::coder::{Coder, When};
 use crate::stream::decode_buffer::Decoded;
 use crate::stream::pcm_ring::PcmRing;
 use crate::timebase::{FRAME_AXIS, LONGEST_FRAME, frame_samples, per_sample};
@@ -37,7 +38,8 @@ pub struct Accepted {
 pub struct Transcoder {
     window: PcmRing,
     decoder: Decoder,
-    encoder: Encoder,
+    encoder: Coder,
+    when: When,
     /// There is none for rates above 16 kHz, nor where the settings want none.
     background: Option<NoiseClassifier>,
     settings: OpusSettings,
@@ -50,11 +52,12 @@ pub struct Transcoder {
 impl Transcoder {
     /// A track for `encoding` whose next frame begins at `start`. `ahead` is how far packets
     /// may lie beyond it. Units: of the axis.
-    pub fn new(settings: OpusSettings, encoding: Encoding, start: i64, ahead: i64) -> Self {
+    pub fn new(settings: OpusSettings, when: When, encoding: Encoding, start: i64, ahead: i64) -> Self {
         Self {
             window: PcmRing::new(encoding.audio_hz(), start, ahead),
             decoder: Decoder::new(encoding),
-            encoder: Encoder::new(settings, encoding.audio_hz()),
+            encoder: Coder::new(when, settings, encoding.audio_hz()),
+            when,
             background: judge(settings, encoding.audio_hz()),
             settings,
             history: silent_frame(encoding.audio_hz()),
@@ -124,14 +127,11 @@ impl Transcoder {
             return (self.encode_silence(true), 0, missing);
         }
         let peak = peak(frame);
-        let sound = match &mut self.background {
-            Some(background) if placed == length => {
-                self.encoder.next_is(background.loudness());
-                background.judge()
-            }
-            _ => Sound::Talk,
+        let (loudness, sound) = match &mut self.background {
+            Some(background) if placed == length => (background.loudness(), background.judge()),
+            _ => (Loudness::Loud, Sound::Talk),
         };
-        (self.encoder.encode(frame, sound), peak, missing)
+        (self.encoder.encode(frame, sound, loudness), peak, missing)
     }
 
     /// Silences what waits between two positions. Units: of the axis.
@@ -178,7 +178,7 @@ impl Transcoder {
             self.rate_changes += 1;
             (self.rate_changes <= RATE_CHANGES).then_some(())?;
             self.window = self.window.at_rate(rate_hz);
-            self.encoder = Encoder::new(self.settings, rate_hz);
+            self.encoder = Coder::new(self.when, self.settings, rate_hz);
             self.background = judge(self.settings, rate_hz);
             zeroize::Zeroize::zeroize(&mut self.history);
             self.history = silent_frame(rate_hz);

@@ -13,7 +13,7 @@ use optag_core::call::consent::standing;
 use optag_core::call::{CallFacts, ConsentRecord, ConsentState, StreamFacts, StreamRole};
 use optag_core::hex::hex;
 use optag_core::limit;
-use optag_media::fact::{Ended, Gap, GapReason, MediaBlock};
+use optag_media::fact::{Ended, Form, Gap, GapReason, MediaBlock};
 use optag_media::opus::encoder::{PRE_SKIP_48K, silence_packet};
 use optag_media::opus::packet::audio_hz;
 use optag_media::timebase::FRAME_MS;
@@ -36,7 +36,7 @@ pub enum AssembleError {
     /// No audio at all.
     #[error("the records hold no audio")]
     NoAudio,
-    /// A block does not fit the call.
+    /// A block does not fit the call, or is not encoded.
     #[error("a media record does not fit the call's streams")]
     BadBlock,
     /// The file cannot be written.
@@ -183,7 +183,8 @@ impl Assembler {
     fn media(&mut self, block: &MediaBlock) -> Result<(), AssembleError> {
         let granted_at = self.granted()?.at;
         let (streams, came) = (self.channels, usize::from(block.streams));
-        if came > streams || came == 0 || block.lengths.len() != block.peaks.len() {
+        let is_encoded = block.form == Form::Opus;
+        if !is_encoded || came > streams || came == 0 || block.lengths.len() != block.peaks.len() {
             return Err(AssembleError::BadBlock);
         }
         if self.writer.is_none() {
@@ -285,6 +286,7 @@ mod tests {
         let lengths = vec![packet.len() as u16; 10];
         Body::Media(MediaBlock {
             first_frame,
+            form: Default::default(),
             streams: 2,
             lengths,
             peaks: vec![first_frame as u8; 10],
@@ -339,6 +341,7 @@ mod tests {
         let joined = Body::Joined(StreamFacts { label: "c".into(), role: StreamRole::Other });
         let of_three = Body::Media(MediaBlock {
             first_frame: 5,
+            form: Default::default(),
             streams: 3,
             lengths: vec![silence_packet().len() as u16; 15],
             peaks: vec![50; 15],

@@ -21,6 +21,7 @@ use super::seal::identity::Recipient;
 use super::seal::stream::{Sealer, sealed_bytes};
 use super::vault::{Vault, VaultError};
 use crate::archive::assemble::{AssembleError, Assembler};
+use crate::archive::deferred::encoded;
 use crate::spool::record::Body;
 use crate::store::StoreError;
 use crate::store::names::{self, Kind};
@@ -37,8 +38,11 @@ const ROOM_KIB: usize = 60 << 10;
 /// known before its first byte.
 pub struct Records {
     joined: usize,
-    bodies: Box<dyn Iterator<Item = Result<Body, AssembleError>> + Send>,
+    bodies: Bodies,
 }
+
+/// Bodies of records, one after the other.
+pub type Bodies = Box<dyn Iterator<Item = Result<Body, AssembleError>> + Send>;
 
 impl Records {
     /// Records among which `joined` streams join.
@@ -47,6 +51,11 @@ impl Records {
         bodies: impl Iterator<Item = Result<Body, AssembleError>> + Send + 'static,
     ) -> Self {
         Self { joined, bodies: Box::new(bodies) }
+    }
+
+    /// How many streams join, and the bodies.
+    pub fn into_parts(self) -> (usize, Bodies) {
+        (self.joined, self.bodies)
     }
 }
 
@@ -289,11 +298,15 @@ fn look(records: Records) -> Result<(Manifest, Option<Vec<u8>>), AssembleError> 
     Ok((manifest, short))
 }
 
-/// Reads records, and hands on the recording as it becomes ready. Runs where blocking is allowed.
-fn assemble(
-    Records { joined, mut bodies }: Records,
+/// Reads records, and hands on the recording as it becomes ready; what is packed is encoded. Runs where blocking is
+/// allowed.
+///
+/// Errors: the records make no recording, or `to` its own.
+pub fn assemble(
+    Records { joined, bodies }: Records,
     mut to: impl FnMut(&[u8]) -> Result<(), AssembleError>,
 ) -> Result<Manifest, AssembleError> {
+    let mut bodies = encoded(bodies);
     let first = bodies.next().ok_or(AssembleError::NotOpened)??;
     let mut assembler = Assembler::new(first)?.expect_joining(joined);
     for record in bodies {

@@ -3,11 +3,14 @@
 
 pub mod assemble;
 pub mod batches;
+pub mod deferred;
 pub mod deliver;
 pub mod manifest;
 pub mod multistream;
 pub mod ogg;
 pub mod render;
+mod resample;
 pub mod seal;
 pub mod stream_verdict;
+pub mod unencoded;
 pub mod vault;

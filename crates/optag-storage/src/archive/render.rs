@@ -9,6 +9,7 @@ use ogg::PacketReader;
 use opus::MSDecoder;
 
 use super::ogg::{OggError, OggOpusWriter, Tags};
+use crate::archive::assemble::AssembleError;
 use crate::archive::multistream;
 
 /// Size of a plain WAV header. Units: bytes.
@@ -31,6 +32,20 @@ pub enum RenderError {
     /// A stream cannot be taken out.
     #[error("a stream cannot be taken out: {0}")]
     Stream(#[from] OggError),
+    /// The records of a recording that waits cannot be read.
+    #[error(transparent)]
+    Records(AssembleError),
+}
+
+/// Samples, block by block.
+pub trait Samples {
+    /// Channels in each frame of samples.
+    fn channels(&self) -> usize;
+
+    /// The next samples, channels interleaved; `None` at the end.
+    ///
+    /// Errors: as [`RenderError`].
+    fn next_block(&mut self) -> Result<Option<&[i16]>, RenderError>;
 }
 
 /// Decodes a file block by block.
@@ -67,16 +82,14 @@ impl<R: Read + Seek> Renderer<R> {
             buffer: vec![0; LONGEST_PACKET / decimation * channels],
         })
     }
+}
 
-    /// Channels in each frame of samples.
-    pub fn channels(&self) -> usize {
+impl<R: Read + Seek> Samples for Renderer<R> {
+    fn channels(&self) -> usize {
         self.channels
     }
 
-    /// The next samples, channels interleaved; `None` at the end.
-    ///
-    /// Errors: as [`RenderError`].
-    pub fn next_block(&mut self) -> Result<Option<&[i16]>, RenderError> {
+    fn next_block(&mut self) -> Result<Option<&[i16]>, RenderError> {
         loop {
             let Some(packet) = self.reader.read_packet()? else { return Ok(None) };
             let decoded = self

@@ -119,6 +119,10 @@ impl Writer {
         let (sequence, next_segment) = (scan.sequence, scan.number + 1);
         let sizes = scan.segments.clone();
         let (recovered, places) = scan.finish();
+        if recovered.newer > 0 {
+            // Taken for damage, their audio would be missing from recordings.
+            return Err(SpoolError::Newer { records: recovered.newer });
+        }
         let mut live = BTreeMap::new();
         for (segment, bytes) in places.values().flat_map(|place| &place.segments) {
             *live.entry(*segment).or_default() += bytes;
@@ -205,6 +209,10 @@ impl Writer {
         let of_disk = if left == 0 { 1.0 } else { FULL * used as f64 / (used + left) as f64 };
         self.shared.set_fill_ratio(of_cap.max(of_disk));
         self.shared.disk_free_bytes.store(free, Ordering::Relaxed);
+        let packed: u64 = self.shared.places().values().map(|place| place.packed.bytes).sum();
+        let was_full = self.shared.packed_is_full.load(Ordering::Relaxed);
+        let is_full = is_filled(packed, config.packed_max_bytes, was_full);
+        self.shared.packed_is_full.store(is_full, Ordering::Relaxed);
         let refusal = if self.pause.is_some() || space.is_none() {
             Some(Refusal::Unwritable)
         } else {
@@ -245,6 +253,11 @@ fn refuses((used, cap): (u64, u64), (free, floor): (u64, u64), before: Option<Re
         return Some(Refusal::Disk { free, floor });
     }
     (used as f64 / cap.max(1) as f64 >= full).then_some(Refusal::Cap { used, cap })
+}
+
+/// Whether a share is filled; `before`: whether it was. That ends a little later than it began.
+fn is_filled(used: u64, most: u64, before: bool) -> bool {
+    used >= if before { (most as f64 * ROOM_AGAIN / FULL) as u64 } else { most }
 }
 
 /// Reads keys and segments, and gives back what segments had reserved and not used. What is found is durable
@@ -326,6 +339,13 @@ mod tests {
         assert_eq!(changes(&[(85_000, 9_000), (82_999, 9_000)]), (2, false));
         // One limit's margin is not the other's.
         assert_eq!(changes(&[(85_000, 1_050), (82_000, 1_050)]), (2, false));
+    }
+
+    #[test]
+    fn a_share_that_is_filled_is_left_a_little_before_it_takes_more() {
+        assert!(!is_filled(99, 100, false) && is_filled(100, 100, false));
+        assert!(is_filled(98, 100, true) && !is_filled(96, 100, true));
+        assert!(is_filled(0, 0, false) && is_filled(0, 0, true), "no share");
     }
 
     #[test]

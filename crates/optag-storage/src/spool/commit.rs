@@ -15,6 +15,7 @@ use super::error::SpoolError;
 use super::frame::{self, Position, SEGMENT_HEAD_BYTES, SegmentHead};
 use super::key::KEY_FILE_BYTES;
 use super::segment::{self, Segment};
+use super::shared::Packed;
 use super::writer::Writer;
 use optag_core::id::CallId;
 use optag_files::disk::write_all_at;
@@ -25,6 +26,7 @@ struct Placed {
     at: Position,
     bytes: u64,
     frames: u32,
+    packed: Packed,
 }
 
 impl Writer {
@@ -40,10 +42,11 @@ impl Writer {
         self.backlog.keys.clear();
         let shared = Arc::clone(&self.shared);
         let mut places = shared.places();
-        for Placed { call, at, bytes, frames } in placed {
+        for Placed { call, at, bytes, frames, packed } in placed {
             if let Some(place) = places.get_mut(&call) {
                 place.last = Some(at);
                 place.frames = place.frames.max(frames);
+                place.packed += packed;
                 place.reach(at.segment, bytes);
                 *self.live.entry(at.segment).or_default() += bytes;
             }
@@ -83,7 +86,8 @@ impl Writer {
             }
             last.insert(record.call, Some(at));
             let bytes = record.bytes.len() as u64;
-            placed.push(Placed { call: record.call, at, bytes, frames: record.frames });
+            let (frames, packed) = (record.frames, record.packed);
+            placed.push(Placed { call: record.call, at, bytes, frames, packed });
             buffer.extend_from_slice(&record.bytes);
         }
         self.write(&buffer)?;

@@ -46,6 +46,15 @@ pub enum SpoolError {
         /// How many.
         calls: usize,
     },
+    /// A later version of this program wrote records that this one does not know.
+    #[error(
+        "{records} records in the spool were written by a later version of optag: only that one or a later \
+         one reads them"
+    )]
+    Newer {
+        /// How many.
+        records: u64,
+    },
     /// The spool does not hold the call (any more), or nothing of it is durable yet.
     #[error("the spool holds nothing of call {call}")]
     NoCall {

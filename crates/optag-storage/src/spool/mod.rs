@@ -30,7 +30,7 @@
 //! Numbers are little-endian; the nonce is big-endian. A key file is 88 bytes: "okey" · version u8
 //! · zero 3 · call 16 · nonce 12 · the data key sealed by the master key 32, tag 16 · CRC32C; it is
 //! written beside, synced and renamed, and overwritten before it is removed. Kinds of records: 1
-//! opened, 2 consent, 3 media, 4 gap, 5 closed; 8 and 9 are what the engine and signalling need to
+//! opened, 2 consent, 3 media, 4 gap, 5 closed, 18 media that is not encoded yet; 8 and 9 are what the engine and signalling need to
 //! go on with the call after a restart, of which the last counts. `previous` chains a call's records backwards, so that one call is
 //! read back without reading the others; where the chain leads to a record that was moved, the call's place knows where it
 //! is; where it is broken, the call's segments are scanned.
@@ -70,6 +70,7 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -79,7 +80,7 @@ pub use key::MasterKey;
 pub use keyring::key_dir;
 pub use master::MasterSecret;
 pub use reader::CallReader;
-pub use shared::{DurableEvent, SpoolStats};
+pub use shared::{DurableEvent, Packed, SpoolStats};
 
 use optag_core::id::CallId;
 use optag_core::latency::Counted;
@@ -106,6 +107,8 @@ pub struct SpoolConfig {
     pub queue_bytes: usize,
     /// Room that new calls leave on the file system, whoever uses the rest. Units: bytes.
     pub min_free_bytes: u64,
+    /// Of the cap, what audio that is not encoded may take before new calls bring no more. Units: bytes.
+    pub packed_max_bytes: u64,
 }
 
 /// Called on the spool's thread after a commit, for each consent and end of a call in it.
@@ -184,6 +187,21 @@ impl Spool {
     /// Why there is no room for new calls, if there is none.
     pub fn refuses(&self) -> Option<Refusal> {
         self.shared.refusal()
+    }
+
+    /// Whether new calls may bring audio that is not encoded: it has not filled its share.
+    pub fn takes_packed(&self) -> bool {
+        !self.shared.packed_is_full.load(Ordering::Relaxed)
+    }
+
+    /// What a call has that is not encoded.
+    pub fn packed(&self, call: CallId) -> Packed {
+        self.shared.packed(call)
+    }
+
+    /// Whether the spool has records of a call that can be read.
+    pub fn holds(&self, call: CallId) -> bool {
+        self.shared.places().get(&call).is_some_and(|place| !place.doomed)
     }
 
     /// Whether the queue is all but full: what is appended now would come back.

@@ -3,18 +3,21 @@
 //! In: a [`Body`], or bytes that may be anything. Out: bytes, or a body. Not here: sealing,
 //! headers, files. `Opened`, `Consent`, `Joined`, `Closed` and `Described` (17) are JSON, so that fields may be added;
 //! `CallState` (8) and `DialogState` (9) are text that is not looked at here;
-//! `Media` and `Gap` are compact and versioned by the record header's encoding number:
+//! `Media`, packed media (18) and `Gap` are compact and versioned by the record header's encoding number:
 //!
 //! ```text
 //! Media  first frame u32 · streams u8 · packets u16 · lengths (u8, or FF and u16) ·
 //!        peaks u8 a packet · the packets
+//! Packed bits a second of telephone band and of more u32 each · complexity u8 · as Media, of packed frames
 //! Gap    stream u8 · from u32 · to u32 · reason u8
 //! ```
 
 use crate::spool::record::Body;
+use crate::spool::shared::Packed;
 use optag_core::limit::STREAMS_PER_CALL;
 use optag_core::private::Private;
-use optag_media::fact::{Gap, GapReason, MediaBlock};
+use optag_media::fact::{Form, Gap, GapReason, MediaBlock};
+use optag_media::spill::DeferredSettings;
 
 /// Version of all encodings here.
 pub const ENCODING: u8 = 1;
@@ -39,18 +42,35 @@ const REASONS: [GapReason; 11] = [
 /// Kind of the records by which streams join: how many there are tells a recording's channels.
 pub const JOINED: u8 = 16;
 
+/// Kind of the records of audio that is not encoded yet.
+pub const PACKED: u8 = 18;
+
+/// Whether a record may be read by this version.
+pub fn is_known(kind: u8, encoding: u8) -> bool {
+    encoding == ENCODING && matches!(kind, 1..=5 | 8 | 9 | 16..=PACKED)
+}
+
 /// The number of a body's kind in the record header.
 pub const fn kind(body: &Body) -> u8 {
     match body {
         Body::Opened(_) => 1,
         Body::Consent(_) => 2,
-        Body::Media(_) => 3,
+        Body::Media(MediaBlock { form: Form::Opus, .. }) => 3,
+        Body::Media(MediaBlock { form: Form::Packed(_), .. }) => PACKED,
         Body::Gap(_) => 4,
         Body::Closed(_) => 5,
         Body::Described(_) => 17,
         Body::Joined(_) => JOINED,
         Body::CallState(_) => 8,
         Body::DialogState(_) => 9,
+    }
+}
+
+/// What a block has that is not encoded, in a record of so many bytes.
+pub fn packed(block: &MediaBlock, record_bytes: usize) -> Packed {
+    match block.form {
+        Form::Opus => Packed::default(),
+        Form::Packed(_) => Packed { bytes: record_bytes as u64, frames: block.lengths.len() as u64 },
     }
 }
 
@@ -77,7 +97,8 @@ pub fn decode(kind: u8, encoding: u8, bytes: &[u8]) -> Option<Body> {
     match kind {
         1 => serde_json::from_slice(bytes).ok().map(Body::Opened),
         2 => serde_json::from_slice(bytes).ok().map(Body::Consent),
-        3 => decode_media(bytes).map(Body::Media),
+        3 => decode_media(bytes, Form::Opus).map(Body::Media),
+        PACKED => decode_packed(bytes).map(Body::Media),
         4 => decode_gap(bytes).map(Body::Gap),
         5 => serde_json::from_slice(bytes).ok().map(Body::Closed),
         17 => serde_json::from_slice(bytes).ok().map(Body::Described),
@@ -100,7 +121,12 @@ fn encode_media(block: &MediaBlock) -> Option<Vec<u8>> {
     {
         return None;
     }
-    let mut out = Vec::with_capacity(7 + 2 * block.lengths.len() + block.bytes.len());
+    let mut out = Vec::with_capacity(16 + 2 * block.lengths.len() + block.bytes.len());
+    if let Form::Packed(settings) = block.form {
+        out.extend(settings.bitrate_bps.to_le_bytes());
+        out.extend(settings.wideband_bitrate_bps.to_le_bytes());
+        out.push(settings.complexity);
+    }
     out.extend(block.first_frame.to_le_bytes());
     out.push(block.streams);
     out.extend(packets.to_le_bytes());
@@ -118,7 +144,19 @@ fn encode_media(block: &MediaBlock) -> Option<Vec<u8>> {
     Some(out)
 }
 
-fn decode_media(mut bytes: &[u8]) -> Option<MediaBlock> {
+fn decode_packed(mut bytes: &[u8]) -> Option<MediaBlock> {
+    let bitrate_bps = u32::from_le_bytes(take(&mut bytes)?);
+    let wideband_bitrate_bps = u32::from_le_bytes(take(&mut bytes)?);
+    let [complexity] = take(&mut bytes)?;
+    let encodable = |bps: u32| (6_000..=128_000).contains(&bps);
+    if !encodable(bitrate_bps) || !encodable(wideband_bitrate_bps) || complexity > 10 {
+        return None;
+    }
+    let settings = DeferredSettings { bitrate_bps, wideband_bitrate_bps, complexity };
+    decode_media(bytes, Form::Packed(settings))
+}
+
+fn decode_media(mut bytes: &[u8], form: Form) -> Option<MediaBlock> {
     let first_frame = u32::from_le_bytes(take(&mut bytes)?);
     let [streams] = take(&mut bytes)?;
     let packets = usize::from(u16::from_le_bytes(take(&mut bytes)?));
@@ -134,7 +172,8 @@ fn decode_media(mut bytes: &[u8]) -> Option<MediaBlock> {
     }
     let (peaks, bytes) = bytes.split_at_checked(packets)?;
     let whole = lengths.iter().map(|&len| usize::from(len)).sum::<usize>() == bytes.len();
-    whole.then(|| MediaBlock { first_frame, streams, lengths, peaks: peaks.to_vec(), bytes: bytes.to_vec() })
+    let (peaks, bytes) = (peaks.to_vec(), bytes.to_vec());
+    whole.then_some(MediaBlock { first_frame, form, streams, lengths, peaks, bytes })
 }
 
 fn is_shaped(streams: u8, packets: usize) -> bool {
@@ -180,23 +219,31 @@ mod tests {
             streams in 1u8..=8,
             lengths in prop::collection::vec(1u16..1_300, 0..12),
             seed: u8,
+            packed in prop::option::of((6_000u32..=128_000, 6_000u32..=128_000, 0u8..=10)),
         ) {
             let whole = lengths.len() / usize::from(streams) * usize::from(streams);
             let lengths = lengths[..whole].to_vec();
             let total: usize = lengths.iter().map(|&len| usize::from(len)).sum();
+            let form = packed.map_or(Form::Opus, |(bitrate_bps, wideband_bitrate_bps, complexity)| {
+                Form::Packed(DeferredSettings { bitrate_bps, wideband_bitrate_bps, complexity })
+            });
             let block = MediaBlock {
                 first_frame,
+                form,
                 streams,
                 peaks: vec![seed; lengths.len()],
                 bytes: (0..total).map(|i| (i as u8).wrapping_mul(seed)).collect(),
                 lengths,
             };
-            let bytes = encode(&Body::Media(block.clone())).unwrap();
-            prop_assert_eq!(decode(3, ENCODING, &bytes), Some(Body::Media(block)));
+            let body = Body::Media(block);
+            let (bytes, number) = (encode(&body).unwrap(), kind(&body));
+            prop_assert_eq!(number, if packed.is_some() { PACKED } else { 3 });
+            prop_assert!(is_known(number, ENCODING));
+            prop_assert_eq!(decode(number, ENCODING, &bytes), Some(body));
         }
 
         #[test]
-        fn no_bytes_make_the_decoder_panic(kind in 0u8..10, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn no_bytes_make_the_decoder_panic(kind in 0u8..20, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = decode(kind, ENCODING, &bytes);
         }
     }
@@ -216,6 +263,7 @@ mod tests {
     fn a_block_that_contradicts_itself_is_not_written() {
         let block = MediaBlock {
             first_frame: 0,
+            form: Form::Opus,
             streams: 2,
             lengths: vec![3, 3],
             peaks: vec![0, 0],

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::frame::{self, Position, RecordHead, SegmentHead};
 use super::key::DataKey;
+use super::payload;
 use super::record::Body;
 use super::segment::{Step, used_bytes, walk};
 use super::shared::Place;
@@ -43,6 +44,8 @@ pub struct Recovered {
     pub calls: Vec<RecoveredCall>,
     /// Places at which something is no record: torn tails and damage.
     pub damaged: u64,
+    /// Whole records of kinds or encodings that this version does not know.
+    pub newer: u64,
     /// Records found twice: written again after a failed sync, or in a copied segment.
     pub duplicates: u64,
     /// Segment files whose head cannot be read or contradicts their name.
@@ -157,9 +160,15 @@ impl Scan {
         let Some(found) = self.calls.get_mut(&head.call) else { return };
         if first {
             let Some(body) = frame::open(head, record, &found.place.key, scratch) else {
-                self.recovered.damaged += 1;
+                match payload::is_known(head.kind, head.encoding) {
+                    true => self.recovered.damaged += 1,
+                    false => self.recovered.newer += 1,
+                }
                 return;
             };
+            if let Body::Media(block) = &body {
+                found.place.packed += payload::packed(block, record.len());
+            }
             found.take(body, order);
             found.records += 1;
         } else {

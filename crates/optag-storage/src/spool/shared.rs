@@ -1,7 +1,7 @@
 //! What the spool's thread and its callers share: the queue, the calls' places, the figures.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -49,6 +49,8 @@ pub(super) struct Place {
     pub next_ordinal: u32,
     /// Frames of audio, gaps between blocks included.
     pub frames: u32,
+    /// Of its audio, what is not encoded.
+    pub packed: Packed,
     /// Bytes of its records in each segment that has any.
     pub segments: BTreeMap<u64, u64>,
     /// Where records are, by ordinal, to which the next one of the call does not point.
@@ -66,6 +68,7 @@ impl Place {
             last: None,
             next_ordinal: 0,
             frames: 0,
+            packed: Packed::default(),
             segments: BTreeMap::new(),
             moved: BTreeMap::new(),
             read_by: Arc::default(),
@@ -81,6 +84,22 @@ impl Place {
     /// Whether someone reads it.
     pub fn is_read(&self) -> bool {
         Arc::strong_count(&self.read_by) > 1
+    }
+}
+
+/// Audio that is not encoded yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Packed {
+    /// What its records take. Units: bytes.
+    pub bytes: u64,
+    /// Frames of all streams.
+    pub frames: u64,
+}
+
+impl std::ops::AddAssign for Packed {
+    fn add_assign(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.frames += other.frames;
     }
 }
 
@@ -109,6 +128,8 @@ pub struct SpoolStats {
     pub queued_bytes: u64,
     /// Audio of the calls that have a key here, time without media included. Units: ms.
     pub audio_ms: u64,
+    /// Audio of those calls that is not encoded yet.
+    pub packed: Packed,
     /// Share of the cap that is in use, or of what the spool may have of the file system,
     /// whichever is larger.
     pub fill_ratio: f64,
@@ -130,6 +151,8 @@ pub(super) struct Shared {
     pub disk_free_bytes: AtomicU64,
     /// Bits of an `f64`.
     fill_ratio: AtomicU64,
+    /// Whether audio that is not encoded has its share of the spool.
+    pub packed_is_full: AtomicBool,
     pub durable_sequence: AtomicU64,
     pub bytes: AtomicU64,
     pub syncs: AtomicU64,
@@ -159,6 +182,7 @@ impl Shared {
             refusal: Mutex::default(),
             disk_free_bytes: AtomicU64::new(0),
             fill_ratio: AtomicU64::new(0),
+            packed_is_full: AtomicBool::new(false),
             durable_sequence: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
@@ -267,6 +291,11 @@ impl Shared {
         bytes > 0 && bytes > most - most / 16
     }
 
+    /// What a call has that is not encoded.
+    pub fn packed(&self, call: CallId) -> Packed {
+        self.places().get(&call).map(|place| place.packed).unwrap_or_default()
+    }
+
     pub fn calls(&self) -> Vec<CallId> {
         self.places().keys().copied().collect()
     }
@@ -276,6 +305,8 @@ impl Shared {
         let queued_bytes = lock(&self.queue).bytes as u64;
         let places = self.places();
         let frames: u64 = places.values().map(|place| u64::from(place.frames)).sum();
+        let mut packed = Packed::default();
+        places.values().for_each(|place| packed += place.packed);
         SpoolStats {
             bytes: read(&self.bytes),
             calls: places.len(),
@@ -288,6 +319,7 @@ impl Shared {
             dropped_records: read(&self.dropped_records),
             queued_bytes,
             audio_ms: frames * u64::from(FRAME_MS),
+            packed,
             fill_ratio: f64::from_bits(read(&self.fill_ratio)),
             disk_free_bytes: read(&self.disk_free_bytes),
             durable_sequence: read(&self.durable_sequence),

@@ -15,6 +15,7 @@ use optag_testing::disk::CrashingDisk;
 mod faults;
 mod model;
 mod moving;
+mod packed;
 mod real;
 mod secrets;
 
@@ -25,6 +26,7 @@ fn config() -> SpoolConfig {
         max_bytes: 1 << 30,
         queue_bytes: 1 << 20,
         min_free_bytes: 64 << 10,
+        packed_max_bytes: 1 << 30,
     }
 }
 
@@ -65,7 +67,14 @@ fn granted() -> Body {
 
 fn media(n: u32) -> Body {
     let bytes = (0..60).map(|i| (n as u8).wrapping_mul(31).wrapping_add(i)).collect();
-    Body::Media(MediaBlock { first_frame: n * 2, streams: 1, lengths: vec![30; 2], peaks: vec![9; 2], bytes })
+    Body::Media(MediaBlock {
+        first_frame: n * 2,
+        form: Default::default(),
+        streams: 1,
+        lengths: vec![30; 2],
+        peaks: vec![9; 2],
+        bytes,
+    })
 }
 
 fn closed() -> Body {

@@ -16,7 +16,7 @@ use super::keyring::Keyring;
 use super::payload;
 use super::record::{Body, SpoolRecord};
 use super::segment::Segment;
-use super::shared::{Barrier, DurableEvent, Item, Place, Shared, queued_bytes};
+use super::shared::{Barrier, DurableEvent, Item, Packed, Place, Shared, queued_bytes};
 use crate::spool::capacity::{self, Refusal};
 use crate::spool::compaction::Moving;
 use optag_core::id::CallId;
@@ -33,6 +33,8 @@ pub(super) struct Pending {
     pub sealed_crc: u32,
     /// Frames of audio that the call has with it.
     pub frames: u32,
+    /// What of it is not encoded.
+    pub packed: Packed,
     event: Option<Body>,
 }
 
@@ -166,12 +168,14 @@ impl Writer {
         let mut bytes = Vec::with_capacity(head.record_bytes());
         let sealed_crc = frame::seal(&head, &plain, &place.key, &mut bytes).ok()?;
         place.next_ordinal += 1;
-        let frames = match &body {
-            Body::Media(block) => block.first_frame.saturating_add(block.frames()),
-            _ => 0,
+        let (frames, packed) = match &body {
+            Body::Media(block) => {
+                (block.first_frame.saturating_add(block.frames()), payload::packed(block, bytes.len()))
+            }
+            _ => Default::default(),
         };
         let event = matches!(body, Body::Consent(_) | Body::Closed(_)).then_some(body);
-        Some(Pending { call, sequence: head.sequence, bytes, sealed_crc, frames, event })
+        Some(Pending { call, sequence: head.sequence, bytes, sealed_crc, frames, packed, event })
     }
 
     /// Everything taken is durable: tells who waits for it.

@@ -115,6 +115,7 @@ fn data_of_others_refuses_new_calls_by_the_room_it_leaves_and_not_by_its_share()
         dir: dir.join("spool"),
         segment_bytes: 32 * 1_024,
         min_free_bytes: 512 << 10,
+        packed_max_bytes: 1 << 30,
         ..config()
     };
     let master = MasterKey::from_bytes(&[5; 32]).unwrap();
@@ -156,6 +157,7 @@ fn what_is_written_is_little_more_than_the_audio() {
     for tick in 0..100 {
         let block = MediaBlock {
             first_frame: tick * 5,
+            form: Default::default(),
             streams: 2,
             lengths: vec![40; 10],
             peaks: vec![9; 10],
@@ -191,6 +193,7 @@ fn figure_of_recovery() {
         max_bytes: 64 << 30,
         queue_bytes: 64 << 20,
         min_free_bytes: 0,
+        packed_max_bytes: 1 << 30,
     };
     let master = || MasterKey::from_bytes(&[5; 32]).unwrap();
     let (spool, _) = Spool::open(config(dir.path()), Arc::new(OsDisk), master(), Box::new(|_| {})).unwrap();
@@ -199,6 +202,7 @@ fn figure_of_recovery() {
     while spool.stats().written_bytes < gib << 30 {
         let block = MediaBlock {
             first_frame: tick * 5,
+            form: Default::default(),
             streams: 2,
             lengths: vec![40; 10],
             peaks: vec![9; 10],
