@@ -227,6 +227,8 @@ impl Recorder {
             names: call.external_id.iter().cloned().collect(),
             call: None,
             unrecorded: None,
+            // Of an announcement over HTTP all streams are taken, or none.
+            refused_streams: Default::default(),
         })
     }
 

@@ -213,6 +213,7 @@ fn judged(row: &AnyRow) -> Result<IndexRow, sqlx::Error> {
         expires_at: WallTime::default(),
         erased_at: None,
         verdicts: Vec::new(),
+        streams: Vec::new(),
     })
 }
 

@@ -32,7 +32,7 @@ pub use sessions::{Pseudonyms, SessionRow};
 use self::database::Database;
 use self::statement::storable;
 use optag_core::call::number::normalise;
-use optag_core::call::{Outcome, StreamVerdict};
+use optag_core::call::{Outcome, StreamAudio, StreamVerdict};
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::private::Private;
@@ -82,6 +82,8 @@ pub struct IndexRow {
     pub erased_at: Option<WallTime>,
     /// What became of each stream, in channel order; none where the recording is older than that.
     pub verdicts: Vec<StreamVerdict>,
+    /// What each stream owed and brought, in channel order; none where the recording is older than that.
+    pub streams: Vec<StreamAudio>,
 }
 
 /// The outcome of a call that ended.
@@ -128,8 +130,8 @@ impl Index {
         sqlx::query(
             "INSERT INTO recordings (id, department, started_at_us, recording_started_at_us, ended_at_us, duration_ms,
                  caller_number, caller_number_norm, called_number, called_number_norm, caller_name, caller_name_folded,
-                 external_id, object_bytes, object_sha256, expires_at_us, verdicts, has_fault)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) ON CONFLICT (id) DO NOTHING",
+                 external_id, object_bytes, object_sha256, expires_at_us, verdicts, has_fault, streams)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) ON CONFLICT (id) DO NOTHING",
         )
         .bind(call.id.to_string())
         .bind(&call.department)
@@ -149,6 +151,7 @@ impl Index {
         .bind(manifest.expires_at.as_unix_micros())
         .bind(verdicts_text(&manifest.verdicts))
         .bind(i64::from(manifest.verdicts.iter().any(|&verdict| verdict != StreamVerdict::Ok)))
+        .bind(StreamAudio::to_text(&manifest.stream_audio()))
         .execute(&self.database.pool)
         .await?;
         Ok(())
@@ -294,6 +297,7 @@ fn read(row: &AnyRow) -> Result<IndexRow, sqlx::Error> {
         object_bytes: row.try_get::<i64, _>("object_bytes")? as u64,
         object_sha256: row.try_get("object_sha256")?,
         expires_at: time("expires_at_us")?,
+        streams: StreamAudio::from_text(&row.try_get::<String, _>("streams")?),
         verdicts: row.try_get::<String, _>("verdicts")?.split(',').filter_map(StreamVerdict::of).collect(),
         erased_at: row.try_get::<Option<i64>, _>("erased_at_us")?.map(WallTime::from_unix_micros),
     })

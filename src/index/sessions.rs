@@ -12,7 +12,7 @@ use sqlx::any::AnyRow;
 use super::{Index, IndexError, IndexRow, read};
 use optag_core::call::context::name_keys;
 use optag_core::call::number::normalise;
-use optag_core::call::{Account, Unrecorded};
+use optag_core::call::{Account, RefusedStreams, Unrecorded};
 use optag_core::clock::WallTime;
 use optag_core::hex::hex;
 use optag_core::id::CallId;
@@ -50,6 +50,8 @@ pub struct SessionRow {
     pub called: Option<String>,
     /// Keyed hashes of the call's names.
     pub names: Vec<String>,
+    /// Audio streams that it was offered with and that are not recorded.
+    pub refused_streams: RefusedStreams,
 }
 
 impl Pseudonyms {
@@ -88,12 +90,13 @@ impl Index {
             let (outcome, cause) = account.unrecorded.map(Unrecorded::outcome).unzip();
             sqlx::query(
                 "INSERT INTO sessions (id, began_at_us, ended_at_us, client, department, call, outcome, cause,
-                     caller_hash, called_hash, name_hashes)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO UPDATE SET
+                     caller_hash, called_hash, name_hashes, refused_streams)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (id) DO UPDATE SET
                      ended_at_us = COALESCE(excluded.ended_at_us, sessions.ended_at_us),
                      department = excluded.department, call = COALESCE(excluded.call, sessions.call),
                      outcome = COALESCE(excluded.outcome, sessions.outcome),
                      cause = COALESCE(excluded.cause, sessions.cause),
+                     refused_streams = excluded.refused_streams,
                      caller_hash = CASE WHEN sessions.erased = 1 THEN NULL ELSE excluded.caller_hash END,
                      called_hash = CASE WHEN sessions.erased = 1 THEN NULL ELSE excluded.called_hash END,
                      name_hashes = CASE WHEN sessions.erased = 1 THEN '' ELSE excluded.name_hashes END",
@@ -109,6 +112,7 @@ impl Index {
             .bind(by.number(account.caller_number.reveal()))
             .bind(by.number(account.called_number.reveal()))
             .bind(names.join(" "))
+            .bind(account.refused_streams.to_text())
             .execute(&mut *transaction)
             .await?;
         }
@@ -195,6 +199,7 @@ fn session(row: &AnyRow) -> Result<SessionRow, sqlx::Error> {
         caller: row.try_get("caller_hash")?,
         called: row.try_get("called_hash")?,
         names: names.split_whitespace().map(str::to_owned).collect(),
+        refused_streams: RefusedStreams::from_text(&row.try_get::<String, _>("refused_streams")?),
     })
 }
 
@@ -215,6 +220,7 @@ mod tests {
             names: vec!["abc@pbx".to_owned().into()],
             call,
             unrecorded: None,
+            refused_streams: RefusedStreams { no_codec: 1, ..RefusedStreams::default() },
         }
     }
 
@@ -236,6 +242,7 @@ mod tests {
         assert_eq!(rows[0].call, Some(id), "a later account without a call does not take it away");
         assert_eq!(rows[0].caller, by.number("88888888"));
         assert_eq!(rows[0].names, by.names("ABC@pbx"));
+        assert_eq!(rows[0].refused_streams, account("a", None).refused_streams);
         assert_eq!(rows[1].outcome, Some(("lost".into(), "draining".into())));
         assert!(rows[1].ended_at.is_some());
 

@@ -42,6 +42,9 @@ pub struct Facts {
 /// Longest call: what is older and has no end will get none. Units: µs.
 const LONGEST_US: i64 = 12 * 3_600 * 1_000_000;
 
+/// Share of what a stream owed from which on it counts as kept; beyond, speech is hard to follow. Units: %.
+const KEPT_PERCENT: u64 = 95;
+
 /// Compares.
 pub fn reconcile(facts: &Facts, by: &Pseudonyms) -> Report {
     let of_day = |at: WallTime| at >= facts.from && at < facts.to;
@@ -80,7 +83,10 @@ pub fn reconcile(facts: &Facts, by: &Pseudonyms) -> Report {
             object,
             cdr_line: *cdr_line,
         };
+        let row = session.call.and_then(|id| recordings.get(&id)).copied();
         report.faults.extend(faults(&line, session, facts));
+        report.faults.extend(stream_faults(&line, session, row));
+        add_streams(&mut report, session, row);
         let name = if line.cause.is_empty() {
             line.outcome.clone()
         } else {
@@ -123,6 +129,7 @@ fn unannounced(id: CallId, department: String, row: Option<&IndexRow>, by: &Pseu
             .and_then(|row| row.external_id.as_ref())
             .map(|id| by.names(id.reveal()))
             .unwrap_or_default(),
+        refused_streams: Default::default(),
     }
 }
 
@@ -204,6 +211,42 @@ fn faults(line: &Line, session: &SessionRow, facts: &Facts) -> Vec<String> {
     }
     if facts.cdr.is_some() && line.cdr_line.is_none() {
         faults.push(format!("{place}: the PBX has no record of it"));
+    }
+    faults
+}
+
+/// Adds what the streams of a call owed, brought, or were refused for.
+fn add_streams(report: &mut Report, session: &SessionRow, row: Option<&IndexRow>) {
+    for stream in row.into_iter().flat_map(|row| &row.streams) {
+        let sum = report.audio.entry(stream.role.name()).or_default();
+        sum.streams += 1;
+        sum.owed_ms += stream.owed_ms;
+        sum.kept_ms += stream.kept_ms;
+    }
+    // One without a call stands in the report with its own outcome.
+    for (cause, count) in session.call.iter().flat_map(|_| session.refused_streams.causes()) {
+        *report.refused_streams.entry(cause).or_default() += u64::from(count);
+    }
+}
+
+/// Streams of a recorded call of which a part, or all, is not in its recording.
+fn stream_faults(line: &Line, session: &SessionRow, row: Option<&IndexRow>) -> Vec<String> {
+    let Some(id) = line.call else { return Vec::new() };
+    let place = format!("call {id}, {}, from {}", line.began_at.timestamp(), line.client);
+    let mut faults = Vec::new();
+    for (cause, count) in session.refused_streams.causes() {
+        faults.push(format!("{place}: {count} of its audio streams not recorded: {cause}"));
+    }
+    for (at, stream) in row.into_iter().flat_map(|row| row.streams.iter().enumerate()) {
+        if stream.kept_ms * 100 < stream.owed_ms * KEPT_PERCENT {
+            let verdict = row.and_then(|row| row.verdicts.get(at)).map_or("", |verdict| verdict.name());
+            faults.push(format!(
+                "{place}: of stream {at} ({}) {} of {} ms are kept: {verdict}",
+                stream.role.name(),
+                stream.kept_ms,
+                stream.owed_ms
+            ));
+        }
     }
     faults
 }

@@ -16,12 +16,27 @@ pub struct Report {
     pub day: String,
     /// Calls by outcome, and by cause where there is one: `no_audio/no_packets`.
     pub outcomes: BTreeMap<String, u64>,
+    /// What was owed and kept in the recordings of the day, by the role of the stream.
+    pub audio: BTreeMap<&'static str, RoleAudio>,
+    /// Audio streams of admitted calls that are not recorded, by cause.
+    pub refused_streams: BTreeMap<&'static str, u64>,
     /// Every call, in the order in which they were announced.
     pub calls: Vec<Line>,
     /// How the PBX's records compare, where they were given.
     pub cdr: Option<Matched>,
     /// What does not agree, or should not be, in words.
     pub faults: Vec<String>,
+}
+
+/// What the streams of a role owed and brought, in all recordings of a day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RoleAudio {
+    /// Streams.
+    pub streams: u64,
+    /// Time in which they sent, or should have been recorded. Units: ms.
+    pub owed_ms: u64,
+    /// Of that, what the recordings have. Units: ms.
+    pub kept_ms: u64,
 }
 
 /// A call.
@@ -74,6 +89,18 @@ impl fmt::Display for Report {
         for (outcome, count) in &self.outcomes {
             writeln!(f, "  {count:>7} {outcome}")?;
         }
+        for (role, audio) in &self.audio {
+            writeln!(
+                f,
+                "audio of {role}: {} streams, {:.1} of {:.1} minutes kept",
+                audio.streams,
+                minutes(audio.kept_ms),
+                minutes(audio.owed_ms)
+            )?;
+        }
+        for (cause, count) in &self.refused_streams {
+            writeln!(f, "streams not recorded: {count} {cause}")?;
+        }
         if let Some(cdr) = &self.cdr {
             writeln!(f, "call records: {} of that day, {} have a call here", cdr.rows, cdr.matched)?;
         }
@@ -82,4 +109,8 @@ impl fmt::Display for Report {
         }
         writeln!(f, "{} faults", self.faults.len())
     }
+}
+
+fn minutes(ms: u64) -> f64 {
+    ms as f64 / 60_000.0
 }

@@ -375,6 +375,7 @@ fn row_of(facts: CallFacts, settling: &DeliveryQueue) -> IndexRow {
         expires_at: facts.started_at.plus_days(i64::from(facts.retention_days)),
         erased_at: None,
         verdicts: Vec::new(),
+        streams: Vec::new(),
     }
 }
 

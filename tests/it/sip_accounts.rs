@@ -178,3 +178,19 @@ fn a_call_that_the_engine_ends_as_its_client_hangs_up_still_stands_in_its_accoun
     let last = ended(&src);
     assert_eq!((last.len(), last[0].call, last[0].unrecorded), (1, Some(call), None));
 }
+
+#[test]
+fn streams_that_were_refused_stand_in_the_account() {
+    let mut src = Src::new();
+    let strange = "m=audio 40010 RTP/AVP 96\r\na=rtpmap:96 SPEEX/8000\r\na=label:9\r\na=sendonly\r\n";
+    let secret = "m=audio 40012 RTP/SAVP 8\r\na=label:10\r\na=sendonly\r\n";
+    let other = "m=audio 40014 RTP/AVP 8\r\na=label:11\r\na=sendonly\r\nm=video 40016 RTP/AVP 97\r\na=rtpmap:97 H264/90000\r\n";
+    let (_, mut dialog) = src.invite(SIPREC, &format!("{SDP}{strange}{other}"));
+    let first = src.accounts.last().unwrap().refused_streams;
+    assert_eq!(first.causes(), [("no_codec", 1)].into(), "a video stream is no audio that is missing");
+    // One that joins later and cannot be taken.
+    src.ask(&mut dialog, "INVITE", "", &format!("{SDP}{strange}{other}{secret}"));
+    src.ask(&mut dialog, "ACK", "", "");
+    hang_up(&mut src, &mut dialog);
+    assert_eq!(ended(&src)[0].refused_streams.causes(), [("encrypted", 1), ("no_codec", 1)].into());
+}

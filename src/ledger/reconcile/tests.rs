@@ -21,6 +21,7 @@ fn session(seconds: i64, number: &str, call: Option<CallId>) -> SessionRow {
         caller: by().number(number),
         called: by().number("70102030"),
         names: by().names(&format!("call-{seconds}")),
+        refused_streams: Default::default(),
     }
 }
 
@@ -41,6 +42,7 @@ fn recording(id: CallId) -> IndexRow {
         expires_at: at(9_000_000),
         erased_at: None,
         verdicts: Vec::new(),
+        streams: Vec::new(),
     }
 }
 
@@ -114,6 +116,53 @@ fn each_call_has_one_outcome_and_what_should_not_be_is_a_fault() {
     assert_eq!(seen, expect.map(|(text, object)| (text.to_owned(), object)));
     assert_eq!(report.outcomes.values().sum::<u64>(), 8);
     assert_eq!(report.faults.len(), 4, "{:#?}", report.faults);
+}
+
+#[test]
+fn every_stream_is_accounted_for_whatever_its_role_and_so_are_those_that_were_refused() {
+    use optag_core::call::{RefusedStreams, StreamAudio, StreamRole, StreamVerdict};
+    let (good, poor, selected) =
+        (CallId::new_at(at(1)), CallId::new_at(at(2)), RefusedStreams { encrypted: 3, ..Default::default() });
+    let stream = |role, owed_ms, kept_ms| StreamAudio { role, owed_ms, kept_ms };
+    let mut facts = facts();
+    let refused = RefusedStreams { no_codec: 2, no_room: 1, ..RefusedStreams::default() };
+    let unselected = SessionRow {
+        outcome: Some(("not_selected".into(), String::new())),
+        refused_streams: selected,
+        ..session(3, "1", None)
+    };
+    facts.sessions = vec![
+        session(1, "1", Some(good)),
+        SessionRow { refused_streams: refused, ..session(2, "1", Some(poor)) },
+        unselected,
+    ];
+    facts.calls = vec![called(good, "recorded", ""), called(poor, "recorded", "")];
+    facts.objects = [(good, 100), (poor, 100)].into();
+    facts.recordings = vec![
+        IndexRow {
+            // A side that sent nothing owes nothing.
+            streams: vec![stream(StreamRole::Caller, 60_000, 58_000), stream(StreamRole::Other, 0, 0)],
+            ..recording(good)
+        },
+        IndexRow {
+            streams: vec![
+                stream(StreamRole::Caller, 60_000, 60_000),
+                stream(StreamRole::Other, 50_000, 10_000),
+            ],
+            verdicts: vec![StreamVerdict::Ok, StreamVerdict::PartlyRefused],
+            ..recording(poor)
+        },
+    ];
+    let report = reconcile(&facts, &by());
+    let other = report.audio["other"];
+    assert_eq!((other.streams, other.owed_ms, other.kept_ms), (2, 50_000, 10_000));
+    assert_eq!((report.audio["caller"].owed_ms, report.audio["caller"].kept_ms), (120_000, 118_000));
+    assert_eq!(report.refused_streams, [("no_codec", 2), ("no_room", 1)].into());
+    assert_eq!(report.faults.len(), 3, "{:#?}", report.faults);
+    assert!(report.faults[2].contains("stream 1 (other) 10000 of 50000 ms are kept: partly_refused"));
+    let text = report.to_string();
+    assert!(text.contains("audio of other: 2 streams, 0.2 of 0.8 minutes kept"), "{text}");
+    assert!(text.contains("streams not recorded: 2 no_codec"), "{text}");
 }
 
 #[test]

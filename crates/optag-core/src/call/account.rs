@@ -3,6 +3,7 @@
 //! In: facts from signalling. Out: an [`Account`], written when a call is answered and again when it has
 //! ended. Not here: the outcome of an admitted call ([`Outcome`]).
 
+use crate::call::RefusedStreams;
 use crate::clock::WallTime;
 use crate::id::CallId;
 use crate::private::Private;
@@ -33,6 +34,8 @@ pub struct Account {
     pub call: Option<CallId>,
     /// Why it was not recorded.
     pub unrecorded: Option<Unrecorded>,
+    /// Audio streams that it was offered with and that are not recorded.
+    pub refused_streams: RefusedStreams,
 }
 
 /// Why an announced call was not admitted.

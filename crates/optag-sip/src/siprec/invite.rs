@@ -264,6 +264,7 @@ impl Server {
                 session.saved.ours.lines[at].taken = Some(Taken { stream: None, address });
             }
         }
+        streams::count_refused(&mut session.saved.refused, &refused);
         self.stats.refused(&refused);
         self.stats.over_quota += over_quota;
         asked

@@ -31,7 +31,8 @@ use crate::siprec::settings::MediaSource;
 use crate::siprec::streams;
 use crate::siprec::timers::Deadlines;
 use optag_core::call::{
-    CallContext, CallLink, ConsentKeys, ConsentState, LinkKind, Participant, RawBody, Unrecorded,
+    CallContext, CallLink, ConsentKeys, ConsentState, LinkKind, Participant, RawBody, RefusedStreams,
+    Unrecorded,
 };
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
@@ -82,6 +83,9 @@ pub struct Saved {
     /// Transfers: which department has the call.
     #[serde(default)]
     pub transfers: Transfers,
+    /// Audio streams that it offered and that are not recorded.
+    #[serde(default)]
+    pub refused: RefusedStreams,
 }
 
 /// A recording session.

@@ -8,7 +8,7 @@ use crate::sdp::{Media, Offer};
 use crate::siprec::metadata::merged::View;
 use crate::siprec::parties::{Hints, Parties, role};
 use crate::siprec::settings::MediaSource;
-use optag_core::call::StreamRole;
+use optag_core::call::{RefusedStreams, StreamRole};
 use optag_core::limit::{STREAMS_PER_CALL, TEXT_CHARS};
 use optag_media::rtp::srtp::SrtpKey;
 
@@ -184,6 +184,19 @@ pub fn refused(media: &Media) -> Option<Fate> {
         return Some(Fate::Encrypted);
     }
     media.codecs.is_empty().then_some(Fate::NoCodec)
+}
+
+/// Counts the audio lines that are not recorded.
+pub fn count_refused(refused: &mut RefusedStreams, fates: &[Fate]) {
+    for fate in fates {
+        match fate {
+            Fate::Encrypted => refused.encrypted += 1,
+            Fate::NoCodec => refused.no_codec += 1,
+            Fate::Multicast => refused.multicast += 1,
+            Fate::TooMany => refused.no_room += 1,
+            Fate::Stream(_) | Fate::NotAudio | Fate::Alternative | Fate::Unused => {}
+        }
+    }
 }
 
 /// A label that no other stream of the call has.

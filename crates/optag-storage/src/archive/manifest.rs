@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::archive::stream_verdict;
 use crate::store::remains::Stored;
-use optag_core::call::{CallFacts, ConsentRecord, StreamVerdict};
+use optag_core::call::{CallFacts, ConsentRecord, StreamAudio, StreamVerdict};
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_media::fact::{EndedBy, Gap, StreamCounts};
+use optag_media::timebase::FRAME_MS;
 
 /// Version of this form, which is the newest that is read.
 pub const VERSION: u32 = 1;
@@ -92,6 +94,13 @@ impl Manifest {
             return Err(ManifestError::Newer(version));
         }
         serde_json::from_slice(json).map_err(|_| ManifestError::Form)
+    }
+
+    /// What each stream owed and brought, in channel order.
+    pub fn stream_audio(&self) -> Vec<StreamAudio> {
+        let frames = u32::try_from(self.duration_ms / u64::from(FRAME_MS)).unwrap_or(u32::MAX);
+        let streams = self.call.streams.iter().zip(0..=u8::MAX);
+        streams.map(|(stream, at)| stream_verdict::audio(at, stream.role, frames, &self.gaps)).collect()
     }
 
     /// Names the recording.

@@ -1,8 +1,9 @@
 //! The verdict on each stream of a recording. In: the gap map, the counters, how loud it was. Out: a
 //! word a stream. A recording that looks complete and is not has one that is not *ok*.
 
-use optag_core::call::StreamVerdict;
+use optag_core::call::{StreamAudio, StreamRole, StreamVerdict};
 use optag_media::fact::{Gap, GapReason, StreamCounts};
+use optag_media::timebase::FRAME_MS;
 
 /// Share of what was owed up to which a stream counts as not heard at all. Units: %.
 const UNHEARD_PERCENT: u64 = 10;
@@ -51,6 +52,16 @@ impl Tally {
     fn missing(&self) -> u64 {
         self.late + self.refused + self.unknown + self.lost + self.unrecorded + self.nothing
     }
+}
+
+/// What stream `stream` of a recording of `frames` frames owed, and what of that there is. `gaps`: of all
+/// streams, without overlaps.
+pub fn audio(stream: u8, role: StreamRole, frames: u32, gaps: &[Gap]) -> StreamAudio {
+    let tally = Tally::of(stream, frames, gaps);
+    let owed = u64::from(frames).saturating_sub(tally.excused + tally.nothing);
+    let kept = owed.saturating_sub(tally.missing() - tally.nothing);
+    let ms = |frames: u64| frames * u64::from(FRAME_MS);
+    StreamAudio { role, owed_ms: ms(owed), kept_ms: ms(kept) }
 }
 
 /// The verdict on stream `stream` of a recording of `frames` frames. `gaps`: of all streams, without
@@ -117,6 +128,22 @@ mod tests {
 
     fn verdict(gaps: &[Gap], counts: StreamCounts, loudest: u8) -> StreamVerdict {
         judge(1, 1_000, gaps, Some(&counts), loudest)
+    }
+
+    #[test]
+    fn what_nobody_sent_is_not_owed_and_what_was_refused_is_not_kept() {
+        let gaps = [
+            gap(0, 100, GapReason::NoMedia),
+            gap(100, 200, GapReason::Paused),
+            gap(200, 250, GapReason::Refused),
+            gap(250, 300, GapReason::Lost),
+            gap(300, 400, GapReason::Held),
+        ];
+        let heard = audio(1, StreamRole::Other, 1_000, &gaps);
+        assert_eq!(heard, StreamAudio { role: StreamRole::Other, owed_ms: 14_000, kept_ms: 12_000 });
+        assert_eq!(audio(0, StreamRole::Caller, 1_000, &gaps).kept_ms, 20_000, "another stream's gaps");
+        let silent = audio(1, StreamRole::Other, 1_000, &[gap(0, 1_000, GapReason::NoMedia)]);
+        assert_eq!((silent.owed_ms, silent.kept_ms), (0, 0));
     }
 
     #[test]

@@ -219,6 +219,7 @@ impl Server {
             began_at: at,
             client: flow.peer.ip().to_string(),
             transfers: Default::default(),
+            refused: Default::default(),
         };
         let invite = PendingRequest { key, request: Box::new(request.clone()) };
         let admitting = Admitting { invite, replaces: None, no_caller_stream: false };
@@ -302,7 +303,7 @@ impl Server {
     ) -> (Vec<NewStream>, Vec<Fate>) {
         let source = self.config.media_source_for(self.client_of(id));
         let Some(session) = self.sessions.get_mut(&id) else { return Default::default() };
-        let Saved { view, hints, ours, lines, .. } = &mut session.saved;
+        let Saved { view, hints, ours, lines, refused, .. } = &mut session.saved;
         if let Some(offer) = offer {
             let (mut streams, fates) = streams::choose(offer, view, hints, parties, source);
             ours.follow(offer);
@@ -314,6 +315,7 @@ impl Server {
                 }
             }
             *lines = offer.media.len();
+            streams::count_refused(refused, &fates);
             self.stats.refused(&fates);
             return (streams, fates);
         }

@@ -41,6 +41,7 @@ impl Server {
             names: names(&links),
             call: saved.call,
             unrecorded: saved.call.is_none().then_some(session.unrecorded).flatten(),
+            refused_streams: saved.refused,
         })));
     }
 
@@ -77,6 +78,7 @@ impl Server {
             names: names(&links_of(request)),
             call: None,
             unrecorded: Some(why),
+            refused_streams: Default::default(),
         })));
     }
 

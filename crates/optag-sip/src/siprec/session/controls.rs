@@ -37,7 +37,10 @@ impl Server {
                 session.controls.close();
                 self.hang_up(now, id, Why::CallEnded, out);
             }
-            Err(ControlError::BadStream(_) | ControlError::PortsUsedUp) => self.stats.streams_too_many += 1,
+            Err(ControlError::BadStream(_) | ControlError::PortsUsedUp) => {
+                session.saved.refused.no_room += u32::from(finished == Some(InFlight::AddStream));
+                self.stats.streams_too_many += 1;
+            }
             Err(_) => self.stats.controls_refused += 1,
         }
         self.hand_out_controls(out);
