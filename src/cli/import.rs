@@ -30,10 +30,10 @@ Example:
 
 The table has the columns file, started_at, department, caller_number, consent, and if you like
 called_number, caller_name, external_id, consent_at. Read are WAV, RF64 and BW64 (PCM, float,
-G.711, G.722 and GSM of one channel, MP3 inside), FLAC, MP3, Ogg Vorbis and Opus, AAC in MP4 or ADTS,
+G.711, IMA and MS ADPCM, G.722 and GSM of one channel, MP3 inside), FLAC, MP3, Ogg Vorbis and Opus, AAC in MP4 or ADTS,
 and G.722 and GSM without any head (by the endings .g722 and .gsm), at 4,000 to 192,000 Hz, 1 to 8
 channels, up to 12 hours and 9 GiB a file; all is coded anew to Opus.
-Not read: ADPCM, AMR, Windows Media, AU, Wave64 (convert them first, for example with ffmpeg).
+Not read: AMR, Windows Media, AU, Wave64 (convert them first, for example with ffmpeg).
 Two channels are the caller (left) and the employee. A header without lengths, as a stopped recorder
 leaves it, is read to the end of the file.
 

@@ -1,4 +1,4 @@
-//! Audio files as samples, block by block. In: WAV, RF64 and BW64 (G.711 and MP3 among them), FLAC,
+//! Audio files as samples, block by block. In: WAV, RF64 and BW64 (G.711, ADPCM and MP3 among them), FLAC,
 //! MP3, Ogg Vorbis and Opus, AAC in MP4 or ADTS, and the telephone codecs of `speech`. Out: one list of samples a channel.
 //!
 //! What a file declares is only believed within bounds: its rate and channels, and no more audio

@@ -21,9 +21,11 @@ const MOST_FORMAT_BYTES: u64 = 1_024;
 const UNFINISHED: u64 = 0x7FFF_F000;
 
 const PCM: u16 = 0x0001;
+const ADPCM_MS: u16 = 0x0002;
 const FLOAT: u16 = 0x0003;
 const ALAW: u16 = 0x0006;
 const ULAW: u16 = 0x0007;
+const ADPCM_IMA: u16 = 0x0011;
 const MP3: u16 = 0x0055;
 const G722: u16 = 0x0065;
 const G722_FFMPEG: u16 = 0x028F;
@@ -125,7 +127,8 @@ fn wave(
         ALAW | ULAW => u64::from(channels),
         _ => 0,
     };
-    if frame_bytes > 0 && len / frame_bytes / u64::from(rate_hz) >= limit::CALL_HOURS * 3_600 {
+    let most = limit::CALL_HOURS * 3_600 * u64::from(rate_hz);
+    if frame_bytes > 0 && len / frame_bytes >= most {
         return Err(DecodeError::TooLong);
     }
     let plain = |tag: u16, extra: &[u8]| {
@@ -137,6 +140,13 @@ fn wave(
     let coding = match tag {
         PCM | FLOAT => Coding::Wave(head(&plain(tag, &[]), len)),
         ALAW | ULAW => Coding::Wave(head(&plain(tag, &[0, 0]), len)),
+        ADPCM_MS | ADPCM_IMA => {
+            let adpcm = Adpcm::of(tag, format)?;
+            if len.div_ceil(adpcm.block_bytes.into()) * adpcm.block_samples >= most {
+                return Err(DecodeError::TooLong);
+            }
+            Coding::Wave(head(&plain(tag, &adpcm.extra), len))
+        }
         MP3 => Coding::Mp3,
         G722 | G722_FFMPEG if channels == 1 => Coding::Speech(Speech::G722),
         // Other blocks than those of two frames are not in use.
@@ -146,6 +156,52 @@ fn wave(
         other => return Err(wrong(&format!("its coding ({}) is not read; convert it first", name(other)))),
     };
     Ok(Wave { coding, start, len, is_cut: !is_unfinished && declared > there })
+}
+
+/// Blocks of ADPCM, four bits a sample.
+struct Adpcm {
+    block_bytes: u16,
+    /// Samples of each channel in a block.
+    block_samples: u64,
+    /// The rest of the format chunk, as symphonia reads it.
+    extra: Vec<u8>,
+}
+
+/// The coefficients that every writer of Microsoft's ADPCM uses, and the only ones that are decoded.
+const MS_COEFFICIENTS: [(i16, i16); 7] =
+    [(256, 0), (512, -256), (0, 0), (192, 64), (240, 0), (460, -208), (392, -232)];
+
+impl Adpcm {
+    /// Reads what a format chunk says of the blocks.
+    ///
+    /// Errors: other than four bits a sample, blocks that hold no sample, other coefficients.
+    fn of(tag: u16, format: &[u8]) -> Result<Self, DecodeError> {
+        let (channels, block_bytes, bits) = (u16_at(format, 2), u16_at(format, 12), u16_at(format, 14));
+        // Each channel begins a block with a head and the samples in it.
+        let (head_bytes, in_head) = if tag == ADPCM_MS { (7, 2) } else { (4, 1) };
+        let Some(coded) = block_bytes.checked_sub(head_bytes * channels).filter(|_| bits == 4) else {
+            return Err(wrong("its ADPCM blocks are not of four bits a sample"));
+        };
+        let block_samples = u64::from(coded) * 2 / u64::from(channels) + in_head;
+        let samples = u16::try_from(block_samples).unwrap_or(u16::MAX).to_le_bytes();
+        let mut extra = Vec::new();
+        if tag == ADPCM_MS {
+            let all = MS_COEFFICIENTS.iter().flat_map(|(one, two)| [one.to_le_bytes(), two.to_le_bytes()]);
+            let coefficients: Vec<u8> = all.flatten().collect();
+            let theirs = format.get(22..).filter(|theirs| !theirs.is_empty());
+            if theirs.is_some_and(|theirs| !theirs.starts_with(&coefficients)) {
+                return Err(wrong("its ADPCM coefficients are not those in use"));
+            }
+            extra.extend_from_slice(&32_u16.to_le_bytes());
+            extra.extend_from_slice(&samples);
+            extra.extend_from_slice(&7_u16.to_le_bytes());
+            extra.extend_from_slice(&coefficients);
+        } else {
+            extra.extend_from_slice(&2_u16.to_le_bytes());
+            extra.extend_from_slice(&samples);
+        }
+        Ok(Self { block_bytes, block_samples, extra })
+    }
 }
 
 fn chunk_follows(file: &AudioFile, at: u64) -> Result<bool, DecodeError> {
@@ -182,7 +238,6 @@ fn head(format: &[u8], len: u64) -> Vec<u8> {
 
 fn name(tag: u16) -> String {
     match tag {
-        0x0002 | 0x0011 => "MS or IMA ADPCM".into(),
         GSM => "GSM 06.10 of several channels or in other blocks than 65 bytes".into(),
         G722 | G722_FFMPEG => "G.722 of several channels".into(),
         0x0040 | 0x0045 | 0x0064 | 0x0085 | 0x0014 => "G.72x ADPCM".into(),
@@ -369,6 +424,29 @@ mod tests {
         for tag in [G722, G722_FFMPEG] {
             assert_eq!(decoded(&wav((tag, 1, 16_000, 4), (36 + 800, 800), &[7; 800])).unwrap(), (1_600, 0));
             assert!(decoded(&wav((tag, 2, 16_000, 4), (36 + 800, 800), &[7; 800])).is_err());
+        }
+    }
+
+    #[test]
+    fn adpcm_is_read_by_its_blocks_and_what_is_none_is_refused() {
+        // Each byte is two samples, after a head of four or seven bytes a channel with one or two.
+        for (tag, channels, block, samples) in [
+            (ADPCM_IMA, 1, 256, 505),
+            (ADPCM_IMA, 2, 256, 249),
+            (ADPCM_MS, 1, 256, 500),
+            (ADPCM_MS, 2, 256, 244),
+        ] {
+            let mut file = wav((tag, channels, 8_000, 4), (36 + 2_560, 2_560), &[0; 2_560]);
+            file[32..34].copy_from_slice(&(block as u16).to_le_bytes());
+            assert_eq!(decoded(&file).unwrap(), (10 * samples, 0), "{tag} {channels}");
+            for (at, value) in [(32, 3), (34, 16), (34, 0)] {
+                let mut bad = file.clone();
+                bad[at..at + 2].copy_from_slice(&(value as u16).to_le_bytes());
+                assert!(decoded(&bad).is_err(), "{tag} {channels}: {value} at {at}");
+            }
+            for length in 1..file.len().min(400) {
+                let _ = decoded(&file[..length]);
+            }
         }
     }
 
