@@ -1,5 +1,7 @@
 //! The stages of the flow, each beside the bare cost of what it cannot do without.
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "../crates/optag-media/benches/chain/mod.rs"]
 mod chain;
 #[path = "../crates/optag-media/benches/chain/legs.rs"]

@@ -178,7 +178,7 @@ impl World {
         Dialog { call_id: format!("call-{}", self.names), ..Dialog::default() }
     }
 
-    fn body(bytes: &mut Bytes) -> (&'static str, Vec<u8>) {
+    fn body(bytes: &mut Bytes<'_>) -> (&'static str, Vec<u8>) {
         let kind = bytes.next();
         let lines = bytes.next();
         let sdp = || -> String {
@@ -227,7 +227,7 @@ impl World {
     }
 
     /// A request of a client, with what only an answer told it.
-    fn request(&mut self, bytes: &mut Bytes) {
+    fn request(&mut self, bytes: &mut Bytes<'_>) {
         let (choice, who, how) = (bytes.next(), bytes.next(), bytes.next());
         let method = METHODS[usize::from(choice & 15)];
         let slot = usize::from(choice >> 4) % DIALOGS;
@@ -334,7 +334,7 @@ impl World {
     }
 
     /// A client answers a request of the server.
-    fn reply(&mut self, bytes: &mut Bytes) {
+    fn reply(&mut self, bytes: &mut Bytes<'_>) {
         let (choice, how) = (bytes.next(), bytes.next());
         let (kind, body) = Self::body(bytes);
         if self.asked.is_empty() {
@@ -357,7 +357,7 @@ impl World {
         }
     }
 
-    fn step(&mut self, bytes: &mut Bytes) {
+    fn step(&mut self, bytes: &mut Bytes<'_>) {
         let (action, choice) = (bytes.next(), bytes.0.first().copied().unwrap_or_default());
         match action % 24 {
             0..=11 => return self.request(bytes),

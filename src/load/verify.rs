@@ -74,7 +74,7 @@ impl Match {
 
 /// Compares a stored channel with the speech of its own stream and of the other one. Spans of `lost`, in
 /// samples of `stored`, are excluded.
-pub fn compare(stored: &[i16], own: Spoken, other: Spoken, lost: &[(i64, i64)]) -> Match {
+pub fn compare(stored: &[i16], own: Spoken<'_>, other: Spoken<'_>, lost: &[(i64, i64)]) -> Match {
     let mut kept: Vec<f32> = stored.iter().map(|&sample| f32::from(sample)).collect();
     for &(from, to) in lost {
         blank(&mut kept, from - AROUND_LOSS, to + AROUND_LOSS);

@@ -1,5 +1,7 @@
 //! The one integration-test binary: the built program and the library from outside.
 
+#![allow(clippy::unwrap_used)]
+
 mod age;
 mod background;
 mod bad_input;

@@ -1,5 +1,7 @@
 //! Twins of the world for tests: a disk that crashes, and where secrets lie in this process's memory.
 
+#![allow(clippy::unwrap_used)]
+
 pub mod disk;
 pub mod faults;
 pub mod import_graph;

@@ -1,5 +1,7 @@
 //! Holds the documentation to the tree: modules and paths that it names exist.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,7 @@
 //! Keeps the tree as its architecture page draws it.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 
 use optag_testing::import_graph;

@@ -147,11 +147,9 @@ async fn invariant_06_what_was_durable_of_a_call_whose_processing_failed_is_stor
     let manifest = erasure.stores.vault.manifest(id).await.unwrap();
     assert_eq!((manifest.ended_by, manifest.ended_by.of_recorded()), (EndedBy::Fault, partly));
     assert!(manifest.duration_ms >= 1_000, "{} ms of 1,200", manifest.duration_ms);
-    assert!(
-        manifest.peaks_100ms[0][..9].iter().filter(|&&peak| peak > 50).count() >= 7,
-        "{:?}",
-        manifest.peaks_100ms
-    );
+    // Where the sender stalls on a busy machine, its silence lies between; the sound is there all the same.
+    let loud = manifest.peaks_100ms[0].iter().filter(|&&peak| peak > 50).count();
+    assert!(loud >= 10, "{:?}", manifest.peaks_100ms);
     let missing = manifest.gaps.iter().find(|gap| gap.reason == GapReason::Fault).expect("a marked gap");
     assert_eq!(u64::from(missing.to_frame) * 20, manifest.duration_ms);
     assert!(spool.calls().is_empty());

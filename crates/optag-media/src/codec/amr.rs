@@ -139,4 +139,4 @@ fn parameter<'a>(fmtp: &'a str, name: &str) -> Option<&'a str> {
 }
 
 #[cfg(test)]
-pub mod tests;
+pub(crate) mod tests;

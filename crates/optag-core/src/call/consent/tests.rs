@@ -193,7 +193,7 @@ fn after_the_end_nothing_is_taken() {
 #[test]
 fn a_machine_resumed_from_its_records_is_the_one_that_wrote_them() {
     let covering = vec![prompt("1", &["a", "b"])];
-    let steps: [Step; 6] = [
+    let steps: [Step<'_>; 6] = [
         &|m| m.handle(at_secs(1), AT, YES, ConsentHow::Key, None, Evidence::Clock).unwrap(),
         &|m| m.transfer(at_secs(2), AT, question("c", true, vec![]), None, Evidence::Clock).unwrap(),
         &|m| m.handle(at_secs(3), AT, NO, ConsentHow::Key, None, Evidence::Clock).unwrap(),
