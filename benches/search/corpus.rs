@@ -143,16 +143,9 @@ pub async fn sqlite(file: &Path, rows: u64) -> anyhow::Result<()> {
         let sql = values(first..rows.min(first + BATCH), rows);
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await?;
     }
-    let rest = "INSERT INTO department_codes (department) SELECT DISTINCT department FROM recordings ORDER BY 1;
-        INSERT INTO live_counts SELECT started_at_us / 86400000000, department, COUNT(*) FROM recordings GROUP BY 1, 2;
-        DROP TRIGGER names_added;
-        INSERT INTO names SELECT (started_at_us / 1000 << 20)
-                + ROW_NUMBER() OVER (PARTITION BY started_at_us / 1000 ORDER BY id) - 1, id, caller_name_folded, code
-            FROM recordings JOIN department_codes USING (department);
-        CREATE TRIGGER names_added AFTER INSERT ON names BEGIN
-            INSERT INTO names_trigrams (rowid, folded, code) VALUES (NEW.place, NEW.folded, NEW.code);
-        END;
-        INSERT INTO names_trigrams (names_trigrams) VALUES ('rebuild'); COMMIT";
+    let rest = "INSERT INTO live_counts SELECT started_at_us / 86400000000, department, COUNT(*) FROM recordings GROUP BY 1, 2;
+        INSERT INTO known_names (folded) SELECT caller_name_folded FROM recordings GROUP BY 1 ORDER BY MIN(rowid);
+        COMMIT";
     sqlx::raw_sql(rest).execute(&mut connection).await?;
     for sql in again {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await?;
@@ -164,22 +157,31 @@ pub async fn sqlite(file: &Path, rows: u64) -> anyhow::Result<()> {
 /// The same in PostgreSQL.
 pub async fn postgres(address: &str, rows: u64) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(address).await?;
-    let names: String = sqlx::query("SELECT indexdef FROM pg_indexes WHERE indexname = 'recordings_names'")
-        .fetch_one(&mut connection)
-        .await?
-        .get(0);
-    let before = "ALTER TABLE recordings DISABLE TRIGGER USER; DROP INDEX recordings_names";
+    let aside = "SELECT indexdef FROM pg_indexes WHERE indexname IN ('names_trigrams', 'words_trigrams')";
+    let again = sqlx::query(aside).fetch_all(&mut connection).await?;
+    let before =
+        "ALTER TABLE recordings DISABLE TRIGGER USER; DROP INDEX names_trigrams; DROP INDEX words_trigrams";
     sqlx::raw_sql(before).execute(&mut connection).await?;
     for first in (0..rows).step_by(BATCH as usize) {
         let sql = values(first..rows.min(first + BATCH), rows);
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await?;
     }
-    let rest = format!(
-        "{names}; INSERT INTO live_counts SELECT started_at_us / 86400000000, department, COUNT(*) FROM recordings
-             GROUP BY 1, 2; ALTER TABLE recordings ENABLE TRIGGER USER"
-    );
-    sqlx::raw_sql(AssertSqlSafe(rest)).execute(&mut connection).await?;
-    sqlx::raw_sql("VACUUM ANALYZE recordings").execute(&mut connection).await?;
+    let rest = "INSERT INTO live_counts SELECT started_at_us / 86400000000, department, COUNT(*) FROM recordings
+            GROUP BY 1, 2;
+        INSERT INTO known_names (folded) SELECT caller_name_folded FROM recordings GROUP BY 1 ORDER BY MIN(started_at_us);
+        CREATE TEMPORARY TABLE parted AS SELECT number AS name, ' ' || word || ' ' AS padded FROM known_names
+            CROSS JOIN LATERAL (SELECT DISTINCT regexp_split_to_table(folded, '[-., ]') AS word) AS words WHERE word <> '';
+        INSERT INTO known_words (padded) SELECT padded FROM parted GROUP BY 1 ORDER BY MIN(name);
+        INSERT INTO words_of_names SELECT name, number FROM parted JOIN known_words USING (padded);
+        ALTER TABLE recordings ENABLE TRIGGER USER";
+    sqlx::raw_sql(rest).execute(&mut connection).await?;
+    for row in again {
+        let sql: String = row.get(0);
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await?;
+    }
+    for table in ["recordings", "known_names", "known_words", "words_of_names"] {
+        sqlx::raw_sql(AssertSqlSafe(format!("VACUUM ANALYZE {table}"))).execute(&mut connection).await?;
+    }
     Ok(connection.close().await?)
 }
 

@@ -174,9 +174,6 @@ impl Before {
         let mut holds = String::from("erased_at_us IS NULL");
         if let Some(name) = name {
             holds += &format!(" AND caller_name_folded LIKE '%{name}%'");
-            if self.is_postgres {
-                holds += &format!(" AND optag_trigrams(caller_name_folded) @> optag_trigrams('{name}')");
-            }
         }
         if let Some(department) = &query.department {
             holds += &format!(" AND department = '{department}'");

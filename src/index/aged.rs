@@ -36,6 +36,7 @@ impl Index {
     ///
     /// Units: the grace in µs. Errors: the index does not answer.
     pub async fn aged(&self, at: WallTime, grace_us: i64, most: u32) -> Result<Aged, IndexError> {
+        let _turn = self.database.turn_of_search().await?;
         let there = "started_at_us <= $1 AND (erased_at_us IS NULL OR erased_at_us > $1)";
         let all = sqlx::query(sqlx::AssertSqlSafe(format!(
             "SELECT COUNT(*) AS live, MIN(started_at_us) AS oldest,

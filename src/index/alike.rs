@@ -1,146 +1,326 @@
-//! Names like a misspelt one, without a time: recordings that share pieces of each of its words, the newest first.
-//! In: a name as told. Out: statements whose rows `likeness` then judges.
+//! Names like a misspelt one, without a time. In: a name as told. Out: rows that `likeness` then judges: those with
+//! words like all that were told, and where those are nobody's, with words like one of them, the newest of each.
 //!
-//! A word with one slip keeps one of its halves as it is, one with two a third of it. Short words are taken by their
-//! trigrams.
+//! A misspelt word shares trigrams with the one that was meant. Of the known words that share the most, the likest
+//! are taken; trigrams that thousands of words have tell little, and are not followed to their end.
+
+use sqlx::Row;
+use sqlx::any::AnyRow;
 
 use super::candidates::{JUDGED, LOOKED_AT};
-use super::conditions::escape;
+use super::conditions::has_part;
 use super::database::Kind;
 use super::fold::fold;
+use super::known_names::{Known, quoted, trigrams};
+use super::likeness::{NAME_LEAST, word_likeness, words};
+use super::names::Stretch;
+use super::query::Query;
 use super::statement::Statement;
 use super::{Index, IndexError};
 
 /// Rows of a statement.
 pub const ALIKE: i64 = 600;
-/// Letters of a trigram, and the least of a piece.
-const PIECE: usize = 3;
 /// Words of a name that are looked at.
 const WORDS: usize = 4;
+/// Words with a trigram that are looked at.
+const OF_TRIGRAM: i64 = 2_000;
+/// Trigrams of a word that are looked at.
+const TRIGRAMS: usize = 24;
+/// Words that share the most trigrams, which are compared.
+const COMPARED: i64 = 300;
+/// Letters of a word that is looked for with any two neighbours swapped.
+const SHORT: usize = 5;
+/// Likeness from which a word is taken. Others of a name may be liker than all of it must be.
+const WORD_LEAST: f64 = 0.5;
+/// Of each word as told, the likest known ones that are taken.
+const LIKEST: usize = 16;
+/// Names that are put together from them.
+const TOGETHER: usize = 256;
+/// Names of a word, or of words, of which rows are looked for.
+const NAMES: i64 = 2_000;
+/// Names of one of several words of which the others are looked for.
+const ENTRIES: i64 = 20_000;
+/// The newest names, which are looked at for a word that too many have.
+const NEWEST: i64 = 20_000;
 
-/// Pieces of the words of a name, of which a misspelt one keeps some. None where all words are too short.
-pub fn pieces(name: &str) -> Vec<Vec<String>> {
-    let folded = fold(name);
-    let words = folded.split([' ', '-', '.', ',']).map(|word| word.chars().collect::<Vec<char>>());
-    words.filter(|word| word.len() >= PIECE).take(WORDS).map(|word| pieces_of(&word)).collect()
+/// A known word that is like one that was told.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Like {
+    number: i64,
+    word: String,
+    likeness: f64,
 }
 
-fn pieces_of(word: &[char]) -> Vec<String> {
-    let text = |letters: &[char]| letters.iter().collect::<String>();
-    match word.len() / PIECE {
-        0 | 1 => word.windows(PIECE).map(text).collect(),
-        parts => {
-            // The last piece takes what is over, and is the one that endings keep.
-            let parts = parts.min(PIECE);
-            let each = word.len() / parts;
-            let begins = (0..parts).map(|part| part * each);
-            begins
-                .map(|at| text(&word[at..if at + 2 * each > word.len() { word.len() } else { at + each }]))
-                .collect()
-        }
-    }
+/// A way to rows that may be meant.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// The newest names, while not all are known yet.
+    Newest,
+    /// Words like each of several that were told.
+    All(Vec<Vec<Like>>),
+    /// Words like one.
+    One(Vec<Like>),
 }
 
 impl Index {
-    /// Statements for what may be meant: all words, then each alone.
-    pub(super) async fn alike(
-        &self,
-        name: &str,
-        department: Option<&str>,
-    ) -> Result<Vec<Statement>, IndexError> {
-        let words = pieces(name);
-        if words.is_empty() {
-            return Ok(Vec::new());
+    /// The ways to rows that may be meant by a name, the best first.
+    pub(super) async fn ways_alike(&self, name: &str) -> Result<Vec<Way>, IndexError> {
+        if !self.names_are_filled().await? {
+            return Ok(vec![Way::Newest]);
         }
-        let mut asked: Vec<&[Vec<String>]> = vec![&words];
-        if words.len() > 1 {
-            asked.extend(words.iter().map(std::slice::from_ref));
+        let folded = fold(name);
+        let mut told = Vec::new();
+        for word in words(&folded).filter(|word| word.chars().nth(1).is_some()).take(WORDS) {
+            told.push(self.like(word).await?);
         }
-        let by_rows = self.database.kind == Kind::Postgres;
-        if !by_rows && !self.names_are_filled().await? {
-            let mut sql = Statement::new(JUDGED);
-            sql.push(" AND caller_name IS NOT NULL");
-            of_department(&mut sql, department);
-            sql.push(" ORDER BY started_at_us DESC LIMIT ").bind_number(LOOKED_AT);
-            return Ok(vec![sql]);
-        }
-        let code = match department {
-            Some(department) if !by_rows => match self.code(department).await? {
-                Some(code) => format!(" AND code : \"{code}\""),
-                None => return Ok(Vec::new()),
-            },
-            _ => String::new(),
-        };
-        Ok(asked
-            .into_iter()
-            .map(|words| if by_rows { rows(words, department) } else { places(words, &code) })
-            .collect())
+        let all = told.len() > 1 && told.iter().all(|likest| !likest.is_empty());
+        let mut ways = if all { vec![Way::All(told.clone())] } else { Vec::new() };
+        ways.extend(told.into_iter().filter(|likest| !likest.is_empty()).map(Way::One));
+        Ok(ways)
     }
-}
 
-/// SQLite, by places.
-fn places(words: &[Vec<String>], code: &str) -> Statement {
-    let quoted = |piece: &String| format!("\"{}\"", piece.replace('"', "\"\""));
-    let word = |pieces: &Vec<String>| {
-        format!("folded : ({})", pieces.iter().map(quoted).collect::<Vec<_>>().join(" OR "))
-    };
-    let expression = words.iter().map(word).collect::<Vec<_>>().join(" AND ") + code;
-    let mut sql = Statement::new(
-        "SELECT r.id, r.department, r.started_at_us, r.ended_at_us, r.caller_number_norm, r.caller_name
-         FROM (SELECT rowid AS place FROM names_trigrams WHERE names_trigrams MATCH ",
-    );
-    sql.bind_text(expression).push(" ORDER BY rowid DESC LIMIT ").bind_number(ALIKE);
-    sql.push(
-        ") AS n CROSS JOIN names AS m ON m.place = n.place CROSS JOIN recordings AS r ON r.id = m.id
-         WHERE r.erased_at_us IS NULL",
-    );
-    sql
-}
+    /// Rows of one way, the likest names first and the newest of each; some [`ALIKE`] at the most of each step.
+    pub(super) async fn rows_alike(
+        &self,
+        way: &Way,
+        department: Option<&str>,
+    ) -> Result<Vec<AnyRow>, IndexError> {
+        match way {
+            Way::Newest => {
+                let mut sql = self.judged("recordings_names", department);
+                sql.push(" AND caller_name_folded IS NOT NULL");
+                newest(&mut sql, LOOKED_AT);
+                Ok(sql.query().fetch_all(&self.database.readers).await?)
+            }
+            Way::All(told) => self.rows_of_all(told, department).await,
+            Way::One(likest) => self.rows_of_one(likest, department).await,
+        }
+    }
 
-/// PostgreSQL, by the trigrams of the rows.
-fn rows(words: &[Vec<String>], department: Option<&str>) -> Statement {
-    let mut sql = Statement::new(JUDGED);
-    for pieces in words {
-        sql.push(" AND (FALSE");
-        for piece in pieces {
-            sql.push(" OR optag_trigrams(caller_name_folded) @> optag_trigrams(").bind_text(piece);
-            sql.push(") AND caller_name_folded LIKE ").bind_text(format!("%{}%", escape(piece)));
-            sql.push(" ESCAPE '\\'");
+    /// The known words that are like one.
+    async fn like(&self, told: &str) -> Result<Vec<Like>, IndexError> {
+        let padded = format!(" {told} ");
+        let mut sql =
+            Statement::new("SELECT k.number, k.padded FROM (SELECT word, COUNT(*) AS shared FROM (");
+        for (n, trigram) in trigrams(&padded).iter().take(TRIGRAMS).enumerate() {
+            sql.push(if n == 0 { "SELECT * FROM (" } else { " UNION ALL SELECT * FROM (" });
+            match self.database.kind {
+                Kind::Sqlite => sql
+                    .push("SELECT rowid AS word FROM words_trigrams WHERE words_trigrams MATCH ")
+                    .bind_text(quoted(trigram)),
+                Kind::Postgres => sql
+                    .push(
+                        "SELECT number AS word FROM known_words WHERE optag_trigrams(padded) @> ARRAY[CAST(",
+                    )
+                    .bind_text(trigram)
+                    .push(" AS TEXT)]"),
+            };
+            sql.push(&format!(" LIMIT {OF_TRIGRAM}) AS of_{n}"));
+        }
+        sql.push(") AS every GROUP BY word ORDER BY shared DESC, word LIMIT ").bind_number(COMPARED);
+        sql.push(") AS most JOIN known_words AS k ON k.number = most.word");
+        sql.push(" UNION SELECT number, padded FROM known_words WHERE padded IN (").bind_text(padded);
+        for other in swapped(told) {
+            sql.push(", ").bind_text(format!(" {other} "));
         }
         sql.push(")");
-    }
-    of_department(&mut sql, department);
-    sql.push(" ORDER BY started_at_us DESC LIMIT ").bind_number(ALIKE);
-    sql
-}
-
-fn of_department(sql: &mut Statement, department: Option<&str>) {
-    if let Some(department) = department {
-        sql.push(" AND department = ").bind_text(department);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_with_a_slip_keeps_one_of_its_pieces() {
-        assert_eq!(pieces("Ada Lovelace"), [vec!["ada"], vec!["love", "lace"]]);
-        assert_eq!(pieces("Kristensen"), [["kri", "ste", "nsen"]]);
-        assert_eq!(pieces("bo"), Vec::<Vec<String>>::new());
-        for (asked, known) in [
-            ("Kristensen", "Christensen"),
-            ("Sorensen", "Sørensen"),
-            ("Lovlace", "Lovelace"),
-            ("Müler", "Müller"),
-            ("Petersen", "Pedersen"),
-            ("Schmit", "Schmidt"),
-            ("Vestergård", "Westergaard"),
-            ("blixn", "Blixen"),
-        ] {
-            let known = fold(known);
-            assert!(pieces(asked)[0].iter().any(|piece| known.contains(piece)), "{asked} / {known}");
+        let mut likest = Vec::new();
+        for row in sql.query().fetch_all(&self.database.readers).await? {
+            let word = row.try_get::<String, _>("padded")?.trim().to_owned();
+            let likeness = word_likeness(told, &word);
+            if likeness >= WORD_LEAST {
+                likest.push(Like { number: row.try_get("number")?, word, likeness });
+            }
         }
+        likest.sort_by(|one, other| {
+            other.likeness.total_cmp(&one.likeness).then(one.number.cmp(&other.number))
+        });
+        likest.truncate(LIKEST);
+        Ok(likest)
     }
+
+    /// Rows of names that have words like all that were told.
+    async fn rows_of_all(
+        &self,
+        told: &[Vec<Like>],
+        department: Option<&str>,
+    ) -> Result<Vec<AnyRow>, IndexError> {
+        let together = together(told);
+        let mut rows = Vec::new();
+        let mut left = together.as_slice();
+        // The likest first, so that many rows of others do not leave theirs out.
+        for most in [2, 14, TOGETHER] {
+            let (likest, others) = left.split_at(most.min(left.len()));
+            left = others;
+            if likest.is_empty() || rows.len() >= ALIKE as usize {
+                break;
+            }
+            let names: Vec<String> = likest
+                .iter()
+                .flat_map(|words| {
+                    [words.join(" "), words.iter().rev().copied().collect::<Vec<_>>().join(" ")]
+                })
+                .collect();
+            let known = Known::of(&names);
+            let mut sql = self.judged("recordings_of_name", department);
+            sql.push(" AND caller_name_folded IN ");
+            self.database.each_of(&mut sql, &known);
+            newest(&mut sql, ALIKE);
+            rows.extend(sql.query().fetch_all(&self.database.readers).await?);
+        }
+        if rows.len() < ALIKE as usize {
+            rows.extend(self.rows_of_entries(told, department).await?);
+        }
+        Ok(rows)
+    }
+
+    /// The same by the words of each name, with others between them and in any order.
+    async fn rows_of_entries(
+        &self,
+        told: &[Vec<Like>],
+        department: Option<&str>,
+    ) -> Result<Vec<AnyRow>, IndexError> {
+        let mut fewest: Option<(i64, usize)> = None;
+        for (at, likest) in told.iter().enumerate() {
+            let mut sql =
+                Statement::new("SELECT COUNT(*) AS total FROM (SELECT 1 AS hit FROM words_of_names");
+            of_words(&mut sql, " WHERE word", likest);
+            sql.push(" LIMIT ").bind_number(ENTRIES + 1).push(") AS counted");
+            let count = (self.total(sql).await?, at);
+            fewest = Some(fewest.map_or(count, |fewest| fewest.min(count)));
+        }
+        let Some((count, first)) = fewest else { return Ok(Vec::new()) };
+        if count > ENTRIES {
+            let likest: Vec<&str> =
+                told.iter().filter_map(|likest| likest.first()).map(Like::as_str).collect();
+            return self.newest_with(&likest, department).await;
+        }
+        let mut sql = self.judged("recordings_of_name", department);
+        sql.push(" AND caller_name_folded IN (SELECT k.folded FROM words_of_names AS w");
+        sql.push(" JOIN known_names AS k ON k.number = w.name");
+        of_words(&mut sql, " WHERE w.word", &told[first]);
+        for (at, likest) in told.iter().enumerate().filter(|(at, _)| *at != first) {
+            sql.push(&format!(
+                " AND EXISTS (SELECT 1 FROM words_of_names AS o{at} WHERE o{at}.name = w.name"
+            ));
+            of_words(&mut sql, &format!(" AND o{at}.word"), likest);
+            sql.push(")");
+        }
+        sql.push(" LIMIT ").bind_number(NAMES).push(")");
+        newest(&mut sql, ALIKE);
+        Ok(sql.query().fetch_all(&self.database.readers).await?)
+    }
+
+    /// Rows of names that have one of these words.
+    async fn rows_of_one(
+        &self,
+        likest: &[Like],
+        department: Option<&str>,
+    ) -> Result<Vec<AnyRow>, IndexError> {
+        let mut rows = Vec::new();
+        let mut left = likest;
+        for most in [1, 3, LIKEST] {
+            let (these, others) = left.split_at(most.min(left.len()));
+            left = others;
+            if these.is_empty() || rows.len() >= ALIKE as usize {
+                break;
+            }
+            let mut few = Vec::new();
+            for like in these {
+                let mut sql = Statement::new(
+                    "SELECT COUNT(*) AS total FROM (SELECT 1 AS hit FROM words_of_names WHERE word = ",
+                );
+                sql.bind_number(like.number).push(" LIMIT ").bind_number(NAMES + 1).push(") AS counted");
+                match self.total(sql).await? > NAMES {
+                    true => rows.extend(self.newest_with(&[like.as_str()], department).await?),
+                    false => few.push(like.clone()),
+                }
+            }
+            if few.is_empty() {
+                continue;
+            }
+            let mut sql = self.judged("recordings_of_name", department);
+            sql.push(" AND caller_name_folded IN (SELECT k.folded FROM words_of_names AS w");
+            sql.push(" JOIN known_names AS k ON k.number = w.name");
+            of_words(&mut sql, " WHERE w.word", &few);
+            sql.push(" LIMIT ").bind_number(NAMES).push(")");
+            newest(&mut sql, ALIKE);
+            rows.extend(sql.query().fetch_all(&self.database.readers).await?);
+        }
+        Ok(rows)
+    }
+
+    /// Rows of the newest names that have all of these words.
+    async fn newest_with(&self, words: &[&str], department: Option<&str>) -> Result<Vec<AnyRow>, IndexError> {
+        let query = Query { department: department.map(str::to_owned), ..Query::default() };
+        let down_to = self.floor(&query, None, NEWEST).await?;
+        let mut sql = Statement::new(&format!("SELECT {JUDGED}"));
+        self.names_within(&mut sql, &query, Stretch { after: None, down_to });
+        for word in words {
+            has_part(sql.push(" AND "), "caller_name_folded", word);
+        }
+        newest(&mut sql, ALIKE);
+        Ok(sql.query().fetch_all(&self.database.readers).await?)
+    }
+
+    /// Rows to judge, by an index.
+    fn judged(&self, index: &str, department: Option<&str>) -> Statement {
+        let by = self.database.indexed_by(index);
+        let mut sql =
+            Statement::new(&format!("SELECT {JUDGED} FROM recordings{by} WHERE erased_at_us IS NULL"));
+        if let Some(department) = department {
+            sql.push(" AND department = ").bind_text(department);
+        }
+        sql
+    }
+}
+
+impl Like {
+    fn as_str(&self) -> &str {
+        &self.word
+    }
+}
+
+/// A short word with two neighbours swapped, which may share no trigram with it.
+fn swapped(word: &str) -> Vec<String> {
+    let letters: Vec<char> = word.chars().collect();
+    let swap = |at: usize| {
+        let mut letters = letters.clone();
+        letters.swap(at - 1, at);
+        letters.into_iter().collect()
+    };
+    if letters.len() > SHORT { Vec::new() } else { (1..letters.len()).map(swap).collect() }
+}
+
+/// Names put together of known words, one for each that was told, the likest first.
+fn together(told: &[Vec<Like>]) -> Vec<Vec<&str>> {
+    let each = (1..=LIKEST).rev().find(|each| each.pow(told.len() as u32) <= TOGETHER).unwrap_or(1);
+    let mut all: Vec<(f64, Vec<&str>)> = vec![(0.0, Vec::new())];
+    for likest in told {
+        all = all
+            .iter()
+            .flat_map(|(sum, words)| {
+                likest.iter().take(each).map(move |like| {
+                    let longer = words.iter().copied().chain([like.word.as_str()]).collect();
+                    (sum + like.likeness, longer)
+                })
+            })
+            .collect();
+    }
+    all.sort_by(|one, other| other.0.total_cmp(&one.0));
+    all.retain(|(sum, _)| *sum >= NAME_LEAST * told.len() as f64);
+    all.into_iter().map(|(_, words)| words).collect()
+}
+
+/// A condition: one of these words.
+fn of_words(sql: &mut Statement, column: &str, words: &[Like]) {
+    sql.push(&format!("{column} IN ("));
+    for (n, word) in words.iter().enumerate() {
+        sql.push(if n == 0 { "" } else { ", " }).bind_number(word.number);
+    }
+    sql.push(")");
+}
+
+fn newest(sql: &mut Statement, most: i64) {
+    sql.push(" ORDER BY started_at_us DESC, id DESC LIMIT ").bind_number(most);
 }

@@ -24,9 +24,7 @@ pub(super) const LOOKED_AT: i64 = 5_000;
 /// Calls of more than this are looked for by an index of their own. The migration has the same. Units: µs.
 const LONG_US: i64 = 6 * 3_600_000_000;
 /// What is needed of a row to judge it.
-pub(super) const JUDGED: &str =
-    "SELECT id, department, started_at_us, ended_at_us, caller_number_norm, caller_name
-    FROM recordings WHERE erased_at_us IS NULL";
+pub(super) const JUDGED: &str = "id, department, started_at_us, ended_at_us, caller_number_norm, caller_name";
 
 /// What a caller told.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -76,6 +74,7 @@ impl Index {
     ///
     /// Errors: the index does not answer.
     pub async fn candidates(&self, wanted: &Wanted) -> Result<Candidates, IndexError> {
+        let _turn = self.database.turn_of_search().await?;
         let asked = self.asked(wanted);
         let mut rows = Vec::new();
         for sql in self.selected(wanted, asked.as_ref()) {
@@ -84,8 +83,8 @@ impl Index {
         let mut truncated = rows.len() > ROWS_MOST as usize;
         let mut alike = HashMap::new();
         if let (None, None, Some(name)) = (wanted.window, &asked, &wanted.name) {
-            for sql in self.alike(name.reveal(), wanted.department.as_deref()).await? {
-                let some = sql.query().fetch_all(&self.database.readers).await?;
+            for way in self.ways_alike(name.reveal()).await? {
+                let some = self.rows_alike(&way, wanted.department.as_deref()).await?;
                 truncated |= some.len() >= ALIKE as usize;
                 let fits =
                     |row| Ok::<_, sqlx::Error>(judge(judged(row)?, None, None, wanted, &mut alike).is_some());
@@ -126,7 +125,9 @@ impl Index {
                 // A call that goes on in the window began in it, shortly before it, or was a long one.
                 let lowest = from.as_unix_micros().saturating_sub(LONG_US);
                 for long in [false, true] {
-                    let mut sql = Statement::new(JUDGED);
+                    let mut sql = Statement::new(&format!(
+                        "SELECT {JUDGED} FROM recordings WHERE erased_at_us IS NULL"
+                    ));
                     sql.push(" AND ended_at_us >= ").bind_number(from.as_unix_micros());
                     sql.push(" AND started_at_us <= ").bind_number(to.as_unix_micros());
                     sql.push(if long { " AND started_at_us < " } else { " AND started_at_us >= " });
@@ -138,7 +139,8 @@ impl Index {
                 }
             }
             (None, Some(number)) if !number.norm.is_empty() => {
-                let mut sql = Statement::new(JUDGED);
+                let mut sql =
+                    Statement::new(&format!("SELECT {JUDGED} FROM recordings WHERE erased_at_us IS NULL"));
                 sql.push(" AND ");
                 of_number(&mut sql, &self.database, number, "caller_number_norm");
                 all.push(sql);

@@ -1,8 +1,8 @@
 //! The conditions of a search as SQL: what an index answers, and what is looked at row by row.
 
-use super::query::{Asked, Number, Query};
+use super::query::{Asked, Number, Position, Query};
 use super::statement::Statement;
-use crate::index::database::Database;
+use crate::index::database::{Database, Kind};
 use optag_core::call::StreamVerdict;
 use optag_core::call::verdict::VerdictWanted;
 
@@ -58,7 +58,12 @@ pub fn time(sql: &mut Statement, query: &Query, of: &str) {
 
 /// Rows that come after where the page before ended.
 pub fn after(sql: &mut Statement, query: &Query, of: &str) {
-    if let Some(after) = query.after {
+    before(sql, query.after, of);
+}
+
+/// Rows that come after a position, which lie before it in time.
+pub fn before(sql: &mut Statement, position: Option<Position>, of: &str) {
+    if let Some(after) = position {
         sql.push(&format!(" AND ({of}started_at_us, {of}id) < ("));
         sql.bind_number(after.started_at.as_unix_micros()).push(", ");
         sql.bind_text(after.id.to_string()).push(")");
@@ -98,7 +103,12 @@ pub fn has_number(sql: &mut Statement, number: &Number, column: &str) {
 
 /// A name with a part in it.
 pub fn has_part(sql: &mut Statement, column: &str, part: &str) {
-    sql.push(&format!("{column} LIKE ")).bind_text(format!("%{}%", escape(part))).push(" ESCAPE '\\'");
+    sql.push(&format!("{column} LIKE ")).bind_text(pattern(part)).push(" ESCAPE '\\'");
+}
+
+/// What a text with a part in it is LIKE.
+pub fn pattern(part: &str) -> String {
+    format!("%{}%", escape(part))
 }
 
 /// Rows whose caller has the number, or whose called party has it and the caller has not.
@@ -126,6 +136,16 @@ pub fn of_number(sql: &mut Statement, database: &Database, number: &Number, colu
     }
     sql.push(") AND ");
     has_number(sql, number, column);
+}
+
+impl Database {
+    /// The last four digits of a number, as the index of endings has them.
+    fn last_digits(&self, column: &str) -> String {
+        match self.kind {
+            Kind::Sqlite => format!("substr({column}, -4)"),
+            Kind::Postgres => format!("right({column}, 4)"),
+        }
+    }
 }
 
 /// Takes the wildcards out of what a user typed.

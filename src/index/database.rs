@@ -9,7 +9,7 @@ use std::time::Duration;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Row, Transaction};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::IndexError;
 use super::hosts::addresses;
@@ -20,6 +20,8 @@ use optag_files::private_files::{NotPrivate, make_private_file, private_file};
 const WRITERS: u32 = 4;
 /// Connections that only read: however many search, deliveries have connections of their own.
 const READERS: u32 = 4;
+/// Searches at a time in a database elsewhere. Others wait for their turn.
+const SEARCHES: usize = 2;
 /// How long a database elsewhere may take to say whether a connection is still of use.
 const CHECK: Duration = Duration::from_secs(2);
 /// How long a statement of PostgreSQL may take, and may wait for a lock. Units: as the server reads it.
@@ -78,6 +80,8 @@ pub struct Database {
     /// For what only reads.
     pub readers: AnyPool,
     pub(super) kind: Kind,
+    /// Turns of searches.
+    searching: Arc<Semaphore>,
     /// Whether the index of names was seen to have all of them.
     pub(super) names_filled: Arc<AtomicBool>,
     servers: Arc<Servers>,
@@ -136,6 +140,7 @@ impl Database {
             pool: pool(WRITERS, false),
             readers: pool(READERS, true),
             kind,
+            searching: Arc::new(Semaphore::new(kind.searches())),
             names_filled: Arc::default(),
             servers,
         })
@@ -195,6 +200,16 @@ impl Database {
         }
     }
 
+    /// Waits for its turn, which a search may take much of a processor for. Looking up one row needs none.
+    ///
+    /// Errors: the searches before it take too long.
+    pub async fn turn_of_search(&self) -> Result<OwnedSemaphorePermit, sqlx::Error> {
+        match tokio::time::timeout(ACQUIRE, Arc::clone(&self.searching).acquire_owned()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(sqlx::Error::PoolTimedOut),
+        }
+    }
+
     /// Begins a transaction that writes.
     ///
     /// Errors: it does not answer, or another writer does not end.
@@ -233,6 +248,18 @@ impl Database {
 }
 
 impl Kind {
+    /// Searches at a time. SQLite's run in this process: half of the processors are left to calls and deliveries.
+    fn searches(self) -> usize {
+        match self {
+            Self::Sqlite => {
+                let processors =
+                    std::thread::available_parallelism().map_or(1, |processors| processors.get());
+                (processors / 2).clamp(1, READERS as usize)
+            }
+            Self::Postgres => SEARCHES,
+        }
+    }
+
     async fn set_up(self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
         if self == Self::Postgres {
             return match self.takes_writes(connection).await? {

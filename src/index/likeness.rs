@@ -68,11 +68,13 @@ pub fn name(asked: &str, known: &str) -> f64 {
     if weight == 0.0 { 0.0 } else { sum / weight }
 }
 
-fn words(folded: &str) -> impl Iterator<Item = &str> {
+/// The words of a folded name. The migrations part them alike.
+pub(super) fn words(folded: &str) -> impl Iterator<Item = &str> {
     folded.split([' ', '-', '.', ',']).filter(|word| !word.is_empty())
 }
 
-fn word_likeness(one: &str, other: &str) -> f64 {
+/// Compares two folded words. Units: 0 to 1.
+pub(super) fn word_likeness(one: &str, other: &str) -> f64 {
     let edits = |a: &str, b: &str| strsim::normalized_damerau_levenshtein(a, b);
     let written = edits(one, other).max(strsim::sorensen_dice(one, other));
     let sounded = 0.95 * edits(&sound(one), &sound(other));

@@ -11,6 +11,7 @@ mod expiring;
 mod fold;
 mod heads;
 mod hosts;
+mod known_names;
 pub mod likeness;
 mod names;
 mod names_fill;

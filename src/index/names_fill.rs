@@ -1,11 +1,11 @@
-//! Takes names of recordings from before there was an index of them into it, in SQLite: batch by batch, so that
+//! Takes names of recordings from before there were known names into those: batch by batch, so that
 //! nobody waits for long. What a process left undone the next one goes on with. Until it is done, names are looked for
 //! row by row.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use sqlx::Row;
+use sqlx::{AssertSqlSafe, Row};
 
 use super::database::Kind;
 use super::{Index, IndexError};
@@ -18,9 +18,6 @@ const AGAIN: Duration = Duration::from_secs(5);
 impl Index {
     /// Takes them in until all are; ends with the runtime.
     pub(super) fn fill_names_beside(&self) {
-        if self.database.kind != Kind::Sqlite {
-            return;
-        }
         let index = self.clone();
         tokio::spawn(async move {
             loop {
@@ -54,16 +51,33 @@ impl Index {
             return Ok(true);
         }
         let mut transaction = self.database.begin().await?;
-        let at = sqlx::query("SELECT started_at_us, id FROM names_fill").fetch_optional(&mut *transaction);
-        let Some(at) = at.await? else { return Ok(true) };
+        // Of several nodes one at a time; and no row is erased before its name is known, for the name would stay.
+        let locked = if self.database.kind == Kind::Postgres { " FOR UPDATE" } else { "" };
+        let at = sqlx::query(AssertSqlSafe(format!("SELECT started_at_us, id FROM names_fill{locked}")));
+        let Some(at) = at.fetch_optional(&mut *transaction).await? else { return Ok(true) };
         let (started_at_us, id): (i64, String) = (at.try_get("started_at_us")?, at.try_get("id")?);
-        let rows = "SELECT id, started_at_us, caller_name_folded, department FROM recordings
-            WHERE erased_at_us IS NULL AND (started_at_us, id) < ($1, $2) ORDER BY started_at_us DESC, id DESC LIMIT $3";
-        let on = |sql: String| {
-            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(started_at_us).bind(id.clone()).bind(BATCH)
+        let rows = format!(
+            "SELECT started_at_us, id, caller_name_folded FROM recordings
+             WHERE erased_at_us IS NULL AND (started_at_us, id) < ($1, $2)
+             ORDER BY started_at_us DESC, id DESC LIMIT {BATCH}"
+        );
+        let on = |sql: String| sqlx::query(AssertSqlSafe(sql)).bind(started_at_us).bind(id.clone());
+        let last = match self.database.kind {
+            Kind::Sqlite => {
+                let known = format!(
+                    "INSERT INTO known_names (folded) SELECT DISTINCT caller_name_folded FROM ({rows})
+                     WHERE caller_name_folded <> '' ON CONFLICT DO NOTHING"
+                );
+                on(known).execute(&mut *transaction).await?;
+                on(format!("SELECT started_at_us, id FROM ({rows}) ORDER BY started_at_us, id LIMIT 1"))
+            }
+            Kind::Postgres => on(format!(
+                "WITH batch AS MATERIALIZED ({rows} FOR SHARE), known AS MATERIALIZED (
+                     SELECT COUNT(optag_know_name(name)) AS names FROM (SELECT caller_name_folded AS name FROM batch
+                         WHERE caller_name_folded <> '' ORDER BY name) AS ordered)
+                 SELECT started_at_us, id FROM batch, known WHERE names >= 0 ORDER BY started_at_us, id LIMIT 1"
+            )),
         };
-        on(format!("INSERT INTO named {rows}")).execute(&mut *transaction).await?;
-        let last = on(format!("SELECT * FROM ({rows}) ORDER BY started_at_us, id LIMIT 1"));
         if let Some(last) = last.fetch_optional(&mut *transaction).await? {
             sqlx::query("UPDATE names_fill SET started_at_us = $1, id = $2")
                 .bind(last.try_get::<i64, _>("started_at_us")?)
@@ -83,7 +97,7 @@ impl Index {
 
 #[cfg(test)]
 mod tests {
-    use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
+    use sqlx::{Connection, SqliteConnection};
 
     use super::*;
     use crate::index::database::Database;
@@ -95,7 +109,7 @@ mod tests {
         let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
         let mut migrator = sqlx::migrate!("src/index/migrations/sqlite");
         migrator.migrations =
-            migrator.iter().filter(|one| one.version < 30).cloned().collect::<Vec<_>>().into();
+            migrator.iter().filter(|one| one.version < 40).cloned().collect::<Vec<_>>().into();
         migrator.run_direct(None, &mut connection, false).await.unwrap();
         for n in 0..60_i64 {
             let name = if n % 9 == 0 { "NULL".to_owned() } else { format!("'name of {n}'") };
@@ -103,7 +117,7 @@ mod tests {
             let at = 1_700_000_000_000_000 + n / 3 * 1_000;
             let row = format!(
                 "INSERT INTO recordings VALUES ('00000000-0000-0000-0000-{n:012}', 'd{}', {at}, {at}, {at}, 1, NULL,
-                     NULL, NULL, NULL, {name}, {name}, NULL, 1, '', {at}, {erased}, '', 0)",
+                     NULL, NULL, NULL, {name}, {name}, NULL, 1, '', {at}, {erased}, '', 0, '')",
                 n % 2
             );
             sqlx::raw_sql(AssertSqlSafe(row)).execute(&mut connection).await.unwrap();
@@ -143,7 +157,8 @@ mod tests {
         assert!(rounds > 5, "{rounds}");
         let index = Index::open(&IndexPlace::Sqlite(file), "45").await.unwrap();
         assert!(index.names_are_filled().await.unwrap());
-        let rows = sqlx::query("SELECT COUNT(*) AS total FROM names").fetch_one(&index.database.readers);
+        let rows =
+            sqlx::query("SELECT COUNT(*) AS total FROM known_names").fetch_one(&index.database.readers);
         assert_eq!(rows.await.unwrap().get::<i64, _>("total") as u64, live);
         assert_eq!(found(&index, "name of", None).await, live);
         assert_eq!(found(&index, "9", Some("d1")).await, 5);

@@ -1,14 +1,14 @@
 //! Search: number, name, department and time, all that are given together.
 //!
 //! Each search goes along one index, newest first, and no further than its page: the last four digits of
-//! either party's number, the trigrams of names, or the list itself. The other conditions are looked at on the
+//! either party's number, names, or the list itself. The other conditions are looked at on the
 //! way. A page begins after the last row of the page before, however deep it is in. Totals of departments and
 //! days come from counters; others are counted up to a cap.
 
 use sqlx::Row;
 
 use super::conditions::{Along, after, checks, department_and_time, page};
-use super::names::{NamesBy, has_trigrams};
+use super::known_names::has_trigrams;
 use super::statement::Statement;
 use super::{Index, IndexError, IndexRow, fold, read};
 use optag_core::call::number::normalise;
@@ -17,8 +17,6 @@ use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::private::Private;
 
-/// Characters from which a part of a name is looked for by its trigrams.
-pub(super) const PART_NAME: usize = 3;
 /// Rows that are counted of one index alone.
 pub(super) const COUNTED: i64 = 20_000;
 /// Rows that are looked at to count where other conditions must hold too.
@@ -104,6 +102,7 @@ impl Index {
     ///
     /// Errors: the index does not answer.
     pub async fn search(&self, query: &Query) -> Result<Found, IndexError> {
+        let _turn = self.database.turn_of_search().await?;
         let number = match &query.number {
             None => None,
             Some(written) => match self.number(written.reveal()) {
@@ -114,19 +113,14 @@ impl Index {
         };
         let name = query.name.as_ref().map(|name| fold::fold(name.reveal()));
         let asked = Asked { query, number, name };
-        let by_name = match &asked.name {
-            Some(name) => self.names_of(name, query).await?,
-            None => NamesBy::Rows,
+        let known = match &asked.name {
+            Some(name) if self.names_are_filled().await? => Some(name),
+            _ => None,
         };
-        let (by_name, by_trigrams) = match by_name {
-            NamesBy::Nothing => return Ok(Found::default()),
-            NamesBy::Rows => (None, false),
-            NamesBy::Index(names) => (Some(names), asked.name.as_ref().is_some_and(has_trigrams)),
-        };
-        match (&asked.number, by_name) {
-            (None, Some(names)) => self.along_names(&asked, &names).await,
-            (Some(_), Some(names)) if by_trigrams && self.count_number(&asked, FEW).await? > FEW => {
-                self.along_names(&asked, &names).await
+        match (&asked.number, known) {
+            (None, Some(name)) => self.along_names(&asked, name).await,
+            (Some(_), Some(name)) if has_trigrams(name) && self.count_number(&asked, FEW).await? > FEW => {
+                self.along_names(&asked, name).await
             }
             (Some(_), _) => self.along_number(&asked).await,
             (None, None) if asked.name.is_none() && query.verdict.is_none() => self.list(&asked).await,
@@ -200,7 +194,7 @@ impl Index {
         Ok(self.total(sql).await? as u64)
     }
 
-    /// A verdict, or a name in an index that has none of names: rows of the department and time are looked at.
+    /// A verdict, or a name while not all are known yet: rows of the department and time are looked at.
     async fn scan(&self, asked: &Asked<'_>) -> Result<Found, IndexError> {
         let mut count = Statement::new(
             "SELECT COUNT(*) AS total FROM (SELECT 1 AS hit FROM recordings WHERE erased_at_us IS NULL",

@@ -1,0 +1,133 @@
+//! The names that are known, each spelling once. In: a folded part. Out: the spellings that have it, where they are few.
+//!
+//! PostgreSQL has an index of their trigrams, which begins with the rarest by itself. FTS5 goes along the trigrams of a
+//! query in turn, so SQLite is asked which are rare, and for a name with those: the rest is looked at.
+
+use std::collections::BTreeSet;
+
+use sqlx::Row;
+
+use super::conditions::pattern;
+use super::database::{Database, Kind};
+use super::statement::Statement;
+use super::{Index, IndexError};
+
+/// Letters of a trigram.
+pub const TRIGRAM: usize = 3;
+/// Spellings with a part, of which rows are looked for.
+const KNOWN: i64 = 5_000;
+/// Spellings with the rarest trigrams of a part, which are looked at.
+const LOOKED_AT: i64 = 10_000;
+/// Spellings of a trigram that are counted to see how rare it is.
+const COUNTED: i64 = 3_000;
+/// Trigrams of a part that are counted.
+const TRIGRAMS: usize = 32;
+/// The rarest of a part, which a spelling must have to be looked at.
+const RAREST: usize = 3;
+
+/// Spellings, as a JSON array.
+#[derive(Clone, Debug)]
+pub struct Known(pub String);
+
+impl Known {
+    /// These.
+    pub fn of(names: &[String]) -> Self {
+        Self(serde_json::Value::from(names).to_string())
+    }
+}
+
+/// Whether a part is long enough for a trigram.
+pub fn has_trigrams(part: &str) -> bool {
+    part.chars().nth(TRIGRAM - 1).is_some()
+}
+
+/// The trigrams of a text.
+pub fn trigrams(text: &str) -> BTreeSet<String> {
+    text.chars().collect::<Vec<_>>().windows(TRIGRAM).map(|letters| letters.iter().collect()).collect()
+}
+
+/// A text as FTS5 takes it, whatever is in it.
+pub fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\"\""))
+}
+
+impl Database {
+    /// The words that make SQLite use an index: it has no statistics to choose by. PostgreSQL has.
+    pub fn indexed_by(&self, index: &str) -> String {
+        match self.kind {
+            Kind::Sqlite => format!(" INDEXED BY {index}"),
+            Kind::Postgres => String::new(),
+        }
+    }
+
+    /// A list for IN.
+    pub fn each_of(&self, sql: &mut Statement, known: &Known) {
+        match self.kind {
+            Kind::Sqlite => sql.push("(SELECT value FROM json_each(").bind_text(known.0.clone()).push("))"),
+            Kind::Postgres => sql
+                .push("(SELECT jsonb_array_elements_text(CAST(")
+                .bind_text(known.0.clone())
+                .push(" AS jsonb)))"),
+        };
+    }
+}
+
+impl Index {
+    /// The spellings that have a part; none where there are too many.
+    pub(super) async fn known(&self, part: &str) -> Result<Option<Known>, IndexError> {
+        let mut sql = match self.database.kind {
+            Kind::Sqlite => {
+                let Some(expression) = self.rarest(part).await? else { return Ok(Some(Known::of(&[]))) };
+                let mut sql = Statement::new(
+                    "WITH n AS MATERIALIZED (SELECT rowid AS number FROM names_trigrams WHERE names_trigrams MATCH ",
+                );
+                sql.bind_text(expression).push(" LIMIT ").bind_number(LOOKED_AT + 1);
+                sql.push(
+                    ") SELECT json_group_array(folded) AS names, COUNT(*) AS total,
+                     (SELECT COUNT(*) FROM n) AS looked_at FROM (SELECT k.folded FROM n
+                     CROSS JOIN known_names AS k ON k.number = n.number WHERE k.folded LIKE ",
+                );
+                sql
+            }
+            Kind::Postgres => {
+                let mut sql = Statement::new(
+                    "SELECT COALESCE(CAST(json_agg(folded) AS TEXT), '[]') AS names, COUNT(*) AS total,
+                     CAST(0 AS BIGINT) AS looked_at FROM (SELECT k.folded FROM known_names AS k
+                     WHERE optag_trigrams(k.folded) @> optag_trigrams(",
+                );
+                sql.bind_text(part).push(") AND k.folded LIKE ");
+                sql
+            }
+        };
+        sql.bind_text(pattern(part)).push(" ESCAPE '\\' LIMIT ").bind_number(KNOWN + 1).push(") AS found");
+        let row = sql.query().fetch_one(&self.database.readers).await?;
+        let all =
+            row.try_get::<i64, _>("total")? <= KNOWN && row.try_get::<i64, _>("looked_at")? <= LOOKED_AT;
+        let names: String = row.try_get("names")?;
+        Ok(all.then_some(Known(names)))
+    }
+
+    /// An expression of FTS5: the rarest trigrams of a part. None where there is one that no name has.
+    async fn rarest(&self, part: &str) -> Result<Option<String>, IndexError> {
+        let all: Vec<String> = trigrams(part).into_iter().take(TRIGRAMS).collect();
+        let mut sql = Statement::new("");
+        for (n, trigram) in all.iter().enumerate() {
+            sql.push(if n == 0 { "" } else { " UNION ALL " });
+            sql.push(&format!(
+                "SELECT {n} AS trigram, (SELECT COUNT(*) FROM (SELECT 1 FROM names_trigrams
+                 WHERE names_trigrams MATCH "
+            ));
+            sql.bind_text(quoted(trigram)).push(&format!(" LIMIT {COUNTED})) AS names"));
+        }
+        let mut counted = Vec::new();
+        for row in sql.query().fetch_all(&self.database.readers).await? {
+            counted.push((row.try_get::<i64, _>("names")?, row.try_get::<i64, _>("trigram")? as usize));
+        }
+        counted.sort_unstable();
+        if counted.first().is_none_or(|(names, _)| *names == 0) {
+            return Ok(None);
+        }
+        let rarest = counted.iter().take(RAREST).filter_map(|(_, n)| all.get(*n));
+        Ok(Some(rarest.map(|trigram| quoted(trigram)).collect::<Vec<_>>().join(" AND ")))
+    }
+}
