@@ -19,7 +19,7 @@ use super::statement::Statement;
 use super::{Index, IndexError};
 
 /// Rows of a statement.
-pub const ALIKE: i64 = 600;
+pub const ALIKE: i64 = 200;
 /// Words of a name that are looked at.
 const WORDS: usize = 4;
 /// Words with a trigram that are looked at.
@@ -27,7 +27,7 @@ const OF_TRIGRAM: i64 = 2_000;
 /// Trigrams of a word that are looked at.
 const TRIGRAMS: usize = 24;
 /// Words that share the most trigrams, which are compared.
-const COMPARED: i64 = 300;
+const COMPARED: i64 = 200;
 /// Letters of a word that is looked for with any two neighbours swapped.
 const SHORT: usize = 5;
 /// Likeness from which a word is taken. Others of a name may be liker than all of it must be.

@@ -26,6 +26,8 @@ const SEARCHES: usize = 2;
 const CHECK: Duration = Duration::from_secs(2);
 /// How long a statement of PostgreSQL may take, and may wait for a lock. Units: as the server reads it.
 const STATEMENT: &str = "SET statement_timeout = '30s'; SET lock_timeout = '5s'";
+/// Pages that each connection to SQLite which only reads keeps in memory. Units: KiB.
+const CACHE_KIB: u32 = 8_192;
 /// How long a statement waits for another process's lock. Units: ms.
 const BUSY_MS: u32 = 3_000;
 /// How long folding in the write-ahead log waits for readers; writers wait meanwhile. Units: ms.
@@ -281,10 +283,10 @@ impl Kind {
     async fn limit(self, connection: &mut AnyConnection, only_reads: bool) -> Result<(), sqlx::Error> {
         let sql = match (self, only_reads) {
             (Self::Postgres, _) => STATEMENT,
-            (Self::Sqlite, true) => "PRAGMA query_only = ON",
+            (Self::Sqlite, true) => &format!("PRAGMA query_only = ON; PRAGMA cache_size = -{CACHE_KIB}"),
             (Self::Sqlite, false) => return Ok(()),
         };
-        sqlx::raw_sql(sql).execute(connection).await.map(drop)
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await.map(drop)
     }
 
     /// Whether a connection may be lent. One that is not is closed, and another is made.

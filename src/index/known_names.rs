@@ -20,8 +20,8 @@ const KNOWN: i64 = 5_000;
 const LOOKED_AT: i64 = 10_000;
 /// Spellings of a trigram that are counted to see how rare it is.
 const COUNTED: i64 = 3_000;
-/// Trigrams of a part that are counted.
-const TRIGRAMS: usize = 32;
+/// Trigrams of a part that are counted, about.
+const TRIGRAMS: usize = 12;
 /// The rarest of a part, which a spelling must have to be looked at.
 const RAREST: usize = 3;
 
@@ -109,7 +109,10 @@ impl Index {
 
     /// An expression of FTS5: the rarest trigrams of a part. None where there is one that no name has.
     async fn rarest(&self, part: &str) -> Result<Option<String>, IndexError> {
-        let all: Vec<String> = trigrams(part).into_iter().take(TRIGRAMS).collect();
+        let all = trigrams(part);
+        // Of a long part some tell enough.
+        let each = all.len().div_ceil(TRIGRAMS).max(1);
+        let all: Vec<String> = all.into_iter().step_by(each).collect();
         let mut sql = Statement::new("");
         for (n, trigram) in all.iter().enumerate() {
             sql.push(if n == 0 { "" } else { " UNION ALL " });

@@ -33,7 +33,8 @@ impl Index {
     pub(super) async fn along_names(&self, asked: &Asked<'_>, part: &str) -> Result<Found, IndexError> {
         let query = asked.query;
         let wanted = query.skip as usize + query.most as usize + 1;
-        let known = match self.floor(query, None, NEAR).await? {
+        let near = self.floor(query, None, NEAR).await?;
+        let known = match near {
             Some(down_to) if has_trigrams(part) => {
                 let near = Stretch { after: None, down_to: Some(down_to) };
                 if self.is_common(query, part, near).await? { None } else { self.known(part).await? }
@@ -46,7 +47,7 @@ impl Index {
         };
         let (mut keys, floor) = match &known {
             Some(known) => (self.keys_of_known(asked, known, wanted).await?, None),
-            None => self.keys_looked_at(asked, part, wanted).await?,
+            None => self.keys_looked_at(asked, part, near, wanted).await?,
         };
         let goes_on = keys.len() == wanted;
         keys.truncate(wanted - 1);
@@ -106,11 +107,15 @@ impl Index {
         &self,
         asked: &Asked<'_>,
         part: &str,
+        near: Option<Position>,
         wanted: usize,
     ) -> Result<(Vec<Position>, Option<Position>), IndexError> {
         let (mut keys, mut after) = (Vec::new(), asked.query.after);
         for number in [NEAR, FAR] {
-            let down_to = self.floor(asked.query, after, number).await?;
+            let down_to = match (after, number) {
+                (None, NEAR) => near,
+                _ => self.floor(asked.query, after, number).await?,
+            };
             let mut sql = Statement::new("SELECT r.started_at_us, r.id");
             self.names_within(&mut sql, asked.query, Stretch { after, down_to });
             has_part(sql.push(" AND "), "r.caller_name_folded", part);
@@ -127,13 +132,18 @@ impl Index {
     }
 
     async fn count_looked_at(&self, asked: &Asked<'_>, part: &str) -> Result<(u64, bool), IndexError> {
-        let number = if alone(asked) { COUNTED } else { LOOKED_AT };
-        let down_to = self.floor(asked.query, None, number).await?;
-        let mut sql = Statement::new("SELECT COUNT(*) AS total");
-        self.names_within(&mut sql, asked.query, Stretch { after: None, down_to });
-        has_part(sql.push(" AND "), "r.caller_name_folded", part);
+        let most = if alone(asked) { COUNTED } else { LOOKED_AT };
+        let mut sql =
+            Statement::new("SELECT COUNT(*) AS looked_at, COUNT(hit) AS total FROM (SELECT CASE WHEN ");
+        has_part(&mut sql, "r.caller_name_folded", part);
         checks(&mut sql, asked, "r.", Along::Name);
-        Ok((self.total(sql).await? as u64, down_to.is_some()))
+        sql.push(" THEN 1 END AS hit");
+        self.names_within(&mut sql, asked.query, Stretch::default());
+        sql.push(" ORDER BY r.started_at_us DESC, r.id DESC LIMIT ")
+            .bind_number(most + 1)
+            .push(") AS newest");
+        let row = sql.query().fetch_one(&self.database.readers).await?;
+        Ok((row.try_get::<i64, _>("total")? as u64, row.try_get::<i64, _>("looked_at")? > most))
     }
 
     /// Matches among rows that have one of these names.

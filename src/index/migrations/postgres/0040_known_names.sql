@@ -4,6 +4,9 @@ CREATE INDEX recordings_of_name ON recordings (caller_name_folded, started_at_us
 DROP INDEX recordings_names;
 CREATE INDEX recordings_names ON recordings (started_at_us, id, department, caller_name_folded)
     WHERE erased_at_us IS NULL AND caller_name_folded IS NOT NULL;
+DROP INDEX recordings_called_end;
+CREATE INDEX recordings_called_end ON recordings (right(called_number_norm, 4), started_at_us, id, called_number_norm,
+    caller_number_norm, department) WHERE erased_at_us IS NULL;
 DROP INDEX recordings_of_department;
 CREATE INDEX recordings_of_department ON recordings (department, started_at_us, id, caller_name_folded)
     WHERE erased_at_us IS NULL;
