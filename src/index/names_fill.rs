@@ -72,10 +72,9 @@ impl Index {
                 on(format!("SELECT started_at_us, id FROM ({rows}) ORDER BY started_at_us, id LIMIT 1"))
             }
             Kind::Postgres => on(format!(
-                "WITH batch AS MATERIALIZED ({rows} FOR SHARE), known AS MATERIALIZED (
-                     SELECT COUNT(optag_know_name(name)) AS names FROM (SELECT caller_name_folded AS name FROM batch
-                         WHERE caller_name_folded <> '' ORDER BY name) AS ordered)
-                 SELECT started_at_us, id FROM batch, known WHERE names >= 0 ORDER BY started_at_us, id LIMIT 1"
+                "WITH batch AS MATERIALIZED ({rows} FOR SHARE), known AS MATERIALIZED (SELECT optag_know_names(
+                     ARRAY(SELECT caller_name_folded FROM batch WHERE caller_name_folded <> '')) AS done)
+                 SELECT started_at_us, id FROM batch CROSS JOIN known ORDER BY started_at_us, id LIMIT 1"
             )),
         };
         if let Some(last) = last.fetch_optional(&mut *transaction).await? {

@@ -362,3 +362,86 @@ async fn names_of_thousands_of_recordings_are_found_as_by_looking_at_every_row()
         names_of_many(&index, &postgres.address()).await;
     }
 }
+
+/// What rows that are not erased have, and what is known of names.
+async fn known_as_rows_have(connection: &mut AnyConnection) {
+    let rows = sqlx::query(
+        "SELECT caller_name_folded FROM recordings WHERE erased_at_us IS NULL AND caller_name_folded IS NOT NULL",
+    );
+    let known = |row: &sqlx::any::AnyRow| Known {
+        id: CallId::from_bytes([0; 16]),
+        at_us: 0,
+        department: String::new(),
+        caller: String::new(),
+        name: row.get(0),
+    };
+    let all: Vec<Known> = rows.fetch_all(&mut *connection).await.unwrap().iter().map(known).collect();
+    knows_what_rows_have(connection, &all).await;
+}
+
+#[tokio::test]
+async fn names_of_an_earlier_versions_postgresql_are_taken_in_while_rows_come_and_go() {
+    let Some(postgres) = Postgres::start() else { return };
+    sqlx::any::install_default_drivers();
+    let dir = tempfile::tempdir().unwrap();
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/index/migrations/postgres");
+    for file in std::fs::read_dir(here).unwrap() {
+        let file = file.unwrap();
+        if *file.file_name() < *"0040" {
+            std::fs::copy(file.path(), dir.path().join(file.file_name())).unwrap();
+        }
+    }
+    let mut connection = AnyConnection::connect(&postgres.address()).await.unwrap();
+    let migrator = sqlx::migrate::Migrator::new(dir.path()).await.unwrap();
+    migrator.run_direct(None, &mut connection, false).await.unwrap();
+    let mut draw = Draw(5);
+    let all = very_many(&mut connection, &mut draw).await;
+    // Two nodes at once.
+    let index = Index::open(&postgres.place(), "45").await.unwrap();
+    let other = Index::open(&postgres.place(), "45").await.unwrap();
+    for (n, one) in all.iter().enumerate().step_by(40) {
+        index.mark_erased(one.id, WallTime::from_unix_micros(9)).await.unwrap();
+        let late = manifest(1_690_000_000 + n as i64, "1", &all[n + 1].name, "demo");
+        other.put_recording(&late).await.unwrap();
+    }
+    loop {
+        let left =
+            sqlx::query("SELECT 1 AS one FROM names_fill").fetch_optional(&mut connection).await.unwrap();
+        if left.is_none() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    known_as_rows_have(&mut connection).await;
+    assert!(named(&other, "jensen").await > 100);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nodes_that_write_and_erase_the_same_names_at_once_keep_what_is_known_of_them_right() {
+    let Some(postgres) = Postgres::start() else { return };
+    let nodes: Vec<Index> =
+        futures::future::try_join_all((0..3).map(|_| async { Index::open(&postgres.place(), "45").await }))
+            .await
+            .unwrap();
+    nodes[0].probe().await.unwrap();
+    let names = ["Anna Jensen", "Jensen Anna", "Anna Bo", "Bo Jensen-Anna"];
+    let tasks = nodes.into_iter().enumerate().map(|(who, index)| {
+        tokio::spawn(async move {
+            let mut draw = Draw(who as u64);
+            for n in 0..60 {
+                let one = manifest(1_000 + n, "1", names[draw.of(names.len())], "demo");
+                index.put_recording(&one).await.unwrap();
+                // Some stay for a while, the last of them for ever.
+                if n < 50 || who == 0 {
+                    index.mark_erased(one.id(), WallTime::from_unix_micros(9)).await.unwrap();
+                }
+            }
+        })
+    });
+    for task in futures::future::join_all(tasks).await {
+        task.unwrap();
+    }
+    sqlx::any::install_default_drivers();
+    let mut connection = AnyConnection::connect(&postgres.address()).await.unwrap();
+    known_as_rows_have(&mut connection).await;
+}

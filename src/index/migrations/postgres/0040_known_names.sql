@@ -29,33 +29,41 @@ CREATE INDEX names_trigrams ON known_names USING gin (optag_trigrams(folded)) WI
 CREATE INDEX words_trigrams ON known_words USING gin (optag_trigrams(padded)) WITH (fastupdate = off);
 
 -- Several nodes write at a time: whoever needs a name or word locks it, so that nobody takes it away meanwhile, and
--- whoever takes it away looks again once nobody else has it. Words are locked in their order, so that none waits for
--- another in a circle.
-CREATE FUNCTION optag_know_name(wanted TEXT) RETURNS VOID LANGUAGE plpgsql AS $$
+-- whoever takes it away looks again once nobody else has it. Names are locked before words, and both in their order,
+-- so that none waits for another in a circle.
+CREATE FUNCTION optag_know_names(wanted TEXT[]) RETURNS VOID LANGUAGE plpgsql AS $$
 DECLARE
-    name_number BIGINT;
-    word_number BIGINT;
-    one         TEXT;
+    one    TEXT;
+    added  BIGINT;
+    others BIGINT[] := '{}';
 BEGIN
-    LOOP
-        PERFORM 1 FROM known_names WHERE folded = wanted FOR KEY SHARE;
-        IF FOUND THEN
-            RETURN;
-        END IF;
-        INSERT INTO known_names (folded) VALUES (wanted) ON CONFLICT DO NOTHING RETURNING number INTO name_number;
-        EXIT WHEN FOUND;
+    FOR one IN SELECT DISTINCT name FROM unnest(wanted) AS name WHERE name <> '' ORDER BY name LOOP
+        LOOP
+            PERFORM 1 FROM known_names WHERE folded = one FOR KEY SHARE;
+            EXIT WHEN FOUND;
+            INSERT INTO known_names (folded) VALUES (one) ON CONFLICT DO NOTHING RETURNING number INTO added;
+            IF FOUND THEN
+                others := others || added;
+                EXIT;
+            END IF;
+        END LOOP;
     END LOOP;
-    FOR one IN SELECT DISTINCT ' ' || word || ' ' AS padded FROM regexp_split_to_table(wanted, '[-., ]') AS word
-        WHERE word <> '' ORDER BY padded
+    FOR one IN SELECT DISTINCT ' ' || word || ' ' AS padded FROM known_names
+        CROSS JOIN LATERAL regexp_split_to_table(folded, '[-., ]') AS word
+        WHERE number = ANY (others) AND word <> '' ORDER BY padded
     LOOP
         LOOP
-            SELECT number INTO word_number FROM known_words WHERE padded = one FOR KEY SHARE;
+            PERFORM 1 FROM known_words WHERE padded = one FOR KEY SHARE;
             EXIT WHEN FOUND;
-            INSERT INTO known_words (padded) VALUES (one) ON CONFLICT DO NOTHING RETURNING number INTO word_number;
+            INSERT INTO known_words (padded) VALUES (one) ON CONFLICT DO NOTHING;
             EXIT WHEN FOUND;
         END LOOP;
-        INSERT INTO words_of_names (name, word) VALUES (name_number, word_number);
     END LOOP;
+    INSERT INTO words_of_names (name, word)
+        SELECT DISTINCT known_names.number, known_words.number FROM known_names
+        CROSS JOIN LATERAL regexp_split_to_table(folded, '[-., ]') AS word
+        JOIN known_words ON known_words.padded = ' ' || word || ' '
+        WHERE known_names.number = ANY (others) AND word <> '';
 END $$;
 
 CREATE FUNCTION optag_forget_name(unwanted TEXT) RETURNS VOID LANGUAGE plpgsql AS $$
@@ -80,7 +88,7 @@ CREATE FUNCTION optag_name_of_row() RETURNS TRIGGER LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
         IF NEW.erased_at_us IS NULL AND NEW.caller_name_folded <> '' THEN
-            PERFORM optag_know_name(NEW.caller_name_folded);
+            PERFORM optag_know_names(ARRAY[NEW.caller_name_folded]);
         END IF;
     ELSIF OLD.caller_name_folded IS NOT NULL THEN
         PERFORM optag_forget_name(OLD.caller_name_folded);
