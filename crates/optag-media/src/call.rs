@@ -32,6 +32,10 @@ use optag_core::call::{ConsentHow, ConsentMachine, ConsentRecord, ConsentState, 
 use optag_core::clock::MonoTime;
 use optag_core::id::CallId;
 
+/// Most frames of a block, 5 s: a backlog's frames come at once, and those of eight streams at 48 kHz that are
+/// packed must fit into a record of the spool.
+const BLOCK_FRAMES: usize = 250;
+
 /// The state machine of one call.
 pub struct Call {
     pub(super) rules: CallRules,
@@ -386,9 +390,13 @@ impl Call {
             return;
         }
         let form = self.form();
-        let block = block_builder::take(&mut self.streams, frames, self.frames_out, form);
-        self.frames_out += frames as u32;
-        self.facts.push(Fact::Media(block));
+        while frames > 0 {
+            let some = frames.min(BLOCK_FRAMES);
+            let block = block_builder::take(&mut self.streams, some, self.frames_out, form);
+            self.frames_out += some as u32;
+            self.facts.push(Fact::Media(block));
+            frames -= some;
+        }
         self.changed |= has_audio && !self.had_audio;
         self.had_audio |= has_audio;
     }

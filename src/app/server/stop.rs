@@ -137,11 +137,10 @@ impl Server {
         let left = settling.unsettled();
         metrics::unsettled_calls(left.spooled + left.packed, left.unspooled);
         if is_done(left) {
-            tracing::info!(
-                calls = ended - left.packed,
-                spilled = left.packed,
-                "all recordings delivered but the spilled ones, which the next start encodes"
-            );
+            tracing::info!(calls = ended.saturating_sub(left.packed), "all recordings delivered");
+            if left.packed > 0 {
+                tracing::info!(calls = left.packed, "spilled calls stay in the spool for the next start");
+            }
             return;
         }
         tracing::warn!(

@@ -210,3 +210,37 @@ fn of_a_packed_call_whose_consent_is_withdrawn_nothing_leaves_the_engine() {
     assert_eq!(bench.end(2_000), Outcome::Withdrawn);
     assert!(bench.blocks().is_empty());
 }
+
+#[test]
+fn a_long_backlog_of_wide_packed_audio_comes_in_blocks_that_a_record_holds() {
+    let mut bench = Bench::of(true, (97, Encoding::L16 { rate_hz: 48_000 }), |_, _, of_call| {
+        *of_call = settings(When::Later);
+    });
+    bench.yes();
+    // Nothing was read for twelve seconds: noise, which no predictor shortens.
+    let mut state = 1u32;
+    for n in 0..600u32 {
+        let mut sample = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 16) as u16
+        };
+        let payload: Vec<u8> = (0..960).flat_map(|_| sample().to_be_bytes()).collect();
+        for stream in 0..2u8 {
+            bench.hear(
+                stream.into(),
+                u64::from(n) * 20 + 20,
+                &packet(stream, n as u16, n * 960, 97, &payload),
+            );
+        }
+    }
+    bench.now_ms = 12_000;
+    assert_eq!(bench.end(12_000), Outcome::Recorded);
+    let most = bench.blocks().iter().map(|block| block.bytes.len() / usize::from(block.streams)).max();
+    // Of eight streams it is four MiB at the most.
+    assert!((200_000..=(4 << 20) / 8 - 1_024).contains(&most.unwrap()), "{most:?}");
+    let next = bench.blocks().iter().fold(0, |next, block| {
+        assert_eq!(block.first_frame, next);
+        next + block.frames()
+    });
+    assert_eq!(next, 600);
+}
