@@ -43,18 +43,19 @@ pub struct Verdict {
 }
 
 impl AuditLog {
-    /// Signs the last entry, stores the checkpoint beside the log and returns it; `None` if the entry is
-    /// already signed, or there is none. Blocking.
+    /// The checkpoint of the last entry; `None` if there is no entry. Signs it and stores the checkpoint beside
+    /// the log, unless that was done already. Blocking.
     ///
     /// Errors: of the files, or an unreadable last line.
     pub fn checkpoint(&self, signer: &Signer, at: WallTime) -> Result<Option<Signed>, AuditFault> {
         let Some((sequence, hash)) = self.head()? else { return Ok(None) };
-        let known = self.checkpoints()?;
-        let is_last = |signed: &Signed| {
-            signed.read::<Checkpoint>().is_ok_and(|old| (old.sequence, &old.hash) == (sequence, &hash))
+        let is_of_last = |signed: &Signed| {
+            let old = signed.read::<Checkpoint>();
+            old.is_ok_and(|old| (old.sequence, &old.hash, old.pruned) == (sequence, &hash, false))
         };
-        if known.last().is_some_and(is_last) {
-            return Ok(None);
+        // One of a pruning may stand behind it.
+        if let Some(known) = self.checkpoints()?.into_iter().rev().find(is_of_last) {
+            return Ok(Some(known));
         }
         let signed = sign(signer, &Checkpoint { sequence, hash, at, pruned: false })?;
         self.keep(&signed)?;

@@ -139,9 +139,9 @@ impl EraseService {
         Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect())
     }
 
-    /// Signs the audit's last entry and puts the checkpoint where it can be compared later: beside
-    /// the trail, in the store under a name that is never written twice, and in `dir` if there is
-    /// one. What could not be put somewhere is tried again with the next checkpoint.
+    /// Signs the audit's last entry and puts the checkpoint where it can be compared later: beside the log, in
+    /// the store under a name that is never written twice, and in `dir` if there is one. A process looks once
+    /// whether an earlier one put the last checkpoint there, and tries again until it is there.
     ///
     /// Errors: the trail cannot be read, or no checkpoint be kept beside it.
     pub async fn anchor_audit(
@@ -151,8 +151,15 @@ impl EraseService {
         dir: Option<&Path>,
     ) -> Result<(), AuditFault> {
         let signed = tokio::task::block_in_place(|| audit.checkpoint(&self.guard.signer, at))?;
-        let Some(signed) = signed else { return Ok(()) };
-        let Some(name) = checkpoint_name(&self.guard.signer.node(), &signed) else { return Ok(()) };
+        let name = signed.as_ref().and_then(|signed| checkpoint_name(&self.guard.signer.node(), signed));
+        let (Some(signed), Some(name)) = (signed, name) else {
+            metrics::audit_anchored(true);
+            return Ok(());
+        };
+        let mut anchored = self.guard.audit_anchored.lock().await;
+        if anchored.as_ref() == Some(&name) {
+            return Ok(());
+        }
         let text = serde_json::to_vec_pretty(&signed).map_err(std::io::Error::from)?;
         let stored = self.stores.store.put_small(&name, text.clone().into()).await;
         let copied = dir.map_or(Ok(()), |dir| {
@@ -160,8 +167,9 @@ impl EraseService {
             std::fs::create_dir_all(dir).and_then(|()| std::fs::write(file, &text))
         });
         let ok = stored.is_ok() && copied.is_ok();
-        if !ok {
-            tracing::warn!(?stored, ?copied, "audit checkpoint stored locally only");
+        match ok {
+            true => *anchored = Some(name),
+            false => tracing::warn!(?stored, ?copied, "audit checkpoint stored locally only"),
         }
         metrics::audit_anchored(ok);
         Ok(())

@@ -21,6 +21,8 @@ pub struct DeletionGuard {
     out_of_step: AtomicBool,
     /// Entries of the deletion log that the store holds a copy of; none: not looked yet.
     pub(crate) anchored: tokio::sync::Mutex<Option<u64>>,
+    /// Name of the audit's checkpoint that this process saw in the store last; none: not looked yet.
+    pub(crate) audit_anchored: tokio::sync::Mutex<Option<String>>,
     /// Rounds of completing erasures, so that each begins with another order.
     pub(crate) rounds: AtomicUsize,
 }
@@ -33,6 +35,7 @@ impl DeletionGuard {
             holds,
             out_of_step: AtomicBool::new(false),
             anchored: tokio::sync::Mutex::new(None),
+            audit_anchored: tokio::sync::Mutex::new(None),
             rounds: AtomicUsize::new(0),
         }
     }

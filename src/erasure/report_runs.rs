@@ -59,7 +59,7 @@ impl Reports {
         let waited = tokio::time::timeout(PATIENCE, done.wait_for(Option::is_some)).await;
         match waited.ok().and_then(Result::ok).and_then(|report| report.clone()) {
             Some(report) => Ok(ReportAnswer::Done(report)),
-            None => Ok(ReportAnswer::Server(ReportProgress {
+            None => Ok(ReportAnswer::Running(ReportProgress {
                 job: number,
                 looked_at: job.looked_at.load(Ordering::Relaxed),
             })),
@@ -131,15 +131,15 @@ mod tests {
             }
         };
         let running = ReportProgress { job: 1, looked_at: 0 };
-        assert_eq!(reports.get(None, None, make).await.unwrap(), ReportAnswer::Server(running.clone()));
+        assert_eq!(reports.get(None, None, make).await.unwrap(), ReportAnswer::Running(running.clone()));
         // Whoever asks the same waits for the same.
-        assert_eq!(reports.get(None, None, make).await.unwrap(), ReportAnswer::Server(running));
+        assert_eq!(reports.get(None, None, make).await.unwrap(), ReportAnswer::Running(running));
         assert_eq!(reports.get(None, Some(1), make).await.unwrap(), ReportAnswer::Done(report()));
         assert_eq!(begun.load(Ordering::Relaxed), 1);
         assert!(matches!(reports.get(None, Some(9), make).await, Err(LibraryError::NotFound)));
         // A finished one is no answer to a new question.
         let again = reports.get(None, None, make).await.unwrap();
-        assert!(matches!(again, ReportAnswer::Server(ReportProgress { job: 2, .. })), "{again:?}");
+        assert!(matches!(again, ReportAnswer::Running(ReportProgress { job: 2, .. })), "{again:?}");
         for day in 0..20 {
             let at = Some(WallTime::default().plus_days(day));
             let answer = reports.get(at, None, |_| std::future::ready(report())).await;

@@ -44,7 +44,7 @@ pub async fn retention(
     }
     match services.steward.retention_report(at, job).await.map_err(unanswered)? {
         ReportAnswer::Done(report) => Ok(Json(report).into_response()),
-        ReportAnswer::Server(progress) => {
+        ReportAnswer::Running(progress) => {
             Ok((StatusCode::ACCEPTED, [(RETRY_AFTER, "1")], Json(progress)).into_response())
         }
     }

@@ -307,7 +307,7 @@ impl Requests for Fake {
         job: Option<u64>,
     ) -> BoxFuture<'_, Result<ReportAnswer, LibraryError>> {
         if let Some(job) = job {
-            let running = ReportAnswer::Server(ReportProgress { job, looked_at: 1 });
+            let running = ReportAnswer::Running(ReportProgress { job, looked_at: 1 });
             return async move { self.or_fail(running) }.boxed();
         }
         let report = RetentionReport {

@@ -202,7 +202,7 @@ pub enum ReportAnswer {
     /// The report.
     Done(RetentionReport),
     /// The report is being made.
-    Server(ReportProgress),
+    Running(ReportProgress),
 }
 
 /// Progress of a report.

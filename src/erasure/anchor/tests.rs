@@ -195,6 +195,29 @@ async fn the_copy_grows_over_its_blocks_and_is_read_back_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_that_did_not_reach_the_store_is_put_there_without_a_new_entry() {
+    let dir = tempfile::tempdir().unwrap();
+    let (elsewhere, in_the_way) = (dir.path().join("elsewhere"), dir.path().join("file"));
+    std::fs::write(&in_the_way, "").unwrap();
+    let audit = AuditLog::new(path_in(dir.path()));
+    for _ in 0..2 {
+        audit.append(&serde_json::json!({"at": WallTime::default()})).unwrap();
+    }
+    let erasure = erasure(dir.path()).await;
+    erasure.anchor_audit(&audit, WallTime::default(), Some(&in_the_way)).await.unwrap();
+    assert_eq!(*erasure.guard.audit_anchored.lock().await, None, "the directory cannot be made");
+    // Later and after a pruning: the same checkpoint, as it was signed.
+    let later = WallTime::default().plus_days(1);
+    assert_eq!(audit.prune(later, &erasure.guard.signer, later).unwrap(), 1);
+    for _ in 0..2 {
+        erasure.anchor_audit(&audit, later, Some(&elsewhere)).await.unwrap();
+        assert!(erasure.guard.audit_anchored.lock().await.is_some());
+    }
+    assert_eq!(erasure.audit_anchors().await.unwrap().len(), 1);
+    assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_audits_checkpoints_reach_the_store_and_a_directory_elsewhere() {
     let dir = tempfile::tempdir().unwrap();
     let erasure = erasure(dir.path()).await;
