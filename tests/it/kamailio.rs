@@ -161,6 +161,13 @@ async fn a_call_through_kamailio_and_rtpengine_is_recorded_after_the_callers_key
         all.iter().map(|name| format!("== {name}\n{}", read(name))).collect::<String>() + &server.log()
     };
 
+    // What reaches the bridge before it listens is lost, and with it the call's recording.
+    for _ in 0..300 {
+        if std::fs::read_to_string(dir.path().join("bridge.log")).is_ok_and(|log| log.contains("ready")) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     let mut caller = Caller::new(format!("127.0.0.1:{proxy}").parse().unwrap()).await;
     let sdp = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 25000 RTP/AVP 8 101\r\n\
         a=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n";
