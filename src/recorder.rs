@@ -10,6 +10,7 @@ pub mod live_calls;
 pub mod pending_answers;
 pub mod recovery;
 pub mod resume;
+pub mod settings;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -21,13 +22,13 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::{broadcast, oneshot};
 
-use crate::config::Config;
 use crate::erasure::deletion_log::Cause;
 use crate::erasure::service::EraseService;
 use crate::ledger::writer::Accounts;
 use crate::metrics;
 use crate::recorder::live_calls::{LiveCalls, names_in, names_of};
 use crate::recorder::pending_answers::{NotKept, PendingAnswer, PendingAnswers};
+use crate::recorder::settings::RecorderSettings;
 use crate::stores::durable::{destroy_key, durable};
 use crate::stores::recording_lock::RecordingLocks;
 use optag_core::call::consent::ConsentError;
@@ -52,8 +53,8 @@ use optag_storage::spool::record::{Body, SpoolRecord};
 
 /// The recorder as signalling sees it.
 pub struct Recorder {
-    /// Validated configuration.
-    pub config: Arc<Config>,
+    /// Of the configuration.
+    pub settings: RecorderSettings,
     /// Dates every call.
     pub clock: Arc<dyn Clock>,
     /// The media engine.
@@ -139,10 +140,8 @@ impl Recorder {
     /// leave ports to others. However few ports there are, one call with the maximum number of streams is
     /// permitted.
     fn has_share(&self, client: &str, more: usize) -> bool {
-        let rtp = &self.config.rtp;
-        let pairs = usize::from(rtp.port_max - rtp.port_min).div_ceil(2);
-        let share = pairs * usize::from(self.config.api.max_client_streams_percent) / 100;
-        self.registry.streams_of(client) + more <= share.max(limit::STREAMS_PER_CALL)
+        let share = self.settings.client_streams.max(limit::STREAMS_PER_CALL);
+        self.registry.streams_of(client) + more <= share
     }
 
     async fn try_admit(&self, call: NewCall) -> Result<Admitted, AdmitError> {
@@ -150,10 +149,8 @@ impl Recorder {
             return Err(AdmitError::Draining);
         }
         let department = self
-            .config
-            .departments
-            .iter()
-            .find(|department| department.id == call.department)
+            .settings
+            .department(&call.department)
             .ok_or_else(|| AdmitError::UnknownDepartment(call.department.clone()))?
             .clone();
         check_streams(&call)?;
@@ -191,7 +188,7 @@ impl Recorder {
         if department.record {
             self.registry.set_opened(id);
         }
-        let may_spill = self.config.engine.spills && self.spool.takes_packed();
+        let may_spill = self.settings.spills && self.spool.takes_packed();
         let plan = CallPlan { rules, streams: legs.into_iter().zip(sockets).collect(), may_spill, gauges };
         let (reply, answer) = oneshot::channel();
         self.engine.admit(plan, Box::new(move |result| drop(reply.send(result))));
@@ -287,7 +284,7 @@ impl Recorder {
     }
 
     fn advertised(&self, port: u16) -> SocketAddr {
-        SocketAddr::new(self.config.rtp.advertised_ip, port)
+        SocketAddr::new(self.settings.advertised_ip, port)
     }
 }
 

@@ -134,11 +134,12 @@ impl Server {
             config.rtp.port_max,
             config.rtp.socket_buffer_bytes,
         );
+        let settings = config.recorder();
         let resumed = Resume {
             clock: &*opened.clock,
             log: &opened.erasure.log,
             registry: &opened.registry,
-            rtp: &config.rtp,
+            settings: &settings,
             engine: &engine,
             ports: &ports,
         }
@@ -166,7 +167,7 @@ impl Server {
         let recorder = Arc::new(Recorder {
             early,
             accounts: accounts.clone(),
-            config: Arc::clone(&config),
+            settings,
             clock: Arc::clone(&opened.clock),
             engine: engine.clone(),
             spool: opened.stores.spool.clone(),

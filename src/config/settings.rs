@@ -8,6 +8,7 @@ use crate::config::sip_client::SipClient;
 use crate::disclosure::owner::Owner;
 use crate::erasure::sweep_horizon::SweepLimits;
 use crate::index::IndexPlace;
+use crate::recorder::settings::RecorderSettings;
 use optag_core::call::Department;
 use optag_core::private::Private;
 use optag_media::dtmf::tone_listener::ToneSettings;
@@ -153,6 +154,20 @@ pub struct SipConfig {
     pub max_client_streams_percent: u8,
     /// What differs for some clients.
     pub clients_of_their_own: Vec<SipClient>,
+}
+
+impl Config {
+    /// What the recorder must know of it.
+    pub fn recorder(&self) -> RecorderSettings {
+        let pairs = usize::from(self.rtp.port_max - self.rtp.port_min).div_ceil(2);
+        RecorderSettings {
+            departments: self.departments.clone(),
+            advertised_ip: self.rtp.advertised_ip,
+            client_streams: pairs * usize::from(self.api.max_client_streams_percent) / 100,
+            spills: self.engine.spills,
+            resume_within: self.rtp.resume_within,
+        }
+    }
 }
 
 /// Where audio is taken.

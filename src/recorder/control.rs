@@ -140,8 +140,7 @@ impl Recorder {
     }
 
     fn department(&self, id: &str) -> Result<&Department, ControlError> {
-        let found = self.config.departments.iter().find(|department| department.id == id);
-        found.ok_or_else(|| ControlError::UnknownDepartment(id.to_owned()))
+        self.settings.department(id).ok_or_else(|| ControlError::UnknownDepartment(id.to_owned()))
     }
 
     /// Opens a call in the spool that no department has recorded so far, as one of `department`'s, so that a

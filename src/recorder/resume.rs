@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::config::RtpConfig;
 use crate::erasure::deletion_log::DeletionLog;
 use crate::metrics::{self, NotResumed};
 use crate::recorder::live_calls::LiveCalls;
+use crate::recorder::settings::RecorderSettings;
 use optag_core::call::{CallFacts, ConsentState};
 use optag_core::clock::{BootId, Clock, MonoTime};
 use optag_core::id::CallId;
@@ -47,7 +47,7 @@ pub struct Resume<'a> {
     /// Calls in progress, to which resumed ones are added.
     pub registry: &'a LiveCalls,
     /// Maximum downtime, and the address advertised to senders.
-    pub rtp: &'a RtpConfig,
+    pub settings: &'a RecorderSettings,
     /// The media engine.
     pub engine: &'a Engine,
     /// RTP ports.
@@ -131,7 +131,7 @@ impl<'a> Candidate<'a> {
             saved.zero = Some(now - Duration::from_micros(wall.micros_since(granted_at).max(0) as u64));
         }
         let down = now.since(last_alive(&saved, call.frames));
-        if down > with.rtp.resume_within {
+        if down > with.settings.resume_within {
             return Err(NotResumed::TooLate);
         }
         Ok(Self { facts, saved, frames: call.frames, down })
@@ -158,7 +158,7 @@ async fn put_back(
     };
     let sockets: Vec<StreamSockets> =
         saved.streams.iter().map(bind).collect::<Result<_, _>>().map_err(|_| NotResumed::Ports)?;
-    let ip = with.rtp.advertised_ip;
+    let ip = with.settings.advertised_ip;
     let addresses: Vec<SocketAddr> =
         sockets.iter().map(|socket| SocketAddr::new(ip, socket.port())).collect();
     let gauges = Arc::new(CallGauges::new(limit::STREAMS_PER_CALL));
