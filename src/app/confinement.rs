@@ -11,9 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use caps::{CapSet, Capability, CapsHashSet};
@@ -25,6 +23,7 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
 use crate::config::{Config, MasterKeySource, StoreConfig};
 use crate::index::IndexPlace;
+use optag_files::durable_dir;
 
 /// Least version of Landlock by which files are held: renames between directories and truncation.
 const FILES_SINCE: i64 = 3;
@@ -130,7 +129,7 @@ fn restrict(config: &Config, program: &Path, ports: Option<&[u16]>) -> Result<()
     rules = beneath(rules, Path::new("/dev/null"), read | AccessFs::WriteFile)?;
     for dir in written(config) {
         // One that cannot be made is told of by whoever opens it.
-        let _ = DirBuilder::new().recursive(true).mode(0o700).create(&dir);
+        let _ = durable_dir::make(&dir);
         rules = beneath(rules, &dir, all & !BitFlags::from(AccessFs::Execute))?;
     }
     // Shares of others, perhaps: one that is not mounted must not become a directory of this disk.
