@@ -17,8 +17,11 @@ pub mod requests;
 pub mod server;
 pub mod tokens;
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(test), allow(dead_code, reason = "fuzzing asks for less than the tests"))]
 mod fakes;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 
 #[cfg(test)]
 mod tests;

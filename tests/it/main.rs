@@ -39,6 +39,7 @@ mod promises;
 mod promises_ceph;
 mod protected;
 mod quality;
+mod recorder_bodies;
 mod recover;
 mod resume;
 mod s3;
