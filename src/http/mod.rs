@@ -18,9 +18,11 @@ pub mod server;
 pub mod tokens;
 
 #[cfg(any(test, fuzzing))]
+#[allow(clippy::unwrap_used, reason = "stand-ins for tests")]
 #[cfg_attr(not(test), allow(dead_code, reason = "fuzzing asks for less than the tests"))]
 mod fakes;
 #[cfg(any(test, fuzzing))]
+#[allow(clippy::unwrap_used, reason = "what fails here is a finding")]
 pub mod fuzzing;
 
 #[cfg(test)]
