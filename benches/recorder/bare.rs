@@ -21,7 +21,7 @@ const BETWEEN: Duration = Duration::from_secs(1);
 
 /// Processor time that bare libopus needs for a second of two legs, both encoded from the first
 /// frame to the last. Units: ms.
-pub fn call_second_ms(voices: &Voices, complexity: i32) -> f64 {
+pub(crate) fn call_second_ms(voices: &Voices, complexity: i32) -> f64 {
     let legs = received(voices);
     let ms: f64 = (0..CALLS).map(|call| call_ms(&legs, call, SECONDS, complexity)).sum();
     ms / (CALLS * SECONDS) as f64
@@ -29,14 +29,14 @@ pub fn call_second_ms(voices: &Voices, complexity: i32) -> f64 {
 
 /// The same beside a run: a part each second, so that both meet the machine as fast as it is at the
 /// time, and as busy.
-pub struct Beside {
+pub(crate) struct Beside {
     over: Sender<()>,
     thread: JoinHandle<f64>,
 }
 
 impl Beside {
     /// Begins; it takes some 6 % of a processor.
-    pub fn start(voices: &Voices, complexity: i32) -> Self {
+    pub(crate) fn start(voices: &Voices, complexity: i32) -> Self {
         let legs = received(voices);
         let (over, is_over) = channel();
         let thread = std::thread::spawn(move || {
@@ -53,7 +53,7 @@ impl Beside {
     }
 
     /// Ends; processor time of a second of two legs. Units: ms.
-    pub fn end(self) -> f64 {
+    pub(crate) fn end(self) -> f64 {
         drop(self.over);
         self.thread.join().expect("libopus encodes")
     }

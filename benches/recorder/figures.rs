@@ -21,7 +21,7 @@ const RATIO_CALLS: usize = 200;
 const RATE_PER_S: f64 = 100.0;
 
 /// The whole recorder ÷ bare libopus encoding every frame, beside it at the same time.
-pub async fn ratio() -> anyhow::Result<()> {
+pub(crate) async fn ratio() -> anyhow::Result<()> {
     println!(
         "{RATIO_CALLS} calls of {RATIO_SECONDS} s; processor time of a call-second in ms, kernel time included"
     );
@@ -42,7 +42,7 @@ pub async fn ratio() -> anyhow::Result<()> {
 }
 
 /// Processor time of a call-second as calls grow.
-pub async fn growth() -> anyhow::Result<()> {
+pub(crate) async fn growth() -> anyhow::Result<()> {
     const SIZES: [usize; 4] = [50, 100, 200, 400];
     println!("conversations; processor time of a call-second in ms, and bare libopus at the same time");
     let mut all: Vec<Vec<f64>> = vec![Vec::new(); SIZES.len()];
@@ -64,7 +64,7 @@ pub async fn growth() -> anyhow::Result<()> {
 /// Resident memory that a two-leg call adds: what 600 calls hold beyond 300. The first hundreds
 /// also bring the allocator's own reserves, which stay and differ by some MiB from run to run. The
 /// parties talk little: more than the machine keeps up with would bring what waits for it.
-pub async fn memory() -> anyhow::Result<()> {
+pub(crate) async fn memory() -> anyhow::Result<()> {
     const CALLS: usize = 300;
     let trial = Trial { rate_per_s: RATE_PER_S, ..Trial::of(CALLS, 24, Talk::Seldom) };
     let recorder = trial.start_recorder()?;
@@ -103,7 +103,7 @@ pub async fn memory() -> anyhow::Result<()> {
 
 /// How many calls lose nothing: ever more, until the first loss. What bare libopus takes right before,
 /// always at complexity 5, tells how fast the machine is at the time.
-pub async fn capacity(words: &[&str]) -> anyhow::Result<()> {
+pub(crate) async fn capacity(words: &[&str]) -> anyhow::Result<()> {
     let codec = if words.contains(&"opus") { Codec::Opus } else { Codec::Pcma };
     let adaptive = words.contains(&"adaptive");
     let given = words.iter().find_map(|word| word.parse().ok());

@@ -46,7 +46,7 @@ impl Peer {
 
 /// Processor time of a call-second of each, in turns, and ours, at the complexities that `words`
 /// name; at 5 where they name none.
-pub async fn compare(words: &[&str]) -> anyhow::Result<()> {
+pub(crate) async fn compare(words: &[&str]) -> anyhow::Result<()> {
     let complexities: Vec<i32> = match words {
         [] => vec![5],
         words => words

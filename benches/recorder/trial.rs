@@ -22,7 +22,7 @@ const NOISE_PEAK: i16 = 45;
 
 /// What the parties do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Talk {
+pub(crate) enum Talk {
     /// Both talk all the time, over lines with noise: every frame must be encoded.
     Both,
     /// Each talks 45 % of the time, digital silence in between.
@@ -35,7 +35,7 @@ pub enum Talk {
 
 impl Talk {
     /// What they say.
-    pub fn voices(self) -> anyhow::Result<Voices> {
+    pub(crate) fn voices(self) -> anyhow::Result<Voices> {
         match self {
             Talk::Both => Ok(Voices::embedded(1.0)?.with_noise(NOISE_PEAK)),
             Talk::Conversation => Voices::embedded(0.45),
@@ -44,7 +44,7 @@ impl Talk {
         }
     }
 
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Talk::Both => "both talking",
             Talk::Conversation => "conversation",
@@ -56,7 +56,7 @@ impl Talk {
 
 /// What is run.
 #[derive(Clone, Copy, Debug)]
-pub struct Trial {
+pub(crate) struct Trial {
     pub calls: usize,
     /// How long all calls are up at once.
     pub together: Duration,
@@ -70,7 +70,7 @@ pub struct Trial {
 
 impl Trial {
     /// A-law at complexity 5, all calls within a second.
-    pub fn of(calls: usize, seconds: u64, talk: Talk) -> Self {
+    pub(crate) fn of(calls: usize, seconds: u64, talk: Talk) -> Self {
         let together = Duration::from_secs(seconds);
         Self {
             calls,
@@ -83,7 +83,7 @@ impl Trial {
         }
     }
 
-    pub fn start_recorder(&self) -> anyhow::Result<OwnRecorder> {
+    pub(crate) fn start_recorder(&self) -> anyhow::Result<OwnRecorder> {
         let settings = [
             ("OPTAG_ENGINE_OPUS_COMPLEXITY", self.complexity.to_string()),
             ("OPTAG_ENGINE_ADAPTIVE_COMPLEXITY", self.adaptive.to_string()),
@@ -91,7 +91,7 @@ impl Trial {
         OwnRecorder::start(Path::new(env!("CARGO_BIN_EXE_optag")), &settings)
     }
 
-    pub fn plan(&self) -> Run {
+    pub(crate) fn plan(&self) -> Run {
         let ramp = Duration::from_secs_f64(self.calls as f64 / self.rate_per_s);
         Run {
             answered_by: AnsweredBy::Key,
@@ -109,14 +109,14 @@ impl Trial {
         }
     }
 
-    pub fn stage(&self, recorder: &OwnRecorder) -> anyhow::Result<Stage> {
+    pub(crate) fn stage(&self, recorder: &OwnRecorder) -> anyhow::Result<Stage> {
         let pool = SenderPool::start(1, "127.0.0.1:9".parse()?)?;
         let client = Client::new(&recorder.api, &recorder.token)?;
         Ok(Stage::new(Feed::Api(client.clone()), client, pool, self.talk.voices()?))
     }
 
     /// Runs it: from before the first call until the last recording is stored.
-    pub async fn run(&self) -> anyhow::Result<Report> {
+    pub(crate) async fn run(&self) -> anyhow::Result<Report> {
         let recorder = self.start_recorder()?;
         let stage = Arc::new(self.stage(&recorder)?);
         stage.coded(self.plan().format)?;
@@ -132,7 +132,7 @@ impl Trial {
 
     /// The same with bare libopus beside it; besides, what that took of a processor for a second of
     /// two legs, at the same complexity. Units: ms.
-    pub async fn run_beside_bare(&self) -> anyhow::Result<(Report, f64)> {
+    pub(crate) async fn run_beside_bare(&self) -> anyhow::Result<(Report, f64)> {
         let beside = Beside::start(&self.talk.voices()?, self.complexity);
         let report = self.run().await?;
         Ok((report, beside.end()))
@@ -140,11 +140,11 @@ impl Trial {
 }
 
 /// Processor time of the recorder for a call-second. Units: ms.
-pub fn cost_ms(report: &Report) -> f64 {
+pub(crate) fn cost_ms(report: &Report) -> f64 {
     report.recorder.map_or(f64::NAN, |cost| cost.cpu_ms_per_call_second)
 }
 
-pub fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.get(values.len().saturating_sub(1) / 2..=values.len() / 2).unwrap_or_default();
     middle.iter().sum::<f64>() / middle.len() as f64

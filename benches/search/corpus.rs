@@ -12,9 +12,9 @@ use optag_storage::archive::manifest::Manifest;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
 
 /// The first call. Units: µs since 1970.
-pub const FIRST_US: i64 = 1_700_000_000_000_000;
+pub(crate) const FIRST_US: i64 = 1_700_000_000_000_000;
 /// Ninety days. Units: µs.
-pub const SPAN_US: i64 = 90 * 86_400_000_000;
+pub(crate) const SPAN_US: i64 = 90 * 86_400_000_000;
 /// Rows of a statement.
 const BATCH: u64 = 500;
 
@@ -71,28 +71,28 @@ fn rare(n: u64, of: u64) -> String {
 }
 
 /// The name of recording `n`.
-pub fn name(n: u64) -> String {
+pub(crate) fn name(n: u64) -> String {
     let middle = if draw(n, 1) % 10 < 4 { format!(" {}", rare(n, 2)) } else { String::new() };
     let last = if draw(n, 4) % 10 < 6 { pick(&LAST, n, 5).to_owned() } else { rare(n, 6) };
     format!("{}{middle} {last}", pick(&FIRST, n, 8))
 }
 
 /// Its caller's number, without the country's.
-pub fn caller(n: u64) -> String {
+pub(crate) fn caller(n: u64) -> String {
     format!("{}", 20_000_000 + draw(n, 9) % 300_000 * 233)
 }
 
 /// The number that it called.
-pub fn called(n: u64) -> &'static str {
+pub(crate) fn called(n: u64) -> &'static str {
     ["70101010", "70202020", "70303030"][(draw(n, 10) % 3) as usize]
 }
 
-pub fn department(n: u64) -> String {
+pub(crate) fn department(n: u64) -> String {
     format!("d{}", draw(n, 11) % 12)
 }
 
 /// When it began, of so many.
-pub fn at_us(n: u64, rows: u64) -> i64 {
+pub(crate) fn at_us(n: u64, rows: u64) -> i64 {
     FIRST_US + (i128::from(SPAN_US) * i128::from(n) / i128::from(rows.max(1))) as i64
 }
 
@@ -126,7 +126,7 @@ fn values(rows: std::ops::Range<u64>, of: u64) -> String {
 }
 
 /// Fills a database with triggers and indexes put aside meanwhile.
-pub async fn sqlite(file: &Path, rows: u64) -> anyhow::Result<()> {
+pub(crate) async fn sqlite(file: &Path, rows: u64) -> anyhow::Result<()> {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
     let mut connection = SqliteConnection::connect_with(&options).await?;
     let put_aside =
@@ -155,7 +155,7 @@ pub async fn sqlite(file: &Path, rows: u64) -> anyhow::Result<()> {
 }
 
 /// The same in PostgreSQL.
-pub async fn postgres(address: &str, rows: u64) -> anyhow::Result<()> {
+pub(crate) async fn postgres(address: &str, rows: u64) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(address).await?;
     let aside = "SELECT indexdef FROM pg_indexes WHERE indexname IN ('names_trigrams', 'words_trigrams')";
     let again = sqlx::query(aside).fetch_all(&mut connection).await?;
@@ -186,7 +186,7 @@ pub async fn postgres(address: &str, rows: u64) -> anyhow::Result<()> {
 }
 
 /// Recording `n` as a delivery has it, of a call that came after all others.
-pub fn manifest(n: u64) -> Manifest {
+pub(crate) fn manifest(n: u64) -> Manifest {
     let started_at = WallTime::from_unix_micros(FIRST_US + SPAN_US + n as i64 * 1_000);
     Manifest {
         version: 1,

@@ -16,7 +16,7 @@ use crate::corpus;
 const PAGE: u32 = 50;
 
 /// One kind of search. Each round asks for something else.
-pub struct Kind {
+pub(crate) struct Kind {
     pub name: &'static str,
     of: fn(u64) -> Query,
     /// By candidates, as for a caller's words.
@@ -69,7 +69,7 @@ fn of_department(query: Query, round: u64) -> Query {
     Query { department: Some(corpus::department(some(round))), ..query }
 }
 
-pub fn all(rows: u64) -> Vec<Kind> {
+pub(crate) fn all(rows: u64) -> Vec<Kind> {
     const COMMON: [&str; 4] = ["jensen", "hansen", "kristensen", "moeller"];
     let kind = |name, of: fn(u64) -> Query| Kind { name, of, told: false, deep: None, rows };
     vec![
@@ -130,7 +130,7 @@ impl Kind {
     }
 
     /// Searches; how many were found.
-    pub async fn search(&self, index: &Index, round: usize) -> anyhow::Result<u64> {
+    pub(crate) async fn search(&self, index: &Index, round: usize) -> anyhow::Result<u64> {
         let query = self.query(round);
         if self.told {
             let wanted =
@@ -144,26 +144,26 @@ impl Kind {
 }
 
 /// The statements of before.
-pub struct Before {
+pub(crate) struct Before {
     pool: AnyPool,
     is_postgres: bool,
 }
 
 impl Before {
-    pub async fn sqlite(file: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn sqlite(file: &Path) -> anyhow::Result<Self> {
         let pool =
             AnyPoolOptions::new().max_connections(1).connect(&format!("sqlite://{}", file.display())).await?;
         Ok(Self { pool, is_postgres: false })
     }
 
-    pub async fn postgres(address: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn postgres(address: &str) -> anyhow::Result<Self> {
         let pool = AnyPoolOptions::new().max_connections(1).connect(address).await?;
         Ok(Self { pool, is_postgres: true })
     }
 
     /// Searches as before, where that was another way: SQLite looked at each name; pages deep in were counted down
     /// to by OFFSET. Whether it was.
-    pub async fn search(&self, kind: &Kind, round: usize) -> anyhow::Result<bool> {
+    pub(crate) async fn search(&self, kind: &Kind, round: usize) -> anyhow::Result<bool> {
         let query = kind.query(round);
         let name = query.name.as_ref().map(|name| name.reveal().clone());
         if kind.told
@@ -222,7 +222,7 @@ impl Before {
     }
 
     /// Prints the plans of statements.
-    pub async fn explain(&self, statements: Vec<String>) -> anyhow::Result<()> {
+    pub(crate) async fn explain(&self, statements: Vec<String>) -> anyhow::Result<()> {
         for sql in statements {
             if self.is_postgres {
                 println!("  {sql}");

@@ -8,24 +8,24 @@ use tracing::{Event, Metadata, Subscriber, span};
 
 /// Collects statements between [`Statements::begin`] and [`Statements::end`].
 #[derive(Clone, Default)]
-pub struct Statements {
+pub(crate) struct Statements {
     collected: Arc<Mutex<Option<Vec<String>>>>,
 }
 
 impl Statements {
     /// Listens from now on.
-    pub fn collect() -> Self {
+    pub(crate) fn collect() -> Self {
         let statements = Self::default();
         let _ = tracing::subscriber::set_global_default(statements.clone());
         statements
     }
 
-    pub fn begin(&self) {
+    pub(crate) fn begin(&self) {
         *self.collected.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
     }
 
     /// Each statement once.
-    pub fn end(&self) -> Vec<String> {
+    pub(crate) fn end(&self) -> Vec<String> {
         let mut all =
             self.collected.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
         let mut known = std::collections::HashSet::new();

@@ -39,7 +39,7 @@ fn settings() -> CallSettings {
 }
 
 /// Takes up a call, sends it packets, leaves it to yet another process.
-pub fn run(data: &[u8]) {
+pub(super) fn run(data: &[u8]) {
     let Some((&mode, text)) = data.split_first() else { return };
     let Some(mut saved) = std::str::from_utf8(text).ok().and_then(CallSnapshot::from_text) else { return };
     let again = CallSnapshot::from_text(&saved.to_text()).expect("what is saved can be read");

@@ -15,7 +15,7 @@ use super::srs::config;
 const CALLS: usize = 100_000;
 
 /// Takes up a session, asks about it, lets hours pass, ends it.
-pub fn run(data: &[u8]) {
+pub(super) fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let Some(kept) = Kept::from_text(text) else { return };
     let again = Kept::from_text(&kept.to_text()).expect("what is kept can be read");

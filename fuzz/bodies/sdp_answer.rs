@@ -16,7 +16,7 @@ const OFFER: &str = "v=0\r\no=src 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.
     m=audio 40002 RTP/AVP 8 0 101\r\na=label:2\r\na=sendonly\r\n";
 
 /// An answer between two texts of the server: a bit of the first byte chooses whose offer it answers.
-pub fn run(data: &[u8]) {
+pub(super) fn run(data: &[u8]) {
     let Some((&mode, answer)) = data.split_first() else { return };
     let flow = Flow {
         transport: Transport::Tcp,

@@ -6,7 +6,7 @@ use optag_sip::sdp::{Description, Taken, parse};
 use optag_sip::siprec::streams::{refused, spare};
 
 /// Reads an offer, answers it, reads the answer: every m= line and label is there, in order.
-pub fn run(data: &[u8]) {
+pub(super) fn run(data: &[u8]) {
     let Ok(offer) = parse(data) else { return };
     for set in offer.alternatives() {
         assert!(set.len() > 1 && set.iter().all(|line| *line < offer.media.len()));

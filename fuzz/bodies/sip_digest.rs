@@ -31,7 +31,7 @@ fn addresses() -> [IpAddr; 3] {
 }
 
 /// Plays a sequence of requests with credentials.
-pub fn run(data: &[u8]) {
+pub(super) fn run(data: &[u8]) {
     let algorithms = vec![Algorithm::Sha256, Algorithm::Md5];
     let users = USERS.map(|(user, password)| (user.to_owned(), Private::new(password.to_owned()))).to_vec();
     let mut digest = Digest::new(Credentials { realm: "optag".into(), users, algorithms }, &[7; 32]);

@@ -6,7 +6,7 @@ use optag_sip::sip::parse::{Framing, Parsed, parse};
 use optag_sip::sip::response::Answer;
 
 /// Reads the bytes in both framings, answers what can be answered, reads the answer back.
-pub fn run(data: &[u8]) {
+pub(super) fn run(data: &[u8]) {
     for framing in [Framing::Datagram, Framing::Stream] {
         let Ok(Parsed::Request(request)) = parse(data, framing) else { continue };
         assert!(request.body.len() <= data.len());

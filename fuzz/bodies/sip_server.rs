@@ -428,7 +428,7 @@ impl World {
 }
 
 /// Plays a sequence to its end.
-pub fn run(data: &[u8]) {
+pub(super) fn run(data: &[u8]) {
     let mut bytes = Bytes(data);
     let mut world = World::new(bytes.next());
     for _ in 0..STEPS {

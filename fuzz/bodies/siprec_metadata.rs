@@ -5,7 +5,7 @@ use optag_sip::siprec::metadata::merged::{KEPT, View};
 use optag_sip::siprec::metadata::parse;
 
 /// Reads a document and merges it twice: nobody is doubled, nothing grows without end.
-pub fn run(data: &[u8]) {
+pub(super) fn run(data: &[u8]) {
     let Ok(document) = parse(data) else { return };
     let mut view = View::default();
     view.apply(&document, WallTime::from_unix_micros(1));

@@ -221,7 +221,7 @@ impl Call {
 }
 
 /// Plays a call.
-pub fn run(data: &[u8]) {
+pub(super) fn run(data: &[u8]) {
     let [first, spelling, rest @ ..] = data else { return };
     let party = |byte: u8| usize::from(byte) % PARTIES.len();
     // The call begins with department one, or with somebody who is of none.

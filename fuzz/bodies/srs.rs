@@ -25,9 +25,9 @@ use optag_sip::siprec::session::snapshot::Kept;
 use optag_sip::siprec::settings::{Config, MediaSource, UntilConsent, WhenUnavailable};
 
 /// User name and password of the only user, where credentials are asked for.
-pub const USER: (&str, &str) = ("src", "secret");
+pub(super) const USER: (&str, &str) = ("src", "secret");
 /// Realm of the challenges.
-pub const REALM: &str = "optag";
+pub(super) const REALM: &str = "optag";
 
 /// Times that the server may want to be called in one span.
 const CALLS_IN_SPAN: usize = 200_000;
@@ -49,7 +49,7 @@ struct Exchange {
 }
 
 /// The server, its feed, and what the outside has seen.
-pub struct Srs {
+pub(super) struct Srs {
     config: Config,
     pub server: Server,
     pub now: MonoTime,
@@ -68,7 +68,7 @@ pub struct Srs {
 }
 
 /// Settings of which each bit chooses one.
-pub fn config(bits: u8) -> Config {
+pub(super) fn config(bits: u8) -> Config {
     let department = |id: &str, number: &str| Department {
         id: id.into(),
         name: id.into(),
@@ -112,7 +112,7 @@ pub fn config(bits: u8) -> Config {
 }
 
 impl Srs {
-    pub fn new(bits: u8) -> Self {
+    pub(super) fn new(bits: u8) -> Self {
         let config = config(bits);
         Self {
             server: Server::new(config.clone(), MonoTime::default()),
@@ -134,7 +134,7 @@ impl Srs {
     }
 
     /// A message comes. `proves`: it holds what only an answer to its sender told.
-    pub fn receive(&mut self, flow: Flow, bytes: &[u8], proves: bool) {
+    pub(super) fn receive(&mut self, flow: Flow, bytes: &[u8], proves: bool) {
         let framing = if flow.transport == Transport::Udp { Framing::Datagram } else { Framing::Stream };
         let exchange = self.exchanges.entry(flow.peer.ip()).or_default();
         exchange.came += bytes.len();
@@ -144,7 +144,7 @@ impl Srs {
     }
 
     /// Gives the server an input, and the feed what comes of it.
-    pub fn play(&mut self, input: Input) {
+    pub(super) fn play(&mut self, input: Input) {
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
             let mut out = Vec::new();
@@ -154,7 +154,7 @@ impl Srs {
     }
 
     /// Lets time pass.
-    pub fn wait(&mut self, span: Duration) {
+    pub(super) fn wait(&mut self, span: Duration) {
         let until = self.now + span;
         let mut calls = 0;
         while let Some(next) = self.server.next_timeout().filter(|next| *next <= until) {
@@ -297,7 +297,7 @@ impl Srs {
     }
 
     /// Lets one result of the feed through that waits; which, as `choice` says.
-    pub fn release(&mut self, choice: u8) {
+    pub(super) fn release(&mut self, choice: u8) {
         let Some(held) = self.held.as_mut().filter(|held| !held.is_empty()) else { return };
         let at = usize::from(choice) % held.len();
         let input = held.remove(at);
@@ -305,13 +305,13 @@ impl Srs {
     }
 
     /// The session of one of the calls in progress.
-    pub fn session(&self, choice: u8) -> Option<(SessionId, CallId)> {
+    pub(super) fn session(&self, choice: u8) -> Option<(SessionId, CallId)> {
         let calls = self.server.calls();
         calls.get(usize::from(choice) % calls.len().max(1)).copied()
     }
 
     /// The caller answers by a key in the audio.
-    pub fn says(&mut self, choice: u8, consent: ConsentState) {
+    pub(super) fn says(&mut self, choice: u8, consent: ConsentState) {
         let Some((session, id)) = self.session(choice) else { return };
         let Some(call) = self.calls.get_mut(&id).filter(|call| call.view.ended_at.is_none()) else { return };
         if call.view.consent == ConsentState::Unknown {
@@ -322,7 +322,7 @@ impl Srs {
     }
 
     /// The engine ends a call by itself.
-    pub fn engine_ends(&mut self, choice: u8) {
+    pub(super) fn engine_ends(&mut self, choice: u8) {
         let Some((session, id)) = self.session(choice) else { return };
         let now = self.wall();
         if let Some(call) = self.calls.get_mut(&id) {
@@ -332,7 +332,7 @@ impl Srs {
     }
 
     /// Another process takes over, by what this one wrote down.
-    pub fn restart(&mut self, reach: impl Fn(&Kept) -> Option<Flow>) {
+    pub(super) fn restart(&mut self, reach: impl Fn(&Kept) -> Option<Flow>) {
         self.restarted = true;
         self.held = self.held.as_ref().map(|_| Vec::new());
         let kept = self.server.save();
@@ -358,7 +358,7 @@ impl Srs {
     }
 
     /// Ends everything, and holds the accounts against the calls.
-    pub fn finish(mut self) -> Vec<Account> {
+    pub(super) fn finish(mut self) -> Vec<Account> {
         for _ in 0..2 {
             for held in self.held.take().unwrap_or_default() {
                 self.play(held);

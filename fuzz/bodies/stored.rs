@@ -21,7 +21,7 @@ use optag_storage::store::names;
 const KIND: &str = "audit-checkpoint";
 
 /// Reads a file of the kind that the first byte says.
-pub fn run(data: &[u8]) {
+pub(super) fn run(data: &[u8]) {
     let Some((&kind, rest)) = data.split_first() else { return };
     match kind % 6 {
         0 => manifest(rest),

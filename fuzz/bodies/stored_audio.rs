@@ -9,7 +9,7 @@ use optag_storage::archive::render::{Renderer, Samples, one_channel};
 const LONGEST_PACKET: usize = 5_760;
 
 /// Plays a file at a rate, and takes each of its channels out.
-pub fn run(data: &[u8]) {
+pub(super) fn run(data: &[u8]) {
     let Some((&mode, file)) = data.split_first() else { return };
     let rate_hz = [8_000, 16_000, 24_000, 48_000][usize::from(mode & 3)];
     if let Ok(mut renderer) = Renderer::new(Cursor::new(file), rate_hz) {

@@ -15,7 +15,7 @@ use optag_core::id::CallId;
 use optag_core::limit;
 
 /// Reads a table of the kind that the first byte says.
-pub fn run(data: &[u8]) {
+pub(super) fn run(data: &[u8]) {
     let Some((&mode, text)) = data.split_first() else { return };
     let zone = match mode >> 1 & 3 {
         0 => Some(TimeZone::UTC),

@@ -12,9 +12,9 @@ use optag_core::clock::WallTime;
 use optag_core::hex::hex;
 
 /// Hash before the first line.
-pub const START: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+pub(super) const START: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 /// Maximum length of a line when reading. Units: bytes.
-pub const LINE_BYTES: u64 = 64 * 1024;
+pub(super) const LINE_BYTES: u64 = 64 * 1024;
 
 /// A line of the file.
 #[derive(Clone, Debug, Serialize, Deserialize)]

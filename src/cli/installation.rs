@@ -16,7 +16,7 @@ const TRACES: [&str; 5] = ["tokens.json", "deletions.log", "index.sqlite", "mast
 
 /// Why a command cannot begin.
 #[derive(Debug, thiserror::Error)]
-pub enum InstallationError {
+pub(super) enum InstallationError {
     /// Nobody ran a recorder there.
     #[error(
         "no installation in {}: check --data, --config and the working directory (`optag serve` creates one)",
@@ -29,7 +29,7 @@ pub enum InstallationError {
 /// else the defaults.
 ///
 /// Errors: the file cannot be read, or a value is wrong.
-pub fn load_config(args: &ConfigArgs) -> anyhow::Result<Config> {
+pub(super) fn load_config(args: &ConfigArgs) -> anyhow::Result<Config> {
     let usual = Path::new(USUAL_FILE);
     let file = args.config.as_deref().or_else(|| usual.exists().then_some(usual));
     let mut config = Config::load(file, std::env::vars())?;
@@ -42,7 +42,7 @@ pub fn load_config(args: &ConfigArgs) -> anyhow::Result<Config> {
 /// As [`load_config`], for a command that works on what is there.
 ///
 /// Errors: also [`InstallationError`]; nothing is created.
-pub fn existing(args: &ConfigArgs) -> anyhow::Result<Config> {
+pub(super) fn existing(args: &ConfigArgs) -> anyhow::Result<Config> {
     let config = load_config(args)?;
     let dir = &config.data_dir;
     let used =

@@ -13,7 +13,7 @@ use crate::load::sip::{Identity, Target, Transport};
 
 /// How the recorder of `--own` is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum OwnSip {
+pub(super) enum OwnSip {
     /// SIPREC over datagrams.
     Udp,
     /// SIPREC over connections.
@@ -23,7 +23,7 @@ pub enum OwnSip {
 /// Options for SIP.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "SIPREC")]
-pub struct SipArgs {
+pub(super) struct SipArgs {
     /// With --own: announce calls by SIPREC instead of the API.
     #[arg(long, value_enum, requires = "own")]
     pub sip: Option<OwnSip>,
@@ -57,7 +57,7 @@ impl SipArgs {
     /// A client of `target`.
     ///
     /// Errors: it cannot be reached, or `target` is no address.
-    pub async fn feed(&self, target: &str, api: Option<Client>) -> anyhow::Result<Feed> {
+    pub(super) async fn feed(&self, target: &str, api: Option<Client>) -> anyhow::Result<Feed> {
         let target = Target::parse(target)?;
         let identity = Identity {
             credentials: self.sip_user.clone().zip(self.sip_password.clone()),
@@ -79,7 +79,7 @@ impl SipArgs {
     }
 
     /// Which address of a recorder of our own is called.
-    pub fn of_own(&self, udp: &str, tcp: &str) -> Option<String> {
+    pub(super) fn of_own(&self, udp: &str, tcp: &str) -> Option<String> {
         self.sip.map(|sip| match sip {
             OwnSip::Udp => format!("sip:{udp}"),
             OwnSip::Tcp => format!("sip:{tcp};transport={}", Transport::Tcp.name().to_ascii_lowercase()),

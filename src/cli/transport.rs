@@ -24,10 +24,10 @@ use optag_core::private::Private;
 use optag_sip::feed::{AdmitError, Admitted, CallView, Control, ControlError, Feed, Named, NewCall};
 
 /// An answer whose body may be long.
-pub type ByteStream = Pin<Box<dyn Stream<Item = anyhow::Result<Bytes>> + Send>>;
+pub(super) type ByteStream = Pin<Box<dyn Stream<Item = anyhow::Result<Bytes>> + Send>>;
 
 /// Where requests go.
-pub enum Transport {
+pub(super) enum Transport {
     /// A recorder runs on the data directory.
     Remote {
         /// Its base URL.
@@ -52,7 +52,7 @@ impl Transport {
     /// Finds out which it is.
     ///
     /// Errors: a recorder runs and no token was given; or the data cannot be opened.
-    pub async fn open(args: &ConfigArgs) -> anyhow::Result<Self> {
+    pub(super) async fn open(args: &ConfigArgs) -> anyhow::Result<Self> {
         let config = existing(args)?;
         let access = app::open::open(Arc::new(config.clone()), None, |_| {}).await?;
         if let Access::Opened(opened) = access {
@@ -72,7 +72,7 @@ impl Transport {
     /// Sends a request without a body.
     ///
     /// Errors: the recorder cannot be reached, or it answered with a problem: its title and detail.
-    pub async fn send(
+    pub(super) async fn send(
         &self,
         method: Method,
         path: &str,
@@ -84,7 +84,7 @@ impl Transport {
     /// Sends a request, with a JSON body or none; the answer with its headers.
     ///
     /// Errors: as [`Transport::send`].
-    pub async fn fetch(
+    pub(super) async fn fetch(
         &self,
         method: Method,
         path: &str,
@@ -97,7 +97,7 @@ impl Transport {
     /// Sends a request with a JSON body; the text of the answer.
     ///
     /// Errors: as [`Transport::send`].
-    pub async fn send_json(
+    pub(super) async fn send_json(
         &self,
         method: Method,
         path: &str,
@@ -107,7 +107,7 @@ impl Transport {
     }
 
     /// Posts JSON. Errors: as [`Transport::send`].
-    pub async fn post(
+    pub(super) async fn post(
         &self,
         path: &str,
         query: &[(&str, String)],
@@ -119,7 +119,12 @@ impl Transport {
     /// Sends a request without a body; the text of the answer.
     ///
     /// Errors: as [`Transport::send`].
-    pub async fn text(&self, method: Method, path: &str, query: &[(&str, String)]) -> anyhow::Result<String> {
+    pub(super) async fn text(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> anyhow::Result<String> {
         Ok(String::from_utf8(collect(self.send(method, path, query).await?).await?)?)
     }
 
@@ -157,7 +162,7 @@ impl Transport {
     }
 
     /// Sends a request and reads the JSON answer.
-    pub async fn json(
+    pub(super) async fn json(
         &self,
         method: Method,
         path: &str,
@@ -182,7 +187,7 @@ async fn checked(status: StatusCode, body: ByteStream) -> anyhow::Result<ByteStr
 }
 
 /// All of an answer.
-pub async fn collect(body: ByteStream) -> anyhow::Result<Vec<u8>> {
+pub(super) async fn collect(body: ByteStream) -> anyhow::Result<Vec<u8>> {
     body.try_fold(Vec::new(), |mut all, part| async move {
         all.extend_from_slice(&part);
         Ok(all)

@@ -20,7 +20,7 @@ use optag_sip::sip::allow_list::AllowList;
 use optag_storage::store::s3::endpoint::Place;
 
 /// Checks everything. `env` gives S3 credentials (`AWS_…`), nothing else.
-pub fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigError> {
+pub(super) fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, ConfigError> {
     let data_dir = PathBuf::from(&raw.data_dir);
     if raw.data_dir.is_empty() {
         return Err(wrong("data_dir", "a directory is required"));

@@ -11,7 +11,7 @@ use optag_core::limit;
 const SEQUENCE_KEYS: usize = 8;
 
 /// Checks all departments; what one leaves out comes from `default_days` and `default_timeout_s`.
-pub fn check(
+pub(super) fn check(
     raw: Vec<RawDepartment>,
     prompts: &[Prompt],
     default_days: u8,

@@ -14,7 +14,7 @@ const TEXT_CHARS: usize = 4_000;
 const AUDIO_BYTES: u64 = 64 << 20;
 
 /// Checks all prompts and reads the files that they name.
-pub fn check(raw: Vec<RawPrompt>, departments: &[RawDepartment]) -> Result<Vec<Prompt>, ConfigError> {
+pub(super) fn check(raw: Vec<RawPrompt>, departments: &[RawDepartment]) -> Result<Vec<Prompt>, ConfigError> {
     let mut prompts: Vec<Prompt> = Vec::with_capacity(raw.len());
     for one in raw {
         let version = one.version.clone();

@@ -31,7 +31,7 @@ macro_rules! section {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields, default)]
-        pub struct $name { $(pub $key: $kind,)* }
+        pub(crate) struct $name { $(pub $key: $kind,)* }
 
         impl Default for $name {
             fn default() -> Self {
@@ -213,7 +213,7 @@ section!(RawShutdown { drain_limit_s: i64 = 10 });
 /// One `[[prompt]]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RawPrompt {
+pub(super) struct RawPrompt {
     pub version: String,
     pub language: String,
     #[serde(default)]
@@ -231,7 +231,7 @@ pub struct RawPrompt {
 /// One `[[department]]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RawDepartment {
+pub(super) struct RawDepartment {
     pub id: String,
     pub name: String,
     #[serde(default)]
@@ -270,7 +270,7 @@ impl RawDepartment {
 }
 
 /// Reads a file's text.
-pub fn from_toml(text: &str) -> Result<RawConfig, ConfigError> {
+pub(super) fn from_toml(text: &str) -> Result<RawConfig, ConfigError> {
     toml::from_str(text).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start).min(text.len());
         let line = 1 + text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count();
@@ -282,7 +282,7 @@ pub fn from_toml(text: &str) -> Result<RawConfig, ConfigError> {
 }
 
 /// Lets `OPTAG_…` variables override; a value takes the type that the setting has.
-pub fn with_env(raw: RawConfig, env: &[(String, String)]) -> Result<RawConfig, ConfigError> {
+pub(super) fn with_env(raw: RawConfig, env: &[(String, String)]) -> Result<RawConfig, ConfigError> {
     let mut table = toml::Table::try_from(&raw).expect("settings are strings, integers and flags");
     let known = variables(&table);
     for (name, value) in env {

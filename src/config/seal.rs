@@ -10,7 +10,12 @@ use optag_core::private::Private;
 use optag_storage::archive::vault::Escrow;
 
 /// The environment, else the command, else the file.
-pub fn master_key(raw: &RawSeal, file: &str, data_dir: &Path, env: &[(String, String)]) -> MasterKeySource {
+pub(super) fn master_key(
+    raw: &RawSeal,
+    file: &str,
+    data_dir: &Path,
+    env: &[(String, String)],
+) -> MasterKeySource {
     let variable = env.iter().find(|(name, value)| name == "OPTAG_MASTER_KEY" && !value.is_empty());
     match variable {
         Some((_, value)) => MasterKeySource::Environment(Private::new(value.clone())),
@@ -22,7 +27,7 @@ pub fn master_key(raw: &RawSeal, file: &str, data_dir: &Path, env: &[(String, St
 }
 
 /// What is sealed, and whose copies of the keys there are.
-pub fn seal(kind: &str, raw: &RawSeal, data_dir: &Path) -> Result<SealConfig, ConfigError> {
+pub(super) fn seal(kind: &str, raw: &RawSeal, data_dir: &Path) -> Result<SealConfig, ConfigError> {
     let seals = match kind {
         "age" => true,
         "none" => false,

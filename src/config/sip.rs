@@ -16,7 +16,7 @@ use optag_sip::siprec::service::Listen;
 use optag_sip::siprec::settings::{ConsentSignal, MediaSource, UnknownParty, UntilConsent, WhenUnavailable};
 
 /// Checks the section; `departments` are checked already.
-pub fn check(raw: RawSip, departments: &[Department]) -> Result<SipConfig, ConfigError> {
+pub(super) fn check(raw: RawSip, departments: &[Department]) -> Result<SipConfig, ConfigError> {
     let file = |text: &str| Some(text).filter(|text| !text.is_empty()).map(PathBuf::from);
     let tls = addresses("sip.listen_tls", &raw.listen_tls)?;
     let tls_files = match (file(&raw.certificate_file), file(&raw.key_file)) {

@@ -16,7 +16,7 @@ use optag_sip::siprec::settings::{ConsentSignal, MediaSource, WhenUnavailable};
 pub type SipClient = Profile<Option<String>>;
 
 /// Checks all of them, in their order.
-pub fn check(raw: &RawSip, departments: &[Department]) -> Result<Vec<SipClient>, ConfigError> {
+pub(crate) fn check(raw: &RawSip, departments: &[Department]) -> Result<Vec<SipClient>, ConfigError> {
     let mut all = Vec::new();
     for (at, client) in raw.client.iter().enumerate() {
         let key = |key: &str| format!("sip.client[{at}].{key}");

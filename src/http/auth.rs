@@ -29,7 +29,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    pub fn new(tokens: Arc<Tokens>, proxies: Proxies) -> Self {
+    pub(super) fn new(tokens: Arc<Tokens>, proxies: Proxies) -> Self {
         Self { tokens, throttle: Arc::new(Throttle::new(BURST, REFILL_PER_S)), proxies }
     }
 

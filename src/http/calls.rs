@@ -33,7 +33,7 @@ const RETRY_S: u32 = 5;
 /// An answer to the consent prompt.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ConsentBody {
+pub(super) struct ConsentBody {
     /// `yes` or `no`.
     #[schema(value_type = String)]
     answer: Answer,
@@ -48,7 +48,7 @@ pub struct ConsentBody {
 /// A withdrawal. Every field is optional.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct WithdrawBody {
+pub(super) struct WithdrawBody {
     /// The channel of the withdrawal; default `system`.
     how: Option<How>,
     /// The member of staff who was told, if `how` is `staff`.
@@ -58,7 +58,7 @@ pub struct WithdrawBody {
 /// A transfer.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct TransferBody {
+pub(super) struct TransferBody {
     /// Id of the department that takes the call.
     department: String,
     /// The prompt that the caller hears there; default: the department's first.
@@ -71,7 +71,7 @@ pub struct TransferBody {
     (status = 422, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn announce(
+pub(super) async fn announce(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     Body(body): Body<CallBody>,
@@ -97,7 +97,7 @@ pub async fn announce(
 
 /// Calls in progress and recently ended ones, newest first.
 #[utoipa::path(get, path = "/api/v1/calls", tag = "calls", responses((status = 200, body = Vec<CallAnswer>)))]
-pub async fn list(
+pub(super) async fn list(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
 ) -> Result<Json<Vec<CallAnswer>>, Problem> {
@@ -110,7 +110,7 @@ pub async fn list(
     (status = 200, body = CallAnswer),
     (status = 404, body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn show(
+pub(super) async fn show(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     Id(id): Id,
@@ -126,7 +126,7 @@ pub async fn show(
     (status = 200, body = CallAnswer),
     (status = 409, body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn consent(
+pub(super) async fn consent(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     Id(id): Id,
@@ -142,7 +142,7 @@ pub async fn consent(
 /// Withdraws consent: capture stops, and the recording is erased.
 #[utoipa::path(post, path = "/api/v1/calls/{id}/withdraw", tag = "calls", params(("id" = String, Path)),
     request_body = Option<WithdrawBody>, responses((status = 200, body = CallAnswer)))]
-pub async fn withdraw(
+pub(super) async fn withdraw(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     Id(id): Id,
@@ -162,7 +162,7 @@ pub async fn withdraw(
     (status = 200, body = CallAnswer),
     (status = 422, body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn transfer(
+pub(super) async fn transfer(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     Id(id): Id,
@@ -183,7 +183,7 @@ pub async fn transfer(
 /// Keeps nothing until resumed; the time axis continues.
 #[utoipa::path(post, path = "/api/v1/calls/{id}/pause", tag = "calls", params(("id" = String, Path)),
     responses((status = 200, body = CallAnswer)))]
-pub async fn pause(
+pub(super) async fn pause(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     Id(id): Id,
@@ -195,7 +195,7 @@ pub async fn pause(
 /// Resumes after a pause.
 #[utoipa::path(post, path = "/api/v1/calls/{id}/resume", tag = "calls", params(("id" = String, Path)),
     responses((status = 200, body = CallAnswer)))]
-pub async fn resume(
+pub(super) async fn resume(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     Id(id): Id,
@@ -207,7 +207,7 @@ pub async fn resume(
 /// Ends the call.
 #[utoipa::path(post, path = "/api/v1/calls/{id}/end", tag = "calls", params(("id" = String, Path)),
     responses((status = 200, body = CallAnswer)))]
-pub async fn end(
+pub(super) async fn end(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     Id(id): Id,

@@ -29,15 +29,15 @@ use optag_media::fact::StreamCounts;
 use optag_sip::feed::*;
 
 /// The caller's number, which must not appear in log lines.
-pub const NUMBER: &str = "+4512345678";
+pub(super) const NUMBER: &str = "+4512345678";
 /// The caller's name, which must not appear in log lines.
-pub const NAME: &str = "Karen Blixen";
+pub(super) const NAME: &str = "Karen Blixen";
 /// Content of the one recording.
-pub const FILE: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+pub(super) const FILE: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 
 /// Returns prepared results, and records requests.
 #[derive(Default)]
-pub struct Fake {
+pub(super) struct Fake {
     pub admitted: Mutex<Vec<NewCall>>,
     pub controls: Mutex<Vec<Control>>,
     pub searches: Mutex<Vec<SearchQuery>>,
@@ -53,7 +53,7 @@ pub struct Fake {
     pub pending: AtomicBool,
 }
 
-pub fn id() -> CallId {
+pub(super) fn id() -> CallId {
     "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap()
 }
 
@@ -334,7 +334,7 @@ impl Requests for Fake {
 }
 
 /// The router on fakes.
-pub struct Api {
+pub(super) struct Api {
     pub fake: Arc<Fake>,
     pub tokens: Arc<Tokens>,
     pub router: Router,
@@ -342,23 +342,23 @@ pub struct Api {
 }
 
 /// A response.
-pub struct Answer {
+pub(super) struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub bytes: Bytes,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_slice(&self.bytes).unwrap_or(Value::Null)
     }
 
-    pub fn header(&self, name: &str) -> &str {
+    pub(super) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     /// Checks that this is a problem of `status` and returns its field.
-    pub fn problem(&self, status: u16) -> String {
+    pub(super) fn problem(&self, status: u16) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
         assert_eq!(self.status.as_u16(), status, "{text}");
         assert_eq!(self.header("content-type"), "application/problem+json", "{text}");
@@ -373,16 +373,16 @@ impl Answer {
 }
 
 impl Api {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with_limits(Limits::default())
     }
 
-    pub fn with_limits(limits: Limits) -> Self {
+    pub(super) fn with_limits(limits: Limits) -> Self {
         Self::of(limits, false)
     }
 
     /// One that accepts streams without a source.
-    pub fn that_learns() -> Self {
+    pub(super) fn that_learns() -> Self {
         Self::of(Limits::default(), true)
     }
 
@@ -404,32 +404,38 @@ impl Api {
         Self { fake, tokens, router: router(services, limits), _dir: dir }
     }
 
-    pub async fn send(&self, request: Request<Body>) -> Answer {
+    pub(super) async fn send(&self, request: Request<Body>) -> Answer {
         let answer = self.router.clone().oneshot(request).await.unwrap();
         let (head, body) = answer.into_parts();
         Answer { status: head.status, headers: head.headers, bytes: to_bytes(body, 1 << 20).await.unwrap() }
     }
 
     /// Sends a request with `role`, in-process.
-    pub async fn as_role(&self, role: Role, method: Method, path: &str, body: Option<&Value>) -> Answer {
+    pub(super) async fn as_role(
+        &self,
+        role: Role,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Answer {
         self.send(request(role, method, path, body)).await
     }
 
     /// Posts as an admin; the response body is not read.
-    pub async fn unread(&self, path: &str, body: &Value) -> axum::http::Response<Body> {
+    pub(super) async fn unread(&self, path: &str, body: &Value) -> axum::http::Response<Body> {
         let request = request(Role::Admin, Method::POST, path, Some(body));
         self.router.clone().oneshot(request).await.unwrap()
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(super) async fn get(&self, path: &str) -> Answer {
         self.as_role(Role::Admin, Method::GET, path, None).await
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Answer {
         self.as_role(Role::Admin, Method::POST, path, Some(body)).await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub(super) async fn delete(&self, path: &str) -> Answer {
         self.as_role(Role::Admin, Method::DELETE, path, None).await
     }
 }

@@ -11,7 +11,7 @@ use crate::http::server::params::Params;
 
 /// The current user.
 #[derive(Serialize, ToSchema)]
-pub struct Me {
+pub(super) struct Me {
     /// Name of the token.
     name: String,
     /// Its role.
@@ -24,7 +24,7 @@ pub struct Me {
 
 /// The current user, and the token's permissions.
 #[utoipa::path(get, path = "/api/v1/me", tag = "access", responses((status = 200, body = Me)))]
-pub async fn me(Extension(actor): Extension<Actor>, params: Params) -> Result<Json<Me>, Problem> {
+pub(super) async fn me(Extension(actor): Extension<Actor>, params: Params) -> Result<Json<Me>, Problem> {
     params.finish()?;
     let allowed = Permission::ALL.iter().filter(|(_, permission)| actor.role.allows(*permission));
     Ok(Json(Me {

@@ -19,7 +19,7 @@ use super::statement::Statement;
 use super::{Index, IndexError};
 
 /// Rows of a statement.
-pub const ALIKE: i64 = 200;
+pub(super) const ALIKE: i64 = 200;
 /// Words of a name that are looked at.
 const WORDS: usize = 4;
 /// Words with a trigram that are looked at.

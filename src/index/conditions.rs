@@ -7,18 +7,18 @@ use optag_core::call::StreamVerdict;
 use optag_core::call::verdict::VerdictWanted;
 
 /// Digits from which a part of a number is looked for at its end.
-pub const PART_DIGITS: usize = 4;
+pub(super) const PART_DIGITS: usize = 4;
 
 /// What the index that a search goes along answers by itself.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Along {
+pub(super) enum Along {
     List,
     Name,
     Number,
 }
 
 /// The conditions that the index gone along does not answer. `of` is the row's alias with its dot.
-pub fn checks(sql: &mut Statement, asked: &Asked<'_>, of: &str, along: Along) {
+pub(super) fn checks(sql: &mut Statement, asked: &Asked<'_>, of: &str, along: Along) {
     match (&asked.query.department, along) {
         // So that no planner without statistics goes along the department instead, all of it.
         (Some(department), Along::Number) => {
@@ -40,14 +40,14 @@ pub fn checks(sql: &mut Statement, asked: &Asked<'_>, of: &str, along: Along) {
     }
 }
 
-pub fn department_and_time(sql: &mut Statement, query: &Query, of: &str) {
+pub(super) fn department_and_time(sql: &mut Statement, query: &Query, of: &str) {
     if let Some(department) = &query.department {
         sql.push(&format!(" AND {of}department = ")).bind_text(department.clone());
     }
     time(sql, query, of);
 }
 
-pub fn time(sql: &mut Statement, query: &Query, of: &str) {
+pub(super) fn time(sql: &mut Statement, query: &Query, of: &str) {
     if let Some(from) = query.from {
         sql.push(&format!(" AND {of}started_at_us >= ")).bind_number(from.as_unix_micros());
     }
@@ -57,12 +57,12 @@ pub fn time(sql: &mut Statement, query: &Query, of: &str) {
 }
 
 /// Rows that come after where the page before ended.
-pub fn after(sql: &mut Statement, query: &Query, of: &str) {
+pub(super) fn after(sql: &mut Statement, query: &Query, of: &str) {
     before(sql, query.after, of);
 }
 
 /// Rows that come after a position, which lie before it in time.
-pub fn before(sql: &mut Statement, position: Option<Position>, of: &str) {
+pub(super) fn before(sql: &mut Statement, position: Option<Position>, of: &str) {
     if let Some(after) = position {
         sql.push(&format!(" AND ({of}started_at_us, {of}id) < ("));
         sql.bind_number(after.started_at.as_unix_micros()).push(", ");
@@ -71,7 +71,7 @@ pub fn before(sql: &mut Statement, position: Option<Position>, of: &str) {
 }
 
 /// The page's rows, newest first, and one more, which tells whether there are more.
-pub fn page(sql: &mut Statement, query: &Query, skip: u64) {
+pub(super) fn page(sql: &mut Statement, query: &Query, skip: u64) {
     sql.push(" ORDER BY started_at_us DESC, id DESC LIMIT ").bind_number(i64::from(query.most) + 1);
     if skip > 0 {
         sql.push(" OFFSET ").bind_number(skip as i64);
@@ -93,7 +93,7 @@ fn verdict(sql: &mut Statement, query: &Query, of: &str) {
 }
 
 /// The number itself, or one that ends with the digits as written.
-pub fn has_number(sql: &mut Statement, number: &Number, column: &str) {
+pub(super) fn has_number(sql: &mut Statement, number: &Number, column: &str) {
     sql.push(&format!("({column} = ")).bind_text(number.norm.clone());
     if number.digits.len() >= PART_DIGITS {
         sql.push(&format!(" OR {column} LIKE ")).bind_text(format!("%{}", number.digits));
@@ -102,17 +102,17 @@ pub fn has_number(sql: &mut Statement, number: &Number, column: &str) {
 }
 
 /// A name with a part in it.
-pub fn has_part(sql: &mut Statement, column: &str, part: &str) {
+pub(super) fn has_part(sql: &mut Statement, column: &str, part: &str) {
     sql.push(&format!("{column} LIKE ")).bind_text(pattern(part)).push(" ESCAPE '\\'");
 }
 
 /// What a text with a part in it is LIKE.
-pub fn pattern(part: &str) -> String {
+pub(super) fn pattern(part: &str) -> String {
     format!("%{}%", escape(part))
 }
 
 /// Rows whose caller has the number, or whose called party has it and the caller has not.
-pub fn party(sql: &mut Statement, database: &Database, asked: &Asked<'_>, caller: bool) {
+pub(super) fn party(sql: &mut Statement, database: &Database, asked: &Asked<'_>, caller: bool) {
     let Some(number) = &asked.number else { return };
     of_number(sql, database, number, if caller { "caller_number_norm" } else { "called_number_norm" });
     if !caller {
@@ -123,7 +123,7 @@ pub fn party(sql: &mut Statement, database: &Database, asked: &Asked<'_>, caller
 }
 
 /// Rows whose number in this column is the one, by an index.
-pub fn of_number(sql: &mut Statement, database: &Database, number: &Number, column: &str) {
+pub(super) fn of_number(sql: &mut Statement, database: &Database, number: &Number, column: &str) {
     if number.digits.len() < PART_DIGITS {
         sql.push(&format!("{column} = ")).bind_text(number.norm.clone());
         return;
@@ -149,6 +149,6 @@ impl Database {
 }
 
 /// Takes the wildcards out of what a user typed.
-pub fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
 }

@@ -76,7 +76,7 @@ struct Servers {
 
 /// A database that may be away: what needs it connects to it.
 #[derive(Clone, Debug)]
-pub struct Database {
+pub(super) struct Database {
     /// For what changes something.
     pub pool: AnyPool,
     /// For what only reads.
@@ -99,7 +99,7 @@ impl Database {
     /// Prepares connections; each first one brings the tables up to date. Connects to nothing.
     ///
     /// Errors: the address is none.
-    pub fn new(place: &IndexPlace) -> Result<Self, sqlx::Error> {
+    pub(super) fn new(place: &IndexPlace) -> Result<Self, sqlx::Error> {
         install_default_drivers();
         let mut servers = Servers::default();
         let (kind, options) = match place {
@@ -149,7 +149,7 @@ impl Database {
     }
 
     /// Whether it runs on a machine that has a clock of its own.
-    pub fn has_clock(&self) -> bool {
+    pub(super) fn has_clock(&self) -> bool {
         self.kind == Kind::Postgres
     }
 
@@ -157,7 +157,7 @@ impl Database {
     /// is used from now on.
     ///
     /// Errors: it does not.
-    pub async fn probe(&self) -> Result<(), sqlx::Error> {
+    pub(super) async fn probe(&self) -> Result<(), sqlx::Error> {
         if self.servers.all.is_empty() {
             return self.ask().await;
         }
@@ -205,7 +205,7 @@ impl Database {
     /// Waits for its turn, which a search may take much of a processor for. Looking up one row needs none.
     ///
     /// Errors: the searches before it take too long.
-    pub async fn turn_of_search(&self) -> Result<OwnedSemaphorePermit, sqlx::Error> {
+    pub(super) async fn turn_of_search(&self) -> Result<OwnedSemaphorePermit, sqlx::Error> {
         match tokio::time::timeout(ACQUIRE, Arc::clone(&self.searching).acquire_owned()).await {
             Ok(Ok(turn)) => Ok(turn),
             _ => Err(sqlx::Error::PoolTimedOut),
@@ -215,7 +215,7 @@ impl Database {
     /// Begins a transaction that writes.
     ///
     /// Errors: it does not answer, or another writer does not end.
-    pub async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
         match self.kind {
             // One that reads first and writes then would have to begin anew where another wrote meanwhile.
             Kind::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await,
@@ -227,7 +227,7 @@ impl Database {
     ///
     /// Errors: it does not answer, or another process reads an older state of it, which is kept for that
     /// process: what was overwritten is still in a file.
-    pub async fn forget_overwritten(&self) -> Result<(), IndexError> {
+    pub(super) async fn forget_overwritten(&self) -> Result<(), IndexError> {
         match self.kind {
             // The write-ahead log holds the old row until it is folded in.
             Kind::Sqlite => {

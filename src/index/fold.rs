@@ -1,7 +1,7 @@
 //! Names as people misremember them: case, accents and double spaces do not matter.
 
 /// Lower case, accents off, letters that are written in two ways in one, single spaces.
-pub fn fold(name: &str) -> String {
+pub(super) fn fold(name: &str) -> String {
     let mut folded = String::with_capacity(name.len());
     for word in name.split_whitespace() {
         if !folded.is_empty() {

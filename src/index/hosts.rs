@@ -10,7 +10,7 @@ const MOST: usize = 16;
 /// that takes no writes is never used, so that `target_session_attrs` may say that and nothing else.
 ///
 /// Errors: what is wrong with it, without what may be secret.
-pub fn addresses(address: &str) -> Result<Vec<String>, &'static str> {
+pub(super) fn addresses(address: &str) -> Result<Vec<String>, &'static str> {
     let (scheme, rest) = address.split_once("://").ok_or("not the scheme of PostgreSQL")?;
     if !matches!(scheme, "postgres" | "postgresql") {
         return Err("not the scheme of PostgreSQL");

@@ -13,7 +13,7 @@ use super::statement::Statement;
 use super::{Index, IndexError};
 
 /// Letters of a trigram.
-pub const TRIGRAM: usize = 3;
+pub(super) const TRIGRAM: usize = 3;
 /// Spellings with a part, of which rows are looked for.
 const KNOWN: i64 = 5_000;
 /// Spellings with the rarest trigrams of a part, which are looked at.
@@ -27,33 +27,33 @@ const RAREST: usize = 3;
 
 /// Spellings, as a JSON array.
 #[derive(Clone, Debug)]
-pub struct Known(pub String);
+pub(super) struct Known(pub String);
 
 impl Known {
     /// These.
-    pub fn of(names: &[String]) -> Self {
+    pub(super) fn of(names: &[String]) -> Self {
         Self(serde_json::Value::from(names).to_string())
     }
 }
 
 /// Whether a part is long enough for a trigram.
-pub fn has_trigrams(part: &str) -> bool {
+pub(super) fn has_trigrams(part: &str) -> bool {
     part.chars().nth(TRIGRAM - 1).is_some()
 }
 
 /// The trigrams of a text.
-pub fn trigrams(text: &str) -> BTreeSet<String> {
+pub(super) fn trigrams(text: &str) -> BTreeSet<String> {
     text.chars().collect::<Vec<_>>().windows(TRIGRAM).map(|letters| letters.iter().collect()).collect()
 }
 
 /// A text as FTS5 takes it, whatever is in it.
-pub fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
 }
 
 impl Database {
     /// The words that make SQLite use an index: it has no statistics to choose by. PostgreSQL has.
-    pub fn indexed_by(&self, index: &str) -> String {
+    pub(super) fn indexed_by(&self, index: &str) -> String {
         match self.kind {
             Kind::Sqlite => format!(" INDEXED BY {index}"),
             Kind::Postgres => String::new(),
@@ -61,7 +61,7 @@ impl Database {
     }
 
     /// A list for IN.
-    pub fn each_of(&self, sql: &mut Statement, known: &Known) {
+    pub(super) fn each_of(&self, sql: &mut Statement, known: &Known) {
         match self.kind {
             Kind::Sqlite => sql.push("(SELECT value FROM json_each(").bind_text(known.0.clone()).push("))"),
             Kind::Postgres => sql

@@ -15,7 +15,7 @@ impl Database {
     /// The name of a row, where SQLite has it.
     ///
     /// Errors: it does not answer.
-    pub async fn name_of(
+    pub(super) async fn name_of(
         &self,
         transaction: &mut Transaction<'_, Any>,
         id: CallId,
@@ -32,7 +32,7 @@ impl Database {
     /// The name itself is gone, or is another row's too.
     ///
     /// Errors: it does not answer.
-    pub async fn forget_trigrams(
+    pub(super) async fn forget_trigrams(
         &self,
         transaction: &mut Transaction<'_, Any>,
         name: &str,

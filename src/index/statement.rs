@@ -7,7 +7,7 @@ use sqlx::{Any, AssertSqlSafe};
 
 /// A statement in the making, with what is bound to it.
 #[derive(Debug)]
-pub struct Statement {
+pub(super) struct Statement {
     sql: String,
     values: Vec<Value>,
 }
@@ -19,20 +19,20 @@ enum Value {
 }
 
 impl Statement {
-    pub fn new(sql: &str) -> Self {
+    pub(super) fn new(sql: &str) -> Self {
         Self { sql: sql.to_owned(), values: Vec::new() }
     }
 
-    pub fn push(&mut self, sql: &str) -> &mut Self {
+    pub(super) fn push(&mut self, sql: &str) -> &mut Self {
         self.sql.push_str(sql);
         self
     }
 
-    pub fn bind_text(&mut self, text: impl Into<String>) -> &mut Self {
+    pub(super) fn bind_text(&mut self, text: impl Into<String>) -> &mut Self {
         self.bind(Value::Text(storable(text.into())))
     }
 
-    pub fn bind_number(&mut self, number: i64) -> &mut Self {
+    pub(super) fn bind_number(&mut self, number: i64) -> &mut Self {
         self.bind(Value::Number(number))
     }
 
@@ -43,7 +43,7 @@ impl Statement {
     }
 
     /// The statement as it stands.
-    pub fn query(self) -> Query<'static, Any, AnyArguments> {
+    pub(super) fn query(self) -> Query<'static, Any, AnyArguments> {
         // Only our own words are pushed; what others wrote is bound.
         let query = sqlx::query(AssertSqlSafe(self.sql));
         self.values.into_iter().fold(query, |query, value| match value {
@@ -54,6 +54,6 @@ impl Statement {
 }
 
 /// A text that every database takes: PostgreSQL has no zero character.
-pub fn storable(text: String) -> String {
+pub(super) fn storable(text: String) -> String {
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }

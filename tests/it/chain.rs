@@ -24,7 +24,7 @@ use optag_storage::archive::manifest::Manifest;
 use optag_storage::spool::record::Body;
 
 /// A call of one or more streams, recorded from its first millisecond.
-pub struct Chain {
+pub(crate) struct Chain {
     pub call: Call,
     pub stats: TickStats,
     facts: CallFacts,
@@ -40,17 +40,21 @@ fn at(ms: u64) -> Now {
 
 impl Chain {
     /// Streams of these payload types; Opus is kept as it comes up to `pass_through_max_bps`.
-    pub fn new(streams: &[&[(u8, Encoding)]], pass_through_max_bps: u32) -> Self {
+    pub(crate) fn new(streams: &[&[(u8, Encoding)]], pass_through_max_bps: u32) -> Self {
         Self::saving(streams, pass_through_max_bps, true)
     }
 
     /// The same; `saves_background` as an owner would set it.
-    pub fn saving(streams: &[&[(u8, Encoding)]], pass_through_max_bps: u32, saves_background: bool) -> Self {
+    pub(crate) fn saving(
+        streams: &[&[(u8, Encoding)]],
+        pass_through_max_bps: u32,
+        saves_background: bool,
+    ) -> Self {
         Self::coded(streams, pass_through_max_bps, saves_background, 5)
     }
 
     /// The same at a complexity, 0 to 10.
-    pub fn coded(
+    pub(crate) fn coded(
         streams: &[&[(u8, Encoding)]],
         pass_through_max_bps: u32,
         saves_background: bool,
@@ -118,7 +122,7 @@ impl Chain {
     }
 
     /// Lets time pass.
-    pub fn run_to(&mut self, ms: u64) {
+    pub(crate) fn run_to(&mut self, ms: u64) {
         while self.now_ms < ms {
             self.now_ms = (self.now_ms / 100 * 100 + 100).min(ms);
             if self.now_ms.is_multiple_of(100) {
@@ -129,12 +133,12 @@ impl Chain {
     }
 
     /// Asks something of the call now.
-    pub fn command(&mut self, command: Command) {
+    pub(crate) fn command(&mut self, command: Command) {
         self.call.command(at(self.now_ms), command, &mut self.stats).unwrap();
     }
 
     /// A packet that is spoken from `ms` on, and arrives once it was.
-    pub fn hear(
+    pub(crate) fn hear(
         &mut self,
         stream: u8,
         ms: u64,
@@ -148,7 +152,7 @@ impl Chain {
 
     /// The same from another sender.
     #[allow(clippy::too_many_arguments, reason = "a packet's fields, in their order")]
-    pub fn hear_from(
+    pub(crate) fn hear_from(
         &mut self,
         ssrc: u32,
         stream: u8,
@@ -172,7 +176,7 @@ impl Chain {
     }
 
     /// Ends the call; its file and manifest.
-    pub fn end(mut self, ms: u64) -> (Vec<u8>, Manifest, TickStats) {
+    pub(crate) fn end(mut self, ms: u64) -> (Vec<u8>, Manifest, TickStats) {
         self.run_to(ms);
         self.call.end(at(ms), EndedBy::Feed, &mut self.stats);
         self.call.take_facts(&mut self.out);
@@ -189,7 +193,7 @@ impl Chain {
 }
 
 /// Something like speech: bursts of a gliding voice with harmonics up to `top_hz`.
-pub fn voice(rate_hz: u32, seconds: u32, top_hz: f64) -> Vec<i16> {
+pub(crate) fn voice(rate_hz: u32, seconds: u32, top_hz: f64) -> Vec<i16> {
     let mut phase = 0.0;
     (0..rate_hz * seconds)
         .map(|n| {
@@ -207,14 +211,14 @@ pub fn voice(rate_hz: u32, seconds: u32, top_hz: f64) -> Vec<i16> {
 }
 
 /// Root mean square of each part of `samples` of that length.
-pub fn levels(samples: &[i16], part: usize) -> Vec<f64> {
+pub(crate) fn levels(samples: &[i16], part: usize) -> Vec<f64> {
     let rms =
         |part: &[i16]| (part.iter().map(|&s| f64::from(s).powi(2)).sum::<f64>() / part.len() as f64).sqrt();
     samples.chunks_exact(part).map(rms).collect()
 }
 
 /// Largest normalised correlation of `heard` with `said`, and the lag at which it is.
-pub fn correlation(heard: &[i16], said: &[i16], reach: i64) -> (f64, i64) {
+pub(crate) fn correlation(heard: &[i16], said: &[i16], reach: i64) -> (f64, i64) {
     let one = |lag: i64| {
         let pairs = said.iter().enumerate().filter_map(|(n, &s)| {
             let h = heard.get(usize::try_from(n as i64 + lag).ok()?)?;

@@ -15,7 +15,7 @@ const G726_32: Encoding = Encoding::G726 { rate: Rate::Kbps32, packing: Packing:
 const OPUS: (u8, Encoding) = (96, Encoding::Opus);
 
 /// All samples of a one-stream file.
-pub fn rendered(file: &[u8], rate_hz: u32) -> Vec<i16> {
+pub(crate) fn rendered(file: &[u8], rate_hz: u32) -> Vec<i16> {
     let mut renderer = Renderer::new(Cursor::new(file.to_vec()), rate_hz).unwrap();
     let mut samples = Vec::new();
     while let Some(block) = renderer.next_block().unwrap() {
@@ -25,7 +25,7 @@ pub fn rendered(file: &[u8], rate_hz: u32) -> Vec<i16> {
 }
 
 /// The stored packets of a one-stream file.
-pub fn packets(file: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn packets(file: &[u8]) -> Vec<Vec<u8>> {
     let mut reader = ogg::PacketReader::new(Cursor::new(file));
     std::iter::from_fn(|| reader.read_packet().unwrap()).skip(2).map(|packet| packet.data).collect()
 }
@@ -280,7 +280,7 @@ fn packets_of_any_length_lie_where_they_belong() {
 }
 
 /// libopus (ours and ffmpeg's) and ffmpeg's own decoder find the same level in every span.
-pub fn three_decoders_agree(file: &[u8], duration_ms: u64) {
+pub(crate) fn three_decoders_agree(file: &[u8], duration_ms: u64) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.opus");
     std::fs::write(&path, file).unwrap();

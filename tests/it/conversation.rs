@@ -6,19 +6,19 @@ use crate::phone::{Leg, talk, voice};
 use crate::server::{Server, call_request};
 
 /// A call in progress with its two legs, µ-law.
-pub struct Conversation {
+pub(crate) struct Conversation {
     pub id: String,
     legs: Option<Vec<Leg>>,
 }
 
 impl Conversation {
     /// Admits a call for a department.
-    pub async fn admit(server: &Server, department: &str) -> Self {
+    pub(crate) async fn admit(server: &Server, department: &str) -> Self {
         Self::admit_as(server, call_request(department, "pcmu")).await
     }
 
     /// Admits a call as the request says.
-    pub async fn admit_as(server: &Server, request: Value) -> Self {
+    pub(crate) async fn admit_as(server: &Server, request: Value) -> Self {
         let (status, admitted) = server.ask("POST", "/api/v1/calls", Some(request)).await;
         assert_eq!(status, 201, "{admitted}");
         let legs = vec![Leg::new(&admitted, 0, 0, 0x1111), Leg::new(&admitted, 1, 0, 0x2222)];
@@ -26,22 +26,22 @@ impl Conversation {
     }
 
     /// Both speak.
-    pub async fn speak(&mut self, caller: Vec<i16>, employee: Vec<i16>) {
+    pub(crate) async fn speak(&mut self, caller: Vec<i16>, employee: Vec<i16>) {
         self.on_legs(move |legs| talk(legs, &[&caller, &employee])).await;
     }
 
     /// The caller presses keys.
-    pub async fn press(&mut self, keys: &'static str) {
+    pub(crate) async fn press(&mut self, keys: &'static str) {
         self.on_legs(move |legs| keys.chars().for_each(|key| legs[0].key(key))).await;
     }
 
     /// Asks something of the call.
-    pub async fn ask(&self, server: &Server, what: &str, body: Option<Value>) -> (u16, Value) {
+    pub(crate) async fn ask(&self, server: &Server, what: &str, body: Option<Value>) -> (u16, Value) {
         server.ask("POST", &format!("/api/v1/calls/{}/{what}", self.id), body).await
     }
 
     /// Ends it; the name of its outcome.
-    pub async fn end(self, server: &Server) -> String {
+    pub(crate) async fn end(self, server: &Server) -> String {
         let (status, view) = self.ask(server, "end", None).await;
         assert_eq!(status, 200, "{view}");
         view["outcome"]["outcome"].as_str().unwrap().to_owned()
@@ -58,7 +58,7 @@ impl Conversation {
 }
 
 /// A call with a yes in which both speak so long, with voices `seed` and the next; its id.
-pub async fn recorded(server: &Server, seed: u32, ms: usize) -> String {
+pub(crate) async fn recorded(server: &Server, seed: u32, ms: usize) -> String {
     let mut call = Conversation::admit(server, "demo").await;
     call.press("1").await;
     call.speak(voice(seed, ms), voice(seed + 1, ms)).await;
@@ -69,7 +69,7 @@ pub async fn recorded(server: &Server, seed: u32, ms: usize) -> String {
 }
 
 /// Samples of a 16-bit WAV of ours, one list a channel.
-pub fn wav_channels(wav: &[u8]) -> Vec<Vec<i16>> {
+pub(crate) fn wav_channels(wav: &[u8]) -> Vec<Vec<i16>> {
     assert_eq!((&wav[..4], &wav[8..12]), (&b"RIFF"[..], &b"WAVE"[..]));
     let channels = usize::from(u16::from_le_bytes([wav[22], wav[23]]));
     let samples: Vec<i16> =

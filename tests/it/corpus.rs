@@ -7,7 +7,7 @@ fn each(target: &str, exercise: fn(&[u8])) {
 }
 
 /// Every input whole, and damaged at every so many bytes: cut off there, and flipped.
-pub fn each_sparsely(target: &str, exercise: fn(&[u8]), step: usize) {
+pub(crate) fn each_sparsely(target: &str, exercise: fn(&[u8]), step: usize) {
     for bytes in seeds(target) {
         exercise(&bytes);
         for at in (0..bytes.len()).step_by(step) {
@@ -20,7 +20,7 @@ pub fn each_sparsely(target: &str, exercise: fn(&[u8]), step: usize) {
 }
 
 /// The committed inputs of a target.
-pub fn seeds(target: &str) -> Vec<Vec<u8>> {
+pub(crate) fn seeds(target: &str) -> Vec<Vec<u8>> {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(target);
     let files = std::fs::read_dir(dir).unwrap();
     let all: Vec<Vec<u8>> = files.map(|entry| std::fs::read(entry.unwrap().path()).unwrap()).collect();

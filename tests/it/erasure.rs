@@ -10,7 +10,7 @@ use crate::phone::{Leg, talk, voice};
 use crate::server::{PATIENCE, Server, Settings, call_request, files_below};
 
 /// Records a short call; its id once it has ended.
-pub async fn record(server: &Server) -> String {
+pub(crate) async fn record(server: &Server) -> String {
     let (status, admitted) = server.ask("POST", "/api/v1/calls", Some(call_request("demo", "pcmu"))).await;
     assert_eq!(status, 201, "{admitted}");
     let id = admitted["id"].as_str().unwrap().to_owned();
@@ -49,7 +49,7 @@ fn said(out: &Output) -> String {
 }
 
 /// Waits for something to become so; how long it took.
-pub async fn becomes(what: &str, mut so: impl AsyncFnMut() -> bool) -> Duration {
+pub(crate) async fn becomes(what: &str, mut so: impl AsyncFnMut() -> bool) -> Duration {
     let started = Instant::now();
     while !so().await {
         assert!(started.elapsed() < PATIENCE, "{what} did not come about");

@@ -13,7 +13,7 @@ use crate::erasure::{becomes, record};
 use crate::postgres::Postgres;
 use crate::server::{Server, Settings, files_below};
 
-pub fn manifest(at_s: i64, number: &str, name: &str, department: &str) -> Manifest {
+pub(crate) fn manifest(at_s: i64, number: &str, name: &str, department: &str) -> Manifest {
     let started_at = WallTime::from_unix_micros(at_s * 1_000_000);
     Manifest {
         version: 1,
@@ -49,7 +49,7 @@ pub fn manifest(at_s: i64, number: &str, name: &str, department: &str) -> Manife
 }
 
 /// Runs a check on an empty index of every kind there is here.
-pub async fn on_each(check: impl AsyncFn(&Index)) {
+pub(crate) async fn on_each(check: impl AsyncFn(&Index)) {
     let dir = tempfile::tempdir().unwrap();
     let file = IndexPlace::Sqlite(dir.path().join("index.sqlite"));
     check(&Index::open(&file, "45").await.unwrap()).await;
@@ -96,7 +96,7 @@ async fn the_same_row_twice_is_one() {
 
 /// Whether one of these texts is in any file of the directory: the database, its write-ahead log, its
 /// shared memory and whatever else lies there.
-pub fn found_in_files(dir: &std::path::Path, texts: &[&str]) -> Vec<String> {
+pub(crate) fn found_in_files(dir: &std::path::Path, texts: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     for (path, bytes) in files_below(dir) {
         for text in texts {

@@ -17,7 +17,7 @@ use crate::server::{Server, Settings, call_request, files_below};
 const CARD: &str = "4929123412341234";
 
 /// A key's two tones at −9 dBm0 each, of whole packets.
-pub fn tone(key: char, ms: usize) -> Vec<i16> {
+pub(crate) fn tone(key: char, ms: usize) -> Vec<i16> {
     let at = "123A456B789C*0#D".find(key).unwrap();
     let (low, high) = ([697.0, 770.0, 852.0, 941.0][at / 4], [1_209.0, 1_336.0, 1_477.0, 1_633.0][at % 4]);
     let sample = |n: usize| {

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// Samples of a packet: 20 ms at 8 kHz.
-pub const FRAME: usize = 160;
+pub(crate) const FRAME: usize = 160;
 
 /// One leg's sender.
-pub struct Leg {
+pub(crate) struct Leg {
     socket: UdpSocket,
     to: SocketAddr,
     payload_type: u8,
@@ -21,7 +21,7 @@ pub struct Leg {
 
 impl Leg {
     /// A sender to stream `index` of an admission's answer.
-    pub fn new(admitted: &Value, index: usize, payload_type: u8, ssrc: u32) -> Self {
+    pub(crate) fn new(admitted: &Value, index: usize, payload_type: u8, ssrc: u32) -> Self {
         let stream = &admitted["streams"][index];
         let to = format!("{}:{}", stream["address"].as_str().unwrap(), stream["port"]);
         Self {
@@ -35,7 +35,7 @@ impl Leg {
     }
 
     /// Sends 20 ms of audio.
-    pub fn audio(&mut self, samples: &[i16]) {
+    pub(crate) fn audio(&mut self, samples: &[i16]) {
         let code = if self.payload_type == 8 { alaw } else { ulaw };
         let payload: Vec<u8> = samples.iter().map(|&sample| code(sample)).collect();
         self.packet(self.payload_type, false, self.timestamp, &payload);
@@ -43,7 +43,7 @@ impl Leg {
     }
 
     /// Presses a key: RFC 4733 events of 100 ms with three end packets.
-    pub fn key(&mut self, key: char) {
+    pub(crate) fn key(&mut self, key: char) {
         let event = "0123456789*#ABCD".find(key).unwrap() as u8;
         let at = self.timestamp;
         for packet in 0..8u16 {
@@ -57,7 +57,7 @@ impl Leg {
     }
 
     /// Sends any bytes.
-    pub fn raw(&self, bytes: &[u8]) {
+    pub(crate) fn raw(&self, bytes: &[u8]) {
         self.socket.send_to(bytes, self.to).unwrap();
     }
 
@@ -73,7 +73,7 @@ impl Leg {
 }
 
 /// Sends both legs in real time, each from its own samples.
-pub fn talk(legs: &mut [Leg], voices: &[&[i16]]) {
+pub(crate) fn talk(legs: &mut [Leg], voices: &[&[i16]]) {
     let start = Instant::now();
     let frames = voices.iter().map(|voice| voice.len() / FRAME).min().unwrap();
     for frame in 0..frames {
@@ -86,7 +86,7 @@ pub fn talk(legs: &mut [Leg], voices: &[&[i16]]) {
 }
 
 /// Something like a voice: harmonics of a wandering pitch in syllables, different for each seed.
-pub fn voice(seed: u32, millis: usize) -> Vec<i16> {
+pub(crate) fn voice(seed: u32, millis: usize) -> Vec<i16> {
     let mut phase = 0.0f64;
     let pitch = 110.0 + f64::from(seed % 7) * 19.0;
     (0..millis * 8)
@@ -102,7 +102,7 @@ pub fn voice(seed: u32, millis: usize) -> Vec<i16> {
 }
 
 /// G.711 µ-law (ITU-T G.711).
-pub fn ulaw(sample: i16) -> u8 {
+pub(crate) fn ulaw(sample: i16) -> u8 {
     let sign = if sample < 0 { 0x80 } else { 0 };
     let magnitude = (i32::from(sample).abs()).min(32_635) + 132;
     let exponent = (31 - magnitude.leading_zeros() as i32 - 7).max(0);
@@ -111,7 +111,7 @@ pub fn ulaw(sample: i16) -> u8 {
 }
 
 /// G.711 A-law (ITU-T G.711).
-pub fn alaw(sample: i16) -> u8 {
+pub(crate) fn alaw(sample: i16) -> u8 {
     let sign = if sample >= 0 { 0x80 } else { 0 };
     let magnitude = if sample >= 0 { i32::from(sample) } else { -i32::from(sample) - 1 }.min(32_767);
     let code = if magnitude < 256 {

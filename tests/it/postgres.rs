@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use optag::index::IndexPlace;
 
 /// A server that ends with the test. It listens on a socket in its own directory only.
-pub struct Postgres {
+pub(crate) struct Postgres {
     sockets: tempfile::TempDir,
     dir: tempfile::TempDir,
     programs: PathBuf,
@@ -18,7 +18,7 @@ pub struct Postgres {
 
 impl Postgres {
     /// Starts an empty one; `None`, with a word on the test's output, where there is none.
-    pub fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let Some(programs) = programs() else {
             println!("skipped: PostgreSQL is not installed");
             return None;
@@ -47,21 +47,21 @@ impl Postgres {
     }
 
     /// Its own database.
-    pub fn place(&self) -> IndexPlace {
+    pub(crate) fn place(&self) -> IndexPlace {
         IndexPlace::Postgres(self.address().into())
     }
 
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("postgres://optag@localhost/postgres?host={}", self.sockets.path().display())
     }
 
     /// As one host of an address that has several.
-    pub fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         self.sockets.path().display().to_string().replace('/', "%2F")
     }
 
     /// Starts it again.
-    pub fn begin(&self) {
+    pub(crate) fn begin(&self) {
         let options = format!("-k {} -c listen_addresses=", self.sockets.path().display());
         self.run(
             "pg_ctl",
@@ -70,24 +70,24 @@ impl Postgres {
     }
 
     /// Ends it as a crash would.
-    pub fn crash(&self) {
+    pub(crate) fn crash(&self) {
         self.run("pg_ctl", &["stop", "--wait", "--silent", "--mode", "immediate", "--pgdata", "."]);
     }
 
     /// Crashes and comes back as a standby that follows nobody: it is read from, and takes no writes.
-    pub fn becomes_standby(&self) {
+    pub(crate) fn becomes_standby(&self) {
         self.crash();
         std::fs::write(self.dir.path().join("standby.signal"), "").unwrap();
         self.begin();
     }
 
     /// The standby becomes the primary.
-    pub fn promote(&self) {
+    pub(crate) fn promote(&self) {
         self.run("pg_ctl", &["promote", "--wait", "--silent", "--pgdata", "."]);
     }
 
     /// Changes a setting of the server while it runs.
-    pub fn set(&self, setting: &str) {
+    pub(crate) fn set(&self, setting: &str) {
         let sockets = self.sockets.path().display().to_string();
         let alter = format!("ALTER SYSTEM SET {setting}");
         let reload = ["-c", alter.as_str(), "-c", "SELECT pg_reload_conf()"];

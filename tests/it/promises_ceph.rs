@@ -16,7 +16,7 @@ use crate::server::{PATIENCE, Server, Settings};
 const BUCKET: &str = "promises";
 
 /// All four, by name, one after the other.
-pub async fn hold(gateway: &Gateway, client: &Client) {
+pub(crate) async fn hold(gateway: &Gateway, client: &Client) {
     client.create_bucket().bucket(BUCKET).send().await.unwrap();
     let on = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
     client.put_bucket_versioning().bucket(BUCKET).versioning_configuration(on).send().await.unwrap();

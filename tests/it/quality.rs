@@ -23,7 +23,7 @@ const PART: usize = 80_000;
 const LEAD: usize = 4_000;
 
 /// Scores of pairs of what was said and what is heard; `None` where the tool is missing.
-pub fn pesq_nb(pairs: &[(&[i16], &[i16])]) -> Option<Vec<f64>> {
+pub(crate) fn pesq_nb(pairs: &[(&[i16], &[i16])]) -> Option<Vec<f64>> {
     let dir = tempfile::tempdir().unwrap();
     let mut process = Process::new("python3");
     process.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/pesq-nb"));

@@ -58,21 +58,21 @@ impl Speaker {
     }
 }
 
-pub async fn admit(server: &Server, department: &str) -> (String, Value) {
+pub(crate) async fn admit(server: &Server, department: &str) -> (String, Value) {
     let (status, admitted) =
         server.ask("POST", "/api/v1/calls", Some(call_request(department, "pcmu"))).await;
     assert_eq!(status, 201, "{admitted}");
     (admitted["id"].as_str().unwrap().to_owned(), admitted)
 }
 
-pub async fn end(server: &Server, id: &str) -> Value {
+pub(crate) async fn end(server: &Server, id: &str) -> Value {
     let (status, view) = server.ask("POST", &format!("/api/v1/calls/{id}/end"), None).await;
     assert_eq!(status, 200, "{view}");
     view
 }
 
 /// The two channels of a recording, 8 kHz.
-pub async fn channels(server: &Server, id: &str) -> [Vec<i16>; 2] {
+pub(crate) async fn channels(server: &Server, id: &str) -> [Vec<i16>; 2] {
     let wav = server.bytes(&format!("/api/v1/recordings/{id}/audio?format=wav&purpose=training")).await;
     let rate = u32::from_le_bytes(wav[24..28].try_into().unwrap());
     let step = (rate / 8_000) as usize;
@@ -94,7 +94,12 @@ fn gap_ms(recording: &Value, stream: u64, reason: &str) -> u64 {
         .sum()
 }
 
-pub async fn restart(server: Server, dir: &Path, settings: &Settings, down: Duration) -> (Server, Duration) {
+pub(crate) async fn restart(
+    server: Server,
+    dir: &Path,
+    settings: &Settings,
+    down: Duration,
+) -> (Server, Duration) {
     server.kill();
     let from = Instant::now();
     tokio::time::sleep(down).await;

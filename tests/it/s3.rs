@@ -19,7 +19,7 @@ use crate::server::{Server, Settings, call_request};
 use crate::stores::s3_at;
 
 /// A gateway that ends with the test.
-pub struct Gateway {
+pub(crate) struct Gateway {
     dir: tempfile::TempDir,
     pub endpoint: String,
 }
@@ -54,7 +54,7 @@ impl Gateway {
         Client::from_conf(config.build())
     }
 
-    pub fn store(&self, bucket: &str) -> Store {
+    pub(crate) fn store(&self, bucket: &str) -> Store {
         Store::open(&StoreConfig::S3(s3_at(&self.endpoint, bucket, ("testkey", "testsecret")))).unwrap()
     }
 }

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 /// Longest wait for anything that should happen.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running `optag serve` with its data directory.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     _stdout: BufReader<ChildStdout>,
     pub dir: PathBuf,
@@ -24,7 +24,7 @@ pub struct Server {
 }
 
 /// Settings of a test that differ from the small defaults here.
-pub struct Settings {
+pub(crate) struct Settings {
     pub rtp_ports: (u16, u16),
     pub extra: String,
     pub env: Vec<(String, String)>,
@@ -32,14 +32,14 @@ pub struct Settings {
 
 impl Settings {
     /// Ports no other test uses; everything else as the defaults are.
-    pub fn with_ports(rtp_ports: (u16, u16)) -> Self {
+    pub(crate) fn with_ports(rtp_ports: (u16, u16)) -> Self {
         Self { rtp_ports, extra: String::new(), env: Vec::new() }
     }
 }
 
 impl Server {
     /// Starts a recorder on `dir` and waits until it says that it is ready.
-    pub async fn start(dir: &Path, settings: &Settings) -> Self {
+    pub(crate) async fn start(dir: &Path, settings: &Settings) -> Self {
         let config = dir.join("optag.toml");
         std::fs::write(&config, toml_of(dir, settings)).unwrap();
         let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log.txt")).unwrap();
@@ -85,7 +85,7 @@ impl Server {
     }
 
     /// A request to the API; the answer's status and JSON (null where it has none).
-    pub async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
         let mut request = self.client.request(method, format!("{}{path}", self.api)).bearer_auth(&self.token);
         if let Some(body) = body {
@@ -98,7 +98,7 @@ impl Server {
     }
 
     /// The bytes of a successful GET.
-    pub async fn bytes(&self, path: &str) -> Vec<u8> {
+    pub(crate) async fn bytes(&self, path: &str) -> Vec<u8> {
         let url = format!("{}{path}", self.api);
         let answer = self.client.get(url).bearer_auth(&self.token).send().await.unwrap();
         let status = answer.status();
@@ -113,18 +113,18 @@ impl Server {
     }
 
     /// The text of the metrics page.
-    pub async fn metrics_page(&self) -> String {
+    pub(crate) async fn metrics_page(&self) -> String {
         self.client.get(format!("{}/metrics", self.metrics)).send().await.unwrap().text().await.unwrap()
     }
 
     /// Status and text of a page on the metrics listener.
-    pub async fn health(&self, path: &str) -> (u16, String) {
+    pub(crate) async fn health(&self, path: &str) -> (u16, String) {
         let answer = self.client.get(format!("{}{path}", self.metrics)).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
     /// The sum of a metric's samples whose line holds `labels`.
-    pub async fn metric(&self, name: &str, labels: &str) -> f64 {
+    pub(crate) async fn metric(&self, name: &str, labels: &str) -> f64 {
         let page = self.metrics_page().await;
         let lines = page.lines().filter(|line| {
             line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(labels)
@@ -133,7 +133,7 @@ impl Server {
     }
 
     /// Waits until a metric is at least `least`.
-    pub async fn metric_reaches(&self, name: &str, least: f64) {
+    pub(crate) async fn metric_reaches(&self, name: &str, least: f64) {
         let deadline = Instant::now() + PATIENCE;
         while self.metric(name, "").await < least {
             assert!(Instant::now() < deadline, "{name} is not {least}:\n{}", self.metrics_page().await);
@@ -142,7 +142,7 @@ impl Server {
     }
 
     /// Waits until the recording is in the store.
-    pub async fn stored(&self, id: &str) -> Value {
+    pub(crate) async fn stored(&self, id: &str) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let recording = self.recording(id).await;
@@ -155,7 +155,7 @@ impl Server {
     }
 
     /// A new token of a role, under the role's name.
-    pub fn token_of(&self, role: &str) -> String {
+    pub(crate) fn token_of(&self, role: &str) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_optag"));
         command.args(["token", "create", role, "--role", role, "--config"]);
         let made = command.arg(self.dir.join("optag.toml")).output().unwrap();
@@ -163,7 +163,7 @@ impl Server {
     }
 
     /// Waits until the recording is in the index.
-    pub async fn recording(&self, id: &str) -> Value {
+    pub(crate) async fn recording(&self, id: &str) -> Value {
         let path = format!("/api/v1/recordings/{id}?purpose=administration");
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -177,25 +177,25 @@ impl Server {
     }
 
     /// How many recordings there are.
-    pub async fn recordings(&self) -> u64 {
+    pub(crate) async fn recordings(&self) -> u64 {
         let (status, answer) = self.ask("GET", "/api/v1/recordings?purpose=administration", None).await;
         assert_eq!(status, 200, "{answer}");
         answer["total"].as_u64().unwrap()
     }
 
     /// What the recorder logged so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("log.txt")).unwrap()
     }
 
     /// SIGUSR2: the program takes its own place. Waits until it is ready again.
-    pub fn upgrade(&mut self) {
+    pub(crate) fn upgrade(&mut self) {
         self.signal(libc::SIGUSR2);
         self.is_ready_again();
     }
 
     /// Waits until the program says that it is ready once more.
-    pub fn is_ready_again(&mut self) {
+    pub(crate) fn is_ready_again(&mut self) {
         let mut line = String::new();
         while !line.contains("optag is ready") {
             line.clear();
@@ -206,13 +206,13 @@ impl Server {
     }
 
     /// Sends a signal.
-    pub fn signal(&self, signal: i32) {
+    pub(crate) fn signal(&self, signal: i32) {
         // SAFETY: the process is our own child and has not been waited for.
         assert_eq!(unsafe { libc::kill(self.child.id() as i32, signal) }, 0);
     }
 
     /// Waits until the log holds this.
-    pub async fn logs(&self, text: &str) {
+    pub(crate) async fn logs(&self, text: &str) {
         let deadline = Instant::now() + PATIENCE;
         while !self.log().contains(text) {
             assert!(Instant::now() < deadline, "the log does not say {text}:\n{}", self.log());
@@ -221,18 +221,18 @@ impl Server {
     }
 
     /// Its process.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// `kill -9`.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// SIGTERM, then waits for the end.
-    pub fn terminate(mut self) -> ExitStatus {
+    pub(crate) fn terminate(mut self) -> ExitStatus {
         self.signal(libc::SIGTERM);
         self.child.wait().unwrap()
     }
@@ -246,7 +246,7 @@ impl Drop for Server {
 }
 
 /// The request that admits a two-leg call.
-pub fn call_request(department: &str, codec: &str) -> Value {
+pub(crate) fn call_request(department: &str, codec: &str) -> Value {
     let stream = |label: &str| json!({"label": label, "codec": codec, "source": {"ip": "127.0.0.1"}});
     json!({
         "department": department,
@@ -259,7 +259,7 @@ pub fn call_request(department: &str, codec: &str) -> Value {
 }
 
 /// Every file below `dir` with its bytes.
-pub fn files_below(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+pub(crate) fn files_below(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
     let mut todo = vec![dir.to_owned()];
     while let Some(dir) = todo.pop() {

@@ -18,7 +18,7 @@ use optag_sip::siprec::settings::Config;
 
 /// What a call has been through.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub(crate) struct Seen {
     pub new: NewCall,
     pub controls: Vec<Control>,
     pub view: CallView,
@@ -28,13 +28,13 @@ pub struct Seen {
 
 impl Seen {
     /// Whether audio would be kept.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.view.consent == ConsentState::Granted && !self.view.paused && self.view.ended_at.is_none()
     }
 }
 
 /// Every call, by its id.
-pub struct FakeFeed {
+pub(crate) struct FakeFeed {
     pub calls: Mutex<HashMap<CallId, Seen>>,
     pub refuse: Mutex<Option<AdmitError>>,
     pub slow: Mutex<Duration>,
@@ -58,13 +58,13 @@ impl Default for FakeFeed {
 
 impl FakeFeed {
     /// All calls, in the order admitted.
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         let mut all: Vec<Seen> = self.calls.lock().unwrap().values().cloned().collect();
         all.sort_by_key(|seen| seen.view.id);
         all
     }
 
-    pub fn take(&self, new: NewCall) -> Result<Admitted, AdmitError> {
+    pub(crate) fn take(&self, new: NewCall) -> Result<Admitted, AdmitError> {
         if let Some(error) = self.refuse.lock().unwrap().clone() {
             return Err(error);
         }
@@ -95,7 +95,7 @@ impl FakeFeed {
         Ok(Admitted { id, consent, streams })
     }
 
-    pub fn apply(&self, id: CallId, control: Control) -> Result<CallView, ControlError> {
+    pub(crate) fn apply(&self, id: CallId, control: Control) -> Result<CallView, ControlError> {
         let mut calls = self.calls.lock().unwrap();
         let seen = calls.get_mut(&id).filter(|seen| seen.view.ended_at.is_none());
         let seen = seen.ok_or(ControlError::NoSuchCall(id))?;
@@ -176,7 +176,7 @@ impl Feed for FakeFeed {
 }
 
 /// Settings with the departments `demo` (70102030, takes what is left) and `private` (70102031).
-pub fn config() -> Config {
+pub(crate) fn config() -> Config {
     let department = |id: &str, number: &str| Department {
         id: id.into(),
         name: id.into(),

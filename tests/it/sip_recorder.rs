@@ -27,7 +27,7 @@ enum Way {
 }
 
 /// A connection, encrypted or not.
-pub trait Connection: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(crate) trait Connection: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Connection for T {}
 
@@ -70,21 +70,26 @@ impl Way {
 }
 
 /// A client with a socket of its own.
-pub struct Client {
+pub(crate) struct Client {
     way: Way,
     pub src: Src,
     pub dialog: Dialog,
 }
 
 impl Client {
-    pub async fn new(server: &Server, call_id: &str) -> Self {
+    pub(crate) async fn new(server: &Server, call_id: &str) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         socket.connect(&server.sip).await.unwrap();
         Self { way: Way::Datagrams(socket), src: Src::new(), dialog: dialog(call_id) }
     }
 
     /// One that comes over a connection.
-    pub fn over(transport: Transport, stream: Box<dyn Connection>, local: SocketAddr, call_id: &str) -> Self {
+    pub(crate) fn over(
+        transport: Transport,
+        stream: Box<dyn Connection>,
+        local: SocketAddr,
+        call_id: &str,
+    ) -> Self {
         let way = Way::Connection { stream, local, read: Vec::new() };
         let mut src = Src::new();
         src.transport = transport;
@@ -92,12 +97,12 @@ impl Client {
     }
 
     /// Goes on over another connection.
-    pub fn reconnected(&mut self, stream: Box<dyn Connection>, local: SocketAddr) {
+    pub(crate) fn reconnected(&mut self, stream: Box<dyn Connection>, local: SocketAddr) {
         self.way = Way::Connection { stream, local, read: Vec::new() };
     }
 
     /// Sends a request; its final answer.
-    pub async fn ask(&mut self, method: &str, headers: &str, body: &str) -> String {
+    pub(crate) async fn ask(&mut self, method: &str, headers: &str, body: &str) -> String {
         let text = self.src.request(&mut self.dialog, method, headers, body);
         let branch = format!("branch=z9hG4bK{}", self.dialog.call_id);
         let text = text.replacen("sip:srs@", "sip:demo@", 1).replacen("branch=z9hG4bK", &branch, 1);
@@ -117,7 +122,7 @@ impl Client {
     }
 
     /// Begins a session; its answer and the legs to send by.
-    pub async fn begin(&mut self, headers: &str) -> (String, Vec<Leg>) {
+    pub(crate) async fn begin(&mut self, headers: &str) -> (String, Vec<Leg>) {
         let body = with_metadata(SDP, PARTIES);
         let answer = self.ask("INVITE", &format!("{SIPREC}{headers}"), &body).await;
         assert_eq!(code(&answer), 200, "{answer}");
@@ -136,7 +141,7 @@ fn dialog(call_id: &str) -> Dialog {
 }
 
 /// Does what takes real time away from the runtime.
-pub async fn apart(mut legs: Vec<Leg>, what: impl FnOnce(&mut Vec<Leg>) + Send + 'static) -> Vec<Leg> {
+pub(crate) async fn apart(mut legs: Vec<Leg>, what: impl FnOnce(&mut Vec<Leg>) + Send + 'static) -> Vec<Leg> {
     tokio::task::spawn_blocking(move || {
         what(&mut legs);
         legs

@@ -258,7 +258,7 @@ async fn sipp_sets_up_two_hundred_calls_a_second() {
 }
 
 /// A key and its certificate in `folder`, and the certificate for a client to trust.
-pub fn certificate(folder: &Path, name: &str) -> (TlsFiles, CertificateDer<'static>) {
+pub(crate) fn certificate(folder: &Path, name: &str) -> (TlsFiles, CertificateDer<'static>) {
     let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
     let (certificate, key): (PathBuf, PathBuf) = (folder.join("cert.pem"), folder.join("key.pem"));
     std::fs::write(&certificate, made.cert.pem()).unwrap();
@@ -267,7 +267,7 @@ pub fn certificate(folder: &Path, name: &str) -> (TlsFiles, CertificateDer<'stat
 }
 
 /// A TLS connection that trusts `root` alone.
-pub async fn connect(
+pub(crate) async fn connect(
     target: SocketAddr,
     root: &CertificateDer<'static>,
     name: &'static str,

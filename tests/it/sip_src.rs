@@ -13,7 +13,7 @@ use optag_sip::siprec::settings::Config;
 use crate::sip_feed::{FakeFeed, Seen, config};
 
 /// The client, the server and the feed.
-pub struct Src {
+pub(crate) struct Src {
     pub server: Server,
     pub feed: FakeFeed,
     pub now: MonoTime,
@@ -31,33 +31,33 @@ pub struct Src {
 
 /// A dialog as the client knows it.
 #[derive(Clone, Debug, Default)]
-pub struct Dialog {
+pub(crate) struct Dialog {
     pub call_id: String,
     pub to: String,
     pub cseq: u32,
 }
 
 /// The two-stream offer of an ordinary client.
-pub const SDP: &str = "v=0\r\no=src 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+pub(crate) const SDP: &str = "v=0\r\no=src 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
     m=audio 40000 RTP/AVP 8 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=label:1\r\na=sendonly\r\n\
     m=audio 40002 RTP/AVP 8 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=label:2\r\na=sendonly\r\n";
 
 /// What marks a recording session.
-pub const SIPREC: &str = "Require: siprec\r\nContact: <sip:src@127.0.0.1:5070>;+sip.src\r\n";
+pub(crate) const SIPREC: &str = "Require: siprec\r\nContact: <sip:src@127.0.0.1:5070>;+sip.src\r\n";
 
 impl Src {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(|_| {})
     }
 
-    pub fn with(edit: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) fn with(edit: impl FnOnce(&mut Config)) -> Self {
         let mut src = Self::unproved(edit);
         src.server.prove(src.now, src.flow());
         src
     }
 
     /// One whose address has shown nothing yet: no answer outweighs what it sends.
-    pub fn unproved(edit: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) fn unproved(edit: impl FnOnce(&mut Config)) -> Self {
         let mut config = config();
         edit(&mut config);
         Self {
@@ -75,7 +75,7 @@ impl Src {
     }
 
     /// Sends bytes as they are; what the server sends because of them.
-    pub fn raw(&mut self, bytes: &[u8]) -> Vec<String> {
+    pub(crate) fn raw(&mut self, bytes: &[u8]) -> Vec<String> {
         let flow = self.flow();
         let framing = if self.transport == Transport::Udp { Framing::Datagram } else { Framing::Stream };
         let at = WallTime::from_unix_micros(self.now.as_nanos() as i64 / 1_000);
@@ -89,7 +89,7 @@ impl Src {
     }
 
     /// Gives the server an input and the feed what comes of it.
-    pub fn play(&mut self, input: Input) -> Vec<String> {
+    pub(crate) fn play(&mut self, input: Input) -> Vec<String> {
         let (mut inputs, mut sent) = (vec![input], Vec::new());
         while !inputs.is_empty() {
             let mut out = Vec::new();
@@ -100,7 +100,7 @@ impl Src {
     }
 
     /// Lets simulated time pass; what the server sends meanwhile.
-    pub fn wait(&mut self, span: Duration) -> Vec<String> {
+    pub(crate) fn wait(&mut self, span: Duration) -> Vec<String> {
         let (until, mut sent) = (self.now + span, Vec::new());
         while let Some(next) = self.server.next_timeout().filter(|next| *next <= until) {
             self.now = self.now.max(next);
@@ -138,7 +138,7 @@ impl Src {
     }
 
     /// A request in wire form.
-    pub fn request(&mut self, dialog: &mut Dialog, method: &str, headers: &str, body: &str) -> String {
+    pub(crate) fn request(&mut self, dialog: &mut Dialog, method: &str, headers: &str, body: &str) -> String {
         self.branch += 1;
         if !matches!(method, "ACK" | "CANCEL") {
             dialog.cseq += 1;
@@ -164,13 +164,13 @@ impl Src {
     }
 
     /// Sends a request; the last thing that the server sends because of it.
-    pub fn ask(&mut self, dialog: &mut Dialog, method: &str, headers: &str, body: &str) -> String {
+    pub(crate) fn ask(&mut self, dialog: &mut Dialog, method: &str, headers: &str, body: &str) -> String {
         let text = self.request(dialog, method, headers, body);
         self.raw(text.as_bytes()).pop().unwrap_or_default()
     }
 
     /// Begins a session and acknowledges it: the answer and the dialog.
-    pub fn invite(&mut self, headers: &str, body: &str) -> (String, Dialog) {
+    pub(crate) fn invite(&mut self, headers: &str, body: &str) -> (String, Dialog) {
         let mut dialog =
             Dialog { call_id: format!("call-{}", self.branch), to: "<sip:srs@127.0.0.1>".into(), cseq: 0 };
         let answer = self.ask(&mut dialog, "INVITE", headers, body);
@@ -184,20 +184,20 @@ impl Src {
     }
 
     /// The only call that was admitted.
-    pub fn call(&self) -> Seen {
+    pub(crate) fn call(&self) -> Seen {
         let all = self.feed.seen();
         assert_eq!(all.len(), 1, "one call");
         all.into_iter().next().unwrap()
     }
 
     /// The controls of the only call, by name.
-    pub fn controls(&self) -> Vec<&'static str> {
+    pub(crate) fn controls(&self) -> Vec<&'static str> {
         self.call().controls.iter().map(control_name).collect()
     }
 }
 
 /// A body of a description and metadata.
-pub fn with_metadata(sdp: &str, xml: &str) -> String {
+pub(crate) fn with_metadata(sdp: &str, xml: &str) -> String {
     format!(
         "--b\r\nContent-Type: application/sdp\r\n\r\n{sdp}\r\n--b\r\nContent-Type: application/rs-metadata+xml\r\n\
          Content-Disposition: recording-session\r\n\r\n{xml}\r\n--b--\r\n"
@@ -205,23 +205,23 @@ pub fn with_metadata(sdp: &str, xml: &str) -> String {
 }
 
 /// The value of the first field of that name.
-pub fn header(message: &str, name: &str) -> Option<String> {
+pub(crate) fn header(message: &str, name: &str) -> Option<String> {
     let head = message.split("\r\n\r\n").next()?;
     let prefix = format!("{name}: ");
     head.lines().find_map(|line| line.strip_prefix(&prefix)).map(str::to_owned)
 }
 
 /// The m= lines and what follows each, without the session part.
-pub fn media(message: &str) -> Vec<String> {
+pub(crate) fn media(message: &str) -> Vec<String> {
     let body = message.split_once("\r\n\r\n").map_or("", |(_, body)| body);
     body.split("m=").skip(1).map(|section| format!("m={}", section.replace("\r\n", "|"))).collect()
 }
 
-pub fn code(message: &str) -> u16 {
+pub(crate) fn code(message: &str) -> u16 {
     message.strip_prefix("SIP/2.0 ").and_then(|rest| rest.get(..3)).and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
-pub fn control_name(control: &Control) -> &'static str {
+pub(crate) fn control_name(control: &Control) -> &'static str {
     match control {
         Control::Answer { .. } => "answer",
         Control::Withdraw { .. } => "withdraw",

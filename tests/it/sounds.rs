@@ -11,10 +11,10 @@ const ASTERISK: &str = "/usr/share/asterisk/sounds/en_US_f_Allison";
 const SENTENCES: [&str; 6] =
     ["vm-msginstruct", "conf-usermenu", "dir-intro", "privacy-prompt", "demo-echotest", "tt-weasels"];
 /// Samples of 20 ms at 8 kHz.
-pub const FRAME: usize = 160;
+pub(crate) const FRAME: usize = 160;
 
 /// Speech of two speakers' sets: the embedded one, and where it is installed Asterisk's.
-pub fn speech() -> Vec<(&'static str, Vec<i16>)> {
+pub(crate) fn speech() -> Vec<(&'static str, Vec<i16>)> {
     let mut all = vec![("embedded", Voices::embedded(1.0).unwrap().caller.to_vec())];
     let files: Option<Vec<Vec<i16>>> = SENTENCES
         .iter()
@@ -28,7 +28,7 @@ pub fn speech() -> Vec<(&'static str, Vec<i16>)> {
 }
 
 /// The speech with 1 to 2.5 s of nothing wherever it pauses for 0.2 s, and which frames are talk.
-pub fn with_pauses(speech: &[i16], seconds: usize) -> (Vec<i16>, Vec<bool>) {
+pub(crate) fn with_pauses(speech: &[i16], seconds: usize) -> (Vec<i16>, Vec<bool>) {
     let loud = |frame: &[i16]| frame.iter().map(|&s| f64::from(s).powi(2)).sum::<f64>() > 160.0 * 40.0 * 40.0;
     let mut out = vec![0; FRAME * 75];
     let mut quiet = 0;
@@ -47,7 +47,7 @@ pub fn with_pauses(speech: &[i16], seconds: usize) -> (Vec<i16>, Vec<bool>) {
 
 /// A noise, and whether it is steady enough to be saved on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Noise {
+pub(crate) enum Noise {
     White,
     Pink,
     Babble,
@@ -60,14 +60,14 @@ pub enum Noise {
 }
 
 /// All of them.
-pub const NOISES: [Noise; 6] =
+pub(crate) const NOISES: [Noise; 6] =
     [Noise::White, Noise::Pink, Noise::Babble, Noise::Hum, Noise::Hum60, Noise::Office];
 
 /// Even numbers between −1 and 1, the same each time.
-pub struct Random(pub u32);
+pub(crate) struct Random(pub u32);
 
 impl Random {
-    pub fn next(&mut self) -> f64 {
+    pub(crate) fn next(&mut self) -> f64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 17;
         self.0 ^= self.0 << 5;
@@ -76,7 +76,7 @@ impl Random {
 }
 
 /// So many samples of a noise with a root mean square of 1.
-pub fn noise(kind: Noise, samples: usize) -> Vec<f64> {
+pub(crate) fn noise(kind: Noise, samples: usize) -> Vec<f64> {
     let mut random = Random(2_463_534_242);
     let wave = match kind {
         Noise::White => (0..samples).map(|_| random.next()).collect(),
@@ -154,7 +154,7 @@ fn unit(mut wave: Vec<f64>) -> Vec<f64> {
 }
 
 /// The speech at `level_dbov`, with a noise that much below it.
-pub fn mixed(speech: &[i16], kind: Noise, level_dbov: f64, snr_db: f64) -> Vec<i16> {
+pub(crate) fn mixed(speech: &[i16], kind: Noise, level_dbov: f64, snr_db: f64) -> Vec<i16> {
     let talk: Vec<f64> = speech.iter().filter(|s| s.abs() > 30).map(|&s| f64::from(s).powi(2)).collect();
     let rms = (talk.iter().sum::<f64>() / talk.len() as f64).sqrt();
     let target = 32_768.0 * 10f64.powf(level_dbov / 20.0);

@@ -68,7 +68,7 @@ impl Bucket {
 }
 
 /// A bucket behind an endpoint, by its path, with a key and its secret; our rule is set.
-pub fn s3_at(endpoint: &str, bucket: &str, (key, secret): (&str, &str)) -> S3Config {
+pub(crate) fn s3_at(endpoint: &str, bucket: &str, (key, secret): (&str, &str)) -> S3Config {
     S3Config {
         bucket: bucket.into(),
         endpoint: Some(endpoint.to_owned()),
@@ -100,7 +100,7 @@ fn parts(content: &Bytes) -> tokio::sync::mpsc::Receiver<Part> {
 }
 
 /// What every store must do: create once, go on with an upload, give ranges, forget.
-pub async fn takes_recordings_and_forgets_them(store: &Store, client: &Client, bucket: &str) {
+pub(crate) async fn takes_recordings_and_forgets_them(store: &Store, client: &Client, bucket: &str) {
     println!("refuses to overwrite: {}", store.creates().await.unwrap());
     let name = "recordings/2026/11/24/small";
     let one = store.put_small(name, "one".into()).await.unwrap();

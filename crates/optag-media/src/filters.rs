@@ -3,7 +3,7 @@
 
 /// Removes frequencies below the telephone band, such as hum.
 #[derive(Clone, Debug)]
-pub struct HighPass {
+pub(crate) struct HighPass {
     pole: f32,
     last_in: f32,
     last_out: f32,
@@ -11,7 +11,7 @@ pub struct HighPass {
 
 impl HighPass {
     /// A filter at rest; the closer its pole is to 1, the lower its cut-off.
-    pub fn new(pole: f32) -> Self {
+    pub(crate) fn new(pole: f32) -> Self {
         Self { pole, last_in: 0.0, last_out: 0.0 }
     }
 
@@ -29,7 +29,7 @@ impl HighPass {
 /// Splits a band into two halves at half the rate: two all-pass branches with the coefficients of the filter
 /// bank in SILK's voice activity detector (silk/ana_filt_bank_1.c).
 #[derive(Clone, Debug, Default)]
-pub struct Split {
+pub(crate) struct Split {
     even: f32,
     odd: f32,
 }
@@ -51,7 +51,7 @@ impl Split {
 
     /// Splits an even number of samples: the lower band replaces the first half. Returns the mean square of
     /// the upper band.
-    pub fn lower(&mut self, samples: &mut [f32]) -> f32 {
+    pub(crate) fn lower(&mut self, samples: &mut [f32]) -> f32 {
         let mut sum = 0.0;
         for n in 0..samples.len() / 2 {
             let (low, high) = self.run([samples[2 * n], samples[2 * n + 1]]);
@@ -62,7 +62,7 @@ impl Split {
     }
 
     /// The same for the original samples, with a high-pass filter applied first.
-    pub fn lower_passed(&mut self, pass: &mut HighPass, samples: &[i16], lower: &mut [f32]) -> f32 {
+    pub(crate) fn lower_passed(&mut self, pass: &mut HighPass, samples: &[i16], lower: &mut [f32]) -> f32 {
         let mut sum = 0.0;
         for (pair, lower) in samples.as_chunks::<2>().0.iter().zip(lower) {
             let (low, high) = self.run(pass.run(pair.map(f32::from)));
@@ -74,12 +74,12 @@ impl Split {
 }
 
 /// The sum divided by `count`.
-pub fn mean(sum: f32, count: usize) -> f32 {
+pub(crate) fn mean(sum: f32, count: usize) -> f32 {
     sum / count.max(1) as f32
 }
 
 /// Sum of squares with eight accumulators, to shorten the dependency chain.
-pub fn energy(samples: &[f32]) -> f32 {
+pub(crate) fn energy(samples: &[f32]) -> f32 {
     let (eights, rest) = samples.as_chunks::<8>();
     let mut sums = [0.0; 8];
     for eight in eights {

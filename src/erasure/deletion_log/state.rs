@@ -19,7 +19,7 @@ const MARK_EVERY: u64 = if cfg!(test) { 4 } else { 4_096 };
 const BESIDE_AT_FIRST: usize = if cfg!(test) { 32 } else { 1 << 19 };
 
 /// The log as it stands.
-pub struct State {
+pub(crate) struct State {
     pub file: LogFile,
     pub chain: Chain,
     /// Where the last entry that counts in `chain` ends.
@@ -33,7 +33,7 @@ pub struct State {
 
 impl State {
     /// What a table says of its log.
-    pub fn new(file: LogFile, table: Table) -> Self {
+    pub(crate) fn new(file: LogFile, table: Table) -> Self {
         Self {
             chain: table.covered.chain,
             end: table.covered.at,
@@ -45,7 +45,7 @@ impl State {
         }
     }
 
-    pub fn append(&mut self, entry: Entry) -> Result<(), LogError> {
+    pub(crate) fn append(&mut self, entry: Entry) -> Result<(), LogError> {
         let line = line(&entry).map_err(io::Error::from)?;
         let at = self.file.end();
         // What must be read to note it is read before it counts.
@@ -65,7 +65,7 @@ impl State {
     }
 
     /// Reads what came since the table was made.
-    pub fn replay(&mut self, disk: &dyn Disk, table_path: &Path) -> Result<(), LogError> {
+    pub(crate) fn replay(&mut self, disk: &dyn Disk, table_path: &Path) -> Result<(), LogError> {
         let mut open = BTreeMap::new();
         for id in &self.table.open {
             let places = self.table.places(*id)?.ok_or_else(damaged)?;
@@ -134,7 +134,7 @@ impl State {
     }
 
     /// What a new table is made of.
-    pub fn next(&self) -> Next {
+    pub(crate) fn next(&self) -> Next {
         Next {
             recent: self.recent.clone(),
             covered: Mark { chain: self.chain, at: self.end },
@@ -143,36 +143,36 @@ impl State {
         }
     }
 
-    pub fn put_table(&mut self, table: Table) {
+    pub(crate) fn put_table(&mut self, table: Table) {
         let from = table.covered.at;
         self.recent
             .retain(|_, places| places.ordered >= from || places.done.is_some_and(|done| done >= from));
         self.table = Arc::new(table);
     }
 
-    pub fn knows(&self, id: CallId) -> bool {
+    pub(crate) fn knows(&self, id: CallId) -> bool {
         self.recent.contains_key(&id) || self.table.contains(id)
     }
 
-    pub fn places(&self, id: CallId) -> io::Result<Option<Places>> {
+    pub(crate) fn places(&self, id: CallId) -> io::Result<Option<Places>> {
         match self.recent.get(&id) {
             Some(places) => Ok(Some(*places)),
             None => self.table.places(id),
         }
     }
 
-    pub fn mark_before(&self, entry: u64) -> Mark {
+    pub(crate) fn mark_before(&self, entry: u64) -> Mark {
         let n = self.marks.partition_point(|mark| mark.chain.entries <= entry);
         n.checked_sub(1).and_then(|n| self.marks.get(n)).copied().unwrap_or_default()
     }
 
-    pub fn entry_at(&self, at: u64) -> Result<Entry, LogError> {
+    pub(crate) fn entry_at(&self, at: u64) -> Result<Entry, LogError> {
         let mut lines = self.file.lines(at);
         let line = lines.next_line()?.ok_or_else(damaged)?.1;
         parse(line).ok_or_else(damaged)
     }
 
-    pub fn order_at(&self, at: u64) -> Result<Order, LogError> {
+    pub(crate) fn order_at(&self, at: u64) -> Result<Order, LogError> {
         match self.entry_at(at)? {
             Entry::Ordered(order) => Ok(order),
             Entry::Done(_) => Err(damaged()),
@@ -181,7 +181,7 @@ impl State {
 }
 
 /// Whether a table was made of this log, which may have come further.
-pub fn is_of(table: &Table, file: &LogFile) -> io::Result<bool> {
+pub(crate) fn is_of(table: &Table, file: &LogFile) -> io::Result<bool> {
     let Some(mark) = table.marks.last().filter(|_| table.covered.at <= file.end()) else { return Ok(false) };
     let (mut chain, mut end) = (mark.chain, mark.at);
     let mut lines = file.lines(mark.at);
@@ -195,6 +195,6 @@ pub fn is_of(table: &Table, file: &LogFile) -> io::Result<bool> {
 }
 
 /// What the log holds is not what its table says.
-pub fn damaged() -> LogError {
+pub(crate) fn damaged() -> LogError {
     io::Error::other("the deletion log and its table disagree; `optag check` reads all of it").into()
 }

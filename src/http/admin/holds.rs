@@ -21,7 +21,7 @@ use optag_core::limit;
     (status = 200, body = HoldView),
     (status = 409, body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn place(
+pub(crate) async fn place(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     Id(id): Id,
@@ -49,7 +49,7 @@ pub async fn place(
 /// Lifts a hold. If the recording has expired in the meantime, the next sweep erases it.
 #[utoipa::path(delete, path = "/api/v1/recordings/{id}/hold", tag = "holds", params(("id" = String, Path)),
     responses((status = 204), (status = 404, body = Problem, content_type = "application/problem+json")))]
-pub async fn lift(
+pub(crate) async fn lift(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     Id(id): Id,
@@ -66,7 +66,7 @@ pub async fn lift(
 
 /// All holds.
 #[utoipa::path(get, path = "/api/v1/holds", tag = "holds", responses((status = 200, body = Vec<HoldView>)))]
-pub async fn list(
+pub(crate) async fn list(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     params: Params,

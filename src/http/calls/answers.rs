@@ -38,7 +38,7 @@ impl Said {
     /// The control for the answer. Invalid fields are added to `wrong`, which may contain others.
     ///
     /// Errors: every invalid field.
-    pub fn check(self, actor: &Actor, wrong: &mut Wrong) -> Result<Control, Problem> {
+    pub(crate) fn check(self, actor: &Actor, wrong: &mut Wrong) -> Result<Control, Problem> {
         if let Some(version) = &self.prompt_version {
             wrong.text("prompt_version", version, limit::TEXT_CHARS);
         }

@@ -20,7 +20,7 @@ use optag_sip::feed::{CallView, NewCall};
 /// A call to announce.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct CallBody {
+pub(crate) struct CallBody {
     /// Id of the department that takes it.
     #[schema(example = "demo")]
     department: String,
@@ -42,7 +42,7 @@ pub struct CallBody {
 
 /// An admitted call.
 #[derive(Serialize, ToSchema)]
-pub struct AdmittedBody {
+pub(crate) struct AdmittedBody {
     /// Id of the call and its recording.
     #[schema(value_type = String, format = Uuid)]
     pub id: CallId,
@@ -55,7 +55,7 @@ pub struct AdmittedBody {
 
 /// Destination of a stream.
 #[derive(Serialize, ToSchema)]
-pub struct StreamPlace {
+pub(crate) struct StreamPlace {
     /// Your label of the stream.
     pub label: String,
     /// Send RTP to this address, and RTCP to the port after the RTP port unless both are multiplexed.
@@ -70,7 +70,7 @@ pub struct StreamPlace {
 
 /// The state of a call.
 #[derive(Serialize, ToSchema)]
-pub struct CallAnswer {
+pub(crate) struct CallAnswer {
     #[schema(value_type = String, format = Uuid)]
     id: CallId,
     department: String,
@@ -90,7 +90,7 @@ pub struct CallAnswer {
 
 /// The state of a stream.
 #[derive(Serialize, ToSchema)]
-pub struct StreamAnswer {
+pub(crate) struct StreamAnswer {
     #[schema(value_type = String)]
     role: StreamRole,
     #[serde(flatten)]
@@ -130,7 +130,7 @@ impl CallBody {
     /// whether streams may omit their source.
     ///
     /// Errors: every invalid field.
-    pub fn check(self, learns: bool) -> Result<(NewCall, Vec<Offer>), Problem> {
+    pub(crate) fn check(self, learns: bool) -> Result<(NewCall, Vec<Offer>), Problem> {
         let mut wrong = Wrong(Vec::new());
         wrong.text("department", &self.department, limit::TEXT_CHARS);
         wrong.number("caller_number", &self.caller_number);
@@ -182,11 +182,11 @@ impl CallBody {
 pub(in crate::http) struct Wrong(pub Vec<FieldError>);
 
 impl Wrong {
-    pub fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
+    pub(crate) fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
         self.0.push(FieldError { field: field.into(), message: message.into() });
     }
 
-    pub fn text(&mut self, field: &str, text: &str, most: usize) {
+    pub(crate) fn text(&mut self, field: &str, text: &str, most: usize) {
         if text.trim().is_empty() || text.chars().count() > most || !is_plain(text) {
             self.add(field, format!("1 to {most} characters, no control or invisible characters"));
         }

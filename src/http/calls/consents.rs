@@ -24,7 +24,7 @@ use optag_core::private::Private;
 /// An answer to the consent prompt of a call with this identifier. Exactly one identifier is given.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NamedConsentBody {
+pub(crate) struct NamedConsentBody {
     /// SIP Call-ID of the recording session.
     #[schema(value_type = Option<String>)]
     call_id: Option<Private<String>>,
@@ -50,7 +50,7 @@ pub struct NamedConsentBody {
 
 /// The result of the answer.
 #[derive(Serialize, ToSchema)]
-pub struct NamedConsentAnswer {
+pub(crate) struct NamedConsentAnswer {
     /// Calls with this identifier that received it; empty: the answer is pending.
     #[schema(value_type = Vec<String>)]
     calls: Vec<CallId>,
@@ -61,7 +61,7 @@ pub struct NamedConsentAnswer {
 
 /// A call that did not receive an answer.
 #[derive(Serialize, ToSchema)]
-pub struct MissedCall {
+pub(crate) struct MissedCall {
     /// Its id.
     #[schema(value_type = String)]
     call: CallId,
@@ -79,7 +79,7 @@ pub struct MissedCall {
     (status = 422, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn answer(
+pub(crate) async fn answer(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     Body(body): Body<NamedConsentBody>,

@@ -12,7 +12,7 @@ use optag_media::rtp::srtp::{SrtpKey, Suite};
 
 /// A key generated for a stream.
 #[derive(Clone, Serialize, ToSchema)]
-pub struct DrawnKey {
+pub(crate) struct DrawnKey {
     /// Its suite, as requested.
     suite: &'static str,
     /// Master key and salt, concatenated, in base64.
@@ -22,7 +22,7 @@ pub struct DrawnKey {
 
 /// The offer for a stream.
 #[derive(Clone, Default, Serialize, ToSchema)]
-pub struct Offer {
+pub(crate) struct Offer {
     /// Send with this SSRC, so that your packets are distinguished from others'. Absent if you gave your own
     /// or the packets are encrypted.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,14 +33,14 @@ pub struct Offer {
 }
 
 /// Generates an SSRC; `None` if no random numbers are available.
-pub fn draw_ssrc() -> Option<u32> {
+pub(crate) fn draw_ssrc() -> Option<u32> {
     let mut bytes = [0; 4];
     aws_lc_rs::rand::fill(&mut bytes).ok()?;
     Some(u32::from_be_bytes(bytes))
 }
 
 /// Generates master key and salt of a suite, in base64; `None` likewise.
-pub fn draw_key(suite: Suite) -> Option<String> {
+pub(crate) fn draw_key(suite: Suite) -> Option<String> {
     let mut secret = vec![0; suite.secret_bytes()];
     aws_lc_rs::rand::fill(&mut secret).ok()?;
     Some(base64::encode(&secret))
@@ -48,7 +48,7 @@ pub fn draw_key(suite: Suite) -> Option<String> {
 
 impl DrawnKey {
     /// A key as in the response.
-    pub fn of(key: &SrtpKey) -> Self {
+    pub(crate) fn of(key: &SrtpKey) -> Self {
         Self { suite: key.suite().name(), key: base64::encode(key.secret().reveal()) }
     }
 }

@@ -27,7 +27,7 @@ const ROC_MOST: u32 = 50_000;
 /// The audio of one party.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct StreamBody {
+pub(crate) struct StreamBody {
     /// Your label of the stream, unique within the call.
     pub(in crate::http) label: String,
     /// `caller`, `employee`, `mixed` or `other`. Default: the first is the caller, the second the employee; a
@@ -57,7 +57,7 @@ pub struct StreamBody {
 /// A stream's sender.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct SourceBody {
+pub(crate) struct SourceBody {
     /// Its address.
     #[schema(value_type = Option<String>)]
     ip: Option<IpAddr>,
@@ -70,7 +70,7 @@ pub struct SourceBody {
 /// The keys of a stream.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct SrtpBody {
+pub(crate) struct SrtpBody {
     /// `AES_CM_128_HMAC_SHA1_80`, `AES_CM_128_HMAC_SHA1_32`, `AES_256_CM_HMAC_SHA1_80`,
     /// `AES_256_CM_HMAC_SHA1_32`, `AEAD_AES_128_GCM` or `AEAD_AES_256_GCM`.
     suite: String,
@@ -91,7 +91,7 @@ pub struct SrtpBody {
 /// RTCP of a stream.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RtcpBody {
+pub(crate) struct RtcpBody {
     /// Whether it is multiplexed with RTP. Otherwise it uses the following port.
     #[serde(default)]
     mux: bool,

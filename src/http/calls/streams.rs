@@ -26,7 +26,7 @@ use optag_sip::feed::{Control, ControlError, NewStream};
     (status = 422, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn join(
+pub(crate) async fn join(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     Id(id): Id,
@@ -61,7 +61,7 @@ pub async fn join(
     (status = 404, body = Problem, content_type = "application/problem+json"),
     (status = 422, body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn change(
+pub(crate) async fn change(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     Path((id, label)): Path<(String, String)>,
@@ -93,7 +93,7 @@ pub async fn change(
     (status = 200, body = CallAnswer),
     (status = 404, body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn drop_stream(
+pub(crate) async fn drop_stream(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     Path((id, label)): Path<(String, String)>,

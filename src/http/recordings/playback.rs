@@ -38,7 +38,7 @@ pub(in crate::http) fn verdicts(verdicts: &[StreamVerdict]) -> String {
     (status = 206, content_type = "audio/ogg", description = "A part of it"),
     (status = 416, body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn audio(
+pub(crate) async fn audio(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     Id(id): Id,

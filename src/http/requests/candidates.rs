@@ -33,7 +33,7 @@ const MOST_MOST: usize = 200;
     ("most" = Option<usize>, Query, description = "1 to 200 candidates, otherwise 20"),
     ("purpose" = String, Query, description = "As for a search"),
 ), responses((status = 200, body = CandidatePage), (status = 422, body = Problem, content_type = "application/problem+json")))]
-pub async fn find(
+pub(crate) async fn find(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     mut params: Params,

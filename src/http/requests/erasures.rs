@@ -28,7 +28,7 @@ const REQUEST_CHARS: usize = 64;
 /// Why a recording is erased.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct EraseBody {
+pub(crate) struct EraseBody {
     /// Stored in the audit log.
     reason: String,
     /// Reference number of the erasure request; shown in the receipt.
@@ -42,7 +42,7 @@ pub struct EraseBody {
 /// Which recordings are erased, and why.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ErasuresBody {
+pub(crate) struct ErasuresBody {
     /// Recordings by id.
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
@@ -64,14 +64,14 @@ pub struct ErasuresBody {
 
 /// Results of several erasures.
 #[derive(Serialize, ToSchema)]
-pub struct Erasures {
+pub(crate) struct Erasures {
     /// One per recording.
     erasures: Vec<EraseReceipt>,
 }
 
 /// Previews of several erasures.
 #[derive(Serialize, ToSchema)]
-pub struct Previews {
+pub(crate) struct Previews {
     /// One per recording.
     previews: Vec<ErasurePreview>,
 }
@@ -89,7 +89,7 @@ pub struct Previews {
     (status = 409, body = Problem, content_type = "application/problem+json"),
     (status = 422, body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn erase(
+pub(crate) async fn erase(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     Id(id): Id,
@@ -122,7 +122,7 @@ pub async fn erase(
     (status = 202, body = Erasures),
     (status = 422, body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn erase_several(
+pub(crate) async fn erase_several(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     mut params: Params,
@@ -176,7 +176,7 @@ pub async fn erase_several(
     ("id" = String, Path),
     ("purpose" = Option<String>, Query, description = "As for a search, but not required"),
 ), responses((status = 200, body = ErasurePreview)))]
-pub async fn preview(
+pub(crate) async fn preview(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     Id(id): Id,
@@ -198,7 +198,7 @@ pub async fn preview(
     (status = 202, body = EraseReceipt),
     (status = 404, body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn progress(
+pub(crate) async fn progress(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     Id(id): Id,

@@ -39,7 +39,7 @@ const BLOCK_BYTES: usize = 64 * 1024;
 /// Options of a hand-out. Every field is optional.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct HandOutBody {
+pub(crate) struct HandOutBody {
     /// `wav` (16-bit PCM, plays anywhere) or `opus` (as stored).
     pub format: Format,
     /// Only the caller's own voice, if it has a separate channel.
@@ -56,7 +56,7 @@ pub struct HandOutBody {
 /// An audio format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Format {
+pub(crate) enum Format {
     /// 16-bit PCM.
     Wav,
     /// Ogg Opus, as stored.
@@ -77,7 +77,7 @@ impl Default for HandOutBody {
     (status = 200, content_type = "application/zip", description = "The package"),
     (status = 410, body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn hand_out(
+pub(crate) async fn hand_out(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     Id(id): Id,

@@ -42,7 +42,7 @@ const HOURS: u32 = 72;
 /// Options of a link. Every field is optional.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct LinkBody {
+pub(crate) struct LinkBody {
     /// `wav` or `opus`; default `wav`.
     format: Option<Format>,
     /// Only the caller's own voice.
@@ -56,7 +56,7 @@ pub struct LinkBody {
 
 /// A new link.
 #[derive(Serialize, ToSchema)]
-pub struct LinkAnswer {
+pub(crate) struct LinkAnswer {
     /// The link for the citizen. It cannot be shown again.
     url: String,
     /// When it expires.
@@ -72,7 +72,7 @@ pub struct LinkAnswer {
     (status = 201, body = LinkAnswer),
     (status = 410, body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn make(
+pub(crate) async fn make(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     Id(id): Id,

@@ -23,7 +23,7 @@ const PROGRESS_BYTES: usize = 16 << 10;
 
 /// The activity of a connection, for selecting one to close.
 #[derive(Debug)]
-pub struct Activity {
+pub(crate) struct Activity {
     opened: Instant,
     last_ms: AtomicU64,
     /// Number of requests for which the next part of the response is being produced.
@@ -32,7 +32,7 @@ pub struct Activity {
 
 impl Activity {
     /// A new connection.
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self { opened: Instant::now(), last_ms: AtomicU64::new(0), answering: AtomicUsize::new(0) })
     }
 
@@ -41,7 +41,7 @@ impl Activity {
     }
 
     /// How long the client has neither sent nor read anything; zero while a response is being produced.
-    pub fn idle(&self) -> Duration {
+    pub(crate) fn idle(&self) -> Duration {
         if self.answering.load(Ordering::Relaxed) > 0 {
             return Duration::ZERO;
         }
@@ -50,7 +50,7 @@ impl Activity {
     }
 
     /// Marks a response as being produced until the returned value is dropped.
-    pub fn answering(self: &Arc<Self>) -> Answering {
+    pub(crate) fn answering(self: &Arc<Self>) -> Answering {
         self.answering.fetch_add(1, Ordering::Relaxed);
         Answering(Arc::clone(self))
     }
@@ -58,11 +58,11 @@ impl Activity {
 
 /// While it exists, the connection counts as active.
 #[derive(Debug)]
-pub struct Answering(Arc<Activity>);
+pub(crate) struct Answering(Arc<Activity>);
 
 /// A response body. While its next part is being produced, its connection is active; while a finished part
 /// waits for the client, it is not.
-pub struct Busy {
+pub(crate) struct Busy {
     body: Body,
     activity: Arc<Activity>,
     answering: Option<Answering>,
@@ -71,7 +71,7 @@ pub struct Busy {
 impl Busy {
     /// The body of a response that is ready. The connection counts as active only when it is polled for a
     /// part and has none: it is not polled for a client that reads nothing.
-    pub fn new(body: Body, activity: Arc<Activity>) -> Self {
+    pub(crate) fn new(body: Body, activity: Arc<Activity>) -> Self {
         Self { body, activity, answering: None }
     }
 }
@@ -112,7 +112,7 @@ impl Drop for Answering {
 
 /// The connection.
 #[derive(Debug)]
-pub struct Patient<S> {
+pub(crate) struct Patient<S> {
     stream: S,
     activity: Arc<Activity>,
     limit: Duration,
@@ -122,7 +122,7 @@ pub struct Patient<S> {
 
 impl<S> Patient<S> {
     /// `limit`: how long data may wait for the client.
-    pub fn new(stream: S, activity: Arc<Activity>, limit: Duration) -> Self {
+    pub(crate) fn new(stream: S, activity: Arc<Activity>, limit: Duration) -> Self {
         Self { stream, activity, limit, due: None }
     }
 

@@ -10,10 +10,10 @@ use crate::http::problem::Problem;
 use optag_core::limit;
 
 /// The body of a request.
-pub struct Body<T>(pub T);
+pub(crate) struct Body<T>(pub T);
 
 /// The body of a request that may have none.
-pub struct MaybeBody<T>(pub Option<T>);
+pub(crate) struct MaybeBody<T>(pub Option<T>);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;

@@ -7,7 +7,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, Secur
 use utoipa::openapi::{Content, OpenApi, Ref, RefOr, ResponseBuilder};
 
 /// Completes the document generated from the handlers' descriptions.
-pub fn complete(document: &mut OpenApi) {
+pub(crate) fn complete(document: &mut OpenApi) {
     document.info.title = "optag".into();
     document.info.description = Some("Records consented phone calls.".into());
     document.info.version = env!("CARGO_PKG_VERSION").into();

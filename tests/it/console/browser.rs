@@ -11,7 +11,7 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A browser window; it ends with this.
-pub struct Browser {
+pub(super) struct Browser {
     driver: Child,
     session: String,
     http: reqwest::Client,
@@ -20,7 +20,7 @@ pub struct Browser {
 
 impl Browser {
     /// `None`: Chromium or its driver is missing.
-    pub async fn start() -> Option<Self> {
+    pub(super) async fn start() -> Option<Self> {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
             .stdout(Stdio::piped())
@@ -75,17 +75,17 @@ impl Browser {
     }
 
     /// Goes to an address.
-    pub async fn open(&self, url: &str) {
+    pub(super) async fn open(&self, url: &str) {
         self.post("url", json!({"url": url})).await.unwrap();
     }
 
     /// What a script returns.
-    pub async fn run(&self, script: &str) -> Value {
+    pub(super) async fn run(&self, script: &str) -> Value {
         self.post("execute/sync", json!({"script": script, "args": []})).await.unwrap()
     }
 
     /// Waits until a script's value is true.
-    pub async fn until(&self, script: &str) {
+    pub(super) async fn until(&self, script: &str) {
         let end = Instant::now() + PATIENCE;
         while self.run(&format!("return Boolean({script})")).await != true {
             if Instant::now() > end {
@@ -97,7 +97,7 @@ impl Browser {
     }
 
     /// Waits until the page shows a text.
-    pub async fn until_shown(&self, text: &str) {
+    pub(super) async fn until_shown(&self, text: &str) {
         self.until(&format!("document.body.innerText.includes({})", json!(text))).await;
     }
 
@@ -113,19 +113,19 @@ impl Browser {
     }
 
     /// Clicks what an XPath finds, as a person would.
-    pub async fn click(&self, xpath: &str) {
+    pub(super) async fn click(&self, xpath: &str) {
         let element = self.element(xpath).await;
         self.post(&format!("element/{element}/click"), json!({})).await.unwrap();
     }
 
     /// Types into what an XPath finds.
-    pub async fn write(&self, xpath: &str, text: &str) {
+    pub(super) async fn write(&self, xpath: &str, text: &str) {
         let element = self.element(xpath).await;
         self.post(&format!("element/{element}/value"), json!({"text": text})).await.unwrap();
     }
 
     /// Says yes to a question.
-    pub async fn accept(&self) {
+    pub(super) async fn accept(&self) {
         let end = Instant::now() + PATIENCE;
         while let Err(error) = self.post("alert/accept", json!({})).await {
             assert!(Instant::now() < end, "nothing was asked: {error}");
@@ -134,13 +134,13 @@ impl Browser {
     }
 
     /// What the browser complained of.
-    pub async fn log(&self) -> Vec<Value> {
+    pub(super) async fn log(&self) -> Vec<Value> {
         let all = self.post("se/log", json!({"type": "browser"})).await.unwrap();
         all.as_array().cloned().unwrap_or_default()
     }
 
     /// Ends the browser.
-    pub async fn close(self) {
+    pub(super) async fn close(self) {
         let _ = self.http.delete(&self.session).send().await;
     }
 }

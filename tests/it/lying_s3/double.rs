@@ -15,11 +15,11 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 use super::shelf::{Asked, State, error};
-pub use super::shelf::{Lie, Many};
+pub(crate) use super::shelf::{Lie, Many};
 
 /// What the store does instead of what it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// 500, nothing done.
     InternalError,
     /// 503 SlowDown, nothing done.
@@ -49,7 +49,7 @@ pub enum Fault {
 }
 
 /// Every fault.
-pub const FAULTS: [Fault; 13] = [
+pub(crate) const FAULTS: [Fault; 13] = [
     Fault::InternalError,
     Fault::SlowDown,
     Fault::ClockSkew,
@@ -67,7 +67,7 @@ pub const FAULTS: [Fault; 13] = [
 
 /// The running store.
 #[derive(Clone)]
-pub struct Double {
+pub(crate) struct Double {
     pub state: Arc<Mutex<State>>,
     faults: Arc<Mutex<Faults>>,
     pub endpoint: String,
@@ -81,7 +81,7 @@ struct Faults {
 }
 
 impl Double {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let double = Self { state: Arc::default(), faults: Arc::default(), endpoint };
@@ -104,18 +104,18 @@ impl Double {
     }
 
     /// The `n`-th request from now, from 0, meets the fault.
-    pub fn fail(&self, n: usize, fault: Fault) {
+    pub(crate) fn fail(&self, n: usize, fault: Fault) {
         let requests = self.state.lock().unwrap().requests;
         self.faults.lock().unwrap().at = Some((requests + n, fault));
     }
 
     /// The next so many requests are answered 503.
-    pub fn storm(&self, requests: usize) {
+    pub(crate) fn storm(&self, requests: usize) {
         self.faults.lock().unwrap().storm = requests;
     }
 
     /// From now on it lies so.
-    pub fn lie(&self, lies: &[Lie]) {
+    pub(crate) fn lie(&self, lies: &[Lie]) {
         self.state.lock().unwrap().lies = lies.iter().copied().collect();
     }
 

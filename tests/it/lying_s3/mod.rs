@@ -1,7 +1,7 @@
 //! Deliveries to an S3 that lies: for each fault at each request nothing is lost, nothing is
 //! relied on that is not there, and nothing is there twice.
 
-pub mod double;
+pub(crate) mod double;
 mod erasing;
 mod expiring;
 mod health;
@@ -101,7 +101,11 @@ fn call_of(blocks: u32, packet: u16) -> (CallId, Source) {
 }
 
 /// A recorder whose store is the double; its own files lie in `dir`.
-pub async fn recorder(double: &Double, dir: &std::path::Path, ports: (u16, u16)) -> crate::server::Server {
+pub(crate) async fn recorder(
+    double: &Double,
+    dir: &std::path::Path,
+    ports: (u16, u16),
+) -> crate::server::Server {
     let mut settings = crate::server::Settings::with_ports(ports);
     settings.extra = format!(
         "[store]\nkind = \"s3\"\nbucket = \"bucket\"\nendpoint = \"{}\"\nallow_http = true\n",

@@ -12,7 +12,7 @@ use optag_storage::store::names;
 /// What the store says that is not so, or does not do, at every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(dead_code, reason = "each is for some test")]
-pub enum Lie {
+pub(crate) enum Lie {
     /// DELETE of an object is acknowledged, and nothing is deleted.
     KeepsObjects,
     /// DELETE of an upload is acknowledged, and its parts stay.
@@ -51,7 +51,7 @@ pub enum Lie {
 
 /// Recordings of ninety days that nobody holds in memory: two objects each.
 #[derive(Clone, Copy)]
-pub struct Many {
+pub(crate) struct Many {
     pub recordings: u64,
     /// When the first call began. Units: ms since 1970.
     pub first_ms: i64,
@@ -59,7 +59,7 @@ pub struct Many {
 
 impl Many {
     /// The id of the nth, from 0, in order of time.
-    pub fn id(self, n: u64) -> CallId {
+    pub(crate) fn id(self, n: u64) -> CallId {
         let step = 86_400_000 * 80 / self.recordings.max(1);
         let mut bytes = [0; 16];
         bytes[..6].copy_from_slice(&(self.first_ms + (n * step) as i64).to_be_bytes()[2..]);
@@ -89,11 +89,11 @@ impl Many {
 }
 
 /// Parts by number, each with the name of its content.
-pub type Parts = BTreeMap<u32, (Bytes, String)>;
+pub(super) type Parts = BTreeMap<u32, (Bytes, String)>;
 
 /// What the store holds and did.
 #[derive(Default)]
-pub struct State {
+pub(crate) struct State {
     /// What a plain GET gives.
     pub objects: BTreeMap<String, Bytes>,
     /// Versions of each name, the latest last; none for a delete marker. Where there is no
@@ -121,7 +121,7 @@ pub struct State {
 }
 
 /// One request.
-pub struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     pub method: &'a Method,
     pub key: &'a str,
     pub query: &'a HashMap<String, String>,
@@ -134,7 +134,7 @@ impl State {
         self.lies.contains(&lie)
     }
 
-    pub fn act(&mut self, asked: Asked<'_>) -> Response<Body> {
+    pub(crate) fn act(&mut self, asked: Asked<'_>) -> Response<Body> {
         let Asked { method, key, query, headers, body } = asked;
         let has = |name: &str| query.contains_key(name);
         let create = headers.contains_key("if-none-match");
@@ -191,7 +191,7 @@ impl State {
     }
 
     /// Puts an object there, as a new version where versions are kept.
-    pub fn store(&mut self, key: &str, body: Bytes) {
+    pub(crate) fn store(&mut self, key: &str, body: Bytes) {
         if self.versioned {
             let id = format!("v{}", self.requests);
             self.versions.entry(key.to_owned()).or_default().push((id, Some(body.clone())));
@@ -449,7 +449,7 @@ fn entry(item: &str, key: &str, version: Option<&str>, bytes: usize) -> String {
     )
 }
 
-pub fn error(status: u16, code: &str) -> Response<Body> {
+pub(super) fn error(status: u16, code: &str) -> Response<Body> {
     let mut answer = xml(format!("<Error><Code>{code}</Code><Message>told to</Message></Error>"));
     *answer.status_mut() = StatusCode::from_u16(status).unwrap();
     answer

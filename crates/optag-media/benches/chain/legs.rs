@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::chain::Player;
 
 /// Plays both legs through a call, tick by tick; how long that took.
-pub fn play(legs: &[Vec<Vec<u8>>; 2]) -> Duration {
+pub(crate) fn play(legs: &[Vec<Vec<u8>>; 2]) -> Duration {
     let mut player = Player::new(true);
     let started = Instant::now();
     let frames = legs[0].len().min(legs[1].len());

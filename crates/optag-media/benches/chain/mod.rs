@@ -20,11 +20,11 @@ use optag_media::stream::plan::StreamPlan;
 use optag_media::stream::settings::CaptureSettings;
 
 /// How every encoder is set here.
-pub const OPUS: OpusSettings =
+pub(crate) const OPUS: OpusSettings =
     OpusSettings { bitrate_bps: 16_000, wideband_bitrate_bps: 24_000, complexity: 5, saves_background: true };
 
 /// A-law RTP packets of 20 ms.
-pub fn packets(samples: &[i16], ssrc: u32) -> Vec<Vec<u8>> {
+pub(crate) fn packets(samples: &[i16], ssrc: u32) -> Vec<Vec<u8>> {
     let coded = Codec::Pcma.encode(samples);
     let packet = |(n, payload): (usize, &[u8])| {
         let mut packet = vec![0x80, 8];
@@ -38,7 +38,7 @@ pub fn packets(samples: &[i16], ssrc: u32) -> Vec<Vec<u8>> {
 }
 
 /// A call with its clock.
-pub struct Player {
+pub(crate) struct Player {
     call: Call,
     out: Vec<Output>,
     /// What was counted so far.
@@ -47,12 +47,12 @@ pub struct Player {
 
 impl Player {
     /// A two-leg call whose caller said yes already, or who was only asked.
-    pub fn new(yes: bool) -> Self {
+    pub(crate) fn new(yes: bool) -> Self {
         Self::of(yes, OPUS, When::Now)
     }
 
     /// The same, with these settings and packed or not.
-    pub fn of(yes: bool, opus: OpusSettings, encodes: When) -> Self {
+    pub(crate) fn of(yes: bool, opus: OpusSettings, encodes: When) -> Self {
         let plan = |role| StreamPlan {
             role,
             media: StreamMedia {
@@ -96,14 +96,14 @@ impl Player {
     }
 
     /// Hands over the `n`-th packet of a stream.
-    pub fn hand(&mut self, stream: usize, n: usize, packet: &[u8]) {
+    pub(crate) fn hand(&mut self, stream: usize, n: usize, packet: &[u8]) {
         let from = SocketAddr::from(([127, 0, 0, 1], stream as u16 + 1));
         let arrival = at_ms(n as u64 * 20 + 1);
         self.call.handle(arrival, stream, arrival.mono, from, packet, &mut self.stats);
     }
 
     /// Lets the `n`-th tick of 100 ms pass and throws away what it made.
-    pub fn tick(&mut self, n: usize) {
+    pub(crate) fn tick(&mut self, n: usize) {
         self.call.tick(at_ms((n as u64 + 1) * 100), &mut self.stats);
         self.call.take_facts(&mut self.out);
         self.out.clear();

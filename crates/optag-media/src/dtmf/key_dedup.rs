@@ -17,7 +17,7 @@ const WAYS: usize = 3;
 
 /// How a press was reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub(crate) enum Way {
     /// By events with this payload type and SSRC.
     Event(u8, u32),
     /// By the in-band tone.
@@ -33,7 +33,7 @@ struct Press {
 
 /// The latest presses of a stream.
 #[derive(Clone, Debug, Default)]
-pub struct KeyDedup {
+pub(crate) struct KeyDedup {
     latest: [Option<Press>; REMEMBERED],
     next: usize,
 }
@@ -41,7 +41,7 @@ pub struct KeyDedup {
 impl KeyDedup {
     /// Whether a press is new, and not another report of a known one. A report is matched with the oldest
     /// known press, so that two quick presses that both arrive in two ways remain two.
-    pub fn is_new(&mut self, at: MonoTime, key: char, way: Way) -> bool {
+    pub(crate) fn is_new(&mut self, at: MonoTime, key: char, way: Way) -> bool {
         let close = |press: &Press| {
             let by_tone = way == Way::Tone || press.ways.contains(&Some(Way::Tone));
             let most = if by_tone { TONE_APART } else { EVENTS_APART };

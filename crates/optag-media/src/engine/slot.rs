@@ -23,7 +23,7 @@ use optag_core::clock::{BootId, Clock};
 const RTCP_EVERY: u8 = 10;
 
 /// A call with its sockets, as the tick owns it.
-pub struct Slot {
+pub(crate) struct Slot {
     /// The call.
     pub call: Call,
     /// What its facts of this tick go to.
@@ -38,7 +38,7 @@ pub struct Slot {
 
 impl Slot {
     /// A call and its sockets, in channel order.
-    pub fn new(
+    pub(crate) fn new(
         mut call: Call,
         sockets: Vec<StreamSockets>,
         gauges: Arc<CallGauges>,
@@ -54,7 +54,7 @@ impl Slot {
     }
 
     /// A stream joins, after what came before it was heard. False: the call takes none.
-    pub fn join(
+    pub(crate) fn join(
         &mut self,
         clock: &dyn Clock,
         now: Now,
@@ -81,7 +81,7 @@ impl Slot {
     }
 
     /// One call's share of a tick.
-    pub fn tick(&mut self, clock: &dyn Clock, now: Now, complexity: u8) {
+    pub(crate) fn tick(&mut self, clock: &dyn Clock, now: Now, complexity: u8) {
         self.until_rtcp -= 1;
         let reads_rtcp = self.until_rtcp == 0;
         if reads_rtcp {
@@ -106,7 +106,7 @@ impl Slot {
     }
 
     /// Ends the call; what the sockets still hold is heard first.
-    pub fn finish(&mut self, clock: &dyn Clock, now: Now, by: EndedBy) {
+    pub(crate) fn finish(&mut self, clock: &dyn Clock, now: Now, by: EndedBy) {
         let Self { call, sockets, stats, .. } = self;
         let worked = fault::caught(|| {
             read_sockets(call, sockets, clock, now, stats);
@@ -119,7 +119,7 @@ impl Slot {
     }
 
     /// Leaves the call to the next program; what the sockets hold is heard first.
-    pub fn leave(&mut self, clock: &dyn Clock, now: Now) {
+    pub(crate) fn leave(&mut self, clock: &dyn Clock, now: Now) {
         let Self { call, sockets, stats, .. } = self;
         let worked = fault::caught(|| {
             read_sockets(call, sockets, clock, now, stats);
@@ -132,14 +132,14 @@ impl Slot {
     }
 
     /// Its sockets for RTP, still open; those for RTCP are bound anew.
-    pub fn into_sockets(self) -> impl Iterator<Item = (u16, KeptSocket)> {
+    pub(crate) fn into_sockets(self) -> impl Iterator<Item = (u16, KeptSocket)> {
         self.sockets.into_iter().map(|sockets| (sockets.port(), sockets.rtp.keep()))
     }
 
     /// Applies a command after what came before it was heard.
     ///
     /// Errors: the consent rules forbid it; or processing failed, and the call is over.
-    pub fn command(
+    pub(crate) fn command(
         &mut self,
         clock: &dyn Clock,
         now: Now,

@@ -19,7 +19,7 @@ const FILL_BPS: i32 = 24_000;
 
 /// Conceals lost packets from received ones.
 #[derive(Default)]
-pub struct Concealment {
+pub(crate) struct Concealment {
     passed: [Vec<u8>; REMEMBERED],
     newest: usize,
     engine: Option<Box<Engine>>,
@@ -28,7 +28,7 @@ pub struct Concealment {
 
 impl Concealment {
     /// Remembers a packet that is passed on, and empties its slot.
-    pub fn passed(&mut self, slot: &mut Vec<u8>) -> &[u8] {
+    pub(crate) fn passed(&mut self, slot: &mut Vec<u8>) -> &[u8] {
         self.newest = (self.newest + 1) % REMEMBERED;
         let kept = &mut self.passed[self.newest];
         kept.clear();
@@ -38,7 +38,7 @@ impl Concealment {
 
     /// A packet for a lost frame; `first` means that the previous frame was received, `following` is the next
     /// packet, whose copy of the lost one (in-band FEC) is used if present.
-    pub fn fill(&mut self, first: bool, following: Option<&[u8]>) -> &[u8] {
+    pub(crate) fn fill(&mut self, first: bool, following: Option<&[u8]>) -> &[u8] {
         let toc = self.passed[self.newest].first().copied().unwrap_or(0);
         let Some(engine) = self.engine.get_or_insert_with(|| Box::new(Engine::new(toc))).ready(first, toc)
         else {
@@ -188,7 +188,7 @@ impl Drop for RawEncoder {
 }
 
 /// A packet of steady silence in the mode and bandwidth of `toc`.
-pub fn silence_like(toc: u8) -> &'static [u8] {
+pub(crate) fn silence_like(toc: u8) -> &'static [u8] {
     static PACKETS: [OnceLock<Vec<u8>>; 32] = [const { OnceLock::new() }; 32];
     PACKETS[usize::from(toc >> 3)].get_or_init(|| {
         let mut encoder = RawEncoder::like(toc);

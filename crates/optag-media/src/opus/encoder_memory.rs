@@ -15,25 +15,25 @@ static POOL: Mutex<Vec<Pages>> = Mutex::new(Vec::new());
 
 /// Zeroed, page-aligned memory for one state. It is wiped when dropped.
 #[derive(Debug)]
-pub struct EncoderMemory(Pages);
+pub(crate) struct EncoderMemory(Pages);
 
 impl EncoderMemory {
     /// All zero, for a mono encoder. Never blocks: if another thread is using the pool, it maps new pages.
     ///
     /// Panics: no address space left.
-    pub fn take() -> Self {
+    pub(crate) fn take() -> Self {
         let pooled = POOL.try_lock().ok().and_then(|mut pool| pool.pop());
         Self(pooled.unwrap_or_else(Pages::map))
     }
 
     /// Its start.
-    pub fn as_mut_ptr(&mut self) -> *mut u8 {
+    pub(crate) fn as_mut_ptr(&mut self) -> *mut u8 {
         self.0.0.as_ptr()
     }
 
     /// Returns the memory of all-zero pages to the system: they still read as zeros, and take memory again
     /// once written.
-    pub fn release_zero_pages(&mut self) {
+    pub(crate) fn release_zero_pages(&mut self) {
         let size = page_bytes();
         for n in 0..pages() {
             if is_zero(self.page(n)) {

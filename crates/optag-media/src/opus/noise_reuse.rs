@@ -16,7 +16,7 @@ const REFRESH_FRAMES: u32 = 8;
 
 /// The packets of one encoder.
 #[derive(Clone, Debug)]
-pub struct NoiseReuse {
+pub(crate) struct NoiseReuse {
     packets: [[u8; PACKET_BYTES]; REMEMBERED],
     lengths: [u8; REMEMBERED],
     count: usize,
@@ -42,7 +42,7 @@ impl Default for NoiseReuse {
 
 impl NoiseReuse {
     /// A packet for a background frame; `None` if the frame is to be encoded.
-    pub fn next(&mut self) -> Option<&[u8]> {
+    pub(crate) fn next(&mut self) -> Option<&[u8]> {
         if self.count < REMEMBERED || self.replayed >= REFRESH_FRAMES {
             self.replayed = 0;
             return None;
@@ -57,7 +57,7 @@ impl NoiseReuse {
 
     /// A frame similar to the background was encoded as `packet`, which replaces the oldest. A packet with
     /// more than noise in it shows that the others cannot be trusted either.
-    pub fn remember(&mut self, packet: &[u8]) {
+    pub(crate) fn remember(&mut self, packet: &[u8]) {
         let fits = self.count == 0 || self.packets[self.oldest][0] == packet[0];
         if !is_noise(packet) || !fits {
             return self.forget();
@@ -73,7 +73,7 @@ impl NoiseReuse {
     }
 
     /// The background has ended.
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.count = 0;
         self.replayed = 0;
     }

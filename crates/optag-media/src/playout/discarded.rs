@@ -29,14 +29,14 @@ struct Span {
 
 /// The packets of the last second that brought no audio.
 #[derive(Clone, Debug, Default)]
-pub struct Discarded {
+pub(crate) struct Discarded {
     spans: [Span; SPANS],
 }
 
 impl Discarded {
     /// Notes a packet that arrived at this position of the axis and brought no audio. Reasons other than
     /// `Late`, `Refused` and `UnknownType` count as refused.
-    pub fn note(&mut self, at: i64, why: GapReason) {
+    pub(crate) fn note(&mut self, at: i64, why: GapReason) {
         let number = at.max(0) / SPAN + 1;
         let span = &mut self.spans[number as usize % SPANS];
         if span.number != number {
@@ -51,7 +51,7 @@ impl Discarded {
     }
 
     /// Why the frame at this position is silent, if it is `reason` without these packets.
-    pub fn explain(&self, at: i64, reason: GapReason) -> GapReason {
+    pub(crate) fn explain(&self, at: i64, reason: GapReason) -> GapReason {
         if !is_open(reason) {
             return reason;
         }

@@ -20,7 +20,7 @@ struct Hole {
 
 /// The gaps of a stream that have not been emitted yet. Positions are on the axis.
 #[derive(Clone, Debug, Default)]
-pub struct Holes {
+pub(crate) struct Holes {
     holes: VecDeque<Hole>,
     last_end: Option<i64>,
     /// Whether the last packet announced comfort noise.
@@ -29,36 +29,36 @@ pub struct Holes {
 
 impl Holes {
     /// End of the last audio.
-    pub fn heard_to(&self) -> Option<i64> {
+    pub(crate) fn heard_to(&self) -> Option<i64> {
         self.last_end
     }
 
     /// Nothing was processed between two positions, so nothing missing there is the sender's fault.
-    pub fn restart(&mut self, from: i64, to: i64) {
+    pub(crate) fn restart(&mut self, from: i64, to: i64) {
         self.add(Hole { from, to, reason: Some(GapReason::Restart) });
     }
 
     /// Audio of this length is placed at `at`; `lost` packets before it are missing.
-    pub fn audio(&mut self, at: i64, length: i64, lost: u64, gaps: &mut GapTracker) {
+    pub(crate) fn audio(&mut self, at: i64, length: i64, lost: u64, gaps: &mut GapTracker) {
         self.end(at, lost, gaps);
         self.noise = false;
         self.last_end = Some(at + length);
     }
 
     /// The last packet announced at its end that the sender will be silent.
-    pub fn noise_follows(&mut self) {
+    pub(crate) fn noise_follows(&mut self) {
         self.noise = true;
     }
 
     /// A comfort noise packet: the sender is silent from `at` on. Source: RFC 3389 §5.
-    pub fn noise(&mut self, at: i64, lost: u64, gaps: &mut GapTracker) {
+    pub(crate) fn noise(&mut self, at: i64, lost: u64, gaps: &mut GapTracker) {
         self.end(at, lost, gaps);
         self.noise = true;
         self.last_end = Some(at);
     }
 
     /// A packet whose audio is not kept; `lost` packets before it are missing.
-    pub fn unknown(&mut self, lost: u64) {
+    pub(crate) fn unknown(&mut self, lost: u64) {
         if lost > 0 && !self.noise {
             self.last_end = None;
         }
@@ -66,7 +66,7 @@ impl Holes {
 
     /// Why the frame at `at` may be empty; no reason if it contains comfort noise. `heard` says whether
     /// anything has been received so far.
-    pub fn why(&mut self, at: i64, heard: bool) -> Option<GapReason> {
+    pub(crate) fn why(&mut self, at: i64, heard: bool) -> Option<GapReason> {
         while self.holes.front().is_some_and(|hole| hole.to <= at) {
             self.holes.pop_front();
         }

@@ -4,17 +4,17 @@
 use crate::fact::{Gap, GapReason};
 
 /// Number of frames after which an open span is emitted: 5 s.
-pub const SPLIT_FRAMES: u32 = 250;
+pub(crate) const SPLIT_FRAMES: u32 = 250;
 
 /// The open span of a stream.
 #[derive(Clone, Debug, Default)]
-pub struct GapTracker {
+pub(crate) struct GapTracker {
     open: Option<Gap>,
 }
 
 impl GapTracker {
     /// Processes a frame; `missing` says why it has no media, if it has none.
-    pub fn frame(&mut self, stream: u8, frame: u32, missing: Option<GapReason>) -> Option<Gap> {
+    pub(crate) fn frame(&mut self, stream: u8, frame: u32, missing: Option<GapReason>) -> Option<Gap> {
         match (&mut self.open, missing) {
             (Some(gap), Some(reason))
                 if gap.reason == reason && gap.to_frame - gap.from_frame < SPLIT_FRAMES =>
@@ -30,7 +30,7 @@ impl GapTracker {
     }
 
     /// A packet shows that what is missing was lost and not held back by its sender.
-    pub fn was_lost(&mut self) {
+    pub(crate) fn was_lost(&mut self) {
         if let Some(gap) = self.open.as_mut().filter(|gap| gap.reason == GapReason::Held) {
             gap.reason = GapReason::Lost;
         }
@@ -38,7 +38,7 @@ impl GapTracker {
 
     /// A packet was too late for the frame `at`: what is missing from there on was not held back. Returns the
     /// span before it.
-    pub fn was_late(&mut self, at: u32) -> Option<Gap> {
+    pub(crate) fn was_late(&mut self, at: u32) -> Option<Gap> {
         let unexplained = |gap: &&mut Gap| matches!(gap.reason, GapReason::Held | GapReason::NoMedia);
         let gap = self.open.as_mut().filter(unexplained).filter(|gap| at < gap.to_frame)?;
         let before = Gap { to_frame: at, ..*gap };
@@ -48,7 +48,7 @@ impl GapTracker {
     }
 
     /// The stream has ended.
-    pub fn end(&mut self) -> Option<Gap> {
+    pub(crate) fn end(&mut self) -> Option<Gap> {
         self.open.take()
     }
 }

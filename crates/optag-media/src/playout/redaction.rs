@@ -12,13 +12,13 @@ const SPANS: usize = 32;
 
 /// The spans that are not in the past.
 #[derive(Clone, Debug, Default)]
-pub struct Redaction {
+pub(crate) struct Redaction {
     spans: Vec<(i64, i64)>,
 }
 
 impl Redaction {
     /// Adds a span. Units: of the axis.
-    pub fn add(&mut self, from: i64, to: i64) {
+    pub(crate) fn add(&mut self, from: i64, to: i64) {
         let (mut from, mut to) = (from - BEFORE, to + AFTER);
         self.spans.retain(|&(other_from, other_to)| {
             let apart = other_to < from || to < other_from;
@@ -36,7 +36,7 @@ impl Redaction {
     }
 
     /// Whether any part of a frame is to be cut; spans before it are forgotten.
-    pub fn covers(&mut self, from: i64, to: i64) -> bool {
+    pub(crate) fn covers(&mut self, from: i64, to: i64) -> bool {
         self.spans.retain(|&(_, other_to)| other_to > from);
         self.spans.iter().any(|&(other_from, _)| other_from < to)
     }

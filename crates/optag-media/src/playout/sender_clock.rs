@@ -8,7 +8,7 @@ use optag_core::clock::MonoTime;
 
 /// Sequence numbers and clock.
 #[derive(Default)]
-pub struct SenderClock {
+pub(crate) struct SenderClock {
     numbering: Numbering,
     /// The mapping of its timestamps to time.
     pub timeline: ClockMapping,
@@ -16,7 +16,7 @@ pub struct SenderClock {
 
 /// The placement of a packet.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub(crate) struct Place {
     /// Its extended sequence number.
     pub number: u64,
     /// Its unwrapped timestamp. Units: of the axis.
@@ -29,19 +29,19 @@ pub struct Place {
 
 impl SenderClock {
     /// Continues the clock after a pause in processing; any sequence number may follow.
-    pub fn resume(timeline: ClockMapping) -> Self {
+    pub(crate) fn resume(timeline: ClockMapping) -> Self {
         Self { numbering: Numbering::default(), timeline: timeline.resume() }
     }
 
     /// Another sender was accepted.
-    pub fn start_anew(&mut self) {
+    pub(crate) fn start_anew(&mut self) {
         self.numbering.start_anew();
         self.timeline.start_anew();
     }
 
     /// Places a packet of audio with duration `lasts`, or of comfort noise, by a clock of this rate; `None`
     /// until the next one confirms that the sender restarts with it.
-    pub fn place(
+    pub(crate) fn place(
         &mut self,
         arrival: MonoTime,
         packet: &RtpPacket<'_>,
@@ -60,7 +60,7 @@ impl SenderClock {
     }
 
     /// Handles an event packet.
-    pub fn event(&mut self, sequence: u16) {
+    pub(crate) fn event(&mut self, sequence: u16) {
         self.numbering.event(sequence);
     }
 }

@@ -23,7 +23,7 @@ const GONE: Duration = Duration::from_secs(2);
 
 /// A sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Sender {
+pub(super) struct Sender {
     /// Its address.
     pub address: SocketAddr,
     /// Its SSRC.
@@ -32,7 +32,7 @@ pub struct Sender {
 
 /// A candidate sender.
 #[derive(Clone, Copy, Debug)]
-pub struct Candidate {
+pub(super) struct Candidate {
     /// The sender.
     pub sender: Sender,
     /// Continuity of its packets.
@@ -43,7 +43,7 @@ pub struct Candidate {
 
 /// All candidates.
 #[derive(Clone, Debug, Default)]
-pub struct Candidates {
+pub(super) struct Candidates {
     all: Vec<Candidate>,
     /// Packets that arrived while the stream had no sender, and were not from its later sender.
     junk: u32,
@@ -51,7 +51,7 @@ pub struct Candidates {
 
 impl Candidates {
     /// Processes a sender's packet; returns what is known about it, or `None` if there is no slot for it.
-    pub fn note(&mut self, sender: Sender, step: Step) -> Option<Candidate> {
+    pub(super) fn note(&mut self, sender: Sender, step: Step) -> Option<Candidate> {
         if let Some(known) = self.all.iter_mut().find(|known| known.sender == sender) {
             known.run.add(step);
             if known.run.packets() < 2 {
@@ -73,7 +73,7 @@ impl Candidates {
     }
 
     /// The last packet noted for this sender is not kept, because the stream has no sender.
-    pub fn waits(&mut self, sender: Sender) {
+    pub(super) fn waits(&mut self, sender: Sender) {
         match self.all.iter_mut().find(|known| known.sender == sender) {
             Some(known) => known.waited += 1,
             None => self.junk += 1,
@@ -81,7 +81,7 @@ impl Candidates {
     }
 
     /// The number of packets found to be junk since the last call.
-    pub fn take_junk(&mut self) -> u32 {
+    pub(super) fn take_junk(&mut self) -> u32 {
         std::mem::take(&mut self.junk)
     }
 
@@ -113,26 +113,26 @@ impl Candidates {
     }
 
     /// Whether a sender at another address sustains a stream at the same time as this one.
-    pub fn has_rival(&self, now: MonoTime, sender: SocketAddr) -> bool {
+    pub(super) fn has_rival(&self, now: MonoTime, sender: SocketAddr) -> bool {
         self.all.iter().any(|known| {
             known.sender.address != sender && known.run.packets() >= 2 && now.since(known.run.last()) < GONE
         })
     }
 
     /// Makes this the stream's sender; the others were not.
-    pub fn take(&mut self, sender: Sender) {
+    pub(super) fn take(&mut self, sender: Sender) {
         self.all.retain(|known| known.sender != sender);
         self.junk += self.all.iter_mut().map(|known| std::mem::take(&mut known.waited)).sum::<u32>();
     }
 
     /// Removes all candidates.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.junk += self.all.drain(..).map(|known| known.waited).sum::<u32>();
     }
 
     /// Number of candidates.
     #[cfg(test)]
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.all.len()
     }
 }

@@ -40,7 +40,7 @@ pub struct Step {
 
 /// A sender's run of packets. A new process restarts the run but keeps the carried time.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct Continuity {
+pub(super) struct Continuity {
     #[serde(skip)]
     highest: u16,
     /// Bit n: sequence number `highest - n` was received.
@@ -68,7 +68,7 @@ pub struct Continuity {
 
 impl Continuity {
     /// A sender's first packet.
-    pub fn new(step: Step) -> Self {
+    pub(super) fn new(step: Step) -> Self {
         Self {
             highest: step.sequence,
             seen: 1,
@@ -84,12 +84,12 @@ impl Continuity {
     }
 
     /// A sender that has carried this much; for snapshots without these fields.
-    pub fn that_carried(carried: Duration) -> Self {
+    pub(super) fn that_carried(carried: Duration) -> Self {
         Self { carried, ..Self::default() }
     }
 
     /// Adds another packet of the sender.
-    pub fn add(&mut self, step: Step) {
+    pub(super) fn add(&mut self, step: Step) {
         let ahead = step.sequence.wrapping_sub(self.highest);
         let behind = self.highest.wrapping_sub(step.sequence);
         if (1..=AHEAD).contains(&ahead) {
@@ -139,27 +139,27 @@ impl Continuity {
     }
 
     /// Packets of the run, without duplicates.
-    pub fn packets(&self) -> u16 {
+    pub(super) fn packets(&self) -> u16 {
         self.packets
     }
 
     /// Duration of the run.
-    pub fn lasts(&self) -> Duration {
+    pub(super) fn lasts(&self) -> Duration {
         self.last.since(self.began)
     }
 
     /// Arrival of the last packet.
-    pub fn last(&self) -> MonoTime {
+    pub(super) fn last(&self) -> MonoTime {
         self.last
     }
 
     /// Whether any audio was received.
-    pub fn has_audio(&self) -> bool {
+    pub(super) fn has_audio(&self) -> bool {
         self.last_audio.is_some() || self.carried > Duration::ZERO
     }
 
     /// How long it has carried audio without a pause.
-    pub fn carried(&self) -> Duration {
+    pub(super) fn carried(&self) -> Duration {
         self.carried
     }
 }

@@ -28,7 +28,7 @@ const SHARED: i64 = 1_000;
 
 /// A packet's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Number {
+pub(crate) enum Number {
     /// It belongs to the current numbering.
     Known(u64),
     /// It is the first of a new, confirmed numbering.
@@ -63,7 +63,7 @@ struct Filled {
 
 /// The numbering of one stream.
 #[derive(Clone, Debug, Default)]
-pub struct Numbering {
+pub(crate) struct Numbering {
     newest: Option<Newest>,
     other: Option<Other>,
     /// Event packets since the newest audio packet.
@@ -75,12 +75,12 @@ pub struct Numbering {
 
 impl Numbering {
     /// Another sender was accepted: its first packet starts a numbering.
-    pub fn start_anew(&mut self) {
+    pub(crate) fn start_anew(&mut self) {
         self.new_sender = true;
     }
 
     /// Numbers a packet of audio, or of comfort noise; its timestamp counts at `clock_hz`.
-    pub fn number(&mut self, sequence: u16, timestamp: u32, clock_hz: u32, at: MonoTime) -> Number {
+    pub(crate) fn number(&mut self, sequence: u16, timestamp: u32, clock_hz: u32, at: MonoTime) -> Number {
         let Some(newest) = self.newest else {
             self.new_sender = false;
             return Number::Known(self.go_on(FIRST, sequence, timestamp, at));
@@ -110,7 +110,7 @@ impl Numbering {
     }
 
     /// Notes an event packet.
-    pub fn event(&mut self, sequence: u16) {
+    pub(crate) fn event(&mut self, sequence: u16) {
         if let Some(newest) = self.newest {
             let step = i64::from(sequence.wrapping_sub(newest.sequence) as i16);
             self.events += i64::from((1..=SHARED).contains(&step));

@@ -5,7 +5,7 @@
 const LONGEST_RUN: u32 = 20;
 
 /// Appends bits to a list of bytes.
-pub struct BitWriter<'a> {
+pub(super) struct BitWriter<'a> {
     out: &'a mut Vec<u8>,
     waiting: u64,
     bits: u32,
@@ -13,12 +13,12 @@ pub struct BitWriter<'a> {
 
 impl<'a> BitWriter<'a> {
     /// Appends to `out`.
-    pub fn new(out: &'a mut Vec<u8>) -> Self {
+    pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
         Self { out, waiting: 0, bits: 0 }
     }
 
     /// Appends the lowest `bits` of `value`, 32 at most.
-    pub fn put(&mut self, value: u32, bits: u32) {
+    pub(super) fn put(&mut self, value: u32, bits: u32) {
         debug_assert!(bits <= 32);
         self.waiting = self.waiting << bits | u64::from(value) & ((1 << bits) - 1);
         self.bits += bits;
@@ -29,7 +29,7 @@ impl<'a> BitWriter<'a> {
     }
 
     /// Appends a number as a Rice code with `k` low bits; `plain` bits hold every number that may come.
-    pub fn put_rice(&mut self, value: u32, k: u32, plain: u32) {
+    pub(super) fn put_rice(&mut self, value: u32, k: u32, plain: u32) {
         let run = value >> k;
         if run < LONGEST_RUN {
             self.put((1 << (run + 1)) - 2, run + 1);
@@ -41,7 +41,7 @@ impl<'a> BitWriter<'a> {
     }
 
     /// Ends the last byte with zeros.
-    pub fn finish(mut self) {
+    pub(super) fn finish(mut self) {
         if self.bits > 0 {
             self.put(0, 8 - self.bits);
         }
@@ -49,13 +49,13 @@ impl<'a> BitWriter<'a> {
 }
 
 /// Bits of a Rice code.
-pub fn rice_bits(value: u32, k: u32, plain: u32) -> u32 {
+pub(super) fn rice_bits(value: u32, k: u32, plain: u32) -> u32 {
     let run = value >> k;
     if run < LONGEST_RUN { run + 1 + k } else { LONGEST_RUN + plain }
 }
 
 /// Takes bits from bytes.
-pub struct BitReader<'a> {
+pub(super) struct BitReader<'a> {
     bytes: &'a [u8],
     waiting: u64,
     bits: u32,
@@ -63,19 +63,19 @@ pub struct BitReader<'a> {
 
 impl<'a> BitReader<'a> {
     /// Reads `bytes`.
-    pub fn new(bytes: &'a [u8]) -> Self {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, waiting: 0, bits: 0 }
     }
 
     /// The next `bits`, 32 at most.
-    pub fn take(&mut self, bits: u32) -> Option<u32> {
+    pub(super) fn take(&mut self, bits: u32) -> Option<u32> {
         self.fill();
         self.bits = self.bits.checked_sub(bits)?;
         Some((self.waiting >> self.bits) as u32 & ((1u64 << bits) - 1) as u32)
     }
 
     /// The next Rice code, as [`BitWriter::put_rice`] writes it.
-    pub fn take_rice(&mut self, k: u32, plain: u32) -> Option<u32> {
+    pub(super) fn take_rice(&mut self, k: u32, plain: u32) -> Option<u32> {
         self.fill();
         let ahead = self.waiting << (64 - self.bits.max(1));
         let run = if self.bits == 0 { 0 } else { ahead.leading_ones().min(self.bits) };
@@ -88,7 +88,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// Whether nothing but the zeros that end the last byte is left.
-    pub fn ends(mut self) -> bool {
+    pub(super) fn ends(mut self) -> bool {
         self.fill();
         self.bytes.is_empty() && self.bits < 8 && self.waiting & ((1 << self.bits) - 1) == 0
     }

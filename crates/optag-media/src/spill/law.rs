@@ -5,7 +5,7 @@
 
 /// The two codes of G.711.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Law {
+pub(super) enum Law {
     /// A-law.
     A,
     /// µ-law.
@@ -13,7 +13,7 @@ pub enum Law {
 }
 
 /// Rank of the least value that is not negative.
-pub const MIDDLE: i32 = 128;
+pub(super) const MIDDLE: i32 = 128;
 
 /// Values of the A-law by rank.
 static A: [i16; 256] = values(Law::A);
@@ -22,7 +22,7 @@ static MU: [i16; 256] = values(Law::Mu);
 
 impl Law {
     /// The rank of the value nearest to a sample.
-    pub fn rank(self, sample: i16) -> u8 {
+    pub(super) fn rank(self, sample: i16) -> u8 {
         let magnitude = sample.unsigned_abs();
         let above = match self {
             Law::A => {
@@ -40,12 +40,12 @@ impl Law {
     }
 
     /// The value of a rank.
-    pub fn value(self, rank: u8) -> i16 {
+    pub(super) fn value(self, rank: u8) -> i16 {
         self.values()[usize::from(rank)]
     }
 
     /// All values, by rank.
-    pub fn values(self) -> &'static [i16; 256] {
+    pub(super) fn values(self) -> &'static [i16; 256] {
         match self {
             Law::A => &A,
             Law::Mu => &MU,
@@ -53,7 +53,7 @@ impl Law {
     }
 
     /// The law of which every sample is a value.
-    pub fn of(samples: &[i16]) -> Option<Self> {
+    pub(super) fn of(samples: &[i16]) -> Option<Self> {
         let holds = |law: Self| samples.iter().all(|&sample| law.value(law.rank(sample)) == sample);
         [Law::A, Law::Mu].into_iter().find(|&law| holds(law))
     }

@@ -5,9 +5,9 @@
 //! Source: the recursions of Levinson and Durbin, as in RFC 9639 (FLAC) §9.2.6 and its references.
 
 /// The most coefficients.
-pub const MOST: usize = 15;
+pub(super) const MOST: usize = 15;
 /// Bits of a coefficient.
-pub const COEFFICIENT_BITS: u32 = 6;
+pub(super) const COEFFICIENT_BITS: u32 = 6;
 /// Largest step of a coefficient.
 const STEPS: i32 = 31;
 /// One, as coefficients count.
@@ -15,26 +15,26 @@ const ONE: i64 = 1 << 14;
 
 /// A predictor: reflection coefficients, −31 to 31.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Steps {
+pub(super) struct Steps {
     steps: [i8; MOST],
     order: usize,
 }
 
 impl Steps {
     /// Those of `steps`; `None` where there are too many, or one is too large.
-    pub fn new(steps: &[i8]) -> Option<Self> {
+    pub(super) fn new(steps: &[i8]) -> Option<Self> {
         let mut own = Self { steps: [0; MOST], order: steps.len() };
         own.steps.get_mut(..steps.len())?.copy_from_slice(steps);
         steps.iter().all(|step| i32::from(*step).abs() <= STEPS).then_some(own)
     }
 
     /// The steps.
-    pub fn as_slice(&self) -> &[i8] {
+    pub(super) fn as_slice(&self) -> &[i8] {
         &self.steps[..self.order]
     }
 
     /// Those that make the frame shortest, so far as its spectrum tells; `most` at most.
-    pub fn of(frame: &[i16], most: usize) -> Self {
+    pub(super) fn of(frame: &[i16], most: usize) -> Self {
         let products = autocorrelation(frame, most.min(MOST));
         let mut best = Self::default();
         if products[0] <= 0.0 {
@@ -66,7 +66,7 @@ impl Steps {
     }
 
     /// What is predicted from the samples before.
-    pub fn predictor(&self) -> Predictor {
+    pub(super) fn predictor(&self) -> Predictor {
         let mut rows = [[0i64; MOST]; MOST];
         let mut row = [0i64; MOST];
         for (n, &step) in self.as_slice().iter().enumerate() {
@@ -83,7 +83,7 @@ impl Steps {
 }
 
 /// Predicts one sample after the other.
-pub struct Predictor {
+pub(super) struct Predictor {
     /// Coefficients by how many samples there are: the first samples of a frame have few before them.
     rows: [[i64; MOST]; MOST],
     order: usize,
@@ -91,7 +91,7 @@ pub struct Predictor {
 
 impl Predictor {
     /// What follows on `before`, the frame's samples so far.
-    pub fn next(&self, before: &[i16]) -> i16 {
+    pub(super) fn next(&self, before: &[i16]) -> i16 {
         let order = self.order.min(before.len());
         let Some(row) = order.checked_sub(1).map(|n| &self.rows[n]) else { return 0 };
         let recent = before[before.len() - order..].iter().rev();

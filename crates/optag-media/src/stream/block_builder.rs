@@ -6,7 +6,7 @@ use crate::stream::Stream;
 use optag_core::limit;
 
 /// Takes `frames` frames of every captured stream; all have that many.
-pub fn take(streams: &mut [Stream], frames: usize, first_frame: u32, form: Form) -> MediaBlock {
+pub(crate) fn take(streams: &mut [Stream], frames: usize, first_frame: u32, form: Form) -> MediaBlock {
     let count = streams.len();
     let captures = || streams.iter().filter_map(|stream| stream.capture.as_ref());
     let size: usize = captures().map(|capture| capture.encoded.bytes.len()).sum();

@@ -34,7 +34,7 @@ const CATCH_UP: Duration = Duration::from_millis(200);
 const LONGEST_PACKET: i64 = 6 * FRAME_AXIS;
 
 /// What the always-running half of the stream lends to its capture.
-pub struct CaptureContext<'a> {
+pub(crate) struct CaptureContext<'a> {
     /// The mapping of timestamps.
     pub timeline: &'a mut ClockMapping,
     /// The meaning of the payload types.
@@ -56,7 +56,7 @@ enum Active {
 }
 
 /// The audio of one stream since the gate opened.
-pub struct Capture {
+pub(crate) struct Capture {
     stream: u8,
     zero: MonoTime,
     settings: CaptureSettings,
@@ -88,7 +88,7 @@ pub struct Capture {
 
 impl Capture {
     /// A capture whose time axis starts at `zero`.
-    pub fn new(stream: u8, zero: MonoTime, settings: CaptureSettings) -> Self {
+    pub(crate) fn new(stream: u8, zero: MonoTime, settings: CaptureSettings) -> Self {
         Self {
             stream,
             zero,
@@ -115,19 +115,19 @@ impl Capture {
     }
 
     /// The same for a stream that joins after this many frames of the others.
-    pub fn joining_at(mut self, frame: u32) -> Self {
+    pub(crate) fn joining_at(mut self, frame: u32) -> Self {
         self.frame = frame;
         self
     }
 
     /// Signalling removed the stream, or restored it.
-    pub fn set_over(&mut self, over: bool) {
+    pub(crate) fn set_over(&mut self, over: bool) {
         self.over = over;
     }
 
     /// A capture that continues at a frame, after nothing was processed between two positions. `had_audio`:
     /// there was audio before.
-    pub fn go_on(
+    pub(crate) fn go_on(
         stream: u8,
         zero: MonoTime,
         settings: CaptureSettings,
@@ -144,28 +144,28 @@ impl Capture {
     }
 
     /// End of the last audio in order.
-    pub fn heard_to(&self) -> Option<i64> {
+    pub(crate) fn heard_to(&self) -> Option<i64> {
         self.holes.heard_to()
     }
 
     /// Whether any audio was accepted.
-    pub fn has_audio(&self) -> bool {
+    pub(crate) fn has_audio(&self) -> bool {
         self.placed > 0
     }
 
     /// Keeps nothing from this position on, until [`Capture::resume`].
-    pub fn pause(&mut self, at: i64) {
+    pub(crate) fn pause(&mut self, at: i64) {
         self.open.close(at);
     }
 
     /// Keeps audio again from this position on.
-    pub fn resume(&mut self, at: i64) {
+    pub(crate) fn resume(&mut self, at: i64) {
         self.open.open(at);
     }
 
     /// An event reports that a key is or was pressed: the audio of that time is cut. `began` is its unwrapped
     /// timestamp, `lasts` its duration so far.
-    pub fn cut_event(
+    pub(crate) fn cut_event(
         &mut self,
         arrival: MonoTime,
         began: Option<i64>,
@@ -182,7 +182,13 @@ impl Capture {
     }
 
     /// Inserts a packet into the reorder buffer.
-    pub fn insert(&mut self, place: &Place, payload_type: u8, payload: &[u8], lent: &mut CaptureContext<'_>) {
+    pub(crate) fn insert(
+        &mut self,
+        place: &Place,
+        payload_type: u8,
+        payload: &[u8],
+        lent: &mut CaptureContext<'_>,
+    ) {
         if let Some(moved) = place.moved {
             self.jitter.move_by(moved);
         }
@@ -209,7 +215,7 @@ impl Capture {
     }
 
     /// A packet arrived of which nothing can be kept, for this reason.
-    pub fn refused(&mut self, arrival: MonoTime, why: GapReason) {
+    pub(crate) fn refused(&mut self, arrival: MonoTime, why: GapReason) {
         self.refusals.note(timebase::length(arrival.since(self.zero)), why);
     }
 
@@ -221,7 +227,7 @@ impl Capture {
     }
 
     /// Encodes the following frames with this complexity.
-    pub fn set_complexity(&mut self, complexity: u8) {
+    pub(crate) fn set_complexity(&mut self, complexity: u8) {
         self.settings.opus.complexity = complexity;
         if let Some(track) = &mut self.decoded {
             track.set_complexity(complexity);
@@ -229,7 +235,7 @@ impl Capture {
     }
 
     /// Makes frames while a backlog is read, as the missed ticks would have done.
-    pub fn catch_up(&mut self, arrival: MonoTime, lent: &mut CaptureContext<'_>) {
+    pub(crate) fn catch_up(&mut self, arrival: MonoTime, lent: &mut CaptureContext<'_>) {
         self.arrival = arrival;
         if arrival.since(self.caught_up) >= CATCH_UP {
             let due = timebase::length(arrival.since(self.zero).saturating_sub(self.settings.behind()));
@@ -239,7 +245,7 @@ impl Capture {
     }
 
     /// Takes packets that are in order or due, then makes every frame that ends at or before `due`.
-    pub fn advance(&mut self, due: i64, lent: &mut CaptureContext<'_>) {
+    pub(crate) fn advance(&mut self, due: i64, lent: &mut CaptureContext<'_>) {
         loop {
             // Returned before a frame is encoded, so that others can use it then.
             Decoded::lend(|decoded| self.take_packets(due, decoded, lent));
@@ -259,7 +265,7 @@ impl Capture {
     }
 
     /// The call has ended: closes the open gap.
-    pub fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.closed_gaps.extend(self.gaps.end());
     }
 

@@ -40,7 +40,7 @@ impl Drop for Decoded<'_> {
 
 /// Whether this thread holds no sample.
 #[cfg(test)]
-pub fn is_wiped() -> bool {
+pub(crate) fn is_wiped() -> bool {
     SAMPLES.with_borrow(|pcm| pcm.iter().all(|&sample| sample == 0))
 }
 

@@ -8,7 +8,7 @@ const TICK_BYTES: usize = 768;
 
 /// Encoded frames of a stream until the end of the tick.
 #[derive(Debug)]
-pub struct Encoded {
+pub(crate) struct Encoded {
     /// Length of each packet.
     pub lengths: Vec<u16>,
     /// Peak sample of each frame, `|sample| >> 7`.
@@ -19,7 +19,7 @@ pub struct Encoded {
 
 impl Encoded {
     /// Adds a frame. `wraps`: it is an Opus packet among frames that are packed.
-    pub fn push(&mut self, packet: &[u8], peak: u8, wraps: bool) {
+    pub(crate) fn push(&mut self, packet: &[u8], peak: u8, wraps: bool) {
         let from = self.bytes.len();
         match wraps {
             true => pack(Given::Opus(packet), &mut self.bytes),
@@ -30,7 +30,7 @@ impl Encoded {
     }
 
     /// Lists that need not grow in a tick of a usual stream.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             lengths: Vec::with_capacity(TICK_FRAMES),
             peaks: Vec::with_capacity(TICK_FRAMES),

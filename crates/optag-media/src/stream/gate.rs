@@ -26,7 +26,7 @@ struct Closed {
 
 /// The part of a span that may be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
+pub(crate) enum Kept {
     /// Everything.
     All,
     /// Everything from this position on; the rest is not kept, for this reason. Units: of the axis.
@@ -37,7 +37,7 @@ pub enum Kept {
 
 /// The spans in which nothing is kept. Units: of the axis.
 #[derive(Clone, Debug)]
-pub struct Open {
+pub(crate) struct Open {
     closed: VecDeque<Closed>,
     /// The placement of timestamps used last, how much too late it was, and the end of what was placed by it.
     shift: i64,
@@ -55,12 +55,12 @@ impl Default for Open {
 
 impl Open {
     /// Keeps nothing from this position on, until [`Open::open`].
-    pub fn close(&mut self, at: i64) {
+    pub(crate) fn close(&mut self, at: i64) {
         self.closed.push_back(Closed { from: at, to: i64::MAX, reason: GapReason::Paused });
     }
 
     /// Keeps what is spoken from this position on.
-    pub fn open(&mut self, at: i64) {
+    pub(crate) fn open(&mut self, at: i64) {
         if let Some(last) = self.closed.back_mut() {
             last.to = at;
         }
@@ -68,7 +68,7 @@ impl Open {
 
     /// Packets are placed with this shift from now on. If it is earlier than before, those placed earlier,
     /// which end at `placed_to`, are too late.
-    pub fn placed_by(&mut self, shift: i64, placed_to: i64) {
+    pub(crate) fn placed_by(&mut self, shift: i64, placed_to: i64) {
         if shift < self.shift {
             self.excess += self.shift - shift;
             self.excess_to = placed_to;
@@ -78,7 +78,7 @@ impl Open {
 
     /// The part that may be kept of a sound with this span in the frame at `frame`. `slack`: how much earlier
     /// than its position it may have been spoken.
-    pub fn keeps(&mut self, frame: i64, (from, to): (i64, i64), slack: i64) -> Kept {
+    pub(crate) fn keeps(&mut self, frame: i64, (from, to): (i64, i64), slack: i64) -> Kept {
         if frame >= self.excess_to {
             self.excess = 0;
         }

@@ -9,7 +9,7 @@ use crate::stream::transcode::{AHEAD, Accepted, Transcoder};
 use crate::timebase::{self, FRAME_AXIS};
 
 /// The two tracks, while one is selected for a payload.
-pub struct Tracks<'a> {
+pub(crate) struct Tracks<'a> {
     /// Transcoded.
     pub decoded: &'a mut Option<Box<Transcoder>>,
     /// Passed through.
@@ -24,7 +24,7 @@ pub struct Tracks<'a> {
 
 impl Tracks<'_> {
     /// Places a payload; `None` if it is refused.
-    pub fn take(
+    pub(crate) fn take(
         self,
         at: i64,
         encoding: Encoding,

@@ -30,7 +30,7 @@ const LINE: usize = 4096;
 const FORGIVEN: usize = 64;
 
 /// Whether `line` is a start line of a request of any method, or of a response.
-pub fn is_start_line(line: &[u8]) -> bool {
+pub(super) fn is_start_line(line: &[u8]) -> bool {
     let line = line.trim_ascii();
     let response = line.get(..8).is_some_and(|head| head.eq_ignore_ascii_case(b"SIP/2.0 "));
     let version = line.rsplit(|b| matches!(b, b' ' | b'\t')).next().unwrap_or_default();
@@ -39,14 +39,14 @@ pub fn is_start_line(line: &[u8]) -> bool {
 }
 
 /// Whether bytes of which no whole line is there yet may become a start line.
-pub fn may_start(bytes: &[u8]) -> bool {
+pub(super) fn may_start(bytes: &[u8]) -> bool {
     let known = |word: &[u8]| bytes.starts_with(word) || word.starts_with(bytes);
     known(b"SIP/2.0 ") || METHODS.iter().any(|method| known(format!("{method} ").as_bytes()))
 }
 
 /// Where the next start line begins: of a known method, or of a response. It may stand behind
 /// bytes of the same line, as the rest of a body without a line end does.
-pub fn next_start(bytes: &[u8]) -> Option<usize> {
+pub(super) fn next_start(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     while at < bytes.len() {
         let end = bytes[at..].iter().position(|b| *b == b'\n').map_or(bytes.len(), |n| at + n + 1);
@@ -87,24 +87,24 @@ fn known_start(line: &[u8]) -> Option<usize> {
 }
 
 /// Whether the body may hold SIP messages itself, so that a start line in it says nothing.
-pub fn holds_messages(headers: &Headers, body: &[u8]) -> bool {
+pub(super) fn holds_messages(headers: &Headers, body: &[u8]) -> bool {
     let kind = headers.text("content-type").unwrap_or_default().to_ascii_lowercase();
     let nested = || body.windows(11).any(|word| word.eq_ignore_ascii_case(b"message/sip"));
     kind.contains("message/") || kind.starts_with("multipart/") && nested()
 }
 
 /// Whether anything says that there is a body.
-pub fn has_type(headers: &Headers) -> bool {
+pub(super) fn has_type(headers: &Headers) -> bool {
     headers.text("content-type").is_some_and(|kind| !kind.trim().is_empty())
 }
 
 /// The offset behind the closing boundary of a multipart body and its line end.
-pub fn closed(headers: &Headers, body: &[u8]) -> Option<usize> {
+pub(super) fn closed(headers: &Headers, body: &[u8]) -> Option<usize> {
     closed_from(headers, body, 0)
 }
 
 /// The same, where the body was looked through up to `from` already.
-pub fn closed_from(headers: &Headers, body: &[u8], from: usize) -> Option<usize> {
+pub(super) fn closed_from(headers: &Headers, body: &[u8], from: usize) -> Option<usize> {
     let kind = headers.all("content-type").next().map(text_of)?;
     if !bare(&kind).to_ascii_lowercase().starts_with("multipart/") {
         return None;
@@ -125,7 +125,11 @@ pub fn closed_from(headers: &Headers, body: &[u8], from: usize) -> Option<usize>
 /// The body of a message whose bytes are all in `rest`, where Content-Length says `length`.
 ///
 /// Errors: it is shorter than it should be, and nothing shows that it is whole.
-pub fn delimit<'a>(headers: &Headers, rest: &'a [u8], length: usize) -> Result<&'a [u8], &'static str> {
+pub(super) fn delimit<'a>(
+    headers: &Headers,
+    rest: &'a [u8],
+    length: usize,
+) -> Result<&'a [u8], &'static str> {
     if rest.len() < length {
         let nearly = length - rest.len() <= FORGIVEN && rest.ends_with(b"\n") && closed_or_single(headers);
         let whole = closed(headers, rest).is_some() || nearly;
@@ -139,7 +143,7 @@ fn closed_or_single(headers: &Headers) -> bool {
 }
 
 /// Where a body really ends whose Content-Length took in bytes of the next message.
-pub fn excess(headers: &Headers, body: &[u8]) -> Option<usize> {
+pub(super) fn excess(headers: &Headers, body: &[u8]) -> Option<usize> {
     if let Some(end) = closed(headers, body) {
         return Some(end);
     }
@@ -149,7 +153,7 @@ pub fn excess(headers: &Headers, body: &[u8]) -> Option<usize> {
 }
 
 /// How many of the bytes behind `length` still belong to the body.
-pub fn tail(headers: &Headers, rest: &[u8], length: usize) -> usize {
+pub(super) fn tail(headers: &Headers, rest: &[u8], length: usize) -> usize {
     let behind = &rest[length..];
     let first = behind.split(|b| *b == b'\n').next().unwrap_or_default();
     if length == 0 || behind.is_empty() || is_start_line(first) || closed(headers, &rest[..length]).is_some()
@@ -179,7 +183,7 @@ fn certain(bytes: &[u8]) -> usize {
 }
 
 /// Whether a byte may stand between messages.
-pub const fn is_blank(byte: u8) -> bool {
+pub(super) const fn is_blank(byte: u8) -> bool {
     matches!(byte, b'\r' | b'\n' | 0)
 }
 

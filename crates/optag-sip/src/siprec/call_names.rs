@@ -5,7 +5,7 @@ use optag_core::call::{CallLink, LinkKind, RawBody};
 use optag_core::clock::WallTime;
 
 /// Links from the header fields of an INVITE.
-pub fn links_of(request: &Request) -> Vec<CallLink> {
+pub(super) fn links_of(request: &Request) -> Vec<CallLink> {
     let link = |kind, value: &str| CallLink { kind, value: value.trim().to_owned().into() };
     let mut links = vec![link(LinkKind::CallId, &request.call_id())];
     for (name, kind) in [
@@ -26,7 +26,7 @@ pub fn links_of(request: &Request) -> Vec<CallLink> {
 }
 
 /// The header fields of a request verbatim, without credentials.
-pub fn raw_headers(request: &Request, at: WallTime) -> RawBody {
+pub(super) fn raw_headers(request: &Request, at: WallTime) -> RawBody {
     let mut text = format!("{} {}\n", request.method, request.uri.text);
     for (name, value) in request.headers.iter().filter(|(name, _)| !name.contains("authorization")) {
         text.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(value)));

@@ -27,14 +27,14 @@ use optag_core::clock::{MonoTime, WallTime};
 use optag_core::limit::STREAMS_PER_CALL;
 
 /// Value of Allow.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK, NOTIFY";
+pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK, NOTIFY";
 /// Value of Supported.
-pub const SUPPORTED: &str = "siprec, timer, replaces";
+pub(super) const SUPPORTED: &str = "siprec, timer, replaces";
 /// Value of Accept.
-pub const ACCEPT: &str =
+pub(super) const ACCEPT: &str =
     "application/sdp, application/rs-metadata+xml, application/rs-metadata, multipart/mixed";
 /// Response field with the call's id in the HTTP API.
-pub const CALL_FIELD: &str = "X-Optag-Call";
+pub(super) const CALL_FIELD: &str = "X-Optag-Call";
 
 impl Server {
     pub(super) fn invite(&mut self, incoming: Incoming, out: &mut Vec<Output>) {

@@ -24,7 +24,7 @@ use optag_core::hex::hex;
 
 /// Grace after the session interval before an unrefreshed session is ended: a late refresh must
 /// not cost a recording.
-pub const TIMER_GRACE: Duration = Duration::from_secs(32);
+pub(super) const TIMER_GRACE: Duration = Duration::from_secs(32);
 
 /// The longest a session timer may keep a silent call alive.
 const VOUCHED: Duration = Duration::from_secs(7_200);

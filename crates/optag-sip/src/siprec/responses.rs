@@ -36,7 +36,7 @@ pub(super) struct Accounted {
 
 impl Accounted {
     /// Whether this INVITE has no account yet; marks it as accounted for.
-    pub fn is_new(&mut self, request: &Headers) -> bool {
+    pub(super) fn is_new(&mut self, request: &Headers) -> bool {
         let mut hasher = DefaultHasher::new();
         for name in ["call-id", "cseq", "from"] {
             request.all(name).next().unwrap_or_default().hash(&mut hasher);

@@ -32,7 +32,7 @@ pub(super) struct Deadlines {
 
 impl Deadlines {
     /// The deadline of one timer.
-    pub fn of(&self, timer: Timer) -> Option<MonoTime> {
+    pub(super) fn of(&self, timer: Timer) -> Option<MonoTime> {
         match timer {
             Timer::Activation => self.activation,
             Timer::Session => self.session,
@@ -56,7 +56,7 @@ pub(super) struct Timers {
 
 impl Timers {
     /// Sets the timers of a session to its deadlines, and stops the others.
-    pub fn set(&mut self, id: u64, deadlines: Deadlines) {
+    pub(super) fn set(&mut self, id: u64, deadlines: Deadlines) {
         let old = if deadlines == Deadlines::default() {
             self.by_session.remove(&id)
         } else {
@@ -72,12 +72,12 @@ impl Timers {
     }
 
     /// The earliest deadline.
-    pub fn next(&self) -> Option<MonoTime> {
+    pub(super) fn next(&self) -> Option<MonoTime> {
         self.by_time.first().map(|(at, ..)| *at)
     }
 
     /// The timers that are due, the earliest first. They stay set until their session sets others.
-    pub fn due(&self, now: MonoTime) -> Vec<(u64, Timer)> {
+    pub(super) fn due(&self, now: MonoTime) -> Vec<(u64, Timer)> {
         self.by_time.iter().take_while(|(at, ..)| *at <= now).map(|(_, id, timer)| (*id, *timer)).collect()
     }
 }

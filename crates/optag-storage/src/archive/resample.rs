@@ -5,12 +5,12 @@
 const TAPS: usize = 16;
 
 /// How far what comes out lies behind what went in. Units: samples that come out.
-pub fn upsampled_lag(from_hz: u32, to_hz: u32) -> usize {
+pub(super) fn upsampled_lag(from_hz: u32, to_hz: u32) -> usize {
     TAPS / 2 * to_hz as usize / from_hz as usize
 }
 
 /// Raises one stream's rate.
-pub struct Upsampler {
+pub(super) struct Upsampler {
     from_hz: u32,
     /// Samples that come between two that went in, plus one; and how many of those one that comes out goes on.
     phases: usize,
@@ -22,7 +22,7 @@ pub struct Upsampler {
 
 impl Upsampler {
     /// From one rate to a higher one. Units: Hz.
-    pub fn new(from_hz: u32, to_hz: u32) -> Self {
+    pub(super) fn new(from_hz: u32, to_hz: u32) -> Self {
         let divides = |n: &u32| from_hz.is_multiple_of(*n) && to_hz.is_multiple_of(*n);
         let common = (1..=from_hz.min(to_hz)).rev().find(divides).unwrap_or(1);
         let (phases, step) = ((to_hz / common) as usize, (from_hz / common) as usize);
@@ -31,12 +31,12 @@ impl Upsampler {
     }
 
     /// The rate that goes in. Units: Hz.
-    pub fn input_hz(&self) -> u32 {
+    pub(super) fn input_hz(&self) -> u32 {
         self.from_hz
     }
 
     /// Fills `out` with as long a sound as `samples` are.
-    pub fn play(&mut self, samples: &[i16], out: &mut [i16]) {
+    pub(super) fn play(&mut self, samples: &[i16], out: &mut [i16]) {
         let mut all: Vec<f32> = self.before.to_vec();
         all.extend(samples.iter().map(|&sample| f32::from(sample)));
         for (n, out) in out.iter_mut().enumerate() {

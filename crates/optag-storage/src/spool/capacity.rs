@@ -92,7 +92,7 @@ impl Writer {
     /// Locks the directory, scans it, and starts a new incarnation.
     ///
     /// Errors: another process has it, the master key is the wrong one, or the disk's.
-    pub fn open(
+    pub(super) fn open(
         config: SpoolConfig,
         disk: Arc<dyn Disk>,
         master: MasterKey,

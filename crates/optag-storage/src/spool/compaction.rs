@@ -41,7 +41,7 @@ pub(super) struct Moving {
 
 impl Moving {
     /// The segment that copies go to.
-    pub fn dense(&self) -> Option<u64> {
+    pub(super) fn dense(&self) -> Option<u64> {
         self.dense.as_ref().map(|dense| dense.number)
     }
 }

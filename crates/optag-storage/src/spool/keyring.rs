@@ -12,7 +12,7 @@ use optag_files::disk::{Access, Disk, write_all_at};
 const DRAFT: &str = ".key.new";
 
 /// Keys that open, and how many key files give none.
-pub type Read = (Vec<(CallId, DataKey)>, u64);
+pub(super) type Read = (Vec<(CallId, DataKey)>, u64);
 
 /// Where a spool has its key files, `<call>.key`: a call that has one is not settled yet.
 pub fn key_dir(spool: &Path) -> PathBuf {
@@ -21,7 +21,7 @@ pub fn key_dir(spool: &Path) -> PathBuf {
 
 /// The directory of key files.
 #[derive(Clone, Debug)]
-pub struct Keyring {
+pub(super) struct Keyring {
     dir: PathBuf,
 }
 
@@ -29,7 +29,7 @@ impl Keyring {
     /// The keyring of a spool, its directory made where missing.
     ///
     /// Errors: the disk's.
-    pub fn open(disk: &dyn Disk, spool: &Path) -> Result<Self, SpoolError> {
+    pub(super) fn open(disk: &dyn Disk, spool: &Path) -> Result<Self, SpoolError> {
         let dir = key_dir(spool);
         disk.create_dir(&dir).map_err(|error| SpoolError::disk("make", &dir, error))?;
         Ok(Self { dir })
@@ -39,7 +39,7 @@ impl Keyring {
     /// always whole: it is written beside and renamed.
     ///
     /// Errors: the disk's; doing it again is fine.
-    pub fn write(
+    pub(super) fn write(
         &self,
         disk: &dyn Disk,
         call: CallId,
@@ -61,14 +61,14 @@ impl Keyring {
     /// Makes the names of the key files durable.
     ///
     /// Errors: the disk's.
-    pub fn sync(&self, disk: &dyn Disk) -> Result<(), SpoolError> {
+    pub(super) fn sync(&self, disk: &dyn Disk) -> Result<(), SpoolError> {
         disk.sync_dir(&self.dir).map_err(|error| SpoolError::disk("sync", &self.dir, error))
     }
 
     /// Overwrites and removes a key file, durably. A missing one is fine.
     ///
     /// Errors: the disk's; the key may still be there.
-    pub fn destroy(&self, disk: &dyn Disk, call: CallId) -> Result<(), SpoolError> {
+    pub(super) fn destroy(&self, disk: &dyn Disk, call: CallId) -> Result<(), SpoolError> {
         let path = self.path(call);
         let destroyed = || -> io::Result<()> {
             for path in [&self.draft(call), &path] {
@@ -89,7 +89,7 @@ impl Keyring {
     /// acknowledged, and damaged ones, which are counted.
     ///
     /// Errors: the disk's, or intact keys that another master key sealed.
-    pub fn read_all(&self, disk: &dyn Disk, master: &MasterKey) -> Result<Read, SpoolError> {
+    pub(super) fn read_all(&self, disk: &dyn Disk, master: &MasterKey) -> Result<Read, SpoolError> {
         let names = disk.list(&self.dir).map_err(|error| SpoolError::disk("list", &self.dir, error))?;
         let (mut keys, mut faults) = (Vec::new(), Vec::new());
         for draft in names.iter().filter_map(|name| name.strip_suffix(DRAFT)?.parse::<CallId>().ok()) {

@@ -20,10 +20,10 @@ use optag_media::fact::{Form, Gap, GapReason, MediaBlock};
 use optag_media::spill::DeferredSettings;
 
 /// Version of all encodings here.
-pub const ENCODING: u8 = 1;
+pub(super) const ENCODING: u8 = 1;
 
 /// Longest payload that is written or believed. Units: bytes.
-pub const PAYLOAD_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const PAYLOAD_BYTES: usize = 4 * 1024 * 1024;
 
 const REASONS: [GapReason; 11] = [
     GapReason::Lost,
@@ -40,18 +40,18 @@ const REASONS: [GapReason; 11] = [
 ];
 
 /// Kind of the records by which streams join: how many there are tells a recording's channels.
-pub const JOINED: u8 = 16;
+pub(super) const JOINED: u8 = 16;
 
 /// Kind of the records of audio that is not encoded yet.
-pub const PACKED: u8 = 18;
+pub(super) const PACKED: u8 = 18;
 
 /// Whether a record may be read by this version.
-pub fn is_known(kind: u8, encoding: u8) -> bool {
+pub(super) fn is_known(kind: u8, encoding: u8) -> bool {
     encoding == ENCODING && matches!(kind, 1..=5 | 8 | 9 | 16..=PACKED)
 }
 
 /// The number of a body's kind in the record header.
-pub const fn kind(body: &Body) -> u8 {
+pub(super) const fn kind(body: &Body) -> u8 {
     match body {
         Body::Opened(_) => 1,
         Body::Consent(_) => 2,
@@ -67,7 +67,7 @@ pub const fn kind(body: &Body) -> u8 {
 }
 
 /// What a block has that is not encoded, in a record of so many bytes.
-pub fn packed(block: &MediaBlock, record_bytes: usize) -> Packed {
+pub(super) fn packed(block: &MediaBlock, record_bytes: usize) -> Packed {
     match block.form {
         Form::Opus => Packed::default(),
         Form::Packed(_) => Packed { bytes: record_bytes as u64, frames: block.lengths.len() as u64 },
@@ -75,7 +75,7 @@ pub fn packed(block: &MediaBlock, record_bytes: usize) -> Packed {
 }
 
 /// The bytes of a body, or `None` where it contradicts its own shape or is too long.
-pub fn encode(body: &Body) -> Option<Vec<u8>> {
+pub(super) fn encode(body: &Body) -> Option<Vec<u8>> {
     let bytes = match body {
         Body::Opened(facts) => serde_json::to_vec(facts).ok()?,
         Body::Consent(record) => serde_json::to_vec(record).ok()?,
@@ -90,7 +90,7 @@ pub fn encode(body: &Body) -> Option<Vec<u8>> {
 }
 
 /// The body behind the bytes, or `None` where they are not one.
-pub fn decode(kind: u8, encoding: u8, bytes: &[u8]) -> Option<Body> {
+pub(super) fn decode(kind: u8, encoding: u8, bytes: &[u8]) -> Option<Body> {
     if encoding != ENCODING || bytes.len() > PAYLOAD_BYTES {
         return None;
     }

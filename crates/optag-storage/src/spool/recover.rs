@@ -97,7 +97,7 @@ struct Last {
 type Order = (u32, u64);
 
 impl Scan {
-    pub fn new(keys: Vec<(CallId, DataKey)>) -> Self {
+    pub(super) fn new(keys: Vec<(CallId, DataKey)>) -> Self {
         Self {
             calls: keys.into_iter().map(|(id, key)| (id, Found::new(id, key))).collect(),
             recovered: Recovered::default(),
@@ -112,7 +112,7 @@ impl Scan {
     }
 
     /// Takes the bytes of the segment file of this number. Returns how many are in use.
-    pub fn segment(&mut self, number: u64, bytes: &[u8]) -> usize {
+    pub(super) fn segment(&mut self, number: u64, bytes: &[u8]) -> usize {
         self.number = self.number.max(number);
         self.segments.insert(number, bytes.len() as u64);
         match SegmentHead::parse(bytes) {
@@ -139,7 +139,7 @@ impl Scan {
     }
 
     /// Notes bytes of a segment that the disk could not read.
-    pub fn unreadable(&mut self, number: u64, bytes: u64) {
+    pub(super) fn unreadable(&mut self, number: u64, bytes: u64) {
         self.recovered.unreadable_bytes += bytes;
         if bytes > 0 {
             self.torn.insert(number);
@@ -147,7 +147,7 @@ impl Scan {
     }
 
     /// Notes key files that give no key.
-    pub fn damaged_keys(&mut self, keys: u64) {
+    pub(super) fn damaged_keys(&mut self, keys: u64) {
         self.recovered.damaged_keys += keys;
     }
 
@@ -187,7 +187,7 @@ impl Scan {
     }
 
     /// Ends the scan.
-    pub fn finish(self) -> (Recovered, HashMap<CallId, Place>) {
+    pub(super) fn finish(self) -> (Recovered, HashMap<CallId, Place>) {
         let mut recovered = self.recovered;
         let mut places = HashMap::new();
         let mut missing = BTreeSet::new();

@@ -17,23 +17,23 @@ const LONGEST_BYTES: u64 = 8 << 30;
 const READ_BYTES: usize = 64 * 1024;
 
 /// The directory of segments.
-pub fn dir(spool: &Path) -> PathBuf {
+pub(super) fn dir(spool: &Path) -> PathBuf {
     spool.join("segments")
 }
 
 /// A segment's file.
-pub fn path(spool: &Path, number: u64) -> PathBuf {
+pub(super) fn path(spool: &Path, number: u64) -> PathBuf {
     dir(spool).join(format!("seg-{number:016x}.log"))
 }
 
 /// The number in a file's name; none where the name is not one that [`path`] gives.
-pub fn number(name: &str) -> Option<u64> {
+pub(super) fn number(name: &str) -> Option<u64> {
     let digits = name.strip_prefix("seg-")?.strip_suffix(".log")?;
     u64::from_str_radix(digits, 16).ok().filter(|number| format!("{number:016x}") == digits)
 }
 
 /// A segment that is being written.
-pub struct Segment {
+pub(super) struct Segment {
     /// Its file.
     pub file: Box<dyn DiskFile>,
     /// Its number.
@@ -46,7 +46,7 @@ impl Segment {
     /// Makes a segment; its head and its name are durable once this returns.
     ///
     /// Errors: the disk's; a file may be left behind.
-    pub fn create(
+    pub(super) fn create(
         disk: &dyn Disk,
         spool: &Path,
         head: SegmentHead,
@@ -66,7 +66,7 @@ impl Segment {
 }
 
 /// A segment file as it was read.
-pub struct Loaded {
+pub(super) struct Loaded {
     /// Its bytes; zeros stand for what the disk could not read.
     pub bytes: Vec<u8>,
     /// How many the disk could not read.
@@ -76,7 +76,7 @@ pub struct Loaded {
 /// Reads a whole segment file. A bad sector costs what lies around it and no more.
 ///
 /// Errors: the file cannot be opened, or not be read for another reason than its medium.
-pub fn load(disk: &dyn Disk, spool: &Path, number: u64) -> Result<Loaded, SpoolError> {
+pub(super) fn load(disk: &dyn Disk, spool: &Path, number: u64) -> Result<Loaded, SpoolError> {
     let path = path(spool, number);
     let read = || {
         let file = disk.open(&path, Access::Read)?;
@@ -102,21 +102,21 @@ pub fn load(disk: &dyn Disk, spool: &Path, number: u64) -> Result<Loaded, SpoolE
 }
 
 /// Whether a read failed for what is on the medium, so that trying again is no use.
-pub fn is_medium(error: &io::Error) -> bool {
+pub(super) fn is_medium(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EIO)
 }
 
 /// Makes durable what a segment holds.
 ///
 /// Errors: the disk's.
-pub fn sync(disk: &dyn Disk, spool: &Path, number: u64) -> Result<(), SpoolError> {
+pub(super) fn sync(disk: &dyn Disk, spool: &Path, number: u64) -> Result<(), SpoolError> {
     let path = path(spool, number);
     let synced = disk.open(&path, Access::Read).and_then(|file| file.sync());
     synced.map_err(|error| SpoolError::disk("sync", &path, error))
 }
 
 /// What a walk finds.
-pub enum Step<'a> {
+pub(super) enum Step<'a> {
     /// A record whose CRC holds, and where it starts.
     Record(RecordHead, &'a [u8], u32),
     /// Bytes that are no record, skipped up to the next one.
@@ -126,7 +126,7 @@ pub enum Step<'a> {
 /// Walks over the records of a segment. Where one is damaged, the next that is whole is looked
 /// for; zeros to the end are the clean end. The work is linear in the bytes, whatever they are.
 /// Returns how many bytes are in use, from the start to the last record or damage.
-pub fn walk<'a>(bytes: &'a [u8], mut visit: impl FnMut(Step<'a>)) -> usize {
+pub(super) fn walk<'a>(bytes: &'a [u8], mut visit: impl FnMut(Step<'a>)) -> usize {
     // A record may end in zeros, but none starts with them.
     let end = used_bytes(bytes);
     let mut at = SEGMENT_HEAD_BYTES;
@@ -149,7 +149,7 @@ pub fn walk<'a>(bytes: &'a [u8], mut visit: impl FnMut(Step<'a>)) -> usize {
 }
 
 /// Bytes up to the last that is not zero.
-pub fn used_bytes(bytes: &[u8]) -> usize {
+pub(super) fn used_bytes(bytes: &[u8]) -> usize {
     bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)
 }
 

@@ -62,7 +62,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub fn new(key: DataKey) -> Self {
+    pub(super) fn new(key: DataKey) -> Self {
         Self {
             key: Arc::new(key),
             last: None,
@@ -77,12 +77,12 @@ impl Place {
     }
 
     /// Counts a record's bytes among what the call has in a segment.
-    pub fn reach(&mut self, segment: u64, bytes: u64) {
+    pub(super) fn reach(&mut self, segment: u64, bytes: u64) {
         *self.segments.entry(segment).or_default() += bytes;
     }
 
     /// Whether someone reads it.
-    pub fn is_read(&self) -> bool {
+    pub(super) fn is_read(&self) -> bool {
         Arc::strong_count(&self.read_by) > 1
     }
 }
@@ -172,7 +172,7 @@ struct Queue {
 }
 
 impl Shared {
-    pub fn new(config: SpoolConfig, disk: Arc<dyn Disk>) -> Self {
+    pub(super) fn new(config: SpoolConfig, disk: Arc<dyn Disk>) -> Self {
         Self {
             config,
             disk,
@@ -195,7 +195,7 @@ impl Shared {
         }
     }
 
-    pub fn append(&self, batch: Vec<SpoolRecord>) -> Result<(), Vec<SpoolRecord>> {
+    pub(super) fn append(&self, batch: Vec<SpoolRecord>) -> Result<(), Vec<SpoolRecord>> {
         let bytes = queued_bytes(&batch);
         let mut queue = lock(&self.queue);
         // A single batch may be larger than the queue: it is taken when nothing else waits.
@@ -217,7 +217,7 @@ impl Shared {
     }
 
     /// Queues what takes no room. A closed spool answers at once.
-    pub fn push(&self, item: Item) {
+    pub(super) fn push(&self, item: Item) {
         let mut queue = lock(&self.queue);
         if !queue.closed {
             queue.items.push_back(item);
@@ -233,7 +233,7 @@ impl Shared {
     }
 
     /// Waits for work, at most so long, and takes all there is.
-    pub fn take(&self, at_most: Duration) -> VecDeque<Item> {
+    pub(super) fn take(&self, at_most: Duration) -> VecDeque<Item> {
         let until = Instant::now() + at_most;
         let mut queue = lock(&self.queue);
         while queue.items.is_empty() {
@@ -247,60 +247,60 @@ impl Shared {
     }
 
     /// So many bytes are off the queue: they are durable, or given up.
-    pub fn settled(&self, bytes: usize) {
+    pub(super) fn settled(&self, bytes: usize) {
         let mut queue = lock(&self.queue);
         queue.bytes = queue.bytes.saturating_sub(bytes);
     }
 
     /// Takes nothing more; what still waited comes back.
-    pub fn close(&self) -> VecDeque<Item> {
+    pub(super) fn close(&self) -> VecDeque<Item> {
         let mut queue = lock(&self.queue);
         queue.closed = true;
         std::mem::take(&mut queue.items)
     }
 
-    pub fn places(&self) -> MutexGuard<'_, HashMap<CallId, Place>> {
+    pub(super) fn places(&self) -> MutexGuard<'_, HashMap<CallId, Place>> {
         lock(&self.places)
     }
 
     /// Sets why new calls are refused; the reason before.
-    pub fn set_refusal(&self, refusal: Option<Refusal>) -> Option<Refusal> {
+    pub(super) fn set_refusal(&self, refusal: Option<Refusal>) -> Option<Refusal> {
         std::mem::replace(&mut *lock(&self.refusal), refusal)
     }
 
-    pub fn set_fill_ratio(&self, ratio: f64) {
+    pub(super) fn set_fill_ratio(&self, ratio: f64) {
         self.fill_ratio.store(ratio.to_bits(), Ordering::Relaxed);
     }
 
-    pub fn count_failure(&self) {
+    pub(super) fn count_failure(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub fn count_dropped(&self) {
+    pub(super) fn count_dropped(&self) {
         self.dropped_records.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub fn refusal(&self) -> Option<Refusal> {
+    pub(super) fn refusal(&self) -> Option<Refusal> {
         *lock(&self.refusal)
     }
 
     /// Whether less than a sixteenth of the queue is free.
-    pub fn is_backed_up(&self) -> bool {
+    pub(super) fn is_backed_up(&self) -> bool {
         let most = self.config.queue_bytes;
         let bytes = lock(&self.queue).bytes;
         bytes > 0 && bytes > most - most / 16
     }
 
     /// What a call has that is not encoded.
-    pub fn packed(&self, call: CallId) -> Packed {
+    pub(super) fn packed(&self, call: CallId) -> Packed {
         self.places().get(&call).map(|place| place.packed).unwrap_or_default()
     }
 
-    pub fn calls(&self) -> Vec<CallId> {
+    pub(super) fn calls(&self) -> Vec<CallId> {
         self.places().keys().copied().collect()
     }
 
-    pub fn stats(&self) -> SpoolStats {
+    pub(super) fn stats(&self) -> SpoolStats {
         let read = |value: &AtomicU64| value.load(Ordering::Relaxed);
         let queued_bytes = lock(&self.queue).bytes as u64;
         let places = self.places();

@@ -89,12 +89,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub fn shared(&self) -> Arc<Shared> {
+    pub(super) fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)
     }
 
     /// Works until the spool is closed.
-    pub fn run(mut self, on_durable: &OnDurable) {
+    pub(super) fn run(mut self, on_durable: &OnDurable) {
         let mut try_at = Instant::now();
         let mut close_by = None;
         let mut moved = false;

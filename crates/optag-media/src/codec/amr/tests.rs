@@ -2,7 +2,7 @@ use super::*;
 
 /// Frames with these types and bits of all ones, in a payload of either form. Source: the figures of RFC 4867
 /// §4.3.5 and §4.4.5.
-pub fn packed(band: Band, aligned: bool, kinds: &[(u8, bool)], ones: bool) -> Vec<u8> {
+pub(crate) fn packed(band: Band, aligned: bool, kinds: &[(u8, bool)], ones: bool) -> Vec<u8> {
     let mut bits: Vec<bool> = vec![true; 4];
     let push = |bits: &mut Vec<bool>, value: u8, length: u32| {
         bits.extend((0..length).rev().map(|n| value >> n & 1 == 1));

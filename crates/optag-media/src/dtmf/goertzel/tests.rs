@@ -10,10 +10,10 @@ fn amplitude(dbm0: f64) -> f64 {
 }
 
 /// A repeatable source of numbers between 0 and 1.
-pub struct Chance(pub u64);
+pub(crate) struct Chance(pub u64);
 
 impl Chance {
-    pub fn next(&mut self) -> f64 {
+    pub(crate) fn next(&mut self) -> f64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -63,7 +63,7 @@ fn tones_of(key: char) -> (f32, f32) {
 }
 
 /// A key's tones at −10 dBm0 each, also for other tests.
-pub fn key_tone(key: char, samples: usize, rate_hz: u32) -> Vec<i16> {
+pub(crate) fn key_tone(key: char, samples: usize, rate_hz: u32) -> Vec<i16> {
     let signal = Signal { rate_hz, ms: samples as f64 * 1_000.0 / f64::from(rate_hz) + 0.5, ..USUAL };
     let mut tone = Vec::new();
     signal.add(key, &mut Chance(5), &mut tone);

@@ -88,7 +88,7 @@ impl Clock {
             && self.last_number < 1 << 48
     }
 
-    pub fn new(heard: &Heard) -> Self {
+    pub(super) fn new(heard: &Heard) -> Self {
         Self {
             last_raw: heard.timestamp,
             clock_hz: heard.clock_hz,
@@ -102,39 +102,39 @@ impl Clock {
     }
 
     /// Sequence number of the newest packet.
-    pub fn number(&self) -> u64 {
+    pub(super) fn number(&self) -> u64 {
         self.last_number
     }
 
     /// Its unwrapped timestamp.
-    pub fn last(&self) -> i64 {
+    pub(super) fn last(&self) -> i64 {
         self.last_ticks
     }
 
     /// End of its audio.
-    pub fn end(&self) -> i64 {
+    pub(super) fn end(&self) -> i64 {
         self.last_ticks + self.last_lasts
     }
 
     /// The declared rate. Units: Hz.
-    pub fn rate_hz(&self) -> u32 {
+    pub(super) fn rate_hz(&self) -> u32 {
         self.clock_hz
     }
 
     /// Placement of a timestamp relative to the newest packet's.
-    pub fn by_timestamp(&self, timestamp: u32) -> i64 {
+    pub(super) fn by_timestamp(&self, timestamp: u32) -> i64 {
         self.last_ticks + self.inexact + self.step(timestamp) * self.ratio.up / self.ratio.down
     }
 
     /// The timestamp of a position slightly before the newest packet.
-    pub fn raw(&self, ticks: i64) -> u32 {
+    pub(super) fn raw(&self, ticks: i64) -> u32 {
         let back = (self.last_ticks - ticks) * self.ratio.down / self.ratio.up / per_sample(self.clock_hz);
         self.last_raw.wrapping_sub(back as u32)
     }
 
     /// Placement of the next packet, with `delay` giving its lateness at a position: directly after the last
     /// one, or at its timestamp if its arrival confirms that.
-    pub fn next(&mut self, heard: &Heard, same_clock: bool, delay: impl Fn(i64) -> i64) -> i64 {
+    pub(super) fn next(&mut self, heard: &Heard, same_clock: bool, delay: impl Fn(i64) -> i64) -> i64 {
         let missing = (heard.number - self.last_number - 1) as i64;
         let each = if self.last_lasts > 0 { self.last_lasts } else { heard.lasts };
         let behind = self.end() + missing * each;
@@ -159,7 +159,7 @@ impl Clock {
     }
 
     /// Placement of a packet that the newest one overtook.
-    pub fn before(&self, heard: &Heard) -> i64 {
+    pub(super) fn before(&self, heard: &Heard) -> i64 {
         let back = (self.last_number - heard.number) as i64;
         let counted = self.last_ticks - back * heard.lasts;
         let told = self.by_timestamp(heard.timestamp);
@@ -169,7 +169,7 @@ impl Clock {
     }
 
     /// Makes this packet, placed there, the newest.
-    pub fn take(&mut self, heard: &Heard, ticks: i64) {
+    pub(super) fn take(&mut self, heard: &Heard, ticks: i64) {
         self.last_raw = heard.timestamp;
         if heard.clock_hz != self.clock_hz {
             (self.clock_hz, self.ratio, self.supposed.1) = (heard.clock_hz, Ratio::default(), 0);

@@ -6,7 +6,7 @@ const WINDOW: u64 = 128;
 
 /// A sender's newest index, and which before it were received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
+pub(super) struct Window {
     newest: u64,
     /// Bit n: index `newest - n` was received.
     came: u128,
@@ -14,22 +14,22 @@ pub struct Window {
 
 impl Window {
     /// A window that starts with the first index received.
-    pub fn starting(index: u64) -> Self {
+    pub(super) fn starting(index: u64) -> Self {
         Self { newest: index, came: 1 }
     }
 
     /// A window of a sender whose earlier packets all went to another process.
-    pub fn resumed(newest: u64) -> Self {
+    pub(super) fn resumed(newest: u64) -> Self {
         Self { newest, came: u128::MAX }
     }
 
     /// The newest index.
-    pub fn newest(&self) -> u64 {
+    pub(super) fn newest(&self) -> u64 {
         self.newest
     }
 
     /// Whether this index is not a replay.
-    pub fn is_new(&self, index: u64) -> bool {
+    pub(super) fn is_new(&self, index: u64) -> bool {
         match self.newest.checked_sub(index) {
             None => true,
             Some(back) => back < WINDOW && self.came >> back & 1 == 0,
@@ -37,7 +37,7 @@ impl Window {
     }
 
     /// Marks an index that was received and authenticated.
-    pub fn mark(&mut self, index: u64) {
+    pub(super) fn mark(&mut self, index: u64) {
         match index.checked_sub(self.newest) {
             Some(ahead) => {
                 self.came = if ahead < WINDOW { self.came << ahead } else { 0 } | 1;
@@ -49,7 +49,7 @@ impl Window {
     }
 
     /// The most likely index for a sequence number.
-    pub fn estimate(&self, sequence: u16) -> Option<u64> {
+    pub(super) fn estimate(&self, sequence: u16) -> Option<u64> {
         let step = i64::from(sequence.wrapping_sub(self.newest as u16) as i16);
         self.newest.checked_add_signed(step)
     }

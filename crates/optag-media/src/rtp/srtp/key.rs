@@ -152,7 +152,7 @@ pub enum KeyError {
 }
 
 /// Maximum length of an MKI. Source: RFC 4568 §6.1. Units: bytes.
-pub const MKI_BYTES: usize = 128;
+pub(super) const MKI_BYTES: usize = 128;
 
 /// A master key with its salt.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]

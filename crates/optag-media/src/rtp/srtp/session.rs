@@ -13,12 +13,12 @@ use super::key::{SrtpKey, Suite};
 /// The E flag of the SRTCP index word.
 const ENCRYPTED: u32 = 1 << 31;
 /// Bytes of an RTCP packet that are never encrypted: header and sender.
-pub const RTCP_CLEAR_BYTES: usize = 8;
+pub(super) const RTCP_CLEAR_BYTES: usize = 8;
 /// Bytes of the SRTCP index word.
 const INDEX_BYTES: usize = 4;
 
 /// The keys of a session, for RTP and for RTCP.
-pub struct Session {
+pub(super) struct Session {
     suite: Suite,
     mki: Vec<u8>,
     encrypts_rtcp: bool,
@@ -34,7 +34,7 @@ enum Cipher {
 
 impl Session {
     /// Derives all keys. The key derivation rate is zero: once.
-    pub fn new(key: &SrtpKey) -> Self {
+    pub(super) fn new(key: &SrtpKey) -> Self {
         Self {
             suite: key.suite(),
             mki: key.mki().to_vec(),
@@ -46,13 +46,13 @@ impl Session {
 
     /// A session with given session keys, for test vectors.
     #[cfg(test)]
-    pub fn of_session_keys(suite: Suite, key: &[u8], salt: &[u8]) -> Self {
+    pub(super) fn of_session_keys(suite: Suite, key: &[u8], salt: &[u8]) -> Self {
         let cipher = || Cipher::gcm(key, salt.try_into().expect("12 bytes"));
         Self { suite, mki: Vec::new(), encrypts_rtcp: true, rtp: cipher(), rtcp: cipher() }
     }
 
     /// Whether a packet may be under this key: it has the key's MKI, if there is one.
-    pub fn may_be(&self, packet: &[u8], rtcp: bool) -> bool {
+    pub(super) fn may_be(&self, packet: &[u8], rtcp: bool) -> bool {
         let behind = if self.suite.is_aead() {
             0
         } else if rtcp {
@@ -65,7 +65,14 @@ impl Session {
 
     /// Authenticates and decrypts an RTP packet. `header` is the length of the part that is never encrypted.
     /// Returns the length; `None` if authentication fails.
-    pub fn open(&self, packet: &[u8], header: usize, ssrc: u32, index: u64, out: &mut [u8]) -> Option<usize> {
+    pub(super) fn open(
+        &self,
+        packet: &[u8],
+        header: usize,
+        ssrc: u32,
+        index: u64,
+        out: &mut [u8],
+    ) -> Option<usize> {
         let roc = (index >> 16) as u32;
         match &self.rtp {
             Cipher::Counter { key, salt, auth } => {
@@ -92,7 +99,14 @@ impl Session {
     }
 
     /// Protects an RTP packet. Returns the length; `None` if `out` is too short.
-    pub fn seal(&self, packet: &[u8], header: usize, ssrc: u32, index: u64, out: &mut [u8]) -> Option<usize> {
+    pub(super) fn seal(
+        &self,
+        packet: &[u8],
+        header: usize,
+        ssrc: u32,
+        index: u64,
+        out: &mut [u8],
+    ) -> Option<usize> {
         let roc = (index >> 16) as u32;
         let length = packet.len();
         out.get_mut(..length)?.copy_from_slice(packet);
@@ -115,7 +129,7 @@ impl Session {
 
     /// Authenticates and decrypts an RTCP packet. Returns its length and index; `None` if authentication
     /// fails.
-    pub fn open_rtcp(&self, packet: &[u8], out: &mut [u8]) -> Option<(usize, u32)> {
+    pub(super) fn open_rtcp(&self, packet: &[u8], out: &mut [u8]) -> Option<(usize, u32)> {
         let word_of = |word: &[u8]| Some(u32::from_be_bytes(*word.first_chunk()?));
         let ssrc = u32::from_be_bytes(*packet.get(4..)?.first_chunk()?);
         match &self.rtcp {
@@ -153,7 +167,7 @@ impl Session {
     }
 
     /// Protects an RTCP packet. Returns the length; `None` if `out` is too short.
-    pub fn seal_rtcp(&self, packet: &[u8], index: u32, out: &mut [u8]) -> Option<usize> {
+    pub(super) fn seal_rtcp(&self, packet: &[u8], index: u32, out: &mut [u8]) -> Option<usize> {
         let ssrc = u32::from_be_bytes(*packet.get(4..)?.first_chunk()?);
         let word = (index & !ENCRYPTED | if self.encrypts_rtcp { ENCRYPTED } else { 0 }).to_be_bytes();
         let length = packet.len();

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use crate::feed::{Control, NewStream, StreamMedia};
 
 /// Controls that may wait for the one in flight. Beyond it, the oldest description is dropped.
-pub const WAITING: usize = 32;
+pub(crate) const WAITING: usize = 32;
 
 /// The kind of the control in flight, where its completion matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(in crate::siprec) struct ControlQueue {
 impl ControlQueue {
     /// Queues a control and drops those that it supersedes. A client that sends faster than the
     /// feed works loses descriptions, never a pause, a transfer or an answer.
-    pub fn push(&mut self, control: Control) {
+    pub(crate) fn push(&mut self, control: Control) {
         let superseded = |waiting: &Control| match (&control, waiting) {
             (Control::Pause | Control::Resume, Control::Pause | Control::Resume) => true,
             (Control::Renegotiate { stream, .. }, Control::Renegotiate { stream: old, .. }) => stream == old,
@@ -66,13 +66,13 @@ impl ControlQueue {
     }
 
     /// Queues the addition of a stream for the m= line at this index.
-    pub fn add_stream(&mut self, line: usize, stream: NewStream) {
+    pub(crate) fn add_stream(&mut self, line: usize, stream: NewStream) {
         self.adding.push_back((line, stream.media.clone()));
         self.push(Control::AddStream(Box::new(stream)));
     }
 
     /// The next control, which is then in flight; `None` while another one is.
-    pub fn next(&mut self) -> Option<Control> {
+    pub(crate) fn next(&mut self) -> Option<Control> {
         if self.in_flight.is_some() || self.closed {
             return None;
         }
@@ -86,33 +86,33 @@ impl ControlQueue {
     }
 
     /// Takes the control in flight off the queue: the feed has carried it out or refused it.
-    pub fn finish(&mut self) -> Option<InFlight> {
+    pub(crate) fn finish(&mut self) -> Option<InFlight> {
         self.in_flight.take()
     }
 
     /// The line of the stream, and what it carries, whose addition has finished.
-    pub fn finish_stream(&mut self) -> Option<(usize, StreamMedia)> {
+    pub(crate) fn finish_stream(&mut self) -> Option<(usize, StreamMedia)> {
         self.adding.pop_front()
     }
 
     /// Streams that were asked for and have no port yet.
-    pub fn streams_pending(&self) -> usize {
+    pub(crate) fn streams_pending(&self) -> usize {
         self.adding.len()
     }
 
     /// Whether no transfer is waiting or in flight.
-    pub fn transfers_done(&self) -> bool {
+    pub(crate) fn transfers_done(&self) -> bool {
         self.in_flight != Some(InFlight::Transfer)
             && !self.waiting.iter().any(|control| matches!(control, Control::Transfer { .. }))
     }
 
     /// The feed no longer has the call: nothing more is handed out.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.closed = true;
     }
 
     /// Whether nothing is in flight, and nothing waits that could still be handed out.
-    pub fn is_idle(&self, has_call: bool) -> bool {
+    pub(crate) fn is_idle(&self, has_call: bool) -> bool {
         self.in_flight.is_none() && (self.waiting.is_empty() || !has_call || self.closed)
     }
 }

@@ -62,7 +62,7 @@ impl AwaitedAck {
     /// ended, or that the 200 was lost with it. A client makes no offer before it has answered ours (RFC 3264
     /// §4, RFC 3311 §5.1) and sends no other INVITE before its ACK (RFC 3261 §14.1), so a later number
     /// shows the former; it repeats an INVITE that has no response.
-    pub fn is_lost(&self, request: &Request) -> bool {
+    pub(crate) fn is_lost(&self, request: &Request) -> bool {
         let number = request.cseq().map_or(0, |cseq| cseq.number);
         let repeats = request.method == "INVITE" && number == self.cseq;
         self.invite.is_none() && (number > self.cseq || repeats)
@@ -88,12 +88,12 @@ pub(in crate::siprec) struct Established {
 
 impl Established {
     /// Whether the client has an offer under way that it or we have not answered.
-    pub fn has_offer_outstanding(&self) -> bool {
+    pub(crate) fn has_offer_outstanding(&self) -> bool {
         self.pending_change.is_some() || self.awaited_ack.as_ref().is_some_and(|ack| ack.carries_answer)
     }
 
     /// Whether a request with an offer, or an INVITE, comes while another offer is under way.
-    pub fn overlaps(&self, request: &Request) -> bool {
+    pub(crate) fn overlaps(&self, request: &Request) -> bool {
         let awaited = self.awaited_ack.as_ref().filter(|ack| ack.carries_answer);
         self.pending_change.is_some() || awaited.is_some_and(|ack| !ack.is_lost(request))
     }
@@ -101,7 +101,7 @@ impl Established {
     /// Whether no INVITE of the client is under way. The ACK of a 200 that an earlier process
     /// sent may be lost for good; only one that carries an answer is waited for, as long as a 200 is
     /// repeated.
-    pub fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         let open = self.awaited_ack.as_ref().is_some_and(|ack| ack.invite.is_some());
         !open && !self.has_offer_outstanding()
     }

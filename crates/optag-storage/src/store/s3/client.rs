@@ -22,12 +22,12 @@ use crate::store::settings::S3Config;
 use optag_core::error_chain::causes;
 
 /// One request's time limit.
-pub const REQUEST: Duration = Duration::from_secs(30);
+pub(crate) const REQUEST: Duration = Duration::from_secs(30);
 
 /// The settings of the one client.
 ///
 /// Errors: the certificate file cannot be read, or holds no certificate.
-pub fn options(config: &S3Config) -> Result<ClientOptions, StoreError> {
+pub(crate) fn options(config: &S3Config) -> Result<ClientOptions, StoreError> {
     let mut client = ClientOptions::new().with_timeout(REQUEST).with_allow_http(config.allow_http);
     if let Some(file) = &config.ca_file {
         let wrong = |why: &dyn std::fmt::Display| {
@@ -49,7 +49,7 @@ pub fn options(config: &S3Config) -> Result<ClientOptions, StoreError> {
 /// The client that these settings make. Nothing is contacted.
 ///
 /// Errors: they make none: a proxy that is no URL, a certificate that cannot be read.
-pub fn client(options: &ClientOptions) -> Result<HttpClient, StoreError> {
+pub(crate) fn client(options: &ClientOptions) -> Result<HttpClient, StoreError> {
     // The settings may hold the proxy's password, and so may what is said of them.
     ReqwestConnector::default().connect(options).map_err(|error| {
         let why = causes(&error);
@@ -60,7 +60,7 @@ pub fn client(options: &ClientOptions) -> Result<HttpClient, StoreError> {
 
 /// The one client, as the AWS SDK wants it.
 #[derive(Clone, Debug)]
-pub struct ForSdk(pub HttpClient);
+pub(crate) struct ForSdk(pub HttpClient);
 
 impl SdkHttpClient for ForSdk {
     fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {

@@ -11,7 +11,7 @@ use optag_core::error_chain::causes;
 const MOST: usize = 600;
 
 /// An answer of the AWS SDK that was none.
-pub fn transient<E>(error: SdkError<E, HttpResponse>) -> StoreError
+pub(crate) fn transient<E>(error: SdkError<E, HttpResponse>) -> StoreError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
@@ -33,7 +33,7 @@ where
 
 /// The text with S3's own code and message in place of the document in which they came.
 /// Source: Amazon S3 API Reference, Error Responses.
-pub fn in_short(text: &str) -> String {
+pub(crate) fn in_short(text: &str) -> String {
     let text: String = text.chars().take(8 * MOST).collect();
     let said = |name: &str| {
         let (_, rest) = text.split_once(&format!("<{name}>"))?;

@@ -13,7 +13,7 @@ const DEEPEST: usize = 32;
 
 /// One element.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Element {
+pub(crate) struct Element {
     /// Its name as it is written, with its prefix.
     pub name: String,
     /// Its own text, trimmed.
@@ -28,23 +28,23 @@ pub struct Element {
 
 impl Element {
     /// Its name without a prefix.
-    pub fn local(&self) -> &str {
+    pub(crate) fn local(&self) -> &str {
         self.name.rsplit(':').next().unwrap_or_default()
     }
 
     /// The first element at a path of local names below it.
-    pub fn at(&self, path: &[&str]) -> Option<&Element> {
+    pub(crate) fn at(&self, path: &[&str]) -> Option<&Element> {
         let Some((first, rest)) = path.split_first() else { return Some(self) };
         self.children.iter().filter(|child| child.local() == *first).find_map(|child| child.at(rest))
     }
 
     /// Whether it is written as one tag, `<a/>`.
-    pub fn is_empty_tag(&self) -> bool {
+    pub(crate) fn is_empty_tag(&self) -> bool {
         self.inner.end == self.span.end
     }
 
     /// What it says, whatever the order of its elements.
-    pub fn canonical(&self) -> String {
+    pub(crate) fn canonical(&self) -> String {
         let mut inside: Vec<String> = self.children.iter().map(Element::canonical).collect();
         inside.sort();
         format!("{}[{}]{{{}}}", self.local(), self.text, inside.join(""))
@@ -54,7 +54,7 @@ impl Element {
 /// Reads a whole, well-formed document.
 ///
 /// Errors: it is not, or is larger or deeper than any honest one; says how.
-pub fn read(text: &str) -> Result<Element, String> {
+pub(crate) fn read(text: &str) -> Result<Element, String> {
     if text.len() > MOST_BYTES {
         return Err("the document is too long".into());
     }
