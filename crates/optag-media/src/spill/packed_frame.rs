@@ -12,7 +12,7 @@
 //!                     k 4 (15: the samples as they are) · coefficients 4 · each of them 6, + 32 ·
 //!                     samples, less what was predicted, as Rice codes with k low bits; zeros
 //! ```
-//! Samples of G.711 are their ranks ([`Law`]), less the rank of what was predicted.
+//! Samples of G.711 are their ranks (`Law`), less the rank of what was predicted.
 
 use crate::opus::noise_classifier::{Loudness, Sound};
 use crate::spill::bits::{BitReader, BitWriter, rice_bits};
