@@ -57,6 +57,15 @@ pub struct SessionTimer {
 #[error("out-of-order CSeq number")]
 pub struct OutOfOrder;
 
+/// The route set. Entries that are no SIP URI lead nowhere and are left out.
+///
+/// Source: RFC 3261 §12.1.1 and §20.30.
+fn routes_of(invite: &Request) -> Vec<String> {
+    let mut routes = invite.headers.list("record-route");
+    routes.retain(|route| NameAddr::parse(route).is_some_and(|route| route.uri.is_sip()));
+    routes
+}
+
 impl Dialog {
     /// The dialog that `invite` creates when it is accepted with `local_tag`.
     pub fn from_invite(invite: &Request, local_tag: &str) -> Option<Self> {
@@ -68,7 +77,7 @@ impl Dialog {
             local: format!("{};tag={local_tag}", to.text),
             remote: from.text,
             remote_target: String::new(),
-            routes: invite.headers.list("record-route"),
+            routes: routes_of(invite),
             remote_number: invite.cseq()?.number,
             local_number: 0,
             allows_update: false,
@@ -141,7 +150,9 @@ impl Dialog {
     ///
     /// Source: RFC 3261 §12.2.1.2.
     pub fn retarget(&mut self, response: &Response) {
-        if let Some(contact) = response.headers.list("contact").iter().find_map(|c| NameAddr::parse(c)) {
+        let contacts = response.headers.list("contact");
+        let mut contacts = contacts.iter().filter_map(|contact| NameAddr::parse(contact));
+        if let Some(contact) = contacts.find(|contact| contact.uri.is_sip()) {
             self.remote_target = contact.uri.text;
         }
     }
@@ -257,9 +268,13 @@ mod tests {
     use crate::sip::parse::{Framing, Parsed, parse};
 
     fn invite(extra: &str) -> Request {
+        invite_from("<sip:src@10.0.0.1:5070;transport=tcp>", extra)
+    }
+
+    fn invite_from(contact: &str, extra: &str) -> Request {
         let text = format!(
             "INVITE sip:srs@r SIP/2.0\r\nVia: SIP/2.0/UDP c;branch=z9hG4bK1\r\nFrom: \"A\" <sip:x@y>;tag=1\r\n\
-             To: <sip:srs@r>\r\nCall-ID: i\r\nCSeq: 5 INVITE\r\nContact: <sip:src@10.0.0.1:5070;transport=tcp>\r\n{extra}\r\n"
+             To: <sip:srs@r>\r\nCall-ID: i\r\nCSeq: 5 INVITE\r\nContact: {contact}\r\n{extra}\r\n"
         );
         match parse(text.as_bytes(), Framing::Datagram) {
             Ok(Parsed::Request(request)) => *request,
@@ -282,6 +297,21 @@ mod tests {
         assert!(bye.contains("CSeq: 1 BYE\r\n"));
         assert_eq!(dialog.next_hop().unwrap().host, "p1");
         assert!(dialog.allows_update);
+    }
+
+    #[test]
+    fn what_is_no_sip_uri_is_no_target_and_no_route() {
+        for (contact, route) in
+            [("<x-other:a@b>", "<http://p1>"), ("<tel:+4570102030>", "<ax:>;lr"), ("<sip:>", "nothing")]
+        {
+            let request =
+                invite_from(contact, &format!("Record-Route: {route}\r\nRecord-Route: <sip:p2;lr>\r\n"));
+            let mut dialog = Dialog::from_invite(&request, "us").unwrap();
+            dialog.reach_at("192.0.2.1:5070".parse().unwrap());
+            let bye = String::from_utf8(dialog.request("BYE", "v", "<sip:r>", &[])).unwrap();
+            assert!(bye.starts_with("BYE sip:192.0.2.1:5070 SIP/2.0\r\n"), "{bye}");
+            assert_eq!(bye.matches("Route:").count(), 1, "{bye}");
+        }
     }
 
     #[test]

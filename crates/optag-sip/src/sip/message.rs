@@ -76,13 +76,13 @@ impl Request {
         NameAddr::lenient(&self.headers.text("to")?)
     }
 
-    /// The first Contact; `None` where there is none that can be read.
+    /// The first Contact that requests can be sent to: a SIP or SIPS URI (RFC 3261 §12.1.1).
     pub fn contact(&self) -> Option<NameAddr> {
         self.headers
             .list("contact")
             .iter()
             .filter_map(|item| NameAddr::parse(item))
-            .find(|c| !c.uri.host.is_empty())
+            .find(|contact| contact.uri.is_sip())
     }
 
     /// The media type of the body in lower case and the whole field, both without comments.

@@ -48,6 +48,11 @@ impl Uri {
         Some(Self { scheme, user: user.to_owned(), host: host.to_owned(), text: text.to_owned() })
     }
 
+    /// Whether requests can be sent to it: its scheme is `sip` or `sips`, and it has a host.
+    pub fn is_sip(&self) -> bool {
+        matches!(self.scheme.as_str(), "sip" | "sips") && !self.host.is_empty()
+    }
+
     /// Whether a recorder can be the target of it.
     pub fn is_telephony(&self) -> bool {
         matches!(self.scheme.as_str(), "sip" | "sips" | "tel")
