@@ -103,7 +103,7 @@ pub(crate) mod tests {
     }
 
     /// 10 ms frames from the library's encoder: 10 bytes, or with `vad` also 2 or none.
-    pub fn encoded(samples: &[i16], vad: bool) -> Vec<Vec<u8>> {
+    pub(crate) fn encoded(samples: &[i16], vad: bool) -> Vec<Vec<u8>> {
         // SAFETY: the channel is opened, used and closed here; frames have 80 samples, and an encoded one has
         // at most 10 bytes.
         unsafe {
@@ -124,7 +124,7 @@ pub(crate) mod tests {
     }
 
     /// A voice-like buzz of 1 s, then 1 s of silence.
-    pub fn buzz() -> Vec<i16> {
+    pub(crate) fn buzz() -> Vec<i16> {
         let wave = |n: usize| {
             let at = n as f64 / 8_000.0 * std::f64::consts::TAU;
             (1..9).map(|k| (at * 130.0 * f64::from(k)).sin() / f64::from(k)).sum::<f64>() * 6_000.0

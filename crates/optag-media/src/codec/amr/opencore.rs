@@ -101,4 +101,4 @@ impl Drop for AmrDecoder {
 }
 
 #[cfg(test)]
-pub mod tests;
+pub(crate) mod tests;

@@ -31,7 +31,7 @@ pub(crate) fn packed(band: Band, aligned: bool, kinds: &[(u8, bool)], ones: bool
 
 /// Frames from an encoder, in a payload of either form.
 #[cfg(feature = "amr")]
-pub fn repacked(band: Band, aligned: bool, frames: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn repacked(band: Band, aligned: bool, frames: &[Vec<u8>]) -> Vec<u8> {
     let kinds: Vec<_> = frames.iter().map(|frame| (frame[0] >> 3 & 15, frame[0] & 4 != 0)).collect();
     let mut bytes = packed(band, aligned, &kinds, false);
     let payload = Payload::parse(band, aligned, &bytes).unwrap();

@@ -21,7 +21,7 @@ unsafe extern "C" {
 }
 
 /// 20 ms frames from the encoders: the type byte, then the bits.
-pub fn encoded(band: Band, mode: i32, dtx: bool, samples: &[i16]) -> Vec<Vec<u8>> {
+pub(crate) fn encoded(band: Band, mode: i32, dtx: bool, samples: &[i16]) -> Vec<Vec<u8>> {
     let frame = match band {
         Band::Narrow => 160,
         Band::Wide => 320,
@@ -52,7 +52,7 @@ pub fn encoded(band: Band, mode: i32, dtx: bool, samples: &[i16]) -> Vec<Vec<u8>
 }
 
 /// A second of a buzz with gliding pitch, then one of silence.
-pub fn buzz(rate_hz: f64) -> Vec<i16> {
+pub(crate) fn buzz(rate_hz: f64) -> Vec<i16> {
     let wave = |n: usize| {
         let at = n as f64 / rate_hz;
         let phase = std::f64::consts::TAU * (120.0 * at + 25.0 * at * at);
