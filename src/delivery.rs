@@ -329,11 +329,9 @@ mod tests {
 
     use super::*;
 
-    use optag_core::call::{
-        CallFacts, ConsentHow, ConsentRecord, ConsentState, Evidence, StreamFacts, StreamRole,
-    };
     use optag_core::clock::WallTime;
     use optag_core::id::CallId;
+    use optag_testing::fixtures;
 
     use crate::erasure::deletion_log::Cause;
     use optag_media::fact::{Ended, EndedBy, MediaBlock};
@@ -357,26 +355,8 @@ mod tests {
     /// The same of another time.
     pub(crate) async fn recorded_at(erasure: &EraseService, started_at: WallTime) -> Closing {
         let id = CallId::new_at(started_at);
-        let facts = CallFacts {
-            id,
-            department: "demo".into(),
-            started_at,
-            retention_days: 90,
-            caller_number: "12345678".to_owned().into(),
-            called_number: "70101010".to_owned().into(),
-            caller_name: None,
-            external_id: None,
-            streams: vec![StreamFacts { label: "a".into(), role: StreamRole::Mixed }],
-            context: Default::default(),
-        };
-        let granted = ConsentRecord {
-            state: ConsentState::Granted,
-            how: ConsentHow::Key,
-            at: started_at,
-            prompt_version: None,
-            evidence: Evidence::Clock,
-            terms: None,
-        };
+        let facts = fixtures::call_facts(id, started_at);
+        let granted = fixtures::granted(started_at);
         let packet = silence_packet();
         let block = MediaBlock {
             first_frame: 0,

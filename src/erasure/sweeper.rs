@@ -254,8 +254,9 @@ mod tests {
     use crate::erasure::anchor::tests::{erasure, object};
     use crate::erasure::deletion_guard::DeletionGuard;
     use crate::erasure::holds::{Hold, HoldPolicy, Holds};
-    use optag_core::call::{CallFacts, StreamFacts, StreamRole};
+    use optag_core::call::CallFacts;
     use optag_storage::spool::record::SpoolRecord;
+    use optag_testing::fixtures;
 
     fn sweeper(erasure: impl Into<Arc<EraseService>>, dir: &std::path::Path) -> Sweeper {
         let time = Arc::new(TimeKeeper::new(dir.join("clock.json")));
@@ -276,16 +277,9 @@ mod tests {
         let started_at = WallTime::from_unix_micros(1_700_000_000_000_000);
         let id = CallId::new_at(started_at);
         let facts = CallFacts {
-            id,
             department: "short".into(),
-            started_at,
             retention_days: 7,
-            caller_number: "12345678".to_owned().into(),
-            called_number: "70101010".to_owned().into(),
-            caller_name: None,
-            external_id: None,
-            streams: vec![StreamFacts { label: "a".into(), role: StreamRole::Mixed }],
-            context: Default::default(),
+            ..fixtures::call_facts(id, started_at)
         };
         let spool = &sweeper.erasure.stores.spool;
         spool.append(vec![SpoolRecord { call: id, body: Body::Opened(facts) }]).unwrap();

@@ -4,6 +4,7 @@
 
 pub mod disk;
 pub mod faults;
+pub mod fixtures;
 pub mod import_graph;
 pub mod process_memory;
 pub mod test_name;

@@ -14,7 +14,7 @@ const STAGES: &[(&str, &[&str])] = &[
     ("media", &["core"]),
     ("sip", &["core", "media"]),
     ("storage", &["core", "files", "media"]),
-    ("testing", &["files"]),
+    ("testing", &["core", "files"]),
 ];
 
 /// Files and folders of pure rules: no sockets, files, threads or clocks of the system.

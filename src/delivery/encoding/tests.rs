@@ -14,9 +14,7 @@ use crate::http::recordings::library::{AudioFormat, AudioRequest, Library, Libra
 use crate::recordings::playback::Recordings;
 use crate::stores::durable::durable;
 use futures::TryStreamExt;
-use optag_core::call::{
-    CallFacts, ConsentHow, ConsentRecord, ConsentState, Evidence, Outcome, StreamFacts, StreamRole,
-};
+use optag_core::call::Outcome;
 use optag_core::clock::OsClock;
 use optag_media::fact::{Ended, EndedBy};
 use optag_media::opus::noise_classifier::{Loudness, Sound};
@@ -24,6 +22,7 @@ use optag_media::spill::DeferredSettings;
 use optag_media::spill::packed_frame::{Content, Given, pack};
 use optag_storage::archive::deliver::assemble;
 use optag_storage::spool::record::SpoolRecord;
+use optag_testing::fixtures;
 
 const BLOCKS: u32 = 20;
 
@@ -35,26 +34,8 @@ fn tone(frame: u32) -> Vec<i16> {
 pub(crate) async fn spilled(erasure: &EraseService) -> Closing {
     let at = OsClock.wall();
     let id = CallId::new_at(at);
-    let facts = CallFacts {
-        id,
-        department: "demo".into(),
-        started_at: at,
-        retention_days: 90,
-        caller_number: "12345678".to_owned().into(),
-        called_number: "70101010".to_owned().into(),
-        caller_name: None,
-        external_id: None,
-        streams: vec![StreamFacts { label: "a".into(), role: StreamRole::Mixed }],
-        context: Default::default(),
-    };
-    let granted = ConsentRecord {
-        state: ConsentState::Granted,
-        how: ConsentHow::Key,
-        at,
-        prompt_version: None,
-        evidence: Evidence::Clock,
-        terms: None,
-    };
+    let facts = fixtures::call_facts(id, at);
+    let granted = fixtures::granted(at);
     let settings = DeferredSettings { bitrate_bps: 16_000, wideband_bitrate_bps: 24_000, complexity: 5 };
     let block = |n: u32| {
         let (mut lengths, mut bytes) = (Vec::new(), Vec::new());

@@ -15,9 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use optag::config::{S3Config, StoreConfig};
-use optag_core::call::{
-    CallFacts, ConsentHow, ConsentRecord, ConsentState, Evidence, Outcome, StreamFacts, StreamRole,
-};
+use optag_core::call::Outcome;
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_media::fact::{Ended, EndedBy, MediaBlock};
@@ -29,6 +27,7 @@ use optag_storage::spool::record::Body;
 use optag_storage::store::names::{self, Kind};
 use optag_storage::store::verified_put::{PART_BYTES, Part};
 use optag_storage::store::{Store, StoreError};
+use optag_testing::fixtures;
 
 use crate::stores::s3_at;
 use double::{Double, FAULTS, Fault};
@@ -63,26 +62,8 @@ fn long_call() -> (CallId, Source) {
 fn call_of(blocks: u32, packet: u16) -> (CallId, Source) {
     let at = WallTime::from_unix_micros(1_750_000_000_000_000);
     let id = CallId::new_at(at);
-    let facts = CallFacts {
-        id,
-        department: "demo".into(),
-        started_at: at,
-        retention_days: 90,
-        caller_number: "12345678".to_owned().into(),
-        called_number: "70101010".to_owned().into(),
-        caller_name: None,
-        external_id: None,
-        streams: vec![StreamFacts { label: "a".into(), role: StreamRole::Mixed }],
-        context: Default::default(),
-    };
-    let granted = ConsentRecord {
-        state: ConsentState::Granted,
-        how: ConsentHow::Key,
-        at,
-        prompt_version: None,
-        evidence: Evidence::Clock,
-        terms: None,
-    };
+    let facts = fixtures::call_facts(id, at);
+    let granted = fixtures::granted(at);
     let block = |n| MediaBlock {
         first_frame: 5 * n,
         form: Default::default(),

@@ -238,9 +238,7 @@ mod tests {
     use super::*;
     use crate::archive::deferred::encoded;
     use crate::archive::render::Renderer;
-    use optag_core::call::{
-        CallFacts, ConsentHow, ConsentRecord, ConsentState, Evidence, Outcome, StreamFacts, StreamRole,
-    };
+    use optag_core::call::{CallFacts, Outcome, StreamFacts, StreamRole};
     use optag_core::clock::WallTime;
     use optag_core::id::CallId;
     use optag_media::fact::{Ended, EndedBy};
@@ -248,6 +246,7 @@ mod tests {
     use optag_media::opus::noise_classifier::{Loudness, Sound};
     use optag_media::spill::DeferredSettings;
     use optag_media::spill::packed_frame::pack;
+    use optag_testing::fixtures;
 
     const FRAMES: u32 = 50;
 
@@ -262,26 +261,8 @@ mod tests {
         let id = CallId::from_bytes([7; 16]);
         let at = WallTime::from_unix_micros(1_700_000_005_000_000);
         let stream = |label: &str| StreamFacts { label: label.into(), role: StreamRole::Other };
-        let opened = CallFacts {
-            id,
-            department: "demo".into(),
-            started_at: at,
-            retention_days: 90,
-            caller_number: String::new().into(),
-            called_number: String::new().into(),
-            caller_name: None,
-            external_id: None,
-            streams: vec![stream("a"), stream("b")],
-            context: Default::default(),
-        };
-        let granted = ConsentRecord {
-            state: ConsentState::Granted,
-            how: ConsentHow::Key,
-            at,
-            prompt_version: None,
-            evidence: Evidence::Clock,
-            terms: None,
-        };
+        let opened = CallFacts { streams: vec![stream("a"), stream("b")], ..fixtures::call_facts(id, at) };
+        let granted = fixtures::granted(at);
         let mut bodies = vec![Body::Opened(opened), Body::Consent(granted)];
         for first_frame in (0..FRAMES).step_by(5) {
             let (mut lengths, mut bytes) = (Vec::new(), Vec::new());
