@@ -16,7 +16,8 @@ mod tests;
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, IntoDeserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::playout::clock_mapping::clock::Clock;
 use crate::timebase::AXIS_HZ;
@@ -48,6 +49,9 @@ const LATE_WAIT: Duration = Duration::from_millis(120);
 /// How much later packets may suddenly arrive because they were held back, rather than because nothing was
 /// spoken. Units: of the axis (400 ms).
 const HELD_BACK: i64 = 19_200;
+
+/// Maximum distance of a saved offset from the machine's start. Units: ns (18 years).
+const MAX_OFFSET_NS: u64 = 1 << 59;
 
 /// A packet as seen by the mapping.
 #[derive(Clone, Copy, Debug)]
@@ -96,12 +100,15 @@ pub struct ClockMapping {
 struct Mapping {
     #[serde(flatten)]
     clock: Clock,
-    /// Monotonic time of axis position 0. Units: ns.
+    /// Monotonic time of axis position 0; negative if a sender has sent more than there was time for since
+    /// the machine started. Units: ns.
+    #[serde(deserialize_with = "possible_offset")]
     offset_ns: i64,
-    /// Least offset in the current window, and the start of the window.
+    /// Least offset in the current window, `i64::MAX` if there was none, and the start of the window.
+    #[serde(deserialize_with = "possible_least")]
     least_ns: i64,
     window_from: MonoTime,
-    /// Least offsets of the previous windows.
+    /// Least offsets of the previous windows, `i64::MAX` where there was none.
     #[serde(skip, default = "none_earlier")]
     earlier_ns: [i64; EARLIER],
 }
@@ -202,7 +209,7 @@ impl ClockMapping {
     pub fn settle(&mut self) {
         if let Some(map) = &mut self.mapping {
             // Not based on offsets from before the sender stopped.
-            let close = |earlier: &i64| map.offset_ns - earlier < AHEAD_NS;
+            let close = |earlier: &i64| map.offset_ns.saturating_sub(*earlier) < AHEAD_NS;
             let least = map.earlier_ns.into_iter().filter(close).fold(map.least_ns, i64::min);
             map.offset_ns = map.offset_ns.min(least);
         }
@@ -211,7 +218,7 @@ impl ClockMapping {
     /// How much earlier than its position a sample may have been spoken, according to the least delay of the
     /// last ten seconds. Units: of the axis.
     pub fn slack(&self) -> i64 {
-        let late_ns = self.mapping.map_or(0, |map| map.offset_ns - map.least_known_ns());
+        let late_ns = self.mapping.map_or(0, |map| map.offset_ns.saturating_sub(map.least_known_ns()));
         if late_ns > 0 { axis(late_ns) + 1 } else { 0 }
     }
 
@@ -299,6 +306,21 @@ impl Mapping {
             (self.least_ns, self.window_from) = (i64::MAX, arrival);
         }
     }
+}
+
+/// Errors: also for offsets that no mapping here can have, which would overflow later.
+fn possible_offset<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
+    let offset_ns = i64::deserialize(from)?;
+    if offset_ns.unsigned_abs() < MAX_OFFSET_NS {
+        return Ok(offset_ns);
+    }
+    Err(D::Error::custom("impossible offset of a media clock"))
+}
+
+/// The same for one that may be unknown: `i64::MAX`.
+fn possible_least<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
+    let least_ns = i64::deserialize(from)?;
+    if least_ns == i64::MAX { Ok(least_ns) } else { possible_offset(least_ns.into_deserializer()) }
 }
 
 fn none_earlier() -> [i64; EARLIER] {

@@ -13,6 +13,8 @@ const PROVED: u8 = 4;
 const RATIO: i64 = 8;
 /// Minimum difference from a packet's duration that is not timestamp inaccuracy. Units: of the axis (10 ms).
 const INEXACT: i64 = 480;
+/// Slowest clock of any codec here. Units: Hz.
+const MIN_HZ: u32 = 8_000;
 /// Maximum packet duration, and maximum step between two, accepted in a saved clock. Units: of the axis (1
 /// min).
 const MAX_SPAN: i64 = 60 * AXIS_HZ as i64;
@@ -79,7 +81,7 @@ impl<'de> Deserialize<'de> for Clock {
 impl Clock {
     fn is_possible(&self) -> bool {
         let spans = 1..=MAX_SPAN;
-        (1..=AXIS_HZ).contains(&self.clock_hz)
+        (MIN_HZ..=AXIS_HZ).contains(&self.clock_hz)
             && spans.contains(&self.ratio.up)
             && spans.contains(&self.ratio.down)
             && (0..=MAX_SPAN).contains(&self.last_lasts)
@@ -218,6 +220,7 @@ mod tests {
         assert!(serde_json::from_value::<Clock>(saved.clone()).is_ok());
         let impossible = [
             ("clock_hz", serde_json::json!(0)),
+            ("clock_hz", serde_json::json!(1)),
             ("clock_hz", serde_json::json!(u32::MAX)),
             ("ratio", serde_json::json!({"up": 0, "down": 1})),
             ("ratio", serde_json::json!({"up": 1, "down": 0})),

@@ -202,6 +202,43 @@ fn after_a_restart_a_clock_that_ran_on_is_followed_and_one_that_stopped_is_not()
 }
 
 #[test]
+fn more_audio_than_there_was_time_for_since_the_machine_started_is_placed() {
+    let mut timeline = ClockMapping::default();
+    let mut place = |number: u64, arrival: Duration| {
+        let arrival = MonoTime::default() + arrival;
+        let (timestamp, restarted) = (number as u32 * 160, false);
+        timeline.place(&Heard { number, restarted, timestamp, clock_hz: 8_000, lasts: 20 * MS, arrival });
+        timeline.settle();
+        assert_eq!(timeline.slack(), 0, "{number}");
+    };
+    for number in 0..300 {
+        place(number, Duration::from_millis(500 + number / 4));
+    }
+    // The window of the least delay ends: the current one is empty.
+    place(300, Duration::from_millis(2_600));
+}
+
+#[test]
+fn a_saved_mapping_that_cannot_be_is_refused() {
+    let mut line = Line::default();
+    line.talk();
+    let saved = serde_json::to_value(&line.timeline).unwrap();
+    let refused = |field: &str, value: i64| {
+        let mut changed = saved.clone();
+        assert!(changed["mapping"][field].is_i64(), "{field}");
+        changed["mapping"][field] = value.into();
+        serde_json::from_value::<ClockMapping>(changed).is_err()
+    };
+    for impossible in [i64::MIN, i64::MIN + 1, i64::MAX - 1, 1 << 60] {
+        assert!(refused("offset_ns", impossible), "{impossible}");
+        assert!(refused("least_ns", impossible), "{impossible}");
+    }
+    assert!(refused("offset_ns", i64::MAX));
+    assert!(!refused("least_ns", i64::MAX), "no packet in this window");
+    assert!(!refused("offset_ns", -5));
+}
+
+#[test]
 fn a_sender_that_starts_anew_goes_on_at_its_arrival() {
     for (timestamp, clock_hz) in [(7, 8_000), (16_160, 8_000), (3_000_000_000, 48_000)] {
         let mut line = Line::default();
