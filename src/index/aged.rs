@@ -1,4 +1,4 @@
-//! What the index knows of time running out, for the report on retention.
+//! Ages of recordings in the index, for the retention report.
 
 use sqlx::Row;
 
@@ -6,35 +6,35 @@ use super::{Index, IndexError, id_of};
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 
-/// A recording that was still there after its time.
+/// A recording that was kept beyond its expiry date.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overdue {
-    /// Which.
+    /// The recording.
     pub id: CallId,
-    /// When its time was up.
+    /// When the recording expired.
     pub expires_at: WallTime,
-    /// When it was erased, if it was by now.
+    /// When the recording was erased; none while it is not.
     pub erased_at: Option<WallTime>,
 }
 
-/// What there was at one moment.
+/// Recordings kept at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Aged {
-    /// Recordings that were there.
+    /// Number of recordings not yet erased.
     pub live: u64,
-    /// When the oldest of them began.
+    /// Start of the oldest of them.
     pub oldest_started_at: Option<WallTime>,
-    /// Those whose time had been up for longer than the grace: the first of them.
+    /// Recordings overdue by more than the grace period: the first `most` of them.
     pub overdue: Vec<Overdue>,
-    /// How many those were.
+    /// Number of overdue recordings.
     pub overdue_total: u64,
 }
 
 impl Index {
-    /// What there was at `at`: made before, not erased by then. Overdue is what should have been
-    /// erased before `at` less the grace.
+    /// Recordings kept at `at`: admitted before, not erased by then. A recording is overdue if it should have been
+    /// erased before `at` minus the grace period.
     ///
-    /// Units: the grace in µs. Errors: the index does not answer.
+    /// Units: grace in µs. Errors: index unavailable.
     pub async fn aged(&self, at: WallTime, grace_us: i64, most: u32) -> Result<Aged, IndexError> {
         let _turn = self.database.turn_of_search().await?;
         let there = "started_at_us <= $1 AND (erased_at_us IS NULL OR erased_at_us > $1)";

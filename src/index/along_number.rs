@@ -1,4 +1,4 @@
-//! Search along the last four digits of either party's number.
+//! Search by the index of last four digits of either party's number.
 
 use super::conditions::{Along, after, checks, page, party, time};
 use super::query::{Asked, COUNTED, Found, LOOKED_AT};
@@ -6,7 +6,7 @@ use super::statement::Statement;
 use super::{Index, IndexError};
 
 impl Index {
-    /// Both parties' numbers, each newest first, as one list.
+    /// Merges the matches of both parties, each newest first, into one list.
     pub(super) async fn along_number(&self, asked: &Asked<'_>) -> Result<Found, IndexError> {
         let query = asked.query;
         let most = (query.skip as i64).saturating_add(i64::from(query.most) + 1);
@@ -38,7 +38,7 @@ impl Index {
         Ok(Found::page(rows, query, total as u64, looked_at > cap))
     }
 
-    /// How many rows have the number, up to one more than `most` of each party.
+    /// Counts rows with the number, up to one more than `most` for each party.
     pub(super) async fn count_number(&self, asked: &Asked<'_>, most: i64) -> Result<i64, IndexError> {
         let mut total = 0;
         for caller in [true, false] {
@@ -53,11 +53,11 @@ impl Index {
         Ok(total)
     }
 
-    /// How many of the newest rows with the number meet the other conditions too.
+    /// Counts rows, among the newest with the number, that also meet the other conditions.
     async fn count_checked(&self, asked: &Asked<'_>) -> Result<i64, IndexError> {
         let mut total = 0;
         for caller in [true, false] {
-            // The index has departments too: rows are read for other conditions alone.
+            // The index contains the department too: rows are read only to check the other conditions.
             let mut sql = Statement::new("SELECT COUNT(hit) AS total FROM (SELECT CASE WHEN TRUE");
             checks(&mut sql, asked, "", Along::Number);
             sql.push(" THEN 1 END AS hit FROM recordings WHERE erased_at_us IS NULL AND ");

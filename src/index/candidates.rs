@@ -1,5 +1,5 @@
-//! Candidates for what a caller tells: recordings of a window of time, by how well number and name
-//! fit. In: what was said. Out: rows, the likeliest first. Nothing of them is played.
+//! Candidates for the call that a caller describes: recordings of a time window, scored by how well number and name
+//! match. In: the caller's description. Out: rows, best match first. No audio is read.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,53 +17,54 @@ use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::private::Private;
 
-/// Rows of a window that are compared; beyond them the window must be narrower.
+/// Maximum number of rows compared in one window; a window with more must be narrowed.
 const ROWS_MOST: u32 = 20_000;
-/// Rows that are compared by name alone, where there is no index of names yet.
+/// Maximum number of rows compared by name alone while the index of names is incomplete.
 pub(super) const LOOKED_AT: i64 = 5_000;
-/// Calls of more than this are looked for by an index of their own. The migration has the same. Units: µs.
+/// Calls longer than this are found by a separate index. The migration uses the same value. Units: µs.
 const LONG_US: i64 = 6 * 3_600_000_000;
-/// What is needed of a row to judge it.
+/// Columns needed to score a row.
 pub(super) const JUDGED: &str = "id, department, started_at_us, ended_at_us, caller_number_norm, caller_name";
 
-/// What a caller told.
+/// A caller's description of a call.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Wanted {
     /// Number called from, in any format.
     pub number: Option<Private<String>>,
-    /// Name, perhaps misspelt.
+    /// Name, possibly misspelt.
     pub name: Option<Private<String>>,
     /// Department id.
     pub department: Option<String>,
-    /// The call went on at some moment of this window. Without one the number decides, and without that the name.
+    /// Window in which the call took place, at least partly. Without a window the search goes by number, without a
+    /// number by name.
     pub window: Option<(WallTime, WallTime)>,
-    /// The moment that was named, in the window.
+    /// The moment given by the caller, within the window.
     pub around: Option<WallTime>,
-    /// Most candidates.
+    /// Maximum number of candidates.
     pub most: usize,
 }
 
-/// A recording that may be the one.
+/// A recording that matches the description.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
-    /// It.
+    /// The row.
     pub row: IndexRow,
-    /// How well all of it fits. Units: 0 to 1.
+    /// Overall score. Units: 0 to 1.
     pub score: f64,
-    /// How its number fits, where one was told and one is known.
+    /// How the number matches; none where no number was given or none is known.
     pub number: Option<NumberLikeness>,
-    /// How its name fits, likewise. Units: 0 to 1.
+    /// How the name matches; none where no name was given or none is known. Units: 0 to 1.
     pub name: Option<f64>,
-    /// How far the call lies from the moment that was named; 0 within the call. Units: µs.
+    /// Distance of the call from the given moment; 0 during the call. Units: µs.
     pub off_us: Option<i64>,
 }
 
-/// What was found.
+/// Result of a search for candidates.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidates {
-    /// The likeliest first.
+    /// Candidates, best match first.
     pub candidates: Vec<Candidate>,
-    /// All that fit.
+    /// Number of all matches.
     pub total: u64,
     /// Whether the window holds more recordings than were compared.
     pub truncated: bool,
@@ -72,7 +73,7 @@ pub struct Candidates {
 impl Index {
     /// Finds candidates among recordings that are not erased.
     ///
-    /// Errors: the index does not answer.
+    /// Errors: index unavailable.
     pub async fn candidates(&self, wanted: &Wanted) -> Result<Candidates, IndexError> {
         let _turn = self.database.turn_of_search().await?;
         let asked = self.asked(wanted);
@@ -90,7 +91,7 @@ impl Index {
                     |row| Ok::<_, sqlx::Error>(judge(judged(row)?, None, None, wanted, &mut alike).is_some());
                 let any = some.iter().map(fits).collect::<Result<Vec<_>, _>>()?.contains(&true);
                 rows.extend(some);
-                // Words by themselves have many more rows: only where all of them together find nobody.
+                // Single words match many more rows: they are used only where no row has all words.
                 if any {
                     break;
                 }
@@ -108,7 +109,7 @@ impl Index {
         });
         let total = found.len() as u64;
         found.truncate(wanted.most);
-        // What was erased meanwhile is no candidate any more.
+        // Recordings erased since the first query are left out.
         let mut whole = Vec::with_capacity(found.len());
         for candidate in found {
             let row = self.get(candidate.row.id).await?.filter(|row| row.erased_at.is_none());
@@ -117,12 +118,12 @@ impl Index {
         Ok(Candidates { candidates: whole, total, truncated })
     }
 
-    /// What is compared: everything of the window, or every number that may be the one.
+    /// Selects the rows to compare: all of the window, or all with a number that may match.
     fn selected(&self, wanted: &Wanted, asked: Option<&Number>) -> Vec<Statement> {
         let mut all = Vec::new();
         match (wanted.window, asked) {
             (Some((from, to)), _) => {
-                // A call that goes on in the window began in it, shortly before it, or was a long one.
+                // A call in progress during the window began in it, shortly before it, or was a long call.
                 let lowest = from.as_unix_micros().saturating_sub(LONG_US);
                 for long in [false, true] {
                     let mut sql = Statement::new(&format!(
@@ -158,7 +159,7 @@ impl Index {
 }
 
 impl Index {
-    /// Whether a recording that has no row yet may be the one.
+    /// Scores a recording that has no row yet; none where it does not match.
     pub fn judge(&self, row: IndexRow, wanted: &Wanted) -> Option<Candidate> {
         let known =
             row.caller_number.as_ref().and_then(|number| normalise(number.reveal(), &self.country_code));
@@ -170,9 +171,9 @@ impl Index {
         judge(row, known.as_deref(), self.asked(wanted).as_ref(), wanted, &mut HashMap::new())
     }
 
-    /// Recordings that are not erased and whose caller has exactly this number.
+    /// Ids of recordings that are not erased and whose caller has exactly this number.
     ///
-    /// Errors: the index does not answer.
+    /// Errors: index unavailable.
     pub async fn of_caller(&self, number: &str) -> Result<Vec<CallId>, IndexError> {
         let Some(number) = normalise(number, &self.country_code) else { return Ok(Vec::new()) };
         let sql =
@@ -180,13 +181,13 @@ impl Index {
         self.ids(sqlx::query(sql).bind(number)).await
     }
 
-    /// Whether two spellings are one number.
+    /// Whether two spellings denote the same number.
     pub fn same_number(&self, one: &str, other: &str) -> bool {
         let norm = |number: &str| normalise(number, &self.country_code);
         norm(one).is_some() && norm(one) == norm(other)
     }
 
-    /// The number as asked for, in normal form, and its bare digits.
+    /// The given number in normal form, and its bare digits.
     fn asked(&self, wanted: &Wanted) -> Option<Number> {
         wanted.number.as_ref().map(|number| {
             let digits: String = number.reveal().chars().filter(char::is_ascii_digit).collect();
@@ -196,7 +197,7 @@ impl Index {
     }
 }
 
-/// As much of a row as is judged.
+/// Decodes the columns in [`JUDGED`].
 fn judged(row: &AnyRow) -> Result<IndexRow, sqlx::Error> {
     let time = |column: &str| row.try_get(column).map(WallTime::from_unix_micros);
     Ok(IndexRow {
@@ -219,8 +220,8 @@ fn judged(row: &AnyRow) -> Result<IndexRow, sqlx::Error> {
     })
 }
 
-/// Whether a row may be the one. What is not known of a call (a hidden number, no name) speaks
-/// neither for nor against it; what is known and differs rules it out.
+/// Scores a row. A value unknown for the call (hidden number, no name) counts as neutral; a known value that differs
+/// excludes the row.
 fn judge(
     row: IndexRow,
     known: Option<&str>,

@@ -1,4 +1,4 @@
-//! The conditions of a search as SQL: what an index answers, and what is looked at row by row.
+//! SQL conditions of a search: which of them an index answers, and which are checked row by row.
 
 use super::query::{Asked, Number, Position, Query};
 use super::statement::Statement;
@@ -6,10 +6,10 @@ use crate::index::database::{Database, Kind};
 use optag_core::call::StreamVerdict;
 use optag_core::call::verdict::VerdictWanted;
 
-/// Digits from which a part of a number is looked for at its end.
+/// Minimum number of digits for a suffix match.
 pub(super) const PART_DIGITS: usize = 4;
 
-/// What the index that a search goes along answers by itself.
+/// The condition that the chosen index answers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Along {
     List,
@@ -17,10 +17,10 @@ pub(super) enum Along {
     Number,
 }
 
-/// The conditions that the index gone along does not answer. `of` is the row's alias with its dot.
+/// Adds the conditions that the chosen index does not answer. `of` is the row's alias with its dot.
 pub(super) fn checks(sql: &mut Statement, asked: &Asked<'_>, of: &str, along: Along) {
     match (&asked.query.department, along) {
-        // So that no planner without statistics goes along the department instead, all of it.
+        // Keeps a planner without statistics from scanning the department's index instead.
         (Some(department), Along::Number) => {
             sql.push(&format!(" AND COALESCE({of}department, '') = ")).bind_text(department.clone());
             time(sql, asked.query, of);
@@ -56,12 +56,12 @@ pub(super) fn time(sql: &mut Statement, query: &Query, of: &str) {
     }
 }
 
-/// Rows that come after where the page before ended.
+/// Restricts to rows after the end of the previous page.
 pub(super) fn after(sql: &mut Statement, query: &Query, of: &str) {
     before(sql, query.after, of);
 }
 
-/// Rows that come after a position, which lie before it in time.
+/// Restricts to rows after a position in the list, i.e. earlier in time.
 pub(super) fn before(sql: &mut Statement, position: Option<Position>, of: &str) {
     if let Some(after) = position {
         sql.push(&format!(" AND ({of}started_at_us, {of}id) < ("));
@@ -70,7 +70,7 @@ pub(super) fn before(sql: &mut Statement, position: Option<Position>, of: &str) 
     }
 }
 
-/// The page's rows, newest first, and one more, which tells whether there are more.
+/// Selects the page's rows, newest first, and one more that shows whether a further page exists.
 pub(super) fn page(sql: &mut Statement, query: &Query, skip: u64) {
     sql.push(" ORDER BY started_at_us DESC, id DESC LIMIT ").bind_number(i64::from(query.most) + 1);
     if skip > 0 {
@@ -92,7 +92,7 @@ fn verdict(sql: &mut Statement, query: &Query, of: &str) {
     }
 }
 
-/// The number itself, or one that ends with the digits as written.
+/// The number itself, or any number that ends with the given digits.
 pub(super) fn has_number(sql: &mut Statement, number: &Number, column: &str) {
     sql.push(&format!("({column} = ")).bind_text(number.norm.clone());
     if number.digits.len() >= PART_DIGITS {
@@ -101,17 +101,17 @@ pub(super) fn has_number(sql: &mut Statement, number: &Number, column: &str) {
     sql.push(")");
 }
 
-/// A name with a part in it.
+/// Matches a name that contains a part.
 pub(super) fn has_part(sql: &mut Statement, column: &str, part: &str) {
     sql.push(&format!("{column} LIKE ")).bind_text(pattern(part)).push(" ESCAPE '\\'");
 }
 
-/// What a text with a part in it is LIKE.
+/// LIKE pattern for a text that contains a part.
 pub(super) fn pattern(part: &str) -> String {
     format!("%{}%", escape(part))
 }
 
-/// Rows whose caller has the number, or whose called party has it and the caller has not.
+/// Rows whose caller has the number; or, for the called party, rows in which the caller does not have it too.
 pub(super) fn party(sql: &mut Statement, database: &Database, asked: &Asked<'_>, caller: bool) {
     let Some(number) = &asked.number else { return };
     of_number(sql, database, number, if caller { "caller_number_norm" } else { "called_number_norm" });
@@ -122,7 +122,7 @@ pub(super) fn party(sql: &mut Statement, database: &Database, asked: &Asked<'_>,
     }
 }
 
-/// Rows whose number in this column is the one, by an index.
+/// Rows with the number in this column, found by an index.
 pub(super) fn of_number(sql: &mut Statement, database: &Database, number: &Number, column: &str) {
     if number.digits.len() < PART_DIGITS {
         sql.push(&format!("{column} = ")).bind_text(number.norm.clone());
@@ -139,7 +139,7 @@ pub(super) fn of_number(sql: &mut Statement, database: &Database, number: &Numbe
 }
 
 impl Database {
-    /// The last four digits of a number, as the index of endings has them.
+    /// SQL expression for the last four digits of a number, as indexed.
     fn last_digits(&self, column: &str) -> String {
         match self.kind {
             Kind::Sqlite => format!("substr({column}, -4)"),
@@ -148,7 +148,7 @@ impl Database {
     }
 }
 
-/// Takes the wildcards out of what a user typed.
+/// Escapes LIKE wildcards in user input.
 pub(super) fn escape(text: &str) -> String {
     text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
 }

@@ -1,5 +1,5 @@
-//! The databases that an index can lie in, and what differs between them: how they are opened, and
-//! what a change leaves behind. Most statements are the same for both; their parameters are `$1`, `$2`, ….
+//! Supported databases and the differences between them: how they are opened, and what a change leaves behind. Most
+//! statements are the same for both; parameters are `$1`, `$2`, ….
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,32 +16,32 @@ use super::hosts::addresses;
 use optag_core::private::Private;
 use optag_files::private_files::{NotPrivate, make_private_file, private_file};
 
-/// Connections that write: writers of SQLite wait for each other anyway.
+/// Connections for writing; SQLite serialises writers anyway.
 const WRITERS: u32 = 4;
-/// Connections that only read: however many search, deliveries have connections of their own.
+/// Read-only connections. Searches use these, so deliveries never wait for a connection behind them.
 const READERS: u32 = 4;
-/// Searches at a time in a database elsewhere. Others wait for their turn.
+/// Concurrent searches on a remote database; further ones wait.
 const SEARCHES: usize = 2;
-/// How long a database elsewhere may take to say whether a connection is still of use.
+/// Time limit for checking a connection to a remote database.
 const CHECK: Duration = Duration::from_secs(2);
-/// How long a statement of PostgreSQL may take, and may wait for a lock. Units: as the server reads it.
+/// Time limits of a PostgreSQL statement, and of its wait for a lock. Units: as the server parses them.
 const STATEMENT: &str = "SET statement_timeout = '30s'; SET lock_timeout = '5s'";
-/// Pages that each connection to SQLite which only reads keeps in memory. Units: KiB.
+/// Page cache of each read-only SQLite connection. Units: KiB.
 const CACHE_KIB: u32 = 8_192;
 /// How long a statement waits for another process's lock. Units: ms.
 const BUSY_MS: u32 = 3_000;
-/// How long folding in the write-ahead log waits for readers; writers wait meanwhile. Units: ms.
+/// How long a WAL checkpoint waits for readers; writers wait meanwhile. Units: ms.
 const FOLD_MS: u32 = 500;
-/// How long it waits for a connection.
+/// How long a statement waits for a free connection.
 const ACQUIRE: Duration = Duration::from_secs(10);
 
-/// Where an index lies.
+/// Location of an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IndexPlace {
-    /// A file of one node.
+    /// An SQLite file of one node.
     Sqlite(PathBuf),
-    /// A database of one or several nodes: `postgres://user@host/name`, as libpq has it. Several hosts
-    /// (`one,two:5433`) are tried until one takes writes. A password may be in it, in the environment
+    /// A PostgreSQL database of one or several nodes: `postgres://user@host/name`, as in libpq. Several hosts
+    /// (`one,two:5433`) are tried until one accepts writes. The password is in the address, in the environment
     /// (`PGPASSWORD`) or in a file (`PGPASSFILE`).
     Postgres(Private<String>),
 }
@@ -49,42 +49,42 @@ pub enum IndexPlace {
 impl IndexPlace {
     /// A PostgreSQL database.
     ///
-    /// Errors: the address is none, or has a parameter that is none.
+    /// Errors: invalid address, or invalid parameter in it.
     pub fn postgres(address: &str) -> Result<Self, sqlx::Error> {
         Self::servers(address)?;
         Ok(Self::Postgres(address.to_owned().into()))
     }
 
-    /// What the driver makes of an address, a server each.
+    /// Connection options for each server in an address.
     ///
-    /// Errors: the address is none.
+    /// Errors: invalid address.
     pub fn servers(address: &str) -> Result<Vec<PgConnectOptions>, sqlx::Error> {
         let addresses = addresses(address).map_err(|why| sqlx::Error::Configuration(why.into()))?;
         addresses.iter().map(|address| address.parse()).collect()
     }
 }
 
-/// The servers that an address names, and which of them is used.
+/// The servers in an address, and the one in use.
 #[derive(Debug, Default)]
 struct Servers {
-    /// None where there is no choice.
+    /// Empty if there is only one server.
     all: Vec<AnyConnectOptions>,
     used: AtomicUsize,
-    /// Whether the tables of each were brought up to date; one where there is no choice.
+    /// Whether each server's schema has been migrated; one entry if there is only one server.
     migrated: Vec<OnceCell<()>>,
 }
 
-/// A database that may be away: what needs it connects to it.
+/// A database that may be unavailable: connections are made on demand.
 #[derive(Clone, Debug)]
 pub(super) struct Database {
-    /// For what changes something.
+    /// Connections for writing.
     pub pool: AnyPool,
-    /// For what only reads.
+    /// Read-only connections.
     pub readers: AnyPool,
     pub(super) kind: Kind,
-    /// Turns of searches.
+    /// Permits for searches.
     searching: Arc<Semaphore>,
-    /// Whether the index of names was seen to have all of them.
+    /// Whether the index of names is known to be complete.
     pub(super) names_filled: Arc<AtomicBool>,
     servers: Arc<Servers>,
 }
@@ -96,9 +96,9 @@ pub(super) enum Kind {
 }
 
 impl Database {
-    /// Prepares connections; each first one brings the tables up to date. Connects to nothing.
+    /// Prepares connection pools; the first connection of each migrates the schema. Does not connect yet.
     ///
-    /// Errors: the address is none.
+    /// Errors: invalid address.
     pub(super) fn new(place: &IndexPlace) -> Result<Self, sqlx::Error> {
         install_default_drivers();
         let mut servers = Servers::default();
@@ -124,7 +124,7 @@ impl Database {
             AnyPoolOptions::new()
                 .max_connections(most)
                 .acquire_timeout(ACQUIRE)
-                // What is asked before a connection is lent says as much.
+                // `is_of_use` checks connections before they are lent, which makes this test redundant.
                 .test_before_acquire(false)
                 .after_connect(move |connection, _| {
                     let servers = Arc::clone(&servers);
@@ -148,15 +148,15 @@ impl Database {
         })
     }
 
-    /// Whether it runs on a machine that has a clock of its own.
+    /// Whether the database runs on a machine with its own clock.
     pub(super) fn has_clock(&self) -> bool {
         self.kind == Kind::Postgres
     }
 
-    /// Whether it answers, and takes what is written. Where it does not and has other servers, one of those
-    /// is used from now on.
+    /// Checks that the database answers and accepts writes. If not, and there are other servers, switches to one of
+    /// them.
     ///
-    /// Errors: it does not.
+    /// Errors: no server accepts writes.
     pub(super) async fn probe(&self) -> Result<(), sqlx::Error> {
         if self.servers.all.is_empty() {
             return self.ask().await;
@@ -168,7 +168,7 @@ impl Database {
         }
     }
 
-    /// Turns to the first server that takes writes; whether there is one.
+    /// Switches to the first server that accepts writes; returns whether there is one.
     async fn turn(&self) -> bool {
         let asked = self.servers.all.iter().map(|options| async move {
             let connected = async {
@@ -180,7 +180,7 @@ impl Database {
         let writable = futures::future::join_all(asked).await.into_iter().position(|takes| takes);
         let Some(at) = writable else { return false };
         if self.servers.used.swap(at, Ordering::Relaxed) != at {
-            tracing::warn!(server = at + 1, "another PostgreSQL server of index.postgres is used");
+            tracing::warn!(server = at + 1, "switched to another PostgreSQL server of index.postgres");
         }
         for pool in [&self.pool, &self.readers] {
             pool.set_connect_options(self.servers.all[at].clone());
@@ -192,19 +192,20 @@ impl Database {
         match self.kind {
             Kind::Sqlite => {
                 let mut connection = self.pool.acquire().await?;
-                // Takes the one lock that writers need, and nothing else.
+                // Takes the write lock and does nothing else.
                 connection.begin_with("BEGIN IMMEDIATE").await?.rollback().await
             }
-            // A database that is only read from numbers no transactions.
+            // A read-only server cannot assign transaction ids.
             Kind::Postgres => {
                 sqlx::query("SELECT CAST(txid_current() AS TEXT)").execute(&self.pool).await.map(drop)
             }
         }
     }
 
-    /// Waits for its turn, which a search may take much of a processor for. Looking up one row needs none.
+    /// Waits for a search permit, since a search may use much processor time. Looking up a single row needs no
+    /// permit.
     ///
-    /// Errors: the searches before it take too long.
+    /// Errors: earlier searches take too long.
     pub(super) async fn turn_of_search(&self) -> Result<OwnedSemaphorePermit, sqlx::Error> {
         match tokio::time::timeout(ACQUIRE, Arc::clone(&self.searching).acquire_owned()).await {
             Ok(Ok(turn)) => Ok(turn),
@@ -212,45 +213,45 @@ impl Database {
         }
     }
 
-    /// Begins a transaction that writes.
+    /// Begins a write transaction.
     ///
-    /// Errors: it does not answer, or another writer does not end.
+    /// Errors: database unavailable, or another writer holds the lock for too long.
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
         match self.kind {
-            // One that reads first and writes then would have to begin anew where another wrote meanwhile.
+            // A deferred transaction that reads before it writes fails if another connection has written in between.
             Kind::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await,
             Kind::Postgres => self.pool.begin().await,
         }
     }
 
-    /// Lets what was overwritten go from where a database keeps it first.
+    /// Removes overwritten rows from where the database keeps old versions.
     ///
-    /// Errors: it does not answer, or another process reads an older state of it, which is kept for that
-    /// process: what was overwritten is still in a file.
+    /// Errors: database unavailable, or another process still reads an older snapshot: the overwritten row is still
+    /// in a file.
     pub(super) async fn forget_overwritten(&self) -> Result<(), IndexError> {
         match self.kind {
-            // The write-ahead log holds the old row until it is folded in.
+            // The write-ahead log holds the old row until a checkpoint.
             Kind::Sqlite => {
                 let fold = format!(
                     "PRAGMA busy_timeout = {FOLD_MS}; PRAGMA wal_checkpoint(TRUNCATE);
                      PRAGMA busy_timeout = {BUSY_MS}"
                 );
                 let rows = sqlx::raw_sql(AssertSqlSafe(fold)).fetch_all(&self.pool).await?;
-                // Source: sqlite.org/pragma.html#pragma_wal_checkpoint: busy, frames, frames folded in.
+                // Source: sqlite.org/pragma.html#pragma_wal_checkpoint: busy, frames in the log, frames checkpointed.
                 let folded = rows.iter().find(|row| row.len() == 3).map(|row| row.try_get::<i64, _>(0));
                 match folded.transpose()? {
                     Some(0) => Ok(()),
                     _ => Err(IndexError::ReadByOthers),
                 }
             }
-            // Old rows go with the next vacuum, which is the server's own business.
+            // PostgreSQL's next vacuum removes dead rows; that is left to the server.
             Kind::Postgres => Ok(()),
         }
     }
 }
 
 impl Kind {
-    /// Searches at a time. SQLite's run in this process: half of the processors are left to calls and deliveries.
+    /// Concurrent searches. SQLite searches in this process: half of the processors are left to calls and deliveries.
     fn searches(self) -> usize {
         match self {
             Self::Sqlite => {
@@ -267,11 +268,11 @@ impl Kind {
             return match self.takes_writes(connection).await? {
                 true => Ok(()),
                 false => Err(sqlx::Error::Configuration(
-                    "the PostgreSQL server is a standby, or read-only: waiting for a primary".into(),
+                    "PostgreSQL server is a standby or read-only; waiting for a primary".into(),
                 )),
             };
         }
-        // Erased rows leave the file, not just the table; sorting makes no other files.
+        // Erased rows are overwritten in the file; sorting uses no temporary files.
         let settings = format!(
             "PRAGMA busy_timeout = {BUSY_MS}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
              PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY"
@@ -279,7 +280,7 @@ impl Kind {
         sqlx::raw_sql(AssertSqlSafe(settings)).execute(connection).await.map(drop)
     }
 
-    /// What holds for a connection from when its tables are up to date.
+    /// Session settings of a connection after migration.
     async fn limit(self, connection: &mut AnyConnection, only_reads: bool) -> Result<(), sqlx::Error> {
         let sql = match (self, only_reads) {
             (Self::Postgres, _) => STATEMENT,
@@ -289,16 +290,16 @@ impl Kind {
         sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await.map(drop)
     }
 
-    /// Whether a connection may be lent. One that is not is closed, and another is made.
+    /// Whether a connection may be lent. If not, it is closed and replaced.
     async fn is_of_use(self, connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
-        // SQLite ends the transaction itself where the disk is full, and the driver goes on
-        // counting it: what is begun next on this connection would never be committed.
+        // When the disk is full, SQLite ends the transaction itself and the driver still counts it as open: the next
+        // transaction on this connection would never be committed.
         if connection.is_in_transaction() {
             return Ok(false);
         }
         match self {
             Self::Sqlite => Ok(true),
-            // After a fail-over the old connections lead to a server that is a standby now, or is gone.
+            // After a fail-over, old connections lead to a server that is now a standby, or gone.
             Self::Postgres => {
                 let asked = tokio::time::timeout(CHECK, self.takes_writes(connection)).await;
                 Ok(matches!(asked, Ok(Ok(true))))
@@ -306,8 +307,8 @@ impl Kind {
         }
     }
 
-    /// Whether the server behind a connection is one that takes what is written: no standby, and not made
-    /// read-only. As libpq's `target_session_attrs=read-write` has it.
+    /// Whether the server accepts writes: neither a standby nor read-only. Same as libpq's
+    /// `target_session_attrs=read-write`.
     async fn takes_writes(self, connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
         let asked = sqlx::query(
             "SELECT CASE WHEN pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'
@@ -326,8 +327,8 @@ impl Kind {
     }
 }
 
-/// The database and its files beside it are their owner's alone. SQLite gives those beside it the mode of
-/// the database.
+/// Restricts the database and its companion files to their owner. SQLite creates companion files with the mode of the
+/// database.
 fn make_private(file: &Path) -> Result<(), sqlx::Error> {
     let beside = |end: &str| {
         let mut name = file.as_os_str().to_owned();
@@ -335,7 +336,7 @@ fn make_private(file: &Path) -> Result<(), sqlx::Error> {
         private_file(Path::new(&name))
     };
     match make_private_file(file).and_then(|()| beside("-wal")).and_then(|()| beside("-shm")) {
-        // A directory that is not there now may be there when it is needed.
+        // The directory may be created before it is needed.
         Ok(()) | Err(NotPrivate::Disk { .. }) => Ok(()),
         Err(error) => Err(sqlx::Error::Configuration(Box::new(error))),
     }
@@ -344,7 +345,7 @@ fn make_private(file: &Path) -> Result<(), sqlx::Error> {
 fn sqlite(file: &Path) -> Result<AnyConnectOptions, sqlx::Error> {
     let file = std::path::absolute(file)?;
     let file = url::Url::from_file_path(&file)
-        .map_err(|()| sqlx::Error::Configuration(format!("{} is no file", file.display()).into()))?;
+        .map_err(|()| sqlx::Error::Configuration(format!("{} is not a file", file.display()).into()))?;
     format!("sqlite://{}?mode=rwc", file.path()).parse()
 }
 
@@ -372,7 +373,7 @@ mod tests {
                 format!("INSERT OR {or} INTO deletion_heads (node, entries, hash) VALUES ('{node}', 1, '')");
             sqlx::raw_sql(AssertSqlSafe(sql))
         };
-        // So that it is the same connection that is taken each time.
+        // A single connection, so that each step uses the same one.
         let all_back = async || {
             while database.pool.num_idle() < database.pool.size() as usize {
                 tokio::task::yield_now().await;
@@ -380,7 +381,7 @@ mod tests {
         };
         put("ABORT", 1).execute(&database.pool).await.unwrap();
         all_back().await;
-        // As where the disk is full: the statement fails and the transaction is over.
+        // Simulates a full disk: the statement fails and SQLite ends the transaction.
         let mut transaction = database.pool.begin().await.unwrap();
         put("ROLLBACK", 1).execute(&mut *transaction).await.unwrap_err();
         drop(transaction);

@@ -1,4 +1,4 @@
-//! What is due in the index, and what time its database says it is: for the sweeper, which trusts no clock alone.
+//! Expired recordings, and the database's clock: for the sweeper, which trusts no single clock.
 
 use sqlx::Row;
 
@@ -7,10 +7,10 @@ use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 
 impl Index {
-    /// Recordings whose time is up at `now` and was not at `after`, of calls admitted since `since`:
-    /// how many, and when the time of the first was up.
+    /// Recordings that expired after `after` and by `now`, of calls admitted since `since`: their number, and when
+    /// the first of them expired.
     ///
-    /// Errors: the index does not answer.
+    /// Errors: index unavailable.
     pub async fn newly_due(
         &self,
         after: Option<WallTime>,
@@ -30,9 +30,9 @@ impl Index {
         Ok((row.try_get::<i64, _>("due")? as u64, first.map(WallTime::from_unix_micros)))
     }
 
-    /// Recordings whose time is up at `now`, of calls admitted since `since`, the oldest first.
+    /// Recordings expired at `now`, of calls admitted since `since`, oldest first.
     ///
-    /// Errors: the index does not answer.
+    /// Errors: index unavailable.
     pub async fn due_since(
         &self,
         since: WallTime,
@@ -51,17 +51,17 @@ impl Index {
         .await
     }
 
-    /// Recordings that are not erased.
+    /// Number of recordings that are not erased.
     ///
-    /// Errors: the index does not answer.
+    /// Errors: index unavailable.
     pub async fn live(&self) -> Result<u64, IndexError> {
         let row = sqlx::query("SELECT COUNT(*) AS live FROM recordings WHERE erased_at_us IS NULL");
         Ok(row.fetch_one(&self.database.pool).await?.try_get::<i64, _>("live")? as u64)
     }
 
-    /// What time the database's own machine says it is; none for a file of this machine.
+    /// The clock of the database's machine; none for a local file.
     ///
-    /// Errors: the index does not answer.
+    /// Errors: index unavailable.
     pub async fn clock(&self) -> Result<Option<WallTime>, IndexError> {
         if !self.database.has_clock() {
             return Ok(None);

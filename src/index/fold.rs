@@ -1,6 +1,6 @@
-//! Names as people misremember them: case, accents and double spaces do not matter.
+//! Folds names as people misremember them: ignores case, accents and repeated spaces.
 
-/// Lower case, accents off, letters that are written in two ways in one, single spaces.
+/// Lower case, without accents, one spelling for letters that have two, single spaces.
 pub(super) fn fold(name: &str) -> String {
     let mut folded = String::with_capacity(name.len());
     for word in name.split_whitespace() {
@@ -22,7 +22,7 @@ pub(super) fn fold(name: &str) -> String {
                 'ý' | 'ÿ' => folded.push('y'),
                 'ç' => folded.push('c'),
                 'ñ' => folded.push('n'),
-                // Quotes and the like that equipment puts around names.
+                // Quotation marks that equipment puts around names.
                 '"' | '\'' | '`' | '´' => {}
                 other => folded.push(other),
             }

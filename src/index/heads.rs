@@ -1,13 +1,13 @@
-//! What the index remembers of deletion logs.
+//! The heads of deletion logs, as last recorded in the index.
 
 use sqlx::Row;
 
 use super::{Index, IndexError};
 
 impl Index {
-    /// Entries and hash of `node`'s deletion log as last seen.
+    /// Number of entries and hash of `node`'s deletion log, as last recorded.
     ///
-    /// Errors: the index does not answer.
+    /// Errors: index unavailable.
     pub async fn deletion_head(&self, node: &str) -> Result<Option<(u64, String)>, IndexError> {
         let row = sqlx::query("SELECT entries, hash FROM deletion_heads WHERE node = $1")
             .bind(node)
@@ -19,9 +19,9 @@ impl Index {
         Ok(row.map(read).transpose()?)
     }
 
-    /// Remembers it.
+    /// Records the head of `node`'s deletion log.
     ///
-    /// Errors: it is not durable.
+    /// Errors: not durable.
     pub async fn set_deletion_head(&self, node: &str, entries: u64, hash: &str) -> Result<(), IndexError> {
         sqlx::query(
             "INSERT INTO deletion_heads (node, entries, hash) VALUES ($1, $2, $3)

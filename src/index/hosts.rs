@@ -1,19 +1,19 @@
-//! The servers of one PostgreSQL: an address with several hosts, as libpq has it. In: the address. Out: one
-//! address a host, in their order. Which of them takes writes is found by asking (`database`).
+//! Servers of one PostgreSQL: splits an address with several hosts, as in libpq. In: the address. Out: one address
+//! per host, in order. `database` finds out which of them accepts writes.
 //!
 //! Source: PostgreSQL 15 documentation, §34.1.1.2 Connection URIs, §34.1.1.3 Specifying Multiple Hosts.
 
-/// Hosts of one address.
+/// Maximum number of hosts in one address.
 const MOST: usize = 16;
 
-/// One address for each host of `postgres://user@one:5432,two/name?target_session_attrs=read-write`. A server
-/// that takes no writes is never used, so that `target_session_attrs` may say that and nothing else.
+/// One address for each host of `postgres://user@one:5432,two/name?target_session_attrs=read-write`. Only servers
+/// that accept writes are used, so `target_session_attrs` may have no other value.
 ///
-/// Errors: what is wrong with it, without what may be secret.
+/// Errors: the problem, without anything that may be secret.
 pub(super) fn addresses(address: &str) -> Result<Vec<String>, &'static str> {
-    let (scheme, rest) = address.split_once("://").ok_or("not the scheme of PostgreSQL")?;
+    let (scheme, rest) = address.split_once("://").ok_or("scheme must be postgres or postgresql")?;
     if !matches!(scheme, "postgres" | "postgresql") {
-        return Err("not the scheme of PostgreSQL");
+        return Err("scheme must be postgres or postgresql");
     }
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
@@ -22,12 +22,12 @@ pub(super) fn addresses(address: &str) -> Result<Vec<String>, &'static str> {
     let path = without_wanted(path)?;
     let hosts: Vec<&str> = hosts.split(',').collect();
     if hosts.len() > MOST || hosts.len() > 1 && hosts.iter().any(|host| host.is_empty()) {
-        return Err("1 to 16 hosts are allowed, none of them empty");
+        return Err("1 to 16 hosts are allowed, none empty");
     }
     Ok(hosts.into_iter().map(|host| format!("{scheme}://{user}{at}{host}{path}")).collect())
 }
 
-/// The path and its parameters without `target_session_attrs`, which the driver does not know.
+/// Path and parameters without `target_session_attrs`, which the driver does not support.
 fn without_wanted(path: &str) -> Result<String, &'static str> {
     let Some((path, parameters)) = path.split_once('?') else { return Ok(path.to_owned()) };
     let mut kept = Vec::new();
@@ -35,10 +35,10 @@ fn without_wanted(path: &str) -> Result<String, &'static str> {
         match parameter.split_once('=') {
             Some(("target_session_attrs", "read-write" | "primary")) => {}
             Some(("target_session_attrs", _)) => {
-                return Err("target_session_attrs is read-write or primary: no other server is used");
+                return Err("target_session_attrs must be read-write or primary");
             }
             Some(("host" | "port", several)) if several.contains(',') => {
-                return Err("several hosts stand before the path: postgres://user@one,two/name");
+                return Err("several hosts must precede the path: postgres://user@one,two/name");
             }
             _ => kept.push(parameter),
         }

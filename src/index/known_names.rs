@@ -1,7 +1,8 @@
-//! The names that are known, each spelling once. In: a folded part. Out: the spellings that have it, where they are few.
+//! Known names, each spelling once. In: a folded part of a name. Out: the spellings that contain it, if they are few.
 //!
-//! PostgreSQL has an index of their trigrams, which begins with the rarest by itself. FTS5 goes along the trigrams of a
-//! query in turn, so SQLite is asked which are rare, and for a name with those: the rest is looked at.
+//! PostgreSQL has a trigram index and starts with the rarest trigrams by itself. FTS5 processes the trigrams of a
+//! query in the given order, so SQLite is first asked which are rare, then for names with those; the rest is checked
+//! by LIKE.
 
 use std::collections::BTreeSet;
 
@@ -12,17 +13,17 @@ use super::database::{Database, Kind};
 use super::statement::Statement;
 use super::{Index, IndexError};
 
-/// Letters of a trigram.
+/// Letters in a trigram.
 pub(super) const TRIGRAM: usize = 3;
-/// Spellings with a part, of which rows are looked for.
+/// Maximum number of spellings with a part for which rows are looked up.
 const KNOWN: i64 = 5_000;
-/// Spellings with the rarest trigrams of a part, which are looked at.
+/// Maximum number of spellings, among those with the rarest trigrams, that are checked.
 const LOOKED_AT: i64 = 10_000;
-/// Spellings of a trigram that are counted to see how rare it is.
+/// Spellings counted per trigram to estimate how rare it is.
 const COUNTED: i64 = 3_000;
-/// Trigrams of a part that are counted, about.
+/// Approximate number of trigrams of a part that are counted.
 const TRIGRAMS: usize = 12;
-/// The rarest of a part, which a spelling must have to be looked at.
+/// Number of rarest trigrams that a spelling must have to be checked.
 const RAREST: usize = 3;
 
 /// Spellings, as a JSON array.
@@ -30,29 +31,29 @@ const RAREST: usize = 3;
 pub(super) struct Known(pub String);
 
 impl Known {
-    /// These.
+    /// Encodes these spellings.
     pub(super) fn of(names: &[String]) -> Self {
         Self(serde_json::Value::from(names).to_string())
     }
 }
 
-/// Whether a part is long enough for a trigram.
+/// Whether a part is long enough to have a trigram.
 pub(super) fn has_trigrams(part: &str) -> bool {
     part.chars().nth(TRIGRAM - 1).is_some()
 }
 
-/// The trigrams of a text.
+/// Trigrams of a text.
 pub(super) fn trigrams(text: &str) -> BTreeSet<String> {
     text.chars().collect::<Vec<_>>().windows(TRIGRAM).map(|letters| letters.iter().collect()).collect()
 }
 
-/// A text as FTS5 takes it, whatever is in it.
+/// Quotes any text for FTS5.
 pub(super) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
 }
 
 impl Database {
-    /// The words that make SQLite use an index: it has no statistics to choose by. PostgreSQL has.
+    /// Forces an index in SQLite, which has no statistics to choose by; empty for PostgreSQL.
     pub(super) fn indexed_by(&self, index: &str) -> String {
         match self.kind {
             Kind::Sqlite => format!(" INDEXED BY {index}"),
@@ -60,7 +61,7 @@ impl Database {
         }
     }
 
-    /// A list for IN.
+    /// Appends the list of an IN condition.
     pub(super) fn each_of(&self, sql: &mut Statement, known: &Known) {
         match self.kind {
             Kind::Sqlite => sql.push("(SELECT value FROM json_each(").bind_text(known.0.clone()).push("))"),
@@ -73,7 +74,7 @@ impl Database {
 }
 
 impl Index {
-    /// The spellings that have a part; none where there are too many.
+    /// Spellings that contain a part; none if there are too many.
     pub(super) async fn known(&self, part: &str) -> Result<Option<Known>, IndexError> {
         let mut sql = match self.database.kind {
             Kind::Sqlite => {
@@ -107,10 +108,10 @@ impl Index {
         Ok(all.then_some(Known(names)))
     }
 
-    /// An expression of FTS5: the rarest trigrams of a part. None where there is one that no name has.
+    /// FTS5 expression of the rarest trigrams of a part; none if no name has one of them.
     async fn rarest(&self, part: &str) -> Result<Option<String>, IndexError> {
         let all = trigrams(part);
-        // Of a long part some tell enough.
+        // For a long part, a sample of its trigrams suffices.
         let each = all.len().div_ceil(TRIGRAMS).max(1);
         let all: Vec<String> = all.into_iter().step_by(each).collect();
         let mut sql = Statement::new("");

@@ -1,34 +1,34 @@
-//! How alike what a caller says and what was recorded are. Pure. In: two spellings. Out: 0 to 1.
+//! Similarity of what a caller gives and what was recorded. Pure. In: two spellings. Out: 0 to 1.
 //!
-//! Names: case, accents and order of words do not matter (`fold`); words are compared by edit
-//! distance with transpositions, as written and as they sound, and by the pairs of letters that
-//! they share. Numbers: the same, the same ending, or one digit wrong or two swapped.
+//! Names: case, accents and word order are ignored (`fold`); words are compared by edit distance with transpositions,
+//! as written and by sound, and by shared letter pairs. Numbers: equal, equal suffix, or one digit wrong or two
+//! swapped.
 
 use serde::Serialize;
 
 use super::fold::fold;
 
-/// Words that are at least so alike may be the same name.
+/// Minimum similarity for two names to be considered the same.
 pub const NAME_LEAST: f64 = 0.6;
-/// Digits from which an ending counts.
+/// Minimum number of digits for a suffix match.
 const ENDING_DIGITS: usize = 4;
-/// Digits from which one wrong digit is forgiven.
+/// Minimum number of digits at which one wrong digit is tolerated.
 const TYPO_DIGITS: usize = 7;
 
-/// How two numbers are alike.
+/// How two numbers match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NumberLikeness {
-    /// The same number.
+    /// Equal.
     Same,
-    /// The recorded one ends with what was said.
+    /// The recorded number ends with the given digits.
     Ending,
-    /// One digit is wrong, missing or too many, or two neighbours are swapped.
+    /// One digit is wrong, missing or extra, or two adjacent digits are swapped.
     OneDigitOff,
 }
 
 impl NumberLikeness {
-    /// As a share of certainty.
+    /// Score of the match. Units: 0 to 1.
     pub const fn score(self) -> f64 {
         match self {
             NumberLikeness::Same => 1.0,
@@ -38,8 +38,7 @@ impl NumberLikeness {
     }
 }
 
-/// Compares a number as said, normalised (`asked`) and its bare digits, with a recorded one in
-/// normal form.
+/// Compares a given number, normalised (`asked`) and as bare digits, with a recorded one in normal form.
 pub fn number(asked: &str, digits: &str, known: &str) -> Option<NumberLikeness> {
     if asked == known {
         Some(NumberLikeness::Same)
@@ -52,14 +51,14 @@ pub fn number(asked: &str, digits: &str, known: &str) -> Option<NumberLikeness> 
     }
 }
 
-/// Compares a name as said with a recorded one; both in any spelling. Units: 0 to 1.
+/// Compares a given name with a recorded one, both in any spelling. Units: 0 to 1.
 pub fn name(asked: &str, known: &str) -> f64 {
     let (asked, known) = (fold(asked), fold(known));
     if asked.is_empty() || known.is_empty() {
         return 0.0;
     }
     let known: Vec<&str> = words(&known).collect();
-    // Each word that was said looks for its best match; a word said in vain costs.
+    // Each given word takes its best match; an unmatched word lowers the score.
     let best = |word: &str| known.iter().map(|other| word_likeness(word, other)).fold(0.0, f64::max);
     let (sum, weight) = words(&asked).fold((0.0, 0.0), |(sum, weight), word| {
         let letters = word.chars().count() as f64;
@@ -68,22 +67,22 @@ pub fn name(asked: &str, known: &str) -> f64 {
     if weight == 0.0 { 0.0 } else { sum / weight }
 }
 
-/// The words of a folded name. The migrations part them alike.
+/// Words of a folded name. The migrations split names in the same way.
 pub(super) fn words(folded: &str) -> impl Iterator<Item = &str> {
     folded.split([' ', '-', '.', ',']).filter(|word| !word.is_empty())
 }
 
-/// Compares two folded words. Units: 0 to 1.
+/// Similarity of two folded words. Units: 0 to 1.
 pub(super) fn word_likeness(one: &str, other: &str) -> f64 {
     let edits = |a: &str, b: &str| strsim::normalized_damerau_levenshtein(a, b);
     let written = edits(one, other).max(strsim::sorensen_dice(one, other));
     let sounded = 0.95 * edits(&sound(one), &sound(other));
-    // Half a name or an initial is a hint.
+    // A prefix or an initial is a partial match.
     let begun = if other.starts_with(one) { 0.7 } else { 0.0 };
     written.max(sounded).max(begun)
 }
 
-/// A word with letters that sound alike made one, for Danish and its neighbours.
+/// Phonetic form of a word: letters that sound alike in Danish and neighbouring languages are merged.
 fn sound(word: &str) -> String {
     let mut sounded = word.to_owned();
     for (from, to) in [

@@ -1,5 +1,5 @@
-//! Where recordings are found again: SQLite or PostgreSQL through sqlx. In: manifests, outcomes, erasures.
-//! Out: rows. The store's manifests hold the same, so a lost index can be made anew.
+//! The index of recordings: SQLite or PostgreSQL through sqlx. In: manifests, outcomes, erasures. Out: rows. The
+//! store's manifests hold the same data, so a lost index can be rebuilt.
 
 mod aged;
 mod alike;
@@ -39,21 +39,21 @@ use optag_core::id::CallId;
 use optag_core::private::Private;
 use optag_storage::archive::manifest::Manifest;
 
-/// Why the index did not do what was asked.
+/// Why an index operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
-    /// It does not answer.
-    #[error("the index does not answer: {0}")]
+    /// Index unavailable.
+    #[error("index unavailable: {0}")]
     Database(#[from] sqlx::Error),
-    /// What was erased is in the write-ahead log until the reader is done.
+    /// Erased data stays in the write-ahead log while another process reads it.
     #[error("another process has the index open for reading: erased data is still in its write-ahead log")]
     ReadByOthers,
 }
 
-/// A recording as the index knows it.
+/// A row of the index: one recording.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IndexRow {
-    /// Its id.
+    /// Id of the recording.
     pub id: CallId,
     /// Department id.
     pub department: String,
@@ -71,19 +71,19 @@ pub struct IndexRow {
     pub called_number: Option<Private<String>>,
     /// The caller's name.
     pub caller_name: Option<Private<String>>,
-    /// The feed's own name for the call.
+    /// The feed's own identifier of the call.
     pub external_id: Option<Private<String>>,
     /// Size of the audio object. Units: bytes.
     pub object_bytes: u64,
     /// SHA-256 of the audio object.
     pub object_sha256: String,
-    /// When it is erased at the latest.
+    /// Expiry date: when the recording is erased at the latest.
     pub expires_at: WallTime,
-    /// When it was erased, if it was.
+    /// When the recording was erased; none while it is not.
     pub erased_at: Option<WallTime>,
-    /// What became of each stream, in channel order; none where the recording is older than that.
+    /// Verdict on each stream, in channel order; empty for recordings made before verdicts were kept.
     pub verdicts: Vec<StreamVerdict>,
-    /// What each stream owed and brought, in channel order; none where the recording is older than that.
+    /// Audio owed and kept for each stream, in channel order; empty for recordings made before both were kept.
     pub streams: Vec<StreamAudio>,
 }
 
@@ -96,11 +96,11 @@ pub struct CallRow {
     pub department: String,
     /// When it ended.
     pub ended_at: WallTime,
-    /// How.
+    /// Outcome and cause.
     pub outcome: Outcome,
 }
 
-/// The index; clones share it.
+/// Handle to the index; clones share it.
 #[derive(Clone, Debug)]
 pub struct Index {
     database: Database,
@@ -108,22 +108,22 @@ pub struct Index {
 }
 
 impl Index {
-    /// Opens or makes it and brings its tables up to date. An index that does not answer now is
-    /// opened again by whatever needs it: nothing else waits for it.
+    /// Opens or creates the index and migrates its schema. If the database is unavailable, later operations connect
+    /// to it on demand.
     ///
-    /// Errors: its place cannot be one.
+    /// Errors: invalid location.
     pub async fn open(place: &IndexPlace, country_code: &str) -> Result<Self, IndexError> {
         let index = Self { database: Database::new(place)?, country_code: country_code.to_owned() };
         if let Err(error) = index.probe().await {
-            tracing::warn!(%error, "the index is away; recordings go to the store, their rows follow");
+            tracing::warn!(%error, "index unavailable; recordings go to the store, their rows are written later");
         }
         index.fill_names_beside();
         Ok(index)
     }
 
-    /// Writes a recording's row; the same one twice is one.
+    /// Writes a recording's row; idempotent.
     ///
-    /// Errors: it is not durable.
+    /// Errors: not durable.
     pub async fn put_recording(&self, manifest: &Manifest) -> Result<(), IndexError> {
         let call = &manifest.call;
         let norm = |number: &Private<String>| normalise(number.reveal(), &self.country_code);
@@ -158,9 +158,9 @@ impl Index {
         Ok(())
     }
 
-    /// Writes how a call ended; the first word counts.
+    /// Writes a call's outcome; the first one written is kept.
     ///
-    /// Errors: it is not durable.
+    /// Errors: not durable.
     pub async fn put_call(&self, row: &CallRow) -> Result<(), IndexError> {
         sqlx::query(
             "INSERT INTO calls (id, department, started_at_us, ended_at_us, outcome, cause)
@@ -179,15 +179,15 @@ impl Index {
 
     /// A recording's row, erased ones included.
     ///
-    /// Errors: the index does not answer.
+    /// Errors: index unavailable.
     pub async fn get(&self, id: CallId) -> Result<Option<IndexRow>, IndexError> {
         let row = sqlx::query("SELECT * FROM recordings WHERE id = $1").bind(id.to_string());
         Ok(row.fetch_optional(&self.database.readers).await?.as_ref().map(read).transpose()?)
     }
 
-    /// Reduces a row to what proves the erasure. No row is fine.
+    /// Reduces a row to the proof of erasure. A missing row is not an error.
     ///
-    /// Errors: it is not durable, or what it held is still in a file of the database; to be tried again.
+    /// Errors: not durable, or the old row is still in a file of the database; to be retried.
     pub async fn mark_erased(&self, id: CallId, at: WallTime) -> Result<(), IndexError> {
         let mut transaction = self.database.begin().await?;
         let name = self.database.name_of(&mut transaction, id).await?;
@@ -213,9 +213,9 @@ impl Index {
         self.database.forget_overwritten().await
     }
 
-    /// Says of an ended call that its consent was withdrawn, and nothing else. No row is fine.
+    /// Sets the outcome of an ended call to consent withdrawn. A missing row is not an error.
     ///
-    /// Errors: it is not durable.
+    /// Errors: not durable.
     pub async fn mark_withdrawn(&self, id: CallId) -> Result<(), IndexError> {
         sqlx::query("UPDATE calls SET outcome = $1, cause = '' WHERE id = $2")
             .bind(Outcome::Withdrawn.name())
@@ -225,9 +225,9 @@ impl Index {
         Ok(())
     }
 
-    /// Recordings whose time is up, the oldest first.
+    /// Expired recordings, oldest first.
     ///
-    /// Errors: the index does not answer.
+    /// Errors: index unavailable.
     pub async fn due(&self, now: WallTime, most: u32) -> Result<Vec<CallId>, IndexError> {
         self.ids(
             sqlx::query(
@@ -242,7 +242,7 @@ impl Index {
 
     /// Recordings that are not erased, after `after` in order of id.
     ///
-    /// Errors: the index does not answer.
+    /// Errors: index unavailable.
     pub async fn live_after(&self, after: Option<CallId>, most: u32) -> Result<Vec<CallId>, IndexError> {
         let after = after.map(|id| id.to_string()).unwrap_or_default();
         self.ids(
@@ -255,7 +255,7 @@ impl Index {
         .await
     }
 
-    /// Whether it answers, and takes what is written.
+    /// Checks that the index answers and accepts writes.
     ///
     /// Errors: it does not.
     pub async fn probe(&self) -> Result<(), IndexError> {
@@ -268,7 +268,7 @@ impl Index {
     }
 }
 
-/// Verdicts as a column: `,ok,late,`.
+/// Encodes verdicts for their column: `,ok,late,`.
 fn verdicts_text(verdicts: &[StreamVerdict]) -> String {
     verdicts.iter().fold(String::new(), |text, verdict| {
         let comma = if text.is_empty() { "," } else { "" };

@@ -1,9 +1,9 @@
-//! Names by their parts. In: a folded part of a name. Out: recordings that have it, the newest first.
+//! Search by part of a name. In: a folded part of a name. Out: recordings that contain it, newest first.
 //!
-//! A part that many of the newest names have is looked for among names in order of time, which an index has without
-//! their rows: its page is soon full. For any other, the spellings that have it come from `known_names`, and rows
-//! from an index by whole names. Parts that are shorter than a trigram, or that thousands of spellings have, are looked
-//! for among as many names as a search may look at; the next page goes on below.
+//! A part that is common among the newest names is searched in time order, by an index that does not read the rows: a
+//! page fills up soon. For any other part, `known_names` gives the spellings, and an index of whole names gives the
+//! rows. Parts that are shorter than a trigram, or that thousands of spellings contain, are searched among a limited
+//! number of names; the next page continues from there.
 
 use sqlx::Row;
 
@@ -14,14 +14,14 @@ use super::statement::Statement;
 use super::{Index, IndexError, id_of};
 use optag_core::clock::WallTime;
 
-/// The newest names, by which it is told whether a part is common.
+/// Newest names, in which a part's frequency is estimated.
 const NEAR: i64 = 5_000;
-/// How many of those have a part that is common.
+/// Occurrences among those from which a part counts as common.
 const COMMON: i64 = 100;
-/// Further names that are looked at for a page, in a second go.
+/// Further names searched for one page, in a second pass.
 const FAR: i64 = 45_000;
 
-/// Part of the list, newest first: after one position, down to another and with it.
+/// A range of the list, newest first: after one position (exclusive), down to another (inclusive).
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Stretch {
     pub after: Option<Position>,
@@ -29,7 +29,7 @@ pub(super) struct Stretch {
 }
 
 impl Index {
-    /// Recordings whose name has a part.
+    /// Recordings whose name contains a part.
     pub(super) async fn along_names(&self, asked: &Asked<'_>, part: &str) -> Result<Found, IndexError> {
         let query = asked.query;
         let wanted = query.skip as usize + query.most as usize + 1;
@@ -54,12 +54,12 @@ impl Index {
         let keys = keys.split_off(keys.len().min(query.skip as usize));
         let next = if goes_on { keys.last().copied() } else { floor };
         let rows = self.rows_of(&keys).await?;
-        // Not all that are known were compared with the other conditions, but these were.
+        // The count may be capped below the number of rows already found.
         let total = total.max(query.skip + rows.len() as u64);
         Ok(Found { rows, total, more: more || floor.is_some(), next })
     }
 
-    /// Position of the name with this number, in the query's department and time; none where there are fewer.
+    /// Position of the name with this ordinal, within the query's department and time; none if there are fewer.
     pub(super) async fn floor(
         &self,
         query: &Query,
@@ -73,7 +73,7 @@ impl Index {
         Ok(row.as_ref().map(position).transpose()?)
     }
 
-    /// Names of the query's department and time, by the index that has them in order of time.
+    /// Names within the query's department and time, by the index in time order.
     pub(super) fn names_within(&self, sql: &mut Statement, query: &Query, stretch: Stretch) {
         let index = match query.department {
             Some(_) => "recordings_of_department",
@@ -88,7 +88,7 @@ impl Index {
         before(sql, stretch.after, "r.");
         if let Some(down_to) = stretch.down_to {
             let (at, id) = (down_to.started_at.as_unix_micros(), down_to.id.to_string());
-            // The first says the same to planners that know nothing of pairs.
+            // Redundant, for planners that do not use row-value comparisons.
             sql.push(" AND r.started_at_us >= ").bind_number(at);
             sql.push(" AND (r.started_at_us, r.id) >= (").bind_number(at).push(", ").bind_text(id).push(")");
         }
@@ -102,7 +102,7 @@ impl Index {
         Ok(self.total(sql).await? >= COMMON)
     }
 
-    /// Matches among the newest names, and below which names none was looked at.
+    /// Matches among the newest names, and the position up to which names were searched.
     async fn keys_looked_at(
         &self,
         asked: &Asked<'_>,
@@ -146,7 +146,7 @@ impl Index {
         Ok((row.try_get::<i64, _>("total")? as u64, row.try_get::<i64, _>("looked_at")? > most))
     }
 
-    /// Matches among rows that have one of these names.
+    /// Matches among rows with one of these names.
     async fn keys_of_known(
         &self,
         asked: &Asked<'_>,
@@ -188,7 +188,7 @@ impl Index {
         Ok((self.total(sql).await? as u64, looked_at == most))
     }
 
-    /// Rows of the query's department and time with one of these names.
+    /// Rows within the query's department and time with one of these names.
     fn rows_with(&self, sql: &mut Statement, query: &Query, known: &Known) {
         sql.push(&format!(" FROM recordings AS r{}", self.database.indexed_by("recordings_of_name")));
         sql.push(" WHERE r.erased_at_us IS NULL AND r.caller_name_folded IN ");
@@ -217,7 +217,7 @@ impl Index {
     }
 }
 
-/// Whether nothing is asked for but what the indexes of names have.
+/// Whether the query has only conditions that the indexes of names answer.
 fn alone(asked: &Asked<'_>) -> bool {
     asked.number.is_none() && asked.query.verdict.is_none()
 }

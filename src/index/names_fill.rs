@@ -1,6 +1,5 @@
-//! Takes names of recordings from before there were known names into those: batch by batch, so that
-//! nobody waits for long. What a process left undone the next one goes on with. Until it is done, names are looked for
-//! row by row.
+//! Adds names of recordings from before migration 40 to the known names, in batches, so that no writer waits for
+//! long. The next process continues where one stopped. Until all are added, names are searched row by row.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -10,13 +9,13 @@ use sqlx::{AssertSqlSafe, Row};
 use super::database::Kind;
 use super::{Index, IndexError};
 
-/// Rows of a batch: some 50 ms of the one writer's time.
+/// Rows per batch: about 50 ms of write lock.
 const BATCH: i64 = if cfg!(test) { 7 } else { 500 };
-/// Time until a batch is tried again after it failed.
+/// Delay before a failed batch is retried.
 const AGAIN: Duration = Duration::from_secs(5);
 
 impl Index {
-    /// Takes them in until all are; ends with the runtime.
+    /// Adds names in the background until all are added; ends with the runtime.
     pub(super) fn fill_names_beside(&self) {
         let index = self.clone();
         tokio::spawn(async move {
@@ -24,10 +23,10 @@ impl Index {
                 let began = Instant::now();
                 match index.fill_some_names().await {
                     Ok(true) => return,
-                    // Half of the writer's time at the most.
+                    // Uses at most half of the write lock's time.
                     Ok(false) => tokio::time::sleep(began.elapsed()).await,
                     Err(error) => {
-                        tracing::warn!(%error, "names of earlier recordings could not be indexed; it is tried again");
+                        tracing::warn!(%error, "cannot index names of earlier recordings, will retry");
                         tokio::time::sleep(AGAIN).await;
                     }
                 }
@@ -35,7 +34,7 @@ impl Index {
         });
     }
 
-    /// Whether the index of names has all of them.
+    /// Whether the index of names is complete.
     pub(super) async fn names_are_filled(&self) -> Result<bool, IndexError> {
         let filled = &self.database.names_filled;
         if !filled.load(Ordering::Acquire) {
@@ -45,13 +44,14 @@ impl Index {
         Ok(filled.load(Ordering::Acquire))
     }
 
-    /// Takes the next batch in; whether none is left.
+    /// Adds the next batch; returns whether none is left.
     pub(super) async fn fill_some_names(&self) -> Result<bool, IndexError> {
         if self.names_are_filled().await? {
             return Ok(true);
         }
         let mut transaction = self.database.begin().await?;
-        // Of several nodes one at a time; and no row is erased before its name is known, for the name would stay.
+        // Only one of several nodes at a time; no row may be erased before its name is added, since the name would
+        // stay.
         let locked = if self.database.kind == Kind::Postgres { " FOR UPDATE" } else { "" };
         let at = sqlx::query(AssertSqlSafe(format!("SELECT started_at_us, id FROM names_fill{locked}")));
         let Some(at) = at.fetch_optional(&mut *transaction).await? else { return Ok(true) };
@@ -102,7 +102,7 @@ mod tests {
     use crate::index::database::Database;
     use crate::index::{IndexPlace, Query};
 
-    /// An index as the version before this left it, with a recording of each moment and of some moments several.
+    /// An index as the previous version left it, with one or several recordings per moment.
     async fn earlier(file: &std::path::Path) {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file).create_if_missing(true);
         let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
@@ -142,7 +142,7 @@ mod tests {
         let mut rounds = 0;
         let mut done = false;
         while !done {
-            // Each round is a process of its own, which ends after a batch.
+            // Each round is a process of its own, which ends after one batch.
             let database = Database::new(&IndexPlace::Sqlite(file.clone())).unwrap();
             let index = Index { database, country_code: "45".into() };
             assert_eq!(found(&index, "name of", None).await, live, "{rounds}");

@@ -1,8 +1,9 @@
-//! What is left of a name in SQLite's indexes of trigrams when its entries are gone: FTS5 keeps, of the first trigram
-//! of each page, a copy to find the page by (the table `…_idx`), and leaves it when the trigram itself goes.
+//! Removes what is left of a name in SQLite's trigram indexes once its entries are deleted: FTS5 copies the first
+//! trigram of each page into the table `…_idx`, to find the page, and keeps the copy when the trigram itself is
+//! deleted.
 //!
-//! Such a copy must lie above the last trigram of the page before and not above the first of its own. The
-//! next trigram that there is does both, and takes its place.
+//! Such a copy must sort above the last trigram of the previous page and not above the first of its own. The next
+//! existing trigram meets both conditions and replaces the copy.
 
 use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 
@@ -12,9 +13,9 @@ use super::likeness::words;
 use optag_core::id::CallId;
 
 impl Database {
-    /// The name of a row, where SQLite has it.
+    /// The name in a row; none for PostgreSQL.
     ///
-    /// Errors: it does not answer.
+    /// Errors: index unavailable.
     pub(super) async fn name_of(
         &self,
         transaction: &mut Transaction<'_, Any>,
@@ -28,10 +29,10 @@ impl Database {
         row.map_or(Ok(None), |row| row.try_get("caller_name_folded"))
     }
 
-    /// Takes copies of trigrams of a name and of its words out of the indexes where nothing has them any more.
-    /// The name itself is gone, or is another row's too.
+    /// Replaces page keys that are trigrams of a name, or of its words, where no entry has that trigram any more. The
+    /// name itself is already deleted, or another row has it too.
     ///
-    /// Errors: it does not answer.
+    /// Errors: index unavailable.
     pub(super) async fn forget_trigrams(
         &self,
         transaction: &mut Transaction<'_, Any>,
@@ -45,11 +46,11 @@ impl Database {
     }
 }
 
-/// The same for one text in one index.
+/// Does so for one text in one index.
 async fn forget(transaction: &mut Transaction<'_, Any>, of: &str, text: &str) -> Result<(), sqlx::Error> {
-    // The last first: the next one that there is may not be one that goes too.
+    // In reverse order: otherwise the replacement could be a trigram that is removed as well.
     for trigram in trigrams(text).iter().rev() {
-        // As FTS5 writes it: the number of the index and the text.
+        // As FTS5 stores it: the index number and the text.
         let copy = format!("0{trigram}");
         let copies = format!("SELECT 1 AS one FROM {of}_trigrams_idx WHERE term = CAST($1 AS BLOB)");
         let copies =

@@ -1,9 +1,9 @@
-//! Search: number, name, department and time, all that are given together.
+//! Search by number, name, department and time, combined by AND.
 //!
-//! Each search goes along one index, newest first, and no further than its page: the last four digits of
-//! either party's number, names, or the list itself. The other conditions are looked at on the
-//! way. A page begins after the last row of the page before, however deep it is in. Totals of departments and
-//! days come from counters; others are counted up to a cap.
+//! Each search follows one index, newest first, and reads no more than its page: the last four digits of either
+//! party's number, the names, or the list itself. The other conditions are checked row by row. A page begins after
+//! the last row of the previous page, at any depth. Totals of departments and days come from counters; others are
+//! counted up to a cap.
 
 use sqlx::Row;
 
@@ -17,16 +17,16 @@ use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::private::Private;
 
-/// Rows that are counted of one index alone.
+/// Maximum number of rows counted by an index alone.
 pub(super) const COUNTED: i64 = 20_000;
-/// Rows that are looked at to count where other conditions must hold too.
+/// Maximum number of rows read to count those that meet the other conditions.
 pub(super) const LOOKED_AT: i64 = 5_000;
-/// Rows of a number from which a name is rather looked for by its own index.
+/// Number of rows with a number from which the search by name is preferred.
 const FEW: i64 = 2_000;
 /// A day. Units: µs.
 pub(super) const DAY_US: i64 = 86_400_000_000;
 
-/// What to look for.
+/// Conditions of a search.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
     /// Number called from or called, in any spelling, or its last digits.
@@ -35,35 +35,35 @@ pub struct Query {
     pub name: Option<Private<String>>,
     /// Department id.
     pub department: Option<String>,
-    /// Earliest start of the call.
+    /// Earliest start of the call, inclusive.
     pub from: Option<WallTime>,
-    /// First instant that is too late.
+    /// Latest start of the call, exclusive.
     pub to: Option<WallTime>,
-    /// What became of one of its streams.
+    /// Verdict on one of its streams.
     pub verdict: Option<VerdictWanted>,
-    /// Where the page before ended.
+    /// Position at which the previous page ended.
     pub after: Option<Position>,
-    /// Rows to pass over from there. They are read: pages deep in are reached by `after`.
+    /// Rows to skip from there. Skipped rows are read: use `after` for deep pages.
     pub skip: u64,
-    /// Rows to return at the most.
+    /// Maximum number of rows to return.
     pub most: u32,
 }
 
-/// Rows of one page, newest first, and how many there are in all.
+/// One page of rows, newest first, and the total.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Found {
-    /// The page.
+    /// Rows of the page.
     pub rows: Vec<IndexRow>,
-    /// All matches.
+    /// Number of matches.
     pub total: u64,
-    /// Whether there may be more matches than `total`: they were counted up to a cap.
+    /// Whether there may be more matches than `total`, which is counted up to a cap.
     pub more: bool,
-    /// Where the next page begins; none where this is the last.
+    /// Position at which the next page begins; none on the last page.
     pub next: Option<Position>,
 }
 
 impl Found {
-    /// A page of rows of which one more was read than there is room for.
+    /// Makes a page of rows that were read with one row too many.
     pub(super) fn page(mut rows: Vec<IndexRow>, query: &Query, total: u64, more: bool) -> Self {
         let goes_on = rows.len() > query.most as usize;
         rows.truncate(query.most as usize);
@@ -72,25 +72,25 @@ impl Found {
     }
 }
 
-/// A place in the list, newest first: pages begin after it.
+/// A position in the list, newest first: pages begin after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// When the call was admitted.
     pub started_at: WallTime,
-    /// Which.
+    /// Id of the recording.
     pub id: CallId,
 }
 
-/// A number as asked for.
+/// A number that is searched for.
 #[derive(Clone, Debug)]
 pub(super) struct Number {
     /// In normal form.
     pub norm: String,
-    /// Its digits as written.
+    /// Digits as written.
     pub digits: String,
 }
 
-/// What of a query can be looked up.
+/// A query's conditions, normalised.
 pub(super) struct Asked<'a> {
     pub query: &'a Query,
     pub number: Option<Number>,
@@ -100,14 +100,14 @@ pub(super) struct Asked<'a> {
 impl Index {
     /// Finds recordings that are not erased.
     ///
-    /// Errors: the index does not answer.
+    /// Errors: index unavailable.
     pub async fn search(&self, query: &Query) -> Result<Found, IndexError> {
         let _turn = self.database.turn_of_search().await?;
         let number = match &query.number {
             None => None,
             Some(written) => match self.number(written.reveal()) {
                 Some(number) => Some(number),
-                // Something without a digit was asked for: nobody has that number.
+                // A number without a digit matches nothing.
                 None => return Ok(Found::default()),
             },
         };
@@ -133,13 +133,13 @@ impl Index {
         normalise(written, &self.country_code).map(|norm| Number { norm, digits })
     }
 
-    /// Everything of a department and time. A page deep in is reached day by day.
+    /// All rows of a department and time. Deep pages are reached by skipping whole days.
     async fn list(&self, asked: &Asked<'_>) -> Result<Found, IndexError> {
         let days = self.days(asked.query).await?;
         let total = days.iter().map(|(_, live)| live).sum();
         let (mut skip, mut before) = (asked.query.skip, None);
         for (day, live) in days {
-            // From the end of the page before, days are not whole.
+            // From the end of the previous page, the first day is not whole.
             if skip < live || asked.query.after.is_some() {
                 break;
             }
@@ -156,7 +156,7 @@ impl Index {
         Ok(Found::page(self.read_rows(rows).await?, asked.query, total, false))
     }
 
-    /// Days that have recordings, the last first, and how many each.
+    /// Days that have recordings, latest first, with their number.
     async fn days(&self, query: &Query) -> Result<Vec<(i64, u64)>, IndexError> {
         let mut sql =
             Statement::new("SELECT day, CAST(SUM(live) AS BIGINT) AS live FROM live_counts WHERE live > 0");
@@ -194,7 +194,7 @@ impl Index {
         Ok(self.total(sql).await? as u64)
     }
 
-    /// A verdict, or a name while not all are known yet: rows of the department and time are looked at.
+    /// A verdict, or a name while the index of names is incomplete: reads the rows of the department and time.
     async fn scan(&self, asked: &Asked<'_>) -> Result<Found, IndexError> {
         let mut count = Statement::new(
             "SELECT COUNT(*) AS total FROM (SELECT 1 AS hit FROM recordings WHERE erased_at_us IS NULL",

@@ -1,9 +1,9 @@
-//! Accounts of announced calls, recorded or not: what `optag assurance` compares with the
-//! PBX's own records. In: [`Account`]s. Out: rows of a day.
+//! Announced calls, recorded or not: `optag assurance` compares them with the PBX's own records. In: [`Account`]s.
+//! Out: rows of a day.
 //!
-//! Numbers and names are kept as keyed hashes only: enough to find a call that another list
-//! names, too little to tell whose it was. A row goes with its recording's erasure, its hashes
-//! at once, and with the retention limit in any case.
+//! Numbers and names are kept only as keyed hashes: enough to find a call that another list names, too little to tell
+//! whose it was. The erasure of a recording removes the hashes at once; the row goes with the retention limit at the
+//! latest.
 
 use aws_lc_rs::hmac;
 use sqlx::Row;
@@ -17,32 +17,32 @@ use optag_core::clock::WallTime;
 use optag_core::hex::hex;
 use optag_core::id::CallId;
 
-/// Bytes of a keyed hash that are kept: enough to tell a day's calls apart.
+/// Length of a keyed hash: enough to tell a day's calls apart. Units: bytes.
 const HASH_BYTES: usize = 12;
 
-/// Makes keyed hashes of numbers and names.
+/// Computes keyed hashes of numbers and names.
 #[derive(Clone, Debug)]
 pub struct Pseudonyms {
     key: hmac::Key,
     country_code: String,
 }
 
-/// An account as the index has it.
+/// An announced call, as indexed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRow {
-    /// Names the account.
+    /// Id of the announced call.
     pub id: String,
     /// When the call was announced.
     pub began_at: WallTime,
-    /// When its signalling was over; none while it goes on, or where the recorder died.
+    /// When its signalling ended; none while it continues, or where the recorder died.
     pub ended_at: Option<WallTime>,
     /// Address of the recording client, or `api`.
     pub client: String,
-    /// Department id, empty where none took it.
+    /// Department id; empty if none matched.
     pub department: String,
     /// The call, if it was admitted.
     pub call: Option<CallId>,
-    /// Outcome and cause, where they are not the call's.
+    /// Outcome and cause, if they are not the admitted call's.
     pub outcome: Option<(String, String)>,
     /// Keyed hash of the number called from.
     pub caller: Option<String>,
@@ -50,22 +50,22 @@ pub struct SessionRow {
     pub called: Option<String>,
     /// Keyed hashes of the call's names.
     pub names: Vec<String>,
-    /// Audio streams that it was offered with and that are not recorded.
+    /// Audio streams that were offered and are not recorded.
     pub refused_streams: RefusedStreams,
 }
 
 impl Pseudonyms {
-    /// Hashes under `key`.
+    /// Uses `key` for all hashes.
     pub fn new(key: &[u8; 32], country_code: &str) -> Self {
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, key), country_code: country_code.to_owned() }
     }
 
-    /// The hash of a number in any spelling; none for what is no number.
+    /// Hash of a number in any spelling; none for text that is not a number.
     pub fn number(&self, written: &str) -> Option<String> {
         Some(self.hash("number", &normalise(written, &self.country_code)?))
     }
 
-    /// The hashes of a call's name, for example a Call-ID.
+    /// Hashes of an identifier of the call, for example a Call-ID.
     pub fn names(&self, name: &str) -> Vec<String> {
         name_keys(name).iter().map(|key| self.hash("name", key)).collect()
     }
@@ -77,9 +77,9 @@ impl Pseudonyms {
 }
 
 impl Index {
-    /// Writes accounts, all or none. A later account of the same id completes the earlier.
+    /// Writes announced calls in one transaction. A later entry with the same id completes the earlier one.
     ///
-    /// Errors: they are not durable.
+    /// Errors: not durable.
     pub async fn put_accounts(&self, accounts: &[Account], by: &Pseudonyms) -> Result<(), IndexError> {
         let mut transaction = self.database.pool.begin().await?;
         for account in accounts {
@@ -119,9 +119,9 @@ impl Index {
         Ok(transaction.commit().await?)
     }
 
-    /// Accounts of calls that were announced in `from..to`, in that order.
+    /// Calls announced in `from..to`, in order of time.
     ///
-    /// Errors: the index does not answer.
+    /// Errors: index unavailable.
     pub async fn accounts(&self, from: WallTime, to: WallTime) -> Result<Vec<SessionRow>, IndexError> {
         let rows = sqlx::query(
             "SELECT * FROM sessions WHERE began_at_us >= $1 AND began_at_us < $2 ORDER BY began_at_us, id",
@@ -134,9 +134,9 @@ impl Index {
         Ok(rows.iter().map(session).collect::<Result<_, _>>()?)
     }
 
-    /// Outcomes of calls that were admitted in `from..to`: id, department, outcome, cause.
+    /// Outcomes of calls admitted in `from..to`: id, department, outcome, cause.
     ///
-    /// Errors: the index does not answer.
+    /// Errors: index unavailable.
     pub async fn outcomes(
         &self,
         from: WallTime,
@@ -158,9 +158,9 @@ impl Index {
         Ok(rows.iter().map(one).collect::<Result<_, sqlx::Error>>()?)
     }
 
-    /// Recordings of calls that were admitted in `from..to`, erased ones included.
+    /// Recordings of calls admitted in `from..to`, erased ones included.
     ///
-    /// Errors: the index does not answer.
+    /// Errors: index unavailable.
     pub async fn recordings(&self, from: WallTime, to: WallTime) -> Result<Vec<IndexRow>, IndexError> {
         let rows = sqlx::query(
             "SELECT * FROM recordings WHERE started_at_us >= $1 AND started_at_us < $2 ORDER BY started_at_us",
@@ -173,9 +173,9 @@ impl Index {
         Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
     }
 
-    /// Removes accounts of calls that were announced before `at`.
+    /// Removes entries of calls announced before `before`.
     ///
-    /// Errors: the index does not answer.
+    /// Errors: index unavailable.
     pub async fn forget_accounts(&self, before: WallTime) -> Result<u64, IndexError> {
         let gone = sqlx::query("DELETE FROM sessions WHERE began_at_us < $1");
         Ok(gone.bind(before.as_unix_micros()).execute(&self.database.pool).await?.rows_affected())
@@ -239,7 +239,7 @@ mod tests {
         index.put_accounts(&[later, account("a", None)], &by).await.unwrap();
         let day = (WallTime::from_unix_micros(0), WallTime::from_unix_micros(10_000_000));
         let rows = index.accounts(day.0, day.1).await.unwrap();
-        assert_eq!(rows[0].call, Some(id), "a later account without a call does not take it away");
+        assert_eq!(rows[0].call, Some(id), "a later entry without a call keeps the earlier entry's call");
         assert_eq!(rows[0].caller, by.number("88888888"));
         assert_eq!(rows[0].names, by.names("ABC@pbx"));
         assert_eq!(rows[0].refused_streams, account("a", None).refused_streams);

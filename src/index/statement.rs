@@ -1,11 +1,11 @@
-//! Statements in the making. In: our own words, and values that others wrote. Out: a query whose values are
-//! bound, never part of its text.
+//! Builds statements. In: SQL text of this program, and values from outside. Out: a query with bound values; no value
+//! becomes part of its text.
 
 use sqlx::any::AnyArguments;
 use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe};
 
-/// A statement in the making, with what is bound to it.
+/// A statement under construction, with its bound values.
 #[derive(Debug)]
 pub(super) struct Statement {
     sql: String,
@@ -42,9 +42,9 @@ impl Statement {
         self
     }
 
-    /// The statement as it stands.
+    /// Finishes the statement.
     pub(super) fn query(self) -> Query<'static, Any, AnyArguments> {
-        // Only our own words are pushed; what others wrote is bound.
+        // Only SQL text of this program is pushed; values from outside are bound.
         let query = sqlx::query(AssertSqlSafe(self.sql));
         self.values.into_iter().fold(query, |query, value| match value {
             Value::Text(text) => query.bind(text),
@@ -53,7 +53,7 @@ impl Statement {
     }
 }
 
-/// A text that every database takes: PostgreSQL has no zero character.
+/// Makes a text storable in every database: PostgreSQL rejects U+0000.
 pub(super) fn storable(text: String) -> String {
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }

@@ -1,5 +1,4 @@
-//! How the store named what was delivered: where, under which names, in which versions. Erasures
-//! look for exactly that. Nothing personal.
+//! Where a delivery was stored: place, names and versions. Erasures look for exactly these. No personal data.
 
 use sqlx::Row;
 
@@ -7,14 +6,14 @@ use super::{Index, IndexError};
 use optag_core::id::CallId;
 use optag_storage::store::remains::{Stored, StoredObject};
 
-/// Uploads of one recording that are remembered; the store's lists are the other way to find them.
+/// Maximum number of uploads kept per recording; listing the store finds others.
 const UPLOADS: usize = 64;
 
 impl Index {
-    /// Keeps what a delivery left in the store; a later delivery of the same takes its place. Uploads that
-    /// were noted as begun stay known, as some may not have ended.
+    /// Records what a delivery left in the store and replaces an earlier record. Uploads noted as begun are kept,
+    /// since some may not have ended.
     ///
-    /// Errors: it is not durable.
+    /// Errors: not durable.
     pub async fn put_delivered(&self, id: CallId, stored: &Stored) -> Result<(), IndexError> {
         let mut stored = stored.clone();
         let known = self.stored(id).await?.filter(|known| known.place == stored.place).unwrap_or_default();
@@ -40,9 +39,9 @@ impl Index {
         Ok(())
     }
 
-    /// Keeps that an upload in parts begins, beside what is known already of the same store.
+    /// Notes that a multipart upload begins, beside what is already known of the same store.
     ///
-    /// Errors: it is not durable.
+    /// Errors: not durable.
     pub async fn note_upload(&self, id: CallId, place: &str, object: StoredObject) -> Result<(), IndexError> {
         let mut stored = self.stored(id).await?.filter(|stored| stored.place == place).unwrap_or_default();
         if stored.objects.contains(&object) {
@@ -54,9 +53,9 @@ impl Index {
         self.put_stored(id, &stored).await
     }
 
-    /// What a recording's delivery left in the store, if that was kept.
+    /// What a recording's delivery left in the store, if recorded.
     ///
-    /// Errors: the index does not answer.
+    /// Errors: index unavailable.
     pub async fn stored(&self, id: CallId) -> Result<Option<Stored>, IndexError> {
         let row = sqlx::query("SELECT place, objects FROM stored WHERE id = $1")
             .bind(id.to_string())
@@ -70,9 +69,9 @@ impl Index {
         Ok(row.map(read).transpose()?)
     }
 
-    /// Forgets it, once nothing of it is left.
+    /// Removes the record, once nothing of the delivery is left.
     ///
-    /// Errors: it is not durable.
+    /// Errors: not durable.
     pub async fn forget_stored(&self, id: CallId) -> Result<(), IndexError> {
         sqlx::query("DELETE FROM stored WHERE id = $1")
             .bind(id.to_string())
