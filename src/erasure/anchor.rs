@@ -19,28 +19,29 @@ use optag_core::signing::Signed;
 use optag_storage::store::StoreError;
 use optag_storage::store::names::ANCHORS_PREFIX as PREFIX;
 
-/// Entries in a block of the deletion log's copy.
+/// Entries in one block of the deletion log's copy.
 const BLOCK: u64 = if cfg!(test) { 16 } else { 4_096 };
-/// The longest block that is read. Units: bytes.
+/// Maximum size of a block. Units: bytes.
 const BLOCK_BYTES: u64 = 64 << 20;
-/// The longest checkpoint that is read. Units: bytes.
+/// Maximum size of a checkpoint. Units: bytes.
 const CHECKPOINT_BYTES: u64 = 64 << 10;
 
-/// What was found, for people.
+/// Result of a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compared {
-    /// How the log stands to the index.
+    /// Relation of the log to the head recorded in the index.
     pub index: Relation,
-    /// How it stands to the store.
+    /// Relation of the log to the store's copy.
     pub store: Relation,
-    /// Entries that the store's copy has.
+    /// Number of entries in the store's copy.
     pub store_entries: u64,
 }
 
 impl EraseService {
-    /// Compares the deletion log with what index and store remember of it, and notes the result.
+    /// Compares the deletion log with its head in the index and its copy in the store, and reports the result to the
+    /// guard.
     ///
-    /// Errors: one of them does not answer; what the other said is noted.
+    /// Errors: store or index unavailable; the result of the other one is reported all the same.
     pub async fn compare_heads(&self) -> anyhow::Result<Compared> {
         let node = self.guard.signer.node();
         let seen = self.stores.index.deletion_head(&node).await.context("the index")?;
@@ -53,9 +54,9 @@ impl EraseService {
         Ok(Compared { index, store, store_entries })
     }
 
-    /// Brings the store's copy and the index's head up to the log.
+    /// Updates the store's copy and the index's head to the log's current state.
     ///
-    /// Errors: one of them does not answer; to be tried again.
+    /// Errors: store or index unavailable; to be retried.
     pub async fn anchor_deletions(&self) -> anyhow::Result<()> {
         let mut anchored = self.guard.anchored.lock().await;
         let from = match *anchored {
@@ -75,10 +76,10 @@ impl EraseService {
         Ok(())
     }
 
-    /// Takes over what the store's copies of deletion logs know, this installation's first, a block at a
-    /// time; how many entries.
+    /// Merges all copies of deletion logs in the store into this log, this installation's first, one block at a time;
+    /// returns the number of entries added.
     ///
-    /// Errors: the store does not answer, a line is no entry, or what was taken is not durable.
+    /// Errors: store unavailable, a line is not an entry, or added entries are not durable.
     pub async fn take_over_copies(&self) -> anyhow::Result<u64> {
         let own = format!("{PREFIX}{}/", self.guard.signer.node());
         let mut names: Vec<String> =
@@ -94,9 +95,9 @@ impl EraseService {
         Ok(taken)
     }
 
-    /// Writes the store's copy anew after the log took over what it had lost.
+    /// Rewrites the store's copy completely after lost entries were merged.
     ///
-    /// Errors: store or index do not answer.
+    /// Errors: store or index unavailable.
     pub async fn anchor_all(&self) -> anyhow::Result<()> {
         let mut anchored = self.guard.anchored.lock().await;
         let (head, node) = (self.log.head(), self.guard.signer.node());
@@ -139,9 +140,11 @@ impl EraseService {
         Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect())
     }
 
-    /// Signs the audit's last entry and puts the checkpoint where it can be compared later: beside the log, in
-    /// the store under a name that is never written twice, and in `dir` if there is one. A process looks once
-    /// whether an earlier one put the last checkpoint there, and tries again until it is there.
+    /// Signs the audit log's last entry and keeps the checkpoint for later comparison: beside the log, in the store
+    /// under a write-once name, and in `dir` if given. A process checks once whether an earlier one stored the last
+    /// checkpoint, and retries until it is stored.
+    ///
+    /// Errors: the audit log cannot be read, or the local checkpoint cannot be written.
     ///
     /// Errors: the trail cannot be read, or no checkpoint be kept beside it.
     pub async fn anchor_audit(
@@ -175,9 +178,9 @@ impl EraseService {
         Ok(())
     }
 
-    /// This installation's checkpoints of the audit in the store.
+    /// This installation's audit checkpoints in the store. Objects that are not checkpoints are skipped.
     ///
-    /// Errors: the store does not answer. What is no checkpoint is passed over.
+    /// Errors: store unavailable.
     pub async fn audit_anchors(&self) -> Result<Vec<Signed>, StoreError> {
         let prefix = format!("{PREFIX}{}/audit/", self.guard.signer.node());
         let names: Vec<String> =

@@ -1,6 +1,6 @@
-//! Compares index and store by name, as two sorted streams: recordings of the index that are missing in the store, and
-//! recordings in the store that are unknown. Each difference is checked once more by itself, as recordings come and go
-//! during the comparison.
+//! Compares index and store by name, as two sorted streams: recordings in the index that the store lacks, and
+//! recordings in the store that the index lacks. Each difference is verified individually, since recordings come and
+//! go during the comparison.
 
 use std::collections::VecDeque;
 
@@ -12,38 +12,38 @@ use optag_storage::store::names::{self, Kind};
 use optag_storage::store::remains::Sought;
 use optag_storage::store::versions::{CopyKind, StoredCopy};
 
-/// Rows of the index that are read at a time.
+/// Index rows read per query.
 const ROWS: u32 = 1_000;
-/// Differences that are looked at by themselves; of the others only the number is told.
+/// Maximum number of differences verified individually; the others are only counted.
 const LOOKED_AT: u64 = 1_000;
-/// Differences that are named.
+/// Maximum number of differences named.
 const NAMED: usize = 20;
 
-/// What differs.
+/// Differences between index and store.
 #[derive(Debug, Default)]
 pub struct Differences {
-    /// Recordings of the index.
+    /// Recordings in the index.
     pub rows: u64,
-    /// Recordings of the store.
+    /// Recordings in the store.
     pub recordings: u64,
-    /// Recordings of the index that the store does not have whole, by list or by name.
+    /// Recordings in the index that are incomplete in the store, by listing or by name.
     pub missing: u64,
-    /// Recordings that the store has by name and its lists leave out.
+    /// Recordings that exist in the store by name but are missing from its listing.
     pub unlisted: u64,
-    /// Recordings of the store of which neither index nor spool knows.
+    /// Recordings in the store that are in neither index nor spool.
     pub unknown: u64,
-    /// Recordings that are erased and there.
+    /// Erased recordings that are present again.
     pub returned: u64,
-    /// Objects below our prefix that no recorder made.
+    /// Objects under the prefix that no recorder wrote.
     pub strangers: u64,
-    /// The first of these.
+    /// The first differences, in words.
     pub notes: Vec<String>,
-    /// The store does not list in order of names: what was compared is not certain.
+    /// The store does not list in name order: the result is unreliable.
     pub disordered: bool,
     looked_at: u64,
 }
 
-/// One comparison on its way.
+/// A comparison in progress.
 pub struct Comparison<'a> {
     stores: &'a Stores,
     log: &'a DeletionLog,
@@ -52,11 +52,11 @@ pub struct Comparison<'a> {
     rows_end: bool,
     here: Option<Here>,
     last: Option<CallId>,
-    /// What was found so far.
+    /// Differences found so far.
     pub found: Differences,
 }
 
-/// What the list shows of one recording.
+/// One recording's objects, as listed.
 struct Here {
     id: CallId,
     audio: bool,
@@ -65,7 +65,7 @@ struct Here {
 }
 
 impl<'a> Comparison<'a> {
-    /// Begins.
+    /// Starts a comparison.
     pub fn new(stores: &'a Stores, log: &'a DeletionLog) -> Self {
         Self {
             stores,
@@ -79,9 +79,9 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Takes the next copy of the list.
+    /// Processes the next listed copy.
     ///
-    /// Errors: the index does not answer.
+    /// Errors: index unavailable.
     pub async fn copy(&mut self, copy: &StoredCopy) -> Result<(), IndexError> {
         let Some((id, _)) = names::parse(&copy.key) else {
             if !names::is_ours(&copy.key) {
@@ -108,9 +108,9 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
-    /// Takes the end of the list: what the index has besides is missing.
+    /// Ends the listing: the remaining rows of the index are missing in the store.
     ///
-    /// Errors: the index does not answer.
+    /// Errors: index unavailable.
     pub async fn end(mut self) -> Result<Differences, IndexError> {
         self.flush().await?;
         while let Some(row) = self.row().await? {
@@ -120,7 +120,7 @@ impl<'a> Comparison<'a> {
         Ok(self.found)
     }
 
-    /// Compares the recording that the list has just left.
+    /// Compares the recording whose objects have all been listed.
     async fn flush(&mut self) -> Result<(), IndexError> {
         let Some(here) = self.here.take() else { return Ok(()) };
         self.found.recordings += u64::from(here.any);
@@ -138,7 +138,7 @@ impl<'a> Comparison<'a> {
         if here.any { self.unknown(here.id).await } else { Ok(()) }
     }
 
-    /// The next row of the index.
+    /// The next recording in the index.
     async fn row(&mut self) -> Result<Option<CallId>, IndexError> {
         if self.rows.is_empty() && !self.rows_end {
             self.rows = self.stores.index.live_after(self.after, ROWS).await?.into();
@@ -149,7 +149,7 @@ impl<'a> Comparison<'a> {
         Ok(self.rows.front().copied())
     }
 
-    /// The list does not show all of a recording that the index has.
+    /// Verifies a recording in the index that the listing does not show in full.
     async fn missing(&mut self, id: CallId) -> Result<(), IndexError> {
         if self.log.is_erased(id) {
             return Ok(());
@@ -190,10 +190,10 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
-    /// The list shows a recording that the index does not have.
+    /// Verifies a listed recording that the index does not have.
     async fn unknown(&mut self, id: CallId) -> Result<(), IndexError> {
         if self.log.is_erased(id) {
-            // One whose erasure is open is told of by the deletion log's part.
+            // A recording with an open erasure is reported by the deletion log's part of the report.
             let open = self.log.open_orders().iter().any(|order| order.id == id);
             if !open {
                 self.found.returned += 1;
@@ -212,7 +212,7 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
-    /// Whether one more difference is looked at by itself.
+    /// Whether one more difference is verified individually.
     fn looks(&mut self) -> bool {
         self.found.looked_at += 1;
         self.found.looked_at <= LOOKED_AT
@@ -226,12 +226,12 @@ impl<'a> Comparison<'a> {
 }
 
 impl Differences {
-    /// How many there are.
+    /// Number of differences.
     pub fn count(&self) -> u64 {
         self.missing + self.unlisted + self.unknown + self.returned
     }
 
-    /// In words, the numbers first.
+    /// Summary in words, totals first.
     pub fn told(self) -> Vec<String> {
         let mut told = Vec::new();
         for (count, what) in [
@@ -247,7 +247,7 @@ impl Differences {
         }
         if self.looked_at > LOOKED_AT {
             told.push(format!(
-                "the first {LOOKED_AT} differences were looked for by name, the others were not"
+                "the first {LOOKED_AT} differences were verified by name, the others were not"
             ));
         }
         told.extend(self.notes);

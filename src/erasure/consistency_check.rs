@@ -15,19 +15,19 @@ use optag_core::id::CallId;
 use optag_storage::archive::vault::VaultError;
 use optag_storage::store::names::{self, Kind};
 
-/// Rows taken at a time.
+/// Rows read per query.
 const BATCH: u32 = 1_000;
 
-/// A difference.
+/// A difference between index, store and deletion log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What it is, for people; no personal data.
+    /// Description; no personal data.
     pub text: String,
-    /// Whether it is no more.
+    /// Whether the difference was repaired.
     pub mended: bool,
 }
 
-/// What lies where.
+/// Recordings by where they exist.
 #[derive(Debug, Default)]
 struct Inventory {
     audio: BTreeMap<CallId, u64>,
@@ -37,8 +37,8 @@ struct Inventory {
     strange: Vec<String>,
 }
 
-/// Compares; with `repair`, mends what can be mended without guessing. `spooled` are the calls that wait in
-/// the spool.
+/// Compares index, store and deletion log; with `repair`, also repairs what can be repaired without guessing.
+/// `spooled` are the calls not yet delivered.
 ///
 /// Errors: store or index cannot be read.
 pub async fn compare(
@@ -47,8 +47,7 @@ pub async fn compare(
     repair: bool,
 ) -> anyhow::Result<Vec<Finding>> {
     let inventory = Inventory::take(&erasure.stores, spooled).await?;
-    let mut findings: Vec<Finding> =
-        inventory.strange.iter().map(|name| left(name, "not one of ours")).collect();
+    let mut findings: Vec<Finding> = inventory.strange.iter().map(|name| left(name, "foreign")).collect();
     let all: BTreeSet<CallId> =
         inventory.audio.keys().chain(&inventory.manifests).chain(&inventory.rows).copied().collect();
     for id in all {
@@ -65,7 +64,7 @@ pub async fn compare(
     Ok(findings)
 }
 
-/// What can be done about a difference.
+/// Possible repairs of a difference.
 enum Mend {
     Nothing,
     Row,
@@ -100,11 +99,11 @@ impl Inventory {
         let (audio, manifest) = (self.audio.contains_key(&id), self.manifests.contains(&id));
         let row = self.rows.contains(&id);
         if erasure.log.is_erased(id) {
-            // An order that is still open is no difference: it will be carried out.
+            // An open order is not a difference: it will be completed.
             let open = erasure.log.open_orders().iter().any(|order| order.id == id);
             return (!open).then_some(("erased, but present again: restored from a backup?", Mend::Erase));
         }
-        // What waits in the spool is on its way.
+        // Calls in the spool have not been delivered yet.
         if self.spooled.contains(&id) {
             return None;
         }
@@ -122,14 +121,14 @@ impl Inventory {
     }
 }
 
-/// Makes the row that a manifest tells of, if its audio has the length that it should.
+/// Rebuilds an index row from its manifest, if the audio has the length given there.
 async fn row_from_store(id: CallId, inventory: &Inventory, erasure: &EraseService) -> bool {
     let manifest = match erasure.stores.vault.manifest(id).await {
         Ok(manifest) => manifest,
         Err(error) => {
             error.newer().into_iter().for_each(metrics::newer_format);
             let why: &dyn std::fmt::Display = match &error {
-                VaultError::NoKey => &"the key of its day is not here",
+                VaultError::NoKey => &"day key missing",
                 other => other,
             };
             tracing::warn!(call = %id, %why, "cannot rebuild index row");
@@ -154,7 +153,7 @@ async fn row_from_store(id: CallId, inventory: &Inventory, erasure: &EraseServic
     written.await.inspect_err(|error| tracing::warn!(call = %id, %error, "cannot rebuild index row")).is_ok()
 }
 
-/// What the log says is gone is made to be.
+/// Erases again what the log says is erased.
 async fn erased_again(id: CallId, erasure: &EraseService) -> bool {
     let erased = erasure.complete(id, Cause::Request).await;
     erased

@@ -11,24 +11,24 @@ use crate::erasure::steps::EraseError;
 use optag_core::id::CallId;
 use optag_core::signing::Signer;
 
-/// The guard.
+/// Guards erasure and expiry.
 #[derive(Debug)]
 pub struct DeletionGuard {
     /// Signs receipts and checkpoints.
     pub signer: Arc<Signer>,
-    /// What must not end yet.
+    /// Legal holds.
     pub holds: Holds,
     out_of_step: AtomicBool,
-    /// Entries of the deletion log that the store holds a copy of; none: not looked yet.
+    /// Number of entries of the deletion log copied to the store; none: not checked yet.
     pub(crate) anchored: tokio::sync::Mutex<Option<u64>>,
-    /// Name of the audit's checkpoint that this process saw in the store last; none: not looked yet.
+    /// Name of the last audit checkpoint seen in the store by this process; none: not checked yet.
     pub(crate) audit_anchored: tokio::sync::Mutex<Option<String>>,
-    /// Rounds of completing erasures, so that each begins with another order.
+    /// Counts passes over open erasures, so that each pass starts with a different order.
     pub(crate) rounds: AtomicUsize,
 }
 
 impl DeletionGuard {
-    /// A guard that knows of nothing wrong yet.
+    /// A guard that has found no fault yet.
     pub fn new(signer: impl Into<Arc<Signer>>, holds: Holds) -> Self {
         Self {
             signer: signer.into(),
@@ -40,28 +40,26 @@ impl DeletionGuard {
         }
     }
 
-    /// Whether the deletion log is the one that index and store saw last, as far as is known.
-    /// While it is not, nothing is served and nothing delivered: what the lost entries erased
-    /// would come back.
+    /// Whether the deletion log matches what index and store recorded, as far as is known. If not, nothing is served
+    /// or delivered: recordings erased by the lost entries would reappear.
     pub fn in_step(&self) -> bool {
         !self.out_of_step.load(Ordering::Acquire)
     }
 
-    /// Notes how the log was found to stand. Only [`DeletionGuard::mended`] takes a fault back.
+    /// Records the result of a comparison. Only [`DeletionGuard::mended`] clears a fault.
     pub fn found(&self, relation: Relation) {
         if relation != Relation::InStep {
             self.out_of_step.store(true, Ordering::Release);
         }
     }
 
-    /// The log has everything again.
+    /// Clears the fault once the log is complete again.
     pub fn mended(&self) {
         self.out_of_step.store(false, Ordering::Release);
     }
 
-    /// Puts an order into the log, unless a hold stands against it; blocking. Nobody can hold
-    /// the recording between the two. A withdrawal heeds no hold: it ends what was never allowed
-    /// to be kept.
+    /// Writes an order to the log unless the recording is held; blocking. No hold can be placed between check and
+    /// write. A withdrawal of consent ignores holds: it ends a recording that may not be kept.
     ///
     /// Errors: held, or the order is not durable.
     pub fn order(&self, log: &DeletionLog, order: Order) -> Result<(), EraseError> {

@@ -29,43 +29,43 @@ use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_files::disk::{Disk, OsDisk};
 
-/// Recordings that are kept beside the table until it is made anew.
+/// Maximum number of recordings kept beside the table before it is rebuilt.
 const BESIDE: usize = if cfg!(test) { 8 } else { 65_536 };
 
-/// How the log stands to a head that someone remembers.
+/// Relation of the log to a recorded head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
-    /// The log is the one remembered, and may have come further.
+    /// The log contains that head, and possibly more.
     InStep,
-    /// The log has fewer entries than were seen: it was lost, or is an old backup.
+    /// The log has fewer entries: entries were lost, or the log is an old backup.
     Behind,
-    /// The log has other entries than were seen.
+    /// The log has different entries.
     Forked,
 }
 
-/// What is wrong with the log.
+/// Errors of the deletion log.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// It cannot be read or written.
+    /// The log cannot be read or written.
     #[error("deletion log: {0}")]
     Io(#[from] io::Error),
-    /// An entry in its middle is not what was written. Nothing may be served before it is mended.
+    /// An entry before the last is damaged. Nothing may be served until it is repaired.
     #[error("line {line} of the deletion log is damaged")]
     Damaged {
-        /// Which, from 1.
+        /// Line number, from 1.
         line: usize,
     },
 }
 
-/// Lines that a log has, by the beginnings of their hashes.
+/// Lines of a log, by the first bytes of their hashes.
 pub type KnownLines = HashSet<[u8; 16]>;
 
-/// The log, with what it says of recordings at hand.
+/// The deletion log and its in-memory state.
 pub struct DeletionLog {
     disk: Arc<dyn Disk>,
     table_path: PathBuf,
     state: Mutex<State>,
-    /// Held while a new table is made.
+    /// Held while the table is rebuilt.
     compacting: Mutex<()>,
 }
 
@@ -76,16 +76,16 @@ impl std::fmt::Debug for DeletionLog {
 }
 
 impl DeletionLog {
-    /// Opens or makes the file and replays it.
+    /// Opens or creates the log and replays it.
     ///
-    /// Errors: the disk's, or damage.
+    /// Errors: disk, or damage.
     pub fn open(path: &Path) -> Result<Self, LogError> {
         Self::open_on(Arc::new(OsDisk), path)
     }
 
-    /// As [`DeletionLog::open`], on a disk of the caller's choice.
+    /// As [`DeletionLog::open`], on a given disk.
     ///
-    /// Errors: the disk's, or damage.
+    /// Errors: disk, or damage.
     pub fn open_on(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, LogError> {
         let file = LogFile::open(Arc::clone(&disk), path)?;
         let table_path = Table::path_of(path);
@@ -107,10 +107,10 @@ impl DeletionLog {
         Ok(log)
     }
 
-    /// Orders an erasure; blocking. Once this returns, the order survives a crash. A second
-    /// order for a recording changes nothing.
+    /// Orders an erasure; blocking. The order is durable on return. A second order for the same recording has no
+    /// effect.
     ///
-    /// Errors: it is not durable.
+    /// Errors: not durable.
     pub fn order(&self, order: Order) -> Result<(), LogError> {
         let mut state = self.state();
         if state.knows(order.id) {
@@ -119,24 +119,23 @@ impl DeletionLog {
         state.append(Entry::Ordered(order))
     }
 
-    /// Notes that every copy is gone, and which there were; blocking.
+    /// Records that every copy is deleted, and which copies there were; blocking.
     ///
-    /// Errors: it is not durable; the erasure will be gone through again.
+    /// Errors: not durable; the erasure will be repeated.
     pub fn done(&self, id: CallId, at: WallTime, gone: Vec<String>) -> Result<(), LogError> {
         self.completed(Done { id, at, gone, accepted_missing: false })
     }
 
-    /// The same, with whatever else is known of the end.
+    /// As [`DeletionLog::done`], with all details of the completion.
     ///
-    /// Errors: as above.
+    /// Errors: not durable.
     pub fn completed(&self, done: Done) -> Result<(), LogError> {
         self.state().append(Entry::Done(done))
     }
 
-    /// Opens an erasure again, where a copy of what is erased turned up; blocking. An open one
-    /// stays as it is.
+    /// Reopens an erasure because a copy reappeared; blocking. An open erasure is unchanged.
     ///
-    /// Errors: it is not durable.
+    /// Errors: not durable.
     pub fn reopen(&self, order: Order) -> Result<(), LogError> {
         let mut state = self.state();
         if state.open.contains_key(&order.id) {
@@ -162,13 +161,12 @@ impl DeletionLog {
         state.table.ids().chain(recent).collect()
     }
 
-    /// How far the log has come.
+    /// The log's current head.
     pub fn head(&self) -> Head {
         self.state().chain.head()
     }
 
-    /// The log's entries as they stand in the file, `most` from number `first` (counted from 0) on;
-    /// blocking.
+    /// Entries as written in the file, at most `most` from number `first` (counted from 0); blocking.
     ///
     /// Errors: the file cannot be read.
     pub fn lines(&self, first: u64, most: u64) -> Result<Vec<String>, LogError> {
@@ -188,7 +186,7 @@ impl DeletionLog {
         Ok(found)
     }
 
-    /// How the log stands to a head that index or store remember; blocking.
+    /// Relation of the log to a head recorded by index or store; blocking.
     ///
     /// Errors: the file cannot be read.
     pub fn relation(&self, seen: &Head) -> Result<Relation, LogError> {
@@ -207,15 +205,15 @@ impl DeletionLog {
         Ok(if chain.is(seen) { Relation::InStep } else { Relation::Forked })
     }
 
-    /// Takes over what another copy of the log knows and this one does not; how many entries.
-    /// Blocking. Where one is the beginning of the other, they are the same afterwards.
+    /// Merges entries of another copy of the log; returns the number of entries added. Blocking. If one log is a
+    /// prefix of the other, both are equal afterwards.
     ///
-    /// Errors: a line is no entry, or what was taken is not durable.
+    /// Errors: a line is not an entry, or added entries are not durable.
     pub fn take_over(&self, others: &[String]) -> Result<u64, LogError> {
         self.take_over_beside(others, &mut self.known_lines()?)
     }
 
-    /// The same for a copy that comes in pieces.
+    /// As [`DeletionLog::take_over`], for a copy that is read in blocks.
     ///
     /// Errors: the same.
     pub fn take_over_beside(&self, others: &[String], known: &mut KnownLines) -> Result<u64, LogError> {
@@ -230,7 +228,7 @@ impl DeletionLog {
         Ok(taken)
     }
 
-    /// Which lines the log has; blocking, reads all of it.
+    /// All lines of the log; blocking, reads the whole log.
     ///
     /// Errors: the file cannot be read.
     pub fn known_lines(&self) -> Result<KnownLines, LogError> {
@@ -258,10 +256,10 @@ impl DeletionLog {
         if right { Ok(Some((order, done))) } else { Err(damaged()) }
     }
 
-    /// Makes the table anew once many entries came since it was made; whether it was. Blocking; nobody
-    /// waits for it.
+    /// Rebuilds the table once enough entries were added; returns whether it did. Blocking, without delaying other
+    /// calls.
     ///
-    /// Errors: the disk's; the log is as good as before.
+    /// Errors: disk; the log is unaffected.
     pub fn compact(&self) -> Result<bool, LogError> {
         let _one = self.compacting.lock().unwrap_or_else(PoisonError::into_inner);
         let (table, next) = {
@@ -276,9 +274,9 @@ impl DeletionLog {
         Ok(true)
     }
 
-    /// Reads the whole log: every line, and the hash over all of them; blocking.
+    /// Verifies the whole log: every line, and the hash over all of them; blocking.
     ///
-    /// Errors: a line is damaged, or the log is not what was opened.
+    /// Errors: a line is damaged, or the log differs from the one opened.
     pub fn verify(&self) -> Result<(), LogError> {
         let state = self.state();
         let (mut chain, mut lines) = (Chain::default(), state.file.lines(0));
@@ -362,7 +360,7 @@ mod tests {
         other.order(order(4)).unwrap();
         assert_eq!(other.relation(&one.head()).unwrap(), Relation::Forked);
         assert_eq!(other.relation(&backup).unwrap(), Relation::InStep);
-        // What one knows the other takes over: nothing that was erased is forgotten.
+        // Each merges what the other has: no erasure is forgotten.
         assert_eq!(other.take_over(&one.lines(0, 100).unwrap()).unwrap(), 2);
         assert!((1..5).all(|n| other.is_erased(order(n).id)));
         let behind = log("behind");

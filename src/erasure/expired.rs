@@ -14,39 +14,38 @@ use optag_core::limit;
 use optag_storage::store::names;
 use optag_storage::store::{Store, StoreError};
 
-/// Rows taken at a time.
+/// Rows read per query.
 pub const BATCH: u32 = 500;
 
-/// Recordings in the index whose time is up at `now`: a batch of them, and `more` besides.
+/// Recordings in the index that have expired at `now`: one batch, and `more` besides.
 ///
-/// Errors: the index does not answer.
+/// Errors: index unavailable.
 pub async fn due_in_index(index: &Index, now: WallTime, more: usize) -> Result<Vec<CallId>, IndexError> {
     index.due(now, BATCH + more as u32).await
 }
 
-/// What a look through the store found.
+/// Result of a store scan.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct FoundInStore {
-    /// Recordings, known to the index or not, that were made more than 90 days ago. The id itself
-    /// tells when.
+    /// Recordings made more than 90 days ago, whether the index has them or not. The id contains the time.
     pub due: Vec<CallId>,
-    /// Recordings that are erased and there again: a restored backup, or an upload that was on its
-    /// way when the erasure was verified.
+    /// Erased recordings that are present again: from a restored backup, or from an upload still under way when the
+    /// erasure was verified.
     pub returned: Vec<CallId>,
 }
 
-/// Goes through a store day by day: the days whose time is up, and a few others in turn.
+/// Scans a store day by day: the expired days, and some others in turn.
 #[derive(Debug, Default)]
 pub struct Rounds {
-    /// The day of the last round's end.
+    /// Last day of the previous round.
     last: Mutex<Option<Date>>,
 }
 
 impl Rounds {
-    /// Looks for what must not be there at `now`: under every day of which a recording may be over, and in turn
-    /// under others, for as many objects as `most`, so that what comes back is found wherever it lies.
+    /// Finds what must not exist at `now`: scans every day whose recordings may have expired, and in turn other days,
+    /// up to `most` objects, so that reappeared recordings are found wherever they are.
     ///
-    /// Errors: the store does not answer.
+    /// Errors: store unavailable.
     pub async fn look(
         &self,
         store: &Store,
@@ -57,7 +56,7 @@ impl Rounds {
         let edge = names::day(now.plus_days(-i64::from(limit::RETENTION_DAYS)));
         let (mut due, others): (BTreeSet<Date>, BTreeSet<Date>) =
             store.days().await?.into_iter().partition(|day| *day <= edge);
-        // A list of folders that leaves them out hides neither.
+        // Scanned even if the listing of folders omits them.
         due.extend([Some(edge), edge.yesterday().ok()].into_iter().flatten());
         let mut look = Look { now, found: FoundInStore::default(), is_erased };
         for day in due {
@@ -86,7 +85,7 @@ struct Look<E> {
 }
 
 impl<E: Fn(CallId) -> bool> Look<E> {
-    /// Looks at the objects of a day; how many there are.
+    /// Scans the objects of a day; returns their number.
     async fn through(&mut self, store: &Store, day: Date) -> Result<usize, StoreError> {
         let (mut listed, mut objects) = (store.of_day(day), 0);
         while let Some(object) = listed.try_next().await? {
@@ -147,7 +146,7 @@ mod tests {
             store.put_small(&name, Bytes::from_static(b"x")).await.unwrap();
         }
         let (rounds, now) = (Rounds::default(), first.plus_days(95).plus_micros(1_000_000));
-        // What was restored from a backup, anywhere among what is not over.
+        // Recordings restored from a backup, among those not expired.
         let (mut seen, mut most_of_one) = (std::collections::BTreeSet::new(), 0);
         for _ in 0..10 {
             let found =

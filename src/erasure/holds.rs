@@ -19,56 +19,56 @@ use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_files::atomic_file::replace_json;
 
-/// Recordings held at a time.
+/// Maximum number of holds.
 const HOLDS_MOST: usize = 10_000;
 
-/// A recording that is held.
+/// A legal hold on a recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
-    /// Which.
+    /// The recording.
     pub id: CallId,
-    /// Until when.
+    /// End of the hold.
     pub until: WallTime,
-    /// Why, in the owner's words.
+    /// Reason given by the owner.
     pub reason: String,
-    /// The lawful basis, where it reaches past the recording's limit.
+    /// Lawful basis; required if the hold exceeds the recording's retention limit.
     pub lawful_basis: Option<String>,
-    /// Who placed it.
+    /// Who placed the hold.
     pub by: String,
-    /// When.
+    /// When the hold was placed.
     pub at: WallTime,
 }
 
-/// What the owner allows.
+/// Holds allowed by the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HoldPolicy {
-    /// Whether anything may be held.
+    /// Whether holds are enabled.
     pub allowed: bool,
-    /// Lawful bases on which a hold may reach past the limit.
+    /// Lawful bases on which a hold may exceed the retention limit.
     pub lawful_bases: Vec<String>,
-    /// Whether something else would end the object at its limit all the same (the bucket's expiry
-    /// rule): a promise to hold it longer could not be kept.
+    /// Whether something else deletes the object at its limit anyway (the bucket's expiry rule): a longer hold could
+    /// not be kept.
     pub ends_anyway: bool,
 }
 
 /// Why a hold was not placed.
 #[derive(Debug, thiserror::Error)]
 pub enum HoldError {
-    /// The configuration does not allow any.
+    /// Holds are disabled.
     #[error("legal holds are disabled; enable them with `[retention] legal_hold`")]
     Off,
-    /// It is erased, or its erasure is ordered.
+    /// The recording is erased, or its erasure is ordered.
     #[error("the recording was erased or has expired")]
     Erased,
-    /// It reaches past the limit, without a basis for that.
+    /// The hold exceeds the limit without a lawful basis.
     #[error("a hold past {limit} needs `lawful_basis`, one of `[retention] hold_lawful_bases`: {known}")]
     NoBasis {
         /// The recording's limit.
         limit: WallTime,
-        /// The bases that the owner named.
+        /// Lawful bases in the configuration.
         known: String,
     },
-    /// The bucket's own rule would end it.
+    /// The bucket's own rule would delete the recording first.
     #[error(
         "a hold past {limit} cannot be kept: the bucket's expiry rule ends the object; copy the recording \
          out (`optag export`) or set `[store] manage_lifecycle = false`"
@@ -77,18 +77,18 @@ pub enum HoldError {
         /// The recording's limit.
         limit: WallTime,
     },
-    /// It ends before it begins.
+    /// The hold ends in the past.
     #[error("the hold ends in the past")]
     Over,
-    /// Too many.
+    /// Too many holds.
     #[error("limit of {HOLDS_MOST} holds reached")]
     Full,
-    /// It is not durable.
+    /// The holds file could not be written durably.
     #[error("holds file: {0}")]
     Io(#[from] io::Error),
 }
 
-/// The holds, in memory and on disk.
+/// All holds, in memory and on disk.
 #[derive(Debug, Default)]
 pub struct Holds {
     path: PathBuf,
@@ -97,9 +97,9 @@ pub struct Holds {
 }
 
 impl Holds {
-    /// Opens the file; none is no holds.
+    /// Opens the file; a missing file means no holds.
     ///
-    /// Errors: it cannot be read. Nothing may expire before it can.
+    /// Errors: the file cannot be read. Nothing may expire until it can.
     pub fn open(path: &Path, policy: HoldPolicy) -> io::Result<Self> {
         let held: Vec<Hold> = match fs::read(path) {
             Ok(json) => serde_json::from_slice(&json)?,
@@ -110,10 +110,10 @@ impl Holds {
         Ok(Self { path: path.to_owned(), policy, held: Mutex::new(held) })
     }
 
-    /// Places a hold, or changes the one there is; blocking. `limit` is when the recording would
-    /// expire. `is_erased` is asked while no erasure can be ordered.
+    /// Places a hold, or changes the existing one; blocking. `limit` is when the recording would expire. `is_erased`
+    /// is called while no erasure can be ordered.
     ///
-    /// Errors: as [`HoldError`]; nothing changed.
+    /// Errors: see [`HoldError`]; nothing changed.
     pub fn place(&self, hold: Hold, limit: WallTime, is_erased: impl Fn() -> bool) -> Result<(), HoldError> {
         if !self.policy.allowed {
             return Err(HoldError::Off);
@@ -124,7 +124,7 @@ impl Holds {
         if hold.until > limit {
             let known = &self.policy.lawful_bases;
             if !hold.lawful_basis.as_ref().is_some_and(|basis| known.contains(basis)) {
-                let known = if known.is_empty() { "none is named".into() } else { known.join(", ") };
+                let known = if known.is_empty() { "none configured".into() } else { known.join(", ") };
                 return Err(HoldError::NoBasis { limit, known });
             }
             if self.policy.ends_anyway {
@@ -145,9 +145,9 @@ impl Holds {
         Ok(())
     }
 
-    /// Lets go; blocking. Whether it was held.
+    /// Releases a hold; returns whether there was one; blocking.
     ///
-    /// Errors: it is not durable.
+    /// Errors: not durable.
     pub fn release(&self, id: CallId) -> Result<bool, HoldError> {
         let mut held = self.held();
         let mut changed = held.clone();
@@ -159,14 +159,14 @@ impl Holds {
         Ok(was_held)
     }
 
-    /// The hold that stands at `now`, if any.
+    /// The hold in force at `now`, if any.
     pub fn standing(&self, id: CallId, now: WallTime) -> Option<Hold> {
         self.held().get(&id).filter(|hold| hold.until > now).cloned()
     }
 
-    /// Does `work` unless the recording is held at `now`; nobody can place a hold meanwhile.
+    /// Runs `work` unless the recording is held at `now`; no hold can be placed meanwhile.
     ///
-    /// Errors: the hold that stands.
+    /// Errors: the hold in force.
     pub fn unless_held<T>(
         &self,
         id: CallId,
@@ -180,7 +180,7 @@ impl Holds {
         }
     }
 
-    /// Every hold, those that are over included.
+    /// All holds, expired ones included.
     pub fn all(&self) -> Vec<Hold> {
         self.held().values().cloned().collect()
     }

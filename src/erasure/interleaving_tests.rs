@@ -1,9 +1,8 @@
-//! Every order in which an erasure can meet what else goes on: a delivery, a playback, a hold, a
-//! crash, a store that is away, a restored backup. The steps are the real ones ([`Eraser`],
-//! [`DeletionLog`], [`DeletionGuard`], the lock of `app`); store, index and spool are twins in memory
-//! that give way at each of their requests. The explorer goes through all schedules, depth first,
-//! each from the start, and looks after every step that nothing erased is served, and at the end
-//! that nothing of it is left.
+//! Explores every interleaving of an erasure with a delivery, a playback, a hold, a crash, a store outage and a
+//! restored backup. The steps are the real ones ([`Eraser`], [`DeletionLog`], [`DeletionGuard`], the lock per
+//! recording); store, index and spool are in-memory doubles that yield at each request. The explorer visits all
+//! schedules depth first, each from the start; after every step it checks that nothing erased is served, and at the
+//! end that nothing of it is left.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -32,22 +31,22 @@ use optag_storage::store::names;
 use optag_storage::store::remains::{Look, Sought, Stored};
 use optag_storage::store::versions::{CopyKind, StoredCopy};
 
-/// What is outside of the process: it survives a crash.
+/// State outside the process: survives a crash.
 #[derive(Clone, Debug, Default)]
 struct World {
     objects: BTreeSet<String>,
-    /// An upload whose request is on its way; it may arrive after its sender died.
+    /// An upload whose request has been sent; it may arrive after its sender died.
     in_flight: BTreeSet<String>,
     row: bool,
     spool_key: bool,
     store_away: bool,
-    /// What came into the store since it was looked through last: no look could have seen it.
+    /// Objects that arrived since the last scan of the store: no scan can have seen them.
     since_looked: BTreeSet<String>,
-    /// The row came back after it was reduced.
+    /// The row reappeared after it was reduced.
     row_since: bool,
-    /// So many deletions are acknowledged and not done.
+    /// Number of deletions that are acknowledged but not carried out.
     deletes_lie: usize,
-    /// What the erasure found so far.
+    /// Copies found by the erasure so far.
     found: Vec<String>,
 }
 
@@ -62,7 +61,7 @@ impl World {
 
 type Shared = Arc<Mutex<World>>;
 
-/// Gives way once, so that anything may happen in between.
+/// Yields once, so that any other task may run.
 async fn gap() {
     let mut passed = false;
     std::future::poll_fn(|context| {
@@ -107,7 +106,7 @@ impl Orders for Twin {
     fn done(&self, done: Done) -> BoxFuture<'_, Result<(), EraseError>> {
         async move {
             gap().await;
-            // The moment at which it is certified: not what a later round would mend counts.
+            // The state at certification counts, not what a later pass repairs.
             let world = self.world().clone();
             let unseen: Vec<_> = world.objects.difference(&world.since_looked).collect();
             assert!(unseen.is_empty(), "certified while {unseen:?} is there");
@@ -214,12 +213,12 @@ impl Rows for Twin {
     }
 }
 
-/// One run's actors and what they saw.
+/// One run's tasks and what they observed.
 struct Run {
     id: CallId,
     twin: Twin,
     turns: Rc<RecordingLocks>,
-    /// Bytes were served although an erasure had been acknowledged before they were asked for.
+    /// Bytes were served although an erasure had been acknowledged before the request.
     served_erased: Rc<Cell<bool>>,
     acknowledged: Rc<Cell<bool>>,
     held: Rc<RefCell<Option<bool>>>,
@@ -260,8 +259,8 @@ impl Run {
         self
     }
 
-    /// As `app::delivery::settle`: in turn with erasures, not after an order; objects one after
-    /// the other, then the row, then the key.
+    /// As in `delivery`: excludes erasures, and does nothing after an order; objects one by one, then the row, then
+    /// the key.
     fn deliver(&self) -> Task {
         let (twin, turns, id) = (self.twin.clone(), Rc::clone(&self.turns), self.id);
         Box::pin(async move {
@@ -287,7 +286,7 @@ impl Run {
         })
     }
 
-    /// As `app::erasing`: the order at once, the rest in turn.
+    /// As `EraseService`: the order at once, the rest under the recording's lock.
     fn erase(&self) -> Task {
         let (twin, turns, id) = (self.twin.clone(), Rc::clone(&self.turns), self.id);
         let acknowledged = Rc::clone(&self.acknowledged);
@@ -304,7 +303,7 @@ impl Run {
         })
     }
 
-    /// As `app::library`: the log is asked, then the row, then the store.
+    /// As `recordings::playback`: checks the log, then reads the row, then the store.
     fn play(&self) -> Task {
         let (twin, id) = (self.twin.clone(), self.id);
         let (served, acknowledged) = (Rc::clone(&self.served_erased), Rc::clone(&self.acknowledged));
@@ -342,7 +341,7 @@ impl Run {
         })
     }
 
-    /// The store goes away and comes back.
+    /// The store becomes unavailable and available again.
     fn outage(&self) -> Task {
         let twin = self.twin.clone();
         Box::pin(async move {
@@ -353,7 +352,7 @@ impl Run {
         })
     }
 
-    /// The store acknowledges a deletion and does not do it.
+    /// The store acknowledges a deletion without carrying it out.
     fn lie(&self) -> Task {
         let twin = self.twin.clone();
         Box::pin(async move {
@@ -362,7 +361,7 @@ impl Run {
         })
     }
 
-    /// A backup of store and index is taken, and put back later.
+    /// A backup of store and index is taken, and restored later.
     fn restore(&self) -> Task {
         let twin = self.twin.clone();
         Box::pin(async move {
@@ -376,8 +375,8 @@ impl Run {
         })
     }
 
-    /// What follows every run: the process starts again where it died; what was on its way to the
-    /// store arrives; the sweeper goes its round until nothing is open.
+    /// What follows every run: the process restarts where it died; uploads under way arrive; the sweeper runs until
+    /// nothing is open.
     fn settle(&self) {
         let world = Arc::clone(&self.twin.world);
         world.lock().unwrap().store_away = false;
@@ -392,7 +391,7 @@ impl Run {
             if round == 1 {
                 world.lock().unwrap().arrive(late.take().unwrap_or_default());
             }
-            // As `app::sweeping`: what is erased and there again is erased anew.
+            // As `sweeper`: erased recordings that are present again are erased again.
             let there = !world.lock().unwrap().objects.is_empty() || world.lock().unwrap().row;
             if there && self.twin.log.is_erased(self.id) {
                 let order =
@@ -417,7 +416,7 @@ impl Run {
         }
     }
 
-    /// What must be true once all is settled.
+    /// Checks what must hold at the end.
     fn check(&self, schedule: &[usize]) -> bool {
         let world = self.twin.world().clone();
         assert!(!self.served_erased.get(), "{schedule:?}: served after the erasure was acknowledged");
@@ -450,7 +449,7 @@ fn finish(mut task: Task) {
     while task.as_mut().poll(&mut context).is_pending() {}
 }
 
-/// Whether a task can go on.
+/// Whether a task can proceed.
 struct Ready(AtomicBool);
 
 impl Wake for Ready {
@@ -459,12 +458,12 @@ impl Wake for Ready {
     }
 }
 
-/// Goes through every schedule of the tasks that `begin` makes. With `crashes`, the process also
-/// dies before each step: its tasks are dropped, the world and the log stay. How many schedules,
-/// and in how many the recording was erased.
+/// Visits every schedule of the tasks made by `begin`. With `crashes`, the process also dies before each step: its
+/// tasks are dropped, world and log remain. Returns the number of schedules, and of those in which the recording was
+/// erased.
 fn explore(crashes: bool, begin: impl Fn() -> (Run, Vec<Task>)) -> (u64, u64) {
     let (mut explored, mut erased) = (0, 0);
-    // The choice at each step of the schedule that is tried next, and how many there were.
+    // The choice made at each step of the current schedule, and the number of choices.
     let mut path: Vec<(usize, usize)> = Vec::new();
     loop {
         let (run, tasks) = begin();
@@ -472,10 +471,10 @@ fn explore(crashes: bool, begin: impl Fn() -> (Run, Vec<Task>)) -> (u64, u64) {
             tasks.into_iter().map(|task| (task, Arc::new(Ready(AtomicBool::new(true))))).collect();
         let mut schedule = Vec::new();
         for step in 0.. {
-            // One that waits for another's turn is not ready until that ends.
+            // A task that waits for another is not ready until the other ends.
             let ready: Vec<usize> = (0..tasks.len()).filter(|&n| tasks[n].1.0.load(Relaxed)).collect();
             if ready.is_empty() {
-                assert!(tasks.is_empty(), "{schedule:?}: they wait for each other");
+                assert!(tasks.is_empty(), "{schedule:?}: deadlock");
                 break;
             }
             let choices = ready.len() + usize::from(crashes);
@@ -516,7 +515,7 @@ fn report(what: &str, (explored, erased): (u64, u64)) -> u64 {
     explored
 }
 
-/// Explores what `tasks` makes of a recording that is `delivered` or still in the spool.
+/// Explores the tasks made by `tasks` for a recording that is `delivered` or still in the spool.
 fn all(what: &str, delivered: bool, crashes: bool, tasks: impl Fn(&Run) -> Vec<Task>) -> u64 {
     let begin = || {
         let run = if delivered { Run::new().delivered() } else { Run::new() };

@@ -1,4 +1,4 @@
-//! The deletion log on disks that fail, crash and fill up, and long after its beginning.
+//! The deletion log on disks that fail, crash and fill up, and with many entries.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ fn open(disk: &CrashingDisk) -> Result<DeletionLog, LogError> {
 }
 
 fn id(n: u32) -> CallId {
-    // In no order, as ids of calls are not when it comes to their last bytes.
+    // Not sorted, as the random part of call ids is not.
     let mut bytes = [0x70; 16];
     bytes[..4].copy_from_slice(&n.wrapping_mul(0x9e37_79b9).to_be_bytes());
     bytes[4..8].copy_from_slice(&n.to_be_bytes());
@@ -35,7 +35,7 @@ fn done(log: &DeletionLog, n: u32) -> Result<(), LogError> {
     log.done(id(n), WallTime::from_unix_micros(i64::from(n) + 1), vec![format!("recordings/{n}.opus")])
 }
 
-/// Recording `n` is erased as it was ordered, and complete unless it is a tenth one.
+/// Recording `n` is erased as ordered, and complete unless `n` is a multiple of ten.
 fn check(log: &DeletionLog, recordings: u32) {
     for n in 0..recordings {
         assert!(log.is_erased(id(n)), "{n}");
@@ -105,7 +105,7 @@ fn a_table_of_another_log_is_not_believed() {
     fill(&open(&other).unwrap(), 100..160);
     let (log, table) = (path(), Table::path_of(&path()));
     drop((open(&one).unwrap(), open(&other).unwrap()));
-    // The other's table beside this log, as after a restore of half a backup.
+    // The other log's table beside this log, as after restoring half a backup.
     let place = Path::new("/data/place");
     assert!(one.names().contains(&table) && other.names().contains(&table));
     let log_bytes = one.bytes(&log);
@@ -159,7 +159,8 @@ fn invariant_05_after_a_failed_write_or_sync_of_the_log_what_was_acknowledged_is
                 let _ = log.compact();
             }
             disk.heal();
-            log.order(order(30)).unwrap_or_else(|error| panic!("{op:?} {first}: it does not go on: {error}"));
+            log.order(order(30))
+                .unwrap_or_else(|error| panic!("{op:?} {first}: it does not continue: {error}"));
             acknowledged.push(30);
             let head = log.head();
             assert_eq!(head.entries as usize, acknowledged.len(), "{op:?} {first}");

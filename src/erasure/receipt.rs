@@ -8,28 +8,27 @@ use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::signing::{Signed, Signer};
 
-/// The kind that is signed.
+/// The kind of document that is signed.
 pub const KIND: &str = "erasure-receipt";
 
-/// What a receipt says.
+/// Contents of a receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// The recording.
     pub recording: CallId,
-    /// The number of the request.
+    /// Number of the request.
     pub request: Option<String>,
-    /// Why it was erased.
+    /// Cause of the erasure.
     pub cause: Cause,
-    /// When that was ordered, durably: from here on nobody was served it.
+    /// When the order became durable: not served from then on.
     pub ordered_at: WallTime,
-    /// When nothing was left: each name, version and upload was asked for by itself, and the store's
-    /// lists were read.
+    /// When nothing was left: each name, version and upload was checked individually, and the store's listings were
+    /// read.
     pub verified_gone_at: WallTime,
-    /// What was deleted: objects, versions, delete markers, uploads. Empty where the store never
-    /// had a copy.
+    /// What was deleted: objects, versions, delete markers, uploads. Empty if the store never had a copy.
     pub deleted: Vec<String>,
-    /// True: the recording had been delivered, nothing of it was found, and someone who may erase accepted
-    /// that it had been removed by hand. The audit says who and why.
+    /// True: the recording had been delivered, nothing of it was found, and an authorised person accepted that it had
+    /// been removed by hand. The audit log names the person and the reason.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub accepted_missing: bool,
 }

@@ -11,25 +11,24 @@ use crate::erasure::service::EraseService;
 use optag_core::id::CallId;
 use optag_storage::store::names;
 
-/// Rows taken at a time.
+/// Rows read per query.
 const BATCH: u32 = 1_000;
 
-/// What a replay did.
+/// Result of a replay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
-    /// Entries that the log had lost and took from the store's copies.
+    /// Number of lost entries recovered from the store's copies.
     pub taken_over: u64,
-    /// Recordings that were erased and there again.
+    /// Number of erased recordings that had reappeared.
     pub returned: usize,
-    /// Erasures that are not complete.
+    /// Number of erasures that are not complete.
     pub open: usize,
 }
 
-/// Takes over what copies of the log in the store know, erases anew what came back, and lets index
-/// and store remember the log as it is now.
+/// Merges the store's copies of the log, erases again what reappeared, and records the log's head in index and store.
 ///
-/// `accept_loss`: go on although index or store saw entries that no copy has any more.
-/// Errors: store or index do not answer; entries are lost and that was not accepted.
+/// `accept_loss`: continue although index or store saw entries that no copy has any more. Errors: store or index
+/// unavailable; entries are lost and the loss was not accepted.
 pub async fn replay(erasure: &EraseService, accept_loss: bool) -> anyhow::Result<Replayed> {
     let taken_over = erasure.take_over_copies().await?;
     let compared = erasure.compare_heads().await?;

@@ -17,25 +17,25 @@ use optag_core::limit;
 use optag_storage::store::names;
 use optag_storage::store::versions::StoredCopy;
 
-/// Things that are named one by one.
+/// Maximum number of items named in one part.
 const NAMED: usize = 20;
 
-/// Makes reports.
+/// Creates retention reports.
 pub struct Reporter {
     /// Store, index, spool and deletion log.
     pub erasure: Arc<EraseService>,
-    /// The time.
+    /// Trusted time.
     pub time: Arc<TimeKeeper>,
-    /// How long something may be on its way out after its time. Units: s.
+    /// Time allowed for an erasure after the expiry date. Units: s.
     pub grace_s: u64,
-    /// The longest that a department keeps recordings. Units: days.
+    /// Longest retention period of any department. Units: days.
     pub keep_days: u8,
 }
 
 impl Reporter {
-    /// Reports on `at`, or on now; counts what it looked at in the store.
+    /// Reports on `at`, or on the present; counts the objects checked in the store.
     pub async fn report(&self, at: Option<WallTime>, looked_at: &AtomicU64) -> RetentionReport {
-        // Of another moment only what is dated can be told.
+        // A past moment can be judged only by dates.
         let compares = at.is_none();
         let made_at = self.erasure.clock.wall();
         let at = at.unwrap_or(made_at);
@@ -61,7 +61,7 @@ impl Reporter {
         self.grace_s as i64 * 1_000_000
     }
 
-    /// Whether something of this start had to be gone by `at`, and was given its time to go.
+    /// Whether a recording of this start should have been erased by `at`, the grace period included.
     fn is_too_old(&self, started_at: WallTime, at: WallTime) -> bool {
         started_at.plus_days(i64::from(limit::RETENTION_DAYS)).plus_micros(self.grace_us()) < at
     }
@@ -86,9 +86,8 @@ impl Reporter {
         part
     }
 
-    /// Every copy, versions and unfinished uploads among them. Its age is the call's, which its name
-    /// tells; the store's own date is named where it is later. In the same walk the store is
-    /// compared with the index.
+    /// Checks every copy, versions and unfinished uploads included. Age is that of the call, from the object's name;
+    /// the store's own date is given where it is later. The same listing is compared with the index.
     async fn store_parts(
         &self,
         at: WallTime,
@@ -133,11 +132,11 @@ impl Reporter {
         (part, Some(compared(comparing, failed).await))
     }
 
-    /// Judges the age of one copy.
+    /// Checks the age of one copy.
     fn age(&self, part: &mut ReportPart, copy: &StoredCopy, at: WallTime, held: &[Hold]) {
         let id = names::parse(&copy.key).map(|(id, _)| id);
         let Some(made) = id.map(|id| id.admitted_at()).or(copy.stored_at) else { return };
-        // What came after that moment says nothing of it.
+        // Copies made after that moment are irrelevant.
         if made > at {
             return;
         }
@@ -153,7 +152,7 @@ impl Reporter {
         }
     }
 
-    /// Lifecycle rules of others that reach what is stored; none where the store has no rules.
+    /// Foreign lifecycle rules that affect recordings; none if the store has no lifecycle rules.
     async fn rules_part(&self) -> Option<ReportPart> {
         let mut part = part("bucket rules");
         match self.erasure.stores.store.admin()?.touching(self.keep_days).await {
@@ -182,7 +181,7 @@ impl Reporter {
         part
     }
 
-    /// Erasures that were ordered and of which a copy may be left.
+    /// Ordered erasures of which a copy may be left.
     fn log_part(&self, at: WallTime) -> ReportPart {
         let mut part = part("deletion log");
         for order in self.erasure.log.open_orders().into_iter().filter(|order| order.at <= at) {
@@ -210,12 +209,12 @@ impl Reporter {
     }
 }
 
-/// What the comparison found, as a part.
+/// Result of the comparison, as a part of the report.
 async fn compared(comparing: Comparison<'_>, failed: Option<String>) -> ReportPart {
     let mut part = part("compared");
     let found = match failed {
         None => comparing.end().await.map_err(|error| causes(&error)),
-        // The rest of the index cannot be called missing.
+        // The remaining rows cannot be reported as missing.
         Some(why) => Ok(comparing.found).inspect(|_| part.fails(why)),
     };
     match found {
@@ -240,7 +239,7 @@ impl ReportPart {
     }
 }
 
-/// A hold as the API shows it.
+/// A hold as shown by the API.
 pub(crate) fn hold_view(hold: Hold) -> HoldView {
     let Hold { id, until, reason, lawful_basis, by, at } = hold;
     HoldView { id, until, reason, lawful_basis, by, at }

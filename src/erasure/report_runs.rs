@@ -12,9 +12,9 @@ use crate::http::recordings::library::LibraryError;
 use crate::http::requests::{ReportAnswer, ReportProgress, RetentionReport};
 use optag_core::clock::WallTime;
 
-/// How long a request waits for its report; whoever asks again goes on waiting.
+/// How long a request waits for its report; a repeated request continues to wait.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Reports that are kept, finished ones among them.
+/// Maximum number of reports kept, finished ones included.
 const KEPT: usize = 8;
 
 /// Reports by number.
@@ -22,7 +22,7 @@ const KEPT: usize = 8;
 pub struct Reports {
     jobs: Mutex<BTreeMap<u64, Arc<Job>>>,
     next: AtomicU64,
-    /// The store is listed for one at a time.
+    /// One report at a time lists the store.
     turn: Arc<Semaphore>,
 }
 
@@ -41,10 +41,10 @@ struct Job {
 }
 
 impl Reports {
-    /// The report of that number, or the one on `at`, which `make` begins unless it is being made.
-    /// It goes on whether or not anyone waits.
+    /// The report with that number, or the one on `at`, started by `make` unless it is in progress. It continues
+    /// whether or not a request waits.
     ///
-    /// Errors: there is no report of that number any more, or too many are waited for.
+    /// Errors: no report with that number any more, or too many in progress.
     pub async fn get<F>(
         &self,
         at: Option<WallTime>,
@@ -85,7 +85,7 @@ impl Reports {
         }
         while jobs.len() >= KEPT {
             let finished = jobs.iter().find(|(_, job)| !runs(job)).map(|(number, _)| *number);
-            // All of them are being made: whoever wants one more comes later.
+            // All are in progress: try again later.
             jobs.remove(&finished.ok_or(LibraryError::NotReady)?);
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -132,12 +132,12 @@ mod tests {
         };
         let running = ReportProgress { job: 1, looked_at: 0 };
         assert_eq!(reports.get(None, None, make).await.unwrap(), ReportAnswer::Running(running.clone()));
-        // Whoever asks the same waits for the same.
+        // An equal request waits for the same report.
         assert_eq!(reports.get(None, None, make).await.unwrap(), ReportAnswer::Running(running));
         assert_eq!(reports.get(None, Some(1), make).await.unwrap(), ReportAnswer::Done(report()));
         assert_eq!(begun.load(Ordering::Relaxed), 1);
         assert!(matches!(reports.get(None, Some(9), make).await, Err(LibraryError::NotFound)));
-        // A finished one is no answer to a new question.
+        // A finished report does not answer a new request.
         let again = reports.get(None, None, make).await.unwrap();
         assert!(matches!(again, ReportAnswer::Running(ReportProgress { job: 2, .. })), "{again:?}");
         for day in 0..20 {

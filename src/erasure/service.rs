@@ -25,28 +25,28 @@ use optag_storage::store::StoreError;
 use optag_storage::store::remains::StoredObject;
 use optag_storage::store::versions::{CopyKind, StoredCopy};
 
-/// Erasures that fail in a row until the store is taken to be away.
+/// Consecutive failures after which the store is considered unavailable.
 const FAILURES: usize = 5;
 
-/// Recordings that are deleted by one request: two objects each.
+/// Recordings deleted by one request: two objects each.
 const TOGETHER: usize = AT_A_TIME / 2;
 
 /// Orders and completes erasures.
 pub struct EraseService {
     /// Erasures ordered and completed.
     pub log: DeletionLog,
-    /// Holds, the signature, and whether the log is complete.
+    /// Holds, the signing key, and whether the log is complete.
     pub guard: DeletionGuard,
     pub(crate) stores: Stores,
     /// Held while a recording is delivered or erased.
     pub(crate) locks: RecordingLocks,
-    /// Dates orders.
+    /// Clock for the dates of orders.
     pub(crate) clock: Arc<dyn Clock>,
-    /// What erasures that are not complete found so far.
+    /// Copies found by erasures that are not complete.
     progress: UnderWay,
 }
 
-/// Spool keys, destroyed where blocking is allowed.
+/// Spool keys, destroyed on a thread that may block.
 struct Keys(Spool);
 
 impl SpoolKeys for Keys {
@@ -56,7 +56,7 @@ impl SpoolKeys for Keys {
 }
 
 impl EraseService {
-    /// The service on an installation's stores. `clock` dates orders; `progress` keeps what open erasures found.
+    /// Erase service for an installation's stores. `clock` dates orders; `progress` holds what open erasures found.
     pub fn new(
         stores: Stores,
         log: DeletionLog,
@@ -67,17 +67,17 @@ impl EraseService {
         Self { log, guard, stores, locks: RecordingLocks::default(), clock, progress }
     }
 
-    /// Orders an erasure. Once this returns, the order is durable, nothing of the recording is
-    /// served, and what the spool has of it cannot be read.
+    /// Orders an erasure. On return the order is durable, nothing of the recording is served, and its spool records
+    /// are unreadable.
     ///
-    /// Errors: it was not accepted.
+    /// Errors: not accepted.
     pub async fn order(&self, id: CallId, cause: Cause) -> Result<(), EraseError> {
         self.order_for(id, cause, None).await
     }
 
-    /// As [`EraseService::order`], with the number of the request by which someone asked.
+    /// As [`EraseService::order`], with the number of the erasure request.
     ///
-    /// Errors: it was not accepted: a hold stands against it, or it is not durable.
+    /// Errors: not accepted: the recording is held, or the order is not durable.
     pub async fn order_for(
         &self,
         id: CallId,
@@ -89,10 +89,10 @@ impl EraseService {
         self.eraser(&log, &keys).order(order).await
     }
 
-    /// Keeps that someone accepts it if an erasure finds nothing of what was delivered, for as long as that
-    /// erasure is open.
+    /// Records that someone accepts an erasure that finds nothing of what was delivered, as long as the erasure is
+    /// open.
     ///
-    /// Errors: the disk's; it is not accepted then.
+    /// Errors: disk; the acceptance does not count then.
     pub fn accept_missing(&self, id: CallId) -> std::io::Result<()> {
         if !self.log.open_orders().iter().any(|order| order.id == id) {
             return Ok(());
@@ -100,13 +100,13 @@ impl EraseService {
         tokio::task::block_in_place(|| self.progress.accept_missing(id))
     }
 
-    /// Opens an erasure again, as a copy of what is erased turned up.
+    /// Reopens an erasure because a copy reappeared.
     ///
-    /// Errors: it is not durable.
+    /// Errors: not durable.
     pub async fn reopen(&self, id: CallId) -> Result<(), EraseError> {
         let before = tokio::task::block_in_place(|| self.log.history(id))?;
         if let Some((_, Some(done))) = &before {
-            // What it deleted before stays in its receipt, and explains what is not found again.
+            // Copies deleted earlier stay in the receipt, and explain why they are not found again.
             tokio::task::block_in_place(|| self.progress.note(id, &done.gone)).map_err(LogError::from)?;
         }
         let (cause, request) =
@@ -116,7 +116,7 @@ impl EraseService {
         Ok(())
     }
 
-    /// Whether a recording is erased as its caller took the consent back.
+    /// Whether a recording is erased because the caller withdrew consent.
     ///
     /// Errors: the log cannot be read.
     pub fn was_withdrawn(&self, id: CallId) -> Result<bool, EraseError> {
@@ -127,16 +127,16 @@ impl EraseService {
         Ok(history.is_some_and(|(order, _)| order.cause == Cause::Withdrawal))
     }
 
-    /// Whether a recording's time is up and no hold keeps it: from then on it is not shown, whether or not the
-    /// sweeper has come by.
+    /// Whether a recording has expired and is not held: it is not shown from then on, whether or not the sweeper has
+    /// run.
     pub fn has_expired(&self, row: &IndexRow) -> bool {
         let now = self.clock.wall();
         row.expires_at <= now && self.guard.holds.standing(row.id, now).is_none()
     }
 
-    /// Completes an erasure: the store and the index.
+    /// Completes an erasure in store and index.
     ///
-    /// Errors: the step that could not be taken; the order stays open.
+    /// Errors: the step that failed; the order stays open.
     pub async fn complete(&self, id: CallId, cause: Cause) -> Result<Vec<String>, (Step, EraseError)> {
         let _turn = self.locks.lock(id).await;
         let now = self.clock.wall();
@@ -155,15 +155,15 @@ impl EraseService {
         Ok(gone)
     }
 
-    /// Tries every open order again; how many are still open. One that cannot be completed does
-    /// not hold up the others; after a few in a row the store is taken to be away.
+    /// Retries every open order; returns the number still open. An order that cannot be completed does not delay the
+    /// others; after several consecutive failures the store is considered unavailable.
     pub async fn complete_open(&self) -> usize {
         let mut orders = self.log.open_orders();
         self.delete_expired(&orders).await;
         let now = self.clock.wall();
         let oldest_us = orders.iter().map(|order| now.micros_since(order.at)).max().unwrap_or(0);
         metrics::erasures_waiting(Duration::from_micros(oldest_us.max(0) as u64));
-        // Each round begins with another one, so that all have their turn.
+        // Each pass starts with a different order, so that every order is tried.
         let turn = self.guard.rounds.fetch_add(1, Ordering::Relaxed);
         let first = turn.checked_rem(orders.len()).unwrap_or(0);
         orders.rotate_left(first);
@@ -185,15 +185,15 @@ impl EraseService {
         open
     }
 
-    /// Deletes what deliveries left of recordings whose time is up, many by one request. Each is then looked for
-    /// and completed by itself, and what is left goes one by one: nothing depends on what is done here.
+    /// Deletes the objects of expired recordings in batches. Each recording is then verified and completed
+    /// individually, and anything left is deleted one by one: correctness does not depend on this step.
     async fn delete_expired(&self, orders: &[Order]) {
         if !self.stores.store.deletes_together() {
             return;
         }
         let expired: Vec<CallId> =
             orders.iter().filter(|order| order.cause == Cause::Expiry).map(|order| order.id).collect();
-        // One alone is deleted with its own erasure.
+        // A single recording is deleted by its own erasure.
         for ids in expired.chunks(TOGETHER).filter(|ids| ids.len() > 1) {
             let mut copies = Vec::new();
             for id in ids {
@@ -216,7 +216,7 @@ impl EraseService {
         }
     }
 
-    /// What a delivery left and is there, noted as found before any of it is deleted.
+    /// Existing copies of a delivery, recorded as found before any is deleted.
     async fn expired_copies(&self, id: CallId) -> anyhow::Result<Vec<StoredCopy>> {
         let stored =
             self.stores.index.stored(id).await?.filter(|stored| stored.place == self.stores.store.place());
@@ -224,7 +224,7 @@ impl EraseService {
         for object in stored.unwrap_or_default().objects {
             match self.stores.store.size(&object.name).await {
                 Ok(_) => copies.push(copy_of(object)),
-                // What is not there was not deleted: the erasure says how that is to be taken.
+                // A missing object was not deleted here: the erasure decides what its absence means.
                 Err(StoreError::Missing) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -1,9 +1,8 @@
-//! Erasing a recording, as ordered steps that may be gone through again at any time: order
-//! (durable) → spool key destroyed → every object, version and part deleted, and looked for by name
-//! and in lists until none is left → index row reduced → done. A crash or a store that is away leaves the order open.
+//! Erases a recording in ordered steps that may be repeated at any time: order (durable) → spool key destroyed →
+//! every object, version and part deleted, and searched by name and in listings until none is left → index row
+//! reduced → done. A crash or a store outage leaves the order open.
 //!
-//! What a step works on is behind a trait each, so that `interleaving_tests` can try the steps against
-//! everything else that goes on.
+//! Each step works through a trait, so that `interleaving_tests` can interleave the steps with everything else.
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -22,74 +21,73 @@ use optag_storage::store::remains::{Look, Sought, Stored};
 use optag_storage::store::versions::{ROUNDS, StoredCopy};
 use optag_storage::store::{Store, StoreError};
 
-/// Keeps orders.
+/// Stores orders.
 pub trait Orders: Send + Sync {
-    /// Once this answers, the order survives everything.
+    /// The order is durable on return.
     fn order(&self, order: Order) -> BoxFuture<'_, Result<(), EraseError>>;
-    /// Notes that every copy is gone.
+    /// Records that every copy is deleted.
     fn done(&self, done: Done) -> BoxFuture<'_, Result<(), EraseError>>;
 }
 
 /// Destroys keys of the spool.
 pub trait SpoolKeys: Send + Sync {
-    /// Once this answers, nothing of the call can be read from the spool.
+    /// Nothing of the call can be read from the spool after return.
     fn destroy(&self, id: CallId) -> BoxFuture<'_, Result<(), String>>;
 }
 
-/// What is in the store.
+/// The copies in a store.
 pub trait Copies: Send + Sync {
-    /// Which store it is.
+    /// Identifies the store.
     fn place(&self) -> String;
-    /// Looks for what may be left, by name and in lists.
+    /// Searches for copies that may be left, by name and in listings.
     fn look<'a>(&'a self, sought: &'a Sought) -> BoxFuture<'a, Result<Look, StoreError>>;
-    /// Deletes one copy. That it is gone is known only once it was looked for again.
+    /// Deletes one copy. Only another search verifies the deletion.
     fn delete<'a>(&'a self, copy: &'a StoredCopy) -> BoxFuture<'a, Result<(), StoreError>>;
 }
 
-/// What the index knows.
+/// The index's knowledge of a recording.
 pub trait Rows: Send + Sync {
-    /// What the delivery of a recording left in the store. `None`: there is no row of a recording
-    /// that was delivered and not erased.
+    /// Objects that the recording's delivery stored. `None`: no row of a delivered recording that is not erased.
     fn delivered(&self, id: CallId) -> BoxFuture<'_, Result<Option<Stored>, IndexError>>;
-    /// What a delivery that did not end may have left: uploads that began.
+    /// Uploads begun by a delivery that did not finish.
     fn begun(&self, id: CallId) -> BoxFuture<'_, Result<Option<Stored>, IndexError>>;
-    /// Takes everything personal out of the row, if there is one. Of a call whose consent was
-    /// withdrawn only that is said from then on.
+    /// Removes all personal data from the row, if there is one. After a withdrawal of consent, the outcome states
+    /// only that.
     fn reduce(&self, id: CallId, cause: Cause, at: WallTime) -> BoxFuture<'_, Result<(), IndexError>>;
 }
 
-/// Keeps what an erasure found before it deletes.
+/// Records the copies found by an erasure before it deletes them.
 pub trait Progress: Send + Sync {
-    /// What it found so far.
+    /// Copies found so far.
     fn found(&self, id: CallId) -> BoxFuture<'_, Result<Vec<String>, String>>;
-    /// Keeps that; durable when this answers.
+    /// Records copies; durable on return.
     fn note<'a>(&'a self, id: CallId, found: &'a [String]) -> BoxFuture<'a, Result<(), String>>;
-    /// Whether someone accepts it if nothing of the recording is found.
+    /// Whether someone accepts that nothing of the recording is found.
     fn accepts_missing(&self, id: CallId) -> BoxFuture<'_, Result<bool, String>>;
-    /// Forgets it: the erasure is complete.
+    /// Removes the progress of a completed erasure.
     fn forget(&self, id: CallId) -> BoxFuture<'_, Result<(), String>>;
 }
 
-/// A step of an erasure, in order.
+/// The steps of an erasure, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Step {
     /// The order is in the deletion log.
     Ordered,
-    /// The call's key in the spool is destroyed.
+    /// The call's spool key is destroyed.
     SpoolKey,
-    /// Every copy in the store is gone, and that was looked at.
+    /// Every copy in the store is deleted, and the deletion verified.
     Store,
     /// The index row holds no personal data.
     Index,
-    /// The deletion log says that it is complete.
+    /// The completion is in the deletion log.
     Done,
 }
 
 impl Step {
-    /// All of them.
+    /// All steps.
     pub const ALL: [Step; 5] = [Step::Ordered, Step::SpoolKey, Step::Store, Step::Index, Step::Done];
 
-    /// Its name for receipts.
+    /// Name in receipts.
     pub const fn name(self) -> &'static str {
         match self {
             Step::Ordered => "ordered",
@@ -101,28 +99,28 @@ impl Step {
     }
 }
 
-/// Why a step could not be taken yet.
+/// Why a step failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EraseError {
     /// The order is not durable: the erasure was not accepted.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// A hold stands against it: the erasure was not accepted.
+    /// The recording is held: the erasure was not accepted.
     #[error("the recording is held until {}", .0.until)]
     Held(Box<Hold>),
-    /// The spool key may still be there.
+    /// The spool key may still exist.
     #[error("cannot destroy the spool key: {0}")]
     Spool(String),
-    /// The store.
+    /// Store error.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The index.
+    /// Index error.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// What was found so far cannot be kept, and so nothing may be deleted.
+    /// Progress cannot be saved, so nothing may be deleted.
     #[error("cannot write erasure progress: {0}")]
     Progress(String),
-    /// It was delivered, and nothing of it is there: it may lie elsewhere.
+    /// The recording was delivered, and nothing of it was found: it may be elsewhere.
     #[error(
         "the recording was delivered to {delivered_to} and nothing of it was found in {looked_in}: it may lie \
          elsewhere, so nothing is certified. The erasure stays open; it is complete once it was found and \
@@ -131,15 +129,15 @@ pub enum EraseError {
         limit::RETENTION_DAYS
     )]
     NothingFound {
-        /// Where it went.
+        /// Store of the delivery.
         delivered_to: String,
-        /// Where it was looked for.
+        /// Store that was searched.
         looked_in: String,
     },
 }
 
 impl EraseError {
-    /// Whether the store answered, and what it said proves nothing: a person should look.
+    /// Whether the store answered and the answer proves nothing: someone has to look into it.
     pub fn is_unproven(&self) -> bool {
         matches!(self, Self::NothingFound { .. } | Self::Store(StoreError::Unverified(_)))
     }
@@ -147,31 +145,31 @@ impl EraseError {
 
 /// What an erasure works on.
 pub struct Eraser<'a> {
-    /// The log.
+    /// Deletion log.
     pub log: &'a dyn Orders,
-    /// The spool's keys.
+    /// Spool keys.
     pub keys: &'a dyn SpoolKeys,
-    /// The store.
+    /// Store.
     pub store: &'a dyn Copies,
-    /// The index.
+    /// Index.
     pub index: &'a dyn Rows,
-    /// What was found so far.
+    /// Progress of incomplete erasures.
     pub progress: &'a dyn Progress,
 }
 
 impl Eraser<'_> {
-    /// Takes the first two steps: from here on the recording is erased for everyone who asks.
+    /// Takes the first two steps; the recording is erased for every reader from then on.
     ///
-    /// Errors: it was not accepted, or the spool's copy may still be readable.
+    /// Errors: not accepted, or the spool's copy may still be readable.
     pub async fn order(&self, order: Order) -> Result<(), EraseError> {
         let id = order.id;
         self.log.order(order).await?;
         self.keys.destroy(id).await.map_err(EraseError::Spool)
     }
 
-    /// Takes the remaining steps. Returns the copies that are gone.
+    /// Takes the remaining steps; returns the deleted copies.
     ///
-    /// Errors: the step that could not be taken; those before it hold.
+    /// Errors: the step that failed; earlier steps are complete.
     pub async fn complete(
         &self,
         id: CallId,
@@ -179,7 +177,7 @@ impl Eraser<'_> {
         now: WallTime,
     ) -> Result<Vec<String>, (Step, EraseError)> {
         self.keys.destroy(id).await.map_err(|error| (Step::SpoolKey, EraseError::Spool(error)))?;
-        // While the index is away the store is emptied by name all the same; the rest waits.
+        // With the index unavailable, the store is still emptied by name; the rest waits.
         let delivered = self.index.delivered(id).await;
         let begun = match &delivered {
             Ok(None) => self.index.begun(id).await,
@@ -211,7 +209,7 @@ impl Eraser<'_> {
         Ok(gone)
     }
 
-    /// Deletes what is found until nothing is found any more. Returns all that was found.
+    /// Deletes copies until none is found; returns all that were found.
     async fn empty(&self, id: CallId, stored: Option<&Stored>) -> Result<Vec<String>, EraseError> {
         let mut gone = self.progress.found(id).await.map_err(EraseError::Progress)?;
         let mut sought = Sought::recording(id, stored);
@@ -225,7 +223,7 @@ impl Eraser<'_> {
                 return look.doubt.map_or(Ok(gone), |doubt| Err(StoreError::Unverified(doubt).into()));
             }
             left = look.found.iter().map(StoredCopy::name).collect();
-            // A copy without a version is version `null` to lists that show versions: one copy, one name.
+            // Listings of versions show an unversioned copy as version `null`: one copy, one name.
             let is_new = |copy: &&StoredCopy| {
                 let is_null = copy.version.as_deref() == Some("null");
                 let is_known = gone.contains(&copy.name()) || is_null && gone.contains(&copy.key);
@@ -239,7 +237,7 @@ impl Eraser<'_> {
             sought.remember(&look.found);
             let mut refused = None;
             for copy in &look.found {
-                // One that is refused does not keep the others.
+                // A rejected deletion does not stop the others.
                 refused = refused.or(self.store.delete(copy).await.err());
             }
             if let Some(error) = refused {
@@ -247,11 +245,11 @@ impl Eraser<'_> {
             }
         }
         let left = left.into_iter().take(3).collect::<Vec<_>>().join(", ");
-        Err(StoreError::Unverified(format!("still there after it was deleted: {left}")).into())
+        Err(StoreError::Unverified(format!("still present after deletion: {left}")).into())
     }
 
-    /// Nothing was found of what was delivered. Only the end of its time explains that, and only
-    /// in the store that it went to: then the bucket's rule has ended it.
+    /// Nothing of the delivery was found. Only expiry explains that, and only in the store of the delivery: the
+    /// bucket's rule deleted the objects.
     fn explain(&self, id: CallId, stored: Stored, now: WallTime) -> Result<(), EraseError> {
         let here = self.store.place();
         let is_here = stored.place.is_empty() || stored.place == here;
@@ -263,7 +261,7 @@ impl Eraser<'_> {
     }
 }
 
-/// The deletion log with what guards it.
+/// The deletion log together with its guard.
 pub struct GuardedLog<'a>(pub &'a DeletionLog, pub &'a DeletionGuard);
 
 impl Orders for GuardedLog<'_> {
@@ -321,7 +319,7 @@ impl Rows for Index {
             if row.is_none_or(|row| row.erased_at.is_some()) {
                 return Ok(None);
             }
-            // A row from before that was kept, or made from a manifest.
+            // A row from before deliveries were recorded, or rebuilt from a manifest.
             Ok(Some(self.stored(id).await?.unwrap_or_default()))
         }
         .boxed()

@@ -4,13 +4,13 @@
 
 use optag_core::clock::WallTime;
 
-/// Recordings that may always go at once, however few there are.
+/// Number of recordings that may always be erased at once.
 const LEAST: u64 = 100;
 
-/// The most that one sweep takes by itself.
+/// Limits of one unattended sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SweepLimits {
-    /// Share of the recordings there are. Units: %.
+    /// Share of the existing recordings. Units: %.
     pub percent: u8,
     /// How long the first of them may have been due. Units: days.
     pub days: u8,
@@ -19,25 +19,25 @@ pub struct SweepLimits {
 /// What has become due since expiry was last permitted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NewlyDue {
-    /// How many.
+    /// Number of recordings.
     pub count: u64,
-    /// When the time of the first was up.
+    /// Expiry of the first.
     pub first: Option<WallTime>,
-    /// Recordings there are.
+    /// Number of existing recordings.
     pub live: u64,
 }
 
-/// Why a sweep stops.
+/// The limit that stops a sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
     /// Some have been due for too long.
     Days,
-    /// They are too large a share.
+    /// They are too large a share of all recordings.
     Share,
 }
 
 impl Stopped {
-    /// For the log.
+    /// Name in log lines.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Days => "retention.sweep_limit_days",
@@ -46,9 +46,9 @@ impl Stopped {
     }
 }
 
-/// Whether what is due at `now` may go.
+/// Whether recordings due at `now` may be erased.
 ///
-/// Errors: which limit it exceeds.
+/// Errors: the limit exceeded.
 pub fn may_sweep(now: WallTime, due: NewlyDue, limits: SweepLimits) -> Result<(), Stopped> {
     let too_long = |first: WallTime| first.plus_days(i64::from(limits.days)) < now;
     if due.first.is_some_and(too_long) {

@@ -18,29 +18,29 @@ use optag_core::limit;
 use optag_storage::spool::record::Body;
 use optag_storage::store::names::day;
 
-/// Time after which the store is looked through again.
+/// Interval between store scans.
 const LOOK_THROUGH: Duration = Duration::from_secs(600);
-/// Objects of days whose time is not up that are looked at each time.
+/// Maximum number of objects of days not expired that are checked per scan.
 const ROUND: usize = 10_000;
-/// Rows of the index that are compared with the deletion log at a time.
+/// Index rows compared with the deletion log per query.
 const ROWS: u32 = 1_000;
 
-/// Sweeps.
+/// Erases expired recordings periodically.
 pub struct Sweeper {
-    /// What it erases through.
+    /// Carries out the erasures.
     pub erasure: Arc<EraseService>,
-    /// The time.
+    /// Trusted time.
     pub time: Arc<TimeKeeper>,
-    /// Time between sweeps.
+    /// Interval between sweeps.
     pub interval: Duration,
-    /// The most that one takes by itself.
+    /// Limits of one unattended sweep.
     pub limits: SweepLimits,
-    /// Where the look through the store is.
+    /// Position of the store scan.
     pub rounds: expired::Rounds,
 }
 
 impl Sweeper {
-    /// Sweeps until it is dropped.
+    /// Runs until dropped.
     pub async fn run(self) {
         let rounds = (LOOK_THROUGH.as_secs() / self.interval.as_secs().max(1)).max(1);
         let mut round = 0u64;
@@ -82,9 +82,8 @@ impl Sweeper {
         }
     }
 
-    /// Up to when expiry may be carried out now: what was permitted before, and no more where a sweep
-    /// would take more than its limits. What is older than the first look of a clock that nobody
-    /// has vouched for waits as well.
+    /// The time up to which recordings may be erased now: unchanged where a sweep would exceed its limits. Recordings
+    /// older than the first reading of an unconfirmed clock wait as well.
     async fn permitted(&self, now: WallTime) -> Result<Option<WallTime>, IndexError> {
         let (index, Bounds { alone_since, swept_to }) = (&self.erasure.stores.index, self.time.bounds());
         let undated = match alone_since {
@@ -95,7 +94,7 @@ impl Sweeper {
             }
         };
         let (count, first) = index.newly_due(swept_to, now, alone_since).await?;
-        // Counting everything is for when there is something to compare it with.
+        // Counting all recordings is needed only if something is due.
         let live = if count == 0 { 0 } else { index.live().await? };
         let stopped = may_sweep(now, NewlyDue { count, first, live }, self.limits).err();
         let withheld = undated + stopped.map_or(0, |_| count);
@@ -114,13 +113,13 @@ impl Sweeper {
         Ok(Some(now))
     }
 
-    /// Orders the erasure of everything whose time is up at `now`.
+    /// Orders the erasure of everything expired at `now`.
     #[cfg(test)]
     pub(crate) async fn sweep(&self, now: WallTime, look_through_store: bool) {
         self.sweep_since(now, None, look_through_store).await;
     }
 
-    /// Orders the erasure of everything whose time is up at `now`, of calls admitted since `since`.
+    /// Orders the erasure of everything expired at `now`, of calls admitted since `since`.
     async fn sweep_since(&self, now: WallTime, since: Option<WallTime>, look_through_store: bool) {
         let erasure = &self.erasure;
         let held = erasure.guard.holds.all().len();
@@ -156,7 +155,7 @@ impl Sweeper {
                 }
             }
         }
-        // Keys and accounts of days that this clock did not date wait too.
+        // Day keys and ledger entries of days not dated by this clock wait too.
         if since.is_none() {
             let oldest = now.plus_days(-i64::from(limit::RETENTION_DAYS));
             if let Err(error) = self.erasure.stores.index.forget_accounts(oldest).await {
@@ -166,8 +165,8 @@ impl Sweeper {
         }
     }
 
-    /// Calls in the spool whose time is up. A department's shorter limit stands in the call's own
-    /// records, which are read only now and then.
+    /// Expired calls in the spool. A department's shorter limit is in the call's own records, which are read only
+    /// occasionally.
     async fn due_in_spool(&self, now: WallTime, read: bool) -> Vec<CallId> {
         let spool = self.erasure.stores.spool.clone();
         let look = move || {
@@ -187,7 +186,7 @@ impl Sweeper {
         tokio::task::spawn_blocking(look).await.unwrap_or_default()
     }
 
-    /// Rows that came back with an older index.
+    /// Erased rows that reappeared with a restored index.
     async fn returned_to_index(&self) {
         let (erasure, mut after) = (&self.erasure, None);
         loop {
@@ -204,7 +203,7 @@ impl Sweeper {
         }
     }
 
-    /// Erases anew what is erased and there again.
+    /// Erases recordings that reappeared.
     async fn again(&self, returned: Vec<CallId>) {
         let open: Vec<CallId> = self.erasure.log.open_orders().iter().map(|order| order.id).collect();
         for id in returned.into_iter().filter(|id| !open.contains(id)) {
@@ -217,9 +216,8 @@ impl Sweeper {
         }
     }
 
-    /// A day's key ends when the last recording that it seals is due: from then on no copy of
-    /// that day opens, wherever it lies.
-    /// What is held keeps the key of its day.
+    /// Destroys a day's key once the last recording sealed with it is due: from then on no copy of that day can be
+    /// opened, wherever it is. A held recording keeps its day's key.
     async fn end_keys(&self, now: WallTime) {
         for hold in self.erasure.guard.holds.all() {
             let (keys, day) = (Arc::clone(self.erasure.stores.vault.keys()), day(hold.id.admitted_at()));
@@ -240,7 +238,7 @@ impl Sweeper {
     }
 }
 
-/// Days that a call may live, as its own records say.
+/// Retention of a call in days, from its own records.
 fn days(spool: &optag_storage::spool::Spool, id: CallId) -> Option<i64> {
     match spool.read(id).ok()?.next()? {
         Ok(Body::Opened(facts)) => Some(i64::from(facts.retention_days)),
@@ -290,7 +288,7 @@ mod tests {
         assert!(spool.calls().is_empty() && sweeper.erasure.log.is_erased(id));
     }
 
-    /// A row of the index, as another node with a right clock wrote it, of a call so many days ago.
+    /// A row written by another node with a correct clock, of a call that many days ago.
     async fn row(erasure: &Arc<EraseService>, days_ago: i64) -> CallId {
         let started_at = erasure.clock.wall().plus_days(-days_ago);
         let closing = crate::delivery::recorded_at(erasure, started_at).await;
@@ -303,7 +301,7 @@ mod tests {
     async fn invariant_15_a_fresh_node_whose_clock_is_91_days_ahead_erases_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let erasure = Arc::new(erasure(dir.path()).await);
-        // To this machine's clock, what others recorded today was recorded 91 days ago.
+        // By this machine's clock, what other nodes recorded today is 91 days old.
         let ids = [row(&erasure, 91).await, row(&erasure, 91).await];
         let sweeper = sweeper(Arc::clone(&erasure), dir.path());
         let time = Arc::clone(&sweeper.time);
@@ -317,7 +315,7 @@ mod tests {
         assert_eq!(round(now).await, 0);
         assert_eq!(erasure.stores.vault.keys().list().unwrap().len(), 1, "the keys of the day stay too");
         assert_eq!(time.withheld(), 2);
-        // A day on it is still the same clock alone.
+        // A day later there is still only the same clock.
         assert_eq!(round(now.plus_days(1)).await, 0);
         time.confirm_by_owner();
         assert_eq!(round(now).await, 2);
@@ -332,12 +330,12 @@ mod tests {
         let (due, later) = (row(&erasure, 90).await, row(&erasure, 80).await);
         let sweeper = sweeper(erasure, dir.path());
         sweeper.time.confirm_by_owner();
-        // Ten days are gone by a clock that is believed, between two sweeps.
+        // Ten days pass by a confirmed clock between two sweeps.
         let until = sweeper.permitted(now.plus_days(12)).await.unwrap().unwrap();
         assert!(until < now.plus_days(1) && sweeper.time.withheld() == 1);
         sweeper.sweep_since(until, None, true).await;
         assert!(sweeper.erasure.log.is_erased(due) && !sweeper.erasure.log.is_erased(later));
-        // A day's worth is taken without a question.
+        // One day's recordings are erased without confirmation.
         let until = sweeper.permitted(now.plus_days(10).plus_micros(3_600_000_000)).await.unwrap().unwrap();
         assert!(until > now.plus_days(10) && sweeper.time.withheld() == 0);
         sweeper.sweep_since(until, None, true).await;
@@ -369,7 +367,7 @@ mod tests {
         assert!(erasure.log.is_erased(free) && !erasure.log.is_erased(held));
         assert_eq!(erasure.complete_open().await, 0);
         assert_eq!(erasure.stores.store.copies("recordings/").await.unwrap().len(), 1);
-        // The free one comes back with a backup; the held one is let go.
+        // The recording without a hold reappears with a backup; the other's hold is released.
         let name = format!("{}.opus", optag_storage::store::names::stem(free));
         erasure.stores.store.put_small(&name, "audio".into()).await.unwrap();
         erasure.guard.holds.release(held).unwrap();

@@ -10,24 +10,24 @@ use optag_core::id::CallId;
 use optag_files::atomic_file::replace_json;
 use optag_files::durable_dir;
 
-/// A directory with a file for each erasure that has begun to delete.
+/// A directory with one file for each erasure that has begun to delete.
 #[derive(Clone, Debug)]
 pub struct UnderWay {
     dir: PathBuf,
 }
 
 impl UnderWay {
-    /// Opens or makes the directory.
+    /// Opens or creates the directory.
     ///
-    /// Errors: the disk's.
+    /// Errors: disk.
     pub fn open(dir: &Path) -> io::Result<Self> {
         durable_dir::make(dir)?;
         Ok(Self { dir: dir.to_owned() })
     }
 
-    /// What the erasure found so far; blocking.
+    /// Copies found by the erasure so far; blocking.
     ///
-    /// Errors: the disk's, or the file is damaged.
+    /// Errors: disk, or the file is damaged.
     pub fn found(&self, id: CallId) -> io::Result<Vec<String>> {
         match fs::read(self.file(id)) {
             Ok(json) => Ok(serde_json::from_slice(&json)?),
@@ -36,31 +36,30 @@ impl UnderWay {
         }
     }
 
-    /// Keeps what it found; durable when this returns; blocking.
+    /// Records copies; durable on return; blocking.
     ///
-    /// Errors: the disk's; what was kept before still is.
+    /// Errors: disk; what was recorded before is kept.
     pub fn note(&self, id: CallId, found: &[String]) -> io::Result<()> {
         replace_json(&self.file(id), found)
     }
 
-    /// Keeps that someone accepts it if nothing of the recording is found; durable when this returns;
-    /// blocking.
+    /// Records that someone accepts that nothing of the recording is found; durable on return; blocking.
     ///
-    /// Errors: the disk's; it is not accepted then.
+    /// Errors: disk; the acceptance does not count then.
     pub fn accept_missing(&self, id: CallId) -> io::Result<()> {
         replace_json(&self.accepted_file(id), &true)
     }
 
-    /// Whether someone accepts that; blocking.
+    /// Whether that was accepted; blocking.
     ///
-    /// Errors: the disk's.
+    /// Errors: disk.
     pub fn accepts_missing(&self, id: CallId) -> io::Result<bool> {
         self.accepted_file(id).try_exists()
     }
 
-    /// Forgets an erasure that is complete; blocking. One that is forgotten already is fine.
+    /// Removes the progress of a completed erasure; blocking; idempotent.
     ///
-    /// Errors: the disk's.
+    /// Errors: disk.
     pub fn forget(&self, id: CallId) -> io::Result<()> {
         for file in [self.file(id), self.accepted_file(id)] {
             match fs::remove_file(file) {

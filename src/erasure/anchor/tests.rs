@@ -44,7 +44,7 @@ pub(crate) async fn erasure(dir: &Path) -> EraseService {
     EraseService::new(stores, log, DeletionGuard::default(), Arc::new(OsClock), progress)
 }
 
-/// An object in the store under the name of a recording of that day.
+/// Stores an object named as a recording of that day.
 pub(crate) async fn object(erasure: &EraseService, day: i64) -> CallId {
     let id = CallId::new_at(WallTime::from_unix_micros(1_700_000_000_000_000).plus_days(day));
     let name = format!("{}.opus", names::stem(id));
@@ -52,7 +52,7 @@ pub(crate) async fn object(erasure: &EraseService, day: i64) -> CallId {
     id
 }
 
-/// A node that has erased a recording, and the store has the copy of its deletion log.
+/// A node that has erased a recording, with a copy of its deletion log in the store.
 async fn erased(dir: &Path) -> (EraseService, CallId) {
     let first = erasure(dir).await;
     let one = object(&first, 0).await;
@@ -84,7 +84,7 @@ async fn invariant_07_a_log_that_forgot_is_found_out_and_mended_from_its_copy() 
     first.stores.spool.close();
     drop(first);
 
-    // An old deletion log and, with it, an object that it does not know to be erased.
+    // Restores an old deletion log, and an object that is erased but not in it.
     std::fs::write(dir.path().join("deletions"), backup).unwrap();
     let behind = erasure(dir.path()).await;
     let name = format!("{}.opus", names::stem(two));
@@ -92,7 +92,7 @@ async fn invariant_07_a_log_that_forgot_is_found_out_and_mended_from_its_copy() 
     let compared = behind.compare_heads().await.unwrap();
     assert_eq!((compared.index, compared.store), (Relation::Behind, Relation::Behind));
     assert!(!behind.guard.in_step() && !behind.log.is_erased(two));
-    // It does not overwrite the copy that knows more.
+    // The longer copy is not overwritten.
     behind.anchor_deletions().await.unwrap();
     let replayed = replay(&behind, false).await.unwrap();
     assert_eq!(replayed, Replayed { taken_over: 2, returned: 1, open: 0 });
@@ -141,7 +141,7 @@ async fn entries_that_nobody_has_any_more_are_given_up_only_by_word() {
 async fn invariant_07_a_log_that_forgot_is_found_out_by_the_store_alone() {
     let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let _first = erased(dir.path()).await;
-    // Log and index are new; the store is the one that was there.
+    // Log and index are new; the store is the old one.
     std::fs::rename(dir.path().join("store"), elsewhere.path().join("store")).unwrap();
     let lost = erasure(elsewhere.path()).await;
     let compared = lost.compare_heads().await.unwrap();
@@ -160,7 +160,7 @@ async fn invariant_16_what_another_node_erased_is_taken_over_and_its_copy_stays(
     let head = first.log.head();
     let node = first.guard.signer.node();
     other.stores.index.set_deletion_head(&node, head.entries, &head.hash).await.unwrap();
-    // What another node saw is no reason to take the own log for one that forgot.
+    // Entries of another node do not make this node's log incomplete.
     let compared = other.compare_heads().await.unwrap();
     assert_eq!((compared.index, compared.store), (Relation::InStep, Relation::InStep));
     assert_eq!(replay(&other, false).await.unwrap().taken_over, 2);
@@ -206,7 +206,7 @@ async fn a_checkpoint_that_did_not_reach_the_store_is_put_there_without_a_new_en
     let erasure = erasure(dir.path()).await;
     erasure.anchor_audit(&audit, WallTime::default(), Some(&in_the_way)).await.unwrap();
     assert_eq!(*erasure.guard.audit_anchored.lock().await, None, "the directory cannot be made");
-    // Later and after a pruning: the same checkpoint, as it was signed.
+    // Later, after pruning: the same checkpoint with the same signature.
     let later = WallTime::default().plus_days(1);
     assert_eq!(audit.prune(later, &erasure.guard.signer, later).unwrap(), 1);
     for _ in 0..2 {
@@ -229,7 +229,7 @@ async fn the_audits_checkpoints_reach_the_store_and_a_directory_elsewhere() {
     }
     let anchors = erasure.audit_anchors().await.unwrap();
     assert_eq!((anchors.len(), std::fs::read_dir(&elsewhere).unwrap().count()), (3, 3));
-    // The tail is cut off and the checkpoints beside the trail with it: the store knows better.
+    // The tail is cut off together with the local checkpoints: the store's checkpoint detects it.
     let text = std::fs::read_to_string(path_in(dir.path())).unwrap();
     let first = text.lines().next().unwrap().to_owned() + "\n";
     std::fs::write(path_in(dir.path()), first).unwrap();

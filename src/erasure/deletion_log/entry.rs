@@ -13,43 +13,43 @@ use optag_core::id::CallId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
-    /// Someone asked.
+    /// Erasure request.
     Request,
-    /// The caller took the consent back in the call.
+    /// The caller withdrew consent during the call.
     Withdrawal,
-    /// Its time is up.
+    /// Retention limit reached.
     Expiry,
 }
 
-/// An order to erase.
+/// An order to erase a recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// The recording.
     pub id: CallId,
-    /// When it was ordered.
+    /// When the erasure was ordered.
     pub at: WallTime,
-    /// Why.
+    /// Cause of the erasure.
     pub cause: Cause,
-    /// The number of the request by which someone asked.
+    /// Number of the erasure request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
 }
 
-/// The end of an erasure.
+/// Completion of an erasure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
     /// The recording.
     pub id: CallId,
-    /// When every copy was found gone.
+    /// When every copy was verified as deleted.
     pub at: WallTime,
-    /// The copies that were deleted: names, with their versions where the store has those.
+    /// Deleted copies: names, with versions where the store has them.
     pub gone: Vec<String>,
-    /// Nothing was found of what was delivered, and someone accepted that: it had been removed by hand.
+    /// Nothing of the delivery was found, and someone accepted that it had been removed by hand.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub accepted_missing: bool,
 }
 
-/// A line of the log.
+/// One line of the log.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "entry", rename_all = "snake_case")]
 pub enum Entry {
@@ -59,7 +59,7 @@ pub enum Entry {
     Done(Done),
 }
 
-/// What an entry is, and of which recording.
+/// Kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// An order.
@@ -68,26 +68,26 @@ pub enum Kind {
     Done,
 }
 
-/// How far a log has come: what index and store remember of it.
+/// The log's length and hash, as recorded by index and store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
-    /// Entries.
+    /// Number of entries.
     pub entries: u64,
-    /// Hash over all of them, in hexadecimal; empty for none.
+    /// Hash over all entries, in hexadecimal; empty if there are none.
     pub hash: String,
 }
 
-/// A head that is moved on line by line.
+/// A head that is updated line by line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Chain {
-    /// Entries.
+    /// Number of entries.
     pub entries: u64,
-    /// Hash over all of them; zeros for none.
+    /// Hash over all entries; zeros if there are none.
     pub hash: [u8; 32],
 }
 
 impl Chain {
-    /// Moves on by one line, without its end.
+    /// Adds one line, without its line feed.
     pub fn push(&mut self, line: &[u8]) {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut context = digest::Context::new(&digest::SHA256);
@@ -104,20 +104,20 @@ impl Chain {
         self.entries += 1;
     }
 
-    /// As index and store remember it.
+    /// The head as recorded by index and store.
     pub fn head(&self) -> Head {
         let hash = if self.entries == 0 { String::new() } else { hex(&self.hash) };
         Head { entries: self.entries, hash }
     }
 
-    /// Whether this is that head.
+    /// Whether this equals `head`.
     pub fn is(&self, head: &Head) -> bool {
         let hash = unhex(&head.hash).unwrap_or_default();
         self.entries == head.entries && (head.entries == 0 || hash == self.hash)
     }
 }
 
-/// The line that an entry is written as, with its end.
+/// The line of an entry, with its line feed.
 ///
 /// Errors: it cannot be written as JSON.
 pub fn line(entry: &Entry) -> Result<String, serde_json::Error> {
@@ -125,16 +125,15 @@ pub fn line(entry: &Entry) -> Result<String, serde_json::Error> {
     Ok(format!("{:08x} {json}\n", crc32c::crc32c(json.as_bytes())))
 }
 
-/// The entry in a line, without its end; none where it is not what was written.
+/// The entry in a line without its line feed; none if the line is damaged.
 pub fn parse(line: &[u8]) -> Option<Entry> {
     serde_json::from_slice(checked(line)?).ok()
 }
 
-/// What a line is and of which recording, without all of it being read; none where it is not what was
-/// written.
+/// Kind and recording of a line, without parsing all of it; none if the line is damaged.
 pub fn outline(line: &[u8]) -> Option<(Kind, CallId)> {
     let json = checked(line)?;
-    // As they are written since the first version.
+    // As written since the first version.
     for (kind, begins) in [
         (Kind::Ordered, &b"{\"entry\":\"ordered\",\"id\":\""[..]),
         (Kind::Done, b"{\"entry\":\"done\",\"id\":\""),
@@ -173,7 +172,7 @@ mod tests {
             let written = text.trim_end_matches('\n').as_bytes();
             assert!(!written.contains(&b'\n') && parse(written).is_some());
             assert_eq!(outline(written), Some((kind, id)));
-            // Another writer's order of fields and blanks.
+            // Field order and spacing of another writer.
             let mut other: serde_json::Value = serde_json::from_slice(&written[9..]).unwrap();
             other["entry"] = other["entry"].take();
             let json = format!(" {other:#}").replace('\n', " ");
@@ -189,7 +188,7 @@ mod tests {
 
     #[test]
     fn the_chain_is_the_one_that_earlier_versions_wrote() {
-        // Over the hexadecimal text of the hash before and the line.
+        // Over the hexadecimal text of the previous hash, and the line.
         let hash = |text: &[u8]| hex(digest::digest(&digest::SHA256, text).as_ref());
         let (mut chain, one) = (Chain::default(), hash(b"one"));
         assert!(chain.is(&Head::default()) && chain.head() == Head::default());

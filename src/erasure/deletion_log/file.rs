@@ -1,10 +1,9 @@
-//! The bytes of the deletion log: appended, synced and read back before they count. In: lines. Out: ranges
-//! of bytes by their place in the whole log.
+//! Bytes of the deletion log: appended, synced and read back before they count. In: lines. Out: byte ranges by
+//! position in the whole log.
 //!
-//! The log is one file that only grows. After a write or a sync that failed nothing on that descriptor
-//! counts: what was acknowledged ends where it ended before, and the log goes on in a new file beside it,
-//! `<name>.part-<place>`, named after the place of its first byte. What lies in an earlier file beyond that
-//! place was never acknowledged.
+//! The log is one append-only file. After a failed write or sync, nothing further on that descriptor counts: the
+//! acknowledged log ends where it ended before, and continues in a new file beside it, `<name>.part-<position>`,
+//! named by the position of its first byte. Bytes of an earlier file beyond that position were never acknowledged.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,12 +11,12 @@ use std::sync::Arc;
 
 use optag_files::disk::{Access, Disk, DiskFile, read_full_at, write_all_at};
 
-/// The end of the log that is written again when it is opened. Units: bytes.
+/// Length of the tail that is rewritten on opening. Units: bytes.
 const UNSURE: u64 = 64 << 10;
-/// Bytes that are read at a time, at first and at the most.
+/// Read size, initially and at most. Units: bytes.
 const CHUNK_LEAST: usize = 4 << 10;
 const CHUNK_MOST: usize = 1 << 20;
-/// Digits of a place in a file's name.
+/// Digits of a position in a file name.
 const DIGITS: usize = 16;
 
 /// The log's files as one.
@@ -36,9 +35,9 @@ struct Part {
 }
 
 impl LogFile {
-    /// Opens or makes the log; its last bytes up to the last whole line are durable afterwards.
+    /// Opens or creates the log; its tail up to the last whole line is durable afterwards.
     ///
-    /// Errors: the disk's; a part is missing.
+    /// Errors: disk; a part is missing.
     pub fn open(disk: Arc<dyn Disk>, path: &Path) -> io::Result<Self> {
         let dir = parent(path);
         let mut parts = Vec::new();
@@ -69,14 +68,14 @@ impl LogFile {
         Ok(log)
     }
 
-    /// Where the log ends. Units: bytes.
+    /// End of the log. Units: bytes.
     pub fn end(&self) -> u64 {
         self.end
     }
 
-    /// Reads what lies at a place, as much as there is.
+    /// Reads bytes at a position, as many as exist.
     ///
-    /// Errors: the disk's.
+    /// Errors: disk.
     pub fn read_at(&self, into: &mut [u8], place: u64) -> io::Result<usize> {
         let wanted = into.len().min(self.end.saturating_sub(place) as usize);
         let mut filled = 0;
@@ -94,20 +93,20 @@ impl LogFile {
         Ok(filled)
     }
 
-    /// The lines from a place on, each with its own place and without its end.
+    /// Lines from a position, each with its own position and without its line feed.
     pub fn lines(&self, from: u64) -> Lines<'_> {
         Lines { log: self, at: from, bytes: Vec::new(), next: 0, chunk: CHUNK_LEAST }
     }
 
-    /// Appends a line, durable and read back when this returns.
+    /// Appends a line; durable and read back on return.
     ///
-    /// Errors: the disk's, or the file is not as this process left it. The line does not count then, and
-    /// the next one goes to a new file.
+    /// Errors: disk, or the file was changed by another process. The line does not count then, and the next one goes
+    /// to a new file.
     pub fn append(&mut self, line: &[u8]) -> io::Result<()> {
         if self.failed {
             self.go_on_elsewhere()?;
         }
-        // Until it is certain that it worked, it did not.
+        // Assumed failed until the write is verified.
         self.failed = true;
         let part = self.last()?;
         let at = self.end - part.start;
@@ -131,10 +130,10 @@ impl LogFile {
         self.parts.last().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// A new file for what follows the last acknowledged byte.
+    /// Starts a new file after the last acknowledged byte.
     fn go_on_elsewhere(&mut self) -> io::Result<()> {
         if self.parts.len() > 1 && self.last()?.start == self.end {
-            // Nothing in it counts.
+            // Nothing in this file counts.
             self.disk.remove(&self.last()?.path)?;
             self.parts.pop();
         }
@@ -154,9 +153,9 @@ impl LogFile {
         Ok(())
     }
 
-    /// Cuts a torn line off, which was never acknowledged, and writes the last lines again: an earlier
-    /// process may have ended after a sync that failed, and then they are in memory and not on the disk.
-    /// Where that cannot be done, a full disk say, the next entry goes to a new file.
+    /// Cuts off a torn line, which was never acknowledged, and rewrites the last lines: an earlier process may have
+    /// ended after a failed sync, which leaves them in memory and not on the disk. If that fails, for example on a
+    /// full disk, the next entry goes to a new file.
     fn settle(&mut self) -> io::Result<()> {
         let start = self.last()?.start;
         let mut unsure = UNSURE;
@@ -187,8 +186,8 @@ impl LogFile {
     }
 }
 
-/// Where the last line ends that was written as a whole; none where it begins before `tail`. Of a line whose
-/// write a power cut ended, any sector may be missing: it then has zeros, which no line has.
+/// End of the last complete line; none if it begins before `tail`. A line whose write was interrupted by a power cut
+/// may lack any sector, which then reads as zeros; no valid line contains zeros.
 fn whole(tail: &[u8]) -> Option<usize> {
     let end = tail.iter().rposition(|&byte| byte == b'\n')?;
     let begin = tail[..end].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
@@ -198,10 +197,10 @@ fn whole(tail: &[u8]) -> Option<usize> {
     }
 }
 
-/// Lines one after the other.
+/// Iterates over lines.
 pub struct Lines<'a> {
     log: &'a LogFile,
-    /// Place of the first of `bytes`.
+    /// Position of the first of `bytes`.
     at: u64,
     bytes: Vec<u8>,
     next: usize,
@@ -209,9 +208,9 @@ pub struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    /// The next line that is not empty.
+    /// The next non-empty line.
     ///
-    /// Errors: the disk's.
+    /// Errors: disk.
     pub fn next_line(&mut self) -> io::Result<Option<(u64, &[u8])>> {
         let (start, end) = loop {
             let rest = self.bytes.get(self.next..).unwrap_or_default();
@@ -226,7 +225,7 @@ impl Lines<'_> {
         Ok(Some((self.at + start as u64, &self.bytes[start..end])))
     }
 
-    /// Reads on; whether there was more.
+    /// Reads more; returns whether there was more.
     fn more(&mut self) -> io::Result<bool> {
         self.bytes.drain(..self.next);
         self.at += self.next as u64;
@@ -240,7 +239,7 @@ impl Lines<'_> {
     }
 }
 
-/// The log's files with the places where they begin.
+/// The log's files with their positions.
 fn parts_of(disk: &dyn Disk, path: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let dir = parent(path);
     let prefix = format!("{}.part-", path.file_name().unwrap_or_default().to_string_lossy());
@@ -259,7 +258,7 @@ fn part_path(path: &Path, start: u64) -> PathBuf {
     name.into()
 }
 
-/// The directory that a file lies in.
+/// The directory of a file.
 pub fn parent(path: &Path) -> &Path {
     path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -13,26 +13,26 @@ use crate::erasure::deletion_log::table::{Mark, Next, Places, Table};
 use optag_core::id::CallId;
 use optag_files::disk::Disk;
 
-/// Entries from one mark to the next.
+/// Entries between two marks.
 const MARK_EVERY: u64 = if cfg!(test) { 4 } else { 4_096 };
-/// Recordings that are kept in memory while a log without a table is read.
+/// Recordings kept in memory while a log without a table is read.
 const BESIDE_AT_FIRST: usize = if cfg!(test) { 32 } else { 1 << 19 };
 
-/// The log as it stands.
+/// Current state of the log.
 pub(crate) struct State {
     pub file: LogFile,
     pub chain: Chain,
-    /// Where the last entry that counts in `chain` ends.
+    /// End of the last entry counted in `chain`.
     pub end: u64,
     pub table: Arc<Table>,
-    /// What came since the table was made.
+    /// Entries since the table was written.
     pub recent: HashMap<CallId, Places>,
     pub marks: Vec<Mark>,
     pub open: BTreeMap<CallId, Order>,
 }
 
 impl State {
-    /// What a table says of its log.
+    /// State as given by a table.
     pub(crate) fn new(file: LogFile, table: Table) -> Self {
         Self {
             chain: table.covered.chain,
@@ -48,7 +48,7 @@ impl State {
     pub(crate) fn append(&mut self, entry: Entry) -> Result<(), LogError> {
         let line = line(&entry).map_err(io::Error::from)?;
         let at = self.file.end();
-        // What must be read to note it is read before it counts.
+        // Everything that can fail is read before the entry is counted.
         let (kind, id) = match &entry {
             Entry::Ordered(order) => (Kind::Ordered, order.id),
             Entry::Done(done) => (Kind::Done, done.id),
@@ -64,7 +64,7 @@ impl State {
         Ok(())
     }
 
-    /// Reads what came since the table was made.
+    /// Reads the entries since the table was written.
     pub(crate) fn replay(&mut self, disk: &dyn Disk, table_path: &Path) -> Result<(), LogError> {
         let mut open = BTreeMap::new();
         for id in &self.table.open {
@@ -82,7 +82,7 @@ impl State {
         Ok(())
     }
 
-    /// Replays until the end, or until as much came as is kept in memory; whether it was the end.
+    /// Replays up to the end, or up to the number of entries kept in memory; returns whether the end was reached.
     fn replay_some(&mut self, open: &mut BTreeMap<CallId, u64>) -> Result<bool, LogError> {
         let (mut noted, mut is_end) = (Vec::new(), false);
         let mut lines = self.file.lines(self.end);
@@ -111,12 +111,12 @@ impl State {
         Ok(is_end)
     }
 
-    /// Notes where an entry stands.
+    /// Records an entry's position.
     fn note(&mut self, kind: Kind, id: CallId, at: u64, before: Option<Places>) {
         let places = match (kind, before) {
             (Kind::Ordered, _) => Some(Places { ordered: at, done: None }),
             (Kind::Done, Some(before)) => Some(Places { done: Some(at), ..before }),
-            // A completion without its order says nothing of a recording.
+            // A completion without an order has no effect.
             (Kind::Done, None) => None,
         };
         if let Some(places) = places {
@@ -124,7 +124,7 @@ impl State {
         }
     }
 
-    /// Moves the head on by a line that was appended.
+    /// Advances the head by an appended line.
     fn count(&mut self, line: &[u8]) {
         self.chain.push(line);
         self.end = self.file.end();
@@ -133,7 +133,7 @@ impl State {
         }
     }
 
-    /// What a new table is made of.
+    /// Input for the next table.
     pub(crate) fn next(&self) -> Next {
         Next {
             recent: self.recent.clone(),
@@ -180,7 +180,7 @@ impl State {
     }
 }
 
-/// Whether a table was made of this log, which may have come further.
+/// Whether a table belongs to this log, which may have grown since.
 pub(crate) fn is_of(table: &Table, file: &LogFile) -> io::Result<bool> {
     let Some(mark) = table.marks.last().filter(|_| table.covered.at <= file.end()) else { return Ok(false) };
     let (mut chain, mut end) = (mark.chain, mark.at);
@@ -194,7 +194,7 @@ pub(crate) fn is_of(table: &Table, file: &LogFile) -> io::Result<bool> {
     Ok(Mark { chain, at: end } == table.covered)
 }
 
-/// What the log holds is not what its table says.
+/// The log does not match its table.
 pub(crate) fn damaged() -> LogError {
     io::Error::other("the deletion log and its table disagree; `optag check` reads all of it").into()
 }

@@ -1,14 +1,13 @@
-//! Where in the deletion log each recording stands: so that neither a start nor a receipt reads all of it.
-//! In: the entries up to some place of the log, once. Out: the places of a recording's last order and of
-//! its completion.
+//! Position of each recording in the deletion log, so that neither a start nor a receipt reads the whole log. In: the
+//! log's entries up to a position, once. Out: positions of a recording's last order and its completion.
 //!
-//! A file beside the log, made anew as a whole when many entries have come (`<log>.table`): ids in order with
-//! two places each, then the open orders, then marks. A mark is the hash over the log before an entry, one
-//! every 4,096 entries: by it any head that someone remembers is checked by reading one stretch. The log
-//! alone is the truth: a table that is lost, damaged or not of this log is made again from it.
+//! A file beside the log (`<log>.table`), rebuilt as a whole once many entries were added: sorted ids with two
+//! positions each, then the open orders, then marks. A mark is the hash over the log before an entry, one every 4,096
+//! entries: with it any recorded head is verified by reading one stretch. Only the log is authoritative: a table that
+//! is lost, damaged or of another log is rebuilt from it.
 //!
-//! Ids are kept in memory, 16 bytes each (64 MB for 4,000,000 erasures), so that asking whether a recording
-//! is erased cannot fail; places are read when a receipt is asked for.
+//! Ids are kept in memory, 16 bytes each (64 MB for 4,000,000 erasures), so that checking whether a recording is
+//! erased cannot fail; positions are read only for receipts.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -19,51 +18,51 @@ use crate::erasure::deletion_log::file::parent;
 use optag_core::id::CallId;
 use optag_files::disk::{Access, Disk, DiskFile, read_full_at, write_all_at};
 
-/// Begins the file.
+/// Magic bytes of the file.
 const MAGIC: &[u8; 8] = b"optagDT1";
 /// Length of the header. Units: bytes.
 const HEADER: usize = 88;
-/// Length of a recording's record: its id and two places. Units: bytes.
+/// Length of a recording's record: its id and two positions. Units: bytes.
 const RECORD: usize = 32;
-/// Length of a mark: entries, hash, place. Units: bytes.
+/// Length of a mark: entries, hash, position. Units: bytes.
 const MARK: usize = 48;
-/// Stands for no completion.
+/// Encodes a missing completion.
 const NONE: u64 = u64::MAX;
-/// Bytes that are read or written at a time.
+/// Read and write size. Units: bytes.
 const CHUNK: usize = 1 << 20;
 
-/// Where the log speaks of a recording.
+/// Positions of a recording's entries in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Places {
     /// Its last order.
     pub ordered: u64,
-    /// The completion of that order.
+    /// Completion of that order.
     pub done: Option<u64>,
 }
 
-/// The hash over the log before an entry, and the entry's place.
+/// The hash over the log before an entry, and the entry's position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
-    /// What came before.
+    /// Entries and hash before the mark.
     pub chain: Chain,
-    /// Where the next entry begins.
+    /// Position of the next entry.
     pub at: u64,
 }
 
-/// The table, and up to where of the log it goes.
+/// The table, covering the log up to a position.
 pub struct Table {
     ids: Vec<[u8; 16]>,
     file: Option<Box<dyn DiskFile>>,
-    /// The log up to where the table goes.
+    /// The log up to the end of the table.
     pub covered: Mark,
-    /// Orders that were open there.
+    /// Orders open at that position.
     pub open: Vec<CallId>,
-    /// Marks before it, in order.
+    /// Marks up to that position, in order.
     pub marks: Vec<Mark>,
 }
 
 impl Default for Table {
-    /// A table of nothing.
+    /// An empty table.
     fn default() -> Self {
         Self {
             ids: Vec::new(),
@@ -75,29 +74,29 @@ impl Default for Table {
     }
 }
 
-/// What a new table is made of, beside the old one.
+/// Input for a new table, beside the old one.
 pub struct Next {
-    /// Recordings of which the log spoke since.
+    /// Recordings with entries since the old table.
     pub recent: HashMap<CallId, Places>,
-    /// Up to where the log was read.
+    /// The log up to the end of the new table.
     pub covered: Mark,
-    /// Orders that are open there.
+    /// Orders open at that position.
     pub open: Vec<CallId>,
-    /// All marks up to there.
+    /// All marks up to that position.
     pub marks: Vec<Mark>,
 }
 
 impl Table {
-    /// The file of a log's table.
+    /// Path of a log's table.
     pub fn path_of(log: &Path) -> PathBuf {
         let mut name = log.as_os_str().to_owned();
         name.push(".table");
         name.into()
     }
 
-    /// Reads the table at `path`; none where there is none, or it is not what was written.
+    /// Reads the table at `path`; none if it is missing or damaged.
     ///
-    /// Errors: the disk's.
+    /// Errors: disk.
     pub fn open(disk: &dyn Disk, path: &Path) -> io::Result<Option<Self>> {
         let file = match disk.open(path, Access::Read) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -107,19 +106,19 @@ impl Table {
         Ok(read.table()?.map(|table| Self { file: Some(file), ..table }))
     }
 
-    /// Whether the log speaks of a recording.
+    /// Whether the table has a recording.
     pub fn contains(&self, id: CallId) -> bool {
         self.ids.binary_search(&id.to_bytes()).is_ok()
     }
 
-    /// Every recording that it knows.
+    /// All recordings in the table.
     pub fn ids(&self) -> impl Iterator<Item = CallId> {
         self.ids.iter().map(|id| CallId::from_bytes(*id))
     }
 
-    /// Where the log speaks of a recording.
+    /// Positions of a recording's entries.
     ///
-    /// Errors: the disk's.
+    /// Errors: disk.
     pub fn places(&self, id: CallId) -> io::Result<Option<Places>> {
         let (Ok(n), Some(file)) = (self.ids.binary_search(&id.to_bytes()), &self.file) else {
             return Ok(None);
@@ -131,10 +130,9 @@ impl Table {
         Ok((record[..16] == id.to_bytes()).then(|| places(&record)))
     }
 
-    /// Writes a table of this one and what came since, and reads it back. A crash leaves the old one or
-    /// the new one.
+    /// Writes a table of this one and the entries since, and reads it back. A crash leaves the old or the new table.
     ///
-    /// Errors: the disk's; the old one is still good.
+    /// Errors: disk; the old table is intact.
     pub fn next(&self, disk: &dyn Disk, path: &Path, next: Next) -> io::Result<Self> {
         let mut draft = path.as_os_str().to_owned();
         draft.push(".new");
@@ -160,10 +158,10 @@ impl Table {
         file.sync()?;
         disk.rename(&draft, path)?;
         disk.sync_dir(parent(path))?;
-        Self::open(disk, path)?.ok_or_else(|| io::Error::other("the deletion log's table does not read back"))
+        Self::open(disk, path)?.ok_or_else(|| io::Error::other("cannot read back the deletion log's table"))
     }
 
-    /// Both in order; where both know a recording, what came since counts.
+    /// Merges both in order; where both have a recording, the newer entry counts.
     fn merge(&self, recent: BTreeMap<[u8; 16], Places>, write: &mut Writer<'_>) -> io::Result<()> {
         let mut recent = recent.into_iter().peekable();
         let mut old = OldRecords { table: self, chunk: Vec::new(), next: 0 };
@@ -181,7 +179,7 @@ impl Table {
     }
 }
 
-/// The records of a table's file in order, a chunk at a time.
+/// Records of a table file in order, one chunk at a time.
 struct OldRecords<'a> {
     table: &'a Table,
     chunk: Vec<u8>,
@@ -251,7 +249,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The table, if all of it is what was written.
+    /// The table; none if it is damaged.
     fn table(&mut self) -> io::Result<Option<Table>> {
         let Some(header) = self.some(HEADER)? else { return Ok(None) };
         let number = |at: usize| u64_at(&header, at) as usize;
