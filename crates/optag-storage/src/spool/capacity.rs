@@ -1,7 +1,7 @@
-//! Opening a spool, and its room from then on: which segments go, whether new calls come.
+//! Opens a spool and manages its space: which segments are removed, whether new calls are accepted.
 //!
-//! In: a directory. Out: a writer and what it found; segments removed; the answer to "is there
-//! room". Not here: what the found bytes mean (`recover`).
+//! In: a directory. Out: a writer and what recovery found; removed segments; whether there is room. Not here: parsing
+//! of what was found (`recover`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -25,14 +25,14 @@ use optag_files::disk::{Access, Disk};
 /// Share of the cap at which new calls are refused.
 pub const FULL: f64 = 0.85;
 
-/// Share of the cap below which they are taken again.
+/// Share of the cap below which new calls are accepted again.
 const ROOM_AGAIN: f64 = 0.83;
 
-/// Part of the floor that must be free beyond it before calls are taken again: what others write on the
-/// file system moves all the time, and senders should not be refused and taken in turn.
+/// Part of the floor that must be free beyond the floor before calls are accepted again: other writers change the
+/// free space all the time, and callers should not alternate between refused and accepted.
 const BEYOND_FLOOR: u64 = 10;
 
-/// How often the log says that new calls are refused.
+/// Interval at which the refusal of new calls is logged again.
 const TELL_EVERY: Duration = Duration::from_secs(600);
 
 /// Why new calls are refused.
@@ -40,19 +40,19 @@ const TELL_EVERY: Duration = Duration::from_secs(600);
 pub enum Refusal {
     /// The spool has reached its share of the cap. Units: bytes.
     Cap {
-        /// What it takes.
+        /// Bytes in use.
         used: u64,
-        /// What it may take.
+        /// Cap.
         cap: u64,
     },
-    /// The file system has less left than the floor, whoever took the rest. Units: bytes.
+    /// The file system has less free space than the floor, whoever uses the rest. Units: bytes.
     Disk {
-        /// What is left.
+        /// Free space.
         free: u64,
-        /// The floor.
+        /// Floor.
         floor: u64,
     },
-    /// The disk refused the last write, or does not tell its room.
+    /// The last write failed, or free space is unknown.
     Unwritable,
 }
 
@@ -72,11 +72,11 @@ impl std::fmt::Display for Refusal {
         let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
         match *self {
             Self::Cap { used, cap } => {
-                write!(f, "the spool takes {:.2} of its {:.2} GiB (spool.max_gib)", gib(used), gib(cap))
+                write!(f, "the spool uses {:.2} of its {:.2} GiB (spool.max_gib)", gib(used), gib(cap))
             }
             Self::Disk { free, floor } => write!(
                 f,
-                "the spool's file system has {:.2} GiB left, less than the {:.2} GiB of spool.min_free_gib",
+                "the spool's file system has {:.2} GiB free, less than the {:.2} GiB of spool.min_free_gib",
                 gib(free),
                 gib(floor)
             ),
@@ -85,13 +85,13 @@ impl std::fmt::Display for Refusal {
     }
 }
 
-/// How often the room on the file system is looked at.
+/// Interval at which free space is checked.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Writer {
     /// Locks the directory, scans it, and starts a new incarnation.
     ///
-    /// Errors: another process has it, the master key is the wrong one, or the disk's.
+    /// Errors: another process uses it, wrong master key, or disk.
     pub(super) fn open(
         config: SpoolConfig,
         disk: Arc<dyn Disk>,
@@ -108,7 +108,7 @@ impl Writer {
             ErrorKind::WouldBlock => SpoolError::InUse { path: spool.clone() },
             _ => SpoolError::disk("lock", &lock_path, error),
         })?;
-        // Without their names the directories themselves would not survive.
+        // The directories survive a crash only if their names do.
         disk.sync_dir(&spool).map_err(|error| SpoolError::disk("sync", &spool, error))?;
         let scan = scan(&*disk, &spool, &keyring, &master)?;
         let node_id = match scan.node_id {
@@ -120,7 +120,7 @@ impl Writer {
         let sizes = scan.segments.clone();
         let (recovered, places) = scan.finish();
         if recovered.newer > 0 {
-            // Taken for damage, their audio would be missing from recordings.
+            // Treated as damage, these records would be missing from recordings.
             return Err(SpoolError::Newer { records: recovered.newer });
         }
         let mut live = BTreeMap::new();
@@ -153,8 +153,8 @@ impl Writer {
         Ok((writer, recovered))
     }
 
-    /// Removes segments that hold nothing of any call that still has its key. Never within a
-    /// commit: its own records are not yet in the calls' places.
+    /// Removes segments without records of any call that has a key. Never during a commit: its own records are not
+    /// yet in the calls' places.
     pub(super) fn forget_segments(&mut self) {
         if !std::mem::take(&mut self.has_leftovers) {
             return;
@@ -171,7 +171,7 @@ impl Writer {
             let path = segment::path(&self.shared.config.dir, number);
             match self.shared.disk.remove(&path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
-                    tracing::warn!(%error, number, "a segment that nobody needs could not be removed");
+                    tracing::warn!(%error, number, "cannot remove an unneeded spool segment");
                     self.has_leftovers = true;
                 }
                 _ => {
@@ -183,12 +183,12 @@ impl Writer {
         self.tell_size();
     }
 
-    /// Tells how much the segments take, reserved room included.
+    /// Publishes the size of all segments, reserved space included.
     pub(super) fn tell_size(&self) {
         self.shared.bytes.store(self.sizes.values().sum(), Ordering::Relaxed);
     }
 
-    /// Looks whether new calls fit, now and then.
+    /// Checks at intervals whether there is room for new calls.
     pub(super) fn look_at_room(&mut self) {
         if self.looked_at_room.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
             return;
@@ -196,12 +196,12 @@ impl Writer {
         self.looked_at_room = Some(Instant::now());
         let config = &self.shared.config;
         let total: u64 = self.sizes.values().sum();
-        // What the current segment has reserved is not yet use.
+        // Space reserved by the current segment is not in use yet.
         let reserved =
             self.segment.as_ref().map_or(0, |segment| config.segment_bytes.saturating_sub(segment.offset));
         let used = total.saturating_sub(reserved);
         let of_cap = used as f64 / config.max_bytes.max(1) as f64;
-        // A file system that cannot tell counts as full. What is reserved already is the spool's own.
+        // If free space is unknown, the file system counts as full. Space already reserved belongs to the spool.
         let space = self.shared.disk.space(&config.dir).ok();
         let free = space.map_or(0, |space| space.free_bytes.saturating_add(reserved));
         let floor = config.min_free_bytes;
@@ -221,25 +221,25 @@ impl Writer {
         self.tell(refusal);
     }
 
-    /// The log says when new calls are refused and why, again while it lasts, and when it is over.
+    /// Logs when new calls are refused and why, repeats it while it lasts, and logs when it ends.
     fn tell(&mut self, refusal: Option<Refusal>) {
         let before = self.shared.set_refusal(refusal);
         match refusal {
             None if before.is_some() => {
                 self.told_refusal = None;
-                tracing::info!("the spool takes new calls again");
+                tracing::info!("spool accepts new calls again");
             }
             Some(refusal) if self.told_refusal.is_none_or(|at| at.elapsed() >= TELL_EVERY) => {
                 self.told_refusal = Some(Instant::now());
-                tracing::error!(%refusal, "new calls are refused");
+                tracing::error!(%refusal, "spool refuses new calls");
             }
             _ => {}
         }
     }
 }
 
-/// Whether new calls are refused, of what the spool takes and may take, and of what is free and must stay
-/// so. `before`: why they were refused last; that ends a little later than it began. Units: bytes.
+/// Whether new calls are refused, by bytes in use and cap, and by free space and floor. `before`: the last reason for
+/// refusing, which ends slightly below the limit at which it began. Units: bytes.
 fn refuses((used, cap): (u64, u64), (free, floor): (u64, u64), before: Option<Refusal>) -> Option<Refusal> {
     let beyond = match before {
         Some(Refusal::Disk { .. }) => floor / BEYOND_FLOOR,
@@ -255,14 +255,13 @@ fn refuses((used, cap): (u64, u64), (free, floor): (u64, u64), before: Option<Re
     (used as f64 / cap.max(1) as f64 >= full).then_some(Refusal::Cap { used, cap })
 }
 
-/// Whether a share is filled; `before`: whether it was. That ends a little later than it began.
+/// Whether a share is used up; `before`: whether it was, which ends slightly below the limit at which it began.
 fn is_filled(used: u64, most: u64, before: bool) -> bool {
     used >= if before { (most as f64 * ROOM_AGAIN / FULL) as u64 } else { most }
 }
 
-/// Reads keys and segments, and gives back what segments had reserved and not used. What is found is durable
-/// when this returns: a process that was killed may have written it and not synced it, and calls that
-/// go on are built on it.
+/// Reads keys and segments, and frees space that segments had reserved and not used. Everything found is durable on
+/// return: a killed process may have written it without a sync, and resumed calls are built on it.
 fn scan(
     disk: &dyn Disk,
     spool: &std::path::Path,
@@ -289,8 +288,8 @@ fn scan(
             }
         }
     }
-    // Each start did the same for those before it, so only the last process can have left some. Names of
-    // segments and keys are durable before the first record.
+    // Each start does the same, so only the last process can have left unsynced segments. Names of segments and keys
+    // are durable before the first record.
     for (number, incarnation) in incarnations {
         if incarnation.is_none_or(|incarnation| incarnation == scan.incarnation) {
             segment::sync(disk, spool, number)?;
@@ -299,8 +298,8 @@ fn scan(
     Ok(scan)
 }
 
-/// A number that no earlier start can have used. The wall clock keeps it so even where every
-/// segment of the last start is lost.
+/// A number that no earlier start can have used. The wall clock ensures that even if every segment of the last start
+/// is lost.
 fn next_incarnation(highest_found: u32) -> u32 {
     let seconds = OsClock.wall().as_unix_micros() / 1_000_000;
     highest_found.saturating_add(1).max(u32::try_from(seconds).unwrap_or_default())
@@ -337,7 +336,7 @@ mod tests {
             [(84_999, 9_000), (85_000, 9_000), (84_999, 9_000), (85_001, 9_000), (83_000, 9_000)];
         assert_eq!(changes(&about_the_cap), (1, true));
         assert_eq!(changes(&[(85_000, 9_000), (82_999, 9_000)]), (2, false));
-        // One limit's margin is not the other's.
+        // The two limits have separate margins.
         assert_eq!(changes(&[(85_000, 1_050), (82_000, 1_050)]), (2, false));
     }
 
@@ -352,6 +351,6 @@ mod tests {
     fn an_incarnation_is_never_used_again() {
         let first = next_incarnation(0);
         assert!(first > 1_700_000_000);
-        assert_eq!(next_incarnation(first + 1_000), first + 1_001, "the clock has gone back");
+        assert_eq!(next_incarnation(first + 1_000), first + 1_001, "the clock was set back");
     }
 }

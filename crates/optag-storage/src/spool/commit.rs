@@ -1,10 +1,10 @@
-//! One group commit: key files, then records, then one sync a segment.
+//! One group commit: key files, then records, then one sync per segment.
 //!
-//! In: the backlog. Out: nothing, or everything durable and the calls' places moved on. Not
-//! here: what follows a failure (`writer`).
+//! In: the backlog. Out: nothing, or everything durable and the calls' places updated. Not here: handling of failures
+//! (`writer`).
 //!
-//! A commit that fails is made again as a whole, on a segment that no earlier try touched: no
-//! descriptor is used after a failure, as a later sync of it may say Ok and have written nothing.
+//! A failed commit is repeated as a whole, on a segment that no earlier attempt used: no descriptor is used after a
+//! failure, since a later sync of it may report success without having written anything.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ struct Placed {
 impl Writer {
     /// Makes the backlog durable.
     ///
-    /// Errors: the disk's; then nothing of it counts.
+    /// Errors: disk; nothing in the backlog counts then.
     pub(super) fn try_commit(&mut self) -> Result<(), SpoolError> {
         self.write_keys()?;
         let mut records = std::mem::take(&mut self.backlog.records);
@@ -79,8 +79,8 @@ impl Writer {
             let at = self.room_for(record.bytes.len(), &mut buffer)?;
             let previous = last.get(&record.call).copied().flatten();
             if !frame::place(&mut record.bytes, previous, record.sealed_crc) {
-                // Readers find its ordinal missing.
-                tracing::error!(call = %record.call, "a sealed record changed in memory and is lost");
+                // Readers detect the missing ordinal.
+                tracing::error!(call = %record.call, "sealed record changed in memory before the write; record lost");
                 self.shared.count_dropped();
                 continue;
             }
@@ -94,7 +94,7 @@ impl Writer {
         Ok(placed)
     }
 
-    /// Where the next record goes. A segment that it does not fit into is finished first.
+    /// Position of the next record. A segment without room for it is finished first.
     fn room_for(&mut self, record_bytes: usize, buffer: &mut Vec<u8>) -> Result<Position, SpoolError> {
         let limit = self.shared.config.segment_bytes.min(u64::from(u32::MAX));
         if let Some(segment) = &self.segment {
@@ -110,7 +110,7 @@ impl Writer {
         Ok(Position { segment: number, offset: SEGMENT_HEAD_BYTES as u32 })
     }
 
-    /// Writes and syncs at the segment's end.
+    /// Writes and syncs at the end of the segment.
     fn write(&mut self, bytes: &[u8]) -> Result<(), SpoolError> {
         let Some(segment) = self.segment.as_mut().filter(|_| !bytes.is_empty()) else { return Ok(()) };
         let path = || segment::path(&self.shared.config.dir, segment.number);
@@ -127,11 +127,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes a new segment the current one.
+    /// Creates a new current segment.
     fn start_segment(&mut self) -> Result<u64, SpoolError> {
         let number = self.next_segment;
         self.next_segment += 1;
-        // Known before it is made, so that a half-made one is removed again.
+        // Recorded before creation, so that a half-created segment is removed later.
         self.sizes.insert(number, 0);
         self.has_leftovers = true;
         let head = SegmentHead { incarnation: self.incarnation, number, node_id: self.node_id };
@@ -144,10 +144,10 @@ impl Writer {
         Ok(number)
     }
 
-    /// Lets go of the current segment and of the room it reserved. What is durable in it stays.
+    /// Closes the current segment and frees the space it reserved. Durable records in it stay.
     pub(super) fn leave_segment(&mut self) {
         if let Some(segment) = self.segment.take() {
-            // Where the disk refuses, the room comes back with the segment.
+            // If the truncation fails, the space is freed with the segment.
             let cut = segment.file.set_len(segment.offset).is_ok();
             let bytes = if cut { segment.offset } else { self.shared.config.segment_bytes };
             self.sizes.insert(segment.number, bytes);

@@ -1,13 +1,13 @@
-//! Copying records out of segments that hold little else: one long call must not keep the room of all the
-//! calls beside it.
+//! Copies records out of segments that contain little else: one long call must not occupy the space of all the calls
+//! beside it.
 //!
-//! In: closed segments and what of them is still needed. Out: the needed records in a dense segment, sealed as
-//! they were, and the segments they came from given up. A record is copied with the same nonce, text and
-//! authenticated head; only `previous` and the CRC are its place's own.
+//! In: closed segments and the records in them that are still needed. Out: these records in a dense segment, sealed
+//! as before, and the old segments released. A record is copied with the same nonce, ciphertext and authenticated
+//! header; only `previous` and the CRC depend on its place.
 //!
-//! The copy is durable before the calls' places name it, and the original goes after that; a crash between leaves
-//! both, which recovery knows by incarnation and sequence. A copy of `x` bytes gives up at least `3x`, so that
-//! all copying together writes no more than half of what calls write.
+//! The copy is durable before the calls' places refer to it, and the original is removed afterwards; a crash in
+//! between leaves both, which recovery detects by incarnation and sequence. A copy of `x` bytes frees at least `3x`,
+//! so that compaction writes at most half as much as calls do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,32 +21,32 @@ use crate::spool::writer::Writer;
 use optag_core::id::CallId;
 use optag_files::disk::write_all_at;
 
-/// A segment is emptied where less than one part in so many is needed.
+/// A segment is compacted if less than one part in this many is needed.
 const SPARSE: u64 = 4;
-/// Unneeded bytes that are left alone beside as many as are needed. Units: segments.
+/// Unneeded bytes tolerated beyond the amount of needed ones. Units: segments.
 const SPARE_SEGMENTS: u64 = if cfg!(test) { 1 } else { 4 };
-/// How long nothing is moved after a failure.
+/// Pause after a failure.
 const PAUSE: Duration = Duration::from_secs(if cfg!(test) { 0 } else { 60 });
 
-/// What moving records keeps in mind.
+/// State of compaction.
 #[derive(Default)]
 pub(super) struct Moving {
-    /// Where records are copied to.
+    /// Segment that records are copied to.
     dense: Option<Segment>,
-    /// After a failure.
+    /// End of the pause after a failure.
     not_before: Option<Instant>,
-    /// Segments of which the disk cannot read all: they stay.
+    /// Segments that cannot be read completely: these are kept.
     unreadable: BTreeSet<u64>,
 }
 
 impl Moving {
-    /// The segment that copies go to.
+    /// The segment that records are copied to.
     pub(super) fn dense(&self) -> Option<u64> {
         self.dense.as_ref().map(|dense| dense.number)
     }
 }
 
-/// A record on its way.
+/// A record being copied.
 struct Copy {
     call: CallId,
     ordinal: u32,
@@ -55,7 +55,7 @@ struct Copy {
 }
 
 impl Writer {
-    /// Empties one segment, if there is one that is worth it. Whether it did: then there may be more.
+    /// Compacts one segment if worthwhile; returns whether it did, in which case there may be more.
     pub(super) fn move_some(&mut self) -> bool {
         if self.moving.not_before.is_some_and(|at| Instant::now() < at) {
             return false;
@@ -64,9 +64,9 @@ impl Writer {
         match self.empty(number) {
             Ok(moved) => moved,
             Err(error) => {
-                tracing::warn!(%error, number, "records could not be moved out of a sparse segment; tried again later");
+                tracing::warn!(%error, number, "cannot move records out of a sparse spool segment, will retry");
                 self.shared.count_failure();
-                // Neither it nor what a failed sync left in it is relied on.
+                // Neither the segment nor its contents are trusted after a failed sync.
                 self.moving.dense = None;
                 self.moving.not_before = Some(Instant::now() + PAUSE);
                 self.has_leftovers = true;
@@ -75,8 +75,7 @@ impl Writer {
         }
     }
 
-    /// The closed segment with the smallest needed share, where unneeded bytes are more than they
-    /// should be.
+    /// The closed segment with the smallest needed share, if there are more unneeded bytes than tolerated.
     fn sparsest(&self) -> Option<u64> {
         let (current, dense) = (self.segment.as_ref().map(|segment| segment.number), self.moving.dense());
         let (mut needed, mut unneeded, mut sparse) = (0, 0, Vec::new());
@@ -94,7 +93,7 @@ impl Writer {
         if unneeded <= needed + SPARE_SEGMENTS * self.shared.config.segment_bytes || sparse.is_empty() {
             return None;
         }
-        // Who reads a call knows where its records are, and a doomed one is not touched any more.
+        // A reader has copied the positions of its call's records, and a call to be destroyed is left alone.
         let places = self.shared.places();
         let held = places.values().filter(|place| place.doomed || place.is_read());
         let held: BTreeSet<u64> = held.flat_map(|place| place.segments.keys().copied()).collect();
@@ -102,7 +101,7 @@ impl Writer {
         sparse.into_iter().min_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, number)| number)
     }
 
-    /// Copies what is needed out of a segment. False: a reader came meanwhile, or it cannot be read.
+    /// Copies the needed records out of a segment. False: a reader opened meanwhile, or the segment cannot be read.
     fn empty(&mut self, number: u64) -> Result<bool, SpoolError> {
         let loaded = segment::load(&*self.shared.disk, &self.shared.config.dir, number)?;
         let calls: BTreeSet<CallId> = {
@@ -122,7 +121,7 @@ impl Writer {
             Step::Record(..) => {}
         });
         if damaged {
-            // What is there is all there is; nothing of it is given up.
+            // The readable part is the only copy; the segment is kept.
             self.moving.unreadable.insert(number);
             return Ok(false);
         }
@@ -131,7 +130,7 @@ impl Writer {
         Ok(self.settle_copies(number, &placed))
     }
 
-    /// Writes and syncs the copies. Returns where each is, in order of call and ordinal.
+    /// Writes and syncs the copies. Returns their positions, in order of call and ordinal.
     fn write_copies(&mut self, copies: Vec<Copy>) -> Result<Vec<(CallId, u32, Position, u64)>, SpoolError> {
         let bytes: u64 = copies.iter().map(|copy| copy.bytes.len() as u64).sum();
         let limit = self.shared.config.segment_bytes.min(u64::from(u32::MAX));
@@ -150,7 +149,7 @@ impl Writer {
             for mut copy in copies {
                 let offset = dense.offset + buffer.len() as u64;
                 let at = Position { segment: dense.number, offset: offset as u32 };
-                // What precedes it is a copy as well, or was moved earlier, or is where it was.
+                // The previous record was copied too, was moved earlier, or is where it was.
                 let previous = match before {
                     Some((call, ordinal, at))
                         if call == copy.call && ordinal.checked_add(1) == Some(copy.ordinal) =>
@@ -180,8 +179,8 @@ impl Writer {
         Ok(placed)
     }
 
-    /// From here on the copies are the records. False where a reader knows the originals: then they
-    /// stay, and the copies are nobody's.
+    /// Makes the copies the valid records. False if a reader has opened with the original positions: the originals
+    /// stay, and the copies are unused.
     fn settle_copies(&mut self, number: u64, placed: &[(CallId, u32, Position, u64)]) -> bool {
         let shared = Arc::clone(&self.shared);
         let mut places = shared.places();
@@ -208,7 +207,7 @@ impl Writer {
         true
     }
 
-    /// A segment for copies; it reserves no room.
+    /// Creates a segment for copies; it reserves no space.
     fn make_dense(&mut self) -> Result<Segment, SpoolError> {
         let number = self.next_segment;
         self.next_segment += 1;

@@ -1,4 +1,4 @@
-//! What can go wrong with the spool, and where it was noticed.
+//! Errors of the spool.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,77 +8,77 @@ use optag_core::id::CallId;
 /// A failed spool operation.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
-    /// The disk refused.
-    #[error("could not {step} {path}: {source}")]
+    /// Disk error.
+    #[error("cannot {step} {path}: {source}")]
     Disk {
-        /// What was tried.
+        /// Operation.
         step: &'static str,
-        /// On which file or directory.
+        /// File or directory.
         path: PathBuf,
-        /// The system's reason.
+        /// Cause.
         source: io::Error,
     },
-    /// Another process has the directory open.
+    /// Another process uses the directory.
     #[error("{path} is in use by another recorder")]
     InUse {
         /// The spool's directory.
         path: PathBuf,
     },
-    /// The master key's file can be read by others than its owner.
-    #[error("{path} has mode {mode:03o}: the master key must be readable by its owner alone (chmod 600)")]
+    /// The master key's file is accessible to others.
+    #[error("{path} has mode {mode:03o}: the master key must be accessible to its owner only (chmod 600)")]
     MasterKeyExposed {
         /// The key's file.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
     },
-    /// The master key's file does not hold exactly 32 bytes.
-    #[error("{path} holds {bytes} bytes where a master key has 32")]
+    /// The master key's file is not exactly 32 bytes long.
+    #[error("{path} holds {bytes} bytes, a master key has 32")]
     MasterKeyForm {
         /// The key's file.
         path: PathBuf,
         /// Its length.
         bytes: u64,
     },
-    /// Intact key files were sealed by another master key.
-    #[error("{calls} calls in the spool are sealed by another master key")]
+    /// Intact key files are sealed with another master key.
+    #[error("{calls} calls in the spool are sealed with another master key")]
     WrongMasterKey {
-        /// How many.
+        /// Number of calls.
         calls: usize,
     },
-    /// A later version of this program wrote records that this one does not know.
+    /// A later version of this program wrote records of unknown kinds.
     #[error(
         "{records} records in the spool were written by a later version of optag: only that one or a later \
          one reads them"
     )]
     Newer {
-        /// How many.
+        /// Number of records.
         records: u64,
     },
-    /// The spool does not hold the call (any more), or nothing of it is durable yet.
-    #[error("the spool holds nothing of call {call}")]
+    /// The spool does not have the call (any more), or nothing of it is durable yet.
+    #[error("call {call} is not in the spool")]
     NoCall {
         /// The call.
         call: CallId,
     },
-    /// Records of a call are missing or unreadable. A reader goes on after this one.
+    /// Records of a call are missing or unreadable. A reader continues after this error.
     #[error("{records} records of call {call} are damaged")]
     Damaged {
         /// The call.
         call: CallId,
-        /// How many in a row.
+        /// Number of consecutive records.
         records: u32,
     },
     /// The spool was closed before this became durable.
     #[error("the spool is closed")]
     Closed,
-    /// The system gave no randomness, or its cipher refused.
+    /// No randomness from the system, or a cipher error.
     #[error("the system's cryptography failed")]
     Crypto,
 }
 
 impl SpoolError {
-    /// Whether only some records are lost, so that reading on gives the rest.
+    /// Whether only some records are lost, so that reading on returns the rest.
     pub const fn is_damage(&self) -> bool {
         matches!(self, SpoolError::Damaged { .. })
     }

@@ -1,8 +1,7 @@
 //! Segment and record headers as bytes: the pure layer between bodies and files.
 //!
-//! In: header fields and sealed payloads, or bytes that may be anything. Out: bytes, or
-//! headers whose CRC holds. Not here: files, recovery's decisions. The layout is drawn at
-//! the head of `spool`.
+//! In: header fields and sealed payloads, or arbitrary bytes. Out: bytes, or headers with a valid CRC. Not here:
+//! files, decisions of recovery. The layout is described in `spool`.
 
 use super::error::SpoolError;
 use super::key::{DataKey, TAG_BYTES};
@@ -10,44 +9,44 @@ use super::payload::{self, PAYLOAD_BYTES};
 use super::record::Body;
 use optag_core::id::CallId;
 
-/// Bytes of a segment's header.
+/// Length of a segment header.
 pub const SEGMENT_HEAD_BYTES: usize = 64;
 
-/// Bytes of a record's header.
+/// Length of a record header.
 pub const RECORD_HEAD_BYTES: usize = 64;
 
-/// The four bytes at which each record starts.
+/// The four bytes at the start of each record.
 pub const RECORD_MARK: [u8; 4] = *b"oRec";
 
 const SEGMENT_MARK: [u8; 8] = *b"optagspl";
 const SEGMENT_VERSION: u16 = 1;
 
-/// The part of a record header that its seal authenticates. `previous` is left out: it
-/// changes where a record is written again, and one nonce must not seal two headers.
+/// The part of a record header authenticated by its seal. `previous` is excluded: it changes when a record is
+/// rewritten, and one nonce must not seal two headers.
 const SEALED_HEAD: std::ops::Range<usize> = 8..48;
 
-/// Where a record lies.
+/// Position of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Position {
-    /// The segment's number, from 1.
+    /// Segment number, from 1.
     pub segment: u64,
-    /// Offset of the record's first byte in it.
+    /// Offset of the record's first byte in the segment.
     pub offset: u32,
 }
 
-/// The header of a segment.
+/// Header of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentHead {
-    /// Which start of the process wrote it.
+    /// Process incarnation that wrote it.
     pub incarnation: u32,
-    /// Its number.
+    /// Segment number.
     pub number: u64,
-    /// Whose spool it belongs to.
+    /// Node that owns the spool.
     pub node_id: [u8; 16],
 }
 
 impl SegmentHead {
-    /// The header's bytes.
+    /// Encodes the header.
     pub fn to_bytes(self) -> [u8; SEGMENT_HEAD_BYTES] {
         let mut out = [0; SEGMENT_HEAD_BYTES];
         out[..8].copy_from_slice(&SEGMENT_MARK);
@@ -61,7 +60,7 @@ impl SegmentHead {
         out
     }
 
-    /// The header at the start of `bytes`, if it is whole.
+    /// Parses the header at the start of `bytes`; none if damaged.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; SEGMENT_HEAD_BYTES] = bytes.first_chunk()?;
         let whole = bytes[..8] == SEGMENT_MARK
@@ -75,14 +74,14 @@ impl SegmentHead {
     }
 }
 
-/// The header of a record.
+/// Header of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordHead {
-    /// Bytes of the sealed payload, tag included.
+    /// Length of the sealed payload, tag included.
     pub sealed_bytes: u32,
-    /// Which start of the process sealed it.
+    /// Process incarnation that sealed it.
     pub incarnation: u32,
-    /// Number of the record in the spool; a record written again keeps it.
+    /// Sequence number in the spool; unchanged when a record is rewritten.
     pub sequence: u64,
     /// The call.
     pub call: CallId,
@@ -90,15 +89,14 @@ pub struct RecordHead {
     pub kind: u8,
     /// Version of the body's encoding.
     pub encoding: u8,
-    /// Number of the record in its call, from 0 and without a gap.
+    /// Number of the record in its call, contiguous from 0.
     pub ordinal: u32,
-    /// Where the call's record before this one lies. A hint: not under the seal.
+    /// Position of the call's previous record. A hint: not sealed.
     pub previous: Option<Position>,
 }
 
 impl RecordHead {
-    /// Reads the fields without checking the CRC, which needs the payload as well.
-    /// `None`: no record starts here.
+    /// Reads the fields without verifying the CRC, which also covers the payload. `None`: no record starts here.
     pub fn peek(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; RECORD_HEAD_BYTES] = bytes.first_chunk()?;
         let sealed_bytes = u32::from_le_bytes(field(bytes, 8));
@@ -118,7 +116,7 @@ impl RecordHead {
         })
     }
 
-    /// Bytes of the whole record.
+    /// Length of the whole record.
     pub const fn record_bytes(&self) -> usize {
         RECORD_HEAD_BYTES + self.sealed_bytes as usize
     }
@@ -131,10 +129,10 @@ impl RecordHead {
     }
 }
 
-/// Appends a sealed record to `out`, its `previous` and CRC still unset (see [`place`]).
-/// Returns the CRC of what is sealed, for [`place`] to check.
+/// Appends a sealed record to `out`, with `previous` and CRC still unset (see [`place`]). Returns the CRC of the
+/// sealed part, which [`place`] verifies.
 ///
-/// Errors: the cipher's.
+/// Errors: cipher.
 pub fn seal(head: &RecordHead, plain: &[u8], key: &DataKey, out: &mut Vec<u8>) -> Result<u32, SpoolError> {
     let start = out.len();
     let mut bytes = [0; RECORD_HEAD_BYTES];
@@ -160,8 +158,8 @@ pub fn seal(head: &RecordHead, plain: &[u8], key: &DataKey, out: &mut Vec<u8>) -
     }
 }
 
-/// Makes a sealed record ready for its place: checks that it still is what was sealed,
-/// then fills in `previous` and the CRC. `false`: memory has changed under us.
+/// Prepares a sealed record for its position: verifies that it is unchanged since sealing, then sets `previous` and
+/// CRC. `false`: memory corruption.
 #[must_use]
 pub fn place(record: &mut [u8], previous: Option<Position>, expected_crc: u32) -> bool {
     if record.len() < RECORD_HEAD_BYTES || sealed_crc(record) != expected_crc {
@@ -175,21 +173,21 @@ pub fn place(record: &mut [u8], previous: Option<Position>, expected_crc: u32) -
     true
 }
 
-/// Gives a whole record another predecessor, for another place.
+/// Changes the predecessor of a whole record for a new position.
 pub fn relink(record: &mut [u8], previous: Option<Position>) {
     let crc = sealed_crc(record);
     let placed = place(record, previous, crc);
     debug_assert!(placed, "a record is longer than its head");
 }
 
-/// The header of the record at the start of `bytes`, if all of it is there and its CRC holds.
+/// Parses the header of the record at the start of `bytes`; none if the record is incomplete or its CRC wrong.
 pub fn check(bytes: &[u8]) -> Option<RecordHead> {
     let head = RecordHead::peek(bytes)?;
     let record = bytes.get(..head.record_bytes())?;
     (record[4..8] == crc32c::crc32c(&record[8..]).to_le_bytes()).then_some(head)
 }
 
-/// Opens a record that [`check`] accepted. `None`: another key's, or no body of ours.
+/// Opens a record accepted by [`check`]. `None`: sealed with another key, or not a valid body.
 pub fn open(head: &RecordHead, record: &[u8], key: &DataKey, scratch: &mut Vec<u8>) -> Option<Body> {
     scratch.clear();
     scratch.extend(record.get(RECORD_HEAD_BYTES..head.record_bytes())?);
@@ -266,7 +264,7 @@ mod tests {
         let head = check(&record).unwrap();
         assert_eq!(open(&head, &record, &key, &mut Vec::new()), Some(body));
         record[70] ^= 1;
-        assert!(!place(&mut record, None, crc), "memory that changed is not written");
+        assert!(!place(&mut record, None, crc), "corrupted memory is not written");
     }
 
     #[test]

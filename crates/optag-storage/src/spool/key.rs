@@ -1,15 +1,16 @@
-//! Keys: the node's master key, and one data key a call that the master key seals.
+//! Keys: the node's master key, and one data key per call, sealed with the master key.
 //!
-//! In: 32 bytes of randomness or of a file. Out: sealed and opened bytes. Not here: where
-//! the sealed data keys are kept (`keyring`).
+//! In: 32 bytes of randomness or of a file. Out: sealed and opened bytes. Not here: storage of sealed data keys
+//! (`keyring`).
 //!
-//! What a call's key is to give others (the key of its stored file) is derived, never the key itself.
+//! Other uses get keys derived from a call's key (for example that of its stored file), never the key itself.
 //!
-//! Keys lie in locked memory. The cipher's key schedule, which the library keeps on the heap, is made for
-//! one operation and erased by the library after it: less than a microsecond beside a disk's write.
+//! Keys are kept in locked memory. The library keeps the cipher's key schedule on the heap; it is created for a
+//! single operation and erased by the library afterwards, which takes less than a microsecond, little beside a disk
+//! write.
 //!
-//! AES-256-GCM throughout; HKDF-SHA-256 (RFC 5869) for what is derived. Source: NIST SP 800-38D §8.2.1 for the deterministic nonce of
-//! a record (incarnation ‖ sequence), §8.2.2 for the random nonce of a key file.
+//! AES-256-GCM throughout; HKDF-SHA-256 (RFC 5869) for derived keys. Source: NIST SP 800-38D §8.2.1 for the
+//! deterministic nonce of a record (incarnation ‖ sequence), §8.2.2 for the random nonce of a key file.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
@@ -19,28 +20,28 @@ use super::error::SpoolError;
 use optag_core::id::CallId;
 use optag_core::locked::{SECRET_BYTES as KEY_BYTES, Secret};
 
-/// Bytes that sealing adds.
+/// Bytes added by sealing.
 pub const TAG_BYTES: usize = 16;
 
-/// Bytes of a key file: mark 4, version 1, zero 3, call 16, nonce 12, sealed key 48, CRC32C 4.
+/// Length of a key file: mark 4, version 1, zero 3, call 16, nonce 12, sealed key 48, CRC32C 4.
 pub const KEY_FILE_BYTES: usize = 88;
 
-/// Bytes of a secret of 32 bytes that the master key sealed: nonce, ciphertext, tag.
+/// Length of a 32-byte secret sealed with the master key: nonce, ciphertext, tag.
 pub const SEALED_SECRET_BYTES: usize = NONCE_LEN + KEY_BYTES + TAG_BYTES;
 
 const MARK: [u8; 4] = *b"okey";
 const VERSION: u8 = 1;
 
-/// The key of a node, which seals the data keys of its calls.
+/// Key of a node; seals the data keys of its calls.
 pub struct MasterKey(Secret);
 
 impl MasterKey {
-    /// The key with these bytes. The caller's copy is the caller's to erase.
+    /// Copies the key; the caller has to erase its own copy.
     pub fn from_bytes(bytes: &[u8; KEY_BYTES]) -> Result<Self, SpoolError> {
         Ok(Self(Secret::copy_of(bytes)))
     }
 
-    /// Seals another key of the node. `context` names it; it opens for no other.
+    /// Seals another key of the node, bound to `context`.
     ///
     /// Errors: no randomness.
     pub fn seal(
@@ -61,7 +62,7 @@ impl MasterKey {
         Ok(sealed)
     }
 
-    /// Opens what [`MasterKey::seal`] made; `None` where another key or for another name.
+    /// Opens the result of [`MasterKey::seal`]; `None` if sealed with another key or for another context.
     pub fn open(&self, context: &[u8], sealed: &[u8]) -> Option<Secret> {
         let (nonce, body) = sealed.split_at_checked(NONCE_LEN)?;
         let (body, tag) = body.split_at_checked(KEY_BYTES)?;
@@ -72,7 +73,7 @@ impl MasterKey {
         Some(opened)
     }
 
-    /// Where the key lies.
+    /// The key's memory.
     #[cfg(test)]
     pub fn secret(&self) -> &Secret {
         &self.0
@@ -85,11 +86,11 @@ impl std::fmt::Debug for MasterKey {
     }
 }
 
-/// The key of one call.
+/// Key of one call.
 pub struct DataKey(Secret);
 
 impl DataKey {
-    /// Draws a new key for `call`. Returns it with the bytes of its key file.
+    /// Draws a new key for `call`. Returns it with the contents of its key file.
     ///
     /// Errors: no randomness.
     pub fn draw(master: &MasterKey, call: CallId) -> Result<(Self, [u8; KEY_FILE_BYTES]), SpoolError> {
@@ -118,9 +119,9 @@ impl DataKey {
         Ok((Self(key), file))
     }
 
-    /// Reads a key file back.
+    /// Reads a key file.
     pub fn read(master: &MasterKey, call: CallId, file: &[u8]) -> Result<Self, KeyFault> {
-        // A crash may leave half of the overwriting; so many zeros are in no sealed key.
+        // A crash may interrupt the overwriting; no sealed key contains that many zeros.
         let zeros = |bytes: &[u8]| bytes.iter().all(|&byte| byte == 0);
         if file.first_chunk::<4>().is_none_or(|mark| zeros(mark))
             || file.get(24..).unwrap_or_default().windows(12).any(zeros)
@@ -144,9 +145,9 @@ impl DataKey {
         Ok(Self(key))
     }
 
-    /// A secret for another purpose, always the same under one label; from it nobody finds the key.
+    /// Derives a secret for another purpose, always the same for one label; the key cannot be computed from it.
     ///
-    /// Errors: the system's cryptography.
+    /// Errors: cryptography failure.
     pub fn derive(&self, label: &[u8]) -> Result<Secret, SpoolError> {
         let mut secret = Secret::zeroed();
         Salt::new(HKDF_SHA256, b"optag call key")
@@ -157,13 +158,13 @@ impl DataKey {
         Ok(secret)
     }
 
-    /// Where the key lies.
+    /// The key's memory.
     #[cfg(test)]
     pub fn secret(&self) -> &Secret {
         &self.0
     }
 
-    /// Seals `bytes` in place and returns the tag. The nonce must be new under this key.
+    /// Seals `bytes` in place and returns the tag. The nonce must not have been used with this key.
     pub fn seal(
         &self,
         nonce: [u8; NONCE_LEN],
@@ -178,25 +179,25 @@ impl DataKey {
 
     /// Opens sealed bytes with their tag at the end, in place.
     ///
-    /// Errors: they were not sealed by this key with this nonce and header.
+    /// Errors: not sealed with this key, nonce and header.
     pub fn open<'a>(&self, nonce: [u8; NONCE_LEN], aad: &[u8], sealed: &'a mut [u8]) -> Option<&'a [u8]> {
         let nonce = Nonce::assume_unique_for_key(nonce);
         cipher(&self.0).ok()?.open_in_place(nonce, Aad::from(aad), sealed).ok().map(|opened| &*opened)
     }
 }
 
-/// Why a key file gives no key.
+/// Why a key file has no usable key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyFault {
-    /// It was overwritten: the call is erased.
+    /// Overwritten: the call is erased.
     Destroyed,
-    /// Its bytes are not those that were written.
+    /// Damaged.
     Damaged,
-    /// It is intact but sealed by another master key.
+    /// Intact, but sealed with another master key.
     WrongMaster,
 }
 
-/// For one operation: its key schedule lies outside locked memory.
+/// For a single operation: its key schedule is outside locked memory.
 fn cipher(key: &Secret) -> Result<LessSafeKey, SpoolError> {
     UnboundKey::new(&AES_256_GCM, &**key).map(LessSafeKey::new).map_err(|_| SpoolError::Crypto)
 }

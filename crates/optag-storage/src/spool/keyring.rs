@@ -1,4 +1,4 @@
-//! The key files: made durable before a call counts, overwritten and removed when it ends.
+//! Key files: durable before a call counts, overwritten and removed when it ends.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,13 @@ use super::key::{DataKey, KEY_FILE_BYTES, KeyFault, MasterKey};
 use optag_core::id::CallId;
 use optag_files::disk::{Access, Disk, write_all_at};
 
-/// How a key file's name ends while it is being written.
+/// Suffix of a key file that is being written.
 const DRAFT: &str = ".key.new";
 
-/// Keys that open, and how many key files give none.
+/// Usable keys, and the number of key files without one.
 pub(super) type Read = (Vec<(CallId, DataKey)>, u64);
 
-/// Where a spool has its key files, `<call>.key`: a call that has one is not settled yet.
+/// Directory of key files, `<call>.key`. A call with a key file has not been delivered.
 pub fn key_dir(spool: &Path) -> PathBuf {
     spool.join("keys")
 }
@@ -26,19 +26,19 @@ pub(super) struct Keyring {
 }
 
 impl Keyring {
-    /// The keyring of a spool, its directory made where missing.
+    /// The keyring of a spool; creates the directory if missing.
     ///
-    /// Errors: the disk's.
+    /// Errors: disk.
     pub(super) fn open(disk: &dyn Disk, spool: &Path) -> Result<Self, SpoolError> {
         let dir = key_dir(spool);
         disk.create_dir(&dir).map_err(|error| SpoolError::disk("make", &dir, error))?;
         Ok(Self { dir })
     }
 
-    /// Writes a key file; durable once [`Keyring::sync`] was called as well. Under its name it is
-    /// always whole: it is written beside and renamed.
+    /// Writes a key file; durable after [`Keyring::sync`]. Written under a temporary name and renamed, so it is
+    /// always complete.
     ///
-    /// Errors: the disk's; doing it again is fine.
+    /// Errors: disk; may be repeated.
     pub(super) fn write(
         &self,
         disk: &dyn Disk,
@@ -48,7 +48,7 @@ impl Keyring {
         let path = self.path(call);
         let draft = self.draft(call);
         let written = || -> io::Result<()> {
-            // A draft of an earlier try is no good: its sync may have failed.
+            // A draft of an earlier attempt cannot be used: its sync may have failed.
             unless_missing(disk.remove(&draft))?;
             let file = disk.create(&draft, 0)?;
             write_all_at(&*file, bytes, 0)?;
@@ -60,14 +60,14 @@ impl Keyring {
 
     /// Makes the names of the key files durable.
     ///
-    /// Errors: the disk's.
+    /// Errors: disk.
     pub(super) fn sync(&self, disk: &dyn Disk) -> Result<(), SpoolError> {
         disk.sync_dir(&self.dir).map_err(|error| SpoolError::disk("sync", &self.dir, error))
     }
 
-    /// Overwrites and removes a key file, durably. A missing one is fine.
+    /// Overwrites and removes a key file, durably. A missing file is not an error.
     ///
-    /// Errors: the disk's; the key may still be there.
+    /// Errors: disk; the key may still exist.
     pub(super) fn destroy(&self, disk: &dyn Disk, call: CallId) -> Result<(), SpoolError> {
         let path = self.path(call);
         let destroyed = || -> io::Result<()> {
@@ -85,10 +85,10 @@ impl Keyring {
         destroyed().map_err(|error| SpoolError::disk("destroy", &path, error))
     }
 
-    /// Reads every key. What gives none is removed: half-destroyed keys, drafts that were never
+    /// Reads every key. Files without a usable key are removed: half-destroyed keys, drafts that were never
     /// acknowledged, and damaged ones, which are counted.
     ///
-    /// Errors: the disk's, or intact keys that another master key sealed.
+    /// Errors: disk, or intact keys sealed with another master key.
     pub(super) fn read_all(&self, disk: &dyn Disk, master: &MasterKey) -> Result<Read, SpoolError> {
         let names = disk.list(&self.dir).map_err(|error| SpoolError::disk("list", &self.dir, error))?;
         let (mut keys, mut faults) = (Vec::new(), Vec::new());
@@ -117,7 +117,7 @@ impl Keyring {
         }
         for &(call, fault) in &faults {
             if fault == KeyFault::Damaged {
-                tracing::error!(%call, "the key of a call is damaged: its records are lost");
+                tracing::error!(%call, "spool key of a call damaged; its records are lost");
             }
             self.destroy(disk, call)?;
         }

@@ -1,7 +1,7 @@
-//! The master key before it is used, and its file.
+//! The master key before use, and its file.
 //!
-//! In: a path. Out: the key, made on the first start. Not here: other sources of the key
-//! (environment, command), which hand their bytes to [`MasterSecret::from_bytes`].
+//! In: a path. Out: the key, created on the first start. Not here: other sources of the key (environment, command),
+//! which pass their bytes to [`MasterSecret::from_bytes`].
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -14,29 +14,28 @@ use super::error::SpoolError;
 use super::key::MasterKey;
 use optag_core::locked::Secret;
 
-/// The bytes of a master key, in locked memory. A part that seals makes its own
-/// [`MasterKey`] of it.
+/// Bytes of a master key, in locked memory. Each user creates its own [`MasterKey`] from them.
 pub struct MasterSecret(Secret);
 
 impl MasterSecret {
-    /// From another source than a file.
+    /// A key from another source than a file.
     pub fn from_bytes(bytes: Secret) -> Self {
         Self(bytes)
     }
 
-    /// The key to seal with.
+    /// The key for sealing.
     ///
-    /// Errors: the system's cryptography.
+    /// Errors: cryptography failure.
     pub fn key(&self) -> Result<MasterKey, SpoolError> {
         MasterKey::from_bytes(&self.0)
     }
 
-    /// Reads the key at `path`, or makes one there where nothing is.
+    /// Reads the key at `path`, or creates one if there is no file.
     ///
-    /// A new key is durable before this returns; its file is readable by its owner alone.
-    /// Whoever loses this file loses every recording that it seals. True: it was made now.
+    /// A new key is durable on return; its file is readable by its owner only. Losing this file means losing every
+    /// recording sealed with it. True: newly created.
     ///
-    /// Errors: the file is readable by others, has another length, or the disk's.
+    /// Errors: the file is accessible to others or has another length, or disk.
     pub fn load_or_create(path: &Path) -> Result<(Self, bool), SpoolError> {
         match OpenOptions::new().read(true).open(path) {
             Ok(file) => Ok((load(path, file)?, false)),
@@ -66,8 +65,8 @@ fn load(path: &Path, mut file: File) -> Result<MasterSecret, SpoolError> {
     Ok(MasterSecret(bytes))
 }
 
-/// Writes a new key beside its place and links it in, so that a crash leaves the whole
-/// key or none, and two starters at once end with the same one.
+/// Writes a new key to a temporary file and links it in, so that a crash leaves the whole key or none, and two
+/// concurrent starts use the same one.
 fn create(path: &Path) -> Result<(MasterSecret, bool), SpoolError> {
     let mut bytes = Secret::zeroed();
     rand::fill(&mut *bytes).map_err(|_| SpoolError::Crypto)?;
@@ -89,7 +88,7 @@ fn create(path: &Path) -> Result<(MasterSecret, bool), SpoolError> {
         Err(error) => return Err(SpoolError::disk("create", path, error)),
     }
     if let Err(error) = File::open(dir).and_then(|d| d.sync_all()) {
-        // A key whose name a power cut may take must not be used, by this start or the next.
+        // A key whose name may be lost in a power cut must not be used, by this start or the next.
         let _ = fs::remove_file(path);
         return Err(SpoolError::disk("sync", dir, error));
     }
@@ -113,7 +112,7 @@ mod tests {
         let (_, file) = DataKey::draw(&first.key().unwrap(), call).unwrap();
         let (again, made) = MasterSecret::load_or_create(&path).unwrap();
         assert!(!made && DataKey::read(&again.key().unwrap(), call, &file).is_ok());
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "the draft stays behind");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "the draft is removed");
     }
 
     #[test]

@@ -1,14 +1,14 @@
-//! What is inside a record's seal: bodies as bytes and back.
+//! The plaintext of a record: encodes and decodes bodies.
 //!
-//! In: a [`Body`], or bytes that may be anything. Out: bytes, or a body. Not here: sealing,
-//! headers, files. `Opened`, `Consent`, `Joined`, `Closed` and `Described` (17) are JSON, so that fields may be added;
-//! `CallState` (8) and `DialogState` (9) are text that is not looked at here;
-//! `Media`, packed media (18) and `Gap` are compact and versioned by the record header's encoding number:
+//! In: a [`Body`], or arbitrary bytes. Out: bytes, or a body. Not here: sealing, headers, files. `Opened`, `Consent`,
+//! `Joined`, `Closed` and `Described` (17) are JSON, so that fields may be added; `CallState` (8) and `DialogState` (9)
+//! are text that is not parsed here; `Media`, packed media (18) and `Gap` are compact and versioned by the encoding
+//! number in the record header:
 //!
 //! ```text
 //! Media  first frame u32 · streams u8 · packets u16 · lengths (u8, or FF and u16) ·
-//!        peaks u8 a packet · the packets
-//! Packed bits a second of telephone band and of more u32 each · complexity u8 · as Media, of packed frames
+//!        peaks u8 per packet · the packets
+//! Packed bits per second for telephone band and for wider band, u32 each · complexity u8 · as Media, packed frames
 //! Gap    stream u8 · from u32 · to u32 · reason u8
 //! ```
 
@@ -22,7 +22,7 @@ use optag_media::spill::DeferredSettings;
 /// Version of all encodings here.
 pub(super) const ENCODING: u8 = 1;
 
-/// Longest payload that is written or believed. Units: bytes.
+/// Maximum length of a payload, written or read. Units: bytes.
 pub(super) const PAYLOAD_BYTES: usize = 4 * 1024 * 1024;
 
 const REASONS: [GapReason; 11] = [
@@ -39,18 +39,18 @@ const REASONS: [GapReason; 11] = [
     GapReason::UnknownType,
 ];
 
-/// Kind of the records by which streams join: how many there are tells a recording's channels.
+/// Kind of the records of joining streams: their number gives a recording's channels.
 pub(super) const JOINED: u8 = 16;
 
-/// Kind of the records of audio that is not encoded yet.
+/// Kind of the records of unencoded audio.
 pub(super) const PACKED: u8 = 18;
 
-/// Whether a record may be read by this version.
+/// Whether this version can read a record.
 pub(super) fn is_known(kind: u8, encoding: u8) -> bool {
     encoding == ENCODING && matches!(kind, 1..=5 | 8 | 9 | 16..=PACKED)
 }
 
-/// The number of a body's kind in the record header.
+/// Number of a body's kind in the record header.
 pub(super) const fn kind(body: &Body) -> u8 {
     match body {
         Body::Opened(_) => 1,
@@ -66,7 +66,7 @@ pub(super) const fn kind(body: &Body) -> u8 {
     }
 }
 
-/// What a block has that is not encoded, in a record of so many bytes.
+/// Unencoded audio in a record of this length.
 pub(super) fn packed(block: &MediaBlock, record_bytes: usize) -> Packed {
     match block.form {
         Form::Opus => Packed::default(),
@@ -74,7 +74,7 @@ pub(super) fn packed(block: &MediaBlock, record_bytes: usize) -> Packed {
     }
 }
 
-/// The bytes of a body, or `None` where it contradicts its own shape or is too long.
+/// Encodes a body; `None` if it is inconsistent or too long.
 pub(super) fn encode(body: &Body) -> Option<Vec<u8>> {
     let bytes = match body {
         Body::Opened(facts) => serde_json::to_vec(facts).ok()?,
@@ -89,7 +89,7 @@ pub(super) fn encode(body: &Body) -> Option<Vec<u8>> {
     (bytes.len() <= PAYLOAD_BYTES).then_some(bytes)
 }
 
-/// The body behind the bytes, or `None` where they are not one.
+/// Decodes a body; `None` if the bytes are not a valid body.
 pub(super) fn decode(kind: u8, encoding: u8, bytes: &[u8]) -> Option<Body> {
     if encoding != ENCODING || bytes.len() > PAYLOAD_BYTES {
         return None;

@@ -1,7 +1,6 @@
-//! One call's records, read back in order by following their chain.
+//! Reads one call's records in order by following their chain.
 //!
-//! In: a call. Out: its bodies, and what is missing among them. Not here: records that are not
-//! durable yet.
+//! In: a call. Out: its bodies, and what is missing among them. Not here: records that are not durable yet.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -17,13 +16,13 @@ use super::shared::Shared;
 use optag_core::id::CallId;
 use optag_files::disk::{Access, DiskFile, read_full_at};
 
-/// Bytes of a record that are read at first: most records of two streams have no more.
+/// Bytes read initially: most records of two streams are not longer.
 const FIRST_READ_BYTES: usize = 1_024;
 
-/// Reads a call. Memory: 24 bytes a record, and one record.
+/// Reads a call. Memory: 24 bytes per record, and one record.
 ///
-/// What is damaged is an error of its own ([`SpoolError::is_damage`]) and the rest follows it; any
-/// other error ends the reading, and reading again later may go further.
+/// Damage is a separate error ([`SpoolError::is_damage`]), followed by the remaining records; any other error ends
+/// the reading, and a later attempt may succeed.
 pub struct CallReader {
     shared: Arc<Shared>,
     call: CallId,
@@ -46,7 +45,7 @@ impl CallReader {
             let place = places.get(&call).filter(|place| !place.doomed);
             let place = place.ok_or(SpoolError::NoCall { call })?;
             let segments: Vec<u64> = place.segments.keys().copied().collect();
-            // From here on none of its records is moved.
+            // From here on none of the call's records is moved.
             let read_by = Arc::clone(&place.read_by);
             (Arc::clone(&place.key), read_by, place.last, segments, place.moved.clone())
         };
@@ -72,12 +71,12 @@ impl CallReader {
         Ok(reader)
     }
 
-    /// Streams that joined in mid-call.
+    /// Number of streams that joined during the call.
     pub fn joined_streams(&self) -> usize {
         self.joined
     }
 
-    /// The chain from the last record to the first; `None` where it is broken.
+    /// The chain from the last record to the first; `None` if broken.
     fn follow(
         &mut self,
         last: Option<Position>,
@@ -100,7 +99,7 @@ impl CallReader {
         Ok(places.first().is_none_or(|&(ordinal, _)| ordinal == 0).then_some(places))
     }
 
-    /// Every record of the call that its segments still hold, each once.
+    /// Every record of the call found in its segments, each once.
     fn scan_segments(&mut self, segments: &[u64]) -> Result<Vec<(u32, Position)>, SpoolError> {
         let (mut places, mut joined) = (Vec::new(), Vec::new());
         for &number in segments {
@@ -134,7 +133,7 @@ impl CallReader {
         Ok(RecordHead::peek(&bytes[..read]))
     }
 
-    /// The body of the record there; `None` where it is damaged.
+    /// The body of the record at a position; `None` if damaged.
     fn body(&mut self, at: Position) -> Result<Option<Body>, SpoolError> {
         let mut record = std::mem::take(&mut self.record);
         let read = self.read_record(at, &mut record);
@@ -146,12 +145,12 @@ impl CallReader {
         body
     }
 
-    /// Reads what there is of the record into `record`: all of it, if it is whole.
+    /// Reads a record into `record`: all of it, if it is intact.
     fn read_record(&mut self, at: Position, record: &mut Vec<u8>) -> Result<(), SpoolError> {
         record.resize(FIRST_READ_BYTES, 0);
         let mut read = self.read_at(at, record)?;
         if read == 0 {
-            // What does not read may lie behind the record.
+            // The unreadable sector may lie behind the record.
             read = self.read_at(at, &mut record[..RECORD_HEAD_BYTES])?;
         }
         let bytes = RecordHead::peek(&record[..read]).map_or(0, |head| head.record_bytes());
@@ -164,9 +163,9 @@ impl CallReader {
         Ok(())
     }
 
-    /// Reads from a segment; nothing where the segment is gone or its medium is bad.
+    /// Reads from a segment; nothing if the segment is gone or unreadable.
     ///
-    /// Errors: what may pass, such as too many open files.
+    /// Errors: those that may pass, such as too many open files.
     fn read_at(&mut self, at: Position, into: &mut [u8]) -> Result<usize, SpoolError> {
         let path = || segment::path(&self.shared.config.dir, at.segment);
         if self.open.as_ref().is_none_or(|(open, _)| *open != at.segment) {

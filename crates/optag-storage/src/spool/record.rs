@@ -1,4 +1,4 @@
-//! What the spool stores of a call: the noun `SpoolRecord`.
+//! What the spool stores of a call: `SpoolRecord`.
 
 use optag_core::call::{CallContext, CallFacts, ConsentRecord, StreamFacts};
 use optag_core::id::CallId;
@@ -9,33 +9,32 @@ use optag_media::fact::{Ended, Gap, MediaBlock};
 /// One record of one call.
 #[derive(Clone, Debug)]
 pub struct SpoolRecord {
-    /// The call it belongs to.
+    /// The call.
     pub call: CallId,
-    /// What it says.
+    /// Its content.
     pub body: Body,
 }
 
-/// What a record says. The first of a call is `Opened`, the last `Closed`.
+/// Content of a record. A call's first record is `Opened`, its last `Closed`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Body {
-    /// The call was admitted.
+    /// Admission of the call.
     Opened(CallFacts),
-    /// Consent changed.
+    /// Change of consent.
     Consent(ConsentRecord),
     /// Audio.
     Media(MediaBlock),
-    /// A stream joined in mid-call.
+    /// A stream that joined during the call.
     Joined(StreamFacts),
     /// Missing audio.
     Gap(Gap),
-    /// The call is over.
+    /// End of the call.
     Closed(Ended),
-    /// More became known of the call.
+    /// Further information about the call.
     Described(Box<CallContext>),
-    /// What the engine needs to go on with the call after a restart; the last one counts. A
-    /// `SavedCall` as JSON.
+    /// State that the engine needs to resume the call after a restart; the last one counts. A `SavedCall` as JSON.
     CallState(Private<String>),
-    /// The same of signalling: its dialog.
+    /// State that signalling needs to resume the call: its dialog.
     DialogState(Private<String>),
 }
 

@@ -1,7 +1,7 @@
-//! What a spool holds after any crash, by reading it. Pure over bytes: in go keys and segments,
-//! out come calls and places. A torn tail and damaged records are counted, not believed.
+//! Recovers the contents of a spool after any crash. Pure: keys and segment bytes in, calls and places out. Torn
+//! tails and damaged records are counted and skipped.
 //!
-//! Not here: files, and what becomes of a call that was found open.
+//! Not here: files, and what happens to a call that was found open.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -16,12 +16,12 @@ use optag_core::id::CallId;
 use optag_core::private::Private;
 use optag_media::fact::Ended;
 
-/// A call that the spool holds.
+/// A call in the spool.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecoveredCall {
     /// Its id.
     pub id: CallId,
-    /// What was known at admission; none if that record is damaged.
+    /// Facts of its admission; none if that record is damaged.
     pub facts: Option<CallFacts>,
     /// Its last change of consent.
     pub consent: Option<ConsentRecord>,
@@ -29,32 +29,32 @@ pub struct RecoveredCall {
     pub closed: Option<Ended>,
     /// Frames of audio, gaps between blocks included.
     pub frames: u32,
-    /// What the engine last wrote to go on with it.
+    /// The engine's last state for resuming it.
     pub call_state: Option<Private<String>>,
-    /// What signalling last wrote to go on with it.
+    /// Signalling's last state for resuming it.
     pub dialog_state: Option<Private<String>>,
-    /// Records that must have been there before the last one that is, and are not.
+    /// Missing records before the last existing one.
     pub missing_records: u32,
 }
 
-/// What a scan found.
+/// Result of a scan.
 #[derive(Debug, Default, PartialEq)]
 pub struct Recovered {
-    /// Calls that have a key, oldest first.
+    /// Calls with a key, oldest first.
     pub calls: Vec<RecoveredCall>,
-    /// Places at which something is no record: torn tails and damage.
+    /// Number of places without a valid record: torn tails and damage.
     pub damaged: u64,
-    /// Whole records of kinds or encodings that this version does not know.
+    /// Valid records of kinds or encodings unknown to this version.
     pub newer: u64,
-    /// Records found twice: written again after a failed sync, or in a copied segment.
+    /// Records found twice: rewritten after a failed sync, or in a copied segment.
     pub duplicates: u64,
-    /// Segment files whose head cannot be read or contradicts their name.
+    /// Segment files whose header is unreadable or contradicts the file name.
     pub bad_segments: u64,
-    /// Segments that records of a call with missing ones point into, and that are not there.
+    /// Missing segments that records of an incomplete call refer to.
     pub missing_segments: u64,
-    /// Key files that were neither whole nor overwritten: their calls are lost.
+    /// Damaged key files: their calls are lost.
     pub damaged_keys: u64,
-    /// Bytes of segments that the disk could not read. Units: bytes.
+    /// Unreadable bytes of segments. Units: bytes.
     pub unreadable_bytes: u64,
 }
 
@@ -63,11 +63,11 @@ pub(super) struct Scan {
     calls: HashMap<CallId, Found>,
     recovered: Recovered,
     seen: Seen,
-    /// Segments of which something could not be read: it may be some call's.
+    /// Segments with unreadable parts, which may belong to any call.
     torn: BTreeSet<u64>,
-    /// Number and length of each segment that was scanned.
+    /// Number and length of each scanned segment.
     pub segments: BTreeMap<u64, u64>,
-    /// Highest incarnation, sequence and segment number met anywhere, and the node's id.
+    /// Highest incarnation, sequence and segment number found, and the node's id.
     pub incarnation: u32,
     pub sequence: u64,
     pub number: u64,
@@ -80,11 +80,11 @@ struct Found {
     records: u32,
     last: Last,
     pointed_to: BTreeSet<u64>,
-    /// The record met last.
+    /// The previous record.
     before: Option<(u32, Position)>,
 }
 
-/// Order of the last record of a call, and of the last of some kinds.
+/// Order of a call's last record, and of its last record of some kinds.
 #[derive(Default)]
 struct Last {
     any: Order,
@@ -111,7 +111,7 @@ impl Scan {
         }
     }
 
-    /// Takes the bytes of the segment file of this number. Returns how many are in use.
+    /// Scans the contents of a segment file. Returns the number of bytes in use.
     pub(super) fn segment(&mut self, number: u64, bytes: &[u8]) -> usize {
         self.number = self.number.max(number);
         self.segments.insert(number, bytes.len() as u64);
@@ -122,7 +122,7 @@ impl Scan {
                 self.incarnation = self.incarnation.max(head.incarnation);
                 self.node_id = Some(head.node_id);
             }
-            // A crash while it was made leaves it empty.
+            // A crash during creation leaves an empty segment.
             None if used_bytes(bytes) == 0 => {}
             None => self.recovered.bad_segments += 1,
         }
@@ -138,7 +138,7 @@ impl Scan {
         })
     }
 
-    /// Notes bytes of a segment that the disk could not read.
+    /// Counts bytes of a segment that could not be read.
     pub(super) fn unreadable(&mut self, number: u64, bytes: u64) {
         self.recovered.unreadable_bytes += bytes;
         if bytes > 0 {
@@ -146,7 +146,7 @@ impl Scan {
         }
     }
 
-    /// Notes key files that give no key.
+    /// Counts key files without a usable key.
     pub(super) fn damaged_keys(&mut self, keys: u64) {
         self.recovered.damaged_keys += keys;
     }
@@ -174,8 +174,7 @@ impl Scan {
         } else {
             self.recovered.duplicates += 1;
         }
-        // Of a record that is there twice the later copy counts: its chain is the one that was
-        // acknowledged.
+        // Of a record found twice, the later copy counts: its chain was acknowledged.
         if order >= found.last.any {
             found.last.any = order;
             found.place.last = Some(at);
@@ -227,8 +226,8 @@ impl Found {
         Self { call, place: Place::new(key), records: 0, last, pointed_to, before: None }
     }
 
-    /// Counts segments among its own that lie between them, or behind them while it has no end, and
-    /// could not be read whole: what is missing may be there, and be read another time.
+    /// Counts the call's segments that could not be read completely and lie between its segments, or behind them if
+    /// it has no end: missing records may be in these and readable another time.
     fn may_be_in(&mut self, torn: &BTreeSet<u64>) {
         let segments = &mut self.place.segments;
         let Some((&first, &last)) = segments.keys().next().zip(segments.keys().next_back()) else { return };
@@ -238,7 +237,7 @@ impl Found {
         }
     }
 
-    /// Notes where records are that those after them may not point to, as one of the two was moved.
+    /// Records positions that later records may not refer to, because one of the two was moved.
     fn follow(&mut self, head: &RecordHead, at: Position) {
         if let Some((before, place)) = self.before.replace((head.ordinal, at))
             && (before.checked_add(1) != Some(head.ordinal) || head.previous != Some(place))
@@ -269,7 +268,7 @@ impl Found {
                 self.call.dialog_state = Some(text);
             }
             Body::Described(mut context) => {
-                // Its names and numbers; the bodies as they came are for the recording.
+                // Only names and numbers are needed here; the original bodies are for the recording.
                 context.raw.clear();
                 if let Some(facts) = &mut self.call.facts {
                     facts.learn(*context);
@@ -285,12 +284,12 @@ impl Found {
     }
 }
 
-/// The records met so far, as spans: sequences follow each other, so there are few.
+/// The records found so far, as ranges: sequences are consecutive, so there are few ranges.
 #[derive(Default)]
 struct Seen(BTreeMap<(u32, u64), u64>);
 
 impl Seen {
-    /// Whether the record is met for the first time.
+    /// Whether the record is found for the first time.
     fn insert(&mut self, (incarnation, sequence): (u32, u64)) -> bool {
         let before = self.0.range_mut(..=(incarnation, sequence)).next_back();
         let start = match before {
@@ -314,7 +313,7 @@ impl Seen {
     }
 }
 
-/// Scans any bytes as one segment; for fuzzing and its corpus.
+/// Scans arbitrary bytes as one segment; for fuzzing and its corpus.
 pub fn exercise(bytes: &[u8]) {
     let mut records = 0usize;
     walk(bytes, |step| records += usize::from(matches!(step, Step::Record(..))));

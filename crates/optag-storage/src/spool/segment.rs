@@ -1,7 +1,7 @@
-//! Segment files: their names, a new one, and the walk over the records of one.
+//! Segment files: names, creation, and iteration over records.
 //!
-//! In: numbers and bytes. Out: files and records whose CRC holds. Not here: which segments are
-//! needed (`room`), what records mean (`recover`).
+//! In: numbers and bytes. Out: files, and records with a valid CRC. Not here: which segments are needed (`capacity`),
+//! what records mean (`recover`).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,23 +10,23 @@ use super::error::SpoolError;
 use super::frame::{self, RECORD_MARK, RecordHead, SEGMENT_HEAD_BYTES, SegmentHead};
 use optag_files::disk::{Access, Disk, DiskFile, read_full_at, write_all_at};
 
-/// Most bytes of a file that are believed to be a segment.
+/// Maximum length of a file that is accepted as a segment.
 const LONGEST_BYTES: u64 = 8 << 30;
 
-/// Bytes that are read at once, and given up together where the disk cannot read them.
+/// Bytes read at once, and skipped together if unreadable.
 const READ_BYTES: usize = 64 * 1024;
 
-/// The directory of segments.
+/// Directory of the segments.
 pub(super) fn dir(spool: &Path) -> PathBuf {
     spool.join("segments")
 }
 
-/// A segment's file.
+/// Path of a segment's file.
 pub(super) fn path(spool: &Path, number: u64) -> PathBuf {
     dir(spool).join(format!("seg-{number:016x}.log"))
 }
 
-/// The number in a file's name; none where the name is not one that [`path`] gives.
+/// Segment number in a file name; none if [`path`] does not produce that name.
 pub(super) fn number(name: &str) -> Option<u64> {
     let digits = name.strip_prefix("seg-")?.strip_suffix(".log")?;
     u64::from_str_radix(digits, 16).ok().filter(|number| format!("{number:016x}") == digits)
@@ -34,18 +34,18 @@ pub(super) fn number(name: &str) -> Option<u64> {
 
 /// A segment that is being written.
 pub(super) struct Segment {
-    /// Its file.
+    /// File.
     pub file: Box<dyn DiskFile>,
-    /// Its number.
+    /// Number.
     pub number: u64,
-    /// Where the next record goes: everything before is durable.
+    /// Offset of the next record: everything before is durable.
     pub offset: u64,
 }
 
 impl Segment {
-    /// Makes a segment; its head and its name are durable once this returns.
+    /// Creates a segment; header and name are durable on return.
     ///
-    /// Errors: the disk's; a file may be left behind.
+    /// Errors: disk; a file may be left.
     pub(super) fn create(
         disk: &dyn Disk,
         spool: &Path,
@@ -65,17 +65,17 @@ impl Segment {
     }
 }
 
-/// A segment file as it was read.
+/// A segment file in memory.
 pub(super) struct Loaded {
-    /// Its bytes; zeros stand for what the disk could not read.
+    /// Contents; unreadable bytes are zero.
     pub bytes: Vec<u8>,
-    /// How many the disk could not read.
+    /// Number of unreadable bytes.
     pub unreadable_bytes: u64,
 }
 
-/// Reads a whole segment file. A bad sector costs what lies around it and no more.
+/// Reads a whole segment file. A bad sector affects only its surroundings.
 ///
-/// Errors: the file cannot be opened, or not be read for another reason than its medium.
+/// Errors: the file cannot be opened, or a read failed for another reason than the medium.
 pub(super) fn load(disk: &dyn Disk, spool: &Path, number: u64) -> Result<Loaded, SpoolError> {
     let path = path(spool, number);
     let read = || {
@@ -101,36 +101,36 @@ pub(super) fn load(disk: &dyn Disk, spool: &Path, number: u64) -> Result<Loaded,
     read().map_err(|error| SpoolError::disk("read", &path, error))
 }
 
-/// Whether a read failed for what is on the medium, so that trying again is no use.
+/// Whether a read failed because of the medium, so that a retry is useless.
 pub(super) fn is_medium(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EIO)
 }
 
-/// Makes durable what a segment holds.
+/// Syncs an existing segment.
 ///
-/// Errors: the disk's.
+/// Errors: disk.
 pub(super) fn sync(disk: &dyn Disk, spool: &Path, number: u64) -> Result<(), SpoolError> {
     let path = path(spool, number);
     let synced = disk.open(&path, Access::Read).and_then(|file| file.sync());
     synced.map_err(|error| SpoolError::disk("sync", &path, error))
 }
 
-/// What a walk finds.
+/// Item found while walking.
 pub(super) enum Step<'a> {
-    /// A record whose CRC holds, and where it starts.
+    /// A record with a valid CRC, and its offset.
     Record(RecordHead, &'a [u8], u32),
-    /// Bytes that are no record, skipped up to the next one.
+    /// Bytes without a valid record, skipped up to the next one.
     Damaged,
 }
 
-/// Walks over the records of a segment. Where one is damaged, the next that is whole is looked
-/// for; zeros to the end are the clean end. The work is linear in the bytes, whatever they are.
-/// Returns how many bytes are in use, from the start to the last record or damage.
+/// Visits the records of a segment. After damage, the next valid record is searched; zeros up to the end are the
+/// regular end. Linear in the number of bytes, whatever they are. Returns the number of bytes in use, from the start
+/// to the last record or damage.
 pub(super) fn walk<'a>(bytes: &'a [u8], mut visit: impl FnMut(Step<'a>)) -> usize {
-    // A record may end in zeros, but none starts with them.
+    // A record may end in zeros, but never starts with them.
     let end = used_bytes(bytes);
     let mut at = SEGMENT_HEAD_BYTES;
-    // Bytes that marks found among garbage may make us check: a few times all there are.
+    // Bytes that may be checked because of marks in garbage: a small multiple of the length.
     let mut search_bytes = bytes.len().saturating_mul(4);
     while at < end {
         let rest = &bytes[at..];
@@ -148,12 +148,12 @@ pub(super) fn walk<'a>(bytes: &'a [u8], mut visit: impl FnMut(Step<'a>)) -> usiz
     at.max(end).min(bytes.len())
 }
 
-/// Bytes up to the last that is not zero.
+/// Length up to the last non-zero byte.
 pub(super) fn used_bytes(bytes: &[u8]) -> usize {
     bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)
 }
 
-/// The first whole record from `from` on.
+/// The first valid record from `from` on.
 fn next_record(bytes: &[u8], from: usize, search_bytes: &mut usize) -> Option<usize> {
     let mut at = from;
     loop {

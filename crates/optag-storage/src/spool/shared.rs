@@ -1,4 +1,4 @@
-//! What the spool's thread and its callers share: the queue, the calls' places, the figures.
+//! State shared by the spool's thread and its callers: queue, calls' places, statistics.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,10 +18,10 @@ use optag_core::latency::Latency;
 use optag_files::disk::Disk;
 use optag_media::timebase::FRAME_MS;
 
-/// Bytes that a record takes in the queue beside its audio.
+/// Size of a queued record beside its audio.
 const RECORD_OVERHEAD_BYTES: usize = 256;
 
-/// A consent or an end that is durable now.
+/// A consent or an end of a call that has become durable.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DurableEvent {
     /// The call.
@@ -30,7 +30,7 @@ pub struct DurableEvent {
     pub body: Body,
 }
 
-/// Tells whether what it stands behind is durable.
+/// Called with the result once everything queued before is durable, or failed.
 pub(super) type Barrier = Box<dyn FnOnce(Result<(), SpoolError>) + Send>;
 
 /// Work for the spool's thread, in order.
@@ -38,26 +38,26 @@ pub(super) enum Item {
     Records(Vec<SpoolRecord>),
     Barrier(Barrier),
     Destroy(CallId, Sender<Result<(), SpoolError>>),
-    /// The end; what is queued before may take so long.
+    /// Closes the spool; earlier items may take this long.
     Close(Duration),
 }
 
-/// Where a call's durable records are. As large as there are segments with records of it.
+/// Positions of a call's durable records. Its size grows with the number of segments that contain them.
 pub(super) struct Place {
     pub key: Arc<DataKey>,
     pub last: Option<Position>,
     pub next_ordinal: u32,
     /// Frames of audio, gaps between blocks included.
     pub frames: u32,
-    /// Of its audio, what is not encoded.
+    /// Unencoded part of its audio.
     pub packed: Packed,
-    /// Bytes of its records in each segment that has any.
+    /// Bytes of its records per segment.
     pub segments: BTreeMap<u64, u64>,
-    /// Where records are, by ordinal, to which the next one of the call does not point.
+    /// Positions, by ordinal, of records that the call's next record does not refer to.
     pub moved: BTreeMap<u32, Position>,
-    /// Readers hold a copy: they know where the records are, so that none is moved.
+    /// Readers hold a clone: while they do, no record is moved, as they have copied the positions.
     pub read_by: Arc<()>,
-    /// It is to be destroyed, and the disk has refused so far: nobody reads or adds to it.
+    /// To be destroyed, and the disk has failed so far: no longer readable or writable.
     pub doomed: bool,
 }
 
@@ -76,21 +76,21 @@ impl Place {
         }
     }
 
-    /// Counts a record's bytes among what the call has in a segment.
+    /// Adds a record's length to the call's bytes in a segment.
     pub(super) fn reach(&mut self, segment: u64, bytes: u64) {
         *self.segments.entry(segment).or_default() += bytes;
     }
 
-    /// Whether someone reads it.
+    /// Whether a reader is open.
     pub(super) fn is_read(&self) -> bool {
         Arc::strong_count(&self.read_by) > 1
     }
 }
 
-/// Audio that is not encoded yet.
+/// Unencoded audio.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Packed {
-    /// What its records take. Units: bytes.
+    /// Length of its records. Units: bytes.
     pub bytes: u64,
     /// Frames of all streams.
     pub frames: u64,
@@ -103,43 +103,42 @@ impl std::ops::AddAssign for Packed {
     }
 }
 
-/// Figures of a spool.
+/// Statistics of a spool.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SpoolStats {
-    /// Bytes that the segments take.
+    /// Size of all segments. Units: bytes.
     pub bytes: u64,
-    /// Calls that have a key here.
+    /// Number of calls with a key.
     pub calls: usize,
-    /// When the oldest of them was admitted.
+    /// Admission of the oldest of them.
     pub oldest_at: Option<WallTime>,
-    /// Syncs so far.
+    /// Number of syncs.
     pub syncs: u64,
-    /// Time they took. Units: ns.
+    /// Total duration of syncs. Units: ns.
     pub sync_ns: u64,
-    /// Bytes written so far.
+    /// Bytes written.
     pub written_bytes: u64,
-    /// Of those, bytes of records that were moved out of sparse segments.
+    /// Bytes of records moved out of sparse segments, included in `written_bytes`.
     pub moved_bytes: u64,
-    /// Writes and syncs that the disk refused.
+    /// Failed writes and syncs.
     pub failures: u64,
-    /// Records that were dropped: their calls are gone, or they contradicted themselves.
+    /// Dropped records: their calls are gone, or they are inconsistent.
     pub dropped_records: u64,
-    /// Bytes that wait for the disk, as the queue's bound counts them.
+    /// Bytes waiting for the disk, as counted for the queue's bound.
     pub queued_bytes: u64,
-    /// Audio of the calls that have a key here, time without media included. Units: ms.
+    /// Audio of the calls with a key, time without media included. Units: ms.
     pub audio_ms: u64,
-    /// Audio of those calls that is not encoded yet.
+    /// Unencoded audio of those calls.
     pub packed: Packed,
-    /// Share of the cap that is in use, or of what the spool may have of the file system,
-    /// whichever is larger.
+    /// Used share of the cap, or of the file-system space available to the spool, whichever is larger.
     pub fill_ratio: f64,
-    /// Left on the file system. Units: bytes.
+    /// Free space on the file system. Units: bytes.
     pub disk_free_bytes: u64,
-    /// Number of the last record that is durable.
+    /// Sequence of the last durable record.
     pub durable_sequence: u64,
 }
 
-/// What both sides see.
+/// State visible to both sides.
 pub(super) struct Shared {
     pub config: SpoolConfig,
     pub disk: Arc<dyn Disk>,
@@ -147,11 +146,11 @@ pub(super) struct Shared {
     changed: Condvar,
     places: Mutex<HashMap<CallId, Place>>,
     refusal: Mutex<Option<Refusal>>,
-    /// Left on the file system. Units: bytes.
+    /// Free space on the file system. Units: bytes.
     pub disk_free_bytes: AtomicU64,
     /// Bits of an `f64`.
     fill_ratio: AtomicU64,
-    /// Whether audio that is not encoded has its share of the spool.
+    /// Whether unencoded audio has used up its share of the spool.
     pub packed_is_full: AtomicBool,
     pub durable_sequence: AtomicU64,
     pub bytes: AtomicU64,
@@ -198,12 +197,12 @@ impl Shared {
     pub(super) fn append(&self, batch: Vec<SpoolRecord>) -> Result<(), Vec<SpoolRecord>> {
         let bytes = queued_bytes(&batch);
         let mut queue = lock(&self.queue);
-        // A single batch may be larger than the queue: it is taken when nothing else waits.
+        // A single batch may be larger than the queue: it is accepted if the queue is empty.
         let full = queue.bytes > 0 && queue.bytes + bytes > self.config.queue_bytes;
         if queue.closed || full {
             return Err(batch);
         }
-        // At the cap audio is turned away; what is small is taken still, so that calls can end.
+        // At the cap audio is refused; small records are still accepted, so that calls can end.
         let (taken, audio) = match self.bytes.load(Ordering::Relaxed) > self.config.max_bytes {
             true => batch.into_iter().partition(|record| !matches!(record.body, Body::Media(_))),
             false => (batch, Vec::new()),
@@ -216,7 +215,7 @@ impl Shared {
         if audio.is_empty() { Ok(()) } else { Err(audio) }
     }
 
-    /// Queues what takes no room. A closed spool answers at once.
+    /// Queues an item that takes no space. A closed spool answers at once.
     pub(super) fn push(&self, item: Item) {
         let mut queue = lock(&self.queue);
         if !queue.closed {
@@ -232,7 +231,7 @@ impl Shared {
         }
     }
 
-    /// Waits for work, at most so long, and takes all there is.
+    /// Waits for work, at most this long, and takes everything queued.
     pub(super) fn take(&self, at_most: Duration) -> VecDeque<Item> {
         let until = Instant::now() + at_most;
         let mut queue = lock(&self.queue);
@@ -246,13 +245,13 @@ impl Shared {
         std::mem::take(&mut queue.items)
     }
 
-    /// So many bytes are off the queue: they are durable, or given up.
+    /// Removes bytes from the queue's count: they are durable, or dropped.
     pub(super) fn settled(&self, bytes: usize) {
         let mut queue = lock(&self.queue);
         queue.bytes = queue.bytes.saturating_sub(bytes);
     }
 
-    /// Takes nothing more; what still waited comes back.
+    /// Closes the queue and returns the remaining items.
     pub(super) fn close(&self) -> VecDeque<Item> {
         let mut queue = lock(&self.queue);
         queue.closed = true;
@@ -263,7 +262,7 @@ impl Shared {
         lock(&self.places)
     }
 
-    /// Sets why new calls are refused; the reason before.
+    /// Sets why new calls are refused; returns the previous reason.
     pub(super) fn set_refusal(&self, refusal: Option<Refusal>) -> Option<Refusal> {
         std::mem::replace(&mut *lock(&self.refusal), refusal)
     }
@@ -291,7 +290,7 @@ impl Shared {
         bytes > 0 && bytes > most - most / 16
     }
 
-    /// What a call has that is not encoded.
+    /// Unencoded audio of a call.
     pub(super) fn packed(&self, call: CallId) -> Packed {
         self.places().get(&call).map(|place| place.packed).unwrap_or_default()
     }
@@ -327,7 +326,7 @@ impl Shared {
     }
 }
 
-/// What a batch counts for in the queue. Units: bytes.
+/// Size of a batch for the queue's bound. Units: bytes.
 pub(super) fn queued_bytes(batch: &[SpoolRecord]) -> usize {
     let audio = batch.iter().map(|record| match &record.body {
         Body::Media(block) => block.bytes.len() + 3 * block.lengths.len(),

@@ -87,7 +87,7 @@ fn closed() -> Body {
     })
 }
 
-/// Appends a record and waits for it; whether it was acknowledged in time.
+/// Appends a record and waits for it; returns whether it was acknowledged in time.
 fn durably(spool: &Spool, n: u8, body: Body) -> bool {
     if spool.append(vec![SpoolRecord { call: id(n), body }]).is_err() {
         return false;
@@ -128,8 +128,8 @@ fn records_come_back_in_order_across_segments_and_restarts() {
     }
 }
 
-/// Kills the disk at every operation of a small life in turn: whatever was acknowledged is there
-/// after the crash, in order, and nothing that was never written.
+/// Stops the disk at each operation of a short run in turn: acknowledged records are there after the crash, in order,
+/// and nothing that was never written.
 #[test]
 fn invariant_03_what_was_acknowledged_survives_a_crash_at_every_step() {
     for step in 1..160 {
@@ -160,8 +160,8 @@ fn invariant_03_what_was_acknowledged_survives_a_crash_at_every_step() {
     }
 }
 
-/// Kills the process at every operation of a small life in turn, lets the next one take the call up, and cuts
-/// the power then: what that one built on is there.
+/// Kills the process at each operation of a short run in turn, lets the next process resume the call, then cuts the
+/// power: everything that process relied on is there.
 #[test]
 fn invariant_03_what_a_killed_process_did_not_sync_is_durable_before_the_next_one_builds_on_it() {
     let mut taken_up = 0;
@@ -189,7 +189,7 @@ fn invariant_03_what_a_killed_process_did_not_sync_is_durable_before_the_next_on
     assert!(taken_up > 100, "{taken_up} lives");
 }
 
-/// Like [`durably`], but gives up as soon as the disk is dead.
+/// Like [`durably`], but returns as soon as the disk has stopped.
 fn durably_or_dead(spool: &Spool, disk: &CrashingDisk, body: Body) -> bool {
     if spool.append(vec![SpoolRecord { call: id(1), body }]).is_err() {
         return false;
@@ -215,7 +215,7 @@ fn invariant_05_after_a_failed_sync_everything_is_written_again_elsewhere() {
             disk.fail(step, errno);
             let mut acknowledged = vec![opened(1), granted()];
             for block in 0..8 {
-                // One failure is survived: the record is durable in the end.
+                // A single failure is survived: the record becomes durable.
                 assert!(durably(&spool, 1, media(block)), "errno {errno} step {step}");
                 acknowledged.push(media(block));
             }
@@ -236,7 +236,7 @@ fn invariant_07_a_destroyed_call_stays_unreadable_after_any_crash() {
         }
         spool.destroy_key(id(1)).unwrap();
         assert!(read(&spool, 1).is_empty());
-        // Audio that was still on its way is dropped.
+        // Queued audio is dropped.
         assert!(durably(&spool, 1, media(1)));
         assert_eq!(spool.stats().dropped_records, 1);
         let (spool, recovered) = open(&disk.crash()).unwrap();
@@ -305,7 +305,7 @@ fn segments_go_when_their_last_call_does_and_a_full_queue_refuses() {
     let before = spool.stats().bytes;
     assert!(before >= 2 * 4_096);
     spool.destroy_key(id(1)).unwrap();
-    assert_eq!(spool.stats().bytes, 4_096, "the segment that is written stays");
+    assert_eq!(spool.stats().bytes, 4_096, "the current segment stays");
     let large = SpoolRecord { call: id(1), body: media(0) };
     let batch = vec![large; 3_000];
     let refused = loop {
@@ -313,5 +313,5 @@ fn segments_go_when_their_last_call_does_and_a_full_queue_refuses() {
             break back;
         }
     };
-    assert_eq!(refused.len(), batch.len(), "a refused batch comes back whole");
+    assert_eq!(refused.len(), batch.len(), "a refused batch is returned whole");
 }

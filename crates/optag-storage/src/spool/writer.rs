@@ -1,7 +1,7 @@
-//! The spool's thread: takes what is queued, seals it, has it committed, answers.
+//! The spool's thread: takes queued items, seals them, has them committed, and answers.
 //!
-//! In: the queue's items. Out: durable records, key files gone, events. Not here: how a commit
-//! is written (`commit`), how a spool is opened and its room looked after (`room`).
+//! In: the queue's items. Out: durable records, removed key files, events. Not here: how a commit is written
+//! (`commit`), opening a spool and managing its space (`capacity`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::spool::capacity::{self, Refusal};
 use crate::spool::compaction::Moving;
 use optag_core::id::CallId;
 
-/// Pauses after failures, so that a broken disk is not hammered: the first, and the longest.
+/// Pauses after failures, so that a failing disk is not hammered: the first, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -31,9 +31,9 @@ pub(super) struct Pending {
     pub sequence: u64,
     pub bytes: Vec<u8>,
     pub sealed_crc: u32,
-    /// Frames of audio that the call has with it.
+    /// Frames of audio of the call, this record included.
     pub frames: u32,
-    /// What of it is not encoded.
+    /// Unencoded audio in it.
     pub packed: Packed,
     event: Option<Body>,
 }
@@ -44,13 +44,13 @@ pub(super) struct PendingKey {
     pub file: [u8; KEY_FILE_BYTES],
 }
 
-/// What was taken from the queue and waits for the next commit, or for the disk to work again.
+/// Items taken from the queue that wait for the next commit, or for the disk to recover.
 #[derive(Default)]
 pub(super) struct Backlog {
     pub records: Vec<Pending>,
     pub keys: Vec<PendingKey>,
     barriers: Vec<Barrier>,
-    /// What it counts for in the queue.
+    /// Size for the queue's bound.
     bytes: usize,
 }
 
@@ -67,23 +67,23 @@ pub(super) struct Writer {
     pub(super) node_id: [u8; 16],
     pub(super) incarnation: u32,
     pub(super) sequence: u64,
-    /// Number of the next segment; none is used twice.
+    /// Number of the next segment; never reused.
     pub(super) next_segment: u64,
-    /// The segment that is written; none before the first record and after a failure.
+    /// The current segment; none before the first record and after a failure.
     pub(super) segment: Option<Segment>,
-    /// Bytes of each segment on the disk.
+    /// Size of each segment on disk.
     pub(super) sizes: BTreeMap<u64, u64>,
-    /// Bytes in each segment of records of calls that have a key.
+    /// Bytes in each segment of records of calls with a key.
     pub(super) live: BTreeMap<u64, u64>,
-    /// Records that go from one segment to another.
+    /// State of compaction.
     pub(super) moving: Moving,
     pub(super) backlog: Backlog,
-    /// Some segment may not be needed any more.
+    /// Some segment may be unneeded.
     pub(super) has_leftovers: bool,
     pub(super) looked_at_room: Option<Instant>,
-    /// When the log last said that new calls are refused.
+    /// When the refusal of new calls was last logged.
     pub(super) told_refusal: Option<Instant>,
-    /// The pause that the last failure led to; none where the last commit worked.
+    /// Pause after the last failure; none if the last commit succeeded.
     pub(super) pause: Option<Duration>,
     pub(super) lock: Box<dyn Send + Sync>,
 }
@@ -93,7 +93,7 @@ impl Writer {
         Arc::clone(&self.shared)
     }
 
-    /// Works until the spool is closed.
+    /// Runs until the spool is closed.
     pub(super) fn run(mut self, on_durable: &OnDurable) {
         let mut try_at = Instant::now();
         let mut close_by = None;
@@ -109,7 +109,7 @@ impl Writer {
                 match item {
                     Item::Records(batch) => self.seal_all(batch),
                     Item::Barrier(done) => self.backlog.barriers.push(done),
-                    // Not behind a disk that refuses: what is released may be what it lacks.
+                    // Does not wait for a failing disk: what is released may be the space it lacks.
                     Item::Destroy(call, reply) => drop(reply.send(self.destroy(call))),
                     Item::Close(patience) => close_by = Some(Instant::now() + patience),
                 }
@@ -121,7 +121,7 @@ impl Writer {
                 }
             }
             self.forget_segments();
-            // After what is urgent, one segment at a time.
+            // After urgent work, one segment at a time.
             let idle = self.backlog.is_empty() && self.pause.is_none() && close_by.is_none();
             moved = idle && self.move_some();
             self.forget_segments();
@@ -142,8 +142,8 @@ impl Writer {
         }
     }
 
-    /// Seals a record under its call's key; the first one draws the key. `None`: its call is
-    /// gone, or it contradicts itself.
+    /// Seals a record with its call's key; the first record draws the key. `None`: the call is gone, or the record is
+    /// inconsistent.
     fn seal(&mut self, call: CallId, body: Body) -> Option<Pending> {
         let plain = payload::encode(&body)?;
         let shared = Arc::clone(&self.shared);
@@ -178,12 +178,12 @@ impl Writer {
         Some(Pending { call, sequence: head.sequence, bytes, sealed_crc, frames, packed, event })
     }
 
-    /// Everything taken is durable: tells who waits for it.
+    /// Everything taken is durable: notifies the waiting callers.
     fn settle(&mut self, on_durable: &OnDurable) {
         let backlog = std::mem::take(&mut self.backlog);
         self.shared.settled(backlog.bytes);
         if self.pause.take().is_some() {
-            tracing::info!("the spool can be written again");
+            tracing::info!("spool writable again");
             self.looked_at_room = None;
         }
         if let Some(last) = backlog.records.last() {
@@ -197,13 +197,13 @@ impl Writer {
         backlog.barriers.into_iter().for_each(|done| done(Ok(())));
     }
 
-    /// Nothing taken counts as durable. Returns how long to leave the disk alone.
+    /// Nothing taken counts as durable. Returns the pause before the next attempt.
     fn failed(&mut self, error: &SpoolError) -> Duration {
         let pause = self.pause.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE));
         if self.pause.is_none() {
-            tracing::error!(%error, "the spool could not be written; trying again on a new segment");
+            tracing::error!(%error, "cannot write the spool, retrying on a new segment");
         } else {
-            tracing::warn!(%error, "the spool still cannot be written");
+            tracing::warn!(%error, "spool still not writable");
         }
         self.pause = Some(pause);
         self.shared.count_failure();
@@ -216,8 +216,8 @@ impl Writer {
     fn destroy(&mut self, call: CallId) -> Result<(), SpoolError> {
         self.backlog.records.retain(|record| record.call != call);
         self.backlog.keys.retain(|key| key.call != call);
-        // From here on nobody reads it, whatever the disk says. Its place stays until the key is
-        // gone: a restart must not find half of its records.
+        // Not readable from here on, whatever the disk does. Its place stays until the key is gone: a restart must
+        // not find half of its records.
         if let Some(place) = self.shared.places().get_mut(&call) {
             place.doomed = true;
         }
@@ -233,7 +233,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Answers what was not reached before the end.
+    /// Answers the remaining items.
     fn finish(mut self) {
         self.leave_segment();
         let queued = self.shared.close();

@@ -7,7 +7,7 @@ fn segments(disk: &CrashingDisk) -> Vec<PathBuf> {
     disk.names().into_iter().filter(|path| path.extension().is_some_and(|ext| ext == "log")).collect()
 }
 
-/// Waits until something holds; half a minute is never.
+/// Waits for a condition, at most half a minute.
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..3_000 {
         if holds() {
@@ -32,7 +32,7 @@ fn all_durable(spool: &Spool) -> bool {
 fn a_commit_that_fills_a_segment_loses_nothing_where_nobody_else_needs_that_segment() {
     let disk = CrashingDisk::new(1);
     let (spool, _) = open(&disk).unwrap();
-    // Larger than three segments, in one commit, of a call that no segment knows yet.
+    // Larger than three segments, in one commit, of a call without earlier records.
     let wrote: Vec<Body> = [opened(1), granted()].into_iter().chain((0..80).map(media)).collect();
     spool.append(batch(1, wrote.clone())).unwrap();
     assert!(all_durable(&spool));
@@ -48,7 +48,7 @@ fn invariant_05_no_descriptor_is_used_after_a_failed_sync_even_where_no_new_segm
         let disk = CrashingDisk::new(seed);
         let (spool, _) = open(&disk).unwrap();
         assert!(durably(&spool, 1, opened(1)));
-        // The sync fails, and then for a while every file that is to be made as well.
+        // The sync fails, and then for a while the creation of every file too.
         disk.plan(Fault { only: Some(Op::Sync), first: 1, times: 1, errno: libc::EIO });
         spool.append(batch(1, [media(0)])).unwrap();
         until("the sync failed", || spool.stats().failures > 0);
@@ -98,7 +98,7 @@ fn invariant_12_at_its_cap_the_spool_turns_audio_away_and_takes_what_ends_calls(
     });
     assert!(refuses, "new calls would be turned away as well");
     assert!(spool.stats().bytes <= max_bytes + 4_096, "{}", spool.stats().bytes);
-    // Audio of a batch comes back, the rest of it is taken.
+    // Audio of a batch is returned, the rest is accepted.
     let record = |body| SpoolRecord { call: id(1), body };
     let back = spool.append(vec![record(media(taken)), record(closed())]).unwrap_err();
     assert_eq!(back.into_iter().map(|record| record.body).collect::<Vec<_>>(), [media(taken)]);
@@ -106,7 +106,7 @@ fn invariant_12_at_its_cap_the_spool_turns_audio_away_and_takes_what_ends_calls(
     let read = read(&spool, 1);
     assert_eq!(read.last(), Some(&closed()));
     assert_eq!(read.len() as u32, 2 + taken.div_ceil(2) + 1, "all that was taken is there");
-    // A delivered call makes room, once those that share its segments are gone as well.
+    // A delivered call frees space, once calls sharing its segments are gone as well.
     spool.destroy_key(id(1)).unwrap();
     spool.destroy_key(id(2)).unwrap();
     assert!(durably(&spool, 3, opened(3)) && durably(&spool, 3, media(0)));
@@ -121,7 +121,7 @@ fn new_calls_are_accepted_again_after_a_passing_failure_with_nothing_left_to_wri
     spool.append(batch(1, [media(0)])).unwrap();
     assert!(all_durable(&spool));
     until("calls are accepted", || spool.accepts_new_calls());
-    // The room of the file system is looked at while nothing is written, too.
+    // Free space is also checked while nothing is written.
     disk.set_capacity(Some(4_500));
     until("the file system is full", || !spool.accepts_new_calls());
     disk.set_capacity(None);
@@ -149,7 +149,7 @@ fn a_bad_sector_costs_what_lies_in_it_and_no_more() {
     spool.append(batch(1, wrote.clone())).unwrap();
     assert!(all_durable(&spool));
     let mut reader = spool.read(id(1)).unwrap();
-    // A record is read with what lies behind it, and where that fails, alone.
+    // A record is read together with the bytes behind it, and alone if that fails.
     disk.plan(Fault { only: Some(Op::Read), first: 1, times: 2, errno: libc::EIO });
     assert!(reader.next().unwrap().unwrap_err().is_damage());
     disk.plan(Fault { only: Some(Op::Read), first: 1, times: 1, errno: libc::EIO });
@@ -259,7 +259,7 @@ fn a_key_that_could_not_be_destroyed_keeps_its_records_until_it_is() {
     assert!(spool.destroy_key(id(1)).is_err());
     assert!(read(&spool, 1).is_empty(), "nobody reads it any more");
     assert!(spool.calls().contains(&id(1)), "it is still to be destroyed");
-    // Had half of it been let go, a restart would deliver the other half.
+    // If half of it were removed, a restart would deliver the other half.
     let (again, _) = open(&disk.crash()).unwrap();
     assert_eq!(read(&again, 1), wrote);
     spool.destroy_key(id(1)).unwrap();
@@ -281,7 +281,7 @@ fn a_reader_stops_when_its_call_is_destroyed() {
 
 #[test]
 fn a_record_that_a_failed_commit_left_behind_hides_no_record_of_its_repetition() {
-    // Found by the scan: the first copy of the first record is torn, that of the second is whole.
+    // During the scan: the first copy of the first record is torn, the second is intact.
     let master = MasterKey::from_bytes(&[5; 32]).unwrap();
     let (key, file) = key::DataKey::draw(&master, id(1)).unwrap();
     let mut records = Vec::new();

@@ -1,5 +1,5 @@
-//! Lives of a spool drawn at random: appends, barriers, releases, faults and power cuts, each
-//! followed by a restart that is held against what was acknowledged.
+//! Random runs of a spool: appends, barriers, releases, faults and power cuts, each followed by a restart whose result
+//! is compared with what was acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -28,13 +28,13 @@ impl Dice {
     }
 }
 
-/// What the world knows of a call.
+/// What a caller knows of a call.
 #[derive(Default)]
 struct Known {
     appended: Vec<Body>,
-    /// How many of them a barrier has acknowledged.
+    /// Number of them acknowledged by a barrier.
     acknowledged: usize,
-    /// Its destruction was ordered, and acknowledged.
+    /// Its destruction was ordered; it was acknowledged.
     doomed: bool,
     gone: bool,
 }
@@ -54,18 +54,18 @@ fn acknowledged(spool: &Spool, disk: &CrashingDisk) -> bool {
     }
 }
 
-/// What a later process needs to go on with a call.
+/// State that a later process needs to resume a call.
 fn state(n: u32) -> Body {
     Body::CallState(format!("{{\"at\":{n}}}").into())
 }
 
-/// Runs until the power goes.
+/// Runs until the power cut.
 fn live(spool: &Spool, disk: &CrashingDisk, dice: &mut Dice, known: &mut BTreeMap<u8, Known>, round: u8) {
     for step in 0..60 {
         if disk.is_dead() {
             return;
         }
-        // Calls of earlier rounds go on, too.
+        // Calls of earlier rounds continue too.
         let n = round.saturating_sub(dice.below(2) as u8) * CALLS + dice.below(u64::from(CALLS)) as u8;
         match dice.below(12) {
             0 => {
@@ -91,7 +91,7 @@ fn live(spool: &Spool, disk: &CrashingDisk, dice: &mut Dice, known: &mut BTreeMa
             }
             _ => {
                 let call = known.entry(n).or_default();
-                // Of a call that is over, only late audio comes.
+                // A call that has ended gets only late audio.
                 let from = if call.doomed { 2 } else { call.appended.len() };
                 let bodies: Vec<Body> = (0..1 + dice.below(8) as usize)
                     .map(|i| match from + i {
@@ -114,7 +114,7 @@ fn live(spool: &Spool, disk: &CrashingDisk, dice: &mut Dice, known: &mut BTreeMa
 /// After a crash: all that was acknowledged, nothing invented, nothing twice, nothing destroyed.
 fn verify(spool: &Spool, recovered: &Recovered, known: &mut BTreeMap<u8, Known>, seed: u64) {
     let found: BTreeSet<CallId> = recovered.calls.iter().map(|call| call.id).collect();
-    // Of an overwriting that failed, a byte or two may have been written.
+    // A failed overwrite may have changed some bytes.
     let half_destroyed = known.values().filter(|call| call.doomed && !call.gone).count();
     assert!(recovered.damaged_keys <= half_destroyed as u64, "seed {seed}");
     for (&n, call) in known.iter_mut() {
@@ -124,7 +124,7 @@ fn verify(spool: &Spool, recovered: &Recovered, known: &mut BTreeMap<u8, Known>,
             continue;
         }
         if call.doomed {
-            // Ordered, not acknowledged: both are right. It is ordered again.
+            // Ordered but not acknowledged: both results are correct. It is ordered again.
             call.gone = spool.destroy_key(id(n)).is_ok();
             assert!(call.gone, "seed {seed} call {n}");
             continue;
@@ -149,7 +149,7 @@ fn verify(spool: &Spool, recovered: &Recovered, known: &mut BTreeMap<u8, Known>,
         }
         call.acknowledged = bodies.len();
         call.appended = bodies;
-        // A call whose admission was never durable is over before it began.
+        // A call whose admission never became durable does not exist.
         call.doomed = call.appended.first() != Some(&opened(n)) || recovered_damage(spool, n);
         if call.doomed {
             call.gone = spool.destroy_key(id(n)).is_ok();
@@ -178,7 +178,7 @@ fn collect_nonces(disk: &CrashingDisk, nonces: &mut Nonces, seed: u64) {
 fn random_lives_lose_nothing_acknowledged_invent_nothing_and_repeat_no_nonce() {
     let lives = std::env::var("OPTAG_SPOOL_LIVES").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
     let (mut retries, mut moved) = (0, 0);
-    // When records are moved depends on the threads' timing: as many lives as it takes to see it.
+    // When records are moved depends on thread timing: runs are repeated until some were moved.
     for seed in 0..20 * lives {
         if seed >= lives && retries > 0 && moved > 0 {
             break;
@@ -188,7 +188,7 @@ fn random_lives_lose_nothing_acknowledged_invent_nothing_and_repeat_no_nonce() {
         let mut known = BTreeMap::new();
         let mut nonces = Nonces::new();
         for round in 0..4 {
-            // What a recovery finds, the next one finds again.
+            // A second recovery finds the same as the first.
             let (spool, recovered) = open(&disk).unwrap();
             spool.close();
             let (spool, again) = open(&disk).unwrap();
@@ -198,7 +198,7 @@ fn random_lives_lose_nothing_acknowledged_invent_nothing_and_repeat_no_nonce() {
             live(&spool, &disk, &mut dice, &mut known, round);
             retries += spool.stats().failures;
             moved += spool.stats().moved_bytes;
-            // The process goes down with the machine.
+            // The process stops with the machine.
             let after = disk.crash();
             disk.die(1);
             spool.close_within(Duration::ZERO);
@@ -214,8 +214,8 @@ fn random_lives_lose_nothing_acknowledged_invent_nothing_and_repeat_no_nonce() {
     assert!(moved > 0, "no record was ever moved");
 }
 
-/// Every operation of a life in turn fails, once and three times in a row: the spool goes on by
-/// itself, and after a crash all is there.
+/// Each operation of a run fails in turn, once and three times in a row: the spool recovers by itself, and everything is
+/// there after a crash.
 #[test]
 fn any_operation_may_fail_and_everything_becomes_durable_all_the_same() {
     for only in OPS {

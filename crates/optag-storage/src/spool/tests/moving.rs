@@ -1,9 +1,9 @@
-//! A long call beside short ones: its records move, and stay what they were.
+//! A long call beside short ones: its records are moved unchanged.
 
 use super::*;
 
-/// A long call and short ones that end beside it, until `enough` or the disk is dead. Returns what was
-/// acknowledged of the long one.
+/// A long call beside short ones that end, until `calls` ended or the disk stops. Returns what was acknowledged of the
+/// long one.
 fn story(spool: &Spool, disk: &CrashingDisk, calls: u8) -> Vec<Body> {
     let mut acknowledged = Vec::new();
     let mut long = |body: Body| {
@@ -47,7 +47,7 @@ fn all_durable_or_dead(spool: &Spool, disk: &CrashingDisk) -> bool {
     }
 }
 
-/// Bytes that one call has in the records of its own.
+/// Waits for compaction to end; returns the bytes left.
 fn settles(spool: &Spool, most: u64) -> u64 {
     for _ in 0..400 {
         if spool.stats().bytes <= most {
@@ -71,7 +71,7 @@ fn one_long_call_keeps_no_more_room_than_a_few_times_its_own() {
     assert!(bytes <= 4 * own + 2 * 4_096, "{bytes} bytes are kept for {own}");
     assert!(stats.moved_bytes > 0 && stats.moved_bytes * 2 < stats.written_bytes, "{stats:?}");
     assert_eq!(read(&spool, 1), wrote);
-    // It goes on, and ends, and a restart finds the same.
+    // The call continues and ends, and a restart finds the same.
     assert!(durably(&spool, 1, closed()));
     for again in [&disk.crash(), &disk] {
         let (spool, recovered) = open(again).unwrap();
@@ -79,7 +79,7 @@ fn one_long_call_keeps_no_more_room_than_a_few_times_its_own() {
         assert_eq!((recovered.calls[0].missing_records, recovered.missing_segments), (0, 0));
         let expected: Vec<Body> = wrote.iter().cloned().chain([closed()]).collect();
         assert_eq!(read(&spool, 1), expected);
-        // Without looking through its segments: each record leads to the one before.
+        // Without scanning its segments: each record refers to the previous one.
         let place_is_whole = spool.read(id(1)).unwrap().count() == expected.len();
         assert!(place_is_whole);
         spool.destroy_key(id(1)).unwrap();
@@ -102,7 +102,7 @@ fn invariant_03_a_crash_at_any_step_of_moving_records_loses_none() {
         assert!(found.starts_with(&acknowledged), "step {step}: {} of {}", found.len(), acknowledged.len());
         assert!(found.len() <= acknowledged.len() + 1, "step {step}: something was invented");
         assert!(acknowledged.is_empty() || recovered.calls.iter().any(|call| call.id == id(1)));
-        // And what recovery found goes on, moves and is found again.
+        // The recovered call continues, is moved and recovered again.
         if !acknowledged.is_empty() {
             assert!(durably(&spool, 1, closed()));
             assert_eq!(read(&spool, 1).last(), Some(&closed()), "step {step}");

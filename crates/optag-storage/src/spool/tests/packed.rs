@@ -1,4 +1,4 @@
-//! Audio that is kept without loss until it is encoded.
+//! Audio kept losslessly until it is encoded.
 
 use super::*;
 use optag_media::fact::Form;
@@ -25,7 +25,7 @@ fn open_small(disk: &CrashingDisk) -> (Spool, Recovered) {
     Spool::open(config, Arc::new(disk.clone()), master, Box::new(|_| {})).unwrap()
 }
 
-/// Waits for the spool to look at its room again.
+/// Waits for the spool's next check of its space.
 fn until(what: impl Fn() -> bool) {
     for _ in 0..500 {
         if what() {
@@ -33,7 +33,7 @@ fn until(what: impl Fn() -> bool) {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    panic!("it does not come");
+    panic!("condition not met in time");
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_spool_with_records_of_a_later_version_is_not_opened_and_nothing_of_it_chang
     let (spool, _) = open(&disk).unwrap();
     assert!(durably(&spool, 1, opened(1)) && durably(&spool, 1, media(0)));
     spool.close();
-    // As a later version would have written it: whole, and of another kind.
+    // As a later version would write it: intact, of an unknown kind.
     let name = disk.list(&segment::dir(&config().dir)).unwrap().into_iter().min().unwrap();
     let path = segment::dir(&config().dir).join(name);
     let loaded = segment::load(&disk, &config().dir, 1).unwrap().bytes;

@@ -1,4 +1,4 @@
-//! The spool on the operating system's own file systems, and what it costs there.
+//! The spool on real file systems, and its cost there.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,8 +17,8 @@ fn wait(spool: &Spool) -> bool {
     told.recv_timeout(Duration::from_secs(20)).unwrap_or(false)
 }
 
-/// Does again what may say that it failed, so that this also passes where a tool lets system
-/// calls fail (see `docs/design/spool.md`).
+/// Repeats a call that may fail, so that the test also passes under a tool that makes system calls fail (see
+/// `docs/design/spool.md`).
 fn insist<T>(mut what: impl FnMut() -> Result<T, SpoolError>) -> T {
     (0..4).find_map(|_| what().ok()).unwrap_or_else(|| what().map_err(|error| error.to_string()).unwrap())
 }
@@ -43,7 +43,7 @@ fn a_call_survives_a_restart_in_a_real_directory_and_its_release_empties_it() {
     assert_eq!((left("keys"), left("segments")), (0, 0));
 }
 
-/// A small file system of its own, where the machine lets us make one.
+/// A small file system, where the machine permits mounting one.
 struct Tmpfs(tempfile::TempDir);
 
 impl Tmpfs {
@@ -78,7 +78,7 @@ fn a_real_file_system_that_is_full_loses_nothing_and_goes_on_when_a_call_is_rele
     let (spool, _) = open_at(tmpfs.0.path(), 32 * 1_024).unwrap();
     let mut wrote: BTreeMap<u8, Vec<Body>> = BTreeMap::new();
     let mut block = 0;
-    // Call after call, until the disk refuses.
+    // Call after call, until the disk is full.
     'full: for n in 1.. {
         for body in std::iter::once(opened(n)).chain((block..block + 200).map(media)) {
             spool.append(vec![SpoolRecord { call: id(n), body: body.clone() }]).unwrap();
@@ -129,7 +129,7 @@ fn data_of_others_refuses_new_calls_by_the_room_it_leaves_and_not_by_its_share()
         }
         panic!("{what}: {:?}", spool.refuses());
     };
-    // 87 % of it is others' data.
+    // Other data uses 87 %.
     let others = dir.join("others");
     std::fs::write(&others, vec![1; 7 << 20]).unwrap();
     spool.append(vec![SpoolRecord { call: id(1), body: opened(1) }]).unwrap();
@@ -139,7 +139,7 @@ fn data_of_others_refuses_new_calls_by_the_room_it_leaves_and_not_by_its_share()
     std::fs::write(dir.join("more"), vec![1; 700 << 10]).unwrap();
     until("the floor", &|| matches!(spool.refuses(), Some(Refusal::Disk { .. })));
     assert!(spool.refuses().unwrap().to_string().contains("spool.min_free_gib"));
-    // Calls in progress go on.
+    // Calls in progress continue.
     spool.append(vec![SpoolRecord { call: id(1), body: media(1) }]).unwrap();
     assert!(wait(&spool));
     std::fs::remove_file(dir.join("more")).unwrap();
@@ -147,7 +147,7 @@ fn data_of_others_refuses_new_calls_by_the_room_it_leaves_and_not_by_its_share()
     spool.close();
 }
 
-/// A hundred two-leg calls at 16 kbit/s, ten seconds of them, one batch a tick.
+/// A hundred calls of two streams at 16 kbit/s, ten seconds, one batch per tick.
 #[test]
 fn what_is_written_is_little_more_than_the_audio() {
     let dir = tempfile::tempdir().unwrap();
@@ -175,13 +175,13 @@ fn what_is_written_is_little_more_than_the_audio() {
     assert!(ratio < 1.4, "{ratio}");
     assert!(stats.syncs <= 103, "one sync a tick, and not {}", stats.syncs);
     assert_eq!(stats.audio_ms, 100 * 10_000);
-    // The directories' names are durable, too.
+    // The directories' names are durable as well.
     OsDisk.sync_dir(dir.path()).unwrap();
     spool.close();
 }
 
-/// How long a start takes over what a long outage of the store left: `OPTAG_SPOOL_GIB`, else 10.
-/// Needs that much disk in `TMPDIR`.
+/// Duration of a start after a long store outage: `OPTAG_SPOOL_GIB` of spool, by default 10. Needs that much space in
+/// `TMPDIR`.
 #[test]
 #[ignore = "a figure; writes 10 GiB"]
 fn figure_of_recovery() {

@@ -1,10 +1,10 @@
-//! Where the keys of a running spool lie in memory.
+//! Where a running spool keeps its keys in memory.
 
 use super::*;
 use crate::spool::MasterSecret;
 use optag_testing::process_memory::{assert_protected, copies, has_a_process_to_itself};
 
-/// The key at an address, disguised so that the test makes no copy of it.
+/// A masked copy of a key, so that the test itself creates no plain copy.
 fn disguised(secret: &[u8; 32]) -> [u8; 32] {
     secret.map(|byte| !byte)
 }
