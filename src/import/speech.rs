@@ -1,8 +1,8 @@
 //! Telephone codecs as they lie in files: blocks of one length, one behind the other. In: a stretch of
 //! a file. Out: samples of one channel.
 //!
-//! Sources: GSM in WAV as RFC 2361 §A.4 and Microsoft's `gsm610wavformat` have it (blocks of two frames);
-//! the others are the payloads of their RTP formats without heads.
+//! Sources: RFC 2361 §A.29 for the number of GSM in WAV, Microsoft's `gsm610wavformat` for its blocks of two
+//! frames; the others are the payloads of their RTP formats without heads.
 
 use std::io::{self, Read};
 

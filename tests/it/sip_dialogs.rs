@@ -201,6 +201,45 @@ fn overlapping_offers_get_491() {
 }
 
 #[test]
+fn an_offer_while_the_clients_last_one_waits_for_ports_gets_500_and_a_time() {
+    let mut src = Src::new();
+    let (_, mut dialog) = src.invite(SIPREC, SDP);
+    let third = format!("{SDP}m=audio 40004 RTP/AVP 8\r\na=label:3\r\na=sendonly\r\n");
+    src.held_controls = Some(Vec::new());
+    assert_eq!(code(&src.ask(&mut dialog, "INVITE", SIPREC, &third)), 100);
+    let mut times = std::collections::BTreeSet::new();
+    for method in ["INVITE", "UPDATE"].repeat(20) {
+        let answer = src.ask(&mut dialog, method, SIPREC, SDP);
+        assert_eq!(code(&answer), 500, "{method}");
+        times.insert(header(&answer, "Retry-After").unwrap().parse::<u32>().unwrap());
+    }
+    assert!(times.len() > 1 && times.iter().all(|time| *time <= 10), "{times:?}");
+    for input in src.held_controls.take().unwrap() {
+        src.play(input);
+    }
+    src.ask(&mut dialog, "ACK", "", "");
+    assert_eq!(code(&src.ask(&mut dialog, "UPDATE", SIPREC, &third)), 200);
+}
+
+#[test]
+fn a_refused_request_moves_no_target() {
+    let moved = "Contact: <sip:src@127.0.0.1:5099>;+sip.src\r\n";
+    for (method, fields, body, refusal) in [
+        ("INVITE", "Content-Encoding: gzip\r\n", SDP, 415),
+        ("UPDATE", "", "v=0\r\nnothing\r\n", 488),
+        ("UPDATE", "", "", 200),
+    ] {
+        let mut src = Src::new();
+        let (_, mut dialog) = src.invite(SIPREC, SDP);
+        assert_eq!(code(&src.ask(&mut dialog, method, &format!("{moved}{fields}"), body)), refusal);
+        let (session, _) = src.server.calls()[0];
+        let bye = src.play(Input::CallEnded(session)).remove(0);
+        let target = if refusal == 200 { "5099" } else { "5070" };
+        assert!(bye.starts_with(&format!("BYE sip:src@127.0.0.1:{target} SIP/2.0")), "{bye}");
+    }
+}
+
+#[test]
 fn requests_out_of_order_or_outside_of_dialogs_are_told_so() {
     let mut src = Src::new();
     let (_, mut dialog) = src.invite(SIPREC, SDP);

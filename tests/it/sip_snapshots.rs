@@ -11,6 +11,10 @@ const ALLOW: &str = "Allow: INVITE, ACK, BYE, UPDATE\r\n";
 const WHOLE: &str = "<recording><datamode>complete</datamode><participant participant_id='a'><nameID aor='sip:88888888@h'/></participant>\
     <participant participant_id='b'><nameID aor='sip:70102030@h'/></participant></recording>";
 
+/// The request of RFC 7865 §7.
+const DOCUMENT: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<requestsnapshot xmlns='urn:ietf:params:xml:ns:recording:1'>\r\n\
+    <requestreason xml:lang=\"en\">Metadata incomplete</requestreason>\r\n</requestsnapshot>\r\n";
+
 fn call(fields: &str) -> (Src, Dialog) {
     let mut src = Src::new();
     let fields = format!("{SIPREC}{fields}X-Recording-Consent: yes\r\n");
@@ -35,8 +39,13 @@ fn reply(src: &mut Src, request: &str, status: &str) {
 /// The questions among what was sent within a time.
 fn asked(src: &mut Src, seconds: u64) -> Vec<String> {
     let sent = src.wait(Duration::from_secs(seconds));
-    let question = |text: &String| text.contains("Content-Type: application/rs-metadata-request\r\n");
+    let question = |text: &String| text.starts_with("UPDATE ") && text.contains("\r\nContent-Type: ");
     sent.into_iter().filter(question).collect()
+}
+
+/// Media type and body of a question.
+fn form(question: &str) -> (String, &str) {
+    (header(question, "Content-Type").unwrap(), question.split_once("\r\n\r\n").unwrap().1)
 }
 
 #[test]
@@ -52,6 +61,7 @@ fn a_document_that_cannot_be_understood_is_asked_for_anew_and_its_answer_goes_on
         assert!(question.starts_with("UPDATE sip:src@127.0.0.1:5070 SIP/2.0\r\n"), "{question}");
         assert!(question.contains("\r\nContent-Disposition: recording-session\r\n"), "{question}");
         assert!(!question.contains("v=0"), "no session description: {question}");
+        assert_eq!(form(question), ("application/rs-metadata+xml".into(), DOCUMENT));
         reply(&mut src, question, "200 OK");
         update(&mut src, &mut dialog, WHOLE);
         assert!(src.call().is_open(), "{broken}");
@@ -77,7 +87,7 @@ fn a_client_that_never_sends_it_is_asked_a_few_times_and_stays_paused() {
 
 #[test]
 fn a_client_that_refuses_or_cannot_be_asked_is_not_asked_again() {
-    for refusal in ["405 Method Not Allowed", "415 Unsupported Media Type", "481 No Such Call"] {
+    for refusal in ["405 Method Not Allowed", "488 Not Acceptable Here", "481 No Such Call"] {
         let (mut src, mut dialog) = call(ALLOW);
         update(&mut src, &mut dialog, "no xml");
         let question = asked(&mut src, 0).remove(0);
@@ -88,6 +98,41 @@ fn a_client_that_refuses_or_cannot_be_asked_is_not_asked_again() {
     let (mut src, mut dialog) = call("");
     update(&mut src, &mut dialog, "no xml");
     assert_eq!(asked(&mut src, 100).len(), 0, "it does not allow UPDATE");
+}
+
+#[test]
+fn the_question_has_a_type_that_the_client_takes_and_415_tries_the_others() {
+    let (corrected, uncorrected, draft) =
+        ("application/rs-metadata+xml", "application/rs-metadata", "application/rs-metadata-request");
+    for (accept, own, types) in [
+        ("", corrected, [corrected, uncorrected, draft]),
+        ("", uncorrected, [uncorrected, draft, corrected]),
+        ("Accept: application/sdp, application/rs-metadata\r\n", corrected, [uncorrected, draft, corrected]),
+        (
+            "Accept: application/sdp, application/rs-metadata, application/rs-metadata-request\r\n",
+            corrected,
+            [uncorrected, draft, corrected],
+        ),
+        (
+            "Accept: application/sdp, application/rs-metadata-request\r\n",
+            corrected,
+            [draft, corrected, uncorrected],
+        ),
+    ] {
+        let mut src = Src::new();
+        let fields = format!("{SIPREC}{ALLOW}{accept}X-Recording-Consent: yes\r\n");
+        let (_, mut dialog) = src.invite(&fields, &with_metadata(SDP, WHOLE).replace(corrected, own));
+        assert!(src.wait(Duration::from_secs(1)).is_empty(), "nothing to ask for");
+        update(&mut src, &mut dialog, "no xml");
+        for (at, kind) in types.into_iter().enumerate() {
+            let [question] = &asked(&mut src, 0)[..] else { panic!("question {at}: {accept}{own}") };
+            let body = if kind == draft { "Metadata incomplete\r\n" } else { DOCUMENT };
+            assert_eq!(form(question), (kind.to_owned(), body), "{accept}{own}");
+            assert_eq!(src.server.stats().snapshots_refused, 0);
+            reply(&mut src, question, "415 Unsupported Media Type");
+        }
+        assert_eq!((asked(&mut src, 100).len(), src.server.stats().snapshots_refused), (0, 1));
+    }
 }
 
 #[test]

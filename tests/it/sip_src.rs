@@ -21,6 +21,8 @@ pub(crate) struct Src {
     pub peer: std::net::SocketAddr,
     /// Admissions that the feed keeps waiting, where it does.
     pub held: Option<Vec<Input>>,
+    /// Results of controls that the feed keeps waiting, where it does.
+    pub held_controls: Option<Vec<Input>>,
     /// Every account so far.
     pub accounts: Vec<Account>,
     /// Signs of life that were passed on, and for how long each vouches.
@@ -67,6 +69,7 @@ impl Src {
             transport: Transport::Udp,
             peer: "127.0.0.1:5070".parse().unwrap(),
             held: None,
+            held_controls: None,
             accounts: Vec::new(),
             alive: Vec::new(),
             silences: Vec::new(),
@@ -131,7 +134,8 @@ impl Src {
                     }
                 }
                 Output::Control(id, call, control) => {
-                    inputs.push(Input::Controlled(id, self.feed.apply(call, control)));
+                    let controlled = Input::Controlled(id, self.feed.apply(call, control));
+                    self.held_controls.as_mut().unwrap_or(inputs).push(controlled);
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Hard limits, each with its unit. Limits that an owner may change are configuration keys.
 
-/// Streams per call; RFC 7845 §5.1.1.2 allows 255, one channel each, browsers play 8.
+/// Streams per call, one channel each: as many as mapping family 1 has. Source: RFC 7845 §5.1.1.2.
 pub const STREAMS_PER_CALL: usize = 8;
 
 /// Maximum size of a UDP datagram; longer ones count as oversized. Units: bytes.

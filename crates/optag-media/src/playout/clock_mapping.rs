@@ -137,7 +137,7 @@ impl ClockMapping {
 
     /// Places a packet. Returns its unwrapped timestamp on the axis, in which packets of continuous audio
     /// follow without gaps, and what moved because of it. A changed clock rate starts a new mapping at the
-    /// arrival. Source: RFC 7160 §4.
+    /// arrival: senders that keep their SSRC count on across it in different ways. Source: RFC 7160 §3.2.
     pub fn place(&mut self, heard: &Heard) -> (i64, Option<Moved>) {
         let silent = heard.arrival.since(std::mem::replace(&mut self.heard_at, heard.arrival));
         // The packet's content was spoken before it was sent.

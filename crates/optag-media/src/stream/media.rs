@@ -8,7 +8,8 @@ use crate::rtp::source_filter::ExpectedSource;
 use crate::rtp::srtp::SrtpPlan;
 use crate::rtp::telephone_event::EventFormat;
 
-/// Comfort noise: the static type and the one in older use. Source: RFC 3389 §4.
+/// Comfort noise: the static type, and the one of an earlier draft, reserved since. Source: RFC 3389 §4,
+/// RFC 3551 §6.
 const COMFORT_NOISE: [u8; 2] = [13, 19];
 
 /// Payload types, sender and protection of a stream. Feeds name it, a renegotiation replaces it as a whole,

@@ -3,7 +3,7 @@
 //! In: the attribute's value. Out: tag, suite and keys; our own answer to it. Not here:
 //! decryption (`media::rtp::srtp`).
 //!
-//! Source: RFC 4568 §4, §6.1, §6.3, §9.1; RFC 6188 §4; RFC 7714 §14.2.
+//! Source: RFC 4568 §4, §6.1, §6.3, §9.1; RFC 6188 §4; RFC 7714 §14.1.
 
 use serde::{Deserialize, Serialize};
 

@@ -94,18 +94,15 @@ impl Dialog {
         }
     }
 
-    /// Accepts a request inside the dialog.
+    /// Takes the CSeq number of a request inside the dialog, whatever its answer will be.
     ///
-    /// Errors: its CSeq number is not above the last one; the dialog is unchanged.
+    /// Errors: it is not above the last one; the dialog is unchanged. Source: RFC 3261 §12.2.2.
     pub fn accept(&mut self, request: &Request) -> Result<(), OutOfOrder> {
         let number = request.cseq().map_or(0, |cseq| cseq.number);
         if request.method != "ACK" && number <= self.remote_number {
             return Err(OutOfOrder);
         }
         self.remote_number = self.remote_number.max(number);
-        if matches!(request.method.as_str(), "INVITE" | "UPDATE") {
-            self.refresh(request);
-        }
         Ok(())
     }
 
@@ -234,8 +231,11 @@ impl Dialog {
         }
     }
 
-    /// Applies what any INVITE or UPDATE may change: remote target, supported methods, session timer.
-    fn refresh(&mut self, request: &Request) {
+    /// Applies what an INVITE or UPDATE may change once it is to be answered 200: remote target, supported
+    /// methods, session timer. One that is refused changes none of them.
+    ///
+    /// Source: RFC 6141 §4.6 (target), RFC 4028 §9 (timer).
+    pub fn refresh(&mut self, request: &Request) {
         if let Some(contact) = request.contact() {
             self.remote_target = contact.uri.text;
         }

@@ -3,7 +3,7 @@
 //! In: nonces, counts, addresses, the time. Out: whether a count is new, and whether an address may
 //! try again. Both tables are bounded. Not here: hashes (`digest`).
 //!
-//! Source: RFC 7616 §3.4 (nonce count), §5.5 and §5.10 (replays, guessing).
+//! Source: RFC 7616 §3.4 (nonce count), §5.5 and §5.7 (replays, guessing).
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -19,6 +19,8 @@ pub struct Body {
     pub sdp: Option<Vec<u8>>,
     /// Metadata documents.
     pub metadata: Vec<Vec<u8>>,
+    /// Whether a document came as `application/rs-metadata`, the name that RFC 9806 corrected.
+    pub uncorrected_type: bool,
     /// Keys relayed by INFO.
     pub keys: Vec<char>,
     /// Whether there is nothing but what nobody here understands.
@@ -57,7 +59,10 @@ pub fn read(request: &Request, at: WallTime) -> Body {
                 body.sdp.get_or_insert(part.content.to_vec());
                 continue;
             }
-            Kind::Metadata => body.metadata.push(part.content.to_vec()),
+            Kind::Metadata => {
+                body.uncorrected_type |= part.media_type == "application/rs-metadata";
+                body.metadata.push(part.content.to_vec());
+            }
             Kind::Keys => body.keys.extend(keys_of(&part.content)),
             Kind::Unknown => {}
         }

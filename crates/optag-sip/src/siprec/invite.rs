@@ -4,7 +4,9 @@
 //! is not to be recorded is answered 200 with inactive streams: several clients take any
 //! refusal as a reason to record elsewhere.
 //!
-//! Source: RFC 7866 §7 and §8; RFC 3261 §13.3, §14.2; RFC 3311 §5.2; RFC 3264 §6, §8.
+//! Source: RFC 7866 §7.2, §9.2; RFC 3261 §12.2.2, §13.3, §14.2; RFC 3311 §5.2; RFC 6141 §4.6; RFC 3264 §6,
+//! §8. An UPDATE without an offer is taken while another request waits for its answer, which RFC 3311 §5.2
+//! would refuse: it changes no stream, and the metadata in it may close the recording.
 
 use super::body::{self, Body};
 use super::metadata;
@@ -20,7 +22,7 @@ use crate::sip::transaction::Key;
 use crate::siprec::outbound::set_timer;
 use crate::siprec::session::activation_step::ActivationStep;
 use crate::siprec::session::admit::is_stale;
-use crate::siprec::session::state::{AwaitedAck, PendingRequest};
+use crate::siprec::session::state::{AwaitedAck, PendingRequest, Unanswered};
 use crate::siprec::streams::{self, Fate};
 use optag_core::call::{ConsentState, RawBody, Unrecorded};
 use optag_core::clock::{MonoTime, WallTime};
@@ -33,6 +35,8 @@ pub(super) const SUPPORTED: &str = "siprec, timer, replaces";
 /// Value of Accept.
 pub(super) const ACCEPT: &str =
     "application/sdp, application/rs-metadata+xml, application/rs-metadata, multipart/mixed";
+/// Longest Retry-After for an offer that overlaps another one. Source: RFC 3261 §14.2. Units: seconds.
+const RETRY_MOST_S: u32 = 10;
 /// Response field with the call's id in the HTTP API.
 pub(super) const CALL_FIELD: &str = "X-Optag-Call";
 
@@ -121,31 +125,31 @@ impl Server {
         let body = body::read(request, at);
         let Some(session) = self.edit(id) else { return };
         let changes = is_invite || body.sdp.is_some();
-        let activation = session.established().map(|established| established.activation);
-        let ours = matches!(activation, Some(ActivationStep::Invite | ActivationStep::Update));
-        let overlaps = changes && (session.overlaps(request) || ours);
+        let offer = body.sdp.as_deref().map(|text| read_offer(text, flow)).transpose();
+        let unanswered = session.unanswered(request).filter(|_| changes);
         let objection = if session.is_over() {
             Some(Answer::new(481, ""))
+        } else if session.saved.dialog.accept(request).is_err() {
+            Some(Answer::new(500, ""))
         } else if body::is_encoded(request) {
             Some(body::encoded())
-        } else if overlaps {
-            Some(Answer::new(491, ""))
-        } else if session.saved.dialog.accept(request).is_err() {
-            Some(Answer::new(500, "").with("Retry-After", "1"))
+        } else if let Some(unanswered) = unanswered {
+            Some(self.come_again(unanswered))
+        } else if offer.is_err() {
+            Some(Answer::new(488, ""))
         } else {
             None
         };
         if let Some(answer) = objection {
             return self.refuse(now, flow, key, request, answer, out);
         }
+        let (Ok(offer), Some(session)) = (offer, self.edit(id)) else { return };
         session.flow = Some(flow);
+        session.saved.dialog.refresh(request);
         if changes && let Some(established) = session.established() {
             established.awaited_ack.take_if(|ack| ack.is_lost(request));
         }
         set_timer(session, now);
-        let Ok(offer) = body.sdp.as_deref().map(|text| read_offer(text, flow)).transpose() else {
-            return self.refuse(now, flow, key, request, Answer::new(488, ""), out);
-        };
         let known = session.saved.ours.lines.len();
         self.is_alive(now, id, flow, out);
         if let Some(offer) = &offer {
@@ -171,6 +175,16 @@ impl Server {
             return;
         }
         self.answer_inside(now, id, flow, key, request, out);
+    }
+
+    /// The answer to an offer that comes while another one is unanswered.
+    fn come_again(&mut self, unanswered: Unanswered) -> Answer {
+        match unanswered {
+            Unanswered::Ours => Answer::new(491, ""),
+            Unanswered::Theirs => {
+                Answer::new(500, "").with("Retry-After", (self.random() % (RETRY_MOST_S + 1)).to_string())
+            }
+        }
     }
 
     /// Answers a re-INVITE or UPDATE.

@@ -23,7 +23,7 @@ use optag_core::clock::MonoTime;
 use optag_core::hex::hex;
 
 /// Grace after the session interval before an unrefreshed session is ended: a late refresh must
-/// not cost a recording.
+/// not cost a recording. RFC 4028 §10 would end it shortly before the interval is over.
 pub(super) const TIMER_GRACE: Duration = Duration::from_secs(32);
 
 /// The longest a session timer may keep a silent call alive.
@@ -191,7 +191,7 @@ impl Server {
             Purpose::Bye => {}
             Purpose::Refresh => self.refreshed(now, id, response.as_deref(), out),
             Purpose::Take => self.streams_answered(now, id, response.as_deref(), out),
-            Purpose::Snapshot => self.snapshot_answered(id, response.as_deref()),
+            Purpose::Snapshot => self.snapshot_answered(now, id, response.as_deref()),
         }
     }
 

@@ -23,10 +23,13 @@ use crate::sip::flow::Flow;
 use crate::sip::message::Request;
 use crate::sip::transaction::Key;
 use crate::siprec::metadata::merged::View;
+use crate::siprec::metadata::snapshot_request::RequestType;
 use crate::siprec::parties::transfer::Transfers;
 use crate::siprec::session::activation_step::ActivationStep;
 use crate::siprec::session::control_queue::ControlQueue;
-use crate::siprec::session::state::{Admitting, AwaitedAck, Established, SignalledConsent, State};
+use crate::siprec::session::state::{
+    Admitting, AwaitedAck, Established, SignalledConsent, State, Unanswered,
+};
 use crate::siprec::settings::MediaSource;
 use crate::siprec::streams;
 use crate::siprec::timers::Deadlines;
@@ -86,6 +89,9 @@ pub struct Saved {
     /// Audio streams that it offered and that are not recorded.
     #[serde(default)]
     pub refused: RefusedStreams,
+    /// How its metadata is requested again.
+    #[serde(default)]
+    pub request_type: RequestType,
 }
 
 /// A recording session.
@@ -204,12 +210,12 @@ impl Session {
         awaited.is_some_and(|ack| ack.invite.as_ref() == Some(invite))
     }
 
-    /// Whether an offer of the client is under way, or ours that its ACK answers, as this request comes.
-    pub(super) fn overlaps(&self, request: &Request) -> bool {
+    /// Which offer is still to be answered as this request with an offer, or this INVITE, comes.
+    pub(super) fn unanswered(&self, request: &Request) -> Option<Unanswered> {
         match &self.state {
-            State::Admitting(_) => true,
-            State::Established(established) => established.overlaps(request),
-            State::Abandoned | State::Ended(_) => false,
+            State::Admitting(_) => Some(Unanswered::Theirs),
+            State::Established(established) => established.unanswered(request),
+            State::Abandoned | State::Ended(_) => None,
         }
     }
 

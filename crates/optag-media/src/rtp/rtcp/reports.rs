@@ -22,7 +22,9 @@ const CNAME_CHARS: usize = 16;
 /// Size of a report: header and block, then the description of one source.
 pub const REPORT_BYTES: usize = 32 + 4 + 4 + (2 + CNAME_CHARS + 1).next_multiple_of(4);
 
-/// The CNAME of the recorder in one call. Source: RFC 7022 §4.2.
+/// The CNAME of the recorder in one call, for all of its streams. It comes from the call's id, whose 74 random
+/// bits stand in for the 96 that RFC 7022 §5 asks for: another process that resumes the call goes on under the
+/// same name, which §4.2 asks for too.
 pub fn cname(call: &[u8]) -> [u8; CNAME_CHARS] {
     let mut input = *b"optag rtcp cname\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
     let length = call.len().min(16);

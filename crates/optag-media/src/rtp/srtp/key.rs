@@ -10,7 +10,7 @@ use optag_core::base64;
 
 /// An SRTP cipher suite.
 ///
-/// Source: RFC 4568 §6.2, RFC 6188 §4, RFC 7714 §14.2.
+/// Source: RFC 4568 §6.2, RFC 6188 §4, RFC 7714 §14.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Suite {
     /// AES-CM with 128 bits, HMAC-SHA1 with 80.

@@ -5,7 +5,7 @@ use super::key::SrtpKey;
 use super::session::Session;
 use crate::rtp::packet::RtpPacket;
 
-/// The last RTCP index; the key is exhausted after it. Source: RFC 3711 §3.4.
+/// The last RTCP index; the key is exhausted after it. Source: RFC 3711 §3.4, §9.2.
 const LAST_INDEX: u32 = (1 << 31) - 1;
 
 /// The sender of one SSRC under one key.

@@ -5,7 +5,7 @@
 //! call stays findable. The times are ours: those in documents are not to be relied on. Not
 //! here: which participant is the caller (`parties`).
 //!
-//! Source: RFC 7866 §9.1 for complete and partial documents.
+//! Source: RFC 7866 §9.1, §9.2 and RFC 7865 §6.1 for complete and partial documents.
 
 use serde::{Deserialize, Serialize};
 

@@ -4,16 +4,21 @@
 //! rate, only to clients that allow UPDATE. Not here: what is paused meanwhile (`parties::transfer`).
 //!
 //! Source: RFC 7866 §9.2: an UPDATE, no other request and no response, with a body of the disposition
-//! `recording-session` and without a session description. The body's type,
-//! `application/rs-metadata-request`, is the request; its one line is a reason for the client's log. §9.1:
-//! the client answers with a whole document at once, in an INVITE or UPDATE of its own, and its later
-//! partial ones build on that. Documents that are wrong at their source come wrong again, so the
-//! requests are limited; the RFC would have the session ended, which costs audio, and here the call is
-//! paused until it is known who has it.
+//! `recording-session` and without a session description. The body is a document with the element
+//! `requestsnapshot` (RFC 7865 §7), of the metadata's own type. That type is `application/rs-metadata+xml`
+//! (RFC 9806 §2), or `application/rs-metadata` for clients of the RFC before its correction. Clients of its
+//! drafts take `application/rs-metadata-request`, which the examples of RFC 8068 still list in Accept, with
+//! the reason as text. The client answers with a whole document at once, in an INVITE or UPDATE of its own,
+//! and its later partial ones build on that. Documents that are wrong at their source come wrong again, so
+//! the requests are limited; §9.2 lets the session be ended, which costs audio, and here the call is paused
+//! until it is known who has it.
 
 use std::time::Duration;
 
-use crate::sip::message::Response;
+use serde::{Deserialize, Serialize};
+
+use crate::sip::message::{Request, Response};
+use crate::siprec::body::Body;
 use crate::siprec::metadata::{self, merged::Member};
 use crate::siprec::server::{Output, Server, SessionId};
 use crate::siprec::session::activation::Purpose;
@@ -25,8 +30,60 @@ use optag_core::clock::{MonoTime, WallTime};
 const TRIES: u8 = 4;
 /// Time for the document to arrive, and between two requests.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Media type of the request.
-const KIND: &str = "application/rs-metadata-request";
+/// The request in the form of RFC 7865 §7.
+const DOCUMENT: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n\
+    <requestsnapshot xmlns='urn:ietf:params:xml:ns:recording:1'>\r\n\
+    <requestreason xml:lang=\"en\">Metadata incomplete</requestreason>\r\n</requestsnapshot>\r\n";
+/// The request in the form of the drafts.
+const REASON: &str = "Metadata incomplete\r\n";
+
+/// Media type of the request, by what the client understands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RequestType {
+    /// That of RFC 7865 and RFC 9806.
+    #[default]
+    Corrected,
+    /// That of RFC 7866.
+    Uncorrected,
+    /// That of the drafts.
+    Draft,
+}
+
+impl RequestType {
+    /// How many there are.
+    const ALL: u8 = 3;
+
+    /// The type to try first: one that the client lists in Accept, or else that of its own documents.
+    pub(in crate::siprec) fn of(invite: &Request, body: &Body) -> Self {
+        let all = [Self::Corrected, Self::Uncorrected, Self::Draft];
+        let own = if body.uncorrected_type { Self::Uncorrected } else { Self::Corrected };
+        all.into_iter().find(|kind| invite.headers.lists("accept", kind.name())).unwrap_or(own)
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Corrected => "application/rs-metadata+xml",
+            Self::Uncorrected => "application/rs-metadata",
+            Self::Draft => "application/rs-metadata-request",
+        }
+    }
+
+    const fn body(self) -> &'static str {
+        match self {
+            Self::Corrected | Self::Uncorrected => DOCUMENT,
+            Self::Draft => REASON,
+        }
+    }
+
+    /// The type to try after this one; every type comes once in [`RequestType::ALL`] steps.
+    const fn next(self) -> Self {
+        match self {
+            Self::Corrected => Self::Uncorrected,
+            Self::Uncorrected => Self::Draft,
+            Self::Draft => Self::Corrected,
+        }
+    }
+}
 
 impl Saved {
     /// Takes in a metadata document that can be read. True: it is a whole one, or it says all that it
@@ -85,18 +142,33 @@ impl Server {
         let tries = metadata_request.tries + 1;
         // Repeated unless the document has arrived by then.
         let due = (tries < TRIES).then_some(now + PATIENCE);
-        *metadata_request = MetadataRequest { due, asked_at: Some(now), tries };
+        *metadata_request = MetadataRequest { due, asked_at: Some(now), tries, ..*metadata_request };
+        let kind = session.saved.request_type;
         let mut extra: Vec<(&str, String)> =
             vec![("Content-Disposition", "recording-session".to_owned()), ("Supported", "timer".to_owned())];
         extra.extend(session.saved.dialog.timer_request());
         self.stats.snapshots_asked += 1;
-        let body = b"Metadata incomplete\r\n".as_slice();
-        self.send_request(now, id, "UPDATE", &extra, Some((KIND, body)), Purpose::Snapshot, out);
+        let body = Some((kind.name(), kind.body().as_bytes()));
+        self.send_request(now, id, "UPDATE", &extra, body, Purpose::Snapshot, out);
     }
 
     /// Handles the response to the request; the document arrives in a request of the client.
-    pub(in crate::siprec) fn snapshot_answered(&mut self, id: SessionId, response: Option<&Response>) {
+    pub(in crate::siprec) fn snapshot_answered(
+        &mut self,
+        now: MonoTime,
+        id: SessionId,
+        response: Option<&Response>,
+    ) {
         let Some(session) = self.edit(id) else { return };
+        let refused = response.is_some_and(|response| response.code == 415);
+        if refused && let Some(Established { metadata_request: request, .. }) = session.established() {
+            request.types_refused += 1;
+            if request.types_refused < RequestType::ALL {
+                request.due = Some(now);
+                session.saved.request_type = session.saved.request_type.next();
+                return;
+            }
+        }
         match response {
             Some(response) if response.code < 300 => session.saved.dialog.answered(response),
             // Temporary: repeated when due.

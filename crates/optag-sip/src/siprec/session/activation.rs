@@ -5,7 +5,7 @@
 //! of the call. If the client rejects the re-INVITE, an UPDATE follows; if it rejects that too, its
 //! own next offer activates the streams. Not here: retransmission (`sip::user_agent_client`).
 //!
-//! Source: RFC 7866 §7.2, RFC 3261 §14.1 (491, 481, 408), RFC 3311 §5.1, RFC 3264 §8.4.
+//! Source: RFC 7866 §7.2, RFC 3261 §14.1 (491, 481, 408), RFC 3311 §5.1, §5.3, RFC 3264 §8.4.
 
 use std::time::Duration;
 
@@ -147,7 +147,7 @@ impl Server {
     }
 
     /// An unguessable number.
-    fn random(&mut self) -> u32 {
+    pub(in crate::siprec) fn random(&mut self) -> u32 {
         u32::from_str_radix(&self.name("wait")[..8], 16).unwrap_or(0)
     }
 }

@@ -4,7 +4,7 @@
 //! A call that is not recorded is answered 200 with inactive streams: several clients react to any
 //! rejection by recording elsewhere.
 //!
-//! Source: RFC 7866 §6.1, §7 and §8.
+//! Source: RFC 7866 §6.2, §7.2.
 
 use crate::feed::{AdmitError, Admitted, Control, NewStream};
 use crate::sdp::{Description, Media, Offer, Taken};
@@ -17,6 +17,7 @@ use crate::siprec::body::{self, Body};
 use crate::siprec::call_names::{links_of, raw_headers};
 use crate::siprec::client_profile::new_call;
 use crate::siprec::invite::ACCEPT;
+use crate::siprec::metadata::snapshot_request::RequestType;
 use crate::siprec::outbound::set_timer;
 use crate::siprec::parties::{self, Hints, Parties};
 use crate::siprec::server::{Incoming, Output, Server, SessionId};
@@ -220,6 +221,7 @@ impl Server {
             client: flow.peer.ip().to_string(),
             transfers: Default::default(),
             refused: Default::default(),
+            request_type: RequestType::of(&request, &body),
         };
         let invite = PendingRequest { key, request: Box::new(request.clone()) };
         let admitting = Admitting { invite, replaces: None, no_caller_stream: false };
@@ -388,7 +390,8 @@ pub(in crate::siprec) fn is_stale(answer: &Answer) -> bool {
 
 /// Whether an INVITE is for a recording session.
 ///
-/// Source: RFC 7866 §6.1; the marks of clients that follow it loosely.
+/// Source: RFC 7866 §6.2, which wants both `+sip.src` in Contact and `siprec` in Require. Either is enough here,
+/// as are the marks of clients that follow it loosely.
 fn is_recording_session(request: &Request, body: &Body) -> bool {
     let headers = &request.headers;
     let contact = headers.text("contact").unwrap_or_default().to_ascii_lowercase();

@@ -33,6 +33,18 @@ pub(in crate::siprec) struct PendingRequest {
     pub request: Box<Request>,
 }
 
+/// An offer that stands in the way of another one: the offer and answer of one exchange come before the
+/// next.
+///
+/// Source: RFC 3261 §14.2, RFC 3311 §5.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::siprec) enum Unanswered {
+    /// Ours, in a re-INVITE, an UPDATE or a 200: the other one is answered 491.
+    Ours,
+    /// The client's, whose answer waits for ports: the other one is answered 500 with a Retry-After.
+    Theirs,
+}
+
 /// What is needed until the feed has decided.
 #[derive(Debug)]
 pub(in crate::siprec) struct Admitting {
@@ -60,8 +72,9 @@ pub(in crate::siprec) struct AwaitedAck {
 impl AwaitedAck {
     /// Whether a request of the client with an offer shows that this ACK was sent, to a process that has
     /// ended, or that the 200 was lost with it. A client makes no offer before it has answered ours (RFC 3264
-    /// §4, RFC 3311 §5.1) and sends no other INVITE before its ACK (RFC 3261 §14.1), so a later number
-    /// shows the former; it repeats an INVITE that has no response.
+    /// §4, RFC 3311 §5.1). It begins another INVITE only after the 200 to this one (RFC 3261 §14.1), for which
+    /// it has sent an ACK at once (§13.2.2.4). So a later number shows the former; it repeats an INVITE that
+    /// has no response.
     pub(crate) fn is_lost(&self, request: &Request) -> bool {
         let number = request.cseq().map_or(0, |cseq| cseq.number);
         let repeats = request.method == "INVITE" && number == self.cseq;
@@ -92,10 +105,14 @@ impl Established {
         self.pending_change.is_some() || self.awaited_ack.as_ref().is_some_and(|ack| ack.carries_answer)
     }
 
-    /// Whether a request with an offer, or an INVITE, comes while another offer is under way.
-    pub(crate) fn overlaps(&self, request: &Request) -> bool {
+    /// Which offer is still to be answered as this request with an offer, or this INVITE, comes.
+    pub(crate) fn unanswered(&self, request: &Request) -> Option<Unanswered> {
         let awaited = self.awaited_ack.as_ref().filter(|ack| ack.carries_answer);
-        self.pending_change.is_some() || awaited.is_some_and(|ack| !ack.is_lost(request))
+        let activating = matches!(self.activation, ActivationStep::Invite | ActivationStep::Update);
+        if activating || awaited.is_some_and(|ack| !ack.is_lost(request)) {
+            return Some(Unanswered::Ours);
+        }
+        self.pending_change.as_ref().map(|_| Unanswered::Theirs)
     }
 
     /// Whether no INVITE of the client is under way. The ACK of a 200 that an earlier process
@@ -116,6 +133,8 @@ pub(in crate::siprec) struct MetadataRequest {
     pub asked_at: Option<MonoTime>,
     /// Requests sent since the last whole document.
     pub tries: u8,
+    /// Media types of the request that the client rejected.
+    pub types_refused: u8,
 }
 
 /// The caller's answer as far as signalling has carried it.
