@@ -1,5 +1,5 @@
-//! The object store: a directory or S3. In: names and bytes. Out: objects that were read back
-//! before anyone relies on them.
+//! The object store: a directory or S3. In: names and bytes. Out: objects that were read back before anyone relies on
+//! them.
 
 pub mod last_fault;
 pub mod lifecycle;
@@ -32,29 +32,29 @@ use crate::store::s3::{client, error};
 use crate::store::settings::{S3Config, StoreConfig};
 use optag_core::error_chain::causes;
 
-/// Why the store did not do what was asked.
+/// Why a store operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Try again: it cannot be reached, or says so itself.
-    #[error("the store did not answer as it should: {0}")]
+    /// Temporary: the store is unreachable, or reported an error that may pass.
+    #[error("store error: {0}")]
     Transient(String),
-    /// There is no such object.
-    #[error("there is no such object")]
+    /// No such object.
+    #[error("no such object")]
     Missing,
     /// Another object has this name.
     #[error("another object has this name")]
     Conflict,
-    /// What was read back is not what was written.
-    #[error("what was read back is not what was written")]
+    /// The object read back differs from the one written.
+    #[error("object read back differs from the one written")]
     Mismatch,
-    /// What was to be stored could not be made.
+    /// The content to be stored could not be produced.
     #[error("{0}")]
     Source(String),
-    /// It answers, and what it says does not prove that nothing is left.
+    /// The store answered, but its answers do not prove that nothing is left.
     #[error("deletion not verified: {0}")]
     Unverified(String),
-    /// It cannot be set up this way.
-    #[error("the store cannot be used: {0}")]
+    /// Invalid settings, or an unsuitable store.
+    #[error("unusable store: {0}")]
     Config(String),
 }
 
@@ -68,25 +68,25 @@ impl From<Error> for StoreError {
     }
 }
 
-/// An object in a list.
+/// An object in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// Its name.
+    /// Name.
     pub key: String,
-    /// Its size. Units: bytes.
+    /// Size. Units: bytes.
     pub bytes: u64,
 }
 
-/// A store; clones share it.
+/// Handle to a store; clones share it.
 #[derive(Clone)]
 pub struct Store {
     pub(crate) objects: Arc<dyn ObjectStore>,
     pub(crate) s3: Option<Arc<S3>>,
-    /// Whether the store keeps a name that is taken; asked of it before the first object.
+    /// Whether the store refuses to overwrite; tested before the first object is written.
     pub(crate) creates: Arc<OnceCell<bool>>,
-    /// What went wrong last.
+    /// The last faults.
     pub trouble: Arc<Trouble>,
-    /// Held while it is tried out, as that is always under one name.
+    /// Held during a test of the store, which always uses the same name.
     pub(crate) trying: Arc<tokio::sync::Mutex<()>>,
     pub(crate) probe: Arc<str>,
     credentials_file: Option<PathBuf>,
@@ -100,9 +100,9 @@ pub(crate) struct S3 {
 }
 
 impl Store {
-    /// Opens the configured store; S3 is not contacted.
+    /// Opens the configured store; does not contact S3.
     ///
-    /// Errors: the directory cannot be made, or the settings contradict each other.
+    /// Errors: the directory cannot be created, or the settings contradict each other.
     pub fn open(config: &StoreConfig) -> Result<Self, StoreError> {
         match config {
             StoreConfig::Local { dir } => Self::local(dir),
@@ -110,17 +110,17 @@ impl Store {
         }
     }
 
-    /// What `object_store` cannot do, where the store is S3.
+    /// S3 operations beyond objects; none for a directory.
     pub fn admin(&self) -> Option<&S3Admin> {
         self.s3.as_deref().map(|s3| &s3.admin)
     }
 
-    /// Changes when the file of the credentials does.
+    /// Changes when the credentials file does.
     pub fn credentials_stamp(&self) -> Option<Stamp> {
         self.credentials_file.as_deref().and_then(credentials::stamp)
     }
 
-    /// Where the objects lie, where the store is a directory.
+    /// The store's directory; none for S3.
     pub(crate) fn directory(&self) -> Option<&FsPath> {
         self.dir.as_deref()
     }
@@ -138,7 +138,7 @@ impl Store {
         Ok(result.bytes().await?)
     }
 
-    /// Reads an object or a part of it; its whole size comes with it.
+    /// Reads an object or a part of it; also returns the object's size.
     pub async fn get(
         &self,
         key: &str,
@@ -148,7 +148,7 @@ impl Store {
         Ok((meta.size, bytes))
     }
 
-    /// As [`Store::get`], with what else the store says of the object.
+    /// As [`Store::get`], with the object's metadata.
     pub(crate) async fn open_object(
         &self,
         key: &str,
@@ -159,7 +159,7 @@ impl Store {
         Ok((result.meta.clone(), result.into_stream().map_err(StoreError::from).boxed()))
     }
 
-    /// The size of an object.
+    /// Size of an object. Units: bytes.
     pub async fn size(&self, key: &str) -> Result<u64, StoreError> {
         Ok(self.objects.head(&Path::from(key)).await?.size)
     }
@@ -173,7 +173,7 @@ impl Store {
             .boxed()
     }
 
-    /// Whether the store answers: a listing of one item.
+    /// Checks that the store answers: lists one object.
     pub async fn probe(&self) -> Result<(), StoreError> {
         let mut some = self.objects.list(Some(&Path::from(crate::store::names::PREFIX)));
         some.try_next().await.map(drop).map_err(StoreError::from)
@@ -205,20 +205,20 @@ impl Store {
         let place = Place::new(config)?;
         let options = client::options(config)?;
         let http = client::client(&options)?;
-        // Deliveries are tried again for ever above; here only what a connection may hiccup.
+        // Deliveries are retried without limit by their queue; here only a single connection failure.
         let retry = RetryConfig { max_retries: 1, retry_timeout: client::REQUEST, ..RetryConfig::default() };
         let objects = with_credentials(config, AmazonS3Builder::new())
             .with_bucket_name(&config.bucket)
             .with_region(&config.region)
             .with_allow_http(config.allow_http)
             .with_virtual_hosted_style_request(!place.path_style)
-            // Where the bucket is in the host's name, this client wants it there already.
+            // With the bucket in the host name, this client expects it in the endpoint.
             .with_endpoint(if place.path_style { &place.store } else { &place.bucket })
             .with_client_options(options)
             .with_retry(retry)
             .build()
             .map_err(|error| StoreError::Config(causes(&error)))?;
-        // One source of credentials for both clients: what the first finds or reads again.
+        // Both clients share one source of credentials.
         let admin = S3Admin::new(config, place, Arc::clone(objects.credentials()), http);
         Ok(Self {
             objects: Arc::new(objects.clone()),
@@ -233,8 +233,8 @@ impl Store {
     }
 }
 
-/// From the settings; where they name none, what the machine gives a program that runs on it. Of
-/// the environment's `AWS_…` only this counts: what else stands there is for other programs.
+/// Credentials from the settings; without any, from the machine's role. Of the environment's `AWS_…` variables only
+/// those for roles are used: the others are meant for other programs.
 fn with_credentials(config: &S3Config, builder: AmazonS3Builder) -> AmazonS3Builder {
     if let Some(keys) = &config.credentials {
         let builder = builder
@@ -254,7 +254,7 @@ fn with_credentials(config: &S3Config, builder: AmazonS3Builder) -> AmazonS3Buil
     })
 }
 
-/// How the machine says where credentials are to be had.
+/// Variables by which a machine provides role credentials.
 const GIVEN: [(&str, AmazonS3ConfigKey); 6] = [
     ("AWS_WEB_IDENTITY_TOKEN_FILE", AmazonS3ConfigKey::WebIdentityTokenFile),
     ("AWS_ROLE_ARN", AmazonS3ConfigKey::RoleArn),

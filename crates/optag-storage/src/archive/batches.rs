@@ -1,6 +1,5 @@
-//! What expiry asks of a store with many recordings: the days that have some, what lies under one day, and to
-//! delete many copies by one request. In: days, copies. Out: names; that something is gone is known only once
-//! it was looked for.
+//! Batch operations for expiry in stores with many recordings: the days that have recordings, the objects of a day,
+//! and deletion of many copies by one request. In: days, copies. Out: names; a deletion is verified only by a search.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -17,14 +16,15 @@ use crate::store::s3::error::transient;
 use crate::store::versions::{CopyKind, StoredCopy};
 use crate::store::{Listed, Store, StoreError};
 
-/// Copies that one request may delete.
+/// Maximum number of copies in one delete request.
+///
 /// Source: Amazon S3 API reference, DeleteObjects.
 pub const AT_A_TIME: usize = 1_000;
 
 impl Store {
-    /// Days under which something lies, by a list of folders: some requests, however many objects there are.
+    /// Days with objects, by listing folders: few requests, whatever the number of objects.
     ///
-    /// Errors: the store does not answer.
+    /// Errors: store unavailable.
     pub async fn days(&self) -> Result<BTreeSet<Date>, StoreError> {
         let mut folders = vec![Path::from(PREFIX)];
         for digits in [4, 2, 2] {
@@ -46,14 +46,14 @@ impl Store {
         self.list(&format!("{PREFIX}{:04}/{:02}/{:02}/", day.year(), day.month(), day.day()))
     }
 
-    /// Whether several copies may be deleted by one request, as far as is known.
+    /// Whether several copies can be deleted by one request, as far as is known.
     pub fn deletes_together(&self) -> bool {
         self.admin().is_some_and(|admin| !admin.deletes_singly.load(Ordering::Relaxed))
     }
 
-    /// Deletes copies by as few requests as the store takes; whether it takes such requests.
+    /// Deletes copies by as few requests as possible; returns whether the store supports such requests.
     ///
-    /// Errors: any of them may still be there.
+    /// Errors: any of the copies may still exist.
     pub async fn delete_many(&self, copies: &[StoredCopy]) -> Result<bool, StoreError> {
         let Some(admin) = self.admin() else { return Ok(false) };
         for some in copies.chunks(AT_A_TIME) {
@@ -68,7 +68,7 @@ impl Store {
 }
 
 impl S3Admin {
-    /// Deletes up to [`AT_A_TIME`] copies; false where the store has no such request, and is not asked again.
+    /// Deletes up to [`AT_A_TIME`] copies; false if the store lacks the request, which is then not repeated.
     async fn delete_some(&self, copies: &[StoredCopy]) -> Result<bool, StoreError> {
         if self.deletes_singly.load(Ordering::Relaxed) {
             return Ok(false);
@@ -97,7 +97,7 @@ impl S3Admin {
                 }
                 self.deletes_singly.store(true, Ordering::Relaxed);
                 tracing::info!(
-                    "the store does not delete several objects by one request; they are deleted one by one"
+                    "store cannot delete several objects by one request, deleting them one by one"
                 );
                 return Ok(false);
             }

@@ -1,14 +1,14 @@
-//! What went wrong with the store last, for whoever says whether it works: a store that lists and
-//! refuses everything else is not one that works.
+//! The last faults of the store, for the health check: a store that answers listings and rejects everything else does
+//! not work.
 
 use std::sync::{Mutex, PoisonError};
 
 use crate::store::StoreError;
 
-/// Writes that fail in a row until the store is said not to work, whatever else succeeds.
+/// Consecutive failed writes after which the store counts as faulty, whatever else succeeds.
 const IN_A_ROW: u32 = 3;
 
-/// What went wrong since it was asked about last.
+/// Faults since they were last read.
 #[derive(Debug, Default)]
 pub struct Trouble(Mutex<State>);
 
@@ -20,14 +20,14 @@ struct State {
 }
 
 impl Trouble {
-    /// Notes how a request ended.
+    /// Records the result of a request.
     pub fn note<T>(&self, ended: &Result<T, StoreError>) {
         if let Err(error @ (StoreError::Transient(_) | StoreError::Mismatch)) = ended {
             self.state().fresh = Some(error.to_string());
         }
     }
 
-    /// Notes how the writing of an object ended.
+    /// Records the result of a write.
     pub fn note_write<T>(&self, ended: &Result<T, StoreError>) {
         self.note(ended);
         let mut state = self.state();
@@ -41,12 +41,12 @@ impl Trouble {
         }
     }
 
-    /// What failed since this was asked last.
+    /// Returns and clears the last fault.
     pub fn take(&self) -> Option<String> {
         self.state().fresh.take()
     }
 
-    /// Why writes fail, where several failed and none has succeeded since.
+    /// Why writes fail; none unless several have failed and none has succeeded since.
     pub fn writes_fail(&self) -> Option<String> {
         let state = self.state();
         (state.writes_failed >= IN_A_ROW).then(|| state.last.clone())

@@ -1,6 +1,5 @@
-//! Our lifecycle rule among a bucket's rules, on the text as the store gave it. A rule that is not
-//! ours is written back byte for byte, elements that this program has never heard of included; what
-//! cannot be read for certain is not written at all.
+//! Our lifecycle rule among a bucket's rules, edited in the text that the store returned. Other rules are written
+//! back byte for byte, unknown elements included; a document that cannot be parsed reliably is not written at all.
 //!
 //! Source: Amazon S3 API Reference, PutBucketLifecycleConfiguration.
 
@@ -9,32 +8,32 @@ use std::ops::Range;
 use crate::store::names::{ANCHORS_PREFIX, PREFIX};
 use crate::store::s3::xml::{self, Element};
 
-/// The name of our rule.
+/// Name of our rule.
 pub const RULE_ID: &str = "optag-expire-recordings";
 
 const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
-/// Storage classes from which an object must be fetched for hours before it can be read.
+/// Storage classes whose objects must be restored for hours before they can be read.
 const COLD: [&str; 2] = ["GLACIER", "DEEP_ARCHIVE"];
 
-/// How a bucket's rules differ from what they must be.
+/// Difference between a bucket's rules and the required ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Drift {
-    /// Our rule is not there.
+    /// Our rule is missing.
     Missing,
-    /// It is switched off, for another prefix, or for another number of days.
+    /// Our rule is disabled, or has another prefix or another number of days.
     Wrong(String),
-    /// It expires objects, but something beside that is missing.
+    /// Our rule expires objects, but something beside that is missing.
     Partly(String),
 }
 
-/// A rule of someone else's that reaches what we store.
+/// A foreign rule that affects our objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Touching {
-    /// Its name.
+    /// Name of the rule.
     pub rule: String,
-    /// What it does to objects of ours.
+    /// Its effect on our objects.
     pub does: String,
-    /// Whether that is before the time that we promise, or keeps what must be read from being read.
+    /// Whether it acts before the promised time, or makes objects unreadable that must be readable.
     pub harms: bool,
 }
 
@@ -48,19 +47,19 @@ pub struct Rules {
 impl Default for Rules {
     fn default() -> Self {
         let text = format!("<LifecycleConfiguration xmlns=\"{NAMESPACE}\"></LifecycleConfiguration>");
-        Self::read(&text).expect("it is well-formed")
+        Self::read(&text).expect("well-formed")
     }
 }
 
 impl Rules {
-    /// Reads what a store answered.
+    /// Parses a store's answer.
     ///
-    /// Errors: it is no lifecycle configuration; says what it is instead.
+    /// Errors: not a lifecycle configuration; describes the document instead.
     pub fn read(text: &str) -> Result<Self, String> {
         let root = xml::read(text)?;
         match root.local() {
             "LifecycleConfiguration" => Ok(Self { text: text.to_owned(), root }),
-            other => Err(format!("a lifecycle configuration was asked for, `{other}` came")),
+            other => Err(format!("expected a lifecycle configuration, found `{other}`")),
         }
     }
 
@@ -69,34 +68,37 @@ impl Rules {
         &self.text
     }
 
-    /// What is wrong with our rule, if anything.
+    /// The drift of our rule, if any.
     pub fn drift(&self, days: u8) -> Option<Drift> {
         let Some(rule) = self.rules().find(|rule| is_ours(rule)) else { return Some(Drift::Missing) };
         if !is_enabled(rule) {
-            return Some(Drift::Wrong("it is switched off".into()));
+            return Some(Drift::Wrong("disabled".into()));
         }
         let narrowed = rule.at(&["Filter", "And"]).is_some() || has_tag(rule);
         if prefix(rule) != Some(PREFIX) || narrowed {
-            return Some(Drift::Wrong(format!("its prefix is {:?}, its filter may hold more", prefix(rule))));
+            return Some(Drift::Wrong(format!(
+                "prefix is {:?}, or the filter has further conditions",
+                prefix(rule)
+            )));
         }
         let number = |path: &[&str]| rule.at(path).and_then(|element| element.text.parse::<u32>().ok());
         let expires = number(&["Expiration", "Days"]);
         if expires != Some(u32::from(days)) {
-            return Some(Drift::Wrong(format!("it expires after {expires:?} days, not {days}")));
+            return Some(Drift::Wrong(format!("expires after {expires:?} days, not {days}")));
         }
         let noncurrent = number(&["NoncurrentVersionExpiration", "NoncurrentDays"]);
         let parts = number(&["AbortIncompleteMultipartUpload", "DaysAfterInitiation"]);
         let doubled = self.rules().filter(|rule| is_ours(rule)).count() > 1;
         match (noncurrent, parts, doubled) {
             (Some(1), Some(1), false) => None,
-            (.., true) => Some(Drift::Wrong("it is there more than once".into())),
+            (.., true) => Some(Drift::Wrong("present more than once".into())),
             _ => Some(Drift::Partly(format!(
                 "noncurrent versions: {noncurrent:?}, unfinished uploads: {parts:?} days"
             ))),
         }
     }
 
-    /// The document with our rule as it must be, and every other byte as it was.
+    /// The document with our rule as required, and every other byte unchanged.
     pub fn with_ours(&self, days: u8) -> String {
         let ours = self.our_rule(days);
         let mut cuts: Vec<(Range<usize>, &str)> =
@@ -117,8 +119,8 @@ impl Rules {
         replaced(&self.text, cuts)
     }
 
-    /// Whether the rules that are not ours are the same in both, but for the order in which a store
-    /// writes their elements down. Otherwise the name of the first that is not.
+    /// Whether all other rules are equal in both documents, apart from the order in which a store writes their
+    /// elements. Otherwise the name of the first that differs.
     pub fn others_kept(&self, after: &Rules) -> Result<(), String> {
         let theirs = |rules: &Rules| -> Vec<String> {
             rules.rules().filter(|rule| !is_ours(rule)).map(Element::canonical).collect()
@@ -134,7 +136,7 @@ impl Rules {
         Ok(())
     }
 
-    /// Rules of others that reach what we store, where recordings are kept for up to `keep_days`.
+    /// Foreign rules that affect our objects, if recordings are kept for up to `keep_days`.
     pub fn touching(&self, keep_days: u8) -> Vec<Touching> {
         let theirs = self.rules().filter(|rule| !is_ours(rule) && is_enabled(rule) && reaches_us(rule));
         theirs.flat_map(|rule| effects(rule, keep_days)).collect()
@@ -144,8 +146,8 @@ impl Rules {
         self.root.children.iter().filter(|child| child.local() == "Rule")
     }
 
-    /// In the words of the document: its prefix of names, and the form of filter that its rules
-    /// have, as a store takes no mixture.
+    /// Our rule in the style of the document: with its namespace prefix, and the kind of filter that its rules use,
+    /// since stores reject a mixture.
     fn our_rule(&self, days: u8) -> String {
         let p = self.root.name.strip_suffix(self.root.local()).unwrap_or_default();
         let old_form = self.rules().any(|rule| !is_ours(rule) && rule.at(&["Prefix"]).is_some());
@@ -184,10 +186,10 @@ fn is_enabled(rule: &Element) -> bool {
 }
 
 fn name(rule: &Element) -> String {
-    rule.at(&["ID"]).map_or("without a name".into(), |id| id.text.clone())
+    rule.at(&["ID"]).map_or("unnamed".into(), |id| id.text.clone())
 }
 
-/// Older stores answer with the rule's own prefix instead of a filter.
+/// Older stores return the rule's own prefix instead of a filter.
 fn prefix(rule: &Element) -> Option<&str> {
     let places = [&["Filter", "Prefix"][..], &["Filter", "And", "Prefix"], &["Prefix"]];
     places.iter().find_map(|path| rule.at(path)).map(|prefix| prefix.text.as_str())
@@ -197,7 +199,7 @@ fn has_tag(rule: &Element) -> bool {
     [&["Filter", "Tag"][..], &["Filter", "And", "Tag"]].iter().any(|path| rule.at(path).is_some())
 }
 
-/// Nothing of ours has a tag; what else a filter may ask for could be true of anything.
+/// None of our objects has a tag; any other filter may match them.
 fn reaches_us(rule: &Element) -> bool {
     let theirs = prefix(rule).unwrap_or_default();
     let meets = |ours: &str| ours.starts_with(theirs) || theirs.starts_with(ours);
@@ -214,16 +216,16 @@ fn effects(rule: &Element, keep_days: u8) -> Vec<Touching> {
         let class = act.at(&["StorageClass"]).map(|class| class.text.clone()).unwrap_or_default();
         let (does, harms) = match (act.local(), days, act.at(&["Date"])) {
             ("Expiration", Some(days), _) if days < u32::from(keep_days) => {
-                (format!("ends recordings after {days} days; they are kept for up to {keep_days}"), true)
+                (format!("deletes recordings after {days} days; they are kept for up to {keep_days}"), true)
             }
             ("Expiration", Some(days), _) if anchors => {
-                (format!("ends the copy of the deletion log after {days} days"), true)
+                (format!("deletes the copy of the deletion log after {days} days"), true)
             }
-            ("Expiration", Some(days), _) => (format!("ends objects after {days} days"), false),
-            ("Expiration", None, Some(date)) => (format!("ends objects on {}", date.text), true),
+            ("Expiration", Some(days), _) => (format!("deletes objects after {days} days"), false),
+            ("Expiration", None, Some(date)) => (format!("deletes objects on {}", date.text), true),
             ("Transition", after, _) => {
                 let days = days.map_or("some".into(), |days| days.to_string());
-                // What it reaches once recordings are gone harms nothing but the copy of the deletion log.
+                // Acting on objects once recordings are gone harms only the copy of the deletion log.
                 let in_time = after.is_none_or(|days| days < u32::from(keep_days)) || anchors;
                 (
                     format!("moves objects to {class} after {days} days"),

@@ -1,34 +1,34 @@
-//! Names of objects. They carry a date and an id, nothing personal: all that erasure, expiry and
-//! the finding of what an index has lost need in clear.
+//! Names of objects. They contain a date and an id and no personal data: what erasure, expiry and the rebuilding of
+//! an index need in clear.
 
 use jiff::civil::Date;
 
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 
-/// Everything that we store lies under this prefix, and our lifecycle rule is for it alone.
+/// Prefix of all recordings; our lifecycle rule covers it alone.
 pub const PREFIX: &str = "recordings/";
 
-/// Copies of the days' keys, where an owner wants them in the store.
+/// Copies of the day keys, if kept in the store.
 pub const KEYS_PREFIX: &str = "recordings/keys/";
 
-/// Copies of the deletion log and checkpoints of the audit; our lifecycle rule does not reach them.
+/// Copies of the deletion log and audit checkpoints; not covered by our lifecycle rule.
 pub const ANCHORS_PREFIX: &str = "anchors/";
 
-/// Objects of the test whether the store can create without overwriting.
+/// Objects for testing the store.
 pub const PROBE_PREFIX: &str = "recordings/probe/";
 
-/// What an object of a recording is.
+/// Kind of a recording's object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// Ogg Opus.
     Audio,
-    /// The manifest.
+    /// Manifest.
     Manifest,
 }
 
-/// `recordings/<yyyy>/<mm>/<dd>/<id>.opus` or `.json`, by the start of the call in UTC, with
-/// `.age` where it is sealed.
+/// `recordings/<yyyy>/<mm>/<dd>/<id>.opus` or `.json`, by the start of the call in UTC, with the suffix `.age` if
+/// sealed.
 pub fn name(id: CallId, started_at: WallTime, kind: Kind, sealed: bool) -> String {
     let date = day(started_at);
     let form = match kind {
@@ -45,13 +45,13 @@ pub fn names(id: CallId, started_at: WallTime) -> [String; 4] {
     kinds.map(|(kind, sealed)| name(id, started_at, kind, sealed))
 }
 
-/// How every name of a recording's objects begins, whatever follows its id.
+/// Common prefix of all names of a recording's objects.
 pub fn stem(id: CallId) -> String {
     let date = day(id.admitted_at());
     format!("{PREFIX}{:04}/{:02}/{:02}/{id}", date.year(), date.month(), date.day())
 }
 
-/// The id and the day in a key of ours: `None` for a key that we did not make.
+/// The id and the day in a name; `None` for foreign names.
 pub fn parse(key: &str) -> Option<(CallId, Date)> {
     let mut parts = key.strip_prefix(PREFIX)?.split('/');
     let (year, month, day, file) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -60,7 +60,7 @@ pub fn parse(key: &str) -> Option<(CallId, Date)> {
     parts.next().is_none().then_some((id.parse().ok()?, date))
 }
 
-/// What the object is, and whether it is sealed; `None` for a key that we did not make.
+/// The kind of an object, and whether it is sealed; `None` for foreign names.
 pub fn kind(key: &str) -> Option<(Kind, bool)> {
     parse(key)?;
     let (key, sealed) = key.strip_suffix(".age").map_or((key, false), |key| (key, true));
@@ -71,12 +71,12 @@ pub fn kind(key: &str) -> Option<(Kind, bool)> {
     }
 }
 
-/// Whether it is something else of ours: a copy of a key, a probe.
+/// Whether a name belongs to another of our objects: a copy of a key, a probe.
 pub fn is_ours(key: &str) -> bool {
     key.starts_with(KEYS_PREFIX) || key.starts_with(PROBE_PREFIX)
 }
 
-/// The UTC day of a time: a recording lies under the day of its call, and is sealed for it.
+/// The UTC day of a time: a recording is stored under the day of its call and sealed for it.
 pub fn day(at: WallTime) -> Date {
     jiff::tz::Offset::UTC.to_datetime(at.timestamp()).date()
 }

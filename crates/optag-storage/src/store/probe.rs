@@ -1,6 +1,5 @@
-//! Whether a store really works: a small object is written, read, listed, deleted and looked for.
-//! Always under one name, so that what a refused deletion leaves is one object, which the next
-//! try removes first.
+//! Tests whether a store works: writes, reads, lists, deletes and searches a small object. The name is always the
+//! same, so that a rejected deletion leaves a single object, which the next test removes first.
 
 use std::sync::Arc;
 
@@ -14,24 +13,24 @@ use optag_core::hex::hex;
 const ONE: Bytes = Bytes::from_static(b"one");
 const TWO: Bytes = Bytes::from_static(b"two");
 
-/// A name for a store that nobody gave one.
+/// A random name for a store whose installation is unknown.
 pub(crate) fn unnamed() -> Arc<str> {
     let mut random = [0; 8];
-    // Without randomness the name is that of another such store, and their tries disturb each other.
+    // Without randomness the name is shared with other such stores, and their tests disturb each other.
     let _ = aws_lc_rs::rand::fill(&mut random);
     format!("{PROBE_PREFIX}{}", hex(&random)).into()
 }
 
 impl Store {
-    /// The same store, tried out under the name of this installation.
+    /// The same store, tested under the name of this installation.
     pub fn tried_as(mut self, node: &str) -> Self {
         self.probe = format!("{PROBE_PREFIX}{node}").into();
         self
     }
 
-    /// Whether the store refuses to create what exists. Asked once, by creating twice.
+    /// Whether the store refuses to overwrite. Tested once, by creating an object twice.
     ///
-    /// Errors: the store does not answer.
+    /// Errors: store unavailable.
     pub async fn creates(&self) -> Result<bool, StoreError> {
         let _turn = self.trying.lock().await;
         if let Some(creates) = self.creates.get() {
@@ -39,17 +38,17 @@ impl Store {
         }
         self.delete_all(&self.probe).await?;
         let created = self.create_twice().await;
-        // A store that takes objects and deletes none still gets recordings; that it does not
-        // delete is told of by whoever tries it out.
+        // A store that accepts objects and deletes none still gets recordings; the health check reports the failed
+        // deletion.
         if let Err(error) = self.delete_all(&self.probe).await {
             self.trouble.note::<()>(&Err(error));
         }
         created
     }
 
-    /// Writes, reads, lists, deletes and looks.
+    /// Writes, reads, lists, deletes and searches an object.
     ///
-    /// Errors: what did not work, and the store's own reason.
+    /// Errors: the step that failed, and the store's reason.
     pub async fn try_out(&self) -> Result<(), StoreError> {
         let _turn = self.trying.lock().await;
         self.delete_all(&self.probe).await.map_err(|error| step("deleting", error))?;
@@ -65,19 +64,19 @@ impl Store {
         if read != ONE && read != TWO {
             return Err(step("reading", StoreError::Mismatch));
         }
-        // Each client sees what the other wrote, and the lists show it.
+        // Each client sees the other's object, and listings show it.
         let sought = Sought::name(&self.probe);
         let look = self.look(&sought).await.map_err(|error| step("listing", error))?;
         match (look.found.is_empty(), look.unlisted.is_empty()) {
             (false, true) => Ok(()),
-            _ => Err(StoreError::Unverified("its lists leave out an object that is there".into())),
+            _ => Err(StoreError::Unverified("listing omits an existing object".into())),
         }
     }
 
     async fn create_twice(&self) -> Result<bool, StoreError> {
         let creates = match self.create(&self.probe, ONE).await {
             Ok(true) => !self.create(&self.probe, TWO).await?,
-            Ok(false) => return Err(StoreError::Transient("the name of a new probe object is taken".into())),
+            Ok(false) => return Err(StoreError::Transient("name of the new probe object is taken".into())),
             Err(StoreError::Config(_)) => {
                 self.put_over(&self.probe, ONE).await?;
                 false
@@ -85,15 +84,13 @@ impl Store {
             Err(error) => return Err(error),
         };
         if !self.creates.initialized() && self.creates.set(creates).is_ok() && !creates {
-            tracing::warn!(
-                "the store ignores If-None-Match; each name is checked before it is written: each name is looked at first"
-            );
+            tracing::warn!("store ignores If-None-Match; each name is checked before it is written");
         }
         Ok(creates)
     }
 }
 
-/// What did not work, before why.
+/// Prepends the failed step.
 fn step(what: &str, error: StoreError) -> StoreError {
     match error {
         StoreError::Transient(why) => StoreError::Transient(format!("{what}: {why}")),
@@ -112,7 +109,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let open = || Store::open(&StoreConfig::Local { dir: dir.path().to_owned() }).unwrap();
         let store = open().tried_as("node");
-        // What an earlier try left is no trouble.
+        // An object left by an earlier test is removed.
         store.put_over("recordings/probe/node", "left".into()).await.unwrap();
         for _ in 0..2 {
             store.try_out().await.unwrap();

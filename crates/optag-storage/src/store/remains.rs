@@ -1,6 +1,5 @@
-//! Whether anything is left of what was stored: looked for by name, by version and by upload, each
-//! with its own request, and in the store's lists. A list alone proves nothing: it may leave things
-//! out, and it may be of another place.
+//! Whether anything is left of a recording: searched by name, by version and by upload, each with its own request,
+//! and in listings. A listing alone proves nothing: it may be incomplete, or of another store.
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, try_join_all};
@@ -13,13 +12,13 @@ use crate::store::versions::{CopyKind, StoredCopy};
 use crate::store::{Store, StoreError};
 use optag_core::id::CallId;
 
-/// Requests of one look that are on their way at a time.
+/// Concurrent requests of one search.
 const AT_A_TIME: usize = 8;
 
-/// What a delivery left in the store, as the store named it.
+/// Objects that a delivery stored, as named by the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
-    /// Which store that was.
+    /// Identifies the store.
     pub place: String,
     /// The objects.
     pub objects: Vec<StoredObject>,
@@ -28,42 +27,42 @@ pub struct Stored {
 /// One object of a delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredObject {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Its version, where the store keeps those.
+    /// Version, if the store keeps versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// The upload that it came by, where it came in parts.
+    /// Multipart upload that created it, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload: Option<String>,
 }
 
-/// What is looked for.
+/// What to search for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sought {
-    /// How the names begin, for lists.
+    /// Common prefix of the names, for listings.
     pub stem: String,
     /// Names.
     pub names: Vec<String>,
-    /// Versions, with their names.
+    /// Versions: names and version ids.
     pub versions: Vec<(String, String)>,
-    /// Uploads, with their names.
+    /// Uploads: names and upload ids.
     pub uploads: Vec<(String, String)>,
 }
 
-/// What a look found.
+/// Result of a search.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Look {
-    /// What is there.
+    /// Existing copies.
     pub found: Vec<StoredCopy>,
-    /// What of it the store's lists leave out.
+    /// Existing copies missing from the store's listings.
     pub unlisted: Vec<String>,
-    /// Why there may be more than could be seen.
+    /// Why there may be more copies than could be seen.
     pub doubt: Option<String>,
 }
 
 impl Sought {
-    /// A recording: every name that an object of it may have, and what its delivery left.
+    /// A recording: every name that an object of it may have, and what its delivery stored.
     pub fn recording(id: CallId, stored: Option<&Stored>) -> Self {
         let objects = stored.map(|stored| stored.objects.as_slice()).unwrap_or_default();
         let mut names = Vec::from(names::names(id, id.admitted_at()));
@@ -84,19 +83,19 @@ impl Sought {
         }
     }
 
-    /// One name.
+    /// A single name.
     pub fn name(name: &str) -> Self {
         Self { stem: name.to_owned(), names: vec![name.to_owned()], ..Self::default() }
     }
 
-    /// Remembers what was found, so that the next look asks for each of it by its version.
+    /// Adds found copies, so that the next search requests each by its version.
     pub fn remember(&mut self, copies: &[StoredCopy]) {
         for copy in copies {
             let Some(version) = copy.version.clone() else { continue };
             let of = match copy.kind {
                 CopyKind::Upload => &mut self.uploads,
                 CopyKind::Object => &mut self.versions,
-                // A marker is not served; HEAD and the lists show it.
+                // A delete marker cannot be read; HEAD and listings show it.
                 CopyKind::DeleteMarker | CopyKind::Unfinished => continue,
             };
             let pair = (copy.key.clone(), version);
@@ -111,7 +110,7 @@ impl Sought {
 }
 
 impl Store {
-    /// Where objects go, in words that change when they go elsewhere.
+    /// Identifies where objects are stored; changes when they are stored elsewhere.
     pub fn place(&self) -> String {
         match (self.admin(), self.directory()) {
             (Some(admin), _) => admin.place.bucket.clone(),
@@ -120,9 +119,9 @@ impl Store {
         }
     }
 
-    /// Looks for what may be left, in every way that the store has.
+    /// Searches for copies in every way that the store offers.
     ///
-    /// Errors: a request failed, and then there may be anything.
+    /// Errors: a request failed; any copy may exist then.
     pub async fn look(&self, sought: &Sought) -> Result<Look, StoreError> {
         let looked = self.look_for(sought).boxed().await;
         self.trouble.note(&looked);
@@ -171,13 +170,12 @@ impl Store {
         }
         if let Some(admin) = self.admin().filter(|_| !lists_versions) {
             let kept = knows_versions || !sought.versions.is_empty() || admin.keeps_versions().await?;
-            look.doubt = kept.then(|| "the bucket keeps versions, and the store does not list them".into());
+            look.doubt = kept.then(|| "the bucket keeps versions but does not list them".into());
         }
         Ok(look)
     }
 
-    /// What a name shows, to either client: one that says "no such object" is not believed while
-    /// the other one gives it.
+    /// Copies under a name, by both clients: "not found" from one does not count while the other finds the object.
     async fn by_name(&self, name: &str) -> Result<Vec<StoredCopy>, StoreError> {
         let Some(admin) = self.admin() else { return self.file_there(name).await };
         let (head, served) = (admin.head(name).await?, self.served(name, None).await?);
@@ -187,7 +185,7 @@ impl Store {
         })
     }
 
-    /// Whether GET gives it. Its content is not read.
+    /// Whether GET returns it. The content is not read.
     async fn served(&self, name: &str, version: Option<&String>) -> Result<Vec<StoredCopy>, StoreError> {
         let options = GetOptions { version: version.cloned(), ..GetOptions::default() };
         match self.objects().get_opts(&Path::from(name), options).await {
@@ -203,9 +201,9 @@ impl Store {
         }
     }
 
-    /// Deletes one copy; what is gone already is fine.
+    /// Deletes one copy; a missing copy is not an error.
     ///
-    /// Errors: it may still be there.
+    /// Errors: the copy may still exist.
     pub async fn delete(&self, copy: &StoredCopy) -> Result<(), StoreError> {
         let deleted = match self.admin() {
             Some(admin) => admin.delete_copy(copy).await,
@@ -216,7 +214,7 @@ impl Store {
     }
 }
 
-/// A copy whose version is not known is the one that a plain name shows.
+/// A copy of unknown version is the one that its plain name refers to.
 fn same_version(one: &StoredCopy, other: &StoredCopy) -> bool {
     one.kind == other.kind && (other.version.is_none() || one.version == other.version)
 }
@@ -246,7 +244,7 @@ mod tests {
         store.put_small("recordings/odd", "x".into()).await.unwrap();
         let look = store.look(&sought).await.unwrap();
         assert_eq!(look.found[0].key, "recordings/odd");
-        assert_eq!(look.unlisted, ["recordings/odd"], "no list of the recording's stem shows it");
+        assert_eq!(look.unlisted, ["recordings/odd"], "the listing of the recording's stem does not show it");
         store.delete(&look.found[0]).await.unwrap();
         assert_eq!(store.look(&sought).await.unwrap().found, []);
         sought.remember(&[StoredCopy { version: Some("v2".into()), ..look.found[0].clone() }]);

@@ -1,54 +1,54 @@
-//! Where the store is and how it is reached. In: what the configuration says. Out: one value from which
-//! every client of the store is built. Not here: how the configuration words it.
+//! Settings of the store. In: the checked configuration. Out: one value from which every client of the store is
+//! built. Not here: how the configuration is written.
 
 use std::path::PathBuf;
 
 use optag_core::private::Private;
 
-/// Where recordings are kept.
+/// Where recordings are stored.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StoreConfig {
-    /// In a directory.
+    /// A directory.
     Local {
-        /// Which.
+        /// Path.
         dir: PathBuf,
     },
-    /// In an S3 bucket.
+    /// An S3 bucket.
     S3(S3Config),
 }
 
 /// An S3 bucket.
 #[derive(Clone, Debug, PartialEq)]
 pub struct S3Config {
-    /// Its name.
+    /// Name.
     pub bucket: String,
-    /// The store's URL; none for AWS itself.
+    /// URL of the store; none for AWS.
     pub endpoint: Option<String>,
-    /// Its region.
+    /// Region.
     pub region: String,
-    /// From the environment; none: from `credentials_file`.
+    /// From the environment; none: `credentials_file`.
     pub credentials: Option<S3Credentials>,
-    /// Read again when it changes; none: what the library finds by itself (instance role).
+    /// Reloaded when it changes; none: the instance role.
     pub credentials_file: Option<PathBuf>,
-    /// Proxy to the store; none: `HTTPS_PROXY` and the like. May hold a password.
+    /// Proxy to the store; none: `HTTPS_PROXY` and the like. May contain a password.
     pub proxy: Option<Private<String>>,
-    /// `endpoint/bucket/key` rather than `bucket.endpoint/key`.
+    /// `endpoint/bucket/key` instead of `bucket.endpoint/key`.
     pub path_style: bool,
     /// Allow an `http://` endpoint.
     pub allow_http: bool,
-    /// PEM file of the authority that signed the endpoint's certificate.
+    /// PEM file of the certificate authority of the endpoint.
     pub ca_file: Option<PathBuf>,
-    /// Install and watch the bucket's expiry rule.
+    /// Install and monitor the bucket's expiry rule.
     pub manage_lifecycle: bool,
 }
 
-/// A key pair for S3.
+/// An S3 key pair.
 #[derive(Clone, Debug, PartialEq)]
 pub struct S3Credentials {
-    /// Which key.
+    /// Access key id.
     pub access_key_id: Private<String>,
-    /// Its secret.
+    /// Secret access key.
     pub secret_access_key: Private<String>,
-    /// With temporary credentials.
+    /// Session token of temporary credentials.
     pub session_token: Option<Private<String>>,
 }

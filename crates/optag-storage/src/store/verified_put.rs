@@ -1,12 +1,12 @@
-//! Storing an object so that it may be relied on. In: a name and bytes. Out: what was read back.
+//! Stores an object so that it can be relied on. In: a name and bytes. Out: what was read back.
 //!
-//! Nothing is overwritten: a name that is taken is compared. The same bytes are fine, as an
-//! earlier try may have stored them and lost the answer; the beginning of ours is what a broken
-//! store kept of such a try, and is removed; anything else is for a person to look at.
+//! Nothing is overwritten: an existing object is compared. Equal content is accepted, since an earlier attempt may
+//! have succeeded without an answer; a prefix of our content is what a faulty store kept of such an attempt, and is
+//! removed; any other content needs a person.
 //!
-//! A long object goes up in parts. The store itself remembers them: a try that begins anew, after
-//! an outage or a crash, lists what is there and sends the rest. That an upload begins is told to whoever
-//! must find it even where the store's list leaves it out.
+//! A long object is uploaded in parts. The store keeps them: a new attempt after an outage or a crash lists the
+//! stored parts and sends the rest. The caller learns of an upload before it begins, so that it can be found even if
+//! listings omit it.
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
@@ -22,19 +22,19 @@ use crate::store::s3::admin::StoredPart;
 use crate::store::{S3, Store, StoreError};
 use optag_core::hex::hex;
 
-/// Size of a part, and the most that is stored in one request. Units: bytes.
+/// Size of a part, and maximum size of an object stored by one request. Units: bytes.
 pub const PART_BYTES: usize = 8 << 20;
 
-/// What was stored and read back. Two are equal where their content is.
+/// An object that was stored and read back. Equal if the content is.
 #[derive(Clone, Debug)]
 pub struct Verified {
     /// Size. Units: bytes.
     pub bytes: u64,
     /// SHA-256 in hexadecimal.
     pub sha256: String,
-    /// The version that was read back, where the store keeps versions.
+    /// Version that was read back, if the store keeps versions.
     pub version: Option<String>,
-    /// The upload in parts by which it came, where it did.
+    /// Multipart upload that created it, if any.
     pub upload: Option<String>,
 }
 
@@ -46,18 +46,18 @@ impl PartialEq for Verified {
 
 impl Eq for Verified {}
 
-/// A part on its way: [`PART_BYTES`], the last one fewer.
+/// A part to be uploaded: [`PART_BYTES`], the last one less.
 pub struct Part {
-    /// Its bytes.
+    /// Content.
     pub bytes: Bytes,
-    /// The memory that they take, given back when the part is dropped.
+    /// Memory permit, returned when the part is dropped.
     pub room: Option<OwnedSemaphorePermit>,
 }
 
-/// Is told the id of an upload in parts that begins or goes on.
+/// Called with the id of a multipart upload that begins or is resumed.
 pub type Begun<'a> = &'a (dyn Fn(String) -> BoxFuture<'a, ()> + Send + Sync);
 
-/// What has the name that we want.
+/// The object that has the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Existing {
     Nothing,
@@ -67,9 +67,9 @@ enum Existing {
 }
 
 impl Store {
-    /// Stores an object in one request, unless it is there already, and reads it back.
+    /// Stores an object by one request unless it exists, and reads it back.
     ///
-    /// Errors: as [`StoreError`]; nothing may be relied on.
+    /// Errors: see [`StoreError`]; nothing can be relied on then.
     pub async fn put_small(&self, name: &str, bytes: Bytes) -> Result<Verified, StoreError> {
         let stored = self.store_small(name, bytes).await;
         self.trouble.note_write(&stored);
@@ -99,18 +99,16 @@ impl Store {
         }
     }
 
-    /// Stores parts as one object, unless it is there already, and reads it back.
+    /// Stores parts as one object unless it exists, and reads it back.
     ///
-    /// Errors: as [`StoreError`]; nothing may be relied on. The next try goes on with the parts
-    /// that are stored.
+    /// Errors: see [`StoreError`]; nothing can be relied on then. The next attempt continues with the stored parts.
     pub async fn put_parts(&self, name: &str, parts: mpsc::Receiver<Part>) -> Result<Verified, StoreError> {
         self.put_parts_noted(name, parts, &|_| std::future::ready(()).boxed()).await
     }
 
-    /// The same; `begun` is told of the upload, where it needs one, before any part of it is sent, and is
-    /// waited for.
+    /// As [`Store::put_parts`]; `begun` is called, and awaited, before any part of a multipart upload is sent.
     ///
-    /// Errors: as above.
+    /// Errors: the same.
     pub async fn put_parts_noted(
         &self,
         name: &str,
@@ -140,21 +138,21 @@ impl Store {
         self.verify(name, wanted).await
     }
 
-    /// One request, create-only. False: the name is taken.
+    /// A create-only request. False: the name is taken.
     pub(crate) async fn create(&self, name: &str, bytes: Bytes) -> Result<bool, StoreError> {
         let create = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         match self.objects.put_opts(&Path::from(name), bytes.into(), create).await {
             Ok(_) => Ok(true),
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
             Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => {
-                Err(StoreError::Config("it cannot create without overwriting".into()))
+                Err(StoreError::Config("it cannot refuse to overwrite".into()))
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Reads back what was just written. What is not as it was written is removed, so that the
-    /// next try finds the name free.
+    /// Reads back an object just written. An object that differs is removed, so that the next attempt finds the name
+    /// free.
     async fn verify(&self, name: &str, wanted: Verified) -> Result<Verified, StoreError> {
         match self.digest(name).await {
             Ok(found) if found == wanted => Ok(Verified { upload: wanted.upload, ..found }),
@@ -163,25 +161,25 @@ impl Store {
                 Err(StoreError::Mismatch)
             }
             Err(StoreError::Missing) => {
-                Err(StoreError::Transient("what it acknowledged is not there".into()))
+                Err(StoreError::Transient("an acknowledged object is missing".into()))
             }
             Err(error) => Err(error),
         }
     }
 
-    /// What to do about an object that is in the way.
+    /// Handles an existing object that is in the way.
     async fn give_way(&self, name: &str, existing: Existing) -> StoreError {
         match existing {
             Existing::Torn => match self.delete_all(name).await {
-                Ok(_) => StoreError::Transient("half of an object of ours was there; it was removed".into()),
+                Ok(_) => StoreError::Transient("removed an incomplete object of an earlier attempt".into()),
                 Err(error) => error,
             },
-            Existing::Nothing => StoreError::Transient("the name was taken and is free".into()),
+            Existing::Nothing => StoreError::Transient("the name was taken and is free again".into()),
             Existing::Ours | Existing::Foreign => StoreError::Conflict,
         }
     }
 
-    /// What has the name, and which version of it that is.
+    /// Compares the existing object; also returns its version.
     async fn compare(&self, name: &str, ours: &Bytes) -> Result<(Existing, Option<String>), StoreError> {
         let (meta, mut theirs) = match self.open_object(name, None).await {
             Err(StoreError::Missing) => return Ok((Existing::Nothing, None)),
@@ -195,7 +193,9 @@ impl Store {
             at += bytes.len();
         }
         match at {
-            read if (read as u64) < meta.size => Err(StoreError::Transient("an object ended early".into())),
+            read if (read as u64) < meta.size => {
+                Err(StoreError::Transient("object shorter than announced".into()))
+            }
             read if read < ours.len() => Ok((Existing::Torn, meta.version)),
             _ => Ok((Existing::Ours, meta.version)),
         }
@@ -229,7 +229,7 @@ impl Store {
             sent.add(&part.bytes);
         }
         if torn && read < meta.size {
-            return Err(StoreError::Transient("an object ended early".into()));
+            return Err(StoreError::Transient("object shorter than announced".into()));
         }
         let existing = match (torn, waiting.is_empty() && theirs.try_next().await?.is_none()) {
             (true, _) => Existing::Torn,
@@ -239,7 +239,7 @@ impl Store {
         Err(self.give_way(name, existing).await)
     }
 
-    /// To a directory: beside its place, and renamed when it is whole.
+    /// To a temporary file, renamed when complete.
     async fn write_parts(
         &self,
         name: &str,
@@ -274,14 +274,14 @@ impl Store {
             read.add(&part);
         }
         if read.bytes != meta.size {
-            return Err(StoreError::Transient("an object ended early".into()));
+            return Err(StoreError::Transient("object shorter than announced".into()));
         }
         Ok(Verified { version: meta.version, ..read.verified() })
     }
 }
 
 impl S3 {
-    /// Sends the parts that the store does not have, and makes them an object.
+    /// Sends the parts that the store does not have, and completes the object.
     async fn upload(
         &self,
         name: &str,
@@ -293,7 +293,7 @@ impl S3 {
         let (upload, stored) = match uploads.pop() {
             Some(upload) => {
                 let stored = self.admin.parts(name, &upload).await?;
-                tracing::info!(parts = stored.len(), "an upload is resumed");
+                tracing::info!(parts = stored.len(), "multipart upload resumed");
                 (upload, stored)
             }
             None => (self.objects.create_multipart(&path).await?, Default::default()),
@@ -312,7 +312,7 @@ impl S3 {
             });
         }
         self.objects.complete_multipart(&path, &upload, ids).await?;
-        // One whose beginning was answered with silence may be left.
+        // An upload whose creation was not answered may be left.
         for left in self.admin.uploads(name).await? {
             self.admin.abort(name, &left).await?;
         }
@@ -320,8 +320,8 @@ impl S3 {
     }
 }
 
-/// Whether a stored part is this one, where the store names parts by their MD5, as most do. A
-/// part that cannot be recognised is sent again.
+/// Whether a stored part equals ours, for stores that use the MD5 as ETag, as most do. Otherwise the part is sent
+/// again.
 fn is_same(there: &StoredPart, ours: &Bytes) -> bool {
     there.bytes == ours.len() as u64
         && there.etag.trim_matches('"').eq_ignore_ascii_case(&hex(&Md5::digest(ours)))
@@ -380,7 +380,7 @@ mod tests {
         assert_eq!(store.put_small("recordings/a", Bytes::from_static(b"one")).await.unwrap(), one);
         for other in [&b"two"[..], b"on", b"oneX"] {
             let refused = store.put_small("recordings/a", Bytes::from_static(other)).await;
-            // What is longer than ours is foreign; what is a beginning of ours was torn.
+            // Longer content is foreign; a prefix of ours is torn.
             let torn = other == b"oneX";
             match refused {
                 Err(StoreError::Conflict) if !torn => {}
@@ -388,7 +388,10 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
-        assert!(matches!(store.size("recordings/a").await, Err(StoreError::Missing)), "it was torn");
+        assert!(
+            matches!(store.size("recordings/a").await, Err(StoreError::Missing)),
+            "a torn object is removed"
+        );
     }
 
     #[tokio::test]

@@ -1,6 +1,5 @@
-//! Every copy of a recording that a store may hold: objects, their older versions, delete
-//! markers, unfinished uploads, files that a crash left half-written. In: the beginning of the
-//! names. Out: what is there, or the proof that nothing is.
+//! Every copy of a recording that a store may have: objects, older versions, delete markers, unfinished uploads,
+//! files left half-written by a crash. In: a name prefix. Out: the copies, or the proof that there are none.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -15,40 +14,40 @@ use crate::store::remains::Sought;
 use crate::store::{Store, StoreError};
 use optag_core::clock::WallTime;
 
-/// Rounds of deleting and looking again before a store is said not to delete.
+/// Rounds of deleting and searching after which a store is considered unable to delete.
 pub const ROUNDS: usize = 20;
 
-/// One copy, as the store names it.
+/// One copy, as named by the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StoredCopy {
     /// Name of the object.
     pub key: String,
-    /// Its version, or the upload's id, where the store has those.
+    /// Version, or id of the upload, if any.
     pub version: Option<String>,
-    /// What it is.
+    /// Kind of copy.
     pub kind: CopyKind,
-    /// Its size, where the store tells. Units: bytes.
+    /// Size, if known. Units: bytes.
     pub bytes: u64,
-    /// When the store took it, where it tells.
+    /// When it was stored, if known.
     pub stored_at: Option<WallTime>,
 }
 
-/// What a copy is.
+/// Kind of copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CopyKind {
     /// An object, or a version of it.
     Object,
-    /// A version that says "deleted".
+    /// A delete marker.
     DeleteMarker,
-    /// A multipart upload that was not finished, with its parts.
+    /// An unfinished multipart upload with its parts.
     Upload,
-    /// A file that was not finished.
+    /// An unfinished file.
     Unfinished,
 }
 
 impl StoredCopy {
-    /// As receipts name it.
+    /// Name in receipts.
     pub fn name(&self) -> String {
         match (&self.version, self.kind) {
             (None, _) => self.key.clone(),
@@ -61,7 +60,7 @@ impl StoredCopy {
 impl Store {
     /// Every copy whose name begins with `stem`.
     ///
-    /// Errors: the store does not answer, and then there may be any.
+    /// Errors: store unavailable; any copy may exist then.
     pub async fn copies(&self, stem: &str) -> Result<Vec<StoredCopy>, StoreError> {
         if let Some(admin) = self.admin() {
             return admin.copies(stem).await;
@@ -71,10 +70,10 @@ impl Store {
         blocking(move || files(&dir, &stem)).await
     }
 
-    /// Deletes every copy of one name, and looks for it by name and in lists until none is left;
-    /// the name itself comes last of what is returned.
+    /// Deletes every copy of one name, and searches by name and in listings until none is left; returns the deleted
+    /// copies, the name itself last.
     ///
-    /// Errors: something may be left; do it again.
+    /// Errors: something may be left; retry.
     pub async fn delete_all(&self, key: &str) -> Result<Vec<String>, StoreError> {
         let mut gone = Vec::new();
         let mut sought = Sought::name(key);
@@ -97,18 +96,18 @@ impl Store {
             }
             sought.remember(&look.found);
         }
-        Err(StoreError::Unverified(format!("{key} is still there after it was deleted")))
+        Err(StoreError::Unverified(format!("{key} still present after deletion")))
     }
 
-    /// Writes an object over what is there.
+    /// Writes an object, overwriting an existing one.
     ///
-    /// Errors: it may or may not be there.
+    /// Errors: the object may or may not exist.
     pub async fn put_over(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
         self.objects().put(&Path::from(key), bytes.into()).await?;
         Ok(())
     }
 
-    /// A folder: the folders in it and its files, each in order of names.
+    /// Subfolders and files of a folder, each in order of names.
     pub(crate) async fn folder(&self, folder: &str) -> Result<(Vec<String>, Vec<StoredCopy>), StoreError> {
         let Some(dir) = self.directory() else { return Ok(Default::default()) };
         let (dir, folder) = (dir.to_owned(), folder.to_owned());
@@ -136,7 +135,7 @@ impl Store {
         .await
     }
 
-    /// The file of this name, if there is one.
+    /// The file with this name, if it exists.
     pub(crate) async fn file_there(&self, name: &str) -> Result<Vec<StoredCopy>, StoreError> {
         let Some(dir) = self.directory() else { return Ok(Vec::new()) };
         let (path, key) = (dir.join(name), name.to_owned());
@@ -168,7 +167,7 @@ impl Store {
     }
 }
 
-/// Runs on the disk, away from the tasks.
+/// Runs blocking work on a separate thread.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> Result<T, StoreError> {
@@ -177,16 +176,16 @@ async fn blocking<T: Send + 'static>(
         .map_err(|error| StoreError::Transient(error.to_string()))
 }
 
-/// Files below `dir` whose name from there begins with `stem`.
+/// Files below `dir` whose relative path begins with `stem`.
 fn files(dir: &FsPath, stem: &str) -> std::io::Result<Vec<StoredCopy>> {
-    // The part of the stem that is a directory is walked, the rest is compared.
+    // Walks the directory part of the stem and compares the rest.
     let start = stem.rsplit_once('/').map_or(PathBuf::new(), |(folder, _)| folder.into());
     let mut todo = vec![start];
     let mut found = Vec::new();
     while let Some(folder) = todo.pop() {
         let entries = match fs::read_dir(dir.join(&folder)) {
             Ok(entries) => entries,
-            // A folder that is not there holds no copy; a store that is not there may.
+            // A missing folder has no copies; a missing store may have.
             Err(error) if error.kind() == ErrorKind::NotFound && dir.is_dir() => continue,
             Err(error) => return Err(error),
         };
@@ -208,7 +207,7 @@ fn files(dir: &FsPath, stem: &str) -> std::io::Result<Vec<StoredCopy>> {
     Ok(found)
 }
 
-/// A file as a copy; `None` where it is gone meanwhile.
+/// A file as a copy; `None` if it was removed meanwhile.
 fn file(entry: &fs::DirEntry, key: String) -> std::io::Result<Option<StoredCopy>> {
     let facts = match entry.metadata() {
         Ok(facts) => facts,
@@ -238,7 +237,7 @@ mod tests {
         for name in ["a.opus", "a.json", "b.opus"] {
             store.put_small(&format!("recordings/2026/01/02/{name}"), "x".into()).await.unwrap();
         }
-        // What a crash in the middle of an upload leaves behind; no listing of objects shows it.
+        // Left by a crash during an upload; no listing of objects shows it.
         fs::write(dir.path().join("recordings/2026/01/02/a.opus#3"), b"half").unwrap();
         let copies = store.copies("recordings/2026/01/02/a").await.unwrap();
         assert_eq!(copies.len(), 3);
@@ -277,7 +276,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let store = Store::open(&StoreConfig::Local { dir: dir.path().to_owned() }).unwrap();
             let key = "recordings/2026/01/02/a.opus";
-            // Each runtime has a thread for its disk, and so its first sync.
+            // Each runtime has its own disk thread, and so its own first sync.
             let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             assert!(runtime().block_on(store.put_small(key, "x".into())).is_err());
             let path = dir.path().join(key);

@@ -1,5 +1,5 @@
-//! Every copy below a prefix in order of names, page by page, however many there are: memory holds
-//! one page. In: a prefix. Out: pages, and what could not be seen.
+//! Every copy below a prefix in order of names, page by page: memory holds one page. In: a prefix. Out: pages, and
+//! what could not be seen.
 
 use std::collections::VecDeque;
 
@@ -18,7 +18,7 @@ pub struct Page {
     pub unseen: Option<String>,
 }
 
-/// Where the walk through a bucket is.
+/// Position in a bucket's listing.
 pub(crate) enum At {
     Versions { key: Option<String>, version: Option<String> },
     Objects { next: Option<String> },
@@ -26,10 +26,9 @@ pub(crate) enum At {
 }
 
 impl Store {
-    /// Walks through every version and object whose name begins with `prefix`. Unfinished uploads are
-    /// not among them.
+    /// Lists every version and object whose name begins with `prefix`, without unfinished uploads.
     ///
-    /// Errors: as items; the walk ends with the first.
+    /// Errors: as an item, which ends the stream.
     pub fn walk(&self, prefix: &str) -> BoxStream<'_, Result<Page, StoreError>> {
         let prefix = prefix.to_owned();
         if let Some(admin) = self.admin() {

@@ -1,5 +1,5 @@
-//! What S3 needs beyond objects: uploads and locks; versions are `s3_copies`', rules `s3_lifecycle`'s. Through
-//! the AWS SDK, with checksums only where required, since several S3-compatible stores refuse its default.
+//! S3 operations beyond objects: uploads and locks; `versions` has versions, `lifecycle` the rules. Uses the AWS SDK,
+//! with checksums only where required, since several S3-compatible stores reject its default.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
@@ -24,7 +24,7 @@ use crate::store::s3::endpoint::Place;
 use crate::store::s3::error::transient;
 use crate::store::settings::S3Config;
 
-/// The administrative client of one bucket.
+/// Administrative client of one bucket.
 #[derive(Debug)]
 pub struct S3Admin {
     pub(crate) client: Client,
@@ -33,30 +33,30 @@ pub struct S3Admin {
     pub(crate) place: Place,
     pub(crate) credentials: AwsCredentialProvider,
     pub(crate) http: HttpClient,
-    /// What the store left out of our lifecycle rule when it was written last.
+    /// The part of our lifecycle rule that the store dropped when it was last written.
     all_it_keeps: Mutex<Option<String>>,
-    /// Whether the store does not delete several objects by one request.
+    /// Whether the store cannot delete several objects by one request.
     pub(crate) deletes_singly: AtomicBool,
 }
 
-/// A part that the store has.
+/// A part of an unfinished upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredPart {
-    /// As the store names its content.
+    /// ETag.
     pub etag: String,
-    /// Its size. Units: bytes.
+    /// Size. Units: bytes.
     pub bytes: u64,
 }
 
 impl S3Admin {
-    /// A client over `http`; nothing is contacted.
+    /// Creates a client over `http`; does not contact the store.
     pub fn new(
         config: &S3Config,
         place: Place,
         credentials: AwsCredentialProvider,
         http: HttpClient,
     ) -> Self {
-        // With the bucket in the path, the SDK puts its name right behind what it is given.
+        // With path-style addresses, the SDK appends the bucket's name directly to the endpoint.
         let end = if place.path_style { "/" } else { "" };
         let sdk = Builder::new()
             .behavior_version(BehaviorVersion::latest())
@@ -66,7 +66,7 @@ impl S3Admin {
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
             .credentials_provider(Shared(Arc::clone(&credentials)))
-            // The other client keeps them as long as they are good.
+            // The object client caches credentials while they are valid.
             .identity_cache(IdentityCache::no_cache())
             .http_client(ForSdk(http.clone()))
             .build();
@@ -82,10 +82,10 @@ impl S3Admin {
         }
     }
 
-    /// Refuses a bucket whose own lock would keep objects that must go: longer than we promise, or
-    /// at all once a caller asks.
+    /// Rejects a bucket whose object lock would keep objects that must be erased: beyond the retention limit, or on
+    /// request.
     ///
-    /// Errors: there is such a lock, or the store does not answer.
+    /// Errors: such a lock exists, or the store is unavailable.
     pub async fn refuse_long_lock(&self, days: u8) -> Result<(), StoreError> {
         let answer = match self.client.get_object_lock_configuration().bucket(&self.bucket).send().await {
             Ok(answer) => answer,
@@ -109,8 +109,8 @@ impl S3Admin {
         let Some(lock) = lock else { return Ok(()) };
         let locked_days = lock.days.unwrap_or(0) + lock.years.unwrap_or(0) * 366;
         let promise = match locked_days > i32::from(days) {
-            true => format!("nothing may live longer than {days} days"),
-            false => "a caller's request to erase must be met at once".to_owned(),
+            true => format!("recordings must not be kept longer than {days} days"),
+            false => "an erasure request must be met at once".to_owned(),
         };
         Err(StoreError::Config(format!(
             "bucket `{}` locks objects for {locked_days} days (Object Lock, default retention, {}): {promise}. \
@@ -120,9 +120,9 @@ impl S3Admin {
         )))
     }
 
-    /// Unfinished uploads of a name, the latest last.
+    /// Unfinished uploads of a name, latest last.
     ///
-    /// Errors: the store does not answer.
+    /// Errors: store unavailable.
     pub async fn uploads(&self, key: &str) -> Result<Vec<String>, StoreError> {
         let listing = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(key).send().await;
         let mut uploads = listing.map_err(transient)?.uploads.unwrap_or_default();
@@ -131,10 +131,10 @@ impl S3Admin {
         Ok(uploads.into_iter().filter_map(|upload| upload.upload_id).collect())
     }
 
-    /// Parts that an unfinished upload has, by number from 1. None where the store lists them in a
-    /// form of its own (moto): then all are sent again.
+    /// Parts of an unfinished upload, by number from 1. Empty if the store lists them in a non-standard form (moto):
+    /// all parts are sent again then.
     ///
-    /// Errors: the store does not answer, or there is no such upload.
+    /// Errors: store unavailable, or no such upload.
     pub async fn parts(&self, key: &str, upload: &str) -> Result<BTreeMap<i32, StoredPart>, StoreError> {
         let mut pages =
             self.client.list_parts().bucket(&self.bucket).key(key).upload_id(upload).into_paginator().send();
@@ -155,9 +155,9 @@ impl S3Admin {
         Ok(parts)
     }
 
-    /// Ends an unfinished upload and its parts.
+    /// Aborts an unfinished upload and deletes its parts.
     ///
-    /// Errors: it may still be there.
+    /// Errors: it may still exist.
     pub async fn abort(&self, key: &str, upload: &str) -> Result<(), StoreError> {
         let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
         match abort.send().await {
@@ -166,7 +166,7 @@ impl S3Admin {
         }
     }
 
-    /// Whether this is what the store leaves out of our rule whenever it is written.
+    /// Whether the store drops exactly this part of our rule whenever it is written.
     pub(crate) fn is_all_it_keeps(&self, drift: &Drift) -> bool {
         let kept = self.all_it_keeps.lock().unwrap_or_else(PoisonError::into_inner);
         matches!((drift, &*kept), (Drift::Partly(what), Some(kept)) if what == kept)
@@ -177,7 +177,7 @@ impl S3Admin {
     }
 }
 
-/// Credentials of the objects' client, for this one.
+/// The object client's credentials, for the SDK.
 #[derive(Debug)]
 struct Shared(AwsCredentialProvider);
 

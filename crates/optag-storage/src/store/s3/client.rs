@@ -1,5 +1,5 @@
-//! The way to a bucket: one HTTP client, and so one certificate store, one proxy and one time
-//! limit, for objects, for the AWS SDK and for the requests that neither of them can make.
+//! The HTTP client of a bucket: one certificate store, one proxy and one time limit for objects, for the AWS SDK and
+//! for requests that neither supports.
 
 use std::time::Duration;
 
@@ -21,12 +21,12 @@ use crate::store::StoreError;
 use crate::store::settings::S3Config;
 use optag_core::error_chain::causes;
 
-/// One request's time limit.
+/// Time limit of one request.
 pub(crate) const REQUEST: Duration = Duration::from_secs(30);
 
-/// The settings of the one client.
+/// Options of the HTTP client.
 ///
-/// Errors: the certificate file cannot be read, or holds no certificate.
+/// Errors: the certificate file cannot be read, or contains no certificate.
 pub(crate) fn options(config: &S3Config) -> Result<ClientOptions, StoreError> {
     let mut client = ClientOptions::new().with_timeout(REQUEST).with_allow_http(config.allow_http);
     if let Some(file) = &config.ca_file {
@@ -36,7 +36,7 @@ pub(crate) fn options(config: &S3Config) -> Result<ClientOptions, StoreError> {
         let pem = std::fs::read(file).map_err(|error| wrong(&error))?;
         let bundle = Certificate::from_pem_bundle(&pem).map_err(|error| wrong(&causes(&error)))?;
         if bundle.is_empty() {
-            return Err(wrong(&"it holds no certificate"));
+            return Err(wrong(&"contains no certificate"));
         }
         client = bundle.into_iter().fold(client, ClientOptions::with_root_certificate);
     }
@@ -46,19 +46,19 @@ pub(crate) fn options(config: &S3Config) -> Result<ClientOptions, StoreError> {
     Ok(client)
 }
 
-/// The client that these settings make. Nothing is contacted.
+/// Creates the client. Does not contact the store.
 ///
-/// Errors: they make none: a proxy that is no URL, a certificate that cannot be read.
+/// Errors: invalid proxy URL, or unreadable certificate.
 pub(crate) fn client(options: &ClientOptions) -> Result<HttpClient, StoreError> {
-    // The settings may hold the proxy's password, and so may what is said of them.
+    // Settings may contain the proxy's password, and so may the error text.
     ReqwestConnector::default().connect(options).map_err(|error| {
         let why = causes(&error);
         let why = if why.contains('@') { "store.proxy or store.ca_file cannot be used".into() } else { why };
-        StoreError::Config(format!("no HTTP client can be made: {why}"))
+        StoreError::Config(format!("cannot create the HTTP client: {why}"))
     })
 }
 
-/// The one client, as the AWS SDK wants it.
+/// The client, adapted to the AWS SDK.
 #[derive(Clone, Debug)]
 pub(crate) struct ForSdk(pub HttpClient);
 
@@ -75,7 +75,7 @@ impl SdkConnector for ForSdk {
             let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
             let (head, body) = request.into_parts();
             let bytes = body.bytes().map(Bytes::copy_from_slice);
-            let bytes = bytes.ok_or_else(|| ConnectorError::user("a request in pieces".into()))?;
+            let bytes = bytes.ok_or_else(|| ConnectorError::user("streamed request body".into()))?;
             let request = Request::from_parts(head, HttpRequestBody::from(bytes));
             let (head, body) = client.execute(request).await.map_err(connector_error)?.into_parts();
             let body = body.bytes().await.map_err(connector_error)?;

@@ -1,5 +1,5 @@
-//! The key pair for S3 from its file, read again when the file changes: an owner rotates it, or
-//! an agent renews it, while the recorder runs.
+//! The S3 key pair in a file, reloaded when the file changes: an owner rotates it, or an agent renews it, while the
+//! recorder runs.
 
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::store::StoreError;
 
-/// The file: TOML.
+/// The file's content: TOML.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Keys {
@@ -21,16 +21,16 @@ struct Keys {
     session_token: Option<String>,
 }
 
-/// Gives what the file says now. A file that cannot be read leaves what it said before.
+/// Provides the file's current content. If the file cannot be read, the previous content stays in use.
 pub struct FileCredentials {
     path: PathBuf,
     last: Mutex<Option<(Stamp, Arc<AwsCredential>)>>,
 }
 
-/// What changes with a file.
+/// Changes with the file.
 pub type Stamp = (SystemTime, u64);
 
-/// The stamp of a file as it is now; `None` where it cannot be looked at.
+/// The stamp of a file; `None` if it cannot be accessed.
 pub fn stamp(path: &Path) -> Option<Stamp> {
     std::fs::metadata(path).ok().as_ref().map(stamp_of)
 }
@@ -40,14 +40,14 @@ fn stamp_of(facts: &Metadata) -> Stamp {
 }
 
 impl FileCredentials {
-    /// The credentials in `path`.
+    /// Credentials in `path`.
     pub fn new(path: &Path) -> Self {
         Self { path: path.to_owned(), last: Mutex::new(None) }
     }
 
     /// Reads the file once.
     ///
-    /// Errors: it cannot be read, or is not what is expected.
+    /// Errors: unreadable or invalid.
     pub fn check(&self) -> Result<(), StoreError> {
         self.read().map(|_| ())
     }
@@ -65,7 +65,7 @@ impl FileCredentials {
         }
         let text = std::fs::read_to_string(&self.path).map_err(|error| wrong(&error))?;
         let keys: Keys = toml::from_str(&text)
-            .map_err(|_| wrong(&"TOML with access_key_id, secret_access_key and maybe session_token"))?;
+            .map_err(|_| wrong(&"TOML with access_key_id, secret_access_key and optionally session_token"))?;
         let keys = Arc::new(AwsCredential {
             key_id: keys.access_key_id,
             secret_key: keys.secret_access_key,

@@ -1,54 +1,56 @@
-//! Where a bucket is, worked out once from the settings for every client of it. What the clients
-//! would understand differently is refused: two readings of one setting are two stores, and what
-//! is written to one is then looked for, and certified as erased, in the other.
+//! The address of a bucket, derived once from the settings for all clients. Settings that the clients would interpret
+//! differently are rejected: objects written to one address would be searched, and certified as erased, at another.
 
 use url::{Host, Url};
 
 use crate::store::StoreError;
 use crate::store::settings::S3Config;
 
-/// Where a bucket is.
+/// Address of a bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The store's URL, without the bucket and without a slash at its end.
+    /// URL of the store, without the bucket and without a trailing slash.
     pub store: String,
-    /// The bucket's URL, without a slash at its end; an object's name follows after one.
+    /// URL of the bucket, without a trailing slash; `/` and an object's name follow.
     pub bucket: String,
-    /// Whether the bucket's name is in the path rather than in the host's name.
+    /// Whether the bucket's name is in the path instead of the host name.
     pub path_style: bool,
 }
 
 impl Place {
-    /// Works it out.
+    /// Derives the address.
     ///
-    /// Errors: the settings contradict each other, or the clients would not agree on them.
+    /// Errors: the settings contradict each other, or the clients would interpret them differently.
     pub fn new(config: &S3Config) -> Result<Self, StoreError> {
         let wrong = |key: &str, why: &str| Err(StoreError::Config(format!("store.{key}: {why}")));
         let (bucket, path_style) = (config.bucket.as_str(), config.path_style);
         if !is_label(&config.region) {
-            return wrong("region", "letters, digits and `-` alone");
+            return wrong("region", "only letters, digits and `-` are allowed");
         }
         if bucket.is_empty() || !bucket.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
-            return wrong("bucket", "letters, digits, `-`, `.` and `_` alone");
+            return wrong("bucket", "only letters, digits, `-`, `.` and `_` are allowed");
         }
         if bucket.ends_with("--x-s3") {
             return wrong(
                 "bucket",
-                "a directory bucket keeps no versions, rules or order; use a general one",
+                "directory buckets are not supported (no versions, lifecycle rules or ordered listings); use a general-purpose bucket",
             );
         }
         let url = match config.endpoint.as_deref() {
             Some(text) => text,
             None => &aws(&config.region),
         };
-        let Ok(url) = Url::parse(url) else { return wrong("endpoint", "it is no URL") };
+        let Ok(url) = Url::parse(url) else { return wrong("endpoint", "invalid URL") };
         let plain = url.path().bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~/".contains(&b));
         let parts = !url.username().is_empty() || url.password().is_some();
         if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-            return wrong("endpoint", "it must be https://host, perhaps with a port and a path");
+            return wrong("endpoint", "must be https://host, optionally with a port and a path");
         }
         if parts || url.query().is_some() || url.fragment().is_some() || !plain {
-            return wrong("endpoint", "host, port and a plain path alone: no user, query or escapes");
+            return wrong(
+                "endpoint",
+                "only host, port and a plain path are allowed: no user, query or escapes",
+            );
         }
         if url.scheme() == "http" && !config.allow_http {
             return wrong("endpoint", "https:// is required unless store.allow_http = true");
@@ -56,20 +58,20 @@ impl Place {
         let authority = &url[url::Position::BeforeHost..url::Position::AfterPort];
         let path = url.path().trim_end_matches('/');
         if path.contains("//") {
-            return wrong("endpoint", "its path has an empty part");
+            return wrong("endpoint", "the path has an empty segment");
         }
         let store = format!("{}://{authority}{path}", url.scheme());
         if path_style {
             return Ok(Self { bucket: format!("{store}/{bucket}"), store, path_style });
         }
         if !matches!(url.host(), Some(Host::Domain(_))) {
-            return wrong("path_style", "an address has no host names below it; set path_style = true");
+            return wrong("path_style", "an IP address has no subdomains; set path_style = true");
         }
         if bucket.len() < 3 || !is_label(bucket) || bucket.bytes().any(|b| b.is_ascii_uppercase()) {
-            return wrong("path_style", "this bucket's name can be no host name; set path_style = true");
+            return wrong("path_style", "the bucket's name is not a valid host name; set path_style = true");
         }
         if authority.starts_with(&format!("{bucket}.")) {
-            return wrong("endpoint", "write it without the bucket's name, which is put before it");
+            return wrong("endpoint", "omit the bucket's name, it is prepended");
         }
         let url = format!("{}://{bucket}.{authority}{path}", url.scheme());
         Ok(Self { bucket: url, store, path_style })
@@ -134,7 +136,7 @@ mod tests {
             ("http://[::1]", "calls", false, "path_style = true"),
             ("https://s3.example", "calls.example.dk", false, "path_style = true"),
             ("https://s3.example", "Calls", false, "path_style = true"),
-            ("https://calls.s3.example", "calls", false, "without the bucket's name"),
+            ("https://calls.s3.example", "calls", false, "omit the bucket's name"),
             ("https://user:word@s3.example", "calls", true, "no user"),
             ("https://s3.example/?x=1", "calls", true, "no user, query"),
             ("https://s3.example/a%20b", "calls", true, "escapes"),

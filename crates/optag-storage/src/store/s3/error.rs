@@ -1,5 +1,4 @@
-//! What a store said when it refused, in one line: its own code first, for that is what is looked
-//! up at night.
+//! A store's error in one line: its own code first, since that is what operators look up.
 
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -7,10 +6,10 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use crate::store::StoreError;
 use optag_core::error_chain::causes;
 
-/// The longest text that is handed on. Units: characters.
+/// Maximum length of the text. Units: characters.
 const MOST: usize = 600;
 
-/// An answer of the AWS SDK that was none.
+/// An error of the AWS SDK.
 pub(crate) fn transient<E>(error: SdkError<E, HttpResponse>) -> StoreError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -31,7 +30,8 @@ where
     StoreError::Transient(in_short(&text))
 }
 
-/// The text with S3's own code and message in place of the document in which they came.
+/// The text with S3's code and message in place of the XML document.
+///
 /// Source: Amazon S3 API Reference, Error Responses.
 pub(crate) fn in_short(text: &str) -> String {
     let text: String = text.chars().take(8 * MOST).collect();

@@ -1,5 +1,5 @@
-//! A bucket's lifecycle rules, as the text that they are. The AWS SDK knows the elements that it was
-//! made with and drops every other, so these requests are made without it.
+//! Requests for a bucket's lifecycle rules, handled as text. The AWS SDK drops elements that it does not know, so
+//! these requests are made without it.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
@@ -14,9 +14,9 @@ use crate::store::s3::error::in_short;
 use optag_core::base64;
 use optag_core::error_chain::causes;
 
-/// How often the rules are read anew because someone else is changing them.
+/// Maximum number of attempts while someone else changes the rules.
 const TRIES: usize = 3;
-/// Headers of an answer that say something of the answer, not of the rules.
+/// Response headers that describe the response, not the rules.
 const OF_THE_ANSWER: [&str; 6] = [
     "x-amz-request-id",
     "x-amz-id-2",
@@ -26,14 +26,14 @@ const OF_THE_ANSWER: [&str; 6] = [
     "x-amz-security-token",
 ];
 
-/// What a store answered.
+/// A store's response.
 struct Answer {
     status: u16,
     headers: HeaderMap,
     body: Bytes,
 }
 
-/// The rules of a bucket, and the settings that belong to all of them and travel in headers.
+/// The rules of a bucket, and the settings of the whole configuration, which are sent in headers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Configured {
     rules: Rules,
@@ -41,11 +41,10 @@ struct Configured {
 }
 
 impl S3Admin {
-    /// Makes our lifecycle rule what it must be; rules that are not ours stay as they are, to the
-    /// byte. Returns what had to be changed.
+    /// Installs our lifecycle rule; other rules stay as they are, to the byte. Returns the drift that was corrected.
     ///
-    /// Errors: the store refuses, or does not keep what it was given; someone else is changing the
-    /// rules at the same time; or they cannot be read for certain, and then nothing is written.
+    /// Errors: the store rejects the rules or does not keep them; someone else changes the rules at the same time; or
+    /// the rules cannot be parsed reliably, in which case nothing is written.
     pub async fn install_lifecycle(&self, days: u8) -> Result<Option<Drift>, StoreError> {
         for _ in 0..TRIES {
             let before = self.configured().await?;
@@ -53,7 +52,7 @@ impl S3Admin {
             if self.is_all_it_keeps(&drift) {
                 return Ok(None);
             }
-            // The last look before the write, which replaces all rules.
+            // The last check before the write, which replaces all rules.
             if self.configured().await? != before {
                 continue;
             }
@@ -68,7 +67,7 @@ impl S3Admin {
             return match after.rules.drift(days) {
                 None => Ok(Some(drift)),
                 Some(Drift::Partly(what)) => {
-                    tracing::warn!(missing = %what, "the store does not keep all of the lifecycle rule");
+                    tracing::warn!(missing = %what, "store drops part of the lifecycle rule");
                     self.note_all_it_keeps(&what);
                     Ok(Some(drift))
                 }
@@ -78,14 +77,14 @@ impl S3Admin {
         Err(StoreError::Transient("someone else is changing the bucket's lifecycle rules".into()))
     }
 
-    /// What is wrong with the lifecycle rule now.
+    /// The drift of our lifecycle rule, if any.
     ///
     /// Errors: the rules cannot be read.
     pub async fn lifecycle_drift(&self, days: u8) -> Result<Option<Drift>, StoreError> {
         Ok(self.configured().await?.rules.drift(days))
     }
 
-    /// Rules of others that reach what we store.
+    /// Foreign rules that affect our objects.
     ///
     /// Errors: the rules cannot be read.
     pub async fn touching(&self, keep_days: u8) -> Result<Vec<Touching>, StoreError> {
@@ -110,7 +109,7 @@ impl S3Admin {
         Ok(Configured { rules, beside: beside.map(|(name, value)| (name.clone(), value.clone())).collect() })
     }
 
-    /// Some stores want the body's MD5, some one of the newer checksums; the first is always sent.
+    /// Some stores require the body's MD5, others a newer checksum; the first is always sent.
     async fn write_rules(&self, before: &Configured, days: u8) -> Result<(), StoreError> {
         let body = Bytes::from(before.rules.with_ours(days));
         let header = |name: &'static str, value: &[u8]| {
@@ -133,7 +132,7 @@ impl S3Admin {
         if (200..300).contains(&answer.status) { Ok(()) } else { Err(refused(&answer)) }
     }
 
-    /// One request about the rules.
+    /// One request for the rules.
     async fn ask(
         &self,
         method: Method,

@@ -1,4 +1,4 @@
-//! Every copy in a bucket, and the bucket's own clock. Through the AWS SDK.
+//! Every copy in a bucket, and the store's clock. Uses the AWS SDK.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,20 +13,20 @@ use crate::store::s3::error::transient;
 use crate::store::versions::{CopyKind, StoredCopy};
 use optag_core::clock::WallTime;
 
-/// Pages that are read before a listing is said not to end.
+/// Maximum number of pages read before a listing is considered endless.
 const PAGES: usize = 100_000;
 
 impl S3Admin {
     /// Every version, delete marker and unfinished upload whose name begins with `stem`.
     ///
-    /// Errors: the store does not answer.
+    /// Errors: store unavailable.
     pub async fn copies(&self, stem: &str) -> Result<Vec<StoredCopy>, StoreError> {
         Ok(self.listed(stem).await?.0)
     }
 
     /// As [`S3Admin::copies`], and whether versions could be listed.
     ///
-    /// Errors: the store does not answer.
+    /// Errors: store unavailable.
     pub async fn listed(&self, stem: &str) -> Result<(Vec<StoredCopy>, bool), StoreError> {
         let (mut found, lists_versions) = match self.versions_below(stem).await? {
             Some(found) => (found, true),
@@ -36,9 +36,9 @@ impl S3Admin {
         Ok((found, lists_versions))
     }
 
-    /// What HEAD says of a name: the object, or the delete marker that hides older ones.
+    /// HEAD of a name: the object, or the delete marker that hides older versions.
     ///
-    /// Errors: the store does not answer, or does not say.
+    /// Errors: store unavailable, or the answer is inconclusive.
     pub async fn head(&self, name: &str) -> Result<Option<StoredCopy>, StoreError> {
         let copy = |version: Option<String>, kind, bytes| {
             Some(StoredCopy { key: name.to_owned(), version, kind, bytes, stored_at: None })
@@ -63,9 +63,9 @@ impl S3Admin {
         }
     }
 
-    /// An upload that should be over, if it is there.
+    /// An upload that should have ended, if it still exists.
     ///
-    /// Errors: the store does not answer.
+    /// Errors: store unavailable.
     pub async fn upload_left(&self, name: &str, upload: &str) -> Result<Option<StoredCopy>, StoreError> {
         let list = self.client.list_parts().bucket(&self.bucket).key(name).upload_id(upload);
         let left = StoredCopy {
@@ -77,16 +77,16 @@ impl S3Admin {
         };
         match list.send().await {
             Ok(_) => Ok(Some(left)),
-            // Listed in a form of the store's own: it is there.
+            // Listed in a non-standard form: it exists.
             Err(error) if error.raw_response().is_some_and(|raw| raw.status().is_success()) => Ok(Some(left)),
             Err(error) if error.raw_response().is_some_and(|raw| raw.status().as_u16() == 404) => Ok(None),
             Err(error) => Err(transient(error)),
         }
     }
 
-    /// Whether the bucket keeps versions, or once did. A store that cannot say has none.
+    /// Whether the bucket keeps versions, or once did. A store that does not support the request has none.
     ///
-    /// Errors: the store does not answer.
+    /// Errors: store unavailable.
     pub async fn keeps_versions(&self) -> Result<bool, StoreError> {
         match self.client.get_bucket_versioning().bucket(&self.bucket).send().await {
             Ok(answer) => Ok(answer.status.is_some()),
@@ -95,9 +95,9 @@ impl S3Admin {
         }
     }
 
-    /// Deletes one copy; what is gone already is fine.
+    /// Deletes one copy; a missing copy is not an error.
     ///
-    /// Errors: it may still be there.
+    /// Errors: it may still exist.
     pub async fn delete_copy(&self, copy: &StoredCopy) -> Result<(), StoreError> {
         if copy.kind == CopyKind::Upload {
             let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(&copy.key);
@@ -111,23 +111,24 @@ impl S3Admin {
         delete.set_version_id(copy.version.clone()).send().await.map(drop).map_err(transient)
     }
 
-    /// What the store's clock says: the `Date` of an answer, be it a refusal.
+    /// The store's clock: the `Date` of any response, errors included.
     ///
-    /// Errors: no answer, or none with a date.
+    /// Errors: no response, or no date in it.
     pub async fn clock(&self) -> Result<WallTime, StoreError> {
         let date = Date::default();
         let request = self.client.head_bucket().bucket(&self.bucket).customize();
         let answer = request.interceptor(date.clone()).send().await;
         let seen = date.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         match (seen, answer) {
-            (Some(text), _) => parse(&text)
-                .ok_or_else(|| StoreError::Transient(format!("the store's date is no date: {text}"))),
+            (Some(text), _) => parse(&text).ok_or_else(|| {
+                StoreError::Transient(format!("invalid date in the store's response: {text}"))
+            }),
             (None, Err(error)) => Err(transient(error)),
-            (None, Ok(_)) => Err(StoreError::Transient("the store's answer has no date".into())),
+            (None, Ok(_)) => Err(StoreError::Transient("no date in the store's response".into())),
         }
     }
 
-    /// `None`: this store knows no versions.
+    /// `None`: the store does not support versions.
     async fn versions_below(&self, stem: &str) -> Result<Option<Vec<StoredCopy>>, StoreError> {
         let mut found = Vec::new();
         let (mut key, mut version) = (None, None);
@@ -142,7 +143,7 @@ impl S3Admin {
             };
             for one in page.versions.unwrap_or_default() {
                 let bytes = one.size.unwrap_or_default().max(0) as u64;
-                // Objects from before versioning are listed as version `null`, which deletes them.
+                // Objects from before versioning are listed as version `null`, which also deletes them.
                 let version = one.version_id.or_else(|| Some("null".into()));
                 found.extend(one.key.map(|key| StoredCopy {
                     key,
@@ -167,14 +168,14 @@ impl S3Admin {
             }
             (key, version) = (page.next_key_marker, page.next_version_id_marker);
             if key.is_none() {
-                // What is deleted of this page is not in the next try, until a list is whole.
+                // Copies found on the pages so far are returned: once they are deleted, the next listing is shorter.
                 return match found.is_empty() {
                     false => Ok(Some(found)),
                     true => Err(breaks_off("versions")),
                 };
             }
         }
-        Err(StoreError::Transient("the listing of versions does not end".into()))
+        Err(StoreError::Transient("listing of versions does not end".into()))
     }
 
     async fn objects_below(&self, stem: &str) -> Result<Vec<StoredCopy>, StoreError> {
@@ -200,12 +201,12 @@ impl S3Admin {
                 (false, _) => {}
             }
         }
-        Err(StoreError::Transient("the listing of objects does not end".into()))
+        Err(StoreError::Transient("listing of objects does not end".into()))
     }
 
     /// Unfinished uploads whose name begins with `stem`.
     ///
-    /// Errors: the store does not answer.
+    /// Errors: store unavailable.
     pub async fn uploads_below(&self, stem: &str) -> Result<Vec<StoredCopy>, StoreError> {
         let mut found = Vec::new();
         let (mut key, mut upload) = (None, None);
@@ -214,7 +215,7 @@ impl S3Admin {
             let page =
                 list.set_key_marker(key).set_upload_id_marker(upload).send().await.map_err(transient)?;
             for one in page.uploads.unwrap_or_default() {
-                // Not every store heeds the prefix here.
+                // Some stores ignore the prefix here.
                 found.extend(one.key.filter(|key| key.starts_with(stem)).map(|key| StoredCopy {
                     key,
                     version: one.upload_id,
@@ -231,12 +232,12 @@ impl S3Admin {
                 return if found.is_empty() { Err(breaks_off("uploads")) } else { Ok(found) };
             }
         }
-        Err(StoreError::Transient("the listing of uploads does not end".into()))
+        Err(StoreError::Transient("listing of uploads does not end".into()))
     }
 }
 
 pub(crate) fn breaks_off(of: &str) -> StoreError {
-    StoreError::Unverified(format!("the list of {of} breaks off and does not say where it goes on"))
+    StoreError::Unverified(format!("listing of {of} is truncated without a continuation marker"))
 }
 
 pub(crate) fn time(at: Option<DateTime>) -> Option<WallTime> {
@@ -248,7 +249,7 @@ fn parse(date: &str) -> Option<WallTime> {
     jiff::fmt::rfc2822::parse(date).ok().map(|zoned| WallTime::from_timestamp(zoned.timestamp()))
 }
 
-/// Keeps the `Date` of the last answer.
+/// Captures the `Date` of the last response.
 #[derive(Clone, Debug, Default)]
 struct Date(Arc<Mutex<Option<String>>>);
 

@@ -1,4 +1,4 @@
-//! A walk through a bucket, a page a request.
+//! Lists a bucket, one page per request.
 
 use aws_sdk_s3::error::ProvideErrorMetadata;
 
@@ -10,9 +10,9 @@ use crate::store::versions::{CopyKind, StoredCopy};
 use crate::store::walk::{At, Page};
 
 impl S3Admin {
-    /// The next page, and where it goes on.
+    /// The next page, and the position after it.
     ///
-    /// Errors: the store does not answer, or the walk cannot go on.
+    /// Errors: store unavailable, or the listing cannot be continued.
     pub(crate) async fn walk_on(&self, prefix: &str, at: At) -> Result<Option<(Page, At)>, StoreError> {
         match at {
             At::End => Ok(None),
@@ -38,7 +38,7 @@ impl S3Admin {
                     _ => return Err(transient(error)),
                 };
                 let unseen =
-                    unseen.map(|why| format!("older versions and delete markers could not be seen: {why}"));
+                    unseen.map(|why| format!("older versions and delete markers cannot be listed: {why}"));
                 return Ok((Page { copies: Vec::new(), unseen }, At::Objects { next: None }));
             }
             Err(error) => return Err(transient(error)),

@@ -1,38 +1,38 @@
-//! A document of the store's as a tree that remembers where each element stands in the text, so
-//! that what is not ours can be handed back untouched.
+//! A store's document as a tree with the position of each element in the text, so that foreign parts can be returned
+//! unchanged.
 
 use std::ops::Range;
 
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-/// The longest document that is read. Units: bytes.
+/// Maximum length of a document. Units: bytes.
 const MOST_BYTES: usize = 4 << 20;
-/// The deepest nesting that is read.
+/// Maximum nesting depth.
 const DEEPEST: usize = 32;
 
-/// One element.
+/// An element.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Element {
-    /// Its name as it is written, with its prefix.
+    /// Name as written, with its prefix.
     pub name: String,
-    /// Its own text, trimmed.
+    /// Own text, trimmed.
     pub text: String,
-    /// The elements in it.
+    /// Child elements.
     pub children: Vec<Element>,
-    /// Where it stands, its tags included. Units: bytes.
+    /// Position, tags included. Units: bytes.
     pub span: Range<usize>,
-    /// What is between its tags. Units: bytes.
+    /// Position of the content between the tags. Units: bytes.
     pub inner: Range<usize>,
 }
 
 impl Element {
-    /// Its name without a prefix.
+    /// Name without its prefix.
     pub(crate) fn local(&self) -> &str {
         self.name.rsplit(':').next().unwrap_or_default()
     }
 
-    /// The first element at a path of local names below it.
+    /// The first element at a path of local names.
     pub(crate) fn at(&self, path: &[&str]) -> Option<&Element> {
         let Some((first, rest)) = path.split_first() else { return Some(self) };
         self.children.iter().filter(|child| child.local() == *first).find_map(|child| child.at(rest))
@@ -43,7 +43,7 @@ impl Element {
         self.inner.end == self.span.end
     }
 
-    /// What it says, whatever the order of its elements.
+    /// Canonical content, independent of the order of elements.
     pub(crate) fn canonical(&self) -> String {
         let mut inside: Vec<String> = self.children.iter().map(Element::canonical).collect();
         inside.sort();
@@ -51,9 +51,9 @@ impl Element {
     }
 }
 
-/// Reads a whole, well-formed document.
+/// Parses a whole, well-formed document.
 ///
-/// Errors: it is not, or is larger or deeper than any honest one; says how.
+/// Errors: malformed, too long or too deeply nested; describes the problem.
 pub(crate) fn read(text: &str) -> Result<Element, String> {
     if text.len() > MOST_BYTES {
         return Err("the document is too long".into());
