@@ -13,36 +13,36 @@ use optag_storage::store::lifecycle::Touching;
 use optag_storage::store::s3::admin::S3Admin;
 use optag_storage::store::{Store, StoreError};
 
-/// Time between two looks at the bucket's rules.
+/// Interval between checks of the bucket's rules.
 const LIFECYCLE: Duration = Duration::from_secs(300);
-/// Time between two looks for entries of the audit whose time is up.
+/// Interval between removals of expired audit entries.
 const PRUNE: Duration = Duration::from_secs(86_400);
 
-/// Whether the bucket's rules are as they must be.
+/// Monitors the bucket's lifecycle rules.
 pub struct RulesWatch {
     /// The bucket.
     pub store: Store,
-    /// Whether our rule is to be there.
+    /// Whether our rule is to be installed.
     pub manage: bool,
-    /// The longest that a department keeps recordings.
+    /// Longest retention period of any department. Units: days.
     pub keep_days: u8,
     wrong: Mutex<Vec<String>>,
-    /// What foreign rules did when they were read last.
+    /// Effects of foreign rules when they were last read.
     foreign: Mutex<Vec<String>>,
 }
 
 impl RulesWatch {
-    /// A watch that has not looked yet.
+    /// A watch that has not checked yet.
     pub fn new(store: Store, manage: bool, keep_days: u8) -> Self {
         Self { store, manage, keep_days, wrong: Mutex::default(), foreign: Mutex::default() }
     }
 
-    /// What was found wrong last; empty where nothing was.
+    /// What is wrong, by the last check; empty if nothing is.
     pub fn wrong(&self) -> String {
         self.wrong.lock().unwrap_or_else(PoisonError::into_inner).join("; ")
     }
 
-    /// Looks until it is dropped.
+    /// Checks periodically until dropped.
     pub async fn run(self: Arc<Self>) {
         loop {
             self.look().await;
@@ -50,7 +50,7 @@ impl RulesWatch {
         }
     }
 
-    /// Looks once: sets our rule where it is not as it must be, and says so.
+    /// Checks once: reinstalls our rule if it has drifted, and logs that.
     pub async fn look(&self) {
         let mut wrong = Vec::new();
         if let Some(admin) = self.store.admin() {
@@ -80,8 +80,8 @@ impl RulesWatch {
         }
     }
 
-    /// Rules that are not ours and reach what we store. Where they cannot be read, what was found last
-    /// stands. A store that knows no rules has none.
+    /// Foreign rules that affect our objects. If they cannot be read, the last result is kept. A store without
+    /// lifecycle rules has none.
     async fn others(&self, admin: &S3Admin) -> Vec<String> {
         let touching = match admin.touching(self.keep_days).await {
             Ok(touching) => touching,
@@ -89,7 +89,7 @@ impl RulesWatch {
             Err(error) => {
                 tracing::warn!(%error, "foreign lifecycle rules cannot be read");
                 let mut wrong = self.foreign().clone();
-                // Where our own rule is to be set, that says so.
+                // If our own rule is to be installed, that error is reported already.
                 wrong.extend((!self.manage).then(|| format!("the lifecycle rules cannot be read: {error}")));
                 return wrong;
             }
@@ -118,34 +118,34 @@ fn knows_no_rules(error: &StoreError) -> bool {
     ["NotImplemented", "MethodNotAllowed"].iter().any(|code| why.contains(code))
 }
 
-/// A lock that came later keeps recordings from being erased.
+/// An object lock added later prevents erasure.
 async fn lock(admin: &S3Admin) -> Option<String> {
     match admin.refuse_long_lock(limit::RETENTION_DAYS).await {
         Err(error @ StoreError::Config(_)) => {
             tracing::error!(%error, "object lock prevents erasure within the retention limit");
             Some(error.to_string())
         }
-        // A store that does not answer is told of elsewhere.
+        // An unavailable store is reported elsewhere.
         Ok(()) | Err(_) => None,
     }
 }
 
-/// Signs the audit's end now and then, and lets go of what is older than it is kept.
+/// Signs checkpoints of the audit log, and removes expired entries.
 pub struct AuditCare {
-    /// Store, signature and clock.
+    /// Store, signing key and clock.
     pub erasure: Arc<EraseService>,
-    /// The trail.
+    /// Audit log.
     pub audit: AuditLog,
-    /// Time between checkpoints.
+    /// Interval between checkpoints.
     pub interval: Duration,
-    /// Days that entries are kept.
+    /// Retention of entries. Units: days.
     pub keep_days: u32,
-    /// A directory elsewhere that gets each checkpoint too.
+    /// A further directory for checkpoints.
     pub dir: Option<PathBuf>,
 }
 
 impl AuditCare {
-    /// Works until it is dropped.
+    /// Runs until dropped.
     pub async fn run(self) {
         let mut pruned: Option<Instant> = None;
         loop {

@@ -25,19 +25,19 @@ use crate::config::{Config, MasterKeySource, StoreConfig};
 use crate::index::IndexPlace;
 use optag_files::durable_dir;
 
-/// Least version of Landlock by which files are held: renames between directories and truncation.
+/// Minimum Landlock version for files: renames between directories and truncation.
 const FILES_SINCE: i64 = 3;
-/// The same for connections.
+/// Minimum Landlock version for connections.
 const CONNECTIONS_SINCE: i64 = 4;
-/// Where the dynamic loader lies, which is executed with every program.
+/// Directories of the dynamic loader, which is executed with every program.
 const LOADERS: [&str; 4] = ["/lib", "/lib64", "/usr/lib", "/usr/lib64"];
 
-/// What the kernel holds the process to.
+/// Restrictions enforced by the kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Confined {
     /// What is enforced.
     pub enforced: Vec<&'static str>,
-    /// What is not, and why.
+    /// What is not enforced, and why.
     pub missing: Vec<String>,
 }
 
@@ -45,7 +45,7 @@ pub struct Confined {
 pub const PARTS: [&str; 4] = ["capabilities", "files", "connections", "system calls"];
 
 impl Confined {
-    /// What a program inherits from the one before it, as that has told.
+    /// Restrictions inherited from the previous program, as reported by it.
     pub fn inherited(told: &[String]) -> Self {
         let enforced = PARTS.into_iter().filter(|part| told.iter().any(|one| one == part)).collect();
         Self { enforced, missing: Vec::new() }
@@ -59,7 +59,7 @@ impl Confined {
     }
 }
 
-/// Confines the calling thread and all that it starts. Creates the directories that are written to.
+/// Confines the calling thread and its descendants. Creates the directories that are written to.
 pub fn confine(config: &Config, program: &Path) -> Confined {
     let mut confined = Confined::default();
     confined.note("capabilities", drop_capabilities(config));
@@ -83,17 +83,17 @@ pub fn confine(config: &Config, program: &Path) -> Confined {
     confined
 }
 
-/// 0 where the kernel has none.
+/// 0 if the kernel has no Landlock.
 fn landlock_version() -> i64 {
     const VERSION: libc::c_ulong = 1;
-    // SAFETY: with this flag the call takes no memory and answers a number.
+    // SAFETY: with this flag the call uses no memory and returns a number.
     let version = unsafe {
         libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<libc::c_void>(), 0usize, VERSION)
     };
     version.max(0)
 }
 
-/// Every directory that a running recorder writes to and makes where it is missing.
+/// Every directory that a running recorder writes to, and creates if missing.
 fn written(config: &Config) -> Vec<PathBuf> {
     let parent = |path: &Path| path.parent().filter(|dir| !dir.as_os_str().is_empty()).map(Path::to_owned);
     let mut dirs = vec![config.data_dir.clone(), config.spool.dir.clone(), config.seal.keys_dir.clone()];
@@ -111,8 +111,8 @@ fn written(config: &Config) -> Vec<PathBuf> {
     dirs
 }
 
-/// One set of rules for both, as a second one that says nothing of files forbids renames between
-/// directories. `ports`: where connections may go; `None` leaves them free.
+/// One rule set for files and connections, since a second one without file rules forbids renames between directories.
+/// `ports`: permitted ports; `None` permits all.
 fn restrict(config: &Config, program: &Path, ports: Option<&[u16]>) -> Result<(), RulesetError> {
     let abi = ABI::V3;
     let read = BitFlags::from(AccessFs::ReadFile) | AccessFs::ReadDir;
@@ -128,16 +128,16 @@ fn restrict(config: &Config, program: &Path, ports: Option<&[u16]>) -> Result<()
     rules = beneath(rules, Path::new("/"), read)?;
     rules = beneath(rules, Path::new("/dev/null"), read | AccessFs::WriteFile)?;
     for dir in written(config) {
-        // One that cannot be made is told of by whoever opens it.
+        // A failure is reported when the directory is opened.
         let _ = durable_dir::make(&dir);
         rules = beneath(rules, &dir, all & !BitFlags::from(AccessFs::Execute))?;
     }
-    // Shares of others, perhaps: one that is not mounted must not become a directory of this disk.
+    // May be on a network share: if unmounted, it must not be created on the local disk.
     let escrow = config.seal.escrow.as_ref().and_then(|escrow| escrow.dir.as_deref());
     for dir in [config.audit.anchor_dir.as_deref(), escrow].into_iter().flatten() {
         rules = beneath(rules, dir, all & !BitFlags::from(AccessFs::Execute))?;
     }
-    // The program's directory and not its file: at an upgrade another file has its name.
+    // The program's directory instead of its file: an upgrade puts another file under its name.
     let execute = BitFlags::from(AccessFs::Execute);
     let dir = program.parent().unwrap_or(Path::new("/"));
     let commands = matches!(config.spool.master_key, MasterKeySource::Command(_));
@@ -145,7 +145,7 @@ fn restrict(config: &Config, program: &Path, ports: Option<&[u16]>) -> Result<()
         rules = beneath(rules, place, execute)?;
     }
     if commands {
-        // Tools that ask a key service keep their own state there.
+        // Tools that query a key service keep their state there.
         let home = std::env::var_os("HOME").map(PathBuf::from);
         for dir in home.into_iter().chain([std::env::temp_dir()]) {
             rules = beneath(rules, &dir, all & !BitFlags::from(AccessFs::Execute))?;
@@ -154,7 +154,7 @@ fn restrict(config: &Config, program: &Path, ports: Option<&[u16]>) -> Result<()
     rules.restrict_self().map(|_| ())
 }
 
-/// Allows `access` below `path`, where there is such a path.
+/// Permits `access` below `path` if it exists.
 fn beneath(
     rules: RulesetCreated,
     path: &Path,
@@ -165,10 +165,10 @@ fn beneath(
     rules.add_rule(PathBeneath::new(file, access))
 }
 
-/// Ports of store, database and proxies, and that of name servers; `None` where one is not known.
+/// Ports of store, database, proxies and name servers; `None` if one is unknown.
 fn outward_ports(config: &Config) -> Option<Vec<u16>> {
     if matches!(config.spool.master_key, MasterKeySource::Command(_)) {
-        // Where the command asks for the key is its own affair.
+        // The command may query the key anywhere.
         return None;
     }
     let port = |text: &str| url::Url::parse(text).ok()?.port_or_known_default();
@@ -193,7 +193,7 @@ fn outward_ports(config: &Config) -> Option<Vec<u16>> {
     Some(ports)
 }
 
-/// Gives up every capability but that of low ports, where one is listened on.
+/// Drops every capability except that for low ports, if one is listened on.
 fn drop_capabilities(config: &Config) -> Result<(), caps::errors::CapsError> {
     let sip = &config.sip.listen;
     let sip = [&sip.udp, &sip.tcp, &sip.tls].into_iter().flatten().copied();
@@ -203,7 +203,7 @@ fn drop_capabilities(config: &Config) -> Result<(), caps::errors::CapsError> {
     let had = caps::read(None, CapSet::Permitted)?;
     if had.contains(&Capability::CAP_SETPCAP) {
         for one in caps::all().difference(&kept) {
-            // The kernel may know fewer.
+            // The kernel may know fewer capabilities.
             let _ = caps::drop(None, CapSet::Bounding, *one);
         }
     }
@@ -215,7 +215,7 @@ fn drop_capabilities(config: &Config) -> Result<(), caps::errors::CapsError> {
     Ok(())
 }
 
-/// System calls that a recorder has no use for and an intruder has.
+/// System calls that a recorder does not need and an attacker does.
 const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_acct,
     libc::SYS_add_key,
@@ -250,7 +250,7 @@ const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_userfaultfd,
 ];
 
-/// Forbidden calls answer `EPERM`.
+/// Forbidden calls fail with `EPERM`.
 fn restrict_system_calls() -> io::Result<()> {
     let rules: BTreeMap<i64, Vec<_>> = FORBIDDEN.iter().map(|call| (*call, Vec::new())).collect();
     let architecture = std::env::consts::ARCH.try_into().map_err(io::Error::other)?;
@@ -269,7 +269,7 @@ mod tests {
 
     use super::*;
 
-    /// What `probe` finds on a thread that is confined, and what is enforced there.
+    /// Runs `probe` on a confined thread; returns its result and what is enforced.
     fn confined<T: Send>(
         config: &Config,
         program: &Path,
@@ -365,7 +365,7 @@ mod tests {
     fn system_calls_of_intruders_are_refused_and_privileges_cannot_come_back() {
         let data = tempfile::tempdir().unwrap();
         let (enforced, ()) = confined(&config(data.path(), ""), Path::new("/none/optag"), || {
-            // SAFETY: the calls take plain values; each is refused before it does anything.
+            // SAFETY: the calls take plain values; each is rejected before it has an effect.
             let refused = unsafe {
                 [libc::unshare(libc::CLONE_NEWNET), libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) as i32]
             };
@@ -391,7 +391,7 @@ mod tests {
         assert!(ports("[index]\npostgres = 'postgres://optag@db.example/optag'").contains(&5_432));
         assert!(ports("[index]\npostgres = 'postgres://optag@db.example:6432/optag'").contains(&6_432));
         let s3 = "[store]\nkind = 's3'\nbucket = 'b'\n";
-        assert!(ports(s3).contains(&443) && ports(s3).contains(&80), "keys of the machine's role");
+        assert!(ports(s3).contains(&443) && ports(s3).contains(&80), "role credentials");
         let of_command = "[seal]\nmaster_key_command = 'vault read key'";
         assert_eq!(outward_ports(&config(dir.path(), of_command)), None);
         let through =

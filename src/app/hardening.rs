@@ -1,9 +1,9 @@
 //! Process hardening: core dumps, open file limit.
 
-/// Turns core dumps off: one would hold audio and keys in the clear.
+/// Disables core dumps, which would contain audio and keys in clear.
 pub fn no_core_dumps() {
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: both calls take plain values or a pointer that is valid for the call.
+    // SAFETY: both calls take plain values, or a pointer valid for the call.
     let done = unsafe {
         libc::setrlimit(libc::RLIMIT_CORE, &none) == 0 && libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) == 0
     };
@@ -12,21 +12,20 @@ pub fn no_core_dumps() {
     }
 }
 
-/// Lets nothing that is made from here on be read by others, by whichever library it is made.
+/// Makes all files created from here on private, whichever library creates them.
 pub fn private_files() {
     // SAFETY: the call takes a plain value and cannot fail.
     unsafe { libc::umask(0o077) };
 }
 
-/// Takes memory in small pages only: the allocator asks for large ones, 2 MiB each, and a thread that
-/// touches a little of one has all of it.
+/// Disables huge pages: the allocator requests 2 MiB pages, and a thread that uses a small part of one occupies all
+/// of it.
 pub fn no_huge_pages() {
-    // Where the system refuses, the process takes more memory, and no log is open yet to say so.
-    // SAFETY: the call takes plain values. Source: PR_SET_THP_DISABLE(2const).
+    // If this fails, the process uses more memory; the log is not open yet.
     unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
 }
 
-/// Raises the limit of open files to what the system allows: each stream has a socket.
+/// Raises the limit of open files to the system's maximum: each stream has a socket.
 pub fn raise_open_files() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is valid for writes, then for reads.

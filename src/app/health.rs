@@ -21,45 +21,44 @@ use optag_storage::spool::Spool;
 use optag_storage::store::s3::credentials::Stamp;
 use optag_storage::store::{Store, StoreError};
 
-/// Time between two looks.
+/// Interval between checks.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// The same while the store or the index does not work: that it works again is to be seen soon.
+/// Interval while store or index fails, so that recovery is noticed soon.
 const INTERVAL_WRONG: Duration = Duration::from_secs(1);
-/// How long an answer may take.
+/// Time limit for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long trying the store out may take.
+/// Time limit for a test of the store.
 const TRYING: Duration = Duration::from_secs(20);
-/// The longest pause between two tries while the store lists and does not pass them: a few small
-/// requests each.
+/// Longest pause between tests while the store answers listings and fails the test, which is a few small requests.
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
-/// The same while it passes them and refuses recordings: then recordings are tried.
+/// Longest pause while the store passes the test and rejects recordings, which are then retried.
 const LONGEST_PAUSE_FULL: Duration = Duration::from_secs(60);
 
-/// What was found last.
+/// Results of the last checks.
 #[derive(Debug, Default)]
 pub struct Health {
     store: Mutex<StoreState>,
     index: AtomicBool,
-    /// Until new calls are refused; `u64::MAX` where the spool does not grow. Units: s.
+    /// Time until new calls are refused; `u64::MAX` if the spool is not growing. Units: s.
     spool_full_in_s: AtomicU64,
 }
 
-/// What was found of the store last.
+/// Result of the last check of the store.
 #[derive(Debug, Default)]
 struct StoreState {
-    /// Why it does not work; none: what was tried worked.
+    /// Why the store fails; none if the last test passed.
     wrong: Option<String>,
     tried: bool,
     credentials: Option<Stamp>,
-    /// When it is tried out next, and the pause after that.
+    /// Time of the next test, and the pause after it.
     again: Option<(Instant, Duration)>,
 }
 
 impl Health {
-    /// Looks once. The store is listed each time, and tried out at the start, when its credentials
-    /// change, after anything failed, and until it works again. True: something that deliveries wait for
-    /// may work again, so they should try.
+    /// Checks once. The store is listed each time, and tested at the start, when its credentials change, after any
+    /// failure, and until it works again. True: something that deliveries wait for may have recovered, so they should
+    /// retry.
     pub async fn look(&self, stores: &Stores) -> bool {
         let index = tokio::time::timeout(PATIENCE, stores.index.probe()).await;
         let index = matches!(index, Ok(Ok(())));
@@ -91,14 +90,14 @@ impl Health {
             Ok(()) => self.state().wrong.clone().map_or(Ok(()), Err),
         };
         let passes = tried.is_ok();
-        // What was tried is small; a quota may refuse only what is not.
+        // The test object is small; a quota may reject only larger ones.
         let found = tried.and_then(|()| store.trouble.writes_fail().map_or(Ok(()), Err));
         self.set(found, try_out, if passes { LONGEST_PAUSE_FULL } else { LONGEST_PAUSE });
         was_wrong && try_out && passes
     }
 
-    /// What was found; where the store was tried out in vain, it is again after a pause that grows up to
-    /// `longest`. One that does not even list is tried as soon as it does.
+    /// Records a result; after a failed test the next one follows a pause that grows up to `longest`. A store that
+    /// cannot even be listed is tested as soon as it can.
     fn set(&self, found: Result<(), String>, tried: bool, longest: Duration) {
         let mut state = self.state();
         state.tried |= tried;
@@ -122,12 +121,12 @@ impl Health {
         state.wrong = wrong;
     }
 
-    /// How long the spool takes new calls, if it goes on growing.
+    /// Sets how long the spool will accept new calls if it continues to grow.
     pub fn set_spool_full_in(&self, left: Option<Duration>) {
         self.spool_full_in_s.store(left.map_or(u64::MAX, |left| left.as_secs()), Ordering::Relaxed);
     }
 
-    /// What is wrong with the store; empty where nothing is.
+    /// What is wrong with the store; empty if nothing is.
     fn store_detail(&self) -> String {
         let Some(why) = self.state().wrong.clone() else { return String::new() };
         let waits = format!("recordings stay in the spool; {why}");
@@ -141,14 +140,14 @@ impl Health {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Until the next look.
+    /// Time until the next check.
     fn interval(&self) -> Duration {
         let works = self.index.load(Ordering::Relaxed) && self.state().wrong.is_none();
         if works { INTERVAL } else { INTERVAL_WRONG }
     }
 
-    /// Looks again and again until it is dropped; the start has looked once. Deliveries that pause after
-    /// a failure try again as soon as that may have an end.
+    /// Checks periodically until dropped; the start has checked once. Deliveries that pause after a failure are woken
+    /// when it may be over.
     pub async fn run(self: Arc<Self>, stores: Stores, settling: Arc<DeliveryQueue>) {
         loop {
             tokio::time::sleep(self.interval()).await;
@@ -169,32 +168,32 @@ async fn within<T>(
     }
 }
 
-/// The checks of a running recorder.
+/// Everything that the health checks of a running recorder read.
 pub struct Checks {
     /// Store and index.
     pub health: Arc<Health>,
-    /// The bucket's rules.
+    /// Lifecycle rules of the bucket.
     pub rules: Arc<RulesWatch>,
-    /// The clock.
+    /// Clock.
     pub time: Arc<TimeKeeper>,
-    /// Whether it takes calls.
+    /// Spool.
     pub spool: Spool,
-    /// The deletion log and its guard.
+    /// Deletion log and its guard.
     pub erasure: Arc<EraseService>,
-    /// Calls that ended and wait.
+    /// Deliveries.
     pub settling: Arc<DeliveryQueue>,
-    /// Set once it shuts down.
+    /// Set on shutdown.
     pub draining: Arc<AtomicBool>,
 }
 
-/// The checks of a recorder that may still be starting.
+/// Health checks of a recorder that may still be starting.
 #[derive(Default)]
 pub struct Starting(OnceLock<Checks>);
 
 impl Starting {
-    /// It runs: from now on its parts are asked.
+    /// Sets the parts to check once the recorder runs.
     pub fn started(&self, checks: Checks) {
-        // It starts once.
+        // A recorder starts once.
         let _ = self.0.set(checks);
     }
 }
@@ -236,7 +235,7 @@ impl Readiness for Checks {
                 "spool",
                 refusal.is_none(),
                 false,
-                &refusal.map_or_else(String::new, |refusal| format!("new calls are refused: {refusal}")),
+                &refusal.map_or_else(String::new, |refusal| format!("spool refuses new calls: {refusal}")),
             ),
             check("store", store.is_empty(), true, &store),
             check("index", index, true, "index unavailable; rows are queued"),
@@ -282,7 +281,7 @@ mod tests {
         health.index.store(true, Ordering::Relaxed);
         health.look_at_store(&store).await;
         assert_eq!((health.store_detail(), health.interval()), (String::new(), INTERVAL));
-        // It lists and takes nothing; then it does not even list.
+        // First it answers listings and rejects everything else, then not even that.
         for in_the_way in [path.join("recordings/probe"), path.clone()] {
             let _ = std::fs::remove_dir_all(&in_the_way);
             std::fs::create_dir_all(in_the_way.parent().unwrap()).unwrap();

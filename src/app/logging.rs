@@ -9,11 +9,11 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::{LogConfig, LogFormat};
 
-/// Changes what is logged from now on, for directives as in the configuration.
+/// Changes the log level at run time, by directives as in the configuration.
 pub struct Levels(Box<dyn Fn(EnvFilter) -> bool + Send + Sync>);
 
 impl Levels {
-    /// Takes other directives; false: they are none, or the log has ended.
+    /// Sets other directives; false: invalid directives, or logging has ended.
     pub fn set(&self, level: &str) -> bool {
         EnvFilter::try_new(level).is_ok_and(|filter| (self.0)(filter))
     }
@@ -21,14 +21,14 @@ impl Levels {
 
 /// Starts logging to standard error, for the whole process.
 ///
-/// Errors: logging has been started already.
+/// Errors: logging is already started.
 pub fn init(config: &LogConfig) -> Result<Levels, tracing::subscriber::SetGlobalDefaultError> {
     let (subscriber, levels) = subscriber(config, std::io::stderr);
     tracing::subscriber::set_global_default(subscriber)?;
     Ok(levels)
 }
 
-/// What [`init`] installs, writing to `writer`.
+/// The subscriber that [`init`] installs, writing to `writer`.
 pub fn subscriber<W>(config: &LogConfig, writer: W) -> (Box<dyn Subscriber + Send + Sync>, Levels)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
@@ -51,14 +51,14 @@ where
     }
 }
 
-/// What was logged, for tests that read it.
+/// Captured log lines, for tests.
 #[cfg(test)]
 #[derive(Clone, Default)]
 struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
 
 #[cfg(test)]
 impl Lines {
-    /// Every line so far.
+    /// All lines so far.
     fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
@@ -76,11 +76,11 @@ impl std::io::Write for Lines {
     }
 }
 
-/// What `run` logs on this thread, by a subscriber as [`init`] installs it.
+/// Runs `run` and returns what it logs on this thread, through a subscriber as [`init`] installs it.
 ///
-/// While a process has one subscriber alone, `tracing` asks the thread that reaches a log line
-/// first whether anybody reads it, and keeps the answer for all threads: a test beside this one
-/// would switch the line off. A second subscriber that lives as long as the process prevents it.
+/// While a process has only one subscriber, `tracing` asks the thread that first reaches a log statement whether it
+/// is enabled, and caches the answer for all threads: a concurrent test would disable it. A second subscriber that
+/// exists as long as the process prevents that.
 #[cfg(test)]
 pub(crate) fn capture(config: &LogConfig, run: impl FnOnce()) -> String {
     static SECOND: std::sync::OnceLock<tracing::Dispatch> = std::sync::OnceLock::new();

@@ -15,14 +15,14 @@ use crate::config::MasterKeySource;
 use optag_core::locked::{SECRET_BYTES, Secret};
 use optag_storage::spool::MasterSecret;
 
-/// How long a command may take.
+/// Time limit of the command.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// More than a key in any writing.
+/// Maximum length of a key in any notation.
 const LONGEST: usize = 1_024;
 
-/// Gets the key, and the file if one was made now.
+/// Loads the key; also returns its file if it was just created.
 ///
-/// Errors: it cannot be had, or is none.
+/// Errors: unavailable or invalid key.
 pub async fn load(source: &MasterKeySource) -> anyhow::Result<(MasterSecret, Option<PathBuf>)> {
     match source {
         MasterKeySource::File(path) => {
@@ -50,7 +50,7 @@ async fn ask(command: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {
         .kill_on_drop(true)
         .spawn()
         .context("cannot start seal.master_key_command")?;
-    // Of a fixed length: a buffer that grows leaves copies behind.
+    // Fixed length: a growing buffer leaves copies behind.
     let mut said = Zeroizing::new(vec![0; LONGEST]);
     let mut length = 0;
     if let Some(mut out) = child.stdout.take() {
@@ -69,7 +69,7 @@ async fn ask(command: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     Ok(said)
 }
 
-/// 32 bytes as they are, in hexadecimal, or in base64; written into locked memory at once.
+/// Parses 32 raw bytes, hexadecimal or base64; written directly into locked memory.
 fn read(said: &[u8]) -> Option<MasterSecret> {
     let mut secret = Secret::zeroed();
     if said.len() == secret.len() {
@@ -84,7 +84,7 @@ fn read(said: &[u8]) -> Option<MasterSecret> {
         }
         return Some(MasterSecret::from_bytes(secret));
     }
-    // Room for what the engine estimates, which is more than comes of it.
+    // Sized for the decoder's estimate, which exceeds the result.
     let mut decoded = Zeroizing::new([0; 64]);
     let length = STANDARD.decode_slice(text, decoded.as_mut()).ok()?;
     let bytes: &[u8; SECRET_BYTES] = decoded.get(..length)?.try_into().ok()?;

@@ -1,5 +1,5 @@
-//! The wiring: every queue (its size and what happens when it is full), every thread and task,
-//! the order of starting and of draining.
+//! Wiring: every queue (its size, and what happens when it is full), every thread and task, the order of start and
+//! shutdown.
 
 pub mod bucket_watch;
 pub mod confinement;

@@ -38,51 +38,51 @@ use optag_storage::spool::recover::Recovered;
 use optag_storage::spool::{DurableEvent, Spool, SpoolConfig, SpoolError};
 use optag_storage::store::Store;
 
-/// How long an erasure itself may take, beyond two sweeps, until a report calls it late. Units: s.
+/// Time allowed for an erasure, beyond two sweeps, before a report calls it late. Units: s.
 const GRACE_S: u64 = 300;
-/// Records that may wait for the disk; at 100 calls some minutes of audio. Units: bytes.
+/// Maximum size of records waiting for the disk: some minutes of audio at 100 calls. Units: bytes.
 const SPOOL_QUEUE_BYTES: usize = 64 << 20;
 
-/// An owner's data, opened by this process alone.
+/// An installation's data, opened by this process exclusively.
 pub struct Opened {
-    /// The configuration.
+    /// Configuration.
     pub config: Arc<Config>,
-    /// The clocks.
+    /// Clocks.
     pub clock: Arc<dyn Clock>,
-    /// Spool, store and index.
+    /// Spool, store, vault and index.
     pub stores: Stores,
     /// Erasures.
     pub erasure: Arc<EraseService>,
-    /// What the spool held.
+    /// Contents of the spool.
     pub recovered: Recovered,
     /// Calls in progress.
     pub registry: Arc<LiveCalls>,
-    /// Calls to settle.
+    /// Deliveries.
     pub settling: Arc<DeliveryQueue>,
-    /// The audit.
+    /// Audit log.
     pub audit: AuditLog,
-    /// The time.
+    /// Trusted time.
     pub time: Arc<TimeKeeper>,
-    /// Who may ask.
+    /// Access tokens.
     pub tokens: Arc<Tokens>,
-    /// The file of the master key, if this start made it.
+    /// The master key's file, if this start created it.
     pub new_master_key: Option<PathBuf>,
     /// Keeps other processes from writing in the data directory.
     pub lock: DirLock,
 }
 
-/// What came of opening the data.
+/// Result of opening the data.
 pub enum Access {
-    /// It is this process's alone.
+    /// Opened exclusively.
     Opened(Box<Opened>),
-    /// Another process has it.
+    /// In use by another process.
     InUse(LockError),
 }
 
 impl Access {
-    /// The data, for what cannot go on beside a recorder.
+    /// The opened data, for commands that cannot run beside a recorder.
     ///
-    /// Errors: another process has it.
+    /// Errors: in use by another process.
     pub fn alone(self) -> anyhow::Result<Opened> {
         match self {
             Self::Opened(opened) => Ok(*opened),
@@ -91,9 +91,9 @@ impl Access {
     }
 }
 
-/// The file that is locked, in the data directory.
+/// Name of the lock file in the data directory.
 const LOCK: &str = "recorder.lock";
-/// Files by which a data directory is known to be one.
+/// Files that identify a data directory.
 const OURS: [&str; 3] = ["deletions.log", "tokens.json", LOCK];
 /// Files that are written in place, which earlier versions may have made readable for others.
 const IN_PLACE: [&str; 7] = [
@@ -106,9 +106,9 @@ const IN_PLACE: [&str; 7] = [
     "links.json",
 ];
 
-/// Makes the data directory, and it and what is written in it private to their owner.
+/// Creates the data directory, and makes it and its files private to their owner.
 ///
-/// Errors: it cannot be; the message says what to do.
+/// Errors: it cannot be made private; the message says what to do.
 pub fn prepare(config: &Config) -> Result<(), NotPrivate> {
     private_dir(&config.data_dir, &OURS)?;
     for name in IN_PLACE {
@@ -117,15 +117,14 @@ pub fn prepare(config: &Config) -> Result<(), NotPrivate> {
     Ok(())
 }
 
-/// Locks what this process writes to: the data directory, whose deletion log, audit and index one process
-/// writes at a time.
+/// Locks the data directory: deletion log, audit log and index have a single writing process.
 fn lock(dir: &Path, inherited: Option<File>) -> Result<DirLock, LockError> {
     DirLock::take(dir, &dir.join(LOCK), inherited)
 }
 
-/// Opens the data. `inherited` is the lock of an earlier program in this process.
+/// Opens the data. `inherited` is the lock of the previous program in this process.
 ///
-/// Errors: a part cannot be opened; it says which and what to do.
+/// Errors: a part cannot be opened; names the part and the remedy.
 pub async fn open(
     config: Arc<Config>,
     inherited: Option<File>,
@@ -190,7 +189,7 @@ pub async fn open(
 }
 
 impl Opened {
-    /// What the API stands on, with the door that calls come in by.
+    /// Services of the API; `feed` accepts calls.
     pub fn services(&self, feed: Arc<dyn Feed>) -> Services {
         Services {
             feed,
@@ -205,7 +204,7 @@ impl Opened {
         }
     }
 
-    /// The recordings as the API shows them.
+    /// Recordings, for the API.
     pub fn library(&self) -> Arc<Recordings> {
         Arc::new(Recordings {
             stores: self.stores.clone(),
@@ -215,12 +214,12 @@ impl Opened {
         })
     }
 
-    /// Links that hand a recording out once.
+    /// One-time links.
     pub fn links(&self) -> Arc<Links> {
         Arc::new(Links::new(self.config.data_dir.join("links.json")))
     }
 
-    /// Erasures, holds and reports as the API shows them.
+    /// Erasures, holds and reports, for the API.
     pub fn steward(&self) -> Arc<RequestService> {
         let grace_s = 2 * self.config.sweep_interval.as_secs() + GRACE_S;
         Arc::new(RequestService {
@@ -237,7 +236,7 @@ impl Opened {
         })
     }
 
-    /// The audit as the API uses it.
+    /// The audit log, for the API.
     pub fn trail(&self) -> Arc<AuditTrail> {
         Arc::new(AuditTrail {
             log: self.audit.clone(),

@@ -20,41 +20,41 @@ use optag_media::timebase::FRAME_MS;
 use optag_storage::spool::{FULL, Spool, SpoolStats};
 
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Time left at which the log tells, and how often.
+/// Remaining time at which a warning is logged, and interval between warnings.
 const SOON: Duration = Duration::from_secs(24 * 3_600);
 const WARN_EVERY: Duration = Duration::from_secs(600);
 
-/// What was published of the lengths of ticks and syncs.
+/// Published durations of ticks and syncs.
 #[derive(Default)]
 struct Latencies {
     ticks: Counted,
     syncs: Counted,
 }
 
-/// Publishes until it is dropped.
+/// Publishes statistics.
 pub struct Publisher {
-    /// The engine.
+    /// Engine.
     pub engine: Engine,
-    /// The spool.
+    /// Spool.
     pub spool: Spool,
-    /// The most that it may take. Units: bytes.
+    /// Maximum size of the spool. Units: bytes.
     pub spool_limit_bytes: u64,
     /// Calls in progress.
     pub registry: Arc<LiveCalls>,
-    /// Calls that ended and wait.
+    /// Deliveries.
     pub settling: Arc<DeliveryQueue>,
     /// RTP ports.
     pub ports: PortPool,
-    /// Dates the age of the spool.
+    /// Clock for the age of the spool.
     pub clock: Arc<dyn Clock>,
-    /// Hears when the spool would be full.
+    /// Receives the forecast of the spool.
     pub health: Arc<Health>,
-    /// The text page.
+    /// Text page of the metrics.
     pub exporter: Exporter,
 }
 
 impl Publisher {
-    /// Publishes until it is dropped.
+    /// Publishes until dropped.
     pub async fn run(self) {
         let mut last = (TickStats::default(), SpoolStats::default());
         let mut latencies = Latencies::default();
@@ -145,7 +145,7 @@ impl Publisher {
         (engine, self.publish_spool(spool_before))
     }
 
-    /// Every tick and every sync goes into its histogram, not a mean of many.
+    /// Each tick and each sync is entered in its histogram, instead of a mean of several.
     fn publish_latencies(&self, before: Latencies) -> Latencies {
         let now = Latencies { ticks: self.engine.condition().ticks.read(), syncs: self.spool.sync_latency() };
         now.ticks.since(&before.ticks).for_each(|(took, count)| metrics::ticks(took, count));
@@ -153,7 +153,7 @@ impl Publisher {
         now
     }
 
-    /// Tells when new calls would be refused, while there is time to do something about it.
+    /// Warns when new calls will be refused, while there is time to act.
     fn look_ahead(&self, fill_ratio: f64, filling: &mut SpoolForecast, warned: &mut Option<MonoTime>) {
         let now = self.clock.mono();
         let parts = |share: f64| (share * 1e12) as u64;
@@ -167,7 +167,7 @@ impl Publisher {
             *warned = Some(now);
             tracing::warn!(
                 minutes = left.as_secs() / 60,
-                "spool is filling up; new calls will be refused after this time"
+                "spool filling up; new calls will be refused after this time"
             );
         }
     }

@@ -17,11 +17,11 @@ use optag_sip::siprec::service::{AccountSink, Listen, SipServer, Sockets};
 use optag_sip::siprec::session::snapshot::Kept as KeptSession;
 use optag_sip::siprec::settings::Config as SiprecConfig;
 
-/// How often the figures are published.
+/// Interval at which statistics are published.
 const PUBLISH: Duration = Duration::from_secs(1);
 
-/// The server's sockets: those that an earlier program left open where its addresses were the
-/// same, else new ones. Copies are kept for the next program.
+/// The server's sockets: inherited from the previous program if the addresses are the same, otherwise new. Copies are
+/// kept for the next program.
 fn sockets(listen: &Listen, kept: &mut Kept, copies: &mut Kept) -> std::io::Result<Sockets> {
     let name = |kind: &str, at: usize| format!("{kind} {at} {listen:?}");
     let mut sockets = Sockets::default();
@@ -44,9 +44,9 @@ fn sockets(listen: &Listen, kept: &mut Kept, copies: &mut Kept) -> std::io::Resu
     Ok(sockets)
 }
 
-/// Starts the server with the sessions that go on; `None` where no address is configured.
+/// Starts the server with the resumed sessions; `None` if no address is configured.
 ///
-/// Errors: an address cannot be bound, or the certificates cannot be read.
+/// Errors: an address cannot be bound, or certificates cannot be read.
 pub fn start(
     config: &Config,
     feed: Arc<dyn Feed>,
@@ -74,7 +74,7 @@ pub fn start(
     };
     // An even port for audio and the next one for RTCP.
     let pairs = usize::from(config.rtp.port_max - config.rtp.port_min).div_ceil(2).max(1);
-    // However few ports there are, one call of the most streams finds its share.
+    // However few ports there are, a call with the maximum number of streams fits its share.
     let share = |percent: u8| (pairs * usize::from(percent) / 100).max(limit::STREAMS_PER_CALL);
     let profiles = sip.clients_of_their_own.iter().cloned();
     let profiles = profiles.map(|client| client.with_departments(|otherwise| departments(&otherwise)));
@@ -103,7 +103,7 @@ pub fn start(
     server.context("cannot listen for SIP (configuration section [sip])").map(Some)
 }
 
-/// Publishes the server's figures until it is dropped.
+/// Publishes the server's statistics until dropped.
 pub async fn publish(
     stats: tokio::sync::watch::Receiver<optag_sip::siprec::stats::Stats>,
     dropped: impl Fn() -> u64,

@@ -23,19 +23,19 @@ use optag_media::net::socket::KeptSocket;
 /// Sockets that stay open.
 #[derive(Debug, Default)]
 pub struct Kept {
-    /// Those of calls, by port.
+    /// Sockets of calls, by port.
     pub rtp: HashMap<u16, KeptSocket>,
-    /// What the kernel holds the process to, which the next program inherits.
+    /// Restrictions of the process, which the next program inherits.
     pub confined: Vec<String>,
     others: HashMap<String, OwnedFd>,
 }
 
-/// What the file says.
+/// Contents of the handover file.
 #[derive(Serialize, Deserialize)]
 struct Named {
     rtp: Vec<NamedRtp>,
     others: Vec<(String, RawFd)>,
-    /// Version 0.1.0 was not confined, and does not say so.
+    /// Missing in handovers of version 0.1.0, which was not confined.
     #[serde(default)]
     confined: Vec<String>,
 }
@@ -49,15 +49,15 @@ struct NamedRtp {
 }
 
 impl Kept {
-    /// What an earlier program left open; nothing where there was none.
+    /// What the previous program left open; empty if there was none.
     ///
-    /// Errors: it left something that cannot be read.
+    /// Errors: the handover cannot be read.
     pub fn from_env() -> anyhow::Result<Self> {
         let Some(number) = std::env::var_os(HANDOVER_VARIABLE) else { return Ok(Self::default()) };
         let number = number.to_str().unwrap_or_default();
         let number: RawFd =
             number.parse().with_context(|| format!("{HANDOVER_VARIABLE} is not a file descriptor"))?;
-        // SAFETY: the program before us opened it for us, and nobody else here knows of it.
+        // SAFETY: the previous program opened it for this one, and nothing else here uses it.
         let mut file = unsafe { File::from_raw_fd(number) };
         let mut text = String::new();
         file.rewind()
@@ -67,7 +67,7 @@ impl Kept {
         let mut kept = Self { confined: named.confined, ..Self::default() };
         for NamedRtp { port, fd, last_read, dropped } in named.rtp {
             inherit(fd, false)?;
-            // SAFETY: as above; it is a datagram socket that the program before us used as one.
+            // SAFETY: as above; it is a datagram socket of the previous program.
             let socket = unsafe { UdpSocket::from_raw_fd(fd) };
             kept.rtp.insert(port, KeptSocket { socket, last_read, dropped });
         }
@@ -79,8 +79,8 @@ impl Kept {
         Ok(kept)
     }
 
-    /// What the program before this one was held to, where it hands over; [`Kept::from_env`] has it too,
-    /// and takes the sockets.
+    /// Restrictions of the previous program, if it handed over; [`Kept::from_env`] returns them too, and takes the
+    /// sockets.
     pub fn confined_before() -> Option<Vec<String>> {
         let number: RawFd = std::env::var(HANDOVER_VARIABLE).ok()?.parse().ok()?;
         let text = std::fs::read_to_string(format!("/proc/self/fd/{number}")).unwrap_or_default();
@@ -97,7 +97,7 @@ impl Kept {
         self.others.remove(name).map(S::from)
     }
 
-    /// Puts `program` in this one's place, with the same arguments. Returns only if that fails.
+    /// Replaces the running program by `program`, with the same arguments. Returns only on failure.
     pub fn exec(self, program: &Path) -> anyhow::Error {
         let confined = self.confined;
         let named = self.rtp.into_iter().map(|(port, kept)| {
@@ -121,29 +121,29 @@ impl Kept {
     }
 }
 
-/// Ignores a signal until the next program handles it: what comes before it is ready must not end it.
+/// Ignores a signal until the next program handles it: it must not end that program before it is ready.
 fn ignore(signal: libc::c_int) {
     // SAFETY: no handler is installed, and `exec` follows.
     unsafe { libc::signal(signal, libc::SIG_IGN) };
 }
 
-/// A file in memory that the next program inherits.
+/// A memory file that the next program inherits.
 fn write(named: &Named) -> io::Result<File> {
     // SAFETY: the name is NUL-terminated.
     let fd = unsafe { libc::memfd_create(c"optag-handover".as_ptr(), 0) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: it was just made, and is ours alone.
+    // SAFETY: just created, and not shared.
     let mut file = unsafe { File::from_raw_fd(fd) };
     file.write_all(&serde_json::to_vec(named)?)?;
     Ok(file)
 }
 
-/// Whether a descriptor stays open for the next program.
+/// Sets whether the next program inherits a descriptor.
 fn inherit(fd: RawFd, stays: bool) -> io::Result<()> {
     let flags = if stays { 0 } else { libc::FD_CLOEXEC };
-    // SAFETY: it changes a flag of a descriptor; a number that is none is an error.
+    // SAFETY: changes a flag of a descriptor; an invalid number is an error.
     match unsafe { libc::fcntl(fd, libc::F_SETFD, flags) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),

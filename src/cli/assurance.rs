@@ -1,4 +1,4 @@
-//! `optag assurance`: whether every call of a day is accounted for.
+//! `optag assurance`: checks that every call of a day is accounted for.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -103,14 +103,14 @@ impl AssuranceArgs {
         if columns.caller.is_none() && columns.called.is_none() && columns.ids.is_empty() {
             bail!("specify how to match records: --cdr-caller, --cdr-called or --cdr-id");
         }
-        let separator = u8::try_from(self.separator).context("--separator is one ASCII character")?;
+        let separator = u8::try_from(self.separator).context("--separator must be one ASCII character")?;
         let file = File::open(path).with_context(|| path.display().to_string())?;
         let read = call_detail_records::read(std::io::BufReader::new(file), separator, &columns, zone);
         read.map(Some).with_context(|| path.display().to_string())
     }
 }
 
-/// Everything that is known of the day.
+/// Collects everything known of the day.
 async fn gather(
     config: &Config,
     args: &AssuranceArgs,
@@ -127,14 +127,14 @@ async fn gather(
     if let IndexPlace::Sqlite(file) = &config.index
         && !file.exists()
     {
-        bail!("there is no index at {}", file.display());
+        bail!("no index at {}", file.display());
     }
     let index = Index::open(&config.index, &config.country_code).await?;
     let store = Store::open(&config.store)?;
     let mut objects = HashMap::new();
     let mut listed = store.list(names::PREFIX);
     while let Some(object) = listed.try_next().await? {
-        // Manifests and whatever else lies beside it are not the audio.
+        // Manifests and other objects beside it are not audio.
         if let Some((names::Kind::Audio, sealed)) = names::kind(&object.key)
             && let Some((id, _)) = names::parse(&object.key)
             && (earliest..latest).contains(&id.admitted_at())
@@ -144,7 +144,7 @@ async fn gather(
     }
     let recordings = index.recordings(earliest, latest).await?;
     let inside: HashMap<CallId, u64> = recordings.iter().map(|row| (row.id, row.object_bytes)).collect();
-    // The index knows the size of the audio, the store that of its seal around it.
+    // The index has the size of the audio, the store that of the sealed object.
     let objects = objects.into_iter().map(|(id, (bytes, sealed))| {
         let audio = inside.get(&id).copied().filter(|audio| sealed && sealed_bytes(*audio) == bytes);
         (id, audio.unwrap_or(bytes))
@@ -164,7 +164,7 @@ async fn gather(
     })
 }
 
-/// Calls whose key the spool has.
+/// Calls with a key in the spool.
 fn spooled(config: &Config) -> anyhow::Result<HashSet<CallId>> {
     let keys = optag_storage::spool::key_dir(&config.spool.dir);
     let Ok(entries) = std::fs::read_dir(keys) else { return Ok(HashSet::new()) };

@@ -1,4 +1,4 @@
-//! `optag audit`: whether the trail of look-ups is what was written, and a copy of it.
+//! `optag audit`: verifies or exports the audit log.
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -17,9 +17,9 @@ use crate::audit::{AuditLog, path_in, read_checkpoints};
 use optag_core::signing::{Signed, Signer};
 use optag_storage::store::Store;
 
-/// Lines taken at a time.
+/// Lines read at a time.
 const LINES: u64 = 5_000;
-/// The longest checkpoint that is read. Units: bytes.
+/// Maximum size of a checkpoint. Units: bytes.
 const CHECKPOINT_BYTES: u64 = 64 << 10;
 
 /// Verify or export the audit log.
@@ -81,7 +81,7 @@ pub async fn run(args: AuditArgs) -> anyhow::Result<ExitCode> {
                 None => {
                     let config = existing(&config)?;
                     if !config.signing_key_file.exists() {
-                        bail!("there is no {}; has a recorder run here?", config.signing_key_file.display());
+                        bail!("no {}; has a recorder run here?", config.signing_key_file.display());
                     }
                     let signer = Signer::load_or_create(&config.signing_key_file)?;
                     if !no_store {
@@ -103,7 +103,7 @@ fn verify(log: &AuditLog, anchors: &[Signed], key: &str) -> anyhow::Result<ExitC
     match log.verify_against(anchors, Some(key)) {
         Ok(verdict) => {
             println!(
-                "entries {} to {} are what was written; {} checkpoints compared, {} of them from elsewhere",
+                "entries {} to {} are unmodified; {} checkpoints compared, {} of them from elsewhere",
                 verdict.first,
                 verdict.last,
                 verdict.compared,
@@ -156,7 +156,7 @@ async fn export(output: PathBuf, config: &ConfigArgs) -> anyhow::Result<ExitCode
 }
 
 fn from_file(path: &std::path::Path) -> anyhow::Result<Vec<Signed>> {
-    // One checkpoint over several lines, or one a line.
+    // One checkpoint over several lines, or one per line.
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     match serde_json::from_str::<Signed>(&text) {
         Ok(one) => Ok(vec![one]),

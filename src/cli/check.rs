@@ -1,4 +1,4 @@
-//! `optag check`: whether index, store, spool and audit agree.
+//! `optag check`: checks that index, store, spool and audit log agree.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::installation::existing;
 use crate::app::open::open;
 use crate::erasure::consistency_check::{self, Finding};
 
-/// Check that index, store, spool and audit agree. Stop the recorder first.
+/// Check that index, store, spool and audit log agree. Stop the recorder first.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -19,8 +19,8 @@ Examples:
 
 Exit code: 0 no differences, or all repaired; 1 differences remain. Each difference is a line.")]
 pub struct CheckArgs {
-    /// Repair what can be repaired: rebuild lost index rows from the store's manifests, and erase
-    /// again what was erased and reappeared.
+    /// Repair what can be repaired: rebuild lost index rows from the store's manifests, and erase again what
+    /// reappeared.
     #[arg(long)]
     repair: bool,
     #[command(flatten)]
@@ -52,6 +52,6 @@ pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     }
     let mended = findings.iter().filter(|finding| finding.mended).count();
     let spooled = recovered.calls.len();
-    println!("{} differences, {mended} mended; {spooled} calls wait in the spool", findings.len());
+    println!("{} differences, {mended} repaired; {spooled} calls in the spool", findings.len());
     Ok(if mended == findings.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,5 +1,5 @@
-//! `optag demo`: the whole job on this machine. Starts a recorder on loopback, plays calls to
-//! it, shows what was kept and why the rest was not.
+//! `optag demo`: demonstrates the recorder on this machine. Starts a recorder on loopback, plays calls to it, shows
+//! what was kept and why the rest was not.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,11 +23,11 @@ use crate::load::speech::Voices;
 use crate::load::verify::Match;
 use optag_media::codec::coded::{Codec, Format};
 
-/// The demo's callers have this long to answer.
+/// Time limit for the callers' answers.
 const CONSENT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long recordings may take to reach the store.
+/// Time limit for recordings to reach the store.
 const DELIVERY: Duration = Duration::from_secs(20);
-/// Farthest that a recording's length may lie from the call's. Units: ms.
+/// Maximum difference between the lengths of a recording and its call. Units: ms.
 const LENGTH_MS: u64 = 40;
 
 /// Demonstrate the recorder on this machine: simulated calls, consent, recordings.
@@ -70,7 +70,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let token = running.fresh_token("demo")?;
     println!("A recorder runs on http://{} with its data in {}.", running.api, args.data.display());
     println!(
-        "{} callers ring two departments: `demo` is recorded after a yes, `private` never.\n",
+        "{} callers call two departments: `demo` is recorded after consent, `private` never.\n",
         args.calls
     );
 
@@ -88,7 +88,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The address, or another port where that one is in use.
+/// The address, or another port if that one is in use.
 fn free(address: &str) -> anyhow::Result<std::net::SocketAddr> {
     let mut address: std::net::SocketAddr = address.parse()?;
     if std::net::TcpListener::bind(address).is_err() {
@@ -146,7 +146,7 @@ async fn play(args: &DemoArgs, stage: &Arc<Stage>) -> anyhow::Result<Vec<Played>
     played.into_iter().collect()
 }
 
-/// Whether what was kept of a call is what must be.
+/// Whether what was kept of a call is correct.
 async fn judge(stage: &Stage, played: Played) -> anyhow::Result<Line> {
     let must_be_kept = played.scenario.answer == Answer::Yes && played.scenario.department == "demo";
     let outcome = played
@@ -158,7 +158,7 @@ async fn judge(stage: &Stage, played: Played) -> anyhow::Result<Line> {
     let patience = if must_be_kept { DELIVERY } else { Duration::ZERO };
     let recording = stage.client.recording(&played.id, patience).await?;
     let (kept, verdict) = match recording {
-        None if must_be_kept => (None, Err("the recording is missing".into())),
+        None if must_be_kept => (None, Err("recording missing".into())),
         None => (None, Ok(why_not(&outcome).into())),
         Some(recording) if !must_be_kept => (
             Some((recording.size_bytes, recording.duration_ms)),
@@ -180,7 +180,7 @@ fn sound(
 ) -> Result<String, String> {
     let ended = played.sent[0].started_at.plus_micros(played.sent[0].packets as i64 * 20_000);
     let spoken_ms = ended.micros_since(recording.recording_started_at).max(0) as u64 / 1_000;
-    // The feed says a moment later that the call is over; until then there is silence.
+    // The feed reports the end of the call a moment later; until then there is silence.
     let slack_ms = LENGTH_MS + 250;
     if recording.duration_ms + LENGTH_MS < spoken_ms || recording.duration_ms > spoken_ms + slack_ms {
         return Err(format!("{} ms long, {spoken_ms} ms were spoken", recording.duration_ms));
@@ -197,14 +197,14 @@ fn sound(
 fn why_not(outcome: &str) -> &'static str {
     match outcome {
         "refused" => "the caller said no",
-        "no_answer" => "the caller did not answer, and that is a no",
-        "withdrawn" => "the caller took the yes back: erased",
+        "no_answer" => "the caller did not answer, which counts as no",
+        "withdrawn" => "the caller withdrew consent: erased",
         "not_selected" => "this department is not recorded",
-        _ => "of an unexpected end",
+        _ => "unexpected outcome",
     }
 }
 
-/// Prints the table; whether everything is as it must be.
+/// Prints the table; returns whether all checks passed.
 fn show(lines: &[Line]) -> bool {
     println!(
         "{:<4} {:<10} {:<6} {:<18} {:>9} {:>8}  result",

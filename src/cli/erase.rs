@@ -1,4 +1,4 @@
-//! `optag erase`: erases recordings for good, shows what that would take away, checks receipts.
+//! `optag erase`: erases recordings, shows what an erasure would delete, verifies receipts.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ use crate::erasure::receipt::{KIND, Receipt};
 use optag_core::id::CallId;
 use optag_core::signing::{Signed, Signer};
 
-/// Erase recordings everywhere, for good.
+/// Erase recordings permanently, everywhere.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -40,8 +40,8 @@ pub struct EraseArgs {
     /// Reference number of the erasure request, shown in the receipt.
     #[arg(long, value_name = "NUMBER")]
     request: Option<String>,
-    /// Complete the erasure even if no object is found, because they were removed from the store by hand or by
-    /// an interrupted erasure of version 0.1.0. Noted in audit log and receipt.
+    /// Complete the erasure even if no object is found, because they were removed from the store by hand or by an
+    /// interrupted erasure of version 0.1.0. Noted in audit log and receipt.
     #[arg(long)]
     accept_missing: bool,
     /// Show what would be deleted, and delete nothing: objects, versions, parts, spool key, index row.
@@ -87,7 +87,7 @@ pub async fn run(args: EraseArgs) -> anyhow::Result<ExitCode> {
     Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Checks every signed receipt in a file: a single one, an answer of the API, or several.
+/// Verifies every signed receipt in a file: a single one, an API response, or several.
 fn verify(file: &std::path::Path, key: Option<&str>, config: &ConfigArgs) -> anyhow::Result<ExitCode> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let key = match key {
@@ -95,14 +95,14 @@ fn verify(file: &std::path::Path, key: Option<&str>, config: &ConfigArgs) -> any
         None => {
             let path = existing(config)?.signing_key_file;
             if !path.exists() {
-                bail!("there is no {}; give the key with --public-key", path.display());
+                bail!("no {}; give the key with --public-key", path.display());
             }
             Signer::load_or_create(&path)?.public_key()
         }
     };
     let receipts = receipts(&text)?;
     if receipts.is_empty() {
-        bail!("{} has no signed receipt; an erasure that is pending gets one later", file.display());
+        bail!("{} contains no signed receipt; a pending erasure gets one later", file.display());
     }
     let mut wrong = 0;
     for signed in receipts {
@@ -110,7 +110,7 @@ fn verify(file: &std::path::Path, key: Option<&str>, config: &ConfigArgs) -> any
             Ok(()) => {
                 let receipt: Receipt = signed.read().context("unknown receipt format")?;
                 println!(
-                    "{}: valid; request {}, ordered {}, verified gone {}, {} copies deleted{}",
+                    "{}: valid; request {}, ordered {}, verified deleted {}, {} copies deleted{}",
                     receipt.recording,
                     receipt.request.as_deref().unwrap_or("-"),
                     receipt.ordered_at,
@@ -128,7 +128,7 @@ fn verify(file: &std::path::Path, key: Option<&str>, config: &ConfigArgs) -> any
     Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Signed documents anywhere in the shapes that the API answers with, each with its exact bytes.
+/// Signed documents anywhere in an API response, each with its exact bytes.
 fn receipts(text: &str) -> anyhow::Result<Vec<Signed>> {
     #[derive(serde::Deserialize)]
     struct One {
@@ -144,7 +144,7 @@ fn receipts(text: &str) -> anyhow::Result<Vec<Signed>> {
     if let Ok(several) = serde_json::from_str::<Several>(text) {
         return Ok(several.erasures.into_iter().filter_map(|one| one.receipt).collect());
     }
-    let one: One = serde_json::from_str(text).context("neither a receipt nor an answer with one")?;
+    let one: One = serde_json::from_str(text).context("neither a receipt nor a response with one")?;
     Ok(one.receipt.into_iter().collect())
 }
 

@@ -1,5 +1,4 @@
-//! `optag export`: hands out a recording: as an audio file, as a package with its cover sheet, or
-//! as a link that works once.
+//! `optag export`: exports a recording as an audio file, as a package with its cover sheet, or as a one-time link.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,7 +15,7 @@ use super::transport::{ByteStream, Transport};
 use crate::http::VERDICTS;
 use optag_core::id::CallId;
 
-/// Write a recording to a file, or make a link that hands it out once.
+/// Write a recording to a file, or create a one-time link to it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -33,13 +32,13 @@ pub struct ExportArgs {
     /// File to write; it must not exist.
     #[arg(short, long, value_name = "FILE", required_unless_present = "link")]
     output: Option<PathBuf>,
-    /// opus: as stored. wav: 16-bit PCM, plays anywhere. Left out: opus, and wav for hand-outs.
+    /// opus: as stored. wav: 16-bit PCM, plays anywhere. Default: opus, and wav for hand-outs.
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Write audio and cover sheet as one package for the data subject.
     #[arg(long)]
     handout: bool,
-    /// Print a link that hands the package out once.
+    /// Print a link by which the package can be fetched once.
     #[arg(long, conflicts_with_all = ["output", "handout", "passphrase_file"])]
     link: bool,
     /// Hours until the link expires.
@@ -51,7 +50,7 @@ pub struct ExportArgs {
     /// Language of the cover sheet.
     #[arg(long, value_enum, default_value_t = Language::En)]
     language: Language,
-    /// File whose first line is the passphrase that seals the package; at least 12 characters.
+    /// File with the passphrase of the package in its first line; at least 12 characters.
     #[arg(long, value_name = "FILE", requires = "handout")]
     passphrase_file: Option<PathBuf>,
     /// Purpose: training, caller_request or administration. Written to the audit log.
@@ -93,7 +92,7 @@ pub async fn run(args: ExportArgs) -> anyhow::Result<ExitCode> {
         println!("works once, until {}", answer["expires_at"].as_str().unwrap_or_default());
         return Ok(ExitCode::SUCCESS);
     }
-    // Created before anything is asked for: what the recorder hands out stands in its audit.
+    // Created before the request: what the recorder hands out is in its audit log.
     let output = args.output.context("--output is required")?;
     let file = create(&output).await?;
     let copied = async {
@@ -104,7 +103,7 @@ pub async fn run(args: ExportArgs) -> anyhow::Result<ExitCode> {
             transport.fetch(Method::POST, &path("handout"), &query, Some(&wanted)).await?
         } else {
             if args.own_voice_only {
-                bail!("--own-voice-only goes with --handout or --link");
+                bail!("--own-voice-only requires --handout or --link");
             }
             query.push(("format", name(args.format.unwrap_or(Format::Opus)).to_owned()));
             query.push(("export", "true".to_owned()));
@@ -122,7 +121,7 @@ pub async fn run(args: ExportArgs) -> anyhow::Result<ExitCode> {
             return Err(error);
         }
     };
-    // What is missing is said to whoever takes the file away.
+    // Missing parts are reported to the person who exports.
     match headers.get(VERDICTS).and_then(|value| value.to_str().ok()) {
         Some(verdicts) => {
             for fault in
@@ -140,7 +139,7 @@ fn passphrase(file: &Path) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let first = text.lines().next().unwrap_or_default().to_owned();
     if first.is_empty() {
-        bail!("{} has no passphrase in its first line", file.display());
+        bail!("{} contains no passphrase in its first line", file.display());
     }
     Ok(first)
 }

@@ -1,4 +1,4 @@
-//! `optag import`: takes in recordings of an earlier system.
+//! `optag import`: imports recordings of an earlier system.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -58,7 +58,7 @@ pub struct ImportArgs {
     /// The left channel is the employee, the right one the caller.
     #[arg(long)]
     employee_first: bool,
-    /// Validate and decode every file, and store nothing.
+    /// Validate and decode every file without storing anything.
     #[arg(long)]
     dry_run: bool,
     /// Print the report as JSON.
@@ -71,11 +71,11 @@ pub struct ImportArgs {
 /// Runs the command.
 pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let zone = args.time_zone.as_deref().map(jiff::tz::TimeZone::get).transpose();
-    let zone = zone.context("--time-zone is not the name of a zone, such as Europe/Copenhagen")?;
+    let zone = zone.context("--time-zone must be the name of a time zone, such as Europe/Copenhagen")?;
     let lines = read_table(&args.csv, zone.as_ref())?;
     let dir = args.dir.canonicalize().with_context(|| format!("cannot read {}", args.dir.display()))?;
     if args.source.trim().is_empty() || args.source.chars().any(char::is_control) {
-        bail!("--source names the earlier system");
+        bail!("--source must name the earlier system");
     }
     let config = Arc::new(existing(&args.config)?);
     let opened = open(Arc::clone(&config), None, |_| {}).await?.alone()?;
@@ -128,7 +128,7 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
             false => format!("{} imported", totals.imported),
         };
         println!(
-            "{taken}, {} already there, {} refused, {} failed",
+            "{taken}, {} already present, {} refused, {} failed",
             totals.already_there, totals.refused, totals.failed
         );
     }
@@ -142,7 +142,7 @@ fn read_table(path: &Path, zone: Option<&jiff::tz::TimeZone>) -> anyhow::Result<
     table::read(&text, zone).with_context(|| path.display().to_string())
 }
 
-/// Prints what became of a file. An import goes on where nobody reads that.
+/// Prints the result of a file. An import continues even if its output is closed.
 fn print(report: &FileReport, is_progress: bool) {
     let _ = match is_progress {
         true => writeln!(std::io::stderr(), "{report}"),

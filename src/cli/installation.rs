@@ -1,23 +1,23 @@
-//! Which configuration a command works with, and whether it finds an installation there.
+//! Finds the configuration and the installation that a command uses.
 //!
-//! In: the arguments, the environment, `./optag.toml`. Out: a checked [`Config`]. Only `serve` and
-//! `demo` create an installation; every other command works on one that exists, so that a mistyped
-//! directory is an error and not an empty archive in which nothing is found.
+//! In: the arguments, the environment, `./optag.toml`. Out: a checked [`Config`]. Only `serve` and `demo` create an
+//! installation; every other command requires one, so that a mistyped directory is an error instead of an empty
+//! archive.
 
 use std::path::{Path, PathBuf};
 
 use crate::cli::ConfigArgs;
 use crate::config::Config;
 
-/// The file that counts where no other is named.
+/// File used if no other is given.
 const USUAL_FILE: &str = "optag.toml";
-/// What `optag serve` leaves in its data directory: any one of them makes it an installation.
+/// What `optag serve` leaves in its data directory: any one of them identifies an installation.
 const TRACES: [&str; 5] = ["tokens.json", "deletions.log", "index.sqlite", "master.key", "spool/segments"];
 
-/// Why a command cannot begin.
+/// Why a command cannot start.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum InstallationError {
-    /// Nobody ran a recorder there.
+    /// No recorder has run there.
     #[error(
         "no installation in {}: check --data, --config and the working directory (`optag serve` creates one)",
         .0.display()
@@ -25,10 +25,9 @@ pub(super) enum InstallationError {
     Missing(PathBuf),
 }
 
-/// The configuration that the arguments name: `--config`, else `./optag.toml` where there is one,
-/// else the defaults.
+/// The configuration given by the arguments: `--config`, else `./optag.toml` if it exists, else the defaults.
 ///
-/// Errors: the file cannot be read, or a value is wrong.
+/// Errors: the file cannot be read, or a value is invalid.
 pub(super) fn load_config(args: &ConfigArgs) -> anyhow::Result<Config> {
     let usual = Path::new(USUAL_FILE);
     let file = args.config.as_deref().or_else(|| usual.exists().then_some(usual));
@@ -39,7 +38,7 @@ pub(super) fn load_config(args: &ConfigArgs) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-/// As [`load_config`], for a command that works on what is there.
+/// As [`load_config`], for a command that needs an existing installation.
 ///
 /// Errors: also [`InstallationError`]; nothing is created.
 pub(super) fn existing(args: &ConfigArgs) -> anyhow::Result<Config> {

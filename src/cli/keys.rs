@@ -1,4 +1,4 @@
-//! `optag keys`: the keys of the days. Works beside a running recorder, which follows at once.
+//! `optag keys`: day keys. Works beside a running recorder, which applies changes at once.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,7 +19,7 @@ use optag_storage::archive::vault::{Escrow, Vault};
 use optag_storage::store::Store;
 use optag_storage::store::names::day;
 
-/// List, renew, copy and destroy the keys that recordings are sealed with.
+/// List, rotate, copy and destroy the day keys that seal recordings.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -39,7 +39,7 @@ pub struct KeysArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Show day, recipient, and until when each is needed.
+    /// List day, recipient, and until when each key is needed.
     List,
     /// Generate a new key for today; stored recordings stay readable.
     Rotate,
@@ -71,7 +71,7 @@ enum Action {
 }
 
 fn recipient(text: &str) -> Result<Recipient, String> {
-    text.parse().map_err(|_| "an age recipient is expected: age1 and 58 characters".to_owned())
+    text.parse().map_err(|_| "expected an age recipient: age1 and 58 characters".to_owned())
 }
 
 /// Runs the command.
@@ -80,7 +80,7 @@ pub async fn run(args: KeysArgs) -> anyhow::Result<ExitCode> {
     if let MasterKeySource::File(path) = &config.spool.master_key
         && !path.exists()
     {
-        bail!("there is no master key at {}: no recorder has run here", path.display());
+        bail!("no master key at {}: no recorder has run here", path.display());
     }
     let (secret, _) = master_key::load(&config.spool.master_key).await?;
     let keys = Arc::new(DayKeys::open(&config.seal.keys_dir, secret.key()?)?);
@@ -169,7 +169,7 @@ fn vault(config: &Config, keys: &Arc<DayKeys>, escrow: Option<Escrow>) -> anyhow
     Ok(Vault::new(Store::open(&config.store)?, Arc::clone(keys), true, escrow))
 }
 
-/// The longest that a recording of today may live.
+/// Longest retention period of a recording made today. Units: days.
 fn longest_days(config: &Config) -> i64 {
     config.departments.iter().map(|one| i64::from(one.retention_days)).max().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! `optag load`: plays calls to a recorder and checks what it made of them.
+//! `optag load`: plays calls to a recorder and checks what it recorded.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,11 +25,11 @@ use optag_media::codec::coded::{Codec, Format};
 use optag_media::codec::{Encoding, table};
 use optag_media::rtp::srtp::Suite;
 
-/// Share of the time that a party of a conversation talks.
+/// Share of the time that each party of a conversation talks.
 const CONVERSATION: f64 = 0.45;
-/// Largest sample of a line's noise: about −62 dB of full scale.
+/// Peak of the line noise: about −62 dB of full scale.
 const NOISE_PEAK: i16 = 45;
-/// Calls that one sending thread is given.
+/// Calls per sending thread.
 const CALLS_PER_THREAD: usize = 2_000;
 
 /// Play simulated calls with real speech to a recorder, and check what it stored.
@@ -52,17 +52,17 @@ pub struct LoadArgs {
     /// announced by SIPREC, as sip:192.0.2.50, sip:tax@recorder:5060;transport=tcp, sips:recorder.
     #[arg(long, value_name = "URL", required_unless_present_any = ["own", "prove"])]
     target: Option<String>,
-    /// An access token with the role `feed`; verifying needs one that may listen.
+    /// Access token with the role `feed`; --verify needs one that may listen.
     #[arg(long, env = "OPTAG_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// Start a recorder for this run, on loopback with its data in the temporary directory, and
-    /// report what it cost. Settings as for any recorder: OPTAG_ENGINE_OPUS_COMPLEXITY=10.
+    /// Start a recorder for this run, on loopback with its data in the temporary directory, and report its cost.
+    /// Settings as for any recorder: OPTAG_ENGINE_OPUS_COMPLEXITY=10.
     #[arg(long, conflicts_with_all = ["target", "token", "recorder_pid"])]
     own: bool,
-    /// Process of the recorder, on this machine: report what it cost.
+    /// Process id of a recorder on this machine: report its cost.
     #[arg(long, value_name = "PID")]
     recorder_pid: Option<u32>,
-    /// Its metrics listener, for what only that tells.
+    /// Its metrics listener, for figures that only the metrics contain.
     #[arg(long, value_name = "URL", requires = "recorder_pid")]
     metrics: Option<String>,
     /// Send to sinks that only count packets; reports the sender's lateness, cost and maximum rate.
@@ -83,7 +83,7 @@ pub struct LoadArgs {
     /// Put each call on hold once (SIPREC).
     #[arg(long)]
     hold: bool,
-    /// Signal the calls and send no audio.
+    /// Signal the calls without sending audio.
     #[arg(long)]
     no_media: bool,
     /// Protect the streams by SRTP with keys exchanged in signalling (SDES, or the API's `srtp`):
@@ -98,7 +98,7 @@ pub struct LoadArgs {
     /// Codec of the streams.
     #[arg(long, default_value = "pcma", value_parser = codecs())]
     codec: Codec,
-    /// Length of a packet: 10 to 60.
+    /// Packet duration: 10 to 60.
     #[arg(long, value_name = "MS", default_value_t = 20, value_parser = ptime)]
     ptime: u32,
     /// Whether the parties take turns or talk all the time.
@@ -107,7 +107,7 @@ pub struct LoadArgs {
     /// Share of the time that each party talks, instead of --talk.
     #[arg(long, value_name = "SHARE")]
     activity: Option<f64>,
-    /// Noise on the line: without it, pauses are digital silence.
+    /// Line noise; without it, pauses are digital silence.
     #[arg(long)]
     noise: bool,
     /// Packets lost. Percent.
@@ -159,7 +159,7 @@ enum TalkArg {
     Both,
 }
 
-/// The names of all codecs that are sent, as the API has them.
+/// Names of all codecs that can be sent, as in the API.
 fn codecs() -> impl TypedValueParser<Value = Codec> {
     let sent = table::built().filter(|codec| Codec::of(codec.encoding).is_some());
     let named = sent.map(|codec| match Codec::of(codec.encoding) {
@@ -169,22 +169,23 @@ fn codecs() -> impl TypedValueParser<Value = Codec> {
     PossibleValuesParser::new(named).try_map(|name| {
         let name = if name == "l16" { Codec::L16.name() } else { &name };
         let encoding = name.parse::<Encoding>().map_err(|error| error.to_string())?;
-        Codec::of(encoding).ok_or_else(|| format!("{name} is not sent here"))
+        Codec::of(encoding).ok_or_else(|| format!("{name} cannot be sent"))
     })
 }
 
 fn percent(text: &str) -> Result<f64, String> {
     let number = text.trim_end_matches('%').parse::<f64>().ok().filter(|share| (0.0..100.0).contains(share));
-    Ok(number.ok_or("0 to under 100 is allowed")? / 100.0)
+    Ok(number.ok_or("must be at least 0 and below 100")? / 100.0)
 }
 
 fn ptime(text: &str) -> Result<u32, String> {
     let number = text.parse().ok().filter(|ms| (10..=60).contains(ms) && ms % 2 == 0);
-    number.ok_or_else(|| "an even number from 10 to 60 is allowed".into())
+    number.ok_or_else(|| "must be an even number from 10 to 60".into())
 }
 
 fn suite(text: &str) -> Result<Suite, String> {
-    Suite::named(text).ok_or_else(|| format!("the suites are {}", Suite::ALL.map(Suite::name).join(", ")))
+    Suite::named(text)
+        .ok_or_else(|| format!("unknown suite; use one of {}", Suite::ALL.map(Suite::name).join(", ")))
 }
 
 impl LoadArgs {
@@ -245,7 +246,7 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
         return show_proof(&args, &voices).await;
     }
     if args.srtp.is_some() && args.sip.sip_shape.contains(&Shape::Delayed) {
-        // The server offers then, and offers what every client takes.
+        // The server makes the offer then, with what every client accepts.
         anyhow::bail!("--srtp cannot be combined with --sip-shape delayed");
     }
     let own = match args.own {
@@ -315,7 +316,7 @@ async fn show_proof(args: &LoadArgs, voices: &Voices) -> anyhow::Result<ExitCode
         println!(
             "paced      {} calls: {} packets sent, {} received\n\
              late       p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, worst {:.2} ms\n\
-             cost       {:.0} ns of processor time a packet, kernel time included\n\
+             cost       {:.0} ns of processor time per packet, kernel time included\n\
              unpaced    {:.0} packets/s from one thread at {:.0} ns each: enough for {} calls",
             proof.calls,
             proof.packets_sent,

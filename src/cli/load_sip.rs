@@ -1,4 +1,4 @@
-//! The options of `optag load` that concern SIP. In: arguments. Out: a recording client.
+//! SIP options of `optag load`. In: arguments. Out: a recording client.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use crate::load::sip::link::Link;
 use crate::load::sip::shape::Shape;
 use crate::load::sip::{Identity, Target, Transport};
 
-/// How the recorder of `--own` is called.
+/// Transport to the recorder of `--own`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum OwnSip {
-    /// SIPREC over datagrams.
+    /// SIPREC over UDP.
     Udp,
-    /// SIPREC over connections.
+    /// SIPREC over TCP.
     Tcp,
 }
 
-/// Options for SIP.
+/// SIP options.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "SIPREC")]
 pub(super) struct SipArgs {
@@ -33,13 +33,13 @@ pub(super) struct SipArgs {
     /// User name for digest authentication.
     #[arg(long, value_name = "NAME", requires = "sip_password")]
     pub sip_user: Option<String>,
-    /// Its password.
+    /// Password for digest authentication.
     #[arg(long, env = "OPTAG_SIP_PASSWORD", hide_env_values = true)]
     pub sip_password: Option<String>,
-    /// PEM file of the authority that signed the server's certificate.
+    /// PEM file of the certificate authority of the server.
     #[arg(long, value_name = "FILE")]
     pub sip_ca_file: Option<PathBuf>,
-    /// Our certificate, PEM, for servers that ask for one.
+    /// Client certificate, PEM, for servers that request one.
     #[arg(long, value_name = "FILE", requires = "sip_key")]
     pub sip_certificate: Option<PathBuf>,
     /// Its key, PEM.
@@ -48,7 +48,7 @@ pub(super) struct SipArgs {
     /// Number of sockets or connections shared by all sessions.
     #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub sip_connections: u8,
-    /// The recorder's API, where the target is SIP: verifies, and tells how calls ended.
+    /// The recorder's API, if the target is SIP: for --verify and the outcomes of calls.
     #[arg(long, value_name = "URL", requires = "token")]
     pub api: Option<String>,
 }
@@ -56,7 +56,7 @@ pub(super) struct SipArgs {
 impl SipArgs {
     /// A client of `target`.
     ///
-    /// Errors: it cannot be reached, or `target` is no address.
+    /// Errors: unreachable or invalid target.
     pub(super) async fn feed(&self, target: &str, api: Option<Client>) -> anyhow::Result<Feed> {
         let target = Target::parse(target)?;
         let identity = Identity {
@@ -70,7 +70,7 @@ impl SipArgs {
         }
         let usual = || Shape::ALL.into_iter().filter(|shape| *shape != Shape::Delayed);
         let shapes = match self.sip_shape.is_empty() {
-            // Only the sound that each side offers is decoded: an own offer names G.711 alone.
+            // Only the audio that each side offers is decoded: an own offer contains G.711 only.
             true => usual().collect(),
             false => self.sip_shape.clone(),
         };
@@ -78,7 +78,7 @@ impl SipArgs {
         Ok(Feed::Sip(Arc::new(Sip { target, identity, shapes, links, api, run })))
     }
 
-    /// Which address of a recorder of our own is called.
+    /// Address of our own recorder that is called.
     pub(super) fn of_own(&self, udp: &str, tcp: &str) -> Option<String> {
         self.sip.map(|sip| match sip {
             OwnSip::Udp => format!("sip:{udp}"),

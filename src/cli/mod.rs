@@ -1,5 +1,5 @@
-//! The commands, one file each. In: arguments. Out: text for people, JSON where asked for,
-//! and an exit code: 0 success, 1 the command or a check failed, 2 wrong arguments or configuration.
+//! The commands, one file each. In: arguments. Out: text, or JSON on request, and an exit code: 0 success, 1 the
+//! command or a check failed, 2 wrong arguments or configuration.
 
 pub mod assurance;
 pub mod audit;
@@ -29,7 +29,7 @@ use crate::app::hardening;
 use crate::config::ConfigError;
 use installation::InstallationError;
 
-/// Exit code for wrong arguments (clap's own), a wrong configuration or a missing installation.
+/// Exit code for wrong arguments (clap's own), an invalid configuration or a missing installation.
 const MISUSE: u8 = 2;
 
 /// Self-hosted recorder of consented phone calls.
@@ -69,10 +69,10 @@ enum Command {
     Token(token::TokenArgs),
 }
 
-/// Where the configuration is: shared by every command that works on an owner's data.
+/// Location of the configuration: shared by every command that works on an installation.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ConfigArgs {
-    /// Configuration file (TOML). Without it: ./optag.toml if there is one, else the defaults.
+    /// Configuration file (TOML). Default: ./optag.toml if it exists, else the built-in defaults.
     #[arg(long, value_name = "FILE", env = "OPTAG_CONFIG")]
     pub config: Option<PathBuf>,
     /// Data directory; overrides the configuration.
@@ -80,13 +80,13 @@ pub struct ConfigArgs {
     pub data: Option<PathBuf>,
 }
 
-/// Runs the command that the program was called with.
+/// Runs the command given on the command line.
 pub fn run() -> ExitCode {
-    // Before the first thread: what is large by then stays large.
+    // Before the first thread: large allocations stay large.
     hardening::no_huge_pages();
     hardening::private_files();
     let cli = Cli::parse();
-    // Before the first thread, too: what a thread is held to holds for those that it starts.
+    // Also before the first thread: threads inherit the confinement of their parent.
     let confined = match &cli.command {
         Command::Serve(args) => serve::confine(args),
         _ => None,
@@ -94,7 +94,7 @@ pub fn run() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("optag: cannot start its threads: {error}");
+            eprintln!("optag: cannot start threads: {error}");
             return ExitCode::FAILURE;
         }
     };

@@ -1,4 +1,4 @@
-//! `optag recover`: delivers the spool of a recorder that is dead, from its disk or a copy.
+//! `optag recover`: delivers the spool of a dead recorder, from its disk or a copy.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -33,13 +33,13 @@ pub struct RecoverArgs {
     /// The dead recorder's spool directory.
     #[arg(long, value_name = "DIR")]
     spool: PathBuf,
-    /// Its master key; otherwise master.key beside the spool.
+    /// Its master key; default: master.key beside the spool.
     #[arg(long, value_name = "FILE")]
     master_key: Option<PathBuf>,
-    /// Its deletion log; otherwise deletions.log beside the spool.
+    /// Its deletion log; default: deletions.log beside the spool.
     #[arg(long, value_name = "FILE")]
     deletions: Option<PathBuf>,
-    /// Its directory of day keys; otherwise keys beside the spool.
+    /// Its directory of day keys; default: keys beside the spool.
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
     #[command(flatten)]
@@ -55,15 +55,15 @@ pub async fn run(args: RecoverArgs) -> anyhow::Result<ExitCode> {
     let beside = args.spool.parent().unwrap_or(Path::new("."));
     let file = args.master_key.clone().unwrap_or_else(|| beside.join("master.key"));
     if !file.exists() {
-        bail!("there is no master key at {}: without it the spool cannot be read", file.display());
+        bail!("no master key at {}: without it the spool cannot be read", file.display());
     }
-    // Our own recorder holds the lock of our own spool.
+    // A running recorder holds the lock of its own spool.
     std::fs::create_dir_all(&config.spool.dir)?;
     let own = config.spool.dir.join("lock");
     let _own = OsDisk
         .lock(&own)
         .with_context(|| format!("a recorder is running on {}; stop it first", config.data_dir.display()))?;
-    // The dead recorder's spool and its key; everything else is ours.
+    // The dead recorder's spool and master key; everything else is this installation's.
     config.seal.master_key =
         Some(std::mem::replace(&mut config.spool.master_key, MasterKeySource::File(file)));
     config.spool.dir.clone_from(&args.spool);
@@ -85,7 +85,7 @@ pub async fn run(args: RecoverArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The dead recorder's day keys open what it delivered. They last here as long as there.
+/// Imports the dead recorder's day keys, which open what it delivered. Their expiry is unchanged.
 async fn take_keys(opened: &Opened, dir: &Path, master: &MasterKeySource) -> anyhow::Result<usize> {
     if !dir.is_dir() {
         return Ok(0);
@@ -100,7 +100,7 @@ async fn take_keys(opened: &Opened, dir: &Path, master: &MasterKeySource) -> any
     Ok(taken)
 }
 
-/// What the dead recorder was told to erase is erased here as well, before anything is delivered.
+/// Imports the dead recorder's erasures before anything is delivered.
 async fn take_deletions(opened: &Opened, file: &Path) -> anyhow::Result<usize> {
     if !file.exists() {
         tracing::warn!(file = %file.display(), "no deletion log found: erasures ordered on the dead recorder are unknown");

@@ -1,4 +1,4 @@
-//! `optag replay-deletions`: after anything was restored from a backup.
+//! `optag replay-deletions`: repairs an installation after a restore from a backup.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     opened.trail().append(entry).await?;
     let replayed = replay(&opened.erasure, args.accept_loss).await?;
     println!(
-        "{} entries taken over from copies, {} erased recordings were there again, {} erasures are still open",
+        "{} entries recovered from copies, {} erased recordings had reappeared, {} erasures are still open",
         replayed.taken_over, replayed.returned, replayed.open
     );
     Ok(if replayed.open == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

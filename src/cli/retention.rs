@@ -1,4 +1,4 @@
-//! `optag retention`: the report that nothing is too old, holds, and the clock's confirmation.
+//! `optag retention`: the retention report, legal holds, and confirmation of the clock.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -25,9 +25,10 @@ pub struct RetentionArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Check index, store, spool and deletion log. Exit code: 0 success, 1 check failed. It fails where something is older than allowed, index and store differ, or a part could not be read.
+    /// Check index, store, spool and deletion log. Exit code: 0 success, 1 check failed. Fails if something is older
+    /// than allowed, index and store differ, or a part could not be read.
     Report {
-        /// The moment: a day or a time; otherwise now.
+        /// Time to report on: a day or a time; default: now.
         #[arg(long, value_name = "TIME")]
         at: Option<String>,
         /// Print the answer as JSON.
@@ -52,7 +53,7 @@ enum Action {
         #[command(flatten)]
         config: ConfigArgs,
     },
-    /// Lift a hold.
+    /// Release a hold.
     Release {
         /// Id of the recording.
         id: CallId,
@@ -100,7 +101,7 @@ pub async fn run(args: RetentionArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Waits for the report as long as it takes, and shows on the terminal how far it is.
+/// Waits for the report, and shows its progress on the terminal.
 async fn report(transport: &Transport, at: Option<String>) -> anyhow::Result<serde_json::Value> {
     let mut query: Vec<_> = at.into_iter().map(|at| ("at", at)).collect();
     let shows = std::io::stderr().is_terminal();
@@ -114,7 +115,7 @@ async fn report(transport: &Transport, at: Option<String>) -> anyhow::Result<ser
             return Ok(answer);
         };
         if shows {
-            eprint!("\r{} copies in the store looked at", answer["looked_at"]);
+            eprint!("\r{} copies in the store checked", answer["looked_at"]);
             shown = true;
         }
         query.retain(|(key, _)| *key != "job");
@@ -134,13 +135,13 @@ fn print(report: &serde_json::Value) {
     for part in report["parts"].as_array().into_iter().flatten() {
         let count = |name: &str| part[name].as_u64().unwrap_or(0);
         let verdict = match (part["answers"] == true, count("too_old"), count("amiss")) {
-            (false, ..) => "could not be looked at whole".to_owned(),
-            (true, 0, 0) => "nothing too old, nothing amiss".to_owned(),
+            (false, ..) => "could not be checked completely".to_owned(),
+            (true, 0, 0) => "ok".to_owned(),
             (true, 0, amiss) => format!("{amiss} AMISS"),
             (true, old, _) => format!("{old} TOO OLD"),
         };
         println!(
-            "  {:<13} {:>8} there, oldest {}: {verdict}",
+            "  {:<13} {:>8} present, oldest {}: {verdict}",
             text(&part["name"]),
             part["there"],
             text(&part["oldest_at"])

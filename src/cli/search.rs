@@ -1,4 +1,4 @@
-//! `optag search`: finds recordings by what a caller can tell.
+//! `optag search`: finds recordings by a caller's description.
 
 use std::process::ExitCode;
 
@@ -34,15 +34,15 @@ pub struct SearchArgs {
     /// Latest start of the call.
     #[arg(long, value_name = "TIME", conflicts_with_all = ["date", "like"])]
     to: Option<String>,
-    #[arg(long, conflicts_with_all = ["date", "like"], help = format!("What became of a stream: {}", VerdictWanted::words()))]
+    #[arg(long, conflicts_with_all = ["date", "like"], help = format!("Verdict on a stream: {}", VerdictWanted::words()))]
     verdict: Option<String>,
-    /// Day of the call, as the caller remembers it.
+    /// Day of the call as remembered by the caller.
     #[arg(long, value_name = "DAY")]
     date: Option<String>,
-    /// Time of day, as the caller remembers it: 14:30.
+    /// Time of day as remembered by the caller: 14:30.
     #[arg(long, value_name = "TIME", requires = "date")]
     time: Option<String>,
-    /// The caller's time zone; otherwise the configured one.
+    /// The caller's time zone; default: the configured one.
     #[arg(long, value_name = "ZONE")]
     tz: Option<String>,
     /// Tolerance in minutes around that time.
@@ -106,7 +106,7 @@ pub async fn run(args: SearchArgs) -> anyhow::Result<ExitCode> {
         println!("more results: --after {next}");
     }
     if found["truncated"] == true {
-        println!("too many recordings in that time to compare: narrow the search");
+        println!("too many recordings in that time; narrow the search");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -136,13 +136,13 @@ fn line(row: &serde_json::Value) -> String {
     )
 }
 
-/// What is not ok with a recording's streams: `stream 2: late`.
+/// Faults of a recording's streams: `stream 2: late`.
 pub(super) fn faulty(recording: &serde_json::Value) -> Vec<String> {
     let verdicts = recording["verdicts"].as_array().map(Vec::as_slice).unwrap_or_default();
     faults(verdicts.iter().filter_map(|verdict| verdict.as_str()))
 }
 
-/// The same of the verdicts, in channel order.
+/// Faults among verdicts, in channel order.
 pub(super) fn faults<'a>(verdicts: impl Iterator<Item = &'a str>) -> Vec<String> {
     (1..)
         .zip(verdicts)

@@ -40,9 +40,9 @@ pub struct ServeArgs {
     check: bool,
 }
 
-/// Has the kernel hold this thread, and all that it starts, to what a recorder needs; `None` where the
-/// configuration does not ask for it or is wrong, which [`run`] tells. A program that takes over inherits
-/// what the one before it was held to; where that was nothing, it is held from now on.
+/// Confines this thread and its descendants to what a recorder needs; `None` if the configuration disables that or is
+/// invalid, which [`run`] reports. A program that takes over inherits the restrictions of the previous one; if there
+/// were none, it is confined here.
 pub fn confine(args: &ServeArgs) -> Option<Confined> {
     if args.check || args.print_config {
         return None;
@@ -66,7 +66,7 @@ pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<
         config.check_files()?;
         return Ok(ExitCode::SUCCESS);
     }
-    // Asked for now: once the file is replaced, the name that the kernel gives is another.
+    // Read now: once the file is replaced, the kernel reports another name.
     let program = std::env::current_exe()?;
     let kept = Kept::from_env()?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -85,9 +85,9 @@ pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<
     metrics::confined(&confinement::PARTS.map(|part| (part, enforced.contains(&part))));
     if let Some(path) = running.new_master_key() {
         println!(
-            "A master key was made: {}\n\
-             Every recording is sealed with keys that it seals. Without it no recording can be opened, by\n\
-             nobody; a disk that breaks takes both. Keep a copy elsewhere, or let seal.escrow_recipient\n\
+            "A master key was created: {}\n\
+             Every recording is sealed with keys that it seals. Without it no recording can be opened by\n\
+             anyone; a disk failure loses both. Keep a copy elsewhere, or let seal.escrow_recipient\n\
              have copies of the days' keys: docs/guide/keys.md.",
             path.display()
         );
@@ -130,8 +130,8 @@ pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<
     Ok(ExitCode::SUCCESS)
 }
 
-/// Takes what can change while calls go on. Certificates and the store's credentials are read
-/// again by themselves when their files change; the rest is taken by a program that takes over.
+/// Applies settings that can change during calls. Certificates and store credentials are reloaded when their files
+/// change; other settings need a program that takes over.
 fn reload(args: &ConfigArgs, levels: &Levels) {
     match load_config(args) {
         Ok(config) if levels.set(&config.log.level) => {
@@ -145,7 +145,7 @@ fn reload(args: &ConfigArgs, levels: &Levels) {
     }
 }
 
-/// Whether the program file starts and takes the configuration as it is now.
+/// Whether the program file starts with the current configuration.
 async fn can_start(program: &Path) -> bool {
     let mut check = Command::new(program);
     check.args(std::env::args_os().skip(1)).arg("--check").env_remove(HANDOVER_VARIABLE);

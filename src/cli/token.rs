@@ -1,4 +1,4 @@
-//! `optag token`: who may ask the API.
+//! `optag token`: access tokens of the API.
 
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -33,7 +33,7 @@ enum Action {
     Create {
         /// Name of the system or person it is for.
         name: String,
-        /// What it may do.
+        /// Role of the token.
         #[arg(long)]
         role: RoleArg,
         #[command(flatten)]
@@ -53,7 +53,7 @@ enum Action {
     },
 }
 
-/// A role by its name.
+/// A role, parsed from its name.
 #[derive(Clone, Copy, Debug)]
 struct RoleArg(Role);
 
@@ -62,7 +62,9 @@ impl FromStr for RoleArg {
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let names: Vec<&str> = Role::ALL.iter().map(|(name, _)| *name).collect();
-        Role::from_name(name).map(Self).ok_or_else(|| format!("the roles are {}", names.join(", ")))
+        Role::from_name(name)
+            .map(Self)
+            .ok_or_else(|| format!("unknown role; use one of {}", names.join(", ")))
     }
 }
 

@@ -1,5 +1,5 @@
-//! One way for commands to ask: the same requests go to the running recorder over HTTP, or,
-//! where none runs on this data directory, to the same router inside this process.
+//! Transport of commands: requests go to the running recorder over HTTP or, if none runs on this data directory, to
+//! the same router inside this process.
 
 use anyhow::{Context, bail};
 use axum::Router;
@@ -23,35 +23,35 @@ use optag_core::id::CallId;
 use optag_core::private::Private;
 use optag_sip::feed::{AdmitError, Admitted, CallView, Control, ControlError, Feed, Named, NewCall};
 
-/// An answer whose body may be long.
+/// A response body that may be long.
 pub(super) type ByteStream = Pin<Box<dyn Stream<Item = anyhow::Result<Bytes>> + Send>>;
 
 /// Where requests go.
 pub(super) enum Transport {
-    /// A recorder runs on the data directory.
+    /// A recorder is running on the data directory.
     Remote {
         /// Its base URL.
         base: String,
-        /// The HTTP client.
+        /// HTTP client.
         client: reqwest::Client,
         /// The caller's token.
         token: String,
     },
-    /// None runs: the router works here, for the user who may read the files anyway.
+    /// No recorder is running: the router works in this process, for a user who may read the files anyway.
     Local {
-        /// The API.
+        /// Router of the API.
         router: Router,
-        /// Who asks, for the audit.
+        /// The user, for the audit log.
         actor: Actor,
-        /// Keeps the data ours.
+        /// Keeps the data locked.
         _opened: Box<Opened>,
     },
 }
 
 impl Transport {
-    /// Finds out which it is.
+    /// Opens the transport.
     ///
-    /// Errors: a recorder runs and no token was given; or the data cannot be opened.
+    /// Errors: a recorder is running and no token was given; or the data cannot be opened.
     pub(super) async fn open(args: &ConfigArgs) -> anyhow::Result<Self> {
         let config = existing(args)?;
         let access = app::open::open(Arc::new(config.clone()), None, |_| {}).await?;
@@ -61,7 +61,7 @@ impl Transport {
         }
         let Ok(token) = std::env::var("OPTAG_TOKEN") else {
             bail!(
-                "a recorder is running on {}; set OPTAG_TOKEN to an access token of it",
+                "a recorder is running on {}; set OPTAG_TOKEN to one of its access tokens",
                 config.data_dir.display()
             );
         };
@@ -71,7 +71,7 @@ impl Transport {
 
     /// Sends a request without a body.
     ///
-    /// Errors: the recorder cannot be reached, or it answered with a problem: its title and detail.
+    /// Errors: the recorder cannot be reached, or responded with a problem: its title and detail.
     pub(super) async fn send(
         &self,
         method: Method,
@@ -81,7 +81,7 @@ impl Transport {
         Ok(self.ask(method, &format!("{path}{}", encode_query(query)), None).await?.1)
     }
 
-    /// Sends a request, with a JSON body or none; the answer with its headers.
+    /// Sends a request, with a JSON body or none; returns the response with its headers.
     ///
     /// Errors: as [`Transport::send`].
     pub(super) async fn fetch(
@@ -94,7 +94,7 @@ impl Transport {
         self.ask(method, &format!("{path}{}", encode_query(query)), body.map(ToString::to_string)).await
     }
 
-    /// Sends a request with a JSON body; the text of the answer.
+    /// Sends a request with a JSON body; returns the text of the response.
     ///
     /// Errors: as [`Transport::send`].
     pub(super) async fn send_json(
@@ -116,7 +116,7 @@ impl Transport {
         Ok(self.fetch(Method::POST, path, query, Some(body)).await?.1)
     }
 
-    /// Sends a request without a body; the text of the answer.
+    /// Sends a request without a body; returns the text of the response.
     ///
     /// Errors: as [`Transport::send`].
     pub(super) async fn text(
@@ -140,8 +140,10 @@ impl Transport {
                 if let Some(json) = json {
                     request = request.header("content-type", "application/json").body(json);
                 }
-                let answer =
-                    request.send().await.with_context(|| format!("no answer from the recorder at {base}"))?;
+                let answer = request
+                    .send()
+                    .await
+                    .with_context(|| format!("no response from the recorder at {base}"))?;
                 let (status, headers) = (answer.status(), answer.headers().clone());
                 let body = answer.bytes_stream().map_err(anyhow::Error::from).boxed();
                 Ok((headers, checked(status, body).await?))
@@ -161,7 +163,7 @@ impl Transport {
         }
     }
 
-    /// Sends a request and reads the JSON answer.
+    /// Sends a request and parses the JSON response.
     pub(super) async fn json(
         &self,
         method: Method,
@@ -186,7 +188,7 @@ async fn checked(status: StatusCode, body: ByteStream) -> anyhow::Result<ByteStr
     }
 }
 
-/// All of an answer.
+/// Reads a whole response.
 pub(super) async fn collect(body: ByteStream) -> anyhow::Result<Vec<u8>> {
     body.try_fold(Vec::new(), |mut all, part| async move {
         all.extend_from_slice(&part);
@@ -216,7 +218,7 @@ fn encode(text: &str) -> String {
     })
 }
 
-/// No calls are taken where no recorder runs.
+/// No calls are accepted without a running recorder.
 struct NoFeed;
 
 impl Feed for NoFeed {

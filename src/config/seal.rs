@@ -36,7 +36,7 @@ pub(super) fn seal(kind: &str, raw: &RawSeal, data_dir: &Path) -> Result<SealCon
     let recipient = match raw.escrow_recipient.as_str() {
         "" => None,
         text => Some(text.parse().map_err(|_| {
-            wrong("seal.escrow_recipient", "an age recipient is expected: age1 and 58 characters")
+            wrong("seal.escrow_recipient", "expected an age recipient: age1 and 58 characters")
         })?),
     };
     let escrow = match (raw.escrow_to.as_str(), recipient) {

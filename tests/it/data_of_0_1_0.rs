@@ -53,7 +53,7 @@ fn recordings_of_0_1_0_are_checked_found_and_exported() {
 
     let checked = optag(&data, &["check"]);
     assert!(checked.status.success(), "{}", said(&checked));
-    let waits = "0 differences, 0 mended; 1 calls wait in the spool";
+    let waits = "0 differences, 0 repaired; 1 calls in the spool";
     assert!(said(&checked).contains(waits), "the call that kill -9 cut off: {}", said(&checked));
 
     let found = optag(&data, &["search", "--purpose", "training", "--json"]);

@@ -21,18 +21,17 @@ use crate::recorder::recovery::Followed;
 use crate::stores::durable::durable;
 use optag_sip::siprec::service::Ending;
 
-/// How long the spool may take at the least to make the last audio durable, whatever the limit.
+/// Minimum time for the spool to make the last audio durable, whatever the limit.
 const LAST_WRITES: Duration = Duration::from_secs(10);
-/// What is left for open requests, and for signing the audit's end, where the limit is used up.
+/// Minimum time for open requests, and for signing the end of the audit log, once the limit is used up.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
-/// How long open requests, and outcomes of calls without records, get before another program takes
-/// over.
+/// Time for open requests, and for outcomes of calls without records, before another program takes over.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
-/// Ready once someone wants the end at once.
+/// Resolves when an immediate stop is requested.
 type Hurry = Shared<BoxFuture<'static, ()>>;
 
-/// The one limit of a stop, from its beginning.
+/// The time limit of a stop, from its beginning.
 #[derive(Clone, Copy, Debug)]
 struct Budget(Instant);
 
@@ -41,15 +40,15 @@ impl Budget {
         Self(Instant::now() + limit)
     }
 
-    /// What is left of it, and `least` where that is more.
+    /// Remaining time, at least `least`.
     fn left(self, least: Duration) -> Duration {
         self.0.saturating_duration_since(Instant::now()).max(least)
     }
 }
 
 impl Server {
-    /// Stops as it is, for another program to go on: calls and sessions are saved, sockets stay
-    /// open. The engine is the last to stop, as packets wait in the kernel from then on.
+    /// Stops for another program to continue: calls and sessions are saved, sockets stay open. The engine stops last,
+    /// since packets wait in the kernel from then on.
     ///
     /// Errors: cannot write the last audio to the spool.
     pub async fn hand_over(mut self) -> anyhow::Result<Kept> {
@@ -81,10 +80,9 @@ impl Server {
         Ok(self.sockets)
     }
 
-    /// Drains and stops. Once `hurry` is ready, nothing more is waited for that the next start can
-    /// do as well.
+    /// Drains and stops. Once `hurry` resolves, nothing is waited for that the next start can do as well.
     ///
-    /// Errors: a part did not end as it should; what was acknowledged is durable all the same.
+    /// Errors: a part did not stop properly; acknowledged data is durable all the same.
     pub async fn stop(mut self, hurry: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
         let hurry = hurry.boxed().shared();
         let budget = Budget::new(self.opened.config.drain_limit);
@@ -118,10 +116,10 @@ impl Server {
         Ok(())
     }
 
-    /// Gives ended calls their time, and says what is left. Everything that ended is durable.
+    /// Waits for deliveries of ended calls, and reports what is left. All ended calls are durable.
     async fn settle(&self, hurry: &Hurry, budget: Budget) {
         let settling = &self.opened.settling;
-        // The spool told of the ends before it answered; here they are in the queue as well.
+        // The spool reported the ends before this call; the barrier ensures that they are in the delivery queue.
         let (done, followed) = tokio::sync::oneshot::channel();
         if self.follow.send(Followed::Barrier(done)).is_ok() {
             let _ = followed.await;
@@ -130,7 +128,7 @@ impl Server {
         let ended = settling.len();
         let limit = budget.left(Duration::ZERO);
         tracing::info!(calls = ended, limit_s = limit.as_secs(), "all calls ended; delivering recordings");
-        // What has to be encoded first takes longer than anyone waits for a stop.
+        // Encoding spilled calls takes longer than a stop should.
         let is_done = |left: Unsettled| left.spooled + left.unspooled == 0;
         let settled = settling.until(is_done);
         let waited = unless_hurried(hurry, tokio::time::timeout(limit, settled)).await;
@@ -152,7 +150,7 @@ impl Server {
     }
 }
 
-/// What `work` gives; `None` where someone was in a hurry first.
+/// Result of `work`; `None` if an immediate stop was requested first.
 async fn unless_hurried<T>(hurry: &Hurry, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;
@@ -171,7 +169,7 @@ mod tests {
         assert_eq!(budget.left(LAST_WRITES).as_secs(), 30);
         tokio::time::advance(Duration::from_secs(25)).await;
         assert_eq!(budget.left(Duration::ZERO).as_secs(), 5);
-        assert_eq!(budget.left(LAST_WRITES), LAST_WRITES, "what was heard is made durable all the same");
+        assert_eq!(budget.left(LAST_WRITES), LAST_WRITES, "the last audio is made durable all the same");
         tokio::time::advance(Duration::from_secs(25)).await;
         assert_eq!((budget.left(Duration::ZERO), budget.left(LAST_MOMENT)), (Duration::ZERO, LAST_MOMENT));
     }
