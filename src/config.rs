@@ -19,6 +19,7 @@ mod sip;
 pub mod sip_client;
 
 use std::path::Path;
+use std::time::Duration;
 
 pub use crate::config::error::ConfigError;
 pub use crate::config::settings::{
@@ -33,6 +34,9 @@ pub const HANDOVER_VARIABLE: &str = "OPTAG_HANDOVER";
 
 /// The commented configuration file; it says exactly the defaults.
 pub const EXAMPLE: &str = include_str!("../docs/reference/optag.toml");
+
+/// What a stop may take beyond its limits: the last writes, BYEs, open requests, the audit's signature.
+const LAST_STEPS: Duration = Duration::from_secs(20);
 
 impl Config {
     /// Reads `path`, if any, lets `env` override it, and checks every value.
@@ -68,6 +72,11 @@ impl Config {
     /// The longest that a department keeps recordings. Units: days.
     pub fn longest_kept_days(&self) -> u8 {
         self.departments.iter().map(|department| department.retention_days).max().unwrap_or_default()
+    }
+
+    /// The longest that a stop takes, with a disk that hangs.
+    pub fn longest_stop(&self) -> Duration {
+        self.drain_limit + self.deliver_limit + LAST_STEPS
     }
 
     /// Moves the data directory, and with it what lies in it.
@@ -273,6 +282,18 @@ mod tests {
         assert_eq!(two, MasterKeySource::Environment("00ff".to_owned().into()));
         assert!(!format!("{two:?}").contains("00ff"));
         assert_eq!(of("", &[]), MasterKeySource::File("./optag-data/master.key".into()));
+    }
+
+    #[test]
+    fn service_managers_wait_as_long_as_a_stop_may_take() {
+        let longest_s = Config::default().longest_stop().as_secs();
+        let unit = include_str!("../contrib/systemd/optag.service");
+        let compose = include_str!("../docker/compose.yaml");
+        for (text, key) in [(unit, "TimeoutStopSec="), (compose, "stop_grace_period: ")] {
+            let value = text.split_once(key).unwrap().1.lines().next().unwrap();
+            let waits_s: u64 = value.trim_end_matches('s').parse().unwrap();
+            assert!(waits_s >= longest_s, "{key}{waits_s}: a stop takes up to {longest_s} s");
+        }
     }
 
     #[test]

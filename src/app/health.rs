@@ -229,7 +229,7 @@ impl Readiness for Checks {
                 "accepting",
                 !self.draining.load(Ordering::Acquire),
                 false,
-                "the recorder is shutting down",
+                "draining: no new calls are taken; calls in progress go on until shutdown.drain_limit_s",
             ),
             check(
                 "spool",

@@ -3,6 +3,7 @@
 
 pub mod bucket_watch;
 pub mod confinement;
+pub mod drain;
 pub mod hardening;
 pub mod health;
 pub mod logging;
@@ -10,5 +11,6 @@ pub mod master_key;
 pub mod open;
 pub mod publish;
 pub mod server;
+pub mod service_manager;
 pub mod sip;
 pub mod upgrade;

@@ -19,6 +19,7 @@ use crate::erasure::holds::Holds;
 use crate::erasure::service::EraseService;
 use crate::erasure::unfinished::UnderWay;
 use crate::http::Services;
+use crate::http::admin::drain::Drains;
 use crate::http::tokens::Tokens;
 use crate::index::Index;
 use crate::recorder::live_calls::LiveCalls;
@@ -189,10 +190,11 @@ pub async fn open(
 }
 
 impl Opened {
-    /// Services of the API; `feed` accepts calls.
-    pub fn services(&self, feed: Arc<dyn Feed>) -> Services {
+    /// Services of the API; `feed` accepts calls, `drains` the order to drain.
+    pub fn services(&self, feed: Arc<dyn Feed>, drains: Arc<dyn Drains>) -> Services {
         Services {
             feed,
+            drains,
             library: self.library(),
             audit: self.trail(),
             steward: self.steward(),

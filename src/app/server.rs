@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::app::bucket_watch::{AuditCare, RulesWatch};
+use crate::app::drain::Drain;
 use crate::app::health::{Checks, Health, Starting};
 use crate::app::open::{Access, Opened, open};
 use crate::app::publish::Publisher;
@@ -71,7 +72,9 @@ pub struct Server {
     sip_server: Option<SipServer>,
     engine: Engine,
     opened: Opened,
-    draining: Arc<AtomicBool>,
+    drain: Arc<Drain>,
+    /// Set once calls have ended: what was spilled is not encoded any more.
+    ending: Arc<AtomicBool>,
     /// Where the spool's events go, and with them whoever waits until they were followed.
     follow: std::sync::mpsc::Sender<Followed>,
     stop: watch::Sender<bool>,
@@ -154,7 +157,8 @@ impl Server {
             Arc::clone(&opened.registry),
             Arc::clone(&opened.erasure),
         );
-        let draining = Arc::new(AtomicBool::new(false));
+        let drain = Arc::new(Drain::new(config.drain_limit, Arc::clone(&opened.registry)));
+        let ending = Arc::<AtomicBool>::default();
         let pseudonyms = writer::pseudonyms(&config.data_dir, &config.country_code)?;
         let (accounts, keep_accounts) = Accounts::new(opened.stores.index.clone(), pseudonyms);
         let early = PendingAnswers::open(
@@ -174,7 +178,7 @@ impl Server {
             ports: ports.clone(),
             registry: Arc::clone(&opened.registry),
             erasure: Arc::clone(&opened.erasure),
-            draining: Arc::clone(&draining),
+            draining: drain.flag(),
             joining: Default::default(),
             answering: Default::default(),
         });
@@ -184,8 +188,7 @@ impl Server {
         let manage = matches!(&config.store, StoreConfig::S3(s3) if s3.manage_lifecycle);
         let rules =
             Arc::new(RulesWatch::new(opened.stores.store.clone(), manage, config.longest_kept_days()));
-        let mut tasks = start_tasks(&opened, &engine, (&ports, &draining), &health, &rules, exporter);
-
+        let mut tasks = start_tasks(&opened, &engine, (&ports, &ending), &health, &rules, exporter);
         tasks.spawn(keep_accounts);
         let sip_server = sip::start(
             &config,
@@ -199,7 +202,7 @@ impl Server {
             tasks.spawn(sip::publish(server.stats_stream(), server.dropped_messages()));
         }
         let sip = sip_server.as_ref().map(|server| server.bound().clone()).unwrap_or_default();
-        let services = opened.services(recorder);
+        let services = opened.services(recorder, drain.clone());
         let limits = Limits {
             requests: config.api.max_requests,
             timeout: config.api.request_timeout,
@@ -212,7 +215,7 @@ impl Server {
             spool: opened.stores.spool.clone(),
             erasure: Arc::clone(&opened.erasure),
             settling: Arc::clone(&opened.settling),
-            draining: Arc::clone(&draining),
+            draining: drain.flag(),
         };
         let pages = router(services, limits).merge(crate::console::router());
         let api = listen(&mut kept, &mut sockets, "api", config.api.listen, (pages, connections))?;
@@ -225,13 +228,19 @@ impl Server {
             sip_server,
             engine,
             opened,
-            draining,
+            drain,
+            ending,
             follow,
             stop,
             tasks,
             listeners,
             sockets,
         })
+    }
+
+    /// Ready once someone orders, through the API, that the recorder drains.
+    pub async fn drain_ordered(&self) {
+        self.drain.ordered().await;
     }
 
     /// The master key's file, if this start made it.
@@ -313,7 +322,7 @@ fn start_engine(opened: &Opened) -> anyhow::Result<Engine> {
 fn start_tasks(
     opened: &Opened,
     engine: &Engine,
-    (ports, draining): (&PortPool, &Arc<AtomicBool>),
+    (ports, ending): (&PortPool, &Arc<AtomicBool>),
     health: &Arc<Health>,
     rules: &Arc<RulesWatch>,
     exporter: Exporter,
@@ -323,7 +332,7 @@ fn start_tasks(
     let (within, clock) = (config.engine.spill_within, Arc::<dyn Clock>::clone(&opened.clock));
     let beside = engine.clone();
     let load = Arc::new(move || beside.condition().load());
-    let spare = SpareTime::of(load, clock, within, Arc::clone(draining));
+    let spare = SpareTime::of(load, clock, within, Arc::clone(ending));
     Delivery::new(Arc::<DeliveryQueue>::clone(&opened.settling), Arc::clone(&opened.erasure))
         .encoding_in(spare, config.engine.workers)
         .start(&mut tasks);

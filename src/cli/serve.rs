@@ -12,6 +12,7 @@ use super::installation::load_config;
 use crate::app::confinement::{self, Confined};
 use crate::app::logging::Levels;
 use crate::app::server::Server;
+use crate::app::service_manager::{self, State};
 use crate::app::upgrade::Kept;
 use crate::app::{hardening, logging};
 use crate::config::HANDOVER_VARIABLE;
@@ -25,10 +26,10 @@ Examples:
   optag serve --config /etc/optag.toml
   optag serve --print-config           the commented configuration with every key
 
-The first start prints an admin token, once. SIGTERM: no new calls, what was heard is made durable and
-delivered (shutdown.drain_limit_s), exit 0; a second one ends the wait. SIGHUP: log.level is read again.
-SIGUSR2: the program file, which may be a newer one, takes over in the same process; calls go on and no
-packet is lost.")]
+The first start prints an admin token, once. SIGTERM, SIGINT: no new calls, those in progress go on
+(shutdown.drain_limit_s), what was heard is delivered (shutdown.deliver_limit_s), exit 0; a second one ends
+both waits. SIGHUP: log.level is read again. SIGUSR2: the program file, which may be a newer one, takes over
+in the same process; calls go on, none is refused and no packet is lost.")]
 pub struct ServeArgs {
     #[command(flatten)]
     config: ConfigArgs,
@@ -81,6 +82,7 @@ pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut upgrade = signal(SignalKind::user_defined2())?;
+    let longest_stop = config.longest_stop();
     let running = Server::start(Arc::new(config), kept).await?;
     metrics::confined(&confinement::PARTS.map(|part| (part, enforced.contains(&part))));
     if let Some(path) = running.new_master_key() {
@@ -102,10 +104,14 @@ pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<
         }
     }
     println!("optag is ready: API http://{}, metrics http://{}", running.api, running.metrics);
+    service_manager::tell(State::Ready);
+    // The second signal is in a hurry; an order by the API is none.
+    let mut signals = 0;
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            _ = terminate.recv() => { signals += 1; break }
+            _ = interrupt.recv() => { signals += 1; break }
+            () = running.drain_ordered() => break,
             _ = hangup.recv() => reload(&args.config, &levels),
             _ = upgrade.recv() => {
                 if can_start(&program).await {
@@ -119,12 +125,16 @@ pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<
         }
     }
     tracing::info!("shutting down; new calls are refused");
+    service_manager::tell(State::Stopping(longest_stop));
     let hurry = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        while signals < 2 {
+            tokio::select! {
+                _ = terminate.recv() => signals += 1,
+                _ = interrupt.recv() => signals += 1,
+            }
+            tracing::info!(signals, "signal while draining; the second one ends the wait");
         }
-        tracing::warn!("second signal: stopping without waiting for deliveries");
+        tracing::warn!("second signal: stopping without waiting for calls and deliveries");
     };
     running.stop(hurry).await?;
     Ok(ExitCode::SUCCESS)

@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tower::ServiceExt;
 
 use crate::app;
@@ -17,6 +18,7 @@ use crate::app::open::{Access, Opened};
 use crate::cli::ConfigArgs;
 use crate::cli::installation::existing;
 use crate::http::access::Actor;
+use crate::http::admin::drain::{DrainState, Drains};
 use crate::http::{Limits, router};
 use optag_core::call::ConsentState;
 use optag_core::id::CallId;
@@ -56,7 +58,7 @@ impl Transport {
         let config = existing(args)?;
         let access = app::open::open(Arc::new(config.clone()), None, |_| {}).await?;
         if let Access::Opened(opened) = access {
-            let router = router(opened.services(Arc::new(NoFeed)), Limits::default());
+            let router = router(opened.services(Arc::new(NoFeed), Arc::new(NoFeed)), Limits::default());
             return Ok(Self::Local { router, actor: Actor::local_user(), _opened: opened });
         }
         let Ok(token) = std::env::var("OPTAG_TOKEN") else {
@@ -220,6 +222,12 @@ fn encode(text: &str) -> String {
 
 /// No calls are accepted without a running recorder.
 struct NoFeed;
+
+impl Drains for NoFeed {
+    fn drain(&self, _: Option<Duration>) -> DrainState {
+        DrainState { calls: 0, left_s: 0 }
+    }
+}
 
 impl Feed for NoFeed {
     fn admit(&self, _: NewCall) -> BoxFuture<'_, Result<Admitted, AdmitError>> {

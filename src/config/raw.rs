@@ -208,7 +208,7 @@ section!(RawDisclosure {
 section!(RawNumber { country_code: String = "45".into() });
 section!(RawProcess { confine: bool = true });
 section!(RawLog { format: String = "text".into(), level: String = "info".into() });
-section!(RawShutdown { drain_limit_s: i64 = 10 });
+section!(RawShutdown { drain_limit_s: i64 = 1_800, deliver_limit_s: i64 = 10 });
 
 /// One `[[prompt]]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -64,8 +64,10 @@ pub struct Config {
     pub early_answers: Duration,
     /// The log.
     pub log: LogConfig,
-    /// At a stop, how long ended calls get to reach the store and the index.
+    /// At a stop, how long calls in progress go on.
     pub drain_limit: Duration,
+    /// After that, how long ended calls get to reach the store and the index.
+    pub deliver_limit: Duration,
     /// What cover sheets say of the owner.
     pub disclosure: Owner,
     /// The departments, at least one.

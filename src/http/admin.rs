@@ -1,6 +1,7 @@
 //! Administration: the retention report, confirmation of the clock, the audit log, the installation's public
 //! key.
 
+pub mod drain;
 pub(crate) mod holds;
 
 use axum::extract::State;

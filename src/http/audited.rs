@@ -78,6 +78,8 @@ pub enum AuditAction {
     ConfirmClock,
     /// The deletion log was repaired and replayed.
     ReplayDeletions,
+    /// The recorder was told to drain.
+    Drain,
 }
 
 /// Purpose of an access.

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -16,6 +17,7 @@ use super::access::{Actor, Role};
 use super::tokens::Tokens;
 use crate::disclosure::links::Links;
 use crate::disclosure::owner::Owner;
+use crate::http::admin::drain::{DrainState, Drains};
 use crate::http::audited::{Audit, AuditEntry, AuditError};
 use crate::http::recordings::library::*;
 use crate::http::requests::*;
@@ -51,6 +53,7 @@ pub(super) struct Fake {
     pub fail: Mutex<Option<LibraryError>>,
     pub fail_audio: Mutex<Option<LibraryError>>,
     pub pending: AtomicBool,
+    pub drained: Mutex<Vec<Option<Duration>>>,
 }
 
 pub(super) fn id() -> CallId {
@@ -91,6 +94,13 @@ fn summary() -> RecordingSummary {
         size_bytes: FILE.len() as u64,
         state: RecordingState::Stored,
         verdicts: vec![StreamVerdict::Ok, StreamVerdict::Late],
+    }
+}
+
+impl Drains for Fake {
+    fn drain(&self, limit: Option<Duration>) -> DrainState {
+        self.drained.lock().unwrap().push(limit);
+        DrainState { calls: 1, left_s: limit.map_or(1_800, |limit| limit.as_secs()) }
     }
 }
 
@@ -399,6 +409,7 @@ impl Api {
             clock: Arc::new(OsClock),
             links: Arc::new(Links::new(dir.path().join("links.json"))),
             owner: Arc::new(Owner { public_url: "https://calls.example".into(), ..Owner::default() }),
+            drains: fake.clone(),
             learn_rtp_source,
         };
         Self { fake, tokens, router: router(services, limits), _dir: dir }

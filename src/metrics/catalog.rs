@@ -83,7 +83,8 @@ catalog! {
     CALLS_RESUMED_TOTAL = Counter, "optag_calls_resumed_total", [], "Calls resumed after a restart of the recorder.";
     CALLS_NOT_RESUMED_TOTAL = Counter, "optag_calls_not_resumed_total", ["cause": &["state", "boot", "too_late", "ports"]], "Calls in progress that could not be resumed after a restart, by cause.";
     RESTART_GAP_SECONDS = Histogram(GAP_S), "optag_restart_gap_seconds", [], "Downtime of resumed calls.";
-    CALLS_CUT_TOTAL = Counter, "optag_calls_cut_total", [], "Calls in progress terminated by a shutdown of the recorder.";
+    CALLS_CUT_TOTAL = Counter, "optag_calls_cut_total", [], "Calls in progress terminated by a shutdown of the recorder, after its drain limit.";
+    DRAINING = Gauge, "optag_draining", [], "1 while no new calls are taken because the recorder stops or is replaced.";
     UNSETTLED_CALLS = Gauge, "optag_unsettled_calls", ["kind": &["recording", "outcome"]], "Ended calls not yet delivered at shutdown: recordings in the spool, and outcomes of calls without spool records.";
     STUCK_CALLS = Gauge, "optag_stuck_calls", [], "Ended calls whose delivery failed eight or more times in a row; see the log for the cause.";
     OUTCOME_ROWS_DROPPED_TOTAL = Counter, "optag_outcome_rows_dropped_total", [], "Outcomes of unrecorded calls dropped because the queue was full.";

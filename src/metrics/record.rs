@@ -40,6 +40,11 @@ pub fn call_cut() {
     counter!(c::CALLS_CUT_TOTAL.name).increment(1);
 }
 
+/// Whether the recorder drains.
+pub fn draining(draining: bool) {
+    gauge!(c::DRAINING.name).set(flag(draining));
+}
+
 /// Ended calls that wait: with records in the spool, and outcomes alone.
 pub fn unsettled_calls(spooled: usize, unspooled: usize) {
     gauge!(c::UNSETTLED_CALLS.name, "kind" => "recording").set(spooled as f64);

@@ -18,6 +18,7 @@ mod corpus;
 mod crash;
 mod data_of_0_1_0;
 mod demo;
+mod draining;
 mod early_answers;
 mod erasure;
 mod examples;

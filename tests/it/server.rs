@@ -231,6 +231,11 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    /// Waits for the end.
+    pub(crate) fn ended(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
     /// SIGTERM, then waits for the end.
     pub(crate) fn terminate(mut self) -> ExitStatus {
         self.signal(libc::SIGTERM);
@@ -281,6 +286,8 @@ pub(crate) fn files_below(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 fn toml_of(dir: &Path, settings: &Settings) -> String {
     let (low, high) = settings.rtp_ports;
     let data = dir.join("data");
+    // Most tests end a recorder whatever goes on in it.
+    let shutdown = if settings.extra.contains("[shutdown]") { "" } else { "[shutdown]\ndrain_limit_s = 0\n" };
     format!(
         r#"data_dir = "{}"
 [api]
@@ -296,7 +303,7 @@ min_free_gib = 0
 [rtp]
 port_min = {low}
 port_max = {high}
-{}
+{shutdown}{}
 [[department]]
 id = "demo"
 name = "Demo"

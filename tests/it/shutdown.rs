@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::phone::{Leg, talk, voice};
 use crate::server::{Server, Settings, call_request};
 
-async fn record(server: &Server, millis: usize) -> String {
+pub(crate) async fn record(server: &Server, millis: usize) -> String {
     let (status, admitted) = server.ask("POST", "/api/v1/calls", Some(call_request("demo", "pcmu"))).await;
     assert_eq!(status, 201, "{admitted}");
     let id = admitted["id"].as_str().unwrap().to_owned();
@@ -112,7 +112,7 @@ async fn invariant_06_sigterm_delivers_every_call_that_it_ended_run_after_run() 
 async fn what_a_stop_could_not_deliver_is_counted_and_a_second_signal_ends_the_wait() {
     let dir = tempfile::tempdir().unwrap();
     let mut settings = Settings::with_ports((21_600, 21_640));
-    settings.extra = "[shutdown]\ndrain_limit_s = 3600\n".into();
+    settings.extra = "[shutdown]\ndrain_limit_s = 0\ndeliver_limit_s = 3600\n".into();
     let (server, ids) = with_calls(dir.path(), &settings, 3).await;
     // The store's directory is gone and cannot be made again: a file is in its place.
     let store = dir.path().join("data").join("store");
@@ -124,6 +124,8 @@ async fn what_a_stop_could_not_deliver_is_counted_and_a_second_signal_ends_the_w
     assert_eq!(server.health("/readyz").await.0, 503);
     server.metric_reaches("optag_unsettled_calls", 3.0).await;
     server.metric_reaches("optag_calls_cut_total", 3.0).await;
+    let partly = "outcome=\"recorded_partly\",cause=\"restart\"";
+    assert_eq!(server.metric("optag_outcomes_total", partly).await, 3.0);
     assert_eq!(server.terminate().code(), Some(0));
     let log = std::fs::read_to_string(dir.path().join("log.txt")).unwrap();
     assert!(log.contains("waiting=3") && log.contains("interrupted=true"), "{log}");

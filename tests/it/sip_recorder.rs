@@ -121,6 +121,11 @@ impl Client {
         }
     }
 
+    /// The next message from the recorder.
+    pub(crate) async fn hears(&mut self) -> String {
+        tokio::time::timeout(Duration::from_secs(10), self.way.receive()).await.expect("a message")
+    }
+
     /// Begins a session; its answer and the legs to send by.
     pub(crate) async fn begin(&mut self, headers: &str) -> (String, Vec<Leg>) {
         let body = with_metadata(SDP, PARTIES);

@@ -142,12 +142,8 @@ impl EndedBy {
     pub const fn of_recorded(self) -> Outcome {
         match self {
             EndedBy::Fault => Outcome::RecordedPartly(CutShort::Fault),
-            EndedBy::Recovered => Outcome::RecordedPartly(CutShort::Restart),
-            EndedBy::Feed
-            | EndedBy::RtpTimeout
-            | EndedBy::TooLong
-            | EndedBy::Shutdown
-            | EndedBy::Imported => Outcome::Recorded,
+            EndedBy::Recovered | EndedBy::Shutdown => Outcome::RecordedPartly(CutShort::Restart),
+            EndedBy::Feed | EndedBy::RtpTimeout | EndedBy::TooLong | EndedBy::Imported => Outcome::Recorded,
         }
     }
 }

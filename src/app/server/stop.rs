@@ -1,9 +1,10 @@
 //! Stops a running recorder: for good, or for an upgrade in place.
 //!
-//! For good: refuse new calls → engine ends its calls and flushes → spool durable → ends in the delivery queue →
-//! deliveries → listeners closed → end of the audit log signed. `shutdown.drain_limit_s` limits the total, and a second
-//! signal ends it; final writes and short last steps get a little extra time where the deliveries used it up. What is not
-//! delivered by then stays in the spool.
+//! For good: refuse new calls → calls in progress end, or `shutdown.drain_limit_s` is over → engine ends the others and
+//! flushes → BYE to their clients → spool durable → ends in the delivery queue → deliveries → listeners closed → end of the
+//! audit log signed. `shutdown.deliver_limit_s` limits everything after the calls, and a second signal ends all waits; final
+//! writes and short last steps get a little extra time where the deliveries used it up. What is not delivered by then stays
+//! in the spool.
 
 use std::future::Future;
 use std::sync::atomic::Ordering;
@@ -31,7 +32,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// Resolves when an immediate stop is requested.
 type Hurry = Shared<BoxFuture<'static, ()>>;
 
-/// The time limit of a stop, from its beginning.
+/// The time limit of what follows the calls in a stop, from its beginning.
 #[derive(Clone, Copy, Debug)]
 struct Budget(Instant);
 
@@ -52,7 +53,8 @@ impl Server {
     ///
     /// Errors: cannot write the last audio to the spool.
     pub async fn hand_over(mut self) -> anyhow::Result<Kept> {
-        self.draining.store(true, Ordering::Release);
+        self.drain.close();
+        self.ending.store(true, Ordering::Release);
         let _ = self.stop.send(true);
         let answered = async { while self.listeners.join_next().await.is_some() {} };
         if tokio::time::timeout(LAST_ANSWERS, answered).await.is_err() {
@@ -85,13 +87,15 @@ impl Server {
     /// Errors: a part did not stop properly; acknowledged data is durable all the same.
     pub async fn stop(mut self, hurry: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
         let hurry = hurry.boxed().shared();
-        let budget = Budget::new(self.opened.config.drain_limit);
-        self.draining.store(true, Ordering::Release);
+        self.end_calls(&hurry).await;
+        let budget = Budget::new(self.opened.config.deliver_limit);
+        self.ending.store(true, Ordering::Release);
+        // Before signalling does: a call that this stop cuts short says so.
+        let engine = self.engine.clone();
+        tokio::task::spawn_blocking(move || engine.shutdown()).await?;
         if let Some(server) = self.sip_server.take() {
             server.stop(Ending::Bye).await;
         }
-        let engine = self.engine.clone();
-        tokio::task::spawn_blocking(move || engine.shutdown()).await?;
         let spool = self.opened.stores.spool.clone();
         if !tokio::time::timeout(budget.left(LAST_WRITES), durable(&spool)).await.unwrap_or(false) {
             anyhow::bail!("cannot write the last audio to the spool");
@@ -114,6 +118,24 @@ impl Server {
         }
         tokio::task::spawn_blocking(move || spool.close()).await?;
         Ok(())
+    }
+
+    /// Takes no new calls, and gives those in progress their time.
+    async fn end_calls(&self, hurry: &Hurry) {
+        let state = self.drain.begin(None);
+        if let Some(server) = &self.sip_server {
+            // OPTIONS tells it from now on. Calls are waited for below, those of every kind.
+            server.drain(Duration::ZERO).await;
+        }
+        tracing::info!(calls = state.calls, limit_s = state.left_s, "draining: no new calls are taken");
+        match unless_hurried(hurry, self.drain.calls_ended()).await {
+            Some(true) => tracing::info!("draining: no call is left in progress"),
+            waited => tracing::warn!(
+                calls = self.drain.in_progress(),
+                interrupted = waited.is_none(),
+                "drain limit reached: ending calls in progress, whose recordings end here"
+            ),
+        }
     }
 
     /// Waits for deliveries of ended calls, and reports what is left. All ended calls are durable.

@@ -12,7 +12,8 @@ use utoipa_axum::routes;
 
 use crate::disclosure::links::Links;
 use crate::disclosure::owner::Owner;
-use crate::http::admin::holds;
+use crate::http::admin::drain::Drains;
+use crate::http::admin::{drain, holds};
 use crate::http::audited::Audit;
 use crate::http::auth::{Gate, authenticate};
 use crate::http::calls::{consents, streams};
@@ -50,6 +51,8 @@ pub struct Services {
     pub links: Arc<Links>,
     /// The controller's details on cover sheets.
     pub owner: Arc<Owner>,
+    /// Takes the order to drain.
+    pub drains: Arc<dyn Drains>,
     /// Whether streams may be announced without a source.
     pub learn_rtp_source: bool,
 }
@@ -104,6 +107,7 @@ pub fn router(services: Services, limits: Limits) -> Router {
         .routes(routes!(admin::retention))
         .routes(routes!(admin::confirm_clock))
         .routes(routes!(admin::audit_trail))
+        .routes(routes!(drain::drain))
         .split_for_parts();
     openapi::complete(&mut document);
     let public_key = services.steward.public_key();

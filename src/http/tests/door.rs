@@ -115,6 +115,7 @@ async fn the_openapi_document_lists_every_route_and_needs_no_token() {
         "get /api/v1/recordings/{id}/erasure",
         "get /api/v1/recordings/{id}/erasure/preview",
         "get /api/v1/retention/report",
+        "post /api/v1/admin/drain",
         "post /api/v1/calls",
         "post /api/v1/calls/{id}/consent",
         "post /api/v1/calls/{id}/end",

@@ -48,6 +48,7 @@ fn doors() -> Vec<(&'static str, &'static str, Option<Permission>, Option<Value>
         ("get", "/api/v1/retention/report", Some(Report), None),
         ("post", "/api/v1/retention/clock", Some(Oversee), None),
         ("get", "/api/v1/audit", Some(Oversee), None),
+        ("post", "/api/v1/admin/drain", Some(Oversee), None),
     ]
 }
 

@@ -74,6 +74,7 @@ async fn every_look_up_leaves_a_trace_before_it_is_answered_and_none_is_answered
         (Method::GET, "/api/v1/retention/report".into(), None, AuditAction::Report),
         (Method::POST, "/api/v1/retention/clock".into(), None, AuditAction::ConfirmClock),
         (Method::GET, "/api/v1/audit".into(), None, AuditAction::ReadAudit),
+        (Method::POST, "/api/v1/admin/drain".into(), None, AuditAction::Drain),
     ];
     for (method, path, body, action) in requests {
         api.fake.audit_fails.store(true, Ordering::Relaxed);

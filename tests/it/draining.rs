@@ -1,0 +1,135 @@
+//! A recorder that drains: what goes on, what is refused, and what happens at the limit.
+
+use crate::phone::{Leg, talk, voice};
+use crate::resume::admit;
+use crate::server::{Server, Settings, call_request};
+use crate::sip_recorder::{Client, apart};
+use crate::sip_src::{SDP, SIPREC, code, header};
+use serde_json::json;
+
+const YES: &str = "X-Recording-Consent: yes\r\n";
+
+fn settings(rtp_ports: (u16, u16), drain_limit_s: u32) -> Settings {
+    let mut settings = Settings::with_ports(rtp_ports);
+    settings.extra = format!("[shutdown]\ndrain_limit_s = {drain_limit_s}\n");
+    // As where there is another recorder to turn to.
+    settings.env = vec![("OPTAG_SIP_REFUSE_WHEN_FULL".into(), "true".into())];
+    settings
+}
+
+async fn speak(legs: Vec<Leg>, millis: usize) -> Vec<Leg> {
+    apart(legs, move |legs| talk(legs, &[&voice(1, millis), &voice(2, millis)])).await
+}
+
+/// A call over HTTP with a yes.
+async fn announced(server: &Server) -> (String, Vec<Leg>) {
+    let (id, admitted) = admit(server, "demo").await;
+    let yes = json!({"answer": "yes", "how": "system"});
+    let (status, view) = server.ask("POST", &format!("/api/v1/calls/{id}/consent"), Some(yes)).await;
+    assert_eq!(status, 200, "{view}");
+    (id, vec![Leg::new(&admitted, 0, 0, 1), Leg::new(&admitted, 1, 0, 2)])
+}
+
+/// A recording session with a yes.
+async fn invited(client: &mut Client) -> (String, Vec<Leg>) {
+    let (answer, legs) = client.begin(YES).await;
+    (header(&answer, "X-Optag-Call").unwrap(), legs)
+}
+
+async fn kept_ms(server: &Server, id: &str, ended_by: &str) -> i64 {
+    let recording = server.recording(id).await;
+    assert_eq!(recording["ended_by"], ended_by, "{recording}");
+    recording["duration_ms"].as_i64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_06_calls_in_progress_at_sigterm_are_recorded_to_their_end_and_new_ones_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings((24_000, 24_090), 3_600);
+    let server = Server::start(dir.path(), &settings).await;
+    let (by_http, mut legs) = announced(&server).await;
+    let mut client = Client::new(&server, "drain-1").await;
+    let (by_sip, mut sip_legs) = invited(&mut client).await;
+    (legs, sip_legs) = tokio::join!(speak(legs, 1_000), speak(sip_legs, 1_000));
+
+    server.signal(libc::SIGTERM);
+    server.logs("draining: no new calls are taken").await;
+    let (status, page) = server.health("/readyz").await;
+    assert!(status == 503 && page.contains("draining"), "{status} {page}");
+    assert_eq!(server.metric("optag_draining", "").await, 1.0);
+    let (status, refused) = server.ask("POST", "/api/v1/calls", Some(call_request("demo", "pcmu"))).await;
+    assert_eq!(status, 503, "{refused}");
+    let mut other = Client::new(&server, "drain-2").await;
+    assert_eq!(code(&other.ask("OPTIONS", "", "").await), 503);
+    let answer = other.ask("INVITE", &format!("{SIPREC}{YES}"), SDP).await;
+    assert!(code(&answer) == 503 && header(&answer, "Retry-After").is_some(), "{answer}");
+
+    (legs, sip_legs) = tokio::join!(speak(legs, 1_500), speak(sip_legs, 1_500));
+    drop((legs, sip_legs));
+    let (status, ended) = server.ask("POST", &format!("/api/v1/calls/{by_http}/end"), None).await;
+    assert_eq!(status, 200, "{ended}");
+    assert_eq!(code(&client.ask("BYE", "", "").await), 200);
+    assert_eq!(server.ended().code(), Some(0));
+    let log = std::fs::read_to_string(dir.path().join("log.txt")).unwrap();
+    assert!(log.contains("no call is left in progress") && log.contains("all recordings delivered"), "{log}");
+
+    let server = Server::start(dir.path(), &settings).await;
+    for id in [by_http, by_sip] {
+        let kept = kept_ms(&server, &id, "feed").await;
+        assert!(kept >= 2_400, "{kept} of 2,500 ms");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_06_at_the_drain_limit_calls_of_every_kind_end_and_say_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings((24_100, 24_190), 3_600);
+    let server = Server::start(dir.path(), &settings).await;
+    let (by_http, mut legs) = announced(&server).await;
+    let mut client = Client::new(&server, "drain-3").await;
+    let (by_sip, mut sip_legs) = invited(&mut client).await;
+    (legs, sip_legs) = tokio::join!(speak(legs, 800), speak(sip_legs, 800));
+
+    let (status, state) = server.ask("POST", "/api/v1/admin/drain", None).await;
+    assert_eq!((status, &state["calls"]), (202, &json!(2)), "{state}");
+    let (_, again) = server.ask("POST", "/api/v1/admin/drain?limit_s=86401", None).await;
+    assert_eq!(again["field"], "limit_s", "{again}");
+    // A service manager's signal after the order is no second signal.
+    server.signal(libc::SIGTERM);
+    server.logs("signal while draining").await;
+    assert_eq!(server.metric("optag_calls_cut_total", "").await, 0.0);
+    let (_, view) = server.ask("GET", &format!("/api/v1/calls/{by_http}"), None).await;
+    assert!(view["ended_at"].is_null(), "{view}");
+    (legs, sip_legs) = tokio::join!(speak(legs, 400), speak(sip_legs, 400));
+    drop((legs, sip_legs));
+
+    let (status, state) = server.ask("POST", "/api/v1/admin/drain?limit_s=0", None).await;
+    assert_eq!((status, &state["left_s"]), (202, &json!(0)), "{state}");
+    let bye = client.hears().await;
+    assert!(bye.starts_with("BYE ") && bye.contains("cause=503"), "{bye}");
+    assert_eq!(server.ended().code(), Some(0));
+    let log = std::fs::read_to_string(dir.path().join("log.txt")).unwrap();
+    assert!(log.contains("drain limit reached") && log.contains("calls=2"), "{log}");
+
+    let server = Server::start(dir.path(), &settings).await;
+    for id in [by_http, by_sip] {
+        let kept = kept_ms(&server, &id, "shutdown").await;
+        assert!(kept >= 1_100, "{kept} of 1,200 ms");
+    }
+    let (_, trail) = server.ask("GET", "/api/v1/audit", None).await;
+    assert_eq!(trail.to_string().matches("\"action\":\"drain\"").count(), 2, "{trail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_shortens_the_limit_to_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings((24_200, 24_290), 3_600);
+    let server = Server::start(dir.path(), &settings).await;
+    let (id, legs) = announced(&server).await;
+    drop(speak(legs, 500).await);
+    server.signal(libc::SIGINT);
+    server.logs("draining: waiting for calls in progress").await;
+    assert_eq!(server.terminate().code(), Some(0));
+    let server = Server::start(dir.path(), &settings).await;
+    kept_ms(&server, &id, "shutdown").await;
+}
