@@ -22,6 +22,7 @@ pub fn private_files() {
 /// of it.
 pub fn no_huge_pages() {
     // If this fails, the process uses more memory; the log is not open yet.
+    // SAFETY: the call takes plain values. Source: PR_SET_THP_DISABLE(2const).
     unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
 }
 
