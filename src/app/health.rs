@@ -10,10 +10,11 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::app::bucket_watch::RulesWatch;
+use crate::app::capacity::Capacity;
 use crate::delivery::queue::DeliveryQueue;
 use crate::erasure::service::EraseService;
 use crate::http::server::health::{Check, Readiness};
-use crate::metrics;
+use crate::metrics::{self, NotAccepting};
 use crate::stores::Stores;
 use crate::time::second_source::TimeKeeper;
 use optag_core::locked;
@@ -184,6 +185,8 @@ pub struct Checks {
     pub settling: Arc<DeliveryQueue>,
     /// Set on shutdown.
     pub draining: Arc<AtomicBool>,
+    /// Whether calls fit.
+    pub capacity: Arc<Capacity>,
 }
 
 /// Health checks of a recorder that may still be starting.
@@ -204,7 +207,20 @@ impl Readiness for Starting {
             return checks.checks();
         }
         let detail = "recovering the spool".to_owned();
-        async move { vec![Check { name: "started", ok: false, optional: false, detail }] }.boxed()
+        async move { vec![Check { name: "started", ok: false, optional: false, reason: None, detail }] }
+            .boxed()
+    }
+}
+
+impl Checks {
+    /// Whether new calls are accepted.
+    fn accepting(&self) -> Check {
+        let draining = self.draining.load(Ordering::Acquire).then_some(NotAccepting::Draining);
+        let reason = draining.or_else(|| self.capacity.full());
+        let detail =
+            reason.map_or_else(String::new, |reason| format!("{}: {}", reason.name(), reason.detail()));
+        let reason = reason.map(NotAccepting::name);
+        Check { name: "accepting", ok: reason.is_none(), optional: false, reason, detail }
     }
 }
 
@@ -214,6 +230,7 @@ impl Readiness for Checks {
             name,
             ok,
             optional,
+            reason: None,
             detail: if ok { String::new() } else { wrong.to_owned() },
         };
         let store = self.health.store_detail();
@@ -225,12 +242,7 @@ impl Readiness for Checks {
             .example
             .map_or_else(String::new, |(id, why)| format!("{} calls keep failing; {id}: {why}", stuck.calls));
         let checks = vec![
-            check(
-                "accepting",
-                !self.draining.load(Ordering::Acquire),
-                false,
-                "draining: no new calls are taken; calls in progress go on until shutdown.drain_limit_s",
-            ),
+            self.accepting(),
             check(
                 "spool",
                 refusal.is_none(),

@@ -2,12 +2,14 @@
 //! shutdown.
 
 pub mod bucket_watch;
+pub mod capacity;
 pub mod confinement;
 pub mod drain;
 pub mod hardening;
 pub mod health;
 pub mod logging;
 pub mod master_key;
+pub mod memory;
 pub mod open;
 pub mod publish;
 pub mod server;

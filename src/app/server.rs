@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::app::bucket_watch::{AuditCare, RulesWatch};
+use crate::app::capacity::{Capacity, Fullness, Parts};
 use crate::app::drain::Drain;
 use crate::app::health::{Checks, Health, Starting};
 use crate::app::open::{Access, Opened, open};
@@ -202,6 +203,19 @@ impl Server {
             tasks.spawn(sip::publish(server.stats_stream(), server.dropped_messages()));
         }
         let sip = sip_server.as_ref().map(|server| server.bound().clone()).unwrap_or_default();
+        let capacity = Arc::<Capacity>::default();
+        let parts = Parts {
+            ports,
+            engine: engine.clone(),
+            spool: opened.stores.spool.clone(),
+            calls: Arc::clone(&opened.registry),
+            spills: config.engine.spills,
+            draining: drain.flag(),
+            sip: sip_server.as_ref().map(|server| sip::room(&config, server)),
+        };
+        let mut fullness = Fullness::default();
+        capacity.look(&parts, &mut fullness);
+        tasks.spawn(Arc::clone(&capacity).run(parts, fullness));
         let services = opened.services(recorder, drain.clone());
         let limits = Limits {
             requests: config.api.max_requests,
@@ -216,6 +230,7 @@ impl Server {
             erasure: Arc::clone(&opened.erasure),
             settling: Arc::clone(&opened.settling),
             draining: drain.flag(),
+            capacity,
         };
         let pages = router(services, limits).merge(crate::console::router());
         let api = listen(&mut kept, &mut sockets, "api", config.api.listen, (pages, connections))?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::app::capacity::SipRoom;
 use crate::app::upgrade::Kept;
 use crate::config::Config;
 use optag_core::clock::Clock;
@@ -44,6 +45,23 @@ fn sockets(listen: &Listen, kept: &mut Kept, copies: &mut Kept) -> std::io::Resu
     Ok(sockets)
 }
 
+/// Of the RTP ports, `percent`; however few there are, one call of the most streams finds its share. Units: streams.
+fn share(config: &Config, percent: u8) -> usize {
+    // An even port for audio and the next one for RTCP.
+    let pairs = usize::from(config.rtp.port_max - config.rtp.port_min).div_ceil(2).max(1);
+    (pairs * usize::from(percent) / 100).max(limit::STREAMS_PER_CALL)
+}
+
+/// What recording sessions have room in.
+pub fn room(config: &Config, server: &SipServer) -> SipRoom {
+    SipRoom {
+        stats: server.stats_stream(),
+        sessions_max: config.sip.max_sessions,
+        streams_max: share(config, config.sip.max_streams_percent),
+        switch: Box::new(server.accepting_switch()),
+    }
+}
+
 /// Starts the server with the resumed sessions; `None` if no address is configured.
 ///
 /// Errors: an address cannot be bound, or certificates cannot be read.
@@ -72,10 +90,7 @@ pub fn start(
         country_code: config.country_code.clone(),
         otherwise: otherwise.clone(),
     };
-    // An even port for audio and the next one for RTCP.
-    let pairs = usize::from(config.rtp.port_max - config.rtp.port_min).div_ceil(2).max(1);
-    // However few ports there are, a call with the maximum number of streams fits its share.
-    let share = |percent: u8| (pairs * usize::from(percent) / 100).max(limit::STREAMS_PER_CALL);
+    let share = |percent| share(config, percent);
     let profiles = sip.clients_of_their_own.iter().cloned();
     let profiles = profiles.map(|client| client.with_departments(|otherwise| departments(&otherwise)));
     let siprec = SiprecConfig {

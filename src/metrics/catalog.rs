@@ -1,5 +1,6 @@
 //! The table of metrics: name, kind, labels, help.
 
+use super::NotAccepting;
 use optag_core::call::StreamVerdict;
 use optag_core::latency;
 
@@ -84,6 +85,9 @@ catalog! {
     CALLS_NOT_RESUMED_TOTAL = Counter, "optag_calls_not_resumed_total", ["cause": &["state", "boot", "too_late", "ports"]], "Calls in progress that could not be resumed after a restart, by cause.";
     RESTART_GAP_SECONDS = Histogram(GAP_S), "optag_restart_gap_seconds", [], "Downtime of resumed calls.";
     CALLS_CUT_TOTAL = Counter, "optag_calls_cut_total", [], "Calls in progress terminated by a shutdown of the recorder, after its drain limit.";
+    ACCEPTING = Gauge, "optag_accepting", [], "1 if new calls are accepted; 0 if the recorder drains or is full, as /readyz and OPTIONS say.";
+    NOT_ACCEPTING = Gauge, "optag_not_accepting", ["reason": NotAccepting::NAMES], "1 for the reason why no new calls are accepted.";
+    CAPACITY_CALLS = Gauge, "optag_capacity_calls", [], "How many more calls fit, by RTP ports, engine load, recording sessions and memory; 0 if none are accepted. Calls in progress and these make the size of the recorder.";
     DRAINING = Gauge, "optag_draining", [], "1 while no new calls are taken because the recorder stops or is replaced.";
     UNSETTLED_CALLS = Gauge, "optag_unsettled_calls", ["kind": &["recording", "outcome"]], "Ended calls not yet delivered at shutdown: recordings in the spool, and outcomes of calls without spool records.";
     STUCK_CALLS = Gauge, "optag_stuck_calls", [], "Ended calls whose delivery failed eight or more times in a row; see the log for the cause.";

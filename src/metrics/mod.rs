@@ -4,6 +4,7 @@
 //! In: facts. Out: Prometheus text. Label sets are bounded; nothing personal is a label.
 //! Until [`exporter::Exporter::install`] ran, recording does nothing.
 
+mod capacity;
 pub mod catalog;
 mod events;
 pub mod exporter;
@@ -13,6 +14,7 @@ mod reference;
 mod spooling;
 mod storing;
 
+pub use capacity::*;
 pub use events::*;
 pub use record::*;
 pub use spooling::*;

@@ -109,6 +109,17 @@ impl LiveCalls {
         theirs.filter_map(|(id, _)| calls.views.get(id)).map(|(view, _)| view.streams.len()).sum()
     }
 
+    /// Number of streams of the calls in progress that API clients announced.
+    pub fn streams_of_clients(&self) -> usize {
+        let calls = self.calls();
+        calls.clients.keys().filter_map(|id| calls.views.get(id)).map(|(view, _)| view.streams.len()).sum()
+    }
+
+    /// Number of calls in progress.
+    pub fn live(&self) -> usize {
+        self.calls().views.values().filter(|(view, _)| view.outcome.is_none()).count()
+    }
+
     /// The external identifiers of a call in progress.
     pub fn names(&self, id: CallId) -> Vec<String> {
         self.calls().names.get(&id).cloned().unwrap_or_default()

@@ -133,3 +133,56 @@ async fn a_second_signal_shortens_the_limit_to_nothing() {
     let server = Server::start(dir.path(), &settings).await;
     kept_ms(&server, &id, "shutdown").await;
 }
+
+/// The answer to OPTIONS once it is `wanted`.
+async fn options_becomes(client: &mut Client, wanted: u16) {
+    for _ in 0..200 {
+        if code(&client.ask("OPTIONS", "", "").await) == wanted {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("OPTIONS was never answered {wanted}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recorder_without_a_free_port_says_that_it_is_full_until_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    // Two calls of two streams, with RTCP.
+    let server = Server::start(dir.path(), &Settings::with_ports((24_300, 24_307))).await;
+    assert_eq!(server.metric("optag_accepting", "").await, 1.0);
+    server.metric_becomes("optag_capacity_calls", "", 2.0).await;
+    let mut client = Client::new(&server, "full-1").await;
+    assert_eq!(code(&client.ask("OPTIONS", "", "").await), 200);
+
+    let (one, _legs) = announced(&server).await;
+    server.metric_becomes("optag_capacity_calls", "", 1.0).await;
+    let (_, _more) = announced(&server).await;
+    server.metric_becomes("optag_accepting", "", 0.0).await;
+    server.metric_becomes("optag_not_accepting", "reason=\"ports\"", 1.0).await;
+    let (status, page) = server.health("/readyz").await;
+    assert!(status == 503 && page.contains(r#""reason":"ports""#), "{status} {page}");
+    options_becomes(&mut client, 503).await;
+
+    server.ask("POST", &format!("/api/v1/calls/{one}/end"), None).await;
+    server.metric_becomes("optag_accepting", "", 1.0).await;
+    server.metric_becomes("optag_capacity_calls", "", 1.0).await;
+    assert_eq!(server.metric("optag_not_accepting", "").await, 0.0);
+    options_becomes(&mut client, 200).await;
+    assert_eq!(server.health("/readyz").await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recorder_without_a_free_session_says_that_it_is_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = Settings::with_ports((24_310, 24_390));
+    settings.env = vec![("OPTAG_SIP_MAX_SESSIONS".into(), "1".into())];
+    let server = Server::start(dir.path(), &settings).await;
+    let mut client = Client::new(&server, "full-2").await;
+    let (_, _legs) = invited(&mut client).await;
+    let mut other = Client::new(&server, "full-3").await;
+    assert_eq!(code(&other.ask("OPTIONS", "", "").await), 503, "at once");
+    server.metric_becomes("optag_not_accepting", "reason=\"sip_sessions\"", 1.0).await;
+    assert_eq!(code(&client.ask("BYE", "", "").await), 200);
+    options_becomes(&mut other, 200).await;
+}

@@ -141,6 +141,15 @@ impl Server {
         }
     }
 
+    /// Waits until the sum of a metric's samples is this.
+    pub(crate) async fn metric_becomes(&self, name: &str, labels: &str, value: f64) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.metric(name, labels).await != value {
+            assert!(Instant::now() < deadline, "{name} is not {value}:\n{}", self.metrics_page().await);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// Waits until the recording is in the store.
     pub(crate) async fn stored(&self, id: &str) -> Value {
         let deadline = Instant::now() + PATIENCE;

@@ -6,12 +6,13 @@
 //! under way: where they encode, they take turns (`opus_lanes`).
 
 pub mod load_shedding;
+mod request;
 pub mod settings;
 pub(crate) mod slot;
 pub mod unsent;
 
 use std::collections::HashMap;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -24,6 +25,8 @@ use crate::call::fault;
 use crate::call::output::{Fact, Output};
 pub use crate::call::plan::{CallPlan, EngineError, JoiningStream, ResumePlan};
 use crate::engine::load_shedding::{Admission, Calls, LoadShedding};
+pub use crate::engine::request::Reply;
+use crate::engine::request::{Due, Request};
 pub use crate::engine::settings::EngineConfig;
 use crate::engine::slot::{Slot, side_by_side};
 use crate::engine::unsent::Carried;
@@ -54,25 +57,6 @@ pub trait Sink: Send {
     ///
     /// Errors: there is no room now; the batch comes back.
     fn push(&mut self, batch: Vec<Output>) -> Result<(), Vec<Output>>;
-}
-
-/// Called with the answer, after the facts that follow from the request were pushed.
-pub type Reply = Box<dyn FnOnce(Result<CallState, EngineError>) + Send>;
-
-enum Request {
-    Admit(Box<CallPlan>, Reply),
-    Join(CallId, Box<JoiningStream>, Reply),
-    Resume(Box<ResumePlan>, Reply),
-    Control(CallId, Command, Reply),
-    Stop,
-    Leave(Sender<Vec<(u16, KeptSocket)>>),
-}
-
-/// Why the waiting is over.
-enum Due {
-    Tick,
-    Stop,
-    Leave(Sender<Vec<(u16, KeptSocket)>>),
 }
 
 /// The running engine; clones share it.
@@ -240,6 +224,7 @@ impl Runner {
             self.work = if alone { took } else { took * workers };
             self.governor.ticked(self.work / workers, self.count(Call::is_recording));
             self.condition.publish(self.governor.complexity(), self.governor.load());
+            self.condition.publish_rooms(self.rooms());
             self.condition.ticks.add(took);
             let overrun = u64::from(took > self.config.tick);
             self.stats.add(&TickStats {
@@ -289,6 +274,14 @@ impl Runner {
             Call::new(plan.rules, streams, settings, now)
         };
         self.seat(make, sockets, plan.gauges, reply);
+    }
+
+    /// How many more calls fit, without and with spilling.
+    fn rooms(&self) -> [usize; 2] {
+        let places = self.config.max_calls.saturating_sub(self.calls.len());
+        let places = if self.carried.waiting() < CARRIED { places } else { 0 };
+        let calls = self.count(|_| true);
+        [false, true].map(|may_spill| self.governor.room(calls, may_spill).min(places))
     }
 
     /// Calls of this kind, by when they are encoded.

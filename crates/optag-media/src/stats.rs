@@ -138,6 +138,8 @@ pub struct Condition {
     pub ticks: Latency,
     complexity: AtomicU64,
     load_permille: AtomicU64,
+    /// One more than the number of calls that fit, without and with spilling; 0: not known.
+    rooms: [AtomicU64; 2],
 }
 
 impl Condition {
@@ -145,6 +147,19 @@ impl Condition {
     pub fn publish(&self, complexity: u8, load: f64) {
         self.complexity.store(complexity.into(), Ordering::Relaxed);
         self.load_permille.store((load * 1_000.0) as u64, Ordering::Relaxed);
+    }
+
+    /// Publishes how many more calls fit: encoded at once, and if some are spilled.
+    pub fn publish_rooms(&self, rooms: [usize; 2]) {
+        for (published, room) in self.rooms.iter().zip(rooms) {
+            published.store((room as u64).wrapping_add(1), Ordering::Relaxed);
+        }
+    }
+
+    /// How many more calls fit, if new ones may be spilled or not; the most possible while that is not known.
+    pub fn room(&self, may_spill: bool) -> usize {
+        let published = &self.rooms[usize::from(may_spill)];
+        published.load(Ordering::Relaxed).wrapping_sub(1) as usize
     }
 
     /// Complexity of the encoders, 0 to 10.

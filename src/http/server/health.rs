@@ -25,6 +25,9 @@ pub struct Check {
     pub ok: bool,
     /// Whether calls can be recorded without it for now: the recorder stays ready, but degraded.
     pub optional: bool,
+    /// A stable word for why not, if there are several reasons.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
     /// The error, without personal data.
     pub detail: String,
 }

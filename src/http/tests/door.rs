@@ -147,7 +147,7 @@ impl Readiness for Parts {
 
 #[tokio::test]
 async fn health_tells_ready_from_degraded_from_not_ready() {
-    let check = |ok, optional| Check { name: "store", ok, optional, detail: "refused".into() };
+    let check = |ok, optional| Check { name: "store", ok, optional, reason: None, detail: "refused".into() };
     for (checks, code, status) in [
         (vec![check(true, false)], 200, "ready"),
         (vec![check(true, false), check(false, true)], 200, "degraded"),

@@ -165,6 +165,25 @@ impl LoadShedding {
         }
     }
 
+    /// How many more calls fit beside `calls`, as [`LoadShedding::admits`] admits them; `usize::MAX` while the cost of a
+    /// call is not known.
+    pub fn room(&self, calls: Calls, may_spill: bool) -> usize {
+        if self.is_full {
+            return 0;
+        }
+        if self.believed <= 0.0 {
+            return usize::MAX;
+        }
+        let taken = self.believed * calls.weight(1.0);
+        let up_to = |limit: f64, taken: f64, each: f64| ((limit - taken) / each).max(0.0) as usize;
+        if !may_spill {
+            return up_to(FULL.0, taken, self.believed);
+        }
+        let now = if self.spills { 0 } else { up_to(SPILL.0, taken, self.believed) };
+        let taken = taken + self.believed * now as f64;
+        now + up_to(FULL.0, taken, self.believed * LATER_SHARE)
+    }
+
     /// What the lowest complexity costs of the one in use, at most.
     fn lowest_share(&self) -> f64 {
         let cost = COSTS.into_iter().find(|&(step, _)| step <= self.complexity());
@@ -353,6 +372,30 @@ mod tests {
         assert_eq!(after(0.77), [Refused, Refused]);
         assert_eq!(after(0.74), [Later, Now]);
         assert_eq!(after(0.55), [Now, Now]);
+    }
+
+    #[test]
+    fn the_room_is_what_would_be_admitted() {
+        let mut governor = LoadShedding::new(3, true, TICK);
+        assert_eq!(governor.room(now(10), true), usize::MAX, "nothing is known of a call's cost");
+        for share in [0.3, 0.72, 0.8, 0.9, 0.78, 0.5] {
+            run(&mut governor, share, 30);
+            for may_spill in [false, true] {
+                let mut calls = now(200);
+                let room = governor.room(calls, may_spill);
+                let mut admitted = 0;
+                loop {
+                    match governor.admits(calls, may_spill) {
+                        Admission::Now => calls.now += 1,
+                        Admission::Later => calls.later += 1,
+                        Admission::Refused => break,
+                    }
+                    admitted += 1;
+                }
+                assert!(room.abs_diff(admitted) <= 2, "{share} {may_spill}: {room}, admitted {admitted}");
+                assert_eq!(room == 0, admitted == 0, "{share} {may_spill}");
+            }
+        }
     }
 
     #[test]

@@ -106,6 +106,12 @@ impl PortPool {
         lock(&self.ports).lent
     }
 
+    /// Number of pairs that can be leased now.
+    pub fn free(&self) -> usize {
+        let ports = lock(&self.ports);
+        ports.free.len() + ports.resting.iter().filter(|(since, _)| since.elapsed() >= REST).count()
+    }
+
     fn bind_one(&self, rtcp: bool, now: MonoTime) -> Result<StreamSockets, PortError> {
         loop {
             let lease = self.lend().ok_or(PortError::Exhausted)?;
@@ -232,7 +238,11 @@ mod tests {
         assert!(matches!(pool.bind([true], now), Err(PortError::Exhausted)));
         drop(two);
         assert!(matches!(pool.bind([true], now), Err(PortError::Exhausted)), "it rests");
-        assert_eq!(pool.lent(), 0);
+        assert_eq!((pool.lent(), pool.free()), (0, 0));
+        for (since, _) in &mut lock(&pool.ports).resting {
+            *since -= REST;
+        }
+        assert_eq!(pool.free(), 2);
     }
 
     #[test]

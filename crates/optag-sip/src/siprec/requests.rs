@@ -68,14 +68,21 @@ impl Server {
         self.refuse(now, flow, key, request, answer, out);
     }
 
-    /// The response to OPTIONS outside a dialog: 200 while calls are admitted, 503 while draining, as
+    /// The response to OPTIONS outside a dialog: 200 while calls are admitted, 503 while draining or full, as
     /// load balancers expect.
     pub(super) fn abilities(&self, request: &Request) -> Answer {
         match unsupported(request) {
             Some(answer) => answer,
-            None if self.draining => Answer::new(503, "").with_optional("Retry-After", "30"),
+            None if self.draining || self.is_full() => {
+                Answer::new(503, "").with_optional("Retry-After", "30")
+            }
             None => able(),
         }
+    }
+
+    /// Whether calls do not fit, as far as can be known before there is one.
+    fn is_full(&self) -> bool {
+        !self.accepting || self.sessions.len() >= self.config.sessions_max
     }
 
     fn cancel(&mut self, incoming: &Incoming, out: &mut Vec<Output>) {

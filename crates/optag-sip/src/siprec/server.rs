@@ -59,6 +59,8 @@ pub enum Input {
     Consent(SessionId, ConsentState),
     /// Admit no new calls from now on.
     Drain,
+    /// Whether calls fit: what OPTIONS answers. Each INVITE is tried all the same.
+    Accepting(bool),
     /// End every session with a BYE.
     EndAll,
 }
@@ -103,6 +105,8 @@ pub struct Server {
     pub(super) sessions: BTreeMap<SessionId, Session>,
     pub(super) by_dialog: HashMap<(String, String), SessionId>,
     pub(super) draining: bool,
+    /// Whether calls fit.
+    pub(super) accepting: bool,
     pub(super) stats: Stats,
     pub(super) proofs: Proofs,
     pub(super) touched: BTreeSet<SessionId>,
@@ -129,6 +133,7 @@ impl Server {
             sessions: BTreeMap::new(),
             by_dialog: HashMap::new(),
             draining: false,
+            accepting: true,
             stats: Stats::default(),
             proofs: Proofs::default(),
             touched: BTreeSet::new(),
@@ -172,6 +177,7 @@ impl Server {
             Input::CallEnded(id) => self.hang_up(now, id, Why::CallEnded, out),
             Input::Consent(id, consent) => self.consent_is(now, id, consent, out),
             Input::Drain => self.draining = true,
+            Input::Accepting(accepting) => self.accepting = accepting,
             Input::EndAll => {
                 for id in self.sessions.keys().copied().collect::<Vec<_>>() {
                     self.finish_call(id);

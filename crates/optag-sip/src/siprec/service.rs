@@ -105,6 +105,7 @@ pub enum Ending {
 #[derive(Debug)]
 enum Order {
     Drain,
+    Accepting(bool),
     Stop(Ending, oneshot::Sender<Vec<Kept>>),
 }
 
@@ -206,6 +207,12 @@ impl SipServer {
         tokio::time::timeout(patience, empty).await.unwrap_or(false)
     }
 
+    /// Sets whether OPTIONS says that calls fit. The function returns false if the server is busy: try again.
+    pub fn accepting_switch(&self) -> impl Fn(bool) -> bool + Send + 'static {
+        let orders = self.orders.clone();
+        move |accepting| orders.try_send(Order::Accepting(accepting)).is_ok()
+    }
+
     /// Stops the server. Returns the saved sessions with [`Ending::Leave`].
     pub async fn stop(self, ending: Ending) -> Vec<Kept> {
         let (tell, told) = oneshot::channel();
@@ -255,6 +262,7 @@ impl Shell {
                 }
                 Some(order) = ordered.recv() => match order {
                     Order::Drain => self.handle(Input::Drain),
+                    Order::Accepting(accepting) => self.handle(Input::Accepting(accepting)),
                     Order::Stop(ending, tell) => {
                         self.end(ending, &mut decided).await;
                         let _ = tell.send(self.server.save());
