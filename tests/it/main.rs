@@ -75,4 +75,5 @@ mod streams;
 mod time_axis;
 mod transfer;
 mod verdicts;
+mod watching;
 mod withdrawals;
