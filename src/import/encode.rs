@@ -3,7 +3,6 @@
 //! 7 MB an hour; never the samples.
 
 use super::decode::{Block, DecodeError, Decoder};
-use super::resample::{Resampler, opus_rate};
 use super::table::Row;
 use optag_core::call::{
     CallFacts, ConsentHow, ConsentRecord, ConsentState, Department, Evidence, Outcome, StreamFacts,
@@ -15,6 +14,7 @@ use optag_media::fact::{Ended, EndedBy, MediaBlock, StreamCounts};
 use optag_media::opus::encoder::{Encoder, OpusSettings};
 use optag_media::opus::noise_classifier::{Sound, is_silent, peak};
 use optag_media::timebase::FRAME_MS;
+use optag_storage::archive::resample::Resampler;
 use optag_storage::spool::record::Body;
 
 /// Frames of a block: 1 s.
@@ -114,6 +114,16 @@ fn call_within(
     let duration_ms = u64::from(media.frames) * u64::from(FRAME_MS);
     let bodies = bodies(id, row, department, import, legs.len(), media);
     Ok(Call { bodies, duration_ms, damaged: file.damaged() })
+}
+
+/// The rate of Opus that holds everything of `rate_hz`. Units: Hz.
+pub const fn opus_rate(rate_hz: u32) -> u32 {
+    match rate_hz {
+        0..=8_000 => 8_000,
+        8_001..=16_000 => 16_000,
+        16_001..=24_000 => 24_000,
+        _ => 48_000,
+    }
 }
 
 /// One channel on its way to Opus.

@@ -9,7 +9,6 @@ pub mod file;
 pub mod importer;
 pub mod opus;
 pub mod report;
-pub mod resample;
 pub mod speech;
 pub mod table;
 pub mod wave;

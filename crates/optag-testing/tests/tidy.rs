@@ -40,12 +40,12 @@ const PURE: &[&str] = &[
     "crates/optag-sip/src/siprec/parties",
     "crates/optag-sip/src/siprec/server.rs",
     "crates/optag-sip/src/siprec/session",
+    "crates/optag-storage/src/archive/resample.rs",
     "crates/optag-storage/src/spool/frame.rs",
     "crates/optag-storage/src/spool/payload.rs",
     "crates/optag-storage/src/spool/record.rs",
     "crates/optag-storage/src/spool/recover.rs",
     "src/disclosure/sheet.rs",
-    "src/import/resample.rs",
     "src/import/table.rs",
     "src/time/trusted.rs",
 ];

@@ -9,7 +9,7 @@ pub mod manifest;
 pub mod multistream;
 pub mod ogg;
 pub mod render;
-mod resample;
+pub mod resample;
 pub mod seal;
 pub mod stream_verdict;
 pub mod unencoded;

@@ -9,7 +9,7 @@ use crate::archive::assemble::{AssembleError, Assembler};
 use crate::archive::deliver::{Bodies, Records};
 use crate::archive::manifest::Manifest;
 use crate::archive::render::{RenderError, Samples};
-use crate::archive::resample::{Upsampler, upsampled_lag};
+use crate::archive::resample::{Resampler, lag};
 use crate::spool::record::Body;
 use optag_core::limit;
 use optag_media::fact::{Form, MediaBlock};
@@ -155,7 +155,8 @@ fn delay(rate_hz: u32) -> usize {
 struct Channel {
     rate_hz: u32,
     decoder: Option<Decoder>,
-    upsampler: Option<Upsampler>,
+    resampler: Option<Resampler>,
+    resampled: Vec<i16>,
     unpacked: Box<[i16; LONGEST_FRAME]>,
     /// The end of the last frame that was not Opus.
     tail: Vec<i16>,
@@ -167,7 +168,8 @@ impl Channel {
         Self {
             rate_hz,
             decoder: None,
-            upsampler: None,
+            resampler: None,
+            resampled: Vec::new(),
             unpacked: Box::new([0; LONGEST_FRAME]),
             tail: vec![0; delay(rate_hz)],
             frame: vec![0; frame_samples(rate_hz)],
@@ -189,6 +191,7 @@ impl Channel {
                     Some(decoder) => decoder,
                     none => none.insert(fresh().map_err(opus)?),
                 };
+                self.resampler = None;
                 let length = decoder.decode(packet, &mut self.frame, false).map_err(opus)?;
                 self.frame[length..].fill(0);
                 // What came before has its end here.
@@ -200,16 +203,25 @@ impl Channel {
             }
             Some(Given::Coded { rate_hz, content: Content::Samples(samples, ..), .. }) => {
                 if rate_hz == self.rate_hz {
+                    self.resampler = None;
                     self.frame.copy_from_slice(samples);
+                    self.lag_by(delay(self.rate_hz));
                 } else {
-                    let known = self.upsampler.take().filter(|known| known.input_hz() == rate_hz);
-                    let known = known.unwrap_or_else(|| Upsampler::new(rate_hz, self.rate_hz));
-                    self.upsampler.insert(known).play(samples, &mut self.frame);
+                    let known = self.resampler.take().filter(|known| known.input_hz() == rate_hz);
+                    let known = known.unwrap_or_else(|| Resampler::delayed(rate_hz, self.rate_hz));
+                    let resampler = self.resampler.insert(known);
+                    resample(resampler, samples, &mut self.resampled, &mut self.frame);
+                    self.lag_by(delay(self.rate_hz) - lag(rate_hz, self.rate_hz));
                 }
-                let lag = if rate_hz == self.rate_hz { 0 } else { upsampled_lag(rate_hz, self.rate_hz) };
-                self.lag_by(delay(self.rate_hz) - lag);
             }
-            Some(Given::Coded { .. }) | None => self.frame.fill(0),
+            // The end of the last sound may still come.
+            Some(Given::Coded { .. }) | None => match &mut self.resampler {
+                Some(resampler) => {
+                    let silence = &[0; LONGEST_FRAME][..frame_samples(resampler.input_hz())];
+                    resample(resampler, silence, &mut self.resampled, &mut self.frame);
+                }
+                None => self.frame.fill(0),
+            },
         }
         // The first samples of this frame come behind the last of the one before.
         let delay = self.tail.len();
@@ -225,6 +237,14 @@ impl Channel {
         }
         self.tail.drain(..self.tail.len() - delay);
     }
+}
+
+/// Makes a frame of samples at another rate.
+fn resample(resampler: &mut Resampler, samples: &[i16], resampled: &mut Vec<i16>, frame: &mut [i16]) {
+    resampled.clear();
+    resampler.push(samples, resampled);
+    frame.fill(0);
+    frame.iter_mut().zip(resampled).for_each(|(to, &mut sample)| *to = sample);
 }
 
 fn opus(error: opus::Error) -> RenderError {
