@@ -10,6 +10,9 @@
 
 pub mod entry;
 pub mod file;
+#[cfg(any(test, fuzzing))]
+#[allow(clippy::unwrap_used, reason = "what fails here is a finding")]
+pub mod fuzzing;
 pub(crate) mod state;
 pub mod table;
 
@@ -30,7 +33,7 @@ use optag_core::id::CallId;
 use optag_files::disk::{Disk, OsDisk};
 
 /// Maximum number of recordings kept beside the table before it is rebuilt.
-const BESIDE: usize = if cfg!(test) { 8 } else { 65_536 };
+const BESIDE: usize = if cfg!(any(test, fuzzing)) { 8 } else { 65_536 };
 
 /// Relation of the log to a recorded head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

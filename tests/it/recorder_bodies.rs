@@ -1,8 +1,10 @@
 //! The bodies of the fuzz targets of the store and of the recorder, on the committed corpus and on damage done
 //! to it.
 
-use crate::corpus::each_sparsely;
+use crate::corpus::{each_sparsely, seeds};
 
+#[path = "../../fuzz/bodies/imported_audio.rs"]
+mod imported_audio;
 #[path = "../../fuzz/bodies/stored.rs"]
 mod stored;
 #[path = "../../fuzz/bodies/stored_audio.rs"]
@@ -23,4 +25,10 @@ fn what_lies_in_the_place_of_a_recording_is_played_in_bounded_steps_or_refused()
 #[test]
 fn a_changed_table_is_read_within_its_bounds_or_refused() {
     each_sparsely("tables", tables::run, 1);
+}
+
+#[test]
+fn a_damaged_recording_of_an_earlier_system_is_read_within_bounds_or_refused() {
+    assert!(seeds("imported_audio").len() >= 16, "one of each form");
+    each_sparsely("imported_audio", imported_audio::run, 5);
 }

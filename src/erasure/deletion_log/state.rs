@@ -14,9 +14,9 @@ use optag_core::id::CallId;
 use optag_files::disk::Disk;
 
 /// Entries between two marks.
-const MARK_EVERY: u64 = if cfg!(test) { 4 } else { 4_096 };
+const MARK_EVERY: u64 = if cfg!(any(test, fuzzing)) { 4 } else { 4_096 };
 /// Recordings kept in memory while a log without a table is read.
-const BESIDE_AT_FIRST: usize = if cfg!(test) { 32 } else { 1 << 19 };
+const BESIDE_AT_FIRST: usize = if cfg!(any(test, fuzzing)) { 32 } else { 1 << 19 };
 
 /// Current state of the log.
 pub(crate) struct State {
