@@ -19,7 +19,7 @@ use futures::future::BoxFuture;
 use tokio::task::JoinSet;
 
 use crate::backoff::Backoff;
-use crate::delivery::encoding::SpareTime;
+use crate::delivery::encoding::{NoTurn, SpareTime};
 use crate::delivery::queue::{Closing, DeliveryQueue, Unsettled};
 use crate::delivery::upload_limit::{Turn, UploadLimit};
 use crate::erasure::service::EraseService;
@@ -156,9 +156,9 @@ impl Delivery {
         loop {
             let turn = self.later.pace.turn().await;
             let closing = self.settling.next_packed().await;
-            let (id, spool) = (closing.id, &self.stores.spool);
-            if !self.later.spare.wait(id, closing.ended.at, spool).await && spool.holds(id) {
-                // The recorder ends; the next one goes on.
+            let turn_of_call = self.later.spare.wait(closing.id, closing.ended.at, &self.stores.spool).await;
+            if turn_of_call == Err(NoTurn::Ending) {
+                // The next recorder goes on.
                 return std::future::pending().await;
             }
             self.try_to_settle(&closing, turn, &mut backoff).await;

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
+use futures::FutureExt;
+
 use crate::metrics;
 use optag_core::clock::{Clock, WallTime};
 use optag_core::id::CallId;
@@ -50,8 +52,21 @@ pub enum Turn {
     Now,
     /// The engine needs the time.
     Later,
+    /// Never: the spool has nothing of the call any more.
+    Gone,
+    /// Not in this process: the recorder ends, and the next start does it.
+    Ending,
+}
+
+/// Why a call's audio is not encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoTurn {
+    /// It was delivered, or erased.
+    #[error("the spool has nothing of the call any more")]
+    Gone,
     /// The next start does it.
-    Never,
+    #[error("the recorder is ending")]
+    Ending,
 }
 
 impl SpareTime {
@@ -66,27 +81,52 @@ impl SpareTime {
         Self { running: Some(Running { load, clock, within, draining }) }
     }
 
-    /// Whether a call that ended then may be encoded now.
-    pub fn turn(&self, id: CallId, ended_at: WallTime) -> Turn {
+    /// Whether a call that ended then may be encoded now; `is_held` says whether the spool has it, and is asked only
+    /// where that counts.
+    pub fn turn(&self, id: CallId, ended_at: WallTime, is_held: impl FnOnce() -> bool) -> Turn {
         let Some(Running { load, clock, within, draining }) = &self.running else { return Turn::Now };
         let now = clock.wall();
         let is_over = |from: WallTime, limit: Duration| now.micros_since(from) >= limit.as_micros() as i64;
         let is_due = is_over(ended_at, *within / 2) || is_over(id.admitted_at(), DUE_AFTER_ADMISSION);
-        match (draining.load(Ordering::Relaxed), is_due || load() < SPARE) {
-            (true, _) => Turn::Never,
-            (false, true) => Turn::Now,
-            (false, false) => Turn::Later,
+        let is_draining = draining.load(Ordering::Relaxed);
+        match !is_draining && (is_due || load() < SPARE) {
+            true => Turn::Now,
+            false if !is_held() => Turn::Gone,
+            false if is_draining => Turn::Ending,
+            false => Turn::Later,
         }
     }
 
-    /// Waits for a call's turn. False: the recorder ends, or there is nothing to encode any more.
-    pub async fn wait(&self, id: CallId, ended_at: WallTime, spool: &Spool) -> bool {
+    /// Waits for a call's turn.
+    ///
+    /// Errors: there will be none.
+    pub async fn wait(&self, id: CallId, ended_at: WallTime, spool: &Spool) -> Result<(), NoTurn> {
+        self.wait_with(id, ended_at, spool, tokio::time::sleep).await
+    }
+
+    /// The same on a thread that nothing else needs.
+    fn wait_blocking(&self, id: CallId, ended_at: WallTime, spool: &Spool) -> Result<(), NoTurn> {
+        let sleep = |time| {
+            std::thread::sleep(time);
+            std::future::ready(())
+        };
+        // It never yields, as the thread sleeps within.
+        self.wait_with(id, ended_at, spool, sleep).now_or_never().unwrap_or(Err(NoTurn::Ending))
+    }
+
+    async fn wait_with<S: Future<Output = ()>>(
+        &self,
+        id: CallId,
+        ended_at: WallTime,
+        spool: &Spool,
+        sleep: impl Fn(Duration) -> S,
+    ) -> Result<(), NoTurn> {
         loop {
-            match self.turn(id, ended_at) {
-                Turn::Now => return true,
-                Turn::Never => return false,
-                Turn::Later if !spool.holds(id) => return false,
-                Turn::Later => tokio::time::sleep(LOOK_EVERY).await,
+            match self.turn(id, ended_at, || spool.holds(id)) {
+                Turn::Now => return Ok(()),
+                Turn::Gone => return Err(NoTurn::Gone),
+                Turn::Ending => return Err(NoTurn::Ending),
+                Turn::Later => sleep(LOOK_EVERY).await,
             }
         }
     }
@@ -99,15 +139,9 @@ pub fn encoding(source: Source, spool: Spool, id: CallId, ended_at: WallTime, sp
         let (joined, bodies) = records()?.into_parts();
         let (to, from) = sync_channel(WAITING);
         let (spool, spare) = (spool.clone(), spare.clone());
-        let turn = move || loop {
-            match spare.turn(id, ended_at) {
-                Turn::Now => return Ok(()),
-                Turn::Never => return Err(AssembleError::Io("the recorder is ending".into())),
-                Turn::Later if !spool.holds(id) => {
-                    return Err(AssembleError::Io("the spool has nothing of the call any more".into()));
-                }
-                Turn::Later => std::thread::sleep(LOOK_EVERY),
-            }
+        let turn = move || {
+            let waited = spare.wait_blocking(id, ended_at, &spool);
+            waited.map_err(|none| AssembleError::Io(none.to_string()))
         };
         let thread = std::thread::Builder::new().name("encode-later".into());
         let spawned = thread.spawn(move || {

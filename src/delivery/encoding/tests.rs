@@ -111,18 +111,29 @@ fn audio_is_encoded_when_there_is_time_or_it_becomes_due() {
     let id = CallId::new_at(start);
     let (share, load) = load(90);
     let draining = Arc::new(AtomicBool::new(false));
+    let held = std::cell::Cell::new(true);
     let turn = |ended: i64, now: i64| {
         let within = Duration::from_secs(12 * 3_600);
         let clock = Arc::new(At(hours(now)));
-        SpareTime::of(Arc::clone(&load), clock, within, Arc::clone(&draining)).turn(id, hours(ended))
+        SpareTime::of(Arc::clone(&load), clock, within, Arc::clone(&draining))
+            .turn(id, hours(ended), || held.get())
     };
     assert_eq!((turn(1, 6), turn(1, 7)), (Turn::Later, Turn::Now), "half of the limit after its end");
     assert_eq!((turn(10, 11), turn(10, 12)), (Turn::Later, Turn::Now), "before a day's retention is over");
+    held.set(false);
+    assert_eq!(
+        (turn(1, 6), turn(1, 7)),
+        (Turn::Gone, Turn::Now),
+        "the spool is asked only where it is waited for"
+    );
+    held.set(true);
     share.store(40, Ordering::SeqCst);
     assert_eq!(turn(1, 2), Turn::Now);
     draining.store(true, Ordering::SeqCst);
-    assert_eq!((turn(1, 2), turn(1, 20)), (Turn::Never, Turn::Never));
-    assert_eq!(SpareTime::all().turn(id, start), Turn::Now);
+    assert_eq!((turn(1, 2), turn(1, 20)), (Turn::Ending, Turn::Ending));
+    held.set(false);
+    assert_eq!(turn(1, 2), Turn::Gone, "whatever ends: nothing is left to do");
+    assert_eq!(SpareTime::all().turn(id, start, || false), Turn::Now);
 }
 
 #[tokio::test(flavor = "multi_thread")]
