@@ -33,7 +33,8 @@ use crate::stores::durable::{destroy_key, durable};
 use crate::stores::recording_lock::RecordingLocks;
 use optag_core::call::consent::ConsentError;
 use optag_core::call::{
-    Account, CallContext, CallFacts, ConsentState, Department, LinkKind, Outcome, StreamFacts, Unrecorded,
+    Account, CallContext, CallFacts, ConsentState, Department, LinkKind, Outcome, RefusedStreams,
+    StreamFacts, Unrecorded,
 };
 use optag_core::clock::{BootId, Clock};
 use optag_core::id::CallId;
@@ -95,6 +96,12 @@ impl Feed for Recorder {
 
     fn control(&self, id: CallId, control: Control) -> BoxFuture<'_, Result<CallView, ControlError>> {
         async move { self.try_control(id, control).await }.boxed()
+    }
+
+    fn stream_refused(&self, id: CallId, label: &str, refused: RefusedStreams) {
+        if self.registry.refuse_stream(id, label) {
+            self.accounts.refused(id, refused);
+        }
     }
 
     fn keep(&self, id: CallId, text: Private<String>) {
@@ -224,7 +231,7 @@ impl Recorder {
             names: call.external_id.iter().cloned().collect(),
             call: None,
             unrecorded: None,
-            // Of an announcement over HTTP all streams are taken, or none.
+            // Of an announcement over HTTP all streams are taken, or none; those that are refused later are added.
             refused_streams: Default::default(),
         })
     }

@@ -20,7 +20,7 @@ use crate::cli::installation::existing;
 use crate::http::access::Actor;
 use crate::http::admin::drain::{DrainState, Drains};
 use crate::http::{Limits, router};
-use optag_core::call::ConsentState;
+use optag_core::call::{ConsentState, RefusedStreams};
 use optag_core::id::CallId;
 use optag_core::private::Private;
 use optag_sip::feed::{AdmitError, Admitted, CallView, Control, ControlError, Feed, Named, NewCall};
@@ -237,6 +237,8 @@ impl Feed for NoFeed {
     fn control(&self, id: CallId, _: Control) -> BoxFuture<'_, Result<CallView, ControlError>> {
         async move { Err(ControlError::NoSuchCall(id)) }.boxed()
     }
+
+    fn stream_refused(&self, _: CallId, _: &str, _: RefusedStreams) {}
 
     fn keep(&self, _: CallId, _: Private<String>) {}
 

@@ -23,7 +23,7 @@ use crate::http::recordings::library::*;
 use crate::http::requests::*;
 use crate::http::server::router::{Limits, Services, router};
 use optag_core::call::consent::ConsentError;
-use optag_core::call::{ConsentState, StreamRole, StreamVerdict};
+use optag_core::call::{ConsentState, RefusedStreams, StreamRole, StreamVerdict};
 use optag_core::clock::{OsClock, WallTime};
 use optag_core::id::CallId;
 use optag_core::private::Private;
@@ -54,6 +54,8 @@ pub(super) struct Fake {
     pub fail_audio: Mutex<Option<LibraryError>>,
     pub pending: AtomicBool,
     pub drained: Mutex<Vec<Option<Duration>>>,
+    pub no_ports: AtomicBool,
+    pub refused_streams: Mutex<Vec<(CallId, String, RefusedStreams)>>,
 }
 
 pub(super) fn id() -> CallId {
@@ -129,9 +131,11 @@ impl Feed for Fake {
         };
         self.controls.lock().unwrap().push(control);
         let forbidden = *self.forbid.lock().unwrap();
+        let no_ports = joined.is_some() && self.no_ports.load(Ordering::Relaxed);
         async move {
             match forbidden {
                 _ if call != id() => Err(ControlError::NoSuchCall(call)),
+                _ if no_ports => Err(ControlError::PortsUsedUp),
                 Some(error) => Err(error.into()),
                 None => {
                     let mut view = view();
@@ -141,6 +145,10 @@ impl Feed for Fake {
             }
         }
         .boxed()
+    }
+
+    fn stream_refused(&self, call: CallId, label: &str, refused: RefusedStreams) {
+        self.refused_streams.lock().unwrap().push((call, label.to_owned(), refused));
     }
 
     fn keep(&self, _: CallId, _: Private<String>) {}

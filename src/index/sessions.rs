@@ -119,6 +119,23 @@ impl Index {
         Ok(transaction.commit().await?)
     }
 
+    /// Adds refused streams to the account of a call that was announced through the API; SIPREC counts its own.
+    ///
+    /// Errors: not durable.
+    pub async fn add_refused_streams(&self, call: CallId, refused: RefusedStreams) -> Result<(), IndexError> {
+        let mut transaction = self.database.pool.begin().await?;
+        let rows = sqlx::query("SELECT id, refused_streams FROM sessions WHERE call = $1 AND client = 'api'");
+        for row in rows.bind(call.to_string()).fetch_all(&mut *transaction).await? {
+            let known = RefusedStreams::from_text(&row.try_get::<String, _>("refused_streams")?);
+            sqlx::query("UPDATE sessions SET refused_streams = $2 WHERE id = $1")
+                .bind(row.try_get::<String, _>("id")?)
+                .bind(known.and(refused).to_text())
+                .execute(&mut *transaction)
+                .await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
     /// Calls announced in `from..to`, in order of time.
     ///
     /// Errors: index unavailable.

@@ -1,6 +1,7 @@
 //! Writes ledger entries of announced calls: from signalling, which must not block, to the index, which may be
 //! unavailable. In: entries. Out: rows, written in batches and retried without limit.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,8 @@ use zeroize::Zeroizing;
 use crate::backoff::Backoff;
 use crate::index::{Index, Pseudonyms};
 use crate::metrics;
-use optag_core::call::{Account, Unrecorded};
+use optag_core::call::{Account, RefusedStreams, Unrecorded};
+use optag_core::id::CallId;
 use optag_files::atomic_file::replace;
 
 /// Accounts that may wait for the index. Beyond it the newest is not kept, counted.
@@ -24,7 +26,15 @@ const GATHER: Duration = Duration::from_millis(100);
 
 /// Where accounts are handed in; clones share it.
 #[derive(Clone, Debug)]
-pub struct Accounts(mpsc::Sender<Account>);
+pub struct Accounts(mpsc::Sender<Entry>);
+
+/// What is to be written.
+#[derive(Debug)]
+enum Entry {
+    Account(Account),
+    /// Streams that asked to join a call and were refused.
+    Refused(CallId, RefusedStreams),
+}
 
 impl Accounts {
     /// The way in, and the task that must be run.
@@ -39,7 +49,16 @@ impl Accounts {
             let (outcome, cause) = Unrecorded::outcome(unrecorded);
             metrics::announced_call_ended(outcome, cause);
         }
-        if self.0.try_send(account).is_err() {
+        self.hand_in(Entry::Account(account));
+    }
+
+    /// Adds refused streams to the account of a call that was announced through the API. Does not wait.
+    pub fn refused(&self, call: CallId, refused: RefusedStreams) {
+        self.hand_in(Entry::Refused(call, refused));
+    }
+
+    fn hand_in(&self, entry: Entry) {
+        if self.0.try_send(entry).is_err() {
             metrics::outcome_row_dropped();
         }
     }
@@ -51,22 +70,38 @@ impl Accounts {
     }
 }
 
-async fn write(mut from: mpsc::Receiver<Account>, index: Index, pseudonyms: Pseudonyms) {
+async fn write(mut from: mpsc::Receiver<Entry>, index: Index, pseudonyms: Pseudonyms) {
     let mut batch = Vec::new();
     let mut backoff = Backoff::default();
     while from.recv_many(&mut batch, TOGETHER).await > 0 {
         tokio::time::sleep(GATHER).await;
         while batch.len() < TOGETHER
-            && let Ok(account) = from.try_recv()
+            && let Ok(entry) = from.try_recv()
         {
-            batch.push(account);
+            batch.push(entry);
         }
-        while let Err(error) = index.put_accounts(&batch, &pseudonyms).await {
-            tracing::warn!(%error, accounts = batch.len(), "cannot write ledger entries, will retry");
+        let (mut accounts, mut refusals) = (Vec::new(), VecDeque::new());
+        for entry in batch.drain(..) {
+            match entry {
+                Entry::Account(account) => accounts.push(account),
+                Entry::Refused(call, refused) => refusals.push_back((call, refused)),
+            }
+        }
+        while let Err(error) = index.put_accounts(&accounts, &pseudonyms).await {
+            tracing::warn!(%error, accounts = accounts.len(), "cannot write ledger entries, will retry");
             tokio::time::sleep(backoff.next(0)).await;
         }
+        // A call's account was handed in before its streams were refused.
+        while let Some(&(call, refused)) = refusals.front() {
+            match index.add_refused_streams(call, refused).await {
+                Ok(()) => drop(refusals.pop_front()),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot write refused streams to the ledger, will retry");
+                    tokio::time::sleep(backoff.next(0)).await;
+                }
+            }
+        }
         backoff.reset();
-        batch.clear();
     }
 }
 
@@ -98,6 +133,42 @@ pub fn pseudonyms(data_dir: &Path, country_code: &str) -> anyhow::Result<Pseudon
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::IndexPlace;
+    use optag_core::clock::WallTime;
+
+    #[tokio::test]
+    async fn streams_that_are_refused_in_mid_call_are_added_to_the_account_of_an_announcement() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = Index::open(&IndexPlace::Sqlite(dir.path().join("i")), "45").await.unwrap();
+        let (accounts, task) = Accounts::new(index.clone(), Pseudonyms::new(&[7; 32], "45"));
+        let at = WallTime::from_unix_micros(5_000_000);
+        let (api, siprec) = (CallId::new_at(at), CallId::new_at(at));
+        for (id, client, call) in [("a", "api", api), ("b", "192.0.2.1", siprec)] {
+            accounts.keep(Account {
+                id: id.into(),
+                began_at: at,
+                ended_at: None,
+                client: client.into(),
+                department: "demo".into(),
+                caller_number: "1".to_owned().into(),
+                called_number: "2".to_owned().into(),
+                names: Vec::new(),
+                call: Some(call),
+                unrecorded: None,
+                refused_streams: RefusedStreams { encrypted: 1, ..Default::default() },
+            });
+        }
+        for call in [api, siprec] {
+            accounts.refused(call, RefusedStreams { no_room: 1, ..Default::default() });
+            accounts.refused(call, RefusedStreams { no_codec: 1, ..Default::default() });
+        }
+        drop(accounts);
+        task.await;
+        let rows = index.accounts(at, at.plus_micros(1)).await.unwrap();
+        let refused = |id: &str| rows.iter().find(|row| row.id == id).unwrap().refused_streams.causes();
+        assert_eq!(refused("a"), [("encrypted", 1), ("no_codec", 1), ("no_room", 1)].into());
+        assert_eq!(refused("b"), [("encrypted", 1)].into(), "SIPREC counts its own");
+    }
 
     #[test]
     fn invariant_05_the_key_of_the_accounts_is_there_whole_or_not_at_all() {

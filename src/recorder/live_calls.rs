@@ -1,6 +1,6 @@
 //! Calls as shown by the API: those in progress, and the most recently ended ones.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,12 +9,16 @@ use tokio::sync::broadcast;
 use optag_core::call::context::name_keys;
 use optag_core::call::{CallFacts, CallLink, ConsentState, LinkKind, Outcome, StreamFacts};
 use optag_core::id::CallId;
+use optag_core::limit;
 use optag_media::fact::{Ended, StreamCounts};
 use optag_media::stats::CallGauges;
 use optag_sip::feed::{CallView, StreamView};
 
 /// Number of ended calls that stay visible. A view is under 1 KiB.
 const ENDED_KEPT: usize = 5_000;
+
+/// Refused streams of a call that are told apart; later ones are not counted.
+const REFUSED_KEPT: usize = 64;
 
 /// Number of consent changes that a slow reader may lag behind.
 const CONSENTS: usize = 4_096;
@@ -43,6 +47,8 @@ struct Calls {
     unopened: HashMap<CallId, CallFacts>,
     /// The API client that announced a call in progress.
     clients: HashMap<CallId, String>,
+    /// Labels of streams that asked to join a call in progress and were refused.
+    refused: HashMap<CallId, BTreeSet<String>>,
     ended: VecDeque<CallId>,
 }
 
@@ -168,6 +174,16 @@ impl LiveCalls {
         });
     }
 
+    /// A stream that asked to join was refused. False: that is known, there is no such call in progress, or too many
+    /// were refused to remember another.
+    pub fn refuse_stream(&self, id: CallId, label: &str) -> bool {
+        let mut calls = self.calls();
+        let live = calls.views.get(&id).is_some_and(|(view, _)| view.outcome.is_none());
+        let refused = calls.refused.get(&id).map_or(0, BTreeSet::len);
+        live && refused < REFUSED_KEPT
+            && calls.refused.entry(id).or_default().insert(label.chars().take(limit::TEXT_CHARS).collect())
+    }
+
     /// Removes a call that was not admitted after all.
     pub fn remove(&self, id: CallId) {
         let mut calls = self.calls();
@@ -175,6 +191,7 @@ impl LiveCalls {
         calls.unname(id);
         calls.unopened.remove(&id);
         calls.clients.remove(&id);
+        calls.refused.remove(&id);
     }
 
     /// Consent changed.
@@ -200,6 +217,7 @@ impl LiveCalls {
         let mut calls = self.calls();
         calls.unopened.remove(&id);
         calls.clients.remove(&id);
+        calls.refused.remove(&id);
         let Some((view, _)) = calls.views.get_mut(&id).filter(|(view, _)| view.outcome.is_none()) else {
             return;
         };
@@ -316,11 +334,19 @@ mod tests {
         assert_eq!(registry.unopened(id), Some(facts));
         registry.set_department(id, "b");
         assert_eq!(registry.get(id).unwrap().department, "b");
+        // Counted once each, however often it asks.
+        assert!(registry.refuse_stream(id, "x") && registry.refuse_stream(id, "y"));
+        assert!(
+            !registry.refuse_stream(id, "x") && !registry.refuse_stream(CallId::from_bytes([8; 16]), "x")
+        );
+        let more = (0..2 * REFUSED_KEPT).filter(|n| registry.refuse_stream(id, &format!("{n}"))).count();
+        assert_eq!(more, REFUSED_KEPT - 2);
         let outcome = Outcome::NotSelected;
         registry.end(
             id,
             &Ended { at: WallTime::default(), by: EndedBy::Feed, outcome, frames: 0, streams: vec![] },
         );
         assert_eq!(registry.unopened(id), None);
+        assert!(!registry.refuse_stream(id, "z") && registry.calls().refused.is_empty());
     }
 }

@@ -150,6 +150,8 @@ impl Feed for FakeFeed {
         async move { self.apply(id, control) }.boxed()
     }
 
+    fn stream_refused(&self, _: CallId, _: &str, _: optag_core::call::RefusedStreams) {}
+
     fn keep(&self, id: CallId, text: Private<String>) {
         self.kept.lock().unwrap().insert(id, text);
     }

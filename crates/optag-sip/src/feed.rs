@@ -10,7 +10,9 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 
 use optag_core::call::consent::ConsentError;
-use optag_core::call::{Answer, CallContext, ConsentHow, ConsentState, Evidence, Outcome, StreamRole};
+use optag_core::call::{
+    Answer, CallContext, ConsentHow, ConsentState, Evidence, Outcome, RefusedStreams, StreamRole,
+};
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::private::Private;
@@ -251,6 +253,10 @@ pub trait Feed: Send + Sync {
     /// Applies a control. Once this answers, the change holds and is durable; a withdrawal
     /// has made what was stored unreadable.
     fn control(&self, id: CallId, control: Control) -> BoxFuture<'_, Result<CallView, ControlError>>;
+
+    /// A stream that asked to join a call in progress was refused. Whoever keeps an account of the call himself, as
+    /// SIPREC does, does not say it here.
+    fn stream_refused(&self, id: CallId, label: &str, refused: RefusedStreams);
 
     /// Writes down what another process needs to go on with the call's signalling; the last text
     /// counts. Does not wait for it to be durable.

@@ -5,13 +5,14 @@ use std::net::IpAddr;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use crate::http::calls::body::Wrong;
 use crate::http::calls::offer::{DrawnKey, Offer, draw_key, draw_ssrc};
 use optag_core::base64;
-use optag_core::call::StreamRole;
+use optag_core::call::{RefusedStreams, StreamRole};
 use optag_core::limit;
 use optag_media::codec::{Encoding, table};
 use optag_media::rtp::srtp::{SrtpKey, Suite};
@@ -122,6 +123,22 @@ fn quiet<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<Opti
     let wrong =
         |_| serde::de::Error::custom("an object is wanted: suite, key, and if needed mki, roc, report_key");
     if value.is_null() { Ok(None) } else { T::deserialize(value).map(Some).map_err(wrong) }
+}
+
+/// Why a stream that asks to join can never be recorded as it is: an unknown codec or SRTP suite, packets to a group.
+/// `None` where it is only written wrongly.
+pub(in crate::http) fn unfit(json: &Value) -> Option<RefusedStreams> {
+    let unknown_codec = json["codec"].is_string() && Encoding::deserialize(&json["codec"]).is_err();
+    let unknown_suite = json["srtp"]["suite"].as_str().is_some_and(|name| Suite::named(name).is_none());
+    let ip = json["source"]["ip"].as_str().and_then(|text| text.parse::<IpAddr>().ok());
+    let none = RefusedStreams::default();
+    if ip.is_some_and(|ip| ip.is_multicast()) {
+        Some(RefusedStreams { multicast: 1, ..none })
+    } else if unknown_suite {
+        Some(RefusedStreams { encrypted: 1, ..none })
+    } else {
+        unknown_codec.then_some(RefusedStreams { no_codec: 1, ..none })
+    }
 }
 
 /// What a stream's body may omit.

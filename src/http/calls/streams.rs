@@ -4,18 +4,21 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header::LOCATION};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use serde_json::Value;
 
 use crate::http::access::{Actor, Permission};
 use crate::http::calls::body::{CallAnswer, StreamPlace, Wrong};
-use crate::http::calls::stream_body::{Leave, StreamBody};
+use crate::http::calls::offer::Offer;
+use crate::http::calls::stream_body::{self, Leave, StreamBody};
 use crate::http::calls::{not_steered, steer};
 use crate::http::problem::Problem;
-use crate::http::server::json::Body;
+use crate::http::server::json::{Body, typed};
 use crate::http::server::params::Id;
 use crate::http::server::request_guard::to_its_end;
 use crate::http::server::router::Services;
-use optag_core::call::StreamRole;
+use optag_core::call::{RefusedStreams, StreamRole};
 use optag_core::id::CallId;
+use optag_core::limit;
 use optag_sip::feed::{Control, ControlError, NewStream};
 
 /// Adds a stream and opens a port for it. Its channel is silent until now.
@@ -30,19 +33,32 @@ pub(crate) async fn join(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     Id(id): Id,
-    Body(body): Body<StreamBody>,
+    Body(json): Body<Value>,
 ) -> Result<Response, Problem> {
     actor.need(Permission::Calls)?;
-    let mut wrong = Wrong(Vec::new());
-    body.check("", Leave { source: services.learn_rtp_source, key: true }, &mut wrong);
-    if !wrong.0.is_empty() {
-        return Err(Problem::fields(wrong.0));
-    }
-    let (stream, offer) = body.stream(StreamRole::Other);
+    let (asked, unfit) = (json["label"].as_str().unwrap_or_default().to_owned(), stream_body::unfit(&json));
+    let (stream, offer) = wanted(json, services.learn_rtp_source).inspect_err(|_| {
+        if let Some(refused) = unfit {
+            services.feed.stream_refused(id, &asked, refused);
+        }
+    })?;
     let stream = Box::new(stream);
     let label = stream.label.clone();
     let feed = services.feed.clone();
-    let view = to_its_end(async move { feed.control(id, Control::AddStream(stream)).await }).await?;
+    let view = to_its_end(async move {
+        let added = feed.control(id, Control::AddStream(stream)).await;
+        let full = || feed.call(id).is_some_and(|view| view.streams.len() >= limit::STREAMS_PER_CALL);
+        let no_room = match &added {
+            Err(ControlError::PortsUsedUp | ControlError::Quota) => true,
+            Err(ControlError::BadStream(_)) => full(),
+            _ => false,
+        };
+        if no_room {
+            feed.stream_refused(id, &asked, RefusedStreams { no_room: 1, ..Default::default() });
+        }
+        added
+    })
+    .await?;
     let view = view.map_err(not_steered)?;
     let joined = view.streams.iter().find(|stream| stream.label == label);
     let joined = joined.ok_or_else(|| not_steered(ControlError::NotDurable))?;
@@ -51,6 +67,14 @@ pub(crate) async fn join(
     let location = HeaderValue::try_from(format!("/api/v1/calls/{id}/streams/{}", encoded(&label)))
         .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the stream has no place"))?;
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(place)).into_response())
+}
+
+/// The stream that a body asks for, and the response's offer for it.
+fn wanted(json: Value, learns: bool) -> Result<(NewStream, Offer), Problem> {
+    let body: StreamBody = typed(json)?;
+    let mut wrong = Wrong(Vec::new());
+    body.check("", Leave { source: learns, key: true }, &mut wrong);
+    if wrong.0.is_empty() { Ok(body.stream(StreamRole::Other)) } else { Err(Problem::fields(wrong.0)) }
 }
 
 /// Changes a stream's codec, payload types, sender or keys; label, role, channel and port stay the same. Keys

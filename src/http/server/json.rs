@@ -82,6 +82,11 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     // Syntax first, so that a value of the wrong type is not reported as invalid JSON.
     let json: serde_json::Value =
         serde_json::from_slice(bytes).map_err(|error| problem(".".into(), &error))?;
+    typed(json)
+}
+
+/// A body that was read as JSON, by its type.
+pub(crate) fn typed<T: DeserializeOwned>(json: serde_json::Value) -> Result<T, Problem> {
     serde_path_to_error::deserialize(json).map_err(|error| problem(error.path().to_string(), error.inner()))
 }
 

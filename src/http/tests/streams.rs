@@ -42,6 +42,35 @@ async fn a_stream_that_joins_is_told_its_port() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_refused_is_told_to_the_ledger_with_its_cause() {
+    let api = Api::new();
+    for (field, value, cause) in [
+        ("/codec", json!("speex"), Some("no_codec")),
+        ("/srtp/suite", json!("F8_128_HMAC_SHA1_80"), Some("encrypted")),
+        ("/source", json!({"ip": "239.1.2.3"}), Some("multicast")),
+        // Written wrongly: the client corrects it and asks again.
+        ("/codec", json!(7), None),
+        ("/rtcp/port", json!(0), None),
+        ("/label", json!(""), None),
+    ] {
+        let mut body = stream();
+        body["source"] = json!({"ip": "127.0.0.1"});
+        *body.pointer_mut(field).unwrap() = value;
+        api.post(&path(), &body).await.problem(422);
+        let told = std::mem::take(&mut *api.fake.refused_streams.lock().unwrap());
+        let told: Vec<_> =
+            told.iter().map(|(call, label, refused)| (*call, label.as_str(), refused.causes())).collect();
+        let expected = cause.map(|cause| (id(), "b", [(cause, 1)].into()));
+        assert_eq!(told, expected.into_iter().collect::<Vec<_>>(), "{field}");
+    }
+    assert!(api.fake.controls.lock().unwrap().is_empty());
+    api.fake.no_ports.store(true, std::sync::atomic::Ordering::Relaxed);
+    api.post(&path(), &stream()).await.problem(503);
+    let told = api.fake.refused_streams.lock().unwrap();
+    assert_eq!((told[0].1.as_str(), told[0].2.causes()), ("b", [("no_room", 1)].into()));
+}
+
+#[tokio::test]
 async fn a_stream_changes_and_goes_by_its_label() {
     let api = Api::new();
     let mut change = stream();

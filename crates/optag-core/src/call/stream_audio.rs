@@ -69,6 +69,16 @@ impl StreamAudio {
 }
 
 impl RefusedStreams {
+    /// These and others together.
+    pub const fn and(self, others: Self) -> Self {
+        Self {
+            encrypted: self.encrypted.saturating_add(others.encrypted),
+            no_codec: self.no_codec.saturating_add(others.no_codec),
+            multicast: self.multicast.saturating_add(others.multicast),
+            no_room: self.no_room.saturating_add(others.no_room),
+        }
+    }
+
     /// The causes that there are, with their counts.
     pub fn causes(self) -> BTreeMap<&'static str, u32> {
         let all = [
