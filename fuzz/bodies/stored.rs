@@ -14,8 +14,8 @@ use optag_storage::archive::seal::identity::Identity;
 use optag_storage::archive::seal::stream::{CHUNK_BYTES, Opener, Sealer, covering, plain_bytes};
 use optag_storage::archive::stream_verdict::judge;
 use optag_storage::spool::MasterKey;
-use optag_storage::store::lifecycle::Rules;
 use optag_storage::store::names;
+use optag_storage::store::s3::rules::Rules;
 
 /// The kind of a signed document.
 const KIND: &str = "audit-checkpoint";

@@ -9,8 +9,8 @@ use crate::audit::AuditLog;
 use crate::erasure::service::EraseService;
 use crate::metrics;
 use optag_core::limit;
-use optag_storage::store::lifecycle::Touching;
 use optag_storage::store::s3::admin::S3Admin;
+use optag_storage::store::s3::rules::Touching;
 use optag_storage::store::{Store, StoreError};
 
 /// Interval between checks of the bucket's rules.

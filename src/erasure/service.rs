@@ -19,9 +19,9 @@ use crate::stores::durable::destroy_key;
 use crate::stores::recording_lock::RecordingLocks;
 use optag_core::clock::Clock;
 use optag_core::id::CallId;
-use optag_storage::archive::batches::AT_A_TIME;
 use optag_storage::spool::Spool;
 use optag_storage::store::StoreError;
+use optag_storage::store::batches::AT_A_TIME;
 use optag_storage::store::remains::StoredObject;
 use optag_storage::store::versions::{CopyKind, StoredCopy};
 

@@ -11,7 +11,7 @@ use aws_sdk_s3::types::{
     LifecycleRule, LifecycleRuleFilter, VersioningConfiguration,
 };
 use optag::config::StoreConfig;
-use optag_storage::store::lifecycle::{Drift, RULE_ID};
+use optag_storage::store::s3::rules::{Drift, RULE_ID};
 use optag_storage::store::{Store, StoreError};
 
 use crate::phone::{Leg, talk, voice};

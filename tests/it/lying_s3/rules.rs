@@ -1,7 +1,7 @@
 //! Lifecycle rules of a bucket that is not ours alone.
 
 use optag_storage::store::StoreError;
-use optag_storage::store::lifecycle::{Drift, RULE_ID};
+use optag_storage::store::s3::rules::{Drift, RULE_ID};
 
 use super::double::{Double, Lie};
 use super::store;

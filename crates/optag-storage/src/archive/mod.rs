@@ -2,7 +2,6 @@
 //! in the store, read back; and samples again for those who may listen. Not here: who may.
 
 pub mod assemble;
-pub mod batches;
 pub mod deferred;
 pub mod deliver;
 pub mod manifest;

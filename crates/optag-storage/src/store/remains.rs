@@ -3,8 +3,6 @@
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, try_join_all};
-use object_store::path::Path;
-use object_store::{Error, GetOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::store::names;
@@ -112,11 +110,7 @@ impl Sought {
 impl Store {
     /// Identifies where objects are stored; changes when they are stored elsewhere.
     pub fn place(&self) -> String {
-        match (self.admin(), self.directory()) {
-            (Some(admin), _) => admin.place.bucket.clone(),
-            (None, Some(dir)) => dir.display().to_string(),
-            (None, None) => String::new(),
-        }
+        self.backend.place()
     }
 
     /// Searches for copies in every way that the store offers.
@@ -129,28 +123,21 @@ impl Store {
     }
 
     async fn look_for(&self, sought: &Sought) -> Result<Look, StoreError> {
-        let (listed, lists_versions) = match self.admin() {
-            Some(admin) => admin.listed(&sought.stem).await?,
-            None => (self.copies(&sought.stem).await?, true),
-        };
+        let (listed, lists_versions) = self.backend.listed(&sought.stem).await?;
         let mut asked: Vec<BoxFuture<'_, Result<Vec<StoredCopy>, StoreError>>> = Vec::new();
         for name in &sought.names {
-            asked.push(self.by_name(name).boxed());
+            asked.push(self.backend.by_name(name));
         }
-        if self.admin().is_some() {
-            for (name, version) in sought.versions.iter().filter(|(_, version)| version != "null") {
-                asked.push(self.served(name, Some(version)).boxed());
-            }
+        for (name, version) in sought.versions.iter().filter(|(_, version)| version != "null") {
+            asked.push(self.backend.version(name, version));
         }
         let mut there = Vec::new();
         while !asked.is_empty() {
             let some = asked.drain(..asked.len().min(AT_A_TIME)).collect::<Vec<_>>();
             there.extend(try_join_all(some).await?.into_iter().flatten());
         }
-        if let Some(admin) = self.admin() {
-            for (name, upload) in &sought.uploads {
-                there.extend(admin.upload_left(name, upload).await?);
-            }
+        for (name, upload) in &sought.uploads {
+            there.extend(self.backend.upload_left(name, upload).await?);
         }
         let knows_versions = there.iter().any(|copy| {
             copy.kind != CopyKind::Upload && copy.version.as_deref().is_some_and(|id| id != "null")
@@ -168,47 +155,18 @@ impl Store {
                 look.found.push(copy);
             }
         }
-        if let Some(admin) = self.admin().filter(|_| !lists_versions) {
-            let kept = knows_versions || !sought.versions.is_empty() || admin.keeps_versions().await?;
+        if !lists_versions {
+            let kept = knows_versions || !sought.versions.is_empty() || self.backend.keeps_versions().await?;
             look.doubt = kept.then(|| "the bucket keeps versions but does not list them".into());
         }
         Ok(look)
-    }
-
-    /// Copies under a name, by both clients: "not found" from one does not count while the other finds the object.
-    async fn by_name(&self, name: &str) -> Result<Vec<StoredCopy>, StoreError> {
-        let Some(admin) = self.admin() else { return self.file_there(name).await };
-        let (head, served) = (admin.head(name).await?, self.served(name, None).await?);
-        Ok(match (head, served) {
-            (Some(head), _) => vec![head],
-            (None, served) => served,
-        })
-    }
-
-    /// Whether GET returns it. The content is not read.
-    async fn served(&self, name: &str, version: Option<&String>) -> Result<Vec<StoredCopy>, StoreError> {
-        let options = GetOptions { version: version.cloned(), ..GetOptions::default() };
-        match self.objects().get_opts(&Path::from(name), options).await {
-            Ok(got) => Ok(vec![StoredCopy {
-                key: name.to_owned(),
-                version: version.cloned().or(got.meta.version),
-                kind: CopyKind::Object,
-                bytes: got.meta.size,
-                stored_at: None,
-            }]),
-            Err(Error::NotFound { .. }) => Ok(Vec::new()),
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// Deletes one copy; a missing copy is not an error.
     ///
     /// Errors: the copy may still exist.
     pub async fn delete(&self, copy: &StoredCopy) -> Result<(), StoreError> {
-        let deleted = match self.admin() {
-            Some(admin) => admin.delete_copy(copy).await,
-            None => self.delete_file(copy).await,
-        };
+        let deleted = self.backend.delete(copy).await;
         self.trouble.note(&deleted);
         deleted
     }

@@ -2,7 +2,12 @@
 //! built. Not here: how the configuration is written.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use crate::store::StoreError;
+use crate::store::backend::Backend;
+use crate::store::fs::Directory;
+use crate::store::s3::Bucket;
 use optag_core::private::Private;
 
 /// Where recordings are stored.
@@ -15,6 +20,18 @@ pub enum StoreConfig {
     },
     /// An S3 bucket.
     S3(S3Config),
+}
+
+impl StoreConfig {
+    /// Opens the store of this kind; does not contact S3.
+    ///
+    /// Errors: the directory cannot be created, or the settings contradict each other.
+    pub(crate) fn open(&self) -> Result<Arc<dyn Backend>, StoreError> {
+        Ok(match self {
+            Self::Local { dir } => Arc::new(Directory::open(dir)?),
+            Self::S3(config) => Arc::new(Bucket::open(config)?),
+        })
+    }
 }
 
 /// An S3 bucket.

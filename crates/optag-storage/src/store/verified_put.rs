@@ -12,14 +12,11 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryStreamExt};
-use md5::{Digest, Md5};
-use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{Error, ObjectStoreExt, PutMode, PutOptions};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use crate::store::s3::admin::StoredPart;
-use crate::store::{S3, Store, StoreError};
+use crate::store::{Store, StoreError};
 use optag_core::hex::hex;
 
 /// Size of a part, and maximum size of an object stored by one request. Units: bytes.
@@ -82,7 +79,7 @@ impl Store {
             false => {
                 let free = self.compare(name, &bytes).await?.0 == Existing::Nothing;
                 if free {
-                    self.objects.put(&Path::from(name), bytes.clone().into()).await?;
+                    self.objects().put(&Path::from(name), bytes.clone().into()).await?;
                 }
                 free
             }
@@ -126,22 +123,19 @@ impl Store {
         mut parts: mpsc::Receiver<Part>,
         begun: Begun<'_>,
     ) -> Result<Verified, StoreError> {
-        match self.objects.head(&Path::from(name)).await {
+        match self.objects().head(&Path::from(name)).await {
             Ok(_) => return self.compare_parts(name, parts).await,
             Err(Error::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        let wanted = match &self.s3 {
-            Some(s3) => Box::pin(s3.upload(name, &mut parts, begun)).await?,
-            None => self.write_parts(name, &mut parts).await?,
-        };
+        let wanted = self.backend.upload(name, &mut parts, begun).await?;
         self.verify(name, wanted).await
     }
 
     /// A create-only request. False: the name is taken.
     pub(crate) async fn create(&self, name: &str, bytes: Bytes) -> Result<bool, StoreError> {
         let create = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match self.objects.put_opts(&Path::from(name), bytes.into(), create).await {
+        match self.objects().put_opts(&Path::from(name), bytes.into(), create).await {
             Ok(_) => Ok(true),
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
             Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => {
@@ -239,33 +233,6 @@ impl Store {
         Err(self.give_way(name, existing).await)
     }
 
-    /// To a temporary file, renamed when complete.
-    async fn write_parts(
-        &self,
-        name: &str,
-        parts: &mut mpsc::Receiver<Part>,
-    ) -> Result<Verified, StoreError> {
-        let mut upload = object_store::ObjectStore::put_multipart_opts(
-            &*self.objects,
-            &Path::from(name),
-            Default::default(),
-        )
-        .await?;
-        let mut sent = Sent::default();
-        let stored = async {
-            while let Some(part) = parts.recv().await {
-                sent.add(&part.bytes);
-                upload.put_part(part.bytes.into()).await?;
-            }
-            upload.complete().await
-        };
-        if let Err(error) = stored.await {
-            let _ = upload.abort().await;
-            return Err(error.into());
-        }
-        Ok(sent.verified())
-    }
-
     /// Reads an object to its end.
     pub(crate) async fn digest(&self, name: &str) -> Result<Verified, StoreError> {
         let (meta, mut bytes) = self.open_object(name, None).await?;
@@ -278,53 +245,6 @@ impl Store {
         }
         Ok(Verified { version: meta.version, ..read.verified() })
     }
-}
-
-impl S3 {
-    /// Sends the parts that the store does not have, and completes the object.
-    async fn upload(
-        &self,
-        name: &str,
-        parts: &mut mpsc::Receiver<Part>,
-        begun: Begun<'_>,
-    ) -> Result<Verified, StoreError> {
-        let path = Path::from(name);
-        let mut uploads = self.admin.uploads(name).await?;
-        let (upload, stored) = match uploads.pop() {
-            Some(upload) => {
-                let stored = self.admin.parts(name, &upload).await?;
-                tracing::info!(parts = stored.len(), "multipart upload resumed");
-                (upload, stored)
-            }
-            None => (self.objects.create_multipart(&path).await?, Default::default()),
-        };
-        begun(upload.clone()).await;
-        for older in uploads {
-            self.admin.abort(name, &older).await?;
-        }
-        let (mut sent, mut ids) = (Sent::default(), Vec::new());
-        while let Some(part) = parts.recv().await {
-            sent.add(&part.bytes);
-            let there = stored.get(&(ids.len() as i32 + 1)).filter(|there| is_same(there, &part.bytes));
-            ids.push(match there {
-                Some(there) => PartId { content_id: there.etag.clone() },
-                None => self.objects.put_part(&path, &upload, ids.len(), part.bytes.clone().into()).await?,
-            });
-        }
-        self.objects.complete_multipart(&path, &upload, ids).await?;
-        // An upload whose creation was not answered may be left.
-        for left in self.admin.uploads(name).await? {
-            self.admin.abort(name, &left).await?;
-        }
-        Ok(Verified { upload: Some(upload), ..sent.verified() })
-    }
-}
-
-/// Whether a stored part equals ours, for stores that use the MD5 as ETag, as most do. Otherwise the part is sent
-/// again.
-fn is_same(there: &StoredPart, ours: &Bytes) -> bool {
-    there.bytes == ours.len() as u64
-        && there.etag.trim_matches('"').eq_ignore_ascii_case(&hex(&Md5::digest(ours)))
 }
 
 /// What was sent or read so far.
@@ -345,7 +265,7 @@ impl Sent {
         self.sha256.update(part);
     }
 
-    fn verified(&self) -> Verified {
+    pub(crate) fn verified(&self) -> Verified {
         let sha256 = hex(self.sha256.clone().finish().as_ref());
         Verified { bytes: self.bytes, sha256, version: None, upload: None }
     }

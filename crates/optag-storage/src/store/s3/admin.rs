@@ -18,10 +18,10 @@ use object_store::aws::AwsCredentialProvider;
 use object_store::client::HttpClient;
 
 use crate::store::StoreError;
-use crate::store::lifecycle::Drift;
 use crate::store::s3::client::ForSdk;
 use crate::store::s3::endpoint::Place;
 use crate::store::s3::error::transient;
+use crate::store::s3::rules::Drift;
 use crate::store::settings::S3Config;
 
 /// Administrative client of one bucket.

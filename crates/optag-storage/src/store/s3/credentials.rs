@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use object_store::CredentialProvider;
-use object_store::aws::AwsCredential;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential};
 use serde::Deserialize;
 
 use crate::store::StoreError;
+use crate::store::settings::S3Config;
 
 /// The file's content: TOML.
 #[derive(Deserialize)]
@@ -94,6 +95,37 @@ impl CredentialProvider for FileCredentials {
         })
     }
 }
+
+/// Credentials from the settings; without any, from the machine's role. Of the environment's `AWS_…` variables only
+/// those for roles are used: the others are meant for other programs.
+pub(super) fn provide(config: &S3Config, builder: AmazonS3Builder) -> AmazonS3Builder {
+    if let Some(keys) = &config.credentials {
+        let builder = builder
+            .with_access_key_id(keys.access_key_id.reveal())
+            .with_secret_access_key(keys.secret_access_key.reveal());
+        return match &keys.session_token {
+            Some(token) => builder.with_token(token.reveal()),
+            None => builder,
+        };
+    }
+    if let Some(file) = &config.credentials_file {
+        return builder.with_credentials(Arc::new(FileCredentials::new(file)));
+    }
+    GIVEN.into_iter().fold(builder, |builder, (variable, key)| match std::env::var(variable) {
+        Ok(value) if !value.is_empty() => builder.with_config(key, value),
+        _ => builder,
+    })
+}
+
+/// Variables by which a machine provides role credentials.
+const GIVEN: [(&str, AmazonS3ConfigKey); 6] = [
+    ("AWS_WEB_IDENTITY_TOKEN_FILE", AmazonS3ConfigKey::WebIdentityTokenFile),
+    ("AWS_ROLE_ARN", AmazonS3ConfigKey::RoleArn),
+    ("AWS_ROLE_SESSION_NAME", AmazonS3ConfigKey::RoleSessionName),
+    ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", AmazonS3ConfigKey::ContainerCredentialsRelativeUri),
+    ("AWS_CONTAINER_CREDENTIALS_FULL_URI", AmazonS3ConfigKey::ContainerCredentialsFullUri),
+    ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", AmazonS3ConfigKey::ContainerAuthorizationTokenFile),
+];
 
 #[cfg(test)]
 mod tests {

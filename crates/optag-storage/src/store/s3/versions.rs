@@ -17,14 +17,8 @@ use optag_core::clock::WallTime;
 const PAGES: usize = 100_000;
 
 impl S3Admin {
-    /// Every version, delete marker and unfinished upload whose name begins with `stem`.
-    ///
-    /// Errors: store unavailable.
-    pub async fn copies(&self, stem: &str) -> Result<Vec<StoredCopy>, StoreError> {
-        Ok(self.listed(stem).await?.0)
-    }
-
-    /// As [`S3Admin::copies`], and whether versions could be listed.
+    /// Every version, delete marker and unfinished upload whose name begins with `stem`, and whether versions could be
+    /// listed.
     ///
     /// Errors: store unavailable.
     pub async fn listed(&self, stem: &str) -> Result<(Vec<StoredCopy>, bool), StoreError> {

@@ -7,7 +7,14 @@ use crate::store::s3::admin::S3Admin;
 use crate::store::s3::error::transient;
 use crate::store::s3::versions::{breaks_off, time};
 use crate::store::versions::{CopyKind, StoredCopy};
-use crate::store::walk::{At, Page};
+use crate::store::walk::Page;
+
+/// Position in a bucket's listing.
+pub(crate) enum At {
+    Versions { key: Option<String>, version: Option<String> },
+    Objects { next: Option<String> },
+    End,
+}
 
 impl S3Admin {
     /// The next page, and the position after it.
