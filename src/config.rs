@@ -82,10 +82,7 @@ impl Config {
     /// Moves the data directory, and with it what lies in it.
     pub fn set_data_dir(&mut self, dir: &Path) {
         let old = std::mem::replace(&mut self.data_dir, dir.to_owned());
-        let local = match &mut self.store {
-            StoreConfig::Local { dir } => Some(dir),
-            StoreConfig::S3(_) => None,
-        };
+        let local = self.store.directory_mut();
         let master_key = match &mut self.spool.master_key {
             MasterKeySource::File(path) => Some(path),
             MasterKeySource::Command(_) | MasterKeySource::Environment(_) => None,

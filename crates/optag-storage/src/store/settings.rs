@@ -23,6 +23,14 @@ pub enum StoreConfig {
 }
 
 impl StoreConfig {
+    /// The directory of a local store.
+    pub fn directory_mut(&mut self) -> Option<&mut PathBuf> {
+        match self {
+            Self::Local { dir } => Some(dir),
+            _ => None,
+        }
+    }
+
     /// Opens the store of this kind; does not contact S3.
     ///
     /// Errors: the directory cannot be created, or the settings contradict each other.

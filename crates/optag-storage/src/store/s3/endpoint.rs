@@ -140,9 +140,9 @@ mod tests {
             ("https://user:word@s3.example", "calls", true, "no user"),
             ("https://s3.example/?x=1", "calls", true, "no user, query"),
             ("https://s3.example/a%20b", "calls", true, "escapes"),
-            ("https://s3.example//a", "calls", true, "empty part"),
+            ("https://s3.example//a", "calls", true, "empty segment"),
             ("s3.example:9000", "calls", true, "https://host"),
-            ("s3.example", "calls", true, "no URL"),
+            ("s3.example", "calls", true, "invalid URL"),
             ("https://s3.example", "calls/deep", true, "store.bucket"),
             ("https://s3.example", "calls--x--x-s3", true, "directory bucket"),
         ] {
