@@ -86,30 +86,30 @@ impl SettleError {
 
 /// Settles calls.
 pub struct Delivery {
-    settling: Arc<DeliveryQueue>,
+    deliveries: Arc<DeliveryQueue>,
     stores: Stores,
     erasure: Arc<EraseService>,
     deliverer: Deliverer,
-    pace: UploadLimit,
+    upload_limit: UploadLimit,
     later: Later,
 }
 
 /// What settles calls whose audio has to be encoded first: it takes nothing from the others.
 struct Later {
     deliverer: Deliverer,
-    pace: UploadLimit,
+    upload_limit: UploadLimit,
     spare: SpareTime,
     workers: usize,
 }
 
 impl Delivery {
-    /// What settles `settling`'s calls.
-    pub fn new(settling: Arc<DeliveryQueue>, erasure: Arc<EraseService>) -> Self {
+    /// What settles `deliveries`'s calls.
+    pub fn new(deliveries: Arc<DeliveryQueue>, erasure: Arc<EraseService>) -> Self {
         let stores = erasure.stores.clone();
         let deliverer = deliverer(&stores);
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let (pace, later) = (UploadLimit::new(MOST), later(&stores, SpareTime::all(), workers));
-        Self { settling, stores, erasure, deliverer, pace, later }
+        let (upload_limit, later) = (UploadLimit::new(MOST), later(&stores, SpareTime::all(), workers));
+        Self { deliveries, stores, erasure, deliverer, upload_limit, later }
     }
 
     /// The same beside an engine: audio that is to be encoded first is so by so many `workers`, in the time that is to
@@ -133,10 +133,10 @@ impl Delivery {
 
     /// Settles every call that waits, however long it takes.
     pub async fn until_settled(self) {
-        let settling = Arc::clone(&self.settling);
+        let deliveries = Arc::clone(&self.deliveries);
         let mut tasks = JoinSet::new();
         self.start(&mut tasks);
-        settling.until(|left| left == Unsettled::default()).await;
+        deliveries.until(|left| left == Unsettled::default()).await;
         tasks.shutdown().await;
     }
 
@@ -144,8 +144,8 @@ impl Delivery {
     async fn work(&self) {
         let mut backoff = Backoff::default();
         loop {
-            let turn = self.pace.turn().await;
-            let closing = self.settling.next().await;
+            let turn = self.upload_limit.turn().await;
+            let closing = self.deliveries.next().await;
             self.try_to_settle(&closing, turn, &mut backoff).await;
         }
     }
@@ -154,8 +154,8 @@ impl Delivery {
     async fn work_later(&self) {
         let mut backoff = Backoff::default();
         loop {
-            let turn = self.later.pace.turn().await;
-            let closing = self.settling.next_packed().await;
+            let turn = self.later.upload_limit.turn().await;
+            let closing = self.deliveries.next_packed().await;
             let turn_of_call = self.later.spare.wait(closing.id, closing.ended.at, &self.stores.spool).await;
             if turn_of_call == Err(NoTurn::Ending) {
                 // The next recorder goes on.
@@ -171,7 +171,7 @@ impl Delivery {
         let settled = AssertUnwindSafe(self.settle(closing)).catch_unwind().await;
         match settled.unwrap_or(Err(SettleError::Fault)) {
             Ok(()) => {
-                self.settling.done(id);
+                self.deliveries.done(id);
                 turn.went_well();
                 backoff.reset();
             }
@@ -181,20 +181,20 @@ impl Delivery {
                 metrics::call_ended(lost);
                 let written = self.put_outcome(closing, lost).await;
                 // The records stay in the spool for whoever can mend them, until their time is up.
-                if written.is_ok() { self.settling.done(id) } else { self.settling.retry(id) }
+                if written.is_ok() { self.deliveries.done(id) } else { self.deliveries.retry(id) }
             }
             Err(error) => {
                 metrics::upload_failed();
                 error.newer().into_iter().for_each(metrics::newer_format);
                 tracing::warn!(call = %id, %error, "delivery failed, will retry");
-                self.settling.note_failed(id, error.to_string());
+                self.deliveries.note_failed(id, error.to_string());
                 if error.is_the_store() {
                     turn.went_badly();
                 } else {
                     drop(turn);
                 }
-                self.settling.retry(id);
-                self.settling.pause(backoff.next(random())).await;
+                self.deliveries.retry(id);
+                self.deliveries.pause(backoff.next(random())).await;
             }
         }
     }
@@ -206,11 +206,11 @@ impl Delivery {
             return Err(SettleError::OutOfStep);
         }
         if closing.ended.outcome.is_recorded() && !erasure.log.is_erased(id) {
-            let manifest = match self.settling.delivered(id) {
+            let manifest = match self.deliveries.delivered(id) {
                 Some(manifest) => manifest,
                 None => {
                     let manifest = Arc::new(self.deliver(closing).await?);
-                    self.settling.note_delivered(&manifest);
+                    self.deliveries.note_delivered(&manifest);
                     manifest
                 }
             };
@@ -272,7 +272,7 @@ fn deliverer(stores: &Stores) -> Deliverer {
 }
 
 fn later(stores: &Stores, spare: SpareTime, workers: usize) -> Later {
-    Later { deliverer: deliverer(stores), pace: UploadLimit::new(workers), spare, workers }
+    Later { deliverer: deliverer(stores), upload_limit: UploadLimit::new(workers), spare, workers }
 }
 
 /// Uploads in parts, noted in the index.
@@ -495,15 +495,15 @@ mod tests {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.path().join("index.sqlite"));
         let mut other = options.connect().await.unwrap();
         let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
-        let settling = Arc::<DeliveryQueue>::default();
-        let delivery = Delivery::new(Arc::clone(&settling), Arc::clone(&erasure));
+        let deliveries = Arc::<DeliveryQueue>::default();
+        let delivery = Delivery::new(Arc::clone(&deliveries), Arc::clone(&erasure));
         let waits = delivery.settle(&closing).await;
         assert!(matches!(waits, Err(SettleError::Index(_))), "{waits:?}");
         assert!(erasure.stores.index.probe().await.is_err());
         // In the store, and in the spool until its row is written.
         assert_eq!(erasure.stores.vault.manifest(closing.id).await.unwrap().id(), closing.id);
         assert_eq!(erasure.stores.spool.calls(), [closing.id]);
-        assert!(settling.delivered(closing.id).is_some());
+        assert!(deliveries.delivered(closing.id).is_some());
         lock.rollback().await.unwrap();
         delivery.settle(&closing).await.unwrap();
         assert!(erasure.stores.spool.calls().is_empty());

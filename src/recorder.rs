@@ -24,7 +24,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use crate::erasure::deletion_log::Cause;
 use crate::erasure::service::EraseService;
-use crate::ledger::writer::Accounts;
+use crate::ledger::writer::Ledger;
 use crate::metrics;
 use crate::recorder::live_calls::{LiveCalls, names_in, names_of};
 use crate::recorder::pending_answers::{NotKept, PendingAnswer, PendingAnswers};
@@ -33,7 +33,7 @@ use crate::stores::durable::{destroy_key, durable};
 use crate::stores::recording_lock::RecordingLocks;
 use optag_core::call::consent::ConsentError;
 use optag_core::call::{
-    Account, CallContext, CallFacts, ConsentState, Department, LinkKind, Outcome, RefusedStreams,
+    AnnouncedCall, CallContext, CallFacts, ConsentState, Department, LinkKind, Outcome, RefusedStreams,
     StreamFacts, Unrecorded,
 };
 use optag_core::clock::{BootId, Clock};
@@ -65,13 +65,13 @@ pub struct Recorder {
     /// RTP ports.
     pub ports: PortPool,
     /// Calls as shown by the API.
-    pub registry: Arc<LiveCalls>,
+    pub live_calls: Arc<LiveCalls>,
     /// Makes withdrawn audio unreadable.
     pub erasure: Arc<EraseService>,
     /// Answers received before their calls.
-    pub early: PendingAnswers,
+    pub pending_answers: PendingAnswers,
     /// The ledger.
-    pub accounts: Accounts,
+    pub ledger: Ledger,
     /// Set during shutdown.
     pub draining: Arc<AtomicBool>,
     /// Serialises streams that join a call.
@@ -83,10 +83,10 @@ pub struct Recorder {
 impl Feed for Recorder {
     fn admit(&self, call: NewCall) -> BoxFuture<'_, Result<Admitted, AdmitError>> {
         async move {
-            let account = self.account_of(&call);
+            let announced = self.announced_call_of(&call);
             let admitted = self.try_admit(call).await;
-            if let Some(account) = account {
-                self.account(account, &admitted);
+            if let Some(announced) = announced {
+                self.keep_in_ledger(announced, &admitted);
             }
             metrics::admission(admitted.as_ref().err());
             admitted
@@ -99,13 +99,13 @@ impl Feed for Recorder {
     }
 
     fn stream_refused(&self, id: CallId, label: &str, refused: RefusedStreams) {
-        if self.registry.refuse_stream(id, label) {
-            self.accounts.refused(id, refused);
+        if self.live_calls.refuse_stream(id, label) {
+            self.ledger.refused(id, refused);
         }
     }
 
     fn keep(&self, id: CallId, text: Private<String>) {
-        let recorded = self.registry.get(id).is_some_and(|view| view.consent != ConsentState::Unknown);
+        let recorded = self.live_calls.get(id).is_some_and(|view| view.consent != ConsentState::Unknown);
         let record = SpoolRecord { call: id, body: Body::DialogState(text) };
         // If the queue is full, the dialog continues after a crash from its previous snapshot.
         if recorded && self.spool.append(vec![record]).is_err() {
@@ -122,11 +122,11 @@ impl Feed for Recorder {
     }
 
     fn call(&self, id: CallId) -> Option<CallView> {
-        self.registry.get(id)
+        self.live_calls.get(id)
     }
 
     fn calls(&self) -> Vec<CallView> {
-        self.registry.all()
+        self.live_calls.all()
     }
 
     fn answer_by_name(
@@ -138,7 +138,7 @@ impl Feed for Recorder {
     }
 
     fn consents(&self) -> broadcast::Receiver<(CallId, ConsentState)> {
-        self.registry.consents()
+        self.live_calls.consents()
     }
 }
 
@@ -148,7 +148,7 @@ impl Recorder {
     /// permitted.
     fn has_share(&self, client: &str, more: usize) -> bool {
         let share = self.settings.client_streams.max(limit::STREAMS_PER_CALL);
-        self.registry.streams_of(client) + more <= share
+        self.live_calls.streams_of(client) + more <= share
     }
 
     async fn try_admit(&self, call: NewCall) -> Result<Admitted, AdmitError> {
@@ -188,12 +188,12 @@ impl Recorder {
         }
         let consent = if department.record { ConsentState::Asked } else { ConsentState::Unknown };
         let gauges = Arc::new(CallGauges::new(limit::STREAMS_PER_CALL));
-        self.registry.add(&facts, consent, &addresses, Arc::clone(&gauges));
+        self.live_calls.add(&facts, consent, &addresses, Arc::clone(&gauges));
         if let Some(client) = client {
-            self.registry.set_client(id, &client);
+            self.live_calls.set_client(id, &client);
         }
         if department.record {
-            self.registry.set_opened(id);
+            self.live_calls.set_opened(id);
         }
         let may_spill = self.settings.spills && self.spool.takes_packed();
         let plan = CallPlan { rules, streams: legs.into_iter().zip(sockets).collect(), may_spill, gauges };
@@ -201,14 +201,14 @@ impl Recorder {
         self.engine.admit(plan, Box::new(move |result| drop(reply.send(result))));
         match answer.await {
             Ok(Ok(_)) => {
-                if let Err(error) = self.answer_early(id, &names_of(&facts)).await {
+                if let Err(error) = self.answer_pending(id, &names_of(&facts)).await {
                     tracing::error!(call = %id, %error, "cannot apply pending consent answer");
                 }
-                let consent = self.registry.get(id).map_or(consent, |view| view.consent);
+                let consent = self.live_calls.get(id).map_or(consent, |view| view.consent);
                 Ok(Admitted { id, consent, streams: addresses })
             }
             _ => {
-                self.registry.remove(id);
+                self.live_calls.remove(id);
                 self.forget_in_spool(id).await;
                 Err(AdmitError::Overloaded("the media engine is at its limit"))
             }
@@ -216,11 +216,11 @@ impl Recorder {
     }
 
     /// The ledger entry of a call announced through the API; SIP has its own.
-    fn account_of(&self, call: &NewCall) -> Option<Account> {
+    fn announced_call_of(&self, call: &NewCall) -> Option<AnnouncedCall> {
         if call.context.links.iter().any(|link| link.kind == LinkKind::CallId) {
             return None;
         }
-        Some(Account {
+        Some(AnnouncedCall {
             id: CallId::new_at(self.clock.wall()).to_string(),
             began_at: self.clock.wall(),
             ended_at: None,
@@ -236,15 +236,15 @@ impl Recorder {
         })
     }
 
-    fn account(&self, mut account: Account, admitted: &Result<Admitted, AdmitError>) {
+    fn keep_in_ledger(&self, mut announced: AnnouncedCall, admitted: &Result<Admitted, AdmitError>) {
         match admitted {
-            Ok(admitted) => account.call = Some(admitted.id),
+            Ok(admitted) => announced.call = Some(admitted.id),
             Err(error) => {
-                account.ended_at = Some(self.clock.wall());
-                account.unrecorded = Some(Unrecorded::Unavailable(error.name()));
+                announced.ended_at = Some(self.clock.wall());
+                announced.unrecorded = Some(Unrecorded::Unavailable(error.name()));
             }
         }
-        self.accounts.keep(account);
+        self.ledger.keep(announced);
     }
 
     /// Makes the admission durable before it is reported.

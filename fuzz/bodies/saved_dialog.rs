@@ -7,7 +7,7 @@ use optag_core::clock::MonoTime;
 use optag_sip::sip::flow::{Flow, Transport};
 use optag_sip::sip::parse::{Framing, parse};
 use optag_sip::siprec::server::{Input, Output, Server};
-use optag_sip::siprec::session::snapshot::Kept;
+use optag_sip::siprec::session::snapshot::SessionSnapshot;
 
 use super::srs::config;
 
@@ -17,8 +17,8 @@ const CALLS: usize = 100_000;
 /// Takes up a session, asks about it, lets hours pass, ends it.
 pub(super) fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let Some(kept) = Kept::from_text(text) else { return };
-    let again = Kept::from_text(&kept.to_text()).expect("what is kept can be read");
+    let Some(kept) = SessionSnapshot::from_text(text) else { return };
+    let again = SessionSnapshot::from_text(&kept.to_text()).expect("what is kept can be read");
     assert_eq!(again.to_text(), kept.to_text(), "what is kept is read as it was");
     let local = "192.0.2.200:5060".parse().expect("an address");
     let peer = "192.0.2.1:5060".parse().expect("an address");
@@ -41,7 +41,7 @@ pub(super) fn run(data: &[u8]) {
         }
         for saved in server.save() {
             let text = saved.to_text();
-            assert_eq!(Kept::from_text(&text).map(|again| again.to_text()), Some(text));
+            assert_eq!(SessionSnapshot::from_text(&text).map(|again| again.to_text()), Some(text));
         }
         let until = now + Duration::from_secs(3 * 3_600);
         let mut calls = 0;
@@ -53,9 +53,9 @@ pub(super) fn run(data: &[u8]) {
         }
         server.handle(now, Input::EndAll, &mut out);
         let own = &kept.saved.account;
-        let ended = out
-            .iter()
-            .filter(|output| matches!(output, Output::Account(a) if a.id == *own && a.ended_at.is_some()));
+        let ended = out.iter().filter(
+            |output| matches!(output, Output::AnnouncedCall(a) if a.id == *own && a.ended_at.is_some()),
+        );
         assert!(ended.count() <= 1, "accounted for twice");
     }
 }

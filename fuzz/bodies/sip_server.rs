@@ -384,7 +384,7 @@ impl World {
             19 if choice & 1 == 0 => self.srs.engine_ends(choice >> 1),
             19 => {
                 let reach = |at: u8| {
-                    move |kept: &optag_sip::siprec::session::snapshot::Kept| {
+                    move |kept: &optag_sip::siprec::session::snapshot::SessionSnapshot| {
                         kept.way.filter(|_| at & 2 != 0).map(|way| Flow {
                             transport: way.transport,
                             link: 1,

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use optag_core::call::{Account, Answer, ConsentKeys, ConsentState, Department};
+use optag_core::call::{AnnouncedCall, Answer, ConsentKeys, ConsentState, Department};
 use optag_core::clock::{MonoTime, WallTime};
 use optag_core::id::CallId;
 use optag_core::private::Private;
@@ -21,7 +21,7 @@ use optag_sip::sip::flow::{Flow, Transport};
 use optag_sip::sip::parse::{Framing, Parsed, parse};
 use optag_sip::siprec::parties::departments::Departments;
 use optag_sip::siprec::server::{Input, Output, Server, SessionId};
-use optag_sip::siprec::session::snapshot::Kept;
+use optag_sip::siprec::session::snapshot::SessionSnapshot;
 use optag_sip::siprec::settings::{Config, MediaSource, UntilConsent, WhenUnavailable};
 
 /// User name and password of the only user, where credentials are asked for.
@@ -63,7 +63,7 @@ pub(super) struct Srs {
     exchanges: BTreeMap<IpAddr, Exchange>,
     /// Per account: whether it was opened, and how often it was closed.
     accounts: BTreeMap<String, (bool, usize)>,
-    closed: Vec<Account>,
+    closed: Vec<AnnouncedCall>,
     restarted: bool,
 }
 
@@ -173,10 +173,10 @@ impl Srs {
         for output in out {
             match output {
                 Output::Send(flow, bytes) => self.leaves(flow, bytes),
-                Output::Account(account) => self.account(*account),
+                Output::AnnouncedCall(account) => self.account(*account),
                 Output::Alive(..) | Output::Silence(..) => {}
                 Output::Keep(_, text) => {
-                    let kept = Kept::from_text(text.reveal()).expect("what is kept can be read");
+                    let kept = SessionSnapshot::from_text(text.reveal()).expect("what is kept can be read");
                     assert_eq!(&kept.to_text(), text.reveal());
                 }
                 Output::Admit(id, call) => {
@@ -218,7 +218,7 @@ impl Srs {
         self.sent.push((flow, bytes));
     }
 
-    fn account(&mut self, account: Account) {
+    fn account(&mut self, account: AnnouncedCall) {
         let (opened, closed) = self.accounts.entry(account.id.clone()).or_default();
         assert_eq!(*closed, 0, "an account goes on after it was closed");
         if account.ended_at.is_some() {
@@ -332,7 +332,7 @@ impl Srs {
     }
 
     /// Another process takes over, by what this one wrote down.
-    pub(super) fn restart(&mut self, reach: impl Fn(&Kept) -> Option<Flow>) {
+    pub(super) fn restart(&mut self, reach: impl Fn(&SessionSnapshot) -> Option<Flow>) {
         self.restarted = true;
         self.held = self.held.as_ref().map(|_| Vec::new());
         let kept = self.server.save();
@@ -346,7 +346,7 @@ impl Srs {
         let mut next = Server::new(self.config.clone(), self.now);
         for kept in kept {
             let text = kept.to_text();
-            let kept = Kept::from_text(&text).expect("what is kept can be read");
+            let kept = SessionSnapshot::from_text(&text).expect("what is kept can be read");
             assert_eq!(kept.to_text(), text, "what is kept is read as it was");
             let flow = reach(&kept);
             if let Some(flow) = flow {
@@ -358,7 +358,7 @@ impl Srs {
     }
 
     /// Ends everything, and holds the accounts against the calls.
-    pub(super) fn finish(mut self) -> Vec<Account> {
+    pub(super) fn finish(mut self) -> Vec<AnnouncedCall> {
         for _ in 0..2 {
             for held in self.held.take().unwrap_or_default() {
                 self.play(held);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use optag::import::table;
-use optag::index::{Pseudonyms, SessionRow};
+use optag::index::{AnnouncedCallRow, Pseudonyms};
 use optag::ledger::call_detail_records::{self, CdrColumns};
 use optag::ledger::{Facts, reconcile};
 use optag_core::clock::WallTime;
@@ -63,7 +63,7 @@ fn records(text: &[u8], mode: u8, zone: &TimeZone) {
     assert!(read.rows.len() + read.unreadable.len() <= lines, "more rows than lines");
     let by = Pseudonyms::new(&[1; 32], "45");
     let noon = WallTime::from_unix_micros(NOON_US);
-    let session = |n: i64, call| SessionRow {
+    let session = |n: i64, call| AnnouncedCallRow {
         id: format!("a{n}"),
         began_at: noon.plus_micros(n * 1_000_000),
         ended_at: None,

@@ -46,8 +46,8 @@ pub const PARTS: [&str; 4] = ["capabilities", "files", "connections", "system ca
 
 impl Confined {
     /// Restrictions inherited from the previous program, as reported by it.
-    pub fn inherited(told: &[String]) -> Self {
-        let enforced = PARTS.into_iter().filter(|part| told.iter().any(|one| one == part)).collect();
+    pub fn inherited(reported: &[String]) -> Self {
+        let enforced = PARTS.into_iter().filter(|part| reported.iter().any(|one| one == part)).collect();
         Self { enforced, missing: Vec::new() }
     }
 

@@ -149,11 +149,11 @@ impl Health {
 
     /// Checks periodically until dropped; the start has checked once. Deliveries that pause after a failure are woken
     /// when it may be over.
-    pub async fn run(self: Arc<Self>, stores: Stores, settling: Arc<DeliveryQueue>) {
+    pub async fn run(self: Arc<Self>, stores: Stores, deliveries: Arc<DeliveryQueue>) {
         loop {
             tokio::time::sleep(self.interval()).await;
             if self.look(&stores).await {
-                settling.wake();
+                deliveries.wake();
             }
         }
     }
@@ -182,7 +182,7 @@ pub struct Checks {
     /// Deletion log and its guard.
     pub erasure: Arc<EraseService>,
     /// Deliveries.
-    pub settling: Arc<DeliveryQueue>,
+    pub deliveries: Arc<DeliveryQueue>,
     /// Set on shutdown.
     pub draining: Arc<AtomicBool>,
     /// Whether calls fit.
@@ -237,7 +237,7 @@ impl Readiness for Checks {
         let index = self.health.index.load(Ordering::Relaxed);
         let rules = self.rules.wrong();
         let refusal = self.spool.refuses();
-        let stuck = self.settling.stuck();
+        let stuck = self.deliveries.stuck();
         let stuck_detail = stuck
             .example
             .map_or_else(String::new, |(id, why)| format!("{} calls keep failing; {id}: {why}", stuck.calls));

@@ -57,9 +57,9 @@ pub struct Opened {
     /// Contents of the spool.
     pub recovered: Recovered,
     /// Calls in progress.
-    pub registry: Arc<LiveCalls>,
+    pub live_calls: Arc<LiveCalls>,
     /// Deliveries.
-    pub settling: Arc<DeliveryQueue>,
+    pub deliveries: Arc<DeliveryQueue>,
     /// Audit log.
     pub audit: AuditLog,
     /// Trusted time.
@@ -175,8 +175,8 @@ pub async fn open(
     let erasure = Arc::new(EraseService::new(stores.clone(), log, guard, clock.clone(), progress));
     Ok(Access::Opened(Box::new(Opened {
         audit: AuditLog::new(audit::path_in(dir)),
-        registry: Arc::default(),
-        settling: Arc::default(),
+        live_calls: Arc::default(),
+        deliveries: Arc::default(),
         config,
         clock,
         stores,
@@ -197,7 +197,7 @@ impl Opened {
             drains,
             library: self.library(),
             audit: self.trail(),
-            steward: self.steward(),
+            requests: self.requests(),
             tokens: Arc::clone(&self.tokens),
             clock: Arc::clone(&self.clock),
             links: self.links(),
@@ -211,8 +211,8 @@ impl Opened {
         Arc::new(Recordings {
             stores: self.stores.clone(),
             erasure: Arc::clone(&self.erasure),
-            registry: Arc::clone(&self.registry),
-            settling: Arc::clone(&self.settling),
+            live_calls: Arc::clone(&self.live_calls),
+            deliveries: Arc::clone(&self.deliveries),
         })
     }
 
@@ -222,13 +222,13 @@ impl Opened {
     }
 
     /// Erasures, holds and reports, for the API.
-    pub fn steward(&self) -> Arc<RequestService> {
+    pub fn requests(&self) -> Arc<RequestService> {
         let grace_s = 2 * self.config.sweep_interval.as_secs() + GRACE_S;
         Arc::new(RequestService {
             stores: self.stores.clone(),
             erasure: Arc::clone(&self.erasure),
-            registry: Arc::clone(&self.registry),
-            settling: Arc::clone(&self.settling),
+            live_calls: Arc::clone(&self.live_calls),
+            deliveries: Arc::clone(&self.deliveries),
             time: Arc::clone(&self.time),
             audit: self.audit.clone(),
             time_zone: self.config.time_zone.clone(),

@@ -40,9 +40,9 @@ pub struct Publisher {
     /// Maximum size of the spool. Units: bytes.
     pub spool_limit_bytes: u64,
     /// Calls in progress.
-    pub registry: Arc<LiveCalls>,
+    pub live_calls: Arc<LiveCalls>,
     /// Deliveries.
-    pub settling: Arc<DeliveryQueue>,
+    pub deliveries: Arc<DeliveryQueue>,
     /// RTP ports.
     pub ports: PortPool,
     /// Clock for the age of the spool.
@@ -58,12 +58,12 @@ impl Publisher {
     pub async fn run(self) {
         let mut last = (TickStats::default(), SpoolStats::default());
         let mut latencies = Latencies::default();
-        let (mut filling, mut warned) = (SpoolForecast::default(), None);
+        let (mut forecast, mut warned) = (SpoolForecast::default(), None);
         loop {
             tokio::time::sleep(INTERVAL).await;
             last = self.publish(last);
             latencies = self.publish_latencies(latencies);
-            self.look_ahead(last.1.fill_ratio, &mut filling, &mut warned);
+            self.look_ahead(last.1.fill_ratio, &mut forecast, &mut warned);
             self.exporter.run_upkeep();
         }
     }
@@ -134,14 +134,14 @@ impl Publisher {
             ConsentState::Refused,
             ConsentState::Withdrawn,
         ] {
-            metrics::calls(consent, self.registry.live_by_consent(consent));
+            metrics::calls(consent, self.live_calls.live_by_consent(consent));
         }
         metrics::facts_merged(since(|s| s.facts_merged));
         metrics::calls_spilled(since(|s| s.calls_spilled));
         metrics::rtp_ports_in_use(self.ports.lent());
-        let left = self.settling.unsettled();
+        let left = self.deliveries.unsettled();
         metrics::unsettled_calls(left.spooled + left.packed, left.unspooled);
-        metrics::stuck_calls(self.settling.stuck().calls);
+        metrics::stuck_calls(self.deliveries.stuck().calls);
         (engine, self.publish_spool(spool_before))
     }
 
@@ -154,10 +154,10 @@ impl Publisher {
     }
 
     /// Warns when new calls will be refused, while there is time to act.
-    fn look_ahead(&self, fill_ratio: f64, filling: &mut SpoolForecast, warned: &mut Option<MonoTime>) {
+    fn look_ahead(&self, fill_ratio: f64, forecast: &mut SpoolForecast, warned: &mut Option<MonoTime>) {
         let now = self.clock.mono();
         let parts = |share: f64| (share * 1e12) as u64;
-        let left = filling.look(now, parts(fill_ratio), parts(FULL));
+        let left = forecast.look(now, parts(fill_ratio), parts(FULL));
         metrics::spool_full_in(left);
         self.health.set_spool_full_in(left);
         let soon = left.filter(|&left| left < SOON);
@@ -182,7 +182,7 @@ impl Publisher {
         let waits = |ended: Option<WallTime>| {
             Duration::from_micros(ended.map_or(0, |at| now.micros_since(at).max(0)) as u64)
         };
-        let (oldest, oldest_packed) = self.settling.oldest_ended_at();
+        let (oldest, oldest_packed) = self.deliveries.oldest_ended_at();
         metrics::delivery_waits(waits(oldest));
         metrics::backlog(&Backlog {
             audio: Duration::from_millis(spool.packed.frames * u64::from(FRAME_MS)),

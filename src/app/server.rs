@@ -21,7 +21,7 @@ use crate::app::drain::Drain;
 use crate::app::health::{Checks, Health, Starting};
 use crate::app::open::{Access, Opened, open};
 use crate::app::publish::Publisher;
-use crate::app::upgrade::Kept;
+use crate::app::upgrade::Handover;
 use crate::app::{hardening, sip};
 use crate::config::{Config, StoreConfig};
 use crate::delivery::Delivery;
@@ -30,7 +30,7 @@ use crate::delivery::queue::DeliveryQueue;
 use crate::erasure::sweeper::Sweeper;
 use crate::http::access::Role;
 use crate::http::{ConnectionLimits, Limits, health_router, router, serve};
-use crate::ledger::writer::{self, Accounts};
+use crate::ledger::writer::{self, Ledger};
 use crate::metrics;
 use crate::metrics::exporter::Exporter;
 use crate::recorder::Recorder;
@@ -82,14 +82,14 @@ pub struct Server {
     tasks: JoinSet<()>,
     listeners: JoinSet<()>,
     /// Copies of the listening sockets, for a program that takes our place.
-    sockets: Kept,
+    sockets: Handover,
 }
 
 impl Server {
     /// Starts on the configuration's data, with what an earlier program left open.
     ///
     /// Errors: the first part that does not start, and why.
-    pub async fn start(config: Arc<Config>, mut kept: Kept) -> anyhow::Result<Self> {
+    pub async fn start(config: Arc<Config>, mut kept: Handover) -> anyhow::Result<Self> {
         hardening::raise_open_files();
         let exporter = Exporter::install().map_err(|error| anyhow::anyhow!("metrics: {error}"))?;
         let connections = ConnectionLimits {
@@ -100,21 +100,24 @@ impl Server {
         };
         let (stop, _) = watch::channel(false);
         let mut listeners = JoinSet::new();
-        let mut sockets = Kept::default();
-        let mut listen =
-            |kept: &mut Kept, sockets: &mut Kept, what: &str, address: SocketAddr, (router, limits)| {
-                let name = format!("{what} {address}");
-                let bound = kept.take(&name).map_or_else(|| bind_stream(address), Ok);
-                let listener = bound.with_context(|| format!("cannot listen on {address}"))?;
-                sockets.keep(name, listener.try_clone()?);
-                let listener = TcpListener::from_std(listener)?;
-                let bound = listener.local_addr()?;
-                let mut stopping = stop.subscribe();
-                listeners.spawn(serve(listener, router, limits, async move {
-                    let _ = stopping.wait_for(|stop| *stop).await;
-                }));
-                anyhow::Ok(bound)
-            };
+        let mut sockets = Handover::default();
+        let mut listen = |kept: &mut Handover,
+                          sockets: &mut Handover,
+                          what: &str,
+                          address: SocketAddr,
+                          (router, limits)| {
+            let name = format!("{what} {address}");
+            let bound = kept.take(&name).map_or_else(|| bind_stream(address), Ok);
+            let listener = bound.with_context(|| format!("cannot listen on {address}"))?;
+            sockets.keep(name, listener.try_clone()?);
+            let listener = TcpListener::from_std(listener)?;
+            let bound = listener.local_addr()?;
+            let mut stopping = stop.subscribe();
+            listeners.spawn(serve(listener, router, limits, async move {
+                let _ = stopping.wait_for(|stop| *stop).await;
+            }));
+            anyhow::Ok(bound)
+        };
         // Health first: reading what an outage of the store left may take a while.
         let readiness = Arc::new(Starting::default());
         let health_pages = health_router(readiness.clone(), exporter.clone());
@@ -142,7 +145,7 @@ impl Server {
         let resumed = Resume {
             clock: &*opened.clock,
             log: &opened.erasure.log,
-            registry: &opened.registry,
+            live_calls: &opened.live_calls,
             settings: &settings,
             engine: &engine,
             ports: &ports,
@@ -151,18 +154,18 @@ impl Server {
         .await;
         check_store(&opened).await?;
         compare_deletions(&opened).await;
-        settle_recovered(&opened.recovered, &resumed, &opened.erasure, &opened.settling).await?;
+        settle_recovered(&opened.recovered, &resumed, &opened.erasure, &opened.deliveries).await?;
         follow_durable(
             events,
-            Arc::clone(&opened.settling),
-            Arc::clone(&opened.registry),
+            Arc::clone(&opened.deliveries),
+            Arc::clone(&opened.live_calls),
             Arc::clone(&opened.erasure),
         );
-        let drain = Arc::new(Drain::new(config.drain_limit, Arc::clone(&opened.registry)));
+        let drain = Arc::new(Drain::new(config.drain_limit, Arc::clone(&opened.live_calls)));
         let ending = Arc::<AtomicBool>::default();
         let pseudonyms = writer::pseudonyms(&config.data_dir, &config.country_code)?;
-        let (accounts, keep_accounts) = Accounts::new(opened.stores.index.clone(), pseudonyms);
-        let early = PendingAnswers::open(
+        let (ledger, write_ledger) = Ledger::new(opened.stores.index.clone(), pseudonyms);
+        let pending_answers = PendingAnswers::open(
             config.data_dir.join("early-answers"),
             config.early_answers,
             writer::pseudonyms(&config.data_dir, &config.country_code)?,
@@ -170,14 +173,14 @@ impl Server {
         )
         .context("cannot open the file of pending answers")?;
         let recorder = Arc::new(Recorder {
-            early,
-            accounts: accounts.clone(),
+            pending_answers,
+            ledger: ledger.clone(),
             settings,
             clock: Arc::clone(&opened.clock),
             engine: engine.clone(),
             spool: opened.stores.spool.clone(),
             ports: ports.clone(),
-            registry: Arc::clone(&opened.registry),
+            live_calls: Arc::clone(&opened.live_calls),
             erasure: Arc::clone(&opened.erasure),
             draining: drain.flag(),
             joining: Default::default(),
@@ -190,12 +193,12 @@ impl Server {
         let rules =
             Arc::new(RulesWatch::new(opened.stores.store.clone(), manage, config.longest_kept_days()));
         let mut tasks = start_tasks(&opened, &engine, (&ports, &ending), &health, &rules, exporter);
-        tasks.spawn(keep_accounts);
+        tasks.spawn(write_ledger);
         let sip_server = sip::start(
             &config,
             recorder.clone(),
             Arc::clone(&opened.clock),
-            accounts.sink(),
+            ledger.sink(),
             resumed.sessions,
             (&mut kept, &mut sockets),
         )?;
@@ -208,7 +211,7 @@ impl Server {
             ports,
             engine: engine.clone(),
             spool: opened.stores.spool.clone(),
-            calls: Arc::clone(&opened.registry),
+            calls: Arc::clone(&opened.live_calls),
             spills: config.engine.spills,
             draining: drain.flag(),
             sip: sip_server.as_ref().map(|server| sip::room(&config, server)),
@@ -228,7 +231,7 @@ impl Server {
             time: Arc::clone(&opened.time),
             spool: opened.stores.spool.clone(),
             erasure: Arc::clone(&opened.erasure),
-            settling: Arc::clone(&opened.settling),
+            deliveries: Arc::clone(&opened.deliveries),
             draining: drain.flag(),
             capacity,
         };
@@ -306,8 +309,8 @@ fn start_engine(opened: &Opened) -> anyhow::Result<Engine> {
     let config = &opened.config;
     let sink = EngineSink {
         spool: opened.stores.spool.clone(),
-        registry: Arc::clone(&opened.registry),
-        settling: Arc::clone(&opened.settling),
+        live_calls: Arc::clone(&opened.live_calls),
+        deliveries: Arc::clone(&opened.deliveries),
     };
     let engine = EngineConfig {
         workers: config.engine.workers,
@@ -348,7 +351,7 @@ fn start_tasks(
     let beside = engine.clone();
     let load = Arc::new(move || beside.condition().load());
     let spare = SpareTime::of(load, clock, within, Arc::clone(ending));
-    Delivery::new(Arc::<DeliveryQueue>::clone(&opened.settling), Arc::clone(&opened.erasure))
+    Delivery::new(Arc::<DeliveryQueue>::clone(&opened.deliveries), Arc::clone(&opened.erasure))
         .encoding_in(spare, config.engine.workers)
         .start(&mut tasks);
     metrics::backlog_limits(within, config.spool.packed_max_bytes);
@@ -356,16 +359,16 @@ fn start_tasks(
         engine: engine.clone(),
         spool: opened.stores.spool.clone(),
         spool_limit_bytes: config.spool.max_bytes,
-        registry: Arc::clone(&opened.registry),
-        settling: Arc::clone(&opened.settling),
+        live_calls: Arc::clone(&opened.live_calls),
+        deliveries: Arc::clone(&opened.deliveries),
         ports: ports.clone(),
         clock: Arc::<dyn Clock>::clone(&opened.clock),
         health: Arc::clone(health),
         exporter,
     };
     tasks.spawn(publisher.run());
-    let settling = Arc::<DeliveryQueue>::clone(&opened.settling);
-    tasks.spawn(Arc::clone(health).run(opened.stores.clone(), settling));
+    let deliveries = Arc::<DeliveryQueue>::clone(&opened.deliveries);
+    tasks.spawn(Arc::clone(health).run(opened.stores.clone(), deliveries));
     let sweeper = Sweeper {
         erasure: Arc::clone(&opened.erasure),
         time: Arc::clone(&opened.time),

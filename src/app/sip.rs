@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::app::capacity::SipRoom;
-use crate::app::upgrade::Kept;
+use crate::app::upgrade::Handover;
 use crate::config::Config;
 use optag_core::clock::Clock;
 use optag_core::limit;
@@ -14,8 +14,8 @@ use optag_sip::feed::Feed;
 use optag_sip::sip::digest::{Algorithm, Credentials};
 use optag_sip::sip::sockets::{bind_stream, bind_udp};
 use optag_sip::siprec::parties::Departments;
-use optag_sip::siprec::service::{AccountSink, Listen, SipServer, Sockets};
-use optag_sip::siprec::session::snapshot::Kept as KeptSession;
+use optag_sip::siprec::service::{AnnouncedCallSink, Listen, SipServer, Sockets};
+use optag_sip::siprec::session::snapshot::SessionSnapshot;
 use optag_sip::siprec::settings::Config as SiprecConfig;
 
 /// Interval at which statistics are published.
@@ -23,7 +23,7 @@ const PUBLISH: Duration = Duration::from_secs(1);
 
 /// The server's sockets: inherited from the previous program if the addresses are the same, otherwise new. Copies are
 /// kept for the next program.
-fn sockets(listen: &Listen, kept: &mut Kept, copies: &mut Kept) -> std::io::Result<Sockets> {
+fn sockets(listen: &Listen, kept: &mut Handover, copies: &mut Handover) -> std::io::Result<Sockets> {
     let name = |kind: &str, at: usize| format!("{kind} {at} {listen:?}");
     let mut sockets = Sockets::default();
     for (at, &address) in listen.udp.iter().enumerate() {
@@ -69,9 +69,9 @@ pub fn start(
     config: &Config,
     feed: Arc<dyn Feed>,
     clock: Arc<dyn Clock>,
-    accounts: AccountSink,
-    resumed: Vec<KeptSession>,
-    (kept, copies): (&mut Kept, &mut Kept),
+    ledger: AnnouncedCallSink,
+    resumed: Vec<SessionSnapshot>,
+    (kept, copies): (&mut Handover, &mut Handover),
 ) -> anyhow::Result<Option<SipServer>> {
     let sip = &config.sip;
     let listen = sip.listen.clone();
@@ -113,7 +113,7 @@ pub fn start(
         secret,
     };
     let server = sockets(&listen, kept, copies).and_then(|sockets| {
-        SipServer::start_on(sockets, listen.tls_files, siprec, feed, clock, accounts, resumed)
+        SipServer::start_on(sockets, listen.tls_files, siprec, feed, clock, ledger, resumed)
     });
     server.context("cannot listen for SIP (configuration section [sip])").map(Some)
 }

@@ -18,13 +18,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::HANDOVER_VARIABLE;
 use optag_core::clock::MonoTime;
-use optag_media::net::socket::KeptSocket;
+use optag_media::net::socket::InheritedSocket;
 
 /// Sockets that stay open.
 #[derive(Debug, Default)]
-pub struct Kept {
+pub struct Handover {
     /// Sockets of calls, by port.
-    pub rtp: HashMap<u16, KeptSocket>,
+    pub rtp: HashMap<u16, InheritedSocket>,
     /// Restrictions of the process, which the next program inherits.
     pub confined: Vec<String>,
     others: HashMap<String, OwnedFd>,
@@ -48,7 +48,7 @@ struct NamedRtp {
     dropped: u32,
 }
 
-impl Kept {
+impl Handover {
     /// What the previous program left open; empty if there was none.
     ///
     /// Errors: the handover cannot be read.
@@ -69,7 +69,7 @@ impl Kept {
             inherit(fd, false)?;
             // SAFETY: as above; it is a datagram socket of the previous program.
             let socket = unsafe { UdpSocket::from_raw_fd(fd) };
-            kept.rtp.insert(port, KeptSocket { socket, last_read, dropped });
+            kept.rtp.insert(port, InheritedSocket { socket, last_read, dropped });
         }
         for (name, fd) in named.others {
             inherit(fd, false)?;
@@ -79,7 +79,7 @@ impl Kept {
         Ok(kept)
     }
 
-    /// Restrictions of the previous program, if it handed over; [`Kept::from_env`] returns them too, and takes the
+    /// Restrictions of the previous program, if it handed over; [`Handover::from_env`] returns them too, and takes the
     /// sockets.
     pub fn confined_before() -> Option<Vec<String>> {
         let number: RawFd = std::env::var(HANDOVER_VARIABLE).ok()?.parse().ok()?;
@@ -101,7 +101,7 @@ impl Kept {
     pub fn exec(self, program: &Path) -> anyhow::Error {
         let confined = self.confined;
         let named = self.rtp.into_iter().map(|(port, kept)| {
-            let KeptSocket { socket, last_read, dropped } = kept;
+            let InheritedSocket { socket, last_read, dropped } = kept;
             NamedRtp { port, fd: socket.into_raw_fd(), last_read, dropped }
         });
         let others = self.others.into_iter().map(|(name, fd)| (name, fd.into_raw_fd()));
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_socket_is_found_again_by_its_name_and_once() {
-        let mut kept = Kept::default();
+        let mut kept = Handover::default();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         kept.keep("api".into(), listener);

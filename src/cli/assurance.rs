@@ -153,7 +153,7 @@ async fn gather(
         day: format!("{} {}", args.day, args.timezone),
         from,
         to,
-        sessions: index.accounts(earliest, latest).await?,
+        sessions: index.announced_calls(earliest, latest).await?,
         calls: index.outcomes(earliest, latest).await?,
         recordings,
         objects: objects.collect(),

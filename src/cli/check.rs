@@ -33,7 +33,7 @@ pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let opened = open(Arc::clone(&config), None, |_| {}).await?.alone()?;
     let spooled = opened.recovered.calls.iter().map(|call| call.id).collect();
     let mut findings = consistency_check::compare(&opened.erasure, spooled, args.repair).await?;
-    let mut tell = |text: String| findings.push(Finding { text, mended: false });
+    let mut tell = |text: String| findings.push(Finding { text, repaired: false });
     if let Err(fault) = opened.audit.verify() {
         tell(fault.to_string());
     }
@@ -48,10 +48,10 @@ pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
         ));
     }
     for finding in &findings {
-        println!("{}{}", finding.text, if finding.mended { ": mended" } else { "" });
+        println!("{}{}", finding.text, if finding.repaired { ": repaired" } else { "" });
     }
-    let mended = findings.iter().filter(|finding| finding.mended).count();
+    let repaired = findings.iter().filter(|finding| finding.repaired).count();
     let spooled = recovered.calls.len();
-    println!("{} differences, {mended} repaired; {spooled} calls in the spool", findings.len());
-    Ok(if mended == findings.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    println!("{} differences, {repaired} repaired; {spooled} calls in the spool", findings.len());
+    Ok(if repaired == findings.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -73,10 +73,10 @@ pub async fn run(args: RecoverArgs) -> anyhow::Result<ExitCode> {
     let taken = take_keys(&opened, &keys, &theirs).await?;
     let deletions = args.deletions.unwrap_or_else(|| beside.join("deletions.log"));
     let erased = take_deletions(&opened, &deletions).await?;
-    settle_recovered(&opened.recovered, &Resumed::default(), &opened.erasure, &opened.settling).await?;
-    let waiting = opened.settling.len();
+    settle_recovered(&opened.recovered, &Resumed::default(), &opened.erasure, &opened.deliveries).await?;
+    let waiting = opened.deliveries.len();
     println!("{waiting} calls to deliver; {taken} day keys and {erased} erasures imported");
-    let delivery = Delivery::new(Arc::clone(&opened.settling), Arc::clone(&opened.erasure));
+    let delivery = Delivery::new(Arc::clone(&opened.deliveries), Arc::clone(&opened.erasure));
     delivery.until_settled().await;
     let left = opened.erasure.complete_open().await;
     println!("{waiting} calls delivered{}", if left > 0 { "; some erasures are incomplete" } else { "" });

@@ -70,11 +70,14 @@ pub struct SearchArgs {
 /// Runs the command.
 pub async fn run(args: SearchArgs) -> anyhow::Result<ExitCode> {
     let transport = Transport::open(&args.config).await?;
-    let told = args.date.is_some() || args.like;
-    let (path, list) =
-        if told { ("/api/v1/candidates", "candidates") } else { ("/api/v1/recordings", "recordings") };
+    let by_description = args.date.is_some() || args.like;
+    let (path, list) = if by_description {
+        ("/api/v1/candidates", "candidates")
+    } else {
+        ("/api/v1/recordings", "recordings")
+    };
     let mut query = vec![("purpose", args.purpose)];
-    if !told {
+    if !by_description {
         query.push(("page", args.page.to_string()));
     }
     let filters = [
@@ -87,8 +90,8 @@ pub async fn run(args: SearchArgs) -> anyhow::Result<ExitCode> {
         ("verdict", args.verdict),
         ("date", args.date),
         ("time", args.time),
-        ("tz", args.tz.filter(|_| told)),
-        ("tolerance_min", args.tolerance_min.filter(|_| told).map(|minutes| minutes.to_string())),
+        ("tz", args.tz.filter(|_| by_description)),
+        ("tolerance_min", args.tolerance_min.filter(|_| by_description).map(|minutes| minutes.to_string())),
     ];
     query.extend(filters.into_iter().filter_map(|(key, value)| value.map(|value| (key, value))));
     let found = transport.json(Method::GET, path, &query).await?;

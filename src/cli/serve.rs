@@ -13,7 +13,7 @@ use crate::app::confinement::{self, Confined};
 use crate::app::logging::Levels;
 use crate::app::server::Server;
 use crate::app::service_manager::{self, State};
-use crate::app::upgrade::Kept;
+use crate::app::upgrade::Handover;
 use crate::app::{hardening, logging};
 use crate::config::HANDOVER_VARIABLE;
 use crate::metrics;
@@ -48,8 +48,8 @@ pub fn confine(args: &ServeArgs) -> Option<Confined> {
     if args.check || args.print_config {
         return None;
     }
-    if let Some(told) = Kept::confined_before().filter(|told| !told.is_empty()) {
-        return Some(Confined::inherited(&told));
+    if let Some(reported) = Handover::confined_before().filter(|reported| !reported.is_empty()) {
+        return Some(Confined::inherited(&reported));
     }
     let config = load_config(&args.config).ok().filter(|config| config.confine)?;
     hardening::private_files();
@@ -69,7 +69,7 @@ pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<
     }
     // Read now: once the file is replaced, the kernel reports another name.
     let program = std::env::current_exe()?;
-    let kept = Kept::from_env()?;
+    let kept = Handover::from_env()?;
     let mut hangup = signal(SignalKind::hangup())?;
     let levels = logging::init(&config.log)?;
     hardening::no_core_dumps();

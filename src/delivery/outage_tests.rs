@@ -32,20 +32,20 @@ async fn a_store_that_is_away_for_a_day_gets_everything_once_it_is_back() {
     let erasure = Arc::new(erasure(dir.path()).await);
     std::fs::remove_dir_all(&store).unwrap();
     std::fs::write(&store, b"in the way").unwrap();
-    let settling = Arc::<DeliveryQueue>::default();
+    let deliveries = Arc::<DeliveryQueue>::default();
     let mut workers = JoinSet::new();
-    Delivery::new(Arc::clone(&settling), Arc::clone(&erasure)).start(&mut workers);
+    Delivery::new(Arc::clone(&deliveries), Arc::clone(&erasure)).start(&mut workers);
     let mut calls: BTreeSet<CallId> = BTreeSet::new();
     for minute_of_day in 0..MINUTES {
         if minute_of_day % 10 == 0 {
             let closing = recorded(&erasure).await;
             calls.insert(closing.id);
-            assert!(settling.add(closing));
+            assert!(deliveries.add(closing));
         }
         minute().await;
     }
     assert_eq!(calls.len(), 144);
-    assert_eq!(settling.len(), calls.len(), "none is given up");
+    assert_eq!(deliveries.len(), calls.len(), "none is given up");
     assert_eq!(
         erasure.stores.spool.calls().into_iter().collect::<BTreeSet<_>>(),
         calls,
@@ -54,10 +54,10 @@ async fn a_store_that_is_away_for_a_day_gets_everything_once_it_is_back() {
     std::fs::remove_file(&store).unwrap();
     std::fs::create_dir(&store).unwrap();
     let mut minutes = 0;
-    while !settling.is_empty() {
+    while !deliveries.is_empty() {
         minute().await;
         minutes += 1;
-        assert!(minutes < 600, "{} are still not delivered", settling.len());
+        assert!(minutes < 600, "{} are still not delivered", deliveries.len());
     }
     for id in &calls {
         assert!(erasure.stores.index.get(*id).await.unwrap().is_some());
@@ -80,7 +80,7 @@ async fn invariant_07_nothing_is_delivered_while_the_deletion_log_is_out_of_step
     assert!(matches!(waits, Err(SettleError::OutOfStep)), "{waits:?}");
     assert_eq!(erasure.stores.store.copies("recordings/").await.unwrap(), []);
     assert_eq!(erasure.stores.spool.calls(), [closing.id]);
-    erasure.guard.mended();
+    erasure.guard.repaired();
     delivery.settle(&closing).await.unwrap();
     assert!(erasure.stores.spool.calls().is_empty());
 }

@@ -304,87 +304,87 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_is_handed_out_once_until_it_is_put_back() {
-        let settling = DeliveryQueue::default();
+        let deliveries = DeliveryQueue::default();
         let call = closing();
-        assert!(settling.add(call.clone()) && settling.add(call.clone()));
-        assert_eq!(settling.next().await.id, call.id);
-        assert!(futures::poll!(Box::pin(settling.next())).is_pending());
-        settling.retry(call.id);
-        assert_eq!(settling.next().await.id, call.id);
-        settling.done(call.id);
-        settling.retry(call.id);
-        assert!(settling.is_empty() && settling.take().is_none());
+        assert!(deliveries.add(call.clone()) && deliveries.add(call.clone()));
+        assert_eq!(deliveries.next().await.id, call.id);
+        assert!(futures::poll!(Box::pin(deliveries.next())).is_pending());
+        deliveries.retry(call.id);
+        assert_eq!(deliveries.next().await.id, call.id);
+        deliveries.done(call.id);
+        deliveries.retry(call.id);
+        assert!(deliveries.is_empty() && deliveries.take().is_none());
     }
 
     #[tokio::test]
     async fn who_waits_for_the_end_sees_the_last_call_settled_and_pauses_end_with_a_hurry() {
-        let settling = DeliveryQueue::default();
+        let deliveries = DeliveryQueue::default();
         let (spooled, unspooled) = (closing(), Closing { spooled: false, ..closing() });
-        settling.add(spooled.clone());
-        settling.add(unspooled.clone());
-        assert_eq!(settling.unsettled(), Unsettled { spooled: 1, packed: 0, unspooled: 1 });
-        let mut rows = Box::pin(settling.until(|left| left.unspooled == 0));
-        let mut all = Box::pin(settling.until(|left| left == Unsettled::default()));
+        deliveries.add(spooled.clone());
+        deliveries.add(unspooled.clone());
+        assert_eq!(deliveries.unsettled(), Unsettled { spooled: 1, packed: 0, unspooled: 1 });
+        let mut rows = Box::pin(deliveries.until(|left| left.unspooled == 0));
+        let mut all = Box::pin(deliveries.until(|left| left == Unsettled::default()));
         assert!(futures::poll!(&mut rows).is_pending() && futures::poll!(&mut all).is_pending());
-        settling.done(unspooled.id);
+        deliveries.done(unspooled.id);
         assert!(futures::poll!(&mut rows).is_ready() && futures::poll!(&mut all).is_pending());
-        settling.done(spooled.id);
+        deliveries.done(spooled.id);
         all.await;
-        let mut pause = Box::pin(settling.pause(Duration::from_secs(3_600)));
+        let mut pause = Box::pin(deliveries.pause(Duration::from_secs(3_600)));
         assert!(futures::poll!(&mut pause).is_pending());
-        settling.wake();
+        deliveries.wake();
         pause.await;
-        let mut pause = Box::pin(settling.pause(Duration::from_secs(3_600)));
+        let mut pause = Box::pin(deliveries.pause(Duration::from_secs(3_600)));
         assert!(futures::poll!(&mut pause).is_pending(), "one that begins later is as long as ever");
-        settling.hurry();
+        deliveries.hurry();
         pause.await;
     }
 
     #[test]
     fn a_call_that_fails_again_and_again_is_told_of_until_it_is_settled() {
-        let settling = DeliveryQueue::default();
+        let deliveries = DeliveryQueue::default();
         let call = closing();
-        settling.add(call.clone());
+        deliveries.add(call.clone());
         for n in 0..STUCK {
-            assert_eq!(settling.stuck().calls, 0, "{n}");
-            settling.note_failed(call.id, format!("why {n}"));
+            assert_eq!(deliveries.stuck().calls, 0, "{n}");
+            deliveries.note_failed(call.id, format!("why {n}"));
         }
-        assert_eq!(settling.stuck(), Stuck { calls: 1, example: Some((call.id, "why 7".into())) });
-        settling.done(call.id);
-        assert_eq!(settling.stuck(), Stuck::default());
+        assert_eq!(deliveries.stuck(), Stuck { calls: 1, example: Some((call.id, "why 7".into())) });
+        deliveries.done(call.id);
+        assert_eq!(deliveries.stuck(), Stuck::default());
     }
 
     #[tokio::test]
     async fn calls_that_have_to_be_encoded_first_are_handed_out_apart_and_oldest_first() {
-        let settling = DeliveryQueue::default();
+        let deliveries = DeliveryQueue::default();
         let packed = |seconds: i64| {
             let mut call = Closing { packed_frames: 9, ..closing() };
             call.ended.at = WallTime::from_unix_micros(seconds * 1_000_000);
             call
         };
         let (late, early, other) = (packed(200), packed(100), closing());
-        let (mut one, mut two) = (Box::pin(settling.next_packed()), Box::pin(settling.next_packed()));
+        let (mut one, mut two) = (Box::pin(deliveries.next_packed()), Box::pin(deliveries.next_packed()));
         assert!(futures::poll!(&mut one).is_pending() && futures::poll!(&mut two).is_pending());
-        assert!([&late, &other, &early].into_iter().all(|call| settling.add(call.clone())));
+        assert!([&late, &other, &early].into_iter().all(|call| deliveries.add(call.clone())));
         assert_eq!((one.await.id, two.await.id), (early.id, late.id));
-        assert_eq!(settling.next().await.id, other.id);
-        assert_eq!(settling.unsettled(), Unsettled { spooled: 1, packed: 2, unspooled: 0 });
-        assert_eq!(settling.oldest_ended_at(), (Some(other.ended.at), Some(early.ended.at)));
-        settling.retry(late.id);
-        settling.retry(early.id);
-        assert_eq!(settling.next_packed().await.id, early.id);
-        assert!(settling.packed(late.id).is_some() && settling.packed(other.id).is_none());
-        settling.done(late.id);
-        assert!(settling.take_packed().is_none());
+        assert_eq!(deliveries.next().await.id, other.id);
+        assert_eq!(deliveries.unsettled(), Unsettled { spooled: 1, packed: 2, unspooled: 0 });
+        assert_eq!(deliveries.oldest_ended_at(), (Some(other.ended.at), Some(early.ended.at)));
+        deliveries.retry(late.id);
+        deliveries.retry(early.id);
+        assert_eq!(deliveries.next_packed().await.id, early.id);
+        assert!(deliveries.packed(late.id).is_some() && deliveries.packed(other.id).is_none());
+        deliveries.done(late.id);
+        assert!(deliveries.take_packed().is_none());
     }
 
     #[tokio::test]
     async fn two_workers_are_both_woken() {
-        let settling = DeliveryQueue::default();
-        let (mut one, mut two) = (Box::pin(settling.next()), Box::pin(settling.next()));
+        let deliveries = DeliveryQueue::default();
+        let (mut one, mut two) = (Box::pin(deliveries.next()), Box::pin(deliveries.next()));
         assert!(futures::poll!(&mut one).is_pending() && futures::poll!(&mut two).is_pending());
-        settling.add(closing());
-        settling.add(closing());
+        deliveries.add(closing());
+        deliveries.add(closing());
         assert_ne!(one.await.id, two.await.id);
     }
 }

@@ -49,22 +49,22 @@ mod tests {
 
     #[test]
     fn the_time_left_follows_from_the_growth_of_the_last_minutes() {
-        let mut filling = SpoolForecast::default();
-        assert_eq!(filling.look(at(0), 1_000, 100_000), None);
-        assert_eq!(filling.look(at(10), 2_000, 100_000), None, "too soon to say");
+        let mut forecast = SpoolForecast::default();
+        assert_eq!(forecast.look(at(0), 1_000, 100_000), None);
+        assert_eq!(forecast.look(at(10), 2_000, 100_000), None, "too soon to say");
         // 100 bytes a second, 94,000 left.
-        assert_eq!(filling.look(at(50), 6_000, 100_000), Some(Duration::from_secs(940)));
+        assert_eq!(forecast.look(at(50), 6_000, 100_000), Some(Duration::from_secs(940)));
         for minute in 1..=20 {
-            filling.look(at(50 + minute * 60), 6_000, 100_000);
+            forecast.look(at(50 + minute * 60), 6_000, 100_000);
         }
-        assert_eq!(filling.look(at(1_300), 6_000, 100_000), None, "it has stopped growing");
-        assert_eq!(filling.look(at(1_310), 5_000, 100_000), None, "it shrinks");
+        assert_eq!(forecast.look(at(1_300), 6_000, 100_000), None, "it has stopped growing");
+        assert_eq!(forecast.look(at(1_310), 5_000, 100_000), None, "it shrinks");
     }
 
     #[test]
     fn a_full_spool_has_no_time_left() {
-        let mut filling = SpoolForecast::default();
-        filling.look(at(0), 0, 100);
-        assert_eq!(filling.look(at(60), 120, 100), Some(Duration::ZERO));
+        let mut forecast = SpoolForecast::default();
+        forecast.look(at(0), 0, 100);
+        assert_eq!(forecast.look(at(60), 120, 100), Some(Duration::ZERO));
     }
 }

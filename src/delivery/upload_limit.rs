@@ -87,29 +87,29 @@ mod tests {
 
     #[tokio::test]
     async fn the_limit_grows_by_one_a_round_and_halves_on_failure_and_never_ends() {
-        let pace = UploadLimit::new(4);
-        let (one, two) = (pace.turn().await, pace.turn().await);
-        assert!(futures::poll!(Box::pin(pace.turn())).is_pending());
+        let upload_limit = UploadLimit::new(4);
+        let (one, two) = (upload_limit.turn().await, upload_limit.turn().await);
+        assert!(futures::poll!(Box::pin(upload_limit.turn())).is_pending());
         one.went_well();
         two.went_well();
         for _ in 0..30 {
-            pace.turn().await.went_well();
+            upload_limit.turn().await.went_well();
         }
-        assert_eq!(pace.limit(), 4);
-        pace.turn().await.went_badly();
-        assert_eq!(pace.limit(), 2);
+        assert_eq!(upload_limit.limit(), 4);
+        upload_limit.turn().await.went_badly();
+        assert_eq!(upload_limit.limit(), 2);
         for _ in 0..5 {
-            pace.turn().await.went_badly();
+            upload_limit.turn().await.went_badly();
         }
-        assert_eq!(pace.limit(), 1);
-        drop(pace.turn().await);
+        assert_eq!(upload_limit.limit(), 1);
+        drop(upload_limit.turn().await);
     }
 
     #[tokio::test]
     async fn a_turn_given_back_wakes_who_waits() {
-        let pace = UploadLimit::new(1);
-        let held = pace.turn().await;
-        let mut waiting = Box::pin(pace.turn());
+        let upload_limit = UploadLimit::new(1);
+        let held = upload_limit.turn().await;
+        let mut waiting = Box::pin(upload_limit.turn());
         assert!(futures::poll!(&mut waiting).is_pending());
         drop(held);
         drop(waiting.await);

@@ -104,7 +104,7 @@ impl EraseService {
         self.write_blocks(&node, 0, head.entries).await?;
         self.stores.index.set_deletion_head(&node, head.entries, &head.hash).await?;
         *anchored = Some(head.entries);
-        self.guard.mended();
+        self.guard.repaired();
         metrics::deletion_log_ok(true);
         Ok(())
     }

@@ -232,8 +232,8 @@ impl Differences {
     }
 
     /// Summary in words, totals first.
-    pub fn told(self) -> Vec<String> {
-        let mut told = Vec::new();
+    pub fn summary(self) -> Vec<String> {
+        let mut summary = Vec::new();
         for (count, what) in [
             (self.missing, "recordings in the index are incomplete in the store"),
             (self.unlisted, "recordings exist in the store but are missing from its listing"),
@@ -242,15 +242,15 @@ impl Differences {
             (self.strangers, "foreign objects under the prefix"),
         ] {
             if count > 0 {
-                told.push(format!("{count} {what}"));
+                summary.push(format!("{count} {what}"));
             }
         }
         if self.looked_at > LOOKED_AT {
-            told.push(format!(
+            summary.push(format!(
                 "the first {LOOKED_AT} differences were verified by name, the others were not"
             ));
         }
-        told.extend(self.notes);
-        told
+        summary.extend(self.notes);
+        summary
     }
 }

@@ -24,7 +24,7 @@ pub struct Finding {
     /// Description; no personal data.
     pub text: String,
     /// Whether the difference was repaired.
-    pub mended: bool,
+    pub repaired: bool,
 }
 
 /// Recordings by where they exist.
@@ -52,13 +52,13 @@ pub async fn compare(
         inventory.audio.keys().chain(&inventory.manifests).chain(&inventory.rows).copied().collect();
     for id in all {
         if let Some((text, can)) = inventory.verdict(id, erasure) {
-            let mended = match can {
+            let repaired = match can {
                 Mend::Nothing => false,
                 _ if !repair => false,
                 Mend::Row => row_from_store(id, &inventory, erasure).await,
                 Mend::Erase => erased_again(id, erasure).await,
             };
-            findings.push(Finding { text: format!("{id}: {text}"), mended });
+            findings.push(Finding { text: format!("{id}: {text}"), repaired });
         }
     }
     Ok(findings)
@@ -164,5 +164,5 @@ async fn erased_again(id: CallId, erasure: &EraseService) -> bool {
 }
 
 fn left(name: &str, what: &str) -> Finding {
-    Finding { text: format!("store: {name} is {what}"), mended: false }
+    Finding { text: format!("store: {name} is {what}"), repaired: false }
 }

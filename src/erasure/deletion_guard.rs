@@ -46,7 +46,7 @@ impl DeletionGuard {
         !self.out_of_step.load(Ordering::Acquire)
     }
 
-    /// Records the result of a comparison. Only [`DeletionGuard::mended`] clears a fault.
+    /// Records the result of a comparison. Only [`DeletionGuard::repaired`] clears a fault.
     pub fn found(&self, relation: Relation) {
         if relation != Relation::InStep {
             self.out_of_step.store(true, Ordering::Release);
@@ -54,7 +54,7 @@ impl DeletionGuard {
     }
 
     /// Clears the fault once the log is complete again.
-    pub fn mended(&self) {
+    pub fn repaired(&self) {
         self.out_of_step.store(false, Ordering::Release);
     }
 

@@ -78,7 +78,7 @@ async fn gap() {
 struct Twin {
     world: Shared,
     log: Arc<DeletionLog>,
-    custody: Arc<DeletionGuard>,
+    guard: Arc<DeletionGuard>,
 }
 
 impl Twin {
@@ -98,7 +98,7 @@ impl Orders for Twin {
     fn order(&self, order: Order) -> BoxFuture<'_, Result<(), EraseError>> {
         async move {
             gap().await;
-            self.custody.order(&self.log, order)
+            self.guard.order(&self.log, order)
         }
         .boxed()
     }
@@ -237,7 +237,7 @@ impl Run {
         let twin = Twin {
             world: Arc::new(Mutex::new(World { spool_key: true, ..World::default() })),
             log: Arc::new(DeletionLog::open(&dir.path().join("deletions")).unwrap()),
-            custody: Arc::new(DeletionGuard::new(Signer::from_seed(&[7; 32]).unwrap(), holds)),
+            guard: Arc::new(DeletionGuard::new(Signer::from_seed(&[7; 32]).unwrap(), holds)),
         };
         Self {
             id: CallId::new_at(at),
@@ -336,7 +336,7 @@ impl Run {
                 by: "ada".into(),
                 at,
             };
-            let placed = twin.custody.holds.place(hold, at.plus_days(90), || twin.log.is_erased(id));
+            let placed = twin.guard.holds.place(hold, at.plus_days(90), || twin.log.is_erased(id));
             *held.borrow_mut() = Some(placed.is_ok());
         })
     }

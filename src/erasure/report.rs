@@ -222,7 +222,7 @@ async fn compared(comparing: Comparison<'_>, failed: Option<String>) -> ReportPa
             part.there = found.rows;
             part.amiss = found.count();
             let disordered = found.disordered;
-            part.notes.extend(found.told());
+            part.notes.extend(found.summary());
             if disordered {
                 part.fails("store does not list in name order: differences are unreliable".into());
             }

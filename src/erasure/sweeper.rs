@@ -158,7 +158,7 @@ impl Sweeper {
         // Day keys and ledger entries of days not dated by this clock wait too.
         if since.is_none() {
             let oldest = now.plus_days(-i64::from(limit::RETENTION_DAYS));
-            if let Err(error) = self.erasure.stores.index.forget_accounts(oldest).await {
+            if let Err(error) = self.erasure.stores.index.remove_announced_calls(oldest).await {
                 tracing::warn!(%error, "cannot remove old ledger entries");
             }
             self.end_keys(now).await;

@@ -43,7 +43,7 @@ pub async fn retention(
     if job.is_none() {
         audit(&services, &actor, AuditAction::Report, None, None, at.map(|at| at.to_string())).await?;
     }
-    match services.steward.retention_report(at, job).await.map_err(unanswered)? {
+    match services.requests.retention_report(at, job).await.map_err(unanswered)? {
         ReportAnswer::Done(report) => Ok(Json(report).into_response()),
         ReportAnswer::Running(progress) => {
             Ok((StatusCode::ACCEPTED, [(RETRY_AFTER, "1")], Json(progress)).into_response())
@@ -61,7 +61,7 @@ pub async fn confirm_clock(
     actor.need(Permission::Oversee)?;
     params.finish()?;
     audit(&services, &actor, AuditAction::ConfirmClock, None, None, None).await?;
-    services.steward.confirm_clock().await.map(Json).map_err(unanswered)
+    services.requests.confirm_clock().await.map(Json).map_err(unanswered)
 }
 
 /// The audit log, line by line as stored, with its signed checkpoints.
@@ -82,7 +82,7 @@ pub async fn audit_trail(
     }
     params.finish()?;
     audit(&services, &actor, AuditAction::ReadAudit, None, None, Some(format!("after {after}"))).await?;
-    services.steward.audit_page(after, most).await.map(Json).map_err(unanswered)
+    services.requests.audit_page(after, most).await.map(Json).map_err(unanswered)
 }
 
 /// The key that verifies receipts and checkpoints. No token is needed.

@@ -248,6 +248,6 @@ pub(super) fn not_steered(error: ControlError) -> Problem {
         ControlError::PortsUsedUp
         | ControlError::Quota
         | ControlError::NotDurable
-        | ControlError::TooManyEarly => Problem::unavailable(detail, RETRY_S),
+        | ControlError::TooManyPending => Problem::unavailable(detail, RETRY_S),
     }
 }

@@ -412,7 +412,7 @@ impl Api {
             feed: fake.clone(),
             library: fake.clone(),
             audit: fake.clone(),
-            steward: fake.clone(),
+            requests: fake.clone(),
             tokens: tokens.clone(),
             clock: Arc::new(OsClock),
             links: Arc::new(Links::new(dir.path().join("links.json"))),

@@ -7,5 +7,5 @@ mod matrix;
 mod playback;
 mod privacy;
 mod recordings;
-mod stewarding;
+mod requests;
 mod streams;

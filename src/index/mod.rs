@@ -4,6 +4,7 @@
 mod aged;
 mod alike;
 mod along_number;
+mod announced_calls;
 mod candidates;
 mod conditions;
 mod database;
@@ -17,7 +18,6 @@ mod names;
 mod names_fill;
 mod names_trace;
 mod query;
-mod sessions;
 mod statement;
 mod stored;
 
@@ -25,10 +25,10 @@ use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::{Any, Row};
 
 pub use aged::{Aged, Overdue};
+pub use announced_calls::{AnnouncedCallRow, Pseudonyms};
 pub use candidates::{Candidate, Candidates, Wanted};
 pub use database::IndexPlace;
 pub use query::{Found, Position, Query};
-pub use sessions::{Pseudonyms, SessionRow};
 
 use self::database::Database;
 use self::statement::storable;
@@ -127,7 +127,7 @@ impl Index {
     pub async fn put_recording(&self, manifest: &Manifest) -> Result<(), IndexError> {
         let call = &manifest.call;
         let norm = |number: &Private<String>| normalise(number.reveal(), &self.country_code);
-        let told = |text: &Private<String>| storable(text.reveal().clone());
+        let text = |text: &Private<String>| storable(text.reveal().clone());
         sqlx::query(
             "INSERT INTO recordings (id, department, started_at_us, recording_started_at_us, ended_at_us, duration_ms,
                  caller_number, caller_number_norm, called_number, called_number_norm, caller_name, caller_name_folded,
@@ -140,13 +140,13 @@ impl Index {
         .bind(manifest.recording_started_at.as_unix_micros())
         .bind(manifest.ended_at.as_unix_micros())
         .bind(manifest.duration_ms as i64)
-        .bind(told(&call.caller_number))
+        .bind(text(&call.caller_number))
         .bind(norm(&call.caller_number))
-        .bind(told(&call.called_number))
+        .bind(text(&call.called_number))
         .bind(norm(&call.called_number))
-        .bind(call.caller_name.as_ref().map(told))
-        .bind(call.caller_name.as_ref().map(|name| fold::fold(&told(name))))
-        .bind(call.external_id.as_ref().map(told))
+        .bind(call.caller_name.as_ref().map(text))
+        .bind(call.caller_name.as_ref().map(|name| fold::fold(&text(name))))
+        .bind(call.external_id.as_ref().map(text))
         .bind(manifest.audio_bytes as i64)
         .bind(&manifest.audio_sha256)
         .bind(manifest.expires_at.as_unix_micros())

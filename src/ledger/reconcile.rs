@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use crate::index::{IndexRow, Pseudonyms, SessionRow};
+use crate::index::{AnnouncedCallRow, IndexRow, Pseudonyms};
 use crate::ledger::call_detail_records::{CdrRow, Cdrs, Matched};
 use crate::ledger::report::{Line, Object, Report};
 use optag_core::clock::WallTime;
@@ -22,7 +22,7 @@ pub struct Facts {
     /// It is over.
     pub to: WallTime,
     /// Accounts of announced calls, those of the tolerance before and after included.
-    pub sessions: Vec<SessionRow>,
+    pub sessions: Vec<AnnouncedCallRow>,
     /// Outcomes of admitted calls: id, department, outcome, cause.
     pub calls: Vec<(CallId, String, String, String)>,
     /// Recordings by the index.
@@ -53,7 +53,7 @@ pub fn reconcile(facts: &Facts, by: &Pseudonyms) -> Report {
     let recordings: HashMap<CallId, &IndexRow> = facts.recordings.iter().map(|row| (row.id, row)).collect();
     let mut report = Report { day: facts.day.clone(), ..Report::default() };
     let announced: HashSet<CallId> = facts.sessions.iter().filter_map(|session| session.call).collect();
-    let mut sessions: Vec<SessionRow> = facts.sessions.clone();
+    let mut sessions: Vec<AnnouncedCallRow> = facts.sessions.clone();
     // Calls of which only the outcome, or only the object, tells: older ones, or the account
     // was lost with the process.
     let known = facts.calls.iter().map(|call| (call.0, call.1.clone()));
@@ -113,9 +113,9 @@ pub fn reconcile(facts: &Facts, by: &Pseudonyms) -> Report {
     report
 }
 
-fn unannounced(id: CallId, department: String, row: Option<&IndexRow>, by: &Pseudonyms) -> SessionRow {
+fn unannounced(id: CallId, department: String, row: Option<&IndexRow>, by: &Pseudonyms) -> AnnouncedCallRow {
     let hash = |number: Option<&String>| number.and_then(|number| by.number(number));
-    SessionRow {
+    AnnouncedCallRow {
         id: id.to_string(),
         began_at: id.admitted_at(),
         ended_at: row.map(|row| row.ended_at),
@@ -135,15 +135,15 @@ fn unannounced(id: CallId, department: String, row: Option<&IndexRow>, by: &Pseu
 
 /// The one outcome of a call.
 fn outcome(
-    session: &SessionRow,
+    session: &AnnouncedCallRow,
     outcomes: &HashMap<CallId, &(CallId, String, String, String)>,
     facts: &Facts,
 ) -> (String, String) {
     if let Some(call) = session.call.and_then(|id| outcomes.get(&id)) {
         return (call.2.clone(), call.3.clone());
     }
-    if let Some(told) = &session.outcome {
-        return told.clone();
+    if let Some(outcome) = &session.outcome {
+        return outcome.clone();
     }
     let said = |outcome: &str, cause: &str| (outcome.to_owned(), cause.to_owned());
     let old = facts.now.micros_since(session.began_at) > LONGEST_US;
@@ -157,7 +157,7 @@ fn outcome(
 }
 
 fn object(
-    session: &SessionRow,
+    session: &AnnouncedCallRow,
     outcome: &str,
     recordings: &HashMap<CallId, &IndexRow>,
     facts: &Facts,
@@ -181,7 +181,7 @@ fn is_recorded(outcome: &str) -> bool {
     matches!(outcome, "recorded" | "recorded_partly")
 }
 
-fn faults(line: &Line, session: &SessionRow, facts: &Facts) -> Vec<String> {
+fn faults(line: &Line, session: &AnnouncedCallRow, facts: &Facts) -> Vec<String> {
     let mut faults = Vec::new();
     let name = line.call.map_or_else(|| format!("account {}", session.id), |id| format!("call {id}"));
     let place = format!("{name}, {}, from {}", line.began_at.timestamp(), line.client);
@@ -216,7 +216,7 @@ fn faults(line: &Line, session: &SessionRow, facts: &Facts) -> Vec<String> {
 }
 
 /// Adds what the streams of a call owed, brought, or were refused for.
-fn add_streams(report: &mut Report, session: &SessionRow, row: Option<&IndexRow>) {
+fn add_streams(report: &mut Report, session: &AnnouncedCallRow, row: Option<&IndexRow>) {
     for stream in row.into_iter().flat_map(|row| &row.streams) {
         let sum = report.audio.entry(stream.role.name()).or_default();
         sum.streams += 1;
@@ -230,7 +230,7 @@ fn add_streams(report: &mut Report, session: &SessionRow, row: Option<&IndexRow>
 }
 
 /// Streams of a recorded call of which a part, or all, is not in its recording.
-fn stream_faults(line: &Line, session: &SessionRow, row: Option<&IndexRow>) -> Vec<String> {
+fn stream_faults(line: &Line, session: &AnnouncedCallRow, row: Option<&IndexRow>) -> Vec<String> {
     let Some(id) = line.call else { return Vec::new() };
     let place = format!("call {id}, {}, from {}", line.began_at.timestamp(), line.client);
     let mut faults = Vec::new();
@@ -257,7 +257,7 @@ struct Matches {
     lines: HashSet<u64>,
 }
 
-fn match_records(sessions: &[SessionRow], facts: &Facts, by: &Pseudonyms) -> Matches {
+fn match_records(sessions: &[AnnouncedCallRow], facts: &Facts, by: &Pseudonyms) -> Matches {
     let rows = facts.cdr.as_ref().map(|cdr| cdr.rows.as_slice()).unwrap_or_default();
     let mut of_session: Vec<Option<u64>> = vec![None; sessions.len()];
     let mut by_name: HashMap<String, u64> = HashMap::new();

@@ -13,46 +13,47 @@ use zeroize::Zeroizing;
 use crate::backoff::Backoff;
 use crate::index::{Index, Pseudonyms};
 use crate::metrics;
-use optag_core::call::{Account, RefusedStreams, Unrecorded};
+use optag_core::call::{AnnouncedCall, RefusedStreams, Unrecorded};
 use optag_core::id::CallId;
 use optag_files::atomic_file::replace;
 
-/// Accounts that may wait for the index. Beyond it the newest is not kept, counted.
+/// Maximum number of entries waiting for the index; beyond it new ones are dropped and counted.
 const WAITING: usize = 100_000;
-/// Accounts that are written together.
+/// Maximum number of entries in one transaction.
 const TOGETHER: usize = 500;
-/// How long others are waited for, to be written together.
+/// How long a batch is collected.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// Where accounts are handed in; clones share it.
+/// Accepts entries of the ledger; clones share it.
 #[derive(Clone, Debug)]
-pub struct Accounts(mpsc::Sender<Entry>);
+pub struct Ledger(mpsc::Sender<Entry>);
 
-/// What is to be written.
+/// An entry to be written.
 #[derive(Debug)]
 enum Entry {
-    Account(Account),
-    /// Streams that asked to join a call and were refused.
+    /// An announced call.
+    Announced(AnnouncedCall),
+    /// Refused requests of streams to join a call.
     Refused(CallId, RefusedStreams),
 }
 
-impl Accounts {
-    /// The way in, and the task that must be run.
+impl Ledger {
+    /// The ledger, and the task that writes it and must be run.
     pub fn new(index: Index, pseudonyms: Pseudonyms) -> (Self, impl Future<Output = ()> + Send) {
         let (to, from) = mpsc::channel(WAITING);
         (Self(to), write(from, index, pseudonyms))
     }
 
-    /// Hands in an account. Does not wait.
-    pub fn keep(&self, account: Account) {
-        if let (Some(unrecorded), true) = (account.unrecorded, account.ended_at.is_some()) {
+    /// Writes an announced call. Does not wait.
+    pub fn keep(&self, call: AnnouncedCall) {
+        if let (Some(unrecorded), true) = (call.unrecorded, call.ended_at.is_some()) {
             let (outcome, cause) = Unrecorded::outcome(unrecorded);
             metrics::announced_call_ended(outcome, cause);
         }
-        self.hand_in(Entry::Account(account));
+        self.hand_in(Entry::Announced(call));
     }
 
-    /// Adds refused streams to the account of a call that was announced through the API. Does not wait.
+    /// Adds refused streams to a call that was announced through the API. Does not wait.
     pub fn refused(&self, call: CallId, refused: RefusedStreams) {
         self.hand_in(Entry::Refused(call, refused));
     }
@@ -63,10 +64,10 @@ impl Accounts {
         }
     }
 
-    /// As a function, for signalling.
-    pub fn sink(&self) -> Arc<dyn Fn(Account) + Send + Sync> {
-        let accounts = self.clone();
-        Arc::new(move |account| accounts.keep(account))
+    /// [`Ledger::keep`] as a function, for signalling.
+    pub fn sink(&self) -> Arc<dyn Fn(AnnouncedCall) + Send + Sync> {
+        let calls = self.clone();
+        Arc::new(move |call| calls.keep(call))
     }
 }
 
@@ -80,18 +81,18 @@ async fn write(mut from: mpsc::Receiver<Entry>, index: Index, pseudonyms: Pseudo
         {
             batch.push(entry);
         }
-        let (mut accounts, mut refusals) = (Vec::new(), VecDeque::new());
+        let (mut calls, mut refusals) = (Vec::new(), VecDeque::new());
         for entry in batch.drain(..) {
             match entry {
-                Entry::Account(account) => accounts.push(account),
+                Entry::Announced(call) => calls.push(call),
                 Entry::Refused(call, refused) => refusals.push_back((call, refused)),
             }
         }
-        while let Err(error) = index.put_accounts(&accounts, &pseudonyms).await {
-            tracing::warn!(%error, accounts = accounts.len(), "cannot write ledger entries, will retry");
+        while let Err(error) = index.put_announced_calls(&calls, &pseudonyms).await {
+            tracing::warn!(%error, calls = calls.len(), "cannot write ledger entries, will retry");
             tokio::time::sleep(backoff.next(0)).await;
         }
-        // A call's account was handed in before its streams were refused.
+        // The call itself was written before its streams were refused.
         while let Some(&(call, refused)) = refusals.front() {
             match index.add_refused_streams(call, refused).await {
                 Ok(()) => drop(refusals.pop_front()),
@@ -105,9 +106,9 @@ async fn write(mut from: mpsc::Receiver<Entry>, index: Index, pseudonyms: Pseudo
     }
 }
 
-/// The key of the hashes in this data directory, made where there is none.
+/// The key of the hashes in this data directory; created if missing.
 ///
-/// Errors: it can be neither read nor made.
+/// Errors: it can be neither read nor created.
 pub fn pseudonyms(data_dir: &Path, country_code: &str) -> anyhow::Result<Pseudonyms> {
     let path = data_dir.join("accounts.key");
     let key = match std::fs::read(&path) {
@@ -140,11 +141,11 @@ mod tests {
     async fn streams_that_are_refused_in_mid_call_are_added_to_the_account_of_an_announcement() {
         let dir = tempfile::tempdir().unwrap();
         let index = Index::open(&IndexPlace::Sqlite(dir.path().join("i")), "45").await.unwrap();
-        let (accounts, task) = Accounts::new(index.clone(), Pseudonyms::new(&[7; 32], "45"));
+        let (accounts, task) = Ledger::new(index.clone(), Pseudonyms::new(&[7; 32], "45"));
         let at = WallTime::from_unix_micros(5_000_000);
         let (api, siprec) = (CallId::new_at(at), CallId::new_at(at));
         for (id, client, call) in [("a", "api", api), ("b", "192.0.2.1", siprec)] {
-            accounts.keep(Account {
+            accounts.keep(AnnouncedCall {
                 id: id.into(),
                 began_at: at,
                 ended_at: None,

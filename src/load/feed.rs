@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::client::{CallView, Client};
 use super::sip::link::Link;
 use super::sip::session::{Met, Session};
-use super::sip::shape::{Shape, Told};
+use super::sip::shape::{CallInfo, Shape};
 use super::sip::{Identity, Target};
 use optag_media::codec::coded::Codec;
 use optag_media::rtp::srtp::SrtpKey;
@@ -169,7 +169,7 @@ impl Admitted {
 impl Sip {
     async fn open(&self, call: &Announcement) -> anyhow::Result<Admitted> {
         let link = Arc::clone(&self.links[call.number % self.links.len()]);
-        let told = Told {
+        let info = CallInfo {
             name: format!("{}-{}", self.run, call.number),
             caller_number: call.caller_number.clone(),
             called_number: "70101010".to_owned(),
@@ -185,7 +185,7 @@ impl Sip {
         let consent = call.signalled_answer.map(|answer| format!("X-Recording-Consent: {answer}\r\n"));
         let shape = self.shapes[call.number % self.shapes.len()];
         let extra = consent.unwrap_or_default();
-        let session = Session::begin(link, target, &self.identity, shape, told, &extra).await?;
+        let session = Session::begin(link, target, &self.identity, shape, info, &extra).await?;
         Ok(Admitted {
             id: session.call.clone(),
             to: session.streams,

@@ -9,17 +9,17 @@ impl Recorder {
         name: Private<String>,
         answer: Control,
     ) -> Result<Named, ControlError> {
-        let calls = self.registry.named(name.reveal());
+        let calls = self.live_calls.named(name.reveal());
         if calls.is_empty() {
-            let early =
+            let pending =
                 PendingAnswer::of(&answer).ok_or(ControlError::Unsupported("keep this for a call"))?;
-            let wanted = early.leads_to();
-            self.keep_early(name.clone(), early).await?;
+            let wanted = pending.leads_to();
+            self.keep_pending(name.clone(), pending).await?;
             // A call announced in the meantime has not received it, or has taken it itself.
             let mut given = Vec::new();
-            for call in self.registry.named(name.reveal()) {
-                let taken = self.answer_early(call, std::slice::from_ref(name.reveal())).await;
-                let stands = self.registry.get(call).map(|view| view.consent);
+            for call in self.live_calls.named(name.reveal()) {
+                let taken = self.answer_pending(call, std::slice::from_ref(name.reveal())).await;
+                let stands = self.live_calls.get(call).map(|view| view.consent);
                 given.push((call, taken.and_then(|taken| has_it(taken, stands, wanted))));
             }
             return named(given);
@@ -31,12 +31,12 @@ impl Recorder {
         named(given)
     }
 
-    async fn keep_early(&self, name: Private<String>, answer: PendingAnswer) -> Result<(), ControlError> {
-        let (early, now) = (self.early.clone(), self.clock.wall());
-        let kept = tokio::task::spawn_blocking(move || early.keep(now, name.reveal(), answer)).await;
+    async fn keep_pending(&self, name: Private<String>, answer: PendingAnswer) -> Result<(), ControlError> {
+        let (pending, now) = (self.pending_answers.clone(), self.clock.wall());
+        let kept = tokio::task::spawn_blocking(move || pending.keep(now, name.reveal(), answer)).await;
         match kept {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(NotKept::TooMany)) => Err(ControlError::TooManyEarly),
+            Ok(Err(NotKept::TooMany)) => Err(ControlError::TooManyPending),
             Ok(Err(NotKept::Disk(error))) => {
                 tracing::error!(%error, "cannot save an answer that arrived before its call");
                 Err(ControlError::NotDurable)
@@ -49,10 +49,10 @@ impl Recorder {
     /// caller that finds none sees the call in the state after the previous one.
     ///
     /// Errors: there is one, but the call has not received it.
-    pub(super) async fn answer_early(&self, id: CallId, names: &[String]) -> Result<bool, ControlError> {
+    pub(super) async fn answer_pending(&self, id: CallId, names: &[String]) -> Result<bool, ControlError> {
         let _turn = self.answering.lock(id).await;
-        let (early, now, names) = (self.early.clone(), self.clock.wall(), names.to_vec());
-        let taken = tokio::task::spawn_blocking(move || early.take(now, &names)).await;
+        let (pending, now, names) = (self.pending_answers.clone(), self.clock.wall(), names.to_vec());
+        let taken = tokio::task::spawn_blocking(move || pending.take(now, &names)).await;
         let Ok(Ok(answer)) = taken else { return Err(ControlError::NotDurable) };
         let Some(answer) = answer else { return Ok(false) };
         Box::pin(self.try_control(id, answer.into())).await.map(|_| true)
@@ -62,11 +62,11 @@ impl Recorder {
     /// admission and its answer.
     pub async fn answer_resumed(&self, calls: &HashSet<CallId>) {
         for &call in calls {
-            let waits = self.registry.get(call).is_some_and(|view| view.consent == ConsentState::Asked);
+            let waits = self.live_calls.get(call).is_some_and(|view| view.consent == ConsentState::Asked);
             if !waits {
                 continue;
             }
-            if let Err(error) = self.answer_early(call, &self.registry.names(call)).await {
+            if let Err(error) = self.answer_pending(call, &self.live_calls.names(call)).await {
                 tracing::error!(%call, %error, "cannot apply pending consent answer");
             }
         }

@@ -32,7 +32,7 @@ impl Recorder {
             commanded => commanded?,
         };
         if let Some(department) = moves_to {
-            self.registry.set_department(id, &department.id);
+            self.live_calls.set_department(id, &department.id);
         }
         if !durable(&self.spool).await {
             return Err(ControlError::NotDurable);
@@ -40,17 +40,17 @@ impl Recorder {
         if state.consent == ConsentState::Withdrawn {
             self.erasure.order(id, Cause::Withdrawal).await.map_err(|_| ControlError::NotDurable)?;
         }
-        self.registry.set_consent(id, state.consent);
-        self.registry.set_paused(id, state.paused);
-        self.registry.get(id).ok_or(ControlError::NoSuchCall(id))
+        self.live_calls.set_consent(id, state.consent);
+        self.live_calls.set_paused(id, state.paused);
+        self.live_calls.get(id).ok_or(ControlError::NoSuchCall(id))
     }
 
     /// Stores additional data of a call. Nothing is stored of a call that must not be recorded.
     async fn describe(&self, id: CallId, context: Box<CallContext>) -> Result<CallView, ControlError> {
-        let view = self.registry.get(id).filter(|view| view.outcome.is_none());
+        let view = self.live_calls.get(id).filter(|view| view.outcome.is_none());
         let view = view.ok_or(ControlError::NoSuchCall(id))?;
         let names: Vec<String> = names_in(&context.links).collect();
-        self.registry.name(id, &names);
+        self.live_calls.name(id, &names);
         if matches!(view.consent, ConsentState::Asked | ConsentState::Granted) {
             let record = SpoolRecord { call: id, body: Body::Described(context) };
             if self.spool.append(vec![record]).is_err() || !durable(&self.spool).await {
@@ -59,8 +59,8 @@ impl Recorder {
         }
         if view.consent == ConsentState::Asked {
             // By an identifier that it has only now.
-            self.answer_early(id, &names).await?;
-            return self.registry.get(id).ok_or(ControlError::NoSuchCall(id));
+            self.answer_pending(id, &names).await?;
+            return self.live_calls.get(id).ok_or(ControlError::NoSuchCall(id));
         }
         Ok(view)
     }
@@ -69,7 +69,7 @@ impl Recorder {
     async fn add_stream(&self, id: CallId, stream: NewStream) -> Result<CallView, ControlError> {
         // One at a time per call, so that the streams are shown in the order of its channels.
         let _turn = self.joining.lock(id).await;
-        let view = self.registry.get(id).filter(|view| view.outcome.is_none());
+        let view = self.live_calls.get(id).filter(|view| view.outcome.is_none());
         let view = view.ok_or(ControlError::NoSuchCall(id))?;
         if view.streams.len() >= limit::STREAMS_PER_CALL {
             let most = limit::STREAMS_PER_CALL;
@@ -86,7 +86,7 @@ impl Recorder {
         if stream.media.formats.is_empty() {
             return Err(ControlError::BadStream(format!("stream `{}` has no codec", stream.label)));
         }
-        if self.registry.client(id).is_some_and(|client| !self.has_share(&client, 1)) {
+        if self.live_calls.client(id).is_some_and(|client| !self.has_share(&client, 1)) {
             return Err(ControlError::Quota);
         }
         let bound = self.ports.bind([!stream.media.rtcp.mux], self.clock.mono());
@@ -104,11 +104,11 @@ impl Recorder {
             }
             Ok(Err(_)) | Err(_) => return Err(ControlError::NotDurable),
         }
-        self.registry.joined(id, &facts, address);
+        self.live_calls.joined(id, &facts, address);
         if !durable(&self.spool).await {
             return Err(ControlError::NotDurable);
         }
-        self.registry.get(id).ok_or(ControlError::NoSuchCall(id))
+        self.live_calls.get(id).ok_or(ControlError::NoSuchCall(id))
     }
 
     async fn command(&self, id: CallId, control: Control) -> Result<CallState, ControlError> {
@@ -146,25 +146,25 @@ impl Recorder {
     /// Opens a call in the spool that no department has recorded so far, as one of `department`'s, so that a
     /// yes can be recorded. True: it was opened now.
     async fn open_late(&self, id: CallId, department: &Department) -> Result<bool, ControlError> {
-        let Some(mut facts) = self.registry.unopened(id) else { return Ok(false) };
+        let Some(mut facts) = self.live_calls.unopened(id) else { return Ok(false) };
         facts.department.clone_from(&department.id);
         facts.retention_days = department.retention_days;
         // The engine saves the call itself in its next pass.
         self.open_in_spool(&facts, None).await.map_err(|_| ControlError::NotDurable)?;
-        self.registry.set_opened(id);
+        self.live_calls.set_opened(id);
         Ok(true)
     }
 
     /// A withdrawal shortly after the call's end: all copies of the recording are erased.
     async fn withdraw_ended(&self, id: CallId) -> Result<CallView, ControlError> {
-        let view = self.registry.get(id).ok_or(ControlError::NoSuchCall(id))?;
+        let view = self.live_calls.get(id).ok_or(ControlError::NoSuchCall(id))?;
         if view.consent == ConsentState::Granted || view.outcome.is_some_and(Outcome::is_recorded) {
             self.erasure.order(id, Cause::Withdrawal).await.map_err(|_| ControlError::NotDurable)?;
-            self.registry.withdrawn_ended(id);
+            self.live_calls.withdrawn_ended(id);
             let erasure = Arc::clone(&self.erasure);
             // The sweeper retries whatever cannot be reached now.
             tokio::spawn(async move { drop(erasure.complete(id, Cause::Withdrawal).await) });
         }
-        self.registry.get(id).ok_or(ControlError::NoSuchCall(id))
+        self.live_calls.get(id).ok_or(ControlError::NoSuchCall(id))
     }
 }

@@ -20,9 +20,9 @@ pub struct EngineSink {
     /// Destination of the records.
     pub spool: Spool,
     /// Calls as shown by the API.
-    pub registry: Arc<LiveCalls>,
+    pub live_calls: Arc<LiveCalls>,
     /// Queue for calls that end without spool records.
-    pub settling: Arc<DeliveryQueue>,
+    pub deliveries: Arc<DeliveryQueue>,
 }
 
 impl Sink for EngineSink {
@@ -61,11 +61,11 @@ impl EngineSink {
         if !matches!(ended.outcome, Outcome::NotSelected | Outcome::Withdrawn) {
             return false;
         }
-        let department = self.registry.get(output.call).map(|view| view.department).unwrap_or_default();
+        let department = self.live_calls.get(output.call).map(|view| view.department).unwrap_or_default();
         let (id, ended) = (output.call, ended.clone());
         let news = ended.clone();
         let closing = Closing { id, department, ended, spooled: false, packed_frames: 0 };
-        if !self.settling.add(closing) {
+        if !self.deliveries.add(closing) {
             metrics::outcome_row_dropped();
         }
         self.tell(News::Ended(id, news));
@@ -75,13 +75,13 @@ impl EngineSink {
     fn tell(&self, news: News) {
         match news {
             News::Consent(call, record) => {
-                self.registry.set_consent(call, record.state);
+                self.live_calls.set_consent(call, record.state);
                 if record.state != ConsentState::Asked {
                     metrics::consent_changed(record.state, record.how);
                 }
             }
             News::Ended(call, ended) => {
-                self.registry.end(call, &ended);
+                self.live_calls.end(call, &ended);
                 metrics::call_ended(ended.outcome);
                 if ended.by == EndedBy::Shutdown {
                     metrics::call_cut();

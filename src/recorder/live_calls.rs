@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn what_is_known_of_a_call_in_progress_alone_is_forgotten_at_its_end() {
-        let registry = LiveCalls::default();
+        let live_calls = LiveCalls::default();
         let facts = CallFacts {
             id: CallId::from_bytes([7; 16]),
             department: "a".into(),
@@ -330,23 +330,23 @@ mod tests {
             context: Default::default(),
         };
         let id = facts.id;
-        registry.add(&facts, ConsentState::Unknown, &[], Arc::new(CallGauges::new(0)));
-        assert_eq!(registry.unopened(id), Some(facts));
-        registry.set_department(id, "b");
-        assert_eq!(registry.get(id).unwrap().department, "b");
+        live_calls.add(&facts, ConsentState::Unknown, &[], Arc::new(CallGauges::new(0)));
+        assert_eq!(live_calls.unopened(id), Some(facts));
+        live_calls.set_department(id, "b");
+        assert_eq!(live_calls.get(id).unwrap().department, "b");
         // Counted once each, however often it asks.
-        assert!(registry.refuse_stream(id, "x") && registry.refuse_stream(id, "y"));
+        assert!(live_calls.refuse_stream(id, "x") && live_calls.refuse_stream(id, "y"));
         assert!(
-            !registry.refuse_stream(id, "x") && !registry.refuse_stream(CallId::from_bytes([8; 16]), "x")
+            !live_calls.refuse_stream(id, "x") && !live_calls.refuse_stream(CallId::from_bytes([8; 16]), "x")
         );
-        let more = (0..2 * REFUSED_KEPT).filter(|n| registry.refuse_stream(id, &format!("{n}"))).count();
+        let more = (0..2 * REFUSED_KEPT).filter(|n| live_calls.refuse_stream(id, &format!("{n}"))).count();
         assert_eq!(more, REFUSED_KEPT - 2);
         let outcome = Outcome::NotSelected;
-        registry.end(
+        live_calls.end(
             id,
             &Ended { at: WallTime::default(), by: EndedBy::Feed, outcome, frames: 0, streams: vec![] },
         );
-        assert_eq!(registry.unopened(id), None);
-        assert!(!registry.refuse_stream(id, "z") && registry.calls().refused.is_empty());
+        assert_eq!(live_calls.unopened(id), None);
+        assert!(!live_calls.refuse_stream(id, "z") && live_calls.calls().refused.is_empty());
     }
 }

@@ -257,7 +257,7 @@ mod tests {
     }
 
     fn given(early: &PendingAnswers, now: i64, name: &str) -> Option<Answer> {
-        early.take(at(now), &[name.to_owned()]).unwrap().map(|early| early.answer)
+        early.take(at(now), &[name.to_owned()]).unwrap().map(|given| given.answer)
     }
 
     #[test]

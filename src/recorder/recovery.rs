@@ -100,7 +100,7 @@ pub enum Followed {
 pub fn follow_durable(
     events: std::sync::mpsc::Receiver<Followed>,
     queue: Arc<DeliveryQueue>,
-    registry: Arc<LiveCalls>,
+    live_calls: Arc<LiveCalls>,
     erasure: Arc<EraseService>,
 ) {
     let runtime = tokio::runtime::Handle::current();
@@ -119,7 +119,8 @@ pub fn follow_durable(
                     if ended.by == EndedBy::Recovered {
                         continue;
                     }
-                    let department = registry.get(event.call).map(|view| view.department).unwrap_or_default();
+                    let department =
+                        live_calls.get(event.call).map(|view| view.department).unwrap_or_default();
                     let packed_frames = erasure.stores.spool.packed(event.call).frames;
                     queue.add(Closing { id: event.call, department, ended, spooled: true, packed_frames });
                 }

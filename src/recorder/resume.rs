@@ -23,10 +23,10 @@ use optag_media::call::snapshot::CallSnapshot;
 use optag_media::call::snapshot::Resumption;
 use optag_media::engine::{Engine, EngineError, ResumePlan};
 use optag_media::net::port_pool::{PortPool, StreamSockets};
-use optag_media::net::socket::KeptSocket;
+use optag_media::net::socket::InheritedSocket;
 use optag_media::stats::CallGauges;
 use optag_media::timebase::FRAME_MS;
-use optag_sip::siprec::session::snapshot::Kept;
+use optag_sip::siprec::session::snapshot::SessionSnapshot;
 use optag_storage::spool::recover::RecoveredCall;
 
 /// The resumed calls.
@@ -35,7 +35,7 @@ pub struct Resumed {
     /// The calls.
     pub calls: HashSet<CallId>,
     /// Their recording sessions, if they came by SIP.
-    pub sessions: Vec<Kept>,
+    pub sessions: Vec<SessionSnapshot>,
 }
 
 /// What is needed to resume calls.
@@ -45,7 +45,7 @@ pub struct Resume<'a> {
     /// Calls in it are not resumed.
     pub log: &'a DeletionLog,
     /// Calls in progress, to which resumed ones are added.
-    pub registry: &'a LiveCalls,
+    pub live_calls: &'a LiveCalls,
     /// Maximum downtime, and the address advertised to senders.
     pub settings: &'a RecorderSettings,
     /// The media engine.
@@ -57,7 +57,7 @@ pub struct Resume<'a> {
 impl Resume<'_> {
     /// Puts every recovered call that may still be in progress back into the engine. `kept` are sockets that
     /// stayed open, by port.
-    pub async fn resume(&self, calls: &[RecoveredCall], mut kept: HashMap<u16, KeptSocket>) -> Resumed {
+    pub async fn resume(&self, calls: &[RecoveredCall], mut kept: HashMap<u16, InheritedSocket>) -> Resumed {
         let mut resumed = Resumed::default();
         let mut down = Duration::ZERO;
         for call in calls.iter().filter(|call| call.closed.is_none()) {
@@ -77,9 +77,9 @@ impl Resume<'_> {
                     metrics::call_resumed(was_down);
                     down = down.max(was_down);
                     resumed.calls.insert(call.id);
-                    resumed
-                        .sessions
-                        .extend(call.dialog_state.as_ref().and_then(|text| Kept::from_text(text.reveal())));
+                    resumed.sessions.extend(
+                        call.dialog_state.as_ref().and_then(|text| SessionSnapshot::from_text(text.reveal())),
+                    );
                 }
                 Err(cause) => {
                     tracing::warn!(call = %call.id, cause = cause.name(), "cannot resume call");
@@ -148,7 +148,7 @@ fn last_alive(saved: &CallSnapshot, frames: u32) -> MonoTime {
 async fn put_back(
     candidate: Candidate<'_>,
     with: &Resume<'_>,
-    kept: &mut HashMap<u16, KeptSocket>,
+    kept: &mut HashMap<u16, InheritedSocket>,
 ) -> Result<(), NotResumed> {
     let Candidate { facts, saved, frames, .. } = candidate;
     let now = with.clock.mono();
@@ -162,17 +162,17 @@ async fn put_back(
     let addresses: Vec<SocketAddr> =
         sockets.iter().map(|socket| SocketAddr::new(ip, socket.port())).collect();
     let gauges = Arc::new(CallGauges::new(limit::STREAMS_PER_CALL));
-    with.registry.add(facts, saved.consent.state(), &addresses, Arc::clone(&gauges));
-    with.registry.set_opened(facts.id);
-    with.registry.set_department(facts.id, saved.consent.department());
-    with.registry.set_paused(facts.id, saved.paused);
+    with.live_calls.add(facts, saved.consent.state(), &addresses, Arc::clone(&gauges));
+    with.live_calls.set_opened(facts.id);
+    with.live_calls.set_department(facts.id, saved.consent.department());
+    with.live_calls.set_paused(facts.id, saved.paused);
     let plan = ResumePlan { resumption: Resumption { saved, frames, sockets_kept }, sockets, gauges };
     let (reply, answer) = oneshot::channel();
     with.engine.resume(plan, Box::new(move |result| drop(reply.send(result))));
     match answer.await {
         Ok(Ok(_)) => Ok(()),
         failed => {
-            with.registry.remove(facts.id);
+            with.live_calls.remove(facts.id);
             let state = matches!(failed, Ok(Err(EngineError::Fault)));
             Err(if state { NotResumed::State } else { NotResumed::Ports })
         }

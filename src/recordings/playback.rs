@@ -31,9 +31,9 @@ pub struct Recordings {
     /// Erasures, and the recordings that must not be served.
     pub erasure: Arc<EraseService>,
     /// Calls in progress.
-    pub registry: Arc<LiveCalls>,
+    pub live_calls: Arc<LiveCalls>,
     /// Calls to be delivered.
-    pub settling: Arc<DeliveryQueue>,
+    pub deliveries: Arc<DeliveryQueue>,
 }
 
 impl Library for Recordings {
@@ -158,7 +158,9 @@ impl Recordings {
                 Err(LibraryError::Erased)
             }
             Some(row) => Ok(row),
-            None if self.settling.contains(id) || self.registry.is_live(id) => Err(LibraryError::NotReady),
+            None if self.deliveries.contains(id) || self.live_calls.is_live(id) => {
+                Err(LibraryError::NotReady)
+            }
             None => Err(LibraryError::NotFound),
         }
     }

@@ -46,9 +46,9 @@ pub struct RequestService {
     /// Erasures, and the recordings that must not be served.
     pub erasure: Arc<EraseService>,
     /// Calls in progress.
-    pub registry: Arc<LiveCalls>,
+    pub live_calls: Arc<LiveCalls>,
     /// Calls to be delivered.
-    pub settling: Arc<DeliveryQueue>,
+    pub deliveries: Arc<DeliveryQueue>,
     /// Trusted time.
     pub time: Arc<TimeKeeper>,
     /// The audit log.
@@ -87,7 +87,7 @@ impl Requests for RequestService {
             let mut all: Vec<(Candidate, RecordingState)> =
                 found.candidates.into_iter().map(|one| (one, RecordingState::Stored)).collect();
             let waiting = self.spooled().await.into_iter().filter_map(|facts| {
-                let row = row_of(facts, &self.settling);
+                let row = row_of(facts, &self.deliveries);
                 let indexed = all.iter().any(|(one, _)| one.row.id == row.id);
                 if indexed { None } else { self.stores.index.judge(row, &wanted) }
             });
@@ -133,7 +133,7 @@ impl Requests for RequestService {
             let row = self.stores.index.get(id).await.map_err(|_| LibraryError::IndexDown)?;
             let spool_key = self.stores.spool.calls().contains(&id);
             let copies = self.stores.store.copies(&names::stem(id)).await;
-            let state = if self.registry.is_live(id) {
+            let state = if self.live_calls.is_live(id) {
                 "live"
             } else if self.erasure.log.is_erased(id) {
                 "erased"
@@ -165,11 +165,11 @@ impl Requests for RequestService {
         accept_missing: bool,
     ) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>> {
         async move {
-            if self.registry.is_live(id) {
+            if self.live_calls.is_live(id) {
                 return Err(LibraryError::NotReady);
             }
             let known = self.erasure.log.is_erased(id)
-                || self.settling.contains(id)
+                || self.deliveries.contains(id)
                 || self.stores.spool.calls().contains(&id)
                 || self.stores.index.get(id).await.map_err(|_| LibraryError::IndexDown)?.is_some();
             if !known {
@@ -320,9 +320,9 @@ impl RequestService {
 
     /// Ended calls that are not delivered yet.
     async fn spooled(&self) -> Vec<CallFacts> {
-        let (spool, registry) = (self.stores.spool.clone(), Arc::clone(&self.registry));
+        let (spool, live_calls) = (self.stores.spool.clone(), Arc::clone(&self.live_calls));
         let read = move || {
-            let ended = spool.calls().into_iter().filter(|id| !registry.is_live(*id)).take(SPOOLED_MOST);
+            let ended = spool.calls().into_iter().filter(|id| !live_calls.is_live(*id)).take(SPOOLED_MOST);
             let facts = ended.filter_map(|id| match spool.read(id).ok()?.next()? {
                 Ok(Body::Opened(facts)) => Some(facts),
                 _ => None,
@@ -357,8 +357,8 @@ fn as_json<T: serde::Serialize>(all: &[T]) -> Result<Vec<Box<RawValue>>, Library
 }
 
 /// The data known before delivery; the length is not.
-fn row_of(facts: CallFacts, settling: &DeliveryQueue) -> IndexRow {
-    let ended_at = settling.ended_at(facts.id).unwrap_or(facts.started_at);
+fn row_of(facts: CallFacts, deliveries: &DeliveryQueue) -> IndexRow {
+    let ended_at = deliveries.ended_at(facts.id).unwrap_or(facts.started_at);
     IndexRow {
         id: facts.id,
         department: facts.department,

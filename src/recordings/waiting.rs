@@ -28,7 +28,7 @@ impl Recordings {
     /// The recording, if it waits and may be served.
     pub(super) async fn waiting(&self, id: CallId) -> Result<Option<Waiting>, LibraryError> {
         self.in_step()?;
-        let Some(closing) = self.settling.packed(id) else { return Ok(None) };
+        let Some(closing) = self.deliveries.packed(id) else { return Ok(None) };
         if self.erasure.log.is_erased(id) {
             return Err(LibraryError::Erased);
         }

@@ -5,11 +5,11 @@ use optag_storage::spool::{Spool, SpoolError};
 
 /// Waits until everything appended is durable; false: it will not be.
 pub async fn durable(spool: &Spool) -> bool {
-    let (done, told) = tokio::sync::oneshot::channel();
+    let (done, durable) = tokio::sync::oneshot::channel();
     spool.barrier(Box::new(move |result| {
         let _ = done.send(result.is_ok());
     }));
-    told.await.unwrap_or(false)
+    durable.await.unwrap_or(false)
 }
 
 /// Destroys a call's key; once this answers, nothing of the call can be read from the spool.

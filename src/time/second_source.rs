@@ -42,7 +42,7 @@ pub struct Bounds {
 
 /// The file's content.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct Saved {
     #[serde(flatten)]
     look: Look,
     #[serde(flatten)]
@@ -72,7 +72,7 @@ impl TimeKeeper {
         *keeper.lock() = match keeper.last() {
             None => Bounds { alone_since: Some(wall), swept_to: None },
             // Earlier versions stored only the reading, and had swept up to it.
-            Some(Kept { look, bounds }) => Bounds {
+            Some(Saved { look, bounds }) => Bounds {
                 swept_to: bounds.swept_to.or(bounds.alone_since.is_none().then_some(look.wall)),
                 ..bounds
             },
@@ -184,12 +184,12 @@ impl TimeKeeper {
         trusted
     }
 
-    fn last(&self) -> Option<Kept> {
+    fn last(&self) -> Option<Saved> {
         std::fs::read(&self.state_file).ok().and_then(|json| serde_json::from_slice(&json).ok())
     }
 
     fn keep(&self, look: &Look) {
-        let kept = Kept { look: look.clone(), bounds: self.bounds() };
+        let kept = Saved { look: look.clone(), bounds: self.bounds() };
         if let Err(error) = replace_json(&self.state_file, &kept) {
             tracing::warn!(%error, "cannot write clock.json");
         }

@@ -99,7 +99,7 @@ async fn a_lost_index_comes_back_from_the_store() {
     assert!(!good && said.contains(&format!("{kept}: in the store, but not in the index")), "{said}");
     assert!(said.contains(&format!("{erased}: erased, but present again")), "{said}");
     let (_, said) = optag(&["check", "--repair"], &data);
-    assert!(said.contains("3 differences, 2 mended"), "{said}");
+    assert!(said.contains("3 differences, 2 repaired"), "{said}");
     std::fs::remove_file(&stray).unwrap();
     let (good, said) = optag(&["check"], &data);
     assert!(good && said.contains("0 differences"), "{said}");

@@ -10,7 +10,7 @@ use optag_sip::siprec::settings::WhenUnavailable;
 use crate::sip_src::{Dialog, SDP, SIPREC, Src, code};
 
 /// Accounts that are final, in the order in which they ended.
-fn ended(src: &Src) -> Vec<optag_core::call::Account> {
+fn ended(src: &Src) -> Vec<optag_core::call::AnnouncedCall> {
     src.accounts.iter().filter(|account| account.ended_at.is_some()).cloned().collect()
 }
 

@@ -105,7 +105,7 @@ fn a_clients_answer_to_our_offer_breaks_no_session() {
 
 #[test]
 fn a_kept_session_that_was_changed_is_refused_or_ends_as_any_other() {
-    let read = |text: &str| optag_sip::siprec::session::snapshot::Kept::from_text(text).is_some();
+    let read = |text: &str| optag_sip::siprec::session::snapshot::SessionSnapshot::from_text(text).is_some();
     assert!(seeds("saved_dialog").iter().all(|seed| read(std::str::from_utf8(seed).unwrap())));
     each_sparsely("saved_dialog", saved_dialog::run, 11);
 }

@@ -4,7 +4,7 @@
 use ezk_sip_types::header::typed::{CSeq, CallID, Contact, FromTo, Via};
 use ezk_sip_types::msg::{Line, MessageLine, PullParser};
 use ezk_sip_types::{Headers, Name};
-use optag::load::sip::shape::{Shape, Told, offer};
+use optag::load::sip::shape::{CallInfo, Shape, offer};
 use optag_core::call::{Answer, ConsentHow, ConsentState, Evidence};
 use optag_media::codec::coded::Codec;
 use optag_sip::feed::Control;
@@ -88,7 +88,7 @@ fn everything_that_the_server_writes_is_read_by_another_library() {
 
 #[test]
 fn what_both_can_read_both_understand_alike() {
-    let told = Told {
+    let info = CallInfo {
         name: "c1".into(),
         caller_number: "+4588888888".into(),
         called_number: "70102030".into(),
@@ -101,7 +101,7 @@ fn what_both_can_read_both_understand_alike() {
     let texts: Vec<String> = Shape::ALL
         .into_iter()
         .map(|shape| {
-            let made = offer(shape, &told);
+            let made = offer(shape, &info);
             let mut dialog =
                 crate::sip_src::Dialog { call_id: "i".into(), to: "<sip:srs@h>".into(), cseq: 0 };
             let contact = "Contact: <sip:src@[2001:db8::1]:5070;transport=tcp>;+sip.src\r\n";

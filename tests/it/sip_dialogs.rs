@@ -7,7 +7,7 @@ use optag_sip::feed::{AdmitError, Control};
 use optag_sip::sip::digest::{Algorithm, Credentials};
 use optag_sip::sip::flow::Transport;
 use optag_sip::siprec::server::Input;
-use optag_sip::siprec::session::snapshot::Kept;
+use optag_sip::siprec::session::snapshot::SessionSnapshot;
 use optag_sip::siprec::settings::WhenUnavailable;
 
 use crate::sip_src::{Dialog, SDP, SIPREC, Src, code, header, media};
@@ -308,11 +308,11 @@ fn strangers_are_not_answered_at_all() {
 fn another_process_takes_up_where_the_first_one_stopped() {
     let mut old = Src::new();
     let (answer, mut dialog) = old.invite(SIPREC, SDP);
-    let texts: Vec<String> = old.server.save().iter().map(Kept::to_text).collect();
+    let texts: Vec<String> = old.server.save().iter().map(SessionSnapshot::to_text).collect();
     let mut new = Src::new();
     new.feed = std::mem::take(&mut old.feed);
     for text in texts {
-        new.server.resume(new.now, Kept::from_text(&text).unwrap(), None);
+        new.server.resume(new.now, SessionSnapshot::from_text(&text).unwrap(), None);
     }
     let again = new.ask(&mut dialog, "INVITE", &format!("{SIPREC}X: new\r\n"), SDP);
     assert_eq!(media(&again), media(&answer));
@@ -330,7 +330,7 @@ fn resumed_before_its_ack() -> (Src, Dialog) {
     let text = old.server.save()[0].to_text();
     let mut new = Src::new();
     new.feed = std::mem::take(&mut old.feed);
-    new.server.resume(new.now, Kept::from_text(&text).unwrap(), None);
+    new.server.resume(new.now, SessionSnapshot::from_text(&text).unwrap(), None);
     (new, dialog)
 }
 
@@ -363,7 +363,7 @@ fn after_a_restart_an_invite_whose_answer_was_lost_is_answered_again() {
     let text = old.server.save()[0].to_text();
     let mut new = Src::new();
     new.feed = std::mem::take(&mut old.feed);
-    new.server.resume(new.now, Kept::from_text(&text).unwrap(), None);
+    new.server.resume(new.now, SessionSnapshot::from_text(&text).unwrap(), None);
     let again = new.raw(invite.as_bytes()).pop().unwrap();
     assert_eq!((code(&again), media(&again)), (200, media(&answer)));
     // From here on it is an INVITE as any: the 200 is repeated until its ACK comes.

@@ -1,14 +1,14 @@
 //! Offers as the load tool sends them, in the shapes of several makers, and oddities beyond
 //! those, against the server without sockets: each is answered, and its parties are found.
 
-use optag::load::sip::shape::{Shape, Told, offer};
+use optag::load::sip::shape::{CallInfo, Shape, offer};
 use optag_core::call::{LinkKind, StreamRole};
 use optag_media::codec::coded::Codec;
 
 use crate::sip_src::{SDP, SIPREC, Src, code, media, with_metadata};
 
-fn told() -> Told {
-    Told {
+fn info() -> CallInfo {
+    CallInfo {
         name: "c1".into(),
         caller_number: "+4588888888".into(),
         called_number: "70102030".into(),
@@ -23,7 +23,7 @@ fn told() -> Told {
 fn the_parties_of_every_makers_offer_are_found() {
     for shape in Shape::ALL {
         let mut src = Src::new();
-        let made = offer(shape, &told());
+        let made = offer(shape, &info());
         let fields = format!("Contact: <sip:src@127.0.0.1:5070>;+sip.src\r\n{}", made.fields);
         let (answer, _) = src.invite(&fields, &made.body);
         assert_eq!(code(&answer), 200, "{shape:?}: {answer}");

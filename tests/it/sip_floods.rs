@@ -69,7 +69,7 @@ fn invariant_13_an_unacknowledged_invite_brings_no_more_back_than_it_is_long() {
     for body in [SDP, ""] {
         for filler in [0, 200, 1_000, 4_000] {
             for copies in [1, 2, 5] {
-                let mut src = Src::unproved(|_| {});
+                let mut src = Src::unvalidated(|_| {});
                 let headers = format!("{SIPREC}X-Filler: {}\r\n", "x".repeat(filler));
                 let invite = src.request(&mut fresh("forged"), "INVITE", &headers, body);
                 let back = bytes_back(&mut src, &invite, copies);
@@ -83,7 +83,7 @@ fn invariant_13_an_unacknowledged_invite_brings_no_more_back_than_it_is_long() {
 
 #[test]
 fn a_client_that_repeats_its_first_invite_is_answered_and_then_known() {
-    let mut src = Src::unproved(|_| {});
+    let mut src = Src::unvalidated(|_| {});
     let mut dialog = fresh("first");
     let invite = src.request(&mut dialog, "INVITE", SIPREC, SDP);
     let answers: Vec<String> = (0..3).flat_map(|_| src.raw(invite.as_bytes())).collect();
@@ -112,7 +112,7 @@ fn invariant_13_a_known_address_that_stops_acknowledging_is_known_no_longer() {
 
 #[test]
 fn over_connections_every_answer_is_sent_at_once() {
-    let mut src = Src::unproved(|_| {});
+    let mut src = Src::unvalidated(|_| {});
     src.transport = Transport::Tcp;
     let invite = src.request(&mut fresh("tcp"), "INVITE", SIPREC, "");
     assert_eq!(code(&src.raw(invite.as_bytes())[0]), 200);

@@ -349,7 +349,7 @@ async fn stopping_says_bye_or_leaves_sessions_to_be_resumed() {
 async fn a_client_shows_its_certificate_where_one_is_asked_for_and_without_it_is_not_served() {
     use optag::load::sip::link::Link;
     use optag::load::sip::session::Session;
-    use optag::load::sip::shape::{Shape, Told};
+    use optag::load::sip::shape::{CallInfo, Shape};
     use optag::load::sip::{Identity, Target};
     use optag_media::codec::coded::Codec;
 
@@ -367,7 +367,7 @@ async fn a_client_shows_its_certificate_where_one_is_asked_for_and_without_it_is
     let begin = async |certificate| {
         let identity = Identity { credentials: None, ca_file: ca_file.clone(), certificate };
         let link = Arc::new(Link::open(&target, &identity).await?);
-        let told = Told {
+        let info = CallInfo {
             name: "tls".into(),
             caller_number: "1".into(),
             called_number: "2".into(),
@@ -376,7 +376,7 @@ async fn a_client_shows_its_certificate_where_one_is_asked_for_and_without_it_is
             keys: None,
             ip: link.local.ip(),
         };
-        let session = Session::begin(link, target.clone(), &identity, Shape::Plain, told, "");
+        let session = Session::begin(link, target.clone(), &identity, Shape::Plain, info, "");
         tokio::time::timeout(Duration::from_secs(5), session).await?
     };
     assert!(begin(None).await.is_err(), "no certificate");
@@ -396,7 +396,7 @@ async fn a_client_shows_its_certificate_where_one_is_asked_for_and_without_it_is
 async fn a_load_client_proves_itself_by_either_digest() {
     use optag::load::sip::link::Link;
     use optag::load::sip::session::Session;
-    use optag::load::sip::shape::{Shape, Told};
+    use optag::load::sip::shape::{CallInfo, Shape};
     use optag::load::sip::{Identity, Target};
     use optag_media::codec::coded::Codec;
 
@@ -410,7 +410,7 @@ async fn a_load_client_proves_itself_by_either_digest() {
             let login = Some(("src".to_owned(), password.to_owned()));
             let identity = Identity { credentials: login, ..Identity::default() };
             let link = Arc::new(Link::open(&target, &identity).await.unwrap());
-            let told = Told {
+            let info = CallInfo {
                 name: password.into(),
                 caller_number: "1".into(),
                 called_number: "2".into(),
@@ -419,7 +419,7 @@ async fn a_load_client_proves_itself_by_either_digest() {
                 keys: None,
                 ip: link.local.ip(),
             };
-            let session = Session::begin(link, target.clone(), &identity, Shape::Plain, told, "").await;
+            let session = Session::begin(link, target.clone(), &identity, Shape::Plain, info, "").await;
             assert_eq!(session.is_ok(), taken);
         }
         assert_eq!(feed.seen().len(), 1);

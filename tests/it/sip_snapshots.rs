@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use optag_sip::sip::flow::{Flow, Transport};
-use optag_sip::siprec::session::snapshot::Kept;
+use optag_sip::siprec::session::snapshot::SessionSnapshot;
 
 use crate::sip_src::{Dialog, SDP, SIPREC, Src, code, header, with_metadata};
 
@@ -138,7 +138,7 @@ fn the_question_has_a_type_that_the_client_takes_and_415_tries_the_others() {
 #[test]
 fn after_a_restart_the_metadata_is_asked_for_once_the_client_can_be_reached() {
     let (mut old, mut dialog) = call(ALLOW);
-    let texts: Vec<String> = old.server.save().iter().map(Kept::to_text).collect();
+    let texts: Vec<String> = old.server.save().iter().map(SessionSnapshot::to_text).collect();
     for reached in [true, false] {
         let mut new = Src::new();
         let flow = Flow {
@@ -148,7 +148,7 @@ fn after_a_restart_the_metadata_is_asked_for_once_the_client_can_be_reached() {
             peer: "127.0.0.1:5070".parse().unwrap(),
         };
         for text in &texts {
-            new.server.resume(new.now, Kept::from_text(text).unwrap(), reached.then_some(flow));
+            new.server.resume(new.now, SessionSnapshot::from_text(text).unwrap(), reached.then_some(flow));
         }
         new.feed = std::mem::take(&mut old.feed);
         if !reached {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use optag_core::call::Account;
+use optag_core::call::AnnouncedCall;
 use optag_core::clock::{MonoTime, WallTime};
 use optag_sip::feed::{Control, Feed};
 use optag_sip::sip::flow::{Flow, Transport};
@@ -24,7 +24,7 @@ pub(crate) struct Src {
     /// Results of controls that the feed keeps waiting, where it does.
     pub held_controls: Option<Vec<Input>>,
     /// Every account so far.
-    pub accounts: Vec<Account>,
+    pub accounts: Vec<AnnouncedCall>,
     /// Signs of life that were passed on, and for how long each vouches.
     pub silences: Vec<(optag_core::id::CallId, Duration)>,
     pub alive: Vec<(optag_core::id::CallId, Duration)>,
@@ -53,13 +53,13 @@ impl Src {
     }
 
     pub(crate) fn with(edit: impl FnOnce(&mut Config)) -> Self {
-        let mut src = Self::unproved(edit);
+        let mut src = Self::unvalidated(edit);
         src.server.prove(src.now, src.flow());
         src
     }
 
     /// One whose address has shown nothing yet: no answer outweighs what it sends.
-    pub(crate) fn unproved(edit: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) fn unvalidated(edit: impl FnOnce(&mut Config)) -> Self {
         let mut config = config();
         edit(&mut config);
         Self {
@@ -121,7 +121,7 @@ impl Src {
     fn carry(&mut self, out: Vec<Output>, inputs: &mut Vec<Input>, sent: &mut Vec<String>) {
         for output in out {
             match output {
-                Output::Account(account) => self.accounts.push(*account),
+                Output::AnnouncedCall(account) => self.accounts.push(*account),
                 Output::Send(_, bytes) => sent.push(bytes.iter().map(|b| *b as char).collect()),
                 Output::Silence(call, silence) => self.silences.push((call, silence)),
                 Output::Alive(call, vouched) => self.alive.push((call, vouched)),

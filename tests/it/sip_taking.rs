@@ -5,7 +5,7 @@ use std::time::Duration;
 use optag_core::call::{Answer, ConsentHow, ConsentState, Evidence};
 use optag_sip::feed::Control;
 use optag_sip::siprec::server::Input;
-use optag_sip::siprec::session::snapshot::Kept;
+use optag_sip::siprec::session::snapshot::SessionSnapshot;
 use optag_sip::siprec::settings::UntilConsent;
 
 use crate::sip_src::{Dialog, SDP, SIPREC, Src, code, header, media};
@@ -218,12 +218,12 @@ fn a_hold_of_the_client_outlasts_the_waiting_for_consent() {
 #[test]
 fn after_a_restart_the_streams_are_asked_for_once_the_client_has_been_heard_from() {
     let (mut old, dialog) = waiting("");
-    let texts: Vec<String> = old.server.save().iter().map(Kept::to_text).collect();
+    let texts: Vec<String> = old.server.save().iter().map(SessionSnapshot::to_text).collect();
     for offers in [true, false] {
         let mut new = Src::with(|config| config.until_consent = UntilConsent::Inactive);
         let mut dialog = Dialog { call_id: dialog.call_id.clone(), to: dialog.to.clone(), cseq: dialog.cseq };
         for text in &texts {
-            new.server.resume(new.now, Kept::from_text(text).unwrap(), None);
+            new.server.resume(new.now, SessionSnapshot::from_text(text).unwrap(), None);
         }
         new.feed = std::mem::take(&mut old.feed);
         assert_eq!(yes(&mut new), Vec::<String>::new(), "no flow to the client yet");

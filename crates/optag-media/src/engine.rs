@@ -32,7 +32,7 @@ use crate::engine::slot::{Slot, side_by_side};
 use crate::engine::unsent::Carried;
 use crate::fact::EndedBy;
 use crate::net::port_pool::StreamSockets;
-use crate::net::socket::KeptSocket;
+use crate::net::socket::InheritedSocket;
 use crate::stream::coder::When;
 use optag_core::clock::{BootId, Clock, MonoTime};
 use optag_core::id::CallId;
@@ -151,7 +151,7 @@ impl Engine {
 
     /// Leaves every call to the next program: hands the last facts to the sink, stops, and gives the
     /// calls' sockets, still open. Blocks.
-    pub fn leave(&self) -> Vec<(u16, KeptSocket)> {
+    pub fn leave(&self) -> Vec<(u16, InheritedSocket)> {
         let (tell, told) = std::sync::mpsc::channel();
         let _ = self.requests.send(Request::Leave(tell));
         let sockets = told.recv().unwrap_or_default();
@@ -206,12 +206,12 @@ impl Runner {
                 Due::Tick => {}
                 Due::Stop => {
                     pool.install(|| {
-                        calls.par_iter_mut().for_each(|seat| seat.finish(&**clock, now, EndedBy::Shutdown))
+                        calls.par_iter_mut().for_each(|slot| slot.finish(&**clock, now, EndedBy::Shutdown))
                     });
                     return self.drain();
                 }
                 Due::Leave(tell) => {
-                    pool.install(|| calls.par_iter_mut().for_each(|seat| seat.leave(&**clock, now)));
+                    pool.install(|| calls.par_iter_mut().for_each(|slot| slot.leave(&**clock, now)));
                     self.drain();
                     let _ = tell.send(self.calls.drain(..).flat_map(Slot::into_sockets).collect());
                     return;
@@ -273,7 +273,7 @@ impl Runner {
             settings.capture.encodes = encodes;
             Call::new(plan.rules, streams, settings, now)
         };
-        self.seat(make, sockets, plan.gauges, reply);
+        self.add_slot(make, sockets, plan.gauges, reply);
     }
 
     /// How many more calls fit, without and with spilling.
@@ -287,8 +287,8 @@ impl Runner {
     /// Calls of this kind, by when they are encoded.
     fn count(&self, is_meant: impl Fn(&Call) -> bool) -> Calls {
         let mut calls = Calls::default();
-        for seat in self.calls.iter().filter(|seat| is_meant(&seat.call)) {
-            *(if seat.call.encodes_later() { &mut calls.later } else { &mut calls.now }) += 1;
+        for slot in self.calls.iter().filter(|slot| is_meant(&slot.call)) {
+            *(if slot.call.encodes_later() { &mut calls.later } else { &mut calls.now }) += 1;
         }
         calls
     }
@@ -296,10 +296,10 @@ impl Runner {
     fn resume(&mut self, plan: ResumePlan, reply: Reply) {
         let now = self.clock.mono();
         let make = |settings| Call::resume(plan.resumption, settings, now);
-        self.seat(make, plan.sockets, plan.gauges, reply);
+        self.add_slot(make, plan.sockets, plan.gauges, reply);
     }
 
-    fn seat(
+    fn add_slot(
         &mut self,
         make: impl FnOnce(CallSettings) -> Call,
         sockets: Vec<StreamSockets>,
@@ -319,20 +319,20 @@ impl Runner {
 
     fn join(&mut self, id: CallId, stream: JoiningStream, reply: Reply) {
         let now = self.now();
-        let Some(seat) = self.places.get(&id).map(|&place| &mut self.calls[place]) else {
+        let Some(slot) = self.places.get(&id).map(|&place| &mut self.calls[place]) else {
             return reply(Err(EngineError::NoSuchCall));
         };
-        let joined = seat.join(&*self.clock, now, stream.facts, stream.plan, stream.sockets);
-        let answer = if joined { Ok(seat.call.state()) } else { Err(EngineError::NoMoreStreams) };
+        let joined = slot.join(&*self.clock, now, stream.facts, stream.plan, stream.sockets);
+        let answer = if joined { Ok(slot.call.state()) } else { Err(EngineError::NoMoreStreams) };
         self.replies.push((reply, answer));
     }
 
     fn control(&mut self, id: CallId, command: Command, reply: Reply) {
         let now = self.now();
-        let Some(seat) = self.places.get(&id).map(|&place| &mut self.calls[place]) else {
+        let Some(slot) = self.places.get(&id).map(|&place| &mut self.calls[place]) else {
             return reply(Err(EngineError::NoSuchCall));
         };
-        let answer = seat.command(&*self.clock, now, command).map_err(EngineError::from);
+        let answer = slot.command(&*self.clock, now, command).map_err(EngineError::from);
         self.replies.push((reply, answer));
     }
 
@@ -340,7 +340,7 @@ impl Runner {
         let now = self.now();
         let complexity = self.governor.complexity();
         let Self { pool, calls, clock, .. } = self;
-        let tick = |seat: &mut Slot| seat.tick(&**clock, now, complexity);
+        let tick = |slot: &mut Slot| slot.tick(&**clock, now, complexity);
         if alone {
             side_by_side(calls, tick);
         } else {
@@ -355,9 +355,9 @@ impl Runner {
     fn hand_over(&mut self) {
         let (mut batch, merged) = self.carried.take();
         let mut total = TickStats { facts_merged: merged, ..TickStats::default() };
-        for seat in &mut self.calls {
-            batch.append(&mut seat.out);
-            total = total.plus(std::mem::take(&mut seat.stats));
+        for slot in &mut self.calls {
+            batch.append(&mut slot.out);
+            total = total.plus(std::mem::take(&mut slot.stats));
         }
         if !batch.is_empty()
             && let Err(back) = self.sink.push(batch)

@@ -179,7 +179,7 @@ pub enum ControlError {
     Consent(#[from] ConsentError),
     /// Too many answers wait for calls that were not announced yet.
     #[error("too many answers wait for their calls")]
-    TooManyEarly,
+    TooManyPending,
     /// A yes is for one call, and another of the same name got it.
     #[error("another call of this name has the answer")]
     AnotherHasIt,

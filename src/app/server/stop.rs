@@ -15,7 +15,7 @@ use futures::future::{BoxFuture, Shared};
 use tokio::time::Instant;
 
 use crate::app::server::Server;
-use crate::app::upgrade::Kept;
+use crate::app::upgrade::Handover;
 use crate::delivery::queue::Unsettled;
 use crate::metrics;
 use crate::recorder::recovery::Followed;
@@ -52,7 +52,7 @@ impl Server {
     /// since packets wait in the kernel from then on.
     ///
     /// Errors: cannot write the last audio to the spool.
-    pub async fn hand_over(mut self) -> anyhow::Result<Kept> {
+    pub async fn hand_over(mut self) -> anyhow::Result<Handover> {
         self.drain.close();
         self.ending.store(true, Ordering::Release);
         let _ = self.stop.send(true);
@@ -64,9 +64,9 @@ impl Server {
             server.stop(Ending::Leave).await;
         }
         // The spool keeps everything else for the next program.
-        let settling = &self.opened.settling;
-        settling.hurry();
-        let _ = tokio::time::timeout(LAST_ANSWERS, settling.until(|left| left.unspooled == 0)).await;
+        let deliveries = &self.opened.deliveries;
+        deliveries.hurry();
+        let _ = tokio::time::timeout(LAST_ANSWERS, deliveries.until(|left| left.unspooled == 0)).await;
         self.tasks.shutdown().await;
         let engine = self.engine.clone();
         self.sockets.rtp = tokio::task::spawn_blocking(move || engine.leave()).await?.into_iter().collect();
@@ -74,7 +74,7 @@ impl Server {
         if !tokio::time::timeout(LAST_WRITES, durable(&spool)).await.unwrap_or(false) {
             anyhow::bail!("cannot write the last audio to the spool");
         }
-        let outcomes = self.opened.settling.unsettled().unspooled;
+        let outcomes = self.opened.deliveries.unsettled().unspooled;
         if outcomes > 0 {
             tracing::warn!(outcomes, "outcomes of unrecorded calls not written to the index are lost");
         }
@@ -140,21 +140,21 @@ impl Server {
 
     /// Waits for deliveries of ended calls, and reports what is left. All ended calls are durable.
     async fn settle(&self, hurry: &Hurry, budget: Budget) {
-        let settling = &self.opened.settling;
+        let deliveries = &self.opened.deliveries;
         // The spool reported the ends before this call; the barrier ensures that they are in the delivery queue.
         let (done, followed) = tokio::sync::oneshot::channel();
         if self.follow.send(Followed::Barrier(done)).is_ok() {
             let _ = followed.await;
         }
-        settling.hurry();
-        let ended = settling.len();
+        deliveries.hurry();
+        let ended = deliveries.len();
         let limit = budget.left(Duration::ZERO);
         tracing::info!(calls = ended, limit_s = limit.as_secs(), "all calls ended; delivering recordings");
         // Encoding spilled calls takes longer than a stop should.
         let is_done = |left: Unsettled| left.spooled + left.unspooled == 0;
-        let settled = settling.until(is_done);
+        let settled = deliveries.until(is_done);
         let waited = unless_hurried(hurry, tokio::time::timeout(limit, settled)).await;
-        let left = settling.unsettled();
+        let left = deliveries.unsettled();
         metrics::unsettled_calls(left.spooled + left.packed, left.unspooled);
         if is_done(left) {
             tracing::info!(calls = ended.saturating_sub(left.packed), "all recordings delivered");

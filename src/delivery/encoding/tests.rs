@@ -141,20 +141,20 @@ async fn invariant_04_what_waits_to_be_encoded_is_played_from_the_spool_and_let_
     let dir = tempfile::tempdir().unwrap();
     let erasure = Arc::new(erasure(dir.path()).await);
     let closing = spilled(&erasure).await;
-    let (id, settling) = (closing.id, Arc::<DeliveryQueue>::default());
-    settling.add(closing);
+    let (id, deliveries) = (closing.id, Arc::<DeliveryQueue>::default());
+    deliveries.add(closing);
     let (share, load) = load(90);
     let draining = Arc::default();
     let mut workers = JoinSet::new();
-    Delivery::new(Arc::clone(&settling), Arc::clone(&erasure))
+    Delivery::new(Arc::clone(&deliveries), Arc::clone(&erasure))
         .encoding_in(spare(load, &draining), 2)
         .start(&mut workers);
-    let (stores, registry) = (erasure.stores.clone(), Arc::default());
-    let recordings = Recordings { stores, erasure: Arc::clone(&erasure), registry, settling };
+    let (stores, live_calls) = (erasure.stores.clone(), Arc::default());
+    let recordings = Recordings { stores, erasure: Arc::clone(&erasure), live_calls, deliveries };
     // Others are not held up.
     let other = crate::delivery::recorded_at(&erasure, OsClock.wall()).await;
-    recordings.settling.add(other.clone());
-    until(|| !recordings.settling.contains(other.id)).await;
+    recordings.deliveries.add(other.clone());
+    until(|| !recordings.deliveries.contains(other.id)).await;
     assert_eq!(erasure.stores.spool.calls(), [id]);
 
     let detail = recordings.get(id).await.unwrap();
@@ -165,7 +165,7 @@ async fn invariant_04_what_waits_to_be_encoded_is_played_from_the_spool_and_let_
     let (early, verdicts) = (opus(&recordings, id).await, detail.summary.verdicts);
 
     share.store(10, Ordering::SeqCst);
-    until(|| recordings.settling.is_empty()).await;
+    until(|| recordings.deliveries.is_empty()).await;
     assert!(erasure.stores.spool.calls().is_empty());
     let detail = recordings.get(id).await.unwrap();
     assert_eq!((detail.summary.state, detail.summary.verdicts), (RecordingState::Stored, verdicts));
@@ -212,27 +212,27 @@ async fn invariant_07_what_is_erased_while_it_waits_or_is_encoded_is_neither_pla
         let dir = tempfile::tempdir().unwrap();
         let erasure = Arc::new(erasure(dir.path()).await);
         let closing = spilled(&erasure).await;
-        let (id, settling) = (closing.id, Arc::<DeliveryQueue>::default());
+        let (id, deliveries) = (closing.id, Arc::<DeliveryQueue>::default());
         // There is no time any more after some blocks: the encoding waits with the recording's lock held.
         let looks = Arc::new(AtomicU32::new(0));
         let seen = Arc::clone(&looks);
         let load: Load =
             Arc::new(move || if seen.fetch_add(1, Ordering::SeqCst) < blocks_before { 0.0 } else { 0.9 });
         let mut workers = JoinSet::new();
-        Delivery::new(Arc::clone(&settling), Arc::clone(&erasure))
+        Delivery::new(Arc::clone(&deliveries), Arc::clone(&erasure))
             .encoding_in(spare(load, &Arc::default()), 1)
             .start(&mut workers);
-        settling.add(closing);
+        deliveries.add(closing);
         until(|| looks.load(Ordering::SeqCst) > blocks_before).await;
-        let (stores, registry) = (erasure.stores.clone(), Arc::default());
-        let recordings = Recordings { stores, erasure: Arc::clone(&erasure), registry, settling };
+        let (stores, live_calls) = (erasure.stores.clone(), Arc::default());
+        let recordings = Recordings { stores, erasure: Arc::clone(&erasure), live_calls, deliveries };
         assert!(wav(&recordings, id).await.is_ok());
         erasure.order(id, Cause::Withdrawal).await.unwrap();
         assert!(erasure.stores.spool.calls().is_empty(), "its key is gone at once");
         assert_eq!(wav(&recordings, id).await, Err(LibraryError::Erased));
         assert!(recordings.get(id).await.is_err());
         assert_eq!(erasure.complete_open().await, 0, "the encoding gives way");
-        until(|| recordings.settling.is_empty()).await;
+        until(|| recordings.deliveries.is_empty()).await;
         assert!(erasure.stores.index.get(id).await.unwrap().is_none());
         let left = erasure.stores.store.copies("recordings/").await.unwrap();
         assert!(left.is_empty(), "{left:?}");
@@ -255,9 +255,9 @@ async fn invariant_09_what_waits_is_not_played_once_its_time_is_up() {
     let mut erasure = erasure(dir.path()).await;
     let closing = spilled(&erasure).await;
     erasure.clock = Arc::new(Late);
-    let (id, settling, erasure) = (closing.id, Arc::<DeliveryQueue>::default(), Arc::new(erasure));
-    settling.add(closing);
+    let (id, deliveries, erasure) = (closing.id, Arc::<DeliveryQueue>::default(), Arc::new(erasure));
+    deliveries.add(closing);
     let recordings =
-        Recordings { stores: erasure.stores.clone(), erasure, registry: Arc::default(), settling };
+        Recordings { stores: erasure.stores.clone(), erasure, live_calls: Arc::default(), deliveries };
     assert_eq!(wav(&recordings, id).await, Err(LibraryError::Erased));
 }

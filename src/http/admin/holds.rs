@@ -43,7 +43,7 @@ pub(crate) async fn place(
     let basis = hold.lawful_basis.as_deref().unwrap_or("none");
     let detail = format!("until {}, lawful basis {basis}: {}", hold.until, hold.reason);
     audit(&services, &actor, AuditAction::Hold, None, Some(id), Some(detail)).await?;
-    services.steward.hold(id, hold, actor).await.map(Json).map_err(unanswered)
+    services.requests.hold(id, hold, actor).await.map(Json).map_err(unanswered)
 }
 
 /// Lifts a hold. If the recording has expired in the meantime, the next sweep erases it.
@@ -58,7 +58,7 @@ pub(crate) async fn lift(
     actor.need(Permission::Oversee)?;
     params.finish()?;
     audit(&services, &actor, AuditAction::Hold, None, Some(id), Some("lifted".into())).await?;
-    match services.steward.release(id).await.map_err(unanswered)? {
+    match services.requests.release(id).await.map_err(unanswered)? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Problem::new(StatusCode::NOT_FOUND, "the recording is not held")),
     }
@@ -74,5 +74,5 @@ pub(crate) async fn list(
     actor.need(Permission::Oversee)?;
     params.finish()?;
     audit(&services, &actor, AuditAction::Hold, None, None, Some("listed".into())).await?;
-    Ok(Json(services.steward.holds()))
+    Ok(Json(services.requests.holds()))
 }

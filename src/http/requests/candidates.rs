@@ -44,7 +44,7 @@ pub(crate) async fn find(
     let department = params.text("department");
     let date = params.parsed("date", "a day such as 2026-11-24");
     let time: Option<jiff::civil::Time> = params.parsed("time", "a time of day such as 14:30");
-    let zone = params.text("tz").unwrap_or_else(|| services.steward.time_zone().to_owned());
+    let zone = params.text("tz").unwrap_or_else(|| services.requests.time_zone().to_owned());
     let tolerance = params.parsed("tolerance_min", "minutes").unwrap_or(TOLERANCE_MIN);
     let most = params.parsed("most", "a whole number").unwrap_or(MOST);
     let zone = TimeZone::get(&zone).map_err(|_| params.wrong("tz", "a time zone such as Europe/Copenhagen"));
@@ -71,7 +71,7 @@ pub(crate) async fn find(
     let query = CandidateQuery { number, name, department, window, most };
     let detail = criteria(&services, &query);
     audit(&services, &actor, AuditAction::Search, purpose, None, Some(detail)).await?;
-    services.steward.candidates(query).await.map(Json).map_err(unanswered)
+    services.requests.candidates(query).await.map(Json).map_err(unanswered)
 }
 
 /// The search criteria for the audit, with numbers and names as keyed hashes.

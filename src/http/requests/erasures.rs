@@ -109,8 +109,8 @@ pub(crate) async fn erase(
     params.finish()?;
     let detail = why(&reason, request.as_deref(), accept_missing);
     audit(&services, &actor, AuditAction::Erase, purpose, Some(id), Some(detail)).await?;
-    let steward = services.steward;
-    let erasing = async move { steward.erase(id, request, accept_missing).await };
+    let requests = services.requests;
+    let erasing = async move { requests.erase(id, request, accept_missing).await };
     let receipt = to_its_end(erasing).await?.map_err(unanswered)?;
     Ok((status([&receipt]), Json(receipt)).into_response())
 }
@@ -142,7 +142,7 @@ pub(crate) async fn erase_several(
     if let Some(number) = body.caller_number {
         let sought = format!("{{\"caller\":\"{}\"}}", services.audit.pseudonym(number.reveal()));
         audit(&services, &actor, AuditAction::Search, purpose, None, Some(sought)).await?;
-        ids.extend(services.steward.of_caller(number).await.map_err(unanswered)?);
+        ids.extend(services.requests.of_caller(number).await.map_err(unanswered)?);
     }
     ids.sort();
     ids.dedup();
@@ -151,18 +151,18 @@ pub(crate) async fn erase_several(
         let mut previews = Vec::with_capacity(ids.len());
         for id in ids {
             audit(&services, &actor, AuditAction::Preview, purpose, Some(id), Some(detail.clone())).await?;
-            previews.push(services.steward.preview(id).await.map_err(unanswered)?);
+            previews.push(services.requests.preview(id).await.map_err(unanswered)?);
         }
         return Ok(Json(Previews { previews }).into_response());
     }
     for id in &ids {
         audit(&services, &actor, AuditAction::Erase, purpose, Some(*id), Some(detail.clone())).await?;
     }
-    let (steward, request) = (services.steward, body.request);
+    let (requests, request) = (services.requests, body.request);
     let erasing = async move {
         let mut erasures = Vec::with_capacity(ids.len());
         for id in ids {
-            let erased = steward.erase(id, request.clone(), body.accept_missing).await;
+            let erased = requests.erase(id, request.clone(), body.accept_missing).await;
             erasures.push(erased.unwrap_or_else(|error| refused(id, &error)));
         }
         erasures
@@ -186,7 +186,7 @@ pub(crate) async fn preview(
     let purpose = params.stated_purpose(&actor)?;
     params.finish()?;
     audit(&services, &actor, AuditAction::Preview, purpose, Some(id), None).await?;
-    services.steward.preview(id).await.map(Json).map_err(unanswered)
+    services.requests.preview(id).await.map(Json).map_err(unanswered)
 }
 
 /// Progress of an erasure, with the signed receipt if it is complete.
@@ -208,7 +208,7 @@ pub(crate) async fn progress(
     let purpose = params.stated_purpose(&actor)?;
     params.finish()?;
     audit(&services, &actor, AuditAction::Preview, purpose, Some(id), None).await?;
-    let receipt = services.steward.receipt(id).await.map_err(unanswered)?;
+    let receipt = services.requests.receipt(id).await.map_err(unanswered)?;
     Ok((status([&receipt]), Json(receipt)).into_response())
 }
 

@@ -36,9 +36,9 @@ pub fn window(day: Date, time: Option<Time>, zone: &TimeZone, tolerance_min: i64
             (instant(begin.timestamp()), instant(end.timestamp()).plus_micros(-1), None)
         }
         Some(time) => {
-            let told = zone.to_ambiguous_zoned_datetime(day.to_datetime(time));
-            let first = instant(told.clone().earlier().ok()?.timestamp());
-            let last = instant(told.later().ok()?.timestamp());
+            let window = zone.to_ambiguous_zoned_datetime(day.to_datetime(time));
+            let first = instant(window.clone().earlier().ok()?.timestamp());
+            let last = instant(window.later().ok()?.timestamp());
             (first, last, Some(first))
         }
     };
@@ -49,7 +49,7 @@ pub fn window(day: Date, time: Option<Time>, zone: &TimeZone, tolerance_min: i64
 mod tests {
     use super::*;
 
-    fn told(day: &str, time: Option<&str>, tolerance_min: i64) -> (String, String) {
+    fn bounds(day: &str, time: Option<&str>, tolerance_min: i64) -> (String, String) {
         let zone = TimeZone::get("Europe/Copenhagen").unwrap();
         let time = time.map(|time| time.parse().unwrap());
         let window = window(day.parse().unwrap(), time, &zone, tolerance_min).unwrap();
@@ -62,15 +62,15 @@ mod tests {
 
     #[test]
     fn a_time_of_day_is_the_callers_in_summer_and_in_winter() {
-        is(told("2026-11-24", Some("14:30"), 15), "2026-11-24T13:15:00Z", "2026-11-24T13:45:00Z");
-        is(told("2026-07-24", Some("14:30"), 15), "2026-07-24T12:15:00Z", "2026-07-24T12:45:00Z");
-        is(told("2026-11-24", None, 0), "2026-11-23T23:00:00Z", "2026-11-24T22:59:59.999999Z");
+        is(bounds("2026-11-24", Some("14:30"), 15), "2026-11-24T13:15:00Z", "2026-11-24T13:45:00Z");
+        is(bounds("2026-07-24", Some("14:30"), 15), "2026-07-24T12:15:00Z", "2026-07-24T12:45:00Z");
+        is(bounds("2026-11-24", None, 0), "2026-11-23T23:00:00Z", "2026-11-24T22:59:59.999999Z");
     }
 
     #[test]
     fn the_hour_that_comes_twice_is_looked_for_twice_and_the_one_that_is_skipped_is_found() {
-        is(told("2026-10-25", Some("02:30"), 15), "2026-10-25T00:15:00Z", "2026-10-25T01:45:00Z");
-        is(told("2026-03-29", Some("02:30"), 15), "2026-03-29T00:15:00Z", "2026-03-29T01:45:00Z");
-        is(told("2026-10-25", None, 0), "2026-10-24T22:00:00Z", "2026-10-25T22:59:59.999999Z");
+        is(bounds("2026-10-25", Some("02:30"), 15), "2026-10-25T00:15:00Z", "2026-10-25T01:45:00Z");
+        is(bounds("2026-03-29", Some("02:30"), 15), "2026-03-29T00:15:00Z", "2026-03-29T01:45:00Z");
+        is(bounds("2026-10-25", None, 0), "2026-10-24T22:00:00Z", "2026-10-25T22:59:59.999999Z");
     }
 }

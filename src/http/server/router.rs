@@ -42,7 +42,7 @@ pub struct Services {
     /// The audit log.
     pub audit: Arc<dyn Audit>,
     /// Erasures, holds, reports.
-    pub steward: Arc<dyn Requests>,
+    pub requests: Arc<dyn Requests>,
     /// Access tokens.
     pub tokens: Arc<Tokens>,
     /// Dates audit entries.
@@ -110,7 +110,7 @@ pub fn router(services: Services, limits: Limits) -> Router {
         .routes(routes!(drain::drain))
         .split_for_parts();
     openapi::complete(&mut document);
-    let public_key = services.steward.public_key();
+    let public_key = services.requests.public_key();
     let guarded = guarded
         .method_not_allowed_fallback(method_not_allowed)
         .route_layer(middleware::from_fn_with_state(gate, authenticate))

@@ -9,8 +9,8 @@ fn by() -> Pseudonyms {
     Pseudonyms::new(&[1; 32], "45")
 }
 
-fn session(seconds: i64, number: &str, call: Option<CallId>) -> SessionRow {
-    SessionRow {
+fn session(seconds: i64, number: &str, call: Option<CallId>) -> AnnouncedCallRow {
+    AnnouncedCallRow {
         id: format!("a{seconds}"),
         began_at: at(seconds),
         ended_at: Some(at(seconds + 60)),
@@ -85,10 +85,11 @@ fn each_call_has_one_outcome_and_what_should_not_be_is_a_fault() {
     for (n, call) in [stored, gone, lost, erased, waiting].into_iter().enumerate() {
         facts.sessions.push(session(n as i64 + 1, "88888888", Some(call)));
     }
-    let draining = SessionRow { outcome: Some(("lost".into(), "draining".into())), ..session(6, "1", None) };
+    let draining =
+        AnnouncedCallRow { outcome: Some(("lost".into(), "draining".into())), ..session(6, "1", None) };
     let unselected =
-        SessionRow { outcome: Some(("not_selected".into(), String::new())), ..session(7, "1", None) };
-    let died = SessionRow { ended_at: None, ..session(8, "1", None) };
+        AnnouncedCallRow { outcome: Some(("not_selected".into(), String::new())), ..session(7, "1", None) };
+    let died = AnnouncedCallRow { ended_at: None, ..session(8, "1", None) };
     facts.sessions.extend([draining, unselected, died]);
     facts.calls = vec![
         called(stored, "recorded", ""),
@@ -126,14 +127,14 @@ fn every_stream_is_accounted_for_whatever_its_role_and_so_are_those_that_were_re
     let stream = |role, owed_ms, kept_ms| StreamAudio { role, owed_ms, kept_ms };
     let mut facts = facts();
     let refused = RefusedStreams { no_codec: 2, no_room: 1, ..RefusedStreams::default() };
-    let unselected = SessionRow {
+    let unselected = AnnouncedCallRow {
         outcome: Some(("not_selected".into(), String::new())),
         refused_streams: selected,
         ..session(3, "1", None)
     };
     facts.sessions = vec![
         session(1, "1", Some(good)),
-        SessionRow { refused_streams: refused, ..session(2, "1", Some(poor)) },
+        AnnouncedCallRow { refused_streams: refused, ..session(2, "1", Some(poor)) },
         unselected,
     ];
     facts.calls = vec![called(good, "recorded", ""), called(poor, "recorded", "")];
@@ -169,7 +170,7 @@ fn every_stream_is_accounted_for_whatever_its_role_and_so_are_those_that_were_re
 fn records_of_the_pbx_are_matched_by_name_and_else_by_number_and_time() {
     let mut facts = facts();
     let unselected =
-        |s: SessionRow| SessionRow { outcome: Some(("not_selected".into(), String::new())), ..s };
+        |s: AnnouncedCallRow| AnnouncedCallRow { outcome: Some(("not_selected".into(), String::new())), ..s };
     facts.sessions = [
         session(100, "11111111", None),
         session(200, "22222222", None),

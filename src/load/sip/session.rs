@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::link::Link;
 use super::message::Message;
-use super::shape::{CRYPTO_TAG, Direction, Shape, Told, offer, sdp};
+use super::shape::{CRYPTO_TAG, CallInfo, Direction, Shape, offer, sdp};
 use super::{Identity, Target, Transport, digest};
 
 /// First retransmission interval. Source: RFC 3261 §17.1.1.1.
@@ -54,7 +54,7 @@ pub struct Session {
     link: Arc<Link>,
     target: Target,
     shape: Shape,
-    told: Told,
+    info: CallInfo,
     inbox: mpsc::Receiver<Message>,
     to: String,
     contact: String,
@@ -85,10 +85,10 @@ impl Session {
         target: Target,
         identity: &Identity,
         shape: Shape,
-        told: Told,
+        info: CallInfo,
         extra: &str,
     ) -> anyhow::Result<Self> {
-        let call_id = format!("{}@load", told.name);
+        let call_id = format!("{}@load", info.name);
         let transport = match link.transport {
             Transport::Udp => String::new(),
             other => format!(";transport={}", other.name().to_ascii_lowercase()),
@@ -100,7 +100,7 @@ impl Session {
             link,
             target,
             shape,
-            told,
+            info,
             number: 0,
             version: 1,
             direction: Direction::Sendonly,
@@ -113,7 +113,7 @@ impl Session {
             answered_after: Duration::ZERO,
             met: Met::default(),
         };
-        let offer = offer(shape, &session.told);
+        let offer = offer(shape, &session.info);
         let fields = format!("{}{extra}", offer.fields);
         let asked = Instant::now();
         let mut answer = session.ask("INVITE", &fields, &offer.body).await?;
@@ -123,7 +123,7 @@ impl Session {
             let challenges: Vec<&str> = answer.all("www-authenticate").collect();
             let uri = uri(&session.target);
             let login = (user.as_str(), password.as_str());
-            let proof = digest::authorization(&challenges, login, "INVITE", &uri, &session.told.name);
+            let proof = digest::authorization(&challenges, login, "INVITE", &uri, &session.info.name);
             let proof = proof.context("unsupported authentication challenge")?;
             let fields = format!("{fields}Authorization: {proof}\r\n");
             answer = session.ask("INVITE", &fields, &offer.body).await?;
@@ -143,7 +143,7 @@ impl Session {
             bail!("the server did not accept two streams");
         }
         // In a delayed offer our keys come last, in the ACK.
-        let echo_due = session.told.keys.is_some() && shape != Shape::Delayed;
+        let echo_due = session.info.keys.is_some() && shape != Shape::Delayed;
         if echo_due && session.echoed != [Some(CRYPTO_TAG); 2] {
             session.end().await?;
             bail!(
@@ -226,7 +226,7 @@ impl Session {
             false => self.ask("BYE", "", "").await.map(drop),
         };
         self.over = true;
-        self.link.forget(&format!("{}@load", self.told.name));
+        self.link.forget(&format!("{}@load", self.info.name));
         done
     }
 
@@ -318,7 +318,7 @@ impl Session {
     }
 
     fn sdp(&self) -> String {
-        sdp(self.shape, &self.told, self.direction, self.version)
+        sdp(self.shape, &self.info, self.direction, self.version)
     }
 
     fn request(
@@ -330,8 +330,8 @@ impl Session {
         fields: &str,
         body: &str,
     ) -> Vec<u8> {
-        let Self { told, link, contact, .. } = self;
-        let name = &told.name;
+        let Self { info, link, contact, .. } = self;
+        let name = &info.name;
         format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{transport} {local};branch=z9hG4bK{name}-{number}{branch};rport\r\n\
              Max-Forwards: 70\r\nFrom: \"load\" <sip:load@{local}>;tag={name}\r\nTo: {to}\r\n\

@@ -70,7 +70,7 @@ impl Shape {
 
 /// The data of a recorded call in its metadata.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct CallInfo {
     /// Unique name of the call.
     pub name: String,
     /// Calling number.
@@ -106,9 +106,9 @@ pub struct Offer {
 }
 
 /// The initial offer of a session.
-pub fn offer(shape: Shape, told: &Told) -> Offer {
-    let sdp = sdp(shape, told, Direction::Sendonly, 1);
-    let xml = metadata(shape, told);
+pub fn offer(shape: Shape, info: &CallInfo) -> Offer {
+    let sdp = sdp(shape, info, Direction::Sendonly, 1);
+    let xml = metadata(shape, info);
     let session = "Content-Disposition: session;handling=required\r\n";
     let recording = "Content-Disposition: recording-session\r\n";
     let part = |kind: &str, more: &str, body: &str| {
@@ -158,14 +158,14 @@ pub fn offer(shape: Shape, told: &Told) -> Offer {
         Shape::CubeHeaders => format!(
             "X-Cisco-Recording-Participant: sip:{}@{ip};media-index=\"0\"\r\n\
              X-Cisco-Recording-Participant: sip:{}@{ip};media-index=\"1\"\r\n",
-            told.caller_number,
-            told.called_number,
-            ip = host(told.ip),
+            info.caller_number,
+            info.called_number,
+            ip = host(info.ip),
         ),
         _ => "Require: siprec\r\n".to_owned(),
     };
     if shape == Shape::Delayed {
-        let xml = metadata(shape, told);
+        let xml = metadata(shape, info);
         fields.push_str(&format!("Content-Type: {new}\r\nContent-Disposition: recording-session\r\n"));
         return Offer { fields, body: xml };
     }
@@ -174,14 +174,14 @@ pub fn offer(shape: Shape, told: &Told) -> Offer {
 }
 
 /// A description of our streams. `version` increases with each.
-pub fn sdp(shape: Shape, told: &Told, direction: Direction, version: u32) -> String {
-    let ip = told.ip;
+pub fn sdp(shape: Shape, info: &CallInfo, direction: Direction, version: u32) -> String {
+    let ip = info.ip;
     let family = if ip.is_ipv4() { "IP4" } else { "IP6" };
     let of_line = matches!(shape, Shape::Cube | Shape::Ribbon);
     let session = if of_line { String::new() } else { format!("c=IN {family} {ip}\r\n") };
     let mut text = format!("v=0\r\no=load 7 {version} IN {family} {ip}\r\ns=-\r\n{session}t=0 0\r\n");
     let (codec, direction) = (
-        told.codec,
+        info.codec,
         match direction {
             Direction::Sendonly => "sendonly",
             Direction::Inactive => "inactive",
@@ -189,7 +189,7 @@ pub fn sdp(shape: Shape, told: &Told, direction: Direction, version: u32) -> Str
     );
     for (at, label) in shape.labels().into_iter().enumerate() {
         let side = usize::from(at != shape.caller_line());
-        let key = told.keys.as_ref().map(|keys| &keys[side]);
+        let key = info.keys.as_ref().map(|keys| &keys[side]);
         let profile = if key.is_some() { "RTP/SAVP" } else { "RTP/AVP" };
         text.push_str(&format!("m=audio {} {profile} {} 101\r\n", 40_000 + 2 * at, codec.payload_type()));
         if of_line {
@@ -214,9 +214,9 @@ fn host(ip: IpAddr) -> String {
 }
 
 /// The metadata of a call.
-fn metadata(shape: Shape, told: &Told) -> String {
-    let host = host(told.ip);
-    let Told { name, caller_number, called_number, caller_name, .. } = told;
+fn metadata(shape: Shape, info: &CallInfo) -> String {
+    let host = host(info.ip);
+    let CallInfo { name, caller_number, called_number, caller_name, .. } = info;
     let [first, second] = shape.labels();
     let head = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n";
     match shape {

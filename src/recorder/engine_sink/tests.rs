@@ -95,15 +95,15 @@ async fn invariant_06_what_was_durable_of_a_call_whose_processing_failed_is_stor
 {
     let dir = tempfile::tempdir().unwrap();
     let erasure = Arc::new(crate::erasure::anchor::tests::erasure(dir.path()).await);
-    let (registry, settling) = (Arc::<LiveCalls>::default(), Arc::<DeliveryQueue>::default());
+    let (live_calls, deliveries) = (Arc::<LiveCalls>::default(), Arc::<DeliveryQueue>::default());
     let spool = erasure.stores.spool.clone();
-    let engine = engine(EngineSink { spool: spool.clone(), registry: registry.clone(), settling });
+    let engine = engine(EngineSink { spool: spool.clone(), live_calls: live_calls.clone(), deliveries });
     let pool = PortPool::new(Ipv4Addr::LOCALHOST.into(), 47_900, 48_200, 65_536);
     let sockets = pool.bind([false], OsClock.mono()).unwrap();
     let port = sockets[0].port();
     let id = CallId::new_at(OsClock.wall());
     let (facts, gauges) = (facts(id), Arc::new(CallGauges::new(1)));
-    registry.add(&facts, ConsentState::Asked, &[], gauges.clone());
+    live_calls.add(&facts, ConsentState::Asked, &[], gauges.clone());
     spool.append(vec![SpoolRecord { call: id, body: Body::Opened(facts) }]).unwrap();
     let question = Question::new("demo", true, ConsentKeys::default(), Duration::from_secs(30));
     let rules = CallRules { id, question, prompt_version: None };
@@ -123,13 +123,13 @@ async fn invariant_06_what_was_durable_of_a_call_whose_processing_failed_is_stor
     assert!(durable(&spool).await);
     inject::arm(id, Step::Frames);
     let ended = async {
-        while registry.is_live(id) {
+        while live_calls.is_live(id) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(20), ended).await.expect("the call never ends");
     let partly = Outcome::RecordedPartly(CutShort::Fault);
-    assert_eq!(registry.get(id).unwrap().outcome, Some(partly));
+    assert_eq!(live_calls.get(id).unwrap().outcome, Some(partly));
     // The engine's thread continues.
     let (told, hears) = std::sync::mpsc::channel();
     engine.control(id, Command::Pause, Box::new(move |answer| drop(told.send(answer))));
@@ -141,9 +141,9 @@ async fn invariant_06_what_was_durable_of_a_call_whose_processing_failed_is_stor
         _ => None,
     });
     let ended = closed.expect("its end is durable");
-    let settling = Arc::<DeliveryQueue>::default();
-    settling.add(Closing { id, department: "demo".into(), ended, spooled: true, packed_frames: 0 });
-    Delivery::new(settling, erasure.clone()).until_settled().await;
+    let deliveries = Arc::<DeliveryQueue>::default();
+    deliveries.add(Closing { id, department: "demo".into(), ended, spooled: true, packed_frames: 0 });
+    Delivery::new(deliveries, erasure.clone()).until_settled().await;
     let manifest = erasure.stores.vault.manifest(id).await.unwrap();
     assert_eq!((manifest.ended_by, manifest.ended_by.of_recorded()), (EndedBy::Fault, partly));
     assert!(manifest.duration_ms >= 1_000, "{} ms of 1,200", manifest.duration_ms);

@@ -38,10 +38,10 @@ async fn stored(dir: &Path, days: i64) -> (Recordings, CallId) {
     let closing = recorded_at(&erasure, WallTime::from_unix_micros(1_700_000_000_000_000)).await;
     let id = closing.id;
     erasure.clock = Arc::new(At(id.admitted_at().plus_days(days).plus_micros(1_000)));
-    let (erasure, settling) = (Arc::new(erasure), Arc::<DeliveryQueue>::default());
-    settling.add(closing);
-    Delivery::new(Arc::clone(&settling), Arc::clone(&erasure)).until_settled().await;
-    (Recordings { stores: erasure.stores.clone(), erasure, registry: Arc::default(), settling }, id)
+    let (erasure, deliveries) = (Arc::new(erasure), Arc::<DeliveryQueue>::default());
+    deliveries.add(closing);
+    Delivery::new(Arc::clone(&deliveries), Arc::clone(&erasure)).until_settled().await;
+    (Recordings { stores: erasure.stores.clone(), erasure, live_calls: Arc::default(), deliveries }, id)
 }
 
 async fn listed(recordings: &Recordings) -> Result<Vec<CallId>, LibraryError> {
@@ -55,13 +55,13 @@ async fn audio(recordings: &Recordings, id: CallId) -> Result<(), LibraryError> 
 }
 
 /// The results of a candidate search.
-async fn told(recordings: &Recordings, id: CallId) -> Result<Vec<CallId>, LibraryError> {
+async fn candidates(recordings: &Recordings, id: CallId) -> Result<Vec<CallId>, LibraryError> {
     let dir = tempfile::tempdir().unwrap();
     let requests = RequestService {
         stores: recordings.stores.clone(),
         erasure: Arc::clone(&recordings.erasure),
-        registry: Arc::clone(&recordings.registry),
-        settling: Arc::clone(&recordings.settling),
+        live_calls: Arc::clone(&recordings.live_calls),
+        deliveries: Arc::clone(&recordings.deliveries),
         time: Arc::new(TimeKeeper::new(dir.path().join("clock.json"))),
         audit: AuditLog::new(dir.path().join("audit")),
         time_zone: "UTC".into(),
@@ -78,7 +78,7 @@ async fn told(recordings: &Recordings, id: CallId) -> Result<Vec<CallId>, Librar
 /// Checks that a recording is not listed, not a candidate, and that neither its details nor its audio are
 /// served.
 async fn is_gone(recordings: &Recordings, id: CallId) {
-    assert_eq!((listed(recordings).await, told(recordings, id).await), (Ok(vec![]), Ok(vec![])));
+    assert_eq!((listed(recordings).await, candidates(recordings, id).await), (Ok(vec![]), Ok(vec![])));
     assert_eq!(recordings.get(id).await.err(), Some(LibraryError::Erased));
     assert_eq!(audio(recordings, id).await, Err(LibraryError::Erased));
 }
@@ -100,7 +100,7 @@ async fn invariant_09_a_recording_whose_time_is_up_is_served_no_more_though_noth
     let dir = tempfile::tempdir().unwrap();
     let (recordings, id) = stored(dir.path(), 89).await;
     assert_eq!((listed(&recordings).await, audio(&recordings, id).await), (Ok(vec![id]), Ok(())));
-    assert_eq!(told(&recordings, id).await, Ok(vec![id]));
+    assert_eq!(candidates(&recordings, id).await, Ok(vec![id]));
     let dir = tempfile::tempdir().unwrap();
     let (recordings, id) = stored(dir.path(), 90).await;
     is_gone(&recordings, id).await;

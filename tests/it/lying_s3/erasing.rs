@@ -37,7 +37,7 @@ struct Delivered {
     double: Double,
     id: CallId,
     log: DeletionLog,
-    custody: DeletionGuard,
+    guard: DeletionGuard,
     index: Index,
     under_way: UnderWay,
     dir: tempfile::TempDir,
@@ -62,15 +62,15 @@ impl Delivered {
         let under_way = UnderWay::open(&dir.path().join("erasing")).unwrap();
         let policy = HoldPolicy { allowed: false, lawful_bases: vec![], ends_anyway: false };
         let holds = Holds::open(&dir.path().join("holds.json"), policy).unwrap();
-        let custody =
+        let guard =
             DeletionGuard::new(Signer::load_or_create(&dir.path().join("signing.key")).unwrap(), holds);
         let order = Order { id, at: id.admitted_at(), cause: Cause::Request, request: None };
-        custody.order(&log, order).unwrap();
-        Self { double, id, log, custody, index, under_way, dir }
+        guard.order(&log, order).unwrap();
+        Self { double, id, log, guard, index, under_way, dir }
     }
 
     async fn complete(&self, store: &Store) -> Result<Vec<String>, (Step, EraseError)> {
-        let log = GuardedLog(&self.log, &self.custody);
+        let log = GuardedLog(&self.log, &self.guard);
         let eraser =
             Eraser { log: &log, keys: &NoKeys, store, index: &self.index, progress: &self.under_way };
         eraser.complete(self.id, Cause::Request, self.id.admitted_at()).await
@@ -299,7 +299,7 @@ async fn what_was_removed_by_hand_is_erased_once_someone_accepts_it_and_the_rece
     let gone = missing.complete(&super::store(&missing.double)).await.unwrap();
     assert!(gone.is_empty() && !missing.is_open());
     let (order, done) = missing.log.history(missing.id).unwrap().unwrap();
-    let receipt = optag::erasure::receipt::sign(&missing.custody.signer, order, done.unwrap()).unwrap();
+    let receipt = optag::erasure::receipt::sign(&missing.guard.signer, order, done.unwrap()).unwrap();
     let receipt: optag::erasure::receipt::Receipt = receipt.read().unwrap();
     assert!(receipt.accepted_missing && receipt.deleted.is_empty());
     assert!(missing.index.get(missing.id).await.unwrap().unwrap().caller_number.is_none());

@@ -1,7 +1,7 @@
 //! The rules of a call: who may be recorded, when, and how long. In: facts. Out: decisions and the records
 //! that prove them. Not here: sockets, files, threads, clocks.
 
-pub mod account;
+pub mod announced_call;
 pub mod consent;
 pub mod context;
 pub mod department;
@@ -13,7 +13,7 @@ pub mod terms;
 pub mod text;
 pub mod verdict;
 
-pub use account::{Account, Unrecorded};
+pub use announced_call::{AnnouncedCall, Unrecorded};
 pub use consent::{Answer, ConsentHow, ConsentMachine, ConsentRecord, ConsentState, Evidence, KeySource};
 pub use context::{CallContext, CallLink, Held, LinkKind, Participant, RawBody};
 pub use department::{ConsentKeys, Department};

@@ -4,7 +4,7 @@ use std::sync::mpsc::Sender;
 
 use crate::call::plan::{CallPlan, EngineError, JoiningStream, ResumePlan};
 use crate::call::{CallState, Command};
-use crate::net::socket::KeptSocket;
+use crate::net::socket::InheritedSocket;
 use optag_core::id::CallId;
 
 /// Called with the answer, after the facts that follow from the request were pushed.
@@ -16,12 +16,12 @@ pub(super) enum Request {
     Resume(Box<ResumePlan>, Reply),
     Control(CallId, Command, Reply),
     Stop,
-    Leave(Sender<Vec<(u16, KeptSocket)>>),
+    Leave(Sender<Vec<(u16, InheritedSocket)>>),
 }
 
 /// Why the waiting is over.
 pub(super) enum Due {
     Tick,
     Stop,
-    Leave(Sender<Vec<(u16, KeptSocket)>>),
+    Leave(Sender<Vec<(u16, InheritedSocket)>>),
 }

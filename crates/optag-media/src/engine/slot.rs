@@ -12,7 +12,7 @@ use crate::call::output::{Fact, Output};
 use crate::call::{Call, CallState, Command, Now};
 use crate::fact::EndedBy;
 use crate::net::port_pool::StreamSockets;
-use crate::net::socket::KeptSocket;
+use crate::net::socket::InheritedSocket;
 use crate::stats::{CallGauges, TickStats};
 use crate::stream::plan::StreamPlan;
 use optag_core::call::StreamFacts;
@@ -132,7 +132,7 @@ impl Slot {
     }
 
     /// Its sockets for RTP, still open; those for RTCP are bound anew.
-    pub(crate) fn into_sockets(self) -> impl Iterator<Item = (u16, KeptSocket)> {
+    pub(crate) fn into_sockets(self) -> impl Iterator<Item = (u16, InheritedSocket)> {
         self.sockets.into_iter().map(|sockets| (sockets.port(), sockets.rtp.keep()))
     }
 

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::net::socket::{KeptSocket, MediaSocket};
+use crate::net::socket::{InheritedSocket, MediaSocket};
 use crate::rtp::rtcp::feedback::Port;
 use optag_core::clock::MonoTime;
 
@@ -87,7 +87,7 @@ impl PortPool {
     pub fn bind_at(
         &self,
         port: u16,
-        kept: Option<KeptSocket>,
+        kept: Option<InheritedSocket>,
         rtcp: bool,
         now: MonoTime,
     ) -> Result<StreamSockets, PortError> {

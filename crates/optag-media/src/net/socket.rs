@@ -29,7 +29,7 @@ const CONTROL_BYTES: usize = 128;
 
 /// A socket kept open while one process replaces another.
 #[derive(Debug)]
-pub struct KeptSocket {
+pub struct InheritedSocket {
     /// The socket, with the options that [`MediaSocket::bind`] set.
     pub socket: UdpSocket,
     /// When it was last read.
@@ -91,13 +91,13 @@ impl MediaSocket {
     }
 
     /// Continues with a socket of an earlier process.
-    pub fn take_over(kept: KeptSocket) -> Self {
+    pub fn take_over(kept: InheritedSocket) -> Self {
         Self { socket: kept.socket, last_read: kept.last_read, dropped: kept.dropped }
     }
 
     /// Keeps the socket open for the next program. Datagrams wait in it from now on.
-    pub fn keep(self) -> KeptSocket {
-        KeptSocket { socket: self.socket, last_read: self.last_read, dropped: self.dropped }
+    pub fn keep(self) -> InheritedSocket {
+        InheritedSocket { socket: self.socket, last_read: self.last_read, dropped: self.dropped }
     }
 
     /// Sends a datagram; if the kernel rejects it, it is lost, as on the network.

@@ -23,7 +23,7 @@ use crate::siprec::outbound::set_timer;
 use crate::siprec::session::activation_step::ActivationStep;
 use crate::siprec::session::admit::is_stale;
 use crate::siprec::session::state::{AwaitedAck, PendingRequest, Unanswered};
-use crate::siprec::streams::{self, Fate};
+use crate::siprec::streams::{self, StreamDecision};
 use optag_core::call::{ConsentState, RawBody, Unrecorded};
 use optag_core::clock::{MonoTime, WallTime};
 use optag_core::limit::STREAMS_PER_CALL;
@@ -250,14 +250,14 @@ impl Server {
             }
             match streams::refused(media) {
                 None if spare.contains(&at) => {
-                    refused.extend((at >= known).then_some(Fate::Alternative));
+                    refused.extend((at >= known).then_some(StreamDecision::Alternative));
                     continue;
                 }
                 None if taken < STREAMS_PER_CALL && new.len() < room => {}
-                fate => {
-                    let is_new = fate.is_none() && at >= known && taken < STREAMS_PER_CALL;
+                decision => {
+                    let is_new = decision.is_none() && at >= known && taken < STREAMS_PER_CALL;
                     over_quota += u64::from(is_new);
-                    refused.extend((at >= known).then_some(fate.unwrap_or(Fate::TooMany)));
+                    refused.extend((at >= known).then_some(decision.unwrap_or(StreamDecision::TooMany)));
                     continue;
                 }
             }

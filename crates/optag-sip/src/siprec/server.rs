@@ -24,10 +24,10 @@ use crate::sip::user_agent_client::Clients;
 use crate::siprec::outbound::Why;
 use crate::siprec::responses::Accounted;
 use crate::siprec::session::activation::Purpose;
-use crate::siprec::session::snapshot::Kept;
+use crate::siprec::session::snapshot::SessionSnapshot;
 use crate::siprec::settings::Config;
 use crate::siprec::timers::{Deadlines, Timer, Timers};
-use optag_core::call::{Account, ConsentState};
+use optag_core::call::{AnnouncedCall, ConsentState};
 use optag_core::clock::{MonoTime, WallTime};
 use optag_core::id::CallId;
 use optag_core::private::Private;
@@ -82,7 +82,7 @@ pub enum Output {
     /// The call's own silence timeout.
     Silence(CallId, Duration),
     /// Store this account.
-    Account(Box<Account>),
+    AnnouncedCall(Box<AnnouncedCall>),
 }
 
 /// A new request, with what is needed to answer it.
@@ -146,7 +146,7 @@ impl Server {
     }
 
     /// Resumes a session that another process saved; `flow` is its flow to the client, if still open.
-    pub fn resume(&mut self, now: MonoTime, kept: Kept, flow: Option<Flow>) -> SessionId {
+    pub fn resume(&mut self, now: MonoTime, kept: SessionSnapshot, flow: Option<Flow>) -> SessionId {
         self.stats.sessions_resumed += 1;
         if let Some(flow) = flow {
             self.prove(now, flow);
@@ -163,9 +163,9 @@ impl Server {
     }
 
     /// What another process needs to resume each session that has a call.
-    pub fn save(&self) -> Vec<Kept> {
+    pub fn save(&self) -> Vec<SessionSnapshot> {
         let lasting = self.sessions.values().filter(|s| s.saved.call.is_some() && !s.is_over());
-        lasting.map(Kept::of).collect()
+        lasting.map(SessionSnapshot::of).collect()
     }
 
     /// Handles an input.
@@ -367,7 +367,7 @@ impl Server {
         let Some(session) = self.sessions.get(&id) else { return };
         // A resumed session may end before any message was received.
         let ended_at = self.wall(now).max(session.saved.began_at);
-        self.account(id, Some(ended_at), out);
+        self.output_announced_call(id, Some(ended_at), out);
         let Some(session) = self.sessions.get(&id) else { return };
         let dialog = &session.saved.dialog;
         self.by_dialog.remove(&(dialog.call_id.clone(), dialog.local_tag.clone()));

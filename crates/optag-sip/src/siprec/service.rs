@@ -17,10 +17,10 @@ use crate::feed::{Control, Feed};
 use crate::sip::sockets::{ARRIVED_QUEUE, Arrived, Links, bind_stream, bind_udp};
 use crate::sip::tls::{Certificate, TlsFiles};
 use crate::siprec::server::{Input, Output, Server};
-use crate::siprec::session::snapshot::Kept;
+use crate::siprec::session::snapshot::SessionSnapshot;
 use crate::siprec::settings::Config;
 use crate::siprec::stats::Stats;
-use optag_core::call::{Account, ConsentHow, ConsentState};
+use optag_core::call::{AnnouncedCall, ConsentHow, ConsentState};
 use optag_core::clock::{Clock, MonoTime};
 use optag_core::id::CallId;
 
@@ -30,7 +30,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const RESULTS: usize = 4_096;
 
 /// Receives accounts of sessions; must not block.
-pub type AccountSink = Arc<dyn Fn(Account) + Send + Sync>;
+pub type AnnouncedCallSink = Arc<dyn Fn(AnnouncedCall) + Send + Sync>;
 
 /// Listening addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,7 +106,7 @@ pub enum Ending {
 enum Order {
     Drain,
     Accepting(bool),
-    Stop(Ending, oneshot::Sender<Vec<Kept>>),
+    Stop(Ending, oneshot::Sender<Vec<SessionSnapshot>>),
 }
 
 impl SipServer {
@@ -118,11 +118,11 @@ impl SipServer {
         config: Config,
         feed: Arc<dyn Feed>,
         clock: Arc<dyn Clock>,
-        accounts: AccountSink,
-        resumed: Vec<Kept>,
+        announced: AnnouncedCallSink,
+        resumed: Vec<SessionSnapshot>,
     ) -> io::Result<Self> {
         let sockets = Sockets::bind(&listen)?;
-        Self::start_on(sockets, listen.tls_files, config, feed, clock, accounts, resumed)
+        Self::start_on(sockets, listen.tls_files, config, feed, clock, announced, resumed)
     }
 
     /// Starts on sockets that are already bound.
@@ -134,8 +134,8 @@ impl SipServer {
         config: Config,
         feed: Arc<dyn Feed>,
         clock: Arc<dyn Clock>,
-        accounts: AccountSink,
-        resumed: Vec<Kept>,
+        announced: AnnouncedCallSink,
+        resumed: Vec<SessionSnapshot>,
     ) -> io::Result<Self> {
         let (arrived, arrivals) = mpsc::channel(ARRIVED_QUEUE);
         let links = Links::new(
@@ -169,7 +169,7 @@ impl SipServer {
         let (results, decided) = mpsc::channel(RESULTS);
         let consents = feed.consents();
         let shell =
-            Shell { server, links: links.clone(), feed, clock, accounts, results, certificate, publish };
+            Shell { server, links: links.clone(), feed, clock, announced, results, certificate, publish };
         let task = tokio::spawn(shell.run(arrivals, decided, ordered, consents));
         Ok(Self { bound, links, orders, stats, task })
     }
@@ -214,7 +214,7 @@ impl SipServer {
     }
 
     /// Stops the server. Returns the saved sessions with [`Ending::Leave`].
-    pub async fn stop(self, ending: Ending) -> Vec<Kept> {
+    pub async fn stop(self, ending: Ending) -> Vec<SessionSnapshot> {
         let (tell, told) = oneshot::channel();
         let saved = match self.orders.send(Order::Stop(ending, tell)).await {
             Ok(()) => told.await.unwrap_or_default(),
@@ -232,7 +232,7 @@ struct Shell {
     links: Arc<Links>,
     feed: Arc<dyn Feed>,
     clock: Arc<dyn Clock>,
-    accounts: AccountSink,
+    announced: AnnouncedCallSink,
     results: mpsc::Sender<Input>,
     certificate: Option<Arc<Certificate>>,
     publish: watch::Sender<Stats>,
@@ -297,7 +297,7 @@ impl Shell {
         for output in out {
             match output {
                 Output::Send(flow, bytes) => self.links.send(flow, bytes),
-                Output::Account(account) => (self.accounts)(*account),
+                Output::AnnouncedCall(call) => (self.announced)(*call),
                 Output::Silence(call, silence) => self.feed.silence(call, silence),
                 Output::Alive(call, vouched) => self.feed.alive(call, vouched),
                 Output::Keep(call, text) => self.feed.keep(call, text),

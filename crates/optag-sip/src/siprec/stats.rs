@@ -1,6 +1,6 @@
 //! Counters of the recording server.
 
-use crate::siprec::streams::Fate;
+use crate::siprec::streams::StreamDecision;
 
 /// What has happened since the start. `sessions` and `draining` are states.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,15 +93,15 @@ pub struct Stats {
 
 impl Stats {
     /// Counts why lines became no streams.
-    pub fn refused(&mut self, fates: &[Fate]) {
-        for fate in fates {
-            match fate {
-                Fate::Encrypted => self.streams_encrypted += 1,
-                Fate::NoCodec => self.streams_without_codec += 1,
-                Fate::Alternative => self.streams_alternative += 1,
-                Fate::Multicast => self.streams_multicast += 1,
-                Fate::TooMany => self.streams_too_many += 1,
-                Fate::Stream(_) | Fate::NotAudio | Fate::Unused => {}
+    pub fn refused(&mut self, decisions: &[StreamDecision]) {
+        for decision in decisions {
+            match decision {
+                StreamDecision::Encrypted => self.streams_encrypted += 1,
+                StreamDecision::NoCodec => self.streams_without_codec += 1,
+                StreamDecision::Alternative => self.streams_alternative += 1,
+                StreamDecision::Multicast => self.streams_multicast += 1,
+                StreamDecision::TooMany => self.streams_too_many += 1,
+                StreamDecision::Stream(_) | StreamDecision::NotAudio | StreamDecision::Unused => {}
             }
         }
     }

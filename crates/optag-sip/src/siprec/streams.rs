@@ -17,7 +17,7 @@ const KEYS_OF_STREAM: usize = 4;
 
 /// The decision about an m= line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum StreamDecision {
     /// Recorded as the stream with this index.
     Stream(u8),
     /// Not audio: video, text or data.
@@ -43,19 +43,19 @@ pub fn choose(
     hints: &Hints,
     parties: &Parties,
     source: MediaSource,
-) -> (Vec<NewStream>, Vec<Fate>) {
+) -> (Vec<NewStream>, Vec<StreamDecision>) {
     let spare = spare(offer, |_| false);
     let usable = count(offer, &spare);
-    let (mut streams, mut fates) = (Vec::new(), Vec::new());
+    let (mut streams, mut decisions) = (Vec::new(), Vec::new());
     for (at, media) in offer.media.iter().enumerate() {
-        let fate = match refused(media) {
-            Some(fate) => fate,
-            None if spare.contains(&at) => Fate::Alternative,
-            None if streams.len() >= STREAMS_PER_CALL => Fate::TooMany,
-            None => Fate::Stream(streams.len() as u8),
+        let decision = match refused(media) {
+            Some(decision) => decision,
+            None if spare.contains(&at) => StreamDecision::Alternative,
+            None if streams.len() >= STREAMS_PER_CALL => StreamDecision::TooMany,
+            None => StreamDecision::Stream(streams.len() as u8),
         };
-        fates.push(fate);
-        if let Fate::Stream(_) = fate {
+        decisions.push(decision);
+        if let StreamDecision::Stream(_) = decision {
             let at = streams.len();
             let written = media.label.clone().unwrap_or_default();
             let role = role(view, hints, parties, &written, at, usable);
@@ -66,7 +66,7 @@ pub fn choose(
             });
         }
     }
-    (streams, fates)
+    (streams, decisions)
 }
 
 /// Lines that are refused because another line of theirs is taken: one that has been, else the first
@@ -170,31 +170,34 @@ pub fn added<'a>(
 }
 
 /// Why a line can be no stream.
-pub fn refused(media: &Media) -> Option<Fate> {
+pub fn refused(media: &Media) -> Option<StreamDecision> {
     if media.port == 0 {
-        return Some(Fate::Unused);
+        return Some(StreamDecision::Unused);
     }
     if !media.is_audio() {
-        return Some(Fate::NotAudio);
+        return Some(StreamDecision::NotAudio);
     }
     if media.is_multicast() {
-        return Some(Fate::Multicast);
+        return Some(StreamDecision::Multicast);
     }
     if media.is_without_key() {
-        return Some(Fate::Encrypted);
+        return Some(StreamDecision::Encrypted);
     }
-    media.codecs.is_empty().then_some(Fate::NoCodec)
+    media.codecs.is_empty().then_some(StreamDecision::NoCodec)
 }
 
 /// Counts the audio lines that are not recorded.
-pub fn count_refused(refused: &mut RefusedStreams, fates: &[Fate]) {
-    for fate in fates {
-        match fate {
-            Fate::Encrypted => refused.encrypted += 1,
-            Fate::NoCodec => refused.no_codec += 1,
-            Fate::Multicast => refused.multicast += 1,
-            Fate::TooMany => refused.no_room += 1,
-            Fate::Stream(_) | Fate::NotAudio | Fate::Alternative | Fate::Unused => {}
+pub fn count_refused(refused: &mut RefusedStreams, decisions: &[StreamDecision]) {
+    for decision in decisions {
+        match decision {
+            StreamDecision::Encrypted => refused.encrypted += 1,
+            StreamDecision::NoCodec => refused.no_codec += 1,
+            StreamDecision::Multicast => refused.multicast += 1,
+            StreamDecision::TooMany => refused.no_room += 1,
+            StreamDecision::Stream(_)
+            | StreamDecision::NotAudio
+            | StreamDecision::Alternative
+            | StreamDecision::Unused => {}
         }
     }
 }
@@ -214,7 +217,7 @@ pub fn unique(label: &str, others: &[NewStream]) -> String {
 
 /// Puts the caller on the first channel and the employee on the second, whatever the order of
 /// the m= lines.
-pub fn caller_first(streams: &mut Vec<NewStream>, fates: &mut [Fate]) {
+pub fn caller_first(streams: &mut Vec<NewStream>, decisions: &mut [StreamDecision]) {
     let rank = |role| match role {
         StreamRole::Caller => 0,
         StreamRole::Employee => 1,
@@ -222,8 +225,8 @@ pub fn caller_first(streams: &mut Vec<NewStream>, fates: &mut [Fate]) {
     };
     let mut order: Vec<usize> = (0..streams.len()).collect();
     order.sort_by_key(|at| rank(streams[*at].role));
-    for fate in fates {
-        if let Fate::Stream(index) = fate
+    for decision in decisions {
+        if let StreamDecision::Stream(index) = decision
             && let Some(now) = order.iter().position(|at| *at == usize::from(*index))
         {
             *index = now as u8;

@@ -24,7 +24,7 @@ use crate::siprec::server::{Incoming, Output, Server, SessionId};
 use crate::siprec::session::state::{Admitting, AwaitedAck, PendingRequest, State};
 use crate::siprec::session::{Saved, Session};
 use crate::siprec::settings::UntilConsent;
-use crate::siprec::streams::{self, Fate};
+use crate::siprec::streams::{self, StreamDecision};
 use optag_core::call::{ConsentKeys, ConsentState, StreamRole, Unrecorded};
 use optag_core::clock::{MonoTime, WallTime};
 
@@ -236,21 +236,23 @@ impl Server {
         // The raw bodies go with the admission.
         self.described(id, at, &request, Body { raw: Vec::new(), ..body });
         let parties = self.parties(id);
-        let (mut streams, mut fates) = self.streams(id, &parties, offer.as_ref());
-        streams::caller_first(&mut streams, &mut fates);
+        let (mut streams, mut decisions) = self.streams(id, &parties, offer.as_ref());
+        streams::caller_first(&mut streams, &mut decisions);
         self.stats.callers_guessed += u64::from(parties.guessed);
         let department = parties.department.clone();
         let department = department
             .and_then(|id| self.config.departments_for(client).all.iter().find(|d| d.id == id).cloned());
         let source = self.config.media_source_for(client);
-        let nameless =
-            |(media, fate): (&Media, &Fate)| matches!(fate, Fate::Stream(_)) && media.address.is_none();
+        let nameless = |(media, decision): (&Media, &StreamDecision)| {
+            matches!(decision, StreamDecision::Stream(_)) && media.address.is_none()
+        };
         let media = offer.iter().flat_map(|offer| &offer.media);
-        self.stats.streams_without_address += media.zip(&fates).filter(|line| nameless(*line)).count() as u64;
+        self.stats.streams_without_address +=
+            media.zip(&decisions).filter(|line| nameless(*line)).count() as u64;
         let Some(session) = self.edit(id) else { return };
         let nowhere = std::net::SocketAddr::new(flow.local.ip(), 9);
-        for (line, fate) in session.saved.ours.lines.iter_mut().zip(&fates) {
-            if let Fate::Stream(index) = fate {
+        for (line, decision) in session.saved.ours.lines.iter_mut().zip(&decisions) {
+            if let StreamDecision::Stream(index) = decision {
                 line.taken = Some(Taken { stream: Some(*index), address: nowhere });
             }
         }
@@ -263,11 +265,11 @@ impl Server {
             session.follow(offer, source);
         }
         let Some(department) = department.filter(|_| !streams.is_empty()) else {
-            let has = |fate| fates.contains(&fate);
+            let has = |decision| decisions.contains(&decision);
             session.unrecorded = Some(match streams.is_empty() {
                 false => Unrecorded::NotSelected,
-                true if has(Fate::Encrypted) => Unrecorded::Encrypted,
-                true if has(Fate::NoCodec) => Unrecorded::NoCodec,
+                true if has(StreamDecision::Encrypted) => Unrecorded::Encrypted,
+                true if has(StreamDecision::NoCodec) => Unrecorded::NoCodec,
                 true => Unrecorded::NoStream,
             });
             let admitting = session.establish();
@@ -302,38 +304,38 @@ impl Server {
         id: SessionId,
         parties: &Parties,
         offer: Option<&Offer>,
-    ) -> (Vec<NewStream>, Vec<Fate>) {
+    ) -> (Vec<NewStream>, Vec<StreamDecision>) {
         let source = self.config.media_source_for(self.client_of(id));
         let Some(session) = self.sessions.get_mut(&id) else { return Default::default() };
         let Saved { view, hints, ours, lines, refused, .. } = &mut session.saved;
         if let Some(offer) = offer {
-            let (mut streams, fates) = streams::choose(offer, view, hints, parties, source);
+            let (mut streams, decisions) = streams::choose(offer, view, hints, parties, source);
             ours.follow(offer);
-            for (line, fate) in ours.lines.iter().zip(&fates) {
-                if let Fate::Stream(index) = fate
+            for (line, decision) in ours.lines.iter().zip(&decisions) {
+                if let StreamDecision::Stream(index) = decision
                     && let Some(srtp) = &mut streams[usize::from(*index)].media.srtp
                 {
                     srtp.send = line.own_key().cloned();
                 }
             }
             *lines = offer.media.len();
-            streams::count_refused(refused, &fates);
-            self.stats.refused(&fates);
-            return (streams, fates);
+            streams::count_refused(refused, &decisions);
+            self.stats.refused(&decisions);
+            return (streams, decisions);
         }
         let labels: Vec<String> = view.streams.iter().map(|(_, label)| label.clone()).collect();
         let count = labels.len().clamp(1, optag_core::limit::STREAMS_PER_CALL);
-        let (mut streams, mut fates): (Vec<NewStream>, Vec<Fate>) = Default::default();
+        let (mut streams, mut decisions): (Vec<NewStream>, Vec<StreamDecision>) = Default::default();
         for at in 0..count {
             let label = labels.get(at).cloned().filter(|label| !label.is_empty());
             let written = label.clone().unwrap_or_default();
             let role: StreamRole = parties::role(view, hints, parties, &written, at, count);
             streams.push(streams::unknown_stream(streams::unique(&written, &streams), role));
-            fates.push(Fate::Stream(at as u8));
+            decisions.push(StreamDecision::Stream(at as u8));
             ours.offer_line(label, None);
         }
         *lines = count;
-        (streams, fates)
+        (streams, decisions)
     }
 
     /// Marks the session as not recorded: its streams are inactive and go nowhere.
@@ -360,7 +362,7 @@ impl Server {
             }
         }
         self.respond(now, flow, &key, &request, &answer, out);
-        self.account(id, None, out);
+        self.output_announced_call(id, None, out);
         if let Some(old) = replaces {
             self.end_replaced(now, old, out);
         }

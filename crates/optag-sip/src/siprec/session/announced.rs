@@ -1,6 +1,6 @@
 //! Accounts of recording sessions: one when a session is answered, one when it is over.
 //!
-//! In: sessions, and rejected INVITEs. Out: [`Account`]s. Not here: where
+//! In: sessions, and rejected INVITEs. Out: [`AnnouncedCall`]s. Not here: where
 //! they are kept.
 
 use crate::sip::flow::Flow;
@@ -10,7 +10,7 @@ use crate::siprec::parties::Hints;
 use crate::siprec::parties::Parties;
 use crate::siprec::server::{Output, Server, SessionId};
 use optag_core::call::text::clean;
-use optag_core::call::{Account, CallLink, LinkKind, Unrecorded};
+use optag_core::call::{AnnouncedCall, CallLink, LinkKind, Unrecorded};
 use optag_core::clock::{MonoTime, WallTime};
 use optag_core::limit::{NUMBER_CHARS, TEXT_CHARS};
 use optag_core::private::Private;
@@ -20,7 +20,7 @@ const NAMES: usize = 32;
 
 impl Server {
     /// Emits the account of a session.
-    pub(in crate::siprec) fn account(
+    pub(in crate::siprec) fn output_announced_call(
         &mut self,
         id: SessionId,
         ended_at: Option<WallTime>,
@@ -30,7 +30,7 @@ impl Server {
         let Some(session) = self.sessions.get(&id) else { return };
         let saved = &session.saved;
         let links = session.context(&parties, Vec::new()).links;
-        out.push(Output::Account(Box::new(Account {
+        out.push(Output::AnnouncedCall(Box::new(AnnouncedCall {
             id: saved.account.clone(),
             began_at: saved.began_at,
             ended_at,
@@ -67,7 +67,7 @@ impl Server {
             self.config.departments_for(client),
             None,
         );
-        out.push(Output::Account(Box::new(Account {
+        out.push(Output::AnnouncedCall(Box::new(AnnouncedCall {
             id: self.name("account"),
             began_at: at,
             ended_at: Some(at),

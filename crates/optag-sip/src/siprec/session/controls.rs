@@ -10,7 +10,7 @@ use crate::siprec::outbound::Why;
 use crate::siprec::server::{Output, Server, SessionId};
 use crate::siprec::session::Session;
 use crate::siprec::session::control_queue::InFlight;
-use crate::siprec::session::snapshot::Kept;
+use crate::siprec::session::snapshot::SessionSnapshot;
 use optag_core::clock::MonoTime;
 
 impl Server {
@@ -77,7 +77,7 @@ impl Server {
 /// The snapshot of a session, if it has changed.
 fn keep(session: &mut Session) -> Option<Output> {
     let call = session.saved.call.filter(|_| !session.is_over())?;
-    let text = Kept::of(session).to_text();
+    let text = SessionSnapshot::of(session).to_text();
     let mut proof = DefaultHasher::new();
     text.hash(&mut proof);
     let proof = proof.finish();

@@ -17,7 +17,7 @@ use optag_core::clock::MonoTime;
 
 /// The state of a session that outlives the process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct SessionSnapshot {
     /// The saved part of the session.
     pub saved: Saved,
     /// What the engine knows of each stream.
@@ -34,7 +34,7 @@ pub struct Kept {
     pub consent: ConsentState,
 }
 
-impl Kept {
+impl SessionSnapshot {
     /// Takes the snapshot of a session.
     pub fn of(session: &Session) -> Self {
         let established = match &session.state {

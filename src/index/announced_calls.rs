@@ -1,4 +1,4 @@
-//! Announced calls, recorded or not: `optag assurance` compares them with the PBX's own records. In: [`Account`]s.
+//! Announced calls, recorded or not: `optag assurance` compares them with the PBX's own records. In: [`AnnouncedCall`]s.
 //! Out: rows of a day.
 //!
 //! Numbers and names are kept only as keyed hashes: enough to find a call that another list names, too little to tell
@@ -12,7 +12,7 @@ use sqlx::any::AnyRow;
 use super::{Index, IndexError, IndexRow, read};
 use optag_core::call::context::name_keys;
 use optag_core::call::number::normalise;
-use optag_core::call::{Account, RefusedStreams, Unrecorded};
+use optag_core::call::{AnnouncedCall, RefusedStreams, Unrecorded};
 use optag_core::clock::WallTime;
 use optag_core::hex::hex;
 use optag_core::id::CallId;
@@ -29,7 +29,7 @@ pub struct Pseudonyms {
 
 /// An announced call, as indexed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionRow {
+pub struct AnnouncedCallRow {
     /// Id of the announced call.
     pub id: String,
     /// When the call was announced.
@@ -80,14 +80,18 @@ impl Index {
     /// Writes announced calls in one transaction. A later entry with the same id completes the earlier one.
     ///
     /// Errors: not durable.
-    pub async fn put_accounts(&self, accounts: &[Account], by: &Pseudonyms) -> Result<(), IndexError> {
+    pub async fn put_announced_calls(
+        &self,
+        calls: &[AnnouncedCall],
+        by: &Pseudonyms,
+    ) -> Result<(), IndexError> {
         let mut transaction = self.database.pool.begin().await?;
-        for account in accounts {
+        for announced in calls {
             let mut names: Vec<String> =
-                account.names.iter().flat_map(|name| by.names(name.reveal())).collect();
+                announced.names.iter().flat_map(|name| by.names(name.reveal())).collect();
             names.sort();
             names.dedup();
-            let (outcome, cause) = account.unrecorded.map(Unrecorded::outcome).unzip();
+            let (outcome, cause) = announced.unrecorded.map(Unrecorded::outcome).unzip();
             sqlx::query(
                 "INSERT INTO sessions (id, began_at_us, ended_at_us, client, department, call, outcome, cause,
                      caller_hash, called_hash, name_hashes, refused_streams)
@@ -101,18 +105,18 @@ impl Index {
                      called_hash = CASE WHEN sessions.erased = 1 THEN NULL ELSE excluded.called_hash END,
                      name_hashes = CASE WHEN sessions.erased = 1 THEN '' ELSE excluded.name_hashes END",
             )
-            .bind(&account.id)
-            .bind(account.began_at.as_unix_micros())
-            .bind(account.ended_at.map(WallTime::as_unix_micros))
-            .bind(&account.client)
-            .bind(&account.department)
-            .bind(account.call.map(|id| id.to_string()))
+            .bind(&announced.id)
+            .bind(announced.began_at.as_unix_micros())
+            .bind(announced.ended_at.map(WallTime::as_unix_micros))
+            .bind(&announced.client)
+            .bind(&announced.department)
+            .bind(announced.call.map(|id| id.to_string()))
             .bind(outcome)
             .bind(cause)
-            .bind(by.number(account.caller_number.reveal()))
-            .bind(by.number(account.called_number.reveal()))
+            .bind(by.number(announced.caller_number.reveal()))
+            .bind(by.number(announced.called_number.reveal()))
             .bind(names.join(" "))
-            .bind(account.refused_streams.to_text())
+            .bind(announced.refused_streams.to_text())
             .execute(&mut *transaction)
             .await?;
         }
@@ -139,7 +143,11 @@ impl Index {
     /// Calls announced in `from..to`, in order of time.
     ///
     /// Errors: index unavailable.
-    pub async fn accounts(&self, from: WallTime, to: WallTime) -> Result<Vec<SessionRow>, IndexError> {
+    pub async fn announced_calls(
+        &self,
+        from: WallTime,
+        to: WallTime,
+    ) -> Result<Vec<AnnouncedCallRow>, IndexError> {
         let rows = sqlx::query(
             "SELECT * FROM sessions WHERE began_at_us >= $1 AND began_at_us < $2 ORDER BY began_at_us, id",
         );
@@ -193,19 +201,19 @@ impl Index {
     /// Removes entries of calls announced before `before`.
     ///
     /// Errors: index unavailable.
-    pub async fn forget_accounts(&self, before: WallTime) -> Result<u64, IndexError> {
+    pub async fn remove_announced_calls(&self, before: WallTime) -> Result<u64, IndexError> {
         let gone = sqlx::query("DELETE FROM sessions WHERE began_at_us < $1");
         Ok(gone.bind(before.as_unix_micros()).execute(&self.database.pool).await?.rows_affected())
     }
 }
 
-fn session(row: &AnyRow) -> Result<SessionRow, sqlx::Error> {
+fn session(row: &AnyRow) -> Result<AnnouncedCallRow, sqlx::Error> {
     let call: Option<String> = row.try_get("call")?;
     let call = call.map(|text| text.parse()).transpose();
     let outcome: Option<String> = row.try_get("outcome")?;
     let cause: Option<String> = row.try_get("cause")?;
     let names: String = row.try_get("name_hashes")?;
-    Ok(SessionRow {
+    Ok(AnnouncedCallRow {
         id: row.try_get("id")?,
         began_at: WallTime::from_unix_micros(row.try_get("began_at_us")?),
         ended_at: row.try_get::<Option<i64>, _>("ended_at_us")?.map(WallTime::from_unix_micros),
@@ -225,8 +233,8 @@ mod tests {
     use super::*;
     use crate::index::IndexPlace;
 
-    fn account(id: &str, call: Option<CallId>) -> Account {
-        Account {
+    fn announced(id: &str, call: Option<CallId>) -> AnnouncedCall {
+        AnnouncedCall {
             id: id.into(),
             began_at: WallTime::from_unix_micros(5_000_000),
             ended_at: None,
@@ -247,26 +255,26 @@ mod tests {
         let index = Index::open(&IndexPlace::Sqlite(dir.path().join("i")), "45").await.unwrap();
         let by = Pseudonyms::new(&[7; 32], "45");
         let id = CallId::new_at(WallTime::from_unix_micros(5_000_000));
-        index.put_accounts(&[account("a", Some(id)), account("b", None)], &by).await.unwrap();
-        let later = Account {
+        index.put_announced_calls(&[announced("a", Some(id)), announced("b", None)], &by).await.unwrap();
+        let later = AnnouncedCall {
             ended_at: Some(WallTime::from_unix_micros(9_000_000)),
             unrecorded: Some(Unrecorded::Unavailable("draining")),
-            ..account("b", None)
+            ..announced("b", None)
         };
-        index.put_accounts(&[later, account("a", None)], &by).await.unwrap();
+        index.put_announced_calls(&[later, announced("a", None)], &by).await.unwrap();
         let day = (WallTime::from_unix_micros(0), WallTime::from_unix_micros(10_000_000));
-        let rows = index.accounts(day.0, day.1).await.unwrap();
+        let rows = index.announced_calls(day.0, day.1).await.unwrap();
         assert_eq!(rows[0].call, Some(id), "a later entry without a call keeps the earlier entry's call");
         assert_eq!(rows[0].caller, by.number("88888888"));
         assert_eq!(rows[0].names, by.names("ABC@pbx"));
-        assert_eq!(rows[0].refused_streams, account("a", None).refused_streams);
+        assert_eq!(rows[0].refused_streams, announced("a", None).refused_streams);
         assert_eq!(rows[1].outcome, Some(("lost".into(), "draining".into())));
         assert!(rows[1].ended_at.is_some());
 
         index.mark_erased(id, day.1).await.unwrap();
-        index.put_accounts(&[account("a", Some(id))], &by).await.unwrap();
-        let row = index.accounts(day.0, day.1).await.unwrap().remove(0);
+        index.put_announced_calls(&[announced("a", Some(id))], &by).await.unwrap();
+        let row = index.announced_calls(day.0, day.1).await.unwrap().remove(0);
         assert_eq!((row.caller, row.called, row.names), (None, None, vec![]));
-        assert_eq!(index.forget_accounts(day.1).await.unwrap(), 2);
+        assert_eq!(index.remove_announced_calls(day.1).await.unwrap(), 2);
     }
 }

@@ -1,6 +1,6 @@
 //! Ledger entries: every call that was announced, whatever happened to it.
 //!
-//! In: facts from signalling. Out: an [`Account`], written when a call is answered and again when it has
+//! In: facts from signalling. Out: an [`AnnouncedCall`], written when a call is answered and again when it has
 //! ended. Not here: the outcome of an admitted call ([`Outcome`]).
 
 use crate::call::RefusedStreams;
@@ -13,7 +13,7 @@ use super::Outcome;
 
 /// A call as seen by signalling. A later entry with the same id replaces the earlier one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
+pub struct AnnouncedCall {
     /// The id of the entry.
     pub id: String,
     /// When it was announced.
