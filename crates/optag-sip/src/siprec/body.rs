@@ -3,6 +3,8 @@
 //! In: a request. Out: its session description, its metadata, what else it carries. Types
 //! that equipment mangles are recognised by what they hold. Not here: what they say.
 
+use crate::sdp::{self, Offer, SdpError};
+use crate::sip::flow::Flow;
 use crate::sip::message::Request;
 use crate::sip::multipart::{Part, parts};
 use crate::sip::response::Answer;
@@ -112,4 +114,9 @@ fn keys_of(content: &[u8]) -> Option<char> {
         _ => value.chars().next().filter(|_| value.len() == 1)?.to_ascii_uppercase(),
     };
     (key.is_ascii_digit() || "*#ABCD".contains(key)).then_some(key)
+}
+
+/// Parses an SDP received on this flow.
+pub(in crate::siprec) fn read_offer(text: &[u8], flow: Flow) -> Result<Offer, SdpError> {
+    sdp::parse(text).map(|offer| offer.heard_from(flow.peer.ip()))
 }

@@ -6,17 +6,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::feed::{NewCall, NewStream};
 use crate::sip::allow_list::AllowList;
-use crate::siprec::parties::{Departments, Parties, PartyRules};
-use crate::siprec::server::{Server, SessionId};
-use crate::siprec::session::Session;
+use crate::siprec::parties::{Departments, PartyRules};
 use crate::siprec::settings::{
     Config, ConsentSignal, MediaSource, UnknownParty, UntilConsent, WhenUnavailable,
 };
-use optag_core::call::text::clean;
-use optag_core::limit::{NUMBER_CHARS, TEXT_CHARS};
-use optag_core::owner::owner;
 
 /// The values for the clients at some addresses. What the owner left out is as for all. `D`: the departments,
 /// or what is written of them.
@@ -111,86 +105,5 @@ impl Config {
 
     pub(super) fn info_keys_for(&self, ip: IpAddr) -> bool {
         self.profile(ip).map_or(self.info_keys, |profile| profile.info_keys)
-    }
-}
-
-impl Server {
-    /// The client's address when the session began.
-    pub(super) fn client_of(&self, id: SessionId) -> IpAddr {
-        let client = self.sessions.get(&id).and_then(|session| session.saved.client.parse().ok());
-        client.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED))
-    }
-
-    /// Calls with a silence timeout of their own.
-    pub fn silences(&self) -> Vec<(optag_core::id::CallId, Duration)> {
-        let live = self.sessions.iter().filter(|(_, session)| !session.is_over());
-        live.filter_map(|(id, session)| {
-            let silence = self.config.profile(self.client_of(*id))?.silence?;
-            Some((session.saved.call?, silence))
-        })
-        .collect()
-    }
-
-    /// Whether a client has as many streams as one may, or all of SIPREC as many as it may: others'
-    /// calls find ports too.
-    pub(super) fn is_over_quota(&self, client: IpAddr) -> bool {
-        let (all, own) = self.streams_taken(client);
-        all > self.config.streams_max || own > self.config.streams_per_client
-    }
-
-    /// Streams that a client may still add.
-    pub(super) fn streams_left(&self, client: IpAddr) -> usize {
-        let (all, own) = self.streams_taken(client);
-        let of_all = self.config.streams_max.saturating_sub(all);
-        of_all.min(self.config.streams_per_client.saturating_sub(own))
-    }
-
-    /// Streams that sessions of SIPREC have or have asked for, of all clients and of the one at `ip`.
-    fn streams_taken(&self, ip: IpAddr) -> (usize, usize) {
-        let client = owner(ip);
-        let mut taken = (0, 0);
-        for session in self.sessions.values().filter(|session| !session.is_over()) {
-            let lines = &session.saved.ours.lines;
-            let taken_lines =
-                lines.iter().filter(|line| line.taken.is_some_and(|taken| taken.stream.is_some())).count();
-            let own = taken_lines + session.controls.streams_pending();
-            taken.0 += own;
-            let theirs = session.saved.client.parse().is_ok_and(|address| owner(address) == client);
-            taken.1 += if theirs { own } else { 0 };
-        }
-        taken
-    }
-}
-
-/// Streams with sanitised labels, unique within their call.
-fn cleaned(mut streams: Vec<NewStream>) -> Vec<NewStream> {
-    for at in 0..streams.len() {
-        let mut label = clean(&streams[at].label, TEXT_CHARS);
-        if label.is_empty() || streams[..at].iter().any(|other| other.label == label) {
-            label = format!("{label}#{at}");
-        }
-        streams[at].label = label;
-    }
-    streams
-}
-
-/// The call to admit, with every text sanitised.
-pub(super) fn new_call(
-    department: String,
-    parties: &Parties,
-    streams: Vec<NewStream>,
-    session: &Session,
-    raw: Vec<optag_core::call::RawBody>,
-) -> NewCall {
-    NewCall {
-        prompt_version: None,
-        department,
-        caller_number: clean(&parties.caller_number, NUMBER_CHARS).into(),
-        called_number: clean(&parties.called_number, NUMBER_CHARS).into(),
-        caller_name: parties.caller_name.as_deref().map(|name| clean(name, TEXT_CHARS).into()),
-        external_id: Some(clean(&session.saved.dialog.call_id, TEXT_CHARS).into()),
-        streams: cleaned(streams),
-        context: session.context(parties, raw),
-        client: None,
     }
 }

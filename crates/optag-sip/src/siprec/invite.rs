@@ -8,18 +8,18 @@
 //! §8. An UPDATE without an offer is taken while another request waits for its answer, which RFC 3311 §5.2
 //! would refuse: it changes no stream, and the metadata in it may close the recording.
 
-use super::body::{self, Body};
+use super::body::{self, Body, read_offer};
+use super::capabilities::{ALLOW, SUPPORTED};
 use super::metadata;
 use super::parties::{self, Parties};
 use super::server::{Incoming, Output, Server, SessionId};
 use super::session::Saved;
 use crate::feed::{CallView, Control, ControlError};
-use crate::sdp::{self, Offer, SdpError, Taken};
+use crate::sdp::{Offer, Taken};
 use crate::sip::flow::{Flow, Transport};
 use crate::sip::message::Request;
 use crate::sip::response::Answer;
 use crate::sip::transaction::Key;
-use crate::siprec::outbound::set_timer;
 use crate::siprec::session::activation_step::ActivationStep;
 use crate::siprec::session::admit::is_stale;
 use crate::siprec::session::state::{AwaitedAck, PendingRequest, Unanswered};
@@ -28,13 +28,6 @@ use optag_core::call::{ConsentState, RawBody, Unrecorded};
 use optag_core::clock::{MonoTime, WallTime};
 use optag_core::limit::STREAMS_PER_CALL;
 
-/// Value of Allow.
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK, NOTIFY";
-/// Value of Supported.
-pub(super) const SUPPORTED: &str = "siprec, timer, replaces";
-/// Value of Accept.
-pub(super) const ACCEPT: &str =
-    "application/sdp, application/rs-metadata+xml, application/rs-metadata, multipart/mixed";
 /// Longest Retry-After for an offer that overlaps another one. Source: RFC 3261 §14.2. Units: seconds.
 const RETRY_MOST_S: u32 = 10;
 /// Response field with the call's id in the HTTP API.
@@ -101,7 +94,7 @@ impl Server {
         {
             session.follow(&answer, source);
         }
-        set_timer(session, now);
+        session.set_timer(now);
         if let Some(invite) = ack.invite {
             self.transactions.acknowledged(now, &invite);
         }
@@ -149,7 +142,7 @@ impl Server {
         if changes && let Some(established) = session.established() {
             established.awaited_ack.take_if(|ack| ack.is_lost(request));
         }
-        set_timer(session, now);
+        session.set_timer(now);
         let known = session.saved.ours.lines.len();
         self.is_alive(now, id, flow, out);
         if let Some(offer) = &offer {
@@ -416,9 +409,4 @@ impl Server {
         answer.to_tag = self.name("tag");
         self.respond(now, flow, key, request, &answer, out);
     }
-}
-
-/// Parses an SDP received on this flow.
-pub(super) fn read_offer(text: &[u8], flow: Flow) -> Result<Offer, SdpError> {
-    sdp::parse(text).map(|offer| offer.heard_from(flow.peer.ip()))
 }

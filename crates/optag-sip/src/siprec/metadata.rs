@@ -9,6 +9,7 @@
 //! (BroadWorks and Webex Calling spell the draft of 2011, with everything as elements).
 
 pub mod merged;
+pub mod request_type;
 pub(crate) mod snapshot_request;
 pub(crate) mod vendor_extensions;
 pub mod xml;

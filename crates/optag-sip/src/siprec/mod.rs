@@ -9,13 +9,18 @@
 //! Source: RFC 7866 (protocol), RFC 7865 (metadata), RFC 8068 (call flows), RFC 9806 (media
 //! type).
 
+mod accounted;
 pub mod body;
 mod call_names;
+mod capabilities;
 pub mod client_profile;
+mod client_quota;
 mod consent_signals;
 mod invite;
 pub mod metadata;
+mod new_call;
 mod outbound;
+mod own_requests;
 pub mod parties;
 mod replaces;
 mod requests;

@@ -16,48 +16,13 @@ use crate::sip::header::bare;
 use crate::sip::message::Response;
 use crate::sip::uri::Uri;
 use crate::sip::user_agent_client;
+use crate::siprec::own_requests::{EndReason, Purpose};
 use crate::siprec::server::{Output, Server, SessionId};
-use crate::siprec::session::Session;
-use crate::siprec::session::activation::Purpose;
 use optag_core::clock::MonoTime;
 use optag_core::hex::hex;
 
-/// Grace after the session interval before an unrefreshed session is ended: a late refresh must
-/// not cost a recording. RFC 4028 §10 would end it shortly before the interval is over.
-pub(super) const TIMER_GRACE: Duration = Duration::from_secs(32);
-
 /// The longest a session timer may keep a silent call alive.
 const VOUCHED: Duration = Duration::from_secs(7_200);
-
-/// Why we end a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Why {
-    /// The engine ended the call: silence timeout or maximum duration.
-    CallEnded,
-    /// Our 2xx was never acknowledged.
-    Unacknowledged,
-    /// The client did not refresh the session, or did not answer our refresh.
-    TimerExpired,
-    /// Another session replaced it.
-    Replaced,
-    /// The recorder is stopping.
-    Stopping,
-}
-
-impl Why {
-    /// The Reason field.
-    ///
-    /// Source: RFC 3326 §2.
-    const fn field(self) -> &'static str {
-        match self {
-            Why::CallEnded => "SIP;cause=408;text=\"No media for too long, or the call was too long\"",
-            Why::Unacknowledged => "SIP;cause=408;text=\"No ACK\"",
-            Why::TimerExpired => "SIP;cause=408;text=\"Session timer expired\"",
-            Why::Replaced => "SIP;cause=200;text=\"Replaced by another session\"",
-            Why::Stopping => "SIP;cause=503;text=\"Recorder stops\"",
-        }
-    }
-}
 
 impl Server {
     /// Ends the call of a session, if it has one that is not ended yet.
@@ -68,7 +33,7 @@ impl Server {
     }
 
     /// Ends a dialog with a BYE.
-    pub(super) fn hang_up(&mut self, now: MonoTime, id: SessionId, why: Why, out: &mut Vec<Output>) {
+    pub(super) fn hang_up(&mut self, now: MonoTime, id: SessionId, why: EndReason, out: &mut Vec<Output>) {
         self.give_up_opening(now, id, 503, out);
         self.give_up_growing(now, id, out);
         if self.sessions.get(&id).is_some_and(|session| !session.is_over()) {
@@ -88,7 +53,7 @@ impl Server {
         let flow = self.sessions.get(&id).and_then(|session| session.flow);
         let heard = |flow: Flow| flow.transport.is_reliable() || self.proofs.holds(now, flow.peer);
         if flow.is_none_or(heard) {
-            return self.hang_up(now, id, Why::Unacknowledged, out);
+            return self.hang_up(now, id, EndReason::Unacknowledged, out);
         }
         self.give_up_growing(now, id, out);
         if let Some(session) = self.edit(id) {
@@ -190,7 +155,7 @@ impl Server {
         match purpose {
             Purpose::Bye => {}
             Purpose::Refresh => self.refreshed(now, id, response.as_deref(), out),
-            Purpose::Take => self.streams_answered(now, id, response.as_deref(), out),
+            Purpose::Activate => self.streams_answered(now, id, response.as_deref(), out),
             Purpose::Snapshot => self.snapshot_answered(now, id, response.as_deref()),
         }
     }
@@ -236,7 +201,7 @@ impl Server {
         match response {
             Some(response) if response.code < 300 => {
                 session.saved.dialog.answered(response);
-                set_timer(session, now);
+                session.set_timer(now);
             }
             Some(response) if response.code == 422 => {
                 let least = response.headers.text("min-se");
@@ -261,33 +226,21 @@ impl Server {
     fn lost_to_timer(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {
         self.stats.timers_expired += 1;
         self.finish_call(id);
-        self.hang_up(now, id, Why::TimerExpired, out);
+        self.hang_up(now, id, EndReason::TimerExpired, out);
     }
 
     pub(super) fn session_timer(&mut self, now: MonoTime, id: SessionId, out: &mut Vec<Output>) {
         let Some(session) = self.edit(id) else { return };
         match session.saved.dialog.timer {
             Some(timer) if timer.refreshed_by_us => {
-                set_timer(session, now);
+                session.set_timer(now);
                 let refresh = session.saved.dialog.timer_request();
                 let mut extra: Vec<(&str, String)> = vec![("Supported", "timer".to_owned())];
                 extra.extend(refresh);
                 self.send_request(now, id, "UPDATE", &extra, None, Purpose::Refresh, out);
             }
             Some(_) => self.lost_to_timer(now, id, out),
-            None => set_timer(session, now),
+            None => session.set_timer(now),
         }
-    }
-}
-
-/// Sets when the session timer needs attention next: half-way where we refresh, after the
-/// interval and some grace where the client does.
-pub(super) fn set_timer(session: &mut Session, now: MonoTime) {
-    let timer_at = session.saved.dialog.timer.map(|timer| {
-        let interval = Duration::from_secs(timer.interval_s.into());
-        now + if timer.refreshed_by_us { interval / 2 } else { interval + TIMER_GRACE }
-    });
-    if let Some(established) = session.established() {
-        established.timer_at = timer_at;
     }
 }

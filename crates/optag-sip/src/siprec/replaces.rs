@@ -8,7 +8,7 @@
 
 use crate::sip::header::{bare, param};
 use crate::sip::message::Request;
-use crate::siprec::outbound::Why;
+use crate::siprec::own_requests::EndReason;
 use crate::siprec::server::{Output, Server, SessionId};
 use crate::siprec::session::state::State;
 use optag_core::call::{CallLink, LinkKind};
@@ -41,6 +41,6 @@ impl Server {
     pub(super) fn end_replaced(&mut self, now: MonoTime, old: SessionId, out: &mut Vec<Output>) {
         self.stats.replaced += 1;
         self.finish_call(old);
-        self.hang_up(now, old, Why::Replaced, out);
+        self.hang_up(now, old, EndReason::Replaced, out);
     }
 }

@@ -6,7 +6,7 @@
 //! Source: RFC 3261 §8.2, §9.2, §11, §15.1.2; RFC 6086 (INFO); RFC 3262 §3 (PRACK).
 
 use super::body;
-use super::invite::{ACCEPT, ALLOW, SUPPORTED};
+use super::capabilities::{able, useless};
 use super::server::{Incoming, Output, Server, SessionId};
 use super::session::Session;
 use super::session::state::{Admitting, PendingRequest, State};
@@ -16,28 +16,6 @@ use crate::sip::response::Answer;
 use crate::siprec::session::admit::unsupported;
 use optag_core::call::Unrecorded;
 use optag_core::clock::{MonoTime, WallTime};
-
-/// Known methods that a recorder does not support.
-const KNOWN_METHODS: [&str; 5] = ["REGISTER", "SUBSCRIBE", "PUBLISH", "MESSAGE", "REFER"];
-
-/// The response to a method that is unsupported or outside its dialog. We send no reliable
-/// provisional responses, so no PRACK matches.
-pub(super) fn useless(method: &str) -> Answer {
-    match method {
-        "BYE" | "UPDATE" | "INFO" | "NOTIFY" | "PRACK" => Answer::new(481, ""),
-        method if KNOWN_METHODS.contains(&method) => Answer::new(405, "").with("Allow", ALLOW),
-        _ => Answer::new(501, ""),
-    }
-}
-
-/// The response to OPTIONS.
-pub(super) fn able() -> Answer {
-    Answer::new(200, "")
-        .with_optional("Allow", ALLOW)
-        .with_optional("Accept", ACCEPT)
-        .with_optional("Accept-Encoding", "identity")
-        .with_optional("Supported", SUPPORTED)
-}
 
 impl Server {
     pub(super) fn other_request(&mut self, incoming: Incoming, out: &mut Vec<Output>) {

@@ -6,9 +6,6 @@
 //!
 //! Source: RFC 3261 §8.2.7 (stateless user agent servers).
 
-use std::collections::{HashSet, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use aws_lc_rs::hmac;
 
 use crate::sip::flow::Flow;
@@ -17,43 +14,12 @@ use crate::sip::message::Request;
 use crate::sip::response::{Answer, asks_rport};
 use crate::sip::transaction::Key;
 use crate::sip::uri::Uri;
-use crate::siprec::requests::{able, useless};
+use crate::siprec::capabilities::{able, useless};
 use crate::siprec::server::{Output, Server, SessionId};
 use crate::siprec::session::admit::unsupported;
 use optag_core::call::Unrecorded;
 use optag_core::clock::{MonoTime, WallTime};
 use optag_core::hex::hex;
-
-/// Rejected INVITEs kept, so that a retransmission is accounted for once.
-const REMEMBERED: usize = 4_096;
-
-/// Rejected INVITEs that have an account.
-#[derive(Debug, Default)]
-pub(super) struct Accounted {
-    seen: HashSet<u64>,
-    order: VecDeque<u64>,
-}
-
-impl Accounted {
-    /// Whether this INVITE has no account yet; marks it as accounted for.
-    pub(super) fn is_new(&mut self, request: &Headers) -> bool {
-        let mut hasher = DefaultHasher::new();
-        for name in ["call-id", "cseq", "from"] {
-            request.all(name).next().unwrap_or_default().hash(&mut hasher);
-        }
-        let name = hasher.finish();
-        if !self.seen.insert(name) {
-            return false;
-        }
-        self.order.push_back(name);
-        if self.order.len() > REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.seen.remove(&oldest);
-        }
-        true
-    }
-}
 
 /// Size of the fields that only a final response has, and of the session part of an SDP.
 /// Units: bytes.

@@ -21,9 +21,8 @@ use crate::sip::parse::{Parsed, Refusal};
 use crate::sip::response::{Answer, asks_rport};
 use crate::sip::transaction::{self, Key, Origin, Received, Transactions};
 use crate::sip::user_agent_client::Clients;
-use crate::siprec::outbound::Why;
-use crate::siprec::responses::Accounted;
-use crate::siprec::session::activation::Purpose;
+use crate::siprec::accounted::Accounted;
+use crate::siprec::own_requests::{EndReason, Purpose};
 use crate::siprec::session::snapshot::SessionSnapshot;
 use crate::siprec::settings::Config;
 use crate::siprec::timers::{Deadlines, Timer, Timers};
@@ -174,14 +173,14 @@ impl Server {
             Input::Received { flow, message, bytes, at } => self.received(now, at, flow, message, bytes, out),
             Input::Admitted(id, result) => self.admitted(now, id, result, out),
             Input::Controlled(id, result) => self.controlled(now, id, result, out),
-            Input::CallEnded(id) => self.hang_up(now, id, Why::CallEnded, out),
+            Input::CallEnded(id) => self.hang_up(now, id, EndReason::CallEnded, out),
             Input::Consent(id, consent) => self.consent_is(now, id, consent, out),
             Input::Drain => self.draining = true,
             Input::Accepting(accepting) => self.accepting = accepting,
             Input::EndAll => {
                 for id in self.sessions.keys().copied().collect::<Vec<_>>() {
                     self.finish_call(id);
-                    self.hang_up(now, id, Why::Stopping, out);
+                    self.hang_up(now, id, EndReason::Stopping, out);
                 }
             }
         }

@@ -13,6 +13,8 @@ pub mod snapshot;
 pub(crate) mod state;
 pub(crate) mod transfers;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::parties::{Hints, Parties};
@@ -23,7 +25,7 @@ use crate::sip::flow::Flow;
 use crate::sip::message::Request;
 use crate::sip::transaction::Key;
 use crate::siprec::metadata::merged::View;
-use crate::siprec::metadata::snapshot_request::RequestType;
+use crate::siprec::metadata::request_type::RequestType;
 use crate::siprec::parties::transfer::Transfers;
 use crate::siprec::session::activation_step::ActivationStep;
 use crate::siprec::session::control_queue::ControlQueue;
@@ -32,12 +34,12 @@ use crate::siprec::session::state::{
 };
 use crate::siprec::settings::MediaSource;
 use crate::siprec::streams;
-use crate::siprec::timers::Deadlines;
+use crate::siprec::timers::{Deadlines, TIMER_GRACE};
 use optag_core::call::{
     CallContext, CallLink, ConsentKeys, ConsentState, LinkKind, Participant, RawBody, RefusedStreams,
     Unrecorded,
 };
-use optag_core::clock::WallTime;
+use optag_core::clock::{MonoTime, WallTime};
 use optag_core::id::CallId;
 
 /// The part of a session that another process needs to resume it.
@@ -105,7 +107,7 @@ pub struct Session {
     pub(super) state: State,
     /// The latest consent state that the feed reported.
     pub consent: ConsentState,
-    /// Why it has no call.
+    /// EndReason it has no call.
     pub unrecorded: Option<Unrecorded>,
     /// Controls on their way to the feed.
     pub(super) controls: ControlQueue,
@@ -324,6 +326,18 @@ impl Session {
         if paused != self.saved.paused {
             self.saved.paused = paused;
             self.control(if paused { Control::Pause } else { Control::Resume });
+        }
+    }
+
+    /// Sets when the session timer is due next: half-way if we refresh, after the interval and a grace period if the
+    /// client does.
+    pub fn set_timer(&mut self, now: MonoTime) {
+        let timer_at = self.saved.dialog.timer.map(|timer| {
+            let interval = Duration::from_secs(timer.interval_s.into());
+            now + if timer.refreshed_by_us { interval / 2 } else { interval + TIMER_GRACE }
+        });
+        if let Some(established) = self.established() {
+            established.timer_at = timer_at;
         }
     }
 

@@ -169,7 +169,7 @@ pub fn added<'a>(
     new
 }
 
-/// Why a line can be no stream.
+/// EndReason a line can be no stream.
 pub fn refused(media: &Media) -> Option<StreamDecision> {
     if media.port == 0 {
         return Some(StreamDecision::Unused);

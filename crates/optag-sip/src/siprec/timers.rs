@@ -5,10 +5,15 @@
 //! of each reason for a session.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use optag_core::clock::MonoTime;
 
-/// Why a session is to be woken up.
+/// Grace after the session interval before an unrefreshed session is ended: a late refresh must
+/// not cost a recording. RFC 4028 §10 would end it shortly before the interval is over.
+pub(super) const TIMER_GRACE: Duration = Duration::from_secs(32);
+
+/// EndReason a session is to be woken up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
     /// Ask for the streams after consent.

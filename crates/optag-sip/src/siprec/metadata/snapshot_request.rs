@@ -15,13 +15,11 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use crate::sip::message::{Request, Response};
-use crate::siprec::body::Body;
+use crate::sip::message::Response;
+use crate::siprec::metadata::request_type::RequestType;
 use crate::siprec::metadata::{self, merged::Member};
+use crate::siprec::own_requests::Purpose;
 use crate::siprec::server::{Output, Server, SessionId};
-use crate::siprec::session::activation::Purpose;
 use crate::siprec::session::state::{Established, MetadataRequest};
 use crate::siprec::session::{Saved, Session};
 use optag_core::clock::{MonoTime, WallTime};
@@ -30,61 +28,6 @@ use optag_core::clock::{MonoTime, WallTime};
 const TRIES: u8 = 4;
 /// Time for the document to arrive, and between two requests.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The request in the form of RFC 7865 §7.
-const DOCUMENT: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n\
-    <requestsnapshot xmlns='urn:ietf:params:xml:ns:recording:1'>\r\n\
-    <requestreason xml:lang=\"en\">Metadata incomplete</requestreason>\r\n</requestsnapshot>\r\n";
-/// The request in the form of the drafts.
-const REASON: &str = "Metadata incomplete\r\n";
-
-/// Media type of the request, by what the client understands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RequestType {
-    /// That of RFC 7865 and RFC 9806.
-    #[default]
-    Corrected,
-    /// That of RFC 7866.
-    Uncorrected,
-    /// That of the drafts.
-    Draft,
-}
-
-impl RequestType {
-    /// How many there are.
-    const ALL: u8 = 3;
-
-    /// The type to try first: one that the client lists in Accept, or else that of its own documents.
-    pub(in crate::siprec) fn of(invite: &Request, body: &Body) -> Self {
-        let all = [Self::Corrected, Self::Uncorrected, Self::Draft];
-        let own = if body.uncorrected_type { Self::Uncorrected } else { Self::Corrected };
-        all.into_iter().find(|kind| invite.headers.lists("accept", kind.name())).unwrap_or(own)
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Corrected => "application/rs-metadata+xml",
-            Self::Uncorrected => "application/rs-metadata",
-            Self::Draft => "application/rs-metadata-request",
-        }
-    }
-
-    const fn body(self) -> &'static str {
-        match self {
-            Self::Corrected | Self::Uncorrected => DOCUMENT,
-            Self::Draft => REASON,
-        }
-    }
-
-    /// The type to try after this one; every type comes once in [`RequestType::ALL`] steps.
-    const fn next(self) -> Self {
-        match self {
-            Self::Corrected => Self::Uncorrected,
-            Self::Uncorrected => Self::Draft,
-            Self::Draft => Self::Corrected,
-        }
-    }
-}
-
 impl Saved {
     /// Takes in a metadata document that can be read. True: it is a whole one, or it says all that it
     /// means to. One that broke off may have meant more, unless this client's documents always look

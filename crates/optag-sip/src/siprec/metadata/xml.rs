@@ -38,7 +38,7 @@ pub struct Document {
     pub cut: bool,
 }
 
-/// Why nothing is read.
+/// EndReason nothing is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum XmlError {
     /// It is longer, deeper or has more elements than any honest document.

@@ -10,8 +10,8 @@
 use std::time::Duration;
 
 use crate::sip::message::Response;
-use crate::siprec::invite::read_offer;
-use crate::siprec::outbound::{Why, set_timer};
+use crate::siprec::body::read_offer;
+use crate::siprec::own_requests::{EndReason, Purpose};
 use crate::siprec::server::{Output, Server, SessionId};
 use crate::siprec::session::activation_step::ActivationStep;
 use optag_core::call::ConsentState;
@@ -23,15 +23,6 @@ const TRIES: u8 = 8;
 const RETRY: Duration = Duration::from_secs(2);
 /// Longest Retry-After that is honoured.
 const RETRY_MOST: Duration = Duration::from_secs(32);
-
-/// The purpose of a request of ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::siprec) enum Purpose {
-    Bye,
-    Refresh,
-    Take,
-    Snapshot,
-}
 
 impl Server {
     /// Applies a consent state reported by the feed.
@@ -72,12 +63,12 @@ impl Server {
         let body = self.description(id, flow, true);
         let Some(session) = self.sessions.get(&id) else { return };
         let mut extra: Vec<(&str, String)> = vec![
-            ("Allow", crate::siprec::invite::ALLOW.to_owned()),
+            ("Allow", crate::siprec::capabilities::ALLOW.to_owned()),
             ("Supported", "siprec, timer".to_owned()),
         ];
         extra.extend(session.saved.dialog.timer_request());
         self.stats.taking_asked += 1;
-        self.send_request(now, id, method, &extra, Some(("application/sdp", &body)), Purpose::Take, out);
+        self.send_request(now, id, method, &extra, Some(("application/sdp", &body)), Purpose::Activate, out);
     }
 
     /// Handles the final response to the activating re-INVITE or UPDATE.
@@ -105,14 +96,14 @@ impl Server {
                     }
                 }
                 session.taken();
-                set_timer(session, now);
+                session.set_timer(now);
                 self.stats.taking_done += 1;
             }
             // The dialog is gone (RFC 3261 §14.1), or the client does not respond.
             408 | 481 => {
                 self.stats.taking_failed += 1;
                 self.finish_call(id);
-                self.hang_up(now, id, Why::TimerExpired, out);
+                self.hang_up(now, id, EndReason::TimerExpired, out);
             }
             491 | 500 | 503 | 504 if may_retry => {
                 let named = response.and_then(|response| response.headers.text("retry-after"));

@@ -15,10 +15,9 @@ use crate::sip::message::Request;
 use crate::sip::response::Answer;
 use crate::siprec::body::{self, Body};
 use crate::siprec::call_names::{links_of, raw_headers};
-use crate::siprec::client_profile::new_call;
-use crate::siprec::invite::ACCEPT;
-use crate::siprec::metadata::snapshot_request::RequestType;
-use crate::siprec::outbound::set_timer;
+use crate::siprec::capabilities::ACCEPT;
+use crate::siprec::metadata::request_type::RequestType;
+use crate::siprec::new_call::new_call;
 use crate::siprec::parties::{self, Hints, Parties};
 use crate::siprec::server::{Incoming, Output, Server, SessionId};
 use crate::siprec::session::state::{Admitting, AwaitedAck, PendingRequest, State};
@@ -354,7 +353,7 @@ impl Server {
         let cseq = request.cseq().map_or(0, |cseq| cseq.number);
         let answer = self.answer(id, flow, true);
         if let Some(session) = self.edit(id) {
-            set_timer(session, now);
+            session.set_timer(now);
             let carries_answer = body::read(&request, WallTime::default()).sdp.is_none();
             if let Some(established) = session.established() {
                 let ack = AwaitedAck { invite: Some(key.clone()), cseq, carries_answer, until: None };

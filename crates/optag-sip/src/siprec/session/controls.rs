@@ -6,7 +6,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::feed::{CallView, ControlError};
-use crate::siprec::outbound::Why;
+use crate::siprec::own_requests::EndReason;
 use crate::siprec::server::{Output, Server, SessionId};
 use crate::siprec::session::Session;
 use crate::siprec::session::control_queue::InFlight;
@@ -35,7 +35,7 @@ impl Server {
             }
             Err(ControlError::NoSuchCall(_)) => {
                 session.controls.close();
-                self.hang_up(now, id, Why::CallEnded, out);
+                self.hang_up(now, id, EndReason::CallEnded, out);
             }
             Err(ControlError::BadStream(_) | ControlError::PortsUsedUp) => {
                 session.saved.refused.no_room += u32::from(finished == Some(InFlight::AddStream));

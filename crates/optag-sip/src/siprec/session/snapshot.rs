@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::feed::StreamMedia;
 use crate::sip::flow::{Flow, Transport, Way};
 use crate::sip::transaction::GIVE_UP;
-use crate::siprec::outbound::TIMER_GRACE;
 use crate::siprec::session::state::{AwaitedAck, Established, State};
 use crate::siprec::session::{Saved, Session};
+use crate::siprec::timers::TIMER_GRACE;
 use optag_core::call::ConsentState;
 use optag_core::clock::MonoTime;
 
