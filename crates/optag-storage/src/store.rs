@@ -3,6 +3,8 @@
 
 pub(crate) mod backend;
 pub mod batches;
+pub(crate) mod copy;
+pub(crate) mod error;
 pub(crate) mod fs;
 pub mod last_fault;
 pub mod names;
@@ -10,6 +12,7 @@ pub(crate) mod probe;
 pub mod remains;
 pub mod s3;
 pub mod settings;
+pub(crate) mod upload;
 pub mod verified_put;
 pub mod versions;
 pub mod walk;
@@ -20,52 +23,18 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt};
 use tokio::sync::OnceCell;
 
+pub use crate::store::error::StoreError;
+
 use crate::store::backend::Backend;
+use crate::store::fs::Directory;
 use crate::store::last_fault::Trouble;
+use crate::store::s3::Bucket;
 use crate::store::s3::admin::S3Admin;
 use crate::store::s3::credentials::Stamp;
-use crate::store::s3::error;
 use crate::store::settings::StoreConfig;
-use optag_core::error_chain::causes;
-
-/// Why a store operation failed.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Temporary: the store is unreachable, or reported an error that may pass.
-    #[error("store error: {0}")]
-    Transient(String),
-    /// No such object.
-    #[error("no such object")]
-    Missing,
-    /// Another object has this name.
-    #[error("another object has this name")]
-    Conflict,
-    /// The object read back differs from the one written.
-    #[error("object read back differs from the one written")]
-    Mismatch,
-    /// The content to be stored could not be produced.
-    #[error("{0}")]
-    Source(String),
-    /// The store answered, but its answers do not prove that nothing is left.
-    #[error("deletion not verified: {0}")]
-    Unverified(String),
-    /// Invalid settings, or an unsuitable store.
-    #[error("unusable store: {0}")]
-    Config(String),
-}
-
-impl From<Error> for StoreError {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::NotFound { .. } => StoreError::Missing,
-            Error::AlreadyExists { .. } | Error::Precondition { .. } => StoreError::Conflict,
-            other => StoreError::Transient(error::in_short(&causes(&other))),
-        }
-    }
-}
 
 /// An object in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,13 +63,16 @@ impl Store {
     ///
     /// Errors: the directory cannot be created, or the settings contradict each other.
     pub fn open(config: &StoreConfig) -> Result<Self, StoreError> {
-        let backend = config.open()?;
+        let backend: Arc<dyn Backend> = match config {
+            StoreConfig::Local { dir } => Arc::new(Directory::open(dir)?),
+            StoreConfig::S3(config) => Arc::new(Bucket::open(config)?),
+        };
         Ok(Self {
             creates: Arc::new(OnceCell::new_with(backend.refuses_to_overwrite())),
             backend,
             trouble: Arc::default(),
             trying: Arc::default(),
-            probe: probe::unnamed(),
+            probe: names::random_probe(),
         })
     }
 

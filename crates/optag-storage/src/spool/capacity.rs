@@ -9,16 +9,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::spool::SpoolConfig;
 use crate::spool::compaction::Moving;
 use crate::spool::error::SpoolError;
 use crate::spool::frame::SegmentHead;
 use crate::spool::key::MasterKey;
 use crate::spool::keyring::Keyring;
 use crate::spool::recover::{Recovered, Scan};
+use crate::spool::refusal::Refusal;
 use crate::spool::segment;
+use crate::spool::settings::SpoolConfig;
 use crate::spool::shared::Shared;
-use crate::spool::writer::{Backlog, Writer};
+use crate::spool::writer::{Backlog, LOOK_EVERY, Writer};
 use optag_core::clock::{Clock, OsClock};
 use optag_files::disk::{Access, Disk};
 
@@ -34,59 +35,6 @@ const BEYOND_FLOOR: u64 = 10;
 
 /// Interval at which the refusal of new calls is logged again.
 const TELL_EVERY: Duration = Duration::from_secs(600);
-
-/// Why new calls are refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The spool has reached its share of the cap. Units: bytes.
-    Cap {
-        /// Bytes in use.
-        used: u64,
-        /// Cap.
-        cap: u64,
-    },
-    /// The file system has less free space than the floor, whoever uses the rest. Units: bytes.
-    Disk {
-        /// Free space.
-        free: u64,
-        /// Floor.
-        floor: u64,
-    },
-    /// The last write failed, or free space is unknown.
-    Unwritable,
-}
-
-impl Refusal {
-    /// Stable name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Cap { .. } => "the spool is filling up",
-            Self::Disk { .. } => "the spool's file system is filling up",
-            Self::Unwritable => "the spool cannot be written",
-        }
-    }
-}
-
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-        match *self {
-            Self::Cap { used, cap } => {
-                write!(f, "the spool uses {:.2} of its {:.2} GiB (spool.max_gib)", gib(used), gib(cap))
-            }
-            Self::Disk { free, floor } => write!(
-                f,
-                "the spool's file system has {:.2} GiB free, less than the {:.2} GiB of spool.min_free_gib",
-                gib(free),
-                gib(floor)
-            ),
-            Self::Unwritable => f.write_str(self.name()),
-        }
-    }
-}
-
-/// Interval at which free space is checked.
-pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Writer {
     /// Locks the directory, scans it, and starts a new incarnation.

@@ -55,30 +55,35 @@ pub mod frame;
 pub mod key;
 mod keyring;
 mod master;
+mod packed;
 mod payload;
 mod reader;
 pub mod record;
 pub mod recover;
+mod refusal;
 mod segment;
+mod settings;
 mod shared;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub use crate::spool::capacity::{FULL, Refusal};
+pub use crate::spool::capacity::FULL;
 pub use error::SpoolError;
 pub use key::MasterKey;
 pub use keyring::key_dir;
 pub use master::MasterSecret;
+pub use packed::Packed;
 pub use reader::CallReader;
-pub use shared::{DurableEvent, Packed, SpoolStats};
+pub use refusal::Refusal;
+pub use settings::SpoolConfig;
+pub use shared::{DurableEvent, OnDurable, SpoolStats};
 
 use optag_core::id::CallId;
 use optag_core::latency::Counted;
@@ -91,26 +96,6 @@ use writer::Writer;
 
 /// How long closing waits for a failing disk.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
-
-/// Settings of a spool.
-#[derive(Clone, Debug)]
-pub struct SpoolConfig {
-    /// Its directory.
-    pub dir: PathBuf,
-    /// Size of a segment file. Units: bytes.
-    pub segment_bytes: u64,
-    /// Maximum size of all segments. Units: bytes.
-    pub max_bytes: u64,
-    /// Maximum size of records waiting for the disk. Units: bytes.
-    pub queue_bytes: usize,
-    /// Free space on the file system below which new calls are refused, whoever uses the rest. Units: bytes.
-    pub min_free_bytes: u64,
-    /// Part of the cap that unencoded audio may use; beyond it, new calls may not add any. Units: bytes.
-    pub packed_max_bytes: u64,
-}
-
-/// Called on the spool's thread after a commit, for each consent and each end of a call in it.
-pub type OnDurable = Box<dyn Fn(DurableEvent) + Send>;
 
 /// Handle to an open spool; clones share it.
 #[derive(Clone)]

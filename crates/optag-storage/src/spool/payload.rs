@@ -12,8 +12,8 @@
 //! Gap    stream u8 · from u32 · to u32 · reason u8
 //! ```
 
+use crate::spool::packed::Packed;
 use crate::spool::record::Body;
-use crate::spool::shared::Packed;
 use optag_core::limit::STREAMS_PER_CALL;
 use optag_core::private::Private;
 use optag_media::fact::{Form, Gap, GapReason, MediaBlock};

@@ -6,12 +6,13 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::SpoolConfig;
 use super::error::SpoolError;
 use super::frame::Position;
 use super::key::DataKey;
 use super::record::{Body, SpoolRecord};
-use crate::spool::capacity::Refusal;
+use crate::spool::packed::Packed;
+use crate::spool::refusal::Refusal;
+use crate::spool::settings::SpoolConfig;
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::latency::Latency;
@@ -29,6 +30,9 @@ pub struct DurableEvent {
     /// Its record: `Consent` or `Closed`.
     pub body: Body,
 }
+
+/// Called on the spool's thread after a commit, for each consent and each end of a call in it.
+pub type OnDurable = Box<dyn Fn(DurableEvent) + Send>;
 
 /// Called with the result once everything queued before is durable, or failed.
 pub(super) type Barrier = Box<dyn FnOnce(Result<(), SpoolError>) + Send>;
@@ -84,22 +88,6 @@ impl Place {
     /// Whether a reader is open.
     pub(super) fn is_read(&self) -> bool {
         Arc::strong_count(&self.read_by) > 1
-    }
-}
-
-/// Unencoded audio.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Packed {
-    /// Length of its records. Units: bytes.
-    pub bytes: u64,
-    /// Frames of all streams.
-    pub frames: u64,
-}
-
-impl std::ops::AddAssign for Packed {
-    fn add_assign(&mut self, other: Self) {
-        self.bytes += other.bytes;
-        self.frames += other.frames;
     }
 }
 

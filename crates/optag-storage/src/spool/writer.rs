@@ -8,19 +8,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::OnDurable;
-use super::SpoolError;
+use super::error::SpoolError;
 use super::frame::{self, RecordHead};
 use super::key::{DataKey, KEY_FILE_BYTES, MasterKey, TAG_BYTES};
 use super::keyring::Keyring;
 use super::payload;
 use super::record::{Body, SpoolRecord};
 use super::segment::Segment;
-use super::shared::{Barrier, DurableEvent, Item, Packed, Place, Shared, queued_bytes};
-use crate::spool::capacity::{self, Refusal};
+use super::shared::{Barrier, DurableEvent, Item, OnDurable, Place, Shared, queued_bytes};
 use crate::spool::compaction::Moving;
+use crate::spool::packed::Packed;
+use crate::spool::refusal::Refusal;
 use optag_core::id::CallId;
 
+/// Interval at which free space is checked.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Pauses after failures, so that a failing disk is not hammered: the first, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -102,7 +104,7 @@ impl Writer {
             let wait = match (self.backlog.is_empty(), close_by) {
                 (true, _) if moved => Duration::ZERO,
                 (true, Some(_)) => Duration::ZERO,
-                (true, None) => capacity::LOOK_EVERY,
+                (true, None) => LOOK_EVERY,
                 (false, _) => try_at.saturating_duration_since(Instant::now()),
             };
             for item in self.shared.take(wait) {

@@ -13,12 +13,12 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use tokio::sync::mpsc;
 
-use crate::store::StoreError;
+use crate::store::copy::Page;
+use crate::store::copy::StoredCopy;
+use crate::store::error::StoreError;
 use crate::store::s3::admin::S3Admin;
 use crate::store::s3::credentials::Stamp;
-use crate::store::verified_put::{Begun, Part, Sent, Verified};
-use crate::store::versions::StoredCopy;
-use crate::store::walk::Page;
+use crate::store::upload::{Begun, Part, Sent, Verified};
 
 /// Result of a request to a store.
 pub(crate) type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;

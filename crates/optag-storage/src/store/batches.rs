@@ -7,9 +7,10 @@ use futures::stream::BoxStream;
 use jiff::civil::Date;
 use object_store::path::Path;
 
+use crate::store::copy::StoredCopy;
+use crate::store::error::StoreError;
 use crate::store::names::PREFIX;
-use crate::store::versions::StoredCopy;
-use crate::store::{Listed, Store, StoreError};
+use crate::store::{Listed, Store};
 
 /// Maximum number of copies in one delete request.
 ///

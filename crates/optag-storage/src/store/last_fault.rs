@@ -3,7 +3,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 
 /// Consecutive failed writes after which the store counts as faulty, whatever else succeeds.
 const IN_A_ROW: u32 = 3;

@@ -1,9 +1,12 @@
 //! Names of objects. They contain a date and an id and no personal data: what erasure, expiry and the rebuilding of
 //! an index need in clear.
 
+use std::sync::Arc;
+
 use jiff::civil::Date;
 
 use optag_core::clock::WallTime;
+use optag_core::hex::hex;
 use optag_core::id::CallId;
 
 /// Prefix of all recordings; our lifecycle rule covers it alone.
@@ -79,6 +82,14 @@ pub fn is_ours(key: &str) -> bool {
 /// The UTC day of a time: a recording is stored under the day of its call and sealed for it.
 pub fn day(at: WallTime) -> Date {
     jiff::tz::Offset::UTC.to_datetime(at.timestamp()).date()
+}
+
+/// A random name for a store whose installation is unknown.
+pub(crate) fn random_probe() -> Arc<str> {
+    let mut random = [0; 8];
+    // Without randomness the name is shared with other such stores, and their tests disturb each other.
+    let _ = aws_lc_rs::rand::fill(&mut random);
+    format!("{PROBE_PREFIX}{}", hex(&random)).into()
 }
 
 #[cfg(test)]

@@ -1,25 +1,15 @@
 //! Tests whether a store works: writes, reads, lists, deletes and searches a small object. The name is always the
 //! same, so that a rejected deletion leaves a single object, which the next test removes first.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
+use crate::store::Store;
+use crate::store::error::StoreError;
 use crate::store::names::PROBE_PREFIX;
 use crate::store::remains::Sought;
-use crate::store::{Store, StoreError};
-use optag_core::hex::hex;
 
 const ONE: Bytes = Bytes::from_static(b"one");
 const TWO: Bytes = Bytes::from_static(b"two");
-
-/// A random name for a store whose installation is unknown.
-pub(crate) fn unnamed() -> Arc<str> {
-    let mut random = [0; 8];
-    // Without randomness the name is shared with other such stores, and their tests disturb each other.
-    let _ = aws_lc_rs::rand::fill(&mut random);
-    format!("{PROBE_PREFIX}{}", hex(&random)).into()
-}
 
 impl Store {
     /// The same store, tested under the name of this installation.

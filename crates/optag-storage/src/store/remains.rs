@@ -5,9 +5,10 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, try_join_all};
 use serde::{Deserialize, Serialize};
 
+use crate::store::Store;
+use crate::store::copy::{CopyKind, StoredCopy};
+use crate::store::error::StoreError;
 use crate::store::names;
-use crate::store::versions::{CopyKind, StoredCopy};
-use crate::store::{Store, StoreError};
 use optag_core::id::CallId;
 
 /// Concurrent requests of one search.

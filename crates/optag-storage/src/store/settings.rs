@@ -2,12 +2,7 @@
 //! built. Not here: how the configuration is written.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use crate::store::StoreError;
-use crate::store::backend::Backend;
-use crate::store::fs::Directory;
-use crate::store::s3::Bucket;
 use optag_core::private::Private;
 
 /// Where recordings are stored.
@@ -29,16 +24,6 @@ impl StoreConfig {
             Self::Local { dir } => Some(dir),
             _ => None,
         }
-    }
-
-    /// Opens the store of this kind; does not contact S3.
-    ///
-    /// Errors: the directory cannot be created, or the settings contradict each other.
-    pub(crate) fn open(&self) -> Result<Arc<dyn Backend>, StoreError> {
-        Ok(match self {
-            Self::Local { dir } => Arc::new(Directory::open(dir)?),
-            Self::S3(config) => Arc::new(Bucket::open(config)?),
-        })
     }
 }
 

@@ -1,57 +1,18 @@
 //! Every copy of a recording that a store may have: objects, older versions, delete markers, unfinished uploads,
 //! files left half-written by a crash. In: a name prefix. Out: the copies, or the proof that there are none.
 
+pub use crate::store::copy::{CopyKind, StoredCopy};
+
 use bytes::Bytes;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use serde::Serialize;
 
+use crate::store::Store;
+use crate::store::error::StoreError;
 use crate::store::remains::Sought;
-use crate::store::{Store, StoreError};
-use optag_core::clock::WallTime;
 
 /// Rounds of deleting and searching after which a store is considered unable to delete.
 pub const ROUNDS: usize = 20;
-
-/// One copy, as named by the store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct StoredCopy {
-    /// Name of the object.
-    pub key: String,
-    /// Version, or id of the upload, if any.
-    pub version: Option<String>,
-    /// Kind of copy.
-    pub kind: CopyKind,
-    /// Size, if known. Units: bytes.
-    pub bytes: u64,
-    /// When it was stored, if known.
-    pub stored_at: Option<WallTime>,
-}
-
-/// Kind of copy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CopyKind {
-    /// An object, or a version of it.
-    Object,
-    /// A delete marker.
-    DeleteMarker,
-    /// An unfinished multipart upload with its parts.
-    Upload,
-    /// An unfinished file.
-    Unfinished,
-}
-
-impl StoredCopy {
-    /// Name in receipts.
-    pub fn name(&self) -> String {
-        match (&self.version, self.kind) {
-            (None, _) => self.key.clone(),
-            (Some(id), CopyKind::Upload) => format!("{}?uploadId={id}", self.key),
-            (Some(version), _) => format!("{}?versionId={version}", self.key),
-        }
-    }
-}
 
 impl Store {
     /// Every copy whose name begins with `stem`.

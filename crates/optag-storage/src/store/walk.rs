@@ -1,19 +1,12 @@
 //! Every copy below a prefix in order of names, page by page: memory holds one page. In: a prefix. Out: pages, and
 //! what could not be seen.
 
+pub use crate::store::copy::Page;
+
 use futures::stream::BoxStream;
 
-use crate::store::versions::StoredCopy;
-use crate::store::{Store, StoreError};
-
-/// A page of copies, in order of names.
-#[derive(Debug, Default)]
-pub struct Page {
-    /// The copies.
-    pub copies: Vec<StoredCopy>,
-    /// What this page cannot show.
-    pub unseen: Option<String>,
-}
+use crate::store::Store;
+use crate::store::error::StoreError;
 
 impl Store {
     /// Lists every version and object whose name begins with `prefix`, without unfinished uploads.

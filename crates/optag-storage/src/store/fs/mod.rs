@@ -10,10 +10,10 @@ use futures::stream::{self, BoxStream, StreamExt};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 
-use crate::store::StoreError;
 use crate::store::backend::{Answer, Backend, Listing};
-use crate::store::versions::{CopyKind, StoredCopy};
-use crate::store::walk::Page;
+use crate::store::copy::Page;
+use crate::store::copy::{CopyKind, StoredCopy};
+use crate::store::error::StoreError;
 use optag_core::clock::WallTime;
 use optag_core::error_chain::causes;
 

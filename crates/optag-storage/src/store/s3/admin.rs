@@ -17,7 +17,7 @@ use aws_credential_types::provider::future;
 use object_store::aws::AwsCredentialProvider;
 use object_store::client::HttpClient;
 
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 use crate::store::s3::client::ForSdk;
 use crate::store::s3::endpoint::Place;
 use crate::store::s3::error::transient;

@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 
-use crate::store::StoreError;
+use crate::store::copy::{CopyKind, StoredCopy};
+use crate::store::error::StoreError;
 use crate::store::s3::admin::S3Admin;
 use crate::store::s3::error::transient;
-use crate::store::versions::{CopyKind, StoredCopy};
 
 impl S3Admin {
     /// Deletes up to [`AT_A_TIME`](crate::store::batches::AT_A_TIME) copies; false if the store lacks the request, which is then not repeated.

@@ -17,7 +17,7 @@ use object_store::client::{
 };
 use object_store::{Certificate, ClientOptions};
 
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 use crate::store::settings::S3Config;
 use optag_core::error_chain::causes;
 

@@ -10,7 +10,7 @@ use object_store::CredentialProvider;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential};
 use serde::Deserialize;
 
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 use crate::store::settings::S3Config;
 
 /// The file's content: TOML.

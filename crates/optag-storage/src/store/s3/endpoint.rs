@@ -3,7 +3,7 @@
 
 use url::{Host, Url};
 
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 use crate::store::settings::S3Config;
 
 /// Address of a bucket.

@@ -7,9 +7,9 @@ use http::{HeaderMap, Method, Request};
 use md5::{Digest, Md5};
 use object_store::aws::AwsAuthorizer;
 
-use crate::store::StoreError;
+use crate::store::error::StoreError;
+use crate::store::error::in_short;
 use crate::store::s3::admin::S3Admin;
-use crate::store::s3::error::in_short;
 use crate::store::s3::rules::{Drift, Rules, Touching};
 use optag_core::base64;
 use optag_core::error_chain::causes;

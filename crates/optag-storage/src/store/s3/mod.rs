@@ -24,16 +24,16 @@ use object_store::path::Path;
 use object_store::{Error, GetOptions, ObjectStore, RetryConfig};
 use tokio::sync::mpsc;
 
-use crate::store::StoreError;
 use crate::store::backend::{Answer, Backend, Listing};
+use crate::store::copy::Page;
+use crate::store::copy::{CopyKind, StoredCopy};
+use crate::store::error::StoreError;
 use crate::store::s3::admin::S3Admin;
 use crate::store::s3::credentials::Stamp;
 use crate::store::s3::endpoint::Place;
 use crate::store::s3::walk::At;
 use crate::store::settings::S3Config;
-use crate::store::verified_put::{Begun, Part, Verified};
-use crate::store::versions::{CopyKind, StoredCopy};
-use crate::store::walk::Page;
+use crate::store::upload::{Begun, Part, Verified};
 use optag_core::error_chain::causes;
 
 /// The two clients of one bucket.

@@ -7,10 +7,10 @@ use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use tokio::sync::mpsc;
 
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 use crate::store::s3::Bucket;
 use crate::store::s3::admin::StoredPart;
-use crate::store::verified_put::{Begun, Part, Sent, Verified};
+use crate::store::upload::{Begun, Part, Sent, Verified};
 use optag_core::hex::hex;
 
 impl Bucket {

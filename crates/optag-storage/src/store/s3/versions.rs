@@ -7,10 +7,10 @@ use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::DateTime;
 
-use crate::store::StoreError;
+use crate::store::copy::{CopyKind, StoredCopy};
+use crate::store::error::StoreError;
 use crate::store::s3::admin::S3Admin;
 use crate::store::s3::error::transient;
-use crate::store::versions::{CopyKind, StoredCopy};
 use optag_core::clock::WallTime;
 
 /// Maximum number of pages read before a listing is considered endless.

@@ -2,12 +2,12 @@
 
 use aws_sdk_s3::error::ProvideErrorMetadata;
 
-use crate::store::StoreError;
+use crate::store::copy::Page;
+use crate::store::copy::{CopyKind, StoredCopy};
+use crate::store::error::StoreError;
 use crate::store::s3::admin::S3Admin;
 use crate::store::s3::error::transient;
 use crate::store::s3::versions::{breaks_off, time};
-use crate::store::versions::{CopyKind, StoredCopy};
-use crate::store::walk::Page;
 
 /// Position in a bucket's listing.
 pub(crate) enum At {
