@@ -185,7 +185,7 @@ fn ptime(text: &str) -> Result<u32, String> {
 
 fn suite(text: &str) -> Result<Suite, String> {
     Suite::named(text)
-        .ok_or_else(|| format!("unknown suite; use one of {}", Suite::ALL.map(Suite::name).join(", ")))
+        .ok_or_else(|| format!("unknown suite, must be one of {}", Suite::ALL.map(Suite::name).join(", ")))
 }
 
 impl LoadArgs {

@@ -64,7 +64,7 @@ impl FromStr for RoleArg {
         let names: Vec<&str> = Role::ALL.iter().map(|(name, _)| *name).collect();
         Role::from_name(name)
             .map(Self)
-            .ok_or_else(|| format!("unknown role; use one of {}", names.join(", ")))
+            .ok_or_else(|| format!("unknown role, must be one of {}", names.join(", ")))
     }
 }
 

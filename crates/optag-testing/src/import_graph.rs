@@ -52,7 +52,7 @@ pub fn read(root: &Path) -> Arrows {
         let text =
             std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-        for path in paths(&without_comments(text)) {
+        for path in paths(&without_scopes(&without_comments(text))) {
             if let Some(used) = resolve(module, &path, &files)
                 && used != *module
             {
@@ -129,6 +129,13 @@ fn without_comments(text: &str) -> String {
     text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
+/// A text without the scopes of `pub(in …)`, which use nothing.
+fn without_scopes(text: &str) -> String {
+    let mut parts = text.split("pub(in ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + "pub" + part.split_once(')').map_or("", |(_, rest)| rest))
+}
+
 /// Every path in a text, those of `use` trees spelled out.
 fn paths(text: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
@@ -170,7 +177,8 @@ fn spell_out(before: &[String], tree: &str, found: &mut Vec<Vec<String>>) {
         return;
     };
     let head: Vec<String> = before.iter().cloned().chain(names(&tree[..open])).collect();
-    let inner = &tree[open + 1..tree.rfind('}').unwrap_or(tree.len())];
+    let end = tree.rfind('}').filter(|end| *end > open).unwrap_or(tree.len());
+    let inner = &tree[open + 1..end];
     let (mut depth, mut from) = (0, 0);
     for (at, c) in inner.char_indices() {
         match c {
@@ -237,7 +245,7 @@ mod tests {
         write(
             root,
             "src/b.rs",
-            "fn f() { super::c::deeper::call(); }\n#[cfg(test)]\nmod tests {\nuse crate::a;\n}\n",
+            "pub(in crate::d) fn f() { super::c::deeper::call(); }\n#[cfg(test)]\nmod tests {\nuse crate::a;\n}\n",
         );
         write(root, "src/c/mod.rs", "pub(crate) use optag_core::id::Id;\n");
         write(root, "src/c/deeper.rs", "use crate::a::Thing;\n");
