@@ -165,7 +165,7 @@ mod tests {
         }
         drop(accounts);
         task.await;
-        let rows = index.accounts(at, at.plus_micros(1)).await.unwrap();
+        let rows = index.announced_calls(at, at.plus_micros(1)).await.unwrap();
         let refused = |id: &str| rows.iter().find(|row| row.id == id).unwrap().refused_streams.causes();
         assert_eq!(refused("a"), [("encrypted", 1), ("no_codec", 1), ("no_room", 1)].into());
         assert_eq!(refused("b"), [("encrypted", 1)].into(), "SIPREC counts its own");
