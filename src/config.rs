@@ -17,20 +17,19 @@ mod seal;
 mod settings;
 mod sip;
 pub mod sip_client;
+mod values;
 
 use std::path::Path;
 use std::time::Duration;
 
 pub use crate::config::error::ConfigError;
+pub use crate::config::raw::HANDOVER_VARIABLE;
 pub use crate::config::settings::{
     ApiConfig, AuditConfig, Config, EngineConfig, HoldConfig, LogConfig, LogFormat, MasterKeySource,
     RtpConfig, S3Config, S3Credentials, SealConfig, SipConfig, SpoolConfig, StoreConfig,
 };
 
 use crate::index::IndexPlace;
-
-/// Environment variable that tells a program which descriptors an upgrade passed on to it; not a setting.
-pub const HANDOVER_VARIABLE: &str = "OPTAG_HANDOVER";
 
 /// The commented configuration file; it says exactly the defaults.
 pub const EXAMPLE: &str = include_str!("../docs/reference/optag.toml");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::http::admin::drain::{DrainState, Drains};
+use crate::http::drains::{DrainState, Drains};
 use crate::metrics;
 use crate::recorder::live_calls::LiveCalls;
 

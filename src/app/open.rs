@@ -19,7 +19,7 @@ use crate::erasure::holds::Holds;
 use crate::erasure::service::EraseService;
 use crate::erasure::unfinished::UnderWay;
 use crate::http::Services;
-use crate::http::admin::drain::Drains;
+use crate::http::drains::Drains;
 use crate::http::tokens::Tokens;
 use crate::index::Index;
 use crate::recorder::live_calls::LiveCalls;

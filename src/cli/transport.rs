@@ -18,7 +18,7 @@ use crate::app::open::{Access, Opened};
 use crate::cli::ConfigArgs;
 use crate::cli::installation::existing;
 use crate::http::access::Actor;
-use crate::http::admin::drain::{DrainState, Drains};
+use crate::http::drains::{DrainState, Drains};
 use crate::http::{Limits, router};
 use optag_core::call::{ConsentState, RefusedStreams};
 use optag_core::id::CallId;

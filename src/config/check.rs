@@ -10,6 +10,7 @@ use crate::config::error::ConfigError;
 use crate::config::raw::{RawConfig, RawStore};
 use crate::config::seal;
 use crate::config::settings::*;
+use crate::config::values::{number, path_or, wrong};
 use crate::disclosure::owner::Owner;
 use crate::erasure::sweep_horizon::SweepLimits;
 use crate::index::IndexPlace;
@@ -295,17 +296,6 @@ fn log_level(level: String) -> Result<String, ConfigError> {
     Err(wrong("log.level", "off, error, warn, info, debug, trace, or directives such as info,sqlx=warn"))
 }
 
-pub(super) fn wrong(key: &str, allowed: &str) -> ConfigError {
-    ConfigError::Value { key: key.to_owned(), allowed: allowed.to_owned() }
-}
-
-pub(super) fn number(key: &str, value: i64, range: RangeInclusive<i64>) -> Result<u64, ConfigError> {
-    match range.contains(&value) {
-        true => Ok(value as u64),
-        false => Err(wrong(key, &format!("{} to {} is allowed, not {value}", range.start(), range.end()))),
-    }
-}
-
 fn seconds(key: &str, value: i64, range: RangeInclusive<i64>) -> Result<Duration, ConfigError> {
     number(key, value, range).map(Duration::from_secs)
 }
@@ -316,11 +306,4 @@ fn address(key: &str, text: &str) -> Result<SocketAddr, ConfigError> {
 
 fn ip(key: &str, text: &str) -> Result<IpAddr, ConfigError> {
     text.parse().map_err(|_| wrong(key, "expected an IPv4 or IPv6 address"))
-}
-
-pub(super) fn path_or(text: &str, data_dir: &Path, name: &str) -> PathBuf {
-    match text {
-        "" => data_dir.join(name),
-        text => PathBuf::from(text),
-    }
 }

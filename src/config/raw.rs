@@ -5,9 +5,12 @@ use serde::{Deserialize, Serialize};
 use crate::config::error::ConfigError;
 use optag_core::call::ConsentKeys;
 
+/// Environment variable that tells a program which descriptors an upgrade passed on to it; not a setting.
+pub const HANDOVER_VARIABLE: &str = "OPTAG_HANDOVER";
+
 /// Variables that the commands read themselves.
 const NOT_SETTINGS: [&str; 5] =
-    ["OPTAG_CONFIG", "OPTAG_TOKEN", "OPTAG_URL", "OPTAG_MASTER_KEY", crate::config::HANDOVER_VARIABLE];
+    ["OPTAG_CONFIG", "OPTAG_TOKEN", "OPTAG_URL", "OPTAG_MASTER_KEY", HANDOVER_VARIABLE];
 /// Whether Kubernetes sets such a variable, in every container beside a service whose name begins with
 /// `optag`: `{NAME}_SERVICE_HOST`, `{NAME}_SERVICE_PORT`, `{NAME}_SERVICE_PORT_{PORT}`, `{NAME}_PORT`,
 /// `{NAME}_PORT_{N}_{TCP|UDP|SCTP}` and that with `_PROTO`, `_PORT`, `_ADDR`.

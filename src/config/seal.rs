@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::check::{path_or, wrong};
 use crate::config::error::ConfigError;
 use crate::config::raw::RawSeal;
 use crate::config::settings::{MasterKeySource, SealConfig};
+use crate::config::values::{path_or, wrong};
 use optag_core::private::Private;
 use optag_storage::archive::vault::Escrow;
 

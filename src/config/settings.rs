@@ -4,7 +4,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::sip_client::SipClient;
 use crate::disclosure::owner::Owner;
 use crate::erasure::sweep_horizon::SweepLimits;
 use crate::index::IndexPlace;
@@ -13,6 +12,7 @@ use optag_core::call::Department;
 use optag_core::private::Private;
 use optag_media::dtmf::tone_listener::ToneSettings;
 use optag_sip::sip::allow_list::AllowList;
+use optag_sip::siprec::client_profile::Profile;
 use optag_sip::siprec::parties::PartyRules;
 use optag_sip::siprec::service::Listen;
 use optag_sip::siprec::settings::{ConsentSignal, MediaSource, UnknownParty, UntilConsent, WhenUnavailable};
@@ -120,6 +120,10 @@ pub struct ApiConfig {
     /// Whether streams may be announced without where they come from.
     pub learn_rtp_source: bool,
 }
+
+/// A checked `[[sip.client]]`, what it leaves out taken from `[sip]`; of departments the one of calls that no
+/// number decides.
+pub(crate) type SipClient = Profile<Option<String>>;
 
 /// Where session recording clients are listened to, and what is believed of them.
 #[derive(Clone, Debug, PartialEq)]

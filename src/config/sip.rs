@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::config::check::{number, wrong};
 use crate::config::error::ConfigError;
 use crate::config::raw::RawSip;
 use crate::config::settings::SipConfig;
+use crate::config::values::{number, wrong};
 use optag_core::call::Department;
 use optag_core::private::Private;
 use optag_sip::sip::allow_list::AllowList;

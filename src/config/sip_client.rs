@@ -2,18 +2,14 @@
 
 use std::time::Duration;
 
-use crate::config::check::{number, wrong};
 use crate::config::error::ConfigError;
 use crate::config::raw::{RawSip, RawSipClient};
+use crate::config::settings::SipClient;
 use crate::config::sip::{name, rules, unknown_party, until_consent};
+use crate::config::values::{number, wrong};
 use optag_core::call::Department;
 use optag_sip::sip::allow_list::AllowList;
-use optag_sip::siprec::client_profile::Profile;
 use optag_sip::siprec::settings::{ConsentSignal, MediaSource, WhenUnavailable};
-
-/// A checked `[[sip.client]]`, what it leaves out taken from `[sip]`; of departments the one of calls that no
-/// number decides.
-pub type SipClient = Profile<Option<String>>;
 
 /// Checks all of them, in their order.
 pub(crate) fn check(raw: &RawSip, departments: &[Department]) -> Result<Vec<SipClient>, ConfigError> {

@@ -16,7 +16,7 @@ use crate::http::problem::Problem;
 use crate::http::recordings::{audit, unanswered};
 use crate::http::requests::{AuditPage, ClockView, ReportAnswer, ReportProgress, RetentionReport};
 use crate::http::server::params::Params;
-use crate::http::server::router::Services;
+use crate::http::services::Services;
 
 /// Default number of audit lines in a response.
 const LINES: usize = 1_000;

@@ -22,7 +22,7 @@ use crate::http::calls::body::{AdmittedBody, CallAnswer, CallBody, StreamPlace, 
 use crate::http::server::json::{Body, MaybeBody};
 use crate::http::server::params::Id;
 use crate::http::server::request_guard::to_its_end;
-use crate::http::server::router::Services;
+use crate::http::services::Services;
 use optag_core::call::Answer;
 use optag_core::limit;
 use optag_sip::feed::{AdmitError, Control, ControlError};

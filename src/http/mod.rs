@@ -9,12 +9,14 @@ pub mod admin;
 pub mod audited;
 mod auth;
 mod calls;
+pub mod drains;
 mod me;
 pub mod position;
 pub mod problem;
 pub mod recordings;
 pub mod requests;
 pub mod server;
+mod services;
 pub mod tokens;
 
 #[cfg(any(test, fuzzing))]
@@ -29,5 +31,6 @@ pub mod fuzzing;
 mod tests;
 
 pub use crate::http::recordings::playback::VERDICTS;
-pub use crate::http::server::router::{Limits, Services, health_router, router};
+pub use crate::http::server::router::{Limits, health_router, router};
 pub use crate::http::server::{ConnectionLimits, serve};
+pub use crate::http::services::Services;

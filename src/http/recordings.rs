@@ -12,7 +12,7 @@ use super::problem::Problem;
 use crate::http::audited::{AuditAction, AuditEntry, Purpose};
 use crate::http::recordings::library::{LibraryError, Page, RecordingDetail, SearchQuery};
 use crate::http::server::params::{Id, Params};
-use crate::http::server::router::Services;
+use crate::http::services::Services;
 use crate::metrics;
 use optag_core::call::verdict::VerdictWanted;
 use optag_core::id::CallId;

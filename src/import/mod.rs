@@ -4,6 +4,7 @@
 //! Decoding and encoding know nothing of store and index; `importer` runs the two halves together.
 
 pub mod decode;
+mod decode_error;
 pub mod encode;
 pub mod file;
 pub mod importer;

@@ -4,7 +4,7 @@
 
 use opus::MSDecoder;
 
-use super::decode::{DecodeError, check_channels};
+use super::decode_error::{DecodeError, check_channels};
 
 /// Rate of Opus in files. Units: Hz.
 pub const RATE_HZ: u32 = 48_000;

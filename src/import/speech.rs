@@ -6,7 +6,7 @@
 
 use std::io::{self, Read};
 
-use super::decode::DecodeError;
+use super::decode_error::DecodeError;
 use super::file::{AudioFile, Part};
 use optag_core::limit;
 use optag_media::codec::Encoding;

@@ -7,7 +7,7 @@
 
 use optag_core::limit;
 
-use super::decode::{DecodeError, check_channels, check_rate};
+use super::decode_error::{DecodeError, check_channels, check_rate};
 use super::file::AudioFile;
 use super::speech::Speech;
 use optag_media::codec::gsm::PAIR_BYTES;

@@ -14,7 +14,7 @@ use super::fold::fold;
 use super::known_names::{Known, quoted, trigrams};
 use super::likeness::{NAME_LEAST, word_likeness, words};
 use super::names::Stretch;
-use super::query::Query;
+use super::search_terms::Query;
 use super::statement::Statement;
 use super::{Index, IndexError};
 

@@ -1,7 +1,8 @@
 //! Search by the index of last four digits of either party's number.
 
 use super::conditions::{Along, after, checks, page, party, time};
-use super::query::{Asked, COUNTED, Found, LOOKED_AT};
+use super::query::{COUNTED, LOOKED_AT};
+use super::search_terms::{Asked, Found};
 use super::statement::Statement;
 use super::{Index, IndexError};
 

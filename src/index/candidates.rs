@@ -9,7 +9,7 @@ use sqlx::any::AnyRow;
 use super::alike::ALIKE;
 use super::conditions::of_number;
 use super::likeness::{self, NumberLikeness};
-use super::query::Number;
+use super::search_terms::Number;
 use super::statement::Statement;
 use super::{Index, IndexError, IndexRow, id_of};
 use optag_core::call::number::normalise;

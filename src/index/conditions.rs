@@ -1,6 +1,6 @@
 //! SQL conditions of a search: which of them an index answers, and which are checked row by row.
 
-use super::query::{Asked, Number, Position, Query};
+use super::search_terms::{Asked, Number, Position, Query};
 use super::statement::Statement;
 use crate::index::database::{Database, Kind};
 use optag_core::call::StreamVerdict;

@@ -18,6 +18,7 @@ mod names;
 mod names_fill;
 mod names_trace;
 mod query;
+mod search_terms;
 mod statement;
 mod stored;
 
@@ -28,7 +29,7 @@ pub use aged::{Aged, Overdue};
 pub use announced_calls::{AnnouncedCallRow, Pseudonyms};
 pub use candidates::{Candidate, Candidates, Wanted};
 pub use database::IndexPlace;
-pub use query::{Found, Position, Query};
+pub use search_terms::{Found, Position, Query};
 
 use self::database::Database;
 use self::statement::storable;

@@ -9,7 +9,8 @@ use sqlx::Row;
 
 use super::conditions::{Along, before, checks, has_part, time};
 use super::known_names::{Known, has_trigrams};
-use super::query::{Asked, COUNTED, Found, LOOKED_AT, Position, Query};
+use super::query::{COUNTED, LOOKED_AT};
+use super::search_terms::{Asked, Found, Position, Query};
 use super::statement::Statement;
 use super::{Index, IndexError, id_of};
 use optag_core::clock::WallTime;

@@ -79,6 +79,13 @@ fn folders_use_one_another_in_one_direction() {
 }
 
 #[test]
+fn no_circle_has_more_than_two_files() {
+    let circles = import_graph::circles(&import_graph::read(&root()));
+    let large: Vec<_> = circles.iter().filter(|circle| circle.len() > 2).collect();
+    assert!(large.is_empty(), "files in a circle, `./dev graph --files` shows by what: {large:#?}");
+}
+
+#[test]
 fn crates_depend_only_on_what_lies_to_their_left() {
     for (stage, allowed) in STAGES {
         let text = text(&root().join(format!("crates/optag-{stage}/Cargo.toml")));

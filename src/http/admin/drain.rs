@@ -5,34 +5,17 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use serde::Serialize;
-use utoipa::ToSchema;
 
 use crate::http::access::{Actor, Permission};
 use crate::http::audited::AuditAction;
+use crate::http::drains::DrainState;
 use crate::http::problem::Problem;
 use crate::http::recordings::audit;
 use crate::http::server::params::Params;
-use crate::http::server::router::Services;
+use crate::http::services::Services;
 
 /// The longest that calls in progress may go on. Units: s.
 const LONGEST_S: u64 = 86_400;
-
-/// Lets the recorder take no new calls, and end once those in progress have ended.
-pub trait Drains: Send + Sync {
-    /// Drains from now on. `limit`: how long calls in progress go on; none: for the configured time, or as long as an
-    /// earlier order says.
-    fn drain(&self, limit: Option<Duration>) -> DrainState;
-}
-
-/// How far draining is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct DrainState {
-    /// Calls in progress.
-    pub calls: usize,
-    /// How long they may still go on. Units: s.
-    pub left_s: u64,
-}
 
 /// Drains the recorder: no new calls are taken, calls in progress go on until they end or the limit is reached, what
 /// was recorded is delivered, and the process ends, as after SIGTERM. Repeating the request shows how far it is; with

@@ -11,7 +11,7 @@ use crate::http::recordings::{audit, unanswered};
 use crate::http::requests::{HoldView, NewHold};
 use crate::http::server::json::Body;
 use crate::http::server::params::{Id, Params};
-use crate::http::server::router::Services;
+use crate::http::services::Services;
 use optag_core::limit;
 
 /// Holds a recording: it neither expires nor is erased on request until the hold ends or is lifted. Beyond

@@ -15,7 +15,7 @@ use crate::http::problem::Problem;
 use crate::http::server::json::{Body, typed};
 use crate::http::server::params::Id;
 use crate::http::server::request_guard::to_its_end;
-use crate::http::server::router::Services;
+use crate::http::services::Services;
 use optag_core::call::{RefusedStreams, StreamRole};
 use optag_core::id::CallId;
 use optag_core::limit;

@@ -14,7 +14,7 @@ use crate::http::problem::Problem;
 use crate::http::recordings::library::{AudioFormat, AudioRequest, ByteRange};
 use crate::http::recordings::{audit, audit_failure, unanswered};
 use crate::http::server::params::{Id, Params};
-use crate::http::server::router::Services;
+use crate::http::services::Services;
 use optag_core::call::StreamVerdict;
 
 /// Header of an exported recording: the verdict on each stream, in channel order.

@@ -12,7 +12,7 @@ use crate::http::recordings::{audit, unanswered};
 use crate::http::requests::time_window::{self, TOLERANCE_MIN, TOLERANCE_MOST_MIN};
 use crate::http::requests::{CandidatePage, CandidateQuery};
 use crate::http::server::params::Params;
-use crate::http::server::router::Services;
+use crate::http::services::Services;
 use optag_core::private::Private;
 
 /// Default number of candidates.

@@ -17,7 +17,7 @@ use crate::http::requests::{ErasurePreview, TARGETS_MOST};
 use crate::http::server::json::{Body, MaybeBody};
 use crate::http::server::params::{Id, Params};
 use crate::http::server::request_guard::to_its_end;
-use crate::http::server::router::Services;
+use crate::http::services::Services;
 use optag_core::id::CallId;
 use optag_core::limit;
 use optag_core::private::Private;

@@ -26,7 +26,7 @@ use crate::http::recordings::playback::{VERDICTS, verdicts};
 use crate::http::recordings::{audit, audit_failure, unanswered};
 use crate::http::server::json::Body as Json;
 use crate::http::server::params::{Id, Params};
-use crate::http::server::router::Services;
+use crate::http::services::Services;
 use optag_core::call::StreamRole;
 use optag_core::id::CallId;
 use optag_core::private::Private;

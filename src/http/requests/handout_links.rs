@@ -27,7 +27,7 @@ use crate::http::requests::handout::{Format, HandOutBody, package};
 use crate::http::server::client_address::{Proxies, Throttle, client_ip};
 use crate::http::server::json::Body as JsonBody;
 use crate::http::server::params::{Id, Params};
-use crate::http::server::router::Services;
+use crate::http::services::Services;
 use optag_core::clock::WallTime;
 
 /// Unauthenticated requests that one address may make at once; then [`REFILL_PER_S`].

@@ -10,52 +10,19 @@ use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::disclosure::links::Links;
-use crate::disclosure::owner::Owner;
-use crate::http::admin::drain::Drains;
 use crate::http::admin::{drain, holds};
-use crate::http::audited::Audit;
 use crate::http::auth::{Gate, authenticate};
 use crate::http::calls::{consents, streams};
-use crate::http::recordings::library::Library;
 use crate::http::recordings::playback;
-use crate::http::requests::Requests;
 use crate::http::requests::{candidates, erasures, handout, handout_links};
 use crate::http::server::client_address::Proxies;
 use crate::http::server::health::{Readiness, healthz, metrics_page, readyz};
 use crate::http::server::openapi;
 use crate::http::server::request_guard::{Guard, guard, method_not_allowed, not_found};
-use crate::http::tokens::Tokens;
+use crate::http::services::Services;
 use crate::http::{admin, calls, me, recordings};
 use crate::metrics::exporter::Exporter;
-use optag_core::clock::Clock;
 use optag_core::limit;
-use optag_sip::feed::Feed;
-
-/// The services used by the API.
-#[derive(Clone)]
-pub struct Services {
-    /// Live calls.
-    pub feed: Arc<dyn Feed>,
-    /// Recordings.
-    pub library: Arc<dyn Library>,
-    /// The audit log.
-    pub audit: Arc<dyn Audit>,
-    /// Erasures, holds, reports.
-    pub requests: Arc<dyn Requests>,
-    /// Access tokens.
-    pub tokens: Arc<Tokens>,
-    /// Dates audit entries.
-    pub clock: Arc<dyn Clock>,
-    /// Single-use hand-out links.
-    pub links: Arc<Links>,
-    /// The controller's details on cover sheets.
-    pub owner: Arc<Owner>,
-    /// Takes the order to drain.
-    pub drains: Arc<dyn Drains>,
-    /// Whether streams may be announced without a source.
-    pub learn_rtp_source: bool,
-}
 
 /// Limits for all requests together.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,38 @@
+//! The services that the API's handlers use.
+
+use std::sync::Arc;
+
+use crate::disclosure::links::Links;
+use crate::disclosure::owner::Owner;
+use crate::http::audited::Audit;
+use crate::http::drains::Drains;
+use crate::http::recordings::library::Library;
+use crate::http::requests::Requests;
+use crate::http::tokens::Tokens;
+use optag_core::clock::Clock;
+use optag_sip::feed::Feed;
+
+/// The services used by the API.
+#[derive(Clone)]
+pub struct Services {
+    /// Live calls.
+    pub feed: Arc<dyn Feed>,
+    /// Recordings.
+    pub library: Arc<dyn Library>,
+    /// The audit log.
+    pub audit: Arc<dyn Audit>,
+    /// Erasures, holds, reports.
+    pub requests: Arc<dyn Requests>,
+    /// Access tokens.
+    pub tokens: Arc<Tokens>,
+    /// Dates audit entries.
+    pub clock: Arc<dyn Clock>,
+    /// Single-use hand-out links.
+    pub links: Arc<Links>,
+    /// The controller's details on cover sheets.
+    pub owner: Arc<Owner>,
+    /// Takes the order to drain.
+    pub drains: Arc<dyn Drains>,
+    /// Whether streams may be announced without a source.
+    pub learn_rtp_source: bool,
+}
