@@ -9,7 +9,10 @@ use serde_json::Value;
 /// Every dashboard: its file and what it says.
 fn dashboards() -> Vec<(PathBuf, Value)> {
     let files = files_below(&root().join("docker/grafana/dashboards"), ".json");
-    files.into_iter().map(|file| (file.clone(), serde_json::from_str(&text(&file)).unwrap())).collect()
+    files
+        .into_iter()
+        .map(|file| (file.clone(), serde_json::from_str(&text(&file)).expect("a dashboard is JSON")))
+        .collect()
 }
 
 fn list<'a>(of: &'a Value, name: &str) -> &'a [Value] {
