@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Row, Transaction};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
@@ -18,6 +18,8 @@ use optag_files::private_files::{NotPrivate, make_private_file, private_file};
 
 /// Connections for writing; SQLite serialises writers anyway.
 const WRITERS: u32 = 4;
+/// Connections for admission and control of calls, so that these never wait for deliveries or searches.
+const CONTROLS: u32 = 4;
 /// Read-only connections. Searches use these, so deliveries never wait for a connection behind them.
 const READERS: u32 = 4;
 /// Concurrent searches on a remote database; further ones wait.
@@ -70,6 +72,8 @@ struct Servers {
     /// Empty if there is only one server.
     all: Vec<AnyConnectOptions>,
     used: AtomicUsize,
+    /// Every server, in the options of the PostgreSQL driver.
+    postgres: Vec<PgConnectOptions>,
     /// Whether each server's schema has been migrated; one entry if there is only one server.
     migrated: Vec<OnceCell<()>>,
 }
@@ -81,6 +85,8 @@ pub(super) struct Database {
     pub pool: AnyPool,
     /// Read-only connections.
     pub readers: AnyPool,
+    /// Connections for calls in progress.
+    pub control: AnyPool,
     pub(super) kind: Kind,
     /// Permits for searches.
     searching: Arc<Semaphore>,
@@ -110,6 +116,8 @@ impl Database {
             IndexPlace::Postgres(address) => {
                 let addresses = addresses(address.reveal());
                 let addresses = addresses.map_err(|why| sqlx::Error::Configuration(why.into()))?;
+                let postgres = addresses.iter().map(|one| one.parse());
+                servers.postgres = postgres.collect::<Result<_, _>>()?;
                 let all = addresses.iter().map(|one| one.parse());
                 let all = all.collect::<Result<Vec<AnyConnectOptions>, _>>()?;
                 let first = all[0].clone();
@@ -141,6 +149,7 @@ impl Database {
         Ok(Self {
             pool: pool(WRITERS, false),
             readers: pool(READERS, true),
+            control: pool(CONTROLS, false),
             kind,
             searching: Arc::new(Semaphore::new(kind.searches())),
             names_filled: Arc::default(),
@@ -151,6 +160,20 @@ impl Database {
     /// Whether the database runs on a machine with its own clock.
     pub(super) fn has_clock(&self) -> bool {
         self.kind == Kind::Postgres
+    }
+
+    /// A separate connection that listens on a notification channel; `None` for SQLite.
+    pub(super) async fn listen(&self, channel: &str) -> Option<Result<PgListener, sqlx::Error>> {
+        let options = self.servers.postgres.get(self.servers.used.load(Ordering::Relaxed))?.clone();
+        let listening = async {
+            let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE);
+            let mut listener = PgListener::connect_with(&pool.connect_with(options).await?).await?;
+            // The caller reconnects, possibly to another server.
+            listener.eager_reconnect(false);
+            listener.listen(channel).await?;
+            Ok(listener)
+        };
+        Some(listening.await)
     }
 
     /// Checks that the database answers and accepts writes. If not, and there are other servers, switches to one of
@@ -182,7 +205,7 @@ impl Database {
         if self.servers.used.swap(at, Ordering::Relaxed) != at {
             tracing::warn!(server = at + 1, "switched to another PostgreSQL server of index.postgres");
         }
-        for pool in [&self.pool, &self.readers] {
+        for pool in [&self.pool, &self.readers, &self.control] {
             pool.set_connect_options(self.servers.all[at].clone());
         }
         true
@@ -217,11 +240,14 @@ impl Database {
     ///
     /// Errors: database unavailable, or another writer holds the lock for too long.
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
-        match self.kind {
-            // A deferred transaction that reads before it writes fails if another connection has written in between.
-            Kind::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await,
-            Kind::Postgres => self.pool.begin().await,
-        }
+        self.kind.begin(&self.pool).await
+    }
+
+    /// The same on a connection for calls in progress.
+    ///
+    /// Errors: database unavailable, or another writer holds the lock for too long.
+    pub(super) async fn begin_control(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        self.kind.begin(&self.control).await
     }
 
     /// Removes overwritten rows from where the database keeps old versions.
@@ -251,6 +277,22 @@ impl Database {
 }
 
 impl Kind {
+    async fn begin(self, pool: &AnyPool) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        match self {
+            // A deferred transaction that reads before it writes fails if another connection has written in between.
+            Self::Sqlite => pool.begin_with("BEGIN IMMEDIATE").await,
+            Self::Postgres => pool.begin().await,
+        }
+    }
+
+    /// An SQL expression for the database's time. Units: µs since 1970.
+    pub(super) fn now_us(self) -> &'static str {
+        match self {
+            Self::Sqlite => "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
+            Self::Postgres => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
+        }
+    }
+
     /// Concurrent searches. SQLite searches in this process: half of the processors are left to calls and deliveries.
     fn searches(self) -> usize {
         match self {

@@ -36,6 +36,14 @@ impl Statement {
         self.bind(Value::Number(number))
     }
 
+    /// Texts with commas between; the list must not be empty.
+    pub(super) fn bind_list(&mut self, texts: impl Iterator<Item = String>) -> &mut Self {
+        for (at, text) in texts.enumerate() {
+            self.push(if at == 0 { "" } else { ", " }).bind_text(text);
+        }
+        self
+    }
+
     fn bind(&mut self, value: Value) -> &mut Self {
         self.values.push(value);
         self.sql.push_str(&format!("${}", self.values.len()));

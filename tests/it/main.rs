@@ -26,6 +26,7 @@ mod handouts;
 mod importing;
 mod index;
 mod index_names;
+mod index_nodes;
 mod kamailio;
 mod key_tones;
 mod kill_loop;

@@ -8,6 +8,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use aws_lc_rs::rand;
 
 use super::error::SpoolError;
@@ -28,6 +29,21 @@ impl MasterSecret {
     /// Errors: cryptography failure.
     pub fn key(&self) -> Result<MasterKey, SpoolError> {
         MasterKey::from_bytes(&self.0)
+    }
+
+    /// Another key, for the purpose that `label` names: the same wherever the master key is the same, and it tells
+    /// nothing of the master key.
+    ///
+    /// Errors: the system's cryptography.
+    ///
+    /// Source: RFC 5869.
+    pub fn derive(&self, label: &str) -> Result<Secret, SpoolError> {
+        let extracted = Salt::new(HKDF_SHA256, b"optag derived keys v1").extract(&*self.0);
+        let info = [label.as_bytes()];
+        let expanded = extracted.expand(&info, HKDF_SHA256).map_err(|_| SpoolError::Crypto)?;
+        let mut derived = Secret::zeroed();
+        expanded.fill(&mut *derived).map_err(|_| SpoolError::Crypto)?;
+        Ok(derived)
     }
 
     /// Reads the key at `path`, or creates one if there is no file.
