@@ -66,6 +66,8 @@ const VERDICTS: &[&str] = StreamVerdict::NAMES;
 const RTCP: &[&str] = &["received", "malformed", "source", "unproved", "bye", "report_sent"];
 const LOSS: &[&str] = &["0", "below_1_percent", "below_5_percent", "more"];
 const JITTER: &[&str] = &["below_5_ms", "below_20_ms", "below_60_ms", "more"];
+const NODE_STATES: &[&str] = &["starting", "ready", "draining", "silent"];
+const FORWARDED: &[&str] = &["answered", "not_there", "unreachable"];
 const ADMISSIONS: &[&str] = &[
     "admitted",
     "unknown_department",
@@ -160,6 +162,11 @@ catalog! {
     SIP_SESSIONS = Gauge, "optag_sip_sessions", [], "SIPREC recording sessions in progress.";
     SIP_MESSAGES_DROPPED_TOTAL = Counter, "optag_sip_messages_dropped_total", [], "SIP messages dropped: a queue, buffer or connection was full, or the sender is not an allowed client.";
     SIP_EVENTS_TOTAL = Counter, "optag_sip_events_total", ["event": OPEN], "SIPREC events; docs/guide/feeding.md explains those that matter.";
+    NODES = Gauge, "optag_nodes", ["state": NODE_STATES], "Nodes that share the index, by state, as this node last read the registry; silent: no heartbeat for 10 s.";
+    REGISTRY_UP = Gauge, "optag_registry_up", [], "1 if the last heartbeat reached the registry of nodes and all nodes have one master key; 0 if not: answers for calls of other nodes are given directly or refused. 1 on a node alone.";
+    CONTROL_FORWARDED_TOTAL = Counter, "optag_control_forwarded_total", ["result": FORWARDED], "Requests sent on to the node that has the call, by result: answered, the call is not there, or the node cannot be reached.";
+    EARLY_ANSWERS = Gauge, "optag_early_answers", [], "Answers in PostgreSQL that wait for their call; the same on every node.";
+    EARLY_ANSWERS_EXPIRED_TOTAL = Counter, "optag_early_answers_expired_total", [], "Answers in PostgreSQL whose time ended before their call came; each is counted by one node.";
     AUDIT_ANCHORED = Gauge, "optag_audit_anchored", [], "1 if the last signed audit checkpoint reached the store.";
     AUDIT_FAILURES_TOTAL = Counter, "optag_audit_failures_total", [], "Requests refused because the audit log could not be written.";
 }

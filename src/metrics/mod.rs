@@ -8,6 +8,7 @@ mod capacity;
 pub mod catalog;
 mod events;
 pub mod exporter;
+mod nodes;
 mod record;
 #[cfg(test)]
 mod reference;
@@ -16,6 +17,7 @@ mod storing;
 
 pub use capacity::*;
 pub use events::*;
+pub use nodes::*;
 pub use record::*;
 pub use spooling::*;
 pub use storing::*;
