@@ -8,6 +8,7 @@
 //! `OPTAG_DATA_DIR` is `data_dir`. Departments come from the file alone.
 
 mod check;
+mod cluster;
 mod departments;
 mod error;
 mod files;
@@ -22,6 +23,7 @@ mod values;
 use std::path::Path;
 use std::time::Duration;
 
+pub use crate::config::cluster::ClusterConfig;
 pub use crate::config::error::ConfigError;
 pub use crate::config::raw::HANDOVER_VARIABLE;
 pub use crate::config::settings::{

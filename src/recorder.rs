@@ -7,6 +7,7 @@ pub(crate) mod answers_by_name;
 pub(crate) mod control;
 pub mod engine_sink;
 pub mod live_calls;
+mod nodes;
 pub mod pending_answers;
 pub mod recovery;
 pub mod resume;
@@ -22,6 +23,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::{broadcast, oneshot};
 
+use crate::cluster::shared_calls::SharedCalls;
 use crate::erasure::deletion_log::Cause;
 use crate::erasure::service::EraseService;
 use crate::ledger::writer::Ledger;
@@ -74,6 +76,8 @@ pub struct Recorder {
     pub ledger: Ledger,
     /// Set during shutdown.
     pub draining: Arc<AtomicBool>,
+    /// What other nodes know of the calls here; none where there are no other nodes.
+    pub shared: Option<Arc<SharedCalls>>,
     /// Serialises streams that join a call.
     pub joining: RecordingLocks,
     /// Serialises pending answers given to a call.
@@ -135,6 +139,14 @@ impl Feed for Recorder {
         answer: Control,
     ) -> BoxFuture<'_, Result<Named, ControlError>> {
         async move { self.try_answer(name, answer).await }.boxed()
+    }
+
+    fn answer_here(
+        &self,
+        name: Private<String>,
+        answer: Control,
+    ) -> BoxFuture<'_, Result<Named, ControlError>> {
+        async move { self.answer_live(&name, &answer).await }.boxed()
     }
 
     fn consents(&self) -> broadcast::Receiver<(CallId, ConsentState)> {
@@ -201,6 +213,11 @@ impl Recorder {
         self.engine.admit(plan, Box::new(move |result| drop(reply.send(result))));
         match answer.await {
             Ok(Ok(_)) => {
+                // Entered first, so that whoever keeps an answer from now on finds the call. And nobody knows the ports
+                // yet: what waits for the call comes before any answer in it.
+                if let Some(shared) = &self.shared {
+                    shared.enter(id, &names_of(&facts)).await;
+                }
                 if let Err(error) = self.answer_pending(id, &names_of(&facts)).await {
                     tracing::error!(call = %id, %error, "cannot apply pending consent answer");
                 }
@@ -277,7 +294,7 @@ impl Recorder {
             .map(|stream| StreamFacts { label: stream.label.clone(), role: stream.role })
             .collect();
         CallFacts {
-            id: CallId::new_at(started_at),
+            id: CallId::new_on(self.shared.as_ref().map_or(0, |shared| shared.members.number()), started_at),
             department: department.id.clone(),
             started_at,
             retention_days: department.retention_days,

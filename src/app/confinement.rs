@@ -190,6 +190,7 @@ fn outward_ports(config: &Config) -> Option<Vec<u16>> {
     if let IndexPlace::Postgres(address) = &config.index {
         ports.extend(IndexPlace::servers(address.reveal()).ok()?.iter().map(|server| server.get_port()));
     }
+    ports.extend(config.cluster.iter().flat_map(|cluster| &cluster.peer_ports));
     Some(ports)
 }
 
@@ -197,7 +198,8 @@ fn outward_ports(config: &Config) -> Option<Vec<u16>> {
 fn drop_capabilities(config: &Config) -> Result<(), caps::errors::CapsError> {
     let sip = &config.sip.listen;
     let sip = [&sip.udp, &sip.tcp, &sip.tls].into_iter().flatten().copied();
-    let mut listening = [config.api.listen, config.metrics_listen].into_iter().chain(sip);
+    let cluster = config.cluster.iter().map(|cluster| cluster.listen);
+    let mut listening = [config.api.listen, config.metrics_listen].into_iter().chain(sip).chain(cluster);
     let low = listening.any(|address| (1..1_024).contains(&address.port()));
     let kept: CapsHashSet = low.then_some(Capability::CAP_NET_BIND_SERVICE).into_iter().collect();
     let had = caps::read(None, CapSet::Permitted)?;
@@ -391,6 +393,9 @@ mod tests {
         assert!(ports("[index]\npostgres = 'postgres://optag@db.example/optag'").contains(&5_432));
         assert!(ports("[index]\npostgres = 'postgres://optag@db.example:6432/optag'").contains(&6_432));
         let s3 = "[store]\nkind = 's3'\nbucket = 'b'\n";
+        let nodes = "[index]\npostgres = 'postgres://db/optag'\n[cluster]\nlisten = '10.0.0.1:7946'\n\
+                     certificate_file = 'c'\nkey_file = 'k'\nca_file = 'a'\npeer_ports = '7001,7002'";
+        assert!(ports(nodes).ends_with(&[7_001, 7_002]));
         assert!(ports(s3).contains(&443) && ports(s3).contains(&80), "role credentials");
         let of_command = "[seal]\nmaster_key_command = 'vault read key'";
         assert_eq!(outward_ports(&config(dir.path(), of_command)), None);

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::app::bucket_watch::RulesWatch;
 use crate::app::capacity::Capacity;
+use crate::cluster::shared_calls::SharedCalls;
 use crate::delivery::queue::DeliveryQueue;
 use crate::erasure::service::EraseService;
 use crate::http::server::health::{Check, Readiness};
@@ -185,6 +186,8 @@ pub struct Checks {
     pub deliveries: Arc<DeliveryQueue>,
     /// Set on shutdown.
     pub draining: Arc<AtomicBool>,
+    /// The other nodes; none where there are none.
+    pub shared: Option<Arc<SharedCalls>>,
     /// Whether calls fit.
     pub capacity: Arc<Capacity>,
 }
@@ -241,7 +244,7 @@ impl Readiness for Checks {
         let stuck_detail = stuck
             .example
             .map_or_else(String::new, |(id, why)| format!("{} calls keep failing; {id}: {why}", stuck.calls));
-        let checks = vec![
+        let mut checks = vec![
             self.accepting(),
             check(
                 "spool",
@@ -275,6 +278,10 @@ impl Readiness for Checks {
                 ),
             ),
         ];
+        if let Some(shared) = &self.shared {
+            let nodes = shared.members.detail();
+            checks.push(check("nodes", nodes.is_empty(), true, &nodes));
+        }
         async move { checks }.boxed()
     }
 }

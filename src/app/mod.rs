@@ -10,6 +10,7 @@ pub mod health;
 pub mod logging;
 pub mod master_key;
 pub mod memory;
+mod nodes;
 pub mod open;
 pub mod publish;
 pub mod server;

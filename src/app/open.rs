@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::app::master_key;
+use crate::app::{master_key, nodes};
 use crate::audit::trail::AuditTrail;
 use crate::audit::{self, AuditLog};
+use crate::cluster::link::Link;
+use crate::cluster::shared_calls::SharedCalls;
 use crate::config::Config;
 use crate::delivery::queue::DeliveryQueue;
 use crate::disclosure::links::Links;
@@ -20,6 +22,7 @@ use crate::erasure::service::EraseService;
 use crate::erasure::unfinished::UnderWay;
 use crate::http::Services;
 use crate::http::drains::Drains;
+use crate::http::nodes::Nodes;
 use crate::http::tokens::Tokens;
 use crate::index::Index;
 use crate::recorder::live_calls::LiveCalls;
@@ -58,6 +61,8 @@ pub struct Opened {
     pub recovered: Recovered,
     /// Calls in progress.
     pub live_calls: Arc<LiveCalls>,
+    /// What other nodes know of them; none where there are no other nodes.
+    pub shared: Option<Arc<SharedCalls>>,
     /// Deliveries.
     pub deliveries: Arc<DeliveryQueue>,
     /// Audit log.
@@ -166,6 +171,7 @@ pub async fn open(
     let guard = DeletionGuard::new(signer, holds);
     let log = DeletionLog::open(&dir.join("deletions.log")).context("cannot open the deletion log")?;
     let index = Index::open(&config.index, &config.country_code).await?;
+    let shared = nodes::shared(&config, &index, &secret)?;
     let store = Store::open(&config.store)?.tried_as(&guard.signer.node());
     let keys = Arc::new(DayKeys::open(&config.seal.keys_dir, day_master).context("cannot open day keys")?);
     let vault = Vault::new(store.clone(), keys, config.seal.seals, config.seal.escrow.clone());
@@ -177,6 +183,7 @@ pub async fn open(
         audit: AuditLog::new(audit::path_in(dir)),
         live_calls: Arc::default(),
         deliveries: Arc::default(),
+        shared,
         config,
         clock,
         stores,
@@ -190,9 +197,11 @@ pub async fn open(
 }
 
 impl Opened {
-    /// Services of the API; `feed` accepts calls, `drains` the order to drain.
-    pub fn services(&self, feed: Arc<dyn Feed>, drains: Arc<dyn Drains>) -> Services {
+    /// Services of the API; `feed` accepts calls, `drains` the order to drain, `link` reaches other nodes.
+    pub fn services(&self, feed: Arc<dyn Feed>, drains: Arc<dyn Drains>, link: Link) -> Services {
+        let nodes = self.shared.clone().map(|shared| Arc::new(Nodes { shared, link }));
         Services {
+            nodes,
             feed,
             drains,
             library: self.library(),

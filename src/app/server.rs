@@ -22,14 +22,17 @@ use crate::app::health::{Checks, Health, Starting};
 use crate::app::open::{Access, Opened, open};
 use crate::app::publish::Publisher;
 use crate::app::upgrade::Handover;
-use crate::app::{hardening, sip};
+use crate::app::{hardening, nodes, sip};
+use crate::cluster::link::Link;
 use crate::config::{Config, StoreConfig};
 use crate::delivery::Delivery;
 use crate::delivery::encoding::SpareTime;
 use crate::delivery::queue::DeliveryQueue;
 use crate::erasure::sweeper::Sweeper;
 use crate::http::access::Role;
-use crate::http::{ConnectionLimits, Limits, health_router, router, serve};
+use crate::http::nodes::control::control_router;
+use crate::http::{ConnectionLimits, Limits, health_router, router, serve_behind};
+use crate::index::NodeState;
 use crate::ledger::writer::{self, Ledger};
 use crate::metrics;
 use crate::metrics::exporter::Exporter;
@@ -71,6 +74,7 @@ pub struct Server {
     /// Where SIP is listened to.
     pub sip: Bound,
     sip_server: Option<SipServer>,
+    recorder: Arc<Recorder>,
     engine: Engine,
     opened: Opened,
     drain: Arc<Drain>,
@@ -105,7 +109,7 @@ impl Server {
                           sockets: &mut Handover,
                           what: &str,
                           address: SocketAddr,
-                          (router, limits)| {
+                          (router, limits, door)| {
             let name = format!("{what} {address}");
             let bound = kept.take(&name).map_or_else(|| bind_stream(address), Ok);
             let listener = bound.with_context(|| format!("cannot listen on {address}"))?;
@@ -113,16 +117,15 @@ impl Server {
             let listener = TcpListener::from_std(listener)?;
             let bound = listener.local_addr()?;
             let mut stopping = stop.subscribe();
-            listeners.spawn(serve(listener, router, limits, async move {
-                let _ = stopping.wait_for(|stop| *stop).await;
-            }));
+            let stopped = async move { drop(stopping.wait_for(|stop| *stop).await) };
+            listeners.spawn(serve_behind(listener, router, limits, stopped, door));
             anyhow::Ok(bound)
         };
         // Health first: reading what an outage of the store left may take a while.
         let readiness = Arc::new(Starting::default());
         let health_pages = health_router(readiness.clone(), exporter.clone());
         let metrics =
-            listen(&mut kept, &mut sockets, "metrics", config.metrics_listen, (health_pages, HEALTH))?;
+            listen(&mut kept, &mut sockets, "metrics", config.metrics_listen, (health_pages, HEALTH, None))?;
         let (follow, events) = std::sync::mpsc::channel();
         let durable = follow.clone();
         let inherited = kept.take(DATA_LOCK);
@@ -132,6 +135,11 @@ impl Server {
             Access::InUse(error) => return Err(error.into()),
         };
         sockets.keep(DATA_LOCK.into(), opened.lock.for_successor()?);
+        match &opened.shared {
+            Some(shared) => opened.live_calls.share_ends(Arc::clone(shared)),
+            None => metrics::registry_up(true),
+        }
+        let tls = nodes::tls(&config)?;
         let new_admin_token = opened.tokens.create_admin_if_none(opened.clock.wall())?;
         // First of all: every moment until here is missing in the calls that go on.
         let engine = start_engine(&opened)?;
@@ -182,10 +190,13 @@ impl Server {
             ports: ports.clone(),
             live_calls: Arc::clone(&opened.live_calls),
             erasure: Arc::clone(&opened.erasure),
+            shared: opened.shared.clone(),
             draining: drain.flag(),
             joining: Default::default(),
             answering: Default::default(),
         });
+        // With its number, calls say whose they are. Where the registry is away, they are found by it later.
+        let _ = recorder.tell_nodes(NodeState::Starting).await;
         recorder.answer_resumed(&resumed.calls).await;
         let health = Arc::new(Health::default());
         health.look(&opened.stores).await;
@@ -194,6 +205,7 @@ impl Server {
             Arc::new(RulesWatch::new(opened.stores.store.clone(), manage, config.longest_kept_days()));
         let mut tasks = start_tasks(&opened, &engine, (&ports, &ending), &health, &rules, exporter);
         tasks.spawn(write_ledger);
+        tasks.spawn(Arc::clone(&recorder).follow_nodes());
         let sip_server = sip::start(
             &config,
             recorder.clone(),
@@ -219,7 +231,7 @@ impl Server {
         let mut fullness = Fullness::default();
         capacity.look(&parts, &mut fullness);
         tasks.spawn(Arc::clone(&capacity).run(parts, fullness));
-        let services = opened.services(recorder, drain.clone());
+        let services = opened.services(recorder.clone(), drain.clone(), Link::new(tls.clone()));
         let limits = Limits {
             requests: config.api.max_requests,
             timeout: config.api.request_timeout,
@@ -232,11 +244,18 @@ impl Server {
             spool: opened.stores.spool.clone(),
             erasure: Arc::clone(&opened.erasure),
             deliveries: Arc::clone(&opened.deliveries),
+            shared: opened.shared.clone(),
             draining: drain.flag(),
             capacity,
         };
+        if let (Some(cluster), Some(tls)) = (&config.cluster, tls) {
+            let asked = control_router(services.clone(), limits.clone());
+            let behind = (asked, connections, Some(nodes::door(&tls)));
+            listen(&mut kept, &mut sockets, "cluster", cluster.listen, behind)?;
+            tasks.spawn(nodes::watch(tls));
+        }
         let pages = router(services, limits).merge(crate::console::router());
-        let api = listen(&mut kept, &mut sockets, "api", config.api.listen, (pages, connections))?;
+        let api = listen(&mut kept, &mut sockets, "api", config.api.listen, (pages, connections, None))?;
         readiness.started(checks);
         Ok(Self {
             api,
@@ -244,6 +263,7 @@ impl Server {
             new_admin_token,
             sip,
             sip_server,
+            recorder,
             engine,
             opened,
             drain,

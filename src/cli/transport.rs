@@ -17,6 +17,7 @@ use crate::app;
 use crate::app::open::{Access, Opened};
 use crate::cli::ConfigArgs;
 use crate::cli::installation::existing;
+use crate::cluster::link::Link;
 use crate::http::access::Actor;
 use crate::http::drains::{DrainState, Drains};
 use crate::http::{Limits, router};
@@ -58,7 +59,10 @@ impl Transport {
         let config = existing(args)?;
         let access = app::open::open(Arc::new(config.clone()), None, |_| {}).await?;
         if let Access::Opened(opened) = access {
-            let router = router(opened.services(Arc::new(NoFeed), Arc::new(NoFeed)), Limits::default());
+            let router = router(
+                opened.services(Arc::new(NoFeed), Arc::new(NoFeed), Link::default()),
+                Limits::default(),
+            );
             return Ok(Self::Local { router, actor: Actor::local_user(), _opened: opened });
         }
         let Ok(token) = std::env::var("OPTAG_TOKEN") else {
@@ -248,6 +252,10 @@ impl Feed for NoFeed {
 
     fn calls(&self) -> Vec<CallView> {
         Vec::new()
+    }
+
+    fn answer_here(&self, _: Private<String>, _: Control) -> BoxFuture<'_, Result<Named, ControlError>> {
+        async { Ok(Named::default()) }.boxed()
     }
 
     fn answer_by_name(&self, _: Private<String>, _: Control) -> BoxFuture<'_, Result<Named, ControlError>> {

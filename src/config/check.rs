@@ -36,7 +36,9 @@ pub(super) fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, 
     }
     let prompts = crate::config::prompts::check(raw.prompt, &raw.department)?;
     let departments = departments::check(raw.department, &prompts, days as u8, timeout_s)?;
+    let index = index(raw.index, &data_dir)?;
     Ok(Config {
+        cluster: crate::config::cluster::check(raw.cluster, &index)?,
         sip: crate::config::sip::check(raw.sip, &departments)?,
         api: ApiConfig {
             listen: address("api.listen", &raw.api.listen)?,
@@ -75,7 +77,7 @@ pub(super) fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, 
         },
         seal: seal::seal(&raw.store.seal, &raw.seal, &data_dir)?,
         store: store(raw.store, &data_dir, env)?,
-        index: index(raw.index, &data_dir)?,
+        index,
         tokens_path: data_dir.join("tokens.json"),
         sweep_interval: seconds("retention.sweep_interval_s", raw.retention.sweep_interval_s, 1..=900)?,
         sweep_limits: SweepLimits {

@@ -8,6 +8,7 @@ use std::path::Path;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use crate::cluster::tls::NodeTls;
 use crate::config::error::ConfigError;
 use crate::config::settings::{Config, MasterKeySource, StoreConfig};
 use optag_sip::sip::tls::Certificate;
@@ -30,6 +31,11 @@ impl Config {
                 let read = FileCredentials::new(path).check();
                 read.map_err(|reason| unusable("store.credentials_file", path, &reason))?;
             }
+        }
+        if let Some(cluster) = &self.cluster {
+            let loaded = NodeTls::load(cluster.files.clone()).map(drop);
+            let path = &cluster.files.certificate;
+            loaded.map_err(|reason| unusable("cluster.certificate_file", path, &reason))?;
         }
         if let MasterKeySource::File(path) = &self.spool.master_key
             && path.exists()

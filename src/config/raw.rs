@@ -58,6 +58,7 @@ section!(
         store: RawStore = RawStore::default(),
         seal: RawSeal = RawSeal::default(),
         index: RawIndex = RawIndex::default(),
+        cluster: RawCluster = RawCluster::default(),
         retention: RawRetention = RawRetention::default(),
         consent: RawConsent = RawConsent::default(),
         number: RawNumber = RawNumber::default(),
@@ -182,6 +183,14 @@ section!(RawSeal {
     escrow_to: String = String::new(),
 });
 section!(RawIndex { path: String = String::new(), postgres: String = String::new() });
+section!(RawCluster {
+    listen: String = String::new(),
+    address: String = String::new(),
+    certificate_file: String = String::new(),
+    key_file: String = String::new(),
+    ca_file: String = String::new(),
+    peer_ports: String = String::new(),
+});
 section!(RawRetention {
     default_days: i64 = 90,
     sweep_interval_s: i64 = 60,

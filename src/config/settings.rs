@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::cluster::ClusterConfig;
 use crate::disclosure::owner::Owner;
 use crate::erasure::sweep_horizon::SweepLimits;
 use crate::index::IndexPlace;
@@ -44,6 +45,8 @@ pub struct Config {
     pub seal: SealConfig,
     /// Where the index is.
     pub index: IndexPlace,
+    /// Other nodes on the same index.
+    pub cluster: Option<ClusterConfig>,
     /// Where the access tokens are kept, hashed.
     pub tokens_path: PathBuf,
     /// Time between two sweeps for expired recordings.

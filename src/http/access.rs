@@ -6,7 +6,7 @@ use super::problem::Problem;
 use crate::http::audited::Purpose;
 
 /// The user of a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {
     /// Name of the access token, or of the local user.
     pub name: String,

@@ -133,10 +133,15 @@ pub(super) async fn consent(
     Body(body): Body<ConsentBody>,
 ) -> Result<Json<CallAnswer>, Problem> {
     actor.need(Permission::Answer)?;
+    steer(&services, id, said_by(&actor, body)?).await
+}
+
+/// The control for an answer.
+///
+/// Errors: every invalid field.
+pub(super) fn said_by(actor: &Actor, body: ConsentBody) -> Result<Control, Problem> {
     let ConsentBody { answer, how, prompt_version, staff } = body;
-    let said = Said { answer, how, prompt_version, staff };
-    let control = said.check(&actor, &mut Wrong(Vec::new()))?;
-    steer(&services, id, control).await
+    Said { answer, how, prompt_version, staff }.check(actor, &mut Wrong(Vec::new()))
 }
 
 /// Withdraws consent: capture stops, and the recording is erased.
@@ -149,10 +154,16 @@ pub(super) async fn withdraw(
     MaybeBody(body): MaybeBody<WithdrawBody>,
 ) -> Result<Json<CallAnswer>, Problem> {
     actor.need(Permission::Answer)?;
+    steer(&services, id, withdrawn_by(&actor, body)?).await
+}
+
+/// The control for a withdrawal.
+///
+/// Errors: every invalid field.
+pub(super) fn withdrawn_by(actor: &Actor, body: Option<WithdrawBody>) -> Result<Control, Problem> {
     let body = body.unwrap_or_default();
-    let evidence = evidence(&actor, body.staff, &mut Wrong(Vec::new()))?;
-    let how = way(&actor, body.how).into();
-    steer(&services, id, Control::Withdraw { how, evidence }).await
+    let evidence = evidence(actor, body.staff, &mut Wrong(Vec::new()))?;
+    Ok(Control::Withdraw { how: way(actor, body.how).into(), evidence })
 }
 
 /// Transfers the call to another department. Unless the caller's yes covers it, nothing is kept until a new

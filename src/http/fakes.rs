@@ -162,6 +162,10 @@ impl Feed for Fake {
         vec![view()]
     }
 
+    fn answer_here(&self, _: Private<String>, _: Control) -> BoxFuture<'_, Result<Named, ControlError>> {
+        async { Ok(Named::default()) }.boxed()
+    }
+
     fn answer_by_name(
         &self,
         _: Private<String>,
@@ -420,6 +424,7 @@ impl Api {
             owner: Arc::new(Owner { public_url: "https://calls.example".into(), ..Owner::default() }),
             drains: fake.clone(),
             learn_rtp_source,
+            nodes: None,
         };
         Self { fake, tokens, router: router(services, limits), _dir: dir }
     }

@@ -11,6 +11,7 @@ mod auth;
 mod calls;
 pub mod drains;
 mod me;
+pub mod nodes;
 pub mod position;
 pub mod problem;
 pub mod recordings;
@@ -32,5 +33,5 @@ mod tests;
 
 pub use crate::http::recordings::playback::VERDICTS;
 pub use crate::http::server::router::{Limits, health_router, router};
-pub use crate::http::server::{ConnectionLimits, serve};
+pub use crate::http::server::{ConnectionLimits, Door, serve, serve_behind};
 pub use crate::http::services::Services;

@@ -26,9 +26,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, Id, JoinSet};
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use crate::http::server::client_address::Peer;
@@ -132,6 +134,20 @@ pub async fn serve(
     limits: ConnectionLimits,
     shutdown: impl Future<Output = ()>,
 ) {
+    serve_behind(listener, router, limits, shutdown, None).await;
+}
+
+/// How TLS is made of a connection: asked anew for each, as certificates change.
+pub type Door = Arc<dyn Fn() -> TlsAcceptor + Send + Sync>;
+
+/// The same over TLS where there is a door. A handshake must end within the time for a request's header.
+pub async fn serve_behind(
+    listener: TcpListener,
+    router: Router,
+    limits: ConnectionLimits,
+    shutdown: impl Future<Output = ()>,
+    door: Option<Door>,
+) {
     let (stop, stopping) = watch::channel(false);
     let mut connections = Connections::new(limits);
     tokio::pin!(shutdown);
@@ -146,8 +162,8 @@ pub async fn serve(
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) if connections.takes(owner(peer.ip())) => {
                     let activity = Activity::new();
-                    let connection =
-                        converse((stream, peer), router.clone(), limits, activity.clone(), stopping.clone());
+                    let guest = Guest { peer, activity: activity.clone(), stopping: stopping.clone() };
+                    let connection = admit(stream, door.clone(), router.clone(), limits, guest);
                     let task = connections.tasks.spawn(connection);
                     connections.open.push(Open { task, peer: owner(peer.ip()), activity });
                 }
@@ -164,13 +180,35 @@ pub async fn serve(
     while connections.tasks.join_next().await.is_some() {}
 }
 
-async fn converse(
-    (stream, peer): (TcpStream, SocketAddr),
+/// Whoever is at the other end of a connection, and what is known of it.
+struct Guest {
+    peer: SocketAddr,
+    activity: Arc<Activity>,
+    stopping: watch::Receiver<bool>,
+}
+
+async fn admit(
+    stream: TcpStream,
+    door: Option<Door>,
     router: Router,
     limits: ConnectionLimits,
-    activity: Arc<Activity>,
-    mut stopping: watch::Receiver<bool>,
+    guest: Guest,
 ) {
+    let Some(door) = door else { return converse(stream, router, limits, guest).await };
+    match tokio::time::timeout(limits.header_timeout, door().accept(stream)).await {
+        Ok(Ok(stream)) => converse(stream, router, limits, guest).await,
+        Ok(Err(error)) => tracing::warn!(peer = %guest.peer, %error, "a TLS handshake failed"),
+        Err(_) => tracing::warn!(peer = %guest.peer, "a TLS handshake took too long"),
+    }
+}
+
+async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    router: Router,
+    limits: ConnectionLimits,
+    guest: Guest,
+) {
+    let Guest { peer, activity, mut stopping } = guest;
     let at_work = activity.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);

@@ -6,6 +6,7 @@ use crate::disclosure::links::Links;
 use crate::disclosure::owner::Owner;
 use crate::http::audited::Audit;
 use crate::http::drains::Drains;
+use crate::http::nodes::Nodes;
 use crate::http::recordings::library::Library;
 use crate::http::requests::Requests;
 use crate::http::tokens::Tokens;
@@ -35,4 +36,6 @@ pub struct Services {
     pub drains: Arc<dyn Drains>,
     /// Whether streams may be announced without a source.
     pub learn_rtp_source: bool,
+    /// The other nodes on the same index; `None` on SQLite.
+    pub nodes: Option<Arc<Nodes>>,
 }

@@ -1,6 +1,7 @@
 //! Consent answers addressed to a call by an external name. In: an answer and a name. Out: the answer applied to every
 //! call of that name, or the call for which it failed; if there is none, it is stored as pending. Part of [`Recorder`].
 
+use crate::index::EarlyKind;
 use crate::recorder::*;
 
 impl Recorder {
@@ -9,8 +10,8 @@ impl Recorder {
         name: Private<String>,
         answer: Control,
     ) -> Result<Named, ControlError> {
-        let calls = self.live_calls.named(name.reveal());
-        if calls.is_empty() {
+        let given = self.give_live(&name, &answer).await;
+        if given.is_empty() {
             let pending =
                 PendingAnswer::of(&answer).ok_or(ControlError::Unsupported("keep this for a call"))?;
             let wanted = pending.leads_to();
@@ -24,11 +25,32 @@ impl Recorder {
             }
             return named(given);
         }
-        let mut given = Vec::new();
-        for call in calls {
-            given.push((call, self.try_control(call, answer.clone()).await.map(drop)));
-        }
         named(given)
+    }
+
+    /// Gives an answer to the calls of a name that are in progress here; there may be none.
+    pub(super) async fn answer_live(
+        &self,
+        name: &Private<String>,
+        answer: &Control,
+    ) -> Result<Named, ControlError> {
+        named(self.give_live(name, answer).await)
+    }
+
+    /// What became of it in each of them; a call that the engine does not have yet, or any more, is none.
+    async fn give_live(
+        &self,
+        name: &Private<String>,
+        answer: &Control,
+    ) -> Vec<(CallId, Result<(), ControlError>)> {
+        let mut given = Vec::new();
+        for call in self.live_calls.named(name.reveal()) {
+            match self.try_control(call, answer.clone()).await {
+                Err(ControlError::NoSuchCall(_)) => {}
+                done => given.push((call, done.map(drop))),
+            }
+        }
+        given
     }
 
     async fn keep_pending(&self, name: Private<String>, answer: PendingAnswer) -> Result<(), ControlError> {
@@ -51,11 +73,26 @@ impl Recorder {
     /// Errors: there is one, but the call has not received it.
     pub(super) async fn answer_pending(&self, id: CallId, names: &[String]) -> Result<bool, ControlError> {
         let _turn = self.answering.lock(id).await;
-        let (pending, now, names) = (self.pending_answers.clone(), self.clock.wall(), names.to_vec());
-        let taken = tokio::task::spawn_blocking(move || pending.take(now, &names)).await;
+        let (pending, now, keys) = (self.pending_answers.clone(), self.clock.wall(), names.to_vec());
+        let taken = tokio::task::spawn_blocking(move || pending.take(now, &keys)).await;
         let Ok(Ok(answer)) = taken else { return Err(ControlError::NotDurable) };
-        let Some(answer) = answer else { return Ok(false) };
-        Box::pin(self.try_control(id, answer.into())).await.map(|_| true)
+        // A no of the one place or the other stands: what comes after it is refused.
+        let mut answers: Vec<Control> = answer.into_iter().map(Control::from).collect();
+        if let Some(shared) = &self.shared
+            && let Some(found) = shared.take(id, names).await
+        {
+            let at = if found.answer.kind() == EarlyKind::Yes { answers.len() } else { 0 };
+            answers.insert(at, found.answer.into());
+        }
+        let mut answers = answers.into_iter();
+        let Some(first) = answers.next() else { return Ok(false) };
+        let given = Box::pin(self.try_control(id, first)).await.map(|_| true);
+        for answer in answers {
+            if let Err(error) = Box::pin(self.try_control(id, answer)).await {
+                tracing::debug!(call = %id, %error, "a second pending answer changes nothing");
+            }
+        }
+        given
     }
 
     /// Gives pending answers to calls resumed after a restart: the process may have ended between a call's

@@ -2,6 +2,7 @@
 //! Part of [`Recorder`]; admission is not here.
 
 use crate::recorder::*;
+use optag_core::call::Answer;
 
 impl Recorder {
     pub(super) async fn try_control(&self, id: CallId, control: Control) -> Result<CallView, ControlError> {
@@ -12,6 +13,9 @@ impl Recorder {
             Control::Describe(context) => return self.describe(id, context).await,
             control => control,
         };
+        if matches!(control, Control::Answer { answer: Answer::Yes, .. }) {
+            self.give_standing_no(id).await?;
+        }
         let withdraws = matches!(control, Control::Withdraw { .. });
         let moves_to = match &control {
             Control::Transfer { department, .. } => Some(self.department(department)?.clone()),
@@ -51,6 +55,9 @@ impl Recorder {
         let view = view.ok_or(ControlError::NoSuchCall(id))?;
         let names: Vec<String> = names_in(&context.links).collect();
         self.live_calls.name(id, &names);
+        if let Some(shared) = &self.shared {
+            shared.enter(id, &names).await;
+        }
         if matches!(view.consent, ConsentState::Asked | ConsentState::Granted) {
             let record = SpoolRecord { call: id, body: Body::Described(context) };
             if self.spool.append(vec![record]).is_err() || !durable(&self.spool).await {
@@ -156,7 +163,7 @@ impl Recorder {
     }
 
     /// A withdrawal shortly after the call's end: all copies of the recording are erased.
-    async fn withdraw_ended(&self, id: CallId) -> Result<CallView, ControlError> {
+    pub(super) async fn withdraw_ended(&self, id: CallId) -> Result<CallView, ControlError> {
         let view = self.live_calls.get(id).ok_or(ControlError::NoSuchCall(id))?;
         if view.consent == ConsentState::Granted || view.outcome.is_some_and(Outcome::is_recorded) {
             self.erasure.order(id, Cause::Withdrawal).await.map_err(|_| ControlError::NotDurable)?;

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::broadcast;
 
+use crate::cluster::shared_calls::SharedCalls;
 use optag_core::call::context::name_keys;
 use optag_core::call::{CallFacts, CallLink, ConsentState, LinkKind, Outcome, StreamFacts};
 use optag_core::id::CallId;
@@ -29,11 +30,12 @@ const CONSENTS: usize = 4_096;
 pub struct LiveCalls {
     calls: Mutex<Calls>,
     consents: broadcast::Sender<(CallId, ConsentState)>,
+    ends: OnceLock<Arc<SharedCalls>>,
 }
 
 impl Default for LiveCalls {
     fn default() -> Self {
-        Self { calls: Mutex::default(), consents: broadcast::Sender::new(CONSENTS) }
+        Self { calls: Mutex::default(), consents: broadcast::Sender::new(CONSENTS), ends: OnceLock::new() }
     }
 }
 
@@ -53,6 +55,12 @@ struct Calls {
 }
 
 impl LiveCalls {
+    /// Tells the other nodes, from now on, which calls are over.
+    pub fn share_ends(&self, with: Arc<SharedCalls>) {
+        // There is one.
+        let _ = self.ends.set(with);
+    }
+
     /// Adds a call that was just admitted.
     pub fn add(
         &self,
@@ -192,6 +200,14 @@ impl LiveCalls {
         calls.unopened.remove(&id);
         calls.clients.remove(&id);
         calls.refused.remove(&id);
+        drop(calls);
+        self.share_end(id);
+    }
+
+    fn share_end(&self, id: CallId) {
+        if let Some(shared) = self.ends.get() {
+            shared.ended(id);
+        }
     }
 
     /// Consent changed.
@@ -232,6 +248,8 @@ impl LiveCalls {
         {
             calls.views.remove(&oldest);
         }
+        drop(calls);
+        self.share_end(id);
     }
 
     /// The view of one call.
@@ -242,6 +260,13 @@ impl LiveCalls {
     /// Whether the call was admitted and has not ended.
     pub fn is_live(&self, id: CallId) -> bool {
         self.calls().views.get(&id).is_some_and(|(view, _)| view.outcome.is_none())
+    }
+
+    /// Calls in progress with their external identifiers.
+    pub fn live_names(&self) -> Vec<(CallId, Vec<String>)> {
+        let calls = self.calls();
+        let live = calls.views.values().map(|(view, _)| view).filter(|view| view.outcome.is_none());
+        live.map(|view| (view.id, calls.names.get(&view.id).cloned().unwrap_or_default())).collect()
     }
 
     /// All views, newest first.

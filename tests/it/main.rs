@@ -33,6 +33,7 @@ mod kill_loop;
 mod load_sip;
 mod long_run_figures;
 mod lying_s3;
+mod nodes;
 mod one_owner;
 mod openapi;
 mod phone;

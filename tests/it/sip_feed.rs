@@ -164,6 +164,14 @@ impl Feed for FakeFeed {
         self.seen().into_iter().map(|seen| seen.view).collect()
     }
 
+    fn answer_here(
+        &self,
+        _: Private<String>,
+        _: Control,
+    ) -> BoxFuture<'_, Result<optag_sip::feed::Named, ControlError>> {
+        async { Ok(Default::default()) }.boxed()
+    }
+
     fn answer_by_name(
         &self,
         _: Private<String>,

@@ -285,6 +285,15 @@ pub trait Feed: Send + Sync {
         answer: Control,
     ) -> BoxFuture<'_, Result<Named, ControlError>>;
 
+    /// Gives an answer to every call of this name that is in progress here. There may be none; nothing is kept.
+    ///
+    /// Errors: there are calls of this name, and none was reached; why.
+    fn answer_here(
+        &self,
+        name: Private<String>,
+        answer: Control,
+    ) -> BoxFuture<'_, Result<Named, ControlError>>;
+
     /// Changes of consent as they happen; who reads too slowly misses some.
     fn consents(&self) -> tokio::sync::broadcast::Receiver<(CallId, ConsentState)>;
 }

@@ -102,6 +102,10 @@ impl Server {
         }
         Box::pin(self.settle(&hurry, budget)).await;
         self.tasks.shutdown().await;
+        let left = self.opened.deliveries.unsettled();
+        if left.spooled + left.packed == 0 {
+            self.recorder.leave_nodes().await;
+        }
         let _ = self.stop.send(true);
         let closed = async { while self.listeners.join_next().await.is_some() {} };
         let closed = tokio::time::timeout(budget.left(LAST_MOMENT), closed);

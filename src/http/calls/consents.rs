@@ -12,6 +12,7 @@ use crate::http::access::{Actor, Permission};
 use crate::http::calls::answers::{How, Said};
 use crate::http::calls::body::Wrong;
 use crate::http::calls::not_steered;
+use crate::http::nodes::by_name::ByName;
 use crate::http::problem::Problem;
 use crate::http::server::json::Body;
 use crate::http::server::request_guard::to_its_end;
@@ -102,8 +103,13 @@ pub(crate) async fn answer(
         Said { answer: body.answer, how: body.how, prompt_version: body.prompt_version, staff: body.staff };
     let control = said.check(&actor, &mut wrong)?;
     let feed = services.feed;
-    let given = to_its_end(async move { feed.answer_by_name(name, control).await }).await?;
-    let named = given.map_err(not_steered)?;
+    let given = to_its_end(async move {
+        match services.nodes {
+            None => feed.answer_by_name(name, control).await.map_err(not_steered),
+            Some(nodes) => ByName { nodes: &nodes, feed: &*feed, name, control }.give().await,
+        }
+    });
+    let named = given.await??;
     let status = if named.reached.is_empty() { StatusCode::ACCEPTED } else { StatusCode::OK };
     let missed = named.missed.into_iter().map(|(call, why)| MissedCall { call, why }).collect();
     Ok((status, Json(NamedConsentAnswer { calls: named.reached, missed })).into_response())

@@ -13,6 +13,7 @@ use utoipa_axum::routes;
 use crate::http::admin::{drain, holds};
 use crate::http::auth::{Gate, authenticate};
 use crate::http::calls::{consents, streams};
+use crate::http::nodes::by_id;
 use crate::http::recordings::playback;
 use crate::http::requests::{candidates, erasures, handout, handout_links};
 use crate::http::server::client_address::Proxies;
@@ -80,6 +81,7 @@ pub fn router(services: Services, limits: Limits) -> Router {
     let public_key = services.requests.public_key();
     let guarded = guarded
         .method_not_allowed_fallback(method_not_allowed)
+        .route_layer(middleware::from_fn_with_state(services.clone(), by_id::forward))
         .route_layer(middleware::from_fn_with_state(gate, authenticate))
         .with_state(services);
     guarded
