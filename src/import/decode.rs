@@ -1,8 +1,8 @@
-//! Audio files as samples, block by block. In: WAV, RF64 and BW64 (G.711, ADPCM and MP3 among them), FLAC,
-//! MP3, Ogg Vorbis and Opus, AAC in MP4 or ADTS, and the telephone codecs of `speech`. Out: one list of samples a channel.
+//! Decodes audio files block by block. In: WAV, RF64 and BW64 (G.711, ADPCM and MP3 among them), FLAC, MP3, Ogg
+//! Vorbis and Opus, AAC in MP4 or ADTS, and the telephone codecs of `speech`. Out: samples of each channel.
 //!
-//! What a file declares is only believed within bounds: its rate and channels, and no more audio
-//! than its bytes can hold.
+//! Declarations of a file are trusted only within bounds: its rate and channels, and no more audio than its bytes can
+//! contain.
 
 use std::path::Path;
 
@@ -23,12 +23,12 @@ use super::opus::{self, OpusPackets};
 use super::speech::{Speech, SpeechFile};
 use super::wave::{self, Coding, Wave};
 
-/// Most that a tag or a picture in a file may take in memory. Units: bytes.
+/// Maximum memory for a tag or a picture in a file. Units: bytes.
 const TAG_BYTES: usize = 1 << 20;
-/// What packets may hold beyond the file's own bytes. Units: bytes.
+/// Tolerance by which packets may exceed the file's own bytes. Units: bytes.
 const SPARE_BYTES: u64 = 1 << 20;
 
-/// What makes samples of packets.
+/// Decoder of packets.
 enum Coder {
     /// One of symphonia's.
     Known(Box<dyn AudioDecoder>),
@@ -43,38 +43,38 @@ pub struct Decoder {
     interleaved: Vec<i16>,
 }
 
-/// Where its samples come from.
+/// Source of the samples.
 enum Source {
     Container(Container),
     Speech(SpeechFile),
 }
 
-/// A file that symphonia takes apart.
+/// A file demultiplexed by symphonia.
 struct Container {
     format: Box<dyn FormatReader>,
     coder: Coder,
     track: u32,
     spec: Option<(u32, usize)>,
-    /// The head that symphonia reads cannot hold so great a length: the end of the bytes is the end.
+    /// The length does not fit the header that symphonia reads: the end of the bytes is the end.
     ends_anyhow: bool,
-    /// Bytes of packets that may still come. Units: bytes.
+    /// Bytes of packets that may still follow. Units: bytes.
     left: u64,
 }
 
 /// Some samples of each channel.
 pub struct Block<'a> {
-    /// Samples a second. Units: Hz.
+    /// Sample rate. Units: Hz.
     pub rate_hz: u32,
-    /// Channels, 1 to 8.
+    /// Number of channels, 1 to 8.
     pub channels: usize,
-    /// Samples, channel by channel within each instant.
+    /// Samples, interleaved.
     pub interleaved: &'a [i16],
 }
 
 impl Decoder {
-    /// Begins to decode `file`, whose name is `name`.
+    /// Opens `file`, whose name is `name`.
     ///
-    /// Errors: it is none that is known, or declares what is not taken.
+    /// Errors: unknown format, or unsupported parameters.
     pub fn open(file: &AudioFile, name: &Path) -> Result<Self, DecodeError> {
         let wave = wave::read(file)?;
         let is_cut = wave.as_ref().is_some_and(|wave| wave.is_cut);
@@ -92,7 +92,7 @@ impl Decoder {
         let format = symphonia::default::get_probe()
             .probe(&hint, stream, FormatOptions::default(), tags)
             .map_err(form)?;
-        let none = || DecodeError::Form("it has no audio track of a known coding".into());
+        let none = || DecodeError::Form("no audio track in a known format".into());
         let track = format.default_track(TrackType::Audio).ok_or_else(none)?;
         let parameters = track.codec_params.as_ref().and_then(|all| all.audio()).ok_or_else(none)?;
         parameters.sample_rate.map_or(Ok(()), check_rate)?;
@@ -112,7 +112,7 @@ impl Decoder {
 
     /// The next samples; `None` at the end.
     ///
-    /// Errors: as [`DecodeError`]. A packet that cannot be decoded is left out and counted.
+    /// Errors: see [`DecodeError`]. A packet that cannot be decoded is skipped and counted.
     pub fn next_block(&mut self) -> Result<Option<Block<'_>>, DecodeError> {
         let Self { source, damaged, interleaved } = self;
         let spec = match source {
@@ -128,15 +128,14 @@ impl Decoder {
         Ok(spec.map(|(rate_hz, channels)| Block { rate_hz, channels, interleaved }))
     }
 
-    /// Places that could not be decoded.
+    /// Number of places that could not be decoded.
     pub fn damaged(&self) -> u64 {
         self.damaged
     }
 }
 
 impl Container {
-    /// Decodes the next packet that has samples into `interleaved`; rate and channels, or `None` at the
-    /// end.
+    /// Decodes the next packet with samples into `interleaved`; returns rate and channels, or `None` at the end.
     fn next(
         &mut self,
         damaged: &mut u64,
@@ -146,7 +145,7 @@ impl Container {
             let packet = match self.format.next_packet() {
                 Ok(Some(packet)) => packet,
                 Ok(None) => return Ok(None),
-                // A file that was cut off ends where it was cut.
+                // A truncated file ends where it is truncated.
                 Err(Error::IoError(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                     *damaged += u64::from(!self.ends_anyhow);
                     return Ok(None);
@@ -173,7 +172,7 @@ impl Container {
         }
     }
 
-    /// Decodes a packet; its rate and channels, or `None` where it is damaged.
+    /// Decodes a packet; returns its rate and channels, or `None` if it is damaged.
     fn decode(&mut self, packet: &Packet, out: &mut Vec<i16>) -> Result<Option<(u32, usize)>, DecodeError> {
         match &mut self.coder {
             Coder::Known(decoder) => match decoder.decode(packet) {
@@ -193,7 +192,7 @@ impl Container {
     }
 }
 
-/// Which telephone codec a file is in, and where it lies; `None` where it is of another form.
+/// The telephone codec of a file, and its position; `None` for other formats.
 fn speech_of(
     file: &AudioFile,
     name: &Path,
@@ -210,7 +209,7 @@ fn speech_of(
     }
 }
 
-/// What symphonia reads of a file, and the ending that says what it is.
+/// The part of a file that symphonia reads, and the extension that identifies its format.
 fn part(file: &AudioFile, name: &Path, wave: Option<Wave>) -> Result<(Part, Hint), DecodeError> {
     let mut hint = Hint::new();
     let part = match wave {
@@ -232,7 +231,7 @@ fn part(file: &AudioFile, name: &Path, wave: Option<Wave>) -> Result<(Part, Hint
     Ok((part, hint))
 }
 
-/// Says what a file is where it is of a form that is often met and not read.
+/// Detects common formats that are not supported.
 fn foreign(file: &AudioFile) -> Result<(), DecodeError> {
     let mut start = [0; 16];
     let length = file.read_at(&mut start, 0)?;
@@ -245,9 +244,7 @@ fn foreign(file: &AudioFile) -> Result<(), DecodeError> {
         (b"\x1A\x45\xDF\xA3", "Matroska"),
     ];
     match known.iter().find(|(magic, _)| start[..length].starts_with(magic)) {
-        Some((_, name)) => {
-            Err(DecodeError::Form(format!("it is {name}, which is not read; convert it first")))
-        }
+        Some((_, name)) => Err(DecodeError::Form(format!("{name} is not supported; convert the file first"))),
         None => Ok(()),
     }
 }

@@ -1,39 +1,39 @@
-//! Why a file of audio is not decoded, and the bounds of what is.
+//! Why an audio file is not decoded, and the supported range of parameters.
 
 use optag_core::limit;
 
-/// Slowest rate of samples that is taken. Units: Hz.
+/// Lowest supported sample rate. Units: Hz.
 pub const LEAST_RATE_HZ: u32 = 4_000;
-/// Fastest rate of samples that is taken. Units: Hz.
+/// Highest supported sample rate. Units: Hz.
 pub const MOST_RATE_HZ: u32 = 192_000;
 
-/// Why a file gives no samples.
+/// Why a file cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// It cannot be read.
+    /// Read error.
     #[error("cannot read: {0}")]
     Io(#[from] std::io::Error),
-    /// No known form of audio, or damaged.
+    /// Unknown format, or damaged.
     #[error("cannot decode: {0}")]
     Form(String),
-    /// Fewer or more channels than a recording has.
+    /// Unsupported number of channels.
     #[error("{0} channels; 1 to 8 are supported")]
     Channels(usize),
-    /// A rate that no recording of speech has.
+    /// Unsupported sample rate.
     #[error("{0} Hz; {LEAST_RATE_HZ} to {MOST_RATE_HZ} Hz are supported")]
     Rate(u32),
-    /// It is longer than any call may be.
+    /// Longer than any call may be.
     #[error("longer than 12 hours")]
     TooLong,
-    /// Its tables name the same bytes again and again.
+    /// Its tables refer to the same bytes repeatedly.
     #[error("declares more audio than the file contains")]
     Overlaps,
-    /// Rate or channels change inside.
+    /// Rate or channels change within the file.
     #[error("sample rate or channel count changes within the file")]
     Changes,
 }
 
-/// Whether a recording can have so many channels.
+/// Checks the number of channels.
 ///
 /// Errors: [`DecodeError::Channels`].
 pub(super) fn check_channels(channels: usize) -> Result<(), DecodeError> {
@@ -41,7 +41,7 @@ pub(super) fn check_channels(channels: usize) -> Result<(), DecodeError> {
     if fits { Ok(()) } else { Err(DecodeError::Channels(channels)) }
 }
 
-/// Whether speech is recorded at that rate.
+/// Checks the sample rate.
 ///
 /// Errors: [`DecodeError::Rate`].
 pub(super) fn check_rate(rate_hz: u32) -> Result<(), DecodeError> {

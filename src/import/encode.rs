@@ -1,6 +1,6 @@
-//! A file as the spool would hold the call: admission, consent, media, end. In: a decoded file
-//! and its row. Out: bodies in order. Holds the coded recording in memory, at 16 kbit/s a leg
-//! 7 MB an hour; never the samples.
+//! Encodes a file as the spool records of a call: admission, consent, media, end. In: a decoded file and its row.
+//! Out: bodies in order. The encoded recording is kept in memory (7 MB per hour and channel at 16 kbit/s), the
+//! samples are not.
 
 use super::decode::{Block, DecodeError, Decoder};
 use super::table::Row;
@@ -17,53 +17,53 @@ use optag_media::timebase::FRAME_MS;
 use optag_storage::archive::resample::Resampler;
 use optag_storage::spool::record::Body;
 
-/// Frames of a block: 1 s.
+/// Frames in a block: 1 s.
 const BLOCK_FRAMES: usize = 50;
-/// Most that a coded recording may take in memory: 12 hours of two channels at 40 kbit/s. Units: bytes.
+/// Maximum size of an encoded recording in memory: 12 hours of two channels at 40 kbit/s. Units: bytes.
 const MOST_CODED_BYTES: usize = 512 << 20;
 /// Frames of the longest call.
 const MOST_FRAMES: u32 = (limit::CALL_HOURS * 3_600 * 1_000 / FRAME_MS as u64) as u32;
 
-/// What an import says of itself and how it codes.
+/// Origin of an import, and how it is encoded.
 #[derive(Clone, Debug)]
 pub struct Import {
-    /// The earlier system, as the consent record names it.
+    /// The earlier system, as named in the consent record.
     pub source: String,
     /// Who imports.
     pub actor: String,
     /// Whether the left channel is the employee.
     pub employee_first: bool,
-    /// How Opus is made.
+    /// Opus settings.
     pub opus: OpusSettings,
 }
 
-/// A call ready to be delivered.
+/// A call ready for delivery.
 pub struct Call {
     /// Its records, in order.
     pub bodies: Vec<Body>,
     /// Length. Units: ms.
     pub duration_ms: u64,
-    /// Places of the file that could not be decoded.
+    /// Number of places of the file that could not be decoded.
     pub damaged: u64,
 }
 
-/// Why a file makes no call.
+/// Why a file cannot be encoded.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
-    /// The file.
+    /// Decoding failed.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// It has no samples.
+    /// No samples.
     #[error("no audio")]
     Empty,
-    /// Its channels together are more than is held in memory.
+    /// All channels together exceed the memory limit.
     #[error("larger than {} MiB after encoding", MOST_CODED_BYTES >> 20)]
     TooLarge,
 }
 
-/// Makes the call of a file.
+/// Encodes a file as a call.
 ///
-/// Errors: as [`EncodeError`].
+/// Errors: see [`EncodeError`].
 pub fn call(
     id: CallId,
     row: &Row,
@@ -116,7 +116,7 @@ fn call_within(
     Ok(Call { bodies, duration_ms, damaged: file.damaged() })
 }
 
-/// The rate of Opus that holds everything of `rate_hz`. Units: Hz.
+/// The Opus sample rate that preserves the bandwidth of `rate_hz`. Units: Hz.
 pub const fn opus_rate(rate_hz: u32) -> u32 {
     match rate_hz {
         0..=8_000 => 8_000,
@@ -126,7 +126,7 @@ pub const fn opus_rate(rate_hz: u32) -> u32 {
     }
 }
 
-/// One channel on its way to Opus.
+/// A channel being encoded.
 struct Leg {
     resampler: Resampler,
     encoder: Encoder,
@@ -141,7 +141,7 @@ fn legs_of(block: &Block<'_>, opus: OpusSettings) -> Vec<Leg> {
     (0..block.channels).map(leg).collect()
 }
 
-/// Coded frames, in blocks.
+/// Encoded frames, in blocks.
 #[derive(Default)]
 struct Media {
     blocks: Vec<MediaBlock>,
@@ -151,7 +151,7 @@ struct Media {
 }
 
 impl Media {
-    /// Codes every frame that all legs have.
+    /// Encodes every frame that all channels have.
     fn take(&mut self, legs: &mut [Leg]) {
         let streams = legs.len();
         let whole = legs.iter().map(|leg| leg.waiting.len() / leg.encoder.frame_samples()).min().unwrap_or(0);
@@ -160,7 +160,7 @@ impl Media {
                 let size = leg.encoder.frame_samples();
                 let (samples, next) = leg.waiting[frame * size..].split_at(size);
                 let (packet, loudest) = if is_silent(samples) {
-                    // What was not read yet may be sound.
+                    // Samples not read yet may be audible.
                     let follows = next.get(..size).is_none_or(|next| !is_silent(next));
                     (leg.encoder.silence(follows), 0)
                 } else {
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn what_grows_beyond_its_memory_is_given_up_as_it_is_coded() {
         let dir = tempfile::tempdir().unwrap();
-        // 20 s of noise: nothing of it is coded as silence.
+        // 20 s of noise: no frame counts as silence.
         let mut seed = 1_u32;
         let noise = (0..160_000).flat_map(|_| {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

@@ -1,9 +1,8 @@
-//! The file of a row, opened so that nothing but a regular file of the directory is read. In: the
-//! directory and a row's path. Out: a file of known length, and parts of it as symphonia reads them.
+//! Opens the file of a row so that only regular files of the directory are read. In: the directory and a row's path.
+//! Out: a file of known length, and parts of it for symphonia.
 //!
-//! A table from elsewhere may name anything, and the directory may be a copy of a foreign disk: a
-//! FIFO would hold the run up, a symbolic link might put `/etc/shadow` or another archive into the
-//! store, a device never ends.
+//! A table from elsewhere may name anything, and the directory may be a copy of a foreign disk: a FIFO would block
+//! the run, a symbolic link could import `/etc/shadow` or another archive, a device never ends.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -14,28 +13,28 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use symphonia::core::io::MediaSource;
 
-/// Largest file: more than 12 hours of stereo at 48 kHz and 16 bits. Units: bytes.
+/// Maximum file size: more than 12 hours of stereo at 48 kHz and 16 bits. Units: bytes.
 pub const MOST_BYTES: u64 = 9 << 30;
 
 /// Why a file is not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// It cannot be read.
+    /// Read error.
     #[error("cannot read: {0}")]
     Io(#[from] io::Error),
-    /// Its path leads out of the directory, by a link or otherwise.
+    /// The path leads out of the directory, by a link or otherwise.
     #[error("symbolic link points outside the directory")]
     Outside,
     /// A directory, FIFO, socket or device.
     #[error("not a regular file but {0}")]
     Kind(&'static str),
-    /// It has no bytes.
+    /// Empty.
     #[error("empty file")]
     Empty,
-    /// It is larger than any call.
+    /// Larger than any call.
     #[error("{0} bytes; the limit is {MOST_BYTES}")]
     TooLarge(u64),
-    /// Somebody wrote to it meanwhile.
+    /// The file was written to meanwhile.
     #[error("file changed while being read")]
     Changed,
 }
@@ -49,16 +48,16 @@ pub struct AudioFile {
 }
 
 impl AudioFile {
-    /// Opens `path` below `dir`. `dir` is canonical. Links are followed as long as they stay inside.
+    /// Opens `path` below `dir`, which is canonical. Links are followed as long as they stay inside.
     ///
-    /// Errors: as [`FileError`]; nothing was read, and nothing but a regular file was opened.
+    /// Errors: see [`FileError`]; nothing was read, and nothing but a regular file was opened.
     pub fn open(dir: &Path, path: &Path) -> Result<Self, FileError> {
         let real = dir.join(path).canonicalize()?;
         if !real.starts_with(dir) {
             return Err(FileError::Outside);
         }
-        // Opening a device can have effects, so its kind is looked at before; and once more after,
-        // because the name may mean another file by then.
+        // Opening a device can have effects, so its type is checked first; and again afterwards, because the name may
+        // refer to another file by then.
         regular(&std::fs::symlink_metadata(&real)?)?;
         let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
         let file = OpenOptions::new().read(true).custom_flags(flags).open(&real)?;
@@ -78,19 +77,19 @@ impl AudioFile {
         }
     }
 
-    /// Its length when it was opened. Units: bytes.
+    /// Length when it was opened. Units: bytes.
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether it has no bytes; such a file is not opened.
+    /// Whether it is empty; an empty file is not opened.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// SHA-256 of its bytes.
+    /// SHA-256 of the file.
     ///
-    /// Errors: it cannot be read, or became shorter.
+    /// Errors: read error, or the file became shorter.
     pub fn sha256(&self) -> Result<Vec<u8>, FileError> {
         let mut context = digest::Context::new(&digest::SHA256);
         let (mut at, mut buffer) = (0, vec![0; 64 * 1024]);
@@ -107,7 +106,7 @@ impl AudioFile {
         Ok(context.finish().as_ref().to_vec())
     }
 
-    /// Whether the file is still as it was when it was opened.
+    /// Checks that the file has not changed since it was opened.
     ///
     /// Errors: [`FileError::Changed`].
     pub fn unchanged(&self) -> Result<(), FileError> {
@@ -116,9 +115,9 @@ impl AudioFile {
         if same { Ok(()) } else { Err(FileError::Changed) }
     }
 
-    /// Up to `buffer.len()` bytes from `at` on; fewer at the end.
+    /// Reads up to `buffer.len()` bytes from `at`; fewer at the end.
     ///
-    /// Errors: it cannot be read.
+    /// Errors: read error.
     pub fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
         let mut filled = 0;
         while filled < buffer.len() {
@@ -130,7 +129,7 @@ impl AudioFile {
         Ok(filled)
     }
 
-    /// `len` bytes of the file from `start` on, with `head` put before them.
+    /// `len` bytes of the file from `start`, preceded by `head`.
     pub fn part(&self, head: Vec<u8>, start: u64, len: u64) -> Part {
         let len = len.min(self.len.saturating_sub(start));
         Part { head, file: Arc::clone(&self.file), start, len, at: 0 }
@@ -156,7 +155,7 @@ fn regular(metadata: &std::fs::Metadata) -> Result<(), FileError> {
     }))
 }
 
-/// A stretch of a file, possibly with other bytes before it.
+/// A range of a file, preceded by other bytes.
 pub struct Part {
     head: Vec<u8>,
     file: Arc<File>,

@@ -1,6 +1,5 @@
-//! Takes recordings of an earlier system in: each through the same delivery, read back and put
-//! into the index, as a call's end would. Files already there are left alone, so that a run that
-//! was cut off is simply run again.
+//! Imports recordings of an earlier system: each is delivered, read back and indexed like an ended call. Recordings
+//! already present are left unchanged, so an interrupted run is simply repeated.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,7 +14,7 @@ use crate::http::audited::{AuditAction, AuditEntry};
 use crate::import::decode::Decoder;
 use crate::import::encode::{self, Import};
 use crate::import::file::AudioFile;
-use crate::import::report::{Fate, FileReport};
+use crate::import::report::{FileOutcome, FileReport};
 use crate::import::table::{Line, Row, RowError};
 use crate::index::CallRow;
 use optag_core::call::{Department, Outcome};
@@ -28,42 +27,42 @@ use optag_storage::archive::deliver::{Deliverer, Records, Source};
 
 /// One run over a table.
 pub struct Importer {
-    /// What may be recorded, and how long it is kept.
+    /// What may be recorded, and its retention.
     pub departments: Vec<Department>,
-    /// The clock.
+    /// Clock.
     pub clock: Arc<dyn Clock>,
-    /// What is erased is not imported again; its signature makes the secrets of the files.
+    /// Erased recordings are not imported again; its signing key derives the files' secrets.
     pub erasure: Arc<EraseService>,
-    /// The audit.
+    /// Audit log.
     pub audit: AuditLog,
-    /// Where the files are; a canonical path.
+    /// Directory of the files; a canonical path.
     pub dir: PathBuf,
-    /// What the recordings say of their origin, and how they are coded.
+    /// Origin of the recordings, and how they are encoded.
     pub import: Import,
-    /// What seals and stores.
+    /// Seals and stores recordings.
     pub deliverer: Deliverer,
-    /// Judges every file and stores none.
+    /// Checks every file without storing any.
     pub is_trial: bool,
-    /// Recordings of this run: whether a line took them in. Whoever holds one is at it.
+    /// Recordings of this run: whether a line has imported them. The lock is held by the line that imports one.
     pub seen: Mutex<HashMap<CallId, Arc<Mutex<bool>>>>,
 }
 
 impl Importer {
-    /// Takes one line in. Blocking; `runtime` does what waits.
+    /// Imports one line. Blocking; async work runs on `runtime`.
     pub fn take_in(&self, (file, row): &Line, runtime: &tokio::runtime::Handle) -> FileReport {
-        let fate = match row {
-            Err(error @ RowError::NoConsent) => Fate::Refused { why: error.to_string() },
-            Err(error) => Fate::Failed { why: error.to_string() },
+        let outcome = match row {
+            Err(error @ RowError::NoConsent) => FileOutcome::Refused { why: error.to_string() },
+            Err(error) => FileOutcome::Failed { why: error.to_string() },
             Ok(row) => match self.allowed(row) {
-                Err(fate) => fate,
+                Err(outcome) => outcome,
                 Ok(department) => guarded(|| self.store(row, department, runtime)),
             },
         };
-        FileReport { file: file.clone(), fate }
+        FileReport { file: file.clone(), outcome }
     }
 
-    /// The secret of a recording's files: the installation's own, and the same for every run, so that
-    /// a run that was cut off finds its own files.
+    /// The secret of a recording's files: specific to the installation and equal for every run, so that a repeated
+    /// run finds its own files.
     fn secret(&self, id: CallId) -> Secret {
         let signer = &self.erasure.guard.signer;
         let mut context = digest::Context::new(&digest::SHA256);
@@ -76,11 +75,11 @@ impl Importer {
     }
 
     /// The department, if a recording of it may be kept now.
-    fn allowed(&self, row: &Row) -> Result<&Department, Fate> {
-        let refused = |why: String| Fate::Refused { why };
+    fn allowed(&self, row: &Row) -> Result<&Department, FileOutcome> {
+        let refused = |why: String| FileOutcome::Refused { why };
         let found = self.departments.iter().find(|one| one.id == row.department);
-        let department =
-            found.ok_or_else(|| Fate::Failed { why: format!("unknown department `{}`", row.department) })?;
+        let department = found
+            .ok_or_else(|| FileOutcome::Failed { why: format!("unknown department `{}`", row.department) })?;
         if !department.record {
             return Err(refused(format!("department `{}` is not recorded", department.id)));
         }
@@ -100,24 +99,24 @@ impl Importer {
         row: &Row,
         department: &Department,
         runtime: &tokio::runtime::Handle,
-    ) -> anyhow::Result<Fate> {
+    ) -> anyhow::Result<FileOutcome> {
         let file = AudioFile::open(&self.dir, &row.file)?;
-        // The same audio of the same moment is the same recording, however often it is listed.
+        // Equal audio at the same time is the same recording, however often it is listed.
         let id = CallId::derived(row.started_at, &file.sha256()?);
         let erasure = &self.erasure;
         if erasure.log.is_erased(id) {
-            return Ok(Fate::Refused { why: "already erased".into() });
+            return Ok(FileOutcome::Refused { why: "already erased".into() });
         }
-        // Another line with the same audio waits for what becomes of this one.
+        // Another line with the same audio waits for the result of this one.
         let slot =
             Arc::clone(self.seen.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default());
         let mut is_taken = slot.lock().unwrap_or_else(PoisonError::into_inner);
         match runtime.block_on(erasure.stores.index.get(id))? {
             Some(row) if row.erased_at.is_some() => {
-                return Ok(Fate::Refused { why: "already erased".into() });
+                return Ok(FileOutcome::Refused { why: "already erased".into() });
             }
-            Some(_) => return Ok(Fate::AlreadyThere { id }),
-            None if *is_taken => return Ok(Fate::AlreadyThere { id }),
+            Some(_) => return Ok(FileOutcome::AlreadyThere { id }),
+            None if *is_taken => return Ok(FileOutcome::AlreadyThere { id }),
             None => {}
         }
         let call = encode::call(id, row, department, &self.import, Decoder::open(&file, &row.file)?)?;
@@ -125,7 +124,7 @@ impl Importer {
         let (duration_ms, damaged) = (call.duration_ms, call.damaged);
         if self.is_trial {
             *is_taken = true;
-            return Ok(Fate::WouldImport { id, duration_ms, damaged });
+            return Ok(FileOutcome::WouldImport { id, duration_ms, damaged });
         }
         self.audit.append(&AuditEntry {
             at: self.clock.wall(),
@@ -155,15 +154,15 @@ impl Importer {
             anyhow::Ok(())
         })?;
         *is_taken = true;
-        Ok(Fate::Imported { id, duration_ms, damaged })
+        Ok(FileOutcome::Imported { id, duration_ms, damaged })
     }
 }
 
-/// What becomes of a file. A fault of a decoder is that file's alone.
-fn guarded(work: impl FnOnce() -> anyhow::Result<Fate>) -> Fate {
+/// Contains a decoder's fault: only that file fails.
+fn guarded(work: impl FnOnce() -> anyhow::Result<FileOutcome>) -> FileOutcome {
     match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(fate) => fate.unwrap_or_else(|error| Fate::Failed { why: causes(error.as_ref()) }),
-        Err(_) => Fate::Failed { why: "internal fault while reading the file".into() },
+        Ok(outcome) => outcome.unwrap_or_else(|error| FileOutcome::Failed { why: causes(error.as_ref()) }),
+        Err(_) => FileOutcome::Failed { why: "internal fault while reading the file".into() },
     }
 }
 
@@ -174,12 +173,12 @@ mod tests {
 
     #[test]
     fn a_fault_of_a_decoder_is_that_files_alone_and_an_error_is_said_once() {
-        let Fate::Failed { why } = guarded(|| panic!("index out of bounds")) else { panic!() };
+        let FileOutcome::Failed { why } = guarded(|| panic!("index out of bounds")) else { panic!() };
         assert!(why.contains("internal fault"), "{why}");
         let gone = || std::io::Error::from_raw_os_error(libc::ENOENT);
-        let Fate::Failed { why } = guarded(|| Err(FileError::from(gone()).into())) else { panic!() };
+        let FileOutcome::Failed { why } = guarded(|| Err(FileError::from(gone()).into())) else { panic!() };
         assert_eq!(why.matches("No such file").count(), 1, "{why}");
         let id = CallId::from_bytes([1; 16]);
-        assert!(matches!(guarded(|| Ok(Fate::AlreadyThere { id })), Fate::AlreadyThere { .. }));
+        assert!(matches!(guarded(|| Ok(FileOutcome::AlreadyThere { id })), FileOutcome::AlreadyThere { .. }));
     }
 }

@@ -1,7 +1,7 @@
-//! Recordings of an earlier system. In: a table and audio files. Out: recordings in store and index, and a report
-//! on each file.
+//! Imports recordings of an earlier system. In: a table and audio files. Out: recordings in store and index, and a
+//! report on each file.
 //!
-//! Decoding and encoding know nothing of store and index; `importer` runs the two halves together.
+//! Decoding and encoding do not know store and index; `importer` connects the two halves.
 
 pub mod decode;
 mod decode_error;

@@ -1,4 +1,4 @@
-//! Opus out of Ogg and MP4. In: the identification header and packets. Out: samples at 48 kHz.
+//! Decodes Opus in Ogg and MP4. In: the identification header and packets. Out: samples at 48 kHz.
 //!
 //! Source: RFC 7845 §5.1 (header), §4.2 (pre-skip), §5.1.1 (channel mapping).
 
@@ -6,7 +6,7 @@ use opus::MSDecoder;
 
 use super::decode_error::{DecodeError, check_channels};
 
-/// Rate of Opus in files. Units: Hz.
+/// Sample rate of Opus files. Units: Hz.
 pub const RATE_HZ: u32 = 48_000;
 /// Longest packet: 120 ms. Units: samples.
 const MOST_SAMPLES: usize = 5_760;
@@ -14,18 +14,18 @@ const MOST_SAMPLES: usize = 5_760;
 /// Decodes the packets of one file.
 pub struct OpusPackets {
     decoder: MSDecoder,
-    /// Its channels.
+    /// Number of channels.
     pub channels: usize,
-    /// Samples of each channel that are left out at the beginning.
+    /// Samples of each channel to skip at the beginning (pre-skip).
     skip: usize,
 }
 
 impl OpusPackets {
-    /// Reads the identification header.
+    /// Parses the identification header.
     ///
-    /// Errors: it is damaged, or has channels that a recording does not have.
+    /// Errors: damaged, or an unsupported number of channels.
     pub fn new(head: &[u8]) -> Result<Self, DecodeError> {
-        let damaged = || DecodeError::Form("its Opus header is damaged".into());
+        let damaged = || DecodeError::Form("damaged Opus header".into());
         let fixed: &[u8; 19] =
             head.first_chunk().filter(|fixed| fixed.starts_with(b"OpusHead")).ok_or_else(damaged)?;
         let channels = usize::from(fixed[9]);
@@ -44,10 +44,10 @@ impl OpusPackets {
         Ok(Self { decoder, channels, skip: usize::from(u16::from_le_bytes([fixed[10], fixed[11]])) })
     }
 
-    /// Decodes a packet into `out`, without the last `trim_end` samples; false where it is damaged.
+    /// Decodes a packet into `out`, without the last `trim_end` samples; false if it is damaged.
     pub fn decode(&mut self, packet: &[u8], trim_end: u64, out: &mut Vec<i16>) -> bool {
         out.resize(MOST_SAMPLES * self.channels, 0);
-        // No bytes would mean a lost packet, and be filled in.
+        // An empty packet would be treated as lost, and concealed.
         let Some(samples) =
             (!packet.is_empty()).then(|| self.decoder.decode(packet, out, false)).and_then(Result::ok)
         else {
@@ -102,7 +102,7 @@ mod tests {
             assert!(!packets.decode(damaged, 0, &mut out), "{damaged:?}");
             assert!(out.is_empty());
         }
-        // 20 ms of CELT silence; 312 samples are left out before the first, 100 after the last.
+        // 20 ms of CELT silence; 312 samples are skipped before the first, 100 after the last.
         assert!(packets.decode(&[0xFC, 0xFF, 0xFE], 0, &mut out));
         assert_eq!(out.len(), (960 - 312) * 2);
         assert!(packets.decode(&[0xFC, 0xFF, 0xFE], 100, &mut out));

@@ -1,83 +1,83 @@
-//! What became of each file.
+//! Results of an import, per file.
 
 use serde::Serialize;
 
 use optag_core::id::CallId;
 
-/// A file's line in the report. It names the file as the table does, and nobody.
+/// A file's line in the report. Contains the file name as in the table, and no personal data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FileReport {
-    /// As in the table.
+    /// Name in the table.
     pub file: String,
-    /// What became of it.
+    /// Result.
     #[serde(flatten)]
-    pub fate: Fate,
+    pub outcome: FileOutcome,
 }
 
-/// What became of a file.
+/// Result of importing a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "fate", rename_all = "snake_case")]
-pub enum Fate {
-    /// It is in the store, read back, and in the index.
+pub enum FileOutcome {
+    /// Stored, read back and indexed.
     Imported {
         /// The recording.
         id: CallId,
         /// Its length.
         duration_ms: u64,
-        /// Places of the file that could not be decoded.
+        /// Number of places that could not be decoded.
         damaged: u64,
     },
-    /// A trial run found nothing against it; nothing was stored.
+    /// The trial run found no obstacle; nothing was stored.
     WouldImport {
-        /// The recording that it would be.
+        /// The recording that would be created.
         id: CallId,
         /// Its length.
         duration_ms: u64,
-        /// Places of the file that could not be decoded.
+        /// Number of places that could not be decoded.
         damaged: u64,
     },
-    /// An earlier run, or an earlier line, took it in.
+    /// Imported by an earlier run or an earlier line.
     AlreadyThere {
         /// The recording.
         id: CallId,
     },
-    /// The rules forbid it: no consent, too old, erased, a department that is not recorded.
+    /// Not permitted: no consent, too old, erased, or a department that is not recorded.
     Refused {
-        /// Which rule.
+        /// The reason.
         why: String,
     },
-    /// It could not be done; the next run tries again.
+    /// Failed; the next run retries.
     Failed {
-        /// Why.
+        /// The reason.
         why: String,
     },
 }
 
-/// How many had which fate.
+/// Number of files by result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
-    /// Taken in by this run.
+    /// Imported by this run.
     pub imported: usize,
-    /// A trial run would have taken them in.
+    /// Would be imported.
     pub would_import: usize,
-    /// There before.
+    /// Already present.
     pub already_there: usize,
-    /// Against the rules.
+    /// Not permitted.
     pub refused: usize,
-    /// Not done.
+    /// Failed.
     pub failed: usize,
 }
 
 impl Totals {
-    /// Counts.
+    /// Counts the results.
     pub fn of(reports: &[FileReport]) -> Self {
         reports.iter().fold(Self::default(), |mut totals, report| {
-            match report.fate {
-                Fate::Imported { .. } => totals.imported += 1,
-                Fate::WouldImport { .. } => totals.would_import += 1,
-                Fate::AlreadyThere { .. } => totals.already_there += 1,
-                Fate::Refused { .. } => totals.refused += 1,
-                Fate::Failed { .. } => totals.failed += 1,
+            match report.outcome {
+                FileOutcome::Imported { .. } => totals.imported += 1,
+                FileOutcome::WouldImport { .. } => totals.would_import += 1,
+                FileOutcome::AlreadyThere { .. } => totals.already_there += 1,
+                FileOutcome::Refused { .. } => totals.refused += 1,
+                FileOutcome::Failed { .. } => totals.failed += 1,
             }
             totals
         })
@@ -87,20 +87,21 @@ impl Totals {
 impl std::fmt::Display for FileReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let file = &self.file;
-        match &self.fate {
-            Fate::Imported { id, duration_ms, damaged } | Fate::WouldImport { id, duration_ms, damaged } => {
-                let is_trial = matches!(self.fate, Fate::WouldImport { .. });
-                let (fate, secs) =
+        match &self.outcome {
+            FileOutcome::Imported { id, duration_ms, damaged }
+            | FileOutcome::WouldImport { id, duration_ms, damaged } => {
+                let is_trial = matches!(self.outcome, FileOutcome::WouldImport { .. });
+                let (outcome, secs) =
                     (if is_trial { "would import " } else { "imported     " }, *duration_ms as f64 / 1e3);
-                write!(f, "{fate}  {id}  {secs:>8.1} s  {file}")?;
+                write!(f, "{outcome}  {id}  {secs:>8.1} s  {file}")?;
                 match damaged {
                     0 => Ok(()),
-                    places => write!(f, " ({places} damaged places left out)"),
+                    places => write!(f, " ({places} damaged places skipped)"),
                 }
             }
-            Fate::AlreadyThere { id } => write!(f, "already there  {id}  {file}"),
-            Fate::Refused { why } => write!(f, "refused        {file}: {why}"),
-            Fate::Failed { why } => write!(f, "failed         {file}: {why}"),
+            FileOutcome::AlreadyThere { id } => write!(f, "already there  {id}  {file}"),
+            FileOutcome::Refused { why } => write!(f, "refused        {file}: {why}"),
+            FileOutcome::Failed { why } => write!(f, "failed         {file}: {why}"),
         }
     }
 }

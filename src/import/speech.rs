@@ -1,8 +1,7 @@
-//! Telephone codecs as they lie in files: blocks of one length, one behind the other. In: a stretch of
-//! a file. Out: samples of one channel.
+//! Telephone codecs in files: consecutive blocks of one length. In: a range of a file. Out: samples of one channel.
 //!
-//! Sources: RFC 2361 §A.29 for the number of GSM in WAV, Microsoft's `gsm610wavformat` for its blocks of two
-//! frames; the others are the payloads of their RTP formats without heads.
+//! Sources: RFC 2361 §A.29 for the format tag of GSM in WAV, Microsoft's `gsm610wavformat` for its blocks of two
+//! frames; the others are the payloads of their RTP formats without headers.
 
 use std::io::{self, Read};
 
@@ -17,7 +16,7 @@ use optag_media::codec::gsm::{FRAME_BYTES, FRAME_SAMPLES, GsmDecoder, PAIR_BYTES
 const G722_BYTES: usize = 160;
 const G722_SAMPLES: usize = 320;
 
-/// How a stretch is coded.
+/// Codec of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speech {
     /// G.722 at 64 kbit/s.
@@ -26,13 +25,13 @@ pub enum Speech {
     Gsm,
     /// GSM 06.10 in WAV, two frames in 65 bytes, played at this rate. Units: Hz.
     GsmPairs {
-        /// 8 kHz, unless somebody's sound card was at another.
+        /// 8 kHz, unless the sound card used another.
         rate_hz: u32,
     },
 }
 
 impl Speech {
-    /// What a file without any head is by its name's ending.
+    /// Codec of a headerless file by its extension.
     pub fn by_ending(ending: &str) -> Option<Self> {
         match ending.to_ascii_lowercase().as_str() {
             "g722" => Some(Speech::G722),
@@ -41,7 +40,7 @@ impl Speech {
         }
     }
 
-    /// Rate of its samples. Units: Hz.
+    /// Sample rate. Units: Hz.
     pub const fn rate_hz(self) -> u32 {
         match self {
             Speech::G722 => Encoding::G722.audio_hz(),
@@ -65,7 +64,7 @@ enum Coder {
     Pairs(Box<GsmDecoder>),
 }
 
-/// A stretch of a file being decoded.
+/// A range of a file being decoded.
 pub struct SpeechFile {
     speech: Speech,
     part: Part,
@@ -74,9 +73,9 @@ pub struct SpeechFile {
 }
 
 impl SpeechFile {
-    /// Begins at `start`; `len` is how many bytes there are.
+    /// Starts at `start`, with `len` bytes.
     ///
-    /// Errors: it is longer than any call; or of raw GSM, it does not begin with a frame.
+    /// Errors: longer than any call; or raw GSM that does not begin with a frame.
     pub fn open(file: &AudioFile, speech: Speech, start: u64, len: u64) -> Result<Self, DecodeError> {
         let (bytes, samples) = speech.block();
         let most = limit::CALL_HOURS * 3_600 * u64::from(speech.rate_hz());
@@ -90,20 +89,20 @@ impl SpeechFile {
         };
         let mut first = [0];
         if speech == Speech::Gsm && (file.read_at(&mut first, start)? == 0 || first[0] >> 4 != 0xD) {
-            return Err(DecodeError::Form("it does not begin with a frame of GSM 06.10".into()));
+            return Err(DecodeError::Form("does not begin with a GSM 06.10 frame".into()));
         }
         Ok(Self { speech, part: file.part(Vec::new(), start, len), coder, block: vec![0; bytes] })
     }
 
-    /// Rate of its samples. Units: Hz.
+    /// Sample rate. Units: Hz.
     pub fn rate_hz(&self) -> u32 {
         self.speech.rate_hz()
     }
 
-    /// Decodes the next block into `out`: whether it was whole, or `None` at the end. Of G.722, where
-    /// every byte is two samples, the last block may be shorter.
+    /// Decodes the next block into `out`; returns whether it was intact, or `None` at the end. The last block of
+    /// G.722, where every byte is two samples, may be shorter.
     ///
-    /// Errors: the file cannot be read.
+    /// Errors: read error.
     pub fn next(&mut self, out: &mut Vec<i16>) -> io::Result<Option<bool>> {
         let mut filled = 0;
         while filled < self.block.len() {

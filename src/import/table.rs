@@ -1,7 +1,7 @@
-//! The table that lists the recordings. In: CSV. Out: checked rows, or why a row is not taken.
-//! Anything unclear is not taken: above all, a row whose consent is not a plain yes.
+//! The table of recordings to import. In: CSV. Out: checked rows, or why a row is rejected. Anything unclear is
+//! rejected: above all, a row whose consent is not a plain yes.
 //!
-//! Source: RFC 4180; a semicolon or a tab as separator and a byte order mark are taken too.
+//! Source: RFC 4180; a semicolon or a tab as separator, and a byte order mark, are accepted too.
 
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
@@ -11,23 +11,23 @@ use optag_core::clock::WallTime;
 use optag_core::limit;
 use optag_core::private::Private;
 
-/// Words that say yes in the column `consent`, in lower case.
+/// Values of the column `consent` that count as yes, in lower case.
 pub const YES: [&str; 7] = ["yes", "y", "ja", "true", "1", "granted", "given"];
-/// Columns that must be there.
+/// Required columns.
 const REQUIRED: [&str; 5] = ["file", "started_at", "department", "caller_number", "consent"];
-/// Columns that may be there.
+/// Optional columns.
 const OPTIONAL: [&str; 4] = ["called_number", "caller_name", "external_id", "consent_at"];
-/// Rows of a table.
+/// Maximum number of rows.
 const ROWS: usize = 1_000_000;
 
-/// A recording to take in.
+/// A recording to import.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// Its file, below the directory.
     pub file: PathBuf,
     /// When the call began.
     pub started_at: WallTime,
-    /// When consent was given, where the table tells; else when the call began.
+    /// When consent was given; the start of the call if the table does not say.
     pub consent_at: WallTime,
     /// Department id.
     pub department: String,
@@ -37,51 +37,51 @@ pub struct Row {
     pub called_number: Private<String>,
     /// The caller's name.
     pub caller_name: Option<Private<String>>,
-    /// The earlier system's name for the call.
+    /// The earlier system's identifier of the call.
     pub external_id: Option<Private<String>>,
 }
 
-/// Why a row is not taken.
+/// Why a row is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RowError {
     /// The column `consent` does not say yes.
     #[error("consent is not a plain yes")]
     NoConsent,
-    /// A field is missing or not what it must be.
+    /// A field is missing or invalid.
     #[error("`{column}` is not {expected}")]
     Field {
-        /// Which.
+        /// Column.
         column: &'static str,
-        /// What it must be.
+        /// Expected content.
         expected: &'static str,
     },
 }
 
-/// Why a table is no table.
+/// Why a table is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
-    /// It is no CSV.
+    /// Invalid CSV.
     #[error("line {line} is not CSV: {reason}")]
     Form {
-        /// Which line, from 1.
+        /// Line number, from 1.
         line: u64,
-        /// Why.
+        /// Reason.
         reason: String,
     },
-    /// A column is missing, doubled or unknown.
+    /// A column is missing, duplicate or unknown.
     #[error("{0}")]
     Columns(String),
-    /// It is too long.
+    /// Too many rows.
     #[error("table exceeds {ROWS} rows; split it")]
     TooLong,
 }
 
-/// A line of the table: the file as it is named there, and the row or why it is none.
+/// A line of the table: the file name, and the row or why it is rejected.
 pub type Line = (String, Result<Row, RowError>);
 
-/// Reads a table. Times without an offset are in `zone`; without a zone they are not taken.
+/// Parses a table. Times without an offset are in `zone`; without a zone they are rejected.
 ///
-/// Errors: as [`TableError`]; a row that is wrong is in its place.
+/// Errors: see [`TableError`]; an invalid row is an item of the result.
 pub fn read(text: &str, zone: Option<&jiff::tz::TimeZone>) -> Result<Vec<Line>, TableError> {
     let text = text.trim_start_matches('\u{feff}');
     let head = text.lines().next().unwrap_or_default();
@@ -114,14 +114,14 @@ fn columns(head: &csv::StringRecord) -> Result<HashMap<String, usize>, TableErro
         let name = name.to_ascii_lowercase();
         if !REQUIRED.contains(&name.as_str()) && !OPTIONAL.contains(&name.as_str()) {
             let all = [&REQUIRED[..], &OPTIONAL[..]].concat().join(", ");
-            return Err(TableError::Columns(format!("there is no column `{name}`; the columns are {all}")));
+            return Err(TableError::Columns(format!("unknown column `{name}`; the columns are {all}")));
         }
         if columns.insert(name.clone(), at).is_some() {
-            return Err(TableError::Columns(format!("the column `{name}` is there twice")));
+            return Err(TableError::Columns(format!("duplicate column `{name}`")));
         }
     }
     match REQUIRED.iter().find(|name| !columns.contains_key(**name)) {
-        Some(missing) => Err(TableError::Columns(format!("the column `{missing}` is missing"))),
+        Some(missing) => Err(TableError::Columns(format!("missing column `{missing}`"))),
         None => Ok(columns),
     }
 }
@@ -237,9 +237,9 @@ mod tests {
     #[test]
     fn a_table_with_other_columns_is_refused_as_a_whole() {
         let reason = |text: &str| read(text, None).unwrap_err().to_string();
-        assert!(reason("file,consent\n").contains("`started_at` is missing"));
+        assert!(reason("file,consent\n").contains("missing column `started_at`"));
         assert!(reason(&format!("{},colour\n", HEAD.trim())).contains("`colour`"));
-        assert!(reason(&format!("{},file\n", HEAD.trim())).contains("twice"));
+        assert!(reason(&format!("{},file\n", HEAD.trim())).contains("duplicate"));
         assert!(reason(&format!("{HEAD}a.wav,now\n")).contains("line 2"));
     }
 }

@@ -1,9 +1,9 @@
-//! The headers of WAV, RF64 and BW64, read by what the file holds and not by what it promises.
-//! In: an open file. Out: where its audio lies, in which coding, or why it is not taken.
+//! Parses the headers of WAV, RF64 and BW64 by what the file contains instead of what it declares. In: an open file.
+//! Out: position and format of its audio, or why it is rejected.
 //!
-//! A recorder that was stopped leaves a header without lengths (0 or the largest number): such a
-//! file is audio to its end. Sources: Multimedia Programming Interface and Data Specifications 1.0
-//! (RIFF, `WAVE`); RFC 2361 (format tags); EBU Tech 3306 and ITU-R BS.2088 (RF64, BW64, `ds64`).
+//! A recorder that was stopped leaves a header without lengths (0 or the maximum): such a file is audio to its end.
+//! Sources: Multimedia Programming Interface and Data Specifications 1.0 (RIFF, `WAVE`); RFC 2361 (format tags); EBU
+//! Tech 3306 and ITU-R BS.2088 (RF64, BW64, `ds64`).
 
 use optag_core::limit;
 
@@ -12,12 +12,11 @@ use super::file::AudioFile;
 use super::speech::Speech;
 use optag_media::codec::gsm::PAIR_BYTES;
 
-/// Chunks looked at before the audio; real files have a handful.
+/// Maximum number of chunks before the audio; real files have a handful.
 const MOST_CHUNKS: usize = 1_000;
-/// Longest `fmt ` chunk that is read; the longest in use has 50 bytes.
+/// Maximum length of a `fmt ` chunk; the longest in use has 50 bytes.
 const MOST_FORMAT_BYTES: u64 = 1_024;
-/// From here on a length means "not known yet": writers that cannot seek put the largest multiple of
-/// their buffer.
+/// Lengths from here on mean "not known yet": writers that cannot seek use the largest multiple of their buffer.
 const UNFINISHED: u64 = 0x7FFF_F000;
 
 const PCM: u16 = 0x0001;
@@ -32,33 +31,33 @@ const G722_FFMPEG: u16 = 0x028F;
 const GSM: u16 = 0x0031;
 const EXTENSIBLE: u16 = 0xFFFE;
 
-/// Where the audio lies.
+/// Position of the audio.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Wave {
-    /// Its coding.
+    /// Its format.
     pub coding: Coding,
     /// First byte. Units: bytes.
     pub start: u64,
-    /// How many there are. Units: bytes.
+    /// Length. Units: bytes.
     pub len: u64,
-    /// The header promises more than the file holds: it was cut off.
+    /// The header declares more than the file contains: it was truncated.
     pub is_cut: bool,
 }
 
-/// How the audio is coded.
+/// Format of the audio.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Coding {
-    /// As symphonia reads it from a WAV file that begins with this head.
+    /// Read by symphonia from a WAV file with this header.
     Wave(Vec<u8>),
     /// MPEG audio.
     Mp3,
-    /// A telephone codec, of one channel.
+    /// A telephone codec with one channel.
     Speech(Speech),
 }
 
-/// Reads the header; `None` where the file is of another form.
+/// Parses the header; `None` if the file has another format.
 ///
-/// Errors: [`DecodeError`]: a coding, rate, channel count or length that is not taken.
+/// Errors: [`DecodeError`]: unsupported format, rate, number of channels or length.
 pub fn read(file: &AudioFile) -> Result<Option<Wave>, DecodeError> {
     let mut head = [0; 12];
     if file.read_at(&mut head, 0)? < 12
@@ -84,7 +83,7 @@ pub fn read(file: &AudioFile) -> Result<Option<Wave>, DecodeError> {
             }
             b"fmt " => format = Some(read_format(file, start, declared)?),
             b"data" => {
-                let format = format.ok_or_else(|| wrong("its audio comes before its format"))?;
+                let format = format.ok_or_else(|| wrong("audio chunk precedes the format chunk"))?;
                 let declared = match long_data {
                     Some(long) if declared == u64::from(u32::MAX) => long,
                     _ => declared,
@@ -93,10 +92,10 @@ pub fn read(file: &AudioFile) -> Result<Option<Wave>, DecodeError> {
             }
             _ => {}
         }
-        // Chunks begin at even places.
+        // Chunks begin at even offsets.
         at = start + declared + declared % 2;
     }
-    Err(wrong("it has no audio chunk"))
+    Err(wrong("no audio chunk"))
 }
 
 fn wave(
@@ -107,7 +106,7 @@ fn wave(
     riff_end: u64,
 ) -> Result<Wave, DecodeError> {
     let there = file.len() - start;
-    // No audio, where another chunk follows at once; else nobody wrote the length.
+    // No audio if another chunk follows at once; otherwise the length was never written.
     let is_unfinished = match declared {
         0 => !(riff_end > start && riff_end <= file.len() && chunk_follows(file, start)?),
         declared => declared >= UNFINISHED && declared > there,
@@ -116,7 +115,7 @@ fn wave(
     let (channels, rate_hz, bits) = (u16_at(format, 2), u32_at(format, 4), u16_at(format, 14));
     let block_bytes = u16_at(format, 12);
     let tag = match u16_at(format, 0) {
-        // The first two bytes of the GUID of a coding that has a tag.
+        // The first two bytes of the GUID of a format that has a tag.
         EXTENSIBLE if format.len() >= 40 => u16_at(format, 24),
         tag => tag,
     };
@@ -149,38 +148,38 @@ fn wave(
         }
         MP3 => Coding::Mp3,
         G722 | G722_FFMPEG if channels == 1 => Coding::Speech(Speech::G722),
-        // Other blocks than those of two frames are not in use.
+        // Only blocks of two frames are in use.
         GSM if channels == 1 && usize::from(block_bytes) == PAIR_BYTES => {
             Coding::Speech(Speech::GsmPairs { rate_hz })
         }
-        other => return Err(wrong(&format!("its coding ({}) is not read; convert it first", name(other)))),
+        other => return Err(wrong(&format!("{} is not supported; convert the file first", name(other)))),
     };
     Ok(Wave { coding, start, len, is_cut: !is_unfinished && declared > there })
 }
 
-/// Blocks of ADPCM, four bits a sample.
+/// ADPCM blocks, four bits per sample.
 struct Adpcm {
     block_bytes: u16,
     /// Samples of each channel in a block.
     block_samples: u64,
-    /// The rest of the format chunk, as symphonia reads it.
+    /// The rest of the format chunk, for symphonia.
     extra: Vec<u8>,
 }
 
-/// The coefficients that every writer of Microsoft's ADPCM uses, and the only ones that are decoded.
+/// The coefficients that every writer of Microsoft ADPCM uses; others are not supported.
 const MS_COEFFICIENTS: [(i16, i16); 7] =
     [(256, 0), (512, -256), (0, 0), (192, 64), (240, 0), (460, -208), (392, -232)];
 
 impl Adpcm {
-    /// Reads what a format chunk says of the blocks.
+    /// Parses the block parameters of a format chunk.
     ///
-    /// Errors: other than four bits a sample, blocks that hold no sample, other coefficients.
+    /// Errors: other than four bits per sample, blocks without samples, other coefficients.
     fn of(tag: u16, format: &[u8]) -> Result<Self, DecodeError> {
         let (channels, block_bytes, bits) = (u16_at(format, 2), u16_at(format, 12), u16_at(format, 14));
-        // Each channel begins a block with a head and the samples in it.
+        // Each channel begins a block with a header and its first samples.
         let (head_bytes, in_head) = if tag == ADPCM_MS { (7, 2) } else { (4, 1) };
         let Some(coded) = block_bytes.checked_sub(head_bytes * channels).filter(|_| bits == 4) else {
-            return Err(wrong("its ADPCM blocks are not of four bits a sample"));
+            return Err(wrong("ADPCM other than four bits per sample"));
         };
         let block_samples = u64::from(coded) * 2 / u64::from(channels) + in_head;
         let samples = u16::try_from(block_samples).unwrap_or(u16::MAX).to_le_bytes();
@@ -190,7 +189,7 @@ impl Adpcm {
             let coefficients: Vec<u8> = all.flatten().collect();
             let theirs = format.get(22..).filter(|theirs| !theirs.is_empty());
             if theirs.is_some_and(|theirs| !theirs.starts_with(&coefficients)) {
-                return Err(wrong("its ADPCM coefficients are not those in use"));
+                return Err(wrong("unsupported ADPCM coefficients"));
             }
             extra.extend_from_slice(&32_u16.to_le_bytes());
             extra.extend_from_slice(&samples);
@@ -213,16 +212,16 @@ fn chunk_follows(file: &AudioFile, at: u64) -> Result<bool, DecodeError> {
 
 fn read_format(file: &AudioFile, start: u64, declared: u64) -> Result<Vec<u8>, DecodeError> {
     if !(16..=MOST_FORMAT_BYTES).contains(&declared) {
-        return Err(wrong("its format chunk is damaged"));
+        return Err(wrong("damaged format chunk"));
     }
     let mut format = vec![0; declared as usize];
     if file.read_at(&mut format, start)? < format.len() {
-        return Err(wrong("it ends within its format chunk"));
+        return Err(wrong("truncated format chunk"));
     }
     Ok(format)
 }
 
-/// A head of `len` bytes of audio, as it should have been written.
+/// A header for `len` bytes of audio, as it should have been written.
 fn head(format: &[u8], len: u64) -> Vec<u8> {
     let data = u32::try_from(len).unwrap_or(u32::MAX);
     let riff = u32::try_from(len + 20 + format.len() as u64).unwrap_or(u32::MAX);
@@ -238,8 +237,8 @@ fn head(format: &[u8], len: u64) -> Vec<u8> {
 
 fn name(tag: u16) -> String {
     match tag {
-        GSM => "GSM 06.10 of several channels or in other blocks than 65 bytes".into(),
-        G722 | G722_FFMPEG => "G.722 of several channels".into(),
+        GSM => "GSM 06.10 with several channels or other blocks than 65 bytes".into(),
+        G722 | G722_FFMPEG => "G.722 with several channels".into(),
         0x0040 | 0x0045 | 0x0064 | 0x0085 | 0x0014 => "G.72x ADPCM".into(),
         0x0022 => "TrueSpeech".into(),
         0x0042 | 0x0111 => "G.723.1".into(),
@@ -320,9 +319,9 @@ mod tests {
         ] {
             assert_eq!(decoded(&wav(USUAL, lengths, &data)).unwrap(), (8_000, 0), "{lengths:?}");
         }
-        // It was longer once, and says so.
+        // Truncated, and its header has the original length.
         assert_eq!(decoded(&wav(USUAL, (36 + 4 * BYTES, 4 * BYTES), &data)).unwrap(), (8_000, 1));
-        // No audio, as the file says, and other chunks after that.
+        // No audio according to the header, followed by other chunks.
         let list = b"LIST\x04\0\0\0INFO";
         assert_eq!(decoded(&wav(USUAL, (36 + list.len() as u32, 0), list)).unwrap().0, 0);
     }
