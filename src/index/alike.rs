@@ -1,8 +1,8 @@
-//! Names like a misspelt one, without a time. In: a name as told. Out: rows that `likeness` then judges: those with
-//! words like all that were told, and where those are nobody's, with words like one of them, the newest of each.
+//! Fuzzy search by name, without a time. In: a name as given. Out: rows to be scored by `likeness`: those with words
+//! similar to all given ones or, if there are none, with words similar to one of them, the newest of each.
 //!
-//! A misspelt word shares trigrams with the one that was meant. Of the known words that share the most, the likest
-//! are taken; trigrams that thousands of words have tell little, and are not followed to their end.
+//! A misspelt word shares trigrams with the intended one. Of the known words that share the most, the most similar
+//! are used; trigrams that thousands of words share carry little information, and are not followed to their end.
 
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -18,32 +18,32 @@ use super::search_terms::Query;
 use super::statement::Statement;
 use super::{Index, IndexError};
 
-/// Rows of a statement.
+/// Maximum number of rows of a statement.
 pub(super) const ALIKE: i64 = 200;
-/// Words of a name that are looked at.
+/// Maximum number of words of a name that are used.
 const WORDS: usize = 4;
-/// Words with a trigram that are looked at.
+/// Maximum number of words read per trigram.
 const OF_TRIGRAM: i64 = 2_000;
-/// Trigrams of a word that are looked at.
+/// Maximum number of trigrams of a word that are used.
 const TRIGRAMS: usize = 24;
-/// Words that share the most trigrams, which are compared.
+/// Number of words with the most shared trigrams that are compared.
 const COMPARED: i64 = 200;
-/// Letters of a word that is looked for with any two neighbours swapped.
+/// Maximum length of a word that is also searched with any two adjacent letters swapped. Units: letters.
 const SHORT: usize = 5;
-/// Likeness from which a word is taken. Others of a name may be liker than all of it must be.
+/// Minimum similarity of a word; other words of a name may be more similar than the whole name must be.
 const WORD_LEAST: f64 = 0.5;
-/// Of each word as told, the likest known ones that are taken.
+/// Number of the most similar known words used per given word.
 const LIKEST: usize = 16;
-/// Names that are put together from them.
+/// Maximum number of names combined from these words.
 const TOGETHER: usize = 256;
-/// Names of a word, or of words, of which rows are looked for.
+/// Maximum number of names of a word, or of words, whose rows are looked up.
 const NAMES: i64 = 2_000;
-/// Names of one of several words of which the others are looked for.
+/// Maximum number of names of one of several words that are checked for the others.
 const ENTRIES: i64 = 20_000;
-/// The newest names, which are looked at for a word that too many have.
+/// Newest names, which are searched for a word that too many names contain.
 const NEWEST: i64 = 20_000;
 
-/// A known word that is like one that was told.
+/// A known word similar to a given one.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Like {
     number: i64,
@@ -51,19 +51,19 @@ pub(super) struct Like {
     likeness: f64,
 }
 
-/// A way to rows that may be meant.
+/// A way to find matching rows.
 #[derive(Debug)]
 pub(super) enum Way {
-    /// The newest names, while not all are known yet.
+    /// The newest names, while the index of names is incomplete.
     Newest,
-    /// Words like each of several that were told.
+    /// Words similar to each of several given ones.
     All(Vec<Vec<Like>>),
-    /// Words like one.
+    /// Words similar to one given word.
     One(Vec<Like>),
 }
 
 impl Index {
-    /// The ways to rows that may be meant by a name, the best first.
+    /// The ways to find rows for a name, best first.
     pub(super) async fn ways_alike(&self, name: &str) -> Result<Vec<Way>, IndexError> {
         if !self.names_are_filled().await? {
             return Ok(vec![Way::Newest]);
@@ -79,7 +79,7 @@ impl Index {
         Ok(ways)
     }
 
-    /// Rows of one way, the likest names first and the newest of each; some [`ALIKE`] at the most of each step.
+    /// Rows found in one way, most similar names first and the newest of each; at most about [`ALIKE`] per step.
     pub(super) async fn rows_alike(
         &self,
         way: &Way,
@@ -97,7 +97,7 @@ impl Index {
         }
     }
 
-    /// The known words that are like one.
+    /// The known words similar to a given one.
     async fn like(&self, told: &str) -> Result<Vec<Like>, IndexError> {
         let padded = format!(" {told} ");
         let mut sql =
@@ -139,7 +139,7 @@ impl Index {
         Ok(likest)
     }
 
-    /// Rows of names that have words like all that were told.
+    /// Rows of names that have words similar to all given ones.
     async fn rows_of_all(
         &self,
         told: &[Vec<Like>],
@@ -148,7 +148,7 @@ impl Index {
         let together = together(told);
         let mut rows = Vec::new();
         let mut left = together.as_slice();
-        // The likest first, so that many rows of others do not leave theirs out.
+        // Most similar names first, so that many rows of other names do not crowd theirs out.
         for most in [2, 14, TOGETHER] {
             let (likest, others) = left.split_at(most.min(left.len()));
             left = others;
@@ -174,7 +174,7 @@ impl Index {
         Ok(rows)
     }
 
-    /// The same by the words of each name, with others between them and in any order.
+    /// The same by the words of each name, in any order and with other words between them.
     async fn rows_of_entries(
         &self,
         told: &[Vec<Like>],
@@ -263,7 +263,7 @@ impl Index {
         Ok(sql.query().fetch_all(&self.database.readers).await?)
     }
 
-    /// Rows to judge, by an index.
+    /// The columns to score, read by an index.
     fn judged(&self, index: &str, department: Option<&str>) -> Statement {
         let by = self.database.indexed_by(index);
         let mut sql =
@@ -281,7 +281,7 @@ impl Like {
     }
 }
 
-/// A short word with two neighbours swapped, which may share no trigram with it.
+/// A short word with two adjacent letters swapped, which may share no trigram with it.
 fn swapped(word: &str) -> Vec<String> {
     let letters: Vec<char> = word.chars().collect();
     let swap = |at: usize| {
@@ -292,7 +292,7 @@ fn swapped(word: &str) -> Vec<String> {
     if letters.len() > SHORT { Vec::new() } else { (1..letters.len()).map(swap).collect() }
 }
 
-/// Names put together of known words, one for each that was told, the likest first.
+/// Names combined from known words, one for each given word, most similar first.
 fn together(told: &[Vec<Like>]) -> Vec<Vec<&str>> {
     let each = (1..=LIKEST).rev().find(|each| each.pow(told.len() as u32) <= TOGETHER).unwrap_or(1);
     let mut all: Vec<(f64, Vec<&str>)> = vec![(0.0, Vec::new())];

@@ -1,4 +1,4 @@
-//! The recorder's chain in simulated time: coded speech in, a recording's file out.
+//! The recorder's chain in simulated time: encoded speech in, a recording's file out.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -39,12 +39,12 @@ fn at(ms: u64) -> Now {
 }
 
 impl Chain {
-    /// Streams of these payload types; Opus is kept as it comes up to `pass_through_max_bps`.
+    /// Streams with these payload types; Opus is passed through up to `pass_through_max_bps`.
     pub(crate) fn new(streams: &[&[(u8, Encoding)]], pass_through_max_bps: u32) -> Self {
         Self::saving(streams, pass_through_max_bps, true)
     }
 
-    /// The same; `saves_background` as an owner would set it.
+    /// The same, with `saves_background` as configured by an owner.
     pub(crate) fn saving(
         streams: &[&[(u8, Encoding)]],
         pass_through_max_bps: u32,
@@ -53,7 +53,7 @@ impl Chain {
         Self::coded(streams, pass_through_max_bps, saves_background, 5)
     }
 
-    /// The same at a complexity, 0 to 10.
+    /// The same at a complexity of 0 to 10.
     pub(crate) fn coded(
         streams: &[&[(u8, Encoding)]],
         pass_through_max_bps: u32,
@@ -121,7 +121,7 @@ impl Chain {
         Self { call, stats, facts, formats, now_ms: 0, out: Vec::new() }
     }
 
-    /// Lets time pass.
+    /// Advances time.
     pub(crate) fn run_to(&mut self, ms: u64) {
         while self.now_ms < ms {
             self.now_ms = (self.now_ms / 100 * 100 + 100).min(ms);
@@ -132,12 +132,12 @@ impl Chain {
         }
     }
 
-    /// Asks something of the call now.
+    /// Sends a command to the call now.
     pub(crate) fn command(&mut self, command: Command) {
         self.call.command(at(self.now_ms), command, &mut self.stats).unwrap();
     }
 
-    /// A packet that is spoken from `ms` on, and arrives once it was.
+    /// A packet spoken from `ms`, which arrives once it was spoken.
     pub(crate) fn hear(
         &mut self,
         stream: u8,
@@ -175,7 +175,7 @@ impl Chain {
         self.call.handle(at(ms), stream.into(), at(ms).mono, from, &packet, &mut self.stats);
     }
 
-    /// Ends the call; its file and manifest.
+    /// Ends the call; returns its file and manifest.
     pub(crate) fn end(mut self, ms: u64) -> (Vec<u8>, Manifest, TickStats) {
         self.run_to(ms);
         self.call.end(at(ms), EndedBy::Feed, &mut self.stats);
@@ -192,7 +192,7 @@ impl Chain {
     }
 }
 
-/// Something like speech: bursts of a gliding voice with harmonics up to `top_hz`.
+/// Similar to speech: bursts of a gliding voice with harmonics up to `top_hz`.
 pub(crate) fn voice(rate_hz: u32, seconds: u32, top_hz: f64) -> Vec<i16> {
     let mut phase = 0.0;
     (0..rate_hz * seconds)
@@ -217,7 +217,7 @@ pub(crate) fn levels(samples: &[i16], part: usize) -> Vec<f64> {
     samples.chunks_exact(part).map(rms).collect()
 }
 
-/// Largest normalised correlation of `heard` with `said`, and the lag at which it is.
+/// Largest normalised correlation of `heard` with `said`, and its lag.
 pub(crate) fn correlation(heard: &[i16], said: &[i16], reach: i64) -> (f64, i64) {
     let one = |lag: i64| {
         let pairs = said.iter().enumerate().filter_map(|(n, &s)| {

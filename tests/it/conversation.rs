@@ -1,23 +1,23 @@
-//! A call as tests hold it: two legs, spoken over and keyed without holding up the runtime.
+//! A call as tests use it: two streams, with speech and keys sent without blocking the runtime.
 
 use serde_json::Value;
 
 use crate::phone::{Leg, talk, voice};
 use crate::server::{Server, call_request};
 
-/// A call in progress with its two legs, µ-law.
+/// A call in progress with its two streams, µ-law.
 pub(crate) struct Conversation {
     pub id: String,
     legs: Option<Vec<Leg>>,
 }
 
 impl Conversation {
-    /// Admits a call for a department.
+    /// Announces a call to a department.
     pub(crate) async fn admit(server: &Server, department: &str) -> Self {
         Self::admit_as(server, call_request(department, "pcmu")).await
     }
 
-    /// Admits a call as the request says.
+    /// Announces a call by this request.
     pub(crate) async fn admit_as(server: &Server, request: Value) -> Self {
         let (status, admitted) = server.ask("POST", "/api/v1/calls", Some(request)).await;
         assert_eq!(status, 201, "{admitted}");
@@ -35,12 +35,12 @@ impl Conversation {
         self.on_legs(move |legs| keys.chars().for_each(|key| legs[0].key(key))).await;
     }
 
-    /// Asks something of the call.
+    /// Sends a request about the call.
     pub(crate) async fn ask(&self, server: &Server, what: &str, body: Option<Value>) -> (u16, Value) {
         server.ask("POST", &format!("/api/v1/calls/{}/{what}", self.id), body).await
     }
 
-    /// Ends it; the name of its outcome.
+    /// Ends the call; returns the name of its outcome.
     pub(crate) async fn end(self, server: &Server) -> String {
         let (status, view) = self.ask(server, "end", None).await;
         assert_eq!(status, 200, "{view}");
@@ -57,7 +57,7 @@ impl Conversation {
     }
 }
 
-/// A call with a yes in which both speak so long, with voices `seed` and the next; its id.
+/// A call with consent in which both speak this long, with voices `seed` and the next; its id.
 pub(crate) async fn recorded(server: &Server, seed: u32, ms: usize) -> String {
     let mut call = Conversation::admit(server, "demo").await;
     call.press("1").await;
@@ -68,7 +68,7 @@ pub(crate) async fn recorded(server: &Server, seed: u32, ms: usize) -> String {
     id
 }
 
-/// Samples of a 16-bit WAV of ours, one list a channel.
+/// Samples of a 16-bit WAV of the recorder, one list per channel.
 pub(crate) fn wav_channels(wav: &[u8]) -> Vec<Vec<i16>> {
     assert_eq!((&wav[..4], &wav[8..12]), (&b"RIFF"[..], &b"WAVE"[..]));
     let channels = usize::from(u16::from_le_bytes([wav[22], wav[23]]));

@@ -1,5 +1,4 @@
-//! A telephone of the tests' own, apart from the program's load generator: G.711 over RTP
-//! from one socket, sent in real time.
+//! A telephone for tests, independent of the program's load generator: G.711 over RTP from one socket, in real time.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -9,7 +8,7 @@ use serde_json::Value;
 /// Samples of a packet: 20 ms at 8 kHz.
 pub(crate) const FRAME: usize = 160;
 
-/// One leg's sender.
+/// Sender of one stream.
 pub(crate) struct Leg {
     socket: UdpSocket,
     to: SocketAddr,
@@ -20,7 +19,7 @@ pub(crate) struct Leg {
 }
 
 impl Leg {
-    /// A sender to stream `index` of an admission's answer.
+    /// A sender to stream `index` of an announcement's response.
     pub(crate) fn new(admitted: &Value, index: usize, payload_type: u8, ssrc: u32) -> Self {
         let stream = &admitted["streams"][index];
         let to = format!("{}:{}", stream["address"].as_str().unwrap(), stream["port"]);
@@ -56,7 +55,7 @@ impl Leg {
         std::thread::sleep(Duration::from_millis(120));
     }
 
-    /// Sends any bytes.
+    /// Sends raw bytes.
     pub(crate) fn raw(&self, bytes: &[u8]) {
         self.socket.send_to(bytes, self.to).unwrap();
     }
@@ -72,7 +71,7 @@ impl Leg {
     }
 }
 
-/// Sends both legs in real time, each from its own samples.
+/// Sends both streams in real time, each from its own samples.
 pub(crate) fn talk(legs: &mut [Leg], voices: &[&[i16]]) {
     let start = Instant::now();
     let frames = voices.iter().map(|voice| voice.len() / FRAME).min().unwrap();
@@ -85,7 +84,7 @@ pub(crate) fn talk(legs: &mut [Leg], voices: &[&[i16]]) {
     }
 }
 
-/// Something like a voice: harmonics of a wandering pitch in syllables, different for each seed.
+/// Similar to a voice: harmonics of a varying pitch in syllables, different for each seed.
 pub(crate) fn voice(seed: u32, millis: usize) -> Vec<i16> {
     let mut phase = 0.0f64;
     let pitch = 110.0 + f64::from(seed % 7) * 19.0;

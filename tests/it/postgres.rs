@@ -1,4 +1,4 @@
-//! A PostgreSQL server of a test's own, where one is installed.
+//! A PostgreSQL server for one test, if installed.
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -7,17 +7,17 @@ use std::process::{Command, Stdio};
 
 use optag::index::IndexPlace;
 
-/// A server that ends with the test. It listens on a socket in its own directory only.
+/// A server that ends with the test. It listens only on a socket in its own directory.
 pub(crate) struct Postgres {
     sockets: tempfile::TempDir,
     dir: tempfile::TempDir,
     programs: PathBuf,
-    /// Whom it runs as, where the test is root: it refuses to be that. User and group.
+    /// User and group that it runs as if the test is root, which PostgreSQL refuses.
     user: Option<(u32, u32)>,
 }
 
 impl Postgres {
-    /// Starts an empty one; `None`, with a word on the test's output, where there is none.
+    /// Starts an empty server; `None`, with a note on the test's output, if not installed.
     pub(crate) fn start() -> Option<Self> {
         let Some(programs) = programs() else {
             println!("skipped: PostgreSQL is not installed");
@@ -33,7 +33,7 @@ impl Postgres {
         };
         if let Some((user, group)) = server.user {
             std::os::unix::fs::chown(server.dir.path(), Some(user), Some(group)).unwrap();
-            // Apart from its data, and open: the recorder gives up the right to pass over file modes.
+            // Outside its data, and open: the recorder drops the capability to bypass file modes.
             std::os::unix::fs::chown(server.sockets.path(), Some(user), Some(group)).unwrap();
             let open = std::fs::Permissions::from_mode(0o755);
             std::fs::set_permissions(server.sockets.path(), open).unwrap();
@@ -55,7 +55,7 @@ impl Postgres {
         format!("postgres://optag@localhost/postgres?host={}", self.sockets.path().display())
     }
 
-    /// As one host of an address that has several.
+    /// As one host of an address with several.
     pub(crate) fn host(&self) -> String {
         self.sockets.path().display().to_string().replace('/', "%2F")
     }
@@ -74,19 +74,19 @@ impl Postgres {
         self.run("pg_ctl", &["stop", "--wait", "--silent", "--mode", "immediate", "--pgdata", "."]);
     }
 
-    /// Crashes and comes back as a standby that follows nobody: it is read from, and takes no writes.
+    /// Crashes and returns as a standby without a primary: readable, not writable.
     pub(crate) fn becomes_standby(&self) {
         self.crash();
         std::fs::write(self.dir.path().join("standby.signal"), "").unwrap();
         self.begin();
     }
 
-    /// The standby becomes the primary.
+    /// Promotes the standby.
     pub(crate) fn promote(&self) {
         self.run("pg_ctl", &["promote", "--wait", "--silent", "--pgdata", "."]);
     }
 
-    /// Changes a setting of the server while it runs.
+    /// Changes a setting of the running server.
     pub(crate) fn set(&self, setting: &str) {
         let sockets = self.sockets.path().display().to_string();
         let alter = format!("ALTER SYSTEM SET {setting}");
@@ -114,7 +114,7 @@ impl Drop for Postgres {
     }
 }
 
-/// Where its programs are: Debian keeps them apart from the path, by version.
+/// Directory of its programs: Debian installs them outside the path, by version.
 fn programs() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
     let newest = versions.flatten().map(|version| version.path().join("bin")).max()?;

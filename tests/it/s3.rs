@@ -25,7 +25,7 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts one; `None`, with a word on the test's output, where Ceph is not installed.
+    /// Starts a gateway; `None`, with a note on the test's output, if Ceph is not installed.
     fn start(port: u16) -> Option<Self> {
         for program in ["ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph"] {
             let found = Command::new("which").arg(program).output().is_ok_and(|out| out.status.success());
@@ -96,7 +96,7 @@ async fn foreign_rule(client: &Client, bucket: &str) {
         .unwrap();
 }
 
-/// One gateway for everything below: it takes half a minute of processor time to start.
+/// One gateway for all tests below: it takes half a minute of processor time to start.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_s3_gets_recordings_expires_them_and_forgets_what_is_erased() {
     let Some(gateway) = Gateway::start(8_490) else { return };
@@ -150,7 +150,7 @@ async fn recordings_arrive_and_are_erased_in_every_version(gateway: &Gateway, cl
     let opus = server.bytes(&format!("/api/v1/recordings/{id}/audio?format=opus&purpose=training")).await;
     assert_eq!(&opus[..4], b"OggS");
 
-    // Invariant 10: the rule is there with its 90 days, and the other one as it was.
+    // Invariant 10: our rule is installed with its 90 days, and the other one unchanged.
     let rules =
         client.get_bucket_lifecycle_configuration().bucket("calls").send().await.unwrap().rules.unwrap();
     let days = |id: &str| {
@@ -196,7 +196,7 @@ async fn invariant_08_erasure_takes_every_version_marker_and_part(gateway: &Gate
     let uploads = client.list_multipart_uploads().bucket("versions").send().await.unwrap();
     assert_eq!(uploads.uploads.unwrap_or_default().len(), 0);
 
-    // All that a recording may have, by the beginning of its names; more than one page of it.
+    // Everything that a recording may have, by the prefix of its names; more than one page.
     let stem = "recordings/2026/01/02/b";
     for n in 0..12 {
         let key = format!("{stem}.{}", ["opus", "json", "opus.age"][n % 3]);
@@ -237,7 +237,7 @@ async fn invariant_09_the_lifecycle_rule_ends_what_nobody_else_does(gateway: &Ga
     // Three days are three seconds here.
     assert!(store.admin().unwrap().install_lifecycle(3).await.unwrap().is_some());
     assert_eq!(store.admin().unwrap().lifecycle_drift(3).await.unwrap(), None);
-    // Somebody puts other rules in place of all: that is seen, and ours joins theirs again.
+    // Someone replaces all rules: that is detected, and ours is added again.
     foreign_rule(client, "short").await;
     assert_eq!(store.admin().unwrap().lifecycle_drift(3).await.unwrap(), Some(Drift::Missing));
     assert_eq!(store.admin().unwrap().install_lifecycle(3).await.unwrap(), Some(Drift::Missing));
@@ -257,7 +257,7 @@ async fn a_bucket_that_locks_objects_is_refused(gateway: &Gateway, client: &Clie
     };
     client.create_bucket().bucket("locked").object_lock_enabled_for_bucket(true).send().await.unwrap();
     gateway.store("locked").admin().unwrap().refuse_long_lock(90).await.unwrap();
-    // Too long for the limit, and too long for a caller who asks today.
+    // Longer than the limit, and too long for a caller who requests erasure today.
     for (days, why) in [(91, "longer than 90 days"), (10, "at once")] {
         let retention =
             DefaultRetention::builder().mode(ObjectLockRetentionMode::Governance).days(days).build();

@@ -17,7 +17,7 @@ pub(crate) struct Server {
     pub dir: PathBuf,
     pub api: String,
     pub metrics: String,
-    /// Where SIP is listened to over UDP.
+    /// SIP address for UDP.
     pub sip: String,
     pub token: String,
     client: reqwest::Client,
@@ -31,14 +31,14 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Ports no other test uses; everything else as the defaults are.
+    /// Ports that no other test uses; everything else as the defaults.
     pub(crate) fn with_ports(rtp_ports: (u16, u16)) -> Self {
         Self { rtp_ports, extra: String::new(), env: Vec::new() }
     }
 }
 
 impl Server {
-    /// Starts a recorder on `dir` and waits until it says that it is ready.
+    /// Starts a recorder on `dir` and waits until it reports that it is ready.
     pub(crate) async fn start(dir: &Path, settings: &Settings) -> Self {
         let config = dir.join("optag.toml");
         std::fs::write(&config, toml_of(dir, settings)).unwrap();
@@ -84,7 +84,7 @@ impl Server {
         }
     }
 
-    /// A request to the API; the answer's status and JSON (null where it has none).
+    /// Sends a request to the API; returns status and JSON (null if there is none).
     pub(crate) async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
         let mut request = self.client.request(method, format!("{}{path}", self.api)).bearer_auth(&self.token);
@@ -123,7 +123,7 @@ impl Server {
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
-    /// The sum of a metric's samples whose line holds `labels`.
+    /// The sum of a metric's samples whose line contains `labels`.
     pub(crate) async fn metric(&self, name: &str, labels: &str) -> f64 {
         let page = self.metrics_page().await;
         let lines = page.lines().filter(|line| {

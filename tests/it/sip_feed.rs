@@ -1,4 +1,4 @@
-//! A feed that admits everything and writes down what it is asked.
+//! A feed that admits everything and records what it is asked.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -16,13 +16,13 @@ use optag_sip::sip::allow_list::AllowList;
 use optag_sip::siprec::parties::Departments;
 use optag_sip::siprec::settings::Config;
 
-/// What a call has been through.
+/// History of a call.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub new: NewCall,
     pub controls: Vec<Control>,
     pub view: CallView,
-    /// Departments that a yes was given to.
+    /// Departments that consent was given to.
     pub granted: Vec<String>,
 }
 
@@ -57,7 +57,7 @@ impl Default for FakeFeed {
 }
 
 impl FakeFeed {
-    /// All calls, in the order admitted.
+    /// All calls, in order of admission.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         let mut all: Vec<Seen> = self.calls.lock().unwrap().values().cloned().collect();
         all.sort_by_key(|seen| seen.view.id);

@@ -19,13 +19,13 @@ pub(crate) struct Src {
     pub now: MonoTime,
     pub transport: Transport,
     pub peer: std::net::SocketAddr,
-    /// Admissions that the feed keeps waiting, where it does.
+    /// Admissions that the feed delays, if it does.
     pub held: Option<Vec<Input>>,
-    /// Results of controls that the feed keeps waiting, where it does.
+    /// Results of controls that the feed delays, if it does.
     pub held_controls: Option<Vec<Input>>,
-    /// Every account so far.
+    /// All announced calls so far.
     pub accounts: Vec<AnnouncedCall>,
-    /// Signs of life that were passed on, and for how long each vouches.
+    /// Signs of life that were passed on, and how long each is valid.
     pub silences: Vec<(optag_core::id::CallId, Duration)>,
     pub alive: Vec<(optag_core::id::CallId, Duration)>,
     branch: u32,
@@ -44,7 +44,7 @@ pub(crate) const SDP: &str = "v=0\r\no=src 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN I
     m=audio 40000 RTP/AVP 8 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=label:1\r\na=sendonly\r\n\
     m=audio 40002 RTP/AVP 8 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=label:2\r\na=sendonly\r\n";
 
-/// What marks a recording session.
+/// Marks of a recording session.
 pub(crate) const SIPREC: &str = "Require: siprec\r\nContact: <sip:src@127.0.0.1:5070>;+sip.src\r\n";
 
 impl Src {
@@ -58,7 +58,7 @@ impl Src {
         src
     }
 
-    /// One whose address has shown nothing yet: no answer outweighs what it sends.
+    /// A client with an unvalidated address: no response may exceed its requests.
     pub(crate) fn unvalidated(edit: impl FnOnce(&mut Config)) -> Self {
         let mut config = config();
         edit(&mut config);
@@ -77,7 +77,7 @@ impl Src {
         }
     }
 
-    /// Sends bytes as they are; what the server sends because of them.
+    /// Sends raw bytes; returns what the server sends in response.
     pub(crate) fn raw(&mut self, bytes: &[u8]) -> Vec<String> {
         let flow = self.flow();
         let framing = if self.transport == Transport::Udp { Framing::Datagram } else { Framing::Stream };
@@ -91,7 +91,7 @@ impl Src {
         Flow { transport: self.transport, link: 1, local, peer: self.peer }
     }
 
-    /// Gives the server an input and the feed what comes of it.
+    /// Passes an input to the server, and its outputs to the feed.
     pub(crate) fn play(&mut self, input: Input) -> Vec<String> {
         let (mut inputs, mut sent) = (vec![input], Vec::new());
         while !inputs.is_empty() {
@@ -102,7 +102,7 @@ impl Src {
         sent
     }
 
-    /// Lets simulated time pass; what the server sends meanwhile.
+    /// Advances simulated time; returns what the server sends meanwhile.
     pub(crate) fn wait(&mut self, span: Duration) -> Vec<String> {
         let (until, mut sent) = (self.now + span, Vec::new());
         while let Some(next) = self.server.next_timeout().filter(|next| *next <= until) {
@@ -167,13 +167,13 @@ impl Src {
         )
     }
 
-    /// Sends a request; the last thing that the server sends because of it.
+    /// Sends a request; returns the last message that the server sends in response.
     pub(crate) fn ask(&mut self, dialog: &mut Dialog, method: &str, headers: &str, body: &str) -> String {
         let text = self.request(dialog, method, headers, body);
         self.raw(text.as_bytes()).pop().unwrap_or_default()
     }
 
-    /// Begins a session and acknowledges it: the answer and the dialog.
+    /// Starts a session and acknowledges it; returns the answer and the dialog.
     pub(crate) fn invite(&mut self, headers: &str, body: &str) -> (String, Dialog) {
         let mut dialog =
             Dialog { call_id: format!("call-{}", self.branch), to: "<sip:srs@127.0.0.1>".into(), cseq: 0 };
@@ -187,7 +187,7 @@ impl Src {
         (answer, dialog)
     }
 
-    /// The only call that was admitted.
+    /// The only admitted call.
     pub(crate) fn call(&self) -> Seen {
         let all = self.feed.seen();
         assert_eq!(all.len(), 1, "one call");
@@ -200,7 +200,7 @@ impl Src {
     }
 }
 
-/// A body of a description and metadata.
+/// A body with a description and metadata.
 pub(crate) fn with_metadata(sdp: &str, xml: &str) -> String {
     format!(
         "--b\r\nContent-Type: application/sdp\r\n\r\n{sdp}\r\n--b\r\nContent-Type: application/rs-metadata+xml\r\n\
@@ -215,7 +215,7 @@ pub(crate) fn header(message: &str, name: &str) -> Option<String> {
     head.lines().find_map(|line| line.strip_prefix(&prefix)).map(str::to_owned)
 }
 
-/// The m= lines and what follows each, without the session part.
+/// The m= lines with their attributes, without the session part.
 pub(crate) fn media(message: &str) -> Vec<String> {
     let body = message.split_once("\r\n\r\n").map_or("", |(_, body)| body);
     body.split("m=").skip(1).map(|section| format!("m={}", section.replace("\r\n", "|"))).collect()

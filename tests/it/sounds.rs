@@ -1,19 +1,18 @@
-//! What the tests of the media chain listen to: real speech with its pauses drawn out, and the
-//! noises that lines bring with them.
+//! Sounds for the tests of the media chain: real speech with extended pauses, and typical line noise.
 
 use std::path::Path;
 
 use optag::load::speech::{Voices, decode_file};
 
-/// Where Debian's `asterisk-core-sounds-en-wav` puts its 8 kHz speech.
+/// Where Debian's `asterisk-core-sounds-en-wav` installs its 8 kHz speech.
 const ASTERISK: &str = "/usr/share/asterisk/sounds/en_US_f_Allison";
-/// Recordings of it that are used: long ones, of whole sentences.
+/// Recordings used: long ones, of whole sentences.
 const SENTENCES: [&str; 6] =
     ["vm-msginstruct", "conf-usermenu", "dir-intro", "privacy-prompt", "demo-echotest", "tt-weasels"];
 /// Samples of 20 ms at 8 kHz.
 pub(crate) const FRAME: usize = 160;
 
-/// Speech of two speakers' sets: the embedded one, and where it is installed Asterisk's.
+/// Speech of two sets of speakers: the embedded one, and Asterisk's if installed.
 pub(crate) fn speech() -> Vec<(&'static str, Vec<i16>)> {
     let mut all = vec![("embedded", Voices::embedded(1.0).unwrap().caller.to_vec())];
     let files: Option<Vec<Vec<i16>>> = SENTENCES
@@ -27,7 +26,7 @@ pub(crate) fn speech() -> Vec<(&'static str, Vec<i16>)> {
     all
 }
 
-/// The speech with 1 to 2.5 s of nothing wherever it pauses for 0.2 s, and which frames are talk.
+/// The speech with 1 to 2.5 s of silence wherever it pauses for 0.2 s, and which frames are talk.
 pub(crate) fn with_pauses(speech: &[i16], seconds: usize) -> (Vec<i16>, Vec<bool>) {
     let loud = |frame: &[i16]| frame.iter().map(|&s| f64::from(s).powi(2)).sum::<f64>() > 160.0 * 40.0 * 40.0;
     let mut out = vec![0; FRAME * 75];
@@ -45,17 +44,17 @@ pub(crate) fn with_pauses(speech: &[i16], seconds: usize) -> (Vec<i16>, Vec<bool
     (out, talk)
 }
 
-/// A noise, and whether it is steady enough to be saved on.
+/// A noise, and whether it is steady enough for saving encoder calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Noise {
     White,
     Pink,
     Babble,
-    /// Mains at 50 Hz with its harmonics.
+    /// Mains hum at 50 Hz with its harmonics.
     Hum,
-    /// Mains at 60 Hz: no whole number of periods in a frame.
+    /// Mains hum at 60 Hz: no whole number of periods per frame.
     Hum60,
-    /// A fan, pink noise, a murmur and the clicks of a keyboard.
+    /// A fan, pink noise, a murmur and keyboard clicks.
     Office,
 }
 
@@ -63,7 +62,7 @@ pub(crate) enum Noise {
 pub(crate) const NOISES: [Noise; 6] =
     [Noise::White, Noise::Pink, Noise::Babble, Noise::Hum, Noise::Hum60, Noise::Office];
 
-/// Even numbers between −1 and 1, the same each time.
+/// Uniform numbers between −1 and 1, the same each time.
 pub(crate) struct Random(pub u32);
 
 impl Random {
@@ -75,7 +74,7 @@ impl Random {
     }
 }
 
-/// So many samples of a noise with a root mean square of 1.
+/// This many samples of a noise with a root mean square of 1.
 pub(crate) fn noise(kind: Noise, samples: usize) -> Vec<f64> {
     let mut random = Random(2_463_534_242);
     let wave = match kind {

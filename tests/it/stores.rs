@@ -1,5 +1,5 @@
-//! Against other stores that speak S3: moto and Garage. Each is started where it is installed;
-//! `docs/guide/stores.md` says what each lacks.
+//! Other stores that implement S3: moto and Garage, each started if installed; `docs/guide/stores.md` says what each
+//! lacks.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ impl Drop for Running {
     }
 }
 
-/// Starts a program; `None`, with a word on the test's output, where it is missing.
+/// Starts a program; `None`, with a note on the test's output, if not installed.
 fn start(command: &mut Command) -> Option<Running> {
     match command.stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
         Ok(child) => Some(Running(child)),
@@ -67,7 +67,7 @@ impl Bucket {
     }
 }
 
-/// A bucket behind an endpoint, by its path, with a key and its secret; our rule is set.
+/// A bucket behind an endpoint, path-style, with a key and its secret; our rule is installed.
 pub(crate) fn s3_at(endpoint: &str, bucket: &str, (key, secret): (&str, &str)) -> S3Config {
     S3Config {
         bucket: bucket.into(),
@@ -99,7 +99,7 @@ fn parts(content: &Bytes) -> tokio::sync::mpsc::Receiver<Part> {
     parts
 }
 
-/// What every store must do: create once, go on with an upload, give ranges, forget.
+/// What every store must support: create-only writes, resumed uploads, ranges, deletion.
 pub(crate) async fn takes_recordings_and_forgets_them(store: &Store, client: &Client, bucket: &str) {
     println!("refuses to overwrite: {}", store.creates().await.unwrap());
     let name = "recordings/2026/11/24/small";
@@ -107,7 +107,7 @@ pub(crate) async fn takes_recordings_and_forgets_them(store: &Store, client: &Cl
     assert_eq!(store.put_small(name, "one".into()).await.unwrap(), one);
     assert!(matches!(store.put_small(name, "two".into()).await, Err(StoreError::Conflict)));
 
-    // An upload that an earlier process began: its first part is there.
+    // An upload begun by an earlier process: its first part is stored.
     let name = "recordings/2026/11/24/long";
     let content = Bytes::from((0..PART_BYTES + 70_000).map(|n| (n / 991) as u8).collect::<Vec<_>>());
     let begun = client.create_multipart_upload().bucket(bucket).key(name).send().await.unwrap();
@@ -161,7 +161,7 @@ async fn moto_takes_recordings_and_forgets_them() {
     admin.refuse_long_lock(90).await.unwrap();
 }
 
-/// A Garage node with one bucket, all of it in `dir`. `./dev garage` builds the program.
+/// A Garage node with one bucket, with all data in `dir`. `./dev garage` builds the program.
 fn garage(dir: &std::path::Path, bucket: &Bucket) -> Option<Running> {
     let config = dir.join("garage.toml");
     let port = bucket.endpoint.rsplit(':').next().unwrap();

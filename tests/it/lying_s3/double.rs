@@ -1,6 +1,6 @@
-//! An S3 in this process that speaks what we use of the protocol and lies when told to. Faults
-//! are of the wire as well (a connection that ends in the middle), so it serves connections
-//! itself. Signatures are not looked at.
+//! An S3 server in this process that implements the parts of the protocol that we use, and misbehaves on request.
+//! Faults include those of the connection (it ends in the middle), so it serves connections itself. Signatures are
+//! not checked.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use super::shelf::{Asked, State, error};
 pub(crate) use super::shelf::{Lie, Many};
 
-/// What the store does instead of what it should.
+/// Faults of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// 500, nothing done.
@@ -26,25 +26,25 @@ pub(crate) enum Fault {
     SlowDown,
     /// 403 RequestTimeTooSkewed, nothing done.
     ClockSkew,
-    /// 200 with an error for a body, nothing done.
+    /// 200 with an error as its body, nothing done.
     ErrorIn200,
-    /// The connection ends after a part of the request was read.
+    /// The connection ends after part of the request was read.
     ResetInRequest,
-    /// Done, and the connection ends before the answer.
+    /// Done, and the connection ends before the response.
     LostResponse,
-    /// Done, and the answer names another content.
+    /// Done, and the response has the ETag of other content.
     WrongEtag,
     /// Half of the body is stored, and acknowledged.
     StoresHalf,
     /// Half of the body is stored, then 500.
     StoresHalfAndFails,
-    /// Of an object, half of what was announced comes, then the connection ends.
+    /// Half of the announced object is sent, then the connection ends.
     TruncatedRead,
-    /// Of an object, less comes, announced as all.
+    /// Less of an object is sent, announced as complete.
     ShortRead,
-    /// A bit of what is read is another.
+    /// One bit of what is read is flipped.
     FlippedRead,
-    /// The answer comes in drops.
+    /// The response is sent in small pieces.
     Slow,
 }
 
@@ -73,7 +73,7 @@ pub(crate) struct Double {
     pub endpoint: String,
 }
 
-/// What is to go wrong, by the number of the request.
+/// Faults to inject, by request number.
 #[derive(Default)]
 struct Faults {
     at: Option<(usize, Fault)>,
@@ -103,18 +103,18 @@ impl Double {
         double
     }
 
-    /// The `n`-th request from now, from 0, meets the fault.
+    /// Injects the fault into the `n`-th request from now, counted from 0.
     pub(crate) fn fail(&self, n: usize, fault: Fault) {
         let requests = self.state.lock().unwrap().requests;
         self.faults.lock().unwrap().at = Some((requests + n, fault));
     }
 
-    /// The next so many requests are answered 503.
+    /// Answers 503 to this many further requests.
     pub(crate) fn storm(&self, requests: usize) {
         self.faults.lock().unwrap().storm = requests;
     }
 
-    /// From now on it lies so.
+    /// Applies these lies from now on.
     pub(crate) fn lie(&self, lies: &[Lie]) {
         self.state.lock().unwrap().lies = lies.iter().copied().collect();
     }
@@ -153,7 +153,7 @@ impl Double {
         }
         let query = query(parts.uri.query().unwrap_or_default());
         let is_read = parts.method == Method::GET && !query.keys().any(|name| name != "versionId");
-        // The bucket is in the host's name or the first part of the path; before it may be a prefix.
+        // The bucket is in the host name or the first part of the path, possibly after a prefix.
         let path = parts.uri.path();
         let path = path.strip_prefix("/gate/s3").unwrap_or(path);
         let key = path.strip_prefix("/bucket").unwrap_or(path).trim_start_matches('/');

@@ -1,5 +1,5 @@
-//! Erasures at a store that says less, or other, than there is: either nothing is left, looked at
-//! behind the store's back, or nothing is certified.
+//! Erasures in a store that reports less than there is, or something else: either nothing is left, checked behind the
+//! store's back, or nothing is certified.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl SpoolKeys for NoKeys {
     }
 }
 
-/// A recording that was delivered to a double, and what an erasure of it works on.
+/// A recording delivered to a double, and what its erasure works on.
 struct Delivered {
     double: Double,
     id: CallId,
@@ -56,7 +56,7 @@ impl Delivered {
         Self::of(double, id, index, dir)
     }
 
-    /// Of which an erasure was ordered.
+    /// With an erasure ordered.
     fn of(double: Double, id: CallId, index: Index, dir: tempfile::TempDir) -> Self {
         let log = DeletionLog::open(&dir.path().join("deletions.log")).unwrap();
         let under_way = UnderWay::open(&dir.path().join("erasing")).unwrap();
@@ -136,7 +136,7 @@ async fn invariant_08_every_version_goes_though_no_list_shows_it() {
         assert_eq!(delivered.left(), 0, "{lies:?}: {gone:?}");
         assert!(gone.unwrap().len() >= 2 && !delivered.is_open());
     }
-    // Without versions the same.
+    // The same without versions.
     for lies in
         [&[Lie::ListsAtMost(0), Lie::HeadSeesNothing][..], &[Lie::ListsAtMost(0), Lie::GetSeesNothing]]
     {
@@ -168,12 +168,12 @@ async fn invariant_08_what_cannot_be_proved_gone_is_never_certified() {
         assert!(step == Step::Store && error.to_string().contains(why), "{lies:?}: {error}");
         assert!(delivered.is_open(), "{lies:?}");
         assert_eq!(error.is_unproven(), !lies.contains(&Lie::RefusesDeletes), "{lies:?}: {error}");
-        // Once the store tells the truth, it is complete, and the receipt has what went before.
+        // Once the store reports correctly, the erasure completes, and the receipt lists what was deleted before.
         delivered.double.lie(&[]);
         let gone = delivered.complete(&store(&delivered.double)).await.unwrap();
         assert!(gone.len() >= 2 && delivered.left() == 0 && !delivered.is_open(), "{lies:?}: {gone:?}");
     }
-    // A store that lists no versions and keeps none is no reason to doubt.
+    // A store that neither lists nor keeps versions is no reason for doubt.
     let delivered = Delivered::to(Double::start().await).await;
     delivered.double.lie(&[Lie::NoVersions, Lie::NoVersioning]);
     assert_eq!(delivered.complete(&store(&delivered.double)).await.unwrap().len(), 2);
@@ -190,7 +190,7 @@ async fn invariant_08_an_erasure_in_another_store_finds_nothing_and_certifies_no
     assert!(delivered.is_open() && delivered.left() == 2);
     delivered.complete(&store(&delivered.double)).await.unwrap();
     assert!(!delivered.is_open() && delivered.left() == 0);
-    // Done once, it may be done again: an index that lost its row knows of no delivery.
+    // A completed erasure may be repeated: an index that lost its row knows of no delivery.
     delivered.complete(&store(&other)).await.unwrap();
     drop(delivered.dir);
 }
@@ -259,7 +259,7 @@ async fn invariant_08_an_upload_of_a_delivery_that_died_goes_though_no_list_show
     delivery.abort();
     let _ = delivery.await;
     assert_eq!(double.state.lock().unwrap().uploads.len(), 1);
-    // Its caller wants it erased, and the store's list of uploads leaves it out.
+    // The caller requests an erasure, and the listing of uploads omits the upload.
     double.lie(&[Lie::HidesUploads]);
     let delivered = Delivered::of(double, id, index, dir);
     let gone = delivered.complete(&store).await.unwrap();
@@ -281,7 +281,7 @@ async fn what_was_removed_by_hand_is_erased_once_someone_accepts_it_and_the_rece
     let refused = delivered.complete(&store).await.unwrap_err();
     assert!(matches!(refused, (Step::Store, EraseError::NothingFound { .. })), "{refused:?}");
     delivered.under_way.accept_missing(delivered.id).unwrap();
-    // Accepted or not: what is there is deleted, and then nothing is said to have been missing.
+    // Accepted or not: existing objects are deleted, and then nothing counts as missing.
     delivered.double.state.lock().unwrap().objects.extend(removed[..1].to_vec());
     let refused = {
         delivered.double.lie(&[Lie::RefusesDeletes]);

@@ -1,5 +1,5 @@
-//! Deliveries to an S3 that lies: for each fault at each request nothing is lost, nothing is
-//! relied on that is not there, and nothing is there twice.
+//! Deliveries to a faulty S3: with each fault at each request nothing is lost, nothing is relied on that does not
+//! exist, and nothing exists twice.
 
 pub(crate) mod double;
 mod erasing;
@@ -32,7 +32,7 @@ use optag_testing::fixtures;
 use crate::stores::s3_at;
 use double::{Double, FAULTS, Fault};
 
-/// Tries within which a delivery must be done once the store behaves.
+/// Attempts within which a delivery must succeed once the store works.
 const TRIES: usize = 6;
 
 fn store(double: &Double) -> Store {
@@ -48,17 +48,17 @@ fn vault(store: Store, dir: &std::path::Path) -> Vault {
     Vault::new(store, Arc::new(keys), true, None)
 }
 
-/// A call of 100 ms, as a spool would give it.
+/// A call of 100 ms, as from a spool.
 fn call() -> (CallId, Source) {
     call_of(1, 40)
 }
 
-/// One that goes up in parts.
+/// A call that is uploaded in parts.
 fn long_call() -> (CallId, Source) {
     call_of(1_700, 1_000)
 }
 
-/// A call of so many blocks of 100 ms, with packets of so many bytes.
+/// A call of this many blocks of 100 ms, with packets of this many bytes.
 fn call_of(blocks: u32, packet: u16) -> (CallId, Source) {
     let at = WallTime::from_unix_micros(1_750_000_000_000_000);
     let id = CallId::new_at(at);
@@ -81,7 +81,7 @@ fn call_of(blocks: u32, packet: u16) -> (CallId, Source) {
     (id, Source { records: Arc::new(records), secret: optag_core::locked::Secret::copy_of(&[6; 32]) })
 }
 
-/// A recorder whose store is the double; its own files lie in `dir`.
+/// A recorder whose store is the double; its own files are in `dir`.
 pub(crate) async fn recorder(
     double: &Double,
     dir: &std::path::Path,
@@ -98,14 +98,14 @@ pub(crate) async fn recorder(
     crate::server::Server::start(dir, &settings).await
 }
 
-/// As [`admitted_and_ended`], until it can be listened to.
+/// As [`admitted_and_ended`], until it can be played.
 async fn recorded(server: &crate::server::Server) -> String {
     let id = admitted_and_ended(server).await;
     server.stored(&id).await;
     id
 }
 
-/// A call of a second and a half with a yes. Its id.
+/// A call of a second and a half with consent. Its id.
 async fn admitted_and_ended(server: &crate::server::Server) -> String {
     use crate::phone::{Leg, talk, voice};
     let request = crate::server::call_request("demo", "pcmu");
@@ -122,7 +122,7 @@ async fn admitted_and_ended(server: &crate::server::Server) -> String {
     id
 }
 
-/// Looks behind the store's answers: both objects are there, open, and are what they should be.
+/// Checks behind the store's back: both objects exist, can be opened, and are correct.
 async fn is_whole(double: &Double, vault: &Vault, id: CallId, wanted: &[u8]) {
     let (total, audio) = vault.audio(id, None).await.unwrap();
     let audio: Vec<Bytes> = audio.try_collect().await.unwrap();
@@ -137,7 +137,7 @@ async fn is_whole(double: &Double, vault: &Vault, id: CallId, wanted: &[u8]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fault_at_every_request_of_a_delivery_loses_nothing_and_doubles_nothing() {
     let keys = tempfile::tempdir().unwrap();
-    // Without a fault: how many requests there are, and what must be there in the end.
+    // Without a fault: the number of requests, and the expected result.
     let double = Double::start().await;
     let (id, source) = call();
     let honest = vault(store(&double), keys.path());
@@ -154,13 +154,13 @@ async fn every_fault_at_every_request_of_a_delivery_loses_nothing_and_doubles_no
             let deliverer = Deliverer::new(vault.clone());
             double.fail(n, fault);
             let mut tries = 0;
-            // What a recorder does: again and again, until it is told that all is there.
+            // What a recorder does: retries until everything is confirmed.
             while let Err(error) = deliverer.deliver(&source).await {
                 tries += 1;
                 assert!(tries < TRIES, "{fault:?} at request {n}: {error}");
             }
             is_whole(&double, &vault, id, &wanted).await;
-            // The same bytes as without a fault: a try that is repeated makes no other object.
+            // The same bytes as without a fault: a repeated attempt creates no other object.
             let there = double.state.lock().unwrap().objects.clone();
             let name = names::name(id, id.admitted_at(), Kind::Audio, true);
             assert_eq!(there.get(&name), objects.get(&name), "{fault:?} at request {n}");
@@ -204,7 +204,7 @@ async fn an_upload_in_parts_goes_on_where_a_fault_stopped_it() {
             let double = Double::start().await;
             double.fail(n, fault);
             let mut tries = 0;
-            // Each try is a new client, as after a crash: what is resumed is what the store knows.
+            // Each attempt is a new client, as after a crash: only what the store knows is resumed.
             while let Err(error) = put(store(&double)).await {
                 tries += 1;
                 assert!(tries < TRIES, "{fault:?} at request {n}: {error}");
@@ -214,9 +214,9 @@ async fn an_upload_in_parts_goes_on_where_a_fault_stopped_it() {
             assert!(state.uploads.is_empty(), "{fault:?} at request {n}: an upload is left");
         }
     }
-    // The second part fails until the client gives up; the next client sends that part alone.
+    // The second part fails until the client gives up; the next client sends only that part.
     let double = Double::start().await;
-    // After it come the completion, the reading back and a look for other uploads.
+    // Afterwards: completion, reading back, and a search for other uploads.
     let before_second_part = requests - 4;
     double.fail(before_second_part, Fault::ClockSkew);
     assert!(put(store(&double)).await.is_err());

@@ -1,5 +1,5 @@
-//! What the double holds: objects with their versions, uploads, rules. It answers as S3 does, but
-//! for the lies that it was told to tell.
+//! Contents of the double: objects with their versions, uploads, lifecycle rules. Responds like S3, except for the
+//! requested lies.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -9,56 +9,56 @@ use bytes::Bytes;
 use optag_core::id::CallId;
 use optag_storage::store::names;
 
-/// What the store says that is not so, or does not do, at every request.
+/// What the store misreports, or fails to do, at every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(dead_code, reason = "each is for some test")]
 pub(crate) enum Lie {
-    /// DELETE of an object is acknowledged, and nothing is deleted.
+    /// DELETE of an object is acknowledged without effect.
     KeepsObjects,
     /// DELETE of an upload is acknowledged, and its parts stay.
     KeepsUploads,
-    /// A list shows so many entries, and says that they are all.
+    /// A listing shows this many entries, and claims to be complete.
     ListsAtMost(usize),
-    /// A list shows so many entries, says that there are more, and not where to go on.
+    /// A listing shows this many entries, claims to be truncated, and has no continuation marker.
     BreaksOffAfter(usize),
-    /// The list of uploads is empty.
+    /// The listing of uploads is empty.
     HidesUploads,
-    /// HEAD says that there is no such object.
+    /// HEAD answers 404.
     HeadSeesNothing,
-    /// GET says that there is no such object.
+    /// GET answers 404.
     GetSeesNothing,
-    /// Lists of versions are not implemented.
+    /// Listings of versions are not implemented.
     NoVersions,
-    /// Whether the bucket keeps versions is not implemented either.
+    /// The versioning state is not available either.
     NoVersioning,
-    /// Answers never name a version.
+    /// Responses never contain a version.
     NamesNoVersions,
-    /// PUT of objects is refused.
+    /// PUT of objects is rejected.
     RefusesWrites,
-    /// DELETE is refused.
+    /// DELETE is rejected.
     RefusesDeletes,
     /// Deleting several objects by one request is not implemented.
     DeletesSingly,
-    /// A list of folders is empty.
+    /// A listing of folders is empty.
     HidesFolders,
-    /// Lifecycle rules without Content-MD5 are refused.
+    /// Lifecycle rules without Content-MD5 are rejected.
     WantsMd5,
-    /// Lifecycle rules without one of the newer checksums are refused.
+    /// Lifecycle rules without one of the newer checksums are rejected.
     WantsChecksum,
-    /// Elements that are not understood are dropped from lifecycle rules.
+    /// Unknown elements are dropped from lifecycle rules.
     DropsUnknownElements,
 }
 
-/// Recordings of ninety days that nobody holds in memory: two objects each.
+/// Generated recordings of ninety days, two objects each, not kept in memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Many {
     pub recordings: u64,
-    /// When the first call began. Units: ms since 1970.
+    /// Start of the first call. Units: ms since 1970.
     pub first_ms: i64,
 }
 
 impl Many {
-    /// The id of the nth, from 0, in order of time.
+    /// The id of the nth recording, from 0, in order of time.
     pub(crate) fn id(self, n: u64) -> CallId {
         let step = 86_400_000 * 80 / self.recordings.max(1);
         let mut bytes = [0; 16];
@@ -68,7 +68,7 @@ impl Many {
         CallId::from_bytes(bytes)
     }
 
-    /// A page of versions after a name, and the last name where there are more.
+    /// A page of versions after a name, and the last name if there are more.
     fn page(self, after: Option<&str>) -> (String, Option<String>) {
         const PAGE: u64 = 1_000;
         let number = |name: &str| {
@@ -88,35 +88,34 @@ impl Many {
     }
 }
 
-/// Parts by number, each with the name of its content.
+/// Parts by number, each with its ETag.
 pub(super) type Parts = BTreeMap<u32, (Bytes, String)>;
 
-/// What the store holds and did.
+/// Contents and history of the store.
 #[derive(Default)]
 pub(crate) struct State {
-    /// What a plain GET gives.
+    /// Result of a plain GET.
     pub objects: BTreeMap<String, Bytes>,
-    /// Versions of each name, the latest last; none for a delete marker. Where there is no
-    /// versioning, it is empty.
+    /// Versions of each name, latest last; none for a delete marker. Empty without versioning.
     pub versions: BTreeMap<String, Vec<(String, Option<Bytes>)>>,
     pub versioned: bool,
     pub uploads: HashMap<String, (String, Parts)>,
-    /// The lifecycle rules, and what travels beside them.
+    /// The lifecycle rules, and the headers sent with them.
     pub rules: Option<(String, String)>,
-    /// What happens to the rules between two requests of a client.
+    /// Changes to the rules between two requests of a client.
     pub rules_change: Vec<String>,
     pub lies: HashSet<Lie>,
-    /// Recordings that are listed besides, and made as they are asked for.
+    /// Generated recordings, listed in addition.
     pub many: Option<Many>,
-    /// Objects created, each time.
+    /// Number of created objects.
     pub created: Vec<String>,
-    /// Parts received.
+    /// Number of received parts.
     pub parts: usize,
-    /// Requests so far.
+    /// Number of requests.
     pub requests: usize,
-    /// Paths of the requests so far, with their hosts.
+    /// Paths of the requests, with their hosts.
     pub asked: Vec<String>,
-    /// Whether a taken name is refused.
+    /// Whether create-only requests are honoured.
     pub overwrites: bool,
 }
 
@@ -190,7 +189,7 @@ impl State {
         }
     }
 
-    /// Puts an object there, as a new version where versions are kept.
+    /// Stores an object, as a new version if versioning is enabled.
     pub(crate) fn store(&mut self, key: &str, body: Bytes) {
         if self.versioned {
             let id = format!("v{}", self.requests);
@@ -227,7 +226,7 @@ impl State {
         done()
     }
 
-    /// Each key in the document, which names up to a thousand.
+    /// Each key in the document, at most a thousand.
     fn delete_many(&mut self, document: &str) -> Response<Body> {
         let between = |text: &str, tag: &str| {
             let (_, rest) = text.split_once(&format!("<{tag}>"))?;
@@ -301,7 +300,7 @@ impl State {
         self.page(query, "ListBucketResult", items.collect())
     }
 
-    /// Folders right below a prefix.
+    /// Folders directly below a prefix.
     fn folders(&self, prefix: &str) -> Response<Body> {
         let below = self.objects.keys().filter_map(|key| key.strip_prefix(prefix)?.split_once('/'));
         let names: BTreeSet<&str> = below.map(|(folder, _)| folder).collect();
@@ -340,7 +339,7 @@ impl State {
         self.page(query, "ListVersionsResult", items)
     }
 
-    /// Entries after a marker, as many as fit a page; less where it lies.
+    /// Entries after a marker, up to a page; fewer if the store lies.
     fn page(
         &self,
         query: &HashMap<String, String>,
@@ -393,7 +392,7 @@ impl State {
         xml(format!("<ListPartsResult><IsTruncated>false</IsTruncated>{parts}</ListPartsResult>"))
     }
 
-    /// Parts must be named as they are, as a real store demands.
+    /// Parts must have their ETags, as a real store demands.
     fn complete(&mut self, upload: &str, named: &[u8]) -> Response<Body> {
         let Some((key, parts)) = self.uploads.get(upload) else { return error(404, "NoSuchUpload") };
         let named = String::from_utf8_lossy(named).replace("&quot;", "\"");
@@ -460,7 +459,7 @@ fn xml(body: String) -> Response<Body> {
     Response::builder().header("content-type", "application/xml").body(text.into()).unwrap()
 }
 
-/// As S3 names the content of a part: its MD5, in quotes.
+/// ETag of a part: its MD5, in quotes.
 fn etag(body: &[u8]) -> String {
     use md5::{Digest, Md5};
     let digits: String = Md5::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
