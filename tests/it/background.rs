@@ -1,5 +1,5 @@
-//! Steady background noise is coded now and then only, and nobody hears it: real speech at
-//! several levels over several noises, the saving chain beside one that codes every frame.
+//! Steady background noise is encoded only occasionally, inaudibly: real speech at several levels over several
+//! noises, the saving chain beside one that encodes every frame.
 
 use optag_media::codec::Encoding;
 use optag_media::codec::coded::Codec;
@@ -9,7 +9,7 @@ use crate::codecs::{packets, rendered, three_decoders_agree};
 use crate::quality::pesq_nb;
 use crate::sounds::{self, FRAME, NOISES, Noise};
 
-/// Frames around talk that count as talking: 60 ms before, 200 ms after.
+/// Frames around talk that count as talk: 60 ms before, 200 ms after.
 const BEFORE: usize = 3;
 const AFTER: usize = 10;
 /// Frames from talk on in which the background is not looked at.
@@ -49,7 +49,7 @@ fn picked(samples: &[i16], wanted: &[bool]) -> Vec<i16> {
     frames.filter(|(_, wanted)| **wanted).flat_map(|(frame, _)| frame).copied().collect()
 }
 
-/// Compares both chains on one sound; the share of the frames without talk that cost nothing.
+/// Compares both chains on one sound; returns the share of the frames without talk that cost nothing.
 fn compare(
     name: &str,
     clean: (&[i16], &[bool]),
@@ -102,7 +102,7 @@ fn as_received(samples: &[i16]) -> Vec<i16> {
     out
 }
 
-/// The talking parts of one sound: as they came, coded always, coded savingly.
+/// The talking parts of one sound: original, always encoded, encoded savingly.
 struct Scored {
     name: String,
     said: Vec<i16>,
@@ -111,7 +111,7 @@ struct Scored {
 
 /// PESQ of both chains over the talking parts: at most 0.05 apart.
 fn talking_parts_score_alike(scores: &[Scored], faults: &mut Vec<String>) {
-    // Twenty seconds are as long as PESQ is made for.
+    // PESQ is designed for at most twenty seconds.
     let part = |samples: &[i16]| samples[..samples.len().min(160_000)].to_vec();
     let parts: Vec<(Vec<i16>, Vec<i16>)> = scores
         .iter()
@@ -139,7 +139,7 @@ fn compare_all(levels_dbov: &[f64], snrs_db: &[f64], noises: &[Noise], seconds: 
                     let saved = compare(&name, (&clean, &talk), &mixed, &mut scores, &mut faults);
                     println!("{name}: {:.0} % of the frames without talk cost nothing", saved * 100.0);
                     let steady = matches!(kind, Noise::White | Noise::Pink);
-                    // Under what A-law can say there is no background; near the talk, no saving.
+                    // Below what A-law can represent there is no background; near the talk, nothing is saved.
                     let clear = (-65.0..-40.0).contains(&(level - snr)) && snr >= 25.0;
                     if saved <= 0.2 && steady && clear {
                         faults.push(format!("{name}: only {saved:.2} saved"));

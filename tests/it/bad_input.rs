@@ -1,4 +1,4 @@
-//! What equipment gets wrong and strangers try: a clear answer or a counter, and no harm.
+//! Errors of equipment and attacks of strangers: a clear answer or a counter, and no harm.
 
 use serde_json::json;
 
@@ -23,7 +23,7 @@ async fn every_malformed_request_is_a_problem_that_names_the_field() {
         assert!(problem.to_string().contains(field), "{field} is not named in {problem}");
     }
     let large = json!({"department": "x".repeat(1_000_000)});
-    // The answer may come while the body is still on its way, and be lost with the connection.
+    // The response may arrive while the body is still being sent, and be lost with the connection.
     let mut status = None;
     for _ in 0..20 {
         let url = format!("{}/api/v1/calls", server.api);
@@ -41,7 +41,7 @@ async fn every_malformed_request_is_a_problem_that_names_the_field() {
 #[tokio::test(flavor = "multi_thread")]
 async fn used_up_ports_refuse_new_calls_and_leave_the_old_ones_alone() {
     let dir = tempfile::tempdir().unwrap();
-    // Room for two streams: one call.
+    // Ports for two streams: one call.
     let server = Server::start(dir.path(), &Settings::with_ports((21_590, 21_593))).await;
     let (status, admitted) = server.ask("POST", "/api/v1/calls", Some(call_request("demo", "pcmu"))).await;
     assert_eq!(status, 201, "{admitted}");
@@ -71,8 +71,8 @@ async fn invariant_11_packets_from_elsewhere_never_reach_a_recording() {
         let mut legs = [Leg::new(&admitted, 0, 0, 7), Leg::new(&admitted, 1, 0, 8)];
         legs[0].key('1');
         talk(&mut legs, &[&quiet[..1_600], &quiet[..1_600]]);
-        // A stranger shouts into the caller's port, from another socket with the same SSRC,
-        // and sends what is no RTP, or a payload type that nobody offered.
+        // A stranger sends to the caller's port, from another socket with the same SSRC, and sends datagrams that are
+        // not RTP, or of a payload type that nobody offered.
         let mut stranger = Leg::new(&admitted, 0, 0, 7);
         let shout = vec![12_000i16; 160];
         for _ in 0..40 {

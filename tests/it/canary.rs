@@ -1,5 +1,5 @@
-//! Before a yes nothing is written: a tone that no speech has is sent before it, and looked for
-//! afterwards in every file, as it came and decoded, the spool unsealed with the master key.
+//! Before consent nothing is written: a tone that no speech contains is sent before it, and searched afterwards in
+//! every file, raw and decoded, with the spool unsealed by the master key.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ fn loudest(samples: &[i16]) -> f64 {
     samples.chunks_exact(320).map(level).fold(0.0, f64::max)
 }
 
-/// What the spool of a killed recorder holds of each call, decoded: all streams, one after the other.
+/// The decoded audio of each call in the spool of a killed recorder: all streams, one after the other.
 fn decoded_spool(data: &Path) -> Vec<(String, Vec<i16>)> {
     let master = MasterSecret::load_or_create(&data.join("master.key")).unwrap().0.key().unwrap();
     let config = SpoolConfig {
@@ -94,7 +94,7 @@ async fn invariant_01_a_tone_from_before_the_yes_is_nowhere_even_when_everything
         delivered.speak(voice(61, 1_200), voice(62, 1_200)),
         spooled.speak(voice(63, 1_200), voice(64, 1_200)),
         refused.speak(before(), before()),
-        // What comes after a yes is found: so the search finds what is there.
+        // The tone after consent is found, so the search works.
         control.speak(tone(1_200), voice(65, 1_200)),
     );
     let id = delivered.id.clone();

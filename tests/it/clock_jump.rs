@@ -1,5 +1,5 @@
-//! The machine's wall clock jumps by 91 days while the recorder runs: libfaketime moves it under
-//! the built program, and the time since boot goes on as it did.
+//! The machine's wall clock jumps by 91 days while the recorder runs: libfaketime changes it under the built program,
+//! and the time since boot continues unchanged.
 
 use std::path::Path;
 use std::time::Duration;
@@ -63,7 +63,7 @@ async fn invariant_15_a_running_recorder_neither_erases_nor_keeps_by_a_clock_tha
         jump(far);
         trusts(&server, 0.0).await;
         all.push(stored(&server).await);
-        // Several sweeps by the clock that is wrong.
+        // Several sweeps by the wrong clock.
         tokio::time::sleep(Duration::from_secs(4)).await;
         for id in &all {
             assert_eq!(status(&server, id).await, 200, "{far}: {}", server.log());
@@ -79,7 +79,7 @@ async fn invariant_15_a_running_recorder_neither_erases_nor_keeps_by_a_clock_tha
     }
     jump("+0");
     trusts(&server, 1.0).await;
-    // What the owner confirms is true, and three months have gone by.
+    // The owner's confirmation is correct: three months have passed.
     jump("+91d");
     trusts(&server, 0.0).await;
     assert_eq!(server.ask("POST", "/api/v1/retention/clock", None).await.0, 200);

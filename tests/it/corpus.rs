@@ -1,4 +1,4 @@
-//! The bodies of the fuzz targets on the committed corpus, and on damage done to it.
+//! Runs the bodies of the fuzz targets on the committed corpus, and on damaged copies of it.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ fn each(target: &str, exercise: fn(&[u8])) {
     each_sparsely(target, exercise, 1);
 }
 
-/// Every input whole, and damaged at every so many bytes: cut off there, and flipped.
+/// Every input whole, and damaged at regular positions: cut off there, and with flipped bits.
 pub(crate) fn each_sparsely(target: &str, exercise: fn(&[u8]), step: usize) {
     for bytes in seeds(target) {
         exercise(&bytes);

@@ -1,4 +1,4 @@
-//! What a kill costs: nothing that was acknowledged, and at most half a second of audio.
+//! The cost of a kill: nothing that was acknowledged, and at most half a second of audio.
 
 use crate::phone::{Leg, talk, voice};
 use crate::server::{Server, Settings, call_request};
@@ -42,7 +42,7 @@ async fn invariant_03_what_was_heard_survives_kill_9() {
     assert_eq!(server.recordings().await, 5);
     server.kill();
 
-    // A second start finds everything settled: nothing is delivered twice.
+    // A second start finds everything delivered: nothing is delivered twice.
     let server = Server::start(dir.path(), &settings).await;
     assert_eq!(server.recordings().await, 5);
 }

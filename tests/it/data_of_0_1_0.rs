@@ -1,19 +1,19 @@
-//! What version 0.1.0 left on a disk, this version reads.
+//! This version reads the data of version 0.1.0.
 //!
-//! `tests/fixtures/data-0.1.0` is a data directory that the program of 0.1.0 made; its README says how. Its
-//! recordings are due 90 days after they were made: libfaketime gives each command the day after.
+//! `tests/fixtures/data-0.1.0` is a data directory made by the program of 0.1.0; its README says how. Its recordings
+//! are due 90 days after they were made: libfaketime runs each command on the day after.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// Where Debian has libfaketime.
+/// Where Debian installs libfaketime.
 const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
 fn fixture() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/data-0.1.0")
 }
 
-/// Copies a directory, for its owner alone as the recorder makes its own.
+/// Copies a directory, private to its owner as the recorder creates its own.
 fn copy(from: &Path, to: &Path) {
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
     std::fs::DirBuilder::new().mode(0o700).recursive(true).create(to).unwrap();

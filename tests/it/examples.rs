@@ -1,4 +1,4 @@
-//! What `examples/` shows works as it stands there.
+//! The programs shown in `examples/` work as they are.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -10,7 +10,7 @@ fn example(name: &str) -> Command {
     Command::new(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples").join(name))
 }
 
-/// Whether a program is there; where not, it is said.
+/// Whether a program is installed; if not, prints a note.
 fn has(program: &str, argument: &str) -> bool {
     let found = Command::new(program).arg(argument).output();
     found.inspect_err(|error| println!("skipped: {program} is not installed ({error})")).is_ok()

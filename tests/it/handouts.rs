@@ -1,4 +1,4 @@
-//! What a citizen is handed: the package, sealed or plain, and the link that works once.
+//! What a data subject receives: the package, sealed or plain, and the single-use link.
 
 use std::io::{Cursor, Read};
 
@@ -28,7 +28,7 @@ fn file(archive: &[u8], name: &str) -> Vec<u8> {
     bytes
 }
 
-/// What opusinfo says of a file, where it is installed.
+/// Output of opusinfo for a file, if installed.
 async fn opusinfo(file: &[u8]) -> std::io::Result<String> {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("alone.opus");
@@ -78,7 +78,7 @@ async fn a_citizen_is_handed_the_recording_with_a_sheet_that_says_what_it_is() {
     assert_eq!(own, [caller], "the caller's voice and no other");
     let opus = post(&server, &path, &json!({"format": "opus"})).await.1;
     assert_eq!(&file(&opus, "recording.opus")[..4], b"OggS");
-    // One party's stream is taken out of the file as it was coded: it decodes to the same samples.
+    // One party's stream is extracted from the file without re-encoding: it decodes to the same samples.
     let opus = post(&server, &path, &json!({"own_voice_only": true, "format": "opus"})).await.1;
     let alone = file(&opus, "recording.opus");
     use optag_storage::archive::render::{Renderer, Samples};
@@ -143,7 +143,7 @@ async fn a_link_works_once_is_not_used_up_by_looking_and_dies_with_the_recording
     let (status, _) = server.ask("DELETE", &format!("/api/v1/recordings/{id}?reason=asked"), None).await;
     assert_eq!(status, 200);
     assert_eq!(client.post(&second).send().await.unwrap().status().as_u16(), 410);
-    // Whoever tries many is held back.
+    // Repeated guesses are slowed down.
     let mut answers = Vec::new();
     for _ in 0..60 {
         answers.push(client.get(&guess).send().await.unwrap().status().as_u16());

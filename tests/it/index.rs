@@ -1,5 +1,5 @@
-//! The index on each database that it can lie in: what callers tell finds their recordings, what is
-//! due is known, what is erased is gone.
+//! The index on each supported database: callers' descriptions find their recordings, due recordings are known,
+//! erased ones are gone.
 
 use optag::index::{Candidate, Index, IndexError, IndexPlace, Query, Wanted};
 use optag_core::call::{CallFacts, StreamVerdict};
@@ -48,7 +48,7 @@ pub(crate) fn manifest(at_s: i64, number: &str, name: &str, department: &str) ->
     }
 }
 
-/// Runs a check on an empty index of every kind there is here.
+/// Runs a check on an empty index of every kind available here.
 pub(crate) async fn on_each(check: impl AsyncFn(&Index)) {
     let dir = tempfile::tempdir().unwrap();
     let file = IndexPlace::Sqlite(dir.path().join("index.sqlite"));
@@ -94,8 +94,8 @@ async fn the_same_row_twice_is_one() {
     .await;
 }
 
-/// Whether one of these texts is in any file of the directory: the database, its write-ahead log, its
-/// shared memory and whatever else lies there.
+/// Whether one of these texts is in any file of the directory: the database, its write-ahead log, its shared memory
+/// and whatever else is there.
 pub(crate) fn found_in_files(dir: &std::path::Path, texts: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     for (path, bytes) in files_below(dir) {
@@ -131,7 +131,7 @@ async fn invariant_08_an_erasure_is_not_complete_while_another_process_keeps_the
     let index = Index::open(&IndexPlace::Sqlite(file.clone()), "45").await.unwrap();
     let one = manifest(1_000, "87651234", "Grace Hopper", "demo");
     index.put_recording(&one).await.unwrap();
-    // A backup or a person with `sqlite3`, in the middle of reading.
+    // A backup, or a person with `sqlite3`, in the middle of reading.
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&file);
     let mut reader = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.unwrap();
     let ask = async |sql: &'static str, reader: &mut sqlx::SqliteConnection| {
@@ -145,14 +145,14 @@ async fn invariant_08_an_erasure_is_not_complete_while_another_process_keeps_the
         assert!(matches!(undone, Err(IndexError::ReadByOthers)), "{undone:?}");
         assert!(!found_in_files(dir.path(), &PERSONAL).is_empty(), "the reader still sees the old row");
     }
-    // Meanwhile nobody else waits for that reader.
+    // No other operation waits for that reader.
     index.put_recording(&manifest(2_000, "1", "Ada", "demo")).await.unwrap();
     ask("COMMIT", &mut reader).await;
     index.mark_erased(one.id(), at).await.unwrap();
     assert_eq!(found_in_files(dir.path(), &PERSONAL), [""; 0]);
 }
 
-/// Recordings of forty days, a few a day, whose callers share names and numbers.
+/// Recordings of forty days, a few per day, whose callers share names and numbers.
 async fn many(index: &Index) -> Vec<Manifest> {
     let names = ["Mette Christensen", "Søren Ågård", "Bo Jensen", "Ada Jensen-Holm", "Jens Bo"];
     let mut all = Vec::new();
@@ -177,7 +177,7 @@ async fn many(index: &Index) -> Vec<Manifest> {
     all
 }
 
-/// What a search must find, by looking at every recording.
+/// The expected result of a search, by checking every recording.
 fn fits(one: &Manifest, query: &Query) -> bool {
     let call = &one.call;
     let number = query.number.as_ref().is_none_or(|asked| {
@@ -194,7 +194,7 @@ fn fits(one: &Manifest, query: &Query) -> bool {
     number && name && department && time
 }
 
-/// Searches by all kinds of conditions, alone and together.
+/// Searches with all kinds of conditions, alone and combined.
 fn searches() -> Vec<Query> {
     let text = |text: &str| (!text.is_empty()).then(|| Private::new(text.to_owned()));
     let at = |s: i64| Some(WallTime::from_unix_micros(s * 1_000_000));

@@ -1,5 +1,5 @@
-//! `kill -9` again and again at random times under calls, and an oracle that knows each frame that
-//! was sent. `KILLS=200 KILL_CALLS=50` for the long run.
+//! `kill -9` repeatedly at random times during calls, and an oracle that knows each frame that was sent. `KILLS=200
+//! KILL_CALLS=50` for the long run.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,13 +12,13 @@ use crate::phone::{FRAME, Leg};
 use crate::resume::{admit, channels, end, restart};
 use crate::server::{Server, Settings};
 
-/// What a kill may cost a call beside the time that the recorder was down.
+/// What a kill may cost a call beyond the recorder's downtime.
 const COST_MS: u64 = 500;
 
-/// Frames around beginning and end that may be silent: consent, the reorder buffer, the end.
+/// Frames around beginning and end that may be silent: consent, reorder buffer, end.
 const EDGES_MS: u64 = 300;
 
-/// What a caller answers.
+/// A caller's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     Yes,
@@ -26,19 +26,19 @@ enum Answer {
     Nothing,
 }
 
-/// A call that sounds without a pause, each leg on a pitch of its own.
+/// A call that sounds continuously, each stream with its own pitch.
 struct Talker {
     id: String,
     answer: Answer,
     pitches_hz: [u32; 2],
     legs: [Leg; 2],
     answered_at: Instant,
-    /// How often, and how long in all, the recorder was down since.
+    /// Number and total duration of the recorder's downtimes.
     kills: u32,
     down: Duration,
 }
 
-/// 20 ms of a pitch; a multiple of 50 Hz, so that frames follow each other without a break.
+/// 20 ms of a pitch; a multiple of 50 Hz, so that frames join without a discontinuity.
 fn tone(pitch_hz: u32) -> Vec<i16> {
     let step = f64::from(pitch_hz) / 8_000.0 * std::f64::consts::TAU;
     (0..FRAME).map(|n| ((n as f64 * step).sin() * 9_000.0) as i16).collect()
@@ -58,7 +58,7 @@ fn setting(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 
-/// Sends 20 ms of every call in turn, in real time, until it is told to stop.
+/// Sends 20 ms of every call in turn, in real time, until it is stopped.
 fn sound(talkers: Arc<Mutex<Vec<Talker>>>, stop: Arc<AtomicBool>) {
     let start = Instant::now();
     for frame in 1.. {
@@ -99,7 +99,7 @@ async fn begin(server: &Server, n: u32) -> Talker {
     }
 }
 
-/// A call that is over, and what must hold of it.
+/// An ended call, and what must hold for it.
 struct Over {
     id: String,
     answer: Answer,
@@ -109,8 +109,7 @@ struct Over {
     down: Duration,
 }
 
-/// Checks a recording against what was sent; what is missing beyond the time down, a kill.
-/// Units: ms.
+/// Checks a recording against what was sent; returns what is missing beyond the downtime, per kill. Units: ms.
 async fn verify(server: &Server, over: &Over) -> f64 {
     let recording: Value = server.recording(&over.id).await;
     let duration_ms = recording["duration_ms"].as_u64().unwrap();

@@ -1,12 +1,12 @@
-//! The owner's promises to callers, each against a running recorder: what is recorded, what
-//! is not, and that nothing of what is not can be found anywhere.
+//! The owner's promises to callers, each against a running recorder: what is recorded, what is not, and that nothing
+//! unrecorded can be found anywhere.
 
 use serde_json::json;
 
 use crate::phone::{Leg, talk, ulaw, voice};
 use crate::server::{Server, Settings, call_request, files_below};
 
-/// A call in progress with its two legs.
+/// A call in progress with its two streams.
 struct Call {
     id: String,
     legs: Vec<Leg>,
@@ -26,7 +26,7 @@ async fn end(server: &Server, id: &str) -> serde_json::Value {
     view
 }
 
-/// Speaks both voices over the legs without holding up the runtime.
+/// Sends both voices without blocking the runtime.
 async fn speak(mut legs: Vec<Leg>, caller: Vec<i16>, employee: Vec<i16>) -> Vec<Leg> {
     tokio::task::spawn_blocking(move || {
         talk(&mut legs, &[&caller, &employee]);
@@ -45,7 +45,7 @@ async fn press(mut legs: Vec<Leg>, leg: usize, keys: &'static str) -> Vec<Leg> {
     .unwrap()
 }
 
-/// Any 20 ms of what a leg sent, as it came (µ-law) or decoded (16-bit PCM), in any file.
+/// Any 20 ms of what a stream sent, raw (µ-law) or decoded (16-bit PCM), in any file.
 fn traces_of(voice: &[i16], server: &Server) -> Vec<String> {
     let frames: Vec<&[i16]> = voice
         .chunks_exact(160)

@@ -1,4 +1,4 @@
-//! After a loss: a dead recorder's disk is delivered from elsewhere, a lost index comes back.
+//! After a loss: a dead recorder's disk is delivered from another machine, a lost index is rebuilt.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::phone::{Leg, talk, voice};
 use crate::server::{Server, Settings, call_request, files_below};
 
-/// Runs a command of ours on a data directory, and gives what it said.
+/// Runs a command on a data directory; returns its output.
 fn optag(args: &[&str], data: &Path) -> (bool, String) {
     let out = Command::new(env!("CARGO_BIN_EXE_optag")).args(args).arg("--data").arg(data).output().unwrap();
     let said = [out.stdout, out.stderr].concat();
@@ -39,7 +39,7 @@ fn stored(data: &Path) -> Vec<String> {
 async fn a_dead_recorders_spool_is_delivered_from_elsewhere_once() {
     let (dead, alive) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut settings = Settings::with_ports((21_800, 21_840));
-    // A store that cannot be reached: everything waits in the spool.
+    // An unreachable store: everything waits in the spool.
     settings.extra = "[store]\nkind = \"s3\"\nbucket = \"calls\"\nendpoint = \"http://127.0.0.1:9\"\n\
                       allow_http = true\nmanage_lifecycle = false\n"
         .into();
@@ -52,7 +52,7 @@ async fn a_dead_recorders_spool_is_delivered_from_elsewhere_once() {
     assert_eq!(status, 202, "{answer}");
     server.kill();
 
-    // The node that takes over has been in use itself.
+    // The node that takes over has its own data.
     let other = Server::start(alive.path(), &Settings::with_ports((21_841, 21_849))).await;
     assert_eq!(other.terminate().code(), Some(0));
     let (spool, data) = (dead.path().join("data/spool"), alive.path().join("data"));
@@ -80,7 +80,7 @@ async fn a_lost_index_comes_back_from_the_store() {
     server.recording(&kept).await;
     server.recording(&erased).await;
     let data = dir.path().join("data");
-    // What a backup that is older than the erasure brings back.
+    // What a backup older than the erasure brings back.
     let before: Vec<_> = files_below(&data.join("store"));
     let (status, _) = server.ask("DELETE", &format!("/api/v1/recordings/{erased}?reason=asked"), None).await;
     assert_eq!(status, 200);
@@ -106,7 +106,7 @@ async fn a_lost_index_comes_back_from_the_store() {
     let (_, said) = optag(&["search", "--purpose", "administration", "--number", "12345678"], &data);
     assert!(said.contains(&kept) && !said.contains(&erased), "{said}");
     assert_eq!(stored(&data).len(), 1);
-    // And the other way round: a row whose object is gone is told, and nothing is invented.
+    // The reverse: a row whose object is missing is reported, and nothing is invented.
     std::fs::remove_file(&stored(&data)[0]).unwrap();
     let (good, said) = optag(&["check", "--repair"], &data);
     assert!(!good && said.contains("its audio is not in the store"), "{said}");

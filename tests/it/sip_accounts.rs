@@ -1,4 +1,4 @@
-//! Each recording session is accounted for, exactly once, whatever becomes of it.
+//! Each recording session is accounted for exactly once, whatever happens to it.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use optag_sip::siprec::settings::WhenUnavailable;
 
 use crate::sip_src::{Dialog, SDP, SIPREC, Src, code};
 
-/// Accounts that are final, in the order in which they ended.
+/// Announced calls that are final, in the order in which they ended.
 fn ended(src: &Src) -> Vec<optag_core::call::AnnouncedCall> {
     src.accounts.iter().filter(|account| account.ended_at.is_some()).cloned().collect()
 }
@@ -173,7 +173,7 @@ fn a_call_that_the_engine_ends_as_its_client_hangs_up_still_stands_in_its_accoun
     let (_, mut dialog) = src.invite(SIPREC, SDP);
     let call = src.call().view.id;
     src.feed.calls.lock().unwrap().get_mut(&call).unwrap().view.ended_at = Some(Default::default());
-    // The feed has no such call any more.
+    // The feed no longer has such a call.
     hang_up(&mut src, &mut dialog);
     let last = ended(&src);
     assert_eq!((last.len(), last[0].call, last[0].unrecorded), (1, Some(call), None));
@@ -188,7 +188,7 @@ fn streams_that_were_refused_stand_in_the_account() {
     let (_, mut dialog) = src.invite(SIPREC, &format!("{SDP}{strange}{other}"));
     let first = src.accounts.last().unwrap().refused_streams;
     assert_eq!(first.causes(), [("no_codec", 1)].into(), "a video stream is no audio that is missing");
-    // One that joins later and cannot be taken.
+    // A stream that joins later and cannot be accepted.
     src.ask(&mut dialog, "INVITE", "", &format!("{SDP}{strange}{other}{secret}"));
     src.ask(&mut dialog, "ACK", "", "");
     hang_up(&mut src, &mut dialog);

@@ -1,5 +1,4 @@
-//! Offers in which two lines stand for one stream, and descriptions that leave out where streams
-//! come from.
+//! Offers in which two lines describe one stream, and descriptions without the source of streams.
 
 use std::net::IpAddr;
 
@@ -32,7 +31,7 @@ fn offer(session: &str, lines: &[String]) -> String {
     )
 }
 
-/// Ports that an offer is answered with, and the roles of the streams.
+/// The ports in the answer to an offer, and the roles of the streams.
 fn answered(sdp: &str) -> (Vec<bool>, Vec<StreamRole>, Src) {
     let mut src = Src::new();
     let (answer, _) = src.invite(SIPREC, sdp);
@@ -99,7 +98,7 @@ fn one_line_of_each_pair_is_taken_and_the_roles_are_those_of_two_streams() {
         assert_eq!(taken, [true, false, true, false], "{what}");
         assert_eq!(roles, [Caller, Employee], "{what}");
         assert_eq!(src.server.stats().streams_alternative, 2, "{what}");
-        // Whoever offered both may send either, until the first protected packet.
+        // A client that offered both may send either, until the first protected packet.
         let srtp: Vec<_> =
             src.call().new.streams.iter().filter_map(|s| s.media.srtp.as_ref().map(|s| s.required)).collect();
         assert!(srtp.iter().all(|required| !required), "{what}");
@@ -121,7 +120,7 @@ fn the_line_that_can_be_received_is_taken_in_place_of_its_alternative() {
         assert_eq!(taken, [false, true, true], "{first}");
         assert_eq!(roles.len(), 2);
     }
-    // Over IPv4 the line of IPv4 is taken, whichever comes first.
+    // Over IPv4 the IPv4 line is accepted, whichever comes first.
     let six =
         line(4000, "RTP/AVP", "mid:1|label:1").replace("a=sendonly", "c=IN IP6 2001:db8::1\r\na=sendonly");
     let (taken, _, _) =
@@ -144,7 +143,7 @@ fn lines_that_are_no_alternatives_stay_streams_of_their_own() {
             answered(&offer("a=group:BUNDLE 1 2\r\na=group:LS 1 2\r\na=group:FID 1 2\r\n", &lines));
         assert_eq!(roles.len(), streams, "{lines:?}");
     }
-    // Capabilities of RFC 5939 ask for nothing that was not offered.
+    // Capabilities of RFC 5939 request nothing that was not offered.
     let capable = line(
         4000,
         "RTP/AVP",
@@ -179,7 +178,7 @@ fn a_client_that_gives_up_one_line_goes_on_in_the_other() {
         panic!("{:?}", src.call().controls)
     };
     assert!(media.srtp.is_none());
-    // And one that offers the second line only later gets no third channel.
+    // An offer that adds the second line later gets no third channel.
     let mut src = Src::new();
     let (_, mut dialog) = src.invite(SIPREC, &offer("", &[line(4000, "RTP/AVP", "label:1")]));
     let more = offer("", &[line(4000, "RTP/AVP", "label:1"), line(4000, "RTP/SAVP", "label:1")]);

@@ -1,4 +1,4 @@
-//! Floods of requests, and what a peer that proved nothing can bring about.
+//! Floods of requests, and what an unvalidated peer can cause.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ fn a_flood_of_any_method_leaves_room_for_calls_and_for_what_their_dialogs_need()
         let (caller, flooder) = (src.peer, "10.9.9.9:5060".parse().unwrap());
         src.peer = flooder;
         let filler = format!("User-Agent: {}\r\n", "x".repeat(200));
-        // Without a mark of SIPREC an INVITE is refused, under a transaction of its own.
+        // Without a mark of SIPREC an INVITE is rejected, in its own transaction.
         for n in 0..copies {
             src.ask(&mut fresh(&format!("flood-{n}")), method, &filler, "");
         }
@@ -55,7 +55,7 @@ fn a_call_that_finds_no_place_is_refused_and_accounted_for() {
     assert!(src.server.stats().dropped_full > 0);
 }
 
-/// Everything that `src` is sent because of one INVITE that nobody acknowledges.
+/// Everything sent to `src` because of one unacknowledged INVITE.
 fn bytes_back(src: &mut Src, invite: &str, copies: usize) -> usize {
     let mut back = 0;
     for _ in 0..copies {
@@ -91,7 +91,7 @@ fn a_client_that_repeats_its_first_invite_is_answered_and_then_known() {
     dialog.to = header(answer, "To").unwrap();
     src.ask(&mut dialog, "ACK", "", "");
     assert_eq!(src.feed.seen().len(), 1);
-    // From now on its answers are repeated as RFC 3261 says.
+    // From now on its responses are retransmitted as RFC 3261 requires.
     let invite = src.request(&mut fresh("second"), "INVITE", SIPREC, SDP);
     assert_eq!(src.raw(invite.as_bytes()).iter().map(|m| code(m)).collect::<Vec<_>>(), [100, 200]);
     assert!(src.wait(Duration::from_secs(31)).len() >= 9);

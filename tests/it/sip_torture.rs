@@ -1,4 +1,4 @@
-//! Torture messages: what RFC 4475 describes, and what a recorder does with each.
+//! Torture messages of RFC 4475, and how a recorder handles each.
 
 use optag_sip::sip::allow_list::AllowList;
 use optag_sip::sip::parse::{Framing, Parsed, parse};
@@ -39,7 +39,7 @@ fn message(start: &str, fields: &str, body: &str) -> String {
 const SDP: &str =
     "v=0\r\no=a 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 49217 RTP/AVP 0\r\n";
 
-/// The codes of everything that is sent because of these bytes.
+/// The status codes of everything sent in response to these bytes.
 fn codes(bytes: &[u8]) -> Vec<u16> {
     let mut src = Src::with(|config| {
         config.plain_calls = true;
@@ -171,8 +171,7 @@ fn a_second_request_behind_the_body_of_a_datagram_is_not_looked_at() {
     assert_eq!(codes(two.as_bytes()), [200]);
 }
 
-/// RFC 4475 lets an element be liberal with these: what is meant can be seen, and a refusal costs
-/// a recording.
+/// RFC 4475 permits tolerance for these: the meaning is clear, and a rejection costs a recording.
 #[test]
 fn requests_whose_meaning_survives_their_fault_are_taken() {
     for (name, expect, start, fields, body) in [
@@ -279,7 +278,7 @@ fn what_is_no_sip_gets_no_answer() {
     }
 }
 
-/// Cuts, doubles and flips bytes of real messages, from a printed seed.
+/// Cuts, duplicates and flips bytes of real messages, from a printed seed.
 #[test]
 fn no_mutilated_message_panics() {
     let mut seed: u64 = 0x5eed_0001;

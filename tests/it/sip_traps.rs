@@ -1,4 +1,4 @@
-//! One test a trap: what real clients send that a stricter server would refuse.
+//! One test per trap: what real clients send that a stricter server would reject.
 
 use optag_core::call::{Answer, ConsentHow, LinkKind, StreamRole};
 use optag_sip::feed::{Control, EventFormat};

@@ -1,4 +1,4 @@
-//! Strangers flood every RTP port while calls begin: no call is granted, withdrawn or without audio.
+//! Strangers flood every RTP port while calls begin: no call is granted, withdrawn or left without audio.
 
 use std::net::UdpSocket;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::phone::{Leg, talk, voice};
 use crate::server::{Server, Settings, call_request};
 
-/// Packets of the flood in a second, of all kinds and over the whole range.
+/// Packets of the flood per second, of all kinds and over the whole range.
 const PER_S: u64 = 20_000;
 const CALLS: u32 = 6;
 
@@ -28,7 +28,7 @@ impl Flood {
         let thread = std::thread::spawn(move || {
             let socket = UdpSocket::bind("127.0.0.9:0").unwrap();
             let start = Instant::now();
-            // Bounded, whatever becomes of the test.
+            // Bounded, whatever happens to the test.
             for n in 0..PER_S * 60 {
                 if ends.load(Ordering::Relaxed) {
                     return;
@@ -37,7 +37,7 @@ impl Flood {
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
                 let round = n / u64::from(last - first + 1);
                 let port = first + (n % u64::from(last - first + 1)) as u16;
-                // What nobody takes comes back as an error of the next packet.
+                // An undeliverable packet is reported as an error of the next one.
                 let _ = socket.send_to(&packet(round as u32), ("127.0.0.1", port));
                 count.fetch_add(1, Ordering::Relaxed);
             }
@@ -52,7 +52,7 @@ impl Flood {
     }
 }
 
-/// The packet that a round sends to each port: its numbers follow those of the round before.
+/// The packet that a round sends to each port: its numbers follow those of the previous round.
 fn packet(round: u32) -> Vec<u8> {
     let press = |key: u8, part: u32| {
         let ticks = ((part + 1) * 160).to_be_bytes();
@@ -86,7 +86,7 @@ async fn with_legs(legs: Vec<Leg>, work: impl FnOnce(&mut Vec<Leg>) + Send + 'st
     .unwrap()
 }
 
-/// A call that begins in the flood. Its answer comes after a second; audio before it and behind.
+/// A call that begins in the flood. Its answer comes after a second, with audio before and after it.
 async fn one_call(server: &Server, request: Value, n: u32) {
     let (status, admitted) = server.ask("POST", "/api/v1/calls", Some(request)).await;
     assert_eq!(status, 201, "{admitted}");

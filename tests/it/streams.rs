@@ -1,5 +1,5 @@
-//! One to eight streams a call, a channel each: who speaks where in the file, as opusinfo, both
-//! of ffmpeg's decoders and our own find it.
+//! One to eight streams per call, one channel each: who speaks where in the file, according to opusinfo, both
+//! decoders of ffmpeg, and our own.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -31,7 +31,7 @@ fn pitch_hz(stream: usize) -> f64 {
     400.0 + 300.0 * stream as f64
 }
 
-/// A call in which each stream has a tone of its own.
+/// A call in which each stream has its own tone.
 fn record(streams: usize) -> Vec<u8> {
     let pcma: &[(u8, Encoding)] = &[(8, Encoding::Pcma)];
     let mut chain = Chain::new(&vec![pcma; streams], 0);
@@ -54,7 +54,7 @@ fn record(streams: usize) -> Vec<u8> {
     file
 }
 
-/// The stream whose tone a channel plays, from its second second at 8 kHz.
+/// The stream whose tone a channel contains, in its second second at 8 kHz.
 fn heard_in(channel: impl Iterator<Item = i16>) -> usize {
     let samples: Vec<f64> = channel.skip(8_000).take(8_000).map(f64::from).collect();
     let power = |stream: usize| {

@@ -1,4 +1,4 @@
-//! A browser that is driven over WebDriver (W3C): Chromium by its chromedriver.
+//! A browser controlled through WebDriver (W3C): Chromium and its chromedriver.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// The key of an element's reference. Source: WebDriver §12.1.
+/// The key of an element reference. Source: WebDriver §12.1.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A browser window; it ends with this.
+/// A browser window; closed when dropped.
 pub(super) struct Browser {
     driver: Child,
     session: String,
@@ -74,12 +74,12 @@ impl Browser {
         if good { Ok(value) } else { Err(value) }
     }
 
-    /// Goes to an address.
+    /// Opens an address.
     pub(super) async fn open(&self, url: &str) {
         self.post("url", json!({"url": url})).await.unwrap();
     }
 
-    /// What a script returns.
+    /// Returns the result of a script.
     pub(super) async fn run(&self, script: &str) -> Value {
         self.post("execute/sync", json!({"script": script, "args": []})).await.unwrap()
     }
@@ -112,19 +112,19 @@ impl Browser {
         }
     }
 
-    /// Clicks what an XPath finds, as a person would.
+    /// Clicks the element that an XPath finds, as a person would.
     pub(super) async fn click(&self, xpath: &str) {
         let element = self.element(xpath).await;
         self.post(&format!("element/{element}/click"), json!({})).await.unwrap();
     }
 
-    /// Types into what an XPath finds.
+    /// Types into the element that an XPath finds.
     pub(super) async fn write(&self, xpath: &str, text: &str) {
         let element = self.element(xpath).await;
         self.post(&format!("element/{element}/value"), json!({"text": text})).await.unwrap();
     }
 
-    /// Says yes to a question.
+    /// Accepts a confirmation dialog.
     pub(super) async fn accept(&self) {
         let end = Instant::now() + PATIENCE;
         while let Err(error) = self.post("alert/accept", json!({})).await {
@@ -133,13 +133,13 @@ impl Browser {
         }
     }
 
-    /// What the browser complained of.
+    /// Messages of the browser's console.
     pub(super) async fn log(&self) -> Vec<Value> {
         let all = self.post("se/log", json!({"type": "browser"})).await.unwrap();
         all.as_array().cloned().unwrap_or_default()
     }
 
-    /// Ends the browser.
+    /// Closes the browser.
     pub(super) async fn close(self) {
         let _ = self.http.delete(&self.session).send().await;
     }
