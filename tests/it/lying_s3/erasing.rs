@@ -150,14 +150,14 @@ async fn invariant_08_every_version_goes_though_no_list_shows_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn invariant_08_what_cannot_be_proved_gone_is_never_certified() {
     for (is_versioned, lies, why) in [
-        (false, &[Lie::KeepsObjects][..], "still there"),
-        (true, &[Lie::KeepsObjects], "still there"),
-        (false, &[Lie::KeepsObjects, Lie::ListsAtMost(0)], "still there"),
-        (false, &[Lie::KeepsObjects, Lie::ListsAtMost(0), Lie::HeadSeesNothing], "still there"),
+        (false, &[Lie::KeepsObjects][..], "still present"),
+        (true, &[Lie::KeepsObjects], "still present"),
+        (false, &[Lie::KeepsObjects, Lie::ListsAtMost(0)], "still present"),
+        (false, &[Lie::KeepsObjects, Lie::ListsAtMost(0), Lie::HeadSeesNothing], "still present"),
         (true, &[Lie::NoVersions], "does not list them"),
         (true, &[Lie::NoVersions, Lie::NoVersioning], "does not list them"),
         (true, &[Lie::NoVersions, Lie::NoVersioning, Lie::NamesNoVersions], "does not list them"),
-        (true, &[Lie::BreaksOffAfter(0)], "breaks off"),
+        (true, &[Lie::BreaksOffAfter(0)], "truncated"),
         (false, &[Lie::RefusesDeletes], "AccessDenied"),
         (false, &[Lie::ListsAtMost(0), Lie::HeadSeesNothing, Lie::GetSeesNothing], "may lie elsewhere"),
     ] {

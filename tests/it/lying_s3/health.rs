@@ -24,9 +24,9 @@ async fn a_try_says_what_does_not_work_in_the_stores_own_words_and_leaves_nothin
         for (lies, why) in [
             (&[][..], ""),
             (&[Lie::RefusesWrites], "writing: AccessDenied"),
-            (&[Lie::ListsAtMost(0)], "lists leave out"),
+            (&[Lie::ListsAtMost(0)], "listing omits"),
             (&[Lie::HeadSeesNothing], ""),
-            (&[Lie::KeepsObjects], "still there"),
+            (&[Lie::KeepsObjects], "still present"),
             (&[Lie::RefusesDeletes], "deleting: AccessDenied"),
             (&[Lie::RefusesDeletes], "deleting: AccessDenied"),
             (&[], ""),
