@@ -12,6 +12,7 @@ mod installation;
 pub mod keys;
 pub mod load;
 mod load_sip;
+pub mod nodes;
 pub mod recover;
 pub mod replay_deletions;
 pub mod retention;
@@ -62,6 +63,7 @@ enum Command {
     Import(import::ImportArgs),
     Check(check::CheckArgs),
     Keys(keys::KeysArgs),
+    Nodes(nodes::NodesArgs),
     Recover(recover::RecoverArgs),
     Retention(retention::RetentionArgs),
     Audit(audit::AuditArgs),
@@ -110,6 +112,7 @@ pub fn run() -> ExitCode {
             Command::Import(args) => import::run(args).await,
             Command::Check(args) => check::run(args).await,
             Command::Keys(args) => keys::run(args).await,
+            Command::Nodes(args) => nodes::run(args).await,
             Command::Recover(args) => recover::run(args).await,
             Command::Retention(args) => retention::run(args).await,
             Command::Audit(args) => audit::run(args).await,

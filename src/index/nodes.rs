@@ -135,6 +135,30 @@ impl Index {
         }
     }
 
+    /// Marks a node as gone that has been silent for longer than `silent`, and removes its calls. False: it has not, or
+    /// there is no such node.
+    ///
+    /// Errors: index unavailable; nothing changed.
+    pub async fn lose_node(&self, number: u16, silent: Duration) -> Result<bool, IndexError> {
+        let now = self.database.kind.now_us();
+        let mut transaction = self.database.begin_control().await?;
+        let update = format!(
+            "UPDATE nodes SET state = 'gone' WHERE number = $1 AND state <> 'gone' AND heartbeat_us < {now} - $2"
+        );
+        let lost = sqlx::query(AssertSqlSafe(update))
+            .bind(i64::from(number))
+            .bind(silent.as_micros() as i64)
+            .execute(&mut *transaction)
+            .await?;
+        if lost.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let calls = sqlx::query("DELETE FROM live_calls WHERE node = $1").bind(i64::from(number));
+        calls.execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
     /// All nodes that are not gone, in order of their numbers.
     ///
     /// Errors: the index does not answer.

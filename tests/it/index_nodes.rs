@@ -7,6 +7,7 @@ use optag::index::{Beat, EarlyKind, Index, IndexPlace, NewEarly, NodeState, Wait
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 
+use crate::erasure::becomes;
 use crate::index::on_each;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -52,6 +53,15 @@ async fn nodes_have_a_number_each_and_show_when_they_were_heard_last() {
         let all = index.beat(&told).await.unwrap();
         let b = all.iter().find(|node| node.number == b).unwrap();
         assert!(b.beat == told && b.silent_for < MINUTE && b.version == env!("CARGO_PKG_VERSION"), "{b:?}");
+        let of_c = call(1);
+        index.name_calls(3, &[(of_c, names(&["x"]))]).await.unwrap();
+        assert!(!index.lose_node(3, MINUTE).await.unwrap(), "it was heard");
+        assert!(!index.lose_node(99, NOW).await.unwrap(), "there is none");
+        assert_eq!(index.node_of_call(of_c).await.unwrap(), Some(3));
+        becomes("c is lost", async || index.lose_node(3, NOW).await.unwrap()).await;
+        assert_eq!(index.node_of_call(of_c).await.unwrap(), None);
+        assert!(!index.lose_node(3, NOW).await.unwrap(), "it is gone already");
+        assert_eq!(index.beat(&beat("c")).await.unwrap().len(), 4, "back all the same");
         index.beat(&Beat { state: NodeState::Gone, ..beat("d") }).await.unwrap();
         let left: Vec<_> = index.nodes().await.unwrap().into_iter().map(|node| node.beat.id).collect();
         assert!(left.len() == 3 && !left.contains(&"d".to_owned()), "{left:?}");

@@ -385,6 +385,42 @@ async fn a_node_that_ended_with_nothing_left_is_waited_for_by_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_declared_lost_is_waited_for_by_nobody_and_may_come_back() {
+    let Some(site) = Site::new(29_500, 2) else { return };
+    let (one, two) = site.two().await;
+    let optag = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_optag"));
+        command.arg("nodes").args(args).arg("--config").arg(site.home(1).join("optag.toml"));
+        let done = command.env("OPTAG_MASTER_KEY", "07".repeat(32)).output().unwrap();
+        let said = [done.stdout, done.stderr].concat();
+        (done.status.success(), String::from_utf8(said).unwrap())
+    };
+    let (id, _) = announce(&one, "lost").await;
+    let number = u16::from_str_radix(&id[32..], 16).unwrap().to_string();
+    let (done, said) = optag(&["lost", &number]);
+    assert!(!done && said.contains("sent a heartbeat"), "{said}");
+    one.kill();
+    assert_eq!(two.ask("POST", &format!("/api/v1/calls/{id}/withdraw"), None).await.0, 503);
+    becomes("it is silent", async || two.metric("optag_nodes", "silent").await == 1.0).await;
+    let (done, said) = optag(&["--json"]);
+    let nodes: Value = serde_json::from_str(&said).unwrap();
+    let lost = nodes.as_array().unwrap().iter().find(|node| node["address"] == site.address(0).to_string());
+    let lost = lost.unwrap();
+    assert!(
+        done && lost["state"] == "silent" && lost["number"] == json!(number.parse::<u16>().unwrap()),
+        "{said}"
+    );
+    let (done, said) = optag(&["lost", &number]);
+    assert!(done && optag(&[]).1.lines().count() == 2, "{said}");
+    becomes("nobody waits for it", async || two.metric("optag_nodes", "").await == 1.0).await;
+    assert_eq!(two.ask("GET", &format!("/api/v1/calls/{id}"), None).await.0, 404);
+    assert_eq!(tell(&two, "lost", "no").await.0, 202);
+    // What was left for its call is there when it comes back.
+    let one = site.start(0).await;
+    becomes("the withdrawal takes effect", async || consent_of(&one, &id).await == "refused").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_a_node_of_the_same_authority_is_answered() {
     let Some(site) = Site::new(32_400, 1) else { return };
     let one = site.start(0).await;
