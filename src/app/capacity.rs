@@ -1,6 +1,6 @@
 //! How many more calls fit, and whether the recorder says that it is full.
 //!
-//! In: RTP ports, engine load, spool, recording sessions, memory. Out: readiness, the answer to OPTIONS, metrics. Not here:
+//! In: RTP ports, engine load, spool, recording sessions, memory, file descriptors. Out: readiness, the answer to OPTIONS, metrics. Not here:
 //! admission, which each part decides for itself; this says it beforehand, so that load balancers look elsewhere.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::app::memory;
+use crate::app::{memory, process};
 use crate::metrics::{self, NotAccepting};
 use crate::recorder::live_calls::LiveCalls;
 use optag_core::limit;
@@ -31,6 +31,11 @@ const STREAMS: usize = 2;
 const CALL_BYTES: u64 = 256 << 10;
 /// Memory left to everything else. Units: bytes.
 const MEMORY_RESERVE_BYTES: u64 = 64 << 20;
+
+/// File descriptors left to everything else.
+const DESCRIPTORS_RESERVE: u64 = 64;
+/// File descriptors of a stream: RTP and RTCP.
+const DESCRIPTORS_A_STREAM: u64 = 2;
 
 /// Tells the SIP server whether calls fit; false: not now, try again.
 type Switch = Box<dyn Fn(bool) -> bool + Send>;
@@ -124,6 +129,10 @@ impl Parts {
         ];
         rooms.extend(memory::available_bytes().map(|bytes| {
             (NotAccepting::Memory, (bytes.saturating_sub(MEMORY_RESERVE_BYTES) / CALL_BYTES) as usize)
+        }));
+        rooms.extend(process::open_files().map(|(open, most)| {
+            let left = most.saturating_sub(open + DESCRIPTORS_RESERVE);
+            (NotAccepting::Descriptors, (left / (DESCRIPTORS_A_STREAM * streams as u64)) as usize)
         }));
         if let Some(sip) = &self.sip {
             let sessions = sip.stats.borrow().sessions as usize;

@@ -3,6 +3,7 @@
 
 pub mod bucket_watch;
 pub mod capacity;
+pub mod certificates;
 pub mod confinement;
 pub mod drain;
 pub mod hardening;
@@ -12,6 +13,7 @@ pub mod master_key;
 pub mod memory;
 mod nodes;
 pub mod open;
+pub mod process;
 pub mod publish;
 pub mod server;
 pub mod service_manager;

@@ -138,7 +138,7 @@ impl Publisher {
         }
         metrics::facts_merged(since(|s| s.facts_merged));
         metrics::calls_spilled(since(|s| s.calls_spilled));
-        metrics::rtp_ports_in_use(self.ports.lent());
+        metrics::rtp_ports(self.ports.lent(), self.ports.pairs());
         let left = self.deliveries.unsettled();
         metrics::unsettled_calls(left.spooled + left.packed, left.unspooled);
         metrics::stuck_calls(self.deliveries.stuck().calls);

@@ -22,7 +22,7 @@ use crate::app::health::{Checks, Health, Starting};
 use crate::app::open::{Access, Opened, open};
 use crate::app::publish::Publisher;
 use crate::app::upgrade::Handover;
-use crate::app::{hardening, nodes, sip};
+use crate::app::{certificates, hardening, nodes, process, sip};
 use crate::cluster::link::Link;
 use crate::config::{Config, StoreConfig};
 use crate::delivery::Delivery;
@@ -231,6 +231,9 @@ impl Server {
         let mut fullness = Fullness::default();
         capacity.look(&parts, &mut fullness);
         tasks.spawn(Arc::clone(&capacity).run(parts, fullness));
+        let clock = Arc::<dyn Clock>::clone(&opened.clock);
+        tasks.spawn(certificates::watch(certificates::in_use(&config), move || clock.wall()));
+        tasks.spawn(process::publish());
         let services = opened.services(recorder.clone(), drain.clone(), Link::new(tls.clone()));
         let limits = Limits {
             requests: config.api.max_requests,

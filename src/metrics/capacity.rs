@@ -26,6 +26,8 @@ pub enum NotAccepting {
     SipStreams,
     /// Memory is used up.
     Memory,
+    /// File descriptors are used up.
+    Descriptors,
 }
 
 impl NotAccepting {
@@ -40,6 +42,7 @@ impl NotAccepting {
         "sip_sessions",
         "sip_streams",
         "memory",
+        "descriptors",
     ];
 
     /// Stable name.
@@ -54,6 +57,7 @@ impl NotAccepting {
             Self::SipSessions => "sip_sessions",
             Self::SipStreams => "sip_streams",
             Self::Memory => "memory",
+            Self::Descriptors => "descriptors",
         }
     }
 
@@ -71,6 +75,7 @@ impl NotAccepting {
                 "recording sessions have their share of the RTP ports (sip.max_streams_percent)"
             }
             Self::Memory => "memory is running out",
+            Self::Descriptors => "file descriptors are running out (LimitNOFILE, ulimit -n)",
         }
     }
 }

@@ -89,7 +89,7 @@ catalog! {
     CALLS_CUT_TOTAL = Counter, "optag_calls_cut_total", [], "Calls in progress terminated by a shutdown of the recorder, after its drain limit.";
     ACCEPTING = Gauge, "optag_accepting", [], "1 if new calls are accepted; 0 if the recorder drains or is full, as /readyz and OPTIONS say.";
     NOT_ACCEPTING = Gauge, "optag_not_accepting", ["reason": NotAccepting::NAMES], "1 for the reason why no new calls are accepted.";
-    CAPACITY_CALLS = Gauge, "optag_capacity_calls", [], "How many more calls fit, by RTP ports, engine load, recording sessions and memory; 0 if none are accepted. Calls in progress and these make the size of the recorder.";
+    CAPACITY_CALLS = Gauge, "optag_capacity_calls", [], "How many more calls fit, by RTP ports, engine load, recording sessions, memory and file descriptors; 0 if none are accepted. Calls in progress and these make the size of the recorder.";
     DRAINING = Gauge, "optag_draining", [], "1 while no new calls are taken because the recorder stops or is replaced.";
     UNSETTLED_CALLS = Gauge, "optag_unsettled_calls", ["kind": &["recording", "outcome"]], "Ended calls not yet delivered at shutdown: recordings in the spool, and outcomes of calls without spool records.";
     STUCK_CALLS = Gauge, "optag_stuck_calls", [], "Ended calls whose delivery failed eight or more times in a row; see the log for the cause.";
@@ -114,7 +114,8 @@ catalog! {
     TICK_OVERRUNS_TOTAL = Counter, "optag_tick_overruns_total", [], "Ticks that exceeded the tick interval.";
     BATCHES_REFUSED_TOTAL = Counter, "optag_engine_batches_refused_total", [], "Audio batches rejected by a full spool queue; the audio is lost and marked as a gap.";
     CALL_FAULTS_TOTAL = Counter, "optag_call_faults_total", [], "Calls terminated by an internal error; audio recorded so far is kept.";
-    RTP_PORTS_IN_USE = Gauge, "optag_rtp_ports_in_use", [], "RTP ports bound.";
+    RTP_PORTS_IN_USE = Gauge, "optag_rtp_ports_in_use", [], "Pairs of RTP ports in use, one for each stream.";
+    RTP_PORTS_LIMIT = Gauge, "optag_rtp_ports_limit", [], "Pairs of RTP ports that there are (rtp.port_min to rtp.port_max).";
     SPOOL_BYTES = Gauge, "optag_spool_bytes", [], "Bytes in the spool.";
     SPOOL_LIMIT_BYTES = Gauge, "optag_spool_limit_bytes", [], "Maximum size of the spool.";
     SPOOL_ACCEPTING = Gauge, "optag_spool_accepting", [], "1 if the spool accepts new calls; 0 if refused by the size limit, low free disk space or a failed write.";
@@ -168,5 +169,13 @@ catalog! {
     EARLY_ANSWERS = Gauge, "optag_early_answers", [], "Answers in PostgreSQL that wait for their call; the same on every node.";
     EARLY_ANSWERS_EXPIRED_TOTAL = Counter, "optag_early_answers_expired_total", [], "Answers in PostgreSQL whose time ended before their call came; each is counted by one node.";
     AUDIT_ANCHORED = Gauge, "optag_audit_anchored", [], "1 if the last signed audit checkpoint reached the store.";
+    CERTIFICATE_EXPIRES = Gauge, "optag_certificate_expiry_timestamp_seconds", ["use": OPEN], "When the first of the certificates for a use expires, in seconds since 1970: sip, sip_client_ca, store_ca, index_ca, index_client.";
+    PROCESS_CPU_SECONDS_TOTAL = Counter, "process_cpu_seconds_total", [], "Processor seconds used.";
+    PROCESS_START_TIME_SECONDS = Gauge, "process_start_time_seconds", [], "When the process started, in seconds since 1970; an upgrade by SIGUSR2 keeps the process.";
+    PROCESS_RESIDENT_MEMORY_BYTES = Gauge, "process_resident_memory_bytes", [], "Resident memory.";
+    PROCESS_VIRTUAL_MEMORY_BYTES = Gauge, "process_virtual_memory_bytes", [], "Address space.";
+    PROCESS_THREADS = Gauge, "process_threads", [], "Threads.";
+    PROCESS_OPEN_FDS = Gauge, "process_open_fds", [], "Open file descriptors; a stream has two.";
+    PROCESS_MAX_FDS = Gauge, "process_max_fds", [], "Maximum number of open file descriptors.";
     AUDIT_FAILURES_TOTAL = Counter, "optag_audit_failures_total", [], "Requests refused because the audit log could not be written.";
 }

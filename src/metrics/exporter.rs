@@ -106,6 +106,7 @@ mod tests {
             metrics::consent_changed(ConsentState::Granted, ConsentHow::Key);
             metrics::http_answered("/api/v1/calls", 201, Duration::from_millis(2));
             metrics::sip(&[("sessions", 2), ("invites", 1)]);
+            metrics::certificate_expires("sip", Default::default());
             metrics::ticks(Duration::from_millis(7), 3);
             metrics::stored(1_000, Duration::from_millis(20));
             metrics::spool_synced(Duration::from_millis(3), 1);
@@ -134,7 +135,9 @@ mod tests {
     fn names_carry_our_prefix_and_follow_the_conventions() {
         let mut seen = HashSet::new();
         for metric in ALL {
-            assert!(metric.name.starts_with("optag_") && seen.insert(metric.name), "{}", metric.name);
+            let prefixes = ["optag_", "process_"];
+            let prefixed = prefixes.iter().any(|prefix| metric.name.starts_with(prefix));
+            assert!(prefixed && seen.insert(metric.name), "{}", metric.name);
             assert_eq!(metric.kind == Kind::Counter, metric.name.ends_with("_total"), "{}", metric.name);
             assert!(metric.help.ends_with('.') && !metric.help.contains('\n'), "{}", metric.name);
         }

@@ -9,6 +9,7 @@ pub mod catalog;
 mod events;
 pub mod exporter;
 mod nodes;
+mod process;
 mod record;
 #[cfg(test)]
 mod reference;
@@ -18,6 +19,7 @@ mod storing;
 pub use capacity::*;
 pub use events::*;
 pub use nodes::*;
+pub use process::*;
 pub use record::*;
 pub use spooling::*;
 pub use storing::*;

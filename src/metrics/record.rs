@@ -215,9 +215,10 @@ pub fn engine_load(share: f64) {
     gauge!(c::ENGINE_LOAD.name).set(share);
 }
 
-/// RTP ports bound.
-pub fn rtp_ports_in_use(count: usize) {
-    gauge!(c::RTP_PORTS_IN_USE.name).set(count as f64);
+/// Pairs of RTP ports: in use, and how many there are.
+pub fn rtp_ports(in_use: usize, limit: usize) {
+    gauge!(c::RTP_PORTS_IN_USE.name).set(in_use as f64);
+    gauge!(c::RTP_PORTS_LIMIT.name).set(limit as f64);
 }
 
 /// A recording is in the store, verified.

@@ -45,7 +45,7 @@ async fn kept_ms(server: &Server, id: &str, ended_by: &str) -> i64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn invariant_06_calls_in_progress_at_sigterm_are_recorded_to_their_end_and_new_ones_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = settings((24_000, 24_090), 3_600);
+    let settings = settings((28_000, 28_090), 3_600);
     let server = Server::start(dir.path(), &settings).await;
     let (by_http, mut legs) = announced(&server).await;
     let mut client = Client::new(&server, "drain-1").await;
@@ -83,7 +83,7 @@ async fn invariant_06_calls_in_progress_at_sigterm_are_recorded_to_their_end_and
 #[tokio::test(flavor = "multi_thread")]
 async fn invariant_06_at_the_drain_limit_calls_of_every_kind_end_and_say_why() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = settings((24_100, 24_190), 3_600);
+    let settings = settings((28_100, 28_190), 3_600);
     let server = Server::start(dir.path(), &settings).await;
     let (by_http, mut legs) = announced(&server).await;
     let mut client = Client::new(&server, "drain-3").await;
@@ -123,7 +123,7 @@ async fn invariant_06_at_the_drain_limit_calls_of_every_kind_end_and_say_why() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_shortens_the_limit_to_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = settings((24_200, 24_290), 3_600);
+    let settings = settings((28_200, 28_290), 3_600);
     let server = Server::start(dir.path(), &settings).await;
     let (id, legs) = announced(&server).await;
     drop(speak(legs, 500).await);

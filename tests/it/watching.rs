@@ -11,6 +11,7 @@ use crate::phone::{Leg, talk, voice};
 use crate::resume::admit;
 use crate::server::{PATIENCE, Server, Settings};
 use crate::sip_recorder::{Client, apart};
+use crate::sip_sipp::certificate;
 use crate::sip_src::code;
 
 fn project(path: &str) -> PathBuf {
@@ -146,7 +147,16 @@ async fn some_calls(server: &Server) {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_panel_shows_data_of_a_recorder_that_works() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path(), &Settings::with_ports((24_100, 24_190))).await;
+    let mut settings = Settings::with_ports((24_100, 24_190));
+    // A certificate, so that there is one whose date is shown.
+    let (files, _) = certificate(dir.path(), "srs.example");
+    let file = |path: &std::path::Path| path.display().to_string();
+    settings.env = vec![
+        ("OPTAG_SIP_LISTEN_TLS".into(), "127.0.0.1:0".into()),
+        ("OPTAG_SIP_CERTIFICATE_FILE".into(), file(&files.certificate)),
+        ("OPTAG_SIP_KEY_FILE".into(), file(&files.key)),
+    ];
+    let server = Server::start(dir.path(), &settings).await;
     some_calls(&server).await;
     let Some(prometheus) = Prometheus::start(dir.path(), &server, "groups: []\n").await else { return };
     let queries = queries();

@@ -1,5 +1,7 @@
 //! Holds the dashboards to the catalogue of metrics.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 

@@ -35,6 +35,7 @@ pub enum PortError {
 pub struct PortPool {
     ip: IpAddr,
     buffer_bytes: usize,
+    pairs: usize,
     ports: Arc<Mutex<Ports>>,
 }
 
@@ -59,10 +60,11 @@ impl PortPool {
     /// `buffer_bytes` from the kernel.
     pub fn new(ip: IpAddr, min: u16, max: u16, buffer_bytes: usize) -> Self {
         let pair = |port| Pair { port, last_sender: None };
-        let free = (min.next_multiple_of(2)..max).step_by(2).map(pair).collect();
+        let free: Vec<Pair> = (min.next_multiple_of(2)..max).step_by(2).map(pair).collect();
         Self {
             ip,
             buffer_bytes,
+            pairs: free.len(),
             ports: Arc::new(Mutex::new(Ports { all: min..max, free, resting: VecDeque::new(), lent: 0 })),
         }
     }
@@ -104,6 +106,11 @@ impl PortPool {
     /// Number of leased pairs.
     pub fn lent(&self) -> usize {
         lock(&self.ports).lent
+    }
+
+    /// Number of pairs in the range.
+    pub fn pairs(&self) -> usize {
+        self.pairs
     }
 
     /// Number of pairs that can be leased now.
@@ -242,7 +249,7 @@ mod tests {
         for (since, _) in &mut lock(&pool.ports).resting {
             *since -= REST;
         }
-        assert_eq!(pool.free(), 2);
+        assert_eq!((pool.free(), pool.pairs()), (2, 2));
     }
 
     #[test]
