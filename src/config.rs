@@ -14,6 +14,7 @@ mod error;
 mod files;
 mod prompts;
 mod raw;
+mod reload;
 mod seal;
 mod settings;
 mod sip;
@@ -26,6 +27,7 @@ use std::time::Duration;
 pub use crate::config::cluster::ClusterConfig;
 pub use crate::config::error::ConfigError;
 pub use crate::config::raw::HANDOVER_VARIABLE;
+pub use crate::config::reload::{Changes, Written};
 pub use crate::config::settings::{
     ApiConfig, AuditConfig, Config, EngineConfig, HoldConfig, LogConfig, LogFormat, MasterKeySource,
     RtpConfig, S3Config, S3Credentials, SealConfig, SipConfig, SpoolConfig, StoreConfig,
@@ -47,12 +49,7 @@ impl Config {
         path: Option<&Path>,
         env: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let text = match path {
-            None => String::new(),
-            Some(path) => std::fs::read_to_string(path)
-                .map_err(|source| ConfigError::File { path: path.to_owned(), source })?,
-        };
-        Self::parse(&text, env)
+        Self::parse(&read(path)?, env)
     }
 
     /// As [`Config::load`], from the text of a file.
@@ -100,6 +97,12 @@ impl Config {
             }
         }
     }
+}
+
+/// The file's text; empty where there is none.
+fn read(path: Option<&Path>) -> Result<String, ConfigError> {
+    let Some(path) = path else { return Ok(String::new()) };
+    std::fs::read_to_string(path).map_err(|source| ConfigError::File { path: path.to_owned(), source })
 }
 
 impl Default for Config {

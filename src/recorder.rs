@@ -30,7 +30,7 @@ use crate::ledger::writer::Ledger;
 use crate::metrics;
 use crate::recorder::live_calls::{LiveCalls, names_in, names_of};
 use crate::recorder::pending_answers::{NotKept, PendingAnswer, PendingAnswers};
-use crate::recorder::settings::RecorderSettings;
+use crate::recorder::settings::{RecorderSettings, department};
 use crate::stores::durable::{destroy_key, durable};
 use crate::stores::recording_lock::RecordingLocks;
 use optag_core::call::consent::ConsentError;
@@ -167,9 +167,8 @@ impl Recorder {
         if self.draining.load(Ordering::Acquire) {
             return Err(AdmitError::Draining);
         }
-        let department = self
-            .settings
-            .department(&call.department)
+        let departments = self.settings.departments.now();
+        let department = department(&departments, &call.department)
             .ok_or_else(|| AdmitError::UnknownDepartment(call.department.clone()))?
             .clone();
         check_streams(&call)?;
@@ -201,6 +200,7 @@ impl Recorder {
         let consent = if department.record { ConsentState::Asked } else { ConsentState::Unknown };
         let gauges = Arc::new(CallGauges::new(limit::STREAMS_PER_CALL));
         self.live_calls.add(&facts, consent, &addresses, Arc::clone(&gauges));
+        self.live_calls.set_departments(id, departments);
         if let Some(client) = client {
             self.live_calls.set_client(id, &client);
         }

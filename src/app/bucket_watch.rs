@@ -2,6 +2,7 @@
 //! object locks, and the audit log (signed checkpoints, removal of expired entries).
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,7 @@ pub struct RulesWatch {
     /// Whether our rule is to be installed.
     pub manage: bool,
     /// Longest retention period of any department. Units: days.
-    pub keep_days: u8,
+    keep_days: AtomicU8,
     wrong: Mutex<Vec<String>>,
     /// Effects of foreign rules when they were last read.
     foreign: Mutex<Vec<String>>,
@@ -34,12 +35,18 @@ pub struct RulesWatch {
 impl RulesWatch {
     /// A watch that has not checked yet.
     pub fn new(store: Store, manage: bool, keep_days: u8) -> Self {
+        let keep_days = keep_days.into();
         Self { store, manage, keep_days, wrong: Mutex::default(), foreign: Mutex::default() }
     }
 
     /// What is wrong, by the last check; empty if nothing is.
     pub fn wrong(&self) -> String {
         self.wrong.lock().unwrap_or_else(PoisonError::into_inner).join("; ")
+    }
+
+    /// Sets the longest retention period of any department, from the next check on. Units: days.
+    pub fn set_keep_days(&self, keep_days: u8) {
+        self.keep_days.store(keep_days, Ordering::Relaxed);
     }
 
     /// Checks periodically until dropped.
@@ -83,7 +90,7 @@ impl RulesWatch {
     /// Foreign rules that affect our objects. If they cannot be read, the last result is kept. A store without
     /// lifecycle rules has none.
     async fn others(&self, admin: &S3Admin) -> Vec<String> {
-        let touching = match admin.touching(self.keep_days).await {
+        let touching = match admin.touching(self.keep_days.load(Ordering::Relaxed)).await {
             Ok(touching) => touching,
             Err(error) if knows_no_rules(&error) => Vec::new(),
             Err(error) => {

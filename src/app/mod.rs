@@ -15,6 +15,7 @@ mod nodes;
 pub mod open;
 pub mod process;
 pub mod publish;
+pub mod reload;
 pub mod server;
 pub mod service_manager;
 pub mod sip;

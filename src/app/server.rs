@@ -3,6 +3,7 @@
 //! Order: health listener → data opened → engine → calls resumed → remaining calls of a crash queued for delivery → tasks →
 //! listeners. The shutdown is in `stop`.
 
+mod engine;
 pub(crate) mod stop;
 
 use std::net::SocketAddr;
@@ -37,17 +38,13 @@ use crate::ledger::writer::{self, Ledger};
 use crate::metrics;
 use crate::metrics::exporter::Exporter;
 use crate::recorder::Recorder;
-use crate::recorder::engine_sink::EngineSink;
 use crate::recorder::pending_answers::PendingAnswers;
 use crate::recorder::recovery::{Followed, follow_durable, settle_recovered};
 use crate::recorder::resume::Resume;
 use optag_core::clock::Clock;
 use optag_core::limit;
-use optag_media::call::CallSettings;
-use optag_media::engine::{Engine, EngineConfig};
+use optag_media::engine::Engine;
 use optag_media::net::port_pool::PortPool;
-use optag_media::opus::encoder::OpusSettings;
-use optag_media::stream::settings::CaptureSettings;
 use optag_sip::sip::sockets::bind_stream;
 use optag_sip::siprec::service::{Bound, SipServer};
 
@@ -73,8 +70,9 @@ pub struct Server {
     pub new_admin_token: Option<String>,
     /// Where SIP is listened to.
     pub sip: Bound,
-    sip_server: Option<SipServer>,
-    recorder: Arc<Recorder>,
+    pub(super) sip_server: Option<SipServer>,
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) rules: Arc<RulesWatch>,
     engine: Engine,
     opened: Opened,
     drain: Arc<Drain>,
@@ -142,7 +140,7 @@ impl Server {
         let tls = nodes::tls(&config)?;
         let new_admin_token = opened.tokens.create_admin_if_none(opened.clock.wall())?;
         // First of all: every moment until here is missing in the calls that go on.
-        let engine = start_engine(&opened)?;
+        let engine = engine::start(&opened)?;
         let ports = PortPool::new(
             config.rtp.listen_ip,
             config.rtp.port_min,
@@ -242,7 +240,7 @@ impl Server {
         };
         let checks = Checks {
             health,
-            rules,
+            rules: Arc::clone(&rules),
             time: Arc::clone(&opened.time),
             spool: opened.stores.spool.clone(),
             erasure: Arc::clone(&opened.erasure),
@@ -267,6 +265,7 @@ impl Server {
             sip,
             sip_server,
             recorder,
+            rules,
             engine,
             opened,
             drain,
@@ -326,38 +325,6 @@ async fn compare_deletions(opened: &Opened) {
         // The sweeper asks again before it writes a copy.
         Err(error) => tracing::warn!(%error, "cannot compare the deletion log with its copies yet"),
     }
-}
-
-fn start_engine(opened: &Opened) -> anyhow::Result<Engine> {
-    let config = &opened.config;
-    let sink = EngineSink {
-        spool: opened.stores.spool.clone(),
-        live_calls: Arc::clone(&opened.live_calls),
-        deliveries: Arc::clone(&opened.deliveries),
-    };
-    let engine = EngineConfig {
-        workers: config.engine.workers,
-        tick: config.engine.tick,
-        max_calls: usize::from(config.rtp.port_max - config.rtp.port_min).div_ceil(2),
-        call: CallSettings {
-            capture: CaptureSettings {
-                reorder: config.rtp.reorder,
-                opus: OpusSettings {
-                    bitrate_bps: config.engine.opus_bitrate_bps,
-                    wideband_bitrate_bps: config.engine.opus_wideband_bitrate_bps,
-                    complexity: config.engine.opus_complexity,
-                    saves_background: config.engine.saves_background,
-                },
-                pass_through_max_bps: config.engine.opus_pass_through_max_bps,
-                encodes: Default::default(),
-            },
-            tones: config.tones,
-            rtp_timeout: config.rtp.timeout,
-            reports: config.rtp.rtcp_reports,
-        },
-        adaptive_complexity: config.engine.adaptive_complexity,
-    };
-    Ok(Engine::start(engine, Arc::clone(&opened.clock), Box::new(sink))?)
 }
 
 fn start_tasks(

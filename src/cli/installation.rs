@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::ConfigArgs;
-use crate::config::Config;
+use crate::config::{Config, Written};
 
 /// File used if no other is given.
 const USUAL_FILE: &str = "optag.toml";
@@ -29,13 +29,20 @@ pub(super) enum InstallationError {
 ///
 /// Errors: the file cannot be read, or a value is invalid.
 pub(super) fn load_config(args: &ConfigArgs) -> anyhow::Result<Config> {
+    load_written(args).map(|(_, config)| config)
+}
+
+/// The same, with what is needed to compare it with a later one.
+///
+/// Errors: as of [`load_config`].
+pub(super) fn load_written(args: &ConfigArgs) -> anyhow::Result<(Written, Config)> {
     let usual = Path::new(USUAL_FILE);
     let file = args.config.as_deref().or_else(|| usual.exists().then_some(usual));
-    let mut config = Config::load(file, std::env::vars())?;
+    let (written, mut config) = Written::load(file, std::env::vars())?;
     if let Some(data) = &args.data {
         config.set_data_dir(data);
     }
-    Ok(config)
+    Ok((written, config))
 }
 
 /// As [`load_config`], for a command that needs an existing installation.

@@ -8,14 +8,14 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::ConfigArgs;
-use super::installation::load_config;
+use super::installation::{load_config, load_written};
 use crate::app::confinement::{self, Confined};
 use crate::app::logging::Levels;
 use crate::app::server::Server;
 use crate::app::service_manager::{self, State};
 use crate::app::upgrade::Handover;
 use crate::app::{hardening, logging};
-use crate::config::HANDOVER_VARIABLE;
+use crate::config::{Changes, HANDOVER_VARIABLE, Written};
 use crate::metrics;
 
 /// Run the recorder until SIGTERM or SIGINT.
@@ -28,8 +28,9 @@ Examples:
 
 The first start prints an admin token, once. SIGTERM, SIGINT: no new calls, those in progress go on
 (shutdown.drain_limit_s), what was heard is delivered (shutdown.deliver_limit_s), exit 0; a second one ends
-both waits. SIGHUP: log.level is read again. SIGUSR2: the program file, which may be a newer one, takes over
-in the same process; calls go on, none is refused and no packet is lost.")]
+both waits. SIGHUP: departments, prompts and log.level are read again; the log says what needs a restart.
+SIGUSR2: the program file, which may be a newer one, takes over in the same process; calls go on, none is
+refused and no packet is lost.")]
 pub struct ServeArgs {
     #[command(flatten)]
     config: ConfigArgs,
@@ -62,7 +63,7 @@ pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<
         print!("{}", crate::config::EXAMPLE);
         return Ok(ExitCode::SUCCESS);
     }
-    let config = load_config(&args.config)?;
+    let (mut written, config) = load_written(&args.config)?;
     if args.check {
         config.check_files()?;
         return Ok(ExitCode::SUCCESS);
@@ -112,7 +113,7 @@ pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<
             _ = terminate.recv() => { signals += 1; break }
             _ = interrupt.recv() => { signals += 1; break }
             () = running.drain_ordered() => break,
-            _ = hangup.recv() => reload(&args.config, &levels),
+            _ = hangup.recv() => reload(&running, &mut written, &args.config, &levels).await,
             _ = upgrade.recv() => {
                 if can_start(&program).await {
                     tracing::info!("upgrading in place; calls continue");
@@ -140,18 +141,26 @@ pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<
     Ok(ExitCode::SUCCESS)
 }
 
-/// Applies settings that can change during calls. Certificates and store credentials are reloaded when their files
-/// change; other settings need a program that takes over.
-fn reload(args: &ConfigArgs, levels: &Levels) {
-    match load_config(args) {
-        Ok(config) if levels.set(&config.log.level) => {
-            tracing::info!(
-                level = config.log.level,
-                "SIGHUP: log.level reloaded; other settings take effect after SIGUSR2 or a restart"
-            );
+/// Takes what can change while calls go on, and says by key what needs a restart. Tokens, the certificate of SIP and the
+/// store's credentials are read again by themselves when their files change.
+async fn reload(running: &Server, written: &mut Written, args: &ConfigArgs, levels: &Levels) {
+    let changes = load_written(args).and_then(|(newer, config)| {
+        config.check_files()?;
+        Ok(written.reload(&newer)?)
+    });
+    let Changes { config, taken, restart } = match changes {
+        Ok(changes) => changes,
+        Err(error) => {
+            return tracing::error!(error = %format!("{error:#}"), "SIGHUP: invalid configuration; keeping the current one");
         }
-        Ok(_) => tracing::error!("SIGHUP: cannot change log.level"),
-        Err(error) => tracing::error!(%error, "SIGHUP: invalid configuration; keeping the current one"),
+    };
+    if !levels.set(&config.log.level) {
+        tracing::error!("SIGHUP: cannot change log.level");
+    }
+    running.reload(&config).await;
+    tracing::info!(keys = taken.join(", "), "SIGHUP: configuration reloaded for new calls");
+    if !restart.is_empty() {
+        tracing::warn!(keys = restart.join(", "), "SIGHUP: changes take effect after SIGUSR2 or a restart");
     }
 }
 

@@ -8,7 +8,7 @@ use crate::config::cluster::ClusterConfig;
 use crate::disclosure::owner::Owner;
 use crate::erasure::sweep_horizon::SweepLimits;
 use crate::index::IndexPlace;
-use crate::recorder::settings::RecorderSettings;
+use crate::recorder::settings::{Departments, RecorderSettings};
 use optag_core::call::Department;
 use optag_core::private::Private;
 use optag_media::dtmf::tone_listener::ToneSettings;
@@ -170,7 +170,7 @@ impl Config {
     pub fn recorder(&self) -> RecorderSettings {
         let pairs = usize::from(self.rtp.port_max - self.rtp.port_min).div_ceil(2);
         RecorderSettings {
-            departments: self.departments.clone(),
+            departments: Departments::new(self.departments.clone()),
             advertised_ip: self.rtp.advertised_ip,
             client_streams: pairs * usize::from(self.api.max_client_streams_percent) / 100,
             spills: self.engine.spills,

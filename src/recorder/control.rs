@@ -18,7 +18,7 @@ impl Recorder {
         }
         let withdraws = matches!(control, Control::Withdraw { .. });
         let moves_to = match &control {
-            Control::Transfer { department, .. } => Some(self.department(department)?.clone()),
+            Control::Transfer { department, .. } => Some(self.department(id, department)?),
             _ => None,
         };
         let opened = match &moves_to {
@@ -125,7 +125,7 @@ impl Recorder {
             }
             Control::Withdraw { how, evidence } => Command::Withdraw { how, evidence },
             Control::Transfer { department, prompt_version, evidence } => {
-                let to = Box::new(self.department(&department)?.question());
+                let to = Box::new(self.department(id, &department)?.question());
                 Command::Transfer { to, prompt_version, evidence }
             }
             Control::Pause => Command::Pause,
@@ -146,8 +146,10 @@ impl Recorder {
         }
     }
 
-    fn department(&self, id: &str) -> Result<&Department, ControlError> {
-        self.settings.department(id).ok_or_else(|| ControlError::UnknownDepartment(id.to_owned()))
+    /// The department of this name, among those that there were when the call was admitted.
+    fn department(&self, call: CallId, name: &str) -> Result<Department, ControlError> {
+        let all = self.live_calls.departments(call).unwrap_or_else(|| self.settings.departments.now());
+        department(&all, name).cloned().ok_or_else(|| ControlError::UnknownDepartment(name.to_owned()))
     }
 
     /// Opens a call in the spool that no department has recorded so far, as one of `department`'s, so that a

@@ -8,7 +8,7 @@ use tokio::sync::broadcast;
 
 use crate::cluster::shared_calls::SharedCalls;
 use optag_core::call::context::name_keys;
-use optag_core::call::{CallFacts, CallLink, ConsentState, LinkKind, Outcome, StreamFacts};
+use optag_core::call::{CallFacts, CallLink, ConsentState, Department, LinkKind, Outcome, StreamFacts};
 use optag_core::id::CallId;
 use optag_core::limit;
 use optag_media::fact::{Ended, StreamCounts};
@@ -49,6 +49,8 @@ struct Calls {
     unopened: HashMap<CallId, CallFacts>,
     /// The API client that announced a call in progress.
     clients: HashMap<CallId, String>,
+    /// The departments that there were when a call in progress was admitted.
+    departments: HashMap<CallId, Arc<[Department]>>,
     /// Labels of streams that asked to join a call in progress and were refused.
     refused: HashMap<CallId, BTreeSet<String>>,
     ended: VecDeque<CallId>,
@@ -121,6 +123,16 @@ impl LiveCalls {
         let calls = self.calls();
         let theirs = calls.clients.iter().filter(|(_, name)| *name == client);
         theirs.filter_map(|(id, _)| calls.views.get(id)).map(|(view, _)| view.streams.len()).sum()
+    }
+
+    /// Sets the departments that there were when the call was admitted.
+    pub fn set_departments(&self, id: CallId, departments: Arc<[Department]>) {
+        self.calls().departments.insert(id, departments);
+    }
+
+    /// The departments that there were when a call in progress was admitted; `None` for a resumed one.
+    pub fn departments(&self, id: CallId) -> Option<Arc<[Department]>> {
+        self.calls().departments.get(&id).cloned()
     }
 
     /// Number of streams of the calls in progress that API clients announced.
@@ -199,6 +211,7 @@ impl LiveCalls {
         calls.unname(id);
         calls.unopened.remove(&id);
         calls.clients.remove(&id);
+        calls.departments.remove(&id);
         calls.refused.remove(&id);
         drop(calls);
         self.share_end(id);
@@ -233,6 +246,7 @@ impl LiveCalls {
         let mut calls = self.calls();
         calls.unopened.remove(&id);
         calls.clients.remove(&id);
+        calls.departments.remove(&id);
         calls.refused.remove(&id);
         let Some((view, _)) = calls.views.get_mut(&id).filter(|(view, _)| view.outcome.is_none()) else {
             return;

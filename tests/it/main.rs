@@ -44,6 +44,7 @@ mod protected;
 mod quality;
 mod recorder_bodies;
 mod recover;
+mod reloading;
 mod resume;
 mod s3;
 mod server;

@@ -147,7 +147,7 @@ async fn sighup_takes_a_new_log_level_and_ends_nothing() {
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, text.replace("level = \"info\"", "level = \"debug\"")).unwrap();
     server.signal(libc::SIGHUP);
-    server.logs("log.level reloaded").await;
+    server.logs("configuration reloaded").await;
     server.logs("DEBUG").await;
     std::fs::write(&config, text.replace("level = \"info\"", "level = 7")).unwrap();
     server.signal(libc::SIGHUP);

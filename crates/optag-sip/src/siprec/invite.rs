@@ -329,7 +329,7 @@ impl Server {
     /// The parties as currently known.
     pub(super) fn parties(&mut self, id: SessionId) -> Parties {
         let client = self.client_of(id);
-        let (rules, departments) = (self.config.rules_for(client), self.config.departments_for(client));
+        let (rules, departments) = self.earlier.rules(&self.config, id, client);
         let Some(session) = self.sessions.get_mut(&id) else { return Parties::default() };
         let Saved { view, hints, caller, guessed, .. } = &mut session.saved;
         let resolve = |known| parties::resolve(view, hints, rules, departments, known);

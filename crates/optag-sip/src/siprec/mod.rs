@@ -16,6 +16,7 @@ mod capabilities;
 pub mod client_profile;
 mod client_quota;
 mod consent_signals;
+mod generations;
 mod invite;
 pub mod metadata;
 mod new_call;

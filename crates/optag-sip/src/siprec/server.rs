@@ -22,11 +22,12 @@ use crate::sip::response::{Answer, asks_rport};
 use crate::sip::transaction::{self, Key, Origin, Received, Transactions};
 use crate::sip::user_agent_client::Clients;
 use crate::siprec::accounted::Accounted;
+use crate::siprec::generations::Earlier;
 use crate::siprec::own_requests::{EndReason, Purpose};
 use crate::siprec::session::snapshot::SessionSnapshot;
 use crate::siprec::settings::Config;
 use crate::siprec::timers::{Deadlines, Timer, Timers};
-use optag_core::call::{AnnouncedCall, ConsentState};
+use optag_core::call::{AnnouncedCall, ConsentState, Department};
 use optag_core::clock::{MonoTime, WallTime};
 use optag_core::id::CallId;
 use optag_core::private::Private;
@@ -58,6 +59,8 @@ pub enum Input {
     Consent(SessionId, ConsentState),
     /// Admit no new calls from now on.
     Drain,
+    /// Departments of sessions that begin from now on.
+    Departments(Vec<Department>),
     /// Whether calls fit: what OPTIONS answers. Each INVITE is tried all the same.
     Accepting(bool),
     /// End every session with a BYE.
@@ -106,6 +109,7 @@ pub struct Server {
     pub(super) draining: bool,
     /// Whether calls fit.
     pub(super) accepting: bool,
+    pub(super) earlier: Earlier,
     pub(super) stats: Stats,
     pub(super) proofs: Proofs,
     pub(super) touched: BTreeSet<SessionId>,
@@ -133,6 +137,7 @@ impl Server {
             by_dialog: HashMap::new(),
             draining: false,
             accepting: true,
+            earlier: Earlier::default(),
             stats: Stats::default(),
             proofs: Proofs::default(),
             touched: BTreeSet::new(),
@@ -177,6 +182,10 @@ impl Server {
             Input::Consent(id, consent) => self.consent_is(now, id, consent, out),
             Input::Drain => self.draining = true,
             Input::Accepting(accepting) => self.accepting = accepting,
+            Input::Departments(all) => {
+                let oldest = self.sessions.keys().next().copied();
+                self.earlier.change(&mut self.config, &all, oldest, self.names);
+            }
             Input::EndAll => {
                 for id in self.sessions.keys().copied().collect::<Vec<_>>() {
                     self.finish_call(id);

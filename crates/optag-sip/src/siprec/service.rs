@@ -20,7 +20,7 @@ use crate::siprec::server::{Input, Output, Server};
 use crate::siprec::session::snapshot::SessionSnapshot;
 use crate::siprec::settings::Config;
 use crate::siprec::stats::Stats;
-use optag_core::call::{AnnouncedCall, ConsentHow, ConsentState};
+use optag_core::call::{AnnouncedCall, ConsentHow, ConsentState, Department};
 use optag_core::clock::{Clock, MonoTime};
 use optag_core::id::CallId;
 
@@ -106,6 +106,7 @@ pub enum Ending {
 enum Order {
     Drain,
     Accepting(bool),
+    Departments(Vec<Department>),
     Stop(Ending, oneshot::Sender<Vec<SessionSnapshot>>),
 }
 
@@ -207,6 +208,12 @@ impl SipServer {
         tokio::time::timeout(patience, empty).await.unwrap_or(false)
     }
 
+    /// Takes other departments for sessions that begin from now on.
+    pub async fn change_departments(&self, all: Vec<Department>) {
+        // A server that has ended takes no sessions.
+        let _ = self.orders.send(Order::Departments(all)).await;
+    }
+
     /// Sets whether OPTIONS says that calls fit. The function returns false if the server is busy: try again.
     pub fn accepting_switch(&self) -> impl Fn(bool) -> bool + Send + 'static {
         let orders = self.orders.clone();
@@ -263,6 +270,7 @@ impl Shell {
                 Some(order) = ordered.recv() => match order {
                     Order::Drain => self.handle(Input::Drain),
                     Order::Accepting(accepting) => self.handle(Input::Accepting(accepting)),
+                    Order::Departments(all) => self.handle(Input::Departments(all)),
                     Order::Stop(ending, tell) => {
                         self.end(ending, &mut decided).await;
                         let _ = tell.send(self.server.save());

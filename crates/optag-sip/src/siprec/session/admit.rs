@@ -239,8 +239,10 @@ impl Server {
         streams::caller_first(&mut streams, &mut decisions);
         self.stats.callers_guessed += u64::from(parties.guessed);
         let department = parties.department.clone();
-        let department = department
-            .and_then(|id| self.config.departments_for(client).all.iter().find(|d| d.id == id).cloned());
+        let department = department.and_then(|name| {
+            let departments = self.earlier.departments(&self.config, id, client);
+            departments.all.iter().find(|department| department.id == name).cloned()
+        });
         let source = self.config.media_source_for(client);
         let nameless = |(media, decision): (&Media, &StreamDecision)| {
             matches!(decision, StreamDecision::Stream(_)) && media.address.is_none()

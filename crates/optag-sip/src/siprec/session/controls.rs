@@ -49,7 +49,8 @@ impl Server {
 
     /// Sets the answer keys to those of the department that has the call.
     fn takes_keys_of(&mut self, id: SessionId, department: &str) {
-        let department = self.config.departments.all.iter().find(|one| one.id == department);
+        let departments = self.earlier.departments(&self.config, id, self.client_of(id));
+        let department = departments.all.iter().find(|one| one.id == department);
         if let (Some(department), Some(session)) = (department, self.sessions.get_mut(&id)) {
             session.takes_keys(department.default_keys());
         }

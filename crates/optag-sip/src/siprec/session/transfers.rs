@@ -17,7 +17,7 @@ impl Server {
     pub(in crate::siprec) fn seen(&mut self, id: SessionId) -> Seen {
         let parties = self.parties(id);
         let client = self.client_of(id);
-        let (rules, departments) = (self.config.rules_for(client), self.config.departments_for(client));
+        let (rules, departments) = self.earlier.rules(&self.config, id, client);
         let Some(session) = self.sessions.get(&id) else { return Seen::default() };
         let saved = &session.saved;
         Seen::of(&saved.view, &saved.hints, &parties, rules, departments)

@@ -1,0 +1,19 @@
+//! Takes a changed configuration while the recorder runs (SIGHUP).
+//!
+//! In: the configuration, checked. Out: departments and prompts for calls that begin from now on; calls in progress keep
+//! theirs. Not here: what can be taken (`config::Changes`), the log level, and files that are read again by themselves when
+//! they change: access tokens, the certificate of SIP, the store's credentials.
+
+use crate::app::server::Server;
+use crate::config::Config;
+
+impl Server {
+    /// Takes the departments and prompts of `config`.
+    pub async fn reload(&self, config: &Config) {
+        self.recorder.settings.departments.replace(config.departments.clone());
+        if let Some(server) = &self.sip_server {
+            server.change_departments(config.departments.clone()).await;
+        }
+        self.rules.set_keep_days(config.longest_kept_days());
+    }
+}
