@@ -201,6 +201,9 @@ pub fn sdp(shape: Shape, info: &CallInfo, direction: Direction, version: u32) ->
             codec.rtpmap(),
             clock = codec.clock_hz(),
         ));
+        if let Some(fmtp) = codec.fmtp() {
+            text.push_str(&format!("a=fmtp:{} {fmtp}\r\n", codec.payload_type()));
+        }
         if let Some(key) = key {
             let (suite, inline) = (key.suite().name(), srtp::inline(key));
             text.push_str(&format!("a=crypto:{CRYPTO_TAG} {suite} inline:{inline}\r\n"));

@@ -7,6 +7,8 @@
 
 #[cfg(feature = "amr")]
 pub mod opencore;
+#[cfg(feature = "amr")]
+pub mod opencore_encoder;
 
 use crate::timebase::FRAME_AXIS;
 
@@ -120,6 +122,39 @@ impl<'a> Payload<'a> {
         let two = pair(at / 8) << 8 | pair(at / 8 + 1);
         Some((two << (at % 8) >> (16 - length)) as u8)
     }
+}
+
+/// A payload of frames in the format of the decoders, without a mode request.
+#[cfg(feature = "amr")]
+fn pack(band: Band, aligned: bool, frames: &[[u8; FRAME_BYTES]]) -> Vec<u8> {
+    let (mut bytes, mut end) = (Vec::new(), 0_usize);
+    // Appends the first `length` bits of `value`; in the octet-aligned form, what is left of a byte stays zero.
+    let mut push = |value: u8, length: usize, is_last: bool| {
+        for n in 0..length {
+            if end % 8 == 0 {
+                bytes.push(0_u8);
+            }
+            if let Some(last) = bytes.last_mut() {
+                *last |= (value << n & 0x80) >> (end % 8);
+            }
+            end += 1;
+        }
+        if aligned && is_last {
+            end = end.next_multiple_of(8);
+        }
+    };
+    push(0xf0, 4, true);
+    for (n, frame) in frames.iter().enumerate() {
+        let more = if n + 1 < frames.len() { 0x80 } else { 0 };
+        push(more | frame[0] & 0x7c, 6, true);
+    }
+    for frame in frames {
+        let bits = band.bits(frame[0] >> 3 & 15).unwrap_or(0);
+        for (from, &byte) in (0..bits).step_by(8).zip(&frame[1..]) {
+            push(byte, (bits - from).min(8), from + 8 >= bits);
+        }
+    }
+    bytes
 }
 
 /// Whether `a=fmtp` parameters select this form and nothing unsupported.

@@ -8,6 +8,8 @@ use audio_codec::Encoder as _;
 use audio_codec::g722::G722Encoder;
 
 use super::Encoding;
+#[cfg(feature = "amr")]
+use super::amr;
 use super::g726::{self, Packing, Rate};
 use super::gsm_encoder;
 
@@ -38,6 +40,12 @@ pub enum Codec {
     Gsm,
     /// Opus at 16 kHz and 24 kbit/s.
     Opus,
+    /// AMR at 12.2 kbit/s.
+    #[cfg(feature = "amr")]
+    Amr {
+        /// Whether in the octet-aligned form.
+        octet_aligned: bool,
+    },
 }
 
 impl Codec {
@@ -51,7 +59,11 @@ impl Codec {
             Encoding::G726 { rate, packing } => Some(Codec::G726(rate, packing)),
             Encoding::Gsm => Some(Codec::Gsm),
             Encoding::Opus => Some(Codec::Opus),
-            Encoding::L16 { .. } | Encoding::G729 | Encoding::Amr { .. } | Encoding::AmrWb { .. } => None,
+            #[cfg(feature = "amr")]
+            Encoding::Amr { octet_aligned } => Some(Codec::Amr { octet_aligned }),
+            #[cfg(not(feature = "amr"))]
+            Encoding::Amr { .. } => None,
+            Encoding::L16 { .. } | Encoding::G729 | Encoding::AmrWb { .. } => None,
         }
     }
 
@@ -65,6 +77,8 @@ impl Codec {
             Codec::G726(rate, packing) => Encoding::G726 { rate, packing },
             Codec::Gsm => Encoding::Gsm,
             Codec::Opus => Encoding::Opus,
+            #[cfg(feature = "amr")]
+            Codec::Amr { octet_aligned } => Encoding::Amr { octet_aligned },
         }
     }
 
@@ -92,7 +106,12 @@ impl Codec {
         self.encoding().codec().rtpmap()
     }
 
-    /// Encodes 8 kHz samples at once. Panics: for Opus, which has frames.
+    /// Its parameters in SDP, if it has any.
+    pub fn fmtp(self) -> Option<&'static str> {
+        self.encoding().codec().fmtp
+    }
+
+    /// Encodes 8 kHz samples at once. Panics: for Opus and AMR, which have frames.
     pub fn encode(self, samples: &[i16]) -> Vec<u8> {
         match self {
             Codec::Pcmu => samples.iter().map(|&sample| ulaw(sample)).collect(),
@@ -102,6 +121,8 @@ impl Codec {
             Codec::G726(rate, packing) => g726::encode(rate, packing, samples),
             Codec::Gsm => gsm_encoder::encode(samples),
             Codec::Opus => panic!("Opus is coded in frames"),
+            #[cfg(feature = "amr")]
+            Codec::Amr { .. } => panic!("AMR is coded in frames"),
         }
     }
 }
@@ -148,8 +169,22 @@ impl Coded {
         if format.codec == Codec::Opus {
             return Self::opus(voice, format);
         }
-        let is_framed = format.codec == Codec::Gsm;
-        ensure!(!is_framed || format.ptime_ms.is_multiple_of(20), "GSM has packets of 20, 40 or 60 ms");
+        let is_framed = matches!(format.codec.encoding(), Encoding::Gsm | Encoding::Amr { .. });
+        ensure!(
+            !is_framed || format.ptime_ms.is_multiple_of(20),
+            "GSM and AMR have packets of 20, 40 or 60 ms"
+        );
+        #[cfg(feature = "amr")]
+        if let Codec::Amr { octet_aligned } = format.codec {
+            let payloads =
+                amr::opencore_encoder::payloads(voice, octet_aligned, format.ptime_ms as usize / 20);
+            let mut coded = Self { format, bytes: Vec::new(), ends: Vec::new() };
+            for payload in payloads {
+                coded.bytes.extend(payload);
+                coded.ends.push(coded.bytes.len());
+            }
+            return Ok(coded);
+        }
         let bytes = format.codec.encode(voice);
         let size = bytes.len() / packets;
         Ok(Self { format, ends: (1..=packets).map(|n| n * size).collect(), bytes })
@@ -277,6 +312,36 @@ mod tests {
         }
         assert!(Coded::new(&tone(), Format { codec: Codec::Opus, ptime_ms: 30 }).is_err());
         assert!(Coded::new(&[], Format { codec: Codec::Pcma, ptime_ms: 20 }).is_err());
+    }
+
+    #[cfg(feature = "amr")]
+    #[test]
+    fn amr_that_is_sent_is_heard_in_both_forms() {
+        use crate::codec::amr::opencore::tests::{alike, buzz};
+        use crate::codec::decoder::Decoder;
+
+        let said = buzz(8_000.0);
+        for (octet_aligned, ptime_ms, bytes) in
+            [(false, 20, 32), (true, 20, 33), (false, 60, 95), (true, 40, 65)]
+        {
+            let codec = Codec::Amr { octet_aligned };
+            assert_eq!((codec.rtpmap().as_str(), codec.payload_type()), ("AMR/8000", 97));
+            assert_eq!(codec.fmtp(), octet_aligned.then_some("octet-align=1"));
+            let coded = Coded::new(&said, Format { codec, ptime_ms }).unwrap();
+            assert_eq!(coded.packets(), 2_000 / ptime_ms as usize);
+            let mut decoder = Decoder::new(codec.encoding());
+            let mut heard = Vec::new();
+            for packet in 0..coded.packets() as u64 {
+                assert_eq!(coded.payload(packet).len(), bytes);
+                let mut out = vec![0; coded.format.samples()];
+                assert_eq!(decoder.decode(coded.payload(packet), &mut out), out.len());
+                heard.extend(out);
+            }
+            let (match_, _) = alike(&heard[1_600..], &said[1_600..6_400], 160);
+            assert!(match_ > 0.8, "{octet_aligned} {ptime_ms}: {match_}");
+        }
+        let codec = Codec::Amr { octet_aligned: true };
+        assert!(Coded::new(&said, Format { codec, ptime_ms: 30 }).is_err());
     }
 
     #[test]

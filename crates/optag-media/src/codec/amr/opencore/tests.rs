@@ -63,7 +63,7 @@ pub(crate) fn buzz(rate_hz: f64) -> Vec<i16> {
 }
 
 /// Similarity of two sounds, and the shift at which it is greatest. Units: samples.
-fn alike(heard: &[i16], said: &[i16], most: usize) -> (f64, usize) {
+pub(crate) fn alike(heard: &[i16], said: &[i16], most: usize) -> (f64, usize) {
     let of = |shift: usize| {
         let pairs = said.iter().zip(&heard[shift..]).map(|(&a, &b)| (f64::from(a), f64::from(b)));
         let (ab, aa, bb) =
