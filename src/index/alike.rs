@@ -1,18 +1,14 @@
 //! Fuzzy search by name, without a time. In: a name as given. Out: rows to be scored by `likeness`: those with words
 //! similar to all given ones or, if there are none, with words similar to one of them, the newest of each.
-//!
-//! A misspelt word shares trigrams with the intended one. Of the known words that share the most, the most similar
-//! are used; trigrams that thousands of words share carry little information, and are not followed to their end.
 
-use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use super::alike_words::{LIKEST, Like};
 use super::candidates::{JUDGED, LOOKED_AT};
 use super::conditions::has_part;
-use super::database::Kind;
 use super::fold::fold;
-use super::known_names::{Known, quoted, trigrams};
-use super::likeness::{NAME_LEAST, word_likeness, words};
+use super::known_names::Known;
+use super::likeness::{NAME_LEAST, words};
 use super::names::Stretch;
 use super::search_terms::Query;
 use super::statement::Statement;
@@ -22,18 +18,6 @@ use super::{Index, IndexError};
 pub(super) const ALIKE: i64 = 200;
 /// Maximum number of words of a name that are used.
 const WORDS: usize = 4;
-/// Maximum number of words read per trigram.
-const OF_TRIGRAM: i64 = 2_000;
-/// Maximum number of trigrams of a word that are used.
-const TRIGRAMS: usize = 24;
-/// Number of words with the most shared trigrams that are compared.
-const COMPARED: i64 = 200;
-/// Maximum length of a word that is also searched with any two adjacent letters swapped. Units: letters.
-const SHORT: usize = 5;
-/// Minimum similarity of a word; other words of a name may be more similar than the whole name must be.
-const WORD_LEAST: f64 = 0.5;
-/// Number of the most similar known words used per given word.
-const LIKEST: usize = 16;
 /// Maximum number of names combined from these words.
 const TOGETHER: usize = 256;
 /// Maximum number of names of a word, or of words, whose rows are looked up.
@@ -42,14 +26,6 @@ const NAMES: i64 = 2_000;
 const ENTRIES: i64 = 20_000;
 /// Newest names, which are searched for a word that too many names contain.
 const NEWEST: i64 = 20_000;
-
-/// A known word similar to a given one.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Like {
-    number: i64,
-    word: String,
-    likeness: f64,
-}
 
 /// A way to find matching rows.
 #[derive(Debug)]
@@ -97,48 +73,6 @@ impl Index {
         }
     }
 
-    /// The known words similar to a given one.
-    async fn like(&self, told: &str) -> Result<Vec<Like>, IndexError> {
-        let padded = format!(" {told} ");
-        let mut sql =
-            Statement::new("SELECT k.number, k.padded FROM (SELECT word, COUNT(*) AS shared FROM (");
-        for (n, trigram) in trigrams(&padded).iter().take(TRIGRAMS).enumerate() {
-            sql.push(if n == 0 { "SELECT * FROM (" } else { " UNION ALL SELECT * FROM (" });
-            match self.database.kind {
-                Kind::Sqlite => sql
-                    .push("SELECT rowid AS word FROM words_trigrams WHERE words_trigrams MATCH ")
-                    .bind_text(quoted(trigram)),
-                Kind::Postgres => sql
-                    .push(
-                        "SELECT number AS word FROM known_words WHERE optag_trigrams(padded) @> ARRAY[CAST(",
-                    )
-                    .bind_text(trigram)
-                    .push(" AS TEXT)]"),
-            };
-            sql.push(&format!(" LIMIT {OF_TRIGRAM}) AS of_{n}"));
-        }
-        sql.push(") AS every GROUP BY word ORDER BY shared DESC, word LIMIT ").bind_number(COMPARED);
-        sql.push(") AS most JOIN known_words AS k ON k.number = most.word");
-        sql.push(" UNION SELECT number, padded FROM known_words WHERE padded IN (").bind_text(padded);
-        for other in swapped(told) {
-            sql.push(", ").bind_text(format!(" {other} "));
-        }
-        sql.push(")");
-        let mut likest = Vec::new();
-        for row in sql.query().fetch_all(&self.database.readers).await? {
-            let word = row.try_get::<String, _>("padded")?.trim().to_owned();
-            let likeness = word_likeness(told, &word);
-            if likeness >= WORD_LEAST {
-                likest.push(Like { number: row.try_get("number")?, word, likeness });
-            }
-        }
-        likest.sort_by(|one, other| {
-            other.likeness.total_cmp(&one.likeness).then(one.number.cmp(&other.number))
-        });
-        likest.truncate(LIKEST);
-        Ok(likest)
-    }
-
     /// Rows of names that have words similar to all given ones.
     async fn rows_of_all(
         &self,
@@ -181,13 +115,21 @@ impl Index {
         department: Option<&str>,
     ) -> Result<Vec<AnyRow>, IndexError> {
         let mut fewest: Option<(i64, usize)> = None;
-        for (at, likest) in told.iter().enumerate() {
-            let mut sql =
-                Statement::new("SELECT COUNT(*) AS total FROM (SELECT 1 AS hit FROM words_of_names");
-            of_words(&mut sql, " WHERE word", likest);
-            sql.push(" LIMIT ").bind_number(ENTRIES + 1).push(") AS counted");
-            let count = (self.total(sql).await?, at);
-            fewest = Some(fewest.map_or(count, |fewest| fewest.min(count)));
+        // A common word is only counted to its end if no other word is rarer.
+        for most in [NAMES, ENTRIES] {
+            for (at, likest) in told.iter().enumerate() {
+                let mut sql =
+                    Statement::new("SELECT COUNT(*) AS total FROM (SELECT 1 AS hit FROM words_of_names");
+                of_words(&mut sql, " WHERE word", likest);
+                let most = fewest.map_or(most, |(fewest, _)| fewest.min(most));
+                sql.push(" LIMIT ").bind_number(most + 1).push(") AS counted");
+                let count = (self.total(sql).await?, at);
+                fewest = Some(fewest.map_or(count, |fewest| fewest.min(count)));
+            }
+            match fewest {
+                Some((count, _)) if most < ENTRIES && count > most => fewest = None,
+                _ => break,
+            }
         }
         let Some((count, first)) = fewest else { return Ok(Vec::new()) };
         if count > ENTRIES {
@@ -273,23 +215,6 @@ impl Index {
         }
         sql
     }
-}
-
-impl Like {
-    fn as_str(&self) -> &str {
-        &self.word
-    }
-}
-
-/// A short word with two adjacent letters swapped, which may share no trigram with it.
-fn swapped(word: &str) -> Vec<String> {
-    let letters: Vec<char> = word.chars().collect();
-    let swap = |at: usize| {
-        let mut letters = letters.clone();
-        letters.swap(at - 1, at);
-        letters.into_iter().collect()
-    };
-    if letters.len() > SHORT { Vec::new() } else { (1..letters.len()).map(swap).collect() }
 }
 
 /// Names combined from known words, one for each given word, most similar first.

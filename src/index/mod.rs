@@ -3,6 +3,7 @@
 
 mod aged;
 mod alike;
+mod alike_words;
 mod along_number;
 mod announced_calls;
 mod candidates;
