@@ -13,6 +13,7 @@ pub mod config;
 pub mod console;
 pub mod delivery;
 pub mod disclosure;
+pub mod doctor;
 pub mod erasure;
 pub mod http;
 pub mod import;

@@ -53,6 +53,10 @@ pub fn in_use(config: &Config) -> Vec<CertificateFile> {
         add("sip", "sip.certificate_file", &tls.certificate);
         tls.client_ca.iter().for_each(|path| add("sip_client_ca", "sip.client_ca_file", path));
     }
+    if let Some(cluster) = &config.cluster {
+        add("node", "cluster.certificate_file", &cluster.files.certificate);
+        add("node_ca", "cluster.ca_file", &cluster.files.ca);
+    }
     if let StoreConfig::S3(s3) = &config.store {
         s3.ca_file.iter().for_each(|path| add("store_ca", "store.ca_file", path));
     }
@@ -142,12 +146,15 @@ mod tests {
     fn every_key_that_names_certificates_is_looked_at() {
         let text = "[sip]\nlisten_tls = '127.0.0.1:5061'\ncertificate_file = '/a'\nkey_file = '/k'\nclient_ca_file = '/b'\n\
                     [store]\nkind = 's3'\nbucket = 'calls'\nca_file = '/c'\n\
+                    [cluster]\nlisten = '127.0.0.1:1'\naddress = 'a:1'\ncertificate_file = '/f'\nkey_file = '/k'\nca_file = '/g'\n\
                     [index]\npostgres = 'postgres://db/optag?sslmode=verify-full&sslrootcert=/d&sslcert=/e'\n";
         let config = Config::parse(text, []).unwrap();
         let files = in_use(&config).into_iter().map(|file| (file.of, file.path.display().to_string()));
         let expected = [
             ("sip", "/a"),
             ("sip_client_ca", "/b"),
+            ("node", "/f"),
+            ("node_ca", "/g"),
             ("store_ca", "/c"),
             ("index_ca", "/d"),
             ("index_client", "/e"),

@@ -5,6 +5,7 @@ pub mod assurance;
 pub mod audit;
 pub mod check;
 pub mod demo;
+pub mod doctor;
 pub mod erase;
 pub mod export;
 pub mod import;
@@ -62,6 +63,7 @@ enum Command {
     Assurance(assurance::AssuranceArgs),
     Import(import::ImportArgs),
     Check(check::CheckArgs),
+    Doctor(doctor::DoctorArgs),
     Keys(keys::KeysArgs),
     Nodes(nodes::NodesArgs),
     Recover(recover::RecoverArgs),
@@ -111,6 +113,7 @@ pub fn run() -> ExitCode {
             Command::Assurance(args) => assurance::run(args).await,
             Command::Import(args) => import::run(args).await,
             Command::Check(args) => check::run(args).await,
+            Command::Doctor(args) => doctor::run(args).await,
             Command::Keys(args) => keys::run(args).await,
             Command::Nodes(args) => nodes::run(args).await,
             Command::Recover(args) => recover::run(args).await,

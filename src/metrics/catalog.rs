@@ -169,7 +169,7 @@ catalog! {
     EARLY_ANSWERS = Gauge, "optag_early_answers", [], "Answers in PostgreSQL that wait for their call; the same on every node.";
     EARLY_ANSWERS_EXPIRED_TOTAL = Counter, "optag_early_answers_expired_total", [], "Answers in PostgreSQL whose time ended before their call came; each is counted by one node.";
     AUDIT_ANCHORED = Gauge, "optag_audit_anchored", [], "1 if the last signed audit checkpoint reached the store.";
-    CERTIFICATE_EXPIRES = Gauge, "optag_certificate_expiry_timestamp_seconds", ["use": OPEN], "When the first of the certificates for a use expires, in seconds since 1970: sip, sip_client_ca, store_ca, index_ca, index_client.";
+    CERTIFICATE_EXPIRES = Gauge, "optag_certificate_expiry_timestamp_seconds", ["use": OPEN], "When the first of the certificates for a use expires, in seconds since 1970: sip, sip_client_ca, store_ca, index_ca, index_client, node, node_ca.";
     PROCESS_CPU_SECONDS_TOTAL = Counter, "process_cpu_seconds_total", [], "Processor seconds used.";
     PROCESS_START_TIME_SECONDS = Gauge, "process_start_time_seconds", [], "When the process started, in seconds since 1970; an upgrade by SIGUSR2 keeps the process.";
     PROCESS_RESIDENT_MEMORY_BYTES = Gauge, "process_resident_memory_bytes", [], "Resident memory.";

@@ -93,3 +93,42 @@ async fn commands_work_where_a_recorder_ran_before() {
         assert_eq!(output.status.code(), Some(0), "{args:?}: {}", text(&output));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_names_what_is_wrong_with_how_to_mend_it_and_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = format!(
+        "data_dir = '{}'\n[api]\nlisten = '{}'\n[metrics]\nlisten = '127.0.0.1:0'\n[sip]\nlisten_udp = ''\n\
+         listen_tcp = ''\n[rtp]\nport_min = 28500\nport_max = 28590\n[spool]\nmin_free_gib = 0\nmax_gib = 1\n",
+        dir.path().join("data").display(),
+        taken.local_addr().unwrap()
+    );
+    std::fs::write(dir.path().join("optag.toml"), &config).unwrap();
+    let output = run(dir.path(), &["doctor", "--json"]);
+    let findings: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let wrong: Vec<_> =
+        findings.as_array().unwrap().iter().filter(|one| one["state"] == "wrong").cloned().collect();
+    assert!(wrong.len() == 1 && wrong[0]["check"] == "api.listen", "{}", text(&output));
+    assert!(wrong[0]["mend"].as_str().unwrap().contains("ss -lnp"), "{wrong:?}");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!dir.path().join("data").exists(), "nothing is made");
+    drop(taken);
+    let output = run(dir.path(), &["doctor"]);
+    assert!(output.status.code() == Some(0) && text(&output).contains("0 wrong"), "{}", text(&output));
+
+    // Beside a recorder, on what it made.
+    let server = Server::start(dir.path(), &Settings::with_ports((28_500, 28_590))).await;
+    let output = run(dir.path(), &["doctor"]);
+    assert!(output.status.code() == Some(0), "{}", text(&output));
+    assert!(
+        text(&output).contains("store: delete") && text(&output).contains("one runs"),
+        "{}",
+        text(&output)
+    );
+    assert_eq!(server.recordings().await, 0);
+    let key = dir.path().join("data/master.key");
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let output = run(dir.path(), &["doctor"]);
+    assert!(output.status.code() == Some(1) && text(&output).contains("chmod 600"), "{}", text(&output));
+}

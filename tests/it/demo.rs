@@ -101,9 +101,10 @@ fn levels_agree(file: &str, dir: &Path) {
 
 #[test]
 fn every_command_explains_itself_with_an_example() {
-    for command in
-        ["serve", "demo", "load", "search", "export", "erase", "import", "check", "keys", "recover", "token"]
-    {
+    for command in [
+        "serve", "demo", "load", "search", "export", "erase", "import", "check", "doctor", "keys", "recover",
+        "token",
+    ] {
         let help = Command::new(env!("CARGO_BIN_EXE_optag")).args([command, "--help"]).output().unwrap();
         let text = String::from_utf8_lossy(&help.stdout).into_owned();
         assert!(help.status.success() && text.contains("Example"), "{command}: {text}");
