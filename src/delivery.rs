@@ -39,13 +39,13 @@ use optag_storage::spool::{Spool, SpoolError};
 use optag_storage::store::StoreError;
 use optag_storage::store::remains::StoredObject;
 
-/// Deliveries at a time where the store bears it; [`Deliverer`] bounds their memory.
+/// Maximum number of concurrent deliveries; [`Deliverer`] bounds their memory.
 const MOST: usize = 6;
 
-/// How long the index may take to note that an upload begins.
+/// Time limit for noting an upload in the index.
 const NOTING: Duration = Duration::from_secs(5);
 
-/// Why delivery failed, will retry.
+/// Why a delivery failed.
 #[derive(Debug, thiserror::Error)]
 enum SettleError {
     #[error(transparent)]
@@ -65,12 +65,12 @@ enum SettleError {
 }
 
 impl SettleError {
-    /// Whether trying again is no use: the records themselves are no good.
+    /// Whether a retry is useless: records unreadable.
     fn is_final(&self) -> bool {
         matches!(self, Self::Deliver(DeliverError::Assemble(error)) if !matches!(error, AssembleError::Io(_)))
     }
 
-    /// What a newer program left in the place of the recording, where that is why.
+    /// The newer format found in place of the recording, if that is the reason.
     fn newer(&self) -> Option<&'static str> {
         match self {
             Self::Deliver(DeliverError::Vault(error)) => error.newer(),
@@ -78,13 +78,13 @@ impl SettleError {
         }
     }
 
-    /// Whether the store is what failed.
+    /// Whether the store failed.
     fn is_the_store(&self) -> bool {
         matches!(self, Self::Deliver(DeliverError::Store(_) | DeliverError::Vault(VaultError::Store(_))))
     }
 }
 
-/// Settles calls.
+/// Delivers calls.
 pub struct Delivery {
     deliveries: Arc<DeliveryQueue>,
     stores: Stores,
@@ -94,7 +94,7 @@ pub struct Delivery {
     later: Later,
 }
 
-/// What settles calls whose audio has to be encoded first: it takes nothing from the others.
+/// Delivers calls whose audio is encoded first, without delaying the others.
 struct Later {
     deliverer: Deliverer,
     upload_limit: UploadLimit,
@@ -103,7 +103,7 @@ struct Later {
 }
 
 impl Delivery {
-    /// What settles `deliveries`'s calls.
+    /// Delivers the calls of `deliveries`.
     pub fn new(deliveries: Arc<DeliveryQueue>, erasure: Arc<EraseService>) -> Self {
         let stores = erasure.stores.clone();
         let deliverer = deliverer(&stores);
@@ -112,13 +112,12 @@ impl Delivery {
         Self { deliveries, stores, erasure, deliverer, upload_limit, later }
     }
 
-    /// The same beside an engine: audio that is to be encoded first is so by so many `workers`, in the time that is to
-    /// spare.
+    /// The same beside an engine: `workers` encode unencoded audio, in the time that the engine leaves.
     pub fn encoding_in(self, spare: SpareTime, workers: usize) -> Self {
         Self { later: later(&self.stores, spare, workers), ..self }
     }
 
-    /// Starts as many workers as there may be deliveries; they end when `tasks` does.
+    /// Starts one worker per concurrent delivery; they end with `tasks`.
     pub fn start(self, tasks: &mut JoinSet<()>) {
         let delivery = Arc::new(self);
         for _ in 0..MOST {
@@ -131,7 +130,7 @@ impl Delivery {
         }
     }
 
-    /// Settles every call that waits, however long it takes.
+    /// Delivers every waiting call, however long it takes.
     pub async fn until_settled(self) {
         let deliveries = Arc::clone(&self.deliveries);
         let mut tasks = JoinSet::new();
@@ -140,7 +139,7 @@ impl Delivery {
         tasks.shutdown().await;
     }
 
-    /// One worker: settles calls one after the other.
+    /// One worker: delivers calls one after the other.
     async fn work(&self) {
         let mut backoff = Backoff::default();
         loop {
@@ -150,7 +149,7 @@ impl Delivery {
         }
     }
 
-    /// One worker of those calls that have to be encoded first, the one that ended first before the others.
+    /// One worker for calls to be encoded first, in order of their end.
     async fn work_later(&self) {
         let mut backoff = Backoff::default();
         loop {
@@ -158,7 +157,7 @@ impl Delivery {
             let closing = self.deliveries.next_packed().await;
             let turn_of_call = self.later.spare.wait(closing.id, closing.ended.at, &self.stores.spool).await;
             if turn_of_call == Err(NoTurn::Ending) {
-                // The next recorder goes on.
+                // The next process continues.
                 return std::future::pending().await;
             }
             self.try_to_settle(&closing, turn, &mut backoff).await;
@@ -167,7 +166,7 @@ impl Delivery {
 
     async fn try_to_settle(&self, closing: &Closing, turn: Turn<'_>, backoff: &mut Backoff) {
         let id = closing.id;
-        // A recording that makes its processing fail costs no worker: it waits in the spool.
+        // A panic while processing a recording ends no worker: the recording waits in the spool.
         let settled = AssertUnwindSafe(self.settle(closing)).catch_unwind().await;
         match settled.unwrap_or(Err(SettleError::Fault)) {
             Ok(()) => {
@@ -180,7 +179,7 @@ impl Delivery {
                 let lost = Outcome::Lost(LossCause::Damaged);
                 metrics::call_ended(lost);
                 let written = self.put_outcome(closing, lost).await;
-                // The records stay in the spool for whoever can mend them, until their time is up.
+                // The records stay in the spool until they expire, in case they can be repaired.
                 if written.is_ok() { self.deliveries.done(id) } else { self.deliveries.retry(id) }
             }
             Err(error) => {
@@ -217,7 +216,7 @@ impl Delivery {
             self.stores.index.put_delivered(id, &manifest.stored).await?;
             self.stores.index.put_recording(&manifest).await?;
         }
-        // A yes that was taken back after the call's end: nothing else is said of the call.
+        // Consent withdrawn after the end of the call: the outcome states only that.
         let outcome = if erasure.was_withdrawn(id)? { Outcome::Withdrawn } else { closing.ended.outcome };
         self.put_outcome(closing, outcome).await?;
         if closing.spooled {
@@ -226,7 +225,7 @@ impl Delivery {
         Ok(())
     }
 
-    /// Brings a recording to the store. What the index needs of its manifest comes back.
+    /// Stores a recording. Returns the part of its manifest that the index needs.
     async fn deliver(&self, closing: &Closing) -> Result<Manifest, SettleError> {
         let (started, id) = (Instant::now(), closing.id);
         let mut source = source(&self.stores.spool, id)?;
@@ -237,20 +236,20 @@ impl Delivery {
             deliverer = &self.later.deliverer;
         }
         let mut manifest = Box::pin(deliverer.deliver(&source)).await.inspect_err(|error| {
-            // Nothing is overwritten: a person must look.
+            // Nothing is overwritten: someone has to look into it.
             if matches!(error, DeliverError::Store(StoreError::Conflict)) {
                 tracing::error!(call = %id, "store holds a different object under this recording's name");
             }
         })?;
         metrics::stored(manifest.audio_bytes, started.elapsed());
         manifest.verdicts.iter().for_each(|&verdict| metrics::stream_judged(verdict));
-        // The waveform is the bulk of it, and may wait long for the index.
+        // The waveform is the largest part, and the index may be unavailable for long.
         manifest.peaks_100ms = Vec::new();
         manifest.gaps = Vec::new();
         Ok(manifest)
     }
 
-    /// Settles one call, or fails the test.
+    /// Delivers one call, or fails the test.
     #[cfg(test)]
     pub(crate) async fn settle_now(&self, closing: &Closing) {
         self.settle(closing).await.unwrap();
@@ -275,7 +274,7 @@ fn later(stores: &Stores, spare: SpareTime, workers: usize) -> Later {
     Later { deliverer: deliverer(stores), upload_limit: UploadLimit::new(workers), spare, workers }
 }
 
-/// Uploads in parts, noted in the index.
+/// Notes multipart uploads in the index.
 pub struct Notes(pub Stores);
 
 impl UploadNotes for Notes {
@@ -285,7 +284,7 @@ impl UploadNotes for Notes {
             let object = StoredObject { name, version: None, upload: Some(upload) };
             let noted = tokio::time::timeout(NOTING, self.0.index.note_upload(id, &place, object)).await;
             if !matches!(noted, Ok(Ok(()))) {
-                // Recordings go on to the store while the index is away.
+                // Recordings are stored even while the index is unavailable.
                 tracing::warn!(call = %id, "cannot note the upload in the index; uploading anyway");
             }
         }
@@ -293,8 +292,7 @@ impl UploadNotes for Notes {
     }
 }
 
-/// A recording in the spool. What is damaged is missing: the recording is made of the rest, and
-/// says so.
+/// A recording in the spool. Damaged records are missing in it, which the recording states.
 ///
 /// Errors: the spool has no such call.
 pub fn source(spool: &Spool, id: CallId) -> Result<Source, SpoolError> {
@@ -315,7 +313,7 @@ pub fn source(spool: &Spool, id: CallId) -> Result<Source, SpoolError> {
 
 fn random() -> u32 {
     let mut bytes = [0; 4];
-    // Without randomness the pauses are only less spread.
+    // Without randomness the pauses are only spread less.
     let _ = aws_lc_rs::rand::fill(&mut bytes);
     u32::from_le_bytes(bytes)
 }
@@ -352,7 +350,7 @@ mod tests {
         recorded_at(erasure, WallTime::from_unix_micros(1_700_000_000_000_000)).await
     }
 
-    /// The same of another time.
+    /// As [`recorded`], at another time.
     pub(crate) async fn recorded_at(erasure: &EraseService, started_at: WallTime) -> Closing {
         let id = CallId::new_at(started_at);
         let facts = fixtures::call_facts(id, started_at);
@@ -386,7 +384,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let erasure = erasure(dir.path()).await;
         let closing = recorded(&erasure).await;
-        // The store's directory is gone and cannot be made again: a file is in its place.
+        // The store's directory is gone and cannot be recreated: a file is in its place.
         std::fs::remove_dir_all(dir.path().join("store")).unwrap();
         std::fs::write(dir.path().join("store"), b"in the way").unwrap();
         for _ in 0..3 {
@@ -404,7 +402,7 @@ mod tests {
         assert!(erasure.stores.index.get(closing.id).await.unwrap().is_some());
     }
 
-    /// Two nodes of one master key on one store that has copies of their keys.
+    /// Two nodes with one master key and one store that has copies of their keys.
     async fn two_nodes(dir: &Path) -> [Arc<EraseService>; 2] {
         let store = crate::config::StoreConfig::Local { dir: dir.join("shared") };
         let store = optag_storage::store::Store::open(&store).unwrap();
@@ -555,7 +553,7 @@ mod tests {
         let row = erasure.stores.index.get(closing.id).await.unwrap().unwrap();
         assert!(row.erased_at.is_some() && row.caller_number.is_none());
         assert!(matches!(erasure.stores.vault.audio(closing.id, None).await, Err(VaultError::Missing)));
-        // The day's key went with its last recording.
+        // The day's key was destroyed with its last recording.
         assert!(erasure.stores.vault.keys().list().unwrap().is_empty());
     }
 

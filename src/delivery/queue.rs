@@ -1,5 +1,5 @@
-//! Ended calls that wait for delivery, with audio or as an outcome only. In: ended calls, once their end is durable. Out:
-//! one at a time to each worker. An in-memory view: the spool is the source of truth.
+//! Ended calls that wait for delivery, with audio or as an outcome only. In: ended calls, once their end is durable.
+//! Out: one at a time to each worker. An in-memory view: the spool is the source of truth.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,76 +13,76 @@ use optag_core::id::CallId;
 use optag_media::fact::Ended;
 use optag_storage::archive::manifest::Manifest;
 
-/// Calls without audio that may wait for the index; their entries die with the process.
+/// Maximum number of calls without audio waiting for the index; they are lost when the process ends.
 const UNRECORDED_WAITING: usize = 100_000;
-/// Failures in a row after which a call is said to be stuck: with the pauses between, some two minutes.
+/// Consecutive failures after which a call is reported as stuck: about two minutes with the pauses between.
 const STUCK: u32 = 8;
-/// Longest pause after a failure once there is a hurry.
+/// Longest pause after a failure during a shutdown.
 const HURRIED_PAUSE: Duration = Duration::from_secs(1);
 
-/// A call to settle.
+/// A call to deliver.
 #[derive(Clone, Debug)]
 pub struct Closing {
     /// The call.
     pub id: CallId,
-    /// Its department, where the caller of [`DeliveryQueue::add`] knew it.
+    /// Its department, if the caller of [`DeliveryQueue::add`] knew it.
     pub department: String,
     /// How it ended.
     pub ended: Ended,
-    /// Whether the spool has records of it, to be released once it is settled.
+    /// Whether the spool has records of it, to be released after delivery.
     pub spooled: bool,
     /// Frames of its audio that are not encoded.
     pub packed_frames: u64,
 }
 
-/// The queue. Spooled calls are bounded by the spool's own cap; the others by
-/// 100,000, beyond which the newest is not kept.
+/// The queue. Calls in the spool are bounded by the spool's cap; others by 100,000, beyond which new ones are
+/// dropped.
 #[derive(Debug, Default)]
 pub struct DeliveryQueue {
     state: Mutex<State>,
     changed: Notify,
-    /// A call that has to be encoded first is ready.
+    /// A call to be encoded first is ready.
     changed_packed: Notify,
-    /// Something was settled.
+    /// A call was delivered.
     settled: Notify,
     hurries: AtomicBool,
     hurried: Notify,
 }
 
-/// Calls that are not settled, by what becomes of them when the process ends.
+/// Undelivered calls, by what happens to them when the process ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unsettled {
-    /// In the spool: the next start goes on with them.
+    /// In the spool: the next start delivers them.
     pub spooled: usize,
-    /// The same, of those that have to be encoded first.
+    /// In the spool, and to be encoded first.
     pub packed: usize,
-    /// Outcomes of calls without records in the spool: they end with the process.
+    /// Outcomes of calls without records in the spool: lost when the process ends.
     pub unspooled: usize,
 }
 
 #[derive(Debug, Default)]
 struct State {
     ready: VecDeque<CallId>,
-    /// Those that have to be encoded first, by their end.
+    /// Calls to be encoded first, by their end.
     ready_packed: BTreeSet<(WallTime, CallId)>,
     waiting: HashMap<CallId, Closing>,
-    /// Recordings that the store has, whose rows wait for the index.
+    /// Recordings in the store whose rows wait for the index.
     delivered: HashMap<CallId, Arc<Manifest>>,
-    /// How often each call that waits has failed in a row, and why the last time.
+    /// Number of consecutive failures of each waiting call, and the last reason.
     failed: HashMap<CallId, (u32, String)>,
 }
 
-/// Calls that fail again and again.
+/// Calls that fail repeatedly.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stuck {
-    /// How many.
+    /// Their number.
     pub calls: usize,
-    /// One of them, and why it failed the last time.
+    /// One of them, and its last reason.
     pub example: Option<(CallId, String)>,
 }
 
 impl DeliveryQueue {
-    /// Adds a call, once. False: there is no room for a call without audio.
+    /// Adds a call, once. False: no room for a call without audio.
     pub fn add(&self, closing: Closing) -> bool {
         let mut state = self.state();
         if !closing.spooled && state.waiting.len() >= UNRECORDED_WAITING {
@@ -109,7 +109,7 @@ impl DeliveryQueue {
         }
     }
 
-    /// Waits for a call to settle.
+    /// Waits for a call to deliver.
     pub async fn next(&self) -> Closing {
         loop {
             let changed = self.changed.notified();
@@ -120,7 +120,7 @@ impl DeliveryQueue {
         }
     }
 
-    /// Waits for a call that has to be encoded first: the one that ended first.
+    /// Waits for a call to be encoded first: the one that ended first.
     pub async fn next_packed(&self) -> Closing {
         loop {
             let changed = self.changed_packed.notified();
@@ -131,7 +131,7 @@ impl DeliveryQueue {
         }
     }
 
-    /// Settling a call has failed.
+    /// Records a failed delivery.
     pub fn note_failed(&self, id: CallId, why: String) {
         let mut state = self.state();
         let failures = state.failed.get(&id).map_or(0, |(failures, _)| *failures);
@@ -146,7 +146,7 @@ impl DeliveryQueue {
         Stuck { calls: stuck.count(), example: example.map(|(id, (_, why))| (*id, why.clone())) }
     }
 
-    /// Puts a call back behind the others, to be tried again.
+    /// Puts a call back at the end of the queue, to be retried.
     pub fn retry(&self, id: CallId) {
         let mut state = self.state();
         self.make_ready(&mut state, id);
@@ -162,7 +162,7 @@ impl DeliveryQueue {
         self.state().delivered.get(&id).cloned()
     }
 
-    /// When the call that waits longest ended, and the same of those that have to be encoded first.
+    /// When the longest-waiting call ended, and the longest-waiting of those to be encoded first.
     pub fn oldest_ended_at(&self) -> (Option<WallTime>, Option<WallTime>) {
         let state = self.state();
         let (packed, others): (Vec<_>, Vec<_>) =
@@ -171,7 +171,7 @@ impl DeliveryQueue {
         (oldest(others), oldest(packed))
     }
 
-    /// The call is settled.
+    /// The call is delivered.
     pub fn done(&self, id: CallId) {
         let mut state = self.state();
         state.waiting.remove(&id);
@@ -181,7 +181,7 @@ impl DeliveryQueue {
         self.settled.notify_waiters();
     }
 
-    /// Waits until what is left satisfies `enough`.
+    /// Waits until the undelivered calls satisfy `enough`.
     pub async fn until(&self, enough: impl Fn(Unsettled) -> bool) {
         loop {
             let mut settled = std::pin::pin!(self.settled.notified());
@@ -193,19 +193,19 @@ impl DeliveryQueue {
         }
     }
 
-    /// The process is about to end: who pauses after a failure tries again at once, and pauses no
-    /// longer than a second from now on.
+    /// Prepares for the end of the process: workers that pause after a failure retry at once, and pause no longer
+    /// than a second from now on.
     pub fn hurry(&self) {
         self.hurries.store(true, Ordering::SeqCst);
         self.hurried.notify_waiters();
     }
 
-    /// What failed may work again: who pauses after a failure tries again at once.
+    /// Something may have recovered: workers that pause after a failure retry at once.
     pub fn wake(&self) {
         self.hurried.notify_waiters();
     }
 
-    /// Pauses after a failure; shorter where there is a hurry.
+    /// Pauses after a failure; shorter during a shutdown.
     pub async fn pause(&self, pause: Duration) {
         let mut hurried = std::pin::pin!(self.hurried.notified());
         hurried.as_mut().enable();
@@ -218,7 +218,7 @@ impl DeliveryQueue {
         }
     }
 
-    /// What is not settled, being worked on included.
+    /// Undelivered calls, those in progress included.
     pub fn unsettled(&self) -> Unsettled {
         let state = self.state();
         let count =
@@ -228,27 +228,27 @@ impl DeliveryQueue {
         Unsettled { spooled, packed, unspooled: state.waiting.len() - spooled - packed }
     }
 
-    /// Calls not settled, being worked on included.
+    /// Number of undelivered calls, those in progress included.
     pub fn len(&self) -> usize {
         self.state().waiting.len()
     }
 
-    /// Whether every call is settled.
+    /// Whether every call is delivered.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether this call waits or is being worked on.
+    /// Whether this call is undelivered.
     pub fn contains(&self, id: CallId) -> bool {
         self.state().waiting.contains_key(&id)
     }
 
-    /// A call that waits with audio that is not encoded.
+    /// A waiting call with unencoded audio.
     pub fn packed(&self, id: CallId) -> Option<Closing> {
         self.state().waiting.get(&id).filter(|closing| closing.packed_frames > 0).cloned()
     }
 
-    /// When a call that is not settled ended.
+    /// When an undelivered call ended.
     pub fn ended_at(&self, id: CallId) -> Option<WallTime> {
         self.state().waiting.get(&id).map(|closing| closing.ended.at)
     }

@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use optag_core::clock::MonoTime;
 
-/// How far back growth is looked at.
+/// Period over which growth is measured.
 const WINDOW: Duration = Duration::from_secs(600);
-/// Time between two looks that are kept.
+/// Interval between samples.
 const STEP: Duration = Duration::from_secs(10);
-/// Least time that growth is judged by.
+/// Minimum period for an estimate.
 const LEAST: Duration = Duration::from_secs(30);
 
-/// Watches the spool's size.
+/// Tracks the spool's size.
 #[derive(Debug, Default)]
 pub struct SpoolForecast {
     looks: VecDeque<(MonoTime, u64)>,
 }
 
 impl SpoolForecast {
-    /// Takes a look: so much is in use, of what may be before new calls are refused, in any unit.
-    /// The time that is left at this rate; `None` where it does not grow, or it is too soon to say.
+    /// Adds a sample: `used` of `refused_at`, at which new calls are refused, in any unit. Returns the time left at
+    /// the current rate; `None` if the spool is not growing, or it is too soon to say.
     pub fn look(&mut self, now: MonoTime, used: u64, refused_at: u64) -> Option<Duration> {
         while self.looks.front().is_some_and(|(at, _)| now.since(*at) > WINDOW) {
             self.looks.pop_front();
@@ -52,7 +52,7 @@ mod tests {
         let mut forecast = SpoolForecast::default();
         assert_eq!(forecast.look(at(0), 1_000, 100_000), None);
         assert_eq!(forecast.look(at(10), 2_000, 100_000), None, "too soon to say");
-        // 100 bytes a second, 94,000 left.
+        // 100 bytes per second, 94,000 left.
         assert_eq!(forecast.look(at(50), 6_000, 100_000), Some(Duration::from_secs(940)));
         for minute in 1..=20 {
             forecast.look(at(50 + minute * 60), 6_000, 100_000);

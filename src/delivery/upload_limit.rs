@@ -5,10 +5,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// Turns at the start.
+/// Initial number of permits.
 const FIRST: f64 = 2.0;
 
-/// Hands out turns.
+/// Hands out permits.
 #[derive(Debug)]
 pub struct UploadLimit {
     state: Mutex<State>,
@@ -22,18 +22,18 @@ struct State {
     busy: usize,
 }
 
-/// A turn; dropping it says nothing about how it went.
+/// A permit; dropping it says nothing about the result.
 #[derive(Debug)]
 pub struct Turn<'a>(&'a UploadLimit);
 
 impl UploadLimit {
-    /// At most so many turns at a time.
+    /// At most this many permits at a time.
     pub fn new(most: usize) -> Self {
         let state = State { limit: FIRST.min(most as f64), busy: 0 };
         Self { state: Mutex::new(state), freed: Notify::new(), most }
     }
 
-    /// Waits for a turn.
+    /// Waits for a permit.
     pub async fn turn(&self) -> Turn<'_> {
         loop {
             let freed = self.freed.notified();
@@ -48,7 +48,7 @@ impl UploadLimit {
         }
     }
 
-    /// Turns that may be taken at a time now.
+    /// Current number of permits.
     pub fn limit(&self) -> usize {
         self.state().limit as usize
     }
@@ -59,7 +59,7 @@ impl UploadLimit {
 }
 
 impl Turn<'_> {
-    /// The store took it.
+    /// The delivery succeeded.
     pub fn went_well(self) {
         let mut state = self.0.state();
         state.limit = (state.limit + 1.0 / state.limit).min(self.0.most as f64);
@@ -75,7 +75,7 @@ impl Turn<'_> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.0.state().busy -= 1;
-        // All: one may have become more than one.
+        // All waiters: the limit may have grown by more than one.
         self.0.freed.notify_waiters();
         self.0.freed.notify_one();
     }

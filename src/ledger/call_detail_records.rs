@@ -8,10 +8,10 @@ use serde::Serialize;
 use optag_core::clock::WallTime;
 use optag_core::private::Private;
 
-/// Rows of one file that are read, readable or not. More than any switch makes in a day.
+/// Maximum number of rows read from one file, readable or not: more than any switch produces in a day.
 const ROWS: usize = if cfg!(test) { 1_000 } else { 5_000_000 };
 
-/// Which columns mean what, by their names in the head line, upper and lower case alike.
+/// Meaning of the columns, by their names in the header line, case-insensitive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CdrColumns {
     /// When the call began. Required.
@@ -20,13 +20,13 @@ pub struct CdrColumns {
     pub caller: Option<String>,
     /// Number called.
     pub called: Option<String>,
-    /// Names of the call: Call-ID, UCID and the like.
+    /// Identifiers of the call: Call-ID, UCID and the like.
     pub ids: Vec<String>,
-    /// Only rows with this value in that column are calls that should have been signalled.
+    /// Only rows with this value in this column are calls that should have been signalled.
     pub only: Option<(String, String)>,
 }
 
-/// A call by the PBX's account.
+/// A call in the PBX's records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CdrRow {
     /// Its line in the file, from 1.
@@ -37,51 +37,51 @@ pub struct CdrRow {
     pub caller: Option<Private<String>>,
     /// Number called.
     pub called: Option<Private<String>>,
-    /// Its names.
+    /// Its identifiers.
     pub ids: Vec<Private<String>>,
 }
 
-/// What a file held.
+/// Contents of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cdrs {
     /// Calls.
     pub rows: Vec<CdrRow>,
-    /// Lines whose time could not be read.
+    /// Lines whose time could not be parsed.
     pub unreadable: Vec<u64>,
 }
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CdrError {
-    /// It is no CSV.
+    /// Invalid CSV.
     #[error("line {line}: {why}")]
     Csv {
-        /// Where.
+        /// Line number.
         line: u64,
-        /// What is wrong.
+        /// The problem.
         why: String,
     },
-    /// A named column is not there.
+    /// A named column is missing.
     #[error("no column `{wanted}`; columns: {there}")]
     NoColumn {
-        /// The name looked for.
+        /// The missing name.
         wanted: String,
-        /// The names in the head line.
+        /// The names in the header line.
         there: String,
     },
-    /// It is longer than anything that is compared.
+    /// More rows than are ever compared.
     #[error("more than {ROWS} rows")]
     TooLong,
 }
 
-/// A report's word on its call records.
+/// Summary of the comparison with the PBX's records.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Matched {
     /// Rows of the file that belong to the day.
     pub rows: u64,
-    /// Of those, the ones that have a signalled call.
+    /// Rows that match a signalled call.
     pub matched: u64,
-    /// Lines whose time could not be read.
+    /// Lines whose time could not be parsed.
     pub unreadable: u64,
 }
 

@@ -17,35 +17,35 @@ use optag_core::id::CallId;
 pub struct Facts {
     /// The day, for the heading.
     pub day: String,
-    /// It begins.
+    /// Start of the day.
     pub from: WallTime,
-    /// It is over.
+    /// End of the day.
     pub to: WallTime,
-    /// Accounts of announced calls, those of the tolerance before and after included.
+    /// Announced calls, those within the tolerance before and after included.
     pub sessions: Vec<AnnouncedCallRow>,
     /// Outcomes of admitted calls: id, department, outcome, cause.
     pub calls: Vec<(CallId, String, String, String)>,
-    /// Recordings by the index.
+    /// Recordings in the index.
     pub recordings: Vec<IndexRow>,
-    /// Objects of the store: the size of each recording's audio, where its manifest is there.
+    /// Objects of the store: the size of each recording's audio, if its manifest exists.
     pub objects: HashMap<CallId, u64>,
     /// Calls whose spool key exists: not delivered yet.
     pub spooled: HashSet<CallId>,
-    /// The PBX's account.
+    /// The PBX's records.
     pub cdr: Option<Cdrs>,
-    /// How far times may lie apart.
+    /// Maximum difference between times.
     pub tolerance: Duration,
-    /// How long a call may be without an end before it counts as lost.
+    /// Current time: decides whether a call without an end counts as lost.
     pub now: WallTime,
 }
 
-/// Longest call: what is older and has no end will get none. Units: µs.
+/// Longest call: an older one without an end will not get one. Units: µs.
 const LONGEST_US: i64 = 12 * 3_600 * 1_000_000;
 
-/// Share of what a stream owed from which on it counts as kept; beyond, speech is hard to follow. Units: %.
+/// Share of the audio owed by a stream from which it counts as kept; below, speech is hard to follow. Units: %.
 const KEPT_PERCENT: u64 = 95;
 
-/// Compares.
+/// Reconciles the facts.
 pub fn reconcile(facts: &Facts, by: &Pseudonyms) -> Report {
     let of_day = |at: WallTime| at >= facts.from && at < facts.to;
     let outcomes: HashMap<CallId, &(CallId, String, String, String)> =
@@ -54,8 +54,8 @@ pub fn reconcile(facts: &Facts, by: &Pseudonyms) -> Report {
     let mut report = Report { day: facts.day.clone(), ..Report::default() };
     let announced: HashSet<CallId> = facts.sessions.iter().filter_map(|session| session.call).collect();
     let mut sessions: Vec<AnnouncedCallRow> = facts.sessions.clone();
-    // Calls of which only the outcome, or only the object, tells: older ones, or the account
-    // was lost with the process.
+    // Calls known only by their outcome or their object: older ones, or those whose ledger entry was lost with the
+    // process.
     let known = facts.calls.iter().map(|call| (call.0, call.1.clone()));
     let stored = facts.objects.keys().map(|id| (*id, String::new()));
     let mut added = HashSet::new();
@@ -215,7 +215,7 @@ fn faults(line: &Line, session: &AnnouncedCallRow, facts: &Facts) -> Vec<String>
     faults
 }
 
-/// Adds what the streams of a call owed, brought, or were refused for.
+/// Adds what the streams of a call owed, what was kept, and why streams were refused.
 fn add_streams(report: &mut Report, session: &AnnouncedCallRow, row: Option<&IndexRow>) {
     for stream in row.into_iter().flat_map(|row| &row.streams) {
         let sum = report.audio.entry(stream.role.name()).or_default();
@@ -223,13 +223,13 @@ fn add_streams(report: &mut Report, session: &AnnouncedCallRow, row: Option<&Ind
         sum.owed_ms += stream.owed_ms;
         sum.kept_ms += stream.kept_ms;
     }
-    // One without a call stands in the report with its own outcome.
+    // A session without a call is in the report with its own outcome.
     for (cause, count) in session.call.iter().flat_map(|_| session.refused_streams.causes()) {
         *report.refused_streams.entry(cause).or_default() += u64::from(count);
     }
 }
 
-/// Streams of a recorded call of which a part, or all, is not in its recording.
+/// Streams of a recorded call of which a part, or all, is missing in the recording.
 fn stream_faults(line: &Line, session: &AnnouncedCallRow, row: Option<&IndexRow>) -> Vec<String> {
     let Some(id) = line.call else { return Vec::new() };
     let place = format!("call {id}, {}, from {}", line.began_at.timestamp(), line.client);
@@ -272,7 +272,7 @@ fn match_records(sessions: &[AnnouncedCallRow], facts: &Facts, by: &Pseudonyms) 
         };
         match (hash(&row.caller), hash(&row.called)) {
             (Some(caller), _) => by_caller.entry(caller).or_default().push(row),
-            // Withheld numbers: the number called has to do.
+            // Withheld number: the called number has to suffice.
             (None, Some(called)) => by_called.entry(called).or_default().push(row),
             (None, None) => {}
         }
@@ -295,7 +295,7 @@ fn match_records(sessions: &[AnnouncedCallRow], facts: &Facts, by: &Pseudonyms) 
         let apart = |row: &CdrRow| row.start.micros_since(session.began_at).unsigned_abs();
         let near = |row: &&&CdrRow| apart(row) <= facts.tolerance.as_micros() as u64;
         let free = candidates.into_iter().flatten().filter(near).filter(|row| !named.contains(&row.line));
-        // Departments have several numbers: that the called number agrees is better, not needed.
+        // Departments have several numbers: an equal called number is preferred, not required.
         let best = free.min_by_key(|row| (!called_agrees(row), apart(row)));
         of_session[at] = best.map(|row| row.line);
     }

@@ -14,28 +14,28 @@ use optag_core::id::CallId;
 pub struct Report {
     /// The day.
     pub day: String,
-    /// Calls by outcome, and by cause where there is one: `no_audio/no_packets`.
+    /// Calls by outcome, and by cause if there is one: `no_audio/no_packets`.
     pub outcomes: BTreeMap<String, u64>,
-    /// What was owed and kept in the recordings of the day, by the role of the stream.
+    /// Audio owed and kept in the recordings of the day, by the role of the stream.
     pub audio: BTreeMap<&'static str, RoleAudio>,
     /// Audio streams of admitted calls that are not recorded, by cause.
     pub refused_streams: BTreeMap<&'static str, u64>,
     /// Every call, in the order in which they were announced.
     pub calls: Vec<Line>,
-    /// How the PBX's records compare, where they were given.
+    /// Comparison with the PBX's records, if given.
     pub cdr: Option<Matched>,
-    /// What does not agree, or should not be, in words.
+    /// Contradictions and faults, in words.
     pub faults: Vec<String>,
 }
 
-/// What the streams of a role owed and brought, in all recordings of a day.
+/// Audio owed and kept for the streams of a role, in all recordings of a day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RoleAudio {
     /// Streams.
     pub streams: u64,
     /// Time in which they sent, or should have been recorded. Units: ms.
     pub owed_ms: u64,
-    /// Of that, what the recordings have. Units: ms.
+    /// Part of that in the recordings. Units: ms.
     pub kept_ms: u64,
 }
 
@@ -46,33 +46,33 @@ pub struct Line {
     pub began_at: WallTime,
     /// Address of the recording client, or `api`.
     pub client: String,
-    /// Department id, empty where none took it.
+    /// Department id; empty if none matched.
     pub department: String,
     /// The call, if it was admitted.
     pub call: Option<CallId>,
     /// Its one outcome.
     pub outcome: String,
-    /// The outcome's cause, empty where the outcome says it all.
+    /// The outcome's cause; empty if there is none.
     pub cause: String,
-    /// What there is of its audio.
+    /// State of its audio.
     pub object: Object,
     /// Line of the PBX's record of it.
     pub cdr_line: Option<u64>,
 }
 
-/// What there is of a call's audio.
+/// State of a call's audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Object {
-    /// Nothing, and there should be nothing.
+    /// None, as expected.
     None,
     /// In the store.
     Stored,
-    /// On its way there.
+    /// Not delivered yet.
     Waiting,
     /// Erased, as ordered.
     Erased,
-    /// Not where it should be.
+    /// Missing.
     Missing,
 }
 
