@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use optag_core::clock::WallTime;
 use optag_core::locked::Secret;
 use optag_core::signing::{Signed, Signer};
+use optag_media::fact::StreamIndex;
 use optag_storage::archive::manifest::{Manifest, coalesce};
 use optag_storage::archive::seal::SealError;
 use optag_storage::archive::seal::day_keys::DayKeys;
@@ -43,7 +44,13 @@ fn manifest(json: &[u8]) {
     let frames = u32::try_from(manifest.duration_ms / 20).unwrap_or(u32::MAX);
     for stream in 0..manifest.call.streams.len().min(8) as u8 {
         let loudest = manifest.peaks_100ms.get(usize::from(stream)).and_then(|peaks| peaks.iter().max());
-        judge(stream, frames, &gaps, manifest.counts.get(usize::from(stream)), loudest.copied().unwrap_or(0));
+        judge(
+            StreamIndex(stream),
+            frames,
+            &gaps,
+            manifest.counts.get(usize::from(stream)),
+            loudest.copied().unwrap_or(0),
+        );
     }
     for key in names::names(manifest.id(), manifest.id().admitted_at()) {
         assert_eq!(names::parse(&key).map(|(id, _)| id), Some(manifest.id()));

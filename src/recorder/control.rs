@@ -3,6 +3,7 @@
 
 use crate::recorder::*;
 use optag_core::call::Answer;
+use optag_media::fact::StreamIndex;
 
 impl Recorder {
     pub(super) async fn try_control(&self, id: CallId, control: Control) -> Result<CallView, ControlError> {
@@ -131,10 +132,12 @@ impl Recorder {
             Control::Pause => Command::Pause,
             Control::Resume => Command::Resume,
             Control::End => Command::End,
-            Control::DropStream { stream } => Command::DropStream { stream },
+            Control::DropStream { stream } => Command::DropStream { stream: StreamIndex(stream) },
             Control::AddStream(_) => return Err(ControlError::Unsupported("add a stream in this way")),
             Control::Describe(_) => return Err(ControlError::Unsupported("describe a call to the engine")),
-            Control::Renegotiate { stream, media } => Command::Renegotiate { stream, media },
+            Control::Renegotiate { stream, media } => {
+                Command::Renegotiate { stream: StreamIndex(stream), media }
+            }
         };
         let (reply, answer) = oneshot::channel();
         self.engine.control(id, command, Box::new(move |result| drop(reply.send(result))));

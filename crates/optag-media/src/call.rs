@@ -19,7 +19,7 @@ use crate::call::fault::Step;
 use crate::call::output::{Fact, Output};
 pub use crate::call::plan::{CallRules, CallSettings, CallState, Command, Now};
 use crate::dtmf::sequences::KeyMatcher;
-use crate::fact::{Ended, EndedBy, Form, Gap, GapReason, StreamCounts};
+use crate::fact::{Ended, EndedBy, Form, Gap, GapReason, StreamCounts, StreamIndex};
 use crate::playout::gaps::SPLIT_FRAMES;
 use crate::stream::block_builder;
 use crate::stream::capture::Capture;
@@ -326,7 +326,7 @@ impl Call {
             ConsentState::Granted => {
                 self.zero = Some(at);
                 for (index, stream) in self.streams.iter_mut().enumerate() {
-                    let capture = Capture::new(index as u8, at, self.settings.capture);
+                    let capture = Capture::new(StreamIndex(index as u8), at, self.settings.capture);
                     stream.capture = Some(Box::new(capture));
                 }
             }
@@ -408,6 +408,6 @@ impl Call {
         let goes_on = |gap: &(u32, u32)| grew && !is_over && gap.1 - gap.0 < SPLIT_FRAMES;
         let Some((from_frame, to_frame)) = self.spool_gap.take_if(|gap| !goes_on(gap)) else { return };
         let gap = |stream| Gap { stream, from_frame, to_frame, reason: GapReason::Spool };
-        self.facts.extend((0..self.streams.len() as u8).map(|stream| Fact::Gap(gap(stream))));
+        self.facts.extend((0..self.streams.len() as u8).map(|n| Fact::Gap(gap(StreamIndex(n)))));
     }
 }

@@ -58,13 +58,24 @@ impl MediaBlock {
     }
 }
 
+/// Index of a stream within its call, in order of joining; also its channel in the recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StreamIndex(pub u8);
+
+impl From<StreamIndex> for usize {
+    fn from(index: StreamIndex) -> Self {
+        index.0.into()
+    }
+}
+
 /// A span in which a stream has no media of its own (it contains silence).
 ///
 /// Units: frames of [`FRAME_MS`](crate::timebase::FRAME_MS) on the recording's time axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Gap {
-    /// Index of the stream.
-    pub stream: u8,
+    /// The stream.
+    pub stream: StreamIndex,
     /// First frame without media.
     pub from_frame: u32,
     /// First frame with media again.

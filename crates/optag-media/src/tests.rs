@@ -10,7 +10,7 @@ use super::rtp::telephone_event::EventFormat;
 use super::stats::TickStats;
 use crate::call::output::{Fact, Output};
 use crate::dtmf::tone_listener::ToneSettings;
-use crate::fact::{EndedBy, Gap, GapReason, MediaBlock};
+use crate::fact::{EndedBy, Gap, GapReason, MediaBlock, StreamIndex};
 use crate::opus::encoder::OpusSettings;
 use crate::rtp::source_filter::ExpectedSource;
 use crate::stream::media::StreamMedia;

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::call::output::Fact;
 use crate::call::{Call, Now};
-use crate::fact::{EndedBy, Gap, GapReason};
+use crate::fact::{EndedBy, Gap, GapReason, StreamIndex};
 use crate::timebase::{self, FRAME_AXIS};
 use optag_core::id::CallId;
 
@@ -67,7 +67,7 @@ impl Call {
             let reason = if self.closed { GapReason::Paused } else { GapReason::Fault };
             let (from_frame, to_frame) = (made, self.frames_out);
             if to_frame > from_frame {
-                let streams = 0..self.streams.len() as u8;
+                let streams = (0..self.streams.len() as u8).map(StreamIndex);
                 let gaps = streams.map(|stream| Gap { stream, from_frame, to_frame, reason });
                 self.facts.extend(gaps.map(Fact::Gap));
             }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::snapshot::Resumption;
 use crate::dtmf::tone_listener::ToneSettings;
-use crate::fact::{Ended, StreamCounts};
+use crate::fact::{Ended, StreamCounts, StreamIndex};
 use crate::net::port_pool::StreamSockets;
 use crate::stats::CallGauges;
 use crate::stream::media::StreamMedia;
@@ -121,15 +121,15 @@ pub enum Command {
     },
     /// A stream's sender, codecs or payload types changed; its time axis continues.
     Renegotiate {
-        /// Index of the stream.
-        stream: u8,
+        /// The stream.
+        stream: StreamIndex,
         /// Its media parameters from now on; its role stays the same.
         media: Box<StreamMedia>,
     },
     /// Signalling has removed a stream. Its channel remains, silent and marked.
     DropStream {
-        /// Index of the stream.
-        stream: u8,
+        /// The stream.
+        stream: StreamIndex,
     },
     /// The call is over.
     End,

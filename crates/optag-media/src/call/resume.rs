@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::call::output::Fact;
 use crate::call::snapshot::{CallSnapshot, Resumption};
 use crate::call::{Call, CallSettings, Now};
-use crate::fact::{Gap, GapReason};
+use crate::fact::{Gap, GapReason, StreamIndex};
 use crate::rtp::rtcp::{Reports, cname};
 use crate::stats::TickStats;
 use crate::stream::Stream;
@@ -89,8 +89,14 @@ impl Call {
         let hole = (i64::from(start) * FRAME_AXIS, timebase::length((now + FIRST_PACKET).since(zero)));
         self.closed = self.paused || !self.consent.is_open();
         for (index, stream) in self.streams.iter_mut().enumerate() {
-            let mut capture =
-                Capture::go_on(index as u8, zero, self.settings.capture, start, hole, self.had_audio);
+            let mut capture = Capture::go_on(
+                StreamIndex(index as u8),
+                zero,
+                self.settings.capture,
+                start,
+                hole,
+                self.had_audio,
+            );
             if self.closed {
                 capture.pause(0);
             }
@@ -102,8 +108,8 @@ impl Call {
     fn admit_gap(&mut self, from_frame: u32, to_frame: u32) {
         if to_frame > from_frame {
             let reason = GapReason::Restart;
-            let gaps =
-                (0..self.streams.len() as u8).map(|stream| Gap { stream, from_frame, to_frame, reason });
+            let streams = (0..self.streams.len() as u8).map(StreamIndex);
+            let gaps = streams.map(|stream| Gap { stream, from_frame, to_frame, reason });
             self.facts.extend(gaps.map(Fact::Gap));
         }
     }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use crate::call::output::Fact;
 use crate::call::{Call, Now};
+use crate::fact::StreamIndex;
 use crate::rtp::rtcp::feedback::{Outgoing, Port};
 use crate::rtp::rtcp::{Reports, cname};
 use crate::rtp::srtp::SrtpState;
@@ -71,8 +72,8 @@ impl Call {
         let mut stream =
             Stream::new(plan, self.settings.tones, Reports::new(cname(&self.rules.id.to_bytes()), index));
         if let Some(zero) = self.zero {
-            let mut capture =
-                Capture::new(index as u8, zero, self.settings.capture).joining_at(self.frames_out);
+            let mut capture = Capture::new(StreamIndex(index as u8), zero, self.settings.capture)
+                .joining_at(self.frames_out);
             if self.closed {
                 capture.pause(timebase::length(now.mono.since(zero)));
             }

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use crate::call::output::{Fact, Output};
-use crate::fact::{Gap, GapReason};
+use crate::fact::{Gap, GapReason, StreamIndex};
 use optag_core::id::CallId;
 
 /// Gaps of one call that are kept apart; with more, the last one grows over what lies between, none of which
@@ -19,7 +19,7 @@ pub struct Carried {
     /// Where the last state of each call stands.
     states: HashMap<CallId, usize>,
     /// Where the last gap of each stream stands.
-    gaps: HashMap<(CallId, u8), usize>,
+    gaps: HashMap<(CallId, StreamIndex), usize>,
     /// Gaps of each call.
     counts: HashMap<CallId, usize>,
     /// Facts that are part of others by now.
@@ -119,7 +119,10 @@ mod tests {
     }
 
     fn gap(call: u8, from_frame: u32, to_frame: u32, reason: GapReason) -> Output {
-        Output { call: id(call), fact: Fact::Gap(Gap { stream: 0, from_frame, to_frame, reason }) }
+        Output {
+            call: id(call),
+            fact: Fact::Gap(Gap { stream: StreamIndex(0), from_frame, to_frame, reason }),
+        }
     }
 
     fn consent(call: u8) -> Output {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use zeroize::Zeroize;
 
 use crate::dtmf::keypad::Keypad;
-use crate::fact::{Gap, GapReason, StreamCounts};
+use crate::fact::{Gap, GapReason, StreamCounts, StreamIndex};
 use crate::playout::clock_mapping::ClockMapping;
 use crate::playout::discarded::Discarded;
 use crate::playout::gap_cause::Holes;
@@ -58,7 +58,7 @@ enum Active {
 
 /// The audio of one stream since the gate opened.
 pub(crate) struct Capture {
-    stream: u8,
+    stream: StreamIndex,
     zero: MonoTime,
     settings: CaptureSettings,
     caught_up: MonoTime,
@@ -89,7 +89,7 @@ pub(crate) struct Capture {
 
 impl Capture {
     /// A capture whose time axis starts at `zero`.
-    pub(crate) fn new(stream: u8, zero: MonoTime, settings: CaptureSettings) -> Self {
+    pub(crate) fn new(stream: StreamIndex, zero: MonoTime, settings: CaptureSettings) -> Self {
         Self {
             stream,
             zero,
@@ -129,7 +129,7 @@ impl Capture {
     /// A capture that continues at a frame, after nothing was processed between two positions. `had_audio`:
     /// there was audio before.
     pub(crate) fn go_on(
-        stream: u8,
+        stream: StreamIndex,
         zero: MonoTime,
         settings: CaptureSettings,
         frame: u32,

@@ -32,7 +32,10 @@ fn amr_with_silence_descriptors_is_recorded_where_it_was_spoken() {
         assert_eq!((bench.frames(), bench.stats.lost, bench.stats.undecodable), (200, 0, 0), "{encoding}");
         assert!(usize::from(sequence) < frames.len() - 40, "{encoding}: the encoder sent its silence");
         let held = bench.gaps(GapReason::Held);
-        assert!(held.iter().all(|gap| gap.stream == 1 || gap.to_frame <= 3), "{encoding}: {held:?}");
+        assert!(
+            held.iter().all(|gap| gap.stream == StreamIndex(1) || gap.to_frame <= 3),
+            "{encoding}: {held:?}"
+        );
         let peaks = bench.peaks(0);
         assert!(peaks[10..45].iter().chain(&peaks[105..145]).all(|&peak| peak > 20), "{encoding}: {peaks:?}");
         assert!(peaks[65..95].iter().chain(&peaks[165..195]).all(|&peak| peak < 5), "{encoding}: {peaks:?}");

@@ -19,7 +19,7 @@ fn played(encoding: Encoding, payload: impl Fn(u32) -> Vec<u8>) -> Bench {
 }
 
 fn refused(bench: &Bench) -> u32 {
-    let of_first = bench.gaps(GapReason::Refused).into_iter().filter(|gap| gap.stream == 0);
+    let of_first = bench.gaps(GapReason::Refused).into_iter().filter(|gap| gap.stream == StreamIndex(0));
     of_first.map(|gap| gap.to_frame - gap.from_frame).sum()
 }
 

@@ -100,7 +100,7 @@ fn what_was_recorded_before_a_fault_is_kept_and_what_is_missing_is_marked() {
     assert!(ended.streams.iter().all(|counts| counts.received == 100), "{ended:?}");
     assert_eq!(harness.frames(), made, "nothing that was made before is taken back");
     let gap = |stream| Gap { stream, from_frame: made, to_frame: 105, reason: GapReason::Fault };
-    assert_eq!(harness.gaps(GapReason::Fault), [gap(0), gap(1)]);
+    assert_eq!(harness.gaps(GapReason::Fault), [gap(StreamIndex(0)), gap(StreamIndex(1))]);
     assert_eq!(harness.slot.stats.call_faults, 1);
 }
 
@@ -184,6 +184,6 @@ fn what_was_paused_when_processing_failed_is_marked_as_paused() {
     harness.tick(4_000);
     assert!(harness.gaps(GapReason::Fault).is_empty());
     let paused = harness.gaps(GapReason::Paused);
-    let to = paused.iter().filter(|gap| gap.stream == 1).map(|gap| gap.to_frame).max();
+    let to = paused.iter().filter(|gap| gap.stream == StreamIndex(1)).map(|gap| gap.to_frame).max();
     assert!(made < 200 && to == Some(200), "{made} {paused:?}");
 }

@@ -23,7 +23,7 @@ fn g729_with_silence_descriptors_is_recorded_where_it_was_spoken() {
     assert_eq!(bench.end(4_000), Outcome::Recorded);
     assert_eq!((bench.frames(), bench.stats.lost, bench.stats.undecodable), (200, 0, 0));
     assert!(usize::from(sequence) < frames.len() / 2 - 20, "the encoder sent its silence");
-    assert!(bench.gaps(GapReason::Held).iter().all(|gap| gap.stream == 1 || gap.to_frame <= 3));
+    assert!(bench.gaps(GapReason::Held).iter().all(|gap| gap.stream == StreamIndex(1) || gap.to_frame <= 3));
     let peaks = bench.peaks(0);
     assert!(peaks[5..45].iter().chain(&peaks[105..145]).all(|&peak| peak > 20), "{peaks:?}");
     assert!(peaks[60..95].iter().chain(&peaks[160..195]).all(|&peak| peak < 5), "{peaks:?}");

@@ -90,16 +90,19 @@ fn a_dropped_stream_is_refused_and_marked_until_it_comes_back() {
     let mut bench = Bench::new(true);
     bench.yes();
     talk(&mut bench, 2, 0..100);
-    bench.call.command(at(2_000), Command::DropStream { stream: 1 }, &mut bench.stats).unwrap();
+    bench.call.command(at(2_000), Command::DropStream { stream: StreamIndex(1) }, &mut bench.stats).unwrap();
     talk(&mut bench, 2, 100..200);
     let media = Box::new(stream().media);
-    bench.call.command(at(4_000), Command::Renegotiate { stream: 1, media }, &mut bench.stats).unwrap();
+    bench
+        .call
+        .command(at(4_000), Command::Renegotiate { stream: StreamIndex(1), media }, &mut bench.stats)
+        .unwrap();
     talk(&mut bench, 2, 200..300);
     assert_eq!(bench.end(6_000), Outcome::Recorded);
     assert_eq!((bench.frames(), bench.stats.unwanted), (300, 100));
     let gone: u32 = bench.gaps(GapReason::NoMedia).iter().map(|gap| gap.to_frame - gap.from_frame).sum();
     assert!((80..=110).contains(&gone), "{:?}", bench.gaps(GapReason::NoMedia));
-    assert!(bench.gaps(GapReason::NoMedia).iter().all(|gap| gap.stream == 1));
+    assert!(bench.gaps(GapReason::NoMedia).iter().all(|gap| gap.stream == StreamIndex(1)));
     let peaks = bench.peaks(1);
     assert!(peaks[120..190].iter().all(|&peak| peak == 0) && peaks[250] > 100);
 }

@@ -112,7 +112,10 @@ impl Bench {
 
     fn cut_frames(&self, stream: u8) -> u32 {
         let gaps = self.gaps(GapReason::KeyTones);
-        gaps.iter().filter(|gap| gap.stream == stream).map(|gap| gap.to_frame - gap.from_frame).sum()
+        gaps.iter()
+            .filter(|gap| gap.stream == StreamIndex(stream))
+            .map(|gap| gap.to_frame - gap.from_frame)
+            .sum()
     }
 }
 

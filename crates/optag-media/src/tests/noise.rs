@@ -57,7 +57,10 @@ fn m3_comfort_noise_of_every_type_is_quiet_and_neither_loss_nor_gap() {
         let bench = with_pauses((8, Encoding::Pcma), tone, noise(payload_type, 160));
         check(&payload_type.to_string(), &bench);
         let held = bench.gaps(GapReason::Held);
-        assert!(held.iter().all(|gap| gap.stream == 1 || gap.to_frame <= 3), "{payload_type}: {held:?}");
+        assert!(
+            held.iter().all(|gap| gap.stream == StreamIndex(1) || gap.to_frame <= 3),
+            "{payload_type}: {held:?}"
+        );
     }
 }
 
@@ -81,7 +84,7 @@ fn m3_silence_that_is_not_sent_is_held_and_not_lost() {
     let held: u32 = bench
         .gaps(GapReason::Held)
         .iter()
-        .filter(|gap| gap.stream == 0)
+        .filter(|gap| gap.stream == StreamIndex(0))
         .map(|gap| gap.to_frame - gap.from_frame)
         .sum();
     assert!((380..=402).contains(&held), "{held}");

@@ -125,7 +125,8 @@ fn trap_m1_a_key_that_changes_in_mid_call_loses_nothing() {
     bench.yes();
     let mut old = Phone::new(0, &key(1));
     old.talk(&mut bench, 0..100, |_| {});
-    let renegotiate = Command::Renegotiate { stream: 0, media: Box::new(leg_with(&[key(2)]).media) };
+    let renegotiate =
+        Command::Renegotiate { stream: StreamIndex(0), media: Box::new(leg_with(&[key(2)]).media) };
     bench.call.command(at(2_000), renegotiate, &mut bench.stats).unwrap();
     // The client continues with the old key until our answer reaches it.
     old.talk(&mut bench, 100..110, |_| {});
@@ -141,7 +142,8 @@ fn a_new_key_with_new_numbers_is_placed_where_it_arrives() {
         let mut bench = protected_call(&[key(1)]);
         bench.yes();
         Phone::new(0, &key(1)).talk(&mut bench, 0..100, |_| {});
-        let renegotiate = Command::Renegotiate { stream: 0, media: Box::new(leg_with(&[key(2)]).media) };
+        let renegotiate =
+            Command::Renegotiate { stream: StreamIndex(0), media: Box::new(leg_with(&[key(2)]).media) };
         bench.call.command(at(2_000), renegotiate, &mut bench.stats).unwrap();
         // Like a client that moves the call to another media server: key, sequence numbers and clock restart.
         let mut sender = SrtpSender::new(&key(2));

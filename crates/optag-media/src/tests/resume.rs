@@ -23,7 +23,7 @@ fn restart(bench: &mut Bench, ms: u64, sockets_kept: bool) {
 
 fn gaps(bench: &Bench, reason: GapReason) -> Vec<Gap> {
     let gap = |output: &Output| match output.fact {
-        Fact::Gap(gap) if gap.reason == reason && gap.stream == 0 => Some(gap),
+        Fact::Gap(gap) if gap.reason == reason && gap.stream == StreamIndex(0) => Some(gap),
         _ => None,
     };
     bench.out.iter().filter_map(gap).collect()
@@ -44,7 +44,7 @@ fn the_axis_goes_on_in_real_length_and_the_time_between_is_a_restart_gap() {
     assert_eq!(blocks.last().map(|block| block.first_frame + block.frames()), Some(600));
     assert_eq!(
         gaps(&bench, GapReason::Restart),
-        [Gap { stream: 0, from_frame: before, to_frame: 350, reason: GapReason::Restart }]
+        [Gap { stream: StreamIndex(0), from_frame: before, to_frame: 350, reason: GapReason::Restart }]
     );
     let others = [gaps(&bench, GapReason::Held), gaps(&bench, GapReason::Lost)].concat();
     assert!(others.iter().all(|gap| gap.to_frame == 1), "beyond the first packet's probation: {others:?}");

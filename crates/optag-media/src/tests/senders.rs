@@ -322,6 +322,6 @@ fn events_among_the_audios_numbers_are_not_lost_audio_however_long_the_key_is_he
         }
         bench.end(u64::from(from + 50) * 20);
         assert_eq!((bench.stats.lost, bench.stats.late), (0, 0), "{packets}");
-        assert!(bench.gaps(GapReason::Lost).iter().all(|gap| gap.stream == 1), "{packets}");
+        assert!(bench.gaps(GapReason::Lost).iter().all(|gap| gap.stream == StreamIndex(1)), "{packets}");
     }
 }

@@ -21,7 +21,7 @@ fn missing(
     let mut found: Vec<(GapReason, u32)> = Vec::new();
     for output in &bench.out {
         let Fact::Gap(gap) = output.fact else { continue };
-        if gap.stream == 1 {
+        if gap.stream == StreamIndex(1) {
             match found.iter_mut().find(|(reason, _)| *reason == gap.reason) {
                 Some((_, frames)) => *frames += gap.to_frame - gap.from_frame,
                 None => found.push((gap.reason, gap.to_frame - gap.from_frame)),

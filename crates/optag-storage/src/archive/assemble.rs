@@ -13,7 +13,7 @@ use optag_core::call::consent::standing;
 use optag_core::call::{CallFacts, ConsentRecord, ConsentState, StreamFacts, StreamRole};
 use optag_core::hex::hex;
 use optag_core::limit;
-use optag_media::fact::{Ended, Form, Gap, GapReason, MediaBlock};
+use optag_media::fact::{Ended, Form, Gap, GapReason, MediaBlock, StreamIndex};
 use optag_media::opus::encoder::{PRE_SKIP_48K, silence_packet};
 use optag_media::opus::packet::audio_hz;
 use optag_media::timebase::FRAME_MS;
@@ -150,8 +150,9 @@ impl Assembler {
         let days = days.fold(self.call.retention_days.min(limit::RETENTION_DAYS), u8::min);
         let gaps = coalesce(self.gaps);
         let loudest = |stream: usize| self.peaks[stream].iter().copied().max().unwrap_or_default();
-        let verdicts =
-            (0..streams).map(|n| judge(n as u8, frames, &gaps, ended.streams.get(n), loudest(n))).collect();
+        let verdicts = (0..streams)
+            .map(|n| judge(StreamIndex(n as u8), frames, &gaps, ended.streams.get(n), loudest(n)))
+            .collect();
         let manifest = Manifest {
             verdicts,
             version: VERSION,
@@ -201,7 +202,7 @@ impl Assembler {
             for _ in from..block.first_frame {
                 writer.frame(vec![silence_packet(); streams].into_iter())?;
             }
-            for stream in 0..streams as u8 {
+            for stream in (0..streams as u8).map(StreamIndex) {
                 // Of that, what fell into a restart says so already.
                 let said = self.gaps.iter().filter(|gap| {
                     gap.stream == stream && gap.reason == GapReason::Restart && gap.to_frame > from
@@ -217,7 +218,7 @@ impl Assembler {
         }
         if came < streams {
             let gap = |stream| Gap {
-                stream: stream as u8,
+                stream: StreamIndex(stream as u8),
                 from_frame: block.first_frame,
                 to_frame: block.first_frame + block.frames(),
                 reason: GapReason::NoMedia,
@@ -360,7 +361,7 @@ mod tests {
         assert_eq!(bytes[28..28 + 10], *b"OpusHead\x01\x03", "three channels from the beginning");
         assert_eq!(manifest.call.streams[2].label, "c");
         assert_eq!(manifest.duration_ms, 200);
-        let gap = Gap { stream: 2, from_frame: 0, to_frame: 5, reason: GapReason::NoMedia };
+        let gap = Gap { stream: StreamIndex(2), from_frame: 0, to_frame: 5, reason: GapReason::NoMedia };
         assert_eq!(manifest.gaps, [gap]);
         assert_eq!(manifest.peaks_100ms[2], [0, 50]);
         let (_, unnamed) = make(None);
@@ -380,7 +381,7 @@ mod tests {
         ];
         let (_, manifest) = assemble(bodies).unwrap();
         assert_eq!(manifest.duration_ms, 600);
-        let gap = |stream| Gap { stream, from_frame: 5, to_frame: 20, reason: GapReason::Spool };
+        let gap = |n| Gap { stream: StreamIndex(n), from_frame: 5, to_frame: 20, reason: GapReason::Spool };
         assert_eq!(manifest.gaps, [gap(0), gap(1)]);
     }
 }

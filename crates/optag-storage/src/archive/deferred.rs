@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use crate::archive::assemble::AssembleError;
 use crate::spool::record::Body;
-use optag_media::fact::{Form, Gap, GapReason, MediaBlock};
+use optag_media::fact::{Form, Gap, GapReason, MediaBlock, StreamIndex};
 use optag_media::opus::encoder::silence_packet;
 use optag_media::spill::DeferredSettings;
 use optag_media::spill::deferred_encoder::DeferredEncoder;
@@ -71,7 +71,7 @@ impl<I> Encoded<I> {
         }
         let Self { encoders, waiting, .. } = self;
         encoders[stream].encode(packed, settings).unwrap_or_else(|| {
-            let (stream, to_frame) = (stream as u8, frame.saturating_add(1));
+            let (stream, to_frame) = (StreamIndex(stream as u8), frame.saturating_add(1));
             waiting.push_back(Body::Gap(Gap {
                 stream,
                 from_frame: frame,
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!((first.form, first.first_frame, first.frames()), (Form::Opus, 10, 2));
         let packets: Vec<&[u8]> = first.packets().collect();
         assert_eq!((packets[1], packets[2]), (silence_packet(), &[8, 1, 2][..]));
-        let gap = Gap { stream: 1, from_frame: 10, to_frame: 11, reason: GapReason::Spool };
+        let gap = Gap { stream: StreamIndex(1), from_frame: 10, to_frame: 11, reason: GapReason::Spool };
         assert_eq!(encoded[1], Body::Gap(gap));
         let Body::Media(again) = &encoded[2] else { panic!("{encoded:?}") };
         assert!(again.packets().all(|packet| packet == silence_packet()), "it was encoded already");

@@ -7,7 +7,7 @@ use crate::store::remains::Stored;
 use optag_core::call::{CallFacts, ConsentRecord, StreamAudio, StreamVerdict};
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
-use optag_media::fact::{EndedBy, Gap, StreamCounts};
+use optag_media::fact::{EndedBy, Gap, StreamCounts, StreamIndex};
 use optag_media::timebase::FRAME_MS;
 
 /// Version of this form, which is the newest that is read.
@@ -99,7 +99,7 @@ impl Manifest {
     /// What each stream owed and brought, in channel order.
     pub fn stream_audio(&self) -> Vec<StreamAudio> {
         let frames = u32::try_from(self.duration_ms / u64::from(FRAME_MS)).unwrap_or(u32::MAX);
-        let streams = self.call.streams.iter().zip(0..=u8::MAX);
+        let streams = self.call.streams.iter().zip((0..=u8::MAX).map(StreamIndex));
         streams.map(|(stream, at)| stream_verdict::audio(at, stream.role, frames, &self.gaps)).collect()
     }
 
@@ -154,7 +154,8 @@ mod tests {
 
     #[test]
     fn gaps_that_meet_become_one() {
-        let gap = |stream, from_frame, to_frame, reason| Gap { stream, from_frame, to_frame, reason };
+        let gap =
+            |n, from_frame, to_frame, reason| Gap { stream: StreamIndex(n), from_frame, to_frame, reason };
         let joined = coalesce(vec![
             gap(1, 250, 500, GapReason::Held),
             gap(0, 5, 9, GapReason::Lost),

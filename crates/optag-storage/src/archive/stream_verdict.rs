@@ -2,7 +2,7 @@
 //! word a stream. A recording that looks complete and is not has one that is not *ok*.
 
 use optag_core::call::{StreamAudio, StreamRole, StreamVerdict};
-use optag_media::fact::{Gap, GapReason, StreamCounts};
+use optag_media::fact::{Gap, GapReason, StreamCounts, StreamIndex};
 use optag_media::timebase::FRAME_MS;
 
 /// Share of what was owed up to which a stream counts as not heard at all. Units: %.
@@ -32,7 +32,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn of(stream: u8, frames: u32, gaps: &[Gap]) -> Self {
+    fn of(stream: StreamIndex, frames: u32, gaps: &[Gap]) -> Self {
         let mut tally = Self::default();
         for gap in gaps.iter().filter(|gap| gap.stream == stream) {
             let length = u64::from(gap.to_frame.min(frames).saturating_sub(gap.from_frame));
@@ -56,7 +56,7 @@ impl Tally {
 
 /// What stream `stream` of a recording of `frames` frames owed, and what of that there is. `gaps`: of all
 /// streams, without overlaps.
-pub fn audio(stream: u8, role: StreamRole, frames: u32, gaps: &[Gap]) -> StreamAudio {
+pub fn audio(stream: StreamIndex, role: StreamRole, frames: u32, gaps: &[Gap]) -> StreamAudio {
     let tally = Tally::of(stream, frames, gaps);
     let owed = u64::from(frames).saturating_sub(tally.excused + tally.nothing);
     let kept = owed.saturating_sub(tally.missing() - tally.nothing);
@@ -68,7 +68,7 @@ pub fn audio(stream: u8, role: StreamRole, frames: u32, gaps: &[Gap]) -> StreamA
 /// overlaps; `counts`: none where nothing was counted (imports, calls that ended with the recorder);
 /// `loudest`: the highest waveform value, `|sample| >> 7`.
 pub fn judge(
-    stream: u8,
+    stream: StreamIndex,
     frames: u32,
     gaps: &[Gap],
     counts: Option<&StreamCounts>,
@@ -123,11 +123,11 @@ mod tests {
     use super::*;
 
     fn gap(from_frame: u32, to_frame: u32, reason: GapReason) -> Gap {
-        Gap { stream: 1, from_frame, to_frame, reason }
+        Gap { stream: StreamIndex(1), from_frame, to_frame, reason }
     }
 
     fn verdict(gaps: &[Gap], counts: StreamCounts, loudest: u8) -> StreamVerdict {
-        judge(1, 1_000, gaps, Some(&counts), loudest)
+        judge(StreamIndex(1), 1_000, gaps, Some(&counts), loudest)
     }
 
     #[test]
@@ -139,10 +139,14 @@ mod tests {
             gap(250, 300, GapReason::Lost),
             gap(300, 400, GapReason::Held),
         ];
-        let heard = audio(1, StreamRole::Other, 1_000, &gaps);
+        let heard = audio(StreamIndex(1), StreamRole::Other, 1_000, &gaps);
         assert_eq!(heard, StreamAudio { role: StreamRole::Other, owed_ms: 14_000, kept_ms: 12_000 });
-        assert_eq!(audio(0, StreamRole::Caller, 1_000, &gaps).kept_ms, 20_000, "another stream's gaps");
-        let silent = audio(1, StreamRole::Other, 1_000, &[gap(0, 1_000, GapReason::NoMedia)]);
+        assert_eq!(
+            audio(StreamIndex(0), StreamRole::Caller, 1_000, &gaps).kept_ms,
+            20_000,
+            "another stream's gaps"
+        );
+        let silent = audio(StreamIndex(1), StreamRole::Other, 1_000, &[gap(0, 1_000, GapReason::NoMedia)]);
         assert_eq!((silent.owed_ms, silent.kept_ms), (0, 0));
     }
 
@@ -179,7 +183,7 @@ mod tests {
         let held = [gap(0, 300, GapReason::Held), gap(300, 600, GapReason::Paused)];
         assert_eq!(verdict(&held, counts, 90), StreamVerdict::Ok);
         assert_eq!(verdict(&[], counts, 0), StreamVerdict::SilentChannel);
-        assert_eq!(judge(1, 100, &[], None, 0), StreamVerdict::Ok, "too short to tell");
+        assert_eq!(judge(StreamIndex(1), 100, &[], None, 0), StreamVerdict::Ok, "too short to tell");
         assert_eq!(
             verdict(&[gap(800, 1_000, GapReason::Fault)], counts, 90),
             StreamVerdict::PartlyUnrecorded

@@ -209,13 +209,14 @@ fn field<const N: usize>(bytes: &[u8; 64], at: usize) -> [u8; N] {
 mod tests {
     use super::*;
     use crate::spool::key::MasterKey;
-    use optag_media::fact::{Gap, GapReason};
+    use optag_media::fact::{Gap, GapReason, StreamIndex};
 
     fn sample() -> (DataKey, RecordHead, Vec<u8>, Body) {
         let master = MasterKey::from_bytes(&[1; 32]).unwrap();
         let call = CallId::from_bytes([9; 16]);
         let (key, _) = DataKey::draw(&master, call).unwrap();
-        let body = Body::Gap(Gap { stream: 0, from_frame: 1, to_frame: 9, reason: GapReason::Held });
+        let body =
+            Body::Gap(Gap { stream: StreamIndex(0), from_frame: 1, to_frame: 9, reason: GapReason::Held });
         let plain = payload::encode(&body).unwrap();
         let head = RecordHead {
             sealed_bytes: (plain.len() + TAG_BYTES) as u32,

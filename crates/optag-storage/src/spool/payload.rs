@@ -16,7 +16,7 @@ use crate::spool::packed::Packed;
 use crate::spool::record::Body;
 use optag_core::limit::STREAMS_PER_CALL;
 use optag_core::private::Private;
-use optag_media::fact::{Form, Gap, GapReason, MediaBlock};
+use optag_media::fact::{Form, Gap, GapReason, MediaBlock, StreamIndex};
 use optag_media::spill::DeferredSettings;
 
 /// Version of all encodings here.
@@ -184,7 +184,7 @@ fn is_shaped(streams: u8, packets: usize) -> bool {
 fn encode_gap(gap: &Gap) -> Option<Vec<u8>> {
     let reason = REASONS.iter().position(|&reason| reason == gap.reason)? as u8;
     let mut out = Vec::with_capacity(10);
-    out.push(gap.stream);
+    out.push(gap.stream.0);
     out.extend(gap.from_frame.to_le_bytes());
     out.extend(gap.to_frame.to_le_bytes());
     out.push(reason);
@@ -197,7 +197,7 @@ fn decode_gap(mut bytes: &[u8]) -> Option<Gap> {
     let to_frame = u32::from_le_bytes(take(&mut bytes)?);
     let [reason] = take(&mut bytes)?;
     let reason = *REASONS.get(usize::from(reason))?;
-    bytes.is_empty().then_some(Gap { stream, from_frame, to_frame, reason })
+    bytes.is_empty().then_some(Gap { stream: StreamIndex(stream), from_frame, to_frame, reason })
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn every_gap_reason_survives_and_trailing_bytes_do_not() {
         for reason in REASONS {
-            let gap = Gap { stream: 1, from_frame: 7, to_frame: u32::MAX, reason };
+            let gap = Gap { stream: StreamIndex(1), from_frame: 7, to_frame: u32::MAX, reason };
             let mut bytes = encode(&Body::Gap(gap)).unwrap();
             assert_eq!(decode(4, ENCODING, &bytes), Some(Body::Gap(gap)));
             bytes.push(0);
