@@ -103,24 +103,33 @@ impl SharedCalls {
     }
 
     async fn look(&self, id: CallId, names: &[String], ago: Duration) -> Result<Option<Found>, Away> {
-        if let Some(no) = self.new_no(id, names, ago).await? {
+        let index = self.members.index();
+        let all = self.members.ask(index.early_for(names, ago)).await?;
+        if let Some(no) = self.first_new_no(id, &all) {
+            self.note_given(id, &no.id).await;
             return Ok(Some(no));
         }
-        let yes = self.members.ask(self.members.index().take_yes(names, ago)).await?;
-        Ok(yes.and_then(|yes| found(&yes)))
+        for yes in all.iter().filter(|one| one.kind == EarlyKind::Yes) {
+            // Another call may have taken it meanwhile.
+            if self.members.ask(index.take_yes(&yes.id)).await? {
+                return Ok(found(yes));
+            }
+        }
+        Ok(None)
+    }
+
+    fn first_new_no(&self, id: CallId, all: &[EarlyAnswer]) -> Option<Found> {
+        let new = all.iter().find(|one| one.kind != EarlyKind::Yes && self.is_new(id, &one.id));
+        new.and_then(found)
     }
 
     /// A no that waits for a call and that it has not had.
     ///
     /// Errors: it cannot be looked for now.
     pub async fn standing_no(&self, id: CallId, names: &[String]) -> Result<Option<Found>, Away> {
-        self.new_no(id, &self.hashes.of_keys(names), Duration::ZERO).await
-    }
-
-    async fn new_no(&self, id: CallId, names: &[String], ago: Duration) -> Result<Option<Found>, Away> {
-        let all = self.members.ask(self.members.index().standing_noes(names, ago)).await?;
-        let new = all.iter().find(|no| self.is_new(id, &no.id));
-        let Some(no) = new.and_then(found) else { return Ok(None) };
+        let names = self.hashes.of_keys(names);
+        let all = self.members.ask(self.members.index().early_for(&names, Duration::ZERO)).await?;
+        let Some(no) = self.first_new_no(id, &all) else { return Ok(None) };
         self.note_given(id, &no.id).await;
         Ok(Some(no))
     }

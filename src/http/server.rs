@@ -195,10 +195,13 @@ async fn admit(
     guest: Guest,
 ) {
     let Some(door) = door else { return converse(stream, router, limits, guest).await };
-    match tokio::time::timeout(limits.header_timeout, door().accept(stream)).await {
-        Ok(Ok(stream)) => converse(stream, router, limits, guest).await,
-        Ok(Err(error)) => tracing::warn!(peer = %guest.peer, %error, "a TLS handshake failed"),
-        Err(_) => tracing::warn!(peer = %guest.peer, "a TLS handshake took too long"),
+    let shaken = tokio::time::timeout(limits.header_timeout, door().accept(stream)).await;
+    match shaken.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
+        Ok(stream) => converse(stream, router, limits, guest).await,
+        Err(error) => {
+            metrics::connection_closed(ConnectionClosed::Handshake);
+            tracing::debug!(peer = %guest.peer, %error, "TLS handshake failed");
+        }
     }
 }
 

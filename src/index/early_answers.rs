@@ -22,8 +22,8 @@ const WAITING: i64 = 10_000;
 const KEPT_AFTER_US: i64 = 86_400_000_000;
 /// Time after which a node that was not heard has no calls. Units: µs.
 const LOST_US: i64 = limit::RETENTION_DAYS as i64 * 86_400_000_000;
-/// Answers looked at for one call: one a name of it, and it has few.
-const NOES: i64 = 20;
+/// Answers looked at for one call: one per name, of which it has few.
+const MOST: i64 = 20;
 /// What is said to all nodes once a no or a withdrawal is there.
 const CHANNEL: &str = "optag_early_answers";
 /// Time until a lost connection to listen on is made again; nodes look for answers by themselves meanwhile.
@@ -159,39 +159,35 @@ impl Index {
         Ok(update.query().execute(&mut **transaction).await?.rows_affected())
     }
 
-    /// The yes for a call with these hashes that was admitted `ago`. It is given once: it is gone when this returns.
+    /// What waits for a call with these hashes that was admitted `ago`: each no, then a yes, the oldest first. A yes is
+    /// given only once it is taken.
     ///
-    /// Errors: the index does not answer; a yes that was there is not given.
-    pub async fn take_yes(&self, names: &[String], ago: Duration) -> Result<Option<EarlyAnswer>, IndexError> {
-        if names.is_empty() {
-            return Ok(None);
-        }
-        // Most calls have none, and what finds none need not write.
-        let found = self.matching("SELECT early_answers.id", "yes", names, ago);
-        if found.query().fetch_optional(&self.database.control).await?.is_none() {
-            return Ok(None);
-        }
-        let mut delete = Statement::new("DELETE FROM early_answers WHERE id IN (");
-        self.push_matching(&mut delete, "SELECT early_answers.id", "yes", names, ago);
-        delete.push(") AND used = 0 RETURNING id, kind, answer");
-        let row = delete.query().fetch_optional(&self.database.control).await?;
-        Ok(row.as_ref().map(early).transpose()?)
-    }
-
-    /// Every no that stands for a call with these hashes that was admitted `ago`, the oldest first.
-    ///
-    /// Errors: the index does not answer.
-    pub async fn standing_noes(
-        &self,
-        names: &[String],
-        ago: Duration,
-    ) -> Result<Vec<EarlyAnswer>, IndexError> {
+    /// Errors: index unavailable.
+    pub async fn early_for(&self, names: &[String], ago: Duration) -> Result<Vec<EarlyAnswer>, IndexError> {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let columns = "SELECT early_answers.id, early_answers.kind, early_answers.answer";
-        let rows = self.matching(columns, "no", names, ago).query().fetch_all(&self.database.control).await?;
+        let now = self.database.kind.now_us();
+        let mut select = Statement::new("SELECT early_answers.id, early_answers.kind, early_answers.answer");
+        select.push(
+            " FROM early_answers JOIN early_answer_names ON early_answer_names.answer = early_answers.id",
+        );
+        select.push(" WHERE early_answer_names.name IN (").bind_list(names.iter().cloned()).push(")");
+        // What was given to one call stands for others that had to look for it then.
+        select
+            .push(" AND (early_answers.kind = 'no' AND used < 3 OR early_answers.kind = 'yes' AND used = 0)");
+        select.push(&format!(" AND expires_at_us > {now} - ")).bind_number(ago.as_micros() as i64);
+        select.push(" ORDER BY early_answers.kind, kept_at_us, early_answers.id LIMIT ").bind_number(MOST);
+        let rows = select.query().fetch_all(&self.database.control).await?;
         Ok(rows.iter().map(early).collect::<Result<_, _>>()?)
+    }
+
+    /// Takes a yes; true if it was there. Only one caller gets it.
+    ///
+    /// Errors: index unavailable; somebody may have taken it.
+    pub async fn take_yes(&self, id: &str) -> Result<bool, IndexError> {
+        let gone = sqlx::query("DELETE FROM early_answers WHERE id = $1 AND used = 0 RETURNING id").bind(id);
+        Ok(gone.fetch_optional(&self.database.control).await?.is_some())
     }
 
     /// Says that a call has an answer. A no goes on waiting for others.
@@ -205,32 +201,6 @@ impl Index {
         );
         sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&self.database.control).await?;
         Ok(())
-    }
-
-    fn matching(&self, columns: &str, kind: &str, names: &[String], ago: Duration) -> Statement {
-        let mut select = Statement::new("");
-        self.push_matching(&mut select, columns, kind, names, ago);
-        select
-    }
-
-    fn push_matching(&self, to: &mut Statement, columns: &str, kind: &str, names: &[String], ago: Duration) {
-        let now = self.database.kind.now_us();
-        to.push(columns).push(" FROM early_answers JOIN early_answer_names ON early_answer_names.answer");
-        to.push(" = early_answers.id WHERE early_answer_names.name IN (").bind_list(names.iter().cloned());
-        to.push(") AND early_answers.kind = ").bind_text(kind);
-        // What was given to one call stands for others that had to look for it then.
-        to.push(if kind == "no" { " AND used < 3" } else { " AND used = 0" });
-        to.push(&format!(" AND expires_at_us > {now} - ")).bind_number(ago.as_micros() as i64);
-        let most = if kind == "no" { NOES } else { 1 };
-        to.push(" ORDER BY kept_at_us, early_answers.id LIMIT ").bind_number(most);
-    }
-
-    /// Takes a yes back that no call has taken; whether it was there.
-    ///
-    /// Errors: the index does not answer; a call may have taken it.
-    pub async fn take_back(&self, id: &str) -> Result<bool, IndexError> {
-        let gone = sqlx::query("DELETE FROM early_answers WHERE id = $1 AND used = 0").bind(id);
-        Ok(gone.execute(&self.database.control).await?.rows_affected() == 1)
     }
 
     /// Says that a no has reached the calls that it was for: it waits for no others.

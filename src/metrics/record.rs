@@ -328,6 +328,8 @@ pub enum ConnectionClosed {
     Displaced,
     /// Its address had as many as one may have.
     Address,
+    /// Its TLS handshake failed: it is not a node.
+    Handshake,
 }
 
 /// An HTTP connection was closed from this side.
@@ -336,6 +338,7 @@ pub fn connection_closed(cause: ConnectionClosed) {
         ConnectionClosed::Stalled => "stalled",
         ConnectionClosed::Displaced => "displaced",
         ConnectionClosed::Address => "address",
+        ConnectionClosed::Handshake => "handshake",
     };
     counter!(c::HTTP_CONNECTIONS_CLOSED_TOTAL.name, "cause" => cause).increment(1);
 }

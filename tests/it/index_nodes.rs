@@ -102,16 +102,19 @@ async fn the_nodes_of_a_name_are_found_until_its_calls_are_over() {
 #[tokio::test]
 async fn a_yes_is_taken_once_however_many_ask_and_a_no_stands_until_its_time_is_over() {
     on_each(async |index| {
-        keep(index, EarlyKind::Yes, &["a", "b"], MINUTE).await;
-        let of = names(&["b", "x"]);
-        let takers = futures::future::join_all((0..8).map(|_| index.take_yes(&of, NOW))).await;
-        let taken: Vec<_> = takers.into_iter().filter_map(|taken| taken.unwrap()).collect();
-        assert_eq!(taken.len(), 1, "{taken:?}");
-        assert_eq!(index.take_yes(&names(&["a"]), NOW).await.unwrap(), None, "under its other name as well");
+        let yes = keep(index, EarlyKind::Yes, &["a", "b"], MINUTE).await;
+        let found = index.early_for(&names(&["b", "x"]), NOW).await.unwrap();
+        assert_eq!((found.len(), found[0].kind, &found[0].id), (1, EarlyKind::Yes, &yes));
+        let takers = futures::future::join_all((0..8).map(|_| index.take_yes(&yes))).await;
+        assert_eq!(takers.into_iter().filter(|taken| *taken.as_ref().unwrap()).count(), 1);
+        assert!(
+            index.early_for(&names(&["a"]), MINUTE).await.unwrap().is_empty(),
+            "by its other name as well"
+        );
 
         let no = keep(index, EarlyKind::No, &["a"], MINUTE).await;
         for _ in 0..2 {
-            let standing = index.standing_noes(&names(&["a"]), NOW).await.unwrap();
+            let standing = index.early_for(&names(&["a"]), NOW).await.unwrap();
             assert_eq!((standing.len(), standing[0].kind, &standing[0].id), (1, EarlyKind::No, &no));
             index.early_given(&no).await.unwrap();
         }
@@ -119,14 +122,18 @@ async fn a_yes_is_taken_once_however_many_ask_and_a_no_stands_until_its_time_is_
         index.retire_early(&no).await.unwrap();
         let short = keep(index, EarlyKind::No, &["c"], NOW).await;
         for (name, id) in [("a", &no), ("c", &short)] {
-            assert!(index.standing_noes(&names(&[name]), NOW).await.unwrap().is_empty());
-            assert_eq!(index.standing_noes(&names(&[name]), MINUTE).await.unwrap()[0].id, *id);
+            assert!(index.early_for(&names(&[name]), NOW).await.unwrap().is_empty());
+            assert_eq!(index.early_for(&names(&[name]), MINUTE).await.unwrap()[0].id, *id);
         }
         // A later answer replaces an earlier one under any of its names.
         keep(index, EarlyKind::No, &["d", "e"], MINUTE).await;
         keep(index, EarlyKind::Yes, &["e"], MINUTE).await;
-        assert!(index.standing_noes(&names(&["d", "e"]), MINUTE).await.unwrap().is_empty());
-        assert!(index.take_yes(&names(&["e"]), NOW).await.unwrap().is_some());
+        let left = index.early_for(&names(&["d", "e"]), MINUTE).await.unwrap();
+        assert_eq!(left.iter().map(|one| one.kind).collect::<Vec<_>>(), [EarlyKind::Yes]);
+        // A no goes before a yes, whichever came first.
+        keep(index, EarlyKind::No, &["f"], MINUTE).await;
+        let both = index.early_for(&names(&["e", "f"]), NOW).await.unwrap();
+        assert_eq!(both.iter().map(|one| one.kind).collect::<Vec<_>>(), [EarlyKind::No, EarlyKind::Yes]);
     })
     .await;
 }
@@ -162,7 +169,7 @@ async fn what_waits_for_the_calls_of_a_node_is_found_by_the_node_alone() {
         assert_eq!(waiting(2).await, both, "it is for one call, which has it");
         index.retire_early(&no).await.unwrap();
         assert!(waiting(1).await.is_empty() && waiting(2).await.is_empty());
-        assert!(index.take_back("none").await.is_ok_and(|taken| !taken));
+        assert!(index.take_yes("none").await.is_ok_and(|taken| !taken));
     })
     .await;
 }

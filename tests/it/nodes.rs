@@ -437,6 +437,7 @@ async fn only_a_node_of_the_same_authority_is_answered() {
         link.ask(&site.address(0).to_string(), request.body(Bytes::new()).unwrap()).await
     };
     ask(stranger).await.unwrap_err();
+    assert!(one.metric("optag_http_connections_closed_total", "handshake").await >= 1.0);
     assert_eq!(consent_of(&one, &id).await, "asked");
     let plain = reqwest::get(format!("http://{}/api/v1/calls/{id}", site.address(0))).await;
     assert!(plain.is_err(), "nothing is answered in the clear");
@@ -447,4 +448,40 @@ async fn only_a_node_of_the_same_authority_is_answered() {
         .send();
     assert_eq!(told.await.unwrap().status(), 401);
     assert_eq!(ask(site.files.clone()).await.unwrap().status(), 200);
+}
+
+/// How long admission and answers take, figures and no assertions. Run with
+/// `cargo test --test it -- figures_of_nodes --ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures; half a minute"]
+async fn figures_of_nodes() {
+    let Some(site) = Site::new(29_750, 2) else { return };
+    let (one, two) = site.two().await;
+    let alone = tempfile::tempdir().unwrap();
+    let mut settings = site.settings(0, false);
+    settings.extra = settings.extra.replace("[index]", "[search]").replace("postgres = ", "# ");
+    settings.rtp_ports = (28_800, 28_990);
+    let alone = Server::start(alone.path(), &settings).await;
+    let mut times = std::collections::BTreeMap::<&str, Vec<f64>>::new();
+    for n in 0..100 {
+        for (admits, told, what, answers) in [
+            (&alone, &alone, "admission, SQLite", "answer by name, SQLite"),
+            (&one, &one, "admission, PostgreSQL", "answer by name, PostgreSQL, same node"),
+            (&one, &two, "admission, PostgreSQL", "answer by name, PostgreSQL, other node"),
+        ] {
+            let name = format!("timed-{n}-{answers}");
+            let began = std::time::Instant::now();
+            let (id, _) = announce(admits, &name).await;
+            times.entry(what).or_default().push(began.elapsed().as_secs_f64() * 1e3);
+            let began = std::time::Instant::now();
+            assert_eq!(tell(told, &name, "no").await.0, 200);
+            times.entry(answers).or_default().push(began.elapsed().as_secs_f64() * 1e3);
+            assert_eq!(admits.ask("POST", &format!("/api/v1/calls/{id}/end"), None).await.0, 200);
+        }
+    }
+    for (what, mut times) in times {
+        times.sort_by(f64::total_cmp);
+        let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+        println!("{what}: {} times, median {:.1} ms, 95 % within {:.1} ms", times.len(), at(0.5), at(0.95));
+    }
 }

@@ -104,7 +104,7 @@ impl Server {
         self.tasks.shutdown().await;
         let left = self.opened.deliveries.unsettled();
         if left.spooled + left.packed == 0 {
-            self.recorder.leave_nodes().await;
+            unless_hurried(&hurry, self.recorder.leave_nodes()).await;
         }
         let _ = self.stop.send(true);
         let closed = async { while self.listeners.join_next().await.is_some() {} };

@@ -111,7 +111,7 @@ impl ByName<'_> {
         }
         let index = shared.members.index();
         // A yes is for one call, which has it where it is not here any more.
-        if !stands && !shared.members.ask(index.take_back(&row)).await.map_err(away)? {
+        if !stands && !shared.members.ask(index.take_yes(&row)).await.map_err(away)? {
             return Ok(Named::default());
         }
         let (given, missing) = self.give_to(answer, self.owners(&owners)).await;
