@@ -172,7 +172,7 @@ pub async fn open(
     let log = DeletionLog::open(&dir.join("deletions.log")).context("cannot open the deletion log")?;
     let index = Index::open(&config.index, &config.country_code).await?;
     let shared = nodes::shared(&config, &index, &secret)?;
-    let store = Store::open(&config.store)?.tried_as(&guard.signer.node());
+    let store = Store::open(&config.store)?.kept_in(&dir.join("store-id"))?.tried_as(&guard.signer.node());
     let keys = Arc::new(DayKeys::open(&config.seal.keys_dir, day_master).context("cannot open day keys")?);
     let vault = Vault::new(store.clone(), keys, config.seal.seals, config.seal.escrow.clone());
     let tokens = Arc::new(Tokens::open(&config.tokens_path)?);

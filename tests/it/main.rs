@@ -77,6 +77,7 @@ mod strangers;
 mod streams;
 mod time_axis;
 mod transfer;
+mod unmounted;
 mod verdicts;
 mod watching;
 mod withdrawals;

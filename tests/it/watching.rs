@@ -121,20 +121,21 @@ fn queries() -> Vec<(String, String)> {
     queries
 }
 
-/// A call with a yes, whole, whose employee's packets are of a payload type.
-async fn call(server: &Server, payload_type: u8) {
+/// A call with a yes, whole, whose employee's packets are of a payload type. Its id; it may not be stored yet.
+pub(crate) async fn call(server: &Server, payload_type: u8) -> String {
     let (id, admitted) = admit(server, "demo").await;
     let mut legs = vec![Leg::new(&admitted, 0, 0, 1), Leg::new(&admitted, 1, payload_type, 2)];
     legs[0].key('1');
     apart(legs, |legs| talk(legs, &[&voice(1, 2_500), &voice(2, 2_500)])).await;
     let (status, ended) = server.ask("POST", &format!("/api/v1/calls/{id}/end"), None).await;
     assert_eq!(status, 200, "{ended}");
-    server.stored(&id).await;
+    id
 }
 
 /// One with a yes, one with a no, and a recording session.
 async fn some_calls(server: &Server) {
-    call(server, 0).await;
+    let id = call(server, 0).await;
+    server.stored(&id).await;
     let (id, _) = admit(server, "demo").await;
     let no = json!({"answer": "no", "how": "system"});
     assert_eq!(server.ask("POST", &format!("/api/v1/calls/{id}/consent"), Some(no)).await.0, 200);

@@ -76,6 +76,15 @@ impl Store {
         })
     }
 
+    /// The same store, which from now on must be the one that it was when `kept` was written: a directory whose file
+    /// system is not mounted is not an empty store.
+    ///
+    /// Errors: `kept`, or the store's mark, cannot be read or written.
+    pub fn kept_in(self, kept: &std::path::Path) -> Result<Self, StoreError> {
+        self.backend.bind(kept)?;
+        Ok(self)
+    }
+
     /// S3 operations beyond objects; none for other kinds.
     pub fn admin(&self) -> Option<&S3Admin> {
         self.backend.admin()

@@ -34,6 +34,14 @@ pub(crate) trait Backend: Send + Sync {
     /// Identifies where objects are stored; changes when they are stored elsewhere.
     fn place(&self) -> String;
 
+    /// Expects from now on the place whose id the file `kept` has, which the first call writes; only for stores that an
+    /// empty place can be taken for.
+    ///
+    /// Errors: the id cannot be read or written.
+    fn bind(&self, _kept: &std::path::Path) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Every copy whose name begins with `stem`: objects, versions, delete markers, unfinished uploads and files.
     ///
     /// Errors: store unavailable; any copy may exist then.
@@ -119,7 +127,7 @@ pub(crate) trait Backend: Send + Sync {
 }
 
 /// Sends all parts in one attempt; an attempt that fails leaves nothing.
-async fn upload_at_once(
+pub(crate) async fn upload_at_once(
     objects: &dyn ObjectStore,
     name: &str,
     parts: &mut mpsc::Receiver<Part>,

@@ -1,25 +1,33 @@
 //! A directory as a store: each object is a file. Files left half-written by a crash are copies too.
 
+mod guarded;
+mod mark;
+
 use std::collections::VecDeque;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::stream::{self, BoxStream, StreamExt};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
+use tokio::sync::mpsc;
 
-use crate::store::backend::{Answer, Backend, Listing};
+use crate::store::backend::{Answer, Backend, Listing, upload_at_once};
 use crate::store::copy::Page;
 use crate::store::copy::{CopyKind, StoredCopy};
 use crate::store::error::StoreError;
+use crate::store::fs::guarded::Guarded;
+use crate::store::fs::mark::Mark;
+use crate::store::upload::{Begun, Part, Verified};
 use optag_core::clock::WallTime;
 use optag_core::error_chain::causes;
 
 /// A directory of objects.
 pub(crate) struct Directory {
-    objects: LocalFileSystem,
+    objects: Guarded,
     dir: PathBuf,
 }
 
@@ -36,13 +44,28 @@ impl Directory {
             .map_err(|error| config(&error))?
             .with_fsync(true)
             .with_automatic_cleanup(true);
-        Ok(Self { objects, dir: dir.to_owned() })
+        let mark = Arc::new(Mark::of(dir));
+        Ok(Self { objects: Guarded { objects, mark }, dir: dir.to_owned() })
+    }
+
+    /// Runs blocking work in the directory, if it is the store that it was, and looks again afterwards.
+    async fn inside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let mark = Arc::clone(&self.objects.mark);
+        blocking(move || {
+            mark.check()?;
+            let done = work()?;
+            mark.check().map(|()| done)
+        })
+        .await
     }
 
     /// Subfolders and files of a folder, each in order of names.
     async fn folder(&self, folder: &str) -> Result<(Vec<String>, Vec<StoredCopy>), StoreError> {
         let (dir, folder) = (self.dir.clone(), folder.to_owned());
-        blocking(move || {
+        self.inside(move || {
             let (mut below, mut copies) = (Vec::new(), Vec::new());
             let entries = match fs::read_dir(dir.join(&folder)) {
                 Ok(entries) => entries,
@@ -80,14 +103,31 @@ impl Backend for Directory {
         Some(true)
     }
 
+    fn bind(&self, kept: &Path) -> Result<(), StoreError> {
+        self.objects.mark.bind(kept)
+    }
+
+    fn upload<'a, 'b: 'a>(
+        &'a self,
+        name: &'a str,
+        parts: &'a mut mpsc::Receiver<Part>,
+        _begun: Begun<'b>,
+    ) -> Answer<'a, Verified> {
+        async move {
+            let stored = upload_at_once(&self.objects, name, parts).await?;
+            self.inside(|| Ok(())).await.map(|()| stored)
+        }
+        .boxed()
+    }
+
     fn listed<'a>(&'a self, stem: &'a str) -> Answer<'a, Listing> {
         let (dir, stem) = (self.dir.clone(), stem.to_owned());
-        async { Ok((blocking(move || files(&dir, &stem)).await?, true)) }.boxed()
+        async { Ok((self.inside(move || files(&dir, &stem)).await?, true)) }.boxed()
     }
 
     fn by_name<'a>(&'a self, name: &'a str) -> Answer<'a, Vec<StoredCopy>> {
         let (path, key) = (self.dir.join(name), name.to_owned());
-        blocking(move || match fs::symlink_metadata(&path) {
+        self.inside(move || match fs::symlink_metadata(&path) {
             Ok(facts) => Ok(vec![StoredCopy {
                 key,
                 version: None,
@@ -119,7 +159,7 @@ impl Backend for Directory {
 
     fn delete<'a>(&'a self, copy: &'a StoredCopy) -> Answer<'a, ()> {
         let path = self.dir.join(&copy.key);
-        blocking(move || {
+        self.inside(move || {
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
                 _ => {}
