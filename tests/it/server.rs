@@ -309,10 +309,10 @@ listen_tcp = ""
 [spool]
 segment_mib = 1
 min_free_gib = 0
-[rtp]
+{shutdown}[rtp]
 port_min = {low}
 port_max = {high}
-{shutdown}{}
+{}
 [[department]]
 id = "demo"
 name = "Demo"
