@@ -282,6 +282,9 @@ mod tests {
             assert_eq!(rules(&before).others_kept(&after), Ok(()));
         }
         assert_eq!(rules(THEIRS).with_ours(90).matches("ObjectSizeGreaterThan").count(), 2);
+        let marked = format!("\u{feff}{}", document(THEIRS));
+        let after = Rules::read(&Rules::read(&marked).unwrap().with_ours(90)).unwrap();
+        assert_eq!(after.text().replacen(&after.our_rule(90), "", 1), marked);
     }
 
     #[test]

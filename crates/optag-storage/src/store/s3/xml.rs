@@ -51,6 +51,8 @@ impl Element {
     }
 }
 
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// Parses a whole, well-formed document.
 ///
 /// Errors: malformed, too long or too deeply nested; describes the problem.
@@ -58,12 +60,14 @@ pub(crate) fn read(text: &str) -> Result<Element, String> {
     if text.len() > MOST_BYTES {
         return Err("the document is too long".into());
     }
-    let mut reader = Reader::from_str(text);
+    // The parser leaves out a byte order mark, and does not count it.
+    let mark = text.len() - text.trim_start_matches(BYTE_ORDER_MARK).len();
+    let mut reader = Reader::from_str(&text[mark..]);
     let mut open = vec![Element::default()];
     loop {
-        let from = reader.buffer_position() as usize;
+        let from = mark + reader.buffer_position() as usize;
         let event = reader.read_event().map_err(|error| format!("no well-formed XML: {error}"))?;
-        let to = reader.buffer_position() as usize;
+        let to = mark + reader.buffer_position() as usize;
         let made = |name: &str, inner: Range<usize>| Element {
             name: name.to_owned(),
             span: from..to,
