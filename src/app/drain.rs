@@ -111,22 +111,12 @@ mod tests {
     use optag_core::id::CallId;
     use optag_media::fact::{Ended, EndedBy};
     use optag_media::stats::CallGauges;
+    use optag_testing::fixtures::call_facts;
 
     const LIMIT: Duration = Duration::from_secs(1_800);
 
     fn call() -> CallFacts {
-        CallFacts {
-            id: CallId::from_bytes([7; 16]),
-            department: "a".into(),
-            started_at: WallTime::default(),
-            retention_days: 90,
-            caller_number: "1".to_owned().into(),
-            called_number: "2".to_owned().into(),
-            caller_name: None,
-            external_id: None,
-            streams: Vec::new(),
-            context: Default::default(),
-        }
+        call_facts(CallId::from_bytes([7; 16]), WallTime::default())
     }
 
     fn with_a_call() -> (Arc<Drain>, Arc<LiveCalls>) {

@@ -352,22 +352,12 @@ mod tests {
     use super::*;
     use optag_core::clock::WallTime;
     use optag_media::fact::EndedBy;
+    use optag_testing::fixtures::call_facts;
 
     #[test]
     fn what_is_known_of_a_call_in_progress_alone_is_forgotten_at_its_end() {
         let live_calls = LiveCalls::default();
-        let facts = CallFacts {
-            id: CallId::from_bytes([7; 16]),
-            department: "a".into(),
-            started_at: WallTime::default(),
-            retention_days: 90,
-            caller_number: "1".to_owned().into(),
-            called_number: "2".to_owned().into(),
-            caller_name: None,
-            external_id: None,
-            streams: Vec::new(),
-            context: Default::default(),
-        };
+        let facts = call_facts(CallId::from_bytes([7; 16]), WallTime::default());
         let id = facts.id;
         live_calls.add(&facts, ConsentState::Unknown, &[], Arc::new(CallGauges::new(0)));
         assert_eq!(live_calls.unopened(id), Some(facts));

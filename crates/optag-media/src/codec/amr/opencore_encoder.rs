@@ -14,9 +14,9 @@ const MODE: i32 = 7;
 // Source: opencore-amrnb/interf_enc.h, version 0.1.6.
 #[link(name = "opencore-amrnb")]
 unsafe extern "C" {
-    fn Encoder_Interface_init(dtx: i32) -> *mut c_void;
-    fn Encoder_Interface_exit(state: *mut c_void);
-    fn Encoder_Interface_Encode(
+    pub(super) fn Encoder_Interface_init(dtx: i32) -> *mut c_void;
+    pub(super) fn Encoder_Interface_exit(state: *mut c_void);
+    pub(super) fn Encoder_Interface_Encode(
         state: *mut c_void,
         mode: i32,
         speech: *const i16,

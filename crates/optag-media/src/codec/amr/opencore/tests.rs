@@ -1,18 +1,10 @@
+use super::super::opencore_encoder::{
+    Encoder_Interface_Encode, Encoder_Interface_exit, Encoder_Interface_init,
+};
 use super::super::tests::repacked;
 use super::*;
 
-// Source: opencore-amrnb/interf_enc.h 0.1.6 and vo-amrwbenc/enc_if.h 0.1.3. Encoders are only for tests.
-unsafe extern "C" {
-    fn Encoder_Interface_init(dtx: i32) -> *mut c_void;
-    fn Encoder_Interface_exit(state: *mut c_void);
-    fn Encoder_Interface_Encode(
-        state: *mut c_void,
-        mode: i32,
-        speech: *const i16,
-        out: *mut u8,
-        force_speech: i32,
-    ) -> i32;
-}
+// Source: vo-amrwbenc/enc_if.h 0.1.3. This encoder is only for tests.
 #[link(name = "vo-amrwbenc")]
 unsafe extern "C" {
     fn E_IF_init() -> *mut c_void;
