@@ -21,6 +21,7 @@ pub mod index;
 pub mod ledger;
 pub mod load;
 pub mod metrics;
+pub mod process_stat;
 pub mod recorder;
 pub mod recordings;
 pub mod stores;

@@ -29,14 +29,14 @@ use crate::erasure::service::EraseService;
 use crate::ledger::writer::Ledger;
 use crate::metrics;
 use crate::recorder::live_calls::{LiveCalls, names_in, names_of};
-use crate::recorder::pending_answers::{NotKept, PendingAnswer, PendingAnswers};
+use crate::recorder::pending_answers::{NotKept, PendingAnswers};
 use crate::recorder::settings::{RecorderSettings, department};
 use crate::stores::durable::{destroy_key, durable};
 use crate::stores::recording_lock::RecordingLocks;
 use optag_core::call::consent::ConsentError;
 use optag_core::call::{
-    AnnouncedCall, CallContext, CallFacts, ConsentState, Department, LinkKind, Outcome, RefusedStreams,
-    StreamFacts, Unrecorded,
+    AnnouncedCall, CallContext, CallFacts, ConsentState, Department, GivenAnswer, LinkKind, Outcome,
+    RefusedStreams, StreamFacts, Unrecorded,
 };
 use optag_core::clock::{BootId, Clock};
 use optag_core::id::CallId;

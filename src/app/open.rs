@@ -98,7 +98,7 @@ impl Access {
 }
 
 /// Name of the lock file in the data directory.
-const LOCK: &str = "recorder.lock";
+pub const LOCK: &str = "recorder.lock";
 /// Files that identify a data directory.
 const OURS: [&str; 3] = ["deletions.log", "tokens.json", LOCK];
 /// Files that are written in place, which earlier versions may have made readable for others.

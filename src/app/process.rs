@@ -5,11 +5,10 @@
 use std::time::Duration;
 
 use crate::metrics::{self, ProcessFigures};
+use crate::process_stat::{TICKS_PER_S, fields};
 
 /// Interval between looks.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// Clock ticks per second in `/proc/PID/stat`: always this value on Linux.
-const TICKS_A_SECOND: u64 = 100;
 
 /// Open files of the process, and how many it may have.
 pub fn open_files() -> Option<(u64, u64)> {
@@ -43,13 +42,12 @@ fn booted_s(stat: &str) -> Option<u64> {
 }
 
 fn parse(stat: &str, booted_s: u64, page_bytes: u64, files: Option<(u64, u64)>) -> Option<ProcessFigures> {
-    // The program's name, in parentheses, may contain anything.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let fields = fields(stat)?;
     let number = |field: usize| fields.get(field)?.parse::<u64>().ok();
     Some(ProcessFigures {
-        cpu: Duration::from_millis((number(11)? + number(12)?) * 1_000 / TICKS_A_SECOND),
+        cpu: Duration::from_millis((number(11)? + number(12)?) * 1_000 / TICKS_PER_S),
         threads: number(17)?,
-        started_s: booted_s + number(19)? / TICKS_A_SECOND,
+        started_s: booted_s + number(19)? / TICKS_PER_S,
         virtual_bytes: number(20)?,
         resident_bytes: number(21)? * page_bytes,
         files,

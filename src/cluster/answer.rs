@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::index::EarlyKind;
-use optag_core::call::{Answer, ConsentHow, Evidence};
+use optag_core::call::{Answer, ConsentHow, Evidence, GivenAnswer};
 use optag_sip::feed::Control;
 
 /// An answer or a withdrawal.
@@ -12,16 +12,7 @@ use optag_sip::feed::Control;
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum SentAnswer {
     /// As [`Control::Answer`].
-    Answer {
-        /// Yes or no.
-        answer: Answer,
-        /// Its channel.
-        how: ConsentHow,
-        /// The prompt that the caller heard.
-        prompt_version: Option<String>,
-        /// What shows it.
-        evidence: Evidence,
-    },
+    Answer(GivenAnswer),
     /// As [`Control::Withdraw`].
     Withdraw {
         /// Its channel.
@@ -35,19 +26,16 @@ impl SentAnswer {
     /// The answer of a control, if it is one.
     pub fn of(control: &Control) -> Option<Self> {
         match control.clone() {
-            Control::Answer { answer, how, prompt_version, evidence } => {
-                Some(Self::Answer { answer, how, prompt_version, evidence })
-            }
             Control::Withdraw { how, evidence } => Some(Self::Withdraw { how, evidence }),
-            _ => None,
+            control => control.answer().map(Self::Answer),
         }
     }
 
     /// What it says.
     pub fn kind(&self) -> EarlyKind {
         match self {
-            Self::Answer { answer: Answer::Yes, .. } => EarlyKind::Yes,
-            Self::Answer { answer: Answer::No, .. } => EarlyKind::No,
+            Self::Answer(GivenAnswer { answer: Answer::Yes, .. }) => EarlyKind::Yes,
+            Self::Answer(GivenAnswer { answer: Answer::No, .. }) => EarlyKind::No,
             Self::Withdraw { .. } => EarlyKind::Withdraw,
         }
     }
@@ -56,9 +44,7 @@ impl SentAnswer {
 impl From<SentAnswer> for Control {
     fn from(sent: SentAnswer) -> Self {
         match sent {
-            SentAnswer::Answer { answer, how, prompt_version, evidence } => {
-                Self::Answer { answer, how, prompt_version, evidence }
-            }
+            SentAnswer::Answer(given) => given.into(),
             SentAnswer::Withdraw { how, evidence } => Self::Withdraw { how, evidence },
         }
     }

@@ -14,7 +14,7 @@ use crate::cluster::answer::SentAnswer;
 use crate::cluster::membership::{Away, Membership};
 use crate::cluster::name_hashes::NameHashes;
 use crate::index::{EarlyAnswer, EarlyKind, NewEarly, Waits};
-use optag_core::call::{Answer, ConsentHow, Evidence};
+use optag_core::call::{Answer, ConsentHow, Evidence, GivenAnswer};
 use optag_core::id::CallId;
 use optag_core::limit;
 
@@ -271,12 +271,12 @@ fn found(early: &EarlyAnswer) -> Option<Found> {
     let evidence = || Evidence::Actor { name: "another node".into(), staff: None };
     let answer = serde_json::from_str(&early.answer).or_else(|error| match early.kind {
         EarlyKind::Yes => Err(error),
-        EarlyKind::No => Ok(SentAnswer::Answer {
+        EarlyKind::No => Ok(SentAnswer::Answer(GivenAnswer {
             answer: Answer::No,
             how: ConsentHow::System,
             prompt_version: None,
             evidence: evidence(),
-        }),
+        })),
         EarlyKind::Withdraw => Ok(SentAnswer::Withdraw { how: ConsentHow::System, evidence: evidence() }),
     });
     let answer = answer.inspect_err(|error| tracing::error!(%error, "a yes that waits cannot be read"));

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::app::certificates::{SOON, in_use};
+use crate::app::open::LOCK;
 use crate::config::{Config, MasterKeySource, StoreConfig};
 use crate::doctor::Finding;
 use crate::index::IndexPlace;
@@ -21,7 +22,7 @@ const ODD: [(i64, &str); 4] =
 
 /// Whether a recorder has the data directory.
 pub(super) fn recorder_runs(config: &Config) -> bool {
-    let lock = config.data_dir.join("recorder.lock");
+    let lock = config.data_dir.join(LOCK);
     lock.exists() && matches!(DirLock::take(&config.data_dir, &lock, None), Err(LockError::InUse { .. }))
 }
 
@@ -36,21 +37,17 @@ struct FileSystem {
 
 fn file_system(dir: &Path) -> io::Result<FileSystem> {
     let path = CString::new(dir.as_os_str().as_bytes())?;
-    // SAFETY: all zeroes are valid values of these plain structures.
-    let (mut room, mut kind): (libc::statvfs, libc::statfs) =
-        unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
-    // SAFETY: the path is NUL-terminated, and both structures are valid for writes.
-    let done = unsafe {
-        libc::statvfs(path.as_ptr(), &mut room) == 0 && libc::statfs(path.as_ptr(), &mut kind) == 0
-    };
-    if !done {
+    // SAFETY: all zeroes are a valid value of this plain structure.
+    let mut facts: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the path is NUL-terminated, and the structure is valid for writes.
+    if unsafe { libc::statfs(path.as_ptr(), &mut facts) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    let odd = ODD.iter().find(|(number, _)| *number == kind.f_type).map(|(_, name)| *name);
+    let odd = ODD.iter().find(|(number, _)| *number == facts.f_type).map(|(_, name)| *name);
     Ok(FileSystem {
-        free_bytes: room.f_bavail.saturating_mul(room.f_frsize),
-        inodes: room.f_files,
-        free_inodes: room.f_favail,
+        free_bytes: facts.f_bavail.saturating_mul(u64::try_from(facts.f_frsize).unwrap_or(0)),
+        inodes: facts.f_files,
+        free_inodes: facts.f_ffree,
         odd,
     })
 }

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use sqlx::any::AnyRow;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, AssertSqlSafe, Row};
 
 use super::{Index, IndexError};
 
@@ -74,6 +75,17 @@ pub struct NodeRow {
     pub silent_for: Duration,
 }
 
+/// Binds what a heartbeat says: address, state, version, capacity, calls, key of names.
+fn bound<'q>(query: Query<'q, Any, AnyArguments>, beat: &'q Beat) -> Query<'q, Any, AnyArguments> {
+    query
+        .bind(&beat.address)
+        .bind(beat.state.name())
+        .bind(env!("CARGO_PKG_VERSION"))
+        .bind(i64::from(beat.capacity_calls))
+        .bind(i64::from(beat.calls))
+        .bind(&beat.names_key)
+}
+
 impl Index {
     /// The number of the node `beat.id`, given to it now where it has none: `wanted` where nobody else has that.
     ///
@@ -93,17 +105,8 @@ impl Index {
                 return Ok(number_of(&row)?);
             }
             // Where another node takes the number first, nothing is inserted.
-            sqlx::query(AssertSqlSafe(insert.clone()))
-                .bind(&beat.id)
-                .bind(wanted)
-                .bind(wanted)
-                .bind(wanted)
-                .bind(&beat.address)
-                .bind(beat.state.name())
-                .bind(env!("CARGO_PKG_VERSION"))
-                .bind(i64::from(beat.capacity_calls))
-                .bind(i64::from(beat.calls))
-                .bind(&beat.names_key)
+            let insert = sqlx::query(AssertSqlSafe(insert.clone())).bind(&beat.id);
+            bound(insert.bind(wanted).bind(wanted).bind(wanted), beat)
                 .execute(&self.database.control)
                 .await?;
         }
@@ -119,13 +122,7 @@ impl Index {
             "UPDATE nodes SET address = $1, state = $2, version = $3, capacity_calls = $4, calls = $5, names_key = $6,
                  heartbeat_us = {now} WHERE id = $7"
         );
-        let renewed = sqlx::query(AssertSqlSafe(update))
-            .bind(&beat.address)
-            .bind(beat.state.name())
-            .bind(env!("CARGO_PKG_VERSION"))
-            .bind(i64::from(beat.capacity_calls))
-            .bind(i64::from(beat.calls))
-            .bind(&beat.names_key)
+        let renewed = bound(sqlx::query(AssertSqlSafe(update)), beat)
             .bind(&beat.id)
             .execute(&self.database.control)
             .await?;

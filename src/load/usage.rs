@@ -4,8 +4,7 @@
 
 use anyhow::Context;
 
-/// Clock ticks per second in `/proc/PID/stat`: always this value on Linux.
-const TICKS_PER_S: f64 = 100.0;
+use crate::process_stat::{TICKS_PER_S, fields};
 
 /// Resources used by a process so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -40,9 +39,8 @@ impl Usage {
     }
 
     fn parse(stat: &str, status: &str) -> Option<Self> {
-        // The program's name, in parentheses, may contain anything.
-        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        let seconds = |field: usize| Some(fields.get(field)?.parse::<f64>().ok()? / TICKS_PER_S);
+        let fields = fields(stat)?;
+        let seconds = |field: usize| Some(fields.get(field)?.parse::<f64>().ok()? / TICKS_PER_S as f64);
         let number = |key: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(key))?;
             line.split_whitespace().next()?.parse().ok()

@@ -12,8 +12,7 @@ impl Recorder {
     ) -> Result<Named, ControlError> {
         let given = self.give_live(&name, &answer).await;
         if given.is_empty() {
-            let pending =
-                PendingAnswer::of(&answer).ok_or(ControlError::Unsupported("keep this for a call"))?;
+            let pending = answer.answer().ok_or(ControlError::Unsupported("keep this for a call"))?;
             let wanted = pending.leads_to();
             self.keep_pending(name.clone(), pending).await?;
             // A call announced in the meantime has not received it, or has taken it itself.
@@ -53,7 +52,7 @@ impl Recorder {
         given
     }
 
-    async fn keep_pending(&self, name: Private<String>, answer: PendingAnswer) -> Result<(), ControlError> {
+    async fn keep_pending(&self, name: Private<String>, answer: GivenAnswer) -> Result<(), ControlError> {
         let (pending, now) = (self.pending_answers.clone(), self.clock.wall());
         let kept = tokio::task::spawn_blocking(move || pending.keep(now, name.reveal(), answer)).await;
         match kept {

@@ -19,46 +19,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::index::Pseudonyms;
-use optag_core::call::{Answer, ConsentHow, ConsentState, Evidence};
+use optag_core::call::{Answer, GivenAnswer};
 use optag_core::clock::WallTime;
 use optag_files::atomic_file::replace;
-use optag_sip::feed::Control;
 
 /// Maximum number of pending answers. Beyond it, a new one is refused.
 const WAITING: usize = 10_000;
 /// Number of obsolete lines after which the file is rewritten.
 const SPARE_LINES: usize = 1_000;
-
-/// An answer, as in [`Control::Answer`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PendingAnswer {
-    answer: Answer,
-    how: ConsentHow,
-    prompt_version: Option<String>,
-    evidence: Evidence,
-}
-
-impl From<PendingAnswer> for Control {
-    fn from(PendingAnswer { answer, how, prompt_version, evidence }: PendingAnswer) -> Self {
-        Control::Answer { answer, how, prompt_version, evidence }
-    }
-}
-
-impl PendingAnswer {
-    /// The state of a call after this answer.
-    pub fn leads_to(&self) -> ConsentState {
-        match self.answer {
-            Answer::Yes => ConsentState::Granted,
-            Answer::No => ConsentState::Refused,
-        }
-    }
-
-    /// The answer of a control, if it is one.
-    pub fn of(control: &Control) -> Option<Self> {
-        let Control::Answer { answer, how, prompt_version, evidence } = control.clone() else { return None };
-        Some(Self { answer, how, prompt_version, evidence })
-    }
-}
 
 /// Why an answer is not stored.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +43,7 @@ pub enum NotKept {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 enum Line {
-    Kept { id: u64, names: Vec<String>, until: WallTime, answer: PendingAnswer },
+    Kept { id: u64, names: Vec<String>, until: WallTime, answer: GivenAnswer },
     Given { given: u64 },
 }
 
@@ -83,7 +51,7 @@ enum Line {
 struct Waiting {
     names: Vec<String>,
     until: WallTime,
-    answer: PendingAnswer,
+    answer: GivenAnswer,
 }
 
 /// The pending answers; clones share them.
@@ -134,7 +102,7 @@ impl PendingAnswers {
     /// Stores an answer for calls with this identifier; a later one replaces it. Durable on return. Blocks.
     ///
     /// Errors: the limit is reached, or of the disk.
-    pub fn keep(&self, now: WallTime, name: &str, answer: PendingAnswer) -> Result<(), NotKept> {
+    pub fn keep(&self, now: WallTime, name: &str, answer: GivenAnswer) -> Result<(), NotKept> {
         let inner = &*self.0;
         let mut journal = lock(&inner.journal);
         lock(&inner.all).retain(|_, waiting| waiting.until > now);
@@ -157,7 +125,7 @@ impl PendingAnswers {
     /// return. Blocks.
     ///
     /// Errors: of the disk; the yes is then not given.
-    pub fn take(&self, now: WallTime, names: &[String]) -> io::Result<Option<PendingAnswer>> {
+    pub fn take(&self, now: WallTime, names: &[String]) -> io::Result<Option<GivenAnswer>> {
         let inner = &*self.0;
         let names: Vec<String> = names.iter().flat_map(|name| inner.hashes.names(name)).collect();
         let found = |all: &HashMap<u64, Waiting>| {
@@ -241,6 +209,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use optag_core::call::{ConsentHow, Evidence};
 
     fn at(seconds: i64) -> WallTime {
         WallTime::from_unix_micros(seconds * 1_000_000)
@@ -251,9 +220,9 @@ mod tests {
         PendingAnswers::open(dir.join("early"), Duration::from_secs(10), hashes, at(now)).unwrap()
     }
 
-    fn answer(answer: Answer) -> PendingAnswer {
+    fn answer(answer: Answer) -> GivenAnswer {
         let evidence = Evidence::Actor { name: "ivr".into(), staff: None };
-        PendingAnswer { answer, how: ConsentHow::System, prompt_version: None, evidence }
+        GivenAnswer { answer, how: ConsentHow::System, prompt_version: None, evidence }
     }
 
     fn given(early: &PendingAnswers, now: i64, name: &str) -> Option<Answer> {

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use optag_core::call::consent::ConsentError;
 use optag_core::call::{
-    Answer, CallContext, ConsentHow, ConsentState, Evidence, Outcome, RefusedStreams, StreamRole,
+    Answer, CallContext, ConsentHow, ConsentState, Evidence, GivenAnswer, Outcome, RefusedStreams, StreamRole,
 };
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
@@ -163,6 +163,20 @@ pub enum Control {
     },
     /// The call is over.
     End,
+}
+
+impl Control {
+    /// The answer that it gives, if it is one.
+    pub fn answer(&self) -> Option<GivenAnswer> {
+        let Self::Answer { answer, how, prompt_version, evidence } = self.clone() else { return None };
+        Some(GivenAnswer { answer, how, prompt_version, evidence })
+    }
+}
+
+impl From<GivenAnswer> for Control {
+    fn from(GivenAnswer { answer, how, prompt_version, evidence }: GivenAnswer) -> Self {
+        Self::Answer { answer, how, prompt_version, evidence }
+    }
 }
 
 /// Why a control did nothing.

@@ -54,12 +54,13 @@ impl Directory {
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let mark = Arc::clone(&self.objects.mark);
-        blocking(move || {
+        let done = tokio::task::spawn_blocking(move || {
             mark.check()?;
             let done = work()?;
             mark.check().map(|()| done)
-        })
-        .await
+        });
+        let transient = |error: io::Error| StoreError::Transient(error.to_string());
+        done.await.map_err(|error| transient(error.into()))?.map_err(transient)
     }
 
     /// Subfolders and files of a folder, each in order of names.
@@ -168,15 +169,6 @@ impl Backend for Directory {
         })
         .boxed()
     }
-}
-
-/// Runs blocking work on a separate thread.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
-) -> Result<T, StoreError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| StoreError::Transient(error.to_string()))?
-        .map_err(|error| StoreError::Transient(error.to_string()))
 }
 
 /// Files below `dir` whose relative path begins with `stem`.
