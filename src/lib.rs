@@ -21,6 +21,7 @@ pub mod index;
 pub mod ledger;
 pub mod load;
 pub mod metrics;
+pub mod pem;
 pub mod process_stat;
 pub mod recorder;
 pub mod recordings;

@@ -25,8 +25,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const HOLD: Duration = Duration::from_secs(5);
 /// Share of the calls in progress for which there must be room before calls fit again: 1 of 20.
 const ROOM_AGAIN: usize = 20;
-/// Streams of a call, before there are calls to go by.
-const STREAMS: usize = 2;
+/// Streams of a usual call, where there are no calls to go by.
+pub(super) const STREAMS: usize = 2;
 /// Memory that a new call may come to take, with socket buffers. Units: bytes.
 const CALL_BYTES: u64 = 256 << 10;
 /// Memory left to everything else. Units: bytes.

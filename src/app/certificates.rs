@@ -8,14 +8,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
 use crate::config::{Config, StoreConfig};
 use crate::index::IndexPlace;
 use crate::metrics;
+use crate::pem;
 use optag_core::clock::WallTime;
 
 /// Interval between looks; files are replaced while the recorder runs.
@@ -76,8 +75,7 @@ pub fn in_use(config: &Config) -> Vec<CertificateFile> {
 
 fn earliest(path: &Path) -> io::Result<WallTime> {
     let mut found = None;
-    for certificate in CertificateDer::pem_file_iter(path).map_err(io::Error::other)? {
-        let certificate = certificate.map_err(io::Error::other)?;
+    for certificate in pem::certificates(path)? {
         let certificate = Certificate::from_der(&certificate).map_err(io::Error::other)?;
         let at = certificate.tbs_certificate().validity().not_after.to_unix_duration();
         let at = WallTime::from_unix_micros(i64::try_from(at.as_micros()).unwrap_or(i64::MAX));

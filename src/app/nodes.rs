@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::app::capacity::STREAMS;
 use crate::cluster::identity::Identity;
 use crate::cluster::membership::{Membership, Told};
 use crate::cluster::name_hashes::{LABEL, NameHashes};
@@ -18,8 +19,6 @@ use optag_storage::spool::MasterSecret;
 
 /// Time between two looks for certificates that changed.
 const LOOK: Duration = Duration::from_secs(60);
-/// Streams of a usual call, by which the capacity is told.
-const STREAMS: u32 = 2;
 
 /// What this node shares with others; none where the index is its own.
 ///
@@ -35,7 +34,7 @@ pub(super) fn shared(
     let hashes = NameHashes::new(&master.derive(LABEL)?);
     let told = Told {
         address: config.cluster.as_ref().map(|cluster| cluster.address.clone()).unwrap_or_default(),
-        capacity_calls: u32::from(config.rtp.port_max - config.rtp.port_min).div_ceil(2) / STREAMS,
+        capacity_calls: u32::try_from(config.rtp.pairs() / STREAMS).unwrap_or(u32::MAX),
         names_key: hashes.check(),
     };
     let identity = Identity::open(&config.data_dir).context(in_dir(&config.data_dir))?;

@@ -47,9 +47,7 @@ fn sockets(listen: &Listen, kept: &mut Handover, copies: &mut Handover) -> std::
 
 /// Of the RTP ports, `percent`; however few there are, one call of the most streams finds its share. Units: streams.
 fn share(config: &Config, percent: u8) -> usize {
-    // An even port for audio and the next one for RTCP.
-    let pairs = usize::from(config.rtp.port_max - config.rtp.port_min).div_ceil(2).max(1);
-    (pairs * usize::from(percent) / 100).max(limit::STREAMS_PER_CALL)
+    (config.rtp.pairs().max(1) * usize::from(percent) / 100).max(limit::STREAMS_PER_CALL)
 }
 
 /// What recording sessions have room in.

@@ -4,7 +4,7 @@
 //! Whoever has a certificate of the authority is a node, and is believed who asks.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
@@ -15,6 +15,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ServerConfig, WebPkiClientVerifier};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use crate::pem;
 
 /// Where the certificates are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,13 +111,8 @@ impl NodeTlsFiles {
 }
 
 /// Errors: no certificate in the file, or it is not PEM.
-fn certificates(path: &PathBuf) -> io::Result<Vec<CertificateDer<'static>>> {
-    let all = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let all = all.map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
-    match all.is_empty() {
-        true => Err(io::Error::other(format!("{} holds no certificate", path.display()))),
-        false => Ok(all),
-    }
+fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
+    pem::certificates(path).map_err(|error| io::Error::other(format!("{}: {error}", path.display())))
 }
 
 impl std::fmt::Debug for NodeTls {

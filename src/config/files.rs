@@ -2,15 +2,12 @@
 //!
 //! In: a checked [`Config`]. Out: the first file that is missing or unreadable, with its key. Creates and changes nothing.
 
-use std::io;
 use std::path::Path;
-
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
 use crate::cluster::tls::NodeTls;
 use crate::config::error::ConfigError;
 use crate::config::settings::{Config, MasterKeySource, StoreConfig};
+use crate::pem;
 use optag_sip::sip::tls::Certificate;
 use optag_storage::store::s3::credentials::FileCredentials;
 
@@ -25,7 +22,7 @@ impl Config {
         }
         if let StoreConfig::S3(s3) = &self.store {
             if let Some(path) = &s3.ca_file {
-                certificates(path).map_err(|reason| unusable("store.ca_file", path, &reason))?;
+                pem::certificates(path).map_err(|reason| unusable("store.ca_file", path, &reason))?;
             }
             if let Some(path) = &s3.credentials_file {
                 let read = FileCredentials::new(path).check();
@@ -53,19 +50,6 @@ impl Config {
         }
         Ok(())
     }
-}
-
-/// Errors: no certificate in the file, or it is not PEM.
-fn certificates(path: &Path) -> io::Result<()> {
-    let mut count = 0;
-    for certificate in CertificateDer::pem_file_iter(path).map_err(io::Error::other)? {
-        certificate.map_err(io::Error::other)?;
-        count += 1;
-    }
-    if count == 0 {
-        return Err(io::Error::other("it holds no certificate"));
-    }
-    Ok(())
 }
 
 fn unusable(key: &'static str, path: &Path, reason: &dyn std::fmt::Display) -> ConfigError {

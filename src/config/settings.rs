@@ -168,7 +168,7 @@ pub struct SipConfig {
 impl Config {
     /// What the recorder must know of it.
     pub fn recorder(&self) -> RecorderSettings {
-        let pairs = usize::from(self.rtp.port_max - self.rtp.port_min).div_ceil(2);
+        let pairs = self.rtp.pairs();
         RecorderSettings {
             departments: Departments::new(self.departments.clone()),
             advertised_ip: self.rtp.advertised_ip,
@@ -200,6 +200,13 @@ pub struct RtpConfig {
     pub resume_within: Duration,
     /// Receive buffer asked of the kernel for each port. Units: bytes.
     pub socket_buffer_bytes: usize,
+}
+
+impl RtpConfig {
+    /// Number of streams that its ports suffice for: an even port for audio and the next one for RTCP.
+    pub fn pairs(&self) -> usize {
+        usize::from(self.port_max - self.port_min).div_ceil(2)
+    }
 }
 
 /// The media engine.

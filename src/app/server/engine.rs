@@ -22,7 +22,7 @@ pub(super) fn start(opened: &Opened) -> anyhow::Result<Engine> {
     let engine = EngineConfig {
         workers: config.engine.workers,
         tick: config.engine.tick,
-        max_calls: usize::from(config.rtp.port_max - config.rtp.port_min).div_ceil(2),
+        max_calls: config.rtp.pairs(),
         call: CallSettings {
             capture: CaptureSettings {
                 reorder: config.rtp.reorder,
