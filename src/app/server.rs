@@ -24,13 +24,14 @@ use crate::app::open::{Access, Opened, open};
 use crate::app::publish::Publisher;
 use crate::app::upgrade::Handover;
 use crate::app::{certificates, hardening, nodes, process, sip};
+use crate::auth::Role;
+use crate::auth::tokens::NewToken;
 use crate::cluster::link::Link;
 use crate::config::{Config, StoreConfig};
 use crate::delivery::Delivery;
 use crate::delivery::encoding::SpareTime;
 use crate::delivery::queue::DeliveryQueue;
 use crate::erasure::sweeper::Sweeper;
-use crate::http::access::Role;
 use crate::http::nodes::control::control_router;
 use crate::http::{ConnectionLimits, Limits, health_router, router, serve_behind};
 use crate::index::NodeState;
@@ -296,7 +297,7 @@ impl Server {
         if tokens.list()?.iter().any(|token| token.name == name) {
             tokens.revoke(name)?;
         }
-        Ok(tokens.create(name, Role::Admin, self.opened.clock.wall())?)
+        Ok(tokens.create(&NewToken::of(name, Role::Admin), self.opened.clock.wall())?)
     }
 }
 

@@ -15,10 +15,10 @@ use tower::ServiceExt;
 
 use crate::app;
 use crate::app::open::{Access, Opened};
+use crate::auth::Actor;
 use crate::cli::ConfigArgs;
 use crate::cli::installation::existing;
 use crate::cluster::link::Link;
-use crate::http::access::Actor;
 use crate::http::drains::{DrainState, Drains};
 use crate::http::{Limits, router};
 use optag_core::call::{ConsentState, RefusedStreams};

@@ -19,14 +19,15 @@ function consent(state) {
 export function calls(me) {
   const list = el("div");
   const view = el("div", {});
-  if (me.allows.includes("calls")) view.append(list);
-  view.append(byName(me));
+  if (me.allows.includes("see_calls")) view.append(list);
+  // A call that is known by a name may be of any department.
+  if (me.allows.includes("answer") && me.departments === "all") view.append(byName(me));
   let timer;
   const refresh = async () => {
     const all = await ask("GET", "/api/v1/calls");
     list.replaceChildren(shown(all.slice(0, 100), me, refresh));
   };
-  if (me.allows.includes("calls")) {
+  if (me.allows.includes("see_calls")) {
     attempt(refresh);
     timer = setInterval(() => refresh().catch(() => tell(t("no_answer"), true)), EVERY_MS);
   }
@@ -53,13 +54,14 @@ function acts(call, me, refresh) {
   const answer = (word) => steer("consent", { answer: word, how: "staff", staff: me.name });
   const live = !call.outcome;
   const all = [];
-  if (live && call.consent === "asked") {
+  if (live && call.consent === "asked" && me.allows.includes("answer")) {
     all.push(button(t("say_yes"), () => answer("yes")), button(t("say_no"), () => answer("no")));
   }
-  if (live && call.consent === "granted") {
+  if (live && call.consent === "granted" && me.allows.includes("calls")) {
     all.push(call.paused ? button(t("resume"), () => steer("resume")) : button(t("pause"), () => steer("pause")));
   }
-  if (call.consent === "granted" || call.outcome?.outcome === "recorded") {
+  const recorded = call.consent === "granted" || call.outcome?.outcome === "recorded";
+  if (recorded && me.allows.includes("withdraw")) {
     all.push(button(t("withdraw"), async () => {
       if (!confirm(t("withdraw_ask"))) return;
       await steer("withdraw", { how: "staff", staff: me.name });

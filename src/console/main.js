@@ -10,7 +10,7 @@ import { language, setLanguage, t } from "/console/texts.js";
 const TABS = [
   { name: "recordings", text: () => t("tab_recordings"), needs: ["listen"], show: recordings },
   { name: "requests", text: () => t("tab_requests"), needs: ["erase", "export"], show: requests },
-  { name: "calls", text: () => t("tab_calls"), needs: ["answer"], show: calls },
+  { name: "calls", text: () => t("tab_calls"), needs: ["answer", "see_calls"], show: calls },
 ];
 
 let leave;
@@ -53,6 +53,11 @@ async function start() {
     signIn();
     throw error;
   }
+  if (!me.pages) {
+    token.forget();
+    signIn();
+    throw new Error(t("machine_token"));
+  }
   const tabs = TABS.filter((tab) => tab.needs.some((need) => me.allows.includes(need)));
   document.getElementById("tabs").replaceChildren(
     ...tabs.map((tab) => button(tab.text(), () => open(tab, me), { "data-tab": tab.name })),
@@ -60,7 +65,7 @@ async function start() {
   );
   const first = tabs.find((tab) => `#${tab.name}` === location.hash) ?? tabs[0];
   if (first) open(first, me);
-  else show(el("p", {}, me.role));
+  else show(el("p", {}, `${t("no_pages")} ${me.roles.join(", ")}`));
 }
 
 document.addEventListener("signed-out", () => {

@@ -1,159 +1,68 @@
-//! Authorisation: actors, roles and their permissions.
-
-use serde::{Deserialize, Serialize};
+//! Authorisation of a request: what its actor's roles permit. Not here: the departments that bound it (`reach`).
 
 use super::problem::Problem;
 use crate::http::audited::Purpose;
+use crate::metrics::{self, AuthFailure};
 
-/// The user of a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Actor {
-    /// Name of the access token, or of the local user.
-    pub name: String,
-    /// Its role.
-    pub role: Role,
-}
-
-/// The role of an access token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Role {
-    /// Everything.
-    Admin,
-    /// A PBX or SBC that announces calls.
-    Feed,
-    /// Searches and listens, for training.
-    Listener,
-    /// Answers citizens: searches, hands out, erases.
-    ErasureOfficer,
-    /// An employee who takes calls: reports the caller's yes, no or withdrawal.
-    Agent,
-}
-
-/// An operation that requires permission.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Permission {
-    /// Announce, control and see calls.
-    Calls,
-    /// Report a caller's answer or withdrawal.
-    Answer,
-    /// Find recordings and see their details.
-    Search,
-    /// Play a recording.
-    Listen,
-    /// Export a recording as a file.
-    Export,
-    /// Erase a recording.
-    Erase,
-    /// Read the retention report.
-    Report,
-    /// Place and lift legal holds, read the audit log, confirm the clock.
-    Oversee,
-}
-
-impl Permission {
-    /// Every permission with its name.
-    pub const ALL: [(&str, Permission); 8] = [
-        ("calls", Permission::Calls),
-        ("answer", Permission::Answer),
-        ("search", Permission::Search),
-        ("listen", Permission::Listen),
-        ("export", Permission::Export),
-        ("erase", Permission::Erase),
-        ("report", Permission::Report),
-        ("oversee", Permission::Oversee),
-    ];
-}
+pub use crate::auth::{Actor, Departments, Permission, Role, Roles};
 
 impl Role {
-    /// Every role with its name.
-    pub const ALL: [(&str, Role); 5] = [
-        ("admin", Role::Admin),
-        ("feed", Role::Feed),
-        ("listener", Role::Listener),
-        ("erasure-officer", Role::ErasureOfficer),
-        ("agent", Role::Agent),
-    ];
-
-    /// The permission table.
-    pub const fn allows(self, permission: Permission) -> bool {
-        use Permission::{Answer, Calls, Erase, Export, Listen, Report, Search};
-        match self {
-            Role::Admin => true,
-            Role::Feed => matches!(permission, Calls | Answer),
-            Role::Agent => matches!(permission, Answer),
-            Role::Listener => matches!(permission, Search | Listen),
-            Role::ErasureOfficer => matches!(permission, Search | Export | Erase | Report),
-        }
-    }
-
     /// The purposes for which it may search, read and listen.
     pub const fn purposes(self) -> &'static [Purpose] {
         use Purpose::{Administration, CallerRequest, Training};
         match self {
             Role::Admin => &[Training, CallerRequest, Administration],
             Role::Listener => &[Training],
-            Role::ErasureOfficer => &[CallerRequest, Administration],
-            Role::Feed | Role::Agent => &[],
+            Role::Contact => &[CallerRequest, Administration],
+            Role::Administrator | Role::Auditor | Role::Supervisor | Role::Feed | Role::Agent => &[],
         }
-    }
-
-    /// The role with this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, role)| *role)
-    }
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, role)| *role == self).map_or("", |(name, _)| name)
     }
 }
 
 impl Actor {
-    /// The local user who runs a command on the data directory, and could read its files anyway.
-    pub fn local_user() -> Self {
-        let user = std::env::var("USER").unwrap_or_else(|_| "unknown".into());
-        Self { name: format!("local user {user}"), role: Role::Admin }
+    /// The purposes that some of the roles may state.
+    pub fn purposes(&self) -> Vec<Purpose> {
+        let stated = |purpose: &Purpose| self.roles.iter().any(|role| role.purposes().contains(purpose));
+        Purpose::ALL.into_iter().filter(stated).collect()
     }
 
-    /// Errors: 403 if the role does not permit this purpose.
-    pub fn may_look(&self, purpose: Purpose) -> Result<(), Problem> {
-        if self.role.purposes().contains(&purpose) {
+    /// Errors: 403 if no role with this permission may state this purpose.
+    pub fn may_look(&self, permission: Permission, purpose: Purpose) -> Result<(), Problem> {
+        let mut roles = self.roles.iter().filter(|role| role.allows(permission));
+        if roles.any(|role| role.purposes().contains(&purpose)) {
             return Ok(());
         }
-        crate::metrics::auth_failed(crate::metrics::AuthFailure::Forbidden);
-        let role = self.role.name();
-        Err(Problem::forbidden(format!("the role `{role}` does not allow the purpose `{}`", purpose.name())))
+        metrics::auth_failed(AuthFailure::Forbidden);
+        let roles = self.words();
+        Err(Problem::forbidden(format!("the {roles} does not allow the purpose `{}`", purpose.name())))
     }
 
-    /// Errors: 403 if the role does not include `permission`.
+    /// Errors: 403 if no role includes `permission`.
     pub fn need(&self, permission: Permission) -> Result<(), Problem> {
-        match self.role.allows(permission) {
-            true => Ok(()),
-            false => {
-                crate::metrics::auth_failed(crate::metrics::AuthFailure::Forbidden);
-                Err(Problem::forbidden(format!("the role `{}` does not allow this", self.role.name())))
-            }
-        }
+        self.need_any(&[permission])
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_role_may_do_its_own_work_and_nothing_else() {
-        use Permission::{Answer, Calls, Erase, Export, Listen, Oversee, Report, Search};
-        let all = [Calls, Answer, Search, Listen, Export, Erase, Report, Oversee];
-        let may = |role: Role| all.map(|one| role.allows(one));
-        assert_eq!(may(Role::Admin), [true; 8]);
-        assert_eq!(may(Role::Feed), [true, true, false, false, false, false, false, false]);
-        assert_eq!(may(Role::Listener), [false, false, true, true, false, false, false, false]);
-        assert_eq!(may(Role::ErasureOfficer), [false, false, true, false, true, true, true, false]);
-        assert_eq!(may(Role::Agent), [false, true, false, false, false, false, false, false]);
-        for (name, role) in Role::ALL {
-            assert_eq!((Role::from_name(name), role.name()), (Some(role), name));
+    /// Errors: 403 if no role includes one of these permissions.
+    pub fn need_any(&self, permissions: &[Permission]) -> Result<(), Problem> {
+        if permissions.iter().any(|one| self.allows(*one)) {
+            return Ok(());
         }
+        metrics::auth_failed(AuthFailure::Forbidden);
+        Err(Problem::forbidden(format!("the {} does not allow this", self.words())))
+    }
+
+    /// Errors: 403 if the actor is bound to some departments, where a request is about all.
+    pub fn need_all_departments(&self, why: &str) -> Result<(), Problem> {
+        if self.departments.are_all() {
+            return Ok(());
+        }
+        metrics::auth_failed(AuthFailure::Forbidden);
+        Err(Problem::forbidden(format!("this needs the departments `all`: {why}")))
+    }
+
+    /// The roles in words.
+    fn words(&self) -> String {
+        let names: Vec<_> = self.roles.iter().map(|role| format!("`{}`", role.name())).collect();
+        format!("role {}", names.join(" with "))
     }
 }

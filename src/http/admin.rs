@@ -9,6 +9,8 @@ use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::http::access::{Actor, Permission};
 use crate::http::audited::AuditAction;
@@ -17,6 +19,7 @@ use crate::http::recordings::{audit, unanswered};
 use crate::http::requests::{AuditPage, ClockView, ReportAnswer, ReportProgress, RetentionReport};
 use crate::http::server::params::Params;
 use crate::http::services::Services;
+use optag_core::id::CallId;
 
 /// Default number of audit lines in a response.
 const LINES: usize = 1_000;
@@ -44,7 +47,9 @@ pub async fn retention(
         audit(&services, &actor, AuditAction::Report, None, None, at.map(|at| at.to_string())).await?;
     }
     match services.requests.retention_report(at, job).await.map_err(unanswered)? {
-        ReportAnswer::Done(report) => Ok(Json(report).into_response()),
+        ReportAnswer::Done(report) => {
+            Ok(Json(bounded_report(&services, &actor, report).await?).into_response())
+        }
         ReportAnswer::Running(progress) => {
             Ok((StatusCode::ACCEPTED, [(RETRY_AFTER, "1")], Json(progress)).into_response())
         }
@@ -58,7 +63,8 @@ pub async fn confirm_clock(
     Extension(actor): Extension<Actor>,
     params: Params,
 ) -> Result<Json<ClockView>, Problem> {
-    actor.need(Permission::Oversee)?;
+    actor.need(Permission::Administer)?;
+    actor.need_all_departments("there is one clock")?;
     params.finish()?;
     audit(&services, &actor, AuditAction::ConfirmClock, None, None, None).await?;
     services.requests.confirm_clock().await.map(Json).map_err(unanswered)
@@ -74,7 +80,7 @@ pub async fn audit_trail(
     Extension(actor): Extension<Actor>,
     mut params: Params,
 ) -> Result<Json<AuditPage>, Problem> {
-    actor.need(Permission::Oversee)?;
+    actor.need(Permission::Audit)?;
     let after = params.parsed("after", "a whole number").unwrap_or(0);
     let most = params.parsed("most", "a whole number").unwrap_or(LINES);
     if !(1..=LINES_MOST).contains(&most) {
@@ -82,7 +88,54 @@ pub async fn audit_trail(
     }
     params.finish()?;
     audit(&services, &actor, AuditAction::ReadAudit, None, None, Some(format!("after {after}"))).await?;
-    services.requests.audit_page(after, most).await.map(Json).map_err(unanswered)
+    let page = services.requests.audit_page(after, most).await.map_err(unanswered)?;
+    bounded_page(&services, &actor, page).await.map(Json)
+}
+
+/// The report as an actor bound to some departments may see it: holds of these, and numbers; not the remarks, which name
+/// recordings.
+async fn bounded_report(
+    services: &Services,
+    actor: &Actor,
+    mut report: RetentionReport,
+) -> Result<RetentionReport, Problem> {
+    if actor.departments.are_all() {
+        return Ok(report);
+    }
+    let covered = actor.covered(services, report.held.iter().map(|hold| hold.id).collect()).await?;
+    report.held.retain(|hold| covered.contains(&hold.id));
+    for part in &mut report.parts {
+        part.notes.clear();
+    }
+    Ok(report)
+}
+
+/// An entry of the audit log, as far as it tells whose it is.
+#[derive(Deserialize)]
+struct About {
+    entry: AboutEntry,
+}
+
+#[derive(Deserialize)]
+struct AboutEntry {
+    #[serde(default)]
+    recording: Option<CallId>,
+}
+
+/// The lines that an actor bound to some departments may see: those about recordings of these. The page may be short,
+/// or empty, while there are more.
+async fn bounded_page(services: &Services, actor: &Actor, mut page: AuditPage) -> Result<AuditPage, Problem> {
+    if actor.departments.are_all() {
+        return Ok(page);
+    }
+    let about = |line: &RawValue| serde_json::from_str::<About>(line.get()).ok()?.entry.recording;
+    let mut ids: Vec<CallId> = page.lines.iter().filter_map(|line| about(line)).collect();
+    ids.sort();
+    ids.dedup();
+    let covered = actor.covered(services, ids).await?;
+    page.lines.retain(|line| about(line).is_some_and(|id| covered.contains(&id)));
+    page.checkpoints.clear();
+    Ok(page)
 }
 
 /// The key that verifies receipts and checkpoints. No token is needed.

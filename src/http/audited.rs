@@ -80,6 +80,10 @@ pub enum AuditAction {
     ReplayDeletions,
     /// The recorder was told to drain.
     Drain,
+    /// A recording outside of the actor's departments was asked for; nothing of it was shown.
+    Refused,
+    /// A token was created or revoked.
+    Access,
 }
 
 /// Purpose of an access.
@@ -95,6 +99,9 @@ pub enum Purpose {
 }
 
 impl Purpose {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Training, Self::CallerRequest, Self::Administration];
+
     /// All names, as used in requests.
     pub const NAMES: [&str; 3] = ["training", "caller_request", "administration"];
 

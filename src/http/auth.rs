@@ -11,7 +11,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::access::Actor;
 use super::problem::Problem;
-use super::tokens::Tokens;
+use super::standing::Standing;
+use crate::auth::tokens::Tokens;
 use crate::http::server::client_address::{Proxies, Throttle, client_ip};
 use crate::metrics::{self, AuthFailure};
 
@@ -62,7 +63,13 @@ pub(super) async fn authenticate(State(gate): State<Gate>, mut request: Request,
     match gate.tokens.authenticate(token) {
         None => gate.refuse(&request, AuthFailure::Invalid, "the access token is not valid").into_response(),
         Some(actor) => {
+            let (tokens, token) = (Arc::clone(&gate.tokens), token.to_owned());
+            let standing = Standing::new(move || {
+                let holds = tokens.authenticate(&token).is_some();
+                Box::pin(std::future::ready(holds))
+            });
             request.extensions_mut().insert(actor);
+            request.extensions_mut().insert(standing);
             next.run(request).await
         }
     }

@@ -78,6 +78,9 @@ pub(super) async fn announce(
 ) -> Result<Response, Problem> {
     actor.need(Permission::Calls)?;
     let (mut call, offers) = body.check(services.learn_rtp_source)?;
+    if !actor.departments.cover(&call.department) {
+        return Err(refused(AdmitError::UnknownDepartment(call.department)));
+    }
     call.client = Some(actor.name);
     let labels: Vec<_> = call.streams.iter().map(|stream| stream.label.clone()).collect();
     let feed = services.feed;
@@ -101,8 +104,10 @@ pub(super) async fn list(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
 ) -> Result<Json<Vec<CallAnswer>>, Problem> {
-    actor.need(Permission::Calls)?;
-    Ok(Json(services.feed.calls().into_iter().map(CallAnswer::from).collect()))
+    actor.need(Permission::SeeCalls)?;
+    let mut calls = services.feed.calls();
+    calls.retain(|call| actor.departments.cover(&call.department));
+    Ok(Json(calls.into_iter().map(CallAnswer::from).collect()))
 }
 
 /// A call in progress or recently ended.
@@ -115,7 +120,8 @@ pub(super) async fn show(
     Extension(actor): Extension<Actor>,
     Id(id): Id,
 ) -> Result<Json<CallAnswer>, Problem> {
-    actor.need(Permission::Answer)?;
+    actor.need_any(&[Permission::SeeCalls, Permission::Answer])?;
+    actor.reach_call(&services, id)?;
     let view = services.feed.call(id).ok_or_else(|| not_steered(ControlError::NoSuchCall(id)))?;
     Ok(Json(view.into()))
 }
@@ -133,6 +139,7 @@ pub(super) async fn consent(
     Body(body): Body<ConsentBody>,
 ) -> Result<Json<CallAnswer>, Problem> {
     actor.need(Permission::Answer)?;
+    actor.reach_call(&services, id)?;
     steer(&services, id, said_by(&actor, body)?).await
 }
 
@@ -153,7 +160,8 @@ pub(super) async fn withdraw(
     Id(id): Id,
     MaybeBody(body): MaybeBody<WithdrawBody>,
 ) -> Result<Json<CallAnswer>, Problem> {
-    actor.need(Permission::Answer)?;
+    actor.need(Permission::Withdraw)?;
+    actor.reach_call(&services, id)?;
     steer(&services, id, withdrawn_by(&actor, body)?).await
 }
 
@@ -180,12 +188,16 @@ pub(super) async fn transfer(
     Body(body): Body<TransferBody>,
 ) -> Result<Json<CallAnswer>, Problem> {
     actor.need(Permission::Calls)?;
+    actor.reach_call(&services, id)?;
     let mut wrong = Wrong(Vec::new());
     wrong.text("department", &body.department, limit::TEXT_CHARS);
     if let Some(version) = &body.prompt_version {
         wrong.text("prompt_version", version, limit::TEXT_CHARS);
     }
     let evidence = evidence(&actor, None, &mut wrong)?;
+    if !actor.departments.cover(&body.department) {
+        return Err(not_steered(ControlError::UnknownDepartment(body.department)));
+    }
     let control =
         Control::Transfer { department: body.department, prompt_version: body.prompt_version, evidence };
     steer(&services, id, control).await
@@ -200,6 +212,7 @@ pub(super) async fn pause(
     Id(id): Id,
 ) -> Result<Json<CallAnswer>, Problem> {
     actor.need(Permission::Calls)?;
+    actor.reach_call(&services, id)?;
     steer(&services, id, Control::Pause).await
 }
 
@@ -212,6 +225,7 @@ pub(super) async fn resume(
     Id(id): Id,
 ) -> Result<Json<CallAnswer>, Problem> {
     actor.need(Permission::Calls)?;
+    actor.reach_call(&services, id)?;
     steer(&services, id, Control::Resume).await
 }
 
@@ -224,6 +238,7 @@ pub(super) async fn end(
     Id(id): Id,
 ) -> Result<Json<CallAnswer>, Problem> {
     actor.need(Permission::Calls)?;
+    actor.reach_call(&services, id)?;
     steer(&services, id, Control::End).await
 }
 

@@ -13,8 +13,9 @@ use futures::{FutureExt, StreamExt};
 use serde_json::Value;
 use tower::ServiceExt;
 
-use super::access::{Actor, Role};
-use super::tokens::Tokens;
+use super::access::{Actor, Departments, Role};
+use super::reached::Reached;
+use crate::auth::tokens::Tokens;
 use crate::disclosure::links::Links;
 use crate::disclosure::owner::Owner;
 use crate::http::audited::{Audit, AuditEntry, AuditError};
@@ -188,11 +189,12 @@ impl Fake {
 
 impl Library for Fake {
     fn search(&self, query: SearchQuery) -> BoxFuture<'_, Result<Page, LibraryError>> {
+        let recordings = if query.within.cover("demo") { vec![summary()] } else { Vec::new() };
         let page = Page {
-            recordings: vec![summary()],
             page: query.page,
             page_size: query.page_size,
-            total: 1,
+            total: recordings.len() as u64,
+            recordings,
             total_is_least: false,
             next: None,
         };
@@ -200,7 +202,16 @@ impl Library for Fake {
         async move { self.or_fail(page) }.boxed()
     }
 
-    fn get(&self, _: CallId) -> BoxFuture<'_, Result<RecordingDetail, LibraryError>> {
+    fn within(
+        &self,
+        ids: Vec<CallId>,
+        departments: Departments,
+    ) -> BoxFuture<'_, Result<Vec<CallId>, LibraryError>> {
+        let covered = ids.into_iter().filter(|one| *one == id() && departments.cover("demo")).collect();
+        async move { self.or_fail(covered) }.boxed()
+    }
+
+    fn get(&self, _: Reached) -> BoxFuture<'_, Result<RecordingDetail, LibraryError>> {
         let detail = RecordingDetail {
             summary: summary(),
             ended_at: None,
@@ -264,7 +275,8 @@ impl Requests for Fake {
 
     fn candidates(&self, wanted: CandidateQuery) -> BoxFuture<'_, Result<CandidatePage, LibraryError>> {
         let fit = Fit { score: 0.9, number: Some("same".into()), name: None, minutes_off: Some(3) };
-        let candidates = vec![CandidateView { recording: summary(), fit }];
+        let candidate = CandidateView { recording: summary(), fit };
+        let candidates = if wanted.within.cover("demo") { vec![candidate] } else { Vec::new() };
         let window = wanted.window;
         self.wanted.lock().unwrap().push(wanted);
         let page = CandidatePage {
@@ -277,13 +289,18 @@ impl Requests for Fake {
         async move { self.or_fail(page) }.boxed()
     }
 
-    fn of_caller(&self, _: Private<String>) -> BoxFuture<'_, Result<Vec<CallId>, LibraryError>> {
-        async move { self.or_fail(vec![id()]) }.boxed()
+    fn of_caller(
+        &self,
+        _: Private<String>,
+        within: Departments,
+    ) -> BoxFuture<'_, Result<Vec<CallId>, LibraryError>> {
+        let all = if within.cover("demo") { vec![id()] } else { Vec::new() };
+        async move { self.or_fail(all) }.boxed()
     }
 
-    fn preview(&self, id: CallId) -> BoxFuture<'_, Result<ErasurePreview, LibraryError>> {
+    fn preview(&self, recording: Reached) -> BoxFuture<'_, Result<ErasurePreview, LibraryError>> {
         let preview = ErasurePreview {
-            id,
+            id: recording.id(),
             state: "stored",
             copies: Vec::new(),
             store_answers: true,
@@ -296,32 +313,40 @@ impl Requests for Fake {
 
     fn erase(
         &self,
-        id: CallId,
+        recording: Reached,
         request: Option<String>,
         _accept_missing: bool,
     ) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>> {
         self.erased.lock().unwrap().push(request.unwrap_or_default());
         let state = if self.pending.load(Ordering::Relaxed) { EraseState::Pending } else { EraseState::Done };
         let steps = vec![EraseStep { name: "deletion log".into(), done: true }];
+        let id = recording.id();
         async move { self.or_fail(EraseReceipt { id, state, steps, receipt: None, refused: None }) }.boxed()
     }
 
-    fn receipt(&self, id: CallId) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>> {
-        self.erase(id, None, false)
+    fn receipt(&self, recording: Reached) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>> {
+        self.erase(recording, None, false)
     }
 
-    fn hold(&self, id: CallId, hold: NewHold, actor: Actor) -> BoxFuture<'_, Result<HoldView, LibraryError>> {
-        let NewHold { until, reason, lawful_basis } = hold;
+    fn hold(
+        &self,
+        recording: Reached,
+        hold: NewHold,
+        actor: Actor,
+    ) -> BoxFuture<'_, Result<HoldView, LibraryError>> {
+        let (id, NewHold { until, reason, lawful_basis }) = (recording.id(), hold);
         let view = HoldView { id, until, reason, lawful_basis, by: actor.name, at: WallTime::default() };
         async move { self.or_fail(view) }.boxed()
     }
 
-    fn release(&self, _: CallId) -> BoxFuture<'_, Result<bool, LibraryError>> {
+    fn release(&self, _: Reached) -> BoxFuture<'_, Result<bool, LibraryError>> {
         async move { self.or_fail(true) }.boxed()
     }
 
     fn holds(&self) -> Vec<HoldView> {
-        Vec::new()
+        let (reason, by) = ("case".to_owned(), "test".to_owned());
+        let (until, at) = (WallTime::default(), WallTime::default());
+        vec![HoldView { id: id(), until, reason, lawful_basis: None, by, at }]
     }
 
     fn retention_report(
@@ -339,8 +364,16 @@ impl Requests for Fake {
             limit_days: 90,
             grace_s: 0,
             clean: true,
-            parts: Vec::new(),
-            held: Vec::new(),
+            parts: vec![ReportPart {
+                name: "index",
+                answers: true,
+                there: 1,
+                oldest_at: None,
+                too_old: 1,
+                amiss: 0,
+                notes: vec![id().to_string()],
+            }],
+            held: self.holds(),
         };
         async move { self.or_fail(ReportAnswer::Done(report)) }.boxed()
     }
@@ -351,7 +384,11 @@ impl Requests for Fake {
     }
 
     fn audit_page(&self, after: u64, _: usize) -> BoxFuture<'_, Result<AuditPage, LibraryError>> {
-        let page = AuditPage { lines: Vec::new(), checkpoints: Vec::new(), last: after, more: false };
+        let raw = |text: String| serde_json::value::RawValue::from_string(text).unwrap();
+        let about = raw(format!(r#"{{"entry":{{"action":"playback","recording":"{}"}}}}"#, id()));
+        let search = raw(r#"{"entry":{"action":"search","recording":null}}"#.to_owned());
+        let lines = vec![about, search];
+        let page = AuditPage { lines, checkpoints: Vec::new(), last: after, more: false };
         async move { self.or_fail(page) }.boxed()
     }
 }
@@ -446,6 +483,19 @@ impl Api {
         self.send(request(role, method, path, body)).await
     }
 
+    /// Sends a request as an actor, in-process.
+    pub(super) async fn as_actor(
+        &self,
+        actor: Actor,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Answer {
+        let mut request = request(Role::Admin, method, path, body);
+        request.extensions_mut().insert(actor);
+        self.send(request).await
+    }
+
     /// Posts as an admin; the response body is not read.
     pub(super) async fn unread(&self, path: &str, body: &Value) -> axum::http::Response<Body> {
         let request = request(Role::Admin, Method::POST, path, Some(body));
@@ -472,6 +522,6 @@ fn request(role: Role, method: Method, path: &str, body: Option<&Value>) -> Requ
     }
     let body = body.map_or_else(Body::empty, |json| Body::from(json.to_string()));
     let mut request = request.body(body).unwrap();
-    request.extensions_mut().insert(Actor { name: "test".into(), role });
+    request.extensions_mut().insert(Actor::with_role("test", role));
     request
 }

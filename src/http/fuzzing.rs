@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use serde_json::Value;
 
-use crate::http::access::{Actor, Role};
+use crate::http::access::{Actor, Departments, Role};
 use crate::http::fakes::{Answer, Api, Fake, id};
 use optag_core::limit;
 use optag_sip::feed::NewCall;
@@ -74,7 +74,11 @@ fn ask(bench: &Bench, bytes: &[u8]) {
         request = request.header("optag-purpose", query);
     }
     let Ok(mut request) = request.body(Body::from(body.to_vec())) else { return };
-    request.extensions_mut().insert(Actor { name: "fuzz".into(), role });
+    let mut actor = Actor::with_role("fuzz", role);
+    if how & 128 != 0 {
+        actor.departments = Departments::only(["elsewhere"]);
+    }
+    request.extensions_mut().insert(actor);
     let learns = how & 64 != 0;
     let api = if learns { &bench.learning } else { &bench.strict };
     let answer = bench.runtime.block_on(api.send(request));

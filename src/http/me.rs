@@ -4,7 +4,7 @@ use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::access::{Actor, Permission};
+use super::access::{Actor, Departments, Permission, Role};
 use super::problem::Problem;
 use crate::http::audited::Purpose;
 use crate::http::server::params::Params;
@@ -14,8 +14,13 @@ use crate::http::server::params::Params;
 pub(super) struct Me {
     /// Name of the token.
     name: String,
-    /// Its role.
-    role: &'static str,
+    /// Its roles.
+    roles: Vec<&'static str>,
+    /// The departments that bound it: `all`, or their ids.
+    #[schema(value_type = Object)]
+    departments: Departments,
+    /// Whether it may sign in to the pages: machines do not.
+    pages: bool,
     /// Its permissions.
     allows: Vec<&'static str>,
     /// The purposes for which it may search, read and listen.
@@ -26,11 +31,13 @@ pub(super) struct Me {
 #[utoipa::path(get, path = "/api/v1/me", tag = "access", responses((status = 200, body = Me)))]
 pub(super) async fn me(Extension(actor): Extension<Actor>, params: Params) -> Result<Json<Me>, Problem> {
     params.finish()?;
-    let allowed = Permission::ALL.iter().filter(|(_, permission)| actor.role.allows(*permission));
+    let allowed = Permission::ALL.iter().filter(|(_, permission)| actor.allows(*permission));
     Ok(Json(Me {
-        role: actor.role.name(),
+        roles: actor.roles.iter().map(Role::name).collect(),
+        pages: !actor.roles.are_of_a_machine(),
         allows: allowed.map(|(name, _)| *name).collect(),
-        purposes: actor.role.purposes().iter().copied().map(Purpose::name).collect(),
+        purposes: actor.purposes().into_iter().map(Purpose::name).collect(),
         name: actor.name,
+        departments: actor.departments,
     }))
 }

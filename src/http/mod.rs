@@ -14,11 +14,13 @@ mod me;
 pub mod nodes;
 pub mod position;
 pub mod problem;
+mod reach;
+pub mod reached;
 pub mod recordings;
 pub mod requests;
 pub mod server;
 mod services;
-pub mod tokens;
+mod standing;
 
 #[cfg(any(test, fuzzing))]
 #[allow(clippy::unwrap_used, reason = "stand-ins for tests")]

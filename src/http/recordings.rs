@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 
-use super::access::{Actor, Permission};
+use super::access::{Actor, Departments, Permission};
 use super::problem::Problem;
 use crate::http::audited::{AuditAction, AuditEntry, Purpose};
 use crate::http::recordings::library::{LibraryError, Page, RecordingDetail, SearchQuery};
@@ -48,6 +48,7 @@ pub async fn search(
         number: params.text("number").map(Private::new),
         name: params.text("name").map(Private::new),
         department: params.text("department"),
+        within: actor.departments.clone(),
         from: params.time("from"),
         to: params.time("to"),
         verdict: params.parsed("verdict", "a verdict on a stream, or `fault`"),
@@ -64,7 +65,7 @@ pub async fn search(
     if !(1..=PAGE_SIZE_MOST).contains(&query.page_size) {
         params.wrong("page_size", format!("1 to {PAGE_SIZE_MOST} is allowed"));
     }
-    let purpose = params.allowed_purpose(&actor)?;
+    let purpose = params.allowed_purpose(&actor, Permission::Search)?;
     params.finish()?;
     audit(&services, &actor, AuditAction::Search, purpose, None, Some(criteria(&services, &query))).await?;
     services.library.search(query).await.map(Json).map_err(unanswered)
@@ -86,10 +87,11 @@ pub async fn show(
     mut params: Params,
 ) -> Result<Json<RecordingDetail>, Problem> {
     actor.need(Permission::Search)?;
-    let purpose = params.allowed_purpose(&actor)?;
+    let purpose = params.allowed_purpose(&actor, Permission::Search)?;
     params.finish()?;
+    let reached = actor.reach(&services, id).await?;
     audit(&services, &actor, AuditAction::View, purpose, Some(id), None).await?;
-    services.library.get(id).await.map(Json).map_err(unanswered)
+    services.library.get(reached).await.map(Json).map_err(unanswered)
 }
 
 /// Makes an audit entry durable. Errors: 503, and nothing may be returned.
@@ -157,6 +159,11 @@ pub(super) fn unanswered(error: LibraryError) -> Problem {
     }
 }
 
+/// The departments that bound a search, for the audit; none where all are searched.
+pub(super) fn bounds(within: &Departments) -> Option<String> {
+    (!within.are_all()).then(|| within.to_string())
+}
+
 /// The search criteria for the audit: numbers and names as keyed hashes, which only show whether a known
 /// number or name was looked up.
 fn criteria(services: &Services, query: &SearchQuery) -> String {
@@ -167,6 +174,7 @@ fn criteria(services: &Services, query: &SearchQuery) -> String {
         ("number", hidden(&query.number)),
         ("name", hidden(&query.name)),
         ("department", query.department.clone()),
+        ("within", bounds(&query.within)),
         ("from", query.from.map(|at| at.to_string())),
         ("to", query.to.map(|at| at.to_string())),
         ("verdict", query.verdict.map(|verdict| verdict.name().to_owned())),

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::http::access::Actor;
+use crate::http::access::{Actor, Departments};
+use crate::http::reached::Reached;
 use crate::http::recordings::library::{EraseReceipt, LibraryError, RecordingSummary};
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
@@ -34,29 +35,38 @@ pub trait Requests: Send + Sync {
     /// Recordings that a caller may mean.
     fn candidates(&self, wanted: CandidateQuery) -> BoxFuture<'_, Result<CandidatePage, LibraryError>>;
 
-    /// Recordings whose caller has exactly this number, including undelivered ones.
-    fn of_caller(&self, number: Private<String>) -> BoxFuture<'_, Result<Vec<CallId>, LibraryError>>;
+    /// Recordings of these departments whose caller has exactly this number, including undelivered ones.
+    fn of_caller(
+        &self,
+        number: Private<String>,
+        within: Departments,
+    ) -> BoxFuture<'_, Result<Vec<CallId>, LibraryError>>;
 
     /// What an erasure would delete. Nothing changes.
-    fn preview(&self, id: CallId) -> BoxFuture<'_, Result<ErasurePreview, LibraryError>>;
+    fn preview(&self, recording: Reached) -> BoxFuture<'_, Result<ErasurePreview, LibraryError>>;
 
     /// Erases a recording. Once this returns, the order is durable and nothing of it is served.
     /// `accept_missing`: completes even if nothing of a delivered recording is found.
     fn erase(
         &self,
-        id: CallId,
+        recording: Reached,
         request: Option<String>,
         accept_missing: bool,
     ) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>>;
 
     /// Progress of an erasure, with the signed receipt if it is complete.
-    fn receipt(&self, id: CallId) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>>;
+    fn receipt(&self, recording: Reached) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>>;
 
     /// Holds a recording.
-    fn hold(&self, id: CallId, hold: NewHold, actor: Actor) -> BoxFuture<'_, Result<HoldView, LibraryError>>;
+    fn hold(
+        &self,
+        recording: Reached,
+        hold: NewHold,
+        actor: Actor,
+    ) -> BoxFuture<'_, Result<HoldView, LibraryError>>;
 
     /// Lifts a hold; returns whether there was one.
-    fn release(&self, id: CallId) -> BoxFuture<'_, Result<bool, LibraryError>>;
+    fn release(&self, recording: Reached) -> BoxFuture<'_, Result<bool, LibraryError>>;
 
     /// All holds.
     fn holds(&self) -> Vec<HoldView>;
@@ -84,6 +94,8 @@ pub struct CandidateQuery {
     pub name: Option<Private<String>>,
     /// Department id.
     pub department: Option<String>,
+    /// Departments beyond which nothing is found.
+    pub within: Departments,
     /// The time, including the tolerance.
     pub window: Option<crate::http::requests::time_window::Window>,
     /// Maximum number of candidates.
@@ -150,6 +162,21 @@ pub struct ErasurePreview {
     /// The end of a legal hold that prevents the erasure.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub held_until: Option<WallTime>,
+}
+
+impl ErasurePreview {
+    /// Of a recording that does not exist.
+    pub(crate) fn of_nothing(id: CallId) -> Self {
+        Self {
+            id,
+            state: "unknown",
+            copies: Vec::new(),
+            store_answers: true,
+            spool_key: false,
+            index_row: false,
+            held_until: None,
+        }
+    }
 }
 
 /// A copy in the store.

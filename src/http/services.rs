@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::auth::tokens::Tokens;
 use crate::disclosure::links::Links;
 use crate::disclosure::owner::Owner;
 use crate::http::audited::Audit;
@@ -9,7 +10,6 @@ use crate::http::drains::Drains;
 use crate::http::nodes::Nodes;
 use crate::http::recordings::library::Library;
 use crate::http::requests::Requests;
-use crate::http::tokens::Tokens;
 use optag_core::clock::Clock;
 use optag_sip::feed::Feed;
 

@@ -4,7 +4,7 @@
 use sqlx::any::AnyRow;
 
 use super::alike_words::{LIKEST, Like};
-use super::candidates::{JUDGED, LOOKED_AT};
+use super::candidates::{JUDGED, LOOKED_AT, Wanted};
 use super::conditions::has_part;
 use super::fold::fold;
 use super::known_names::Known;
@@ -56,29 +56,21 @@ impl Index {
     }
 
     /// Rows found in one way, most similar names first and the newest of each; at most about [`ALIKE`] per step.
-    pub(super) async fn rows_alike(
-        &self,
-        way: &Way,
-        department: Option<&str>,
-    ) -> Result<Vec<AnyRow>, IndexError> {
+    pub(super) async fn rows_alike(&self, way: &Way, wanted: &Wanted) -> Result<Vec<AnyRow>, IndexError> {
         match way {
             Way::Newest => {
-                let mut sql = self.judged("recordings_names", department);
+                let mut sql = self.judged("recordings_names", wanted);
                 sql.push(" AND caller_name_folded IS NOT NULL");
                 newest(&mut sql, LOOKED_AT);
                 Ok(sql.query().fetch_all(&self.database.readers).await?)
             }
-            Way::All(told) => self.rows_of_all(told, department).await,
-            Way::One(likest) => self.rows_of_one(likest, department).await,
+            Way::All(told) => self.rows_of_all(told, wanted).await,
+            Way::One(likest) => self.rows_of_one(likest, wanted).await,
         }
     }
 
     /// Rows of names that have words similar to all given ones.
-    async fn rows_of_all(
-        &self,
-        told: &[Vec<Like>],
-        department: Option<&str>,
-    ) -> Result<Vec<AnyRow>, IndexError> {
+    async fn rows_of_all(&self, told: &[Vec<Like>], wanted: &Wanted) -> Result<Vec<AnyRow>, IndexError> {
         let together = together(told);
         let mut rows = Vec::new();
         let mut left = together.as_slice();
@@ -96,24 +88,20 @@ impl Index {
                 })
                 .collect();
             let known = Known::of(&names);
-            let mut sql = self.judged("recordings_of_name", department);
+            let mut sql = self.judged("recordings_of_name", wanted);
             sql.push(" AND caller_name_folded IN ");
             self.database.each_of(&mut sql, &known);
             newest(&mut sql, ALIKE);
             rows.extend(sql.query().fetch_all(&self.database.readers).await?);
         }
         if rows.len() < ALIKE as usize {
-            rows.extend(self.rows_of_entries(told, department).await?);
+            rows.extend(self.rows_of_entries(told, wanted).await?);
         }
         Ok(rows)
     }
 
     /// The same by the words of each name, in any order and with other words between them.
-    async fn rows_of_entries(
-        &self,
-        told: &[Vec<Like>],
-        department: Option<&str>,
-    ) -> Result<Vec<AnyRow>, IndexError> {
+    async fn rows_of_entries(&self, told: &[Vec<Like>], wanted: &Wanted) -> Result<Vec<AnyRow>, IndexError> {
         let mut fewest: Option<(i64, usize)> = None;
         // A common word is only counted to its end if no other word is rarer.
         for most in [NAMES, ENTRIES] {
@@ -135,9 +123,9 @@ impl Index {
         if count > ENTRIES {
             let likest: Vec<&str> =
                 told.iter().filter_map(|likest| likest.first()).map(Like::as_str).collect();
-            return self.newest_with(&likest, department).await;
+            return self.newest_with(&likest, wanted).await;
         }
-        let mut sql = self.judged("recordings_of_name", department);
+        let mut sql = self.judged("recordings_of_name", wanted);
         sql.push(" AND caller_name_folded IN (SELECT k.folded FROM words_of_names AS w");
         sql.push(" JOIN known_names AS k ON k.number = w.name");
         of_words(&mut sql, " WHERE w.word", &told[first]);
@@ -154,11 +142,7 @@ impl Index {
     }
 
     /// Rows of names that have one of these words.
-    async fn rows_of_one(
-        &self,
-        likest: &[Like],
-        department: Option<&str>,
-    ) -> Result<Vec<AnyRow>, IndexError> {
+    async fn rows_of_one(&self, likest: &[Like], wanted: &Wanted) -> Result<Vec<AnyRow>, IndexError> {
         let mut rows = Vec::new();
         let mut left = likest;
         for most in [1, 3, LIKEST] {
@@ -174,14 +158,14 @@ impl Index {
                 );
                 sql.bind_number(like.number).push(" LIMIT ").bind_number(NAMES + 1).push(") AS counted");
                 match self.total(sql).await? > NAMES {
-                    true => rows.extend(self.newest_with(&[like.as_str()], department).await?),
+                    true => rows.extend(self.newest_with(&[like.as_str()], wanted).await?),
                     false => few.push(like.clone()),
                 }
             }
             if few.is_empty() {
                 continue;
             }
-            let mut sql = self.judged("recordings_of_name", department);
+            let mut sql = self.judged("recordings_of_name", wanted);
             sql.push(" AND caller_name_folded IN (SELECT k.folded FROM words_of_names AS w");
             sql.push(" JOIN known_names AS k ON k.number = w.name");
             of_words(&mut sql, " WHERE w.word", &few);
@@ -193,8 +177,9 @@ impl Index {
     }
 
     /// Rows of the newest names that have all of these words.
-    async fn newest_with(&self, words: &[&str], department: Option<&str>) -> Result<Vec<AnyRow>, IndexError> {
-        let query = Query { department: department.map(str::to_owned), ..Query::default() };
+    async fn newest_with(&self, words: &[&str], wanted: &Wanted) -> Result<Vec<AnyRow>, IndexError> {
+        let (department, within) = (wanted.department.clone(), wanted.within.clone());
+        let query = Query { department, within, ..Query::default() };
         let down_to = self.floor(&query, None, NEWEST).await?;
         let mut sql = Statement::new(&format!("SELECT {JUDGED}"));
         self.names_within(&mut sql, &query, Stretch { after: None, down_to });
@@ -206,13 +191,14 @@ impl Index {
     }
 
     /// The columns to score, read by an index.
-    fn judged(&self, index: &str, department: Option<&str>) -> Statement {
+    fn judged(&self, index: &str, wanted: &Wanted) -> Statement {
         let by = self.database.indexed_by(index);
         let mut sql =
             Statement::new(&format!("SELECT {JUDGED} FROM recordings{by} WHERE erased_at_us IS NULL"));
-        if let Some(department) = department {
-            sql.push(" AND department = ").bind_text(department);
+        if let Some(department) = &wanted.department {
+            sql.push(" AND department = ").bind_text(department.clone());
         }
+        wanted.within.push(&mut sql, "department");
         sql
     }
 }

@@ -25,7 +25,10 @@ impl Index {
         page(&mut rows, query, query.skip);
         rows.push(") AS found JOIN recordings r ON r.id = found.id ORDER BY r.started_at_us DESC, r.id DESC");
         let rows = self.read_rows(rows).await?;
-        let alone = asked.name.is_none() && query.department.is_none() && query.verdict.is_none();
+        let alone = asked.name.is_none()
+            && query.department.is_none()
+            && query.within.are_all()
+            && query.verdict.is_none();
         let (total, looked_at, cap) = match alone {
             true => {
                 let total = self.count_number(asked, COUNTED).await?;

@@ -11,7 +11,7 @@ use super::conditions::of_number;
 use super::likeness::{self, NumberLikeness};
 use super::search_terms::Number;
 use super::statement::Statement;
-use super::{Index, IndexError, IndexRow, id_of};
+use super::{Departments, Index, IndexError, IndexRow, id_of};
 use optag_core::call::number::normalise;
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
@@ -35,6 +35,8 @@ pub struct Wanted {
     pub name: Option<Private<String>>,
     /// Department id.
     pub department: Option<String>,
+    /// Departments beyond which nothing is found.
+    pub within: Departments,
     /// Window in which the call took place, at least partly. Without a window the search goes by number, without a
     /// number by name.
     pub window: Option<(WallTime, WallTime)>,
@@ -76,6 +78,10 @@ impl Index {
     /// Errors: index unavailable.
     pub async fn candidates(&self, wanted: &Wanted) -> Result<Candidates, IndexError> {
         let _turn = self.database.turn_of_search().await?;
+        let Some((department, within)) = wanted.within.narrow(wanted.department.clone()) else {
+            return Ok(Candidates { candidates: Vec::new(), total: 0, truncated: false });
+        };
+        let wanted = &Wanted { department, within, ..wanted.clone() };
         let asked = self.asked(wanted);
         let mut rows = Vec::new();
         for sql in self.selected(wanted, asked.as_ref()) {
@@ -85,7 +91,7 @@ impl Index {
         let mut alike = HashMap::new();
         if let (None, None, Some(name)) = (wanted.window, &asked, &wanted.name) {
             for way in self.ways_alike(name.reveal()).await? {
-                let some = self.rows_alike(&way, wanted.department.as_deref()).await?;
+                let some = self.rows_alike(&way, wanted).await?;
                 truncated |= some.len() >= ALIKE as usize;
                 let fits =
                     |row| Ok::<_, sqlx::Error>(judge(judged(row)?, None, None, wanted, &mut alike).is_some());
@@ -152,6 +158,7 @@ impl Index {
             if let Some(department) = &wanted.department {
                 sql.push(" AND department = ").bind_text(department.clone());
             }
+            wanted.within.push(sql, "department");
             sql.push(" ORDER BY started_at_us DESC LIMIT ").bind_number(i64::from(ROWS_MOST) + 1);
         }
         all
@@ -165,20 +172,22 @@ impl Index {
             row.caller_number.as_ref().and_then(|number| normalise(number.reveal(), &self.country_code));
         let department = wanted.department.as_ref().is_none_or(|department| *department == row.department);
         let in_time = wanted.window.is_none_or(|(from, to)| row.started_at <= to && row.ended_at >= from);
-        if !department || !in_time {
+        if !department || !wanted.within.cover(&row.department) || !in_time {
             return None;
         }
         judge(row, known.as_deref(), self.asked(wanted).as_ref(), wanted, &mut HashMap::new())
     }
 
-    /// Ids of recordings that are not erased and whose caller has exactly this number.
+    /// Ids of recordings of these departments that are not erased and whose caller has exactly this number.
     ///
     /// Errors: index unavailable.
-    pub async fn of_caller(&self, number: &str) -> Result<Vec<CallId>, IndexError> {
+    pub async fn of_caller(&self, number: &str, within: &Departments) -> Result<Vec<CallId>, IndexError> {
         let Some(number) = normalise(number, &self.country_code) else { return Ok(Vec::new()) };
-        let sql =
-            "SELECT id FROM recordings WHERE erased_at_us IS NULL AND caller_number_norm = $1 ORDER BY id";
-        self.ids(sqlx::query(sql).bind(number)).await
+        let mut sql = Statement::new("SELECT id FROM recordings WHERE erased_at_us IS NULL");
+        sql.push(" AND caller_number_norm = ").bind_text(number);
+        within.push(&mut sql, "department");
+        sql.push(" ORDER BY id");
+        self.ids(sql.query()).await
     }
 
     /// Whether two spellings denote the same number.

@@ -25,6 +25,10 @@ pub(super) fn checks(sql: &mut Statement, asked: &Asked<'_>, of: &str, along: Al
             sql.push(&format!(" AND COALESCE({of}department, '') = ")).bind_text(department.clone());
             time(sql, asked.query, of);
         }
+        (None, Along::Number) => {
+            asked.query.within.push(sql, &format!("COALESCE({of}department, '')"));
+            time(sql, asked.query, of);
+        }
         _ => department_and_time(sql, asked.query, of),
     }
     verdict(sql, asked.query, of);
@@ -44,6 +48,7 @@ pub(super) fn department_and_time(sql: &mut Statement, query: &Query, of: &str) 
     if let Some(department) = &query.department {
         sql.push(&format!(" AND {of}department = ")).bind_text(department.clone());
     }
+    query.within.push(sql, &format!("{of}department"));
     time(sql, query, of);
 }
 

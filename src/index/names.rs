@@ -85,6 +85,7 @@ impl Index {
         if let Some(department) = &query.department {
             sql.push(" AND r.department = ").bind_text(department.clone());
         }
+        query.within.push(sql, "r.department");
         time(sql, query, "r.");
         before(sql, stretch.after, "r.");
         if let Some(down_to) = stretch.down_to {
@@ -197,6 +198,7 @@ impl Index {
         if let Some(department) = &query.department {
             sql.push(" AND r.department = ").bind_text(department.clone());
         }
+        query.within.push(sql, "r.department");
         time(sql, query, "r.");
     }
 

@@ -30,6 +30,10 @@ impl Index {
     /// Errors: index unavailable.
     pub async fn search(&self, query: &Query) -> Result<Found, IndexError> {
         let _turn = self.database.turn_of_search().await?;
+        let Some((department, within)) = query.within.narrow(query.department.clone()) else {
+            return Ok(Found::default());
+        };
+        let query = &Query { department, within, ..query.clone() };
         let number = match &query.number {
             None => None,
             Some(written) => match self.number(written.reveal()) {
@@ -90,6 +94,7 @@ impl Index {
         if let Some(department) = &query.department {
             sql.push(" AND department = ").bind_text(department.clone());
         }
+        query.within.push(&mut sql, "department");
         let (from, to) = (query.from.map(WallTime::as_unix_micros), query.to.map(WallTime::as_unix_micros));
         if let Some(from) = from {
             sql.push(" AND day >= ").bind_number(from.div_euclid(DAY_US));

@@ -1,6 +1,6 @@
 //! What a search asks for, and the page of rows that it returns.
 
-use super::IndexRow;
+use super::{Departments, IndexRow};
 use optag_core::call::verdict::VerdictWanted;
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
@@ -15,6 +15,8 @@ pub struct Query {
     pub name: Option<Private<String>>,
     /// Department id.
     pub department: Option<String>,
+    /// Departments beyond which nothing is found.
+    pub within: Departments,
     /// Earliest start of the call, inclusive.
     pub from: Option<WallTime>,
     /// Latest start of the call, exclusive.

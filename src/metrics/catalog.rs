@@ -159,7 +159,7 @@ catalog! {
     HTTP_REQUESTS_TOTAL = Counter, "optag_http_requests_total", ["route": OPEN, "status": OPEN], "HTTP requests by route and status class.";
     HTTP_SECONDS = Histogram(HTTP_S), "optag_http_request_seconds", [], "Time until an HTTP response began.";
     HTTP_CONNECTIONS_CLOSED_TOTAL = Counter, "optag_http_connections_closed_total", ["cause": &["stalled", "displaced", "address", "handshake"]], "HTTP connections closed by the recorder: stalled reader, idle connection displaced by a new one, too many connections from one address, or a failed TLS handshake between nodes.";
-    AUTH_FAILURES_TOTAL = Counter, "optag_auth_failures_total", ["cause": &["missing", "invalid", "forbidden"]], "HTTP requests refused for a missing or invalid token or missing permission.";
+    AUTH_FAILURES_TOTAL = Counter, "optag_auth_failures_total", ["cause": &["missing", "invalid", "forbidden", "department", "network", "lapsed"]], "HTTP requests refused: no token, an unknown one, no permission, another department, another network; or ended as the token lapsed.";
     SIP_SESSIONS = Gauge, "optag_sip_sessions", [], "SIPREC recording sessions in progress.";
     SIP_MESSAGES_DROPPED_TOTAL = Counter, "optag_sip_messages_dropped_total", [], "SIP messages dropped: a queue, buffer or connection was full, or the sender is not an allowed client.";
     SIP_EVENTS_TOTAL = Counter, "optag_sip_events_total", ["event": OPEN], "SIPREC events; docs/guide/feeding.md explains those that matter.";

@@ -352,6 +352,12 @@ pub enum AuthFailure {
     Invalid,
     /// A token without the permission.
     Forbidden,
+    /// A call or recording of a department that is not the token's.
+    Department,
+    /// A token used from a network that is not among its own.
+    Network,
+    /// A token that was valid once: expired, or revoked during its request.
+    Lapsed,
 }
 
 /// An HTTP request was refused.
@@ -360,6 +366,9 @@ pub fn auth_failed(cause: AuthFailure) {
         AuthFailure::Missing => "missing",
         AuthFailure::Invalid => "invalid",
         AuthFailure::Forbidden => "forbidden",
+        AuthFailure::Department => "department",
+        AuthFailure::Network => "network",
+        AuthFailure::Lapsed => "lapsed",
     };
     counter!(c::AUTH_FAILURES_TOTAL.name, "cause" => cause).increment(1);
 }

@@ -8,6 +8,8 @@ use futures::{FutureExt, StreamExt};
 
 use crate::delivery::queue::DeliveryQueue;
 use crate::erasure::service::EraseService;
+use crate::http::access::Departments;
+use crate::http::reached::Reached;
 use crate::http::recordings::library::{
     Audio, AudioFormat, AudioRequest, ByteRange, Library, LibraryError, Page, RecordingDetail,
     RecordingState, RecordingSummary, SearchQuery, StoredObject,
@@ -44,6 +46,7 @@ impl Library for Recordings {
                 number: query.number,
                 name: query.name,
                 department: query.department,
+                within: query.within,
                 from: query.from,
                 to: query.to,
                 verdict: query.verdict,
@@ -71,8 +74,25 @@ impl Library for Recordings {
         .boxed()
     }
 
-    fn get(&self, id: CallId) -> BoxFuture<'_, Result<RecordingDetail, LibraryError>> {
+    fn within(
+        &self,
+        ids: Vec<CallId>,
+        departments: Departments,
+    ) -> BoxFuture<'_, Result<Vec<CallId>, LibraryError>> {
         async move {
+            let index = &self.stores.index;
+            let found = index.within(&ids, &departments).await.map_err(|_| LibraryError::IndexDown)?;
+            let (mut covered, known) = (found.covered, found.known);
+            let waiting = ids.into_iter().filter(|id| !known.contains(id)).collect();
+            covered.extend(self.waiting_within(waiting, departments).await);
+            Ok(covered.into_iter().collect())
+        }
+        .boxed()
+    }
+
+    fn get(&self, recording: Reached) -> BoxFuture<'_, Result<RecordingDetail, LibraryError>> {
+        async move {
+            let id = recording.id();
             let row = match self.row(id).await {
                 Err(LibraryError::NotReady) => {
                     let waiting = self.waiting(id).await?;
@@ -105,16 +125,17 @@ impl Library for Recordings {
 
     fn audio(&self, request: AudioRequest) -> BoxFuture<'_, Result<Audio, LibraryError>> {
         async move {
-            let row = match self.row(request.id).await {
+            let id = request.recording.id();
+            let row = match self.row(id).await {
                 Err(LibraryError::NotReady) => {
-                    let waiting = self.waiting(request.id).await?.ok_or(LibraryError::NotReady)?;
+                    let waiting = self.waiting(id).await?.ok_or(LibraryError::NotReady)?;
                     return waiting.audio(request).await;
                 }
                 row => row?,
             };
             if request.format == AudioFormat::Opus && request.channel.is_none() {
                 let part = range(request.range, row.object_bytes)?;
-                let audio = self.stores.vault.audio(request.id, Some(part.clone())).await;
+                let audio = self.stores.vault.audio(id, Some(part.clone())).await;
                 let (_, bytes) = audio.map_err(from_vault)?;
                 let bytes = bytes.map(|chunk| chunk.map_err(from_vault)).boxed();
                 return Ok(Audio { total_bytes: row.object_bytes, part, bytes });
@@ -126,7 +147,7 @@ impl Library for Recordings {
                 return Err(LibraryError::NoSuchChannel { last });
             }
             let opus = async || {
-                let (_, opus) = self.stores.vault.audio(request.id, None).await.map_err(from_vault)?;
+                let (_, opus) = self.stores.vault.audio(id, None).await.map_err(from_vault)?;
                 Ok::<_, LibraryError>(opus)
             };
             if let (AudioFormat::Opus, Some(channel)) = (request.format, request.channel) {

@@ -17,7 +17,8 @@ use crate::erasure::report::{Reporter, hold_view};
 use crate::erasure::report_runs::Reports;
 use crate::erasure::service::EraseService;
 use crate::erasure::steps::{EraseError, Step};
-use crate::http::access::Actor;
+use crate::http::access::{Actor, Departments};
+use crate::http::reached::Reached;
 use crate::http::recordings::library::{EraseReceipt, EraseState, EraseStep, LibraryError, RecordingState};
 use crate::http::requests::{
     AuditPage, CandidatePage, CandidateQuery, CandidateView, ClockView, CopyView, ErasurePreview, Fit,
@@ -79,6 +80,7 @@ impl Requests for RequestService {
                 number: query.number,
                 name: query.name,
                 department: query.department,
+                within: query.within,
                 window: query.window.map(|window| (window.from, window.to)),
                 around: query.window.and_then(|window| window.around),
                 most: query.most,
@@ -112,14 +114,20 @@ impl Requests for RequestService {
         .boxed()
     }
 
-    fn of_caller(&self, number: Private<String>) -> BoxFuture<'_, Result<Vec<CallId>, LibraryError>> {
+    fn of_caller(
+        &self,
+        number: Private<String>,
+        within: Departments,
+    ) -> BoxFuture<'_, Result<Vec<CallId>, LibraryError>> {
         async move {
             self.in_step()?;
             let index = &self.stores.index;
-            let mut ids = index.of_caller(number.reveal()).await.map_err(|_| LibraryError::IndexDown)?;
+            let mut ids =
+                index.of_caller(number.reveal(), &within).await.map_err(|_| LibraryError::IndexDown)?;
             let waiting = self.spooled().await.into_iter();
             ids.extend(
                 waiting
+                    .filter(|facts| within.cover(&facts.department))
                     .filter(|facts| index.same_number(facts.caller_number.reveal(), number.reveal()))
                     .map(|facts| facts.id),
             );
@@ -128,8 +136,9 @@ impl Requests for RequestService {
         .boxed()
     }
 
-    fn preview(&self, id: CallId) -> BoxFuture<'_, Result<ErasurePreview, LibraryError>> {
+    fn preview(&self, recording: Reached) -> BoxFuture<'_, Result<ErasurePreview, LibraryError>> {
         async move {
+            let id = recording.id();
             let row = self.stores.index.get(id).await.map_err(|_| LibraryError::IndexDown)?;
             let spool_key = self.stores.spool.calls().contains(&id);
             let copies = self.stores.store.copies(&names::stem(id)).await;
@@ -160,11 +169,12 @@ impl Requests for RequestService {
 
     fn erase(
         &self,
-        id: CallId,
+        recording: Reached,
         request: Option<String>,
         accept_missing: bool,
     ) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>> {
         async move {
+            let id = recording.id();
             if self.live_calls.is_live(id) {
                 return Err(LibraryError::NotReady);
             }
@@ -201,12 +211,18 @@ impl Requests for RequestService {
         .boxed()
     }
 
-    fn receipt(&self, id: CallId) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>> {
-        async move { self.receipt_of(id, None) }.boxed()
+    fn receipt(&self, recording: Reached) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>> {
+        async move { self.receipt_of(recording.id(), None) }.boxed()
     }
 
-    fn hold(&self, id: CallId, new: NewHold, actor: Actor) -> BoxFuture<'_, Result<HoldView, LibraryError>> {
+    fn hold(
+        &self,
+        recording: Reached,
+        new: NewHold,
+        actor: Actor,
+    ) -> BoxFuture<'_, Result<HoldView, LibraryError>> {
         async move {
+            let id = recording.id();
             let erasure = &self.erasure;
             let row = erasure.stores.index.get(id).await.map_err(|_| LibraryError::IndexDown)?;
             let row = row.ok_or(LibraryError::NotFound)?;
@@ -234,12 +250,14 @@ impl Requests for RequestService {
         .boxed()
     }
 
-    fn release(&self, id: CallId) -> BoxFuture<'_, Result<bool, LibraryError>> {
+    fn release(&self, recording: Reached) -> BoxFuture<'_, Result<bool, LibraryError>> {
         async move {
-            tokio::task::block_in_place(|| self.erasure.guard.holds.release(id)).map_err(|error| {
-                tracing::error!(%error, "cannot lift hold");
-                LibraryError::IndexDown
-            })
+            tokio::task::block_in_place(|| self.erasure.guard.holds.release(recording.id())).map_err(
+                |error| {
+                    tracing::error!(%error, "cannot lift hold");
+                    LibraryError::IndexDown
+                },
+            )
         }
         .boxed()
     }

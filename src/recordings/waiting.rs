@@ -1,11 +1,13 @@
 //! Recordings that wait in the spool with audio that is not encoded: described and played from there, until the store has
 //! them. Those of other calls are in the store within seconds and are waited for.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::StreamExt;
 
 use crate::delivery::source;
+use crate::http::access::Departments;
 use crate::http::recordings::library::{
     Audio, AudioFormat, AudioRequest, LibraryError, RecordingDetail, RecordingState, RecordingSummary,
 };
@@ -17,6 +19,7 @@ use optag_storage::archive::deliver::assemble;
 use optag_storage::archive::manifest::Manifest;
 use optag_storage::archive::unencoded::outline;
 use optag_storage::archive::vault::Plain;
+use optag_storage::spool::record::Body;
 
 /// A recording that waits.
 pub(super) struct Waiting {
@@ -45,6 +48,25 @@ impl Recordings {
             return Err(LibraryError::Erased);
         }
         Ok(Some(Waiting { records, outline }))
+    }
+}
+
+impl Recordings {
+    /// Of these calls, those of the departments that are in progress or not delivered, by what they were announced with.
+    pub(super) async fn waiting_within(&self, ids: Vec<CallId>, departments: Departments) -> Vec<CallId> {
+        if ids.is_empty() {
+            return Vec::new();
+        }
+        let spool = self.stores.spool.clone();
+        let read = move || {
+            let here: HashSet<CallId> = spool.calls().into_iter().collect();
+            let of_them = |id: &CallId| match spool.read(*id).ok()?.next()? {
+                Ok(Body::Opened(facts)) => departments.cover(&facts.department).then_some(*id),
+                _ => None,
+            };
+            ids.into_iter().filter(|id| here.contains(id)).filter_map(|id| of_them(&id)).collect()
+        };
+        tokio::task::spawn_blocking(read).await.unwrap_or_default()
     }
 }
 

@@ -1,8 +1,8 @@
 //! The index on each supported database: callers' descriptions find their recordings, due recordings are known,
 //! erased ones are gone.
 
-use optag::index::{Candidate, Index, IndexError, IndexPlace, Query, Wanted};
-use optag_core::call::{CallFacts, StreamVerdict};
+use optag::index::{CallRow, Candidate, Departments, Index, IndexError, IndexPlace, Query, Wanted};
+use optag_core::call::{CallFacts, Outcome, StreamVerdict};
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::private::Private;
@@ -188,10 +188,77 @@ fn fits(one: &Manifest, query: &Query) -> bool {
     let name = query.name.as_ref().is_none_or(|asked| {
         call.caller_name.as_ref().is_some_and(|name| folded(name.reveal()).contains(&folded(asked.reveal())))
     });
-    let department = query.department.as_ref().is_none_or(|department| *department == call.department);
+    let department = query.department.as_ref().is_none_or(|department| *department == call.department)
+        && query.within.cover(&call.department);
     let time = query.from.is_none_or(|from| call.started_at >= from)
         && query.to.is_none_or(|to| call.started_at < to);
     number && name && department && time
+}
+
+#[tokio::test]
+async fn what_is_bound_to_departments_finds_nothing_of_others_in_any_way() {
+    on_each(async |index| {
+        let tax = manifest(1_000, "+45 12 34 56 78", "Karen Blixen", "tax");
+        let care = manifest(2_000, "+45 12 34 56 78", "Karen Blixen", "care");
+        for one in [&tax, &care] {
+            index.put_recording(one).await.unwrap();
+        }
+        let ended = CallRow {
+            id: CallId::new_at(WallTime::from_unix_micros(5)),
+            department: "tax".into(),
+            ended_at: WallTime::from_unix_micros(6),
+            outcome: Outcome::Refused,
+        };
+        index.put_call(&ended).await.unwrap();
+        let text = |text: &str| Some(Private::new(text.to_owned()));
+        let window = (WallTime::from_unix_micros(0), WallTime::from_unix_micros(9_000_000_000));
+        for within in [Departments::only(["tax"]), Departments::only(["tax", "none"])] {
+            for (number, name) in
+                [("", ""), ("12345678", ""), ("", "blixen"), ("", "Karen Blixen"), ("5678", "kar")]
+            {
+                let number = text(number).filter(|number| !number.reveal().is_empty());
+                let name = text(name).filter(|name| !name.reveal().is_empty());
+                let query = Query { number, name, within: within.clone(), most: 10, ..Query::default() };
+                let found = index.search(&query).await.unwrap();
+                let ids: Vec<_> = found.rows.iter().map(|row| row.id).collect();
+                assert_eq!((ids, found.total), (vec![tax.id()], 1), "{query:?}");
+            }
+            for (number, name, window) in [
+                (text("12345678"), None, None),
+                (None, text("Karin Bliksen"), None),
+                (None, text("Bliksen"), None),
+                (None, None, Some(window)),
+            ] {
+                let wanted =
+                    Wanted { number, name, window, within: within.clone(), most: 10, ..Wanted::default() };
+                let found = index.candidates(&wanted).await.unwrap();
+                let ids: Vec<_> = found.candidates.iter().map(|one| one.row.id).collect();
+                assert_eq!((ids, found.total), (vec![tax.id()], 1), "{wanted:?}");
+            }
+            assert_eq!(index.of_caller("12345678", &within).await.unwrap(), [tax.id()]);
+            let unknown = CallId::new_at(WallTime::from_unix_micros(7));
+            let asked = [tax.id(), care.id(), ended.id, unknown];
+            let told = index.within(&asked, &within).await.unwrap();
+            assert_eq!(told.covered, [tax.id(), ended.id].into_iter().collect());
+            assert_eq!(told.known, [tax.id(), care.id(), ended.id].into_iter().collect());
+        }
+        index.mark_erased(care.id(), WallTime::from_unix_micros(9)).await.unwrap();
+        let told = index.within(&[care.id()], &Departments::only(["tax"])).await.unwrap();
+        assert!(told.covered.is_empty() && told.known.len() == 1, "also when it is erased");
+    })
+    .await;
+}
+
+/// Departments that are asked for, and those that bound who asks.
+fn bounds() -> [(Option<&'static str>, Departments); 6] {
+    [
+        (None, Departments::All),
+        (Some("tax"), Departments::All),
+        (Some("none"), Departments::All),
+        (None, Departments::only(["none", "tax"])),
+        (Some("tax"), Departments::only(["none"])),
+        (None, Departments::only::<&str>([])),
+    ]
 }
 
 /// Searches with all kinds of conditions, alone and combined.
@@ -201,15 +268,16 @@ fn searches() -> Vec<Query> {
     let mut all = Vec::new();
     for name in ["", "jensen", "sen", "Søren Å", "bo", "nobody", "jens\"en-h", "e\"n", "a%n"] {
         for number in ["", "87650000", "0000", "+4570101010", "70101010", "12349999"] {
-            for department in [None, Some("tax".to_owned()), Some("none".to_owned())] {
+            for (department, within) in bounds() {
                 for (from, to) in
                     [(None, None), (at(1_700_500_000), at(1_701_700_123)), (None, at(1_700_006_400))]
                 {
-                    let department = department.clone();
+                    let (department, within) = (department.map(str::to_owned), within.clone());
                     all.push(Query {
                         number: text(number),
                         name: text(name),
                         department,
+                        within,
                         from,
                         to,
                         verdict: None,
@@ -382,10 +450,10 @@ async fn candidates_come_by_time_misspelt_name_and_a_slip_in_the_number_likelies
         let tax =
             candidates(index, |w| (w.number, w.department) = (number("12345678"), Some("tax".into()))).await;
         assert_eq!(tax, ["Ada Lovelace"]);
-        let all = index.of_caller("0045 12345678").await.unwrap();
+        let all = index.of_caller("0045 12345678", &Departments::All).await.unwrap();
         assert_eq!(all.len(), 2);
         index.mark_erased(all[0], at(30_000)).await.unwrap();
-        assert_eq!(index.of_caller("12345678").await.unwrap(), all[1..]);
+        assert_eq!(index.of_caller("12345678", &Departments::All).await.unwrap(), all[1..]);
     })
     .await;
 }

@@ -166,8 +166,9 @@ impl Server {
     /// A new token of a role, under the role's name.
     pub(crate) fn token_of(&self, role: &str) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_optag"));
-        command.args(["token", "create", role, "--role", role, "--config"]);
+        command.args(["token", "create", role, "--role", role, "--all-departments", "--config"]);
         let made = command.arg(self.dir.join("optag.toml")).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         String::from_utf8(made.stdout).unwrap().trim().to_owned()
     }
 

@@ -78,7 +78,7 @@ async fn until(what: impl Fn() -> bool) {
 
 /// The samples of its WAV.
 async fn wav(recordings: &Recordings, id: CallId) -> Result<Vec<i16>, LibraryError> {
-    let request = AudioRequest { id, format: AudioFormat::Wav, channel: None, range: None };
+    let request = AudioRequest { recording: id.into(), format: AudioFormat::Wav, channel: None, range: None };
     let audio = recordings.audio(request).await?;
     let bytes: Vec<_> = audio.bytes.try_collect().await?;
     let bytes = bytes.concat();
@@ -88,7 +88,8 @@ async fn wav(recordings: &Recordings, id: CallId) -> Result<Vec<i16>, LibraryErr
 
 /// Its file, and what of it a range gives.
 async fn opus(recordings: &Recordings, id: CallId) -> Vec<u8> {
-    let request = AudioRequest { id, format: AudioFormat::Opus, channel: None, range: None };
+    let request =
+        AudioRequest { recording: id.into(), format: AudioFormat::Opus, channel: None, range: None };
     let audio = recordings.audio(request).await.unwrap();
     let bytes: Vec<_> = audio.bytes.try_collect().await.unwrap();
     assert_eq!(bytes.concat().len() as u64, audio.total_bytes);
@@ -157,7 +158,7 @@ async fn invariant_04_what_waits_to_be_encoded_is_played_from_the_spool_and_let_
     until(|| !recordings.deliveries.contains(other.id)).await;
     assert_eq!(erasure.stores.spool.calls(), [id]);
 
-    let detail = recordings.get(id).await.unwrap();
+    let detail = recordings.get(id.into()).await.unwrap();
     assert_eq!((detail.summary.state, detail.object), (RecordingState::Spooled, None));
     assert_eq!((detail.summary.duration_ms, detail.consent.len()), (2_000, 1));
     let sent: Vec<i16> = (0..5 * BLOCKS).flat_map(tone).collect();
@@ -167,7 +168,7 @@ async fn invariant_04_what_waits_to_be_encoded_is_played_from_the_spool_and_let_
     share.store(10, Ordering::SeqCst);
     until(|| recordings.deliveries.is_empty()).await;
     assert!(erasure.stores.spool.calls().is_empty());
-    let detail = recordings.get(id).await.unwrap();
+    let detail = recordings.get(id.into()).await.unwrap();
     assert_eq!((detail.summary.state, detail.summary.verdicts), (RecordingState::Stored, verdicts));
     assert_eq!(
         opus(&recordings, id).await,
@@ -230,7 +231,7 @@ async fn invariant_07_what_is_erased_while_it_waits_or_is_encoded_is_neither_pla
         erasure.order(id, Cause::Withdrawal).await.unwrap();
         assert!(erasure.stores.spool.calls().is_empty(), "its key is gone at once");
         assert_eq!(wav(&recordings, id).await, Err(LibraryError::Erased));
-        assert!(recordings.get(id).await.is_err());
+        assert!(recordings.get(id.into()).await.is_err());
         assert_eq!(erasure.complete_open().await, 0, "the encoding gives way");
         until(|| recordings.deliveries.is_empty()).await;
         assert!(erasure.stores.index.get(id).await.unwrap().is_none());

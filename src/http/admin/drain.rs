@@ -28,7 +28,8 @@ pub(crate) async fn drain(
     Extension(actor): Extension<Actor>,
     mut params: Params,
 ) -> Result<(StatusCode, Json<DrainState>), Problem> {
-    actor.need(Permission::Oversee)?;
+    actor.need(Permission::Administer)?;
+    actor.need_all_departments("all calls end")?;
     let limit_s: Option<u64> = params.parsed("limit_s", "a whole number");
     if limit_s.is_some_and(|limit_s| limit_s > LONGEST_S) {
         params.wrong("limit_s", format!("0 to {LONGEST_S} is allowed"));

@@ -28,7 +28,7 @@ pub(crate) async fn place(
     mut params: Params,
     Body(hold): Body<NewHold>,
 ) -> Result<Json<HoldView>, Problem> {
-    actor.need(Permission::Oversee)?;
+    actor.need(Permission::Hold)?;
     for (field, text) in [("reason", Some(&hold.reason)), ("lawful_basis", hold.lawful_basis.as_ref())] {
         let proper = |text: &String| {
             !text.trim().is_empty()
@@ -40,10 +40,11 @@ pub(crate) async fn place(
         }
     }
     params.finish()?;
+    let recording = actor.reach(&services, id).await?;
     let basis = hold.lawful_basis.as_deref().unwrap_or("none");
     let detail = format!("until {}, lawful basis {basis}: {}", hold.until, hold.reason);
     audit(&services, &actor, AuditAction::Hold, None, Some(id), Some(detail)).await?;
-    services.requests.hold(id, hold, actor).await.map(Json).map_err(unanswered)
+    services.requests.hold(recording, hold, actor).await.map(Json).map_err(unanswered)
 }
 
 /// Lifts a hold. If the recording has expired in the meantime, the next sweep erases it.
@@ -55,24 +56,28 @@ pub(crate) async fn lift(
     Id(id): Id,
     params: Params,
 ) -> Result<StatusCode, Problem> {
-    actor.need(Permission::Oversee)?;
+    actor.need(Permission::Hold)?;
     params.finish()?;
+    let recording = actor.reach(&services, id).await?;
     audit(&services, &actor, AuditAction::Hold, None, Some(id), Some("lifted".into())).await?;
-    match services.requests.release(id).await.map_err(unanswered)? {
+    match services.requests.release(recording).await.map_err(unanswered)? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Problem::new(StatusCode::NOT_FOUND, "the recording is not held")),
     }
 }
 
-/// All holds.
+/// All holds on recordings of the actor's departments.
 #[utoipa::path(get, path = "/api/v1/holds", tag = "holds", responses((status = 200, body = Vec<HoldView>)))]
 pub(crate) async fn list(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     params: Params,
 ) -> Result<Json<Vec<HoldView>>, Problem> {
-    actor.need(Permission::Oversee)?;
+    actor.need(Permission::Hold)?;
     params.finish()?;
     audit(&services, &actor, AuditAction::Hold, None, None, Some("listed".into())).await?;
-    Ok(Json(services.requests.holds()))
+    let mut holds = services.requests.holds();
+    let covered = actor.covered(&services, holds.iter().map(|hold| hold.id).collect()).await?;
+    holds.retain(|hold| covered.contains(&hold.id));
+    Ok(Json(holds))
 }

@@ -7,7 +7,7 @@
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::http::access::{Actor, Role};
+use crate::http::access::Actor;
 use crate::http::calls::body::Wrong;
 use crate::http::problem::Problem;
 use optag_core::call::{Answer, ConsentHow, Evidence};
@@ -44,7 +44,7 @@ impl Said {
         }
         let how = way(actor, Some(self.how));
         // An oral yes is worthless if nobody knows who heard it.
-        let nameless = actor.role != Role::Agent && self.staff.is_none();
+        let nameless = !actor.is_agent() && self.staff.is_none();
         if matches!((how, self.answer), (How::Staff, Answer::Yes)) && nameless {
             wrong.add("staff", "required with how = staff: who took the caller's word");
         }
@@ -61,9 +61,9 @@ impl Said {
 /// The channel as determined by the actor: an agent has the caller's oral answer, whatever the body says, and
 /// cannot have detected a key press.
 pub(in crate::http) fn way(actor: &Actor, how: Option<How>) -> How {
-    match actor.role {
-        Role::Agent => How::Staff,
-        _ => how.unwrap_or(How::System),
+    match actor.is_agent() {
+        true => How::Staff,
+        false => how.unwrap_or(How::System),
     }
 }
 

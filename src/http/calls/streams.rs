@@ -36,6 +36,7 @@ pub(crate) async fn join(
     Body(json): Body<Value>,
 ) -> Result<Response, Problem> {
     actor.need(Permission::Calls)?;
+    actor.reach_call(&services, id)?;
     let (asked, unfit) = (json["label"].as_str().unwrap_or_default().to_owned(), stream_body::unfit(&json));
     let (stream, offer) = wanted(json, services.learn_rtp_source).inspect_err(|_| {
         if let Some(refused) = unfit {
@@ -92,7 +93,7 @@ pub(crate) async fn change(
     Body(body): Body<StreamBody>,
 ) -> Result<Json<CallAnswer>, Problem> {
     actor.need(Permission::Calls)?;
-    let (id, stream, role) = find(&services, &id, &label)?;
+    let (id, stream, role) = find(&services, &actor, &id, &label)?;
     let mut wrong = Wrong(Vec::new());
     body.check("", Leave { source: services.learn_rtp_source, key: false }, &mut wrong);
     if body.label != label {
@@ -123,14 +124,20 @@ pub(crate) async fn drop_stream(
     Path((id, label)): Path<(String, String)>,
 ) -> Result<Json<CallAnswer>, Problem> {
     actor.need(Permission::Calls)?;
-    let (id, stream, _) = find(&services, &id, &label)?;
+    let (id, stream, _) = find(&services, &actor, &id, &label)?;
     steer(&services, id, Control::DropStream { stream }).await
 }
 
 /// The call, and the index and role of the stream with this label.
-fn find(services: &Services, id: &str, label: &str) -> Result<(CallId, u8, StreamRole), Problem> {
+fn find(
+    services: &Services,
+    actor: &Actor,
+    id: &str,
+    label: &str,
+) -> Result<(CallId, u8, StreamRole), Problem> {
     let id: CallId =
         id.parse().map_err(|error: optag_core::id::BadCallId| Problem::field("id", error.to_string()))?;
+    actor.reach_call(services, id)?;
     let view = services.feed.call(id).ok_or_else(|| not_steered(ControlError::NoSuchCall(id)))?;
     let found = view.streams.iter().position(|stream| stream.label == label);
     let at =

@@ -148,16 +148,20 @@ impl Sent {
     }
 }
 
-/// The no or the withdrawal of a request, checked as the node that has the call would.
+/// The no or the withdrawal of a request, checked as the node that has the call would. None of an actor who is bound to
+/// some departments: only the node that has the call knows its department.
 async fn answer_in(parts: &Parts, body: &Bytes, actor: &Actor) -> Result<Option<SentAnswer>, Problem> {
     let again = || Request::from_parts(parts.clone(), Body::from(body.clone()));
+    if !actor.departments.are_all() {
+        return Ok(None);
+    }
     let control = match parts.uri.path().rsplit('/').next() {
         Some("consent") if parts.method == Method::POST => {
             actor.need(Permission::Answer)?;
             said_by(actor, JsonBody::<ConsentBody>::from_request(again(), &()).await?.0)?
         }
         Some("withdraw") if parts.method == Method::POST => {
-            actor.need(Permission::Answer)?;
+            actor.need(Permission::Withdraw)?;
             withdrawn_by(actor, MaybeBody::<WithdrawBody>::from_request(again(), &()).await?.0)?
         }
         _ => return Ok(None),

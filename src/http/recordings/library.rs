@@ -8,7 +8,9 @@ use futures::stream::BoxStream;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::http::access::Departments;
 use crate::http::position::Position;
+use crate::http::reached::Reached;
 pub use crate::http::server::range::ByteRange;
 use optag_core::call::verdict::VerdictWanted;
 use optag_core::call::{CallContext, ConsentRecord, StreamFacts, StreamVerdict};
@@ -22,8 +24,15 @@ pub trait Library: Send + Sync {
     /// Finds recordings, newest first.
     fn search(&self, query: SearchQuery) -> BoxFuture<'_, Result<Page, LibraryError>>;
 
+    /// Of these recordings, those of the departments: delivered, waiting or in progress, erased ones included.
+    fn within(
+        &self,
+        ids: Vec<CallId>,
+        departments: Departments,
+    ) -> BoxFuture<'_, Result<Vec<CallId>, LibraryError>>;
+
     /// All details of a recording.
-    fn get(&self, id: CallId) -> BoxFuture<'_, Result<RecordingDetail, LibraryError>>;
+    fn get(&self, recording: Reached) -> BoxFuture<'_, Result<RecordingDetail, LibraryError>>;
 
     /// Opens a recording's audio, or part of it.
     fn audio(&self, request: AudioRequest) -> BoxFuture<'_, Result<Audio, LibraryError>>;
@@ -96,6 +105,8 @@ pub struct SearchQuery {
     pub name: Option<Private<String>>,
     /// Department id.
     pub department: Option<String>,
+    /// Departments beyond which nothing is found.
+    pub within: Departments,
     /// Earliest start of the call.
     pub from: Option<WallTime>,
     /// Start of the call, exclusive upper bound.
@@ -230,7 +241,7 @@ pub struct StoredObject {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AudioRequest {
     /// The recording.
-    pub id: CallId,
+    pub recording: Reached,
     /// The file's format.
     pub format: AudioFormat,
     /// A single channel; none for all.

@@ -15,6 +15,7 @@ use crate::http::recordings::library::{AudioFormat, AudioRequest, ByteRange};
 use crate::http::recordings::{audit, audit_failure, unanswered};
 use crate::http::server::params::{Id, Params};
 use crate::http::services::Services;
+use crate::http::standing::{Standing, while_standing};
 use optag_core::call::StreamVerdict;
 
 /// Header of an exported recording: the verdict on each stream, in channel order.
@@ -41,6 +42,7 @@ pub(in crate::http) fn verdicts(verdicts: &[StreamVerdict]) -> String {
 pub(crate) async fn audio(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
+    standing: Option<Extension<Standing>>,
     Id(id): Id,
     mut params: Params,
     headers: HeaderMap,
@@ -60,7 +62,7 @@ pub(crate) async fn audio(
         false => (AuditAction::Playback, Permission::Listen),
     };
     actor.need(permission)?;
-    let purpose = params.allowed_purpose(&actor)?;
+    let purpose = params.allowed_purpose(&actor, permission)?;
     params.finish()?;
     let (extension, media_type) = match format {
         AudioFormat::Opus => ("opus", "audio/ogg; codecs=opus"),
@@ -69,8 +71,9 @@ pub(crate) async fn audio(
     let name = channel.map_or_else(|| format!("{id}"), |channel| format!("{id}-{channel}"));
     let tag = format!("\"{name}.{extension}\"");
     let range = range(&headers, &tag);
+    let recording = actor.reach(&services, id).await?;
     audit(&services, &actor, action, purpose, Some(id), None).await?;
-    let request = AudioRequest { id, format, channel, range };
+    let request = AudioRequest { recording, format, channel, range };
     let file = match services.library.audio(request).await {
         Ok(file) => file,
         Err(error) => {
@@ -79,7 +82,7 @@ pub(crate) async fn audio(
         }
     };
     let whole = match export {
-        true => services.library.get(id).await.ok(),
+        true => services.library.get(recording).await.ok(),
         false => None,
     };
     let disposition = if export { "attachment" } else { "inline" };
@@ -98,7 +101,7 @@ pub(crate) async fn audio(
         answer = answer.status(StatusCode::PARTIAL_CONTENT).header(CONTENT_RANGE, shown);
     }
     answer
-        .body(Body::from_stream(file.bytes))
+        .body(Body::from_stream(while_standing(file.bytes, standing.map(|Extension(standing)| standing))))
         .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "cannot build the response headers"))
 }
 

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use crate::http::access::{Actor, Permission};
 use crate::http::audited::AuditAction;
 use crate::http::problem::Problem;
-use crate::http::recordings::{audit, unanswered};
+use crate::http::recordings::{audit, bounds, unanswered};
 use crate::http::requests::time_window::{self, TOLERANCE_MIN, TOLERANCE_MOST_MIN};
 use crate::http::requests::{CandidatePage, CandidateQuery};
 use crate::http::server::params::Params;
@@ -59,7 +59,7 @@ pub(crate) async fn find(
     } else if number.is_none() && name.is_none() && date.is_none() {
         params.wrong("date", "a number, a name or a day is required");
     }
-    let purpose = params.allowed_purpose(&actor)?;
+    let purpose = params.allowed_purpose(&actor, Permission::Search)?;
     params.finish()?;
     let window = match (date, zone) {
         (Some(day), Ok(zone)) => Some(
@@ -68,7 +68,8 @@ pub(crate) async fn find(
         ),
         _ => None,
     };
-    let query = CandidateQuery { number, name, department, window, most };
+    let within = actor.departments.clone();
+    let query = CandidateQuery { number, name, department, within, window, most };
     let detail = criteria(&services, &query);
     audit(&services, &actor, AuditAction::Search, purpose, None, Some(detail)).await?;
     services.requests.candidates(query).await.map(Json).map_err(unanswered)
@@ -83,6 +84,7 @@ fn criteria(services: &Services, query: &CandidateQuery) -> String {
         ("number", hidden(&query.number)),
         ("name", hidden(&query.name)),
         ("department", query.department.clone()),
+        ("within", bounds(&query.within)),
         ("from", query.window.map(|window| window.from.to_string())),
         ("to", query.window.map(|window| window.to.to_string())),
     ];

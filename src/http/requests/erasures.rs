@@ -98,7 +98,7 @@ pub(crate) async fn erase(
 ) -> Result<Response, Problem> {
     actor.need(Permission::Erase)?;
     let (mut reason, mut request) = (params.text("reason"), params.text("request"));
-    let purpose = params.stated_purpose(&actor)?;
+    let purpose = params.stated_purpose(&actor, Permission::Erase)?;
     let mut accept_missing = false;
     if let Some(body) = body {
         (reason, request) = (Some(body.reason), body.request.or(request));
@@ -107,10 +107,11 @@ pub(crate) async fn erase(
     let reason = reason.unwrap_or_default();
     check(&mut params, &reason, request.as_deref());
     params.finish()?;
+    let recording = actor.reach(&services, id).await?;
     let detail = why(&reason, request.as_deref(), accept_missing);
     audit(&services, &actor, AuditAction::Erase, purpose, Some(id), Some(detail)).await?;
     let requests = services.requests;
-    let erasing = async move { requests.erase(id, request, accept_missing).await };
+    let erasing = async move { requests.erase(recording, request, accept_missing).await };
     let receipt = to_its_end(erasing).await?.map_err(unanswered)?;
     Ok((status([&receipt]), Json(receipt)).into_response())
 }
@@ -129,7 +130,7 @@ pub(crate) async fn erase_several(
     Body(body): Body<ErasuresBody>,
 ) -> Result<Response, Problem> {
     actor.need(Permission::Erase)?;
-    let purpose = params.stated_purpose(&actor)?.or(Some(Purpose::CallerRequest));
+    let purpose = params.stated_purpose(&actor, Permission::Erase)?.or(Some(Purpose::CallerRequest));
     check(&mut params, &body.reason, body.request.as_deref());
     if body.recordings.is_empty() && body.caller_number.is_none() {
         params.wrong("recordings", "recordings or a caller's number are required");
@@ -142,28 +143,40 @@ pub(crate) async fn erase_several(
     if let Some(number) = body.caller_number {
         let sought = format!("{{\"caller\":\"{}\"}}", services.audit.pseudonym(number.reveal()));
         audit(&services, &actor, AuditAction::Search, purpose, None, Some(sought)).await?;
-        ids.extend(services.requests.of_caller(number).await.map_err(unanswered)?);
+        ids.extend(services.requests.of_caller(number, actor.departments.clone()).await.map_err(unanswered)?);
     }
     ids.sort();
     ids.dedup();
+    let all = actor.reach_each(&services, &ids).await?;
     let detail = why(&body.reason, body.request.as_deref(), body.accept_missing);
     if body.dry_run {
-        let mut previews = Vec::with_capacity(ids.len());
-        for id in ids {
-            audit(&services, &actor, AuditAction::Preview, purpose, Some(id), Some(detail.clone())).await?;
-            previews.push(services.requests.preview(id).await.map_err(unanswered)?);
+        let mut previews = Vec::with_capacity(all.len());
+        for one in all {
+            let Ok(recording) = one else {
+                previews.extend(one.err().map(ErasurePreview::of_nothing));
+                continue;
+            };
+            let (id, detail) = (recording.id(), detail.clone());
+            audit(&services, &actor, AuditAction::Preview, purpose, Some(id), Some(detail)).await?;
+            previews.push(services.requests.preview(recording).await.map_err(unanswered)?);
         }
         return Ok(Json(Previews { previews }).into_response());
     }
-    for id in &ids {
-        audit(&services, &actor, AuditAction::Erase, purpose, Some(*id), Some(detail.clone())).await?;
+    for recording in all.iter().flatten() {
+        let (id, detail) = (recording.id(), detail.clone());
+        audit(&services, &actor, AuditAction::Erase, purpose, Some(id), Some(detail)).await?;
     }
     let (requests, request) = (services.requests, body.request);
     let erasing = async move {
-        let mut erasures = Vec::with_capacity(ids.len());
-        for id in ids {
-            let erased = requests.erase(id, request.clone(), body.accept_missing).await;
-            erasures.push(erased.unwrap_or_else(|error| refused(id, &error)));
+        let mut erasures = Vec::with_capacity(all.len());
+        for one in all {
+            erasures.push(match one {
+                Err(id) => refused(id, &LibraryError::NotFound),
+                Ok(recording) => {
+                    let erased = requests.erase(recording, request.clone(), body.accept_missing).await;
+                    erased.unwrap_or_else(|error| refused(recording.id(), &error))
+                }
+            });
         }
         erasures
     };
@@ -183,10 +196,11 @@ pub(crate) async fn preview(
     mut params: Params,
 ) -> Result<Json<ErasurePreview>, Problem> {
     actor.need(Permission::Erase)?;
-    let purpose = params.stated_purpose(&actor)?;
+    let purpose = params.stated_purpose(&actor, Permission::Erase)?;
     params.finish()?;
+    let recording = actor.reach(&services, id).await?;
     audit(&services, &actor, AuditAction::Preview, purpose, Some(id), None).await?;
-    services.requests.preview(id).await.map(Json).map_err(unanswered)
+    services.requests.preview(recording).await.map(Json).map_err(unanswered)
 }
 
 /// Progress of an erasure, with the signed receipt if it is complete.
@@ -205,10 +219,11 @@ pub(crate) async fn progress(
     mut params: Params,
 ) -> Result<Response, Problem> {
     actor.need(Permission::Erase)?;
-    let purpose = params.stated_purpose(&actor)?;
+    let purpose = params.stated_purpose(&actor, Permission::Erase)?;
     params.finish()?;
+    let recording = actor.reach(&services, id).await?;
     audit(&services, &actor, AuditAction::Preview, purpose, Some(id), None).await?;
-    let receipt = services.requests.receipt(id).await.map_err(unanswered)?;
+    let receipt = services.requests.receipt(recording).await.map_err(unanswered)?;
     Ok((status([&receipt]), Json(receipt)).into_response())
 }
 

@@ -18,17 +18,18 @@ use utoipa::ToSchema;
 
 use crate::disclosure::package::{self, PASSPHRASE_CHARS};
 use crate::disclosure::sheet::{Action, Language, Sheet, Use};
-use crate::http::access::{Actor, Permission};
+use crate::http::access::{Actor, Permission, Role};
 use crate::http::audited::{AuditAction, AuditEntry, Purpose};
 use crate::http::problem::Problem;
+use crate::http::reached::Reached;
 use crate::http::recordings::library::{Audio, AudioFormat, AudioRequest, RecordingDetail};
 use crate::http::recordings::playback::{VERDICTS, verdicts};
 use crate::http::recordings::{audit, audit_failure, unanswered};
 use crate::http::server::json::Body as Json;
 use crate::http::server::params::{Id, Params};
 use crate::http::services::Services;
+use crate::http::standing::{Standing, while_standing};
 use optag_core::call::StreamRole;
-use optag_core::id::CallId;
 use optag_core::private::Private;
 
 /// Maximum number of blocks buffered for a slow client.
@@ -80,35 +81,47 @@ impl Default for HandOutBody {
 pub(crate) async fn hand_out(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
+    standing: Option<Extension<Standing>>,
     Id(id): Id,
     mut params: Params,
     Json(body): Json<HandOutBody>,
 ) -> Result<Response<Body>, Problem> {
     actor.need(Permission::Export)?;
-    let purpose = params.allowed_purpose(&actor)?;
+    let purpose = params.allowed_purpose(&actor, Permission::Export)?;
     let short = |phrase: &Private<String>| phrase.reveal().chars().count() < PASSPHRASE_CHARS;
     if body.passphrase.as_ref().is_some_and(short) {
         params.wrong("passphrase", format!("at least {PASSPHRASE_CHARS} characters"));
     }
     params.finish()?;
-    package(&services, &actor.name, purpose, id, body, None).await
+    let recording = actor.reach(&services, id).await?;
+    let by = HandedBy { actor: &actor.name, standing: standing.map(|Extension(standing)| standing) };
+    package(&services, by, purpose, recording, body, None).await
+}
+
+/// Who hands a recording out.
+pub(in crate::http) struct HandedBy<'a> {
+    /// For the audit.
+    pub actor: &'a str,
+    /// Whether they still may.
+    pub standing: Option<Standing>,
 }
 
 /// Audits, then opens the package; its first block is ready on return. `detail` is stored in the audit. A
 /// hand-out that fails after its audit entry is audited too.
 pub(in crate::http) async fn package(
     services: &Services,
-    actor: &str,
+    by: HandedBy<'_>,
     purpose: Option<Purpose>,
-    id: CallId,
+    recording: Reached,
     body: HandOutBody,
     detail: Option<String>,
 ) -> Result<Response<Body>, Problem> {
-    let detail_of = services.library.get(id).await.map_err(unanswered)?;
+    let id = recording.id();
+    let detail_of = services.library.get(recording).await.map_err(unanswered)?;
     let channel = own_channel(&detail_of, body.own_voice_only)?;
-    let entry = Actor { name: actor.to_owned(), role: crate::http::access::Role::Admin };
+    let entry = Actor::with_role(by.actor, Role::Contact);
     audit(services, &entry, AuditAction::HandOut, purpose, Some(id), detail).await?;
-    let opened = open(services, &detail_of, channel, id, body).await;
+    let opened = open(services, &detail_of, channel, recording, body).await;
     let (answer, blocks) = match opened {
         Ok(opened) => opened,
         Err(problem) => {
@@ -116,6 +129,7 @@ pub(in crate::http) async fn package(
             return Err(problem);
         }
     };
+    let blocks = while_standing(blocks, by.standing);
     let (services, runtime) = (services.clone(), tokio::runtime::Handle::current());
     let broken = move |sent: u64| {
         let action = if sent == 0 { AuditAction::NotServed } else { AuditAction::BrokenOff };
@@ -131,9 +145,10 @@ async fn open(
     services: &Services,
     detail_of: &RecordingDetail,
     channel: Option<u8>,
-    id: CallId,
+    recording: Reached,
     body: HandOutBody,
 ) -> Result<(response::Builder, BoxStream<'static, io::Result<Bytes>>), Problem> {
+    let id = recording.id();
     let (format, file) = match body.format {
         Format::Wav => (AudioFormat::Wav, "recording.wav"),
         Format::Opus => (AudioFormat::Opus, "recording.opus"),
@@ -141,7 +156,7 @@ async fn open(
     let unknown = |_| Problem::unavailable("the audit cannot be read, so the cover sheet cannot be made", 5);
     let uses = services.audit.about(id).await.map_err(unknown)?;
     let texts = cover(services, detail_of, &uses, &body, file);
-    let request = AudioRequest { id, format, channel, range: None };
+    let request = AudioRequest { recording, format, channel, range: None };
     let audio = services.library.audio(request).await.map_err(unanswered)?;
     let sealed = body.passphrase.is_some();
     let (extension, media_type) =

@@ -22,8 +22,9 @@ use crate::disclosure::sheet::Language;
 use crate::http::access::{Actor, Permission};
 use crate::http::audited::{AuditAction, Purpose};
 use crate::http::problem::Problem;
+use crate::http::reached::Reached;
 use crate::http::recordings::{audit, unanswered};
-use crate::http::requests::handout::{Format, HandOutBody, package};
+use crate::http::requests::handout::{Format, HandOutBody, HandedBy, package};
 use crate::http::server::client_address::{Proxies, Throttle, client_ip};
 use crate::http::server::json::Body as JsonBody;
 use crate::http::server::params::{Id, Params};
@@ -80,7 +81,7 @@ pub(crate) async fn make(
     JsonBody(body): JsonBody<LinkBody>,
 ) -> Result<(StatusCode, Json<LinkAnswer>), Problem> {
     actor.need(Permission::Export)?;
-    let purpose = params.allowed_purpose(&actor)?;
+    let purpose = params.allowed_purpose(&actor, Permission::Export)?;
     let hours = body.expires_hours.unwrap_or(HOURS);
     if !(1..=MOST_HOURS).contains(&hours) {
         params.wrong("expires_hours", format!("1 to {MOST_HOURS}"));
@@ -93,7 +94,8 @@ pub(crate) async fn make(
             "links need disclosure.public_url in the configuration: where citizens reach this recorder",
         ));
     }
-    services.library.get(id).await.map_err(unanswered)?;
+    let recording = actor.reach(&services, id).await?;
+    services.library.get(recording).await.map_err(unanswered)?;
     let now = services.clock.wall();
     let expires_at = now.plus_micros(i64::from(hours) * 3_600_000_000);
     let new = NewLink {
@@ -222,8 +224,9 @@ async fn hand_over(services: &Services, token: String, known: Option<String>) ->
         passphrase: None,
     };
     let detail = Some(format!("by a link that {} made", link.made_by));
-    let purpose = Some(Purpose::CallerRequest);
-    let mut answer = package(services, "holder of a link", purpose, link.recording, body, detail).await?;
+    let by = HandedBy { actor: "holder of a link", standing: None };
+    let (purpose, recording) = (Some(Purpose::CallerRequest), Reached::after_check(link.recording));
+    let mut answer = package(services, by, purpose, recording, body, detail).await?;
     let secret = known.map_or_else(secret, Ok).map_err(|error| Problem::unavailable(error.to_string(), 5))?;
     let (links, by, used) = (services.links.clone(), secret.clone(), token.clone());
     blocking(move || links.take(&used, &by, now)).await?;

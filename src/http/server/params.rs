@@ -6,7 +6,7 @@ use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 
-use crate::http::access::Actor;
+use crate::http::access::{Actor, Permission};
 use crate::http::audited::Purpose;
 use crate::http::problem::{FieldError, Problem};
 use optag_core::clock::WallTime;
@@ -97,21 +97,29 @@ impl Params {
         purpose
     }
 
-    /// Takes the required purpose, which must be one that the actor's role permits.
+    /// Takes the required purpose, which must be one that a role with the permission may state.
     ///
     /// Errors: 403 if it is not.
-    pub fn allowed_purpose(&mut self, actor: &Actor) -> Result<Option<Purpose>, Problem> {
+    pub fn allowed_purpose(
+        &mut self,
+        actor: &Actor,
+        permission: Permission,
+    ) -> Result<Option<Purpose>, Problem> {
         let purpose = self.purpose(true);
-        purpose.map_or(Ok(()), |purpose| actor.may_look(purpose))?;
+        purpose.map_or(Ok(()), |purpose| actor.may_look(permission, purpose))?;
         Ok(purpose)
     }
 
-    /// Takes an optional purpose; if given, it must be one that the actor's role permits.
+    /// Takes an optional purpose; if given, it must be one that a role with the permission may state.
     ///
     /// Errors: 403 if it is not.
-    pub fn stated_purpose(&mut self, actor: &Actor) -> Result<Option<Purpose>, Problem> {
+    pub fn stated_purpose(
+        &mut self,
+        actor: &Actor,
+        permission: Permission,
+    ) -> Result<Option<Purpose>, Problem> {
         let purpose = self.purpose(false);
-        purpose.map_or(Ok(()), |purpose| actor.may_look(purpose))?;
+        purpose.map_or(Ok(()), |purpose| actor.may_look(permission, purpose))?;
         Ok(purpose)
     }
 

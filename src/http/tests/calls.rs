@@ -163,7 +163,7 @@ async fn a_body_that_is_no_json_or_too_long_is_refused() {
         let mut request = Request::builder().method(Method::POST).uri("/api/v1/calls");
         request = request.header("content-type", media_type);
         let mut request = request.body(Body::from(body)).unwrap();
-        request.extensions_mut().insert(Actor { name: "test".into(), role: Role::Feed });
+        request.extensions_mut().insert(Actor::with_role("test", Role::Feed));
         api.send(request).await
     };
     send("application/json", "{".into()).await.problem(400);
@@ -366,7 +366,7 @@ async fn a_compressed_body_is_refused_with_what_is_taken() {
             .header("content-type", "application/json")
             .header("content-encoding", coding);
         let mut request = request.body(Body::from(call().to_string())).unwrap();
-        request.extensions_mut().insert(Actor { name: "test".into(), role: Role::Feed });
+        request.extensions_mut().insert(Actor::with_role("test", Role::Feed));
         let answer = api.send(request).await;
         assert_eq!(answer.status, status, "{coding}");
         if status == 415 {

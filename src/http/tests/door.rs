@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 
+use crate::auth::tokens::NewToken;
 use crate::http::access::Role;
 use crate::http::fakes::{Api, id};
 use crate::http::server::health::{Check, Readiness};
@@ -25,7 +26,7 @@ fn with_token(path: &str, header: &str) -> Request<Body> {
 #[tokio::test]
 async fn without_a_valid_token_nothing_is_answered() {
     let api = Api::new();
-    let token = api.tokens.create("pbx", Role::Feed, WallTime::default()).unwrap();
+    let token = api.tokens.create(&NewToken::of("pbx", Role::Feed), WallTime::default()).unwrap();
     assert_eq!(api.send(with_token("/api/v1/calls", &format!("Bearer {token}"))).await.status, 200);
     assert_eq!(api.send(with_token("/api/v1/calls", &format!("bearer  {token}"))).await.status, 200);
     for header in ["Bearer", "Bearer x", "Basic abc", "", "Bearer optag_"] {
@@ -39,7 +40,7 @@ async fn without_a_valid_token_nothing_is_answered() {
 #[tokio::test]
 async fn a_flood_of_bad_tokens_is_slowed_and_a_good_one_is_not() {
     let api = Api::new();
-    let token = api.tokens.create("pbx", Role::Feed, WallTime::default()).unwrap();
+    let token = api.tokens.create(&NewToken::of("pbx", Role::Feed), WallTime::default()).unwrap();
     let mut slowed = false;
     for _ in 0..200 {
         slowed |= api.send(with_token("/api/v1/calls", "Bearer x")).await.status == 429;
@@ -61,7 +62,7 @@ async fn a_role_opens_its_own_doors_alone() {
         (Role::Admin, "training", [true, true, true, true]),
         (Role::Feed, "training", [true, false, false, false]),
         (Role::Listener, "training", [false, true, true, false]),
-        (Role::ErasureOfficer, "caller_request", [false, true, false, true]),
+        (Role::Contact, "caller_request", [false, true, false, true]),
         (Role::Agent, "training", [false, false, false, false]),
     ] {
         for (path, open) in doors(purpose).iter().zip(open) {
@@ -233,7 +234,7 @@ async fn a_body_that_comes_a_byte_a_second_is_answered_when_its_time_is_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let api = Api::new();
-    let token = api.tokens.create("pbx", Role::Admin, WallTime::default()).unwrap();
+    let token = api.tokens.create(&NewToken::of("pbx", Role::Admin), WallTime::default()).unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let limits = ConnectionLimits::default();
     let server =

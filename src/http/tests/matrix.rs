@@ -1,84 +1,239 @@
-//! Every route of the OpenAPI document, requested by every role with each purpose that it may state.
+//! Every route of the OpenAPI document, requested by every role, in every kind of department, with each purpose that it
+//! may state, and with ids that were guessed.
 
 use std::collections::BTreeSet;
 
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use crate::http::access::{Permission, Role};
-use crate::http::fakes::{Api, id};
+use crate::http::access::{Actor, Departments, Permission, Role};
+use crate::http::audited::{AuditAction, Purpose};
+use crate::http::fakes::{Answer, Api, NAME, NUMBER, id};
 
-/// Method, path, required permission (`None`: any token), and a valid body.
-fn doors() -> Vec<(&'static str, &'static str, Option<Permission>, Option<Value>)> {
-    use Permission::{Answer, Calls, Erase, Export, Listen, Oversee, Report, Search};
-    let stream = json!({"label": "caller", "codec": "pcma", "source": {"ip": "127.0.0.1"}});
-    let call = json!({"department": "demo", "caller_number": "1", "called_number": "2", "streams": [stream.clone()]});
+/// What a route answers to an actor who is bound to other departments than that of the only recording and call.
+#[derive(Clone, Copy, PartialEq)]
+enum Elsewhere {
+    /// It is about the actor alone.
+    Same,
+    /// 404, as for an id that does not exist.
+    NotFound,
+    /// A list without it.
+    Without,
+    /// 403: it is about the whole installation.
+    Refused,
+    /// 422: there is no such department.
+    NoSuchDepartment,
+}
+
+struct Door {
+    method: &'static str,
+    path: &'static str,
+    /// Any of these permissions; none: any token.
+    needs: &'static [Permission],
+    elsewhere: Elsewhere,
+    body: Option<Value>,
+}
+
+/// Every route.
+fn doors() -> Vec<Door> {
+    use Elsewhere::{NoSuchDepartment, NotFound, Refused, Same, Without};
+    use Permission::*;
+    let stream = || json!({"label": "caller", "codec": "pcma", "source": {"ip": "127.0.0.1"}});
+    let call =
+        json!({"department": "demo", "caller_number": "1", "called_number": "2", "streams": [stream()]});
     let answer = json!({"answer": "no", "how": "system"});
     let named = json!({"answer": "no", "how": "system", "external_id": "x"});
     let hold = json!({"reason": "case", "lawful_basis": "x", "until": "2999-01-01T00:00:00Z"});
     let erasures = json!({"recordings": [id()], "reason": "asked"});
+    let door = |method, path, needs, elsewhere, body| Door { method, path, needs, elsewhere, body };
     vec![
-        ("get", "/api/v1/me", None, None),
-        ("post", "/api/v1/calls", Some(Calls), Some(call)),
-        ("get", "/api/v1/calls", Some(Calls), None),
-        ("get", "/api/v1/calls/{id}", Some(Answer), None),
-        ("post", "/api/v1/calls/{id}/consent", Some(Answer), Some(answer)),
-        ("post", "/api/v1/consents", Some(Answer), Some(named)),
-        ("post", "/api/v1/calls/{id}/withdraw", Some(Answer), Some(json!({}))),
-        ("post", "/api/v1/calls/{id}/transfer", Some(Calls), Some(json!({"department": "demo"}))),
-        ("post", "/api/v1/calls/{id}/pause", Some(Calls), None),
-        ("post", "/api/v1/calls/{id}/resume", Some(Calls), None),
-        ("post", "/api/v1/calls/{id}/end", Some(Calls), None),
-        ("post", "/api/v1/calls/{id}/streams", Some(Calls), Some(stream.clone())),
-        ("put", "/api/v1/calls/{id}/streams/{label}", Some(Calls), Some(stream)),
-        ("delete", "/api/v1/calls/{id}/streams/{label}", Some(Calls), None),
-        ("get", "/api/v1/recordings", Some(Search), None),
-        ("get", "/api/v1/candidates", Some(Search), None),
-        ("get", "/api/v1/recordings/{id}", Some(Search), None),
-        ("get", "/api/v1/recordings/{id}/audio", Some(Listen), None),
-        ("post", "/api/v1/recordings/{id}/handout", Some(Export), Some(json!({}))),
-        ("post", "/api/v1/recordings/{id}/links", Some(Export), Some(json!({}))),
-        ("delete", "/api/v1/recordings/{id}", Some(Erase), Some(json!({"reason": "asked"}))),
-        ("post", "/api/v1/erasures", Some(Erase), Some(erasures)),
-        ("get", "/api/v1/recordings/{id}/erasure/preview", Some(Erase), None),
-        ("get", "/api/v1/recordings/{id}/erasure", Some(Erase), None),
-        ("put", "/api/v1/recordings/{id}/hold", Some(Oversee), Some(hold)),
-        ("delete", "/api/v1/recordings/{id}/hold", Some(Oversee), None),
-        ("get", "/api/v1/holds", Some(Oversee), None),
-        ("get", "/api/v1/retention/report", Some(Report), None),
-        ("post", "/api/v1/retention/clock", Some(Oversee), None),
-        ("get", "/api/v1/audit", Some(Oversee), None),
-        ("post", "/api/v1/admin/drain", Some(Oversee), None),
+        door("get", "/api/v1/me", &[], Same, None),
+        door("post", "/api/v1/calls", &[Calls], NoSuchDepartment, Some(call)),
+        door("get", "/api/v1/calls", &[SeeCalls], Without, None),
+        door("get", "/api/v1/calls/{id}", &[SeeCalls, Answer], NotFound, None),
+        door("post", "/api/v1/calls/{id}/consent", &[Answer], NotFound, Some(answer)),
+        door("post", "/api/v1/consents", &[Answer], Refused, Some(named)),
+        door("post", "/api/v1/calls/{id}/withdraw", &[Withdraw], NotFound, Some(json!({}))),
+        door(
+            "post",
+            "/api/v1/calls/{id}/transfer",
+            &[Calls],
+            NotFound,
+            Some(json!({"department": "elsewhere"})),
+        ),
+        door("post", "/api/v1/calls/{id}/pause", &[Calls], NotFound, None),
+        door("post", "/api/v1/calls/{id}/resume", &[Calls], NotFound, None),
+        door("post", "/api/v1/calls/{id}/end", &[Calls], NotFound, None),
+        door("post", "/api/v1/calls/{id}/streams", &[Calls], NotFound, Some(stream())),
+        door("put", "/api/v1/calls/{id}/streams/{label}", &[Calls], NotFound, Some(stream())),
+        door("delete", "/api/v1/calls/{id}/streams/{label}", &[Calls], NotFound, None),
+        door("get", "/api/v1/recordings", &[Search], Without, None),
+        door("get", "/api/v1/candidates?date=2026-11-24", &[Search], Without, None),
+        door("get", "/api/v1/recordings/{id}", &[Search], NotFound, None),
+        door("get", "/api/v1/recordings/{id}/audio", &[Listen], NotFound, None),
+        door("post", "/api/v1/recordings/{id}/handout", &[Export], NotFound, Some(json!({}))),
+        door("post", "/api/v1/recordings/{id}/links", &[Export], NotFound, Some(json!({}))),
+        door("delete", "/api/v1/recordings/{id}", &[Erase], NotFound, Some(json!({"reason": "asked"}))),
+        door("post", "/api/v1/erasures", &[Erase], NotFound, Some(erasures)),
+        door("get", "/api/v1/recordings/{id}/erasure/preview", &[Erase], NotFound, None),
+        door("get", "/api/v1/recordings/{id}/erasure", &[Erase], NotFound, None),
+        door("put", "/api/v1/recordings/{id}/hold", &[Hold], NotFound, Some(hold)),
+        door("delete", "/api/v1/recordings/{id}/hold", &[Hold], NotFound, None),
+        door("get", "/api/v1/holds", &[Hold], Without, None),
+        door("get", "/api/v1/retention/report", &[Report], Without, None),
+        door("post", "/api/v1/retention/clock", &[Administer], Refused, None),
+        door("get", "/api/v1/audit", &[Audit], Without, None),
+        door("post", "/api/v1/admin/drain", &[Administer], Refused, None),
     ]
 }
 
-/// Paths whose purpose is required.
-fn states_a_purpose(document: &Value, method: &str, path: &str) -> bool {
-    let parameters = document["paths"][path][method]["parameters"].as_array();
-    parameters.is_some_and(|all| all.iter().any(|one| one["name"] == "purpose"))
+impl Door {
+    /// Whether its purpose is required.
+    fn states_a_purpose(&self, document: &Value) -> bool {
+        let path = self.path.split('?').next().unwrap();
+        let parameters = document["paths"][path][self.method]["parameters"].as_array();
+        parameters.is_some_and(|all| all.iter().any(|one| one["name"] == "purpose"))
+    }
+
+    /// Asks about the recording or call `of`.
+    async fn ask(&self, api: &Api, document: &Value, actor: &Actor, purpose: &str, of: &str) -> Answer {
+        let mut path = self.path.replace("{id}", of).replace("{label}", "a");
+        if self.states_a_purpose(document) {
+            let and = if path.contains('?') { '&' } else { '?' };
+            path = format!("{path}{and}purpose={purpose}");
+        }
+        let mut text = self.body.as_ref().map(ToString::to_string);
+        if self.path.contains("{label}") {
+            text = text.map(|text| text.replace("\"caller\"", "\"a\""));
+        }
+        let body = text.map(|text| serde_json::from_str(&text.replace(&id().to_string(), of)).unwrap());
+        let verb = Method::from_bytes(self.method.to_uppercase().as_bytes()).unwrap();
+        api.as_actor(actor.clone(), verb, &path, body.as_ref()).await
+    }
+
+    fn admits(&self, role: Role) -> bool {
+        self.needs.is_empty() || self.needs.iter().any(|one| role.allows(*one))
+    }
+}
+
+/// Purposes that a role may state; a role without any is refused whatever it states.
+fn purposes(role: Role) -> Vec<&'static str> {
+    let purposes: Vec<_> = role.purposes().iter().map(|one| one.name()).collect();
+    if purposes.is_empty() { vec!["training"] } else { purposes }
+}
+
+fn actor(role: Role, departments: Departments) -> Actor {
+    Actor { departments, ..Actor::with_role("test", role) }
 }
 
 #[tokio::test]
 async fn every_route_opens_to_the_roles_that_hold_its_permission_and_to_no_other() {
     let api = Api::new();
     let document = api.get("/api/openapi.json").await.json();
-    for (method, path, needed, body) in doors() {
+    for door in doors() {
         for (name, role) in Role::ALL {
-            let may = needed.is_none_or(|needed| role.allows(needed));
-            let purposes: Vec<&str> = role.purposes().iter().map(|one| one.name()).collect();
-            // A role without purposes is refused whatever it states.
-            let purposes = if purposes.is_empty() { vec!["training"] } else { purposes };
-            for purpose in purposes {
-                let mut asked = path.replace("{id}", &id().to_string()).replace("{label}", "caller");
-                if states_a_purpose(&document, method, path) {
-                    asked = format!("{asked}?purpose={purpose}");
+            for departments in [Departments::All, Departments::only(["demo", "elsewhere"])] {
+                let bound = !departments.are_all() && door.elsewhere == Elsewhere::Refused;
+                let may = door.admits(role) && !bound;
+                let actor = actor(role, departments);
+                for purpose in purposes(role) {
+                    let answer = door.ask(&api, &document, &actor, purpose, &id().to_string()).await;
+                    let status = answer.status.as_u16();
+                    let asked = format!("{name} {} {} ({purpose}): {status}", door.method, door.path);
+                    assert_eq!(status == 403, !may, "{asked}");
+                    assert!(![401, 404].contains(&status), "{asked}");
+                    assert!(status < 400 || !may, "{asked} {}", String::from_utf8_lossy(&answer.bytes));
                 }
-                let verb = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
-                let status = api.as_role(role, verb, &asked, body.as_ref()).await.status.as_u16();
-                assert_eq!(status == 403, !may, "{name} {method} {path} ({purpose}): {status}");
-                assert_ne!(status, 401, "{name} {method} {path}");
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn what_is_of_another_department_is_answered_like_what_does_not_exist() {
+    let api = Api::new();
+    let document = api.get("/api/openapi.json").await.json();
+    let (real, guessed) = (id().to_string(), "01890a5d-ac96-774b-bcce-b302099a0000");
+    for door in doors() {
+        for (name, role) in Role::ALL.into_iter().filter(|(_, role)| door.admits(*role)) {
+            let actor = actor(role, Departments::only(["elsewhere", "nowhere"]));
+            for purpose in purposes(role) {
+                let answer = door.ask(&api, &document, &actor, purpose, &real).await;
+                let text = String::from_utf8_lossy(&answer.bytes).into_owned();
+                let status = answer.status.as_u16();
+                let asked = format!("{name} {} {} ({purpose}): {status} {text}", door.method, door.path);
+                match door.elsewhere {
+                    Elsewhere::Same => assert_eq!(status, 200, "{asked}"),
+                    Elsewhere::Refused => assert_eq!(status, 403, "{asked}"),
+                    Elsewhere::NoSuchDepartment => assert_eq!(status, 422, "{asked}"),
+                    Elsewhere::Without => {
+                        assert_eq!(status, 200, "{asked}");
+                        assert!(!text.contains(&real), "{asked}");
+                    }
+                    Elsewhere::NotFound => {
+                        let none = door.ask(&api, &document, &actor, purpose, guessed).await;
+                        assert_eq!(none.status, answer.status, "{asked}");
+                        let none = String::from_utf8_lossy(&none.bytes).replace(guessed, &real);
+                        assert_eq!(none, text, "{asked}");
+                        // Several at a time are listed with what became of each.
+                        assert!(status == 404 || text.contains("no such recording"), "{asked}");
+                    }
+                }
+                assert!(!text.contains(NUMBER) && !text.contains(NAME), "{asked}");
+            }
+        }
+    }
+    assert!(api.fake.admitted.lock().unwrap().is_empty(), "a call was admitted");
+    assert!(api.fake.controls.lock().unwrap().is_empty(), "a call was controlled");
+    assert!(api.fake.erased.lock().unwrap().is_empty(), "a recording was erased");
+    assert!(api.fake.opened.lock().unwrap().is_empty(), "audio was opened");
+    assert!(api.fake.drained.lock().unwrap().is_empty(), "the recorder was drained");
+    let audited = api.fake.audited.lock().unwrap();
+    let about = audited.iter().filter(|entry| entry.recording.is_some());
+    let actions: Vec<_> = about.map(|entry| entry.action).collect();
+    assert!(!actions.is_empty(), "nobody knows that someone tried");
+    assert!(actions.iter().all(|action| *action == AuditAction::Refused), "{actions:?}");
+}
+
+#[tokio::test]
+async fn what_is_searched_for_is_bound_before_the_index_is_asked() {
+    let api = Api::new();
+    let actor = actor(Role::Contact, Departments::only(["elsewhere"]));
+    for path in ["/api/v1/recordings?", "/api/v1/candidates?date=2026-11-24&"] {
+        let path = format!("{path}department=demo&purpose=caller_request");
+        assert_eq!(api.as_actor(actor.clone(), Method::GET, &path, None).await.status, 200);
+    }
+    assert_eq!(api.fake.searches.lock().unwrap()[0].within, actor.departments);
+    assert_eq!(api.fake.wanted.lock().unwrap()[0].within, actor.departments);
+    let all = json!({"caller_number": NUMBER, "reason": "asked"});
+    let answer = api.as_actor(actor, Method::POST, "/api/v1/erasures", Some(&all)).await;
+    assert_eq!(answer.json(), json!({"erasures": []}));
+}
+
+#[tokio::test]
+async fn a_purpose_belongs_to_the_role_that_permits_the_act() {
+    let api = Api::new();
+    let both = Actor { roles: "listener,contact".parse().unwrap(), ..Actor::with_role("test", Role::Admin) };
+    let one = format!("/api/v1/recordings/{}", id());
+    let ask = async |path: String| api.as_actor(both.clone(), Method::GET, &path, None).await;
+    assert_eq!(ask(format!("{one}/audio?purpose=training")).await.status, 200);
+    ask(format!("{one}/audio?purpose=caller_request")).await.problem(403);
+    assert_eq!(ask(format!("{one}/audio?export=true&purpose=caller_request")).await.status, 200);
+    ask(format!("{one}/audio?export=true&purpose=training")).await.problem(403);
+    assert_eq!(both.purposes(), [Purpose::Training, Purpose::CallerRequest, Purpose::Administration]);
+}
+
+#[tokio::test]
+async fn who_asks_learns_what_they_may_and_where_and_whether_the_pages_are_for_them() {
+    let api = Api::new();
+    let me = async |actor: Actor| api.as_actor(actor, Method::GET, "/api/v1/me", None).await.json();
+    let told = me(actor(Role::Listener, Departments::only(["tax"]))).await;
+    assert_eq!(told["roles"], json!(["listener"]));
+    assert_eq!(told["departments"], json!(["tax"]));
+    assert_eq!((&told["pages"], &told["purposes"]), (&json!(true), &json!(["training"])));
+    for role in [Role::Feed, Role::Agent] {
+        let told = me(actor(role, Departments::All)).await;
+        assert_eq!((&told["pages"], &told["departments"]), (&json!(false), &json!("all")));
     }
 }
 
@@ -94,7 +249,8 @@ async fn no_route_is_missing_from_the_matrix() {
             known.map(|method| ((*method).to_owned(), path.clone())).collect::<Vec<_>>()
         })
         .collect();
-    let listed = doors().into_iter().map(|(method, path, ..)| (method.to_owned(), path.to_owned())).collect();
+    let path = |door: &Door| door.path.split('?').next().unwrap().to_owned();
+    let listed = doors().iter().map(|door| (door.method.to_owned(), path(door))).collect();
     assert_eq!(all, listed);
 }
 
@@ -102,18 +258,13 @@ async fn no_route_is_missing_from_the_matrix() {
 async fn a_purpose_that_a_role_may_not_state_is_refused_wherever_one_is_asked_for() {
     let api = Api::new();
     let document = api.get("/api/openapi.json").await.json();
-    for (method, path, needed, body) in doors() {
-        let Some(needed) = needed.filter(|_| states_a_purpose(&document, method, path)) else { continue };
-        for (name, role) in Role::ALL.into_iter().filter(|(_, role)| role.allows(needed)) {
-            let every = ["training", "caller_request", "administration"];
-            for purpose in
-                every.into_iter().filter(|one| role.purposes().iter().all(|may| may.name() != *one))
-            {
-                let asked = path.replace("{id}", &id().to_string());
-                let verb = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
-                let answer =
-                    api.as_role(role, verb, &format!("{asked}?purpose={purpose}"), body.as_ref()).await;
-                assert_eq!(answer.status, 403, "{name} {method} {path} ({purpose})");
+    for door in doors().into_iter().filter(|door| door.states_a_purpose(&document)) {
+        for (name, role) in Role::ALL.into_iter().filter(|(_, role)| door.admits(*role)) {
+            let may = purposes(role);
+            for purpose in Purpose::NAMES.into_iter().filter(|one| !may.contains(one)) {
+                let actor = Actor::with_role("test", role);
+                let answer = door.ask(&api, &document, &actor, purpose, &id().to_string()).await;
+                assert_eq!(answer.status, 403, "{name} {} {} ({purpose})", door.method, door.path);
             }
         }
     }

@@ -20,7 +20,7 @@ async fn ask(api: &Api, headers: &[(&str, &str)]) -> Answer {
         request = request.header(*name, *value);
     }
     let mut request = request.body(Body::empty()).unwrap();
-    request.extensions_mut().insert(Actor { name: "test".into(), role: Role::Listener });
+    request.extensions_mut().insert(Actor::with_role("test", Role::Listener));
     api.send(request).await
 }
 

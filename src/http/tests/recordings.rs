@@ -45,13 +45,13 @@ async fn a_role_looks_only_for_its_purposes_and_nothing_is_audited_or_shown_for_
     for (role, path) in [
         (Role::Listener, SEARCH.to_owned()),
         (Role::Listener, format!("{one}administration")),
-        (Role::ErasureOfficer, format!("{one}training")),
+        (Role::Contact, format!("{one}training")),
     ] {
         ask(role, &path).await.problem(403);
     }
     assert!(api.fake.audited.lock().unwrap().is_empty() && api.fake.searches.lock().unwrap().is_empty());
     assert_eq!(ask(Role::Listener, &format!("{one}training")).await.status, 200);
-    assert_eq!(ask(Role::ErasureOfficer, SEARCH).await.status, 200);
+    assert_eq!(ask(Role::Contact, SEARCH).await.status, 200);
     let list = api.get(&one[..one.len() - "?purpose=".len()]).await;
     assert_eq!(list.problem(400), "purpose");
     assert!(list.json()["detail"].as_str().unwrap().contains("training, caller_request, administration"));
@@ -62,7 +62,7 @@ async fn the_purpose_may_come_in_a_header() {
     let api = Api::new();
     let mut request =
         Request::get("/api/v1/recordings").header("optag-purpose", "training").body(Body::empty()).unwrap();
-    request.extensions_mut().insert(Actor { name: "test".into(), role: Role::Listener });
+    request.extensions_mut().insert(Actor::with_role("test", Role::Listener));
     assert_eq!(api.send(request).await.status, 200);
 }
 
@@ -112,7 +112,7 @@ async fn an_erasure_needs_a_reason_and_answers_with_a_receipt() {
     assert_eq!(api.delete(&format!("{path}?reason=asked")).await.status, 200);
     api.fake.pending.store(true, Ordering::Relaxed);
     let body = json!({"reason": "asked again"});
-    let answer = api.as_role(Role::ErasureOfficer, Method::DELETE, &path, Some(&body)).await;
+    let answer = api.as_role(Role::Contact, Method::DELETE, &path, Some(&body)).await;
     assert_eq!((answer.status.as_u16(), &answer.json()["state"]), (202, &json!("pending")));
     assert_eq!(api.fake.erased.lock().unwrap().len(), 2);
     let audited = api.fake.audited.lock().unwrap();

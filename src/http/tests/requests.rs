@@ -100,7 +100,7 @@ async fn roles_keep_to_their_work() {
         (Role::Feed, [false; 6]),
         // Candidates are for a caller's request, which is not a listener's purpose.
         (Role::Listener, [false; 6]),
-        (Role::ErasureOfficer, [true, true, true, true, false, false]),
+        (Role::Contact, [true, true, true, true, false, false]),
         (Role::Admin, [true; 6]),
     ] {
         let answers = [

@@ -50,7 +50,7 @@ async fn listed(recordings: &Recordings) -> Result<Vec<CallId>, LibraryError> {
 }
 
 async fn audio(recordings: &Recordings, id: CallId) -> Result<(), LibraryError> {
-    let whole = AudioRequest { id, format: AudioFormat::Opus, channel: None, range: None };
+    let whole = AudioRequest { recording: id.into(), format: AudioFormat::Opus, channel: None, range: None };
     recordings.audio(whole).await.map(drop)
 }
 
@@ -71,7 +71,7 @@ async fn candidates(recordings: &Recordings, id: CallId) -> Result<Vec<CallId>, 
     };
     let at = id.admitted_at();
     let window = Window { from: at.plus_days(-1), to: at.plus_days(1), around: None };
-    let query = CandidateQuery { number: None, name: None, department: None, window: Some(window), most: 10 };
+    let query = CandidateQuery { window: Some(window), most: 10, ..CandidateQuery::default() };
     Ok(requests.candidates(query).await?.candidates.into_iter().map(|one| one.recording.id).collect())
 }
 
@@ -79,7 +79,7 @@ async fn candidates(recordings: &Recordings, id: CallId) -> Result<Vec<CallId>, 
 /// served.
 async fn is_gone(recordings: &Recordings, id: CallId) {
     assert_eq!((listed(recordings).await, candidates(recordings, id).await), (Ok(vec![]), Ok(vec![])));
-    assert_eq!(recordings.get(id).await.err(), Some(LibraryError::Erased));
+    assert_eq!(recordings.get(id.into()).await.err(), Some(LibraryError::Erased));
     assert_eq!(audio(recordings, id).await, Err(LibraryError::Erased));
 }
 
@@ -132,6 +132,6 @@ async fn invariant_07_nothing_is_served_while_the_deletion_log_is_out_of_step() 
     let (recordings, id) = stored(dir.path(), 1).await;
     recordings.erasure.guard.found(Relation::Behind);
     assert_eq!(listed(&recordings).await, Err(LibraryError::OutOfStep));
-    assert_eq!(recordings.get(id).await.err(), Some(LibraryError::OutOfStep));
+    assert_eq!(recordings.get(id.into()).await.err(), Some(LibraryError::OutOfStep));
     assert_eq!(audio(&recordings, id).await, Err(LibraryError::OutOfStep));
 }

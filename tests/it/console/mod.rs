@@ -108,12 +108,8 @@ async fn the_pages_show_each_role_its_own_work() {
     let server = Server::start(dir.path(), &Settings::with_ports((26_840, 26_870))).await;
     let roles = [
         ("listener", "Recordings", vec!["Requests from callers", "Calls"]),
-        ("erasure-officer", "Requests from callers", vec!["Recordings", "Calls"]),
-        (
-            "agent",
-            "Record an answer by call identifier",
-            vec!["Recordings", "Requests from callers", "Began"],
-        ),
+        ("contact", "Requests from callers", vec!["Recordings", "Calls"]),
+        ("supervisor", "Calls", vec!["Recordings", "Requests from callers", "Record an answer"]),
     ];
     for (role, shown, hidden) in roles {
         sign_in(&browser, &server, &server.token_of(role)).await;
@@ -124,6 +120,10 @@ async fn the_pages_show_each_role_its_own_work() {
             assert!(!page.contains(text), "{role} sees {text}: {page}");
         }
         press(&browser, &format!("Sign out ({role})")).await;
+    }
+    for machine in ["feed", "agent"] {
+        sign_in(&browser, &server, &server.token_of(machine)).await;
+        browser.until_shown("This token belongs to a machine").await;
     }
     browser.close().await;
 }

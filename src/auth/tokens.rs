@@ -13,7 +13,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
-use super::access::{Actor, Role};
+use super::{Actor, BadRoles, Departments, Permission, Role, Roles};
 use optag_core::clock::WallTime;
 use optag_core::hex::hex;
 use optag_core::limit;
@@ -58,23 +58,93 @@ pub enum TokenError {
     /// There is no such token.
     #[error("there is no token of this name")]
     NoSuchToken,
+    /// The roles do not go together.
+    #[error(transparent)]
+    BadRoles(#[from] BadRoles),
+    /// The role concerns the whole installation.
+    #[error("the roles admin and administrator concern the whole installation: their departments are `all`")]
+    OfAll,
+    /// The role shows what people said.
+    #[error("say which departments the token is for: some of them, or all")]
+    NoDepartments,
     /// The file is full.
     #[error("there are {TOKENS} tokens already")]
     TooMany,
 }
 
+/// A token to create.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewToken {
+    /// Its user; unique; appears in the audit log.
+    pub name: String,
+    /// What for.
+    pub roles: Roles,
+    /// The departments that bound it; none given: all, for roles that show nothing of what people said.
+    pub departments: Option<Departments>,
+}
+
+impl NewToken {
+    /// One with a single role, in all departments.
+    pub fn of(name: &str, role: Role) -> Self {
+        Self { name: name.to_owned(), roles: Roles::one(role), departments: Some(Departments::All) }
+    }
+
+    /// Its departments.
+    ///
+    /// Errors: they must be named, or must be all.
+    fn bounds(&self) -> Result<Departments, TokenError> {
+        let of_all = self.roles.iter().any(Role::is_of_all);
+        match &self.departments {
+            None if !of_all && self.roles.iter().any(Role::names_departments) => {
+                Err(TokenError::NoDepartments)
+            }
+            Some(Departments::Only(_)) if of_all => Err(TokenError::OfAll),
+            Some(Departments::Only(ids)) if ids.is_empty() => Err(TokenError::NoDepartments),
+            given => Ok(given.clone().unwrap_or_default()),
+        }
+    }
+}
+
 /// A token as stored and listed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Written")]
 pub struct StoredToken {
     /// Its user; unique; appears in the audit log.
     pub name: String,
-    /// Its role.
-    pub role: Role,
+    /// What for.
+    pub roles: Roles,
+    /// The departments that bound it.
+    pub departments: Departments,
     /// SHA-256 of the token, in hex.
     pub sha256: String,
     /// When it was created.
     pub created_at: WallTime,
+}
+
+/// A token as this version and earlier ones wrote it: these knew one role and no departments.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    name: String,
+    role: Option<Role>,
+    roles: Option<Roles>,
+    departments: Option<Departments>,
+    sha256: String,
+    created_at: WallTime,
+}
+
+impl TryFrom<Written> for StoredToken {
+    type Error = BadRoles;
+
+    fn try_from(written: Written) -> Result<Self, BadRoles> {
+        let Written { name, role, roles, departments, sha256, created_at } = written;
+        let roles = match (roles, role) {
+            (Some(roles), _) => Roles::new(roles.iter())?,
+            (None, Some(role)) => Roles::one(role),
+            (None, None) => return Err(BadRoles::None),
+        };
+        Ok(Self { name, roles, departments: departments.unwrap_or_default(), sha256, created_at })
+    }
 }
 
 /// The tokens of one data directory.
@@ -108,15 +178,17 @@ impl Tokens {
         let mut found = None;
         for stored in &loaded.tokens {
             if verify_slices_are_equal(stored.sha256.as_bytes(), presented.as_bytes()).is_ok() {
-                found = Some(Actor { name: stored.name.clone(), role: stored.role });
+                let StoredToken { name, roles, departments, .. } = stored.clone();
+                found = Some(Actor { name, roles, departments });
             }
         }
         found
     }
 
     /// Creates a token and returns it; it cannot be shown again.
-    pub fn create(&self, name: &str, role: Role, now: WallTime) -> Result<String, TokenError> {
+    pub fn create(&self, new: &NewToken, now: WallTime) -> Result<String, TokenError> {
         let mut loaded = self.fresh()?;
+        let (name, departments) = (new.name.as_str(), new.bounds()?);
         if name.is_empty()
             || name.chars().count() > limit::TEXT_CHARS
             || !optag_core::call::text::is_plain(name)
@@ -134,17 +206,19 @@ impl Tokens {
         let token = format!("{PREFIX}{}", hex(&secret));
         let sha256 = hex(digest(&SHA256, token.as_bytes()).as_ref());
         let mut tokens = loaded.tokens.clone();
-        tokens.push(StoredToken { name: name.to_owned(), role, sha256, created_at: now });
+        let (name, roles) = (name.to_owned(), new.roles.clone());
+        tokens.push(StoredToken { name, roles, departments, sha256, created_at: now });
         self.store(&mut loaded, tokens)?;
         Ok(token)
     }
 
     /// On the first start: an admin token. `None` if there is any admin.
     pub fn create_admin_if_none(&self, now: WallTime) -> Result<Option<String>, TokenError> {
-        let has_admin = self.fresh()?.tokens.iter().any(|stored| stored.role == Role::Admin);
+        let runs = |stored: &StoredToken| stored.roles.allow(Permission::Administer);
+        let has_admin = self.fresh()?.tokens.iter().any(runs);
         match has_admin {
             true => Ok(None),
-            false => self.create("admin", Role::Admin, now).map(Some),
+            false => self.create(&NewToken::of("admin", Role::Admin), now).map(Some),
         }
     }
 
@@ -220,7 +294,7 @@ mod tests {
         assert_eq!(token.len(), PREFIX.len() + 64);
         let again = open(&dir);
         assert_eq!(again.create_admin_if_none(NOW).unwrap(), None);
-        assert_eq!(again.authenticate(&token).unwrap(), Actor { name: "admin".into(), role: Role::Admin });
+        assert_eq!(again.authenticate(&token).unwrap(), Actor::with_role("admin", Role::Admin));
         let kept = fs::read_to_string(dir.path().join("tokens.json")).unwrap();
         assert!(!kept.contains(&token[PREFIX.len()..]));
         assert_eq!(fs::metadata(dir.path().join("tokens.json")).unwrap().mode() & 0o777, 0o600);
@@ -230,8 +304,8 @@ mod tests {
     fn a_token_made_or_revoked_elsewhere_holds_at_once() {
         let dir = tempfile::tempdir().unwrap();
         let (server, command) = (open(&dir), open(&dir));
-        let token = command.create("pbx", Role::Feed, NOW).unwrap();
-        assert_eq!(server.authenticate(&token).unwrap().role, Role::Feed);
+        let token = command.create(&NewToken::of("pbx", Role::Feed), NOW).unwrap();
+        assert_eq!(server.authenticate(&token).unwrap().roles, Roles::one(Role::Feed));
         command.revoke("pbx").unwrap();
         assert_eq!(server.authenticate(&token), None);
         assert!(matches!(command.revoke("pbx"), Err(TokenError::NoSuchToken)));
@@ -241,11 +315,51 @@ mod tests {
     fn a_wrong_token_or_a_name_twice_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let tokens = open(&dir);
-        tokens.create("a", Role::Listener, NOW).unwrap();
-        assert!(matches!(tokens.create("a", Role::Feed, NOW), Err(TokenError::NameTaken)));
-        assert!(matches!(tokens.create("", Role::Feed, NOW), Err(TokenError::BadName)));
+        tokens.create(&NewToken::of("a", Role::Listener), NOW).unwrap();
+        assert!(matches!(tokens.create(&NewToken::of("a", Role::Feed), NOW), Err(TokenError::NameTaken)));
+        assert!(matches!(tokens.create(&NewToken::of("", Role::Feed), NOW), Err(TokenError::BadName)));
         assert_eq!(tokens.authenticate(""), None);
         assert_eq!(tokens.authenticate("optag_00"), None);
+    }
+
+    #[test]
+    fn what_a_token_is_bound_to_stands_in_the_file_and_earlier_files_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let tokens = open(&dir);
+        let new = |role: &str, departments: Option<Departments>| NewToken {
+            name: role.to_owned(),
+            roles: role.parse().unwrap(),
+            departments,
+        };
+        let create = |role: &str, departments| tokens.create(&new(role, departments), NOW);
+        for role in ["listener", "contact", "supervisor"] {
+            assert!(matches!(create(role, None), Err(TokenError::NoDepartments)), "{role}");
+        }
+        assert!(matches!(
+            create("listener", Some(Departments::only::<&str>([]))),
+            Err(TokenError::NoDepartments)
+        ));
+        assert!(matches!(create("administrator", Some(Departments::only(["tax"]))), Err(TokenError::OfAll)));
+        let bound = create("listener,contact", Some(Departments::only(["tax"]))).unwrap();
+        create("feed", None).unwrap();
+        let kept = fs::read_to_string(dir.path().join("tokens.json")).unwrap().replace([' ', '\n'], "");
+        assert!(
+            kept.contains("\"departments\":[\"tax\"]") && kept.contains("\"departments\":\"all\""),
+            "{kept}"
+        );
+        let actor = open(&dir).authenticate(&bound).unwrap();
+        assert!(actor.departments.cover("tax") && !actor.departments.cover("care"));
+        assert_eq!(actor.roles.to_string(), "listener,contact");
+
+        let path = dir.path().join("tokens.json");
+        let old = format!(
+            r#"[{{"name":"eo","role":"erasure-officer","sha256":"{}","created_at":"2026-01-01T00:00:00Z"}}]"#,
+            hex(digest(&SHA256, b"old").as_ref())
+        );
+        fs::write(&path, old).unwrap();
+        assert_eq!(open(&dir).authenticate("old"), Some(Actor::with_role("eo", Role::Contact)));
+        fs::write(&path, r#"[{"name":"x","sha256":"","created_at":"2026-01-01T00:00:00Z"}]"#).unwrap();
+        assert!(matches!(Tokens::open(&path), Err(TokenError::Malformed { .. })));
     }
 
     #[test]
@@ -254,7 +368,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tokens.json");
         let tokens = open(&dir);
-        let token = tokens.create("a", Role::Admin, NOW).unwrap();
+        let token = tokens.create(&NewToken::of("a", Role::Admin), NOW).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(matches!(Tokens::open(&path), Err(TokenError::TooOpen { .. })));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
@@ -271,8 +385,8 @@ mod tests {
             |_| {
                 let dir = tempfile::tempdir().unwrap();
                 let tokens = open(&dir);
-                assert!(tokens.create("pbx", Role::Feed, NOW).is_err());
-                let token = tokens.create("pbx", Role::Feed, NOW).unwrap();
+                assert!(tokens.create(&NewToken::of("pbx", Role::Feed), NOW).is_err());
+                let token = tokens.create(&NewToken::of("pbx", Role::Feed), NOW).unwrap();
                 assert!(open(&dir).authenticate(&token).is_some());
             },
         );
