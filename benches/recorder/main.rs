@@ -5,6 +5,7 @@
 mod bare;
 mod figures;
 mod peers;
+mod spilling;
 mod trial;
 
 use anyhow::bail;
@@ -22,10 +23,12 @@ fn main() -> anyhow::Result<()> {
             ["growth"] => figures::growth().await,
             ["memory"] => figures::memory().await,
             ["capacity", rest @ ..] => figures::capacity(rest).await,
+            ["spill", rest @ ..] => spilling::spill(rest).await,
             ["peers", rest @ ..] => peers::compare(rest).await,
             [] => {
                 println!(
-                    "name a figure: ratio, growth, memory, capacity [opus] [adaptive] [COMPLEXITY], peers [COMPLEXITY …]"
+                    "name a figure: ratio, growth, memory, capacity [opus] [adaptive] [COMPLEXITY], \
+                     spill [CALLS [SECONDS]], peers [COMPLEXITY …]"
                 );
                 Ok(())
             }

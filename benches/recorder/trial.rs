@@ -17,6 +17,9 @@ use optag_media::codec::coded::{Codec, Format};
 
 use super::bare::Beside;
 
+/// Maximum time for the recorder to store what it encoded during the calls.
+const DELIVERY: Duration = Duration::from_secs(120);
+
 /// Largest sample of the lines' noise: no frame is digital silence.
 const NOISE_PEAK: i16 = 45;
 
@@ -66,6 +69,8 @@ pub(crate) struct Trial {
     pub complexity: i32,
     /// Whether the complexity goes down under load.
     pub adaptive: bool,
+    /// Whether calls beyond that are kept as they come, to be encoded later.
+    pub spills: bool,
 }
 
 impl Trial {
@@ -80,6 +85,7 @@ impl Trial {
             codec: Codec::Pcma,
             complexity: 5,
             adaptive: false,
+            spills: false,
         }
     }
 
@@ -87,6 +93,7 @@ impl Trial {
         let settings = [
             ("OPTAG_ENGINE_OPUS_COMPLEXITY", self.complexity.to_string()),
             ("OPTAG_ENGINE_ADAPTIVE_COMPLEXITY", self.adaptive.to_string()),
+            ("OPTAG_ENGINE_SPILL", if self.spills { "auto" } else { "never" }.into()),
         ];
         OwnRecorder::start(Path::new(env!("CARGO_BIN_EXE_optag")), &settings)
     }
@@ -122,7 +129,7 @@ impl Trial {
         stage.coded(self.plan().format)?;
         let watch = Watch::begin(recorder.pid(), Some(recorder.metrics.clone())).await?;
         let (_, mut report) = play_all(&self.plan(), &stage).await;
-        watch.stored(report.recorded).await?;
+        watch.stored(report.recorded, DELIVERY).await?;
         report.recorder = Some(watch.end(report.call_seconds).await?);
         if let Some(stage) = Arc::into_inner(stage) {
             report.sender(&stage.pool.stop());

@@ -25,6 +25,9 @@ use optag_media::codec::coded::{Codec, Format};
 use optag_media::codec::{Encoding, table};
 use optag_media::rtp::srtp::Suite;
 
+/// Maximum time for the recorder to store what was recorded.
+const DELIVERY: Duration = Duration::from_secs(120);
+
 /// Share of the time that each party of a conversation talks.
 const CONVERSATION: f64 = 0.45;
 /// Peak of the line noise: about −62 dB of full scale.
@@ -288,7 +291,7 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
     let stage = Arc::new(Stage::new(feed, client, pool, voices));
     let (played, mut report) = play_all(&args.plan(), &stage).await;
     if let Some(watch) = &watch {
-        watch.stored(report.recorded).await?;
+        watch.stored(report.recorded, DELIVERY).await?;
         report.recorder = Some(watch.end(report.call_seconds).await?);
     }
     verify(&stage, &played, args.verify, &mut report).await;

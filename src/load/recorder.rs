@@ -11,9 +11,6 @@ use serde::Serialize;
 
 use super::usage::Usage;
 
-/// Maximum time for a recorder to store its recordings.
-const DELIVERY: Duration = Duration::from_secs(120);
-
 /// A recorder started for the run, on loopback, with a temporary data directory.
 pub struct OwnRecorder {
     child: Child,
@@ -136,14 +133,21 @@ impl Watch {
         Ok(Usage::of(self.pid)?.cpu_s() - self.before.cpu_s())
     }
 
+    /// The increase of a metric since the start of measuring, if the recorder's metrics are known and it is among
+    /// them; all its label values added up.
+    ///
+    /// Errors: the recorder does not answer.
+    pub async fn increase(&self, metric: &str) -> anyhow::Result<Option<f64>> {
+        Ok(Page::read(self.metrics.as_deref()).await?.since(&self.page_before, metric))
+    }
+
     /// Waits until the recorder has stored this many more recordings, if its metrics are known.
     ///
-    /// Errors: it does not within two minutes.
-    pub async fn stored(&self, recordings: usize) -> anyhow::Result<()> {
-        let until = tokio::time::Instant::now() + DELIVERY;
+    /// Errors: it does not `within` that time.
+    pub async fn stored(&self, recordings: usize, within: Duration) -> anyhow::Result<()> {
+        let until = tokio::time::Instant::now() + within;
         while self.metrics.is_some() {
-            let page = Page::read(self.metrics.as_deref()).await?;
-            let stored = page.since(&self.page_before, "optag_stored_objects_total").unwrap_or(0.0);
+            let stored = self.increase("optag_stored_objects_total").await?.unwrap_or(0.0);
             if stored >= recordings as f64 {
                 break;
             }
