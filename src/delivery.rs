@@ -243,6 +243,7 @@ impl Delivery {
         })?;
         metrics::stored(manifest.audio_bytes, started.elapsed());
         manifest.verdicts.iter().for_each(|&verdict| metrics::stream_judged(verdict));
+        metrics::audio_kept(&manifest.call.department, &manifest.stream_audio());
         // The waveform is the largest part, and the index may be unavailable for long.
         manifest.peaks_100ms = Vec::new();
         manifest.gaps = Vec::new();

@@ -137,6 +137,8 @@ catalog! {
     SPOOL_RECORDS_DROPPED_TOTAL = Counter, "optag_spool_records_dropped_total", [], "Records dropped because the call's key was destroyed or they contradicted earlier records.";
     STORED_BYTES_TOTAL = Counter, "optag_stored_bytes_total", [], "Bytes delivered to the store and verified.";
     STORED_OBJECTS_TOTAL = Counter, "optag_stored_objects_total", [], "Recordings delivered to the store and verified.";
+    AUDIO_OWED_SECONDS = Counter, "optag_audio_owed_seconds_total", ["department": OPEN], "Seconds of audio that delivered recordings should contain, all streams: from consent to the end of the call, without pauses, holds and redacted key tones, and without streams that sent nothing.";
+    AUDIO_KEPT_SECONDS = Counter, "optag_audio_kept_seconds_total", ["department": OPEN], "Seconds of audio owed that delivered recordings do contain. What is missing was lost in the network, late, refused, or not recorded.";
     STREAMS_TOTAL = Counter, "optag_recorded_streams_total", ["verdict": VERDICTS], "Streams of delivered recordings, by verdict.";
     NEWER_FORMATS_TOTAL = Counter, "optag_newer_formats_total", ["format": &["manifest", "day_key"]], "Attempts to read a manifest or a copy of a day key that a newer version wrote; the objects stay as they are.";
     UPLOAD_SECONDS = Histogram(UPLOAD_S), "optag_upload_seconds", [], "Duration of a delivery, verification included.";
