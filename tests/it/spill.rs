@@ -96,6 +96,47 @@ async fn invariant_03_a_spilled_call_survives_kill_9_is_played_at_once_and_encod
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn invariant_06_a_call_in_progress_gives_way_under_load_and_all_of_it_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let idle = Settings::with_ports((27_200, 27_240));
+    let server = Server::start(dir.path(), &idle).await;
+    let mut call = Conversation::admit(&server, "demo").await;
+    call.press("1").await;
+    let (caller, employee) = (voice(81, 8_000), voice(82, 8_000));
+    call.speak(caller[..24_000].to_vec(), employee[..24_000].to_vec()).await;
+    // It was encoded at once until now, and goes on under load.
+    server.kill();
+    let server = Server::start(dir.path(), &loaded((27_200, 27_240), "0.8")).await;
+    until_it_spills(&server).await;
+    call.speak(caller[24_000..].to_vec(), employee[24_000..].to_vec()).await;
+    let id = call.id.clone();
+    assert_eq!(call.end(&server).await, "recorded");
+    let waiting = server.recording(&id).await;
+    assert_eq!(waiting["state"], json!("spooled"), "its end waits to be encoded: {waiting}");
+    let raw = wav(&server, &id).await;
+    server.kill();
+    let server = Server::start(dir.path(), &idle).await;
+    let stored = server.stored(&id).await;
+    for what in ["duration_ms", "gaps", "consent", "counts", "verdicts"] {
+        assert_eq!(stored[what], waiting[what], "{what}");
+    }
+    let coded = wav(&server, &id).await;
+    for (said, (coded, raw)) in [&caller, &employee].into_iter().zip(coded.iter().zip(&raw)) {
+        assert_eq!(coded.len(), raw.len());
+        let (alike, off) = correlation(coded, raw, 80);
+        assert!(alike > 0.8 && off.abs() <= 8, "{alike} at {off}");
+        // What was said before it gave way, and after.
+        let end = raw.len() - 12_000;
+        for (said, kept) in
+            [(&said[..24_000], &raw[8_000..12_000]), (&said[24_000..], &raw[end..end + 4_000])]
+        {
+            let (alike, _) = correlation(said, kept, said.len() as i64);
+            assert!(alike > 0.8, "{alike}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn invariant_07_a_withdrawal_ends_a_spilled_call_and_what_waits_of_it() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &loaded((27_050, 27_090), "0.8")).await;

@@ -265,6 +265,23 @@ impl Call {
         }
     }
 
+    /// Packs its audio from the next frame on, to be encoded later with this complexity, 0 to 10. False: it is packed
+    /// already, or frames wait for their block; ask again at the next tick.
+    pub fn encode_later(&mut self, complexity: u8) -> bool {
+        let mut captures = self.streams.iter_mut().filter_map(|stream| stream.capture.as_mut());
+        if self.settings.capture.encodes_later()
+            || captures.any(|capture| !capture.encoded.lengths.is_empty())
+        {
+            return false;
+        }
+        self.settings.capture.encodes = When::Later;
+        self.settings.capture.opus.complexity = complexity;
+        for capture in self.streams.iter_mut().filter_map(|stream| stream.capture.as_mut()) {
+            capture.encode_later(complexity);
+        }
+        true
+    }
+
     /// What its blocks hold.
     fn form(&self) -> Form {
         match self.settings.capture.encodes {

@@ -101,6 +101,7 @@ impl Engine {
             carried: Carried::default(),
             boot: BootId::current(),
             work: Duration::ZERO,
+            may_spill: false,
         };
         let thread = std::thread::Builder::new()
             .name("media-tick".into())
@@ -192,6 +193,8 @@ struct Runner {
     condition: Arc<Condition>,
     /// What the last tick would have taken one thread, at most.
     work: Duration,
+    /// Whether the last call that asked to be taken in might be encoded later: then those in progress may, too.
+    may_spill: bool,
 }
 
 impl Runner {
@@ -223,6 +226,7 @@ impl Runner {
             let took = self.clock.mono().since(started);
             self.work = if alone { took } else { took * workers };
             self.governor.ticked(self.work / workers, self.count(Call::is_recording));
+            self.give_way();
             self.condition.publish(self.governor.complexity(), self.governor.load());
             self.condition.publish_rooms(self.rooms());
             self.condition.ticks.add(took);
@@ -260,6 +264,7 @@ impl Runner {
 
     fn admit(&mut self, plan: CallPlan, reply: Reply) {
         let has_room = self.calls.len() < self.config.max_calls && self.carried.waiting() < CARRIED;
+        self.may_spill = plan.may_spill;
         let encodes = match self.governor.admits(self.count(|_| true), plan.may_spill) {
             Admission::Now if has_room => When::Now,
             Admission::Later if has_room => When::Later,
@@ -274,6 +279,22 @@ impl Runner {
             Call::new(plan.rules, streams, settings, now)
         };
         self.add_slot(make, sockets, plan.gauges, reply);
+    }
+
+    /// Lets calls that record be encoded later where all of them take too long: those that came last first, of which the
+    /// least is encoded yet.
+    fn give_way(&mut self) {
+        let wanted = self.governor.gives_way(self.count(Call::is_recording));
+        if wanted == 0 || !self.may_spill {
+            return;
+        }
+        let complexity = self.config.call.capture.opus.complexity;
+        let recording = self.calls.iter_mut().rev().filter(|slot| slot.call.is_recording());
+        let gave_way =
+            recording.filter_map(|slot| slot.call.encode_later(complexity).then_some(())).take(wanted);
+        let gave_way = gave_way.count();
+        self.governor.gave_way(gave_way);
+        self.stats.add(&TickStats { calls_spilled: gave_way as u64, ..TickStats::default() });
     }
 
     /// How many more calls fit, without and with spilling.

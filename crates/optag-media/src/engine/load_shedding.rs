@@ -1,5 +1,5 @@
 //! What gives way under load, and in which order: first the encoders' complexity, then the encoding of
-//! new calls, which is put off, then new calls; never a call in progress. In: how long each tick took. Out:
+//! new calls, which is put off, then that of calls in progress, then new calls; a call in progress loses nothing. In: how long each tick took. Out:
 //! the complexity of the next one, and how calls are taken in.
 //!
 //! All have hysteresis: a step down comes quickly, a step up only after a long calm in which
@@ -135,11 +135,13 @@ impl LoadShedding {
         } else if self.calm_ticks >= UP_TICKS && self.step > 0 {
             self.move_to(self.step - 1);
         }
-        // A step down has its time to show what it saves.
-        let at_the_end = self.is_lowest() && self.load.of >= AVERAGED;
         let is_over = |(above, again): (f64, f64), before| load > if before { again } else { above };
-        self.spills = at_the_end && is_over(SPILL, self.spills);
-        self.is_full = at_the_end && is_over(FULL, self.is_full);
+        if !self.is_lowest() {
+            (self.spills, self.is_full) = (false, false);
+        } else if self.load.of >= AVERAGED {
+            // What gave way has had its time to show what it saves.
+            (self.spills, self.is_full) = (is_over(SPILL, self.spills), is_over(FULL, self.is_full));
+        }
     }
 
     /// Complexity for the next tick, 0 to 10.
@@ -155,33 +157,65 @@ impl LoadShedding {
     /// How another call is taken in beside `calls` that are there, though many of them may
     /// not have begun to cost anything. `may_spill`: it may be encoded later.
     pub fn admits(&self, calls: Calls, may_spill: bool) -> Admission {
-        let expected = |calls: Calls| self.believed * calls.weight(1.0);
-        let (now, later) = (Calls { now: calls.now + 1, ..calls }, Calls { later: calls.later + 1, ..calls });
-        let spills = may_spill && (self.spills || expected(now) > SPILL.0);
-        match (self.is_full, spills) {
-            (false, false) if expected(now) <= FULL.0 => Admission::Now,
-            (false, true) if expected(later) <= FULL.0 => Admission::Later,
-            _ => Admission::Refused,
+        let with_it = self.expected(Calls { now: calls.now + 1, ..calls });
+        if may_spill && (self.spills || self.is_full || with_it > SPILL.0) {
+            // Calls that are encoded at once can give way.
+            let can_give_way = !self.is_full || calls.now > 0;
+            let all_later = Calls { now: 0, later: calls.now + calls.later + 1 };
+            return match can_give_way && self.expected(all_later) <= FULL.0 {
+                true => Admission::Later,
+                false => Admission::Refused,
+            };
         }
+        match !self.is_full && with_it <= FULL.0 {
+            true => Admission::Now,
+            false => Admission::Refused,
+        }
+    }
+
+    /// How many of these calls, which record and are encoded at once, are to be encoded later from now on.
+    pub fn gives_way(&self, calls: Calls) -> usize {
+        let measured = if self.spills && self.load.of >= AVERAGED { self.load() } else { 0.0 };
+        let share = self.expected(calls).max(measured);
+        if share <= SPILL.0 {
+            return 0;
+        }
+        // Of few calls the share itself has to do.
+        let cost = if self.believed > 0.0 { self.believed } else { share / calls.weight(1.0) };
+        let each = cost * (1.0 - LATER_SHARE);
+        (((share - SPILL.1) / each).ceil() as usize).min(calls.now)
+    }
+
+    /// So many have given way; what that saves shows in the next ticks.
+    pub fn gave_way(&mut self, calls: usize) {
+        if calls > 0 {
+            tracing::info!(calls, load = self.load(), "calls in progress are encoded later");
+            self.load = Mean::default();
+        }
+    }
+
+    /// The share of a tick that these calls take at the lowest complexity, once all of them talk.
+    fn expected(&self, calls: Calls) -> f64 {
+        self.believed * calls.weight(1.0)
     }
 
     /// How many more calls fit beside `calls`, as [`LoadShedding::admits`] admits them; `usize::MAX` while the cost of a
     /// call is not known.
     pub fn room(&self, calls: Calls, may_spill: bool) -> usize {
-        if self.is_full {
+        if self.is_full && !(may_spill && calls.now > 0) {
             return 0;
         }
         if self.believed <= 0.0 {
             return usize::MAX;
         }
-        let taken = self.believed * calls.weight(1.0);
-        let up_to = |limit: f64, taken: f64, each: f64| ((limit - taken) / each).max(0.0) as usize;
-        if !may_spill {
-            return up_to(FULL.0, taken, self.believed);
+        let up_to = |taken: f64, each: f64| ((FULL.0 - taken) / each).max(0.0) as usize;
+        match may_spill {
+            false => up_to(self.expected(calls), self.believed),
+            true => up_to(
+                self.expected(Calls { now: 0, later: calls.now + calls.later }),
+                self.believed * LATER_SHARE,
+            ),
         }
-        let now = if self.spills { 0 } else { up_to(SPILL.0, taken, self.believed) };
-        let taken = taken + self.believed * now as f64;
-        now + up_to(FULL.0, taken, self.believed * LATER_SHARE)
     }
 
     /// What the lowest complexity costs of the one in use, at most.
@@ -421,13 +455,54 @@ mod tests {
             assert!(calls.later == 0 || governor.admits(calls, true) != Admission::Now, "{calls:?}");
         };
         assert_eq!(refused.now, 466);
-        assert!((250..300).contains(&refused.later), "{refused:?}");
+        // Those will give way, so that there is room for what all cost that are encoded later.
+        assert!((1_140..1_160).contains(&refused.later), "{refused:?}");
         // Their cost is told apart once they are there: what a call costs stays what it was.
         let share = 0.0015 * (466.0 + 200.0 * LATER_SHARE);
         for _ in 0..100 {
             governor.ticked(TICK.mul_f64(share), Calls { now: 466, later: 200 });
         }
         assert_eq!(governor.admits(Calls { now: 466, later: 200 }, true), Admission::Later);
-        assert_eq!(governor.admits(Calls { now: 466, later: 400 }, true), Admission::Refused);
+        assert_eq!(governor.admits(Calls { now: 466, later: 400 }, true), Admission::Later);
+        assert_eq!(governor.admits(Calls { now: 466, later: 400 }, false), Admission::Refused);
+        assert_eq!(governor.admits(Calls { now: 466, later: 1_200 }, true), Admission::Refused);
+    }
+
+    #[test]
+    fn calls_in_progress_give_way_to_a_rush_and_no_further_than_they_must() {
+        let mut governor = LoadShedding::new(3, true, TICK);
+        run(&mut governor, 0.3, 50);
+        assert_eq!(governor.gives_way(now(400)), 0);
+        // 0.0015 of a tick each: 600 take 0.9 of it, and each that gives way saves 0.65 of its own.
+        let wanted = governor.gives_way(now(600));
+        assert_eq!(wanted, 308);
+        governor.gave_way(wanted);
+        assert_eq!(governor.gives_way(Calls { now: 600 - wanted, later: wanted }), 0);
+        assert_eq!(governor.gives_way(Calls { now: 100, later: 2_000 }), 100, "no more than there are");
+    }
+
+    #[test]
+    fn what_calls_cost_more_than_was_believed_shows_in_the_load_and_again_only_after_a_while() {
+        let mut governor = LoadShedding::new(3, true, TICK);
+        run(&mut governor, 0.3, 50);
+        run(&mut governor, 0.8, 10);
+        let wanted = governor.gives_way(now(200));
+        assert!(wanted > 50, "{wanted}");
+        governor.gave_way(wanted);
+        run(&mut governor, 0.8, 4);
+        assert_eq!(governor.gives_way(now(200 - wanted)), 0, "what gave way has not shown yet");
+        run(&mut governor, 0.8, 1);
+        assert!(governor.gives_way(now(200 - wanted)) > 0);
+    }
+
+    #[test]
+    fn while_calls_can_give_way_a_full_tick_refuses_nobody() {
+        let mut governor = LoadShedding::new(3, true, TICK);
+        for _ in 0..50 {
+            governor.ticked(TICK.mul_f64(0.9), now(800));
+        }
+        assert_eq!(governor.admits(now(800), true), Admission::Later);
+        assert_eq!(governor.admits(now(800), false), Admission::Refused);
+        assert_eq!(governor.admits(Calls { now: 0, later: 2_400 }, true), Admission::Refused);
     }
 }

@@ -17,6 +17,7 @@ use crate::playout::jitter_buffer::{Insert, JitterBuffer};
 use crate::playout::redaction::Redaction;
 use crate::playout::sender_clock::Place;
 use crate::stats::TickStats;
+use crate::stream::coder::When;
 use crate::stream::decode_buffer::Decoded;
 use crate::stream::encoded::Encoded;
 use crate::stream::gate::Open;
@@ -232,6 +233,15 @@ impl Capture {
         self.settings.opus.complexity = complexity;
         if let Some(track) = &mut self.decoded {
             track.set_complexity(complexity);
+        }
+    }
+
+    /// Packs the following frames, to be encoded later with this complexity.
+    pub(crate) fn encode_later(&mut self, complexity: u8) {
+        self.settings.encodes = When::Later;
+        self.settings.opus.complexity = complexity;
+        if let Some(track) = &mut self.decoded {
+            track.encode_later(complexity);
         }
     }
 

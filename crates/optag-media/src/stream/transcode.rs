@@ -167,6 +167,13 @@ impl Transcoder {
         self.encoder.set_complexity(complexity);
     }
 
+    /// Packs the following frames, to be encoded later with this complexity.
+    pub fn encode_later(&mut self, complexity: u8) {
+        self.when = When::Later;
+        self.settings.complexity = complexity;
+        self.encoder = Coder::new(self.when, self.settings, self.window.rate_hz());
+    }
+
     /// Frames coded since the last call of this.
     pub fn take_counts(&mut self) -> EncodeCounts {
         self.encoder.take_counts()

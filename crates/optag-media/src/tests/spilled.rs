@@ -139,6 +139,73 @@ fn what_is_encoded_later_has_the_packets_of_what_is_encoded_at_once() {
     assert!(now.stats.frames_background > 0 && now.stats.frames_passed > 0, "{:?}", now.stats);
 }
 
+/// What a player makes of a stream's packets.
+fn played(packets: &[Vec<u8>]) -> Vec<f64> {
+    let mut decoder = opus::Decoder::new(16_000, opus::Channels::Mono).unwrap();
+    let mut samples = [0; 320];
+    let mut all = Vec::new();
+    for packet in packets {
+        let length = decoder.decode(packet, &mut samples, false).unwrap();
+        all.extend(samples[..length].iter().map(|&sample| f64::from(sample)));
+    }
+    all
+}
+
+fn correlation(a: &[f64], b: &[f64]) -> f64 {
+    let sum = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+    sum(a, b) / (sum(a, a) * sum(b, b)).sqrt()
+}
+
+#[test]
+fn a_call_that_gives_way_is_packed_from_the_next_block_on_and_nothing_of_it_is_missing() {
+    let [now, gave_way] = [false, true].map(|gives_way| {
+        let mut bench = bench(When::Now);
+        bench.yes();
+        story(&mut bench, 0..300);
+        if gives_way {
+            assert!(bench.call.encode_later(COMPLEXITY));
+            assert!(!bench.call.encode_later(COMPLEXITY), "it does already");
+        }
+        story(&mut bench, 300..700);
+        assert_eq!(bench.end(14_000), Outcome::Recorded);
+        bench
+    });
+    let forms: Vec<bool> = gave_way.blocks().iter().map(|block| block.form == Form::Opus).collect();
+    let change = forms.iter().position(|is_opus| !is_opus).expect("some are packed");
+    assert!(change > 20 && forms[change..].iter().all(|is_opus| !is_opus), "{forms:?}");
+    assert_eq!(others(&now), others(&gave_way), "gaps, consent, end");
+    let (at_once, mixed) = (packets(&now), packets(&gave_way));
+    let encoded = gave_way.blocks()[change].first_frame as usize;
+    for stream in 0..2 {
+        assert_eq!(at_once[stream][..encoded], mixed[stream][..encoded]);
+        let [a, b] = [&at_once, &mixed].map(|packets| played(&packets[stream]));
+        assert_eq!(a.len(), b.len());
+        for (n, (a, b)) in a.chunks(16_000).zip(b.chunks(16_000)).enumerate() {
+            let same = correlation(a, b);
+            assert!(
+                same > 0.9 || a.iter().all(|sample| sample.abs() < 1_000.0),
+                "stream {stream}, second {n}: {same}"
+            );
+        }
+    }
+}
+
+#[test]
+fn frames_that_wait_for_their_block_are_not_taken_for_packed_ones() {
+    let mut bench = bench(When::Now);
+    bench.yes();
+    story(&mut bench, 0..50);
+    // Frames are made ahead of the tick while a backlog is read.
+    for n in 50..100u32 {
+        let ms = u64::from(n) * 20 + 20;
+        bench.now_ms = ms;
+        bench.hear(0, ms, &packet(0, n as u16, n * 160, 8, &Codec::Pcma.encode(&talk(8_000, n))));
+    }
+    assert!(!bench.call.encode_later(COMPLEXITY) && !bench.call.encodes_later());
+    bench.tick_to(2_100);
+    assert!(bench.call.encode_later(COMPLEXITY));
+}
+
 #[test]
 fn a_packed_call_goes_on_packed_in_another_process_with_the_same_packets() {
     let [now, later] = [When::Now, When::Later].map(|encodes| {
