@@ -10,6 +10,7 @@ use crate::config::Config;
 impl Server {
     /// Takes the departments and prompts of `config`.
     pub async fn reload(&self, config: &Config) {
+        crate::metrics::departments(&config.departments);
         self.recorder.settings.departments.replace(config.departments.clone());
         if let Some(server) = &self.sip_server {
             server.change_departments(config.departments.clone()).await;

@@ -95,6 +95,7 @@ impl Server {
     pub async fn start(config: Arc<Config>, mut kept: Handover) -> anyhow::Result<Self> {
         hardening::raise_open_files();
         let exporter = Exporter::install().map_err(|error| anyhow::anyhow!("metrics: {error}"))?;
+        crate::metrics::departments(&config.departments);
         let connections = ConnectionLimits {
             connections: config.api.max_connections,
             per_address: config.api.max_connections_per_address,

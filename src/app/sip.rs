@@ -125,6 +125,7 @@ pub async fn publish(
         tokio::time::sleep(PUBLISH).await;
         let now = *stats.borrow();
         crate::metrics::sip(&now.named());
+        crate::metrics::sip_responses(now.responses.iter());
         crate::metrics::sip_messages_dropped(dropped());
     }
 }

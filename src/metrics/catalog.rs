@@ -121,7 +121,7 @@ catalog! {
     SPOOL_ACCEPTING = Gauge, "optag_spool_accepting", [], "1 if the spool accepts new calls; 0 if refused by the size limit, low free disk space or a failed write.";
     SPOOL_DISK_FREE_BYTES = Gauge, "optag_spool_disk_free_bytes", [], "Bytes free on the spool's file system.";
     FACTS_MERGED_TOTAL = Counter, "optag_engine_facts_merged_total", [], "Call events, other than audio, merged while the spool queue was full.";
-    CALLS_SPILLED_TOTAL = Counter, "optag_calls_spilled_total", [], "Calls admitted with their audio kept as it came, to be encoded later, because the engine was near its limit.";
+    CALLS_SPILLED_TOTAL = Counter, "optag_calls_spilled_total", [], "Calls whose audio is kept as it comes, to be encoded later, because the engine was near its limit: from admission on, or from the middle of the call.";
     BACKLOG_SECONDS = Gauge, "optag_backlog_seconds", [], "Seconds of spilled audio in the spool that are not encoded yet, all streams.";
     BACKLOG_OLDEST_SECONDS = Gauge, "optag_backlog_oldest_seconds", [], "Time since the end of the spilled call that waits longest for its encoding; 0 if none waits.";
     BACKLOG_LIMIT_SECONDS = Gauge, "optag_backlog_limit_seconds", [], "Time after the end of a spilled call by which it must be encoded (engine.spill_within_h).";
@@ -165,6 +165,7 @@ catalog! {
     SIP_SESSIONS = Gauge, "optag_sip_sessions", [], "SIPREC recording sessions in progress.";
     SIP_MESSAGES_DROPPED_TOTAL = Counter, "optag_sip_messages_dropped_total", [], "SIP messages dropped: a queue, buffer or connection was full, or the sender is not an allowed client.";
     SIP_EVENTS_TOTAL = Counter, "optag_sip_events_total", ["event": OPEN], "SIPREC events; docs/guide/feeding.md explains those that matter.";
+    SIP_RESPONSES_TOTAL = Counter, "optag_sip_responses_total", ["method": OPEN, "code": OPEN], "SIP responses sent, without retransmissions, by method of the request and status code.";
     NODES = Gauge, "optag_nodes", ["state": NODE_STATES], "Nodes that share the index, by state, as this node last read the registry; silent: no heartbeat for 10 s.";
     REGISTRY_UP = Gauge, "optag_registry_up", [], "1 if the last heartbeat reached the registry of nodes and all nodes have one master key; 0 if not: answers for calls of other nodes are given directly or refused. 1 on a node alone.";
     CONTROL_FORWARDED_TOTAL = Counter, "optag_control_forwarded_total", ["result": FORWARDED], "Requests sent on to the node that has the call, by result: answered, the call is not there, or the node cannot be reached.";

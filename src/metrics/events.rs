@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use ::metrics::{counter, gauge};
 
 use super::catalog as c;
+use optag_core::call::department::Department;
 use optag_core::call::{StreamAudio, StreamVerdict};
 
 /// What became of a stream of a recording that was stored.
@@ -15,6 +16,11 @@ pub fn stream_judged(verdict: StreamVerdict) {
 
 /// Audio owed and kept by department. Units: ms. Counters hold whole seconds, so the rest is carried here.
 static AUDIO_MS: Mutex<BTreeMap<String, [u64; 2]>> = Mutex::new(BTreeMap::new());
+
+/// Lets the series of these departments begin at 0: what comes first counts as an increase.
+pub fn departments(departments: &[Department]) {
+    departments.iter().for_each(|department| audio_kept(&department.id, &[]));
+}
 
 /// What the streams of a stored recording owed, and what there is of it.
 pub fn audio_kept(department: &str, streams: &[StreamAudio]) {
@@ -35,6 +41,13 @@ pub fn sip(named: &[(&'static str, u64)]) {
             "draining" => {}
             event => counter!(c::SIP_EVENTS_TOTAL.name, "event" => event).absolute(*value),
         }
+    }
+}
+
+/// Responses of the recording server since its start: method, status code, number.
+pub fn sip_responses(counted: impl Iterator<Item = (&'static str, String, u64)>) {
+    for (method, code, count) in counted {
+        counter!(c::SIP_RESPONSES_TOTAL.name, "method" => method, "code" => code).absolute(count);
     }
 }
 

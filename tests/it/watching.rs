@@ -158,8 +158,10 @@ async fn every_panel_shows_data_of_a_recorder_that_works() {
         ("OPTAG_SIP_KEY_FILE".into(), file(&files.key)),
     ];
     let server = Server::start(dir.path(), &settings).await;
-    some_calls(&server).await;
     let Some(prometheus) = Prometheus::start(dir.path(), &server, "groups: []\n").await else { return };
+    some_calls(&server).await;
+    let kept = "optag_audio_kept_seconds_total / optag_audio_owed_seconds_total > 0.9";
+    prometheus.finds(kept).await;
     let queries = queries();
     assert!(queries.len() > 60, "{}", queries.len());
     let mut empty = Vec::new();

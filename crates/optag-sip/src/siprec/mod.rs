@@ -25,6 +25,7 @@ mod own_requests;
 pub mod parties;
 mod replaces;
 mod requests;
+pub mod response_counts;
 mod responses;
 pub mod server;
 pub mod service;

@@ -60,6 +60,7 @@ impl Server {
         }
         match bytes {
             Some(bytes) => {
+                self.stats.responses.add(&request.method, answer.code);
                 let mut said = Vec::new();
                 self.transactions.respond(now, key, answer.code, bytes, &mut said);
                 for output in said {
@@ -108,7 +109,11 @@ impl Server {
         let back = flow.for_responses(&via, asks_rport(headers));
         let limit = if flow.transport.is_reliable() { usize::MAX } else { bytes };
         match answer.to_bytes_within(headers, flow.peer, limit) {
-            Some(bytes) => out.push(Output::Send(back, bytes)),
+            Some(bytes) => {
+                let method = request.cseq().map(|cseq| cseq.method).unwrap_or_default();
+                self.stats.responses.add(&method, answer.code);
+                out.push(Output::Send(back, bytes));
+            }
             None => self.stats.unanswered_too_small += 1,
         }
     }

@@ -1,5 +1,6 @@
 //! Counters of the recording server.
 
+use crate::siprec::response_counts::ResponseCounts;
 use crate::siprec::streams::StreamDecision;
 
 /// What has happened since the start. `sessions` and `draining` are states.
@@ -89,6 +90,8 @@ pub struct Stats {
     pub merged: u64,
     /// Sessions ended because the client no longer refreshed them.
     pub timers_expired: u64,
+    /// Responses sent, without retransmissions.
+    pub responses: ResponseCounts,
 }
 
 impl Stats {
@@ -106,7 +109,7 @@ impl Stats {
         }
     }
 
-    /// Every counter with its name, for metrics.
+    /// Every counter with its name, for metrics; without the responses.
     pub fn named(&self) -> [(&'static str, u64); 42] {
         [
             ("sessions", self.sessions),
