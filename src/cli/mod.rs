@@ -13,6 +13,7 @@ mod installation;
 pub mod keys;
 pub mod load;
 mod load_sip;
+pub mod manual;
 pub mod nodes;
 pub mod recover;
 pub mod replay_deletions;
@@ -71,6 +72,8 @@ enum Command {
     Audit(audit::AuditArgs),
     ReplayDeletions(replay_deletions::ReplayArgs),
     Token(token::TokenArgs),
+    Completions(manual::CompletionsArgs),
+    Man(manual::ManArgs),
 }
 
 /// Location of the configuration: shared by every command that works on an installation.
@@ -121,6 +124,8 @@ pub fn run() -> ExitCode {
             Command::Audit(args) => audit::run(args).await,
             Command::ReplayDeletions(args) => replay_deletions::run(args).await,
             Command::Token(args) => token::run(args).await,
+            Command::Completions(args) => manual::completions(&args),
+            Command::Man(args) => manual::pages(&args),
         }
     });
     done.unwrap_or_else(|error| {

@@ -13,6 +13,7 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::IndexError;
 use super::hosts::addresses;
+use super::migrations;
 use optag_core::private::Private;
 use optag_files::private_files::{NotPrivate, make_private_file, private_file};
 
@@ -361,8 +362,8 @@ impl Kind {
 
     async fn migrate(self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
         let tables = match self {
-            Self::Sqlite => sqlx::migrate!("src/index/migrations/sqlite"),
-            Self::Postgres => sqlx::migrate!("src/index/migrations/postgres"),
+            Self::Sqlite => migrations::sqlite(),
+            Self::Postgres => migrations::postgres(),
         };
         let done = tables.run_direct(None, connection, false).await;
         done.map_err(|error| sqlx::Error::Migrate(Box::new(error)))

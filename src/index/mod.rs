@@ -18,6 +18,7 @@ mod hosts;
 mod known_names;
 pub mod likeness;
 mod live_calls;
+mod migrations;
 mod names;
 mod names_fill;
 mod names_trace;

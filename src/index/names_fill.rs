@@ -106,7 +106,7 @@ mod tests {
     async fn earlier(file: &std::path::Path) {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file).create_if_missing(true);
         let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
-        let mut migrator = sqlx::migrate!("src/index/migrations/sqlite");
+        let mut migrator = crate::index::migrations::sqlite();
         migrator.migrations =
             migrator.iter().filter(|one| one.version < 40).cloned().collect::<Vec<_>>().into();
         migrator.run_direct(None, &mut connection, false).await.unwrap();
