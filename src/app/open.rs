@@ -175,7 +175,7 @@ pub async fn open(
     let store = Store::open(&config.store)?.kept_in(&dir.join("store-id"))?.tried_as(&guard.signer.node());
     let keys = Arc::new(DayKeys::open(&config.seal.keys_dir, day_master).context("cannot open day keys")?);
     let vault = Vault::new(store.clone(), keys, config.seal.seals, config.seal.escrow.clone());
-    let tokens = Arc::new(Tokens::open(&config.tokens_path)?);
+    let tokens = Arc::new(Tokens::open(index.clone(), &config.tokens_path, clock.clone())?);
     let progress = UnderWay::open(&dir.join("erasing")).context("cannot open erasure progress")?;
     let stores = Stores { spool, store, vault, index };
     let erasure = Arc::new(EraseService::new(stores.clone(), log, guard, clock.clone(), progress));

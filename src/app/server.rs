@@ -140,7 +140,10 @@ impl Server {
             None => metrics::registry_up(true),
         }
         let tls = nodes::tls(&config)?;
-        let new_admin_token = opened.tokens.create_admin_if_none(opened.clock.wall())?;
+        let new_admin_token = opened.tokens.create_first().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot see whether there is a token; where there is none: `optag token create`");
+            None
+        });
         // First of all: every moment until here is missing in the calls that go on.
         let engine = engine::start(&opened)?;
         let ports = PortPool::new(
@@ -204,6 +207,7 @@ impl Server {
         let rules =
             Arc::new(RulesWatch::new(opened.stores.store.clone(), manage, config.longest_kept_days()));
         let mut tasks = start_tasks(&opened, &engine, (&ports, &ending), &health, &rules, exporter);
+        tasks.spawn(Arc::clone(&opened.tokens).follow());
         tasks.spawn(write_ledger);
         tasks.spawn(Arc::clone(&recorder).follow_nodes());
         let sip_server = sip::start(
@@ -292,13 +296,13 @@ impl Server {
 
     /// An admin token of this name; an older one of the same name becomes worthless.
     ///
-    /// Errors: the tokens' file cannot be written.
-    pub fn fresh_token(&self, name: &str) -> anyhow::Result<String> {
+    /// Errors: the index does not answer.
+    pub async fn fresh_token(&self, name: &str) -> anyhow::Result<String> {
         let tokens = &self.opened.tokens;
-        if tokens.list()?.iter().any(|token| token.name == name) {
-            tokens.revoke(name)?;
+        if tokens.list().await?.iter().any(|token| token.name == name) {
+            tokens.revoke(name).await?;
         }
-        Ok(tokens.create(&NewToken::of(name, Role::Admin), self.opened.clock.wall())?)
+        Ok(tokens.create(&NewToken::of(name, Role::Admin)).await?)
     }
 }
 

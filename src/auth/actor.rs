@@ -14,6 +14,8 @@ pub struct Actor {
     pub roles: Roles,
     /// The departments that bound every right.
     pub departments: Departments,
+    /// Whether rights are missing only because the index does not answer.
+    pub(crate) unverified: bool,
 }
 
 /// An actor as one node tells another. A node of an earlier version knows a single role and no departments: it is told
@@ -31,7 +33,7 @@ struct Sent {
 
 impl From<Actor> for Sent {
     fn from(actor: Actor) -> Self {
-        let Actor { name, roles, departments } = actor;
+        let Actor { name, roles, departments, .. } = actor;
         let mut each = roles.iter();
         let role = match (each.next(), each.next()) {
             (Some(role), None) if departments.are_all() => Some(role),
@@ -51,20 +53,38 @@ impl TryFrom<Sent> for Actor {
             (None, Some(role)) => Roles::one(role),
             (None, None) => return Err(BadRoles::None),
         };
-        Ok(Self { name: sent.name, roles, departments: sent.departments.unwrap_or_default() })
+        Ok(Self::new(sent.name, roles, sent.departments.unwrap_or_default()))
     }
 }
 
 impl Actor {
+    /// An actor.
+    pub fn new(name: impl Into<String>, roles: Roles, departments: Departments) -> Self {
+        Self { name: name.into(), roles, departments, unverified: false }
+    }
+
     /// An actor with one role, in all departments.
     pub fn with_role(name: impl Into<String>, role: Role) -> Self {
-        Self { name: name.into(), roles: Roles::one(role), departments: Departments::All }
+        Self::new(name, Roles::one(role), Departments::All)
     }
 
     /// The local user who runs a command on the data directory, and could read its files anyway.
     pub fn local_user() -> Self {
         let user = std::env::var("USER").unwrap_or_else(|_| "unknown".into());
         Self::with_role(format!("local user {user}"), Role::Admin)
+    }
+
+    /// The same with nothing but the rights of a machine, as nobody can say whether the others were revoked. `None`: there
+    /// are no such rights.
+    pub(super) fn into_machine(self) -> Option<Self> {
+        let roles = self.roles.of_machines()?;
+        let unverified = roles != self.roles;
+        Some(Self { roles, unverified, ..self })
+    }
+
+    /// Whether rights are missing only because the index does not answer.
+    pub fn is_unverified(&self) -> bool {
+        self.unverified
     }
 
     /// Whether one of the roles permits an operation.

@@ -3,6 +3,10 @@
 
 mod actor;
 mod role;
+#[cfg(test)]
+mod test_site;
+mod token;
+mod token_files;
 pub mod tokens;
 
 pub use crate::index::Departments;

@@ -182,6 +182,18 @@ impl Roles {
         self.iter().any(|role| role.allows(permission))
     }
 
+    /// What a machine with these rights would be. `None`: none of them is a machine's.
+    pub(super) fn of_machines(&self) -> Option<Self> {
+        if self.are_of_a_machine() {
+            return Some(self.clone());
+        }
+        match (self.allow(Permission::Calls), self.allow(Permission::Answer)) {
+            (true, _) => Some(Self::one(Role::Feed)),
+            (false, true) => Some(Self::one(Role::Agent)),
+            (false, false) => None,
+        }
+    }
+
     /// Whether they are of a machine.
     pub fn are_of_a_machine(&self) -> bool {
         self.iter().all(Role::is_machine)

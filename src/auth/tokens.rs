@@ -1,394 +1,366 @@
-//! Access tokens: 256 random bits, of which only the SHA-256 is stored.
+//! The access tokens of all nodes, in the index. In: a token from a client, and its address. Out: its [`Actor`].
 //!
-//! In: a token from a client. Out: its [`Actor`]. The file is reloaded when it changes, so that a token
-//! created or revoked by a command takes effect at once.
+//! A node looks for changes before it admits anyone, if it has not for [`FRESH`], so that a token which was created or
+//! revoked anywhere is so everywhere within a second. While the index does not answer, nobody can say who was revoked: then
+//! a token still does what a machine needs, announce calls and pass on answers, for [`KNOWN_FOR_HOURS`] since the index
+//! was last heard, also after a restart; every other right is refused until the index is back.
 
-use std::fs::{self};
-use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{SHA256, digest};
-use serde::{Deserialize, Serialize};
+use super::token_files::{LastKnown, TokenFiles};
+use super::{Actor, Permission, Role};
+use crate::index::{Index, IndexError, TokenPut};
+use optag_core::clock::{Clock, WallTime};
 
-use super::{Actor, BadRoles, Departments, Permission, Role, Roles};
-use optag_core::clock::WallTime;
-use optag_core::hex::hex;
-use optag_core::limit;
-use optag_files::atomic_file::replace_json;
+pub use super::token::{BadToken, NewToken, StoredToken};
+pub use super::token_files::TokenFileError;
 
-/// Prefix of every token, by which scanners for leaked secrets can recognise it.
-const PREFIX: &str = "optag_";
 /// Maximum number of tokens.
-const TOKENS: usize = 1_000;
+const TOKENS: i64 = 1_000;
+/// For how long what the index said is taken as it is.
+const FRESH: Duration = Duration::from_millis(400);
+/// The same for a token that is not among them: it may be new.
+const FRESH_FOR_NEW: Duration = Duration::from_millis(10);
+/// How long a machine waits for the index to say whether something changed. It is admitted all the same.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+/// How long a person waits for it, before being refused.
+const PATIENCE_OF_PEOPLE: Duration = Duration::from_secs(5);
+/// Age, when a request begins, from which it is unknown who was revoked.
+const CURRENT: Duration = Duration::from_secs(1);
+/// Time between two questions for machines while the index does not answer.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// Time between two looks without any request: what is known stays young.
+const LOOK: Duration = Duration::from_secs(5);
+/// For how long machines are admitted by what was last known. Units: hours.
+pub const KNOWN_FOR_HOURS: i64 = 24;
+/// How exactly the last use of a token, and the age of what is known, are kept. Units: µs.
+const HOUR_US: i64 = 3_600_000_000;
 
-/// Why a token file cannot be used or changed.
+/// Why tokens cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// Disk error.
-    #[error("{}: {source}", path.display())]
-    Disk {
-        /// Its path.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// Others than the owner may read the file.
-    #[error("{}: readable by others; run chmod 600 on it", path.display())]
-    TooOpen {
-        /// Its path.
-        path: PathBuf,
-    },
-    /// The file is malformed.
-    #[error("{}: not a token file: {reason}", path.display())]
-    Malformed {
-        /// Its path.
-        path: PathBuf,
-        /// The reason.
-        reason: String,
-    },
+    /// A file of tokens.
+    #[error(transparent)]
+    File(#[from] TokenFileError),
+    /// It is not described properly.
+    #[error(transparent)]
+    Bad(#[from] BadToken),
     /// A token of this name exists.
     #[error("there is already a token of this name")]
     NameTaken,
-    /// The name is empty, too long, or has control characters.
-    #[error("a name has 1 to {} characters", limit::TEXT_CHARS)]
-    BadName,
     /// There is no such token.
     #[error("there is no token of this name")]
     NoSuchToken,
-    /// The roles do not go together.
-    #[error(transparent)]
-    BadRoles(#[from] BadRoles),
-    /// The role concerns the whole installation.
-    #[error("the roles admin and administrator concern the whole installation: their departments are `all`")]
-    OfAll,
-    /// The role shows what people said.
-    #[error("say which departments the token is for: some of them, or all")]
-    NoDepartments,
-    /// The file is full.
+    /// There is no room for another.
     #[error("there are {TOKENS} tokens already")]
     TooMany,
+    /// No random numbers.
+    #[error("no random numbers from the system")]
+    NoRandom,
+    /// The index.
+    #[error(transparent)]
+    Index(#[from] IndexError),
 }
 
-/// A token to create.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewToken {
-    /// Its user; unique; appears in the audit log.
-    pub name: String,
-    /// What for.
-    pub roles: Roles,
-    /// The departments that bound it; none given: all, for roles that show nothing of what people said.
-    pub departments: Option<Departments>,
+/// Why nobody is admitted by a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nobody's.
+    Unknown,
+    /// It has expired.
+    Expired,
+    /// It may not be used from there.
+    Network,
+    /// The index is away, and the token is not for what a machine does, or was known too long ago.
+    Unverified,
 }
 
-impl NewToken {
-    /// One with a single role, in all departments.
-    pub fn of(name: &str, role: Role) -> Self {
-        Self { name: name.to_owned(), roles: Roles::one(role), departments: Some(Departments::All) }
-    }
-
-    /// Its departments.
-    ///
-    /// Errors: they must be named, or must be all.
-    fn bounds(&self) -> Result<Departments, TokenError> {
-        let of_all = self.roles.iter().any(Role::is_of_all);
-        match &self.departments {
-            None if !of_all && self.roles.iter().any(Role::names_departments) => {
-                Err(TokenError::NoDepartments)
-            }
-            Some(Departments::Only(_)) if of_all => Err(TokenError::OfAll),
-            Some(Departments::Only(ids)) if ids.is_empty() => Err(TokenError::NoDepartments),
-            given => Ok(given.clone().unwrap_or_default()),
-        }
-    }
-}
-
-/// A token as stored and listed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Written")]
-pub struct StoredToken {
-    /// Its user; unique; appears in the audit log.
-    pub name: String,
-    /// What for.
-    pub roles: Roles,
-    /// The departments that bound it.
-    pub departments: Departments,
-    /// SHA-256 of the token, in hex.
-    pub sha256: String,
-    /// When it was created.
-    pub created_at: WallTime,
-}
-
-/// A token as this version and earlier ones wrote it: these knew one role and no departments.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    name: String,
-    role: Option<Role>,
-    roles: Option<Roles>,
-    departments: Option<Departments>,
-    sha256: String,
-    created_at: WallTime,
-}
-
-impl TryFrom<Written> for StoredToken {
-    type Error = BadRoles;
-
-    fn try_from(written: Written) -> Result<Self, BadRoles> {
-        let Written { name, role, roles, departments, sha256, created_at } = written;
-        let roles = match (roles, role) {
-            (Some(roles), _) => Roles::new(roles.iter())?,
-            (None, Some(role)) => Roles::one(role),
-            (None, None) => return Err(BadRoles::None),
-        };
-        Ok(Self { name, roles, departments: departments.unwrap_or_default(), sha256, created_at })
-    }
-}
-
-/// The tokens of one data directory.
-pub struct Tokens {
-    path: PathBuf,
-    loaded: Mutex<Loaded>,
-}
-
+/// What is known of the tokens.
 #[derive(Default)]
-struct Loaded {
+struct View {
     tokens: Vec<StoredToken>,
-    stamp: Option<Stamp>,
+    /// As the index had it; none until it has answered.
+    version: Option<i64>,
+    /// When the index last answered this process.
+    heard: Option<Instant>,
+    /// When it last did not.
+    failed: Option<Instant>,
+    /// When it last answered this process or an earlier one.
+    seen_at: Option<WallTime>,
+    /// When that was last written to the file.
+    kept_at: Option<WallTime>,
+    /// Whether a file of an earlier version may be there.
+    earlier: bool,
 }
 
-/// Identifies a version of the file: inode, length, modification time in ns.
-type Stamp = (u64, u64, i64);
+impl View {
+    fn heard_within(&self, time: Duration) -> bool {
+        self.heard.is_some_and(|heard| heard.elapsed() < time)
+    }
+}
+
+/// Tokens by a connection to the index, with what is known of them while it is away.
+pub struct Tokens {
+    index: Index,
+    clock: Arc<dyn Clock>,
+    /// None where another process has the data directory.
+    files: Option<TokenFiles>,
+    view: Mutex<View>,
+    /// Whoever asks the index.
+    asking: tokio::sync::Mutex<()>,
+    /// Counts what is to be written to the file, and what was: writes may overtake each other.
+    to_keep: AtomicU64,
+    kept: Arc<Mutex<u64>>,
+}
 
 impl Tokens {
-    /// The tokens stored in `path`, which need not exist yet.
-    pub fn open(path: impl Into<PathBuf>) -> Result<Self, TokenError> {
-        let path = path.into();
-        let loaded = Mutex::new(load(&path)?);
-        Ok(Self { path, loaded })
+    /// The tokens of an index, for the process that owns the data directory. `earlier` is the file that earlier versions
+    /// kept tokens in: it is taken over once the index answers, and counts until then. Asks nobody.
+    ///
+    /// Errors: that file is there and cannot be used.
+    pub fn open(index: Index, earlier: &Path, clock: Arc<dyn Clock>) -> Result<Self, TokenError> {
+        let files = TokenFiles::new(earlier);
+        let mut view = View { earlier: true, ..View::default() };
+        let earlier = files.read_earlier()?;
+        if let Some(known) = files.read_last_known() {
+            (view.tokens, view.seen_at) = (known.tokens, Some(known.seen_at));
+        } else if let Some(earlier) = earlier {
+            (view.tokens, view.seen_at) = (earlier.tokens, Some(clock.wall()));
+        }
+        Ok(Self { files: Some(files), view: Mutex::new(view), ..Self::beside(index, clock) })
     }
 
-    /// The actor of `token`. Compares with every token, in a time independent of where it differs. If the
-    /// file has become unreadable, nobody is admitted.
-    pub fn authenticate(&self, token: &str) -> Option<Actor> {
-        let presented = hex(digest(&SHA256, token.as_bytes()).as_ref());
-        let loaded = self.fresh().ok()?;
-        let mut found = None;
-        for stored in &loaded.tokens {
-            if verify_slices_are_equal(stored.sha256.as_bytes(), presented.as_bytes()).is_ok() {
-                let StoredToken { name, roles, departments, .. } = stored.clone();
-                found = Some(Actor { name, roles, departments });
+    /// The same beside that process: no file is read or written.
+    pub fn beside(index: Index, clock: Arc<dyn Clock>) -> Self {
+        let (view, asking) = Default::default();
+        let (to_keep, kept) = Default::default();
+        Self { index, clock, files: None, view, asking, to_keep, kept }
+    }
+
+    /// The actor of `token`, used from `address`.
+    ///
+    /// Errors: nobody is admitted.
+    pub async fn authenticate(&self, token: &str, address: IpAddr) -> Result<Actor, Refusal> {
+        let presented = super::token::hash(token);
+        let found = |view: &View| {
+            // All of them, so that the time taken tells nothing.
+            let all = view.tokens.iter().enumerate();
+            all.fold(None, |found, (at, one)| if one.is_of(&presented) { Some(at) } else { found })
+        };
+        let begun = Instant::now();
+        let known = {
+            let view = self.view();
+            found(&view).map(|at| view.tokens[at].roles.of_machines().is_some())
+        };
+        let (fresh, patience) = match known {
+            None => (FRESH_FOR_NEW, PATIENCE),
+            Some(true) => (FRESH, PATIENCE),
+            Some(false) => (FRESH, PATIENCE_OF_PEOPLE),
+        };
+        self.refresh(fresh, patience).await;
+        let (mut view, now) = (self.view(), self.clock.wall());
+        let at = found(&view).ok_or(Refusal::Unknown)?;
+        let stored = view.tokens[at].clone();
+        if stored.expires_at.is_some_and(|at| at <= now) {
+            return Err(Refusal::Expired);
+        }
+        if !stored.may_come_from(address) {
+            return Err(Refusal::Network);
+        }
+        let actor = Actor::new(stored.name, stored.roles, stored.departments);
+        if view.heard.is_none_or(|heard| heard + CURRENT < begun) {
+            let known_for = view.seen_at.map(|seen| now.micros_since(seen));
+            if known_for.is_none_or(|known_for| known_for >= KNOWN_FOR_HOURS * HOUR_US) {
+                return Err(Refusal::Unverified);
+            }
+            return actor.into_machine().ok_or(Refusal::Unverified);
+        }
+        if stored.used_at.is_none_or(|used| now.micros_since(used) >= HOUR_US) {
+            view.tokens[at].used_at = Some(now);
+            let (index, sha256) = (self.index.clone(), stored.sha256);
+            // Where this fails, the use is not noted.
+            tokio::spawn(async move { index.token_used(&sha256, now).await });
+        }
+        Ok(actor)
+    }
+
+    /// Creates a token and returns it, durable; it cannot be shown again.
+    ///
+    /// Errors: it is not created.
+    pub async fn create(&self, new: &NewToken) -> Result<String, TokenError> {
+        let (stored, token) = new.drawn(self.clock.wall())?.ok_or(TokenError::NoRandom)?;
+        match self.index.put_token(&stored.to_row(), TOKENS).await? {
+            TokenPut::NameTaken => Err(TokenError::NameTaken),
+            TokenPut::TooMany => Err(TokenError::TooMany),
+            TokenPut::Done => {
+                self.look_again();
+                Ok(token)
             }
         }
-        found
     }
 
-    /// Creates a token and returns it; it cannot be shown again.
-    pub fn create(&self, new: &NewToken, now: WallTime) -> Result<String, TokenError> {
-        let mut loaded = self.fresh()?;
-        let (name, departments) = (new.name.as_str(), new.bounds()?);
-        if name.is_empty()
-            || name.chars().count() > limit::TEXT_CHARS
-            || !optag_core::call::text::is_plain(name)
-        {
-            return Err(TokenError::BadName);
+    /// On the first start: a token that runs the installation. `None` if there is one.
+    ///
+    /// Errors: nobody can say, or it is not created.
+    pub async fn create_first(&self) -> Result<Option<String>, TokenError> {
+        if self.list().await?.iter().any(|stored| stored.roles.allow(Permission::Administer)) {
+            return Ok(None);
         }
-        if loaded.tokens.iter().any(|stored| stored.name == name) {
-            return Err(TokenError::NameTaken);
-        }
-        if loaded.tokens.len() >= TOKENS {
-            return Err(TokenError::TooMany);
-        }
-        let mut secret = [0; 32];
-        aws_lc_rs::rand::fill(&mut secret).map_err(|_| self.disk(io::Error::other("no random numbers")))?;
-        let token = format!("{PREFIX}{}", hex(&secret));
-        let sha256 = hex(digest(&SHA256, token.as_bytes()).as_ref());
-        let mut tokens = loaded.tokens.clone();
-        let (name, roles) = (name.to_owned(), new.roles.clone());
-        tokens.push(StoredToken { name, roles, departments, sha256, created_at: now });
-        self.store(&mut loaded, tokens)?;
-        Ok(token)
-    }
-
-    /// On the first start: an admin token. `None` if there is any admin.
-    pub fn create_admin_if_none(&self, now: WallTime) -> Result<Option<String>, TokenError> {
-        let runs = |stored: &StoredToken| stored.roles.allow(Permission::Administer);
-        let has_admin = self.fresh()?.tokens.iter().any(runs);
-        match has_admin {
-            true => Ok(None),
-            false => self.create(&NewToken::of("admin", Role::Admin), now).map(Some),
+        match self.create(&NewToken::of("admin", Role::Admin)).await {
+            // Another node was first.
+            Err(TokenError::NameTaken) => Ok(None),
+            created => created.map(Some),
         }
     }
 
-    /// Revokes the token with this name.
-    pub fn revoke(&self, name: &str) -> Result<(), TokenError> {
-        let mut loaded = self.fresh()?;
-        let left: Vec<_> = loaded.tokens.iter().filter(|stored| stored.name != name).cloned().collect();
-        if left.len() == loaded.tokens.len() {
-            return Err(TokenError::NoSuchToken);
+    /// Revokes the token with this name, durably.
+    ///
+    /// Errors: there is none, or it is not revoked.
+    pub async fn revoke(&self, name: &str) -> Result<(), TokenError> {
+        let gone = self.index.drop_token(name).await?;
+        self.look_again();
+        if gone { Ok(()) } else { Err(TokenError::NoSuchToken) }
+    }
+
+    /// All tokens, by name. Those of an earlier version's file are taken over first.
+    ///
+    /// Errors: the index does not answer.
+    pub async fn list(&self) -> Result<Vec<StoredToken>, TokenError> {
+        self.take_over().await?;
+        let (_, rows) = self.index.access_tokens().await?;
+        Ok(rows.into_iter().filter_map(StoredToken::of_row).collect())
+    }
+
+    /// Keeps what is known young, for as long as it is polled.
+    pub async fn follow(self: Arc<Self>) {
+        loop {
+            self.refresh(FRESH, PATIENCE_OF_PEOPLE).await;
+            tokio::time::sleep(LOOK).await;
         }
-        self.store(&mut loaded, left)
     }
 
-    /// All tokens.
-    pub fn list(&self) -> Result<Vec<StoredToken>, TokenError> {
-        Ok(self.fresh()?.tokens.clone())
+    fn view(&self) -> MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fresh(&self) -> Result<MutexGuard<'_, Loaded>, TokenError> {
-        let mut loaded = self.loaded.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if loaded.stamp != stamp(&self.path) {
-            *loaded = load(&self.path)?;
+    fn look_again(&self) {
+        let mut view = self.view();
+        (view.heard, view.failed) = (None, None);
+    }
+
+    /// Asks the index for changes if it has not answered within `fresh`, for at most `patience`.
+    async fn refresh(&self, fresh: Duration, patience: Duration) {
+        let is_due = || {
+            let view = self.view();
+            let waits = patience == PATIENCE && view.failed.is_some_and(|at| at.elapsed() < ASK_AGAIN);
+            !view.heard_within(fresh) && !waits
+        };
+        if !is_due() {
+            return;
         }
-        Ok(loaded)
+        let asked = async {
+            let _turn = self.asking.lock().await;
+            if is_due() { self.ask().await } else { Ok(()) }
+        };
+        let why = match tokio::time::timeout(patience, asked).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer in {} ms", patience.as_millis()),
+        };
+        if self.view().failed.replace(Instant::now()).is_none() {
+            tracing::warn!(
+                why,
+                "cannot check tokens; only what machines do is permitted until the index answers"
+            );
+        }
     }
 
-    fn store(&self, loaded: &mut Loaded, tokens: Vec<StoredToken>) -> Result<(), TokenError> {
-        let dir = self.path.parent().map_or(Ok(()), fs::create_dir_all);
-        dir.and_then(|()| replace_json(&self.path, &tokens)).map_err(|source| self.disk(source))?;
-        *loaded = Loaded { tokens, stamp: stamp(&self.path) };
+    async fn ask(&self) -> Result<(), TokenError> {
+        self.take_over().await?;
+        // The answer is as old as the question.
+        let (asked, now) = (Instant::now(), self.clock.wall());
+        let version = self.view().version;
+        let changed = match version == Some(self.index.access_version().await?) {
+            true => None,
+            false => Some(self.index.access_tokens().await?),
+        };
+        let mut view = self.view();
+        if let Some((version, rows)) = changed {
+            let known = rows.len();
+            view.tokens = rows.into_iter().filter_map(StoredToken::of_row).collect();
+            if view.tokens.len() < known {
+                tracing::warn!("tokens of a newer version admit nobody here");
+            }
+            (view.version, view.kept_at) = (Some(version), None);
+        }
+        if view.failed.take().is_some() {
+            tracing::info!("tokens are checked again");
+        }
+        (view.heard, view.seen_at) = (Some(asked), Some(now));
+        if view.kept_at.is_none_or(|kept| now.micros_since(kept) >= HOUR_US) {
+            view.kept_at = Some(now);
+            let known = LastKnown { seen_at: now, tokens: view.tokens.clone() };
+            self.keep(known);
+        }
         Ok(())
     }
 
-    fn disk(&self, source: io::Error) -> TokenError {
-        TokenError::Disk { path: self.path.clone(), source }
+    /// Writes what is known to the file, without waiting for it.
+    fn keep(&self, known: LastKnown) {
+        let (Some(files), kept) = (self.files.clone(), Arc::clone(&self.kept)) else { return };
+        let number = self.to_keep.fetch_add(1, Ordering::Relaxed) + 1;
+        tokio::task::spawn_blocking(move || {
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if number < *kept {
+                return;
+            }
+            match files.keep_last_known(&known) {
+                Ok(()) => *kept = number,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot save the known tokens for when the index is away")
+                }
+            }
+        });
     }
-}
 
-fn stamp(path: &Path) -> Option<Stamp> {
-    let meta = fs::metadata(path).ok()?;
-    Some((meta.ino(), meta.len(), meta.mtime().wrapping_mul(1_000_000_000).wrapping_add(meta.mtime_nsec())))
-}
-
-fn load(path: &Path) -> Result<Loaded, TokenError> {
-    let stamp = stamp(path);
-    let text = match fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Loaded::default()),
-        Err(source) => return Err(TokenError::Disk { path: path.to_owned(), source }),
-    };
-    if fs::metadata(path).is_ok_and(|meta| meta.mode() & 0o077 != 0) {
-        return Err(TokenError::TooOpen { path: path.to_owned() });
+    /// Takes the tokens of an earlier version's file into the index, once, and of what is known where the index is new:
+    /// it was lost. Durable before the file is put aside.
+    async fn take_over(&self) -> Result<(), TokenError> {
+        let Some(files) = self.files.as_ref().filter(|_| self.view().earlier) else { return Ok(()) };
+        let now = self.clock.wall();
+        if let Some(earlier) = files.read_earlier()? {
+            let rows: Vec<_> = earlier.tokens.iter().map(StoredToken::to_row).collect();
+            if self.index.take_over_tokens(&earlier.sha256, &rows, now).await? {
+                tracing::info!(tokens = rows.len(), "tokens.json taken over into the index");
+            }
+            if let Err(error) = files.put_earlier_aside() {
+                tracing::warn!(%error, "cannot put tokens.json aside; it does not count any more");
+            }
+        } else if self.index.access_version().await? == 0 {
+            let young = |seen: WallTime| now.micros_since(seen) < KNOWN_FOR_HOURS * HOUR_US;
+            let rows: Vec<_> = {
+                let view = self.view();
+                let known = if view.seen_at.is_some_and(young) { view.tokens.as_slice() } else { &[] };
+                known.iter().map(StoredToken::to_row).collect()
+            };
+            if !rows.is_empty() {
+                let known =
+                    format!("last known: {}", rows.iter().map(|row| &*row.sha256).collect::<String>());
+                self.index.take_over_tokens(&super::token::hash(known), &rows, now).await?;
+                tracing::warn!(
+                    tokens = rows.len(),
+                    "the index had no tokens; those last known here were put back"
+                );
+            }
+        }
+        self.view().earlier = false;
+        Ok(())
     }
-    let tokens = serde_json::from_slice(&text)
-        .map_err(|error| TokenError::Malformed { path: path.to_owned(), reason: error.to_string() })?;
-    Ok(Loaded { tokens, stamp })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: WallTime = WallTime::from_unix_micros(1_700_000_000_000_000);
-
-    fn open(dir: &tempfile::TempDir) -> Tokens {
-        Tokens::open(dir.path().join("tokens.json")).unwrap()
-    }
-
-    #[test]
-    fn a_token_is_shown_once_and_kept_only_as_its_hash() {
-        let dir = tempfile::tempdir().unwrap();
-        let token = open(&dir).create_admin_if_none(NOW).unwrap().unwrap();
-        assert_eq!(token.len(), PREFIX.len() + 64);
-        let again = open(&dir);
-        assert_eq!(again.create_admin_if_none(NOW).unwrap(), None);
-        assert_eq!(again.authenticate(&token).unwrap(), Actor::with_role("admin", Role::Admin));
-        let kept = fs::read_to_string(dir.path().join("tokens.json")).unwrap();
-        assert!(!kept.contains(&token[PREFIX.len()..]));
-        assert_eq!(fs::metadata(dir.path().join("tokens.json")).unwrap().mode() & 0o777, 0o600);
-    }
-
-    #[test]
-    fn a_token_made_or_revoked_elsewhere_holds_at_once() {
-        let dir = tempfile::tempdir().unwrap();
-        let (server, command) = (open(&dir), open(&dir));
-        let token = command.create(&NewToken::of("pbx", Role::Feed), NOW).unwrap();
-        assert_eq!(server.authenticate(&token).unwrap().roles, Roles::one(Role::Feed));
-        command.revoke("pbx").unwrap();
-        assert_eq!(server.authenticate(&token), None);
-        assert!(matches!(command.revoke("pbx"), Err(TokenError::NoSuchToken)));
-    }
-
-    #[test]
-    fn a_wrong_token_or_a_name_twice_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let tokens = open(&dir);
-        tokens.create(&NewToken::of("a", Role::Listener), NOW).unwrap();
-        assert!(matches!(tokens.create(&NewToken::of("a", Role::Feed), NOW), Err(TokenError::NameTaken)));
-        assert!(matches!(tokens.create(&NewToken::of("", Role::Feed), NOW), Err(TokenError::BadName)));
-        assert_eq!(tokens.authenticate(""), None);
-        assert_eq!(tokens.authenticate("optag_00"), None);
-    }
-
-    #[test]
-    fn what_a_token_is_bound_to_stands_in_the_file_and_earlier_files_are_read() {
-        let dir = tempfile::tempdir().unwrap();
-        let tokens = open(&dir);
-        let new = |role: &str, departments: Option<Departments>| NewToken {
-            name: role.to_owned(),
-            roles: role.parse().unwrap(),
-            departments,
-        };
-        let create = |role: &str, departments| tokens.create(&new(role, departments), NOW);
-        for role in ["listener", "contact", "supervisor"] {
-            assert!(matches!(create(role, None), Err(TokenError::NoDepartments)), "{role}");
-        }
-        assert!(matches!(
-            create("listener", Some(Departments::only::<&str>([]))),
-            Err(TokenError::NoDepartments)
-        ));
-        assert!(matches!(create("administrator", Some(Departments::only(["tax"]))), Err(TokenError::OfAll)));
-        let bound = create("listener,contact", Some(Departments::only(["tax"]))).unwrap();
-        create("feed", None).unwrap();
-        let kept = fs::read_to_string(dir.path().join("tokens.json")).unwrap().replace([' ', '\n'], "");
-        assert!(
-            kept.contains("\"departments\":[\"tax\"]") && kept.contains("\"departments\":\"all\""),
-            "{kept}"
-        );
-        let actor = open(&dir).authenticate(&bound).unwrap();
-        assert!(actor.departments.cover("tax") && !actor.departments.cover("care"));
-        assert_eq!(actor.roles.to_string(), "listener,contact");
-
-        let path = dir.path().join("tokens.json");
-        let old = format!(
-            r#"[{{"name":"eo","role":"erasure-officer","sha256":"{}","created_at":"2026-01-01T00:00:00Z"}}]"#,
-            hex(digest(&SHA256, b"old").as_ref())
-        );
-        fs::write(&path, old).unwrap();
-        assert_eq!(open(&dir).authenticate("old"), Some(Actor::with_role("eo", Role::Contact)));
-        fs::write(&path, r#"[{"name":"x","sha256":"","created_at":"2026-01-01T00:00:00Z"}]"#).unwrap();
-        assert!(matches!(Tokens::open(&path), Err(TokenError::Malformed { .. })));
-    }
-
-    #[test]
-    fn a_file_that_others_may_read_or_that_is_broken_admits_nobody() {
-        use std::os::unix::fs::PermissionsExt;
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("tokens.json");
-        let tokens = open(&dir);
-        let token = tokens.create(&NewToken::of("a", Role::Admin), NOW).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(Tokens::open(&path), Err(TokenError::TooOpen { .. })));
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        fs::write(&path, "[]x").unwrap();
-        assert_eq!(tokens.authenticate(&token), None);
-        assert!(matches!(Tokens::open(&path), Err(TokenError::Malformed { .. })));
-    }
-
-    #[test]
-    fn invariant_05_a_token_that_is_not_durable_is_not_given_out() {
-        optag_testing::faults::holds_under(
-            optag_testing::test_name!(),
-            &[&["fsync:error=EIO:when=1"]],
-            |_| {
-                let dir = tempfile::tempdir().unwrap();
-                let tokens = open(&dir);
-                assert!(tokens.create(&NewToken::of("pbx", Role::Feed), NOW).is_err());
-                let token = tokens.create(&NewToken::of("pbx", Role::Feed), NOW).unwrap();
-                assert!(open(&dir).authenticate(&token).is_some());
-            },
-        );
-    }
-}
+mod tests;

@@ -67,7 +67,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     logging::init(&config.log)?;
     hardening::no_core_dumps();
     let running = Server::start(Arc::new(config), Default::default()).await?;
-    let token = running.fresh_token("demo")?;
+    let token = running.fresh_token("demo").await?;
     println!("A recorder runs on http://{} with its data in {}.", running.api, args.data.display());
     println!(
         "{} callers call two departments: `demo` is recorded after consent, `private` never.\n",

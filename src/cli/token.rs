@@ -1,26 +1,30 @@
 //! `optag token`: access tokens of the API.
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::ConfigArgs;
-use super::installation::{existing, load_config};
+use super::installation::existing;
 use crate::audit::{self, AuditLog};
-use crate::auth::tokens::{NewToken, Tokens};
+use crate::auth::tokens::{NewToken, StoredToken, Tokens};
 use crate::auth::{Actor, Departments, Role, Roles};
 use crate::config::Config;
 use crate::http::audited::{AuditAction, AuditEntry};
-use optag_core::clock::{Clock, OsClock};
+use crate::index::Index;
+use optag_core::clock::{Clock, OsClock, WallTime};
 
-/// Create, list and revoke access tokens. Changes apply to a running recorder at once.
+/// Create, list and revoke access tokens. Changes take effect within a second, on every node.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  optag token create pbx-1 --role feed
-  optag token create ada --role listener --department tax --department care
+  optag token create pbx-1 --role feed --from 192.0.2.10
+  optag token create ada --role listener --department tax --department care --expires-days 365
   optag token create ole --role contact --role listener --all-departments
   optag token list
   optag token revoke pbx-1
@@ -53,11 +57,20 @@ enum Action {
         /// The token is for all departments, also those that are configured later.
         #[arg(long)]
         all_departments: bool,
+        /// Address or network that the token may be used from, such as 192.0.2.0/24; may be given several times.
+        #[arg(long, value_name = "NETWORK")]
+        from: Vec<String>,
+        /// Days after which the token expires; otherwise never.
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=3660))]
+        expires_days: Option<u16>,
         #[command(flatten)]
         config: ConfigArgs,
     },
-    /// Show names, roles and departments.
+    /// Show names, roles, departments, networks, expiry and last use, to within an hour.
     List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         config: ConfigArgs,
     },
@@ -85,69 +98,106 @@ impl FromStr for RoleArg {
     }
 }
 
-/// Errors: one of these departments is not configured.
-fn check_known(config: &Config, departments: &[String]) -> anyhow::Result<()> {
-    let known: Vec<&str> = config.departments.iter().map(|one| one.id.as_str()).collect();
-    for id in departments {
-        if !known.contains(&id.as_str()) {
-            bail!("there is no department `{id}`, must be one of {}", known.join(", "));
-        }
+/// The tokens of an installation, with the audit log of this node.
+struct Opened {
+    config: Config,
+    tokens: Tokens,
+    audit: AuditLog,
+}
+
+fn open(args: &ConfigArgs) -> anyhow::Result<Opened> {
+    let config = existing(args)?;
+    crate::app::open::prepare(&config)?;
+    if config.tokens_path.exists() {
+        bail!(
+            "{} is of an earlier version: start the recorder once, which takes it over into the index",
+            config.tokens_path.display()
+        );
     }
-    Ok(())
+    let tokens = Tokens::beside(Index::lazy(&config.index, &config.country_code)?, Arc::new(OsClock));
+    Ok(Opened { tokens, audit: AuditLog::new(audit::path_in(&config.data_dir)), config })
 }
 
-fn audit_log(config: &ConfigArgs) -> anyhow::Result<AuditLog> {
-    Ok(AuditLog::new(audit::path_in(&existing(config)?.data_dir)))
-}
+impl Opened {
+    /// Errors: one of these departments is not configured.
+    fn check_known(&self, departments: &[String]) -> anyhow::Result<()> {
+        let known: Vec<&str> = self.config.departments.iter().map(|one| one.id.as_str()).collect();
+        for id in departments {
+            if !known.contains(&id.as_str()) {
+                bail!("there is no department `{id}`, must be one of {}", known.join(", "));
+            }
+        }
+        Ok(())
+    }
 
-/// Writes a change of access to the audit log of this node.
-fn note(log: &AuditLog, detail: String) -> anyhow::Result<()> {
-    let entry = AuditEntry {
-        at: OsClock.wall(),
-        actor: Actor::local_user().name,
-        action: AuditAction::Access,
-        purpose: None,
-        recording: None,
-        detail: Some(detail.into()),
-    };
-    log.append(&entry).context("the change is not in the audit log")
+    /// Writes a change of access to the audit log.
+    fn note(&self, detail: String) -> anyhow::Result<()> {
+        let entry = AuditEntry {
+            at: OsClock.wall(),
+            actor: Actor::local_user().name,
+            action: AuditAction::Access,
+            purpose: None,
+            recording: None,
+            detail: Some(detail.into()),
+        };
+        self.audit.append(&entry).context("cannot write to the audit log, so nothing is changed")
+    }
 }
 
 /// Runs the command.
 pub async fn run(args: TokenArgs) -> anyhow::Result<ExitCode> {
-    let open = |config: &ConfigArgs| -> anyhow::Result<Tokens> {
-        let config = existing(config)?;
-        crate::app::open::prepare(&config)?;
-        Ok(Tokens::open(&config.tokens_path)?)
-    };
     match args.action {
-        Action::Create { name, role, department, all_departments, config } => {
+        Action::Create { name, role, department, all_departments, from, expires_days, config } => {
+            let opened = open(&config)?;
             let roles = Roles::new(role.into_iter().map(|role| role.0))?;
+            opened.check_known(&department)?;
             let departments = match (all_departments, department.is_empty()) {
                 (true, _) => Some(Departments::All),
                 (false, true) => None,
-                (false, false) => {
-                    check_known(&load_config(&config)?, &department)?;
-                    Some(Departments::only(department))
-                }
+                (false, false) => Some(Departments::only(department)),
             };
-            let (tokens, log) = (open(&config)?, audit_log(&config)?);
-            let bounds = departments.as_ref().unwrap_or(&Departments::All);
-            let detail = format!("token {name} created: {roles}; departments {bounds}");
-            let token = tokens.create(&NewToken { name, roles, departments }, OsClock.wall())?;
-            note(&log, detail)?;
-            println!("{token}");
+            let expires_at = expires_days.map(|days| OsClock.wall().plus_days(i64::from(days)));
+            let new = NewToken { name, roles, departments, networks: from, expires_at };
+            let bounds = new.departments.as_ref().unwrap_or(&Departments::All);
+            opened.note(format!("create token {}: {}; departments {bounds}", new.name, new.roles))?;
+            println!("{}", opened.tokens.create(&new).await?);
         }
-        Action::List { config } => {
-            for token in open(&config)?.list()? {
-                let (roles, departments) = (token.roles.to_string(), token.departments.to_string());
-                println!("{:<24} {roles:<24} {departments:<24} {}", token.name, token.created_at);
-            }
-        }
+        Action::List { json, config } => show(&open(&config)?.tokens.list().await?, json)?,
         Action::Revoke { name, config } => {
-            open(&config)?.revoke(&name)?;
-            note(&audit_log(&config)?, format!("token {name} revoked"))?;
+            let opened = open(&config)?;
+            opened.note(format!("revoke token {name}"))?;
+            opened.tokens.revoke(&name).await?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn show(tokens: &[StoredToken], as_json: bool) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let time = |at: Option<WallTime>| at.map(|at| at.to_string());
+    if as_json {
+        let all: Vec<_> = tokens
+            .iter()
+            .map(|one| {
+                json!({
+                    "name": one.name, "roles": one.roles, "departments": one.departments, "from": one.networks,
+                    "created_at": time(Some(one.created_at)), "expires_at": time(one.expires_at),
+                    "used_at": time(one.used_at),
+                })
+            })
+            .collect();
+        return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?);
+    }
+    for one in tokens {
+        let (roles, departments) = (one.roles.to_string(), one.departments.to_string());
+        let expires = time(one.expires_at).map_or("never expires".to_owned(), |at| format!("expires {at}"));
+        let used = time(one.used_at).map_or("never used".to_owned(), |at| format!("used {at}"));
+        let from = if one.networks.is_empty() {
+            String::new()
+        } else {
+            format!("  from {}", one.networks.join(", "))
+        };
+        writeln!(out, "{:<24} {roles:<24} {departments:<24} {expires}, {used}{from}", one.name)?;
+    }
+    Ok(())
 }

@@ -6,6 +6,12 @@ use crate::metrics::{self, AuthFailure};
 
 pub use crate::auth::{Actor, Departments, Permission, Role, Roles};
 
+/// Why nothing but the work of machines is permitted.
+pub(super) const UNVERIFIED: &str =
+    "the index does not answer, so nobody can say whether this token was revoked";
+/// Seconds after which it may be asked again.
+pub(super) const RETRY_S: u32 = 2;
+
 impl Role {
     /// The purposes for which it may search, read and listen.
     pub const fn purposes(self) -> &'static [Purpose] {
@@ -46,6 +52,9 @@ impl Actor {
     pub fn need_any(&self, permissions: &[Permission]) -> Result<(), Problem> {
         if permissions.iter().any(|one| self.allows(*one)) {
             return Ok(());
+        }
+        if self.is_unverified() {
+            return Err(Problem::unavailable(UNVERIFIED, RETRY_S));
         }
         metrics::auth_failed(AuthFailure::Forbidden);
         Err(Problem::forbidden(format!("the {} does not allow this", self.words())))

@@ -8,12 +8,13 @@ use axum::http::StatusCode;
 use axum::http::header::{AUTHORIZATION, RETRY_AFTER};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
 
-use super::access::Actor;
+use super::access::{Actor, RETRY_S, UNVERIFIED};
 use super::problem::Problem;
 use super::standing::Standing;
-use crate::auth::tokens::Tokens;
-use crate::http::server::client_address::{Proxies, Throttle, client_ip};
+use crate::auth::tokens::{Refusal, Tokens};
+use crate::http::server::client_address::{Proxies, Throttle, client_address, client_ip};
 use crate::metrics::{self, AuthFailure};
 
 /// Consecutive failures of one address that are answered at once; then [`REFILL_PER_S`].
@@ -32,6 +33,16 @@ pub(super) struct Gate {
 impl Gate {
     pub(super) fn new(tokens: Arc<Tokens>, proxies: Proxies) -> Self {
         Self { tokens, throttle: Arc::new(Throttle::new(BURST, REFILL_PER_S)), proxies }
+    }
+
+    fn refuse_token(&self, request: &Request, refusal: Refusal) -> Problem {
+        let (cause, detail) = match refusal {
+            Refusal::Unverified => return Problem::unavailable(UNVERIFIED, RETRY_S),
+            Refusal::Unknown => (AuthFailure::Invalid, "the access token is not valid"),
+            Refusal::Expired => (AuthFailure::Lapsed, "the access token has expired"),
+            Refusal::Network => (AuthFailure::Network, "the access token may not be used from this address"),
+        };
+        self.refuse(request, cause, detail)
     }
 
     fn refuse(&self, request: &Request, cause: AuthFailure, detail: &str) -> Problem {
@@ -60,13 +71,16 @@ pub(super) async fn authenticate(State(gate): State<Gate>, mut request: Request,
         let detail = "an access token is required: Authorization: Bearer …";
         return gate.refuse(&request, AuthFailure::Missing, detail).into_response();
     };
-    match gate.tokens.authenticate(token) {
-        None => gate.refuse(&request, AuthFailure::Invalid, "the access token is not valid").into_response(),
-        Some(actor) => {
-            let (tokens, token) = (Arc::clone(&gate.tokens), token.to_owned());
+    let token = token.to_owned();
+    let address = client_address(request.extensions(), request.headers(), &gate.proxies);
+    match gate.tokens.authenticate(&token, address).await {
+        Err(refusal) => gate.refuse_token(&request, refusal).into_response(),
+        Ok(actor) => {
+            let tokens = Arc::clone(&gate.tokens);
             let standing = Standing::new(move || {
-                let holds = tokens.authenticate(&token).is_some();
-                Box::pin(std::future::ready(holds))
+                let (tokens, token) = (Arc::clone(&tokens), token.clone());
+                async move { tokens.authenticate(&token, address).await.is_ok_and(|actor| !actor.is_unverified()) }
+                    .boxed()
             });
             request.extensions_mut().insert(actor);
             request.extensions_mut().insert(standing);

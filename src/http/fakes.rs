@@ -24,6 +24,7 @@ use crate::http::recordings::library::*;
 use crate::http::requests::*;
 use crate::http::server::router::{Limits, router};
 use crate::http::services::Services;
+use crate::index::{Index, IndexPlace};
 use optag_core::call::consent::ConsentError;
 use optag_core::call::{ConsentState, RefusedStreams, StreamRole, StreamVerdict};
 use optag_core::clock::{OsClock, WallTime};
@@ -448,7 +449,9 @@ impl Api {
 
     fn of(limits: Limits, learn_rtp_source: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let tokens = Arc::new(Tokens::open(dir.path().join("tokens.json")).unwrap());
+        let index = Index::lazy(&IndexPlace::Sqlite(dir.path().join("index.sqlite")), "45").unwrap();
+        let tokens = Tokens::open(index, &dir.path().join("tokens.json"), Arc::new(OsClock)).unwrap();
+        let tokens = Arc::new(tokens);
         let fake = Arc::new(Fake::default());
         let services = Services {
             feed: fake.clone(),

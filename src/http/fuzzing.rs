@@ -31,6 +31,8 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        // The connections of an index belong to a runtime.
+        let _entered = runtime.enter();
         let (strict, learning) = (Api::new(), Api::that_learns());
         let document = runtime.block_on(strict.get("/api/openapi.json")).json();
         let mut routes = Vec::new();

@@ -1,6 +1,7 @@
 //! The index of recordings: SQLite or PostgreSQL through sqlx. In: manifests, outcomes, erasures. Out: rows. The
 //! store's manifests hold the same data, so a lost index can be rebuilt.
 
+mod access_tokens;
 mod aged;
 mod alike;
 mod alike_words;
@@ -31,6 +32,7 @@ mod stored;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::{Any, Row};
 
+pub use access_tokens::{TokenPut, TokenRow};
 pub use aged::{Aged, Overdue};
 pub use announced_calls::{AnnouncedCallRow, Pseudonyms};
 pub use candidates::{Candidate, Candidates, Wanted};
@@ -123,12 +125,19 @@ impl Index {
     ///
     /// Errors: invalid location.
     pub async fn open(place: &IndexPlace, country_code: &str) -> Result<Self, IndexError> {
-        let index = Self { database: Database::new(place)?, country_code: country_code.to_owned() };
+        let index = Self::lazy(place, country_code)?;
         if let Err(error) = index.probe().await {
             tracing::warn!(%error, "index unavailable; recordings go to the store, their rows are written later");
         }
         index.fill_names_beside();
         Ok(index)
+    }
+
+    /// The same without asking the database anything yet, and without work beside: for a command beside a recorder.
+    ///
+    /// Errors: invalid location.
+    pub fn lazy(place: &IndexPlace, country_code: &str) -> Result<Self, IndexError> {
+        Ok(Self { database: Database::new(place)?, country_code: country_code.to_owned() })
     }
 
     /// Writes a recording's row; idempotent.

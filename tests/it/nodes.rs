@@ -485,3 +485,37 @@ async fn figures_of_nodes() {
         println!("{what}: {} times, median {:.1} ms, 95 % within {:.1} ms", times.len(), at(0.5), at(0.95));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_16_a_token_that_is_revoked_admits_nobody_on_any_node_and_machines_go_on_without_postgresql()
+ {
+    let Some(site) = Site::new(32_700, 2) else { return };
+    let (one, two) = site.two().await;
+    let (feed, listener) = (one.token_of("feed"), one.token_of("listener"));
+    let ask = async |node: &Server, token: &str, path: &str| {
+        let request = reqwest::Client::new().get(format!("{}{path}", node.api)).bearer_auth(token);
+        request.send().await.unwrap().status().as_u16()
+    };
+    let (calls, search) = ("/api/v1/calls", "/api/v1/recordings?purpose=training");
+    becomes("the other node knows the tokens", async || {
+        ask(&two, &feed, calls).await == 200 && ask(&two, &listener, search).await == 200
+    })
+    .await;
+    site.postgres.crash();
+    becomes("nobody can say who was revoked", async || ask(&two, &listener, search).await == 503).await;
+    assert_eq!(ask(&two, &feed, calls).await, 200);
+    // After a restart there is only what the node knew last.
+    drop(two);
+    let two = site.start(1).await;
+    assert_eq!(ask(&two, &feed, calls).await, 200);
+    assert_eq!(ask(&two, &listener, search).await, 503);
+    site.postgres.begin();
+    becomes("everyone may do their work again", async || ask(&two, &listener, search).await == 200).await;
+    let mut revoke = std::process::Command::new(env!("CARGO_BIN_EXE_optag"));
+    revoke.args(["token", "revoke", "listener", "--config"]).arg(site.home(1).join("optag.toml"));
+    assert!(revoke.status().unwrap().success());
+    for node in [&one, &two] {
+        becomes("the token is worthless", async || ask(node, &listener, search).await == 401).await;
+        assert_eq!(ask(node, &feed, calls).await, 200);
+    }
+}

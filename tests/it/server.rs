@@ -37,6 +37,15 @@ impl Settings {
     }
 }
 
+/// Creates a token by the command.
+fn create_token(config: &Path, name: &str, role: &str) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_optag"));
+    command.args(["token", "create", name, "--role", role, "--all-departments", "--config"]);
+    let made = command.arg(config).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    String::from_utf8(made.stdout).unwrap().trim().to_owned()
+}
+
 impl Server {
     /// Starts a recorder on `dir` and waits until it reports that it is ready.
     pub(crate) async fn start(dir: &Path, settings: &Settings) -> Self {
@@ -72,6 +81,11 @@ impl Server {
                 break (api.to_owned(), metrics.to_owned());
             }
         };
+        if token.is_empty() {
+            // Another node of the same index has shown the first one.
+            token = create_token(&config, &format!("of {}", dir.display()), "admin");
+            std::fs::write(dir.join("token.txt"), &token).unwrap();
+        }
         Self {
             child,
             _stdout: stdout,
@@ -165,11 +179,7 @@ impl Server {
 
     /// A new token of a role, under the role's name.
     pub(crate) fn token_of(&self, role: &str) -> String {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_optag"));
-        command.args(["token", "create", role, "--role", role, "--all-departments", "--config"]);
-        let made = command.arg(self.dir.join("optag.toml")).output().unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        String::from_utf8(made.stdout).unwrap().trim().to_owned()
+        create_token(&self.dir.join("optag.toml"), role, role)
     }
 
     /// Waits until the recording is in the index.

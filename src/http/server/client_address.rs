@@ -24,6 +24,11 @@ pub type Proxies = Arc<AllowList>;
 /// comes from a trusted proxy; otherwise the connection's. Returns its [`owner`]. A request without a
 /// connection has the unspecified address.
 pub fn client_ip(extensions: &Extensions, headers: &HeaderMap, proxies: &AllowList) -> IpAddr {
+    owner(client_address(extensions, headers, proxies))
+}
+
+/// The same address itself.
+pub fn client_address(extensions: &Extensions, headers: &HeaderMap, proxies: &AllowList) -> IpAddr {
     let Some(Peer(peer)) = extensions.get() else { return Ipv4Addr::UNSPECIFIED.into() };
     let mut client = peer.ip().to_canonical();
     let forwarded = headers.get_all("x-forwarded-for").iter().rev().filter_map(|value| value.to_str().ok());
@@ -34,7 +39,7 @@ pub fn client_ip(extensions: &Extensions, headers: &HeaderMap, proxies: &AllowLi
         let Ok(before) = text.trim().parse::<IpAddr>() else { break };
         client = before.to_canonical();
     }
-    owner(client)
+    client
 }
 
 /// A token bucket per address.
