@@ -1,5 +1,6 @@
 //! Recordings as the API serves them: search, playback, and requests of data subjects.
 
+mod audit_page;
 pub mod playback;
 pub mod rendering;
 pub mod requests;

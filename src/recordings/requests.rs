@@ -6,9 +6,8 @@ use std::sync::atomic::AtomicU64;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use serde_json::value::RawValue;
 
-use crate::audit::{AuditLog, Line};
+use crate::audit::AuditLog;
 use crate::delivery::queue::DeliveryQueue;
 use crate::erasure::deletion_log::Cause;
 use crate::erasure::holds::{Hold, HoldError};
@@ -26,6 +25,7 @@ use crate::http::requests::{
 };
 use crate::index::{Candidate, IndexRow, Wanted};
 use crate::recorder::live_calls::LiveCalls;
+use crate::recordings::audit_page;
 use crate::recordings::playback::summary;
 use crate::stores::Stores;
 use crate::time::second_source::TimeKeeper;
@@ -292,7 +292,7 @@ impl Requests for RequestService {
     fn audit_page(&self, after: u64, most: usize) -> BoxFuture<'_, Result<AuditPage, LibraryError>> {
         let audit = self.audit.clone();
         async move {
-            let page = tokio::task::spawn_blocking(move || page(&audit, after, most)).await;
+            let page = tokio::task::spawn_blocking(move || audit_page::read(&audit, after, most)).await;
             page.unwrap_or(Err(LibraryError::Damaged))
         }
         .boxed()
@@ -349,29 +349,6 @@ impl RequestService {
         };
         tokio::task::spawn_blocking(read).await.unwrap_or_default()
     }
-}
-
-fn page(audit: &AuditLog, after: u64, most: usize) -> Result<AuditPage, LibraryError> {
-    let damaged = |_| LibraryError::Damaged;
-    let mut lines: Vec<Line> = Vec::new();
-    let mut more = false;
-    for line in audit.lines().map_err(damaged)? {
-        let line = line.map_err(damaged)?;
-        if line.sequence > after {
-            if lines.len() == most {
-                more = true;
-                break;
-            }
-            lines.push(line);
-        }
-    }
-    let last = lines.last().map_or(after, |line| line.sequence);
-    let checkpoints = audit.checkpoints().map_err(damaged)?;
-    Ok(AuditPage { lines: as_json(&lines)?, checkpoints: as_json(&checkpoints)?, last, more })
-}
-
-fn as_json<T: serde::Serialize>(all: &[T]) -> Result<Vec<Box<RawValue>>, LibraryError> {
-    all.iter().map(|one| serde_json::value::to_raw_value(one).map_err(|_| LibraryError::Damaged)).collect()
 }
 
 /// The data known before delivery; the length is not.
