@@ -7,12 +7,13 @@
 //! The environment overrides the file: `OPTAG_API_LISTEN` is `listen` of `[api]`,
 //! `OPTAG_DATA_DIR` is `data_dir`. Departments come from the file alone.
 
+mod ask;
 mod check;
 mod cluster;
 mod departments;
 mod error;
 mod files;
-mod prompts;
+pub mod prompts;
 mod raw;
 mod reload;
 mod seal;
@@ -29,8 +30,8 @@ pub use crate::config::error::ConfigError;
 pub use crate::config::raw::HANDOVER_VARIABLE;
 pub use crate::config::reload::{Changes, Written};
 pub use crate::config::settings::{
-    ApiConfig, AuditConfig, Config, EngineConfig, HoldConfig, LogConfig, LogFormat, MasterKeySource,
-    RtpConfig, S3Config, S3Credentials, SealConfig, SipConfig, SpoolConfig, StoreConfig,
+    ApiConfig, AskConfig, AuditConfig, Config, EngineConfig, HoldConfig, LogConfig, LogFormat,
+    MasterKeySource, RtpConfig, S3Config, S3Credentials, SealConfig, SipConfig, SpoolConfig, StoreConfig,
 };
 
 use crate::index::IndexPlace;
@@ -91,7 +92,9 @@ impl Config {
         };
         let within =
             [&mut self.spool.dir, &mut self.seal.keys_dir, &mut self.tokens_path, &mut self.signing_key_file];
-        for path in within.into_iter().chain(local).chain(index).chain(master_key) {
+        for path in
+            within.into_iter().chain([&mut self.ask.prompts_dir]).chain(local).chain(index).chain(master_key)
+        {
             if let Ok(rest) = path.strip_prefix(&old) {
                 *path = dir.join(rest);
             }

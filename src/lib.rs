@@ -5,6 +5,7 @@
 //! what comes in, what goes out and what is not there.
 
 pub mod app;
+pub mod asking;
 pub mod audit;
 pub mod auth;
 pub mod backoff;
@@ -24,6 +25,7 @@ pub mod load;
 pub mod metrics;
 pub mod pem;
 pub mod process_stat;
+pub mod prompts;
 pub mod recorder;
 pub mod recordings;
 pub mod stores;

@@ -52,6 +52,7 @@ fn departments() -> Departments {
         keys: ConsentKeys::default(),
         consent_timeout: Duration::from_secs(3_600),
         prompts: Vec::new(),
+        asked_before: false,
     };
     let listed = PARTIES.iter().filter_map(|(number, id)| Some(((*id)?, *number)));
     Departments { all: listed.map(department).collect(), country_code: "45".into(), otherwise: None }

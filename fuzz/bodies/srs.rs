@@ -78,6 +78,7 @@ pub(super) fn config(bits: u8) -> Config {
         keys: ConsentKeys::default(),
         consent_timeout: Duration::from_secs(30),
         prompts: Vec::new(),
+        asked_before: false,
     };
     let bit = |n: u8| bits >> n & 1 == 1;
     let credentials = bit(0).then(|| Credentials {

@@ -52,6 +52,14 @@ pub struct SipRoom {
     pub switch: Switch,
 }
 
+/// What asking has of its own.
+pub struct AskRoom {
+    /// Callers who are being asked: each has a pair of ports.
+    pub asks: watch::Receiver<usize>,
+    /// Sets whether callers are asked.
+    pub switch: Switch,
+}
+
 /// The parts that calls need room in.
 pub struct Parts {
     /// RTP ports.
@@ -68,6 +76,8 @@ pub struct Parts {
     pub draining: Arc<AtomicBool>,
     /// SIPREC, if it is listened for.
     pub sip: Option<SipRoom>,
+    /// Asking, if it is on.
+    pub ask: Option<AskRoom>,
 }
 
 /// Whether the recorder is full, for readiness.
@@ -82,9 +92,17 @@ impl Capacity {
 
     /// Looks until dropped. The first look is made before the first answer of readiness: see [`Capacity::look`].
     pub async fn run(self: Arc<Self>, parts: Parts, mut fullness: Fullness) {
-        let mut told = None;
+        let (mut told, mut told_asking) = (None, None);
         loop {
             let accepts = self.look(&parts, &mut fullness);
+            // A call that would not be recorded is not asked about.
+            let asks = accepts && !parts.draining.load(Ordering::Acquire);
+            if let Some(ask) = &parts.ask
+                && told_asking != Some(asks)
+                && (ask.switch)(asks)
+            {
+                told_asking = Some(asks);
+            }
             if let Some(sip) = &parts.sip
                 && told != Some(accepts)
                 && (sip.switch)(accepts)
@@ -112,7 +130,8 @@ impl Parts {
     /// For each part, how many more calls it has room for.
     fn rooms(&self) -> Vec<(NotAccepting, usize)> {
         let calls = self.calls.live();
-        let (free, lent) = (self.ports.free(), self.ports.lent());
+        let asks = self.ask.as_ref().map_or(0, |ask| *ask.asks.borrow());
+        let (free, lent) = (self.ports.free(), self.ports.lent().saturating_sub(asks));
         let streams =
             if calls == 0 { STREAMS } else { lent.div_ceil(calls).clamp(1, limit::STREAMS_PER_CALL) };
         let spills = self.spills && self.spool.takes_packed();

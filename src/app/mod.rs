@@ -1,6 +1,7 @@
 //! Wiring: every queue (its size, and what happens when it is full), every thread and task, the order of start and
 //! shutdown.
 
+mod ask;
 pub mod bucket_watch;
 pub mod capacity;
 pub mod certificates;

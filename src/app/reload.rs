@@ -15,6 +15,9 @@ impl Server {
         if let Some(server) = &self.sip_server {
             server.change_departments(config.departments.clone()).await;
         }
+        if let Some(asking) = &self.asking {
+            asking.change(config).await;
+        }
         self.rules.set_keep_days(config.longest_kept_days());
     }
 }

@@ -23,7 +23,7 @@ use crate::app::health::{Checks, Health, Starting};
 use crate::app::open::{Access, Opened, open};
 use crate::app::publish::Publisher;
 use crate::app::upgrade::Handover;
-use crate::app::{certificates, hardening, nodes, process, sip};
+use crate::app::{ask, certificates, hardening, nodes, process, sip};
 use crate::auth::Role;
 use crate::auth::tokens::NewToken;
 use crate::cluster::link::Link;
@@ -72,6 +72,9 @@ pub struct Server {
     /// Where SIP is listened to.
     pub sip: Bound,
     pub(super) sip_server: Option<SipServer>,
+    /// Where calls are taken whose callers are asked.
+    pub ask: Bound,
+    pub(super) asking: Option<ask::Running>,
     pub(super) recorder: Arc<Recorder>,
     pub(super) rules: Arc<RulesWatch>,
     engine: Engine,
@@ -221,6 +224,18 @@ impl Server {
         if let Some(server) = &sip_server {
             tasks.spawn(sip::publish(server.stats_stream(), server.dropped_messages()));
         }
+        let services = opened.services(recorder.clone(), drain.clone(), Link::new(tls.clone()));
+        let asking = ask::start(
+            &config,
+            &services,
+            &ports,
+            Arc::clone(&opened.clock) as Arc<dyn Clock>,
+            (&mut kept, &mut sockets),
+        )
+        .await?;
+        if let Some(asking) = &asking {
+            tasks.spawn(asking.publish());
+        }
         let sip = sip_server.as_ref().map(|server| server.bound().clone()).unwrap_or_default();
         let capacity = Arc::<Capacity>::default();
         let parts = Parts {
@@ -231,6 +246,7 @@ impl Server {
             spills: config.engine.spills,
             draining: drain.flag(),
             sip: sip_server.as_ref().map(|server| sip::room(&config, server)),
+            ask: asking.as_ref().map(ask::Running::room),
         };
         let mut fullness = Fullness::default();
         capacity.look(&parts, &mut fullness);
@@ -238,7 +254,6 @@ impl Server {
         let clock = Arc::<dyn Clock>::clone(&opened.clock);
         tasks.spawn(certificates::watch(certificates::in_use(&config), move || clock.wall()));
         tasks.spawn(process::publish());
-        let services = opened.services(recorder.clone(), drain.clone(), Link::new(tls.clone()));
         let limits = Limits {
             requests: config.api.max_requests,
             timeout: config.api.request_timeout,
@@ -270,6 +285,8 @@ impl Server {
             new_admin_token,
             sip,
             sip_server,
+            ask: asking.as_ref().map(ask::Running::bound).unwrap_or_default(),
+            asking,
             recorder,
             rules,
             engine,

@@ -23,7 +23,11 @@ const PUBLISH: Duration = Duration::from_secs(1);
 
 /// The server's sockets: inherited from the previous program if the addresses are the same, otherwise new. Copies are
 /// kept for the next program.
-fn sockets(listen: &Listen, kept: &mut Handover, copies: &mut Handover) -> std::io::Result<Sockets> {
+pub(super) fn sockets(
+    listen: &Listen,
+    kept: &mut Handover,
+    copies: &mut Handover,
+) -> std::io::Result<Sockets> {
     let name = |kind: &str, at: usize| format!("{kind} {at} {listen:?}");
     let mut sockets = Sockets::default();
     for (at, &address) in listen.udp.iter().enumerate() {
@@ -76,6 +80,18 @@ pub fn start(
     if listen.udp.is_empty() && listen.tcp.is_empty() && listen.tls.is_empty() {
         return Ok(None);
     }
+    let siprec = settings(config)?;
+    let server = sockets(&listen, kept, copies).and_then(|sockets| {
+        SipServer::start_on(sockets, listen.tls_files, siprec, feed, clock, ledger, resumed)
+    });
+    server.context("cannot listen for SIP (configuration section [sip])").map(Some)
+}
+
+/// What recording and asking have in common, and the settings of recording.
+///
+/// Errors: no random numbers from the system.
+pub(super) fn settings(config: &Config) -> anyhow::Result<SiprecConfig> {
+    let sip = &config.sip;
     let mut secret = [0; 32];
     aws_lc_rs::rand::fill(&mut secret).context("no random bytes from the system")?;
     let credentials = sip.user.clone().map(|user| Credentials {
@@ -91,7 +107,7 @@ pub fn start(
     let share = |percent| share(config, percent);
     let profiles = sip.clients_of_their_own.iter().cloned();
     let profiles = profiles.map(|client| client.with_departments(|otherwise| departments(&otherwise)));
-    let siprec = SiprecConfig {
+    Ok(SiprecConfig {
         clients: sip.clients.clone(),
         credentials,
         advertised: (config.rtp.advertised_ip != config.rtp.listen_ip).then_some(config.rtp.advertised_ip),
@@ -109,11 +125,7 @@ pub fn start(
         streams_per_client: share(sip.max_client_streams_percent),
         sessions_max: sip.max_sessions,
         secret,
-    };
-    let server = sockets(&listen, kept, copies).and_then(|sockets| {
-        SipServer::start_on(sockets, listen.tls_files, siprec, feed, clock, ledger, resumed)
-    });
-    server.context("cannot listen for SIP (configuration section [sip])").map(Some)
+    })
 }
 
 /// Publishes the server's statistics until dropped.

@@ -38,7 +38,9 @@ pub(super) fn load_config(args: &ConfigArgs) -> anyhow::Result<Config> {
 pub(super) fn load_written(args: &ConfigArgs) -> anyhow::Result<(Written, Config)> {
     let usual = Path::new(USUAL_FILE);
     let file = args.config.as_deref().or_else(|| usual.exists().then_some(usual));
-    let (written, mut config) = Written::load(file, std::env::vars())?;
+    // Before anything is read: stored prompts are in the data directory.
+    let data = args.data.as_ref().map(|data| ("OPTAG_DATA_DIR".to_owned(), data.display().to_string()));
+    let (written, mut config) = Written::load(file, std::env::vars().chain(data))?;
     if let Some(data) = &args.data {
         config.set_data_dir(data);
     }

@@ -15,6 +15,7 @@ pub mod load;
 mod load_sip;
 pub mod manual;
 pub mod nodes;
+pub mod prompt;
 pub mod recover;
 pub mod replay_deletions;
 pub mod retention;
@@ -67,6 +68,7 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     Keys(keys::KeysArgs),
     Nodes(nodes::NodesArgs),
+    Prompt(prompt::PromptArgs),
     Recover(recover::RecoverArgs),
     Retention(retention::RetentionArgs),
     Audit(audit::AuditArgs),
@@ -119,6 +121,7 @@ pub fn run() -> ExitCode {
             Command::Doctor(args) => doctor::run(args).await,
             Command::Keys(args) => keys::run(args).await,
             Command::Nodes(args) => nodes::run(args).await,
+            Command::Prompt(args) => prompt::run(args).await,
             Command::Recover(args) => recover::run(args).await,
             Command::Retention(args) => retention::run(args).await,
             Command::Audit(args) => audit::run(args).await,

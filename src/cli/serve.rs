@@ -98,10 +98,11 @@ pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<
     if let Some(token) = &running.new_admin_token {
         println!("admin token, shown this once: {token}");
     }
-    for (name, addresses) in [("UDP", &running.sip.udp), ("TCP", &running.sip.tcp), ("TLS", &running.sip.tls)]
-    {
-        for address in addresses {
-            println!("SIPREC over {name}: {address}");
+    for (what, bound) in [("SIPREC", &running.sip), ("asking", &running.ask)] {
+        for (name, addresses) in [("UDP", &bound.udp), ("TCP", &bound.tcp), ("TLS", &bound.tls)] {
+            for address in addresses {
+                println!("{what} over {name}: {address}");
+            }
         }
     }
     println!("optag is ready: API http://{}, metrics http://{}", running.api, running.metrics);

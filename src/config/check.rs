@@ -34,12 +34,25 @@ pub(super) fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, 
     if country_code.len() > 3 || !country_code.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(wrong("number.country_code", "up to 3 digits, without +"));
     }
-    let prompts = crate::config::prompts::check(raw.prompt, &raw.department)?;
-    let departments = departments::check(raw.department, &prompts, days as u8, timeout_s)?;
+    let prompts_dir = path_or(&raw.ask.prompts_dir, &data_dir, "prompts");
+    let written = raw.prompt.into_iter().chain(crate::config::prompts::stored(&prompts_dir)?).collect();
+    let prompts = crate::config::prompts::check(written, &raw.department)?;
+    let asked: Vec<String> = raw.ask.department.iter().map(|one| one.id.clone()).collect();
+    let departments = departments::check(raw.department, &prompts, days as u8, timeout_s, &asked)?;
     let index = index(raw.index, &data_dir)?;
+    let rtp = rtp(&raw.rtp)?;
+    let ask = crate::config::ask::check(&raw.ask, (&departments, &prompts), &raw.sip, &prompts_dir)?;
+    if ask.is_on() && ask.max_asks > rtp.pairs() / 2 {
+        return Err(wrong(
+            "ask.max_asks",
+            "at most half of the pairs of RTP ports (rtp.port_min to rtp.port_max)",
+        ));
+    }
     Ok(Config {
         cluster: crate::config::cluster::check(raw.cluster, &index)?,
+        ask,
         sip: crate::config::sip::check(raw.sip, &departments)?,
+        prompts,
         api: ApiConfig {
             listen: address("api.listen", &raw.api.listen)?,
             max_connections: number("api.max_connections", raw.api.max_connections, 1..=65_535)? as usize,
@@ -61,7 +74,7 @@ pub(super) fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, 
             learn_rtp_source: raw.api.learn_rtp_source,
         },
         metrics_listen: address("metrics.listen", &raw.metrics.listen)?,
-        rtp: rtp(&raw.rtp)?,
+        rtp,
         engine: engine(&raw.engine)?,
         tones: tones(&raw.keys)?,
         spool: SpoolConfig {

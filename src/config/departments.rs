@@ -16,6 +16,7 @@ pub(super) fn check(
     prompts: &[Prompt],
     default_days: u8,
     default_timeout_s: u64,
+    asked: &[String],
 ) -> Result<Vec<Department>, ConfigError> {
     let mut departments: Vec<Department> = Vec::with_capacity(raw.len());
     for one in raw {
@@ -54,6 +55,7 @@ pub(super) fn check(
             own.push(named.clone());
         }
         departments.push(Department {
+            asked_before: asked.contains(&one.id),
             id: one.id,
             name: one.name,
             numbers: one.numbers,

@@ -1,17 +1,66 @@
-//! Checks of `[[prompt]]`: consent prompts by version, with the hashes that consent records contain.
+//! Checks of `[[prompt]]`: consent prompts by version, with the hashes that consent records contain. Prompts that
+//! `optag prompt add` stored are read like those of the configuration.
+
+use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::config::departments::check_keys;
 use crate::config::error::ConfigError;
 use crate::config::raw::{RawDepartment, RawPrompt};
-use optag_core::call::Prompt;
+use optag_core::call::{ConsentKeys, Prompt};
 use optag_core::hex::hex;
 
 /// Longest text. Units: characters.
 const TEXT_CHARS: usize = 4_000;
 /// Largest audio file. Units: bytes.
 const AUDIO_BYTES: u64 = 64 << 20;
+
+/// The prompts in a prompt store, each as a table in a file of its own; file names in it are of the same directory.
+///
+/// Errors: a file cannot be read, or is no such table.
+pub(super) fn stored(dir: &Path) -> Result<Vec<RawPrompt>, ConfigError> {
+    let error = |path: &Path, source| ConfigError::File { path: path.to_owned(), source };
+    let entries = match std::fs::read_dir(dir) {
+        Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|source| error(dir, source))?,
+    };
+    let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<PathBuf>, _>>();
+    let mut paths = paths.map_err(|source| error(dir, source))?;
+    paths.retain(|path| path.extension().is_some_and(|end| end == "toml"));
+    paths.sort();
+    let read = |path: &PathBuf| {
+        let text = std::fs::read_to_string(path).map_err(|source| error(path, source))?;
+        let mut prompt: RawPrompt = toml::from_str(&text).map_err(|wrong| {
+            error(path, std::io::Error::new(std::io::ErrorKind::InvalidData, wrong.message().to_owned()))
+        })?;
+        for file in [&mut prompt.text_file, &mut prompt.audio_file] {
+            if !file.is_empty() {
+                *file = dir.join(&file).display().to_string();
+            }
+        }
+        Ok(prompt)
+    };
+    paths.iter().map(read).collect()
+}
+
+/// A prompt as the store has it: see [`stored`].
+#[derive(Debug, serde::Serialize)]
+pub struct StoredPrompt<'a> {
+    /// Its version.
+    pub version: &'a str,
+    /// Its language.
+    pub language: &'a str,
+    /// File of its text, in the same directory.
+    pub text_file: &'a str,
+    /// File of its audio, in the same directory.
+    pub audio_file: &'a str,
+    /// The departments that it names.
+    pub departments: &'a [String],
+    /// The keys that it announces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keys: Option<&'a ConsentKeys>,
+}
 
 /// Checks all prompts and reads the files that they name.
 pub(super) fn check(raw: Vec<RawPrompt>, departments: &[RawDepartment]) -> Result<Vec<Prompt>, ConfigError> {
@@ -42,6 +91,7 @@ pub(super) fn check(raw: Vec<RawPrompt>, departments: &[RawDepartment]) -> Resul
         if text.trim().is_empty() || text.chars().count() > TEXT_CHARS {
             return Err(wrong("text", "1 to 4000 characters"));
         }
+        let audio_file = Some(PathBuf::from(&one.audio_file)).filter(|file| !file.as_os_str().is_empty());
         let audio_sha256 = match (one.audio_file.as_str(), one.audio_sha256.to_ascii_lowercase()) {
             ("", known) if known.is_empty() => None,
             ("", known) if known.len() == 64 && known.chars().all(|c| c.is_ascii_hexdigit()) => Some(known),
@@ -64,6 +114,7 @@ pub(super) fn check(raw: Vec<RawPrompt>, departments: &[RawDepartment]) -> Resul
             text_sha256: sha256(text.as_bytes()),
             text,
             audio_sha256,
+            audio_file,
             covers: one.departments,
             keys: one.keys,
         });

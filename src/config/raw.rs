@@ -1,5 +1,7 @@
 //! The configuration as written: file, then environment; only names and types are checked.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::error::ConfigError;
@@ -51,6 +53,7 @@ section!(
         api: RawApi = RawApi::default(),
         metrics: RawMetrics = RawMetrics::default(),
         sip: RawSip = RawSip::default(),
+        ask: RawAsk = RawAsk::default(),
         rtp: RawRtp = RawRtp::default(),
         engine: RawEngine = RawEngine::default(),
         keys: RawKeys = RawKeys::default(),
@@ -129,6 +132,29 @@ section!(RawSipClient {
     refuse_when_full: Option<bool> = None,
     unknown_party_stays: Option<bool> = None,
     rtp_timeout_s: Option<i64> = None,
+});
+section!(RawAsk {
+    listen_udp: String = String::new(),
+    listen_tcp: String = String::new(),
+    listen_tls: String = String::new(),
+    send_on: String = "redirect".into(),
+    send_to: String = String::new(),
+    answer_s: i64 = 5,
+    loss_percent: i64 = 5,
+    max_asks: i64 = 200,
+    never_ask: String = "112, 110, 113, 114, 116xxx, 911, 999, 000".into(),
+    internal_digits: i64 = 6,
+    consent_header: String = "X-Recording-Consent".into(),
+    external_id_header: String = String::new(),
+    prompts_dir: String = String::new(),
+    department: Vec<RawAskedDepartment> = Vec::new(),
+});
+section!(RawAskedDepartment {
+    id: String = String::new(),
+    send_to: Option<String> = None,
+    languages: BTreeMap<String, String> = BTreeMap::new(),
+    confirm_yes: String = String::new(),
+    confirm_no: String = String::new(),
 });
 section!(RawRtp {
     listen_ip: String = "127.0.0.1".into(),

@@ -9,9 +9,10 @@ use crate::disclosure::owner::Owner;
 use crate::erasure::sweep_horizon::SweepLimits;
 use crate::index::IndexPlace;
 use crate::recorder::settings::{Departments, RecorderSettings};
-use optag_core::call::Department;
+use optag_core::call::{Department, Prompt};
 use optag_core::private::Private;
 use optag_media::dtmf::tone_listener::ToneSettings;
+use optag_sip::ask::settings::{AskedDepartment, SendOn, Unasked};
 use optag_sip::sip::allow_list::AllowList;
 use optag_sip::siprec::client_profile::Profile;
 use optag_sip::siprec::parties::PartyRules;
@@ -31,6 +32,10 @@ pub struct Config {
     pub metrics_listen: SocketAddr,
     /// Where session recording clients are listened to.
     pub sip: SipConfig,
+    /// Asking callers before their calls come.
+    pub ask: AskConfig,
+    /// All prompts.
+    pub prompts: Vec<Prompt>,
     /// Where audio is taken.
     pub rtp: RtpConfig,
     /// The media engine.
@@ -291,4 +296,36 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// The checked `[ask]` section.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AskConfig {
+    /// Where it is listened; nowhere by default.
+    pub listen: Listen,
+    /// How calls are sent on.
+    pub send_on: SendOn,
+    /// Time to answer after each hearing of the question.
+    pub answer: Duration,
+    /// Loss above which a question was not heard. Units: percent.
+    pub loss_percent: u32,
+    /// Maximum number of callers who are asked at a time.
+    pub max_asks: usize,
+    /// Calls that are never asked.
+    pub unasked: Unasked,
+    /// Header field that carries the answer, as written.
+    pub consent_header: String,
+    /// Header field that carries an identifier of the call, in lower case.
+    pub external_id_header: Option<String>,
+    /// Where `optag prompt add` keeps prompts.
+    pub prompts_dir: PathBuf,
+    /// The departments whose callers are asked.
+    pub departments: Vec<AskedDepartment>,
+}
+
+impl AskConfig {
+    /// Whether callers are asked.
+    pub fn is_on(&self) -> bool {
+        !(self.listen.udp.is_empty() && self.listen.tcp.is_empty() && self.listen.tls.is_empty())
+    }
 }

@@ -17,14 +17,12 @@ use optag_sip::siprec::settings::{ConsentSignal, MediaSource, UnknownParty, Unti
 
 /// Checks the section; `departments` are checked already.
 pub(super) fn check(raw: RawSip, departments: &[Department]) -> Result<SipConfig, ConfigError> {
-    let file = |text: &str| Some(text).filter(|text| !text.is_empty()).map(PathBuf::from);
     let tls = addresses("sip.listen_tls", &raw.listen_tls)?;
-    let tls_files = match (file(&raw.certificate_file), file(&raw.key_file)) {
-        (Some(certificate), Some(key)) => {
-            Some(TlsFiles { certificate, key, client_ca: file(&raw.client_ca_file) })
+    let tls_files = match tls_files(&raw) {
+        None if !tls.is_empty() => {
+            return Err(wrong("sip.certificate_file", "required, with sip.key_file, for sip.listen_tls"));
         }
-        _ if tls.is_empty() => None,
-        _ => return Err(wrong("sip.certificate_file", "required, with sip.key_file, for sip.listen_tls")),
+        files => files,
     };
     let known = |id: &str| id.is_empty() || departments.iter().any(|department| department.id == id);
     if !known(&raw.default_department) {
@@ -74,6 +72,13 @@ pub(super) fn check(raw: RawSip, departments: &[Department]) -> Result<SipConfig
     })
 }
 
+/// The certificate of the section, where it names one with its key.
+pub(super) fn tls_files(raw: &RawSip) -> Option<TlsFiles> {
+    let file = |text: &str| Some(text).filter(|text| !text.is_empty()).map(PathBuf::from);
+    let (certificate, key) = file(&raw.certificate_file).zip(file(&raw.key_file))?;
+    Some(TlsFiles { certificate, key, client_ca: file(&raw.client_ca_file) })
+}
+
 pub(super) fn unknown_party(stays: bool) -> UnknownParty {
     if stays { UnknownParty::Stay } else { UnknownParty::Pause }
 }
@@ -111,7 +116,7 @@ pub(super) fn rules(raw: &RawSip, key: &dyn Fn(&str) -> String) -> Result<PartyR
     })
 }
 
-fn addresses(key: &str, text: &str) -> Result<Vec<SocketAddr>, ConfigError> {
+pub(super) fn addresses(key: &str, text: &str) -> Result<Vec<SocketAddr>, ConfigError> {
     let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
     entries
         .map(|entry| entry.parse().map_err(|_| wrong(key, "address:port, several with commas, or empty")))

@@ -33,6 +33,7 @@ pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use crate::http::calls::consents::give as give_by_name;
 pub use crate::http::recordings::playback::VERDICTS;
 pub use crate::http::server::router::{Limits, health_router, router};
 pub use crate::http::server::{ConnectionLimits, Door, serve, serve_behind};

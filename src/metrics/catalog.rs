@@ -3,6 +3,7 @@
 use super::NotAccepting;
 use optag_core::call::StreamVerdict;
 use optag_core::latency;
+use optag_sip::ask::outcome::Outcome;
 
 /// A metric.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +67,7 @@ const VERDICTS: &[&str] = StreamVerdict::NAMES;
 const RTCP: &[&str] = &["received", "malformed", "source", "unproved", "bye", "report_sent"];
 const LOSS: &[&str] = &["0", "below_1_percent", "below_5_percent", "more"];
 const JITTER: &[&str] = &["below_5_ms", "below_20_ms", "below_60_ms", "more"];
+const ASK_PACKETS: &[&str] = &["accepted", "refused", "kernel_dropped"];
 const NODE_STATES: &[&str] = &["starting", "ready", "draining", "silent"];
 const FORWARDED: &[&str] = &["answered", "not_there", "unreachable"];
 const ADMISSIONS: &[&str] = &[
@@ -166,6 +168,10 @@ catalog! {
     SIP_MESSAGES_DROPPED_TOTAL = Counter, "optag_sip_messages_dropped_total", [], "SIP messages dropped: a queue, buffer or connection was full, or the sender is not an allowed client.";
     SIP_EVENTS_TOTAL = Counter, "optag_sip_events_total", ["event": OPEN], "SIPREC events; docs/guide/feeding.md explains those that matter.";
     SIP_RESPONSES_TOTAL = Counter, "optag_sip_responses_total", ["method": OPEN, "code": OPEN], "SIP responses sent, without retransmissions, by method of the request and status code.";
+    ASKS = Gauge, "optag_asks", [], "Callers who are being asked by optag itself.";
+    ASKS_TOTAL = Counter, "optag_asks_total", ["outcome": Outcome::NAMES], "Calls whose callers were to be asked by optag itself, by outcome; docs/guide/asking.md explains them.";
+    ASK_OWN_DELAY_SECONDS = Histogram(HTTP_S), "optag_ask_own_delay_seconds", [], "Time that an ask took beside prompts and the time to answer.";
+    ASK_PACKETS_TOTAL = Counter, "optag_ask_packets_total", ["event": ASK_PACKETS], "RTP and RTCP datagrams of callers who are asked: accepted; refused, whatever the cause; dropped by the kernel.";
     NODES = Gauge, "optag_nodes", ["state": NODE_STATES], "Nodes that share the index, by state, as this node last read the registry; silent: no heartbeat for 10 s.";
     REGISTRY_UP = Gauge, "optag_registry_up", [], "1 if the last heartbeat reached the registry of nodes and all nodes have one master key; 0 if not: answers for calls of other nodes are given directly or refused. 1 on a node alone.";
     CONTROL_FORWARDED_TOTAL = Counter, "optag_control_forwarded_total", ["result": FORWARDED], "Requests sent on to the node that has the call, by result: answered, the call is not there, or the node cannot be reached.";

@@ -4,6 +4,7 @@
 //! In: facts. Out: Prometheus text. Label sets are bounded; nothing personal is a label.
 //! Until [`exporter::Exporter::install`] ran, recording does nothing.
 
+mod asks;
 mod capacity;
 pub mod catalog;
 mod events;
@@ -16,6 +17,7 @@ mod reference;
 mod spooling;
 mod storing;
 
+pub use asks::*;
 pub use capacity::*;
 pub use events::*;
 pub use nodes::*;

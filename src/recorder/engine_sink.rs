@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::delivery::queue::{Closing, DeliveryQueue};
 use crate::metrics;
 use crate::recorder::live_calls::LiveCalls;
-use optag_core::call::{ConsentRecord, ConsentState, Outcome};
+use optag_core::call::{ConsentHow, ConsentState, Outcome};
 use optag_core::id::CallId;
 use optag_media::call::output::{Fact, Output};
 use optag_media::call::snapshot::CallSnapshot;
@@ -74,10 +74,10 @@ impl EngineSink {
 
     fn tell(&self, news: News) {
         match news {
-            News::Consent(call, record) => {
-                self.live_calls.set_consent(call, record.state);
-                if record.state != ConsentState::Asked {
-                    metrics::consent_changed(record.state, record.how);
+            News::Consent(call, state, how) => {
+                self.live_calls.set_consent(call, state);
+                if state != ConsentState::Asked {
+                    metrics::consent_changed(state, how);
                 }
             }
             News::Ended(call, ended) => {
@@ -93,14 +93,14 @@ impl EngineSink {
 
 /// Updates for live calls and metrics.
 enum News {
-    Consent(CallId, ConsentRecord),
+    Consent(CallId, ConsentState, ConsentHow),
     Ended(CallId, Ended),
 }
 
 impl News {
     fn of(record: &SpoolRecord) -> Option<Self> {
         match &record.body {
-            Body::Consent(consent) => Some(News::Consent(record.call, consent.clone())),
+            Body::Consent(consent) => Some(News::Consent(record.call, consent.state, consent.how)),
             Body::Closed(ended) => Some(News::Ended(record.call, ended.clone())),
             _ => None,
         }

@@ -14,7 +14,7 @@ use crate::server::{Server, Settings};
 use crate::sip_src::{code, header, media};
 
 /// A program that ends with the test.
-struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -25,22 +25,22 @@ impl Drop for Running {
     }
 }
 
-fn start(dir: &Path, name: &str, command: &mut Command) -> Running {
+pub(crate) fn start(dir: &Path, name: &str, command: &mut Command) -> Running {
     let log = std::fs::File::create(dir.join(format!("{name}.log"))).unwrap();
     let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn();
     Running(child.unwrap_or_else(|error| panic!("{name}: {error}")))
 }
 
 /// What is not installed of what is needed.
-fn missing() -> Vec<&'static str> {
+pub(crate) fn missing_of(programs: &[&'static str]) -> Vec<&'static str> {
     let there = |program: &&str| {
         let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
-        !found.is_ok_and(|done| done.status.success())
+        found.is_ok_and(|done| done.status.success())
     };
-    ["kamailio", "rtpengine", "sipp", "python3"].iter().filter(|program| there(program)).copied().collect()
+    programs.iter().filter(|program| !there(program)).copied().collect()
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -91,7 +91,7 @@ impl Caller {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_through_kamailio_and_rtpengine_is_recorded_after_the_callers_key() {
-    let missing = missing();
+    let missing = missing_of(&["kamailio", "rtpengine", "sipp", "python3"]);
     if !missing.is_empty() {
         println!("skipped: not installed: {}", missing.join(", "));
         return;

@@ -196,6 +196,7 @@ pub(crate) fn config() -> Config {
         keys: ConsentKeys::default(),
         consent_timeout: Duration::from_secs(30),
         prompts: Default::default(),
+        asked_before: false,
     };
     Config {
         clients: AllowList::default(),

@@ -3,6 +3,7 @@
 //! In: requests to [`engine::Engine`] and the datagrams of each stream's socket. Out: one batch of
 //! [`call::output::Output`] per tick. Not here: files, databases, HTTP, tokio.
 
+pub mod announce;
 pub mod call;
 pub mod codec;
 pub mod dtmf;

@@ -27,6 +27,7 @@ use crate::playout::sender_clock::SenderClock;
 use crate::rtp::packet::RtpPacket;
 use crate::rtp::rtcp::Reports;
 use crate::rtp::rtcp::feedback::{Feedback, Outgoing, Port};
+use crate::rtp::rtcp::own_loss::OwnLoss;
 use crate::rtp::source_filter::SourceRule;
 use crate::rtp::srtp::{SrtpReceiver, SrtpState};
 use crate::stats::TickStats;
@@ -192,6 +193,16 @@ impl Stream {
             let protect = self.srtp.as_ref().is_some_and(|srtp| !srtp.takes_plain());
             self.feedback.report(now, self.rule.sender(), protect, stats, send);
         }
+    }
+
+    /// We send to the stream's sender under this SSRC: see [`Stream::take_own_loss`].
+    pub fn sends(&mut self, ssrc: u32) {
+        self.feedback.sends(ssrc);
+    }
+
+    /// What the stream's sender last reported of what we send, once.
+    pub fn take_own_loss(&mut self) -> Option<OwnLoss> {
+        self.feedback.take_own_loss()
     }
 
     /// The next unprocessed key press, once its sender's key presses count.

@@ -1,6 +1,7 @@
 //! Where calls come from: the HTTP feed and, over SIP, session recording clients. Both turn
 //! what they hear into the calls of [`feed::Feed`].
 
+pub mod ask;
 pub mod feed;
 pub mod sdp;
 pub mod sip;

@@ -20,6 +20,8 @@ const STAGES: &[(&str, &[&str])] = &[
 /// Files and folders of pure rules: no sockets, files, threads or clocks of the system.
 const PURE: &[&str] = &[
     "crates/optag-core/src/call",
+    "crates/optag-media/src/announce/audio.rs",
+    "crates/optag-media/src/announce/player.rs",
     "crates/optag-media/src/call",
     "crates/optag-media/src/call.rs",
     "crates/optag-media/src/codec",
@@ -31,6 +33,12 @@ const PURE: &[&str] = &[
     "crates/optag-media/src/stream",
     "crates/optag-media/src/stream.rs",
     "crates/optag-media/src/timebase.rs",
+    "crates/optag-sip/src/ask/caller.rs",
+    "crates/optag-sip/src/ask/invite.rs",
+    "crates/optag-sip/src/ask/machine.rs",
+    "crates/optag-sip/src/ask/requests.rs",
+    "crates/optag-sip/src/ask/sending_on.rs",
+    "crates/optag-sip/src/ask/server.rs",
     "crates/optag-sip/src/sdp",
     "crates/optag-sip/src/sip/dialog.rs",
     "crates/optag-sip/src/sip/message.rs",

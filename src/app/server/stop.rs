@@ -60,6 +60,9 @@ impl Server {
         if tokio::time::timeout(LAST_ANSWERS, answered).await.is_err() {
             self.listeners.shutdown().await;
         }
+        if let Some(asking) = self.asking.take() {
+            asking.stop().await;
+        }
         if let Some(server) = self.sip_server.take() {
             server.stop(Ending::Leave).await;
         }
@@ -93,6 +96,9 @@ impl Server {
         // Before signalling does: a call that this stop cuts short says so.
         let engine = self.engine.clone();
         tokio::task::spawn_blocking(move || engine.shutdown()).await?;
+        if let Some(asking) = self.asking.take() {
+            asking.stop().await;
+        }
         if let Some(server) = self.sip_server.take() {
             server.stop(Ending::Bye).await;
         }

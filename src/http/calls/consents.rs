@@ -21,6 +21,7 @@ use optag_core::call::Answer;
 use optag_core::id::CallId;
 use optag_core::limit;
 use optag_core::private::Private;
+use optag_sip::feed::{Control, Named};
 
 /// An answer to the consent prompt of a call with this identifier. Exactly one identifier is given.
 #[derive(Deserialize, ToSchema)]
@@ -103,15 +104,24 @@ pub(crate) async fn answer(
     let said =
         Said { answer: body.answer, how: body.how, prompt_version: body.prompt_version, staff: body.staff };
     let control = said.check(&actor, &mut wrong)?;
-    let feed = services.feed;
-    let given = to_its_end(async move {
-        match services.nodes {
-            None => feed.answer_by_name(name, control).await.map_err(not_steered),
-            Some(nodes) => ByName { nodes: &nodes, feed: &*feed, name, control }.give().await,
-        }
-    });
+    let given = to_its_end(async move { give(&services, name, control).await });
     let named = given.await??;
     let status = if named.reached.is_empty() { StatusCode::ACCEPTED } else { StatusCode::OK };
     let missed = named.missed.into_iter().map(|(call, why)| MissedCall { call, why }).collect();
     Ok((status, Json(NamedConsentAnswer { calls: named.reached, missed })).into_response())
+}
+
+/// Gives an answer to the calls of a name, whichever node has them; if there are none, it is kept for them.
+///
+/// Errors: it is neither given nor kept.
+pub(crate) async fn give(
+    services: &Services,
+    name: Private<String>,
+    control: Control,
+) -> Result<Named, Problem> {
+    let feed = &*services.feed;
+    match &services.nodes {
+        None => feed.answer_by_name(name, control).await.map_err(not_steered),
+        Some(nodes) => ByName { nodes, feed, name, control }.give().await,
+    }
 }

@@ -102,6 +102,22 @@ pub enum Evidence {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         source: Option<Private<SocketAddr>>,
     },
+    /// Keys that the caller pressed while optag itself asked, before the call came to its department.
+    Asked {
+        /// The matched sequence, for example `1`.
+        keys: String,
+        /// When the last key was pressed, by our wall clock.
+        pressed_at: WallTime,
+        /// RTP timestamp of the event or tone; 0 where signalling relayed the key.
+        rtp_timestamp: u32,
+        /// SSRC of its packet.
+        ssrc: u32,
+        /// How the keys were detected.
+        by: KeySource,
+        /// Source address and port of the packet.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<Private<SocketAddr>>,
+    },
     /// The user of the API: the name of an access token, or a member of staff.
     Actor {
         /// The actor's name.
@@ -166,6 +182,9 @@ pub enum ConsentError {
     /// The answer was given before the call reached the department that asks.
     #[error("the answer was given before the question")]
     BeforeQuestion,
+    /// Callers of the department are asked before their calls come.
+    #[error("callers of this department are asked before the call: a key pressed in it is no yes")]
+    AskedBefore,
     /// The call has ended.
     #[error("the call is over")]
     Ended,

@@ -25,6 +25,8 @@ pub struct Department {
     pub consent_timeout: Duration,
     /// The prompts that its callers may hear; the first is the default.
     pub prompts: Vec<Prompt>,
+    /// Whether optag asks its callers before their calls come. A key pressed in such a call is no yes.
+    pub asked_before: bool,
 }
 
 impl Department {
@@ -37,6 +39,7 @@ impl Department {
             timeout: self.consent_timeout,
             retention_days: self.retention_days,
             prompts: self.prompts.clone(),
+            asked_before: self.asked_before,
         }
     }
 

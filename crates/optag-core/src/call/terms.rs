@@ -1,6 +1,7 @@
 //! A department's question to its callers: the prompt, the keys, the time to answer.
 //! In: the configuration. Out: values by which the consent machine evaluates answers.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,9 @@ pub struct Prompt {
     pub text_sha256: String,
     /// SHA-256 of its audio file, in hexadecimal.
     pub audio_sha256: Option<String>,
+    /// Its audio file, for those who play it.
+    #[serde(skip)]
+    pub audio_file: Option<PathBuf>,
     /// Ids of the departments that it names: a yes to it covers these and no others.
     pub covers: Vec<String>,
     /// The keys that it announces; `None`: the department's.
@@ -42,6 +46,9 @@ pub struct Question {
     pub retention_days: u8,
     /// The prompts that its callers may hear. The first is the default.
     pub prompts: Vec<Prompt>,
+    /// Whether its callers are asked before their calls come: a key pressed in such a call is no yes.
+    #[serde(default)]
+    pub asked_before: bool,
 }
 
 impl Question {
@@ -54,6 +61,7 @@ impl Question {
             timeout,
             retention_days: crate::limit::RETENTION_DAYS,
             prompts: Vec::new(),
+            asked_before: false,
         }
     }
 

@@ -45,6 +45,9 @@ pub struct Line {
     off: bool,
     /// The stream that is taken in for it; `None` refuses it with port 0.
     pub taken: Option<Taken>,
+    /// Whether we send as well.
+    #[serde(skip)]
+    sends: bool,
 }
 
 /// A stream that is taken in.
@@ -96,7 +99,16 @@ impl Description {
             crypto: None,
             off: false,
             taken,
+            sends: false,
         });
+    }
+
+    /// The text of an answer in which media flows both ways. `lines` m= lines are written.
+    pub fn two_way(&mut self, own: IpAddr, lines: usize) -> Vec<u8> {
+        for line in &mut self.lines {
+            line.sends = true;
+        }
+        self.text(own, lines, true)
     }
 
     /// The text. `lines` m= lines are written: as many as the client's text has. With
@@ -131,6 +143,7 @@ impl Line {
             crypto: None,
             off: false,
             taken: None,
+            sends: false,
         };
         line.follow(media);
         line
@@ -144,6 +157,11 @@ impl Line {
     /// The key of what we send, where the stream is encrypted.
     pub fn own_key(&self) -> Option<&SrtpKey> {
         self.crypto.as_ref().map(Answered::key)
+    }
+
+    /// Answers with this format alone, beside key events and comfort noise.
+    pub fn choose(&mut self, payload_type: u8) {
+        self.codecs.retain(|codec| codec.payload_type == payload_type);
     }
 
     fn follow(&mut self, media: &Media) {
@@ -207,7 +225,11 @@ impl Line {
         if self.rtcp_mux {
             out.push_str("a=rtcp-mux\r\n");
         }
-        let direction = if listening { self.direction.answered() } else { Direction::Inactive };
+        let direction = match (listening, self.sends) {
+            (false, _) => Direction::Inactive,
+            (true, false) => self.direction.answered(),
+            (true, true) => self.direction.reversed(),
+        };
         let _ = write!(out, "a={}\r\n", direction.name());
     }
 

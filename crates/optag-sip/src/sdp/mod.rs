@@ -137,6 +137,16 @@ impl Direction {
         if self.sends() { Direction::Recvonly } else { Direction::Inactive }
     }
 
+    /// The same as the other side sees it. Source: RFC 3264 §6.1.
+    pub const fn reversed(self) -> Direction {
+        match self {
+            Direction::Sendrecv => Direction::Sendrecv,
+            Direction::Sendonly => Direction::Recvonly,
+            Direction::Recvonly => Direction::Sendonly,
+            Direction::Inactive => Direction::Inactive,
+        }
+    }
+
     /// As an attribute name.
     pub const fn name(self) -> &'static str {
         match self {

@@ -118,7 +118,9 @@ pub fn asks_rport(request: &Headers) -> bool {
 pub fn reason(code: u16) -> &'static str {
     match code {
         100 => "Trying",
+        183 => "Session Progress",
         200 => "OK",
+        302 => "Moved Temporarily",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",

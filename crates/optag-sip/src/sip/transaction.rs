@@ -197,6 +197,13 @@ impl Transactions {
         self.table.contains_key(&key_of(request))
     }
 
+    /// The peer of this transaction has shown that it receives: nothing limits what it is sent.
+    pub fn vouch(&mut self, key: &Key) {
+        if let Some(transaction) = self.table.get_mut(key) {
+            transaction.credit = None;
+        }
+    }
+
     /// What may still be sent for a request; `None` without limit. Units: bytes.
     pub fn credit(&self, key: &Key) -> Option<usize> {
         self.table.get(key)?.credit

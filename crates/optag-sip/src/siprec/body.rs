@@ -117,6 +117,6 @@ fn keys_of(content: &[u8]) -> Option<char> {
 }
 
 /// Parses an SDP received on this flow.
-pub(in crate::siprec) fn read_offer(text: &[u8], flow: Flow) -> Result<Offer, SdpError> {
+pub(crate) fn read_offer(text: &[u8], flow: Flow) -> Result<Offer, SdpError> {
     sdp::parse(text).map(|offer| offer.heard_from(flow.peer.ip()))
 }

@@ -5,7 +5,7 @@ use optag_core::call::{CallLink, LinkKind, RawBody};
 use optag_core::clock::WallTime;
 
 /// Links from the header fields of an INVITE.
-pub(super) fn links_of(request: &Request) -> Vec<CallLink> {
+pub(crate) fn links_of(request: &Request) -> Vec<CallLink> {
     let link = |kind, value: &str| CallLink { kind, value: value.trim().to_owned().into() };
     let mut links = vec![link(LinkKind::CallId, &request.call_id())];
     for (name, kind) in [

@@ -70,11 +70,11 @@ impl Config {
         self.clients.allows(ip) || self.profile(ip).is_some()
     }
 
-    pub(super) fn departments_for(&self, ip: IpAddr) -> &Departments {
+    pub(crate) fn departments_for(&self, ip: IpAddr) -> &Departments {
         self.profile(ip).map_or(&self.departments, |profile| &profile.departments)
     }
 
-    pub(super) fn rules_for(&self, ip: IpAddr) -> &PartyRules {
+    pub(crate) fn rules_for(&self, ip: IpAddr) -> &PartyRules {
         self.profile(ip).map_or(&self.rules, |profile| &profile.rules)
     }
 
@@ -95,7 +95,7 @@ impl Config {
         when == WhenUnavailable::Refuse
     }
 
-    pub(super) fn media_source_for(&self, ip: IpAddr) -> MediaSource {
+    pub(crate) fn media_source_for(&self, ip: IpAddr) -> MediaSource {
         self.profile(ip).map_or(self.media_source, |profile| profile.media_source)
     }
 
@@ -103,7 +103,7 @@ impl Config {
         self.profile(ip).map_or(self.unknown_party, |profile| profile.unknown_party)
     }
 
-    pub(super) fn info_keys_for(&self, ip: IpAddr) -> bool {
+    pub(crate) fn info_keys_for(&self, ip: IpAddr) -> bool {
         self.profile(ip).map_or(self.info_keys, |profile| profile.info_keys)
     }
 }

@@ -7,8 +7,15 @@ use crate::feed::Control;
 use crate::siprec::session::Session;
 use crate::siprec::settings::ConsentSignal;
 use optag_core::call::text::clean;
-use optag_core::call::{Answer, ConsentHow, ConsentKeys, ConsentState, Evidence};
+use optag_core::call::{Answer, ConsentHow, ConsentKeys, ConsentState, Department, Evidence};
 use optag_core::limit::TEXT_CHARS;
+
+/// The keys that count when signalling relays them. Callers who are asked before their calls come give no yes
+/// by a key in the call.
+pub(super) fn relayed_keys(department: &Department) -> ConsentKeys {
+    let keys = department.default_keys().clone();
+    if department.asked_before { ConsentKeys { yes: String::new(), ..keys } } else { keys }
+}
 
 impl Session {
     /// Whether signalling has carried a yes.

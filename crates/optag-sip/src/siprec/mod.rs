@@ -11,8 +11,8 @@
 
 mod accounted;
 pub mod body;
-mod call_names;
-mod capabilities;
+pub(crate) mod call_names;
+pub(crate) mod capabilities;
 pub mod client_profile;
 mod client_quota;
 mod consent_signals;

@@ -186,6 +186,12 @@ impl ConsentMachine {
             (Asked, A(Answer::Yes)) if now < self.asked_at => {
                 return Err(ConsentError::BeforeQuestion);
             }
+            // In the call nobody asks: the key belongs to something else, or to a question that was not heard.
+            (Asked, A(Answer::Yes))
+                if self.question.asked_before && matches!(evidence, Evidence::Keys { .. }) =>
+            {
+                return Err(ConsentError::AskedBefore);
+            }
             (Asked, A(Answer::Yes)) => Granted,
             (Asked, A(Answer::No) | Withdraw) => Refused,
             (Granted, A(Answer::Yes)) => return Ok(None),

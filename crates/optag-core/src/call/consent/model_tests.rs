@@ -55,6 +55,7 @@ fn question(department: usize) -> Question {
         text: String::new(),
         text_sha256: String::new(),
         audio_sha256: None,
+        audio_file: None,
         covers: NAMED[department].iter().map(|&n| id(n)).collect(),
         keys: None,
     };

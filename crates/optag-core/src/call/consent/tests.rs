@@ -20,6 +20,7 @@ fn prompt(version: &str, covers: &[&str]) -> Prompt {
         text: String::new(),
         text_sha256: format!("text of {version}"),
         audio_sha256: Some(format!("audio of {version}")),
+        audio_file: None,
         covers: covers.iter().map(|id| (*id).to_owned()).collect(),
         keys: None,
     }
@@ -59,6 +60,25 @@ fn only_a_timely_yes_opens_the_gate() {
     assert_eq!(send(&mut m, 29, YES), Ok(Some(ConsentState::Granted)));
     assert!(m.is_open());
     assert_eq!(send(&mut m, 29, YES), Ok(None), "a yes twice is one");
+}
+
+#[test]
+fn a_key_in_a_call_whose_caller_was_asked_before_is_no_yes_and_the_answer_from_before_is() {
+    let question = || Question { asked_before: true, ..question("a", true, vec![]) };
+    let mut m = ConsentMachine::new(question(), None, at_secs(0));
+    let (keys, by) = ("1".to_owned(), crate::call::KeySource::Event);
+    let in_call =
+        Evidence::Keys { keys: keys.clone(), stream: 0, rtp_timestamp: 1, ssrc: 2, by, source: None };
+    let before = Evidence::Asked { keys, pressed_at: AT, rtp_timestamp: 1, ssrc: 2, by, source: None };
+    let mut say = |input, evidence: &Evidence| {
+        let done = m.handle(at_secs(1), AT, input, ConsentHow::Key, None, evidence.clone());
+        done.map(|change| change.map(|record| record.state))
+    };
+    assert_eq!(say(YES, &in_call), Err(ConsentError::AskedBefore));
+    assert_eq!(say(YES, &before), Ok(Some(ConsentState::Granted)));
+    assert_eq!(say(ConsentInput::Withdraw, &in_call), Ok(Some(ConsentState::Withdrawn)));
+    let mut m = ConsentMachine::new(question(), None, at_secs(0));
+    assert_eq!(send(&mut m, 1, NO), Ok(Some(ConsentState::Refused)));
 }
 
 #[test]

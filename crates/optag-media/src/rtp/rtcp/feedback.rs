@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 
+use crate::rtp::rtcp::own_loss::{OwnLoss, own_loss};
 use crate::rtp::rtcp::{REPORT_BYTES, ReportBlock, Reports, RtcpPacket, RtcpPlan, packets};
 use crate::rtp::srtp::{OVERHEAD_BYTES, SrtpKey, SrtpReceiver, SrtpSender};
 use crate::stats::TickStats;
@@ -41,13 +42,15 @@ pub struct Feedback {
     heard: Option<(Port, SocketAddr)>,
     /// Arrival of the sender's last RTCP packet.
     reported: Option<MonoTime>,
+    /// The SSRC of what we send, and what the peer last reported of it.
+    own: Option<(u32, Option<OwnLoss>)>,
 }
 
 impl Feedback {
     /// Feedback for a sender that has not been received yet. `key` encrypts outgoing packets.
     pub fn new(plan: RtcpPlan, key: Option<&SrtpKey>, reports: Reports) -> Self {
         let protector = key.map(|key| Box::new(SrtpSender::new(key)));
-        Self { plan, reports, key: key.cloned(), protector, heard: None, reported: None }
+        Self { plan, reports, key: key.cloned(), protector, heard: None, reported: None, own: None }
     }
 
     /// Signalling has changed something. A key that stays continues its indexes: none is used twice.
@@ -60,6 +63,16 @@ impl Feedback {
             self.protector = key.map(|key| Box::new(SrtpSender::new(key)));
             self.key = key.cloned();
         }
+    }
+
+    /// We send under this SSRC: what the peer reports of it is kept.
+    pub fn sends(&mut self, ssrc: u32) {
+        self.own = Some((ssrc, None));
+    }
+
+    /// What the peer last reported of what we send, once.
+    pub fn take_own_loss(&mut self) -> Option<OwnLoss> {
+        self.own.as_mut()?.1.take()
     }
 
     /// The next index under our key, from which another process must continue.
@@ -123,6 +136,9 @@ impl Feedback {
             return;
         };
         stats.rtcp_received += 1;
+        if let Some((ssrc, loss)) = &mut self.own {
+            *loss = own_loss(datagram, *ssrc).or(*loss);
+        }
         for packet in packets {
             // A muted sender reports on what it receives, or sends nothing but reports.
             if let RtcpPacket::SenderReport { ssrc, .. } | RtcpPacket::ReceiverReport { ssrc } = packet

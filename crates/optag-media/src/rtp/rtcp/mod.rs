@@ -4,6 +4,7 @@
 //! Source: RFC 3550 §6 and appendix A, RFC 5506 (reduced size), RFC 5761 (multiplexing).
 
 pub mod feedback;
+pub mod own_loss;
 mod packet;
 mod reception;
 mod reports;

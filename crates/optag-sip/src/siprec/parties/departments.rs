@@ -96,6 +96,7 @@ mod tests {
             keys: ConsentKeys::default(),
             consent_timeout: std::time::Duration::from_secs(30),
             prompts: Default::default(),
+            asked_before: false,
         };
         let all = vec![department("tax", &["+45 70 10 20 30", "81xx", "agent7"]), department("7", &["4711"])];
         let departments = Departments { all, country_code: "45".into(), otherwise: None };

@@ -14,6 +14,7 @@ fn departments() -> Departments {
         keys: ConsentKeys::default(),
         consent_timeout: std::time::Duration::from_secs(30),
         prompts: Default::default(),
+        asked_before: false,
     };
     Departments {
         all: vec![department("tax", "+45 70 10 20 30"), department("roads", "70102031")],

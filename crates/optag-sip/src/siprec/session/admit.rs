@@ -16,6 +16,7 @@ use crate::sip::response::Answer;
 use crate::siprec::body::{self, Body};
 use crate::siprec::call_names::{links_of, raw_headers};
 use crate::siprec::capabilities::ACCEPT;
+use crate::siprec::consent_signals::relayed_keys;
 use crate::siprec::metadata::request_type::RequestType;
 use crate::siprec::new_call::new_call;
 use crate::siprec::parties::{self, Hints, Parties};
@@ -284,7 +285,7 @@ impl Server {
             }
             return;
         };
-        session.saved.keys = department.default_keys().clone();
+        session.saved.keys = relayed_keys(&department);
         let seen = self.seen(id);
         let Some(session) = self.edit(id) else { return };
         session.saved.transfers.begin(&department.id, &seen);
@@ -379,7 +380,7 @@ impl Server {
 }
 
 /// The 420 for a request that requires an unsupported extension.
-pub(in crate::siprec) fn unsupported(request: &Request) -> Option<Answer> {
+pub(crate) fn unsupported(request: &Request) -> Option<Answer> {
     let known = |name: &String| EXTENSIONS.iter().any(|known| name.eq_ignore_ascii_case(known));
     let unknown: Vec<String> =
         request.headers.list("require").into_iter().filter(|name| !known(name)).collect();

@@ -6,6 +6,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::feed::{CallView, ControlError};
+use crate::siprec::consent_signals::relayed_keys;
 use crate::siprec::own_requests::EndReason;
 use crate::siprec::server::{Output, Server, SessionId};
 use crate::siprec::session::Session;
@@ -52,7 +53,7 @@ impl Server {
         let departments = self.earlier.departments(&self.config, id, self.client_of(id));
         let department = departments.all.iter().find(|one| one.id == department);
         if let (Some(department), Some(session)) = (department, self.sessions.get_mut(&id)) {
-            session.takes_keys(department.default_keys());
+            session.takes_keys(&relayed_keys(department));
         }
     }
 
