@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod age;
+mod asking;
+mod asking_chain;
 mod background;
 mod bad_input;
 mod canary;

@@ -19,6 +19,9 @@ pub(crate) struct Server {
     pub metrics: String,
     /// SIP address for UDP.
     pub sip: String,
+    /// Address at which callers are asked, over UDP and over TCP.
+    pub asking: String,
+    pub asking_tcp: String,
     pub token: String,
     client: reqwest::Client,
 }
@@ -62,7 +65,7 @@ impl Server {
             .unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut token = std::fs::read_to_string(dir.join("token.txt")).unwrap_or_default();
-        let mut sip = String::new();
+        let (mut sip, mut asking, mut asking_tcp) = (String::new(), String::new(), String::new());
         let (api, metrics) = loop {
             let mut line = String::new();
             if stdout.read_line(&mut line).unwrap() == 0 {
@@ -75,6 +78,12 @@ impl Server {
             }
             if let Some((_, address)) = line.split_once("SIPREC over UDP: ") {
                 sip = address.trim().to_owned();
+            }
+            if let Some((_, address)) = line.split_once("asking over UDP: ") {
+                asking = address.trim().to_owned();
+            }
+            if let Some((_, address)) = line.split_once("asking over TCP: ") {
+                asking_tcp = address.trim().to_owned();
             }
             if let Some((_, rest)) = line.split_once("API ") {
                 let (api, metrics) = rest.trim().split_once(", metrics ").unwrap();
@@ -93,6 +102,8 @@ impl Server {
             api,
             metrics,
             sip,
+            asking,
+            asking_tcp,
             token,
             client: reqwest::Client::new(),
         }
