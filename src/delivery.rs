@@ -204,7 +204,9 @@ impl Delivery {
         if !erasure.guard.in_step() {
             return Err(SettleError::OutOfStep);
         }
-        if closing.ended.outcome.is_recorded() && !erasure.log.is_erased(id) {
+        // An index that does not answer stops no delivery: the row, which comes last, does.
+        let is_erased = matches!(erasure.is_ordered(id).await, Ok(true));
+        if closing.ended.outcome.is_recorded() && !is_erased {
             let manifest = match self.deliveries.delivered(id) {
                 Some(manifest) => manifest,
                 None => {
@@ -214,7 +216,10 @@ impl Delivery {
                 }
             };
             self.stores.index.put_delivered(id, &manifest.stored).await?;
-            self.stores.index.put_recording(&manifest).await?;
+            // Where it was ordered on another node meanwhile, that node waits until this spool has nothing of it.
+            if !erasure.is_ordered(id).await? {
+                self.stores.index.put_recording(&manifest).await?;
+            }
         }
         // Consent withdrawn after the end of the call: the outcome states only that.
         let outcome = if erasure.was_withdrawn(id)? { Outcome::Withdrawn } else { closing.ended.outcome };

@@ -16,6 +16,8 @@ use optag_storage::store::{Store, StoreError};
 
 /// Interval between checks of the bucket's rules.
 const LIFECYCLE: Duration = Duration::from_secs(300);
+/// Name of the job to install our rule.
+const LIFECYCLE_JOB: &str = "lifecycle rule";
 /// Interval between removals of expired audit entries.
 const PRUNE: Duration = Duration::from_secs(86_400);
 
@@ -25,18 +27,30 @@ pub struct RulesWatch {
     pub store: Store,
     /// Whether our rule is to be installed.
     pub manage: bool,
+    /// Where nodes agree which of them installs our rule.
+    turns: Arc<EraseService>,
     /// Longest retention period of any department. Units: days.
     keep_days: AtomicU8,
     wrong: Mutex<Vec<String>>,
+    /// Why this node could not install our rule when it was last its turn.
+    not_installed: Mutex<Option<String>>,
     /// Effects of foreign rules when they were last read.
     foreign: Mutex<Vec<String>>,
 }
 
 impl RulesWatch {
     /// A watch that has not checked yet.
-    pub fn new(store: Store, manage: bool, keep_days: u8) -> Self {
-        let keep_days = keep_days.into();
-        Self { store, manage, keep_days, wrong: Mutex::default(), foreign: Mutex::default() }
+    pub fn new(turns: Arc<EraseService>, manage: bool, keep_days: u8) -> Self {
+        let (store, keep_days) = (turns.stores.store.clone(), keep_days.into());
+        Self {
+            store,
+            manage,
+            turns,
+            keep_days,
+            wrong: Mutex::default(),
+            not_installed: Mutex::default(),
+            foreign: Mutex::default(),
+        }
     }
 
     /// What is wrong, by the last check; empty if nothing is.
@@ -73,6 +87,16 @@ impl RulesWatch {
         if !self.manage {
             return None;
         }
+        // One node at a time, as each reads all rules and writes them back. Where nobody can say whose turn it is, all do.
+        if matches!(self.turns.takes_job(LIFECYCLE_JOB, LIFECYCLE / 2).await, Ok(false)) {
+            return self.not_installed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        }
+        let wrong = self.install(admin).await;
+        self.not_installed.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&wrong);
+        wrong
+    }
+
+    async fn install(&self, admin: &S3Admin) -> Option<String> {
         match admin.install_lifecycle(limit::RETENTION_DAYS).await {
             Ok(None) => None,
             Ok(Some(drift)) => {

@@ -25,12 +25,14 @@ use crate::http::Services;
 use crate::http::drains::Drains;
 use crate::http::nodes::Nodes;
 use crate::index::Index;
+use crate::ledger::writer::LABEL;
 use crate::recorder::live_calls::LiveCalls;
 use crate::recordings::playback::Recordings;
 use crate::recordings::requests::RequestService;
 use crate::stores::Stores;
 use crate::time::second_source::TimeKeeper;
 use optag_core::clock::Clock;
+use optag_core::locked::Secret;
 use optag_core::signing::Signer;
 use optag_files::dir_lock::{DirLock, LockError};
 use optag_files::disk::OsDisk;
@@ -71,6 +73,8 @@ pub struct Opened {
     pub time: Arc<TimeKeeper>,
     /// Access tokens.
     pub tokens: Arc<Tokens>,
+    /// The key of the ledger's hashes.
+    pub ledger_key: Secret,
     /// The master key's file, if this start created it.
     pub new_master_key: Option<PathBuf>,
     /// Keeps other processes from writing in the data directory.
@@ -178,7 +182,9 @@ pub async fn open(
     let tokens = Arc::new(Tokens::open(index.clone(), &config.tokens_path, clock.clone())?);
     let progress = UnderWay::open(&dir.join("erasing")).context("cannot open erasure progress")?;
     let stores = Stores { spool, store, vault, index };
-    let erasure = Arc::new(EraseService::new(stores.clone(), log, guard, clock.clone(), progress));
+    let members = shared.as_ref().map(|shared| Arc::clone(&shared.members));
+    let erasure = EraseService::new(stores.clone(), log, guard, clock.clone(), progress);
+    let erasure = Arc::new(erasure.among(members));
     Ok(Access::Opened(Box::new(Opened {
         audit: AuditLog::new(audit::path_in(dir)),
         live_calls: Arc::default(),
@@ -191,6 +197,7 @@ pub async fn open(
         recovered,
         time,
         tokens,
+        ledger_key: secret.derive(LABEL)?,
         new_master_key: is_new,
         lock,
     })))

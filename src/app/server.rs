@@ -168,6 +168,7 @@ impl Server {
         .await;
         check_store(&opened).await?;
         compare_deletions(&opened).await;
+        learn_orders(&opened).await;
         settle_recovered(&opened.recovered, &resumed, &opened.erasure, &opened.deliveries).await?;
         follow_durable(
             events,
@@ -177,12 +178,12 @@ impl Server {
         );
         let drain = Arc::new(Drain::new(config.drain_limit, Arc::clone(&opened.live_calls)));
         let ending = Arc::<AtomicBool>::default();
-        let pseudonyms = writer::pseudonyms(&config.data_dir, &config.country_code)?;
-        let (ledger, write_ledger) = Ledger::new(opened.stores.index.clone(), pseudonyms);
+        let pseudonyms = writer::pseudonyms(&config.data_dir, &opened.ledger_key, &config.country_code)?;
+        let (ledger, write_ledger) = Ledger::new(opened.stores.index.clone(), pseudonyms.clone());
         let pending_answers = PendingAnswers::open(
             config.data_dir.join("early-answers"),
             config.early_answers,
-            writer::pseudonyms(&config.data_dir, &config.country_code)?,
+            pseudonyms,
             opened.clock.wall(),
         )
         .context("cannot open the file of pending answers")?;
@@ -208,7 +209,7 @@ impl Server {
         health.look(&opened.stores).await;
         let manage = matches!(&config.store, StoreConfig::S3(s3) if s3.manage_lifecycle);
         let rules =
-            Arc::new(RulesWatch::new(opened.stores.store.clone(), manage, config.longest_kept_days()));
+            Arc::new(RulesWatch::new(Arc::clone(&opened.erasure), manage, config.longest_kept_days()));
         let mut tasks = start_tasks(&opened, &engine, (&ports, &ending), &health, &rules, exporter);
         tasks.spawn(Arc::clone(&opened.tokens).follow());
         tasks.spawn(write_ledger);
@@ -350,6 +351,15 @@ async fn compare_deletions(opened: &Opened) {
     }
 }
 
+/// What other nodes have ordered to be erased, before anything is delivered or served. Where the index is away, nothing
+/// is served, and what is delivered meanwhile is erased once it is back.
+async fn learn_orders(opened: &Opened) {
+    let learned = tokio::time::timeout(COMPARE, opened.erasure.learn_orders()).await;
+    if let Err(error) = learned.map_err(anyhow::Error::from).and_then(|learned| Ok(learned?)) {
+        tracing::warn!(%error, "cannot read holds and deletion orders of the index yet");
+    }
+}
+
 fn start_tasks(
     opened: &Opened,
     engine: &Engine,
@@ -390,6 +400,7 @@ fn start_tasks(
         rounds: Default::default(),
     };
     tasks.spawn(sweeper.run());
+    tasks.spawn(Arc::clone(&opened.erasure).follow_orders());
     tasks.spawn(Arc::clone(rules).run());
     let care = AuditCare {
         erasure: Arc::clone(&opened.erasure),

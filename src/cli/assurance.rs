@@ -15,10 +15,11 @@ use jiff::tz::TimeZone;
 
 use super::ConfigArgs;
 use super::installation::existing;
+use crate::app::master_key;
 use crate::config::Config;
 use crate::index::{Index, IndexPlace};
 use crate::ledger::call_detail_records::{self, CdrColumns, Cdrs};
-use crate::ledger::writer::pseudonyms;
+use crate::ledger::writer::{LABEL, pseudonyms};
 use crate::ledger::{Facts, reconcile};
 use optag_core::clock::{Clock, OsClock, WallTime};
 use optag_core::id::CallId;
@@ -80,7 +81,8 @@ pub async fn run(args: AssuranceArgs) -> anyhow::Result<ExitCode> {
     let zone = TimeZone::get(&args.timezone).context("--timezone")?;
     let cdr = args.records(&zone)?;
     let facts = gather(&config, &args, &zone, cdr).await?;
-    let report = reconcile(&facts, &pseudonyms(&config.data_dir, &config.country_code)?);
+    let key = master_key::load(&config.spool.master_key).await?.0.derive(LABEL)?;
+    let report = reconcile(&facts, &pseudonyms(&config.data_dir, &key, &config.country_code)?);
     match args.json {
         true => println!("{}", serde_json::to_string_pretty(&report)?),
         false => print!("{report}"),

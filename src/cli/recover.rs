@@ -13,7 +13,7 @@ use crate::app::master_key;
 use crate::app::open::{Opened, open};
 use crate::config::MasterKeySource;
 use crate::delivery::Delivery;
-use crate::erasure::deletion_log::{Cause, DeletionLog};
+use crate::erasure::deletion_log::DeletionLog;
 use crate::recorder::recovery::settle_recovered;
 use crate::recorder::resume::Resumed;
 use optag_files::disk::{Disk, OsDisk};
@@ -73,6 +73,8 @@ pub async fn run(args: RecoverArgs) -> anyhow::Result<ExitCode> {
     let taken = take_keys(&opened, &keys, &theirs).await?;
     let deletions = args.deletions.unwrap_or_else(|| beside.join("deletions.log"));
     let erased = take_deletions(&opened, &deletions).await?;
+    let learned = opened.erasure.learn_orders().await;
+    learned.context("cannot learn what other nodes have erased; nothing is delivered before")?;
     settle_recovered(&opened.recovered, &Resumed::default(), &opened.erasure, &opened.deliveries).await?;
     let waiting = opened.deliveries.len();
     println!("{waiting} calls to deliver; {taken} day keys and {erased} erasures imported");
@@ -109,10 +111,11 @@ async fn take_deletions(opened: &Opened, file: &Path) -> anyhow::Result<usize> {
     let theirs = DeletionLog::open(file).context("cannot open the dead recorder's deletion log")?;
     let mut taken = 0;
     for id in theirs.all() {
-        if !opened.erasure.log.is_erased(id) {
-            opened.erasure.order(id, Cause::Request).await?;
-            taken += 1;
-        }
+        let Some((order, _)) = theirs.history(id)?.filter(|_| !opened.erasure.log.is_erased(id)) else {
+            continue;
+        };
+        opened.erasure.take_over(order).await?;
+        taken += 1;
     }
     Ok(taken)
 }

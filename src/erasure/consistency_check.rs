@@ -2,7 +2,7 @@
 //! what the index does, so a lost index can be rebuilt. In: an installation's data without a running recorder. Out: each
 //! difference, and whether it was repaired.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use futures::TryStreamExt;
 
@@ -35,6 +35,8 @@ struct Inventory {
     rows: BTreeSet<CallId>,
     spooled: BTreeSet<CallId>,
     strange: Vec<String>,
+    /// Erased, by the word of the index, whichever node did it.
+    gone: HashSet<CallId>,
 }
 
 /// Compares index, store and deletion log; with `repair`, also repairs what can be repaired without guessing.
@@ -92,13 +94,16 @@ impl Inventory {
                 break;
             }
         }
+        let unknown = found.audio.keys().chain(&found.manifests).filter(|id| !found.rows.contains(id));
+        let unknown: Vec<CallId> = unknown.copied().collect();
+        found.gone = stores.index.gone_among(&unknown).await?;
         Ok(found)
     }
 
     fn verdict(&self, id: CallId, erasure: &EraseService) -> Option<(&'static str, Mend)> {
         let (audio, manifest) = (self.audio.contains_key(&id), self.manifests.contains(&id));
         let row = self.rows.contains(&id);
-        if erasure.log.is_erased(id) {
+        if erasure.log.is_erased(id) || self.gone.contains(&id) {
             // An open order is not a difference: it will be completed.
             let open = erasure.log.open_orders().iter().any(|order| order.id == id);
             return (!open).then_some(("erased, but present again: restored from a backup?", Mend::Erase));

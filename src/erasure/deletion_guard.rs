@@ -4,11 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::erasure::deletion_log::Cause;
-use crate::erasure::deletion_log::{DeletionLog, Order, Relation};
+use crate::erasure::deletion_log::Relation;
 use crate::erasure::holds::Holds;
-use crate::erasure::steps::EraseError;
-use optag_core::id::CallId;
 use optag_core::signing::Signer;
 
 /// Guards erasure and expiry.
@@ -56,21 +53,6 @@ impl DeletionGuard {
     /// Clears the fault once the log is complete again.
     pub fn repaired(&self) {
         self.out_of_step.store(false, Ordering::Release);
-    }
-
-    /// Writes an order to the log unless the recording is held; blocking. No hold can be placed between check and
-    /// write. A withdrawal of consent ignores holds: it ends a recording that may not be kept.
-    ///
-    /// Errors: held, or the order is not durable.
-    pub fn order(&self, log: &DeletionLog, order: Order) -> Result<(), EraseError> {
-        if order.cause == Cause::Withdrawal {
-            return Ok(log.order(order)?);
-        }
-        let (id, now): (CallId, _) = (order.id, order.at);
-        match self.holds.unless_held(id, now, || log.order(order)) {
-            Ok(ordered) => Ok(ordered?),
-            Err(hold) => Err(EraseError::Held(hold)),
-        }
     }
 }
 

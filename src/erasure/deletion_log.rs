@@ -122,6 +122,18 @@ impl DeletionLog {
         state.append(Entry::Ordered(order))
     }
 
+    /// Orders erasures of several recordings; blocking. All are durable on return; those that are known stay as they are.
+    ///
+    /// Errors: not durable.
+    pub fn order_all(&self, orders: Vec<Order>) -> Result<(), LogError> {
+        let mut state = self.state();
+        let new: Vec<Order> = orders.into_iter().filter(|order| !state.knows(order.id)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        state.append_all(new.into_iter().map(Entry::Ordered).collect())
+    }
+
     /// Records that every copy is deleted, and which copies there were; blocking.
     ///
     /// Errors: not durable; the erasure will be repeated.
@@ -150,6 +162,11 @@ impl DeletionLog {
     /// Whether the recording's erasure was ordered, complete or not.
     pub fn is_erased(&self, id: CallId) -> bool {
         self.state().knows(id)
+    }
+
+    /// Whether the recording's erasure was ordered and is not complete.
+    pub fn is_open(&self, id: CallId) -> bool {
+        self.state().open.contains_key(&id)
     }
 
     /// Orders that are not complete.

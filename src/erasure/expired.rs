@@ -1,5 +1,5 @@
-//! Finds what is past its retention limit: index rows that are due, objects in the store older than any recording may be,
-//! calls left in the spool. Not here: erasing them (`service`).
+//! Finds what is past its retention limit: objects in the store older than any recording may be. Not here: rows of the index
+//! that are due, which a node claims, and erasing (`service`).
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -7,22 +7,14 @@ use std::sync::{Mutex, PoisonError};
 use futures::TryStreamExt;
 use jiff::civil::Date;
 
-use crate::index::{Index, IndexError};
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::limit;
 use optag_storage::store::names;
 use optag_storage::store::{Store, StoreError};
 
-/// Rows read per query.
-pub const BATCH: u32 = 500;
-
-/// Recordings in the index that have expired at `now`: one batch, and `more` besides.
-///
-/// Errors: index unavailable.
-pub async fn due_in_index(index: &Index, now: WallTime, more: usize) -> Result<Vec<CallId>, IndexError> {
-    index.due(now, BATCH + more as u32).await
-}
+/// Recordings claimed at a time.
+pub const BATCH: u32 = 1_000;
 
 /// Result of a store scan.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -32,6 +24,8 @@ pub struct FoundInStore {
     /// Erased recordings that are present again: from a restored backup, or from an upload still under way when the
     /// erasure was verified.
     pub returned: Vec<CallId>,
+    /// All others.
+    pub others: Vec<CallId>,
 }
 
 /// Scans a store day by day: the expired days, and some others in turn.
@@ -94,7 +88,7 @@ impl<E: Fn(CallId) -> bool> Look<E> {
             let into = match ((self.is_erased)(id), is_over(id, self.now)) {
                 (true, _) => &mut self.found.returned,
                 (false, true) => &mut self.found.due,
-                (false, false) => continue,
+                (false, false) => &mut self.found.others,
             };
             if into.last() != Some(&id) {
                 into.push(id);
@@ -128,7 +122,8 @@ mod tests {
         let look = async |us: i64, erased: bool| {
             Rounds::default().look(&store, made.plus_days(90).plus_micros(us), 100, |_| erased).await.unwrap()
         };
-        assert_eq!(look(-1_000, false).await, FoundInStore::default());
+        let before = look(-1_000, false).await;
+        assert!(before.due.is_empty() && before.returned.is_empty() && before.others.contains(&id));
         let due = look(1_000, false).await.due;
         assert!(!due.is_empty() && due.iter().all(|found| *found == id));
         let returned = look(-1_000, true).await.returned;

@@ -5,22 +5,26 @@
 //! consent, and never restores what is erased. It can exceed the recording's retention limit only on a lawful basis named
 //! by the configuration.
 //!
-//! Kept in one small file, rewritten at each change.
+//! Holds are rows of the index, in force on every node that shares it. Each node has a copy of them in one small file: the
+//! index takes holds from it that it does not know, of a version that had nothing else, or when it was lost or put
+//! back. Before that was done once, this process orders no erasure that a hold could stop.
 
 use std::collections::BTreeMap;
-use std::fs::{self};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::index::{HoldRow, Index, IndexError, Placed, Placing};
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_files::atomic_file::replace_json;
 
 /// Maximum number of holds.
-const HOLDS_MOST: usize = 10_000;
+const HOLDS_MOST: u32 = 10_000;
 
 /// A legal hold on a recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,17 +87,50 @@ pub enum HoldError {
     /// Too many holds.
     #[error("limit of {HOLDS_MOST} holds reached")]
     Full,
-    /// The holds file could not be written durably.
+    /// Another node may have orders or holds in its own files that nobody else knows.
+    #[error("{}", waits_for(*.0))]
+    Waits(u16),
+    /// The index could not be written durably.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// This node's copy could not be written durably.
     #[error("holds file: {0}")]
     Io(#[from] io::Error),
 }
 
-/// All holds, in memory and on disk.
+/// What is wrong while a node has not entered its holds.
+pub fn waits_for(node: u16) -> String {
+    format!(
+        "node {node} has not entered its legal holds in the index: it runs an older version or has not reached the \
+         index since; upgrade or start it, or declare it lost (`optag nodes lost {node}`)"
+    )
+}
+
+impl From<HoldRow> for Hold {
+    fn from(row: HoldRow) -> Self {
+        let HoldRow { id, until, reason, lawful_basis, by, at } = row;
+        Self { id, until, reason, lawful_basis, by, at }
+    }
+}
+
+impl From<Hold> for HoldRow {
+    fn from(hold: Hold) -> Self {
+        let Hold { id, until, reason, lawful_basis, by, at } = hold;
+        Self { id, until, reason, lawful_basis, by, at }
+    }
+}
+
+/// The holds, as this node knows them from the index.
 #[derive(Debug, Default)]
 pub struct Holds {
     path: PathBuf,
     policy: HoldPolicy,
-    held: Mutex<BTreeMap<CallId, Hold>>,
+    /// As they are in the file.
+    known: Mutex<BTreeMap<CallId, Hold>>,
+    /// Whether what the file had at the start is in the index.
+    entered: AtomicBool,
+    /// Held while index and file are brought in line.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Holds {
@@ -101,20 +138,31 @@ impl Holds {
     ///
     /// Errors: the file cannot be read. Nothing may expire until it can.
     pub fn open(path: &Path, policy: HoldPolicy) -> io::Result<Self> {
-        let held: Vec<Hold> = match fs::read(path) {
+        let known: Vec<Hold> = match fs::read(path) {
             Ok(json) => serde_json::from_slice(&json)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error),
         };
-        let held = held.into_iter().map(|hold| (hold.id, hold)).collect();
-        Ok(Self { path: path.to_owned(), policy, held: Mutex::new(held) })
+        let known = Mutex::new(known.into_iter().map(|hold| (hold.id, hold)).collect());
+        Ok(Self { path: path.to_owned(), policy, known, ..Self::default() })
     }
 
-    /// Places a hold, or changes the existing one; blocking. `limit` is when the recording would expire. `is_erased`
-    /// is called while no erasure can be ordered.
+    /// Whether holds of other nodes are to be waited for: they may exist.
+    pub fn are_allowed(&self) -> bool {
+        self.policy.allowed
+    }
+
+    /// Places a hold, or changes the existing one. `limit` is when the recording would expire, `node` the number of this
+    /// node. On return it is durable and in force on every node.
     ///
-    /// Errors: see [`HoldError`]; nothing changed.
-    pub fn place(&self, hold: Hold, limit: WallTime, is_erased: impl Fn() -> bool) -> Result<(), HoldError> {
+    /// Errors: see [`HoldError`]; not acknowledged.
+    pub async fn place(
+        &self,
+        index: &Index,
+        hold: Hold,
+        limit: WallTime,
+        node: u16,
+    ) -> Result<(), HoldError> {
         if !self.policy.allowed {
             return Err(HoldError::Off);
         }
@@ -131,142 +179,80 @@ impl Holds {
                 return Err(HoldError::EndsAnyway { limit });
             }
         }
-        let mut held = self.held();
-        if is_erased() {
-            return Err(HoldError::Erased);
+        self.enter(index).await?;
+        match index.put_hold(&hold.into(), Placing { limit, most: HOLDS_MOST, node }).await? {
+            Placed::InForce => self.refresh(index).await.map(drop),
+            Placed::Erased => Err(HoldError::Erased),
+            Placed::Full => Err(HoldError::Full),
+            Placed::Waits(node) => Err(HoldError::Waits(node)),
         }
-        if held.len() >= HOLDS_MOST && !held.contains_key(&hold.id) {
-            return Err(HoldError::Full);
-        }
-        let mut changed = held.clone();
-        changed.insert(hold.id, hold);
-        self.keep(&changed)?;
-        *held = changed;
-        Ok(())
     }
 
-    /// Releases a hold; returns whether there was one; blocking.
+    /// Releases a hold; returns whether there was one.
     ///
     /// Errors: not durable.
-    pub fn release(&self, id: CallId) -> Result<bool, HoldError> {
-        let mut held = self.held();
-        let mut changed = held.clone();
-        let was_held = changed.remove(&id).is_some();
-        if was_held {
-            self.keep(&changed)?;
-            *held = changed;
-        }
+    pub async fn release(&self, index: &Index, id: CallId, at: WallTime) -> Result<bool, HoldError> {
+        self.enter(index).await?;
+        let was_held = index.lift_hold(id, at).await?;
+        self.refresh(index).await?;
         Ok(was_held)
     }
 
-    /// The hold in force at `now`, if any.
-    pub fn standing(&self, id: CallId, now: WallTime) -> Option<Hold> {
-        self.held().get(&id).filter(|hold| hold.until > now).cloned()
-    }
-
-    /// Runs `work` unless the recording is held at `now`; no hold can be placed meanwhile.
+    /// Enters in the index, once, what the file had when it was opened.
     ///
-    /// Errors: the hold in force.
-    pub fn unless_held<T>(
-        &self,
-        id: CallId,
-        now: WallTime,
-        work: impl FnOnce() -> T,
-    ) -> Result<T, Box<Hold>> {
-        let held = self.held();
-        match held.get(&id).filter(|hold| hold.until > now) {
-            Some(hold) => Err(Box::new(hold.clone())),
-            None => Ok(work()),
+    /// Errors: index unavailable; nothing that a hold could stop may be erased.
+    pub async fn enter(&self, index: &Index) -> Result<(), IndexError> {
+        if self.entered.load(Ordering::Acquire) {
+            return Ok(());
         }
+        let _turn = self.turn.lock().await;
+        self.enter_known(index, |_| true).await
     }
 
-    /// All holds, expired ones included.
-    pub fn all(&self) -> Vec<Hold> {
-        self.held().values().cloned().collect()
+    /// The holds that the index has now, which the file has as well on return. What the index has forgotten is
+    /// entered again.
+    ///
+    /// Errors: index unavailable, or the file is not durable.
+    pub async fn refresh(&self, index: &Index) -> Result<Vec<Hold>, HoldError> {
+        let _turn = self.turn.lock().await;
+        let mut rows = index.holds().await?;
+        let is_missing = |hold: &Hold| !rows.iter().any(|row| row.id == hold.id);
+        if !self.entered.load(Ordering::Acquire) || self.known().values().any(is_missing) {
+            self.enter_known(index, is_missing).await?;
+            rows = index.holds().await?;
+        }
+        let held: BTreeMap<CallId, Hold> = rows.into_iter().map(|row| (row.id, row.into())).collect();
+        if *self.known() != held {
+            let all: Vec<&Hold> = held.values().collect();
+            tokio::task::block_in_place(|| replace_json(&self.path, &all))?;
+            self.known().clone_from(&held);
+        }
+        Ok(held.into_values().collect())
     }
 
-    fn keep(&self, held: &BTreeMap<CallId, Hold>) -> io::Result<()> {
-        replace_json(&self.path, &held.values().collect::<Vec<_>>())
+    async fn enter_known(&self, index: &Index, which: impl Fn(&Hold) -> bool) -> Result<(), IndexError> {
+        let all = !self.entered.load(Ordering::Acquire);
+        let known: Vec<HoldRow> =
+            self.known().values().filter(|hold| all || which(hold)).cloned().map(HoldRow::from).collect();
+        index.restore_holds(&known).await?;
+        self.entered.store(true, Ordering::Release);
+        Ok(())
     }
 
-    fn held(&self) -> MutexGuard<'_, BTreeMap<CallId, Hold>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The hold in force at `now` as far as this node knows, if any. Decides what is shown, never what is erased.
+    pub fn standing(&self, id: CallId, now: WallTime) -> Option<Hold> {
+        self.known().get(&id).filter(|hold| hold.until > now).cloned()
+    }
+
+    /// All holds as far as this node knows, those that ended included.
+    pub fn known_here(&self) -> Vec<Hold> {
+        self.known().values().cloned().collect()
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<CallId, Hold>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(day: i64) -> WallTime {
-        WallTime::from_unix_micros(1_700_000_000_000_000).plus_days(day)
-    }
-
-    fn hold(until: i64, basis: Option<&str>) -> Hold {
-        Hold {
-            id: CallId::new_at(at(0)),
-            until: at(until),
-            reason: "case 17/2026".into(),
-            lawful_basis: basis.map(str::to_owned),
-            by: "ada".into(),
-            at: at(1),
-        }
-    }
-
-    fn holds(dir: &Path, policy: HoldPolicy) -> Holds {
-        Holds::open(&dir.join("holds.json"), policy).unwrap()
-    }
-
-    fn allowed() -> HoldPolicy {
-        HoldPolicy { allowed: true, lawful_bases: vec!["GDPR 17(3)(e)".into()], ends_anyway: false }
-    }
-
-    #[test]
-    fn nothing_is_held_where_holds_are_off_and_nothing_past_the_limit_without_a_basis() {
-        let dir = tempfile::tempdir().unwrap();
-        let off = holds(dir.path(), HoldPolicy::default());
-        assert!(matches!(off.place(hold(5, None), at(90), || false), Err(HoldError::Off)));
-        let on = holds(dir.path(), allowed());
-        on.place(hold(90, None), at(90), || false).unwrap();
-        for basis in [None, Some("because")] {
-            let refused = on.place(hold(91, basis), at(90), || false);
-            assert!(matches!(refused, Err(HoldError::NoBasis { .. })), "{refused:?}");
-        }
-        on.place(hold(91, Some("GDPR 17(3)(e)")), at(90), || false).unwrap();
-        assert!(matches!(on.place(hold(1, None), at(90), || false), Err(HoldError::Over)));
-        assert!(matches!(on.place(hold(5, None), at(90), || true), Err(HoldError::Erased)));
-        let ends = holds(dir.path(), HoldPolicy { ends_anyway: true, ..allowed() });
-        let refused = ends.place(hold(91, Some("GDPR 17(3)(e)")), at(90), || false);
-        assert!(matches!(refused, Err(HoldError::EndsAnyway { .. })), "{refused:?}");
-    }
-
-    #[test]
-    fn a_hold_survives_stops_what_it_must_and_ends() {
-        let dir = tempfile::tempdir().unwrap();
-        let one = hold(30, None);
-        holds(dir.path(), allowed()).place(one.clone(), at(90), || false).unwrap();
-        let again = holds(dir.path(), allowed());
-        assert_eq!(again.standing(one.id, at(29)), Some(one.clone()));
-        assert_eq!(*again.unless_held(one.id, at(29), || ()).unwrap_err(), one);
-        assert!(again.unless_held(one.id, at(30), || ()).is_ok(), "its time is up");
-        assert!(again.release(one.id).unwrap() && !again.release(one.id).unwrap());
-        assert!(holds(dir.path(), allowed()).all().is_empty());
-    }
-
-    #[test]
-    fn invariant_05_a_hold_that_is_not_durable_is_not_confirmed() {
-        optag_testing::faults::holds_under(
-            optag_testing::test_name!(),
-            &[&["fsync:error=EIO:when=1"]],
-            |_| {
-                let dir = tempfile::tempdir().unwrap();
-                let all = holds(dir.path(), allowed());
-                let placed = || all.place(hold(5, None), at(90), || false);
-                assert!(placed().is_err());
-                assert!(all.all().is_empty() && holds(dir.path(), allowed()).all().is_empty());
-                placed().unwrap();
-                assert_eq!(holds(dir.path(), allowed()).all().len(), 1);
-            },
-        );
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! Explores every interleaving of an erasure with a delivery, a playback, a hold, a crash, a store outage and a
-//! restored backup. The steps are the real ones ([`Eraser`], [`DeletionLog`], [`DeletionGuard`], the lock per
-//! recording); store, index and spool are in-memory doubles that yield at each request. The explorer visits all
+//! restored backup. The steps are the real ones ([`Eraser`], [`DeletionLog`], the lock per recording); store, index and
+//! spool are in-memory doubles that yield at each request. The explorer visits all
 //! schedules depth first, each from the start; after every step it checks that nothing erased is served, and at the
 //! end that nothing of it is left.
 
@@ -17,15 +17,13 @@ use std::task::{Context, Poll, Wake, Waker};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use crate::erasure::deletion_guard::DeletionGuard;
 use crate::erasure::deletion_log::{Cause, DeletionLog, Done, Order};
-use crate::erasure::holds::{Hold, HoldPolicy, Holds};
+use crate::erasure::holds::Hold;
 use crate::erasure::steps::{Copies, EraseError, Eraser, Orders, Progress, Rows, SpoolKeys};
 use crate::index::IndexError;
 use crate::stores::recording_lock::RecordingLocks;
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
-use optag_core::signing::Signer;
 use optag_storage::store::StoreError;
 use optag_storage::store::names;
 use optag_storage::store::remains::{Look, Sought, Stored};
@@ -74,16 +72,32 @@ async fn gap() {
     .await;
 }
 
+/// What the nodes decide together, a transaction at a time.
+#[derive(Debug, Default)]
+struct Table {
+    held: bool,
+    ordered: bool,
+    /// The node that recorded the call has nothing of it.
+    spool_clear: bool,
+}
+
+/// A node.
 #[derive(Clone)]
 struct Twin {
     world: Shared,
+    table: Arc<Mutex<Table>>,
     log: Arc<DeletionLog>,
-    guard: Arc<DeletionGuard>,
+    /// Whether the spool of the world is this node's.
+    recorded: bool,
 }
 
 impl Twin {
     fn world(&self) -> std::sync::MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn table(&self) -> std::sync::MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn answers(&self) -> Result<(), StoreError> {
@@ -98,7 +112,15 @@ impl Orders for Twin {
     fn order(&self, order: Order) -> BoxFuture<'_, Result<(), EraseError>> {
         async move {
             gap().await;
-            self.guard.order(&self.log, order)
+            {
+                let mut table = self.table();
+                if table.held {
+                    return Err(EraseError::Held(Box::new(hold(order.id))));
+                }
+                table.ordered = true;
+            }
+            gap().await;
+            Ok(self.log.order(order)?)
         }
         .boxed()
     }
@@ -122,8 +144,21 @@ impl SpoolKeys for Twin {
     fn destroy(&self, _: CallId) -> BoxFuture<'_, Result<(), String>> {
         async move {
             gap().await;
-            self.world().spool_key = false;
+            if self.recorded {
+                self.world().spool_key = false;
+            }
             Ok(())
+        }
+        .boxed()
+    }
+
+    fn is_clear_elsewhere(&self, _: CallId, _: Cause) -> BoxFuture<'_, Result<(), String>> {
+        async move {
+            if self.recorded {
+                return Ok(());
+            }
+            gap().await;
+            if self.table().spool_clear { Ok(()) } else { Err("not confirmed".into()) }
         }
         .boxed()
     }
@@ -218,6 +253,8 @@ struct Run {
     id: CallId,
     twin: Twin,
     turns: Rc<RecordingLocks>,
+    /// The node that recorded the call, where that is another one, and its locks.
+    other: Option<(Twin, Rc<RecordingLocks>)>,
     /// Bytes were served although an erasure had been acknowledged before the request.
     served_erased: Rc<Cell<bool>>,
     acknowledged: Rc<Cell<bool>>,
@@ -232,22 +269,53 @@ impl Run {
     fn new() -> Self {
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let at = WallTime::from_unix_micros(1_700_000_000_000_000);
-        let policy = HoldPolicy { allowed: true, lawful_bases: vec![], ends_anyway: false };
-        let holds = Holds::open(&dir.path().join("holds.json"), policy).unwrap();
         let twin = Twin {
             world: Arc::new(Mutex::new(World { spool_key: true, ..World::default() })),
             log: Arc::new(DeletionLog::open(&dir.path().join("deletions")).unwrap()),
-            guard: Arc::new(DeletionGuard::new(Signer::from_seed(&[7; 32]).unwrap(), holds)),
+            table: Arc::default(),
+            recorded: true,
         };
         Self {
             id: CallId::new_at(at),
             twin,
             turns: Rc::default(),
+            other: None,
             served_erased: Rc::default(),
             acknowledged: Rc::default(),
             held: Rc::default(),
             _dir: dir,
         }
+    }
+
+    /// The same, recorded by another node than the one that erases.
+    fn recorded_elsewhere() -> Self {
+        let mut run = Self::new();
+        let log = Arc::new(DeletionLog::open(&run._dir.path().join("other")).unwrap());
+        run.other = Some((Twin { log, ..run.twin.clone() }, Rc::default()));
+        run.twin.recorded = false;
+        run
+    }
+
+    /// The node that recorded the call.
+    fn recorder(&self) -> (Twin, Rc<RecordingLocks>) {
+        self.other.clone().unwrap_or_else(|| (self.twin.clone(), Rc::clone(&self.turns)))
+    }
+
+    /// As `EraseService::learn_orders` of the node that recorded the call.
+    fn learn(&self) -> Task {
+        let ((twin, turns), id) = (self.recorder(), self.id);
+        Box::pin(async move {
+            gap().await;
+            if !twin.table().ordered {
+                return;
+            }
+            twin.log.order(order(id)).unwrap();
+            gap().await;
+            twin.world().spool_key = false;
+            let _turn = turns.lock(id).await;
+            gap().await;
+            twin.table().spool_clear = true;
+        })
     }
 
     fn delivered(self) -> Self {
@@ -262,10 +330,10 @@ impl Run {
     /// As in `delivery`: excludes erasures, and does nothing after an order; objects one by one, then the row, then
     /// the key.
     fn deliver(&self) -> Task {
-        let (twin, turns, id) = (self.twin.clone(), Rc::clone(&self.turns), self.id);
+        let ((twin, turns), id) = (self.recorder(), self.id);
         Box::pin(async move {
             let _turn = turns.lock(id).await;
-            if !twin.log.is_erased(id) {
+            if !twin.log.is_erased(id) && !twin.table().ordered && twin.world().spool_key {
                 for name in names(id) {
                     gap().await;
                     if twin.answers().is_err() {
@@ -279,7 +347,10 @@ impl Run {
                     }
                 }
                 gap().await;
-                twin.world().row = true;
+                if !twin.table().ordered {
+                    gap().await;
+                    twin.world().row = true;
+                }
             }
             gap().await;
             twin.world().spool_key = false;
@@ -292,9 +363,7 @@ impl Run {
         let acknowledged = Rc::clone(&self.acknowledged);
         Box::pin(async move {
             let eraser = Eraser { log: &twin, keys: &twin, store: &twin, index: &twin, progress: &twin };
-            let order =
-                Order { id, at: id.admitted_at(), cause: Cause::Request, request: Some("4711".into()) };
-            if eraser.order(order).await.is_err() {
+            if eraser.order(order(id)).await.is_err() {
                 return;
             }
             acknowledged.set(true);
@@ -324,20 +393,12 @@ impl Run {
     }
 
     fn hold(&self) -> Task {
-        let (twin, id, held) = (self.twin.clone(), self.id, Rc::clone(&self.held));
+        let (twin, held) = (self.twin.clone(), Rc::clone(&self.held));
         Box::pin(async move {
             gap().await;
-            let at = id.admitted_at();
-            let hold = Hold {
-                id,
-                until: at.plus_days(30),
-                reason: "case".into(),
-                lawful_basis: None,
-                by: "ada".into(),
-                at,
-            };
-            let placed = twin.guard.holds.place(hold, at.plus_days(90), || twin.log.is_erased(id));
-            *held.borrow_mut() = Some(placed.is_ok());
+            let mut table = twin.table();
+            table.held = !table.ordered;
+            *held.borrow_mut() = Some(table.held);
         })
     }
 
@@ -383,6 +444,11 @@ impl Run {
         let late: Vec<String> = std::mem::take(&mut world.lock().unwrap().in_flight).into_iter().collect();
         let mut late = Some(late);
         for round in 0..4 {
+            // As `EraseService::learn_orders` at the start.
+            finish(self.learn());
+            if self.twin.table().ordered {
+                self.twin.log.order(order(self.id)).unwrap();
+            }
             let spooled = world.lock().unwrap().spool_key;
             if spooled {
                 finish(self.deliver());
@@ -394,13 +460,11 @@ impl Run {
             // As `sweeper`: erased recordings that are present again are erased again.
             let there = !world.lock().unwrap().objects.is_empty() || world.lock().unwrap().row;
             if there && self.twin.log.is_erased(self.id) {
-                let order =
-                    Order { id: self.id, at: self.id.admitted_at(), cause: Cause::Request, request: None };
                 let before = self.twin.log.history(self.id).unwrap();
                 if let Some((_, Some(done))) = before {
                     world.lock().unwrap().found = done.gone;
                 }
-                self.twin.log.reopen(order).unwrap();
+                self.twin.log.reopen(order(self.id)).unwrap();
                 self.complete_open();
             }
         }
@@ -411,7 +475,9 @@ impl Run {
             let twin = self.twin.clone();
             finish(Box::pin(async move {
                 let eraser = Eraser { log: &twin, keys: &twin, store: &twin, index: &twin, progress: &twin };
-                eraser.complete(order.id, order.cause, order.at).await.map_err(|(step, _)| step).unwrap();
+                let completed = eraser.complete(order.id, order.cause, order.at).await;
+                // Until the other node has said that it has nothing.
+                assert!(completed.is_ok() || !twin.recorded, "{:?}", completed.err());
             }));
         }
     }
@@ -438,6 +504,15 @@ impl Run {
         }
         erased
     }
+}
+
+fn order(id: CallId) -> Order {
+    Order { id, at: id.admitted_at(), cause: Cause::Request, request: Some("4711".into()) }
+}
+
+fn hold(id: CallId) -> Hold {
+    let at = id.admitted_at();
+    Hold { id, until: at.plus_days(30), reason: "case".into(), lawful_basis: None, by: "ada".into(), at }
 }
 
 fn names(id: CallId) -> [String; 2] {
@@ -509,6 +584,44 @@ fn explore(crashes: bool, begin: impl Fn() -> (Run, Vec<Task>)) -> (u64, u64) {
     }
 }
 
+/// As [`explore`], of `count` schedules drawn at random; each may end in a crash.
+fn sample(count: u64, begin: impl Fn() -> (Run, Vec<Task>)) -> (u64, u64) {
+    // Source: Marsaglia, "Xorshift RNGs", 2003.
+    let mut seed: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut draw = |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed % below as u64) as usize
+    };
+    let mut erased = 0;
+    for n in 0..count {
+        let (run, tasks) = begin();
+        let mut tasks: Vec<(Task, Arc<Ready>)> =
+            tasks.into_iter().map(|task| (task, Arc::new(Ready(AtomicBool::new(true))))).collect();
+        let mut schedule = Vec::new();
+        loop {
+            let ready: Vec<usize> = (0..tasks.len()).filter(|&n| tasks[n].1.0.load(Relaxed)).collect();
+            // One schedule in three dies at some step.
+            if ready.is_empty() || n % 3 == 0 && draw(20) == 0 {
+                break;
+            }
+            let chosen = ready[draw(ready.len())];
+            schedule.push(chosen);
+            let (task, is_ready) = &mut tasks[chosen];
+            is_ready.0.store(false, Relaxed);
+            let waker = Waker::from(Arc::clone(is_ready));
+            if task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+                drop(tasks.remove(chosen));
+            }
+        }
+        drop(tasks);
+        run.settle();
+        erased += u64::from(run.check(&schedule));
+    }
+    (count, erased)
+}
+
 fn report(what: &str, (explored, erased): (u64, u64)) -> u64 {
     println!("{what}: {explored} interleavings, erased in {erased}, 0 resurrections");
     assert!(explored > 10 && erased > 0, "{what}: {explored}, {erased}");
@@ -543,6 +656,16 @@ fn invariant_07_a_hold_and_an_erasure_never_both_succeed() {
 #[test]
 fn invariant_07_a_store_that_goes_away_and_comes_back_keeps_nothing() {
     all("erasure, outage of the store, crash", true, true, |run| vec![run.erase(), run.outage()]);
+}
+
+#[test]
+fn invariant_16_no_order_of_an_erasure_and_the_delivery_of_another_node_brings_anything_back() {
+    let begin = || {
+        let run = Run::recorded_elsewhere();
+        let tasks = vec![run.erase(), run.deliver(), run.learn()];
+        (run, tasks)
+    };
+    report("erasure, delivery by another node that learns of it", sample(20_000, begin));
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub mod replay;
 pub mod report;
 pub mod report_runs;
 pub mod service;
+pub mod shared_orders;
 pub mod steps;
 pub mod sweep_horizon;
 pub mod sweeper;

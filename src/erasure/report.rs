@@ -39,8 +39,13 @@ impl Reporter {
         let compares = at.is_none();
         let made_at = self.erasure.clock.wall();
         let at = at.unwrap_or(made_at);
-        let held: Vec<Hold> =
-            self.erasure.guard.holds.all().into_iter().filter(|hold| hold.until > at).collect();
+        let holds = &self.erasure.guard.holds;
+        let refreshed = holds.refresh(&self.erasure.stores.index).await;
+        let held = refreshed.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the retention report knows holds as this node saw them last");
+            holds.known_here()
+        });
+        let held: Vec<Hold> = held.into_iter().filter(|hold| hold.until > at).collect();
         let (store, compared) = self.store_parts(at, &held, compares, looked_at).await;
         let mut parts = vec![self.index_part(at, &held).await, store];
         parts.extend(compared);

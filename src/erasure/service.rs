@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 
+use crate::cluster::membership::Membership;
 use crate::erasure::deletion_guard::DeletionGuard;
-use crate::erasure::deletion_log::{Cause, DeletionLog, LogError, Order};
-use crate::erasure::steps::{EraseError, Eraser, GuardedLog, SpoolKeys, Step};
+use crate::erasure::deletion_log::{Cause, DeletionLog, Done, Order};
+use crate::erasure::shared_orders::Among;
+use crate::erasure::steps::{EraseError, Eraser, Orders, SpoolKeys, Step};
 use crate::erasure::unfinished::UnderWay;
 use crate::index::IndexRow;
 use crate::metrics::{self, ErasedFor};
@@ -19,7 +21,6 @@ use crate::stores::durable::destroy_key;
 use crate::stores::recording_lock::RecordingLocks;
 use optag_core::clock::Clock;
 use optag_core::id::CallId;
-use optag_storage::spool::Spool;
 use optag_storage::store::StoreError;
 use optag_storage::store::batches::AT_A_TIME;
 use optag_storage::store::remains::StoredObject;
@@ -27,6 +28,9 @@ use optag_storage::store::versions::{CopyKind, StoredCopy};
 
 /// Consecutive failures after which the store is considered unavailable.
 const FAILURES: usize = 5;
+
+/// Erasures completed at a time where nodes share an index.
+const AT_A_TIME_SHARED: usize = 16;
 
 /// Recordings deleted by one request: two objects each.
 const TOGETHER: usize = AT_A_TIME / 2;
@@ -44,14 +48,42 @@ pub struct EraseService {
     pub(crate) clock: Arc<dyn Clock>,
     /// Copies found by erasures that are not complete.
     progress: UnderWay,
+    /// What other nodes order.
+    pub(super) among: Among,
 }
 
-/// Spool keys, destroyed on a thread that may block.
-struct Keys(Spool);
-
-impl SpoolKeys for Keys {
+impl SpoolKeys for EraseService {
     fn destroy(&self, id: CallId) -> BoxFuture<'_, Result<(), String>> {
-        async move { destroy_key(&self.0, id).await.map_err(|error| error.to_string()) }.boxed()
+        // On a thread that may block.
+        async move { destroy_key(&self.stores.spool, id).await.map_err(|error| error.to_string()) }.boxed()
+    }
+
+    fn is_clear_elsewhere(&self, id: CallId, cause: Cause) -> BoxFuture<'_, Result<(), String>> {
+        self.spool_is_clear_elsewhere(id, cause).boxed()
+    }
+}
+
+impl Orders for EraseService {
+    fn order(&self, order: Order) -> BoxFuture<'_, Result<(), EraseError>> {
+        async move {
+            // It ends a recording that may not be kept: nothing delays it.
+            if order.cause == Cause::Withdrawal {
+                return Ok(tokio::task::block_in_place(|| self.log.order(order))?);
+            }
+            self.decide(order).await
+        }
+        .boxed()
+    }
+
+    fn done(&self, done: Done) -> BoxFuture<'_, Result<(), EraseError>> {
+        async move {
+            let order = tokio::task::block_in_place(|| self.log.history(done.id))?.map(|(order, _)| order);
+            let order =
+                order.unwrap_or(Order { id: done.id, at: done.at, cause: Cause::Request, request: None });
+            self.stores.index.order_done(&self.row(&order, Some(&done))?).await?;
+            Ok(tokio::task::block_in_place(|| self.log.completed(done))?)
+        }
+        .boxed()
     }
 }
 
@@ -64,7 +96,14 @@ impl EraseService {
         clock: Arc<dyn Clock>,
         progress: UnderWay,
     ) -> Self {
-        Self { log, guard, stores, locks: RecordingLocks::default(), clock, progress }
+        let (locks, among) = (RecordingLocks::default(), Among::default());
+        Self { log, guard, stores, locks, clock, progress, among }
+    }
+
+    /// The same as one of several nodes.
+    #[must_use]
+    pub fn among(self, members: Option<Arc<Membership>>) -> Self {
+        Self { among: Among::new(members), ..self }
     }
 
     /// Orders an erasure. On return the order is durable, nothing of the recording is served, and its spool records
@@ -77,16 +116,41 @@ impl EraseService {
 
     /// As [`EraseService::order`], with the number of the erasure request.
     ///
-    /// Errors: not accepted: the recording is held, or the order is not durable.
+    /// Errors: not accepted: the recording is held, or the order is not durable, or not for every node that may serve
+    /// the recording.
     pub async fn order_for(
         &self,
         id: CallId,
         cause: Cause,
         request: Option<String>,
     ) -> Result<(), EraseError> {
-        let order = Order { id, at: self.clock.wall(), cause, request };
-        let (keys, log) = (Keys(self.stores.spool.clone()), GuardedLog(&self.log, &self.guard));
-        self.eraser(&log, &keys).order(order).await
+        let is_here = self.stores.spool.holds(id);
+        self.take_first_steps(Order { id, at: self.clock.wall(), cause, request }, is_here).await
+    }
+
+    /// Orders the erasure of a call in progress here whose consent is withdrawn. Does not need the index.
+    ///
+    /// Errors: not durable.
+    pub async fn withdraw_in_call(&self, id: CallId) -> Result<(), EraseError> {
+        let order = Order { id, at: self.clock.wall(), cause: Cause::Withdrawal, request: None };
+        self.take_first_steps(order, true).await
+    }
+
+    async fn take_first_steps(&self, order: Order, is_here: bool) -> Result<(), EraseError> {
+        self.eraser().order(order.clone()).await?;
+        match order.cause {
+            Cause::Withdrawal => self.share_withdrawal(order, is_here).await,
+            Cause::Request | Cause::Expiry => Ok(()),
+        }
+    }
+
+    /// Takes an order of another installation's log into this one's, whatever is held here.
+    ///
+    /// Errors: not durable.
+    pub async fn take_over(&self, order: Order) -> Result<(), EraseError> {
+        let id = order.id;
+        tokio::task::block_in_place(|| self.log.order(order))?;
+        destroy_key(&self.stores.spool, id).await.map_err(|error| EraseError::Spool(error.to_string()))
     }
 
     /// Records that someone accepts an erasure that finds nothing of what was delivered, as long as the erasure is
@@ -104,16 +168,30 @@ impl EraseService {
     ///
     /// Errors: not durable.
     pub async fn reopen(&self, id: CallId) -> Result<(), EraseError> {
-        let before = tokio::task::block_in_place(|| self.log.history(id))?;
-        if let Some((_, Some(done))) = &before {
-            // Copies deleted earlier stay in the receipt, and explain why they are not found again.
-            tokio::task::block_in_place(|| self.progress.note(id, &done.gone)).map_err(LogError::from)?;
+        if self.stores.index.reopen_order(&self.row(&self.order_again(id)?, None)?).await? {
+            self.reopen_in_log(id)?;
         }
+        Ok(())
+    }
+
+    pub(super) fn reopen_in_log(&self, id: CallId) -> Result<(), EraseError> {
+        let order = self.order_again(id)?;
+        tokio::task::block_in_place(|| {
+            if let Some((_, Some(done))) = self.log.history(id)? {
+                // Copies deleted earlier stay in the receipt, and explain why they are not found again.
+                self.progress.note(id, &done.gone)?;
+            }
+            self.log.reopen(order)
+        })?;
+        Ok(())
+    }
+
+    /// The order for a recording once more, as of now.
+    fn order_again(&self, id: CallId) -> Result<Order, EraseError> {
+        let before = tokio::task::block_in_place(|| self.log.history(id))?;
         let (cause, request) =
             before.map_or((Cause::Expiry, None), |(order, _)| (order.cause, order.request));
-        let order = Order { id, at: self.clock.wall(), cause, request };
-        tokio::task::block_in_place(|| self.log.reopen(order))?;
-        Ok(())
+        Ok(Order { id, at: self.clock.wall(), cause, request })
     }
 
     /// Whether a recording is erased because the caller withdrew consent.
@@ -140,8 +218,7 @@ impl EraseService {
     pub async fn complete(&self, id: CallId, cause: Cause) -> Result<Vec<String>, (Step, EraseError)> {
         let _turn = self.locks.lock(id).await;
         let now = self.clock.wall();
-        let (keys, log) = (Keys(self.stores.spool.clone()), GuardedLog(&self.log, &self.guard));
-        let gone = self.eraser(&log, &keys).complete(id, cause, now).await.inspect_err(|(_, error)| {
+        let gone = self.eraser().complete(id, cause, now).await.inspect_err(|(_, error)| {
             if error.is_unproven() {
                 metrics::erasure_unproven();
                 tracing::error!(call = %id, %error, "erasure not verified");
@@ -159,6 +236,7 @@ impl EraseService {
     /// others; after several consecutive failures the store is considered unavailable.
     pub async fn complete_open(&self) -> usize {
         let mut orders = self.log.open_orders();
+        orders.retain(|order| self.completes(order.id));
         self.delete_expired(&orders).await;
         let now = self.clock.wall();
         let oldest_us = orders.iter().map(|order| now.micros_since(order.at)).max().unwrap_or(0);
@@ -168,21 +246,31 @@ impl EraseService {
         let first = turn.checked_rem(orders.len()).unwrap_or(0);
         orders.rotate_left(first);
         let mut failed = 0;
-        for order in orders {
-            match self.complete(order.id, order.cause).await {
+        let completing = orders
+            .into_iter()
+            .map(|order| async move { (order.id, self.complete(order.id, order.cause).await) });
+        let mut completing = futures::stream::iter(completing).buffer_unordered(self.at_a_time());
+        while let Some((id, completed)) = completing.next().await {
+            match completed {
                 Ok(_) => failed = 0,
                 Err((step, error)) => {
-                    tracing::warn!(call = %order.id, step = step.name(), %error, "erasure incomplete, will retry");
-                    failed += 1;
+                    tracing::warn!(call = %id, step = step.name(), %error, "erasure incomplete, will retry");
+                    // Another node's word is missing, not the store's.
+                    failed += usize::from(step != Step::SpoolKey);
                     if failed == FAILURES {
                         break;
                     }
                 }
             }
         }
-        let open = self.log.open_orders().len();
+        let open = self.log.open_orders().iter().filter(|order| self.completes(order.id)).count();
         metrics::erasures_pending(open);
         open
+    }
+
+    /// Erasures completed at a time. SQLite folds its write-ahead log in after each, which readers delay.
+    fn at_a_time(&self) -> usize {
+        if self.is_alone() { 1 } else { AT_A_TIME_SHARED }
     }
 
     /// Deletes the objects of expired recordings in batches. Each recording is then verified and completed
@@ -241,8 +329,9 @@ impl EraseService {
         Ok(copies)
     }
 
-    fn eraser<'a>(&'a self, log: &'a GuardedLog<'a>, keys: &'a Keys) -> Eraser<'a> {
-        Eraser { log, keys, store: &self.stores.store, index: &self.stores.index, progress: &self.progress }
+    fn eraser(&self) -> Eraser<'_> {
+        let Stores { store, index, .. } = &self.stores;
+        Eraser { log: self, keys: self, store, index, progress: &self.progress }
     }
 }
 

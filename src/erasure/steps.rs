@@ -7,10 +7,9 @@
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use crate::erasure::deletion_guard::DeletionGuard;
-use crate::erasure::deletion_log::{Cause, DeletionLog, Done, LogError, Order};
+use crate::erasure::deletion_log::{Cause, Done, LogError, Order};
 use crate::erasure::expired;
-use crate::erasure::holds::Hold;
+use crate::erasure::holds::{Hold, HoldError, waits_for};
 use crate::erasure::unfinished::UnderWay;
 use crate::index::{Index, IndexError};
 use optag_core::clock::WallTime;
@@ -33,6 +32,8 @@ pub trait Orders: Send + Sync {
 pub trait SpoolKeys: Send + Sync {
     /// Nothing of the call can be read from the spool after return.
     fn destroy(&self, id: CallId) -> BoxFuture<'_, Result<(), String>>;
+    /// Whether the spool of the node that recorded the call has nothing of it: from then on nobody delivers it.
+    fn is_clear_elsewhere(&self, id: CallId, cause: Cause) -> BoxFuture<'_, Result<(), String>>;
 }
 
 /// The copies in a store.
@@ -108,9 +109,24 @@ pub enum EraseError {
     /// The recording is held: the erasure was not accepted.
     #[error("the recording is held until {}", .0.until)]
     Held(Box<Hold>),
+    /// Another node may have holds in its own files that nobody else knows: the erasure was not accepted.
+    #[error("{}", waits_for(*.0))]
+    Waits(u16),
+    /// This node has no number yet: the erasure was not accepted.
+    #[error("the registry of nodes has given this node no number yet")]
+    Unregistered,
+    /// The order is durable here, and other nodes may not know it yet.
+    #[error("the order is not in the index yet: other nodes may still serve the recording")]
+    Unshared,
+    /// Holds cannot be read.
+    #[error("legal holds: {0}")]
+    Holds(String),
     /// The spool key may still exist.
     #[error("cannot destroy the spool key: {0}")]
     Spool(String),
+    /// Another node may still deliver it.
+    #[error("{0}")]
+    Unconfirmed(String),
     /// Store error.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -137,6 +153,13 @@ pub enum EraseError {
 }
 
 impl EraseError {
+    pub(super) fn holds(error: HoldError) -> Self {
+        match error {
+            HoldError::Index(error) => Self::Index(error),
+            error => Self::Holds(error.to_string()),
+        }
+    }
+
     /// Whether the store answered and the answer proves nothing: someone has to look into it.
     pub fn is_unproven(&self) -> bool {
         matches!(self, Self::NothingFound { .. } | Self::Store(StoreError::Unverified(_)))
@@ -177,6 +200,8 @@ impl Eraser<'_> {
         now: WallTime,
     ) -> Result<Vec<String>, (Step, EraseError)> {
         self.keys.destroy(id).await.map_err(|error| (Step::SpoolKey, EraseError::Spool(error)))?;
+        // Asked before store and index are: what that node stored until then is found in them.
+        let elsewhere = self.keys.is_clear_elsewhere(id, cause).await;
         // With the index unavailable, the store is still emptied by name; the rest waits.
         let delivered = self.index.delivered(id).await;
         let begun = match &delivered {
@@ -201,6 +226,7 @@ impl Eraser<'_> {
             }
         }
         self.index.reduce(id, cause, now).await.map_err(|error| (Step::Index, error.into()))?;
+        elsewhere.map_err(|why| (Step::SpoolKey, EraseError::Unconfirmed(why)))?;
         let done = Done { id, at: now, gone: gone.clone(), accepted_missing };
         self.log.done(done).await.map_err(|error| (Step::Done, error))?;
         if let Err(error) = self.progress.forget(id).await {
@@ -258,19 +284,6 @@ impl Eraser<'_> {
         }
         let delivered_to = if stored.place.is_empty() { "a store".to_owned() } else { stored.place };
         Err(EraseError::NothingFound { delivered_to, looked_in: here })
-    }
-}
-
-/// The deletion log together with its guard.
-pub struct GuardedLog<'a>(pub &'a DeletionLog, pub &'a DeletionGuard);
-
-impl Orders for GuardedLog<'_> {
-    fn order(&self, order: Order) -> BoxFuture<'_, Result<(), EraseError>> {
-        async move { tokio::task::block_in_place(|| self.1.order(self.0, order)) }.boxed()
-    }
-
-    fn done(&self, done: Done) -> BoxFuture<'_, Result<(), EraseError>> {
-        async move { Ok(tokio::task::block_in_place(|| self.0.completed(done))?) }.boxed()
     }
 }
 

@@ -9,7 +9,7 @@ use crate::erasure::expired;
 use crate::erasure::service::EraseService;
 use crate::erasure::steps::EraseError;
 use crate::erasure::sweep_horizon::{NewlyDue, Stopped, SweepLimits, may_sweep};
-use crate::index::IndexError;
+use crate::index::{Claim, IndexError};
 use crate::time::second_source::{Bounds, TimeKeeper};
 use crate::time::trusted::Trusted;
 use optag_core::clock::WallTime;
@@ -22,6 +22,10 @@ use optag_storage::store::names::day;
 const LOOK_THROUGH: Duration = Duration::from_secs(600);
 /// Maximum number of objects of days not expired that are checked per scan.
 const ROUND: usize = 10_000;
+/// Name of the job to look through the store.
+const SCAN: &str = "store scan";
+/// How long one node's scan of the store stands for all: somewhat less than the interval, so that nodes take turns.
+const SCANS_WITHIN: Duration = Duration::from_secs(540);
 /// Index rows compared with the deletion log per query.
 const ROWS: u32 = 1_000;
 
@@ -62,9 +66,13 @@ impl Sweeper {
             });
             if let Some(now) = until {
                 let since = self.time.bounds().alone_since;
-                self.sweep_since(now, since, round.is_multiple_of(rounds)).await;
+                let mut more = self.sweep_since(now, since, round.is_multiple_of(rounds)).await;
+                // While the store keeps up, what is due goes without a pause.
+                while more && self.complete_open().await == 0 {
+                    more = self.claim(now, since).await;
+                }
             }
-            self.erasure.complete_open().await;
+            self.complete_open().await;
             if let Err(error) = tokio::task::block_in_place(|| self.erasure.log.compact()) {
                 tracing::warn!(%error, "cannot write deletion log table");
             }
@@ -80,6 +88,14 @@ impl Sweeper {
             round = round.wrapping_add(1);
             tokio::time::sleep(self.interval).await;
         }
+    }
+
+    /// Completes the orders of this node; returns the number still open.
+    async fn complete_open(&self) -> usize {
+        if let Err(error) = self.erasure.settle_claims().await {
+            tracing::warn!(%error, "cannot compare open erasures with the index");
+        }
+        self.erasure.complete_open().await
     }
 
     /// The time up to which recordings may be erased now: unchanged where a sweep would exceed its limits. Recordings
@@ -119,39 +135,22 @@ impl Sweeper {
         self.sweep_since(now, None, look_through_store).await;
     }
 
-    /// Orders the erasure of everything expired at `now`, of calls admitted since `since`.
-    async fn sweep_since(&self, now: WallTime, since: Option<WallTime>, look_through_store: bool) {
-        let erasure = &self.erasure;
-        let held = erasure.guard.holds.all().len();
-        let found = match since {
-            None => expired::due_in_index(&erasure.stores.index, now, held).await,
-            Some(since) => erasure.stores.index.due_since(since, now, expired::BATCH + held as u32).await,
-        };
+    /// Orders the erasure of everything expired at `now`, of calls admitted since `since`. Whether more may be due in
+    /// the index.
+    async fn sweep_since(&self, now: WallTime, since: Option<WallTime>, look_through_store: bool) -> bool {
+        let more = self.claim(now, since).await;
         let is_ours = |id: &CallId| since.is_none_or(|since| id.admitted_at() >= since);
-        let mut due = match found {
-            Ok(due) => due,
-            Err(error) => {
-                tracing::warn!(%error, "cannot sweep the index");
-                Vec::new()
-            }
-        };
-        if look_through_store {
-            let is_erased = |id| erasure.log.is_erased(id);
-            match self.rounds.look(&erasure.stores.store, now, ROUND, is_erased).await {
-                Ok(found) => {
-                    due.extend(found.due.into_iter().filter(is_ours));
-                    self.again(found.returned).await;
-                }
-                Err(error) => tracing::warn!(%error, "cannot sweep the store"),
-            }
+        let mut due = Vec::new();
+        if look_through_store && matches!(self.erasure.takes_job(SCAN, SCANS_WITHIN).await, Ok(true)) {
+            due = self.look_through_store(now).await;
         }
-        due.extend(self.due_in_spool(now, look_through_store).await.into_iter().filter(is_ours));
-        for id in due {
-            match erasure.order(id, Cause::Expiry).await {
+        due.extend(self.due_in_spool(now, look_through_store).await);
+        for id in due.into_iter().filter(is_ours) {
+            match self.erasure.order(id, Cause::Expiry).await {
                 Ok(()) | Err(EraseError::Held(_)) => {}
                 Err(error) => {
                     tracing::error!(call = %id, %error, "cannot erase expired recording");
-                    return;
+                    return false;
                 }
             }
         }
@@ -163,6 +162,58 @@ impl Sweeper {
             }
             self.end_keys(now).await;
         }
+        more
+    }
+
+    /// Claims a batch of what has expired in the index: each recording is swept by one node. Whether more may be due.
+    async fn claim(&self, now: WallTime, since: Option<WallTime>) -> bool {
+        let (erasure, holds) = (&self.erasure, &self.erasure.guard.holds);
+        let claimed = async {
+            holds.enter(&erasure.stores.index).await?;
+            let (node, most) = (erasure.node()?, expired::BATCH);
+            let claim = Claim { now, since, node, waits: holds.are_allowed(), most };
+            let (claimed, waits) = erasure.stores.index.claim_due(claim).await?;
+            if let Some(node) = waits {
+                return Err(EraseError::Waits(node));
+            }
+            erasure.take_claimed(&claimed, now).await?;
+            Ok(claimed.len() == most as usize)
+        };
+        claimed.await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot sweep the index");
+            false
+        })
+    }
+
+    /// Looks through some days of the store; erases again what returned. What is due there.
+    async fn look_through_store(&self, now: WallTime) -> Vec<CallId> {
+        let erasure = &self.erasure;
+        let is_erased = |id| erasure.log.is_erased(id);
+        let found = match self.rounds.look(&erasure.stores.store, now, ROUND, is_erased).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(%error, "cannot sweep the store");
+                return Vec::new();
+            }
+        };
+        let unknown: Vec<CallId> = found.due.iter().chain(&found.others).copied().collect();
+        let index = &erasure.stores.index;
+        let (gone, ordered) =
+            match tokio::try_join!(index.gone_among(&unknown), index.ordered_among(&unknown)) {
+                Ok(known) => known,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot compare the store with the orders of the index");
+                    return Vec::new();
+                }
+            };
+        let returned = found.returned.into_iter();
+        self.again(returned.chain(unknown.into_iter().filter(|id| gone.contains(id))).collect()).await;
+        for forgotten in [index.forget_old_orders().await, index.forget_old_holds().await] {
+            if let Err(error) = forgotten {
+                tracing::warn!(%error, "cannot remove old orders and holds");
+            }
+        }
+        found.due.into_iter().filter(|id| !ordered.contains(id) && !gone.contains(id)).collect()
     }
 
     /// Expired calls in the spool. A department's shorter limit is in the call's own records, which are read only
@@ -219,7 +270,15 @@ impl Sweeper {
     /// Destroys a day's key once the last recording sealed with it is due: from then on no copy of that day can be
     /// opened, wherever it is. A held recording keeps its day's key.
     async fn end_keys(&self, now: WallTime) {
-        for hold in self.erasure.guard.holds.all() {
+        // Read now: another node may have placed one a moment ago.
+        let held = match self.erasure.guard.holds.refresh(&self.erasure.stores.index).await {
+            Ok(held) => held,
+            Err(error) => {
+                tracing::warn!(%error, "cannot read the holds; no day key is destroyed");
+                return;
+            }
+        };
+        for hold in held {
             let (keys, day) = (Arc::clone(self.erasure.stores.vault.keys()), day(hold.id.admitted_at()));
             let kept = tokio::task::spawn_blocking(move || keys.keep_until(day, hold.until)).await;
             if !matches!(kept, Ok(Ok(()))) {
@@ -359,7 +418,8 @@ mod tests {
             by: "ada".into(),
             at: made,
         };
-        erasure.guard.holds.place(hold, made.plus_days(90), || false).unwrap();
+        let index = erasure.stores.index.clone();
+        erasure.guard.holds.place(&index, hold, made.plus_days(90), 0).await.unwrap();
         let sweeper = sweeper(erasure, dir.path());
         let erasure = &sweeper.erasure;
         let over = made.plus_days(91);
@@ -370,7 +430,7 @@ mod tests {
         // The recording without a hold reappears with a backup; the other's hold is released.
         let name = format!("{}.opus", optag_storage::store::names::stem(free));
         erasure.stores.store.put_small(&name, "audio".into()).await.unwrap();
-        erasure.guard.holds.release(held).unwrap();
+        assert!(erasure.guard.holds.release(&index, held, over).await.unwrap());
         sweeper.sweep(over, true).await;
         assert_eq!(erasure.log.open_orders().len(), 2);
         assert_eq!(erasure.complete_open().await, 0);

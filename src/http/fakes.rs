@@ -265,6 +265,12 @@ impl Audit for Fake {
     }
 }
 
+fn held() -> HoldView {
+    let (reason, by) = ("case".to_owned(), "test".to_owned());
+    let (until, at) = (WallTime::default(), WallTime::default());
+    HoldView { id: id(), until, reason, lawful_basis: None, by, at }
+}
+
 impl Requests for Fake {
     fn time_zone(&self) -> &str {
         "Europe/Copenhagen"
@@ -344,10 +350,8 @@ impl Requests for Fake {
         async move { self.or_fail(true) }.boxed()
     }
 
-    fn holds(&self) -> Vec<HoldView> {
-        let (reason, by) = ("case".to_owned(), "test".to_owned());
-        let (until, at) = (WallTime::default(), WallTime::default());
-        vec![HoldView { id: id(), until, reason, lawful_basis: None, by, at }]
+    fn holds(&self) -> BoxFuture<'_, Result<Vec<HoldView>, LibraryError>> {
+        async move { self.or_fail(vec![held()]) }.boxed()
     }
 
     fn retention_report(
@@ -374,7 +378,7 @@ impl Requests for Fake {
                 amiss: 0,
                 notes: vec![id().to_string()],
             }],
-            held: self.holds(),
+            held: vec![held()],
         };
         async move { self.or_fail(ReportAnswer::Done(report)) }.boxed()
     }

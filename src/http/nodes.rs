@@ -6,6 +6,7 @@
 pub(crate) mod by_id;
 pub(crate) mod by_name;
 pub mod control;
+pub(crate) mod erasures;
 
 use std::sync::Arc;
 

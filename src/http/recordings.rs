@@ -153,9 +153,11 @@ pub(super) fn unanswered(error: LibraryError) -> Problem {
         LibraryError::Damaged | LibraryError::Newer => {
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
         }
-        LibraryError::IndexDown | LibraryError::StoreDown | LibraryError::OutOfStep | LibraryError::Busy => {
-            Problem::unavailable(detail, 5)
-        }
+        LibraryError::IndexDown
+        | LibraryError::StoreDown
+        | LibraryError::OutOfStep
+        | LibraryError::Apart(_)
+        | LibraryError::Busy => Problem::unavailable(detail, 5),
     }
 }
 

@@ -69,7 +69,7 @@ pub trait Requests: Send + Sync {
     fn release(&self, recording: Reached) -> BoxFuture<'_, Result<bool, LibraryError>>;
 
     /// All holds.
-    fn holds(&self) -> Vec<HoldView>;
+    fn holds(&self) -> BoxFuture<'_, Result<Vec<HoldView>, LibraryError>>;
 
     /// Whether anything was older than allowed at `at`, or the report started as `job`.
     fn retention_report(

@@ -104,7 +104,7 @@ impl Importer {
         // Equal audio at the same time is the same recording, however often it is listed.
         let id = CallId::derived(row.started_at, &file.sha256()?);
         let erasure = &self.erasure;
-        if erasure.log.is_erased(id) {
+        if runtime.block_on(erasure.is_ordered(id))? {
             return Ok(FileOutcome::Refused { why: "already erased".into() });
         }
         // Another line with the same audio waits for the result of this one.

@@ -24,6 +24,8 @@ const HASH_BYTES: usize = 12;
 #[derive(Clone, Debug)]
 pub struct Pseudonyms {
     key: hmac::Key,
+    /// The key of this data directory alone, which earlier versions hashed under.
+    former: Option<hmac::Key>,
     country_code: String,
 }
 
@@ -57,23 +59,45 @@ pub struct AnnouncedCallRow {
 impl Pseudonyms {
     /// Uses `key` for all hashes.
     pub fn new(key: &[u8; 32], country_code: &str) -> Self {
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, key), country_code: country_code.to_owned() }
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        Self { key, former: None, country_code: country_code.to_owned() }
+    }
+
+    /// The same, which also recognises what was hashed under `former`.
+    #[must_use]
+    pub fn recognising(self, former: &[u8; 32]) -> Self {
+        Self { former: Some(hmac::Key::new(hmac::HMAC_SHA256, former)), ..self }
     }
 
     /// Hash of a number in any spelling; none for text that is not a number.
     pub fn number(&self, written: &str) -> Option<String> {
-        Some(self.hash("number", &normalise(written, &self.country_code)?))
+        self.all_numbers(written).into_iter().next()
+    }
+
+    /// Hashes by which a number may be known, the current one first; none for text that is not a number.
+    pub fn all_numbers(&self, written: &str) -> Vec<String> {
+        let number = normalise(written, &self.country_code);
+        number.map(|number| self.all("number", &number).collect()).unwrap_or_default()
     }
 
     /// Hashes of an identifier of the call, for example a Call-ID.
     pub fn names(&self, name: &str) -> Vec<String> {
-        name_keys(name).iter().map(|key| self.hash("name", key)).collect()
+        name_keys(name).iter().map(|key| hash(&self.key, "name", key)).collect()
     }
 
-    fn hash(&self, kind: &str, text: &str) -> String {
-        let tag = hmac::sign(&self.key, format!("{kind} {text}").as_bytes());
-        hex(&tag.as_ref()[..HASH_BYTES])
+    /// Hashes by which an identifier may be known.
+    pub fn all_names(&self, name: &str) -> Vec<String> {
+        name_keys(name).iter().flat_map(|key| self.all("name", key)).collect()
     }
+
+    fn all(&self, kind: &'static str, text: &str) -> impl Iterator<Item = String> {
+        [Some(&self.key), self.former.as_ref()].into_iter().flatten().map(move |key| hash(key, kind, text))
+    }
+}
+
+fn hash(key: &hmac::Key, kind: &str, text: &str) -> String {
+    let tag = hmac::sign(key, format!("{kind} {text}").as_bytes());
+    hex(&tag.as_ref()[..HASH_BYTES])
 }
 
 impl Index {

@@ -2,8 +2,8 @@
 //! statements are the same for both; parameters are `$1`, `$2`, ….
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
@@ -13,7 +13,6 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::IndexError;
 use super::hosts::addresses;
-use super::migrations;
 use optag_core::private::Private;
 use optag_files::private_files::{NotPrivate, make_private_file, private_file};
 
@@ -27,8 +26,10 @@ const READERS: u32 = 4;
 const SEARCHES: usize = 2;
 /// Time limit for checking a connection to a remote database.
 const CHECK: Duration = Duration::from_secs(2);
-/// Time limits of a PostgreSQL statement, and of its wait for a lock. Units: as the server parses them.
-const STATEMENT: &str = "SET statement_timeout = '30s'; SET lock_timeout = '5s'";
+/// Time limits of a PostgreSQL statement, of its wait for a lock, and of a transaction that does nothing. Units: as the
+/// server parses them.
+const STATEMENT: &str = "SET statement_timeout = '30s'; SET lock_timeout = '5s';
+     SET idle_in_transaction_session_timeout = '60s'";
 /// Page cache of each read-only SQLite connection. Units: KiB.
 const CACHE_KIB: u32 = 8_192;
 /// How long a statement waits for another process's lock. Units: ms.
@@ -77,6 +78,18 @@ struct Servers {
     postgres: Vec<PgConnectOptions>,
     /// Whether each server's schema has been migrated; one entry if there is only one server.
     migrated: Vec<OnceCell<()>>,
+    /// Why the last migration failed, of which the pool says only that it waited in vain.
+    unfit: Mutex<Option<String>>,
+}
+
+impl Servers {
+    fn unfit(&self) -> MutexGuard<'_, Option<String>> {
+        self.unfit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn causes_of(error: &sqlx::Error) -> String {
+    optag_core::error_chain::causes(error)
 }
 
 /// A database that may be unavailable: connections are made on demand.
@@ -140,7 +153,9 @@ impl Database {
                     Box::pin(async move {
                         kind.set_up(connection).await?;
                         let migrated = &servers.migrated[servers.used.load(Ordering::Relaxed)];
-                        migrated.get_or_try_init(|| kind.migrate(connection)).await?;
+                        let done = migrated.get_or_try_init(|| kind.migrate(connection)).await;
+                        *servers.unfit() = done.as_ref().err().map(causes_of);
+                        done?;
                         kind.limit(connection, only_reads).await
                     })
                 })
@@ -182,6 +197,13 @@ impl Database {
     ///
     /// Errors: no server accepts writes.
     pub(super) async fn probe(&self) -> Result<(), sqlx::Error> {
+        self.find_server().await.map_err(|error| match self.servers.unfit().take() {
+            Some(why) => sqlx::Error::Configuration(why.into()),
+            None => error,
+        })
+    }
+
+    async fn find_server(&self) -> Result<(), sqlx::Error> {
         if self.servers.all.is_empty() {
             return self.ask().await;
         }
@@ -358,15 +380,6 @@ impl Kind {
                  THEN 0 ELSE 1 END",
         );
         Ok(asked.fetch_one(connection).await?.try_get::<i32, _>(0)? == 1)
-    }
-
-    async fn migrate(self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
-        let tables = match self {
-            Self::Sqlite => migrations::sqlite(),
-            Self::Postgres => migrations::postgres(),
-        };
-        let done = tables.run_direct(None, connection, false).await;
-        done.map_err(|error| sqlx::Error::Migrate(Box::new(error)))
     }
 }
 

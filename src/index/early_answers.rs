@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 use sqlx::any::AnyRow;
-use sqlx::postgres::PgListener;
 use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 use tokio::sync::Notify;
 
@@ -26,8 +25,6 @@ const LOST_US: i64 = limit::RETENTION_DAYS as i64 * 86_400_000_000;
 const MOST: i64 = 20;
 /// What is said to all nodes once a no or a withdrawal is there.
 const CHANNEL: &str = "optag_early_answers";
-/// Time until a lost connection to listen on is made again; nodes look for answers by themselves meanwhile.
-const LISTEN_AGAIN: Duration = Duration::from_secs(5);
 
 /// What an answer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,8 +134,8 @@ impl Index {
                 .await?;
             }
         }
-        if new.kind != EarlyKind::Yes && self.database.has_clock() {
-            sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(&mut *transaction).await?;
+        if new.kind != EarlyKind::Yes {
+            self.database.say(&mut transaction, CHANNEL).await?;
         }
         transaction.commit().await?;
         Ok(Some(id))
@@ -260,25 +257,9 @@ impl Index {
         Ok((waiting.max(0) as u64, expired))
     }
 
-    /// Wakes `woken` whenever a node keeps a no or a withdrawal, for as long as it is polled. A connection of its own;
-    /// where there is none, behind a pooler for example, nobody is woken, and nodes look by themselves.
+    /// Wakes `woken` whenever a node keeps a no or a withdrawal, for as long as it is polled.
     pub async fn follow_early(&self, woken: &Notify) {
-        loop {
-            match self.database.listen(CHANNEL).await {
-                None => return std::future::pending().await,
-                Some(Ok(mut listener)) => wake_until_lost(&mut listener, woken).await,
-                Some(Err(error)) => tracing::debug!(%error, "cannot listen for early answers"),
-            }
-            tokio::time::sleep(LISTEN_AGAIN).await;
-        }
-    }
-}
-
-async fn wake_until_lost(listener: &mut PgListener, woken: &Notify) {
-    // What came before somebody listened.
-    woken.notify_one();
-    while let Ok(Some(_)) = listener.try_recv().await {
-        woken.notify_one();
+        self.database.follow(CHANNEL, woken).await;
     }
 }
 

@@ -4,7 +4,6 @@ use sqlx::Row;
 
 use super::{Index, IndexError};
 use optag_core::clock::WallTime;
-use optag_core::id::CallId;
 
 impl Index {
     /// Recordings that expired after `after` and by `now`, of calls admitted since `since`: their number, and when
@@ -28,27 +27,6 @@ impl Index {
         .await?;
         let first: Option<i64> = row.try_get("first")?;
         Ok((row.try_get::<i64, _>("due")? as u64, first.map(WallTime::from_unix_micros)))
-    }
-
-    /// Recordings expired at `now`, of calls admitted since `since`, oldest first.
-    ///
-    /// Errors: index unavailable.
-    pub async fn due_since(
-        &self,
-        since: WallTime,
-        now: WallTime,
-        most: u32,
-    ) -> Result<Vec<CallId>, IndexError> {
-        self.ids(
-            sqlx::query(
-                "SELECT id FROM recordings WHERE erased_at_us IS NULL AND expires_at_us <= $1
-                 AND started_at_us >= $2 ORDER BY expires_at_us LIMIT $3",
-            )
-            .bind(now.as_unix_micros())
-            .bind(since.as_unix_micros())
-            .bind(i64::from(most)),
-        )
-        .await
     }
 
     /// Number of recordings that are not erased.

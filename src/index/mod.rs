@@ -8,14 +8,18 @@ mod alike_words;
 mod along_number;
 mod announced_calls;
 mod candidates;
+mod claims;
 mod conditions;
 mod database;
+mod deletion_orders;
 mod departments;
 mod early_answers;
 mod expiring;
 mod fold;
 mod heads;
+mod holds;
 mod hosts;
+mod jobs;
 mod known_names;
 pub mod likeness;
 mod live_calls;
@@ -24,6 +28,7 @@ mod names;
 mod names_fill;
 mod names_trace;
 mod nodes;
+mod notifications;
 mod query;
 mod search_terms;
 mod statement;
@@ -36,9 +41,12 @@ pub use access_tokens::{TokenPut, TokenRow};
 pub use aged::{Aged, Overdue};
 pub use announced_calls::{AnnouncedCallRow, Pseudonyms};
 pub use candidates::{Candidate, Candidates, Wanted};
+pub use claims::Claim;
 pub use database::IndexPlace;
+pub use deletion_orders::{Decided, DoneRow, EXPIRY, OrderRow, WITHDRAWAL};
 pub use departments::{Departments, Within};
 pub use early_answers::{EarlyAnswer, EarlyKind, NewEarly, Waits};
+pub use holds::{HoldRow, Placed, Placing};
 pub use nodes::{Beat, NodeRow, NodeState};
 pub use search_terms::{Found, Position, Query};
 
@@ -242,21 +250,6 @@ impl Index {
             .execute(&self.database.pool)
             .await?;
         Ok(())
-    }
-
-    /// Expired recordings, oldest first.
-    ///
-    /// Errors: index unavailable.
-    pub async fn due(&self, now: WallTime, most: u32) -> Result<Vec<CallId>, IndexError> {
-        self.ids(
-            sqlx::query(
-                "SELECT id FROM recordings WHERE erased_at_us IS NULL AND expires_at_us <= $1
-                 ORDER BY expires_at_us LIMIT $2",
-            )
-            .bind(now.as_unix_micros())
-            .bind(i64::from(most)),
-        )
-        .await
     }
 
     /// Recordings that are not erased, after `after` in order of id.

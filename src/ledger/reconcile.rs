@@ -264,18 +264,18 @@ fn match_records(sessions: &[AnnouncedCallRow], facts: &Facts, by: &Pseudonyms) 
     let mut by_caller: BTreeMap<String, Vec<&CdrRow>> = BTreeMap::new();
     let mut by_called: BTreeMap<String, Vec<&CdrRow>> = BTreeMap::new();
     for row in rows {
-        for hash in row.ids.iter().flat_map(|id| by.names(id.reveal())) {
+        for hash in row.ids.iter().flat_map(|id| by.all_names(id.reveal())) {
             by_name.insert(hash, row.line);
         }
-        let hash = |number: &Option<optag_core::private::Private<String>>| {
-            number.as_ref().and_then(|number| by.number(number.reveal()))
+        let hashes = |number: &Option<optag_core::private::Private<String>>| {
+            number.as_ref().map(|number| by.all_numbers(number.reveal())).unwrap_or_default()
         };
-        match (hash(&row.caller), hash(&row.called)) {
-            (Some(caller), _) => by_caller.entry(caller).or_default().push(row),
+        let callers = hashes(&row.caller);
+        if callers.is_empty() {
             // Withheld number: the called number has to suffice.
-            (None, Some(called)) => by_called.entry(called).or_default().push(row),
-            (None, None) => {}
+            hashes(&row.called).into_iter().for_each(|called| by_called.entry(called).or_default().push(row));
         }
+        callers.into_iter().for_each(|caller| by_caller.entry(caller).or_default().push(row));
     }
     for (at, session) in sessions.iter().enumerate() {
         of_session[at] = session.names.iter().find_map(|name| by_name.get(name).copied());
@@ -289,8 +289,9 @@ fn match_records(sessions: &[AnnouncedCallRow], facts: &Facts, by: &Pseudonyms) 
             None => session.called.as_ref().and_then(|called| by_called.get(called)),
         };
         let called_agrees = |row: &CdrRow| {
-            let theirs = row.called.as_ref().and_then(|number| by.number(number.reveal()));
-            theirs.is_none() || session.called.is_none() || theirs == session.called
+            let theirs = row.called.as_ref().map(|number| by.all_numbers(number.reveal()));
+            let theirs = theirs.unwrap_or_default();
+            theirs.is_empty() || session.called.as_ref().is_none_or(|ours| theirs.contains(ours))
         };
         let apart = |row: &CdrRow| row.start.micros_since(session.began_at).unsigned_abs();
         let near = |row: &&&CdrRow| apart(row) <= facts.tolerance.as_micros() as u64;

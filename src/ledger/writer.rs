@@ -15,7 +15,7 @@ use crate::index::{Index, Pseudonyms};
 use crate::metrics;
 use optag_core::call::{AnnouncedCall, RefusedStreams, Unrecorded};
 use optag_core::id::CallId;
-use optag_files::atomic_file::replace;
+use optag_core::locked::Secret;
 
 /// Maximum number of entries waiting for the index; beyond it new ones are dropped and counted.
 const WAITING: usize = 100_000;
@@ -106,29 +106,28 @@ async fn write(mut from: mpsc::Receiver<Entry>, index: Index, pseudonyms: Pseudo
     }
 }
 
-/// The key of the hashes in this data directory; created if missing.
+/// Names the key of the ledger's hashes, derived from the master key: nodes that have one master key hash alike.
+pub const LABEL: &str = "hashes of the ledger";
+
+/// The hashes under `key`, derived for [`LABEL`]. What an earlier version hashed under a key of this data directory is
+/// recognised.
 ///
-/// Errors: it can be neither read nor created.
-pub fn pseudonyms(data_dir: &Path, country_code: &str) -> anyhow::Result<Pseudonyms> {
+/// Errors: that key cannot be read.
+pub fn pseudonyms(data_dir: &Path, key: &Secret, country_code: &str) -> anyhow::Result<Pseudonyms> {
+    let hashes = Pseudonyms::new(key, country_code);
     let path = data_dir.join("accounts.key");
-    let key = match std::fs::read(&path) {
+    let former = match std::fs::read(&path) {
         Ok(bytes) => Zeroizing::new(bytes),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let mut fresh = Zeroizing::new(vec![0; 32]);
-            aws_lc_rs::rand::fill(&mut fresh).context("no random bytes from the system")?;
-            // Whole or not at all: half a key would stop every later start.
-            replace(&path, &fresh).with_context(|| path.display().to_string())?;
-            fresh
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(hashes),
         Err(error) => return Err(error).with_context(|| path.display().to_string()),
     };
-    let key: &[u8; 32] = key.as_slice().try_into().map_err(|_| {
+    let former: &[u8; 32] = former.as_slice().try_into().map_err(|_| {
         anyhow::anyhow!(
-            "{} is damaged: without it, earlier ledger entries cannot be matched; remove it to continue",
+            "{} is damaged: without it, ledger entries of earlier versions cannot be matched; remove it to continue",
             path.display()
         )
     })?;
-    Ok(Pseudonyms::new(key, country_code))
+    Ok(hashes.recognising(former))
 }
 
 #[cfg(test)]
@@ -172,12 +171,18 @@ mod tests {
     }
 
     #[test]
-    fn invariant_05_the_key_of_the_accounts_is_there_whole_or_not_at_all() {
-        let faults: [&[&str]; 2] = [&["fsync:error=EIO:when=1"], &["fsync:error=EIO:when=2"]];
-        optag_testing::faults::holds_under(optag_testing::test_name!(), &faults, |_| {
-            let dir = tempfile::tempdir().unwrap();
-            assert!(pseudonyms(dir.path(), "45").is_err());
-            pseudonyms(dir.path(), "45").expect("the next start makes one");
-        });
+    fn nodes_of_one_master_key_hash_alike_and_recognise_what_their_own_key_hashed_before() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(one.path().join("accounts.key"), [8; 32]).unwrap();
+        let hashes = |dir: &Path| pseudonyms(dir, &Secret::copy_of(&[7; 32]), "45").unwrap();
+        let (a, b) = (hashes(one.path()), hashes(two.path()));
+        assert!(a.number("12345678").is_some() && a.number("12345678") == b.number("+45 12345678"));
+        assert_eq!(a.names("ABC@pbx"), b.names("abc@pbx"));
+        let before = Pseudonyms::new(&[8; 32], "45");
+        assert!(a.all_numbers("12345678").contains(&before.number("12345678").unwrap()));
+        assert!(a.all_names("abc").contains(&before.names("abc")[0]) && a.number("x").is_none());
+        assert!(!b.all_numbers("12345678").contains(&before.number("12345678").unwrap()));
+        std::fs::write(two.path().join("accounts.key"), "half").unwrap();
+        assert!(pseudonyms(two.path(), &Secret::copy_of(&[7; 32]), "45").is_err());
     }
 }

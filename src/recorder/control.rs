@@ -43,7 +43,7 @@ impl Recorder {
             return Err(ControlError::NotDurable);
         }
         if state.consent == ConsentState::Withdrawn {
-            self.erasure.order(id, Cause::Withdrawal).await.map_err(|_| ControlError::NotDurable)?;
+            self.erasure.withdraw_in_call(id).await.map_err(|_| ControlError::NotDurable)?;
         }
         self.live_calls.set_consent(id, state.consent);
         self.live_calls.set_paused(id, state.paused);

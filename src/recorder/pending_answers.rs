@@ -106,7 +106,7 @@ impl PendingAnswers {
         let inner = &*self.0;
         let mut journal = lock(&inner.journal);
         lock(&inner.all).retain(|_, waiting| waiting.until > now);
-        let names = inner.hashes.names(name);
+        let names = inner.hashes.all_names(name);
         let replaces = lock(&inner.all).values().any(|waiting| shares(&waiting.names, &names));
         if !replaces && lock(&inner.all).len() >= WAITING {
             return Err(NotKept::TooMany);
@@ -127,7 +127,7 @@ impl PendingAnswers {
     /// Errors: of the disk; the yes is then not given.
     pub fn take(&self, now: WallTime, names: &[String]) -> io::Result<Option<GivenAnswer>> {
         let inner = &*self.0;
-        let names: Vec<String> = names.iter().flat_map(|name| inner.hashes.names(name)).collect();
+        let names: Vec<String> = names.iter().flat_map(|name| inner.hashes.all_names(name)).collect();
         let found = |all: &HashMap<u64, Waiting>| {
             let ours = all.iter().filter(|(_, one)| one.until > now && shares(&one.names, &names));
             let best = ours.min_by_key(|(id, one)| (one.answer.answer == Answer::Yes, **id));

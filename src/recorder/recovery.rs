@@ -127,7 +127,7 @@ pub fn follow_durable(
                 Body::Consent(record) if record.state == ConsentState::Withdrawn => {
                     let erasure = Arc::clone(&erasure);
                     runtime.spawn(async move {
-                        if let Err(error) = erasure.order(event.call, Cause::Withdrawal).await {
+                        if let Err(error) = erasure.withdraw_in_call(event.call).await {
                             tracing::error!(call = %event.call, %error, "cannot order the erasure of a withdrawn recording");
                         }
                     });

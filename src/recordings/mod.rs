@@ -4,4 +4,5 @@ mod audit_page;
 pub mod playback;
 pub mod rendering;
 pub mod requests;
+mod views;
 mod waiting;

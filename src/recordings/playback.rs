@@ -55,8 +55,9 @@ impl Library for Recordings {
                 most: u32::from(query.page_size),
             };
             let found = self.stores.index.search(&wanted).await.map_err(|_| LibraryError::IndexDown)?;
-            let served =
-                |row: &IndexRow| !self.erasure.log.is_erased(row.id) && !self.erasure.has_expired(row);
+            let ids: Vec<CallId> = found.rows.iter().map(|row| row.id).collect();
+            let ordered = self.erasure.ordered_among(&ids).await.map_err(|_| LibraryError::IndexDown)?;
+            let served = |row: &IndexRow| !ordered.contains(&row.id) && !self.erasure.has_expired(row);
             let listed = found.rows.len();
             let rows: Vec<IndexRow> = found.rows.into_iter().filter(served).collect();
             let hidden = (listed - rows.len()) as u64;
@@ -171,7 +172,7 @@ impl Recordings {
     /// The row of a recording that may be served.
     async fn row(&self, id: CallId) -> Result<IndexRow, LibraryError> {
         self.in_step()?;
-        if self.erasure.log.is_erased(id) {
+        if self.erasure.is_ordered(id).await.map_err(|_| LibraryError::IndexDown)? {
             return Err(LibraryError::Erased);
         }
         match self.stores.index.get(id).await.map_err(|_| LibraryError::IndexDown)? {

@@ -20,13 +20,13 @@ use crate::http::access::{Actor, Departments};
 use crate::http::reached::Reached;
 use crate::http::recordings::library::{EraseReceipt, EraseState, EraseStep, LibraryError, RecordingState};
 use crate::http::requests::{
-    AuditPage, CandidatePage, CandidateQuery, CandidateView, ClockView, CopyView, ErasurePreview, Fit,
-    HoldView, NewHold, ReportAnswer, Requests,
+    AuditPage, CandidatePage, CandidateQuery, ClockView, ErasurePreview, HoldView, NewHold, ReportAnswer,
+    Requests,
 };
 use crate::index::{Candidate, IndexRow, Wanted};
 use crate::recorder::live_calls::LiveCalls;
 use crate::recordings::audit_page;
-use crate::recordings::playback::summary;
+use crate::recordings::views::{copy_view, view};
 use crate::stores::Stores;
 use crate::time::second_source::TimeKeeper;
 use optag_core::call::CallFacts;
@@ -35,7 +35,6 @@ use optag_core::id::CallId;
 use optag_core::private::Private;
 use optag_storage::spool::record::Body;
 use optag_storage::store::names;
-use optag_storage::store::versions::CopyKind;
 
 /// Maximum number of calls in the spool included in a search.
 const SPOOLED_MOST: usize = 5_000;
@@ -97,9 +96,9 @@ impl Requests for RequestService {
             let known = found.total + waiting.len() as u64;
             all.extend(waiting);
             let listed = all.len();
-            all.retain(|(one, _)| {
-                !self.erasure.log.is_erased(one.row.id) && !self.erasure.has_expired(&one.row)
-            });
+            let ids: Vec<CallId> = all.iter().map(|(one, _)| one.row.id).collect();
+            let ordered = self.erasure.ordered_among(&ids).await.map_err(|_| LibraryError::IndexDown)?;
+            all.retain(|(one, _)| !ordered.contains(&one.row.id) && !self.erasure.has_expired(&one.row));
             let total = known.saturating_sub((listed - all.len()) as u64);
             all.sort_by(|one, other| other.0.score.total_cmp(&one.0.score));
             all.truncate(query.most);
@@ -144,7 +143,7 @@ impl Requests for RequestService {
             let copies = self.stores.store.copies(&names::stem(id)).await;
             let state = if self.live_calls.is_live(id) {
                 "live"
-            } else if self.erasure.log.is_erased(id) {
+            } else if self.erasure.is_ordered(id).await.map_err(|_| LibraryError::IndexDown)? {
                 "erased"
             } else if row.as_ref().is_some_and(|row| row.erased_at.is_none()) {
                 "stored"
@@ -178,7 +177,7 @@ impl Requests for RequestService {
             if self.live_calls.is_live(id) {
                 return Err(LibraryError::NotReady);
             }
-            let known = self.erasure.log.is_erased(id)
+            let known = self.erasure.is_ordered(id).await.map_err(|_| LibraryError::IndexDown)?
                 || self.deliveries.contains(id)
                 || self.stores.spool.calls().contains(&id)
                 || self.stores.index.get(id).await.map_err(|_| LibraryError::IndexDown)?.is_some();
@@ -189,7 +188,13 @@ impl Requests for RequestService {
                 EraseError::Held(hold) => LibraryError::Held { until: hold.until, reason: hold.reason },
                 error => {
                     tracing::error!(call = %id, %error, "erasure order rejected");
-                    LibraryError::StoreDown
+                    match error {
+                        EraseError::Index(_) => LibraryError::IndexDown,
+                        error @ (EraseError::Waits(_) | EraseError::Unregistered) => {
+                            LibraryError::Apart(error.to_string())
+                        }
+                        _ => LibraryError::StoreDown,
+                    }
                 }
             })?;
             if accept_missing {
@@ -198,10 +203,12 @@ impl Requests for RequestService {
                     LibraryError::StoreDown
                 })?;
             }
-            let is_open = self.erasure.log.open_orders().iter().any(|order| order.id == id);
-            let undone = match is_open {
+            let undone = match self.erasure.completes(id) {
                 false => None,
-                true => self.erasure.complete(id, Cause::Request).await.err(),
+                true => {
+                    self.erasure.await_clear_spool(id).await;
+                    self.erasure.complete(id, Cause::Request).await.err()
+                }
             };
             if let Some((step, error)) = &undone {
                 tracing::warn!(call = %id, step = step.name(), %error, "erasure incomplete, will retry");
@@ -212,7 +219,18 @@ impl Requests for RequestService {
     }
 
     fn receipt(&self, recording: Reached) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>> {
-        async move { self.receipt_of(recording.id(), None) }.boxed()
+        let id = recording.id();
+        async move {
+            // Another node may have ordered or completed it a moment ago.
+            if self.erasure.completes(id) || self.erasure.learn_order(id).await.is_ok() {
+                return self.receipt_of(id, None);
+            }
+            self.receipt_of(id, None).map_err(|error| match error {
+                LibraryError::NotFound => LibraryError::IndexDown,
+                error => error,
+            })
+        }
+        .boxed()
     }
 
     fn hold(
@@ -224,7 +242,8 @@ impl Requests for RequestService {
         async move {
             let id = recording.id();
             let erasure = &self.erasure;
-            let row = erasure.stores.index.get(id).await.map_err(|_| LibraryError::IndexDown)?;
+            let index = &erasure.stores.index;
+            let row = index.get(id).await.map_err(|_| LibraryError::IndexDown)?;
             let row = row.ok_or(LibraryError::NotFound)?;
             let hold = Hold {
                 id,
@@ -234,36 +253,30 @@ impl Requests for RequestService {
                 by: actor.name,
                 at: erasure.clock.wall(),
             };
-            let is_erased = || erasure.log.is_erased(id);
-            let placed = tokio::task::block_in_place(|| {
-                erasure.guard.holds.place(hold.clone(), row.expires_at, is_erased)
-            });
-            placed.map(|()| hold_view(hold)).map_err(|error| match error {
-                HoldError::Erased => LibraryError::Erased,
-                HoldError::Io(error) => {
-                    tracing::error!(%error, "cannot save hold");
-                    LibraryError::IndexDown
-                }
-                refused => LibraryError::HoldRefused(refused.to_string()),
-            })
+            if erasure.log.is_erased(id) {
+                return Err(LibraryError::Erased);
+            }
+            let node = erasure.node().map_err(|error| LibraryError::Apart(error.to_string()))?;
+            let placed = erasure.guard.holds.place(index, hold.clone(), row.expires_at, node).await;
+            placed.map(|()| hold_view(hold)).map_err(not_held)
         }
         .boxed()
     }
 
     fn release(&self, recording: Reached) -> BoxFuture<'_, Result<bool, LibraryError>> {
         async move {
-            tokio::task::block_in_place(|| self.erasure.guard.holds.release(recording.id())).map_err(
-                |error| {
-                    tracing::error!(%error, "cannot lift hold");
-                    LibraryError::IndexDown
-                },
-            )
+            let (erasure, at) = (&self.erasure, self.erasure.clock.wall());
+            erasure.guard.holds.release(&erasure.stores.index, recording.id(), at).await.map_err(not_held)
         }
         .boxed()
     }
 
-    fn holds(&self) -> Vec<HoldView> {
-        self.erasure.guard.holds.all().into_iter().map(hold_view).collect()
+    fn holds(&self) -> BoxFuture<'_, Result<Vec<HoldView>, LibraryError>> {
+        async move {
+            let all = self.erasure.guard.holds.refresh(&self.erasure.stores.index).await.map_err(not_held)?;
+            Ok(all.into_iter().map(hold_view).collect())
+        }
+        .boxed()
     }
 
     fn retention_report(
@@ -351,6 +364,18 @@ impl RequestService {
     }
 }
 
+fn not_held(error: HoldError) -> LibraryError {
+    match error {
+        HoldError::Erased => LibraryError::Erased,
+        HoldError::Waits(_) => LibraryError::Apart(error.to_string()),
+        HoldError::Io(_) | HoldError::Index(_) => {
+            tracing::error!(%error, "cannot read or write legal holds");
+            LibraryError::IndexDown
+        }
+        refused => LibraryError::HoldRefused(refused.to_string()),
+    }
+}
+
 /// The data known before delivery; the length is not.
 fn row_of(facts: CallFacts, deliveries: &DeliveryQueue) -> IndexRow {
     let ended_at = deliveries.ended_at(facts.id).unwrap_or(facts.started_at);
@@ -372,29 +397,4 @@ fn row_of(facts: CallFacts, deliveries: &DeliveryQueue) -> IndexRow {
         verdicts: Vec::new(),
         streams: Vec::new(),
     }
-}
-
-fn view(candidate: Candidate, state: RecordingState) -> CandidateView {
-    let fit = Fit {
-        score: candidate.score,
-        number: candidate.number.and_then(|likeness| {
-            serde_json::to_value(likeness).ok().and_then(|json| json.as_str().map(str::to_owned))
-        }),
-        name: candidate.name.map(|name| (name * 100.0).round() / 100.0),
-        minutes_off: candidate.off_us.map(|off| off / 60_000_000),
-    };
-    CandidateView {
-        recording: crate::http::recordings::library::RecordingSummary { state, ..summary(candidate.row) },
-        fit,
-    }
-}
-
-fn copy_view(copy: optag_storage::store::versions::StoredCopy) -> CopyView {
-    let kind = match copy.kind {
-        CopyKind::Object => "object",
-        CopyKind::DeleteMarker => "delete_marker",
-        CopyKind::Upload => "upload",
-        CopyKind::Unfinished => "unfinished",
-    };
-    CopyView { name: copy.name(), kind, size_bytes: copy.bytes }
 }

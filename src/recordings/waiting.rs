@@ -32,7 +32,7 @@ impl Recordings {
     pub(super) async fn waiting(&self, id: CallId) -> Result<Option<Waiting>, LibraryError> {
         self.in_step()?;
         let Some(closing) = self.deliveries.packed(id) else { return Ok(None) };
-        if self.erasure.log.is_erased(id) {
+        if self.erasure.is_ordered(id).await.map_err(|_| LibraryError::IndexDown)? {
             return Err(LibraryError::Erased);
         }
         if !closing.ended.outcome.is_recorded() {

@@ -1,7 +1,7 @@
 //! The index on each supported database: callers' descriptions find their recordings, due recordings are known,
 //! erased ones are gone.
 
-use optag::index::{CallRow, Candidate, Departments, Index, IndexError, IndexPlace, Query, Wanted};
+use optag::index::{CallRow, Candidate, Claim, Departments, Index, IndexError, IndexPlace, Query, Wanted};
 use optag_core::call::{CallFacts, Outcome, StreamVerdict};
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
@@ -390,10 +390,17 @@ async fn what_is_due_comes_oldest_first_and_erased_rows_not_at_all() {
         index.put_recording(&new).await.unwrap();
         index.put_recording(&old).await.unwrap();
         let later = new.expires_at;
-        assert_eq!(index.due(later, 10).await.unwrap(), [old.id(), new.id()]);
-        assert_eq!(index.due(old.expires_at, 10).await.unwrap(), [old.id()]);
+        let claim = async |now, most| {
+            let claim = Claim { now, since: None, node: 1, waits: true, most };
+            index.claim_due(claim).await.unwrap().0
+        };
+        let middle = manifest(1_500, "3", "C", "demo");
+        index.put_recording(&middle).await.unwrap();
+        index.mark_erased(middle.id(), later).await.unwrap();
+        assert_eq!(claim(old.expires_at.plus_micros(-1), 10).await, []);
+        assert_eq!(claim(later, 1).await, [old.id()]);
+        assert_eq!(claim(later, 10).await, [new.id()], "what is claimed is not claimed again");
         index.mark_erased(old.id(), later).await.unwrap();
-        assert_eq!(index.due(later, 10).await.unwrap(), [new.id()]);
         assert_eq!(index.live_after(None, 10).await.unwrap(), [new.id()]);
     })
     .await;

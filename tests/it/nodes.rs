@@ -34,9 +34,9 @@ pub(crate) fn certificates(dir: &Path) -> NodeTlsFiles {
 }
 
 /// Nodes of a test: one PostgreSQL, one store, one authority.
-struct Site {
-    dir: tempfile::TempDir,
-    postgres: Postgres,
+pub(crate) struct Site {
+    pub dir: tempfile::TempDir,
+    pub postgres: Postgres,
     files: NodeTlsFiles,
     port: u16,
     nodes: u16,
@@ -44,14 +44,14 @@ struct Site {
 
 impl Site {
     /// Of `nodes` nodes; ports from `port` on are theirs. None where there is no PostgreSQL.
-    fn new(port: u16, nodes: u16) -> Option<Self> {
+    pub(crate) fn new(port: u16, nodes: u16) -> Option<Self> {
         let postgres = Postgres::start()?;
         let dir = tempfile::tempdir().unwrap();
         let files = certificates(dir.path());
         Some(Self { dir, postgres, files, port, nodes })
     }
 
-    fn home(&self, node: u16) -> PathBuf {
+    pub(crate) fn home(&self, node: u16) -> PathBuf {
         let home = self.dir.path().join(node.to_string());
         std::fs::create_dir_all(&home).unwrap();
         home
@@ -61,7 +61,7 @@ impl Site {
         SocketAddr::from(([127, 0, 0, 1], self.port + node))
     }
 
-    fn settings(&self, node: u16, cluster: bool) -> Settings {
+    pub(crate) fn settings(&self, node: u16, cluster: bool) -> Settings {
         let ports = self.port + 10 + 120 * node;
         let mut settings = Settings::with_ports((ports, ports + 119));
         settings.extra = format!(
@@ -88,12 +88,24 @@ impl Site {
     }
 
     async fn start(&self, node: u16) -> Server {
-        Server::start(&self.home(node), &self.settings(node, true)).await
+        self.start_with(node, "").await
+    }
+
+    /// With more settings.
+    pub(crate) async fn start_with(&self, node: u16, extra: &str) -> Server {
+        let mut settings = self.settings(node, true);
+        settings.extra += extra;
+        Server::start(&self.home(node), &settings).await
     }
 
     /// Two nodes that know each other.
     async fn two(&self) -> (Server, Server) {
-        let (one, two) = (self.start(0).await, self.start(1).await);
+        self.two_with("").await
+    }
+
+    /// With more settings.
+    pub(crate) async fn two_with(&self, extra: &str) -> (Server, Server) {
+        let (one, two) = (self.start_with(0, extra).await, self.start_with(1, extra).await);
         for node in [&one, &two] {
             becomes("both nodes are known", async || node.metric("optag_nodes", "ready").await == 2.0).await;
         }
@@ -101,7 +113,7 @@ impl Site {
     }
 }
 
-fn named(name: &str) -> Value {
+pub(crate) fn named(name: &str) -> Value {
     let mut request = call_request("patient", "pcmu");
     request["external_id"] = json!(name);
     request
@@ -126,7 +138,7 @@ async fn consent_of(node: &Server, id: &str) -> Value {
 }
 
 /// Waits until the node cannot reach the registry, or can again.
-async fn registry_is(node: &Server, up: f64) {
+pub(crate) async fn registry_is(node: &Server, up: f64) {
     becomes("the registry is seen to be up or away", async || {
         node.metric("optag_registry_up", "").await == up
     })

@@ -21,6 +21,25 @@ pub enum Cause {
     Expiry,
 }
 
+impl Cause {
+    /// Name in the log and in the index.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Withdrawal => "withdrawal",
+            Self::Expiry => "expiry",
+        }
+    }
+
+    /// The cause of that name. One that a later version knows and this one does not is a request: it is never removed.
+    pub fn of(name: &str) -> Self {
+        [Self::Withdrawal, Self::Expiry]
+            .into_iter()
+            .find(|cause| cause.name() == name)
+            .unwrap_or(Self::Request)
+    }
+}
+
 /// An order to erase a recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {

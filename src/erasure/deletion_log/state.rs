@@ -46,20 +46,32 @@ impl State {
     }
 
     pub(crate) fn append(&mut self, entry: Entry) -> Result<(), LogError> {
-        let line = line(&entry).map_err(io::Error::from)?;
-        let at = self.file.end();
-        // Everything that can fail is read before the entry is counted.
-        let (kind, id) = match &entry {
-            Entry::Ordered(order) => (Kind::Ordered, order.id),
-            Entry::Done(done) => (Kind::Done, done.id),
-        };
-        let before = self.places(id)?;
-        self.file.append(line.as_bytes())?;
-        self.note(kind, id, at, before);
-        self.count(line.trim_end_matches('\n').as_bytes());
-        match entry {
-            Entry::Ordered(order) => drop(self.open.insert(order.id, order)),
-            Entry::Done(done) => drop(self.open.remove(&done.id)),
+        self.append_all(vec![entry])
+    }
+
+    /// Appends entries of different recordings: all are durable on return.
+    pub(crate) fn append_all(&mut self, entries: Vec<Entry>) -> Result<(), LogError> {
+        let (mut text, mut noted) = (String::new(), Vec::new());
+        // Everything that can fail is read before the first entry is counted.
+        for entry in &entries {
+            let (kind, id) = match entry {
+                Entry::Ordered(order) => (Kind::Ordered, order.id),
+                Entry::Done(done) => (Kind::Done, done.id),
+            };
+            let at = self.file.end() + text.len() as u64;
+            text.push_str(&line(entry).map_err(io::Error::from)?);
+            noted.push((kind, id, at, self.places(id)?));
+        }
+        self.file.append(text.as_bytes())?;
+        for (kind, id, at, before) in noted {
+            self.note(kind, id, at, before);
+        }
+        text.lines().for_each(|line| self.count(line.as_bytes()));
+        for entry in entries {
+            match entry {
+                Entry::Ordered(order) => drop(self.open.insert(order.id, order)),
+                Entry::Done(done) => drop(self.open.remove(&done.id)),
+            }
         }
         Ok(())
     }
@@ -127,7 +139,7 @@ impl State {
     /// Advances the head by an appended line.
     fn count(&mut self, line: &[u8]) {
         self.chain.push(line);
-        self.end = self.file.end();
+        self.end += line.len() as u64 + 1;
         if self.chain.entries.is_multiple_of(MARK_EVERY) {
             self.marks.push(Mark { chain: self.chain, at: self.end });
         }

@@ -76,7 +76,7 @@ pub(crate) async fn list(
     actor.need(Permission::Hold)?;
     params.finish()?;
     audit(&services, &actor, AuditAction::Hold, None, None, Some("listed".into())).await?;
-    let mut holds = services.requests.holds();
+    let mut holds = services.requests.holds().await.map_err(unanswered)?;
     let covered = actor.covered(&services, holds.iter().map(|hold| hold.id).collect()).await?;
     holds.retain(|hold| covered.contains(&hold.id));
     Ok(Json(holds))

@@ -7,7 +7,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use tokio::sync::Semaphore;
 
@@ -16,6 +16,7 @@ use crate::http::nodes::by_id::call_of;
 use crate::http::nodes::by_name::{NamedAnswer, NamedResult};
 use crate::http::nodes::{ACTOR, ANSWERS, NOT_HERE, read};
 use crate::http::problem::Problem;
+use crate::http::requests::erasures;
 use crate::http::server::json::Body;
 use crate::http::server::request_guard::{Guard, guard, method_not_allowed, not_found, to_its_end};
 use crate::http::server::router::Limits;
@@ -34,6 +35,7 @@ pub fn control_router(services: Services, limits: Limits) -> Router {
         .route("/api/v1/calls/{id}/pause", post(calls::pause))
         .route("/api/v1/calls/{id}/resume", post(calls::resume))
         .route("/api/v1/calls/{id}/end", post(calls::end))
+        .route("/api/v1/recordings/{id}", delete(erasures::erase))
         .route("/api/v1/calls/{id}/streams", post(streams::join))
         .route("/api/v1/calls/{id}/streams/{label}", put(streams::change).delete(streams::drop_stream))
         .route_layer(middleware::from_fn_with_state(services.clone(), as_sent));

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::access::Departments;
@@ -82,6 +82,9 @@ pub enum LibraryError {
     /// The hold is not allowed.
     #[error("{0}")]
     HoldRefused(String),
+    /// Nodes that share the index do not know everything of each other.
+    #[error("{0}")]
+    Apart(String),
     /// The deletion log is missing erasures.
     #[error("the deletion log is behind what index or store have seen; run `optag replay-deletions`")]
     OutOfStep,
@@ -270,7 +273,7 @@ pub struct Audio {
 }
 
 /// Result of an erasure.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct EraseReceipt {
     /// The recording.
     #[schema(value_type = String, format = Uuid)]
@@ -289,7 +292,7 @@ pub struct EraseReceipt {
 }
 
 /// Whether an erasure is complete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EraseState {
     /// Every copy is deleted, and that was verified.
@@ -301,7 +304,7 @@ pub enum EraseState {
 }
 
 /// One step of an erasure.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 pub struct EraseStep {
     /// Its name.
     pub name: String,

@@ -10,7 +10,9 @@ use utoipa::ToSchema;
 
 use crate::http::access::{Actor, Permission};
 use crate::http::audited::{AuditAction, Purpose};
+use crate::http::nodes::erasures::AskedErasure;
 use crate::http::problem::Problem;
+use crate::http::reached::Reached;
 use crate::http::recordings::library::{EraseReceipt, EraseState, LibraryError};
 use crate::http::recordings::{audit, unanswered};
 use crate::http::requests::{ErasurePreview, TARGETS_MOST};
@@ -110,9 +112,8 @@ pub(crate) async fn erase(
     let recording = actor.reach(&services, id).await?;
     let detail = why(&reason, request.as_deref(), accept_missing);
     audit(&services, &actor, AuditAction::Erase, purpose, Some(id), Some(detail)).await?;
-    let requests = services.requests;
-    let erasing = async move { requests.erase(recording, request, accept_missing).await };
-    let receipt = to_its_end(erasing).await?.map_err(unanswered)?;
+    let asked = AskedErasure { actor, purpose, reason, request, accept_missing };
+    let receipt = to_its_end(async move { erase_one(&services, recording, &asked).await }).await??;
     Ok((status([&receipt]), Json(receipt)).into_response())
 }
 
@@ -166,15 +167,16 @@ pub(crate) async fn erase_several(
         let (id, detail) = (recording.id(), detail.clone());
         audit(&services, &actor, AuditAction::Erase, purpose, Some(id), Some(detail)).await?;
     }
-    let (requests, request) = (services.requests, body.request);
+    let ErasuresBody { reason, request, accept_missing, .. } = body;
+    let asked = AskedErasure { actor, purpose, reason, request, accept_missing };
     let erasing = async move {
         let mut erasures = Vec::with_capacity(all.len());
         for one in all {
             erasures.push(match one {
-                Err(id) => refused(id, &LibraryError::NotFound),
+                Err(id) => refused(id, LibraryError::NotFound.to_string()),
                 Ok(recording) => {
-                    let erased = requests.erase(recording, request.clone(), body.accept_missing).await;
-                    erased.unwrap_or_else(|error| refused(recording.id(), &error))
+                    let erased = erase_one(&services, recording, &asked).await;
+                    erased.unwrap_or_else(|problem| refused(recording.id(), problem.detail))
                 }
             });
         }
@@ -265,7 +267,24 @@ fn status<'a>(receipts: impl IntoIterator<Item = &'a EraseReceipt>) -> StatusCod
     }
 }
 
-fn refused(id: CallId, error: &LibraryError) -> EraseReceipt {
-    let refused = Some(error.to_string());
-    EraseReceipt { id, state: EraseState::Refused, steps: Vec::new(), receipt: None, refused }
+fn refused(id: CallId, why: String) -> EraseReceipt {
+    EraseReceipt { id, state: EraseState::Refused, steps: Vec::new(), receipt: None, refused: Some(why) }
+}
+
+/// Erases a recording; one of which nothing is known here is asked for at the node that recorded the call.
+async fn erase_one(
+    services: &Services,
+    recording: Reached,
+    asked: &AskedErasure,
+) -> Result<EraseReceipt, Problem> {
+    match (
+        services.requests.erase(recording, asked.request.clone(), asked.accept_missing).await,
+        &services.nodes,
+    ) {
+        (Err(LibraryError::NotFound), Some(nodes)) => nodes
+            .erase(recording.id(), asked)
+            .await
+            .unwrap_or_else(|| Err(unanswered(LibraryError::NotFound))),
+        (erased, _) => erased.map_err(unanswered),
+    }
 }

@@ -119,10 +119,10 @@ async fn a_recording_that_is_held_past_its_time_is_served_until_the_hold_ends() 
         by: "ada".into(),
         at: made,
     };
-    let holds = &recordings.erasure.guard.holds;
-    holds.place(until(96), made.plus_days(90), || false).unwrap();
+    let (holds, index) = (&recordings.erasure.guard.holds, &recordings.stores.index);
+    holds.place(index, until(96), made.plus_days(90), 0).await.unwrap();
     assert_eq!((listed(&recordings).await, audio(&recordings, id).await), (Ok(vec![id]), Ok(())));
-    holds.place(until(95), made.plus_days(90), || false).unwrap();
+    holds.place(index, until(95), made.plus_days(90), 0).await.unwrap();
     is_gone(&recordings, id).await;
 }
 

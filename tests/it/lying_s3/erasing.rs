@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use optag::erasure::deletion_guard::DeletionGuard;
-use optag::erasure::deletion_log::{Cause, DeletionLog, Order};
+use optag::erasure::deletion_log::{Cause, DeletionLog, Done, Order};
 use optag::erasure::holds::{HoldPolicy, Holds};
-use optag::erasure::steps::{EraseError, Eraser, GuardedLog, SpoolKeys, Step};
+use optag::erasure::steps::{EraseError, Eraser, Orders, SpoolKeys, Step};
 use optag::erasure::unfinished::UnderWay;
 use optag::index::{Index, IndexPlace};
 use optag_core::id::CallId;
@@ -29,6 +29,23 @@ struct NoKeys;
 impl SpoolKeys for NoKeys {
     fn destroy(&self, _: CallId) -> BoxFuture<'_, Result<(), String>> {
         async { Ok(()) }.boxed()
+    }
+
+    fn is_clear_elsewhere(&self, _: CallId, _: Cause) -> BoxFuture<'_, Result<(), String>> {
+        async { Ok(()) }.boxed()
+    }
+}
+
+/// A deletion log by itself.
+struct LogAlone<'a>(&'a DeletionLog);
+
+impl Orders for LogAlone<'_> {
+    fn order(&self, order: Order) -> BoxFuture<'_, Result<(), EraseError>> {
+        async move { Ok(self.0.order(order)?) }.boxed()
+    }
+
+    fn done(&self, done: Done) -> BoxFuture<'_, Result<(), EraseError>> {
+        async move { Ok(self.0.completed(done)?) }.boxed()
     }
 }
 
@@ -65,12 +82,12 @@ impl Delivered {
         let guard =
             DeletionGuard::new(Signer::load_or_create(&dir.path().join("signing.key")).unwrap(), holds);
         let order = Order { id, at: id.admitted_at(), cause: Cause::Request, request: None };
-        guard.order(&log, order).unwrap();
+        log.order(order).unwrap();
         Self { double, id, log, guard, index, under_way, dir }
     }
 
     async fn complete(&self, store: &Store) -> Result<Vec<String>, (Step, EraseError)> {
-        let log = GuardedLog(&self.log, &self.guard);
+        let log = LogAlone(&self.log);
         let eraser =
             Eraser { log: &log, keys: &NoKeys, store, index: &self.index, progress: &self.under_way };
         eraser.complete(self.id, Cause::Request, self.id.admitted_at()).await
