@@ -119,6 +119,8 @@ async fn invariant_16_while_postgresql_is_away_no_hold_is_acknowledged_and_nothi
     let Some(site) = Site::new(27_540, 2) else { return };
     let (one, two) = site.two_with(HOLDING).await;
     let (id, other) = (recorded(&one, "away").await, recorded(&one, "away-2").await);
+    // A node that has not seen a token yet knows nobody of that name while PostgreSQL is away.
+    assert_eq!(two.ask("GET", "/api/v1/holds", None).await.0, 200);
     site.postgres.crash();
     for node in [&one, &two] {
         registry_is(node, 0.0).await;
