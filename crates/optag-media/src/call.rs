@@ -2,6 +2,7 @@
 //! Out: the facts of [`output`]. This is where the consent gate is: captures, the only objects that hold
 //! audio, are created when consent is granted and wiped when it ends.
 
+mod coding;
 pub mod fault;
 pub(crate) mod keys;
 pub(crate) mod outcome;
@@ -19,11 +20,10 @@ use crate::call::fault::Step;
 use crate::call::output::{Fact, Output};
 pub use crate::call::plan::{CallRules, CallSettings, CallState, Command, Now};
 use crate::dtmf::sequences::KeyMatcher;
-use crate::fact::{Ended, EndedBy, Form, Gap, GapReason, StreamCounts, StreamIndex};
+use crate::fact::{Ended, EndedBy, Gap, GapReason, StreamCounts, StreamIndex};
 use crate::playout::gaps::SPLIT_FRAMES;
 use crate::stream::block_builder;
 use crate::stream::capture::Capture;
-use crate::stream::coder::When;
 use crate::stream::plan::StreamPlan;
 use crate::stream::{Permit, Stream};
 use crate::timebase::{self, FRAME_AXIS};
@@ -251,48 +251,6 @@ impl Call {
     /// Whether the gate is open.
     pub fn is_recording(&self) -> bool {
         self.zero.is_some() && self.ended.is_none()
-    }
-
-    /// Encodes the following frames with this complexity, 0 to 10.
-    pub fn set_complexity(&mut self, complexity: u8) {
-        // What is encoded later is encoded as well as ever.
-        if self.encodes_later() || complexity == self.settings.capture.opus.complexity {
-            return;
-        }
-        self.settings.capture.opus.complexity = complexity;
-        for capture in self.streams.iter_mut().filter_map(|stream| stream.capture.as_mut()) {
-            capture.set_complexity(complexity);
-        }
-    }
-
-    /// Packs its audio from the next frame on, to be encoded later with this complexity, 0 to 10. False: it is packed
-    /// already, or frames wait for their block; ask again at the next tick.
-    pub fn encode_later(&mut self, complexity: u8) -> bool {
-        let mut captures = self.streams.iter_mut().filter_map(|stream| stream.capture.as_mut());
-        if self.settings.capture.encodes_later()
-            || captures.any(|capture| !capture.encoded.lengths.is_empty())
-        {
-            return false;
-        }
-        self.settings.capture.encodes = When::Later;
-        self.settings.capture.opus.complexity = complexity;
-        for capture in self.streams.iter_mut().filter_map(|stream| stream.capture.as_mut()) {
-            capture.encode_later(complexity);
-        }
-        true
-    }
-
-    /// What its blocks hold.
-    fn form(&self) -> Form {
-        match self.settings.capture.encodes {
-            When::Now => Form::Opus,
-            When::Later => Form::Packed(self.settings.capture.opus.into()),
-        }
-    }
-
-    /// Whether its audio is packed, to be encoded later.
-    pub fn encodes_later(&self) -> bool {
-        self.settings.capture.encodes_later()
     }
 
     /// Moves out the facts since the last call, in order.

@@ -5,6 +5,7 @@
 //! A call is owned by one worker at a time and no lock is taken in the pass. A worker has many calls
 //! under way: where they encode, they take turns (`opus_lanes`).
 
+mod admission;
 pub mod load_shedding;
 mod request;
 pub mod settings;
@@ -24,7 +25,7 @@ use super::stats::{CallGauges, Condition, EngineStats, TickStats};
 use crate::call::fault;
 use crate::call::output::{Fact, Output};
 pub use crate::call::plan::{CallPlan, EngineError, JoiningStream, ResumePlan};
-use crate::engine::load_shedding::{Admission, Calls, LoadShedding};
+use crate::engine::load_shedding::LoadShedding;
 pub use crate::engine::request::Reply;
 use crate::engine::request::{Due, Request};
 pub use crate::engine::settings::EngineConfig;
@@ -33,7 +34,6 @@ use crate::engine::unsent::Carried;
 use crate::fact::EndedBy;
 use crate::net::port_pool::StreamSockets;
 use crate::net::socket::InheritedSocket;
-use crate::stream::coder::When;
 use optag_core::clock::{BootId, Clock, MonoTime};
 use optag_core::id::CallId;
 
@@ -260,58 +260,6 @@ impl Runner {
     fn now(&self) -> Now {
         let (mono, wall) = self.clock.both();
         Now { mono, wall }
-    }
-
-    fn admit(&mut self, plan: CallPlan, reply: Reply) {
-        let has_room = self.calls.len() < self.config.max_calls && self.carried.waiting() < CARRIED;
-        self.may_spill = plan.may_spill;
-        let encodes = match self.governor.admits(self.count(|_| true), plan.may_spill) {
-            Admission::Now if has_room => When::Now,
-            Admission::Later if has_room => When::Later,
-            _ => return reply(Err(EngineError::Full)),
-        };
-        let spilled = u64::from(encodes == When::Later);
-        self.stats.add(&TickStats { calls_spilled: spilled, ..TickStats::default() });
-        let (streams, sockets): (Vec<_>, Vec<_>) = plan.streams.into_iter().unzip();
-        let now = self.clock.mono();
-        let make = |mut settings: CallSettings| {
-            settings.capture.encodes = encodes;
-            Call::new(plan.rules, streams, settings, now)
-        };
-        self.add_slot(make, sockets, plan.gauges, reply);
-    }
-
-    /// Lets calls that record be encoded later where all of them take too long: those that came last first, of which the
-    /// least is encoded yet.
-    fn give_way(&mut self) {
-        let wanted = self.governor.gives_way(self.count(Call::is_recording));
-        if wanted == 0 || !self.may_spill {
-            return;
-        }
-        let complexity = self.config.call.capture.opus.complexity;
-        let recording = self.calls.iter_mut().rev().filter(|slot| slot.call.is_recording());
-        let gave_way =
-            recording.filter_map(|slot| slot.call.encode_later(complexity).then_some(())).take(wanted);
-        let gave_way = gave_way.count();
-        self.governor.gave_way(gave_way);
-        self.stats.add(&TickStats { calls_spilled: gave_way as u64, ..TickStats::default() });
-    }
-
-    /// How many more calls fit, without and with spilling.
-    fn rooms(&self) -> [usize; 2] {
-        let places = self.config.max_calls.saturating_sub(self.calls.len());
-        let places = if self.carried.waiting() < CARRIED { places } else { 0 };
-        let calls = self.count(|_| true);
-        [false, true].map(|may_spill| self.governor.room(calls, may_spill).min(places))
-    }
-
-    /// Calls of this kind, by when they are encoded.
-    fn count(&self, is_meant: impl Fn(&Call) -> bool) -> Calls {
-        let mut calls = Calls::default();
-        for slot in self.calls.iter().filter(|slot| is_meant(&slot.call)) {
-            *(if slot.call.encodes_later() { &mut calls.later } else { &mut calls.now }) += 1;
-        }
-        calls
     }
 
     fn resume(&mut self, plan: ResumePlan, reply: Reply) {
