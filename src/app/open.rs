@@ -10,6 +10,7 @@ use anyhow::Context;
 use crate::app::{master_key, nodes};
 use crate::audit::trail::AuditTrail;
 use crate::audit::{self, AuditLog};
+use crate::auth::sign_ins::SignIns;
 use crate::auth::tokens::Tokens;
 use crate::cluster::link::Link;
 use crate::cluster::shared_calls::SharedCalls;
@@ -215,6 +216,7 @@ impl Opened {
             audit: self.trail(),
             requests: self.requests(),
             tokens: Arc::clone(&self.tokens),
+            sign_ins: self.sign_ins(),
             clock: Arc::clone(&self.clock),
             links: self.links(),
             owner: Arc::new(self.config.disclosure.clone()),
@@ -230,6 +232,12 @@ impl Opened {
             live_calls: Arc::clone(&self.live_calls),
             deliveries: Arc::clone(&self.deliveries),
         })
+    }
+
+    /// People who are signed in to the pages.
+    pub fn sign_ins(&self) -> Arc<SignIns> {
+        let (index, clock) = (self.stores.index.clone(), Arc::clone(&self.clock));
+        Arc::new(SignIns::new(index, Arc::clone(&self.tokens), clock))
     }
 
     /// One-time links.

@@ -3,6 +3,7 @@
 
 mod actor;
 mod role;
+pub mod sign_ins;
 #[cfg(test)]
 mod test_site;
 mod token;

@@ -145,11 +145,17 @@ impl Tokens {
     ///
     /// Errors: nobody is admitted.
     pub async fn authenticate(&self, token: &str, address: IpAddr) -> Result<Actor, Refusal> {
-        let presented = super::token::hash(token);
+        self.authenticate_hash(&super::token::hash(token), address).await
+    }
+
+    /// The actor of the token with this hash, used from `address`.
+    ///
+    /// Errors: nobody is admitted.
+    pub(super) async fn authenticate_hash(&self, presented: &str, address: IpAddr) -> Result<Actor, Refusal> {
         let found = |view: &View| {
             // All of them, so that the time taken tells nothing.
             let all = view.tokens.iter().enumerate();
-            all.fold(None, |found, (at, one)| if one.is_of(&presented) { Some(at) } else { found })
+            all.fold(None, |found, (at, one)| if one.is_of(presented) { Some(at) } else { found })
         };
         let begun = Instant::now();
         let known = {
@@ -163,7 +169,9 @@ impl Tokens {
         };
         self.refresh(fresh, patience).await;
         let (mut view, now) = (self.view(), self.clock.wall());
-        let at = found(&view).ok_or(Refusal::Unknown)?;
+        let current = view.heard.is_some_and(|heard| heard + CURRENT >= begun);
+        // While the index is away, it may have been created elsewhere.
+        let at = found(&view).ok_or(if current { Refusal::Unknown } else { Refusal::Unverified })?;
         let stored = view.tokens[at].clone();
         if stored.expires_at.is_some_and(|at| at <= now) {
             return Err(Refusal::Expired);
@@ -172,7 +180,7 @@ impl Tokens {
             return Err(Refusal::Network);
         }
         let actor = Actor::new(stored.name, stored.roles, stored.departments);
-        if view.heard.is_none_or(|heard| heard + CURRENT < begun) {
+        if !current {
             let known_for = view.seen_at.map(|seen| now.micros_since(seen));
             if known_for.is_none_or(|known_for| known_for >= KNOWN_FOR_HOURS * HOUR_US) {
                 return Err(Refusal::Unverified);

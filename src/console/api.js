@@ -2,13 +2,10 @@
 
 import { t } from "/console/texts.js";
 
-const KEY = "optag-token";
+// What a change must carry, so that no other site can have the browser make one.
+let changeKey = "";
 
-export const token = {
-  get: () => sessionStorage.getItem(KEY) ?? "",
-  set: (text) => sessionStorage.setItem(KEY, text),
-  forget: () => sessionStorage.removeItem(KEY),
-};
+export const setChangeKey = (key) => { changeKey = key; };
 
 /** An answer that is no success, in the server's words. */
 export class Problem extends Error {
@@ -23,7 +20,7 @@ async function send(method, path, { query = {}, body, purpose } = {}) {
   for (const [name, value] of Object.entries(query)) {
     if (value !== "" && value !== undefined) url.searchParams.set(name, value);
   }
-  const headers = { Authorization: `Bearer ${token.get()}` };
+  const headers = method === "GET" ? {} : { "Optag-Change": changeKey };
   if (purpose) headers["Optag-Purpose"] = purpose;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let answer;

@@ -1,6 +1,6 @@
-// Signing in, the tabs, the language.
+// Who is signed in, the tabs, the language.
 
-import { ask, attempt, button, el, field, form, tell, token } from "/console/api.js";
+import { ask, attempt, button, el, setChangeKey } from "/console/api.js";
 import { calls } from "/console/calls.js";
 import { recordings } from "/console/recordings.js";
 import { requests } from "/console/requests.js";
@@ -21,15 +21,11 @@ function show(content) {
   document.getElementById("view").replaceChildren(content);
 }
 
-function signIn() {
-  document.getElementById("tabs").replaceChildren();
-  show(form(({ secret }) => {
-    token.set(secret.trim());
-    return start();
-  },
-  field(t("token"), "secret", { type: "password", autocomplete: "off", required: true }),
-  el("button", {}, t("sign_in")),
-  el("small", {}, t("token_help"))));
+const signIn = () => location.assign(`/sign-in?lang=${language()}`);
+
+async function signOut() {
+  await fetch("/sign-out", { method: "POST", redirect: "manual" });
+  signIn();
 }
 
 function open(tab, me) {
@@ -44,35 +40,25 @@ function open(tab, me) {
 }
 
 async function start() {
-  if (!token.get()) return signIn();
   let me;
   try {
     me = await ask("GET", "/api/v1/me");
   } catch (error) {
-    if (error.status === 401) token.forget();
-    signIn();
+    if (error.status === 401) return signIn();
     throw error;
   }
-  if (!me.pages) {
-    token.forget();
-    signIn();
-    throw new Error(t("machine_token"));
-  }
+  setChangeKey(me.change_key ?? "");
   const tabs = TABS.filter((tab) => tab.needs.some((need) => me.allows.includes(need)));
   document.getElementById("tabs").replaceChildren(
     ...tabs.map((tab) => button(tab.text(), () => open(tab, me), { "data-tab": tab.name })),
-    button(`${t("sign_out")} (${me.name})`, () => { token.forget(); signIn(); }),
+    button(`${t("sign_out")} (${me.name})`, signOut),
   );
   const first = tabs.find((tab) => `#${tab.name}` === location.hash) ?? tabs[0];
   if (first) open(first, me);
   else show(el("p", {}, `${t("no_pages")} ${me.roles.join(", ")}`));
 }
 
-document.addEventListener("signed-out", () => {
-  token.forget();
-  signIn();
-  tell(t("signed_out"), true);
-});
+document.addEventListener("signed-out", signIn);
 
 const choice = document.getElementById("language");
 choice.value = language();

@@ -1,6 +1,6 @@
 //! The web pages: what staff see of calls and recordings. In: nothing. Out: files, the same
-//! for everyone. All that they show they ask of the API, with the token that the user gives; it
-//! stays in the browser's tab. Not here: who may see what (`http`).
+//! for everyone. All that they show they ask of the API, as whoever is signed in (`http::sign_in`). Not here: who may see
+//! what (`http`).
 
 use axum::Router;
 use axum::http::header::{

@@ -84,6 +84,12 @@ pub enum AuditAction {
     Refused,
     /// A token was created or revoked.
     Access,
+    /// Somebody signed in to the pages.
+    SignIn,
+    /// A machine's token was used to sign in to the pages.
+    SignInRefused,
+    /// Somebody signed out of the pages.
+    SignOut,
 }
 
 /// Purpose of an access.

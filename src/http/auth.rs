@@ -1,4 +1,4 @@
-//! Bearer tokens. Source: RFC 6750 §2.1.
+//! Who makes a request: by a bearer token (RFC 6750 §2.1), or by the cookie of somebody who is signed in.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,9 +12,12 @@ use futures::FutureExt;
 
 use super::access::{Actor, RETRY_S, UNVERIFIED};
 use super::problem::Problem;
+use super::services::Services;
 use super::standing::Standing;
+use crate::auth::sign_ins::{NotSignedIn, SignIns, change_key};
 use crate::auth::tokens::{Refusal, Tokens};
 use crate::http::server::client_address::{Proxies, Throttle, client_address, client_ip};
+use crate::http::sign_in::cookie;
 use crate::metrics::{self, AuthFailure};
 
 /// Consecutive failures of one address that are answered at once; then [`REFILL_PER_S`].
@@ -26,13 +29,15 @@ const REFILL_PER_S: f64 = 10.0;
 #[derive(Clone)]
 pub(super) struct Gate {
     tokens: Arc<Tokens>,
+    sign_ins: Arc<SignIns>,
     throttle: Arc<Throttle>,
     proxies: Proxies,
 }
 
 impl Gate {
-    pub(super) fn new(tokens: Arc<Tokens>, proxies: Proxies) -> Self {
-        Self { tokens, throttle: Arc::new(Throttle::new(BURST, REFILL_PER_S)), proxies }
+    pub(super) fn new(services: &Services, proxies: Proxies) -> Self {
+        let (tokens, sign_ins) = (services.tokens.clone(), services.sign_ins.clone());
+        Self { tokens, sign_ins, throttle: Arc::new(Throttle::new(BURST, REFILL_PER_S)), proxies }
     }
 
     fn refuse_token(&self, request: &Request, refusal: Refusal) -> Problem {
@@ -56,6 +61,37 @@ impl Gate {
     }
 }
 
+/// A request with the cookie of somebody who is signed in.
+async fn by_cookie(gate: &Gate, mut request: Request, next: Next, secret: String) -> Response {
+    let address = client_address(request.extensions(), request.headers(), &gate.proxies);
+    let who = match gate.sign_ins.who(&secret, address).await {
+        Ok(who) => who,
+        Err(NotSignedIn::Index(_) | NotSignedIn::Token(Refusal::Unverified)) => {
+            return Problem::unavailable(UNVERIFIED, RETRY_S).into_response();
+        }
+        Err(_) => return gate.refuse(&request, AuthFailure::Invalid, "sign in again").into_response(),
+    };
+    if !cookie::is_meant(request.method(), request.headers(), &secret) {
+        metrics::auth_failed(AuthFailure::Forbidden);
+        return Problem::forbidden("the request does not come from a page of this recorder").into_response();
+    }
+    let (sign_ins, change) = (Arc::clone(&gate.sign_ins), ChangeKey(change_key(&secret)));
+    let standing = Standing::new(move || {
+        let (sign_ins, secret) = (Arc::clone(&sign_ins), secret.clone());
+        async move { sign_ins.who(&secret, address).await.is_ok() }.boxed()
+    });
+    let extensions = request.extensions_mut();
+    extensions.insert(who.actor.clone());
+    extensions.insert(who);
+    extensions.insert(change);
+    extensions.insert(standing);
+    next.run(request).await
+}
+
+/// What a page must send with a change.
+#[derive(Clone)]
+pub(super) struct ChangeKey(pub String);
+
 /// The middleware: adds the [`Actor`] of its token to a request. A request that already has an actor was made
 /// inside this process, by a command.
 pub(super) async fn authenticate(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
@@ -68,6 +104,9 @@ pub(super) async fn authenticate(State(gate): State<Gate>, mut request: Request,
         scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
     });
     let Some(token) = token else {
+        if let Some(secret) = cookie::secret(request.headers()) {
+            return by_cookie(&gate, request, next, secret).await;
+        }
         let detail = "an access token is required: Authorization: Bearer …";
         return gate.refuse(&request, AuthFailure::Missing, detail).into_response();
     };

@@ -15,6 +15,7 @@ use tower::ServiceExt;
 
 use super::access::{Actor, Departments, Role};
 use super::reached::Reached;
+use crate::auth::sign_ins::SignIns;
 use crate::auth::tokens::Tokens;
 use crate::disclosure::links::Links;
 use crate::disclosure::owner::Owner;
@@ -454,6 +455,7 @@ impl Api {
     fn of(limits: Limits, learn_rtp_source: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let index = Index::lazy(&IndexPlace::Sqlite(dir.path().join("index.sqlite")), "45").unwrap();
+        let sign_in_index = index.clone();
         let tokens = Tokens::open(index, &dir.path().join("tokens.json"), Arc::new(OsClock)).unwrap();
         let tokens = Arc::new(tokens);
         let fake = Arc::new(Fake::default());
@@ -463,6 +465,7 @@ impl Api {
             audit: fake.clone(),
             requests: fake.clone(),
             tokens: tokens.clone(),
+            sign_ins: Arc::new(SignIns::new(sign_in_index, tokens.clone(), Arc::new(OsClock))),
             clock: Arc::new(OsClock),
             links: Arc::new(Links::new(dir.path().join("links.json"))),
             owner: Arc::new(Owner { public_url: "https://calls.example".into(), ..Owner::default() }),

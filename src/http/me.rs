@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::access::{Actor, Departments, Permission, Role};
+use super::auth::ChangeKey;
 use super::problem::Problem;
 use crate::http::audited::Purpose;
 use crate::http::server::params::Params;
@@ -25,11 +26,18 @@ pub(super) struct Me {
     allows: Vec<&'static str>,
     /// The purposes for which it may search, read and listen.
     purposes: Vec<&'static str>,
+    /// For whoever is signed in to the pages: what a change must carry as `Optag-Change`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change_key: Option<String>,
 }
 
 /// The current user, and the token's permissions.
 #[utoipa::path(get, path = "/api/v1/me", tag = "access", responses((status = 200, body = Me)))]
-pub(super) async fn me(Extension(actor): Extension<Actor>, params: Params) -> Result<Json<Me>, Problem> {
+pub(super) async fn me(
+    Extension(actor): Extension<Actor>,
+    key: Option<Extension<ChangeKey>>,
+    params: Params,
+) -> Result<Json<Me>, Problem> {
     params.finish()?;
     let allowed = Permission::ALL.iter().filter(|(_, permission)| actor.allows(*permission));
     Ok(Json(Me {
@@ -39,5 +47,6 @@ pub(super) async fn me(Extension(actor): Extension<Actor>, params: Params) -> Re
         purposes: actor.purposes().into_iter().map(Purpose::name).collect(),
         name: actor.name,
         departments: actor.departments,
+        change_key: key.map(|Extension(key)| key.0),
     }))
 }

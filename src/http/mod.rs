@@ -20,6 +20,7 @@ pub mod recordings;
 pub mod requests;
 pub mod server;
 mod services;
+mod sign_in;
 mod standing;
 
 #[cfg(any(test, fuzzing))]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::auth::sign_ins::SignIns;
 use crate::auth::tokens::Tokens;
 use crate::disclosure::links::Links;
 use crate::disclosure::owner::Owner;
@@ -26,6 +27,8 @@ pub struct Services {
     pub requests: Arc<dyn Requests>,
     /// Access tokens.
     pub tokens: Arc<Tokens>,
+    /// People who are signed in to the pages.
+    pub sign_ins: Arc<SignIns>,
     /// Dates audit entries.
     pub clock: Arc<dyn Clock>,
     /// Single-use hand-out links.

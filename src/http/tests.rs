@@ -8,4 +8,5 @@ mod playback;
 mod privacy;
 mod recordings;
 mod requests;
+mod sign_in;
 mod streams;

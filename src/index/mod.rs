@@ -31,6 +31,7 @@ mod nodes;
 mod notifications;
 mod query;
 mod search_terms;
+mod sign_ins;
 mod statement;
 mod stored;
 
@@ -49,6 +50,7 @@ pub use early_answers::{EarlyAnswer, EarlyKind, NewEarly, Waits};
 pub use holds::{HoldRow, Placed, Placing};
 pub use nodes::{Beat, NodeRow, NodeState};
 pub use search_terms::{Found, Position, Query};
+pub use sign_ins::SignInRow;
 
 use self::database::Database;
 use self::statement::storable;

@@ -133,7 +133,7 @@ async fn without_the_index_machines_go_on_for_a_day_and_nobody_else_does() {
         assert!(!limited.allows(permission), "{permission:?}");
     }
     assert_eq!(away.authenticate(&listener, HERE).await, Err(Refusal::Unverified));
-    assert_eq!(away.authenticate("optag_other", HERE).await, Err(Refusal::Unknown));
+    assert_eq!(away.authenticate("optag_other", HERE).await, Err(Refusal::Unverified), "it may be new");
     site.clock.put_forward(1);
     assert_eq!(away.authenticate(&feed, HERE).await, Err(Refusal::Unverified));
     assert!(away.create(&NewToken::of("b", Role::Feed)).await.is_err());

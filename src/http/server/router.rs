@@ -21,7 +21,7 @@ use crate::http::server::health::{Readiness, healthz, metrics_page, readyz};
 use crate::http::server::openapi;
 use crate::http::server::request_guard::{Guard, guard, method_not_allowed, not_found};
 use crate::http::services::Services;
-use crate::http::{admin, calls, me, recordings};
+use crate::http::{admin, calls, me, recordings, sign_in};
 use crate::metrics::exporter::Exporter;
 use optag_core::limit;
 
@@ -45,11 +45,14 @@ impl Default for Limits {
 /// The API. Besides a listener it can be used in-process: a request with an
 /// [`Actor`](crate::http::access::Actor) extension needs no token.
 pub fn router(services: Services, limits: Limits) -> Router {
-    let gate = Gate::new(services.tokens.clone(), limits.proxies.clone());
-    let open = handout_links::router(services.clone(), limits.proxies);
+    let gate = Gate::new(&services, limits.proxies.clone());
+    let open = handout_links::router(services.clone(), limits.proxies.clone())
+        .merge(sign_in::router(services.clone(), limits.proxies));
     let caps = Guard { requests: Arc::new(Semaphore::new(limits.requests)), timeout: limits.timeout };
     let (guarded, mut document) = OpenApiRouter::new()
         .routes(routes!(me::me))
+        .routes(routes!(sign_in::list))
+        .routes(routes!(sign_in::end))
         .routes(routes!(calls::announce, calls::list))
         .routes(routes!(calls::show))
         .routes(routes!(calls::consent))

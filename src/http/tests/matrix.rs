@@ -15,6 +15,8 @@ use crate::http::fakes::{Answer, Api, NAME, NUMBER, id};
 enum Elsewhere {
     /// It is about the actor alone.
     Same,
+    /// 404, wherever: a token is signed in nowhere.
+    NotSignedIn,
     /// 404, as for an id that does not exist.
     NotFound,
     /// A list without it.
@@ -36,7 +38,7 @@ struct Door {
 
 /// Every route.
 fn doors() -> Vec<Door> {
-    use Elsewhere::{NoSuchDepartment, NotFound, Refused, Same, Without};
+    use Elsewhere::{NoSuchDepartment, NotFound, NotSignedIn, Refused, Same, Without};
     use Permission::*;
     let stream = || json!({"label": "caller", "codec": "pcma", "source": {"ip": "127.0.0.1"}});
     let call =
@@ -48,6 +50,8 @@ fn doors() -> Vec<Door> {
     let door = |method, path, needs, elsewhere, body| Door { method, path, needs, elsewhere, body };
     vec![
         door("get", "/api/v1/me", &[], Same, None),
+        door("get", "/api/v1/sign-ins", &[], Same, None),
+        door("delete", "/api/v1/sign-ins/{sign_in}", &[], NotSignedIn, None),
         door("post", "/api/v1/calls", &[Calls], NoSuchDepartment, Some(call)),
         door("get", "/api/v1/calls", &[SeeCalls], Without, None),
         door("get", "/api/v1/calls/{id}", &[SeeCalls, Answer], NotFound, None),
@@ -141,8 +145,13 @@ async fn every_route_opens_to_the_roles_that_hold_its_permission_and_to_no_other
                     let status = answer.status.as_u16();
                     let asked = format!("{name} {} {} ({purpose}): {status}", door.method, door.path);
                     assert_eq!(status == 403, !may, "{asked}");
-                    assert!(![401, 404].contains(&status), "{asked}");
-                    assert!(status < 400 || !may, "{asked} {}", String::from_utf8_lossy(&answer.bytes));
+                    assert_ne!(status, 401, "{asked}");
+                    assert_eq!(status == 404, door.elsewhere == Elsewhere::NotSignedIn, "{asked}");
+                    assert!(
+                        status < 400 || status == 404 || !may,
+                        "{asked} {}",
+                        String::from_utf8_lossy(&answer.bytes)
+                    );
                 }
             }
         }
@@ -163,6 +172,7 @@ async fn what_is_of_another_department_is_answered_like_what_does_not_exist() {
                 let status = answer.status.as_u16();
                 let asked = format!("{name} {} {} ({purpose}): {status} {text}", door.method, door.path);
                 match door.elsewhere {
+                    Elsewhere::NotSignedIn => assert_eq!(status, 404, "{asked}"),
                     Elsewhere::Same => assert_eq!(status, 200, "{asked}"),
                     Elsewhere::Refused => assert_eq!(status, 403, "{asked}"),
                     Elsewhere::NoSuchDepartment => assert_eq!(status, 422, "{asked}"),

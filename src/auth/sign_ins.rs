@@ -1,0 +1,241 @@
+//! People who are signed in to the pages. In: an access token, once; then the secret of a browser's cookie with each
+//! request. Out: whose it is. They are rows of the index, so that every node knows them and an end is one everywhere.
+//!
+//! A sign-in is worth what its token is: revoking the token ends it. It ends by itself after [`IDLE`] without a request,
+//! and after [`LONGEST`] however much it is used. Only the hash of a secret is kept.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Actor;
+use super::token::hash;
+use super::tokens::{Refusal, Tokens};
+use crate::index::{Index, IndexError, SignInRow};
+use optag_core::clock::{Clock, WallTime};
+use optag_core::hex::hex;
+
+/// Time without a request after which a sign-in ends.
+pub const IDLE: Duration = Duration::from_secs(30 * 60);
+/// Time after which a sign-in ends in any case.
+pub const LONGEST: Duration = Duration::from_secs(10 * 3_600);
+/// Sign-ins with one token; the one used longest ago goes first.
+const MOST: i64 = 20;
+/// How exactly the last use is kept. Units: µs.
+const USE_US: i64 = 60_000_000;
+
+/// Why nobody is signed in.
+#[derive(Debug, thiserror::Error)]
+pub enum NotSignedIn {
+    /// The token admits nobody.
+    #[error("the token admits nobody")]
+    Token(Refusal),
+    /// The token is a machine's.
+    #[error("the token belongs to a machine")]
+    Machine(Actor),
+    /// There is no such sign-in, or it has ended.
+    #[error("not signed in")]
+    Ended,
+    /// The index does not answer.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The system gives no random numbers.
+    #[error("no random numbers from the system")]
+    NoRandom,
+}
+
+impl From<Refusal> for NotSignedIn {
+    fn from(refusal: Refusal) -> Self {
+        Self::Token(refusal)
+    }
+}
+
+/// Whoever is signed in.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    /// Whose it is.
+    pub actor: Actor,
+    /// By which its owner names it.
+    pub id: String,
+    /// SHA-256 of the token, by which the owner's other sign-ins are found.
+    token_sha256: String,
+}
+
+/// A sign-in as its owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnSignIn {
+    /// Its name.
+    pub id: String,
+    /// When it began.
+    pub created_at: WallTime,
+    /// When it was last used, to within a minute.
+    pub used_at: WallTime,
+    /// When it ends at the latest.
+    pub expires_at: WallTime,
+}
+
+/// The sign-ins of all nodes.
+pub struct SignIns {
+    index: Index,
+    tokens: Arc<Tokens>,
+    clock: Arc<dyn Clock>,
+}
+
+impl SignIns {
+    /// Those in an index, with its tokens.
+    pub fn new(index: Index, tokens: Arc<Tokens>, clock: Arc<dyn Clock>) -> Self {
+        Self { index, tokens, clock }
+    }
+
+    /// Signs in with a token; returns whose it is and the secret for the browser, which cannot be read again.
+    ///
+    /// Errors: see [`NotSignedIn`].
+    pub async fn open(&self, token: &str, address: IpAddr) -> Result<(Actor, String), NotSignedIn> {
+        let token_sha256 = hash(token);
+        let actor = self.tokens.authenticate_hash(&token_sha256, address).await?;
+        if actor.is_unverified() {
+            return Err(Refusal::Unverified.into());
+        }
+        if actor.roles.are_of_a_machine() {
+            return Err(NotSignedIn::Machine(actor));
+        }
+        let (secret, id) = (random::<32>()?, random::<8>()?);
+        let now = self.clock.wall();
+        let row = SignInRow {
+            sha256: hash(&secret),
+            id,
+            token_sha256,
+            created_at: now,
+            used_at: now,
+            expires_at: now.plus_micros(LONGEST.as_micros() as i64),
+        };
+        self.index.put_sign_in(&row, now.plus_micros(-(IDLE.as_micros() as i64)), MOST).await?;
+        Ok((actor, secret))
+    }
+
+    /// Whoever is signed in with a browser's secret.
+    ///
+    /// Errors: see [`NotSignedIn`].
+    pub async fn who(&self, secret: &str, address: IpAddr) -> Result<SignedIn, NotSignedIn> {
+        let sha256 = hash(secret);
+        let row = self.index.sign_in(&sha256).await?.ok_or(NotSignedIn::Ended)?;
+        let now = self.clock.wall();
+        let idle = now.micros_since(row.used_at) >= IDLE.as_micros() as i64;
+        if idle || row.expires_at <= now {
+            self.index.end_sign_in(&row.token_sha256, &row.id).await?;
+            return Err(NotSignedIn::Ended);
+        }
+        let actor = self.tokens.authenticate_hash(&row.token_sha256, address).await?;
+        if actor.is_unverified() {
+            return Err(Refusal::Unverified.into());
+        }
+        if now.micros_since(row.used_at) >= USE_US {
+            self.index.sign_in_used(&sha256, now).await?;
+        }
+        Ok(SignedIn { actor, id: row.id, token_sha256: row.token_sha256 })
+    }
+
+    /// The sign-ins of whoever this is.
+    ///
+    /// Errors: index unavailable.
+    pub async fn own(&self, who: &SignedIn) -> Result<Vec<OwnSignIn>, IndexError> {
+        let (now, idle) = (self.clock.wall(), IDLE.as_micros() as i64);
+        let rows = self.index.sign_ins_of(&who.token_sha256).await?.into_iter();
+        let valid = rows.filter(|row| row.expires_at > now && now.micros_since(row.used_at) < idle);
+        let own = |row: SignInRow| OwnSignIn {
+            id: row.id,
+            created_at: row.created_at,
+            used_at: row.used_at,
+            expires_at: row.expires_at,
+        };
+        Ok(valid.map(own).collect())
+    }
+
+    /// Ends one of them; returns whether there was one.
+    ///
+    /// Errors: it has not ended.
+    pub async fn end(&self, who: &SignedIn, id: &str) -> Result<bool, IndexError> {
+        self.index.end_sign_in(&who.token_sha256, id).await
+    }
+}
+
+/// What a page must send with a change, besides the cookie: nobody who has only got the browser to send that knows it.
+pub fn change_key(secret: &str) -> String {
+    hash(format!("change {secret}"))
+}
+
+fn random<const BYTES: usize>() -> Result<String, NotSignedIn> {
+    let mut bytes = [0; BYTES];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| NotSignedIn::NoRandom)?;
+    Ok(hex(&bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_site::{HERE, Site};
+    use super::super::tokens::NewToken;
+    use super::super::{Departments, Role};
+    use super::*;
+
+    async fn ready(site: &Site, role: Role) -> (Arc<Tokens>, SignIns, String) {
+        let tokens = Arc::new(site.open());
+        let token = tokens.create(&NewToken::of("ada", role)).await.unwrap();
+        let sign_ins = SignIns::new(site.index(), Arc::clone(&tokens), site.clock.clone());
+        (tokens, sign_ins, token)
+    }
+
+    #[tokio::test]
+    async fn a_sign_in_ends_without_use_and_after_its_longest_time_and_with_its_token() {
+        let site = Site::new();
+        let (tokens, sign_ins, token) = ready(&site, Role::Listener).await;
+        let (actor, idle) = sign_ins.open(&token, HERE).await.unwrap();
+        assert_eq!(actor.departments, Departments::All);
+        let (_, used) = sign_ins.open(&token, HERE).await.unwrap();
+        site.clock.put_forward_min(29);
+        assert_eq!(sign_ins.who(&used, HERE).await.unwrap().actor, actor);
+        site.clock.put_forward_min(1);
+        assert!(matches!(sign_ins.who(&idle, HERE).await, Err(NotSignedIn::Ended)));
+        // Another node sees the same.
+        let other = SignIns::new(site.index(), Arc::clone(&tokens), site.clock.clone());
+        for _ in 0..28 {
+            other.who(&used, HERE).await.unwrap();
+            site.clock.put_forward_min(20);
+        }
+        assert!(other.who(&used, HERE).await.is_ok(), "9 h 50 min");
+        site.clock.put_forward_min(10);
+        assert!(matches!(other.who(&used, HERE).await, Err(NotSignedIn::Ended)));
+        let (_, last) = sign_ins.open(&token, HERE).await.unwrap();
+        tokens.revoke("ada").await.unwrap();
+        assert!(matches!(sign_ins.who(&last, HERE).await, Err(NotSignedIn::Token(Refusal::Unknown))));
+        assert!(matches!(sign_ins.who("", HERE).await, Err(NotSignedIn::Ended)));
+    }
+
+    #[tokio::test]
+    async fn of_many_sign_ins_with_a_token_those_used_last_stay_and_no_secret_is_kept() {
+        let site = Site::new();
+        let (_, sign_ins, token) = ready(&site, Role::Contact).await;
+        let (_, first) = sign_ins.open(&token, HERE).await.unwrap();
+        let mut last = String::new();
+        for _ in 0..MOST {
+            site.clock.put_forward_min(1);
+            last = sign_ins.open(&token, HERE).await.unwrap().1;
+        }
+        assert!(matches!(sign_ins.who(&first, HERE).await, Err(NotSignedIn::Ended)));
+        let who = sign_ins.who(&last, HERE).await.unwrap();
+        assert_eq!(sign_ins.own(&who).await.unwrap().len(), MOST as usize);
+        for entry in std::fs::read_dir(site.dir.path()).unwrap() {
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            assert!(memchr::memmem::find(&bytes, last.as_bytes()).is_none());
+        }
+        assert_ne!(change_key(&first), change_key(&last));
+    }
+
+    #[tokio::test]
+    async fn a_machine_is_not_signed_in() {
+        let site = Site::new();
+        let (_, sign_ins, token) = ready(&site, Role::Feed).await;
+        assert!(matches!(sign_ins.open(&token, HERE).await, Err(NotSignedIn::Machine(_))));
+        let unknown = sign_ins.open("optag_", HERE).await;
+        assert!(matches!(unknown, Err(NotSignedIn::Token(Refusal::Unknown))));
+    }
+}
