@@ -79,7 +79,7 @@ struct FileState {
     ever: Vec<u8>,
     /// Sectors that the next sync writes.
     dirty: BTreeSet<usize>,
-    /// Sectors that no later sync writes; a crash may leave them or not.
+    /// Sectors that no later sync writes unless they are written again; a crash may leave them or not.
     lost: BTreeSet<usize>,
     /// A sync of it failed: the next ones say Ok and write nothing, as Linux may do.
     poisoned: bool,
@@ -157,9 +157,11 @@ impl CrashingDisk {
         Self { state: Arc::new(Mutex::new(restarted)) }
     }
 
-    /// What the next process finds where the machine goes on: all that was written, synced or not.
+    /// What the next process finds where the machine goes on: all that was written, synced or not. What a failed sync
+    /// did not write is taken for written; what is written again is synced.
     pub fn kill(&self) -> Self {
-        let state = State { fault: None, die_in: None, dead: false, ..self.state().clone() };
+        let mut state = State { fault: None, die_in: None, dead: false, ..self.state().clone() };
+        state.files.iter_mut().for_each(|file| file.poisoned = false);
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -375,6 +377,7 @@ impl DiskFile for OpenFile {
                 file.durable.resize(file.bytes.len(), 0);
                 for sector in std::mem::take(&mut file.dirty) {
                     copy_sector(&mut file.durable, &file.bytes, sector);
+                    file.lost.remove(&sector);
                 }
             }
             Err(_) if dead => {}

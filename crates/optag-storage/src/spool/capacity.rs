@@ -208,8 +208,13 @@ fn is_filled(used: u64, most: u64, before: bool) -> bool {
     used >= if before { (most as f64 * ROOM_AGAIN / FULL) as u64 } else { most }
 }
 
+/// Bytes of the last process's newest segments that are written again: what it may have had in its queue when a sync
+/// failed, and a segment's worth of what it had written before.
+const UNSURE_BYTES: u64 = 64 << 20;
+
 /// Reads keys and segments, and frees space that segments had reserved and not used. Everything found is durable on
-/// return: a killed process may have written it without a sync, and resumed calls are built on it.
+/// return: a killed process may have written it without a sync, or its sync may have failed, and resumed calls are built
+/// on it.
 fn scan(
     disk: &dyn Disk,
     spool: &std::path::Path,
@@ -223,8 +228,12 @@ fn scan(
     let names = disk.list(&dir).map_err(|error| SpoolError::disk("list", &dir, error))?;
     let numbers: BTreeSet<u64> = names.iter().filter_map(|name| segment::number(name)).collect();
     let mut incarnations = Vec::new();
+    let mut unreadable = BTreeSet::new();
     for number in numbers {
         let loaded = segment::load(disk, spool, number)?;
+        if loaded.unreadable_bytes > 0 {
+            unreadable.insert(number);
+        }
         scan.unreadable(number, loaded.unreadable_bytes);
         let used = scan.segment(number, &loaded.bytes);
         incarnations.push((number, SegmentHead::parse(&loaded.bytes).map(|head| head.incarnation)));
@@ -237,10 +246,13 @@ fn scan(
         }
     }
     // Each start does the same, so only the last process can have left unsynced segments. Names of segments and keys
-    // are durable before the first record.
-    for (number, incarnation) in incarnations {
+    // are durable before the first record. After a failed sync the kernel takes what it did not write for written:
+    // another sync says so too. The last process cut such bytes off, unless it was killed before it could.
+    let mut rewritten_bytes = 0;
+    for (number, incarnation) in incarnations.into_iter().rev() {
         if incarnation.is_none_or(|incarnation| incarnation == scan.incarnation) {
-            segment::sync(disk, spool, number)?;
+            let is_unsure = rewritten_bytes < UNSURE_BYTES && !unreadable.contains(&number);
+            rewritten_bytes += segment::settle(disk, spool, number, is_unsure)?;
         }
     }
     Ok(scan)

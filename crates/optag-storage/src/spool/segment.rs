@@ -106,13 +106,32 @@ pub(super) fn is_medium(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EIO)
 }
 
-/// Syncs an existing segment.
+/// Makes an existing segment durable. `rewrite`: its bytes are written again first, so that they are synced even where a
+/// failed sync left them in memory alone, marked as written. Returns the number of bytes rewritten.
 ///
 /// Errors: disk.
-pub(super) fn sync(disk: &dyn Disk, spool: &Path, number: u64) -> Result<(), SpoolError> {
+pub(super) fn settle(disk: &dyn Disk, spool: &Path, number: u64, rewrite: bool) -> Result<u64, SpoolError> {
     let path = path(spool, number);
-    let synced = disk.open(&path, Access::Read).and_then(|file| file.sync());
-    synced.map_err(|error| SpoolError::disk("sync", &path, error))
+    let settled = || {
+        let mut at = 0;
+        if !rewrite {
+            disk.open(&path, Access::Read)?.sync()?;
+            return Ok(at);
+        }
+        let file = disk.open(&path, Access::Write)?;
+        let mut chunk = vec![0; READ_BYTES];
+        loop {
+            let read = read_full_at(&*file, &mut chunk, at)?;
+            write_all_at(&*file, &chunk[..read], at)?;
+            at += read as u64;
+            if read < chunk.len() {
+                break;
+            }
+        }
+        file.sync()?;
+        Ok(at)
+    };
+    settled().map_err(|error| SpoolError::disk("sync", &path, error))
 }
 
 /// Item found while walking.

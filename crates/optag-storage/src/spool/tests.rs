@@ -164,11 +164,25 @@ fn invariant_03_what_was_acknowledged_survives_a_crash_at_every_step() {
 /// power: everything that process relied on is there.
 #[test]
 fn invariant_03_what_a_killed_process_did_not_sync_is_durable_before_the_next_one_builds_on_it() {
+    killed_at_each_step(|disk, step| disk.die(step));
+}
+
+/// The same where the operation before the kill failed: a sync that fails leaves bytes that every later process reads and
+/// that no later sync writes.
+#[test]
+fn invariant_05_what_a_failed_sync_of_a_killed_process_left_is_durable_before_the_next_one_builds_on_it() {
+    killed_at_each_step(|disk, step| {
+        disk.fail(step, libc::EIO);
+        disk.die(step + 1);
+    });
+}
+
+fn killed_at_each_step(ends: impl Fn(&CrashingDisk, u64)) {
     let mut taken_up = 0;
     for (step, seed) in (1..80).flat_map(|step| (0..4).map(move |seed| (step, seed))) {
         let disk = CrashingDisk::new(step * 11 + seed);
         let (spool, _) = open(&disk).unwrap();
-        disk.die(step);
+        ends(&disk, step);
         let story = [opened(1), granted()].into_iter().chain((0..6).map(media));
         for body in story {
             if !durably_or_dead(&spool, &disk, body) {
