@@ -9,6 +9,8 @@
 pub mod opencore;
 #[cfg(feature = "amr")]
 pub mod opencore_encoder;
+#[cfg(feature = "amr-wb-encoder")]
+pub mod vo_encoder;
 
 use crate::timebase::FRAME_AXIS;
 
@@ -122,6 +124,12 @@ impl<'a> Payload<'a> {
         let two = pair(at / 8) << 8 | pair(at / 8 + 1);
         Some((two << (at % 8) >> (16 - length)) as u8)
     }
+}
+
+/// Payloads of `together` frames each, in the format of the decoders. A remainder is dropped.
+#[cfg(feature = "amr")]
+fn payloads(band: Band, aligned: bool, together: usize, frames: &[[u8; FRAME_BYTES]]) -> Vec<Vec<u8>> {
+    frames.chunks_exact(together.max(1)).map(|frames| pack(band, aligned, frames)).collect()
 }
 
 /// A payload of frames in the format of the decoders, without a mode request.

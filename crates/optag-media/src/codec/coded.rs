@@ -46,6 +46,12 @@ pub enum Codec {
         /// Whether in the octet-aligned form.
         octet_aligned: bool,
     },
+    /// AMR-WB at 12.65 kbit/s.
+    #[cfg(feature = "amr-wb-encoder")]
+    AmrWb {
+        /// Whether in the octet-aligned form.
+        octet_aligned: bool,
+    },
 }
 
 impl Codec {
@@ -63,7 +69,11 @@ impl Codec {
             Encoding::Amr { octet_aligned } => Some(Codec::Amr { octet_aligned }),
             #[cfg(not(feature = "amr"))]
             Encoding::Amr { .. } => None,
-            Encoding::L16 { .. } | Encoding::G729 | Encoding::AmrWb { .. } => None,
+            #[cfg(feature = "amr-wb-encoder")]
+            Encoding::AmrWb { octet_aligned } => Some(Codec::AmrWb { octet_aligned }),
+            #[cfg(not(feature = "amr-wb-encoder"))]
+            Encoding::AmrWb { .. } => None,
+            Encoding::L16 { .. } | Encoding::G729 => None,
         }
     }
 
@@ -79,6 +89,8 @@ impl Codec {
             Codec::Opus => Encoding::Opus,
             #[cfg(feature = "amr")]
             Codec::Amr { octet_aligned } => Encoding::Amr { octet_aligned },
+            #[cfg(feature = "amr-wb-encoder")]
+            Codec::AmrWb { octet_aligned } => Encoding::AmrWb { octet_aligned },
         }
     }
 
@@ -123,6 +135,8 @@ impl Codec {
             Codec::Opus => panic!("Opus is coded in frames"),
             #[cfg(feature = "amr")]
             Codec::Amr { .. } => panic!("AMR is coded in frames"),
+            #[cfg(feature = "amr-wb-encoder")]
+            Codec::AmrWb { .. } => panic!("AMR-WB is coded in frames"),
         }
     }
 }
@@ -169,25 +183,38 @@ impl Coded {
         if format.codec == Codec::Opus {
             return Self::opus(widened(voice), format);
         }
-        let is_framed = matches!(format.codec.encoding(), Encoding::Gsm | Encoding::Amr { .. });
+        let is_framed =
+            matches!(format.codec.encoding(), Encoding::Gsm | Encoding::Amr { .. } | Encoding::AmrWb { .. });
         ensure!(
             !is_framed || format.ptime_ms.is_multiple_of(20),
-            "GSM and AMR have packets of 20, 40 or 60 ms"
+            "GSM, AMR and AMR-WB have packets of 20, 40 or 60 ms"
         );
         #[cfg(feature = "amr")]
         if let Codec::Amr { octet_aligned } = format.codec {
-            let payloads =
-                amr::opencore_encoder::payloads(voice, octet_aligned, format.ptime_ms as usize / 20);
-            let mut coded = Self { format, bytes: Vec::new(), ends: Vec::new() };
-            for payload in payloads {
-                coded.bytes.extend(payload);
-                coded.ends.push(coded.bytes.len());
-            }
-            return Ok(coded);
+            let frames = format.ptime_ms as usize / 20;
+            return Ok(Self::framed(format, amr::opencore_encoder::payloads(voice, octet_aligned, frames)));
+        }
+        #[cfg(feature = "amr-wb-encoder")]
+        if let Codec::AmrWb { octet_aligned } = format.codec {
+            let frames = format.ptime_ms as usize / 20;
+            return Ok(Self::framed(
+                format,
+                amr::vo_encoder::payloads(&widened(voice), octet_aligned, frames),
+            ));
         }
         let bytes = format.codec.encode(voice);
         let size = bytes.len() / packets;
         Ok(Self { format, ends: (1..=packets).map(|n| n * size).collect(), bytes })
+    }
+
+    #[cfg(feature = "amr")]
+    fn framed(format: Format, payloads: Vec<Vec<u8>>) -> Self {
+        let mut coded = Self { format, bytes: Vec::new(), ends: Vec::new() };
+        for payload in payloads {
+            coded.bytes.extend(payload);
+            coded.ends.push(coded.bytes.len());
+        }
+        coded
     }
 
     /// Encodes a voice sampled at 16 kHz, which G.722 and Opus keep; the other codecs get the telephone band of
@@ -417,6 +444,33 @@ mod tests {
         }
         let codec = Codec::Amr { octet_aligned: true };
         assert!(Coded::new(&said, Format { codec, ptime_ms: 30 }).is_err());
+    }
+
+    #[cfg(feature = "amr-wb-encoder")]
+    #[test]
+    fn amr_wb_that_is_sent_is_heard_in_both_forms() {
+        use crate::codec::amr::opencore::tests::{alike, buzz};
+        use crate::codec::decoder::Decoder;
+
+        let said = buzz(8_000.0);
+        for (octet_aligned, ptime_ms, bytes) in
+            [(false, 20, 33), (true, 20, 34), (false, 60, 98), (true, 40, 67)]
+        {
+            let codec = Codec::AmrWb { octet_aligned };
+            assert_eq!((codec.rtpmap().as_str(), codec.payload_type()), ("AMR-WB/16000", 97));
+            assert_eq!(codec.fmtp(), octet_aligned.then_some("octet-align=1"));
+            let coded = Coded::new(&said, Format { codec, ptime_ms }).unwrap();
+            let mut decoder = Decoder::new(codec.encoding());
+            let mut heard = Vec::new();
+            for packet in 0..coded.packets() as u64 {
+                assert_eq!(coded.payload(packet).len(), bytes);
+                let mut out = vec![0; coded.format.samples() * 2];
+                assert_eq!(decoder.decode(coded.payload(packet), &mut out), out.len());
+                heard.extend(out);
+            }
+            let (match_, _) = alike(&heard[3_200..], &widened(&said)[3_200..12_800], 320);
+            assert!(match_ > 0.8, "{octet_aligned} {ptime_ms}: {match_}");
+        }
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! AMR as simulated telephones send it, by the system's opencore-amr: 12.2 kbit/s, without pauses. In: samples
-//! at 8 kHz. Out: payloads of RFC 4867. AMR-WB is only decoded: its encoder is a library of its own.
+//! at 8 kHz. Out: payloads of RFC 4867.
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
 
-use super::{Band, FRAME_BYTES, pack};
+use super::{Band, FRAME_BYTES};
 
 /// Samples of a frame.
 const FRAME_SAMPLES: usize = 160;
@@ -54,5 +54,5 @@ pub fn payloads(samples: &[i16], aligned: bool, frames: usize) -> Vec<Vec<u8>> {
     let mut encoder = AmrEncoder(NonNull::new(state).expect("memory for an AMR encoder"));
     let (whole, _) = samples.as_chunks::<FRAME_SAMPLES>();
     let coded: Vec<[u8; FRAME_BYTES]> = whole.iter().map(|samples| encoder.frame(samples)).collect();
-    coded.chunks_exact(frames.max(1)).map(|frames| pack(Band::Narrow, aligned, frames)).collect()
+    super::payloads(Band::Narrow, aligned, frames, &coded)
 }
