@@ -47,6 +47,15 @@ pub enum RowError {
     /// The column `consent` does not say yes.
     #[error("consent is not a plain yes")]
     NoConsent,
+    /// More or fewer fields than the table has columns: a separator in a text without quotes, or a quote that is not
+    /// closed.
+    #[error("{count} fields, and the table has {head} columns: is a text with a separator in quotes?")]
+    Columns {
+        /// Number of fields.
+        count: usize,
+        /// Number of columns.
+        head: usize,
+    },
     /// A field is missing or invalid.
     #[error("`{column}` is not {expected}")]
     Field {
@@ -89,8 +98,11 @@ pub fn read(text: &str, zone: Option<&jiff::tz::TimeZone>) -> Result<Vec<Line>, 
         .into_iter()
         .max_by_key(|&one| head.bytes().filter(|&byte| byte == one).count())
         .unwrap_or(b',');
-    let mut reader =
-        csv::ReaderBuilder::new().delimiter(delimiter).trim(csv::Trim::All).from_reader(text.as_bytes());
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(delimiter)
+        .trim(csv::Trim::All)
+        .flexible(true)
+        .from_reader(text.as_bytes());
     let form = |error: csv::Error| TableError::Form {
         line: error.position().map_or(0, csv::Position::line),
         reason: error.to_string(),
@@ -103,7 +115,11 @@ pub fn read(text: &str, zone: Option<&jiff::tz::TimeZone>) -> Result<Vec<Line>, 
             return Err(TableError::TooLong);
         }
         let field = |name: &str| columns.get(name).and_then(|&at| record.get(at)).unwrap_or_default();
-        lines.push((field("file").to_owned(), row(&field, zone)));
+        let row = match record.len() {
+            count if count == columns.len() => row(&field, zone),
+            count => Err(RowError::Columns { count, head: columns.len() }),
+        };
+        lines.push((field("file").to_owned(), row));
     }
     Ok(lines)
 }
@@ -132,8 +148,10 @@ fn row<'a>(field: &impl Fn(&str) -> &'a str, zone: Option<&jiff::tz::TimeZone>) 
     }
     let wrong = |column, expected| RowError::Field { column, expected };
     let file = Path::new(field("file"));
+    // `find` begins its paths with `./`.
+    let file = file.strip_prefix(".").unwrap_or(file);
     let inside = file.components().all(|part| matches!(part, Component::Normal(_)));
-    if field("file").is_empty() || !inside {
+    if file.as_os_str().is_empty() || !inside {
         return Err(wrong("file", "a path below the directory"));
     }
     let clock = "a time such as 2026-11-24T10:00:00+01:00 (without an offset: with --time-zone)";
@@ -240,6 +258,21 @@ mod tests {
         assert!(reason("file,consent\n").contains("missing column `started_at`"));
         assert!(reason(&format!("{},colour\n", HEAD.trim())).contains("`colour`"));
         assert!(reason(&format!("{},file\n", HEAD.trim())).contains("duplicate"));
-        assert!(reason(&format!("{HEAD}a.wav,now\n")).contains("line 2"));
+    }
+
+    #[test]
+    fn a_line_with_other_fields_than_the_table_fails_alone() {
+        let lines = [
+            "a.wav,2026-11-24T10:00:00Z,demo,1,yes,Hansen, Per",
+            "b.wav,now",
+            "./c/d.wav,2026-11-24T10:00:00Z,demo,1,yes,\"Hansen, Per\"",
+        ];
+        let lines = read(&format!("{HEAD}{}\n", lines.join("\n")), None).unwrap();
+        let counts = lines.iter().map(|(_, row)| match row {
+            Err(RowError::Columns { count, head: 6 }) => *count,
+            row => usize::from(row.is_err()),
+        });
+        assert_eq!(counts.collect::<Vec<_>>(), [7, 2, 0]);
+        assert_eq!(lines[2].1.as_ref().unwrap().file, Path::new("c/d.wav"));
     }
 }
