@@ -201,21 +201,24 @@ fn has_tag(rule: &Element) -> bool {
 
 /// None of our objects has a tag; any other filter may match them.
 fn reaches_us(rule: &Element) -> bool {
+    !has_tag(rule) && (meets(rule, PREFIX) || meets(rule, ANCHORS_PREFIX))
+}
+
+/// Whether a rule's prefix and one of ours have names in common.
+fn meets(rule: &Element, ours: &str) -> bool {
     let theirs = prefix(rule).unwrap_or_default();
-    let meets = |ours: &str| ours.starts_with(theirs) || theirs.starts_with(ours);
-    !has_tag(rule) && (meets(PREFIX) || meets(ANCHORS_PREFIX))
+    ours.starts_with(theirs) || theirs.starts_with(ours)
 }
 
 fn effects(rule: &Element, keep_days: u8) -> Vec<Touching> {
-    let theirs = prefix(rule).unwrap_or_default();
-    let anchors = ANCHORS_PREFIX.starts_with(theirs) || theirs.starts_with(ANCHORS_PREFIX);
+    let (recordings, anchors) = (meets(rule, PREFIX), meets(rule, ANCHORS_PREFIX));
     let known = ["ID", "Status", "Filter", "Prefix"];
     let acts = rule.children.iter().filter(|child| !known.contains(&child.local()));
     acts.map(|act| {
         let days = act.at(&["Days"]).and_then(|days| days.text.parse::<u32>().ok());
         let class = act.at(&["StorageClass"]).map(|class| class.text.clone()).unwrap_or_default();
         let (does, harms) = match (act.local(), days, act.at(&["Date"])) {
-            ("Expiration", Some(days), _) if days < u32::from(keep_days) => {
+            ("Expiration", Some(days), _) if recordings && days < u32::from(keep_days) => {
                 (format!("deletes recordings after {days} days; they are kept for up to {keep_days}"), true)
             }
             ("Expiration", Some(days), _) if anchors => {
@@ -340,6 +343,13 @@ mod tests {
         let rule = &one[one.find("<Rule>").unwrap()..one.find("</LifecycleConfiguration>").unwrap()];
         let twice = one.replace(rule, &rule.repeat(2));
         assert!(matches!(Rules::read(&twice).unwrap().drift(90), Some(Drift::Wrong(_))));
+    }
+
+    #[test]
+    fn a_rule_about_the_anchors_alone_is_not_said_to_delete_recordings() {
+        let text = rule("x", "<Prefix>anchors/</Prefix>", "<Expiration><Days>1</Days></Expiration>");
+        let said = rules(&text).touching(90).remove(0);
+        assert!(said.harms && said.does == "deletes the copy of the deletion log after 1 days", "{said:?}");
     }
 
     #[test]
