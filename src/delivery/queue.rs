@@ -233,6 +233,14 @@ impl DeliveryQueue {
         self.state().waiting.len()
     }
 
+    /// Number of calls that workers have taken and neither delivered nor put back.
+    #[cfg(test)]
+    pub(crate) fn under_way(&self) -> usize {
+        let state = self.state();
+        let ready = state.ready.iter().filter(|id| state.waiting.contains_key(id)).count();
+        state.waiting.len() - ready - state.ready_packed.len()
+    }
+
     /// Whether every call is delivered.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
