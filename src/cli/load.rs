@@ -269,7 +269,10 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
         (None, None) => None,
     };
     let by_sip = Target::is_sip(&target);
-    let over_ipv6 = by_sip && Target::parse(&target)?.address.is_ipv6();
+    let over_ipv6 = match by_sip {
+        true => Target::parse(&target)?.address.is_ipv6(),
+        false => url::Url::parse(&target).is_ok_and(|url| matches!(url.host(), Some(url::Host::Ipv6(_)))),
+    };
     let toward = if over_ipv6 { "[::1]:9".parse()? } else { "127.0.0.1:9".parse()? };
     let pool = SenderPool::start(args.threads(), toward).context("cannot open a sending socket")?;
     let api = match &own {

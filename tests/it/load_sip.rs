@@ -136,6 +136,7 @@ async fn signalling_and_audio_over_ipv6_are_recorded() {
         ("OPTAG_SIP_LISTEN_UDP".into(), "[::1]:0".into()),
         ("OPTAG_SIP_LISTEN_TCP".into(), String::new()),
         ("OPTAG_RTP_LISTEN_IP".into(), "::1".into()),
+        ("OPTAG_API_LISTEN".into(), "[::1]:0".into()),
     ];
     let server = Server::start(dir.path(), &settings).await;
     let line = format!(
@@ -143,6 +144,9 @@ async fn signalling_and_audio_over_ipv6_are_recorded() {
         server.sip, server.api, server.token
     );
     sounds_right(&play(&line).await.1, 2);
+    let by_api =
+        format!("--target {} --token {} --calls 2 --rate 4 --seconds 4 --verify 2", server.api, server.token);
+    sounds_right(&play(&by_api).await.1, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
