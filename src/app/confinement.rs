@@ -21,6 +21,7 @@ use landlock::{
 };
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
+use crate::app::open::prepare;
 use crate::config::{Config, MasterKeySource, StoreConfig};
 use crate::index::IndexPlace;
 use optag_files::durable_dir;
@@ -127,9 +128,13 @@ fn restrict(config: &Config, program: &Path, ports: Option<&[u16]>) -> Result<()
     }
     rules = beneath(rules, Path::new("/"), read)?;
     rules = beneath(rules, Path::new("/dev/null"), read | AccessFs::WriteFile)?;
+    // The data directory first, while it is empty: with directories in it, one of mode 0755 would pass for somebody
+    // else's. A failure is reported when the directory is opened, and nothing is created until then.
+    let is_ours = prepare(config).is_ok();
     for dir in written(config) {
-        // A failure is reported when the directory is opened.
-        let _ = durable_dir::make(&dir);
+        if is_ours {
+            let _ = durable_dir::make(&dir);
+        }
         rules = beneath(rules, &dir, all & !BitFlags::from(AccessFs::Execute))?;
     }
     // May be on a network share: if unmounted, it must not be created on the local disk.

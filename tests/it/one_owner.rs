@@ -110,3 +110,24 @@ async fn what_is_written_is_its_owners_alone_whatever_the_umask_and_never_throug
     }
     assert!(search().status.success());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_directory_that_others_may_read_becomes_the_recorders_own_and_a_foreign_one_stays_as_it_is()
+{
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let mode = || data.metadata().unwrap().permissions().mode() & 0o777;
+    std::fs::create_dir(&data).unwrap();
+    std::fs::set_permissions(&data, PermissionsExt::from_mode(0o755)).unwrap();
+    let server = Server::start(dir.path(), &Settings::with_ports((17_150, 17_190))).await;
+    assert_eq!(mode(), 0o700);
+    assert!(server.terminate().success());
+
+    std::fs::remove_dir_all(&data).unwrap();
+    std::fs::create_dir(&data).unwrap();
+    std::fs::set_permissions(&data, PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::write(data.join("letter"), "somebody else's").unwrap();
+    let refused = optag(&["serve"], &dir.path().join("optag.toml"));
+    assert!(!refused.status.success() && said(&refused).contains("not the recorder's"), "{}", said(&refused));
+    assert_eq!((mode(), std::fs::read_dir(&data).unwrap().count()), (0o755, 1), "nothing was created");
+}
