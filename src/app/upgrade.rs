@@ -110,8 +110,7 @@ impl Handover {
         let written = all.try_for_each(|fd| inherit(fd, true)).and_then(|()| write(&named));
         match written {
             Ok(file) => {
-                ignore(libc::SIGHUP);
-                ignore(libc::SIGUSR2);
+                [libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2].into_iter().for_each(ignore);
                 let mut next = Command::new(program);
                 next.args(std::env::args_os().skip(1)).env(HANDOVER_VARIABLE, file.as_raw_fd().to_string());
                 anyhow::Error::new(next.exec()).context(format!("cannot start {}", program.display()))

@@ -26,7 +26,7 @@ Examples:
   optag serve --config /etc/optag.toml
   optag serve --print-config           the commented configuration with every key
 
-The first start prints an admin token, once. SIGTERM, SIGINT: no new calls, those in progress go on
+The first start prints an admin token, once. SIGTERM, SIGINT, SIGQUIT: no new calls, those in progress go on
 (shutdown.drain_limit_s), what was heard is delivered (shutdown.deliver_limit_s), exit 0; a second one ends
 both waits. SIGHUP: departments, prompts and log.level are read again; the log says what needs a restart.
 SIGUSR2: the program file, which may be a newer one, takes over in the same process; calls go on, none is
@@ -82,7 +82,10 @@ pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<
     missing.iter().for_each(|one| tracing::warn!("not confined: {one}"));
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut quit = signal(SignalKind::quit())?;
     let mut upgrade = signal(SignalKind::user_defined2())?;
+    // Its default is to end the process, and log rotation sends it to many programs.
+    let mut mistaken = signal(SignalKind::user_defined1())?;
     let longest_stop = config.longest_stop();
     let running = Server::start(Arc::new(config), kept).await?;
     metrics::confined(&confinement::PARTS.map(|part| (part, enforced.contains(&part))));
@@ -113,6 +116,8 @@ pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<
         tokio::select! {
             _ = terminate.recv() => { signals += 1; break }
             _ = interrupt.recv() => { signals += 1; break }
+            _ = quit.recv() => { signals += 1; break }
+            _ = mistaken.recv() => tracing::warn!("SIGUSR1 ignored; SIGHUP reloads, SIGUSR2 upgrades"),
             () = running.drain_ordered() => break,
             _ = hangup.recv() => reload(&running, &mut written, &args.config, &levels).await,
             _ = upgrade.recv() => {
@@ -133,6 +138,7 @@ pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<
             tokio::select! {
                 _ = terminate.recv() => signals += 1,
                 _ = interrupt.recv() => signals += 1,
+                _ = quit.recv() => signals += 1,
             }
             tracing::info!(signals, "signal while draining; the second one ends the wait");
         }

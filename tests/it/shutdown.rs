@@ -153,16 +153,22 @@ async fn sighup_takes_a_new_log_level_and_ends_nothing() {
     server.signal(libc::SIGHUP);
     server.logs("keeping the current one").await;
     std::fs::write(&config, text).unwrap();
+    server.signal(libc::SIGUSR1);
+    server.logs("SIGUSR1 ignored").await;
     // Signals that come while the program takes its own place end nothing either.
     server.signal(libc::SIGUSR2);
     let pid = server.pid();
     for _ in 0..200 {
-        // SAFETY: the process is our own child and has not been waited for.
-        unsafe { libc::kill(pid as i32, libc::SIGHUP) };
+        for signal in [libc::SIGHUP, libc::SIGUSR1] {
+            // SAFETY: the process is our own child and has not been waited for.
+            unsafe { libc::kill(pid as i32, signal) };
+        }
         std::thread::sleep(Duration::from_millis(2));
     }
     server.is_ready_again();
     let (status, view) = server.ask("GET", &format!("/api/v1/calls/{}", ids[0]), None).await;
     assert_eq!(status, 200, "{view}");
-    assert_eq!(server.terminate().code(), Some(0));
+    // Some managers stop a program by it.
+    server.signal(libc::SIGQUIT);
+    assert_eq!(server.ended().code(), Some(0));
 }
