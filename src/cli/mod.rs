@@ -132,10 +132,19 @@ pub fn run() -> ExitCode {
         }
     });
     done.unwrap_or_else(|error| {
-        eprintln!("optag: {error:#}");
+        eprintln!("optag: {}", causes(&error));
         if error.is::<ConfigError>() || error.is::<InstallationError>() {
             return ExitCode::from(MISUSE);
         }
         ExitCode::FAILURE
+    })
+}
+
+/// An error with its causes; one that is contained in the text before it is omitted.
+fn causes(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
+        "" => cause,
+        text if text.contains(&cause) => text.to_owned(),
+        text => format!("{text}: {cause}"),
     })
 }
