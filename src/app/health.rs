@@ -18,6 +18,7 @@ use crate::http::server::health::{Check, Readiness};
 use crate::metrics::{self, NotAccepting};
 use crate::stores::Stores;
 use crate::time::second_source::TimeKeeper;
+use optag_core::error_chain::causes;
 use optag_core::locked;
 use optag_storage::spool::Spool;
 use optag_storage::store::s3::credentials::Stamp;
@@ -42,6 +43,8 @@ const LONGEST_PAUSE_FULL: Duration = Duration::from_secs(60);
 pub struct Health {
     store: Mutex<StoreState>,
     index: AtomicBool,
+    /// Why the index does not answer; none where it does.
+    index_wrong: Mutex<Option<String>>,
     /// Time until new calls are refused; `u64::MAX` if the spool is not growing. Units: s.
     spool_full_in_s: AtomicU64,
 }
@@ -62,8 +65,13 @@ impl Health {
     /// failure, and until it works again. True: something that deliveries wait for may have recovered, so they should
     /// retry.
     pub async fn look(&self, stores: &Stores) -> bool {
-        let index = tokio::time::timeout(PATIENCE, stores.index.probe()).await;
-        let index = matches!(index, Ok(Ok(())));
+        let index = match tokio::time::timeout(PATIENCE, stores.index.probe()).await {
+            Ok(answer) => answer.map_err(|error| causes(&error)),
+            Err(_) => Err(format!("index timed out after {} s", PATIENCE.as_secs())),
+        };
+        let why = index.err();
+        let index = why.is_none();
+        *self.index_wrong.lock().unwrap_or_else(PoisonError::into_inner) = why;
         let had_index = self.index.swap(index, Ordering::Relaxed);
         metrics::index_up(index);
         metrics::key_memory_unlocked(locked::usage().unprotected);
@@ -126,6 +134,12 @@ impl Health {
     /// Sets how long the spool will accept new calls if it continues to grow.
     pub fn set_spool_full_in(&self, left: Option<Duration>) {
         self.spool_full_in_s.store(left.map_or(u64::MAX, |left| left.as_secs()), Ordering::Relaxed);
+    }
+
+    /// What is wrong with the index.
+    fn index_detail(&self) -> String {
+        let why = self.index_wrong.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        format!("rows are queued; {}", why.as_deref().unwrap_or("index unavailable"))
     }
 
     /// What is wrong with the store; empty if nothing is.
@@ -253,7 +267,7 @@ impl Readiness for Checks {
                 &refusal.map_or_else(String::new, |refusal| format!("spool refuses new calls: {refusal}")),
             ),
             check("store", store.is_empty(), true, &store),
-            check("index", index, true, "index unavailable; rows are queued"),
+            check("index", index, true, &self.health.index_detail()),
             check("delivery", stuck.calls == 0, true, &stuck_detail),
             check(
                 "deletion_log",

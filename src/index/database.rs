@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Row, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, PgPool, Row, Transaction};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::IndexError;
@@ -71,7 +71,7 @@ impl IndexPlace {
 /// The servers in an address, and the one in use.
 #[derive(Debug, Default)]
 struct Servers {
-    /// Empty if there is only one server.
+    /// Empty for SQLite.
     all: Vec<AnyConnectOptions>,
     used: AtomicUsize,
     /// Every server, in the options of the PostgreSQL driver.
@@ -109,6 +109,26 @@ pub(super) struct Database {
     servers: Arc<Servers>,
 }
 
+/// A connection that listens.
+pub(super) struct Listening {
+    pub(super) listener: PgListener,
+    pool: PgPool,
+}
+
+impl Listening {
+    /// Ends it. A listener that is only dropped leaves its connection open for as long as pools keep idle ones, and every
+    /// new one would be one more.
+    pub(super) async fn end(self) {
+        drop(self.listener);
+        close(&self.pool).await;
+    }
+}
+
+/// Closes the connections of a pool, unless the server does not answer.
+async fn close(pool: &PgPool) {
+    let _ = tokio::time::timeout(CHECK, pool.close()).await;
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Sqlite,
@@ -135,7 +155,7 @@ impl Database {
                 let all = addresses.iter().map(|one| one.parse());
                 let all = all.collect::<Result<Vec<AnyConnectOptions>, _>>()?;
                 let first = all[0].clone();
-                servers.all = if all.len() > 1 { all } else { Vec::new() };
+                servers.all = all;
                 (Kind::Postgres, first)
             }
         };
@@ -179,23 +199,30 @@ impl Database {
     }
 
     /// A separate connection that listens on a notification channel; `None` for SQLite.
-    pub(super) async fn listen(&self, channel: &str) -> Option<Result<PgListener, sqlx::Error>> {
+    pub(super) async fn listen(&self, channel: &str) -> Option<Result<Listening, sqlx::Error>> {
         let options = self.servers.postgres.get(self.servers.used.load(Ordering::Relaxed))?.clone();
+        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE);
+        let pool = pool.connect_lazy_with(options);
         let listening = async {
-            let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE);
-            let mut listener = PgListener::connect_with(&pool.connect_with(options).await?).await?;
+            let mut listener = PgListener::connect_with(&pool).await?;
             // The caller reconnects, possibly to another server.
             listener.eager_reconnect(false);
             listener.listen(channel).await?;
             Ok(listener)
         };
-        Some(listening.await)
+        match listening.await {
+            Ok(listener) => Some(Ok(Listening { listener, pool })),
+            Err(error) => {
+                close(&pool).await;
+                Some(Err(error))
+            }
+        }
     }
 
     /// Checks that the database answers and accepts writes. If not, and there are other servers, switches to one of
     /// them.
     ///
-    /// Errors: no server accepts writes.
+    /// Errors: no server accepts writes; the reason of the first one.
     pub(super) async fn probe(&self) -> Result<(), sqlx::Error> {
         self.find_server().await.map_err(|error| match self.servers.unfit().take() {
             Some(why) => sqlx::Error::Configuration(why.into()),
@@ -209,29 +236,41 @@ impl Database {
         }
         match tokio::time::timeout(CHECK, self.ask()).await {
             Ok(Ok(())) => Ok(()),
-            _ if self.turn().await => self.ask().await,
-            answered => answered.unwrap_or(Err(sqlx::Error::PoolTimedOut)),
+            // A pool waits for a server that refuses connections, and then says only that it waited.
+            _ => {
+                self.turn().await?;
+                self.ask().await
+            }
         }
     }
 
-    /// Switches to the first server that accepts writes; returns whether there is one.
-    async fn turn(&self) -> bool {
+    /// Switches to the first server that accepts writes.
+    ///
+    /// Errors: there is none; why the first one does not.
+    async fn turn(&self) -> Result<(), sqlx::Error> {
         let asked = self.servers.all.iter().map(|options| async move {
             let connected = async {
                 let mut connection = AnyConnection::connect_with(options).await?;
                 self.kind.takes_writes(&mut connection).await
             };
-            matches!(tokio::time::timeout(CHECK, connected).await, Ok(Ok(true)))
+            match tokio::time::timeout(CHECK, connected).await {
+                Ok(Ok(false)) => Err(standby()),
+                Ok(Ok(true)) => Ok(()),
+                Ok(Err(error)) => Err(error),
+                Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+            }
         });
-        let writable = futures::future::join_all(asked).await.into_iter().position(|takes| takes);
-        let Some(at) = writable else { return false };
+        let mut answers = futures::future::join_all(asked).await;
+        let Some(at) = answers.iter().position(Result::is_ok) else {
+            return answers.drain(..).next().unwrap_or(Ok(()));
+        };
         if self.servers.used.swap(at, Ordering::Relaxed) != at {
             tracing::warn!(server = at + 1, "switched to another PostgreSQL server of index.postgres");
         }
         for pool in [&self.pool, &self.readers, &self.control] {
             pool.set_connect_options(self.servers.all[at].clone());
         }
-        true
+        Ok(())
     }
 
     async fn ask(&self) -> Result<(), sqlx::Error> {
@@ -332,9 +371,7 @@ impl Kind {
         if self == Self::Postgres {
             return match self.takes_writes(connection).await? {
                 true => Ok(()),
-                false => Err(sqlx::Error::Configuration(
-                    "PostgreSQL server is a standby or read-only; waiting for a primary".into(),
-                )),
+                false => Err(standby()),
             };
         }
         // Erased rows are overwritten in the file; sorting uses no temporary files.
@@ -381,6 +418,10 @@ impl Kind {
         );
         Ok(asked.fetch_one(connection).await?.try_get::<i32, _>(0)? == 1)
     }
+}
+
+fn standby() -> sqlx::Error {
+    sqlx::Error::Configuration("PostgreSQL server is a standby or read-only; waiting for a primary".into())
 }
 
 /// Restricts the database and its companion files to their owner. SQLite creates companion files with the mode of the

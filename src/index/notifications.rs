@@ -38,7 +38,10 @@ impl Database {
         loop {
             match self.listen(channel).await {
                 None => return std::future::pending().await,
-                Some(Ok(mut listener)) => wake_until_lost(&mut listener, woken).await,
+                Some(Ok(mut listening)) => {
+                    wake_until_lost(&mut listening.listener, woken).await;
+                    listening.end().await;
+                }
                 Some(Err(error)) => tracing::debug!(%error, channel, "cannot listen for notifications"),
             }
             tokio::time::sleep(LISTEN_AGAIN).await;

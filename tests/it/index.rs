@@ -8,6 +8,7 @@ use optag_core::id::CallId;
 use optag_core::private::Private;
 use optag_media::fact::EndedBy;
 use optag_storage::archive::manifest::Manifest;
+use sqlx::{Connection, Row};
 
 use crate::erasure::{becomes, record};
 use crate::postgres::Postgres;
@@ -509,6 +510,37 @@ async fn after_a_fail_over_of_postgresql_a_standby_is_neither_read_nor_written_a
     postgres.set("default_transaction_read_only = off");
     becomes("it is used again", async || put(3_000).await.is_ok()).await;
     assert_eq!(index.search(&query).await.unwrap().total, 3);
+}
+
+#[tokio::test]
+async fn why_postgresql_does_not_answer_is_told() {
+    for (address, why) in [
+        ("postgres://optag@127.0.0.1:1/optag", "refused"),
+        ("postgres://optag@%2Fnowhere/optag", "No such file"),
+        ("postgres://optag@nowhere.invalid,127.0.0.1:1/optag", "lookup"),
+    ] {
+        let index = Index::open(&IndexPlace::postgres(address).unwrap(), "45").await.unwrap();
+        let said = index.probe().await.unwrap_err().to_string();
+        assert!(said.contains(why), "{address}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn who_cannot_listen_on_a_standby_leaves_no_connection_there() {
+    let Some(postgres) = Postgres::start() else { return };
+    let index = Index::open(&postgres.place(), "45").await.unwrap();
+    postgres.becomes_standby();
+    // Three attempts, five seconds apart.
+    let woken = tokio::sync::Notify::new();
+    let tries = tokio::time::timeout(std::time::Duration::from_secs(11), index.follow_early(&woken));
+    assert!(tries.await.is_err());
+    becomes("its connections are closed", async || {
+        let mut asked = sqlx::PgConnection::connect(&postgres.address()).await.unwrap();
+        let left =
+            "SELECT COUNT(*) FROM pg_stat_activity WHERE query ILIKE '%listen%' AND pid <> pg_backend_pid()";
+        sqlx::query(left).fetch_one(&mut asked).await.unwrap().get::<i64, _>(0) == 0
+    })
+    .await;
 }
 
 #[tokio::test]
