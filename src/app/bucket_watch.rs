@@ -6,13 +6,15 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::audit::AuditLog;
+use futures::TryStreamExt;
+
+use crate::audit::accesses::Accesses;
 use crate::erasure::service::EraseService;
 use crate::metrics;
 use optag_core::limit;
 use optag_storage::store::s3::admin::S3Admin;
-use optag_storage::store::s3::rules::Touching;
-use optag_storage::store::{Store, StoreError};
+use optag_storage::store::s3::rules::{Drift, Touching};
+use optag_storage::store::{Store, StoreError, names};
 
 /// Interval between checks of the bucket's rules.
 const LIFECYCLE: Duration = Duration::from_secs(300);
@@ -99,6 +101,10 @@ impl RulesWatch {
     async fn install(&self, admin: &S3Admin) -> Option<String> {
         match admin.install_lifecycle(limit::RETENTION_DAYS).await {
             Ok(None) => None,
+            Ok(Some(Drift::Missing)) if self.is_unused().await => {
+                tracing::info!("bucket lifecycle rule installed in a bucket without recordings");
+                None
+            }
             Ok(Some(drift)) => {
                 tracing::error!(?drift, "bucket lifecycle rule had drifted and was reinstalled");
                 metrics::lifecycle_drifted();
@@ -109,6 +115,14 @@ impl RulesWatch {
                 Some(format!("cannot install the bucket lifecycle rule: {error}"))
             }
         }
+    }
+
+    /// Whether the bucket is known to have no recording: a new one has no rule of ours to lose.
+    async fn is_unused(&self) -> bool {
+        let listed = self.store.list(names::PREFIX);
+        let mut recordings = listed
+            .try_skip_while(|object| std::future::ready(Ok(object.key.starts_with(names::PROBE_PREFIX))));
+        matches!(recordings.try_next().await, Ok(None))
     }
 
     /// Foreign rules that affect our objects. If they cannot be read, the last result is kept. A store without
@@ -161,12 +175,12 @@ async fn lock(admin: &S3Admin) -> Option<String> {
     }
 }
 
-/// Signs checkpoints of the audit log, and removes expired entries.
+/// Signs checkpoints of the audit log, shares what is not shared yet of its accesses, and removes expired entries.
 pub struct AuditCare {
     /// Store, signing key and clock.
     pub erasure: Arc<EraseService>,
-    /// Audit log.
-    pub audit: AuditLog,
+    /// Audit log, and the accesses of all nodes.
+    pub accesses: Accesses,
     /// Interval between checkpoints.
     pub interval: Duration,
     /// Retention of entries. Units: days.
@@ -181,8 +195,11 @@ impl AuditCare {
         let mut pruned: Option<Instant> = None;
         loop {
             if pruned.is_none_or(|at| at.elapsed() >= PRUNE) {
-                self.prune();
+                self.prune().await;
                 pruned = Some(Instant::now());
+            }
+            if let Err(error) = self.accesses.copy().await {
+                tracing::warn!(%error, "cannot share accesses of the audit log, will retry");
             }
             self.checkpoint().await;
             tokio::time::sleep(self.interval).await;
@@ -191,20 +208,24 @@ impl AuditCare {
 
     async fn checkpoint(&self) {
         let at = self.erasure.clock.wall();
-        if let Err(error) = self.erasure.anchor_audit(&self.audit, at, self.dir.as_deref()).await {
+        if let Err(error) = self.erasure.anchor_audit(&self.accesses.log, at, self.dir.as_deref()).await {
             metrics::audit_anchored(false);
             tracing::error!(%error, "cannot sign the audit log");
         }
     }
 
-    fn prune(&self) {
+    async fn prune(&self) {
         let now = self.erasure.clock.wall();
         let until = now.plus_days(-i64::from(self.keep_days));
-        let pruned = tokio::task::block_in_place(|| self.audit.prune(until, &self.erasure.guard.signer, now));
+        let log = &self.accesses.log;
+        let pruned = tokio::task::block_in_place(|| log.prune(until, &self.erasure.guard.signer, now));
         match pruned {
             Ok(0) => {}
             Ok(entries) => tracing::info!(entries, "expired audit entries removed"),
             Err(error) => tracing::error!(%error, "cannot prune the audit log"),
+        }
+        if let Err(error) = self.accesses.index.forget_accesses(until).await {
+            tracing::warn!(%error, "cannot remove expired accesses from the index, will retry");
         }
     }
 }

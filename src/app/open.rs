@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use crate::app::{master_key, nodes};
+use crate::audit::accesses::Accesses;
 use crate::audit::trail::AuditTrail;
 use crate::audit::{self, AuditLog};
 use crate::auth::sign_ins::SignIns;
@@ -242,7 +243,16 @@ impl Opened {
 
     /// One-time links.
     pub fn links(&self) -> Arc<Links> {
-        Arc::new(Links::new(self.config.data_dir.join("links.json")))
+        Arc::new(Links::new(self.stores.index.clone(), self.config.data_dir.join("links.json")))
+    }
+
+    /// Accesses to recordings, those of other nodes included.
+    pub fn accesses(&self) -> Accesses {
+        Accesses {
+            log: self.audit.clone(),
+            index: self.stores.index.clone(),
+            node: self.erasure.guard.signer.node(),
+        }
     }
 
     /// Erasures, holds and reports, for the API.
@@ -265,7 +275,7 @@ impl Opened {
     /// The audit log, for the API.
     pub fn trail(&self) -> Arc<AuditTrail> {
         Arc::new(AuditTrail {
-            log: self.audit.clone(),
+            accesses: self.accesses(),
             signer: Arc::clone(&self.erasure.guard.signer),
             country_code: self.config.country_code.clone(),
         })

@@ -43,6 +43,7 @@ use crate::recorder::pending_answers::PendingAnswers;
 use crate::recorder::recovery::{Followed, follow_durable, settle_recovered};
 use crate::recorder::resume::Resume;
 use optag_core::clock::Clock;
+use optag_core::error_chain::causes;
 use optag_core::limit;
 use optag_media::engine::Engine;
 use optag_media::net::port_pool::PortPool;
@@ -340,6 +341,10 @@ async fn check_store(opened: &Opened) -> anyhow::Result<()> {
 /// Whether the deletion log is the one that index and store saw. Where it is not, calls are
 /// recorded and nothing else: their audio waits in the spool.
 async fn compare_deletions(opened: &Opened) {
+    // Calls that go on wait for the start, so it does not wait for an index that is away.
+    if let Err(error) = opened.stores.index.probe().await {
+        return tracing::warn!(error = causes(&error), "cannot compare the deletion log with its copies yet");
+    }
     let compared = tokio::time::timeout(COMPARE, opened.erasure.compare_heads()).await;
     match compared.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer"))) {
         Ok(compared) if !opened.erasure.guard.in_step() => {
@@ -347,7 +352,12 @@ async fn compare_deletions(opened: &Opened) {
         }
         Ok(_) => {}
         // The sweeper asks again before it writes a copy.
-        Err(error) => tracing::warn!(%error, "cannot compare the deletion log with its copies yet"),
+        Err(error) => {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "cannot compare the deletion log with its copies yet"
+            );
+        }
     }
 }
 
@@ -404,7 +414,7 @@ fn start_tasks(
     tasks.spawn(Arc::clone(rules).run());
     let care = AuditCare {
         erasure: Arc::clone(&opened.erasure),
-        audit: opened.audit.clone(),
+        accesses: opened.accesses(),
         interval: config.audit.checkpoint_interval,
         keep_days: config.audit.keep_days,
         dir: config.audit.anchor_dir.clone(),

@@ -6,7 +6,8 @@
 //!
 //! No audio is served before [`AuditLog::append`] has returned. Not here: the content of entries.
 
-mod about;
+pub mod accesses;
+mod beyond;
 mod chain;
 mod checkpoint;
 mod prune;
@@ -69,10 +70,10 @@ impl AuditLog {
         Self { path: path.into(), known: Arc::default() }
     }
 
-    /// Appends an entry; blocking. Once this returns, it survives a crash.
+    /// Appends an entry and returns its line; blocking. Once this returns, it survives a crash.
     ///
     /// Errors: it is not durable. Bytes torn by an earlier crash are truncated first.
-    pub fn append(&self, entry: &impl Serialize) -> Result<(), AuditFault> {
+    pub fn append(&self, entry: &impl Serialize) -> Result<Line, AuditFault> {
         let mut file = self.locked()?;
         self.settle(&mut file)?;
         let (sequence, previous, end) = last(&mut file)?;
@@ -80,7 +81,8 @@ impl AuditLog {
         let line = Line::after(sequence, previous, entry);
         let mut text = serde_json::to_string(&line).map_err(io::Error::from)?;
         text.push('\n');
-        self.add(&mut file, end, text.as_bytes())
+        self.add(&mut file, end, text.as_bytes())?;
+        Ok(line)
     }
 
     /// The entries in order, each checked against the previous one.

@@ -140,7 +140,7 @@ impl Opened {
             recording: None,
             detail: Some(detail.into()),
         };
-        self.audit.append(&entry).context("cannot write to the audit log, so nothing is changed")
+        self.audit.append(&entry).map(drop).context("cannot write to the audit log, so nothing is changed")
     }
 }
 

@@ -17,8 +17,8 @@ use crate::cluster::tls::NodeTls;
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long it may take for the answer.
 const ANSWER: Duration = Duration::from_secs(10);
-/// The longest answer. Units: bytes.
-const ANSWER_BYTES: usize = 1 << 20;
+/// The longest answer: a list of some 20,000 calls. Units: bytes.
+const ANSWER_BYTES: usize = 32 << 20;
 
 /// The node did not answer. It may have done what it was asked to.
 #[derive(Debug, thiserror::Error)]

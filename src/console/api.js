@@ -36,6 +36,11 @@ async function send(method, path, { query = {}, body, purpose } = {}) {
 }
 
 export const ask = async (method, path, options) => (await send(method, path, options)).json();
+/** The same with a header of the answer; null where it has none. */
+export const askWithHeader = async (method, path, header) => {
+  const answer = await send(method, path);
+  return [await answer.json(), answer.headers.get(header)];
+};
 export const fetchBlob = async (method, path, options) => (await send(method, path, options)).blob();
 
 /** An element with attributes and children; text is never read as markup. */

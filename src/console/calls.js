@@ -1,6 +1,6 @@
 // Calls in progress and those that ended lately: what the caller said, and what staff pass on.
 
-import { ask, attempt, button, el, field, form, row, select, table, tell, when } from "/console/api.js";
+import { ask, askWithHeader, attempt, button, el, field, form, row, select, table, tell, when } from "/console/api.js";
 import { t } from "/console/texts.js";
 
 const EVERY_MS = 2_000;
@@ -24,8 +24,9 @@ export function calls(me) {
   if (me.allows.includes("answer") && me.departments === "all") view.append(byName(me));
   let timer;
   const refresh = async () => {
-    const all = await ask("GET", "/api/v1/calls");
-    list.replaceChildren(shown(all.slice(0, 100), me, refresh));
+    const [all, missing] = await askWithHeader("GET", "/api/v1/calls", "Optag-Nodes-Missing");
+    const told = missing ? [el("p", { class: "bad" }, `${t("nodes_missing")} ${missing}`)] : [];
+    list.replaceChildren(...told, shown(all.slice(0, 100), me, refresh));
   };
   if (me.allows.includes("see_calls")) {
     attempt(refresh);

@@ -77,7 +77,10 @@ impl Sweeper {
                 tracing::warn!(%error, "cannot write deletion log table");
             }
             if let Err(error) = self.erasure.anchor_deletions().await {
-                tracing::warn!(%error, "cannot update the deletion log copy in the store");
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "cannot update the deletion log copy in the store"
+                );
             }
             if !self.erasure.guard.in_step() {
                 tracing::error!(

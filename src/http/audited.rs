@@ -12,7 +12,7 @@ pub trait Audit: Send + Sync {
     /// Appends an entry. Once this answers `Ok`, the entry survives a crash.
     fn append(&self, entry: AuditEntry) -> BoxFuture<'_, Result<(), AuditError>>;
 
-    /// All entries about a recording, oldest first.
+    /// The accesses to a recording on all nodes: node by node, each in the order of its log.
     fn about(&self, recording: CallId) -> BoxFuture<'_, Result<Vec<AuditEntry>, AuditError>>;
 
     /// A pseudonym for a number or name in entries: deterministic, and not reversible without the
@@ -90,6 +90,22 @@ pub enum AuditAction {
     SignInRefused,
     /// Somebody signed out of the pages.
     SignOut,
+}
+
+impl AuditAction {
+    /// Whether cover sheets list it, or it says what became of an access that they list.
+    pub const fn is_access(self) -> bool {
+        matches!(
+            self,
+            Self::View
+                | Self::Playback
+                | Self::Export
+                | Self::Import
+                | Self::HandOut
+                | Self::NotServed
+                | Self::BrokenOff
+        )
+    }
 }
 
 /// Purpose of an access.

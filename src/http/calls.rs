@@ -9,16 +9,18 @@ pub(crate) mod streams;
 
 use axum::extract::State;
 use axum::http::header::LOCATION;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
+use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
 use super::access::{Actor, Permission};
 use super::problem::Problem;
 use crate::http::calls::answers::{How, Said, evidence, way};
 use crate::http::calls::body::{AdmittedBody, CallAnswer, CallBody, StreamPlace, Wrong};
+use crate::http::nodes::listing;
 use crate::http::server::json::{Body, MaybeBody};
 use crate::http::server::params::Id;
 use crate::http::server::request_guard::to_its_end;
@@ -27,6 +29,8 @@ use optag_core::call::Answer;
 use optag_core::limit;
 use optag_sip::feed::{AdmitError, Control, ControlError};
 
+/// Names the nodes whose calls a list lacks.
+const NODES_MISSING: HeaderName = HeaderName::from_static("optag-nodes-missing");
 /// Seconds after which a feed may retry a refused call.
 const RETRY_S: u32 = 5;
 
@@ -98,16 +102,42 @@ pub(super) async fn announce(
     Ok((StatusCode::CREATED, [(LOCATION, place)], Json(body)).into_response())
 }
 
-/// Calls in progress and recently ended ones, newest first.
-#[utoipa::path(get, path = "/api/v1/calls", tag = "calls", responses((status = 200, body = Vec<CallAnswer>)))]
+/// Calls in progress and recently ended ones, of all nodes, newest first. The header `Optag-Nodes-Missing` names nodes
+/// whose calls are not listed because they did not answer.
+#[utoipa::path(get, path = "/api/v1/calls", tag = "calls", responses((status = 200, body = Vec<CallAnswer>,
+    headers(("Optag-Nodes-Missing" = String, description = "Numbers of nodes that did not answer: `2, 5`")))))]
 pub(super) async fn list(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
-) -> Result<Json<Vec<CallAnswer>>, Problem> {
+) -> Result<Response, Problem> {
     actor.need(Permission::SeeCalls)?;
-    let mut calls = services.feed.calls();
-    calls.retain(|call| actor.departments.cover(&call.department));
-    Ok(Json(calls.into_iter().map(CallAnswer::from).collect()))
+    let here = calls_here(&services, &actor)?;
+    let Some(nodes) = &services.nodes else { return Ok(Json(here).into_response()) };
+    let (all, missing) = listing::of_all(nodes, &actor, here).await;
+    let mut answer = Json(all).into_response();
+    if !missing.is_empty() {
+        let numbers: Vec<String> = missing.iter().map(u16::to_string).collect();
+        let numbers = HeaderValue::try_from(numbers.join(", "));
+        answer.headers_mut().extend(numbers.ok().map(|numbers| (NODES_MISSING, numbers)));
+    }
+    Ok(answer)
+}
+
+/// The calls of this node, for another one.
+pub(super) async fn list_here(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+) -> Result<Json<Vec<Box<RawValue>>>, Problem> {
+    actor.need(Permission::SeeCalls)?;
+    calls_here(&services, &actor).map(Json)
+}
+
+/// The calls of this node that an actor may see.
+fn calls_here(services: &Services, actor: &Actor) -> Result<Vec<Box<RawValue>>, Problem> {
+    let calls = services.feed.calls().into_iter().filter(|call| actor.departments.cover(&call.department));
+    let texts = calls.map(|view| to_raw_value(&CallAnswer::from(view)));
+    let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "a call cannot be shown");
+    texts.collect::<Result<_, _>>().map_err(failed)
 }
 
 /// A call in progress or recently ended.

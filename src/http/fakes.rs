@@ -459,6 +459,7 @@ impl Api {
         let tokens = Tokens::open(index, &dir.path().join("tokens.json"), Arc::new(OsClock)).unwrap();
         let tokens = Arc::new(tokens);
         let fake = Arc::new(Fake::default());
+        let index = Index::lazy(&IndexPlace::Sqlite(dir.path().join("index.sqlite")), "45").unwrap();
         let services = Services {
             feed: fake.clone(),
             library: fake.clone(),
@@ -467,7 +468,7 @@ impl Api {
             tokens: tokens.clone(),
             sign_ins: Arc::new(SignIns::new(sign_in_index, tokens.clone(), Arc::new(OsClock))),
             clock: Arc::new(OsClock),
-            links: Arc::new(Links::new(dir.path().join("links.json"))),
+            links: Arc::new(Links::new(index, dir.path().join("links.json"))),
             owner: Arc::new(Owner { public_url: "https://calls.example".into(), ..Owner::default() }),
             drains: fake.clone(),
             learn_rtp_source,

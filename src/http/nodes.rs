@@ -7,6 +7,7 @@ pub(crate) mod by_id;
 pub(crate) mod by_name;
 pub mod control;
 pub(crate) mod erasures;
+pub(crate) mod listing;
 
 use std::sync::Arc;
 

@@ -147,17 +147,20 @@ impl Index {
         Ok(transaction.commit().await?)
     }
 
-    /// Adds refused streams to the account of a call that was announced through the API; SIPREC counts its own.
+    /// Adds streams that were refused when they asked to join a call to the call's entry: the first one, where several
+    /// announced it.
     ///
     /// Errors: not durable.
     pub async fn add_refused_streams(&self, call: CallId, refused: RefusedStreams) -> Result<(), IndexError> {
-        let mut transaction = self.database.pool.begin().await?;
-        let rows = sqlx::query("SELECT id, refused_streams FROM sessions WHERE call = $1 AND client = 'api'");
-        for row in rows.bind(call.to_string()).fetch_all(&mut *transaction).await? {
-            let known = RefusedStreams::from_text(&row.try_get::<String, _>("refused_streams")?);
-            sqlx::query("UPDATE sessions SET refused_streams = $2 WHERE id = $1")
-                .bind(row.try_get::<String, _>("id")?)
+        let mut transaction = self.database.begin().await?;
+        let row = sqlx::query(
+            "SELECT id, refused_joins FROM sessions WHERE call = $1 ORDER BY began_at_us, id LIMIT 1",
+        );
+        if let Some(row) = row.bind(call.to_string()).fetch_optional(&mut *transaction).await? {
+            let known = RefusedStreams::from_text(&row.try_get::<String, _>("refused_joins")?);
+            sqlx::query("UPDATE sessions SET refused_joins = $1 WHERE id = $2")
                 .bind(known.and(refused).to_text())
+                .bind(row.try_get::<String, _>("id")?)
                 .execute(&mut *transaction)
                 .await?;
         }
@@ -237,6 +240,8 @@ fn session(row: &AnyRow) -> Result<AnnouncedCallRow, sqlx::Error> {
     let outcome: Option<String> = row.try_get("outcome")?;
     let cause: Option<String> = row.try_get("cause")?;
     let names: String = row.try_get("name_hashes")?;
+    let refused =
+        |column: &str| row.try_get::<String, _>(column).map(|text| RefusedStreams::from_text(&text));
     Ok(AnnouncedCallRow {
         id: row.try_get("id")?,
         began_at: WallTime::from_unix_micros(row.try_get("began_at_us")?),
@@ -248,7 +253,7 @@ fn session(row: &AnyRow) -> Result<AnnouncedCallRow, sqlx::Error> {
         caller: row.try_get("caller_hash")?,
         called: row.try_get("called_hash")?,
         names: names.split_whitespace().map(str::to_owned).collect(),
-        refused_streams: RefusedStreams::from_text(&row.try_get::<String, _>("refused_streams")?),
+        refused_streams: refused("refused_streams")?.and(refused("refused_joins")?),
     })
 }
 

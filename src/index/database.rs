@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, PgPool, Row, Transaction};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Row, Transaction};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::IndexError;
@@ -109,26 +109,6 @@ pub(super) struct Database {
     servers: Arc<Servers>,
 }
 
-/// A connection that listens.
-pub(super) struct Listening {
-    pub(super) listener: PgListener,
-    pool: PgPool,
-}
-
-impl Listening {
-    /// Ends it. A listener that is only dropped leaves its connection open for as long as pools keep idle ones, and every
-    /// new one would be one more.
-    pub(super) async fn end(self) {
-        drop(self.listener);
-        close(&self.pool).await;
-    }
-}
-
-/// Closes the connections of a pool, unless the server does not answer.
-async fn close(pool: &PgPool) {
-    let _ = tokio::time::timeout(CHECK, pool.close()).await;
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Sqlite,
@@ -198,25 +178,9 @@ impl Database {
         self.kind == Kind::Postgres
     }
 
-    /// A separate connection that listens on a notification channel; `None` for SQLite.
-    pub(super) async fn listen(&self, channel: &str) -> Option<Result<Listening, sqlx::Error>> {
-        let options = self.servers.postgres.get(self.servers.used.load(Ordering::Relaxed))?.clone();
-        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE);
-        let pool = pool.connect_lazy_with(options);
-        let listening = async {
-            let mut listener = PgListener::connect_with(&pool).await?;
-            // The caller reconnects, possibly to another server.
-            listener.eager_reconnect(false);
-            listener.listen(channel).await?;
-            Ok(listener)
-        };
-        match listening.await {
-            Ok(listener) => Some(Ok(Listening { listener, pool })),
-            Err(error) => {
-                close(&pool).await;
-                Some(Err(error))
-            }
-        }
+    /// Connection options for the PostgreSQL server in use; `None` for SQLite.
+    pub(super) fn postgres_in_use(&self) -> Option<PgConnectOptions> {
+        self.servers.postgres.get(self.servers.used.load(Ordering::Relaxed)).cloned()
     }
 
     /// Checks that the database answers and accepts writes. If not, and there are other servers, switches to one of

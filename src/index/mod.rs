@@ -2,6 +2,7 @@
 //! store's manifests hold the same data, so a lost index can be rebuilt.
 
 mod access_tokens;
+mod accesses;
 mod aged;
 mod alike;
 mod alike_words;
@@ -16,12 +17,14 @@ mod departments;
 mod early_answers;
 mod expiring;
 mod fold;
+mod handout_links;
 mod heads;
 mod holds;
 mod hosts;
 mod jobs;
 mod known_names;
 pub mod likeness;
+mod listening;
 mod live_calls;
 mod migrations;
 mod names;
@@ -39,6 +42,7 @@ use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::{Any, Row};
 
 pub use access_tokens::{TokenPut, TokenRow};
+pub use accesses::{AccessRow, LogLine};
 pub use aged::{Aged, Overdue};
 pub use announced_calls::{AnnouncedCallRow, Pseudonyms};
 pub use candidates::{Candidate, Candidates, Wanted};
@@ -47,6 +51,7 @@ pub use database::IndexPlace;
 pub use deletion_orders::{Decided, DoneRow, EXPIRY, OrderRow, WITHDRAWAL};
 pub use departments::{Departments, Within};
 pub use early_answers::{EarlyAnswer, EarlyKind, NewEarly, Waits};
+pub use handout_links::{LinkRow, UsedLink};
 pub use holds::{HoldRow, Placed, Placing};
 pub use nodes::{Beat, NodeRow, NodeState};
 pub use search_terms::{Found, Position, Query};

@@ -8,6 +8,7 @@ use sqlx::{Any, Transaction};
 use tokio::sync::Notify;
 
 use super::database::Database;
+use super::listening::Listening;
 use super::{Index, IndexError};
 
 /// What is said to all nodes once holds or orders change.
@@ -36,13 +37,13 @@ impl Database {
     /// Wakes `woken` at each notification on a channel, for as long as it is polled. A connection of its own.
     pub(super) async fn follow(&self, channel: &str, woken: &Notify) {
         loop {
-            match self.listen(channel).await {
-                None => return std::future::pending().await,
-                Some(Ok(mut listening)) => {
+            let Some(server) = self.postgres_in_use() else { return std::future::pending().await };
+            match Listening::begin(server, channel).await {
+                Ok(mut listening) => {
                     wake_until_lost(&mut listening.listener, woken).await;
                     listening.end().await;
                 }
-                Some(Err(error)) => tracing::debug!(%error, channel, "cannot listen for notifications"),
+                Err(error) => tracing::debug!(%error, channel, "cannot listen for notifications"),
             }
             tokio::time::sleep(LISTEN_AGAIN).await;
         }

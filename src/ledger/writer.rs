@@ -53,7 +53,7 @@ impl Ledger {
         self.hand_in(Entry::Announced(call));
     }
 
-    /// Adds refused streams to a call that was announced through the API. Does not wait.
+    /// Adds streams that were refused when they asked to join a call. Does not wait.
     pub fn refused(&self, call: CallId, refused: RefusedStreams) {
         self.hand_in(Entry::Refused(call, refused));
     }
@@ -137,17 +137,17 @@ mod tests {
     use optag_core::clock::WallTime;
 
     #[tokio::test]
-    async fn streams_that_are_refused_in_mid_call_are_added_to_the_account_of_an_announcement() {
+    async fn streams_that_are_refused_in_mid_call_are_added_to_the_account_of_whoever_announced_the_call() {
         let dir = tempfile::tempdir().unwrap();
         let index = Index::open(&IndexPlace::Sqlite(dir.path().join("i")), "45").await.unwrap();
         let (accounts, task) = Ledger::new(index.clone(), Pseudonyms::new(&[7; 32], "45"));
         let at = WallTime::from_unix_micros(5_000_000);
         let (api, siprec) = (CallId::new_at(at), CallId::new_at(at));
-        for (id, client, call) in [("a", "api", api), ("b", "192.0.2.1", siprec)] {
+        let announced = |id: &str, client: &str, call: CallId, ended_at: Option<WallTime>| {
             accounts.keep(AnnouncedCall {
                 id: id.into(),
                 began_at: at,
-                ended_at: None,
+                ended_at,
                 client: client.into(),
                 department: "demo".into(),
                 caller_number: "1".to_owned().into(),
@@ -157,17 +157,24 @@ mod tests {
                 unrecorded: None,
                 refused_streams: RefusedStreams { encrypted: 1, ..Default::default() },
             });
-        }
+        };
+        announced("a", "api", api, None);
+        announced("b", "192.0.2.1", siprec, None);
+        // Another session of the same call does not count them again.
+        announced("c", "192.0.2.1", siprec, None);
         for call in [api, siprec] {
             accounts.refused(call, RefusedStreams { no_room: 1, ..Default::default() });
             accounts.refused(call, RefusedStreams { no_codec: 1, ..Default::default() });
         }
+        // SIPREC writes what its descriptions were refused once more at the end.
+        announced("b", "192.0.2.1", siprec, Some(at));
         drop(accounts);
         task.await;
         let rows = index.announced_calls(at, at.plus_micros(1)).await.unwrap();
         let refused = |id: &str| rows.iter().find(|row| row.id == id).unwrap().refused_streams.causes();
         assert_eq!(refused("a"), [("encrypted", 1), ("no_codec", 1), ("no_room", 1)].into());
-        assert_eq!(refused("b"), [("encrypted", 1)].into(), "SIPREC counts its own");
+        assert_eq!(refused("b"), refused("a"));
+        assert_eq!(refused("c"), [("encrypted", 1)].into());
     }
 
     #[test]

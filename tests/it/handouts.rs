@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::conversation::{recorded, wav_channels};
 use crate::server::{Server, Settings};
 
-const OWNER: &str = r#"
+pub(crate) const OWNER: &str = r#"
 [disclosure]
 controller = "A town, Town Hall"
 authority = "Datatilsynet"
@@ -15,13 +15,13 @@ time_zone = "UTC"
 public_url = "http://127.0.0.1:1/"
 "#;
 
-async fn post(server: &Server, path: &str, body: &Value) -> (u16, Vec<u8>) {
+pub(crate) async fn post(server: &Server, path: &str, body: &Value) -> (u16, Vec<u8>) {
     let request = reqwest::Client::new().post(format!("{}{path}", server.api)).bearer_auth(&server.token);
     let answer = request.json(body).send().await.unwrap();
     (answer.status().as_u16(), answer.bytes().await.unwrap().to_vec())
 }
 
-fn file(archive: &[u8], name: &str) -> Vec<u8> {
+pub(crate) fn file(archive: &[u8], name: &str) -> Vec<u8> {
     let mut archive = zip::ZipArchive::new(Cursor::new(archive)).unwrap();
     let mut bytes = Vec::new();
     archive.by_name(name).unwrap().read_to_end(&mut bytes).unwrap();

@@ -38,6 +38,7 @@ mod long_run_figures;
 mod lying_s3;
 mod nodes;
 mod nodes_erasing;
+mod nodes_handouts;
 mod nodes_holds;
 mod one_owner;
 mod openapi;

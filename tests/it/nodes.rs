@@ -87,7 +87,7 @@ impl Site {
         settings
     }
 
-    async fn start(&self, node: u16) -> Server {
+    pub(crate) async fn start(&self, node: u16) -> Server {
         self.start_with(node, "").await
     }
 
@@ -99,7 +99,7 @@ impl Site {
     }
 
     /// Two nodes that know each other.
-    async fn two(&self) -> (Server, Server) {
+    pub(crate) async fn two(&self) -> (Server, Server) {
         self.two_with("").await
     }
 

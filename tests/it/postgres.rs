@@ -88,10 +88,15 @@ impl Postgres {
 
     /// Changes a setting of the running server.
     pub(crate) fn set(&self, setting: &str) {
+        self.execute(&[&format!("ALTER SYSTEM SET {setting}"), "SELECT pg_reload_conf()"]);
+    }
+
+    /// Executes statements, each on its own.
+    pub(crate) fn execute(&self, statements: &[&str]) {
         let sockets = self.sockets.path().display().to_string();
-        let alter = format!("ALTER SYSTEM SET {setting}");
-        let reload = ["-c", alter.as_str(), "-c", "SELECT pg_reload_conf()"];
-        self.run("psql", &[&["-X", "-h", &sockets, "-U", "optag", "-d", "postgres"], &reload[..]].concat());
+        let mut args = vec!["-X", "-v", "ON_ERROR_STOP=1", "-h", &sockets, "-U", "optag", "-d", "postgres"];
+        args.extend(statements.iter().flat_map(|statement| ["-c", statement]));
+        self.run("psql", &args);
     }
 
     fn run(&self, program: &str, args: &[&str]) {

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use crate::http::calls::{self, not_steered, streams};
 use crate::http::nodes::by_id::call_of;
 use crate::http::nodes::by_name::{NamedAnswer, NamedResult};
+use crate::http::nodes::listing::CALLS;
 use crate::http::nodes::{ACTOR, ANSWERS, NOT_HERE, read};
 use crate::http::problem::Problem;
 use crate::http::requests::erasures;
@@ -28,6 +29,7 @@ use optag_sip::feed::ControlError;
 pub fn control_router(services: Services, limits: Limits) -> Router {
     let caps = Guard { requests: Arc::new(Semaphore::new(limits.requests)), timeout: limits.timeout };
     let by_id = Router::new()
+        .route(CALLS, get(calls::list_here))
         .route("/api/v1/calls/{id}", get(calls::show))
         .route("/api/v1/calls/{id}/consent", post(calls::consent))
         .route("/api/v1/calls/{id}/withdraw", post(calls::withdraw))

@@ -213,8 +213,8 @@ fn cover(
     vec![("cover.txt".to_owned(), sheet.text()), ("cover.html".to_owned(), sheet.html())]
 }
 
-/// The accesses to list. A failure cancels the preceding access of the same actor; an interrupted hand-out is
-/// listed as such.
+/// The accesses to list, oldest first. A failure cancels the preceding access of the same actor; an interrupted
+/// hand-out is listed as such.
 fn uses(audited: &[AuditEntry]) -> Vec<Use> {
     let mut uses: Vec<Use> = Vec::new();
     for entry in audited {
@@ -229,6 +229,8 @@ fn uses(audited: &[AuditEntry]) -> Vec<Use> {
             _ => uses.extend(used(entry)),
         }
     }
+    // They come node by node.
+    uses.sort_by_key(|one| one.at);
     uses
 }
 

@@ -17,7 +17,7 @@ use axum::{Extension, Json, Router, middleware};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::disclosure::links::{AGAIN_MIN, Link, LinkError, MOST_HOURS, NewLink, secret};
+use crate::disclosure::links::{AGAIN_MIN, Link, LinkError, MOST_HOURS, secret};
 use crate::disclosure::sheet::Language;
 use crate::http::access::{Actor, Permission};
 use crate::http::audited::{AuditAction, Purpose};
@@ -98,17 +98,15 @@ pub(crate) async fn make(
     services.library.get(recording).await.map_err(unanswered)?;
     let now = services.clock.wall();
     let expires_at = now.plus_micros(i64::from(hours) * 3_600_000_000);
-    let new = NewLink {
+    let link = Link {
         recording: id,
         wav,
         own_voice_only: body.own_voice_only,
         language: body.language.unwrap_or(Language::English),
         made_by: actor.name.clone(),
-        expires_at,
     };
     audit(&services, &actor, AuditAction::Link, purpose, Some(id), None).await?;
-    let links = services.links.clone();
-    let token = blocking(move || links.make(new, now)).await?;
+    let token = services.links.make(&link, expires_at, now).await.map_err(refused)?;
     let url = format!("{}/handout/{token}", services.owner.public_url);
     Ok((StatusCode::CREATED, Json(LinkAnswer { url, expires_at })))
 }
@@ -156,16 +154,26 @@ fn wants_page(headers: &HeaderMap) -> bool {
     headers.get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|text| text.contains("text/html"))
 }
 
-/// The page shown for a link that is not valid.
+/// The page shown for a link that is not valid, or cannot be used now.
 fn worn_out(problem: Problem, headers: &HeaderMap) -> Response {
     if !wants_page(headers) {
         return problem.into_response();
     }
-    let status = problem.status();
-    let text = "<p lang=\"da\">Linket er ugyldigt eller allerede brugt. Kontakt afsenderen, hvis du har brug \
-                for et nyt link.</p><p lang=\"en\">This link is invalid or has already been used. \
-                Contact the sender if you need a new one.</p>";
-    (status, Html(document("da", "Linket virker ikke", text))).into_response()
+    let (title, text) = match problem.status() {
+        StatusCode::SERVICE_UNAVAILABLE => (
+            "Prøv igen om lidt",
+            "<p lang=\"da\">Filen kan ikke hentes lige nu. Linket er ikke brugt: prøv igen om lidt i samme \
+             browser.</p><p lang=\"en\">The file cannot be downloaded right now. The link has not been used up: \
+             try again shortly in the same browser.</p>",
+        ),
+        _ => (
+            "Linket virker ikke",
+            "<p lang=\"da\">Linket er ugyldigt eller allerede brugt. Kontakt afsenderen, hvis du har brug \
+             for et nyt link.</p><p lang=\"en\">This link is invalid or has already been used. \
+             Contact the sender if you need a new one.</p>",
+        ),
+    };
+    (problem.status(), Html(document("da", title, text))).into_response()
 }
 
 fn document(lang: &str, title: &str, body: &str) -> String {
@@ -179,10 +187,10 @@ fn document(lang: &str, title: &str, body: &str) -> String {
 
 /// Shows the button. This does not use the link up.
 async fn page(State(services): State<Services>, Path(token): Path<String>, headers: HeaderMap) -> Response {
-    let (links, now, browser) = (services.links.clone(), services.clock.wall(), browser(&headers));
-    let link = match blocking(move || links.look(&token, browser.as_deref(), now)).await {
+    let (now, browser) = (services.clock.wall(), browser(&headers));
+    let link = match services.links.look(&token, browser.as_deref(), now).await {
         Ok(link) => link,
-        Err(problem) => return worn_out(problem, &headers),
+        Err(error) => return worn_out(refused(error), &headers),
     };
     let (lang, title, text, button) = match link.language {
         Language::Danish => (
@@ -205,18 +213,36 @@ async fn page(State(services): State<Services>, Path(token): Path<String>, heade
 }
 
 /// Hands out the package, once. The link is used up once the audit entry is durable and the first block is
-/// ready, before that is sent; the browser gets a secret for retries.
+/// ready, before that is sent; the browser gets a secret for retries, also where it is not known whether that worked.
 async fn take(State(services): State<Services>, Path(token): Path<String>, headers: HeaderMap) -> Response {
-    match hand_over(&services, token, browser(&headers)).await {
-        Ok(answer) => answer,
-        Err(problem) => worn_out(problem, &headers),
+    let secret = match browser(&headers).map_or_else(secret, Ok) {
+        Ok(secret) => secret,
+        Err(error) => return worn_out(Problem::unavailable(error.to_string(), 5), &headers),
+    };
+    let (mut answer, keeps) = match hand_over(&services, &token, &secret).await {
+        Ok(answer) => (answer, true),
+        Err(problem) => {
+            let may_try_again = problem.status() == StatusCode::SERVICE_UNAVAILABLE;
+            (worn_out(problem, &headers), may_try_again)
+        }
+    };
+    if keeps {
+        let secure = if services.owner.public_url.starts_with("https:") { "; Secure" } else { "" };
+        let cookie = format!(
+            "{COOKIE}={secret}; Path=/handout/{token}; Max-Age={}; HttpOnly; SameSite=Strict{secure}",
+            AGAIN_MIN * 60
+        );
+        if let Ok(cookie) = HeaderValue::try_from(cookie) {
+            answer.headers_mut().insert(SET_COOKIE, cookie);
+        }
     }
+    answer
 }
 
-async fn hand_over(services: &Services, token: String, known: Option<String>) -> Result<Response, Problem> {
-    let (links, now, sought, by) =
-        (services.links.clone(), services.clock.wall(), token.clone(), known.clone());
-    let link: Link = blocking(move || links.look(&sought, by.as_deref(), now)).await?;
+/// Errors: 503 if the link may have been used up for this browser all the same.
+async fn hand_over(services: &Services, token: &str, browser: &str) -> Result<Response, Problem> {
+    let now = services.clock.wall();
+    let link = services.links.look(token, Some(browser), now).await.map_err(refused)?;
     let body = HandOutBody {
         format: if link.wav { Format::Wav } else { Format::Opus },
         own_voice_only: link.own_voice_only,
@@ -226,28 +252,15 @@ async fn hand_over(services: &Services, token: String, known: Option<String>) ->
     let detail = Some(format!("by a link that {} made", link.made_by));
     let by = HandedBy { actor: "holder of a link", standing: None };
     let (purpose, recording) = (Some(Purpose::CallerRequest), Reached::after_check(link.recording));
-    let mut answer = package(services, by, purpose, recording, body, detail).await?;
-    let secret = known.map_or_else(secret, Ok).map_err(|error| Problem::unavailable(error.to_string(), 5))?;
-    let (links, by, used) = (services.links.clone(), secret.clone(), token.clone());
-    blocking(move || links.take(&used, &by, now)).await?;
-    let secure = if services.owner.public_url.starts_with("https:") { "; Secure" } else { "" };
-    let cookie = format!(
-        "{COOKIE}={secret}; Path=/handout/{token}; Max-Age={}; HttpOnly; SameSite=Strict{secure}",
-        AGAIN_MIN * 60
-    );
-    if let Ok(cookie) = HeaderValue::try_from(cookie) {
-        answer.headers_mut().insert(SET_COOKIE, cookie);
-    }
+    let answer = package(services, by, purpose, recording, body, detail).await?;
+    services.links.take(token, browser, now).await.map_err(refused)?;
     Ok(answer)
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, LinkError> + Send + 'static,
-) -> Result<T, Problem> {
-    let done = tokio::task::spawn_blocking(work).await;
-    let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the change failed inside the recorder");
-    done.map_err(failed)?.map_err(|error| match error {
+fn refused(error: LinkError) -> Problem {
+    match error {
         LinkError::Unknown => Problem::new(StatusCode::NOT_FOUND, error.to_string()),
+        LinkError::Index(_) => Problem::unavailable("the links cannot be read or written now", 5),
         LinkError::TooMany | LinkError::Disk(_) => Problem::unavailable(error.to_string(), 5),
-    })
+    }
 }

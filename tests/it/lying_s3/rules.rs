@@ -104,3 +104,20 @@ async fn a_rule_of_others_that_ends_recordings_early_is_told_of() {
         "{touching:?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_a_new_bucket_never_had_is_no_drift_and_one_that_is_gone_beside_recordings_is() {
+    let double = Double::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let ports = (17_100, 17_140);
+    let server = super::recorder(&double, dir.path(), ports).await;
+    server.metric_becomes("optag_store_lifecycle_ok", "", 1.0).await;
+    assert!(kept(&double).0.contains(RULE_ID));
+    assert_eq!(server.metric("optag_store_lifecycle_drifts_total", "").await, 0.0);
+    super::recorded(&server).await;
+    assert!(server.terminate().success());
+    double.state.lock().unwrap().rules = None;
+    let server = super::recorder(&double, dir.path(), ports).await;
+    server.metric_reaches("optag_store_lifecycle_drifts_total", 1.0).await;
+    assert!(kept(&double).0.contains(RULE_ID));
+}

@@ -1,0 +1,66 @@
+//! The calls of all nodes. In: the calls here. Out: those of every node, newest first, and the nodes that did not answer.
+
+use std::cmp::Reverse;
+
+use axum::body::Bytes;
+use axum::http::header::HOST;
+use axum::http::{Request, StatusCode};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::cluster::identity::Peer;
+use crate::http::access::Actor;
+use crate::http::nodes::{ACTOR, Nodes, written};
+use optag_core::id::CallId;
+
+/// Where a node lists its own calls, for other nodes.
+pub(super) const CALLS: &str = "/api/v1/calls";
+
+/// A call as its node shows it.
+#[derive(Debug)]
+struct Listed {
+    id: CallId,
+    text: Box<RawValue>,
+}
+
+/// The calls of all nodes, newest first, with those `here`; and the numbers of the nodes that did not answer. All nodes
+/// are asked at once.
+pub(in crate::http) async fn of_all(
+    nodes: &Nodes,
+    actor: &Actor,
+    here: Vec<Box<RawValue>>,
+) -> (Vec<Box<RawValue>>, Vec<u16>) {
+    let peers: Vec<Peer> = nodes.shared.members.others().into_iter().map(|member| member.peer).collect();
+    let asked = peers.iter().map(|peer| async move { (peer.number, calls_of(nodes, peer, actor).await) });
+    let mut all: Vec<Listed> = here.into_iter().filter_map(listed).collect();
+    let mut missing = Vec::new();
+    for (number, calls) in futures::future::join_all(asked).await {
+        match calls {
+            Some(calls) => all.extend(calls.into_iter().filter_map(listed)),
+            None => missing.push(number),
+        }
+    }
+    all.sort_by_key(|call| Reverse(call.id));
+    // A call that moved to another node may be known to both.
+    all.dedup_by_key(|call| call.id);
+    missing.sort_unstable();
+    (all.into_iter().map(|call| call.text).collect(), missing)
+}
+
+/// The calls of another node; none if it does not answer.
+async fn calls_of(nodes: &Nodes, peer: &Peer, actor: &Actor) -> Option<Vec<Box<RawValue>>> {
+    let request = Request::get(CALLS).header(HOST, "optag").header(ACTOR, written(actor)?);
+    let answer = nodes.ask(peer, request.body(Bytes::new()).ok()?).await.ok()?;
+    // A node of an earlier version lists its calls to nobody else.
+    let body = Some(answer).filter(|answer| answer.status() == StatusCode::OK)?.into_body();
+    serde_json::from_slice(&body).ok()
+}
+
+fn listed(text: Box<RawValue>) -> Option<Listed> {
+    #[derive(Deserialize)]
+    struct Named {
+        id: CallId,
+    }
+    let id = serde_json::from_str::<Named>(text.get()).ok()?.id;
+    Some(Listed { id, text })
+}
