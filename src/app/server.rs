@@ -43,7 +43,6 @@ use crate::recorder::pending_answers::PendingAnswers;
 use crate::recorder::recovery::{Followed, follow_durable, settle_recovered};
 use crate::recorder::resume::Resume;
 use optag_core::clock::Clock;
-use optag_core::error_chain::causes;
 use optag_core::limit;
 use optag_media::engine::Engine;
 use optag_media::net::port_pool::PortPool;
@@ -342,22 +341,17 @@ async fn check_store(opened: &Opened) -> anyhow::Result<()> {
 /// recorded and nothing else: their audio waits in the spool.
 async fn compare_deletions(opened: &Opened) {
     // Calls that go on wait for the start, so it does not wait for an index that is away.
-    if let Err(error) = opened.stores.index.probe().await {
-        return tracing::warn!(error = causes(&error), "cannot compare the deletion log with its copies yet");
-    }
-    let compared = tokio::time::timeout(COMPARE, opened.erasure.compare_heads()).await;
+    let compared = match opened.stores.index.probe().await {
+        Ok(()) => tokio::time::timeout(COMPARE, opened.erasure.compare_heads()).await,
+        Err(error) => Ok(Err(error.into())),
+    };
     match compared.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer"))) {
         Ok(compared) if !opened.erasure.guard.in_step() => {
             tracing::error!(?compared, "deletion log is missing erasures; run `optag replay-deletions`");
         }
         Ok(_) => {}
         // The sweeper asks again before it writes a copy.
-        Err(error) => {
-            tracing::warn!(
-                error = format!("{error:#}"),
-                "cannot compare the deletion log with its copies yet"
-            );
-        }
+        Err(error) => tracing::warn!("cannot compare the deletion log with its copies yet: {error:#}"),
     }
 }
 
