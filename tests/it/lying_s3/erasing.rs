@@ -267,6 +267,7 @@ async fn invariant_08_an_upload_of_a_delivery_that_died_goes_though_no_list_show
     let notes = Arc::new(Noting(index.clone(), store.place()));
     let deliverer = Deliverer::new(vault(store.clone(), &dir.path().join("keys"))).noting(notes);
     // The process dies once a part has arrived.
+    double.lie(&[Lie::LeavesPartsUnanswered]);
     let delivery = tokio::spawn(async move { deliverer.deliver(&source).await });
     let deadline = Instant::now() + crate::server::PATIENCE;
     while double.state.lock().unwrap().parts == 0 {

@@ -47,6 +47,8 @@ pub(crate) enum Lie {
     WantsChecksum,
     /// Unknown elements are dropped from lifecycle rules.
     DropsUnknownElements,
+    /// A part of an upload is stored, and its request never answered.
+    LeavesPartsUnanswered,
 }
 
 /// Generated recordings of ninety days, two objects each, not kept in memory.
