@@ -32,7 +32,11 @@ const LINES_MOST: usize = 10_000;
 #[utoipa::path(get, path = "/api/v1/retention/report", tag = "oversight", params(
     ("at" = Option<String>, Query, description = "The moment; otherwise now. A past one tells of then, a future one what would be"),
     ("job" = Option<u64>, Query, description = "The number of a report that is being made; it is kept until some newer ones are"),
-), responses((status = 200, body = RetentionReport), (status = 202, body = ReportProgress)))]
+), responses(
+    (status = 200, body = RetentionReport),
+    (status = 202, body = ReportProgress),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn retention(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,

@@ -3,6 +3,7 @@
 use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
 
 use super::access::{Actor, Departments, Permission, Role};
 use super::auth::ChangeKey;
@@ -18,7 +19,7 @@ pub(super) struct Me {
     /// Its roles.
     roles: Vec<&'static str>,
     /// The departments that bound it: `all`, or their ids.
-    #[schema(value_type = Object)]
+    #[schema(schema_with = departments)]
     departments: Departments,
     /// Whether it may sign in to the pages: machines do not.
     pages: bool,
@@ -29,6 +30,17 @@ pub(super) struct Me {
     /// For whoever is signed in to the pages: what a change must carry as `Optag-Change`.
     #[serde(skip_serializing_if = "Option::is_none")]
     change_key: Option<String>,
+}
+
+/// As [`Departments`] is written: `"all"`, or a list of ids.
+fn departments() -> Schema {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    OneOfBuilder::new()
+        .item(text().enum_values(Some(["all"])))
+        .item(ArrayBuilder::new().items(text()))
+        .description(Some("The departments that bound it: `all`, or their ids."))
+        .build()
+        .into()
 }
 
 /// The current user, and the token's permissions.
