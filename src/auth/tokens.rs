@@ -1,6 +1,6 @@
 //! The access tokens of all nodes, in the index. In: a token from a client, and its address. Out: its [`Actor`].
 //!
-//! A node looks for changes before it admits anyone, if it has not for [`FRESH`], so that a token which was created or
+//! A node looks for changes before it admits anyone, if it has not for `FRESH`, so that a token which was created or
 //! revoked anywhere is so everywhere within a second. While the index does not answer, nobody can say who was revoked: then
 //! a token still does what a machine needs, announce calls and pass on answers, for [`KNOWN_FOR_HOURS`] since the index
 //! was last heard, also after a restart; every other right is refused until the index is back.

@@ -44,7 +44,7 @@ pub(super) fn stored(dir: &Path) -> Result<Vec<RawPrompt>, ConfigError> {
     paths.iter().map(read).collect()
 }
 
-/// A prompt as the store has it: see [`stored`].
+/// A prompt as the store has it: see `stored`.
 #[derive(Debug, serde::Serialize)]
 pub struct StoredPrompt<'a> {
     /// Its version.

@@ -1,6 +1,6 @@
 //! The asking server without its sockets: requests in, prompts to play and answers to keep out.
 //!
-//! Each initial INVITE that is understood becomes an [`Ask`], which ends in exactly one [`Output::Ended`]. Over UDP
+//! Each initial INVITE that is understood becomes an `Ask`, which ends in exactly one [`Output::Ended`]. Over UDP
 //! nothing larger than a request goes to a peer that has not shown that it receives, and no media either. Not here:
 //! how an INVITE begins an ask (`invite`), other requests (`requests`), how a call is sent on (`sending_on`).
 //!
