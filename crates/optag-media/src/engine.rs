@@ -225,8 +225,9 @@ impl Runner {
             self.tick(alone);
             let took = self.clock.mono().since(started);
             self.work = if alone { took } else { took * workers };
-            self.governor.ticked(self.work / workers, self.count(Call::is_recording));
-            self.give_way();
+            let recording = self.count(Call::is_recording);
+            self.governor.ticked(self.work / workers, recording);
+            self.give_way(recording);
             self.condition.publish(self.governor.complexity(), self.governor.load());
             self.condition.publish_rooms(self.rooms());
             self.condition.ticks.add(took);

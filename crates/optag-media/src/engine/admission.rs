@@ -31,8 +31,8 @@ impl Runner {
 
     /// Lets calls that record be encoded later where all of them take too long: those that came last first, of which the
     /// least is encoded yet.
-    pub(super) fn give_way(&mut self) {
-        let wanted = self.governor.gives_way(self.count(Call::is_recording));
+    pub(super) fn give_way(&mut self, recording: Calls) {
+        let wanted = self.governor.gives_way(recording);
         if wanted == 0 || !self.may_spill {
             return;
         }
