@@ -107,18 +107,7 @@ impl AskServer {
         let clients = sip.profiles.iter().fold(sip.clients.clone(), |all, one| all.with(&one.clients));
         let links = Links::new(clients, arrived);
         let certificate = tls_files.map(Certificate::load).transpose()?;
-        let mut bound = Bound::default();
-        for socket in sockets.udp {
-            bound.udp.push(links.serve_udp(socket)?);
-        }
-        for listener in sockets.tcp {
-            bound.tcp.push(links.serve_stream(listener, None)?);
-        }
-        for listener in sockets.tls {
-            let certificate =
-                certificate.as_ref().ok_or_else(|| io::Error::other("TLS listener without a certificate"))?;
-            bound.tls.push(links.serve_stream(listener, Some(certificate.acceptor()?))?);
-        }
+        let bound = sockets.serve(&links, certificate.as_ref())?;
         let (orders, ordered) = mpsc::channel(8);
         let (publish, asks) = watch::channel(0);
         let (results, decided) = mpsc::channel(RESULTS);

@@ -70,6 +70,29 @@ impl Sockets {
             tls: streams(&listen.tls)?,
         })
     }
+
+    /// Receives on all of them from now on.
+    ///
+    /// Errors: the runtime rejects a socket; there is no certificate for TLS, or it is of no use.
+    pub(crate) fn serve(
+        self,
+        links: &Arc<Links>,
+        certificate: Option<&Arc<Certificate>>,
+    ) -> io::Result<Bound> {
+        let mut bound = Bound::default();
+        for socket in self.udp {
+            bound.udp.push(links.serve_udp(socket)?);
+        }
+        for listener in self.tcp {
+            bound.tcp.push(links.serve_stream(listener, None)?);
+        }
+        for listener in self.tls {
+            let certificate =
+                certificate.ok_or_else(|| io::Error::other("TLS listener without a certificate"))?;
+            bound.tls.push(links.serve_stream(listener, Some(certificate.acceptor()?))?);
+        }
+        Ok(bound)
+    }
 }
 
 /// The addresses that were bound.
@@ -144,18 +167,7 @@ impl SipServer {
             arrived,
         );
         let certificate = tls_files.map(Certificate::load).transpose()?;
-        let mut bound = Bound::default();
-        for socket in sockets.udp {
-            bound.udp.push(links.serve_udp(socket)?);
-        }
-        for listener in sockets.tcp {
-            bound.tcp.push(links.serve_stream(listener, None)?);
-        }
-        for listener in sockets.tls {
-            let certificate =
-                certificate.as_ref().ok_or_else(|| io::Error::other("TLS listener without a certificate"))?;
-            bound.tls.push(links.serve_stream(listener, Some(certificate.acceptor()?))?);
-        }
+        let bound = sockets.serve(&links, certificate.as_ref())?;
         let (orders, ordered) = mpsc::channel(8);
         let (publish, stats) = watch::channel(Stats::default());
         let now = clock.mono();
