@@ -4,28 +4,23 @@
 //! The kernel timestamps arrivals with the wall clock, which may jump; therefore a timestamp is converted by
 //! its age when read, and no arrival is earlier than the previous read.
 
-use std::cell::RefCell;
 use std::io;
-use std::mem::{size_of, zeroed};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::mem::size_of;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::ptr;
 use std::sync::Once;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::net::receive_buffers::{BATCH, Buffers, LentBuffers};
 use optag_core::clock::{Clock, MonoTime};
-use optag_core::limit;
 
-/// Datagrams per system call.
-const BATCH: usize = 32;
 /// Maximum number of batches per read; the rest waits for the next tick, so that a flood on one port cannot
 /// starve the others.
 const BATCHES: usize = 64;
 /// Kernel buffer size below which a stalled tick would lose packets. Units: bytes.
 const BUFFER_LEAST_BYTES: usize = 16 * 1024;
-/// Space for the control messages of a datagram. Units: bytes.
-const CONTROL_BYTES: usize = 128;
 
 /// A socket kept open while one process replaces another.
 #[derive(Debug)]
@@ -107,12 +102,9 @@ impl MediaSocket {
 
     /// Passes every waiting datagram to `take`; returns the number dropped by the kernel since the last read.
     pub fn read(&mut self, clock: &dyn Clock, mut take: impl FnMut(MonoTime, SocketAddr, &[u8])) -> u64 {
-        thread_local! {
-            static BUFFERS: RefCell<Box<Buffers>> = RefCell::new(Buffers::new());
-        }
-        // A backlog is encoded while it is read, and the thread's other calls need the buffers.
-        let _held = opus_lanes::hold();
-        BUFFERS.with_borrow_mut(|buffers| self.read_into(clock, buffers, &mut take))
+        // A backlog is encoded while it is read, and the thread's other calls may read meanwhile.
+        let mut buffers = LentBuffers::new();
+        self.read_into(clock, &mut buffers, &mut take)
     }
 
     fn read_into(
@@ -146,120 +138,14 @@ impl MediaSocket {
     }
 }
 
-/// The kernel's control data for a datagram.
-#[derive(Default)]
-struct Control {
-    stamp_ns: Option<i64>,
-    dropped: Option<u32>,
-}
-
-/// One byte more than the limit reveals datagrams that are too long.
-const SLOT_BYTES: usize = limit::DATAGRAM_BYTES + 1;
-
-/// The memory of one batched receive; one per worker thread.
-struct Buffers {
-    bytes: Vec<[u8; SLOT_BYTES]>,
-    names: Vec<libc::sockaddr_storage>,
-    controls: Vec<[u64; CONTROL_BYTES / 8]>,
-    vectors: Vec<libc::iovec>,
-    headers: Vec<libc::mmsghdr>,
-    /// Number of headers, from the front, that the last call may have changed.
-    changed: usize,
-}
-
-impl Buffers {
-    fn new() -> Box<Self> {
-        // SAFETY: these C structs are valid when zero.
-        let (name, header) = unsafe { (zeroed(), zeroed()) };
-        let vector = libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 };
-        Box::new(Self {
-            bytes: vec![[0; SLOT_BYTES]; BATCH],
-            names: vec![name; BATCH],
-            controls: vec![[0; CONTROL_BYTES / 8]; BATCH],
-            vectors: vec![vector; BATCH],
-            headers: vec![header; BATCH],
-            changed: BATCH,
-        })
-    }
-
-    /// Receives up to a batch; an error counts as nothing received (the next tick tries again).
-    fn receive(&mut self, fd: libc::c_int) -> usize {
-        for n in 0..self.changed {
-            self.vectors[n] =
-                libc::iovec { iov_base: self.bytes[n].as_mut_ptr().cast(), iov_len: SLOT_BYTES };
-            let header = &mut self.headers[n].msg_hdr;
-            header.msg_name = ptr::from_mut(&mut self.names[n]).cast();
-            header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-            header.msg_iov = &mut self.vectors[n];
-            header.msg_iovlen = 1;
-            header.msg_control = self.controls[n].as_mut_ptr().cast();
-            header.msg_controllen = CONTROL_BYTES;
-            header.msg_flags = 0;
-        }
-        // SAFETY: every header points into this struct's own memory with its true lengths, and
-        // nothing moves before the call returns.
-        let count = unsafe {
-            libc::recvmmsg(fd, self.headers.as_mut_ptr(), BATCH as u32, libc::MSG_DONTWAIT, ptr::null_mut())
-        };
-        let count = usize::try_from(count).unwrap_or(0);
-        // A datagram that failed after those received may have changed the next header.
-        self.changed = (count + 1).min(BATCH);
-        count
-    }
-
-    fn datagram(&self, n: usize) -> &[u8] {
-        &self.bytes[n][..(self.headers[n].msg_len as usize).min(SLOT_BYTES)]
-    }
-
-    fn sender(&self, n: usize) -> Option<SocketAddr> {
-        let name = ptr::from_ref(&self.names[n]);
-        match i32::from(self.names[n].ss_family) {
-            libc::AF_INET => {
-                // SAFETY: the family says which struct the storage holds.
-                let v4 = unsafe { &*name.cast::<libc::sockaddr_in>() };
-                let ip = Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
-                Some(SocketAddr::from((ip, u16::from_be(v4.sin_port))))
-            }
-            libc::AF_INET6 => {
-                // SAFETY: the family says which struct the storage holds.
-                let v6 = unsafe { &*name.cast::<libc::sockaddr_in6>() };
-                let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
-                Some(SocketAddr::from((ip, u16::from_be(v6.sin6_port))))
-            }
-            _ => None,
-        }
-    }
-
-    fn control(&self, n: usize) -> Control {
-        let header = &self.headers[n].msg_hdr;
-        let mut control = Control::default();
-        // SAFETY: the kernel filled the control buffer of this header and set its length; the
-        // CMSG functions stay inside it, and data is read unaligned.
-        unsafe {
-            let mut message = libc::CMSG_FIRSTHDR(header);
-            while let Some(one) = message.as_ref() {
-                let data = libc::CMSG_DATA(message);
-                match (one.cmsg_level, one.cmsg_type) {
-                    (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
-                        let stamp = ptr::read_unaligned(data.cast::<libc::timespec>());
-                        control.stamp_ns = Some(stamp.tv_sec * 1_000_000_000 + stamp.tv_nsec);
-                    }
-                    (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
-                        control.dropped = Some(ptr::read_unaligned(data.cast::<u32>()));
-                    }
-                    _ => {}
-                }
-                message = libc::CMSG_NXTHDR(header, message);
-            }
-        }
-        control
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use opus_lanes::{Lanes, Path};
+
     use super::*;
     use crate::net::port_pool::PortPool;
+    use crate::opus::encoder::{Encoder, OpusSettings};
+    use crate::opus::noise_classifier::Sound;
     use optag_core::clock::OsClock;
 
     #[test]
@@ -299,6 +185,46 @@ mod tests {
             next += 1;
         });
         assert_eq!((dropped, next), (0, 500));
+    }
+
+    #[test]
+    fn a_call_that_encodes_while_it_reads_lets_others_go_on() {
+        const FRAMES: u8 = 40;
+        let settings = OpusSettings {
+            bitrate_bps: 16_000,
+            wideband_bitrate_bps: 24_000,
+            complexity: 5,
+            saves_background: false,
+        };
+        let pool = PortPool::new(IpAddr::from([127, 0, 0, 1]), 22_400, 22_499, 262_144);
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut readers: Vec<_> = (0..8u8)
+            .map(|n| {
+                (n, pool.bind([false], OsClock.mono()).unwrap().remove(0), Encoder::new(settings, 8_000))
+            })
+            .collect();
+        for &path in Path::available() {
+            for (n, sockets, _) in &readers {
+                for frame in 0..FRAMES {
+                    sender.send_to(&[*n, frame], ("127.0.0.1", sockets.port())).unwrap();
+                }
+            }
+            let mut lanes = Lanes::new(path);
+            let results = lanes.run(&mut readers, |(n, sockets, encoder)| {
+                let mut next = 0;
+                sockets.rtp.read(&OsClock, |_, _, bytes| {
+                    assert_eq!(bytes, [*n, next], "another datagram");
+                    let phase =
+                        |i: usize| (usize::from(next) * 160 + i) as f64 * (0.1 + f64::from(*n) * 0.03);
+                    let frame: [i16; 160] = std::array::from_fn(|i| (phase(i).sin() * 8_000.0) as i16);
+                    encoder.encode(&frame, Sound::Talk);
+                    next += 1;
+                });
+                next
+            });
+            assert!(results.into_iter().all(|read| read.is_ok_and(|read| read == FRAMES)), "{path:?}");
+            assert!(path == Path::Plain || lanes.counts().calls > 0, "{path:?}: each encoded alone");
+        }
     }
 
     #[test]

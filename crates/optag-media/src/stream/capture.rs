@@ -62,6 +62,7 @@ pub(crate) struct Capture {
     stream: StreamIndex,
     zero: MonoTime,
     settings: CaptureSettings,
+    /// Arrivals until then are taken into account in the frames that were made.
     caught_up: MonoTime,
     settled: bool,
     jitter: JitterBuffer,
@@ -250,13 +251,13 @@ impl Capture {
         self.arrival = arrival;
         if arrival.since(self.caught_up) >= CATCH_UP {
             let due = timebase::length(arrival.since(self.zero).saturating_sub(self.settings.behind()));
-            self.caught_up = arrival;
             self.advance(due, lent);
         }
     }
 
     /// Takes packets that are in order or due, then makes every frame that ends at or before `due`.
     pub(crate) fn advance(&mut self, due: i64, lent: &mut CaptureContext<'_>) {
+        self.caught_up = self.caught_up.max(self.zero + timebase::span(due) + self.settings.behind());
         loop {
             // Returned before a frame is encoded, so that others can use it then.
             Decoded::lend(|decoded| self.take_packets(due, decoded, lent));

@@ -80,6 +80,23 @@ fn calls_side_by_side_make_what_each_makes_alone() {
     }
 }
 
+/// What is encoded while packets are read, calls do not encode together.
+#[test]
+fn frames_are_made_by_the_tick_while_ticks_are_on_time() {
+    let mut bench = call(3, 0);
+    for tick in 0..20 {
+        let made = bench.stats.frames_coded;
+        for frame in tick * 5..tick * 5 + 5 {
+            let payload = tone(frame);
+            bench.hear(0, u64::from(frame) * 20 + 20, &packet(0, frame as u16, frame * 160, 8, &payload));
+        }
+        assert_eq!(bench.stats.frames_coded, made, "tick {tick}: encoded while packets were read");
+        bench.now_ms = u64::from(tick) * 100 + 100;
+        bench.call.tick(at(bench.now_ms), &mut bench.stats);
+    }
+    assert!(bench.stats.frames_coded > 70, "{}", bench.stats.frames_coded);
+}
+
 #[test]
 fn a_call_that_fails_ends_alone_among_calls_under_way() {
     let mut alone = calls(2);
