@@ -9,6 +9,7 @@ pub mod asking;
 pub mod audit;
 pub mod auth;
 pub mod backoff;
+pub mod cases;
 pub mod cli;
 pub mod cluster;
 pub mod config;

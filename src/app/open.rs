@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use jiff::tz::TimeZone;
 
 use crate::app::{master_key, nodes};
 use crate::audit::accesses::Accesses;
@@ -13,6 +14,7 @@ use crate::audit::trail::AuditTrail;
 use crate::audit::{self, AuditLog};
 use crate::auth::sign_ins::SignIns;
 use crate::auth::tokens::Tokens;
+use crate::cases::register::Cases;
 use crate::cluster::link::Link;
 use crate::cluster::shared_calls::SharedCalls;
 use crate::config::Config;
@@ -29,6 +31,7 @@ use crate::http::nodes::Nodes;
 use crate::index::Index;
 use crate::ledger::writer::LABEL;
 use crate::recorder::live_calls::LiveCalls;
+use crate::recorder::settings::Departments;
 use crate::recordings::playback::Recordings;
 use crate::recordings::requests::RequestService;
 use crate::stores::Stores;
@@ -71,6 +74,8 @@ pub struct Opened {
     pub deliveries: Arc<DeliveryQueue>,
     /// Audit log.
     pub audit: AuditLog,
+    /// The departments.
+    pub departments: Departments,
     /// Trusted time.
     pub time: Arc<TimeKeeper>,
     /// Access tokens.
@@ -191,6 +196,7 @@ pub async fn open(
         audit: AuditLog::new(audit::path_in(dir)),
         live_calls: Arc::default(),
         deliveries: Arc::default(),
+        departments: Departments::new(config.departments.clone()),
         shared,
         config,
         clock,
@@ -219,6 +225,7 @@ impl Opened {
             tokens: Arc::clone(&self.tokens),
             sign_ins: self.sign_ins(),
             clock: Arc::clone(&self.clock),
+            cases: self.cases(),
             links: self.links(),
             owner: Arc::new(self.config.disclosure.clone()),
             learn_rtp_source: self.config.api.learn_rtp_source,
@@ -239,6 +246,17 @@ impl Opened {
     pub fn sign_ins(&self) -> Arc<SignIns> {
         let (index, clock) = (self.stores.index.clone(), Arc::clone(&self.clock));
         Arc::new(SignIns::new(index, Arc::clone(&self.tokens), clock))
+    }
+
+    /// Requests of callers.
+    pub fn cases(&self) -> Arc<Cases> {
+        let zone = TimeZone::get(&self.config.time_zone).unwrap_or(TimeZone::UTC);
+        Arc::new(Cases::new(self.stores.index.clone(), zone))
+    }
+
+    /// Counts cases, and makes the key of this node's receipts known.
+    pub fn watch_cases(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.cases().publish(self.erasure.guard.signer.public_key(), Arc::clone(&self.clock))
     }
 
     /// One-time links.
@@ -265,6 +283,7 @@ impl Opened {
             deliveries: Arc::clone(&self.deliveries),
             time: Arc::clone(&self.time),
             audit: self.audit.clone(),
+            departments: self.departments.clone(),
             time_zone: self.config.time_zone.clone(),
             grace_s,
             keep_days: self.config.longest_kept_days(),

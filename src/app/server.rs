@@ -155,7 +155,7 @@ impl Server {
             config.rtp.port_max,
             config.rtp.socket_buffer_bytes,
         );
-        let settings = config.recorder();
+        let settings = config.recorder(opened.departments.clone());
         let resumed = Resume {
             clock: &*opened.clock,
             log: &opened.erasure.log,
@@ -404,6 +404,7 @@ fn start_tasks(
         rounds: Default::default(),
     };
     tasks.spawn(sweeper.run());
+    tasks.spawn(opened.watch_cases());
     tasks.spawn(Arc::clone(&opened.erasure).follow_orders());
     tasks.spawn(Arc::clone(rules).run());
     let care = AuditCare {

@@ -17,7 +17,7 @@ pub enum Role {
     Auditor,
     /// Searches and listens, for training.
     Listener,
-    /// Answers callers: searches, hands out, erases.
+    /// Answers callers: searches, hands out, erases; listens to make sure that a recording is the one that is meant.
     #[serde(alias = "erasure-officer")]
     Contact,
     /// Sees the calls in progress of own departments, withdraws on the caller's word, reads who listened.
@@ -47,6 +47,8 @@ pub enum Permission {
     Export,
     /// Erase a recording.
     Erase,
+    /// Answer callers' requests: cases, from intake to closing.
+    Cases,
     /// Read the retention report.
     Report,
     /// Read the audit log.
@@ -59,7 +61,7 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission with its name.
-    pub const ALL: [(&str, Permission); 12] = [
+    pub const ALL: [(&str, Permission); 13] = [
         ("calls", Permission::Calls),
         ("see_calls", Permission::SeeCalls),
         ("answer", Permission::Answer),
@@ -68,6 +70,7 @@ impl Permission {
         ("listen", Permission::Listen),
         ("export", Permission::Export),
         ("erase", Permission::Erase),
+        ("cases", Permission::Cases),
         ("report", Permission::Report),
         ("audit", Permission::Audit),
         ("hold", Permission::Hold),
@@ -98,7 +101,7 @@ impl Role {
             Role::Administrator => matches!(permission, Administer | Report),
             Role::Auditor => matches!(permission, Audit | Hold | Report),
             Role::Listener => matches!(permission, Search | Listen),
-            Role::Contact => matches!(permission, Search | Export | Erase | Report),
+            Role::Contact => matches!(permission, Search | Export | Erase | Cases | Report),
             Role::Supervisor => matches!(permission, SeeCalls | Withdraw | Audit),
             Role::Feed => matches!(permission, Calls | SeeCalls | Answer | Withdraw),
             Role::Agent => matches!(permission, Answer | Withdraw),
@@ -229,7 +232,7 @@ mod tests {
         assert_eq!(may(Role::Administrator), ["report", "administer"]);
         assert_eq!(may(Role::Auditor), ["report", "audit", "hold"]);
         assert_eq!(may(Role::Listener), ["search", "listen"]);
-        assert_eq!(may(Role::Contact), ["search", "export", "erase", "report"]);
+        assert_eq!(may(Role::Contact), ["search", "export", "erase", "cases", "report"]);
         assert_eq!(may(Role::Supervisor), ["see_calls", "withdraw", "audit"]);
         assert_eq!(may(Role::Feed), ["calls", "see_calls", "answer", "withdraw"]);
         assert_eq!(may(Role::Agent), ["answer", "withdraw"]);

@@ -11,9 +11,9 @@ use serde_json::json;
 use super::ConfigArgs;
 use super::installation::existing;
 use super::transport::Transport;
-use crate::erasure::receipt::{KIND, Receipt};
+use crate::erasure::receipt::{KIND, Receipt, signed_in};
 use optag_core::id::CallId;
-use optag_core::signing::{Signed, Signer};
+use optag_core::signing::Signer;
 
 /// Erase recordings permanently, everywhere.
 #[derive(Debug, Args)]
@@ -100,7 +100,7 @@ fn verify(file: &std::path::Path, key: Option<&str>, config: &ConfigArgs) -> any
             Signer::load_or_create(&path)?.public_key()
         }
     };
-    let receipts = receipts(&text)?;
+    let receipts = signed_in(&text).context("neither a receipt nor a response with one")?;
     if receipts.is_empty() {
         bail!("{} contains no signed receipt; a pending erasure gets one later", file.display());
     }
@@ -128,26 +128,6 @@ fn verify(file: &std::path::Path, key: Option<&str>, config: &ConfigArgs) -> any
     Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Signed documents anywhere in an API response, each with its exact bytes.
-fn receipts(text: &str) -> anyhow::Result<Vec<Signed>> {
-    #[derive(serde::Deserialize)]
-    struct One {
-        receipt: Option<Signed>,
-    }
-    #[derive(serde::Deserialize)]
-    struct Several {
-        erasures: Vec<One>,
-    }
-    if let Ok(signed) = serde_json::from_str::<Signed>(text) {
-        return Ok(vec![signed]);
-    }
-    if let Ok(several) = serde_json::from_str::<Several>(text) {
-        return Ok(several.erasures.into_iter().filter_map(|one| one.receipt).collect());
-    }
-    let one: One = serde_json::from_str(text).context("neither a receipt nor a response with one")?;
-    Ok(one.receipt.into_iter().collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,11 +141,16 @@ mod tests {
             (format!("{{\"id\": 1, \"receipt\": {signed}}}"), 1),
             (format!("{{\"erasures\": [{{\"receipt\": {signed}}}, {{\"state\": \"pending\"}}]}}"), 1),
             ("{\"state\": \"pending\"}".to_owned(), 0),
+            (
+                serde_json::to_string(&format!("\u{feff}{signed}\r\n").trim_start_matches('\u{feff}'))
+                    .unwrap(),
+                1,
+            ),
         ] {
-            let found = receipts(&text).unwrap();
+            let found = signed_in(&text).unwrap();
             assert_eq!(found.len(), count, "{text}");
             assert!(found.iter().all(|one| one.verify(KIND, Some(&signer.public_key())).is_ok()));
         }
-        assert!(receipts("[]").is_err());
+        assert!(signed_in("[]").is_none());
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod assurance;
 pub mod audit;
+pub mod case;
 pub mod check;
 pub mod demo;
 pub mod doctor;
@@ -63,6 +64,7 @@ enum Command {
     Export(export::ExportArgs),
     Erase(erase::EraseArgs),
     Assurance(assurance::AssuranceArgs),
+    Case(case::CaseArgs),
     Import(import::ImportArgs),
     Check(check::CheckArgs),
     Doctor(doctor::DoctorArgs),
@@ -116,6 +118,7 @@ pub fn run() -> ExitCode {
             Command::Export(args) => export::run(args).await,
             Command::Erase(args) => erase::run(args).await,
             Command::Assurance(args) => assurance::run(args).await,
+            Command::Case(args) => case::run(args).await,
             Command::Import(args) => import::run(args).await,
             Command::Check(args) => check::run(args).await,
             Command::Doctor(args) => doctor::run(args).await,

@@ -16,12 +16,15 @@ Examples:
   optag search --number '+45 12 34 56 78' --from 2026-11-01 --purpose caller_request
   optag search --date 2026-11-24 --time 14:30 --name Kristensen --purpose caller_request
 
-With --date or --like, candidates are shown, the likeliest first: the time within 15 minutes in the
+With --date, --like or --called-number, candidates are shown, the likeliest first: the time within 15 minutes in the
 caller's time zone, a number by its end or with one digit wrong, a name misspelt.")]
 pub struct SearchArgs {
     /// Calling or called number, in any format.
     #[arg(long)]
     number: Option<String>,
+    /// Number called, the department's or an employee's; shows candidates.
+    #[arg(long)]
+    called_number: Option<String>,
     /// The caller's name, or a part of it.
     #[arg(long)]
     name: Option<String>,
@@ -29,12 +32,12 @@ pub struct SearchArgs {
     #[arg(long)]
     department: Option<String>,
     /// Earliest start of the call: a day (2026-11-24) or a time (2026-11-24T10:00:00Z).
-    #[arg(long, value_name = "TIME", conflicts_with_all = ["date", "like"])]
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["date", "like", "called_number"])]
     from: Option<String>,
     /// Latest start of the call.
-    #[arg(long, value_name = "TIME", conflicts_with_all = ["date", "like"])]
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["date", "like", "called_number"])]
     to: Option<String>,
-    #[arg(long, conflicts_with_all = ["date", "like"], help = format!("Verdict on a stream: {}", VerdictWanted::words()))]
+    #[arg(long, conflicts_with_all = ["date", "like", "called_number"], help = format!("Verdict on a stream: {}", VerdictWanted::words()))]
     verdict: Option<String>,
     /// Day of the call as remembered by the caller.
     #[arg(long, value_name = "DAY")]
@@ -52,10 +55,10 @@ pub struct SearchArgs {
     #[arg(long)]
     like: bool,
     /// Page of the results, from 1.
-    #[arg(long, default_value_t = 1, conflicts_with_all = ["date", "like"])]
+    #[arg(long, default_value_t = 1, conflicts_with_all = ["date", "like", "called_number"])]
     page: u32,
     /// Cursor printed at the end of the previous page.
-    #[arg(long, value_name = "POSITION", conflicts_with_all = ["date", "like", "page"])]
+    #[arg(long, value_name = "POSITION", conflicts_with_all = ["date", "like", "called_number", "page"])]
     after: Option<String>,
     /// Purpose: training, caller_request or administration. Written to the audit log.
     #[arg(long)]
@@ -70,7 +73,7 @@ pub struct SearchArgs {
 /// Runs the command.
 pub async fn run(args: SearchArgs) -> anyhow::Result<ExitCode> {
     let transport = Transport::open(&args.config).await?;
-    let by_description = args.date.is_some() || args.like;
+    let by_description = args.date.is_some() || args.like || args.called_number.is_some();
     let (path, list) = if by_description {
         ("/api/v1/candidates", "candidates")
     } else {
@@ -83,6 +86,7 @@ pub async fn run(args: SearchArgs) -> anyhow::Result<ExitCode> {
     let filters = [
         ("after", args.after),
         ("number", args.number),
+        ("called_number", args.called_number),
         ("name", args.name),
         ("department", args.department),
         ("from", args.from),
@@ -114,13 +118,17 @@ pub async fn run(args: SearchArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn line(row: &serde_json::Value) -> String {
+pub(super) fn line(row: &serde_json::Value) -> String {
     let text = |key: &str| row[key].as_str().unwrap_or("-").to_owned();
     let fit = match row["fit"]["score"].as_f64() {
         Some(score) => {
             let off =
                 row["fit"]["minutes_off"].as_i64().map_or(String::new(), |min| format!(", {min} min off"));
-            format!("  fits {:.0} %{off}", score * 100.0)
+            let reasons = row["fit"]["reasons"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let reasons: Vec<_> =
+                reasons.iter().filter_map(|one| one.as_str()).map(|one| one.replace('_', " ")).collect();
+            let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
+            format!("  fits {:.0} %{off}{why}", score * 100.0)
         }
         None => String::new(),
     };

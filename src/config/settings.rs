@@ -171,11 +171,11 @@ pub struct SipConfig {
 }
 
 impl Config {
-    /// What the recorder must know of it.
-    pub fn recorder(&self) -> RecorderSettings {
+    /// What the recorder must know of it, and the departments, which may change.
+    pub fn recorder(&self, departments: Departments) -> RecorderSettings {
         let pairs = self.rtp.pairs();
         RecorderSettings {
-            departments: Departments::new(self.departments.clone()),
+            departments,
             advertised_ip: self.rtp.advertised_ip,
             client_streams: pairs * usize::from(self.api.max_client_streams_percent) / 100,
             spills: self.engine.spills,

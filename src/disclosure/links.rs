@@ -41,6 +41,29 @@ pub struct Link {
     pub language: Language,
     /// Who created it, for the audit.
     pub made_by: String,
+    /// Number of the case that it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case: Option<String>,
+}
+
+/// What became of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// It may still be used.
+    Open,
+    /// It was used.
+    Used(WallTime),
+    /// It expired unused, or was revoked.
+    Gone,
+}
+
+/// A new link.
+#[derive(Clone, Debug)]
+pub struct MadeLink {
+    /// Its token, which cannot be shown again.
+    pub token: String,
+    /// By which it is asked for afterwards: SHA-256 of the token, in hexadecimal.
+    pub sha256: String,
 }
 
 /// A link in the file of an earlier version.
@@ -96,18 +119,42 @@ impl Links {
         Self { index, earlier: Mutex::new(Some(earlier)) }
     }
 
-    /// Creates a link and returns its token, which cannot be shown again.
+    /// Creates a link.
     ///
     /// Errors: the limit is reached, or it is not durable.
-    pub async fn make(&self, link: &Link, expires_at: WallTime, now: WallTime) -> Result<String, LinkError> {
+    pub async fn make(
+        &self,
+        link: &Link,
+        expires_at: WallTime,
+        now: WallTime,
+    ) -> Result<MadeLink, LinkError> {
         self.take_over(now).await?;
         if self.index.open_links(now).await? >= LINKS {
             return Err(LinkError::TooMany);
         }
         let token = secret()?;
-        let row = LinkRow { sha256: hash(&token), content: content(link)?, expires_at, used: None };
+        let sha256 = hash(&token);
+        let row = LinkRow { sha256: sha256.clone(), content: content(link)?, expires_at, used: None };
         self.index.put_links(&[row], now).await?;
-        Ok(token)
+        Ok(MadeLink { token, sha256 })
+    }
+
+    /// What became of a link, by the hash of its token.
+    ///
+    /// Errors: the links cannot be read.
+    pub async fn state(&self, sha256: &str, now: WallTime) -> Result<LinkState, LinkError> {
+        Ok(match self.index.link(sha256).await? {
+            Some(LinkRow { used: Some(used), .. }) => LinkState::Used(used.at),
+            Some(row) if now < row.expires_at => LinkState::Open,
+            _ => LinkState::Gone,
+        })
+    }
+
+    /// Revokes a link that was not used; returns whether there was one.
+    ///
+    /// Errors: it is not durable.
+    pub async fn revoke(&self, sha256: &str) -> Result<bool, LinkError> {
+        Ok(self.index.drop_link(sha256).await?)
     }
 
     /// Whether a token would be accepted now, from a browser with that secret.
@@ -171,7 +218,7 @@ fn rows_in(path: &Path) -> io::Result<Option<Vec<LinkRow>>> {
     let row = |link: EarlierLink| {
         let EarlierLink { sha256, recording, wav, own_voice_only, language, made_by, expires_at, taken } =
             link;
-        let content = content(&Link { recording, wav, own_voice_only, language, made_by })?;
+        let content = content(&Link { recording, wav, own_voice_only, language, made_by, case: None })?;
         let used = taken.map(|Taken { at, browser_sha256 }| UsedLink { at, browser_sha256 });
         Ok(LinkRow { sha256, content, expires_at, used })
     };
@@ -215,6 +262,7 @@ mod tests {
             own_voice_only: false,
             language: Language::Danish,
             made_by: "Inger".into(),
+            case: None,
         }
     }
 
@@ -236,7 +284,7 @@ mod tests {
     #[tokio::test]
     async fn a_link_works_for_one_browser_even_after_a_restart_and_only_hashes_are_kept() {
         let dir = tempfile::tempdir().unwrap();
-        let token = links(dir.path()).make(&link(), minutes(60), NOW).await.unwrap();
+        let token = links(dir.path()).make(&link(), minutes(60), NOW).await.unwrap().token;
         let again = links(dir.path());
         assert_eq!(again.look(&token, None, NOW).await.unwrap(), link());
         assert_eq!(again.take(&token, "one browser", NOW).await.unwrap(), link());
@@ -254,7 +302,7 @@ mod tests {
     async fn the_browser_that_used_a_link_may_use_it_again_for_some_minutes_and_not_longer() {
         let dir = tempfile::tempdir().unwrap();
         let links = links(dir.path());
-        let token = links.make(&link(), minutes(60), NOW).await.unwrap();
+        let token = links.make(&link(), minutes(60), NOW).await.unwrap().token;
         links.take(&token, "browser", NOW).await.unwrap();
         links.look(&token, Some("browser"), minutes(AGAIN_MIN - 1)).await.unwrap();
         links.take(&token, "browser", minutes(AGAIN_MIN - 1)).await.unwrap();
@@ -264,7 +312,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn of_many_browsers_that_come_at_once_one_gets_it() {
         let dir = tempfile::tempdir().unwrap();
-        let token = links(dir.path()).make(&link(), minutes(60), NOW).await.unwrap();
+        let token = links(dir.path()).make(&link(), minutes(60), NOW).await.unwrap().token;
         // As many handles to the index as browsers: each like a node of its own.
         let all = (0..8).map(|n| {
             let (links, token) = (links(dir.path()), token.clone());
@@ -311,7 +359,7 @@ mod tests {
     async fn an_expired_link_a_wrong_one_and_one_whose_use_cannot_be_written_give_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let one = links(dir.path());
-        let token = one.make(&link(), minutes(60), NOW).await.unwrap();
+        let token = one.make(&link(), minutes(60), NOW).await.unwrap().token;
         assert!(matches!(one.take(&token, "b", minutes(60)).await, Err(LinkError::Unknown)));
         assert!(matches!(one.take("", "b", NOW).await, Err(LinkError::Unknown)));
         let index = dir.path().join("index.sqlite");

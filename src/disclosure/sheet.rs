@@ -4,8 +4,9 @@
 //! Source: GDPR Article 13 (1), (2), Article 15 (1), (3); accesses are listed by time and purpose, not by
 //! name, unless the owner configures it (CJEU C-579/21).
 
+use super::document::{self, Section};
 use super::owner::Owner;
-use optag_core::call::{ConsentHow, ConsentRecord, ConsentState};
+use optag_core::call::{ConsentHow, ConsentRecord, ConsentState, Prompt};
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 
@@ -62,7 +63,7 @@ pub struct Sheet<'a> {
     pub language: Language,
     /// The recording.
     pub id: CallId,
-    /// Department id.
+    /// The department's name.
     pub department: &'a str,
     /// When the call began.
     pub started_at: WallTime,
@@ -80,6 +81,8 @@ pub struct Sheet<'a> {
     pub expires_at: WallTime,
     /// Every change of consent.
     pub consent: &'a [ConsentRecord],
+    /// The prompts of now: consent records name theirs by the hash of its words.
+    pub prompts: &'a [Prompt],
     /// Every access to it.
     pub uses: &'a [Use],
     /// Name of the audio file beside the sheet.
@@ -92,35 +95,15 @@ pub struct Sheet<'a> {
     pub owner: &'a Owner,
 }
 
-/// A heading with its lines.
-type Section = (&'static str, Vec<String>);
-
 impl Sheet<'_> {
     /// As plain text.
     pub fn text(&self) -> String {
-        let mut text = format!("{}\n{}\n", self.title(), "=".repeat(self.title().chars().count()));
-        for (heading, lines) in self.sections() {
-            text.push_str(&format!("\n{heading}\n"));
-            lines.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
-        }
-        text
+        document::text(self.title(), &self.sections())
     }
 
     /// As a self-contained HTML page.
     pub fn html(&self) -> String {
-        let lang = if self.language == Language::Danish { "da" } else { "en" };
-        let mut html = format!(
-            "<!doctype html>\n<html lang=\"{lang}\"><head><meta charset=\"utf-8\"><title>{0}</title>\n\
-             <style>body{{font:16px/1.5 sans-serif;max-width:44em;margin:2em auto;padding:0 1em}}\
-             h2{{font-size:1.1em;margin-bottom:.2em}}p{{margin:.2em 0}}</style></head><body>\n<h1>{0}</h1>\n",
-            escape(self.title())
-        );
-        for (heading, lines) in self.sections() {
-            html.push_str(&format!("<h2>{}</h2>\n", escape(heading)));
-            lines.iter().for_each(|line| html.push_str(&format!("<p>{}</p>\n", escape(line))));
-        }
-        html.push_str("</body></html>\n");
-        html
+        document::html(self.language, self.title(), &self.sections())
     }
 
     fn title(&self) -> &'static str {
@@ -204,11 +187,19 @@ impl Sheet<'_> {
             let prompt = record.prompt_version.as_ref().map(|version| {
                 let language = record.terms.as_ref().and_then(|terms| terms.language.as_deref());
                 let language = language.map(|tag| format!(" ({tag})")).unwrap_or_default();
-                format!(", {} {version}{language}", self.pick("announcement", "oplæst besked"))
+                let words = self.words(record).map(|text| format!(": “{text}”")).unwrap_or_default();
+                format!(", {} {version}{language}{words}", self.pick("announcement", "oplæst besked"))
             });
             format!("{}: {state}, {how}{}", self.time(record.at), prompt.unwrap_or_default())
         };
         (self.pick("Your consent", "Dit samtykke"), self.consent.iter().map(line).collect())
+    }
+
+    /// The words of the prompt that a consent record names, as they were: by their hash.
+    fn words(&self, record: &ConsentRecord) -> Option<String> {
+        let hash = record.terms.as_ref()?.text_sha256.as_ref()?;
+        let prompt = self.prompts.iter().find(|prompt| prompt.text_sha256 == *hash)?;
+        Some(prompt.text.split_whitespace().collect::<Vec<_>>().join(" ")).filter(|text| !text.is_empty())
     }
 
     fn uses(&self) -> Section {
@@ -319,46 +310,19 @@ impl Sheet<'_> {
     }
 
     fn time(&self, at: WallTime) -> String {
-        let at = at.timestamp().to_zoned_datetime(self.owner.time_zone.clone());
-        match self.language {
-            Language::English => at.strftime("%Y-%m-%d %H:%M:%S %Z").to_string(),
-            Language::Danish => {
-                let month = DANISH_MONTHS.get((at.month() - 1) as usize).unwrap_or(&"");
-                at.strftime(&format!("%-d. {month} %Y kl. %H.%M.%S %Z")).to_string()
-            }
-        }
+        document::time(self.language, at, &self.owner.time_zone)
     }
 }
-
-/// Month names in Danish dates.
-const DANISH_MONTHS: [&str; 12] = [
-    "januar",
-    "februar",
-    "marts",
-    "april",
-    "maj",
-    "juni",
-    "juli",
-    "august",
-    "september",
-    "oktober",
-    "november",
-    "december",
-];
 
 fn length(ms: u64) -> String {
     let secs = ms / 1_000;
     format!("{}:{:02}:{:02}", secs / 3_600, secs / 60 % 60, secs % 60)
 }
 
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use optag_core::call::Evidence;
+    use optag_core::call::{Evidence, Terms};
 
     fn sheet(language: Language, owner: &Owner, check: impl Fn(String, String)) {
         let at = WallTime::from_unix_micros(1_700_000_000_000_000);
@@ -368,13 +332,32 @@ mod tests {
             at,
             prompt_version: Some("2026-1".into()),
             evidence: Evidence::Clock,
-            terms: None,
+            terms: Some(Terms {
+                department: "demo".into(),
+                retention_days: 90,
+                language: Some("da".into()),
+                text_sha256: Some("ab".into()),
+                audio_sha256: None,
+                covers: Vec::new(),
+            }),
         }];
+        let prompt = |version: &str, text: &str, text_sha256: &str| Prompt {
+            version: version.into(),
+            language: "da".into(),
+            text: text.into(),
+            text_sha256: text_sha256.into(),
+            audio_sha256: None,
+            audio_file: None,
+            covers: Vec::new(),
+            keys: None,
+        };
+        // A version whose words were changed is not quoted.
+        let prompts = [prompt("2026-1", "changed", "cd"), prompt("2026-2", "Press\n1 to be recorded.", "ab")];
         let heard = Use { at, actor: "Inger".into(), action: Action::Heard, purpose: "training" };
         let sheet = Sheet {
             language,
             id: CallId::from_bytes([7; 16]),
-            department: "demo",
+            department: "Citizen service",
             started_at: at,
             recorded_at: at,
             duration_ms: 3_725_000,
@@ -383,6 +366,7 @@ mod tests {
             caller_name: Some("<Ada>"),
             expires_at: at.plus_days(90),
             consent: &consent,
+            prompts: &prompts,
             uses: &[heard],
             file: "recording.wav",
             own_voice_only: true,
@@ -410,6 +394,8 @@ mod tests {
                 "withdraw",
                 "announcement 2026-1",
                 "only your own voice",
+                "(da): “Press 1 to be recorded.”",
+                "Citizen service",
             ] {
                 assert!(text.contains(part), "{part}: {text}");
                 assert!(html.contains(part), "{part}: {html}");

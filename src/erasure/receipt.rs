@@ -33,6 +33,33 @@ pub struct Receipt {
     pub accepted_missing: bool,
 }
 
+/// The signed documents in a text: a single one, an answer of the API with one or several, or one of these inside a JSON
+/// text. Each keeps its exact bytes.
+///
+/// `None`: it is none of these.
+pub fn signed_in(text: &str) -> Option<Vec<Signed>> {
+    #[derive(Deserialize)]
+    struct One {
+        receipt: Option<Signed>,
+    }
+    #[derive(Deserialize)]
+    struct Several {
+        erasures: Vec<One>,
+    }
+    let text = text.trim_start_matches('\u{feff}').trim();
+    // A document inside a JSON text, as forms pass it on.
+    let inner = serde_json::from_str::<String>(text).ok();
+    let text = inner.as_deref().unwrap_or(text).trim();
+    if let Ok(signed) = serde_json::from_str::<Signed>(text) {
+        return Some(vec![signed]);
+    }
+    if let Ok(several) = serde_json::from_str::<Several>(text) {
+        return Some(several.erasures.into_iter().filter_map(|one| one.receipt).collect());
+    }
+    let one: One = serde_json::from_str(text).ok()?;
+    Some(one.receipt.into_iter().collect())
+}
+
 /// Signs the receipt of a completed erasure.
 ///
 /// Errors: it cannot be written as JSON.

@@ -82,6 +82,8 @@ pub enum AuditAction {
     Drain,
     /// A recording outside of the actor's departments was asked for; nothing of it was shown.
     Refused,
+    /// A step of a caller's request, or a look at it.
+    Case,
     /// A token was created or revoked.
     Access,
     /// Somebody signed in to the pages.

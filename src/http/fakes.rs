@@ -17,6 +17,7 @@ use super::access::{Actor, Departments, Role};
 use super::reached::Reached;
 use crate::auth::sign_ins::SignIns;
 use crate::auth::tokens::Tokens;
+use crate::cases::register::Cases;
 use crate::disclosure::links::Links;
 use crate::disclosure::owner::Owner;
 use crate::http::audited::{Audit, AuditEntry, AuditError};
@@ -27,7 +28,7 @@ use crate::http::server::router::{Limits, router};
 use crate::http::services::Services;
 use crate::index::{Index, IndexPlace};
 use optag_core::call::consent::ConsentError;
-use optag_core::call::{ConsentState, RefusedStreams, StreamRole, StreamVerdict};
+use optag_core::call::{ConsentState, Department, RefusedStreams, StreamRole, StreamVerdict};
 use optag_core::clock::{OsClock, WallTime};
 use optag_core::id::CallId;
 use optag_core::private::Private;
@@ -57,6 +58,7 @@ pub(super) struct Fake {
     pub fail: Mutex<Option<LibraryError>>,
     pub fail_audio: Mutex<Option<LibraryError>>,
     pub pending: AtomicBool,
+    pub held: Mutex<Option<WallTime>>,
     pub drained: Mutex<Vec<Option<Duration>>>,
     pub no_ports: AtomicBool,
     pub refused_streams: Mutex<Vec<(CallId, String, RefusedStreams)>>,
@@ -277,12 +279,41 @@ impl Requests for Fake {
         "Europe/Copenhagen"
     }
 
+    fn departments(&self) -> Arc<[Department]> {
+        let one = |id: &str, name: &str| Department {
+            id: id.into(),
+            name: name.into(),
+            numbers: Vec::new(),
+            record: true,
+            retention_days: 90,
+            keys: Default::default(),
+            consent_timeout: Duration::from_secs(30),
+            prompts: Vec::new(),
+            asked_before: false,
+        };
+        [one("demo", "Citizen service"), one("elsewhere", "Elsewhere")].into()
+    }
+
     fn public_key(&self) -> String {
         "00".repeat(32)
     }
 
+    fn verify(&self, text: String) -> BoxFuture<'_, Result<Option<receipts::Verified>, LibraryError>> {
+        let receipts =
+            vec![receipts::VerifiedReceipt { verdict: receipts::Verdict::NoReceipt, content: None }];
+        let verified = (!text.is_empty()).then_some(receipts::Verified { receipts });
+        async move { self.or_fail(verified) }.boxed()
+    }
+
     fn candidates(&self, wanted: CandidateQuery) -> BoxFuture<'_, Result<CandidatePage, LibraryError>> {
-        let fit = Fit { score: 0.9, number: Some("same".into()), name: None, minutes_off: Some(3) };
+        let fit = Fit {
+            score: 0.9,
+            number: Some("same".into()),
+            called_number: None,
+            name: None,
+            minutes_off: Some(3),
+            reasons: vec![FitReason::NumberSame, FitReason::NameUnknown, FitReason::TimeNear],
+        };
         let candidate = CandidateView { recording: summary(), fit };
         let candidates = if wanted.within.cover("demo") { vec![candidate] } else { Vec::new() };
         let window = wanted.window;
@@ -314,7 +345,7 @@ impl Requests for Fake {
             store_answers: true,
             spool_key: false,
             index_row: true,
-            held_until: None,
+            held_until: *self.held.lock().unwrap(),
         };
         async move { self.or_fail(preview) }.boxed()
     }
@@ -329,7 +360,12 @@ impl Requests for Fake {
         let state = if self.pending.load(Ordering::Relaxed) { EraseState::Pending } else { EraseState::Done };
         let steps = vec![EraseStep { name: "deletion log".into(), done: true }];
         let id = recording.id();
-        async move { self.or_fail(EraseReceipt { id, state, steps, receipt: None, refused: None }) }.boxed()
+        let held = self.held.lock().unwrap().map(|until| LibraryError::Held { until, reason: "case".into() });
+        let receipt = (state == EraseState::Done).then(|| {
+            serde_json::value::RawValue::from_string(r#"{"kind": "erasure-receipt"}"#.to_owned()).unwrap()
+        });
+        let receipt = EraseReceipt { id, state, steps, receipt, refused: None };
+        async move { held.map_or_else(|| self.or_fail(receipt), Err) }.boxed()
     }
 
     fn receipt(&self, recording: Reached) -> BoxFuture<'_, Result<EraseReceipt, LibraryError>> {
@@ -468,6 +504,7 @@ impl Api {
             tokens: tokens.clone(),
             sign_ins: Arc::new(SignIns::new(sign_in_index, tokens.clone(), Arc::new(OsClock))),
             clock: Arc::new(OsClock),
+            cases: Arc::new(Cases::new(index.clone(), jiff::tz::TimeZone::UTC)),
             links: Arc::new(Links::new(index, dir.path().join("links.json"))),
             owner: Arc::new(Owner { public_url: "https://calls.example".into(), ..Owner::default() }),
             drains: fake.clone(),

@@ -38,7 +38,10 @@ impl Bench {
         let mut routes = Vec::new();
         for (path, item) in document["paths"].as_object().unwrap() {
             let methods = item.as_object().unwrap().keys().map(|name| name.to_uppercase());
-            let path = path.replace("{id}", &id().to_string()).replace("{label}", "a");
+            let path = path
+                .replace("{id}", &id().to_string())
+                .replace("{label}", "a")
+                .replace("{case}", "1999-0001");
             let methods = methods.filter_map(|name| Method::from_bytes(name.as_bytes()).ok());
             routes.extend(methods.map(|method| (method, path.clone())));
         }

@@ -9,6 +9,7 @@ pub mod admin;
 pub mod audited;
 mod auth;
 mod calls;
+mod cases;
 pub mod drains;
 mod me;
 pub mod nodes;

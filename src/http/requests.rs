@@ -7,7 +7,11 @@ pub(crate) mod candidates;
 pub(crate) mod erasures;
 pub(crate) mod handout;
 pub(crate) mod handout_links;
+pub mod receipts;
 pub mod time_window;
+pub(crate) mod verify;
+
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -17,6 +21,8 @@ use utoipa::ToSchema;
 use crate::http::access::{Actor, Departments};
 use crate::http::reached::Reached;
 use crate::http::recordings::library::{EraseReceipt, LibraryError, RecordingSummary};
+use crate::http::requests::receipts::Verified;
+use optag_core::call::Department;
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::private::Private;
@@ -29,8 +35,14 @@ pub trait Requests: Send + Sync {
     /// Default time zone of callers.
     fn time_zone(&self) -> &str;
 
+    /// The departments of now.
+    fn departments(&self) -> Arc<[Department]>;
+
     /// The installation's public key, in hexadecimal.
     fn public_key(&self) -> String;
+
+    /// What the signatures of the receipts in a text cover; `None`: there are none, or too many.
+    fn verify(&self, text: String) -> BoxFuture<'_, Result<Option<Verified>, LibraryError>>;
 
     /// Recordings that a caller may mean.
     fn candidates(&self, wanted: CandidateQuery) -> BoxFuture<'_, Result<CandidatePage, LibraryError>>;
@@ -90,6 +102,8 @@ pub trait Requests: Send + Sync {
 pub struct CandidateQuery {
     /// Calling number, in any format.
     pub number: Option<Private<String>>,
+    /// Called number, in any format.
+    pub called_number: Option<Private<String>>,
     /// Name, perhaps misspelt.
     pub name: Option<Private<String>>,
     /// Department id.
@@ -136,10 +150,46 @@ pub struct Fit {
     pub score: f64,
     /// `same`, `ending` or `one_digit_off`.
     pub number: Option<String>,
+    /// The same for the number called.
+    pub called_number: Option<String>,
     /// 0 to 1.
     pub name: Option<f64>,
     /// Minutes between the given time and the call; 0 within the call.
     pub minutes_off: Option<i64>,
+    /// Why it has this score, one for each criterion.
+    pub reasons: Vec<FitReason>,
+}
+
+/// What speaks for a candidate, or is not known of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FitReason {
+    /// It was called from exactly this number.
+    NumberSame,
+    /// It was called from a number that ends so.
+    NumberEnding,
+    /// It was called from a number of which one digit differs, or two are swapped.
+    NumberOneDigitOff,
+    /// The number called from is not known.
+    NumberUnknown,
+    /// Exactly this number was called.
+    CalledNumberSame,
+    /// A number that ends so was called.
+    CalledNumberEnding,
+    /// A number was called of which one digit differs, or two are swapped.
+    CalledNumberOneDigitOff,
+    /// The number called is not known.
+    CalledNumberUnknown,
+    /// The name is the same, but for case, accents and order.
+    NameExact,
+    /// The name is spelt or sounds alike.
+    NameNear,
+    /// The name is not known.
+    NameUnknown,
+    /// The call was in progress at the given time.
+    TimeWithin,
+    /// The call was before or after the given time, within the tolerance.
+    TimeNear,
 }
 
 /// What an erasure would delete.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::auth::sign_ins::SignIns;
 use crate::auth::tokens::Tokens;
+use crate::cases::register::Cases;
 use crate::disclosure::links::Links;
 use crate::disclosure::owner::Owner;
 use crate::http::audited::Audit;
@@ -31,6 +32,8 @@ pub struct Services {
     pub sign_ins: Arc<SignIns>,
     /// Dates audit entries.
     pub clock: Arc<dyn Clock>,
+    /// Requests of callers.
+    pub cases: Arc<Cases>,
     /// Single-use hand-out links.
     pub links: Arc<Links>,
     /// The controller's details on cover sheets.

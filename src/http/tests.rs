@@ -1,6 +1,7 @@
 //! Tests of the router, in-process.
 
 mod calls;
+mod cases;
 mod door;
 mod handouts;
 mod matrix;

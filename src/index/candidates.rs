@@ -24,13 +24,16 @@ pub(super) const LOOKED_AT: i64 = 5_000;
 /// Calls longer than this are found by a separate index. The migration uses the same value. Units: µs.
 const LONG_US: i64 = 6 * 3_600_000_000;
 /// Columns needed to score a row.
-pub(super) const JUDGED: &str = "id, department, started_at_us, ended_at_us, caller_number_norm, caller_name";
+pub(super) const JUDGED: &str =
+    "id, department, started_at_us, ended_at_us, caller_number_norm, called_number_norm, caller_name";
 
 /// A caller's description of a call.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Wanted {
     /// Number called from, in any format.
     pub number: Option<Private<String>>,
+    /// Number called, which is the department's or an employee's, in any format.
+    pub called_number: Option<Private<String>>,
     /// Name, possibly misspelt.
     pub name: Option<Private<String>>,
     /// Department id.
@@ -55,6 +58,8 @@ pub struct Candidate {
     pub score: f64,
     /// How the number matches; none where no number was given or none is known.
     pub number: Option<NumberLikeness>,
+    /// The same for the number called.
+    pub called_number: Option<NumberLikeness>,
     /// How the name matches; none where no name was given or none is known. Units: 0 to 1.
     pub name: Option<f64>,
     /// Distance of the call from the given moment; 0 during the call. Units: µs.
@@ -83,18 +88,22 @@ impl Index {
         };
         let wanted = &Wanted { department, within, ..wanted.clone() };
         let asked = self.asked(wanted);
+        let asked = asked.by_ref();
         let mut rows = Vec::new();
-        for sql in self.selected(wanted, asked.as_ref()) {
+        for sql in self.selected(wanted, asked) {
             rows.extend(sql.query().fetch_all(&self.database.readers).await?);
         }
         let mut truncated = rows.len() > ROWS_MOST as usize;
         let mut alike = HashMap::new();
-        if let (None, None, Some(name)) = (wanted.window, &asked, &wanted.name) {
+        if let (None, false, Some(name)) = (wanted.window, asked.any(), &wanted.name) {
             for way in self.ways_alike(name.reveal()).await? {
                 let some = self.rows_alike(&way, wanted).await?;
                 truncated |= some.len() >= ALIKE as usize;
-                let fits =
-                    |row| Ok::<_, sqlx::Error>(judge(judged(row)?, None, None, wanted, &mut alike).is_some());
+                let fits = |row| {
+                    Ok::<_, sqlx::Error>(
+                        judge(judged(row)?, Numbers::none(), Numbers::none(), wanted, &mut alike).is_some(),
+                    )
+                };
                 let any = some.iter().map(fits).collect::<Result<Vec<_>, _>>()?.contains(&true);
                 rows.extend(some);
                 // Single words match many more rows: they are used only where no row has all words.
@@ -107,8 +116,10 @@ impl Index {
         }
         let mut found = Vec::new();
         for row in rows.iter().take(ROWS_MOST as usize) {
-            let known: Option<String> = row.try_get("caller_number_norm")?;
-            found.extend(judge(judged(row)?, known.as_deref(), asked.as_ref(), wanted, &mut alike));
+            let (caller, called): (Option<String>, Option<String>) =
+                (row.try_get("caller_number_norm")?, row.try_get("called_number_norm")?);
+            let known = Numbers { caller: caller.as_deref(), called: called.as_deref() };
+            found.extend(judge(judged(row)?, known, asked, wanted, &mut alike));
         }
         found.sort_by(|one, other| {
             other.score.total_cmp(&one.score).then(one.row.started_at.cmp(&other.row.started_at))
@@ -125,9 +136,14 @@ impl Index {
     }
 
     /// Selects the rows to compare: all of the window, or all with a number that may match.
-    fn selected(&self, wanted: &Wanted, asked: Option<&Number>) -> Vec<Statement> {
+    fn selected(&self, wanted: &Wanted, asked: Numbers<&Number>) -> Vec<Statement> {
         let mut all = Vec::new();
-        match (wanted.window, asked) {
+        let is_usable = |number: &&Number| !number.norm.is_empty();
+        let by_caller = asked.caller.filter(is_usable).map(|number| (number, "caller_number_norm"));
+        let by_called = asked.called.filter(is_usable).map(|number| (number, "called_number_norm"));
+        // One number selects the rows; the other one, if there is, is compared with them.
+        let by_number = if asked.caller.is_some() { by_caller } else { by_called };
+        match (wanted.window, by_number) {
             (Some((from, to)), _) => {
                 // A call in progress during the window began in it, shortly before it, or was a long call.
                 let lowest = from.as_unix_micros().saturating_sub(LONG_US);
@@ -145,11 +161,11 @@ impl Index {
                     all.push(sql);
                 }
             }
-            (None, Some(number)) if !number.norm.is_empty() => {
+            (None, Some((number, column))) => {
                 let mut sql =
                     Statement::new(&format!("SELECT {JUDGED} FROM recordings WHERE erased_at_us IS NULL"));
                 sql.push(" AND ");
-                of_number(&mut sql, &self.database, number, "caller_number_norm");
+                of_number(&mut sql, &self.database, number, column);
                 all.push(sql);
             }
             (None, _) => {}
@@ -168,14 +184,17 @@ impl Index {
 impl Index {
     /// Scores a recording that has no row yet; none where it does not match.
     pub fn judge(&self, row: IndexRow, wanted: &Wanted) -> Option<Candidate> {
-        let known =
-            row.caller_number.as_ref().and_then(|number| normalise(number.reveal(), &self.country_code));
+        let norm = |number: &Option<Private<String>>| {
+            number.as_ref().and_then(|number| normalise(number.reveal(), &self.country_code))
+        };
+        let known = Numbers { caller: norm(&row.caller_number), called: norm(&row.called_number) };
         let department = wanted.department.as_ref().is_none_or(|department| *department == row.department);
         let in_time = wanted.window.is_none_or(|(from, to)| row.started_at <= to && row.ended_at >= from);
         if !department || !wanted.within.cover(&row.department) || !in_time {
             return None;
         }
-        judge(row, known.as_deref(), self.asked(wanted).as_ref(), wanted, &mut HashMap::new())
+        let known = Numbers { caller: known.caller.as_deref(), called: known.called.as_deref() };
+        judge(row, known, self.asked(wanted).by_ref(), wanted, &mut HashMap::new())
     }
 
     /// Ids of recordings of these departments that are not erased and whose caller has exactly this number.
@@ -196,13 +215,41 @@ impl Index {
         norm(one).is_some() && norm(one) == norm(other)
     }
 
-    /// The given number in normal form, and its bare digits.
-    fn asked(&self, wanted: &Wanted) -> Option<Number> {
-        wanted.number.as_ref().map(|number| {
-            let digits: String = number.reveal().chars().filter(char::is_ascii_digit).collect();
-            let norm = normalise(number.reveal(), &self.country_code).unwrap_or_default();
-            Number { norm, digits }
-        })
+    /// The given numbers in normal form, and their bare digits.
+    fn asked(&self, wanted: &Wanted) -> Numbers<Number> {
+        let number = |number: &Option<Private<String>>| {
+            number.as_ref().map(|number| {
+                let digits: String = number.reveal().chars().filter(char::is_ascii_digit).collect();
+                let norm = normalise(number.reveal(), &self.country_code).unwrap_or_default();
+                Number { norm, digits }
+            })
+        };
+        Numbers { caller: number(&wanted.number), called: number(&wanted.called_number) }
+    }
+}
+
+/// The two numbers of a call.
+#[derive(Clone, Copy)]
+struct Numbers<T> {
+    caller: Option<T>,
+    called: Option<T>,
+}
+
+impl<T> Numbers<T> {
+    fn none() -> Self {
+        Self { caller: None, called: None }
+    }
+}
+
+impl Numbers<Number> {
+    fn by_ref(&self) -> Numbers<&Number> {
+        Numbers { caller: self.caller.as_ref(), called: self.called.as_ref() }
+    }
+}
+
+impl Numbers<&Number> {
+    fn any(self) -> bool {
+        self.caller.is_some() || self.called.is_some()
     }
 }
 
@@ -233,15 +280,18 @@ fn judged(row: &AnyRow) -> Result<IndexRow, sqlx::Error> {
 /// excludes the row.
 fn judge(
     row: IndexRow,
-    known: Option<&str>,
-    asked: Option<&Number>,
+    known: Numbers<&str>,
+    asked: Numbers<&Number>,
     wanted: &Wanted,
     likenesses: &mut HashMap<String, f64>,
 ) -> Option<Candidate> {
-    let number = match (asked, known) {
-        (Some(asked), Some(known)) => Some(likeness::number(&asked.norm, &asked.digits, known)?),
-        _ => None,
+    // The outer `None`: it differs.
+    let likeness_of = |asked: Option<&Number>, known: Option<&str>| match (asked, known) {
+        (Some(asked), Some(known)) => likeness::number(&asked.norm, &asked.digits, known).map(Some),
+        _ => Some(None),
     };
+    let number = likeness_of(asked.caller, known.caller)?;
+    let called_number = likeness_of(asked.called, known.called)?;
     let name = match (&wanted.name, &row.caller_name) {
         (Some(asked), Some(known)) => {
             let alike = match likenesses.get(known.reveal()) {
@@ -263,6 +313,8 @@ fn judge(
     let half_width = wanted.window.map_or(1, |(from, to)| (to.micros_since(from) / 2).max(1));
     let parts = [
         wanted.number.as_ref().map(|_| (3.0, number.map_or(0.3, NumberLikeness::score))),
+        // Many callers call the same number.
+        wanted.called_number.as_ref().map(|_| (1.0, called_number.map_or(0.3, NumberLikeness::score))),
         wanted.name.as_ref().map(|_| (2.0, name.unwrap_or(0.3))),
         off_us.map(|off| (1.0, 1.0 - (off as f64 / half_width as f64).min(1.0) / 2.0)),
     ];
@@ -271,5 +323,5 @@ fn judge(
         .flatten()
         .fold((0.0, 0.0), |(sum, all), (weight, fit)| (sum + weight * fit, all + weight));
     let score = if weight == 0.0 { 0.5 } else { sum / weight };
-    Some(Candidate { row, score: (score * 100.0).round() / 100.0, number, name, off_us })
+    Some(Candidate { row, score: (score * 100.0).round() / 100.0, number, called_number, name, off_us })
 }

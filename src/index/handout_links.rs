@@ -74,6 +74,14 @@ impl Index {
         Ok(row.fetch_optional(&self.database.pool).await?.as_ref().map(link).transpose()?)
     }
 
+    /// Removes a link that was not used; returns whether there was one.
+    ///
+    /// Errors: not durable.
+    pub async fn drop_link(&self, sha256: &str) -> Result<bool, IndexError> {
+        let gone = sqlx::query("DELETE FROM handout_links WHERE sha256 = $1 AND used_at_us IS NULL");
+        Ok(gone.bind(sha256).execute(&self.database.pool).await?.rows_affected() > 0)
+    }
+
     /// Uses an unused link for a browser; false if it is used, expired or unknown.
     ///
     /// Errors: not durable; it may be used all the same.

@@ -4,8 +4,6 @@
 //! as written and by sound, and by shared letter pairs. Numbers: equal, equal suffix, or one digit wrong or two
 //! swapped.
 
-use serde::Serialize;
-
 use super::fold::fold;
 
 /// Minimum similarity for two names to be considered the same.
@@ -16,8 +14,7 @@ const ENDING_DIGITS: usize = 4;
 const TYPO_DIGITS: usize = 7;
 
 /// How two numbers match.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NumberLikeness {
     /// Equal.
     Same,
@@ -28,6 +25,15 @@ pub enum NumberLikeness {
 }
 
 impl NumberLikeness {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            NumberLikeness::Same => "same",
+            NumberLikeness::Ending => "ending",
+            NumberLikeness::OneDigitOff => "one_digit_off",
+        }
+    }
+
     /// Score of the match. Units: 0 to 1.
     pub const fn score(self) -> f64 {
         match self {

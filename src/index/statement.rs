@@ -14,8 +14,8 @@ pub(super) struct Statement {
 
 #[derive(Clone, Debug)]
 enum Value {
-    Text(String),
-    Number(i64),
+    Text(Option<String>),
+    Number(Option<i64>),
 }
 
 impl Statement {
@@ -29,10 +29,20 @@ impl Statement {
     }
 
     pub(super) fn bind_text(&mut self, text: impl Into<String>) -> &mut Self {
-        self.bind(Value::Text(storable(text.into())))
+        self.bind(Value::Text(Some(storable(text.into()))))
+    }
+
+    /// A text, or null.
+    pub(super) fn bind_optional(&mut self, text: Option<String>) -> &mut Self {
+        self.bind(Value::Text(text.map(storable)))
     }
 
     pub(super) fn bind_number(&mut self, number: i64) -> &mut Self {
+        self.bind(Value::Number(Some(number)))
+    }
+
+    /// A number, or null.
+    pub(super) fn bind_optional_number(&mut self, number: Option<i64>) -> &mut Self {
         self.bind(Value::Number(number))
     }
 

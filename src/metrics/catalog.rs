@@ -150,6 +150,8 @@ catalog! {
     ERASURES_WAITING_SECONDS = Gauge, "optag_erasures_oldest_pending_seconds", [], "Age of the oldest incomplete erasure.";
     ERASURES_UNPROVEN_TOTAL = Counter, "optag_erasures_unproven_total", [], "Erasure attempts that could not verify the deletion of every copy; the erasure stays open.";
     ERASED_RETURNED_TOTAL = Counter, "optag_erased_returned_total", [], "Erased recordings that reappeared, through a restored backup or a late upload, and were erased again.";
+    CASES_OPEN = Gauge, "optag_cases_open", [], "Requests of callers that are not closed, of all nodes.";
+    CASES_OVERDUE = Gauge, "optag_cases_overdue", [], "Requests of callers that are not closed and whose time limit is over, of all nodes.";
     DELETION_LOG_OK = Gauge, "optag_deletion_log_ok", [], "1 if the deletion log matches index and store; 0 if entries are missing: nothing is served until it is repaired.";
     CLOCK_TRUSTED = Gauge, "optag_clock_trusted", [], "1 if the wall clock is trusted; 0 after an unconfirmed jump.";
     EXPIRY_WITHHELD = Gauge, "optag_expiry_withheld", [], "Recordings due for expiry but withheld until the clock is confirmed: more than the sweep limits, or dated by an unconfirmed clock.";

@@ -6,6 +6,7 @@
 
 mod asks;
 mod capacity;
+mod cases;
 pub mod catalog;
 mod events;
 pub mod exporter;
@@ -19,6 +20,7 @@ mod storing;
 
 pub use asks::*;
 pub use capacity::*;
+pub use cases::*;
 pub use events::*;
 pub use nodes::*;
 pub use process::*;

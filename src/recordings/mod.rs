@@ -2,6 +2,7 @@
 
 mod audit_page;
 pub mod playback;
+mod receipts;
 pub mod rendering;
 pub mod requests;
 mod views;

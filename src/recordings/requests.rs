@@ -19,17 +19,19 @@ use crate::erasure::steps::{EraseError, Step};
 use crate::http::access::{Actor, Departments};
 use crate::http::reached::Reached;
 use crate::http::recordings::library::{EraseReceipt, EraseState, EraseStep, LibraryError, RecordingState};
+use crate::http::requests::receipts::Verified;
 use crate::http::requests::{
     AuditPage, CandidatePage, CandidateQuery, ClockView, ErasurePreview, HoldView, NewHold, ReportAnswer,
     Requests,
 };
 use crate::index::{Candidate, IndexRow, Wanted};
 use crate::recorder::live_calls::LiveCalls;
-use crate::recordings::audit_page;
+use crate::recorder::settings;
 use crate::recordings::views::{copy_view, view};
+use crate::recordings::{audit_page, receipts};
 use crate::stores::Stores;
 use crate::time::second_source::TimeKeeper;
-use optag_core::call::CallFacts;
+use optag_core::call::{CallFacts, Department};
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::private::Private;
@@ -53,6 +55,8 @@ pub struct RequestService {
     pub time: Arc<TimeKeeper>,
     /// The audit log.
     pub audit: AuditLog,
+    /// The departments.
+    pub departments: settings::Departments,
     /// Default time zone of callers.
     pub time_zone: String,
     /// How long after its expiry something may still be present. Units: s.
@@ -68,8 +72,20 @@ impl Requests for RequestService {
         &self.time_zone
     }
 
+    fn departments(&self) -> Arc<[Department]> {
+        self.departments.now()
+    }
+
     fn public_key(&self) -> String {
         self.erasure.guard.signer.public_key()
+    }
+
+    fn verify(&self, text: String) -> BoxFuture<'_, Result<Option<Verified>, LibraryError>> {
+        async move {
+            let verified = receipts::verify(&text, self.public_key(), &self.stores.index).await;
+            verified.map_err(|_| LibraryError::IndexDown)
+        }
+        .boxed()
     }
 
     fn candidates(&self, query: CandidateQuery) -> BoxFuture<'_, Result<CandidatePage, LibraryError>> {
@@ -77,6 +93,7 @@ impl Requests for RequestService {
             self.in_step()?;
             let wanted = Wanted {
                 number: query.number,
+                called_number: query.called_number,
                 name: query.name,
                 department: query.department,
                 within: query.within,
@@ -103,7 +120,7 @@ impl Requests for RequestService {
             all.sort_by(|one, other| other.0.score.total_cmp(&one.0.score));
             all.truncate(query.most);
             Ok(CandidatePage {
-                candidates: all.into_iter().map(|(one, state)| view(one, state)).collect(),
+                candidates: all.into_iter().map(|(one, state)| view(one, state, &wanted)).collect(),
                 total,
                 truncated: found.truncated,
                 from: query.window.map(|window| window.from),

@@ -9,8 +9,9 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, Response, StatusCode};
 
 use crate::http::access::{Actor, Permission};
-use crate::http::audited::AuditAction;
+use crate::http::audited::{AuditAction, Purpose};
 use crate::http::problem::Problem;
+use crate::http::reached::Reached;
 use crate::http::recordings::library::{AudioFormat, AudioRequest, ByteRange};
 use crate::http::recordings::{audit, audit_failure, unanswered};
 use crate::http::server::params::{Id, Params};
@@ -57,27 +58,54 @@ pub(crate) async fn audio(
     };
     let channel: Option<u8> = params.parsed("channel", "a channel's number, from 0");
     let export = params.parsed("export", "true or false").unwrap_or(false);
-    let (action, permission) = match export {
-        true => (AuditAction::Export, Permission::Export),
-        false => (AuditAction::Playback, Permission::Listen),
-    };
+    let permission = if export { Permission::Export } else { Permission::Listen };
     actor.need(permission)?;
     let purpose = params.allowed_purpose(&actor, permission)?;
     params.finish()?;
+    let recording = actor.reach(&services, id).await?;
+    let wanted = Wanted { format, channel, export, purpose, detail: None };
+    let standing = standing.map(|Extension(standing)| standing);
+    serve(&services, &actor, standing, recording, wanted, &headers).await
+}
+
+/// What is served of a recording, and why.
+pub(in crate::http) struct Wanted {
+    /// The file's format.
+    pub format: AudioFormat,
+    /// One channel alone.
+    pub channel: Option<u8>,
+    /// As a file to keep.
+    pub export: bool,
+    /// The purpose, for the audit.
+    pub purpose: Option<Purpose>,
+    /// What else the audit log says.
+    pub detail: Option<String>,
+}
+
+/// Audits, then answers with the audio or the part of it that the request asks for.
+pub(in crate::http) async fn serve(
+    services: &Services,
+    actor: &Actor,
+    standing: Option<Standing>,
+    recording: Reached,
+    wanted: Wanted,
+    headers: &HeaderMap,
+) -> Result<Response<Body>, Problem> {
+    let Wanted { format, channel, export, purpose, detail } = wanted;
+    let (id, action) = (recording.id(), if export { AuditAction::Export } else { AuditAction::Playback });
     let (extension, media_type) = match format {
         AudioFormat::Opus => ("opus", "audio/ogg; codecs=opus"),
         AudioFormat::Wav => ("wav", "audio/wav"),
     };
     let name = channel.map_or_else(|| format!("{id}"), |channel| format!("{id}-{channel}"));
     let tag = format!("\"{name}.{extension}\"");
-    let range = range(&headers, &tag);
-    let recording = actor.reach(&services, id).await?;
-    audit(&services, &actor, action, purpose, Some(id), None).await?;
+    let range = range(headers, &tag);
+    audit(services, actor, action, purpose, Some(id), detail).await?;
     let request = AudioRequest { recording, format, channel, range };
     let file = match services.library.audio(request).await {
         Ok(file) => file,
         Err(error) => {
-            audit_failure(&services, &actor, AuditAction::NotServed, purpose, id).await;
+            audit_failure(services, actor, AuditAction::NotServed, purpose, id).await;
             return Err(unanswered(error));
         }
     };
@@ -101,7 +129,7 @@ pub(crate) async fn audio(
         answer = answer.status(StatusCode::PARTIAL_CONTENT).header(CONTENT_RANGE, shown);
     }
     answer
-        .body(Body::from_stream(while_standing(file.bytes, standing.map(|Extension(standing)| standing))))
+        .body(Body::from_stream(while_standing(file.bytes, standing)))
         .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "cannot build the response headers"))
 }
 

@@ -24,6 +24,7 @@ const MOST_MOST: usize = 200;
 /// missing name does not.
 #[utoipa::path(get, path = "/api/v1/candidates", tag = "recordings", params(
     ("number" = Option<String>, Query, description = "Number called from, in any format; its last digits, or with one digit wrong"),
+    ("called_number" = Option<String>, Query, description = "Number called, the department's or an employee's, as `number`"),
     ("name" = Option<String>, Query, description = "The caller's name, perhaps misspelt"),
     ("department" = Option<String>, Query, description = "Department id"),
     ("date" = Option<String>, Query, description = "Day of the call, as the caller's calendar has it; required where there is neither number nor name"),
@@ -40,6 +41,7 @@ pub(crate) async fn find(
 ) -> Result<Json<CandidatePage>, Problem> {
     actor.need(Permission::Search)?;
     let number = params.text("number").map(Private::new);
+    let called_number = params.text("called_number").map(Private::new);
     let name = params.text("name").map(Private::new);
     let department = params.text("department");
     let date = params.parsed("date", "a day such as 2026-11-24");
@@ -56,7 +58,7 @@ pub(crate) async fn find(
     }
     if time.is_some() && date.is_none() {
         params.wrong("date", "a time of day needs its day");
-    } else if number.is_none() && name.is_none() && date.is_none() {
+    } else if number.is_none() && called_number.is_none() && name.is_none() && date.is_none() {
         params.wrong("date", "a number, a name or a day is required");
     }
     let purpose = params.allowed_purpose(&actor, Permission::Search)?;
@@ -69,19 +71,20 @@ pub(crate) async fn find(
         _ => None,
     };
     let within = actor.departments.clone();
-    let query = CandidateQuery { number, name, department, within, window, most };
+    let query = CandidateQuery { number, called_number, name, department, within, window, most };
     let detail = criteria(&services, &query);
     audit(&services, &actor, AuditAction::Search, purpose, None, Some(detail)).await?;
     services.requests.candidates(query).await.map(Json).map_err(unanswered)
 }
 
 /// The search criteria for the audit, with numbers and names as keyed hashes.
-fn criteria(services: &Services, query: &CandidateQuery) -> String {
+pub(in crate::http) fn criteria(services: &Services, query: &CandidateQuery) -> String {
     let hidden = |value: &Option<Private<String>>| {
         value.as_ref().map(|value| services.audit.pseudonym(value.reveal()))
     };
     let all = [
         ("number", hidden(&query.number)),
+        ("called_number", hidden(&query.called_number)),
         ("name", hidden(&query.name)),
         ("department", query.department.clone()),
         ("within", bounds(&query.within)),

@@ -3,6 +3,7 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
@@ -229,6 +230,35 @@ pub(crate) async fn progress(
     Ok((status([&receipt]), Json(receipt)).into_response())
 }
 
+/// The signed receipt of a completed erasure: the bytes that were signed, as a file to keep or to give to the caller.
+#[utoipa::path(get, path = "/api/v1/recordings/{id}/erasure/receipt", tag = "erasures", params(
+    ("id" = String, Path),
+    ("purpose" = Option<String>, Query, description = "As for a search, but not required"),
+), responses(
+    (status = 200, content_type = "application/json", body = Object, description = "The receipt"),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
+    (status = 409, body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn receipt(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+    Id(id): Id,
+    mut params: Params,
+) -> Result<Response, Problem> {
+    actor.need(Permission::Erase)?;
+    let purpose = params.stated_purpose(&actor, Permission::Erase)?;
+    params.finish()?;
+    let recording = actor.reach(&services, id).await?;
+    audit(&services, &actor, AuditAction::Preview, purpose, Some(id), None).await?;
+    let receipt = services.requests.receipt(recording).await.map_err(unanswered)?.receipt;
+    let pending =
+        || Problem::new(StatusCode::CONFLICT, "the erasure is not complete: there is no receipt yet");
+    // As it was signed: a program that reads and writes it anew may change it.
+    let bytes = receipt.ok_or_else(pending)?.get().to_owned();
+    let name = format!("attachment; filename=\"receipt-{id}.json\"");
+    Ok(([(CONTENT_TYPE, "application/json".to_owned()), (CONTENT_DISPOSITION, name)], bytes).into_response())
+}
+
 fn check(params: &mut Params, reason: &str, request: Option<&str>) {
     let proper = !reason.trim().is_empty()
         && reason.chars().count() <= limit::TEXT_CHARS
@@ -272,7 +302,7 @@ fn refused(id: CallId, why: String) -> EraseReceipt {
 }
 
 /// Erases a recording; one of which nothing is known here is asked for at the node that recorded the call.
-async fn erase_one(
+pub(in crate::http) async fn erase_one(
     services: &Services,
     recording: Reached,
     asked: &AskedErasure,

@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::{Response, StatusCode, response};
 use axum::{Extension, body::Bytes};
+use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
 use serde::{Deserialize, Serialize};
@@ -29,7 +30,7 @@ use crate::http::server::json::Body as Json;
 use crate::http::server::params::{Id, Params};
 use crate::http::services::Services;
 use crate::http::standing::{Standing, while_standing};
-use optag_core::call::StreamRole;
+use optag_core::call::{Prompt, StreamRole};
 use optag_core::private::Private;
 
 /// Maximum number of blocks buffered for a slow client.
@@ -64,6 +65,23 @@ pub(crate) enum Format {
     Opus,
 }
 
+impl Format {
+    /// Name of the audio file.
+    const fn file(self) -> &'static str {
+        match self {
+            Self::Wav => "recording.wav",
+            Self::Opus => "recording.opus",
+        }
+    }
+
+    const fn of_audio(self) -> AudioFormat {
+        match self {
+            Self::Wav => AudioFormat::Wav,
+            Self::Opus => AudioFormat::Opus,
+        }
+    }
+}
+
 impl Default for HandOutBody {
     fn default() -> Self {
         Self { format: Format::Wav, own_voice_only: false, language: Language::English, passphrase: None }
@@ -95,7 +113,7 @@ pub(crate) async fn hand_out(
     params.finish()?;
     let recording = actor.reach(&services, id).await?;
     let by = HandedBy { actor: &actor.name, standing: standing.map(|Extension(standing)| standing) };
-    package(&services, by, purpose, recording, body, None).await
+    package(&services, by, purpose, recording, body, Noted::default()).await
 }
 
 /// Who hands a recording out.
@@ -106,21 +124,44 @@ pub(in crate::http) struct HandedBy<'a> {
     pub standing: Option<Standing>,
 }
 
-/// Audits, then opens the package; its first block is ready on return. `detail` is stored in the audit. A
-/// hand-out that fails after its audit entry is audited too.
+/// How a hand-out ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http) enum Ended {
+    /// The whole package was sent.
+    Whole,
+    /// Nothing was sent.
+    NotServed,
+    /// Only a part was sent.
+    BrokenOff,
+}
+
+/// What else is to be written down of a hand-out.
+#[derive(Default)]
+pub(in crate::http) struct Noted {
+    /// In the audit log.
+    pub detail: Option<String>,
+    /// Once its end is known; not where nothing was opened.
+    pub ended: Option<NoteEnd>,
+}
+
+/// Writes down how a hand-out ended.
+pub(in crate::http) type NoteEnd = Box<dyn FnOnce(Ended) -> BoxFuture<'static, ()> + Send>;
+
+/// Audits, then opens the package; its first block is ready on return. A hand-out that fails after its audit entry is
+/// audited too.
 pub(in crate::http) async fn package(
     services: &Services,
     by: HandedBy<'_>,
     purpose: Option<Purpose>,
     recording: Reached,
     body: HandOutBody,
-    detail: Option<String>,
+    noted: Noted,
 ) -> Result<Response<Body>, Problem> {
     let id = recording.id();
     let detail_of = services.library.get(recording).await.map_err(unanswered)?;
     let channel = own_channel(&detail_of, body.own_voice_only)?;
     let entry = Actor::with_role(by.actor, Role::Contact);
-    audit(services, &entry, AuditAction::HandOut, purpose, Some(id), detail).await?;
+    audit(services, &entry, AuditAction::HandOut, purpose, Some(id), noted.detail).await?;
     let opened = open(services, &detail_of, channel, recording, body).await;
     let (answer, blocks) = match opened {
         Ok(opened) => opened,
@@ -131,12 +172,23 @@ pub(in crate::http) async fn package(
     };
     let blocks = while_standing(blocks, by.standing);
     let (services, runtime) = (services.clone(), tokio::runtime::Handle::current());
-    let broken = move |sent: u64| {
-        let action = if sent == 0 { AuditAction::NotServed } else { AuditAction::BrokenOff };
-        runtime.spawn(async move { audit_failure(&services, &entry, action, purpose, id).await });
+    let ended = move |ended: Ended| {
+        runtime.spawn(async move {
+            let failure = match ended {
+                Ended::Whole => None,
+                Ended::NotServed => Some(AuditAction::NotServed),
+                Ended::BrokenOff => Some(AuditAction::BrokenOff),
+            };
+            if let Some(action) = failure {
+                audit_failure(&services, &entry, action, purpose, id).await;
+            }
+            if let Some(note) = noted.ended {
+                note(ended).await;
+            }
+        });
     };
     answer
-        .body(Body::from_stream(Watched::new(blocks, broken)))
+        .body(Body::from_stream(Watched::new(blocks, ended)))
         .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "cannot build the response headers"))
 }
 
@@ -149,13 +201,11 @@ async fn open(
     body: HandOutBody,
 ) -> Result<(response::Builder, BoxStream<'static, io::Result<Bytes>>), Problem> {
     let id = recording.id();
-    let (format, file) = match body.format {
-        Format::Wav => (AudioFormat::Wav, "recording.wav"),
-        Format::Opus => (AudioFormat::Opus, "recording.opus"),
-    };
+    let (file, format) = (body.format.file(), body.format.of_audio());
     let unknown = |_| Problem::unavailable("the audit cannot be read, so the cover sheet cannot be made", 5);
     let uses = services.audit.about(id).await.map_err(unknown)?;
-    let texts = cover(services, detail_of, &uses, &body, file);
+    let (text, html) = cover(services, detail_of, &uses, &body);
+    let texts = vec![("cover.txt".to_owned(), text), ("cover.html".to_owned(), html)];
     let request = AudioRequest { recording, format, channel, range: None };
     let audio = services.library.audio(request).await.map_err(unanswered)?;
     let sealed = body.passphrase.is_some();
@@ -182,20 +232,22 @@ fn own_channel(detail: &RecordingDetail, own_voice_only: bool) -> Result<Option<
     place.map(|place| Some(place as u8)).ok_or_else(none)
 }
 
-/// The cover sheet in both forms.
-fn cover(
+/// The cover sheet in both forms: text, and HTML.
+pub(in crate::http) fn cover(
     services: &Services,
     detail: &RecordingDetail,
     audited: &[AuditEntry],
     body: &HandOutBody,
-    file: &str,
-) -> Vec<(String, String)> {
+) -> (String, String) {
     let uses = uses(audited);
     let summary = &detail.summary;
+    let departments = services.requests.departments();
+    let named = departments.iter().find(|one| one.id == summary.department);
+    let prompts: Vec<Prompt> = departments.iter().flat_map(|one| one.prompts.iter().cloned()).collect();
     let sheet = Sheet {
         language: body.language,
         id: summary.id,
-        department: &summary.department,
+        department: named.map_or(&summary.department, |one| &one.name),
         started_at: summary.started_at,
         recorded_at: summary.recording_started_at,
         duration_ms: summary.duration_ms,
@@ -204,13 +256,14 @@ fn cover(
         caller_name: summary.caller_name.as_ref().map(|name| name.reveal().as_str()),
         expires_at: summary.expires_at,
         consent: &detail.consent,
+        prompts: &prompts,
         uses: &uses,
-        file,
+        file: body.format.file(),
         own_voice_only: body.own_voice_only,
         made_at: services.clock.wall(),
         owner: &services.owner,
     };
-    vec![("cover.txt".to_owned(), sheet.text()), ("cover.html".to_owned(), sheet.html())]
+    (sheet.text(), sheet.html())
 }
 
 /// The accesses to list, oldest first. A failure cancels the preceding access of the same actor; an interrupted
@@ -273,38 +326,49 @@ async fn pack(
     Ok(stream::iter([Ok(first)]).chain(rest).boxed())
 }
 
-/// A response body that reports if it is not sent completely.
-struct Watched<F: FnOnce(u64)> {
+/// A response body that reports how its sending ended.
+struct Watched<F: FnOnce(Ended)> {
     blocks: BoxStream<'static, io::Result<Bytes>>,
     sent_bytes: u64,
-    broken: Option<F>,
+    ended: Option<F>,
 }
 
-impl<F: FnOnce(u64)> Watched<F> {
-    fn new(blocks: BoxStream<'static, io::Result<Bytes>>, broken: F) -> Self {
-        Self { blocks, sent_bytes: 0, broken: Some(broken) }
+impl<F: FnOnce(Ended)> Watched<F> {
+    fn new(blocks: BoxStream<'static, io::Result<Bytes>>, ended: F) -> Self {
+        Self { blocks, sent_bytes: 0, ended: Some(ended) }
+    }
+
+    /// Reports the end, once.
+    fn end(&mut self, whole: bool) {
+        let end = match (whole, self.sent_bytes) {
+            (true, _) => Ended::Whole,
+            (false, 0) => Ended::NotServed,
+            (false, _) => Ended::BrokenOff,
+        };
+        if let Some(ended) = self.ended.take() {
+            ended(end);
+        }
     }
 }
 
-impl<F: FnOnce(u64) + Unpin> Stream for Watched<F> {
+impl<F: FnOnce(Ended) + Unpin> Stream for Watched<F> {
     type Item = io::Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let polled = self.blocks.poll_next_unpin(context);
         match &polled {
             Poll::Ready(Some(Ok(block))) => self.sent_bytes += block.len() as u64,
-            Poll::Ready(None) => self.broken = None,
+            Poll::Ready(Some(Err(_))) => self.end(false),
+            Poll::Ready(None) => self.end(true),
             _ => {}
         }
         polled
     }
 }
 
-impl<F: FnOnce(u64)> Drop for Watched<F> {
+impl<F: FnOnce(Ended)> Drop for Watched<F> {
     fn drop(&mut self) {
-        if let Some(broken) = self.broken.take() {
-            broken(self.sent_bytes);
-        }
+        self.end(false);
     }
 }
 

@@ -14,9 +14,11 @@ use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router, middleware};
+use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::cases::case::{Done, Outcome};
 use crate::disclosure::links::{AGAIN_MIN, Link, LinkError, MOST_HOURS, secret};
 use crate::disclosure::sheet::Language;
 use crate::http::access::{Actor, Permission};
@@ -24,12 +26,13 @@ use crate::http::audited::{AuditAction, Purpose};
 use crate::http::problem::Problem;
 use crate::http::reached::Reached;
 use crate::http::recordings::{audit, unanswered};
-use crate::http::requests::handout::{Format, HandOutBody, HandedBy, package};
+use crate::http::requests::handout::{Ended, Format, HandOutBody, HandedBy, NoteEnd, Noted, package};
 use crate::http::server::client_address::{Proxies, Throttle, client_ip};
 use crate::http::server::json::Body as JsonBody;
 use crate::http::server::params::{Id, Params};
 use crate::http::services::Services;
 use optag_core::clock::WallTime;
+use optag_core::id::CallId;
 
 /// Unauthenticated requests that one address may make at once; then [`REFILL_PER_S`].
 const BURST: f64 = 30.0;
@@ -59,10 +62,10 @@ pub(crate) struct LinkBody {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct LinkAnswer {
     /// The link for the citizen. It cannot be shown again.
-    url: String,
+    pub url: String,
     /// When it expires.
     #[schema(value_type = String, format = DateTime)]
-    expires_at: WallTime,
+    pub expires_at: WallTime,
 }
 
 /// Creates a single-use link to the package.
@@ -82,33 +85,57 @@ pub(crate) async fn make(
 ) -> Result<(StatusCode, Json<LinkAnswer>), Problem> {
     actor.need(Permission::Export)?;
     let purpose = params.allowed_purpose(&actor, Permission::Export)?;
-    let hours = body.expires_hours.unwrap_or(HOURS);
-    if !(1..=MOST_HOURS).contains(&hours) {
-        params.wrong("expires_hours", format!("1 to {MOST_HOURS}"));
-    }
-    let wav = body.format != Some(Format::Opus);
+    body.check(&mut params);
     params.finish()?;
+    let recording = actor.reach(&services, id).await?;
+    let (_, answer) = make_link(&services, &actor, recording, body, purpose, None).await?;
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
+impl LinkBody {
+    /// Notes what is wrong with it.
+    pub(in crate::http) fn check(&self, params: &mut Params) {
+        if !(1..=MOST_HOURS).contains(&self.expires_hours.unwrap_or(HOURS)) {
+            params.wrong("expires_hours", format!("1 to {MOST_HOURS}"));
+        }
+    }
+}
+
+/// Audits, then makes a link, for a case if one is given; also returns the hash of its token.
+///
+/// Errors: links are not configured, the recording is gone, or the link is not durable.
+pub(in crate::http) async fn make_link(
+    services: &Services,
+    actor: &Actor,
+    recording: Reached,
+    body: LinkBody,
+    purpose: Option<Purpose>,
+    case: Option<String>,
+) -> Result<(String, LinkAnswer), Problem> {
+    let id = recording.id();
     if services.owner.public_url.is_empty() {
         return Err(Problem::new(
             StatusCode::NOT_IMPLEMENTED,
             "links need disclosure.public_url in the configuration: where citizens reach this recorder",
         ));
     }
-    let recording = actor.reach(&services, id).await?;
     services.library.get(recording).await.map_err(unanswered)?;
     let now = services.clock.wall();
+    let hours = body.expires_hours.unwrap_or(HOURS);
     let expires_at = now.plus_micros(i64::from(hours) * 3_600_000_000);
     let link = Link {
         recording: id,
-        wav,
+        wav: body.format != Some(Format::Opus),
         own_voice_only: body.own_voice_only,
         language: body.language.unwrap_or(Language::English),
         made_by: actor.name.clone(),
+        case,
     };
-    audit(&services, &actor, AuditAction::Link, purpose, Some(id), None).await?;
-    let token = services.links.make(&link, expires_at, now).await.map_err(refused)?;
-    let url = format!("{}/handout/{token}", services.owner.public_url);
-    Ok((StatusCode::CREATED, Json(LinkAnswer { url, expires_at })))
+    let detail = link.case.as_ref().map(|number| format!("request {number}"));
+    audit(services, actor, AuditAction::Link, purpose, Some(id), detail).await?;
+    let made = services.links.make(&link, expires_at, now).await.map_err(refused)?;
+    let url = format!("{}/handout/{}", services.owner.public_url, made.token);
+    Ok((made.sha256, LinkAnswer { url, expires_at }))
 }
 
 /// The routes without authentication.
@@ -249,12 +276,35 @@ async fn hand_over(services: &Services, token: &str, browser: &str) -> Result<Re
         language: link.language,
         passphrase: None,
     };
-    let detail = Some(format!("by a link that {} made", link.made_by));
+    let of_case = link.case.as_ref().map(|number| format!(", request {number}")).unwrap_or_default();
+    let detail = Some(format!("by a link that {} made{of_case}", link.made_by));
+    let ended = link.case.map(|number| noting(services, number, link.recording));
+    let noted = Noted { detail, ended };
     let by = HandedBy { actor: "holder of a link", standing: None };
     let (purpose, recording) = (Some(Purpose::CallerRequest), Reached::after_check(link.recording));
-    let answer = package(services, by, purpose, recording, body, detail).await?;
+    let answer = package(services, by, purpose, recording, body, noted).await?;
     services.links.take(token, browser, now).await.map_err(refused)?;
     Ok(answer)
+}
+
+/// Notes in a case how a hand-out ended.
+pub(in crate::http) fn noting(services: &Services, number: String, recording: CallId) -> NoteEnd {
+    let (cases, clock) = (Arc::clone(&services.cases), Arc::clone(&services.clock));
+    Box::new(move |ended| {
+        let outcome = match ended {
+            Ended::Whole => Outcome::HandedOut,
+            Ended::NotServed => Outcome::Failed,
+            Ended::BrokenOff => Outcome::BrokenOff,
+        };
+        async move {
+            let Ok(number) = number.parse() else { return };
+            let done = Done::new(outcome, clock.wall());
+            if let Err(error) = cases.note(&number, &[(recording, done)]).await {
+                tracing::warn!(%error, "cannot note in its case how a hand-out ended");
+            }
+        }
+        .boxed()
+    })
 }
 
 fn refused(error: LinkError) -> Problem {

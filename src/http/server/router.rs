@@ -15,13 +15,13 @@ use crate::http::auth::{Gate, authenticate};
 use crate::http::calls::{consents, streams};
 use crate::http::nodes::by_id;
 use crate::http::recordings::playback;
-use crate::http::requests::{candidates, erasures, handout, handout_links};
+use crate::http::requests::{candidates, erasures, handout, handout_links, verify};
 use crate::http::server::client_address::Proxies;
 use crate::http::server::health::{Readiness, healthz, metrics_page, readyz};
 use crate::http::server::openapi;
 use crate::http::server::request_guard::{Guard, guard, method_not_allowed, not_found};
 use crate::http::services::Services;
-use crate::http::{admin, calls, me, recordings, sign_in};
+use crate::http::{admin, calls, cases, me, recordings, sign_in};
 use crate::metrics::exporter::Exporter;
 use optag_core::limit;
 
@@ -47,6 +47,7 @@ impl Default for Limits {
 pub fn router(services: Services, limits: Limits) -> Router {
     let gate = Gate::new(&services, limits.proxies.clone());
     let open = handout_links::router(services.clone(), limits.proxies.clone())
+        .merge(verify::router(services.clone(), limits.proxies.clone()))
         .merge(sign_in::router(services.clone(), limits.proxies));
     let caps = Guard { requests: Arc::new(Semaphore::new(limits.requests)), timeout: limits.timeout };
     let (guarded, mut document) = OpenApiRouter::new()
@@ -73,6 +74,8 @@ pub fn router(services: Services, limits: Limits) -> Router {
         .routes(routes!(erasures::erase_several))
         .routes(routes!(erasures::preview))
         .routes(routes!(erasures::progress))
+        .routes(routes!(erasures::receipt))
+        .merge(cases::routes())
         .routes(routes!(holds::place, holds::lift))
         .routes(routes!(holds::list))
         .routes(routes!(admin::retention))

@@ -47,6 +47,11 @@ fn doors() -> Vec<Door> {
     let named = json!({"answer": "no", "how": "system", "external_id": "x"});
     let hold = json!({"reason": "case", "lawful_basis": "x", "until": "2999-01-01T00:00:00Z"});
     let erasures = json!({"recordings": [id()], "reason": "asked"});
+    let case = json!({"department": "demo", "asked": "erase", "told": {"number": NUMBER, "name": NAME}});
+    let identity = json!({"revision": 3, "how": "called_back"});
+    let chosen = json!({"revision": 3, "recordings": [id()]});
+    let extension = json!({"revision": 3, "reason": "many requests"});
+    let decision = json!({"revision": 3, "decision": "erase"});
     let door = |method, path, needs, elsewhere, body| Door { method, path, needs, elsewhere, body };
     vec![
         door("get", "/api/v1/me", &[], Same, None),
@@ -81,6 +86,24 @@ fn doors() -> Vec<Door> {
         door("post", "/api/v1/erasures", &[Erase], NotFound, Some(erasures)),
         door("get", "/api/v1/recordings/{id}/erasure/preview", &[Erase], NotFound, None),
         door("get", "/api/v1/recordings/{id}/erasure", &[Erase], NotFound, None),
+        door("get", "/api/v1/recordings/{id}/erasure/receipt", &[Erase], NotFound, None),
+        door("post", "/api/v1/cases", &[Cases], NoSuchDepartment, Some(case)),
+        door("get", "/api/v1/cases", &[Cases, Audit], Without, None),
+        door("get", "/api/v1/cases/{case}", &[Cases, Audit], NotFound, None),
+        door("get", "/api/v1/cases/{case}/candidates", &[Cases], NotFound, None),
+        door("get", "/api/v1/cases/{case}/preview", &[Cases], NotFound, None),
+        door("get", "/api/v1/cases/{case}/letter", &[Cases], NotFound, None),
+        door("get", "/api/v1/cases/{case}/recordings/{id}/sheet", &[Cases], NotFound, None),
+        door("post", "/api/v1/cases/{case}/identity", &[Cases], NotFound, Some(identity)),
+        door("post", "/api/v1/cases/{case}/recordings", &[Cases], NotFound, Some(chosen)),
+        door("post", "/api/v1/cases/{case}/extension", &[Cases], NotFound, Some(extension)),
+        door("post", "/api/v1/cases/{case}/decision", &[Cases], NotFound, Some(decision)),
+        door("post", "/api/v1/cases/{case}/carry-out", &[Cases], NotFound, Some(json!({"revision": 5}))),
+        door("post", "/api/v1/cases/{case}/close", &[Cases], NotFound, Some(json!({"revision": 4}))),
+        door("get", "/api/v1/cases/{case}/recordings/{id}/audio", &[Cases], NotFound, None),
+        door("post", "/api/v1/cases/{case}/recordings/{id}/handout", &[Cases], NotFound, Some(json!({}))),
+        door("post", "/api/v1/cases/{case}/recordings/{id}/links", &[Cases], NotFound, Some(json!({}))),
+        door("delete", "/api/v1/cases/{case}/recordings/{id}/links", &[Cases], NotFound, None),
         door("put", "/api/v1/recordings/{id}/hold", &[Hold], NotFound, Some(hold)),
         door("delete", "/api/v1/recordings/{id}/hold", &[Hold], NotFound, None),
         door("get", "/api/v1/holds", &[Hold], Without, None),
@@ -89,6 +112,13 @@ fn doors() -> Vec<Door> {
         door("get", "/api/v1/audit", &[Audit], Without, None),
         door("post", "/api/v1/admin/drain", &[Administer], Refused, None),
     ]
+}
+
+/// The recording or call, and the case, that a request is about.
+#[derive(Clone, Copy)]
+struct Of<'a> {
+    id: &'a str,
+    case: &'a str,
 }
 
 impl Door {
@@ -100,8 +130,9 @@ impl Door {
     }
 
     /// Asks about the recording or call `of`.
-    async fn ask(&self, api: &Api, document: &Value, actor: &Actor, purpose: &str, of: &str) -> Answer {
-        let mut path = self.path.replace("{id}", of).replace("{label}", "a");
+    async fn ask(&self, api: &Api, document: &Value, actor: &Actor, purpose: &str, of: Of<'_>) -> Answer {
+        let Of { id: of, case } = of;
+        let mut path = self.path.replace("{id}", of).replace("{label}", "a").replace("{case}", case);
         if self.states_a_purpose(document) {
             let and = if path.contains('?') { '&' } else { '?' };
             path = format!("{path}{and}purpose={purpose}");
@@ -113,6 +144,38 @@ impl Door {
         let body = text.map(|text| serde_json::from_str(&text.replace(&id().to_string(), of)).unwrap());
         let verb = Method::from_bytes(self.method.to_uppercase().as_bytes()).unwrap();
         api.as_actor(actor.clone(), verb, &path, body.as_ref()).await
+    }
+
+    /// A case about the recording, as far as this route wants it to be; nobody learns of what led there.
+    async fn case(&self, api: &Api) -> String {
+        if !self.path.contains("{case}") {
+            return String::new();
+        }
+        let (audited, erased) =
+            (api.fake.audited.lock().unwrap().len(), api.fake.erased.lock().unwrap().len());
+        let opened =
+            json!({"department": "demo", "asked": "erase", "told": {"number": NUMBER, "name": NAME}});
+        let number = api.post("/api/v1/cases", &opened).await.json()["number"].as_str().unwrap().to_owned();
+        let end = self.path.rsplit('/').next().unwrap();
+        let decision = match end {
+            "carry-out" => Some(json!({"revision": 3, "decision": "erase"})),
+            "handout" | "links" => Some(json!({"revision": 3, "decision": "hand_out"})),
+            "close" => Some(json!({"revision": 3, "decision": "refuse", "ground": "not_found"})),
+            _ => None,
+        };
+        let before = [
+            ("identity", Some(json!({"revision": 1, "how": "called_back"}))),
+            ("recordings", Some(json!({"revision": 2, "recordings": [id()]}))),
+            ("decision", decision),
+        ];
+        for (step, body) in before {
+            let Some(body) = body else { continue };
+            let answer = api.post(&format!("/api/v1/cases/{number}/{step}"), &body).await;
+            assert_eq!(answer.status, 200, "{step}: {}", String::from_utf8_lossy(&answer.bytes));
+        }
+        api.fake.audited.lock().unwrap().truncate(audited);
+        api.fake.erased.lock().unwrap().truncate(erased);
+        number
     }
 
     fn admits(&self, role: Role) -> bool {
@@ -134,14 +197,17 @@ fn actor(role: Role, departments: Departments) -> Actor {
 async fn every_route_opens_to_the_roles_that_hold_its_permission_and_to_no_other() {
     let api = Api::new();
     let document = api.get("/api/openapi.json").await.json();
+    let real = id().to_string();
     for door in doors() {
+        let case = door.case(&api).await;
+        let of = Of { id: &real, case: &case };
         for (name, role) in Role::ALL {
             for departments in [Departments::All, Departments::only(["demo", "elsewhere"])] {
                 let bound = !departments.are_all() && door.elsewhere == Elsewhere::Refused;
                 let may = door.admits(role) && !bound;
                 let actor = actor(role, departments);
                 for purpose in purposes(role) {
-                    let answer = door.ask(&api, &document, &actor, purpose, &id().to_string()).await;
+                    let answer = door.ask(&api, &document, &actor, purpose, of).await;
                     let status = answer.status.as_u16();
                     let asked = format!("{name} {} {} ({purpose}): {status}", door.method, door.path);
                     assert_eq!(status == 403, !may, "{asked}");
@@ -164,10 +230,13 @@ async fn what_is_of_another_department_is_answered_like_what_does_not_exist() {
     let document = api.get("/api/openapi.json").await.json();
     let (real, guessed) = (id().to_string(), "01890a5d-ac96-774b-bcce-b302099a0000");
     for door in doors() {
+        let case = door.case(&api).await;
+        let of = Of { id: &real, case: &case };
+        let none = Of { id: guessed, case: "1999-0001" };
         for (name, role) in Role::ALL.into_iter().filter(|(_, role)| door.admits(*role)) {
             let actor = actor(role, Departments::only(["elsewhere", "nowhere"]));
             for purpose in purposes(role) {
-                let answer = door.ask(&api, &document, &actor, purpose, &real).await;
+                let answer = door.ask(&api, &document, &actor, purpose, of).await;
                 let text = String::from_utf8_lossy(&answer.bytes).into_owned();
                 let status = answer.status.as_u16();
                 let asked = format!("{name} {} {} ({purpose}): {status} {text}", door.method, door.path);
@@ -179,9 +248,10 @@ async fn what_is_of_another_department_is_answered_like_what_does_not_exist() {
                     Elsewhere::Without => {
                         assert_eq!(status, 200, "{asked}");
                         assert!(!text.contains(&real), "{asked}");
+                        assert!(!text.contains("\"number\":"), "{asked}");
                     }
                     Elsewhere::NotFound => {
-                        let none = door.ask(&api, &document, &actor, purpose, guessed).await;
+                        let none = door.ask(&api, &document, &actor, purpose, none).await;
                         assert_eq!(none.status, answer.status, "{asked}");
                         let none = String::from_utf8_lossy(&none.bytes).replace(guessed, &real);
                         assert_eq!(none, text, "{asked}");
@@ -268,12 +338,14 @@ async fn no_route_is_missing_from_the_matrix() {
 async fn a_purpose_that_a_role_may_not_state_is_refused_wherever_one_is_asked_for() {
     let api = Api::new();
     let document = api.get("/api/openapi.json").await.json();
+    let real = id().to_string();
+    let of = Of { id: &real, case: "" };
     for door in doors().into_iter().filter(|door| door.states_a_purpose(&document)) {
         for (name, role) in Role::ALL.into_iter().filter(|(_, role)| door.admits(*role)) {
             let may = purposes(role);
             for purpose in Purpose::NAMES.into_iter().filter(|one| !may.contains(one)) {
                 let actor = Actor::with_role("test", role);
-                let answer = door.ask(&api, &document, &actor, purpose, &id().to_string()).await;
+                let answer = door.ask(&api, &document, &actor, purpose, of).await;
                 assert_eq!(answer.status, 403, "{name} {} {} ({purpose})", door.method, door.path);
             }
         }

@@ -11,6 +11,7 @@ use crate::erasure::deletion_log::{Cause, Relation};
 use crate::erasure::holds::{Hold, HoldPolicy, Holds};
 use crate::http::requests::time_window::Window;
 use crate::http::requests::{CandidateQuery, Requests};
+use crate::recorder::settings::Departments;
 use crate::recordings::requests::RequestService;
 use crate::time::second_source::TimeKeeper;
 use optag_core::clock::{Clock, MonoTime, WallTime};
@@ -64,6 +65,7 @@ async fn candidates(recordings: &Recordings, id: CallId) -> Result<Vec<CallId>, 
         deliveries: Arc::clone(&recordings.deliveries),
         time: Arc::new(TimeKeeper::new(dir.path().join("clock.json"))),
         audit: AuditLog::new(dir.path().join("audit")),
+        departments: Departments::new(Vec::new()),
         time_zone: "UTC".into(),
         grace_s: 0,
         keep_days: 90,
