@@ -166,6 +166,10 @@ impl Index {
     pub async fn cases(&self, query: &CaseQuery) -> Result<Vec<CaseRow>, IndexError> {
         let mut sql = Statement::new("SELECT * FROM cases WHERE 1 = 1");
         query.within.push(&mut sql, "department");
+        if !query.within.are_all() {
+            // No list of departments covers the cases of all, not even an empty one.
+            sql.push(" AND department <> ''");
+        }
         if !query.states.is_empty() {
             sql.push(" AND state IN (").bind_list(query.states.iter().cloned()).push(")");
         }

@@ -438,6 +438,15 @@ async fn candidates_come_by_time_misspelt_name_and_a_slip_in_the_number_likelies
         assert_eq!(found, ["Mette Christensen", "Kirsten Nielsen", ""]);
         let found = candidates(index, |w| (w.window, w.name) = (window, number("Lovelace"))).await;
         assert_eq!(found, [""]);
+        // By the number called, with and without a window; another one called excludes a call.
+        let found =
+            candidates(index, |w| (w.window, w.called_number) = (window, number("70 10 10 10"))).await;
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert_eq!(candidates(index, |w| w.called_number = number("1010")).await.len(), 4);
+        let none = |w: &mut Wanted| (w.window, w.called_number) = (window, number("87654321"));
+        assert_eq!(candidates(index, none).await, Vec::<String>::new());
+        let both = |w: &mut Wanted| (w.number, w.called_number) = (number("12345678"), number("70101010"));
+        assert_eq!(candidates(index, both).await, ["Mette Christensen", "Ada Lovelace"]);
         // A moment within the call or its tolerance counts, not only its start.
         assert_eq!(candidates(index, |w| w.window = Some((at(20_004), at(20_500)))).await, ["Ada Lovelace"]);
         // Without a time the number is needed, whole or by its end.
